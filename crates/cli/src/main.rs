@@ -1,0 +1,2 @@
+//! keyroll, the command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! What keyroll.toml says, strictly parsed.

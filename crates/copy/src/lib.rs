@@ -1,0 +1,1 @@
+//! Formats: bytes in, bytes out; find and replace one value, touch nothing else.

@@ -1,0 +1,1 @@
+//! Issuers as data: the runner of declarative specs.

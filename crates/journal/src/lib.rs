@@ -1,0 +1,1 @@
+//! The append-only list of events on SQLite, its persisted forms, and the witness beside it.

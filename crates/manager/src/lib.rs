@@ -1,0 +1,1 @@
+//! Process managers: the verb that really applies a value.

@@ -1,0 +1,1 @@
+//! The exact matcher: thousands of values in every encoding at memory speed.

@@ -1,0 +1,1 @@
+//! Processes seen from outside: environment, memory, sockets, logs.

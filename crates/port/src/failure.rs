@@ -1,0 +1,61 @@
+use std::error::Error;
+use std::fmt;
+
+/// What is known of an attempt that did not succeed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Class {
+    /// It surely had no effect, and may succeed later (429, connection refused).
+    Retryable,
+    /// It surely had no effect, and trying again will not help (rights, a limit, bad input).
+    Permanent,
+    /// It may have had its effect: only a look can tell (a lost answer, a time-out after sending).
+    Unknown,
+}
+
+/// An attempt that did not succeed: what was attempted on what, what is known of it, what to do next.
+#[derive(Debug)]
+pub struct Failure {
+    /// What was attempted and on what, as a clause: `mint a key at https://openrouter.ai`.
+    pub attempted: String,
+    /// What is known of its effect.
+    pub class: Class,
+    /// The code of the page under docs/errors, such as `K0107`.
+    pub code: &'static str,
+    /// The next command or step for a person, where there is one.
+    pub help: Option<String>,
+    /// The cause; a Display never repeats it.
+    pub source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl Failure {
+    /// A failure without help or cause yet.
+    pub fn new(class: Class, code: &'static str, attempted: impl Into<String>) -> Self {
+        Self { attempted: attempted.into(), class, code, help: None, source: None }
+    }
+
+    /// Adds the cause. A message (`&str`, `String`) or an error. It must never hold a secret.
+    #[must_use]
+    pub fn because(mut self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        self.source = Some(cause.into());
+        self
+    }
+
+    /// Adds the next step for a person.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "could not {}", self.attempted)
+    }
+}
+
+impl Error for Failure {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|cause| cause as &(dyn Error + 'static))
+    }
+}

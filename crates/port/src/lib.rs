@@ -1,0 +1,9 @@
+//! The traits that the engine needs, their outcomes, and their conformance suites.
+//!
+//! An adapter makes one attempt and says what it saw; it never retries, never decides, never sleeps for luck.
+
+mod failure;
+mod issuer;
+
+pub use failure::{Class, Failure};
+pub use issuer::{Identity, Issuer, Listed, Listing, Minted, Probe, Session, ValueFormat};

@@ -1,0 +1,1 @@
+//! PostgreSQL as an issuer: two login roles under one owner role.

@@ -1,0 +1,1 @@
+//! The simulation: world, faults, workloads, invariants, mutants.

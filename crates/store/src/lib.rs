@@ -1,0 +1,1 @@
+//! Sources of truth for values: keyroll's own sealed store.

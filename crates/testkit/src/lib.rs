@@ -1,0 +1,1 @@
+//! Real parts for tests: databases, hosts, managers; their start and stop.
