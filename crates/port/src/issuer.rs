@@ -71,6 +71,9 @@ pub struct Session {
     pub busy: bool,
     /// The issuer's own handle for the session, used to end it.
     pub handle: String,
+    /// Requests or queries accepted on it with this credential so far, where the issuer counts them: a count that
+    /// rose after a request was addressed to a process shows that the issuer saw it.
+    pub calls: Option<u64>,
 }
 
 /// What a value at this issuer can look like, so that Preflight can ask every copy's format about it.
