@@ -116,8 +116,12 @@ pub trait Issuer: Send + Sync {
 
     /// Makes the second credential under this label. `proposed` is what [`Issuer::propose`] returned.
     /// With a proposed credential, a second call with the same label and value is harmless.
-    async fn mint(&self, label: &str, current: &Credential, proposed: Option<&Credential>)
-    -> Result<Minted, Failure>;
+    async fn mint(
+        &self,
+        label: &str,
+        current: &Credential,
+        proposed: Option<&Credential>,
+    ) -> Result<Minted, Failure>;
 
     /// All credentials that compete with `current` (same account, project or owner role).
     async fn list(&self, current: &Credential) -> Result<Listing, Failure>;
@@ -142,5 +146,6 @@ pub trait Issuer: Send + Sync {
 
     /// Ends the named sessions. With `busy` false a session that is busy by now is left alone.
     /// Returns how many were ended.
-    async fn end_sessions(&self, id: &CredentialId, handles: &[String], busy: bool) -> Result<usize, Failure>;
+    async fn end_sessions(&self, id: &CredentialId, handles: &[String], busy: bool)
+    -> Result<usize, Failure>;
 }

@@ -2,6 +2,8 @@
 //!
 //! An adapter makes one attempt and says what it saw; it never retries, never decides, never sleeps for luck.
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod failure;
 mod issuer;
 

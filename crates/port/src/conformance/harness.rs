@@ -1,0 +1,49 @@
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use async_trait::async_trait;
+use keyroll_secret::{Credential, CredentialId};
+
+use crate::Issuer;
+
+/// How the part behaves from now on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Weather {
+    /// As documented.
+    Fair,
+    /// Nothing listens: connections are refused.
+    Absent,
+    /// Connections are accepted and nothing is ever answered; no request has an effect.
+    Silent,
+    /// Every answer is one that the protocol does not foresee (503, a page of HTML with 200, bytes that are no
+    /// message); no request has an effect.
+    Odd,
+    /// The next request that changes something has its effect, but its answer never comes: the connection closes.
+    /// Then the weather is fair again.
+    AnswerLost,
+}
+
+/// What the suite needs of a test's part: it is started, spoiled and looked into from outside the adapter.
+///
+/// Methods may panic when the part itself fails: that is a broken test, not a breach.
+#[async_trait]
+pub trait IssuerHarness: Send + Sync {
+    /// Fair weather and one accepted credential, bound to its id; everything from the case before is gone.
+    async fn fresh(&mut self) -> Credential;
+
+    /// The adapter, wired to the part. The same until the next `fresh`.
+    fn issuer(&self) -> &dyn Issuer;
+
+    /// Changes the weather. `false` where this part cannot be spoiled so: the case is then left out.
+    async fn weather(&mut self, weather: Weather) -> bool;
+
+    /// Lets births and deaths that are under way become visible (moves the part's clock, or does nothing).
+    async fn settle(&mut self);
+
+    /// The ids that the part accepts now, by its own state and not through the adapter.
+    async fn live(&mut self) -> BTreeSet<CredentialId>;
+
+    /// Opens an idle session with the credential and holds it until the next `fresh`; its client's end, or `None`
+    /// where the issuer shows no sessions.
+    async fn hold_session(&mut self, credential: &Credential) -> Option<SocketAddr>;
+}

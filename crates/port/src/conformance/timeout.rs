@@ -1,0 +1,11 @@
+use super::breach::Breach;
+use super::harness::{IssuerHarness, Weather};
+use super::odd::spoiled;
+
+/// An issuer that takes every connection and never answers: each call ends by its own limit and settles nothing.
+///
+/// # Errors
+/// The first rule that the adapter broke.
+pub async fn timeout(harness: &mut dyn IssuerHarness) -> Result<(), Breach> {
+    spoiled(harness, Weather::Silent).await
+}
