@@ -45,3 +45,50 @@ impl PartialEq for SecretBytes {
 }
 
 impl Eq for SecretBytes {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether a type has a trait: an inherent constant, where its bound holds, hides the trait's.
+    macro_rules! implements {
+        ($type:ty: $bound:path) => {{
+            #[allow(dead_code)]
+            trait Absent {
+                const HAS: bool = false;
+            }
+            impl<T: ?Sized> Absent for T {}
+            struct Probe<T: ?Sized>(std::marker::PhantomData<T>);
+            #[allow(dead_code)]
+            impl<T: ?Sized + $bound> Probe<T> {
+                const HAS: bool = true;
+            }
+            Probe::<$type>::HAS
+        }};
+    }
+
+    #[test]
+    fn a_value_cannot_be_printed_or_copied() {
+        assert!(implements!(String: std::fmt::Debug), "the probe sees a trait that is there");
+        assert!(!implements!(SecretBytes: std::fmt::Debug));
+        assert!(!implements!(SecretBytes: std::fmt::Display));
+        assert!(!implements!(SecretBytes: Clone));
+        assert!(!implements!(SecretBytes: std::ops::Deref));
+        assert!(!implements!(SecretBytes: AsRef<[u8]>));
+        assert!(!implements!(crate::Fields: std::fmt::Debug));
+        assert!(!implements!(crate::Credential: std::fmt::Debug));
+        assert!(!implements!(crate::SealingKey: std::fmt::Debug));
+        assert!(!implements!(crate::SealingKey: Clone));
+    }
+
+    #[test]
+    fn equality_is_by_all_bytes() {
+        let value = |bytes: &[u8]| SecretBytes::new(bytes.to_vec());
+        assert!(value(b"abc") == value(b"abc"));
+        assert!(value(b"abc") != value(b"abd"));
+        assert!(value(b"abc") != value(b"ab"));
+        assert!(value(b"abc").duplicate() == value(b"abc"));
+        assert!(value(b"").is_empty());
+        assert_eq!(value(b"abc").len(), 3);
+    }
+}

@@ -5,8 +5,14 @@
 
 mod bytes;
 mod credential;
+mod fields_form;
 mod fingerprint;
+mod key_file;
+mod seal;
 
 pub use bytes::SecretBytes;
 pub use credential::{Credential, CredentialId, Field, Fields};
+pub use fields_form::FieldsError;
 pub use fingerprint::{Fingerprint, FingerprintKey};
+pub use key_file::KeyFileError;
+pub use seal::{Binding, Kid, SEALED_PLAINTEXT_BYTES_MAX, SealError, SealingKey};
