@@ -1,1 +1,15 @@
 //! Real parts for tests: databases, hosts, managers; their start and stop.
+//!
+//! Invariants, by what is absent: nothing here listens anywhere but on loopback, nothing outlives the test process,
+//! and no part is ended but by the process id that was started here.
+
+mod chance;
+mod deadline;
+mod port;
+mod postgres;
+
+pub use chance::{alphanumeric, tag};
+pub use deadline::{Deadline, DeadlinePassed, until};
+pub use port::free_port;
+pub use postgres::{Postgres, PostgresError};
+pub use tempfile::TempDir;

@@ -1,0 +1,320 @@
+use std::fs;
+use std::io;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, geteuid, kill_process};
+use tempfile::TempDir;
+use tokio_postgres::{Client, Config, NoTls};
+
+use crate::{alphanumeric, free_port};
+
+/// Where Debian puts the server's programs.
+const PROGRAMS: &str = "/usr/lib/postgresql/15/bin";
+/// The account that Debian's package makes; the server refuses to run as root.
+const ACCOUNT: &str = "postgres";
+const START_MS_MAX: u64 = 60_000;
+const STOP_MS_MAX: u64 = 20_000;
+const LOOK_PAUSE_MS: u64 = 20;
+
+/// The server's keeper: it stops the server when our end of its standard input closes, however we ended.
+const KEEPER: &str = r#"exec 3<&0; "$@" </dev/null 3<&- & server=$!; read -r _ <&3; kill -INT $server 2>/dev/null; wait $server"#;
+
+/// A throw-away PostgreSQL 15 cluster on a free loopback port, its sockets and data in a folder of its own,
+/// `scram-sha-256` for every TCP connection; it is stopped and deleted on drop, or when this process dies.
+///
+/// It logs every statement, so that a test can look for what must not stand there.
+pub struct Postgres {
+    keeper: Child,
+    home: TempDir,
+    port: u16,
+    password: String,
+}
+
+/// Why a throw-away cluster could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum PostgresError {
+    /// Debian's package `postgresql-15` is not installed: what needs it is left out.
+    #[error("PostgreSQL 15 is not installed (apt-get install postgresql-15)")]
+    Missing,
+    /// A step of its start failed.
+    #[error("could not {step}")]
+    Start {
+        /// The step, as a clause.
+        step: &'static str,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The server did not accept connections in time.
+    #[error("the server did not accept connections in time; its log ends: {0}")]
+    NotReady(String),
+}
+
+impl Postgres {
+    /// Makes a cluster and waits until it accepts connections.
+    ///
+    /// # Errors
+    /// [`PostgresError::Missing`] where the package is not installed.
+    pub fn start() -> Result<Self, PostgresError> {
+        if !Path::new(PROGRAMS).join("initdb").exists() {
+            return Err(PostgresError::Missing);
+        }
+        let home =
+            tempfile::Builder::new().prefix("keyroll-pg-").tempdir().map_err(failed("make a folder"))?;
+        let password = alphanumeric(24);
+        let port = free_port().map_err(failed("find a free port"))?;
+        make_cluster(home.path(), &password)?;
+        let keeper = start_server(home.path(), port)?;
+        let server = Self { keeper, home, port, password };
+        server.wait_ready()?;
+        Ok(server)
+    }
+
+    /// A cluster, or `None` with a line that says what is left out, where the package is missing.
+    ///
+    /// # Panics
+    /// If it is missing although `CI=true`, or if a cluster cannot be started.
+    #[allow(clippy::panic, reason = "a broken part is a broken test")]
+    pub fn start_or_skip(left_out: &str) -> Option<Self> {
+        match Self::start() {
+            Ok(server) => Some(server),
+            Err(PostgresError::Missing) if std::env::var("CI").is_ok_and(|ci| ci == "true") => {
+                panic!("PostgreSQL 15 is missing in CI")
+            }
+            Err(PostgresError::Missing) => {
+                eprintln!("left out, because PostgreSQL 15 is not installed: {left_out}");
+                None
+            }
+            Err(error) => panic!("{error}: {:?}", std::error::Error::source(&error)),
+        }
+    }
+
+    /// The address that it listens on.
+    pub fn host(&self) -> &'static str {
+        "127.0.0.1"
+    }
+
+    /// The port that it listens on.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The superuser.
+    pub fn superuser(&self) -> &'static str {
+        "postgres"
+    }
+
+    /// The superuser's password, generated for this cluster.
+    pub fn password(&self) -> &str {
+        &self.password
+    }
+
+    /// The folder of its Unix socket.
+    pub fn socket_dir(&self) -> PathBuf {
+        self.home.path().join("socket")
+    }
+
+    /// The server's log so far.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub fn log(&self) -> io::Result<String> {
+        fs::read_to_string(self.home.path().join("server.log"))
+    }
+
+    /// Replaces pg_hba.conf: these lines come first, then the usual ones. [`Postgres::reload`] makes it count.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub fn set_hba(&self, first: &str) -> io::Result<()> {
+        fs::write(self.home.path().join("data/pg_hba.conf"), format!("{first}\n{HBA}"))
+    }
+
+    /// Makes the server read its configuration again, and waits until it has.
+    ///
+    /// # Errors
+    /// If it does not answer.
+    pub async fn reload(&self) -> Result<(), tokio_postgres::Error> {
+        let admin = self.connect_admin("postgres").await?;
+        let loaded = "SELECT pg_conf_load_time()::text";
+        let before: String = admin.query_one(loaded, &[]).await?.get(0);
+        admin.batch_execute("SELECT pg_reload_conf()").await?;
+        let end = Instant::now() + Duration::from_millis(STOP_MS_MAX);
+        while Instant::now() < end {
+            // A new connection: its process starts from the postmaster's newest configuration.
+            let later: String = self.connect_admin("postgres").await?.query_one(loaded, &[]).await?.get(0);
+            if later != before {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// A connection as the superuser. It closes when the client is dropped.
+    ///
+    /// # Errors
+    /// The server's refusal.
+    pub async fn connect_admin(&self, dbname: &str) -> Result<Client, tokio_postgres::Error> {
+        self.connect(self.superuser(), &self.password, dbname).await
+    }
+
+    /// A connection over TCP as this user. It closes when the client is dropped.
+    ///
+    /// # Errors
+    /// The server's refusal.
+    pub async fn connect(
+        &self,
+        user: &str,
+        password: &str,
+        dbname: &str,
+    ) -> Result<Client, tokio_postgres::Error> {
+        let mut config = Config::new();
+        config.host(self.host()).port(self.port).user(user).password(password).dbname(dbname);
+        let (client, connection) = config.connect(NoTls).await?;
+        tokio::spawn(connection);
+        Ok(client)
+    }
+
+    /// The postmaster's process id.
+    ///
+    /// # Errors
+    /// If it is not running.
+    pub fn pid(&self) -> io::Result<i32> {
+        let text = fs::read_to_string(self.home.path().join("data/postmaster.pid"))?;
+        let line = text.lines().next().unwrap_or_default();
+        line.parse().map_err(|_| io::Error::other("postmaster.pid holds no number"))
+    }
+
+    fn wait_ready(&self) -> Result<(), PostgresError> {
+        let end = Instant::now() + Duration::from_millis(START_MS_MAX);
+        loop {
+            // The last line of the file says `ready` only once connections are accepted.
+            let file = fs::read_to_string(self.home.path().join("data/postmaster.pid")).unwrap_or_default();
+            if file.lines().last().is_some_and(|line| line.trim() == "ready") {
+                return Ok(());
+            }
+            if Instant::now() >= end {
+                let log = self.log().unwrap_or_default();
+                let tail: Vec<_> = log.lines().rev().take(3).collect();
+                return Err(PostgresError::NotReady(tail.join(" | ")));
+            }
+            sleep(Duration::from_millis(LOOK_PAUSE_MS));
+        }
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        let server = self.pid().ok().and_then(Pid::from_raw);
+        // The keeper's `read` ends with the pipe; it then stops the server and waits for it.
+        drop(self.keeper.stdin.take());
+        let end = Instant::now() + Duration::from_millis(STOP_MS_MAX);
+        while Instant::now() < end {
+            if matches!(self.keeper.try_wait(), Ok(Some(_)) | Err(_)) {
+                return;
+            }
+            sleep(Duration::from_millis(LOOK_PAUSE_MS));
+        }
+        if let Some(server) = server {
+            let _ = kill_process(server, Signal::KILL);
+        }
+        let _ = self.keeper.wait();
+    }
+}
+
+const HBA: &str = "local all all scram-sha-256\nhost all all 127.0.0.1/32 scram-sha-256\n";
+
+fn make_cluster(home: &Path, password: &str) -> Result<(), PostgresError> {
+    fs::set_permissions(home, fs::Permissions::from_mode(0o755)).map_err(failed("open the folder"))?;
+    let word = home.join("password");
+    fs::write(&word, password).map_err(failed("write the password file"))?;
+    fs::set_permissions(&word, fs::Permissions::from_mode(0o600))
+        .map_err(failed("close the password file"))?;
+    for name in ["data", "socket"] {
+        fs::create_dir(home.join(name)).map_err(failed("make a folder"))?;
+        give(&home.join(name))?;
+    }
+    give(&word)?;
+    let mut initdb = as_account(&format!("{PROGRAMS}/initdb"))?;
+    initdb.arg("-D").arg(home.join("data")).arg(format!("--pwfile={}", word.display()));
+    initdb.args(["--no-sync", "-U", "postgres", "-A", "scram-sha-256", "-E", "UTF8", "--locale=C"]);
+    let output = initdb.stdin(Stdio::null()).output().map_err(failed("run initdb"))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        return Err(failed("make the cluster")(io::Error::other(said)));
+    }
+    fs::remove_file(&word).map_err(failed("remove the password file"))?;
+    fs::write(home.join("data/pg_hba.conf"), HBA).map_err(failed("write pg_hba.conf"))
+}
+
+fn start_server(home: &Path, port: u16) -> Result<Child, PostgresError> {
+    let log = fs::File::create(home.join("server.log")).map_err(failed("make the log"))?;
+    let mut keeper = as_account("sh")?;
+    keeper
+        .args(["-c", KEEPER, "keeper"])
+        .arg(format!("{PROGRAMS}/postgres"))
+        .arg("-D")
+        .arg(home.join("data"));
+    let settings = [
+        "listen_addresses=127.0.0.1".to_owned(),
+        format!("port={port}"),
+        format!("unix_socket_directories={}", home.join("socket").display()),
+        // A throw-away cluster has no power loss to survive.
+        "fsync=off".to_owned(),
+        "log_statement=all".to_owned(),
+        "log_connections=on".to_owned(),
+        "log_line_prefix=%p %u@%d %e ".to_owned(),
+        "max_connections=50".to_owned(),
+        "superuser_reserved_connections=3".to_owned(),
+        "shared_buffers=16MB".to_owned(),
+    ];
+    for setting in settings {
+        keeper.arg("-c").arg(setting);
+    }
+    let again = log.try_clone().map_err(failed("share the log"))?;
+    keeper.stdin(Stdio::piped()).stdout(log).stderr(again).spawn().map_err(failed("start the server"))
+}
+
+/// A command that runs as the server's account, if we are root.
+fn as_account(program: &str) -> Result<Command, PostgresError> {
+    let mut command;
+    if geteuid().is_root() {
+        command = Command::new("setpriv");
+        command.args([
+            &format!("--reuid={ACCOUNT}"),
+            &format!("--regid={ACCOUNT}"),
+            "--init-groups",
+            "--",
+            program,
+        ]);
+    } else {
+        command = Command::new(program);
+    }
+    command.env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C").current_dir("/");
+    Ok(command)
+}
+
+fn give(path: &Path) -> Result<(), PostgresError> {
+    if !geteuid().is_root() {
+        return Ok(());
+    }
+    let (uid, gid) = account().map_err(failed("find the server's account"))?;
+    chown(path, Some(uid), Some(gid)).map_err(failed("give a folder to the server"))
+}
+
+fn account() -> io::Result<(u32, u32)> {
+    let text = fs::read_to_string("/etc/passwd")?;
+    let line = text.lines().find(|line| line.split(':').next() == Some(ACCOUNT));
+    let mut numbers = line.unwrap_or_default().split(':').skip(2).map(str::parse);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(uid)), Some(Ok(gid))) => Ok((uid, gid)),
+        _ => Err(io::Error::other("no account named postgres")),
+    }
+}
+
+fn failed(step: &'static str) -> impl Fn(io::Error) -> PostgresError {
+    move |source| PostgresError::Start { step, source }
+}
