@@ -1,0 +1,120 @@
+use thiserror::Error;
+
+/// Why a value was not read from, or not put into, the bytes of a copy. Nothing was changed.
+///
+/// Holds names, line numbers and reasons, never bytes of the file or of a value.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum CopyError {
+    /// The slot does not exist in the file.
+    #[error("{slot} is not in the file")]
+    Absent {
+        /// The slot, in words.
+        slot: String,
+    },
+    /// The slot holds neither the old value that was expected nor the new one.
+    #[error("{slot} holds neither the expected old value nor the new one")]
+    Drifted {
+        /// The slot, in words.
+        slot: String,
+    },
+    /// Readers of such files disagree on what stands there.
+    #[error("line {line} is read differently by different readers: {why}")]
+    Ambiguous {
+        /// The line, counted from 1.
+        line: usize,
+        /// What they disagree on.
+        why: &'static str,
+    },
+    /// No spelling in this place means the value for every reader.
+    #[error("{slot} cannot carry the value: {why}")]
+    NotCarried {
+        /// The slot, in words.
+        slot: String,
+        /// What stands in the way.
+        why: &'static str,
+    },
+    /// The file is larger than keyroll edits.
+    #[error("the file has {bytes} bytes, more than the {max} that are edited")]
+    TooLarge {
+        /// Its size.
+        bytes: usize,
+        /// The limit.
+        max: usize,
+    },
+    /// A slot that this format does not have, or one that is named twice in a set of edits.
+    #[error("{slot} does not fit here: {why}")]
+    WrongSlot {
+        /// The slot, in words.
+        slot: String,
+        /// Why not.
+        why: &'static str,
+    },
+    /// A template that cannot be understood.
+    #[error("the template is wrong at byte {at}: {why}")]
+    Template {
+        /// Byte offset in the template, from 0.
+        at: usize,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// A template names a field that the secret does not have.
+    #[error("the template names the field {name}, which the secret does not have")]
+    NoField {
+        /// The name in the template.
+        name: String,
+    },
+    /// A field's value cannot stand where the template puts it.
+    #[error("the field {name} cannot stand in the {position} of the template: {why}")]
+    FieldNotCarried {
+        /// The name in the template.
+        name: String,
+        /// Where the template puts it.
+        position: &'static str,
+        /// What stands in the way.
+        why: &'static str,
+    },
+}
+
+impl CopyError {
+    /// The code of the page under docs/errors.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Absent { .. } => "K0301",
+            Self::Drifted { .. } => "K0302",
+            Self::Ambiguous { .. } => "K0303",
+            Self::NotCarried { .. } | Self::FieldNotCarried { .. } => "K0304",
+            Self::TooLarge { .. } => "K0305",
+            Self::WrongSlot { .. } => "K0306",
+            Self::Template { .. } | Self::NoField { .. } => "K0307",
+        }
+    }
+
+    /// The next step for a person.
+    pub fn help(&self) -> &'static str {
+        match self {
+            Self::Absent { .. } => {
+                "name the variable that the file assigns, or remove this copy from keyroll.toml"
+            }
+            Self::Drifted { .. } => {
+                "somebody else changed it: find out which value is right, put it there, then `keyroll resume`"
+            }
+            Self::Ambiguous { .. } => {
+                "write the line as NAME='value' or NAME=value, without escapes, then `keyroll plan` again"
+            }
+            Self::NotCarried { .. } => {
+                "quote the present value in the file where its reader takes quotes off, or keep it in a file of its own"
+            }
+            Self::TooLarge { .. } => "keep the value in a small file of its own",
+            Self::WrongSlot { .. } => {
+                "correct `reads` in keyroll.toml: `variable` belongs to an env file only"
+            }
+            Self::Template { .. } => {
+                "write placeholders as {field} or {field:raw}, and a brace itself as {{ or }}"
+            }
+            Self::NoField { .. } => "add the field to the secret or correct the name in keyroll.toml",
+            Self::FieldNotCarried { .. } => {
+                "choose a value of letters and digits, or write {field:raw} if it is meant so"
+            }
+        }
+    }
+}
