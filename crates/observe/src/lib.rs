@@ -1,1 +1,36 @@
 //! Processes seen from outside: environment, memory, sockets, logs.
+//!
+//! Observation only: nothing here decides, and nothing here changes a process. Invariants, by what is absent: no
+//! read without a limit in bytes and in time; no read by process id alone, where the id could have been given to
+//! another process in the meantime; no "not found" where the truth is "not visible".
+
+mod detach;
+mod environment;
+mod files;
+mod holders;
+mod identity;
+mod listing;
+mod log_tail;
+mod maps;
+mod memory;
+mod not_visible;
+mod open_files;
+mod proc;
+mod search;
+mod sockets;
+mod units;
+mod worker;
+
+pub use detach::detach;
+pub use environment::environment_holds;
+pub use files::{FileHit, FileLimits, FilesReport, NotSearched, search_files};
+pub use holders::{Holder, HoldersReport, NotSeen, Place, own_tree, search_holders};
+pub use identity::{After, ProcessId, WrittenAt, boot, exec_came_after, forked_without_exec, started_after};
+pub use listing::{Arguments, Hidden, Listing, Process, descendants, parents, process, processes};
+pub use log_tail::{LogCounts, LogPosition, LogTail};
+pub use memory::{Copies, Gap, MemoryLimits, MemoryReport, memory_holds};
+pub use not_visible::NotVisible;
+pub use open_files::{OpenFiles, who_opened};
+pub use search::Search;
+pub use sockets::{SocketOwners, Sockets};
+pub use units::unit_folders;

@@ -1,0 +1,43 @@
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use zeroize::Zeroizing;
+
+use crate::proc::ProcFolder;
+use crate::worker::read_each;
+use crate::{NotVisible, ProcessId, Search};
+
+/// The longest environment that is read, bytes. The kernel allows 6 MiB for arguments and environment together
+/// (`_STK_LIM / 4 * 3` in fs/exec.c).
+pub(crate) const ENVIRONMENT_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// How long one environment may take, milliseconds.
+pub(crate) const ENVIRONMENT_STEP_MS_MAX: u64 = 1_000;
+
+/// Which of the values stand in the environment that the process was started with.
+///
+/// It shows the start and nothing later: a program may have read a file since. In a process that was forked and
+/// did not execute a program ([`crate::forked_without_exec`]) it is the parent's environment.
+///
+/// # Errors
+/// The environment is not visible, and why.
+pub fn environment_holds(process: &ProcessId, needles: &dyn Search) -> Result<BTreeSet<u32>, NotVisible> {
+    let step = Duration::from_millis(ENVIRONMENT_STEP_MS_MAX);
+    let mut found = Err(NotVisible::Stuck);
+    read_each(&[*process], step, Instant::now() + step, read_environment, &mut |_, answer| {
+        found = answer.map(|bytes| ids_in(&bytes, needles));
+    });
+    found
+}
+
+pub(crate) fn ids_in(bytes: &[u8], needles: &dyn Search) -> BTreeSet<u32> {
+    let mut ids = BTreeSet::new();
+    needles.find(bytes, &mut |id, _| {
+        ids.insert(id);
+    });
+    ids
+}
+
+pub(crate) fn read_environment(process: &ProcessId) -> Result<Zeroizing<Vec<u8>>, NotVisible> {
+    ProcFolder::open_exact(process)?.read("environ", ENVIRONMENT_BYTES_MAX).map(Zeroizing::new)
+}

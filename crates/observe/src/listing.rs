@@ -1,0 +1,296 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::fmt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::fs::{CWD, Mode, OFlags};
+use zeroize::Zeroizing;
+
+use crate::proc::{ProcFolder, numbers_in};
+use crate::worker::read_each;
+use crate::{NotVisible, ProcessId, boot};
+
+/// How many processes a listing holds at most.
+const PROCESSES_MAX: usize = 65_536;
+
+/// The longest command line that is read, bytes; what is behind it is not matched.
+const ARGUMENTS_BYTES_MAX: usize = 256 * 1024;
+
+/// The longest other file of /proc/PID that a listing reads, bytes.
+const SMALL_BYTES_MAX: usize = 64 * 1024;
+
+/// How long one process may take to answer, milliseconds.
+const PROCESS_STEP_MS_MAX: u64 = 1_000;
+
+/// How long a parent chain may be.
+const PARENTS_MAX: usize = 256;
+
+/// A command line, for matching only: it may hold a secret, so it cannot be printed.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Arguments(Zeroizing<Vec<u8>>);
+
+impl Arguments {
+    fn each(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.strip_suffix(b"\0").unwrap_or(&self.0).split(|&byte| byte == 0)
+    }
+
+    /// Whether one argument, the program's own name included, is exactly this.
+    pub fn holds(&self, argument: &OsStr) -> bool {
+        self.each().any(|one| one == argument.as_bytes())
+    }
+
+    /// Whether one argument behind the program's name satisfies the predicate. Do not keep what it is shown.
+    pub fn any(&self, predicate: impl FnMut(&[u8]) -> bool) -> bool {
+        self.each().skip(1).any(predicate)
+    }
+
+    /// How many arguments there are behind the program's name.
+    pub fn count(&self) -> usize {
+        self.each().count().saturating_sub(1)
+    }
+}
+
+impl fmt::Debug for Arguments {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} arguments", self.count())
+    }
+}
+
+/// One process that runs now. Kernel threads and ended processes are left out.
+#[derive(Debug, Clone)]
+pub struct Process {
+    /// Which process.
+    pub id: ProcessId,
+    /// The parent's number; 0 where the parent is outside this PID namespace.
+    pub ppid: u32,
+    /// The effective user; `None` where it could not be read.
+    pub uid: Option<u32>,
+    /// The short name (15 bytes at most, chosen by the process itself), made printable.
+    pub name: String,
+    /// The executable; " (deleted)" is cut off and told in `exe_deleted`. `None` = not visible to this user.
+    pub exe: Option<PathBuf>,
+    /// The file of the executable was replaced or removed since.
+    pub exe_deleted: bool,
+    /// The command line.
+    pub args: Arguments,
+    /// The control group, such as `/system.slice/app.service`: the unified one, else systemd's own.
+    pub cgroup: Option<String>,
+    /// Forked, and no exec since: it holds what its parent had loaded.
+    pub forked: bool,
+}
+
+impl Process {
+    /// The systemd unit that the process belongs to, by its control group: the innermost part that ends in
+    /// `.service` or `.scope`.
+    pub fn unit(&self) -> Option<&str> {
+        let is_unit = |part: &&str| part.ends_with(".service") || part.ends_with(".scope");
+        self.cgroup.as_deref()?.rsplit('/').find(is_unit)
+    }
+
+    /// Whether the process runs this executable: by path, or by file name where `exe` has no folder.
+    pub fn runs(&self, exe: &Path) -> bool {
+        let Some(own) = &self.exe else { return false };
+        if exe.components().count() == 1 { own.file_name() == exe.file_name() } else { own == exe }
+    }
+}
+
+/// Something that a listing could not see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hidden {
+    /// Which process; `None` = an unknown number of them.
+    pub pid: Option<u32>,
+    /// Why.
+    pub reason: String,
+}
+
+/// The processes of this machine, as far as this user sees them.
+#[derive(Debug, Clone, Default)]
+pub struct Listing {
+    /// What runs.
+    pub seen: Vec<Process>,
+    /// What surely or possibly runs and could not be seen. Processes outside keyroll's own PID namespace are not
+    /// counted: the kernel does not even show that they exist.
+    pub hidden: Vec<Hidden>,
+}
+
+/// All processes, within `wait`. A process that does not answer is listed as hidden and does not hold up the rest.
+///
+/// # Errors
+/// /proc itself cannot be read.
+pub fn processes(wait: Duration) -> Result<Listing, NotVisible> {
+    let deadline = Instant::now() + wait;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let folder = rustix::fs::openat(CWD, "/proc", flags, Mode::empty()).map_err(NotVisible::of)?;
+    let pids = numbers_in(&folder, PROCESSES_MAX)?;
+    let mut listing = Listing::default();
+    if pid_hiding() {
+        let reason = "/proc is mounted with hidepid: other users' processes are not listed".to_owned();
+        listing.hidden.push(Hidden { pid: None, reason });
+    }
+    let step = Duration::from_millis(PROCESS_STEP_MS_MAX);
+    read_each(&pids, step, deadline, read_process, &mut |pid, answer| match answer {
+        Ok(Some(process)) => listing.seen.push(process),
+        Ok(None) | Err(NotVisible::Vanished) => {}
+        Err(reason) => listing.hidden.push(Hidden { pid: Some(*pid), reason: reason.to_string() }),
+    });
+    Ok(listing)
+}
+
+/// The process that has this number now.
+///
+/// # Errors
+/// There is none, or it does not answer.
+pub fn process(pid: u32) -> Result<Process, NotVisible> {
+    let mut found = Err(NotVisible::Vanished);
+    let step = Duration::from_millis(PROCESS_STEP_MS_MAX);
+    read_each(&[pid], step, Instant::now() + step, read_process, &mut |_, answer| {
+        found = answer.and_then(|process| process.ok_or(NotVisible::Vanished));
+    });
+    found
+}
+
+/// The parents of a process, nearest first.
+pub fn parents<'a>(listing: &'a Listing, process: &Process) -> Vec<&'a Process> {
+    let by_pid: BTreeMap<u32, &Process> = listing.seen.iter().map(|one| (one.id.pid, one)).collect();
+    let mut chain: Vec<&Process> = Vec::new();
+    let mut next = process.ppid;
+    while let Some(parent) = by_pid.get(&next) {
+        // A listing is not taken in one instant: numbers given again meanwhile could form a ring.
+        if chain.len() == PARENTS_MAX || chain.iter().any(|seen| seen.id == parent.id) {
+            break;
+        }
+        chain.push(parent);
+        next = parent.ppid;
+    }
+    chain
+}
+
+/// The children of a process, their children, and so on, without the process itself.
+pub fn descendants(listing: &Listing, process: ProcessId) -> Vec<&Process> {
+    let mut inside = BTreeSet::from([process.pid]);
+    let mut found = Vec::new();
+    loop {
+        let before = found.len();
+        for one in &listing.seen {
+            if inside.contains(&one.ppid) && inside.insert(one.id.pid) {
+                found.push(one);
+            }
+        }
+        if found.len() == before {
+            return found;
+        }
+    }
+}
+
+fn read_process(pid: &u32) -> Result<Option<Process>, NotVisible> {
+    let folder = ProcFolder::open(*pid)?;
+    if folder.stat.kernel_thread() {
+        return Ok(None);
+    }
+    let (exe, exe_deleted) = match folder.link("exe") {
+        Ok(path) => undeleted(path),
+        Err(_) => (None, false),
+    };
+    let args = folder.read("cmdline", ARGUMENTS_BYTES_MAX).unwrap_or_default();
+    let status = folder.read("status", SMALL_BYTES_MAX).unwrap_or_default();
+    Ok(Some(Process {
+        id: ProcessId { boot: boot()?, pid: *pid, start_ticks: folder.stat.start_ticks },
+        ppid: folder.stat.ppid,
+        uid: effective_user(&status),
+        name: String::from_utf8_lossy(&folder.name).escape_debug().to_string(),
+        exe,
+        exe_deleted,
+        args: Arguments(Zeroizing::new(args)),
+        cgroup: folder.read("cgroup", SMALL_BYTES_MAX).ok().and_then(|text| control_group(&text)),
+        forked: folder.stat.forked_no_exec(),
+    }))
+}
+
+fn undeleted(path: PathBuf) -> (Option<PathBuf>, bool) {
+    match path.as_os_str().as_bytes().strip_suffix(b" (deleted)") {
+        Some(before) => (Some(PathBuf::from(std::ffi::OsString::from_vec(before.to_vec()))), true),
+        None => (Some(path), false),
+    }
+}
+
+/// `Uid:` holds the real, effective, saved and file system user. Source: proc_pid_status(5).
+fn effective_user(status: &[u8]) -> Option<u32> {
+    let text = String::from_utf8_lossy(status);
+    let line = text.lines().find_map(|line| line.strip_prefix("Uid:"))?;
+    line.split_ascii_whitespace().nth(1)?.parse().ok()
+}
+
+/// Lines are `id:controllers:path`; version 2 is `0::path`, and where it is unused (a machine on version 1) systemd
+/// keeps its tree under `name=systemd`. Source: cgroups(7).
+fn control_group(text: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(text);
+    let path_of = |start: &str| {
+        let part = |line: &str| Some(line.split_once(':')?.1.strip_prefix(start)?.to_owned());
+        text.lines().find_map(part).filter(|path| path != "/")
+    };
+    path_of(":").or_else(|| path_of("name=systemd:"))
+}
+
+/// Whether /proc hides other users' processes from this listing. Source: proc(5), `hidepid`.
+fn pid_hiding() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let hides = |line: &str| {
+        line.split_ascii_whitespace().nth(4) == Some("/proc")
+            && ["hidepid=2", "hidepid=invisible", "hidepid=4", "hidepid=ptraceable"]
+                .iter()
+                .any(|option| line.split([',', ' ']).any(|part| part == *option))
+    };
+    !root && mounts.lines().any(hides)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_unit_comes_from_either_kind_of_control_group() {
+        let v2 = b"0::/system.slice/app.service\n";
+        let v1 = b"4:memory:/x\n1:name=systemd:/system.slice/app.service/worker\n0::/\n";
+        for text in [&v2[..], &v1[..]] {
+            let process = Process { cgroup: control_group(text), ..sample() };
+            assert_eq!(process.unit(), Some("app.service"));
+        }
+        assert_eq!(control_group(b"0::/\n"), None);
+        assert_eq!(control_group(b"nonsense"), None);
+    }
+
+    #[test]
+    fn arguments_are_matched_whole_and_never_printed() {
+        let args = Arguments(Zeroizing::new(b"python3\0worker.py\0--key=abc\0\0".to_vec()));
+        assert!(args.holds(OsStr::new("worker.py")));
+        assert!(!args.holds(OsStr::new("worker")));
+        assert_eq!(args.count(), 3);
+        assert_eq!(format!("{args:?}"), "3 arguments");
+    }
+
+    #[test]
+    fn an_executable_matches_by_path_or_by_name() {
+        let process = Process { exe: Some("/usr/bin/python3.11".into()), ..sample() };
+        assert!(process.runs(Path::new("python3.11")));
+        assert!(process.runs(Path::new("/usr/bin/python3.11")));
+        assert!(!process.runs(Path::new("/opt/python3.11")));
+        assert!(!Process { exe: None, ..sample() }.runs(Path::new("x")));
+    }
+
+    fn sample() -> Process {
+        Process {
+            id: ProcessId { boot: 1, pid: 2, start_ticks: 3 },
+            ppid: 1,
+            uid: Some(0),
+            name: "x".into(),
+            exe: None,
+            exe_deleted: false,
+            args: Arguments::default(),
+            cgroup: None,
+            forked: false,
+        }
+    }
+}

@@ -1,0 +1,8 @@
+/// An exact matcher for the values that are looked for. It reports ids and places, never bytes.
+pub trait Search {
+    /// Calls `hit` with (id, offset) for every match that lies whole in `bytes`.
+    fn find(&self, bytes: &[u8], hit: &mut dyn FnMut(u32, usize));
+
+    /// The longest match possible, in bytes: how much must be kept where bytes come in pieces.
+    fn longest(&self) -> usize;
+}

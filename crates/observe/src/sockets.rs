@@ -1,0 +1,191 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use crate::proc::ProcFolder;
+use crate::worker::read_each;
+use crate::{Listing, NotVisible, Process, ProcessId};
+
+/// The largest table of connections that is read, bytes.
+const TABLE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// How many open files of one process are looked at.
+const OPEN_FILES_MAX: usize = 65_536;
+
+/// How long one process may take to answer, milliseconds.
+const STEP_MS_MAX: u64 = 2_000;
+
+/// Who holds one socket.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SocketOwners {
+    /// The processes that have it open. More than one where it was inherited by a fork: the call may come from any.
+    pub processes: Vec<ProcessId>,
+    /// The connection exists on this machine. `false` = it is gone, or was made in a network namespace that could
+    /// not be read, or on another machine.
+    pub connection: bool,
+}
+
+/// All TCP connections of this machine and the processes that hold them, as they were when it was read.
+#[derive(Debug, Clone, Default)]
+pub struct Sockets {
+    own_network: u64,
+    /// (network namespace, local address) to socket number.
+    by_address: BTreeMap<(u64, SocketAddr), u64>,
+    holders: BTreeMap<u64, BTreeSet<ProcessId>>,
+    /// Processes whose open files are not visible, and why: a connection without an owner may be theirs.
+    pub hidden: Vec<(ProcessId, NotVisible)>,
+}
+
+impl Sockets {
+    /// Reads the connections of every network namespace and the open sockets of every listed process.
+    ///
+    /// # Errors
+    /// keyroll's own table of connections cannot be read.
+    pub fn read(listing: &Listing, wait: Duration) -> Result<Self, NotVisible> {
+        let own = ProcFolder::open(std::process::id())?;
+        let mut sockets = Self { own_network: network(&own)?, ..Self::default() };
+        let mut networks = BTreeSet::new();
+        sockets.add_table(sockets.own_network, &tables(&own)?);
+        networks.insert(sockets.own_network);
+        let processes: Vec<ProcessId> = listing.seen.iter().map(|process| process.id).collect();
+        let deadline = Instant::now() + wait;
+        let mut others: BTreeMap<u64, ProcessId> = BTreeMap::new();
+        let step = Duration::from_millis(STEP_MS_MAX);
+        read_each(&processes, step, deadline, open_sockets, &mut |process, answer| match answer {
+            Ok((network, numbers)) => {
+                for number in numbers {
+                    sockets.holders.entry(number).or_default().insert(*process);
+                }
+                if !networks.contains(&network) {
+                    others.entry(network).or_insert(*process);
+                }
+            }
+            Err(NotVisible::Vanished | NotVisible::Replaced) => {}
+            Err(reason) => sockets.hidden.push((*process, reason)),
+        });
+        let others: Vec<(u64, ProcessId)> = others.into_iter().collect();
+        let read = |(_, process): &(u64, ProcessId)| tables(&ProcFolder::open_exact(process)?);
+        read_each(&others, step, deadline, read, &mut |(network, process), answer| match answer {
+            Ok(text) => sockets.add_table(*network, &text),
+            Err(reason) => sockets.hidden.push((*process, reason)),
+        });
+        Ok(sockets)
+    }
+
+    /// The processes at the client's end of a connection, by the address and port that the issuer saw.
+    ///
+    /// A loopback address counts in keyroll's own network namespace only: every namespace has its own 127.0.0.1.
+    pub fn owners(&self, client: SocketAddr) -> SocketOwners {
+        let client = plain(client);
+        let own = self.by_address.get(&(self.own_network, client)).into_iter();
+        let others = self.by_address.iter().filter(|((network, address), _)| {
+            *address == client && *network != self.own_network && !client.ip().is_loopback()
+        });
+        let mut owners = SocketOwners::default();
+        for number in own.chain(others.map(|(_, number)| number)) {
+            owners.connection = true;
+            owners.processes.extend(self.holders.get(number).into_iter().flatten());
+        }
+        owners
+    }
+
+    /// The one process at the client's end of a connection; `None` = nobody visible, or several that share it.
+    pub fn process_of(&self, client: SocketAddr) -> Option<ProcessId> {
+        match self.owners(client).processes.as_slice() {
+            [one] => Some(*one),
+            _ => None,
+        }
+    }
+
+    fn add_table(&mut self, network: u64, text: &[u8]) {
+        for line in String::from_utf8_lossy(text).lines() {
+            if let Some((local, number)) = connection(line) {
+                self.by_address.insert((network, local), number);
+            }
+        }
+    }
+}
+
+/// For a session over a local socket the issuer tells the client's process number itself.
+impl Sockets {
+    /// The listed process of that number.
+    pub fn process_by_pid(listing: &Listing, pid: u32) -> Option<&Process> {
+        listing.seen.iter().find(|process| process.id.pid == pid)
+    }
+}
+
+fn network(folder: &ProcFolder) -> Result<u64, NotVisible> {
+    number_in(&folder.link("ns/net")?, "net:[").ok_or(NotVisible::Malformed)
+}
+
+fn number_in(link: &std::path::Path, start: &str) -> Option<u64> {
+    link.to_str()?.strip_prefix(start)?.strip_suffix(']')?.parse().ok()
+}
+
+fn tables(folder: &ProcFolder) -> Result<Vec<u8>, NotVisible> {
+    let mut text = folder.read("net/tcp", TABLE_BYTES_MAX)?;
+    // Without IPv6 in the kernel the second table does not exist.
+    text.extend(folder.read("net/tcp6", TABLE_BYTES_MAX).unwrap_or_default());
+    Ok(text)
+}
+
+fn open_sockets(process: &ProcessId) -> Result<(u64, Vec<u64>), NotVisible> {
+    let folder = ProcFolder::open_exact(process)?;
+    let mut numbers = Vec::new();
+    for descriptor in folder.numbers("fd", OPEN_FILES_MAX)? {
+        // A file that was closed meanwhile is no error.
+        let target = folder.link(&format!("fd/{descriptor}")).unwrap_or_else(|_| PathBuf::new());
+        numbers.extend(number_in(&target, "socket:["));
+    }
+    Ok((network(&folder)?, numbers))
+}
+
+/// One line of /proc/net/tcp or tcp6 as (local address, socket number); `None` for the header, for listening sockets
+/// and for those without an owner. Source: Documentation/networking/proc_net_tcp.rst.
+fn connection(line: &str) -> Option<(SocketAddr, u64)> {
+    let mut fields = line.split_ascii_whitespace();
+    let local = address(fields.nth(1)?)?;
+    let state = fields.nth(1)?;
+    let number = fields.nth(5)?.parse().ok()?;
+    (state != "0A" && number != 0).then_some((local, number))
+}
+
+/// `0100007F:1F90`: each 32-bit group in the machine's own byte order, the port as a plain number.
+fn address(text: &str) -> Option<SocketAddr> {
+    let (host, port) = text.split_once(':')?;
+    let port = u16::from_str_radix(port, 16).ok()?;
+    let mut bytes = Vec::new();
+    for at in (0..host.len()).step_by(8) {
+        bytes.extend(u32::from_str_radix(host.get(at..at + 8)?, 16).ok()?.to_ne_bytes());
+    }
+    let ip = match bytes.len() {
+        4 => IpAddr::from(Ipv4Addr::from(<[u8; 4]>::try_from(bytes).ok()?)),
+        16 => IpAddr::from(Ipv6Addr::from(<[u8; 16]>::try_from(bytes).ok()?)),
+        _ => return None,
+    };
+    Some(plain(SocketAddr::new(ip, port)))
+}
+
+/// An IPv4 address that is written as IPv6 is the same address.
+fn plain(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_the_tables_are_understood() {
+        let line = "   1: 0100007F:C350 0100007F:1538 01 00000000:00000000 00:00000000 00000000  1000        0 4242 1";
+        assert_eq!(connection(line), Some(("127.0.0.1:50000".parse().expect("an address"), 4242)));
+        let six = "0: 0000000000000000FFFF00000100007F:C350 00000000000000000000000000000000:0000 01 0:0 0:0 0 0 0 7 1";
+        assert_eq!(connection(six), Some(("127.0.0.1:50000".parse().expect("an address"), 7)));
+        let listening = line.replace(" 01 ", " 0A ");
+        assert_eq!(connection(&listening), None);
+        assert_eq!(connection("  sl  local_address rem_address   st tx_queue rx_queue"), None);
+        assert_eq!(address("zz:1"), None);
+        assert_eq!(address("0100007F0:1"), None);
+    }
+}
