@@ -1,1 +1,41 @@
 //! What keyroll.toml says, strictly parsed.
+//!
+//! Invariants, by what is absent: no value of a credential is ever in the file, in [`Config`] or in an error (errors
+//! carry the place, never the text that stands there); an unknown key is an error, never ignored; nothing is
+//! defaulted that the protocol needs a person to say. This room reads one file and imports none of ours.
+
+mod at;
+mod config;
+mod consumer;
+mod copy;
+mod edit;
+mod error;
+mod fault;
+mod name;
+mod parse;
+mod path;
+mod period;
+mod placeholder;
+mod reference;
+mod reference_page;
+mod runs;
+mod schema;
+mod secret;
+mod shape;
+mod suggest;
+mod template;
+
+pub use config::{CONFIG_BYTES_MAX, Config, Defaults, OnFailure};
+pub use consumer::{Check, Consumer, LogFile, PathCheck};
+pub use copy::{Copy, Place, Source, WriteMode};
+pub use edit::{NewApply, NewConsumer, NewSecret, add_consumer, add_secret};
+pub use error::{ConfigError, Kind, Position};
+pub use name::{NAME_BYTES_MAX, Name};
+pub use period::{PERIOD_DAYS_MAX, format_period, parse_period};
+pub use placeholder::{Argument, Argv};
+pub use reference::{IssuerRef, Reference, StoreRef};
+pub use reference_page::reference_markdown;
+pub use runs::{Apply, Find, Instance, Runs, Signal};
+pub use schema::{SCHEMA_FILE_NAME, schema};
+pub use secret::{Decide, EvidenceKind, FieldSpec, Postgres, Revoke, Secret};
+pub use template::{Part, Template};

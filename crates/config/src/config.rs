@@ -1,0 +1,247 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::Read as _;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use crate::at::At;
+use crate::copy::Place;
+use crate::fault::Fault;
+use crate::parse::parse_shape;
+use crate::path::resolve;
+use crate::secret::Secret;
+use crate::shape::{DefaultsShape, FileShape, HostShape};
+use crate::suggest::nearest;
+use crate::{ConfigError, Kind, Name};
+
+/// The largest keyroll.toml that is read, in bytes.
+pub const CONFIG_BYTES_MAX: u64 = 1_048_576;
+
+/// The most hosts of one service that may be moved at the same time.
+const PARALLEL_MAX: u32 = 64;
+
+/// What happens when a host fails before the point of no return.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OnFailure {
+    /// Everything goes back to the previous version.
+    Rollback,
+    /// The rotation waits for a person.
+    Pause,
+}
+
+/// What holds for every secret unless it says otherwise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Defaults {
+    /// Hosts of one service moved at the same time; at least 1.
+    pub max_parallel: u32,
+    /// What happens when a host fails.
+    pub on_failure: OnFailure,
+}
+
+/// One keyroll.toml, checked whole: everything that can be refused without looking at the machine has been.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The folder that relative paths stand on, absolute; commands of the file run in it.
+    pub folder: PathBuf,
+    /// What holds for every secret unless it says otherwise.
+    pub defaults: Defaults,
+    /// More places to search by value, absolute.
+    pub search_roots: Vec<PathBuf>,
+    /// The secrets by name.
+    pub secrets: BTreeMap<Name, Secret>,
+}
+
+impl Config {
+    /// Reads a file. Paths in it stand on its folder, links in the folder's own path resolved.
+    ///
+    /// # Errors
+    /// [`Kind::Unreadable`] if it is missing, not a regular file, not UTF-8 or above [`CONFIG_BYTES_MAX`]; else as
+    /// [`Config::parse`].
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = read_text(path)?;
+        let folder = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let folder = folder
+            .canonicalize()
+            .map_err(|error| unreadable(path, &format!("its folder cannot be resolved: {error}")))?;
+        Self::parse_in(&text, &path.display().to_string(), &folder)
+    }
+
+    /// Checks a text whose file is only named, not read; the folder is that of the name, as written.
+    ///
+    /// # Errors
+    /// The first mistake, with its line and column.
+    pub fn parse(text: &str, file_name: &str) -> Result<Self, ConfigError> {
+        let folder = Path::new(file_name).parent().unwrap_or(Path::new("")).to_path_buf();
+        Self::parse_in(text, file_name, &folder)
+    }
+
+    fn parse_in(text: &str, file: &str, folder: &Path) -> Result<Self, ConfigError> {
+        let shape = parse_shape(text, file)?;
+        Self::build(shape, folder).map_err(|fault| fault.into_error(text, file))
+    }
+
+    fn build(shape: FileShape, folder: &Path) -> Result<Self, Fault> {
+        if shape.version.value != 1 {
+            let message = "this version of keyroll reads version 1 of the format";
+            return Err(Fault::new(Kind::BadVersion, message)
+                .at(&shape.version.span)
+                .help("write `version = 1`"));
+        }
+        let defaults = Defaults::build(&shape.defaults)?;
+        let hosts = hosts(&shape.hosts)?;
+        let roots = shape.search.roots.iter().map(|root| resolve(folder, "search.roots", root));
+        let search_roots = roots.collect::<Result<Vec<_>, Fault>>()?;
+        let mut secrets = BTreeMap::new();
+        let mut spans = Vec::new();
+        for (key, secret) in shape.secrets {
+            let name = Name::read("a secret", &key)?;
+            spans.push((name.clone(), key.span.clone()));
+            let secret = Secret::build(name.clone(), secret, folder, &defaults, &hosts)?;
+            secrets.insert(name, secret);
+        }
+        refuse_shared_places(&secrets, &spans)?;
+        Ok(Self { folder: folder.to_path_buf(), defaults, search_roots, secrets })
+    }
+
+    /// One secret by name; the error of a name that does not exist suggests the nearest.
+    ///
+    /// # Errors
+    /// The suggestion, or the names that exist, as a sentence.
+    pub fn secret(&self, name: &str) -> Result<&Secret, String> {
+        self.secrets.get(name).ok_or_else(|| {
+            let names: Vec<&str> = self.secrets.keys().map(Name::as_str).collect();
+            match nearest(name, names.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None if names.is_empty() => {
+                    "no secret is configured: begin with `keyroll secret add`".to_owned()
+                }
+                None => format!("the secrets are: {}", names.join(", ")),
+            }
+        })
+    }
+}
+
+impl Defaults {
+    fn build(shape: &DefaultsShape) -> Result<Self, Fault> {
+        Ok(Self {
+            max_parallel: read_parallel(shape.max_parallel.as_ref(), 1)?,
+            on_failure: OnFailure::read(shape.on_failure.as_ref(), OnFailure::Rollback)?,
+        })
+    }
+}
+
+impl OnFailure {
+    pub(crate) fn read(text: Option<&At<String>>, default: Self) -> Result<Self, Fault> {
+        let Some(text) = text else { return Ok(default) };
+        match text.value.as_str() {
+            "rollback" => Ok(Self::Rollback),
+            "pause" => Ok(Self::Pause),
+            _ => Err(one_of("on_failure", text, &["rollback", "pause"])),
+        }
+    }
+}
+
+/// Reads `max_parallel`, or its default.
+pub(crate) fn read_parallel(number: Option<&At<u32>>, default: u32) -> Result<u32, Fault> {
+    let Some(number) = number else { return Ok(default) };
+    if (1..=PARALLEL_MAX).contains(&number.value) {
+        return Ok(number.value);
+    }
+    Err(Fault::new(Kind::WrongForm, format!("`max_parallel` must be 1 to {PARALLEL_MAX}")).at(&number.span))
+}
+
+/// The finding for a word that is not one of a few; the word itself is not repeated.
+pub(crate) fn one_of(key: &str, text: &At<String>, words: &[&str]) -> Fault {
+    let list: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
+    let fault =
+        Fault::new(Kind::WrongForm, format!("`{key}` must be one of {}", list.join(", "))).at(&text.span);
+    match nearest(&text.value, words.iter().copied()) {
+        Some(near) => fault.help(format!("did you mean `{near}`?")),
+        None => fault,
+    }
+}
+
+/// The names of the machines. All of them are this one.
+fn hosts(shapes: &BTreeMap<At<String>, HostShape>) -> Result<BTreeSet<Name>, Fault> {
+    let mut names: BTreeSet<Name> = Name::new("local").into_iter().collect();
+    for (key, shape) in shapes {
+        let name = Name::read("a host", key)?;
+        if shape.connect.value != "local" {
+            let ssh = shape.connect.value.starts_with("ssh:");
+            let what = if ssh { "a host by ssh" } else { "this way to reach a host" };
+            return Err(Fault::new(Kind::BadHost, format!("{what} is not supported by this version"))
+                .at(&shape.connect.span)
+                .help("write `connect = \"local\"`, and run keyroll on the machine itself"));
+        }
+        names.insert(name);
+    }
+    Ok(names)
+}
+
+/// One place may hold one secret only: two would overwrite each other.
+fn refuse_shared_places(
+    secrets: &BTreeMap<Name, Secret>,
+    spans: &[(Name, Range<usize>)],
+) -> Result<(), Fault> {
+    let mut owners: BTreeMap<&Place, &Name> = BTreeMap::new();
+    for secret in secrets.values() {
+        for place in secret.consumers.iter().flat_map(|consumer| &consumer.reads).map(|copy| &copy.place) {
+            let other = *owners.entry(place).or_insert(&secret.name);
+            if other == &secret.name {
+                continue;
+            }
+            let span = spans.iter().find(|(name, _)| name == &secret.name).map(|(_, span)| span.clone());
+            return Err(Fault::new(
+                Kind::Duplicate,
+                format!("secrets `{other}` and `{}` claim the same place: {place}", secret.name),
+            )
+            .at(&span.unwrap_or_default())
+            .help("a place holds one secret: make them one secret, or correct the path"));
+        }
+    }
+    Ok(())
+}
+
+/// Reads the file with a limit, refusing what is not a regular file (opening a FIFO would wait for ever).
+fn read_text(path: &Path) -> Result<String, ConfigError> {
+    let meta = path.metadata().map_err(|error| {
+        let error = unreadable(path, &error.to_string());
+        match path.exists() {
+            true => error,
+            false => with_help(error, "make one with `keyroll init`, or name it with --config FILE"),
+        }
+    })?;
+    if !meta.is_file() {
+        return Err(unreadable(path, "it is not a regular file"));
+    }
+    let too_large = || unreadable(path, &format!("it is larger than {CONFIG_BYTES_MAX} bytes"));
+    if meta.len() > CONFIG_BYTES_MAX {
+        return Err(too_large());
+    }
+    let mut text = String::new();
+    let file = File::open(path).map_err(|error| unreadable(path, &error.to_string()))?;
+    file.take(CONFIG_BYTES_MAX + 1)
+        .read_to_string(&mut text)
+        .map_err(|error| unreadable(path, &error.to_string()))?;
+    if text.len() as u64 > CONFIG_BYTES_MAX {
+        return Err(too_large());
+    }
+    Ok(text)
+}
+
+fn unreadable(path: &Path, why: &str) -> ConfigError {
+    ConfigError::new(
+        Kind::Unreadable,
+        &path.display().to_string(),
+        format!("cannot be read: {why}"),
+        None,
+        None,
+    )
+}
+
+fn with_help(error: ConfigError, help: &str) -> ConfigError {
+    ConfigError::new(error.kind(), error.file(), error.message(), error.position(), Some(help.to_owned()))
+}

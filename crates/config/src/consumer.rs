@@ -1,0 +1,185 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use regex::Regex;
+
+use crate::at::At;
+use crate::fault::Fault;
+use crate::runs::read_url;
+use crate::shape::{CheckShape, ConsumerShape, LogShape};
+use crate::suggest::nearest;
+use crate::{Argument, Argv, Copy, FieldSpec, Kind, Name, Runs, Template};
+
+/// The longest regular expression of a log, in bytes.
+const PATTERN_BYTES_MAX: usize = 1_024;
+
+/// A consumer's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogFile {
+    /// The file, absolute; `{instance}` may stand in it.
+    pub file: Argument,
+    /// A line that shows an accepted credential: a valid expression of the `regex` crate.
+    pub success: Option<String>,
+    /// A line that shows a refused credential: a valid expression of the `regex` crate.
+    pub failure: Option<String>,
+}
+
+/// A check that a value works for a consumer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Check {
+    /// A command of its own. With `{copy}` in it, a control on a wrong copy can show that it is able to fail.
+    Exec(Argv),
+    /// A request to the running process; `{instance}` and `{port}` may stand in it.
+    Http(Argument),
+}
+
+/// One flow that must work besides the consumer's main one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PathCheck {
+    /// Its name.
+    pub name: Name,
+    /// Its check.
+    pub check: Check,
+}
+
+/// One service that uses a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Consumer {
+    /// Its name, unique within the secret.
+    pub name: Name,
+    /// The machine, `local` by default.
+    pub host: Name,
+    /// What runs.
+    pub runs: Runs,
+    /// The copies that it starts from; at least one.
+    pub reads: Vec<Copy>,
+    /// A command that regenerates the copies from the store: makes it a pull consumer, whose copies are never written.
+    pub fetch: Option<Argv>,
+    /// Its log.
+    pub log: Option<LogFile>,
+    /// The check of its main flow.
+    pub check: Option<Check>,
+    /// Its further flows.
+    pub paths: Vec<PathCheck>,
+}
+
+impl Consumer {
+    pub(crate) fn build(
+        shape: ConsumerShape,
+        folder: &Path,
+        hosts: &BTreeSet<Name>,
+        fields: &BTreeMap<Name, FieldSpec>,
+        derived: &BTreeMap<Name, Template>,
+    ) -> Result<Self, Fault> {
+        let name = Name::read("a consumer", &shape.name)?;
+        let host = read_host(shape.host.as_ref(), hosts)?;
+        let runs = Runs::build(&shape.runs, folder)?;
+        let holes = holes(&shape.runs.value.instances.is_some(), &shape.runs.value.ports.is_some());
+        let mut reads: Vec<Copy> = Vec::new();
+        for read in &shape.reads.value.0 {
+            let copy = Copy::build(read, &shape.reads.span, folder, fields, derived)?;
+            if reads.iter().any(|other| other.place == copy.place) {
+                let why = format!("the copy {} is named twice", copy.place);
+                return Err(Fault::new(Kind::Duplicate, why).at(&shape.reads.span));
+            }
+            reads.push(copy);
+        }
+        if reads.is_empty() {
+            let why = "`reads` names no copy: what does the consumer start from?";
+            return Err(Fault::new(Kind::WrongForm, why).at(&shape.reads.span));
+        }
+        let fetch =
+            shape.fetch.as_ref().map(|words| Argv::read(folder, "fetch", words, &holes)).transpose()?;
+        let log = shape.log.as_ref().map(|log| read_log(log, folder, &holes)).transpose()?;
+        let at_rest = runs == Runs::AtRest;
+        let check =
+            shape.check.as_ref().map(|check| read_check(check, folder, &holes, at_rest)).transpose()?;
+        let mut paths: Vec<PathCheck> = Vec::new();
+        for path in &shape.paths {
+            let name = Name::read("a path", &path.name)?;
+            if paths.iter().any(|other| other.name == name) {
+                return Err(
+                    Fault::new(Kind::Duplicate, format!("path `{name}` is named twice")).at(&path.name.span)
+                );
+            }
+            paths.push(PathCheck { name, check: read_check(&path.check, folder, &holes, at_rest)? });
+        }
+        Ok(Self { name, host, runs, reads, fetch, log, check, paths })
+    }
+
+    /// Whether keyroll writes its copies, or it reads the store itself.
+    pub fn is_pull(&self) -> bool {
+        self.fetch.is_some()
+    }
+}
+
+/// Which placeholders have a meaning for this consumer.
+fn holes(instances: &bool, ports: &bool) -> Vec<&'static str> {
+    let mut holes = Vec::new();
+    if *instances {
+        holes.push("instance");
+    }
+    if *ports {
+        holes.push("port");
+    }
+    holes
+}
+
+fn read_host(text: Option<&At<String>>, hosts: &BTreeSet<Name>) -> Result<Name, Fault> {
+    let wanted = text.map_or("local", |text| text.value.as_str());
+    if let Some(name) = hosts.get(wanted) {
+        return Ok(name.clone());
+    }
+    let known: Vec<&str> = hosts.iter().map(Name::as_str).collect();
+    let help = match nearest(wanted, known.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("define it as `[hosts.<name>]`; known: {}", known.join(", ")),
+    };
+    let fault = Fault::new(Kind::BadHost, "`host` names a host that is not defined").help(help);
+    Err(text.into_iter().fold(fault, |fault, text| fault.at(&text.span)))
+}
+
+fn read_log(shape: &At<LogShape>, folder: &Path, holes: &[&str]) -> Result<LogFile, Fault> {
+    let log = &shape.value;
+    if log.success.is_none() && log.failure.is_none() {
+        let why = "`log` needs `success` or `failure`: without a pattern it shows nothing";
+        return Err(Fault::new(Kind::BadCombination, why).at(&shape.span));
+    }
+    let pattern =
+        |key: &str, text: &Option<At<String>>| text.as_ref().map(|text| read_pattern(key, text)).transpose();
+    Ok(LogFile {
+        file: Argument::read_path(folder, "log.file", &log.file, holes)?,
+        success: pattern("log.success", &log.success)?,
+        failure: pattern("log.failure", &log.failure)?,
+    })
+}
+
+fn read_pattern(key: &str, text: &At<String>) -> Result<String, Fault> {
+    let wrong = |why: &str| Err(Fault::new(Kind::BadPattern, format!("`{key}` {why}")).at(&text.span));
+    if text.value.len() > PATTERN_BYTES_MAX {
+        return wrong("is longer than 1024 bytes");
+    }
+    match Regex::new(&text.value) {
+        Ok(pattern) if pattern.is_match("") => wrong("matches every line, so it shows nothing"),
+        Ok(_) => Ok(text.value.clone()),
+        Err(_) => wrong("is not a regular expression (syntax of Rust's regex crate)"),
+    }
+}
+
+fn read_check(shape: &At<CheckShape>, folder: &Path, holes: &[&str], at_rest: bool) -> Result<Check, Fault> {
+    let wrong = |why: &str| Err(Fault::new(Kind::BadCombination, why).at(&shape.span));
+    match (&shape.value.exec, &shape.value.http) {
+        (Some(words), None) => {
+            let with_copy: Vec<&str> = holes.iter().copied().chain(["copy"]).collect();
+            Argv::read(folder, "check.exec", words, &with_copy).map(Check::Exec)
+        }
+        (None, Some(_)) if at_rest => {
+            wrong("`check.http` asks a running process, and nothing runs: use `check.exec`")
+        }
+        (None, Some(_)) => match read_url("check.http", shape.value.http.as_ref(), holes)? {
+            Some(url) => Ok(Check::Http(url)),
+            None => wrong("`check` needs `exec` or `http`"),
+        },
+        (None, None) | (Some(_), Some(_)) => wrong("`check` needs `exec` or `http`, not both"),
+    }
+}

@@ -1,0 +1,187 @@
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use crate::at::At;
+use crate::config::one_of;
+use crate::fault::Fault;
+use crate::path::resolve;
+use crate::shape::ReadShape;
+use crate::{FieldSpec, Kind, Name, Template};
+
+/// Where on a machine a copy stands. No two secrets may claim the same place.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Place {
+    /// One variable of a file of `NAME=value` lines.
+    EnvFile {
+        /// The file, absolute.
+        path: PathBuf,
+        /// The variable.
+        variable: String,
+    },
+    /// A whole file.
+    File {
+        /// The file, absolute.
+        path: PathBuf,
+    },
+    /// A part of a file, found by the text around it.
+    Within {
+        /// The file, absolute.
+        path: PathBuf,
+        /// The template's text; [`Copy::source`] has its pieces.
+        template: String,
+    },
+}
+
+impl Place {
+    /// The file that the place is in, absolute.
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::EnvFile { path, .. } | Self::File { path } | Self::Within { path, .. } => path,
+        }
+    }
+}
+
+/// `/srv/api.env (ACME_KEY)`.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EnvFile { path, variable } => write!(f, "{} ({variable})", path.display()),
+            Self::File { path } => write!(f, "{}", path.display()),
+            Self::Within { path, .. } => write!(f, "{} (template)", path.display()),
+        }
+    }
+}
+
+/// What stands in a copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// One field.
+    Field(Name),
+    /// One derived text.
+    Derived(Name),
+    /// The fields of the template of [`Place::Within`].
+    Template(Template),
+}
+
+/// How a copy is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum WriteMode {
+    /// A new file takes the old one's place in one step.
+    Rename,
+    /// The same file is written over: for a file that is a mount of its own, where a rename would leave the old inode.
+    InPlace,
+}
+
+/// One copy that a consumer starts from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Copy {
+    /// Where.
+    pub place: Place,
+    /// What stands there.
+    pub source: Source,
+    /// How it is written.
+    pub write: WriteMode,
+}
+
+impl Copy {
+    pub(crate) fn build(
+        shape: &ReadShape,
+        whole: &Range<usize>,
+        folder: &Path,
+        fields: &BTreeMap<Name, FieldSpec>,
+        derived: &BTreeMap<Name, Template>,
+    ) -> Result<Self, Fault> {
+        let wrong = |why: &str| Fault::new(Kind::BadCombination, why).at(whole).help(FORMS);
+        let write = match &shape.write {
+            None => WriteMode::Rename,
+            Some(text) => match text.value.as_str() {
+                "rename" => WriteMode::Rename,
+                "in_place" => WriteMode::InPlace,
+                _ => return Err(one_of("write", text, &["rename", "in_place"])),
+            },
+        };
+        if let Some(template) = &shape.template
+            && (shape.field.is_some() || shape.derived.is_some())
+        {
+            return Err(wrong("`template` says itself which fields stand there").at(&template.span));
+        }
+        let (place, source) = match (&shape.env_file, &shape.variable, &shape.file, &shape.template) {
+            (Some(file), Some(variable), None, None) => {
+                let path = resolve(folder, "env_file", file)?;
+                let variable = read_variable(variable)?;
+                (Place::EnvFile { path, variable }, named_source(shape, whole, fields, derived)?)
+            }
+            (None, None, Some(file), None) => {
+                let path = resolve(folder, "file", file)?;
+                (Place::File { path }, named_source(shape, whole, fields, derived)?)
+            }
+            (None, None, Some(file), Some(template)) => {
+                let path = resolve(folder, "file", file)?;
+                let parsed = Template::read(&template.value, &template.span, fields)?;
+                (Place::Within { path, template: template.value.clone() }, Source::Template(parsed))
+            }
+            (Some(_), None, None, None) => return Err(wrong("`env_file` needs `variable`")),
+            (None, Some(_), _, _) => return Err(wrong("`variable` needs `env_file`")),
+            (None, None, None, _) => return Err(wrong("a copy needs `env_file` or `file`")),
+            (Some(_), _, _, _) => return Err(wrong("`env_file` goes with `variable` alone")),
+        };
+        Ok(Self { place, source, write })
+    }
+}
+
+const FORMS: &str = "the forms are: { env_file = \"./x.env\", variable = \"NAME\" } · { file = \"./x\" } · \
+                     { file = \"./x\", template = \"…{value}…\" }";
+
+/// What stands in a copy that is not a template: a field, a derived text, or the only secret field.
+fn named_source(
+    shape: &ReadShape,
+    whole: &Range<usize>,
+    fields: &BTreeMap<Name, FieldSpec>,
+    derived: &BTreeMap<Name, Template>,
+) -> Result<Source, Fault> {
+    let unknown = |what: &str, text: &At<String>, known: Vec<&str>| {
+        Fault::new(Kind::BadPlaceholder, format!("`{what}` names nothing that this secret has"))
+            .at(&text.span)
+            .help(format!("known: {}", known.join(", ")))
+    };
+    match (&shape.field, &shape.derived) {
+        (Some(field), Some(_)) => {
+            Err(Fault::new(Kind::BadCombination, "`field` and `derived` do not go together").at(&field.span))
+        }
+        (Some(text), None) => match fields.get_key_value(text.value.as_str()) {
+            Some((name, _)) => Ok(Source::Field(name.clone())),
+            None => Err(unknown("field", text, fields.keys().map(Name::as_str).collect())),
+        },
+        (None, Some(text)) => match derived.get_key_value(text.value.as_str()) {
+            Some((name, _)) => Ok(Source::Derived(name.clone())),
+            None => Err(unknown("derived", text, derived.keys().map(Name::as_str).collect())),
+        },
+        (None, None) => {
+            let mut secret = fields.iter().filter(|(_, spec)| spec.secret).map(|(name, _)| name);
+            match (secret.next(), secret.next()) {
+                (Some(only), None) => Ok(Source::Field(only.clone())),
+                _ => Err(Fault::new(
+                    Kind::BadCombination,
+                    "the secret has several secret fields: say which with `field`",
+                )
+                .at(whole)),
+            }
+        }
+    }
+}
+
+/// A variable's name as a shell takes it.
+fn read_variable(text: &At<String>) -> Result<String, Fault> {
+    let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
+    let starts = text.value.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
+    match starts && text.value.len() <= 256 && text.value.bytes().all(word) {
+        true => Ok(text.value.clone()),
+        false => Err(Fault::new(
+            Kind::BadName,
+            "`variable` must be letters, digits and _, and not begin with a digit",
+        )
+        .at(&text.span)),
+    }
+}

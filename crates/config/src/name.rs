@@ -1,0 +1,79 @@
+use std::fmt;
+
+use crate::Kind;
+use crate::at::At;
+use crate::fault::Fault;
+
+/// The longest name, in bytes.
+pub const NAME_BYTES_MAX: usize = 64;
+
+/// A name of ours: lower-case ASCII letters, digits, `.`, `_`, `-`; begins with a letter or digit; at most 64 bytes.
+///
+/// Narrow on purpose: names become labels at issuers, file names and arguments, and look-alikes must not exist.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Name(String);
+
+impl Name {
+    /// Takes a name, or `None` where a character, the length or the first character is wrong.
+    pub fn new(text: impl Into<String>) -> Option<Self> {
+        let text = text.into();
+        let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-');
+        let starts = text.bytes().next().is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        let fits = text.len() <= NAME_BYTES_MAX && text.bytes().all(allowed);
+        (starts && fits).then_some(Self(text))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Reads a name of the file; `what` says of which thing, for the error.
+    pub(crate) fn read(what: &str, text: &At<String>) -> Result<Self, Fault> {
+        Self::new(text.value.as_str()).ok_or_else(|| {
+            let fault = Fault::new(
+                Kind::BadName,
+                format!(
+                    "the name of {what} must be 1 to {NAME_BYTES_MAX} of a-z 0-9 . _ - and begin with a letter or digit"
+                ),
+            );
+            fault.at(&text.span)
+        })
+    }
+}
+
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl AsRef<str> for Name {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Lets a map with names as keys be asked with plain text.
+impl std::borrow::Borrow<str> for Name {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_narrow() {
+        for good in ["a", "orders-db", "0", "a.b_c-9", &"x".repeat(64)] {
+            assert!(Name::new(good).is_some(), "{good}");
+        }
+        let bad =
+            ["", ".", "..", "-a", "_a", "A", "a b", "a/b", "a\n", "é", "a\u{202e}", "а", &"x".repeat(65)];
+        for bad in bad {
+            assert!(Name::new(bad).is_none(), "{bad:?}");
+        }
+    }
+}

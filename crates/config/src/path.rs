@@ -1,0 +1,69 @@
+use std::path::{Component, Path, PathBuf};
+
+use crate::Kind;
+use crate::at::At;
+use crate::fault::Fault;
+
+/// The longest path, in bytes (Linux `PATH_MAX`).
+const PATH_BYTES_MAX: usize = 4_096;
+
+/// Resolves a path of the file against the folder that the file stands in.
+///
+/// `.` is dropped. `..` may only lead a relative path: behind a name that is a link it would mean another folder
+/// than it says, so it is refused there.
+pub(crate) fn resolve(folder: &Path, key: &str, text: &At<String>) -> Result<PathBuf, Fault> {
+    let fault = |why: &str| Fault::new(Kind::BadPath, format!("`{key}` {why}")).at(&text.span);
+    let written = text.value.as_str();
+    if written.is_empty() {
+        return Err(fault("is empty"));
+    }
+    if written.len() > PATH_BYTES_MAX {
+        return Err(fault("is longer than a path can be"));
+    }
+    if written.chars().any(char::is_control) {
+        return Err(fault("holds a control character"));
+    }
+    let path = Path::new(written);
+    let mut resolved = if path.is_absolute() { PathBuf::from("/") } else { folder.to_path_buf() };
+    let mut leading = !path.is_absolute();
+    for component in path.components() {
+        match component {
+            Component::Prefix(_) | Component::RootDir | Component::CurDir => {}
+            Component::ParentDir if leading => {
+                resolved.pop();
+            }
+            Component::ParentDir => {
+                return Err(fault(
+                    "has `..` behind a name, which means another folder where that name is a link",
+                )
+                .help("write the path without it"));
+            }
+            Component::Normal(name) => {
+                leading = false;
+                resolved.push(name);
+            }
+        }
+    }
+    Ok(resolved)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolved(text: &str) -> Option<String> {
+        let at = At { value: text.to_owned(), span: 0..0 };
+        resolve(Path::new("/srv/app"), "file", &at).ok().map(|path| path.display().to_string())
+    }
+
+    #[test]
+    fn relative_paths_stand_on_the_folder() {
+        assert_eq!(resolved("./api.env").as_deref(), Some("/srv/app/api.env"));
+        assert_eq!(resolved("a//./b/").as_deref(), Some("/srv/app/a/b"));
+        assert_eq!(resolved("../x").as_deref(), Some("/srv/x"));
+        assert_eq!(resolved("/etc/./x").as_deref(), Some("/etc/x"));
+        for bad in ["", "a/../b", "/a/../b", "a\nb", "a\0b"] {
+            assert_eq!(resolved(bad), None, "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,69 @@
+use std::time::Duration;
+
+use crate::Kind;
+use crate::at::At;
+use crate::fault::Fault;
+
+/// The longest length of time that a configuration may name, in days.
+pub const PERIOD_DAYS_MAX: u64 = 3_660;
+
+const UNITS_MS: [(&str, u64); 6] =
+    [("w", 604_800_000), ("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
+
+/// Reads `500ms`, `10s`, `30m`, `12h`, `90d` or `2w`; `None` for anything else, or above [`PERIOD_DAYS_MAX`].
+pub fn parse_period(text: &str) -> Option<Duration> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at_checked(digits)?;
+    let (_, unit_ms) = UNITS_MS.iter().find(|(name, _)| *name == unit)?;
+    let ms = number.parse::<u64>().ok()?.checked_mul(*unit_ms)?;
+    (ms <= PERIOD_DAYS_MAX * 86_400_000).then(|| Duration::from_millis(ms))
+}
+
+/// Writes a length of time in the largest unit that holds it exactly, as [`parse_period`] reads it.
+pub fn format_period(period: Duration) -> String {
+    let ms = u64::try_from(period.as_millis()).unwrap_or(u64::MAX);
+    let exact = UNITS_MS.iter().find(|(_, unit_ms)| ms > 0 && ms.is_multiple_of(*unit_ms));
+    exact.map_or_else(|| "0s".to_owned(), |(name, unit_ms)| format!("{}{name}", ms / unit_ms))
+}
+
+/// Reads a length of time of the file, or its default.
+pub(crate) fn read_period(
+    key: &str,
+    text: Option<&At<String>>,
+    default: Duration,
+) -> Result<Duration, Fault> {
+    let Some(text) = text else { return Ok(default) };
+    parse_period(&text.value).ok_or_else(|| {
+        Fault::new(Kind::BadPeriod, format!("`{key}` is not a length of time"))
+            .at(&text.span)
+            .help("write a whole number and a unit: 500ms, 10s, 30m, 12h, 90d, 2w")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn periods_round_trip() {
+        for text in ["500ms", "10s", "30m", "12h", "90d", "2w"] {
+            assert_eq!(parse_period(text).map(format_period).as_deref(), Some(text));
+        }
+        assert_eq!(parse_period("90m").map(format_period).as_deref(), Some("90m"));
+        assert_eq!(parse_period("0s"), Some(Duration::ZERO));
+        for bad in [
+            "",
+            "m",
+            "10",
+            "-1s",
+            "1.5h",
+            "1 h",
+            "99999999999999999999s",
+            "18446744073709551615w",
+            "3661d",
+            "é",
+        ] {
+            assert_eq!(parse_period(bad), None, "{bad}");
+        }
+    }
+}

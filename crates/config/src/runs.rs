@@ -1,0 +1,329 @@
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::at::At;
+use crate::config::one_of;
+use crate::fault::Fault;
+use crate::path::resolve;
+use crate::period::read_period;
+use crate::shape::RunsShape;
+use crate::{Argument, Argv, Kind, Name};
+
+/// How long an instance may take to finish what it is doing, unless the file says otherwise.
+const DRAIN_DEFAULT_MS: u64 = 10_000;
+/// The most instances of one consumer.
+const INSTANCES_MAX: usize = 256;
+
+/// A signal on which a process loads its value again, or ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Signal {
+    /// SIGHUP.
+    Hup,
+    /// SIGUSR1.
+    Usr1,
+    /// SIGUSR2.
+    Usr2,
+    /// SIGINT.
+    Int,
+    /// SIGTERM.
+    Term,
+    /// SIGQUIT.
+    Quit,
+    /// SIGWINCH.
+    Winch,
+}
+
+impl Signal {
+    /// The names, as they stand in the file.
+    pub const NAMES: [&str; 7] = ["HUP", "USR1", "USR2", "INT", "TERM", "QUIT", "WINCH"];
+
+    /// Reads `HUP` or `SIGHUP`; `None` for any other word.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text.strip_prefix("SIG").unwrap_or(text) {
+            "HUP" => Some(Self::Hup),
+            "USR1" => Some(Self::Usr1),
+            "USR2" => Some(Self::Usr2),
+            "INT" => Some(Self::Int),
+            "TERM" => Some(Self::Term),
+            "QUIT" => Some(Self::Quit),
+            "WINCH" => Some(Self::Winch),
+            _ => None,
+        }
+    }
+
+    /// The name without `SIG`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hup => "HUP",
+            Self::Usr1 => "USR1",
+            Self::Usr2 => "USR2",
+            Self::Int => "INT",
+            Self::Term => "TERM",
+            Self::Quit => "QUIT",
+            Self::Winch => "WINCH",
+        }
+    }
+}
+
+/// One instance of a consumer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Instance {
+    /// Its name; `main` where the file names none.
+    pub name: Name,
+    /// Its port, where the file names ports.
+    pub port: Option<u16>,
+}
+
+/// How a new value is made to take effect in a process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Apply {
+    /// A command that restarts one instance; `{instance}` and `{port}` may stand in its arguments.
+    Restart(Argv),
+    /// A signal to the instance's process.
+    Signal(Signal),
+    /// Nothing: it reads the copy again by itself.
+    Rereads,
+}
+
+/// How the process of an instance is found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Find {
+    /// By a file with its process id; `{instance}` may stand in the path.
+    PidFile(Argument),
+    /// By the path of its executable, and one word of its command line.
+    Executable {
+        /// The executable, absolute.
+        path: PathBuf,
+        /// A word that its command line must have; `{instance}` and `{port}` may stand in it.
+        arg: Option<Argument>,
+    },
+}
+
+/// What runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Runs {
+    /// Plain processes.
+    Process {
+        /// How a new value takes effect.
+        apply: Apply,
+        /// How they are found.
+        find: Find,
+        /// The instances, in the order in which they are moved; at least one.
+        instances: Vec<Instance>,
+        /// An http address that answers 200 when an instance is ready; `{instance}` and `{port}` may stand in it.
+        ready: Option<Argument>,
+        /// How long an instance may take to finish what it is doing.
+        drain: Duration,
+    },
+    /// A systemd unit.
+    Unit {
+        /// Its name with its suffix, `app.service`.
+        name: String,
+        /// As for processes, without placeholders.
+        ready: Option<Argument>,
+        /// As for processes.
+        drain: Duration,
+    },
+    /// Nothing runs now: cron, timer, CI, scaled to zero, stopped.
+    AtRest,
+}
+
+const FORMS: &str = "the forms are: { restart = [\"…\"], pid_file = \"…\" } · { signal = \"HUP\", pid_file = \"…\" } · \
+                     { rereads = true, pid_file = \"…\" } · { unit = \"app.service\" } · { at_rest = true }";
+
+impl Runs {
+    /// The names of all that can be enumerated; one, `main`, for a unit or a consumer at rest.
+    pub fn instances(&self) -> Vec<Instance> {
+        match self {
+            Self::Process { instances, .. } => instances.clone(),
+            Self::Unit { .. } | Self::AtRest => main_instance(),
+        }
+    }
+
+    pub(crate) fn build(shape: &At<RunsShape>, folder: &Path) -> Result<Self, Fault> {
+        let runs = &shape.value;
+        let wrong = |why: &str| Fault::new(Kind::BadCombination, why).at(&shape.span).help(FORMS);
+        for (key, flag) in [("rereads", &runs.rereads), ("at_rest", &runs.at_rest)] {
+            if let Some(flag) = flag
+                && !flag.value
+            {
+                return Err(wrong(&format!("`{key}` is true or is left out")).at(&flag.span));
+            }
+        }
+        let chosen = [
+            runs.restart.is_some(),
+            runs.signal.is_some(),
+            runs.rereads.is_some(),
+            runs.unit.is_some(),
+            runs.at_rest.is_some(),
+        ];
+        if chosen.iter().filter(|chosen| **chosen).count() != 1 {
+            return Err(wrong(
+                "`runs` needs exactly one of `restart`, `signal`, `rereads`, `unit`, `at_rest`",
+            ));
+        }
+        if let Some(unit) = &runs.unit {
+            return Self::build_unit(unit, shape);
+        }
+        if runs.at_rest.is_some() {
+            return match has_process_keys(runs) || runs.ready.is_some() || runs.drain.is_some() {
+                true => Err(wrong("`at_rest` stands alone")),
+                false => Ok(Self::AtRest),
+            };
+        }
+        Self::build_process(shape, folder)
+    }
+
+    fn build_unit(unit: &At<String>, shape: &At<RunsShape>) -> Result<Self, Fault> {
+        if has_process_keys(&shape.value) {
+            let why = "`unit` goes with `ready` and `drain` only: systemd knows its processes";
+            return Err(Fault::new(Kind::BadCombination, why).at(&shape.span).help(FORMS));
+        }
+        let allowed =
+            |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'@' | b':' | b'\\');
+        let known = unit.value.ends_with(".service") && unit.value.len() > ".service".len();
+        if !known || unit.value.len() > 255 || unit.value.starts_with('-') || !unit.value.bytes().all(allowed)
+        {
+            return Err(Fault::new(
+                Kind::BadName,
+                "`unit` must be the full name of a service: `app.service`",
+            )
+            .at(&unit.span));
+        }
+        Ok(Self::Unit {
+            name: unit.value.clone(),
+            ready: read_url("ready", shape.value.ready.as_ref(), &[])?,
+            drain: read_drain(&shape.value)?,
+        })
+    }
+
+    fn build_process(shape: &At<RunsShape>, folder: &Path) -> Result<Self, Fault> {
+        let runs = &shape.value;
+        let (instances, holes) = read_instances(runs)?;
+        let apply = match (&runs.restart, &runs.signal) {
+            (Some(words), _) => Apply::Restart(Argv::read(folder, "restart", words, &holes)?),
+            (None, Some(text)) => Apply::Signal(
+                Signal::parse(&text.value).ok_or_else(|| one_of("signal", text, &Signal::NAMES))?,
+            ),
+            (None, None) => Apply::Rereads,
+        };
+        let find = read_find(shape, folder, &holes)?;
+        if instances.len() > 1 {
+            let told_apart = match &find {
+                Find::PidFile(path) => path.uses("instance") || path.uses("port"),
+                Find::Executable { arg, .. } => {
+                    arg.as_ref().is_some_and(|arg| arg.uses("instance") || arg.uses("port"))
+                }
+            };
+            let restarts_one = match &apply {
+                Apply::Restart(argv) => argv.uses("instance") || argv.uses("port"),
+                Apply::Signal(_) | Apply::Rereads => true,
+            };
+            if !told_apart || !restarts_one {
+                let why = "several instances must be told apart: `{instance}` or `{port}` is missing";
+                return Err(Fault::new(Kind::BadCombination, why)
+                    .at(&shape.span)
+                    .help("write it into `restart`, and into `pid_file` or `arg`"));
+            }
+        }
+        let ready = read_url("ready", runs.ready.as_ref(), &holes)?;
+        Ok(Self::Process { apply, find, instances, ready, drain: read_drain(runs)? })
+    }
+}
+
+/// Whether a key stands there that only plain processes have.
+fn has_process_keys(runs: &RunsShape) -> bool {
+    runs.instances.is_some()
+        || runs.ports.is_some()
+        || runs.pid_file.is_some()
+        || runs.process.is_some()
+        || runs.arg.is_some()
+}
+
+fn main_instance() -> Vec<Instance> {
+    Name::new("main").map(|name| Instance { name, port: None }).into_iter().collect()
+}
+
+fn read_drain(runs: &RunsShape) -> Result<Duration, Fault> {
+    read_period("drain", runs.drain.as_ref(), Duration::from_millis(DRAIN_DEFAULT_MS))
+}
+
+/// The instances, and which placeholders have a meaning with them.
+fn read_instances(runs: &RunsShape) -> Result<(Vec<Instance>, Vec<&'static str>), Fault> {
+    let mut instances = Vec::new();
+    let mut holes = Vec::new();
+    match &runs.instances {
+        None => instances = main_instance(),
+        Some(all) => {
+            holes.push("instance");
+            if all.value.is_empty() || all.value.len() > INSTANCES_MAX {
+                let why = format!("`instances` must name 1 to {INSTANCES_MAX}");
+                return Err(Fault::new(Kind::WrongForm, why).at(&all.span));
+            }
+            for text in &all.value {
+                let name = Name::read("an instance", text)?;
+                if instances.iter().any(|other: &Instance| other.name == name) {
+                    return Err(Fault::new(Kind::Duplicate, format!("instance `{name}` is named twice"))
+                        .at(&text.span));
+                }
+                instances.push(Instance { name, port: None });
+            }
+        }
+    }
+    if let Some(ports) = &runs.ports {
+        holes.push("port");
+        if ports.value.len() != instances.len() {
+            let why = format!("`ports` must have one port for each instance ({})", instances.len());
+            return Err(Fault::new(Kind::BadCombination, why).at(&ports.span));
+        }
+        for (instance, port) in instances.iter_mut().zip(&ports.value) {
+            instance.port = Some(*port);
+        }
+    }
+    Ok((instances, holes))
+}
+
+fn read_find(shape: &At<RunsShape>, folder: &Path, holes: &[&str]) -> Result<Find, Fault> {
+    let runs = &shape.value;
+    match (&runs.pid_file, &runs.process, &runs.arg) {
+        (Some(path), None, None) => Argument::read_path(folder, "pid_file", path, holes).map(Find::PidFile),
+        (None, Some(path), arg) => {
+            if !path.value.contains('/') {
+                let why = "`process` must be the path of an executable, not a name";
+                return Err(Fault::new(Kind::BadPath, why).at(&path.span));
+            }
+            let path = resolve(folder, "process", path)?;
+            let arg = arg.as_ref().map(|arg| Argument::read("arg", arg, holes)).transpose()?;
+            Ok(Find::Executable { path, arg })
+        }
+        (None, None, _) | (Some(_), Some(_), _) | (Some(_), None, Some(_)) => {
+            let why = "the process is found by `pid_file`, or by `process` with or without `arg`";
+            Err(Fault::new(Kind::BadCombination, why).at(&shape.span).help(FORMS))
+        }
+    }
+}
+
+/// Reads an http address of this machine or another; it never carries a user or a password.
+pub(crate) fn read_url(
+    key: &str,
+    text: Option<&At<String>>,
+    holes: &[&str],
+) -> Result<Option<Argument>, Fault> {
+    let Some(text) = text else { return Ok(None) };
+    let wrong = |why: &str| Err(Fault::new(Kind::WrongForm, format!("`{key}` {why}")).at(&text.span));
+    let rest = text.value.strip_prefix("http://").or_else(|| text.value.strip_prefix("https://"));
+    let Some(rest) = rest else { return wrong("must begin with http:// or https://") };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if authority.is_empty() || authority.contains('@') {
+        return wrong("must name a host, without a user");
+    }
+    if text.value.chars().any(|c| c.is_control() || c.is_whitespace()) {
+        return wrong("holds a space or a control character");
+    }
+    let loopback = ["127.0.0.1", "localhost", "[::1]"];
+    let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+    if text.value.starts_with("http://") && !loopback.contains(&host) {
+        return wrong("must be https:// unless it is on loopback (127.0.0.1, [::1], localhost)");
+    }
+    Argument::read(key, text, holes).map(Some)
+}

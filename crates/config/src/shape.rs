@@ -1,0 +1,243 @@
+//! The file as it is written: every key, its form, its words of documentation. The schema and the reference page are
+//! generated from here; the meaning (what goes together, what is refused) is checked when the model is built.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::at::{At, OneOrMany};
+
+/// The whole of keyroll.toml. It never holds a value of a credential, only references to where values are.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "keyroll.toml")]
+pub(crate) struct FileShape {
+    /// The version of this format: 1.
+    pub(crate) version: At<u32>,
+    /// What holds for every secret unless it says otherwise.
+    #[serde(default)]
+    pub(crate) defaults: DefaultsShape,
+    /// Where values are searched for.
+    #[serde(default)]
+    pub(crate) search: SearchShape,
+    /// The machines by name. This version works on the machine that it runs on; `local` need not be named.
+    #[serde(default)]
+    pub(crate) hosts: BTreeMap<At<String>, HostShape>,
+    /// The secrets by name: `[secrets.openai]`. A name is 1 to 64 of `a-z 0-9 . _ -`.
+    #[serde(default)]
+    pub(crate) secrets: BTreeMap<At<String>, At<SecretShape>>,
+}
+
+/// What holds for every secret unless it says otherwise.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DefaultsShape {
+    /// How many hosts of one service may be moved at the same time, across rotations. Default 1.
+    pub(crate) max_parallel: Option<At<u32>>,
+    /// What happens when a host fails: `rollback` (default) or `pause`.
+    pub(crate) on_failure: Option<At<String>>,
+}
+
+/// Where values are searched for.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SearchShape {
+    /// More files and folders to search by value, besides the configured copies and their folders.
+    #[serde(default)]
+    pub(crate) roots: Vec<At<String>>,
+}
+
+/// One machine.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HostShape {
+    /// How it is reached: `local`. (`ssh://…` is recognised and refused by this version.)
+    pub(crate) connect: At<String>,
+}
+
+/// One secret.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SecretShape {
+    /// Who accepts it: the name of a shipped spec (`openrouter`), `file:./own-spec.toml`, or `postgres`.
+    pub(crate) issuer: At<String>,
+    /// Where the credential is by which keyroll may make and end others at the issuer: `file:./admin.key`.
+    pub(crate) admin: Option<At<String>>,
+    /// The source of truth for the value: `keyroll` (default), its own sealed store.
+    pub(crate) store: Option<At<String>>,
+    /// Who is responsible: free text for people, at most 256 bytes.
+    pub(crate) owner: Option<At<String>>,
+    /// How old the value may become: `90d`. Shown by `status`; nothing runs by itself unless `unattended` is true.
+    pub(crate) rotate_every: Option<At<String>>,
+    /// Whether it may be rotated without a person. Default false.
+    #[serde(default)]
+    pub(crate) unattended: bool,
+    /// Overrides `defaults.max_parallel`.
+    pub(crate) max_parallel: Option<At<u32>>,
+    /// Overrides `defaults.on_failure`.
+    pub(crate) on_failure: Option<At<String>>,
+    /// The parts of the credential. Default: one secret field, `value`; for `postgres`: `user`, `password` (secret),
+    /// `host`, `port`, `dbname`.
+    pub(crate) fields: Option<BTreeMap<At<String>, FieldShape>>,
+    /// Texts rendered from the fields: `url = "http://svc:{value}@127.0.0.1/"`. `{field}` is percent-encoded for its
+    /// position in a URL, `{field:raw}` is not.
+    #[serde(default)]
+    pub(crate) derived: BTreeMap<At<String>, At<String>>,
+    /// The server and its two roles; only with `issuer = "postgres"`.
+    pub(crate) postgres: Option<At<PostgresShape>>,
+    /// What must be seen before the old value is ended.
+    #[serde(default)]
+    pub(crate) revoke: RevokeShape,
+    /// The services that use it.
+    #[serde(default)]
+    pub(crate) consumers: Vec<At<ConsumerShape>>,
+}
+
+/// One part of a credential.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FieldShape {
+    /// Whether its bytes must be kept from sight. Default true.
+    pub(crate) secret: Option<bool>,
+}
+
+/// A PostgreSQL server and the two login roles between which a rotation goes to and fro.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PostgresShape {
+    /// The server's name or address, or the folder of its socket.
+    pub(crate) host: At<String>,
+    /// The server's port. Default 5432.
+    pub(crate) port: Option<At<u16>>,
+    /// The database.
+    pub(crate) dbname: At<String>,
+    /// The role that owns the objects; both login roles are members of it.
+    pub(crate) owner_role: At<String>,
+    /// The two login roles.
+    pub(crate) slots: At<Vec<At<String>>>,
+}
+
+/// What must be seen before the old value is ended.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RevokeShape {
+    /// Kinds of evidence asked for besides the gate's own: `delivered`, `read`, `loaded`, `reported`, `checked`,
+    /// `exercised`.
+    #[serde(default)]
+    pub(crate) require: Vec<At<String>>,
+    /// How long the old value must have been unused before it is switched off. Default 30m.
+    pub(crate) old_idle_for: Option<At<String>>,
+    /// How long the old value stays switched off, but not ended. Default 10m.
+    pub(crate) soak: Option<At<String>>,
+    /// Who consents to the end of the old value: `ask` (default), or `standing`, which needs `unattended = true`.
+    pub(crate) decide: Option<At<String>>,
+}
+
+/// One service that uses the secret.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ConsumerShape {
+    /// Its name, unique within the secret.
+    pub(crate) name: At<String>,
+    /// The machine that it runs on. Default `local`.
+    pub(crate) host: Option<At<String>>,
+    /// What runs, and how a new value is made to take effect.
+    pub(crate) runs: At<RunsShape>,
+    /// The copies of the value that it starts from: one table or an array of them.
+    pub(crate) reads: At<OneOrMany<ReadShape>>,
+    /// A command that regenerates the copies from the store. It makes this a pull consumer: its copies are read back,
+    /// never written.
+    pub(crate) fetch: Option<At<Vec<At<String>>>>,
+    /// Its log, where a success and a refused credential can be seen.
+    pub(crate) log: Option<At<LogShape>>,
+    /// A check that the new value works for it.
+    pub(crate) check: Option<At<CheckShape>>,
+    /// Further flows that must work, each with its own check (a fallback that is normally idle).
+    #[serde(default)]
+    pub(crate) paths: Vec<PathShape>,
+}
+
+/// What runs. Exactly one of `restart`, `signal`, `rereads`, `unit`, `at_rest`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RunsShape {
+    /// A command that restarts one instance: `["./restart.sh", "{instance}"]`. Run without a shell, in the folder of
+    /// keyroll.toml.
+    pub(crate) restart: Option<At<Vec<At<String>>>>,
+    /// The signal on which it loads a new value: `HUP`, `USR1`, `USR2`, `INT`, `TERM`, `QUIT`, `WINCH`.
+    pub(crate) signal: Option<At<String>>,
+    /// It reads the copy again by itself: `true`.
+    pub(crate) rereads: Option<At<bool>>,
+    /// The systemd unit that runs it: `app.service`.
+    pub(crate) unit: Option<At<String>>,
+    /// Nothing runs now (cron, timer, CI, stopped): `true`.
+    pub(crate) at_rest: Option<At<bool>>,
+    /// The names of its instances, for `{instance}`. They are moved one by one.
+    pub(crate) instances: Option<At<Vec<At<String>>>>,
+    /// The port of each instance in the order of `instances`, for `{port}`.
+    pub(crate) ports: Option<At<Vec<u16>>>,
+    /// A file with the process id of an instance: `./run/api-{instance}.pid`.
+    pub(crate) pid_file: Option<At<String>>,
+    /// Instead of `pid_file`: the path of its executable.
+    pub(crate) process: Option<At<String>>,
+    /// With `process`: an argument that one of its words must equal.
+    pub(crate) arg: Option<At<String>>,
+    /// An address that answers 200 when an instance is ready: `http://127.0.0.1:{port}/ready`.
+    pub(crate) ready: Option<At<String>>,
+    /// How long an instance may take to finish what it is doing. Default 10s.
+    pub(crate) drain: Option<At<String>>,
+}
+
+/// One copy. `env_file` with `variable`, or `file` (the whole file), or `file` with `template`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ReadShape {
+    /// A file of `NAME=value` lines.
+    pub(crate) env_file: Option<At<String>>,
+    /// The variable that holds the value.
+    pub(crate) variable: Option<At<String>>,
+    /// A file that holds the value.
+    pub(crate) file: Option<At<String>>,
+    /// With `file`: how the value stands in it, `postgres://{user}:{password}@`.
+    pub(crate) template: Option<At<String>>,
+    /// Which field stands there. Default: the only secret field.
+    pub(crate) field: Option<At<String>>,
+    /// Which derived text stands there.
+    pub(crate) derived: Option<At<String>>,
+    /// `rename` (default) or `in_place`, for a file that is a mount of its own.
+    pub(crate) write: Option<At<String>>,
+}
+
+/// A consumer's log.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LogShape {
+    /// The log file; `{instance}` may stand in it.
+    pub(crate) file: At<String>,
+    /// A regular expression for a line that shows a credential was accepted.
+    pub(crate) success: Option<At<String>>,
+    /// A regular expression for a line that shows a credential was refused.
+    pub(crate) failure: Option<At<String>>,
+}
+
+/// One check: `exec` or `http`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CheckShape {
+    /// A command that succeeds only with a working credential. `{copy}` is the path of the consumer's first copy: the
+    /// control runs the same command on a wrong copy and must fail. Without `{copy}` it counts as `reported` only.
+    pub(crate) exec: Option<At<Vec<At<String>>>>,
+    /// A request to the running process that makes it use the credential: `http://127.0.0.1:{port}/check`.
+    pub(crate) http: Option<At<String>>,
+}
+
+/// One further flow that must work.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PathShape {
+    /// Its name, unique within the consumer.
+    pub(crate) name: At<String>,
+    /// Its own check.
+    pub(crate) check: At<CheckShape>,
+}

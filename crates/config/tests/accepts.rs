@@ -1,0 +1,165 @@
+//! What keyroll.toml can say, and what it means.
+
+use std::time::Duration;
+
+use keyroll_config::{
+    Apply, Check, Config, Decide, EvidenceKind, Find, IssuerRef, OnFailure, Part, Place, Reference, Runs,
+    Signal, Source, StoreRef, WriteMode,
+};
+
+const FULL: &str = r#"#:schema ./keyroll.schema.json
+version = 1
+[defaults]
+max_parallel = 2
+on_failure = "pause"
+[search]
+roots = ["./data"]
+[hosts.vps-a]
+connect = "local"
+[secrets.acme]
+issuer = "file:./acme.toml"
+admin = "file:./admin.key"
+store = "keyroll"
+owner = "ada@example.org"
+rotate_every = "90d"
+unattended = true
+[secrets.acme.derived]
+url = "http://svc:{value}@127.0.0.1:7001/v1?x={value:raw}"
+[secrets.acme.revoke]
+require = ["reported"]
+old_idle_for = "2s"
+soak = "1s"
+decide = "standing"
+[[secrets.acme.consumers]]
+name = "api"
+host = "vps-a"
+runs = { restart = ["./restart.sh", "{instance}"], instances = ["1", "2"], ports = [7101, 7102], pid_file = "./run/api-{instance}.pid", ready = "http://127.0.0.1:{port}/ready", drain = "3s" }
+reads = [ { env_file = "./api.env", variable = "ACME_KEY" }, { env_file = "./api.env", variable = "URL", derived = "url" } ]
+fetch = ["./init.sh"]
+log = { file = "./api-{instance}.log", success = "logged in", failure = "401|authentication failed" }
+check = { exec = ["./probe.sh", "{copy}"] }
+[[secrets.acme.consumers.paths]]
+name = "fallback"
+check = { http = "http://127.0.0.1:{port}/check/fallback" }
+[[secrets.acme.consumers]]
+name = "reader"
+runs = { rereads = true, process = "/usr/bin/thing", arg = "--serve" }
+reads = { file = "../key", write = "in_place" }
+[[secrets.acme.consumers]]
+name = "conf"
+runs = { signal = "HUP", pid_file = "/run/conf.pid" }
+reads = { file = "./conf", template = "key = {value}" }
+[[secrets.acme.consumers]]
+name = "nightly"
+runs = { at_rest = true }
+reads = { file = "./nightly.key" }
+check = { exec = ["true"] }
+[[secrets.acme.consumers]]
+name = "unit"
+runs = { unit = "app@1.service" }
+reads = { file = "./unit.key" }
+[secrets.orders]
+issuer = "postgres"
+[secrets.orders.postgres]
+host = "127.0.0.1"
+dbname = "orders"
+owner_role = "orders"
+slots = ["orders_a", "orders_b"]
+[[secrets.orders.consumers]]
+name = "api"
+runs = { unit = "orders.service" }
+reads = [ { env_file = "./o.env", variable = "PGUSER", field = "user" }, { env_file = "./o.env", variable = "PGPASSWORD" } ]
+"#;
+
+fn config(text: &str) -> Config {
+    Config::parse(text, "/srv/app/keyroll.toml").unwrap_or_else(|error| panic!("{error} {:?}", error.help()))
+}
+
+#[test]
+fn the_whole_format_is_read() {
+    let config = config(FULL);
+    assert_eq!(config.defaults.on_failure, OnFailure::Pause);
+    assert_eq!(config.search_roots[0].to_str(), Some("/srv/app/data"));
+    let acme = config.secret("acme").unwrap();
+    assert_eq!(acme.issuer, IssuerRef::SpecFile("/srv/app/acme.toml".into()));
+    assert_eq!(acme.admin, Some(Reference::File("/srv/app/admin.key".into())));
+    assert_eq!((acme.store, acme.max_parallel, acme.on_failure), (StoreRef::Keyroll, 2, OnFailure::Pause));
+    assert_eq!(acme.rotate_every, Some(Duration::from_secs(90 * 86_400)));
+    assert_eq!((acme.revoke.soak, acme.revoke.decide), (Duration::from_secs(1), Decide::Standing));
+    assert!(acme.revoke.require.contains(&EvidenceKind::Reported));
+    let names: Vec<&str> = acme.consumers.iter().map(|consumer| consumer.name.as_str()).collect();
+    assert_eq!(names, ["api", "reader", "conf", "nightly", "unit"]);
+    let parts = acme.derived["url"].parts();
+    assert!(matches!(&parts[1], Part::Field { name, raw: false } if name.as_str() == "value"));
+    assert!(matches!(&parts[3], Part::Field { raw: true, .. }));
+}
+
+#[test]
+fn processes_are_read() {
+    let config = config(FULL);
+    let acme = config.secret("acme").unwrap();
+    let api = acme.consumer("api").unwrap();
+    assert!(api.is_pull());
+    let Runs::Process { apply: Apply::Restart(argv), find: Find::PidFile(pid), instances, ready, drain } =
+        &api.runs
+    else {
+        panic!("not a process: {:?}", api.runs)
+    };
+    assert_eq!(argv.fill("2", None, None), ["/srv/app/restart.sh", "2"]);
+    assert_eq!(pid.fill("2", None, None), "/srv/app/run/api-2.pid");
+    assert_eq!((instances.len(), instances[1].port), (2, Some(7102)));
+    assert_eq!(ready.as_ref().unwrap().fill("2", Some(7102), None), "http://127.0.0.1:7102/ready");
+    assert_eq!(*drain, Duration::from_secs(3));
+    assert!(matches!(&api.check, Some(Check::Exec(argv)) if argv.uses("copy")));
+    assert!(matches!(&api.reads[1].source, Source::Derived(name) if name.as_str() == "url"));
+    let reader = acme.consumer("reader").unwrap();
+    assert!(matches!(
+        &reader.runs,
+        Runs::Process { apply: Apply::Rereads, find: Find::Executable { .. }, .. }
+    ));
+    assert_eq!(reader.runs.instances()[0].name.as_str(), "main");
+    assert_eq!(reader.reads[0].place, Place::File { path: "/srv/key".into() });
+    assert_eq!(reader.reads[0].write, WriteMode::InPlace);
+    let conf = acme.consumer("conf").unwrap();
+    assert!(matches!(conf.runs, Runs::Process { apply: Apply::Signal(Signal::Hup), .. }));
+    assert!(matches!(&conf.reads[0].source, Source::Template(template) if template.parts().len() == 2));
+    assert_eq!(acme.consumer("nightly").unwrap().runs, Runs::AtRest);
+    assert!(
+        matches!(&acme.consumer("unit").unwrap().runs, Runs::Unit { name, .. } if name == "app@1.service")
+    );
+}
+
+#[test]
+fn postgres_has_its_own_fields() {
+    let config = config(FULL);
+    let orders = config.secret("orders").unwrap();
+    let postgres = orders.postgres.as_ref().unwrap();
+    assert_eq!((postgres.port, postgres.slots[1].as_str()), (5432, "orders_b"));
+    let secret: Vec<&str> =
+        orders.fields.iter().filter(|(_, spec)| spec.secret).map(|(name, _)| name.as_str()).collect();
+    assert_eq!(secret, ["password"]);
+    let sources: Vec<&Source> = orders.consumers[0].reads.iter().map(|copy| &copy.source).collect();
+    assert!(matches!(sources[1], Source::Field(name) if name.as_str() == "password"));
+}
+
+#[test]
+fn braces_of_the_folder_are_not_placeholders() {
+    let text = "version = 1\n[secrets.a]\nissuer = \"x\"\n[[secrets.a.consumers]]\nname = \"c\"\n\
+                runs = { restart = [\"./r\"], pid_file = \"./c.pid\" }\nreads = { file = \"./k\" }\n";
+    let config = Config::parse(text, "/srv/{instance}/keyroll.toml").unwrap();
+    let Runs::Process { apply: Apply::Restart(argv), .. } = &config.secrets["a"].consumers[0].runs else {
+        panic!()
+    };
+    assert_eq!(argv.fill("1", None, None), ["/srv/{instance}/r"]);
+}
+
+#[test]
+fn a_file_is_loaded_with_its_folder_resolved() {
+    let folder = tempfile::tempdir().unwrap();
+    let real = folder.path().join("real");
+    std::fs::create_dir(&real).unwrap();
+    std::os::unix::fs::symlink(&real, folder.path().join("link")).unwrap();
+    std::fs::write(real.join("keyroll.toml"), "version = 1\n[search]\nroots = [\"../x\"]\n").unwrap();
+    let config = Config::load(&folder.path().join("link/keyroll.toml")).unwrap();
+    assert_eq!(config.search_roots[0], folder.path().canonicalize().unwrap().join("x"));
+}
