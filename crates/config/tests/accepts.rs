@@ -1,5 +1,7 @@
 //! What keyroll.toml can say, and what it means.
 
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
 use std::time::Duration;
 
 use keyroll_config::{

@@ -1,5 +1,7 @@
 //! keyroll's own edits keep every comment and are refused where the result would be.
 
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
 use keyroll_config::{
     Config, Copy, Name, NewApply, NewConsumer, NewSecret, Place, Signal, Source, WriteMode, add_consumer,
     add_secret,

@@ -1,5 +1,7 @@
 //! The generated files are those of the types. `KEYROLL_BLESS=1 cargo test -p keyroll-config` writes them anew.
 
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
 use std::path::Path;
 
 fn current(path: &str, wanted: &str) {

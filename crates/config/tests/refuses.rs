@@ -1,5 +1,7 @@
 //! Every mistake is refused with its code, its place and a next step, and never repeats what stood there.
 
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
 use keyroll_config::{CONFIG_BYTES_MAX, Config, ConfigError};
 
 /// Something that a person might paste by mistake; it must be in no message.
