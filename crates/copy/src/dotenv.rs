@@ -108,7 +108,7 @@ impl<'a> Scan<'a> {
                 }
                 scan.assignments.push(assignment);
             }
-            scan.to_next_line();
+            scan.skip_line();
         }
         scan
     }
@@ -220,7 +220,7 @@ impl<'a> Scan<'a> {
         }
     }
 
-    fn to_next_line(&mut self) {
+    fn skip_line(&mut self) {
         self.take_while(|byte| byte != b'\n' && byte != b'\r');
         self.count_line();
         self.at += 1;

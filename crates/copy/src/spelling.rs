@@ -62,15 +62,15 @@ pub(crate) fn spell(old: &SecretBytes, style: Style, new: &SecretBytes) -> Resul
     let end = old.iter().rev().zip(new.iter().rev()).take(shorter).take_while(|(a, b)| a == b).count();
     let brought = start..new.len().saturating_sub(end);
     allowed_anywhere(new)?;
-    match (style, allowed(style, new, brought)) {
+    match (style, allowed(style, old, new, brought)) {
         (_, Ok(())) => Ok(encode(style, new)),
         (Style::Unquoted, Err(why)) => Err(why),
-        (Style::Single, Err(why)) => {
-            allowed(Style::Double, new, 0..new.len()).map(|()| encode(Style::Double, new)).map_err(|_| why)
-        }
-        (Style::Double, Err(why)) => {
-            allowed(Style::Single, new, 0..new.len()).map(|()| encode(Style::Single, new)).map_err(|_| why)
-        }
+        (Style::Single, Err(why)) => allowed(Style::Double, old, new, 0..new.len())
+            .map(|()| encode(Style::Double, new))
+            .map_err(|_| why),
+        (Style::Double, Err(why)) => allowed(Style::Single, old, new, 0..new.len())
+            .map(|()| encode(Style::Single, new))
+            .map_err(|_| why),
     }
 }
 
@@ -107,7 +107,12 @@ fn allowed_anywhere(value: &[u8]) -> Result<(), &'static str> {
 }
 
 /// Whether the bytes of `value` in `brought` mean themselves in this style for every reader.
-fn allowed(style: Style, value: &[u8], brought: std::ops::Range<usize>) -> Result<(), &'static str> {
+fn allowed(
+    style: Style,
+    old: &[u8],
+    value: &[u8],
+    brought: std::ops::Range<usize>,
+) -> Result<(), &'static str> {
     let bytes = value.get(brought.clone()).unwrap_or_default();
     // One byte more at each side: a `$` that stands there already and a `{` that is brought make a reference.
     let around = value.get(brought.start.saturating_sub(1)..(brought.end + 1).min(value.len()));
@@ -115,7 +120,7 @@ fn allowed(style: Style, value: &[u8], brought: std::ops::Range<usize>) -> Resul
         return Err("it has ${, which some readers expand even in quotes");
     }
     match style {
-        Style::Unquoted => unquoted(value, brought),
+        Style::Unquoted => unquoted(old, value, brought),
         Style::Single if bytes.contains(&b'\'') => Err("it has a single quote"),
         Style::Single if bytes.contains(&b'\\') => Err("it has a backslash"),
         Style::Single => Ok(()),
@@ -125,13 +130,15 @@ fn allowed(style: Style, value: &[u8], brought: std::ops::Range<usize>) -> Resul
     }
 }
 
-fn unquoted(value: &[u8], brought: std::ops::Range<usize>) -> Result<(), &'static str> {
+fn unquoted(old: &[u8], value: &[u8], brought: std::ops::Range<usize>) -> Result<(), &'static str> {
     let mut before = brought.start.checked_sub(1).and_then(|at| value.get(at)).copied();
     for &byte in value.get(brought).unwrap_or_default() {
         // A shell expands `~` at the start of a value and behind a colon.
         let inside_word =
             before.is_some_and(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.'));
-        if !plain(byte) && !(byte == b'~' && inside_word) {
+        // A shell would not have read past these marks of a URL, so where the old value has one, none reads here.
+        let mark = matches!(byte, b'?' | b'&') && old.contains(&byte);
+        if !(plain(byte) || mark || byte == b'~' && inside_word) {
             return Err("it has bytes that need quotes, and the present value has none");
         }
         before = Some(byte);

@@ -22,7 +22,7 @@ pub(crate) fn change(file: &[u8], edit: &Edit<'_>) -> Result<Option<Change>, Cop
 
 /// White space could stand at an end of the value, where readers cut it off or do not.
 pub(crate) fn carries(alphabet: &[u8]) -> Result<(), CopyError> {
-    match alphabet.iter().any(u8::is_ascii_whitespace) {
+    match alphabet.iter().any(|byte| blank(*byte)) {
         true => Err(not_carried("white space at its ends is cut off by some readers")),
         false => Ok(()),
     }
@@ -33,12 +33,15 @@ fn carries_value(value: &SecretBytes) -> Result<(), CopyError> {
     if bytes.is_empty() {
         return Err(not_carried("it is empty"));
     }
-    // Vertical tab is not ASCII white space to Rust, but `strip` in Python takes it off.
-    let blank = |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_whitespace() || *byte == 0x0b);
-    if blank(bytes.first()) || blank(bytes.last()) {
+    if bytes.first().is_some_and(|byte| blank(*byte)) || bytes.last().is_some_and(|byte| blank(*byte)) {
         return Err(not_carried("white space at its ends is cut off by some readers"));
     }
     Ok(())
+}
+
+/// What `strip` in Python takes off: vertical tab and the four separators too.
+fn blank(byte: u8) -> bool {
+    byte.is_ascii_whitespace() || byte == 0x0b || (0x1c..=0x1f).contains(&byte)
 }
 
 fn value(file: &[u8]) -> &[u8] {
