@@ -106,8 +106,11 @@ fn keep(key: &SealingKey, temporary: &Path, path: &Path) -> Result<(), KeyFileEr
         .map_err(fail("create a temporary file for"))?;
     file.write_all(key.expose()).map_err(fail("write"))?;
     file.sync_all().map_err(fail("fsync"))?;
-    fs::hard_link(temporary, path).map_err(|source| match source.kind() {
-        io::ErrorKind::AlreadyExists => KeyFileError::Exists(path.to_owned()),
-        _ => KeyFileError::Io { action: "create", path: path.to_owned(), source },
+    fs::hard_link(temporary, path).map_err(|source| {
+        if source.kind() == io::ErrorKind::AlreadyExists {
+            KeyFileError::Exists(path.to_owned())
+        } else {
+            KeyFileError::Io { action: "create", path: path.to_owned(), source }
+        }
     })
 }

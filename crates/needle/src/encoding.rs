@@ -1,0 +1,58 @@
+use std::fmt;
+
+/// The form in which a value was found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Encoding {
+    /// The bytes themselves.
+    Raw,
+    /// Base64 with `+` and `/` (RFC 4648 §4), at any of its three alignments.
+    Base64,
+    /// Base64 with `-` and `_` (RFC 4648 §5), where that differs.
+    Base64Url,
+    /// Hexadecimal with `a`–`f`.
+    HexLower,
+    /// Hexadecimal with `A`–`F`.
+    HexUpper,
+    /// Base32 (RFC 4648 §6), at any of its five alignments.
+    Base32,
+    /// Percent-encoding (RFC 3986), as paths, queries, components and user names have it, in both cases.
+    Percent,
+    /// `application/x-www-form-urlencoded`, where a space is `+`.
+    Form,
+    /// The inside of a JSON string (RFC 8259), with or without `\/`, `\u` for what is not ASCII or not safe in HTML.
+    Json,
+    /// A JSON string inside a JSON string.
+    JsonTwice,
+    /// XML or HTML text or attribute, with named or numbered entities.
+    Xml,
+    /// UTF-16, low byte first.
+    Utf16Le,
+    /// UTF-16, high byte first.
+    Utf16Be,
+}
+
+impl Encoding {
+    /// The name that people read.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Raw => "plain",
+            Self::Base64 => "base64",
+            Self::Base64Url => "base64url",
+            Self::HexLower | Self::HexUpper => "hex",
+            Self::Base32 => "base32",
+            Self::Percent => "percent-encoded",
+            Self::Form => "form-encoded",
+            Self::Json => "JSON-escaped",
+            Self::JsonTwice => "JSON-escaped twice",
+            Self::Xml => "XML-escaped",
+            Self::Utf16Le => "UTF-16LE",
+            Self::Utf16Be => "UTF-16BE",
+        }
+    }
+}
+
+impl fmt::Display for Encoding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}

@@ -1,0 +1,152 @@
+use zeroize::Zeroizing;
+
+use crate::radix::{hex_lower, hex_upper};
+
+/// The longest escape of one byte: `\u001f`, `&quot;`.
+const ESCAPE_BYTES_MAX: usize = 6;
+
+/// What percent-encoding leaves as it is, besides letters and digits, and what it makes of a space.
+pub(crate) struct PercentStyle {
+    kept: &'static [u8],
+    space_is_plus: bool,
+}
+
+/// RFC 3986's unreserved characters; the same with `/` (paths); what `encodeURIComponent` keeps; what may stand in a
+/// user name or password of a URL.
+pub(crate) const PERCENT: [PercentStyle; 4] = [
+    PercentStyle { kept: b"-._~", space_is_plus: false },
+    PercentStyle { kept: b"-._~/", space_is_plus: false },
+    PercentStyle { kept: b"-._~!*'()", space_is_plus: false },
+    PercentStyle { kept: b"-._~$&+,;=", space_is_plus: false },
+];
+
+/// Forms: as the URL standard serialises them, and as Python's and Go's libraries do.
+pub(crate) const FORM: [PercentStyle; 2] = [
+    PercentStyle { kept: b"*-._", space_is_plus: true },
+    PercentStyle { kept: b"-._~", space_is_plus: true },
+];
+
+/// Percent-encodes; `upper` chooses the case of the hexadecimal digits.
+pub(crate) fn percent(value: &[u8], style: &PercentStyle, upper: bool) -> Zeroizing<Vec<u8>> {
+    let mut out = with_room_for(value);
+    for &byte in value {
+        if byte.is_ascii_alphanumeric() || style.kept.contains(&byte) {
+            out.push(byte);
+        } else if byte == b' ' && style.space_is_plus {
+            out.push(b'+');
+        } else {
+            out.push(b'%');
+            out.extend_from_slice(&if upper { hex_upper(&[byte]) } else { hex_lower(&[byte]) });
+        }
+    }
+    out
+}
+
+/// What a JSON writer escapes beyond what it must.
+#[derive(Clone, Copy)]
+pub(crate) struct JsonStyle {
+    /// `/` as `\/`.
+    pub(crate) slash: bool,
+    /// `<`, `>` and `&` as `\u003c`.
+    pub(crate) html: bool,
+    /// What is not ASCII as `\u00e9`.
+    pub(crate) ascii: bool,
+    /// `\u00E9` instead of `\u00e9`.
+    pub(crate) upper: bool,
+}
+
+impl JsonStyle {
+    /// Only what RFC 8259 demands.
+    pub(crate) const LEAST: Self = Self { slash: false, html: false, ascii: false, upper: false };
+
+    /// Every combination, the least first.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        (0..16u8).map(|bits| Self {
+            slash: bits & 1 != 0,
+            html: bits & 2 != 0,
+            ascii: bits & 4 != 0,
+            upper: bits & 8 != 0,
+        })
+    }
+}
+
+/// The inside of a JSON string.
+pub(crate) fn json(text: &str, style: JsonStyle) -> Zeroizing<Vec<u8>> {
+    let mut out = with_room_for(text.as_bytes());
+    for letter in text.chars() {
+        match letter {
+            '"' | '\\' => out.extend_from_slice(&[b'\\', letter as u8]),
+            '/' if style.slash => out.extend_from_slice(b"\\/"),
+            '\u{8}' => out.extend_from_slice(b"\\b"),
+            '\u{c}' => out.extend_from_slice(b"\\f"),
+            '\n' => out.extend_from_slice(b"\\n"),
+            '\r' => out.extend_from_slice(b"\\r"),
+            '\t' => out.extend_from_slice(b"\\t"),
+            '<' | '>' | '&' if style.html => push_units(&mut out, letter, style.upper),
+            '\0'..' ' => push_units(&mut out, letter, style.upper),
+            _ if style.ascii && !letter.is_ascii() => push_units(&mut out, letter, style.upper),
+            _ => push_char(&mut out, letter),
+        }
+    }
+    out
+}
+
+fn push_units(out: &mut Vec<u8>, letter: char, upper: bool) {
+    for unit in letter.encode_utf16(&mut [0; 2]) {
+        out.extend_from_slice(b"\\u");
+        let bytes = unit.to_be_bytes();
+        out.extend_from_slice(&if upper { hex_upper(&bytes) } else { hex_lower(&bytes) });
+    }
+}
+
+fn push_char(out: &mut Vec<u8>, letter: char) {
+    out.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
+}
+
+/// What an XML or HTML writer makes of each of these characters; `None` leaves it.
+pub(crate) struct XmlStyle {
+    greater: Option<&'static [u8]>,
+    quote: Option<&'static [u8]>,
+    apostrophe: Option<&'static [u8]>,
+}
+
+/// Text, attributes, and the escapers of the common libraries.
+pub(crate) const XML: [XmlStyle; 8] = [
+    XmlStyle { greater: None, quote: None, apostrophe: None },
+    XmlStyle { greater: Some(b"&gt;"), quote: None, apostrophe: None },
+    XmlStyle { greater: None, quote: Some(b"&quot;"), apostrophe: None },
+    XmlStyle { greater: Some(b"&gt;"), quote: Some(b"&quot;"), apostrophe: None },
+    XmlStyle { greater: Some(b"&gt;"), quote: Some(b"&quot;"), apostrophe: Some(b"&apos;") },
+    XmlStyle { greater: Some(b"&gt;"), quote: Some(b"&quot;"), apostrophe: Some(b"&#39;") },
+    XmlStyle { greater: Some(b"&gt;"), quote: Some(b"&quot;"), apostrophe: Some(b"&#x27;") },
+    XmlStyle { greater: Some(b"&gt;"), quote: Some(b"&#34;"), apostrophe: Some(b"&#39;") },
+];
+
+/// XML or HTML text.
+pub(crate) fn xml(value: &[u8], style: &XmlStyle) -> Zeroizing<Vec<u8>> {
+    let mut out = with_room_for(value);
+    for byte in value {
+        let entity = match byte {
+            b'&' => Some(b"&amp;".as_slice()),
+            b'<' => Some(b"&lt;".as_slice()),
+            b'>' => style.greater,
+            b'"' => style.quote,
+            b'\'' => style.apostrophe,
+            _ => None,
+        };
+        out.extend_from_slice(entity.unwrap_or(std::slice::from_ref(byte)));
+    }
+    out
+}
+
+/// UTF-16; `unit` gives the order of the two bytes.
+pub(crate) fn utf16(text: &str, unit: fn(u16) -> [u8; 2]) -> Zeroizing<Vec<u8>> {
+    let mut out = with_room_for(text.as_bytes());
+    text.encode_utf16().for_each(|code| out.extend_from_slice(&unit(code)));
+    out
+}
+
+/// Room for the longest escape of every byte, taken at once: a buffer that grows leaves copies of values behind.
+fn with_room_for(value: &[u8]) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(Vec::with_capacity(value.len() * ESCAPE_BYTES_MAX))
+}

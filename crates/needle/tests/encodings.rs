@@ -1,0 +1,124 @@
+//! Values are found in what other programs write: literal outputs of common encoders, and encoders of other crates.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing)]
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
+use keyroll_needle::{BuildError, Encoding, NeedleId, Needles};
+use keyroll_secret::SecretBytes;
+use proptest::prelude::*;
+
+fn needles(value: &[u8]) -> Needles {
+    Needles::builder().add(NeedleId(1), &SecretBytes::new(value.to_vec())).build().expect("build")
+}
+
+fn found_as(value: &[u8], text: &[u8]) -> Vec<Encoding> {
+    let mut encodings = Vec::new();
+    needles(value).find(text, &mut |hit| encodings.push(hit.encoding));
+    encodings.sort_unstable();
+    encodings.dedup();
+    encodings
+}
+
+/// What Python 3.11, Go 1.22, Node 20 and PHP 8 write for these values.
+#[test]
+fn the_outputs_of_common_encoders() {
+    let password = br#"p/w+"q" <&> it's=1"#;
+    let url = b"postgres://u:p@h/db?x=1&y=2";
+    let pem = b"-----BEGIN X-----\nMIIB+/==\n-----END X-----\n";
+    let accent = "caf\u{e9}-\u{1f511}-key".as_bytes();
+    let cases: &[(&[u8], Encoding, &str)] = &[
+        (password, Encoding::Percent, "p%2Fw%2B%22q%22%20%3C%26%3E%20it%27s%3D1"), // Python quote(safe='')
+        (password, Encoding::Percent, "p/w%2B%22q%22%20%3C%26%3E%20it%27s%3D1"),   // Python quote
+        (password, Encoding::Percent, "p%2Fw%2B%22q%22%20%3C%26%3E%20it's%3D1"),   // encodeURIComponent
+        (password, Encoding::Percent, "p%2Fw+%22q%22%20%3C&%3E%20it%27s=1"),       // Go url.UserPassword
+        (password, Encoding::Form, "p%2Fw%2B%22q%22+%3C%26%3E+it%27s%3D1"), // quote_plus, URLSearchParams
+        (password, Encoding::Json, r#"p/w+\"q\" <&> it's=1"#),              // json.dumps, JSON.stringify
+        (password, Encoding::Json, r#"p\/w+\"q\" <&> it's=1"#),             // PHP json_encode
+        (password, Encoding::Json, r#"p/w+\"q\" \u003c\u0026\u003e it's=1"#), // Go json.Marshal
+        (password, Encoding::JsonTwice, r#"p/w+\\\"q\\\" <&> it's=1"#),
+        (password, Encoding::JsonTwice, r#"p/w+\\\"q\\\" \\u003c\\u0026\\u003e it's=1"#),
+        (password, Encoding::JsonTwice, r#"p\\\/w+\\\"q\\\" <&> it's=1"#),
+        (password, Encoding::Xml, r#"p/w+"q" &lt;&amp;&gt; it's=1"#), // xml.sax.saxutils.escape
+        (password, Encoding::Xml, "p/w+&quot;q&quot; &lt;&amp;&gt; it&#x27;s=1"), // Python html.escape
+        (password, Encoding::Xml, "p/w+&#34;q&#34; &lt;&amp;&gt; it&#39;s=1"), // Go html.EscapeString
+        (password, Encoding::Xml, "p/w+&quot;q&quot; &lt;&amp;&gt; it&apos;s=1"),
+        (url, Encoding::Percent, "postgres%3a%2f%2fu%3ap%40h%2fdb%3fx%3d1%26y%3d2"),
+        (url, Encoding::Json, r"postgres://u:p@h/db?x=1\u0026y=2"),
+        (url, Encoding::Xml, "postgres://u:p@h/db?x=1&amp;y=2"),
+        (pem, Encoding::Json, r"-----BEGIN X-----\nMIIB+/==\n-----END X-----\n"),
+        (pem, Encoding::JsonTwice, r"-----BEGIN X-----\\nMIIB+/==\\n-----END X-----\\n"),
+        (accent, Encoding::Json, r"caf\u00e9-\ud83d\udd11-key"),
+        (accent, Encoding::Json, r"caf\u00E9-\uD83D\uDD11-key"),
+        (accent, Encoding::Percent, "caf%C3%A9-%F0%9F%94%91-key"),
+        (b"foobarbaz", Encoding::HexLower, "666f6f62617262617a"),
+        (b"foobarbaz", Encoding::HexUpper, "666F6F62617262617A"),
+        (b"foobarbaz", Encoding::Base32, "MZXW6YTBOJRGC6Q="),
+        (b"foobarbaz", Encoding::Base32, "PBTG633CMFZGEYL2"), // with "x" before
+        (b"foobarbaz", Encoding::Base64, "dXNlcjpmb29iYXJiYXo="), // "user:foobarbaz"
+    ];
+    for (value, encoding, written) in cases {
+        let text = format!("before {written} after");
+        assert_eq!(found_as(value, text.as_bytes()), [*encoding], "{written}");
+        let mut other = text.clone().into_bytes();
+        let middle = "before ".len() + written.len() / 2;
+        other[middle] ^= 1;
+        assert_eq!(found_as(value, &other), [], "{written}, one bit changed");
+    }
+}
+
+#[test]
+fn forms_that_do_not_differ_are_one() {
+    let plain = needles(b"sk-proj-0123456789abcdef");
+    // plain, 3 base64, at most 3 base64url, 2 hex, 5 base32, 2 UTF-16
+    assert!(plain.forms() <= 16, "{}", plain.forms());
+    assert_eq!(found_as(b"sk-proj-0123456789abcdef", b"sk-proj-0123456789abcdef"), [Encoding::Raw]);
+}
+
+#[test]
+fn a_value_that_is_no_text_has_no_text_forms() {
+    let value = [0xff, 0xfe, 0, 1, 2, 3, 4, 5, 6, 7];
+    assert_eq!(found_as(&value, &value), [Encoding::Raw]);
+    assert_eq!(found_as(&value, STANDARD.encode(value).as_bytes()), [Encoding::Base64]);
+}
+
+#[test]
+fn values_that_cannot_be_looked_for_are_refused() {
+    let build = |length: usize| {
+        Needles::builder().add(NeedleId(4), &SecretBytes::new(vec![b'x'; length])).raw_only().build().err()
+    };
+    assert_eq!(build(0), Some(BuildError::TooShort { id: NeedleId(4), length: 0 }));
+    assert_eq!(build(7), Some(BuildError::TooShort { id: NeedleId(4), length: 7 }));
+    assert_eq!(build(8), None);
+    assert_eq!(build(1024 * 1024), None);
+    assert_eq!(
+        build(1024 * 1024 + 1),
+        Some(BuildError::TooLong { id: NeedleId(4), length: 1024 * 1024 + 1 })
+    );
+    let none = Needles::builder().build().expect("build");
+    assert!(none.is_clean(b"anything at all") && none.longest() == 0);
+}
+
+proptest! {
+    #[test]
+    fn base64_is_found_at_every_alignment(
+        value in prop::collection::vec(any::<u8>(), 8..60), before: Vec<u8>, after: Vec<u8>
+    ) {
+        let all = [before, value.clone(), after].concat();
+        for engine in [STANDARD, STANDARD_NO_PAD] {
+            prop_assert!(found_as(&value, engine.encode(&all).as_bytes()).contains(&Encoding::Base64));
+        }
+        for engine in [URL_SAFE, URL_SAFE_NO_PAD] {
+            let found = found_as(&value, engine.encode(&all).as_bytes());
+            prop_assert!(found.contains(&Encoding::Base64Url) || found.contains(&Encoding::Base64));
+        }
+    }
+
+    #[test]
+    fn utf16_and_json_are_found(value in "[ -~\u{a0}-\u{17f}\u{1f511}\n]{8,40}", before in ".{0,9}", after in ".{0,9}") {
+        let text = format!("{before}{value}{after}");
+        let (le, be): (Vec<u8>, Vec<u8>) =
+            (text.encode_utf16().flat_map(u16::to_le_bytes).collect(), text.encode_utf16().flat_map(u16::to_be_bytes).collect());
+        prop_assert!(found_as(value.as_bytes(), &le).contains(&Encoding::Utf16Le));
+        prop_assert!(found_as(value.as_bytes(), &be).contains(&Encoding::Utf16Be));
+    }
+}

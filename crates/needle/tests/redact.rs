@@ -1,0 +1,203 @@
+//! What is redacted: all of it, nothing else, and the same however the writes are cut.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use keyroll_needle::{NeedleId, Needles, RedactingWriter};
+use keyroll_secret::SecretBytes;
+use proptest::prelude::*;
+
+fn build(values: &[Vec<u8>]) -> Arc<Needles> {
+    let mut builder = Needles::builder();
+    for (number, value) in (0..).zip(values) {
+        let id = NeedleId(number);
+        builder = builder.add(id, &SecretBytes::new(value.clone())).name(id, format!("S{number}"));
+    }
+    Arc::new(builder.raw_only().build().expect("build"))
+}
+
+fn written(needles: &Arc<Needles>, pieces: &[&[u8]]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut writer = RedactingWriter::new(&mut out, Arc::clone(needles));
+    for piece in pieces {
+        writer.write_all(piece).expect("write");
+        writer.flush().expect("flush");
+    }
+    drop(writer);
+    out
+}
+
+fn letters(sizes: std::ops::Range<usize>) -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(prop::sample::select(b"ab".to_vec()), sizes)
+}
+
+/// The oracle: a byte is covered if any occurrence covers it; regions part where no occurrence spans the seam.
+fn brute(values: &[Vec<u8>], input: &[u8]) -> Vec<u8> {
+    let mut found = Vec::new();
+    for start in 0..input.len() {
+        for (number, value) in values.iter().enumerate() {
+            if input[start..].starts_with(value) {
+                found.push((start, number, start + value.len()));
+            }
+        }
+    }
+    let mut out = Vec::new();
+    let mut at = 0;
+    while at < input.len() {
+        let Some(&(start, number, mut end)) = found.iter().find(|hit| hit.0 == at) else {
+            out.push(input[at]);
+            at += 1;
+            continue;
+        };
+        while let Some(longer) = found.iter().find(|hit| hit.0 >= start && hit.0 < end && hit.2 > end) {
+            end = longer.2;
+        }
+        out.extend_from_slice(format!("[redacted:S{number}]").as_bytes());
+        at = end;
+    }
+    out
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1500))]
+
+    #[test]
+    fn redaction_is_the_oracles(values in prop::collection::vec(letters(8..14), 1..4), parts in prop::collection::vec(letters(0..20), 0..6)) {
+        let input = parts.concat();
+        let needles = build(&values);
+        prop_assert_eq!(needles.redact(&input).into_owned(), brute(&values, &input));
+    }
+
+    #[test]
+    fn cuts_change_nothing(
+        values in prop::collection::vec(letters(8..14), 1..4),
+        input in prop_oneof![letters(0..80), Just(vec![b'a'; 70])],
+        cuts in prop::collection::vec(0..80usize, 0..8),
+    ) {
+        let needles = build(&values);
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (input.len() + 1)).collect();
+        cuts.extend([0, input.len()]);
+        cuts.sort_unstable();
+        let pieces: Vec<&[u8]> = cuts.windows(2).map(|pair| &input[pair[0]..pair[1]]).collect();
+        prop_assert_eq!(written(&needles, &pieces), brute(&values, &input));
+    }
+
+    #[test]
+    fn nothing_is_held_back_that_begins_no_needle(input in "[c-z \n]{0,60}") {
+        let needles = build(&[b"abababab".to_vec()]);
+        let mut writer = RedactingWriter::new(Vec::new(), needles);
+        writer.write_all(input.as_bytes()).expect("write");
+        prop_assert_eq!(writer.get_ref().as_slice(), input.as_bytes());
+    }
+
+    #[test]
+    fn what_is_held_back_is_the_longest_beginning(input in letters(0..60)) {
+        let value = b"aababbab".to_vec();
+        let needles = build(std::slice::from_ref(&value));
+        let mut writer = RedactingWriter::new(Vec::new(), Arc::clone(&needles));
+        writer.write_all(&input).expect("write");
+        if needles.is_clean(&input) {
+            let held = (0..value.len()).rev().find(|&length| input.ends_with(&value[..length])).unwrap_or(0);
+            prop_assert_eq!(writer.get_ref().len(), input.len() - held);
+        }
+    }
+
+    #[test]
+    fn clean_input_is_borrowed(input: Vec<u8>) {
+        let needles = build(&[vec![7; 300]]);
+        let redacted = needles.redact(&input);
+        prop_assert!(matches!(redacted, Cow::Borrowed(_)) && redacted == input);
+    }
+}
+
+#[test]
+fn every_split_point_of_a_value_in_every_encoding() {
+    let value = "k\u{e9}y/\"0123456789\" <+>";
+    let id = NeedleId(0);
+    let secret = SecretBytes::new(value.as_bytes().to_vec());
+    let needles = Arc::new(Needles::builder().add(id, &secret).name(id, "api").build().expect("build"));
+    let input = format!(
+        "a {value} b k\\u00e9y/\\\"0123456789\\\" <+> c k%C3%A9y%2F%220123456789%22%20%3C%2B%3E d \
+         k\u{e9}y/&quot;0123456789&quot; &lt;+&gt; e"
+    );
+    let expected = b"a [redacted:api] b [redacted:api] c [redacted:api] d [redacted:api] e".to_vec();
+    for first in 0..=input.len() {
+        for second in first..=input.len() {
+            let bytes = input.as_bytes();
+            let pieces = [&bytes[..first], &bytes[first..second], &bytes[second..]];
+            assert_eq!(written(&needles, &pieces), expected, "cut at {first} and {second}");
+        }
+    }
+}
+
+#[test]
+fn a_run_without_end_takes_bounded_memory_and_one_marker() {
+    let needles = build(&[vec![b'a'; 16]]);
+    let run = vec![b'a'; 1_000_000];
+    assert_eq!(written(&needles, &[b"x", &run, b"y"]), b"x[redacted:S0]y");
+}
+
+#[test]
+fn a_flush_does_not_release_half_a_value_but_the_end_does() {
+    let needles = build(&[b"0123456789".to_vec()]);
+    let mut writer = RedactingWriter::new(Vec::new(), needles);
+    writer.write_all(b"key=01234").expect("write");
+    writer.flush().expect("flush");
+    assert_eq!(writer.get_ref(), b"key=");
+    writer.finish().expect("finish");
+    assert_eq!(writer.get_ref(), b"key=01234");
+}
+
+#[test]
+fn a_value_learned_in_the_middle_is_redacted_from_there() {
+    let needles = build(&[b"01234567".to_vec()]);
+    let mut writer = RedactingWriter::new(Vec::new(), needles);
+    writer.write_all(b"abcdefgh 0123").expect("write");
+    writer.replace_needles(build(&[b"01234567".to_vec(), b"0123abcd".to_vec(), b"abcdefgh".to_vec()]));
+    writer.write_all(b"abcd abcdefgh").expect("write");
+    writer.finish().expect("finish");
+    assert_eq!(writer.get_ref(), b"abcdefgh [redacted:S1] [redacted:S2]");
+}
+
+#[test]
+fn without_a_name_the_number_is_shown() {
+    let secret = SecretBytes::new(b"0123456789".to_vec());
+    let needles = Needles::builder().add(NeedleId(12), &secret).build().expect("build");
+    assert_eq!(needles.redact_text("a 0123456789 b"), "a [redacted:12] b");
+    assert_eq!(needles.redact_text("clean"), "clean");
+}
+
+/// Takes a few bytes at a time, and refuses now and then.
+struct Slow {
+    taken: Vec<u8>,
+    calls: usize,
+}
+
+impl Write for Slow {
+    fn write(&mut self, input: &[u8]) -> io::Result<usize> {
+        self.calls += 1;
+        if self.calls.is_multiple_of(3) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let taken = input.len().min(2);
+        self.taken.extend_from_slice(&input[..taken]);
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn an_error_of_the_inner_writer_neither_loses_nor_repeats_output() {
+    let needles = build(&[b"01234567".to_vec()]);
+    let mut writer = RedactingWriter::new(Slow { taken: Vec::new(), calls: 0 }, needles);
+    for piece in [b"before ".as_slice(), b"0123", b"4567 after"] {
+        while writer.write(piece).is_err() {}
+    }
+    while writer.finish().is_err() {}
+    assert_eq!(String::from_utf8_lossy(&writer.get_ref().taken), "before [redacted:S0] after");
+}
