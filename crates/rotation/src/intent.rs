@@ -1,0 +1,261 @@
+//! Intents: journaled before their effect, ended by an outcome, or reconciled when the outcome is unknown.
+
+use crate::effect::Effect;
+use crate::state::{Hold, Intent, IntentStatus, NewVersion, OldKey, Phase, Reason, State};
+use crate::{phases, unit};
+use crate::{Found, Holds, Op, Outcome, Overlap, Seq, Want, Which, wants};
+
+/// Complete looks that must miss a minted credential before it counts as never made.
+pub(crate) const ABSENT_LOOKS: u8 = 3;
+
+/// Attempts of one operation that surely failed, before the phase fails.
+pub(crate) const ATTEMPTS_MAX: u8 = 5;
+
+pub(crate) fn intended(next: &mut State, before: &State, op: &Op) -> Result<Vec<Effect>, &'static str> {
+    let wanted = wants(before).into_iter().any(|want| want == Want::Do(op.clone()));
+    if !wanted {
+        return Err("nothing wants this operation now");
+    }
+    let intent = Intent { seq: next.seq, op: op.clone(), status: IntentStatus::Running };
+    next.intents.push(intent);
+    unit::begun(next, op);
+    Ok(vec![Effect { intent: next.seq, op: op.clone() }])
+}
+
+pub(crate) fn ended(next: &mut State, seq: Seq, outcome: &Outcome) -> Result<(), &'static str> {
+    let place = next.intents.iter().position(|intent| intent.seq == seq);
+    let place = place.ok_or("no intent of this number is open")?;
+    match outcome {
+        Outcome::Done(credential) => {
+            let intent = next.intents.remove(place);
+            match (&intent.op, credential) {
+                (Op::Mint, None) => return Err("a mint that names no credential"),
+                (Op::Mint, Some(credential)) => made(next, &intent, credential),
+                _ => done(next, &intent.op),
+            }
+        }
+        Outcome::Failed { retry } => {
+            let intent = next.intents.remove(place);
+            failed(next, &intent, *retry);
+        }
+        Outcome::Unknown => unknown(next, place),
+    }
+    Ok(())
+}
+
+/// The new version is there; where minting exchanges, the old one ends by it.
+fn made(next: &mut State, intent: &Intent, credential: &crate::CredId) {
+    next.new = Some(NewVersion { mint: intent.seq, credential: credential.clone() });
+    if phases::exchanges(next) {
+        next.old = OldKey::Ended;
+    }
+}
+
+fn unknown(next: &mut State, place: usize) {
+    let since = next.now;
+    if let Some(intent) = next.intents.get_mut(place) {
+        intent.status = IntentStatus::Unknown { since, absent: 0 };
+    }
+}
+
+/// An operation was seen to have its effect.
+fn done(next: &mut State, op: &Op) {
+    match op {
+        Op::Mint => {}
+        Op::Choose => next.chosen = true,
+        Op::Stage => next.staged = true,
+        Op::Deliver(file, which) => {
+            if let Some(holds) = next.files.get_mut(file.index()) {
+                *holds = Holds::of(*which);
+            }
+        }
+        Op::Fetch(consumer) => unit::fetched(next, *consumer),
+        Op::Apply(consumer, slot, _) => unit::applied(next, *consumer, *slot),
+        Op::Promote => next.promoted = true,
+        Op::Demote => next.promoted = false,
+        Op::Disable => {
+            next.old = OldKey::Off(next.now);
+            next.refusals_read = None;
+        }
+        Op::Enable => {
+            next.old = OldKey::On;
+            next.alive.fill(crate::Streak::default());
+        }
+        Op::Revoke => next.old = OldKey::Ended,
+        Op::EndSessions => next.sessions_ended = Some(next.seq),
+        Op::DeleteNew => next.new_deleted = true,
+        Op::DeleteOrphan(credential) => forget_orphan(next, credential),
+        Op::DeleteAbandoned(credential) => next.abandoned.retain(|held| held != credential),
+        Op::Retire(_) => next.retired = true,
+    }
+}
+
+fn forget_orphan(next: &mut State, credential: &crate::CredId) {
+    let gone = IntentStatus::Orphan(credential.clone());
+    for intent in &next.intents {
+        if intent.status == gone {
+            next.closed_mints.push(intent.seq);
+        }
+    }
+    next.intents.retain(|intent| intent.status != gone);
+}
+
+/// An operation surely had no effect.
+fn failed(next: &mut State, intent: &Intent, retry: bool) {
+    if intent.op == Op::Mint {
+        next.closed_mints.push(intent.seq);
+    }
+    if unit::attempt_failed(next, &intent.op, retry) {
+        return;
+    }
+    next.failures = next.failures.saturating_add(1);
+    if !retry || next.failures >= ATTEMPTS_MAX {
+        give_up(next, &intent.op);
+    }
+}
+
+/// What follows when an operation that no unit owns failed for good.
+fn give_up(next: &mut State, op: &Op) {
+    let phase = next.phase;
+    match op {
+        Op::Revoke => {
+            next.debt = Some(crate::Debt::NotRevoked);
+            next.enter(Phase::Sweep);
+        }
+        Op::Choose | Op::Mint | Op::Stage | Op::Promote if !next.forward_only() => {
+            phases_fail(next, Reason::Failed(phase));
+        }
+        Op::Enable | Op::Demote | Op::DeleteNew => next.stand(Hold::Stuck(Reason::Failed(phase))),
+        Op::Choose
+        | Op::Mint
+        | Op::Stage
+        | Op::Promote
+        | Op::Disable
+        | Op::EndSessions
+        | Op::DeleteOrphan(_)
+        | Op::DeleteAbandoned(_)
+        | Op::Retire(_)
+        | Op::Deliver(..)
+        | Op::Fetch(_)
+        | Op::Apply(..) => next.stand(Hold::Paused(Reason::Failed(phase))),
+    }
+}
+
+/// A phase before the point of no return failed: the policy says whether it goes back or waits.
+pub(crate) fn phases_fail(next: &mut State, reason: Reason) {
+    let back = next.plan.policy.on_failure == crate::OnFailure::Rollback;
+    if back && !next.forward_only() && !no_way_back(next) {
+        next.enter(Phase::RollingBack);
+    } else {
+        next.stand(Hold::Paused(reason));
+    }
+}
+
+/// With overlap none or grace the old value ends by the mint itself: after it there is nothing to go back to.
+pub(crate) fn no_way_back(state: &State) -> bool {
+    match state.plan.capabilities.overlap {
+        Overlap::None | Overlap::Grace { .. } => state.decided.is_some() || state.new.is_some(),
+        Overlap::Independent { .. } | Overlap::TwoSlots => false,
+    }
+}
+
+pub(crate) fn driver_started(next: &mut State) {
+    for place in 0..next.intents.len() {
+        let status = next.intents.get(place).map(|intent| &intent.status);
+        match status {
+            Some(IntentStatus::Running | IntentStatus::Unknown { .. }) => unknown(next, place),
+            Some(IntentStatus::Orphan(_)) | None => {}
+        }
+    }
+    next.phase_since = next.now;
+    next.idle = None;
+    next.refusals_read = None;
+    next.alive.fill(crate::Streak::default());
+    next.dead.fill(crate::Streak::default());
+    if let OldKey::Off(_) = next.old {
+        next.old = OldKey::Off(next.now);
+    }
+    for unit in &mut next.units {
+        unit.since = next.now;
+    }
+}
+
+pub(crate) fn reconciled(next: &mut State, seq: Seq, found: &Found) -> Result<(), &'static str> {
+    let place = next.intents.iter().position(|intent| intent.seq == seq);
+    let place = place.ok_or("no intent of this number is open")?;
+    let intent = next.intents.get(place).cloned().ok_or("no intent of this number is open")?;
+    let IntentStatus::Unknown { since, absent } = intent.status else {
+        return Err("the outcome of this intent is not in question");
+    };
+    match found {
+        Found::Executed(credential) => {
+            next.intents.remove(place);
+            if intent.op == Op::Mint {
+                let credential = credential.as_ref().ok_or("a mint that names no credential")?;
+                made(next, &intent, credential);
+            } else {
+                done(next, &intent.op);
+            }
+        }
+        Found::ValueLost(credential) => {
+            if intent.op != Op::Mint {
+                return Err("only a mint can lose its value");
+            }
+            if let Some(open) = next.intents.get_mut(place) {
+                open.status = IntentStatus::Orphan(credential.clone());
+            }
+        }
+        Found::Absent => absent_once(next, place, &intent, since, absent),
+        Found::Unclear => still_unclear(next, &intent, since),
+        Found::Foreign => {
+            let file = match intent.op {
+                Op::Deliver(file, _) => file,
+                _ => return Err("only a file can be foreign"),
+            };
+            next.intents.remove(place);
+            next.stand(Hold::Stuck(Reason::Foreign(file)));
+        }
+    }
+    Ok(())
+}
+
+/// Absence counts for a mint only after several complete looks over the issuer's visibility time.
+fn absent_once(next: &mut State, place: usize, intent: &Intent, since: crate::Stamp, absent: u8) {
+    let capabilities = &next.plan.capabilities;
+    let settle_ms = capabilities.birth_ms_max.saturating_add(capabilities.request_ms_max);
+    let absent = absent.saturating_add(1);
+    let mint = intent.op == Op::Mint;
+    let enough = !mint || (absent >= ABSENT_LOOKS && next.now.at_least(settle_ms, since));
+    if !enough {
+        if let Some(open) = next.intents.get_mut(place) {
+            open.status = IntentStatus::Unknown { since, absent };
+        }
+        return;
+    }
+    next.intents.remove(place);
+    if mint {
+        next.closed_mints.push(intent.seq);
+        if no_way_back(next) {
+            // Overlap none: not executed, and never retried. The old value was accepted all along.
+            next.decided = None;
+            next.enter(Phase::RollingBack);
+        }
+    }
+}
+
+fn still_unclear(next: &mut State, intent: &Intent, since: crate::Stamp) {
+    if next.now.at_least(next.plan.policy.phase_ms_max, since) {
+        next.stand(Hold::Stuck(Reason::Unclear(intent.seq)));
+    }
+}
+
+/// Whether an operation on a version waits for an unknown outcome; then nothing new is begun.
+pub(crate) fn in_question(state: &State) -> Option<Seq> {
+    let unknown = |intent: &&Intent| matches!(intent.status, IntentStatus::Unknown { .. });
+    state.intents.iter().find(unknown).map(|intent| intent.seq)
+}
+
+/// The version that a look's sessions and holders are about: the one that is to be ended.
+pub(crate) fn stays(state: &State) -> Which {
+    if state.phase == Phase::RollingBack { Which::Old } else { Which::New }
+}

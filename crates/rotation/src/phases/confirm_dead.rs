@@ -1,0 +1,50 @@
+use super::not_yet;
+use crate::state::{Debt, Phase, State};
+use crate::{EndpointId, Overlap, Query, Want, Which};
+
+/// Endpoints where the old value was not yet refused often enough, for at least the issuer's propagation time.
+fn open(state: &State) -> Vec<EndpointId> {
+    let policy = &state.plan.policy;
+    let mut open = not_yet(state, &state.dead, policy.probes_dead);
+    for endpoint in state.plan.endpoint_ids() {
+        let since = state.dead.get(endpoint.index()).and_then(|streak| streak.since);
+        let long = since.is_some_and(|since| state.now.at_least(state.plan.capabilities.death_ms_max, since));
+        if !long && !open.contains(&endpoint) {
+            open.push(endpoint);
+        }
+    }
+    open
+}
+
+pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
+    if let Overlap::Grace { ms } = state.plan.capabilities.overlap {
+        let waited = state.now.since(state.phase_since).unwrap_or(0);
+        if waited < ms {
+            out.push(Want::Wait(ms - waited));
+            return;
+        }
+    }
+    for endpoint in open(state) {
+        out.push(Want::Ask(Query::Probe(endpoint, Which::Old)));
+    }
+}
+
+pub(super) fn settle(next: &mut State) -> bool {
+    if open(next).is_empty() {
+        next.debt = None;
+        next.enter(Phase::Sweep);
+        return true;
+    }
+    let grace = match next.plan.capabilities.overlap {
+        Overlap::Grace { ms } => ms,
+        Overlap::Independent { .. } | Overlap::TwoSlots | Overlap::None => 0,
+    };
+    let death = next.plan.capabilities.death_ms_max.saturating_mul(2);
+    let limit = next.plan.policy.phase_ms_max.saturating_add(death).saturating_add(grace);
+    if next.overdue(limit) {
+        next.debt = Some(Debt::NotDead);
+        next.enter(Phase::Sweep);
+        return true;
+    }
+    false
+}

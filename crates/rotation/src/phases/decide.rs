@@ -1,0 +1,91 @@
+use super::exchanges;
+use crate::gate::{Blocker, blockers, digest};
+use crate::state::{Look, OldKey, Phase, State};
+use crate::{MintedBy, Person, Query, Want, Which};
+
+pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
+    let Some(look) = state.fresh_look(state.entered) else {
+        out.push(Want::Ask(Query::Enumerate));
+        return;
+    };
+    if !open(state, look) {
+        return;
+    }
+    let digest = digest(state, look);
+    if standing(state) {
+        out.push(Want::Decide(digest));
+        return;
+    }
+    match state.consent {
+        Some((given, seq)) if given == digest && look.seq > seq => out.push(Want::Decide(digest)),
+        Some((given, _)) if given == digest => out.push(Want::Ask(Query::Enumerate)),
+        Some(_) | None => out.push(Want::Person(Person::Consent(digest))),
+    }
+}
+
+/// A standing consent counts only with zero waivers and an overlap.
+fn standing(state: &State) -> bool {
+    state.plan.policy.standing_consent && state.waived.is_empty() && !exchanges(state)
+}
+
+/// The gate; where minting itself ends the old value there is nothing to prove yet, but nobody may be unexplained.
+fn open(state: &State, look: &Look) -> bool {
+    let blocked = blockers(state, look, Which::New);
+    if exchanges(state) {
+        blocked.iter().all(|blocker| !matches!(blocker, Blocker::Holder(_) | Blocker::Stranger(_)))
+    } else {
+        blocked.is_empty()
+    }
+}
+
+pub(super) fn settle(next: &mut State) -> bool {
+    if next.decided.is_some() {
+        let minted = next.new_version().is_some();
+        next.enter(if exchanges(next) && !minted { Phase::Mint } else { Phase::Revoke });
+        return true;
+    }
+    if next.old == OldKey::Ended {
+        let minted = next.new_version().is_some();
+        next.enter(if minted { Phase::ConfirmDead } else { Phase::Mint });
+        return true;
+    }
+    if exchanges(next) && next.plan.capabilities.minted_by == MintedBy::Us && !next.chosen {
+        next.enter(Phase::Mint);
+        return true;
+    }
+    let shut = next.fresh_look(next.entered).is_some_and(|look| !open(next, look));
+    if shut {
+        next.consent = None;
+        if exchanges(next) {
+            let reason = next.fresh_look(next.entered).and_then(|look| first_unexplained(next, look));
+            if let Some(reason) = reason {
+                next.stand(crate::Hold::Paused(reason));
+                return true;
+            }
+            return false;
+        }
+        next.enter(Phase::Quiesce);
+        return true;
+    }
+    let moved = next.fresh_look(next.entered).map(|look| digest(next, look));
+    if let (Some((given, _)), Some(now)) = (next.consent, moved)
+        && given != now
+    {
+        // A different set of instances: what was consented to is not what would be done.
+        next.consent = None;
+        return true;
+    }
+    false
+}
+
+fn first_unexplained(state: &State, look: &Look) -> Option<crate::Reason> {
+    blockers(state, look, Which::New).into_iter().find_map(|blocker| match blocker {
+        Blocker::Holder(who) => Some(crate::Reason::Holder(who)),
+        Blocker::Stranger(place) => Some(crate::Reason::Stranger(place)),
+        Blocker::File(..)
+        | Blocker::Unproven(..)
+        | Blocker::Stale(..)
+        | Blocker::Session(_)
+        | Blocker::Absent(_) => None,
+    })
+}

@@ -1,0 +1,25 @@
+use super::exchanges;
+use crate::state::{OldKey, Phase, State};
+use crate::{MintedBy, Op, Person, Want, unit};
+
+pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
+    match state.plan.capabilities.minted_by {
+        MintedBy::Us if !state.chosen => unit::offer(state, Op::Choose, out),
+        MintedBy::Us | MintedBy::Api => unit::offer(state, Op::Mint, out),
+        MintedBy::Human => out.push(Want::Person(Person::MintByHand)),
+    }
+}
+
+pub(super) fn settle(next: &mut State) -> bool {
+    if next.new_version().is_some() {
+        next.enter(Phase::Stage);
+        return true;
+    }
+    // A value that we choose is sealed before the point of no return that its mint is.
+    let undecided = next.decided.is_none() && next.old != OldKey::Ended && next.emergency.is_none();
+    if exchanges(next) && undecided && next.chosen {
+        next.enter(Phase::Decide);
+        return true;
+    }
+    false
+}

@@ -1,0 +1,26 @@
+use super::first;
+use crate::state::{Phase, State};
+use crate::{Query, Want};
+
+pub(super) fn wants(out: &mut Vec<Want>) {
+    out.push(Want::Ask(Query::Preflight));
+}
+
+pub(super) fn settle(next: &mut State) -> bool {
+    match next.preflight {
+        Some(true) => {
+            let to = first(next);
+            next.enter(to);
+            true
+        }
+        Some(false) => {
+            next.enter(Phase::RolledBack);
+            true
+        }
+        None if next.overdue(next.plan.policy.phase_ms_max) => {
+            next.enter(Phase::RolledBack);
+            true
+        }
+        None => false,
+    }
+}

@@ -1,0 +1,91 @@
+use crate::gate::blockers;
+use crate::state::{OldKey, Phase, State};
+use crate::{Emergency, Op, Person, Query, Want, Which, record, unit};
+
+pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
+    if state.old == OldKey::Ended {
+        after(state, out);
+        return;
+    }
+    if needs_look(state) {
+        out.push(Want::Ask(Query::Enumerate));
+        return;
+    }
+    if state.plan.bound {
+        unit::offer(state, Op::Revoke, out);
+    } else {
+        out.push(Want::Person(Person::RevokeByHand));
+    }
+}
+
+/// A new driver enumerates once more before it sends Revoke; an emergency that revokes first does not.
+fn needs_look(state: &State) -> bool {
+    let Some((_, at)) = state.decided else { return true };
+    let same_driver = at.epoch == state.now.epoch && at.boot == state.now.boot;
+    let now = state.emergency == Some(Emergency::RevokeNow);
+    !same_driver && !now && state.fresh_look(state.entered).is_none()
+}
+
+/// The key is ended: sessions that live on, and versions that were abandoned.
+fn after(state: &State, out: &mut Vec<Want>) {
+    if let Some(credential) = state.abandoned.first()
+        && state.new_version().is_some()
+    {
+        unit::offer(state, Op::DeleteAbandoned(credential.clone()), out);
+        return;
+    }
+    if !state.plan.capabilities.sessions {
+        return;
+    }
+    match state.sessions_ended {
+        None => unit::offer(state, Op::EndSessions, out),
+        Some(seq) if state.fresh_look(seq).is_none() => out.push(Want::Ask(Query::Enumerate)),
+        Some(_) if sessions_left(state) => {
+            unit::offer(state, Op::EndSessions, out);
+            out.push(Want::Ask(Query::Enumerate));
+        }
+        Some(_) => {}
+    }
+}
+
+fn sessions_left(state: &State) -> bool {
+    let busy_waived = state.is_waived(&crate::Waived::BusySessions);
+    let sessions = state.look.as_ref().and_then(|look| look.seen.sessions.as_ref());
+    sessions.is_some_and(|left| left.iter().any(|session| !(session.busy && busy_waived)))
+}
+
+pub(super) fn settle(next: &mut State) -> bool {
+    if next.old != OldKey::Ended {
+        let blocked = needs_gate(next)
+            && next.fresh_look(next.entered).is_some_and(|look| !blockers(next, look, Which::New).is_empty());
+        if blocked && !next.running(&Op::Revoke) {
+            // A late instance is rolled forward; Revoke waits for it.
+            next.enter(Phase::Quiesce);
+            return true;
+        }
+        return false;
+    }
+    if next.emergency == Some(Emergency::RevokeNow) && next.new_version().is_none_or(|_| !rolled(next)) {
+        // The outage was stated: the rest follows, forward only.
+        let to = record::first_unfinished(next);
+        next.enter(to);
+        return true;
+    }
+    let mut left = Vec::new();
+    after(next, &mut left);
+    let ending = next.running(&Op::EndSessions);
+    let patience = next.overdue(next.plan.policy.phase_ms_max);
+    if (left.is_empty() && !ending) || patience {
+        next.enter(Phase::ConfirmDead);
+        return true;
+    }
+    false
+}
+
+fn needs_gate(state: &State) -> bool {
+    state.emergency != Some(Emergency::RevokeNow)
+}
+
+fn rolled(state: &State) -> bool {
+    state.promoted && state.units.iter().all(|unit| unit.stage == crate::Stage::Settled)
+}

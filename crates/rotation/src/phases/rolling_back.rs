@@ -1,0 +1,190 @@
+use super::not_yet;
+use crate::gate::{Blocker, blockers};
+use crate::state::{Hold, OldKey, Phase, Reason, Stage, State, Unit, pushes};
+use crate::{Holds, MintedBy, Op, Query, Sight, Want, Which, record, unit};
+
+pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
+    if let OldKey::Off(_) = state.old {
+        unit::offer(state, Op::Enable, out);
+        return;
+    }
+    if state.new_version().is_none() {
+        finish(state, out);
+        return;
+    }
+    let unsure = not_yet(state, &state.alive, state.plan.policy.probes_alive);
+    if !unsure.is_empty() {
+        out.extend(unsure.into_iter().map(|endpoint| Want::Ask(Query::Probe(endpoint, Which::Old))));
+        return;
+    }
+    if state.promoted {
+        unit::offer(state, Op::Demote, out);
+        return;
+    }
+    let Some(look) = state.fresh_look(state.entered) else {
+        out.push(Want::Ask(Query::Enumerate));
+        return;
+    };
+    for at in 0..state.units.len() {
+        unit::wants(state, at, out);
+    }
+    if !out.is_empty() || !restored(state) {
+        return;
+    }
+    let blocked = blockers(state, look, Which::Old);
+    if blocked.is_empty() && looked_after(state) {
+        unit::offer(state, Op::DeleteNew, out);
+        return;
+    }
+    for blocker in &blocked {
+        if let Blocker::Unproven(consumer, ..) = blocker {
+            let want = Want::Ask(Query::Prove(*consumer, None, Which::Old));
+            if !out.contains(&want) {
+                out.push(want);
+            }
+        }
+    }
+    out.push(Want::Ask(Query::Enumerate));
+}
+
+/// A look that is younger than the last thing that was done to a unit.
+fn looked_after(state: &State) -> bool {
+    let last = state.units.iter().map(|unit| unit.since.ms).max().unwrap_or(0);
+    state.look.as_ref().is_some_and(|look| look.at.ms >= last)
+}
+
+/// Nothing of the new version is left, or nothing was ever made.
+fn finish(state: &State, out: &mut Vec<Want>) {
+    let sealed = state.staged || state.chosen || state.new.is_some();
+    if sealed && !state.retired {
+        unit::offer(state, Op::Retire(Which::New), out);
+    } else if state.plan.capabilities.list && !listed(state) && !state.closed_mints.is_empty() {
+        out.push(Want::Ask(Query::List));
+    }
+}
+
+fn listed(state: &State) -> bool {
+    state.listed.is_some_and(|(_, seq)| seq > state.entered)
+}
+
+fn restored(state: &State) -> bool {
+    state.units.iter().all(|unit| unit.toward == Which::Old && unit.stage == Stage::Settled)
+}
+
+pub(super) fn settle(next: &mut State) -> bool {
+    if matches!(next.old, OldKey::Off(_)) {
+        return false;
+    }
+    if next.new_version().is_none() {
+        let mut left = Vec::new();
+        finish(next, &mut left);
+        let human = next.plan.capabilities.minted_by == MintedBy::Human;
+        if (left.is_empty() && next.intents.is_empty()) || (human && next.new.is_none() && next.intents.is_empty()) {
+            next.enter(Phase::RolledBack);
+            return true;
+        }
+        return false;
+    }
+    if old_is_dead(next) {
+        // There is nothing to go back to: forward, as recovery.
+        next.old = OldKey::Ended;
+        let now = next.now;
+        next.units.iter_mut().for_each(|unit| unit.send(Which::New, 0, now));
+        let to = record::first_unfinished(next);
+        next.enter(to);
+        return true;
+    }
+    let alive = not_yet(next, &next.alive, next.plan.policy.probes_alive).is_empty();
+    if !alive || next.promoted {
+        return late(next);
+    }
+    start_units(next) || react(next) || late(next)
+}
+
+fn old_is_dead(state: &State) -> bool {
+    let need = state.plan.policy.probes_dead;
+    state.old == OldKey::Ended || state.dead.iter().any(|streak| streak.count >= need)
+}
+
+/// Turns units round, and lets the last one that moved begin; one at a time, in reverse.
+fn start_units(next: &mut State) -> bool {
+    let Some(look) = next.fresh_look(next.entered) else { return false };
+    let seen = look.seen.clone();
+    let forward = next.units.iter().position(|unit| unit.toward == Which::New);
+    if let Some(at) = forward {
+        let consumer = next.plan.consumers.get(at).cloned();
+        let loaded = seen.instances.iter().filter(|it| {
+            it.consumer.is_some_and(|id| id.index() == at) && (it.new == Sight::Yes || it.old != Sight::Yes)
+        });
+        let mut slots = loaded.fold(0u32, |bits, it| bits | 1u32.checked_shl(u32::from(it.slot)).unwrap_or(0));
+        slots |= next.units.get(at).map_or(0, |unit| unit.moved);
+        let files = consumer.as_ref().is_some_and(|it| it.files.iter().any(|file| next.file(*file) != Holds::Old));
+        let touched = next.units.get(at).is_some_and(|unit| unit.moved != 0) || files;
+        if !touched {
+            slots = 0;
+        }
+        unit::send(next, at, Which::Old, slots);
+        if !touched && let Some(unit) = next.units.get_mut(at) {
+            unit.stage = Stage::Settled;
+        }
+        return true;
+    }
+    let busy = |unit: &Unit| matches!(unit.stage, Stage::Delivering | Stage::Applying(_) | Stage::Proving(_));
+    if next.units.iter().any(busy) {
+        return false;
+    }
+    let waiting = next.units.iter().rposition(|unit| unit.stage == Stage::Waiting);
+    if let Some(at) = waiting {
+        unit::start(next, at);
+        return true;
+    }
+    false
+}
+
+/// What still runs on the new version after everything was restored.
+fn react(next: &mut State) -> bool {
+    if !restored(next) || next.running(&Op::DeleteNew) {
+        return false;
+    }
+    let Some(look) = next.fresh_look(next.entered) else { return false };
+    for blocker in blockers(next, look, Which::Old) {
+        match blocker {
+            Blocker::Holder(who) => {
+                next.stand(Hold::Paused(Reason::Holder(who)));
+                return true;
+            }
+            Blocker::File(file, Holds::Other) => {
+                next.stand(Hold::Stuck(Reason::Foreign(file)));
+                return true;
+            }
+            Blocker::File(file, Holds::New) => {
+                let reads = |consumer: &crate::Consumer| pushes(consumer) && consumer.files.contains(&file);
+                if let Some(at) = next.plan.consumers.iter().position(reads) {
+                    let moved = next.units.get(at).map_or(0, |unit| unit.moved);
+                    unit::send(next, at, Which::Old, moved);
+                    return true;
+                }
+            }
+            Blocker::Stale(consumer, _, slot) => {
+                let bits = 1u32.checked_shl(u32::from(slot)).unwrap_or(0);
+                unit::send(next, consumer.index(), Which::Old, bits);
+                return true;
+            }
+            Blocker::File(..)
+            | Blocker::Stranger(_)
+            | Blocker::Unproven(..)
+            | Blocker::Session(_)
+            | Blocker::Absent(_) => {}
+        }
+    }
+    false
+}
+
+fn late(next: &mut State) -> bool {
+    let limit = next.plan.policy.phase_ms_max.saturating_add(next.plan.policy.unit_ms_max);
+    if !next.overdue(limit) {
+        return false;
+    }
+    next.stand(Hold::Stuck(Reason::Overdue(Phase::RollingBack)));
+    true
+}

@@ -1,0 +1,44 @@
+use crate::state::{Hold, OldKey, Phase, Reason, State};
+use crate::{Query, Refusals, Want};
+
+pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
+    let OldKey::Off(since) = state.old else { return };
+    if visible(state) {
+        out.push(Want::Ask(Query::Refusals));
+        if state.refusals_read.is_none() {
+            // After a crash the refusals since Disable are read before anything else.
+            return;
+        }
+    }
+    if state.plan.capabilities.list {
+        out.push(Want::Ask(Query::List));
+    }
+    let passed = state.now.since(since).unwrap_or(0);
+    out.push(Want::Wait(state.plan.policy.soak_ms.saturating_sub(passed)));
+}
+
+fn visible(state: &State) -> bool {
+    state.plan.capabilities.refusals != Refusals::NotVisible
+}
+
+pub(super) fn settle(next: &mut State) -> bool {
+    let since = match next.old {
+        OldKey::Off(since) => since,
+        OldKey::Ended => {
+            next.enter(Phase::ConfirmDead);
+            return true;
+        }
+        OldKey::On => {
+            // Somebody switched it on again: whoever did that needs it.
+            next.stand(Hold::Paused(Reason::RefusedUse));
+            return true;
+        }
+    };
+    let soaked = next.now.at_least(next.plan.policy.soak_ms, since);
+    let last = next.refusals_read.is_some_and(|read| read.at_least(next.plan.policy.soak_ms, since));
+    if soaked && (last || !visible(next)) {
+        next.enter(Phase::Decide);
+        return true;
+    }
+    false
+}

@@ -1,0 +1,28 @@
+use crate::state::{Phase, State};
+use crate::{Op, Query, Want, Which, unit};
+
+pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
+    if state.plan.capabilities.list && !listed(state) {
+        out.push(Want::Ask(Query::List));
+    }
+    if state.residues.is_none() {
+        out.push(Want::Ask(Query::Sweep));
+    } else if out.is_empty() && state.debt.is_none() && !state.retired {
+        unit::offer(state, Op::Retire(Which::Old), out);
+    }
+}
+
+fn listed(state: &State) -> bool {
+    state.listed.is_some_and(|(_, seq)| seq > state.entered)
+}
+
+pub(super) fn settle(next: &mut State) -> bool {
+    let listed = !next.plan.capabilities.list || listed(next);
+    // With a debt the old version stays sealed: somebody may still need it.
+    let kept = next.retired || next.debt.is_some();
+    if next.intents.is_empty() && listed && next.residues.is_some() && kept {
+        next.enter(Phase::Done);
+        return true;
+    }
+    false
+}

@@ -1,0 +1,148 @@
+use crate::{Capabilities, EndpointId, FileId, HostId, Kinds};
+
+/// The most paths that one consumer may have; a plan with more is refused.
+pub const PATHS_MAX: usize = 8;
+
+/// The most instances (slots) of one consumer that are rolled one by one; a plan with more is refused.
+pub const SLOTS_MAX: u8 = 32;
+
+/// What to do when a host's step fails before the point of no return.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OnFailure {
+    /// Undo everything, in reverse.
+    Rollback,
+    /// Take the failed host back to the previous version and wait for a person.
+    Pause,
+}
+
+/// Counts, windows and deadlines of one rotation. All times in milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Policy {
+    /// What a failed step does.
+    pub on_failure: OnFailure,
+    /// Units that are rolled at the same time, after the canary.
+    pub parallel_max: u16,
+    /// Accepted calls in a row, per endpoint, before the new value counts as alive.
+    pub probes_alive: u8,
+    /// Refused calls in a row, per endpoint, before the old value counts as dead.
+    pub probes_dead: u8,
+    /// How long the old key must be unused, where the issuer shows it.
+    pub idle_ms: u64,
+    /// How long the old key stays disabled before it is revoked.
+    pub soak_ms: u64,
+    /// How long a phase may last before its policy applies.
+    pub phase_ms_max: u64,
+    /// How long one unit may take to prove an instance.
+    pub unit_ms_max: u64,
+    /// Evidence that the gate asks for besides its own.
+    pub require: Kinds,
+    /// Consent is given beforehand, in the configuration; valid only with zero waivers and an overlap.
+    pub standing_consent: bool,
+}
+
+/// Who moves the value to a consumer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Delivery {
+    /// We write its copies.
+    Push,
+    /// It is told to fetch from the store; its generated copies are read back, never written.
+    Fetch,
+    /// It follows the store by itself.
+    Follow,
+}
+
+/// How a consumer takes up a delivered value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Uptake {
+    /// A verb makes it load the value: restart, signal, one slot after the other.
+    Verb,
+    /// It re-reads by itself.
+    Rereads,
+    /// Nothing runs: a job at rest.
+    AtRest,
+}
+
+/// One consumer on one host.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Consumer {
+    /// Where it runs.
+    pub host: HostId,
+    /// Who moves the value.
+    pub delivery: Delivery,
+    /// How it is taken up.
+    pub uptake: Uptake,
+    /// The files that hold its copies.
+    pub files: Vec<FileId>,
+    /// Instances that are moved one by one; at least 1, at most [`SLOTS_MAX`].
+    pub slots: u8,
+    /// Paths that must work, each proven on its own; at least 1, at most [`PATHS_MAX`].
+    pub paths: u8,
+    /// The issuer or a proxy can attribute a call to its processes: `exercised` can be seen and is demanded.
+    pub attributable: bool,
+}
+
+/// Everything that a rotation was consented to. Never changed but by [`crate::Fact::Adopted`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Plan {
+    /// What the issuer can do.
+    pub capabilities: Capabilities,
+    /// Counts, windows, deadlines.
+    pub policy: Policy,
+    /// The host of each (host, endpoint) pair that presents the value.
+    pub endpoints: Vec<HostId>,
+    /// The host of each file.
+    pub files: Vec<HostId>,
+    /// The consumers in the order in which they are rolled; the first is the canary.
+    pub consumers: Vec<Consumer>,
+    /// The current value is bound to exactly one id at the issuer; else revoking it is a person's step.
+    pub bound: bool,
+    /// The current value reads `denied` while alive: authenticated is all that can be shown of this credential.
+    pub denied_is_alive: bool,
+    /// The current value was dead when the plan was made: the way is forward only, the outage was stated.
+    pub recovery: bool,
+}
+
+/// Why a plan cannot be carried out by this protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PlanDefect {
+    /// No endpoint to probe: nothing could be shown alive or dead.
+    NoEndpoint,
+    /// A consumer has no path, or more than [`PATHS_MAX`].
+    Paths,
+    /// A consumer has no slot, or more than [`SLOTS_MAX`].
+    Slots,
+    /// A consumer or endpoint names a file or host that the plan does not have.
+    Dangling,
+    /// A count of the policy is zero: a check that asks for nothing.
+    ZeroCount,
+}
+
+impl Plan {
+    /// Refuses a plan that the protocol cannot carry out.
+    pub fn check(&self) -> Result<(), PlanDefect> {
+        if self.endpoints.is_empty() {
+            return Err(PlanDefect::NoEndpoint);
+        }
+        let policy = &self.policy;
+        if policy.probes_alive == 0 || policy.probes_dead == 0 || policy.parallel_max == 0 {
+            return Err(PlanDefect::ZeroCount);
+        }
+        self.consumers.iter().try_for_each(|consumer| self.check_consumer(consumer))
+    }
+
+    pub(crate) fn check_consumer(&self, consumer: &Consumer) -> Result<(), PlanDefect> {
+        if consumer.paths == 0 || usize::from(consumer.paths) > PATHS_MAX {
+            return Err(PlanDefect::Paths);
+        }
+        if consumer.slots == 0 || consumer.slots > SLOTS_MAX {
+            return Err(PlanDefect::Slots);
+        }
+        let known = |file: &FileId| file.index() < self.files.len();
+        if consumer.files.iter().all(known) { Ok(()) } else { Err(PlanDefect::Dangling) }
+    }
+
+    /// All endpoints by id.
+    pub(crate) fn endpoint_ids(&self) -> impl Iterator<Item = EndpointId> + use<> {
+        (0..self.endpoints.len()).filter_map(|at| u16::try_from(at).ok().map(EndpointId))
+    }
+}

@@ -1,0 +1,382 @@
+//! What each observation and each person's word changes, before the phases are asked what follows.
+
+use std::sync::Arc;
+
+use crate::state::{Hold, IntentStatus, Intent, Look, NewVersion, OldKey, Phase, Reason, Stage, State, Unit, all_slots};
+use crate::{
+    Answer, Consumer, ConsumerId, CredId, Emergency, EndpointId, Enumeration, Incarnation, Labelled, Op, Overlap,
+    Person, PreflightSeen, Proof, Standing, Streak, Waived, Want, Which, intent, unit, wants,
+};
+
+pub(crate) fn preflight(next: &mut State, seen: PreflightSeen) {
+    if next.phase != Phase::Preflight {
+        return;
+    }
+    let alive = accepted(next, seen.current);
+    let dead = seen.current == Answer::Dead;
+    let expected = if next.plan.recovery { dead } else { alive };
+    let refused = !seen.clear || accepted(next, seen.control) || (dead && !next.plan.recovery);
+    let proven = expected && seen.control == Answer::Dead;
+    if refused {
+        next.preflight = Some(false);
+    } else if proven {
+        next.preflight = Some(true);
+    }
+}
+
+pub(crate) fn stage_checked(next: &mut State, intact: bool, carried: bool) {
+    if next.phase != Phase::Stage {
+        return;
+    }
+    next.checked = intact && carried;
+    if !next.checked {
+        let phase = next.phase;
+        intent::phases_fail(next, Reason::Failed(phase));
+    }
+}
+
+/// Whether an answer shows that a credential is accepted.
+pub(crate) fn accepted(state: &State, answer: Answer) -> bool {
+    match answer {
+        Answer::Alive => true,
+        Answer::Denied => state.plan.denied_is_alive,
+        Answer::Dead | Answer::Unknown => false,
+    }
+}
+
+pub(crate) fn probed(
+    next: &mut State,
+    endpoint: EndpointId,
+    version: Which,
+    answer: Answer,
+    control: Option<Answer>,
+) -> Result<(), &'static str> {
+    if endpoint.index() >= next.plan.endpoints.len() {
+        return Err("no endpoint of this number is in the plan");
+    }
+    let alive = accepted(next, answer);
+    let now = next.now;
+    // A probe of ours moves the issuer's last-used time: what was seen idle until now begins anew.
+    if version == Which::Old && alive {
+        next.idle = None;
+    }
+    if let Some(streak) = next.alive.get_mut(endpoint.index()) {
+        count(streak, alive, now);
+    }
+    // Without an accepted control beside it a refusal may be an outage: it neither counts nor resets.
+    let control_alive = control.is_none_or(|control| accepted(next, control));
+    let dead = answer == Answer::Dead;
+    if let Some(streak) = next.dead.get_mut(endpoint.index())
+        && (alive || (dead && control_alive))
+    {
+        count(streak, dead, now);
+    }
+    Ok(())
+}
+
+fn count(streak: &mut Streak, hit: bool, now: crate::Stamp) {
+    if !hit {
+        *streak = Streak::default();
+        return;
+    }
+    streak.count = streak.count.saturating_add(1);
+    streak.since = streak.since.or(Some(now));
+}
+
+pub(crate) fn listed(next: &mut State, complete: bool, labelled: &[Labelled], old: Standing) {
+    for found in labelled {
+        let known = next.new.as_ref().is_some_and(|new| new.credential == found.credential)
+            || next.abandoned.contains(&found.credential)
+            || next.intents.iter().any(|open| open.seq == found.intent);
+        if known {
+            continue;
+        }
+        if next.closed_mints.contains(&found.intent) {
+            // A label whose intent was closed re-opens that intent: it appeared late.
+            let status = IntentStatus::Orphan(found.credential.clone());
+            next.intents.push(Intent { seq: found.intent, op: Op::Mint, status });
+        } else if found.intent > next.seq || !was_mint(next, found.intent) {
+            next.stand(Hold::Stuck(Reason::UnknownLabel(found.intent)));
+        }
+    }
+    if complete {
+        next.listed = Some((next.now, next.seq));
+        match (old, next.old) {
+            (Standing::Gone, _) if !next.ended() => next.old = OldKey::Ended,
+            (Standing::On, OldKey::Off(_)) => next.old = OldKey::On,
+            _ => {}
+        }
+    }
+}
+
+/// Whether the label's intent is one that this journal made: the version's own mint.
+fn was_mint(state: &State, seq: crate::Seq) -> bool {
+    state.new.as_ref().is_some_and(|new| new.mint == seq)
+}
+
+pub(crate) fn enumerated(next: &mut State, seen: &Enumeration) {
+    for &(file, holds) in &seen.files {
+        let writing = next.intents.iter().any(|open| matches!(open.op, Op::Deliver(one, _) if one == file));
+        if let Some(known) = next.files.get_mut(file.index())
+            && !writing
+        {
+            *known = holds;
+        }
+    }
+    next.proofs.retain(|(_, proof)| !seen.complete || seen.instances.iter().any(|it| it.who == proof.who));
+    next.look = Some(Look { at: next.now, seq: next.seq, seen: Arc::new(seen.clone()) });
+}
+
+pub(crate) fn proved(
+    next: &mut State,
+    consumer: ConsumerId,
+    proofs: &[Proof],
+    trouble: bool,
+) -> Result<(), &'static str> {
+    if next.consumer(consumer).is_none() {
+        return Err("no consumer of this number is in the plan");
+    }
+    for proof in proofs {
+        let known = next.proofs.iter_mut().find(|(_, known)| known.who == proof.who);
+        match known {
+            Some((_, known)) if known.version == proof.version => merge(known, proof),
+            Some((_, known)) => *known = *proof,
+            None => next.proofs.push((consumer, *proof)),
+        }
+    }
+    let proving = next.units.get(consumer.index()).is_some_and(|unit| matches!(unit.stage, Stage::Proving(_)));
+    if trouble && proving {
+        unit::fail(next, consumer.index());
+    }
+    Ok(())
+}
+
+fn merge(known: &mut Proof, proof: &Proof) {
+    for (kinds, more) in known.paths.iter_mut().zip(proof.paths) {
+        *kinds = kinds.and(more);
+    }
+    known.other_session = proof.other_session;
+}
+
+pub(crate) fn last_used(next: &mut State, used: Option<u64>) {
+    if next.idle.is_none_or(|(_, before)| before != used) {
+        next.idle = Some((next.now, used));
+    }
+}
+
+pub(crate) fn refusals(next: &mut State, count: u32) {
+    next.refusals_read = Some(next.now);
+    let watching = matches!(next.phase, Phase::Disable | Phase::Soak | Phase::Decide) && next.decided.is_none();
+    if count > 0 && watching {
+        next.stand(Hold::Paused(Reason::RefusedUse));
+    }
+}
+
+pub(crate) fn consented(next: &mut State, before: &State, digest: u64) -> Result<(), &'static str> {
+    let asked = wants(before).into_iter().any(|want| want == Want::Person(Person::Consent(digest)));
+    if !asked {
+        return Err("this consent is for something else than what would be done");
+    }
+    next.consent = Some((digest, next.seq));
+    Ok(())
+}
+
+pub(crate) fn decided(next: &mut State, before: &State, digest: u64) -> Result<(), &'static str> {
+    if !wants(before).contains(&Want::Decide(digest)) {
+        return Err("the point of no return may not be passed now");
+    }
+    next.decided = Some((digest, next.now));
+    Ok(())
+}
+
+pub(crate) fn adopted(next: &mut State, consumer: &Consumer, holder: Incarnation) -> Result<(), &'static str> {
+    if next.ended() || next.phase == Phase::RollingBack {
+        return Err("nothing is being moved forward");
+    }
+    next.plan.check_consumer(consumer).map_err(|_| "the adopted consumer is not sound")?;
+    let at = next.units.len();
+    let mut unit = Unit::waiting(next.now);
+    unit.slots = all_slots(consumer);
+    next.units.push(unit);
+    Arc::make_mut(&mut next.plan).consumers.push(consumer.clone());
+    next.consent = None;
+    next.look = None;
+    if matches!(next.hold, Some(Hold::Paused(Reason::Holder(who))) if who == holder) {
+        next.hold = None;
+    }
+    let past_roll = !matches!(next.phase, Phase::Preflight | Phase::Mint | Phase::Stage | Phase::Probe);
+    if past_roll {
+        unit::send(next, at, Which::New, 0);
+        next.enter(Phase::Roll);
+    }
+    Ok(())
+}
+
+pub(crate) fn waived(next: &mut State, what: Waived) -> Result<(), &'static str> {
+    if next.ended() {
+        return Err("the rotation has ended");
+    }
+    if !next.waived.contains(&what) {
+        next.waived.push(what);
+    }
+    let solved = match (next.hold, what) {
+        (Some(Hold::Paused(Reason::Holder(who))), Waived::Holder(waived)) => who == waived,
+        (Some(Hold::Paused(Reason::Stranger(place))), Waived::Copy(waived)) => place == waived,
+        _ => false,
+    };
+    if solved {
+        next.hold = None;
+    }
+    Ok(())
+}
+
+pub(crate) fn pause_asked(next: &mut State) -> Result<(), &'static str> {
+    if next.ended() {
+        return Err("the rotation has ended");
+    }
+    if next.hold.is_none() {
+        next.stand(Hold::Paused(Reason::Asked));
+    }
+    Ok(())
+}
+
+pub(crate) fn resumed(next: &mut State) -> Result<(), &'static str> {
+    if next.phase == Phase::Done && next.debt.is_some() {
+        return reopen_debt(next);
+    }
+    match next.hold {
+        None => return Err("it does not stand still"),
+        Some(Hold::Stuck(_)) => return Err("it is stuck: retry, once the cause is removed"),
+        Some(Hold::Paused(_)) => next.hold = None,
+    }
+    go_on(next);
+    Ok(())
+}
+
+pub(crate) fn retried(next: &mut State) -> Result<(), &'static str> {
+    match next.hold {
+        None => return Err("it does not stand still"),
+        Some(Hold::Paused(_) | Hold::Stuck(_)) => next.hold = None,
+    }
+    go_on(next);
+    Ok(())
+}
+
+/// A debt is retried: the old key is ended again and watched again.
+fn reopen_debt(next: &mut State) -> Result<(), &'static str> {
+    let to = if next.old == OldKey::Ended { Phase::ConfirmDead } else { Phase::Revoke };
+    next.debt = None;
+    next.residues = None;
+    next.enter(to);
+    Ok(())
+}
+
+fn go_on(next: &mut State) {
+    next.failures = 0;
+    next.rerolls = 0;
+    next.phase_since = next.now;
+    let now = next.now;
+    let forward = next.phase != Phase::RollingBack;
+    for unit in &mut next.units {
+        unit.since = now;
+        unit.failures = 0;
+        let wrong_way = forward && unit.toward == Which::Old;
+        if unit.stage == Stage::Failed || wrong_way {
+            let toward = if forward { Which::New } else { Which::Old };
+            unit.send(toward, if forward { 0 } else { unit.moved }, now);
+        }
+    }
+    if matches!(next.phase, Phase::Disable | Phase::Soak | Phase::Decide) && next.decided.is_none() {
+        next.consent = None;
+        next.enter(Phase::Quiesce);
+    }
+}
+
+pub(crate) fn abort_asked(next: &mut State) -> Result<(), &'static str> {
+    if next.ended() {
+        return Err("the rotation has ended");
+    }
+    if next.decided.is_some() {
+        return Err("the point of no return lies behind: the way is forward only");
+    }
+    if next.emergency.is_some() {
+        return Err("the old value is compromised: it is never gone back to");
+    }
+    if next.old == OldKey::Ended {
+        return Err("the old key is not alive: there is nothing to go back to");
+    }
+    if intent::no_way_back(next) {
+        return Err("the old value ended when the new one was made");
+    }
+    next.hold = None;
+    if next.phase != Phase::RollingBack {
+        next.consent = None;
+        next.enter(Phase::RollingBack);
+    }
+    Ok(())
+}
+
+pub(crate) fn escalated(next: &mut State, mode: Emergency, pending_compromised: bool) -> Result<(), &'static str> {
+    if next.ended() {
+        return Err("the rotation has ended: open another");
+    }
+    if next.decided.is_some() && mode == Emergency::RevokeNow {
+        return Err("the old key is being ended already");
+    }
+    next.emergency = Some(mode);
+    next.hold = None;
+    next.consent = None;
+    let backwards = next.phase == Phase::RollingBack;
+    let now = next.now;
+    if pending_compromised && let Some(new) = next.new.take() {
+        if !next.new_deleted {
+            next.abandoned.push(new.credential);
+        }
+        (next.chosen, next.staged, next.checked, next.new_deleted) = (false, false, false, false);
+        next.promoted = false;
+        next.proofs.clear();
+        next.units.iter_mut().for_each(|unit| unit.send(Which::New, 0, now));
+        next.files.fill(crate::Holds::Old);
+        next.enter(Phase::Mint);
+    } else if backwards {
+        next.units.iter_mut().for_each(|unit| unit.send(Which::New, 0, now));
+        let to = first_unfinished(next);
+        next.enter(to);
+    }
+    let may_revoke = !matches!(next.plan.capabilities.overlap, Overlap::None | Overlap::Grace { .. });
+    if mode == Emergency::RevokeNow && may_revoke && next.old != OldKey::Ended {
+        next.decided = Some((0, next.now));
+        next.enter(Phase::Revoke);
+    }
+    Ok(())
+}
+
+/// Where the way forward begins again, by what is already there.
+pub(crate) fn first_unfinished(state: &State) -> Phase {
+    if state.preflight != Some(true) && state.emergency.is_none() {
+        Phase::Preflight
+    } else if state.new_version().is_none() {
+        Phase::Mint
+    } else if !state.checked {
+        Phase::Stage
+    } else {
+        Phase::Probe
+    }
+}
+
+pub(crate) fn hand_minted(next: &mut State, credential: &CredId) -> Result<(), &'static str> {
+    if next.phase != Phase::Mint || next.new.is_some() {
+        return Err("no new credential is waited for");
+    }
+    next.new = Some(NewVersion { mint: next.seq, credential: credential.clone() });
+    Ok(())
+}
+
+/// A person's word is not proof: what follows is seeing it dead.
+pub(crate) fn hand_revoked(next: &mut State) -> Result<(), &'static str> {
+    if next.phase != Phase::Revoke {
+        return Err("the old key is not to be ended yet");
+    }
+    next.old = OldKey::Ended;
+    Ok(())
+}

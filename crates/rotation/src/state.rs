@@ -1,0 +1,463 @@
+use std::sync::Arc;
+
+use crate::plan::{Consumer, Delivery, Plan};
+use crate::{
+    ConsumerId, CredId, Emergency, Enumeration, FileId, Holds, Incarnation, Op, Proof, Seq, Stamp, Waived, Which,
+};
+
+/// Where a rotation is. One fixed list; no user-defined graphs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Phase {
+    /// Refuse what can be refused, before anything is minted.
+    Preflight,
+    /// Make the second credential.
+    Mint,
+    /// Seal it as pending and read it back.
+    Stage,
+    /// See it accepted from every endpoint.
+    Probe,
+    /// Move the consumers; Promote stands inside.
+    Roll,
+    /// Enumerate again until every instance passes the gate and the old key is unused.
+    Quiesce,
+    /// Switch the old key off, reversibly.
+    Disable,
+    /// Watch for refused uses.
+    Soak,
+    /// Consent, one more enumeration, the point of no return.
+    Decide,
+    /// End the old key.
+    Revoke,
+    /// See it refused, again and again, while the new one is accepted.
+    ConfirmDead,
+    /// Search for what is left of the old value.
+    Sweep,
+    /// Finished, perhaps with a debt.
+    Done,
+    /// On the way back.
+    RollingBack,
+    /// Everything is as it was.
+    RolledBack,
+}
+
+/// Why a rotation stands still.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// A person asked.
+    Asked,
+    /// A running holder that nobody explains.
+    Holder(Incarnation),
+    /// A copy in a place that the plan does not have.
+    Stranger(u64),
+    /// A file holds what neither we nor the plan put there; it is never overwritten.
+    Foreign(FileId),
+    /// A file cannot be read.
+    Unreadable(FileId),
+    /// The old key was used and refused while it was disabled.
+    RefusedUse,
+    /// A unit did not take the new value.
+    Unit(ConsumerId),
+    /// An operation failed for good, or too often.
+    Failed(Phase),
+    /// The phase did not end by its deadline.
+    Overdue(Phase),
+    /// Copies or instances fall back again and again.
+    Drifting,
+    /// A label at the issuer that this journal does not know: the journal was restored from a backup.
+    UnknownLabel(Seq),
+    /// What became of an operation cannot be told.
+    Unclear(Seq),
+}
+
+/// A rotation that stands still keeps both keys (before the point of no return).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Hold {
+    /// Resumes on command.
+    Paused(Reason),
+    /// Needs a person, then `retry`.
+    Stuck(Reason),
+}
+
+/// Why a rotation ended with something owed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Debt {
+    /// The issuer would not end the old key.
+    NotRevoked,
+    /// The old key was not seen dead by the deadline.
+    NotDead,
+}
+
+/// What is believed of the old key's switch, from outcomes and lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OldKey {
+    /// Valid.
+    On,
+    /// Switched off since the stamp's time.
+    Off(Stamp),
+    /// Ended, by us or by somebody else.
+    Ended,
+}
+
+/// The version that replaces the old one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewVersion {
+    /// The intent that made it: its value is kept under this number.
+    pub mint: Seq,
+    /// The issuer's id.
+    pub credential: CredId,
+}
+
+/// What is known of an intent that has not ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum IntentStatus {
+    /// It is being carried out.
+    Running,
+    /// Its outcome is unknown since then; so many complete lists did not show it.
+    Unknown {
+        /// Since when this driver has been looking.
+        since: Stamp,
+        /// Complete looks that did not find it.
+        absent: u8,
+    },
+    /// A mint whose value is lost: the credential must go.
+    Orphan(CredId),
+}
+
+/// An intent that has not ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Intent {
+    /// Its place in the journal.
+    pub seq: Seq,
+    /// What it is.
+    pub op: Op,
+    /// What is known of it.
+    pub status: IntentStatus,
+}
+
+/// How far one unit (a consumer on its host) is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stage {
+    /// Its turn has not come.
+    Waiting,
+    /// Its files are being written, or it is told to fetch.
+    Delivering,
+    /// A slot is being made to load them.
+    Applying(u8),
+    /// A slot's instances are being proven.
+    Proving(u8),
+    /// Every slot is proven.
+    Settled,
+    /// It did not take the value.
+    Failed,
+}
+
+/// One consumer on its way to a version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unit {
+    /// How far it is.
+    pub stage: Stage,
+    /// Where it is going.
+    pub toward: Which,
+    /// Since when it has been in this stage.
+    pub since: Stamp,
+    /// Slots that still have to be applied in this pass, as bits.
+    pub slots: u32,
+    /// Slots that were ever told to load the new version, as bits.
+    pub moved: u32,
+    /// The fetch of this pass was carried out.
+    pub fetched: bool,
+    /// Failed attempts in this pass.
+    pub failures: u8,
+}
+
+/// Answers in a row at one endpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Streak {
+    /// How many.
+    pub count: u8,
+    /// Since the first of them.
+    pub since: Option<Stamp>,
+}
+
+/// A complete look, and when it entered the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Look {
+    /// When.
+    pub at: Stamp,
+    /// Its place in the journal.
+    pub seq: Seq,
+    /// What was seen.
+    pub seen: Arc<Enumeration>,
+}
+
+/// Everything that is known of one rotation; derived from its journal and from nothing else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) phase: Phase,
+    pub(crate) entered: Seq,
+    pub(crate) phase_since: Stamp,
+    pub(crate) hold: Option<Hold>,
+    pub(crate) seq: Seq,
+    pub(crate) now: Stamp,
+    pub(crate) preflight: Option<bool>,
+    pub(crate) intents: Vec<Intent>,
+    pub(crate) closed_mints: Vec<Seq>,
+    pub(crate) chosen: bool,
+    pub(crate) new: Option<NewVersion>,
+    pub(crate) abandoned: Vec<CredId>,
+    pub(crate) staged: bool,
+    pub(crate) checked: bool,
+    pub(crate) promoted: bool,
+    pub(crate) old: OldKey,
+    pub(crate) alive: Vec<Streak>,
+    pub(crate) dead: Vec<Streak>,
+    pub(crate) files: Vec<Holds>,
+    pub(crate) units: Vec<Unit>,
+    pub(crate) proofs: Vec<(ConsumerId, Proof)>,
+    pub(crate) look: Option<Look>,
+    pub(crate) waived: Vec<Waived>,
+    pub(crate) idle: Option<(Stamp, Option<u64>)>,
+    pub(crate) refusals_read: Option<Stamp>,
+    pub(crate) consent: Option<(u64, Seq)>,
+    pub(crate) decided: Option<(u64, Stamp)>,
+    pub(crate) emergency: Option<Emergency>,
+    pub(crate) sessions_ended: Option<Seq>,
+    pub(crate) listed: Option<(Stamp, Seq)>,
+    pub(crate) residues: Option<u32>,
+    pub(crate) retired: bool,
+    pub(crate) new_deleted: bool,
+    pub(crate) debt: Option<Debt>,
+    pub(crate) failures: u8,
+    pub(crate) rerolls: u8,
+}
+
+impl State {
+    /// A rotation that was just opened. `at` is its first driver's stamp.
+    pub fn open(plan: Plan, at: Stamp) -> Result<Self, crate::PlanDefect> {
+        plan.check()?;
+        let units = plan.consumers.iter().map(|_| Unit::waiting(at)).collect();
+        let streaks = vec![Streak::default(); plan.endpoints.len()];
+        let files = vec![Holds::Old; plan.files.len()];
+        let old = if plan.recovery { OldKey::Ended } else { OldKey::On };
+        Ok(Self {
+            plan: Arc::new(plan),
+            phase: Phase::Preflight,
+            entered: 0,
+            phase_since: at,
+            hold: None,
+            seq: 0,
+            now: at,
+            preflight: None,
+            intents: Vec::new(),
+            closed_mints: Vec::new(),
+            chosen: false,
+            new: None,
+            abandoned: Vec::new(),
+            staged: false,
+            checked: false,
+            promoted: false,
+            old,
+            alive: streaks.clone(),
+            dead: streaks,
+            files,
+            units,
+            proofs: Vec::new(),
+            look: None,
+            waived: Vec::new(),
+            idle: None,
+            refusals_read: None,
+            consent: None,
+            decided: None,
+            emergency: None,
+            sessions_ended: None,
+            listed: None,
+            residues: None,
+            retired: false,
+            new_deleted: false,
+            debt: None,
+            failures: 0,
+            rerolls: 0,
+        })
+    }
+
+    /// The plan, with what was adopted since.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Where it is.
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Why it stands still, if it does.
+    pub fn hold(&self) -> Option<Hold> {
+        self.hold
+    }
+
+    /// The number of the last event.
+    pub fn seq(&self) -> Seq {
+        self.seq
+    }
+
+    /// The last stamp.
+    pub fn now(&self) -> Stamp {
+        self.now
+    }
+
+    /// The point of no return lies behind.
+    pub fn decided(&self) -> bool {
+        self.decided.is_some()
+    }
+
+    /// Finished: nothing more will be done, but for a debt.
+    pub fn ended(&self) -> bool {
+        matches!(self.phase, Phase::Done | Phase::RolledBack)
+    }
+
+    /// What is owed.
+    pub fn debt(&self) -> Option<Debt> {
+        self.debt
+    }
+
+    /// The new version, once it is made and not yet deleted again.
+    pub fn new_version(&self) -> Option<&NewVersion> {
+        self.new.as_ref().filter(|_| !self.new_deleted)
+    }
+
+    /// What is believed of the old key.
+    pub fn old_key(&self) -> OldKey {
+        self.old
+    }
+
+    /// The new version is current in the store.
+    pub fn promoted(&self) -> bool {
+        self.promoted
+    }
+
+    /// Intents without outcome.
+    pub fn intents(&self) -> &[Intent] {
+        &self.intents
+    }
+
+    /// The units in the plan's order.
+    pub fn units(&self) -> &[Unit] {
+        &self.units
+    }
+
+    /// What each file is known to hold.
+    pub fn files(&self) -> &[Holds] {
+        &self.files
+    }
+
+    /// The last complete look.
+    pub fn look(&self) -> Option<&Look> {
+        self.look.as_ref()
+    }
+
+    /// What is known of one incarnation.
+    pub fn proof(&self, who: Incarnation) -> Option<&Proof> {
+        self.proofs.iter().map(|(_, proof)| proof).find(|proof| proof.who == who)
+    }
+
+    /// What was explained away.
+    pub fn waived(&self) -> &[Waived] {
+        &self.waived
+    }
+
+    /// The emergency, if one was declared.
+    pub fn emergency(&self) -> Option<Emergency> {
+        self.emergency
+    }
+
+    /// What the last search could not clean.
+    pub fn residues(&self) -> Option<u32> {
+        self.residues
+    }
+
+    pub(crate) fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.entered = self.seq;
+        self.phase_since = self.now;
+        self.failures = 0;
+        if matches!(phase, Phase::Probe | Phase::RollingBack | Phase::ConfirmDead) {
+            self.alive.fill(Streak::default());
+            self.dead.fill(Streak::default());
+        }
+        if phase == Phase::Quiesce {
+            self.idle = None;
+        }
+    }
+
+    pub(crate) fn stand(&mut self, hold: Hold) {
+        self.hold = Some(hold);
+    }
+
+    /// A deadline in monotonic time of this driver passed since this phase began.
+    pub(crate) fn overdue(&self, ms: u64) -> bool {
+        self.now.at_least(ms, self.phase_since)
+    }
+
+    /// A complete look from this phase, this boot and this driver.
+    pub(crate) fn fresh_look(&self, after: Seq) -> Option<&Look> {
+        self.look.as_ref().filter(|look| {
+            look.seq > after && look.at.epoch == self.now.epoch && look.at.boot == self.now.boot && look.seen.complete
+        })
+    }
+
+    pub(crate) fn running(&self, op: &Op) -> bool {
+        self.intents.iter().any(|intent| intent.op == *op && intent.status == IntentStatus::Running)
+    }
+
+    pub(crate) fn consumer(&self, id: ConsumerId) -> Option<&Consumer> {
+        self.plan.consumers.get(id.index())
+    }
+
+    pub(crate) fn file(&self, id: FileId) -> Holds {
+        self.files.get(id.index()).copied().unwrap_or(Holds::Unreadable)
+    }
+
+    pub(crate) fn is_waived(&self, what: &Waived) -> bool {
+        self.waived.contains(what)
+    }
+
+    /// Nothing that this rotation did can be taken back: decided, or overlap none after its mint.
+    pub(crate) fn forward_only(&self) -> bool {
+        self.decided.is_some() || self.old == OldKey::Ended || self.emergency.is_some()
+    }
+}
+
+impl Unit {
+    pub(crate) fn waiting(at: Stamp) -> Self {
+        Self {
+            stage: Stage::Waiting,
+            toward: Which::New,
+            since: at,
+            slots: 0,
+            moved: 0,
+            fetched: false,
+            failures: 0,
+        }
+    }
+
+    /// Back to the start, on the way to a version; `slots` are those to be applied.
+    pub(crate) fn send(&mut self, toward: Which, slots: u32, now: Stamp) {
+        self.stage = Stage::Waiting;
+        self.toward = toward;
+        self.slots = slots;
+        self.since = now;
+        self.fetched = false;
+        self.failures = 0;
+    }
+}
+
+/// The bits of all slots of a consumer.
+pub(crate) fn all_slots(consumer: &Consumer) -> u32 {
+    u32::MAX.checked_shr(32 - u32::from(consumer.slots)).unwrap_or(0)
+}
+
+/// Whether keyroll itself writes this consumer's files.
+pub(crate) fn pushes(consumer: &Consumer) -> bool {
+    consumer.delivery == Delivery::Push
+}
