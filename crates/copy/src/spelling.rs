@@ -116,7 +116,7 @@ fn allowed(
     let bytes = value.get(brought.clone()).unwrap_or_default();
     // One byte more at each side: a `$` that stands there already and a `{` that is brought make a reference.
     let around = value.get(brought.start.saturating_sub(1)..(brought.end + 1).min(value.len()));
-    if false && around.unwrap_or_default().windows(2).any(|pair| pair == b"${") {
+    if around.unwrap_or_default().windows(2).any(|pair| pair == b"${") {
         return Err("it has ${, which some readers expand even in quotes");
     }
     match style {
