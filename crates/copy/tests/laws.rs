@@ -1,4 +1,6 @@
 //! Laws of every format: only the value changes, what is written is read, and it can be put back.
+// Helpers of tests stand outside the functions that the lints excuse.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use keyroll_copy::{CopyError, Edit, FILE_BYTES_MAX, Format, Slot, Template};
 use keyroll_secret::{Fields, SecretBytes};
@@ -194,13 +196,10 @@ fn user_password_and_url_change_in_one_replacement() {
             b"postgres://orders_b:bbb@db/orders?sslmode=require&x=1",
         ),
     ];
-    let values: Vec<_> = pairs.iter().map(|(_, old, new)| (secret(old), secret(new))).collect();
-    let edit = |((name, ..), (old, new)): (&(&str, &[u8], &[u8]), &'_ (SecretBytes, SecretBytes))| {
-        (variable(name), old.duplicate(), new.duplicate())
-    };
-    let owned: Vec<_> = pairs.iter().zip(&values).map(edit).collect();
+    let values: Vec<_> =
+        pairs.iter().map(|(name, old, new)| (variable(name), secret(old), secret(new))).collect();
     let edits: Vec<_> =
-        owned.iter().map(|(slot, old, new)| Edit { slot: slot.clone(), expect_old: old, new }).collect();
+        values.iter().map(|(slot, old, new)| Edit { slot: slot.clone(), expect_old: old, new }).collect();
     let replaced = Format::Dotenv.replace(file, &edits).unwrap();
     let expected = "# db\nPGUSER=orders_b\nPGPASSWORD=\"bbb\"\nDATABASE_URL='postgres://orders_b:bbb@db/orders?sslmode=require&x=1'\n";
     assert_eq!(replaced.expose(), expected.as_bytes());

@@ -2,6 +2,8 @@
 //!
 //! A reader that cannot be had is left out with a word on stderr, and fails the test where `CI=true`.
 //! Values travel in files and on stdin, never in argv.
+// Helpers of tests stand outside the functions that the lints excuse.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -237,13 +239,16 @@ fn docker_would_read_what_was_written_unquoted() {
 }
 
 /// Users and passwords of every byte but NUL.
-fn credentials() -> Vec<(Vec<u8>, Vec<u8>)> {
+fn credentials() -> Vec<Pair> {
     let mut all: Vec<_> = (1..=255u8).map(|byte| (vec![b'u', byte], vec![byte, b'p', byte])).collect();
     all.push((b"svc".to_vec(), (1..=255u8).collect()));
     all
 }
 
-fn rendered(template: &str) -> (Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>) {
+/// A user and a password.
+type Pair = (Vec<u8>, Vec<u8>);
+
+fn rendered(template: &str) -> (Vec<u8>, Vec<Pair>) {
     let template = Template::parse(template).unwrap();
     let mut lines = Vec::new();
     for (user, password) in credentials() {
@@ -258,7 +263,7 @@ fn rendered(template: &str) -> (Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>) {
     (lines, credentials())
 }
 
-fn python(script: &str, input: &[u8]) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
+fn python(script: &str, input: &[u8]) -> Option<Vec<Pair>> {
     let output = run(Command::new("python3").args(["-c", script]), input)?;
     let text = String::from_utf8(output).unwrap();
     if text.starts_with("absent") {
