@@ -5,7 +5,11 @@
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod failure;
+mod host;
 mod issuer;
+mod journal;
+mod store;
 
 pub use failure::{Class, Failure};
+pub use host::{Holder, Host, Looked, Named, Residue, Sessions, Values};
 pub use issuer::{Identity, Issuer, Listed, Listing, Minted, Probe, Session, ValueFormat};

@@ -75,7 +75,9 @@ fn instance_blocker(state: &State, instance: &Seen, stays: Which) -> Option<Bloc
     }
     match passes(state, id, instance, stays) {
         Ok(()) => None,
-        Err(_) if goes == Sight::Yes && kept == Sight::No => Some(Blocker::Stale(id, instance.who, instance.slot)),
+        Err(_) if goes == Sight::Yes && kept == Sight::No => {
+            Some(Blocker::Stale(id, instance.who, instance.slot))
+        }
         Err(path) => Some(Blocker::Unproven(id, instance.who, path)),
     }
 }

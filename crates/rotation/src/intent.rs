@@ -2,8 +2,8 @@
 
 use crate::effect::Effect;
 use crate::state::{Hold, Intent, IntentStatus, NewVersion, OldKey, Phase, Reason, State};
-use crate::{phases, unit};
 use crate::{Found, Holds, Op, Outcome, Overlap, Seq, Want, Which, wants};
+use crate::{phases, unit};
 
 /// Complete looks that must miss a minted credential before it counts as never made.
 pub(crate) const ABSENT_LOOKS: u8 = 3;

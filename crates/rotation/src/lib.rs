@@ -22,17 +22,11 @@ mod wants;
 
 pub use capabilities::{Capabilities, LastUsed, MintedBy, Overlap, Refusals};
 pub use effect::{Effect, Op, Person, Query, Want};
-pub use event::{
-    Answer, Emergency, Event, Fact, Found, Labelled, Outcome, PreflightSeen, Standing, Waived,
-};
-pub use evidence::{
-    Enumeration, FoundBy, Holds, Incarnation, Kinds, Life, Proof, Seen, SessionSeen, Sight,
-};
+pub use event::{Answer, Emergency, Event, Fact, Found, Labelled, Outcome, PreflightSeen, Standing, Waived};
+pub use evidence::{Enumeration, FoundBy, Holds, Incarnation, Kinds, Life, Proof, Seen, SessionSeen, Sight};
 pub use gate::{Blocker, blockers};
 pub use id::{ConsumerId, CredId, EndpointId, FileId, HostId, Seq, Which};
-pub use plan::{
-    Consumer, Delivery, OnFailure, PATHS_MAX, Plan, PlanDefect, Policy, SLOTS_MAX, Uptake,
-};
+pub use plan::{Consumer, Delivery, OnFailure, PATHS_MAX, Plan, PlanDefect, Policy, SLOTS_MAX, Uptake};
 pub use state::{
     Debt, Hold, Intent, IntentStatus, Look, NewVersion, OldKey, Phase, Reason, Stage, State, Streak, Unit,
 };

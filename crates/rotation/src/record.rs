@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::state::{Hold, IntentStatus, Intent, Look, NewVersion, OldKey, Phase, Reason, Stage, State, Unit, all_slots};
+use crate::state::{
+    Hold, Intent, IntentStatus, Look, NewVersion, OldKey, Phase, Reason, Stage, State, Unit, all_slots,
+};
 use crate::{
-    Answer, Consumer, ConsumerId, CredId, Emergency, EndpointId, Enumeration, Incarnation, Labelled, Op, Overlap,
-    Person, PreflightSeen, Proof, Standing, Streak, Waived, Want, Which, intent, unit, wants,
+    Answer, Consumer, ConsumerId, CredId, Emergency, EndpointId, Enumeration, Incarnation, Labelled, Op,
+    Overlap, Person, PreflightSeen, Proof, Standing, Streak, Waived, Want, Which, intent, unit, wants,
 };
 
 pub(crate) fn preflight(next: &mut State, seen: PreflightSeen) {
@@ -144,7 +146,8 @@ pub(crate) fn proved(
             None => next.proofs.push((consumer, *proof)),
         }
     }
-    let proving = next.units.get(consumer.index()).is_some_and(|unit| matches!(unit.stage, Stage::Proving(_)));
+    let proving =
+        next.units.get(consumer.index()).is_some_and(|unit| matches!(unit.stage, Stage::Proving(_)));
     if trouble && proving {
         unit::fail(next, consumer.index());
     }
@@ -166,7 +169,8 @@ pub(crate) fn last_used(next: &mut State, used: Option<u64>) {
 
 pub(crate) fn refusals(next: &mut State, count: u32) {
     next.refusals_read = Some(next.now);
-    let watching = matches!(next.phase, Phase::Disable | Phase::Soak | Phase::Decide) && next.decided.is_none();
+    let watching =
+        matches!(next.phase, Phase::Disable | Phase::Soak | Phase::Decide) && next.decided.is_none();
     if count > 0 && watching {
         next.stand(Hold::Paused(Reason::RefusedUse));
     }
@@ -189,7 +193,11 @@ pub(crate) fn decided(next: &mut State, before: &State, digest: u64) -> Result<(
     Ok(())
 }
 
-pub(crate) fn adopted(next: &mut State, consumer: &Consumer, holder: Incarnation) -> Result<(), &'static str> {
+pub(crate) fn adopted(
+    next: &mut State,
+    consumer: &Consumer,
+    holder: Incarnation,
+) -> Result<(), &'static str> {
     if next.ended() || next.phase == Phase::RollingBack {
         return Err("nothing is being moved forward");
     }
@@ -316,7 +324,11 @@ pub(crate) fn abort_asked(next: &mut State) -> Result<(), &'static str> {
     Ok(())
 }
 
-pub(crate) fn escalated(next: &mut State, mode: Emergency, pending_compromised: bool) -> Result<(), &'static str> {
+pub(crate) fn escalated(
+    next: &mut State,
+    mode: Emergency,
+    pending_compromised: bool,
+) -> Result<(), &'static str> {
     if next.ended() {
         return Err("the rotation has ended: open another");
     }

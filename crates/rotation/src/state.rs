@@ -2,7 +2,8 @@ use std::sync::Arc;
 
 use crate::plan::{Consumer, Delivery, Plan};
 use crate::{
-    ConsumerId, CredId, Emergency, Enumeration, FileId, Holds, Incarnation, Op, Proof, Seq, Stamp, Waived, Which,
+    ConsumerId, CredId, Emergency, Enumeration, FileId, Holds, Incarnation, Op, Proof, Seq, Stamp, Waived,
+    Which,
 };
 
 /// Where a rotation is. One fixed list; no user-defined graphs.
@@ -402,7 +403,10 @@ impl State {
     /// A complete look from this phase, this boot and this driver.
     pub(crate) fn fresh_look(&self, after: Seq) -> Option<&Look> {
         self.look.as_ref().filter(|look| {
-            look.seq > after && look.at.epoch == self.now.epoch && look.at.boot == self.now.boot && look.seen.complete
+            look.seq > after
+                && look.at.epoch == self.now.epoch
+                && look.at.boot == self.now.boot
+                && look.seen.complete
         })
     }
 

@@ -12,7 +12,11 @@ pub struct Stamp {
 impl Stamp {
     /// Milliseconds since `earlier`; `None` across a reboot or a change of driver, where no duration is known.
     pub fn since(self, earlier: Self) -> Option<u64> {
-        if self.boot == earlier.boot && self.epoch == earlier.epoch { self.ms.checked_sub(earlier.ms) } else { None }
+        if self.boot == earlier.boot && self.epoch == earlier.epoch {
+            self.ms.checked_sub(earlier.ms)
+        } else {
+            None
+        }
     }
 
     /// Whether at least `ms` passed since `earlier`, as far as one driver in one boot can tell.

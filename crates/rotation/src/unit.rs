@@ -3,7 +3,7 @@
 use crate::gate::shows;
 use crate::intent::{ATTEMPTS_MAX, phases_fail};
 use crate::state::{Hold, IntentStatus, Phase, Reason, Stage, State, all_slots, pushes};
-use crate::{ConsumerId, Delivery, Holds, Op, OnFailure, Query, Uptake, Want, Which};
+use crate::{ConsumerId, Delivery, Holds, OnFailure, Op, Query, Uptake, Want, Which};
 
 fn id(at: usize) -> Option<ConsumerId> {
     u16::try_from(at).ok().map(ConsumerId)
@@ -147,7 +147,9 @@ pub(crate) fn advance(next: &mut State) -> bool {
 }
 
 fn advance_one(next: &mut State, at: usize) -> bool {
-    let (Some(unit), Some(consumer)) = (next.units.get(at), next.plan.consumers.get(at)) else { return false };
+    let (Some(unit), Some(consumer)) = (next.units.get(at), next.plan.consumers.get(at)) else {
+        return false;
+    };
     let (stage, now) = (unit.stage, next.now);
     let to = match stage {
         Stage::Waiting | Stage::Settled | Stage::Failed => return false,
@@ -200,7 +202,9 @@ fn give_up_late(next: &mut State, at: usize) -> bool {
 
 /// Every instance that runs in this slot has shown the version, and there is at least one.
 fn slot_shown(state: &State, at: usize, slot: u8) -> bool {
-    let (Some(unit), Some(consumer), Some(owner)) = (state.units.get(at), state.plan.consumers.get(at), id(at)) else {
+    let (Some(unit), Some(consumer), Some(owner)) =
+        (state.units.get(at), state.plan.consumers.get(at), id(at))
+    else {
         return false;
     };
     let waived = state.is_waived(&crate::Waived::NotVisible(owner));
@@ -221,7 +225,9 @@ fn slot_shown(state: &State, at: usize, slot: u8) -> bool {
 
 /// What a unit that is on its way would have done next.
 pub(crate) fn wants(state: &State, at: usize, out: &mut Vec<Want>) {
-    let (Some(unit), Some(consumer), Some(owner)) = (state.units.get(at), state.plan.consumers.get(at), id(at)) else {
+    let (Some(unit), Some(consumer), Some(owner)) =
+        (state.units.get(at), state.plan.consumers.get(at), id(at))
+    else {
         return;
     };
     match unit.stage {
@@ -269,8 +275,4 @@ pub(crate) fn settle_retreat(next: &mut State) -> bool {
         next.stand(Hold::Paused(Reason::Unit(owner)));
     }
     true
-}
-
-pub(crate) fn owner_index(state: &State) -> impl Iterator<Item = (usize, ConsumerId)> + use<> {
-    (0..state.plan.consumers.len()).filter_map(|at| id(at).map(|owner| (at, owner)))
 }

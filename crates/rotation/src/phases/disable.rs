@@ -23,7 +23,8 @@ pub(super) fn settle(next: &mut State) -> bool {
         }
         OldKey::On => {}
     }
-    let blocked = next.fresh_look(next.entered).is_some_and(|look| !blockers(next, look, Which::New).is_empty());
+    let blocked =
+        next.fresh_look(next.entered).is_some_and(|look| !blockers(next, look, Which::New).is_empty());
     if blocked && !next.running(&Op::Disable) {
         next.enter(Phase::Quiesce);
         return true;

@@ -80,6 +80,7 @@ pub(crate) fn first(state: &State) -> Phase {
 
 /// The endpoints whose streak is not long enough.
 pub(crate) fn not_yet(state: &State, streaks: &[Streak], need: u8) -> Vec<EndpointId> {
-    let short = |endpoint: &EndpointId| streaks.get(endpoint.index()).is_none_or(|streak| streak.count < need);
+    let short =
+        |endpoint: &EndpointId| streaks.get(endpoint.index()).is_none_or(|streak| streak.count < need);
     state.plan.endpoint_ids().filter(short).collect()
 }

@@ -42,12 +42,16 @@ fn pushed(state: &State) -> bool {
 }
 
 fn busy(state: &State) -> bool {
-    state.units.iter().any(|unit| matches!(unit.stage, Stage::Delivering | Stage::Applying(_) | Stage::Proving(_)))
+    state
+        .units
+        .iter()
+        .any(|unit| matches!(unit.stage, Stage::Delivering | Stage::Applying(_) | Stage::Proving(_)))
 }
 
 /// Lets waiting units begin: push before pull, a canary alone, then as many as may run at once.
 fn start_some(next: &mut State) -> bool {
-    let running = next.units.iter().filter(|unit| !matches!(unit.stage, Stage::Waiting | Stage::Settled)).count();
+    let running =
+        next.units.iter().filter(|unit| !matches!(unit.stage, Stage::Waiting | Stage::Settled)).count();
     let settled = next.units.iter().any(arrived);
     let gap = matches!(next.plan.capabilities.overlap, Overlap::None);
     let whole = next.emergency.is_some() || gap;

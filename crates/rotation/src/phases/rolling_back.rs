@@ -79,7 +79,9 @@ pub(super) fn settle(next: &mut State) -> bool {
         let mut left = Vec::new();
         finish(next, &mut left);
         let human = next.plan.capabilities.minted_by == MintedBy::Human;
-        if (left.is_empty() && next.intents.is_empty()) || (human && next.new.is_none() && next.intents.is_empty()) {
+        if (left.is_empty() && next.intents.is_empty())
+            || (human && next.new.is_none() && next.intents.is_empty())
+        {
             next.enter(Phase::RolledBack);
             return true;
         }
@@ -116,9 +118,11 @@ fn start_units(next: &mut State) -> bool {
         let loaded = seen.instances.iter().filter(|it| {
             it.consumer.is_some_and(|id| id.index() == at) && (it.new == Sight::Yes || it.old != Sight::Yes)
         });
-        let mut slots = loaded.fold(0u32, |bits, it| bits | 1u32.checked_shl(u32::from(it.slot)).unwrap_or(0));
+        let mut slots =
+            loaded.fold(0u32, |bits, it| bits | 1u32.checked_shl(u32::from(it.slot)).unwrap_or(0));
         slots |= next.units.get(at).map_or(0, |unit| unit.moved);
-        let files = consumer.as_ref().is_some_and(|it| it.files.iter().any(|file| next.file(*file) != Holds::Old));
+        let files =
+            consumer.as_ref().is_some_and(|it| it.files.iter().any(|file| next.file(*file) != Holds::Old));
         let touched = next.units.get(at).is_some_and(|unit| unit.moved != 0) || files;
         if !touched {
             slots = 0;

@@ -1,0 +1,133 @@
+use async_trait::async_trait;
+use keyroll_rotation::{ConsumerId, Enumeration, FileId, Found, Incarnation, Proof, Seq, Which};
+use keyroll_secret::Fields;
+
+use crate::{Failure, Session};
+
+/// The values that a host compares with, for as long as one call lasts.
+#[derive(Clone, Copy)]
+pub struct Values<'a> {
+    /// The version that is being replaced.
+    pub old: &'a Fields,
+    /// The version that replaces it, once it is made.
+    pub new: Option<&'a Fields>,
+}
+
+/// Live sessions at the issuer, per version; `None` = not visible.
+#[derive(Debug, Clone, Default)]
+pub struct Sessions {
+    /// On the old version.
+    pub old: Option<Vec<Session>>,
+    /// On the new version.
+    pub new: Option<Vec<Session>>,
+}
+
+/// A name behind a digest, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Named {
+    /// The digest that the journal uses.
+    pub digest: u64,
+    /// A path or a process's description; never a value.
+    pub name: String,
+}
+
+/// One look at a host.
+#[derive(Debug, Clone)]
+pub struct Looked {
+    /// What the protocol needs.
+    pub enumeration: Enumeration,
+    /// Names of what it saw.
+    pub names: Vec<Named>,
+    /// What could not be searched, by name and reason: `memory of pid 4711: permission denied`.
+    pub not_visible: Vec<String>,
+}
+
+/// What an unexplained holder is, for a person who has to decide about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// Process id.
+    pub pid: u32,
+    /// Executable or command name; never arguments.
+    pub name: String,
+    /// How it was found, as a clause: `its memory holds v1 (3 copies)`, `socket 127.0.0.1:40112 is a session of …`.
+    pub found_by: String,
+    /// How to move it, as a command or a sentence.
+    pub how_to_move: String,
+}
+
+/// A place that still holds the old value after everything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Residue {
+    /// Path, process or store.
+    pub place: String,
+    /// Why it is still there.
+    pub reason: String,
+}
+
+/// What runs on one machine: files, managers, processes, checks. It knows its consumers and files by the plan's
+/// numbers. One attempt per call; nothing is decided here.
+#[async_trait]
+pub trait Host: Send + Sync {
+    /// The writing part of Preflight: a real temporary file beside each target, the plan's digests still true.
+    /// Each entry is one thing that stands against the rotation.
+    async fn trial(&self, values: Values<'_>) -> Result<Vec<Failure>, Failure>;
+
+    /// Whether every copy's format can carry these values.
+    async fn carries(&self, fields: &Fields) -> Result<(), Failure>;
+
+    /// Writes one version into one file: compare-and-swap per value. The temporary file is named after the intent.
+    async fn deliver(
+        &self,
+        file: FileId,
+        which: Which,
+        values: Values<'_>,
+        intent: Seq,
+    ) -> Result<(), Failure>;
+
+    /// What became of a delivery: the planned bytes, ours, or somebody else's. Removes the intent's temporary file.
+    async fn delivered(
+        &self,
+        file: FileId,
+        which: Which,
+        values: Values<'_>,
+        intent: Seq,
+    ) -> Result<Found, Failure>;
+
+    /// Runs a pull consumer's fetch.
+    async fn fetch(&self, consumer: ConsumerId, intent: Seq) -> Result<(), Failure>;
+
+    /// Makes one slot load what its files hold, by the verb that really applies it.
+    async fn apply(&self, consumer: ConsumerId, slot: u8, intent: Seq) -> Result<(), Failure>;
+
+    /// What became of an apply: ends or awaits children of a dead driver, then says whether the verb is still to be
+    /// carried out (`Absent`) or was (`Executed`).
+    async fn applied(&self, consumer: ConsumerId, slot: u8, intent: Seq) -> Result<Found, Failure>;
+
+    /// All instances, holders, files; sessions joined to processes by their sockets. `stays` says which version's
+    /// sessions and holders are about to lose theirs.
+    async fn enumerate(
+        &self,
+        values: Values<'_>,
+        sessions: &Sessions,
+        stays: Which,
+    ) -> Result<Looked, Failure>;
+
+    /// Evidence for a version in one consumer's slot, or in all. The second value: something speaks against it.
+    async fn prove(
+        &self,
+        consumer: ConsumerId,
+        slot: Option<u8>,
+        which: Which,
+        values: Values<'_>,
+        sessions: &Sessions,
+    ) -> Result<(Vec<Proof>, bool), Failure>;
+
+    /// What a holder is; `None` if it is gone.
+    async fn describe(&self, who: Incarnation) -> Option<Holder>;
+
+    /// Uses of the old key that were refused since it was disabled, as the consumers' logs show them.
+    async fn refusals(&self) -> Result<u32, Failure>;
+
+    /// The last search for the old value, and what was not searched.
+    async fn sweep(&self, values: Values<'_>) -> Result<(Vec<Residue>, Vec<String>), Failure>;
+}
