@@ -13,3 +13,5 @@ mod store;
 pub use failure::{Class, Failure};
 pub use host::{Holder, Host, Looked, Named, Residue, Sessions, Values};
 pub use issuer::{Identity, Issuer, Listed, Listing, Minted, Probe, Session, ValueFormat};
+pub use journal::{Journal, JournalError, Opening, Overview, Recorded, RotationId};
+pub use store::{Label, Store, VersionInfo};

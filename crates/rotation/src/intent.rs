@@ -2,7 +2,7 @@
 
 use crate::effect::Effect;
 use crate::state::{Hold, Intent, IntentStatus, NewVersion, OldKey, Phase, Reason, State};
-use crate::{Found, Holds, Op, Outcome, Overlap, Seq, Want, Which, wants};
+use crate::{Found, Holds, Op, Outcome, Overlap, Seq, Want, wants};
 use crate::{phases, unit};
 
 /// Complete looks that must miss a minted credential before it counts as never made.
@@ -253,9 +253,4 @@ fn still_unclear(next: &mut State, intent: &Intent, since: crate::Stamp) {
 pub(crate) fn in_question(state: &State) -> Option<Seq> {
     let unknown = |intent: &&Intent| matches!(intent.status, IntentStatus::Unknown { .. });
     state.intents.iter().find(unknown).map(|intent| intent.seq)
-}
-
-/// The version that a look's sessions and holders are about: the one that is to be ended.
-pub(crate) fn stays(state: &State) -> Which {
-    if state.phase == Phase::RollingBack { Which::Old } else { Which::New }
 }
