@@ -1,0 +1,72 @@
+use std::time::Instant;
+
+use keyroll_observe::ProcessId;
+use keyroll_port::Failure;
+use keyroll_secret::SecretBytes;
+
+use crate::{AtRest, InstanceProcess, Process, Reread, Unit};
+
+/// How a consumer runs: what applies a value to it, and where its processes are found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Run {
+    /// Plain processes with a restart command or a signal.
+    Process(Process),
+    /// A process that reads the file again by itself.
+    Reread(Reread),
+    /// A systemd unit.
+    Unit(Unit),
+    /// Nothing runs now: cron, a timer, CI, scaled to zero.
+    AtRest(AtRest),
+}
+
+/// What was done.
+pub struct Applied {
+    /// One clause for the record: `ran ./restart.sh (exit 0)`.
+    pub done: String,
+    /// What the command wrote, 64 KiB at most, where one ran. It may hold a value: it is redacted before it is shown.
+    pub output: Option<SecretBytes>,
+}
+
+impl Applied {
+    pub(crate) fn without_output(done: impl Into<String>) -> Self {
+        Self { done: done.into(), output: None }
+    }
+}
+
+/// Makes the value that stands in the copies the one that runs. `instance` names one of several instances; without
+/// it a single-instance consumer is meant. `started` is told of each process that was started for it, so that it can
+/// be recorded: after a crash it is found by that and ended or awaited ([`crate::end_leftover`]).
+///
+/// A success means that the verb was carried out, never that the value was loaded: that is for observation to see.
+///
+/// # Errors
+/// The class tells the effect. [`keyroll_port::Class::Permanent`] and [`keyroll_port::Class::Retryable`]: nothing was
+/// done. [`keyroll_port::Class::Unknown`]: it may have been done (ended with an error, timed out and was killed).
+/// Codes: `K0401` name, `K0402` exit status, `K0403` time-out, `K0404` not started, `K0405` no process to signal,
+/// `K0406` systemd absent, `K0407` unit, `K0408` pid file.
+pub fn apply(
+    run: &Run,
+    instance: Option<&str>,
+    deadline: Instant,
+    started: &mut dyn FnMut(ProcessId),
+) -> Result<Applied, Failure> {
+    match run {
+        Run::Process(process) => process.apply(instance, deadline, started),
+        Run::Reread(reread) => Ok(reread.apply()),
+        Run::Unit(unit) => unit.apply(instance, deadline, started),
+        Run::AtRest(at_rest) => Ok(at_rest.apply()),
+    }
+}
+
+/// The processes that run now, forked workers included. Empty = none runs.
+///
+/// # Errors
+/// It cannot be told: no answer is ever "none" because something was not visible.
+pub fn instances(run: &Run) -> Result<Vec<InstanceProcess>, Failure> {
+    match run {
+        Run::Process(process) => process.instances(),
+        Run::Reread(reread) => reread.instances(),
+        Run::Unit(unit) => unit.instances(),
+        Run::AtRest(_) => Ok(Vec::new()),
+    }
+}

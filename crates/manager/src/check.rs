@@ -1,0 +1,85 @@
+use std::time::Instant;
+
+use keyroll_port::{Class, Failure};
+
+use crate::CommandLine;
+use crate::command::{Output, With, run};
+use crate::http::Url;
+use crate::instance::filled;
+use crate::user::User;
+
+/// A question whether a path works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Check {
+    /// A command; exit status 0 = it works. Standard input is empty, the output is thrown away.
+    Exec {
+        /// The command.
+        command: CommandLine,
+        /// The local user that it runs as; keyroll's own where none is named.
+        user: Option<String>,
+    },
+    /// A GET; a status of 200 to 299 = it works. Redirects are not followed.
+    Http {
+        /// `http://`, with a numeric address or `localhost`; `{instance}` stands for the instance's name.
+        url: String,
+        /// What the first 64 KiB of the body must hold.
+        contains: Option<String>,
+    },
+}
+
+/// What a check showed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CheckAnswer {
+    /// It works.
+    Passed,
+    /// It answered that it does not work; how, without any of its output.
+    Failed(String),
+    /// No answer that tells (a time-out); why.
+    Unknown(String),
+}
+
+/// Asks once.
+///
+/// # Errors
+/// The check itself is wrong or cannot be started (`K0401`, `K0404`, `K0409`, `K0412`): nothing is known of the path.
+pub fn check(check: &Check, instance: Option<&str>, deadline: Instant) -> Result<CheckAnswer, Failure> {
+    match check {
+        Check::Exec { command, user } => exec(&command.filled(instance)?, user.as_deref(), deadline),
+        Check::Http { url, contains } => http(&filled(url, instance)?, contains.as_deref(), deadline),
+    }
+}
+
+fn exec(command: &CommandLine, user: Option<&str>, deadline: Instant) -> Result<CheckAnswer, Failure> {
+    let user = user.map(User::named).transpose()?;
+    let with = With { user: user.as_ref(), ..With::output(Output::Discard) };
+    match run(command, &with, deadline, &mut |_| {}) {
+        Ok(ended) if ended.status.success() => Ok(CheckAnswer::Passed),
+        Ok(ended) => Ok(CheckAnswer::Failed(ended.status.to_string())),
+        Err(failure) if failure.class == Class::Unknown => {
+            Ok(CheckAnswer::Unknown("no answer in time".into()))
+        }
+        Err(failure) => Err(failure),
+    }
+}
+
+fn http(url: &str, contains: Option<&str>, deadline: Instant) -> Result<CheckAnswer, Failure> {
+    let parsed = Url::parse(url).map_err(|why| {
+        Failure::new(Class::Permanent, "K0412", format!("check `{}`", url.escape_debug()))
+            .because(why)
+            .help("correct `check.http` in the configuration")
+    })?;
+    let answer = match parsed.get(deadline) {
+        Ok(answer) => answer,
+        Err(why) => return Ok(CheckAnswer::Unknown(why)),
+    };
+    if !(200..300).contains(&answer.status) {
+        return Ok(CheckAnswer::Failed(format!("HTTP status {}", answer.status)));
+    }
+    let holds = |text: &str| answer.body.windows(text.len().max(1)).any(|window| window == text.as_bytes());
+    match contains {
+        Some(text) if !text.is_empty() && !holds(text) => {
+            Ok(CheckAnswer::Failed("the body does not hold the expected text".into()))
+        }
+        Some(_) | None => Ok(CheckAnswer::Passed),
+    }
+}

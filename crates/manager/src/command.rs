@@ -1,0 +1,247 @@
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use keyroll_observe::{ProcessId, detach};
+use keyroll_port::{Class, Failure};
+use keyroll_secret::SecretBytes;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+
+use crate::instance::filled;
+use crate::output::{Drain, beginning_of, memory_file};
+use crate::user::User;
+
+/// The variables that a started command gets, as far as keyroll has them.
+const PASSED_ON: [&str; 3] = ["PATH", "HOME", "LANG"];
+
+/// The search path where keyroll has none.
+const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// How long a command that was asked to end may take before it is killed, milliseconds.
+const END_GRACE_MS_MAX: u64 = 1_000;
+
+/// A command with its arguments; no shell reads it unless it names one. `{instance}` stands for the instance's name.
+/// It must not hold a value: arguments are visible to everybody on the machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommandLine {
+    /// The program, by path or looked up in PATH.
+    pub program: String,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+    /// The folder that it runs in; keyroll's own where none is given.
+    pub folder: Option<PathBuf>,
+}
+
+impl CommandLine {
+    /// A command that `/bin/sh` reads, as one line of the configuration gives it.
+    pub fn shell(line: impl Into<String>) -> Self {
+        Self { program: "/bin/sh".into(), arguments: vec!["-c".into(), line.into()], folder: None }
+    }
+
+    /// A program with arguments.
+    pub fn program(
+        program: impl Into<String>,
+        arguments: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
+        Self {
+            program: program.into(),
+            arguments: arguments.into_iter().map(Into::into).collect(),
+            folder: None,
+        }
+    }
+
+    /// The command for one instance.
+    pub(crate) fn filled(&self, instance: Option<&str>) -> Result<Self, Failure> {
+        let arguments: Result<Vec<String>, Failure> =
+            self.arguments.iter().map(|argument| filled(argument, instance)).collect();
+        Ok(Self {
+            program: filled(&self.program, instance)?,
+            arguments: arguments?,
+            folder: self.folder.clone(),
+        })
+    }
+
+    /// How the command is named to a person: a shell line as it was written.
+    pub(crate) fn name(&self) -> String {
+        match (self.program.as_str(), self.arguments.as_slice()) {
+            ("/bin/sh", [flag, line]) if flag == "-c" => line.clone(),
+            (program, arguments) => std::iter::once(program)
+                .chain(arguments.iter().map(String::as_str))
+                .collect::<Vec<_>>()
+                .join(" "),
+        }
+    }
+}
+
+/// What becomes of a command's output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Output {
+    /// Thrown away.
+    Discard,
+    /// The beginning is kept; the command may leave a service running that goes on writing.
+    Drain,
+    /// The beginning is kept; the command leaves nothing behind.
+    Keep,
+}
+
+/// How a command ended.
+pub(crate) struct Ended {
+    pub(crate) status: ExitStatus,
+    pub(crate) output: Option<SecretBytes>,
+}
+
+/// What a command is run with besides its line.
+pub(crate) struct With<'a> {
+    pub(crate) user: Option<&'a User>,
+    pub(crate) output: Output,
+    /// Variables for a tool of the system that needs them; never for a command of the configuration.
+    pub(crate) variables: &'a [(&'a str, OsString)],
+}
+
+impl With<'_> {
+    pub(crate) fn output(output: Output) -> Self {
+        Self { user: None, output, variables: &[] }
+    }
+}
+
+/// Clears the environment but for PATH, HOME and LANG: keyroll's own may hold a value.
+pub(crate) fn with_plain_environment(command: &mut Command, user: Option<&User>) {
+    command.env_clear().env("PATH", PATH_DEFAULT);
+    for name in PASSED_ON {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    if let Some(user) = user {
+        command.env("HOME", &user.home).uid(user.uid).gid(user.gid);
+    }
+}
+
+/// Runs a command in its own session until it ends, or ends it by process group at the deadline.
+///
+/// # Errors
+/// Not started (`K0404`, nothing done); killed at the deadline (`K0403`, unknown). An exit status is no error here.
+pub(crate) fn run(
+    line: &CommandLine,
+    with: &With<'_>,
+    deadline: Instant,
+    started: &mut dyn FnMut(ProcessId),
+) -> Result<Ended, Failure> {
+    let not_started = |error: std::io::Error| {
+        // Too many processes or too little memory may pass; a missing program does not.
+        let passes = matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::OutOfMemory);
+        let class = if passes { Class::Retryable } else { Class::Permanent };
+        Failure::new(class, "K0404", format!("start `{}`", line.name()))
+            .because(error)
+            .help("run the command by hand as keyroll's user, then `keyroll resume`")
+    };
+    if deadline <= Instant::now() {
+        return Err(Failure::new(Class::Retryable, "K0403", format!("start `{}`", line.name()))
+            .because("its deadline was over before it was started"));
+    }
+    let mut command = Command::new(&line.program);
+    command.args(&line.arguments).stdin(Stdio::null());
+    line.folder.iter().for_each(|folder| {
+        command.current_dir(folder);
+    });
+    with_plain_environment(&mut command, with.user);
+    command.envs(with.variables.iter().map(|(name, value)| (name, value)));
+    let capture = Capture::open(with.output, &mut command).map_err(not_started)?;
+    let spawned = detach(&mut command).spawn();
+    // The command's own copies of the output are closed, so that its end can be seen.
+    drop(command);
+    let mut child = spawned.map_err(not_started)?;
+    if let Ok(process) = keyroll_observe::process(child.id()) {
+        started(process.id);
+    }
+    let in_time = ended_by(&child, deadline);
+    if !in_time.as_ref().is_ok_and(|ended| *ended) {
+        end_group(&mut child);
+        let failure = Failure::new(Class::Unknown, "K0403", format!("finish `{}` in time", line.name()))
+            .help("see what the command did, then `keyroll resume`");
+        return Err(match in_time {
+            Ok(_) => failure.because("it was ended with its process group at its deadline"),
+            Err(error) => failure.because(error),
+        });
+    }
+    let status = child.wait().map_err(|error| {
+        Failure::new(Class::Unknown, "K0403", format!("await `{}`", line.name())).because(error)
+    })?;
+    Ok(Ended { status, output: capture.kept() })
+}
+
+/// Where the output goes while the command runs.
+enum Capture {
+    Nowhere,
+    Drained(Drain),
+    Memory(std::fs::File),
+}
+
+impl Capture {
+    fn open(output: Output, command: &mut Command) -> std::io::Result<Self> {
+        match output {
+            Output::Discard => {
+                command.stdout(Stdio::null()).stderr(Stdio::null());
+                Ok(Self::Nowhere)
+            }
+            Output::Drain => {
+                let (drain, writer) = Drain::open()?;
+                command.stderr(writer.try_clone()?).stdout(writer);
+                Ok(Self::Drained(drain))
+            }
+            Output::Keep => {
+                let file = memory_file()?;
+                command.stdout(file.try_clone()?).stderr(Stdio::null());
+                Ok(Self::Memory(file))
+            }
+        }
+    }
+
+    fn kept(self) -> Option<SecretBytes> {
+        match self {
+            Self::Nowhere => None,
+            Self::Drained(drain) => Some(drain.kept()),
+            Self::Memory(mut file) => Some(beginning_of(&mut file)),
+        }
+    }
+}
+
+/// Waits until a child that was not yet waited for has ended, or until the deadline: whether it ended.
+pub(crate) fn ended_by(child: &Child, deadline: Instant) -> std::io::Result<bool> {
+    let pid =
+        i32::try_from(child.id()).ok().and_then(Pid::from_raw).ok_or(std::io::ErrorKind::InvalidInput)?;
+    // The number is the child's own until it is waited for, so nobody else can be meant.
+    pidfd_ended(&pidfd_open(pid, PidfdFlags::empty())?, deadline)
+}
+
+/// Waits until the process behind a descriptor has ended, or until the deadline.
+pub(crate) fn pidfd_ended(descriptor: &std::os::fd::OwnedFd, deadline: Instant) -> std::io::Result<bool> {
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let wait = Timespec {
+            tv_sec: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(left.subsec_nanos()),
+        };
+        match poll(&mut [PollFd::new(descriptor, PollFlags::IN)], Some(&wait)) {
+            Ok(0) => return Ok(false),
+            Ok(_) => return Ok(true),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Ends a child and everything of its process group: politely, then by force. The child is still ours to wait for,
+/// so its number, which is also the group's, cannot belong to anyone else.
+fn end_group(child: &mut Child) {
+    let group = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let Some(group) = group else { return };
+    let _ = kill_process_group(group, Signal::TERM);
+    drop(ended_by(child, Instant::now() + Duration::from_millis(END_GRACE_MS_MAX)));
+    // Members that ignored the request are killed while the leader still holds the number.
+    let _ = kill_process_group(group, Signal::KILL);
+    drop(child.wait());
+}

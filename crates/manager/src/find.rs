@@ -1,0 +1,160 @@
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use keyroll_observe::{Listing, Process, descendants, own_tree, processes};
+use keyroll_port::{Class, Failure};
+
+use crate::InstanceProcess;
+use crate::instance::filled;
+
+/// How long a listing of the processes may take, milliseconds.
+pub(crate) const LISTING_MS_MAX: u64 = 10_000;
+
+/// The longest pid file, bytes.
+const PID_FILE_BYTES_MAX: u64 = 64;
+
+/// How the processes of a consumer are found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Find {
+    /// A file that holds the number of the main process; `{instance}` stands for the instance's name.
+    PidFile {
+        /// The file.
+        path: PathBuf,
+        /// What the process must run. With it a stale file is told from a right one.
+        exe: Option<PathBuf>,
+    },
+    /// Every process that runs this executable.
+    Executable {
+        /// By path, or by file name where it has no folder.
+        exe: PathBuf,
+        /// One argument that it must have, whole; `{instance}` stands for the instance's name. Needed for scripts,
+        /// where the executable is the interpreter.
+        argument: Option<String>,
+    },
+}
+
+impl Find {
+    /// The running processes of all named instances, or of the single one. Workers that a process forked and that
+    /// run the same executable are included, whatever their arguments became.
+    pub(crate) fn instances(&self, names: &[String]) -> Result<Vec<InstanceProcess>, Failure> {
+        let listing = list()?;
+        self.instances_in(&listing, names)
+    }
+
+    fn instances_in(&self, listing: &Listing, names: &[String]) -> Result<Vec<InstanceProcess>, Failure> {
+        let mut found = Vec::new();
+        let mut taken = BTreeSet::new();
+        let all: Vec<Option<&str>> = if names.is_empty() {
+            vec![None]
+        } else {
+            names.iter().map(|name| Some(name.as_str())).collect()
+        };
+        for instance in all {
+            let mains = match self {
+                Self::PidFile { path, exe } => by_pid_file(listing, path, exe.as_deref(), instance)?,
+                Self::Executable { exe, argument } => {
+                    by_executable(listing, exe, argument.as_deref(), instance)?
+                }
+            };
+            for main in &mains {
+                let workers = descendants(listing, main.id);
+                let alike =
+                    |worker: &&&Process| worker.forked || (worker.exe.is_some() && worker.exe == main.exe);
+                let workers = workers.iter().filter(alike).copied();
+                // A match whose parent matches too, and which it forked, is that one's worker.
+                let forked = main.forked && mains.iter().any(|other| other.id.pid == main.ppid);
+                for (process, is_main) in
+                    std::iter::once((*main, !forked)).chain(workers.map(|one| (one, false)))
+                {
+                    if taken.insert(process.id) {
+                        let instance = instance.map(str::to_owned);
+                        found.push(InstanceProcess { process: process.id, instance, main: is_main });
+                    }
+                }
+            }
+        }
+        Ok(found)
+    }
+}
+
+pub(crate) fn list() -> Result<Listing, Failure> {
+    let listing = processes(Duration::from_millis(LISTING_MS_MAX));
+    listing.map_err(|reason| Failure::new(Class::Retryable, "K0411", "list the processes").because(reason))
+}
+
+fn by_executable<'a>(
+    listing: &'a Listing,
+    exe: &Path,
+    argument: Option<&str>,
+    instance: Option<&str>,
+) -> Result<Vec<&'a Process>, Failure> {
+    let argument = argument.map(|text| filled(text, instance)).transpose()?;
+    // A configured path may be a link (/usr/bin/python3): the kernel shows what it leads to.
+    let exe = match exe.components().count() {
+        1 => exe.to_owned(),
+        _ => std::fs::canonicalize(exe).unwrap_or_else(|_| exe.to_owned()),
+    };
+    if let Some(hidden) = listing.hidden.first() {
+        return Err(Failure::new(
+            Class::Retryable,
+            "K0411",
+            format!("find the processes that run {}", exe.display()),
+        )
+        .because(hidden.reason.clone())
+        .help("run keyroll as root or as the consumer's user"));
+    }
+    let own = own_tree(listing);
+    let is_it = |process: &&Process| {
+        process.runs(&exe)
+            && !own.contains(&process.id.pid)
+            && argument.as_deref().is_none_or(|text| process.args.holds(OsStr::new(text)))
+    };
+    Ok(listing.seen.iter().filter(is_it).collect())
+}
+
+fn by_pid_file<'a>(
+    listing: &'a Listing,
+    path: &Path,
+    exe: Option<&Path>,
+    instance: Option<&str>,
+) -> Result<Vec<&'a Process>, Failure> {
+    let path = PathBuf::from(filled(&path.to_string_lossy(), instance)?);
+    let Some(pid) = read_pid(&path)? else { return Ok(Vec::new()) };
+    let process = listing.seen.iter().find(|process| process.id.pid == pid);
+    if let (Some(process), Some(exe)) = (process, exe) {
+        let exe = std::fs::canonicalize(exe).unwrap_or_else(|_| exe.to_owned());
+        if !process.runs(&exe) {
+            return Err(wrong_pid_file(&path, Class::Permanent)
+                .because(format!("process {pid} does not run {}: the file is out of date", exe.display())));
+        }
+    }
+    Ok(process.into_iter().collect())
+}
+
+fn wrong_pid_file(path: &Path, class: Class) -> Failure {
+    Failure::new(class, "K0408", format!("find a process by {}", path.display()))
+        .help("correct `runs.pid_file`, or name `runs.executable` instead")
+}
+
+/// `None` = there is no such file: the instance does not run.
+fn read_pid(path: &Path) -> Result<Option<u32>, Failure> {
+    let mut text = String::new();
+    let regular = std::fs::metadata(path).map(|data| data.is_file());
+    match regular {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(wrong_pid_file(path, Class::Permanent).because(error)),
+        Ok(false) => return Err(wrong_pid_file(path, Class::Permanent).because("it is not a regular file")),
+        Ok(true) => {}
+    }
+    let read =
+        std::fs::File::open(path).and_then(|file| file.take(PID_FILE_BYTES_MAX).read_to_string(&mut text));
+    read.map_err(|error| wrong_pid_file(path, Class::Retryable).because(error))?;
+    let pid = text.lines().next().unwrap_or("").trim().parse::<u32>();
+    match pid {
+        Ok(pid) if pid > 0 => Ok(Some(pid)),
+        _ => Err(wrong_pid_file(path, Class::Retryable).because("it holds no process number")),
+    }
+}

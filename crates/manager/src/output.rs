@@ -1,0 +1,62 @@
+use std::fs::File;
+use std::io::{PipeWriter, Read, Seek};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use keyroll_observe::detach;
+use keyroll_secret::SecretBytes;
+use rustix::fs::MemfdFlags;
+
+use crate::command::{ended_by, with_plain_environment};
+
+/// How much of a command's output is kept, bytes.
+const OUTPUT_BYTES_MAX: u64 = 64 * 1024;
+
+/// How long the output's end is awaited after the command ended, milliseconds. A service that a command left
+/// running may hold the output open for ever.
+const OUTPUT_END_MS_MAX: u64 = 300;
+
+/// Keeps the beginning and swallows the rest: at most 1024 pieces of 4 KiB are written down as they come.
+const SWALLOW: &str = "dd bs=4096 count=1024 2>/dev/null; exec cat >/dev/null";
+
+/// The output of a command that may leave a service running behind it.
+///
+/// Such a service often inherits the command's output. A pipe that ended with keyroll would kill it at its next
+/// line, and a file would grow without limit; so a small process of its own reads the pipe as long as it is open.
+pub(crate) struct Drain {
+    kept: File,
+    swallower: Child,
+}
+
+impl Drain {
+    pub(crate) fn open() -> std::io::Result<(Self, PipeWriter)> {
+        let (reader, writer) = std::io::pipe()?;
+        let kept = memory_file()?;
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", SWALLOW]).stdin(reader).stdout(kept.try_clone()?).stderr(Stdio::null());
+        with_plain_environment(&mut command, None);
+        let swallower = detach(&mut command).spawn()?;
+        Ok((Self { kept, swallower }, writer))
+    }
+
+    /// What came so far. All writers in this process must be closed.
+    pub(crate) fn kept(mut self) -> SecretBytes {
+        let deadline = Instant::now() + Duration::from_millis(OUTPUT_END_MS_MAX);
+        if ended_by(&self.swallower, deadline).unwrap_or(false) {
+            drop(self.swallower.wait());
+        }
+        beginning_of(&mut self.kept)
+    }
+}
+
+/// A file in memory, for the whole output of a command that leaves nothing behind.
+pub(crate) fn memory_file() -> std::io::Result<File> {
+    Ok(File::from(rustix::fs::memfd_create("output", MemfdFlags::CLOEXEC)?))
+}
+
+pub(crate) fn beginning_of(file: &mut File) -> SecretBytes {
+    let mut bytes = Vec::with_capacity(usize::try_from(OUTPUT_BYTES_MAX).unwrap_or(0));
+    // Output is for a person to read; what of it cannot be read is left out.
+    drop(file.rewind().and_then(|()| file.take(OUTPUT_BYTES_MAX).read_to_end(&mut bytes)));
+    SecretBytes::new(bytes)
+}

@@ -1,0 +1,51 @@
+use std::path::PathBuf;
+
+use keyroll_port::{Class, Failure};
+
+/// A user of this machine, as /etc/passwd has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct User {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) home: PathBuf,
+}
+
+impl User {
+    /// Looked up in /etc/passwd alone: users that only a directory service knows are refused.
+    pub(crate) fn named(name: &str) -> Result<Self, Failure> {
+        let attempted = || format!("run a check as the user `{}`", name.escape_debug());
+        let list = std::fs::read_to_string("/etc/passwd")
+            .map_err(|error| Failure::new(Class::Permanent, "K0409", attempted()).because(error))?;
+        list.lines().find_map(|line| Self::of_line(line, name)).ok_or_else(|| {
+            Failure::new(Class::Permanent, "K0409", attempted())
+                .because("/etc/passwd has no such user")
+                .help("name a local user under `check.user` in the configuration")
+        })
+    }
+
+    /// `name:password:uid:gid:comment:home:shell`. Source: passwd(5).
+    fn of_line(line: &str, name: &str) -> Option<Self> {
+        let fields: Vec<&str> = line.split(':').collect();
+        if fields.first() != Some(&name) {
+            return None;
+        }
+        Some(Self {
+            uid: fields.get(2)?.parse().ok()?,
+            gid: fields.get(3)?.parse().ok()?,
+            home: fields.get(5)?.into(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_passwd_is_understood() {
+        let user = User::of_line("app:x:998:997:App:/srv/app:/bin/sh", "app").expect("a user");
+        assert_eq!((user.uid, user.gid, user.home), (998, 997, "/srv/app".into()));
+        assert!(User::of_line("app2:x:998:997::/:", "app").is_none());
+        assert!(User::named("no such user").is_err());
+    }
+}
