@@ -1,1 +1,26 @@
 //! PostgreSQL as an issuer: two login roles under one owner role.
+//!
+//! Invariants, by what is absent: no password is ever in a statement (only a SCRAM verifier, made here), no role is
+//! ever dropped, no effect happens outside one transaction, and nothing leaves this machine unencrypted: only a
+//! loopback address or a Unix socket is accepted as host.
+
+mod catalogue;
+mod codes;
+mod hba;
+mod id;
+mod issuer;
+mod link;
+mod mint;
+mod options;
+mod password;
+mod preflight;
+mod probe;
+mod quote;
+mod sessions;
+mod settings;
+mod switch;
+mod verifier;
+mod work;
+
+pub use issuer::Postgres;
+pub use options::{Admin, Options, REQUEST_MS_MAX_DEFAULT};

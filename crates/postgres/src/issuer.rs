@@ -1,0 +1,268 @@
+use async_trait::async_trait;
+use keyroll_port::{Class, Failure, Identity, Issuer, Listed, Listing, Minted, Probe, Session, ValueFormat};
+use keyroll_rotation::{Capabilities, LastUsed, MintedBy, Overlap, Refusals};
+use keyroll_secret::{Credential, CredentialId, SecretBytes};
+
+use crate::catalogue;
+use crate::codes;
+use crate::id::{self, Comment};
+use crate::link::Fault;
+use crate::mint::{self, Mint};
+use crate::options::{Options, is_local, parse_endpoint};
+use crate::password;
+use crate::preflight::{self, user_of};
+use crate::probe::{self, Attempt, OwnSessions};
+use crate::sessions;
+use crate::switch::{self, Switch};
+use crate::work::Work;
+
+/// What a decoy holds if the system has no randomness; no password of ours has a dash.
+const DECOY_WITHOUT_RANDOMNESS: &str = "keyroll-decoy";
+/// A role is seen by every new connection once its transaction is committed; a second is far more than that takes.
+const VISIBLE_MS_MAX: u64 = 1_000;
+
+/// PostgreSQL as an issuer: two login roles that take turns under one owner role.
+///
+/// An id is the role with the label of what was minted into it, `orders_a#keyroll/0192/3`, or the bare role where
+/// there is no label (an adopted login). Sessions are those that logged in as the role. Facts: PostgreSQL's manual,
+/// chapters "Client Authentication" and "Database Roles", and measured on 15.
+pub struct Postgres {
+    options: Options,
+    capabilities: Capabilities,
+    own: OwnSessions,
+}
+
+impl Postgres {
+    /// Checks the options; asks nothing of the server.
+    ///
+    /// # Errors
+    /// K0201, permanent.
+    pub fn new(options: Options) -> Result<Self, Failure> {
+        options.check()?;
+        let capabilities = Capabilities {
+            minted_by: MintedBy::Us,
+            overlap: Overlap::TwoSlots,
+            disable: true,
+            label: true,
+            list: true,
+            last_used: LastUsed::NotVisible,
+            refusals: Refusals::ConsumerLogs,
+            sessions: true,
+            // Over a Unix socket the server shows no client's end.
+            attributes: !options.host.starts_with('/'),
+            birth_ms_max: VISIBLE_MS_MAX,
+            death_ms_max: VISIBLE_MS_MAX,
+            request_ms_max: options.request_ms_max,
+        };
+        Ok(Self { options, capabilities, own: OwnSessions::default() })
+    }
+
+    async fn attempt(&self, place: (&str, u16), credential: &Credential) -> Result<Attempt, Failure> {
+        let user = user_of(credential)?;
+        let password = password_of(credential)?;
+        let dbname = credential.fields.get("dbname");
+        let dbname = dbname.and_then(|field| std::str::from_utf8(field.value.expose()).ok());
+        let dbname = dbname.unwrap_or(&self.options.dbname);
+        let login = probe::login(place, dbname, user, password);
+        Ok(probe::attempt(&login, self.options.request_ms_max, &self.own).await)
+    }
+
+    /// Whether the catalogue says that the role cannot log in. Not knowing is no.
+    async fn is_off(&self, user: &str) -> bool {
+        let Ok(work) = Work::open(&self.options).await else { return false };
+        let roles = catalogue::read(work.link(), &self.options, user).await;
+        work.close().await;
+        roles.is_ok_and(|roles| roles.role(user).is_some_and(|role| !role.can_login))
+    }
+
+    /// The role whose rights a session of this login must have: consumers would fail as anybody else.
+    fn wanted(&self, user: &str) -> Option<&str> {
+        let ours = user == self.options.owner_role || self.options.is_slot(user);
+        ours.then_some(self.options.owner_role.as_str())
+    }
+}
+
+fn password_of(credential: &Credential) -> Result<&SecretBytes, Failure> {
+    let field = credential.fields.get("password").map(|field| &field.value);
+    field.filter(|password| !password.is_empty()).ok_or_else(|| {
+        Failure::new(Class::Permanent, codes::CURRENT, "read the field `password` of the credential")
+            .because("it is missing or empty")
+            .help("a PostgreSQL secret has the fields user and password")
+    })
+}
+
+#[async_trait]
+impl Issuer for Postgres {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    fn value_format(&self) -> ValueFormat {
+        ValueFormat { alphabet: password::ALPHABET.to_vec(), length_max: password::LENGTH }
+    }
+
+    fn endpoints(&self) -> Vec<String> {
+        vec![self.options.endpoint()]
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let [one, two] = &self.options.slots;
+        vec![
+            format!(
+                "the user name changes too: {one:?} and {two:?} take turns; objects stay with {:?}",
+                self.options.owner_role
+            ),
+            "revoking sets NOLOGIN and removes the password; the role is never dropped".to_owned(),
+            "sessions that are open outlive a revoked password until they are ended".to_owned(),
+        ]
+    }
+
+    async fn preflight(&self, current: &Credential) -> Result<Vec<String>, Failure> {
+        preflight::run(&self.options, current, &self.own).await
+    }
+
+    async fn identify(&self, credential: &Credential) -> Result<Identity, Failure> {
+        let user = user_of(credential)?;
+        match self.attempt((&self.options.host, self.options.port), credential).await? {
+            Attempt::Accepted(_) | Attempt::AcceptedBut(_) | Attempt::Denied => {}
+            Attempt::WrongPassword | Attempt::NotAuthorized(_) => {
+                return Ok(Identity { id: None, principal: None });
+            }
+            Attempt::Unknown(why) => {
+                let attempted = format!("log in as {user:?} at {}", self.options.endpoint());
+                return Err(Failure::new(Class::Retryable, codes::STATEMENT, attempted).because(why));
+            }
+        }
+        let work = Work::open(&self.options).await?;
+        let roles = catalogue::read(work.link(), &self.options, user).await;
+        let roles = roles.map_err(|fault| work.failed(&fault, "read the roles"))?;
+        work.close().await;
+        let id = roles.role(user).map(|role| id::make(user, &role.comment));
+        Ok(Identity { id, principal: self.wanted(user).map(str::to_owned) })
+    }
+
+    fn propose(&self, current: &Credential) -> Result<Option<Credential>, Failure> {
+        let slot = self.options.next_slot(user_of(current)?).to_owned();
+        let password = password::generate().ok_or_else(mint::no_randomness)?;
+        let mut fields = current.fields.duplicate();
+        let own = [
+            ("host", self.options.host.clone()),
+            ("port", self.options.port.to_string()),
+            ("dbname", self.options.dbname.clone()),
+        ];
+        for (name, value) in own {
+            if fields.get(name).is_none() {
+                fields.insert(name, SecretBytes::from(value), false);
+            }
+        }
+        let secret_user = fields.get("user").is_some_and(|field| field.secret);
+        fields.insert("user", SecretBytes::from(slot), secret_user);
+        fields.insert("password", password, true);
+        Ok(Some(Credential { id: None, fields }))
+    }
+
+    async fn mint(
+        &self,
+        label: &str,
+        current: &Credential,
+        proposed: Option<&Credential>,
+    ) -> Result<Minted, Failure> {
+        let refuse = |why: &'static str| {
+            Failure::new(Class::Permanent, codes::OPTIONS, "mint a PostgreSQL login").because(why)
+        };
+        let proposed = proposed.ok_or_else(|| refuse("nothing was proposed"))?;
+        let (user, slot, password) = (user_of(current)?, user_of(proposed)?, password_of(proposed)?);
+        if !self.options.is_slot(slot) || slot == user {
+            return Err(refuse("the proposed user is not the free slot"));
+        }
+        if !password::is_plain(password) {
+            return Err(refuse("the proposed password is not printable ASCII"));
+        }
+        if !id::is_label(label) {
+            return Err(refuse("the label does not start with keyroll/"));
+        }
+        let work = Work::open(&self.options).await?;
+        let seen = catalogue::sees_passwords(work.link()).await;
+        let seen = seen.map_err(|fault| work.failed(&fault, "read the admin's rights"))?;
+        // Where verifiers are hidden, only a login tells whether this password is set already.
+        let accepted = !seen
+            && matches!(
+                self.attempt((&self.options.host, self.options.port), proposed).await?,
+                Attempt::Accepted(_) | Attempt::AcceptedBut(_) | Attempt::Denied
+            );
+        work.begin().await?;
+        Mint { slot, current: user, label, password, accepted }.apply(&work, &self.options).await?;
+        work.commit(&format!("mint into the slot {slot:?}")).await?;
+        let id = id::make(slot, &Comment::Ours(label.to_owned()));
+        Ok(Minted { id, fields: proposed.fields.duplicate() })
+    }
+
+    async fn list(&self, current: &Credential) -> Result<Listing, Failure> {
+        let user = user_of(current)?;
+        let work = Work::open(&self.options).await?;
+        let read = |fault: Fault| work.failed(&fault, "read the roles");
+        let roles = catalogue::read(work.link(), &self.options, user).await.map_err(read)?;
+        work.close().await;
+        let entries = roles.credentials(&self.options).map(|role| Listed {
+            id: id::make(&role.name, &role.comment),
+            label: role.comment.label().map(str::to_owned),
+            disabled: role.is_off(),
+            last_used_unix_ms: None,
+            hint: None,
+        });
+        Ok(Listing { entries: entries.collect(), complete: true })
+    }
+
+    async fn probe(&self, endpoint: &str, credential: &Credential) -> Probe {
+        let Some(place) = parse_endpoint(endpoint).filter(|(host, _)| is_local(host)) else {
+            return Probe::Unknown(format!("{endpoint:?} is not this machine, or no host:port"));
+        };
+        let Ok(user) = user_of(credential) else {
+            return Probe::Unknown("the credential has no field `user`".to_owned());
+        };
+        let attempt = match self.attempt(place, credential).await {
+            Ok(attempt) => attempt,
+            Err(_) => return Probe::Unknown("the credential has no field `password`".to_owned()),
+        };
+        let off = matches!(attempt, Attempt::NotAuthorized(_)) && self.is_off(user).await;
+        attempt.judge(off, self.wanted(user))
+    }
+
+    fn decoy(&self, current: &Credential) -> Credential {
+        let mut fields = current.fields.duplicate();
+        let wrong = password::generate().unwrap_or_else(|| DECOY_WITHOUT_RANDOMNESS.to_owned().into());
+        // Every secret field is wrong but the user: the control is about this login, not about any.
+        let secret = current.fields.secrets().map(|(name, _)| name.to_owned()).filter(|name| name != "user");
+        let secret: Vec<String> = secret.collect();
+        for name in &secret {
+            fields.insert(name.as_str(), wrong.duplicate(), true);
+        }
+        fields.insert("password", wrong, true);
+        Credential { id: None, fields }
+    }
+
+    async fn disable(&self, id: &CredentialId) -> Result<(), Failure> {
+        switch::apply(&self.options, id, Switch::Off).await
+    }
+
+    async fn enable(&self, id: &CredentialId) -> Result<(), Failure> {
+        switch::apply(&self.options, id, Switch::On).await
+    }
+
+    async fn revoke(&self, id: &CredentialId) -> Result<(), Failure> {
+        switch::apply(&self.options, id, Switch::End).await
+    }
+
+    async fn sessions(&self, id: &CredentialId) -> Result<Option<Vec<Session>>, Failure> {
+        sessions::list(&self.options, id, &self.own).await.map(Some)
+    }
+
+    async fn end_sessions(
+        &self,
+        id: &CredentialId,
+        handles: &[String],
+        busy: bool,
+    ) -> Result<usize, Failure> {
+        sessions::end(&self.options, id, handles, busy).await
+    }
+}

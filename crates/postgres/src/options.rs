@@ -1,0 +1,203 @@
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use keyroll_port::{Class, Failure};
+use keyroll_secret::SecretBytes;
+
+use crate::codes;
+use crate::id::is_ambiguous;
+use crate::quote::is_role_name;
+
+/// The longest that one call may take by default, milliseconds.
+pub const REQUEST_MS_MAX_DEFAULT: u64 = 15_000;
+
+/// Which database, which roles, and who administers them.
+pub struct Options {
+    /// The host that consumers connect to: a loopback address, `localhost`, or the folder of a Unix socket.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// The database that consumers use.
+    pub dbname: String,
+    /// The role that owns the objects. The first rotation adopts it if consumers still log in as this role.
+    pub owner_role: String,
+    /// The two login roles that take turns; they are made when first needed and never dropped.
+    pub slots: [String; 2],
+    /// The admin's login.
+    pub admin: Admin,
+    /// The longest that one call may take, milliseconds.
+    pub request_ms_max: u64,
+}
+
+/// The login that changes roles: a superuser, or CREATEROLE with `pg_read_all_stats` and `pg_signal_backend`.
+pub struct Admin {
+    /// Its role.
+    pub user: String,
+    /// Its password; `None` where the server knows it by its Unix account (`peer`).
+    pub password: Option<SecretBytes>,
+    /// The folder of the Unix socket, where it connects by that instead of host and port.
+    pub socket_dir: Option<PathBuf>,
+}
+
+impl Admin {
+    /// Reads the admin's file: `user:password` on one line; the password is all after the first colon, without the
+    /// line's end.
+    ///
+    /// # Errors
+    /// K0201 where there is no colon or no user. The message never shows what was read.
+    pub fn from_file(content: &SecretBytes) -> Result<Self, Failure> {
+        let refuse = |why: &'static str| {
+            Failure::new(Class::Permanent, codes::OPTIONS, "read the PostgreSQL admin credential")
+                .because(why)
+                .help("write one line `user:password` into the file that `admin` names")
+        };
+        let text = std::str::from_utf8(content.expose()).map_err(|_| refuse("it is not UTF-8"))?;
+        let line = text.strip_suffix('\n').unwrap_or(text);
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        if line.contains('\n') {
+            return Err(refuse("it has more than one line"));
+        }
+        match line.split_once(':') {
+            Some((user, password)) if is_role_name(user) && !password.is_empty() => {
+                let password = Some(SecretBytes::new(password.as_bytes().to_vec()));
+                Ok(Self { user: user.to_owned(), password, socket_dir: None })
+            }
+            _ => Err(refuse("it is not of the form `user:password`")),
+        }
+    }
+}
+
+impl Options {
+    /// Refuses what cannot work, before anything is asked of the server.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        let refuse = |why: String| {
+            Err(Failure::new(Class::Permanent, codes::OPTIONS, "use the PostgreSQL options").because(why))
+        };
+        let [one, two] = &self.slots;
+        for role in [&self.owner_role, one, two, &self.admin.user] {
+            if !is_role_name(role) || is_ambiguous(role) {
+                return refuse(format!(
+                    "{role:?} cannot be a role's name here (1 to 63 bytes, not reserved)"
+                ));
+            }
+        }
+        if one == two || [one, two].contains(&&self.owner_role) {
+            return refuse("owner_role and the two slots must be three different roles".to_owned());
+        }
+        if [one, two, &self.owner_role].contains(&&self.admin.user) {
+            return refuse(format!("the admin {:?} cannot be a role that is rotated", self.admin.user));
+        }
+        if self.dbname.is_empty() || self.dbname.contains('\0') || self.host.contains('\0') {
+            return refuse("host and dbname must be set and hold no NUL".to_owned());
+        }
+        if !is_local(&self.host) {
+            let why = format!("{:?} is not this machine, and connections are not encrypted yet", self.host);
+            return refuse(why);
+        }
+        if self.request_ms_max == 0 {
+            return refuse("request_ms_max must be positive".to_owned());
+        }
+        Ok(())
+    }
+
+    /// `host:port`, an IPv6 address in brackets.
+    pub(crate) fn endpoint(&self) -> String {
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
+    }
+
+    /// The slot that the next credential goes to. Where the current role is no slot, the first.
+    pub(crate) fn next_slot(&self, current_role: &str) -> &str {
+        let [one, two] = &self.slots;
+        if current_role == one { two } else { one }
+    }
+
+    /// Whether a role is one of the two slots.
+    pub(crate) fn is_slot(&self, role: &str) -> bool {
+        self.slots.iter().any(|slot| slot == role)
+    }
+}
+
+/// Host and port of an endpoint.
+pub(crate) fn parse_endpoint(endpoint: &str) -> Option<(&str, u16)> {
+    let (host, port) = endpoint.rsplit_once(':')?;
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    Some((host, port.parse().ok()?))
+}
+
+/// Whether nothing leaves this machine: without encryption, anything else would show queries and could be forged.
+pub(crate) fn is_local(host: &str) -> bool {
+    host.starts_with('/')
+        || host == "localhost"
+        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options() -> Options {
+        Options {
+            host: "127.0.0.1".to_owned(),
+            port: 5432,
+            dbname: "orders".to_owned(),
+            owner_role: "orders".to_owned(),
+            slots: ["orders_a".to_owned(), "orders_b".to_owned()],
+            admin: Admin { user: "postgres".to_owned(), password: None, socket_dir: None },
+            request_ms_max: REQUEST_MS_MAX_DEFAULT,
+        }
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_by_name() {
+        options().check().unwrap();
+        let spoil: [fn(&mut Options); 8] = [
+            |o| o.host = "db.example.org".to_owned(),
+            |o| o.host = "192.0.2.1".to_owned(),
+            |o| o.slots = ["orders_a".to_owned(), "orders_a".to_owned()],
+            |o| o.owner_role = "orders_b".to_owned(),
+            |o| o.owner_role = "pg_monitor".to_owned(),
+            |o| o.admin.user = "orders".to_owned(),
+            |o| o.dbname.clear(),
+            |o| o.slots = ["a#keyroll/x".to_owned(), "b".to_owned()],
+        ];
+        for (at, spoil) in spoil.iter().enumerate() {
+            let mut options = options();
+            spoil(&mut options);
+            assert_eq!(options.check().unwrap_err().code, "K0201", "case {at}");
+        }
+    }
+
+    #[test]
+    fn the_slots_take_turns() {
+        let options = options();
+        assert_eq!(options.next_slot("orders"), "orders_a");
+        assert_eq!(options.next_slot("orders_a"), "orders_b");
+        assert_eq!(options.next_slot("orders_b"), "orders_a");
+    }
+
+    #[test]
+    fn endpoints_are_read_back() {
+        let mut options = options();
+        for host in ["127.0.0.1", "::1", "localhost", "/run/postgresql"] {
+            options.host = host.to_owned();
+            assert_eq!(parse_endpoint(&options.endpoint()), Some((host, 5432)));
+        }
+        assert_eq!(parse_endpoint("nothing"), None);
+    }
+
+    #[test]
+    fn the_admin_file_is_one_line_and_never_shown() {
+        let read = |text: &str| Admin::from_file(&SecretBytes::from(text.to_owned()));
+        let admin = read("ada:se:cret\n").ok().unwrap();
+        assert_eq!(admin.user, "ada");
+        assert_eq!(admin.password.unwrap().expose(), b"se:cret");
+        for text in ["", "canary", ":canary", "canary:", "a:canary\nb:canary\n"] {
+            let failure = read(text).err().unwrap();
+            assert!(!format!("{failure:?}").contains("canary"));
+        }
+    }
+}

@@ -1,0 +1,123 @@
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+use keyroll_port::Probe;
+use keyroll_secret::SecretBytes;
+
+use crate::link::{Fault, Link, Login};
+
+/// Sessions of our own probes that are remembered, so that they are not taken for a consumer's while they end.
+const OWN_SESSIONS_MAX: usize = 256;
+
+/// The functions of the server that refuse for want of room *after* the password was accepted. The state 53300 alone
+/// tells nothing: `sorry, too many clients already` comes before the password is asked for. A routine's name is not
+/// translated. PostgreSQL 13 to 18: `InitializeSessionUserId` (miscinit.c) for the role's limit, `CheckMyDatabase`
+/// and `InitPostgres` (postinit.c) for the database's limit and the reserved slots.
+const FULL_AFTER_LOGIN: [&str; 3] = ["InitializeSessionUserId", "CheckMyDatabase", "InitPostgres"];
+
+/// What the server answered to one login.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Attempt {
+    /// Logged in; the role whose rights the session has.
+    Accepted(String),
+    /// The password was accepted; the session was refused for another reason.
+    AcceptedBut(String),
+    /// The password was accepted, but this database may not be used.
+    Denied,
+    /// 28P01: the password was asked for, and is wrong.
+    WrongPassword,
+    /// 28000: no login for this role, or from this address. The catalogue must tell which.
+    NotAuthorized(String),
+    /// Nothing was learnt.
+    Unknown(String),
+}
+
+/// The sessions that our own probes opened lately, as (pid, start).
+#[derive(Default)]
+pub(crate) struct OwnSessions(Mutex<VecDeque<(i32, i64)>>);
+
+impl OwnSessions {
+    fn remember(&self, session: (i32, i64)) {
+        let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if sessions.len() == OWN_SESSIONS_MAX {
+            sessions.pop_front();
+        }
+        sessions.push_back(session);
+    }
+
+    /// Whether a session is one of ours.
+    pub(crate) fn contains(&self, session: (i32, i64)) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&session)
+    }
+}
+
+const WHO: &str = "
+    SELECT current_user::pg_catalog.text, pg_catalog.pg_backend_pid(),
+           (extract(epoch FROM backend_start) * 1000000)::bigint
+      FROM pg_catalog.pg_stat_activity WHERE pid = pg_catalog.pg_backend_pid()";
+
+/// Logs in once, asks who it is, and says good-bye.
+pub(crate) async fn attempt(login: &Login<'_>, limit_ms: u64, own: &OwnSessions) -> Attempt {
+    let link = match Link::open(login, limit_ms).await {
+        Ok(link) => link,
+        Err(fault) => return refused(&fault),
+    };
+    let seen = link.rows(WHO, &[]).await;
+    let attempt = match &seen {
+        Ok(rows) => match rows.first() {
+            Some(row) => {
+                if let (pid, Some(start)) = (row.get(1), row.get::<_, Option<i64>>(2)) {
+                    own.remember((pid, start));
+                }
+                Attempt::Accepted(row.get(0))
+            }
+            None => Attempt::Unknown("the session does not see itself".to_owned()),
+        },
+        // A statement's refusal comes after the login; a broken connection says nothing.
+        Err(fault) if fault.state().is_some() => Attempt::AcceptedBut(fault.reason()),
+        Err(fault) => Attempt::Unknown(fault.reason()),
+    };
+    link.close().await;
+    attempt
+}
+
+fn refused(fault: &Fault) -> Attempt {
+    let routine = match fault {
+        Fault::Postgres(error) => error.as_db_error().and_then(|said| said.routine()).unwrap_or_default(),
+        Fault::Late => "",
+    };
+    match fault.state() {
+        Some("28P01") => Attempt::WrongPassword,
+        Some("28000") => Attempt::NotAuthorized(fault.reason()),
+        // The database does not exist: only who has logged in is told so.
+        Some("3D000") => Attempt::AcceptedBut(fault.reason()),
+        Some("42501") => Attempt::Denied,
+        Some("53300") if FULL_AFTER_LOGIN.contains(&routine) => Attempt::AcceptedBut(fault.reason()),
+        Some(_) | None => Attempt::Unknown(fault.reason()),
+    }
+}
+
+impl Attempt {
+    /// As the port's answer. `off` tells, for 28000 alone, whether the catalogue says that the role cannot log in;
+    /// `wanted` is the role whose rights the session must have, where that is known.
+    pub(crate) fn judge(self, off: bool, wanted: Option<&str>) -> Probe {
+        match self {
+            Self::Accepted(role) if wanted.is_none_or(|wanted| wanted == role) => Probe::Alive,
+            Self::Accepted(_) | Self::Denied => Probe::Denied,
+            Self::AcceptedBut(_) => Probe::Alive,
+            Self::WrongPassword => Probe::Dead,
+            Self::NotAuthorized(_) if off => Probe::Dead,
+            Self::NotAuthorized(why) | Self::Unknown(why) => Probe::Unknown(why),
+        }
+    }
+}
+
+/// The text of a login's password, as a login needs it.
+pub(crate) fn login<'a>(
+    (host, port): (&'a str, u16),
+    dbname: &'a str,
+    user: &'a str,
+    password: &'a SecretBytes,
+) -> Login<'a> {
+    Login { host, port, dbname, user, password: Some(password), pinned: false }
+}

@@ -1,0 +1,117 @@
+use std::net::{IpAddr, SocketAddr};
+
+use keyroll_port::{Class, Failure, Session};
+use keyroll_secret::CredentialId;
+use tokio_postgres::Row;
+
+use crate::catalogue;
+use crate::codes;
+use crate::id::{self, Standing};
+use crate::link::Fault;
+use crate::options::Options;
+use crate::probe::OwnSessions;
+use crate::work::Work;
+
+/// How long the server waits for one ended session to be gone, milliseconds.
+const END_WAIT_MS_MAX: i64 = 2_000;
+
+/// Busy is whatever is not surely idle: `active`, `idle in transaction`, but also a state that is not tracked.
+const SESSIONS: &str = "
+    SELECT pid, (extract(epoch FROM backend_start) * 1000000)::bigint, host(client_addr), client_port,
+           coalesce(state, '') <> 'idle', coalesce(state IS NULL AND query = '<insufficient privilege>', false)
+      FROM pg_stat_activity
+     WHERE usename::text = $1 AND backend_type IN ('client backend', 'walsender') AND pid <> pg_backend_pid()
+     ORDER BY backend_start, pid";
+
+const MAY_SEE: &str = "SELECT pg_has_role('pg_read_all_stats', 'USAGE')";
+
+/// A session is ended only if it is still the same (pid and start), and still idle unless busy ones are meant too.
+const END: &str = "
+    WITH named AS MATERIALIZED (
+        SELECT a.pid FROM pg_stat_activity a
+          JOIN unnest($2::int[], $3::bigint[]) AS n (pid, start)
+            ON a.pid = n.pid AND (extract(epoch FROM a.backend_start) * 1000000)::bigint = n.start
+         WHERE a.usename::text = $1 AND ($4 OR a.state = 'idle'))
+    SELECT count(*) FROM (SELECT pg_terminate_backend(pid, $5) AS gone FROM named) ended WHERE gone";
+
+/// The live sessions that logged in as the credential's role, but for our own probes.
+pub(crate) async fn list(
+    options: &Options,
+    id: &CredentialId,
+    own: &OwnSessions,
+) -> Result<Vec<Session>, Failure> {
+    let work = Work::open(options).await?;
+    let Some(role) = role_of(&work, options, id).await? else { return Ok(Vec::new()) };
+    require_sight(&work).await?;
+    let rows = work.rows(SESSIONS, &[&role], "read the live sessions").await?;
+    if rows.iter().any(|row| row.get(5)) {
+        return Err(hidden());
+    }
+    let sessions = rows.iter().filter(|row| !own.contains((row.get(0), row.get(1)))).map(session).collect();
+    work.close().await;
+    Ok(sessions)
+}
+
+/// Ends the sessions named, if they are still what they were; how many are gone.
+pub(crate) async fn end(
+    options: &Options,
+    id: &CredentialId,
+    handles: &[String],
+    busy: bool,
+) -> Result<usize, Failure> {
+    let work = Work::open(options).await?;
+    let Some(role) = role_of(&work, options, id).await? else { return Ok(0) };
+    require_sight(&work).await?;
+    let (pids, starts): (Vec<i32>, Vec<i64>) = handles.iter().filter_map(|handle| parse(handle)).unzip();
+    let rows = work.link().rows(END, &[&role, &pids, &starts, &busy, &END_WAIT_MS_MAX]).await;
+    let rows = rows.map_err(|fault| match fault.without_effect(codes::STATEMENT, "end the sessions") {
+        // Signals that were sent are not taken back with the statement.
+        failure if failure.class == Class::Retryable => Failure { class: Class::Unknown, ..failure },
+        failure => failure,
+    })?;
+    let ended: i64 = rows.first().map_or(0, |row| row.get(0));
+    work.close().await;
+    Ok(usize::try_from(ended).unwrap_or(0))
+}
+
+/// The role whose sessions are the credential's; `None` if the role is gone or carries a later credential.
+async fn role_of(work: &Work<'_>, options: &Options, id: &CredentialId) -> Result<Option<String>, Failure> {
+    let (name, label) = id::split(id);
+    let read = |fault: Fault| work.failed(&fault, "read the roles");
+    let roles = catalogue::read(work.link(), options, name).await.map_err(read)?;
+    let Some(role) = roles.role(name) else { return Ok(None) };
+    match id::standing(label, &role.comment) {
+        Standing::Gone => Ok(None),
+        Standing::Same | Standing::Unclear => Ok(Some(name.to_owned())),
+    }
+}
+
+async fn require_sight(work: &Work<'_>) -> Result<(), Failure> {
+    let rows = work.rows(MAY_SEE, &[], "read the admin's rights").await?;
+    if rows.first().is_some_and(|row| row.get(0)) { Ok(()) } else { Err(hidden()) }
+}
+
+fn hidden() -> Failure {
+    Failure::new(Class::Permanent, codes::HIDDEN, "read the live sessions")
+        .because("PostgreSQL shows <insufficient privilege> in place of other roles' sessions")
+        .help("GRANT pg_read_all_stats, pg_signal_backend TO the admin role")
+}
+
+fn session(row: &Row) -> Session {
+    let address: Option<String> = row.get(2);
+    let port: Option<i32> = row.get(3);
+    let address = address.and_then(|address| address.parse::<IpAddr>().ok());
+    let port = port.and_then(|port| u16::try_from(port).ok());
+    Session {
+        client: address.zip(port).map(|(address, port)| SocketAddr::new(address, port)),
+        pid: None,
+        busy: row.get(4),
+        handle: format!("{}@{}", row.get::<_, i32>(0), row.get::<_, i64>(1)),
+        calls: None,
+    }
+}
+
+fn parse(handle: &str) -> Option<(i32, i64)> {
+    let (pid, start) = handle.split_once('@')?;
+    Some((pid.parse().ok()?, start.parse().ok()?))
+}
