@@ -38,9 +38,9 @@ pub(crate) async fn run(folder: &Folder) -> Result<(), Failure> {
         let minted: Minted<'_> = serde_json::from_slice(&response.body).map_err(|_| {
             Failure::new(Class::Permanent, "K0906", "read the first key that the demo's issuer made")
         })?;
+        wait_for_birth(&admin, &SecretBytes::new(minted.key.as_bytes().to_vec())).await?;
         write_copies(folder, minted.key)?;
         folder.write("first.id", minted.id.as_bytes(), 0o600)?;
-        wait_for_birth(&admin, &SecretBytes::new(minted.key.as_bytes().to_vec())).await?;
     }
     Ok(())
 }

@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone)]
 pub(crate) struct Folder(PathBuf);
 
-/// The loopback ports of one run; `{instance}` is the last digit of a worker's port.
+/// The loopback ports of one run.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 pub(crate) struct Ports {
-    /// A multiple of ten: the first of [`PORTS`] free ones.
+    /// The first of [`PORTS`] free ones.
     base: u16,
 }
 
@@ -26,8 +26,15 @@ const PORT_FIRST: u16 = 20_000;
 const PORT_LAST: u16 = 32_000;
 
 impl Ports {
-    /// Finds free ports, starting at a place that depends on `seed`.
-    pub(crate) fn find(seed: u32) -> Result<Self, Failure> {
+    /// Finds free ports, starting at a random place, so that two demos rarely look at the same ones.
+    pub(crate) fn find() -> Result<Self, Failure> {
+        let mut seed = [0; 4];
+        aws_lc_rs::rand::fill(&mut seed)
+            .map_err(|_| Failure::new(Class::Retryable, "K0904", "draw random bytes for the demo's ports"))?;
+        Self::find_from(u32::from_le_bytes(seed))
+    }
+
+    fn find_from(seed: u32) -> Result<Self, Failure> {
         let blocks = u32::from((PORT_LAST - PORT_FIRST) / PORTS);
         (0..blocks)
             .filter_map(|step| u16::try_from((seed.wrapping_add(step)) % blocks).ok())
@@ -50,11 +57,6 @@ impl Ports {
 
     pub(crate) fn at(self, offset: u16) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.base + offset).into()
-    }
-
-    /// All but the last digit of the ports from this offset on, which is a multiple of ten.
-    pub(crate) fn all_but_last_digit(self, offset: u16) -> u16 {
-        (self.base + offset) / 10
     }
 }
 
@@ -133,10 +135,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ports_are_free_and_end_in_the_instance() {
-        let ports = Ports::find(7).unwrap();
-        assert!(ports.are_free());
-        assert_eq!(ports.at(11).port(), ports.all_but_last_digit(10) * 10 + 1);
+    fn ports_in_use_are_not_chosen() {
+        let ports = Ports::find_from(7).unwrap();
+        let _taken = std::net::TcpListener::bind(ports.at(3)).unwrap();
+        assert_ne!(Ports::find_from(7).unwrap().issuer(), ports.issuer());
     }
 
     #[test]

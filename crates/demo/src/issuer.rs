@@ -14,6 +14,7 @@ use keyroll_port::{Class, Failure};
 use tokio::net::TcpListener;
 
 use calls::Calls;
+pub(crate) use calls::Counted;
 use clients::Clients;
 use keys::Keys;
 

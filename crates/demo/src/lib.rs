@@ -4,17 +4,24 @@
 //! demo shows, and the pipeline is never told a process id.
 
 mod admin;
+mod books;
 mod cast;
 mod first_key;
 mod folder;
 mod front;
 mod http;
 mod issuer;
+mod load;
 mod parent;
 mod part;
 mod pid;
 mod probe;
 mod restart;
+mod scene;
+mod script;
 mod worker;
 
+pub use books::Books;
+pub use load::{Load, Sent};
 pub use part::part;
+pub use scene::Scene;

@@ -1,10 +1,9 @@
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use keyroll_port::{Class, Failure};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cast;
@@ -14,6 +13,9 @@ use crate::{first_key, front, issuer, parent, probe, restart, worker};
 
 /// The file with the process id of the demo itself; every part ends when that process does.
 pub(crate) const LIFELINE: &str = "demo.pid";
+
+/// The longest life of a part: no demo takes an hour.
+const DEMO_MS_MAX: u64 = 3_600_000;
 
 /// What the arguments of a part say.
 struct Arguments {
@@ -117,7 +119,13 @@ pub(crate) async fn told_to_stop(folder: &Folder) {
 pub(crate) async fn demo_ended(folder: &Folder) {
     let demo = crate::pid::read(&folder.join(LIFELINE)).and_then(Process::open);
     let Some(demo) = demo else { return };
-    if let Ok(handle) = AsyncFd::with_interest(demo.into_handle(), Interest::READABLE) {
-        let _ = handle.readable().await;
+    let (ended, wait) = tokio::sync::oneshot::channel();
+    // A thread of its own: the runtime's blocking threads would keep this part from ending in good order.
+    let watch = move || {
+        demo.wait(Duration::from_millis(DEMO_MS_MAX));
+        let _ = ended.send(());
+    };
+    if std::thread::Builder::new().spawn(watch).is_ok() {
+        let _ = wait.await;
     }
 }

@@ -80,9 +80,4 @@ impl Process {
             }
         }
     }
-
-    /// The handle; it becomes readable when the process ends.
-    pub(crate) fn into_handle(self) -> OwnedFd {
-        self.handle
-    }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::timeout;
 
 use super::{Buffer, Request, Response};
@@ -26,6 +26,9 @@ pub(crate) trait Service: Send + Sync + 'static {
 
     /// The answer was handed to the kernel, or could not be.
     fn answered(&self, _client: SocketAddr) {}
+
+    /// A client connected; `end` closes its connection, between two requests.
+    fn opened(&self, _client: SocketAddr, _end: Arc<Notify>) {}
 
     /// The client's connection ended.
     fn closed(&self, _client: SocketAddr) {}
@@ -55,6 +58,8 @@ async fn converse<S: Service>(mut stream: TcpStream, client: SocketAddr, service
     if stream.set_nodelay(true).is_err() {
         return;
     }
+    let end = Arc::new(Notify::new());
+    service.opened(client, Arc::clone(&end));
     let mut buffer = Buffer::new();
     loop {
         let response = match Request::parse(buffer.filled()) {
@@ -62,10 +67,17 @@ async fn converse<S: Service>(mut stream: TcpStream, client: SocketAddr, service
                 buffer.consume(length);
                 service.answer(client, request).await
             }
-            Ok(None) => match timeout(Duration::from_millis(IDLE_MS_MAX), buffer.fill(&mut stream)).await {
-                Ok(Ok(1..)) => continue,
-                Ok(Ok(0) | Err(_)) | Err(_) => return,
-            },
+            Ok(None) => {
+                let read = timeout(Duration::from_millis(IDLE_MS_MAX), buffer.fill(&mut stream));
+                tokio::select! {
+                    biased;
+                    read = read => match read {
+                        Ok(Ok(1..)) => continue,
+                        Ok(Ok(0) | Err(_)) | Err(_) => return,
+                    },
+                    () = end.notified() => return,
+                }
+            }
             Err(unreadable) => {
                 let _ = send(&mut stream, &Response::error(unreadable.0, "unreadable")).await;
                 return;

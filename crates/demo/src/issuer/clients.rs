@@ -1,6 +1,8 @@
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
+use tokio::sync::Notify;
 
 use super::Client;
 
@@ -9,14 +11,28 @@ use super::Client;
 pub(crate) struct Clients(BTreeMap<Client, Connection>);
 
 struct Connection {
-    key: String,
+    /// `None` until a call was accepted on it.
+    key: Option<String>,
     calls: u64,
     busy: bool,
+    end: Arc<Notify>,
+}
+
+/// How an attempt to end a connection went.
+pub(crate) enum End {
+    /// It is being closed; a busy one after its answer.
+    Ended,
+    /// There is none of this name and key.
+    Gone,
+    /// It is busy, and was spared.
+    Busy,
 }
 
 /// A connection as the issuer shows it.
 #[derive(Serialize)]
 pub(crate) struct Shown {
+    /// What it is ended by: the client's port, which is unique on loopback.
+    handle: String,
     /// `address:port` of the client's end.
     client: String,
     /// Calls accepted on it with this key, since it was last used with another.
@@ -25,15 +41,34 @@ pub(crate) struct Shown {
 }
 
 impl Clients {
+    pub(crate) fn opened(&mut self, client: Client, end: Arc<Notify>) {
+        self.0.insert(client, Connection { key: None, calls: 0, busy: false, end });
+    }
+
     /// A call with this key was accepted on this connection and is being worked on.
     pub(crate) fn started(&mut self, client: Client, key: &str) {
-        let fresh = || Connection { key: key.to_owned(), calls: 0, busy: false };
-        let connection = self.0.entry(client).or_insert_with(fresh);
-        if connection.key != key {
-            *connection = fresh();
+        let Some(connection) = self.0.get_mut(&client) else { return };
+        if connection.key.as_deref() != Some(key) {
+            connection.key = Some(key.to_owned());
+            connection.calls = 0;
         }
         connection.calls += 1;
         connection.busy = true;
+    }
+
+    /// Ends a connection of this key, a busy one only by force.
+    pub(crate) fn end(&mut self, key: &str, handle: &str, force: bool) -> End {
+        let named = |client: &Client| client.port().to_string() == handle;
+        let of_key = |connection: &Connection| connection.key.as_deref() == Some(key);
+        let found = self.0.iter().find(|(client, connection)| named(client) && of_key(connection));
+        match found {
+            None => End::Gone,
+            Some((_, connection)) if connection.busy && !force => End::Busy,
+            Some((_, connection)) => {
+                connection.end.notify_one();
+                End::Ended
+            }
+        }
     }
 
     pub(crate) fn answered(&mut self, client: Client) {
@@ -49,11 +84,12 @@ impl Clients {
     /// The connections whose last accepted call was with this key.
     pub(crate) fn of(&self, key: &str) -> Vec<Shown> {
         let shown = |(client, connection): (&Client, &Connection)| Shown {
+            handle: client.port().to_string(),
             client: client.to_string(),
             calls: connection.calls,
             busy: connection.busy,
         };
-        self.0.iter().filter(|(_, connection)| connection.key == key).map(shown).collect()
+        self.0.iter().filter(|(_, connection)| connection.key.as_deref() == Some(key)).map(shown).collect()
     }
 }
 
@@ -65,6 +101,7 @@ mod tests {
     fn a_connection_belongs_to_the_key_that_was_last_accepted_on_it() {
         let client = ([127, 0, 0, 1], 4000).into();
         let mut clients = Clients::default();
+        clients.opened(client, Arc::new(Notify::new()));
         clients.started(client, "old");
         clients.started(client, "old");
         clients.answered(client);
@@ -72,6 +109,9 @@ mod tests {
         clients.started(client, "new");
         assert!(clients.of("old").is_empty());
         assert_eq!(clients.of("new").first().map(|shown| (shown.calls, shown.busy)), Some((1, true)));
+        assert!(matches!(clients.end("new", "4000", false), End::Busy));
+        assert!(matches!(clients.end("old", "4000", true), End::Gone));
+        assert!(matches!(clients.end("new", "4000", true), End::Ended));
         clients.closed(client);
         assert!(clients.of("new").is_empty());
     }

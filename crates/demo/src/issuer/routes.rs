@@ -1,10 +1,13 @@
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use serde_json::json;
+use tokio::sync::Notify;
 use zeroize::Zeroizing;
 
 use super::calls::Kind;
+use super::clients::End;
 use super::keys::Caller;
 use super::{Client, Issuer, State};
 use crate::http::{Request, Response, Service};
@@ -50,6 +53,10 @@ impl Service for Issuer {
         };
         self.state().calls.add(client, &request.method, kind);
         response
+    }
+
+    fn opened(&self, client: Client, end: Arc<Notify>) {
+        self.state().clients.opened(client, end);
     }
 
     fn answered(&self, client: Client) {
@@ -105,6 +112,13 @@ impl State {
                 Some(_) => Response::json(200, &json!({ "data": self.clients.of(id) })),
                 None => not_found(),
             },
+            ("DELETE", ["v1", "keys", id, "connections", handle]) => {
+                match self.clients.end(id, handle, request.parameter("force") == Some("true")) {
+                    End::Ended => Response::json(200, &json!({ "ended": true })),
+                    End::Gone => not_found(),
+                    End::Busy => Response::error(409, "busy"),
+                }
+            }
             ("GET", ["v1", "keys", id]) => match self.keys.get_mut(id) {
                 Some(key) => Response::json(200, &key.shown()),
                 None => not_found(),

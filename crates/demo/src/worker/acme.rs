@@ -1,5 +1,6 @@
+use std::io::Write;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use keyroll_secret::SecretBytes;
 use serde::{Deserialize, Serialize};
@@ -18,6 +19,7 @@ pub(crate) struct Acme {
     next: AtomicUsize,
     sent: AtomicU64,
     failed: AtomicU64,
+    accepted: AtomicBool,
 }
 
 /// A worker's own count of its calls to the issuer.
@@ -50,6 +52,7 @@ impl Acme {
             next: AtomicUsize::new(0),
             sent: AtomicU64::new(0),
             failed: AtomicU64::new(0),
+            accepted: AtomicBool::new(false),
         }
     }
 
@@ -78,6 +81,17 @@ impl Acme {
         answer
     }
 
+    /// A line of the worker's log for the first acceptance of its key, and for every refusal.
+    fn note(&self, status: u16) {
+        // A log that cannot be written must not fail the call.
+        match status {
+            200 if self.accepted.swap(true, Ordering::SeqCst) => {}
+            200 => drop(writeln!(std::io::stderr(), "{}: the issuer accepted the key", self.caller)),
+            401 => drop(writeln!(std::io::stderr(), "{}: the issuer refused the key (401)", self.caller)),
+            _ => {}
+        }
+    }
+
     async fn exchange(&self, path: &str, key: &SecretBytes, n: u64) -> Option<u64> {
         let place = self.next.fetch_add(1, Ordering::Relaxed) % CONNECTIONS;
         let mut kept = self.connections.get(place)?.lock().await;
@@ -90,6 +104,7 @@ impl Acme {
         let call = Call { method: "POST", target: path, bearer: Some(key), headers: &headers, body: &body };
         let response = connection.call(&call).await.ok()?;
         *kept = Some(connection);
+        self.note(response.status);
         let answer: Answer = serde_json::from_slice(&response.body).ok()?;
         (response.status == 200 && answer.n == n).then_some(answer.square)
     }
