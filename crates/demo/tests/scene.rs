@@ -1,5 +1,6 @@
 //! The parts of the demo without a pipeline: nothing is lost in a restart, and what is lost is counted.
 
+use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -100,4 +101,46 @@ async fn a_worker_that_does_not_drain_is_seen_by_its_callers() {
     scene.end_workers();
     let books = Books::read(scene.folder()).await.unwrap();
     assert_eq!(books.disagreeing.len(), 1, "the killed worker left no count behind");
+}
+
+/// Whether a process holds these bytes in memory that it can write to; `None` where that may not be read.
+fn holds(pid: u32, bytes: &[u8]) -> Option<bool> {
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).ok()?;
+    let mut memory = std::fs::File::open(format!("/proc/{pid}/mem")).ok()?;
+    let mut found = false;
+    for line in
+        maps.lines().filter(|line| line.split(' ').nth(1).is_some_and(|rights| rights.starts_with("rw")))
+    {
+        let (start, end) = line.split(' ').next()?.split_once('-')?;
+        let (start, end) = (u64::from_str_radix(start, 16).ok()?, u64::from_str_radix(end, 16).ok()?);
+        let mut region = vec![0; usize::try_from(end - start).ok()?];
+        memory.seek(SeekFrom::Start(start)).ok()?;
+        // A region that went away meanwhile holds nothing.
+        let read = memory.read(&mut region).unwrap_or(0);
+        found |= region[..read].windows(bytes.len()).any(|window| window == bytes);
+    }
+    Some(found)
+}
+
+/// The issuer, the fronts and the forgotten worker's parent must not turn up in a search by value: a real issuer runs
+/// elsewhere, a front has no key, and the forgotten worker must be findable only once it runs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_the_workers_hold_the_key() {
+    let (_place, scene) = raise();
+    let key = std::fs::read(scene.folder().join("first.key")).unwrap();
+    let load = Load::start(&scene.entrances(), |_| 100);
+    until_more(&load, 300).await;
+    let held = |part: &str| holds(scene.pid(part).unwrap(), &key);
+    if held("api-1").is_none() {
+        eprintln!("skipped: the memory of other processes may not be read here");
+        return;
+    }
+    for worker in ["api-1", "api-2", "reader"] {
+        assert_eq!(held(worker), Some(true), "{worker}: the search finds what is there");
+    }
+    for other in ["issuer", "front-api", "front-report", "parent"] {
+        assert_eq!(held(other), Some(false), "{other} holds the key");
+    }
+    assert_eq!(holds(std::process::id(), &key), Some(true), "the test itself has read it");
+    load.stop().await;
 }
