@@ -8,8 +8,8 @@ use crate::{Encoding, NeedleId, Needles, variants};
 
 /// Shorter values are refused: they occur everywhere by chance.
 pub const VALUE_BYTES_MIN: usize = 8;
-/// Longer values are refused: no credential is so long, and all its encodings are kept in memory.
-pub const VALUE_BYTES_MAX: usize = 1024 * 1024;
+/// Longer values are refused: no credential is so long, and all its encodings are kept in memory. 64 KiB.
+pub const VALUE_BYTES_MAX: usize = 64 * 1024;
 
 /// Why a set of needles could not be built; never shows a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

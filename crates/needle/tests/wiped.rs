@@ -1,0 +1,87 @@
+//! After a set of needles is dropped, this process's memory holds no copy of the value in any form.
+#![allow(clippy::expect_used, clippy::indexing_slicing)]
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use keyroll_needle::{Chunked, NeedleId, Needles, RedactingWriter};
+use keyroll_secret::SecretBytes;
+
+/// What is looked for is kept masked, so that the search does not find itself.
+const MASK: u8 = 0xa5;
+const READ_BYTES: usize = 1 << 20;
+
+fn masked(bytes: impl IntoIterator<Item = u8>) -> Vec<u8> {
+    bytes.into_iter().map(|byte| byte ^ MASK).collect()
+}
+
+/// How many of the writable regions hold this masked pattern; the buffer of the search itself is wiped.
+fn occurrences(patterns: &[Vec<u8>]) -> usize {
+    let maps = fs::read_to_string("/proc/self/maps").expect("maps");
+    let memory = File::open("/proc/self/mem").expect("memory");
+    let mut count = 0;
+    let mut buffer = vec![0; READ_BYTES + 64];
+    let own = buffer.as_ptr() as usize..buffer.as_ptr() as usize + buffer.len();
+    for line in maps.lines().filter(|line| line.contains(" rw")) {
+        let mut bounds = line.split([' ', '-']).map(|bound| usize::from_str_radix(bound, 16).unwrap_or(0));
+        let (start, end) = (bounds.next().unwrap_or(0), bounds.next().unwrap_or(0));
+        for at in (start..end).step_by(READ_BYTES) {
+            let length = (end - at).min(buffer.len());
+            if memory.read_exact_at(&mut buffer[..length], at as u64).is_err() {
+                continue;
+            }
+            for pattern in patterns {
+                let starts = (0..length.saturating_sub(pattern.len())).filter(|&offset| {
+                    !own.contains(&(at + offset))
+                        && pattern.iter().zip(&buffer[offset..]).all(|(masked, byte)| masked ^ MASK == *byte)
+                });
+                count += starts.count();
+            }
+        }
+    }
+    buffer.fill(0);
+    count
+}
+
+#[test]
+fn nothing_stays_in_memory() {
+    let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("clock").as_nanos() as u64;
+    let mut state = clock;
+    let kept: Vec<u8> = (0..40)
+        .map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (b'a' + ((state >> 40) % 26) as u8) ^ MASK
+        })
+        .collect();
+    // Twelve bytes are enough to be the value's, and more than one sample of the tables.
+    let piece = || kept[12..24].iter().map(|byte| byte ^ MASK);
+    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).map_or(0, |digit| digit as u8);
+    let patterns = [
+        masked(piece()),
+        masked(piece().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)])),
+        masked(piece().flat_map(|byte| [byte, 0])),
+    ];
+    assert_eq!(occurrences(&patterns), 0, "the search does not find itself");
+
+    let value = SecretBytes::new(kept.iter().map(|byte| byte ^ MASK).collect());
+    let needles = Arc::new(Needles::builder().add(NeedleId(1), &value).build().expect("build"));
+    let mut writer = RedactingWriter::new(Vec::new(), Arc::clone(&needles));
+    let mut stream = Chunked::new(&needles);
+    let mut hits = 0;
+    for piece in value.expose().chunks(7) {
+        stream.push(piece, &mut |_| hits += 1);
+        writer.write_all(piece).expect("write");
+    }
+    assert_eq!(hits, 1);
+    assert!(occurrences(&patterns) >= 3, "the search finds what is there");
+
+    drop(stream);
+    drop(writer);
+    drop(needles);
+    assert_eq!(occurrences(&patterns[1..]), 0, "encoded forms");
+    drop(value);
+    assert_eq!(occurrences(&patterns), 0, "the value");
+}
