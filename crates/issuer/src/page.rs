@@ -1,0 +1,130 @@
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::answer::Answer;
+use crate::pointer::Pointer;
+
+/// How the next page of a list is asked for.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Page {
+    /// The way of paging.
+    pub(crate) kind: PageKind,
+    /// `cursor`: where the answer holds the next cursor; null, absent or empty on the last page.
+    pub(crate) next: Option<Pointer>,
+    /// `cursor`: a boolean that says whether there is another page.
+    pub(crate) more: Option<Pointer>,
+    /// `cursor`, `offset`, `number`: the query parameter that asks for the next page.
+    pub(crate) query: Option<String>,
+    /// `number`: the first page's number; 1 where it is left out.
+    #[serde(default = "one")]
+    pub(crate) first: u64,
+}
+
+fn one() -> u64 {
+    1
+}
+
+/// The ways of paging.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum PageKind {
+    /// The issuer answers with everything at once.
+    None,
+    /// The answer holds a cursor for the next page.
+    Cursor,
+    /// The query says how many to skip; a page without items ends the list.
+    Offset,
+    /// The query says which page; a page without items ends the list.
+    Number,
+    /// A `Link` header with `rel="next"`, to the same host and path (RFC 8288).
+    Link,
+}
+
+/// What to ask for next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// There is no further page.
+    End,
+    /// Another page, with this query parameter.
+    Query(String, String),
+    /// Another page, with this whole query as the issuer wrote it.
+    Link(String),
+    /// The answer does not say how it goes on: the list is not complete.
+    Broken,
+}
+
+impl Page {
+    /// The query parameter of the first page, where one must be given.
+    pub(crate) fn start(&self) -> Option<(String, String)> {
+        match self.kind {
+            PageKind::Offset => Some((self.query.clone()?, "0".to_owned())),
+            PageKind::Number => Some((self.query.clone()?, self.first.to_string())),
+            PageKind::None | PageKind::Cursor | PageKind::Link => None,
+        }
+    }
+
+    /// What follows a page that held `items`, after `pages` pages and `seen` items in all; `path` is the request's.
+    pub(crate) fn after(&self, answer: &Answer, items: usize, pages: u64, seen: usize, path: &str) -> Step {
+        match self.kind {
+            PageKind::None => Step::End,
+            PageKind::Cursor => self.cursor(answer.json().unwrap_or(&Value::Null)),
+            PageKind::Offset if items == 0 => Step::End,
+            PageKind::Offset => self.ask(seen.to_string()),
+            PageKind::Number if items == 0 => Step::End,
+            PageKind::Number => self.ask(self.first.saturating_add(pages).to_string()),
+            PageKind::Link => link(answer, path),
+        }
+    }
+
+    fn ask(&self, value: String) -> Step {
+        self.query.clone().map_or(Step::Broken, |name| Step::Query(name, value))
+    }
+
+    fn cursor(&self, json: &Value) -> Step {
+        let more = match &self.more {
+            None => None,
+            Some(pointer) => match pointer.find(json).and_then(Value::as_bool) {
+                Some(more) => Some(more),
+                None => return Step::Broken,
+            },
+        };
+        let found = self.next.as_ref().and_then(|pointer| pointer.find(json));
+        let next = self.next.as_ref().and_then(|pointer| pointer.text(json));
+        let odd = found.is_some_and(|found| !found.is_null() && found.as_str() != Some("")) && next.is_none();
+        match (more, next) {
+            (Some(false), _) => Step::End,
+            (Some(true) | None, Some(cursor)) => self.ask(cursor),
+            (Some(true), None) => Step::Broken,
+            (None, None) if odd => Step::Broken,
+            (None, None) => Step::End,
+        }
+    }
+}
+
+/// The next page by the `Link` header, on the same host and path only: a list is never followed elsewhere.
+fn link(answer: &Answer, path: &str) -> Step {
+    let Some(header) = answer.link() else { return Step::End };
+    let next = header.split(',').find_map(|entry| {
+        let (target, parameters) = entry.trim().strip_prefix('<')?.split_once('>')?;
+        let named = parameters.split(';').any(|p| matches!(p.trim(), "rel=\"next\"" | "rel=next"));
+        named.then_some(target)
+    });
+    let Some(target) = next else { return Step::End };
+    let local = match target.split_once("://") {
+        Some((_, rest)) => match rest.split_once('/') {
+            Some((authority, local)) if authority == answer.authority() => format!("/{local}"),
+            Some(_) | None => return Step::Broken,
+        },
+        None => target.to_owned(),
+    };
+    match local.split_once('?') {
+        Some((to, query))
+            if to == path && query.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') =>
+        {
+            Step::Link(query.to_owned())
+        }
+        Some(_) | None => Step::Broken,
+    }
+}

@@ -1,0 +1,146 @@
+use std::fmt;
+use std::sync::Arc;
+
+use keyroll_rotation::{Capabilities, LastUsed, MintedBy, Overlap, Refusals};
+
+use crate::document::{self, Document, OverlapKind, Per};
+use crate::parse::{SpecError, parse};
+
+/// The specs that come with the program, by name.
+const SHIPPED: [(&str, &str); 2] = [
+    ("openrouter", include_str!("../../../issuers/openrouter.toml")),
+    ("sendgrid", include_str!("../../../issuers/sendgrid.toml")),
+];
+
+/// One issuer as data, read and judged.
+#[derive(Clone)]
+pub struct Spec(Arc<Document>);
+
+/// Its id alone.
+impl fmt::Debug for Spec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Spec({})", self.0.id)
+    }
+}
+
+impl Spec {
+    /// Reads a spec. `file_name` stands in messages only.
+    ///
+    /// # Errors
+    /// The first thing that is wrong, with its line and column; it repeats no value of the text.
+    pub fn parse(text: &str, file_name: &str) -> Result<Self, SpecError> {
+        parse(text, file_name).map(|document| Self(Arc::new(document)))
+    }
+
+    /// A spec that comes with the program, such as `openrouter`.
+    ///
+    /// # Errors
+    /// K0115 for a name that is not in [`Spec::names`], with the nearest one.
+    pub fn shipped(name: &str) -> Result<Self, SpecError> {
+        if let Some((name, text)) = SHIPPED.iter().find(|(known, _)| *known == name) {
+            return Self::parse(text, &format!("issuers/{name}.toml"));
+        }
+        let near = SHIPPED.iter().map(|(known, _)| (strsim::damerau_levenshtein(name, known), *known)).min();
+        let near =
+            near.filter(|(distance, _)| *distance <= 3).map(|(_, known)| format!("did you mean `{known}`? "));
+        let help = format!(
+            "{}shipped are {}; one's own is named issuer = \"file:./acme.toml\"",
+            near.unwrap_or_default(),
+            Self::names().join(", ")
+        );
+        Err(SpecError {
+            file: "issuers".to_owned(),
+            line: 1,
+            column: 1,
+            message: "no issuer of that name is shipped".to_owned(),
+            help: Some(help),
+            code: "K0115",
+        })
+    }
+
+    /// The names of the shipped specs, sorted.
+    pub fn names() -> Vec<&'static str> {
+        SHIPPED.iter().map(|(name, _)| *name).collect()
+    }
+
+    /// The kind of credential: `openrouter-api-key`.
+    pub fn id(&self) -> &str {
+        &self.0.id
+    }
+
+    /// What a person calls it.
+    pub fn title(&self) -> &str {
+        &self.0.title
+    }
+
+    /// The fields of a credential, each with whether it is secret, by name.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, bool)> {
+        self.0.fields.iter().map(|(name, form)| (name.as_str(), form.secret))
+    }
+
+    /// Whether any operation is the admin's, so that an admin credential must be configured.
+    pub fn needs_admin(&self) -> bool {
+        self.0.auth.admin.is_some()
+    }
+
+    /// The pages that the spec's facts come from.
+    pub fn sources(&self) -> &[String] {
+        &self.0.provenance.sources
+    }
+
+    /// The day on which they were last checked, `2026-11-20`.
+    pub fn checked(&self) -> &str {
+        &self.0.provenance.checked
+    }
+
+    /// What the issuer can do, as it follows from the operations that are there.
+    pub fn capabilities(&self) -> Capabilities {
+        let document = &self.0;
+        let op = &document.op;
+        let human = document.minted_by == document::MintedBy::Human;
+        let labelled = !human && op.list.as_ref().is_some_and(|list| list.label.is_some());
+        let sessions = op.sessions.as_ref();
+        Capabilities {
+            minted_by: match document.minted_by {
+                document::MintedBy::Api => MintedBy::Api,
+                document::MintedBy::Us => MintedBy::Us,
+                document::MintedBy::Human => MintedBy::Human,
+            },
+            overlap: match document.overlap.kind {
+                OverlapKind::Independent => Overlap::Independent { max: document.overlap.max },
+                OverlapKind::TwoSlots => Overlap::TwoSlots,
+                OverlapKind::Grace => {
+                    Overlap::Grace { ms: document.overlap.grace.map(|grace| grace.ms()).unwrap_or_default() }
+                }
+                OverlapKind::None => Overlap::None,
+            },
+            disable: op.disable.is_some(),
+            label: labelled,
+            list: op.list.is_some(),
+            last_used: match &document.last_used {
+                None => LastUsed::NotVisible,
+                Some(used) => match used.per {
+                    Per::Key => {
+                        LastUsed::PerKey { lag_ms: used.lag.ms(), granularity_ms: used.granularity.ms() }
+                    }
+                    Per::Principal => LastUsed::PerPrincipal,
+                },
+            },
+            refusals: match document.refusals {
+                document::Refusals::IssuerLog => Refusals::IssuerLog,
+                document::Refusals::ConsumerLogs => Refusals::ConsumerLogs,
+                document::Refusals::None => Refusals::NotVisible,
+            },
+            sessions: sessions.is_some(),
+            attributes: sessions.is_some_and(|sessions| sessions.client.is_some()),
+            birth_ms_max: document.propagation.birth_max.ms(),
+            death_ms_max: document.propagation.death_max.ms(),
+            request_ms_max: document.limits.request_max.ms(),
+        }
+    }
+
+    /// The form itself.
+    pub(crate) fn document(&self) -> &Document {
+        &self.0
+    }
+}
