@@ -33,6 +33,14 @@ fn letters(sizes: std::ops::Range<usize>) -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(prop::sample::select(b"ab".to_vec()), sizes)
 }
 
+/// Values of two letters, and an input of whole values and random letters side by side.
+fn values_and_input() -> impl Strategy<Value = (Vec<Vec<u8>>, Vec<u8>)> {
+    prop::collection::vec(letters(8..14), 1..4).prop_flat_map(|values| {
+        let part = prop_oneof![prop::sample::select(values.clone()), letters(0..20), Just(vec![b'a'; 30])];
+        (Just(values), prop::collection::vec(part, 0..6).prop_map(|parts| parts.concat()))
+    })
+}
+
 /// The oracle: a byte is covered if any occurrence covers it; regions part where no occurrence spans the seam.
 fn brute(values: &[Vec<u8>], input: &[u8]) -> Vec<u8> {
     let mut found = Vec::new();
@@ -64,16 +72,14 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1500))]
 
     #[test]
-    fn redaction_is_the_oracles(values in prop::collection::vec(letters(8..14), 1..4), parts in prop::collection::vec(letters(0..20), 0..6)) {
-        let input = parts.concat();
+    fn redaction_is_the_oracles((values, input) in values_and_input()) {
         let needles = build(&values);
         prop_assert_eq!(needles.redact(&input).into_owned(), brute(&values, &input));
     }
 
     #[test]
     fn cuts_change_nothing(
-        values in prop::collection::vec(letters(8..14), 1..4),
-        input in prop_oneof![letters(0..80), Just(vec![b'a'; 70])],
+        (values, input) in values_and_input(),
         cuts in prop::collection::vec(0..80usize, 0..8),
     ) {
         let needles = build(&values);
@@ -148,6 +154,18 @@ fn a_flush_does_not_release_half_a_value_but_the_end_does() {
     assert_eq!(writer.get_ref(), b"key=");
     writer.finish().expect("finish");
     assert_eq!(writer.get_ref(), b"key=01234");
+}
+
+#[test]
+fn a_whole_value_is_replaced_at_once() {
+    let needles = build(&[b"01234567".to_vec(), b"abcdefgh".to_vec(), b"abcdefghij".to_vec()]);
+    let mut writer = RedactingWriter::new(Vec::new(), needles);
+    writer.write_all(b"key=01234567").expect("write");
+    assert_eq!(writer.get_ref(), b"key=[redacted:S0]", "no longer value begins so");
+    writer.write_all(b" abcdefgh").expect("write");
+    assert_eq!(writer.get_ref(), b"key=[redacted:S0] ", "a longer value may follow");
+    writer.write_all(b"x").expect("write");
+    assert_eq!(writer.get_ref(), b"key=[redacted:S0] [redacted:S1]x");
 }
 
 #[test]
