@@ -1,0 +1,120 @@
+//! The port's suite over a real server behind a relay that can be spoiled.
+
+mod relay;
+mod stage;
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use async_trait::async_trait;
+use keyroll_port::Issuer;
+use keyroll_port::conformance::{self, IssuerHarness, Weather};
+use keyroll_postgres::{Options, Postgres};
+use keyroll_secret::{Credential, CredentialId};
+use keyroll_testkit::alphanumeric;
+use relay::Relay;
+use stage::{Names, Stage, credential, field, options};
+use tokio_postgres::Client;
+
+struct Harness {
+    stage: Stage,
+    relay: Relay,
+    issuer: Postgres,
+    held: Vec<Client>,
+}
+
+impl Harness {
+    async fn start(request_ms_max: u64) -> Option<Self> {
+        let stage = Stage::new("the issuer's conformance suite").await?;
+        let relay = Relay::start(stage.server.port()).await;
+        let wiring = options(relay.port(), &Names::default(), "postgres", stage.server.password());
+        let issuer = Postgres::new(Options { request_ms_max, ..wiring }).unwrap();
+        Some(Self { stage, relay, issuer, held: Vec::new() })
+    }
+}
+
+#[async_trait]
+impl IssuerHarness for Harness {
+    async fn fresh(&mut self) -> Credential {
+        self.relay.weather(Weather::Fair).await;
+        self.held.clear();
+        let password = alphanumeric(20);
+        let end =
+            "SELECT pg_terminate_backend(pid, 20000) FROM pg_stat_activity WHERE usename LIKE 'orders%'";
+        self.stage.sql(end).await;
+        let reset = format!(
+            "DROP ROLE IF EXISTS orders_a; DROP ROLE IF EXISTS orders_b; \
+             ALTER ROLE orders LOGIN PASSWORD '{password}'; COMMENT ON ROLE orders IS NULL"
+        );
+        self.stage.sql(&reset).await;
+        credential("orders", &password)
+    }
+
+    fn issuer(&self) -> &dyn Issuer {
+        &self.issuer
+    }
+
+    async fn weather(&mut self, weather: Weather) -> bool {
+        self.relay.weather(weather).await;
+        true
+    }
+
+    async fn settle(&mut self) {}
+
+    async fn live(&mut self) -> BTreeSet<CredentialId> {
+        let live = "SELECT concat_ws('#', rolname, shobj_description(oid, 'pg_authid')) FROM pg_authid
+                     WHERE rolcanlogin AND rolpassword IS NOT NULL AND rolname LIKE 'orders%'";
+        let rows = self.stage.admin().await.query(live, &[]).await.unwrap();
+        rows.iter().map(|row| CredentialId::new(row.get::<_, String>(0))).collect()
+    }
+
+    async fn hold_session(&mut self, credential: &Credential) -> Option<SocketAddr> {
+        let (user, password) = (field(credential, "user"), field(credential, "password"));
+        let session = self.stage.server.connect(&user, &password, "orders").await.unwrap();
+        let end = "SELECT host(inet_client_addr()), inet_client_port()";
+        let row = session.query_one(end, &[]).await.unwrap();
+        let (address, port): (String, i32) = (row.get(0), row.get(1));
+        self.held.push(session);
+        Some(SocketAddr::new(address.parse().unwrap(), u16::try_from(port).unwrap()))
+    }
+}
+
+/// Long enough for a loaded machine: only the silent case waits for it.
+const PATIENT_MS: u64 = 60_000;
+const SILENT_MS: u64 = 1_000;
+
+#[tokio::test]
+async fn ok() {
+    let Some(mut harness) = Harness::start(PATIENT_MS).await else { return };
+    conformance::ok(&mut harness).await.unwrap();
+}
+
+#[tokio::test]
+async fn dead() {
+    let Some(mut harness) = Harness::start(PATIENT_MS).await else { return };
+    conformance::dead(&mut harness).await.unwrap();
+}
+
+#[tokio::test]
+async fn timeout() {
+    let Some(mut harness) = Harness::start(SILENT_MS).await else { return };
+    conformance::timeout(&mut harness).await.unwrap();
+}
+
+#[tokio::test]
+async fn odd() {
+    let Some(mut harness) = Harness::start(PATIENT_MS).await else { return };
+    conformance::odd(&mut harness).await.unwrap();
+}
+
+#[tokio::test]
+async fn absent() {
+    let Some(mut harness) = Harness::start(PATIENT_MS).await else { return };
+    conformance::absent(&mut harness).await.unwrap();
+}
+
+#[tokio::test]
+async fn lost() {
+    let Some(mut harness) = Harness::start(PATIENT_MS).await else { return };
+    conformance::lost(&mut harness).await.unwrap();
+}
