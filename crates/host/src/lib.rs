@@ -1,1 +1,21 @@
 //! What runs on a machine: safe file replacement, searches by value, evidence, checks.
+//!
+//! Of file replacement: no path is followed twice, no file is opened before it is known to be a regular one,
+//! nothing is renamed before it is durable, no copy of an old file is kept, no error holds a byte of a file.
+
+mod attributes;
+mod digest;
+mod fault;
+mod meta;
+mod read;
+mod replace;
+mod resolve;
+mod temp;
+mod trial;
+
+pub use digest::Digest;
+pub use read::{Content, TARGET_BYTES_MAX, read};
+pub use replace::{Replaced, Replacement, Write, replace};
+pub use resolve::{Inode, Resolved, resolve};
+pub use temp::{TempName, remove_temp};
+pub use trial::trial;
