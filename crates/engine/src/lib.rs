@@ -1,1 +1,16 @@
 //! Drives rotations: pure scheduling in the driver, a thin shell that carries operations out.
+//!
+//! [`Driver`] decides only when to ask, in which order and how often; [`run()`] carries out what it says. What is
+//! true of a rotation is decided by `keyroll_rotation::step` alone.
+
+mod driver;
+mod hands;
+mod look;
+mod pace;
+mod reconcile;
+mod run;
+
+pub use driver::{Action, Driver, Input, Poll, Standing, Trouble};
+pub use hands::{Bench, Note};
+pub use pace::{BACKOFF_MS_MAX, Pace};
+pub use run::{Command, Ending, Observer, Ports, replay, run};

@@ -19,6 +19,8 @@ impl fmt::Display for RotationId {
 pub struct Opening {
     /// The secret that the rotation makes exclusive while it is open.
     pub secret: String,
+    /// The version of the secret that is being replaced.
+    pub from_version: u32,
     /// What the protocol was started with.
     pub plan: Plan,
     /// The names behind the plan's numbers and everything else that hosts need: the shell's own versioned JSON

@@ -2,6 +2,7 @@
 //!
 //! An adapter makes one attempt and says what it saw; it never retries, never decides, never sleeps for luck.
 
+mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod failure;
@@ -10,6 +11,7 @@ mod issuer;
 mod journal;
 mod store;
 
+pub use clock::Clock;
 pub use failure::{Class, Failure};
 pub use host::{Holder, Host, Looked, Named, Residue, Sessions, Values};
 pub use issuer::{Identity, Issuer, Listed, Listing, Minted, Probe, Session, ValueFormat};

@@ -31,7 +31,7 @@ pub(crate) fn ended(next: &mut State, seq: Seq, outcome: &Outcome) -> Result<(),
             match (&intent.op, credential) {
                 (Op::Mint, None) => return Err("a mint that names no credential"),
                 (Op::Mint, Some(credential)) => made(next, &intent, credential),
-                _ => done(next, &intent.op),
+                _ => done(next, &intent),
             }
         }
         Outcome::Failed { retry } => {
@@ -59,10 +59,10 @@ fn unknown(next: &mut State, place: usize) {
 }
 
 /// An operation was seen to have its effect.
-fn done(next: &mut State, op: &Op) {
-    match op {
+fn done(next: &mut State, intent: &Intent) {
+    match &intent.op {
         Op::Mint => {}
-        Op::Choose => next.chosen = true,
+        Op::Choose => next.chosen = Some(intent.seq),
         Op::Stage => next.staged = true,
         Op::Deliver(file, which) => {
             if let Some(holds) = next.files.get_mut(file.index()) {
@@ -194,7 +194,7 @@ pub(crate) fn reconciled(next: &mut State, seq: Seq, found: &Found) -> Result<()
                 let credential = credential.as_ref().ok_or("a mint that names no credential")?;
                 made(next, &intent, credential);
             } else {
-                done(next, &intent.op);
+                done(next, &intent);
             }
         }
         Found::ValueLost(credential) => {

@@ -344,7 +344,8 @@ pub(crate) fn escalated(
         if !next.new_deleted {
             next.abandoned.push(new.credential);
         }
-        (next.chosen, next.staged, next.checked, next.new_deleted) = (false, false, false, false);
+        next.chosen = None;
+        (next.staged, next.checked, next.new_deleted) = (false, false, false);
         next.promoted = false;
         next.proofs.clear();
         next.units.iter_mut().for_each(|unit| unit.send(Which::New, 0, now));

@@ -204,7 +204,7 @@ pub struct State {
     pub(crate) preflight: Option<bool>,
     pub(crate) intents: Vec<Intent>,
     pub(crate) closed_mints: Vec<Seq>,
-    pub(crate) chosen: bool,
+    pub(crate) chosen: Option<Seq>,
     pub(crate) new: Option<NewVersion>,
     pub(crate) abandoned: Vec<CredId>,
     pub(crate) staged: bool,
@@ -252,7 +252,7 @@ impl State {
             preflight: None,
             intents: Vec::new(),
             closed_mints: Vec::new(),
-            chosen: false,
+            chosen: None,
             new: None,
             abandoned: Vec::new(),
             staged: false,
@@ -327,6 +327,16 @@ impl State {
         self.new.as_ref().filter(|_| !self.new_deleted)
     }
 
+    /// The mint of the new version, even if it was deleted again.
+    pub fn minted(&self) -> Option<Seq> {
+        self.new.as_ref().map(|new| new.mint)
+    }
+
+    /// The intent under which the value that we chose is kept.
+    pub fn chosen(&self) -> Option<Seq> {
+        self.chosen
+    }
+
     /// What is believed of the old key.
     pub fn old_key(&self) -> OldKey {
         self.old
@@ -375,6 +385,13 @@ impl State {
     /// What the last search could not clean.
     pub fn residues(&self) -> Option<u32> {
         self.residues
+    }
+
+    /// Whether nothing but the number and the time of the last event differ.
+    pub fn same_but_time(&self, before: &Self) -> bool {
+        let mut after = self.clone();
+        (after.seq, after.now) = (before.seq, before.now);
+        after == *before
     }
 
     pub(crate) fn enter(&mut self, phase: Phase) {

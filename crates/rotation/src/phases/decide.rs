@@ -49,7 +49,7 @@ pub(super) fn settle(next: &mut State) -> bool {
         next.enter(if minted { Phase::ConfirmDead } else { Phase::Mint });
         return true;
     }
-    if exchanges(next) && next.plan.capabilities.minted_by == MintedBy::Us && !next.chosen {
+    if exchanges(next) && next.plan.capabilities.minted_by == MintedBy::Us && next.chosen.is_none() {
         next.enter(Phase::Mint);
         return true;
     }

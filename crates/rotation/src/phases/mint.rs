@@ -4,7 +4,7 @@ use crate::{MintedBy, Op, Person, Want, unit};
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     match state.plan.capabilities.minted_by {
-        MintedBy::Us if !state.chosen => unit::offer(state, Op::Choose, out),
+        MintedBy::Us if state.chosen.is_none() => unit::offer(state, Op::Choose, out),
         MintedBy::Us | MintedBy::Api => unit::offer(state, Op::Mint, out),
         MintedBy::Human => out.push(Want::Person(Person::MintByHand)),
     }
@@ -17,7 +17,7 @@ pub(super) fn settle(next: &mut State) -> bool {
     }
     // A value that we choose is sealed before the point of no return that its mint is.
     let undecided = next.decided.is_none() && next.old != OldKey::Ended && next.emergency.is_none();
-    if exchanges(next) && undecided && next.chosen {
+    if exchanges(next) && undecided && next.chosen.is_some() {
         next.enter(Phase::Decide);
         return true;
     }

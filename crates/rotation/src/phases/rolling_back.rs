@@ -55,7 +55,7 @@ fn looked_after(state: &State) -> bool {
 
 /// Nothing of the new version is left, or nothing was ever made.
 fn finish(state: &State, out: &mut Vec<Want>) {
-    let sealed = state.staged || state.chosen || state.new.is_some();
+    let sealed = state.staged || state.chosen.is_some() || state.new.is_some();
     if sealed && !state.retired {
         unit::offer(state, Op::Retire(Which::New), out);
     } else if state.plan.capabilities.list && !listed(state) && !state.closed_mints.is_empty() {

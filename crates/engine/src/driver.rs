@@ -1,0 +1,467 @@
+use std::collections::VecDeque;
+
+use keyroll_rotation::{
+    Effect, Event, Fact, Hold, IllegalEvent, Op, Outcome, Person, Query, Seq, Stamp, State, Want, step, wants,
+};
+
+use crate::Pace;
+
+/// What the shell is asked to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Append this entry; answer with [`Input::Appended`] or [`Input::AppendFailed`].
+    Append {
+        /// Its number.
+        seq: Seq,
+        /// The entry.
+        event: Event,
+    },
+    /// Read the journal again; answer with [`Input::Reloaded`].
+    Reload,
+    /// Bring the witness forward for this intent; answer with [`Input::Witnessed`].
+    Witness {
+        /// The intent that waits for it.
+        intent: Seq,
+    },
+    /// Carry an operation out, within this many milliseconds; answer with [`Input::Ended`].
+    Carry {
+        /// The operation and its id.
+        effect: Effect,
+        /// Milliseconds.
+        limit_ms: u64,
+    },
+    /// Look, within this many milliseconds; answer with [`Input::Seen`].
+    Look {
+        /// What to look at.
+        query: Query,
+        /// Milliseconds.
+        limit_ms: u64,
+    },
+}
+
+/// What the shell reports.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// The entry is durable.
+    Appended,
+    /// It is not, or that cannot be told.
+    AppendFailed(Trouble),
+    /// The journal was read again: this is the state that it holds.
+    Reloaded(Box<State>),
+    /// The witness is durable, or not.
+    Witnessed {
+        /// The intent that waited for it.
+        intent: Seq,
+        /// Whether the effect may be carried out.
+        ok: bool,
+    },
+    /// A look ended; `None` if nothing could be seen.
+    Seen(Query, Option<Fact>),
+    /// An operation ended.
+    Ended {
+        /// Its intent.
+        intent: Seq,
+        /// What its caller saw.
+        outcome: Outcome,
+    },
+    /// A person's word.
+    Told(Fact),
+}
+
+/// Why an append failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trouble {
+    /// Nothing was written; try again later.
+    Unavailable,
+    /// It may have been written, or somebody else wrote: read again.
+    Unsure,
+    /// A newer driver has the rotation.
+    Fenced,
+}
+
+/// What a driver stands at when it has nothing to do at once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// It waits for answers or for time.
+    Driving,
+    /// Only a person can go on.
+    Person(Vec<Person>),
+    /// The rotation stands still.
+    Held(Hold),
+    /// The rotation has ended.
+    Ended,
+    /// Another driver has it: nothing more may be done here.
+    Lost,
+}
+
+/// What a driver says when it is asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Poll {
+    /// What to do now.
+    pub actions: Vec<Action>,
+    /// When to ask again at the latest, in monotonic milliseconds; `None` = only after an answer.
+    pub wake_ms: Option<u64>,
+    /// What it stands at.
+    pub standing: Standing,
+}
+
+struct Pending {
+    event: Event,
+    next: State,
+    effects: Vec<Effect>,
+    sent: bool,
+}
+
+/// An effect between its intent and its outcome.
+struct Flight {
+    effect: Effect,
+    leg: Leg,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Leg {
+    /// The witness is to be brought forward first.
+    ToWitness,
+    /// It is being brought forward.
+    Witnessing,
+    /// It is to be handed to the shell.
+    ToCarry,
+    /// The shell carries it out.
+    Carrying,
+}
+
+/// Decides when to ask, in which order and how often. It never asserts a condition: what is true follows from
+/// `step` alone. No IO, no clock: time comes in with each call.
+pub struct Driver {
+    state: State,
+    epoch: u64,
+    boot: u64,
+    pace: Pace,
+    inbox: VecDeque<(Stamp, Fact, bool)>,
+    pending: Option<Pending>,
+    reloading: bool,
+    retry_append_ms: u64,
+    flights: Vec<Flight>,
+    asking: Vec<Query>,
+    next_look: Vec<(Query, u64)>,
+    backoff: Vec<(Op, u64, u32)>,
+    last_append_ms: u64,
+    rejected: Vec<IllegalEvent>,
+    lost: bool,
+}
+
+impl Driver {
+    /// A driver of this epoch over a state that was read from the journal. Its first entry says that it started.
+    pub fn new(state: State, epoch: u64, boot: u64, now_ms: u64, pace: Pace) -> Self {
+        let mut driver = Self {
+            state,
+            epoch,
+            boot,
+            pace,
+            inbox: VecDeque::new(),
+            pending: None,
+            reloading: false,
+            retry_append_ms: 0,
+            flights: Vec::new(),
+            asking: Vec::new(),
+            next_look: Vec::new(),
+            backoff: Vec::new(),
+            last_append_ms: now_ms,
+            rejected: Vec::new(),
+            lost: false,
+        };
+        driver.queue(now_ms, Fact::DriverStarted, false);
+        driver
+    }
+
+    /// The state after everything that is durable.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The entry that is being appended.
+    pub fn in_flight(&self) -> Option<Event> {
+        self.pending.as_ref().map(|pending| pending.event.clone())
+    }
+
+    /// What a person said that cannot be, since the last call.
+    pub fn take_rejected(&mut self) -> Vec<IllegalEvent> {
+        std::mem::take(&mut self.rejected)
+    }
+
+    /// Nothing of this driver is under way: it may end without leaving an intent in question.
+    pub fn idle(&self) -> bool {
+        self.flights.is_empty() && self.pending.is_none() && self.inbox.is_empty()
+    }
+
+    /// Takes in what the shell reports.
+    pub fn on(&mut self, input: Input, now_ms: u64) {
+        match input {
+            Input::Appended => self.appended(now_ms),
+            Input::AppendFailed(trouble) => self.append_failed(trouble, now_ms),
+            Input::Reloaded(state) => self.reloaded(*state, now_ms),
+            Input::Witnessed { intent, ok } => self.witnessed(intent, ok, now_ms),
+            Input::Seen(query, fact) => {
+                self.asking.retain(|asked| *asked != query);
+                let next = now_ms.saturating_add(self.pace.between(&query));
+                self.next_look.retain(|(asked, _)| *asked != query);
+                self.next_look.push((query, next));
+                if let Some(fact) = fact {
+                    self.queue(now_ms, fact, false);
+                }
+            }
+            Input::Ended { intent, outcome } => self.ended(intent, outcome, now_ms),
+            Input::Told(fact) => self.queue(now_ms, fact, true),
+        }
+    }
+
+    fn queue(&mut self, now_ms: u64, fact: Fact, told: bool) {
+        let at = Stamp { ms: now_ms, boot: self.boot, epoch: self.epoch };
+        self.inbox.push_back((at, fact, told));
+    }
+
+    fn ended(&mut self, intent: Seq, outcome: Outcome, now_ms: u64) {
+        let Some(place) = self.flights.iter().position(|flight| flight.effect.intent == intent) else {
+            return;
+        };
+        let op = self.flights.swap_remove(place).effect.op;
+        let failures =
+            self.backoff.iter().find(|(held, ..)| *held == op).map_or(0, |(_, _, failures)| *failures);
+        self.backoff.retain(|(held, ..)| *held != op);
+        if matches!(outcome, Outcome::Failed { .. }) {
+            let until = now_ms.saturating_add(self.pace.backoff(failures));
+            self.backoff.push((op, until, failures.saturating_add(1)));
+        }
+        self.queue(now_ms, Fact::Ended { intent, outcome }, false);
+    }
+
+    fn appended(&mut self, now_ms: u64) {
+        let Some(pending) = self.pending.take() else { return };
+        self.state = pending.next;
+        self.last_append_ms = now_ms;
+        let now = now_ms;
+        self.next_look.retain(|(_, next)| *next > now);
+        for effect in pending.effects {
+            let leg = if effect.op.at_issuer() { Leg::ToWitness } else { Leg::ToCarry };
+            self.flights.push(Flight { effect, leg });
+        }
+    }
+
+    fn append_failed(&mut self, trouble: Trouble, now_ms: u64) {
+        match trouble {
+            Trouble::Unavailable => {
+                self.retry_append_ms = now_ms.saturating_add(self.pace.retry_ms);
+                if let Some(pending) = &mut self.pending {
+                    pending.sent = false;
+                }
+            }
+            Trouble::Unsure => self.reloading = true,
+            Trouble::Fenced => self.lost = true,
+        }
+    }
+
+    /// The journal holds either the entry that was in doubt, or not.
+    fn reloaded(&mut self, state: State, now_ms: u64) {
+        self.reloading = false;
+        if state.now().epoch > self.epoch {
+            self.lost = true;
+            return;
+        }
+        let Some(pending) = &mut self.pending else { return };
+        if state == pending.next {
+            self.appended(now_ms);
+        } else if state == self.state {
+            pending.sent = false;
+        } else {
+            // Neither: somebody else wrote under our epoch. Nothing more is done on such a journal.
+            self.lost = true;
+        }
+    }
+
+    fn witnessed(&mut self, intent: Seq, ok: bool, now_ms: u64) {
+        let waits = |flight: &Flight| flight.effect.intent == intent && flight.leg == Leg::Witnessing;
+        let Some(place) = self.flights.iter().position(waits) else { return };
+        if ok {
+            if let Some(flight) = self.flights.get_mut(place) {
+                flight.leg = Leg::ToCarry;
+            }
+            return;
+        }
+        // It was surely not carried out.
+        self.ended(intent, Outcome::Failed { retry: true }, now_ms);
+    }
+
+    /// What to do now.
+    pub fn poll(&mut self, now_ms: u64) -> Poll {
+        let mut actions = Vec::new();
+        if self.lost {
+            return Poll { actions, wake_ms: None, standing: Standing::Lost };
+        }
+        self.send_flights(&mut actions);
+        let mut wake = None;
+        let mut standing = Standing::Driving;
+        if self.pending.is_none() {
+            self.next_fact(now_ms);
+        }
+        if self.pending.is_none() && self.inbox.is_empty() {
+            standing = self.consider(now_ms, &mut actions, &mut wake);
+        }
+        self.send_append(now_ms, &mut actions, &mut wake);
+        if !self.flights.is_empty() || self.pending.is_some() {
+            standing = Standing::Driving;
+        }
+        Poll { actions, wake_ms: wake, standing }
+    }
+
+    fn send_flights(&mut self, actions: &mut Vec<Action>) {
+        for flight in &mut self.flights {
+            match flight.leg {
+                Leg::ToWitness => {
+                    flight.leg = Leg::Witnessing;
+                    actions.push(Action::Witness { intent: flight.effect.intent });
+                }
+                Leg::ToCarry => {
+                    flight.leg = Leg::Carrying;
+                    let limit_ms = self.pace.limit(&flight.effect.op);
+                    actions.push(Action::Carry { effect: flight.effect.clone(), limit_ms });
+                }
+                Leg::Witnessing | Leg::Carrying => {}
+            }
+        }
+    }
+
+    fn next_fact(&mut self, now_ms: u64) {
+        while let Some((at, fact, told)) = self.inbox.pop_front() {
+            let event = Event { at, fact };
+            match step(&self.state, &event) {
+                Ok((next, effects)) => {
+                    if effects.is_empty() && !told && self.says_nothing(&event, &next, now_ms) {
+                        continue;
+                    }
+                    self.pending = Some(Pending { event, next, effects, sent: false });
+                    return;
+                }
+                Err(illegal) if told => self.rejected.push(illegal),
+                // What was seen no longer follows: the rotation went on meanwhile. It is not an entry.
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// An observation that changes nothing is written only now and then, so that deadlines are seen to pass.
+    fn says_nothing(&self, event: &Event, next: &State, now_ms: u64) -> bool {
+        let look =
+            matches!(event.fact, Fact::Proved { .. } | Fact::Probed { .. } | Fact::LastUsed(_) | Fact::Clock);
+        let recent = now_ms < self.last_append_ms.saturating_add(self.pace.clock_ms);
+        look && recent && next.same_but_time(&self.state)
+    }
+
+    fn send_append(&mut self, now_ms: u64, actions: &mut Vec<Action>, wake: &mut Option<u64>) {
+        if self.reloading {
+            self.reloading = false;
+            actions.push(Action::Reload);
+            return;
+        }
+        let seq = self.state.seq().saturating_add(1);
+        let Some(pending) = &mut self.pending else { return };
+        if pending.sent {
+            return;
+        }
+        if now_ms < self.retry_append_ms {
+            sooner(wake, self.retry_append_ms);
+            return;
+        }
+        pending.sent = true;
+        actions.push(Action::Append { seq, event: pending.event.clone() });
+    }
+
+    /// Turns what the protocol wants into actions, as time and pace allow.
+    fn consider(&mut self, now_ms: u64, actions: &mut Vec<Action>, wake: &mut Option<u64>) -> Standing {
+        let wanted = wants(&self.state);
+        let mut people = Vec::new();
+        let mut waiting = false;
+        for want in wanted {
+            match want {
+                Want::Ask(query) => {
+                    waiting = true;
+                    self.ask(query, now_ms, actions, wake);
+                }
+                Want::Do(op) => {
+                    waiting = true;
+                    if let Some((_, until, _)) =
+                        self.backoff.iter().find(|(held, until, _)| *held == op && now_ms < *until)
+                    {
+                        sooner(wake, *until);
+                    } else if self.inbox.is_empty() && self.pending.is_none() {
+                        self.queue(now_ms, Fact::Intended(op), false);
+                        self.next_fact(now_ms);
+                    }
+                }
+                Want::Decide(digest) => {
+                    waiting = true;
+                    if self.pending.is_none() {
+                        self.queue(now_ms, Fact::Decided(digest), false);
+                        self.next_fact(now_ms);
+                    }
+                }
+                Want::Wait(ms) => {
+                    waiting = true;
+                    sooner(wake, now_ms.saturating_add(ms.max(1)));
+                    if ms == 0 {
+                        self.look_at_clock(now_ms);
+                    }
+                }
+                Want::Person(person) => people.push(person),
+            }
+        }
+        if waiting {
+            // Deadlines pass although nothing is seen.
+            if now_ms >= self.last_append_ms.saturating_add(self.pace.clock_ms) {
+                self.look_at_clock(now_ms);
+            }
+            sooner(
+                wake,
+                self.last_append_ms.saturating_add(self.pace.clock_ms).max(now_ms.saturating_add(1)),
+            );
+        }
+        self.standing(people, waiting)
+    }
+
+    fn look_at_clock(&mut self, now_ms: u64) {
+        if self.pending.is_none() && now_ms > self.state.now().ms {
+            self.queue(now_ms, Fact::Clock, false);
+            self.next_fact(now_ms);
+        }
+    }
+
+    fn standing(&self, people: Vec<Person>, waiting: bool) -> Standing {
+        if self.state.ended() {
+            Standing::Ended
+        } else if waiting {
+            Standing::Driving
+        } else if let Some(hold) = self.state.hold() {
+            Standing::Held(hold)
+        } else if !people.is_empty() {
+            Standing::Person(people)
+        } else {
+            Standing::Driving
+        }
+    }
+
+    fn ask(&mut self, query: Query, now_ms: u64, actions: &mut Vec<Action>, wake: &mut Option<u64>) {
+        if self.asking.contains(&query) {
+            return;
+        }
+        let next = self.next_look.iter().find(|(asked, _)| *asked == query).map_or(0, |(_, next)| *next);
+        if now_ms < next {
+            sooner(wake, next);
+            return;
+        }
+        self.asking.push(query.clone());
+        actions.push(Action::Look { query, limit_ms: self.pace.look_ms_max });
+    }
+}
+
+fn sooner(wake: &mut Option<u64>, at: u64) {
+    *wake = Some(wake.map_or(at, |before| before.min(at)));
+}

@@ -1,0 +1,258 @@
+use std::sync::Arc;
+
+use keyroll_port::{Class, Failure, Holder, JournalError, Opening, Residue, RotationId, Sessions, Values};
+use keyroll_rotation::{CredId, Effect, IllegalEvent, Op, Outcome, Seq, State, Which};
+use keyroll_secret::{Credential, CredentialId, Fields};
+use tokio::sync::{OnceCell, mpsc};
+
+use crate::Trouble;
+use crate::run::Ports;
+
+/// Something for people beside the protocol's own entries.
+#[derive(Debug)]
+pub enum Note {
+    /// An attempt did not succeed; what follows is decided by the protocol.
+    Failed(Failure),
+    /// What a look could not see.
+    NotVisible(Vec<String>),
+    /// A holder that nobody explains.
+    Holder(Holder),
+    /// A place with the old value that the plan does not have.
+    Stranger(String),
+    /// What the last search left.
+    Residues(Vec<Residue>),
+    /// A person's word that cannot be.
+    Rejected(IllegalEvent),
+    /// The journal could not be written.
+    Journal(String),
+}
+
+/// The ports of one rotation, with what their calls need. Carries operations out, looks, and decides nothing.
+pub struct Bench {
+    pub(crate) ports: Ports,
+    pub(crate) id: RotationId,
+    pub(crate) opening: Opening,
+    notes: mpsc::UnboundedSender<Note>,
+    old: OnceCell<Arc<Old>>,
+}
+
+/// The version that is being replaced: it does not change during a rotation.
+pub(crate) struct Old {
+    pub(crate) number: u32,
+    pub(crate) credential: Credential,
+}
+
+/// The label that a credential made under this intent carries at the issuer.
+pub(crate) fn label(id: &RotationId, intent: Seq) -> String {
+    format!("keyroll/{id}/{intent}")
+}
+
+impl Bench {
+    pub(crate) fn new(
+        ports: Ports,
+        id: RotationId,
+        opening: Opening,
+        notes: mpsc::UnboundedSender<Note>,
+    ) -> Self {
+        Self { ports, id, opening, notes, old: OnceCell::new() }
+    }
+
+    pub(crate) fn secret(&self) -> &str {
+        &self.opening.secret
+    }
+
+    pub(crate) fn note(&self, note: Note) {
+        // Nobody listens any more when the shell has ended: then there is nobody to tell.
+        drop(self.notes.send(note));
+    }
+
+    pub(crate) fn trouble(&self, error: JournalError) -> Trouble {
+        let trouble = match &error {
+            JournalError::Fenced { .. } => Trouble::Fenced,
+            JournalError::Conflict { .. } | JournalError::UnknownCommit(_) => Trouble::Unsure,
+            JournalError::Held { .. } | JournalError::Unavailable(_) => Trouble::Unavailable,
+            JournalError::Damaged(_) => Trouble::Fenced,
+        };
+        self.note(Note::Journal(error.to_string()));
+        trouble
+    }
+
+    /// The version that is being replaced: current before Promote, previous after it.
+    pub(crate) async fn old(&self) -> Result<Arc<Old>, Failure> {
+        self.old.get_or_try_init(|| self.read_old()).await.cloned()
+    }
+
+    async fn read_old(&self) -> Result<Arc<Old>, Failure> {
+        let secret = self.secret();
+        let number = self.opening.from_version;
+        let credential = self.ports.store.read(secret, number).await?;
+        let gone = || {
+            Failure::new(
+                Class::Permanent,
+                "K0702",
+                format!("read version {number} of '{secret}' from the store"),
+            )
+            .because("its value is not sealed there any more")
+        };
+        Ok(Arc::new(Old { number, credential: credential.ok_or_else(gone)? }))
+    }
+
+    /// The value of the new version: what was kept under its mint, or what we chose and have not applied yet.
+    pub(crate) async fn new_credential(&self, state: &State) -> Result<Option<Credential>, Failure> {
+        let intent = match (state.new_version(), state.chosen()) {
+            (Some(new), _) => new.mint,
+            (None, Some(chosen)) => chosen,
+            (None, None) => return Ok(None),
+        };
+        self.ports.store.kept(self.secret(), &self.id, intent).await
+    }
+
+    pub(crate) fn old_id(old: &Old) -> Result<&CredentialId, Failure> {
+        old.credential.id.as_ref().ok_or_else(|| {
+            Failure::new(Class::Permanent, "K0703", "address the old credential at its issuer")
+                .because("its value is not bound to an id")
+                .help("revoke it at the issuer's console, then: keyroll revoke --done")
+        })
+    }
+
+    /// Carries one operation out and says what was seen of it.
+    pub(crate) async fn carry(&self, effect: &Effect, state: &State) -> Outcome {
+        match self.attempt(effect, state).await {
+            Ok(minted) => Outcome::Done(minted),
+            Err(failure) => {
+                let outcome = match failure.class {
+                    Class::Retryable => Outcome::Failed { retry: true },
+                    Class::Permanent => Outcome::Failed { retry: false },
+                    Class::Unknown => Outcome::Unknown,
+                };
+                self.note(Note::Failed(failure));
+                outcome
+            }
+        }
+    }
+
+    async fn attempt(&self, effect: &Effect, state: &State) -> Result<Option<CredId>, Failure> {
+        let (host, issuer, intent) = (&self.ports.host, &self.ports.issuer, effect.intent);
+        let old = self.old().await?;
+        match &effect.op {
+            Op::Choose => self.choose(&old, intent).await?,
+            Op::Mint => return self.mint(&old, intent, state).await.map(Some),
+            Op::Stage => drop(self.stage(state).await?),
+            Op::Deliver(file, which) => {
+                let new = self.new_credential(state).await?;
+                let values = values(&old, new.as_ref());
+                host.deliver(*file, *which, values, intent).await?;
+            }
+            Op::Fetch(consumer) => host.fetch(*consumer, intent).await?,
+            Op::Apply(consumer, slot, _) => host.apply(*consumer, *slot, intent).await?,
+            Op::Promote => {
+                let number = self.stage(state).await?;
+                self.ports.store.promote(self.secret(), old.number, number).await?;
+            }
+            Op::Demote => {
+                let number = self.stage(state).await?;
+                self.ports.store.demote(self.secret(), old.number, number).await?;
+            }
+            Op::Disable => issuer.disable(Self::old_id(&old)?).await?,
+            Op::Enable => issuer.enable(Self::old_id(&old)?).await?,
+            Op::Revoke => issuer.revoke(Self::old_id(&old)?).await?,
+            Op::EndSessions => self.end_sessions(&old).await?,
+            Op::DeleteNew => {
+                if let Some(new) = state.new_version() {
+                    issuer.revoke(&CredentialId::new(new.credential.as_str())).await?;
+                }
+            }
+            Op::DeleteOrphan(credential) | Op::DeleteAbandoned(credential) => {
+                issuer.revoke(&CredentialId::new(credential.as_str())).await?;
+            }
+            Op::Retire(which) => self.retire(*which, &old, state).await?,
+        }
+        Ok(None)
+    }
+
+    /// The next value is sealed before the issuer hears of it.
+    async fn choose(&self, old: &Old, intent: Seq) -> Result<(), Failure> {
+        let proposed = self.ports.issuer.propose(&old.credential)?;
+        let proposed = proposed.ok_or_else(|| {
+            Failure::new(Class::Permanent, "K0704", "choose the next value")
+                .because("the issuer chooses its own")
+        })?;
+        self.ports.store.keep(self.secret(), &self.id, intent, &proposed).await
+    }
+
+    async fn mint(&self, old: &Old, intent: Seq, state: &State) -> Result<CredId, Failure> {
+        let store = &self.ports.store;
+        let proposed = match state.chosen() {
+            Some(chosen) => store.kept(self.secret(), &self.id, chosen).await?,
+            None => None,
+        };
+        let name = label(&self.id, intent);
+        let minted = self.ports.issuer.mint(&name, &old.credential, proposed.as_ref()).await?;
+        let id = CredId::new(minted.id.as_str());
+        let credential = Credential { id: Some(minted.id), fields: minted.fields };
+        // The value is sealed before anybody else learns that it exists. If that fails the credential is there and
+        // its value is not: Reconcile finds it by its label.
+        let kept = store.keep(self.secret(), &self.id, intent, &credential).await;
+        kept.map_err(|failure| Failure { class: Class::Unknown, ..failure })?;
+        Ok(id)
+    }
+
+    pub(crate) async fn stage(&self, state: &State) -> Result<u32, Failure> {
+        let new = state.new_version().ok_or_else(|| {
+            Failure::new(Class::Permanent, "K0705", "stage the new version").because("none was made yet")
+        })?;
+        self.ports.store.stage(self.secret(), &self.id, new.mint).await
+    }
+
+    async fn end_sessions(&self, old: &Old) -> Result<(), Failure> {
+        let id = Self::old_id(old)?;
+        let sessions = self.ports.issuer.sessions(id).await?.unwrap_or_default();
+        let idle: Vec<String> = sessions.iter().filter(|it| !it.busy).map(|it| it.handle.clone()).collect();
+        if !idle.is_empty() {
+            self.ports.issuer.end_sessions(id, &idle, false).await?;
+        }
+        Ok(())
+    }
+
+    async fn retire(&self, which: Which, old: &Old, state: &State) -> Result<(), Failure> {
+        let number = match which {
+            Which::Old => old.number,
+            Which::New => match self.staged_number(state).await? {
+                Some(number) => number,
+                None => return Ok(()),
+            },
+        };
+        self.ports.store.retire(self.secret(), number).await
+    }
+
+    /// The number under which the new version was staged, if it ever was.
+    pub(crate) async fn staged_number(&self, state: &State) -> Result<Option<u32>, Failure> {
+        let Some(mint) = state.minted() else { return Ok(None) };
+        if self.ports.store.kept(self.secret(), &self.id, mint).await?.is_none() {
+            return Ok(None);
+        }
+        self.ports.store.stage(self.secret(), &self.id, mint).await.map(Some)
+    }
+
+    /// Live sessions of both versions, where the issuer shows them.
+    pub(crate) async fn sessions(&self, old: &Old, state: &State) -> Result<Sessions, Failure> {
+        let issuer = &self.ports.issuer;
+        if !issuer.capabilities().sessions {
+            return Ok(Sessions::default());
+        }
+        let of_old = match &old.credential.id {
+            Some(id) => issuer.sessions(id).await?,
+            None => None,
+        };
+        let of_new = match state.new_version() {
+            Some(new) => issuer.sessions(&CredentialId::new(new.credential.as_str())).await?,
+            None => None,
+        };
+        Ok(Sessions { old: of_old, new: of_new })
+    }
+}
+
+pub(crate) fn values<'a>(old: &'a Old, new: Option<&'a Credential>) -> Values<'a> {
+    let new: Option<&'a Fields> = new.map(|credential| &credential.fields);
+    Values { old: &old.credential.fields, new }
+}

@@ -1,0 +1,243 @@
+use keyroll_port::{Class, Failure, Listing, Probe};
+use keyroll_rotation::{
+    Answer, ConsumerId, EndpointId, Fact, Labelled, Phase, PreflightSeen, Query, Refusals, Seq, Standing,
+    State, Which,
+};
+use keyroll_secret::{Credential, CredentialId};
+
+use crate::hands::{Bench, Note, Old, values};
+
+impl Bench {
+    /// Looks, and says what was seen; `None` if nothing could be seen.
+    pub(crate) async fn look(&self, query: &Query, state: &State) -> Option<Fact> {
+        match self.see(query, state).await {
+            Ok(fact) => fact,
+            Err(failure) => {
+                self.note(Note::Failed(failure));
+                None
+            }
+        }
+    }
+
+    async fn see(&self, query: &Query, state: &State) -> Result<Option<Fact>, Failure> {
+        let old = self.old().await?;
+        Ok(Some(match query {
+            Query::Preflight => self.preflight(&old).await?,
+            Query::StageCheck => self.stage_check(state).await?,
+            Query::Probe(endpoint, which) => self.probe(&old, *endpoint, *which, state).await?,
+            Query::List => self.list(&old).await?,
+            Query::Enumerate => self.enumerate(&old, state).await?,
+            Query::Prove(consumer, slot, which) => self.prove(&old, *consumer, *slot, *which, state).await?,
+            Query::LastUsed => self.last_used(&old).await?,
+            Query::Refusals => self.refusals(state).await?,
+            Query::Reconcile(intent) => return self.reconcile(&old, *intent, state).await,
+            Query::Sweep => self.sweep(&old, state).await?,
+        }))
+    }
+
+    async fn preflight(&self, old: &Old) -> Result<Fact, Failure> {
+        let (issuer, host) = (&self.ports.issuer, &self.ports.host);
+        let mut clear = true;
+        match issuer.preflight(&old.credential).await {
+            Ok(_) => {}
+            Err(failure) if failure.class == Class::Permanent => {
+                self.note(Note::Failed(failure));
+                clear = false;
+            }
+            Err(failure) => return Err(failure),
+        }
+        for against in host.trial(values(old, None)).await? {
+            self.note(Note::Failed(against));
+            clear = false;
+        }
+        let decoy = issuer.decoy(&old.credential);
+        let (mut control, mut current) = (Answer::Dead, Answer::Alive);
+        for endpoint in issuer.endpoints() {
+            let wrong = self.ask(&endpoint, &decoy).await;
+            let right = self.ask(&endpoint, &old.credential).await;
+            if wrong != Answer::Dead {
+                control = wrong;
+            }
+            if right != Answer::Alive {
+                current = right;
+            }
+        }
+        if matches!(control, Answer::Alive | Answer::Denied) {
+            self.note(Note::Failed(
+                Failure::new(Class::Permanent, "K0706", "see a deliberately wrong credential refused")
+                    .because("the issuer accepted it: no other check would mean anything")
+                    .help("remove what accepts every credential (a `trust` line, a proxy), then plan again"),
+            ));
+        }
+        Ok(Fact::Preflight(PreflightSeen { clear, control, current }))
+    }
+
+    async fn ask(&self, endpoint: &str, credential: &Credential) -> Answer {
+        match self.ports.issuer.probe(endpoint, credential).await {
+            Probe::Alive => Answer::Alive,
+            Probe::Denied => Answer::Denied,
+            Probe::Dead => Answer::Dead,
+            Probe::Unknown(_) => Answer::Unknown,
+        }
+    }
+
+    async fn stage_check(&self, state: &State) -> Result<Fact, Failure> {
+        let number = self.stage(state).await?;
+        let kept = self.new_credential(state).await?;
+        let staged = self.ports.store.read(self.secret(), number).await?;
+        let intact = match (&kept, &staged) {
+            (Some(kept), Some(staged)) => same(kept, staged),
+            _ => false,
+        };
+        let mut carried = false;
+        if let Some(staged) = &staged {
+            match self.ports.host.carries(&staged.fields).await {
+                Ok(()) => carried = true,
+                Err(failure) => self.note(Note::Failed(failure)),
+            }
+        }
+        Ok(Fact::StageChecked { intact, carried })
+    }
+
+    async fn probe(
+        &self,
+        old: &Old,
+        endpoint: EndpointId,
+        which: Which,
+        state: &State,
+    ) -> Result<Fact, Failure> {
+        let endpoints = self.ports.issuer.endpoints();
+        let place = endpoints.get(endpoint.index()).ok_or_else(|| {
+            Failure::new(Class::Permanent, "K0707", "find an endpoint of the plan")
+                .because("the issuer has fewer now")
+        })?;
+        let new = self.new_credential(state).await?;
+        let (answer, control) = match (which, &new) {
+            (Which::New, Some(new)) => (self.ask(place, new).await, None),
+            (Which::New, None) => (Answer::Unknown, None),
+            (Which::Old, Some(new)) => {
+                let answer = self.ask(place, &old.credential).await;
+                (answer, Some(self.ask(place, new).await))
+            }
+            (Which::Old, None) => (self.ask(place, &old.credential).await, None),
+        };
+        Ok(Fact::Probed { endpoint, version: which, answer, control })
+    }
+
+    pub(crate) async fn listing(&self, old: &Old) -> Result<Listing, Failure> {
+        self.ports.issuer.list(&old.credential).await
+    }
+
+    async fn list(&self, old: &Old) -> Result<Fact, Failure> {
+        let listing = self.listing(old).await?;
+        let mut labelled = Vec::new();
+        for entry in &listing.entries {
+            if let Some(intent) = self.intent_of(entry.label.as_deref()).await {
+                labelled.push(Labelled { intent, credential: cred(&entry.id) });
+            }
+        }
+        // What a rotation of before left behind at the issuer is a version of this secret, not an orphan.
+        labelled.retain(|found| {
+            Some(found.credential.as_str()) != old.credential.id.as_ref().map(CredentialId::as_str)
+        });
+        let gone = if listing.complete { Standing::Gone } else { Standing::NotVisible };
+        let standing = old.credential.id.as_ref().map_or(Standing::NotVisible, |id| {
+            listing
+                .entries
+                .iter()
+                .find(|entry| entry.id == *id)
+                .map_or(gone, |entry| if entry.disabled { Standing::Off } else { Standing::On })
+        });
+        Ok(Fact::Listed { complete: listing.complete, labelled, old: standing })
+    }
+
+    /// The intent that a label names, if it is one of this rotation's. A label of a rotation that this journal
+    /// does not have names an intent that cannot exist, which freezes the secret.
+    async fn intent_of(&self, label: Option<&str>) -> Option<Seq> {
+        let (rotation, intent) = label?.strip_prefix("keyroll/")?.rsplit_once('/')?;
+        let intent = intent.parse().ok()?;
+        if rotation == self.id.0 {
+            return Some(intent);
+        }
+        let known = self.ports.journal.list().await.ok()?;
+        let ours = known.iter().any(|overview| overview.id.0 == rotation);
+        (!ours).then_some(Seq::MAX)
+    }
+
+    async fn enumerate(&self, old: &Old, state: &State) -> Result<Fact, Failure> {
+        let new = self.new_credential(state).await?;
+        let sessions = self.sessions(old, state).await?;
+        let stays = if state.phase() == Phase::RollingBack { Which::Old } else { Which::New };
+        let looked = self.ports.host.enumerate(values(old, new.as_ref()), &sessions, stays).await?;
+        for named in &looked.names {
+            if let Err(error) = self.ports.journal.remember(named.digest, &named.name).await {
+                self.note(Note::Journal(error.to_string()));
+            }
+        }
+        if !looked.not_visible.is_empty() {
+            self.note(Note::NotVisible(looked.not_visible));
+        }
+        for instance in looked.enumeration.instances.iter().filter(|it| it.consumer.is_none()) {
+            if let Some(holder) = self.ports.host.describe(instance.who).await {
+                self.note(Note::Holder(holder));
+            }
+        }
+        for place in &looked.enumeration.strangers {
+            if let Some(named) = looked.names.iter().find(|named| named.digest == *place) {
+                self.note(Note::Stranger(named.name.clone()));
+            }
+        }
+        Ok(Fact::Enumerated(looked.enumeration))
+    }
+
+    async fn prove(
+        &self,
+        old: &Old,
+        consumer: ConsumerId,
+        slot: Option<u8>,
+        which: Which,
+        state: &State,
+    ) -> Result<Fact, Failure> {
+        let new = self.new_credential(state).await?;
+        let sessions = self.sessions(old, state).await?;
+        let values = values(old, new.as_ref());
+        let (proofs, trouble) = self.ports.host.prove(consumer, slot, which, values, &sessions).await?;
+        Ok(Fact::Proved { consumer, proofs, trouble })
+    }
+
+    async fn last_used(&self, old: &Old) -> Result<Fact, Failure> {
+        let listing = self.listing(old).await?;
+        let entry = listing.entries.iter().find(|entry| Some(&entry.id) == old.credential.id.as_ref());
+        Ok(Fact::LastUsed(entry.and_then(|entry| entry.last_used_unix_ms)))
+    }
+
+    async fn refusals(&self, state: &State) -> Result<Fact, Failure> {
+        let count = match state.plan().capabilities.refusals {
+            Refusals::ConsumerLogs | Refusals::IssuerLog => self.ports.host.refusals().await?,
+            Refusals::NotVisible => 0,
+        };
+        Ok(Fact::Refusals { count })
+    }
+
+    async fn sweep(&self, old: &Old, state: &State) -> Result<Fact, Failure> {
+        let new = self.new_credential(state).await?;
+        let (residues, not_visible) = self.ports.host.sweep(values(old, new.as_ref())).await?;
+        let count = u32::try_from(residues.len()).unwrap_or(u32::MAX);
+        self.note(Note::Residues(residues));
+        if !not_visible.is_empty() {
+            self.note(Note::NotVisible(not_visible));
+        }
+        Ok(Fact::Swept { residues: count })
+    }
+}
+
+pub(crate) fn cred(id: &CredentialId) -> keyroll_rotation::CredId {
+    keyroll_rotation::CredId::new(id.as_str())
+}
+
+fn same(one: &Credential, other: &Credential) -> bool {
+    let equal = |(name, field): (&str, &keyroll_secret::Field)| {
+        other.fields.get(name).is_some_and(|there| there.value == field.value)
+    };
+    one.fields.iter().count() == other.fields.iter().count() && one.fields.iter().all(equal)
+}

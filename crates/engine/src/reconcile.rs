@@ -1,0 +1,133 @@
+//! What became of an intent whose outcome nobody saw. Never a blind retry: list, read back, probe.
+
+use keyroll_port::{Failure, Label, Probe};
+use keyroll_rotation::{Fact, Found, Op, Seq, State};
+use keyroll_secret::Credential;
+
+use crate::hands::{Bench, Old, label, values};
+use crate::look::cred;
+
+impl Bench {
+    pub(crate) async fn reconcile(
+        &self,
+        old: &Old,
+        intent: Seq,
+        state: &State,
+    ) -> Result<Option<Fact>, Failure> {
+        let Some(open) = state.intents().iter().find(|open| open.seq == intent) else { return Ok(None) };
+        let found = self.find(old, intent, &open.op, state).await?;
+        Ok(Some(Fact::Reconciled { intent, found }))
+    }
+
+    async fn find(&self, old: &Old, intent: Seq, op: &Op, state: &State) -> Result<Found, Failure> {
+        let store = &self.ports.store;
+        Ok(match op {
+            Op::Choose => match store.kept(self.secret(), &self.id, intent).await? {
+                Some(_) => Found::Executed(None),
+                None => Found::Absent,
+            },
+            Op::Mint => self.find_mint(old, intent, state).await?,
+            Op::Deliver(file, which) => {
+                let new = self.new_credential(state).await?;
+                self.ports.host.delivered(*file, *which, values(old, new.as_ref()), intent).await?
+            }
+            Op::Apply(consumer, slot, _) => self.ports.host.applied(*consumer, *slot, intent).await?,
+            Op::Promote | Op::Demote => {
+                let promoted = self.is_promoted(old).await?;
+                if promoted == (*op == Op::Promote) { Found::Executed(None) } else { Found::Absent }
+            }
+            // Each of these is harmless when it is carried out twice, by the ports' contracts: it is wanted again
+            // as long as it is still right.
+            Op::Stage
+            | Op::Fetch(_)
+            | Op::Disable
+            | Op::Enable
+            | Op::Revoke
+            | Op::EndSessions
+            | Op::DeleteNew
+            | Op::DeleteOrphan(_)
+            | Op::DeleteAbandoned(_)
+            | Op::Retire(_) => Found::Absent,
+        })
+    }
+
+    async fn is_promoted(&self, old: &Old) -> Result<bool, Failure> {
+        let versions = self.ports.store.versions(self.secret()).await?;
+        let before = versions.iter().find(|version| version.number == old.number);
+        Ok(before.is_some_and(|version| version.label != Label::Current))
+    }
+
+    /// A mint's answer may be lost: its value is here, or the credential is there without it, or neither.
+    async fn find_mint(&self, old: &Old, intent: Seq, state: &State) -> Result<Found, Failure> {
+        let store = &self.ports.store;
+        if let Some(kept) = store.kept(self.secret(), &self.id, intent).await?
+            && let Some(id) = &kept.id
+        {
+            return Ok(Found::Executed(Some(cred(id))));
+        }
+        let proposed = match state.chosen() {
+            Some(chosen) => store.kept(self.secret(), &self.id, chosen).await?,
+            None => None,
+        };
+        let capabilities = &state.plan().capabilities;
+        if capabilities.list && capabilities.label {
+            return self.find_by_label(old, intent, proposed).await;
+        }
+        self.find_by_probe(old, intent, proposed).await
+    }
+
+    async fn find_by_label(
+        &self,
+        old: &Old,
+        intent: Seq,
+        proposed: Option<Credential>,
+    ) -> Result<Found, Failure> {
+        let wanted = label(&self.id, intent);
+        let listing = self.listing(old).await?;
+        let entry = listing.entries.iter().find(|entry| entry.label.as_deref() == Some(wanted.as_str()));
+        match (entry, proposed) {
+            (Some(entry), Some(proposed)) => {
+                let kept = Credential { id: Some(entry.id.clone()), fields: proposed.fields };
+                // The label is there, but the value may not be: only an accepted call shows that it is.
+                if !self.accepted(&kept).await {
+                    return Ok(Found::Unclear);
+                }
+                self.ports.store.keep(self.secret(), &self.id, intent, &kept).await?;
+                Ok(Found::Executed(Some(cred(&entry.id))))
+            }
+            (Some(entry), None) => Ok(Found::ValueLost(cred(&entry.id))),
+            (None, _) if listing.complete => Ok(Found::Absent),
+            (None, _) => Ok(Found::Unclear),
+        }
+    }
+
+    /// Without labels: the new value accepted or the current one refused = executed.
+    async fn find_by_probe(
+        &self,
+        old: &Old,
+        intent: Seq,
+        proposed: Option<Credential>,
+    ) -> Result<Found, Failure> {
+        if let Some(proposed) = proposed
+            && self.accepted(&proposed).await
+        {
+            let id = proposed.id.clone().or_else(|| old.credential.id.clone());
+            if let Some(id) = id {
+                let kept = Credential { id: Some(id.clone()), fields: proposed.fields };
+                self.ports.store.keep(self.secret(), &self.id, intent, &kept).await?;
+                return Ok(Found::Executed(Some(cred(&id))));
+            }
+        }
+        Ok(if self.accepted(&old.credential).await { Found::Absent } else { Found::Unclear })
+    }
+
+    async fn accepted(&self, credential: &Credential) -> bool {
+        for endpoint in self.ports.issuer.endpoints() {
+            match self.ports.issuer.probe(&endpoint, credential).await {
+                Probe::Alive | Probe::Denied => {}
+                Probe::Dead | Probe::Unknown(_) => return false,
+            }
+        }
+        true
+    }
+}

@@ -1,0 +1,11 @@
+/// Time as the engine sees it.
+pub trait Clock: Send + Sync {
+    /// Milliseconds since this boot, suspended time included; never goes backwards within a boot.
+    fn monotonic_ms(&self) -> u64;
+
+    /// A digest of the boot id.
+    fn boot(&self) -> u64;
+
+    /// Milliseconds since the Unix epoch; for display only, it may jump.
+    fn unix_ms(&self) -> u64;
+}
