@@ -1,5 +1,7 @@
+use std::sync::Arc;
+
 use crate::{
-    Consumer, ConsumerId, CredId, EndpointId, Enumeration, Incarnation, Op, Proof, Seq, Stamp, Which,
+    Consumer, ConsumerId, CredId, EndpointId, Enumeration, HostId, Incarnation, Op, Proof, Seq, Stamp, Which,
 };
 
 /// One entry of the journal: a fact and when, where and by which driver it was seen.
@@ -86,6 +88,15 @@ pub enum Waived {
     NotVisible(ConsumerId),
     /// Busy sessions on the revoked credential.
     BusySessions,
+}
+
+/// What became a consumer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Adoptee {
+    /// A running holder.
+    Holder(Incarnation),
+    /// A copy in a place that the plan did not have, by the digest of the place.
+    Copy(u64),
 }
 
 /// How an emergency is handled.
@@ -187,12 +198,16 @@ pub enum Fact {
     Consented(u64),
     /// The point of no return, bound to the enumeration's digest.
     Decided(u64),
-    /// An unexplained holder became a consumer.
+    /// What nobody explained became a consumer.
     Adopted {
         /// The new consumer; it gets the next id.
         consumer: Consumer,
-        /// The holder.
-        holder: Incarnation,
+        /// The hosts of files that it brings; they get the next ids.
+        files: Vec<HostId>,
+        /// What it explains.
+        explains: Adoptee,
+        /// The shell's own document about it, as the one that the rotation was opened with. Never a value.
+        names: Arc<str>,
     },
     /// Something is explained away, by name.
     Waived(Waived),
