@@ -1,4 +1,5 @@
-use keyroll_port::{Class, Failure, Listing, Probe};
+use async_trait::async_trait;
+use keyroll_port::{Class, Failure, Listing, Probe, SessionSource, Sessions};
 use keyroll_rotation::{
     Answer, ConsumerId, EndpointId, Fact, Labelled, Phase, PreflightSeen, Query, Refusals, Seq, Standing,
     State, Which,
@@ -199,9 +200,9 @@ impl Bench {
         state: &State,
     ) -> Result<Fact, Failure> {
         let new = self.new_credential(state).await?;
-        let sessions = self.sessions(old, state).await?;
+        let source = Source { bench: self, old, state };
         let values = values(old, new.as_ref());
-        let (proofs, trouble) = self.ports.host.prove(consumer, slot, which, values, &sessions).await?;
+        let (proofs, trouble) = self.ports.host.prove(consumer, slot, which, values, &source).await?;
         Ok(Fact::Proved { consumer, proofs, trouble })
     }
 
@@ -228,6 +229,20 @@ impl Bench {
             self.note(Note::NotVisible(not_visible));
         }
         Ok(Fact::Swept { residues: count })
+    }
+}
+
+/// Sessions as they are when a host asks for them.
+struct Source<'a> {
+    bench: &'a Bench,
+    old: &'a Old,
+    state: &'a State,
+}
+
+#[async_trait]
+impl SessionSource for Source<'_> {
+    async fn now(&self) -> Result<Sessions, Failure> {
+        self.bench.sessions(self.old, self.state).await
     }
 }
 

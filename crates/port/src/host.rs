@@ -22,6 +22,13 @@ pub struct Sessions {
     pub new: Option<Vec<Session>>,
 }
 
+/// Looks at live sessions when asked: what was seen before and after a request tells whether the issuer saw it.
+#[async_trait]
+pub trait SessionSource: Send + Sync {
+    /// The sessions now.
+    async fn now(&self) -> Result<Sessions, Failure>;
+}
+
 /// A name behind a digest, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Named {
@@ -119,7 +126,7 @@ pub trait Host: Send + Sync {
         slot: Option<u8>,
         which: Which,
         values: Values<'_>,
-        sessions: &Sessions,
+        sessions: &dyn SessionSource,
     ) -> Result<(Vec<Proof>, bool), Failure>;
 
     /// What a holder is; `None` if it is gone.

@@ -22,7 +22,9 @@ mod wants;
 
 pub use capabilities::{Capabilities, LastUsed, MintedBy, Overlap, Refusals};
 pub use effect::{Effect, Op, Person, Query, Want};
-pub use event::{Answer, Emergency, Event, Fact, Found, Labelled, Outcome, PreflightSeen, Standing, Waived};
+pub use event::{
+    Adoptee, Answer, Emergency, Event, Fact, Found, Labelled, Outcome, PreflightSeen, Standing, Waived,
+};
 pub use evidence::{Enumeration, FoundBy, Holds, Incarnation, Kinds, Life, Proof, Seen, SessionSeen, Sight};
 pub use gate::{Blocker, blockers};
 pub use id::{ConsumerId, CredId, EndpointId, FileId, HostId, Seq, Which};

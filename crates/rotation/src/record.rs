@@ -6,7 +6,7 @@ use crate::state::{
     Hold, Intent, IntentStatus, Look, NewVersion, OldKey, Phase, Reason, Stage, State, Unit, all_slots,
 };
 use crate::{
-    Answer, Consumer, ConsumerId, CredId, Emergency, EndpointId, Enumeration, Incarnation, Labelled, Op,
+    Adoptee, Answer, Consumer, ConsumerId, CredId, Emergency, EndpointId, Enumeration, HostId, Labelled, Op,
     Overlap, Person, PreflightSeen, Proof, Standing, Streak, Waived, Want, Which, intent, unit, wants,
 };
 
@@ -196,25 +196,31 @@ pub(crate) fn decided(next: &mut State, before: &State, digest: u64) -> Result<(
 pub(crate) fn adopted(
     next: &mut State,
     consumer: &Consumer,
-    holder: Incarnation,
+    files: &[HostId],
+    explains: Adoptee,
 ) -> Result<(), &'static str> {
     if next.ended() || next.phase == Phase::RollingBack {
         return Err("nothing is being moved forward");
     }
-    next.plan.check_consumer(consumer).map_err(|_| "the adopted consumer is not sound")?;
-    let at = next.units.len();
+    let plan = Arc::make_mut(&mut next.plan);
+    plan.files.extend_from_slice(files);
+    plan.check_consumer(consumer).map_err(|_| "the adopted consumer is not sound")?;
+    plan.consumers.push(consumer.clone());
+    next.files.extend(files.iter().map(|_| crate::Holds::Old));
     let mut unit = Unit::waiting(next.now);
     unit.slots = all_slots(consumer);
     next.units.push(unit);
-    Arc::make_mut(&mut next.plan).consumers.push(consumer.clone());
     next.consent = None;
     next.look = None;
-    if matches!(next.hold, Some(Hold::Paused(Reason::Holder(who))) if who == holder) {
+    let solved = match (next.hold, explains) {
+        (Some(Hold::Paused(Reason::Holder(held))), Adoptee::Holder(who)) => held == who,
+        (Some(Hold::Paused(Reason::Stranger(held))), Adoptee::Copy(place)) => held == place,
+        _ => false,
+    };
+    if solved {
         next.hold = None;
     }
-    let past_roll = !matches!(next.phase, Phase::Preflight | Phase::Mint | Phase::Stage | Phase::Probe);
-    if past_roll {
-        unit::send(next, at, Which::New, 0);
+    if !matches!(next.phase, Phase::Preflight | Phase::Mint | Phase::Stage | Phase::Probe) {
         next.enter(Phase::Roll);
     }
     Ok(())

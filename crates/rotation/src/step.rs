@@ -81,7 +81,9 @@ fn apply(next: &mut State, before: &State, fact: &Fact) -> Result<Vec<Effect>, &
         Fact::Swept { residues } => next.residues = Some(*residues),
         Fact::Consented(digest) => record::consented(next, before, *digest)?,
         Fact::Decided(digest) => record::decided(next, before, *digest)?,
-        Fact::Adopted { consumer, holder } => record::adopted(next, consumer, *holder)?,
+        Fact::Adopted { consumer, files, explains, names: _ } => {
+            record::adopted(next, consumer, files, *explains)?
+        }
         Fact::Waived(what) => record::waived(next, *what)?,
         Fact::PauseAsked => record::pause_asked(next)?,
         Fact::Resumed => record::resumed(next)?,
