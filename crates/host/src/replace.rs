@@ -106,7 +106,7 @@ fn by_rename(held: &Held<'_>, present: &Present, replacement: &Replacement<'_>) 
 fn same_target(held: &Held<'_>, present: &Present, expect: &Digest) -> Result<(), Failure> {
     let now = read_target(&held.fd, held.name, held.real)?;
     if now.meta.inode != present.meta.inode {
-        return Err(drifted(held.real, "another file took its place"));
+        return Err(displaced(held.real));
     }
     refuse_drift(&Digest::of(&now.bytes), expect, held.real)
 }
@@ -129,7 +129,7 @@ fn in_place(held: &Held<'_>, present: &Present, replacement: &Replacement<'_>) -
     let attempted = || format!("overwrite {}", held.real.display());
     let target = open_target(&held.fd, held.name, held.real, OFlags::RDWR)?;
     if target.meta.inode != present.meta.inode {
-        return Err(drifted(held.real, "another file took its place"));
+        return Err(displaced(held.real));
     }
     refuse_drift(&Digest::of(&target.bytes), replacement.expect, held.real)?;
     let new = replacement.new.expose();
@@ -178,6 +178,11 @@ pub(crate) fn refuse_drift(found: &Digest, expect: &Digest, real: &Path) -> Resu
         true => Ok(()),
         false => Err(drifted(real, "its content is not what was expected")),
     }
+}
+
+/// With the same content perhaps: a second attempt sees whose owner and mode it has.
+fn displaced(real: &Path) -> Failure {
+    Failure { class: Class::Retryable, ..drifted(real, "another file took its place") }
 }
 
 fn drifted(real: &Path, why: &str) -> Failure {

@@ -10,10 +10,16 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 const OLD: &[u8] = b"KEY=old\n";
 const NEW: &[u8] = b"KEY=new\n";
+const DEADLINE: Duration = Duration::from_secs(60);
+const POLL: Duration = Duration::from_millis(5);
 
 /// Every call with which a replacement changes the file system.
 const CALLS: &str = "openat,openat2,fchmod,fchown,fsetxattr,fallocate,write,pwrite64,ftruncate,fsync,rename,renameat,renameat2,unlink,unlinkat,link,linkat";
@@ -182,7 +188,7 @@ fn a_replacement_killed_at_any_call_leaves_one_whole_file_and_can_be_repeated() 
         let nth = calls[..=at].iter().filter(|earlier| *earlier == call).count();
         let (folder, path) = folder();
         let kill = format!("inject={call}:signal=KILL:when={nth}");
-        let (outcome, trace) = traced("rename", &path, &[kill.clone()]).unwrap();
+        let (outcome, trace) = traced("rename", &path, std::slice::from_ref(&kill)).unwrap();
         assert!(trace.last().unwrap().contains("killed by SIGKILL"), "{kill}: {}", trace.join("\n"));
         assert_eq!(outcome.line, "", "{kill}");
         match fs::read(&path).unwrap().as_slice() {
@@ -198,6 +204,73 @@ fn a_replacement_killed_at_any_call_leaves_one_whole_file_and_can_be_repeated() 
         );
     }
     assert!(kept > 5 && replaced > 2, "{kept} kept, {replaced} replaced, of {calls:?}");
+}
+
+/// The one child of a process that this test started.
+fn child_of(parent: u32) -> Option<Pid> {
+    let children = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).ok()?;
+    Pid::from_raw(children.split_whitespace().next()?.parse().ok()?)
+}
+
+/// Polls until something is there.
+fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let end = Instant::now() + DEADLINE;
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(Instant::now() < end, "{what} did not come");
+        thread::sleep(POLL);
+    }
+}
+
+#[test]
+fn a_change_made_while_the_temp_file_is_written_is_not_lost() {
+    let cases = [
+        ("content", &b"KEY=els\n"[..], true, "Permanent"),
+        ("content", b"KEY=els\n", false, "Retryable"),
+        ("file", OLD, false, "Retryable"),
+    ];
+    for (what, other, same_inode, class) in cases {
+        let (folder, path) = folder();
+        let log = tempfile::NamedTempFile::new().unwrap();
+        let mut command = Command::new("strace");
+        command.env_remove("LD_LIBRARY_PATH").arg("-o").arg(log.path());
+        // Stopped at the fsync, the process has done its first look and not yet its last.
+        command.args(["-e", "trace=fsync", "-e", "inject=fsync:signal=STOP:when=1"]);
+        command.arg(example()).arg("rename").arg(&path);
+        let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let Ok(mut strace) = pipes.spawn() else { return left_out("strace", "not installed") };
+        strace.stdin.take().unwrap().write_all(NEW).unwrap();
+        let temp = folder.path().join(".keyroll-example-1");
+        let written = || fs::read(&temp).is_ok_and(|bytes| bytes == NEW).then_some(());
+        let ended = |strace: &mut Child| strace.try_wait().unwrap();
+        let early = wait_for("the temp file", || match written() {
+            Some(()) => Some(None),
+            None => ended(&mut strace).map(Some),
+        });
+        if early.is_some() {
+            return left_out("strace", "tracing is not permitted");
+        }
+        if same_inode {
+            fs::write(&path, other).unwrap();
+        } else {
+            let replacement = folder.path().join("replacement");
+            fs::write(&replacement, other).unwrap();
+            fs::rename(&replacement, &path).unwrap();
+        }
+        wait_for("the end", || {
+            if let Some(process) = child_of(strace.id()) {
+                // It may not have stopped yet, or have ended by now: then the next turn sees it.
+                let _ = kill_process(process, Signal::CONT);
+            }
+            ended(&mut strace)
+        });
+        let output = strace.wait_with_output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), format!("K0314 {class}\n"), "another {what}");
+        assert_eq!(fs::read(&path).unwrap(), other, "another {what}");
+        assert_eq!(names(folder.path()), ["env"]);
+    }
 }
 
 /// Runs a script in a mount namespace of its own, with the example as `$EXAMPLE`, in an empty folder.

@@ -333,7 +333,7 @@ fn an_immutable_file_or_directory_is_refused_before_anything_is_written() {
 /// While names are swapped under it, a replacement writes the resolved file or refuses; never another one.
 #[test]
 fn a_racing_swapper_never_gets_the_sentinel_written() {
-    const OUTCOMES_MIN: u32 = 5_000;
+    const OUTCOMES_MIN: u32 = 2_000;
     // Memory is fast, and what is raced for is names, not durability.
     let memory = Path::new("/dev/shm");
     for write in [Write::Rename, Write::InPlace] {
