@@ -1,2 +1,50 @@
-//! keyroll, the command.
-fn main() {}
+//! keyroll, the command: replaces API keys, passwords and tokens while they are in use.
+//!
+//! Invariants, by what is absent: no logic of a rotation is here (commands check, ask, show); nothing prints but
+//! `ui`; every variable of the environment is named in `env`; no value is taken from argv or environment.
+
+mod args;
+mod commands;
+mod config_file;
+mod context;
+#[allow(dead_code, reason = "the reference page is made from the registry")]
+mod env;
+mod exit;
+mod harden;
+mod places;
+mod problem;
+mod redact;
+#[cfg(test)]
+mod reference_page;
+#[allow(dead_code, unused_imports, reason = "the engine tells most events and asks most questions")]
+mod ui;
+mod usage;
+mod wiring;
+mod words;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::Cli;
+use crate::context::Context;
+
+fn main() -> ExitCode {
+    harden::process();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage::answer(&error).into(),
+    };
+    let mut context = match Context::open(cli.globals) {
+        Ok(context) => context,
+        Err(problem) => return ui::fail_early(&problem).into(),
+    };
+    let exit = match commands::run(cli.command, &mut context) {
+        Ok(exit) => exit,
+        Err(problem) => {
+            context.ui.problem(&problem);
+            problem.exit()
+        }
+    };
+    exit.into()
+}

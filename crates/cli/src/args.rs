@@ -1,0 +1,297 @@
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Replaces API keys, passwords and tokens while they are in use.
+///
+/// Makes the new one, moves every consumer, and ends the old one only when the running processes have shown that
+/// they no longer need it.
+#[derive(Debug, Parser)]
+#[command(name = "keyroll", version, disable_help_subcommand = true, max_term_width = 100)]
+#[command(after_help = "Exit codes, files and variables of the environment: docs/reference/cli.md")]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) globals: Globals,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The flags of every command.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Everywhere")]
+pub(crate) struct Globals {
+    /// The configuration file [default: keyroll.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The folder of the journal and the sealed values; its keys are in DIR.keys
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+    /// The folder of the sealing key and the epoch witness
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) keys: Option<PathBuf>,
+    /// Write events as JSON, one per line, on stdout
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// No colours, and no lines that are written over
+    #[arg(long, global = true)]
+    pub(crate) plain: bool,
+    /// Never ask; fail where a person is needed
+    #[arg(long, global = true)]
+    pub(crate) no_input: bool,
+    /// Accept what can be undone without asking; never the end of a key
+    #[arg(long, global = true)]
+    pub(crate) yes: bool,
+}
+
+/// The commands; each is one file under `commands`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a whole rotation on this machine, with an issuer and workers of its own
+    Demo(DemoArgs),
+    /// Write a keyroll.toml to begin with
+    Init,
+    /// Look at everything that a rotation needs, and change nothing
+    Doctor,
+    /// Add, list and show secrets; never their values
+    #[command(subcommand)]
+    Secret(SecretCommand),
+    /// Look at everything, and save what a rotation would do; touches nothing
+    Plan(PlanArgs),
+    /// Carry out a plan
+    Apply(ApplyArgs),
+    /// Continue a rotation that has no driver or is paused
+    Resume(ResumeArgs),
+    /// Stop a rotation at the next safe point; both keys stay valid
+    Pause(IdArgs),
+    /// Show what is open, who holds what, and what to do next
+    Status(StatusArgs),
+    /// Go back to the old key; possible until it was decided to end it
+    Abort(IdArgs),
+    /// Try the step again at which a rotation is stuck
+    Retry(IdArgs),
+    /// Undo a rotation: abort before the point of no return, refused after it
+    Undo(IdArgs),
+    /// Name what holds a secret: adopt it into the configuration, or waive it
+    #[command(subcommand)]
+    Consumer(ConsumerCommand),
+    /// Ask the issuer whether each version of a secret is alive
+    Verify(VerifyArgs),
+    /// End an old version that is still alive
+    Revoke(RevokeArgs),
+    /// Print the JSON Schema of keyroll.toml
+    Schema,
+    /// A part of the demo, run by the demo
+    #[command(hide = true)]
+    DemoPart(DemoPartArgs),
+}
+
+/// `demo`.
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Keep its folder afterwards
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
+
+/// `demo-part`.
+#[derive(Debug, Args)]
+pub(crate) struct DemoPartArgs {
+    /// Which part, and its own words
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(crate) words: Vec<std::ffi::OsString>,
+}
+
+/// `secret`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SecretCommand {
+    /// Take a secret in: its value by a hidden prompt or stdin, never by an argument
+    Add(SecretAddArgs),
+    /// The secrets of the configuration and their versions
+    List,
+    /// One secret: its versions by fingerprint, its fields, its consumers; never a value
+    Show(SecretArgs),
+}
+
+/// `secret add`.
+#[derive(Debug, Args)]
+pub(crate) struct SecretAddArgs {
+    /// The secret's name
+    pub(crate) name: String,
+    /// The id by which the issuer knows this credential
+    #[arg(long)]
+    pub(crate) id: Option<String>,
+    /// A field that is not secret: a user or host name
+    #[arg(long = "field", value_name = "NAME=TEXT")]
+    pub(crate) fields: Vec<String>,
+    /// Also write it into keyroll.toml, with this issuer
+    #[arg(long, value_name = "SPEC")]
+    pub(crate) issuer: Option<String>,
+    /// With --issuer: the reference to the admin credential, file:./name
+    #[arg(long, value_name = "REFERENCE", requires = "issuer")]
+    pub(crate) admin: Option<String>,
+}
+
+/// A command about one secret.
+#[derive(Debug, Args)]
+pub(crate) struct SecretArgs {
+    /// The secret's name
+    pub(crate) name: String,
+}
+
+/// `plan`.
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    /// The secret's name
+    pub(crate) secret: String,
+}
+
+/// `apply`.
+#[derive(Debug, Args)]
+pub(crate) struct ApplyArgs {
+    /// The plan's id, as `plan` printed it
+    pub(crate) plan: String,
+    /// Consent to the end of the old key, by the secret's name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) confirm: Option<String>,
+    /// Pause before this step
+    #[arg(long, value_name = "STEP")]
+    pub(crate) until: Option<Step>,
+    /// The value is known to others: move everything at once, or end it first
+    #[arg(long, value_name = "HOW", conflicts_with = "until")]
+    pub(crate) emergency: Option<Emergency>,
+}
+
+/// A step at which a rotation can be made to pause.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Step {
+    Mint,
+    Stage,
+    Probe,
+    Roll,
+    Quiesce,
+    Disable,
+    Soak,
+    Decide,
+    Revoke,
+}
+
+/// The policy of an emergency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Emergency {
+    /// Move every consumer at once after one canary, then end the old key
+    RollFirst,
+    /// End the old key first: a stated outage
+    RevokeNow,
+}
+
+/// `resume`.
+#[derive(Debug, Args)]
+pub(crate) struct ResumeArgs {
+    /// The rotation; not needed if only one is open
+    pub(crate) id: Option<String>,
+    /// Consent to the end of the old key, by the secret's name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) confirm: Option<String>,
+    /// Pause before this step
+    #[arg(long, value_name = "STEP")]
+    pub(crate) until: Option<Step>,
+}
+
+/// A command about one rotation.
+#[derive(Debug, Args)]
+pub(crate) struct IdArgs {
+    /// The rotation's id
+    pub(crate) id: String,
+}
+
+/// `status`.
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// The rotation; all if none is named
+    pub(crate) id: Option<String>,
+    /// Keep watching until it ends
+    #[arg(short, long)]
+    pub(crate) watch: bool,
+}
+
+/// `consumer`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConsumerCommand {
+    /// Write a process or a file that holds a secret into keyroll.toml, so that it is moved too
+    Adopt(AdoptArgs),
+    /// Accept by name that something keeps the old value; it is recorded with its reason
+    Waive(WaiveArgs),
+}
+
+/// `consumer adopt`.
+#[derive(Debug, Args)]
+pub(crate) struct AdoptArgs {
+    /// A process id, or the path of a file that holds the value
+    #[arg(value_name = "PID|PATH")]
+    pub(crate) holder: String,
+    /// Its name as a consumer
+    #[arg(long)]
+    pub(crate) name: String,
+    /// The secret that it holds; not needed if there is only one
+    #[arg(long, value_name = "NAME")]
+    pub(crate) secret: Option<String>,
+    /// The command that restarts it
+    #[arg(long, value_name = "COMMAND", conflicts_with = "signal")]
+    pub(crate) restart: Option<String>,
+    /// The signal on which it loads a new value
+    #[arg(long)]
+    pub(crate) signal: Option<String>,
+    /// A file with its process id; else it is found by its executable
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pid_file: Option<String>,
+    /// The env file that it starts from
+    #[arg(long, value_name = "FILE", requires = "variable", conflicts_with = "file")]
+    pub(crate) env_file: Option<PathBuf>,
+    /// The variable in that env file
+    #[arg(long, requires = "env_file")]
+    pub(crate) variable: Option<String>,
+    /// The file that it starts from, which holds the value alone
+    #[arg(long)]
+    pub(crate) file: Option<PathBuf>,
+}
+
+/// `consumer waive`.
+#[derive(Debug, Args)]
+pub(crate) struct WaiveArgs {
+    /// The consumer, process id or path
+    #[arg(value_name = "NAME|PID|PATH")]
+    pub(crate) holder: String,
+    /// Why it may keep the old value
+    #[arg(long)]
+    pub(crate) reason: String,
+    /// The secret; not needed if there is only one
+    #[arg(long, value_name = "NAME")]
+    pub(crate) secret: Option<String>,
+}
+
+/// `verify`.
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    /// The secret's name
+    pub(crate) secret: String,
+}
+
+/// `revoke`.
+#[derive(Debug, Args)]
+pub(crate) struct RevokeArgs {
+    /// The secret's name
+    pub(crate) secret: String,
+    /// Which version
+    #[arg(long, value_name = "LABEL")]
+    pub(crate) version: RevocableVersion,
+    /// Consent to the end of that key, by the secret's name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) confirm: Option<String>,
+}
+
+/// The version that `revoke` can end; the current one is ended by rotating.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RevocableVersion {
+    /// The one before the current
+    Previous,
+}

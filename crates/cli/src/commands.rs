@@ -1,0 +1,46 @@
+//! One command, one file. A command checks what it was given, asks, calls, shows; it decides nothing of a rotation.
+
+mod abort;
+mod apply;
+mod consumer;
+mod demo;
+mod doctor;
+mod init;
+mod pause;
+mod plan;
+mod resume;
+mod retry;
+mod revoke;
+mod schema;
+mod secret;
+mod status;
+mod undo;
+mod verify;
+
+use crate::args::Command;
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::problem::Problem;
+
+/// Runs one command.
+pub(crate) fn run(command: Command, context: &mut Context) -> Result<Exit, Problem> {
+    match command {
+        Command::Demo(args) => demo::run(&args, context),
+        Command::DemoPart(args) => demo::part(&args),
+        Command::Init => init::run(context),
+        Command::Doctor => doctor::run(context),
+        Command::Secret(command) => secret::run(&command, context),
+        Command::Plan(args) => plan::run(&args, context),
+        Command::Apply(args) => apply::run(&args, context),
+        Command::Resume(args) => resume::run(&args, context),
+        Command::Pause(args) => pause::run(&args, context),
+        Command::Status(args) => status::run(&args, context),
+        Command::Abort(args) => abort::run(&args, context),
+        Command::Retry(args) => retry::run(&args, context),
+        Command::Undo(args) => undo::run(&args, context),
+        Command::Consumer(command) => consumer::run(&command, context),
+        Command::Verify(args) => verify::run(&args, context),
+        Command::Revoke(args) => revoke::run(&args, context),
+        Command::Schema => schema::run(context),
+    }
+}

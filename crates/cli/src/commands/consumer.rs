@@ -1,0 +1,189 @@
+use std::path::{Path, PathBuf};
+
+use keyroll_config::{
+    Config, Copy, Name, NewApply, NewConsumer, Place, Secret, Signal, Source, WriteMode, add_consumer,
+};
+
+use crate::args::{AdoptArgs, ConsumerCommand, WaiveArgs};
+use crate::config_file;
+use crate::context::{Context, only_secret};
+use crate::exit::Exit;
+use crate::problem::Problem;
+use crate::ui::Event;
+use crate::wiring;
+use crate::words;
+
+/// The longest reason, in bytes: it stands in the journal for good.
+const REASON_BYTES_MAX: usize = 1_024;
+
+/// Names what holds a secret.
+pub(super) fn run(command: &ConsumerCommand, context: &mut Context) -> Result<Exit, Problem> {
+    match command {
+        ConsumerCommand::Adopt(args) => adopt(args, context),
+        ConsumerCommand::Waive(args) => waive(args, context),
+    }
+}
+
+/// Writes the holder into keyroll.toml, then tells the open rotation, which rolls it at Deliver.
+fn adopt(args: &AdoptArgs, context: &mut Context) -> Result<Exit, Problem> {
+    let config = context.config()?;
+    let secret = only_secret(&config, args.secret.as_deref())?;
+    let new = described(args, &config, secret)?;
+    let path = context.config_path();
+    let text = config_file::read(&path)?;
+    let edited = add_consumer(&text, &path.display().to_string(), &new)?;
+    config_file::replace(&path, &text, &edited)?;
+    context.ui.event(Event::Undo {
+        what: format!("adopted {} as a consumer of {} in {}", new.name, new.secret, path.display()),
+        with: format!("remove its [[secrets.{}.consumers]] table", new.secret),
+    });
+    wiring::adopted(&context.places()?, &new)?;
+    Ok(Exit::Done)
+}
+
+/// The holder as a consumer.
+fn described(args: &AdoptArgs, config: &Config, secret: &Secret) -> Result<NewConsumer, Problem> {
+    let name = Name::new(args.name.as_str())
+        .ok_or_else(|| adopting().because("--name is 1 to 64 of a-z 0-9 . _ -").exits(Exit::Usage))?;
+    let apply = match (&args.restart, &args.signal) {
+        (Some(command), _) => Some(NewApply::Restart(
+            words::split(command)
+                .ok_or_else(|| adopting().because("--restart has a quote that is not closed, or no word"))?,
+        )),
+        (None, Some(signal)) => Some(NewApply::Signal(Signal::parse(signal).ok_or_else(|| {
+            adopting()
+                .because(format!("--signal must be one of: {}", Signal::NAMES.join(", ")))
+                .exits(Exit::Usage)
+        })?)),
+        (None, None) => None,
+    };
+    let Ok(pid) = args.holder.parse::<u32>() else {
+        return adopted_file(args, secret, name, apply);
+    };
+    let apply = apply.ok_or_else(|| {
+        adopting().because("a process needs --restart COMMAND or --signal NAME").exits(Exit::Usage)
+    })?;
+    let process = match &args.pid_file {
+        Some(_) => None,
+        None => Some(executable(pid)?),
+    };
+    let reads = match named_copy(args, secret)? {
+        Some(copy) => vec![copy],
+        None => only_copies(config, secret)?,
+    };
+    Ok(NewConsumer {
+        secret: secret.name.clone(),
+        name,
+        apply,
+        process,
+        pid_file: args.pid_file.clone(),
+        reads,
+    })
+}
+
+/// A path: a copy without a process, unless the flags say how one is moved.
+fn adopted_file(
+    args: &AdoptArgs,
+    secret: &Secret,
+    name: Name,
+    apply: Option<NewApply>,
+) -> Result<NewConsumer, Problem> {
+    let path = real_file(Path::new(&args.holder))?;
+    let copy = match named_copy(args, secret)? {
+        Some(copy) => copy,
+        None => Copy { place: Place::File { path }, source: only_field(secret)?, write: WriteMode::Rename },
+    };
+    Ok(NewConsumer {
+        secret: secret.name.clone(),
+        name,
+        apply: apply.unwrap_or(NewApply::AtRest),
+        process: None,
+        pid_file: args.pid_file.clone(),
+        reads: vec![copy],
+    })
+}
+
+/// The copy that the flags name.
+fn named_copy(args: &AdoptArgs, secret: &Secret) -> Result<Option<Copy>, Problem> {
+    let place = match (&args.env_file, &args.variable, &args.file) {
+        (Some(path), Some(variable), _) => {
+            Place::EnvFile { path: real_file(path)?, variable: variable.clone() }
+        }
+        (_, _, Some(path)) => Place::File { path: real_file(path)? },
+        (_, _, None) => return Ok(None),
+    };
+    Ok(Some(Copy { place, source: only_field(secret)?, write: WriteMode::Rename }))
+}
+
+/// Where no flag says what it starts from: the copies of the secret, if all consumers start from the same.
+fn only_copies(config: &Config, secret: &Secret) -> Result<Vec<Copy>, Problem> {
+    let mut kinds = config.secrets.get(&secret.name).into_iter().flat_map(|secret| &secret.consumers);
+    let first = kinds.next().map(|consumer| consumer.reads.clone());
+    match first {
+        Some(reads) if kinds.all(|consumer| consumer.reads == reads) => Ok(reads),
+        Some(_) | None => Err(adopting()
+            .because("it is not clear which copy it starts from")
+            .help("name it with --env-file FILE --variable NAME, or --file FILE")
+            .exits(Exit::Usage)),
+    }
+}
+
+fn only_field(secret: &Secret) -> Result<Source, Problem> {
+    let mut names = secret.fields.iter().filter(|(_, spec)| spec.secret).map(|(name, _)| name);
+    match (names.next(), names.next()) {
+        (Some(name), None) => Ok(Source::Field(name.clone())),
+        _ => Err(adopting()
+            .because("the secret has several secret fields")
+            .help("write the consumer into keyroll.toml by hand, with `field`")),
+    }
+}
+
+/// The executable of a process, and the script that it runs where it is an interpreter. No other word of its command
+/// line is written down: a value may stand there.
+fn executable(pid: u32) -> Result<(String, Option<String>), Problem> {
+    let problem = || adopting().help("name a file with its process id: --pid-file FILE");
+    if pid <= 1 || pid == std::process::id() {
+        return Err(adopting().because("this process cannot be a consumer"));
+    }
+    let folder = PathBuf::from(format!("/proc/{pid}"));
+    let path = std::fs::read_link(folder.join("exe")).map_err(|error| {
+        problem().because(format!("the executable of process {pid} cannot be seen")).because_of(&error)
+    })?;
+    let path = path.to_str().filter(|path| !path.ends_with(" (deleted)"));
+    let path = path.ok_or_else(|| problem().because("its executable was deleted or replaced"))?;
+    let line = std::fs::read(folder.join("cmdline")).unwrap_or_default();
+    let script = line.split(|byte| *byte == 0).nth(1).and_then(|word| std::str::from_utf8(word).ok());
+    let here = std::fs::read_link(folder.join("cwd")).unwrap_or_default();
+    let script =
+        script.filter(|word| !word.is_empty() && !word.starts_with('-') && here.join(word).is_file());
+    Ok((path.to_owned(), script.map(str::to_owned)))
+}
+
+fn real_file(path: &Path) -> Result<PathBuf, Problem> {
+    let real = path.canonicalize().map_err(|error| {
+        adopting().because(format!("{} cannot be resolved", path.display())).because_of(&error)
+    })?;
+    match real.is_file() {
+        true => Ok(real),
+        false => Err(adopting().because(format!("{} is not a regular file", real.display()))),
+    }
+}
+
+fn adopting() -> Problem {
+    Problem::new("K0811", "adopt the consumer")
+}
+
+/// Records that something may keep the old value.
+fn waive(args: &WaiveArgs, context: &mut Context) -> Result<Exit, Problem> {
+    let config = context.config()?;
+    let secret = only_secret(&config, args.secret.as_deref())?;
+    let reason = args.reason.trim();
+    if reason.is_empty() || reason.len() > REASON_BYTES_MAX || reason.chars().any(char::is_control) {
+        return Err(Problem::new("K0812", "waive the holder")
+            .because(format!("--reason is 1 to {REASON_BYTES_MAX} bytes on one line"))
+            .help("say why it may keep the old value: it stands in the journal and in the report")
+            .exits(Exit::Usage));
+    }
+    wiring::waived(&context.places()?, secret, &args.holder, reason)?;
+    Ok(Exit::Done)
+}

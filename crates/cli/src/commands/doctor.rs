@@ -1,0 +1,215 @@
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use keyroll_config::{Apply, Check, Config, Consumer, IssuerRef, Reference, Runs};
+
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::harden;
+use crate::places::{self, Places};
+use crate::problem::Problem;
+use crate::ui::{Event, Finding};
+
+/// Looks at everything that a rotation needs, and changes nothing. Findings that would stop a rotation end it with 3.
+pub(super) fn run(context: &mut Context) -> Result<Exit, Problem> {
+    let mut report = Report::default();
+    let places = context.places()?;
+    look_at_places(&mut report, &places);
+    look_at_process(&mut report);
+    match context.config() {
+        Ok(config) => {
+            let path = context.config_path();
+            report.good("configuration", format!("{}: {} secrets", path.display(), config.secrets.len()));
+            look_at_config(&mut report, &config);
+        }
+        Err(problem) => report.problem("configuration", &problem),
+    }
+    let bad = report.0.iter().any(|event| matches!(event, Event::Check { finding: Finding::Bad, .. }));
+    for event in report.0 {
+        context.ui.event(event);
+    }
+    Ok(if bad { Exit::Findings } else { Exit::Done })
+}
+
+#[derive(Default)]
+struct Report(Vec<Event>);
+
+impl Report {
+    fn add(&mut self, finding: Finding, name: &str, detail: String, help: Option<String>) {
+        self.0.push(Event::Check { name: name.to_owned(), finding, detail, help });
+    }
+
+    fn good(&mut self, name: &str, detail: String) {
+        self.add(Finding::Good, name, detail, None);
+    }
+
+    fn note(&mut self, name: &str, detail: String) {
+        self.add(Finding::Note, name, detail, None);
+    }
+
+    fn bad(&mut self, name: &str, detail: String, help: &str) {
+        self.add(Finding::Bad, name, detail, Some(help.to_owned()));
+    }
+
+    fn problem(&mut self, name: &str, problem: &Problem) {
+        let detail = problem.causes.join(": ");
+        self.add(Finding::Bad, name, format!("{detail} ({})", problem.code), problem.help.clone());
+    }
+}
+
+fn look_at_places(report: &mut Report, places: &Places) {
+    for (name, folder) in [("state", &places.state), ("keys", &places.keys)] {
+        match folder.exists() {
+            false => {
+                report.note(name, format!("{} does not exist yet; it is made on first use", folder.display()))
+            }
+            true => match places::check(folder) {
+                Ok(()) => report.good(name, format!("{}, for this user alone", folder.display())),
+                Err(problem) => report.problem(name, &problem),
+            },
+        }
+    }
+    let files = [
+        ("journal", places.journal()),
+        ("sealing key", places.sealing_key()),
+        ("epoch witness", places.witness()),
+    ];
+    for (name, file) in files {
+        look_at_private(report, name, &file, false);
+    }
+    let device = |folder: &Path| folder.metadata().map(|meta| meta.dev()).ok();
+    if let (Some(state), Some(keys)) = (device(&places.state), device(&places.keys)) {
+        let help = format!(
+            "back up {} and {} apart: whoever has both can open every sealed value, and without the key a backup of \
+             the state is worthless",
+            places.state.display(),
+            places.keys.display()
+        );
+        let detail = match state == keys {
+            true => "state and keys are on one file system: whether they are backed up apart is not visible",
+            false => {
+                "state and keys are on two file systems: whether they are backed up apart is not visible"
+            }
+        };
+        report.add(Finding::Note, "backup", detail.to_owned(), Some(help));
+    }
+}
+
+/// A file that only its owner may use.
+fn look_at_private(report: &mut Report, name: &str, file: &Path, must_exist: bool) {
+    let shown = file.display();
+    match file.metadata() {
+        Ok(meta) if !meta.is_file() => {
+            report.bad(name, format!("{shown} is not a regular file"), "put a file there")
+        }
+        Ok(meta) if meta.mode() & 0o077 != 0 => {
+            let help = format!("chmod 600 {shown}, and consider who read it");
+            report.bad(
+                name,
+                format!("{shown}: others may use it (mode {:04o})", meta.mode() & 0o7777),
+                &help,
+            );
+        }
+        Ok(_) => report.good(name, format!("{shown}")),
+        Err(_) if !must_exist => report.note(name, format!("{shown} does not exist yet")),
+        Err(error) => report.bad(name, format!("{shown}: {error}"), "make it, or correct the path"),
+    }
+}
+
+fn look_at_process(report: &mut Report) {
+    match harden::is_dumpable() {
+        true => report.bad("this process", "its memory can be dumped".to_owned(), "use a kernel with prctl"),
+        false => {
+            report.good("this process", "writes no core dump, and its memory is closed to others".to_owned())
+        }
+    }
+    // Yama's scope 1 and above closes the memory of processes that are not our children.
+    let scope = std::fs::read_to_string("/proc/sys/kernel/yama/ptrace_scope").unwrap_or_default();
+    let root = rustix::process::geteuid().is_root();
+    match (root, scope.trim()) {
+        (true, _) => report.good("memory of others", "visible: this user is root".to_owned()),
+        (false, "" | "0") => report.good("memory of others", "visible for processes of this user".to_owned()),
+        (false, scope) => report.note(
+            "memory of others",
+            format!(
+                "not visible (kernel.yama.ptrace_scope = {scope}); sockets, files and checks are used instead"
+            ),
+        ),
+    }
+}
+
+fn look_at_config(report: &mut Report, config: &Config) {
+    for secret in config.secrets.values() {
+        let name = format!("{}: issuer", secret.name);
+        match &secret.issuer {
+            IssuerRef::SpecFile(path) if !path.is_file() => {
+                report.bad(
+                    &name,
+                    format!("{} is not there", path.display()),
+                    "write it: docs/guides/write-an-issuer.md",
+                );
+            }
+            IssuerRef::SpecFile(path) => report.good(&name, path.display().to_string()),
+            IssuerRef::Shipped(spec) => report.good(&name, spec.to_string()),
+            IssuerRef::Postgres => report.good(&name, "postgres".to_owned()),
+        }
+        match &secret.admin {
+            Some(Reference::File(path)) => {
+                look_at_private(report, &format!("{}: admin credential", secret.name), path, true);
+            }
+            None => report.note(&format!("{}: admin credential", secret.name), "none is named".to_owned()),
+        }
+        if secret.consumers.is_empty() {
+            let help = format!("describe who uses it as [[secrets.{}.consumers]]", secret.name);
+            report.bad(&format!("{}: consumers", secret.name), "none".to_owned(), &help);
+        }
+        for consumer in &secret.consumers {
+            look_at_consumer(report, &format!("{}: {}", secret.name, consumer.name), consumer);
+        }
+    }
+    for root in &config.search_roots {
+        match root.exists() {
+            true => report.good("search root", root.display().to_string()),
+            false => {
+                report.bad("search root", format!("{} is not there", root.display()), "correct search.roots")
+            }
+        }
+    }
+}
+
+fn look_at_consumer(report: &mut Report, name: &str, consumer: &Consumer) {
+    let mut missing = Vec::new();
+    for copy in &consumer.reads {
+        if !copy.place.path().is_file() {
+            missing.push(format!("copy {}", copy.place.path().display()));
+        }
+    }
+    for program in programs(consumer) {
+        let path = Path::new(&program);
+        let runs = path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0);
+        if program.contains('/') && !runs {
+            missing.push(format!("program {program}"));
+        }
+    }
+    match missing.is_empty() {
+        true => report.good(name, format!("{} copies, programs in place", consumer.reads.len())),
+        false => {
+            report.bad(name, format!("not there: {}", missing.join(", ")), "correct the paths, or make them")
+        }
+    }
+}
+
+/// The programs of every command of a consumer.
+fn programs(consumer: &Consumer) -> Vec<String> {
+    let checks = consumer.check.iter().chain(consumer.paths.iter().map(|path| &path.check));
+    let restart = match &consumer.runs {
+        Runs::Process { apply: Apply::Restart(argv), .. } => Some(argv),
+        Runs::Process { .. } | Runs::Unit { .. } | Runs::AtRest => None,
+    };
+    let execs = checks.filter_map(|check| match check {
+        Check::Exec(argv) => Some(argv),
+        Check::Http(_) => None,
+    });
+    let all = restart.into_iter().chain(consumer.fetch.iter()).chain(execs);
+    all.filter_map(|argv| argv.fill("", None, None).into_iter().next()).collect()
+}

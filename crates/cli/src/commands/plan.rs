@@ -1,0 +1,23 @@
+use crate::args::PlanArgs;
+use crate::context::{Context, secret};
+use crate::exit::Exit;
+use crate::problem::Problem;
+use crate::wiring;
+
+/// Looks at everything and saves what a rotation would do; touches nothing.
+pub(super) fn run(args: &PlanArgs, context: &mut Context) -> Result<Exit, Problem> {
+    let config = context.config()?;
+    let secret = secret(&config, &args.secret)?;
+    if secret.consumers.is_empty() {
+        let path = context.config_path();
+        return Err(Problem::new("K0809", format!("plan a rotation of {}", secret.name))
+            .because("no consumer of it is configured: nothing could show that the new value works")
+            .help(format!(
+                "describe who uses it as [[secrets.{}.consumers]] in {}",
+                secret.name,
+                path.display()
+            )));
+    }
+    context.places()?;
+    Err(wiring::absent("plan a rotation"))
+}

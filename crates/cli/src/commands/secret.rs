@@ -1,0 +1,210 @@
+use std::collections::BTreeMap;
+
+use keyroll_config::{Config, IssuerRef, Name, NewSecret, Secret, add_secret};
+use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
+
+use crate::args::{SecretAddArgs, SecretArgs, SecretCommand};
+use crate::config_file;
+use crate::context::{Context, secret};
+use crate::exit::Exit;
+use crate::problem::Problem;
+use crate::ui::{Event, Table};
+use crate::wiring;
+
+/// Adds, lists and shows secrets; never their values.
+pub(super) fn run(command: &SecretCommand, context: &mut Context) -> Result<Exit, Problem> {
+    match command {
+        SecretCommand::Add(args) => add(args, context),
+        SecretCommand::List => list(context),
+        SecretCommand::Show(args) => show(args, context),
+    }
+}
+
+/// Takes a secret in. Everything is checked before the value is asked for.
+fn add(args: &SecretAddArgs, context: &mut Context) -> Result<Exit, Problem> {
+    let config = configured(args, context)?;
+    let secret = secret(&config, &args.name)?;
+    let mut given = plain_fields(secret, &args.fields)?;
+    let places = context.places()?;
+    let mut fields = Fields::new();
+    for (name, spec) in &secret.fields {
+        match (spec.secret, given.remove(name)) {
+            (false, Some(text)) => fields.insert(name.as_str(), SecretBytes::from(text), false),
+            (true, _) => {}
+            (false, None) => {
+                return Err(adding(secret)
+                    .because(format!("the field `{name}` is missing"))
+                    .help(format!("--field {name}=TEXT")));
+            }
+        }
+    }
+    for (name, value) in hidden_fields(secret, context)? {
+        fields.insert(name.as_str(), value, true);
+    }
+    let credential = Credential { id: args.id.as_deref().map(CredentialId::new), fields };
+    wiring::keep(&places, secret, &credential)?;
+    context.ui.note(format!("kept {}; its value is sealed in {}", secret.name, places.state.display()));
+    Ok(Exit::Done)
+}
+
+/// The configuration, with the secret written into it first where `--issuer` asks for that.
+fn configured(args: &SecretAddArgs, context: &mut Context) -> Result<Config, Problem> {
+    let Some(issuer) = &args.issuer else { return context.config() };
+    let name = Name::new(args.name.as_str()).ok_or_else(|| {
+        Problem::new("K0005", "name the secret").because("a name is 1 to 64 of a-z 0-9 . _ -")
+    })?;
+    let path = context.config_path();
+    let text = config_file::read(&path)?;
+    let new = NewSecret { name, issuer: issuer.clone(), admin: args.admin.clone() };
+    let edited = add_secret(&text, &path.display().to_string(), &new)?;
+    config_file::replace(&path, &text, &edited)?;
+    context.ui.event(Event::Undo {
+        what: format!("wrote [secrets.{}] into {}", new.name, path.display()),
+        with: "remove that table again".to_owned(),
+    });
+    context.config()
+}
+
+/// The fields of `--field`, none of which may be secret: arguments are seen by every user of the machine.
+fn plain_fields(secret: &Secret, given: &[String]) -> Result<BTreeMap<Name, String>, Problem> {
+    let mut fields = BTreeMap::new();
+    for pair in given {
+        let (name, text) = pair
+            .split_once('=')
+            .ok_or_else(|| adding(secret).because("--field is NAME=TEXT").exits(Exit::Usage))?;
+        let Some((name, spec)) = secret.fields.get_key_value(name) else {
+            let known: Vec<&str> = secret.fields.keys().map(Name::as_str).collect();
+            return Err(adding(secret)
+                .because("--field names a field that it does not have")
+                .help(format!("the fields are: {}", known.join(", ")))
+                .exits(Exit::Usage));
+        };
+        if spec.secret {
+            return Err(adding(secret)
+                .because(format!("the field `{name}` is secret: every user of this machine can see arguments"))
+                .help("end that credential if it was real; leave the field out, and it is asked for, or read from stdin")
+                .exits(Exit::Usage));
+        }
+        if fields.insert(name.clone(), text.to_owned()).is_some() {
+            return Err(adding(secret).because(format!("--field {name} is given twice")).exits(Exit::Usage));
+        }
+    }
+    Ok(fields)
+}
+
+/// The secret fields: each by a hidden prompt; or from stdin, whole for one field, `NAME=VALUE` lines for more.
+fn hidden_fields(secret: &Secret, context: &mut Context) -> Result<Vec<(Name, SecretBytes)>, Problem> {
+    let names: Vec<&Name> =
+        secret.fields.iter().filter(|(_, spec)| spec.secret).map(|(name, _)| name).collect();
+    if names.len() == 1 || context.ui.is_terminal_input() {
+        let mut values = Vec::new();
+        for name in names {
+            let value = context.ui.hidden(&format!("{} of {}", name, secret.name))?;
+            values.push((name.clone(), value));
+        }
+        return Ok(values);
+    }
+    let all = context.ui.hidden(&format!("the fields of {}", secret.name))?;
+    let mut values: Vec<(Name, SecretBytes)> = Vec::new();
+    for row in all.expose().split(|byte| *byte == b'\n').filter(|row| !row.is_empty()) {
+        let at = row.iter().position(|byte| *byte == b'=');
+        let (name, value) = at.and_then(|at| row.split_at_checked(at)).unwrap_or((row, &[]));
+        let known = names.iter().find(|known| known.as_str().as_bytes() == name);
+        let (Some(known), Some((_, value))) = (known, value.split_first()) else {
+            return Err(adding(secret).because("stdin must have one NAME=VALUE line for each secret field"));
+        };
+        if values.iter().any(|(other, _)| other == *known) {
+            return Err(adding(secret).because(format!("stdin gives the field `{known}` twice")));
+        }
+        let value = SecretBytes::new(value.to_vec());
+        crate::redact::remember(&value);
+        values.push(((*known).clone(), value));
+    }
+    match names.iter().find(|name| !values.iter().any(|(other, _)| other == **name)) {
+        Some(missing) => Err(adding(secret).because(format!("stdin does not give the field `{missing}`"))),
+        None => Ok(values),
+    }
+}
+
+fn adding(secret: &Secret) -> Problem {
+    Problem::new("K0806", format!("add {}", secret.name))
+}
+
+fn list(context: &mut Context) -> Result<Exit, Problem> {
+    let config = context.config()?;
+    let places = context.places()?;
+    let mut table = Table::new(["SECRET", "ISSUER", "CONSUMERS", "VERSIONS"]);
+    for secret in config.secrets.values() {
+        let versions = wiring::versions(&places, secret)?;
+        let event = Event::Secret {
+            name: secret.name.to_string(),
+            issuer: issuer(&secret.issuer),
+            versions: versions.clone(),
+            consumers: secret.consumers.iter().map(|consumer| consumer.name.to_string()).collect(),
+        };
+        if context.ui.look.json {
+            context.ui.event(event);
+            continue;
+        }
+        let shown: Vec<String> =
+            versions.iter().map(|version| format!("v{} {}", version.version, version.label)).collect();
+        let shown = if shown.is_empty() { "none kept".to_owned() } else { shown.join(", ") };
+        table.row([
+            secret.name.to_string(),
+            issuer(&secret.issuer),
+            secret.consumers.len().to_string(),
+            shown,
+        ]);
+    }
+    if !context.ui.look.json {
+        context.ui.data(&table.lines().join("\n"));
+    }
+    Ok(Exit::Done)
+}
+
+fn show(args: &SecretArgs, context: &mut Context) -> Result<Exit, Problem> {
+    let config = context.config()?;
+    let secret = secret(&config, &args.name)?;
+    let versions = wiring::versions(&context.places()?, secret)?;
+    if context.ui.look.json {
+        context.ui.event(Event::Secret {
+            name: secret.name.to_string(),
+            issuer: issuer(&secret.issuer),
+            versions,
+            consumers: secret.consumers.iter().map(|consumer| consumer.name.to_string()).collect(),
+        });
+        return Ok(Exit::Done);
+    }
+    let mut table = Table::new(["secret", secret.name.as_str()]);
+    table.row(["issuer".to_owned(), issuer(&secret.issuer)]);
+    table.row(["owner".to_owned(), secret.owner.clone().unwrap_or_else(|| "-".to_owned())]);
+    let fields = secret.fields.iter().map(|(name, spec)| match spec.secret {
+        true => format!("{name} (secret)"),
+        false => name.to_string(),
+    });
+    table.row(["fields".to_owned(), fields.collect::<Vec<_>>().join(", ")]);
+    for version in &versions {
+        let id = version.id.as_deref().unwrap_or("not bound to an id");
+        table.row([
+            format!("v{}", version.version),
+            format!("{}, fingerprint {}, {id}", version.label, version.fingerprint),
+        ]);
+    }
+    if versions.is_empty() {
+        table.row(["versions".to_owned(), format!("none kept; keyroll secret add {}", secret.name)]);
+    }
+    for consumer in &secret.consumers {
+        let copies: Vec<String> = consumer.reads.iter().map(|copy| copy.place.to_string()).collect();
+        table.row(["consumer".to_owned(), format!("{}: {}", consumer.name, copies.join(", "))]);
+    }
+    context.ui.data(&table.lines().join("\n"));
+    Ok(Exit::Done)
+}
+
+fn issuer(issuer: &IssuerRef) -> String {
+    match issuer {
+        IssuerRef::Shipped(name) => name.to_string(),
+        IssuerRef::SpecFile(path) => format!("file:{}", path.display()),
+        IssuerRef::Postgres => "postgres".to_owned(),
+    }
+}

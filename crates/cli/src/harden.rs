@@ -1,0 +1,42 @@
+//! What the process does to itself before it reads anything.
+//!
+//! No dump: a process that is not dumpable writes no core, whatever the limit and the system's core pattern say
+//! (prctl(2), PR_SET_DUMPABLE), and others of the same user cannot read its memory. The core limit and the umask are
+//! left as they are on purpose: both would be inherited by every service that a restart command starts, whose logs
+//! would change their modes. Our own files are made with their modes named. A broken pipe is an error to handle, not
+//! a signal that ends a rotation: Rust's runtime ignores SIGPIPE, and gives it back to the commands that are run.
+
+use std::io::Write as _;
+use std::panic::PanicHookInfo;
+
+use crate::exit::Exit;
+
+/// The code of an internal error.
+const PANIC_CODE: &str = "K0801";
+
+pub(crate) fn process() {
+    // Fails only on kernels without prctl; `doctor` shows the outcome.
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    std::panic::set_hook(Box::new(|info| report(info)));
+}
+
+/// Whether other processes of the user can read our memory or have it dumped.
+pub(crate) fn is_dumpable() -> bool {
+    !matches!(rustix::process::dumpable_behavior(), Ok(rustix::process::DumpableBehavior::NotDumpable))
+}
+
+/// A panic's payload may hold a value: only the place is shown. The process ends at once, on whatever thread it
+/// was: the journal is made for that, and a driver that lost a part must not go on.
+fn report(info: &PanicHookInfo<'_>) {
+    let place = info.location().map_or_else(String::new, |location| {
+        let mut tail: Vec<&str> = location.file().rsplit('/').take(3).collect();
+        tail.reverse();
+        format!(" at {}:{}:{}", tail.join("/"), location.line(), location.column())
+    });
+    let text = format!(
+        "error[{PANIC_CODE}]: keyroll failed inside itself{place}\n  help: nothing of the message is shown, since it \
+         may hold a value; `keyroll status` says what is open, `keyroll resume` continues it\n"
+    );
+    let _ = std::io::stderr().write_all(text.as_bytes());
+    std::process::exit(i32::from(Exit::NeedsPerson.number()));
+}

@@ -1,0 +1,82 @@
+use std::error::Error;
+
+use keyroll_config::ConfigError;
+use keyroll_port::{Class, Failure};
+
+use crate::exit::Exit;
+
+/// What a person is told when a command does not succeed. It never holds a value.
+#[derive(Debug, Clone)]
+pub(crate) struct Problem {
+    pub(crate) attempted: String,
+    pub(crate) code: &'static str,
+    pub(crate) causes: Vec<String>,
+    pub(crate) help: Option<String>,
+    exit: Exit,
+}
+
+impl Problem {
+    /// A failure that changed nothing; `attempted` is a clause: `read the plan`.
+    pub(crate) fn new(code: &'static str, attempted: impl Into<String>) -> Self {
+        Self { attempted: attempted.into(), code, causes: Vec::new(), help: None, exit: Exit::Failed }
+    }
+
+    /// Adds a cause, outermost first.
+    pub(crate) fn because(mut self, cause: impl Into<String>) -> Self {
+        self.causes.push(cause.into());
+        self
+    }
+
+    /// Adds an error and everything behind it.
+    pub(crate) fn because_of(mut self, error: &dyn Error) -> Self {
+        let mut next = Some(error);
+        while let Some(error) = next {
+            self.causes.push(error.to_string());
+            next = error.source();
+        }
+        self
+    }
+
+    /// Adds the next step for a person.
+    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// Sets how the process ends.
+    pub(crate) fn exits(mut self, exit: Exit) -> Self {
+        self.exit = exit;
+        self
+    }
+
+    /// How the process ends.
+    pub(crate) fn exit(&self) -> Exit {
+        self.exit
+    }
+}
+
+impl From<ConfigError> for Problem {
+    fn from(error: ConfigError) -> Self {
+        let problem = Self::new(error.code(), "read the configuration").because(error.to_string());
+        match error.help() {
+            Some(help) => problem.help(help),
+            None => problem,
+        }
+    }
+}
+
+/// An effect that may have happened needs a person, or a look; any other failure changed nothing.
+impl From<Failure> for Problem {
+    fn from(failure: Failure) -> Self {
+        let exit = match failure.class {
+            Class::Retryable | Class::Permanent => Exit::Failed,
+            Class::Unknown => Exit::NeedsPerson,
+        };
+        let mut problem = Self::new(failure.code, failure.attempted.clone()).exits(exit);
+        if let Some(source) = failure.source() {
+            problem = problem.because_of(source);
+        }
+        problem.help = failure.help;
+        problem
+    }
+}

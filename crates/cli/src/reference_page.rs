@@ -1,0 +1,64 @@
+//! The page docs/reference/cli.md: flags, exit codes and environment, from what the program itself uses.
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use crate::args::Cli;
+    use crate::env;
+    use crate::exit::Exit;
+
+    fn page() -> String {
+        let mut page = "# The command\n\nGenerated from the program; do not edit by hand.\n".to_owned();
+        let mut command = Cli::command().term_width(100);
+        command.build();
+        describe(&mut page, &mut command, "keyroll");
+        page.push_str("\n## Exit codes\n\n| exit | meaning |\n|---|---|\n");
+        for (_, number, meaning) in Exit::ALL {
+            page.push_str(&format!("| {number} | {meaning} |\n"));
+        }
+        page.push_str("\n## Environment\n\n| variable | meaning |\n|---|---|\n");
+        for variable in env::ALL {
+            page.push_str(&format!("| `{}` | {} |\n", variable.name, variable.meaning));
+        }
+        page.push_str(
+            "\n## Files\n\nThe state folder (mode 0700) holds `journal.db` and the sealed values; the keys folder \
+             (mode 0700) holds `sealing.key` (mode 0600, made on first use) and `witness`. For root they are \
+             `/var/lib/keyroll` and `/etc/keyroll`; for anyone else `$XDG_STATE_HOME/keyroll` \
+             (`~/.local/state/keyroll`) and `$XDG_CONFIG_HOME/keyroll` (`~/.config/keyroll`). `--state DIR` puts the \
+             state into DIR and the keys into `DIR.keys`, unless `--keys` names another folder. Back the two up \
+             apart.\n",
+        );
+        page
+    }
+
+    fn describe(page: &mut String, command: &mut clap::Command, path: &str) {
+        let help = command.render_help().to_string();
+        // The flags of every command stand once, at the top.
+        let help = match path {
+            "keyroll" => help.as_str(),
+            _ => help.split("\n\nEverywhere:").next().unwrap_or_default(),
+        };
+        page.push_str(&format!("\n## {path}\n\n```text\n{}\n```\n", help.trim_end()));
+        let subcommands: Vec<clap::Command> = command.get_subcommands().cloned().collect();
+        for mut subcommand in subcommands {
+            if !subcommand.is_hide_set() {
+                let path = format!("{path} {}", subcommand.get_name());
+                describe(page, &mut subcommand, &path);
+            }
+        }
+    }
+
+    #[test]
+    fn the_page_is_current() {
+        let file = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/cli.md");
+        if std::env::var_os("KEYROLL_BLESS").is_some() {
+            std::fs::write(&file, page()).unwrap();
+        }
+        let found = std::fs::read_to_string(&file).unwrap_or_default();
+        assert!(
+            found == page(),
+            "docs/reference/cli.md is not current: KEYROLL_BLESS=1 cargo test -p keyroll"
+        );
+    }
+}

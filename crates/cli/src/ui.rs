@@ -1,0 +1,28 @@
+//! Everything that is printed or asked. Data on stdout, messages on stderr; with `--json` events on stdout alone.
+
+mod event;
+mod line;
+mod look;
+mod progress;
+mod prompt;
+mod render;
+mod screen;
+mod table;
+
+pub(crate) use event::{
+    Event, EventLine, Finding, Grade, Holder, HostStep, Outcome, Phase, Residue, StepState, Summary, Version,
+};
+pub(crate) use look::Look;
+pub(crate) use prompt::Answer;
+pub(crate) use screen::Ui;
+pub(crate) use table::Table;
+
+use crate::exit::Exit;
+use crate::problem::Problem;
+
+/// Shows a problem before the flags could be read: `--json` is looked for by hand, so that a machine gets its form.
+pub(crate) fn fail_early(problem: &Problem) -> Exit {
+    let json = std::env::args_os().skip(1).take_while(|word| word != "--").any(|word| word == "--json");
+    Ui::new(Look::choose(json, false, true)).problem(problem);
+    problem.exit()
+}

@@ -1,0 +1,290 @@
+//! What `--json` writes and what the terminal shows: a projection, never the journal's own form.
+//!
+//! Version 1 only grows: a reader ignores types and keys that it does not know; nothing changes its meaning.
+
+use serde::Serialize;
+
+/// The version of the stream, in its first line.
+pub(crate) const STREAM_VERSION: u32 = 1;
+
+/// One line of the stream: the event with the time at which it was shown.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct EventLine {
+    /// RFC 3339, UTC.
+    pub(crate) at: String,
+    #[serde(flatten)]
+    pub(crate) event: Event,
+}
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(crate) enum Event {
+    /// The first line.
+    Start { version: u32, keyroll: &'static str },
+    /// A rotation was opened or taken up.
+    Rotation { id: String, secret: String },
+    /// A phase was entered.
+    Phase { phase: Phase },
+    /// A step on a host, for one instance or for the consumer as a whole.
+    HostStep {
+        host: String,
+        consumer: String,
+        instance: Option<String>,
+        step: HostStep,
+        state: StepState,
+        detail: Option<String>,
+    },
+    /// Evidence came in.
+    Evidence { consumer: String, instance: String, path: Option<String>, grade: Grade, observer: String },
+    /// A gate is closed, and by whom.
+    Blocked { gate: Phase, holder: Holder },
+    /// Something is waited for, and for how long at most.
+    Waiting { what: String, seconds_max: Option<u64> },
+    /// Something could not be looked at.
+    NotVisible { what: String, why: String },
+    /// The rotation stands still.
+    Paused { reason: String, resume_with: String },
+    /// The point of no return was passed.
+    Decided { by: String, instances: u64, waivers: u64 },
+    /// What was written, and how it is undone.
+    Undo { what: String, with: String },
+    /// One finding of `doctor`.
+    Check { name: String, finding: Finding, detail: String, help: Option<String> },
+    /// One secret, for `secret list` and `show`.
+    Secret { name: String, issuer: String, versions: Vec<Version>, consumers: Vec<String> },
+    /// A sentence.
+    Note { text: String },
+    /// The rotation ended.
+    Done { outcome: Outcome },
+    /// The last line of `demo` and `apply`.
+    Summary(Summary),
+    /// The command failed; the last line.
+    Error { attempted: String, code: &'static str, causes: Vec<String>, help: Option<String>, exit: u8 },
+}
+
+/// The phases of a rotation, by the words of the protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Phase {
+    Preflight,
+    Mint,
+    Stage,
+    Probe,
+    Roll,
+    Promote,
+    Quiesce,
+    Disable,
+    Soak,
+    Decide,
+    Revoke,
+    ConfirmDead,
+    Sweep,
+    RollingBack,
+}
+
+/// The steps on one host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum HostStep {
+    Probed,
+    Delivered,
+    Applied,
+    Loaded,
+    Checked,
+    Exercised,
+    Restored,
+}
+
+/// How far a step is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum StepState {
+    Waiting,
+    Done,
+    Failed,
+    Skipped,
+}
+
+/// The kinds of evidence, by the words of the protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Grade {
+    Delivered,
+    Read,
+    Loaded,
+    Reported,
+    Checked,
+    Exercised,
+}
+
+/// A process or place that holds the old value and that nobody has named.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Holder {
+    pub(crate) pid: Option<u32>,
+    pub(crate) name: String,
+    /// How it was seen: by its memory, by its socket at the issuer, in a file.
+    pub(crate) found_by: String,
+    /// The command that names it.
+    pub(crate) how_to_move: String,
+}
+
+/// A version of a secret; its value is shown by no more than a keyed fingerprint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Version {
+    pub(crate) version: u64,
+    pub(crate) label: String,
+    pub(crate) id: Option<String>,
+    pub(crate) fingerprint: String,
+}
+
+/// How a finding of `doctor` is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Finding {
+    Good,
+    Note,
+    Bad,
+}
+
+/// How a rotation ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Outcome {
+    Done,
+    RolledBack,
+    Stuck,
+    Paused,
+    Debt,
+}
+
+/// What is left of the old value after Sweep.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Residue {
+    pub(crate) place: String,
+    pub(crate) reason: String,
+}
+
+/// The closing line.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Summary {
+    pub(crate) outcome: Outcome,
+    pub(crate) requests: u64,
+    pub(crate) failed: u64,
+    pub(crate) mint_to_last_moved_s: f64,
+    pub(crate) dead_confirmed: bool,
+    pub(crate) blocked_by: Option<String>,
+    pub(crate) residues: Vec<Residue>,
+}
+
+impl Phase {
+    /// The word for people.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Preflight => "preflight",
+            Self::Mint => "mint",
+            Self::Stage => "stage",
+            Self::Probe => "probe",
+            Self::Roll => "roll",
+            Self::Promote => "promote",
+            Self::Quiesce => "quiesce",
+            Self::Disable => "disable",
+            Self::Soak => "soak",
+            Self::Decide => "decide",
+            Self::Revoke => "revoke",
+            Self::ConfirmDead => "confirm dead",
+            Self::Sweep => "sweep",
+            Self::RollingBack => "roll back",
+        }
+    }
+}
+
+impl HostStep {
+    /// The word for people.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Probed => "probed",
+            Self::Delivered => "delivered",
+            Self::Applied => "applied",
+            Self::Loaded => "loaded",
+            Self::Checked => "checked",
+            Self::Exercised => "exercised",
+            Self::Restored => "restored",
+        }
+    }
+}
+
+impl Grade {
+    /// The word for people.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Read => "read",
+            Self::Loaded => "loaded",
+            Self::Reported => "reported",
+            Self::Checked => "checked",
+            Self::Exercised => "exercised",
+        }
+    }
+}
+
+impl Outcome {
+    /// The word for people.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::RolledBack => "rolled back",
+            Self::Stuck => "stuck",
+            Self::Paused => "paused",
+            Self::Debt => "done with a debt",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(event: Event) -> String {
+        serde_json::to_string(&EventLine { at: "T".to_owned(), event }).unwrap()
+    }
+
+    #[test]
+    fn the_stream_has_its_form() {
+        assert_eq!(
+            json(Event::Start { version: STREAM_VERSION, keyroll: "0.1.0" }),
+            r#"{"at":"T","type":"start","version":1,"keyroll":"0.1.0"}"#
+        );
+        assert_eq!(
+            json(Event::Phase { phase: Phase::ConfirmDead }),
+            r#"{"at":"T","type":"phase","phase":"confirm_dead"}"#
+        );
+        let holder = Holder {
+            pid: Some(7),
+            name: "worker".to_owned(),
+            found_by: "socket".to_owned(),
+            how_to_move: "keyroll consumer adopt 7".to_owned(),
+        };
+        assert_eq!(
+            json(Event::Blocked { gate: Phase::Disable, holder }),
+            r#"{"at":"T","type":"blocked","gate":"disable","holder":{"pid":7,"name":"worker","found_by":"socket","how_to_move":"keyroll consumer adopt 7"}}"#
+        );
+    }
+
+    #[test]
+    fn the_summary_stands_flat_in_its_line() {
+        let summary = Summary {
+            outcome: Outcome::RolledBack,
+            requests: 10,
+            failed: 0,
+            mint_to_last_moved_s: 1.5,
+            dead_confirmed: false,
+            blocked_by: None,
+            residues: vec![Residue { place: "/x".to_owned(), reason: "git".to_owned() }],
+        };
+        assert_eq!(
+            json(Event::Summary(summary)),
+            r#"{"at":"T","type":"summary","outcome":"rolled_back","requests":10,"failed":0,"mint_to_last_moved_s":1.5,"dead_confirmed":false,"blocked_by":null,"residues":[{"place":"/x","reason":"git"}]}"#
+        );
+    }
+}

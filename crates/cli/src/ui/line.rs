@@ -1,0 +1,156 @@
+use crate::ui::event::{Event, Finding, StepState};
+
+/// The mark before a line; legible without colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mark {
+    Good,
+    Bad,
+    Wait,
+    Plain,
+}
+
+/// An event as a line for people; `None` where it has nothing to say to them. Lines may hold more than one row.
+pub(crate) fn line(event: &Event) -> Option<(Mark, String)> {
+    let shown = match event {
+        Event::Start { .. } | Event::Error { .. } => return None,
+        Event::Rotation { id, secret } => (Mark::Plain, format!("rotation {id} of {secret}")),
+        Event::Phase { phase } => (Mark::Plain, format!("── {}", phase.word())),
+        Event::HostStep { host, consumer, instance, step, state, detail } => {
+            let who = instance
+                .as_ref()
+                .map_or_else(|| consumer.clone(), |instance| format!("{consumer}/{instance}"));
+            let detail = detail.as_ref().map(|detail| format!(" ({detail})")).unwrap_or_default();
+            (mark(*state), format!("{host} {who}: {}{detail}", step.word()))
+        }
+        Event::Evidence { consumer, instance, path, grade, observer } => {
+            let path = path.as_ref().map(|path| format!(" on {path}")).unwrap_or_default();
+            (Mark::Good, format!("{consumer}/{instance}: {}{path}, seen by {observer}", grade.word()))
+        }
+        Event::Blocked { gate, holder } => {
+            let pid = holder.pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
+            let text = format!(
+                "{} is blocked by {}{pid}\n  found by: {}\n  to move it: {}",
+                gate.word(),
+                holder.name,
+                holder.found_by,
+                holder.how_to_move
+            );
+            (Mark::Bad, text)
+        }
+        Event::Waiting { what, seconds_max } => {
+            let limit =
+                seconds_max.map(|seconds| format!(", at most {}", duration(seconds))).unwrap_or_default();
+            (Mark::Wait, format!("waiting for {what}{limit}"))
+        }
+        Event::NotVisible { what, why } => (Mark::Plain, format!("not visible: {what} ({why})")),
+        Event::Paused { reason, resume_with } => {
+            (Mark::Wait, format!("paused: {reason}\n  to continue: {resume_with}"))
+        }
+        Event::Decided { by, instances, waivers } => (
+            Mark::Good,
+            format!("decided by {by}: {instances} instances, {waivers} waivers; the old key will be ended"),
+        ),
+        Event::Undo { what, with } => (Mark::Plain, format!("{what}\n  to undo: {with}")),
+        Event::Check { name, finding, detail, help } => {
+            let help = help.as_ref().map(|help| format!("\n  help: {help}")).unwrap_or_default();
+            let mark = match finding {
+                Finding::Good => Mark::Good,
+                Finding::Note => Mark::Plain,
+                Finding::Bad => Mark::Bad,
+            };
+            (mark, format!("{name}: {detail}{help}"))
+        }
+        Event::Secret { .. } => return None,
+        Event::Note { text } => (Mark::Plain, text.clone()),
+        Event::Done { outcome } => (Mark::Plain, format!("ended: {}", outcome.word())),
+        Event::Summary(summary) => (
+            Mark::Plain,
+            format!(
+                "{}: {} requests, {} failed; mint to last moved {:.1} s; old key {}",
+                summary.outcome.word(),
+                summary.requests,
+                summary.failed,
+                summary.mint_to_last_moved_s,
+                if summary.dead_confirmed { "dead" } else { "not confirmed dead" }
+            ),
+        ),
+    };
+    Some(shown)
+}
+
+fn mark(state: StepState) -> Mark {
+    match state {
+        StepState::Waiting => Mark::Wait,
+        StepState::Done => Mark::Good,
+        StepState::Failed => Mark::Bad,
+        StepState::Skipped => Mark::Plain,
+    }
+}
+
+/// A number of seconds in two units at most: `90 s`, `12 min`, `3 h 20 min`.
+pub(crate) fn duration(seconds: u64) -> String {
+    match (seconds, seconds / 60, seconds / 3_600) {
+        (0..=119, _, _) => format!("{seconds} s"),
+        (_, minutes @ 0..=119, _) => format!("{minutes} min"),
+        (_, minutes, hours) => match minutes % 60 {
+            0 => format!("{hours} h"),
+            rest => format!("{hours} h {rest} min"),
+        },
+    }
+}
+
+/// The text without control characters, so that a name from elsewhere cannot write to the terminal. Line ends stay.
+pub(crate) fn clean(text: &str) -> String {
+    let hidden = |c: char| {
+        (c.is_control() && c != '\n')
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|c| if hidden(c) { '\u{fffd}' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ui::event::{Holder, HostStep, Phase};
+
+    #[test]
+    fn a_blocked_gate_names_the_holder_and_the_way_out() {
+        let holder = Holder {
+            pid: Some(41),
+            name: "batch".to_owned(),
+            found_by: "its socket at the issuer; memory: not visible".to_owned(),
+            how_to_move: "keyroll consumer adopt 41 --name batch --restart CMD".to_owned(),
+        };
+        let (mark, text) = line(&Event::Blocked { gate: Phase::Disable, holder }).unwrap();
+        assert_eq!(mark, Mark::Bad);
+        assert_eq!(
+            text,
+            "disable is blocked by batch (pid 41)\n  found by: its socket at the issuer; memory: not visible\n  \
+             to move it: keyroll consumer adopt 41 --name batch --restart CMD"
+        );
+    }
+
+    #[test]
+    fn a_step_on_a_host_is_one_line() {
+        let event = Event::HostStep {
+            host: "local".to_owned(),
+            consumer: "api".to_owned(),
+            instance: Some("2".to_owned()),
+            step: HostStep::Exercised,
+            state: StepState::Done,
+            detail: Some("4/4 workers".to_owned()),
+        };
+        assert_eq!(line(&event).unwrap(), (Mark::Good, "local api/2: exercised (4/4 workers)".to_owned()));
+    }
+
+    #[test]
+    fn durations_have_two_units_at_most() {
+        let shown: Vec<String> = [0, 119, 120, 7_199, 7_200, 12_000].map(duration).to_vec();
+        assert_eq!(shown, ["0 s", "119 s", "2 min", "119 min", "2 h", "3 h 20 min"]);
+    }
+
+    #[test]
+    fn names_cannot_write_to_the_terminal() {
+        assert_eq!(clean("a\u{1b}[2Jb\r\u{202e}c\n"), "a\u{fffd}[2Jb\u{fffd}\u{fffd}c\n");
+    }
+}

@@ -1,0 +1,176 @@
+use std::fs::{File, OpenOptions};
+use std::io::{self, IsTerminal as _, Read, Write as _};
+
+use keyroll_secret::SecretBytes;
+use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
+use zeroize::{Zeroize as _, Zeroizing};
+
+use crate::exit::Exit;
+use crate::problem::Problem;
+use crate::redact;
+use crate::ui::Ui;
+
+/// The largest value that is taken in, in bytes (the limit of what a rotation carries).
+pub(crate) const VALUE_BYTES_MAX: usize = 65_536;
+
+/// The answer to a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Yes,
+    No,
+    /// Nobody can be asked.
+    Nobody,
+}
+
+impl Ui {
+    /// Reads a value without showing it: from the terminal, or all of stdin if that is not one.
+    pub(crate) fn hidden(&mut self, what: &str) -> Result<SecretBytes, Problem> {
+        self.settle();
+        let value = match io::stdin().is_terminal() {
+            true if self.look.input => from_terminal(what)?,
+            true => {
+                return Err(taking(what)
+                    .because("nobody may be asked (--no-input)")
+                    .help("give the value on stdin: keyroll secret add NAME < FILE")
+                    .exits(Exit::NeedsPerson));
+            }
+            false => from_reader(what, io::stdin().lock())?,
+        };
+        if value.is_empty() {
+            return Err(taking(what).because("it is empty"));
+        }
+        redact::remember(&value);
+        Ok(value)
+    }
+
+    /// Whether values are typed rather than read from a stream.
+    pub(crate) fn is_terminal_input(&self) -> bool {
+        io::stdin().is_terminal()
+    }
+
+    /// Asks whether to go on. `--yes` is the caller's to look at: it never covers what cannot be undone.
+    pub(crate) fn ask(&mut self, question: &str) -> Answer {
+        match self.line(&format!("{question} [y/N] ")) {
+            Some(line) if matches!(line.trim(), "y" | "Y" | "yes") => Answer::Yes,
+            Some(_) => Answer::No,
+            None => Answer::Nobody,
+        }
+    }
+
+    /// Asks for a name to be typed, for what cannot be undone.
+    pub(crate) fn ask_name(&mut self, question: &str, name: &str) -> Answer {
+        match self.line(&format!("{question} Type `{name}` to go on: ")) {
+            Some(line) if line.trim() == name => Answer::Yes,
+            Some(_) => Answer::No,
+            None => Answer::Nobody,
+        }
+    }
+
+    fn line(&mut self, question: &str) -> Option<String> {
+        if !self.look.input || self.look.json || !io::stdin().is_terminal() {
+            return None;
+        }
+        self.settle();
+        let _ = io::stderr().write_all(question.as_bytes());
+        let mut line = String::new();
+        let read = io::stdin().read_line(&mut line).ok()?;
+        (read > 0).then_some(line)
+    }
+}
+
+fn taking(what: &str) -> Problem {
+    Problem::new("K0806", format!("take in {what}"))
+}
+
+/// All of a stream, without one line end at its end.
+fn from_reader(what: &str, reader: impl Read) -> Result<SecretBytes, Problem> {
+    // Room for all of it at once: a buffer that grows would leave copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(VALUE_BYTES_MAX + 2));
+    let limit = VALUE_BYTES_MAX as u64 + 2;
+    reader.take(limit).read_to_end(&mut bytes).map_err(|error| taking(what).because_of(&error))?;
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+        if bytes.last() == Some(&b'\r') {
+            bytes.pop();
+        }
+    }
+    if bytes.len() > VALUE_BYTES_MAX {
+        return Err(taking(what).because(format!("it is larger than {VALUE_BYTES_MAX} bytes")));
+    }
+    Ok(SecretBytes::new(std::mem::take(&mut *bytes)))
+}
+
+/// The terminal without echo; put back as it was when this is dropped.
+struct Silent {
+    terminal: File,
+    before: Termios,
+}
+
+impl Silent {
+    fn open() -> io::Result<Self> {
+        let terminal = OpenOptions::new().read(true).write(true).open("/dev/tty")?;
+        let before = tcgetattr(&terminal)?;
+        let mut silent = before.clone();
+        // Ctrl-C comes as a byte, so that the terminal can be put back first.
+        silent.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG);
+        silent.special_codes[SpecialCodeIndex::VMIN] = 1;
+        silent.special_codes[SpecialCodeIndex::VTIME] = 0;
+        tcsetattr(&terminal, OptionalActions::Flush, &silent)?;
+        Ok(Self { terminal, before })
+    }
+}
+
+impl Drop for Silent {
+    fn drop(&mut self) {
+        let _ = tcsetattr(&self.terminal, OptionalActions::Now, &self.before);
+        let _ = self.terminal.write_all(b"\n");
+    }
+}
+
+fn from_terminal(what: &str) -> Result<SecretBytes, Problem> {
+    let mut silent = Silent::open().map_err(|error| taking(what).because_of(&error))?;
+    let _ = silent.terminal.write_all(format!("{what} (not shown): ").as_bytes());
+    let mut bytes = Zeroizing::new(Vec::with_capacity(VALUE_BYTES_MAX + 1));
+    loop {
+        let mut byte = [0_u8; 1];
+        let read = silent.terminal.read(&mut byte).map_err(|error| taking(what).because_of(&error))?;
+        let [typed] = byte;
+        byte.zeroize();
+        match typed {
+            _ if read == 0 => break,
+            b'\n' | b'\r' => break,
+            3 | 4 => return Err(taking(what).because("it was cancelled").exits(Exit::Interrupted)),
+            8 | 127 => {
+                bytes.pop();
+            }
+            21 => bytes.clear(),
+            _ if bytes.len() >= VALUE_BYTES_MAX => {
+                return Err(taking(what).because(format!("it is larger than {VALUE_BYTES_MAX} bytes")));
+            }
+            typed => bytes.push(typed),
+        }
+    }
+    Ok(SecretBytes::new(std::mem::take(&mut *bytes)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_end_is_taken_off() {
+        for (given, taken) in [("v\n", "v"), ("v\r\n", "v"), ("v", "v"), ("v\n\n", "v\n"), ("a b\t", "a b\t")]
+        {
+            let value = from_reader("a value", given.as_bytes()).unwrap();
+            assert_eq!(value.expose(), taken.as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_value_without_end_is_refused() {
+        let problem = from_reader("a value", io::repeat(b'x')).err().unwrap();
+        assert_eq!(problem.causes, ["it is larger than 65536 bytes"]);
+        let most = vec![b'x'; VALUE_BYTES_MAX];
+        assert_eq!(from_reader("a value", most.as_slice()).unwrap().len(), VALUE_BYTES_MAX);
+    }
+}

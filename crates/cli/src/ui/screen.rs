@@ -1,0 +1,133 @@
+use std::io::{self, Write as _};
+
+use crate::problem::Problem;
+use crate::redact;
+use crate::ui::Look;
+use crate::ui::event::{Event, EventLine, STREAM_VERSION};
+use crate::ui::line::{Mark, clean, line};
+use crate::ui::progress::{Draw, Progress};
+use crate::ui::render;
+
+/// How wide a live line may be where the terminal does not say.
+const COLUMNS_DEFAULT: usize = 80;
+
+/// The one place that prints. A reader who went away never stops a rotation: write errors are swallowed.
+#[derive(Debug)]
+pub(crate) struct Ui {
+    pub(crate) look: Look,
+    progress: Progress,
+    started: bool,
+    /// Whether the cursor stands behind a live line.
+    open: bool,
+}
+
+impl Ui {
+    pub(crate) fn new(look: Look) -> Self {
+        Self { look, progress: Progress::default(), started: false, open: false }
+    }
+
+    /// Shows one event: a line of JSON on stdout, or a line for people on stderr.
+    pub(crate) fn event(&mut self, event: Event) {
+        if self.look.json {
+            if !self.started {
+                self.started = true;
+                self.json(Event::Start { version: STREAM_VERSION, keyroll: env!("CARGO_PKG_VERSION") });
+            }
+            return self.json(event);
+        }
+        if self.look.live {
+            for draw in self.progress.on(&event) {
+                self.draw(draw);
+            }
+            return;
+        }
+        if let Some((mark, text)) = line(&event) {
+            self.message(mark, &text);
+        }
+    }
+
+    /// Data for people or pipes, on stdout. With `--json` data are events, and this is not called.
+    pub(crate) fn data(&mut self, text: &str) {
+        self.settle();
+        let text = redact::pass(text);
+        let mut out = io::stdout().lock();
+        let _ = writeln!(out, "{}", clean(&text));
+        let _ = out.flush();
+    }
+
+    /// A sentence on stderr, or a note in the stream.
+    pub(crate) fn note(&mut self, text: impl Into<String>) {
+        self.event(Event::Note { text: text.into() });
+    }
+
+    /// A problem, once: on stderr, or as the last line of the stream.
+    pub(crate) fn problem(&mut self, problem: &Problem) {
+        if self.look.json {
+            return self.event(Event::Error {
+                attempted: problem.attempted.clone(),
+                code: problem.code,
+                causes: problem.causes.clone(),
+                help: problem.help.clone(),
+                exit: problem.exit().number(),
+            });
+        }
+        self.settle();
+        let text = render::problem(problem, self.look.colour);
+        let _ = io::stderr().write_all(redact::pass(&text).as_bytes());
+    }
+
+    /// Ends a live line, so that something else can be written.
+    pub(crate) fn settle(&mut self) {
+        for draw in self.progress.finish() {
+            self.draw(draw);
+        }
+    }
+
+    fn json(&mut self, event: Event) {
+        let line = EventLine { at: jiff::Timestamp::now().to_string(), event };
+        // Every event is made of texts and numbers, which always have a JSON form.
+        let text = serde_json::to_string(&line).unwrap_or_default();
+        let text = redact::pass(&text);
+        let mut out = io::stdout().lock();
+        let _ = writeln!(out, "{text}");
+        let _ = out.flush();
+    }
+
+    fn message(&mut self, mark: Mark, text: &str) {
+        let (sign, colour) = match mark {
+            Mark::Good => ("✓ ", "\u{1b}[32m"),
+            Mark::Bad => ("✗ ", "\u{1b}[31m"),
+            Mark::Wait => ("… ", "\u{1b}[33m"),
+            Mark::Plain => ("", ""),
+        };
+        let text = clean(text);
+        let text = redact::pass(&text);
+        let shown = match self.look.colour && !colour.is_empty() {
+            true => format!("{colour}{sign}\u{1b}[0m{text}\n"),
+            false => format!("{sign}{text}\n"),
+        };
+        let _ = io::stderr().write_all(shown.as_bytes());
+    }
+
+    fn draw(&mut self, draw: Draw) {
+        if self.open {
+            let _ = io::stderr().write_all(b"\r\x1b[2K");
+            self.open = false;
+        }
+        match draw {
+            Draw::Line(mark, text) => self.message(mark, &text),
+            Draw::Over(text) => {
+                let text = clean(&text).replace('\n', " ");
+                let shown: String = redact::pass(&text).chars().take(columns().saturating_sub(1)).collect();
+                let _ = io::stderr().write_all(shown.as_bytes());
+                let _ = io::stderr().flush();
+                self.open = true;
+            }
+        }
+    }
+}
+
+fn columns() -> usize {
+    let size = rustix::termios::tcgetwinsize(io::stderr());
+    size.map(|size| usize::from(size.ws_col)).ok().filter(|columns| *columns > 0).unwrap_or(COLUMNS_DEFAULT)
+}
