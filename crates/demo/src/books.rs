@@ -40,6 +40,10 @@ pub struct Books {
     pub issuer_calls: u64,
     /// Those of them that the issuer refused.
     pub issuer_refused: u64,
+    /// Calls of the worker that calls by itself, and those that failed: it is its own caller.
+    pub own_calls: u64,
+    /// Those of them that failed.
+    pub own_failed: u64,
     /// Processes whose own count and the issuer's differ.
     pub disagreeing: Vec<String>,
     keys: Vec<Dates>,
@@ -65,6 +69,8 @@ impl Books {
             worker_failed: 0,
             issuer_calls: 0,
             issuer_refused: 0,
+            own_calls: 0,
+            own_failed: 0,
             disagreeing: Vec::new(),
             keys: account.keys,
             calls: Vec::new(),
@@ -75,12 +81,16 @@ impl Books {
             books.worker_failed += tally.failed;
             books.issuer_calls += calls;
             books.issuer_refused += refused;
+            if tally.caller.starts_with("forgotten.") {
+                books.own_calls += tally.sent;
+                books.own_failed += tally.failed;
+            }
             if (tally.sent, tally.failed) != (calls, refused) {
                 books.disagreeing.push(tally.caller);
             }
         }
         // What is left was called by nobody of ours (`-`), by the nightly job's check, or by a process that was lost.
-        let lost = logged.into_keys().filter(|caller| *caller != "-" && !caller.starts_with("nightly."));
+        let lost = logged.into_keys().filter(|caller| is_worker(caller));
         books.disagreeing.extend(lost.map(str::to_owned));
         books.calls = account.calls;
         Ok(books)
@@ -89,7 +99,7 @@ impl Books {
     /// Seconds from the mint of key `new` to the last call that a worker made with key `old`.
     pub fn mint_to_last_moved_s(&self, old: &str, new: &str) -> Option<f64> {
         let minted = self.dates(new)?.minted_unix_ms;
-        let by_worker = |counted: &&Counted| counted.kind.key == old && counted.kind.path == "/v1/infer";
+        let by_worker = |counted: &&Counted| counted.kind.key == old && is_worker(&counted.kind.caller);
         let last = self.calls.iter().filter(by_worker).map(|counted| counted.count.last_unix_ms).max()?;
         Some(seconds(minted, last))
     }
@@ -100,14 +110,24 @@ impl Books {
         Some(seconds(dates.deleted_unix_ms?, dates.dead_unix_ms?))
     }
 
-    /// The ids of all keys that were minted after this one, in their order.
-    pub fn minted_after(&self, key: &str) -> Vec<&str> {
-        self.keys.iter().skip_while(|dates| dates.id != key).skip(1).map(|dates| dates.id.as_str()).collect()
+    /// The key that workers used after `old`: the last one that any of them was accepted with.
+    pub fn replaced_by(&self, old: &str) -> Option<&str> {
+        let used = |id: &str| {
+            let by_worker = |counted: &&Counted| counted.kind.key == id && is_worker(&counted.kind.caller);
+            self.calls.iter().filter(by_worker).any(|counted| counted.kind.status == 200)
+        };
+        let later = self.keys.iter().skip_while(|dates| dates.id != old).skip(1);
+        later.map(|dates| dates.id.as_str()).filter(|id| used(id)).last()
     }
 
     fn dates(&self, key: &str) -> Option<&Dates> {
         self.keys.iter().find(|dates| dates.id == key)
     }
+}
+
+/// Not keyroll or the demo (`-`), and not the check of the job at rest.
+fn is_worker(caller: &str) -> bool {
+    caller != "-" && !caller.starts_with("nightly.")
 }
 
 fn seconds(from_ms: u64, to_ms: u64) -> f64 {

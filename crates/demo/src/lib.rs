@@ -15,13 +15,18 @@ mod load;
 mod parent;
 mod part;
 mod pid;
+mod pipeline;
 mod probe;
 mod restart;
+mod run;
 mod scene;
+mod screen;
 mod script;
+mod summary;
 mod worker;
 
 pub use books::Books;
 pub use load::{Load, Sent};
 pub use part::part;
+pub use run::{Options, run};
 pub use scene::Scene;

@@ -62,6 +62,11 @@ impl Process {
         let _ = pidfd_send_signal(&self.handle, Signal::TERM);
     }
 
+    /// Interrupts it, as Ctrl-C does; it may have ended already.
+    pub(crate) fn interrupt(&self) {
+        let _ = pidfd_send_signal(&self.handle, Signal::INT);
+    }
+
     /// Ends it at once; it may have ended already.
     pub(crate) fn kill(&self) {
         let _ = pidfd_send_signal(&self.handle, Signal::KILL);

@@ -67,9 +67,9 @@ async fn a_rotation_by_hand_loses_nothing_and_leaves_the_forgotten_worker_behind
     assert_eq!((books.worker_failed, books.issuer_refused), (0, 0));
     assert!(books.worker_calls > sent.requests, "the forgotten worker called by itself");
     assert_eq!(books.worker_calls, books.issuer_calls);
-    let new = books.minted_after(&old).get(2).map(|id| (*id).to_owned()).unwrap();
+    let new = books.replaced_by(&old).unwrap();
     assert!(
-        books.mint_to_last_moved_s(&old, &new).is_some_and(|s| s > 0.0),
+        books.mint_to_last_moved_s(&old, new).is_some_and(|s| s > 0.0),
         "the old key was used after the mint"
     );
 

@@ -1,0 +1,135 @@
+use std::io::{self, IsTerminal, Write};
+use std::time::Instant;
+
+use serde_json::{Value, json};
+
+use crate::load::Sent;
+use crate::pipeline::{Event, News};
+
+/// The longest line of an event that is shown to a person, in characters.
+const SHOWN_CHARS_MAX: usize = 160;
+
+/// Where the demo tells what happens: plain lines, a terminal with one live line, or JSON.
+pub(crate) struct Screen {
+    form: Form,
+    began: Instant,
+    live: bool,
+}
+
+enum Form {
+    Json,
+    Lines,
+    Terminal { colour: bool },
+}
+
+impl Screen {
+    /// `json`: events for programs. `plain`: lines even on a terminal. NO_COLOR is honoured (no-color.org).
+    pub(crate) fn new(json: bool, plain: bool) -> Self {
+        let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let form = match (json, plain || dumb || !io::stdout().is_terminal()) {
+            (true, _) => Form::Json,
+            (false, true) => Form::Lines,
+            (false, false) => Form::Terminal { colour: !set("NO_COLOR") },
+        };
+        Self { form, began: Instant::now(), live: false }
+    }
+
+    pub(crate) fn elapsed_s(&self) -> f64 {
+        self.began.elapsed().as_secs_f64()
+    }
+
+    /// Something that the demo itself did.
+    pub(crate) fn step(&mut self, text: &str) {
+        let at = self.elapsed_s();
+        match self.form {
+            Form::Json => self.put(&json!({ "type": "demo", "at_s": round(at), "text": text }).to_string()),
+            Form::Lines => self.put(&format!("{at:5.1} s  demo     {text}")),
+            Form::Terminal { colour: false } => self.put(&format!("{at:5.1} s  ● {text}")),
+            Form::Terminal { colour: true } => self.put(&format!("{at:5.1} s  \x1b[36m●\x1b[0m {text}")),
+        }
+    }
+
+    /// Something that the pipeline said.
+    pub(crate) fn event(&mut self, event: &Event) {
+        let at = self.elapsed_s();
+        match self.form {
+            Form::Json if event.value.is_object() => self.put(&event.line),
+            Form::Json => {}
+            Form::Lines => self.put(&format!("{at:5.1} s  keyroll  {}", words(event))),
+            Form::Terminal { .. } => self.put(&format!("{at:5.1} s    {}", words(event))),
+        }
+    }
+
+    /// The callers' counts, on the live line of a terminal.
+    pub(crate) fn count(&mut self, sent: &Sent) {
+        let Form::Terminal { colour } = self.form else { return };
+        let (red, end) = if colour && sent.failed > 0 { ("\x1b[31m", "\x1b[0m") } else { ("", "") };
+        let at = self.elapsed_s();
+        self.clear();
+        let line = format!("{at:5.1} s  {} requests, {red}{} failed{end}", sent.requests, sent.failed);
+        let _ = write!(io::stdout(), "{line}").and_then(|()| io::stdout().flush());
+        self.live = true;
+    }
+
+    /// The closing table for people, the summary for programs.
+    pub(crate) fn close(&mut self, table: &str, summary: &impl serde::Serialize) {
+        match self.form {
+            Form::Json => self.put(&serde_json::to_string(summary).unwrap_or_default()),
+            Form::Lines | Form::Terminal { .. } => self.put(&format!("\n{}", table.trim_end())),
+        }
+    }
+
+    fn put(&mut self, line: &str) {
+        self.clear();
+        // Nobody may be reading any more; the demo still has to clean up.
+        let _ = writeln!(io::stdout(), "{line}");
+    }
+
+    fn clear(&mut self) {
+        if std::mem::take(&mut self.live) {
+            let _ = write!(io::stdout(), "\r\x1b[K");
+        }
+    }
+}
+
+fn round(seconds: f64) -> f64 {
+    (seconds * 1_000.0).round() / 1_000.0
+}
+
+/// An event in words: its own text, or its parts.
+fn words(event: &Event) -> String {
+    let said =
+        ["text", "message", "line"].iter().find_map(|key| event.value.get(key).and_then(Value::as_str));
+    let line = match (&event.news, said) {
+        (_, Some(said)) => said.to_owned(),
+        (News::Phase(phase), None) => format!("→ {phase}"),
+        (News::Planned(_) | News::Blocked(_) | News::Left(_) | News::Other, None) => parts(&event.value),
+    };
+    // A control character in a message must not reach the terminal.
+    line.chars().filter(|c| !c.is_control()).take(SHOWN_CHARS_MAX).collect()
+}
+
+fn parts(value: &Value) -> String {
+    let Some(entries) = value.as_object() else { return String::new() };
+    let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let kind = value.get("type").map(plain).unwrap_or_default();
+    let others = entries.iter().filter(|(key, value)| key.as_str() != "type" && !value.is_null());
+    others.fold(kind, |line, (key, value)| format!("{line} {key}={}", plain(value)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(value: Value) -> String {
+        words(&Event { line: value.to_string(), news: News::Other, value })
+    }
+
+    #[test]
+    fn an_event_is_shown_by_its_text_or_its_parts() {
+        assert_eq!(shown(json!({ "type": "x", "text": "api 1 restarted" })), "api 1 restarted");
+        assert_eq!(shown(json!({ "type": "x", "host": "local", "n": 2, "why": null })), "x host=local n=2");
+        assert_eq!(shown(json!({ "type": "x", "text": "a\u{1b}[31mb" })), "a[31mb");
+    }
+}
