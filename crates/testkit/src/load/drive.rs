@@ -1,0 +1,90 @@
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::http;
+
+/// How many requests may be under way at once.
+const UNDER_WAY_MAX: u32 = 512;
+
+/// What callers counted. A request fails if its caller did not get the expected answer; nothing is tried again.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Requests sent.
+    pub sent: u64,
+    /// Requests that did not get the expected answer.
+    pub failed: u64,
+    /// Answers by their text; for `/q`, the login and the role that answered.
+    pub answers: BTreeMap<String, u64>,
+    /// How long the callers called.
+    pub elapsed: Duration,
+}
+
+/// Callers that send requests at a steady rate until they are stopped.
+pub struct Callers {
+    stop: Arc<AtomicBool>,
+    calling: JoinHandle<Tally>,
+}
+
+impl Callers {
+    /// Sends `rate` requests a second (at least 1) for `/q` to this port.
+    pub fn start(port: u16, rate: u32) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        Self { stop: Arc::clone(&stop), calling: tokio::spawn(call(port, rate, stop)) }
+    }
+
+    /// Stops sending, waits for the requests under way, and tells the count.
+    ///
+    /// # Panics
+    /// If the callers themselves broke.
+    #[allow(clippy::panic, reason = "a broken part is a broken test")]
+    pub async fn stop(self) -> Tally {
+        self.stop.store(true, Ordering::SeqCst);
+        match self.calling.await {
+            Ok(tally) => tally,
+            Err(error) => panic!("the callers broke: {error}"),
+        }
+    }
+}
+
+async fn call(port: u16, rate: u32, stop: Arc<AtomicBool>) -> Tally {
+    let begun = Instant::now();
+    let tally = Arc::new(Mutex::new(Tally::default()));
+    let under_way = Arc::new(Semaphore::new(UNDER_WAY_MAX as usize));
+    let mut ticks = interval(Duration::from_secs(1) / rate.max(1));
+    // After a pause of the machine the missed requests are sent, so that the rate holds on the whole.
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    while !stop.load(Ordering::SeqCst) {
+        ticks.tick().await;
+        let Ok(place) = Arc::clone(&under_way).acquire_owned().await else { break };
+        let tally = Arc::clone(&tally);
+        tokio::spawn(async move {
+            let answer = http::get(port, "/q").await;
+            let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
+            tally.sent += 1;
+            let text = match answer {
+                Ok(answer) if answer.status == 200 => answer.body,
+                Ok(answer) => {
+                    tally.failed += 1;
+                    format!("{} {}", answer.status, answer.body)
+                }
+                Err(error) => {
+                    tally.failed += 1;
+                    error.to_string()
+                }
+            };
+            *tally.answers.entry(text).or_default() += 1;
+            drop(place);
+        });
+    }
+    // All places free again: no request is under way.
+    let _all = under_way.acquire_many(UNDER_WAY_MAX).await;
+    let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    tally.elapsed = begun.elapsed();
+    tally
+}

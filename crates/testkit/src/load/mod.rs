@@ -1,0 +1,12 @@
+//! A small service over a database, a front before its instances, and callers that count: constant load for tests.
+
+mod drive;
+mod env_file;
+mod front;
+mod http;
+mod worker;
+
+pub use drive::{Callers, Tally};
+pub use env_file::read_variable;
+pub use front::Front;
+pub use worker::{Worker, WorkerOptions};

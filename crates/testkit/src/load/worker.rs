@@ -1,0 +1,168 @@
+use std::error::Error;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+use tokio_postgres::{Client, Config, NoTls};
+
+use super::http::{self, Answer};
+
+/// How often a draining worker looks whether its last request is answered, milliseconds.
+const DRAIN_LOOK_MS: u64 = 5;
+/// The longest that a draining worker waits for its last request, milliseconds.
+const DRAIN_MS_MAX: u64 = 10_000;
+/// How long a login may take, milliseconds.
+const CONNECT_MS_MAX: u64 = 10_000;
+
+/// How one instance of the service runs.
+pub struct WorkerOptions {
+    /// `postgres://user:password@host:port/dbname`.
+    pub url: String,
+    /// The port that it answers on.
+    pub port: u16,
+    /// How many connections its pool keeps open.
+    pub pool: usize,
+    /// How long it still answers after it said that it is not ready, milliseconds: the front must have seen it.
+    pub drain_ms: u64,
+    /// Its log: a line for every login and every refused one.
+    pub log: Option<PathBuf>,
+}
+
+/// One instance: a pool of connections and two pages, `/q` (one query) and `/ready`.
+pub struct Worker {
+    shared: Arc<Shared>,
+    accepting: JoinHandle<()>,
+    drain_ms: u64,
+}
+
+struct Shared {
+    config: Config,
+    idle: Mutex<Vec<Client>>,
+    places: Semaphore,
+    ready: AtomicBool,
+    busy: AtomicUsize,
+    log: Mutex<Option<File>>,
+}
+
+impl Worker {
+    /// Fills the pool, then listens. It is ready from then on.
+    ///
+    /// # Errors
+    /// If the URL is none, a login is refused, or the port is taken.
+    pub async fn start(options: &WorkerOptions) -> Result<Self, Box<dyn Error + Send + Sync>> {
+        let mut config = Config::from_str(&options.url)?;
+        config.connect_timeout(Duration::from_millis(CONNECT_MS_MAX));
+        let append = |path| OpenOptions::new().create(true).append(true).open(path);
+        let log = options.log.as_ref().map(append).transpose()?;
+        let shared = Shared {
+            config,
+            idle: Mutex::default(),
+            places: Semaphore::new(options.pool),
+            ready: AtomicBool::new(true),
+            busy: AtomicUsize::new(0),
+            log: Mutex::new(log),
+        };
+        for _ in 0..options.pool {
+            let client = shared.log_in().await?;
+            shared.idle().push(client);
+        }
+        let listener = TcpListener::bind(("127.0.0.1", options.port)).await?;
+        let shared = Arc::new(shared);
+        let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
+        Ok(Self { shared, accepting, drain_ms: options.drain_ms })
+    }
+
+    /// Says that it is not ready, goes on answering for the drain time and until its last request is answered, then
+    /// closes its pool.
+    pub async fn drain(mut self) {
+        self.shared.ready.store(false, Ordering::SeqCst);
+        sleep(Duration::from_millis(self.drain_ms)).await;
+        let end = Instant::now() + Duration::from_millis(DRAIN_MS_MAX);
+        while self.shared.busy.load(Ordering::SeqCst) > 0 && Instant::now() < end {
+            sleep(Duration::from_millis(DRAIN_LOOK_MS)).await;
+        }
+        self.accepting.abort();
+        // Awaited, so that the port is free for the next instance.
+        let _ = (&mut self.accepting).await;
+        self.shared.idle().clear();
+    }
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let shared = Arc::clone(&shared);
+        shared.busy.fetch_add(1, Ordering::SeqCst);
+        tokio::spawn(async move {
+            // A caller that went away is its own failure, and counted there.
+            let _ = shared.serve(stream).await;
+            shared.busy.fetch_sub(1, Ordering::SeqCst);
+        });
+    }
+}
+
+impl Shared {
+    async fn serve(&self, mut stream: TcpStream) -> io::Result<()> {
+        let path = http::read_request(&mut stream).await?;
+        let answer = match path.as_str() {
+            "/ready" if self.ready.load(Ordering::SeqCst) => Answer { status: 200, body: "ready".to_owned() },
+            "/q" => match self.query().await {
+                Ok(body) => Answer { status: 200, body },
+                Err(error) => {
+                    self.note(&format!("query failed: {error}"));
+                    Answer { status: 503, body: "the query failed".to_owned() }
+                }
+            },
+            _ => Answer { status: 503, body: "not ready".to_owned() },
+        };
+        http::write_answer(&mut stream, &answer).await
+    }
+
+    /// One query on a connection of the pool; a connection that died while it was idle is replaced first.
+    async fn query(&self) -> Result<String, Box<dyn Error + Send + Sync>> {
+        let _place: SemaphorePermit<'_> = self.places.acquire().await?;
+        let idle = self.idle().pop().filter(|client| !client.is_closed());
+        let client = match idle {
+            Some(client) => client,
+            None => self.log_in().await?,
+        };
+        let row = client.query_one("SELECT session_user::text || ' ' || current_user::text", &[]).await?;
+        self.idle().push(client);
+        Ok(row.try_get(0)?)
+    }
+
+    async fn log_in(&self) -> Result<Client, tokio_postgres::Error> {
+        let user = self.config.get_user().unwrap_or_default();
+        match self.config.connect(NoTls).await {
+            Ok((client, connection)) => {
+                tokio::spawn(connection);
+                self.note(&format!("logged in as {user}"));
+                Ok(client)
+            }
+            Err(error) => {
+                let said =
+                    error.as_db_error().map_or_else(|| error.to_string(), |said| said.message().to_owned());
+                self.note(&format!("login as {user} failed: {said}"));
+                Err(error)
+            }
+        }
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Client>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, line: &str) {
+        if let Some(log) = self.log.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            // A log that cannot be written must not fail a request.
+            let _ = writeln!(log, "{line}");
+        }
+    }
+}
