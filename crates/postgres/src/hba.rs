@@ -90,11 +90,14 @@ impl Rule {
 
 /// True if one is true; unknown if one is unknown and none is true.
 fn any(parts: impl Iterator<Item = Option<bool>>) -> Option<bool> {
-    parts.fold(Some(false), |sum, part| match (sum, part) {
-        (Some(true), _) | (_, Some(true)) => Some(true),
-        (Some(false), other) => other,
-        (None, _) => None,
-    })
+    let parts: Vec<_> = parts.collect();
+    if parts.contains(&Some(true)) {
+        Some(true)
+    } else if parts.contains(&None) {
+        None
+    } else {
+        Some(false)
+    }
 }
 
 /// The first line that would treat the two roles differently, or that cannot be read so.

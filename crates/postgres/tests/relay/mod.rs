@@ -91,7 +91,8 @@ async fn serve(mut client: TcpStream, server: u16, weather: Arc<Mutex<Weather>>)
                 let loses = *weather.lock().unwrap() == Weather::AnswerLost;
                 if commits && loses {
                     // The answer is there, so the effect is; nobody hears of it.
-                    server.read(&mut said).await.ok()?;
+                    let heard = server.read(&mut said).await.ok()?;
+                    assert!(heard > 0, "the server answers a commit");
                     *weather.lock().unwrap() = Weather::Fair;
                     return None;
                 }

@@ -8,8 +8,9 @@ use std::path::Path;
 /// If the file cannot be read or does not set the variable.
 pub fn read_variable(file: &Path, variable: &str) -> io::Result<String> {
     let text = fs::read_to_string(file)?;
-    let values = text.lines().filter_map(|line| line.strip_prefix(variable)?.strip_prefix('='));
-    let value = values.last().ok_or_else(|| io::Error::other("the env file does not set the variable"))?;
+    let mut values = text.lines().filter_map(|line| line.strip_prefix(variable)?.strip_prefix('='));
+    let value =
+        values.next_back().ok_or_else(|| io::Error::other("the env file does not set the variable"))?;
     let quoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
     Ok(quoted.unwrap_or(value).to_owned())
 }
