@@ -4,8 +4,10 @@
 //! nothing is renamed before it is durable, no copy of an old file is kept, no error holds a byte of a file.
 
 mod attributes;
+mod clock;
 mod digest;
 mod fault;
+mod local;
 mod meta;
 mod read;
 mod replace;
@@ -13,7 +15,12 @@ mod resolve;
 mod temp;
 mod trial;
 
+pub use clock::SystemClock;
 pub use digest::Digest;
+pub use local::{
+    CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, LOCAL, Local, LogSetup, Setup, SlotSetup, incarnation,
+    place_digest, process_of,
+};
 pub use read::{Content, TARGET_BYTES_MAX, read};
 pub use replace::{Replaced, Replacement, Write, replace};
 pub use resolve::{Inode, Resolved, resolve};

@@ -1,0 +1,156 @@
+//! The verb that applies a value, its started children, and the logs around it.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use keyroll_manager::{Leftover, apply, end_leftover, fetch};
+use keyroll_observe::{LogTail, ProcessId};
+use keyroll_port::{Class, Failure};
+use keyroll_rotation::{ConsumerId, FileId, Found, Seq};
+
+use super::{ConsumerSetup, Local, SlotSetup, process_of};
+
+/// How long a restart command may take, milliseconds.
+const APPLY_MS_MAX: u64 = 120_000;
+
+/// How long a command that a dead driver left may take to end, milliseconds.
+const LEFTOVER_MS_MAX: u64 = 5_000;
+
+impl Local {
+    pub(super) fn consumer_setup(&self, id: ConsumerId) -> Result<&ConsumerSetup, Failure> {
+        self.setup.consumer(id).ok_or_else(|| {
+            Failure::new(Class::Permanent, "K0356", format!("find consumer {} of the plan", id.0))
+                .because("this machine was not told of it")
+        })
+    }
+
+    pub(super) fn slot_setup(&self, id: ConsumerId, slot: u8) -> Result<(&ConsumerSetup, &SlotSetup), Failure> {
+        let consumer = self.consumer_setup(id)?;
+        let found = consumer.slots.get(usize::from(slot)).ok_or_else(|| {
+            Failure::new(Class::Permanent, "K0356", format!("find instance {slot} of '{}'", consumer.name))
+                .because("it has fewer")
+        })?;
+        Ok((consumer, found))
+    }
+
+    fn pid_record(&self, intent: Seq) -> PathBuf {
+        self.setup.work.join(format!("{}-{intent}.pid", self.setup.rotation))
+    }
+
+    /// Written as soon as a command runs: a new driver finds it by this and ends or awaits it.
+    fn record(&self, intent: Seq, process: ProcessId) {
+        let line = format!("{} {} {}\n", process.boot, process.pid, process.start_ticks);
+        // Without the record a new driver cannot end the command: it then waits for its own evidence instead.
+        drop(fs::create_dir_all(&self.setup.work).and_then(|()| fs::write(self.pid_record(intent), line)));
+    }
+
+    fn recorded(&self, intent: Seq) -> Option<ProcessId> {
+        let text = fs::read_to_string(self.pid_record(intent)).ok()?;
+        let mut words = text.split_whitespace();
+        let boot = words.next()?.parse().ok()?;
+        let pid = words.next()?.parse().ok()?;
+        let start_ticks = words.next()?.parse().ok()?;
+        Some(ProcessId { boot, pid, start_ticks })
+    }
+
+    fn forget_record(&self, intent: Seq) {
+        drop(fs::remove_file(self.pid_record(intent)));
+    }
+
+    pub(super) fn apply_slot(&self, id: ConsumerId, slot: u8, intent: Seq) -> Result<(), Failure> {
+        let (consumer, setup) = self.slot_setup(id, slot)?;
+        self.watch_log(id, slot, setup);
+        self.forget_consumer(id);
+        let deadline = Instant::now() + Duration::from_millis(APPLY_MS_MAX);
+        let applied = apply(&consumer.run, setup.instance.as_deref(), deadline, &mut |process| {
+            self.record(intent, process);
+        });
+        if applied.as_ref().is_ok() {
+            self.forget_record(intent);
+        }
+        applied.map(drop)
+    }
+
+    pub(super) fn applied_slot(&self, id: ConsumerId, slot: u8, intent: Seq) -> Result<Found, Failure> {
+        self.slot_setup(id, slot)?;
+        if let Some(process) = self.recorded(intent) {
+            let deadline = Instant::now() + Duration::from_millis(LEFTOVER_MS_MAX);
+            match end_leftover(&process, deadline)? {
+                Leftover::Gone | Leftover::EndedItself | Leftover::Killed => self.forget_record(intent),
+            }
+        }
+        // Carrying the verb out once more is harmless: it loads what the files hold.
+        Ok(Found::Absent)
+    }
+
+    pub(super) fn fetch_for(&self, id: ConsumerId, intent: Seq) -> Result<(), Failure> {
+        let consumer = self.consumer_setup(id)?;
+        let Some(line) = &consumer.fetch else { return Ok(()) };
+        let deadline = Instant::now() + Duration::from_millis(APPLY_MS_MAX);
+        let fetched = fetch(line, None, deadline, &mut |process| self.record(intent, process));
+        self.forget_record(intent);
+        fetched.map(drop)
+    }
+
+    /// The logs of everything that reads a file are followed from before it changes.
+    pub(super) fn watch_logs(&self, file: FileId) {
+        for (id, consumer) in self.setup.consumer_ids() {
+            if !consumer.files.contains(&file) {
+                continue;
+            }
+            for (at, slot) in consumer.slots.iter().enumerate() {
+                if let Ok(at) = u8::try_from(at) {
+                    self.watch_log(id, at, slot);
+                }
+            }
+        }
+    }
+
+    fn watch_log(&self, id: ConsumerId, slot: u8, setup: &SlotSetup) {
+        let Some(log) = &setup.log else { return };
+        if let Ok(tail) = LogTail::at_end(&log.path, &log.success, &log.failure) {
+            self.memo().logs.insert((id.0, slot), tail);
+        }
+    }
+
+    /// Lines since the value changed that show a refused credential.
+    pub(super) fn log_failures(&self, id: ConsumerId, slot: u8) -> u64 {
+        let mut memo = self.memo();
+        let Some(tail) = memo.logs.get_mut(&(id.0, slot)) else { return 0 };
+        tail.look().map_or(0, |counts| counts.failures)
+    }
+
+    pub(super) fn count_refusals(&self) -> Result<u32, Failure> {
+        let mut sum = 0u64;
+        for (id, consumer) in self.setup.consumer_ids() {
+            for (at, slot) in consumer.slots.iter().enumerate() {
+                let Ok(at) = u8::try_from(at) else { continue };
+                if slot.log.is_some() && !self.memo().logs.contains_key(&(id.0, at)) {
+                    self.watch_log(id, at, slot);
+                }
+                sum = sum.saturating_add(self.log_failures(id, at));
+            }
+        }
+        Ok(u32::try_from(sum).unwrap_or(u32::MAX))
+    }
+
+    /// What was seen of a consumer's processes is void once its value changes.
+    pub(super) fn forget_consumer(&self, id: ConsumerId) {
+        let Some(consumer) = self.setup.consumer(id) else { return };
+        let running = keyroll_manager::instances(&consumer.run).unwrap_or_default();
+        let mut memo = self.memo();
+        memo.shown.retain(|(who, ..), _| {
+            let gone = process_of(*who).is_some_and(|process| running.iter().any(|one| one.process == process));
+            !gone && *who != super::find::at_rest(id)
+        });
+    }
+
+    pub(super) fn forget_readers(&self, file: FileId) {
+        for (id, consumer) in self.setup.consumer_ids() {
+            if consumer.files.contains(&file) {
+                self.forget_consumer(id);
+            }
+        }
+    }
+}

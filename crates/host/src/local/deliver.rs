@@ -1,0 +1,278 @@
+//! One version into one file, and what became of it.
+
+use std::fs::File;
+
+use keyroll_copy::{CopyError, Edit, Format, Slot};
+use keyroll_port::{Class, Failure, Values};
+use keyroll_rotation::{FileId, Found, Holds, Seq, Which};
+use keyroll_secret::{Fields, SecretBytes};
+use rustix::fs::{FlockOperation, flock};
+
+use super::{CopySetup, CopySource, FileSetup, Local};
+use crate::{Content, Replacement, Resolved, TempName, read, remove_temp, replace, resolve, trial};
+
+/// What a copy should hold in a version.
+pub(super) fn rendered(copy: &CopySetup, fields: &Fields) -> Result<SecretBytes, CopyError> {
+    let field = |name: &str| {
+        let field = fields.get(name).ok_or_else(|| CopyError::NoField { name: name.to_owned() })?;
+        Ok(field.value.duplicate())
+    };
+    match copy {
+        CopySetup::Value { source: CopySource::Field(name), .. } => field(name),
+        CopySetup::Value { source: CopySource::Text(template), .. } | CopySetup::Within(template) => {
+            template.render(fields)
+        }
+    }
+}
+
+fn refused(file: &FileSetup, error: &CopyError) -> Failure {
+    let attempted = format!("edit {}", file.path.display());
+    Failure::new(Class::Permanent, error.code(), attempted).because(error.to_string()).help(error.help())
+}
+
+fn version<'a>(values: &Values<'a>, which: Which) -> Result<&'a Fields, Failure> {
+    match which {
+        Which::Old => Ok(values.old),
+        Which::New => values.new.ok_or_else(|| {
+            Failure::new(Class::Permanent, "K0350", "use the new version").because("it was not made yet")
+        }),
+    }
+}
+
+/// The file with every copy changed from one version to the other; an error if a copy holds neither.
+fn edited(file: &FileSetup, bytes: &[u8], from: &Fields, to: &Fields) -> Result<SecretBytes, CopyError> {
+    let mut now = SecretBytes::new(bytes.to_vec());
+    for format in [Format::Dotenv, Format::Whole] {
+        let mut pairs: Vec<(Slot, SecretBytes, SecretBytes)> = Vec::new();
+        for copy in &file.copies {
+            if let CopySetup::Value { format: of, slot, .. } = copy
+                && *of == format
+            {
+                pairs.push((slot.clone(), rendered(copy, from)?, rendered(copy, to)?));
+            }
+        }
+        let edits: Vec<Edit<'_>> = pairs
+            .iter()
+            .map(|(slot, expect_old, new)| Edit { slot: slot.clone(), expect_old, new })
+            .collect();
+        if !edits.is_empty() {
+            now = format.replace(now.expose(), &edits)?;
+        }
+    }
+    for copy in &file.copies {
+        if let CopySetup::Within(_) = copy {
+            now = swap_within(now.expose(), &rendered(copy, from)?, &rendered(copy, to)?)?;
+        }
+    }
+    Ok(now)
+}
+
+/// Every place of one text becomes the other; neither there is drift.
+fn swap_within(bytes: &[u8], from: &SecretBytes, to: &SecretBytes) -> Result<SecretBytes, CopyError> {
+    let (from, to) = (from.expose(), to.expose());
+    let places = find_all(bytes, from);
+    if places.is_empty() {
+        let there = !find_all(bytes, to).is_empty();
+        let slot = || "the text of the template".to_owned();
+        return if there { Ok(SecretBytes::new(bytes.to_vec())) } else { Err(CopyError::Drifted { slot: slot() }) };
+    }
+    let mut out = Vec::with_capacity(bytes.len() + places.len() * to.len());
+    let mut done = 0;
+    for place in places {
+        out.extend_from_slice(bytes.get(done..place).unwrap_or_default());
+        out.extend_from_slice(to);
+        done = place + from.len();
+    }
+    out.extend_from_slice(bytes.get(done..).unwrap_or_default());
+    Ok(SecretBytes::new(out))
+}
+
+fn find_all(bytes: &[u8], text: &[u8]) -> Vec<usize> {
+    let mut places = Vec::new();
+    let mut at = 0;
+    while !text.is_empty() && at + text.len() <= bytes.len() {
+        if bytes.get(at..at + text.len()) == Some(text) {
+            places.push(at);
+            at += text.len();
+        } else {
+            at += 1;
+        }
+    }
+    places
+}
+
+/// Whether every copy in these bytes holds a version.
+pub(super) fn holds_version(file: &FileSetup, bytes: &[u8], fields: &Fields) -> bool {
+    file.copies.iter().all(|copy| {
+        let Ok(value) = rendered(copy, fields) else { return false };
+        match copy {
+            CopySetup::Value { format, slot, .. } => {
+                format.read(bytes, slot).ok().flatten().is_some_and(|there| there == value)
+            }
+            CopySetup::Within(_) => !find_all(bytes, value.expose()).is_empty(),
+        }
+    })
+}
+
+impl Local {
+    pub(super) fn file_setup(&self, id: FileId) -> Result<&FileSetup, Failure> {
+        self.setup.file(id).ok_or_else(|| {
+            Failure::new(Class::Permanent, "K0351", format!("find file {} of the plan", id.0))
+                .because("this machine was not told of it")
+        })
+    }
+
+    /// The path is resolved again each time, and must lead where it led when the plan was made.
+    pub(super) fn resolved(&self, file: &FileSetup) -> Result<Resolved, Failure> {
+        let resolved = resolve(&file.path)?;
+        match &file.planned {
+            Some(planned) if *planned != resolved.real => {
+                Err(Failure::new(Class::Permanent, "K0352", format!("write {}", file.path.display()))
+                    .because(format!("it leads to {} now, and led elsewhere when this was planned", resolved.real.display()))
+                    .help("see who changed the link, then plan again"))
+            }
+            Some(_) | None => Ok(resolved),
+        }
+    }
+
+    fn temp_name(&self, intent: Seq) -> Result<TempName, Failure> {
+        TempName::new(&format!("{}-{intent}", self.setup.rotation)).ok_or_else(|| {
+            Failure::new(Class::Permanent, "K0353", "name a temporary file").because("the rotation's id has odd characters")
+        })
+    }
+
+    /// Two rotations may write one file: one at a time, each reading it anew.
+    fn lock(&self, resolved: &Resolved) -> Result<File, Failure> {
+        let failed = |error: std::io::Error| {
+            Failure::new(Class::Retryable, "K0354", format!("lock {}", resolved.real.display())).because(error)
+        };
+        let name = format!("{:016x}.lock", super::find::place_digest(&resolved.real));
+        std::fs::create_dir_all(&self.setup.work).map_err(failed)?;
+        let file = File::create(self.setup.work.join(name)).map_err(failed)?;
+        flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|error| failed(error.into()))?;
+        Ok(file)
+    }
+
+    pub(super) fn deliver_file(
+        &self,
+        id: FileId,
+        which: Which,
+        values: Values<'_>,
+        intent: Seq,
+    ) -> Result<(), Failure> {
+        let file = self.file_setup(id)?;
+        let (to, from) = (version(&values, which)?, version(&values, which.other())?);
+        let resolved = self.resolved(file)?;
+        let lock = self.lock(&resolved)?;
+        let content = read(&resolved)?;
+        let new = edited(file, content.bytes.expose(), from, to).map_err(|error| refused(file, &error))?;
+        let temp = self.temp_name(intent)?;
+        self.watch_logs(id);
+        let replacement =
+            Replacement { resolved: &resolved, expect: &content.digest, new: &new, temp: &temp, write: file.write };
+        replace(&replacement)?;
+        self.forget_readers(id);
+        drop(lock);
+        Ok(())
+    }
+
+    pub(super) fn delivered_file(
+        &self,
+        id: FileId,
+        which: Which,
+        values: Values<'_>,
+        intent: Seq,
+    ) -> Result<Found, Failure> {
+        let file = self.file_setup(id)?;
+        let resolved = self.resolved(file)?;
+        remove_temp(&resolved, &self.temp_name(intent)?)?;
+        let content = read(&resolved)?;
+        let bytes = content.bytes.expose();
+        Ok(if holds_version(file, bytes, version(&values, which)?) {
+            Found::Executed(None)
+        } else if holds_version(file, bytes, version(&values, which.other())?) {
+            Found::Absent
+        } else {
+            Found::Foreign
+        })
+    }
+
+    /// What a file holds now, by value.
+    pub(super) fn holds(&self, file: &FileSetup, values: Values<'_>) -> Holds {
+        let Ok(Content { bytes, .. }) = self.resolved(file).and_then(|resolved| read(&resolved)) else {
+            return Holds::Unreadable;
+        };
+        let old = holds_version(file, bytes.expose(), values.old);
+        let new = values.new.is_some_and(|new| holds_version(file, bytes.expose(), new));
+        match (old, new) {
+            (true, false) => Holds::Old,
+            (false, true) => Holds::New,
+            // A version may change fields that this file does not have: then both are true and nothing is to do.
+            (true, true) => Holds::New,
+            (false, false) => Holds::Other,
+        }
+    }
+
+    pub(super) fn trial_all(&self, values: Values<'_>) -> Result<Vec<Failure>, Failure> {
+        let mut against = Vec::new();
+        for (id, file) in self.setup.file_ids() {
+            if let Err(failure) = self.try_file(id, file, values) {
+                against.push(failure);
+            }
+        }
+        Ok(against)
+    }
+
+    fn try_file(&self, id: FileId, file: &FileSetup, values: Values<'_>) -> Result<(), Failure> {
+        let resolved = self.resolved(file)?;
+        let content = read(&resolved)?;
+        if !holds_version(file, content.bytes.expose(), values.old) {
+            return Err(Failure::new(Class::Permanent, "K0355", format!("find the current value in {}", file.path.display()))
+                .because("it holds something else")
+                .help("put the current value there, or run: keyroll plan again after correcting `reads`"));
+        }
+        if file.generated {
+            return Ok(());
+        }
+        let temp = TempName::new(&format!("{}-trial-{}", self.setup.rotation, id.0));
+        let temp = temp.map_or_else(|| self.temp_name(0), Ok)?;
+        trial(&resolved, file.write, &temp)?;
+        let (alphabet, length) = &self.setup.value_format;
+        for copy in &file.copies {
+            carries_format(copy, content.bytes.expose(), alphabet, *length).map_err(|error| refused(file, &error))?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn carries_all(&self, fields: &Fields) -> Result<(), Failure> {
+        for (_, file) in self.setup.file_ids() {
+            let content = read(&self.resolved(file)?)?;
+            for copy in &file.copies {
+                let value = rendered(copy, fields).map_err(|error| refused(file, &error))?;
+                if let CopySetup::Value { format, slot, .. } = copy {
+                    let carried = format.carries_value(content.bytes.expose(), slot, &value);
+                    carried.map_err(|error| refused(file, &error))?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn carries_format(copy: &CopySetup, bytes: &[u8], alphabet: &[u8], length: usize) -> Result<(), CopyError> {
+    match copy {
+        CopySetup::Value { format, slot, source: CopySource::Field(_) } => {
+            format.carries(bytes, slot, alphabet, length)
+        }
+        CopySetup::Value { format, slot, source: CopySource::Text(template) } => {
+            for name in template.names() {
+                let carried = template.carries(name, alphabet, length)?;
+                format.carries(bytes, slot, &carried.alphabet, carried.len_max)?;
+            }
+            Ok(())
+        }
+        CopySetup::Within(template) => {
+            template.names().into_iter().try_for_each(|name| template.carries(name, alphabet, length).map(drop))
+        }
+    }
+}

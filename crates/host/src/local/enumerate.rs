@@ -1,0 +1,305 @@
+//! One look at everything: instances, holders, files, sessions.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use keyroll_manager::instances;
+use keyroll_observe::{
+    FileLimits, HoldersReport, Listing, MemoryLimits, Place, ProcessId, Sockets, process, processes,
+    search_files, search_holders, unit_folders,
+};
+use keyroll_port::{Class, Failure, Holder, Looked, Named, Sessions, Values};
+use keyroll_rotation::{
+    ConsumerId, Enumeration, FoundBy, Holds, Incarnation, Seen, SessionSeen, Sight, Which,
+};
+
+use super::find::{NEW, OLD, at_rest, needles, place_digest};
+use super::{Local, incarnation, process_of};
+
+/// How long a listing of processes or sockets may take, milliseconds.
+const LISTING_MS_MAX: u64 = 10_000;
+
+/// How long the search of all processes may take, milliseconds.
+const HOLDERS_MS_MAX: u64 = 60_000;
+
+/// The most "not visible" lines that one look reports.
+const NOT_VISIBLE_MAX: usize = 50;
+
+pub(super) fn listing() -> Result<Listing, Failure> {
+    processes(Duration::from_millis(LISTING_MS_MAX)).map_err(|reason| {
+        Failure::new(Class::Retryable, "K0358", "list the processes").because(reason.to_string())
+    })
+}
+
+pub(super) fn sockets(listing: &Listing) -> Option<Sockets> {
+    Sockets::read(listing, Duration::from_millis(LISTING_MS_MAX)).ok()
+}
+
+/// An instance of a consumer that runs now.
+#[derive(Clone, Copy)]
+pub(super) struct Running {
+    pub(super) consumer: ConsumerId,
+    pub(super) slot: u8,
+    pub(super) process: ProcessId,
+}
+
+/// What the search of processes found, by process.
+struct Sights {
+    report: HoldersReport,
+    blind: BTreeSet<ProcessId>,
+}
+
+impl Sights {
+    fn of(&self, process: &ProcessId, id: u32) -> Sight {
+        let holder = self.report.holders.iter().find(|holder| holder.process.id == *process);
+        let held = holder.is_some_and(|holder| holder.places.values().any(|ids| ids.contains(&id)));
+        match (held, self.blind.contains(process)) {
+            (true, _) => Sight::Yes,
+            (false, true) => Sight::NotVisible,
+            (false, false) => Sight::No,
+        }
+    }
+}
+
+impl Local {
+    /// Every process of every consumer, with the slot that it belongs to.
+    pub(super) fn running(&self) -> Result<Vec<Running>, Failure> {
+        let mut found = Vec::new();
+        let mut taken = BTreeSet::new();
+        for (consumer, setup) in self.setup.consumer_ids() {
+            for instance in instances(&setup.run)? {
+                let named = |slot: &super::SlotSetup| slot.instance == instance.instance;
+                let slot = setup.slots.iter().position(named).unwrap_or(0);
+                if taken.insert(instance.process) {
+                    let slot = u8::try_from(slot).unwrap_or(0);
+                    found.push(Running { consumer, slot, process: instance.process });
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    pub(super) fn enumerate_all(
+        &self,
+        values: Values<'_>,
+        sessions: &Sessions,
+        stays: Which,
+    ) -> Result<Looked, Failure> {
+        let listing = listing()?;
+        let needles = needles(values)?;
+        let running = self.running()?;
+        let report = search_holders(
+            &listing,
+            &needles,
+            &[],
+            Some(MemoryLimits::default()),
+            Duration::from_millis(HOLDERS_MS_MAX),
+        );
+        let blind = report.not_seen.iter().map(|missed| missed.process).collect();
+        let sights = Sights { report, blind };
+        let mut seen = self.instances(&running, &sights);
+        let mut found_by = self.holders(&running, &sights, &mut seen);
+        let going = match stays {
+            Which::New => &sessions.old,
+            Which::Old => &sessions.new,
+        };
+        let joined = going.as_ref().map(|going| {
+            self.join_sessions(going, &listing, &running, stays, &mut seen, &mut found_by)
+        });
+        let files = self.setup.file_ids().map(|(id, file)| (id, self.holds(file, values))).collect();
+        let (strangers, names, mut not_visible) = self.strangers(&needles);
+        not_visible.extend(sights.report.not_seen.iter().take(NOT_VISIBLE_MAX).map(|missed| {
+            let place = match missed.place {
+                Place::Environment => "environment",
+                Place::Memory => "memory",
+            };
+            format!("{place} of process {}: {}", missed.process.pid, missed.reason)
+        }));
+        self.memo().found_by.extend(found_by);
+        Ok(Looked {
+            enumeration: Enumeration { complete: true, instances: seen, files, sessions: joined, strangers },
+            names,
+            not_visible,
+        })
+    }
+
+    fn instances(&self, running: &[Running], sights: &Sights) -> Vec<Seen> {
+        let mut seen: Vec<Seen> = running
+            .iter()
+            .map(|one| Seen {
+                who: incarnation(&one.process),
+                consumer: Some(one.consumer),
+                slot: one.slot,
+                old: sights.of(&one.process, OLD),
+                new: sights.of(&one.process, NEW),
+                by: FoundBy::Configured,
+            })
+            .collect();
+        for (id, _) in self.setup.consumer_ids() {
+            if !running.iter().any(|one| one.consumer == id) {
+                seen.push(Seen {
+                    who: at_rest(id),
+                    consumer: Some(id),
+                    slot: 0,
+                    old: Sight::NotVisible,
+                    new: Sight::NotVisible,
+                    by: FoundBy::Configured,
+                });
+            }
+        }
+        seen
+    }
+
+    /// Processes that hold a value and that nobody configured. A shell that merely exports it is not one.
+    fn holders(
+        &self,
+        running: &[Running],
+        sights: &Sights,
+        seen: &mut Vec<Seen>,
+    ) -> BTreeMap<Incarnation, String> {
+        let mut found_by = BTreeMap::new();
+        for holder in &sights.report.holders {
+            let known = running.iter().any(|one| one.process == holder.process.id);
+            if known || holder.shell {
+                continue;
+            }
+            let who = incarnation(&holder.process.id);
+            let in_memory = holder.places.contains_key(&Place::Memory);
+            let by = if in_memory { FoundBy::Memory } else { FoundBy::Environment };
+            let versions: BTreeSet<u32> = holder.places.values().flatten().copied().collect();
+            let text = match (versions.contains(&OLD), versions.contains(&NEW)) {
+                (true, true) => "both versions",
+                (true, false) => "the old version",
+                (false, _) => "the new version",
+            };
+            let place = if in_memory { "memory" } else { "environment" };
+            found_by.insert(who, format!("its {place} holds {text}"));
+            seen.push(Seen {
+                who,
+                consumer: None,
+                slot: 0,
+                old: sights.of(&holder.process.id, OLD),
+                new: sights.of(&holder.process.id, NEW),
+                by,
+            });
+        }
+        found_by
+    }
+
+    /// Sessions on the version that goes, with the processes at their other ends. One of a process that nobody
+    /// configured makes it a holder even where its memory is closed.
+    fn join_sessions(
+        &self,
+        going: &[keyroll_port::Session],
+        listing: &Listing,
+        running: &[Running],
+        stays: Which,
+        seen: &mut Vec<Seen>,
+        found_by: &mut BTreeMap<Incarnation, String>,
+    ) -> Vec<SessionSeen> {
+        let sockets = sockets(listing);
+        let own = std::process::id();
+        let mut joined = Vec::new();
+        for session in going {
+            let owner = session.client.and_then(|client| sockets.as_ref()?.process_of(client));
+            let owner = owner.or_else(|| session.pid.and_then(|pid| process(pid).ok()).map(|it| it.id));
+            if owner.is_some_and(|owner| owner.pid == own) {
+                continue;
+            }
+            let who = owner.map(|owner| incarnation(&owner));
+            joined.push(SessionSeen { who, busy: session.busy });
+            let (Some(owner), Some(who)) = (owner, who) else { continue };
+            if running.iter().any(|one| one.process == owner) {
+                continue;
+            }
+            let client = session.client.map_or_else(|| "a local socket".to_owned(), |client| client.to_string());
+            let text = format!("its socket {client} is a session at the issuer");
+            let before = found_by.get(&who).map(|before| format!("{before}; {text}"));
+            found_by.insert(who, before.unwrap_or(text));
+            match seen.iter_mut().find(|it| it.who == who) {
+                Some(known) => mark(known, stays),
+                None => {
+                    let mut one = Seen {
+                        who,
+                        consumer: None,
+                        slot: 0,
+                        old: Sight::NotVisible,
+                        new: Sight::NotVisible,
+                        by: FoundBy::Session,
+                    };
+                    mark(&mut one, stays);
+                    seen.push(one);
+                }
+            }
+        }
+        joined
+    }
+
+    /// Copies of the old value in files that no consumer names.
+    pub(super) fn strangers(&self, needles: &keyroll_needle::Needles) -> (Vec<u64>, Vec<Named>, Vec<String>) {
+        let report = search_files(&self.search_roots(), needles, FileLimits::default());
+        let own: Vec<PathBuf> = self.setup.own_folders.iter().filter_map(|it| it.canonicalize().ok()).collect();
+        let planned: Vec<PathBuf> =
+            self.setup.files.iter().filter_map(|file| file.path.canonicalize().ok()).collect();
+        let mut names = Vec::new();
+        for hit in report.hits.iter().filter(|hit| hit.id == OLD) {
+            let real = hit.path.canonicalize().unwrap_or_else(|_| hit.path.clone());
+            let ours = planned.contains(&real) || own.iter().any(|folder| real.starts_with(folder));
+            let named = Named { digest: place_digest(&real), name: real.display().to_string() };
+            if !ours && !names.contains(&named) {
+                names.push(named);
+            }
+        }
+        let not_searched = report.not_searched.iter().take(NOT_VISIBLE_MAX);
+        let not_visible =
+            not_searched.map(|missed| format!("{}: {}", missed.path.display(), missed.reason)).collect();
+        (names.iter().map(|named| named.digest).collect(), names, not_visible)
+    }
+
+    /// The configured files' folders, unit files, and what the configuration adds.
+    fn search_roots(&self) -> Vec<PathBuf> {
+        let mut roots: BTreeSet<PathBuf> = self.setup.roots.iter().cloned().collect();
+        for file in &self.setup.files {
+            if let Some(folder) = file.path.parent() {
+                roots.insert(folder.to_owned());
+            }
+        }
+        roots.extend(unit_folders(&[]));
+        roots.into_iter().collect()
+    }
+
+    pub(super) fn describe_holder(&self, who: Incarnation) -> Option<Holder> {
+        let id = process_of(who)?;
+        let now = process(id.pid).ok().filter(|now| now.id == id)?;
+        let found_by = self.memo().found_by.get(&who).cloned();
+        let name = now.exe.as_ref().map_or_else(|| now.name.clone(), |exe| format!("{} ({})", now.name, exe.display()));
+        let how_to_move = format!(
+            "keyroll consumer adopt {} --name NAME --restart COMMAND, or keyroll consumer waive {} --reason WHY",
+            id.pid, id.pid
+        );
+        Some(Holder { pid: id.pid, name, found_by: found_by.unwrap_or_else(|| "an earlier look".into()), how_to_move })
+    }
+}
+
+fn mark(seen: &mut Seen, stays: Which) {
+    match stays {
+        Which::New => seen.old = Sight::Yes,
+        Which::Old => seen.new = Sight::Yes,
+    }
+}
+
+/// The form in which a person is told what a file holds.
+impl Local {
+    /// What every file of the setup holds now, by its path.
+    pub fn file_states(&self, values: Values<'_>) -> Vec<(PathBuf, Holds)> {
+        self.setup.files.iter().map(|file| (file.path.clone(), self.holds(file, values))).collect()
+    }
+
+    /// Every process of every consumer now.
+    pub fn instances_now(&self) -> Result<Vec<(ConsumerId, u8, Incarnation)>, Failure> {
+        let running = self.running()?;
+        Ok(running.iter().map(|one| (one.consumer, one.slot, incarnation(&one.process))).collect())
+    }
+}
+

@@ -1,0 +1,134 @@
+//! This machine as a host of rotations: copies, managers and observation behind one port.
+
+mod apply;
+mod deliver;
+mod enumerate;
+mod find;
+mod prove;
+mod setup;
+mod sweep;
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use keyroll_observe::{LogTail, ProcessId};
+use keyroll_port::{Failure, Holder, Host, Looked, Residue, SessionSource, Sessions, Values};
+use keyroll_rotation::{ConsumerId, FileId, Found, HostId, Incarnation, Kinds, Life, Proof, Seq, Which};
+use keyroll_secret::Fields;
+use tokio::task::block_in_place;
+
+pub use find::place_digest;
+pub use setup::{CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, LogSetup, Setup, SlotSetup};
+
+/// The only host of an embedded keyroll.
+pub const LOCAL: HostId = HostId(0);
+
+/// This machine. Its calls block: the runtime that they run on must have more than one thread.
+pub struct Local {
+    setup: Setup,
+    memo: Mutex<Memo>,
+}
+
+/// What was seen in this process's life, so that a check is not run again for what it has shown.
+#[derive(Default)]
+struct Memo {
+    /// Per (consumer, path): the check was shown to be able to fail.
+    controls: HashMap<(u16, u8), bool>,
+    /// What was seen of one incarnation, per path, for a version.
+    shown: HashMap<(Incarnation, u8, Which), Kinds>,
+    /// Per (consumer, slot): its log, from before its value was changed.
+    logs: HashMap<(u16, u8), LogTail>,
+    /// How each holder was found, as a clause.
+    found_by: HashMap<Incarnation, String>,
+}
+
+impl Local {
+    /// This machine with these consumers.
+    pub fn new(setup: Setup) -> Self {
+        Self { setup, memo: Mutex::new(Memo::default()) }
+    }
+
+    /// A panic in another call leaves at worst a check that is run once more.
+    fn memo(&self) -> MutexGuard<'_, Memo> {
+        self.memo.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A process as an incarnation on this host.
+pub fn incarnation(process: &ProcessId) -> Incarnation {
+    let (boot, pid, start_ticks) = (process.boot, process.pid, process.start_ticks);
+    Incarnation { host: LOCAL, life: Life::Process { boot, pid, start_ticks } }
+}
+
+/// The process behind an incarnation; `None` for one at rest.
+pub fn process_of(who: Incarnation) -> Option<ProcessId> {
+    match who.life {
+        Life::Process { boot, pid, start_ticks } => Some(ProcessId { boot, pid, start_ticks }),
+        Life::AtRest(_) => None,
+    }
+}
+
+#[async_trait]
+impl Host for Local {
+    async fn trial(&self, values: Values<'_>) -> Result<Vec<Failure>, Failure> {
+        block_in_place(|| self.trial_all(values))
+    }
+
+    async fn carries(&self, fields: &Fields) -> Result<(), Failure> {
+        block_in_place(|| self.carries_all(fields))
+    }
+
+    async fn deliver(&self, file: FileId, which: Which, values: Values<'_>, intent: Seq) -> Result<(), Failure> {
+        block_in_place(|| self.deliver_file(file, which, values, intent))
+    }
+
+    async fn delivered(
+        &self,
+        file: FileId,
+        which: Which,
+        values: Values<'_>,
+        intent: Seq,
+    ) -> Result<Found, Failure> {
+        block_in_place(|| self.delivered_file(file, which, values, intent))
+    }
+
+    async fn fetch(&self, consumer: ConsumerId, intent: Seq) -> Result<(), Failure> {
+        block_in_place(|| self.fetch_for(consumer, intent))
+    }
+
+    async fn apply(&self, consumer: ConsumerId, slot: u8, intent: Seq) -> Result<(), Failure> {
+        block_in_place(|| self.apply_slot(consumer, slot, intent))
+    }
+
+    async fn applied(&self, consumer: ConsumerId, slot: u8, intent: Seq) -> Result<Found, Failure> {
+        block_in_place(|| self.applied_slot(consumer, slot, intent))
+    }
+
+    async fn enumerate(&self, values: Values<'_>, sessions: &Sessions, stays: Which) -> Result<Looked, Failure> {
+        block_in_place(|| self.enumerate_all(values, sessions, stays))
+    }
+
+    async fn prove(
+        &self,
+        consumer: ConsumerId,
+        slot: Option<u8>,
+        which: Which,
+        values: Values<'_>,
+        sessions: &dyn SessionSource,
+    ) -> Result<(Vec<Proof>, bool), Failure> {
+        self.prove_slot(consumer, slot, which, values, sessions).await
+    }
+
+    async fn describe(&self, who: Incarnation) -> Option<Holder> {
+        block_in_place(|| self.describe_holder(who))
+    }
+
+    async fn refusals(&self) -> Result<u32, Failure> {
+        block_in_place(|| self.count_refusals())
+    }
+
+    async fn sweep(&self, values: Values<'_>) -> Result<(Vec<Residue>, Vec<String>), Failure> {
+        block_in_place(|| self.sweep_all(values))
+    }
+}

@@ -1,0 +1,338 @@
+//! Evidence from the instances of one consumer. No kind is inferred from another.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use keyroll_manager::{Check, CheckAnswer, CommandLine, check};
+use keyroll_observe::{MemoryLimits, ProcessId, Sockets, environment_holds, memory_holds};
+use keyroll_port::{Failure, SessionSource, Sessions, Values};
+use keyroll_rotation::{ConsumerId, FileId, Kinds, PATHS_MAX, Proof, Sight, Which};
+use keyroll_secret::{Fields, SecretBytes};
+use tokio::task::block_in_place;
+
+use super::deliver::holds_version;
+use super::enumerate::{Running, listing, sockets};
+use super::find::{NEW, OLD, at_rest, needles};
+use super::{CheckSetup, FileSetup, Local, SlotSetup, incarnation};
+use crate::read;
+
+/// How long one check may take, milliseconds.
+const CHECK_MS_MAX: u64 = 30_000;
+
+/// The largest file that is read through another process's root, bytes.
+const READ_BACK_BYTES_MAX: u64 = 1 << 20;
+
+/// Where an argument stands for the consumer's file.
+const COPY: &str = "{copy}";
+
+impl Local {
+    pub(super) async fn prove_slot(
+        &self,
+        id: ConsumerId,
+        slot: Option<u8>,
+        which: Which,
+        values: Values<'_>,
+        source: &dyn SessionSource,
+    ) -> Result<(Vec<Proof>, bool), Failure> {
+        let consumer = block_in_place(|| self.consumer_setup(id))?;
+        let all = block_in_place(|| self.running())?;
+        let mine: Vec<Running> =
+            all.into_iter().filter(|one| one.consumer == id && slot.is_none_or(|slot| slot == one.slot)).collect();
+        if mine.is_empty() {
+            let runs = consumer.slots.len() > 1 && slot.is_some();
+            let proofs = if runs { Vec::new() } else { vec![block_in_place(|| self.prove_at_rest(id, which, values))?] };
+            return Ok((proofs, false));
+        }
+        let mut proofs = Vec::new();
+        for one in &mine {
+            proofs.push(self.prove_process(one, which, values, source).await?);
+        }
+        let slots: std::collections::BTreeSet<u8> = mine.iter().map(|one| one.slot).collect();
+        let trouble = which == Which::New && slots.into_iter().any(|slot| self.log_failures(id, slot) > 0);
+        Ok((proofs, trouble))
+    }
+
+    fn prove_at_rest(&self, id: ConsumerId, which: Which, values: Values<'_>) -> Result<Proof, Failure> {
+        let (_, setup) = self.slot_setup(id, 0)?;
+        let who = at_rest(id);
+        let delivered = self.delivered_to(id, None, which, values);
+        let mut paths = [Kinds::NONE; PATHS_MAX];
+        for (at, kinds) in paths.iter_mut().enumerate() {
+            let Some(Some(setup)) = setup.checks.get(at) else { continue };
+            let path = u8::try_from(at).unwrap_or(u8::MAX);
+            *kinds = match setup {
+                CheckSetup::Exec { .. } if delivered => self.exec_check(id, path, setup, values)?,
+                CheckSetup::Exec { .. } | CheckSetup::Http(_) => Kinds::NONE,
+            };
+            if delivered {
+                *kinds = kinds.and(Kinds::DELIVERED);
+            }
+        }
+        Ok(Proof { who, slot: 0, version: which, paths, other_session: Sight::No })
+    }
+
+    async fn prove_process(
+        &self,
+        one: &Running,
+        which: Which,
+        values: Values<'_>,
+        source: &dyn SessionSource,
+    ) -> Result<Proof, Failure> {
+        let who = incarnation(&one.process);
+        let (_, setup) = block_in_place(|| self.slot_setup(one.consumer, one.slot))?;
+        let before = source.now().await?;
+        let sockets = block_in_place(|| sockets(&listing()?).ok_or(()).or_else(|()| Ok::<_, Failure>(Sockets::default())))?;
+        let mut base = Kinds::NONE;
+        if block_in_place(|| self.delivered_to(one.consumer, Some(&one.process), which, values)) {
+            base = base.and(Kinds::DELIVERED);
+        }
+        if block_in_place(|| loaded(&one.process, which, values))? {
+            base = base.and(Kinds::LOADED);
+        }
+        let mut paths = [Kinds::NONE; PATHS_MAX];
+        for (at, kinds) in paths.iter_mut().enumerate().take(setup.checks.len()) {
+            let path = u8::try_from(at).unwrap_or(u8::MAX);
+            let known = self.memo().shown.get(&(who, path, which)).copied().unwrap_or_default();
+            let mut now = known.and(base);
+            if at == 0 && calls(&before, which, &sockets, &one.process) > 0 {
+                now = now.and(Kinds::EXERCISED);
+            }
+            let check = setup.checks.get(at).and_then(Option::as_ref);
+            if let Some(check) = check
+                && base.has(Kinds::DELIVERED)
+            {
+                now = now.and(self.check_path(one, path, check, setup, now, which, values, source).await?);
+            }
+            self.memo().shown.insert((who, path, which), now);
+            *kinds = now;
+        }
+        let other_session = match which {
+            Which::New => &before.old,
+            Which::Old => &before.new,
+        };
+        let other_session = match other_session {
+            None => Sight::NotVisible,
+            Some(_) if open_sessions(&before, which.other(), &sockets, &one.process) => Sight::Yes,
+            Some(_) => Sight::No,
+        };
+        Ok(Proof { who, slot: one.slot, version: which, paths, other_session })
+    }
+
+    /// Runs a path's check unless it has already shown all that it can.
+    #[expect(clippy::too_many_arguments, reason = "one attempt has this many sides")]
+    async fn check_path(
+        &self,
+        one: &Running,
+        path: u8,
+        setup: &CheckSetup,
+        slot: &SlotSetup,
+        known: Kinds,
+        which: Which,
+        values: Values<'_>,
+        source: &dyn SessionSource,
+    ) -> Result<Kinds, Failure> {
+        match setup {
+            CheckSetup::Exec { .. } if known.has(Kinds::CHECKED) || known.has(Kinds::REPORTED) => Ok(Kinds::NONE),
+            CheckSetup::Exec { .. } => block_in_place(|| self.exec_check(one.consumer, path, setup, values)),
+            CheckSetup::Http(_) if known.has(Kinds::EXERCISED.and(Kinds::REPORTED)) => Ok(Kinds::NONE),
+            CheckSetup::Http(request) => {
+                let before = self.calls_now(which, &one.process, source).await?;
+                let passed = block_in_place(|| ask(request, slot.instance.as_deref()))?;
+                if !passed {
+                    return Ok(Kinds::NONE);
+                }
+                // The request was addressed to this process; the issuer saw a call from it on this version since.
+                let after = self.calls_now(which, &one.process, source).await?;
+                let seen = if after > before { Kinds::EXERCISED } else { Kinds::NONE };
+                Ok(Kinds::REPORTED.and(seen))
+            }
+        }
+    }
+
+    async fn calls_now(
+        &self,
+        which: Which,
+        process: &ProcessId,
+        source: &dyn SessionSource,
+    ) -> Result<u64, Failure> {
+        let sessions = source.now().await?;
+        let sockets = block_in_place(|| Ok::<_, Failure>(sockets(&listing()?).unwrap_or_default()))?;
+        Ok(calls(&sessions, which, &sockets, process))
+    }
+
+    /// A command in the consumer's own environment. It counts as a check only once it was seen to fail on a copy
+    /// with a wrong value.
+    fn exec_check(
+        &self,
+        id: ConsumerId,
+        path: u8,
+        setup: &CheckSetup,
+        values: Values<'_>,
+    ) -> Result<Kinds, Failure> {
+        let CheckSetup::Exec { command, copy } = setup else { return Ok(Kinds::NONE) };
+        let uses_copy = command.arguments.iter().any(|argument| argument.contains(COPY));
+        let file = copy.and_then(|copy| self.setup.file(copy)).filter(|_| uses_copy);
+        let Some(file) = file else {
+            return Ok(if ask(&exec(command.clone()), None)? { Kinds::REPORTED } else { Kinds::NONE });
+        };
+        if !ask(&exec(with_copy(command, &file.path)), None)? {
+            return Ok(Kinds::NONE);
+        }
+        let shown = self.memo().controls.get(&(id.0, path)).copied();
+        let can_fail = match shown {
+            Some(shown) => shown,
+            None => {
+                let fails = self.control(command, file, values)?;
+                self.memo().controls.insert((id.0, path), fails);
+                fails
+            }
+        };
+        Ok(if can_fail { Kinds::CHECKED.and(Kinds::REPORTED) } else { Kinds::REPORTED })
+    }
+
+    /// Whether the command fails on a copy that holds a wrong value. The wrong copy is made beside keyroll's own work.
+    fn control(&self, command: &CommandLine, file: &FileSetup, values: Values<'_>) -> Result<bool, Failure> {
+        let content = read(&self.resolved(file)?)?;
+        let Some(wrong) = wrong_copy(content.bytes.expose(), values) else { return Ok(false) };
+        let place = WrongCopy::make(&self.setup.work, &wrong)?;
+        Ok(!ask(&exec(with_copy(command, &place.0)), None)?)
+    }
+
+    /// Read back in the consumer's own mount namespace.
+    fn delivered_to(&self, id: ConsumerId, process: Option<&ProcessId>, which: Which, values: Values<'_>) -> bool {
+        let Some(consumer) = self.setup.consumer(id) else { return false };
+        let fields = match which {
+            Which::Old => Some(values.old),
+            Which::New => values.new,
+        };
+        let Some(fields) = fields else { return false };
+        consumer.files.iter().all(|file| self.reads_back(*file, process, fields))
+    }
+
+    fn reads_back(&self, file: FileId, process: Option<&ProcessId>, fields: &Fields) -> bool {
+        let Some(setup) = self.setup.file(file) else { return false };
+        let inside = process.and_then(|process| read_inside(process, &setup.path));
+        let bytes = match inside {
+            Some(bytes) => Some(bytes),
+            // Its root cannot be looked at, or nothing runs: this machine's own view is what there is.
+            None => self.resolved(setup).and_then(|resolved| read(&resolved)).ok().map(|content| content.bytes),
+        };
+        bytes.is_some_and(|bytes| holds_version(setup, bytes.expose(), fields))
+    }
+}
+
+fn read_inside(process: &ProcessId, path: &Path) -> Option<SecretBytes> {
+    let root = PathBuf::from(format!("/proc/{}/root", process.pid));
+    let inside = root.join(path.strip_prefix("/").ok()?);
+    let meta = fs::metadata(&inside).ok()?;
+    if !meta.is_file() || meta.len() > READ_BACK_BYTES_MAX {
+        return None;
+    }
+    fs::read(inside).ok().map(SecretBytes::new)
+}
+
+/// Its environment or its memory holds the version. Memory never proves that the other one is gone.
+fn loaded(process: &ProcessId, which: Which, values: Values<'_>) -> Result<bool, Failure> {
+    let needles = needles(values)?;
+    let id = match which {
+        Which::Old => OLD,
+        Which::New => NEW,
+    };
+    if environment_holds(process, &needles).is_ok_and(|ids| ids.contains(&id)) {
+        return Ok(true);
+    }
+    Ok(memory_holds(process, &needles, MemoryLimits::default()).count(id) > 0)
+}
+
+fn sessions_of(sessions: &Sessions, which: Which) -> &[keyroll_port::Session] {
+    let of = match which {
+        Which::Old => &sessions.old,
+        Which::New => &sessions.new,
+    };
+    of.as_deref().unwrap_or_default()
+}
+
+fn belongs(session: &keyroll_port::Session, sockets: &Sockets, process: &ProcessId) -> bool {
+    match session.client {
+        // A socket that several processes inherited proves nothing about one of them.
+        Some(client) => sockets.process_of(client) == Some(*process),
+        None => session.pid == Some(process.pid),
+    }
+}
+
+/// Requests that the issuer accepted from this process on this version. A session without a count is one.
+fn calls(sessions: &Sessions, which: Which, sockets: &Sockets, process: &ProcessId) -> u64 {
+    let mine = sessions_of(sessions, which).iter().filter(|session| belongs(session, sockets, process));
+    mine.fold(0, |sum, session| sum.saturating_add(session.calls.unwrap_or(1)))
+}
+
+fn open_sessions(sessions: &Sessions, which: Which, sockets: &Sockets, process: &ProcessId) -> bool {
+    sessions_of(sessions, which).iter().any(|session| belongs(session, sockets, process))
+}
+
+fn exec(command: CommandLine) -> Check {
+    Check::Exec { command, user: None }
+}
+
+fn with_copy(command: &CommandLine, copy: &Path) -> CommandLine {
+    let copy = copy.display().to_string();
+    let arguments = command.arguments.iter().map(|argument| argument.replace(COPY, &copy)).collect();
+    CommandLine { arguments, ..command.clone() }
+}
+
+fn ask(request: &Check, instance: Option<&str>) -> Result<bool, Failure> {
+    let deadline = Instant::now() + Duration::from_millis(CHECK_MS_MAX);
+    Ok(check(request, instance, deadline)? == CheckAnswer::Passed)
+}
+
+/// The file with every secret byte run replaced by others of the same kind and length.
+fn wrong_copy(bytes: &[u8], values: Values<'_>) -> Option<SecretBytes> {
+    let needles = needles(values).ok()?;
+    let mut wrong = bytes.to_vec();
+    let mut found = false;
+    needles.find(bytes, &mut |hit| {
+        found = true;
+        for byte in wrong.get_mut(hit.start..hit.end).unwrap_or_default() {
+            *byte = match *byte {
+                b'9' => b'1',
+                b'0'..=b'8' => *byte + 1,
+                b'Z' => b'A',
+                b'A'..=b'Y' => *byte + 1,
+                b'z' => b'a',
+                b'a'..=b'y' => *byte + 1,
+                other => other,
+            };
+        }
+    });
+    found.then(|| SecretBytes::new(wrong))
+}
+
+/// A file with a wrong value, gone when it is dropped.
+struct WrongCopy(PathBuf);
+
+impl WrongCopy {
+    fn make(folder: &Path, bytes: &SecretBytes) -> Result<Self, Failure> {
+        let failed = |error: std::io::Error| {
+            Failure::new(keyroll_port::Class::Retryable, "K0359", "write a copy with a wrong value for a control")
+                .because(error)
+        };
+        fs::create_dir_all(folder).map_err(failed)?;
+        let path = folder.join(format!("control-{}-{:x}", std::process::id(), super::find::place_digest(folder)));
+        drop(fs::remove_file(&path));
+        let mut file: File =
+            OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(failed)?;
+        let made = Self(path);
+        file.write_all(bytes.expose()).map_err(failed)?;
+        Ok(made)
+    }
+}
+
+impl Drop for WrongCopy {
+    fn drop(&mut self) {
+        // Left behind it would hold no valid value.
+        drop(fs::remove_file(&self.0));
+    }
+}

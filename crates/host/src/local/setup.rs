@@ -1,0 +1,133 @@
+use std::path::PathBuf;
+
+use keyroll_copy::{Format, Slot, Template};
+use keyroll_manager::{Check, CommandLine, Run};
+use keyroll_rotation::{ConsumerId, FileId};
+
+use crate::Write;
+
+/// What this machine is told about one secret: its files and consumers in the plan's order.
+pub struct Setup {
+    /// The rotation's id: the names of temporary files are made from it.
+    pub rotation: String,
+    /// The plan's files.
+    pub files: Vec<FileSetup>,
+    /// The plan's consumers.
+    pub consumers: Vec<ConsumerSetup>,
+    /// More places to search by value.
+    pub roots: Vec<PathBuf>,
+    /// keyroll's own folders: they hold sealed values and are not searched.
+    pub own_folders: Vec<PathBuf>,
+    /// Where pids of started commands and file locks are kept.
+    pub work: PathBuf,
+    /// The longest value, in bytes, and every byte that it may have, for Preflight.
+    pub value_format: (Vec<u8>, usize),
+}
+
+/// One file that holds copies.
+pub struct FileSetup {
+    /// The path as configured.
+    pub path: PathBuf,
+    /// Where it led when the plan was made; a changed resolution is refused. `None` = not resolved yet.
+    pub planned: Option<PathBuf>,
+    /// How it is written.
+    pub write: Write,
+    /// The copies in it.
+    pub copies: Vec<CopySetup>,
+    /// Its consumers fetch it: it is read back, never written.
+    pub generated: bool,
+}
+
+/// One copy in a file.
+pub enum CopySetup {
+    /// A value of a known format.
+    Value {
+        /// How the file is read.
+        format: Format,
+        /// Where in it.
+        slot: Slot,
+        /// What stands there.
+        source: CopySource,
+    },
+    /// A text that stands somewhere in the file, found by what is around the values.
+    Within(Template),
+}
+
+/// What stands in a copy.
+pub enum CopySource {
+    /// One field.
+    Field(String),
+    /// A text rendered from fields.
+    Text(Template),
+}
+
+/// One consumer.
+pub struct ConsumerSetup {
+    /// Its name.
+    pub name: String,
+    /// What runs.
+    pub run: Run,
+    /// The files that it starts from.
+    pub files: Vec<FileId>,
+    /// What regenerates its files from the store.
+    pub fetch: Option<CommandLine>,
+    /// Its slots, in the order in which they are moved.
+    pub slots: Vec<SlotSetup>,
+}
+
+/// One instance of a consumer.
+pub struct SlotSetup {
+    /// Its name, where it has one.
+    pub instance: Option<String>,
+    /// Per path the check; `None` = the path is shown by traffic alone.
+    pub checks: Vec<Option<CheckSetup>>,
+    /// Its log.
+    pub log: Option<LogSetup>,
+    /// Answers 200 when it is ready.
+    pub ready: Option<Check>,
+}
+
+/// A check, and how it can be shown to fail.
+pub enum CheckSetup {
+    /// A command. An argument that is `{copy}` stands for the file that the consumer starts from: with a wrong copy
+    /// it must fail, else it counts as `reported`.
+    Exec {
+        /// The command; its arguments may be `{copy}`.
+        command: CommandLine,
+        /// The file that stands for `{copy}`.
+        copy: Option<FileId>,
+    },
+    /// A request to the running process.
+    Http(Check),
+}
+
+/// A consumer's log.
+#[derive(Debug, Clone)]
+pub struct LogSetup {
+    /// The file.
+    pub path: PathBuf,
+    /// A line that shows an accepted credential.
+    pub success: String,
+    /// A line that shows a refused credential.
+    pub failure: String,
+}
+
+impl Setup {
+    pub(super) fn file(&self, id: FileId) -> Option<&FileSetup> {
+        self.files.get(id.index())
+    }
+
+    pub(super) fn consumer(&self, id: ConsumerId) -> Option<&ConsumerSetup> {
+        self.consumers.get(id.index())
+    }
+
+    pub(super) fn consumer_ids(&self) -> impl Iterator<Item = (ConsumerId, &ConsumerSetup)> {
+        let numbered = self.consumers.iter().enumerate();
+        numbered.filter_map(|(at, consumer)| u16::try_from(at).ok().map(|at| (ConsumerId(at), consumer)))
+    }
+
+    pub(super) fn file_ids(&self) -> impl Iterator<Item = (FileId, &FileSetup)> {
+        let numbered = self.files.iter().enumerate();
+        numbered.filter_map(|(at, file)| u16::try_from(at).ok().map(|at| (FileId(at), file)))
+    }
+}

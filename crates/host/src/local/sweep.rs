@@ -1,0 +1,49 @@
+//! The last search for the old value.
+
+use std::time::Duration;
+
+use keyroll_observe::{MemoryLimits, Place, search_holders};
+use keyroll_port::{Failure, Residue, Values};
+use keyroll_rotation::Holds;
+
+use super::Local;
+use super::enumerate::listing;
+use super::find::{OLD, needles};
+
+/// How long the last search of processes may take, milliseconds.
+const SWEEP_MS_MAX: u64 = 60_000;
+
+impl Local {
+    pub(super) fn sweep_all(&self, values: Values<'_>) -> Result<(Vec<Residue>, Vec<String>), Failure> {
+        let needles = needles(values)?;
+        let (_, names, mut not_visible) = self.strangers(&needles);
+        let mut residues: Vec<Residue> = names
+            .into_iter()
+            .map(|named| Residue { place: named.name, reason: "holds the dead value; no consumer reads it".into() })
+            .collect();
+        for file in &self.setup.files {
+            if self.holds(file, values) == Holds::Old {
+                let place = file.path.display().to_string();
+                residues.push(Residue { place, reason: "was written back to the dead value".into() });
+            }
+        }
+        let wait = Duration::from_millis(SWEEP_MS_MAX);
+        let report = search_holders(&listing()?, &needles, &[], Some(MemoryLimits::default()), wait);
+        for holder in &report.holders {
+            let reason = match (holder.places.get(&Place::Environment), holder.places.get(&Place::Memory)) {
+                (Some(ids), _) if ids.contains(&OLD) => "its environment holds the dead value until it restarts",
+                (_, Some(ids)) if ids.contains(&OLD) => {
+                    "its memory still holds the dead value: residue that its allocator may keep"
+                }
+                _ => continue,
+            };
+            let place = format!("process {} ({})", holder.process.id.pid, holder.process.name);
+            residues.push(Residue { place, reason: reason.into() });
+        }
+        let missed = report.not_seen.len();
+        if missed > 0 {
+            not_visible.push(format!("memory or environment of {missed} processes"));
+        }
+        Ok((residues, not_visible))
+    }
+}
