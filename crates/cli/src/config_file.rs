@@ -26,11 +26,9 @@ pub(crate) fn create(path: &Path, text: &str) -> Result<(), Problem> {
     });
     written.map_err(|error| {
         let problem = Problem::new("K0804", format!("write {}", path.display())).because_of(&error);
-        match error.kind() {
-            io::ErrorKind::AlreadyExists => {
-                problem.help("it is left as it is; name another with --config FILE")
-            }
-            _ => problem,
+        match error.kind() == io::ErrorKind::AlreadyExists {
+            true => problem.help("it is left as it is; name another with --config FILE"),
+            false => problem,
         }
     })
 }

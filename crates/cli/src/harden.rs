@@ -17,7 +17,7 @@ const PANIC_CODE: &str = "K0801";
 pub(crate) fn process() {
     // Fails only on kernels without prctl; `doctor` shows the outcome.
     let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
-    std::panic::set_hook(Box::new(|info| report(info)));
+    std::panic::set_hook(Box::new(report));
 }
 
 /// Whether other processes of the user can read our memory or have it dumped.
@@ -25,18 +25,45 @@ pub(crate) fn is_dumpable() -> bool {
     !matches!(rustix::process::dumpable_behavior(), Ok(rustix::process::DumpableBehavior::NotDumpable))
 }
 
-/// A panic's payload may hold a value: only the place is shown. The process ends at once, on whatever thread it
-/// was: the journal is made for that, and a driver that lost a part must not go on.
+/// The process ends at once, on whatever thread it was: the journal is made for that, and a driver that lost a part
+/// must not go on.
 fn report(info: &PanicHookInfo<'_>) {
+    let _ = std::io::stderr().write_all(panic_text(info).as_bytes());
+    std::process::exit(i32::from(Exit::NeedsPerson.number()));
+}
+
+/// A panic's payload may hold a value: only the place is shown, and of its path no more than three names.
+fn panic_text(info: &PanicHookInfo<'_>) -> String {
     let place = info.location().map_or_else(String::new, |location| {
         let mut tail: Vec<&str> = location.file().rsplit('/').take(3).collect();
         tail.reverse();
         format!(" at {}:{}:{}", tail.join("/"), location.line(), location.column())
     });
-    let text = format!(
+    format!(
         "error[{PANIC_CODE}]: keyroll failed inside itself{place}\n  help: nothing of the message is shown, since it \
          may hold a value; `keyroll status` says what is open, `keyroll resume` continues it\n"
-    );
-    let _ = std::io::stderr().write_all(text.as_bytes());
-    std::process::exit(i32::from(Exit::NeedsPerson.number()));
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn a_panic_shows_its_place_and_nothing_of_its_message() {
+        let (sender, texts) = mpsc::channel();
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| sender.send(panic_text(info)).unwrap_or_default()));
+        let value = format!("value-{}", std::process::id());
+        let thrown = std::panic::catch_unwind(|| panic!("the key is {value}"));
+        std::panic::set_hook(before);
+        let text = texts.try_recv().unwrap();
+        assert!(
+            thrown.is_err() && text.starts_with("error[K0801]: keyroll failed inside itself at "),
+            "{text}"
+        );
+        assert!(text.contains("src/harden.rs:") && !text.contains("value-"), "{text}");
+    }
 }

@@ -102,7 +102,8 @@ pub(crate) fn check(folder: &Path) -> Result<(), Problem> {
 }
 
 fn absolute(folder: &Path) -> Result<PathBuf, Problem> {
-    std::path::absolute(folder).map_err(|error| {
+    // Collected anew, so that a slash at the end does not show.
+    std::path::absolute(folder).map(|path| path.components().collect()).map_err(|error| {
         Problem::new("K0803", format!("resolve the folder {}", folder.display())).because_of(&error)
     })
 }

@@ -1,6 +1,6 @@
 use std::error::Error;
 
-use keyroll_config::ConfigError;
+use keyroll_config::{ConfigError, Kind};
 use keyroll_port::{Class, Failure};
 
 use crate::exit::Exit;
@@ -57,7 +57,11 @@ impl Problem {
 
 impl From<ConfigError> for Problem {
     fn from(error: ConfigError) -> Self {
-        let problem = Self::new(error.code(), "read the configuration").because(error.to_string());
+        let attempted = match error.kind() == Kind::BadEdit {
+            true => "change the configuration",
+            false => "read the configuration",
+        };
+        let problem = Self::new(error.code(), attempted).because(error.to_string());
         match error.help() {
             Some(help) => problem.help(help),
             None => problem,

@@ -1,3 +1,6 @@
+// The kinds are clap's, not ours, and more may come.
+#![allow(clippy::wildcard_enum_match_arm)]
+
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use crate::exit::Exit;

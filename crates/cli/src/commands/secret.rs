@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use keyroll_config::{Config, IssuerRef, Name, NewSecret, Secret, add_secret};
 use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
@@ -20,49 +21,65 @@ pub(super) fn run(command: &SecretCommand, context: &mut Context) -> Result<Exit
     }
 }
 
-/// Takes a secret in. Everything is checked before the value is asked for.
+/// Takes a secret in. Everything is checked and the value taken in before anything is written.
 fn add(args: &SecretAddArgs, context: &mut Context) -> Result<Exit, Problem> {
-    let config = configured(args, context)?;
-    let secret = secret(&config, &args.name)?;
-    let mut given = plain_fields(secret, &args.fields)?;
+    let edit = args.issuer.as_ref().map(|issuer| Edit::prepare(args, issuer, context)).transpose()?;
+    let config = match &edit {
+        Some(edit) => Config::parse(&edit.new, &edit.path.display().to_string())?,
+        None => context.config()?,
+    };
+    let wanted = secret(&config, &args.name)?;
+    let mut given = plain_fields(wanted, &args.fields)?;
     let places = context.places()?;
     let mut fields = Fields::new();
-    for (name, spec) in &secret.fields {
+    for (name, spec) in &wanted.fields {
         match (spec.secret, given.remove(name)) {
             (false, Some(text)) => fields.insert(name.as_str(), SecretBytes::from(text), false),
             (true, _) => {}
             (false, None) => {
-                return Err(adding(secret)
+                return Err(adding(wanted)
                     .because(format!("the field `{name}` is missing"))
                     .help(format!("--field {name}=TEXT")));
             }
         }
     }
-    for (name, value) in hidden_fields(secret, context)? {
+    for (name, value) in hidden_fields(wanted, context)? {
         fields.insert(name.as_str(), value, true);
     }
+    if let Some(edit) = edit {
+        config_file::replace(&edit.path, &edit.old, &edit.new)?;
+        context.ui.event(Event::Undo {
+            what: format!("wrote [secrets.{}] into {}", args.name, edit.path.display()),
+            with: "remove that table again".to_owned(),
+        });
+    }
+    let config = context.config()?;
+    let wanted = secret(&config, &args.name)?;
     let credential = Credential { id: args.id.as_deref().map(CredentialId::new), fields };
-    wiring::keep(&places, secret, &credential)?;
-    context.ui.note(format!("kept {}; its value is sealed in {}", secret.name, places.state.display()));
+    wiring::keep(&places, wanted, &credential)?;
+    context.ui.note(format!("kept {}; its value is sealed in {}", wanted.name, places.state.display()));
     Ok(Exit::Done)
 }
 
-/// The configuration, with the secret written into it first where `--issuer` asks for that.
-fn configured(args: &SecretAddArgs, context: &mut Context) -> Result<Config, Problem> {
-    let Some(issuer) = &args.issuer else { return context.config() };
-    let name = Name::new(args.name.as_str()).ok_or_else(|| {
-        Problem::new("K0005", "name the secret").because("a name is 1 to 64 of a-z 0-9 . _ -")
-    })?;
-    let path = context.config_path();
-    let text = config_file::read(&path)?;
-    let new = NewSecret { name, issuer: issuer.clone(), admin: args.admin.clone() };
-    let edited = add_secret(&text, &path.display().to_string(), &new)?;
-    config_file::replace(&path, &text, &edited)?;
-    context.ui.event(Event::Undo {
-        what: format!("wrote [secrets.{}] into {}", new.name, path.display()),
-        with: "remove that table again".to_owned(),
-    });
-    context.config()
+/// A change of keyroll.toml that is checked and not written yet.
+struct Edit {
+    path: PathBuf,
+    old: String,
+    new: String,
+}
+
+impl Edit {
+    /// The secret with its issuer as a table of its own.
+    fn prepare(args: &SecretAddArgs, issuer: &str, context: &Context) -> Result<Self, Problem> {
+        let name = Name::new(args.name.as_str()).ok_or_else(|| {
+            Problem::new("K0005", "name the secret").because("a name is 1 to 64 of a-z 0-9 . _ -")
+        })?;
+        let path = context.config_path();
+        let old = config_file::read(&path)?;
+        let secret = NewSecret { name, issuer: issuer.to_owned(), admin: args.admin.clone() };
+        let new = add_secret(&old, &path.display().to_string(), &secret)?;
+        Ok(Self { path, old, new })
+    }
 }
 
 /// The fields of `--field`, none of which may be secret: arguments are seen by every user of the machine.
