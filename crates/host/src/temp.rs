@@ -53,7 +53,7 @@ pub fn remove_temp(resolved: &Resolved, name: &TempName) -> Result<bool, Failure
     let held = hold_real(resolved)?;
     let attempted = || format!("remove the temp file {} beside {}", name.as_str(), held.real.display());
     match Meta::at(&held.fd, name.path()) {
-        Ok(meta) if meta.mode < u32::MAX => {}
+        Ok(meta) if meta.kind == FileType::RegularFile => {}
         Ok(meta) => {
             let why = format!("it is {}", kind_name(meta.kind));
             return Err(refused("K0315", attempted(), &why, "keyroll did not make it: remove it by hand"));
