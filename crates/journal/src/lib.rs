@@ -1,1 +1,26 @@
 //! The append-only list of events on SQLite, its persisted forms, and the witness beside it.
+//!
+//! Invariants, by what is absent: no entry is ever changed or removed (triggers refuse it), no write is answered
+//! before its commit returned, no write of an older driver is taken, and no journal is opened that is older than
+//! its witness. Values of secrets are never here.
+
+mod chain;
+mod connection;
+mod error;
+mod folder;
+mod lock;
+mod migrations;
+mod read;
+mod reader;
+mod sqlite;
+mod verify;
+mod wire;
+mod witness;
+mod write;
+mod writer;
+
+pub use error::OpenError;
+pub use lock::{LockError, StateLock, try_lock};
+pub use sqlite::{Accepted, SqliteJournal, reset_witness};
+pub use wire::WireError;
+pub use wire::v1::{decode_event, decode_opening, encode_event, encode_opening};

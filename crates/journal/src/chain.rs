@@ -1,0 +1,41 @@
+use aws_lc_rs::digest::{Context, SHA256};
+
+/// One link: the SHA-256 of everything up to and including an entry.
+pub(crate) type Link = [u8; 32];
+
+/// The link before the first entry, different in every journal: an exchanged journal is seen even when empty.
+pub(crate) fn genesis(journal: &[u8]) -> Link {
+    finish(&[b"keyroll journal v1", journal])
+}
+
+/// The link of an entry: the one before it, its rotation, its number and its bytes.
+pub(crate) fn link(before: &Link, rotation: &str, seq: u64, bytes: &[u8]) -> Link {
+    // The length keeps the rotation's name apart from what follows it.
+    let length = (rotation.len() as u64).to_le_bytes();
+    finish(&[before, &length, rotation.as_bytes(), &seq.to_le_bytes(), bytes])
+}
+
+fn finish(parts: &[&[u8]]) -> Link {
+    let mut context = Context::new(&SHA256);
+    parts.iter().for_each(|part| context.update(part));
+    let mut out = [0; 32];
+    out.copy_from_slice(context.finish().as_ref());
+    out
+}
+
+/// A link as a witness shows it.
+pub(crate) fn to_hex(link: &Link) -> String {
+    link.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A link from its 64 hex digits.
+pub(crate) fn from_hex(text: &str) -> Option<Link> {
+    if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return None;
+    }
+    let mut out = [0; 32];
+    for (at, byte) in out.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(text.get(at * 2..at * 2 + 2)?, 16).ok()?;
+    }
+    Some(out)
+}

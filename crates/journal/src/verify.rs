@@ -1,0 +1,81 @@
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use crate::chain::{self, Link};
+use crate::connection::wrap;
+use crate::read::{self, Head};
+use crate::witness::{Witness, disagreement};
+use crate::{OpenError, witness};
+
+/// Reads everything once: SQLite's own check, then every link of the chain. Time grows with the journal.
+pub(crate) fn whole(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    let wrap = |source| wrap(path, source);
+    let damaged = |what: String| OpenError::Damaged { path: path.to_owned(), what };
+    let word: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(wrap)?;
+    if word != "ok" {
+        return Err(damaged(word));
+    }
+    let mut before = read::link_of(connection, 0)
+        .map_err(wrap)?
+        .ok_or_else(|| damaged("it has no identity".to_owned()))?;
+    let mut statement = connection
+        .prepare(
+            "SELECT entry, id, seq, bytes, chain FROM entries
+             LEFT JOIN rotations ON rotations.number = entries.rotation ORDER BY entry",
+        )
+        .map_err(wrap)?;
+    let mut rows = statement.query([]).map_err(wrap)?;
+    let mut expected = 1_i64;
+    while let Some(row) = rows.next().map_err(wrap)? {
+        let entry: i64 = row.get(0).map_err(wrap)?;
+        if entry != expected {
+            return Err(damaged(format!("entry {expected} is missing")));
+        }
+        let id: Option<String> = row.get(1).map_err(wrap)?;
+        let id = id.ok_or_else(|| damaged(format!("entry {entry} has no rotation")))?;
+        let seq = row.get::<_, i64>(2).map_err(wrap)?.cast_unsigned();
+        let bytes = row.get_ref(3).and_then(|bytes| Ok(bytes.as_blob()?)).map_err(wrap)?;
+        let link: Link = row.get(4).map_err(wrap)?;
+        if link != chain::link(&before, &id, seq, bytes) {
+            return Err(damaged(format!("the chain breaks at entry {entry}")));
+        }
+        before = link;
+        expected = expected.saturating_add(1);
+    }
+    Ok(())
+}
+
+/// Compares the journal with what the witness said *before* the journal was looked at: a driver that writes both
+/// meanwhile only ever makes the journal longer. A journal that is ahead had a crash: the witness follows.
+pub(crate) fn against(
+    connection: &Connection,
+    path: &Path,
+    witness: &Witness,
+    seen: Option<Head>,
+) -> Result<(), OpenError> {
+    let wrap = |source| wrap(path, source);
+    let head = read::head(connection).map_err(wrap)?;
+    let Some(seen) = seen else {
+        if head.entry == 0 {
+            // The witness exists from the first day, or a missing one could mean a crash before the first witness.
+            return witness.forward(&head);
+        }
+        let witness = witness.path().to_owned();
+        return Err(OpenError::NoWitness { path: path.to_owned(), witness, last: head.entry });
+    };
+    let link = read::link_of(connection, seen.entry).map_err(wrap)?;
+    match witness::disagreement(&seen, &head, link) {
+        None => witness.forward(&head),
+        Some(what) => {
+            let (witnessed, last) = (seen.entry, head.entry);
+            Err(OpenError::Restored { path: path.to_owned(), witnessed, last, what })
+        }
+    }
+}
+
+/// The same comparison for a running driver, before an effect at an issuer.
+pub(crate) fn still_agrees(connection: &Connection, seen: &Head, head: &Head) -> Result<(), String> {
+    let link = read::link_of(connection, seen.entry).map_err(|error| error.to_string())?;
+    disagreement(seen, head, link).map_or(Ok(()), Err)
+}

@@ -1,0 +1,114 @@
+//! Form 1: JSON with a version number, unknown fields and words refused.
+//!
+//! These types mirror the protocol's own and are converted by exhaustive matches, so that a change of the protocol
+//! does not compile until its persisted form is decided here. What is written once under form 1 never changes its
+//! meaning: the fixtures under `tests/fixtures` are entries of earlier days and must keep loading.
+
+mod event;
+mod evidence;
+mod op;
+mod plan;
+mod words;
+
+use keyroll_port::Opening;
+use keyroll_rotation::Event;
+use serde::{Deserialize, Serialize};
+
+use super::WireError;
+
+/// The version number that every entry of this form carries.
+const VERSION: u32 = 1;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Stamp {
+    ms: u64,
+    boot: u64,
+    epoch: u64,
+}
+
+impl From<keyroll_rotation::Stamp> for Stamp {
+    fn from(stamp: keyroll_rotation::Stamp) -> Self {
+        let keyroll_rotation::Stamp { ms, boot, epoch } = stamp;
+        Self { ms, boot, epoch }
+    }
+}
+
+impl From<Stamp> for keyroll_rotation::Stamp {
+    fn from(stamp: Stamp) -> Self {
+        let Stamp { ms, boot, epoch } = stamp;
+        Self { ms, boot, epoch }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EventForm {
+    v: u32,
+    at: Stamp,
+    fact: event::Fact,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OpeningForm {
+    v: u32,
+    secret: String,
+    from_version: u32,
+    plan: plan::Plan,
+    names: String,
+    at: Stamp,
+    unix_ms: u64,
+}
+
+/// What is read before anything else: the rest may be a form of tomorrow.
+#[derive(Deserialize)]
+struct VersionOnly {
+    v: u32,
+}
+
+fn version(bytes: &[u8]) -> Result<(), WireError> {
+    let VersionOnly { v } = serde_json::from_slice(bytes).map_err(WireError::Malformed)?;
+    if v == VERSION { Ok(()) } else { Err(WireError::Version(v)) }
+}
+
+/// An event as bytes. Equal events give equal bytes. Errors: none that these types can cause.
+pub fn encode_event(event: &Event) -> Result<Vec<u8>, WireError> {
+    let Event { at, fact } = event;
+    let form = EventForm { v: VERSION, at: (*at).into(), fact: fact.into() };
+    serde_json::to_vec(&form).map_err(WireError::Malformed)
+}
+
+/// Reads what [`encode_event`] wrote, and nothing else.
+///
+/// Errors: another version, an unknown field or word, a number outside its range.
+pub fn decode_event(bytes: &[u8]) -> Result<Event, WireError> {
+    version(bytes)?;
+    let EventForm { v: _, at, fact } = serde_json::from_slice(bytes).map_err(WireError::Malformed)?;
+    Ok(Event { at: at.into(), fact: fact.try_into()? })
+}
+
+/// An opening as bytes. Equal openings give equal bytes. Errors: none that these types can cause.
+pub fn encode_opening(opening: &Opening) -> Result<Vec<u8>, WireError> {
+    let Opening { secret, from_version, plan, names, at, unix_ms } = opening;
+    let form = OpeningForm {
+        v: VERSION,
+        secret: secret.clone(),
+        from_version: *from_version,
+        plan: plan.into(),
+        names: names.clone(),
+        at: (*at).into(),
+        unix_ms: *unix_ms,
+    };
+    serde_json::to_vec(&form).map_err(WireError::Malformed)
+}
+
+/// Reads what [`encode_opening`] wrote, and nothing else.
+///
+/// Errors: another version, an unknown field or word, a number outside its range.
+pub fn decode_opening(bytes: &[u8]) -> Result<Opening, WireError> {
+    version(bytes)?;
+    let OpeningForm { v: _, secret, from_version, plan, names, at, unix_ms } =
+        serde_json::from_slice(bytes).map_err(WireError::Malformed)?;
+    Ok(Opening { secret, from_version, plan: plan.try_into()?, names, at: at.into(), unix_ms })
+}
