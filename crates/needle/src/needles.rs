@@ -76,3 +76,53 @@ impl Needles {
         &self.arena
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use keyroll_secret::SecretBytes;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::variants;
+
+    /// Values that every encoding changes, and a haystack of their forms, whole and cut.
+    fn values_and_haystack() -> impl Strategy<Value = (Vec<Vec<u8>>, Vec<u8>)> {
+        let letter = prop::sample::select(b"a\"/ <\\\n\x00\xc3".to_vec());
+        let value = prop_oneof![
+            prop::collection::vec(letter, 8..24),
+            "[aé&%]{8,20}".prop_map(String::into_bytes),
+            prop::collection::vec(any::<u8>(), 8..20),
+        ];
+        prop::collection::vec(value, 1..4).prop_flat_map(|values| {
+            let forms: Vec<Vec<u8>> =
+                values.iter().flat_map(|value| variants::of(value)).map(|(_, form)| form.to_vec()).collect();
+            let part =
+                (prop::sample::select(forms), 0..40usize, any::<bool>()).prop_map(|(form, cut, whole)| {
+                    let length = if whole { form.len() } else { cut.min(form.len()) };
+                    form[..length].to_vec()
+                });
+            (Just(values), prop::collection::vec(part, 0..8).prop_map(|parts| parts.concat()))
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn every_form_of_every_value_is_found_once((values, haystack) in values_and_haystack()) {
+            let mut builder = Needles::builder();
+            let mut expected = Vec::new();
+            for (id, value) in (0..).map(NeedleId).zip(&values) {
+                builder = builder.add(id, &SecretBytes::new(value.clone()));
+                for (encoding, form) in variants::of(value) {
+                    let places = haystack.windows(form.len()).enumerate().filter(|(_, window)| *window == form.as_slice());
+                    expected.extend(places.map(|(start, _)| Hit { id, encoding, start, end: start + form.len() }));
+                }
+            }
+            let needles = builder.build().unwrap();
+            let mut found = Vec::new();
+            needles.find(&haystack, &mut |hit| found.push(hit));
+            found.sort_unstable();
+            expected.sort_unstable();
+            prop_assert_eq!(found, expected);
+        }
+    }
+}

@@ -47,9 +47,20 @@ impl Tier {
     /// Reports every occurrence once. Not generic, so that it is compiled here, at this crate's level of optimisation.
     pub(crate) fn find(&self, arena: &Arena, haystack: &[u8], on_hit: &mut dyn FnMut(Hit)) {
         let mut at = 0;
-        while let Some(sample) = haystack.get(at..).and_then(|rest| rest.first_chunk()) {
-            let hash = hash(u64::from_le_bytes(*sample));
-            if self.filter.passes(hash) {
+        // Four samples at a time: their loads do not wait for each other's tests.
+        while let Some(block) = haystack.get(at..at + 3 * self.stride + SAMPLE_BYTES) {
+            let hashes = [0, 1, 2, 3].map(|number| hash(load(block, number * self.stride)));
+            let words = hashes.map(|hash| self.filter.word(hash));
+            for ((number, hash), word) in hashes.into_iter().enumerate().zip(words) {
+                if Filter::passes(word, hash) {
+                    self.confirm(arena, haystack, at + number * self.stride, on_hit);
+                }
+            }
+            at += 4 * self.stride;
+        }
+        while haystack.len() >= at + SAMPLE_BYTES {
+            let hash = hash(load(haystack, at));
+            if Filter::passes(self.filter.word(hash), hash) {
                 self.confirm(arena, haystack, at, on_hit);
             }
             at += self.stride;
@@ -59,8 +70,7 @@ impl Tier {
     /// Compares the needles whose window may hold the sample at `at`. Rare, so kept out of the loop.
     #[inline(never)]
     fn confirm(&self, arena: &Arena, haystack: &[u8], at: usize, on_hit: &mut dyn FnMut(Hit)) {
-        let Some(sample) = haystack.get(at..).and_then(|rest| rest.first_chunk()) else { return };
-        let sample = u64::from_le_bytes(*sample);
+        let sample = load(haystack, at);
         for entry in self.table.bucket(sample).iter().filter(|entry| entry.sample == sample) {
             let Some(start) = at.checked_sub(entry.offset as usize) else { continue };
             let Some((form, bytes)) = arena.get(entry.form) else { continue };
@@ -118,11 +128,22 @@ impl Filter {
     }
 
     #[inline]
-    fn passes(&self, hash: u64) -> bool {
+    fn word(&self, hash: u64) -> u64 {
+        self.words.get(self.slot(hash)).copied().unwrap_or(0)
+    }
+
+    #[inline]
+    fn passes(word: u64, hash: u64) -> bool {
         let (first, second) = Self::bits(hash);
         // Two tests of one bit each, the second rarely made: measured a third faster than one test of a mask of both.
-        self.words.get(self.slot(hash)).is_some_and(|word| word >> first & 1 != 0 && word >> second & 1 != 0)
+        word >> first & 1 != 0 && word >> second & 1 != 0
     }
+}
+
+/// The sample that begins at `at`; 0 when fewer bytes follow.
+#[inline]
+fn load(bytes: &[u8], at: usize) -> u64 {
+    bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |sample| u64::from_le_bytes(*sample))
 }
 
 /// The entries in the order of their hash, with a directory of where each range of hashes begins.
