@@ -25,7 +25,11 @@ impl Local {
         })
     }
 
-    pub(super) fn slot_setup(&self, id: ConsumerId, slot: u8) -> Result<(&ConsumerSetup, &SlotSetup), Failure> {
+    pub(super) fn slot_setup(
+        &self,
+        id: ConsumerId,
+        slot: u8,
+    ) -> Result<(&ConsumerSetup, &SlotSetup), Failure> {
         let consumer = self.consumer_setup(id)?;
         let found = consumer.slots.get(usize::from(slot)).ok_or_else(|| {
             Failure::new(Class::Permanent, "K0356", format!("find instance {slot} of '{}'", consumer.name))
@@ -59,11 +63,11 @@ impl Local {
     }
 
     pub(super) fn apply_slot(&self, id: ConsumerId, slot: u8, intent: Seq) -> Result<(), Failure> {
-        let (consumer, setup) = self.slot_setup(id, slot)?;
+        let (_, setup) = self.slot_setup(id, slot)?;
         self.watch_log(id, slot, setup);
         self.forget_consumer(id);
         let deadline = Instant::now() + Duration::from_millis(APPLY_MS_MAX);
-        let applied = apply(&consumer.run, setup.instance.as_deref(), deadline, &mut |process| {
+        let applied = apply(&setup.run, None, deadline, &mut |process| {
             self.record(intent, process);
         });
         if applied.as_ref().is_ok() {
@@ -138,10 +142,12 @@ impl Local {
     /// What was seen of a consumer's processes is void once its value changes.
     pub(super) fn forget_consumer(&self, id: ConsumerId) {
         let Some(consumer) = self.setup.consumer(id) else { return };
-        let running = keyroll_manager::instances(&consumer.run).unwrap_or_default();
+        let found = consumer.slots.iter().filter_map(|slot| keyroll_manager::instances(&slot.run).ok());
+        let running: Vec<_> = found.flatten().collect();
         let mut memo = self.memo();
         memo.shown.retain(|(who, ..), _| {
-            let gone = process_of(*who).is_some_and(|process| running.iter().any(|one| one.process == process));
+            let gone =
+                process_of(*who).is_some_and(|process| running.iter().any(|one| one.process == process));
             !gone && *who != super::find::at_rest(id)
         });
     }

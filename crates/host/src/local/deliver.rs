@@ -74,7 +74,11 @@ fn swap_within(bytes: &[u8], from: &SecretBytes, to: &SecretBytes) -> Result<Sec
     if places.is_empty() {
         let there = !find_all(bytes, to).is_empty();
         let slot = || "the text of the template".to_owned();
-        return if there { Ok(SecretBytes::new(bytes.to_vec())) } else { Err(CopyError::Drifted { slot: slot() }) };
+        return if there {
+            Ok(SecretBytes::new(bytes.to_vec()))
+        } else {
+            Err(CopyError::Drifted { slot: slot() })
+        };
     }
     let mut out = Vec::with_capacity(bytes.len() + places.len() * to.len());
     let mut done = 0;
@@ -128,7 +132,10 @@ impl Local {
         match &file.planned {
             Some(planned) if *planned != resolved.real => {
                 Err(Failure::new(Class::Permanent, "K0352", format!("write {}", file.path.display()))
-                    .because(format!("it leads to {} now, and led elsewhere when this was planned", resolved.real.display()))
+                    .because(format!(
+                        "it leads to {} now, and led elsewhere when this was planned",
+                        resolved.real.display()
+                    ))
                     .help("see who changed the link, then plan again"))
             }
             Some(_) | None => Ok(resolved),
@@ -137,14 +144,16 @@ impl Local {
 
     fn temp_name(&self, intent: Seq) -> Result<TempName, Failure> {
         TempName::new(&format!("{}-{intent}", self.setup.rotation)).ok_or_else(|| {
-            Failure::new(Class::Permanent, "K0353", "name a temporary file").because("the rotation's id has odd characters")
+            Failure::new(Class::Permanent, "K0353", "name a temporary file")
+                .because("the rotation's id has odd characters")
         })
     }
 
     /// Two rotations may write one file: one at a time, each reading it anew.
     fn lock(&self, resolved: &Resolved) -> Result<File, Failure> {
         let failed = |error: std::io::Error| {
-            Failure::new(Class::Retryable, "K0354", format!("lock {}", resolved.real.display())).because(error)
+            Failure::new(Class::Retryable, "K0354", format!("lock {}", resolved.real.display()))
+                .because(error)
         };
         let name = format!("{:016x}.lock", super::find::place_digest(&resolved.real));
         std::fs::create_dir_all(&self.setup.work).map_err(failed)?;
@@ -168,8 +177,13 @@ impl Local {
         let new = edited(file, content.bytes.expose(), from, to).map_err(|error| refused(file, &error))?;
         let temp = self.temp_name(intent)?;
         self.watch_logs(id);
-        let replacement =
-            Replacement { resolved: &resolved, expect: &content.digest, new: &new, temp: &temp, write: file.write };
+        let replacement = Replacement {
+            resolved: &resolved,
+            expect: &content.digest,
+            new: &new,
+            temp: &temp,
+            write: file.write,
+        };
         replace(&replacement)?;
         self.forget_readers(id);
         drop(lock);
@@ -227,9 +241,13 @@ impl Local {
         let resolved = self.resolved(file)?;
         let content = read(&resolved)?;
         if !holds_version(file, content.bytes.expose(), values.old) {
-            return Err(Failure::new(Class::Permanent, "K0355", format!("find the current value in {}", file.path.display()))
-                .because("it holds something else")
-                .help("put the current value there, or run: keyroll plan again after correcting `reads`"));
+            return Err(Failure::new(
+                Class::Permanent,
+                "K0355",
+                format!("find the current value in {}", file.path.display()),
+            )
+            .because("it holds something else")
+            .help("put the current value there, or run: keyroll plan again after correcting `reads`"));
         }
         if file.generated {
             return Ok(());
@@ -239,7 +257,8 @@ impl Local {
         trial(&resolved, file.write, &temp)?;
         let (alphabet, length) = &self.setup.value_format;
         for copy in &file.copies {
-            carries_format(copy, content.bytes.expose(), alphabet, *length).map_err(|error| refused(file, &error))?;
+            carries_format(copy, content.bytes.expose(), alphabet, *length)
+                .map_err(|error| refused(file, &error))?;
         }
         Ok(())
     }
@@ -271,8 +290,9 @@ fn carries_format(copy: &CopySetup, bytes: &[u8], alphabet: &[u8], length: usize
             }
             Ok(())
         }
-        CopySetup::Within(template) => {
-            template.names().into_iter().try_for_each(|name| template.carries(name, alphabet, length).map(drop))
-        }
+        CopySetup::Within(template) => template
+            .names()
+            .into_iter()
+            .try_for_each(|name| template.carries(name, alphabet, length).map(drop)),
     }
 }

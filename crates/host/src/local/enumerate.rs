@@ -68,12 +68,11 @@ impl Local {
         let mut found = Vec::new();
         let mut taken = BTreeSet::new();
         for (consumer, setup) in self.setup.consumer_ids() {
-            for instance in instances(&setup.run)? {
-                let named = |slot: &super::SlotSetup| slot.instance == instance.instance;
-                let slot = setup.slots.iter().position(named).unwrap_or(0);
-                if taken.insert(instance.process) {
-                    let slot = u8::try_from(slot).unwrap_or(0);
-                    found.push(Running { consumer, slot, process: instance.process });
+            for (slot, one) in (0u8..).zip(&setup.slots) {
+                for instance in instances(&one.run)? {
+                    if taken.insert(instance.process) {
+                        found.push(Running { consumer, slot, process: instance.process });
+                    }
                 }
             }
         }
@@ -104,9 +103,9 @@ impl Local {
             Which::New => &sessions.old,
             Which::Old => &sessions.new,
         };
-        let joined = going.as_ref().map(|going| {
-            self.join_sessions(going, &listing, &running, stays, &mut seen, &mut found_by)
-        });
+        let joined = going
+            .as_ref()
+            .map(|going| self.join_sessions(going, &listing, &running, stays, &mut seen, &mut found_by));
         let files = self.setup.file_ids().map(|(id, file)| (id, self.holds(file, values))).collect();
         let (strangers, names, mut not_visible) = self.strangers(&needles);
         not_visible.extend(sights.report.not_seen.iter().take(NOT_VISIBLE_MAX).map(|missed| {
@@ -213,7 +212,8 @@ impl Local {
             if running.iter().any(|one| one.process == owner) {
                 continue;
             }
-            let client = session.client.map_or_else(|| "a local socket".to_owned(), |client| client.to_string());
+            let client =
+                session.client.map_or_else(|| "a local socket".to_owned(), |client| client.to_string());
             let text = format!("its socket {client} is a session at the issuer");
             let before = found_by.get(&who).map(|before| format!("{before}; {text}"));
             found_by.insert(who, before.unwrap_or(text));
@@ -239,7 +239,8 @@ impl Local {
     /// Copies of the old value in files that no consumer names.
     pub(super) fn strangers(&self, needles: &keyroll_needle::Needles) -> (Vec<u64>, Vec<Named>, Vec<String>) {
         let report = search_files(&self.search_roots(), needles, FileLimits::default());
-        let own: Vec<PathBuf> = self.setup.own_folders.iter().filter_map(|it| it.canonicalize().ok()).collect();
+        let own: Vec<PathBuf> =
+            self.setup.own_folders.iter().filter_map(|it| it.canonicalize().ok()).collect();
         let planned: Vec<PathBuf> =
             self.setup.files.iter().filter_map(|file| file.path.canonicalize().ok()).collect();
         let mut names = Vec::new();
@@ -273,12 +274,20 @@ impl Local {
         let id = process_of(who)?;
         let now = process(id.pid).ok().filter(|now| now.id == id)?;
         let found_by = self.memo().found_by.get(&who).cloned();
-        let name = now.exe.as_ref().map_or_else(|| now.name.clone(), |exe| format!("{} ({})", now.name, exe.display()));
+        let name = now
+            .exe
+            .as_ref()
+            .map_or_else(|| now.name.clone(), |exe| format!("{} ({})", now.name, exe.display()));
         let how_to_move = format!(
             "keyroll consumer adopt {} --name NAME --restart COMMAND, or keyroll consumer waive {} --reason WHY",
             id.pid, id.pid
         );
-        Some(Holder { pid: id.pid, name, found_by: found_by.unwrap_or_else(|| "an earlier look".into()), how_to_move })
+        Some(Holder {
+            pid: id.pid,
+            name,
+            found_by: found_by.unwrap_or_else(|| "an earlier look".into()),
+            how_to_move,
+        })
     }
 }
 
@@ -302,4 +311,3 @@ impl Local {
         Ok(running.iter().map(|one| (one.consumer, one.slot, incarnation(&one.process))).collect())
     }
 }
-

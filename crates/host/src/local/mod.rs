@@ -79,7 +79,13 @@ impl Host for Local {
         block_in_place(|| self.carries_all(fields))
     }
 
-    async fn deliver(&self, file: FileId, which: Which, values: Values<'_>, intent: Seq) -> Result<(), Failure> {
+    async fn deliver(
+        &self,
+        file: FileId,
+        which: Which,
+        values: Values<'_>,
+        intent: Seq,
+    ) -> Result<(), Failure> {
         block_in_place(|| self.deliver_file(file, which, values, intent))
     }
 
@@ -105,7 +111,12 @@ impl Host for Local {
         block_in_place(|| self.applied_slot(consumer, slot, intent))
     }
 
-    async fn enumerate(&self, values: Values<'_>, sessions: &Sessions, stays: Which) -> Result<Looked, Failure> {
+    async fn enumerate(
+        &self,
+        values: Values<'_>,
+        sessions: &Sessions,
+        stays: Which,
+    ) -> Result<Looked, Failure> {
         block_in_place(|| self.enumerate_all(values, sessions, stays))
     }
 

@@ -39,11 +39,17 @@ impl Local {
     ) -> Result<(Vec<Proof>, bool), Failure> {
         let consumer = block_in_place(|| self.consumer_setup(id))?;
         let all = block_in_place(|| self.running())?;
-        let mine: Vec<Running> =
-            all.into_iter().filter(|one| one.consumer == id && slot.is_none_or(|slot| slot == one.slot)).collect();
+        let mine: Vec<Running> = all
+            .into_iter()
+            .filter(|one| one.consumer == id && slot.is_none_or(|slot| slot == one.slot))
+            .collect();
         if mine.is_empty() {
             let runs = consumer.slots.len() > 1 && slot.is_some();
-            let proofs = if runs { Vec::new() } else { vec![block_in_place(|| self.prove_at_rest(id, which, values))?] };
+            let proofs = if runs {
+                Vec::new()
+            } else {
+                vec![block_in_place(|| self.prove_at_rest(id, which, values))?]
+            };
             return Ok((proofs, false));
         }
         let mut proofs = Vec::new();
@@ -84,7 +90,7 @@ impl Local {
         let who = incarnation(&one.process);
         let (_, setup) = block_in_place(|| self.slot_setup(one.consumer, one.slot))?;
         let before = source.now().await?;
-        let sockets = block_in_place(|| sockets(&listing()?).ok_or(()).or_else(|()| Ok::<_, Failure>(Sockets::default())))?;
+        let sockets = block_in_place(|| Ok::<_, Failure>(sockets(&listing()?).unwrap_or_default()))?;
         let mut base = Kinds::NONE;
         if block_in_place(|| self.delivered_to(one.consumer, Some(&one.process), which, values)) {
             base = base.and(Kinds::DELIVERED);
@@ -135,7 +141,9 @@ impl Local {
         source: &dyn SessionSource,
     ) -> Result<Kinds, Failure> {
         match setup {
-            CheckSetup::Exec { .. } if known.has(Kinds::CHECKED) || known.has(Kinds::REPORTED) => Ok(Kinds::NONE),
+            CheckSetup::Exec { .. } if known.has(Kinds::CHECKED) || known.has(Kinds::REPORTED) => {
+                Ok(Kinds::NONE)
+            }
             CheckSetup::Exec { .. } => block_in_place(|| self.exec_check(one.consumer, path, setup, values)),
             CheckSetup::Http(_) if known.has(Kinds::EXERCISED.and(Kinds::REPORTED)) => Ok(Kinds::NONE),
             CheckSetup::Http(request) => {
@@ -202,7 +210,13 @@ impl Local {
     }
 
     /// Read back in the consumer's own mount namespace.
-    fn delivered_to(&self, id: ConsumerId, process: Option<&ProcessId>, which: Which, values: Values<'_>) -> bool {
+    fn delivered_to(
+        &self,
+        id: ConsumerId,
+        process: Option<&ProcessId>,
+        which: Which,
+        values: Values<'_>,
+    ) -> bool {
         let Some(consumer) = self.setup.consumer(id) else { return false };
         let fields = match which {
             Which::Old => Some(values.old),
@@ -218,7 +232,9 @@ impl Local {
         let bytes = match inside {
             Some(bytes) => Some(bytes),
             // Its root cannot be looked at, or nothing runs: this machine's own view is what there is.
-            None => self.resolved(setup).and_then(|resolved| read(&resolved)).ok().map(|content| content.bytes),
+            None => {
+                self.resolved(setup).and_then(|resolved| read(&resolved)).ok().map(|content| content.bytes)
+            }
         };
         bytes.is_some_and(|bytes| holds_version(setup, bytes.expose(), fields))
     }
@@ -316,11 +332,16 @@ struct WrongCopy(PathBuf);
 impl WrongCopy {
     fn make(folder: &Path, bytes: &SecretBytes) -> Result<Self, Failure> {
         let failed = |error: std::io::Error| {
-            Failure::new(keyroll_port::Class::Retryable, "K0359", "write a copy with a wrong value for a control")
-                .because(error)
+            Failure::new(
+                keyroll_port::Class::Retryable,
+                "K0359",
+                "write a copy with a wrong value for a control",
+            )
+            .because(error)
         };
         fs::create_dir_all(folder).map_err(failed)?;
-        let path = folder.join(format!("control-{}-{:x}", std::process::id(), super::find::place_digest(folder)));
+        let path =
+            folder.join(format!("control-{}-{:x}", std::process::id(), super::find::place_digest(folder)));
         drop(fs::remove_file(&path));
         let mut file: File =
             OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(failed)?;

@@ -65,8 +65,6 @@ pub enum CopySource {
 pub struct ConsumerSetup {
     /// Its name.
     pub name: String,
-    /// What runs.
-    pub run: Run,
     /// The files that it starts from.
     pub files: Vec<FileId>,
     /// What regenerates its files from the store.
@@ -79,6 +77,8 @@ pub struct ConsumerSetup {
 pub struct SlotSetup {
     /// Its name, where it has one.
     pub instance: Option<String>,
+    /// What runs, for this instance alone.
+    pub run: Run,
     /// Per path the check; `None` = the path is shown by traffic alone.
     pub checks: Vec<Option<CheckSetup>>,
     /// Its log.

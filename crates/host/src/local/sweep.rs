@@ -19,7 +19,10 @@ impl Local {
         let (_, names, mut not_visible) = self.strangers(&needles);
         let mut residues: Vec<Residue> = names
             .into_iter()
-            .map(|named| Residue { place: named.name, reason: "holds the dead value; no consumer reads it".into() })
+            .map(|named| Residue {
+                place: named.name,
+                reason: "holds the dead value; no consumer reads it".into(),
+            })
             .collect();
         for file in &self.setup.files {
             if self.holds(file, values) == Holds::Old {
@@ -31,7 +34,9 @@ impl Local {
         let report = search_holders(&listing()?, &needles, &[], Some(MemoryLimits::default()), wait);
         for holder in &report.holders {
             let reason = match (holder.places.get(&Place::Environment), holder.places.get(&Place::Memory)) {
-                (Some(ids), _) if ids.contains(&OLD) => "its environment holds the dead value until it restarts",
+                (Some(ids), _) if ids.contains(&OLD) => {
+                    "its environment holds the dead value until it restarts"
+                }
                 (_, Some(ids)) if ids.contains(&OLD) => {
                     "its memory still holds the dead value: residue that its allocator may keep"
                 }
