@@ -1,7 +1,8 @@
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use keyroll_port::{Class, Failure};
 use regex::bytes::{Regex, RegexBuilder};
@@ -25,8 +26,23 @@ pub struct LogPosition {
     pub device: u64,
     /// The file on it.
     pub inode: u64,
+    /// When that file was made, nanoseconds since the Unix epoch; 0 where the file system does not say. The number
+    /// of a removed file is given to the next one, so the number alone would take a new log for the old.
+    pub born_unix_ns: u64,
     /// The byte behind the last line that was counted.
     pub offset: u64,
+}
+
+impl LogPosition {
+    fn same_file(&self, other: &Self) -> bool {
+        (self.device, self.inode, self.born_unix_ns) == (other.device, other.inode, other.born_unix_ns)
+    }
+
+    fn of(data: &Metadata, offset_max: u64) -> Self {
+        let born = data.created().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let born_unix_ns = born.and_then(|born| u64::try_from(born.as_nanos()).ok()).unwrap_or(0);
+        Self { device: data.dev(), inode: data.ino(), born_unix_ns, offset: data.len().min(offset_max) }
+    }
 }
 
 /// What the lines since the last look say.
@@ -96,8 +112,7 @@ impl LogTail {
             return Ok(counts);
         };
         let fresh = position_of(&self.path, &file, 0)?;
-        let same = |known: &LogPosition| known.device == fresh.device && known.inode == fresh.inode;
-        match self.position.filter(|known| !same(known)) {
+        match self.position.filter(|known| !known.same_file(&fresh)) {
             Some(old) => match renamed(&self.path, old) {
                 Some(rotated) => {
                     let behind = self.count(rotated, old.offset, &mut budget, &mut counts)?;
@@ -216,7 +231,7 @@ fn open(path: &Path) -> Result<Option<File>, Failure> {
 
 fn position_of(path: &Path, file: &File, offset_max: u64) -> Result<LogPosition, Failure> {
     let data = file.metadata().map_err(|error| unreadable(path, Class::Permanent).because(error))?;
-    Ok(LogPosition { device: data.dev(), inode: data.ino(), offset: data.len().min(offset_max) })
+    Ok(LogPosition::of(&data, offset_max))
 }
 
 /// The log that was renamed: the file of the remembered number in the same folder.
@@ -224,7 +239,7 @@ fn renamed(path: &Path, old: LogPosition) -> Option<File> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     std::fs::read_dir(folder).ok()?.take(FOLDER_ENTRIES_MAX).flatten().find_map(|entry| {
         let data = entry.metadata().ok()?;
-        let same = data.is_file() && data.dev() == old.device && data.ino() == old.inode;
+        let same = data.is_file() && LogPosition::of(&data, 0).same_file(&old);
         if same { open(&entry.path()).ok().flatten() } else { None }
     })
 }

@@ -195,21 +195,22 @@ impl Joined {
     }
 
     fn count_before(&mut self, cut: usize, needles: &dyn Search, report: &mut MemoryReport) {
-        let start = self.start;
+        let mut hits = Vec::new();
         needles.find(&self.held, &mut |id, offset| {
             if offset < cut {
-                let address = start + offset as u64;
-                let copies = report.found.entry(id).or_default();
-                // Two encodings of one value can match at one place; it is one copy.
-                if copies.addresses.last() == Some(&address) {
-                    return;
-                }
-                copies.count += 1;
-                if copies.addresses.len() < ADDRESSES_MAX {
-                    copies.addresses.push(address);
-                }
+                hits.push((id, offset));
             }
         });
+        hits.sort_unstable();
+        // Two encodings of one value can match at one place; it is one copy.
+        hits.dedup();
+        for (id, offset) in hits {
+            let copies = report.found.entry(id).or_default();
+            copies.count += 1;
+            if copies.addresses.len() < ADDRESSES_MAX {
+                copies.addresses.push(self.start + offset as u64);
+            }
+        }
         self.held.drain(..cut);
         self.start += cut as u64;
     }

@@ -1,0 +1,344 @@
+//! Identity, exec and fork, environment and memory, with real processes.
+
+mod parts;
+
+use std::process::Command;
+use std::time::Duration;
+
+use keyroll_needle::{NeedleId, Needles};
+use keyroll_observe::{
+    After, MemoryLimits, NotVisible, Place, ProcessId, WrittenAt, descendants, environment_holds,
+    exec_came_after, forked_without_exec, memory_holds, parents, process, processes, search_holders,
+    started_after,
+};
+use keyroll_secret::SecretBytes;
+use parts::{Plain, Running, generated, id_of, until};
+
+const HOLD: &str = "
+value = input()
+print('ready')
+input()
+";
+
+fn root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Waits until the boot clock has gone past this tick, so that what starts now is surely later.
+fn past(written: WrittenAt) {
+    until("the next tick", || WrittenAt::now().expect("a clock").ticks > written.ticks);
+}
+
+#[test]
+fn a_process_started_after_the_write_is_later_and_one_before_is_not() {
+    let mut before = Running::python("print('ready'); input()");
+    before.line();
+    past(WrittenAt::now().expect("a clock"));
+    let written = WrittenAt::now().expect("a clock");
+    past(written);
+    let mut after = Running::python("print('ready'); input()");
+    after.line();
+    assert_eq!(started_after(&before.id(), written), After::No);
+    assert_eq!(exec_came_after(&before.id(), written), After::No);
+    assert_eq!(started_after(&after.id(), written), After::Yes);
+    assert_eq!(exec_came_after(&after.id(), written), After::Yes);
+    let same = WrittenAt { boot: after.id().boot, ticks: after.id().start_ticks };
+    assert_eq!(exec_came_after(&after.id(), same), After::Unknown);
+}
+
+#[test]
+fn a_worker_forked_from_a_preloaded_master_is_never_taken_for_loaded() {
+    let mut master = Running::python(
+        "import os\nprint('ready'); input()\npid = os.fork()\nif pid == 0:\n  import time; time.sleep(60)\nprint(pid); input(); os.kill(pid, 9); os.wait()",
+    );
+    master.line();
+    let written = WrittenAt::now().expect("a clock");
+    past(written);
+    master.tell("fork");
+    let worker = id_of(master.line().parse().expect("a number"));
+    assert_eq!(started_after(&worker, written), After::Yes, "it was forked after the write");
+    assert!(forked_without_exec(&worker).expect("visible"));
+    assert!(!forked_without_exec(&master.id()).expect("visible"));
+    assert_eq!(exec_came_after(&worker, written), After::No, "but its program was loaded before");
+    master.tell("end");
+    until("the master ends", || master.child.try_wait().expect("a child").is_some());
+}
+
+#[test]
+fn an_orphan_of_a_preloaded_master_is_unknown_and_not_taken_for_a_child_of_init() {
+    let mut master = Running::python(
+        "import os\nprint('ready'); input()\npid = os.fork()\nif pid == 0:\n  os.close(1); os.setsid(); import time; time.sleep(60)\n  os._exit(0)\nprint(pid, flush=True); input(); os._exit(0)",
+    );
+    master.line();
+    let written = WrittenAt::now().expect("a clock");
+    past(written);
+    master.tell("fork");
+    let worker = id_of(master.line().parse().expect("a number"));
+    master.tell("end");
+    master.child.wait().expect("the master ends");
+    assert_eq!(started_after(&worker, written), After::Yes);
+    assert_eq!(exec_came_after(&worker, written), After::Unknown);
+    end(worker);
+}
+
+#[test]
+fn a_thread_that_executes_a_program_makes_the_process_a_new_one_without_a_fork() {
+    let mut running = Running::python(
+        "import os, threading\nprint('ready'); input()\npid = os.fork()\nif pid == 0:\n  t = threading.Thread(target=lambda: os.execve('/bin/sleep', ['sleep', '60'], {'A': 'b'})); t.start(); t.join()\nprint(pid); input()",
+    );
+    running.line();
+    let written = WrittenAt::now().expect("a clock");
+    past(written);
+    running.tell("go");
+    let pid: u32 = running.line().parse().expect("a number");
+    until("it executes sleep", || {
+        process(pid).is_ok_and(|one| one.runs("/bin/sleep".as_ref()) || one.name == "sleep")
+    });
+    let child = id_of(pid);
+    assert!(!forked_without_exec(&child).expect("visible"));
+    assert_eq!(exec_came_after(&child, written), After::Yes);
+    end(child);
+}
+
+#[test]
+fn a_value_is_seen_in_the_environment_and_nowhere_else_it_is_not() {
+    let (held, other) = (generated(), generated());
+    let running = Running::start(Command::new("sleep").arg("60").env("API_KEY", &held));
+    let found = environment_holds(&running.id(), &Plain::of(&[&held, &other])).expect("visible");
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), [0]);
+}
+
+#[test]
+fn a_value_is_found_in_memory_in_every_encoding_with_its_addresses() {
+    let (held, other) = (generated(), generated());
+    let mut running = Running::python(HOLD);
+    running.tell(&held);
+    assert_eq!(running.line(), "ready");
+    let needles = Needles::builder()
+        .add(NeedleId(7), &SecretBytes::from(held.clone()))
+        .add(NeedleId(8), &SecretBytes::from(other))
+        .build()
+        .expect("needles");
+    let report = memory_holds(&running.id(), &needles, MemoryLimits::default());
+    assert!(report.visible(), "{report:?}");
+    assert!(report.count(7) >= 1);
+    assert_eq!(report.count(8), 0);
+    let addresses = &report.found[&7].addresses;
+    assert!(addresses.is_sorted() && addresses.len() as u64 == report.count(7));
+    assert_eq!(report.fresh_since(&report, 7), Some(0));
+    assert_eq!(report.fresh_since(&report, 8), Some(0));
+    assert!(environment_holds(&running.id(), &needles).expect("visible").is_empty());
+    assert!(report.bytes_read < 1 << 30, "untouched pages are not read: {}", report.bytes_read);
+}
+
+#[test]
+fn a_value_loaded_again_stands_at_fresh_addresses() {
+    let held = generated();
+    let mut running = Running::python(
+        "v = input(); keep = []\nprint('ready')\nwhile True:\n  input(); keep.extend(''.join(list(v)) for _ in range(200)); print('more')",
+    );
+    running.tell(&held);
+    running.line();
+    let plain = Plain::of(&[&held]);
+    let first = memory_holds(&running.id(), &plain, MemoryLimits::default());
+    running.tell("again");
+    running.line();
+    let second = memory_holds(&running.id(), &plain, MemoryLimits::default());
+    assert!(second.fresh_since(&first, 0).expect("comparable") >= 1);
+    let other = Running::python(HOLD);
+    let third = memory_holds(&other.id(), &plain, MemoryLimits::default());
+    assert_eq!(third.fresh_since(&first, 0), None, "two processes cannot be compared");
+}
+
+#[test]
+fn the_limit_in_bytes_leaves_a_gap_and_no_false_absence() {
+    let running = Running::python(HOLD);
+    let limits = MemoryLimits { bytes_max: 4096, ..MemoryLimits::default() };
+    let report = memory_holds(&running.id(), &Plain::of(&["absent value"]), limits);
+    assert!(report.gaps.iter().any(|gap| gap.reason == NotVisible::TooLarge && gap.bytes > 0), "{report:?}");
+}
+
+#[test]
+fn a_huge_untouched_mapping_costs_nothing() {
+    let mut running = Running::python(
+        "import mmap\nm = mmap.mmap(-1, 6 << 30, flags=mmap.MAP_PRIVATE | 0x4000)\nm[3 << 30:(3 << 30) + 9] = b'far-value'\nprint('ready'); input()",
+    );
+    running.line();
+    let report = memory_holds(&running.id(), &Plain::of(&["far-value"]), MemoryLimits::default());
+    assert!(report.count(0) >= 1, "{report:?}");
+    assert!(report.gaps.is_empty(), "{:?}", report.gaps);
+    assert!(report.bytes_read < 1 << 30);
+}
+
+#[test]
+fn a_process_that_is_gone_or_replaced_is_told_as_such() {
+    let running = Running::python(HOLD);
+    let id = running.id();
+    let stranger = ProcessId { start_ticks: id.start_ticks + 1, ..id };
+    let plain = Plain::of(&["absent value"]);
+    assert_eq!(environment_holds(&stranger, &plain), Err(NotVisible::Replaced));
+    assert_eq!(
+        memory_holds(&stranger, &plain, MemoryLimits::default()).not_visible,
+        Some(NotVisible::Replaced)
+    );
+    drop(running);
+    let gone = environment_holds(&id, &plain);
+    assert!(matches!(gone, Err(NotVisible::Vanished | NotVisible::Replaced)), "{gone:?}");
+    assert!(!memory_holds(&id, &plain, MemoryLimits::default()).visible());
+}
+
+#[test]
+fn a_process_that_dies_while_its_memory_is_read_leaves_a_gap() {
+    struct Kills(std::cell::Cell<Option<Running>>);
+    impl keyroll_observe::Search for Kills {
+        fn find(&self, _: &[u8], _: &mut dyn FnMut(u32, usize)) {
+            drop(self.0.take());
+        }
+        fn longest(&self) -> usize {
+            16
+        }
+    }
+    let mut running = Running::python("x = bytearray(b'a') * (200 << 20)\nprint('ready'); input()");
+    running.line();
+    let id = running.id();
+    let report = memory_holds(&id, &Kills(std::cell::Cell::new(Some(running))), MemoryLimits::default());
+    assert!(report.visible() && report.bytes_read < 200 << 20);
+    assert!(report.gaps.iter().any(|gap| gap.reason == NotVisible::Vanished), "{report:?}");
+}
+
+#[test]
+fn a_process_whose_first_thread_ended_is_still_searched() {
+    let held = generated();
+    let mut running = Running::python(
+        "import ctypes, threading, time\nv = input()\nt = threading.Thread(target=lambda: (print('ready'), time.sleep(60), v)); t.start()\nctypes.CDLL(None).pthread_exit(None)",
+    );
+    running.tell(&held);
+    running.line();
+    let pid = running.child.id();
+    until("its first thread ends", || {
+        std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("a stat").contains(") Z ")
+    });
+    let listing = processes(Duration::from_secs(20)).expect("a listing");
+    assert!(listing.seen.iter().any(|one| one.id == running.id()), "it is listed");
+    let report = memory_holds(&running.id(), &Plain::of(&[&held]), MemoryLimits::default());
+    assert!(report.count(0) >= 1, "{report:?}");
+}
+
+#[test]
+fn the_listing_tells_parents_children_and_programs() {
+    let mut running = Running::start(Command::new("sh").args(["-c", "sleep 60 & echo $!; wait"]));
+    let child = id_of(running.line().parse().expect("a number"));
+    let listing = processes(Duration::from_secs(20)).expect("a listing");
+    let sleep = listing.seen.iter().find(|one| one.id == child).expect("the child");
+    assert!(
+        sleep.runs("sleep".as_ref()) || sleep.runs("coreutils".as_ref()) || sleep.runs("busybox".as_ref())
+    );
+    assert!(sleep.args.holds("60".as_ref()));
+    assert_eq!(sleep.uid, Some(rustix::process::geteuid().as_raw()));
+    let chain = parents(&listing, sleep);
+    assert_eq!(chain.first().map(|one| one.id), Some(running.id()));
+    assert!(chain.iter().any(|one| one.id.pid == std::process::id()));
+    let below = descendants(&listing, running.id());
+    assert_eq!(below.iter().map(|one| one.id).collect::<Vec<_>>(), [child]);
+    assert!(listing.seen.iter().all(|one| one.name != "kthreadd"));
+    end(child);
+}
+
+#[test]
+fn holders_are_found_by_value_and_a_waiting_shell_is_told_apart() {
+    let held = generated();
+    let environment = Running::start(Command::new("sleep").arg("60").env("KEY", &held));
+    let mut memory = Running::python(HOLD);
+    memory.tell(&held);
+    memory.line();
+    let shell = Running::start(Command::new("sh").env("KEY", &held));
+    let mut script = Running::start(Command::new("sh").args(["-c", "echo ready; read x"]).env("KEY", &held));
+    script.line();
+    let left_out = Running::start(Command::new("sleep").arg("60").env("KEY", &held));
+    until("the programs are executed", || {
+        [&environment, &shell, &left_out].iter().all(|one| !forked_without_exec(&one.id()).expect("visible"))
+    });
+    let listing = processes(Duration::from_secs(20)).expect("a listing");
+    let ours: Vec<u32> =
+        [&environment, &memory, &shell, &script].iter().map(|running| running.child.id()).collect();
+    // Only what this test started is searched: other tests run beside it and end while they are read.
+    let mut exclude: Vec<u32> =
+        listing.seen.iter().map(|one| one.id.pid).filter(|pid| !ours.contains(pid)).collect();
+    exclude.push(left_out.child.id());
+    let report = search_holders(
+        &listing,
+        &Plain::of(&[&generated(), &held]),
+        &exclude,
+        Some(MemoryLimits::default()),
+        Duration::from_secs(60),
+    );
+    let of = |running: &Running| report.holders.iter().find(|holder| holder.process.id == running.id());
+    let place =
+        |running: &Running, place| of(running).is_some_and(|holder| holder.places.contains_key(&place));
+    assert!(place(&environment, Place::Environment));
+    assert!(place(&memory, Place::Memory) && !place(&memory, Place::Environment));
+    assert!(place(&shell, Place::Environment) && of(&shell).is_some_and(|holder| holder.shell));
+    assert!(place(&script, Place::Environment) && !of(&script).is_some_and(|holder| holder.shell));
+    assert!(of(&left_out).is_none());
+    assert!(
+        report.holders.iter().all(|holder| holder.process.id.pid != std::process::id()),
+        "never keyroll itself"
+    );
+    assert!(report.holders.iter().flat_map(|holder| holder.places.values()).all(|ids| !ids.contains(&0)));
+}
+
+#[test]
+fn what_another_user_may_not_see_is_not_visible_and_never_absent() {
+    if !root() {
+        eprintln!("left out: only root can become another user");
+        return;
+    }
+    let held = generated();
+    let mut running = Running::python(HOLD);
+    running.tell(&held);
+    running.line();
+    // The look is made by this test program itself, run again as another user.
+    let own = std::env::current_exe().expect("this program");
+    let copy = tempfile::Builder::new().prefix("observe").tempdir_in("/tmp").expect("a folder");
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(copy.path(), std::fs::Permissions::from_mode(0o755)).expect("a mode");
+    let program = copy.path().join("look");
+    std::fs::copy(own, &program).expect("a copy");
+    use std::os::unix::process::CommandExt;
+    let looked = Command::new(program)
+        .args(["--exact", "look_as_another_user", "--nocapture", "--ignored"])
+        .env("LOOK_AT", running.child.id().to_string())
+        .current_dir("/")
+        .uid(65534)
+        .gid(65534)
+        .output()
+        .expect("it runs");
+    assert!(looked.status.success(), "{}", String::from_utf8_lossy(&looked.stdout));
+    assert!(String::from_utf8_lossy(&looked.stdout).contains("1 passed"));
+}
+
+#[test]
+#[ignore = "run by what_another_user_may_not_see_is_not_visible_and_never_absent, as another user"]
+fn look_as_another_user() {
+    let pid: u32 = std::env::var("LOOK_AT").expect("a number").parse().expect("a number");
+    let seen = process(pid).expect("that it exists is visible");
+    assert_eq!(seen.uid, Some(0));
+    assert_eq!(seen.exe, None);
+    let plain = Plain::of(&["absent value"]);
+    assert_eq!(environment_holds(&seen.id, &plain), Err(NotVisible::Permission));
+    assert_eq!(
+        memory_holds(&seen.id, &plain, MemoryLimits::default()).not_visible,
+        Some(NotVisible::Permission)
+    );
+    let listing = processes(Duration::from_secs(20)).expect("a listing");
+    let report =
+        search_holders(&listing, &plain, &[], Some(MemoryLimits::default()), Duration::from_secs(20));
+    for place in [Place::Environment, Place::Memory] {
+        assert!(report.not_seen.iter().any(|missed| missed.process == seen.id && missed.place == place));
+    }
+}
+
+fn end(process: ProcessId) {
+    let pid = rustix::process::Pid::from_raw(process.pid as i32).expect("a number");
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).expect("it ends");
+}
