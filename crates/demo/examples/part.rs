@@ -25,7 +25,7 @@ fn main() -> ExitCode {
             let read = std::io::stdin().read_to_string(&mut value);
             if read.is_ok() && value.starts_with("acme_sk_") { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
-        ["plan", _] => say(r#"{"type":"plan","id":"by-hand"}"#),
+        ["plan", _] => say(r#"{"type":"rotation","id":"by-hand","secret":"acme"}"#),
         ["apply", "by-hand"] => apply().map_or(ExitCode::FAILURE, ExitCode::from),
         ["consumer", "adopt"] => adopt(&words).map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS),
         ["resume", _] => resume().map_or(ExitCode::FAILURE, |()| ExitCode::SUCCESS),
@@ -56,10 +56,11 @@ fn apply() -> Option<u8> {
     }
     phase("quiesce");
     let pid = fs::read_to_string("forgotten/mailer.pid").ok()?;
-    say(&format!(
-        r#"{{"type":"blocked","holders":[{{"name":"mailer ({0})","pid":{0},"found_by":["its pid file"]}}]}}"#,
-        pid.trim()
-    ));
+    let pid = pid.trim();
+    let holder = format!(
+        r#"{{"name":"mailer","pid":{pid},"found_by":"its pid file","how_to_move":"keyroll consumer adopt {pid}"}}"#
+    );
+    say(&format!(r#"{{"type":"blocked","gate":"disable","holder":{holder}}}"#));
     minted.success().then_some(STOP_FOR_A_HUMAN)
 }
 
@@ -79,7 +80,8 @@ fn resume() -> Option<()> {
     delete(old.trim())?;
     phase("confirm_dead");
     phase("sweep");
-    say(r#"{"type":"sweep","residues":[{"place":"nowhere","reason":"a stand-in does not search"}]}"#);
+    let residues = r#"[{"place":"nowhere","reason":"a stand-in does not search"}]"#;
+    say(&format!(r#"{{"type":"summary","outcome":"done","dead_confirmed":true,"residues":{residues}}}"#));
     Some(())
 }
 

@@ -30,7 +30,7 @@ struct Account {
 }
 
 /// Both sides of the account.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Books {
     /// Calls that the workers counted themselves, over all processes that ended in good order.
     pub worker_calls: u64,
@@ -64,17 +64,7 @@ impl Books {
             *calls += counted.count.calls;
             *refused += if counted.kind.status == 200 { 0 } else { counted.count.calls };
         }
-        let mut books = Self {
-            worker_calls: 0,
-            worker_failed: 0,
-            issuer_calls: 0,
-            issuer_refused: 0,
-            own_calls: 0,
-            own_failed: 0,
-            disagreeing: Vec::new(),
-            keys: account.keys,
-            calls: Vec::new(),
-        };
+        let mut books = Self { keys: account.keys, ..Self::default() };
         for tally in tallies(&folder)? {
             let (calls, refused) = logged.remove(tally.caller.as_str()).unwrap_or_default();
             books.worker_calls += tally.sent;
@@ -108,6 +98,11 @@ impl Books {
     pub fn deletion_to_death_s(&self, key: &str) -> Option<f64> {
         let dates = self.dates(key)?;
         Some(seconds(dates.deleted_unix_ms?, dates.dead_unix_ms?))
+    }
+
+    /// Whether both sides were read and say the same of every worker.
+    pub fn agree(&self) -> bool {
+        self.worker_calls > 0 && self.disagreeing.is_empty()
     }
 
     /// The key that workers used after `old`: the last one that any of them was accepted with.

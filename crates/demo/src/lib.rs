@@ -11,6 +11,7 @@ mod folder;
 mod front;
 mod http;
 mod issuer;
+mod janitor;
 mod load;
 mod parent;
 mod part;

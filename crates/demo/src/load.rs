@@ -29,7 +29,7 @@ struct Shared {
 }
 
 /// What callers saw.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sent {
     /// Requests whose outcome is known.
     pub requests: u64,

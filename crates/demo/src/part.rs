@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::cast;
 use crate::folder::Folder;
 use crate::pid::Process;
-use crate::{first_key, front, issuer, parent, probe, restart, worker};
+use crate::{first_key, front, issuer, janitor, parent, probe, restart, worker};
 
 /// The file with the process id of the demo itself; every part ends when that process does.
 pub(crate) const LIFELINE: &str = "demo.pid";
@@ -26,11 +26,14 @@ struct Arguments {
 }
 
 /// Runs one part of the demo in this process: `ROLE --dir DIR [--name NAME] [--inherit]`, where `ROLE` is `issuer`,
-/// `first-key`, `front`, `worker`, `restart`, `parent` or `probe`. Meant for the demo's own scripts.
+/// `first-key`, `front`, `worker`, `restart`, `parent`, `probe` or `janitor`. Meant for the demo's own scripts.
 ///
 /// Returns 0 when the part did its work or was told to stop, 1 with a line on standard error when it failed, 2 when
 /// the arguments make no sense.
 pub fn part(arguments: Vec<String>) -> ExitCode {
+    // A part stands for somebody else's program, which does not hide its memory as keyroll does. Where that cannot be
+    // set the memory stays closed, and keyroll says that it is not visible.
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::Dumpable);
     let outcome = parse(arguments).and_then(|arguments| {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
@@ -96,6 +99,7 @@ async fn play(arguments: &Arguments) -> Result<(), Failure> {
         "worker" => worker::run(folder, worker()?, arguments.inherit).await,
         "restart" => restart::run(folder, worker()?).await,
         "parent" => parent::run(folder).await,
+        "janitor" => janitor::run(folder).await,
         "probe" => probe::run(folder).await,
         _ => Err(wrong("a role that is not known")),
     }

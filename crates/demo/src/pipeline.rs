@@ -14,6 +14,7 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::{Instant, timeout_at};
 
 use crate::pid::Process;
+use crate::script::quoted;
 
 /// The secret's name in the demo's keyroll.toml.
 const SECRET: &str = "acme";
@@ -37,9 +38,7 @@ pub(crate) struct Holder {
     /// What `consumer adopt` is given: the process id, as keyroll printed it.
     pub(crate) handle: String,
     /// How it was found: `memory`, `socket at the issuer`.
-    pub(crate) found_by: Vec<String>,
-    /// What could not be looked at, where keyroll says so.
-    pub(crate) not_visible: Option<String>,
+    pub(crate) found_by: String,
 }
 
 /// A place that still holds the old value, and why it was left.
@@ -60,6 +59,17 @@ pub(crate) enum News {
     Blocked(Holder),
     /// A place was left with the old value.
     Left(Vec<Residue>),
+    /// How the rotation ended, beyond what the exit code tells.
+    Closed {
+        /// The old key is still alive.
+        debt: bool,
+        /// The old key was shown to be refused.
+        dead_confirmed: bool,
+    },
+    /// The command failed for this reason.
+    Failed(String),
+    /// Something could not be looked at.
+    NotVisible(String),
     /// Anything else.
     Other,
 }
@@ -124,10 +134,12 @@ impl Pipeline {
 
     /// `consumer adopt`, of the holder that keyroll named.
     pub(crate) fn adopt(&self, holder: &Holder) -> Result<Running, Failure> {
-        let restart = self.folder.join("forgotten/restart.sh");
-        let restart = restart.to_string_lossy();
+        let restart = quoted(&self.folder.join("forgotten/restart.sh"))?;
+        let env_file = self.folder.join("api/api.env");
+        let env_file = env_file.to_string_lossy();
         let words = ["consumer", "adopt", &holder.handle, "--name", "forgotten", "--restart", &restart];
-        self.start(&words, Stdio::null())
+        let starts_from = ["--env-file", &env_file, "--variable", "ACME_KEY"];
+        self.start(&[&words[..], &starts_from].concat(), Stdio::null())
     }
 
     fn start(&self, words: &[&str], input: Stdio) -> Result<Running, Failure> {
@@ -228,15 +240,18 @@ fn text(value: &Value, key: &str) -> Option<String> {
 fn read(event: &Value) -> News {
     match event.get("type").and_then(Value::as_str) {
         Some("phase") => text(event, "phase").map_or(News::Other, News::Phase),
-        Some("plan" | "planned") => {
-            text(event, "id").or_else(|| text(event, "plan")).map_or(News::Other, News::Planned)
-        }
+        Some("plan" | "planned" | "rotation") => text(event, "id").map_or(News::Other, News::Planned),
         Some("blocked") => holder(event).map_or(News::Other, News::Blocked),
         Some("residue") => News::Left(residue(event).into_iter().collect()),
-        Some("sweep") => {
-            let all = event.get("residues").and_then(Value::as_array);
-            News::Left(all.into_iter().flatten().filter_map(residue).collect())
+        Some("not_visible") => {
+            let part = |key| text(event, key).unwrap_or_default();
+            News::NotVisible(format!("{}: {}", part("what"), part("why")))
         }
+        Some("error") => News::Failed(failure(event)),
+        Some("summary") => News::Closed {
+            debt: text(event, "outcome").is_some_and(|outcome| outcome == "debt"),
+            dead_confirmed: event.get("dead_confirmed").and_then(Value::as_bool).unwrap_or_default(),
+        },
         Some(_) | None => News::Other,
     }
 }
@@ -245,18 +260,36 @@ fn residue(value: &Value) -> Option<Residue> {
     Some(Residue { place: text(value, "place")?, reason: text(value, "reason").unwrap_or_default() })
 }
 
-/// The first unexplained holder that an event names.
+/// The residues that a summary lists besides those that were told on the way.
+pub(crate) fn residues(event: &Value) -> Vec<Residue> {
+    let all = event.get("residues").and_then(Value::as_array);
+    all.into_iter().flatten().filter_map(residue).collect()
+}
+
+/// The holder that an event names.
 fn holder(event: &Value) -> Option<Holder> {
-    let holder = event.get("holders")?.as_array()?.first()?;
+    let holder = event.get("holder")?;
+    // A configured consumer that is not ready yet also keeps a gate closed; it is not for anybody to adopt.
+    text(holder, "how_to_move").filter(|how| how.contains("consumer adopt"))?;
     let pid = holder.get("pid").and_then(Value::as_u64).map(|pid| pid.to_string());
-    let handle = pid.or_else(|| text(holder, "path"))?;
-    let found_by = holder.get("found_by").and_then(Value::as_array).into_iter().flatten();
+    let name = text(holder, "name");
+    let handle = pid.or_else(|| name.clone())?;
     Some(Holder {
-        name: text(holder, "name").unwrap_or_else(|| format!("process {handle}")),
+        name: name.unwrap_or_else(|| format!("process {handle}")),
         handle,
-        found_by: found_by.filter_map(Value::as_str).map(str::to_owned).collect(),
-        not_visible: text(holder, "not_visible"),
+        found_by: text(holder, "found_by").unwrap_or_default(),
     })
+}
+
+/// An error in one line.
+fn failure(event: &Value) -> String {
+    let causes =
+        event.get("causes").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+    let attempted = format!("could not {}", text(event, "attempted").unwrap_or_default());
+    let line = causes.fold(attempted, |line, cause| format!("{line}: {cause}"));
+    let code = text(event, "code").map(|code| format!("{code}: ")).unwrap_or_default();
+    let help = text(event, "help").map(|help| format!("; help: {help}")).unwrap_or_default();
+    format!("{code}{line}{help}")
 }
 
 #[cfg(test)]
@@ -271,16 +304,21 @@ mod tests {
         assert_eq!(read(&json!({ "type": "plan", "id": "01J" })), News::Planned("01J".into()));
         assert_eq!(read(&json!({ "type": "news to us" })), News::Other);
         assert_eq!(read(&Value::Null), News::Other);
-        let left = json!({ "type": "sweep", "residues": [{ "place": "/a", "reason": "history" }] });
-        assert_eq!(read(&left), News::Left(vec![Residue { place: "/a".into(), reason: "history".into() }]));
+        let left = json!({ "type": "summary", "outcome": "debt", "dead_confirmed": false,
+            "residues": [{ "place": "/a", "reason": "history" }] });
+        assert_eq!(read(&left), News::Closed { debt: true, dead_confirmed: false });
+        assert_eq!(residues(&left), [Residue { place: "/a".into(), reason: "history".into() }]);
+        let error = json!({ "type": "error", "attempted": "plan", "code": "K0809", "causes": ["a", "b"], "help": "h" });
+        assert_eq!(read(&error), News::Failed("K0809: could not plan: a: b; help: h".into()));
     }
 
     #[test]
     fn a_holder_is_named_by_what_can_be_adopted() {
-        let event = json!({ "type": "blocked", "holders": [{ "name": "mailer", "pid": 42, "found_by": ["memory"] }] });
+        let event = json!({ "type": "blocked", "gate": "disable",
+            "holder": { "name": "mailer", "pid": 42, "found_by": "memory", "how_to_move": "keyroll consumer adopt 42" } });
         let News::Blocked(holder) = read(&event) else { panic!("not understood") };
         assert_eq!((holder.name.as_str(), holder.handle.as_str()), ("mailer", "42"));
-        assert_eq!(holder.found_by, ["memory"]);
-        assert_eq!(read(&json!({ "type": "blocked", "holders": [] })), News::Other);
+        assert_eq!(holder.found_by, "memory");
+        assert_eq!(read(&json!({ "type": "blocked", "holder": {} })), News::Other);
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::interval;
 use crate::books::Books;
 use crate::load::{Load, Sent};
 use crate::part::describe;
-use crate::pipeline::{Ended, Event, Holder, News, Pipeline, Running};
+use crate::pipeline::{Ended, Event, Holder, News, Pipeline, Running, residues};
 use crate::scene::Scene;
 use crate::screen::Screen;
 use crate::summary::{Outcome, Seen, Summary};
@@ -22,7 +22,7 @@ const REQUESTS_MIN: u64 = 10_500;
 /// How long the callers may go on for that.
 const REQUESTS_MS_MAX: u64 = 30_000;
 /// How many holders are adopted before the demo gives up.
-const ADOPTIONS_MAX: u32 = 3;
+const ADOPTIONS_MAX: usize = 3;
 /// How often the live line shows the callers' counts.
 const COUNT_MS: u64 = 200;
 
@@ -33,6 +33,8 @@ pub struct Options {
     pub json: bool,
     /// Plain lines even on a terminal.
     pub plain: bool,
+    /// Leaves the folder of the demo, and says where it is.
+    pub keep: bool,
     /// The keyroll that is run; this executable where it is `None`.
     pub program: Option<PathBuf>,
 }
@@ -129,7 +131,7 @@ impl Demo {
         let lost = |error: tokio::task::JoinError| {
             Failure::new(Class::Permanent, "K0902", "start the demo's parts").because(error)
         };
-        let scene = tokio::select! {
+        let mut scene = tokio::select! {
             scene = &mut raising => scene.map_err(lost)??,
             () = stop.came() => {
                 // The scene ends what it has started as soon as it stands.
@@ -138,6 +140,10 @@ impl Demo {
             }
         };
         let folder = scene.folder().to_owned();
+        if options.keep {
+            scene.keep_folder();
+            screen.step(&format!("everything is in {}, and stays there", folder.display()));
+        }
         let path = folder.join("first.id");
         let old = std::fs::read_to_string(&path).map_err(|error| {
             Failure::new(Class::Permanent, "K0901", format!("read {}", path.display())).because(error)
@@ -146,100 +152,103 @@ impl Demo {
     }
 
     async fn play(&mut self, stop: &mut Stop) -> Result<u8, Halt> {
-        let began = Instant::now();
-        let adding = self.pipeline.add_secret(&self.old)?;
-        let (ended, said) = self.follow(adding, stop, |_| ()).await?;
-        // keyroll keeps it sealed from here on; the demo's plain copy would be found by the search.
-        let _ = std::fs::remove_file(self.scene.folder().join("first.key"));
-        expect_done(ended, &said, "add the demo's secret")?;
         let load = Load::start(&self.scene.entrances(), |entrance| match entrance {
             "front-api" => API_PER_SECOND,
             _ => OTHERS_PER_SECOND,
         });
         self.load = Some(load);
         self.screen.step("600 requests a second from here on; each is sent once");
-        let mut seen = self.rotate(stop).await?;
+        let began = Instant::now();
+        let mut seen = Seen::default();
+        match self.rotate(&mut seen, stop).await {
+            Ok(()) => {}
+            Err(Halt::Failed(failure)) => self.screen.step(&describe(&failure)),
+            Err(Halt::Stopped) => return Err(Halt::Stopped),
+        }
         seen.took_s = began.elapsed().as_secs_f64();
-        let sent = self.finish_load(stop).await?;
-        self.close(&seen, &sent).await
+        let sent = self.finish_load(&seen, stop).await?;
+        Ok(self.close(&seen, &sent).await)
     }
 
-    /// Plan, apply, and whatever a person does when it stops.
-    async fn rotate(&mut self, stop: &mut Stop) -> Result<Seen, Halt> {
-        let mut plan = None;
-        let planning = self.pipeline.plan()?;
-        let (ended, said) = self
-            .follow(planning, stop, |news| {
-                if let News::Planned(id) = news {
-                    plan = Some(id.clone());
-                }
-            })
-            .await?;
-        expect_done(ended, &said, "plan the demo's rotation")?;
-        let plan = plan.ok_or_else(|| {
-            Failure::new(Class::Permanent, "K0903", "plan the demo's rotation").because("it named no plan")
-        })?;
-        let mut seen = Seen {
-            outcome: Outcome::Stuck,
-            dead_confirmed: false,
-            blocked: None,
-            residues: Vec::new(),
-            took_s: 0.0,
-        };
+    async fn add_secret(&mut self, stop: &mut Stop) -> Result<(), Halt> {
+        let adding = self.pipeline.add_secret(&self.old)?;
+        let (ended, said) = self.follow(adding, stop, |_| ()).await?;
+        // keyroll keeps it sealed from here on; the demo's plain copy would be found by the search.
+        let _ = std::fs::remove_file(self.scene.folder().join("first.key"));
+        Ok(expect_done(ended, &said, "add the demo's secret")?)
+    }
+
+    /// Add, plan, apply, and whatever a person does when it stops.
+    async fn rotate(&mut self, seen: &mut Seen, stop: &mut Stop) -> Result<(), Halt> {
+        self.add_secret(stop).await?;
+        let plan = self.plan(stop).await?;
         let mut running = self.pipeline.apply(&plan)?;
-        let mut adoptions = 0;
-        loop {
-            let mut holder = None;
-            let mut phases = Vec::new();
-            let (ended, said) = self
-                .follow(running, stop, |news| match news {
-                    News::Phase(phase) => phases.push(phase.to_ascii_lowercase().replace(['_', '-'], "")),
-                    News::Blocked(found) => holder = Some(found.clone()),
-                    News::Left(residues) => seen.residues.extend(residues.iter().cloned()),
-                    News::Planned(_) | News::Other => {}
-                })
-                .await?;
-            let came_to = |phase: &str| phases.iter().any(|came| came == phase);
-            seen.dead_confirmed |= came_to("sweep") && !came_to("debt");
+        for adoptions in 0.. {
+            let (mut holder, mut debt) = (None, false);
+            let heed = |event: &Event| match &event.news {
+                News::Blocked(found) => holder = Some(found.clone()),
+                News::Left(left) => seen.residues.extend(left.iter().cloned()),
+                News::NotVisible(what) if !seen.not_visible.contains(what) => {
+                    seen.not_visible.push(what.clone())
+                }
+                News::Closed { debt: owed, dead_confirmed } => {
+                    debt = *owed;
+                    seen.dead_confirmed = *dead_confirmed;
+                    seen.residues.extend(residues(&event.value));
+                }
+                News::Phase(_) | News::Planned(_) | News::Failed(_) | News::NotVisible(_) | News::Other => {}
+            };
+            let (ended, said) = self.follow(running, stop, heed).await?;
             match (ended, holder) {
                 (Ended::Paused | Ended::NeedsHuman, Some(holder)) if adoptions < ADOPTIONS_MAX => {
-                    adoptions += 1;
                     self.adopt(&holder, stop).await?;
                     seen.blocked.get_or_insert(holder);
                     running = self.pipeline.resume()?;
                 }
                 (ended, _) => {
-                    seen.outcome = match ended {
-                        Ended::Done if came_to("debt") => Outcome::Debt,
-                        Ended::Done => Outcome::Done,
-                        Ended::Paused | Ended::Interrupted => Outcome::Paused,
-                        Ended::RolledBack => Outcome::RolledBack,
-                        Ended::NeedsHuman | Ended::Failed => Outcome::Stuck,
-                    };
+                    seen.outcome = outcome(ended, debt);
                     if ended != Ended::Done {
                         said.lines().for_each(|line| self.screen.step(line));
                     }
-                    return Ok(seen);
+                    break;
                 }
             }
         }
+        Ok(())
+    }
+
+    /// `plan`; gives the plan's id.
+    async fn plan(&mut self, stop: &mut Stop) -> Result<String, Halt> {
+        let mut plan = None;
+        let planning = self.pipeline.plan()?;
+        let heed = |event: &Event| {
+            if let News::Planned(id) = &event.news {
+                plan = Some(id.clone());
+            }
+        };
+        let (ended, said) = self.follow(planning, stop, heed).await?;
+        expect_done(ended, &said, "plan the demo's rotation")?;
+        Ok(plan.ok_or_else(|| {
+            Failure::new(Class::Permanent, "K0903", "plan the demo's rotation").because("it named no plan")
+        })?)
     }
 
     async fn adopt(&mut self, holder: &Holder, stop: &mut Stop) -> Result<(), Halt> {
-        let found = holder.found_by.join(", ");
-        self.screen.step(&format!("{} still holds the old key (found by {found}): adopting it", holder.name));
+        let Holder { name, found_by, .. } = holder;
+        self.screen.step(&format!("{name} still holds the old key (found by {found_by}): adopting it"));
         let adopting = self.pipeline.adopt(holder)?;
         let (ended, said) = self.follow(adopting, stop, |_| ()).await?;
         Ok(expect_done(ended, &said, "adopt the forgotten worker")?)
     }
 
-    /// Shows a command's events until it ends; on a signal it is paused first.
+    /// Shows a command's events until it ends, and gives what it said of a failure; on a signal it is paused first.
     async fn follow(
         &mut self,
         mut running: Running,
         stop: &mut Stop,
-        mut heed: impl FnMut(&News),
+        mut heed: impl FnMut(&Event),
     ) -> Result<(Ended, String), Halt> {
+        let mut failures = String::new();
         let mut tick = interval(Duration::from_millis(COUNT_MS));
         loop {
             let event: Option<Event> = tokio::select! {
@@ -256,19 +265,24 @@ impl Demo {
                 }
             };
             let Some(event) = event else { break };
-            heed(&event.news);
+            heed(&event);
+            if let News::Failed(why) = &event.news {
+                failures.push_str(why);
+            }
             self.screen.event(&event);
         }
-        Ok(running.end().await?)
+        let (ended, said) = running.end().await?;
+        Ok((ended, failures + &said))
     }
 
-    /// Lets the callers go on until enough requests were made, then stops them.
-    async fn finish_load(&mut self, stop: &mut Stop) -> Result<Sent, Halt> {
+    /// Lets the callers go on until enough requests were made of a rotation that went through, then stops them.
+    async fn finish_load(&mut self, seen: &Seen, stop: &mut Stop) -> Result<Sent, Halt> {
         let Some(load) = self.load.take() else {
-            return Ok(Sent { requests: 0, failed: 0, reasons: Vec::new() });
+            return Ok(Sent::default());
         };
         let deadline = Instant::now() + Duration::from_millis(REQUESTS_MS_MAX);
-        while load.sent().requests < REQUESTS_MIN && Instant::now() < deadline {
+        let go_on = |sent: Sent| seen.outcome == Outcome::Done && sent.requests < REQUESTS_MIN;
+        while go_on(load.sent()) && Instant::now() < deadline {
             self.screen.count(&load.sent());
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_millis(COUNT_MS)) => {}
@@ -278,20 +292,37 @@ impl Demo {
         Ok(load.stop().await)
     }
 
-    async fn close(&mut self, seen: &Seen, sent: &Sent) -> Result<u8, Halt> {
+    /// The workers' end, both sides' books, the closing table; gives the exit code.
+    async fn close(&mut self, seen: &Seen, sent: &Sent) -> u8 {
         let scene = &self.scene;
         tokio::task::block_in_place(|| scene.end_workers());
-        let books = Books::read(self.scene.folder()).await?;
+        let books = match Books::read(self.scene.folder()).await {
+            Ok(books) => books,
+            Err(failure) => {
+                self.screen.step(&describe(&failure));
+                Books::default()
+            }
+        };
         let summary = Summary::new(seen, sent, &books, &self.old);
         let table = summary.table(seen, sent, &books, &self.old);
         self.screen.close(&table, &summary);
-        Ok(match summary.outcome {
-            Outcome::Done if summary.failed == 0 && books.disagreeing.is_empty() => 0,
+        match summary.outcome {
+            Outcome::Done if summary.failed == 0 && books.agree() => 0,
             Outcome::Done => 1,
             Outcome::Paused => 4,
             Outcome::RolledBack => 5,
             Outcome::Stuck | Outcome::Debt => 6,
-        })
+        }
+    }
+}
+
+fn outcome(ended: Ended, debt: bool) -> Outcome {
+    match ended {
+        Ended::Done if debt => Outcome::Debt,
+        Ended::Done => Outcome::Done,
+        Ended::Paused | Ended::Interrupted => Outcome::Paused,
+        Ended::RolledBack => Outcome::RolledBack,
+        Ended::NeedsHuman | Ended::Failed => Outcome::Stuck,
     }
 }
 

@@ -29,6 +29,7 @@ pub struct Scene {
     folder: Folder,
     program: PathBuf,
     ports: Ports,
+    keep: bool,
 }
 
 impl Scene {
@@ -44,10 +45,15 @@ impl Scene {
         };
         fs::DirBuilder::new().mode(0o700).create(&path).map_err(making)?;
         let path = path.canonicalize().map_err(making)?;
-        let scene = Self { folder: Folder::new(path), program: program.to_owned(), ports };
+        let scene = Self { folder: Folder::new(path), program: program.to_owned(), ports, keep: false };
         scene.prepare()?;
         scene.start()?;
         Ok(scene)
+    }
+
+    /// Leaves the folder, with keys of an issuer that is gone, when this is dropped.
+    pub fn keep_folder(&mut self) {
+        self.keep = true;
     }
 
     /// The folder with keyroll.toml.
@@ -103,6 +109,7 @@ impl Scene {
 
     /// Starts all but the forgotten worker, whose parent does that in its own time.
     fn start(&self) -> Result<(), Failure> {
+        self.start_part("janitor", &["janitor"])?;
         self.start_part("issuer", &["issuer"])?;
         self.run_part(&["first-key"])?;
         for worker in WORKERS.iter().filter(|worker| worker.service != "forgotten") {
@@ -205,7 +212,9 @@ impl Drop for Scene {
     fn drop(&mut self) {
         self.end(["parent"].into_iter());
         self.end_workers();
-        self.end(FRONTS.iter().map(|front| front.name).chain(["issuer"]));
-        let _ = fs::remove_dir_all(self.folder.path());
+        self.end(FRONTS.iter().map(|front| front.name).chain(["issuer", "janitor"]));
+        if !self.keep {
+            let _ = fs::remove_dir_all(self.folder.path());
+        }
     }
 }

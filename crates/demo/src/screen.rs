@@ -104,7 +104,7 @@ fn words(event: &Event) -> String {
     let line = match (&event.news, said) {
         (_, Some(said)) => said.to_owned(),
         (News::Phase(phase), None) => format!("→ {phase}"),
-        (News::Planned(_) | News::Blocked(_) | News::Left(_) | News::Other, None) => parts(&event.value),
+        (_, None) => parts(&event.value),
     };
     // A control character in a message must not reach the terminal.
     line.chars().filter(|c| !c.is_control()).take(SHOWN_CHARS_MAX).collect()

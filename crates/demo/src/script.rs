@@ -62,7 +62,7 @@ pub(crate) fn write_all(folder: &Folder, ports: Ports, program: &Path) -> Result
 }
 
 /// A path as one word of a POSIX shell.
-fn quoted(path: &Path) -> Result<String, Failure> {
+pub(crate) fn quoted(path: &Path) -> Result<String, Failure> {
     let text = path.to_str().ok_or_else(|| {
         Failure::new(Class::Permanent, "K0901", format!("write {} into a script", path.display()))
             .because("the path is not UTF-8")

@@ -7,11 +7,13 @@ use crate::load::Sent;
 use crate::pipeline::{Holder, Residue};
 
 /// How the rotation of the demo ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Outcome {
     Done,
     RolledBack,
+    /// Also before anything is known.
+    #[default]
     Stuck,
     Paused,
     Debt,
@@ -31,12 +33,14 @@ pub(crate) struct Summary {
 }
 
 /// What the demo saw of the rotation.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) outcome: Outcome,
     pub(crate) dead_confirmed: bool,
     pub(crate) blocked: Option<Holder>,
     pub(crate) residues: Vec<Residue>,
+    /// What keyroll said that it could not look at.
+    pub(crate) not_visible: Vec<String>,
     /// Seconds from the first command to the last.
     pub(crate) took_s: f64,
 }
@@ -61,11 +65,7 @@ impl Summary {
         let mut row = |name: &str, value: String| {
             let _ = writeln!(table, "{name:<28}{value}");
         };
-        let rate = sent.requests as f64 / seen.took_s.max(1.0);
-        row(
-            "requests",
-            format!("{} sent, {} failed ({rate:.0}/s)", grouped(self.requests), grouped(self.failed)),
-        );
+        row("requests", format!("{} sent, {} failed", grouped(self.requests), grouped(self.failed)));
         sent.reasons.iter().for_each(|reason| row("  failed", reason.clone()));
         row("calls to the issuer", agreement(books));
         let moved = self.mint_to_last_moved_s;
@@ -77,10 +77,9 @@ impl Summary {
         let confirmed = if self.dead_confirmed { "confirmed" } else { "not confirmed" };
         row("deleted → dead", format!("{death}, {confirmed}"));
         if let Some(holder) = &seen.blocked {
-            let not_visible = holder.not_visible.as_ref().map_or(String::new(), |what| format!("; {what}"));
-            let found = holder.found_by.join(", ");
-            row("blocked by", format!("{}, found by {found}{not_visible}; adopted and moved", holder.name));
+            row("blocked by", format!("{}, found by {}; adopted and moved", holder.name, holder.found_by));
         }
+        seen.not_visible.iter().for_each(|what| row("not visible", what.clone()));
         match self.residues.as_slice() {
             [] => row("sweep", "no copy of the old key is left".to_owned()),
             residues => {

@@ -100,4 +100,5 @@ fn no_part_outlives_a_demo_that_was_killed() {
     send(demo.id(), Signal::KILL);
     demo.wait().unwrap();
     until("every part ends", || left_running(temporary.path()).is_empty());
+    until("the folder is removed", || std::fs::read_dir(temporary.path()).unwrap().count() == 0);
 }
