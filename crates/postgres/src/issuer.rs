@@ -11,7 +11,8 @@ use crate::mint::{self, Mint};
 use crate::options::{Options, is_local, parse_endpoint};
 use crate::password;
 use crate::preflight::{self, user_of};
-use crate::probe::{self, Attempt, OwnSessions};
+use crate::probe::Attempt;
+use crate::server::Server;
 use crate::sessions;
 use crate::switch::{self, Switch};
 use crate::work::Work;
@@ -27,18 +28,18 @@ const VISIBLE_MS_MAX: u64 = 1_000;
 /// there is no label (an adopted login). Sessions are those that logged in as the role. Facts: PostgreSQL's manual,
 /// chapters "Client Authentication" and "Database Roles", and measured on 15.
 pub struct Postgres {
-    options: Options,
+    server: Server,
     capabilities: Capabilities,
-    own: OwnSessions,
 }
 
 impl Postgres {
-    /// Checks the options; asks nothing of the server.
+    /// Checks the options and reads the roots that TLS trusts; asks nothing of the server.
     ///
     /// # Errors
     /// K0201, permanent.
     pub fn new(options: Options) -> Result<Self, Failure> {
-        options.check()?;
+        let server = Server::new(options)?;
+        let options = &server.options;
         let capabilities = Capabilities {
             minted_by: MintedBy::Us,
             overlap: Overlap::TwoSlots,
@@ -54,7 +55,7 @@ impl Postgres {
             death_ms_max: VISIBLE_MS_MAX,
             request_ms_max: options.request_ms_max,
         };
-        Ok(Self { options, capabilities, own: OwnSessions::default() })
+        Ok(Self { server, capabilities })
     }
 
     async fn attempt(&self, place: (&str, u16), credential: &Credential) -> Result<Attempt, Failure> {
@@ -62,23 +63,27 @@ impl Postgres {
         let password = password_of(credential)?;
         let dbname = credential.fields.get("dbname");
         let dbname = dbname.and_then(|field| std::str::from_utf8(field.value.expose()).ok());
-        let dbname = dbname.unwrap_or(&self.options.dbname);
-        let login = probe::login(place, dbname, user, password);
-        Ok(probe::attempt(&login, self.options.request_ms_max, &self.own).await)
+        let dbname = dbname.unwrap_or(&self.server.options.dbname);
+        Ok(self.server.attempt(place, dbname, user, password).await)
     }
 
     /// Whether the catalogue says that the role cannot log in. Not knowing is no.
     async fn is_off(&self, user: &str) -> bool {
-        let Ok(work) = Work::open(&self.options).await else { return false };
-        let roles = catalogue::read(work.link(), &self.options, user).await;
+        let Ok(work) = Work::open(&self.server).await else { return false };
+        let roles = catalogue::read(work.link(), &self.server.options, user).await;
         work.close().await;
         roles.is_ok_and(|roles| roles.role(user).is_some_and(|role| !role.can_login))
     }
 
+    /// Whether a host may be talked to: beyond this machine only encrypted.
+    fn may_reach(&self, host: &str) -> bool {
+        self.server.tls.is_some() || is_local(host)
+    }
+
     /// The role whose rights a session of this login must have: consumers would fail as anybody else.
     fn wanted(&self, user: &str) -> Option<&str> {
-        let ours = user == self.options.owner_role || self.options.is_slot(user);
-        ours.then_some(self.options.owner_role.as_str())
+        let ours = user == self.server.options.owner_role || self.server.options.is_slot(user);
+        ours.then_some(self.server.options.owner_role.as_str())
     }
 }
 
@@ -102,15 +107,15 @@ impl Issuer for Postgres {
     }
 
     fn endpoints(&self) -> Vec<String> {
-        vec![self.options.endpoint()]
+        vec![self.server.options.endpoint()]
     }
 
     fn warnings(&self) -> Vec<String> {
-        let [one, two] = &self.options.slots;
+        let [one, two] = &self.server.options.slots;
         vec![
             format!(
                 "the user name changes too: {one:?} and {two:?} take turns; objects stay with {:?}",
-                self.options.owner_role
+                self.server.options.owner_role
             ),
             "revoking sets NOLOGIN and removes the password; the role is never dropped".to_owned(),
             "sessions that are open outlive a revoked password until they are ended".to_owned(),
@@ -118,23 +123,23 @@ impl Issuer for Postgres {
     }
 
     async fn preflight(&self, current: &Credential) -> Result<Vec<String>, Failure> {
-        preflight::run(&self.options, current, &self.own).await
+        preflight::run(&self.server, current).await
     }
 
     async fn identify(&self, credential: &Credential) -> Result<Identity, Failure> {
         let user = user_of(credential)?;
-        match self.attempt((&self.options.host, self.options.port), credential).await? {
+        match self.attempt(self.server.place(), credential).await? {
             Attempt::Accepted(_) | Attempt::AcceptedBut(_) | Attempt::Denied => {}
             Attempt::WrongPassword | Attempt::NotAuthorized(_) => {
                 return Ok(Identity { id: None, principal: None });
             }
             Attempt::Unknown(why) => {
-                let attempted = format!("log in as {user:?} at {}", self.options.endpoint());
+                let attempted = format!("log in as {user:?} at {}", self.server.options.endpoint());
                 return Err(Failure::new(Class::Retryable, codes::STATEMENT, attempted).because(why));
             }
         }
-        let work = Work::open(&self.options).await?;
-        let roles = catalogue::read(work.link(), &self.options, user).await;
+        let work = Work::open(&self.server).await?;
+        let roles = catalogue::read(work.link(), &self.server.options, user).await;
         let roles = roles.map_err(|fault| work.failed(&fault, "read the roles"))?;
         work.close().await;
         let id = roles.role(user).map(|role| id::make(user, &role.comment));
@@ -142,13 +147,13 @@ impl Issuer for Postgres {
     }
 
     fn propose(&self, current: &Credential) -> Result<Option<Credential>, Failure> {
-        let slot = self.options.next_slot(user_of(current)?).to_owned();
+        let slot = self.server.options.next_slot(user_of(current)?).to_owned();
         let password = password::generate().ok_or_else(mint::no_randomness)?;
         let mut fields = current.fields.duplicate();
         let own = [
-            ("host", self.options.host.clone()),
-            ("port", self.options.port.to_string()),
-            ("dbname", self.options.dbname.clone()),
+            ("host", self.server.options.host.clone()),
+            ("port", self.server.options.port.to_string()),
+            ("dbname", self.server.options.dbname.clone()),
         ];
         for (name, value) in own {
             if fields.get(name).is_none() {
@@ -172,7 +177,7 @@ impl Issuer for Postgres {
         };
         let proposed = proposed.ok_or_else(|| refuse("nothing was proposed"))?;
         let (user, slot, password) = (user_of(current)?, user_of(proposed)?, password_of(proposed)?);
-        if !self.options.is_slot(slot) || slot == user {
+        if !self.server.options.is_slot(slot) || slot == user {
             return Err(refuse("the proposed user is not the free slot"));
         }
         if !password::is_plain(password) {
@@ -181,17 +186,17 @@ impl Issuer for Postgres {
         if !id::is_label(label) {
             return Err(refuse("the label does not start with keyroll/"));
         }
-        let work = Work::open(&self.options).await?;
+        let work = Work::open(&self.server).await?;
         let seen = catalogue::sees_passwords(work.link()).await;
         let seen = seen.map_err(|fault| work.failed(&fault, "read the admin's rights"))?;
         // Where verifiers are hidden, only a login tells whether this password is set already.
         let accepted = !seen
             && matches!(
-                self.attempt((&self.options.host, self.options.port), proposed).await?,
+                self.attempt(self.server.place(), proposed).await?,
                 Attempt::Accepted(_) | Attempt::AcceptedBut(_) | Attempt::Denied
             );
         work.begin().await?;
-        Mint { slot, current: user, label, password, accepted }.apply(&work, &self.options).await?;
+        Mint { slot, current: user, label, password, accepted }.apply(&work, &self.server.options).await?;
         work.commit(&format!("mint into the slot {slot:?}")).await?;
         let id = id::make(slot, &Comment::Ours(label.to_owned()));
         Ok(Minted { id, fields: proposed.fields.duplicate() })
@@ -199,11 +204,11 @@ impl Issuer for Postgres {
 
     async fn list(&self, current: &Credential) -> Result<Listing, Failure> {
         let user = user_of(current)?;
-        let work = Work::open(&self.options).await?;
+        let work = Work::open(&self.server).await?;
         let read = |fault: Fault| work.failed(&fault, "read the roles");
-        let roles = catalogue::read(work.link(), &self.options, user).await.map_err(read)?;
+        let roles = catalogue::read(work.link(), &self.server.options, user).await.map_err(read)?;
         work.close().await;
-        let entries = roles.credentials(&self.options).map(|role| Listed {
+        let entries = roles.credentials(&self.server.options).map(|role| Listed {
             id: id::make(&role.name, &role.comment),
             label: role.comment.label().map(str::to_owned),
             disabled: role.is_off(),
@@ -214,8 +219,8 @@ impl Issuer for Postgres {
     }
 
     async fn probe(&self, endpoint: &str, credential: &Credential) -> Probe {
-        let Some(place) = parse_endpoint(endpoint).filter(|(host, _)| is_local(host)) else {
-            return Probe::Unknown(format!("{endpoint:?} is not this machine, or no host:port"));
+        let Some(place) = parse_endpoint(endpoint).filter(|(host, _)| self.may_reach(host)) else {
+            return Probe::Unknown(format!("{endpoint:?} is no host:port, or would be reached unencrypted"));
         };
         let Ok(user) = user_of(credential) else {
             return Probe::Unknown("the credential has no field `user`".to_owned());
@@ -242,19 +247,19 @@ impl Issuer for Postgres {
     }
 
     async fn disable(&self, id: &CredentialId) -> Result<(), Failure> {
-        switch::apply(&self.options, id, Switch::Off).await
+        switch::apply(&self.server, id, Switch::Off).await
     }
 
     async fn enable(&self, id: &CredentialId) -> Result<(), Failure> {
-        switch::apply(&self.options, id, Switch::On).await
+        switch::apply(&self.server, id, Switch::On).await
     }
 
     async fn revoke(&self, id: &CredentialId) -> Result<(), Failure> {
-        switch::apply(&self.options, id, Switch::End).await
+        switch::apply(&self.server, id, Switch::End).await
     }
 
     async fn sessions(&self, id: &CredentialId) -> Result<Option<Vec<Session>>, Failure> {
-        sessions::list(&self.options, id, &self.own).await.map(Some)
+        sessions::list(&self.server, id).await.map(Some)
     }
 
     async fn end_sessions(
@@ -263,6 +268,6 @@ impl Issuer for Postgres {
         handles: &[String],
         busy: bool,
     ) -> Result<usize, Failure> {
-        sessions::end(&self.options, id, handles, busy).await
+        sessions::end(&self.server, id, handles, busy).await
     }
 }

@@ -1,8 +1,8 @@
 //! PostgreSQL as an issuer: two login roles under one owner role.
 //!
 //! Invariants, by what is absent: no password is ever in a statement (only a SCRAM verifier, made here), no role is
-//! ever dropped, no effect happens outside one transaction, and nothing leaves this machine unencrypted: only a
-//! loopback address or a Unix socket is accepted as host.
+//! ever dropped, no effect happens outside one transaction, and nothing leaves this machine unencrypted: to any host but
+//! a loopback address or a Unix socket there is only TLS with the certificate and the name verified.
 
 mod catalogue;
 mod codes;
@@ -16,9 +16,11 @@ mod password;
 mod preflight;
 mod probe;
 mod quote;
+mod server;
 mod sessions;
 mod settings;
 mod switch;
+mod tls;
 mod verifier;
 mod work;
 

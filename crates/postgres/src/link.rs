@@ -5,10 +5,12 @@ use keyroll_port::{Class, Failure};
 use keyroll_secret::SecretBytes;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
+use tokio_postgres::config::SslMode;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Config, Error, NoTls, Row};
 
 use crate::codes;
+use crate::tls::Tls;
 
 /// How long a connection may take to say good-bye before it is cut, milliseconds.
 const CLOSE_MS_MAX: u64 = 1_000;
@@ -29,6 +31,8 @@ pub(crate) struct Login<'a> {
     pub(crate) user: &'a str,
     /// Its password.
     pub(crate) password: Option<&'a SecretBytes>,
+    /// Encryption; `None` never leaves this machine.
+    pub(crate) tls: Option<&'a Tls>,
     /// Settings for the session beside its own; `true` for the admin's.
     pub(crate) pinned: bool,
 }
@@ -66,8 +70,19 @@ impl Link {
                  -c default_transaction_read_only=off -c client_min_messages=warning -c datestyle=ISO"
             ));
         }
-        let (client, connection) = within(deadline, config.connect(NoTls)).await?;
-        Ok(Self { client: Some(client), task: tokio::spawn(connection), deadline })
+        let (client, task) = match login.tls {
+            Some(tls) => {
+                config.ssl_mode(SslMode::Require);
+                let (client, connection) = within(deadline, config.connect(tls.clone())).await?;
+                (client, tokio::spawn(connection))
+            }
+            None => {
+                config.ssl_mode(SslMode::Disable);
+                let (client, connection) = within(deadline, config.connect(NoTls)).await?;
+                (client, tokio::spawn(connection))
+            }
+        };
+        Ok(Self { client: Some(client), task, deadline })
     }
 
     /// Rows of one statement.

@@ -13,7 +13,8 @@ pub const REQUEST_MS_MAX_DEFAULT: u64 = 15_000;
 
 /// Which database, which roles, and who administers them.
 pub struct Options {
-    /// The host that consumers connect to: a loopback address, `localhost`, or the folder of a Unix socket.
+    /// The host that consumers connect to: a name, an address, or the folder of a Unix socket. To any but this machine
+    /// connections are encrypted, and the server's certificate must bear this name.
     pub host: String,
     /// The port.
     pub port: u16,
@@ -23,6 +24,9 @@ pub struct Options {
     pub owner_role: String,
     /// The two login roles that take turns; they are made when first needed and never dropped.
     pub slots: [String; 2],
+    /// A PEM file of the root certificates to trust in place of the system's; with it, connections to this machine
+    /// are encrypted too.
+    pub root_certificates: Option<PathBuf>,
     /// The admin's login.
     pub admin: Admin,
     /// The longest that one call may take, milliseconds.
@@ -90,14 +94,23 @@ impl Options {
         if self.dbname.is_empty() || self.dbname.contains('\0') || self.host.contains('\0') {
             return refuse("host and dbname must be set and hold no NUL".to_owned());
         }
-        if !is_local(&self.host) {
-            let why = format!("{:?} is not this machine, and connections are not encrypted yet", self.host);
-            return refuse(why);
+        if self.host.is_empty() {
+            return refuse("host must be set".to_owned());
+        }
+        if self.host.starts_with('/') && self.root_certificates.is_some() {
+            return refuse(
+                "PostgreSQL does not encrypt Unix sockets: leave the root certificates out".to_owned(),
+            );
         }
         if self.request_ms_max == 0 {
             return refuse("request_ms_max must be positive".to_owned());
         }
         Ok(())
+    }
+
+    /// Whether connections are encrypted.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.root_certificates.is_some() || !is_local(&self.host)
     }
 
     /// `host:port`, an IPv6 address in brackets.
@@ -146,6 +159,7 @@ mod tests {
             dbname: "orders".to_owned(),
             owner_role: "orders".to_owned(),
             slots: ["orders_a".to_owned(), "orders_b".to_owned()],
+            root_certificates: None,
             admin: Admin { user: "postgres".to_owned(), password: None, socket_dir: None },
             request_ms_max: REQUEST_MS_MAX_DEFAULT,
         }
@@ -155,8 +169,11 @@ mod tests {
     fn what_cannot_work_is_refused_by_name() {
         options().check().unwrap();
         let spoil: [fn(&mut Options); 8] = [
-            |o| o.host = "db.example.org".to_owned(),
-            |o| o.host = "192.0.2.1".to_owned(),
+            |o| o.host.clear(),
+            |o| {
+                o.host = "/run/postgresql".to_owned();
+                o.root_certificates = Some("/etc/ssl/cert.pem".into());
+            },
             |o| o.slots = ["orders_a".to_owned(), "orders_a".to_owned()],
             |o| o.owner_role = "orders_b".to_owned(),
             |o| o.owner_role = "pg_monitor".to_owned(),
@@ -169,6 +186,24 @@ mod tests {
             spoil(&mut options);
             assert_eq!(options.check().unwrap_err().code, "K0201", "case {at}");
         }
+    }
+
+    #[test]
+    fn nothing_leaves_this_machine_unencrypted() {
+        let mut options = options();
+        for local in ["127.0.0.1", "127.9.9.9", "::1", "localhost", "/run/postgresql"] {
+            options.host = local.to_owned();
+            assert!(!options.is_encrypted(), "{local}");
+        }
+        for other in
+            ["db.example.org", "192.0.2.1", "localhost.example.org", "0.0.0.0", "::", "127.0.0.1.example.org"]
+        {
+            options.host = other.to_owned();
+            assert!(options.is_encrypted(), "{other}");
+        }
+        options.host = "127.0.0.1".to_owned();
+        options.root_certificates = Some("roots.pem".into());
+        assert!(options.is_encrypted());
     }
 
     #[test]

@@ -9,8 +9,9 @@ use crate::link::Fault;
 use crate::mint::{self, Mint};
 use crate::options::Options;
 use crate::password;
-use crate::probe::{self, Attempt, OwnSessions};
+use crate::probe::Attempt;
 use crate::quote::identifier;
+use crate::server::Server;
 use crate::switch::{self, Switch};
 use crate::work::Work;
 
@@ -25,14 +26,11 @@ const NAMES_MAX: usize = 10;
 ///
 /// Nothing is changed: rights are shown by a rehearsal of mint and revoke in a transaction that is rolled back, and
 /// wrong passwords are tried, which PostgreSQL itself never answers with a lock.
-pub(crate) async fn run(
-    options: &Options,
-    current: &Credential,
-    own: &OwnSessions,
-) -> Result<Vec<String>, Failure> {
+pub(crate) async fn run(server: &Server, current: &Credential) -> Result<Vec<String>, Failure> {
+    let options = &server.options;
     let user = user_of(current)?;
     let slot = options.next_slot(user);
-    let work = Work::open(options).await?;
+    let work = Work::open(server).await?;
     check_server(&work).await?;
     check_rights(&work, options).await?;
     work.begin().await?;
@@ -47,7 +45,7 @@ pub(crate) async fn run(
     notes.extend(check_session_user(&work).await?);
     work.roll_back().await?;
     for role in [user, slot] {
-        control(options, role, own).await?;
+        control(server, role).await?;
     }
     Ok(notes)
 }
@@ -274,13 +272,13 @@ async fn check_session_user(work: &Work<'_>) -> Result<Vec<String>, Failure> {
 }
 
 /// The negative control: a wrong password must be asked for, and refused as one.
-async fn control(options: &Options, role: &str, own: &OwnSessions) -> Result<(), Failure> {
+async fn control(server: &Server, role: &str) -> Result<(), Failure> {
+    let options = &server.options;
     let wrong = password::generate().ok_or_else(mint::no_randomness)?;
-    let login = probe::login((&options.host, options.port), &options.dbname, role, &wrong);
     let attempted = format!("see a wrong password for {role:?} refused at {}", options.endpoint());
     let failure =
         |class: Class, why: String| Failure::new(class, codes::CONTROL, attempted.clone()).because(why);
-    match probe::attempt(&login, options.request_ms_max, own).await {
+    match server.attempt(server.place(), &options.dbname, role, &wrong).await {
         Attempt::WrongPassword => Ok(()),
         Attempt::Accepted(_) | Attempt::AcceptedBut(_) | Attempt::Denied => {
             Err(failure(Class::Permanent, "it was accepted: every other check would be worthless".to_owned())

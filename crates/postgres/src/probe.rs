@@ -2,7 +2,6 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
 use keyroll_port::Probe;
-use keyroll_secret::SecretBytes;
 
 use crate::link::{Fault, Link, Login};
 
@@ -110,14 +109,4 @@ impl Attempt {
             Self::NotAuthorized(why) | Self::Unknown(why) => Probe::Unknown(why),
         }
     }
-}
-
-/// The text of a login's password, as a login needs it.
-pub(crate) fn login<'a>(
-    (host, port): (&'a str, u16),
-    dbname: &'a str,
-    user: &'a str,
-    password: &'a SecretBytes,
-) -> Login<'a> {
-    Login { host, port, dbname, user, password: Some(password), pinned: false }
 }

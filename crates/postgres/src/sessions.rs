@@ -9,7 +9,7 @@ use crate::codes;
 use crate::id::{self, Standing};
 use crate::link::Fault;
 use crate::options::Options;
-use crate::probe::OwnSessions;
+use crate::server::Server;
 use crate::work::Work;
 
 /// How long the server waits for one ended session to be gone, milliseconds.
@@ -35,32 +35,29 @@ const END: &str = "
     SELECT count(*) FROM (SELECT pg_terminate_backend(pid, $5) AS gone FROM named) ended WHERE gone";
 
 /// The live sessions that logged in as the credential's role, but for our own probes.
-pub(crate) async fn list(
-    options: &Options,
-    id: &CredentialId,
-    own: &OwnSessions,
-) -> Result<Vec<Session>, Failure> {
-    let work = Work::open(options).await?;
-    let Some(role) = role_of(&work, options, id).await? else { return Ok(Vec::new()) };
+pub(crate) async fn list(server: &Server, id: &CredentialId) -> Result<Vec<Session>, Failure> {
+    let work = Work::open(server).await?;
+    let Some(role) = role_of(&work, &server.options, id).await? else { return Ok(Vec::new()) };
     require_sight(&work).await?;
     let rows = work.rows(SESSIONS, &[&role], "read the live sessions").await?;
     if rows.iter().any(|row| row.get(5)) {
         return Err(hidden());
     }
-    let sessions = rows.iter().filter(|row| !own.contains((row.get(0), row.get(1)))).map(session).collect();
+    let sessions =
+        rows.iter().filter(|row| !server.own.contains((row.get(0), row.get(1)))).map(session).collect();
     work.close().await;
     Ok(sessions)
 }
 
 /// Ends the sessions named, if they are still what they were; how many are gone.
 pub(crate) async fn end(
-    options: &Options,
+    server: &Server,
     id: &CredentialId,
     handles: &[String],
     busy: bool,
 ) -> Result<usize, Failure> {
-    let work = Work::open(options).await?;
-    let Some(role) = role_of(&work, options, id).await? else { return Ok(0) };
+    let work = Work::open(server).await?;
+    let Some(role) = role_of(&work, &server.options, id).await? else { return Ok(0) };
     require_sight(&work).await?;
     let (pids, starts): (Vec<i32>, Vec<i64>) = handles.iter().filter_map(|handle| parse(handle)).unzip();
     let rows = work.link().rows(END, &[&role, &pids, &starts, &busy, &END_WAIT_MS_MAX]).await;

@@ -5,8 +5,8 @@ use crate::catalogue::{self, Role};
 use crate::codes;
 use crate::id::{self, Comment, Standing};
 use crate::link::Fault;
-use crate::options::Options;
 use crate::quote::{identifier, literal};
+use crate::server::Server;
 use crate::work::Work;
 
 /// What to do with one credential.
@@ -21,12 +21,13 @@ pub(crate) enum Switch {
 }
 
 /// Carries a switch out, in a transaction of its own.
-pub(crate) async fn apply(options: &Options, id: &CredentialId, switch: Switch) -> Result<(), Failure> {
+pub(crate) async fn apply(server: &Server, id: &CredentialId, switch: Switch) -> Result<(), Failure> {
+    let options = &server.options;
     let (name, label) = id::split(id);
     if name == options.admin.user {
         return Err(refuse(switch, id, codes::OPTIONS, "it is keyroll's own login"));
     }
-    let work = Work::open(options).await?;
+    let work = Work::open(server).await?;
     work.begin().await?;
     let read = |fault: Fault| work.failed(&fault, "read the roles");
     let roles = catalogue::read(work.link(), options, name).await.map_err(read)?;

@@ -5,6 +5,7 @@ use tokio_postgres::types::ToSql;
 use crate::codes;
 use crate::link::{Fault, Link, Login};
 use crate::options::Options;
+use crate::server::Server;
 
 /// The admin's connection: what it does is one transaction, or nothing.
 pub(crate) struct Work<'a> {
@@ -17,7 +18,8 @@ const LOCK: &str = "SELECT pg_advisory_xact_lock(1801812338, hashtext($1))";
 
 impl<'a> Work<'a> {
     /// Connects as the admin.
-    pub(crate) async fn open(options: &'a Options) -> Result<Self, Failure> {
+    pub(crate) async fn open(server: &'a Server) -> Result<Self, Failure> {
+        let options = &server.options;
         let admin = &options.admin;
         let socket = admin.socket_dir.as_deref().and_then(|folder| folder.to_str());
         let login = Login {
@@ -26,6 +28,8 @@ impl<'a> Work<'a> {
             dbname: &options.dbname,
             user: &admin.user,
             password: admin.password.as_ref(),
+            // A Unix socket is not encrypted, and leaves no machine.
+            tls: server.tls.as_ref().filter(|_| socket.is_none()),
             pinned: true,
         };
         let link = Link::open(&login, options.request_ms_max).await.map_err(|fault| {

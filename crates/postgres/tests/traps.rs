@@ -11,7 +11,7 @@ mod stage;
 
 use keyroll_port::{Class, Issuer, Probe};
 use keyroll_testkit::{Deadline, alphanumeric, tag, until};
-use stage::{Names, Stage, credential, field, id, issuer, with_password};
+use stage::{Names, Stage, credential, field, id, issuer, options, with_password};
 
 #[tokio::test]
 async fn settings_that_membership_does_not_carry_are_copied() {
@@ -398,4 +398,44 @@ async fn two_mints_at_once_leave_one_credential() {
     assert_eq!(probes.iter().filter(|probe| **probe == Probe::Alive).count(), 1);
     let [loser] = [first.err().or(second.err()).unwrap()];
     assert_eq!(loser.code, "K0205");
+}
+
+#[tokio::test]
+async fn over_a_unix_socket_all_works_but_the_clients_end() {
+    let Some(stage) = Stage::new("Unix sockets").await else { return };
+    let folder = stage.server.socket_dir();
+    let mut wiring = options(stage.server.port(), &Names::default(), "postgres", stage.server.password());
+    wiring.host = folder.to_str().unwrap().to_owned();
+    wiring.admin.socket_dir = Some(folder.clone());
+    let issuer = keyroll_postgres::Postgres::new(wiring).unwrap();
+    assert!(!issuer.capabilities().attributes);
+    issuer.preflight(&stage.current).await.unwrap();
+    let proposed = issuer.propose(&stage.current).unwrap().unwrap();
+    assert_eq!(field(&proposed, "host"), folder.to_str().unwrap());
+    let minted = issuer.mint("keyroll/r/1", &stage.current, Some(&proposed)).await.unwrap();
+    let endpoint = issuer.endpoints().remove(0);
+    assert_eq!(issuer.probe(&endpoint, &proposed).await, Probe::Alive);
+    assert_eq!(issuer.probe(&endpoint, &issuer.decoy(&proposed)).await, Probe::Dead);
+    let url = format!(
+        "host={} port={} user=orders_a password={} dbname=orders",
+        folder.display(),
+        stage.server.port(),
+        field(&proposed, "password")
+    );
+    let (_client, connection) = tokio_postgres::connect(&url, tokio_postgres::NoTls).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let seen = issuer.sessions(&minted.id).await.unwrap().unwrap();
+    assert_eq!((seen.len(), seen[0].client), (1, None));
+    connection.abort();
+}
+
+#[tokio::test]
+async fn a_probe_goes_to_this_machine_only() {
+    let Some(stage) = Stage::new("endpoints").await else { return };
+    for endpoint in ["192.0.2.1:5432", "db.example.org:5432", "nothing", ""] {
+        assert!(
+            matches!(stage.issuer.probe(endpoint, &stage.current).await, Probe::Unknown(_)),
+            "{endpoint}"
+        );
+    }
 }

@@ -8,6 +8,7 @@ mod deadline;
 pub mod load;
 mod port;
 mod postgres;
+mod postgres_tls;
 
 pub use chance::{alphanumeric, tag};
 pub use deadline::{Deadline, DeadlinePassed, until};

@@ -117,6 +117,11 @@ impl Postgres {
         self.home.path().join("socket")
     }
 
+    /// The folder of the cluster's data and keys.
+    pub(crate) fn home(&self) -> &Path {
+        self.home.path()
+    }
+
     /// The server's log so far.
     ///
     /// # Errors
@@ -297,7 +302,7 @@ fn as_account(program: &str) -> Result<Command, PostgresError> {
     Ok(command)
 }
 
-fn give(path: &Path) -> Result<(), PostgresError> {
+pub(crate) fn give(path: &Path) -> Result<(), PostgresError> {
     if !geteuid().is_root() {
         return Ok(());
     }
@@ -315,6 +320,6 @@ fn account() -> io::Result<(u32, u32)> {
     }
 }
 
-fn failed(step: &'static str) -> impl Fn(io::Error) -> PostgresError {
+pub(crate) fn failed(step: &'static str) -> impl Fn(io::Error) -> PostgresError {
     move |source| PostgresError::Start { step, source }
 }

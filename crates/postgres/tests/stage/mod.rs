@@ -99,6 +99,7 @@ pub fn options(port: u16, names: &Names, user: &str, password: &str) -> Options 
         dbname: names.dbname.clone(),
         owner_role: names.owner.clone(),
         slots: names.slots.clone(),
+        root_certificates: None,
         admin: Admin {
             user: user.to_owned(),
             password: Some(SecretBytes::from(password.to_owned())),
