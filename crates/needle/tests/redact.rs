@@ -74,7 +74,26 @@ proptest! {
     #[test]
     fn redaction_is_the_oracles((values, input) in values_and_input()) {
         let needles = build(&values);
-        prop_assert_eq!(needles.redact(&input).into_owned(), brute(&values, &input));
+        let redacted = needles.redact(&input).into_owned();
+        prop_assert!(needles.is_clean(&redacted));
+        prop_assert_eq!(redacted, brute(&values, &input));
+    }
+
+    #[test]
+    fn no_form_is_left_in_the_output(
+        value in prop_oneof!["[ab\"/ <é]{8,16}".prop_map(String::into_bytes), prop::collection::vec(any::<u8>(), 8..16)],
+        before: Vec<u8>,
+        after: Vec<u8>,
+    ) {
+        use base64::Engine as _;
+        let needles = Needles::builder().add(NeedleId(0), &SecretBytes::new(value.clone())).build().expect("build");
+        let whole = [before, value, after].concat();
+        let encoded = base64::engine::general_purpose::STANDARD.encode(&whole);
+        let hex: String = whole.iter().map(|byte| format!("{byte:02x}")).collect();
+        for input in [whole.as_slice(), encoded.as_bytes(), hex.as_bytes()] {
+            let redacted = needles.redact(input);
+            prop_assert!(matches!(redacted, Cow::Owned(_)) && needles.is_clean(&redacted));
+        }
     }
 
     #[test]

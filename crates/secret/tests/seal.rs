@@ -142,6 +142,14 @@ fn what_is_not_a_key_is_refused() {
 }
 
 #[test]
+fn a_pipe_in_the_keys_place_is_refused_without_waiting() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo").success());
+    assert!(matches!(SealingKey::load(&path), Err(KeyFileError::NotAKey(_))));
+}
+
+#[test]
 fn fields_in_a_foreign_form_are_refused() {
     let mut fields = Fields::new();
     fields.insert("password", SecretBytes::new(b"pw".to_vec()), true);
