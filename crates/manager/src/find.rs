@@ -112,7 +112,24 @@ fn by_executable<'a>(
             && !own.contains(&process.id.pid)
             && argument.as_deref().is_none_or(|text| process.args.holds(OsStr::new(text)))
     };
+    // Where the executable is not visible (another user's process), the name that it was started under still is. Such
+    // a process is neither found nor surely absent.
+    let may_be = |process: &&Process| {
+        process.exe.is_none()
+            && process.args.program().and_then(Path::file_name) == exe.file_name()
+            && argument.as_deref().is_none_or(|text| process.args.holds(OsStr::new(text)))
+    };
+    if let Some(process) = listing.seen.iter().find(may_be) {
+        return Err(
+            not_listed(&exe).because(format!("the program of process {} is not visible", process.id.pid))
+        );
+    }
     Ok(listing.seen.iter().filter(is_it).collect())
+}
+
+fn not_listed(exe: &Path) -> Failure {
+    Failure::new(Class::Retryable, "K0411", format!("find the processes that run {}", exe.display()))
+        .help("run keyroll as root or as the consumer's user")
 }
 
 fn by_pid_file<'a>(

@@ -64,9 +64,9 @@ impl Url {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() { Err("no answer in time".to_owned()) } else { Ok(left) }
         };
-        let told = |error: std::io::Error| match error.kind() {
-            std::io::ErrorKind::TimedOut | std::io::ErrorKind::WouldBlock => "no answer in time".to_owned(),
-            _ => error.to_string(),
+        let late = [std::io::ErrorKind::TimedOut, std::io::ErrorKind::WouldBlock];
+        let told = |error: std::io::Error| {
+            if late.contains(&error.kind()) { "no answer in time".to_owned() } else { error.to_string() }
         };
         let mut stream = TcpStream::connect_timeout(&self.address, left()?).map_err(told)?;
         stream.set_write_timeout(Some(left()?)).map_err(told)?;

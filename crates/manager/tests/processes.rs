@@ -1,5 +1,8 @@
 //! Restart commands, signals, finding instances, left-over commands and checks, with real processes.
 
+// Helpers of tests may fail loudly.
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::Path;

@@ -1,6 +1,9 @@
 //! What systemd answers, read from a script in its place. The formats are those of systemctl(1) `show` and of
 //! org.freedesktop.systemd1(5), as systemd 252 prints them; the real service manager is tested on container hosts.
 
+// Helpers of tests may fail loudly.
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -41,6 +41,12 @@ impl Arguments {
         self.each().any(|one| one == argument.as_bytes())
     }
 
+    /// The name that the program was started under; it is the caller's choice and proves nothing.
+    pub fn program(&self) -> Option<&Path> {
+        let first = self.each().next().filter(|name| !name.is_empty())?;
+        Some(Path::new(OsStr::from_bytes(first)))
+    }
+
     /// Whether one argument behind the program's name satisfies the predicate. Do not keep what it is shown.
     pub fn any(&self, predicate: impl FnMut(&[u8]) -> bool) -> bool {
         self.each().skip(1).any(predicate)

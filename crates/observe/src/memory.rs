@@ -219,11 +219,9 @@ impl Joined {
 fn read_memory(process: &ProcessId, bytes_max: u64, pieces: &SyncSender<Piece>) {
     let opened = ProcFolder::open_exact(process).and_then(|folder| {
         let maps = folder.read("maps", MAPS_BYTES_MAX)?;
-        let memory = folder.file("mem").map_err(|reason| match reason {
-            // The map was readable and the memory is not: this is the process's or the machine's own choice.
-            NotVisible::Permission => NotVisible::NoPtrace,
-            other => other,
-        })?;
+        // The map was readable and the memory is not: this is the process's or the machine's own choice.
+        let closed = |reason| if reason == NotVisible::Permission { NotVisible::NoPtrace } else { reason };
+        let memory = folder.file("mem").map_err(closed)?;
         Ok((maps, memory, folder.file("pagemap").ok()))
     });
     let (maps, memory, pagemap) = match opened {
@@ -280,12 +278,12 @@ fn read_region(
                         read == length || send_gap(pieces, (length - read) as u64, NotVisible::ClosedMemory);
                     whole && pieces.send(Piece::Bytes { address: start, bytes }).is_ok()
                 }
-                Err(error) => match NotVisible::of_io(&error) {
-                    NotVisible::Vanished => drop_failed(pieces),
-                    // EIO: unmapped since, or not readable by anyone.
-                    NotVisible::System(_) => send_gap(pieces, end - start, NotVisible::ClosedMemory),
-                    reason => send_gap(pieces, end - start, reason),
-                },
+                // EIO: unmapped since, or not readable by anyone.
+                Err(error) if error.raw_os_error() == Some(libc::EIO) => {
+                    send_gap(pieces, end - start, NotVisible::ClosedMemory)
+                }
+                Err(error) if error.raw_os_error() == Some(libc::ESRCH) => drop_failed(pieces),
+                Err(error) => send_gap(pieces, end - start, NotVisible::of_io(&error)),
             };
             if !sent {
                 return false;

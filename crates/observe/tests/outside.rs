@@ -1,5 +1,8 @@
 //! Sockets, open files, logs and files, seen from outside.
 
+// Helpers of tests may fail loudly.
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 mod parts;
 
 use std::io::Write;
@@ -137,7 +140,7 @@ fn files_are_searched_by_value_and_what_was_left_out_is_named() {
     let at = |name: &str| folder.path().join(name);
     std::fs::create_dir_all(at("deep/.git/objects")).expect("a folder");
     std::fs::write(at("a.env"), format!("# key\nX=1\nKEY={held} again {held}\n{held}\n")).expect("a file");
-    std::fs::write(at("deep/b"), format!("{other}")).expect("a file");
+    std::fs::write(at("deep/b"), &other).expect("a file");
     std::fs::write(at("large"), vec![b'x'; 2000]).expect("a file");
     let odd = PathBuf::from(std::ffi::OsString::from_vec(b"od\xffd".to_vec()));
     std::fs::write(folder.path().join(&odd), &held).expect("a file");

@@ -1,5 +1,8 @@
 //! Identity, exec and fork, environment and memory, with real processes.
 
+// Helpers of tests may fail loudly.
+#![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 mod parts;
 
 use std::process::Command;
