@@ -1,5 +1,5 @@
 use serde_json::Value;
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 /// How deep the JSON of an answer may be nested.
 const JSON_DEPTH_MAX: usize = 64;
@@ -7,12 +7,21 @@ const JSON_DEPTH_MAX: usize = 64;
 /// The longest error code of an issuer that is repeated in a message.
 const CODE_LEN_MAX: usize = 40;
 
+/// What was asked, as far as a link to the next page must stay with it. Never printed: a path may hold a value.
+#[derive(Default)]
+pub(crate) struct Asked {
+    /// `host[:port]`.
+    pub(crate) authority: String,
+    /// The path, escaped.
+    pub(crate) path: Zeroizing<String>,
+}
+
 /// What an issuer answered; wiped when it is dropped, because a mint's answer holds a value.
 pub(crate) struct Answer {
     status: u16,
     media: Option<String>,
     link: Option<String>,
-    authority: String,
+    asked: Asked,
     body: Vec<u8>,
     json: Option<Value>,
     code: Option<String>,
@@ -24,14 +33,14 @@ impl Answer {
         status: u16,
         media: Option<String>,
         link: Option<String>,
-        authority: String,
+        asked: Asked,
         body: Vec<u8>,
     ) -> Self {
         let media =
             media.map(|media| media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
         let json = (depth(&body) <= JSON_DEPTH_MAX).then(|| serde_json::from_slice(&body).ok()).flatten();
         let code = json.as_ref().filter(|_| status >= 400).and_then(code).map(str::to_owned);
-        Self { status, media, link, authority, body, json, code }
+        Self { status, media, link, asked, body, json, code }
     }
 
     /// Forgets the error code where it stands in what was sent: an issuer may repeat a value as its code.
@@ -55,9 +64,9 @@ impl Answer {
         self.link.as_deref()
     }
 
-    /// `host[:port]` that answered.
-    pub(crate) fn authority(&self) -> &str {
-        &self.authority
+    /// What was asked.
+    pub(crate) fn asked(&self) -> &Asked {
+        &self.asked
     }
 
     /// Whether the body holds this text.
@@ -165,7 +174,7 @@ mod tests {
     use super::*;
 
     fn answer(status: u16, media: &str, body: &str) -> Answer {
-        Answer::new(status, Some(media.to_owned()), None, "x".to_owned(), body.as_bytes().to_vec())
+        Answer::new(status, Some(media.to_owned()), None, Asked::default(), body.as_bytes().to_vec())
     }
 
     #[test]

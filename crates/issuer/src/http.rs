@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::answer::Answer;
+use crate::answer::{Answer, Asked};
 use crate::render::Outgoing;
 use crate::tls;
 
@@ -177,8 +177,8 @@ async fn read(response: hyper::Response<Incoming>, outgoing: &Outgoing) -> Resul
         }
         bytes.extend_from_slice(data);
     }
-    let authority = outgoing.host.authority(outgoing.tls);
-    let answer = Answer::new(head.status.as_u16(), header(CONTENT_TYPE), header(LINK), authority, bytes);
+    let asked = Asked { authority: outgoing.host.authority(outgoing.tls), path: outgoing.path.clone() };
+    let answer = Answer::new(head.status.as_u16(), header(CONTENT_TYPE), header(LINK), asked, bytes);
     Ok(answer.without_echo(|code| outgoing.mentions(code)))
 }
 

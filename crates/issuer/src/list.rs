@@ -67,10 +67,7 @@ impl Pages<'_> {
             }
             pages += 1;
             seen += items.len();
-            let path = call.request.url.segments.iter();
-            let literal: Option<String> =
-                path.map(|segment| segment.literal().map(|text| format!("/{text}"))).collect();
-            let step = self.page.after(&answer, items.len(), pages, seen, &literal.unwrap_or_default());
+            let step = self.page.after(&answer, items.len(), pages, seen);
             match &step {
                 Step::End => return Ok(whole),
                 Step::Broken => return Ok(false),

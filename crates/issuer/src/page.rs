@@ -65,8 +65,8 @@ impl Page {
         }
     }
 
-    /// What follows a page that held `items`, after `pages` pages and `seen` items in all; `path` is the request's.
-    pub(crate) fn after(&self, answer: &Answer, items: usize, pages: u64, seen: usize, path: &str) -> Step {
+    /// What follows a page that held `items`, after `pages` pages and `seen` items in all.
+    pub(crate) fn after(&self, answer: &Answer, items: usize, pages: u64, seen: usize) -> Step {
         match self.kind {
             PageKind::None => Step::End,
             PageKind::Cursor => self.cursor(answer.json().unwrap_or(&Value::Null)),
@@ -74,7 +74,7 @@ impl Page {
             PageKind::Offset => self.ask(seen.to_string()),
             PageKind::Number if items == 0 => Step::End,
             PageKind::Number => self.ask(self.first.saturating_add(pages).to_string()),
-            PageKind::Link => link(answer, path),
+            PageKind::Link => link(answer),
         }
     }
 
@@ -104,7 +104,7 @@ impl Page {
 }
 
 /// The next page by the `Link` header, on the same host and path only: a list is never followed elsewhere.
-fn link(answer: &Answer, path: &str) -> Step {
+fn link(answer: &Answer) -> Step {
     let Some(header) = answer.link() else { return Step::End };
     let next = header.split(',').find_map(|entry| {
         let (target, parameters) = entry.trim().strip_prefix('<')?.split_once('>')?;
@@ -114,14 +114,15 @@ fn link(answer: &Answer, path: &str) -> Step {
     let Some(target) = next else { return Step::End };
     let local = match target.split_once("://") {
         Some((_, rest)) => match rest.split_once('/') {
-            Some((authority, local)) if authority == answer.authority() => format!("/{local}"),
+            Some((authority, local)) if authority == answer.asked().authority => format!("/{local}"),
             Some(_) | None => return Step::Broken,
         },
         None => target.to_owned(),
     };
     match local.split_once('?') {
         Some((to, query))
-            if to == path && query.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') =>
+            if to == answer.asked().path.as_str()
+                && query.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') =>
         {
             Step::Link(query.to_owned())
         }

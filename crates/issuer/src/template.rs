@@ -54,15 +54,6 @@ impl Template {
         })
     }
 
-    /// The text, where it has no placeholder.
-    pub(crate) fn literal(&self) -> Option<&str> {
-        match self.0.as_slice() {
-            [] => Some(""),
-            [Part::Literal(text)] => Some(text),
-            _ => None,
-        }
-    }
-
     /// The setting that the template is nothing but a copy of.
     pub(crate) fn sole_copy(&self) -> Option<&str> {
         match self.0.as_slice() {

@@ -1,0 +1,84 @@
+//! The issuer conformance suite, run by the spec runner over a fake that speaks three dialects.
+
+mod fake;
+mod harness;
+
+use fake::{Dialect, Odd};
+use harness::{HASTY, Harness, PATIENT};
+use keyroll_port::conformance;
+
+const DIALECTS: [Dialect; 3] = [Dialect::Acme, Dialect::OpenRouter, Dialect::SendGrid];
+
+#[tokio::test]
+async fn ok() {
+    for dialect in DIALECTS {
+        conformance::ok(&mut Harness::new(dialect).await).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn dead() {
+    for dialect in DIALECTS {
+        conformance::dead(&mut Harness::new(dialect).await).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn timeout() {
+    let mut harness = Harness::edited(Dialect::Acme, |text| text.replace(PATIENT, HASTY)).await;
+    conformance::timeout(&mut harness).await.unwrap();
+}
+
+#[tokio::test]
+async fn odd() {
+    let elsewhere = fake::Fake::start(Dialect::Acme).await;
+    let odds = [
+        Odd::Status(503),
+        Odd::Status(500),
+        Odd::Status(429),
+        Odd::Status(408),
+        Odd::HtmlWith(200),
+        Odd::HtmlWith(401),
+        Odd::HtmlWith(404),
+        Odd::Redirect(elsewhere.address),
+        Odd::Huge,
+        Odd::NoHttp,
+        Odd::BrokenJson,
+        Odd::HalfBody,
+        Odd::DeepJson,
+    ];
+    for odd in odds {
+        let mut harness = Harness::new(Dialect::Acme).await;
+        harness.odd = odd;
+        conformance::odd(&mut harness).await.unwrap_or_else(|breach| panic!("{odd:?}: {breach}"));
+    }
+    assert_eq!(elsewhere.world().connections, 0, "a redirect was followed");
+}
+
+#[tokio::test]
+async fn absent() {
+    for dialect in DIALECTS {
+        conformance::absent(&mut Harness::new(dialect).await).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn lost() {
+    for dialect in DIALECTS {
+        conformance::lost(&mut Harness::new(dialect).await).await.unwrap();
+    }
+}
+
+/// Values that we choose, on the same API.
+#[tokio::test]
+async fn chosen_values() {
+    let ours = |text: String| {
+        let text = text.replace("minted_by = \"api\"", "minted_by = \"us\"");
+        let text = text.replace("json = { name", "json = { value = \"{cred.value}\", name");
+        text.replace("fields = { value = \"/secret\" } ", "")
+    };
+    let mut harness = Harness::edited(Dialect::Acme, ours).await;
+    conformance::ok(&mut harness).await.unwrap();
+    conformance::dead(&mut harness).await.unwrap();
+    conformance::lost(&mut harness).await.unwrap();
+}
