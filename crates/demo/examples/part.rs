@@ -68,7 +68,8 @@ fn adopt(words: &[String]) -> Option<()> {
     let pid = fs::read_to_string("forgotten/mailer.pid").ok()?;
     let named = words.get(2)? == pid.trim();
     let restart = words.iter().skip_while(|word| *word != "--restart").nth(1)?;
-    fs::write("adopted", restart).ok()?;
+    // One word of a shell: a path in quotes.
+    fs::write("adopted", restart.trim_matches('\'')).ok()?;
     named.then_some(())
 }
 

@@ -85,22 +85,31 @@ async fn a_rotation_by_hand_loses_nothing_and_leaves_the_forgotten_worker_behind
     }
 }
 
+/// How often a worker is killed at most; one kill meets a request in most cases.
+const KILLS_MAX: usize = 50;
+
 /// The bug that draining is for: a worker that ends without it loses what it was given.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_worker_that_does_not_drain_is_seen_by_its_callers() {
     let (_place, scene) = raise();
     let load = Load::start(&scene.entrances(), |_| 200);
     until_more(&load, 100).await;
-    let pid = scene.pid("api-1").and_then(|pid| Pid::from_raw(i32::try_from(pid).unwrap())).unwrap();
-    kill_process(pid, Signal::KILL).unwrap();
-    until("it has ended", || scene.pid("api-1").is_none());
-    scene.restart("api-1").unwrap();
-    until_more(&load, 100).await;
+    // A kill between two requests loses none: it is done again until it meets one.
+    for _ in 0..KILLS_MAX {
+        let pid = scene.pid("api-1").and_then(|pid| Pid::from_raw(i32::try_from(pid).unwrap())).unwrap();
+        kill_process(pid, Signal::KILL).unwrap();
+        until("it has ended", || scene.pid("api-1").is_none());
+        scene.restart("api-1").unwrap();
+        until_more(&load, 100).await;
+        if load.sent().failed > 0 {
+            break;
+        }
+    }
     let sent = load.stop().await;
     assert!(sent.failed > 0, "requests to a killed worker cannot have succeeded");
     scene.end_workers();
     let books = Books::read(scene.folder()).await.unwrap();
-    assert_eq!(books.disagreeing.len(), 1, "the killed worker left no count behind");
+    assert!(!books.agree(), "a killed worker leaves no count behind");
 }
 
 /// Whether a process holds these bytes in memory that it can write to; `None` where that may not be read.
