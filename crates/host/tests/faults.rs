@@ -8,7 +8,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -224,53 +224,109 @@ fn wait_for<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// Runs the example, stops it as it makes its n-th call of a kind, does something, and lets it go on.
+/// Its outcome, or `None` where tracing is not possible.
+fn interrupted(mode: &str, path: &Path, call: &str, nth: usize, meanwhile: impl FnOnce()) -> Option<Outcome> {
+    let log = tempfile::NamedTempFile::new().unwrap();
+    let mut command = Command::new("strace");
+    command.env_remove("LD_LIBRARY_PATH").arg("-o").arg(log.path());
+    command.args(["-e", &format!("trace={call}"), "-e", &format!("inject={call}:signal=STOP:when={nth}")]);
+    command.arg(example()).arg(mode).arg(path);
+    let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut strace = pipes.spawn().ok()?;
+    strace.stdin.take().unwrap().write_all(NEW).unwrap();
+    let stopped = || fs::read_to_string(log.path()).unwrap().contains("stopped by SIGSTOP");
+    let ended = |strace: &mut Child| strace.try_wait().unwrap().is_some();
+    if !wait_for("the stop", || if stopped() { Some(true) } else { ended(&mut strace).then_some(false) }) {
+        return None;
+    }
+    meanwhile();
+    wait_for("the end", || {
+        if let Some(process) = child_of(strace.id()) {
+            // It may have ended by now: then the next turn sees it.
+            let _ = kill_process(process, Signal::CONT);
+        }
+        ended(&mut strace).then_some(())
+    });
+    let output = strace.wait_with_output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    Some(Outcome { line: text(&output.stdout), said: text(&output.stderr) })
+}
+
 #[test]
 fn a_change_made_while_the_temp_file_is_written_is_not_lost() {
+    let other: &[u8] = b"KEY=els\n";
     let cases = [
-        ("content", &b"KEY=els\n"[..], true, "Permanent"),
-        ("content", b"KEY=els\n", false, "Retryable"),
+        ("content", other, true, "Permanent"),
+        ("file", other, false, "Retryable"),
         ("file", OLD, false, "Retryable"),
     ];
-    for (what, other, same_inode, class) in cases {
+    for (what, content, same_inode, class) in cases {
         let (folder, path) = folder();
-        let log = tempfile::NamedTempFile::new().unwrap();
-        let mut command = Command::new("strace");
-        command.env_remove("LD_LIBRARY_PATH").arg("-o").arg(log.path());
-        // Stopped at the fsync, the process has done its first look and not yet its last.
-        command.args(["-e", "trace=fsync", "-e", "inject=fsync:signal=STOP:when=1"]);
-        command.arg(example()).arg("rename").arg(&path);
-        let pipes = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let Ok(mut strace) = pipes.spawn() else { return left_out("strace", "not installed") };
-        strace.stdin.take().unwrap().write_all(NEW).unwrap();
-        let temp = folder.path().join(".keyroll-example-1");
-        let written = || fs::read(&temp).is_ok_and(|bytes| bytes == NEW).then_some(());
-        let ended = |strace: &mut Child| strace.try_wait().unwrap();
-        let early = wait_for("the temp file", || match written() {
-            Some(()) => Some(None),
-            None => ended(&mut strace).map(Some),
-        });
-        if early.is_some() {
-            return left_out("strace", "tracing is not permitted");
-        }
-        if same_inode {
-            fs::write(&path, other).unwrap();
-        } else {
-            let replacement = folder.path().join("replacement");
-            fs::write(&replacement, other).unwrap();
-            fs::rename(&replacement, &path).unwrap();
-        }
-        wait_for("the end", || {
-            if let Some(process) = child_of(strace.id()) {
-                // It may not have stopped yet, or have ended by now: then the next turn sees it.
-                let _ = kill_process(process, Signal::CONT);
+        let change = || {
+            if same_inode {
+                return fs::write(&path, content).unwrap();
             }
-            ended(&mut strace)
-        });
-        let output = strace.wait_with_output().unwrap();
-        assert_eq!(String::from_utf8_lossy(&output.stdout), format!("K0314 {class}\n"), "another {what}");
-        assert_eq!(fs::read(&path).unwrap(), other, "another {what}");
+            let replacement = folder.path().join("replacement");
+            fs::write(&replacement, content).unwrap();
+            fs::rename(&replacement, &path).unwrap();
+        };
+        // At the fsync it has done its first look and not yet its last.
+        let Some(outcome) = interrupted("rename", &path, "fsync", 1, change) else {
+            return left_out("strace", "not installed, or tracing is not permitted");
+        };
+        assert_eq!(outcome.line, format!("K0314 {class}"), "another {what}");
+        assert_eq!(fs::read(&path).unwrap(), content, "another {what}");
         assert_eq!(names(folder.path()), ["env"]);
     }
+}
+
+/// What the racing swapper of the other tests finds by chance, call by call: wherever the target or its folder
+/// becomes a link to another file, that file stays as it was.
+#[test]
+fn a_name_swapped_at_any_call_never_leads_to_another_file() {
+    const LOOKS: &str = ",statx,newfstatat,readlink,readlinkat";
+    let mut stops = 0;
+    for mode in ["rename", "in_place"] {
+        let (_folder, path) = folder();
+        let Some((_, trace)) = traced(mode, &path, &[format!("trace={CALLS}{LOOKS}")]) else {
+            return left_out("strace", "not installed, or tracing is not permitted");
+        };
+        let calls: Vec<_> = trace.iter().filter(|line| line.contains('(')).collect();
+        // Before it has resolved the path it may follow it anywhere.
+        let resolved =
+            calls.iter().position(|line| line.starts_with("openat(") && line.contains("\"env\"")).unwrap();
+        let kind = |line: &str| line.split('(').next().unwrap().to_owned();
+        for (at, line) in calls.iter().enumerate().skip(resolved + 1) {
+            let nth = calls[..=at].iter().filter(|earlier| kind(earlier) == kind(line)).count();
+            for whole_folder in [false, true] {
+                let folder = tempfile::tempdir().unwrap();
+                let name = |name: &str| folder.path().join(name);
+                for inside in ["real", "trap"] {
+                    fs::create_dir(name(inside)).unwrap();
+                    fs::write(name(inside).join("env"), OLD).unwrap();
+                }
+                let before = fs::metadata(name("trap/env")).unwrap().ino();
+                let swap = || {
+                    if whole_folder {
+                        fs::rename(name("real"), name("aside")).unwrap();
+                        symlink("trap", name("real")).unwrap();
+                    } else {
+                        fs::remove_file(name("real/env")).unwrap();
+                        symlink("../trap/env", name("real/env")).unwrap();
+                    }
+                };
+                let outcome = interrupted(mode, &name("real/env"), &kind(line), nth, swap);
+                let told = format!("{mode}, folder: {whole_folder}, at {line}: {}", outcome.unwrap().line);
+                assert_eq!(fs::read(name("trap/env")).unwrap(), OLD, "{told}");
+                assert_eq!(fs::metadata(name("trap/env")).unwrap().ino(), before, "{told}");
+                assert_eq!(names(&name("trap")), ["env"], "{told}");
+                assert_eq!(names(&name(if whole_folder { "aside" } else { "real" })), ["env"], "{told}");
+                stops += 1;
+            }
+        }
+    }
+    assert!(stops > 60, "only {stops} places");
 }
 
 /// Runs a script in a mount namespace of its own, with the example as `$EXAMPLE`, in an empty folder.
