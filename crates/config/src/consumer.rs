@@ -171,7 +171,14 @@ fn read_check(shape: &At<CheckShape>, folder: &Path, holes: &[&str], at_rest: bo
     match (&shape.value.exec, &shape.value.http) {
         (Some(words), None) => {
             let with_copy: Vec<&str> = holes.iter().copied().chain(["copy"]).collect();
-            Argv::read(folder, "check.exec", words, &with_copy).map(Check::Exec)
+            let argv = Argv::read(folder, "check.exec", words, &with_copy)?;
+            match argv.words().iter().any(|word| word.uses("copy") && word.text() != "{copy}") {
+                true => {
+                    Err(Fault::new(Kind::BadPlaceholder, "`check.exec`: `{copy}` stands alone as a word")
+                        .at(&shape.span))
+                }
+                false => Ok(Check::Exec(argv)),
+            }
         }
         (None, Some(_)) if at_rest => {
             wrong("`check.http` asks a running process, and nothing runs: use `check.exec`")

@@ -207,6 +207,7 @@ fn checks_and_logs_must_be_able_to_show_something() {
     expect(&more("check = {}"), "K0012", 8, "needs `exec` or `http`");
     expect(&more("check = { http = \"http://127.0.0.1/\" }"), "K0012", 8, "nothing runs");
     expect(&more("check = { exec = [\"p\", \"{cpy}\"] }"), "K0011", 8, "known here: {copy}");
+    expect(&more("check = { exec = [\"p\", \"--file={copy}\"] }"), "K0011", 8, "stands alone");
     expect(&more("log = { file = \"./l\" }"), "K0012", 8, "without a pattern");
     expect(&more("log = { file = \"./l\", success = \"(\" }"), "K0015", 8, "not a regular expression");
     expect(&more("log = { file = \"./l\", failure = \"x*\" }"), "K0015", 8, "matches every line");
