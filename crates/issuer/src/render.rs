@@ -65,8 +65,11 @@ pub(crate) struct Outgoing {
     /// Headers; those with values are marked sensitive.
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     /// The body with its media type.
-    pub(crate) body: Option<(&'static str, Zeroizing<Vec<u8>>)>,
+    pub(crate) body: Option<Body>,
 }
+
+/// A body with its media type.
+type Body = (&'static str, Zeroizing<Vec<u8>>);
 
 impl Outgoing {
     /// Whether this text stands anywhere in what is sent.
@@ -159,7 +162,7 @@ fn pair(pairs: &mut String, name: &str, value: &str) {
     percent(pairs, value.as_bytes());
 }
 
-fn body(request: &Request, values: &Values<'_>) -> Result<Option<(&'static str, Zeroizing<Vec<u8>>)>, Unfit> {
+fn body(request: &Request, values: &Values<'_>) -> Result<Option<Body>, Unfit> {
     if let Some(template) = &request.json {
         let mut out = Zeroizing::new(Vec::with_capacity(4096));
         json(&mut out, template, values)?;
@@ -260,7 +263,10 @@ fn value(slot: &Slot, values: &Values<'_>) -> Result<Zeroizing<String>, Unfit> {
         Slot::SessionForce => plain(Some(if values.force { "true" } else { "false" }), "the session"),
         Slot::Copy(name) => match copied(name, values)? {
             Value::String(text) => plain(Some(text), name),
-            other => plain(Some(&other.to_string()), name),
+            other
+            @ (Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_)) => {
+                plain(Some(&other.to_string()), name)
+            }
         },
     }
 }

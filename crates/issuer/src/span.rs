@@ -31,7 +31,7 @@ impl Span {
     /// As a person reads it: the largest unit that divides it.
     pub(crate) fn words(self) -> String {
         let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1_000, "s")];
-        let unit = units.iter().find(|(ms, _)| self.0 >= *ms && self.0 % ms == 0);
+        let unit = units.iter().find(|(ms, _)| self.0 >= *ms && self.0.is_multiple_of(*ms));
         unit.map_or_else(|| format!("{}ms", self.0), |(ms, name)| format!("{}{name}", self.0 / ms))
     }
 }

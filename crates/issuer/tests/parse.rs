@@ -1,4 +1,5 @@
 //! What a spec may not be, and how it is said: line, column, suggestion, and never a value of the text.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
 use keyroll_issuer::{Spec, SpecError};
 use keyroll_port::Failure;

@@ -1,4 +1,5 @@
 //! What is sent: escaped by position, to the hosts of the spec alone; and what a mint's answer must hold.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
 mod fake;
 mod harness;

@@ -1,5 +1,11 @@
 //! A small stateful issuer on loopback, which misbehaves when it is told to. Its clock is moved by the test.
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a part that fails is a test that fails"
+)]
 
 mod dialect;
 mod wire;

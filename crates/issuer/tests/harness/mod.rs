@@ -1,5 +1,11 @@
 //! The spec runner over the fake, for the conformance suite and for tests of its own.
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a part that fails is a test that fails"
+)]
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -20,8 +26,8 @@ const GUIDE: &str = include_str!("../../../../docs/guides/write-an-issuer.md");
 pub fn spec_text(dialect: Dialect, address: SocketAddr) -> String {
     let (text, host) = match dialect {
         Dialect::Acme => {
-            let block = GUIDE.split("```toml\n").filter_map(|rest| rest.split("```").next());
-            (block.filter(|block| block.starts_with("spec = 1")).next().unwrap(), "api.acme.example")
+            let mut block = GUIDE.split("```toml\n").filter_map(|rest| rest.split("```").next());
+            (block.find(|block| block.starts_with("spec = 1")).unwrap(), "api.acme.example")
         }
         Dialect::OpenRouter => (include_str!("../../../../issuers/openrouter.toml"), "openrouter.ai"),
         Dialect::SendGrid => (include_str!("../../../../issuers/sendgrid.toml"), "api.sendgrid.com"),
