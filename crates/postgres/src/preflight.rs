@@ -43,6 +43,7 @@ pub(crate) async fn run(server: &Server, current: &Credential) -> Result<Vec<Str
     rehearse(&work, options, &roles, user, slot).await?;
     notes.extend(check_hba(&work, options, user, slot).await?);
     notes.extend(check_session_user(&work).await?);
+    notes.extend(note_of_room(&work, &roles, user).await?);
     work.roll_back().await?;
     for role in [user, slot] {
         control(server, role).await?;
@@ -167,6 +168,19 @@ fn notes_of_roles(roles: &Catalogue, options: &Options, current: &str) -> Vec<St
         ));
     }
     notes
+}
+
+/// While it rolls, an instance may hold connections of both logins.
+async fn note_of_room(work: &Work<'_>, roles: &Catalogue, current: &str) -> Result<Option<String>, Failure> {
+    let room = "SELECT current_setting('max_connections')::bigint \
+                     - current_setting('superuser_reserved_connections')::bigint \
+                     - (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend')";
+    let rows = work.rows(room, &[], "count the connections").await?;
+    let room: i64 = rows.first().map_or(0, |row| row.get(0));
+    let used = roles.role(current).map_or(0, |role| role.sessions);
+    Ok((room < used).then(|| {
+        format!("{current:?} has {used} sessions and the server has room for {} more: roll one instance at a time", room.max(0))
+    }))
 }
 
 /// Mints into the slot and revokes the current login, in a transaction that never commits: rights, settings and

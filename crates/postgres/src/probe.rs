@@ -98,15 +98,18 @@ fn refused(fault: &Fault) -> Attempt {
 
 impl Attempt {
     /// As the port's answer. `off` tells, for 28000 alone, whether the catalogue says that the role cannot log in;
-    /// `wanted` is the role whose rights the session must have, where that is known.
+    /// `wanted` is the role whose rights the session must have, where that is known. A login that gets other rights is
+    /// neither what consumers need nor dead.
     pub(crate) fn judge(self, off: bool, wanted: Option<&str>) -> Probe {
-        match self {
-            Self::Accepted(role) if wanted.is_none_or(|wanted| wanted == role) => Probe::Alive,
-            Self::Accepted(_) | Self::Denied => Probe::Denied,
-            Self::AcceptedBut(_) => Probe::Alive,
-            Self::WrongPassword => Probe::Dead,
-            Self::NotAuthorized(_) if off => Probe::Dead,
-            Self::NotAuthorized(why) | Self::Unknown(why) => Probe::Unknown(why),
+        match (self, wanted) {
+            (Self::Accepted(role), Some(wanted)) if role != wanted => {
+                Probe::Unknown(format!("logged in, but with the rights of {role:?} in place of {wanted:?}"))
+            }
+            (Self::Accepted(_) | Self::AcceptedBut(_), _) => Probe::Alive,
+            (Self::Denied, _) => Probe::Denied,
+            (Self::WrongPassword, _) => Probe::Dead,
+            (Self::NotAuthorized(_), _) if off => Probe::Dead,
+            (Self::NotAuthorized(why) | Self::Unknown(why), _) => Probe::Unknown(why),
         }
     }
 }

@@ -205,3 +205,17 @@ async fn no_password_ever_reaches_the_server_in_the_clear() {
     assert!(log.contains("PASSWORD 'SCRAM-SHA-256$"));
     assert!(!log.contains(&field(&minted, "password")));
 }
+
+#[tokio::test]
+async fn a_server_too_full_for_both_logins_is_told_before() {
+    let Some(stage) = Stage::new("room for connections").await else { return };
+    let note = "sessions and the server has room for";
+    let notes = stage.issuer.preflight(&stage.current).await.unwrap();
+    assert!(!notes.iter().any(|said| said.contains(note)), "{notes:?}");
+    let mut pool = Vec::new();
+    for _ in 0..30 {
+        pool.push(stage.session(&stage.current).await);
+    }
+    let notes = stage.issuer.preflight(&stage.current).await.unwrap();
+    assert!(notes.iter().any(|said| said.contains(note)), "{notes:?}");
+}
