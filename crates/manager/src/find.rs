@@ -8,7 +8,7 @@ use keyroll_observe::{Listing, Process, descendants, own_tree, processes};
 use keyroll_port::{Class, Failure};
 
 use crate::InstanceProcess;
-use crate::instance::filled;
+use crate::instance::{PLACEHOLDER, filled};
 
 /// How long a listing of the processes may take, milliseconds.
 pub(crate) const LISTING_MS_MAX: u64 = 10_000;
@@ -44,7 +44,26 @@ impl Find {
         self.instances_in(&listing, names)
     }
 
+    /// Whether it tells one instance from another.
+    fn names_instances(&self) -> bool {
+        match self {
+            Self::PidFile { path, .. } => path.to_string_lossy().contains(PLACEHOLDER),
+            Self::Executable { argument, .. } => {
+                argument.as_deref().is_some_and(|text| text.contains(PLACEHOLDER))
+            }
+        }
+    }
+
     fn instances_in(&self, listing: &Listing, names: &[String]) -> Result<Vec<InstanceProcess>, Failure> {
+        if names.len() > 1 && !self.names_instances() {
+            return Err(Failure::new(
+                Class::Permanent,
+                "K0401",
+                format!("tell the instances {} apart", names.join(", ")),
+            )
+            .because(format!("neither pid file nor argument holds {PLACEHOLDER}"))
+            .help(format!("put {PLACEHOLDER} into `runs.pid_file` or `runs.argument`")));
+        }
         let mut found = Vec::new();
         let mut taken = BTreeSet::new();
         let all: Vec<Option<&str>> = if names.is_empty() {

@@ -254,6 +254,13 @@ fn instances_are_found_by_executable_and_argument_with_their_forked_workers() {
 }
 
 #[test]
+fn instances_that_cannot_be_told_apart_are_refused() {
+    let find = Find::Executable { exe: "sleep".into(), argument: None };
+    let run = Run::Reread(Reread { instances: vec!["a".into(), "b".into()], find });
+    assert_eq!(instances(&run).map_err(|failure| failure.code), Err("K0401"));
+}
+
+#[test]
 fn a_dead_drivers_command_is_found_by_its_record_and_ended_and_a_stranger_is_not() {
     let mut leader = Command::new("sh");
     leader.args(["-c", "sleep 600 & wait"]);

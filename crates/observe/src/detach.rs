@@ -8,22 +8,18 @@ use std::process::Command;
 const FIRST_DESCRIPTOR: libc::c_uint = 3;
 
 /// Makes a command start on its own: in a new session (so that it outlives keyroll and can be ended as a process
-/// group of its own), with no open file of keyroll but the three standard ones, and with no signal blocked.
+/// group of its own) and with no open file of keyroll but the three standard ones, whoever had left it open.
 pub fn detach(command: &mut Command) -> &mut Command {
-    // SAFETY: the closure runs in the child between fork and exec. It calls three async-signal-safe system calls and
+    // SAFETY: the closure runs in the child between fork and exec. It makes two async-signal-safe system calls and
     // allocates nothing; it reads and writes no memory of the parent.
     unsafe { command.pre_exec(own_session) }
 }
 
 fn own_session() -> std::io::Result<()> {
-    // SAFETY: plain system calls without pointers but to the local set, which is initialised by `sigemptyset`.
+    // SAFETY: plain system calls without pointers.
     unsafe {
         if libc::setsid() == -1 {
             return Err(std::io::Error::last_os_error());
-        }
-        let mut none = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
-        if libc::sigemptyset(none.as_mut_ptr()) == 0 {
-            libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), std::ptr::null_mut());
         }
         // Marked, not closed: the descriptor through which a failed exec is told to the parent is among them.
         // Kernels before 5.11 do not know the call; there keyroll's own files are closed by their own mark.

@@ -174,6 +174,20 @@ fn a_huge_untouched_mapping_costs_nothing() {
 }
 
 #[test]
+fn secret_memory_of_the_kernel_is_a_gap_and_not_an_absence() {
+    // System call 447 is memfd_secret on every architecture.
+    let mut running = Running::python(
+        "import ctypes, mmap, os\nfd = ctypes.CDLL(None).syscall(447, 0)\nif fd >= 0:\n  os.ftruncate(fd, 4096); m = mmap.mmap(fd, 4096); m[0:5] = b'value'\nprint(fd); input()",
+    );
+    if running.line() == "-1" {
+        eprintln!("left out: this kernel has no memfd_secret");
+        return;
+    }
+    let report = memory_holds(&running.id(), &Plain::of(&["absent value"]), MemoryLimits::default());
+    assert!(report.gaps.iter().any(|gap| gap.reason == NotVisible::ClosedMemory && gap.bytes == 4096));
+}
+
+#[test]
 fn a_process_that_is_gone_or_replaced_is_told_as_such() {
     let running = Running::python(HOLD);
     let id = running.id();
