@@ -113,7 +113,8 @@ impl Catalogue {
     pub(crate) fn other_members<'a>(&'a self, options: &'a Options) -> impl Iterator<Item = &'a Role> {
         self.roles.iter().filter(|role| {
             let becomes_owner = role.default_role.as_ref() == Some(&options.owner_role);
-            role.member && role.can_login && !options.is_slot(&role.name) && !becomes_owner
+            let ours = options.is_slot(&role.name) || role.name == options.admin.user;
+            role.member && role.can_login && !ours && !becomes_owner
         })
     }
 }

@@ -3,7 +3,7 @@ use keyroll_secret::SecretBytes;
 
 use crate::catalogue::{self, Catalogue, Role};
 use crate::codes;
-use crate::id::Comment;
+use crate::id::{Comment, is_ambiguous};
 use crate::link::Fault;
 use crate::options::Options;
 use crate::quote::{identifier, literal};
@@ -120,6 +120,12 @@ pub(crate) fn check_current(roles: &Catalogue, options: &Options, current: &str)
     let Some(role) = roles.role(current) else {
         return Err(gone(current));
     };
+    if is_ambiguous(current) {
+        return refuse(
+            "its name could be taken for another role's with a label in it".to_owned(),
+            "ALTER ROLE … RENAME, and change the field `user` with it".to_owned(),
+        );
+    }
     if role.superuser || role.replication {
         return refuse(
             "it is a superuser or a replication role: its rights would not pass to a member".to_owned(),

@@ -330,6 +330,14 @@ async fn a_login_that_cannot_be_a_member_of_its_owner_is_refused() {
     stage.sql("ALTER ROLE orders NOSUPERUSER; CREATE ROLE stranger LOGIN PASSWORD 'x'").await;
     let failure = stage.issuer.preflight(&credential("stranger", "x")).await.unwrap_err();
     assert_eq!(failure.code, "K0207");
+    stage
+        .sql(
+            "CREATE ROLE \"x#keyroll/y\" LOGIN; GRANT orders TO \"x#keyroll/y\"; \
+         ALTER ROLE \"x#keyroll/y\" SET role = orders; ALTER ROLE orders NOLOGIN",
+        )
+        .await;
+    let failure = stage.issuer.preflight(&credential("x#keyroll/y", "x")).await.unwrap_err();
+    assert_eq!(failure.code, "K0207");
     let names = Names { owner: "absent".to_owned(), ..Names::default() };
     let other = issuer(&stage.server, &names, "postgres", stage.server.password());
     assert_eq!(other.preflight(&stage.current).await.unwrap_err().code, "K0207");

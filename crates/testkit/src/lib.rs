@@ -1,6 +1,6 @@
 //! Real parts for tests: databases, hosts, managers; their start and stop.
 //!
-//! Invariants, by what is absent: nothing here listens anywhere but on loopback, nothing outlives the test process,
+//! Invariants, by what is absent: nothing here listens anywhere but on loopback, no process outlives the test's,
 //! and no part is ended but by the process id that was started here.
 
 mod chance;
