@@ -1,0 +1,270 @@
+//! What each call of the port changes in a secret's book. Repeated with the same arguments, each is harmless.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use keyroll_port::{Failure, Label, VersionInfo};
+use keyroll_secret::{Credential, CredentialId};
+
+use crate::book::{Book, Kept, Version, label_word};
+use crate::fail::{EXISTS, LABEL, MISSING, OTHER_VALUE, REFUSED, SAME_VALUE};
+use crate::ledger::Ledger;
+use crate::payload::Place;
+
+/// The longest name of a secret, bytes.
+const NAME_BYTES_MAX: usize = 255;
+
+/// The longest field of a secret that is taken in, bytes; more does not fit an environment.
+const FIELD_BYTES_MAX: usize = 64 * 1024;
+
+pub(crate) fn add(
+    ledger: &mut Ledger<'_>,
+    name: &str,
+    credential: &Credential,
+) -> Result<VersionInfo, Failure> {
+    check_new(ledger, name, credential)?;
+    if ledger.book_if_any(name)?.is_some() {
+        let why = format!("there is a secret '{name}' already");
+        return Err(ledger.attempt.refuse(EXISTS, why).help("change its value by rotating it"));
+    }
+    let fingerprints = ledger.keys.fingerprints(credential);
+    let names: Vec<String> = ledger.names().map(str::to_owned).collect();
+    for other in names {
+        if ledger.book(&other)?.holds_any(&fingerprints) {
+            let why = format!("the secret '{other}' has the same value");
+            let help = format!("use '{other}' for all of its consumers, or give this one a value of its own");
+            return Err(ledger.attempt.refuse(SAME_VALUE, why).help(help));
+        }
+    }
+    let version = Version {
+        number: 1,
+        label: Label::Current,
+        credential: credential.id.as_ref().map(|id| id.as_str().to_owned()),
+        fingerprints,
+        sealed: Some(ledger.seal(name, &Place::Version(1), credential)?),
+        from: None,
+        unix_ms: now_ms(),
+    };
+    let info = version.info();
+    let book = Book { name: name.to_owned(), versions: vec![version], kept: Vec::new() };
+    ledger.save(&book, &[1], &[])?;
+    Ok(info)
+}
+
+fn check_new(ledger: &Ledger<'_>, name: &str, credential: &Credential) -> Result<(), Failure> {
+    let refuse = |why: String| Err(ledger.attempt.refuse(REFUSED, why));
+    if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
+        return refuse(format!("a secret's name has 1 to {NAME_BYTES_MAX} bytes and no control characters"));
+    }
+    if credential.fields.secrets().next().is_none() {
+        return refuse("it has no secret field".to_owned());
+    }
+    for (field, content) in credential.fields.iter() {
+        if content.value.len() > FIELD_BYTES_MAX {
+            return refuse(format!("its field '{field}' is longer than {FIELD_BYTES_MAX} bytes"));
+        }
+        if content.secret && content.value.is_empty() {
+            return refuse(format!("its field '{field}' is empty"));
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn read(ledger: &Ledger<'_>, name: &str, number: u32) -> Result<Option<Credential>, Failure> {
+    let book = ledger.book(name)?;
+    let Some(version) = book.version(number) else { return Ok(None) };
+    let Some(sealed) = &version.sealed else { return Ok(None) };
+    let expected = (version.credential.as_deref(), &version.fingerprints);
+    ledger.open(name, &Place::Version(number), sealed, expected).map(Some)
+}
+
+pub(crate) fn kept(
+    ledger: &Ledger<'_>,
+    name: &str,
+    rotation: &str,
+    intent: u64,
+) -> Result<Option<Credential>, Failure> {
+    let book = ledger.book(name)?;
+    match book.kept(rotation, intent) {
+        Some(kept) => open_kept(ledger, name, kept),
+        None => Ok(None),
+    }
+}
+
+fn open_kept(ledger: &Ledger<'_>, name: &str, kept: &Kept) -> Result<Option<Credential>, Failure> {
+    let Some(sealed) = &kept.sealed else { return Ok(None) };
+    let place = Place::Intent(&kept.rotation, kept.intent);
+    ledger.open(name, &place, sealed, (kept.credential.as_deref(), &kept.fingerprints)).map(Some)
+}
+
+pub(crate) fn keep(
+    ledger: &mut Ledger<'_>,
+    name: &str,
+    rotation: &str,
+    intent: u64,
+    credential: &Credential,
+) -> Result<(), Failure> {
+    let mut book = ledger.book(name)?;
+    let fingerprints = ledger.keys.fingerprints(credential);
+    if fingerprints.is_empty() {
+        return Err(ledger.attempt.refuse(REFUSED, "it has no secret field"));
+    }
+    if let Some(known) = book.kept(rotation, intent) {
+        let before = open_kept(ledger, name, known)?;
+        let same = match &before {
+            Some(before) => before.fields.encode() == credential.fields.encode(),
+            None => known.fingerprints == fingerprints,
+        };
+        let ids = (known.credential.as_deref(), credential.id.as_ref().map(CredentialId::as_str));
+        let other_id = matches!(ids, (Some(known), Some(id)) if known != id);
+        if !same || other_id {
+            let why = format!("entry {intent} of rotation {rotation} has another value already");
+            return Err(ledger.attempt.refuse(OTHER_VALUE, why));
+        }
+        if before.is_none() || ids.0.is_some() || ids.1.is_none() {
+            return Ok(());
+        }
+    }
+    let sealed = ledger.seal(name, &Place::Intent(rotation, intent), credential)?;
+    let row = Kept {
+        rotation: rotation.to_owned(),
+        intent,
+        credential: credential.id.as_ref().map(|id| id.as_str().to_owned()),
+        fingerprints,
+        sealed: Some(sealed),
+    };
+    let order = |kept: &Kept| (kept.rotation.clone(), kept.intent.cast_signed());
+    match book.kept.binary_search_by_key(&order(&row), order) {
+        Ok(at) => {
+            if let Some(known) = book.kept.get_mut(at) {
+                *known = row;
+            }
+        }
+        Err(at) => book.kept.insert(at, row),
+    }
+    ledger.save(&book, &[], &[(rotation.to_owned(), intent)])
+}
+
+pub(crate) fn stage(
+    ledger: &mut Ledger<'_>,
+    name: &str,
+    rotation: &str,
+    intent: u64,
+) -> Result<u32, Failure> {
+    let mut book = ledger.book(name)?;
+    if let Some(version) = book.from(rotation, intent) {
+        return Ok(version.number);
+    }
+    let missing = || {
+        let why = format!("nothing is kept under entry {intent} of rotation {rotation}");
+        ledger.attempt.refuse(MISSING, why)
+    };
+    let kept = book.kept(rotation, intent).cloned().ok_or_else(missing)?;
+    let credential = open_kept(ledger, name, &kept)?.ok_or_else(missing)?;
+    // A value that is replaced by itself would be ended with the version that it replaces.
+    if let Some(same) = book.versions.iter().find(|version| version.fingerprints == kept.fingerprints) {
+        let why = format!("its value is that of v{}", same.number);
+        return Err(ledger.attempt.refuse(SAME_VALUE, why).help("make another credential at the issuer"));
+    }
+    let last = book.versions.last().map_or(0, |version| version.number);
+    let number =
+        last.checked_add(1).ok_or_else(|| ledger.attempt.refuse(REFUSED, "it has too many versions"))?;
+    book.versions.push(Version {
+        number,
+        label: Label::Pending,
+        credential: kept.credential,
+        fingerprints: kept.fingerprints,
+        sealed: Some(ledger.seal(name, &Place::Version(number), &credential)?),
+        from: Some((rotation.to_owned(), intent)),
+        unix_ms: now_ms(),
+    });
+    ledger.save(&book, &[number], &[])?;
+    Ok(number)
+}
+
+pub(crate) fn promote(ledger: &mut Ledger<'_>, name: &str, expected: u32, next: u32) -> Result<(), Failure> {
+    let mut book = ledger.book(name)?;
+    let (before, after) = labels(ledger, &book, expected, next)?;
+    match (before, after) {
+        (Label::Previous | Label::Retired, Label::Current) => Ok(()),
+        (Label::Current, Label::Pending) => {
+            relabel(&mut book, expected, Label::Previous);
+            relabel(&mut book, next, Label::Current);
+            ledger.save(&book, &[expected, next], &[])
+        }
+        (_, _) => Err(wrong(ledger, &book, (expected, before), (next, after))),
+    }
+}
+
+pub(crate) fn demote(ledger: &mut Ledger<'_>, name: &str, before: u32, next: u32) -> Result<(), Failure> {
+    let mut book = ledger.book(name)?;
+    let labels = labels(ledger, &book, before, next)?;
+    match labels {
+        (Label::Current, Label::Pending | Label::Retired) => Ok(()),
+        (Label::Previous, Label::Current) => {
+            relabel(&mut book, next, Label::Pending);
+            relabel(&mut book, before, Label::Current);
+            ledger.save(&book, &[before, next], &[])
+        }
+        (first, second) => Err(wrong(ledger, &book, (before, first), (next, second))),
+    }
+}
+
+pub(crate) fn retire(ledger: &mut Ledger<'_>, name: &str, number: u32) -> Result<(), Failure> {
+    let mut book = ledger.book(name)?;
+    let version = find(ledger, &book, number)?.clone();
+    if version.label == Label::Current {
+        let why = format!("v{number} of '{name}' is the one that consumers use");
+        return Err(ledger.attempt.refuse(LABEL, why));
+    }
+    let mut dropped = Vec::new();
+    for kept in &mut book.kept {
+        let its = version.from.as_ref().is_some_and(|(its, at)| *its == kept.rotation && *at == kept.intent);
+        // What was chosen is kept under its own intent, and under the mint's: both go.
+        if kept.sealed.is_some() && (its || kept.fingerprints == version.fingerprints) {
+            kept.sealed = None;
+            dropped.push((kept.rotation.clone(), kept.intent));
+        }
+    }
+    if version.label == Label::Retired && dropped.is_empty() {
+        return Ok(());
+    }
+    if let Some(version) = book.versions.iter_mut().find(|version| version.number == number) {
+        version.label = Label::Retired;
+        version.sealed = None;
+    }
+    ledger.save(&book, &[number], &dropped)
+}
+
+fn find<'a>(ledger: &Ledger<'_>, book: &'a Book, number: u32) -> Result<&'a Version, Failure> {
+    let missing = || ledger.attempt.refuse(MISSING, format!("'{}' has no v{number}", book.name));
+    book.version(number).ok_or_else(missing)
+}
+
+fn labels(ledger: &Ledger<'_>, book: &Book, one: u32, other: u32) -> Result<(Label, Label), Failure> {
+    Ok((find(ledger, book, one)?.label, find(ledger, book, other)?.label))
+}
+
+fn relabel(book: &mut Book, number: u32, label: Label) {
+    if let Some(version) = book.versions.iter_mut().find(|version| version.number == number) {
+        version.label = label;
+    }
+}
+
+fn wrong(ledger: &Ledger<'_>, book: &Book, one: (u32, Label), other: (u32, Label)) -> Failure {
+    let word = |(number, label)| format!("v{number} is {}", label_word(label));
+    let current = book.current().map_or_else(
+        || "none is current".to_owned(),
+        |version| format!("v{} is the current one", version.number),
+    );
+    let why = format!("{}, {}; {current}", word(one), word(other));
+    ledger
+        .attempt
+        .refuse(LABEL, why)
+        .help(format!("see the versions with `keyroll secret show {}`", book.name))
+}
+
+/// Wall clock, for display only.
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
