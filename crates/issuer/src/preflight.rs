@@ -26,7 +26,7 @@ pub(crate) async fn preflight(runner: &Runner, current: &Credential) -> Result<V
     if document.op.get.is_some() && current.id.is_none() {
         return Err(refuse(runner, "copy the settings of the credential in use")
             .because("it is not bound to its id at the issuer, so its settings cannot be read")
-            .help("bind it with `keyroll secret add --id ID`"));
+            .help("bind it with `keyroll secret add NAME --id ID`"));
     }
     Ok(notes)
 }

@@ -4,6 +4,7 @@ use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::client::Resumption;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
@@ -49,7 +50,10 @@ fn config(roots: RootCertStore) -> Result<Arc<ClientConfig>, Trouble> {
     }
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let config = builder.map_err(|_| Trouble::NoRoots)?.with_root_certificates(roots).with_no_client_auth();
+    let mut config =
+        builder.map_err(|_| Trouble::NoRoots)?.with_root_certificates(roots).with_no_client_auth();
+    // Each probe is a connection of its own, from its first byte: a resumed session could lead to what was cached.
+    config.resumption = Resumption::disabled();
     Ok(Arc::new(config))
 }
 

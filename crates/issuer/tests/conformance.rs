@@ -5,7 +5,7 @@ mod harness;
 
 use fake::{Dialect, Odd};
 use harness::{HASTY, Harness, PATIENT};
-use keyroll_port::conformance;
+use keyroll_port::{Class, Issuer, conformance};
 
 const DIALECTS: [Dialect; 3] = [Dialect::Acme, Dialect::OpenRouter, Dialect::SendGrid];
 
@@ -81,4 +81,23 @@ async fn chosen_values() {
     conformance::ok(&mut harness).await.unwrap();
     conformance::dead(&mut harness).await.unwrap();
     conformance::lost(&mut harness).await.unwrap();
+}
+
+/// Values that a person makes at a console: everything but the mint is the API's.
+#[tokio::test]
+async fn values_by_hand() {
+    let by_hand = |text: String| {
+        let (before, rest) = text.split_once("[op.get]").unwrap();
+        let (_, after) = rest.split_once("[op.list]").unwrap();
+        let human = "[human]\nurl = \"https://acme.example/keys\"\nsteps = [\"make a key\", \"copy it\"]\n";
+        format!("{before}[op.list]{after}{human}").replace("minted_by = \"api\"", "minted_by = \"human\"")
+    };
+    let mut harness = Harness::edited(Dialect::Acme, by_hand).await;
+    conformance::ok(&mut harness).await.unwrap();
+    conformance::dead(&mut harness).await.unwrap();
+    conformance::absent(&mut harness).await.unwrap();
+    let current = harness.current().await;
+    let failure = harness.runner().mint("keyroll/1/1", &current, None).await.map(|_| ()).unwrap_err();
+    assert_eq!((failure.code, failure.class), ("K0112", Class::Permanent));
+    assert_eq!(failure.help.as_deref(), Some("at https://acme.example/keys: make a key; copy it"));
 }
