@@ -40,6 +40,8 @@ pub(crate) async fn run(server: &Server, current: &Credential) -> Result<Vec<Str
     check_second_key(&roles, options, user, slot)?;
     mint::check_slot(&roles, options, slot, REHEARSAL)?;
     let mut notes = notes_of_roles(&roles, options, user);
+    // Before the rehearsal, which takes the password away.
+    notes.extend(note_of_md5(&work, user).await?);
     rehearse(&work, options, &roles, user, slot).await?;
     notes.extend(check_hba(&work, options, user, slot).await?);
     notes.extend(check_session_user(&work).await?);
@@ -181,6 +183,17 @@ async fn note_of_room(work: &Work<'_>, roles: &Catalogue, current: &str) -> Resu
     Ok((room < used).then(|| {
         format!("{current:?} has {used} sessions and the server has room for {} more: roll one instance at a time", room.max(0))
     }))
+}
+
+/// A client that never learnt SCRAM (libpq before 10) logs in with an md5 password, and could not with ours.
+async fn note_of_md5(work: &Work<'_>, current: &str) -> Result<Option<String>, Failure> {
+    let read = |fault: Fault| work.failed(&fault, "read the admin's rights");
+    if !catalogue::sees_passwords(work.link()).await.map_err(read)? {
+        return Ok(None);
+    }
+    let md5 = "SELECT FROM pg_authid WHERE rolname::text = $1 AND rolpassword LIKE 'md5%'";
+    let old = !work.rows(md5, &[&current], "read how the password is stored").await?.is_empty();
+    Ok(old.then(|| format!("{current:?} has an md5 password; the new one is SCRAM, which clients must know")))
 }
 
 /// Mints into the slot and revokes the current login, in a transaction that never commits: rights, settings and

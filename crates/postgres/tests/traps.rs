@@ -450,3 +450,18 @@ async fn a_probe_goes_to_this_machine_only() {
         );
     }
 }
+
+#[tokio::test]
+async fn an_md5_password_is_followed_by_a_scram_one_and_told() {
+    let Some(stage) = Stage::new("md5 passwords").await else { return };
+    let password = field(&stage.current, "password");
+    stage.sql(&format!("SET password_encryption = 'md5'; ALTER ROLE orders PASSWORD '{password}'")).await;
+    stage.server.set_hba("host orders +orders 127.0.0.1/32 md5").unwrap();
+    stage.server.reload().await.unwrap();
+    let notes = stage.issuer.preflight(&stage.current).await.unwrap();
+    assert!(notes.iter().any(|note| note.contains("md5")), "{notes:?}");
+    let minted = stage.mint("keyroll/r/1", &stage.current).await;
+    assert_eq!(stage.probe(&stage.current).await, Probe::Alive);
+    assert_eq!(stage.probe(&minted).await, Probe::Alive);
+    assert_eq!(stage.probe(&stage.issuer.decoy(&minted)).await, Probe::Dead);
+}
