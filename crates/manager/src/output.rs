@@ -1,5 +1,5 @@
 use std::fs::File;
-use std::io::{PipeWriter, Read, Seek};
+use std::io::{PipeReader, PipeWriter, Read, Seek};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -12,9 +12,15 @@ use crate::command::{ended_by, with_plain_environment};
 /// How much of a command's output is kept, bytes.
 const OUTPUT_BYTES_MAX: u64 = 64 * 1024;
 
-/// How long the output's end is awaited after the command ended, milliseconds. A service that a command left
-/// running may hold the output open for ever.
+/// How long the rest of the output is awaited after the command ended, milliseconds.
 const OUTPUT_END_MS_MAX: u64 = 300;
+
+/// How often it is looked whether the rest has come, milliseconds.
+const OUTPUT_STEP_MS: u64 = 5;
+
+/// A service that a command left running may hold the output open for ever: an output that was empty so many times
+/// in a row is taken for whole.
+const OUTPUT_EMPTY_TIMES: u32 = 3;
 
 /// Keeps the beginning and swallows the rest: at most 1024 pieces of 4 KiB are written down as they come.
 const SWALLOW: &str = "dd bs=4096 count=1024 2>/dev/null; exec cat >/dev/null";
@@ -25,6 +31,7 @@ const SWALLOW: &str = "dd bs=4096 count=1024 2>/dev/null; exec cat >/dev/null";
 /// line, and a file would grow without limit; so a small process of its own reads the pipe as long as it is open.
 pub(crate) struct Drain {
     kept: File,
+    reader: PipeReader,
     swallower: Child,
 }
 
@@ -33,17 +40,29 @@ impl Drain {
         let (reader, writer) = std::io::pipe()?;
         let kept = memory_file()?;
         let mut command = Command::new("/bin/sh");
-        command.args(["-c", SWALLOW]).stdin(reader).stdout(kept.try_clone()?).stderr(Stdio::null());
+        command
+            .args(["-c", SWALLOW])
+            .stdin(reader.try_clone()?)
+            .stdout(kept.try_clone()?)
+            .stderr(Stdio::null());
         with_plain_environment(&mut command, None);
         let swallower = detach(&mut command).spawn()?;
-        Ok((Self { kept, swallower }, writer))
+        Ok((Self { kept, reader, swallower }, writer))
     }
 
     /// What came so far. All writers in this process must be closed.
     pub(crate) fn kept(mut self) -> SecretBytes {
         let deadline = Instant::now() + Duration::from_millis(OUTPUT_END_MS_MAX);
-        if ended_by(&self.swallower, deadline).unwrap_or(false) {
-            drop(self.swallower.wait());
+        let mut empty = 0;
+        while empty < OUTPUT_EMPTY_TIMES && Instant::now() < deadline {
+            if ended_by(&self.swallower, Instant::now() + Duration::from_millis(OUTPUT_STEP_MS))
+                .unwrap_or(true)
+            {
+                drop(self.swallower.wait());
+                break;
+            }
+            let waiting = rustix::io::ioctl_fionread(&self.reader).unwrap_or(0);
+            empty = if waiting == 0 { empty + 1 } else { 0 };
         }
         beginning_of(&mut self.kept)
     }

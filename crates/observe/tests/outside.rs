@@ -145,6 +145,9 @@ fn files_are_searched_by_value_and_what_was_left_out_is_named() {
     let odd = PathBuf::from(std::ffi::OsString::from_vec(b"od\xffd".to_vec()));
     std::fs::write(folder.path().join(&odd), &held).expect("a file");
     symlink(folder.path(), at("deep/ring")).expect("a link");
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    std::fs::write(elsewhere.path().join("copy"), &held).expect("a file");
+    symlink(elsewhere.path(), at("away")).expect("a link");
     symlink(at("a.env"), at("link")).expect("a link");
     assert!(std::process::Command::new("mkfifo").arg(at("fifo")).status().expect("mkfifo").success());
     let limits = FileLimits { file_bytes_max: 1000, ..FileLimits::default() };
