@@ -102,13 +102,23 @@ impl<'a> Scan<'a> {
         let mut scan = Self { file, at: 0, line: 1, assignments: Vec::new(), open_quote: None };
         while scan.at < file.len() {
             let start = scan.at;
-            if let Some(mut assignment) = scan.assignment() {
-                if scan.continues(start) {
-                    assignment.doubt = Some("the line before ends with a backslash");
+            let line = scan.line;
+            match scan.assignment() {
+                Some(mut assignment) => {
+                    if scan.continues(start) {
+                        assignment.doubt = Some("the line before ends with a backslash");
+                    }
+                    scan.assignments.push(assignment);
                 }
-                scan.assignments.push(assignment);
+                None => scan.at = start,
             }
+            // What is left is a comment or nothing. A quote there may be the start of one for a shell, and for
+            // python-dotenv the start of a quoted name, both over several lines.
+            let rest = scan.at;
             scan.skip_line();
+            if has_stray_quote(file.get(rest..scan.at).unwrap_or_default()) {
+                scan.disagree(line, "a quote outside of a value");
+            }
         }
         scan
     }
@@ -233,6 +243,11 @@ impl<'a> Scan<'a> {
         let before = before.strip_suffix(b"\r").unwrap_or(before);
         before.last() == Some(&b'\\')
     }
+}
+
+fn has_stray_quote(line: &[u8]) -> bool {
+    let comment = line.iter().find(|byte| !blank(**byte)) == Some(&b'#');
+    !comment && line.iter().any(|byte| matches!(byte, b'\'' | b'"'))
 }
 
 fn blank(byte: u8) -> bool {

@@ -13,6 +13,9 @@ use std::process::{Command, Stdio};
 
 use keyroll_copy::{Edit, Format, Slot, Template};
 use keyroll_secret::{Fields, SecretBytes};
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 
 /// Env files by what stands around the value.
 const FRAMES: [(&str, &str); 6] =
@@ -182,6 +185,64 @@ for name, value in dotenv.dotenv_values('env').items():
         }
         compare("python-dotenv", &expected, &seen);
     }
+}
+
+/// Files of pieces that quotes, comments and escapes are made of: what `read` calls the value is what python-dotenv
+/// reads, and after a replacement it reads the new value there and everything else as before.
+#[test]
+fn python_dotenv_agrees_on_files_of_any_pieces() {
+    const PIECES: [&str; 18] = [
+        "KEY=",
+        "old-1",
+        "\nKEY=old-1",
+        "\nKEY='old-1'",
+        "\nKEY=\"old-1\"",
+        "'",
+        "\"",
+        "\n",
+        "\\",
+        " # ",
+        "#",
+        " ",
+        "\nexport ",
+        "\nA=",
+        "x",
+        "$",
+        "\r\n",
+        "=",
+    ];
+    const FILES: usize = 2_000;
+    let Some(python) = python_with_dotenv() else {
+        return left_out("python-dotenv", "no Python, or it cannot be installed");
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let strategy = prop::collection::vec(prop::sample::select(PIECES.to_vec()), 3..25);
+    let mut runner = TestRunner::deterministic();
+    let (old, new) = (SecretBytes::new(b"old-1".to_vec()), SecretBytes::new(b"new-22".to_vec()));
+    let mut taken = 0;
+    for _ in 0..FILES * 100 {
+        let file = strategy.new_tree(&mut runner).unwrap().current().concat();
+        let edit = Edit { slot: Slot::Variable("KEY".to_owned()), expect_old: &old, new: &new };
+        let Ok(replaced) = Format::Dotenv.replace(file.as_bytes(), &[edit]) else { continue };
+        fs::write(folder.path().join(format!("{taken}.before")), &file).unwrap();
+        fs::write(folder.path().join(format!("{taken}.after")), replaced.expose()).unwrap();
+        taken += 1;
+        if taken == FILES {
+            break;
+        }
+    }
+    assert_eq!(taken, FILES);
+    let script = "
+import dotenv, glob, logging
+logging.disable()
+for path in glob.glob('*.before'):
+    before = dict(dotenv.dotenv_values(path, interpolate=False))
+    after = dict(dotenv.dotenv_values(path.replace('before', 'after'), interpolate=False))
+    if before.pop('KEY', None) != 'old-1' or after.pop('KEY', None) != 'new-22' or before != after:
+        print(repr(open(path, newline='').read()))
+";
+    let output = run(Command::new(&python).args(["-c", script]).current_dir(folder.path()), b"").unwrap();
+    assert!(output.is_empty(), "it disagrees on\n{}", String::from_utf8_lossy(&output));
 }
 
 fn unhex(hex: &str) -> Vec<u8> {
