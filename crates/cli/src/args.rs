@@ -98,7 +98,7 @@ pub(crate) struct DemoArgs {
 pub(crate) struct DemoPartArgs {
     /// Which part, and its own words
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    pub(crate) words: Vec<std::ffi::OsString>,
+    pub(crate) words: Vec<String>,
 }
 
 /// `secret`.
@@ -294,4 +294,28 @@ pub(crate) struct RevokeArgs {
 pub(crate) enum RevocableVersion {
     /// The one before the current
     Previous,
+}
+
+impl From<Step> for keyroll_rotation::Phase {
+    fn from(step: Step) -> Self {
+        match step {
+            Step::Mint => Self::Mint,
+            Step::Stage => Self::Stage,
+            Step::Probe => Self::Probe,
+            Step::Roll => Self::Roll,
+            Step::Quiesce => Self::Quiesce,
+            Step::Disable => Self::Disable,
+            Step::Soak => Self::Soak,
+            Step::Decide | Step::Revoke => Self::Decide,
+        }
+    }
+}
+
+impl From<Emergency> for keyroll_rotation::Emergency {
+    fn from(emergency: Emergency) -> Self {
+        match emergency {
+            Emergency::RollFirst => Self::RollFirst,
+            Emergency::RevokeNow => Self::RevokeNow,
+        }
+    }
 }

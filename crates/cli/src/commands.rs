@@ -17,16 +17,16 @@ mod status;
 mod undo;
 mod verify;
 
+use std::process::ExitCode;
+
 use crate::args::Command;
 use crate::context::Context;
-use crate::exit::Exit;
-use crate::problem::Problem;
 
-/// Runs one command.
-pub(crate) fn run(command: Command, context: &mut Context) -> Result<Exit, Problem> {
-    match command {
-        Command::Demo(args) => demo::run(&args, context),
-        Command::DemoPart(args) => demo::part(&args),
+/// Runs one command, and shows the problem that it ended with.
+pub(crate) fn run(command: Command, context: &mut Context) -> ExitCode {
+    let ended = match command {
+        Command::Demo(args) => return demo::run(&args, context.ui.look),
+        Command::DemoPart(args) => return demo::part(args),
         Command::Init => init::run(context),
         Command::Doctor => doctor::run(context),
         Command::Secret(command) => secret::run(&command, context),
@@ -42,5 +42,10 @@ pub(crate) fn run(command: Command, context: &mut Context) -> Result<Exit, Probl
         Command::Verify(args) => verify::run(&args, context),
         Command::Revoke(args) => revoke::run(&args, context),
         Command::Schema => schema::run(context),
-    }
+    };
+    let exit = ended.unwrap_or_else(|problem| {
+        context.ui.problem(&problem);
+        problem.exit()
+    });
+    exit.into()
 }

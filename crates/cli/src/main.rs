@@ -5,6 +5,7 @@
 
 mod args;
 mod commands;
+#[allow(dead_code, unused_imports, reason = "joined with the store, the commands use all of it")]
 mod config_file;
 mod context;
 #[allow(dead_code, reason = "the reference page is made from the registry")]
@@ -35,16 +36,8 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage::answer(&error).into(),
     };
-    let mut context = match Context::open(cli.globals) {
-        Ok(context) => context,
-        Err(problem) => return ui::fail_early(&problem).into(),
-    };
-    let exit = match commands::run(cli.command, &mut context) {
-        Ok(exit) => exit,
-        Err(problem) => {
-            context.ui.problem(&problem);
-            problem.exit()
-        }
-    };
-    exit.into()
+    match Context::open(cli.globals) {
+        Ok(mut context) => commands::run(cli.command, &mut context),
+        Err(problem) => ui::fail_early(&problem).into(),
+    }
 }

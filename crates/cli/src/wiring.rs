@@ -1,45 +1,63 @@
-use keyroll_config::{NewConsumer, Secret};
+//! Where the rooms meet: a configuration becomes a plan, a setup of this machine, ports, and a driven rotation.
+
+pub(crate) mod adopt;
+mod compose;
+mod drive;
+mod issuer;
+mod look;
+pub(crate) mod open;
+pub(crate) mod rotate;
+mod saved;
+pub(crate) mod waivers;
+mod watch;
+
+use keyroll_config::Secret;
+use keyroll_port::{Label, Store as _};
 use keyroll_secret::Credential;
 
-use crate::exit::Exit;
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::ui::Version;
 
-/// What a command that needs the engine answers in a build that has none. The one place to remove when it is joined.
-pub(crate) fn absent(attempted: &str) -> Problem {
-    Problem::new("K0810", attempted)
-        .because("this build has no engine: everything was checked, and nothing was changed")
-        .exits(Exit::Failed)
-}
-
 /// Seals the first version of a secret into the store as `current`.
-pub(crate) fn keep(_places: &Places, _secret: &Secret, _credential: &Credential) -> Result<(), Problem> {
-    Err(absent("keep the secret"))
+pub(crate) fn keep(places: &Places, secret: &Secret, credential: &Credential) -> Result<(), Problem> {
+    let store = open::store(places)?;
+    open::runtime()?.block_on(store.add(secret.name.as_str(), credential))?;
+    Ok(())
 }
 
 /// The versions that the store has of a secret, the newest first; none where there is no store yet.
-pub(crate) fn versions(places: &Places, _secret: &Secret) -> Result<Vec<Version>, Problem> {
-    match places.state.exists() {
-        true => Err(absent("read the store")),
-        false => Ok(Vec::new()),
+pub(crate) fn versions(places: &Places, secret: &Secret) -> Result<Vec<Version>, Problem> {
+    if !places.state.join("secrets.db").exists() {
+        return Ok(Vec::new());
     }
+    let store = open::store(places)?;
+    let mut versions = open::runtime()?.block_on(store.versions(secret.name.as_str()))?;
+    versions.reverse();
+    let shown = versions.into_iter().map(|version| Version {
+        version: u64::from(version.number),
+        label: label(version.label).to_owned(),
+        id: version.credential.map(|id| id.to_string()),
+        fingerprint: version.fingerprints.first().map(|(_, print)| print.to_string()).unwrap_or_default(),
+    });
+    Ok(shown.collect())
 }
 
-/// Tells the open rotation of a secret, if there is one, of a consumer that was adopted.
-pub(crate) fn adopted(places: &Places, _new: &NewConsumer) -> Result<(), Problem> {
-    match places.journal().exists() {
-        true => Err(absent("tell the open rotation")),
-        false => Ok(()),
-    }
+/// What a command that is not joined yet answers.
+pub(crate) fn absent(attempted: &str) -> Problem {
+    Problem::new("K0810", attempted).because("this command is not joined to the engine yet")
 }
 
 /// Records a waiver in the open rotation of a secret.
-pub(crate) fn waived(
-    _places: &Places,
-    _secret: &Secret,
-    _holder: &str,
-    _reason: &str,
-) -> Result<(), Problem> {
+pub(crate) fn waived(_: &Places, _: &Secret, _: &str, _: &str) -> Result<(), Problem> {
     Err(absent("record the waiver"))
+}
+
+fn label(label: Label) -> &'static str {
+    match label {
+        Label::Pending => "pending",
+        Label::Current => "current",
+        Label::Previous => "previous",
+        Label::Retired => "retired",
+    }
 }

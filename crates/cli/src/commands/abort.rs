@@ -1,12 +1,13 @@
+use keyroll_rotation::Fact;
+
 use crate::args::IdArgs;
 use crate::context::{Context, rotation_id};
 use crate::exit::Exit;
 use crate::problem::Problem;
-use crate::wiring;
+use crate::wiring::rotate::{Asked, resume};
 
 /// Goes back to the old key, which is possible until it was decided to end it.
 pub(super) fn run(args: &IdArgs, context: &mut Context) -> Result<Exit, Problem> {
     rotation_id(&args.id)?;
-    context.places()?;
-    Err(wiring::absent("go back to the old key"))
+    resume(Some(&args.id), &Asked::default(), |_| vec![Fact::AbortAsked], context)
 }

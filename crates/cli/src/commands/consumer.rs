@@ -37,7 +37,15 @@ fn adopt(args: &AdoptArgs, context: &mut Context) -> Result<Exit, Problem> {
         what: format!("adopted {} as a consumer of {} in {}", new.name, new.secret, path.display()),
         with: format!("remove its [[secrets.{}.consumers]] table", new.secret),
     });
-    wiring::adopted(&context.places()?, &new)?;
+    if wiring::adopt::adopted(
+        &context.places()?,
+        &new,
+        &args.holder,
+        &std::path::absolute(&path).unwrap_or(path),
+        &edited,
+    )? {
+        context.ui.note("the open rotation knows it now: keyroll resume".to_owned());
+    }
     Ok(Exit::Done)
 }
 

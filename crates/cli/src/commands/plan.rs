@@ -2,7 +2,7 @@ use crate::args::PlanArgs;
 use crate::context::{Context, secret};
 use crate::exit::Exit;
 use crate::problem::Problem;
-use crate::wiring;
+use crate::wiring::rotate;
 
 /// Looks at everything and saves what a rotation would do; touches nothing.
 pub(super) fn run(args: &PlanArgs, context: &mut Context) -> Result<Exit, Problem> {
@@ -18,6 +18,5 @@ pub(super) fn run(args: &PlanArgs, context: &mut Context) -> Result<Exit, Proble
                 path.display()
             )));
     }
-    context.places()?;
-    Err(wiring::absent("plan a rotation"))
+    rotate::plan(secret, &config, context)
 }

@@ -1,12 +1,14 @@
+use keyroll_rotation::Fact;
+
 use crate::args::IdArgs;
 use crate::context::{Context, rotation_id};
 use crate::exit::Exit;
 use crate::problem::Problem;
-use crate::wiring;
+use crate::wiring::rotate::{Asked, refuse_decided, resume};
 
 /// Undoes a rotation: abort before the point of no return; after it, refused with the plan command to run.
 pub(super) fn run(args: &IdArgs, context: &mut Context) -> Result<Exit, Problem> {
     rotation_id(&args.id)?;
-    context.places()?;
-    Err(wiring::absent("undo the rotation"))
+    refuse_decided(&args.id, context)?;
+    resume(Some(&args.id), &Asked::default(), |_| vec![Fact::AbortAsked], context)
 }

@@ -22,6 +22,8 @@ pub(crate) struct EventLine {
 pub(crate) enum Event {
     /// The first line.
     Start { version: u32, keyroll: &'static str },
+    /// A plan was saved; nothing was touched.
+    Plan { id: String, secret: String, steps: Vec<String> },
     /// A rotation was opened or taken up.
     Rotation { id: String, secret: String },
     /// A phase was entered.
@@ -55,6 +57,8 @@ pub(crate) enum Event {
     Secret { name: String, issuer: String, versions: Vec<Version>, consumers: Vec<String> },
     /// A sentence.
     Note { text: String },
+    /// A place that is left with the old value.
+    Residue(Residue),
     /// The rotation ended.
     Done { outcome: Outcome },
     /// The last line of `demo` and `apply`.
@@ -169,9 +173,14 @@ pub(crate) struct Residue {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Summary {
     pub(crate) outcome: Outcome,
-    pub(crate) requests: u64,
-    pub(crate) failed: u64,
-    pub(crate) mint_to_last_moved_s: f64,
+    /// Requests that were sent through it; only the demo knows them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) requests: Option<u64>,
+    /// Those of them that failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) failed: Option<u64>,
+    /// From the new key to the last consumer that was seen on it; none if this driver saw only a part of it.
+    pub(crate) mint_to_last_moved_s: Option<f64>,
     pub(crate) dead_confirmed: bool,
     pub(crate) blocked_by: Option<String>,
     pub(crate) residues: Vec<Residue>,
@@ -275,9 +284,9 @@ mod tests {
     fn the_summary_stands_flat_in_its_line() {
         let summary = Summary {
             outcome: Outcome::RolledBack,
-            requests: 10,
-            failed: 0,
-            mint_to_last_moved_s: 1.5,
+            requests: Some(10),
+            failed: Some(0),
+            mint_to_last_moved_s: Some(1.5),
             dead_confirmed: false,
             blocked_by: None,
             residues: vec![Residue { place: "/x".to_owned(), reason: "git".to_owned() }],

@@ -63,17 +63,25 @@ pub(crate) fn line(event: &Event) -> Option<(Mark, String)> {
         Event::Secret { .. } => return None,
         Event::Note { text } => (Mark::Plain, text.clone()),
         Event::Done { outcome } => (Mark::Plain, format!("ended: {}", outcome.word())),
-        Event::Summary(summary) => (
-            Mark::Plain,
-            format!(
-                "{}: {} requests, {} failed; mint to last moved {:.1} s; old key {}",
-                summary.outcome.word(),
-                summary.requests,
-                summary.failed,
-                summary.mint_to_last_moved_s,
-                if summary.dead_confirmed { "dead" } else { "not confirmed dead" }
-            ),
-        ),
+        Event::Plan { id, secret, steps } => {
+            let steps: String =
+                steps.iter().enumerate().map(|(at, step)| format!("\n {:>2} {step}", at + 1)).collect();
+            (
+                Mark::Plain,
+                format!(
+                    "plan {id} for {secret}; nothing was touched{steps}\n  to carry it out: keyroll apply {id}"
+                ),
+            )
+        }
+        Event::Residue(residue) => (Mark::Plain, format!("left: {} ({})", residue.place, residue.reason)),
+        Event::Summary(summary) => {
+            let moved = summary
+                .mint_to_last_moved_s
+                .map(|s| format!("; mint to last moved {s:.1} s"))
+                .unwrap_or_default();
+            let dead = if summary.dead_confirmed { "dead" } else { "not confirmed dead" };
+            (Mark::Plain, format!("{}{moved}; old key {dead}", summary.outcome.word()))
+        }
     };
     Some(shown)
 }

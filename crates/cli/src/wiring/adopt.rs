@@ -1,0 +1,86 @@
+//! What nobody explained becomes a consumer of an open rotation.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use keyroll_config::{Config, NewConsumer};
+use keyroll_host::{LOCAL, incarnation};
+use keyroll_journal::try_lock;
+use keyroll_rotation::{Adoptee, Fact};
+
+use super::compose::compose;
+use super::issuer::issuer;
+use super::open::folder_of;
+use super::rotate::{Opened, digest_of, tell};
+use super::saved::Saved;
+use crate::places::Places;
+use crate::problem::Problem;
+
+/// Tells the open rotation of a secret, if there is one, of a consumer that was written into the configuration.
+pub(crate) fn adopted(
+    places: &Places,
+    new: &NewConsumer,
+    holder: &str,
+    config_file: &Path,
+    config_text: &str,
+) -> Result<bool, Problem> {
+    if !places.journal().exists() {
+        return Ok(false);
+    }
+    let lock = try_lock(&places.state).map_err(|error| {
+        Problem::new("K0828", "tell the open rotation")
+            .because_of(&error)
+            .help("keyroll pause ID, then adopt again: the consumer is in the configuration already")
+    })?;
+    let told = tell(None, places, |opened| {
+        if opened.saved.secret != new.secret.as_str() || opened.state.ended() {
+            return Ok(Vec::new());
+        }
+        fact(opened, places, holder, config_file, config_text).map(|fact| vec![fact])
+    });
+    drop(lock);
+    match told {
+        Ok(_) => Ok(true),
+        // No rotation is open: the configuration is all there is to tell.
+        Err(problem) if problem.code == "K0807" => Ok(false),
+        Err(problem) => Err(problem),
+    }
+}
+
+fn fact(
+    opened: &Opened,
+    places: &Places,
+    holder: &str,
+    config_file: &Path,
+    config_text: &str,
+) -> Result<Fact, Problem> {
+    let config = Config::parse(config_text, &config_file.display().to_string())?;
+    let secret = crate::context::secret(&config, &opened.saved.secret)?;
+    let known = opened.state.plan();
+    let folder = folder_of(config_file);
+    let issuer = issuer(secret)?;
+    let roots = &config.search_roots;
+    let composed = compose(secret, issuer.as_ref(), places, &opened.id.0, folder, roots, &BTreeMap::new())?;
+    let same = composed.consumers.iter().zip(&known.consumers).all(|(now, before)| now == before);
+    let (count, files) = (known.consumers.len(), known.files.len());
+    let consumer = composed.consumers.get(count).filter(|_| same && composed.consumers.len() == count + 1);
+    let consumer = consumer.cloned().ok_or_else(|| {
+        Problem::new("K0841", "adopt the consumer into the open rotation")
+            .because("the configuration has other changes beside it")
+            .help("take those back until the rotation has ended")
+    })?;
+    let explains = match holder.parse::<u32>() {
+        Ok(pid) => {
+            let process = keyroll_observe::process(pid).map_err(|reason| {
+                Problem::new("K0841", format!("adopt process {pid}")).because(reason.to_string())
+            })?;
+            Adoptee::Holder(incarnation(&process.id))
+        }
+        Err(_) => Adoptee::Copy(digest_of(Path::new(holder))),
+    };
+    let saved = Saved { config_text: config_text.to_owned(), ..opened.saved.clone() };
+    let names: Arc<str> = Arc::from(saved.text()?);
+    let brought = composed.files.get(files..).unwrap_or_default().iter().map(|_| LOCAL).collect();
+    Ok(Fact::Adopted { consumer, files: brought, explains, names })
+}

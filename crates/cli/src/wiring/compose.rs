@@ -1,0 +1,297 @@
+//! From the configuration to what the protocol and this machine are told: the same numbers for both.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use keyroll_config::{
+    Apply, Argument, Check, Consumer, Copy, EvidenceKind, Find, Instance, OnFailure, Place, Runs, Secret,
+    Source, WriteMode,
+};
+use keyroll_copy::{Format, Slot, Template};
+use keyroll_host::{
+    CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, LOCAL, LogSetup, Setup, SlotSetup, Write,
+};
+use keyroll_manager::{AtRest, CommandLine, Process, Reread, Run, Unit, Verb, signal_by_name};
+use keyroll_port::Issuer;
+use keyroll_rotation::{self as rotation, Delivery, FileId, Kinds, Policy, Uptake};
+
+use crate::places::Places;
+use crate::problem::Problem;
+
+/// Lines that show a refused credential, where the configuration names none.
+const REFUSED_DEFAULT: &str =
+    r"(?i)\b401\b|unauthori[sz]ed|authentication failed|invalid (api )?key|password authentication failed";
+
+/// No line at all.
+const NOTHING: &str = r"\z\A.";
+
+/// How long a phase may last before its policy applies.
+const PHASE_MS_MAX: u64 = 10 * 60_000;
+
+/// How long one unit may take to prove an instance.
+const UNIT_MS_MAX: u64 = 3 * 60_000;
+
+/// Answers in a row that show a value alive or dead.
+const PROBES: u8 = 3;
+
+/// What both sides are told about one secret.
+pub(crate) struct Composed {
+    pub(crate) setup: Setup,
+    pub(crate) consumers: Vec<rotation::Consumer>,
+    pub(crate) files: Vec<rotation::HostId>,
+}
+
+/// Gives every file and consumer of a secret its number, in the order of the configuration.
+pub(crate) fn compose(
+    secret: &Secret,
+    issuer: &dyn Issuer,
+    places: &Places,
+    id: &str,
+    folder: &Path,
+    roots: &[PathBuf],
+    planned: &BTreeMap<PathBuf, PathBuf>,
+) -> Result<Composed, Problem> {
+    let attributes = issuer.capabilities().attributes;
+    let mut files: Vec<FileSetup> = Vec::new();
+    let mut setups = Vec::new();
+    let mut consumers = Vec::new();
+    for consumer in &secret.consumers {
+        let mine = own_files(secret, consumer, &mut files, planned)?;
+        setups.push(ConsumerSetup {
+            name: consumer.name.to_string(),
+            files: mine.clone(),
+            fetch: consumer.fetch.as_ref().map(|argv| line(argv.fill("main", None, None), folder)),
+            slots: slots(consumer, folder, mine.first().copied())?,
+        });
+        consumers.push(unit(consumer, mine, attributes)?);
+    }
+    let format = issuer.value_format();
+    let hosts = files.iter().map(|_| LOCAL).collect();
+    let setup = Setup {
+        rotation: id.to_owned(),
+        files,
+        consumers: setups,
+        roots: roots.to_vec(),
+        own_folders: vec![places.state.clone(), places.keys.clone()],
+        work: places.state.join("work"),
+        value_format: (format.alphabet, format.length_max),
+    };
+    Ok(Composed { setup, consumers, files: hosts })
+}
+
+fn number(count: usize) -> Result<u16, Problem> {
+    u16::try_from(count).map_err(|_| too_many("files or consumers"))
+}
+
+fn too_many(what: &str) -> Problem {
+    Problem::new("K0820", "number what the configuration names").because(format!("there are too many {what}"))
+}
+
+fn own_files(
+    secret: &Secret,
+    consumer: &Consumer,
+    files: &mut Vec<FileSetup>,
+    planned: &BTreeMap<PathBuf, PathBuf>,
+) -> Result<Vec<FileId>, Problem> {
+    let mut mine = Vec::new();
+    for copy in &consumer.reads {
+        let path = copy.place.path().to_owned();
+        let at = match files.iter().position(|file| file.path == path) {
+            Some(at) => at,
+            None => {
+                let write = match copy.write {
+                    WriteMode::Rename => Write::Rename,
+                    WriteMode::InPlace => Write::InPlace,
+                };
+                let planned = planned.get(&path).cloned();
+                let generated = consumer.is_pull();
+                files.push(FileSetup { path, planned, write, copies: Vec::new(), generated });
+                files.len() - 1
+            }
+        };
+        let id = FileId(number(at)?);
+        let setup = copy_setup(secret, copy)?;
+        if let Some(file) = files.get_mut(at)
+            && !file.copies.iter().any(|known| same_place(known, &setup))
+        {
+            file.copies.push(setup);
+        }
+        if !mine.contains(&id) {
+            mine.push(id);
+        }
+    }
+    Ok(mine)
+}
+
+fn same_place(one: &CopySetup, other: &CopySetup) -> bool {
+    match (one, other) {
+        (CopySetup::Value { slot: one, .. }, CopySetup::Value { slot: other, .. }) => one == other,
+        (CopySetup::Within(one), CopySetup::Within(other)) => one == other,
+        (CopySetup::Value { .. }, CopySetup::Within(_)) | (CopySetup::Within(_), CopySetup::Value { .. }) => {
+            false
+        }
+    }
+}
+
+fn template(text: &str) -> Result<Template, Problem> {
+    Template::parse(text)
+        .map_err(|error| Problem::new(error.code(), "read a template").because(error.to_string()))
+}
+
+fn copy_setup(secret: &Secret, copy: &Copy) -> Result<CopySetup, Problem> {
+    let source = match &copy.source {
+        Source::Field(name) => CopySource::Field(name.to_string()),
+        Source::Derived(name) => {
+            let text =
+                secret.derived.get(name).map(|template| template.text().to_owned()).unwrap_or_default();
+            CopySource::Text(template(&text)?)
+        }
+        Source::Template(whole) => CopySource::Text(template(whole.text())?),
+    };
+    Ok(match &copy.place {
+        Place::EnvFile { variable, .. } => {
+            CopySetup::Value { format: Format::Dotenv, slot: Slot::Variable(variable.clone()), source }
+        }
+        Place::File { .. } => CopySetup::Value { format: Format::Whole, slot: Slot::Whole, source },
+        Place::Within { template: text, .. } => CopySetup::Within(template(text)?),
+    })
+}
+
+fn unit(consumer: &Consumer, files: Vec<FileId>, attributes: bool) -> Result<rotation::Consumer, Problem> {
+    let uptake = match &consumer.runs {
+        Runs::AtRest => Uptake::AtRest,
+        Runs::Process { apply: Apply::Rereads, .. } => Uptake::Rereads,
+        Runs::Process { apply: Apply::Restart(_) | Apply::Signal(_), .. } | Runs::Unit { .. } => Uptake::Verb,
+    };
+    Ok(rotation::Consumer {
+        host: LOCAL,
+        delivery: if consumer.is_pull() { Delivery::Fetch } else { Delivery::Push },
+        uptake,
+        files,
+        slots: u8::try_from(consumer.runs.instances().len()).map_err(|_| too_many("instances"))?,
+        paths: u8::try_from(1 + consumer.paths.len()).map_err(|_| too_many("paths"))?,
+        attributable: attributes && uptake != Uptake::AtRest,
+    })
+}
+
+fn line(words: Vec<String>, folder: &Path) -> CommandLine {
+    let mut words = words.into_iter();
+    let program = words.next().unwrap_or_default();
+    CommandLine { folder: Some(folder.to_owned()), ..CommandLine::program(program, words) }
+}
+
+fn slots(consumer: &Consumer, folder: &Path, first: Option<FileId>) -> Result<Vec<SlotSetup>, Problem> {
+    let instances = consumer.runs.instances();
+    let single = instances.len() == 1;
+    instances
+        .iter()
+        .map(|instance| {
+            let mut checks =
+                vec![consumer.check.as_ref().map(|check| check_setup(check, instance, folder, first))];
+            checks.extend(
+                consumer.paths.iter().map(|path| Some(check_setup(&path.check, instance, folder, first))),
+            );
+            Ok(SlotSetup {
+                instance: (!single).then(|| instance.name.to_string()),
+                run: run(&consumer.runs, instance, folder)?,
+                checks,
+                log: consumer.log.as_ref().map(|log| LogSetup {
+                    path: PathBuf::from(fill(&log.file, instance)),
+                    success: log.success.clone().unwrap_or_else(|| NOTHING.to_owned()),
+                    failure: log.failure.clone().unwrap_or_else(|| REFUSED_DEFAULT.to_owned()),
+                }),
+                ready: ready(&consumer.runs, instance),
+            })
+        })
+        .collect()
+}
+
+fn fill(argument: &Argument, instance: &Instance) -> String {
+    argument.fill(instance.name.as_str(), instance.port, None)
+}
+
+fn ready(runs: &Runs, instance: &Instance) -> Option<keyroll_manager::Check> {
+    let url = match runs {
+        Runs::Process { ready, .. } | Runs::Unit { ready, .. } => ready.as_ref()?,
+        Runs::AtRest => return None,
+    };
+    Some(keyroll_manager::Check::Http { url: fill(url, instance), contains: None })
+}
+
+fn check_setup(check: &Check, instance: &Instance, folder: &Path, first: Option<FileId>) -> CheckSetup {
+    match check {
+        // The place of the copy stays open: the control runs the same command on a wrong one.
+        Check::Exec(argv) => {
+            let words = argv.fill(instance.name.as_str(), instance.port, Some(Path::new("{copy}")));
+            CheckSetup::Exec { command: line(words, folder), copy: first }
+        }
+        Check::Http(url) => {
+            CheckSetup::Http(keyroll_manager::Check::Http { url: fill(url, instance), contains: None })
+        }
+    }
+}
+
+fn run(runs: &Runs, instance: &Instance, folder: &Path) -> Result<Run, Problem> {
+    let (apply, by) = match runs {
+        Runs::AtRest => return Ok(Run::AtRest(AtRest)),
+        Runs::Unit { name, .. } => return Ok(Run::Unit(Unit::new(name.clone()))),
+        Runs::Process { apply, find, .. } => (apply, find),
+    };
+    let find = match by {
+        Find::PidFile(path) => {
+            keyroll_manager::Find::PidFile { path: PathBuf::from(fill(path, instance)), exe: None }
+        }
+        Find::Executable { path, arg } => keyroll_manager::Find::Executable {
+            exe: path.clone(),
+            argument: arg.as_ref().map(|arg| fill(arg, instance)),
+        },
+    };
+    let verb = match apply {
+        Apply::Rereads => return Ok(Run::Reread(Reread { instances: Vec::new(), find })),
+        Apply::Restart(argv) => {
+            Verb::Restart(line(argv.fill(instance.name.as_str(), instance.port, None), folder))
+        }
+        Apply::Signal(signal) => {
+            let number = signal_by_name(signal.name());
+            Verb::Signal(number.ok_or_else(|| {
+                Problem::new("K0820", "find the number of a signal").because("this system has no such signal")
+            })?)
+        }
+    };
+    Ok(Run::Process(Process { instances: Vec::new(), find, verb }))
+}
+
+/// Counts, windows and deadlines, as the configuration and the issuer have them.
+pub(crate) fn policy(secret: &Secret) -> Policy {
+    Policy {
+        on_failure: match secret.on_failure {
+            OnFailure::Rollback => rotation::OnFailure::Rollback,
+            OnFailure::Pause => rotation::OnFailure::Pause,
+        },
+        parallel_max: u16::try_from(secret.max_parallel).unwrap_or(u16::MAX),
+        probes_alive: PROBES,
+        probes_dead: PROBES,
+        idle_ms: millis(secret.revoke.old_idle_for),
+        soak_ms: millis(secret.revoke.soak),
+        phase_ms_max: PHASE_MS_MAX,
+        unit_ms_max: UNIT_MS_MAX,
+        require: secret.revoke.require.iter().fold(Kinds::NONE, |all, kind| all.and(evidence(*kind))),
+        standing_consent: secret.unattended && secret.revoke.decide == keyroll_config::Decide::Standing,
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn evidence(kind: EvidenceKind) -> Kinds {
+    match kind {
+        EvidenceKind::Delivered => Kinds::DELIVERED,
+        EvidenceKind::Read => Kinds::READ,
+        EvidenceKind::Loaded => Kinds::LOADED,
+        EvidenceKind::Reported => Kinds::REPORTED,
+        EvidenceKind::Checked => Kinds::CHECKED,
+        EvidenceKind::Exercised => Kinds::EXERCISED,
+    }
+}

@@ -1,0 +1,191 @@
+//! Drives a rotation in this process and shows it.
+
+use std::sync::Arc;
+
+use keyroll_engine::{Command, Ending, Pace, Ports, Standing, replay, run};
+use keyroll_port::{Recorded, RotationId};
+use keyroll_rotation::{Debt, Fact, Hold, Op, Phase, Reason, Stage, State, Which, step};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use super::watch::{Watch, reason_text};
+use crate::exit::Exit;
+use crate::problem::Problem;
+use crate::ui::{Event, Outcome, Summary, Ui};
+
+/// Words to the driver that may wait.
+const COMMANDS_MAX: usize = 16;
+
+/// How a drive was asked for.
+pub(crate) struct Wishes {
+    /// Consent to the end of the old key, by its name.
+    pub(crate) confirmed: bool,
+    /// Pause before this phase.
+    pub(crate) until: Option<Phase>,
+    /// What is told first: waivers, a resume, an abort.
+    pub(crate) first: Vec<Fact>,
+}
+
+/// Drives it until it ends, stands still or needs a person, and says how it ended.
+pub(crate) async fn drive(
+    ports: Ports,
+    id: &RotationId,
+    secret: &str,
+    names: Vec<Vec<String>>,
+    wishes: Wishes,
+    ui: &mut Ui,
+) -> Result<Exit, Problem> {
+    let (tell, commands) = mpsc::channel(COMMANDS_MAX);
+    for fact in wishes.first {
+        tell.send(Command::Tell(fact)).await.map_err(|error| driving().because_of(&error))?;
+    }
+    let stopped = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let listener = tokio::spawn(listen(tell.clone(), stopped.clone()));
+    let journal = ports.journal.clone();
+    let mut watch = Watch::new(ui, secret.to_owned(), names, wishes.confirmed, wishes.until, tell);
+    let ending = run(ports, id.clone(), Pace::default(), commands, &mut watch).await;
+    listener.abort();
+    let residues = watch.residues();
+    let blocked = watch.blocked_by();
+    let interrupted = stopped.load(std::sync::atomic::Ordering::SeqCst);
+    let (exit, outcome, state) = judge(ending, interrupted, id)?;
+    let recorded = journal.load(id).await.map_err(|error| driving().because_of(&error))?;
+    if state.ended() && state.debt().is_none() {
+        journal.close(id).await.map_err(|error| driving().because_of(&error))?;
+    }
+    if let Some(hold) = state.hold() {
+        show_hold(ui, &state, hold, id);
+    }
+    if state.ended() {
+        ui.event(Event::Done { outcome });
+    }
+    ui.event(Event::Summary(Summary {
+        outcome,
+        requests: None,
+        failed: None,
+        mint_to_last_moved_s: moved_s(&recorded),
+        dead_confirmed: state.phase() == Phase::Done && state.debt().is_none(),
+        blocked_by: blocked,
+        residues,
+    }));
+    ui.settle();
+    Ok(exit)
+}
+
+fn driving() -> Problem {
+    Problem::new("K0834", "drive the rotation")
+}
+
+/// Ctrl-C and SIGTERM pause: nothing is lost.
+async fn listen(tell: mpsc::Sender<Command>, stopped: Arc<std::sync::atomic::AtomicBool>) {
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    stopped.store(true, std::sync::atomic::Ordering::SeqCst);
+    // A driver that has ended meanwhile needs no word.
+    let _ = tell.send(Command::Tell(Fact::PauseAsked)).await;
+    let _ = tell.send(Command::Leave).await;
+}
+
+fn judge(ending: Ending, interrupted: bool, id: &RotationId) -> Result<(Exit, Outcome, Box<State>), Problem> {
+    let (standing, state) = match ending {
+        Ending::At(standing, state) => (standing, state),
+        Ending::Left(state) => {
+            let exit = if interrupted { Exit::Interrupted } else { Exit::Paused };
+            return Ok((exit, Outcome::Paused, state));
+        }
+        Ending::Journal(error) => return Err(driving().because_of(&error).exits(Exit::NeedsPerson)),
+        Ending::Impossible(seq, illegal) => {
+            return Err(driving()
+                .because(format!("entry {seq} of the journal cannot follow from those before it"))
+                .because_of(&illegal)
+                .exits(Exit::NeedsPerson));
+        }
+        Ending::Plan(defect) => {
+            return Err(driving().because(format!("the plan in the journal is not sound: {defect:?}")));
+        }
+    };
+    Ok(match standing {
+        Standing::Ended => {
+            let (exit, outcome) = ended(&state);
+            (exit, outcome, state)
+        }
+        Standing::Held(_) if interrupted => (Exit::Interrupted, Outcome::Paused, state),
+        Standing::Held(Hold::Paused(Reason::Asked | Reason::Unit(_))) => {
+            (Exit::Paused, Outcome::Paused, state)
+        }
+        Standing::Held(Hold::Paused(_)) => (Exit::NeedsPerson, Outcome::Paused, state),
+        Standing::Held(Hold::Stuck(_)) => (Exit::NeedsPerson, Outcome::Stuck, state),
+        Standing::Person(_) | Standing::Driving => (Exit::NeedsPerson, Outcome::Paused, state),
+        Standing::Lost => {
+            return Err(driving()
+                .because("another driver has taken it over")
+                .help(format!("keyroll status -w {id}"))
+                .exits(Exit::Held));
+        }
+    })
+}
+
+fn ended(state: &State) -> (Exit, Outcome) {
+    match (state.phase(), state.debt()) {
+        (Phase::Done, None) => (Exit::Done, Outcome::Done),
+        (Phase::Done, Some(Debt::NotDead | Debt::NotRevoked)) => (Exit::NeedsPerson, Outcome::Debt),
+        // Nothing was minted: nothing was changed.
+        _ if state.minted().is_none() => (Exit::Failed, Outcome::RolledBack),
+        _ => (Exit::RolledBack, Outcome::RolledBack),
+    }
+}
+
+fn show_hold(ui: &mut Ui, state: &State, hold: Hold, id: &RotationId) {
+    let (reason, command) = match hold {
+        Hold::Paused(reason) => (reason, "resume"),
+        Hold::Stuck(reason) => (reason, "retry"),
+    };
+    let text = reason_text(state, reason);
+    ui.event(Event::Paused { reason: text, resume_with: format!("keyroll {command} {id}") });
+}
+
+/// Seconds from the first mint intent to the last unit that settled on the new version.
+fn moved_s(recorded: &Recorded) -> Option<f64> {
+    let Ok(mut state) = State::open(recorded.opening.plan.clone(), recorded.opening.at) else { return None };
+    let (mut minted, mut moved) = (None, None);
+    for (event, unix_ms) in recorded.events.iter().zip(&recorded.unix_ms) {
+        let before = settled(&state);
+        let Ok((next, _)) = step(&state, event) else { break };
+        if matches!(event.fact, Fact::Intended(Op::Mint)) && minted.is_none() {
+            minted = Some(*unix_ms);
+        }
+        if settled(&next) > before {
+            moved = Some(*unix_ms);
+        }
+        state = next;
+    }
+    let millis = moved?.saturating_sub(minted?);
+    Some(std::time::Duration::from_millis(millis).as_secs_f64())
+}
+
+fn settled(state: &State) -> usize {
+    let arrived = |unit: &&keyroll_rotation::Unit| unit.stage == Stage::Settled && unit.toward == Which::New;
+    state.units().iter().filter(arrived).count()
+}
+
+/// The state that a recorded rotation is in.
+pub(crate) fn state_of(recorded: &Recorded) -> Result<State, Problem> {
+    replay(recorded).map_err(|ending| {
+        let problem = Problem::new("K0835", "read the rotation").exits(Exit::NeedsPerson);
+        match ending {
+            Ending::Impossible(seq, illegal) => problem
+                .because(format!("entry {seq} of its journal cannot follow from those before it"))
+                .because_of(&illegal),
+            Ending::Journal(error) => problem.because_of(&error),
+            Ending::Plan(defect) => problem.because(format!("its plan is not sound: {defect:?}")),
+            Ending::At(..) | Ending::Left(_) => problem,
+        }
+    })
+}

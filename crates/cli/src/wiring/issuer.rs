@@ -1,0 +1,82 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use keyroll_config::{IssuerRef, Reference, Secret};
+use keyroll_host::{read, resolve};
+use keyroll_issuer::{Runner, Spec};
+use keyroll_port::Issuer;
+use keyroll_postgres::{Admin, Options, Postgres, REQUEST_MS_MAX_DEFAULT};
+use keyroll_secret::SecretBytes;
+
+use crate::problem::Problem;
+
+/// The largest spec file, bytes.
+const SPEC_BYTES_MAX: u64 = 256 * 1024;
+
+/// The issuer that a secret names, with its admin credential.
+pub(crate) fn issuer(secret: &Secret) -> Result<Arc<dyn Issuer>, Problem> {
+    let admin = match &secret.admin {
+        Some(Reference::File(path)) => Some(admin_file(path)?),
+        None => None,
+    };
+    let spec = match &secret.issuer {
+        IssuerRef::Postgres => return postgres(secret, admin),
+        IssuerRef::Shipped(name) => Spec::shipped(name.as_str()),
+        IssuerRef::SpecFile(path) => Spec::parse(&spec_text(path)?, &path.display().to_string()),
+    };
+    let spec = spec.map_err(|error| Problem::new("K0101", "read the issuer's spec").because_of(&error))?;
+    if spec.needs_admin() && admin.is_none() {
+        return Err(Problem::new("K0821", format!("use the issuer of {}", secret.name))
+            .because("it needs an admin credential, and none is named")
+            .help(format!("add `admin = \"file:./admin.key\"` to [secrets.{}]", secret.name)));
+    }
+    Ok(Arc::new(Runner::new(spec, admin)))
+}
+
+fn spec_text(path: &Path) -> Result<String, Problem> {
+    let attempted = || Problem::new("K0821", format!("read the issuer's spec {}", path.display()));
+    let meta = std::fs::metadata(path).map_err(|error| attempted().because_of(&error))?;
+    if !meta.is_file() || meta.len() > SPEC_BYTES_MAX {
+        return Err(attempted().because("it is not a regular file of a reasonable size"));
+    }
+    std::fs::read_to_string(path).map_err(|error| attempted().because_of(&error))
+}
+
+/// The admin credential, from a file that others may not read.
+fn admin_file(path: &Path) -> Result<SecretBytes, Problem> {
+    let resolved = resolve(path)?;
+    if resolved.mode & 0o077 != 0 {
+        return Err(Problem::new("K0822", format!("use the admin credential in {}", path.display()))
+            .because(format!("others may read it (mode {:04o})", resolved.mode & 0o7777))
+            .help(format!("chmod 600 {}", path.display())));
+    }
+    let content = read(&resolved)?.bytes;
+    let bytes = content.expose();
+    let end = bytes.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')).map_or(0, |last| last + 1);
+    Ok(SecretBytes::new(bytes.get(..end).unwrap_or_default().to_vec()))
+}
+
+fn postgres(secret: &Secret, admin: Option<SecretBytes>) -> Result<Arc<dyn Issuer>, Problem> {
+    let missing = |what: &str| {
+        Problem::new("K0821", format!("use PostgreSQL as the issuer of {}", secret.name))
+            .because(what.to_owned())
+    };
+    let place = secret.postgres.as_ref().ok_or_else(|| {
+        missing("it has no [postgres] table").help(format!("add [secrets.{}.postgres]", secret.name))
+    })?;
+    let admin = admin.ok_or_else(|| {
+        missing("it needs an admin login")
+            .help("add `admin = \"file:./admin.key\"` with a line `user:password`")
+    })?;
+    let options = Options {
+        host: place.host.clone(),
+        port: place.port,
+        dbname: place.dbname.clone(),
+        owner_role: place.owner_role.clone(),
+        slots: place.slots.clone(),
+        root_certificates: None,
+        admin: Admin::from_file(&admin)?,
+        request_ms_max: REQUEST_MS_MAX_DEFAULT,
+    };
+    Ok(Arc::new(Postgres::new(options)?))
+}

@@ -1,0 +1,236 @@
+//! The reading part of Preflight: everything that can be refused before anything is written.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use keyroll_config::{Config, Secret};
+use keyroll_host::{LOCAL, Local, process_of, read, resolve};
+use keyroll_port::{Host as _, Issuer, Label, Listing, Probe, Sessions, Store as _, Values};
+use keyroll_rotation::{Holds, Plan, Which};
+use keyroll_secret::{Credential, CredentialId, FingerprintKey};
+use keyroll_store::SealedStore;
+
+use super::compose::{compose, policy};
+use super::open::folder_of;
+use super::saved::{Saved, SeenAll, SeenFile};
+use super::waivers::Waivers;
+use crate::places::Places;
+use crate::problem::Problem;
+
+/// What the look is given.
+pub(crate) struct Subject<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) secret: &'a Secret,
+    pub(crate) config_file: &'a Path,
+    pub(crate) config_text: &'a str,
+    pub(crate) places: &'a Places,
+    pub(crate) id: &'a str,
+    pub(crate) unix_ms: u64,
+}
+
+/// What it found: the plan to be saved, the protocol's plan, this machine's setup, and what is not explained.
+pub(crate) struct Found {
+    pub(crate) saved: Saved,
+    pub(crate) plan: Plan,
+    pub(crate) host: Local,
+    pub(crate) holders: Vec<keyroll_port::Holder>,
+    pub(crate) not_visible: Vec<String>,
+    pub(crate) notes: Vec<String>,
+}
+
+/// The current version of a secret, with its values.
+pub(crate) async fn current(store: &SealedStore, secret: &Secret) -> Result<(u32, Credential), Problem> {
+    let name = secret.name.as_str();
+    let missing = || {
+        Problem::new("K0829", format!("find the current version of {name}"))
+            .because("keyroll does not have it yet")
+            .help(format!("keyroll secret add {name} --id ID_AT_THE_ISSUER < FILE_WITH_THE_VALUE"))
+    };
+    let versions = store.versions(name).await?;
+    let version = versions.iter().find(|version| version.label == Label::Current).ok_or_else(missing)?;
+    let credential = store.read(name, version.number).await?.ok_or_else(missing)?;
+    Ok((version.number, credential))
+}
+
+/// Looks at the issuer, the files and the processes, and refuses what cannot be rotated.
+pub(crate) async fn look(
+    subject: &Subject<'_>,
+    store: &SealedStore,
+    key: &FingerprintKey,
+    issuer: Arc<dyn Issuer>,
+) -> Result<Found, Problem> {
+    let (from_version, credential) = current(store, subject.secret).await?;
+    let mut notes = issuer.preflight(&credential).await?;
+    notes.extend(issuer.warnings());
+    let listing = list(issuer.as_ref(), &credential).await?;
+    let bound = bound(issuer.as_ref(), &credential, listing.as_ref()).await?;
+    if !bound {
+        notes.push(
+            "the current value is not bound to an id at the issuer: revoking it will be your step".to_owned(),
+        );
+    }
+    let standing = standing(issuer.as_ref(), &credential).await?;
+    let folder = folder_of(subject.config_file);
+    let roots = &subject.config.search_roots;
+    let composed = compose(
+        subject.secret,
+        issuer.as_ref(),
+        subject.places,
+        subject.id,
+        folder,
+        roots,
+        &BTreeMap::new(),
+    )?;
+    let files = files(&composed.setup.files.iter().map(|file| file.path.clone()).collect::<Vec<_>>(), key)?;
+    let host = Local::new(composed.setup);
+    let values = Values { old: &credential.fields, new: None };
+    refuse_wrong_copies(&host, values)?;
+    let sessions = match (&credential.id, issuer.capabilities().sessions) {
+        (Some(id), true) => Sessions { old: issuer.sessions(id).await?, new: None },
+        _ => Sessions::default(),
+    };
+    let looked = host.enumerate(values, &sessions, Which::New).await?;
+    let waivers = Waivers::load(subject.places)?;
+    let unexplained: Vec<String> = looked
+        .names
+        .iter()
+        .filter(|named| !waivers.has_copy(subject.secret.name.as_str(), named.digest))
+        .map(|named| named.name.clone())
+        .collect();
+    let mut holders = Vec::new();
+    for instance in looked.enumeration.instances.iter().filter(|instance| instance.consumer.is_none()) {
+        holders.extend(host.describe(instance.who).await);
+    }
+    let seen = SeenAll {
+        files,
+        processes: processes(subject.secret, &host)?,
+        issuer_ids: listing.iter().flat_map(|all| &all.entries).map(|entry| entry.id.to_string()).collect(),
+        unexplained,
+    };
+    let plan = Plan {
+        capabilities: issuer.capabilities().clone(),
+        policy: policy(subject.secret),
+        endpoints: issuer.endpoints().iter().map(|_| LOCAL).collect(),
+        files: composed.files,
+        consumers: composed.consumers,
+        bound,
+        denied_is_alive: standing == Standing::Denied,
+        recovery: standing == Standing::Dead,
+    };
+    plan.check().map_err(|defect| {
+        Problem::new("K0820", "make a plan of the configuration")
+            .because(format!("the protocol refuses it: {defect:?}"))
+    })?;
+    let saved = Saved {
+        version: Saved::form(),
+        id: subject.id.to_owned(),
+        secret: subject.secret.name.to_string(),
+        from_version,
+        made_unix_ms: subject.unix_ms,
+        config_file: subject.config_file.to_owned(),
+        config_text: subject.config_text.to_owned(),
+        bound,
+        denied_is_alive: plan.denied_is_alive,
+        recovery: plan.recovery,
+        seen,
+    };
+    Ok(Found { saved, plan, host, holders, not_visible: looked.not_visible, notes })
+}
+
+async fn list(issuer: &dyn Issuer, credential: &Credential) -> Result<Option<Listing>, Problem> {
+    if !issuer.capabilities().list {
+        return Ok(None);
+    }
+    let mut listing = issuer.list(credential).await?;
+    listing.entries.sort_by(|one, other| one.id.cmp(&other.id));
+    Ok(Some(listing))
+}
+
+/// Whether the value belongs to exactly one id at the issuer, as far as it tells.
+async fn bound(
+    issuer: &dyn Issuer,
+    credential: &Credential,
+    listing: Option<&Listing>,
+) -> Result<bool, Problem> {
+    let Some(id) = &credential.id else { return Ok(false) };
+    let wrong = |other: &CredentialId| {
+        Problem::new("K0830", "bind the current value to its id")
+            .because(format!("the issuer says that the value belongs to {other}, and keyroll was told {id}"))
+            .help("correct it: keyroll secret add NAME --id ID, for another name, or ask who holds the other key")
+    };
+    if let Some(told) = issuer.identify(credential).await?.id
+        && told != *id
+    {
+        return Err(wrong(&told));
+    }
+    Ok(listing
+        .is_none_or(|all| !all.complete || all.entries.iter().filter(|entry| entry.id == *id).count() == 1))
+}
+
+/// How the current value reads at the issuer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    Alive,
+    Denied,
+    Dead,
+}
+
+async fn standing(issuer: &dyn Issuer, credential: &Credential) -> Result<Standing, Problem> {
+    let mut all = Standing::Alive;
+    for endpoint in issuer.endpoints() {
+        match issuer.probe(&endpoint, credential).await {
+            Probe::Alive => {}
+            Probe::Denied if all == Standing::Alive => all = Standing::Denied,
+            Probe::Denied => {}
+            Probe::Dead => all = Standing::Dead,
+            Probe::Unknown(why) => {
+                return Err(Problem::new("K0831", format!("see the current value accepted at {endpoint}"))
+                    .because(why)
+                    .help("nothing was changed; run keyroll plan again when the issuer answers"));
+            }
+        }
+    }
+    Ok(all)
+}
+
+fn files(paths: &[PathBuf], key: &FingerprintKey) -> Result<BTreeMap<PathBuf, SeenFile>, Problem> {
+    let mut seen = BTreeMap::new();
+    for path in paths {
+        let resolved = resolve(path)?;
+        let content = read(&resolved)?;
+        let digest = key.fingerprint(&content.bytes).to_string();
+        seen.insert(path.clone(), SeenFile { real: resolved.real, digest });
+    }
+    Ok(seen)
+}
+
+fn refuse_wrong_copies(host: &Local, values: Values<'_>) -> Result<(), Problem> {
+    let wrong = host.file_states(values).into_iter().find(|(_, holds)| *holds != Holds::Old);
+    wrong.map_or(Ok(()), |(path, holds)| {
+        let why = match holds {
+            Holds::Unreadable => "it cannot be read",
+            Holds::Old | Holds::New | Holds::Other => "it holds something else",
+        };
+        Err(Problem::new("K0832", format!("find the current value in {}", path.display()))
+            .because(why)
+            .help("correct `reads` in the configuration, or put the current value there"))
+    })
+}
+
+/// Per consumer how many processes run, by executable: not by pid, which changes at every restart.
+fn processes(secret: &Secret, host: &Local) -> Result<BTreeMap<String, BTreeMap<String, u32>>, Problem> {
+    let mut all: BTreeMap<String, BTreeMap<String, u32>> = BTreeMap::new();
+    for consumer in &secret.consumers {
+        all.entry(consumer.name.to_string()).or_default();
+    }
+    for (id, _, who) in host.instances_now()? {
+        let Some(consumer) = secret.consumers.get(id.index()) else { continue };
+        let process = process_of(who).and_then(|id| keyroll_observe::process(id.pid).ok());
+        let exe = process.and_then(|process| process.exe).map(|exe| exe.display().to_string());
+        let count =
+            all.entry(consumer.name.to_string()).or_default().entry(exe.unwrap_or_default()).or_default();
+        *count = count.saturating_add(1);
+    }
+    Ok(all)
+}

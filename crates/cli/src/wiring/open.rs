@@ -1,0 +1,116 @@
+use std::path::Path;
+use std::sync::Arc;
+
+use keyroll_engine::Ports;
+use keyroll_host::{Local, SystemClock};
+use keyroll_journal::{OpenError, SqliteJournal, StateLock, try_lock};
+use keyroll_port::{Issuer, Journal, RotationId};
+use keyroll_secret::SealingKey;
+use keyroll_store::SealedStore;
+use tokio::runtime::{Builder, Runtime};
+
+use crate::exit::Exit;
+use crate::places::Places;
+use crate::problem::Problem;
+
+/// Threads of the runtime: a look at the host blocks one while others go on.
+const THREADS: usize = 6;
+
+/// The runtime of one command.
+pub(crate) fn runtime() -> Result<Runtime, Problem> {
+    let built = Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
+    built.map_err(|error| Problem::new("K0825", "start the runtime").because_of(&error))
+}
+
+/// The key that seals values: made on first use, mode 0600.
+pub(crate) fn sealing_key(places: &Places) -> Result<SealingKey, Problem> {
+    places.ensure()?;
+    let path = places.sealing_key();
+    let problem = |error: &dyn std::error::Error| {
+        Problem::new("K0826", format!("open the sealing key {}", path.display()))
+            .because_of(error)
+            .help("keyroll doctor says what is wrong with it")
+    };
+    match path.exists() {
+        true => SealingKey::load(&path).map_err(|error| problem(&error)),
+        // A store without its key cannot be read: a new key would hide that.
+        false if places.state.join("secrets.db").exists() => {
+            Err(Problem::new("K0826", format!("open the sealing key {}", path.display()))
+                .because("it is not there, and sealed values are")
+                .help("put it back from its backup: without it they cannot be opened"))
+        }
+        false => SealingKey::create(&path).map_err(|error| problem(&error)),
+    }
+}
+
+/// The store of sealed values.
+pub(crate) fn store(places: &Places) -> Result<Arc<SealedStore>, Problem> {
+    let key = sealing_key(places)?;
+    let opened = SealedStore::open(&places.state, key);
+    let opened = opened
+        .map_err(|error| Problem::new("K0827", "open the store of sealed values").because_of(&error))?;
+    Ok(Arc::new(opened))
+}
+
+/// The journal. One that was restored from a backup is refused: nothing may be revoked on its word.
+pub(crate) fn journal(places: &Places) -> Result<Arc<SqliteJournal>, Problem> {
+    places.ensure()?;
+    let opened = SqliteJournal::open(&places.state, &places.witness());
+    opened.map(Arc::new).map_err(|error: OpenError| {
+        Problem::new(error.code(), "open the journal")
+            .because_of(&error)
+            .help(error.help())
+            .exits(Exit::NeedsPerson)
+    })
+}
+
+/// The right to drive on this machine.
+pub(crate) fn lock(places: &Places) -> Result<StateLock, Problem> {
+    try_lock(&places.state).map_err(|error| {
+        Problem::new("K0828", "become the driver of this machine's rotations")
+            .because_of(&error)
+            .help("keyroll status -w follows the rotation that is driven now")
+            .exits(Exit::Held)
+    })
+}
+
+/// Everything that a rotation is driven with.
+pub(crate) fn ports(places: &Places, issuer: Arc<dyn Issuer>, host: Local) -> Result<Ports, Problem> {
+    Ok(Ports {
+        journal: journal(places)?,
+        store: store(places)?,
+        issuer,
+        host: Arc::new(host),
+        clock: Arc::new(SystemClock::new()),
+    })
+}
+
+/// A new id: a UUID v7, so that ids sort by time.
+pub(crate) fn new_id() -> String {
+    uuid::Uuid::now_v7().simple().to_string()
+}
+
+/// The rotation that is meant: the one that is named, or the only open one.
+pub(crate) async fn only_open(journal: &SqliteJournal, id: Option<&str>) -> Result<RotationId, Problem> {
+    let attempted = || Problem::new("K0807", "find the rotation");
+    let all = journal.list().await.map_err(|error| attempted().because_of(&error))?;
+    if let Some(id) = id {
+        let found = all.iter().find(|one| one.id.0 == id);
+        return found.map(|one| one.id.clone()).ok_or_else(|| {
+            attempted().because("no rotation has this id").help("keyroll status shows the ids of all")
+        });
+    }
+    let mut open = all.into_iter().filter(|one| one.open);
+    match (open.next(), open.next()) {
+        (Some(only), None) => Ok(only.id),
+        (None, _) => Err(attempted().because("none is open").help("keyroll plan SECRET makes a plan")),
+        (Some(_), Some(_)) => {
+            Err(attempted().because("several are open").help("name one; keyroll status shows their ids"))
+        }
+    }
+}
+
+/// Where the configuration's relative paths stand.
+pub(crate) fn folder_of(config_file: &Path) -> &Path {
+    config_file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}

@@ -1,0 +1,401 @@
+//! `plan`, `apply`, `resume` and the words to an open rotation.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use keyroll_config::{Config, Secret};
+use keyroll_host::{Local, SystemClock, place_digest};
+use keyroll_journal::{LockError, SqliteJournal, StateLock, try_lock};
+use keyroll_port::{Clock as _, Journal as _, JournalError, Opening, Recorded, RotationId};
+use keyroll_rotation::{Fact, Phase, Stamp, State};
+
+use super::compose::compose;
+use super::drive::{Wishes, drive, state_of};
+use super::issuer::issuer;
+use super::look::{Found, Subject, look};
+use super::open::{self, folder_of, journal, lock, new_id, only_open, ports, runtime, sealing_key, store};
+use super::saved::Saved;
+use super::waivers::Waivers;
+use crate::config_file;
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::places::Places;
+use crate::problem::Problem;
+use crate::ui::{Event, Ui};
+
+/// How long a driver that was asked to pause may take to let go, milliseconds.
+const LET_GO_MS_MAX: u64 = 30_000;
+
+/// Looks at everything and saves what a rotation would do.
+pub(crate) fn plan(secret: &Secret, config: &Config, context: &mut Context) -> Result<Exit, Problem> {
+    let places = context.places()?;
+    let config_file = absolute(&context.config_path())?;
+    let config_text = config_file::read(&config_file)?;
+    let id = new_id();
+    let subject = Subject {
+        config,
+        secret,
+        config_file: &config_file,
+        config_text: &config_text,
+        places: &places,
+        id: &id,
+        unix_ms: SystemClock::new().unix_ms(),
+    };
+    let found = look_at(&subject)?;
+    show_findings(&found, &mut context.ui);
+    if !found.saved.seen.unexplained.is_empty() {
+        return Err(unexplained(&found));
+    }
+    found.saved.write(&places)?;
+    let steps = steps(&found, secret);
+    context.ui.event(Event::Plan { id, secret: secret.name.to_string(), steps });
+    Ok(Exit::Done)
+}
+
+fn look_at(subject: &Subject<'_>) -> Result<Found, Problem> {
+    let store = store(subject.places)?;
+    let key = sealing_key(subject.places)?.fingerprint_key();
+    let key = key.map_err(|error| Problem::new("K0826", "derive the fingerprint key").because_of(&error))?;
+    let issuer = issuer(subject.secret)?;
+    runtime()?.block_on(look(subject, &store, &key, issuer))
+}
+
+fn unexplained(found: &Found) -> Problem {
+    let places = found.saved.seen.unexplained.join(", ");
+    Problem::new("K0836", "plan the rotation")
+        .because(format!("copies of the value that no consumer names: {places}"))
+        .help("keyroll consumer adopt PATH --name NAME …, or keyroll consumer waive PATH --reason WHY")
+        .exits(Exit::NeedsPerson)
+}
+
+fn show_findings(found: &Found, ui: &mut Ui) {
+    for note in &found.notes {
+        ui.note(note.clone());
+    }
+    for holder in &found.holders {
+        ui.note(format!(
+            "process {} ({}) holds the value and nobody explains it: {}. The old key will not be ended before it is moved or waived",
+            holder.pid, holder.name, holder.found_by
+        ));
+    }
+    let mut shown = std::collections::BTreeSet::new();
+    for missed in &found.not_visible {
+        let (what, why) = missed.split_once(": ").unwrap_or((missed.as_str(), ""));
+        if shown.insert(what.to_owned()) {
+            ui.event(Event::NotVisible { what: what.to_owned(), why: why.to_owned() });
+        }
+    }
+}
+
+/// The steps in words, and whether each can be taken back.
+fn steps(found: &Found, secret: &Secret) -> Vec<String> {
+    let plan = &found.plan;
+    let back = || "reversible".to_owned();
+    let mut steps = vec![
+        ("make a second key at the issuer".to_owned(), back()),
+        (format!("see it accepted at {} endpoint(s)", plan.endpoints.len()), back()),
+    ];
+    for (consumer, unit) in secret.consumers.iter().zip(&plan.consumers) {
+        let files: Vec<String> = consumer.reads.iter().map(|copy| copy.place.to_string()).collect();
+        let verb = match unit.uptake {
+            keyroll_rotation::Uptake::Verb => {
+                format!("restart or signal {} instance(s), one by one", unit.slots)
+            }
+            keyroll_rotation::Uptake::Rereads => "no restart: it reads the file again".to_owned(),
+            keyroll_rotation::Uptake::AtRest => "nothing runs: checked in its own environment".to_owned(),
+        };
+        steps.push((format!("{}: write {}; {verb}", consumer.name, files.join(", ")), back()));
+    }
+    steps.push(("wait until every instance has shown the new value on every path".to_owned(), back()));
+    if plan.capabilities.disable {
+        let soak = plan.policy.soak_ms / 1000;
+        steps.push((format!("switch the old key off, and watch for refused uses for {soak} s"), back()));
+    }
+    steps.push(("END the old key, and see it refused".to_owned(), "IRREVERSIBLE, asks again".to_owned()));
+    steps.into_iter().map(|(what, undo)| format!("{what} ({undo})")).collect()
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, Problem> {
+    std::path::absolute(path)
+        .map_err(|error| Problem::new("K0805", format!("resolve {}", path.display())).because_of(&error))
+}
+
+/// What `apply` and `resume` are asked for.
+#[derive(Default)]
+pub(crate) struct Asked {
+    pub(crate) confirm: Option<String>,
+    pub(crate) until: Option<Phase>,
+    pub(crate) emergency: Option<keyroll_rotation::Emergency>,
+}
+
+/// Carries out a plan: refused if what it saw is not true any more.
+pub(crate) fn apply(id: &str, asked: &Asked, context: &mut Context) -> Result<Exit, Problem> {
+    let places = context.places()?;
+    let saved = Saved::load(&places, id)?;
+    check_consent(asked, &saved.secret)?;
+    let config = parse_config(&saved)?;
+    let secret = crate::context::secret(&config, &saved.secret)?;
+    let lock = lock(&places)?;
+    let subject = Subject {
+        config: &config,
+        secret,
+        config_file: &saved.config_file,
+        config_text: &saved.config_text,
+        places: &places,
+        id,
+        unix_ms: saved.made_unix_ms,
+    };
+    let found = look_at(&subject)?;
+    refuse_stale(&saved, &found)?;
+    let runtime = runtime()?;
+    let id = RotationId(id.to_owned());
+    let opened = ports(&places, issuer(secret)?, found.host)?;
+    let clock = SystemClock::new();
+    let opening = Opening {
+        secret: saved.secret.clone(),
+        from_version: saved.from_version,
+        plan: found.plan,
+        names: saved.text()?,
+        at: Stamp { ms: clock.monotonic_ms(), boot: clock.boot(), epoch: 0 },
+        unix_ms: clock.unix_ms(),
+    };
+    runtime.block_on(opened.journal.open(&id, &opening)).map_err(|error| not_opened(&error, &id))?;
+    context.ui.event(Event::Rotation { id: id.to_string(), secret: saved.secret.clone() });
+    let mut first: Vec<Fact> =
+        Waivers::load(&places)?.of(&saved.secret).into_iter().map(Fact::Waived).collect();
+    first.extend(asked.emergency.map(|mode| Fact::Escalated { mode, pending_compromised: false }));
+    let wishes = Wishes { confirmed: asked.confirm.is_some(), until: asked.until, first };
+    let names = names(secret);
+    let exit = runtime.block_on(drive(opened, &id, &saved.secret, names, wishes, &mut context.ui));
+    drop(lock);
+    exit
+}
+
+fn check_consent(asked: &Asked, name: &str) -> Result<(), Problem> {
+    crate::context::consent(asked.confirm.as_deref(), name)
+}
+
+fn not_opened(error: &JournalError, id: &RotationId) -> Problem {
+    let problem = Problem::new("K0837", "open the rotation").because_of(error);
+    match error {
+        JournalError::Held { by } => problem.help(format!("keyroll status {by}")).exits(Exit::Held),
+        JournalError::Conflict { .. } => {
+            problem.help(format!("this plan was begun already: keyroll resume {id}")).exits(Exit::Held)
+        }
+        JournalError::Fenced { .. }
+        | JournalError::Unavailable(_)
+        | JournalError::UnknownCommit(_)
+        | JournalError::Damaged(_) => problem,
+    }
+}
+
+fn refuse_stale(saved: &Saved, found: &Found) -> Result<(), Problem> {
+    let mut lines = saved.seen.differences(&found.saved.seen);
+    if saved.from_version != found.saved.from_version {
+        lines.push("another version of the secret is current".to_owned());
+    }
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let problem = Problem::new("K0838", "apply the plan: what it saw is not true any more");
+    let problem = lines.into_iter().fold(problem, Problem::because);
+    Err(problem.help(format!("keyroll plan {}", saved.secret)))
+}
+
+fn parse_config(saved: &Saved) -> Result<Config, Problem> {
+    Ok(Config::parse(&saved.config_text, &saved.config_file.display().to_string())?)
+}
+
+/// Per consumer its name, then those of its instances where there are several.
+fn names(secret: &Secret) -> Vec<Vec<String>> {
+    let instances = |consumer: &keyroll_config::Consumer| -> Vec<String> {
+        let all = consumer.runs.instances();
+        let several = all.len() > 1;
+        all.into_iter().filter(|_| several).map(|instance| instance.name.to_string()).collect()
+    };
+    let named = |consumer: &keyroll_config::Consumer| {
+        std::iter::once(consumer.name.to_string()).chain(instances(consumer)).collect()
+    };
+    secret.consumers.iter().map(named).collect()
+}
+
+/// An open rotation with the plan that it goes by now: the one that it was opened with, or as adoption left it.
+pub(crate) struct Opened {
+    pub(crate) id: RotationId,
+    pub(crate) recorded: Recorded,
+    pub(crate) state: State,
+    pub(crate) saved: Saved,
+}
+
+/// Reads a rotation from the journal.
+pub(crate) async fn opened(journal: &SqliteJournal, id: Option<&str>) -> Result<Opened, Problem> {
+    let id = only_open(journal, id).await?;
+    let recorded = journal
+        .load(&id)
+        .await
+        .map_err(|error| Problem::new("K0835", "read the rotation").because_of(&error))?;
+    let state = state_of(&recorded)?;
+    let adopted = recorded.events.iter().rev().find_map(|event| match &event.fact {
+        Fact::Adopted { names, .. } => Some(names.to_string()),
+        _ => None,
+    });
+    let saved = Saved::parse(adopted.as_deref().unwrap_or(&recorded.opening.names))?;
+    Ok(Opened { id, recorded, state, saved })
+}
+
+/// This machine as an open rotation knows it: by the configuration that stands in its journal, not by today's.
+fn host_of(opened: &Opened, config: &Config, places: &Places) -> Result<Local, Problem> {
+    let secret = crate::context::secret(config, &opened.saved.secret)?;
+    let planned: BTreeMap<PathBuf, PathBuf> =
+        opened.saved.seen.files.iter().map(|(path, seen)| (path.clone(), seen.real.clone())).collect();
+    let folder = folder_of(&opened.saved.config_file);
+    let issuer = issuer(secret)?;
+    let roots = &config.search_roots;
+    let composed = compose(secret, issuer.as_ref(), places, &opened.id.0, folder, roots, &planned)?;
+    if composed.consumers.len() != opened.state.plan().consumers.len() {
+        return Err(Problem::new("K0839", "take the rotation up")
+            .because("its configuration names another number of consumers than its journal"));
+    }
+    Ok(Local::new(composed.setup))
+}
+
+/// Takes an open rotation up, tells it `first`, and drives it on.
+pub(crate) fn resume(
+    id: Option<&str>,
+    asked: &Asked,
+    first: impl FnOnce(&State) -> Vec<Fact>,
+    context: &mut Context,
+) -> Result<Exit, Problem> {
+    let places = context.places()?;
+    let lock = let_go(&places)?;
+    let runtime = runtime()?;
+    let journal = journal(&places)?;
+    let opened = runtime.block_on(opened(&journal, id))?;
+    drop(journal);
+    check_consent(asked, &opened.saved.secret)?;
+    let config = parse_config(&opened.saved)?;
+    let secret = crate::context::secret(&config, &opened.saved.secret)?;
+    let host = host_of(&opened, &config, &places)?;
+    let ports = ports(&places, issuer(secret)?, host)?;
+    context.ui.event(Event::Rotation { id: opened.id.to_string(), secret: opened.saved.secret.clone() });
+    let first = first(&opened.state);
+    let wishes = Wishes { confirmed: asked.confirm.is_some(), until: asked.until, first };
+    let exit = runtime.block_on(drive(
+        ports,
+        &opened.id,
+        &opened.saved.secret,
+        names(secret),
+        wishes,
+        &mut context.ui,
+    ));
+    drop(lock);
+    exit
+}
+
+/// What resuming tells: a hold or a debt is what it takes up; a rotation without a driver is simply driven.
+pub(crate) fn resumed(state: &State) -> Vec<Fact> {
+    let debt = state.phase() == Phase::Done && state.debt().is_some();
+    if state.hold().is_some() || debt { vec![Fact::Resumed] } else { Vec::new() }
+}
+
+/// The lock; a driver that has it is asked to pause first, as Ctrl-C would.
+fn let_go(places: &Places) -> Result<StateLock, Problem> {
+    places.ensure()?;
+    let deadline = Instant::now() + Duration::from_millis(LET_GO_MS_MAX);
+    let mut asked = false;
+    loop {
+        match try_lock(&places.state) {
+            Ok(lock) => return Ok(lock),
+            Err(error) => {
+                let pid = held_by(&error).filter(|_| Instant::now() < deadline);
+                let Some(pid) = pid else { return open::lock(places) };
+                if !asked {
+                    interrupt(pid)?;
+                    asked = true;
+                }
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        }
+    }
+}
+
+fn held_by(error: &LockError) -> Option<u32> {
+    match error {
+        LockError::Held { pid, .. } => *pid,
+        _ => None,
+    }
+}
+
+fn interrupt(pid: u32) -> Result<(), Problem> {
+    let problem = |error: rustix::io::Errno| {
+        Problem::new("K0828", format!("ask the driver, process {pid}, to pause")).because_of(&error)
+    };
+    let target = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    let Some(target) = target else { return Ok(()) };
+    let descriptor =
+        rustix::process::pidfd_open(target, rustix::process::PidfdFlags::empty()).map_err(problem)?;
+    rustix::process::pidfd_send_signal(&descriptor, rustix::process::Signal::INT).map_err(problem)
+}
+
+/// Makes the rotation stand still: its driver is asked to, or the word is written down where there is none.
+pub(crate) fn pause(id: &str, context: &mut Context) -> Result<Exit, Problem> {
+    let places = context.places()?;
+    let lock = let_go(&places)?;
+    let exit = tell(Some(id), &places, |opened| match opened.state.hold() {
+        Some(_) => Ok(Vec::new()),
+        None => Ok(vec![Fact::PauseAsked]),
+    });
+    drop(lock);
+    exit?;
+    context.ui.note(format!("paused; both keys are as they were. keyroll resume {id}"));
+    Ok(Exit::Paused)
+}
+
+/// Writes words into an open rotation that nobody drives; each is checked by the protocol first.
+pub(crate) fn tell(
+    id: Option<&str>,
+    places: &Places,
+    facts: impl FnOnce(&Opened) -> Result<Vec<Fact>, Problem>,
+) -> Result<Opened, Problem> {
+    let runtime = runtime()?;
+    let journal = journal(places)?;
+    runtime.block_on(async {
+        let mut opened = opened(&journal, id).await?;
+        let facts = facts(&opened)?;
+        if facts.is_empty() {
+            return Ok(opened);
+        }
+        let clock = SystemClock::new();
+        let attempted = || Problem::new("K0840", "tell the rotation");
+        let epoch = journal.take_over(&opened.id).await.map_err(|error| attempted().because_of(&error))?;
+        for fact in std::iter::once(Fact::DriverStarted).chain(facts) {
+            let at = Stamp { ms: clock.monotonic_ms(), boot: clock.boot(), epoch };
+            let event = keyroll_rotation::Event { at, fact };
+            let (next, _) = keyroll_rotation::step(&opened.state, &event)
+                .map_err(|illegal| attempted().because(illegal.why))?;
+            let written = journal.append(&opened.id, next.seq(), &event, clock.unix_ms()).await;
+            written.map_err(|error| attempted().because_of(&error))?;
+            opened.state = next;
+        }
+        Ok(opened)
+    })
+}
+
+/// The digest under which a copy in a place is waived.
+pub(crate) fn digest_of(path: &Path) -> u64 {
+    place_digest(&path.canonicalize().unwrap_or_else(|_| path.to_owned()))
+}
+
+/// After the point of no return there is nothing to undo: the way is another rotation.
+pub(crate) fn refuse_decided(id: &str, context: &mut Context) -> Result<(), Problem> {
+    let places = context.places()?;
+    let journal = journal(&places)?;
+    let opened = runtime()?.block_on(opened(&journal, Some(id)))?;
+    if !opened.state.decided() {
+        return Ok(());
+    }
+    Err(Problem::new("K0842", "undo the rotation")
+        .because("the point of no return lies behind: the old key is ended or being ended")
+        .help(format!("make another key: keyroll plan {}", opened.saved.secret)))
+}

@@ -1,0 +1,149 @@
+//! A plan as it is saved: everything that it saw, by keyed digests, so that a stale one is refused.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::places::Places;
+use crate::problem::Problem;
+
+/// The version of the saved form.
+const VERSION: u32 = 1;
+
+/// The largest saved plan, bytes.
+const PLAN_BYTES_MAX: u64 = 4 << 20;
+
+/// A saved plan. It never holds a value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Saved {
+    pub(crate) version: u32,
+    pub(crate) id: String,
+    pub(crate) secret: String,
+    pub(crate) from_version: u32,
+    pub(crate) made_unix_ms: u64,
+    /// The configuration file, absolute, and its text when the plan was made: it has references only.
+    pub(crate) config_file: PathBuf,
+    pub(crate) config_text: String,
+    pub(crate) bound: bool,
+    pub(crate) denied_is_alive: bool,
+    pub(crate) recovery: bool,
+    /// Holders and copies that were waived by name, with the reason.
+    pub(crate) seen: SeenAll,
+}
+
+/// What was seen. Two looks are compared line by line.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SeenAll {
+    /// Per file where it leads and a keyed digest of its content.
+    pub(crate) files: BTreeMap<PathBuf, SeenFile>,
+    /// Per consumer how many processes run, by executable.
+    pub(crate) processes: BTreeMap<String, BTreeMap<String, u32>>,
+    /// The issuer's ids.
+    pub(crate) issuer_ids: Vec<String>,
+    /// Copies of the value that no consumer names.
+    pub(crate) unexplained: Vec<String>,
+}
+
+/// One file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SeenFile {
+    pub(crate) real: PathBuf,
+    pub(crate) digest: String,
+}
+
+impl SeenAll {
+    /// The lines that differ, for a person.
+    pub(crate) fn differences(&self, now: &Self) -> Vec<String> {
+        let mut lines = Vec::new();
+        for (path, before) in &self.files {
+            match now.files.get(path) {
+                None => lines.push(format!("{} is gone", path.display())),
+                Some(after) if after.real != before.real => {
+                    lines.push(format!("{} leads to {} now", path.display(), after.real.display()));
+                }
+                Some(after) if after.digest != before.digest => {
+                    lines.push(format!("{} has other content", path.display()));
+                }
+                Some(_) => {}
+            }
+        }
+        for (name, before) in &self.processes {
+            let after = now.processes.get(name);
+            if after != Some(before) {
+                lines.push(format!("the processes of '{name}' are others (by number or executable)"));
+            }
+        }
+        if self.issuer_ids != now.issuer_ids {
+            lines.push("the issuer lists other credentials".to_owned());
+        }
+        if self.unexplained != now.unexplained {
+            lines.push("other copies of the value lie around".to_owned());
+        }
+        lines
+    }
+}
+
+impl Saved {
+    pub(crate) const fn form() -> u32 {
+        VERSION
+    }
+
+    fn folder(places: &Places) -> PathBuf {
+        places.state.join("plans")
+    }
+
+    /// Writes the plan; a plan is never changed.
+    pub(crate) fn write(&self, places: &Places) -> Result<PathBuf, Problem> {
+        let folder = Self::folder(places);
+        let path = folder.join(format!("{}.json", self.id));
+        let attempted = || Problem::new("K0823", format!("save the plan {}", path.display()));
+        fs::create_dir_all(&folder).map_err(|error| attempted().because_of(&error))?;
+        let text = self.text()?;
+        let open = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        let written =
+            open.and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
+        written.map_err(|error| attempted().because_of(&error))?;
+        Ok(path)
+    }
+
+    /// The plan as it stands in the journal.
+    pub(crate) fn text(&self) -> Result<String, Problem> {
+        serde_json::to_string_pretty(self)
+            .map_err(|error| Problem::new("K0823", "write the plan down").because_of(&error))
+    }
+
+    /// Reads a saved plan back.
+    pub(crate) fn load(places: &Places, id: &str) -> Result<Self, Problem> {
+        let path = Self::folder(places).join(format!("{id}.json"));
+        Self::load_file(&path)
+    }
+
+    fn load_file(path: &Path) -> Result<Self, Problem> {
+        let attempted =
+            || Problem::new("K0824", "find the plan").help("keyroll plan SECRET makes one and prints its id");
+        let meta = fs::metadata(path).map_err(|error| attempted().because_of(&error))?;
+        if meta.len() > PLAN_BYTES_MAX {
+            return Err(attempted().because("it is too large to be one"));
+        }
+        let text = fs::read_to_string(path).map_err(|error| attempted().because_of(&error))?;
+        Self::parse(&text)
+    }
+
+    /// Reads a plan from its text.
+    pub(crate) fn parse(text: &str) -> Result<Self, Problem> {
+        let attempted = || Problem::new("K0824", "read the plan");
+        let saved: Self = serde_json::from_str(text).map_err(|error| attempted().because_of(&error))?;
+        if saved.version != VERSION {
+            return Err(attempted()
+                .because(format!("it has form {}, and this keyroll reads {VERSION}", saved.version)));
+        }
+        Ok(saved)
+    }
+}

@@ -1,0 +1,73 @@
+//! What was waived by name before a rotation was opened; each is told to the rotation when it opens.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+
+use keyroll_rotation::Waived;
+use serde::{Deserialize, Serialize};
+
+use crate::places::Places;
+use crate::problem::Problem;
+
+/// All waivers of this machine.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Waivers {
+    waivers: Vec<Waiver>,
+}
+
+/// One of them.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Waiver {
+    secret: String,
+    /// The path, for people.
+    place: String,
+    /// Its digest.
+    digest: u64,
+    reason: String,
+}
+
+impl Waivers {
+    pub(crate) fn load(places: &Places) -> Result<Self, Problem> {
+        let path = places.state.join("waivers.json");
+        let attempted = || Problem::new("K0833", format!("read {}", path.display()));
+        match fs::read_to_string(&path) {
+            Ok(text) => serde_json::from_str(&text).map_err(|error| attempted().because_of(&error)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
+            Err(error) => Err(attempted().because_of(&error)),
+        }
+    }
+
+    pub(crate) fn has_copy(&self, secret: &str, digest: u64) -> bool {
+        self.waivers.iter().any(|waiver| waiver.secret == secret && waiver.digest == digest)
+    }
+
+    /// The waivers of one secret, as the protocol knows them.
+    pub(crate) fn of(&self, secret: &str) -> Vec<Waived> {
+        let mine = self.waivers.iter().filter(|waiver| waiver.secret == secret);
+        mine.map(|waiver| Waived::Copy(waiver.digest)).collect()
+    }
+
+    /// Adds one and writes all.
+    pub(crate) fn add(
+        mut self,
+        places: &Places,
+        secret: &str,
+        place: &str,
+        digest: u64,
+        reason: &str,
+    ) -> Result<(), Problem> {
+        let (secret, place, reason) = (secret.to_owned(), place.to_owned(), reason.to_owned());
+        self.waivers.push(Waiver { secret, place, digest, reason });
+        let path = places.state.join("waivers.json");
+        let beside = places.state.join("waivers.json.new");
+        let attempted = || Problem::new("K0833", format!("write {}", path.display()));
+        let text = serde_json::to_string_pretty(&self).map_err(|error| attempted().because_of(&error))?;
+        let open = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&beside);
+        let written =
+            open.and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
+        written.and_then(|()| fs::rename(&beside, &path)).map_err(|error| attempted().because_of(&error))
+    }
+}

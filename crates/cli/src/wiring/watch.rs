@@ -1,0 +1,335 @@
+//! What a rotation shows while it is driven: a projection of its entries, never the journal's own form.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use keyroll_engine::{Command, Note, Observer, Standing};
+use keyroll_rotation::{
+    Event as Entry, Fact, Hold, Incarnation, Kinds, Life, Op, Outcome as Ended, Person, Phase, Reason, Seq,
+    State,
+};
+use tokio::sync::mpsc;
+
+use crate::problem::Problem;
+use crate::ui::{self, Answer, Event, Grade, Holder, HostStep, Residue, StepState, Ui};
+
+/// The name of the only host.
+const HOST: &str = "local";
+
+/// Shows a rotation, and answers for the person where they gave their word beforehand.
+pub(crate) struct Watch<'a> {
+    ui: &'a mut Ui,
+    secret: String,
+    /// Per consumer its name, then those of its slots.
+    names: Vec<Vec<String>>,
+    confirmed: bool,
+    until: Option<Phase>,
+    tell: mpsc::Sender<Command>,
+    phase: Option<Phase>,
+    ops: BTreeMap<Seq, Op>,
+    shown: BTreeSet<(Incarnation, u8, u8)>,
+    holders: BTreeMap<u32, Holder>,
+    told: BTreeSet<String>,
+    blocked: Option<String>,
+    residues: Vec<Residue>,
+    hold: Option<Hold>,
+}
+
+impl<'a> Watch<'a> {
+    pub(crate) fn new(
+        ui: &'a mut Ui,
+        secret: String,
+        names: Vec<Vec<String>>,
+        confirmed: bool,
+        until: Option<Phase>,
+        tell: mpsc::Sender<Command>,
+    ) -> Self {
+        Self {
+            ui,
+            secret,
+            names,
+            confirmed,
+            until,
+            tell,
+            phase: None,
+            ops: BTreeMap::new(),
+            shown: BTreeSet::new(),
+            holders: BTreeMap::new(),
+            told: BTreeSet::new(),
+            blocked: None,
+            residues: Vec::new(),
+            hold: None,
+        }
+    }
+
+    pub(crate) fn residues(&self) -> Vec<Residue> {
+        self.residues.clone()
+    }
+
+    pub(crate) fn blocked_by(&self) -> Option<String> {
+        self.blocked.clone()
+    }
+
+    fn consumer(&self, at: usize) -> String {
+        self.names
+            .get(at)
+            .and_then(|names| names.first())
+            .cloned()
+            .unwrap_or_else(|| format!("consumer {at}"))
+    }
+
+    fn instance(&self, at: usize, slot: u8) -> Option<String> {
+        self.names.get(at).and_then(|names| names.get(usize::from(slot) + 1)).cloned()
+    }
+
+    /// A reader of the plan: the consumers whose files these are.
+    fn readers(&self, state: &State, op: &Op) -> Vec<usize> {
+        let Op::Deliver(file, _) = op else { return Vec::new() };
+        let consumers = state.plan().consumers.iter().enumerate();
+        consumers.filter(|(_, consumer)| consumer.files.contains(file)).map(|(at, _)| at).collect()
+    }
+
+    fn step(&mut self, at: usize, slot: Option<u8>, step: HostStep, state: StepState) {
+        let instance = slot.and_then(|slot| self.instance(at, slot));
+        let consumer = self.consumer(at);
+        self.ui.event(Event::HostStep {
+            host: HOST.to_owned(),
+            consumer,
+            instance,
+            step,
+            state,
+            detail: None,
+        });
+    }
+
+    fn carried(&mut self, op: &Op, outcome: &Ended, state: &State) {
+        let how = match outcome {
+            Ended::Done(_) => StepState::Done,
+            Ended::Failed { .. } => StepState::Failed,
+            Ended::Unknown => StepState::Waiting,
+        };
+        match op {
+            Op::Deliver(..) => {
+                for at in self.readers(state, op) {
+                    self.step(at, None, HostStep::Delivered, how);
+                }
+            }
+            Op::Apply(consumer, slot, _) => self.step(consumer.index(), Some(*slot), HostStep::Applied, how),
+            Op::Promote if how == StepState::Done => {
+                self.ui.event(Event::Phase { phase: ui::Phase::Promote })
+            }
+            _ => {}
+        }
+    }
+
+    fn proved(&mut self, consumer: usize, proofs: &[keyroll_rotation::Proof]) {
+        for proof in proofs {
+            for (path, kinds) in (0u8..).zip(proof.paths) {
+                for (kind, _) in Kinds::ALL.into_iter().filter(|(kind, _)| kinds.has(*kind)) {
+                    if self.shown.insert((proof.who, path, kind.bits())) {
+                        self.evidence(consumer, proof, path, kind);
+                    }
+                }
+            }
+        }
+    }
+
+    fn evidence(&mut self, consumer: usize, proof: &keyroll_rotation::Proof, path: u8, kind: Kinds) {
+        let grade = [
+            (Kinds::DELIVERED, Grade::Delivered),
+            (Kinds::READ, Grade::Read),
+            (Kinds::LOADED, Grade::Loaded),
+            (Kinds::REPORTED, Grade::Reported),
+            (Kinds::CHECKED, Grade::Checked),
+            (Kinds::EXERCISED, Grade::Exercised),
+        ];
+        let Some((_, grade)) = grade.into_iter().find(|(of, _)| *of == kind) else { return };
+        let instance = match proof.who.life {
+            Life::Process { pid, .. } => format!("pid {pid}"),
+            Life::AtRest(_) => "at rest".to_owned(),
+        };
+        let path = (path > 0).then(|| format!("path {path}"));
+        let consumer = self.consumer(consumer);
+        self.ui.event(Event::Evidence { consumer, instance, path, grade, observer: HOST.to_owned() });
+    }
+
+    fn entered(&mut self, state: &State) {
+        let phase = state.phase();
+        if self.phase == Some(phase) {
+            return;
+        }
+        self.phase = Some(phase);
+        if let Some(shown) = shown_phase(phase) {
+            self.ui.event(Event::Phase { phase: shown });
+        }
+        if self.until == Some(phase) {
+            // A full channel means that something else was said already.
+            let _ = self.tell.try_send(Command::Tell(Fact::PauseAsked));
+        }
+    }
+
+    fn held(&mut self, state: &State) {
+        if self.hold == state.hold() {
+            return;
+        }
+        self.hold = state.hold();
+        if let Some(Hold::Paused(Reason::Holder(who))) = self.hold
+            && let Life::Process { pid, .. } = who.life
+        {
+            let holder = self.holders.get(&pid).cloned().unwrap_or_else(|| Holder {
+                pid: Some(pid),
+                name: format!("process {pid}"),
+                found_by: "an enumeration".to_owned(),
+                how_to_move: format!("keyroll consumer adopt {pid} --name NAME --restart COMMAND"),
+            });
+            self.blocked = Some(holder.name.clone());
+            self.ui.event(Event::Blocked { gate: ui::Phase::Disable, holder });
+        }
+    }
+
+    fn once(&mut self, text: String, event: Event) {
+        if self.told.insert(text) {
+            self.ui.event(event);
+        }
+    }
+
+    fn consent(&mut self, state: &State) -> bool {
+        if self.confirmed {
+            return true;
+        }
+        let instances = state.look().map_or(0, |look| look.seen.instances.len());
+        let question =
+            format!("All {instances} instances have shown the new value. End the old key for good?");
+        let name = self.secret.clone();
+        matches!(self.ui.ask_name(&question, &name), Answer::Yes)
+    }
+}
+
+impl Observer for Watch<'_> {
+    fn appended(&mut self, seq: Seq, event: &Entry, state: &State) {
+        self.entered(state);
+        match &event.fact {
+            Fact::Intended(op) => drop(self.ops.insert(seq, op.clone())),
+            Fact::Ended { intent, outcome } => {
+                if let Some(op) = self.ops.remove(intent) {
+                    self.carried(&op, outcome, state);
+                }
+            }
+            Fact::Proved { consumer, proofs, .. } => self.proved(consumer.index(), proofs),
+            Fact::Decided(_) => {
+                let instances = state.look().map_or(0, |look| look.seen.instances.len());
+                let instances = u64::try_from(instances).unwrap_or(u64::MAX);
+                let waivers = u64::try_from(state.waived().len()).unwrap_or(u64::MAX);
+                self.ui.event(Event::Decided { by: "this command".to_owned(), instances, waivers });
+            }
+            _ => {}
+        }
+        self.held(state);
+    }
+
+    fn note(&mut self, note: Note) {
+        match note {
+            Note::Failed(failure) => {
+                let problem = Problem::from(failure);
+                let causes = problem.causes.join(": ");
+                let help = problem.help.as_ref().map(|help| format!("; help: {help}")).unwrap_or_default();
+                let text = format!("could not {} ({}): {causes}{help}", problem.attempted, problem.code);
+                self.once(text.clone(), Event::Note { text });
+            }
+            Note::NotVisible(all) => {
+                for what in all {
+                    let (place, why) = what.split_once(": ").unwrap_or((what.as_str(), ""));
+                    let event = Event::NotVisible { what: place.to_owned(), why: why.to_owned() };
+                    self.once(place.to_owned(), event);
+                }
+            }
+            Note::Holder(holder) => {
+                let shown = Holder {
+                    pid: Some(holder.pid),
+                    name: holder.name,
+                    found_by: holder.found_by,
+                    how_to_move: holder.how_to_move,
+                };
+                self.holders.insert(holder.pid, shown);
+            }
+            Note::Stranger(place) => {
+                let text = format!("{place} holds the old value and no consumer names it");
+                self.once(text.clone(), Event::Note { text });
+            }
+            Note::Residues(all) => {
+                self.residues =
+                    all.into_iter().map(|one| Residue { place: one.place, reason: one.reason }).collect();
+            }
+            Note::Rejected(illegal) => self.ui.note(format!("refused: {}", illegal.why)),
+            Note::Journal(text) => self.once(text.clone(), Event::Note { text: format!("journal: {text}") }),
+        }
+    }
+
+    fn standing(&mut self, standing: &Standing, state: &State) -> Option<Command> {
+        self.held(state);
+        let Standing::Person(people) = standing else { return None };
+        for person in people {
+            match person {
+                Person::Consent(digest) => {
+                    let given = self.consent(state);
+                    return given.then_some(Command::Tell(Fact::Consented(*digest)));
+                }
+                Person::MintByHand => {
+                    self.ui.note(
+                        "make the new key at the issuer's console, then hand it over: keyroll secret mint",
+                    );
+                }
+                Person::RevokeByHand => {
+                    self.ui.note("revoke the old key at the issuer's console, then: keyroll revoke --done");
+                }
+            }
+        }
+        None
+    }
+}
+
+fn shown_phase(phase: Phase) -> Option<ui::Phase> {
+    Some(match phase {
+        Phase::Preflight => ui::Phase::Preflight,
+        Phase::Mint => ui::Phase::Mint,
+        Phase::Stage => ui::Phase::Stage,
+        Phase::Probe => ui::Phase::Probe,
+        Phase::Roll => ui::Phase::Roll,
+        Phase::Quiesce => ui::Phase::Quiesce,
+        Phase::Disable => ui::Phase::Disable,
+        Phase::Soak => ui::Phase::Soak,
+        Phase::Decide => ui::Phase::Decide,
+        Phase::Revoke => ui::Phase::Revoke,
+        Phase::ConfirmDead => ui::Phase::ConfirmDead,
+        Phase::Sweep => ui::Phase::Sweep,
+        Phase::RollingBack => ui::Phase::RollingBack,
+        Phase::Done | Phase::RolledBack => return None,
+    })
+}
+
+/// Why it stands still, for a person.
+pub(crate) fn reason_text(state: &State, reason: Reason) -> String {
+    match reason {
+        Reason::Asked => "a person asked".to_owned(),
+        Reason::Holder(who) => match who.life {
+            Life::Process { pid, .. } => format!("process {pid} holds the old value and nobody explains it"),
+            Life::AtRest(_) => "something at rest holds the old value and nobody explains it".to_owned(),
+        },
+        Reason::Stranger(_) => "a file that no consumer names holds the old value".to_owned(),
+        Reason::Foreign(file) => format!("file {} holds what neither keyroll nor the plan put there", file.0),
+        Reason::Unreadable(file) => format!("file {} cannot be read", file.0),
+        Reason::RefusedUse => "the old key was used while it was disabled: it is on again".to_owned(),
+        Reason::Unit(consumer) => {
+            let back = state.phase() != Phase::RollingBack;
+            let end = if back { "" } else { " back" };
+            format!("consumer {} did not take the value{end}", consumer.0)
+        }
+        Reason::Failed(phase) => format!("{phase:?} failed"),
+        Reason::Overdue(phase) => format!("{phase:?} did not end in time"),
+        Reason::Drifting => "copies or instances fall back to the old value again and again".to_owned(),
+        Reason::UnknownLabel(_) => {
+            "the issuer has a key with a label that this journal does not know: it was restored from a backup"
+                .to_owned()
+        }
+        Reason::Unclear(intent) => format!("what became of step {intent} cannot be told"),
+    }
+}
