@@ -1,6 +1,7 @@
 //! The front: shares requests out to the workers that say they are ready; it never retries.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ const IDLE_MAX: usize = 64;
 
 struct Front {
     backends: Vec<Mutex<Backend>>,
+    turn: AtomicUsize,
 }
 
 struct Backend {
@@ -39,7 +41,8 @@ pub(crate) async fn run(folder: &Folder, cast: cast::Front) -> Result<(), Failur
         let address = worker.address(ports);
         Mutex::new(Backend { address, ready: false, round: 0, in_flight: 0, idle: Vec::new() })
     };
-    let front = Arc::new(Front { backends: cast.workers().map(backend).collect() });
+    let front =
+        Arc::new(Front { backends: cast.workers().map(backend).collect(), turn: AtomicUsize::new(0) });
     let listener = TcpListener::bind(address).await.map_err(|error| {
         Failure::new(Class::Permanent, "K0902", format!("start {} at {address}", cast.name)).because(error)
     })?;
@@ -77,10 +80,16 @@ impl Front {
         }
     }
 
-    /// Chooses the ready worker with the fewest requests, and counts this one in the same moment.
+    /// Chooses the ready worker with the fewest requests, in turn where they are equal, and counts this one in the same moment.
     fn choose(&self) -> Option<usize> {
-        let load = |index: usize| self.backend(index).filter(|b| b.ready).map(|b| (b.in_flight, index));
-        let (_, index) = (0..self.backends.len()).filter_map(load).min()?;
+        let count = self.backends.len();
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % count.max(1);
+        let load = |index: usize| {
+            self.backend(index)
+                .filter(|b| b.ready)
+                .map(|b| (b.in_flight, (index + count - turn) % count, index))
+        };
+        let (_, _, index) = (0..self.backends.len()).filter_map(load).min()?;
         let mut backend = self.backend(index).filter(|backend| backend.ready)?;
         backend.in_flight += 1;
         Some(index)

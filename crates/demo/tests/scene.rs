@@ -41,7 +41,7 @@ const RESTARTED: [&str; 4] = ["api-1", "api-2", "report-1", "report-2"];
 async fn a_rotation_by_hand_loses_nothing_and_leaves_the_forgotten_worker_behind() {
     let (place, scene) = raise();
     let old = std::fs::read_to_string(scene.folder().join("first.id")).unwrap();
-    let load = Load::start(&scene.entrances(), |_| 100);
+    let load = Load::start(&scene.entrances(), |_| 400);
     until_more(&load, 200).await;
     assert_eq!(scene.pid("forgotten"), None, "it starts only when a copy was replaced");
 
