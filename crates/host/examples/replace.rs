@@ -1,13 +1,13 @@
 //! Replaces one file from the command line, for tests that inject faults into its system calls.
 //!
-//! `replace <rename|in_place|trial|trial_in_place> <path>`; the new content comes on stdin. The only line on stdout
+//! `replace <rename|in_place|trial|trial_in_place|settle> <path>`; the new content comes on stdin. The only line on stdout
 //! is the outcome: `done`, `already`, or the failure's code and class. A leftover of an earlier run is removed first.
 
 use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
 
-use keyroll_host::{Replacement, TempName, Write, remove_temp, replace, resolve, trial};
+use keyroll_host::{Replacement, TempName, Write, remove_temp, replace, resolve, settle, trial};
 use keyroll_port::Failure;
 use keyroll_secret::SecretBytes;
 
@@ -17,6 +17,9 @@ fn run(mode: &str, path: &str, new: &SecretBytes, temp: &TempName) -> Result<&'s
     let write = if mode.ends_with("in_place") { Write::InPlace } else { Write::Rename };
     if mode.starts_with("trial") {
         return trial(&resolved, write, temp).map(|()| "done");
+    }
+    if mode == "settle" {
+        return settle(&resolved).map(|()| "already");
     }
     let replaced = replace(&Replacement { resolved: &resolved, expect: &resolved.digest, new, temp, write })?;
     Ok(if replaced.already { "already" } else { "done" })

@@ -22,7 +22,7 @@ pub use local::{
     incarnation, place_digest, process_of,
 };
 pub use read::{Content, TARGET_BYTES_MAX, read};
-pub use replace::{Replaced, Replacement, Write, replace};
+pub use replace::{Replaced, Replacement, Write, replace, settle};
 pub use resolve::{Inode, Resolved, resolve};
 pub use temp::{TempName, remove_temp};
 pub use trial::trial;

@@ -69,7 +69,7 @@ pub fn replace(replacement: &Replacement<'_>) -> Result<Replaced, Failure> {
     let present = read_target(&held.fd, held.name, held.real)?;
     let found = Digest::of(&present.bytes);
     let inode = if found == digest {
-        settle(&held, &present)?;
+        settle_present(&held, &present)?;
         present.meta.inode
     } else {
         refuse_drift(&found, replacement.expect, held.real)?;
@@ -84,8 +84,14 @@ pub fn replace(replacement: &Replacement<'_>) -> Result<Replaced, Failure> {
     Ok(Replaced { digest, inode, already: found == digest })
 }
 
-/// A file that holds the new content already may do so only in memory: a crash could have come before its fsync.
-fn settle(held: &Held<'_>, present: &Present) -> Result<(), Failure> {
+/// Makes what a file holds now durable: for recovery that finds the new content, since the run that wrote it may
+/// have ended between its rename and its last fsync. A repeated [`replace`] does the same.
+pub fn settle(resolved: &Resolved) -> Result<(), Failure> {
+    let held = hold(resolved)?;
+    settle_present(&held, &read_target(&held.fd, held.name, held.real)?)
+}
+
+fn settle_present(held: &Held<'_>, present: &Present) -> Result<(), Failure> {
     let attempted = || format!("make {} durable", held.real.display());
     retry_on_intr(|| fsync(&present.fd)).map_err(|errno| unknown("K0317", attempted(), errno))?;
     let directory = open_for_sync(held)?;

@@ -124,15 +124,17 @@ fn write_fsync_rename_fsync_in_this_order() {
 
 #[test]
 fn content_that_is_there_already_is_made_durable_again() {
-    let (folder, path) = folder();
-    fs::write(&path, NEW).unwrap();
-    let Some((outcome, trace)) = traced("rename", &path, &[]) else {
-        return left_out("strace", "not installed, or tracing is not permitted");
-    };
-    assert_eq!(outcome.line, "already", "{}", outcome.said);
-    let directory = format!("<{}>", fs::canonicalize(folder.path()).unwrap().display());
-    assert!(position(&trace, &["fsync(", "/env>"]) < position(&trace, &["fsync(", &directory]));
-    assert!(!trace.iter().any(|line| line.contains("O_CREAT") || line.contains("rename")));
+    for mode in ["rename", "settle"] {
+        let (folder, path) = folder();
+        fs::write(&path, NEW).unwrap();
+        let Some((outcome, trace)) = traced(mode, &path, &[]) else {
+            return left_out("strace", "not installed, or tracing is not permitted");
+        };
+        assert_eq!(outcome.line, "already", "{}", outcome.said);
+        let directory = format!("<{}>", fs::canonicalize(folder.path()).unwrap().display());
+        assert!(position(&trace, &["fsync(", "/env>"]) < position(&trace, &["fsync(", &directory]));
+        assert!(!trace.iter().any(|line| line.contains("O_CREAT") || line.contains("rename")));
+    }
 }
 
 #[test]
