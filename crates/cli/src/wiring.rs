@@ -2,14 +2,16 @@
 
 pub(crate) mod adopt;
 mod compose;
-mod drive;
-mod issuer;
+pub(crate) mod drive;
+pub(crate) mod issuer;
 mod look;
 pub(crate) mod open;
 pub(crate) mod rotate;
 mod saved;
 pub(crate) mod waivers;
-mod watch;
+pub(crate) mod watch;
+
+pub(crate) use issuer::issuer;
 
 use keyroll_config::Secret;
 use keyroll_port::{Label, Store as _};
@@ -53,7 +55,7 @@ pub(crate) fn waived(_: &Places, _: &Secret, _: &str, _: &str) -> Result<(), Pro
     Err(absent("record the waiver"))
 }
 
-fn label(label: Label) -> &'static str {
+pub(crate) fn label(label: Label) -> &'static str {
     match label {
         Label::Pending => "pending",
         Label::Current => "current",
