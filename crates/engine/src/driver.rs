@@ -1,10 +1,10 @@
 use std::collections::VecDeque;
 
 use keyroll_rotation::{
-    Effect, Event, Fact, Hold, IllegalEvent, Op, Outcome, Person, Query, Seq, Stamp, State, Want, step, wants,
+    Effect, Event, Fact, Hold, IllegalEvent, Op, Outcome, Person, Query, Seq, Stamp, State, Want,
 };
 
-use crate::Pace;
+use crate::{Core, Pace, Protocol};
 
 /// What the shell is asked to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,7 +132,8 @@ enum Leg {
 
 /// Decides when to ask, in which order and how often. It never asserts a condition: what is true follows from
 /// `step` alone. No IO, no clock: time comes in with each call.
-pub struct Driver {
+pub struct Driver<C: Core = Protocol> {
+    core: C,
     state: State,
     epoch: u64,
     boot: u64,
@@ -153,7 +154,15 @@ pub struct Driver {
 impl Driver {
     /// A driver of this epoch over a state that was read from the journal. Its first entry says that it started.
     pub fn new(state: State, epoch: u64, boot: u64, now_ms: u64, pace: Pace) -> Self {
+        Self::over(Protocol, state, epoch, boot, now_ms, pace)
+    }
+}
+
+impl<C: Core> Driver<C> {
+    /// The same over another core than the protocol itself: one that wraps it, to show that a check is needed.
+    pub fn over(core: C, state: State, epoch: u64, boot: u64, now_ms: u64, pace: Pace) -> Self {
         let mut driver = Self {
+            core,
             state,
             epoch,
             boot,
@@ -333,7 +342,7 @@ impl Driver {
     fn next_fact(&mut self, now_ms: u64) {
         while let Some((at, fact, told)) = self.inbox.pop_front() {
             let event = Event { at, fact };
-            match step(&self.state, &event) {
+            match self.core.step(&self.state, &event) {
                 Ok((next, effects)) => {
                     if effects.is_empty() && !told && self.says_nothing(&event, &next, now_ms) {
                         continue;
@@ -377,7 +386,7 @@ impl Driver {
 
     /// Turns what the protocol wants into actions, as time and pace allow.
     fn consider(&mut self, now_ms: u64, actions: &mut Vec<Action>, wake: &mut Option<u64>) -> Standing {
-        let wanted = wants(&self.state);
+        let wanted = self.core.wants(&self.state);
         let mut people = Vec::new();
         let mut waiting = false;
         for want in wanted {

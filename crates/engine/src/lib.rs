@@ -3,6 +3,7 @@
 //! [`Driver`] decides only when to ask, in which order and how often; [`run()`] carries out what it says. What is
 //! true of a rotation is decided by `keyroll_rotation::step` alone.
 
+mod core;
 mod driver;
 mod hands;
 mod look;
@@ -10,6 +11,7 @@ mod pace;
 mod reconcile;
 mod run;
 
+pub use core::{Core, Protocol};
 pub use driver::{Action, Driver, Input, Poll, Standing, Trouble};
 pub use hands::{Bench, Note};
 pub use pace::{BACKOFF_MS_MAX, Pace};
