@@ -1,5 +1,7 @@
 //! The demo's own files are read by the rooms that they are written for, and its issuer does what its spec says.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by a panic")]
+
 use std::time::{Duration, Instant};
 
 use keyroll_config::Config;

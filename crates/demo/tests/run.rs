@@ -1,5 +1,7 @@
 //! The whole demo with a stand-in for the pipeline: its summary, and that nothing of it is left behind.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by a panic")]
+
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

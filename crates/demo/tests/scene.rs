@@ -1,5 +1,7 @@
 //! The parts of the demo without a pipeline: nothing is lost in a restart, and what is lost is counted.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by a panic")]
+
 use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
