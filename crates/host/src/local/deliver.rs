@@ -9,7 +9,7 @@ use keyroll_secret::{Fields, SecretBytes};
 use rustix::fs::{FlockOperation, flock};
 
 use super::{CopySetup, CopySource, FileSetup, Local};
-use crate::{Content, Replacement, Resolved, TempName, read, remove_temp, replace, resolve, trial};
+use crate::{Content, Replacement, Resolved, TempName, read, remove_temp, replace, resolve, settle, trial};
 
 /// What a copy should hold in a version.
 pub(super) fn rendered(copy: &CopySetup, fields: &Fields) -> Result<SecretBytes, CopyError> {
@@ -203,6 +203,8 @@ impl Local {
         let content = read(&resolved)?;
         let bytes = content.bytes.expose();
         Ok(if holds_version(file, bytes, version(&values, which)?) {
+            // The run that wrote it may have ended before its last fsync.
+            settle(&resolved)?;
             Found::Executed(None)
         } else if holds_version(file, bytes, version(&values, which.other())?) {
             Found::Absent
