@@ -158,7 +158,7 @@ impl<'a> Watch<'a> {
             return;
         }
         self.phase = Some(phase);
-        if let Some(shown) = shown_phase(phase) {
+        if let Some(shown) = self::phase(phase) {
             self.ui.event(Event::Phase { phase: shown });
         }
         if self.until == Some(phase) {
@@ -287,7 +287,7 @@ impl Observer for Watch<'_> {
     }
 }
 
-fn shown_phase(phase: Phase) -> Option<ui::Phase> {
+pub(crate) fn phase(phase: Phase) -> Option<ui::Phase> {
     Some(match phase {
         Phase::Preflight => ui::Phase::Preflight,
         Phase::Mint => ui::Phase::Mint,
