@@ -16,6 +16,16 @@ pub(crate) fn whole(connection: &Connection, path: &Path) -> Result<(), OpenErro
     if word != "ok" {
         return Err(damaged(word));
     }
+    let ahead: bool = connection
+        .query_row(
+            "SELECT EXISTS (SELECT 1 FROM rotations, counter WHERE rotations.epoch > counter.epoch)",
+            [],
+            |row| row.get(0),
+        )
+        .map_err(wrap)?;
+    if ahead {
+        return Err(damaged("a rotation has an epoch that was never given".to_owned()));
+    }
     let mut before = read::link_of(connection, 0)
         .map_err(wrap)?
         .ok_or_else(|| damaged("it has no identity".to_owned()))?;

@@ -6,7 +6,7 @@ use keyroll_port::JournalError;
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::error::is_io;
+use crate::error::{is_damage, is_io};
 use crate::read::{self, Head, unavailable};
 use crate::verify;
 use crate::witness::Witness;
@@ -100,7 +100,11 @@ impl Writer {
                 if is_io(&error) || unknown || !self.connection.is_autocommit() {
                     self.stopped = Some(what.clone());
                 }
-                Err(if unknown { Failed::Unknown(what) } else { Failed::Nothing(what) })
+                Err(match (unknown, is_damage(&error)) {
+                    (true, _) => Failed::Unknown(what),
+                    (false, true) => Failed::Damaged(what),
+                    (false, false) => Failed::Nothing(what),
+                })
             }
         }
     }
@@ -206,6 +210,8 @@ enum Failed {
     Nothing(String),
     /// Nobody can tell.
     Unknown(String),
+    /// Nothing was written, because what is there cannot be what was written.
+    Damaged(String),
 }
 
 impl Failed {
@@ -213,6 +219,7 @@ impl Failed {
         match self {
             Self::Nothing(what) => JournalError::Unavailable(what.clone().into()),
             Self::Unknown(what) => JournalError::UnknownCommit(what.clone().into()),
+            Self::Damaged(what) => JournalError::Damaged(what.clone()),
         }
     }
 }

@@ -1,0 +1,271 @@
+//! Bad days: kills, full disks, locks, flipped bytes. Nothing that was answered is lost, and nothing is made up.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
+
+mod sample;
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use keyroll_journal::SqliteJournal;
+use keyroll_port::{Journal, JournalError};
+use keyroll_rotation::Fact;
+use sample::{Place, event, id, opening};
+
+/// Set in the processes that the tests start: `<state folder>\n<witness>`.
+const CHILD: &str = "KEYROLL_TEST_JOURNAL";
+
+/// More than the small disks below can hold.
+const APPENDS_MAX: u64 = 20_000;
+
+/// Not a test of its own: the process that the others kill or starve. Says `+ seq` after each answered append and
+/// what refused it at the end.
+#[test]
+fn child() {
+    let Ok(place) = std::env::var(CHILD) else { return };
+    let (state, witness) = place.split_once('\n').unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(async {
+        let journal = SqliteJournal::open(Path::new(state), Path::new(witness)).unwrap();
+        let recorded = journal.load(&id(1)).await.unwrap();
+        let mut seq = recorded.events.len() as u64;
+        let epoch = journal.take_over(&id(1)).await.unwrap();
+        for _ in 0..APPENDS_MAX {
+            seq += 1;
+            let told = event(epoch, Fact::LastUsed(Some(seq)));
+            if let Err(error) = journal.append(&id(1), seq, &told, 0).await {
+                println!("! {}", word(&error));
+                let again = journal.append(&id(1), seq, &told, 0).await;
+                println!("! {}", word(&again.expect_err("still no room")));
+                println!("! {}", if journal.witness().await.is_ok() { "witnessed" } else { "no witness" });
+                return;
+            }
+            println!("+ {seq}");
+            if seq % 50 == 0 {
+                journal.witness().await.unwrap();
+            }
+        }
+    });
+}
+
+fn word(error: &JournalError) -> &'static str {
+    match error {
+        JournalError::Fenced { .. } => "fenced",
+        JournalError::Conflict { .. } => "conflict",
+        JournalError::Held { .. } => "held",
+        JournalError::Unavailable(_) => "unavailable",
+        JournalError::UnknownCommit(_) => "unknown",
+        JournalError::Damaged(_) => "damaged",
+    }
+}
+
+/// This test's own binary as another process, after a shell that prepares its surroundings.
+fn start(place: &Place, shell: &[&str]) -> Child {
+    let own = std::env::current_exe().unwrap();
+    let (first, rest) = shell.split_first().unwrap();
+    Command::new(first)
+        .args(rest)
+        .arg(own)
+        .args(["--exact", "child", "--nocapture", "--test-threads=1"])
+        .env(CHILD, format!("{}\n{}", place.state().display(), place.witness().display()))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+async fn with_one_rotation() -> Place {
+    let place = Place::new();
+    place.open().open(&id(1), &opening("a")).await.unwrap();
+    place
+}
+
+/// Every acknowledged entry is there, in order; at most one more, that was written and not yet answered.
+async fn nothing_is_lost(place: &Place, acknowledged: u64) -> u64 {
+    let recorded = place.open().load(&id(1)).await.unwrap();
+    let found = recorded.events.len() as u64;
+    assert!((acknowledged..=acknowledged + 1).contains(&found), "{acknowledged} answered, {found} found");
+    for (seq, event) in (1..).zip(&recorded.events) {
+        assert_eq!(event.fact, Fact::LastUsed(Some(seq)));
+    }
+    found
+}
+
+#[tokio::test]
+async fn a_killed_writer_loses_nothing_that_was_answered() {
+    let place = with_one_rotation().await;
+    let mut found = 0;
+    for kill in 0..12_u64 {
+        let mut child = start(&place, &["env"]);
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut last = found;
+        let wanted = found + 3 + kill * 7;
+        while last < wanted {
+            let line = lines.next().expect("it goes on until it is killed").unwrap();
+            last = line.strip_prefix("+ ").map_or(last, |seq| seq.parse().unwrap());
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // What it said before it died counts as answered too.
+        for line in lines.map_while(Result::ok) {
+            last = line.strip_prefix("+ ").map_or(last, |seq| seq.parse().unwrap());
+        }
+        found = nothing_is_lost(&place, last).await;
+    }
+}
+
+fn said(child: Child) -> (u64, Vec<String>) {
+    let output = String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap();
+    let answered = output.lines().filter_map(|line| line.strip_prefix("+ ")).next_back();
+    let refused = output.lines().filter_map(|line| line.strip_prefix("! ")).map(str::to_owned).collect();
+    (answered.map_or(0, |seq| seq.parse().unwrap()), refused)
+}
+
+#[tokio::test]
+async fn after_a_failed_write_only_a_new_process_goes_on() {
+    let place = with_one_rotation().await;
+    // Files of at most 256 blocks of 512 bytes; the signal that goes with it is ignored, so the write fails.
+    let shell = ["sh", "-c", "trap '' XFSZ; ulimit -f 256; exec \"$@\"", "sh"];
+    let (answered, refused) = said(start(&place, &shell));
+    assert!(answered > 5, "{refused:?}");
+    assert_eq!(refused, ["unknown", "unavailable", "no witness"]);
+    nothing_is_lost(&place, answered).await;
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_and_loses_nothing() {
+    let place = with_one_rotation().await;
+    let aside = place.root().join("aside");
+    fs::create_dir(&aside).unwrap();
+    // A small disk of its own, filled up; what is on it is copied out at the end.
+    let script = format!(
+        "mount -t tmpfs -o size=400k tmpfs {aside} && cp {state}/* {aside} && mount --bind {aside} {state} && \
+         \"$@\"; umount {state}; rm {state}/*; cp {aside}/* {state}",
+        aside = aside.display(),
+        state = place.state().display(),
+    );
+    let probe = Command::new("unshare").args(["-m", "mount", "-t", "tmpfs", "tmpfs"]).arg(&aside).status();
+    if !probe.is_ok_and(|status| status.success()) {
+        eprintln!("left out: mounting a small disk needs root");
+        return;
+    }
+    let (answered, refused) = said(start(&place, &["unshare", "-m", "sh", "-c", &script, "sh"]));
+    assert!(answered > 5, "{refused:?}");
+    // Nothing was written, so it may be tried again; the witness is on another disk and follows.
+    assert_eq!(refused, ["unavailable", "unavailable", "witnessed"]);
+    let found = nothing_is_lost(&place, answered).await;
+    assert_eq!(found, answered, "a refused entry was not written");
+}
+
+#[tokio::test]
+async fn a_locked_database_refuses_and_recovers() {
+    let place = with_one_rotation().await;
+    let journal = place.open();
+    let other = rusqlite::Connection::open(place.database()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let refused = journal.append(&id(1), 1, &event(1, Fact::Clock), 0).await;
+    assert!(matches!(refused, Err(JournalError::Unavailable(_))));
+    assert!(journal.load(&id(1)).await.unwrap().events.is_empty(), "readers are not stopped");
+    other.execute_batch("COMMIT").unwrap();
+    journal.append(&id(1), 1, &event(1, Fact::Clock), 0).await.unwrap();
+}
+
+#[tokio::test]
+async fn entries_cannot_be_changed_or_removed() {
+    let place = with_one_rotation().await;
+    place.open().append(&id(1), 1, &event(1, Fact::Clock), 0).await.unwrap();
+    let other = rusqlite::Connection::open(place.database()).unwrap();
+    for sql in [
+        "DELETE FROM entries",
+        "UPDATE entries SET bytes = x'00'",
+        "DELETE FROM rotations",
+        "UPDATE rotations SET secret = 'b'",
+        "UPDATE rotations SET epoch = epoch - 1",
+        "UPDATE counter SET epoch = epoch - 1",
+        "DELETE FROM counter",
+    ] {
+        assert!(other.execute(sql, []).is_err(), "{sql}");
+    }
+    // Somebody who drops the triggers first is found by the chain.
+    other
+        .execute_batch(
+            "DROP TRIGGER entries_keep; UPDATE entries SET bytes = CAST(replace(bytes, 'clock', 'retried') AS BLOB) \
+             WHERE seq = 1",
+        )
+        .unwrap();
+    drop(other);
+    let Err(error) = place.try_open() else { panic!("a changed entry was believed") };
+    assert_eq!(error.code(), "K0603");
+}
+
+/// What a journal must show after any damage: the truth, or a refusal.
+async fn truth_or_refusal(place: &Place, expected: &[keyroll_rotation::Event], prefix: bool) -> bool {
+    let Ok(journal) = place.try_open() else { return false };
+    let Ok(recorded) = journal.load(&id(1)).await else { return false };
+    let whole = recorded.events == expected;
+    assert!(whole || (prefix && expected.starts_with(&recorded.events)), "something was made up");
+    whole
+}
+
+#[tokio::test]
+async fn flipped_bytes_are_refused_or_do_not_matter() {
+    let place = with_one_rotation().await;
+    {
+        let journal = place.open();
+        for seq in 1..=40 {
+            journal.append(&id(1), seq, &event(1, Fact::LastUsed(Some(seq))), 0).await.unwrap();
+        }
+        journal.witness().await.unwrap();
+    }
+    let expected = place.open().load(&id(1)).await.unwrap().events;
+    let good = fs::read(place.database()).unwrap();
+    let witness = fs::read(place.witness()).unwrap();
+    let mut refused = 0;
+    let step = good.len() / 300;
+    for at in (0..good.len()).step_by(step) {
+        let mut bad = good.clone();
+        bad[at] ^= 1 << (at % 8);
+        fs::write(place.database(), bad).unwrap();
+        refused += u32::from(!truth_or_refusal(&place, &expected, false).await);
+        fs::write(place.witness(), &witness).unwrap();
+        for left in ["journal.db-wal", "journal.db-shm"] {
+            fs::remove_file(place.state().join(left)).ok();
+        }
+    }
+    assert!(refused > 30, "only {refused} of 300 flips were seen");
+    for length in (0..good.len()).step_by(good.len() / 40) {
+        fs::write(place.database(), &good[..length]).unwrap();
+        assert!(!truth_or_refusal(&place, &expected, false).await, "cut to {length} bytes");
+        fs::write(place.witness(), &witness).unwrap();
+        for left in ["journal.db-wal", "journal.db-shm"] {
+            fs::remove_file(place.state().join(left)).ok();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_log_never_shows_more_than_was_written() {
+    let place = with_one_rotation().await;
+    let journal = place.open();
+    for seq in 1..=20 {
+        journal.append(&id(1), seq, &event(1, Fact::LastUsed(Some(seq))), 0).await.unwrap();
+    }
+    let expected = journal.load(&id(1)).await.unwrap().events;
+    let (database, log) = (fs::read(place.database()).unwrap(), place.state().join("journal.db-wal"));
+    let log = fs::read(log).unwrap();
+    let witness = fs::read(place.witness()).unwrap();
+    let mut cut_short = 0;
+    for at in (0..log.len()).step_by(log.len() / 100) {
+        let copy = Place::new();
+        fs::create_dir_all(copy.state()).unwrap();
+        fs::create_dir_all(copy.witness().parent().unwrap()).unwrap();
+        let mut bad = log.clone();
+        bad[at] ^= 0x10;
+        fs::write(copy.database(), &database).unwrap();
+        fs::write(copy.state().join("journal.db-wal"), bad).unwrap();
+        fs::write(copy.witness(), &witness).unwrap();
+        cut_short += u32::from(!truth_or_refusal(&copy, &expected, true).await);
+    }
+    assert!(cut_short > 50);
+}

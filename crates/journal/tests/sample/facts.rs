@@ -1,0 +1,340 @@
+//! Arbitrary events and openings: every fact, with every part that it can have.
+
+use keyroll_port::Opening;
+use keyroll_rotation::{
+    Adoptee, Answer, Capabilities, Consumer, ConsumerId, CredId, Delivery, Emergency, EndpointId,
+    Enumeration, Event, Fact, FileId, Found, FoundBy, Holds, HostId, Incarnation, Kinds, Labelled, LastUsed,
+    Life, MintedBy, OnFailure, Op, Outcome, Overlap, PATHS_MAX, Plan, Policy, PreflightSeen, Proof, Refusals,
+    Seen, SessionSeen, Sight, Stamp, Standing, Uptake, Waived, Which,
+};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+pub(crate) fn events() -> impl Strategy<Value = Event> {
+    (stamps(), facts()).prop_map(|(at, fact)| Event { at, fact })
+}
+
+pub(crate) fn openings() -> impl Strategy<Value = Opening> {
+    ("\\PC*", any::<u32>(), plans(), "\\PC*", stamps(), any::<u64>()).prop_map(
+        |(secret, from_version, plan, names, at, unix_ms)| Opening {
+            secret,
+            from_version,
+            plan,
+            names,
+            at,
+            unix_ms,
+        },
+    )
+}
+
+fn stamps() -> impl Strategy<Value = Stamp> {
+    any::<[u64; 3]>().prop_map(|[ms, boot, epoch]| Stamp { ms, boot, epoch })
+}
+
+fn ids() -> impl Strategy<Value = CredId> {
+    "\\PC{0,20}".prop_map(|id| CredId::new(&id))
+}
+
+fn whiches() -> impl Strategy<Value = Which> {
+    select(vec![Which::Old, Which::New])
+}
+
+fn sights() -> impl Strategy<Value = Sight> {
+    select(vec![Sight::Yes, Sight::No, Sight::NotVisible])
+}
+
+fn answers() -> impl Strategy<Value = Answer> {
+    select(vec![Answer::Alive, Answer::Denied, Answer::Dead, Answer::Unknown])
+}
+
+fn kinds() -> impl Strategy<Value = Kinds> {
+    (0_u8..64).prop_map(|bits| Kinds::from_bits(bits).unwrap())
+}
+
+fn lives() -> impl Strategy<Value = Incarnation> {
+    let life = prop_oneof![
+        any::<(u64, u32, u64)>().prop_map(|(boot, pid, start_ticks)| Life::Process {
+            boot,
+            pid,
+            start_ticks
+        }),
+        any::<u16>().prop_map(|consumer| Life::AtRest(ConsumerId(consumer))),
+    ];
+    (any::<u16>(), life).prop_map(|(host, life)| Incarnation { host: HostId(host), life })
+}
+
+fn ops() -> impl Strategy<Value = Op> {
+    let plain = vec![
+        Op::Choose,
+        Op::Mint,
+        Op::Stage,
+        Op::Promote,
+        Op::Demote,
+        Op::Disable,
+        Op::Enable,
+        Op::Revoke,
+        Op::EndSessions,
+        Op::DeleteNew,
+    ];
+    prop_oneof![
+        select(plain),
+        (any::<u16>(), whiches()).prop_map(|(file, which)| Op::Deliver(FileId(file), which)),
+        any::<u16>().prop_map(|consumer| Op::Fetch(ConsumerId(consumer))),
+        (any::<u16>(), any::<u8>(), whiches()).prop_map(|(consumer, slot, which)| Op::Apply(
+            ConsumerId(consumer),
+            slot,
+            which
+        )),
+        ids().prop_map(Op::DeleteOrphan),
+        ids().prop_map(Op::DeleteAbandoned),
+        whiches().prop_map(Op::Retire),
+    ]
+}
+
+fn outcomes() -> impl Strategy<Value = Outcome> {
+    prop_oneof![
+        option::of(ids()).prop_map(Outcome::Done),
+        any::<bool>().prop_map(|retry| Outcome::Failed { retry }),
+        Just(Outcome::Unknown),
+    ]
+}
+
+fn founds() -> impl Strategy<Value = Found> {
+    prop_oneof![
+        option::of(ids()).prop_map(Found::Executed),
+        ids().prop_map(Found::ValueLost),
+        select(vec![Found::Absent, Found::Unclear, Found::Foreign]),
+    ]
+}
+
+fn instances() -> impl Strategy<Value = Seen> {
+    let by = select(vec![FoundBy::Configured, FoundBy::Environment, FoundBy::Memory, FoundBy::Session]);
+    (lives(), option::of(any::<u16>()), any::<u8>(), sights(), sights(), by).prop_map(
+        |(who, consumer, slot, old, new, by)| Seen {
+            who,
+            consumer: consumer.map(ConsumerId),
+            slot,
+            old,
+            new,
+            by,
+        },
+    )
+}
+
+fn enumerations() -> impl Strategy<Value = Enumeration> {
+    let holds = select(vec![Holds::Old, Holds::New, Holds::Other, Holds::Unreadable]);
+    let file = (any::<u16>().prop_map(FileId), holds);
+    let session = (option::of(lives()), any::<bool>()).prop_map(|(who, busy)| SessionSeen { who, busy });
+    let sessions = option::of(vec(session, 0..3));
+    (any::<bool>(), vec(instances(), 0..4), vec(file, 0..4), sessions, vec(any::<u64>(), 0..3)).prop_map(
+        |(complete, instances, files, sessions, strangers)| Enumeration {
+            complete,
+            instances,
+            files,
+            sessions,
+            strangers,
+        },
+    )
+}
+
+fn proofs() -> impl Strategy<Value = Proof> {
+    (lives(), any::<u8>(), whiches(), vec(kinds(), PATHS_MAX), sights()).prop_map(
+        |(who, slot, version, paths, other_session)| Proof {
+            who,
+            slot,
+            version,
+            paths: paths.try_into().unwrap(),
+            other_session,
+        },
+    )
+}
+
+fn consumers() -> impl Strategy<Value = Consumer> {
+    let delivery = select(vec![Delivery::Push, Delivery::Fetch, Delivery::Follow]);
+    let uptake = select(vec![Uptake::Verb, Uptake::Rereads, Uptake::AtRest]);
+    let files = vec(any::<u16>().prop_map(FileId), 0..4);
+    (any::<u16>(), delivery, uptake, files, any::<[u8; 2]>(), any::<bool>()).prop_map(
+        |(host, delivery, uptake, files, [slots, paths], attributable)| Consumer {
+            host: HostId(host),
+            delivery,
+            uptake,
+            files,
+            slots,
+            paths,
+            attributable,
+        },
+    )
+}
+
+fn capabilities() -> impl Strategy<Value = Capabilities> {
+    let minted_by = select(vec![MintedBy::Api, MintedBy::Us, MintedBy::Human]);
+    let overlap = prop_oneof![
+        any::<u32>().prop_map(|max| Overlap::Independent { max }),
+        any::<u64>().prop_map(|ms| Overlap::Grace { ms }),
+        select(vec![Overlap::TwoSlots, Overlap::None]),
+    ];
+    let last_used = prop_oneof![
+        any::<[u64; 2]>().prop_map(|[lag_ms, granularity_ms]| LastUsed::PerKey { lag_ms, granularity_ms }),
+        select(vec![LastUsed::NotVisible, LastUsed::PerPrincipal]),
+    ];
+    let refusals = select(vec![Refusals::IssuerLog, Refusals::ConsumerLogs, Refusals::NotVisible]);
+    (minted_by, overlap, any::<[bool; 5]>(), last_used, refusals, any::<[u64; 3]>()).prop_map(
+        |(minted_by, overlap, [disable, label, list, sessions, attributes], last_used, refusals, times)| {
+            let [birth_ms_max, death_ms_max, request_ms_max] = times;
+            Capabilities {
+                minted_by,
+                overlap,
+                disable,
+                label,
+                list,
+                last_used,
+                refusals,
+                sessions,
+                attributes,
+                birth_ms_max,
+                death_ms_max,
+                request_ms_max,
+            }
+        },
+    )
+}
+
+fn plans() -> impl Strategy<Value = Plan> {
+    let on_failure = select(vec![OnFailure::Rollback, OnFailure::Pause]);
+    let policy = (on_failure, any::<u16>(), any::<[u8; 2]>(), any::<[u64; 4]>(), kinds(), any::<bool>())
+        .prop_map(|(on_failure, parallel_max, [alive, dead], times, require, standing_consent)| {
+            let [idle_ms, soak_ms, phase_ms_max, unit_ms_max] = times;
+            Policy {
+                on_failure,
+                parallel_max,
+                probes_alive: alive,
+                probes_dead: dead,
+                idle_ms,
+                soak_ms,
+                phase_ms_max,
+                unit_ms_max,
+                require,
+                standing_consent,
+            }
+        });
+    let hosts = || vec(any::<u16>().prop_map(HostId), 0..4);
+    (capabilities(), policy, hosts(), hosts(), vec(consumers(), 0..4), any::<[bool; 3]>()).prop_map(
+        |(capabilities, policy, endpoints, files, consumers, [bound, denied_is_alive, recovery])| Plan {
+            capabilities,
+            policy,
+            endpoints,
+            files,
+            consumers,
+            bound,
+            denied_is_alive,
+            recovery,
+        },
+    )
+}
+
+fn waived() -> impl Strategy<Value = Waived> {
+    prop_oneof![
+        lives().prop_map(Waived::Holder),
+        any::<u64>().prop_map(Waived::Copy),
+        any::<u16>().prop_map(|consumer| Waived::NotVisible(ConsumerId(consumer))),
+        Just(Waived::BusySessions),
+    ]
+}
+
+fn looks() -> impl Strategy<Value = Fact> {
+    let standing = select(vec![Standing::On, Standing::Off, Standing::Gone, Standing::NotVisible]);
+    let labelled = (any::<u64>(), ids()).prop_map(|(intent, credential)| Labelled { intent, credential });
+    prop_oneof![
+        (any::<bool>(), answers(), answers()).prop_map(|(clear, control, current)| {
+            Fact::Preflight(PreflightSeen { clear, control, current })
+        }),
+        any::<[bool; 2]>().prop_map(|[intact, carried]| Fact::StageChecked { intact, carried }),
+        (any::<u16>(), whiches(), answers(), option::of(answers())).prop_map(
+            |(endpoint, version, answer, control)| Fact::Probed {
+                endpoint: EndpointId(endpoint),
+                version,
+                answer,
+                control,
+            }
+        ),
+        (any::<bool>(), vec(labelled, 0..3), standing).prop_map(|(complete, labelled, old)| Fact::Listed {
+            complete,
+            labelled,
+            old
+        }),
+        enumerations().prop_map(Fact::Enumerated),
+        (any::<u16>(), vec(proofs(), 0..3), any::<bool>()).prop_map(|(consumer, proofs, trouble)| {
+            Fact::Proved { consumer: ConsumerId(consumer), proofs, trouble }
+        }),
+        option::of(any::<u64>()).prop_map(Fact::LastUsed),
+        any::<u32>().prop_map(|count| Fact::Refusals { count }),
+        any::<u32>().prop_map(|residues| Fact::Swept { residues }),
+    ]
+}
+
+pub(crate) fn facts() -> impl Strategy<Value = Fact> {
+    let plain = vec![
+        Fact::DriverStarted,
+        Fact::Clock,
+        Fact::PauseAsked,
+        Fact::Resumed,
+        Fact::AbortAsked,
+        Fact::Retried,
+        Fact::HandRevoked,
+    ];
+    let explains = prop_oneof![lives().prop_map(Adoptee::Holder), any::<u64>().prop_map(Adoptee::Copy)];
+    let files = vec(any::<u16>().prop_map(HostId), 0..3);
+    let mode = select(vec![Emergency::RollFirst, Emergency::RevokeNow]);
+    prop_oneof![
+        select(plain),
+        ops().prop_map(Fact::Intended),
+        (any::<u64>(), outcomes()).prop_map(|(intent, outcome)| Fact::Ended { intent, outcome }),
+        (any::<u64>(), founds()).prop_map(|(intent, found)| Fact::Reconciled { intent, found }),
+        looks(),
+        any::<u64>().prop_map(Fact::Consented),
+        any::<u64>().prop_map(Fact::Decided),
+        (consumers(), files, explains, "\\PC*").prop_map(|(consumer, files, explains, names)| {
+            Fact::Adopted { consumer, files, explains, names: names.into() }
+        }),
+        waived().prop_map(Fact::Waived),
+        (mode, any::<bool>())
+            .prop_map(|(mode, pending_compromised)| Fact::Escalated { mode, pending_compromised }),
+        ids().prop_map(Fact::HandMinted),
+    ]
+}
+
+/// The name of each fact; a new one does not compile until it is here.
+pub(crate) fn name(fact: &Fact) -> &'static str {
+    match fact {
+        Fact::DriverStarted => "driver_started",
+        Fact::Clock => "clock",
+        Fact::Intended(_) => "intended",
+        Fact::Ended { .. } => "ended",
+        Fact::Reconciled { .. } => "reconciled",
+        Fact::Preflight(_) => "preflight",
+        Fact::StageChecked { .. } => "stage_checked",
+        Fact::Probed { .. } => "probed",
+        Fact::Listed { .. } => "listed",
+        Fact::Enumerated(_) => "enumerated",
+        Fact::Proved { .. } => "proved",
+        Fact::LastUsed(_) => "last_used",
+        Fact::Refusals { .. } => "refusals",
+        Fact::Swept { .. } => "swept",
+        Fact::Consented(_) => "consented",
+        Fact::Decided(_) => "decided",
+        Fact::Adopted { .. } => "adopted",
+        Fact::Waived(_) => "waived",
+        Fact::PauseAsked => "pause_asked",
+        Fact::Resumed => "resumed",
+        Fact::AbortAsked => "abort_asked",
+        Fact::Retried => "retried",
+        Fact::Escalated { .. } => "escalated",
+        Fact::HandMinted(_) => "hand_minted",
+        Fact::HandRevoked => "hand_revoked",
+    }
+}
+
+/// How many names there are.
+pub(crate) const NAMES: usize = 25;
