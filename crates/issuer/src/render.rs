@@ -23,6 +23,9 @@ pub(crate) struct Values<'a> {
     pub(crate) id: Option<&'a str>,
     /// Its fields.
     pub(crate) fields: Option<&'a Fields>,
+    /// The fields that the caller shows in `[auth.self]`, where they are not those: a mint of a value that we chose is
+    /// still asked with the value in use.
+    pub(crate) shown: Option<&'a Fields>,
     /// The id of the credential in use.
     pub(crate) current_id: Option<&'a str>,
     /// Its fields.
@@ -85,16 +88,20 @@ impl Outgoing {
 
 /// Fills a request's placeholders, each escaped by where it stands.
 pub(crate) fn render(request: &Request, caller: &Caller, values: &Values<'_>) -> Result<Outgoing, Unfit> {
+    let own = Values { fields: values.shown.or(values.fields), ..*values };
     let mut headers = Vec::new();
-    for (name, template) in caller.header.iter().chain(&request.header) {
+    for (name, template) in &caller.header {
+        headers.push(header(name, &text(template, &own)?)?);
+    }
+    for (name, template) in &request.header {
         headers.push(header(name, &text(template, values)?)?);
     }
     if let Some(basic) = &caller.basic {
-        let user = text(&basic.user, values)?;
+        let user = text(&basic.user, &own)?;
         if user.contains(':') {
             return Err(Unfit::Unspeakable("a user name for HTTP Basic"));
         }
-        let pair = Zeroizing::new(format!("{}:{}", user.as_str(), text(&basic.password, values)?.as_str()));
+        let pair = Zeroizing::new(format!("{}:{}", user.as_str(), text(&basic.password, &own)?.as_str()));
         let encoded = Zeroizing::new(base64::engine::general_purpose::STANDARD.encode(pair.as_bytes()));
         headers.push(header("authorization", &Zeroizing::new(format!("Basic {}", encoded.as_str())))?);
     }

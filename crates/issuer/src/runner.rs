@@ -50,6 +50,7 @@ impl Runner {
     fn about<'a>(&'a self, current: &'a Credential) -> Values<'a> {
         Values {
             fields: Some(&current.fields),
+            shown: Some(&current.fields),
             current_id: current.id.as_ref().map(CredentialId::as_str),
             current_fields: Some(&current.fields),
             ..self.values()

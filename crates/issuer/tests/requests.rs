@@ -70,6 +70,33 @@ async fn forms_queries_and_basic_authentication() {
     assert_eq!(last(&harness).headers["authorization"], "Basic YXBpOmFjbWVfeA==");
 }
 
+/// The credential in use may be its own admin: a value that we choose is sent, and the one in use is shown.
+#[tokio::test]
+async fn a_mint_as_the_credential_itself_shows_the_one_in_use() {
+    let edit = |text: String| {
+        let (before, rest) = text.split_once("[op.get]").unwrap();
+        let (_, after) = rest.split_once("[op.mint]").unwrap();
+        let text = format!("{before}[op.mint]{after}").replace("minted_by = \"api\"", "minted_by = \"us\"");
+        let text = text.replacen("as = \"admin\"", "as = \"self\"", 1);
+        text.replace(
+            "json = { name = \"{label}\", scopes = \"{copy.scopes}\" }",
+            "json = { name = \"{label}\", value = \"{cred.value}\" }",
+        )
+    };
+    let mut harness = Harness::edited(Dialect::Acme, edit).await;
+    let current = harness.current().await;
+    let proposed = harness.issuer().propose(&current).unwrap().unwrap();
+    let outcome = harness.issuer().mint("keyroll/1/1", &current, Some(&proposed)).await;
+    assert_eq!(outcome.map(|_| ()).unwrap_err().code, "K0111", "the fake lets only its admin mint");
+    let text = |credential: &Credential| {
+        String::from_utf8(credential.fields.secrets().next().unwrap().1.expose().to_vec()).unwrap()
+    };
+    let seen = last(&harness);
+    assert_eq!(seen.headers["authorization"], format!("Bearer {}", text(&current)));
+    let body: serde_json::Value = serde_json::from_str(&seen.body).unwrap();
+    assert_eq!(body["value"], text(&proposed));
+}
+
 #[tokio::test]
 async fn a_value_that_cannot_stand_in_a_header_is_not_sent() {
     let mut harness = Harness::new(Dialect::Acme).await;
