@@ -88,7 +88,7 @@ impl IssuerHarness for Harness {
 
 /// Long enough for a loaded machine: only the silent case waits for it.
 const PATIENT_MS: u64 = 60_000;
-const SILENT_MS: u64 = 1_000;
+const SILENT_MS: u64 = 2_000;
 
 #[tokio::test]
 async fn ok() {

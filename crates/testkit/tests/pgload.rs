@@ -29,14 +29,9 @@ impl Process {
 
     async fn terminate(&mut self) {
         kill_process(Pid::from_child(&self.0), Signal::TERM).unwrap();
-        let child = &mut self.0;
-        loop {
-            if let Some(status) = child.try_wait().unwrap() {
-                assert!(status.success(), "{status}");
-                return;
-            }
-            tokio::task::yield_now().await;
-        }
+        let ended = || std::future::ready(self.0.try_wait().unwrap());
+        let status = until(Deadline::seconds(60), ended).await.unwrap();
+        assert!(status.success(), "{status}");
     }
 }
 
