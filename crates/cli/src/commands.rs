@@ -16,6 +16,7 @@ mod secret;
 mod status;
 mod undo;
 mod verify;
+mod waive;
 
 use std::process::ExitCode;
 

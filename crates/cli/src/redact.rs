@@ -1,34 +1,120 @@
 use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
 
-use keyroll_secret::SecretBytes;
+use async_trait::async_trait;
+use keyroll_needle::{NeedleId, Needles, VALUE_BYTES_MIN};
+use keyroll_port::{Failure, RotationId, Store, VersionInfo};
+use keyroll_rotation::Seq;
+use keyroll_secret::{Credential, Fields, SecretBytes};
 
-/// A shorter value would tear every message apart; values so short are refused by issuers anyway.
-const REDACTED_BYTES_MIN: usize = 4;
+/// The most values that are cut out; a process that drives one secret sees a handful.
+const VALUES_MAX: usize = 1_024;
 
-/// The values that this process took in.
-static KNOWN: Mutex<Vec<SecretBytes>> = Mutex::new(Vec::new());
+/// The values that this process took in, and the matcher for all their encodings.
+static KNOWN: Mutex<Known> = Mutex::new(Known { values: Vec::new(), needles: None });
 
-/// From here on this value is cut out of everything that is printed: the last net, not the first.
+struct Known {
+    values: Vec<SecretBytes>,
+    needles: Option<Needles>,
+}
+
+/// From here on this value is cut out of everything that is printed, in every encoding: the last net, not the first.
 pub(crate) fn remember(value: &SecretBytes) {
-    if value.len() >= REDACTED_BYTES_MIN {
-        KNOWN.lock().unwrap_or_else(PoisonError::into_inner).push(value.duplicate());
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let held = known.values.iter().any(|other| other == value);
+    // A shorter value would tear every message apart; values so short are refused by issuers anyway.
+    if value.len() < VALUE_BYTES_MIN || held || known.values.len() >= VALUES_MAX {
+        return;
     }
+    known.values.push(value.duplicate());
+    let mut builder = Needles::builder();
+    for (value, id) in known.values.iter().zip(0..) {
+        builder = builder.add(NeedleId(id), value).name(NeedleId(id), "value");
+    }
+    // A value that the matcher refuses (too long to be one) leaves the others as they were.
+    match builder.build() {
+        Ok(needles) => known.needles = Some(needles),
+        Err(_) => drop(known.values.pop()),
+    }
+}
+
+/// The secret fields of a credential.
+pub(crate) fn remember_fields(fields: &Fields) {
+    fields.secrets().for_each(|(_, value)| remember(value));
 }
 
 /// The text without any value that is known. Everything that is printed passes through here.
 pub(crate) fn pass(text: &str) -> Cow<'_, str> {
     let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    let mut out = Cow::Borrowed(text);
-    for value in known.iter() {
-        // A value that is not text cannot be inside of text.
-        if let Ok(value) = std::str::from_utf8(value.expose())
-            && out.contains(value)
-        {
-            out = Cow::Owned(out.replace(value, "[redacted]"));
-        }
+    match &known.needles {
+        Some(needles) => needles.redact_text(text),
+        None => Cow::Borrowed(text),
     }
-    out
+}
+
+/// A store that remembers every value that passes through it, so that none is ever printed.
+pub(crate) struct Remembering<S>(pub(crate) S);
+
+impl<S> Remembering<S> {
+    fn seen(credential: Option<Credential>) -> Option<Credential> {
+        credential.inspect(|credential| remember_fields(&credential.fields))
+    }
+}
+
+#[async_trait]
+impl<S: Store> Store for Remembering<S> {
+    async fn add(&self, secret: &str, credential: &Credential) -> Result<VersionInfo, Failure> {
+        remember_fields(&credential.fields);
+        self.0.add(secret, credential).await
+    }
+
+    async fn secrets(&self) -> Result<Vec<String>, Failure> {
+        self.0.secrets().await
+    }
+
+    async fn versions(&self, secret: &str) -> Result<Vec<VersionInfo>, Failure> {
+        self.0.versions(secret).await
+    }
+
+    async fn read(&self, secret: &str, number: u32) -> Result<Option<Credential>, Failure> {
+        self.0.read(secret, number).await.map(Self::seen)
+    }
+
+    async fn keep(
+        &self,
+        secret: &str,
+        rotation: &RotationId,
+        intent: Seq,
+        credential: &Credential,
+    ) -> Result<(), Failure> {
+        remember_fields(&credential.fields);
+        self.0.keep(secret, rotation, intent, credential).await
+    }
+
+    async fn kept(
+        &self,
+        secret: &str,
+        rotation: &RotationId,
+        intent: Seq,
+    ) -> Result<Option<Credential>, Failure> {
+        self.0.kept(secret, rotation, intent).await.map(Self::seen)
+    }
+
+    async fn stage(&self, secret: &str, rotation: &RotationId, intent: Seq) -> Result<u32, Failure> {
+        self.0.stage(secret, rotation, intent).await
+    }
+
+    async fn promote(&self, secret: &str, expected: u32, next: u32) -> Result<(), Failure> {
+        self.0.promote(secret, expected, next).await
+    }
+
+    async fn demote(&self, secret: &str, before: u32, next: u32) -> Result<(), Failure> {
+        self.0.demote(secret, before, next).await
+    }
+
+    async fn retire(&self, secret: &str, number: u32) -> Result<(), Failure> {
+        self.0.retire(secret, number).await
+    }
 }
 
 #[cfg(test)]
@@ -36,10 +122,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_remembered_value_is_cut_out() {
-        let value = format!("v-{}", std::process::id());
+    fn a_remembered_value_is_cut_out_in_every_encoding() {
+        let value = format!("a-value/of+{}", std::process::id());
         remember(&SecretBytes::from(value.clone()));
-        assert_eq!(pass(&format!("a {value} b {value}")), "a [redacted] b [redacted]");
+        let escaped = value.replace('/', "%2F").replace('+', "%2B");
+        for form in [&value, &escaped] {
+            let shown = pass(&format!("before {form} after")).into_owned();
+            assert!(
+                !shown.contains(form) && shown.starts_with("before ") && shown.ends_with(" after"),
+                "{shown}"
+            );
+        }
         assert_eq!(pass("plain"), "plain");
     }
 }

@@ -4,7 +4,8 @@ use keyroll_config::{
     Config, Copy, Name, NewApply, NewConsumer, Place, Secret, Signal, Source, WriteMode, add_consumer,
 };
 
-use crate::args::{AdoptArgs, ConsumerCommand, WaiveArgs};
+use super::waive;
+use crate::args::{AdoptArgs, ConsumerCommand};
 use crate::config_file;
 use crate::context::{Context, only_secret};
 use crate::exit::Exit;
@@ -13,14 +14,11 @@ use crate::ui::Event;
 use crate::wiring;
 use crate::words;
 
-/// The longest reason, in bytes: it stands in the journal for good.
-const REASON_BYTES_MAX: usize = 1_024;
-
 /// Names what holds a secret.
 pub(super) fn run(command: &ConsumerCommand, context: &mut Context) -> Result<Exit, Problem> {
     match command {
         ConsumerCommand::Adopt(args) => adopt(args, context),
-        ConsumerCommand::Waive(args) => waive(args, context),
+        ConsumerCommand::Waive(args) => waive::run(args, context),
     }
 }
 
@@ -179,19 +177,4 @@ fn real_file(path: &Path) -> Result<PathBuf, Problem> {
 
 fn adopting() -> Problem {
     Problem::new("K0811", "adopt the consumer")
-}
-
-/// Records that something may keep the old value.
-fn waive(args: &WaiveArgs, context: &mut Context) -> Result<Exit, Problem> {
-    let config = context.config()?;
-    let secret = only_secret(&config, args.secret.as_deref())?;
-    let reason = args.reason.trim();
-    if reason.is_empty() || reason.len() > REASON_BYTES_MAX || reason.chars().any(char::is_control) {
-        return Err(Problem::new("K0812", "waive the holder")
-            .because(format!("--reason is 1 to {REASON_BYTES_MAX} bytes on one line"))
-            .help("say why it may keep the old value: it stands in the journal and in the report")
-            .exits(Exit::Usage));
-    }
-    wiring::waived(&context.places()?, secret, &args.holder, reason)?;
-    Ok(Exit::Done)
 }

@@ -1,16 +1,61 @@
+use keyroll_port::{Journal as _, RotationId};
+
 use crate::args::{RevocableVersion, RevokeArgs};
 use crate::context::{Context, consent, secret};
 use crate::exit::Exit;
 use crate::problem::Problem;
-use crate::wiring;
+use crate::ui::Answer;
+use crate::wiring::rotate::{self, Asked};
+use crate::wiring::{drive, open};
 
-/// Ends an old version that is still alive (a debt), behind the same gate as a rotation.
+/// Ends an old version that a rotation left alive (a debt). A version that no rotation left is ended by rotating:
+/// without the gate nobody has shown that it is not needed.
 pub(super) fn run(args: &RevokeArgs, context: &mut Context) -> Result<Exit, Problem> {
     let config = context.config()?;
     let secret = secret(&config, &args.secret)?;
-    consent(args.confirm.as_deref(), secret.name.as_str())?;
-    context.places()?;
+    let name = secret.name.as_str();
+    consent(args.confirm.as_deref(), name)?;
     match args.version {
-        RevocableVersion::Previous => Err(wiring::absent("revoke the previous version")),
+        RevocableVersion::Previous => {}
     }
+    let id = owed(context, name)?.ok_or_else(|| {
+        Problem::new("K0817", format!("revoke the previous version of {name}"))
+            .because("no rotation has left one alive")
+            .help(format!(
+                "keyroll verify {name} shows which versions are alive; keyroll plan {name} ends the current"
+            ))
+    })?;
+    if args.confirm.is_none() {
+        match context.ui.ask_name(&format!("END the previous key of {name}? IRREVERSIBLE."), name) {
+            Answer::Yes => {}
+            Answer::No | Answer::Nobody => {
+                return Err(Problem::new("K0808", format!("revoke the previous version of {name}"))
+                    .because("nobody consented")
+                    .help(format!("keyroll revoke {name} --version previous --confirm={name}"))
+                    .exits(Exit::NeedsPerson));
+            }
+        }
+    }
+    let asked = Asked { confirm: Some(name.to_owned()), ..Asked::default() };
+    rotate::resume(Some(&id.0), &asked, rotate::resumed, context)
+}
+
+/// The newest rotation of the secret that owes the end of its old key.
+fn owed(context: &Context, name: &str) -> Result<Option<RotationId>, Problem> {
+    let places = context.places()?;
+    if !places.journal().exists() {
+        return Ok(None);
+    }
+    let reading = |error| Problem::new("K0835", "read the rotations").because_of(&error);
+    let runtime = open::runtime()?;
+    let journal = open::journal(&places)?;
+    for overview in runtime.block_on(journal.list()).map_err(reading)? {
+        if overview.secret == name {
+            let recorded = runtime.block_on(journal.load(&overview.id)).map_err(reading)?;
+            if drive::state_of(&recorded)?.debt().is_some() {
+                return Ok(Some(overview.id));
+            }
+        }
+    }
+    Ok(None)
 }

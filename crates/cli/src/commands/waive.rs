@@ -1,0 +1,105 @@
+use std::path::Path;
+
+use keyroll_config::Secret;
+use keyroll_host::incarnation;
+use keyroll_journal::try_lock;
+use keyroll_rotation::{ConsumerId, Fact, Waived};
+
+use crate::args::WaiveArgs;
+use crate::context::{Context, only_secret};
+use crate::exit::Exit;
+use crate::places::Places;
+use crate::problem::Problem;
+use crate::wiring::rotate::{digest_of, tell};
+use crate::wiring::waivers::Waivers;
+
+/// The longest reason, in bytes: it stands beside the journal for good.
+const REASON_BYTES_MAX: usize = 1_024;
+
+/// Accepts by name that something keeps the old value: a running holder, a place, or what cannot be seen of a
+/// consumer. A place can be waived before a rotation is open; the others are about one rotation.
+pub(super) fn run(args: &WaiveArgs, context: &mut Context) -> Result<Exit, Problem> {
+    let config = context.config()?;
+    let secret = only_secret(&config, args.secret.as_deref())?;
+    let reason = args.reason.trim();
+    if reason.is_empty() || reason.len() > REASON_BYTES_MAX || reason.chars().any(char::is_control) {
+        return Err(waiving()
+            .because(format!("--reason is 1 to {REASON_BYTES_MAX} bytes on one line"))
+            .help("say why it may keep the old value: it is recorded with the waiver")
+            .exits(Exit::Usage));
+    }
+    let places = context.places()?;
+    let waived = named(&args.holder, secret)?;
+    let told = tell_open(&places, secret, waived)?;
+    match waived {
+        Waived::Copy(digest) => {
+            places.ensure()?;
+            let place = real(&args.holder).unwrap_or_else(|| args.holder.clone());
+            Waivers::load(&places)?.add(&places, secret.name.as_str(), &place, digest, reason)?;
+        }
+        Waived::Holder(_) | Waived::NotVisible(_) | Waived::BusySessions if !told => {
+            return Err(waiving()
+                .because("no rotation of this secret is open, and this waiver is about one")
+                .help(format!("keyroll plan {}", secret.name)));
+        }
+        Waived::Holder(_) | Waived::NotVisible(_) | Waived::BusySessions => {}
+    }
+    context
+        .ui
+        .note(format!("waived for {}: it may keep the old value, and the report names it", secret.name));
+    Ok(Exit::Done)
+}
+
+fn waiving() -> Problem {
+    Problem::new("K0812", "waive the holder")
+}
+
+/// What the word means: a process id, a consumer of the configuration, or a path.
+fn named(holder: &str, secret: &Secret) -> Result<Waived, Problem> {
+    if let Ok(pid) = holder.parse::<u32>() {
+        let process = keyroll_observe::process(pid)
+            .map_err(|why| waiving().because(format!("process {pid} cannot be looked at: {why}")))?;
+        return Ok(Waived::Holder(incarnation(&process.id)));
+    }
+    let consumer = secret.consumers.iter().position(|consumer| consumer.name.as_str() == holder);
+    if let Some(id) = consumer.and_then(|at| u16::try_from(at).ok()) {
+        return Ok(Waived::NotVisible(ConsumerId(id)));
+    }
+    match real(holder) {
+        Some(path) => Ok(Waived::Copy(digest_of(Path::new(&path)))),
+        None => Err(waiving()
+            .because("it is no process id, no consumer of the secret, and no path that exists")
+            .exits(Exit::Usage)),
+    }
+}
+
+fn real(path: &str) -> Option<String> {
+    Path::new(path).canonicalize().ok().map(|path| path.display().to_string())
+}
+
+/// Tells the open rotation of the secret; whether there is one.
+fn tell_open(places: &Places, secret: &Secret, waived: Waived) -> Result<bool, Problem> {
+    if !places.journal().exists() {
+        return Ok(false);
+    }
+    let lock = try_lock(&places.state).map_err(|error| {
+        Problem::new("K0828", "tell the open rotation")
+            .because_of(&error)
+            .help("keyroll pause ID, then waive again")
+    })?;
+    let mut told = false;
+    let answer = tell(None, places, |opened| {
+        if opened.saved.secret != secret.name.as_str() || opened.state.ended() {
+            return Ok(Vec::new());
+        }
+        told = true;
+        Ok(vec![Fact::Waived(waived)])
+    });
+    drop(lock);
+    match answer {
+        Ok(_) => Ok(told),
+        // No rotation is open.
+        Err(problem) if problem.code == "K0807" => Ok(false),
+        Err(problem) => Err(problem),
+    }
+}
