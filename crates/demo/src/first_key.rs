@@ -29,18 +29,24 @@ struct Minted<'a> {
 /// its id into `first.id`. This process alone holds the value, and ends.
 pub(crate) async fn run(folder: &Folder) -> Result<(), Failure> {
     let admin = Admin::open(folder)?;
+    let mut made = Vec::new();
     for label in LABELS {
         let body = json!({ "name": label }).to_string();
         let response = admin.call("POST", "/v1/keys", body.as_bytes()).await?;
-        if label != "acme-production" {
-            continue;
-        }
-        let minted: Minted<'_> = serde_json::from_slice(&response.body).map_err(|_| {
-            Failure::new(Class::Permanent, "K0906", "read the first key that the demo's issuer made")
+        let minted: Minted<'_> = serde_json::from_slice(&response.body)
+            .map_err(|_| Failure::new(Class::Permanent, "K0906", "read a key that the demo's issuer made"))?;
+        made.push((label, minted.id, SecretBytes::new(minted.key.as_bytes().to_vec())));
+    }
+    // A key that is born after the plan was made would be news to it.
+    for (_, _, key) in &made {
+        wait_for_birth(&admin, key).await?;
+    }
+    for (_, id, key) in made.iter().filter(|(label, _, _)| *label == "acme-production") {
+        let key = std::str::from_utf8(key.expose()).map_err(|error| {
+            Failure::new(Class::Permanent, "K0906", "read the first key as text").because(error)
         })?;
-        wait_for_birth(&admin, &SecretBytes::new(minted.key.as_bytes().to_vec())).await?;
-        write_copies(folder, minted.key)?;
-        folder.write("first.id", minted.id.as_bytes(), 0o600)?;
+        write_copies(folder, key)?;
+        folder.write("first.id", id.as_bytes(), 0o600)?;
     }
     Ok(())
 }

@@ -24,6 +24,7 @@ mod scene;
 mod screen;
 mod script;
 mod summary;
+mod words;
 mod worker;
 
 pub use books::Books;

@@ -1,19 +1,20 @@
+use std::collections::BTreeSet;
 use std::io::{self, IsTerminal, Write};
 use std::time::Instant;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::load::Sent;
 use crate::pipeline::{Event, News};
-
-/// The longest line of an event that is shown to a person, in characters.
-const SHOWN_CHARS_MAX: usize = 160;
+use crate::words::words;
 
 /// Where the demo tells what happens: plain lines, a terminal with one live line, or JSON.
 pub(crate) struct Screen {
     form: Form,
     began: Instant,
     live: bool,
+    /// What was said to be not visible: every command finds the same again.
+    not_visible: BTreeSet<String>,
 }
 
 enum Form {
@@ -32,7 +33,7 @@ impl Screen {
             (false, true) => Form::Lines,
             (false, false) => Form::Terminal { colour: !set("NO_COLOR") },
         };
-        Self { form, began: Instant::now(), live: false }
+        Self { form, began: Instant::now(), live: false, not_visible: BTreeSet::new() }
     }
 
     pub(crate) fn elapsed_s(&self) -> f64 {
@@ -56,8 +57,15 @@ impl Screen {
         match self.form {
             Form::Json if event.value.is_object() => self.put(&event.line),
             Form::Json => {}
-            Form::Lines => self.put(&format!("{at:5.1} s  keyroll  {}", words(event))),
-            Form::Terminal { .. } => self.put(&format!("{at:5.1} s    {}", words(event))),
+            Form::Lines | Form::Terminal { .. } => {
+                let Some(words) = words(&event.value) else { return };
+                if matches!(event.news, News::NotVisible(_)) && !self.not_visible.insert(words.clone()) {
+                    return;
+                }
+                let plain = matches!(self.form, Form::Lines);
+                let who = if plain { "keyroll" } else { " " };
+                self.put(&format!("{at:5.1} s  {who}  {words}"));
+            }
         }
     }
 
@@ -95,41 +103,4 @@ impl Screen {
 
 fn round(seconds: f64) -> f64 {
     (seconds * 1_000.0).round() / 1_000.0
-}
-
-/// An event in words: its own text, or its parts.
-fn words(event: &Event) -> String {
-    let said =
-        ["text", "message", "line"].iter().find_map(|key| event.value.get(key).and_then(Value::as_str));
-    let line = match (&event.news, said) {
-        (_, Some(said)) => said.to_owned(),
-        (News::Phase(phase), None) => format!("→ {phase}"),
-        (_, None) => parts(&event.value),
-    };
-    // A control character in a message must not reach the terminal.
-    line.chars().filter(|c| !c.is_control()).take(SHOWN_CHARS_MAX).collect()
-}
-
-fn parts(value: &Value) -> String {
-    let Some(entries) = value.as_object() else { return String::new() };
-    let plain = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let kind = value.get("type").map(plain).unwrap_or_default();
-    let others = entries.iter().filter(|(key, value)| key.as_str() != "type" && !value.is_null());
-    others.fold(kind, |line, (key, value)| format!("{line} {key}={}", plain(value)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn shown(value: Value) -> String {
-        words(&Event { line: value.to_string(), news: News::Other, value })
-    }
-
-    #[test]
-    fn an_event_is_shown_by_its_text_or_its_parts() {
-        assert_eq!(shown(json!({ "type": "x", "text": "api 1 restarted" })), "api 1 restarted");
-        assert_eq!(shown(json!({ "type": "x", "host": "local", "n": 2, "why": null })), "x host=local n=2");
-        assert_eq!(shown(json!({ "type": "x", "text": "a\u{1b}[31mb" })), "a[31mb");
-    }
 }

@@ -6,6 +6,9 @@ use crate::books::Books;
 use crate::load::Sent;
 use crate::pipeline::{Holder, Residue};
 
+/// The most lines of the table about what was not visible.
+const NOT_VISIBLE_MAX: usize = 3;
+
 /// How the rotation of the demo ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -79,7 +82,10 @@ impl Summary {
         if let Some(holder) = &seen.blocked {
             row("blocked by", format!("{}, found by {}; adopted and moved", holder.name, holder.found_by));
         }
-        seen.not_visible.iter().for_each(|what| row("not visible", what.clone()));
+        seen.not_visible.iter().take(NOT_VISIBLE_MAX).for_each(|what| row("not visible", what.clone()));
+        if let Some(more @ 1..) = seen.not_visible.len().checked_sub(NOT_VISIBLE_MAX) {
+            row("not visible", format!("and {more} more, see --json"));
+        }
         match self.residues.as_slice() {
             [] => row("sweep", "no copy of the old key is left".to_owned()),
             residues => {
