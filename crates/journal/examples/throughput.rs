@@ -1,0 +1,153 @@
+//! How fast the journal is beside SQLite alone: prints one line of JSON.
+//!
+//! In rounds, each on a new folder: bare one-row commits with `synchronous=FULL` in WAL mode; events of one
+//! rotation, one after the other; events of 32 rotations at once in one process. Ratios are of the medians.
+
+use std::error::Error;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use keyroll_journal::SqliteJournal;
+use keyroll_port::{Journal, Opening, RotationId};
+use keyroll_rotation::{
+    Capabilities, EndpointId, Event, Fact, HostId, Kinds, LastUsed, MintedBy, OnFailure, Overlap, Plan,
+    Policy, Refusals, Stamp, Which,
+};
+use rusqlite::Connection;
+
+const ROUNDS: usize = 5;
+const SERIAL_EVENTS: u64 = 1_000;
+const ROTATIONS: u64 = 32;
+const EVENTS_PER_ROTATION: u64 = 200;
+
+type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+fn main() -> Outcome<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().build()?;
+    let (mut bare, mut serial, mut together) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let folder = tempfile::tempdir()?;
+        bare.push(bare_commits(&folder.path().join("bare.db"))?);
+        serial.push(runtime.block_on(events(&folder.path().join("serial"), 1, SERIAL_EVENTS))?);
+        let folder = folder.path().join("together");
+        together.push(runtime.block_on(events(&folder, ROTATIONS, EVENTS_PER_ROTATION))?);
+    }
+    let (bare, serial, together) = (median(bare), median(serial), median(together));
+    println!(
+        "{{\"bare_commits_per_s\":{bare:.0},\"serial_events_per_s\":{serial:.0},\"serial_to_bare\":{:.2},\
+         \"rotations\":{ROTATIONS},\"together_events_per_s\":{together:.0},\"together_to_serial\":{:.1}}}",
+        serial / bare,
+        together / serial
+    );
+    Ok(())
+}
+
+fn median(mut rates: Vec<f64>) -> f64 {
+    rates.sort_by(f64::total_cmp);
+    rates.get(rates.len() / 2).copied().unwrap_or_default()
+}
+
+fn per_second(count: u64, since: Instant) -> f64 {
+    f64::from(u32::try_from(count).unwrap_or(u32::MAX)) / since.elapsed().as_secs_f64()
+}
+
+fn bare_commits(path: &Path) -> Outcome<f64> {
+    let connection = Connection::open(path)?;
+    connection.execute_batch(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+         CREATE TABLE rows (number INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;",
+    )?;
+    let mut insert = connection.prepare("INSERT INTO rows VALUES (?1, ?2)")?;
+    let row = vec![b'x'; 120];
+    let since = Instant::now();
+    for number in 0..SERIAL_EVENTS {
+        insert.execute((number.cast_signed(), &row))?;
+    }
+    Ok(per_second(SERIAL_EVENTS, since))
+}
+
+async fn events(folder: &Path, rotations: u64, each: u64) -> Outcome<f64> {
+    let witness = folder.with_extension("config").join("witness");
+    let journal = Arc::new(SqliteJournal::open(folder, &witness)?);
+    for number in 0..rotations {
+        journal.open(&id(number), &opening(number)).await?;
+    }
+    let since = Instant::now();
+    let appends = (0..rotations).map(|number| {
+        let journal = journal.clone();
+        tokio::spawn(async move {
+            for seq in 1..=each {
+                journal.append(&id(number), seq, &event(seq), seq).await?;
+            }
+            Ok(())
+        })
+    });
+    for append in appends.collect::<Vec<_>>() {
+        let appended: Outcome<()> = append.await?;
+        appended?;
+    }
+    Ok(per_second(rotations * each, since))
+}
+
+fn id(number: u64) -> RotationId {
+    RotationId(format!("0190a5b2-7c11-7000-8000-{number:012}"))
+}
+
+/// The commonest kind of event.
+fn event(seq: u64) -> Event {
+    let fact = Fact::Probed {
+        endpoint: EndpointId(0),
+        version: Which::New,
+        answer: keyroll_rotation::Answer::Alive,
+        control: None,
+    };
+    Event { at: Stamp { ms: seq, boot: 0x1234_5678_9abc_def0, epoch: 1 }, fact }
+}
+
+fn opening(number: u64) -> Opening {
+    let capabilities = Capabilities {
+        minted_by: MintedBy::Api,
+        overlap: Overlap::Independent { max: 0 },
+        disable: true,
+        label: true,
+        list: true,
+        last_used: LastUsed::NotVisible,
+        refusals: Refusals::NotVisible,
+        sessions: false,
+        attributes: false,
+        birth_ms_max: 0,
+        death_ms_max: 0,
+        request_ms_max: 0,
+    };
+    let policy = Policy {
+        on_failure: OnFailure::Pause,
+        parallel_max: 1,
+        probes_alive: 1,
+        probes_dead: 1,
+        idle_ms: 0,
+        soak_ms: 0,
+        phase_ms_max: 0,
+        unit_ms_max: 0,
+        require: Kinds::NONE,
+        standing_consent: false,
+    };
+    let plan = Plan {
+        capabilities,
+        policy,
+        endpoints: vec![HostId(0)],
+        files: Vec::new(),
+        consumers: Vec::new(),
+        bound: true,
+        denied_is_alive: false,
+        recovery: false,
+    };
+    Opening {
+        secret: format!("secret-{number}"),
+        from_version: 1,
+        plan,
+        names: "{}".to_owned(),
+        at: Stamp { ms: 0, boot: 0, epoch: 0 },
+        unix_ms: 0,
+    }
+}
