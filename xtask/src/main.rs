@@ -1,2 +1,43 @@
-//! The project chores.
-fn main() {}
+//! The project's own chores: `cargo xtask test | tidy | sim | replay | figures | codegen`.
+
+mod codegen;
+mod figures;
+mod parts;
+mod rings;
+mod run;
+mod sim;
+mod tidy;
+
+use std::process::ExitCode;
+
+const HELP: &str = "\
+cargo xtask test [--full]      install the real parts that are missing, run every ring, print minutes per ring
+cargo xtask tidy               the tree's own rules: sizes, error pages, protocol ids, words
+cargo xtask sim ARGS…          the simulation in release (--seeds N, --exhaustive 2, --mutants)
+cargo xtask replay FILE        one stored fault plan, step by step
+cargo xtask figures            measure the headline figures and write docs/reference/figures.md
+cargo xtask codegen [--check]  write what is generated under docs/reference, or say what is out of date";
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let rest = words.get(1..).unwrap_or_default();
+    let done = match words.first().map(String::as_str) {
+        Some("test") => rings::test(rest.iter().any(|word| word == "--full")),
+        Some("tidy") => tidy::tidy(),
+        Some("sim") => sim::sim(rest),
+        Some("replay") => sim::replay(rest),
+        Some("figures") => figures::figures(),
+        Some("codegen") => codegen::codegen(rest.iter().any(|word| word == "--check")),
+        Some(_) | None => {
+            eprintln!("{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("xtask: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The real parts that tests need, and how they are had on Debian.
+
+use std::path::Path;
+
+use crate::run::{have, in_ci, run};
+
+/// One part: how it is recognised, and the Debian packages that bring it.
+struct Part {
+    name: &'static str,
+    there: fn() -> bool,
+    packages: &'static [&'static str],
+}
+
+fn part(name: &'static str, there: fn() -> bool, packages: &'static [&'static str]) -> Part {
+    Part { name, there, packages }
+}
+
+fn all() -> Vec<Part> {
+    vec![
+        part(
+            "PostgreSQL 15",
+            || Path::new("/usr/lib/postgresql/15/bin/postgres").exists(),
+            &["postgresql-15"],
+        ),
+        part("psql and libpq", || have("psql"), &["postgresql-client-15"]),
+        part("strace", || have("strace"), &["strace"]),
+        part("setpriv", || have("setpriv"), &["util-linux"]),
+        part("setfattr", || have("setfattr"), &["attr"]),
+        part("setfacl", || have("setfacl"), &["acl"]),
+        part("python3", || have("python3"), &["python3"]),
+        part("python3 venv", venv, &["python3-venv"]),
+        part("docker", || have("dockerd"), &["docker.io", "iptables"]),
+        part("mmdebstrap", || have("mmdebstrap"), &["mmdebstrap"]),
+    ]
+}
+
+fn venv() -> bool {
+    std::process::Command::new("python3")
+        .args(["-c", "import venv, ensurepip"])
+        .stderr(std::process::Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success())
+}
+
+/// Installs what is missing, as root on Debian; elsewhere says what is missing, and refuses in CI.
+pub(crate) fn install() -> Result<(), String> {
+    let missing: Vec<Part> = all().into_iter().filter(|part| !(part.there)()).collect();
+    if missing.is_empty() {
+        println!("parts: all there");
+        return Ok(());
+    }
+    let names: Vec<&str> = missing.iter().map(|part| part.name).collect();
+    println!("parts missing: {}", names.join(", "));
+    let root =
+        std::process::Command::new("id").arg("-u").output().is_ok_and(|out| out.stdout.starts_with(b"0\n"));
+    if root && have("apt-get") {
+        // The package's own cluster is not wanted: tests start theirs on free ports.
+        std::fs::create_dir_all("/etc/postgresql-common").map_err(|error| error.to_string())?;
+        let conf = Path::new("/etc/postgresql-common/createcluster.conf");
+        if !conf.exists() {
+            std::fs::write(conf, "create_main_cluster = false\n").map_err(|error| error.to_string())?;
+        }
+        run("apt-get", &["update", "-qq"])?;
+        let mut words = vec!["install", "-y", "-qq", "--no-install-recommends"];
+        words.extend(missing.iter().flat_map(|part| part.packages));
+        run("apt-get", &words)?;
+    }
+    let still: Vec<&str> = missing.iter().filter(|part| !(part.there)()).map(|part| part.name).collect();
+    if still.is_empty() {
+        Ok(())
+    } else if in_ci() {
+        Err(format!("these parts could not be installed: {}", still.join(", ")))
+    } else {
+        println!("LEFT OUT: tests that need {} (install them, or run as root on Debian)", still.join(", "));
+        Ok(())
+    }
+}

@@ -1,0 +1,101 @@
+//! The rings of tests, with the minutes that each took.
+
+use std::time::{Duration, Instant};
+
+use crate::run::{in_ci, output, run};
+use crate::{codegen, parts, sim, tidy};
+
+/// The budget of all rings together on two cores, cold; above it a warning, at twice it a failure.
+const BUDGET_MINUTES: f64 = 25.0;
+
+/// Seeds of the simulation in a change's test.
+const SEEDS: &str = "100000";
+
+type Ring = (&'static str, Box<dyn Fn() -> Result<(), String>>);
+
+fn ring(name: &'static str, body: impl Fn() -> Result<(), String> + 'static) -> Ring {
+    (name, Box::new(body))
+}
+
+/// Runs every ring that fits a change; `--full` runs all.
+pub(crate) fn test(full: bool) -> Result<(), String> {
+    let rings = vec![
+        ring("parts", parts::install),
+        ring("tidy", tidy::tidy),
+        ring("format", || run("cargo", &["fmt", "--all", "--check"])),
+        ring("lint", || {
+            run("cargo", &["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"])
+        }),
+        ring("dependencies", tidy::dependencies),
+        ring("unit, law, conformance, real parts, transcripts", || {
+            run("cargo", &["test", "--workspace", "--quiet", "--no-fail-fast"])
+        }),
+        ring("generated documents", || codegen::codegen(true)),
+        ring("release build", || {
+            run("cargo", &["build", "--release", "--quiet", "-p", "keyroll", "-p", "keyroll-sim"])
+        }),
+        ring("simulation: seeds", || sim::sim(&words(&["--seeds", SEEDS]))),
+        ring("simulation: single faults and pairs", || sim::sim(&words(&["--exhaustive", "2"]))),
+        ring("simulation: mutants", || sim::sim(&words(&["--mutants"]))),
+        ring("demo", demo),
+    ];
+    let mut times: Vec<(&str, Duration)> = Vec::new();
+    let mut failed = Vec::new();
+    for (name, body) in rings {
+        println!("── {name}");
+        let begun = Instant::now();
+        if let Err(why) = body() {
+            println!("FAILED {name}: {why}");
+            failed.push(name);
+        }
+        times.push((name, begun.elapsed()));
+    }
+    if full {
+        println!("the nightly simulation: cargo xtask sim --exhaustive 3 and --seeds 10000000");
+    }
+    report(&times, &failed)
+}
+
+fn words(of: &[&str]) -> Vec<String> {
+    of.iter().map(|word| (*word).to_owned()).collect()
+}
+
+fn report(times: &[(&str, Duration)], failed: &[&str]) -> Result<(), String> {
+    println!("\n{:<52} minutes", "ring");
+    let mut sum = 0.0;
+    for (name, time) in times {
+        let minutes = time.as_secs_f64() / 60.0;
+        sum += minutes;
+        let mark = if failed.contains(name) { "FAILED" } else { "" };
+        println!("{name:<52} {minutes:>7.1} {mark}");
+    }
+    println!("{:<52} {sum:>7.1}", "in all");
+    if !failed.is_empty() {
+        return Err(format!("failed: {}", failed.join(", ")));
+    }
+    if sum > BUDGET_MINUTES {
+        println!("WARNING: above the budget of {BUDGET_MINUTES} minutes");
+    }
+    if in_ci() && sum > 2.0 * BUDGET_MINUTES {
+        return Err(format!("above twice the budget of {BUDGET_MINUTES} minutes"));
+    }
+    Ok(())
+}
+
+/// The demo's own word, by its summary.
+fn demo() -> Result<(), String> {
+    let lines = output("target/release/keyroll", &["demo", "--json"])?;
+    let last = lines.lines().last().unwrap_or_default();
+    println!("{last}");
+    let wanted = [r#""outcome":"done""#, r#""failed":0"#, r#""dead_confirmed":true"#];
+    let compact: String = last.split_whitespace().collect();
+    for word in wanted {
+        if !compact.contains(word) {
+            return Err(format!("the summary does not say {word}"));
+        }
+    }
+    if compact.contains(r#""blocked_by":null"#) {
+        return Err("the forgotten worker blocked nothing".to_owned());
+    }
+    Ok(())
+}

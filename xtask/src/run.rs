@@ -1,0 +1,38 @@
+use std::path::PathBuf;
+use std::process::Command;
+
+/// The workspace's folder.
+pub(crate) fn root() -> PathBuf {
+    let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    here.parent().map(PathBuf::from).unwrap_or(here)
+}
+
+/// Runs a command in the workspace and lets it print.
+pub(crate) fn run(program: &str, words: &[&str]) -> Result<(), String> {
+    let status = Command::new(program).args(words).current_dir(root()).status();
+    let status = status.map_err(|error| format!("could not start {program}: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("{program} {} ended with {status}", words.join(" "))) }
+}
+
+/// Runs a command in the workspace and takes what it wrote on stdout.
+pub(crate) fn output(program: &str, words: &[&str]) -> Result<String, String> {
+    let output = Command::new(program).args(words).current_dir(root()).output();
+    let output = output.map_err(|error| format!("could not start {program}: {error}"))?;
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    } else {
+        let told = String::from_utf8_lossy(&output.stderr);
+        Err(format!("{program} {} ended with {}: {}", words.join(" "), output.status, told.trim()))
+    }
+}
+
+/// Whether a program is on the search path.
+pub(crate) fn have(program: &str) -> bool {
+    let paths = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&paths).any(|folder| folder.join(program).is_file())
+}
+
+/// Whether nothing may be left out.
+pub(crate) fn in_ci() -> bool {
+    std::env::var_os("CI").is_some_and(|value| value == "true")
+}

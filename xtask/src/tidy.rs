@@ -1,0 +1,182 @@
+//! The tree's own rules, as an ordinary check.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::run::{output, root};
+
+/// The most lines of a file, without the tests at its end.
+const FILE_LINES_MAX: usize = 500;
+
+/// The most lines of a function.
+const FUNCTION_LINES_MAX: usize = 70;
+
+/// The most packages in the binary's normal graph.
+const PACKAGES_MAX: usize = 260;
+
+/// Crates that must not be in the graph: a second crypto provider, a second TLS.
+const BANNED: [&str; 4] = ["ring", "openssl", "openssl-sys", "native-tls"];
+
+/// Words that the project's text does not use: it speaks of itself alone.
+const WORDS: [&str; 6] = ["TODO", "FIXME", "XXX", "HACK", "unimplemented!", "todo!"];
+
+/// Files over a limit that may only shrink: `path lines`.
+const EXCEPTIONS: &str = "xtask/tidy-exceptions.txt";
+
+/// Checks everything and names what is wrong.
+pub(crate) fn tidy() -> Result<(), String> {
+    let mut wrong = Vec::new();
+    let exceptions = read(&root().join(EXCEPTIONS)).unwrap_or_default();
+    for path in sources("rs") {
+        let text = read(&path)?;
+        let shown = path.strip_prefix(root()).unwrap_or(&path).display().to_string();
+        let test = shown.contains("/tests/") || shown.ends_with("tests.rs") || shown.contains("/benches/");
+        let code = text.split("#[cfg(test)]").next().unwrap_or(&text);
+        if !test {
+            sizes(&shown, code, &exceptions, &mut wrong);
+        }
+        if !shown.ends_with("tidy.rs") {
+            wrong.extend(
+                WORDS.iter().filter(|word| code.contains(**word)).map(|word| format!("{shown}: says {word}")),
+            );
+        }
+    }
+    error_pages(&mut wrong)?;
+    protocol_ids(&mut wrong)?;
+    for name in ["README.md", "ARCHITECTURE.md", "STYLE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"]
+    {
+        if !root().join(name).is_file() {
+            wrong.push(format!("{name} is missing"));
+        }
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(format!("{} untidy:\n  {}", wrong.len(), wrong.join("\n  "))) }
+}
+
+fn sizes(shown: &str, code: &str, exceptions: &str, wrong: &mut Vec<String>) {
+    let lines = code.lines().count();
+    let allowed = exceptions.lines().find_map(|line| line.strip_prefix(shown)?.trim().parse::<usize>().ok());
+    if lines > allowed.unwrap_or(FILE_LINES_MAX) {
+        wrong.push(format!("{shown}: {lines} lines, {} at most", allowed.unwrap_or(FILE_LINES_MAX)));
+    }
+    let all: Vec<&str> = code.lines().collect();
+    let mut at = 0;
+    while let Some(line) = all.get(at) {
+        if is_function(line) {
+            let indent: String = line.chars().take_while(|c| c.is_whitespace()).collect();
+            let end = format!("{indent}}}");
+            let length = all.iter().skip(at).take_while(|line| **line != end).count() + 1;
+            let ends = all.get(at + length - 1).is_some_and(|line| *line == end);
+            if ends && length > FUNCTION_LINES_MAX {
+                wrong.push(format!("{shown}:{}: a function of {length} lines", at + 1));
+            }
+            at += if ends { length } else { 1 };
+        } else {
+            at += 1;
+        }
+    }
+}
+
+fn is_function(line: &str) -> bool {
+    let line = line.trim_start();
+    let line = line
+        .strip_prefix("pub ")
+        .or_else(|| line.split_once(") ").filter(|(vis, _)| vis.starts_with("pub(")).map(|(_, rest)| rest))
+        .unwrap_or(line);
+    let line = ["const ", "async ", "unsafe "]
+        .iter()
+        .fold(line, |line, word| line.strip_prefix(word).unwrap_or(line));
+    line.starts_with("fn ") && line.ends_with('{')
+}
+
+/// Every code that the sources name has its page, and every page a code.
+fn error_pages(wrong: &mut Vec<String>) -> Result<(), String> {
+    let mut named = BTreeSet::new();
+    for path in sources("rs") {
+        let text = read(&path)?;
+        let code = text.split("#[cfg(test)]").next().unwrap_or(&text).to_owned();
+        if path.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "xtask") {
+            continue;
+        }
+        named.extend(codes(&code));
+    }
+    let folder = root().join("docs/errors");
+    let mut pages = BTreeSet::new();
+    for entry in fs::read_dir(&folder).map_err(|error| format!("{}: {error}", folder.display()))? {
+        let name = entry.map_err(|error| error.to_string())?.file_name();
+        let name = name.to_string_lossy();
+        if let Some(code) = name.strip_suffix(".md").filter(|code| code.starts_with('K')) {
+            pages.insert(code.to_owned());
+        }
+    }
+    wrong.extend(named.difference(&pages).map(|code| format!("docs/errors/{code}.md is missing")));
+    wrong.extend(
+        pages
+            .difference(&named)
+            .map(|code| format!("docs/errors/{code}.md explains a code that nothing gives")),
+    );
+    Ok(())
+}
+
+fn codes(text: &str) -> Vec<String> {
+    let quoted = text.split('"').skip(1).step_by(2);
+    let is_code = |word: &&str| {
+        word.len() == 5 && word.starts_with('K') && word.bytes().skip(1).all(|byte| byte.is_ascii_digit())
+    };
+    quoted.filter(is_code).map(str::to_owned).collect()
+}
+
+/// Each id of a sentence of the protocol has a mutant or a named test.
+fn protocol_ids(wrong: &mut Vec<String>) -> Result<(), String> {
+    let protocol = read(&root().join("docs/design/rotation.md"))?;
+    let table = read(&root().join("docs/design/protocol-ids.md"))?;
+    for id in ids(&protocol) {
+        if !ids(&table).contains(&id) {
+            wrong.push(format!(
+                "docs/design/rotation.md: {id} has neither a mutant nor a test in protocol-ids.md"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn ids(text: &str) -> BTreeSet<String> {
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
+    words.filter(|word| word.starts_with("P-") && word.len() > 3).map(str::to_owned).collect()
+}
+
+/// The binary's graph stays small, and has one crypto provider.
+pub(crate) fn dependencies() -> Result<(), String> {
+    let tree =
+        output("cargo", &["tree", "-p", "keyroll", "-e", "normal", "--prefix", "none", "--no-dedupe"])?;
+    let packages: BTreeSet<&str> = tree.lines().map(|line| line.trim_end_matches(" (*)")).collect();
+    println!("{} packages in the binary's normal graph, {PACKAGES_MAX} at most", packages.len());
+    let banned: Vec<&&str> =
+        packages.iter().filter(|line| BANNED.contains(&line.split(' ').next().unwrap_or_default())).collect();
+    if !banned.is_empty() {
+        return Err(format!("banned packages: {banned:?}"));
+    }
+    if packages.len() > PACKAGES_MAX { Err("too many packages".to_owned()) } else { Ok(()) }
+}
+
+fn read(path: &Path) -> Result<String, String> {
+    fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+/// All files of one kind that the tree keeps.
+fn sources(extension: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join("crates"), root().join("xtask")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() && !path.ends_with("target") {
+                folders.push(path);
+            } else if path.extension().is_some_and(|it| it == extension) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
