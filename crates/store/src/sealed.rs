@@ -130,7 +130,7 @@ impl Vault {
     ) -> Result<T, Failure> {
         if let Some(why) = &self.stopped {
             let why = format!("the store stopped after a failed write: {why}");
-            return Err(Failure::new(Class::Permanent, UNKNOWN, attempt.0)
+            return Err(Failure::new(Class::Retryable, UNKNOWN, attempt.0)
                 .help("run `keyroll doctor`, then `keyroll resume`")
                 .because(why));
         }
@@ -151,11 +151,18 @@ impl Vault {
         Ok(result)
     }
 
-    /// Moves the log into the database and empties it, so that a dropped value is not left in it. A reader of
-    /// another process may be in the way: then the next write does it.
+    /// Moves the log into the database. A reader of another process may be in the way: then the next write does it.
     fn checkpoint(&mut self) {
-        let moved = self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-        if let Err(error) = moved
+        self.move_log("PRAGMA wal_checkpoint(PASSIVE)");
+    }
+
+    /// Empties the log too, so that a dropped value is not left in it; waits for readers, within the busy time-out.
+    fn empty_log(&mut self) {
+        self.move_log("PRAGMA wal_checkpoint(TRUNCATE)");
+    }
+
+    fn move_log(&mut self, how: &str) {
+        if let Err(error) = self.connection.query_row(how, [], |_| Ok(()))
             && is_io(&error)
         {
             self.stopped = Some(error.to_string());
@@ -237,9 +244,11 @@ impl Store for SealedStore {
 
     async fn retire(&self, secret: &str, number: u32) -> Result<(), Failure> {
         let name = secret.to_owned();
-        self.write(format!("retire v{number} of '{secret}'"), move |ledger| {
-            steps::retire(ledger, &name, number)
-        })
-        .await
+        let work = move |vault: &mut Vault, attempt: Attempt<'_>| {
+            vault.write(attempt, |ledger| steps::retire(ledger, &name, number))?;
+            vault.empty_log();
+            Ok(())
+        };
+        self.call(format!("retire v{number} of '{secret}'"), work).await
     }
 }
