@@ -1,7 +1,7 @@
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,6 @@ const END_MS_MAX: u64 = 6_000;
 /// belongs to it, by process handle, and removes the folder.
 pub struct Scene {
     folder: Folder,
-    program: PathBuf,
     ports: Ports,
     keep: bool,
 }
@@ -45,8 +44,8 @@ impl Scene {
         };
         fs::DirBuilder::new().mode(0o700).create(&path).map_err(making)?;
         let path = path.canonicalize().map_err(making)?;
-        let scene = Self { folder: Folder::new(path), program: program.to_owned(), ports, keep: false };
-        scene.prepare()?;
+        let scene = Self { folder: Folder::new(path), ports, keep: false };
+        scene.prepare(program)?;
         scene.start()?;
         Ok(scene)
     }
@@ -88,15 +87,14 @@ impl Scene {
         Process::of_part(&self.folder, &self.folder.pid_file(part)).map(|process| process.pid)
     }
 
-    fn prepare(&self) -> Result<(), Failure> {
+    fn prepare(&self, program: &Path) -> Result<(), Failure> {
         let folder = &self.folder;
         folder.write(LIFELINE, format!("{}\n", std::process::id()).as_bytes(), 0o600)?;
         folder.set_ports(self.ports)?;
-        script::write_all(folder, self.ports, &self.program)?;
-        for (from, to) in [
-            (self.program.as_path(), folder.worker_program()),
-            (&folder.worker_program(), folder.join("forgotten/mailer")),
-        ] {
+        script::write_all(folder, self.ports)?;
+        for (from, to) in
+            [(program, folder.worker_program()), (&folder.worker_program(), folder.join("forgotten/mailer"))]
+        {
             let copying = |error: std::io::Error| {
                 Failure::new(Class::Permanent, "K0901", format!("copy the program to {}", to.display()))
                     .because(error)
@@ -122,7 +120,7 @@ impl Scene {
     }
 
     fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(&self.program);
+        let mut command = Command::new(self.folder.worker_program());
         command.arg("demo-part").args(words).arg("--dir").arg(self.folder.path());
         command
     }

@@ -15,8 +15,8 @@ const SERVICES: [(&str, &str, Option<&str>); 4] = [
     ("forgotten", "forgotten", Some("api/api.env")),
 ];
 
-/// Writes them all. `program` runs the restarts; the workers run their own copies of it.
-pub(crate) fn write_all(folder: &Folder, ports: Ports, program: &Path) -> Result<(), Failure> {
+/// Writes them all.
+pub(crate) fn write_all(folder: &Folder, ports: Ports) -> Result<(), Failure> {
     let dir = quoted(folder.path())?;
     for (service, name, env_file) in SERVICES {
         let worker =
@@ -26,7 +26,7 @@ pub(crate) fn write_all(folder: &Folder, ports: Ports, program: &Path) -> Result
             Ok(template
                 .replace("@ENV_FILE@", &env_file)
                 .replace("@PROGRAM@", &quoted(&worker)?)
-                .replace("@RESTARTER@", &quoted(program)?)
+                .replace("@RESTARTER@", &quoted(&folder.worker_program())?)
                 .replace("@NAME@", name)
                 .replace("@DIR@", &dir))
         };
@@ -84,7 +84,7 @@ mod tests {
     fn nothing_is_left_to_fill_in() {
         let place = tempfile::tempdir().unwrap();
         let folder = Folder::new(place.path());
-        write_all(&folder, Ports::find().unwrap(), Path::new("/bin/keyroll")).unwrap();
+        write_all(&folder, Ports::find().unwrap()).unwrap();
         for name in [
             "acme.toml",
             "keyroll.toml",

@@ -17,6 +17,8 @@ pub(crate) fn words(event: &Value) -> Option<String> {
         "note" => text("text"),
         "plan" => format!("plan {} saved; {} steps", text("id"), count(event, "steps")),
         "host_step" => format!("{} {}: {} {}", text("host"), who(event), text("step"), text("state")),
+        // The kinds that open a gate; `--json` has them all.
+        "evidence" if !["exercised", "checked"].contains(&text("grade").as_str()) => return None,
         "evidence" => {
             format!("{}: {}{}, seen by {}", who(event), text("grade"), on_path(event), text("observer"))
         }
