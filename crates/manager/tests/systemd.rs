@@ -24,6 +24,13 @@ impl Fake {
         let path = folder.path().join("systemctl");
         std::fs::write(&path, script).expect("a script");
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).expect("a mode");
+        // A process that another test forks in this moment may hold the script open for writing until it executes.
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while std::process::Command::new(&path).arg("ready").status().is_err() {
+            assert!(Instant::now() < deadline, "the script cannot be executed");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        std::fs::remove_file(folder.path().join("calls")).expect("it ran");
         let fake = Self { folder };
         fake.put("state", state);
         fake.put("next", next);

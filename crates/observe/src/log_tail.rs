@@ -161,10 +161,7 @@ impl LogTail {
                 reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line).map_err(failed)? as u64;
             let mut length = read;
             if line.last() != Some(&b'\n') {
-                // Longer than a line may be: the rest is passed over. Otherwise the end is still to be written.
-                if read < LINE_BYTES_MAX {
-                    return Ok(behind);
-                }
+                // Longer than a line may be, so that the rest is passed over; or its end is still to be written.
                 let (skipped, ended) = skip_line(&mut reader).map_err(failed)?;
                 if !ended {
                     return Ok(behind);

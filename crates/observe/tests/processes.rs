@@ -32,13 +32,19 @@ fn past(written: WrittenAt) {
     until("the next tick", || WrittenAt::now().expect("a clock").ticks > written.ticks);
 }
 
+/// A write that surely comes after what was started before, and before what is started next.
+fn write_after_a_while() -> WrittenAt {
+    past(WrittenAt::now().expect("a clock"));
+    let written = WrittenAt::now().expect("a clock");
+    past(written);
+    written
+}
+
 #[test]
 fn a_process_started_after_the_write_is_later_and_one_before_is_not() {
     let mut before = Running::python("print('ready'); input()");
     before.line();
-    past(WrittenAt::now().expect("a clock"));
-    let written = WrittenAt::now().expect("a clock");
-    past(written);
+    let written = write_after_a_while();
     let mut after = Running::python("print('ready'); input()");
     after.line();
     assert_eq!(started_after(&before.id(), written), After::No);
@@ -55,8 +61,7 @@ fn a_worker_forked_from_a_preloaded_master_is_never_taken_for_loaded() {
         "import os\nprint('ready'); input()\npid = os.fork()\nif pid == 0:\n  import time; time.sleep(60)\nprint(pid); input(); os.kill(pid, 9); os.wait()",
     );
     master.line();
-    let written = WrittenAt::now().expect("a clock");
-    past(written);
+    let written = write_after_a_while();
     master.tell("fork");
     let worker = id_of(master.line().parse().expect("a number"));
     assert_eq!(started_after(&worker, written), After::Yes, "it was forked after the write");
@@ -73,8 +78,7 @@ fn an_orphan_of_a_preloaded_master_is_unknown_and_not_taken_for_a_child_of_init(
         "import os\nprint('ready'); input()\npid = os.fork()\nif pid == 0:\n  os.close(1); os.setsid(); import time; time.sleep(60)\n  os._exit(0)\nprint(pid, flush=True); input(); os._exit(0)",
     );
     master.line();
-    let written = WrittenAt::now().expect("a clock");
-    past(written);
+    let written = write_after_a_while();
     master.tell("fork");
     let worker = id_of(master.line().parse().expect("a number"));
     master.tell("end");
@@ -90,8 +94,7 @@ fn a_thread_that_executes_a_program_makes_the_process_a_new_one_without_a_fork()
         "import os, threading\nprint('ready'); input()\npid = os.fork()\nif pid == 0:\n  t = threading.Thread(target=lambda: os.execve('/bin/sleep', ['sleep', '60'], {'A': 'b'})); t.start(); t.join()\nprint(pid); input()",
     );
     running.line();
-    let written = WrittenAt::now().expect("a clock");
-    past(written);
+    let written = write_after_a_while();
     running.tell("go");
     let pid: u32 = running.line().parse().expect("a number");
     until("it executes sleep", || {
@@ -322,14 +325,19 @@ fn what_another_user_may_not_see_is_not_visible_and_never_absent() {
     let program = copy.path().join("look");
     std::fs::copy(own, &program).expect("a copy");
     use std::os::unix::process::CommandExt;
-    let looked = Command::new(program)
-        .args(["--exact", "look_as_another_user", "--nocapture", "--ignored"])
+    let mut look = Command::new(program);
+    look.args(["--exact", "look_as_another_user", "--nocapture", "--ignored"])
         .env("LOOK_AT", running.child.id().to_string())
         .current_dir("/")
         .uid(65534)
-        .gid(65534)
-        .output()
-        .expect("it runs");
+        .gid(65534);
+    let mut looked = None;
+    // A process that another test forks in this moment may hold the copy open for writing until it executes.
+    until("the copy can be executed", || {
+        looked = look.output().ok();
+        looked.is_some()
+    });
+    let looked = looked.expect("it ran");
     assert!(looked.status.success(), "{}", String::from_utf8_lossy(&looked.stdout));
     assert!(String::from_utf8_lossy(&looked.stdout).contains("1 passed"));
 }
