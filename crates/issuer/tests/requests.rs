@@ -220,7 +220,11 @@ async fn a_busy_session_is_spared() {
     assert!(sessions[0].busy && sessions[0].calls == Some(1));
     let handles = [sessions[0].handle.clone()];
     assert_eq!(harness.issuer().end_sessions(&id, &handles, false).await.unwrap(), 0);
+    let ends =
+        |harness: &Harness| harness.fake.world().seen.iter().filter(|seen| seen.method == "DELETE").count();
+    assert_eq!(ends(&harness), 0, "a busy session is not even asked about");
     assert_eq!(harness.issuer().end_sessions(&id, &handles, true).await.unwrap(), 0, "the issuer spared it");
+    assert_eq!(ends(&harness), 1);
     harness.fake.world().live.values_mut().for_each(|live| live.busy = false);
     assert_eq!(harness.issuer().end_sessions(&id, &handles, false).await.unwrap(), 1);
 }
