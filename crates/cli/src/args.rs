@@ -51,7 +51,7 @@ pub(crate) enum Command {
     /// Write a keyroll.toml to begin with
     Init,
     /// Look at everything that a rotation needs, and change nothing
-    Doctor,
+    Doctor(DoctorArgs),
     /// Add, list and show secrets; never their values
     #[command(subcommand)]
     Secret(SecretCommand),
@@ -99,6 +99,14 @@ pub(crate) struct DemoPartArgs {
     /// Which part, and its own words
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) words: Vec<String>,
+}
+
+/// `doctor`.
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// A person's word that this journal is the newest there is, after it was restored from a backup
+    #[arg(long)]
+    pub(crate) accept_journal: bool,
 }
 
 /// `secret`.

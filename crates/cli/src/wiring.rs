@@ -45,16 +45,7 @@ pub(crate) fn versions(places: &Places, secret: &Secret) -> Result<Vec<Version>,
     Ok(shown.collect())
 }
 
-/// What a command that is not joined yet answers.
-pub(crate) fn absent(attempted: &str) -> Problem {
-    Problem::new("K0810", attempted).because("this command is not joined to the engine yet")
-}
-
-/// Records a waiver in the open rotation of a secret.
-pub(crate) fn waived(_: &Places, _: &Secret, _: &str, _: &str) -> Result<(), Problem> {
-    Err(absent("record the waiver"))
-}
-
+/// The word for a version.
 pub(crate) fn label(label: Label) -> &'static str {
     match label {
         Label::Pending => "pending",

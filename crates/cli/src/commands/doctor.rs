@@ -3,18 +3,26 @@ use std::path::Path;
 
 use keyroll_config::{Apply, Check, Config, Consumer, IssuerRef, Reference, Runs};
 
+use keyroll_journal::reset_witness;
+
+use crate::args::DoctorArgs;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::harden;
 use crate::places::{self, Places};
 use crate::problem::Problem;
-use crate::ui::{Event, Finding};
+use crate::ui::{Answer, Event, Finding};
+use crate::wiring::open;
 
 /// Looks at everything that a rotation needs, and changes nothing. Findings that would stop a rotation end it with 3.
-pub(super) fn run(context: &mut Context) -> Result<Exit, Problem> {
+pub(super) fn run(args: &DoctorArgs, context: &mut Context) -> Result<Exit, Problem> {
     let mut report = Report::default();
     let places = context.places()?;
+    if args.accept_journal {
+        return accept_journal(&places, context);
+    }
     look_at_places(&mut report, &places);
+    look_at_journal(&mut report, &places);
     look_at_process(&mut report);
     match context.config() {
         Ok(config) => {
@@ -29,6 +37,40 @@ pub(super) fn run(context: &mut Context) -> Result<Exit, Problem> {
         context.ui.event(event);
     }
     Ok(if bad { Exit::Findings } else { Exit::Done })
+}
+
+/// Takes a journal that was restored from a backup for the newest. Only a person who looked at the issuer can say
+/// so, and only by typing it: entries that are lost may have made keys.
+fn accept_journal(places: &Places, context: &mut Context) -> Result<Exit, Problem> {
+    let accepting = || Problem::new("K0818", "accept the journal as the newest there is");
+    let lock = open::lock(places)?;
+    let question =
+        "Did you look at the issuers for keys with labels of rotations that this journal does not have?";
+    match context.ui.ask_name(question, "accept") {
+        Answer::Yes => {}
+        Answer::No | Answer::Nobody => {
+            return Err(accepting()
+                .because("nobody gave their word for it at the terminal")
+                .help("look at the issuers, then run keyroll doctor --accept-journal by hand")
+                .exits(Exit::NeedsPerson));
+        }
+    }
+    let accepted = reset_witness(&places.state, &places.witness(), &lock).map_err(|error| {
+        Problem::new(error.code(), "accept the journal").because_of(&error).help(error.help())
+    })?;
+    context.ui.note(format!("accepted at entry {}, epoch {}", accepted.entry, accepted.epoch));
+    Ok(Exit::Done)
+}
+
+/// Reads the whole journal against its witness.
+fn look_at_journal(report: &mut Report, places: &Places) {
+    if !places.journal().exists() {
+        return;
+    }
+    match open::journal(places) {
+        Ok(_) => report.good("journal's chain", "whole, and as new as its witness".to_owned()),
+        Err(problem) => report.problem("journal's chain", &problem),
+    }
 }
 
 #[derive(Default)]
@@ -71,6 +113,7 @@ fn look_at_places(report: &mut Report, places: &Places) {
     }
     let files = [
         ("journal", places.journal()),
+        ("sealed values", places.state.join("secrets.db")),
         ("sealing key", places.sealing_key()),
         ("epoch witness", places.witness()),
     ];

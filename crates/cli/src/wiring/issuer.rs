@@ -53,7 +53,9 @@ fn admin_file(path: &Path) -> Result<SecretBytes, Problem> {
     let content = read(&resolved)?.bytes;
     let bytes = content.expose();
     let end = bytes.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')).map_or(0, |last| last + 1);
-    Ok(SecretBytes::new(bytes.get(..end).unwrap_or_default().to_vec()))
+    let value = SecretBytes::new(bytes.get(..end).unwrap_or_default().to_vec());
+    crate::redact::remember(&value);
+    Ok(value)
 }
 
 fn postgres(secret: &Secret, admin: Option<SecretBytes>) -> Result<Arc<dyn Issuer>, Problem> {

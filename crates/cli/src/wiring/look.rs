@@ -6,10 +6,9 @@ use std::sync::Arc;
 
 use keyroll_config::{Config, Secret};
 use keyroll_host::{LOCAL, Local, process_of, read, resolve};
-use keyroll_port::{Host as _, Issuer, Label, Listing, Probe, Sessions, Store as _, Values};
+use keyroll_port::{Host as _, Issuer, Label, Listing, Probe, Sessions, Store, Values};
 use keyroll_rotation::{Holds, Plan, Which};
 use keyroll_secret::{Credential, CredentialId, FingerprintKey};
-use keyroll_store::SealedStore;
 
 use super::compose::{compose, policy};
 use super::open::folder_of;
@@ -40,7 +39,7 @@ pub(crate) struct Found {
 }
 
 /// The current version of a secret, with its values.
-pub(crate) async fn current(store: &SealedStore, secret: &Secret) -> Result<(u32, Credential), Problem> {
+pub(crate) async fn current(store: &dyn Store, secret: &Secret) -> Result<(u32, Credential), Problem> {
     let name = secret.name.as_str();
     let missing = || {
         Problem::new("K0829", format!("find the current version of {name}"))
@@ -56,7 +55,7 @@ pub(crate) async fn current(store: &SealedStore, secret: &Secret) -> Result<(u32
 /// Looks at the issuer, the files and the processes, and refuses what cannot be rotated.
 pub(crate) async fn look(
     subject: &Subject<'_>,
-    store: &SealedStore,
+    store: &dyn Store,
     key: &FingerprintKey,
     issuer: Arc<dyn Issuer>,
 ) -> Result<Found, Problem> {

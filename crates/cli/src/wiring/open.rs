@@ -12,6 +12,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::exit::Exit;
 use crate::places::Places;
 use crate::problem::Problem;
+use crate::redact::Remembering;
 
 /// Threads of the runtime: a look at the host blocks one while others go on.
 const THREADS: usize = 6;
@@ -43,13 +44,13 @@ pub(crate) fn sealing_key(places: &Places) -> Result<SealingKey, Problem> {
     }
 }
 
-/// The store of sealed values.
-pub(crate) fn store(places: &Places) -> Result<Arc<SealedStore>, Problem> {
+/// The store of sealed values; every value that passes through it is cut out of what is printed.
+pub(crate) fn store(places: &Places) -> Result<Arc<Remembering<SealedStore>>, Problem> {
     let key = sealing_key(places)?;
     let opened = SealedStore::open(&places.state, key);
     let opened = opened
         .map_err(|error| Problem::new("K0827", "open the store of sealed values").because_of(&error))?;
-    Ok(Arc::new(opened))
+    Ok(Arc::new(Remembering(opened)))
 }
 
 /// The journal. One that was restored from a backup is refused: nothing may be revoked on its word.

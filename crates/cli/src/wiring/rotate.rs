@@ -58,7 +58,7 @@ fn look_at(subject: &Subject<'_>) -> Result<Found, Problem> {
     let key = sealing_key(subject.places)?.fingerprint_key();
     let key = key.map_err(|error| Problem::new("K0826", "derive the fingerprint key").because_of(&error))?;
     let issuer = issuer(subject.secret)?;
-    runtime()?.block_on(look(subject, &store, &key, issuer))
+    runtime()?.block_on(look(subject, store.as_ref(), &key, issuer))
 }
 
 fn unexplained(found: &Found) -> Problem {
