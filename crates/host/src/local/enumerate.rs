@@ -274,18 +274,15 @@ impl Local {
         let id = process_of(who)?;
         let now = process(id.pid).ok().filter(|now| now.id == id)?;
         let found_by = self.memo().found_by.get(&who).cloned();
-        let name = now
-            .exe
-            .as_ref()
-            .map_or_else(|| now.name.clone(), |exe| format!("{} ({})", now.name, exe.display()));
+        let runs = now.exe.as_ref().map(|exe| format!("; it runs {}", exe.display())).unwrap_or_default();
         let how_to_move = format!(
             "keyroll consumer adopt {} --name NAME --restart COMMAND, or keyroll consumer waive {} --reason WHY",
             id.pid, id.pid
         );
         Some(Holder {
             pid: id.pid,
-            name,
-            found_by: found_by.unwrap_or_else(|| "an earlier look".into()),
+            name: now.name,
+            found_by: found_by.unwrap_or_else(|| "an earlier look".into()) + &runs,
             how_to_move,
         })
     }
