@@ -4,8 +4,11 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::chain::{self, Link};
@@ -16,6 +19,12 @@ use crate::{OpenError, folder};
 const WITNESS_BYTES_MAX: u64 = 4 * 1024;
 
 const VERSION: u32 = 1;
+
+/// How long another process's write of the witness is waited for: two fsyncs on a slow disk.
+const LOCK_MS_MAX: Duration = Duration::from_millis(5_000);
+
+/// How often it is asked again.
+const LOCK_RETRY_MS: Duration = Duration::from_millis(5);
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -116,8 +125,14 @@ impl Witness {
     fn hold(&self) -> Result<File, OpenError> {
         let io = |action, source| OpenError::Io { action, path: self.folder.clone(), source };
         let folder = File::open(&self.folder).map_err(|source| io("open", source))?;
-        flock(&folder, FlockOperation::LockExclusive).map_err(|source| io("lock", source.into()))?;
-        Ok(folder)
+        let since = Instant::now();
+        loop {
+            match flock(&folder, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => return Ok(folder),
+                Err(Errno::WOULDBLOCK) if since.elapsed() < LOCK_MS_MAX => thread::sleep(LOCK_RETRY_MS),
+                Err(source) => return Err(io("lock", source.into())),
+            }
+        }
     }
 
     /// Temporary file, fsync, rename, fsync of the folder: a crash leaves the old witness or the new one, whole.

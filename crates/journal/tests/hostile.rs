@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use keyroll_journal::SqliteJournal;
+use keyroll_journal::{LockError, SqliteJournal, try_lock};
 use keyroll_port::{Journal, JournalError};
 use keyroll_rotation::Fact;
 use sample::{Place, event, id, opening};
@@ -42,7 +42,7 @@ fn child() {
                 return;
             }
             println!("+ {seq}");
-            if seq % 50 == 0 {
+            if seq.is_multiple_of(50) {
                 journal.witness().await.unwrap();
             }
         }
@@ -113,6 +113,41 @@ async fn a_killed_writer_loses_nothing_that_was_answered() {
         }
         found = nothing_is_lost(&place, last).await;
     }
+}
+
+#[tokio::test]
+async fn a_driver_that_another_process_replaced_is_fenced() {
+    let place = with_one_rotation().await;
+    let journal = place.open();
+    let old = journal.take_over(&id(1)).await.unwrap();
+    let mut child = start(&place, &["env"]);
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    // The first line that is ours: the other process has taken over.
+    let taken = lines.by_ref().map_while(Result::ok).any(|line| line.starts_with("+ "));
+    let fenced = journal.append(&id(1), 1, &event(old, Fact::Clock), 0).await;
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(taken);
+    assert!(matches!(fenced, Err(JournalError::Fenced { newest }) if newest == old + 1));
+}
+
+#[test]
+fn the_lock_of_a_killed_process_is_free() {
+    let place = Place::new();
+    fs::create_dir_all(place.state()).unwrap();
+    let lock = place.state().join("lock");
+    let script = "flock -x 9 && echo held && exec sleep 60";
+    let command = format!("exec 9>{} && {script}", lock.display());
+    let mut child = Command::new("sh").args(["-c", &command]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    assert_eq!(line, "held\n");
+    assert!(matches!(try_lock(&place.state()), Err(LockError::Held { pid: None, .. })));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let held = try_lock(&place.state()).unwrap();
+    assert_eq!(fs::read_to_string(&lock).unwrap(), format!("{}\n", std::process::id()));
+    drop(held);
 }
 
 fn said(child: Child) -> (u64, Vec<String>) {

@@ -79,7 +79,9 @@ impl Attempt<'_> {
             SealError::TooLong => self.refuse(REFUSED, error.to_string()),
             SealError::Library => self.refuse(UNUSABLE, error.to_string()),
             // The enum may grow; whatever it says then, the record does not open.
-            _ => self.altered(error.to_string()),
+            SealError::Truncated | SealError::UnknownVersion(_) | SealError::Altered | _ => {
+                self.altered(error.to_string())
+            }
         }
     }
 }
