@@ -253,6 +253,13 @@ fn instances_are_found_by_executable_and_argument_with_their_forked_workers() {
         let forked = ours(worker(name).expect("a worker"));
         assert!(!forked.main && forked.instance.as_deref() == Some(name));
     }
+    // A pid file names the first process alone; the worker belongs to it all the same.
+    let pid_file = folder.path().join("a.pid");
+    std::fs::write(&pid_file, a.0.id().to_string()).expect("a pid file");
+    let find = Find::PidFile { path: pid_file, exe: None };
+    let by_file = instances(&Run::Reread(Reread { instances: Vec::new(), find })).expect("found");
+    let found: Vec<(u32, bool)> = by_file.iter().map(|one| (one.process.pid, one.main)).collect();
+    assert_eq!(found, [(a.0.id(), true), (worker("a").expect("a worker"), false)]);
 }
 
 #[test]
