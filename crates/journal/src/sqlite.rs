@@ -28,7 +28,8 @@ const DATABASE_FILE: &str = "journal.db";
 pub struct SqliteJournal {
     requests: Option<mpsc::Sender<Request>>,
     questions: Option<mpsc::Sender<Question>>,
-    threads: Vec<JoinHandle<()>>,
+    writer: Option<JoinHandle<()>>,
+    reader: Option<JoinHandle<()>>,
 }
 
 impl SqliteJournal {
@@ -58,11 +59,14 @@ impl SqliteJournal {
         let (questions, queue) = mpsc::channel(QUEUE_QUESTIONS_MAX);
         let writer = Writer::new(connection, path.clone(), witness);
         let named = |name: &str| thread::Builder::new().name(name.to_owned());
-        let threads = vec![
-            named("journal-writer").spawn(move || writer.serve(asked)).map_err(fail)?,
-            named("journal-reader").spawn(move || reader::serve(reads, queue)).map_err(fail)?,
-        ];
-        Ok(Self { requests: Some(requests), questions: Some(questions), threads })
+        let writer = named("journal-writer").spawn(move || writer.serve(asked)).map_err(fail)?;
+        let reader = named("journal-reader").spawn(move || reader::serve(reads, queue)).map_err(fail)?;
+        Ok(Self {
+            requests: Some(requests),
+            questions: Some(questions),
+            writer: Some(writer),
+            reader: Some(reader),
+        })
     }
 
     async fn request(
@@ -92,12 +96,19 @@ impl SqliteJournal {
 
 impl Drop for SqliteJournal {
     fn drop(&mut self) {
-        self.requests = None;
+        // One after the other: the last connection that closes moves the log into the database and removes it, and
+        // two that close at once would each leave that to the other.
         self.questions = None;
-        for thread in self.threads.drain(..) {
-            // A thread that panicked has said so already.
-            drop(thread.join());
-        }
+        join(self.reader.take());
+        self.requests = None;
+        join(self.writer.take());
+    }
+}
+
+fn join(thread: Option<JoinHandle<()>>) {
+    if let Some(thread) = thread {
+        // A thread that panicked has said so already.
+        drop(thread.join());
     }
 }
 

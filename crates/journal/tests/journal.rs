@@ -22,6 +22,10 @@ async fn a_rotation_is_read_back_as_it_was_written() {
     }
     journal.witness().await.unwrap();
     drop(journal);
+    assert!(
+        !place.state().join("journal.db-wal").exists(),
+        "all of it is in the one file that a backup takes"
+    );
 
     let journal = place.open();
     let recorded = journal.load(&id(1)).await.unwrap();
