@@ -115,6 +115,8 @@ pub(crate) fn digest(state: &State, look: &Look) -> u64 {
     for instance in &look.seen.instances {
         let part = match instance.consumer {
             Some(id) => (0, u64::from(id.0) << 8 | u64::from(instance.slot)),
+            // A process that merely passes by with the value that stays changes nothing about the consent.
+            None if instance.old != Sight::Yes => continue,
             None => (1, hash_life(instance.who)),
         };
         parts.push(part);
