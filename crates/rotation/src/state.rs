@@ -352,6 +352,16 @@ impl State {
         &self.intents
     }
 
+    /// Mints that were closed as never made; a label of one of them re-opens it.
+    pub fn closed_mints(&self) -> &[Seq] {
+        &self.closed_mints
+    }
+
+    /// Versions that were abandoned and still have to be deleted.
+    pub fn abandoned(&self) -> &[CredId] {
+        &self.abandoned
+    }
+
     /// The units in the plan's order.
     pub fn units(&self) -> &[Unit] {
         &self.units

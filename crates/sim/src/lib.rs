@@ -1,1 +1,26 @@
 //! The simulation: world, faults, workloads, invariants, mutants.
+//!
+//! [`run()`] drives the real `keyroll_engine::Driver` through one [`FaultPlan`] in simulated time. Everything is drawn
+//! from the plan, so that the same plan is the same run on every machine.
+
+mod book;
+mod coverage;
+mod deeds;
+mod faults;
+mod invariants;
+mod issuer;
+mod looks;
+mod mutant;
+mod mutants;
+mod operator;
+mod rng;
+mod run;
+mod scene;
+mod world;
+
+pub use coverage::Coverage;
+pub use faults::{Class, Fault, FaultPlan, Planned};
+pub use mutant::Mutant;
+pub use mutants::ALL as MUTANTS;
+pub use run::{Keep, Report, Violation, run};
+pub use scene::{Kind, Scene, Size};

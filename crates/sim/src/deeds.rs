@@ -1,0 +1,170 @@
+//! What each fault does, beside what it does to the action that it happens at.
+
+use keyroll_engine::Input;
+use keyroll_rotation::{ConsumerId, Delivery, Emergency, Fact, FileId, HostId, Uptake, Waived};
+
+use crate::faults::Fault;
+use crate::issuer::{FOREIGN, OLD};
+use crate::run::{Due, Run};
+
+impl Run<'_> {
+    /// Lets a fault happen. Returns whether it changes the action that it happens at.
+    pub(crate) fn befall(&mut self, at: usize, fault: Fault) -> bool {
+        let now = self.world.now;
+        match fault {
+            Fault::LostReply
+            | Fault::LostRequest
+            | Fault::LateEffect
+            | Fault::Failed
+            | Fault::FailedForGood
+            | Fault::Duplicate
+            | Fault::Slow
+            | Fault::Blind
+            | Fault::Partial
+            | Fault::CommitLost
+            | Fault::CommitUnsure
+            | Fault::WitnessDown
+            | Fault::CrashAfter
+            | Fault::CrashDuring => return true,
+            Fault::CrashBefore => {
+                self.crash(at);
+                return true;
+            }
+            Fault::Reboot => {
+                self.reboot();
+                return true;
+            }
+            Fault::Zombie => self.take_over(),
+            Fault::JournalDown => {
+                self.book.down_until = now + self.rng.between(500, 20_000);
+                return true;
+            }
+            Fault::HostDown => self.host_down(),
+            Fault::Drift => self.edit(OLD),
+            Fault::ForeignEdit => self.edit(FOREIGN),
+            Fault::Restart => {
+                let place = self.rng.below(self.world.procs.len() as u64) as usize;
+                if self.world.procs.get(place).is_some_and(|proc| !proc.at_rest && proc.consumer.is_some()) {
+                    self.world.restart(place, false);
+                }
+            }
+            Fault::LateInstance => self.late_instance(),
+            Fault::Holder | Fault::Hidden => {
+                let host = HostId(self.rng.below(2) as u16);
+                let place = self.world.process(None, 0, host, OLD);
+                let hidden = if fault == Fault::Hidden { self.rng.between(500, 9_000) } else { 0 };
+                if let Some(proc) = self.world.procs.get_mut(place) {
+                    proc.hidden_until = now + hidden;
+                }
+            }
+            Fault::Stranger => self.world.strangers.push(now),
+            Fault::OldRevoked => {
+                let old = self.world.old_id();
+                if self.world.issuer.living(&old).is_some_and(|cred| cred.value == OLD) {
+                    self.world.issuer.end(&old, now);
+                }
+            }
+            Fault::WallClock => self.world.wall_jump += 365 * 86_400_000,
+            Fault::Abort => self.tell(at, Fact::AbortAsked),
+            Fault::Pause => {
+                self.tell(at, Fact::PauseAsked);
+                let ms = self.rng.between(50, 5_000);
+                self.later(ms, Due::Resume);
+            }
+            Fault::Retry => self.tell(at, Fact::Retried),
+            Fault::RollFirst => {
+                self.tell(at, Fact::Escalated { mode: Emergency::RollFirst, pending_compromised: false });
+            }
+            Fault::RevokeNow => {
+                self.tell(at, Fact::Escalated { mode: Emergency::RevokeNow, pending_compromised: false });
+            }
+            Fault::PendingLeaked => {
+                self.tell(at, Fact::Escalated { mode: Emergency::RollFirst, pending_compromised: true });
+            }
+            Fault::Waive => self.tell(at, Fact::Waived(Waived::NotVisible(ConsumerId(0)))),
+        }
+        false
+    }
+
+    fn tell(&mut self, at: usize, fact: Fact) {
+        self.hear(at, Input::Told(fact));
+    }
+
+    /// Every process and every driver ends; services start again from their files.
+    fn reboot(&mut self) {
+        for at in 0..self.seats.len() {
+            if self.seats.get(at).is_some_and(|seat| seat.alive) {
+                self.crash(at);
+            }
+        }
+        self.world.boot += 1;
+        self.world.boot_at = self.world.now;
+        for at in 0..self.world.procs.len() {
+            if self.world.procs.get(at).is_some_and(|proc| !proc.at_rest) {
+                self.world.restart(at, false);
+            }
+        }
+        // Nobody starts those again that no unit names.
+        self.world.procs.retain(|proc| proc.consumer.is_some());
+    }
+
+    fn host_down(&mut self) {
+        let host = self.rng.below(3) as usize;
+        let until = self.world.now + self.rng.between(1_000, 20_000);
+        if let Some(down) = self.world.host_down_until.get_mut(host) {
+            *down = until;
+        }
+    }
+
+    /// Somebody else writes a file; now and then the consumer is restarted as well.
+    fn edit(&mut self, value: u8) {
+        let place = self.rng.below(self.world.files.len() as u64) as usize;
+        let Some(holds) = self.world.files.get(place).copied() else { return };
+        let Ok(file) = u16::try_from(place).map(FileId) else { return };
+        if holds == value || (value == OLD && holds == FOREIGN) {
+            return;
+        }
+        // A generated file is written by its own fetch alone.
+        let pulled = self
+            .world
+            .plan
+            .consumers
+            .iter()
+            .any(|it| it.delivery == Delivery::Fetch && it.files.contains(&file));
+        if pulled {
+            return;
+        }
+        self.world.write(file, value, false);
+        if value == OLD && self.rng.one_in(2) {
+            for at in 0..self.world.procs.len() {
+                let Some(id) = self.world.procs.get(at).and_then(|proc| proc.consumer) else { continue };
+                let reads = self
+                    .world
+                    .plan
+                    .consumers
+                    .get(id.index())
+                    .is_some_and(|it| it.files.contains(&file) && it.uptake == Uptake::Verb);
+                if reads {
+                    self.world.restart(at, false);
+                }
+            }
+        }
+    }
+
+    /// An autoscaler starts a further instance from the environment of its parent.
+    fn late_instance(&mut self) {
+        let verbs: Vec<(ConsumerId, HostId)> = self
+            .world
+            .plan
+            .consumers
+            .iter()
+            .enumerate()
+            .filter(|(_, it)| it.uptake == Uptake::Verb)
+            .filter_map(|(at, it)| u16::try_from(at).ok().map(|id| (ConsumerId(id), it.host)))
+            .collect();
+        let place = self.rng.below(verbs.len() as u64) as usize;
+        if let Some((consumer, host)) = verbs.get(place).copied() {
+            self.world.process(Some(consumer), 0, host, OLD);
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! The one table of everything that can go wrong. A fault happens at the n-th action that drivers ask for.
+
+use keyroll_engine::Action;
+use keyroll_rotation::{Op, Query};
+use serde::{Deserialize, Serialize};
+
+/// One thing that goes wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Fault {
+    /// The driver dies before the action.
+    CrashBefore,
+    /// The driver dies after the action had its effect, before it heard of it.
+    CrashAfter,
+    /// The driver dies while a request is under way; it reaches the issuer later.
+    CrashDuring,
+    /// The machine restarts: every process too, and monotonic time begins anew.
+    Reboot,
+    /// A second driver takes over while the first one goes on.
+    Zombie,
+    /// The operation had its effect, the answer is lost.
+    LostReply,
+    /// The operation never arrived, the answer is missing.
+    LostRequest,
+    /// The caller saw no answer; the operation has its effect later.
+    LateEffect,
+    /// Surely not carried out; it may work later (429, 5xx).
+    Failed,
+    /// Surely not carried out; it will not work.
+    FailedForGood,
+    /// The same answer comes twice.
+    Duplicate,
+    /// It takes so long that others overtake it.
+    Slow,
+    /// The look saw nothing (429, 5xx, a time-out).
+    Blind,
+    /// The look saw only a part, and says so.
+    Partial,
+    /// The journal cannot be written for a while.
+    JournalDown,
+    /// The entry was written, the answer is lost.
+    CommitLost,
+    /// The entry was not written, and that cannot be told.
+    CommitUnsure,
+    /// The witness cannot be written.
+    WitnessDown,
+    /// A host does not answer for a while.
+    HostDown,
+    /// Configuration management writes the old value back into a file.
+    Drift,
+    /// Somebody writes something else into a file.
+    ForeignEdit,
+    /// An instance restarts by itself.
+    Restart,
+    /// A further instance of a consumer starts from a value that its parent cached.
+    LateInstance,
+    /// A process that nobody explains starts from a cached value.
+    Holder,
+    /// A process that no look can see for a while uses the old key.
+    Hidden,
+    /// The old value appears in a place that the plan does not have.
+    Stranger,
+    /// The issuer ends the old key by itself.
+    OldRevoked,
+    /// The issuer's wall clock jumps by a year.
+    WallClock,
+    /// An operator aborts.
+    Abort,
+    /// An operator pauses, and resumes later.
+    Pause,
+    /// An operator says `retry`.
+    Retry,
+    /// An emergency: move first.
+    RollFirst,
+    /// An emergency: end the old key now.
+    RevokeNow,
+    /// An emergency: the new value leaked as well.
+    PendingLeaked,
+    /// An operator waives what cannot be seen of the first consumer.
+    Waive,
+}
+
+impl Fault {
+    /// All faults.
+    pub const ALL: [Self; 35] = [
+        Self::CrashBefore,
+        Self::CrashAfter,
+        Self::CrashDuring,
+        Self::Reboot,
+        Self::Zombie,
+        Self::LostReply,
+        Self::LostRequest,
+        Self::LateEffect,
+        Self::Failed,
+        Self::FailedForGood,
+        Self::Duplicate,
+        Self::Slow,
+        Self::Blind,
+        Self::Partial,
+        Self::JournalDown,
+        Self::CommitLost,
+        Self::CommitUnsure,
+        Self::WitnessDown,
+        Self::HostDown,
+        Self::Drift,
+        Self::ForeignEdit,
+        Self::Restart,
+        Self::LateInstance,
+        Self::Holder,
+        Self::Hidden,
+        Self::Stranger,
+        Self::OldRevoked,
+        Self::WallClock,
+        Self::Abort,
+        Self::Pause,
+        Self::Retry,
+        Self::RollFirst,
+        Self::RevokeNow,
+        Self::PendingLeaked,
+        Self::Waive,
+    ];
+
+    /// Whether it can happen to this action. What happens to the world can happen at any.
+    pub fn fits(self, action: &Action) -> bool {
+        let is_append = matches!(action, Action::Append { .. });
+        let is_carry = matches!(action, Action::Carry { .. });
+        let is_look = matches!(action, Action::Look { .. });
+        match self {
+            Self::LostReply | Self::LostRequest | Self::Failed | Self::FailedForGood => is_carry,
+            Self::LateEffect | Self::CrashDuring => {
+                matches!(action, Action::Carry { effect, .. } if effect.op.at_issuer())
+            }
+            Self::Duplicate | Self::Slow => is_carry || is_look,
+            Self::Blind => is_look,
+            Self::Partial => partial(action),
+            Self::JournalDown | Self::CommitLost | Self::CommitUnsure => is_append,
+            Self::WitnessDown => matches!(action, Action::Witness { .. }),
+            Self::CrashBefore
+            | Self::CrashAfter
+            | Self::Reboot
+            | Self::Zombie
+            | Self::HostDown
+            | Self::Drift
+            | Self::ForeignEdit
+            | Self::Restart
+            | Self::LateInstance
+            | Self::Holder
+            | Self::Hidden
+            | Self::Stranger
+            | Self::OldRevoked
+            | Self::WallClock
+            | Self::Abort
+            | Self::Pause
+            | Self::Retry
+            | Self::RollFirst
+            | Self::RevokeNow
+            | Self::PendingLeaked
+            | Self::Waive => true,
+        }
+    }
+}
+
+fn partial(action: &Action) -> bool {
+    match action {
+        Action::Look { query, .. } => match query {
+            Query::Preflight | Query::Probe(..) | Query::List | Query::Enumerate | Query::Prove(..) => true,
+            Query::Reconcile(_) => true,
+            Query::StageCheck | Query::LastUsed | Query::Refusals | Query::Sweep => false,
+        },
+        Action::Append { .. } | Action::Reload | Action::Witness { .. } | Action::Carry { .. } => false,
+    }
+}
+
+/// The kind of an action, for classes of schedules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Class {
+    /// An entry of the journal.
+    Append,
+    /// The journal is read again.
+    Reload,
+    /// The witness.
+    Witness,
+    /// An operation, by its place in the list of operations.
+    Carry(u8),
+    /// A look, by its place in the list of looks.
+    Look(u8),
+}
+
+impl Class {
+    /// The class of an action.
+    pub fn of(action: &Action) -> Self {
+        match action {
+            Action::Append { .. } => Self::Append,
+            Action::Reload => Self::Reload,
+            Action::Witness { .. } => Self::Witness,
+            Action::Carry { effect, .. } => Self::Carry(op_number(&effect.op)),
+            Action::Look { query, .. } => Self::Look(query_number(query)),
+        }
+    }
+}
+
+fn op_number(op: &Op) -> u8 {
+    match op {
+        Op::Choose => 0,
+        Op::Mint => 1,
+        Op::Stage => 2,
+        Op::Deliver(..) => 3,
+        Op::Fetch(_) => 4,
+        Op::Apply(..) => 5,
+        Op::Promote => 6,
+        Op::Demote => 7,
+        Op::Disable => 8,
+        Op::Enable => 9,
+        Op::Revoke => 10,
+        Op::EndSessions => 11,
+        Op::DeleteNew => 12,
+        Op::DeleteOrphan(_) => 13,
+        Op::DeleteAbandoned(_) => 14,
+        Op::Retire(_) => 15,
+    }
+}
+
+fn query_number(query: &Query) -> u8 {
+    match query {
+        Query::Preflight => 0,
+        Query::StageCheck => 1,
+        Query::Probe(..) => 2,
+        Query::List => 3,
+        Query::Enumerate => 4,
+        Query::Prove(..) => 5,
+        Query::LastUsed => 6,
+        Query::Refusals => 7,
+        Query::Reconcile(_) => 8,
+        Query::Sweep => 9,
+    }
+}
+
+/// A fault and the number of the action that it happens at, or at the next one that it fits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Planned {
+    /// The number of the action.
+    pub at: u32,
+    /// The fault.
+    pub fault: Fault,
+}
+
+/// A schedule: a workload, a seed for every delay, and what goes wrong when.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaultPlan {
+    /// The workload.
+    pub scene: crate::Scene,
+    /// The seed of delays and of the operator's choices.
+    pub seed: u64,
+    /// What goes wrong, in the order of the actions.
+    pub faults: Vec<Planned>,
+}

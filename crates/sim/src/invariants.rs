@@ -1,0 +1,306 @@
+//! The invariants, judged by what is true in the world and by what it told, never by what a core believes.
+
+use keyroll_rotation::{
+    Effect, Emergency, Event, Fact, Hold, Kinds, OldKey, Op, Outcome, Overlap, Phase, Reason, Stamp, State,
+    Waived, Which, step,
+};
+
+use crate::issuer::{FOREIGN, OLD, Value};
+use crate::run::Run;
+use crate::world::Proc;
+
+impl Run<'_> {
+    /// Carries an operation out and looks whether it did harm.
+    pub(crate) fn carry_out(&mut self, effect: &Effect, state: &State, epoch: u64) -> Outcome {
+        let stood: Vec<Value> = self.world.issuer.live().map(|cred| cred.value).collect();
+        let stood: Vec<Value> = stood.into_iter().filter(|value| self.world.issuer.stands(*value)).collect();
+        let hosts = self.world.host_epoch;
+        let outcome = self.world.carry(effect, state, epoch);
+        if self.world.host_epoch.iter().zip(hosts).any(|(now, before)| *now < before) {
+            self.violate("I8", format!("the epoch of a host went down at {:?}", effect.op));
+        }
+        for value in stood {
+            if !self.world.issuer.stands(value) {
+                self.check_harm(effect, value, state);
+            }
+        }
+        outcome
+    }
+
+    pub(crate) fn hand_revoke_check(&mut self) {
+        if !self.world.issuer.stands(OLD) {
+            return;
+        }
+        let Some(at) = self.driving() else { return };
+        let Some(state) = self.seats.get(at).map(|seat| seat.driver.state().clone()) else { return };
+        let effect = Effect { intent: state.seq(), op: Op::Revoke };
+        self.check_harm(&effect, OLD, &state);
+    }
+
+    /// I1, I4, I5: a value turned from accepted to refused by an effect of ours.
+    fn check_harm(&mut self, effect: &Effect, value: Value, state: &State) {
+        let newest = self.seats.last().map_or(state, |seat| seat.driver.state());
+        let revoke_now = newest.emergency() == Some(Emergency::RevokeNow);
+        let emergency = newest.emergency().is_some();
+        let decided = newest.decided();
+        let gap = matches!(self.world.plan.capabilities.overlap, Overlap::None | Overlap::Grace { .. });
+        if value == OLD && !decided && effect.op != Op::Disable {
+            let announced = effect.op == Op::Mint && (emergency || newest.plan().recovery);
+            if !announced {
+                return self.violate(
+                    "I5",
+                    format!("{:?} ended the old key before the point of no return", effect.op),
+                );
+            }
+        }
+        if effect.op == Op::Mint && gap {
+            return;
+        }
+        let abandoned = matches!(effect.op, Op::DeleteAbandoned(_) | Op::DeleteOrphan(_));
+        if revoke_now && value == OLD {
+            return;
+        }
+        let told = self.world.look.filter(|look| {
+            let epoch = self.book.entries.iter().rev().find_map(|event| match &event.fact {
+                Fact::Intended(op) if *op == effect.op => Some(event.at.epoch),
+                _ => None,
+            });
+            epoch.is_none_or(|epoch| look.epoch == epoch)
+        });
+        let taken = match told {
+            Some(look) => look.at,
+            None if abandoned || effect.op == Op::Mint => 0,
+            None => {
+                let what = format!("{:?} without a complete look in its epoch", effect.op);
+                return self.violate("I4", what);
+            }
+        };
+        if let Some(proc) = self.world.procs.iter().find(|proc| self.harmed(proc, value, taken, state)) {
+            let what = format!(
+                "{:?} takes value {value} from consumer {:?} (pid {}, since {}, look {taken})",
+                effect.op, proc.consumer, proc.pid, proc.since
+            );
+            return self.violate("I1", what);
+        }
+        if !abandoned && let Some(what) = self.ungated(effect, value, taken, state) {
+            self.violate("I4", what);
+        }
+    }
+
+    fn harmed(&self, proc: &Proc, value: Value, taken: u64, state: &State) -> bool {
+        let enumerated = proc.hidden_until <= taken && (proc.since <= taken || proc.by_us);
+        proc.loaded == value && enumerated && !self.excused(proc, state)
+    }
+
+    fn excused(&self, proc: &Proc, state: &State) -> bool {
+        let newest = self.seats.last().map_or(state, |seat| seat.driver.state());
+        let named = proc.consumer.is_some_and(|id| newest.waived().contains(&Waived::NotVisible(id)));
+        proc.waived || named
+    }
+
+    /// What the gate asks for and is not true: evidence of every enumerated instance, no session on what goes.
+    fn ungated(&self, effect: &Effect, value: Value, taken: u64, state: &State) -> Option<String> {
+        for proc in &self.world.procs {
+            let Some(id) = proc.consumer else { continue };
+            let enumerated = proc.hidden_until <= taken && proc.since <= taken && proc.born <= taken;
+            if !enumerated || self.excused(proc, state) {
+                continue;
+            }
+            let Some(consumer) = self.world.plan.consumers.get(id.index()) else { continue };
+            for path in 0..consumer.paths {
+                let kinds = proc.shown.get(usize::from(path)).copied().unwrap_or_default();
+                let enough = match (proc.at_rest, consumer.attributable) {
+                    (true, _) => kinds.has(Kinds::CHECKED),
+                    (false, true) => kinds.has(Kinds::EXERCISED),
+                    (false, false) => kinds.has(Kinds::LOADED.and(Kinds::CHECKED)),
+                };
+                if !enough && proc.loaded != FOREIGN {
+                    return Some(format!(
+                        "{:?} although consumer {id:?} has not shown path {path}",
+                        effect.op
+                    ));
+                }
+            }
+            let busy = newest_waived_busy(state);
+            let session =
+                proc.session.is_some_and(|(held, until)| held == value && until.saturating_sub(150) <= taken);
+            if session && !busy {
+                return Some(format!("{:?} although consumer {id:?} has a session on it", effect.op));
+            }
+        }
+        None
+    }
+
+    /// An entry is durable: what it means in the world, and whether it may be.
+    pub(crate) fn written(&mut self, at: usize, event: &Event) {
+        let seq = self.book.last();
+        let Some(state) = self.seats.get(at).map(|seat| seat.driver.state().clone()) else { return };
+        match &event.fact {
+            Fact::HandMinted(id) => {
+                let value = self.world.issuer.living(id).map(|cred| cred.value);
+                if let Some(value) = value {
+                    self.world.store.keep(seq, value, Some(id.clone()));
+                }
+            }
+            Fact::Adopted { consumer, explains, .. } => self.adopted(consumer, *explains),
+            Fact::Decided(_) => {
+                if self.world.refusals_told > 0 && state.emergency().is_none() {
+                    let what = "decided although a refused use of the old key was told".to_owned();
+                    self.violate("I4", what);
+                }
+                if !self.world.look.is_some_and(|look| look.epoch == event.at.epoch) {
+                    self.violate("I4", "decided without a complete look in this epoch".into());
+                }
+            }
+            Fact::Intended(op) => self.check_intent(op, &state, event.at),
+            _ => {}
+        }
+    }
+
+    fn check_intent(&mut self, op: &Op, state: &State, at: Stamp) {
+        let gated = match op {
+            Op::Disable | Op::DeleteNew => true,
+            Op::Revoke => state.emergency() != Some(Emergency::RevokeNow),
+            _ => false,
+        };
+        if gated && !self.world.look.is_some_and(|look| look.epoch == at.epoch) {
+            self.violate("I4", format!("{op:?} intended without a complete look in its epoch"));
+        }
+        if *op == Op::Retire(Which::Old) && self.world.issuer.accepts(OLD, self.world.now) {
+            self.violate("I5", "the old value is dropped while the old key is accepted".into());
+        }
+    }
+
+    /// After every step.
+    pub(crate) fn check(&mut self, at: usize) {
+        let Some(seat) = self.seats.get(at) else { return };
+        let state = seat.driver.state();
+        if seat.epoch != self.book.epoch {
+            return;
+        }
+        let mut strange = None;
+        for cred in self.world.issuer.live() {
+            if cred.value == OLD || state.new_version().is_some_and(|new| new.credential == cred.id) {
+                continue;
+            }
+            let covered = self.covered(state, cred.label, &cred.id);
+            if !covered {
+                strange = Some(format!("credential {} (label {:?}) is nobody's", cred.id, cred.label));
+            }
+        }
+        if state.ended() && state.hold().is_none() && state.phase() == Phase::Done && !state.decided() {
+            let forward = state.old_key() == OldKey::Ended;
+            if !forward {
+                strange = Some("done without the point of no return".into());
+            }
+        }
+        if let Some(what) = strange {
+            self.violate("I2", what);
+        }
+    }
+
+    fn covered(&self, state: &State, label: Option<u64>, id: &keyroll_rotation::CredId) -> bool {
+        let open = state.intents().iter().any(|open| {
+            let mine = label.is_none_or(|label| label == open.seq);
+            match &open.op {
+                Op::Mint => mine,
+                Op::DeleteNew => true,
+                Op::DeleteAbandoned(held) | Op::DeleteOrphan(held) => held == id,
+                _ => false,
+            }
+        });
+        let reported =
+            matches!(state.hold(), Some(Hold::Stuck(Reason::UnknownLabel(_) | Reason::Unclear(_))));
+        let abandoned = state.abandoned().contains(id);
+        // A label whose intent was closed is found again by the list that comes before the end.
+        let closed = label.is_some_and(|label| state.closed_mints().contains(&label)) && !state.ended();
+        // Made by hand a moment ago, and about to be said.
+        let by_hand =
+            label.is_none() && self.world.plan.capabilities.minted_by == keyroll_rotation::MintedBy::Human;
+        // The entry of its intent is being reloaded.
+        let unsure = label.is_some_and(|label| label > state.seq());
+        open || reported || abandoned || closed || by_hand || unsure
+    }
+
+    /// At each change of phase: before the point of no return a way back exists, after it there is none.
+    pub(crate) fn check_ways(&mut self, at: usize) {
+        let Some(seat) = self.seats.get(at) else { return };
+        let state = seat.driver.state();
+        if state.ended() || seat.epoch != self.book.epoch || state.now().epoch != seat.epoch {
+            return;
+        }
+        let event = Event { at: Stamp { ms: self.world.mono(), ..state.now() }, fact: Fact::AbortAsked };
+        let legal = step(state, &event).is_ok();
+        let gap = matches!(state.plan().capabilities.overlap, Overlap::None | Overlap::Grace { .. });
+        let alive = self.world.issuer.creds.first().is_some_and(|cred| cred.ended.is_none());
+        let minting = state.intents().iter().any(|open| open.op == Op::Mint);
+        if state.decided() && legal {
+            self.violate("I5", "an abort is taken after the point of no return".into());
+        } else if !state.decided()
+            && !legal
+            && alive
+            && state.emergency().is_none()
+            && !gap
+            && !minting
+            && !state.plan().recovery
+        {
+            let believed = state.old_key();
+            let what =
+                format!("no way back in {:?} while the old key is alive ({believed:?})", state.phase());
+            self.violate("I5", what);
+        }
+    }
+
+    /// The end: exactly one live credential, everybody on it.
+    pub(crate) fn judge_end(&mut self) {
+        let Some(state) = self.seats.last().map(|seat| seat.driver.state().clone()) else { return };
+        let now = self.world.now;
+        let new = self.world.value_of(Which::New, &state);
+        let stays = match (state.phase(), state.debt()) {
+            (Phase::Done, None) => new,
+            (Phase::Done, Some(debt)) => {
+                if self.debts >= 6 {
+                    self.violate("I7", format!("a debt is never paid: {debt:?}"));
+                }
+                return;
+            }
+            (Phase::RolledBack, _) => Some(OLD),
+            (phase, _) => return self.violate("I7", format!("ended in {phase:?}")),
+        };
+        let Some(stays) = stays else { return self.violate("end", "no value stays".into()) };
+        for cred in self.world.issuer.creds.clone() {
+            let alive =
+                self.world.issuer.by_value(cred.value).is_some_and(|it| it.ended.is_none_or(|at| at > now));
+            if cred.value != stays && alive {
+                return self.violate("I2", format!("credential {} is left at the end", cred.id));
+            }
+        }
+        let ended_by_others =
+            stays == OLD && self.world.issuer.creds.first().is_some_and(|cred| cred.ended.is_some());
+        if !self.world.issuer.accepts(stays, now) && !ended_by_others {
+            return self.violate("end", format!("value {stays} stays and is not accepted"));
+        }
+        if self.world.store.current != stays {
+            return self.violate("end", format!("the store holds {} as current", self.world.store.current));
+        }
+        if stays == OLD && self.world.store.old_retired {
+            return self.violate("end", "the old value was dropped".into());
+        }
+        let behind = self.world.procs.iter().find(|proc| {
+            let late = self
+                .world
+                .look
+                .is_none_or(|look| proc.born > look.at || (proc.since > look.at && !proc.by_us));
+            let known = proc.consumer.is_some() && !late && !self.excused(proc, &state);
+            known && proc.loaded != stays && proc.loaded != FOREIGN
+        });
+        if let Some(proc) = behind {
+            let what = format!("consumer {:?} ended on value {}, not {stays}", proc.consumer, proc.loaded);
+            self.violate("end", what);
+        }
+    }
+}
+
+fn newest_waived_busy(state: &State) -> bool {
+    state.waived().contains(&Waived::BusySessions)
+}

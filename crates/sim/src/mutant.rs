@@ -1,0 +1,66 @@
+//! A mutant wraps the pure layers from outside: it changes what goes into them or what comes out.
+
+use keyroll_engine::{Action, Core, Input};
+use keyroll_rotation::{Effect, Event, IllegalEvent, Plan, State, Want, step, wants};
+
+use crate::mutants;
+
+/// One way in which a program could break the protocol.
+pub struct Mutant {
+    /// Its name.
+    pub name: &'static str,
+    /// The sentence of the protocol that it breaks.
+    pub sentence: &'static str,
+    /// Changes the plan before the rotation is opened.
+    pub plan: fn(&mut Plan),
+    /// Changes an event before it is taken in.
+    pub event: fn(&State, &mut Event),
+    /// Changes what is wanted.
+    pub wants: fn(&State, &mut Vec<Want>),
+    /// Changes what a driver hears.
+    pub input: fn(&mut Input),
+    /// Answers an action instead of carrying it out.
+    pub action: fn(&Action) -> Option<Input>,
+}
+
+impl Mutant {
+    /// Nothing is changed: the protocol itself.
+    pub const NONE: Self = Self {
+        name: "none",
+        sentence: "",
+        plan: |_| {},
+        event: |_, _| {},
+        wants: |_, _| {},
+        input: |_| {},
+        action: |_| None,
+    };
+
+    pub(crate) fn number(&self) -> usize {
+        mutants::ALL.iter().position(|it| it.name == self.name).unwrap_or(usize::MAX)
+    }
+}
+
+/// The core under a mutant, by its number; any other number is the protocol itself.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mutated(pub(crate) usize);
+
+impl Core for Mutated {
+    fn step(&self, state: &State, event: &Event) -> Result<(State, Vec<Effect>), IllegalEvent> {
+        match mutants::ALL.get(self.0) {
+            None => step(state, event),
+            Some(mutant) => {
+                let mut event = event.clone();
+                (mutant.event)(state, &mut event);
+                step(state, &event)
+            }
+        }
+    }
+
+    fn wants(&self, state: &State) -> Vec<Want> {
+        let mut wanted = wants(state);
+        if let Some(mutant) = mutants::ALL.get(self.0) {
+            (mutant.wants)(state, &mut wanted);
+        }
+        wanted
+    }
+}

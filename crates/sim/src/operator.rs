@@ -1,0 +1,183 @@
+//! The simulated operator: answers what only a person can, and removes causes before saying `retry`.
+
+use keyroll_engine::{Input, Standing};
+use keyroll_rotation::{
+    Adoptee, Consumer, ConsumerId, Delivery, Fact, FileId, Hold, Incarnation, Person, Phase, Reason, Uptake,
+    Waived,
+};
+
+use crate::issuer::{FOREIGN, OLD};
+use crate::run::{Due, Run, WORDS_MAX};
+
+/// How often a debt is asked to be paid.
+const DEBTS_MAX: u32 = 6;
+
+impl Run<'_> {
+    /// The operator looks at what the rotation stands at, and acts.
+    pub(crate) fn operate(&mut self) {
+        let Some(at) = self.driving() else { return };
+        let Some(standing) = self.seats.get(at).map(|seat| seat.standing.clone()) else { return };
+        self.words += 1;
+        if self.words > WORDS_MAX {
+            return self.violate("I7", format!("the operator acted {WORDS_MAX} times: {standing:?}"));
+        }
+        self.say(|| format!("     the operator finds {standing:?}"));
+        match standing {
+            Standing::Driving | Standing::Lost => {}
+            Standing::Ended => self.settle_debt(at),
+            Standing::Person(people) => {
+                if let Some(person) = people.into_iter().next() {
+                    self.step_in(at, person);
+                }
+            }
+            Standing::Held(hold) => self.held(at, hold),
+        }
+    }
+
+    fn word(&mut self, at: usize, fact: Fact) {
+        if self.rng.one_in(4) && !self.taking_over() {
+            // The process that drove has ended meanwhile: the word is said to another one.
+            self.crash(at);
+            return;
+        }
+        self.hear(at, Input::Told(fact));
+    }
+
+    fn settle_debt(&mut self, at: usize) {
+        let owes = self.seats.get(at).is_some_and(|seat| seat.driver.state().debt().is_some());
+        if owes && self.debts < DEBTS_MAX {
+            self.debts += 1;
+            self.later(30_000, Due::Resume);
+            return;
+        }
+        self.ended = true;
+    }
+
+    fn step_in(&mut self, at: usize, person: Person) {
+        let now = self.world.now;
+        match person {
+            Person::Consent(digest) => self.word(at, Fact::Consented(digest)),
+            Person::MintByHand => {
+                let value = self.world.fresh_value();
+                let id = self.world.issuer.mint(value, 0, now);
+                if let Some(cred) = self.world.issuer.by_value_mut(value) {
+                    cred.label = None;
+                }
+                self.hear(at, Input::Told(Fact::HandMinted(id)));
+            }
+            Person::RevokeByHand => {
+                let old = self.world.old_id();
+                self.hand_revoke_check();
+                self.world.issuer.end(&old, now);
+                self.hear(at, Input::Told(Fact::HandRevoked));
+            }
+        }
+    }
+
+    fn held(&mut self, at: usize, hold: Hold) {
+        let (Hold::Paused(reason) | Hold::Stuck(reason)) = hold;
+        match reason {
+            Reason::Holder(who) => return self.explain(at, who),
+            Reason::Stranger(place) => {
+                if self.rng.one_in(2) {
+                    self.world.strangers.retain(|held| *held != place);
+                } else {
+                    self.world.strangers_waived.push(place);
+                    return self.word(at, Fact::Waived(Waived::Copy(place)));
+                }
+            }
+            Reason::Foreign(file) => {
+                if self.world.file(file) == FOREIGN {
+                    self.world.write(file, OLD, false);
+                }
+            }
+            Reason::UnknownLabel(_) | Reason::Unclear(_) => self.clean_console(at),
+            Reason::RefusedUse => {
+                // Whoever used it is found and ended.
+                self.world.procs.retain(|proc| proc.consumer.is_some());
+            }
+            Reason::Asked
+            | Reason::Unreadable(_)
+            | Reason::Unit(_)
+            | Reason::Failed(_)
+            | Reason::Overdue(_)
+            | Reason::Drifting => {}
+        }
+        let fact = match hold {
+            Hold::Paused(_) => Fact::Resumed,
+            Hold::Stuck(_) => Fact::Retried,
+        };
+        self.word(at, fact);
+    }
+
+    /// Deletes at the console what the journal does not know.
+    fn clean_console(&mut self, at: usize) {
+        let Some(seat) = self.seats.get(at) else { return };
+        let state = seat.driver.state();
+        let known = state.new_version().map(|new| new.credential.clone());
+        let now = self.world.now;
+        let orphans: Vec<_> = self
+            .world
+            .issuer
+            .live()
+            .filter(|cred| cred.value != OLD && Some(&cred.id) != known.as_ref())
+            .map(|cred| cred.value)
+            .collect();
+        for value in orphans {
+            if let Some(cred) = self.world.issuer.by_value_mut(value) {
+                cred.ended = Some(now);
+            }
+        }
+    }
+
+    /// Adopts or waives what nobody explained; if it is gone, there is nothing to explain.
+    fn explain(&mut self, at: usize, who: Incarnation) {
+        let place = self.world.procs.iter().position(|proc| self.world.incarnation(proc) == who);
+        let Some(place) = place else { return self.word(at, Fact::Resumed) };
+        let back = self.seats.get(at).is_some_and(|seat| seat.driver.state().phase() == Phase::RollingBack);
+        if back || self.rng.one_in(2) {
+            if self.rng.one_in(2) {
+                self.world.procs.remove(place);
+                return self.word(at, Fact::Resumed);
+            }
+            if let Some(proc) = self.world.procs.get_mut(place) {
+                proc.waived = true;
+            }
+            return self.hear(at, Input::Told(Fact::Waived(Waived::Holder(who))));
+        }
+        let Some(seat) = self.seats.get(at) else { return };
+        let Ok(file) = u16::try_from(seat.driver.state().plan().files.len()).map(FileId) else { return };
+        let consumer = Consumer {
+            host: who.host,
+            delivery: Delivery::Push,
+            uptake: Uptake::Verb,
+            files: vec![file],
+            slots: 1,
+            paths: 1,
+            attributable: false,
+        };
+        let explains = Adoptee::Holder(who);
+        let fact = Fact::Adopted { consumer, files: vec![who.host], explains, names: "".into() };
+        self.hear(at, Input::Told(fact));
+    }
+
+    /// What an adoption means in the world: the process has a file now, with what it holds.
+    pub(crate) fn adopted(&mut self, consumer: &Consumer, explains: Adoptee) {
+        let Adoptee::Holder(who) = explains else { return };
+        let place = self.world.procs.iter().position(|proc| self.world.incarnation(proc) == who);
+        let id = ConsumerId(u16::try_from(self.world.plan.consumers.len()).unwrap_or(u16::MAX));
+        let value = place.and_then(|place| self.world.procs.get(place)).map_or(OLD, |proc| proc.loaded);
+        self.world.plan.consumers.push(consumer.clone());
+        self.world.plan.files.push(consumer.host);
+        self.world.files.push(value);
+        match place.and_then(|place| self.world.procs.get_mut(place)) {
+            Some(proc) => proc.consumer = Some(id),
+            None => {
+                let place = self.world.process(Some(id), 0, consumer.host, value);
+                if let Some(proc) = self.world.procs.get_mut(place) {
+                    proc.by_us = false;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,569 @@
+//! One schedule: drivers over one world, action by action, with every invariant checked after every step.
+
+use keyroll_engine::{Action, Core, Driver, Input, Pace, Standing, Trouble};
+use keyroll_rotation::{Effect, Event, Fact, Outcome, Phase, Query, Seq, Stamp, State};
+
+use crate::book::{Book, Written};
+use crate::coverage::Coverage;
+use crate::faults::{Class, Fault, FaultPlan, Planned};
+use crate::looks::Lens;
+use crate::mutant::{Mutant, Mutated};
+use crate::rng::Rng;
+use crate::scene::REQUEST_MS_MAX;
+use crate::world::World;
+
+/// Virtual milliseconds after which a run must have ended.
+const RUN_MS_MAX: u64 = 4 * 3_600_000;
+/// Steps after which a run must have ended.
+const RUN_STEPS_MAX: u64 = 40_000;
+/// Words of the operator after which a run must have ended.
+pub(crate) const WORDS_MAX: u32 = 80;
+
+/// What was found wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// The invariant.
+    pub rule: &'static str,
+    /// What happened.
+    pub what: String,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// What was found wrong, if anything: a run stops at it.
+    pub violation: Option<Violation>,
+    /// Inputs that went through a driver.
+    pub steps: u64,
+    /// Actions that drivers asked for.
+    pub actions: u32,
+    /// A hash over everything that happened.
+    pub trace: u64,
+    /// Where it ended.
+    pub phase: Phase,
+    /// The class of each action with the phase that it was asked for in.
+    pub classes: Vec<(Phase, Class)>,
+    /// What happened, readably, if asked for.
+    pub log: Vec<String>,
+}
+
+/// What is still to happen.
+pub(crate) enum Due {
+    Commit { seat: usize, seq: Seq, event: Event, reply: Reply },
+    Reload { seat: usize },
+    Carry { seat: usize, effect: Effect, state: Box<State>, reply: Reply },
+    Look { seat: usize, query: Query, lens: Lens, state: Box<State>, reply: Reply },
+    Reply { seat: usize, input: Input },
+    Late { effect: Effect, state: Box<State>, epoch: u64 },
+    TakeOver,
+    Operator,
+    Resume,
+}
+
+/// What becomes of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reply {
+    Comes,
+    Twice,
+    Lost,
+    /// The driver dies instead of hearing it.
+    Crash,
+}
+
+pub(crate) struct Seat {
+    pub(crate) driver: Driver<Mutated>,
+    pub(crate) epoch: u64,
+    pub(crate) alive: bool,
+    wake: Option<u64>,
+    dirty: bool,
+    pub(crate) standing: Standing,
+}
+
+pub(crate) struct Run<'a> {
+    pub(crate) core: Mutated,
+    mutant: &'a Mutant,
+    pub(crate) world: World,
+    pub(crate) book: Book,
+    pub(crate) seats: Vec<Seat>,
+    due: Vec<(u64, u64, Due)>,
+    order: u64,
+    pub(crate) rng: Rng,
+    faults: Vec<Planned>,
+    actions: u32,
+    steps: u64,
+    trace: u64,
+    pub(crate) words: u32,
+    operator_called: bool,
+    pub(crate) debts: u32,
+    pub(crate) ended: bool,
+    last_phase: Phase,
+    pub(crate) violation: Option<Violation>,
+    pub(crate) coverage: Option<&'a mut Coverage>,
+    classes: Option<Vec<(Phase, Class)>>,
+    pub(crate) log: Option<Vec<String>>,
+}
+
+/// What to keep of a run.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Keep {
+    /// The classes of its actions.
+    pub classes: bool,
+    /// A readable log.
+    pub log: bool,
+}
+
+/// Runs one schedule.
+pub fn run(plan: &FaultPlan, mutant: &Mutant, keep: Keep, coverage: Option<&mut Coverage>) -> Report {
+    let world = World::new(plan.scene);
+    let opened = Stamp { ms: world.mono(), boot: world.boot, epoch: 0 };
+    let mut protocol_plan = world.plan.clone();
+    (mutant.plan)(&mut protocol_plan);
+    let mut run = Run {
+        core: Mutated(mutant.number()),
+        mutant,
+        book: Book::new(protocol_plan, opened),
+        world,
+        seats: Vec::new(),
+        due: Vec::with_capacity(32),
+        order: 0,
+        rng: Rng::new(plan.seed),
+        faults: plan.faults.clone(),
+        actions: 0,
+        steps: 0,
+        trace: 0xcbf2_9ce4_8422_2325,
+        words: 0,
+        operator_called: false,
+        debts: 0,
+        ended: false,
+        last_phase: Phase::Preflight,
+        violation: None,
+        coverage,
+        classes: keep.classes.then(Vec::new),
+        log: keep.log.then(Vec::new),
+    };
+    run.take_over();
+    run.drive();
+    Report {
+        violation: run.violation,
+        steps: run.steps,
+        actions: run.actions,
+        trace: run.trace,
+        phase: run.last_phase,
+        classes: run.classes.unwrap_or_default(),
+        log: run.log.unwrap_or_default(),
+    }
+}
+
+impl Run<'_> {
+    fn drive(&mut self) {
+        while self.violation.is_none() && !self.ended {
+            for at in 0..self.seats.len() {
+                self.poll(at);
+            }
+            if self.violation.is_some() || self.ended {
+                break;
+            }
+            self.next();
+            if self.world.now > RUN_MS_MAX || self.steps > RUN_STEPS_MAX {
+                let held = self.state().map(|state| (state.phase(), state.hold()));
+                self.violate("I7", format!("not ended after {} steps: {held:?}", self.steps));
+            }
+        }
+        if self.violation.is_none() {
+            self.finish();
+        }
+    }
+
+    /// Lets everything that is under way arrive, and judges the end.
+    fn finish(&mut self) {
+        self.world.now += 2 * REQUEST_MS_MAX;
+        let late: Vec<Due> = self.due.drain(..).map(|(.., due)| due).collect();
+        for due in late {
+            if let Due::Late { effect, state, epoch } = due {
+                self.carry_out(&effect, &state, epoch);
+            }
+        }
+        self.world.now += 60_000;
+        if self.violation.is_none() {
+            self.judge_end();
+        }
+    }
+
+    pub(crate) fn violate(&mut self, rule: &'static str, what: String) {
+        if self.violation.is_none() {
+            if let Some(log) = &mut self.log {
+                log.push(format!("VIOLATION {rule}: {what}"));
+            }
+            self.violation = Some(Violation { rule, what });
+        }
+    }
+
+    pub(crate) fn say(&mut self, line: impl FnOnce() -> String) {
+        if let Some(log) = &mut self.log {
+            log.push(format!("{:>8} ms  {}", self.world.now, line()));
+        }
+    }
+
+    pub(crate) fn later(&mut self, ms: u64, due: Due) {
+        self.order += 1;
+        self.due.push((self.world.now + ms, self.order, due));
+    }
+
+    /// The newest living driver's seat.
+    pub(crate) fn driving(&self) -> Option<usize> {
+        self.seats.iter().rposition(|seat| seat.alive)
+    }
+
+    pub(crate) fn state(&self) -> Option<&State> {
+        self.seats.last().map(|seat| seat.driver.state())
+    }
+
+    pub(crate) fn take_over(&mut self) {
+        self.book.epoch += 1;
+        let epoch = self.book.epoch;
+        let state = match self.book.replay(&self.core) {
+            Ok(state) => state,
+            Err(what) => return self.violate("replay", what),
+        };
+        if self.book.witness.1 > self.book.last() {
+            return self.violate("I9", "the journal lost an entry that the witness has seen".into());
+        }
+        self.say(|| format!("driver {epoch} takes over at entry {}", state.seq()));
+        let pace = Pace { look_ms_max: 3_000, carry_ms_max: 3_000, ..Pace::default() };
+        let driver = Driver::over(self.core, state, epoch, self.world.boot, self.world.mono(), pace);
+        self.seats.push(Seat {
+            driver,
+            epoch,
+            alive: true,
+            wake: None,
+            dirty: true,
+            standing: Standing::Driving,
+        });
+    }
+
+    fn poll(&mut self, at: usize) {
+        let (now, mono) = (self.world.now, self.world.mono());
+        let Some(seat) = self.seats.get_mut(at) else { return };
+        if !seat.alive || !(seat.dirty || seat.wake.is_some_and(|wake| wake <= mono)) {
+            return;
+        }
+        seat.dirty = false;
+        let poll = seat.driver.poll(mono);
+        seat.wake = poll.wake_ms;
+        drop(seat.driver.take_rejected());
+        if poll.wake_ms.is_some_and(|wake| wake <= mono) && poll.actions.is_empty() {
+            self.violate("driver", format!("asks to be woken at once, again and again, at {now}"));
+            return;
+        }
+        for action in poll.actions {
+            if self.seats.get(at).is_some_and(|seat| seat.alive) {
+                self.dispatch(at, action);
+            }
+        }
+        let Some(seat) = self.seats.get_mut(at) else { return };
+        seat.standing = poll.standing;
+        match &seat.standing {
+            Standing::Driving => {}
+            Standing::Lost => {
+                seat.alive = false;
+                if self.driving().is_none() && !self.taking_over() {
+                    self.later(300, Due::TakeOver);
+                }
+            }
+            Standing::Person(_) | Standing::Held(_) | Standing::Ended => {
+                if !self.operator_called && Some(at) == self.driving() {
+                    self.operator_called = true;
+                    let ms = self.rng.between(20, 200);
+                    self.later(ms, Due::Operator);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn taking_over(&self) -> bool {
+        self.due.iter().any(|(.., due)| matches!(due, Due::TakeOver))
+    }
+
+    fn dispatch(&mut self, at: usize, action: Action) {
+        let number = self.actions;
+        self.actions += 1;
+        let phase = self.seats.get(at).map_or(Phase::Done, |seat| seat.driver.state().phase());
+        if let Some(classes) = &mut self.classes {
+            classes.push((phase, Class::of(&action)));
+        }
+        self.say(|| format!("{number:>4} {phase:?}: driver {at} asks {action:?}"));
+        if let Some(input) = (self.mutant.action)(&action) {
+            self.later(5, Due::Reply { seat: at, input });
+            return;
+        }
+        let mut fault = None;
+        while let Some(place) = self.faults.iter().position(|it| it.at <= number && it.fault.fits(&action)) {
+            let planned = self.faults.remove(place);
+            self.say(|| format!("     FAULT {:?}", planned.fault));
+            if let Some(coverage) = &mut self.coverage {
+                coverage.fault(phase, planned.fault);
+            }
+            if self.befall(at, planned.fault) {
+                fault = Some(planned.fault);
+                break;
+            }
+        }
+        if self.seats.get(at).is_some_and(|seat| seat.alive) {
+            self.begin(at, action, fault);
+        }
+    }
+
+    fn begin(&mut self, at: usize, action: Action, fault: Option<Fault>) {
+        let slow = fault == Some(Fault::Slow);
+        let reply = match fault {
+            Some(Fault::Duplicate) => Reply::Twice,
+            Some(Fault::LostReply | Fault::CommitLost) => Reply::Lost,
+            Some(Fault::CrashAfter) => Reply::Crash,
+            _ => Reply::Comes,
+        };
+        match action {
+            Action::Append { seq, event } => {
+                if fault == Some(Fault::CommitUnsure) {
+                    let input = Input::AppendFailed(Trouble::Unsure);
+                    return self.later(5, Due::Reply { seat: at, input });
+                }
+                if self.world.now < self.book.down_until {
+                    let input = Input::AppendFailed(Trouble::Unavailable);
+                    return self.later(5, Due::Reply { seat: at, input });
+                }
+                let ms = self.rng.between(1, 6);
+                self.later(ms, Due::Commit { seat: at, seq, event, reply });
+            }
+            Action::Reload => self.later(4, Due::Reload { seat: at }),
+            Action::Witness { intent } => {
+                let epoch = self.seats.get(at).map_or(0, |seat| seat.epoch);
+                let ok = fault != Some(Fault::WitnessDown) && self.book.bear_witness(epoch);
+                if reply == Reply::Crash {
+                    return self.crash(at);
+                }
+                self.later(2, Due::Reply { seat: at, input: Input::Witnessed { intent, ok } });
+            }
+            Action::Carry { effect, limit_ms } => self.begin_carry(at, effect, limit_ms, fault, reply),
+            Action::Look { query, limit_ms } => {
+                if fault == Some(Fault::Blind) {
+                    return self.later(40, Due::Reply { seat: at, input: Input::Seen(query, None) });
+                }
+                let ms = if slow { self.rng.between(500, limit_ms - 100) } else { self.rng.between(3, 30) };
+                let lens = if fault == Some(Fault::Partial) { Lens::Partial } else { Lens::Clear };
+                let Some(state) = self.snapshot(at) else { return };
+                self.later(ms, Due::Look { seat: at, query, lens, state, reply });
+            }
+        }
+    }
+
+    fn begin_carry(&mut self, at: usize, effect: Effect, limit_ms: u64, fault: Option<Fault>, reply: Reply) {
+        let intent = effect.intent;
+        let answer = |outcome| Due::Reply { seat: at, input: Input::Ended { intent, outcome } };
+        let epoch = self.seats.get(at).map_or(0, |seat| seat.epoch);
+        let Some(state) = self.snapshot(at) else { return };
+        match fault {
+            Some(Fault::Failed) => return self.later(20, answer(Outcome::Failed { retry: true })),
+            Some(Fault::FailedForGood) => return self.later(20, answer(Outcome::Failed { retry: false })),
+            Some(Fault::LostRequest) => return self.later(limit_ms, answer(Outcome::Unknown)),
+            Some(Fault::LateEffect) => {
+                let ms = self.rng.between(1, REQUEST_MS_MAX);
+                self.later(ms, Due::Late { effect, state, epoch });
+                return self.later(10, answer(Outcome::Unknown));
+            }
+            Some(Fault::CrashDuring) => {
+                let ms = self.rng.between(1, REQUEST_MS_MAX);
+                self.later(ms, Due::Late { effect, state, epoch });
+                return self.crash(at);
+            }
+            _ => {}
+        }
+        let slow = fault == Some(Fault::Slow);
+        let ms = if slow { self.rng.between(400, REQUEST_MS_MAX - 100) } else { self.rng.between(3, 40) };
+        self.later(ms, Due::Carry { seat: at, effect, state, reply });
+    }
+
+    fn snapshot(&self, at: usize) -> Option<Box<State>> {
+        self.seats.get(at).map(|seat| Box::new(seat.driver.state().clone()))
+    }
+
+    /// The next thing that happens: time goes on to it.
+    fn next(&mut self) {
+        let first = self.due.iter().enumerate().min_by_key(|(_, (at, no, _))| (*at, *no));
+        let first = first.map(|(place, (at, ..))| (place, *at));
+        let boot_at = self.world.boot_at;
+        let wake = self.seats.iter().filter(|seat| seat.alive).filter_map(|seat| seat.wake).min();
+        let wake = wake.map(|mono| mono + boot_at);
+        match (first, wake) {
+            (None, None) => {
+                let stands = self.state().map(|state| (state.phase(), state.hold()));
+                self.violate("I7", format!("nothing happens any more: {stands:?}"));
+            }
+            (Some((place, at)), wake) if wake.is_none_or(|wake| at <= wake) => {
+                self.advance(at);
+                let (.., due) = self.due.swap_remove(place);
+                self.happen(due);
+            }
+            (_, Some(wake)) => self.advance(wake),
+            (Some(_), None) => {}
+        }
+    }
+
+    fn advance(&mut self, to: u64) {
+        if to > self.world.now {
+            self.world.now = to;
+            self.world.use_keys();
+        }
+    }
+
+    fn happen(&mut self, due: Due) {
+        match due {
+            Due::Commit { seat, seq, event, reply } => self.commit(seat, seq, &event, reply),
+            Due::Reload { seat } => match self.book.replay(&self.core) {
+                Ok(state) => self.hear(seat, Input::Reloaded(Box::new(state))),
+                Err(what) => self.violate("replay", what),
+            },
+            Due::Carry { seat, effect, state, reply } => {
+                let epoch = self.seats.get(seat).map_or(0, |seat| seat.epoch);
+                let outcome = self.carry_out(&effect, &state, epoch);
+                let intent = effect.intent;
+                match reply {
+                    Reply::Lost => {
+                        let input = Input::Ended { intent, outcome: Outcome::Unknown };
+                        self.later(2_500, Due::Reply { seat, input });
+                    }
+                    Reply::Crash => self.crash(seat),
+                    Reply::Comes | Reply::Twice => {
+                        let input = Input::Ended { intent, outcome };
+                        if reply == Reply::Twice {
+                            self.later(3, Due::Reply { seat, input: input.clone() });
+                        }
+                        self.hear(seat, input);
+                    }
+                }
+            }
+            Due::Look { seat, query, lens, state, reply } => self.look(seat, query, lens, &state, reply),
+            Due::Reply { seat, input } => self.hear(seat, input),
+            Due::Late { effect, state, epoch } => {
+                self.say(|| format!("     a request arrives late: {:?}", effect.op));
+                self.carry_out(&effect, &state, epoch);
+            }
+            Due::TakeOver => self.take_over(),
+            Due::Operator => {
+                self.operator_called = false;
+                self.operate();
+            }
+            Due::Resume => {
+                if let Some(at) = self.driving() {
+                    self.hear(at, Input::Told(Fact::Resumed));
+                }
+            }
+        }
+    }
+
+    fn look(&mut self, seat: usize, query: Query, lens: Lens, state: &State, reply: Reply) {
+        let Some(epoch) = self.seats.get(seat).filter(|seat| seat.alive).map(|seat| seat.epoch) else {
+            return;
+        };
+        let fact = self.world.see(&query, state, epoch, lens);
+        if reply == Reply::Crash {
+            return self.crash(seat);
+        }
+        let input = Input::Seen(query, fact);
+        if reply == Reply::Twice {
+            self.later(3, Due::Reply { seat, input: input.clone() });
+        }
+        self.later(1, Due::Reply { seat, input });
+    }
+
+    fn commit(&mut self, seat: usize, seq: Seq, event: &Event, reply: Reply) {
+        let written = self.book.append(seq, event);
+        if written == Written::Yes {
+            self.written(seat, event);
+        }
+        match (reply, written) {
+            (Reply::Crash, _) => self.crash(seat),
+            (Reply::Lost, Written::Yes) | (_, Written::Conflict) => {
+                self.hear(seat, Input::AppendFailed(Trouble::Unsure));
+            }
+            (_, Written::Fenced) => self.hear(seat, Input::AppendFailed(Trouble::Fenced)),
+            (Reply::Comes | Reply::Twice, Written::Yes) => self.hear(seat, Input::Appended),
+        }
+    }
+
+    /// An input goes through a driver: one step, with everything checked after it.
+    pub(crate) fn hear(&mut self, at: usize, mut input: Input) {
+        let mono = self.world.mono();
+        (self.mutant.input)(&mut input);
+        let Some(seat) = self.seats.get_mut(at).filter(|seat| seat.alive) else { return };
+        if let Some(log) = &mut self.log {
+            let text = match &input {
+                Input::Reloaded(state) => format!("Reloaded at entry {}", state.seq()),
+                other => format!("{other:?}"),
+            };
+            log.push(format!("{:>8} ms       driver {at} hears {text}", self.world.now));
+        }
+        let kind = match &input {
+            Input::Appended => 1,
+            Input::AppendFailed(_) => 2,
+            Input::Reloaded(_) => 3,
+            Input::Witnessed { .. } => 4,
+            Input::Seen(..) => 5,
+            Input::Ended { .. } => 6,
+            Input::Told(_) => 7,
+        };
+        seat.driver.on(input, mono);
+        seat.dirty = true;
+        self.steps += 1;
+        let (phase, seq) = (seat.driver.state().phase(), seat.driver.state().seq());
+        for part in [self.world.now, kind, seq, phase as u64, at as u64] {
+            self.trace = (self.trace ^ part).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(5);
+        }
+        if phase != self.last_phase {
+            let from = self.last_phase;
+            self.last_phase = phase;
+            self.say(|| format!("     {from:?} -> {phase:?}"));
+            if let Some(coverage) = &mut self.coverage {
+                coverage.transition(from, phase);
+            }
+            self.check_ways(at);
+        }
+        self.check(at);
+    }
+
+    pub(crate) fn crash(&mut self, at: usize) {
+        self.say(|| format!("     driver {at} dies"));
+        if let Some(seat) = self.seats.get_mut(at) {
+            seat.alive = false;
+        }
+        let mut kept = Vec::new();
+        for (when, order, due) in std::mem::take(&mut self.due) {
+            match due {
+                Due::Commit { seat, seq, event, .. } if seat == at => {
+                    // The commit was sent: it happened, or not.
+                    if self.rng.one_in(2) && self.book.append(seq, &event) == Written::Yes {
+                        self.written(at, &event);
+                    }
+                }
+                Due::Carry { seat, effect, state, .. } if seat == at => {
+                    let epoch = self.seats.get(at).map_or(0, |seat| seat.epoch);
+                    if effect.op.at_issuer() {
+                        let ms = self.rng.between(1, REQUEST_MS_MAX);
+                        if self.rng.one_in(2) {
+                            kept.push((self.world.now + ms, order, Due::Late { effect, state, epoch }));
+                        }
+                    } else if self.rng.one_in(2) {
+                        // Children of a dead driver are ended or awaited before the next one begins.
+                        self.carry_out(&effect, &state, epoch);
+                    }
+                }
+                Due::Reload { seat } | Due::Look { seat, .. } | Due::Reply { seat, .. } if seat == at => {}
+                due => kept.push((when, order, due)),
+            }
+        }
+        self.due.extend(kept);
+        if self.driving().is_none() && !self.taking_over() {
+            let ms = self.rng.between(30, 900);
+            self.later(ms, Due::TakeOver);
+        }
+    }
+}

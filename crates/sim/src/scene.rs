@@ -1,0 +1,186 @@
+//! The workloads: one plan per combination of what issuers and consumers can be.
+
+use keyroll_rotation::{
+    Capabilities, Consumer, Delivery, FileId, HostId, Kinds, LastUsed, MintedBy, OnFailure, Overlap, Plan,
+    Policy, Refusals, Uptake,
+};
+
+use crate::rng::Rng;
+
+/// How large the world is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Size {
+    /// 3 hosts, 6 consumers, 7 instances and more that come late.
+    Full,
+    /// 2 hosts, 2 consumers: for pairs and triples.
+    Reduced,
+}
+
+/// How old and new coexist, without figures.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Kind {
+    /// Independent credentials.
+    Independent,
+    /// Two slots with fixed ids.
+    TwoSlots,
+    /// The old value dies some time after the new one is made.
+    Grace,
+    /// The new value replaces the old one.
+    None,
+}
+
+impl Kind {
+    /// All kinds.
+    pub const ALL: [Self; 4] = [Self::Independent, Self::TwoSlots, Self::Grace, Self::None];
+}
+
+/// A workload, drawn from a number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Scene {
+    /// How large.
+    pub size: Size,
+    /// The kind of overlap.
+    pub kind: Kind,
+    /// Everything else is drawn from this.
+    pub draw: u64,
+}
+
+/// Delays of the simulated issuer and the windows of the policy, in milliseconds.
+pub(crate) const BIRTH_MS_MAX: u64 = 1_500;
+pub(crate) const DEATH_MS_MAX: u64 = 1_500;
+pub(crate) const REQUEST_MS_MAX: u64 = 2_000;
+pub(crate) const GRACE_MS: u64 = 40_000;
+pub(crate) const LAG_MS: u64 = 400;
+pub(crate) const GRAIN_MS: u64 = 100;
+
+impl Scene {
+    /// The scene of one seed.
+    pub fn of(seed: u64) -> Self {
+        let mut rng = Rng::new(seed ^ 0x5ce7e);
+        let kind = match rng.below(8) {
+            0..=2 => Kind::Independent,
+            3..=4 => Kind::TwoSlots,
+            5 => Kind::Grace,
+            _ => Kind::None,
+        };
+        let size = if rng.one_in(4) { Size::Full } else { Size::Reduced };
+        Self { size, kind, draw: rng.next() }
+    }
+
+    /// The plan of this scene.
+    pub fn plan(&self) -> Plan {
+        let mut rng = Rng::new(self.draw);
+        let capabilities = self.capabilities(&mut rng);
+        let policy = self.policy(&mut rng);
+        let attributes = capabilities.attributes;
+        let (consumers, files, hosts) = match self.size {
+            Size::Full => full(attributes),
+            Size::Reduced => reduced(attributes, &mut rng),
+        };
+        Plan {
+            bound: rng.below(8) != 0,
+            denied_is_alive: false,
+            recovery: false,
+            endpoints: (0..hosts).map(HostId).collect(),
+            files,
+            consumers,
+            capabilities,
+            policy,
+        }
+    }
+
+    fn capabilities(&self, rng: &mut Rng) -> Capabilities {
+        let minted_by = match (self.kind, rng.below(8)) {
+            (_, 0) => MintedBy::Human,
+            (Kind::TwoSlots, _) | (Kind::None, 1..=4) | (Kind::Independent, 1) => MintedBy::Us,
+            _ => MintedBy::Api,
+        };
+        let overlap = match self.kind {
+            Kind::Independent => Overlap::Independent { max: 0 },
+            Kind::TwoSlots => Overlap::TwoSlots,
+            Kind::Grace => Overlap::Grace { ms: GRACE_MS },
+            Kind::None => Overlap::None,
+        };
+        let lists = rng.below(5) != 0;
+        Capabilities {
+            minted_by,
+            overlap,
+            disable: !matches!(self.kind, Kind::None | Kind::Grace) && rng.below(3) != 0,
+            label: lists,
+            list: lists,
+            last_used: match rng.below(3) {
+                0 => LastUsed::NotVisible,
+                1 => LastUsed::PerPrincipal,
+                _ => LastUsed::PerKey { lag_ms: LAG_MS, granularity_ms: GRAIN_MS },
+            },
+            refusals: match rng.below(4) {
+                0 => Refusals::NotVisible,
+                1 => Refusals::ConsumerLogs,
+                _ => Refusals::IssuerLog,
+            },
+            sessions: rng.one_in(2),
+            attributes: rng.one_in(2),
+            birth_ms_max: BIRTH_MS_MAX,
+            death_ms_max: DEATH_MS_MAX,
+            request_ms_max: REQUEST_MS_MAX,
+        }
+    }
+
+    fn policy(&self, rng: &mut Rng) -> Policy {
+        Policy {
+            on_failure: if rng.one_in(2) { OnFailure::Rollback } else { OnFailure::Pause },
+            parallel_max: 1 + u16::from(rng.one_in(2)),
+            probes_alive: 2,
+            probes_dead: 2,
+            idle_ms: 700,
+            soak_ms: 1_200,
+            phase_ms_max: 30_000,
+            unit_ms_max: 8_000,
+            require: Kinds::NONE,
+            standing_consent: rng.one_in(3),
+        }
+    }
+}
+
+fn consumer(host: u16, delivery: Delivery, uptake: Uptake, files: &[u16]) -> Consumer {
+    Consumer {
+        host: HostId(host),
+        delivery,
+        uptake,
+        files: files.iter().map(|file| FileId(*file)).collect(),
+        slots: 1,
+        paths: 1,
+        attributable: false,
+    }
+}
+
+/// Two instances behind one file that another consumer re-reads; a forked one; a job at rest; a fetcher; a follower.
+fn full(attributes: bool) -> (Vec<Consumer>, Vec<HostId>, u16) {
+    let mut consumers = vec![
+        consumer(0, Delivery::Push, Uptake::Verb, &[0]),
+        consumer(0, Delivery::Push, Uptake::Rereads, &[0]),
+        consumer(1, Delivery::Push, Uptake::Verb, &[1]),
+        consumer(2, Delivery::Push, Uptake::AtRest, &[2]),
+        consumer(1, Delivery::Fetch, Uptake::Verb, &[3]),
+        consumer(2, Delivery::Follow, Uptake::Rereads, &[]),
+    ];
+    if let Some(first) = consumers.first_mut() {
+        first.slots = 2;
+        first.paths = 2;
+        first.attributable = attributes;
+    }
+    (consumers, [0, 1, 2, 1].map(HostId).to_vec(), 3)
+}
+
+fn reduced(attributes: bool, rng: &mut Rng) -> (Vec<Consumer>, Vec<HostId>, u16) {
+    let mut first = consumer(0, Delivery::Push, Uptake::Verb, &[0]);
+    first.attributable = attributes;
+    let second = match rng.below(5) {
+        0 => consumer(1, Delivery::Push, Uptake::Verb, &[1]),
+        1 => consumer(1, Delivery::Push, Uptake::Rereads, &[1]),
+        2 => consumer(1, Delivery::Push, Uptake::AtRest, &[1]),
+        3 => consumer(1, Delivery::Fetch, Uptake::Verb, &[1]),
+        _ => consumer(1, Delivery::Follow, Uptake::Rereads, &[]),
+    };
+    (vec![first, second], [0, 1].map(HostId).to_vec(), 2)
+}
