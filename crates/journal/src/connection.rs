@@ -54,3 +54,30 @@ pub(crate) fn wrap(path: &Path, source: rusqlite::Error) -> OpenError {
         OpenError::Sqlite { path: path.to_owned(), source }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn durability_rests_on_these_settings() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.db");
+        let connection = connect(&path).unwrap();
+        connection.execute_batch("CREATE TABLE rows (row INTEGER)").unwrap();
+        for (setting, expected) in
+            [("synchronous", 2), ("secure_delete", 1), ("foreign_keys", 1), ("wal_autocheckpoint", 0)]
+        {
+            let sql = format!("PRAGMA {setting}");
+            assert_eq!(connection.query_row(&sql, [], |row| row.get::<_, i64>(0)), Ok(expected), "{setting}");
+        }
+        let mode = connection.query_row("PRAGMA journal_mode", [], |row| row.get::<_, String>(0));
+        assert_eq!(mode.as_deref(), Ok("wal"));
+        for file in ["journal.db", "journal.db-wal", "journal.db-shm"] {
+            let mode = std::fs::metadata(folder.path().join(file)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{file}");
+        }
+    }
+}

@@ -185,6 +185,22 @@ async fn an_empty_or_exchanged_folder_is_known_too() {
 }
 
 #[tokio::test]
+async fn the_witness_has_what_was_asked_for_before_it() {
+    let place = Place::new();
+    let journal = place.open();
+    let one = id(1);
+    journal.open(&one, &opening("a")).await.unwrap();
+    for seq in 1..=50 {
+        let clock = event(1, Fact::Clock);
+        let (appended, witnessed) = tokio::join!(journal.append(&one, seq, &clock, 0), journal.witness());
+        appended.unwrap();
+        witnessed.unwrap();
+        let witness = fs::read_to_string(place.witness()).unwrap();
+        assert!(witness.contains(&format!("\"entry\":{},", seq + 1)), "{witness}");
+    }
+}
+
+#[tokio::test]
 async fn a_crash_before_the_witness_is_no_restore() {
     let place = Place::new();
     {
