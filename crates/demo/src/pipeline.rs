@@ -138,7 +138,9 @@ impl Pipeline {
         let env_file = self.folder.join("api/api.env");
         let env_file = env_file.to_string_lossy();
         let words = ["consumer", "adopt", &holder.handle, "--name", "forgotten", "--restart", &restart];
-        let starts_from = ["--env-file", &env_file, "--variable", "ACME_KEY"];
+        let pid_file = self.folder.join("forgotten/mailer.pid");
+        let pid_file = pid_file.to_string_lossy();
+        let starts_from = ["--pid-file", &pid_file, "--env-file", &env_file, "--variable", "ACME_KEY"];
         self.start(&[&words[..], &starts_from].concat(), Stdio::null())
     }
 

@@ -6,14 +6,14 @@ use serde_json::json;
 
 use crate::load::Sent;
 use crate::pipeline::{Event, News};
-use crate::words::words;
+use crate::words::{without_numbers, words};
 
 /// Where the demo tells what happens: plain lines, a terminal with one live line, or JSON.
 pub(crate) struct Screen {
     form: Form,
     began: Instant,
     live: bool,
-    /// What was said to be not visible: every command finds the same again.
+    /// Kinds of things that were said to be not visible: one line stands for all processes alike.
     not_visible: BTreeSet<String>,
 }
 
@@ -59,7 +59,9 @@ impl Screen {
             Form::Json => {}
             Form::Lines | Form::Terminal { .. } => {
                 let Some(words) = words(&event.value) else { return };
-                if matches!(event.news, News::NotVisible(_)) && !self.not_visible.insert(words.clone()) {
+                if matches!(event.news, News::NotVisible(_))
+                    && !self.not_visible.insert(without_numbers(&words))
+                {
                     return;
                 }
                 let plain = matches!(self.form, Form::Lines);

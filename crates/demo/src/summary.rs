@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::Serialize;
@@ -5,9 +6,7 @@ use serde::Serialize;
 use crate::books::Books;
 use crate::load::Sent;
 use crate::pipeline::{Holder, Residue};
-
-/// The most lines of the table about what was not visible.
-const NOT_VISIBLE_MAX: usize = 3;
+use crate::words::without_numbers;
 
 /// How the rotation of the demo ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
@@ -82,9 +81,8 @@ impl Summary {
         if let Some(holder) = &seen.blocked {
             row("blocked by", format!("{}, found by {}; adopted and moved", holder.name, holder.found_by));
         }
-        seen.not_visible.iter().take(NOT_VISIBLE_MAX).for_each(|what| row("not visible", what.clone()));
-        if let Some(more @ 1..) = seen.not_visible.len().checked_sub(NOT_VISIBLE_MAX) {
-            row("not visible", format!("and {more} more, see --json"));
+        for (kind, count) in kinds(&seen.not_visible) {
+            row("not visible", if count > 1 { format!("{count} × {kind}") } else { kind });
         }
         match self.residues.as_slice() {
             [] => row("sweep", "no copy of the old key is left".to_owned()),
@@ -102,6 +100,15 @@ impl Summary {
         row("outcome", format!("{outcome} in {:.0} s", seen.took_s));
         table
     }
+}
+
+/// What was not visible, many processes in one line.
+fn kinds(not_visible: &[String]) -> BTreeMap<String, usize> {
+    let mut kinds = BTreeMap::new();
+    for what in not_visible {
+        *kinds.entry(without_numbers(what)).or_default() += 1;
+    }
+    kinds
 }
 
 fn agreement(books: &Books) -> String {

@@ -1,7 +1,7 @@
 use serde_json::Value;
 
 /// The longest line of an event that is shown to a person, in characters.
-const SHOWN_CHARS_MAX: usize = 200;
+const SHOWN_CHARS_MAX: usize = 600;
 
 /// An event in words for a person; `None` where it says nothing to them.
 pub(crate) fn words(event: &Value) -> Option<String> {
@@ -41,6 +41,19 @@ pub(crate) fn words(event: &Value) -> Option<String> {
     Some(line.chars().filter(|c| !c.is_control()).take(SHOWN_CHARS_MAX).collect())
 }
 
+/// A line without its numbers: what many processes have in common.
+pub(crate) fn without_numbers(line: &str) -> String {
+    let mut kind = String::new();
+    for c in line.chars() {
+        match c.is_ascii_digit() {
+            true if kind.ends_with('…') => {}
+            true => kind.push('…'),
+            false => kind.push(c),
+        }
+    }
+    kind
+}
+
 /// The consumer and its instance.
 fn who(event: &Value) -> String {
     let consumer = event.get("consumer").map(plain).unwrap_or_default();
@@ -75,6 +88,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn numbers_are_left_out() {
+        assert_eq!(without_numbers("memory of process 12345: no"), "memory of process …: no");
+    }
 
     #[test]
     fn an_event_is_shown_by_its_words_or_its_parts() {
