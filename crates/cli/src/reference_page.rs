@@ -61,4 +61,34 @@ mod tests {
             "docs/reference/cli.md is not current: KEYROLL_BLESS=1 cargo test -p keyroll"
         );
     }
+
+    /// Every code of this room that stands in the sources has its page.
+    #[test]
+    fn every_code_has_its_page() {
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut folders = vec![root.join("src")];
+        let mut codes = std::collections::BTreeSet::new();
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                let text = std::fs::read_to_string(&path).unwrap();
+                codes.extend(
+                    text.split('"')
+                        .filter(|word| word.starts_with("K08") && word.len() == 5)
+                        .map(str::to_owned),
+                );
+            }
+        }
+        assert!(codes.len() > 10, "{codes:?}");
+        for code in codes {
+            assert!(
+                root.join(format!("../../docs/errors/{code}.md")).is_file(),
+                "docs/errors/{code}.md is missing"
+            );
+        }
+    }
 }

@@ -14,7 +14,7 @@ pub(crate) mod watch;
 pub(crate) use issuer::issuer;
 
 use keyroll_config::Secret;
-use keyroll_port::{Label, Store as _};
+use keyroll_port::{Failure, Label, Store, VersionInfo};
 use keyroll_secret::Credential;
 
 use crate::places::Places;
@@ -34,7 +34,7 @@ pub(crate) fn versions(places: &Places, secret: &Secret) -> Result<Vec<Version>,
         return Ok(Vec::new());
     }
     let store = open::store(places)?;
-    let mut versions = open::runtime()?.block_on(store.versions(secret.name.as_str()))?;
+    let mut versions = open::runtime()?.block_on(kept(store.as_ref(), secret.name.as_str()))?;
     versions.reverse();
     let shown = versions.into_iter().map(|version| Version {
         version: u64::from(version.number),
@@ -43,6 +43,14 @@ pub(crate) fn versions(places: &Places, secret: &Secret) -> Result<Vec<Version>,
         fingerprint: version.fingerprints.first().map(|(_, print)| print.to_string()).unwrap_or_default(),
     });
     Ok(shown.collect())
+}
+
+/// The versions of a secret, oldest first; none of one that was never taken in.
+pub(crate) async fn kept(store: &dyn Store, secret: &str) -> Result<Vec<VersionInfo>, Failure> {
+    match store.secrets().await?.iter().any(|known| known == secret) {
+        true => store.versions(secret).await,
+        false => Ok(Vec::new()),
+    }
 }
 
 /// The word for a version.

@@ -22,7 +22,7 @@ pub(super) fn run(args: &VerifyArgs, context: &mut Context) -> Result<Exit, Prob
     let store = open::store(&places)?;
     let mut current = None;
     let mut versions = Vec::new();
-    for info in runtime.block_on(store.versions(name))? {
+    for info in runtime.block_on(wiring::kept(store.as_ref(), name))? {
         if let Some(credential) = runtime.block_on(store.read(name, info.number))? {
             redact::remember_fields(&credential.fields);
             if info.label == Label::Current {
