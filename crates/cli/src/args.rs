@@ -203,6 +203,9 @@ pub(crate) struct ResumeArgs {
     /// Pause before this step
     #[arg(long, value_name = "STEP")]
     pub(crate) until: Option<Step>,
+    /// The old key was ended by hand at the issuer's console; it is then watched until it is seen dead
+    #[arg(long)]
+    pub(crate) revoked_by_hand: bool,
 }
 
 /// A command about one rotation.

@@ -1,3 +1,5 @@
+use keyroll_rotation::{Fact, State};
+
 use crate::args::ResumeArgs;
 use crate::context::{Context, rotation_id};
 use crate::exit::Exit;
@@ -8,5 +10,11 @@ use crate::wiring::rotate::{Asked, resume, resumed};
 pub(super) fn run(args: &ResumeArgs, context: &mut Context) -> Result<Exit, Problem> {
     args.id.as_deref().map_or(Ok(()), rotation_id)?;
     let asked = Asked { confirm: args.confirm.clone(), until: args.until.map(Into::into), emergency: None };
-    resume(args.id.as_deref(), &asked, resumed, context)
+    let by_hand = args.revoked_by_hand;
+    let first = |state: &State| {
+        let mut facts = resumed(state);
+        facts.extend(by_hand.then_some(Fact::HandRevoked));
+        facts
+    };
+    resume(args.id.as_deref(), &asked, first, context)
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use keyroll_config::{Config, Secret};
 use keyroll_host::{LOCAL, Local, process_of, read, resolve};
 use keyroll_port::{Host as _, Issuer, Label, Listing, Probe, Sessions, Store, Values};
-use keyroll_rotation::{Holds, Plan, Which};
+use keyroll_rotation::{Holds, MintedBy, Plan, Which};
 use keyroll_secret::{Credential, CredentialId, FingerprintKey};
 
 use super::compose::{compose, policy};
@@ -59,6 +59,13 @@ pub(crate) async fn look(
     key: &FingerprintKey,
     issuer: Arc<dyn Issuer>,
 ) -> Result<Found, Problem> {
+    if issuer.capabilities().minted_by == MintedBy::Human {
+        return Err(Problem::new("K0843", format!("plan a rotation of {}", subject.secret.name))
+            .because(
+                "keys of this issuer are made by hand at its console, which this version does not carry out",
+            )
+            .help("make and revoke it by hand; keyroll verify shows whether each version is alive"));
+    }
     let (from_version, credential) = current(store, subject.secret).await?;
     let mut notes = issuer.preflight(&credential).await?;
     notes.extend(issuer.warnings());

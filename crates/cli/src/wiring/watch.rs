@@ -275,11 +275,13 @@ impl Observer for Watch<'_> {
                 }
                 Person::MintByHand => {
                     self.ui.note(
-                        "make the new key at the issuer's console, then hand it over: keyroll secret mint",
+                        "make the new key at the issuer's console: this version cannot take it over yet",
                     );
                 }
                 Person::RevokeByHand => {
-                    self.ui.note("revoke the old key at the issuer's console, then: keyroll revoke --done");
+                    self.ui.note(
+                        "end the old key at the issuer's console, then: keyroll resume --revoked-by-hand. It is watched until it is seen dead",
+                    );
                 }
             }
         }
