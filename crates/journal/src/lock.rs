@@ -3,6 +3,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -12,6 +14,12 @@ const LOCK_FILE: &str = "lock";
 
 /// How often a lock file that somebody replaced meanwhile is looked up again.
 const REPLACED_MAX: usize = 8;
+
+/// The longest that a lock is held by a process that only asks.
+const INSTANT_MS_MAX: Duration = Duration::from_millis(200);
+
+/// How often it is tried again meanwhile.
+const INSTANT_RETRY_MS: Duration = Duration::from_millis(5);
 
 /// A process id has at most ten digits; more is not read.
 const PID_BYTES_MAX: u64 = 16;
@@ -55,7 +63,7 @@ impl StateLock {
     }
 }
 
-/// Takes the lock if it is free, and does not wait. Readers need none.
+/// Takes the lock if it is free, within 200 ms. Readers need none.
 ///
 /// Errors: held by another process (or by this one already: share the first lock), or refused by the system.
 pub fn try_lock(folder: &Path) -> Result<StateLock, LockError> {
@@ -75,7 +83,7 @@ pub fn try_lock(folder: &Path) -> Result<StateLock, LockError> {
             .custom_flags((rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK).bits().cast_signed())
             .open(&path)
             .map_err(io("open"))?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        match take(&file) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => {
                 return Err(LockError::Held { folder: folder.to_owned(), pid: pid(&file) });
@@ -95,6 +103,17 @@ pub fn try_lock(folder: &Path) -> Result<StateLock, LockError> {
         }
     }
     Err(LockError::Held { folder: folder.to_owned(), pid: None })
+}
+
+/// A process that only asks whether somebody drives holds the lock for an instant: that is waited out.
+fn take(file: &File) -> Result<(), Errno> {
+    let since = Instant::now();
+    loop {
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) if since.elapsed() < INSTANT_MS_MAX => thread::sleep(INSTANT_RETRY_MS),
+            result => return result,
+        }
+    }
 }
 
 fn sign(mut file: &File) -> io::Result<()> {
