@@ -153,7 +153,10 @@ impl Bench {
                 let number = self.stage(state).await?;
                 self.ports.store.demote(self.secret(), old.number, number).await?;
             }
-            Op::Disable => issuer.disable(Self::old_id(&old)?).await?,
+            Op::Disable => {
+                host.watch_refusals().await?;
+                issuer.disable(Self::old_id(&old)?).await?;
+            }
             Op::Enable => issuer.enable(Self::old_id(&old)?).await?,
             Op::Revoke => issuer.revoke(Self::old_id(&old)?).await?,
             Op::EndSessions => self.end_sessions(&old).await?,

@@ -4,6 +4,7 @@ mod apply;
 mod deliver;
 mod enumerate;
 mod find;
+mod logs;
 mod prove;
 mod setup;
 mod sweep;
@@ -12,7 +13,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use keyroll_observe::{LogTail, ProcessId};
+use keyroll_observe::ProcessId;
 use keyroll_port::{Failure, Holder, Host, Looked, Residue, SessionSource, Sessions, Values};
 use keyroll_rotation::{ConsumerId, FileId, Found, HostId, Incarnation, Kinds, Life, Proof, Seq, Which};
 use keyroll_secret::Fields;
@@ -38,7 +39,9 @@ struct Memo {
     /// What was seen of one incarnation, per path, for a version.
     shown: HashMap<(Incarnation, u8, Which), Kinds>,
     /// Per (consumer, slot): its log, from before its value was changed.
-    logs: HashMap<(u16, u8), LogTail>,
+    logs: HashMap<(u16, u8), logs::Watched>,
+    /// The same, from when the old key was disabled.
+    refusals: HashMap<(u16, u8), logs::Watched>,
     /// How each holder was found, as a clause.
     found_by: HashMap<Incarnation, String>,
 }
@@ -133,6 +136,10 @@ impl Host for Local {
 
     async fn describe(&self, who: Incarnation) -> Option<Holder> {
         block_in_place(|| self.describe_holder(who))
+    }
+
+    async fn watch_refusals(&self) -> Result<(), Failure> {
+        block_in_place(|| self.mark_logs())
     }
 
     async fn refusals(&self) -> Result<u32, Failure> {

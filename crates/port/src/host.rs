@@ -132,6 +132,9 @@ pub trait Host: Send + Sync {
     /// What a holder is; `None` if it is gone.
     async fn describe(&self, who: Incarnation) -> Option<Holder>;
 
+    /// Remembers, durably, from where on refused uses are counted: called right before the old key is disabled.
+    async fn watch_refusals(&self) -> Result<(), Failure>;
+
     /// Uses of the old key that were refused since it was disabled, as the consumers' logs show them.
     async fn refusals(&self) -> Result<u32, Failure>;
 

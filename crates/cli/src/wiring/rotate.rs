@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use keyroll_config::{Config, Secret};
 use keyroll_host::{Local, SystemClock, place_digest};
 use keyroll_journal::{LockError, SqliteJournal, StateLock, try_lock};
-use keyroll_port::{Clock as _, Journal as _, JournalError, Opening, Recorded, RotationId};
+use keyroll_port::{Clock as _, Journal as _, JournalError, Opening, RotationId};
 use keyroll_rotation::{Fact, Phase, Stamp, State};
 
 use super::compose::compose;
@@ -223,7 +223,6 @@ fn names(secret: &Secret) -> Vec<Vec<String>> {
 /// An open rotation with the plan that it goes by now: the one that it was opened with, or as adoption left it.
 pub(crate) struct Opened {
     pub(crate) id: RotationId,
-    pub(crate) recorded: Recorded,
     pub(crate) state: State,
     pub(crate) saved: Saved,
 }
@@ -241,7 +240,7 @@ pub(crate) async fn opened(journal: &SqliteJournal, id: Option<&str>) -> Result<
         _ => None,
     });
     let saved = Saved::parse(adopted.as_deref().unwrap_or(&recorded.opening.names))?;
-    Ok(Opened { id, recorded, state, saved })
+    Ok(Opened { id, state, saved })
 }
 
 /// This machine as an open rotation knows it: by the configuration that stands in its journal, not by today's.

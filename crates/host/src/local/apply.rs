@@ -1,11 +1,11 @@
-//! The verb that applies a value, its started children, and the logs around it.
+//! The verb that applies a value, and the children that it started.
 
 use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use keyroll_manager::{Leftover, apply, end_leftover, fetch};
-use keyroll_observe::{LogTail, ProcessId};
+use keyroll_observe::ProcessId;
 use keyroll_port::{Class, Failure};
 use keyroll_rotation::{ConsumerId, FileId, Found, Seq};
 
@@ -95,48 +95,6 @@ impl Local {
         let fetched = fetch(line, None, deadline, &mut |process| self.record(intent, process));
         self.forget_record(intent);
         fetched.map(drop)
-    }
-
-    /// The logs of everything that reads a file are followed from before it changes.
-    pub(super) fn watch_logs(&self, file: FileId) {
-        for (id, consumer) in self.setup.consumer_ids() {
-            if !consumer.files.contains(&file) {
-                continue;
-            }
-            for (at, slot) in consumer.slots.iter().enumerate() {
-                if let Ok(at) = u8::try_from(at) {
-                    self.watch_log(id, at, slot);
-                }
-            }
-        }
-    }
-
-    fn watch_log(&self, id: ConsumerId, slot: u8, setup: &SlotSetup) {
-        let Some(log) = &setup.log else { return };
-        if let Ok(tail) = LogTail::at_end(&log.path, &log.success, &log.failure) {
-            self.memo().logs.insert((id.0, slot), tail);
-        }
-    }
-
-    /// Lines since the value changed that show a refused credential.
-    pub(super) fn log_failures(&self, id: ConsumerId, slot: u8) -> u64 {
-        let mut memo = self.memo();
-        let Some(tail) = memo.logs.get_mut(&(id.0, slot)) else { return 0 };
-        tail.look().map_or(0, |counts| counts.failures)
-    }
-
-    pub(super) fn count_refusals(&self) -> Result<u32, Failure> {
-        let mut sum = 0u64;
-        for (id, consumer) in self.setup.consumer_ids() {
-            for (at, slot) in consumer.slots.iter().enumerate() {
-                let Ok(at) = u8::try_from(at) else { continue };
-                if slot.log.is_some() && !self.memo().logs.contains_key(&(id.0, at)) {
-                    self.watch_log(id, at, slot);
-                }
-                sum = sum.saturating_add(self.log_failures(id, at));
-            }
-        }
-        Ok(u32::try_from(sum).unwrap_or(u32::MAX))
     }
 
     /// What was seen of a consumer's processes is void once its value changes.

@@ -259,7 +259,7 @@ impl Local {
         trial(&resolved, file.write, &temp)?;
         let (alphabet, length) = &self.setup.value_format;
         for copy in &file.copies {
-            carries_format(copy, content.bytes.expose(), alphabet, *length)
+            carries_format(copy, content.bytes.expose(), (alphabet, *length), values.old)
                 .map_err(|error| refused(file, &error))?;
         }
         Ok(())
@@ -280,21 +280,33 @@ impl Local {
     }
 }
 
-fn carries_format(copy: &CopySetup, bytes: &[u8], alphabet: &[u8], length: usize) -> Result<(), CopyError> {
+/// Whether a copy can carry every value that the issuer may choose. It chooses the secret fields alone: of the others
+/// (host, port, user) the value that stands there now is asked about, and the new one in Stage.
+fn carries_format(
+    copy: &CopySetup,
+    bytes: &[u8],
+    chosen: (&[u8], usize),
+    now: &Fields,
+) -> Result<(), CopyError> {
+    let can_be = |name: &str| match now.get(name) {
+        Some(field) if !field.secret => (field.value.expose().to_vec(), field.value.expose().len()),
+        Some(_) | None => (chosen.0.to_vec(), chosen.1),
+    };
     match copy {
-        CopySetup::Value { format, slot, source: CopySource::Field(_) } => {
-            format.carries(bytes, slot, alphabet, length)
+        CopySetup::Value { format, slot, source: CopySource::Field(name) } => {
+            let (alphabet, length) = can_be(name);
+            format.carries(bytes, slot, &alphabet, length)
         }
         CopySetup::Value { format, slot, source: CopySource::Text(template) } => {
-            for name in template.names() {
-                let carried = template.carries(name, alphabet, length)?;
-                format.carries(bytes, slot, &carried.alphabet, carried.len_max)?;
-            }
-            Ok(())
+            template.names().into_iter().try_for_each(|name| {
+                let (alphabet, length) = can_be(name);
+                let carried = template.carries(name, &alphabet, length)?;
+                format.carries(bytes, slot, &carried.alphabet, carried.len_max)
+            })
         }
-        CopySetup::Within(template) => template
-            .names()
-            .into_iter()
-            .try_for_each(|name| template.carries(name, alphabet, length).map(drop)),
+        CopySetup::Within(template) => template.names().into_iter().try_for_each(|name| {
+            let (alphabet, length) = can_be(name);
+            template.carries(name, &alphabet, length).map(drop)
+        }),
     }
 }

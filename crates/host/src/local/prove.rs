@@ -57,7 +57,7 @@ impl Local {
             proofs.push(self.prove_process(one, which, values, source).await?);
         }
         let slots: std::collections::BTreeSet<u8> = mine.iter().map(|one| one.slot).collect();
-        let trouble = which == Which::New && slots.into_iter().any(|slot| self.log_failures(id, slot) > 0);
+        let trouble = which == Which::New && slots.into_iter().any(|slot| self.log_lines(id, slot).1 > 0);
         Ok((proofs, trouble))
     }
 
@@ -95,7 +95,9 @@ impl Local {
         if block_in_place(|| self.delivered_to(one.consumer, Some(&one.process), which, values)) {
             base = base.and(Kinds::DELIVERED);
         }
-        if block_in_place(|| loaded(&one.process, which, values))? {
+        // Once seen in this incarnation it was loaded: its memory is not searched again.
+        let before_now = self.memo().shown.get(&(who, 0, which)).copied().unwrap_or_default();
+        if before_now.has(Kinds::LOADED) || block_in_place(|| loaded(&one.process, which, values))? {
             base = base.and(Kinds::LOADED);
         }
         let mut paths = [Kinds::NONE; PATHS_MAX];
@@ -103,6 +105,10 @@ impl Local {
             let path = u8::try_from(at).unwrap_or(u8::MAX);
             let known = self.memo().shown.get(&(who, path, which)).copied().unwrap_or_default();
             let mut now = known.and(base);
+            // Its own word: a line of its log that shows an accepted credential since the change.
+            if at == 0 && self.log_lines(one.consumer, one.slot).0 > 0 {
+                now = now.and(Kinds::REPORTED);
+            }
             if at == 0 && calls(&before, which, &sockets, &one.process) > 0 {
                 now = now.and(Kinds::EXERCISED);
             }
