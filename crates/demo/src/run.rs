@@ -119,6 +119,7 @@ struct Demo {
 impl Demo {
     async fn raise(options: &Options, stop: &mut Stop) -> Result<Self, Halt> {
         let mut screen = Screen::new(options.json, options.plain);
+        screen.open();
         let program = match &options.program {
             Some(program) => program.clone(),
             None => std::env::current_exe().map_err(|error| {

@@ -8,6 +8,9 @@ use crate::load::Sent;
 use crate::pipeline::{Event, News};
 use crate::words::{without_numbers, words};
 
+/// The version of the events: the demo's own and those of keyroll's commands.
+const STREAM_VERSION: u32 = 1;
+
 /// Where the demo tells what happens: plain lines, a terminal with one live line, or JSON.
 pub(crate) struct Screen {
     form: Form,
@@ -34,6 +37,14 @@ impl Screen {
             (false, false) => Form::Terminal { colour: !set("NO_COLOR") },
         };
         Self { form, began: Instant::now(), live: false, not_visible: BTreeSet::new() }
+    }
+
+    /// The first line of the stream, with its version.
+    pub(crate) fn open(&mut self) {
+        if matches!(self.form, Form::Json) {
+            let version = env!("CARGO_PKG_VERSION");
+            self.put(&json!({ "type": "start", "version": STREAM_VERSION, "keyroll": version }).to_string());
+        }
     }
 
     pub(crate) fn elapsed_s(&self) -> f64 {

@@ -54,7 +54,7 @@ impl Summary {
             outcome: seen.outcome,
             requests: sent.requests + books.own_calls,
             failed: sent.failed + books.own_failed,
-            mint_to_last_moved_s: moved.unwrap_or_default(),
+            mint_to_last_moved_s: to_ms(moved.unwrap_or_default()),
             dead_confirmed: seen.dead_confirmed,
             blocked_by: seen.blocked.as_ref().map(|holder| holder.name.clone()),
             residues: seen.residues.clone(),
@@ -100,6 +100,11 @@ impl Summary {
         row("outcome", format!("{outcome} in {:.0} s", seen.took_s));
         table
     }
+}
+
+/// Seconds, to the millisecond: the clocks tell no more.
+fn to_ms(seconds: f64) -> f64 {
+    (seconds * 1_000.0).round() / 1_000.0
 }
 
 /// What was not visible, many processes in one line.
