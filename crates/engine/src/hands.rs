@@ -5,8 +5,7 @@ use keyroll_rotation::{CredId, Effect, IllegalEvent, Op, Outcome, Seq, State, Wh
 use keyroll_secret::{Credential, CredentialId, Fields};
 use tokio::sync::{OnceCell, mpsc};
 
-use crate::Trouble;
-use crate::run::Ports;
+use crate::{Ports, Trouble};
 
 /// Something for people beside the protocol's own entries.
 #[derive(Debug)]

@@ -8,6 +8,7 @@ mod driver;
 mod hands;
 mod look;
 mod pace;
+mod ports;
 mod reconcile;
 mod run;
 
@@ -15,4 +16,5 @@ pub use core::{Core, Protocol};
 pub use driver::{Action, Driver, Input, Poll, Standing, Trouble};
 pub use hands::{Bench, Note};
 pub use pace::{BACKOFF_MS_MAX, Pace};
-pub use run::{Command, Ending, Observer, Ports, replay, run};
+pub use ports::Ports;
+pub use run::{Command, Ending, Observer, replay, run};

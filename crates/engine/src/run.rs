@@ -1,29 +1,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use keyroll_port::{Clock, Host, Issuer, Journal, JournalError, Recorded, RotationId, Store};
+use keyroll_port::{Journal, JournalError, Recorded, RotationId};
 use keyroll_rotation::{Event, Fact, IllegalEvent, Outcome, PlanDefect, Seq, State, step};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::hands::{Bench, Note};
-use crate::{Action, Driver, Input, Pace, Standing, Trouble};
-
-/// What a rotation is driven with.
-#[derive(Clone)]
-pub struct Ports {
-    /// The journal.
-    pub journal: Arc<dyn Journal>,
-    /// The source of truth for values.
-    pub store: Arc<dyn Store>,
-    /// Who accepts the credential.
-    pub issuer: Arc<dyn Issuer>,
-    /// The machine that its consumers run on.
-    pub host: Arc<dyn Host>,
-    /// Time.
-    pub clock: Arc<dyn Clock>,
-}
+use crate::{Action, Driver, Input, Pace, Ports, Standing, Trouble};
 
 /// A word to a running driver.
 #[derive(Debug, Clone)]
