@@ -113,3 +113,35 @@ impl Attempt {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_sessions_are_remembered_by_pid_and_start_and_not_for_ever() {
+        let own = OwnSessions::default();
+        own.remember((7, 70));
+        assert!(own.contains((7, 70)));
+        assert!(!own.contains((7, 71)), "the same pid with another start is another session");
+        for pid in 0..OWN_SESSIONS_MAX as i32 {
+            own.remember((pid, 1));
+        }
+        assert!(!own.contains((7, 70)));
+    }
+
+    #[test]
+    fn an_answer_is_judged_by_what_it_proves() {
+        let accepted = || Attempt::Accepted("orders".to_owned());
+        let why = || String::from("why");
+        assert_eq!(accepted().judge(false, None), Probe::Alive);
+        assert_eq!(accepted().judge(false, Some("orders")), Probe::Alive);
+        assert!(matches!(accepted().judge(true, Some("owner")), Probe::Unknown(_)));
+        assert_eq!(Attempt::AcceptedBut(why()).judge(true, None), Probe::Alive);
+        assert_eq!(Attempt::Denied.judge(true, None), Probe::Denied);
+        assert_eq!(Attempt::WrongPassword.judge(false, None), Probe::Dead);
+        assert_eq!(Attempt::NotAuthorized(why()).judge(true, None), Probe::Dead);
+        assert_eq!(Attempt::NotAuthorized(why()).judge(false, None), Probe::Unknown(why()));
+        assert_eq!(Attempt::Unknown(why()).judge(true, None), Probe::Unknown(why()));
+    }
+}
