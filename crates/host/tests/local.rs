@@ -1,0 +1,222 @@
+//! This machine as a host: real files, real processes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use keyroll_copy::{Format, Slot, Template};
+use keyroll_host::{
+    CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, Local, Setup, SlotSetup, Write, place_digest,
+};
+use keyroll_manager::{AtRest, CommandLine, Find, Reread, Run};
+use keyroll_port::{Failure, Host, SessionSource, Sessions, Values};
+use keyroll_rotation::{ConsumerId, FileId, Found, Holds, Kinds, Sight, Which};
+use keyroll_secret::{Fields, SecretBytes};
+
+/// A value that no other test has.
+fn value(tag: &str) -> String {
+    let stamp = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
+    format!("{tag}{stamp:x}{:x}ZzQ", std::process::id())
+}
+
+fn fields(value: &str) -> Fields {
+    Fields::single(SecretBytes::from(value.to_owned()))
+}
+
+struct Place {
+    folder: tempfile::TempDir,
+    old: String,
+    new: String,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), old: value("old"), new: value("new") }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().canonicalize().unwrap().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    fn host(&self, files: Vec<FileSetup>, consumers: Vec<ConsumerSetup>) -> Local {
+        Local::new(Setup {
+            rotation: "r1".into(),
+            files,
+            consumers,
+            roots: Vec::new(),
+            own_folders: vec![self.path("state")],
+            work: self.path("state/work"),
+            value_format: (b"abcdef0123456789".to_vec(), 64),
+        })
+    }
+}
+
+fn file(path: &Path, copies: Vec<CopySetup>) -> FileSetup {
+    FileSetup { path: path.to_owned(), planned: None, write: Write::Rename, copies, generated: false }
+}
+
+fn variable(name: &str) -> CopySetup {
+    let slot = Slot::Variable(name.into());
+    CopySetup::Value { format: Format::Dotenv, slot, source: CopySource::Field("value".into()) }
+}
+
+fn at_rest(files: Vec<FileId>, check: Option<CheckSetup>) -> ConsumerSetup {
+    let slot =
+        SlotSetup { instance: None, run: Run::AtRest(AtRest), checks: vec![check], log: None, ready: None };
+    ConsumerSetup { name: "job".into(), files, fetch: None, slots: vec![slot] }
+}
+
+struct NoSessions;
+
+#[async_trait::async_trait]
+impl SessionSource for NoSessions {
+    async fn now(&self) -> Result<Sessions, Failure> {
+        Ok(Sessions::default())
+    }
+}
+
+/// A process that this test started, ended with it.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_rename_changes_every_copy_of_a_file_and_only_those() {
+    let place = Place::new();
+    let (old, new) = (&place.old, &place.new);
+    let text = format!("# kept\nKEY={old}\nURL=http://svc:{old}@127.0.0.1:1/v1\nOTHER=x\n");
+    let path = place.write("app.env", &text);
+    let url = Template::parse("http://svc:{value}@127.0.0.1:1/v1").unwrap();
+    let slot = Slot::Variable("URL".into());
+    let derived = CopySetup::Value { format: Format::Dotenv, slot, source: CopySource::Text(url) };
+    let host = place.host(vec![file(&path, vec![variable("KEY"), derived])], Vec::new());
+    let (before, after) = (fields(old), fields(new));
+    let values = Values { old: &before, new: Some(&after) };
+    host.deliver(FileId(0), Which::New, values, 7).await.unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), text.replace(old.as_str(), new));
+    // Again is harmless, and back gives the very bytes.
+    host.deliver(FileId(0), Which::New, values, 8).await.unwrap();
+    assert_eq!(host.delivered(FileId(0), Which::New, values, 8).await.unwrap(), Found::Executed(None));
+    assert_eq!(host.delivered(FileId(0), Which::Old, values, 8).await.unwrap(), Found::Absent);
+    host.deliver(FileId(0), Which::Old, values, 9).await.unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn somebody_elses_value_is_never_overwritten() {
+    let place = Place::new();
+    let foreign = value("foreign");
+    let path = place.write("app.env", &format!("KEY={foreign}\n"));
+    let host = place.host(vec![file(&path, vec![variable("KEY")])], Vec::new());
+    let (before, after) = (fields(&place.old), fields(&place.new));
+    let values = Values { old: &before, new: Some(&after) };
+    assert!(host.deliver(FileId(0), Which::New, values, 7).await.is_err());
+    assert_eq!(host.delivered(FileId(0), Which::New, values, 7).await.unwrap(), Found::Foreign);
+    assert_eq!(fs::read_to_string(&path).unwrap(), format!("KEY={foreign}\n"));
+    assert_eq!(host.file_states(values), [(path, Holds::Other)]);
+    assert_eq!(host.trial(Values { old: &before, new: None }).await.unwrap().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_link_is_refused() {
+    let place = Place::new();
+    let first = place.write("a/key", &place.old);
+    let second = place.write("b/key", &place.old);
+    let link = place.path("key");
+    std::os::unix::fs::symlink(&first, &link).unwrap();
+    let whole = CopySetup::Value {
+        format: Format::Whole,
+        slot: Slot::Whole,
+        source: CopySource::Field("value".into()),
+    };
+    let setup = FileSetup { planned: Some(first.clone()), ..file(&link, vec![whole]) };
+    let host = place.host(vec![setup], Vec::new());
+    fs::remove_file(&link).unwrap();
+    std::os::unix::fs::symlink(&second, &link).unwrap();
+    let (before, after) = (fields(&place.old), fields(&place.new));
+    let failure =
+        host.deliver(FileId(0), Which::New, Values { old: &before, new: Some(&after) }, 7).await.unwrap_err();
+    assert_eq!(failure.code, "K0352");
+    assert_eq!(
+        (fs::read_to_string(&first).unwrap(), fs::read_to_string(&second).unwrap()),
+        (place.old.clone(), place.old.clone())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn holders_and_strangers_are_found_by_value_and_configured_processes_are_not_holders() {
+    let place = Place::new();
+    let path = place.write("app.env", &format!("KEY={}\n", place.old));
+    let stranger = place.write("backup.txt", &format!("saved {}\n", place.old));
+    let sleep = |pid_file: Option<&Path>| {
+        let child =
+            Command::new("sleep").arg("300").env("KEY", &place.old).stdin(Stdio::null()).spawn().unwrap();
+        if let Some(pid_file) = pid_file {
+            fs::write(pid_file, child.id().to_string()).unwrap();
+        }
+        Running(child)
+    };
+    let pid_file = place.path("known.pid");
+    let (known, unknown) = (sleep(Some(&pid_file)), sleep(None));
+    let find = Find::PidFile { path: pid_file, exe: None };
+    let run = Run::Reread(Reread { instances: Vec::new(), find });
+    let slot = SlotSetup { instance: None, run, checks: vec![None], log: None, ready: None };
+    let consumer =
+        ConsumerSetup { name: "known".into(), files: vec![FileId(0)], fetch: None, slots: vec![slot] };
+    let host = place.host(vec![file(&path, vec![variable("KEY")])], vec![consumer]);
+    let (before, after) = (fields(&place.old), fields(&place.new));
+    let values = Values { old: &before, new: Some(&after) };
+    let looked = host.enumerate(values, &Sessions::default(), Which::New).await.unwrap();
+    let pid_of = |who| keyroll_host::process_of(who).map(|process| process.pid);
+    let of = |pid: u32| looked.enumeration.instances.iter().find(|it| pid_of(it.who) == Some(pid)).copied();
+    let (known, unknown) = (of(known.0.id()).unwrap(), (of(unknown.0.id()).unwrap(), unknown.0.id()));
+    assert_eq!((known.consumer, known.old), (Some(ConsumerId(0)), Sight::Yes));
+    assert_eq!((unknown.0.consumer, unknown.0.old, unknown.0.new), (None, Sight::Yes, Sight::No));
+    assert_eq!(looked.enumeration.strangers, [place_digest(&stranger)]);
+    let described = host.describe(unknown.0.who).await.unwrap();
+    assert_eq!((described.pid, described.name.as_str()), (unknown.1, "sleep"));
+    assert!(described.found_by.contains("holds the old version"), "{}", described.found_by);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_counts_as_checked_only_if_it_can_fail() {
+    let place = Place::new();
+    let path = place.write("job.env", &format!("KEY={}\n", place.new));
+    let (before, after) = (fields(&place.old), fields(&place.new));
+    let values = Values { old: &before, new: Some(&after) };
+    let expected = place.write("expected", &format!("KEY={}\n", place.new));
+    let proof = |program: &'static str, arguments: Vec<String>| {
+        let command = CommandLine::program(program, arguments);
+        let check = CheckSetup::Exec { command, copy: Some(FileId(0)) };
+        place.host(vec![file(&path, vec![variable("KEY")])], vec![at_rest(vec![FileId(0)], Some(check))])
+    };
+    let kinds = async |host: &Local| {
+        let (proofs, trouble) =
+            host.prove(ConsumerId(0), None, Which::New, values, &NoSessions).await.unwrap();
+        assert!(!trouble);
+        proofs[0].paths[0]
+    };
+    let honest = proof("cmp", vec!["-s".into(), "{copy}".into(), expected.display().to_string()]);
+    assert!(kinds(&honest).await.has(Kinds::CHECKED.and(Kinds::DELIVERED)));
+    let blind = proof("test", vec!["-e".into(), "{copy}".into()]);
+    let seen = kinds(&blind).await;
+    assert!(seen.has(Kinds::REPORTED) && !seen.has(Kinds::CHECKED), "{seen:?}");
+    let failing = proof("false", vec!["{copy}".into()]);
+    assert!(!kinds(&failing).await.has(Kinds::REPORTED));
+    // No wrong copy is left behind.
+    let left: Vec<_> =
+        fs::read_dir(place.path("state/work")).unwrap().flatten().map(|it| it.file_name()).collect();
+    assert!(left.iter().all(|name| !name.to_string_lossy().starts_with("control")), "{left:?}");
+}
