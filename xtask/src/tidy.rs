@@ -145,6 +145,13 @@ fn ids(text: &str) -> BTreeSet<String> {
     words.filter(|word| word.starts_with("P-") && word.len() > 3).map(str::to_owned).collect()
 }
 
+/// The packages in the binary's normal graph, with their versions.
+pub(crate) fn packages() -> Result<BTreeSet<String>, String> {
+    let tree =
+        output("cargo", &["tree", "-p", "keyroll", "-e", "normal", "--prefix", "none", "--no-dedupe"])?;
+    Ok(tree.lines().map(|line| line.trim_end_matches(" (*)").to_owned()).collect())
+}
+
 /// The binary's graph stays small, and has one crypto provider.
 pub(crate) fn dependencies() -> Result<(), String> {
     let tree =
