@@ -47,7 +47,8 @@ impl Local {
         }
         let missed = report.not_seen.len();
         if missed > 0 {
-            not_visible.push(format!("memory or environment of {missed} processes"));
+            let first = report.not_seen.first().map(|one| one.reason.to_string()).unwrap_or_default();
+            not_visible.push(format!("memory or environment of {missed} processes: {first}"));
         }
         Ok((residues, not_visible))
     }
