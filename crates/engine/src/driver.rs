@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 
 use keyroll_rotation::{
-    Effect, Event, Fact, Hold, IllegalEvent, Op, Outcome, Person, Query, Seq, Stamp, State, Want,
+    Delivery, Effect, Event, Fact, Hold, IllegalEvent, Op, Outcome, Person, Query, Seq, Stamp, State, Want,
 };
 
 use crate::{Core, Pace, Protocol};
@@ -118,6 +118,13 @@ struct Flight {
     leg: Leg,
 }
 
+/// A look that is under way.
+struct Asking {
+    query: Query,
+    /// Something that it looks at was touched meanwhile: what it saw may be of before.
+    stale: bool,
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Leg {
     /// The witness is to be brought forward first.
@@ -143,7 +150,7 @@ pub struct Driver<C: Core = Protocol> {
     reloading: bool,
     retry_append_ms: u64,
     flights: Vec<Flight>,
-    asking: Vec<Query>,
+    asking: Vec<Asking>,
     next_look: Vec<(Query, u64)>,
     backoff: Vec<(Op, u64, u32)>,
     last_append_ms: u64,
@@ -211,7 +218,11 @@ impl<C: Core> Driver<C> {
             Input::Reloaded(state) => self.reloaded(*state, now_ms),
             Input::Witnessed { intent, ok } => self.witnessed(intent, ok, now_ms),
             Input::Seen(query, fact) => {
-                self.asking.retain(|asked| *asked != query);
+                let Some(place) = self.asking.iter().position(|asked| asked.query == query) else { return };
+                if self.asking.swap_remove(place).stale {
+                    self.next_look.retain(|(asked, _)| *asked != query);
+                    return;
+                }
                 let next = now_ms.saturating_add(self.pace.between(&query));
                 self.next_look.retain(|(asked, _)| *asked != query);
                 self.next_look.push((query, next));
@@ -234,6 +245,7 @@ impl<C: Core> Driver<C> {
             return;
         };
         let op = self.flights.swap_remove(place).effect.op;
+        self.touched(&op);
         let failures =
             self.backoff.iter().find(|(held, ..)| *held == op).map_or(0, |(_, _, failures)| *failures);
         self.backoff.retain(|(held, ..)| *held != op);
@@ -251,8 +263,30 @@ impl<C: Core> Driver<C> {
         let now = now_ms;
         self.next_look.retain(|(_, next)| *next > now);
         for effect in pending.effects {
+            self.touched(&effect.op);
             let leg = if effect.op.at_issuer() { Leg::ToWitness } else { Leg::ToCarry };
             self.flights.push(Flight { effect, leg });
+        }
+    }
+
+    /// Looks at what an operation touches are asked again when it begins and when it ends.
+    fn touched(&mut self, op: &Op) {
+        let plan = self.state.plan();
+        for asking in &mut self.asking {
+            asking.stale |= match (&asking.query, op) {
+                (Query::Enumerate, op) => op.moves() || *op == Op::EndSessions,
+                (Query::Prove(consumer, ..), Op::Deliver(file, _)) => {
+                    plan.consumers.get(consumer.index()).is_some_and(|consumer| consumer.files.contains(file))
+                }
+                (Query::Prove(one, ..), Op::Fetch(other) | Op::Apply(other, ..)) => one == other,
+                (Query::Prove(consumer, ..), Op::Promote | Op::Demote) => plan
+                    .consumers
+                    .get(consumer.index())
+                    .is_some_and(|consumer| consumer.delivery != Delivery::Push),
+                (Query::Probe(..) | Query::List | Query::LastUsed | Query::Refusals, op) => op.at_issuer(),
+                (Query::StageCheck, op) => *op == Op::Stage,
+                (Query::Prove(..) | Query::Preflight | Query::Reconcile(_) | Query::Sweep, _) => false,
+            };
         }
     }
 
@@ -351,9 +385,26 @@ impl<C: Core> Driver<C> {
                     return;
                 }
                 Err(illegal) if told => self.rejected.push(illegal),
+                Err(_) if self.still_open(&event.fact) => {
+                    // An outcome that makes no sense is no outcome: it is found out again.
+                    if let Fact::Ended { intent, outcome: _ } = event.fact {
+                        let fact = Fact::Ended { intent, outcome: Outcome::Unknown };
+                        self.inbox.push_front((at, fact, false));
+                    }
+                }
                 // What was seen no longer follows: the rotation went on meanwhile. It is not an entry.
                 Err(_) => {}
             }
+        }
+    }
+
+    /// Whether this is the outcome of an intent that would be left without one.
+    fn still_open(&self, fact: &Fact) -> bool {
+        match fact {
+            Fact::Ended { intent, outcome } if *outcome != Outcome::Unknown => {
+                self.state.intents().iter().any(|open| open.seq == *intent)
+            }
+            _ => false,
         }
     }
 
@@ -458,7 +509,7 @@ impl<C: Core> Driver<C> {
     }
 
     fn ask(&mut self, query: Query, now_ms: u64, actions: &mut Vec<Action>, wake: &mut Option<u64>) {
-        if self.asking.contains(&query) {
+        if self.asking.iter().any(|asked| asked.query == query) {
             return;
         }
         let next = self.next_look.iter().find(|(asked, _)| *asked == query).map_or(0, |(_, next)| *next);
@@ -466,7 +517,7 @@ impl<C: Core> Driver<C> {
             sooner(wake, next);
             return;
         }
-        self.asking.push(query.clone());
+        self.asking.push(Asking { query: query.clone(), stale: false });
         actions.push(Action::Look { query, limit_ms: self.pace.look_ms_max });
     }
 }

@@ -38,6 +38,24 @@ pub enum Op {
 }
 
 impl Op {
+    /// Whether files, instances or the store are moved by it.
+    pub fn moves(&self) -> bool {
+        match self {
+            Self::Deliver(..) | Self::Fetch(_) | Self::Apply(..) | Self::Promote | Self::Demote => true,
+            Self::Choose
+            | Self::Mint
+            | Self::Stage
+            | Self::Disable
+            | Self::Enable
+            | Self::Revoke
+            | Self::EndSessions
+            | Self::DeleteNew
+            | Self::DeleteOrphan(_)
+            | Self::DeleteAbandoned(_)
+            | Self::Retire(_) => false,
+        }
+    }
+
     /// Whether the issuer is changed by it: the witness is brought forward before each of these.
     pub fn at_issuer(&self) -> bool {
         match self {

@@ -2,7 +2,7 @@
 
 use crate::effect::Effect;
 use crate::state::{Hold, Intent, IntentStatus, NewVersion, OldKey, Phase, Reason, State};
-use crate::{Found, Holds, Op, Outcome, Overlap, Seq, Want, wants};
+use crate::{Found, Holds, MintedBy, Op, Outcome, Overlap, Seq, Want, Which, wants};
 use crate::{phases, unit};
 
 /// Complete looks that must miss a minted credential before it counts as never made.
@@ -18,13 +18,25 @@ pub(crate) fn intended(next: &mut State, before: &State, op: &Op) -> Result<Vec<
     }
     let intent = Intent { seq: next.seq, op: op.clone(), status: IntentStatus::Running };
     next.intents.push(intent);
+    next.deleting |= *op == Op::DeleteNew;
+    stir(next, op);
     unit::begun(next, op);
     Ok(vec![Effect { intent: next.seq, op: op.clone() }])
+}
+
+fn stir(next: &mut State, op: &Op) {
+    if op.moves() {
+        next.stirred = next.seq;
+    }
 }
 
 pub(crate) fn ended(next: &mut State, seq: Seq, outcome: &Outcome) -> Result<(), &'static str> {
     let place = next.intents.iter().position(|intent| intent.seq == seq);
     let place = place.ok_or("no intent of this number is open")?;
+    if let Some(intent) = next.intents.get(place) {
+        let op = intent.op.clone();
+        stir(next, &op);
+    }
     match outcome {
         Outcome::Done(credential) => {
             let intent = next.intents.remove(place);
@@ -45,7 +57,15 @@ pub(crate) fn ended(next: &mut State, seq: Seq, outcome: &Outcome) -> Result<(),
 
 /// The new version is there; where minting exchanges, the old one ends by it.
 fn made(next: &mut State, intent: &Intent, credential: &crate::CredId) {
+    // In a slot the new value replaces what was abandoned there.
+    next.abandoned.retain(|held| held != credential);
+    if intent.seq < next.abandoned_at || next.new_version().is_some() {
+        next.abandoned.push(credential.clone());
+        return;
+    }
     next.new = Some(NewVersion { mint: intent.seq, credential: credential.clone() });
+    (next.staged, next.checked, next.new_deleted, next.retired) = (false, false, false, false);
+    next.deleting = false;
     if phases::exchanges(next) {
         next.old = OldKey::Ended;
     }
@@ -53,13 +73,18 @@ fn made(next: &mut State, intent: &Intent, credential: &crate::CredId) {
 
 fn unknown(next: &mut State, place: usize) {
     let since = next.now;
-    if let Some(intent) = next.intents.get_mut(place) {
-        intent.status = IntentStatus::Unknown { since, absent: 0 };
+    let Some(intent) = next.intents.get_mut(place) else { return };
+    intent.status = IntentStatus::Unknown { since, absent: 0 };
+    if intent.op == Op::Disable {
+        next.off_in_doubt = true;
     }
 }
 
 /// An operation was seen to have its effect.
 fn done(next: &mut State, intent: &Intent) {
+    if intent.seq < next.abandoned_at && of_the_new(&intent.op) {
+        return;
+    }
     match &intent.op {
         Op::Mint => {}
         Op::Choose => next.chosen = Some(intent.seq),
@@ -75,10 +100,12 @@ fn done(next: &mut State, intent: &Intent) {
         Op::Demote => next.promoted = false,
         Op::Disable => {
             next.old = OldKey::Off(next.now);
+            next.off_in_doubt = false;
             next.refusals_read = None;
         }
         Op::Enable => {
             next.old = OldKey::On;
+            next.off_in_doubt = false;
             next.alive.fill(crate::Streak::default());
         }
         Op::Revoke => next.old = OldKey::Ended,
@@ -87,6 +114,30 @@ fn done(next: &mut State, intent: &Intent) {
         Op::DeleteOrphan(credential) => forget_orphan(next, credential),
         Op::DeleteAbandoned(credential) => next.abandoned.retain(|held| held != credential),
         Op::Retire(_) => next.retired = true,
+    }
+}
+
+/// Whether an operation is about the new version: once that is abandoned, its outcome says nothing any more.
+fn of_the_new(op: &Op) -> bool {
+    match op {
+        Op::Choose
+        | Op::Stage
+        | Op::Deliver(_, Which::New)
+        | Op::Fetch(_)
+        | Op::Apply(..)
+        | Op::Promote
+        | Op::DeleteNew
+        | Op::Retire(Which::New) => true,
+        Op::Mint
+        | Op::Deliver(_, Which::Old)
+        | Op::Demote
+        | Op::Disable
+        | Op::Enable
+        | Op::Revoke
+        | Op::EndSessions
+        | Op::DeleteOrphan(_)
+        | Op::DeleteAbandoned(_)
+        | Op::Retire(Which::Old) => false,
     }
 }
 
@@ -126,11 +177,16 @@ fn give_up(next: &mut State, op: &Op) {
             phases_fail(next, Reason::Failed(phase));
         }
         Op::Enable | Op::Demote | Op::DeleteNew => next.stand(Hold::Stuck(Reason::Failed(phase))),
+        // It is looked at whether there is still something to switch off.
+        Op::Disable => {
+            next.failures = ATTEMPTS_MAX;
+            next.alive.fill(crate::Streak::default());
+            next.dead.fill(crate::Streak::default());
+        }
         Op::Choose
         | Op::Mint
         | Op::Stage
         | Op::Promote
-        | Op::Disable
         | Op::EndSessions
         | Op::DeleteOrphan(_)
         | Op::DeleteAbandoned(_)
@@ -184,6 +240,7 @@ pub(crate) fn reconciled(next: &mut State, seq: Seq, found: &Found) -> Result<()
     let place = next.intents.iter().position(|intent| intent.seq == seq);
     let place = place.ok_or("no intent of this number is open")?;
     let intent = next.intents.get(place).cloned().ok_or("no intent of this number is open")?;
+    stir(next, &intent.op);
     let IntentStatus::Unknown { since, absent } = intent.status else {
         return Err("the outcome of this intent is not in question");
     };
@@ -201,7 +258,13 @@ pub(crate) fn reconciled(next: &mut State, seq: Seq, found: &Found) -> Result<()
             if intent.op != Op::Mint {
                 return Err("only a mint can lose its value");
             }
-            if let Some(open) = next.intents.get_mut(place) {
+            if matches!(next.plan.capabilities.overlap, Overlap::None) {
+                // The only credential has a value that nobody knows: a person makes the next one.
+                next.intents.remove(place);
+                next.closed_mints.push(seq);
+                next.old = OldKey::Ended;
+                next.by_hand = true;
+            } else if let Some(open) = next.intents.get_mut(place) {
                 open.status = IntentStatus::Orphan(credential.clone());
             }
         }
@@ -221,11 +284,14 @@ pub(crate) fn reconciled(next: &mut State, seq: Seq, found: &Found) -> Result<()
 
 /// Absence counts for a mint only after several complete looks over the issuer's visibility time.
 fn absent_once(next: &mut State, place: usize, intent: &Intent, since: crate::Stamp, absent: u8) {
-    let capabilities = &next.plan.capabilities;
-    let settle_ms = capabilities.birth_ms_max.saturating_add(capabilities.request_ms_max);
     let absent = absent.saturating_add(1);
     let mint = intent.op == Op::Mint;
-    let enough = !mint || (absent >= ABSENT_LOOKS && next.now.at_least(settle_ms, since));
+    let settled = next.now.at_least(settle_ms(next, &intent.op), since);
+    let enough = settled && (!mint || absent >= ABSENT_LOOKS);
+    if enough && mint && !absence_shows(next) {
+        next.stand(Hold::Stuck(Reason::Unclear(intent.seq)));
+        return;
+    }
     if !enough {
         if let Some(open) = next.intents.get_mut(place) {
             open.status = IntentStatus::Unknown { since, absent };
@@ -235,11 +301,48 @@ fn absent_once(next: &mut State, place: usize, intent: &Intent, since: crate::St
     next.intents.remove(place);
     if mint {
         next.closed_mints.push(intent.seq);
-        if no_way_back(next) {
+        let untouched = next.old == OldKey::On && next.abandoned.is_empty() && next.emergency.is_none();
+        if phases::exchanges(next) && untouched {
             // Overlap none: not executed, and never retried. The old value was accepted all along.
             next.decided = None;
             next.enter(Phase::RollingBack);
+        } else if phases::exchanges(next) {
+            next.by_hand = true;
         }
+    }
+}
+
+/// How long an operation whose answer is missing may still have its effect, or stay unseen.
+fn settle_ms(state: &State, op: &Op) -> u64 {
+    let capabilities = &state.plan.capabilities;
+    let request = capabilities.request_ms_max;
+    match (op, capabilities.overlap) {
+        (Op::Mint, Overlap::Grace { ms }) if !(capabilities.list && capabilities.label) => {
+            // The old value goes on working for that long although the new one was made.
+            request.saturating_add(capabilities.birth_ms_max).saturating_add(ms)
+        }
+        (Op::Mint, _) => request.saturating_add(capabilities.birth_ms_max),
+        (op, _) if op.at_issuer() => request,
+        _ => 0,
+    }
+}
+
+/// Whether a mint that is not seen was surely not carried out: by a list with labels, by a value that we chose, or
+/// by the old value that a mint would have ended.
+fn absence_shows(state: &State) -> bool {
+    let capabilities = &state.plan.capabilities;
+    (capabilities.list && capabilities.label)
+        || capabilities.minted_by == MintedBy::Us
+        || phases::exchanges(state)
+}
+
+/// A person says that an operation in question was dealt with.
+pub(crate) fn dismiss(next: &mut State, seq: Seq) {
+    let Some(place) = next.intents.iter().position(|intent| intent.seq == seq) else { return };
+    let intent = next.intents.remove(place);
+    if intent.op == Op::Mint {
+        next.closed_mints.push(seq);
+        next.by_hand |= phases::exchanges(next);
     }
 }
 

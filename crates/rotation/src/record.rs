@@ -105,7 +105,12 @@ pub(crate) fn listed(next: &mut State, complete: bool, labelled: &[Labelled], ol
         next.listed = Some((next.now, next.seq));
         match (old, next.old) {
             (Standing::Gone, _) if !next.ended() => next.old = OldKey::Ended,
-            (Standing::On, OldKey::Off(_)) => next.old = OldKey::On,
+            // A list may lag behind the switch as long as the switch takes to be obeyed.
+            (Standing::On, OldKey::Off(since))
+                if next.now.at_least(next.plan.capabilities.death_ms_max, since) =>
+            {
+                next.old = OldKey::On;
+            }
             _ => {}
         }
     }
@@ -119,10 +124,15 @@ fn was_mint(state: &State, seq: crate::Seq) -> bool {
 pub(crate) fn enumerated(next: &mut State, seen: &Enumeration) {
     for &(file, holds) in &seen.files {
         let writing = next.intents.iter().any(|open| matches!(open.op, Op::Deliver(one, _) if one == file));
+        let moved = next.file(file) != holds;
         if let Some(known) = next.files.get_mut(file.index())
             && !writing
         {
             *known = holds;
+        }
+        if moved && !writing {
+            // Somebody else wrote it: what was seen of those who re-read it was about another content.
+            unit::void_rereaders(next, file);
         }
     }
     next.proofs.retain(|(_, proof)| !seen.complete || seen.instances.iter().any(|it| it.who == proof.who));
@@ -270,6 +280,10 @@ pub(crate) fn resumed(next: &mut State) -> Result<(), &'static str> {
 pub(crate) fn retried(next: &mut State) -> Result<(), &'static str> {
     match next.hold {
         None => return Err("it does not stand still"),
+        Some(Hold::Stuck(Reason::Unclear(seq))) => {
+            intent::dismiss(next, seq);
+            next.hold = None;
+        }
         Some(Hold::Paused(_) | Hold::Stuck(_)) => next.hold = None,
     }
     go_on(next);
@@ -289,20 +303,33 @@ fn go_on(next: &mut State) {
     next.failures = 0;
     next.rerolls = 0;
     next.phase_since = next.now;
-    let now = next.now;
     let forward = next.phase != Phase::RollingBack;
-    for unit in &mut next.units {
+    retake_units(next, forward);
+    if matches!(next.phase, Phase::Disable | Phase::Soak | Phase::Decide) && next.decided.is_none() {
+        next.consent = None;
+        next.enter(Phase::Quiesce);
+    }
+}
+
+/// Units that failed, or that went back alone, set out again.
+fn retake_units(next: &mut State, forward: bool) {
+    let now = next.now;
+    let mut unread = Vec::new();
+    for (at, unit) in next.units.iter_mut().enumerate() {
         unit.since = now;
         unit.failures = 0;
         let wrong_way = forward && unit.toward == Which::Old;
         if unit.stage == Stage::Failed || wrong_way {
+            unread.extend(next.plan.consumers.get(at).into_iter().flat_map(|it| it.files.iter().copied()));
             let toward = if forward { Which::New } else { Which::Old };
             unit.send(toward, if forward { 0 } else { unit.moved }, now);
         }
     }
-    if matches!(next.phase, Phase::Disable | Phase::Soak | Phase::Decide) && next.decided.is_none() {
-        next.consent = None;
-        next.enter(Phase::Quiesce);
+    // What its files hold by now is not known any more.
+    for file in unread {
+        if let Some(holds) = next.files.get_mut(file.index()) {
+            *holds = crate::Holds::Unreadable;
+        }
     }
 }
 
@@ -346,21 +373,17 @@ pub(crate) fn escalated(
     next.consent = None;
     let backwards = next.phase == Phase::RollingBack;
     let now = next.now;
-    if pending_compromised && let Some(new) = next.new.take() {
-        if !next.new_deleted {
-            next.abandoned.push(new.credential);
+    retake_units(next, true);
+    let begun = next.new.is_some()
+        || next.chosen.is_some()
+        || next.intents.iter().any(|open| matches!(open.op, Op::Mint | Op::Choose));
+    if pending_compromised && begun {
+        abandon(next);
+        if next.phase != Phase::Preflight {
+            next.enter(Phase::Mint);
         }
-        next.chosen = None;
-        (next.staged, next.checked, next.new_deleted) = (false, false, false);
-        next.promoted = false;
-        next.proofs.clear();
-        next.units.iter_mut().for_each(|unit| unit.send(Which::New, 0, now));
-        next.files.fill(crate::Holds::Old);
-        next.enter(Phase::Mint);
     } else if backwards {
-        next.units.iter_mut().for_each(|unit| unit.send(Which::New, 0, now));
-        let to = first_unfinished(next);
-        next.enter(to);
+        turn_round(next);
     }
     let may_revoke = !matches!(next.plan.capabilities.overlap, Overlap::None | Overlap::Grace { .. });
     if mode == Emergency::RevokeNow && may_revoke && next.old != OldKey::Ended {
@@ -368,6 +391,34 @@ pub(crate) fn escalated(
         next.enter(Phase::Revoke);
     }
     Ok(())
+}
+
+/// The new version is given up; another one is made, and everything is moved to that.
+fn abandon(next: &mut State) {
+    if let Some(new) = next.new.take()
+        && !next.new_deleted
+    {
+        next.abandoned.push(new.credential);
+    }
+    let now = next.now;
+    next.abandoned_at = next.seq;
+    next.chosen = None;
+    (next.staged, next.checked, next.new_deleted, next.deleting) = (false, false, false, false);
+    next.promoted = false;
+    next.proofs.clear();
+    next.units.iter_mut().for_each(|unit| unit.send(Which::New, 0, now));
+    next.files.fill(crate::Holds::Old);
+}
+
+/// From the way back to the way forward. A new credential whose deletion was begun is not relied on.
+pub(crate) fn turn_round(next: &mut State) {
+    if next.deleting {
+        abandon(next);
+    }
+    let now = next.now;
+    next.units.iter_mut().for_each(|unit| unit.send(Which::New, 0, now));
+    let to = first_unfinished(next);
+    next.enter(to);
 }
 
 /// Where the way forward begins again, by what is already there.
@@ -384,17 +435,28 @@ pub(crate) fn first_unfinished(state: &State) -> Phase {
 }
 
 pub(crate) fn hand_minted(next: &mut State, credential: &CredId) -> Result<(), &'static str> {
-    if next.phase != Phase::Mint || next.new.is_some() {
+    if next.phase != Phase::Mint || next.new_version().is_some() {
         return Err("no new credential is waited for");
     }
     next.new = Some(NewVersion { mint: next.seq, credential: credential.clone() });
+    (next.staged, next.checked, next.new_deleted, next.retired) = (false, false, false, false);
+    next.abandoned.retain(|held| held != credential);
+    if crate::phases::exchanges(next) {
+        next.old = OldKey::Ended;
+    }
     Ok(())
 }
 
 /// A person's word is not proof: what follows is seeing it dead.
 pub(crate) fn hand_revoked(next: &mut State) -> Result<(), &'static str> {
-    if next.phase != Phase::Revoke {
+    // Where its switch failed for good, a person may have found it gone.
+    let failed = matches!(next.hold, Some(Hold::Stuck(Reason::Failed(_)) | Hold::Paused(Reason::Failed(_))));
+    if next.phase != Phase::Revoke && !failed {
         return Err("the old key is not to be ended yet");
+    }
+    if failed {
+        next.hold = None;
+        next.failures = 0;
     }
     next.old = OldKey::Ended;
     Ok(())

@@ -231,6 +231,16 @@ pub struct State {
     pub(crate) debt: Option<Debt>,
     pub(crate) failures: u8,
     pub(crate) rerolls: u8,
+    /// The last entry about an operation that moves files, instances or the store: a look before it is stale.
+    pub(crate) stirred: Seq,
+    /// The entry that abandoned a new version: what was begun before it says nothing about the present one.
+    pub(crate) abandoned_at: Seq,
+    /// A Disable was lost: the old key may be off although nobody saw it.
+    pub(crate) off_in_doubt: bool,
+    /// The deletion of the new credential was begun: it is never relied on again.
+    pub(crate) deleting: bool,
+    /// A mint that exchanges was lost: the next value is a person's.
+    pub(crate) by_hand: bool,
 }
 
 impl State {
@@ -279,6 +289,11 @@ impl State {
             debt: None,
             failures: 0,
             rerolls: 0,
+            stirred: 0,
+            abandoned_at: 0,
+            off_in_doubt: false,
+            deleting: false,
+            by_hand: false,
         })
     }
 
@@ -427,14 +442,25 @@ impl State {
         self.now.at_least(ms, self.phase_since)
     }
 
-    /// A complete look from this phase, this boot and this driver.
+    /// A complete look from this phase, this boot and this driver, after everything that was moved.
     pub(crate) fn fresh_look(&self, after: Seq) -> Option<&Look> {
+        self.phase_look(after.max(self.stirred))
+    }
+
+    /// The same, perhaps from before something was moved in this phase.
+    pub(crate) fn phase_look(&self, after: Seq) -> Option<&Look> {
         self.look.as_ref().filter(|look| {
             look.seq > after
                 && look.at.epoch == self.now.epoch
                 && look.at.boot == self.now.boot
                 && look.seen.complete
         })
+    }
+
+    /// The old key is off, or may be, and nothing allows that any more.
+    pub(crate) fn must_enable(&self) -> bool {
+        let off = matches!(self.old, OldKey::Off(_)) || (self.off_in_doubt && self.old == OldKey::On);
+        off && self.decided.is_none()
     }
 
     pub(crate) fn running(&self, op: &Op) -> bool {

@@ -59,7 +59,44 @@ pub(crate) fn begun(next: &mut State, op: &Op) {
                 }
             }
         }
-        _ => {}
+        Op::Fetch(consumer) => {
+            if next.consumer(*consumer).is_some_and(|it| it.uptake != Uptake::Verb) {
+                next.proofs.retain(|(of, _)| of != consumer);
+            }
+        }
+        Op::Promote | Op::Demote => {
+            for at in 0..next.units.len() {
+                let follows =
+                    next.plan.consumers.get(at).filter(|it| it.delivery == Delivery::Follow).map(all_slots);
+                if let Some(all) = follows {
+                    next.proofs.retain(|(of, _)| of.index() != at);
+                    if let Some(unit) = next.units.get_mut(at) {
+                        unit.moved |= all;
+                    }
+                }
+            }
+        }
+        Op::Choose
+        | Op::Mint
+        | Op::Stage
+        | Op::Disable
+        | Op::Enable
+        | Op::Revoke
+        | Op::EndSessions
+        | Op::DeleteNew
+        | Op::DeleteOrphan(_)
+        | Op::DeleteAbandoned(_)
+        | Op::Retire(_) => {}
+    }
+}
+
+/// What was seen of consumers that re-read a file, or start from it, is void.
+pub(crate) fn void_rereaders(next: &mut State, file: crate::FileId) {
+    let readers: Vec<ConsumerId> = readers(next, file).collect();
+    for consumer in readers {
+        if next.consumer(consumer).is_some_and(|it| it.uptake != Uptake::Verb) {
+            next.proofs.retain(|(of, _)| *of != consumer);
+        }
     }
 }
 
@@ -192,8 +229,9 @@ fn next_slot(slots: u32) -> Option<u8> {
 fn give_up_late(next: &mut State, at: usize) -> bool {
     let Some(unit) = next.units.get(at) else { return false };
     let late = next.now.at_least(next.plan.policy.unit_ms_max, unit.since);
+    let retreat = unit.toward == Which::Old && matches!(next.hold, Some(Hold::Paused(Reason::Unit(_))));
     let open = next.intents.iter().any(|intent| intent.status == IntentStatus::Running);
-    if late && !open && next.hold.is_none() {
+    if late && !open && (next.hold.is_none() || retreat) {
         fail(next, at);
         return true;
     }

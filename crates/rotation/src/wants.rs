@@ -37,13 +37,13 @@ fn held(state: &State, reason: Reason, out: &mut Vec<Want>) {
         return;
     }
     match state.old {
-        OldKey::Off(_) => unit::offer(state, Op::Enable, out),
+        _ if state.must_enable() => unit::offer(state, Op::Enable, out),
         OldKey::On if reason == Reason::RefusedUse => {
             for endpoint in phases::not_yet(state, &state.alive, state.plan.policy.probes_alive) {
                 out.push(Want::Ask(Query::Probe(endpoint, Which::Old)));
             }
         }
-        OldKey::On | OldKey::Ended => {}
+        OldKey::On | OldKey::Off(_) | OldKey::Ended => {}
     }
     // A unit that goes back alone goes on going back.
     if let Reason::Unit(_) = reason {

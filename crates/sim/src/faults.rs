@@ -253,3 +253,25 @@ pub struct FaultPlan {
     /// What goes wrong, in the order of the actions.
     pub faults: Vec<Planned>,
 }
+
+/// The most faults of a seeded schedule.
+const FAULTS_MAX: u64 = 6;
+
+impl FaultPlan {
+    /// The schedule of one seed.
+    pub fn of(seed: u64) -> Self {
+        let scene = crate::Scene::of(seed);
+        let mut rng = crate::rng::Rng::new(seed ^ 0xfa_0175);
+        let actions = if scene.size == crate::Size::Full { 320 } else { 160 };
+        let many = rng.below(FAULTS_MAX + 1);
+        let mut faults: Vec<Planned> = (0..many)
+            .filter_map(|_| {
+                let place = usize::try_from(rng.below(Fault::ALL.len() as u64)).ok()?;
+                let fault = Fault::ALL.get(place).copied()?;
+                Some(Planned { at: u32::try_from(rng.below(actions)).ok()?, fault })
+            })
+            .collect();
+        faults.sort_by_key(|planned| planned.at);
+        Self { scene, seed, faults }
+    }
+}

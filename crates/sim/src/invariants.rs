@@ -53,7 +53,8 @@ impl Run<'_> {
                 );
             }
         }
-        if effect.op == Op::Mint && gap {
+        // Gone already, or a slot whose value leaked: there it is the emergency that ends it.
+        if effect.op == Op::Mint && (gap || emergency) {
             return;
         }
         let abandoned = matches!(effect.op, Op::DeleteAbandoned(_) | Op::DeleteOrphan(_));
@@ -137,6 +138,7 @@ impl Run<'_> {
         let Some(state) = self.seats.get(at).map(|seat| seat.driver.state().clone()) else { return };
         match &event.fact {
             Fact::HandMinted(id) => {
+                self.world.hand_made = None;
                 let value = self.world.issuer.living(id).map(|cred| cred.value);
                 if let Some(value) = value {
                     self.world.store.keep(seq, value, Some(id.clone()));
@@ -215,8 +217,7 @@ impl Run<'_> {
         // A label whose intent was closed is found again by the list that comes before the end.
         let closed = label.is_some_and(|label| state.closed_mints().contains(&label)) && !state.ended();
         // Made by hand a moment ago, and about to be said.
-        let by_hand =
-            label.is_none() && self.world.plan.capabilities.minted_by == keyroll_rotation::MintedBy::Human;
+        let by_hand = label.is_none() && self.world.hand_made.as_ref() == Some(id);
         // The entry of its intent is being reloaded.
         let unsure = label.is_some_and(|label| label > state.seq());
         open || reported || abandoned || closed || by_hand || unsure

@@ -16,6 +16,7 @@ mod operator;
 mod rng;
 mod run;
 mod scene;
+mod shrink;
 mod world;
 
 pub use coverage::Coverage;
@@ -24,3 +25,4 @@ pub use mutant::Mutant;
 pub use mutants::ALL as MUTANTS;
 pub use run::{Keep, Report, Violation, run};
 pub use scene::{Kind, Scene, Size};
+pub use shrink::shrink;

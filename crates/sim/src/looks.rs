@@ -263,8 +263,9 @@ impl World {
                 }
             }
             Op::Promote | Op::Demote => {
-                let promoted = self.store.current != OLD;
-                if promoted == (op == Op::Promote) { Found::Executed(None) } else { Found::Absent }
+                let new = self.value_of(Which::New, state);
+                let goal = if op == Op::Promote { new } else { Some(OLD) };
+                if Some(self.store.current) == goal { Found::Executed(None) } else { Found::Absent }
             }
             Op::Choose
             | Op::Apply(..)

@@ -58,11 +58,16 @@ impl Run<'_> {
         match person {
             Person::Consent(digest) => self.word(at, Fact::Consented(digest)),
             Person::MintByHand => {
-                let value = self.world.fresh_value();
-                let id = self.world.issuer.mint(value, 0, now);
-                if let Some(cred) = self.world.issuer.by_value_mut(value) {
-                    cred.label = None;
-                }
+                let made = self.world.hand_made.clone().filter(|id| self.world.issuer.living(id).is_some());
+                let id = made.unwrap_or_else(|| {
+                    let value = self.world.fresh_value();
+                    let id = self.world.issuer.mint(value, 0, now);
+                    if let Some(cred) = self.world.issuer.by_value_mut(value) {
+                        cred.label = None;
+                    }
+                    id
+                });
+                self.world.hand_made = Some(id.clone());
                 self.hear(at, Input::Told(Fact::HandMinted(id)));
             }
             Person::RevokeByHand => {
@@ -96,9 +101,12 @@ impl Run<'_> {
                 // Whoever used it is found and ended.
                 self.world.procs.retain(|proc| proc.consumer.is_some());
             }
+            Reason::Unit(_) => self.mend_files(),
+            Reason::Failed(_) if self.old_is_gone() => {
+                return self.hear(at, Input::Told(Fact::HandRevoked));
+            }
             Reason::Asked
             | Reason::Unreadable(_)
-            | Reason::Unit(_)
             | Reason::Failed(_)
             | Reason::Overdue(_)
             | Reason::Drifting => {}
@@ -108,6 +116,19 @@ impl Run<'_> {
             Hold::Stuck(_) => Fact::Retried,
         };
         self.word(at, fact);
+    }
+
+    fn mend_files(&mut self) {
+        for place in 0..self.world.files.len() {
+            let Ok(file) = u16::try_from(place).map(FileId) else { continue };
+            if self.world.file(file) == FOREIGN {
+                self.world.write(file, OLD, false);
+            }
+        }
+    }
+
+    fn old_is_gone(&self) -> bool {
+        self.world.issuer.creds.first().is_some_and(|cred| cred.ended.is_some())
     }
 
     /// Deletes at the console what the journal does not know.

@@ -90,7 +90,8 @@ pub(crate) struct World {
     pub(crate) look: Option<Told>,
     /// Uses of the old key that were refused and that the driver was told of since it was switched off.
     pub(crate) refusals_told: u32,
-    pub(crate) carried_twice: u32,
+    /// Made at the console, and not yet said.
+    pub(crate) hand_made: Option<CredId>,
     values: Value,
     pids: u32,
     pub(crate) rng: Rng,
@@ -117,7 +118,7 @@ impl World {
             wall_jump: 0,
             look: None,
             refusals_told: 0,
-            carried_twice: 0,
+            hand_made: None,
             values: OLD,
             pids: 100,
             rng: Rng::new(scene.draw ^ 0x77),

@@ -1,8 +1,16 @@
 use crate::gate::blockers;
-use crate::state::{OldKey, Phase, State};
+use crate::intent::ATTEMPTS_MAX;
+use crate::state::{Hold, OldKey, Phase, Reason, State};
 use crate::{Op, Query, Want, Which, unit};
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
+    if state.failures >= ATTEMPTS_MAX {
+        // It cannot be switched off: perhaps because somebody ended it.
+        for endpoint in super::not_yet(state, &state.dead, state.plan.policy.probes_dead) {
+            out.push(Want::Ask(Query::Probe(endpoint, Which::Old)));
+        }
+        return;
+    }
     let open = state.fresh_look(state.entered).map(|look| blockers(state, look, Which::New).is_empty());
     match open {
         Some(true) => unit::offer(state, Op::Disable, out),
@@ -23,6 +31,9 @@ pub(super) fn settle(next: &mut State) -> bool {
         }
         OldKey::On => {}
     }
+    if next.failures >= ATTEMPTS_MAX {
+        return doubted(next);
+    }
     let blocked =
         next.fresh_look(next.entered).is_some_and(|look| !blockers(next, look, Which::New).is_empty());
     if blocked && !next.running(&Op::Disable) {
@@ -30,4 +41,25 @@ pub(super) fn settle(next: &mut State) -> bool {
         return true;
     }
     false
+}
+
+/// The switch failed for good: either the key is gone, or a person is needed.
+fn doubted(next: &mut State) -> bool {
+    let policy = &next.plan.policy;
+    let dead = super::not_yet(next, &next.dead, policy.probes_dead).is_empty();
+    let alive = next.alive.iter().any(|streak| streak.count > 0);
+    if next.off_in_doubt {
+        // One of ours may have got through: it is taken back while a person looks.
+        next.failures = 0;
+        next.stand(Hold::Paused(Reason::Failed(Phase::Disable)));
+    } else if dead {
+        next.old = OldKey::Ended;
+        next.enter(Phase::ConfirmDead);
+    } else if alive || next.overdue(policy.phase_ms_max) {
+        next.failures = 0;
+        next.stand(Hold::Paused(Reason::Failed(Phase::Disable)));
+    } else {
+        return false;
+    }
+    true
 }

@@ -3,6 +3,11 @@ use crate::state::{OldKey, Phase, State};
 use crate::{MintedBy, Op, Person, Want, unit};
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
+    // A mint that exchanges is never retried: a person makes the value at the console.
+    if exchanges(state) && state.by_hand {
+        out.push(Want::Person(Person::MintByHand));
+        return;
+    }
     match state.plan.capabilities.minted_by {
         MintedBy::Us if state.chosen.is_none() => unit::offer(state, Op::Choose, out),
         MintedBy::Us | MintedBy::Api => unit::offer(state, Op::Mint, out),

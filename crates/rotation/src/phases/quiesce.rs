@@ -6,7 +6,7 @@ use crate::{FileId, Holds, LastUsed, Op, Query, Waived, Want, Which, unit};
 const REROLLS_MAX: u8 = 5;
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
-    if matches!(state.old, OldKey::Off(_)) && state.decided.is_none() {
+    if state.must_enable() {
         unit::offer(state, Op::Enable, out);
         return;
     }
@@ -40,7 +40,7 @@ fn needs_idle(state: &State) -> bool {
 }
 
 pub(super) fn settle(next: &mut State) -> bool {
-    if matches!(next.old, OldKey::Off(_)) && next.decided.is_none() {
+    if next.must_enable() {
         return false;
     }
     let Some(look) = next.fresh_look(next.entered) else { return late(next) };
@@ -88,6 +88,11 @@ fn react(next: &mut State, blocked: &[Blocker]) -> bool {
         next.stand(hold);
         return true;
     }
+    fallen_back(next, blocked)
+}
+
+/// Copies that drifted and instances that run on the old value re-enter Roll.
+pub(super) fn fallen_back(next: &mut State, blocked: &[Blocker]) -> bool {
     let mut again = false;
     for blocker in blocked {
         match blocker {

@@ -28,10 +28,10 @@ fn needs_look(state: &State) -> bool {
 
 /// The key is ended: sessions that live on, and versions that were abandoned.
 fn after(state: &State, out: &mut Vec<Want>) {
-    if let Some(credential) = state.abandoned.first()
-        && state.new_version().is_some()
-    {
-        unit::offer(state, Op::DeleteAbandoned(credential.clone()), out);
+    if state.new_version().is_some() && !state.abandoned.is_empty() {
+        for credential in &state.abandoned {
+            unit::offer(state, Op::DeleteAbandoned(credential.clone()), out);
+        }
         return;
     }
     if !state.plan.capabilities.sessions {
@@ -73,7 +73,7 @@ pub(super) fn settle(next: &mut State) -> bool {
     }
     let mut left = Vec::new();
     after(next, &mut left);
-    let ending = next.running(&Op::EndSessions);
+    let ending = next.intents.iter().any(|open| matches!(open.op, Op::EndSessions | Op::DeleteAbandoned(_)));
     let patience = next.overdue(next.plan.policy.phase_ms_max);
     if (left.is_empty() && !ending) || patience {
         next.enter(Phase::ConfirmDead);

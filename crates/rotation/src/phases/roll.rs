@@ -4,7 +4,7 @@ use crate::{Delivery, Emergency, Op, Overlap, Want, Which, unit};
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     // Consumers may still need the old key while they are moved.
-    if matches!(state.old, OldKey::Off(_)) && state.decided.is_none() {
+    if state.must_enable() {
         unit::offer(state, Op::Enable, out);
         return;
     }
@@ -17,7 +17,7 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
 }
 
 pub(super) fn settle(next: &mut State) -> bool {
-    if matches!(next.old, OldKey::Off(_)) && next.decided.is_none() {
+    if next.must_enable() {
         return false;
     }
     if start_some(next) {
@@ -25,7 +25,7 @@ pub(super) fn settle(next: &mut State) -> bool {
     }
     let all = next.units.iter().all(arrived);
     if all && next.promoted {
-        let exchanged = exchanges(next) && next.old != OldKey::On;
+        let exchanged = exchanges(next) && next.old != OldKey::On && next.abandoned.is_empty();
         next.enter(if exchanged { Phase::ConfirmDead } else { Phase::Quiesce });
         return true;
     }

@@ -4,7 +4,7 @@ use crate::state::{Hold, OldKey, Phase, Reason, Stage, State, Unit, pushes};
 use crate::{Holds, MintedBy, Op, Query, Sight, Want, Which, record, unit};
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
-    if let OldKey::Off(_) = state.old {
+    if state.must_enable() {
         unit::offer(state, Op::Enable, out);
         return;
     }
@@ -21,18 +21,22 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
         unit::offer(state, Op::Demote, out);
         return;
     }
-    let Some(look) = state.fresh_look(state.entered) else {
+    if state.phase_look(state.entered).is_none() {
         out.push(Want::Ask(Query::Enumerate));
         return;
-    };
+    }
     for at in 0..state.units.len() {
         unit::wants(state, at, out);
     }
     if !out.is_empty() || !restored(state) {
         return;
     }
+    let Some(look) = state.fresh_look(state.entered) else {
+        out.push(Want::Ask(Query::Enumerate));
+        return;
+    };
     let blocked = blockers(state, look, Which::Old);
-    if blocked.is_empty() && looked_after(state) {
+    if blocked.is_empty() {
         unit::offer(state, Op::DeleteNew, out);
         return;
     }
@@ -45,12 +49,6 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
         }
     }
     out.push(Want::Ask(Query::Enumerate));
-}
-
-/// A look that is younger than the last thing that was done to a unit.
-fn looked_after(state: &State) -> bool {
-    let last = state.units.iter().map(|unit| unit.since.ms).max().unwrap_or(0);
-    state.look.as_ref().is_some_and(|look| look.at.ms >= last)
 }
 
 /// Nothing of the new version is left, or nothing was ever made.
@@ -72,7 +70,7 @@ fn restored(state: &State) -> bool {
 }
 
 pub(super) fn settle(next: &mut State) -> bool {
-    if matches!(next.old, OldKey::Off(_)) {
+    if next.must_enable() {
         return false;
     }
     if next.new_version().is_none() {
@@ -90,10 +88,7 @@ pub(super) fn settle(next: &mut State) -> bool {
     if old_is_dead(next) {
         // There is nothing to go back to: forward, as recovery.
         next.old = OldKey::Ended;
-        let now = next.now;
-        next.units.iter_mut().for_each(|unit| unit.send(Which::New, 0, now));
-        let to = record::first_unfinished(next);
-        next.enter(to);
+        record::turn_round(next);
         return true;
     }
     let alive = not_yet(next, &next.alive, next.plan.policy.probes_alive).is_empty();
@@ -110,7 +105,7 @@ fn old_is_dead(state: &State) -> bool {
 
 /// Turns units round, and lets the last one that moved begin; one at a time, in reverse.
 fn start_units(next: &mut State) -> bool {
-    let Some(look) = next.fresh_look(next.entered) else { return false };
+    let Some(look) = next.phase_look(next.entered) else { return false };
     let seen = look.seen.clone();
     let forward = next.units.iter().position(|unit| unit.toward == Which::New);
     if let Some(at) = forward {

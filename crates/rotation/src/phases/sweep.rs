@@ -1,7 +1,12 @@
+use crate::gate::blockers;
 use crate::state::{Phase, State};
 use crate::{Op, Query, Want, Which, unit};
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
+    // An instance that came after the point of no return is found here at the latest, and rolled forward.
+    if state.fresh_look(state.entered).is_none() {
+        out.push(Want::Ask(Query::Enumerate));
+    }
     if state.plan.capabilities.list && !listed(state) {
         out.push(Want::Ask(Query::List));
     }
@@ -17,6 +22,11 @@ fn listed(state: &State) -> bool {
 }
 
 pub(super) fn settle(next: &mut State) -> bool {
+    let Some(look) = next.fresh_look(next.entered) else { return false };
+    let blocked = blockers(next, look, Which::New);
+    if super::quiesce::fallen_back(next, &blocked) {
+        return true;
+    }
     let listed = !next.plan.capabilities.list || listed(next);
     // With a debt the old version stays sealed: somebody may still need it.
     let kept = next.retired || next.debt.is_some();
