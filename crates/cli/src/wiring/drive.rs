@@ -42,7 +42,8 @@ pub(crate) async fn drive(
     let stopped = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let listener = tokio::spawn(listen(tell.clone(), stopped.clone()));
     let journal = ports.journal.clone();
-    let mut watch = Watch::new(ui, secret.to_owned(), names, wishes.confirmed, wishes.until, tell);
+    let mut watch =
+        Watch::new(ui, id.to_string(), secret.to_owned(), names, wishes.confirmed, wishes.until, tell);
     let ending = run(ports, id.clone(), Pace::default(), commands, &mut watch).await;
     listener.abort();
     let residues = watch.residues();

@@ -18,6 +18,7 @@ const HOST: &str = "local";
 /// Shows a rotation, and answers for the person where they gave their word beforehand.
 pub(crate) struct Watch<'a> {
     ui: &'a mut Ui,
+    id: String,
     secret: String,
     /// Per consumer its name, then those of its slots.
     names: Vec<Vec<String>>,
@@ -37,6 +38,7 @@ pub(crate) struct Watch<'a> {
 impl<'a> Watch<'a> {
     pub(crate) fn new(
         ui: &'a mut Ui,
+        id: String,
         secret: String,
         names: Vec<Vec<String>>,
         confirmed: bool,
@@ -45,6 +47,7 @@ impl<'a> Watch<'a> {
     ) -> Self {
         Self {
             ui,
+            id,
             secret,
             names,
             confirmed,
@@ -197,8 +200,15 @@ impl<'a> Watch<'a> {
             return true;
         }
         let instances = state.look().map_or(0, |look| look.seen.instances.len());
-        let question =
-            format!("All {instances} instances have shown the new value. End the old key for good?");
+        let question = match state.new_version() {
+            Some(_) => {
+                format!("{instances} instances were looked at: nothing needs the old key. End it for good?")
+            }
+            // The issuer has one value at a time: there is nothing to show before the old one ends.
+            None => format!(
+                "Making the new key ends the old one at once, and {instances} instances use it. Go on?"
+            ),
+        };
         let name = self.secret.clone();
         matches!(self.ui.ask_name(&question, &name), Answer::Yes)
     }
@@ -206,7 +216,6 @@ impl<'a> Watch<'a> {
 
 impl Observer for Watch<'_> {
     fn appended(&mut self, seq: Seq, event: &Entry, state: &State) {
-        self.entered(state);
         match &event.fact {
             Fact::Intended(op) => drop(self.ops.insert(seq, op.clone())),
             Fact::Ended { intent, outcome } => {
@@ -223,6 +232,8 @@ impl Observer for Watch<'_> {
             }
             _ => {}
         }
+        // What led into a phase is shown before the phase.
+        self.entered(state);
         self.held(state);
     }
 
@@ -270,8 +281,13 @@ impl Observer for Watch<'_> {
         for person in people {
             match person {
                 Person::Consent(digest) => {
-                    let given = self.consent(state);
-                    return given.then_some(Command::Tell(Fact::Consented(*digest)));
+                    if self.consent(state) {
+                        return Some(Command::Tell(Fact::Consented(*digest)));
+                    }
+                    self.ui.event(Event::Paused {
+                        reason: "the end of the old key needs your consent".to_owned(),
+                        resume_with: format!("keyroll resume {} --confirm={}", self.id, self.secret),
+                    });
                 }
                 Person::MintByHand => {
                     self.ui.note(
