@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use keyroll_journal::{LockError, SqliteJournal, try_lock};
 use keyroll_port::{Journal as _, Overview};
-use keyroll_rotation::{Hold, Phase, State};
+use keyroll_rotation::{Hold, Person, Phase, State, Want, wants};
 use tokio::runtime::Runtime;
 
 use crate::args::StatusArgs;
@@ -72,15 +72,17 @@ struct Row {
     driver: Option<u32>,
     /// Why it stands still, and the command that continues it.
     hold: Option<(String, String)>,
+    /// It does not go on by resuming alone.
+    person: bool,
 }
 
 impl Row {
-    /// No driver is 4 before the point of no return, 6 after it; something owed is a person's.
+    /// No driver is 4 before the point of no return, 6 after it; something owed or explained is a person's.
     fn exit(&self) -> Exit {
         match (self.ended, self.owes, self.driver) {
             (_, true, _) => Exit::NeedsPerson,
             (true, false, _) | (false, false, Some(_)) => Exit::Done,
-            (false, false, None) if self.decided => Exit::NeedsPerson,
+            (false, false, None) if self.decided || self.person => Exit::NeedsPerson,
             (false, false, None) => Exit::Paused,
         }
     }
@@ -131,10 +133,19 @@ fn look(
 
 fn row(overview: &Overview, state: &State, driver: Option<u32>) -> Row {
     let command = |verb: &str| format!("keyroll {verb} {}", overview.id);
-    let hold = state.hold().map(|hold| match hold {
-        Hold::Paused(reason) => (watch::reason_text(state, reason), command("resume")),
-        Hold::Stuck(reason) => (watch::reason_text(state, reason), command("retry")),
-    });
+    let consent = wants(state).iter().any(|want| matches!(want, Want::Person(Person::Consent(_))));
+    let hold = match state.hold() {
+        Some(Hold::Paused(reason)) => {
+            let text = watch::reason_text(state, reason);
+            Some((text, watch::way_out(reason).unwrap_or_default() + &command("resume")))
+        }
+        Some(Hold::Stuck(reason)) => Some((watch::reason_text(state, reason), command("retry"))),
+        None if consent => {
+            let next = format!("{} --confirm={}", command("resume"), overview.secret);
+            Some((watch::CONSENT.to_owned(), next))
+        }
+        None => None,
+    };
     let moved = state.units().iter().filter(|unit| {
         unit.stage == keyroll_rotation::Stage::Settled && unit.toward == keyroll_rotation::Which::New
     });
@@ -152,6 +163,7 @@ fn row(overview: &Overview, state: &State, driver: Option<u32>) -> Row {
         // The lock is the folder's: whoever has it drives what is open and does not stand still.
         driver: driver.filter(|_| !state.ended() && state.hold().is_none()),
         hold,
+        person: consent || state.hold().is_some_and(drive::needs_person),
     }
 }
 

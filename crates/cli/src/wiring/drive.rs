@@ -118,7 +118,7 @@ fn judge(ending: Ending, interrupted: bool, id: &RotationId) -> Result<(Exit, Ou
             (exit, outcome, state)
         }
         Standing::Held(_) if interrupted => (Exit::Interrupted, Outcome::Paused, state),
-        Standing::Held(Hold::Paused(Reason::Asked | Reason::Unit(_))) => {
+        Standing::Held(hold @ Hold::Paused(_)) if !needs_person(hold) => {
             (Exit::Paused, Outcome::Paused, state)
         }
         Standing::Held(Hold::Paused(_)) => (Exit::NeedsPerson, Outcome::Paused, state),
@@ -131,6 +131,11 @@ fn judge(ending: Ending, interrupted: bool, id: &RotationId) -> Result<(Exit, Ou
                 .exits(Exit::Held));
         }
     })
+}
+
+/// Whether a rotation that stands still waits for more than the word to go on.
+pub(crate) fn needs_person(hold: Hold) -> bool {
+    !matches!(hold, Hold::Paused(Reason::Asked | Reason::Unit(_)))
 }
 
 fn ended(state: &State) -> (Exit, Outcome) {

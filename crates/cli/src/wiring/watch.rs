@@ -12,6 +12,9 @@ use tokio::sync::mpsc;
 use crate::problem::Problem;
 use crate::ui::{self, Answer, Event, Grade, Holder, HostStep, Residue, StepState, Ui};
 
+/// What a rotation waits for at Decide.
+pub(crate) const CONSENT: &str = "the end of the old key needs your consent";
+
 /// The name of the only host.
 const HOST: &str = "local";
 
@@ -285,7 +288,7 @@ impl Observer for Watch<'_> {
                         return Some(Command::Tell(Fact::Consented(*digest)));
                     }
                     self.ui.event(Event::Paused {
-                        reason: "the end of the old key needs your consent".to_owned(),
+                        reason: CONSENT.to_owned(),
                         resume_with: format!("keyroll resume {} --confirm={}", self.id, self.secret),
                     });
                 }
@@ -322,6 +325,27 @@ pub(crate) fn phase(phase: Phase) -> Option<ui::Phase> {
         Phase::RollingBack => ui::Phase::RollingBack,
         Phase::Done | Phase::RolledBack => return None,
     })
+}
+
+/// What comes before resuming, where resuming alone would stand still again.
+pub(crate) fn way_out(reason: Reason) -> Option<String> {
+    match reason {
+        Reason::Holder(Incarnation { life: Life::Process { pid, .. }, .. }) => {
+            Some(format!("keyroll consumer adopt|waive {pid} …, then "))
+        }
+        Reason::Stranger(_) => Some("keyroll consumer adopt|waive PATH …, then ".to_owned()),
+        Reason::Asked
+        | Reason::Holder(_)
+        | Reason::Foreign(_)
+        | Reason::Unreadable(_)
+        | Reason::RefusedUse
+        | Reason::Unit(_)
+        | Reason::Failed(_)
+        | Reason::Overdue(_)
+        | Reason::Drifting
+        | Reason::UnknownLabel(_)
+        | Reason::Unclear(_) => None,
+    }
 }
 
 /// Why it stands still, for a person.
