@@ -99,6 +99,10 @@ struct Shell {
 impl Shell {
     async fn drive(mut self, commands: &mut mpsc::Receiver<Command>, observer: &mut dyn Observer) -> Ending {
         loop {
+            // A word that has come is heard before anything new is begun: `--until` pauses before the step it names.
+            while let Ok(command) = commands.try_recv() {
+                self.command(command);
+            }
             let now = self.ports.clock.monotonic_ms();
             let poll = self.driver.poll(now);
             for action in poll.actions {
