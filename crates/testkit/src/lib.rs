@@ -9,9 +9,11 @@ pub mod load;
 mod port;
 mod postgres;
 mod postgres_tls;
+mod verifier;
 
 pub use chance::{alphanumeric, tag};
 pub use deadline::{Deadline, DeadlinePassed, until};
 pub use port::free_port;
 pub use postgres::{Postgres, PostgresError};
 pub use tempfile::TempDir;
+pub use verifier::scram_verifier;

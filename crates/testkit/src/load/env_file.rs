@@ -8,7 +8,10 @@ use std::path::Path;
 /// If the file cannot be read or does not set the variable.
 pub fn read_variable(file: &Path, variable: &str) -> io::Result<String> {
     let text = fs::read_to_string(file)?;
-    let mut values = text.lines().filter_map(|line| line.strip_prefix(variable)?.strip_prefix('='));
+    let mut values = text.lines().filter_map(|line| {
+        let line = line.strip_prefix("export ").unwrap_or(line);
+        line.strip_prefix(variable)?.strip_prefix('=')
+    });
     let value =
         values.next_back().ok_or_else(|| io::Error::other("the env file does not set the variable"))?;
     let quoted = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));

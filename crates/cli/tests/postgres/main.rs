@@ -1,0 +1,90 @@
+//! PostgreSQL logins replaced under load, with the real binary: 300 queries a second all through, none failed.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a broken step is a failed test"
+)]
+
+mod part;
+mod scene;
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use keyroll_testkit::load::Tally;
+use scene::{Ran, Scene, rate};
+
+/// Not a test of its own: the scene starts this program again to play its other processes.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn part() {
+    part::play().await;
+}
+
+/// Whether a role may log in, whether it has a password, and its sessions, by the server's catalogue.
+async fn role(scene: &Scene, name: &str) -> Option<(bool, bool, i64)> {
+    let admin = scene.server.connect_admin("postgres").await.unwrap();
+    let sql = "SELECT rolcanlogin, rolpassword IS NOT NULL, \
+                      (SELECT count(*) FROM pg_stat_activity WHERE usename = rolname) FROM pg_authid WHERE rolname = $1";
+    let row = admin.query_opt(sql, &[&name]).await.unwrap()?;
+    Some((row.get(0), row.get(1), row.get(2)))
+}
+
+async fn pids(scene: &Scene) -> BTreeSet<String> {
+    ["api-1", "api-2", "billing-main"].map(|name| format!("pid {}", scene.pid(name))).into()
+}
+
+/// The pids of which the command saw that the server accepted them on the new login.
+fn exercised(ran: &Ran) -> BTreeSet<String> {
+    let shown = ran.of_type("evidence").filter(|event| event["grade"] == "exercised");
+    shown.map(|event| event["instance"].as_str().unwrap().to_owned()).collect()
+}
+
+fn no_failure(tally: &Tally) {
+    println!("callers: {} sent, {} failed, {:.0} a second", tally.sent, tally.failed, rate(tally));
+    assert_eq!(tally.failed, 0, "{:?}", tally.answers);
+    assert!(rate(tally) >= 300.0, "{:.1} requests a second", rate(tally));
+}
+
+/// The old login is dead by the server's own word and its catalogue; the new one is used.
+async fn dead(scene: &Scene, old: &str, kept: &str, new: &str) {
+    let answer = scene.answer(&scene.kept(kept));
+    assert!(["28000", "28P01"].contains(&answer.as_str()), "{old}: {answer}");
+    assert_eq!(role(scene, old).await, Some((false, false, 0)), "{old}");
+    let (login, password, sessions) = role(scene, new).await.unwrap();
+    assert!(login && password && sessions >= 12, "{new}: {sessions} sessions");
+    for copy in ["app/api.env", "billing/billing.env"] {
+        assert_eq!(scene.answer(&scene.dir().join(copy)), "accepted", "{copy}");
+    }
+}
+
+async fn rotate(scene: &Scene) {
+    let (id, _) = scene.plan().await;
+    let ran = scene.run(&["apply", &id, "--confirm", "orders-db"]).await;
+    assert_eq!(ran.code, Some(0), "{}", ran.text());
+    let summary = ran.summary();
+    println!("rotated: {summary}");
+    assert_eq!(summary["outcome"], "done");
+    assert_eq!(summary["dead_confirmed"], true);
+    let (shown, running) = (exercised(&ran), pids(scene).await);
+    assert!(running.is_subset(&shown), "{shown:?} of {running:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn logins_are_replaced_under_load() {
+    let Some(scene) = Scene::raise("logins are replaced under load").await else { return };
+    let callers = scene.callers();
+    rotate(&scene).await;
+    dead(&scene, "orders", "first", "orders_a").await;
+    // The second rotation goes to the other slot.
+    fs::copy(scene.dir().join("billing/billing.env"), scene.kept("second")).unwrap();
+    rotate(&scene).await;
+    dead(&scene, "orders_a", "second", "orders_b").await;
+    no_failure(&callers.stop().await);
+    scene.end_billing().await;
+    let (sent, failed) = scene.own_calls();
+    println!("billing's own calls: {sent} sent, {failed} failed");
+    assert!(sent > 0 && failed == 0, "{sent} sent, {failed} failed");
+}

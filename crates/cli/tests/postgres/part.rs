@@ -1,0 +1,155 @@
+//! The scene's other processes: this test program, started once more with a part to play. They read values from
+//! files themselves, so that the test's own process never holds one and is no holder.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use keyroll_testkit::load::{Callers, Worker, WorkerOptions, read_variable};
+use keyroll_testkit::{alphanumeric, scram_verifier};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_postgres::{Config, NoTls};
+
+/// The variable that names the part: a word, then `key=value` words. None of them is a value of the secret.
+pub(crate) const PART: &str = "KEYROLL_TEST_PART";
+
+/// How often a worker looks whether the test still runs.
+const LIFELINE_PAUSE: Duration = Duration::from_secs(1);
+
+struct Words(BTreeMap<String, String>);
+
+impl Words {
+    fn text(&self, key: &str) -> &str {
+        self.0.get(key).unwrap_or_else(|| panic!("{key}=… is missing"))
+    }
+
+    fn number<T: std::str::FromStr>(&self, key: &str) -> T {
+        self.text(key).parse().unwrap_or_else(|_| panic!("{key}= is no number that fits"))
+    }
+
+    fn path(&self, key: &str) -> PathBuf {
+        self.text(key).into()
+    }
+}
+
+/// Plays the part that the environment names, if it names one.
+pub(crate) async fn play() {
+    let Ok(text) = std::env::var(PART) else { return };
+    let mut words = text.split(' ').map(str::to_owned);
+    let part = words.next().unwrap_or_default();
+    let pair = |word: String| word.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let words = Words(words.filter_map(pair).collect());
+    match part.as_str() {
+        "seed" => seed(&words).await,
+        "worker" => worker(&words).await,
+        "try" => try_login(&words).await,
+        _ => panic!("there is no part {part}"),
+    }
+}
+
+/// Makes the role that consumers use, which owns the objects; writes the first copies, and hands the value to keyroll.
+async fn seed(words: &Words) {
+    let dir = words.path("dir");
+    let port = words.text("port");
+    let admin = fs::read_to_string(dir.join("admin.key")).unwrap();
+    let (user, admin_password) = admin.trim_end().split_once(':').unwrap();
+    let mut config = Config::new();
+    config
+        .host("127.0.0.1")
+        .port(words.number("port"))
+        .user(user)
+        .password(admin_password)
+        .dbname("postgres");
+    let (client, connection) = config.connect(NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let password = alphanumeric(32);
+    // A verifier made here: the server and its log never see the value.
+    let verifier = scram_verifier(&password);
+    client.batch_execute(&format!("CREATE ROLE orders LOGIN PASSWORD '{verifier}'")).await.unwrap();
+    client.batch_execute("CREATE DATABASE shop OWNER orders").await.unwrap();
+    let url = format!("postgres://orders:{password}@127.0.0.1:{port}/shop");
+    fs::write(dir.join("app/api.env"), format!(
+        "# The shop's API\nLOG_LEVEL=info\nDB_USER=orders\nDB_PASSWORD='{password}'\nexport DATABASE_URL=\"{url}\"\nPOOL=4\n"
+    ))
+    .unwrap();
+    fs::write(dir.join("billing/billing.env"), format!("DATABASE_URL={url}\r\nQUEUE=invoices\r\n")).unwrap();
+    fs::write(
+        dir.join("job/pgpass"),
+        format!("# host:port:database:user:password\n127.0.0.1:{port}:shop:orders:{password}\n"),
+    )
+    .unwrap();
+    for copy in ["app/api.env", "billing/billing.env", "job/pgpass"] {
+        close(&dir.join(copy));
+    }
+    fs::write(words.path("kept"), format!("DATABASE_URL={url}\n")).unwrap();
+    close(&words.path("kept"));
+    add(words, &dir, port, &password);
+}
+
+fn close(path: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+}
+
+fn add(words: &Words, dir: &Path, port: &str, password: &str) {
+    let mut child = Command::new(words.path("keyroll"))
+        .args(["--state", "state", "--no-input", "secret", "add", "orders-db", "--id", "orders"])
+        .args(["--field", "user=orders", "--field", "host=127.0.0.1", "--field", "dbname=shop", "--field"])
+        .arg(format!("port={port}"))
+        .current_dir(dir)
+        .env_clear()
+        .env("HOME", dir)
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(format!("{password}\n").as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success(), "keyroll takes the value in");
+}
+
+/// One instance of a service. With `rate` it also calls itself, and counts; without, its callers count.
+async fn worker(words: &Words) {
+    let mut terminate = signal(SignalKind::terminate()).unwrap();
+    let port = words.number("port");
+    let worker = Worker::start(&WorkerOptions {
+        url: read_variable(Path::new(words.text("env")), "DATABASE_URL").unwrap(),
+        port,
+        pool: words.number("pool"),
+        drain_ms: words.number("drain_ms"),
+        log: Some(words.path("log")),
+    })
+    .await
+    .unwrap();
+    fs::write(words.path("pid_file"), format!("{}\n", std::process::id())).unwrap();
+    let callers = words.0.contains_key("rate").then(|| Callers::start(port, words.number("rate")));
+    let parent = PathBuf::from(format!("/proc/{}", words.text("lifeline")));
+    let orphaned = async {
+        while parent.exists() {
+            tokio::time::sleep(LIFELINE_PAUSE).await;
+        }
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        () = orphaned => {}
+    }
+    if let Some(callers) = callers {
+        let tally = callers.stop().await;
+        let line = format!("{} {}\n", tally.sent, tally.failed);
+        let mut count = fs::OpenOptions::new().create(true).append(true).open(words.path("count")).unwrap();
+        count.write_all(line.as_bytes()).unwrap();
+    }
+    worker.drain().await;
+}
+
+/// One login with the URL of an env file; the server's own word is the answer.
+async fn try_login(words: &Words) {
+    let url = read_variable(&words.path("env"), "DATABASE_URL").unwrap();
+    let answer = match Config::from_str(&url).unwrap().connect(NoTls).await {
+        Ok(_) => "accepted".to_owned(),
+        Err(error) => error.code().map_or_else(|| error.to_string(), |code| code.code().to_owned()),
+    };
+    fs::write(words.path("answer"), answer).unwrap();
+}
