@@ -259,6 +259,11 @@ impl<C: Core> Driver<C> {
     fn appended(&mut self, now_ms: u64) {
         let Some(pending) = self.pending.take() else { return };
         self.state = pending.next;
+        if matches!(pending.event.fact, Fact::Escalated { .. } | Fact::HandMinted(_)) {
+            // "The new version" may be another one by now.
+            self.asking.iter_mut().for_each(|asking| asking.stale = true);
+            self.inbox.retain(|(_, fact, told)| *told || matches!(fact, Fact::Ended { .. }));
+        }
         self.last_append_ms = now_ms;
         let now = now_ms;
         self.next_look.retain(|(_, next)| *next > now);

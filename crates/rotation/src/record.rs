@@ -7,7 +7,7 @@ use crate::state::{
 };
 use crate::{
     Adoptee, Answer, Consumer, ConsumerId, CredId, Emergency, EndpointId, Enumeration, HostId, Labelled, Op,
-    Overlap, Person, PreflightSeen, Proof, Standing, Streak, Waived, Want, Which, intent, unit, wants,
+    Overlap, Person, PreflightSeen, Proof, Standing, Streak, Waived, Want, Which, gate, intent, unit, wants,
 };
 
 pub(crate) fn preflight(next: &mut State, seen: PreflightSeen) {
@@ -230,7 +230,9 @@ pub(crate) fn adopted(
     if solved {
         next.hold = None;
     }
-    if !matches!(next.phase, Phase::Preflight | Phase::Mint | Phase::Stage | Phase::Probe) {
+    // Where minting itself ends the old value, Decide comes before there is anything to roll.
+    let nothing_yet = next.new_version().is_none();
+    if !nothing_yet && !matches!(next.phase, Phase::Mint | Phase::Stage | Phase::Probe) {
         next.enter(Phase::Roll);
     }
     Ok(())
@@ -305,9 +307,39 @@ fn go_on(next: &mut State) {
     next.phase_since = next.now;
     let forward = next.phase != Phase::RollingBack;
     retake_units(next, forward);
-    if matches!(next.phase, Phase::Disable | Phase::Soak | Phase::Decide) && next.decided.is_none() {
+    if matches!(next.phase, Phase::Quiesce | Phase::RollingBack) {
+        retake_unproven(next, if forward { Which::New } else { Which::Old });
+    }
+    if next.phase == Phase::Decide && next.new_version().is_none() && next.decided.is_none() {
+        // Where minting itself ends the old value there is nothing to quiesce yet.
+        next.consent = None;
+        next.enter(Phase::Decide);
+    } else if matches!(next.phase, Phase::Disable | Phase::Soak | Phase::Decide) && next.decided.is_none() {
         next.consent = None;
         next.enter(Phase::Quiesce);
+    }
+}
+
+/// What had not shown its version when a person was asked is moved once more.
+fn retake_unproven(next: &mut State, stays: Which) {
+    let Some(look) = next.phase_look(next.entered) else { return };
+    let blocked = gate::blockers(next, look, stays);
+    let mut again = false;
+    for blocker in blocked {
+        let gate::Blocker::Unproven(consumer, who, _) = blocker else { continue };
+        let slot = next
+            .look
+            .as_ref()
+            .and_then(|look| look.seen.instances.iter().find(|it| it.who == who))
+            .map_or(0, |seen| seen.slot);
+        let bit = 1u32.checked_shl(u32::from(slot)).unwrap_or(0);
+        let waiting = next.units.get(consumer.index()).filter(|unit| unit.stage == Stage::Waiting);
+        let bits = waiting.map_or(0, |unit| unit.slots) | bit;
+        unit::send(next, consumer.index(), stays, bits);
+        again = true;
+    }
+    if again && next.phase == Phase::Quiesce {
+        next.enter(Phase::Roll);
     }
 }
 

@@ -8,6 +8,10 @@ use crate::{Op, Query, Want, Which, gate, intent, phases, unit};
 pub fn wants(state: &State) -> Vec<Want> {
     let mut out = Vec::new();
     if let Some(seq) = intent::in_question(state) {
+        if matches!(state.hold, Some(Hold::Stuck(Reason::Unclear(_)))) {
+            // Only a person can tell.
+            return out;
+        }
         out.push(Want::Ask(Query::Reconcile(seq)));
         return out;
     }

@@ -89,7 +89,7 @@ impl Run<'_> {
     }
 
     fn harmed(&self, proc: &Proc, value: Value, taken: u64, state: &State) -> bool {
-        let enumerated = proc.hidden_until <= taken && (proc.since <= taken || proc.by_us);
+        let enumerated = proc.hidden_until < taken && (proc.since < taken || proc.by_us);
         proc.loaded == value && enumerated && !self.excused(proc, state)
     }
 
@@ -103,7 +103,7 @@ impl Run<'_> {
     fn ungated(&self, effect: &Effect, value: Value, taken: u64, state: &State) -> Option<String> {
         for proc in &self.world.procs {
             let Some(id) = proc.consumer else { continue };
-            let enumerated = proc.hidden_until <= taken && proc.since <= taken && proc.born <= taken;
+            let enumerated = proc.hidden_until < taken && proc.since < taken && proc.born < taken;
             if !enumerated || self.excused(proc, state) {
                 continue;
             }
@@ -291,7 +291,7 @@ impl Run<'_> {
             let late = self
                 .world
                 .look
-                .is_none_or(|look| proc.born > look.at || (proc.since > look.at && !proc.by_us));
+                .is_none_or(|look| proc.born >= look.at || (proc.since >= look.at && !proc.by_us));
             let known = proc.consumer.is_some() && !late && !self.excused(proc, &state);
             known && proc.loaded != stays && proc.loaded != FOREIGN
         });
