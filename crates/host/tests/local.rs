@@ -8,7 +8,7 @@ use keyroll_copy::{Format, Slot, Template};
 use keyroll_host::{
     CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, Local, Setup, SlotSetup, Write, place_digest,
 };
-use keyroll_manager::{AtRest, CommandLine, Find, Reread, Run};
+use keyroll_manager::{AtRest, CommandLine, Find, Process, Reread, Run, Verb};
 use keyroll_port::{Failure, Host, SessionSource, Sessions, Values};
 use keyroll_rotation::{ConsumerId, FileId, Found, Holds, Kinds, Sight, Which};
 use keyroll_secret::{Fields, SecretBytes};
@@ -219,4 +219,29 @@ async fn a_check_counts_as_checked_only_if_it_can_fail() {
     let left: Vec<_> =
         fs::read_dir(place.path("state/work")).unwrap().flatten().map(|it| it.file_name()).collect();
     assert!(left.iter().all(|name| !name.to_string_lossy().starts_with("control")), "{left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_that_did_not_come_back_is_no_job_at_rest() {
+    let place = Place::new();
+    let path = place.write("app.env", &format!("KEY={}\n", place.new));
+    let (before, after) = (fields(&place.old), fields(&place.new));
+    let values = Values { old: &before, new: Some(&after) };
+    let expected = place.write("expected", &format!("KEY={}\n", place.new));
+    let check = || {
+        let words = [expected.display().to_string(), "{copy}".to_owned()];
+        CheckSetup::Exec { command: CommandLine::program("cmp", words), copy: Some(FileId(0)) }
+    };
+    let find = Find::PidFile { path: place.path("app.pid"), exe: None };
+    let restart = Verb::Restart(CommandLine::program("true", Vec::<String>::new()));
+    let run = Run::Process(Process { instances: Vec::new(), find, verb: restart });
+    let slot = SlotSetup { instance: None, run, checks: vec![Some(check())], log: None, ready: None };
+    let service =
+        ConsumerSetup { name: "app".into(), files: vec![FileId(0)], fetch: None, slots: vec![slot] };
+    let job = at_rest(vec![FileId(0)], Some(check()));
+    let host = place.host(vec![file(&path, vec![variable("KEY")])], vec![service, job]);
+    let (service, _) = host.prove(ConsumerId(0), Some(0), Which::New, values, &NoSessions).await.unwrap();
+    assert!(service.is_empty(), "{service:?}");
+    let (job, _) = host.prove(ConsumerId(1), Some(0), Which::New, values, &NoSessions).await.unwrap();
+    assert!(job.iter().all(|proof| proof.paths[0].has(Kinds::CHECKED)) && job.len() == 1, "{job:?}");
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use keyroll_manager::{Check, CheckAnswer, CommandLine, check};
+use keyroll_manager::{Check, CheckAnswer, CommandLine, Run, check};
 use keyroll_observe::{MemoryLimits, ProcessId, Sockets, environment_holds, memory_holds};
 use keyroll_port::{Failure, SessionSource, Sessions, Values};
 use keyroll_rotation::{ConsumerId, FileId, Kinds, PATHS_MAX, Proof, Sight, Which};
@@ -44,8 +44,10 @@ impl Local {
             .filter(|one| one.consumer == id && slot.is_none_or(|slot| slot == one.slot))
             .collect();
         if mine.is_empty() {
-            let runs = consumer.slots.len() > 1 && slot.is_some();
-            let proofs = if runs {
+            // A service that was told to restart and did not come back is no job at rest: it has shown nothing.
+            let told = consumer.slots.iter().any(|one| matches!(one.run, Run::Process(_)));
+            let one_of_several = consumer.slots.len() > 1 && slot.is_some();
+            let proofs = if told || one_of_several {
                 Vec::new()
             } else {
                 vec![block_in_place(|| self.prove_at_rest(id, which, values))?]
