@@ -1,0 +1,232 @@
+//! The shipped program killed at the N-th write, fsync, rename, connect or send, many times in each rotation: every
+//! rotation ends with one live credential, every consumer on it, and nothing left over.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    missing_docs,
+    unreachable_pub
+)]
+
+#[path = "kill/issuer.rs"]
+mod issuer;
+#[path = "kill/part.rs"]
+mod part;
+#[path = "kill/scene.rs"]
+mod scene;
+#[path = "kill/trace.rs"]
+mod trace;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use keyroll_testkit::TempDir;
+use scene::{Ran, Scene};
+use trace::{Counts, Draw, Place, all_calls, counts, under};
+
+/// Kills in all, where `KEYROLL_KILLS` does not say.
+const KILLS: u64 = 200;
+
+/// Kills of one rotation, after which it is left to end.
+const KILLS_MAX: usize = 9;
+
+/// Scenes at the same time per issuer: most of a rotation is waiting.
+const LANES: u64 = 2;
+
+/// The part that this program plays when it was started as one.
+#[test]
+fn part() {
+    part::play();
+}
+
+/// The program in a folder of its own, so that a build meanwhile changes nothing; the release build where it is newer.
+fn keyroll() -> (TempDir, PathBuf) {
+    let built = PathBuf::from(env!("CARGO_BIN_EXE_keyroll"));
+    let release = built.parent().and_then(|debug| Some(debug.parent()?.join("release/keyroll")));
+    let made = |one: &PathBuf| one.metadata().and_then(|meta| meta.modified()).ok();
+    let program = release.filter(|release| made(release) >= made(&built)).unwrap_or(built);
+    let folder = TempDir::new().unwrap();
+    let copy = folder.path().join("keyroll");
+    fs::copy(program, &copy).unwrap();
+    (folder, copy)
+}
+
+fn traces() -> bool {
+    let works = trace::works();
+    assert!(works || std::env::var("CI").is_err(), "strace cannot trace in CI");
+    if !works {
+        eprintln!("left out: strace is not installed or may not trace");
+    }
+    works
+}
+
+/// What a lane has to show.
+#[derive(Default)]
+struct Tally {
+    rotations: u64,
+    kills: BTreeMap<String, u64>,
+    phases: BTreeMap<String, u64>,
+}
+
+impl Tally {
+    fn killed(&self) -> u64 {
+        self.kills.values().sum()
+    }
+}
+
+/// One rotation of a scene, killed again and again.
+struct Rotation<'a> {
+    scene: &'a Scene,
+    draw: &'a mut Draw,
+    log: Vec<String>,
+}
+
+impl Rotation<'_> {
+    /// Runs a command, killed at a drawn place if it comes that far.
+    fn attempt(&mut self, counts: &Counts, kill: bool, words: &[&str]) -> (Ran, Option<Place>) {
+        let record = self.scene.home().join("state").join(trace::name());
+        let place = kill.then(|| self.draw.place(counts));
+        let begun = place.as_ref().map(|place| under(self.scene.keyroll(), &record, "", Some(place)));
+        let ran = self.scene.run(begun, words);
+        let _ = fs::remove_file(record);
+        if !ran.killed {
+            let code = ran.code;
+            self.log.push(format!("{} ended with {code:?} ({place:?})", words[0]));
+            return (ran, None);
+        }
+        let place = place.expect("only strace kills");
+        self.log.push(format!("{} killed at {} {} in {}", words[0], place.call, place.nth, ran.last_phase()));
+        (ran, Some(place))
+    }
+
+    fn drive(&mut self, counts: &Counts, tally: &mut Tally) {
+        let id = self.scene.plan();
+        let mut kills = 0;
+        let mut resume = false;
+        for _ in 0..KILLS_MAX * 4 {
+            let words = match resume {
+                true => vec!["resume", "--confirm", "ring"],
+                false => vec!["apply", id.as_str(), "--confirm", "ring"],
+            };
+            let (ran, place) = self.attempt(counts, kills < KILLS_MAX, &words);
+            if let Some(place) = place {
+                kills += 1;
+                *tally.kills.entry(place.class.to_owned()).or_default() += 1;
+                *tally.phases.entry(ran.last_phase().to_owned()).or_default() += 1;
+                resume = self.is_open();
+                if !resume && self.was_opened(&id) {
+                    break;
+                }
+                continue;
+            }
+            let done = ran.events.iter().any(|event| event["type"] == "done" && event["outcome"] == "done");
+            assert!(ran.code == Some(0) && done, "{}\n{}", self.log.join("\n"), ran.text);
+            break;
+        }
+        tally.rotations += 1;
+    }
+
+    fn is_open(&self) -> bool {
+        let status = self.scene.run(None, &["status"]);
+        status.events.iter().any(|event| event["type"] == "paused")
+    }
+
+    fn was_opened(&self, id: &str) -> bool {
+        self.scene.run(None, &["status", id]).code == Some(0)
+    }
+}
+
+fn recorded(scene: &Scene) -> Counts {
+    let record = scene.home().join(trace::name());
+    let began = Instant::now();
+    let id = scene.plan();
+    println!("planned in {:.1} s", began.elapsed().as_secs_f64());
+    let began = Instant::now();
+    let ran = scene.run(None, &["apply", &id, "--confirm", "ring"]);
+    println!("applied in {:.1} s", began.elapsed().as_secs_f64());
+    assert_eq!(ran.code, Some(0), "{}", ran.text);
+    let id = scene.plan();
+    let began = Instant::now();
+    let begun = under(scene.keyroll(), &record, &all_calls(), None);
+    let ran = scene.run(Some(begun), &["apply", &id, "--confirm", "ring"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.text);
+    let counted = counts(&record);
+    println!("recorded in {:.1} s: {counted:?}", began.elapsed().as_secs_f64());
+    fs::remove_file(record).unwrap();
+    scene.check();
+    counted
+}
+
+fn lane(scene: &Scene, seed: u64, kills: u64, tally: &Mutex<Tally>) {
+    let counts = recorded(scene);
+    let mut draw = Draw(seed);
+    let mut mine = Tally::default();
+    while mine.killed() < kills {
+        let mut rotation = Rotation { scene, draw: &mut draw, log: Vec::new() };
+        let began = Instant::now();
+        rotation.drive(&counts, &mut mine);
+        let log = rotation.log.join("\n  ");
+        println!("rotation {} in {:.1} s\n  {log}", mine.rotations, began.elapsed().as_secs_f64());
+        let checked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| scene.check()));
+        assert!(checked.is_ok(), "after:\n  {log}");
+    }
+    let mut all = tally.lock().unwrap();
+    all.rotations += mine.rotations;
+    mine.kills.into_iter().for_each(|(place, count)| *all.kills.entry(place).or_default() += count);
+    mine.phases.into_iter().for_each(|(phase, count)| *all.phases.entry(phase).or_default() += count);
+}
+
+fn ring(name: &str, scenes: Vec<Scene>) {
+    let began = Instant::now();
+    let wanted = std::env::var("KEYROLL_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(KILLS) / 2;
+    let seed: u64 = std::env::var("KEYROLL_SEED")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0x6b65_7972_6f6c_6c01);
+    let tally = Arc::new(Mutex::new(Tally::default()));
+    let lanes = scenes.len() as u64;
+    std::thread::scope(|scope| {
+        for (at, scene) in (0u64..).zip(&scenes) {
+            let tally = tally.clone();
+            scope.spawn(move || {
+                lane(scene, seed.wrapping_add(at.wrapping_mul(7919)), wanted.div_ceil(lanes), &tally)
+            });
+        }
+    });
+    let tally = tally.lock().unwrap();
+    println!(
+        "kill ring, {name}: {} kills over {} rotations in {:.0} s; by place {:?}; by phase {:?}",
+        tally.killed(),
+        tally.rotations,
+        began.elapsed().as_secs_f64(),
+        tally.kills,
+        tally.phases
+    );
+    assert!(tally.killed() >= wanted);
+}
+
+#[test]
+fn killed_anywhere_with_an_http_issuer() {
+    if traces() {
+        let (_folder, program) = keyroll();
+        ring("HTTP issuer", (0..LANES).map(|_| Scene::http(&program)).collect());
+    }
+}
+
+#[test]
+fn killed_anywhere_with_postgresql() {
+    if !traces() {
+        return;
+    }
+    let (_folder, program) = keyroll();
+    let scenes: Option<Vec<Scene>> = (0..LANES).map(|_| Scene::postgres(&program)).collect();
+    if let Some(scenes) = scenes {
+        ring("PostgreSQL", scenes);
+    }
+}

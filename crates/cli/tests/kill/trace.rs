@@ -1,0 +1,117 @@
+//! A command under strace: its calls counted, or killed at the N-th of one of them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use keyroll_testkit::alphanumeric;
+
+/// The places, by class, each with its system calls.
+pub const CLASSES: [(&str, &[&str]); 5] = [
+    ("write", &["write", "writev", "pwrite64"]),
+    ("fsync", &["fsync", "fdatasync"]),
+    ("rename", &["rename", "renameat", "renameat2"]),
+    ("connect", &["connect"]),
+    ("send", &["sendto", "sendmsg"]),
+];
+
+/// One kill that is to happen: at the N-th of a system call in any one thread.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    pub class: &'static str,
+    pub call: &'static str,
+    pub nth: u64,
+}
+
+/// Per system call the most that one thread made.
+pub type Counts = BTreeMap<&'static str, u64>;
+
+/// Draws that can be repeated: splitmix64.
+pub struct Draw(pub u64);
+
+impl Draw {
+    pub fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % limit.max(1)
+    }
+
+    /// A place: a class, a call of it by its weight, and a number that is low as often as not.
+    pub fn place(&mut self, counts: &Counts) -> Place {
+        let seen = |calls: &[&'static str]| -> Vec<(&'static str, u64)> {
+            calls.iter().filter_map(|call| Some((*call, *counts.get(call)?))).collect()
+        };
+        let classes: Vec<_> = CLASSES
+            .iter()
+            .map(|(class, calls)| (*class, seen(calls)))
+            .filter(|(_, all)| !all.is_empty())
+            .collect();
+        let (class, calls) = &classes[self.below(classes.len() as u64) as usize];
+        let mut at = self.below(calls.iter().map(|(_, count)| count).sum());
+        let (call, most) = calls
+            .iter()
+            .find(|(_, count)| {
+                let here = at < *count;
+                at = at.saturating_sub(*count);
+                here
+            })
+            .unwrap_or(&calls[0]);
+        let most = if self.below(2) == 0 { *most } else { most.div_ceil(6) };
+        Place { class, call, nth: 1 + self.below(most) }
+    }
+}
+
+/// Whether strace can trace here.
+pub fn works() -> bool {
+    let ran = Command::new("strace").args(["-qq", "-b", "execve", "-o", "/dev/null", "true"]).output();
+    ran.is_ok_and(|output| output.status.success())
+}
+
+/// `strace` before a program. What it starts itself is left alone: `-b execve` lets go of it.
+pub fn under(program: &Path, record: &Path, traced: &str, kill: Option<&Place>) -> Command {
+    let mut command = Command::new("strace");
+    command.args(["-f", "-b", "execve", "-qq", "-s", "0", "-o"]).arg(record);
+    match kill {
+        Some(place) => {
+            command.args(["-e", &format!("trace={}", place.call)]);
+            command.args(["-e", &format!("inject={}:signal=KILL:when={}", place.call, place.nth)]);
+        }
+        None => {
+            command.args(["-e", &format!("trace={traced}")]);
+        }
+    }
+    command.arg("--").arg(program);
+    command
+}
+
+/// Every call of the classes, for `trace=`.
+pub fn all_calls() -> String {
+    CLASSES.iter().flat_map(|(_, calls)| calls.iter().copied()).collect::<Vec<_>>().join(",")
+}
+
+/// Counts a record.
+pub fn counts(record: &Path) -> Counts {
+    let mut by_thread: BTreeMap<(String, &'static str), u64> = BTreeMap::new();
+    for line in fs::read_to_string(record).unwrap().lines() {
+        let Some((thread, rest)) = line.split_once(' ') else { continue };
+        let name = rest.trim_start().split('(').next().unwrap_or_default();
+        let known = CLASSES.iter().flat_map(|(_, calls)| calls.iter()).find(|call| **call == name);
+        if let Some(call) = known {
+            *by_thread.entry((thread.to_owned(), call)).or_default() += 1;
+        }
+    }
+    let mut most = Counts::new();
+    for ((_, call), count) in by_thread {
+        let held = most.entry(call).or_default();
+        *held = count.max(*held);
+    }
+    most
+}
+
+/// A name for a record that no other has.
+pub fn name() -> String {
+    format!("trace-{}", alphanumeric(8))
+}
