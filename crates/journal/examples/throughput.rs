@@ -1,8 +1,8 @@
 //! How fast the journal is beside SQLite alone: prints one line of JSON.
 //!
-//! In rounds, each on a new folder: bare one-row commits with `synchronous=FULL` in WAL mode; events of one
-//! rotation, one after the other; events of 32 rotations at once in one process. Ratios are of the medians.
-//! `open_ms` is the opening of that last journal, which reads and checks all of its entries.
+//! In short turns, so that all meet the same disk: bare one-row commits with `synchronous=FULL` in WAL mode; events
+//! of one rotation, one after the other; events of 32 rotations at once in one process. Rates and ratios are medians
+//! over the turns. `open_ms` is the opening of that last journal, which reads and checks all of its entries.
 
 use std::error::Error;
 use std::path::Path;
@@ -17,36 +17,46 @@ use keyroll_rotation::{
 };
 use rusqlite::Connection;
 
-const ROUNDS: usize = 5;
-const SERIAL_EVENTS: u64 = 1_000;
+const TURNS: u64 = 60;
+const SERIAL_PER_TURN: u64 = 50;
 const ROTATIONS: u64 = 32;
-const EVENTS_PER_ROTATION: u64 = 200;
+const PER_ROTATION_AND_TURN: u64 = 5;
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 fn main() -> Outcome<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().build()?;
-    let (mut bare, mut serial, mut together, mut open) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
-        let folder = tempfile::tempdir()?;
-        bare.push(bare_commits(&folder.path().join("bare.db"))?);
-        serial.push(runtime.block_on(events(&folder.path().join("serial"), 1, SERIAL_EVENTS))?);
-        let folder = folder.path().join("together");
-        together.push(runtime.block_on(events(&folder, ROTATIONS, EVENTS_PER_ROTATION))?);
-        let since = Instant::now();
-        drop(SqliteJournal::open(&folder, &folder.with_extension("config").join("witness"))?);
-        open.push(since.elapsed().as_secs_f64() * 1_000.0);
+    let folder = tempfile::tempdir()?;
+    let place = |name: &str| folder.path().join(name);
+    let connection = bare(&place("bare.db"))?;
+    let one = runtime.block_on(opened(&place("one"), 1))?;
+    let many = runtime.block_on(opened(&place("many"), ROTATIONS))?;
+    let (mut alone, mut serial, mut together) = (Vec::new(), Vec::new(), Vec::new());
+    for turn in 0..TURNS {
+        alone.push(bare_commits(&connection, turn)?);
+        serial.push(runtime.block_on(events(&one, 1, turn, SERIAL_PER_TURN))?);
+        together.push(runtime.block_on(events(&many, ROTATIONS, turn, PER_ROTATION_AND_TURN))?);
     }
-    let (open, entries) = (median(open), ROTATIONS * (EVENTS_PER_ROTATION + 1));
-    let (bare, serial, together) = (median(bare), median(serial), median(together));
+    let entries = ROTATIONS * (TURNS * PER_ROTATION_AND_TURN + 1);
+    drop(many);
+    let since = Instant::now();
+    drop(SqliteJournal::open(&place("many"), &place("many-config").join("witness"))?);
+    let open = since.elapsed().as_secs_f64() * 1_000.0;
     println!(
-        "{{\"bare_commits_per_s\":{bare:.0},\"serial_events_per_s\":{serial:.0},\"serial_to_bare\":{:.2},\
-         \"rotations\":{ROTATIONS},\"together_events_per_s\":{together:.0},\"together_to_serial\":{:.1},\
+        "{{\"bare_commits_per_s\":{:.0},\"serial_events_per_s\":{:.0},\"serial_to_bare\":{:.2},\
+         \"rotations\":{ROTATIONS},\"together_events_per_s\":{:.0},\"together_to_serial\":{:.1},\
          \"entries\":{entries},\"open_ms\":{open:.1}}}",
-        serial / bare,
-        together / serial
+        median(alone.clone()),
+        median(serial.clone()),
+        median(ratios(&serial, &alone)),
+        median(together.clone()),
+        median(ratios(&together, &serial)),
     );
     Ok(())
+}
+
+fn ratios(these: &[f64], those: &[f64]) -> Vec<f64> {
+    these.iter().zip(those).map(|(this, that)| this / that).collect()
 }
 
 fn median(mut rates: Vec<f64>) -> f64 {
@@ -58,32 +68,41 @@ fn per_second(count: u64, since: Instant) -> f64 {
     f64::from(u32::try_from(count).unwrap_or(u32::MAX)) / since.elapsed().as_secs_f64()
 }
 
-fn bare_commits(path: &Path) -> Outcome<f64> {
+fn bare(path: &Path) -> Outcome<Connection> {
     let connection = Connection::open(path)?;
     connection.execute_batch(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
          CREATE TABLE rows (number INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;",
     )?;
-    let mut insert = connection.prepare("INSERT INTO rows VALUES (?1, ?2)")?;
-    let row = vec![b'x'; 120];
-    let since = Instant::now();
-    for number in 0..SERIAL_EVENTS {
-        insert.execute((number.cast_signed(), &row))?;
-    }
-    Ok(per_second(SERIAL_EVENTS, since))
+    Ok(connection)
 }
 
-async fn events(folder: &Path, rotations: u64, each: u64) -> Outcome<f64> {
-    let witness = folder.with_extension("config").join("witness");
-    let journal = Arc::new(SqliteJournal::open(folder, &witness)?);
+fn bare_commits(connection: &Connection, turn: u64) -> Outcome<f64> {
+    let mut insert = connection.prepare_cached("INSERT INTO rows VALUES (?1, ?2)")?;
+    let row = vec![b'x'; 120];
+    let since = Instant::now();
+    for number in 0..SERIAL_PER_TURN {
+        insert.execute(((turn * SERIAL_PER_TURN + number).cast_signed(), &row))?;
+    }
+    Ok(per_second(SERIAL_PER_TURN, since))
+}
+
+async fn opened(folder: &Path, rotations: u64) -> Outcome<Arc<SqliteJournal>> {
+    let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let witness = folder.with_file_name(format!("{name}-config")).join("witness");
+    let journal = SqliteJournal::open(folder, &witness)?;
     for number in 0..rotations {
         journal.open(&id(number), &opening(number)).await?;
     }
+    Ok(Arc::new(journal))
+}
+
+async fn events(journal: &Arc<SqliteJournal>, rotations: u64, turn: u64, each: u64) -> Outcome<f64> {
     let since = Instant::now();
     let appends = (0..rotations).map(|number| {
         let journal = journal.clone();
         tokio::spawn(async move {
-            for seq in 1..=each {
+            for seq in turn * each + 1..=(turn + 1) * each {
                 journal.append(&id(number), seq, &event(seq), seq).await?;
             }
             Ok(())

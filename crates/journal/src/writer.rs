@@ -18,8 +18,8 @@ pub(crate) const QUEUE_REQUESTS_MAX: usize = 256;
 /// Requests in one transaction.
 const BATCH_REQUESTS_MAX: usize = 256;
 
-/// Writes after which the log is moved into the database, so that it stays at a few megabytes.
-const CHECKPOINT_WRITES: usize = 256;
+/// Writes after which the log is moved into the database, so that it stays at some ten megabytes.
+const CHECKPOINT_WRITES: usize = 1_000;
 
 /// What a request is answered with: the new epoch of a take-over, else 0.
 pub(crate) type Answer = oneshot::Sender<Result<u64, JournalError>>;
@@ -173,16 +173,24 @@ fn attempt(connection: &mut Connection, writes: &[Write]) -> Result<Vec<Result<u
     let mut transaction =
         connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(before)?;
     let results = carry_out(&mut transaction, writes).map_err(before)?;
+    if results.iter().all(Result::is_err) {
+        transaction.rollback().map_err(before)?;
+        return Ok(results);
+    }
     transaction.commit().map_err(|error| Lost { error, committing: true })?;
     Ok(results)
 }
 
-/// Each write in a savepoint of its own. `Err`: the transaction as a whole is lost.
+/// Each write in a savepoint of its own; one that is alone has the transaction for that. `Err`: the transaction as a
+/// whole is lost.
 fn carry_out(
     transaction: &mut Transaction<'_>,
     writes: &[Write],
 ) -> rusqlite::Result<Vec<Result<u64, JournalError>>> {
     let mut head = read::head(transaction)?;
+    if let [alone] = writes {
+        return Ok(vec![alone.carry_out(transaction, &mut head)]);
+    }
     let mut results = Vec::with_capacity(writes.len());
     for write in writes {
         let savepoint = transaction.savepoint()?;

@@ -104,10 +104,11 @@ async fn a_refused_write_takes_nothing_with_it() {
     let (one, two) = (id(1), id(2));
     let (held, clock) = (opening("a"), event(1, Fact::Clock));
     let third = id(3);
+    let ahead = event(9, Fact::Clock);
     // All of them wait together, so some share a transaction.
     let results = tokio::join!(
         journal.append(&one, 1, &clock, 0),
-        journal.append(&one, 7, &clock, 0),
+        journal.append(&one, 7, &ahead, 0),
         journal.open(&third, &held),
         journal.append(&two, 1, &clock, 0),
         journal.append(&one, 2, &clock, 0),
