@@ -148,6 +148,11 @@ pub(crate) fn proved(
     if next.consumer(consumer).is_none() {
         return Err("no consumer of this number is in the plan");
     }
+    // What ran in these slots before and does not any more says nothing.
+    next.proofs.retain(|(of, known)| {
+        let listed = |proof: &Proof| proof.slot == known.slot;
+        *of != consumer || !proofs.iter().any(listed) || proofs.iter().any(|proof| proof.who == known.who)
+    });
     for proof in proofs {
         let known = next.proofs.iter_mut().find(|(_, known)| known.who == proof.who);
         match known {
@@ -482,7 +487,13 @@ pub(crate) fn hand_minted(next: &mut State, credential: &CredId) -> Result<(), &
 /// A person's word is not proof: what follows is seeing it dead.
 pub(crate) fn hand_revoked(next: &mut State) -> Result<(), &'static str> {
     // Where its switch failed for good, a person may have found it gone.
-    let failed = matches!(next.hold, Some(Hold::Stuck(Reason::Failed(_)) | Hold::Paused(Reason::Failed(_))));
+    let failed = matches!(
+        next.hold,
+        Some(
+            Hold::Stuck(Reason::Failed(_) | Reason::Overdue(_))
+                | Hold::Paused(Reason::Failed(_) | Reason::Overdue(_))
+        )
+    );
     if next.phase != Phase::Revoke && !failed {
         return Err("the old key is not to be ended yet");
     }
