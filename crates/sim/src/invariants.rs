@@ -177,7 +177,7 @@ impl Run<'_> {
     pub(crate) fn check(&mut self, at: usize) {
         let Some(seat) = self.seats.get(at) else { return };
         let state = seat.driver.state();
-        if seat.epoch != self.book.epoch {
+        if seat.epoch != self.book.epoch || state.seq() != self.book.last() {
             return;
         }
         let mut strange = None;

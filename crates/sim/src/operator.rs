@@ -102,7 +102,7 @@ impl Run<'_> {
                 self.world.procs.retain(|proc| proc.consumer.is_some());
             }
             Reason::Unit(_) => self.mend_files(),
-            Reason::Failed(_) if self.old_is_gone() => {
+            Reason::Failed(_) | Reason::Overdue(_) if self.old_is_gone() => {
                 return self.hear(at, Input::Told(Fact::HandRevoked));
             }
             Reason::Asked

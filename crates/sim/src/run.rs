@@ -157,8 +157,10 @@ pub fn run(plan: &FaultPlan, mutant: &Mutant, keep: Keep, coverage: Option<&mut 
 impl Run<'_> {
     fn drive(&mut self) {
         while self.violation.is_none() && !self.ended {
-            for at in 0..self.seats.len() {
+            let mut at = 0;
+            while at < self.seats.len() {
                 self.poll(at);
+                at += 1;
             }
             if self.violation.is_some() || self.ended {
                 break;

@@ -14,6 +14,9 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     }
     let unsure = not_yet(state, &state.alive, state.plan.policy.probes_alive);
     if !unsure.is_empty() {
+        if state.plan.capabilities.list && !listed(state) {
+            out.push(Want::Ask(Query::List));
+        }
         out.extend(unsure.into_iter().map(|endpoint| Want::Ask(Query::Probe(endpoint, Which::Old))));
         return;
     }
