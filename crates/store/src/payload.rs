@@ -84,3 +84,38 @@ fn parse(plain: &[u8]) -> Option<Credential> {
     };
     Some(Credential { id, fields: Fields::decode(fields).ok()? })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_opens_in_its_own_place_alone() {
+        let key = SealingKey::generate().unwrap();
+        let attempt = Attempt("test");
+        let credential = Credential {
+            id: Some(CredentialId::new("key-1")),
+            fields: Fields::single(SecretBytes::new(vec![7; 30])),
+        };
+        let sealed = seal(&key, "a", &Place::Version(1), &credential, attempt).unwrap();
+        let opened = open(&key, "a", &Place::Version(1), &sealed, attempt).unwrap();
+        assert!(opened.id == credential.id && opened.fields.encode() == credential.fields.encode());
+        for (secret, place) in [
+            ("b", Place::Version(1)),
+            ("a", Place::Version(2)),
+            ("a", Place::Intent("1", 1)),
+            ("a", Place::Intent("v1", 1)),
+        ] {
+            assert!(open(&key, secret, &place, &sealed, attempt).is_err());
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_payload_are_refused() {
+        for bad in
+            [&[][..], &[1], &[2, 0, 0, 0, 0, 0, 0, 0, 0], &[1, 255, 255, 255, 255, 255, 255, 255, 255, 1]]
+        {
+            assert!(parse(bad).is_none());
+        }
+    }
+}
