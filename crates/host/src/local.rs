@@ -5,6 +5,7 @@ mod deliver;
 mod enumerate;
 mod find;
 mod logs;
+mod not_seen;
 mod prove;
 mod setup;
 mod sweep;

@@ -1,4 +1,4 @@
-use crate::ui::event::{Event, Finding, StepState};
+use crate::ui::event::{Event, Finding, Outcome, StepState};
 
 /// The mark before a line; legible without colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,8 +79,12 @@ pub(crate) fn line(event: &Event) -> Option<(Mark, String)> {
                 .mint_to_last_moved_s
                 .map(|s| format!("; mint to last moved {s:.1} s"))
                 .unwrap_or_default();
-            let dead = if summary.dead_confirmed { "dead" } else { "not confirmed dead" };
-            (Mark::Plain, format!("{}{moved}; old key {dead}", summary.outcome.word()))
+            let dead = match summary.outcome {
+                Outcome::Done | Outcome::Debt if summary.dead_confirmed => "; old key dead",
+                Outcome::Done | Outcome::Debt => "; old key not seen dead",
+                Outcome::RolledBack | Outcome::Stuck | Outcome::Paused => "",
+            };
+            (Mark::Plain, format!("{}{moved}{dead}", summary.outcome.word()))
         }
     };
     Some(shown)

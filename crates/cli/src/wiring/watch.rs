@@ -252,8 +252,10 @@ impl Observer for Watch<'_> {
             Note::NotVisible(all) => {
                 for what in all {
                     let (place, why) = what.split_once(": ").unwrap_or((what.as_str(), ""));
+                    // Processes come and go: one kind of blindness is told once, not at each look.
+                    let kind = place.split(" of ").next();
                     let event = Event::NotVisible { what: place.to_owned(), why: why.to_owned() };
-                    self.once(place.to_owned(), event);
+                    self.once(format!("{}: {why}", kind.unwrap_or(place)), event);
                 }
             }
             Note::Holder(holder) => {

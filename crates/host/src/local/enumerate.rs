@@ -15,7 +15,7 @@ use keyroll_rotation::{
 };
 
 use super::find::{NEW, OLD, at_rest, needles, place_digest};
-use super::{Local, incarnation, process_of};
+use super::{Local, incarnation, not_seen, process_of};
 
 /// How long a listing of processes or sockets may take, milliseconds.
 const LISTING_MS_MAX: u64 = 10_000;
@@ -23,7 +23,7 @@ const LISTING_MS_MAX: u64 = 10_000;
 /// How long the search of all processes may take, milliseconds.
 const HOLDERS_MS_MAX: u64 = 60_000;
 
-/// The most "not visible" lines that one look reports.
+/// The most files and folders that one look reports as not searched.
 const NOT_VISIBLE_MAX: usize = 50;
 
 pub(super) fn listing() -> Result<Listing, Failure> {
@@ -108,13 +108,7 @@ impl Local {
             .map(|going| self.join_sessions(going, &listing, &running, stays, &mut seen, &mut found_by));
         let files = self.setup.file_ids().map(|(id, file)| (id, self.holds(file, values))).collect();
         let (strangers, names, mut not_visible) = self.strangers(&needles);
-        not_visible.extend(sights.report.not_seen.iter().take(NOT_VISIBLE_MAX).map(|missed| {
-            let place = match missed.place {
-                Place::Environment => "environment",
-                Place::Memory => "memory",
-            };
-            format!("{place} of process {}: {}", missed.process.pid, missed.reason)
-        }));
+        not_visible.extend(not_seen::lines(&sights.report.not_seen));
         self.memo().found_by.extend(found_by);
         Ok(Looked {
             enumeration: Enumeration { complete: true, instances: seen, files, sessions: joined, strangers },
@@ -253,8 +247,12 @@ impl Local {
             }
         }
         let not_searched = report.not_searched.iter().take(NOT_VISIBLE_MAX);
-        let not_visible =
+        let mut not_visible: Vec<String> =
             not_searched.map(|missed| format!("{}: {}", missed.path.display(), missed.reason)).collect();
+        let more = report.not_searched.len().saturating_sub(NOT_VISIBLE_MAX);
+        if more > 0 {
+            not_visible.push(format!("{more} more files and folders: not named here"));
+        }
         (names.iter().map(|named| named.digest).collect(), names, not_visible)
     }
 

@@ -6,7 +6,7 @@ use keyroll_observe::{MemoryLimits, Place, search_holders};
 use keyroll_port::{Failure, Residue, Values};
 use keyroll_rotation::Holds;
 
-use super::Local;
+use super::{Local, not_seen};
 use super::enumerate::listing;
 use super::find::{OLD, needles};
 
@@ -45,11 +45,7 @@ impl Local {
             let place = format!("process {} ({})", holder.process.id.pid, holder.process.name);
             residues.push(Residue { place, reason: reason.into() });
         }
-        let missed = report.not_seen.len();
-        if missed > 0 {
-            let first = report.not_seen.first().map(|one| one.reason.to_string()).unwrap_or_default();
-            not_visible.push(format!("memory or environment of {missed} processes: {first}"));
-        }
+        not_visible.extend(not_seen::lines(&report.not_seen));
         Ok((residues, not_visible))
     }
 }
