@@ -110,8 +110,22 @@ impl Bench {
         old.credential.id.as_ref().ok_or_else(|| {
             Failure::new(Class::Permanent, "K0703", "address the old credential at its issuer")
                 .because("its value is not bound to an id")
-                .help("revoke it at the issuer's console, then: keyroll revoke --done")
+                .help("revoke it at the issuer's console, then: keyroll resume --revoked-by-hand")
         })
+    }
+
+    /// The old credential's id, unless the new version carries it too: ending it would end both.
+    fn ending<'a>(old: &'a Old, state: &State) -> Result<&'a CredentialId, Failure> {
+        let id = Self::old_id(old)?;
+        let same = state.new_version().is_some_and(|new| new.credential.as_str() == id.as_str());
+        if same { Err(one_id(id)) } else { Ok(id) }
+    }
+
+    /// A credential that is deleted is never one that stays.
+    fn superfluous(credential: &CredId, old: &Old, new: Option<&CredId>) -> Result<CredentialId, Failure> {
+        let id = CredentialId::new(credential.as_str());
+        let stays = old.credential.id.as_ref() == Some(&id) || new == Some(credential);
+        if stays { Err(one_id(&id)) } else { Ok(id) }
     }
 
     /// Carries one operation out and says what was seen of it.
@@ -132,6 +146,10 @@ impl Bench {
 
     async fn attempt(&self, effect: &Effect, state: &State) -> Result<Option<CredId>, Failure> {
         let (host, issuer, intent) = (&self.ports.host, &self.ports.issuer, effect.intent);
+        if let Op::Retire(which) = &effect.op {
+            // The old value may be dropped already, by a driver that ended before it could say so.
+            return self.retire(*which, state).await.map(|()| None);
+        }
         let old = self.old().await?;
         match &effect.op {
             Op::Choose => self.choose(&old, intent).await?,
@@ -153,21 +171,23 @@ impl Bench {
                 self.ports.store.demote(self.secret(), old.number, number).await?;
             }
             Op::Disable => {
+                let id = Self::ending(&old, state)?;
                 host.watch_refusals().await?;
-                issuer.disable(Self::old_id(&old)?).await?;
+                issuer.disable(id).await?;
             }
             Op::Enable => issuer.enable(Self::old_id(&old)?).await?,
-            Op::Revoke => issuer.revoke(Self::old_id(&old)?).await?,
+            Op::Revoke => issuer.revoke(Self::ending(&old, state)?).await?,
             Op::EndSessions => self.end_sessions(&old).await?,
             Op::DeleteNew => {
                 if let Some(new) = state.new_version() {
-                    issuer.revoke(&CredentialId::new(new.credential.as_str())).await?;
+                    issuer.revoke(&Self::superfluous(&new.credential, &old, None)?).await?;
                 }
             }
             Op::DeleteOrphan(credential) | Op::DeleteAbandoned(credential) => {
-                issuer.revoke(&CredentialId::new(credential.as_str())).await?;
+                let new = state.new_version().map(|new| &new.credential);
+                issuer.revoke(&Self::superfluous(credential, &old, new)?).await?;
             }
-            Op::Retire(which) => self.retire(*which, &old, state).await?,
+            Op::Retire(_) => {}
         }
         Ok(None)
     }
@@ -190,6 +210,10 @@ impl Bench {
         };
         let name = label(&self.id, intent);
         let minted = self.ports.issuer.mint(&name, &old.credential, proposed.as_ref()).await?;
+        // What was answered is the credential in use: nothing was made, and deleting it later would end the only key.
+        if same_secrets(&minted.fields, &old.credential.fields) {
+            return Err(one_id(&minted.id));
+        }
         let id = CredId::new(minted.id.as_str());
         let credential = Credential { id: Some(minted.id), fields: minted.fields };
         // The value is sealed before anybody else learns that it exists. If that fails the credential is there and
@@ -216,9 +240,9 @@ impl Bench {
         Ok(())
     }
 
-    async fn retire(&self, which: Which, old: &Old, state: &State) -> Result<(), Failure> {
+    async fn retire(&self, which: Which, state: &State) -> Result<(), Failure> {
         let number = match which {
-            Which::Old => old.number,
+            Which::Old => self.opening.from_version,
             Which::New => match self.staged_number(state).await? {
                 Some(number) => number,
                 None => return Ok(()),
@@ -252,6 +276,20 @@ impl Bench {
         };
         Ok(Sessions { old: of_old, new: of_new })
     }
+}
+
+/// Two versions may never be one credential: whatever ends the one would end the other.
+fn one_id(id: &CredentialId) -> Failure {
+    Failure::new(Class::Permanent, "K0708", format!("tell the credential {id} from the one that stays"))
+        .because("the issuer gives both the same id, or answered a mint with the value in use")
+        .help("nothing was ended: see at the issuer which credentials there are, and correct its spec")
+}
+
+fn same_secrets(one: &Fields, other: &Fields) -> bool {
+    let equal = |(name, value): (&str, &keyroll_secret::SecretBytes)| {
+        other.get(name).is_some_and(|there| there.value == *value)
+    };
+    one.secrets().next().is_some() && one.secrets().all(equal)
 }
 
 pub(crate) fn values<'a>(old: &'a Old, new: Option<&'a Credential>) -> Values<'a> {

@@ -47,7 +47,7 @@ fn help(errno: Errno) -> Option<&'static str> {
         }
         Errno::ROFS => Some("mount the file system read-write, then `keyroll resume`"),
         Errno::ACCESS | Errno::PERM => {
-            Some("run keyroll as the file's owner or as root, then `keyroll resume`")
+            Some("run keyroll as the file's owner with its group, or as root, then `keyroll resume`")
         }
         Errno::NOENT => {
             Some("create the file or correct its path in keyroll.toml, then `keyroll plan` again")

@@ -6,9 +6,9 @@ use keyroll_observe::{MemoryLimits, Place, search_holders};
 use keyroll_port::{Failure, Residue, Values};
 use keyroll_rotation::Holds;
 
-use super::{Local, not_seen};
 use super::enumerate::listing;
 use super::find::{OLD, needles};
+use super::{Local, not_seen};
 
 /// How long the last search of processes may take, milliseconds.
 const SWEEP_MS_MAX: u64 = 60_000;
