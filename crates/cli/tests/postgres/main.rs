@@ -13,9 +13,16 @@ mod scene;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::process::Command;
 
 use keyroll_testkit::load::Tally;
+use keyroll_testkit::{Deadline, until};
 use scene::{Ran, Scene, rate};
+
+/// The files that hold the value.
+const COPIES: [&str; 3] = ["app/api.env", "billing/billing.env", "job/pgpass"];
+/// How long a rotation may take to one of its moments, seconds.
+const PHASE_S_MAX: u64 = 90;
 
 /// Not a test of its own: the scene starts this program again to play its other processes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -46,6 +53,14 @@ fn no_failure(tally: &Tally) {
     println!("callers: {} sent, {} failed, {:.0} a second", tally.sent, tally.failed, rate(tally));
     assert_eq!(tally.failed, 0, "{:?}", tally.answers);
     assert!(rate(tally) >= 300.0, "{:.1} requests a second", rate(tally));
+}
+
+/// What the single process counted of its own calls: those that its restart left out were never sent.
+async fn no_own_failure(scene: &Scene) {
+    scene.end_billing().await;
+    let (sent, failed) = scene.own_calls();
+    println!("the single process: {sent} sent, {failed} failed");
+    assert!(sent > 0 && failed == 0, "{sent} sent, {failed} failed");
 }
 
 /// The old login is dead by the server's own word and its catalogue; the new one is used.
@@ -83,8 +98,76 @@ async fn logins_are_replaced_under_load() {
     rotate(&scene).await;
     dead(&scene, "orders_a", "second", "orders_b").await;
     no_failure(&callers.stop().await);
-    scene.end_billing().await;
-    let (sent, failed) = scene.own_calls();
-    println!("billing's own calls: {sent} sent, {failed} failed");
-    assert!(sent > 0 && failed == 0, "{sent} sent, {failed} failed");
+    no_own_failure(&scene).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rotation_goes_back_half_way_and_nothing_fails() {
+    let Some(scene) = Scene::raise("a rotation goes back half-way").await else { return };
+    let callers = scene.callers();
+    for copy in COPIES {
+        fs::copy(scene.dir().join(copy), scene.kept(&copy.replace('/', "-"))).unwrap();
+    }
+    let (id, _) = scene.plan().await;
+    let ran = scene.run(&["apply", &id, "--until", "quiesce"]).await;
+    assert_eq!(ran.code, Some(4), "{}", ran.text());
+    let (shown, running) = (exercised(&ran), pids(&scene).await);
+    assert!(running.is_subset(&shown), "{shown:?} of {running:?}");
+    let (_, _, sessions) = role(&scene, "orders").await.unwrap();
+    assert_eq!(sessions, 0, "all are on the new login");
+    fs::copy(scene.dir().join("billing/billing.env"), scene.kept("new")).unwrap();
+    assert_eq!(scene.answer(&scene.kept("new")), "accepted");
+
+    let ran = scene.run(&["abort", &id]).await;
+    assert_eq!(ran.code, Some(5), "{}", ran.text());
+    println!("rolled back: {}", ran.summary());
+    assert_eq!(ran.summary()["outcome"], "rolled_back");
+    for copy in COPIES {
+        let (now, before) = (scene.dir().join(copy), scene.kept(&copy.replace('/', "-")));
+        let status = Command::new("cmp").args([now, before]).status().unwrap();
+        assert!(status.success(), "{copy} is what it was, byte for byte");
+    }
+    let answer = scene.answer(&scene.kept("new"));
+    assert!(["28000", "28P01"].contains(&answer.as_str()), "{answer}");
+    assert_eq!(role(&scene, "orders_a").await, Some((false, false, 0)));
+    assert_eq!(scene.answer(&scene.kept("first")), "accepted");
+    let (login, password, sessions) = role(&scene, "orders").await.unwrap();
+    assert!(login && password && sessions >= 12, "{sessions} sessions on the old login");
+    no_failure(&callers.stop().await);
+    no_own_failure(&scene).await;
+}
+
+/// A word of the stream after which the driver is killed.
+const MOMENTS: [&str; 5] = [
+    "\"phase\":\"probe\"",
+    // The first instance is being restarted.
+    "\"step\":\"delivered\"",
+    "\"phase\":\"promote\"",
+    "\"phase\":\"disable\"",
+    "\"type\":\"decided\"",
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_driver_loses_nothing() {
+    let Some(scene) = Scene::raise("a killed driver loses nothing").await else { return };
+    let callers = scene.callers();
+    let (mut old, mut new) = ("orders", "orders_a");
+    for moment in MOMENTS {
+        fs::copy(scene.dir().join("billing/billing.env"), scene.kept("before")).unwrap();
+        let (id, _) = scene.plan().await;
+        let driver = scene.start(&["apply", &id, "--confirm", "orders-db"]);
+        let begun = || async { driver.text().contains(moment).then_some(()) };
+        if until(Deadline::seconds(PHASE_S_MAX), begun).await.is_err() {
+            panic!("{moment} never comes: {}", driver.text());
+        }
+        driver.kill();
+        let ran = scene.run(&["resume", &id, "--confirm", "orders-db"]).await;
+        assert_eq!(ran.code, Some(0), "killed after {moment}: {}", ran.text());
+        println!("killed after {moment}, resumed: {}", ran.summary());
+        assert_eq!(ran.summary()["outcome"], "done");
+        dead(&scene, old, "before", new).await;
+        (old, new) = (new, if new == "orders_a" { "orders_b" } else { "orders_a" });
+    }
+    no_failure(&callers.stop().await);
+    no_own_failure(&scene).await;
 }
