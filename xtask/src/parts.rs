@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::run::{have, in_ci, run};
+use crate::run::{have, home_bin, in_ci, run};
 
 /// One part: how it is recognised, and the Debian packages that bring it.
 struct Part {
@@ -74,4 +74,28 @@ pub(crate) fn install() -> Result<(), String> {
         println!("LEFT OUT: tests that need {} (install them, or run as root on Debian)", still.join(", "));
         Ok(())
     }
+}
+
+/// What may be in the graph of packages: licences, bans, sources. The list of advisories is not on a registry, so it
+/// is not looked at here.
+pub(crate) fn deny() -> Result<(), String> {
+    let installed = home_bin("cargo-deny");
+    if !have("cargo-deny") && !installed.exists() {
+        run("cargo", &["install", "cargo-deny", "--locked", "--quiet"])?;
+    }
+    let program = if have("cargo-deny") { "cargo-deny".to_owned() } else { installed.display().to_string() };
+    println!("LEFT OUT: advisories (their database is in a git repository, not on a package registry)");
+    run(
+        &program,
+        &[
+            "--offline",
+            "--log-level",
+            "error",
+            "check",
+            "--hide-inclusion-graph",
+            "bans",
+            "licenses",
+            "sources",
+        ],
+    )
 }

@@ -27,13 +27,14 @@ pub(crate) fn test(full: bool) -> Result<(), String> {
             run("cargo", &["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"])
         }),
         ring("dependencies", tidy::dependencies),
+        ring("licences and sources", parts::deny),
+        ring("release build", || {
+            run("cargo", &["build", "--release", "--quiet", "-p", "keyroll", "-p", "keyroll-sim"])
+        }),
         ring("unit, law, conformance, real parts, transcripts", || {
             run("cargo", &["test", "--workspace", "--quiet", "--no-fail-fast"])
         }),
         ring("generated documents", || codegen::codegen(true)),
-        ring("release build", || {
-            run("cargo", &["build", "--release", "--quiet", "-p", "keyroll", "-p", "keyroll-sim"])
-        }),
         ring("simulation: seeds", || sim::sim(&words(&["--seeds", SEEDS]))),
         ring("simulation: single faults and pairs", || sim::sim(&words(&["--exhaustive", "2"]))),
         ring("simulation: mutants", || sim::sim(&words(&["--mutants"]))),

@@ -36,3 +36,10 @@ pub(crate) fn have(program: &str) -> bool {
 pub(crate) fn in_ci() -> bool {
     std::env::var_os("CI").is_some_and(|value| value == "true")
 }
+
+/// Where `cargo install` puts a program.
+pub(crate) fn home_bin(program: &str) -> PathBuf {
+    let cargo = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo"));
+    cargo.or(home).unwrap_or_default().join("bin").join(program)
+}
