@@ -21,6 +21,11 @@ impl Bench {
     }
 
     async fn see(&self, query: &Query, state: &State) -> Result<Option<Fact>, Failure> {
+        if let Query::Reconcile(intent) = query
+            && let Some(fact) = self.reconcile_retired(*intent, state).await?
+        {
+            return Ok(Some(fact));
+        }
         let old = self.old().await?;
         Ok(Some(match query {
             Query::Preflight => self.preflight(&old).await?,
@@ -120,7 +125,11 @@ impl Bench {
                 let answer = self.ask(place, &old.credential).await;
                 (answer, Some(self.ask(place, new).await))
             }
-            (Which::Old, None) => (self.ask(place, &old.credential).await, None),
+            // A new version whose value is not here is no control: a refusal alone may be an outage.
+            (Which::Old, None) => {
+                let control = state.new_version().map(|_| Answer::Unknown);
+                (self.ask(place, &old.credential).await, control)
+            }
         };
         Ok(Fact::Probed { endpoint, version: which, answer, control })
     }
@@ -133,7 +142,7 @@ impl Bench {
         let listing = self.listing(old).await?;
         let mut labelled = Vec::new();
         for entry in &listing.entries {
-            if let Some(intent) = self.intent_of(entry.label.as_deref()).await {
+            if let Some(intent) = self.intent_of(entry.label.as_deref()).await? {
                 labelled.push(Labelled { intent, credential: cred(&entry.id) });
             }
         }
@@ -154,15 +163,19 @@ impl Bench {
 
     /// The intent that a label names, if it is one of this rotation's. A label of a rotation that this journal
     /// does not have names an intent that cannot exist, which freezes the secret.
-    async fn intent_of(&self, label: Option<&str>) -> Option<Seq> {
-        let (rotation, intent) = label?.strip_prefix("keyroll/")?.rsplit_once('/')?;
-        let intent = intent.parse().ok()?;
+    async fn intent_of(&self, label: Option<&str>) -> Result<Option<Seq>, Failure> {
+        let named = label.and_then(|label| label.strip_prefix("keyroll/")?.rsplit_once('/'));
+        let Some((rotation, intent)) = named else { return Ok(None) };
+        let Ok(intent) = intent.parse() else { return Ok(None) };
         if rotation == self.id.0 {
-            return Some(intent);
+            return Ok(Some(intent));
         }
-        let known = self.ports.journal.list().await.ok()?;
+        // A journal that cannot be asked knows no label and denies none: then nothing was seen.
+        let known = self.ports.journal.list().await.map_err(|error| {
+            Failure::new(Class::Retryable, "K0709", "look a label up among the rotations").because(error)
+        })?;
         let ours = known.iter().any(|overview| overview.id.0 == rotation);
-        (!ours).then_some(Seq::MAX)
+        Ok((!ours).then_some(Seq::MAX))
     }
 
     async fn enumerate(&self, old: &Old, state: &State) -> Result<Fact, Failure> {

@@ -1,13 +1,30 @@
 //! What became of an intent whose outcome nobody saw. Never a blind retry: list, read back, probe.
 
 use keyroll_port::{Failure, Label, Probe};
-use keyroll_rotation::{Fact, Found, Op, Seq, State};
+use keyroll_rotation::{Fact, Found, Op, Seq, State, Which};
 use keyroll_secret::Credential;
 
 use crate::hands::{Bench, Old, label, values};
 use crate::look::cred;
 
 impl Bench {
+    /// What became of dropping the old value. Asked without that value: it may be gone.
+    pub(crate) async fn reconcile_retired(
+        &self,
+        intent: Seq,
+        state: &State,
+    ) -> Result<Option<Fact>, Failure> {
+        let open = state.intents().iter().find(|open| open.seq == intent);
+        if !open.is_some_and(|open| open.op == Op::Retire(Which::Old)) {
+            return Ok(None);
+        }
+        let versions = self.ports.store.versions(self.secret()).await?;
+        let before = versions.iter().find(|version| version.number == self.opening.from_version);
+        let dropped = before.is_some_and(|version| version.label == Label::Retired);
+        let found = if dropped { Found::Executed(None) } else { Found::Absent };
+        Ok(Some(Fact::Reconciled { intent, found }))
+    }
+
     pub(crate) async fn reconcile(
         &self,
         old: &Old,

@@ -22,6 +22,14 @@ fn listed(state: &State) -> bool {
 }
 
 pub(super) fn settle(next: &mut State) -> bool {
+    // Once the old value is being dropped nothing can be compared with it any more: this was the last step.
+    if next.intents.iter().any(|open| matches!(open.op, Op::Retire(_))) {
+        return false;
+    }
+    if next.retired && next.intents.is_empty() && next.residues.is_some() {
+        next.enter(Phase::Done);
+        return true;
+    }
     let Some(look) = next.fresh_look(next.entered) else { return false };
     let blocked = blockers(next, look, Which::New);
     if super::quiesce::fallen_back(next, &blocked) {
