@@ -1,0 +1,414 @@
+//! Ports in memory: an issuer, a store, a journal that can break off, and a machine on which nothing runs.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use async_trait::async_trait;
+use keyroll_engine::Ports;
+use keyroll_port::{
+    Class, Clock, Failure, Holder, Host, Identity, Issuer, Journal, JournalError, Label, Listed, Listing,
+    Looked, Minted, Opening, Overview, Probe, Recorded, Residue, RotationId, Session, SessionSource,
+    Sessions, Store, ValueFormat, Values, VersionInfo,
+};
+use keyroll_rotation::{
+    Capabilities, ConsumerId, Enumeration, Event, Fact, FileId, Found, HostId, Incarnation, Kinds, LastUsed,
+    MintedBy, OnFailure, Op, Overlap, Plan, Policy, Proof, Refusals, Seq, Stamp, Which,
+};
+use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
+
+pub(crate) fn locked<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub(crate) fn credential(id: &str, value: &str) -> Credential {
+    let mut fields = Fields::new();
+    fields.insert("key", SecretBytes::from(value.to_owned()), true);
+    Credential { id: Some(CredentialId::new(id)), fields }
+}
+
+/// An issuer with keys by id; what a mint answers is chosen by the test.
+pub(crate) struct Keys {
+    pub(crate) capabilities: Capabilities,
+    pub(crate) alive: Mutex<BTreeMap<String, String>>,
+    pub(crate) labels: Mutex<BTreeMap<String, String>>,
+    pub(crate) ended: Mutex<Vec<String>>,
+    pub(crate) next: (String, String),
+}
+
+fn value_of(credential: &Credential) -> String {
+    let field = credential.fields.get("key").expect("a key");
+    String::from_utf8(field.value.expose().to_vec()).expect("text")
+}
+
+#[async_trait]
+impl Issuer for Keys {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+    fn value_format(&self) -> ValueFormat {
+        ValueFormat { alphabet: Vec::new(), length_max: 0 }
+    }
+    fn endpoints(&self) -> Vec<String> {
+        vec!["here:1".to_owned()]
+    }
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
+    async fn preflight(&self, _: &Credential) -> Result<Vec<String>, Failure> {
+        Ok(Vec::new())
+    }
+    async fn identify(&self, _: &Credential) -> Result<Identity, Failure> {
+        Ok(Identity { id: None, principal: None })
+    }
+    fn propose(&self, _: &Credential) -> Result<Option<Credential>, Failure> {
+        Ok(None)
+    }
+    async fn mint(&self, label: &str, _: &Credential, _: Option<&Credential>) -> Result<Minted, Failure> {
+        let (id, value) = self.next.clone();
+        locked(&self.alive).insert(value.clone(), id.clone());
+        locked(&self.labels).insert(id.clone(), label.to_owned());
+        let minted = credential(&id, &value);
+        Ok(Minted { id: CredentialId::new(id), fields: minted.fields })
+    }
+    async fn list(&self, _: &Credential) -> Result<Listing, Failure> {
+        let ids: std::collections::BTreeSet<String> = locked(&self.alive).values().cloned().collect();
+        let labels = locked(&self.labels);
+        let entries = ids.into_iter().map(|id| Listed {
+            label: labels.get(&id).cloned(),
+            id: CredentialId::new(id),
+            disabled: false,
+            last_used_unix_ms: None,
+            hint: None,
+        });
+        Ok(Listing { entries: entries.collect(), complete: true })
+    }
+    async fn probe(&self, _: &str, credential: &Credential) -> Probe {
+        if locked(&self.alive).contains_key(&value_of(credential)) { Probe::Alive } else { Probe::Dead }
+    }
+    fn decoy(&self, _: &Credential) -> Credential {
+        credential("decoy", "a wrong value")
+    }
+    async fn disable(&self, _: &CredentialId) -> Result<(), Failure> {
+        Err(Failure::new(Class::Permanent, "K0109", "disable a key"))
+    }
+    async fn enable(&self, _: &CredentialId) -> Result<(), Failure> {
+        Err(Failure::new(Class::Permanent, "K0109", "enable a key"))
+    }
+    async fn revoke(&self, id: &CredentialId) -> Result<(), Failure> {
+        locked(&self.ended).push(id.as_str().to_owned());
+        locked(&self.alive).retain(|_, held| held != id.as_str());
+        Ok(())
+    }
+    async fn sessions(&self, _: &CredentialId) -> Result<Option<Vec<Session>>, Failure> {
+        Ok(None)
+    }
+    async fn end_sessions(&self, _: &CredentialId, _: &[String], _: bool) -> Result<usize, Failure> {
+        Ok(0)
+    }
+}
+
+/// Versions in memory.
+#[derive(Default)]
+pub(crate) struct Safe {
+    versions: Mutex<Vec<(u32, Label, Option<Credential>, Seq)>>,
+    kept: Mutex<BTreeMap<Seq, Credential>>,
+}
+
+impl Safe {
+    pub(crate) fn with(current: Credential) -> Self {
+        let safe = Self::default();
+        locked(&safe.versions).push((1, Label::Current, Some(current), 0));
+        safe
+    }
+    fn relabel(&self, number: u32, label: Label) {
+        for version in locked(&self.versions).iter_mut().filter(|it| it.0 == number) {
+            version.1 = label;
+        }
+    }
+    pub(crate) fn label(&self, number: u32) -> Option<Label> {
+        locked(&self.versions).iter().find(|it| it.0 == number).map(|it| it.1)
+    }
+}
+
+#[async_trait]
+impl Store for Safe {
+    async fn add(&self, _: &str, _: &Credential) -> Result<VersionInfo, Failure> {
+        Err(Failure::new(Class::Permanent, "K0600", "add"))
+    }
+    async fn secrets(&self) -> Result<Vec<String>, Failure> {
+        Ok(vec!["acme".to_owned()])
+    }
+    async fn versions(&self, _: &str) -> Result<Vec<VersionInfo>, Failure> {
+        let info = |it: &(u32, Label, Option<Credential>, Seq)| VersionInfo {
+            number: it.0,
+            label: it.1,
+            credential: None,
+            fingerprints: Vec::new(),
+            unix_ms: 0,
+        };
+        Ok(locked(&self.versions).iter().map(info).collect())
+    }
+    async fn read(&self, _: &str, number: u32) -> Result<Option<Credential>, Failure> {
+        let versions = locked(&self.versions);
+        Ok(versions.iter().find(|it| it.0 == number).and_then(|it| it.2.as_ref()).map(Credential::duplicate))
+    }
+    async fn keep(&self, _: &str, _: &RotationId, intent: Seq, it: &Credential) -> Result<(), Failure> {
+        locked(&self.kept).insert(intent, it.duplicate());
+        Ok(())
+    }
+    async fn kept(&self, _: &str, _: &RotationId, intent: Seq) -> Result<Option<Credential>, Failure> {
+        Ok(locked(&self.kept).get(&intent).map(Credential::duplicate))
+    }
+    async fn stage(&self, _: &str, _: &RotationId, intent: Seq) -> Result<u32, Failure> {
+        let mut versions = locked(&self.versions);
+        if let Some(version) = versions.iter().find(|it| it.3 == intent) {
+            return Ok(version.0);
+        }
+        let value = locked(&self.kept).get(&intent).map(Credential::duplicate);
+        versions.push((2, Label::Pending, value, intent));
+        Ok(2)
+    }
+    async fn promote(&self, _: &str, expected: u32, next: u32) -> Result<(), Failure> {
+        self.relabel(expected, Label::Previous);
+        self.relabel(next, Label::Current);
+        Ok(())
+    }
+    async fn demote(&self, _: &str, before: u32, next: u32) -> Result<(), Failure> {
+        self.relabel(next, Label::Pending);
+        self.relabel(before, Label::Current);
+        Ok(())
+    }
+    async fn retire(&self, _: &str, number: u32) -> Result<(), Failure> {
+        self.relabel(number, Label::Retired);
+        locked(&self.versions).iter_mut().filter(|it| it.0 == number).for_each(|it| it.2 = None);
+        Ok(())
+    }
+}
+
+/// A journal in memory that can refuse one entry, as if its driver had ended right before it.
+pub(crate) struct Book {
+    opening: Opening,
+    events: Mutex<Vec<Event>>,
+    epoch: AtomicU64,
+    /// Breaks off at the outcome of this operation, once.
+    pub(crate) breaks_at: Mutex<Option<Op>>,
+}
+
+impl Book {
+    fn outcome_of(&self, event: &Event) -> Option<Op> {
+        let Fact::Ended { intent, .. } = event.fact else { return None };
+        let at = usize::try_from(intent).ok()?.checked_sub(1)?;
+        match locked(&self.events).get(at).map(|event| event.fact.clone()) {
+            Some(Fact::Intended(op)) => Some(op),
+            _ => None,
+        }
+    }
+}
+
+#[async_trait]
+impl Journal for Book {
+    async fn open(&self, _: &RotationId, _: &Opening) -> Result<(), JournalError> {
+        Ok(())
+    }
+    async fn take_over(&self, _: &RotationId) -> Result<u64, JournalError> {
+        Ok(self.epoch.fetch_add(1, Ordering::SeqCst) + 1)
+    }
+    async fn append(&self, _: &RotationId, seq: Seq, event: &Event, _: u64) -> Result<(), JournalError> {
+        let op = self.outcome_of(event);
+        let mut breaks = locked(&self.breaks_at);
+        if op.is_some() && *breaks == op {
+            *breaks = None;
+            return Err(JournalError::Fenced { newest: 0 });
+        }
+        let mut events = locked(&self.events);
+        assert_eq!(seq, events.len() as u64 + 1);
+        events.push(event.clone());
+        Ok(())
+    }
+    async fn witness(&self) -> Result<(), JournalError> {
+        Ok(())
+    }
+    async fn load(&self, id: &RotationId) -> Result<Recorded, JournalError> {
+        let events = locked(&self.events).clone();
+        let unix_ms = vec![0; events.len()];
+        Ok(Recorded { id: id.clone(), opening: self.opening.clone(), events, unix_ms })
+    }
+    async fn list(&self) -> Result<Vec<Overview>, JournalError> {
+        Ok(Vec::new())
+    }
+    async fn close(&self, _: &RotationId) -> Result<(), JournalError> {
+        Ok(())
+    }
+    async fn remember(&self, _: u64, _: &str) -> Result<(), JournalError> {
+        Ok(())
+    }
+    async fn recall(&self, _: u64) -> Result<Option<String>, JournalError> {
+        Ok(None)
+    }
+}
+
+/// A machine on which nothing runs and nothing is written.
+struct Empty;
+
+#[async_trait]
+impl Host for Empty {
+    async fn trial(&self, _: Values<'_>) -> Result<Vec<Failure>, Failure> {
+        Ok(Vec::new())
+    }
+    async fn carries(&self, _: &Fields) -> Result<(), Failure> {
+        Ok(())
+    }
+    async fn deliver(&self, _: FileId, _: Which, _: Values<'_>, _: Seq) -> Result<(), Failure> {
+        Ok(())
+    }
+    async fn delivered(&self, _: FileId, _: Which, _: Values<'_>, _: Seq) -> Result<Found, Failure> {
+        Ok(Found::Absent)
+    }
+    async fn fetch(&self, _: ConsumerId, _: Seq) -> Result<(), Failure> {
+        Ok(())
+    }
+    async fn apply(&self, _: ConsumerId, _: u8, _: Seq) -> Result<(), Failure> {
+        Ok(())
+    }
+    async fn applied(&self, _: ConsumerId, _: u8, _: Seq) -> Result<Found, Failure> {
+        Ok(Found::Absent)
+    }
+    async fn enumerate(&self, _: Values<'_>, _: &Sessions, _: Which) -> Result<Looked, Failure> {
+        let enumeration = Enumeration {
+            complete: true,
+            instances: Vec::new(),
+            files: Vec::new(),
+            sessions: None,
+            strangers: Vec::new(),
+        };
+        Ok(Looked { enumeration, names: Vec::new(), not_visible: Vec::new() })
+    }
+    async fn prove(
+        &self,
+        _: ConsumerId,
+        _: Option<u8>,
+        _: Which,
+        _: Values<'_>,
+        _: &dyn SessionSource,
+    ) -> Result<(Vec<Proof>, bool), Failure> {
+        Ok((Vec::new(), false))
+    }
+    async fn describe(&self, _: Incarnation) -> Option<Holder> {
+        None
+    }
+    async fn watch_refusals(&self) -> Result<(), Failure> {
+        Ok(())
+    }
+    async fn refusals(&self) -> Result<u32, Failure> {
+        Ok(0)
+    }
+    async fn sweep(&self, _: Values<'_>) -> Result<(Vec<Residue>, Vec<String>), Failure> {
+        Ok((Vec::new(), Vec::new()))
+    }
+}
+
+struct Time(Instant);
+
+impl Clock for Time {
+    fn monotonic_ms(&self) -> u64 {
+        u64::try_from(self.0.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+    fn boot(&self) -> u64 {
+        1
+    }
+    fn unix_ms(&self) -> u64 {
+        0
+    }
+}
+
+pub(crate) fn capabilities() -> Capabilities {
+    Capabilities {
+        minted_by: MintedBy::Api,
+        overlap: Overlap::Independent { max: 0 },
+        disable: false,
+        label: true,
+        list: true,
+        last_used: LastUsed::NotVisible,
+        refusals: Refusals::NotVisible,
+        sessions: false,
+        attributes: false,
+        birth_ms_max: 0,
+        death_ms_max: 0,
+        request_ms_max: 1,
+    }
+}
+
+fn plan() -> Plan {
+    let policy = Policy {
+        on_failure: OnFailure::Rollback,
+        parallel_max: 1,
+        probes_alive: 1,
+        probes_dead: 1,
+        idle_ms: 0,
+        soak_ms: 0,
+        phase_ms_max: 60_000,
+        unit_ms_max: 60_000,
+        require: Kinds::NONE,
+        standing_consent: true,
+    };
+    Plan {
+        capabilities: capabilities(),
+        policy,
+        endpoints: vec![HostId(0)],
+        files: Vec::new(),
+        consumers: Vec::new(),
+        bound: true,
+        denied_is_alive: false,
+        recovery: false,
+    }
+}
+
+/// Everything of one rotation of `acme`, whose current key is `id-1` with the value `value-one`.
+pub(crate) struct Scene {
+    pub(crate) keys: Arc<Keys>,
+    pub(crate) safe: Arc<Safe>,
+    pub(crate) book: Arc<Book>,
+    started: Instant,
+}
+
+impl Scene {
+    /// The next mint answers with this id and value.
+    pub(crate) fn new(id: &str, value: &str) -> Self {
+        let alive = BTreeMap::from([("value-one".to_owned(), "id-1".to_owned())]);
+        let keys = Keys {
+            capabilities: capabilities(),
+            alive: Mutex::new(alive),
+            labels: Mutex::default(),
+            ended: Mutex::default(),
+            next: (id.to_owned(), value.to_owned()),
+        };
+        let opening = Opening {
+            secret: "acme".to_owned(),
+            from_version: 1,
+            plan: plan(),
+            names: String::new(),
+            at: Stamp { ms: 0, boot: 1, epoch: 0 },
+            unix_ms: 0,
+        };
+        let book =
+            Book { opening, events: Mutex::default(), epoch: AtomicU64::new(0), breaks_at: Mutex::default() };
+        Self {
+            keys: Arc::new(keys),
+            safe: Arc::new(Safe::with(credential("id-1", "value-one"))),
+            book: Arc::new(book),
+            started: Instant::now(),
+        }
+    }
+
+    pub(crate) fn ports(&self) -> Ports {
+        Ports {
+            journal: self.book.clone(),
+            store: self.safe.clone(),
+            issuer: self.keys.clone(),
+            host: Arc::new(Empty),
+            clock: Arc::new(Time(self.started)),
+        }
+    }
+}

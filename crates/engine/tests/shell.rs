@@ -1,0 +1,97 @@
+//! The shell around whole rotations, on ports in memory: what it may never end, and where it may break off.
+
+mod parts;
+
+use std::time::Duration;
+
+use keyroll_engine::{Command, Ending, Note, Observer, Pace, Standing, run};
+use keyroll_port::{Label, RotationId};
+use keyroll_rotation::{Event, Op, Phase, Seq, State, Which};
+use parts::{Scene, locked};
+use tokio::sync::mpsc;
+
+/// A rotation here takes milliseconds; one that stands is told by this.
+const RUN_S_MAX: u64 = 20;
+
+struct Quiet(Vec<String>);
+
+impl Observer for Quiet {
+    fn appended(&mut self, _: Seq, _: &Event, _: &State) {}
+    fn note(&mut self, note: Note) {
+        self.0.push(format!("{note:?}"));
+    }
+    fn standing(&mut self, _: &Standing, _: &State) -> Option<Command> {
+        None
+    }
+}
+
+fn pace() -> Pace {
+    Pace {
+        probe_ms: 1,
+        prove_ms: 1,
+        enumerate_ms: 1,
+        issuer_ms: 1,
+        reconcile_ms: 1,
+        retry_ms: 1,
+        clock_ms: 5,
+        look_ms_max: 5_000,
+        carry_ms_max: 5_000,
+    }
+}
+
+fn drive(scene: &Scene) -> (Standing, Box<State>) {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (_tell, commands) = mpsc::channel(1);
+        let mut quiet = Quiet(Vec::new());
+        let id = RotationId("0192".to_owned());
+        let driving = run(scene.ports(), id, pace(), commands, &mut quiet);
+        let ended = tokio::time::timeout(Duration::from_secs(RUN_S_MAX), driving).await;
+        match ended {
+            Ok(Ending::At(standing, state)) => (standing, state),
+            Ok(other) => panic!("{other:?}: {:?}", quiet.0),
+            Err(_) => panic!("it stands: {:?}", quiet.0),
+        }
+    })
+}
+
+#[test]
+fn a_rotation_ends_the_old_key_and_no_other() {
+    let scene = Scene::new("id-2", "value-two");
+    let (standing, state) = drive(&scene);
+    assert_eq!((standing, state.phase(), state.debt()), (Standing::Ended, Phase::Done, None));
+    assert_eq!(*locked(&scene.keys.ended), ["id-1"]);
+    assert_eq!((scene.safe.label(1), scene.safe.label(2)), (Some(Label::Retired), Some(Label::Current)));
+}
+
+#[test]
+fn a_mint_that_answers_with_the_key_in_use_ends_nothing() {
+    let scene = Scene::new("id-1", "value-one");
+    let (standing, state) = drive(&scene);
+    assert!(locked(&scene.keys.ended).is_empty(), "the only key was ended");
+    assert_eq!((standing, state.phase()), (Standing::Ended, Phase::RolledBack));
+}
+
+#[test]
+fn one_id_with_two_values_ends_nothing() {
+    let scene = Scene::new("id-1", "value-two");
+    let (_, state) = drive(&scene);
+    assert!(locked(&scene.keys.ended).is_empty(), "both values were ended with their id");
+    assert!(state.phase() != Phase::Done || state.debt().is_some(), "{:?}", state.phase());
+}
+
+#[test]
+fn a_driver_that_ends_behind_any_effect_leaves_a_rotation_that_goes_on() {
+    let effects = [Op::Mint, Op::Stage, Op::Promote, Op::Revoke, Op::Retire(Which::Old)];
+    for op in effects {
+        let scene = Scene::new("id-2", "value-two");
+        *locked(&scene.book.breaks_at) = Some(op.clone());
+        let (standing, _) = drive(&scene);
+        assert_eq!(standing, Standing::Lost, "{op:?}");
+        let (standing, state) = drive(&scene);
+        assert_eq!((standing, state.phase(), state.debt()), (Standing::Ended, Phase::Done, None), "{op:?}");
+        assert_eq!(scene.safe.label(2), Some(Label::Current), "{op:?}");
+        assert!(locked(&scene.keys.alive).contains_key("value-two"), "{op:?}");
+        assert!(!locked(&scene.keys.alive).contains_key("value-one"), "{op:?}");
+    }
+}
