@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use keyroll_port::{Class, Failure, Holder, JournalError, Opening, Residue, RotationId, Sessions, Values};
+use keyroll_port::{Class, Failure, Gap, Holder, JournalError, Opening, Residue, RotationId, Sessions, Values};
 use keyroll_rotation::{CredId, Effect, IllegalEvent, Op, Outcome, Seq, State, Which};
 use keyroll_secret::{Credential, CredentialId, Fields};
 use tokio::sync::{OnceCell, mpsc};
@@ -20,6 +20,8 @@ pub enum Note {
     Stranger(String),
     /// What the last search left.
     Residues(Vec<Residue>),
+    /// A consumer with one instance was not there for a while.
+    Gap(Gap),
     /// A person's word that cannot be.
     Rejected(IllegalEvent),
     /// The journal could not be written.
@@ -63,6 +65,11 @@ impl Bench {
     pub(crate) fn note(&self, note: Note) {
         // Nobody listens any more when the shell has ended: then there is nobody to tell.
         drop(self.notes.send(note));
+    }
+
+    /// What the host measured meanwhile.
+    pub(crate) fn note_gaps(&self) {
+        self.ports.host.gaps().into_iter().for_each(|gap| self.note(Note::Gap(gap)));
     }
 
     pub(crate) fn trouble(&self, error: JournalError) -> Trouble {

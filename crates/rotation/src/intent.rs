@@ -106,6 +106,7 @@ fn done(next: &mut State, intent: &Intent) {
         Op::Enable => {
             next.old = OldKey::On;
             next.off_in_doubt = false;
+            next.dead.fill(crate::Streak::default());
             next.alive.fill(crate::Streak::default());
         }
         Op::Revoke => next.old = OldKey::Ended,
@@ -322,6 +323,7 @@ fn settle_ms(state: &State, op: &Op) -> u64 {
             request.saturating_add(capabilities.birth_ms_max).saturating_add(ms)
         }
         (Op::Mint, _) => request.saturating_add(capabilities.birth_ms_max),
+        (Op::Promote | Op::Demote, _) => request,
         (op, _) if op.at_issuer() => request,
         _ => 0,
     }

@@ -386,10 +386,12 @@ pub(crate) fn abort_asked(next: &mut State) -> Result<(), &'static str> {
     if intent::no_way_back(next) {
         return Err("the old value ended when the new one was made");
     }
-    next.hold = None;
+    let held = next.hold.take().is_some();
     if next.phase != Phase::RollingBack {
         next.consent = None;
         next.enter(Phase::RollingBack);
+    } else if held {
+        go_on(next);
     }
     Ok(())
 }
@@ -405,7 +407,10 @@ pub(crate) fn escalated(
     if next.decided.is_some() && mode == Emergency::RevokeNow {
         return Err("the old key is being ended already");
     }
-    next.emergency = Some(mode);
+    // Once the old key is being ended now, that stays so.
+    if next.emergency != Some(Emergency::RevokeNow) || next.decided.is_none() {
+        next.emergency = Some(mode);
+    }
     next.hold = None;
     next.consent = None;
     let backwards = next.phase == Phase::RollingBack;

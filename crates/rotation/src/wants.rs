@@ -44,7 +44,10 @@ fn held(state: &State, reason: Reason, out: &mut Vec<Want>) {
         _ if state.must_enable() => unit::offer(state, Op::Enable, out),
         OldKey::On if reason == Reason::RefusedUse => {
             for endpoint in phases::not_yet(state, &state.alive, state.plan.policy.probes_alive) {
-                out.push(Want::Ask(Query::Probe(endpoint, Which::Old)));
+                let dead = state.dead.get(endpoint.index()).map_or(0, |streak| streak.count);
+                if dead < state.plan.policy.probes_dead {
+                    out.push(Want::Ask(Query::Probe(endpoint, Which::Old)));
+                }
             }
         }
         OldKey::On | OldKey::Off(_) | OldKey::Ended => {}

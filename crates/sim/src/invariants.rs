@@ -61,13 +61,12 @@ impl Run<'_> {
         if revoke_now && value == OLD {
             return;
         }
-        let told = self.world.look.filter(|look| {
-            let epoch = self.book.entries.iter().rev().find_map(|event| match &event.fact {
-                Fact::Intended(op) if *op == effect.op => Some(event.at.epoch),
-                _ => None,
-            });
-            epoch.is_none_or(|epoch| look.epoch == epoch)
+        let epoch = self.book.entries.iter().rev().find_map(|event| match &event.fact {
+            Fact::Intended(op) if *op == effect.op => Some(event.at.epoch),
+            _ => None,
         });
+        let told =
+            self.world.looks.iter().rev().find(|look| epoch.is_none_or(|epoch| look.epoch == epoch)).copied();
         let taken = match told {
             Some(look) => look.at,
             None if abandoned || effect.op == Op::Mint => 0,
@@ -150,7 +149,7 @@ impl Run<'_> {
                     let what = "decided although a refused use of the old key was told".to_owned();
                     self.violate("I4", what);
                 }
-                if !self.world.look.is_some_and(|look| look.epoch == event.at.epoch) {
+                if !self.looked(event.at.epoch) {
                     self.violate("I4", "decided without a complete look in this epoch".into());
                 }
             }
@@ -159,13 +158,17 @@ impl Run<'_> {
         }
     }
 
+    fn looked(&self, epoch: u64) -> bool {
+        self.world.looks.iter().any(|look| look.epoch == epoch)
+    }
+
     fn check_intent(&mut self, op: &Op, state: &State, at: Stamp) {
         let gated = match op {
             Op::Disable | Op::DeleteNew => true,
             Op::Revoke => state.emergency() != Some(Emergency::RevokeNow),
             _ => false,
         };
-        if gated && !self.world.look.is_some_and(|look| look.epoch == at.epoch) {
+        if gated && !self.looked(at.epoch) {
             self.violate("I4", format!("{op:?} intended without a complete look in its epoch"));
         }
         if *op == Op::Retire(Which::Old) && self.world.issuer.accepts(OLD, self.world.now) {

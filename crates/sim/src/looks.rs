@@ -171,7 +171,10 @@ impl World {
             files.push((file, holds));
         }
         if complete {
-            self.look = Some(Told { epoch, at: self.now });
+            let told = Told { epoch, at: self.now };
+            self.look = Some(told);
+            self.looks.retain(|look| look.epoch != epoch);
+            self.looks.push(told);
         }
         Fact::Enumerated(Enumeration {
             complete,

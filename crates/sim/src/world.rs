@@ -88,6 +88,8 @@ pub(crate) struct World {
     pub(crate) wall_jump: u64,
     /// The last complete look that was answered.
     pub(crate) look: Option<Told>,
+    /// The last complete look of each driver.
+    pub(crate) looks: Vec<Told>,
     /// Uses of the old key that were refused and that the driver was told of since it was switched off.
     pub(crate) refusals_told: u32,
     /// Made at the console, and not yet said.
@@ -117,6 +119,7 @@ impl World {
             strangers_waived: Vec::new(),
             wall_jump: 0,
             look: None,
+            looks: Vec::new(),
             refusals_told: 0,
             hand_made: None,
             values: OLD,

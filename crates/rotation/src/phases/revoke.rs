@@ -18,12 +18,13 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     }
 }
 
-/// A new driver enumerates once more before it sends Revoke; an emergency that revokes first does not.
+/// Whoever does not come straight from the point of no return (a new driver, a debt that is retried, a late instance
+/// that was rolled forward) enumerates once more before it sends Revoke; an emergency that revokes first does not.
 fn needs_look(state: &State) -> bool {
     let Some((_, at)) = state.decided else { return true };
-    let same_driver = at.epoch == state.now.epoch && at.boot == state.now.boot;
+    let straight = at == state.phase_since;
     let now = state.emergency == Some(Emergency::RevokeNow);
-    !same_driver && !now && state.fresh_look(state.entered).is_none()
+    !straight && !now && state.fresh_look(state.entered).is_none()
 }
 
 /// The key is ended: sessions that live on, and versions that were abandoned.
