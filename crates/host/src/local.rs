@@ -4,6 +4,7 @@ mod apply;
 mod deliver;
 mod enumerate;
 mod find;
+mod gap;
 mod logs;
 mod not_seen;
 mod prove;
@@ -15,7 +16,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use keyroll_observe::ProcessId;
-use keyroll_port::{Failure, Holder, Host, Looked, Residue, SessionSource, Sessions, Values};
+use keyroll_port::{Failure, Gap, Holder, Host, Looked, Residue, SessionSource, Sessions, Values};
 use keyroll_rotation::{ConsumerId, FileId, Found, HostId, Incarnation, Kinds, Life, Proof, Seq, Which};
 use keyroll_secret::Fields;
 use tokio::task::block_in_place;
@@ -43,6 +44,8 @@ struct Memo {
     logs: HashMap<(u16, u8), logs::Watched>,
     /// The same, from when the old key was disabled.
     refusals: HashMap<(u16, u8), logs::Watched>,
+    /// How long a single instance was not there.
+    gaps: gap::Gaps,
     /// How each holder was found, as a clause.
     found_by: HashMap<Incarnation, String>,
 }
@@ -133,6 +136,10 @@ impl Host for Local {
         sessions: &dyn SessionSource,
     ) -> Result<(Vec<Proof>, bool), Failure> {
         self.prove_slot(consumer, slot, which, values, sessions).await
+    }
+
+    fn gaps(&self) -> Vec<Gap> {
+        self.take_gaps()
     }
 
     async fn describe(&self, who: Incarnation) -> Option<Holder> {

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use async_trait::async_trait;
 use keyroll_rotation::{ConsumerId, Enumeration, FileId, Found, Incarnation, Proof, Seq, Which};
 use keyroll_secret::Fields;
@@ -60,6 +62,16 @@ pub struct Holder {
     pub found_by: String,
     /// How to move it, as a command or a sentence.
     pub how_to_move: String,
+}
+
+/// How long a consumer with one instance was not there while it restarted: from the end of the old process to the
+/// first sign that the new one serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gap {
+    /// Which.
+    pub consumer: ConsumerId,
+    /// How long.
+    pub length: Duration,
 }
 
 /// A place that still holds the old value after everything.
@@ -128,6 +140,11 @@ pub trait Host: Send + Sync {
         values: Values<'_>,
         sessions: &dyn SessionSource,
     ) -> Result<(Vec<Proof>, bool), Failure>;
+
+    /// The gaps that ended since the last call, where they can be measured. What a driver before saw is not among them.
+    fn gaps(&self) -> Vec<Gap> {
+        Vec::new()
+    }
 
     /// What a holder is; `None` if it is gone.
     async fn describe(&self, who: Incarnation) -> Option<Holder>;

@@ -23,7 +23,14 @@ pub(crate) enum Event {
     /// The first line.
     Start { version: u32, keyroll: &'static str },
     /// A plan was saved; nothing was touched.
-    Plan { id: String, secret: String, steps: Vec<String> },
+    Plan {
+        id: String,
+        secret: String,
+        steps: Vec<String>,
+        /// The consumers that will not be there for a moment: one instance that is restarted.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        gaps: Vec<String>,
+    },
     /// A rotation was opened or taken up.
     Rotation { id: String, secret: String },
     /// A phase was entered.
@@ -181,6 +188,9 @@ pub(crate) struct Summary {
     pub(crate) failed: Option<u64>,
     /// From the new key to the last consumer that was seen on it; none if this driver saw only a part of it.
     pub(crate) mint_to_last_moved_s: Option<f64>,
+    /// The longest time that a consumer with one instance was not there, as this driver measured it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) gap_s: Option<f64>,
     pub(crate) dead_confirmed: bool,
     pub(crate) blocked_by: Option<String>,
     pub(crate) residues: Vec<Residue>,
@@ -287,6 +297,7 @@ mod tests {
             requests: Some(10),
             failed: Some(0),
             mint_to_last_moved_s: Some(1.5),
+            gap_s: None,
             dead_confirmed: false,
             blocked_by: None,
             residues: vec![Residue { place: "/x".to_owned(), reason: "git".to_owned() }],

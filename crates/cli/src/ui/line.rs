@@ -63,7 +63,7 @@ pub(crate) fn line(event: &Event) -> Option<(Mark, String)> {
         Event::Secret { .. } => return None,
         Event::Note { text } => (Mark::Plain, text.clone()),
         Event::Done { outcome } => (Mark::Plain, format!("ended: {}", outcome.word())),
-        Event::Plan { id, secret, steps } => {
+        Event::Plan { id, secret, steps, gaps: _ } => {
             let steps: String =
                 steps.iter().enumerate().map(|(at, step)| format!("\n {:>2} {step}", at + 1)).collect();
             (
@@ -84,7 +84,8 @@ pub(crate) fn line(event: &Event) -> Option<(Mark, String)> {
                 Outcome::Done | Outcome::Debt => "; old key not seen dead",
                 Outcome::RolledBack | Outcome::Stuck | Outcome::Paused => "",
             };
-            (Mark::Plain, format!("{}{moved}{dead}", summary.outcome.word()))
+            let gap = summary.gap_s.map(|s| format!("; longest gap {s:.1} s")).unwrap_or_default();
+            (Mark::Plain, format!("{}{moved}{gap}{dead}", summary.outcome.word()))
         }
     };
     Some(shown)

@@ -48,6 +48,7 @@ pub(crate) async fn drive(
     listener.abort();
     let residues = watch.residues();
     let blocked = watch.blocked_by();
+    let gap_s = watch.gap_s();
     let interrupted = stopped.load(std::sync::atomic::Ordering::SeqCst);
     let (exit, outcome, state) = judge(ending, interrupted, id)?;
     let recorded = journal.load(id).await.map_err(|error| driving().because_of(&error))?;
@@ -65,6 +66,7 @@ pub(crate) async fn drive(
         requests: None,
         failed: None,
         mint_to_last_moved_s: moved_s(&recorded),
+        gap_s,
         dead_confirmed: state.phase() == Phase::Done && state.debt().is_none(),
         blocked_by: blocked,
         residues,

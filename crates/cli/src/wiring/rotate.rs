@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use keyroll_config::{Config, Secret};
+use keyroll_config::{Apply, Config, Runs, Secret};
 use keyroll_host::{Local, SystemClock, place_digest};
 use keyroll_journal::{LockError, SqliteJournal, StateLock, try_lock};
 use keyroll_port::{Clock as _, Journal as _, JournalError, Opening, RotationId};
@@ -12,6 +12,7 @@ use keyroll_rotation::{Fact, Phase, Stamp, State};
 
 use super::compose::compose;
 use super::drive::{Wishes, drive, state_of};
+use super::finish::finish;
 use super::issuer::issuer;
 use super::look::{Found, Subject, look};
 use super::open::{self, folder_of, journal, lock, new_id, only_open, ports, runtime, sealing_key, store};
@@ -49,7 +50,8 @@ pub(crate) fn plan(secret: &Secret, config: &Config, context: &mut Context) -> R
     }
     found.saved.write(&places)?;
     let steps = steps(&found, secret);
-    context.ui.event(Event::Plan { id, secret: secret.name.to_string(), steps });
+    let gaps = gaps(secret);
+    context.ui.event(Event::Plan { id, secret: secret.name.to_string(), steps, gaps });
     Ok(Exit::Done)
 }
 
@@ -88,10 +90,24 @@ fn show_findings(found: &Found, ui: &mut Ui) {
     }
 }
 
+/// The consumers that will not be there while they restart: nothing stands in for a single instance.
+fn gaps(secret: &Secret) -> Vec<String> {
+    let gap = |consumer: &&keyroll_config::Consumer| {
+        let restarts = match &consumer.runs {
+            Runs::Process { apply, .. } => matches!(apply, Apply::Restart(_)),
+            Runs::Unit { .. } => true,
+            Runs::AtRest => false,
+        };
+        restarts && consumer.runs.instances().len() == 1
+    };
+    secret.consumers.iter().filter(gap).map(|consumer| consumer.name.to_string()).collect()
+}
+
 /// The steps in words, and whether each can be taken back.
 fn steps(found: &Found, secret: &Secret) -> Vec<String> {
     let plan = &found.plan;
     let back = || "reversible".to_owned();
+    let gaps = gaps(secret);
     let mut steps = vec![
         ("make a second key at the issuer".to_owned(), back()),
         (format!("see it accepted at {} endpoint(s)", plan.endpoints.len()), back()),
@@ -99,6 +115,9 @@ fn steps(found: &Found, secret: &Secret) -> Vec<String> {
     for (consumer, unit) in secret.consumers.iter().zip(&plan.consumers) {
         let files: Vec<String> = consumer.reads.iter().map(|copy| copy.place.to_string()).collect();
         let verb = match unit.uptake {
+            keyroll_rotation::Uptake::Verb if gaps.contains(&consumer.name.to_string()) => {
+                "restart its only instance: IT IS NOT THERE MEANWHILE, the gap is measured".to_owned()
+            }
             keyroll_rotation::Uptake::Verb => {
                 format!("restart or signal {} instance(s), one by one", unit.slots)
             }
@@ -160,6 +179,7 @@ pub(crate) fn apply(id: &str, asked: &Asked, context: &mut Context) -> Result<Ex
         at: Stamp { ms: clock.monotonic_ms(), boot: clock.boot(), epoch: 0 },
         unix_ms: clock.unix_ms(),
     };
+    runtime.block_on(finish(opened.journal.as_ref(), &places))?;
     runtime.block_on(opened.journal.open(&id, &opening)).map_err(|error| not_opened(&error, &id))?;
     context.ui.event(Event::Rotation { id: id.to_string(), secret: saved.secret.clone() });
     let mut first: Vec<Fact> =
@@ -167,7 +187,9 @@ pub(crate) fn apply(id: &str, asked: &Asked, context: &mut Context) -> Result<Ex
     first.extend(asked.emergency.map(|mode| Fact::Escalated { mode, pending_compromised: false }));
     let wishes = Wishes { confirmed: asked.confirm.is_some(), until: asked.until, first };
     let names = names(secret);
+    let journal = opened.journal.clone();
     let exit = runtime.block_on(drive(opened, &id, &saved.secret, names, wishes, &mut context.ui));
+    let exit = exit.and_then(|exit| runtime.block_on(finish(journal.as_ref(), &places)).map(|()| exit));
     drop(lock);
     exit
 }
@@ -280,14 +302,9 @@ pub(crate) fn resume(
     context.ui.event(Event::Rotation { id: opened.id.to_string(), secret: opened.saved.secret.clone() });
     let first = first(&opened.state);
     let wishes = Wishes { confirmed: asked.confirm.is_some(), until: asked.until, first };
-    let exit = runtime.block_on(drive(
-        ports,
-        &opened.id,
-        &opened.saved.secret,
-        names(secret),
-        wishes,
-        &mut context.ui,
-    ));
+    let (journal, name) = (ports.journal.clone(), &opened.saved.secret);
+    let exit = runtime.block_on(drive(ports, &opened.id, name, names(secret), wishes, &mut context.ui));
+    let exit = exit.and_then(|exit| runtime.block_on(finish(journal.as_ref(), &places)).map(|()| exit));
     drop(lock);
     exit
 }

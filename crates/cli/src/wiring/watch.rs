@@ -35,6 +35,7 @@ pub(crate) struct Watch<'a> {
     told: BTreeSet<String>,
     blocked: Option<String>,
     residues: Vec<Residue>,
+    gap: Option<std::time::Duration>,
     hold: Option<Hold>,
 }
 
@@ -63,12 +64,18 @@ impl<'a> Watch<'a> {
             told: BTreeSet::new(),
             blocked: None,
             residues: Vec::new(),
+            gap: None,
             hold: None,
         }
     }
 
     pub(crate) fn residues(&self) -> Vec<Residue> {
         self.residues.clone()
+    }
+
+    /// The longest gap, in seconds to the millisecond.
+    pub(crate) fn gap_s(&self) -> Option<f64> {
+        self.gap.map(|gap| std::time::Duration::from_millis(millis(gap)).as_secs_f64())
     }
 
     pub(crate) fn blocked_by(&self) -> Option<String> {
@@ -104,6 +111,20 @@ impl<'a> Watch<'a> {
             step,
             state,
             detail: None,
+        });
+    }
+
+    fn gap(&mut self, gap: keyroll_port::Gap) {
+        self.gap = self.gap.max(Some(gap.length));
+        let consumer = self.consumer(gap.consumer.index());
+        let detail = format!("not there for {:.2} s", gap.length.as_secs_f64());
+        self.ui.event(Event::HostStep {
+            host: HOST.to_owned(),
+            consumer,
+            instance: None,
+            step: HostStep::Applied,
+            state: StepState::Done,
+            detail: Some(detail),
         });
     }
 
@@ -275,6 +296,7 @@ impl Observer for Watch<'_> {
                 self.residues =
                     all.into_iter().map(|one| Residue { place: one.place, reason: one.reason }).collect();
             }
+            Note::Gap(gap) => self.gap(gap),
             Note::Rejected(illegal) => self.ui.note(format!("refused: {}", illegal.why)),
             Note::Journal(text) => self.once(text.clone(), Event::Note { text: format!("journal: {text}") }),
         }
@@ -308,6 +330,10 @@ impl Observer for Watch<'_> {
         }
         None
     }
+}
+
+fn millis(length: std::time::Duration) -> u64 {
+    u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
 }
 
 pub(crate) fn phase(phase: Phase) -> Option<ui::Phase> {

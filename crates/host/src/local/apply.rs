@@ -66,6 +66,7 @@ impl Local {
         let (_, setup) = self.slot_setup(id, slot)?;
         self.watch_log(id, slot, setup);
         self.forget_consumer(id);
+        self.watch_gap(id, setup);
         let deadline = Instant::now() + Duration::from_millis(APPLY_MS_MAX);
         let applied = apply(&setup.run, None, deadline, &mut |process| {
             self.record(intent, process);

@@ -103,7 +103,9 @@ impl Local {
             base = base.and(Kinds::LOADED);
         }
         let mut paths = [Kinds::NONE; PATHS_MAX];
-        for (at, kinds) in paths.iter_mut().enumerate().take(setup.checks.len()) {
+        // One that does not say that it is ready has shown nothing, whatever it holds.
+        let ready = block_in_place(|| is_ready(setup))?;
+        for (at, kinds) in paths.iter_mut().enumerate().take(setup.checks.len()).filter(|_| ready) {
             let path = u8::try_from(at).unwrap_or(u8::MAX);
             let known = self.memo().shown.get(&(who, path, which)).copied().unwrap_or_default();
             let mut now = known.and(base);
@@ -113,6 +115,7 @@ impl Local {
             }
             if at == 0 && calls(&before, which, &sockets, &one.process) > 0 {
                 now = now.and(Kinds::EXERCISED);
+                self.gap_shown(one.consumer, setup);
             }
             let check = setup.checks.get(at).and_then(Option::as_ref);
             if let Some(check) = check
@@ -295,6 +298,11 @@ fn calls(sessions: &Sessions, which: Which, sockets: &Sockets, process: &Process
 
 fn open_sessions(sessions: &Sessions, which: Which, sockets: &Sockets, process: &ProcessId) -> bool {
     sessions_of(sessions, which).iter().any(|session| belongs(session, sockets, process))
+}
+
+/// Whether an instance says that it is ready, where it is asked.
+fn is_ready(slot: &SlotSetup) -> Result<bool, Failure> {
+    slot.ready.as_ref().map_or(Ok(true), |ready| ask(ready, slot.instance.as_deref()))
 }
 
 fn exec(command: CommandLine) -> Check {
