@@ -1,6 +1,8 @@
 use std::ffi::OsString;
+use std::io::{PipeWriter, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -93,6 +95,10 @@ pub(crate) struct Ended {
     pub(crate) output: Option<SecretBytes>,
 }
 
+/// Holds a command back until it was written down: a driver that is killed before that leaves nothing running that
+/// nobody knows of. The process stays the same when it becomes the command.
+const GATE: &str = "read -r _ || exit 125; exec \"$@\" </dev/null";
+
 /// What a command is run with besides its line.
 pub(crate) struct With<'a> {
     pub(crate) user: Option<&'a User>,
@@ -142,8 +148,9 @@ pub(crate) fn run(
         return Err(Failure::new(Class::Retryable, "K0403", format!("start `{}`", line.name()))
             .because("its deadline was over before it was started"));
     }
-    let mut command = Command::new(&line.program);
-    command.args(&line.arguments).stdin(Stdio::null());
+    let gated = with.output == Output::Drain;
+    let (mut command, gate) =
+        if gated { held_back(line) } else { Ok((plain(line), None)) }.map_err(not_started)?;
     line.folder.iter().for_each(|folder| {
         command.current_dir(folder);
     });
@@ -157,6 +164,8 @@ pub(crate) fn run(
     if let Ok(process) = keyroll_observe::process(child.id()) {
         started(process.id);
     }
+    // A command that has ended already has no use for the word.
+    gate.map(|mut gate| drop(gate.write_all(b"\n")));
     let in_time = ended_by(&child, deadline);
     if !in_time.as_ref().is_ok_and(|ended| *ended) {
         end_group(&mut child);
@@ -171,6 +180,37 @@ pub(crate) fn run(
         Failure::new(Class::Unknown, "K0403", format!("await `{}`", line.name())).because(error)
     })?;
     Ok(Ended { status, output: capture.kept() })
+}
+
+fn plain(line: &CommandLine) -> Command {
+    let mut command = Command::new(&line.program);
+    command.args(&line.arguments).stdin(Stdio::null());
+    command
+}
+
+/// The command behind its gate, and what opens that: a line. Closed without one, the command never begins.
+fn held_back(line: &CommandLine) -> std::io::Result<(Command, Option<PipeWriter>)> {
+    executable(line)?;
+    let (reader, writer) = std::io::pipe()?;
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", GATE, "sh", &line.program]).args(&line.arguments).stdin(reader);
+    Ok((command, Some(writer)))
+}
+
+/// Whether there is such a program, as the system would look for it.
+fn executable(line: &CommandLine) -> std::io::Result<()> {
+    let runs = |path: &Path| {
+        let meta = std::fs::metadata(path);
+        meta.is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    };
+    let found = if line.program.contains('/') {
+        let folder = line.folder.as_deref().unwrap_or(Path::new("."));
+        runs(&folder.join(&line.program))
+    } else {
+        let path = std::env::var_os("PATH").unwrap_or_else(|| PATH_DEFAULT.into());
+        std::env::split_paths(&path).any(|folder| runs(&folder.join(&line.program)))
+    };
+    if found { Ok(()) } else { Err(std::io::ErrorKind::NotFound.into()) }
 }
 
 /// Where the output goes while the command runs.
@@ -244,4 +284,30 @@ fn end_group(child: &mut Child) {
     // Members that ignored the request are killed while the leader still holds the number.
     let _ = kill_process_group(group, Signal::KILL);
     drop(child.wait());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_begins_only_after_it_was_written_down() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = folder.path().join("made");
+        let line = CommandLine::program("touch", [made.to_str().unwrap()]);
+        let ran = |word: &[u8]| {
+            let (mut command, gate) = held_back(&line).unwrap();
+            let mut child = command.spawn().unwrap();
+            drop(command);
+            let mut gate = gate.unwrap();
+            gate.write_all(word).unwrap();
+            drop(gate);
+            child.wait().unwrap().code()
+        };
+        // Its driver ended before the record was there.
+        assert_eq!(ran(b""), Some(125));
+        assert!(!made.exists());
+        assert_eq!(ran(b"\n"), Some(0));
+        assert!(made.exists());
+    }
 }
