@@ -3,6 +3,7 @@
 pub(crate) mod adopt;
 mod compose;
 pub(crate) mod drive;
+mod finish;
 pub(crate) mod issuer;
 mod look;
 pub(crate) mod open;

@@ -10,6 +10,7 @@ mod not_seen;
 mod prove;
 mod setup;
 mod sweep;
+mod work;
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -23,6 +24,7 @@ use tokio::task::block_in_place;
 
 pub use find::place_digest;
 pub use setup::{CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, LogSetup, Setup, SlotSetup};
+pub use work::tidy;
 
 /// The only host of an embedded keyroll.
 pub const LOCAL: HostId = HostId(0);

@@ -119,11 +119,6 @@ impl Issuer {
         self.books().keys.iter().filter(|key| !key.deleted).cloned().collect()
     }
 
-    /// How many were ever made.
-    pub fn made(&self) -> usize {
-        self.books().keys.len()
-    }
-
     /// The key whose value this is.
     pub fn whose(&self, value: &[u8]) -> Option<String> {
         let digest = self.hasher.hash_one(value);

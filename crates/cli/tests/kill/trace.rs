@@ -39,7 +39,7 @@ impl Draw {
         (z ^ (z >> 31)) % limit.max(1)
     }
 
-    /// A place: a class, a call of it by its weight, and a number that is low as often as not.
+    /// A place: a class, a call of it by its weight, and a number that is low more often than high.
     pub fn place(&mut self, counts: &Counts) -> Place {
         let seen = |calls: &[&'static str]| -> Vec<(&'static str, u64)> {
             calls.iter().filter_map(|call| Some((*call, *counts.get(call)?))).collect()
@@ -59,8 +59,10 @@ impl Draw {
                 here
             })
             .unwrap_or(&calls[0]);
-        let most = if self.below(2) == 0 { *most } else { most.div_ceil(6) };
-        Place { class, call, nth: 1 + self.below(most) }
+        // As often between 1 and 10 as between 10 and 100: a resumed run is short, and its beginning counts.
+        let exponent = f64::from(self.below(1 << 20) as u32) / f64::from(1u32 << 20);
+        let nth = (*most as f64).powf(exponent).round() as u64;
+        Place { class, call, nth: nth.clamp(1, *most) }
     }
 }
 

@@ -213,8 +213,8 @@ impl Local {
         })
     }
 
-    /// What a file holds now, by value.
-    pub(super) fn holds(&self, file: &FileSetup, values: Values<'_>) -> Holds {
+    /// What a file holds now, by value. Where both versions read the same in it, it holds the one that stays.
+    pub(super) fn holds(&self, file: &FileSetup, values: Values<'_>, stays: Which) -> Holds {
         let Ok(Content { bytes, .. }) = self.resolved(file).and_then(|resolved| read(&resolved)) else {
             return Holds::Unreadable;
         };
@@ -224,7 +224,7 @@ impl Local {
             (true, false) => Holds::Old,
             (false, true) => Holds::New,
             // A version may change fields that this file does not have: then both are true and nothing is to do.
-            (true, true) => Holds::New,
+            (true, true) => Holds::of(stays),
             (false, false) => Holds::Other,
         }
     }
@@ -256,6 +256,8 @@ impl Local {
         }
         let temp = TempName::new(&format!("{}-trial-{}", self.setup.rotation, id.0));
         let temp = temp.map_or_else(|| self.temp_name(0), Ok)?;
+        // A driver that was killed in the middle of its trial left it there.
+        remove_temp(&resolved, &temp)?;
         trial(&resolved, file.write, &temp)?;
         let (alphabet, length) = &self.setup.value_format;
         for copy in &file.copies {
