@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use keyroll_manager::instances;
 use keyroll_observe::{
-    FileLimits, HoldersReport, Listing, MemoryLimits, Place, ProcessId, Sockets, process, processes,
-    search_files, search_holders, unit_folders,
+    FileLimits, Hidden, HoldersReport, Listing, MemoryLimits, NotSeen, NotVisible, Place, ProcessId, Sockets,
+    process, processes, search_files, search_holders, unit_folders,
 };
 use keyroll_port::{Class, Failure, Holder, Looked, Named, Sessions, Values};
 use keyroll_rotation::{
@@ -48,13 +48,15 @@ pub(super) struct Running {
 struct Sights {
     report: HoldersReport,
     blind: BTreeSet<ProcessId>,
+    /// Those that were listed before the search: one that started meanwhile was not looked at.
+    listed: BTreeSet<ProcessId>,
 }
 
 impl Sights {
     fn of(&self, process: &ProcessId, id: u32) -> Sight {
         let holder = self.report.holders.iter().find(|holder| holder.process.id == *process);
         let held = holder.is_some_and(|holder| holder.places.values().any(|ids| ids.contains(&id)));
-        match (held, self.blind.contains(process)) {
+        match (held, self.blind.contains(process) || !self.listed.contains(process)) {
             (true, _) => Sight::Yes,
             (false, true) => Sight::NotVisible,
             (false, false) => Sight::No,
@@ -96,22 +98,29 @@ impl Local {
             Duration::from_millis(HOLDERS_MS_MAX),
         );
         let blind = report.not_seen.iter().map(|missed| missed.process).collect();
-        let sights = Sights { report, blind };
+        let listed = listing.seen.iter().map(|process| process.id).collect();
+        let sights = Sights { report, blind, listed };
         let mut seen = self.instances(&running, &sights);
         let mut found_by = self.holders(&running, &sights, &mut seen);
         let going = match stays {
             Which::New => &sessions.old,
             Which::Old => &sessions.new,
         };
+        let sockets = sockets(&listing);
+        // Without the sockets no session leads to its process, and an environment that was not reached may name one
+        // more holder: such a look proves nothing, and is made again.
+        let complete = !cut_short(&sights.report) && (going.is_none() || sockets.is_some());
+        let sockets = sockets.unwrap_or_default();
         let joined = going
             .as_ref()
-            .map(|going| self.join_sessions(going, &listing, &running, stays, &mut seen, &mut found_by));
-        let files = self.setup.file_ids().map(|(id, file)| (id, self.holds(file, values))).collect();
+            .map(|going| self.join_sessions(going, &sockets, &running, stays, &mut seen, &mut found_by));
+        let files = self.setup.file_ids().map(|(id, file)| (id, self.holds(file, values, stays))).collect();
         let (strangers, names, mut not_visible) = self.strangers(&needles);
         not_visible.extend(not_seen::lines(&sights.report.not_seen));
+        not_visible.extend(listing.hidden.iter().map(hidden));
         self.memo().found_by.extend(found_by);
         Ok(Looked {
-            enumeration: Enumeration { complete: true, instances: seen, files, sessions: joined, strangers },
+            enumeration: Enumeration { complete, instances: seen, files, sessions: joined, strangers },
             names,
             not_visible,
         })
@@ -185,17 +194,16 @@ impl Local {
     fn join_sessions(
         &self,
         going: &[keyroll_port::Session],
-        listing: &Listing,
+        sockets: &Sockets,
         running: &[Running],
         stays: Which,
         seen: &mut Vec<Seen>,
         found_by: &mut BTreeMap<Incarnation, String>,
     ) -> Vec<SessionSeen> {
-        let sockets = sockets(listing);
         let own = std::process::id();
         let mut joined = Vec::new();
         for session in going {
-            let owner = session.client.and_then(|client| sockets.as_ref()?.process_of(client));
+            let owner = session.client.and_then(|client| sockets.process_of(client));
             let owner = owner.or_else(|| session.pid.and_then(|pid| process(pid).ok()).map(|it| it.id));
             if owner.is_some_and(|owner| owner.pid == own) {
                 continue;
@@ -286,6 +294,22 @@ impl Local {
     }
 }
 
+/// Whether the search ended before every environment was asked for. A closed one is the system's last word; memory
+/// is told as not visible, since no limit fits every machine.
+fn cut_short(report: &HoldersReport) -> bool {
+    let late = |missed: &NotSeen| {
+        missed.place == Place::Environment
+            && matches!(missed.reason, NotVisible::OutOfTime | NotVisible::TooManyStuck)
+    };
+    report.not_seen.iter().any(late)
+}
+
+/// A process that is not even listed.
+pub(super) fn hidden(hidden: &Hidden) -> String {
+    let what = hidden.pid.map_or_else(|| "some processes".to_owned(), |pid| format!("process {pid}"));
+    format!("{what}: {}", hidden.reason)
+}
+
 fn mark(seen: &mut Seen, stays: Which) {
     match stays {
         Which::New => seen.old = Sight::Yes,
@@ -297,7 +321,11 @@ fn mark(seen: &mut Seen, stays: Which) {
 impl Local {
     /// What every file of the setup holds now, by its path.
     pub fn file_states(&self, values: Values<'_>) -> Vec<(PathBuf, Holds)> {
-        self.setup.files.iter().map(|file| (file.path.clone(), self.holds(file, values))).collect()
+        self.setup
+            .files
+            .iter()
+            .map(|file| (file.path.clone(), self.holds(file, values, Which::New)))
+            .collect()
     }
 
     /// Every process of every consumer now.

@@ -9,6 +9,9 @@ use keyroll_rotation::{ConsumerId, FileId};
 
 use super::{Local, SlotSetup};
 
+/// How often one look reads on where there is more.
+const LOOKS_MAX: usize = 16;
+
 /// A log, and the lines that were seen in it since it is watched.
 pub(super) struct Watched {
     tail: LogTail,
@@ -23,12 +26,19 @@ impl Watched {
         Self { tail, accepted: 0, refused: 0 }
     }
 
-    fn look(&mut self) {
-        // A log that cannot be read now shows nothing new; the next look may.
-        if let Ok(counts) = self.tail.look() {
+    /// Reads on to the log's end, or to the most that one look may read; whether every line was seen.
+    fn look(&mut self) -> Result<bool, Failure> {
+        let mut whole = true;
+        for _ in 0..LOOKS_MAX {
+            let counts = self.tail.look()?;
             self.accepted = self.accepted.saturating_add(counts.successes);
             self.refused = self.refused.saturating_add(counts.failures);
+            whole &= !counts.gap;
+            if !counts.more {
+                return Ok(whole);
+            }
         }
+        Ok(false)
     }
 }
 
@@ -61,7 +71,8 @@ impl Local {
     pub(super) fn log_lines(&self, id: ConsumerId, slot: u8) -> (u64, u64) {
         let mut memo = self.memo();
         let Some(log) = memo.logs.get_mut(&(id.0, slot)) else { return (0, 0) };
-        log.look();
+        // A log that cannot be read now shows nothing new; the next look may. It is never the only evidence.
+        drop(log.look());
         (log.accepted, log.refused)
     }
 
@@ -96,11 +107,33 @@ impl Local {
             self.read_marks()?;
         }
         let mut memo = self.memo();
-        let sum = memo.refusals.values_mut().fold(0u64, |sum, log| {
-            log.look();
-            sum.saturating_add(log.refused)
-        });
-        Ok(u32::try_from(sum).unwrap_or(u32::MAX))
+        let (mut sum, mut unseen) = (0u64, None);
+        for (&(id, slot), log) in &mut memo.refusals {
+            match log.look() {
+                Ok(true) => {}
+                Ok(false) => unseen = Some((id, slot, None)),
+                Err(failure) => unseen = Some((id, slot, Some(failure))),
+            }
+            sum = sum.saturating_add(log.refused);
+        }
+        // What was seen counts whatever is missing; but no refusal in a log that was not read proves nothing.
+        match unseen {
+            Some((id, slot, why)) if sum == 0 => Err(self.unread(id, slot, why)),
+            Some(_) | None => Ok(u32::try_from(sum).unwrap_or(u32::MAX)),
+        }
+    }
+
+    fn unread(&self, id: u16, slot: u8, why: Option<Failure>) -> Failure {
+        let named =
+            self.setup.consumer(ConsumerId(id)).map_or("a consumer", |consumer| consumer.name.as_str());
+        let attempted =
+            format!("read every line of the log of '{named}' (instance {slot}) since the key was disabled");
+        let failure = Failure::new(Class::Retryable, "K0360", attempted)
+            .help("put the log back, or `keyroll pause`: without it a refused use would not be seen");
+        match why {
+            Some(why) => failure.because(why),
+            None => failure.because("it was cut off, or is not there any more"),
+        }
     }
 
     fn read_marks(&self) -> Result<(), Failure> {

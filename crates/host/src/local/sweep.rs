@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use keyroll_observe::{MemoryLimits, Place, search_holders};
 use keyroll_port::{Failure, Residue, Values};
-use keyroll_rotation::Holds;
+use keyroll_rotation::{Holds, Which};
 
-use super::enumerate::listing;
+use super::enumerate::{hidden, listing};
 use super::find::{OLD, needles};
 use super::{Local, not_seen};
 
@@ -25,13 +25,14 @@ impl Local {
             })
             .collect();
         for file in &self.setup.files {
-            if self.holds(file, values) == Holds::Old {
+            if self.holds(file, values, Which::New) == Holds::Old {
                 let place = file.path.display().to_string();
                 residues.push(Residue { place, reason: "was written back to the dead value".into() });
             }
         }
         let wait = Duration::from_millis(SWEEP_MS_MAX);
-        let report = search_holders(&listing()?, &needles, &[], Some(MemoryLimits::default()), wait);
+        let listing = listing()?;
+        let report = search_holders(&listing, &needles, &[], Some(MemoryLimits::default()), wait);
         for holder in &report.holders {
             let reason = match (holder.places.get(&Place::Environment), holder.places.get(&Place::Memory)) {
                 (Some(ids), _) if ids.contains(&OLD) => {
@@ -46,6 +47,7 @@ impl Local {
             residues.push(Residue { place, reason: reason.into() });
         }
         not_visible.extend(not_seen::lines(&report.not_seen));
+        not_visible.extend(listing.hidden.iter().map(hidden));
         Ok((residues, not_visible))
     }
 }
