@@ -258,6 +258,10 @@ impl<C: Core> Driver<C> {
 
     fn appended(&mut self, now_ms: u64) {
         let Some(pending) = self.pending.take() else { return };
+        // What a new phase wants to see is not a look repeated in vain: nothing is to be waited for.
+        if pending.next.phase() != self.state.phase() {
+            self.next_look.clear();
+        }
         self.state = pending.next;
         if matches!(pending.event.fact, Fact::Escalated { .. } | Fact::HandMinted(_)) {
             // "The new version" may be another one by now.
