@@ -41,6 +41,9 @@ pub(crate) struct Globals {
     /// Accept what can be undone without asking; never the end of a key
     #[arg(long, global = true)]
     pub(crate) yes: bool,
+    /// Write what the command cost this process, as one line of JSON on stderr
+    #[arg(long, global = true, hide = true)]
+    pub(crate) cost: bool,
 }
 
 /// The commands; each is one file under `commands`.

@@ -37,7 +37,13 @@ fn main() -> ExitCode {
         Err(error) => return usage::answer(&error).into(),
     };
     match Context::open(cli.globals) {
-        Ok(mut context) => commands::run(cli.command, &mut context),
+        Ok(mut context) => {
+            let exit = commands::run(cli.command, &mut context);
+            if context.globals.cost {
+                ui::show_cost();
+            }
+            exit
+        }
         Err(problem) => ui::fail_early(&problem).into(),
     }
 }

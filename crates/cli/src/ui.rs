@@ -1,5 +1,6 @@
 //! Everything that is printed or asked. Data on stdout, messages on stderr; with `--json` events on stdout alone.
 
+mod cost;
 mod event;
 mod line;
 mod look;
@@ -9,6 +10,7 @@ mod render;
 mod screen;
 mod table;
 
+pub(crate) use cost::show_cost;
 pub(crate) use event::{
     Event, EventLine, Finding, Grade, Holder, HostStep, Outcome, Phase, Residue, StepState, Summary, Version,
 };

@@ -13,6 +13,7 @@ mod listing;
 mod log_tail;
 mod maps;
 mod memory;
+mod meter;
 mod not_visible;
 mod open_files;
 mod proc;
@@ -29,6 +30,7 @@ pub use identity::{After, ProcessId, WrittenAt, boot, exec_came_after, forked_wi
 pub use listing::{Arguments, Hidden, Listing, Process, descendants, parents, process, processes};
 pub use log_tail::{LogCounts, LogPosition, LogTail};
 pub use memory::{Copies, Gap, MemoryLimits, MemoryReport, memory_holds};
+pub use meter::memory_search_time;
 pub use not_visible::NotVisible;
 pub use open_files::{OpenFiles, who_opened};
 pub use search::Search;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use zeroize::Zeroizing;
 
 use crate::maps::{Choice, Region, choose};
+use crate::meter::Meter;
 use crate::proc::ProcFolder;
 use crate::worker::Worker;
 use crate::{NotVisible, ProcessId, Search};
@@ -126,9 +127,14 @@ enum Piece {
 ///
 /// The process is not stopped; pages that were never touched are not read, so the look does not grow it.
 pub fn memory_holds(process: &ProcessId, needles: &dyn Search, limits: MemoryLimits) -> MemoryReport {
+    let _searching = Meter::start();
     let mut report = MemoryReport::new(*process, None);
     let (target, bytes_max) = (*process, limits.bytes_max);
-    let worker = match Worker::start(move |pieces| read_memory(&target, bytes_max, pieces)) {
+    let read = move |pieces: &SyncSender<Piece>| {
+        let _reading = Meter::start();
+        read_memory(&target, bytes_max, pieces);
+    };
+    let worker = match Worker::start(read) {
         Ok(worker) => worker,
         Err(reason) => return MemoryReport::new(*process, Some(reason)),
     };
