@@ -1,6 +1,8 @@
 use std::sync::Arc;
 
-use keyroll_port::{Class, Failure, Gap, Holder, JournalError, Opening, Residue, RotationId, Sessions, Values};
+use keyroll_port::{
+    Class, Failure, Gap, Holder, JournalError, Opening, Residue, RotationId, Sessions, Values,
+};
 use keyroll_rotation::{CredId, Effect, IllegalEvent, Op, Outcome, Seq, State, Which};
 use keyroll_secret::{Credential, CredentialId, Fields};
 use tokio::sync::{OnceCell, mpsc};

@@ -2,7 +2,7 @@
 
 use crate::effect::Effect;
 use crate::state::{Hold, Intent, IntentStatus, NewVersion, OldKey, Phase, Reason, State};
-use crate::{Found, Holds, MintedBy, Op, Outcome, Overlap, Seq, Want, Which, wants};
+use crate::{Emergency, Found, Holds, MintedBy, Op, Outcome, Overlap, Seq, Want, Which, wants};
 use crate::{phases, unit};
 
 /// Complete looks that must miss a minted credential before it counts as never made.
@@ -170,6 +170,11 @@ fn failed(next: &mut State, intent: &Intent, retry: bool) {
 fn give_up(next: &mut State, op: &Op) {
     let phase = next.phase;
     match op {
+        Op::Revoke if next.emergency == Some(Emergency::RevokeNow) && !phases::rolled(next) => {
+            // The consumers are moved all the same; then it is tried again.
+            let to = crate::record::first_unfinished(next);
+            next.enter(to);
+        }
         Op::Revoke => {
             next.debt = Some(crate::Debt::NotRevoked);
             next.enter(Phase::Sweep);

@@ -84,3 +84,10 @@ pub(crate) fn not_yet(state: &State, streaks: &[Streak], need: u8) -> Vec<Endpoi
         |endpoint: &EndpointId| streaks.get(endpoint.index()).is_none_or(|streak| streak.count < need);
     state.plan.endpoint_ids().filter(short).collect()
 }
+
+/// Everybody was moved to the new version.
+pub(crate) fn rolled(state: &State) -> bool {
+    let arrived =
+        |unit: &crate::Unit| unit.stage == crate::Stage::Settled && unit.toward == crate::Which::New;
+    state.promoted && state.units.iter().all(arrived)
+}

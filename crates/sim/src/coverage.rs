@@ -1,10 +1,10 @@
-//! Which transitions, and which faults in which phases, were seen.
+//! Which transitions, and which faults in which phases, were seen; and which should have been.
 
 use std::collections::BTreeMap;
 
 use keyroll_rotation::Phase;
 
-use crate::faults::Fault;
+use crate::faults::{Class, Fault};
 
 /// Counts over many runs.
 #[derive(Debug, Default)]
@@ -15,6 +15,69 @@ pub struct Coverage {
     pub faults: BTreeMap<(Phase, Fault), u64>,
 }
 
+/// The transitions that the protocol has and that must be seen.
+const TRANSITIONS: &[(Phase, Phase)] = &[
+    (Phase::Preflight, Phase::Mint),
+    (Phase::Preflight, Phase::Decide),
+    (Phase::Preflight, Phase::RolledBack),
+    (Phase::Mint, Phase::Stage),
+    (Phase::Mint, Phase::Decide),
+    (Phase::Mint, Phase::RollingBack),
+    (Phase::Stage, Phase::Probe),
+    (Phase::Stage, Phase::RollingBack),
+    (Phase::Probe, Phase::Roll),
+    (Phase::Probe, Phase::RollingBack),
+    (Phase::Roll, Phase::Quiesce),
+    (Phase::Roll, Phase::ConfirmDead),
+    (Phase::Roll, Phase::RollingBack),
+    (Phase::Roll, Phase::Revoke),
+    (Phase::Quiesce, Phase::Roll),
+    (Phase::Quiesce, Phase::Disable),
+    (Phase::Quiesce, Phase::Decide),
+    (Phase::Quiesce, Phase::Revoke),
+    (Phase::Quiesce, Phase::ConfirmDead),
+    (Phase::Quiesce, Phase::RollingBack),
+    (Phase::Disable, Phase::Soak),
+    (Phase::Disable, Phase::Quiesce),
+    (Phase::Disable, Phase::ConfirmDead),
+    (Phase::Disable, Phase::RollingBack),
+    (Phase::Soak, Phase::Decide),
+    (Phase::Soak, Phase::Quiesce),
+    (Phase::Soak, Phase::ConfirmDead),
+    (Phase::Soak, Phase::RollingBack),
+    (Phase::Decide, Phase::Revoke),
+    (Phase::Decide, Phase::Mint),
+    (Phase::Decide, Phase::Quiesce),
+    (Phase::Decide, Phase::RollingBack),
+    (Phase::Revoke, Phase::ConfirmDead),
+    (Phase::Revoke, Phase::Quiesce),
+    (Phase::Revoke, Phase::Sweep),
+    (Phase::Revoke, Phase::Mint),
+    (Phase::ConfirmDead, Phase::Sweep),
+    (Phase::Sweep, Phase::Done),
+    (Phase::Sweep, Phase::Roll),
+    (Phase::Done, Phase::Revoke),
+    (Phase::RollingBack, Phase::RolledBack),
+    (Phase::RollingBack, Phase::Probe),
+];
+
+/// What drivers ask for in a phase of a run without faults: the faults that fit must be seen there.
+const ASKED: &[(Phase, &[Class])] = &[
+    (Phase::Preflight, &[Class::Append, Class::Look(0)]),
+    (Phase::Mint, &[Class::Append, Class::Witness, Class::Carry(1)]),
+    (Phase::Stage, &[Class::Append, Class::Carry(2), Class::Look(1)]),
+    (Phase::Probe, &[Class::Append, Class::Look(2)]),
+    (Phase::Roll, &[Class::Append, Class::Carry(3), Class::Look(5)]),
+    (Phase::Quiesce, &[Class::Append, Class::Look(4)]),
+    (Phase::Disable, &[Class::Append, Class::Witness, Class::Carry(8), Class::Look(4)]),
+    (Phase::Soak, &[Class::Append, Class::Look(3)]),
+    (Phase::Decide, &[Class::Append, Class::Look(4)]),
+    (Phase::Revoke, &[Class::Append, Class::Witness, Class::Carry(10), Class::Look(4)]),
+    (Phase::ConfirmDead, &[Class::Append, Class::Look(2)]),
+    (Phase::Sweep, &[Class::Append, Class::Carry(15), Class::Look(4)]),
+    (Phase::RollingBack, &[Class::Append, Class::Witness, Class::Carry(12), Class::Look(4)]),
+];
+
 impl Coverage {
     pub(crate) fn transition(&mut self, from: Phase, to: Phase) {
         *self.transitions.entry((from, to)).or_default() += 1;
@@ -22,5 +85,31 @@ impl Coverage {
 
     pub(crate) fn fault(&mut self, phase: Phase, fault: Fault) {
         *self.faults.entry((phase, fault)).or_default() += 1;
+    }
+
+    /// Adds what another one saw.
+    pub fn add(&mut self, other: &Self) {
+        for (key, count) in &other.transitions {
+            *self.transitions.entry(*key).or_default() += count;
+        }
+        for (key, count) in &other.faults {
+            *self.faults.entry(*key).or_default() += count;
+        }
+    }
+
+    /// What should have been seen and was not, readably.
+    pub fn uncovered(&self) -> Vec<String> {
+        let transitions = TRANSITIONS
+            .iter()
+            .filter(|key| !self.transitions.contains_key(key))
+            .map(|(from, to)| format!("{from:?} -> {to:?}"));
+        let faults = ASKED.iter().flat_map(|(phase, asked)| {
+            Fault::ALL
+                .iter()
+                .filter(|fault| asked.iter().any(|class| fault.fits(*class)))
+                .filter(|fault| !self.faults.contains_key(&(*phase, **fault)))
+                .map(move |fault| format!("{fault:?} in {phase:?}"))
+        });
+        transitions.chain(faults).collect()
     }
 }

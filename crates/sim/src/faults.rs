@@ -120,20 +120,18 @@ impl Fault {
     ];
 
     /// Whether it can happen to this action. What happens to the world can happen at any.
-    pub fn fits(self, action: &Action) -> bool {
-        let is_append = matches!(action, Action::Append { .. });
-        let is_carry = matches!(action, Action::Carry { .. });
-        let is_look = matches!(action, Action::Look { .. });
+    pub fn fits(self, class: Class) -> bool {
+        let is_append = class == Class::Append;
+        let is_carry = matches!(class, Class::Carry(_));
+        let is_look = matches!(class, Class::Look(_));
         match self {
             Self::LostReply | Self::LostRequest | Self::Failed | Self::FailedForGood => is_carry,
-            Self::LateEffect | Self::CrashDuring => {
-                matches!(action, Action::Carry { effect, .. } if effect.op.at_issuer())
-            }
+            Self::LateEffect | Self::CrashDuring => class.at_issuer(),
             Self::Duplicate | Self::Slow => is_carry || is_look,
             Self::Blind => is_look,
-            Self::Partial => partial(action),
+            Self::Partial => class.partial(),
             Self::JournalDown | Self::CommitLost | Self::CommitUnsure => is_append,
-            Self::WitnessDown => matches!(action, Action::Witness { .. }),
+            Self::WitnessDown => class == Class::Witness,
             Self::CrashBefore
             | Self::CrashAfter
             | Self::Reboot
@@ -156,17 +154,6 @@ impl Fault {
             | Self::PendingLeaked
             | Self::Waive => true,
         }
-    }
-}
-
-fn partial(action: &Action) -> bool {
-    match action {
-        Action::Look { query, .. } => match query {
-            Query::Preflight | Query::Probe(..) | Query::List | Query::Enumerate | Query::Prove(..) => true,
-            Query::Reconcile(_) => true,
-            Query::StageCheck | Query::LastUsed | Query::Refusals | Query::Sweep => false,
-        },
-        Action::Append { .. } | Action::Reload | Action::Witness { .. } | Action::Carry { .. } => false,
     }
 }
 
@@ -195,6 +182,16 @@ impl Class {
             Action::Carry { effect, .. } => Self::Carry(op_number(&effect.op)),
             Action::Look { query, .. } => Self::Look(query_number(query)),
         }
+    }
+
+    /// Mint, Disable, Enable, Revoke, EndSessions and the deletions.
+    fn at_issuer(self) -> bool {
+        matches!(self, Self::Carry(1 | 8..=14))
+    }
+
+    /// Looks that can see a part and say so: all but those that see one thing.
+    fn partial(self) -> bool {
+        matches!(self, Self::Look(0 | 2 | 3 | 4 | 5 | 8))
     }
 }
 

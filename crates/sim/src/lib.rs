@@ -6,7 +6,9 @@
 mod book;
 mod coverage;
 mod deeds;
+mod explore;
 mod faults;
+mod hunt;
 mod invariants;
 mod issuer;
 mod looks;
@@ -20,7 +22,9 @@ mod shrink;
 mod world;
 
 pub use coverage::Coverage;
+pub use explore::{Tally, pairs, seeds, singles, triples};
 pub use faults::{Class, Fault, FaultPlan, Planned};
+pub use hunt::hunt;
 pub use mutant::Mutant;
 pub use mutants::ALL as MUTANTS;
 pub use run::{Keep, Report, Violation, run};

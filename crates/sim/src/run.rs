@@ -299,7 +299,9 @@ impl Run<'_> {
             return;
         }
         let mut fault = None;
-        while let Some(place) = self.faults.iter().position(|it| it.at <= number && it.fault.fits(&action)) {
+        while let Some(place) =
+            self.faults.iter().position(|it| it.at <= number && it.fault.fits(Class::of(&action)))
+        {
             let planned = self.faults.remove(place);
             self.say(|| format!("     FAULT {:?}", planned.fault));
             if let Some(coverage) = &mut self.coverage {

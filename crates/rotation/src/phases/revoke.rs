@@ -1,3 +1,4 @@
+use super::rolled;
 use crate::gate::blockers;
 use crate::state::{OldKey, Phase, State};
 use crate::{Emergency, Op, Person, Query, Want, Which, record, unit};
@@ -85,8 +86,4 @@ pub(super) fn settle(next: &mut State) -> bool {
 
 fn needs_gate(state: &State) -> bool {
     state.emergency != Some(Emergency::RevokeNow)
-}
-
-fn rolled(state: &State) -> bool {
-    state.promoted && state.units.iter().all(|unit| unit.stage == crate::Stage::Settled)
 }

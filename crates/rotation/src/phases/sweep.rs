@@ -7,6 +7,9 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     if state.fresh_look(state.entered).is_none() {
         out.push(Want::Ask(Query::Enumerate));
     }
+    for credential in &state.abandoned {
+        unit::offer(state, Op::DeleteAbandoned(credential.clone()), out);
+    }
     if state.plan.capabilities.list && !listed(state) {
         out.push(Want::Ask(Query::List));
     }
@@ -38,7 +41,7 @@ pub(super) fn settle(next: &mut State) -> bool {
     let listed = !next.plan.capabilities.list || listed(next);
     // With a debt the old version stays sealed: somebody may still need it.
     let kept = next.retired || next.debt.is_some();
-    if next.intents.is_empty() && listed && next.residues.is_some() && kept {
+    if next.intents.is_empty() && next.abandoned.is_empty() && listed && next.residues.is_some() && kept {
         next.enter(Phase::Done);
         return true;
     }

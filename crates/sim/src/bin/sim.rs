@@ -1,52 +1,96 @@
-//! Runs schedules.
-use keyroll_sim::{Coverage, FaultPlan, Keep, Mutant, Scene, run, shrink};
-use std::collections::BTreeMap;
+//! Runs schedules: `sim --exhaustive 2 | --seeds N | --mutants`; the last line is JSON.
 
-fn main() {
-    let mut args = std::env::args().skip(1);
-    let from: u64 = args.next().and_then(|it| it.parse().ok()).unwrap_or(0);
-    let to: u64 = args.next().and_then(|it| it.parse().ok()).unwrap_or(100);
-    let calm = std::env::var_os("CALM").is_some();
-    let mut coverage = Coverage::default();
-    let begun = std::time::Instant::now();
-    let (mut steps, mut bad) = (0u64, 0);
-    let mut kinds: BTreeMap<String, u32> = BTreeMap::new();
-    for seed in from..to {
-        let plan = if calm {
-            FaultPlan { scene: Scene::of(seed), seed, faults: Vec::new() }
-        } else {
-            FaultPlan::of(seed)
-        };
-        let report = run(&plan, &Mutant::NONE, Keep::default(), Some(&mut coverage));
-        steps += report.steps;
-        if let Some(violation) = report.violation {
-            bad += 1;
-            if bad > 400 {
-                continue;
-            }
-            let small = shrink(&plan, &Mutant::NONE);
-            let found = run(&small, &Mutant::NONE, Keep { log: true, classes: false }, None);
-            let v = found.violation.unwrap_or(violation);
-            let head: String = v.what.chars().take(60).filter(|c| !c.is_ascii_digit()).collect();
-            let n = kinds.entry(format!("{} {head}", v.rule)).or_default();
-            *n += 1;
-            if *n <= 2 || to - from == 1 {
-                let faults: Vec<_> = small.faults.iter().map(|f| (f.at, f.fault)).collect();
-                println!(
-                    "seed {seed} {:?} {:?} {} {faults:?} {}",
-                    small.scene.size, small.scene.kind, v.rule, v.what
-                );
-            }
-            if to - from == 1 {
-                println!("{:?}", small.scene.plan());
-                for line in found.log {
-                    println!("{line}");
+use std::process::ExitCode;
+use std::time::Instant;
+
+use keyroll_sim::{FaultPlan, Mutant, Size, Tally, pairs, seeds, shrink, singles, triples};
+
+const USAGE: &str =
+    "usage: sim [--exhaustive N] [--seeds N [--from N]] [--mutants] [--full-pairs] [--triples]";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let has = |name: &str| args.iter().any(|arg| arg == name);
+    let number = |name: &str| {
+        let at = args.iter().position(|arg| arg == name)?;
+        args.get(at + 1)?.parse::<u64>().ok()
+    };
+    let known = ["--exhaustive", "--seeds", "--from", "--mutants", "--full-pairs", "--triples"];
+    if args.is_empty() || args.iter().any(|arg| arg.starts_with('-') && !known.contains(&arg.as_str())) {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
+    }
+    let begun = Instant::now();
+    let mut all = Tally::default();
+    let mut part = |name: &str, tally: Tally| {
+        println!(
+            "{name}: {} schedules, {} steps, {} violations",
+            tally.schedules, tally.steps, tally.violations
+        );
+        all.add(tally);
+    };
+    let depth = number("--exhaustive").unwrap_or(0);
+    if depth >= 1 {
+        part("all single faults, full world", singles(Size::Full, 6));
+    }
+    if depth >= 2 {
+        part("pairs over classes, reduced world", pairs(Size::Reduced, 1));
+    }
+    if has("--full-pairs") {
+        part("pairs over classes, full world", pairs(Size::Full, 1));
+    }
+    if has("--triples") || depth >= 3 {
+        part("triples over classes, reduced world", triples(1, 17));
+    }
+    if let Some(count) = number("--seeds") {
+        let from = number("--from").unwrap_or(0);
+        part("seeds, each twice", seeds(from, from + count));
+    }
+    let (mut mutants, mut killed) = (0, 0);
+    if has("--mutants") {
+        for (mutant, by) in keyroll_sim::hunt() {
+            mutants += 1;
+            match by {
+                Some(by) => {
+                    killed += 1;
+                    println!("{:<36} {:<6} found: {by}", mutant.name, mutant.sentence);
                 }
+                None => println!("{:<36} {:<6} SURVIVES", mutant.name, mutant.sentence),
             }
         }
     }
-    for (kind, n) in kinds {
-        println!("{n:>5} {kind}");
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let seconds = begun.elapsed().as_secs_f64();
+    let uncovered =
+        if depth > 0 || number("--seeds").is_some() { all.coverage.uncovered() } else { Vec::new() };
+    for missing in &uncovered {
+        println!("uncovered: {missing}");
     }
-    println!("{bad} bad, {steps} steps, {:.0}/s", steps as f64 / begun.elapsed().as_secs_f64());
+    let bad = report(&all);
+    #[expect(clippy::cast_precision_loss, reason = "a rate")]
+    let rate = all.steps as f64 / seconds / cores as f64;
+    println!(
+        "{{\"schedules\":{},\"steps\":{},\"violations\":{},\"uncovered\":{},\"mutants\":{mutants},\"killed\":{killed},\"steps_per_second\":{rate:.0}}}",
+        all.schedules,
+        all.steps,
+        all.violations,
+        uncovered.len(),
+    );
+    if bad || !uncovered.is_empty() || killed < mutants { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// Shrinks what was found and writes it to files that `replay` reads.
+fn report(all: &Tally) -> bool {
+    for (number, (plan, violation)) in all.kept.iter().enumerate() {
+        let small: FaultPlan = shrink(plan, &Mutant::NONE);
+        let path = std::env::temp_dir().join(format!("keyroll-plan-{number}.json"));
+        let faults: Vec<_> = small.faults.iter().map(|it| (it.at, it.fault)).collect();
+        println!("{}: {}\n  {:?} {faults:?}", violation.rule, violation.what, small.scene);
+        let text = serde_json::to_string_pretty(&small).unwrap_or_default();
+        match std::fs::write(&path, text) {
+            Ok(()) => println!("  cargo xtask replay {}", path.display()),
+            Err(error) => println!("  could not write {}: {error}", path.display()),
+        }
+    }
+    all.violations > 0
 }
