@@ -1,9 +1,10 @@
 use std::time::Instant;
 
-use keyroll_observe::ProcessId;
+use keyroll_observe::{Listing, ProcessId};
 use keyroll_port::Failure;
 use keyroll_secret::SecretBytes;
 
+use crate::find::list;
 use crate::{AtRest, InstanceProcess, Process, Reread, Unit};
 
 /// How a consumer runs: what applies a value to it, and where its processes are found.
@@ -64,8 +65,20 @@ pub fn apply(
 /// It cannot be told: no answer is ever "none" because something was not visible.
 pub fn instances(run: &Run) -> Result<Vec<InstanceProcess>, Failure> {
     match run {
-        Run::Process(process) => process.instances(),
-        Run::Reread(reread) => reread.instances(),
+        Run::Process(_) | Run::Reread(_) => instances_in(run, &list()?),
+        Run::Unit(_) | Run::AtRest(_) => instances_in(run, &Listing::default()),
+    }
+}
+
+/// The same, in a listing of all processes that was just taken: for many consumers at once. A unit's processes are
+/// listed anew all the same, after systemd has told which one is its main process.
+///
+/// # Errors
+/// As [`instances`].
+pub fn instances_in(run: &Run, listing: &Listing) -> Result<Vec<InstanceProcess>, Failure> {
+    match run {
+        Run::Process(process) => process.find.instances_in(listing, &process.instances),
+        Run::Reread(reread) => reread.find.instances_in(listing, &reread.instances),
         Run::Unit(unit) => unit.instances(),
         Run::AtRest(_) => Ok(Vec::new()),
     }

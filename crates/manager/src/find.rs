@@ -54,7 +54,11 @@ impl Find {
         }
     }
 
-    fn instances_in(&self, listing: &Listing, names: &[String]) -> Result<Vec<InstanceProcess>, Failure> {
+    pub(crate) fn instances_in(
+        &self,
+        listing: &Listing,
+        names: &[String],
+    ) -> Result<Vec<InstanceProcess>, Failure> {
         if names.len() > 1 && !self.names_instances() {
             return Err(Failure::new(
                 Class::Permanent,

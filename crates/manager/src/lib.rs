@@ -19,7 +19,7 @@ mod reread;
 mod systemd;
 mod user;
 
-pub use apply::{Applied, Run, apply, instances};
+pub use apply::{Applied, Run, apply, instances, instances_in};
 pub use at_rest::AtRest;
 pub use check::{Check, CheckAnswer, check};
 pub use command::CommandLine;

@@ -40,10 +40,6 @@ pub fn signal_by_name(name: &str) -> Option<i32> {
 }
 
 impl Process {
-    pub(crate) fn instances(&self) -> Result<Vec<InstanceProcess>, Failure> {
-        self.find.instances(&self.instances)
-    }
-
     pub(crate) fn apply(
         &self,
         instance: Option<&str>,

@@ -1,6 +1,4 @@
-use keyroll_port::Failure;
-
-use crate::{Applied, Find, InstanceProcess};
+use crate::{Applied, Find};
 
 /// A process that reads its file again by itself, on every use or when it changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,9 +12,5 @@ pub struct Reread {
 impl Reread {
     pub(crate) fn apply(&self) -> Applied {
         Applied::without_output("nothing to do: it reads its file again by itself")
-    }
-
-    pub(crate) fn instances(&self) -> Result<Vec<InstanceProcess>, Failure> {
-        self.find.instances(&self.instances)
     }
 }

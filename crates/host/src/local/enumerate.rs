@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use keyroll_manager::instances;
+use keyroll_manager::instances_in;
 use keyroll_observe::{
     FileLimits, Hidden, HoldersReport, Listing, MemoryLimits, NotSeen, NotVisible, Place, ProcessId, Sockets,
     process, processes, search_files, search_holders, unit_folders,
@@ -67,11 +67,12 @@ impl Sights {
 impl Local {
     /// Every process of every consumer, with the slot that it belongs to.
     pub(super) fn running(&self) -> Result<Vec<Running>, Failure> {
+        let listing = listing()?;
         let mut found = Vec::new();
         let mut taken = BTreeSet::new();
         for (consumer, setup) in self.setup.consumer_ids() {
             for (slot, one) in (0u8..).zip(&setup.slots) {
-                for instance in instances(&one.run)? {
+                for instance in instances_in(&one.run, &listing)? {
                     if taken.insert(instance.process) {
                         found.push(Running { consumer, slot, process: instance.process });
                     }
@@ -111,6 +112,7 @@ impl Local {
         // more holder: such a look proves nothing, and is made again.
         let complete = !cut_short(&sights.report) && (going.is_none() || sockets.is_some());
         let sockets = sockets.unwrap_or_default();
+        running.iter().for_each(|one| self.note_sessions(&one.process, sessions, &sockets));
         let joined = going
             .as_ref()
             .map(|going| self.join_sessions(going, &sockets, &running, stays, &mut seen, &mut found_by));
