@@ -9,11 +9,13 @@ pub mod load;
 mod port;
 mod postgres;
 mod postgres_tls;
+mod systemd_host;
 mod verifier;
 
 pub use chance::{alphanumeric, tag};
 pub use deadline::{Deadline, DeadlinePassed, until};
 pub use port::free_port;
 pub use postgres::{Postgres, PostgresError};
+pub use systemd_host::{HostError, SystemdHost};
 pub use tempfile::TempDir;
 pub use verifier::scram_verifier;

@@ -76,13 +76,21 @@ async fn dead(scene: &Scene, old: &str, kept: &str, new: &str) {
 }
 
 async fn rotate(scene: &Scene) {
-    let (id, _) = scene.plan().await;
+    let (id, planned) = scene.plan().await;
+    let plan = planned.of_type("plan").next().unwrap();
+    assert_eq!(plan["gaps"], serde_json::json!(["billing"]), "the gap is announced");
+    let announced =
+        plan["steps"].as_array().unwrap().iter().filter(|step| step.to_string().contains("NOT THERE"));
+    assert_eq!(announced.count(), 1, "{plan}");
     let ran = scene.run(&["apply", &id, "--confirm", "orders-db"]).await;
     assert_eq!(ran.code, Some(0), "{}", ran.text());
     let summary = ran.summary();
     println!("rotated: {summary}");
     assert_eq!(summary["outcome"], "done");
     assert_eq!(summary["dead_confirmed"], true);
+    assert!(summary["gap_s"].as_f64().is_some_and(|gap| gap > 0.0), "the gap is measured");
+    let measured = ran.of_type("host_step").filter(|step| step["detail"].is_string());
+    assert!(measured.map(|step| &step["consumer"]).eq(["billing"]), "of one consumer: {}", ran.text());
     let (shown, running) = (exercised(&ran), pids(scene).await);
     assert!(running.is_subset(&shown), "{shown:?} of {running:?}");
 }
