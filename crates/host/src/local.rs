@@ -5,6 +5,7 @@ mod deliver;
 mod enumerate;
 mod find;
 mod gap;
+mod inside;
 mod logs;
 mod not_seen;
 mod prove;
@@ -42,6 +43,10 @@ struct Memo {
     controls: HashMap<(u16, u8), bool>,
     /// What was seen of one incarnation, per path, for a version.
     shown: HashMap<(Incarnation, u8, Which), Kinds>,
+    /// Per incarnation and version the sessions at the last look, by handle, with their calls.
+    sessions: HashMap<(Incarnation, Which), HashMap<String, Option<u64>>>,
+    /// The same, as last seen before its value was changed.
+    before: HashMap<(Incarnation, Which), HashMap<String, Option<u64>>>,
     /// Per (consumer, slot): its log, from before its value was changed.
     logs: HashMap<(u16, u8), logs::Watched>,
     /// The same, from when the old key was disabled.

@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use keyroll_manager::{Leftover, apply, end_leftover, fetch};
 use keyroll_observe::ProcessId;
 use keyroll_port::{Class, Failure};
-use keyroll_rotation::{ConsumerId, FileId, Found, Seq};
+use keyroll_rotation::{ConsumerId, FileId, Found, Seq, Which};
 
-use super::{ConsumerSetup, Local, SlotSetup, process_of};
+use super::{ConsumerSetup, Local, SlotSetup, incarnation, process_of};
 
 /// How long a restart command may take, milliseconds.
 const APPLY_MS_MAX: u64 = 120_000;
@@ -104,6 +104,14 @@ impl Local {
         let found = consumer.slots.iter().filter_map(|slot| keyroll_manager::instances(&slot.run).ok());
         let running: Vec<_> = found.flatten().collect();
         let mut memo = self.memo();
+        for one in &running {
+            for which in [Which::Old, Which::New] {
+                // What is open now was opened before the change.
+                let of = (incarnation(&one.process), which);
+                let seen = memo.sessions.get(&of).cloned().unwrap_or_default();
+                memo.before.entry(of).or_default().extend(seen);
+            }
+        }
         memo.shown.retain(|(who, ..), _| {
             let gone =
                 process_of(*who).is_some_and(|process| running.iter().any(|one| one.process == process));

@@ -112,6 +112,7 @@ impl Local {
         // more holder: such a look proves nothing, and is made again.
         let complete = !cut_short(&sights.report) && (going.is_none() || sockets.is_some());
         let sockets = sockets.unwrap_or_default();
+        running.iter().for_each(|one| self.note_sessions(&one.process, sessions, &sockets));
         let joined = going
             .as_ref()
             .map(|going| self.join_sessions(going, &sockets, &running, stays, &mut seen, &mut found_by));

@@ -9,21 +9,19 @@ use std::time::{Duration, Instant};
 use keyroll_manager::{Check, CheckAnswer, CommandLine, Run, check};
 use keyroll_observe::{MemoryLimits, ProcessId, Sockets, environment_holds, memory_holds};
 use keyroll_port::{Failure, SessionSource, Sessions, Values};
-use keyroll_rotation::{ConsumerId, FileId, Kinds, PATHS_MAX, Proof, Sight, Which};
+use keyroll_rotation::{ConsumerId, FileId, Incarnation, Kinds, PATHS_MAX, Proof, Sight, Which};
 use keyroll_secret::{Fields, SecretBytes};
 use tokio::task::block_in_place;
 
 use super::deliver::holds_version;
 use super::enumerate::{Running, listing, sockets};
 use super::find::{NEW, OLD, at_rest, needles};
+use super::inside::{Inside, read_inside};
 use super::{CheckSetup, FileSetup, Local, SlotSetup, incarnation};
 use crate::read;
 
 /// How long one check may take, milliseconds.
 const CHECK_MS_MAX: u64 = 30_000;
-
-/// The largest file that is read through another process's root, bytes.
-const READ_BACK_BYTES_MAX: u64 = 1 << 20;
 
 /// Where an argument stands for the consumer's file.
 const COPY: &str = "{copy}";
@@ -92,7 +90,8 @@ impl Local {
         let who = incarnation(&one.process);
         let (_, setup) = block_in_place(|| self.slot_setup(one.consumer, one.slot))?;
         let before = source.now().await?;
-        let sockets = block_in_place(|| Ok::<_, Failure>(sockets(&listing()?).unwrap_or_default()))?;
+        let sockets = block_in_place(|| connections(&before))?;
+        self.note_sessions(&one.process, &before, &sockets);
         let mut base = Kinds::NONE;
         if block_in_place(|| self.delivered_to(one.consumer, Some(&one.process), which, values)) {
             base = base.and(Kinds::DELIVERED);
@@ -113,7 +112,7 @@ impl Local {
             if at == 0 && self.log_lines(one.consumer, one.slot).0 > 0 {
                 now = now.and(Kinds::REPORTED);
             }
-            if at == 0 && calls(&before, which, &sockets, &one.process) > 0 {
+            if at == 0 && self.called(who, which) {
                 now = now.and(Kinds::EXERCISED);
                 self.gap_shown(one.consumer, setup);
             }
@@ -152,7 +151,9 @@ impl Local {
         source: &dyn SessionSource,
     ) -> Result<Kinds, Failure> {
         match setup {
-            CheckSetup::Exec { .. } if known.has(Kinds::CHECKED) || known.has(Kinds::REPORTED) => {
+            CheckSetup::Exec { .. } if known.has(Kinds::CHECKED) => Ok(Kinds::NONE),
+            // It succeeded already, and no more can be shown by it.
+            CheckSetup::Exec { .. } if known.has(Kinds::REPORTED) && self.cannot_fail(one.consumer, path) => {
                 Ok(Kinds::NONE)
             }
             CheckSetup::Exec { .. } => block_in_place(|| self.exec_check(one.consumer, path, setup, values)),
@@ -178,8 +179,36 @@ impl Local {
         source: &dyn SessionSource,
     ) -> Result<u64, Failure> {
         let sessions = source.now().await?;
-        let sockets = block_in_place(|| Ok::<_, Failure>(sockets(&listing()?).unwrap_or_default()))?;
+        let sockets = block_in_place(|| connections(&sessions))?;
         Ok(calls(&sessions, which, &sockets, process))
+    }
+
+    /// Remembers the sessions of a process, so that those of before a change are told from those after it.
+    pub(super) fn note_sessions(&self, process: &ProcessId, sessions: &Sessions, sockets: &Sockets) {
+        let who = incarnation(process);
+        let mut memo = self.memo();
+        for which in [Which::Old, Which::New] {
+            let mine = sessions_of(sessions, which).iter().filter(|it| belongs(it, sockets, process));
+            let mine = mine.map(|session| (session.handle.clone(), session.calls)).collect();
+            memo.sessions.insert((who, which), mine);
+        }
+    }
+
+    /// Whether the issuer accepted a call of this process on a version since its value was last changed: a session
+    /// that was open before shows it only by a count that rose.
+    fn called(&self, who: Incarnation, which: Which) -> bool {
+        let memo = self.memo();
+        let before = memo.before.get(&(who, which));
+        let fresh = |(handle, calls): (&String, &Option<u64>)| match before.and_then(|all| all.get(handle)) {
+            None => calls.is_none_or(|calls| calls > 0),
+            Some(then) => calls.unwrap_or_default() > then.unwrap_or_default(),
+        };
+        memo.sessions.get(&(who, which)).is_some_and(|now| now.iter().any(fresh))
+    }
+
+    /// Whether a path's check was seen to succeed on a wrong copy, or has none to fail on.
+    fn cannot_fail(&self, id: ConsumerId, path: u8) -> bool {
+        self.memo().controls.get(&(id.0, path)) == Some(&false)
     }
 
     /// A command in the consumer's own environment. It counts as a check only once it was seen to fail on a copy
@@ -195,6 +224,7 @@ impl Local {
         let uses_copy = command.arguments.iter().any(|argument| argument.contains(COPY));
         let file = copy.and_then(|copy| self.setup.file(copy)).filter(|_| uses_copy);
         let Some(file) = file else {
+            self.memo().controls.insert((id.0, path), false);
             return Ok(if ask(&exec(command.clone()), None)? { Kinds::REPORTED } else { Kinds::NONE });
         };
         if !ask(&exec(with_copy(command, &file.path)), None)? {
@@ -204,7 +234,9 @@ impl Local {
         let can_fail = match shown {
             Some(shown) => shown,
             None => {
-                let fails = self.control(command, file, values)?;
+                let fails = self.control((id.0, path), command, file, values)?;
+                // No answer in time is no answer: the control is run again.
+                let Some(fails) = fails else { return Ok(Kinds::REPORTED) };
                 self.memo().controls.insert((id.0, path), fails);
                 fails
             }
@@ -212,12 +244,23 @@ impl Local {
         Ok(if can_fail { Kinds::CHECKED.and(Kinds::REPORTED) } else { Kinds::REPORTED })
     }
 
-    /// Whether the command fails on a copy that holds a wrong value. The wrong copy is made beside keyroll's own work.
-    fn control(&self, command: &CommandLine, file: &FileSetup, values: Values<'_>) -> Result<bool, Failure> {
+    /// Whether the command fails on a copy that holds a wrong value; `None` without an answer in time. The wrong copy
+    /// is made beside keyroll's own work, one for each path, since several may be asked at once.
+    fn control(
+        &self,
+        of: (u16, u8),
+        command: &CommandLine,
+        file: &FileSetup,
+        values: Values<'_>,
+    ) -> Result<Option<bool>, Failure> {
         let content = read(&self.resolved(file)?)?;
-        let Some(wrong) = wrong_copy(content.bytes.expose(), values) else { return Ok(false) };
-        let place = WrongCopy::make(&self.setup.work, &wrong)?;
-        Ok(!ask(&exec(with_copy(command, &place.0)), None)?)
+        let Some(wrong) = wrong_copy(content.bytes.expose(), values) else { return Ok(Some(false)) };
+        let place = WrongCopy::make(&self.setup.work, of, &wrong)?;
+        Ok(match answer(&exec(with_copy(command, &place.0)), None)? {
+            CheckAnswer::Passed => Some(false),
+            CheckAnswer::Failed(_) => Some(true),
+            CheckAnswer::Unknown(_) => None,
+        })
     }
 
     /// Read back in the consumer's own mount namespace.
@@ -239,26 +282,16 @@ impl Local {
 
     fn reads_back(&self, file: FileId, process: Option<&ProcessId>, fields: &Fields) -> bool {
         let Some(setup) = self.setup.file(file) else { return false };
-        let inside = process.and_then(|process| read_inside(process, &setup.path));
-        let bytes = match inside {
-            Some(bytes) => Some(bytes),
+        let bytes = match process.map_or(Inside::Outside, |process| read_inside(process, &setup.path)) {
+            Inside::Holds(bytes) => Some(bytes),
+            Inside::Other => None,
             // Its root cannot be looked at, or nothing runs: this machine's own view is what there is.
-            None => {
+            Inside::Outside => {
                 self.resolved(setup).and_then(|resolved| read(&resolved)).ok().map(|content| content.bytes)
             }
         };
         bytes.is_some_and(|bytes| holds_version(setup, bytes.expose(), fields))
     }
-}
-
-fn read_inside(process: &ProcessId, path: &Path) -> Option<SecretBytes> {
-    let root = PathBuf::from(format!("/proc/{}/root", process.pid));
-    let inside = root.join(path.strip_prefix("/").ok()?);
-    let meta = fs::metadata(&inside).ok()?;
-    if !meta.is_file() || meta.len() > READ_BACK_BYTES_MAX {
-        return None;
-    }
-    fs::read(inside).ok().map(SecretBytes::new)
 }
 
 /// Its environment or its memory holds the version. Memory never proves that the other one is gone.
@@ -272,6 +305,21 @@ fn loaded(process: &ProcessId, which: Which, values: Values<'_>) -> Result<bool,
         return Ok(true);
     }
     Ok(memory_holds(process, &needles, MemoryLimits::default()).count(id) > 0)
+}
+
+/// The connections of this machine, where sessions are to be joined to processes by them: without them "no session"
+/// would only mean that nobody looked.
+fn connections(sessions: &Sessions) -> Result<Sockets, Failure> {
+    match sockets(&listing()?) {
+        Some(sockets) => Ok(sockets),
+        None if sessions.old.is_none() && sessions.new.is_none() => Ok(Sockets::default()),
+        None => Err(Failure::new(
+            keyroll_port::Class::Retryable,
+            "K0358",
+            "join the issuer's sessions to processes",
+        )
+        .because("the connections of this machine could not be read")),
+    }
 }
 
 fn sessions_of(sessions: &Sessions, which: Which) -> &[keyroll_port::Session] {
@@ -316,8 +364,12 @@ fn with_copy(command: &CommandLine, copy: &Path) -> CommandLine {
 }
 
 fn ask(request: &Check, instance: Option<&str>) -> Result<bool, Failure> {
+    Ok(answer(request, instance)? == CheckAnswer::Passed)
+}
+
+fn answer(request: &Check, instance: Option<&str>) -> Result<CheckAnswer, Failure> {
     let deadline = Instant::now() + Duration::from_millis(CHECK_MS_MAX);
-    Ok(check(request, instance, deadline)? == CheckAnswer::Passed)
+    check(request, instance, deadline)
 }
 
 /// The file with every secret byte run replaced by others of the same kind and length.
@@ -346,7 +398,7 @@ fn wrong_copy(bytes: &[u8], values: Values<'_>) -> Option<SecretBytes> {
 struct WrongCopy(PathBuf);
 
 impl WrongCopy {
-    fn make(folder: &Path, bytes: &SecretBytes) -> Result<Self, Failure> {
+    fn make(folder: &Path, (consumer, path): (u16, u8), bytes: &SecretBytes) -> Result<Self, Failure> {
         let failed = |error: std::io::Error| {
             Failure::new(
                 keyroll_port::Class::Retryable,
@@ -356,8 +408,7 @@ impl WrongCopy {
             .because(error)
         };
         fs::create_dir_all(folder).map_err(failed)?;
-        let path =
-            folder.join(format!("control-{}-{:x}", std::process::id(), super::find::place_digest(folder)));
+        let path = folder.join(format!("control-{}-{consumer}-{path}", std::process::id()));
         drop(fs::remove_file(&path));
         let mut file: File =
             OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).map_err(failed)?;
@@ -369,7 +420,8 @@ impl WrongCopy {
 
 impl Drop for WrongCopy {
     fn drop(&mut self) {
-        // Left behind it would hold no valid value.
+        // Left behind by a kill it would hold no value of this secret, but the file's other lines: the next driver
+        // removes it.
         drop(fs::remove_file(&self.0));
     }
 }

@@ -1,0 +1,183 @@
+//! Evidence that would be too easy: sessions of before, a check that hangs, a log that is gone, a file in which both
+//! versions read the same.
+
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use keyroll_copy::{Format, Slot};
+use keyroll_host::{
+    CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, Local, LogSetup, Setup, SlotSetup, Write,
+};
+use keyroll_manager::{CommandLine, Find, Reread, Run};
+use keyroll_port::{Failure, Host, Session, SessionSource, Sessions, Values};
+use keyroll_rotation::{ConsumerId, FileId, Holds, Kinds, Proof, Which};
+use keyroll_secret::{Fields, SecretBytes};
+use tempfile::TempDir;
+
+fn fields(value: &str, host: &str) -> Fields {
+    let mut fields = Fields::new();
+    fields.insert("value", SecretBytes::from(value.to_owned()), true);
+    fields.insert("host", SecretBytes::from(host.to_owned()), false);
+    fields
+}
+
+struct Place {
+    folder: TempDir,
+    old: Fields,
+    new: Fields,
+}
+
+impl Place {
+    fn new() -> Self {
+        let number = std::process::id();
+        let value = |tag: &str| format!("val-{tag}-{number}-abcdefghij");
+        let (old, new) = (fields(&value("old"), "db.local"), fields(&value("new"), "db.local"));
+        Self { folder: tempfile::tempdir().unwrap(), old, new }
+    }
+
+    fn values(&self) -> Values<'_> {
+        Values { old: &self.old, new: Some(&self.new) }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn env(&self, name: &str, field: &str, fields: &Fields) -> FileSetup {
+        let path = self.path(name);
+        let value = fields.get(field).unwrap().value.expose().to_vec();
+        fs::write(&path, format!("KEY={}\n", String::from_utf8(value).unwrap())).unwrap();
+        let slot = Slot::Variable("KEY".into());
+        let source = CopySource::Field(field.into());
+        let copies = vec![CopySetup::Value { format: Format::Dotenv, slot, source }];
+        FileSetup { path, planned: None, write: Write::Rename, copies, generated: false }
+    }
+
+    fn host(&self, files: Vec<FileSetup>, slot: SlotSetup) -> Local {
+        let consumer = ConsumerSetup {
+            name: "app".into(),
+            files: vec![FileId(0)],
+            fetch: None,
+            slots: vec![slot],
+        };
+        Local::new(Setup {
+            rotation: "r1".into(),
+            files,
+            consumers: vec![consumer],
+            roots: Vec::new(),
+            own_folders: Vec::new(),
+            work: self.path("work"),
+            value_format: (b"abc".to_vec(), 64),
+        })
+    }
+
+    /// This very test as a process that reads its file again by itself.
+    fn rereads(&self, check: Option<CheckSetup>, log: Option<LogSetup>) -> SlotSetup {
+        let path = self.path("app.pid");
+        fs::write(&path, format!("{}\n", std::process::id())).unwrap();
+        let run = Run::Reread(Reread { instances: Vec::new(), find: Find::PidFile { path, exe: None } });
+        SlotSetup { instance: None, run, checks: vec![check], log, ready: None }
+    }
+}
+
+/// What the issuer shows, as the test sets it.
+struct Shown(Mutex<Sessions>);
+
+#[async_trait::async_trait]
+impl SessionSource for Shown {
+    async fn now(&self) -> Result<Sessions, Failure> {
+        Ok(self.0.lock().unwrap().clone())
+    }
+}
+
+fn session(of: &TcpStream, handle: &str) -> Session {
+    Session {
+        client: Some(of.local_addr().unwrap()),
+        pid: None,
+        busy: false,
+        handle: handle.into(),
+        calls: None,
+    }
+}
+
+async fn kinds(host: &Local, which: Which, place: &Place, source: &Shown) -> Kinds {
+    let (proofs, _) = host.prove(ConsumerId(0), None, which, place.values(), source).await.unwrap();
+    let proof: &Proof = proofs.first().unwrap();
+    proof.paths[0]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_of_before_the_change_back_proves_nothing() {
+    let place = Place::new();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (before, after) = (
+        TcpStream::connect(listener.local_addr().unwrap()).unwrap(),
+        TcpStream::connect(listener.local_addr().unwrap()).unwrap(),
+    );
+    let host = place.host(vec![place.env("app.env", "value", &place.old)], place.rereads(None, None));
+    let shown = Shown(Mutex::new(Sessions { old: Some(vec![session(&before, "1")]), new: Some(Vec::new()) }));
+    host.enumerate(place.values(), &shown.now().await.unwrap(), Which::Old).await.unwrap();
+    host.deliver(FileId(0), Which::New, place.values(), 1).await.unwrap();
+    host.deliver(FileId(0), Which::Old, place.values(), 2).await.unwrap();
+    assert!(!kinds(&host, Which::Old, &place, &shown).await.has(Kinds::EXERCISED), "an old session counts");
+    shown.0.lock().unwrap().old.as_mut().unwrap().push(session(&after, "2"));
+    assert!(kinds(&host, Which::Old, &place, &shown).await.has(Kinds::EXERCISED), "a new one does not");
+}
+
+fn script(place: &Place, name: &str, text: &str) -> CommandLine {
+    let path = place.path(name);
+    fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    CommandLine::program(path.display().to_string(), ["{copy}"])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_word_of_its_log_does_not_keep_a_check_from_being_made() {
+    let place = Place::new();
+    let wanted = String::from_utf8(place.new.get("value").unwrap().value.expose().to_vec()).unwrap();
+    // The value stands in the script of this test alone: a check of a person asks the issuer.
+    let command = script(&place, "check.sh", &format!("grep -q '{wanted}' \"$1\""));
+    let log = place.path("app.log");
+    fs::write(&log, "").unwrap();
+    let setup = LogSetup { path: log.clone(), success: "accepted".into(), failure: "refused".into() };
+    let check = CheckSetup::Exec { command, copy: Some(FileId(0)) };
+    let host =
+        place.host(vec![place.env("app.env", "value", &place.old)], place.rereads(Some(check), Some(setup)));
+    host.deliver(FileId(0), Which::New, place.values(), 1).await.unwrap();
+    fs::write(&log, "accepted\n").unwrap();
+    let shown = Shown(Mutex::new(Sessions::default()));
+    let kinds = kinds(&host, Which::New, &place, &shown).await;
+    assert!(kinds.has(Kinds::REPORTED.and(Kinds::CHECKED)), "{kinds:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_gone_shows_no_absence_of_refusals() {
+    let place = Place::new();
+    let log = place.path("app.log");
+    fs::write(&log, "before\n").unwrap();
+    let setup = LogSetup { path: log.clone(), success: "accepted".into(), failure: "refused".into() };
+    let host = place.host(vec![place.env("app.env", "value", &place.old)], place.rereads(None, Some(setup)));
+    host.watch_refusals().await.unwrap();
+    assert_eq!(host.refusals().await.unwrap(), 0);
+    fs::remove_file(&log).unwrap();
+    assert!(host.refusals().await.is_err(), "nobody looked, and no refusal was told");
+    fs::write(&log, "refused\n").unwrap();
+    assert_eq!(host.refusals().await.unwrap(), 1);
+}
+
+fn held(looked: &keyroll_port::Looked) -> Vec<Holds> {
+    looked.enumeration.files.iter().map(|(_, holds)| *holds).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_in_which_both_versions_read_the_same_holds_the_one_that_stays() {
+    let place = Place::new();
+    let host = place.host(vec![place.env("app.env", "host", &place.old)], place.rereads(None, None));
+    for (stays, holds) in [(Which::New, Holds::New), (Which::Old, Holds::Old)] {
+        let looked = host.enumerate(place.values(), &Sessions::default(), stays).await.unwrap();
+        assert_eq!(held(&looked), [holds], "{}", Path::new("app.env").display());
+    }
+}
