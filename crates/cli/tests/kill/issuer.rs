@@ -1,8 +1,8 @@
 //! A small stateful issuer: every key is born, switched and ended at once. It keeps digests, and wipes what it read
 //! and wrote, so that the test's own process never holds a value.
 
-use std::collections::BTreeMap;
 use std::collections::hash_map::RandomState;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::BuildHasher as _;
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -51,6 +51,21 @@ struct Books {
     last: BTreeMap<String, (String, bool)>,
     /// Calls of workers that were refused.
     refused: Vec<String>,
+    /// Every value that was made or presented, masked; `None`: not kept.
+    kept: Option<BTreeSet<Vec<u8>>>,
+}
+
+impl Books {
+    fn keep(&mut self, value: &[u8]) {
+        if let Some(kept) = &mut self.kept {
+            kept.insert(masked(value));
+        }
+    }
+}
+
+/// So that a search of this process finds no value.
+fn masked(value: &[u8]) -> Vec<u8> {
+    value.iter().map(|byte| byte ^ 0x5a).collect()
 }
 
 /// The issuer; it listens until the test ends.
@@ -103,12 +118,23 @@ impl Issuer {
         self.books.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// From now on every value is kept that is made or presented.
+    pub fn keep_values(&self) {
+        self.books().kept = Some(BTreeSet::new());
+    }
+
+    /// Those values: to be asked for only when nothing searches this process any more.
+    pub fn values(&self) -> Vec<Vec<u8>> {
+        self.books().kept.iter().flatten().map(|value| masked(value)).collect()
+    }
+
     /// A new key: its id and its value.
     pub fn mint(&self, label: &str) -> (String, Zeroizing<String>) {
         let value = Zeroizing::new(format!("kill_sk_{}", alphanumeric(40)));
         let mut books = self.books();
         let id = format!("key_{}_{}", books.keys.len() + 1, alphanumeric(6));
         let digest = self.hasher.hash_one(value.as_bytes());
+        books.keep(value.as_bytes());
         let (label, disabled, deleted) = (label.to_owned(), false, false);
         books.keys.push(Key { id: id.clone(), label, disabled, deleted, digest });
         (id, value)
@@ -193,6 +219,7 @@ impl Issuer {
         let (method, target) = (words.next()?.to_owned(), words.next()?);
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let bearer = header(head, "authorization").and_then(|text| text.strip_prefix(b"Bearer "));
+        self.books().keep(bearer.unwrap_or_default());
         let worker = header(head, "x-worker").map(|text| String::from_utf8_lossy(text).into_owned());
         Some(Request {
             method,

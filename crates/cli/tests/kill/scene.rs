@@ -3,8 +3,9 @@
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use keyroll_needle::{NeedleId, Needles};
@@ -42,6 +43,16 @@ pub struct Ran {
 }
 
 impl Ran {
+    pub fn of(output: &Output) -> Self {
+        let out = String::from_utf8_lossy(&output.stdout).into_owned();
+        Self {
+            code: output.status.code(),
+            killed: output.status.signal() == Some(9),
+            events: out.lines().filter_map(|line| serde_json::from_str(line).ok()).collect(),
+            text: format!("{out}{}", String::from_utf8_lossy(&output.stderr)),
+        }
+    }
+
     pub fn last_phase(&self) -> &str {
         let phases = self.events.iter().filter(|event| event["type"] == "phase");
         phases.last().and_then(|event| event["phase"].as_str()).unwrap_or("-")
@@ -205,19 +216,17 @@ impl Scene {
             .stderr(Stdio::piped());
     }
 
-    /// The program under a command that was begun, such as strace, or bare.
-    pub fn run(&self, begun: Option<Command>, words: &[&str]) -> Ran {
-        use std::os::unix::process::ExitStatusExt as _;
+    /// The program under a command that was begun, such as strace, or bare; not started yet.
+    pub fn command(&self, begun: Option<Command>, words: &[&str]) -> Command {
         let mut command = begun.unwrap_or_else(|| Command::new(&self.keyroll));
         self.dress(&mut command);
-        let output = command.args(words).output().unwrap();
-        let out = String::from_utf8_lossy(&output.stdout).into_owned();
-        Ran {
-            code: output.status.code(),
-            killed: output.status.signal() == Some(9),
-            events: out.lines().filter_map(|line| serde_json::from_str(line).ok()).collect(),
-            text: format!("{out}{}", String::from_utf8_lossy(&output.stderr)),
-        }
+        command.args(words);
+        command
+    }
+
+    /// Runs it to its end.
+    pub fn run(&self, begun: Option<Command>, words: &[&str]) -> Ran {
+        Ran::of(&self.command(begun, words).output().unwrap())
     }
 
     pub fn keyroll(&self) -> &Path {
@@ -292,7 +301,7 @@ impl Scene {
     }
 
     /// What the three copies hold.
-    fn copies(&self) -> Vec<Zeroizing<Vec<u8>>> {
+    pub fn copies(&self) -> Vec<Zeroizing<Vec<u8>>> {
         ["api/api.env", "reader/key", "nightly/nightly.env"]
             .iter()
             .map(|copy| {
