@@ -33,7 +33,7 @@ pub(crate) fn issuer(secret: &Secret) -> Result<Arc<dyn Issuer>, Problem> {
     Ok(Arc::new(Runner::new(spec, admin)))
 }
 
-fn spec_text(path: &Path) -> Result<String, Problem> {
+pub(super) fn spec_text(path: &Path) -> Result<String, Problem> {
     let attempted = || Problem::new("K0821", format!("read the issuer's spec {}", path.display()));
     let meta = std::fs::metadata(path).map_err(|error| attempted().because_of(&error))?;
     if !meta.is_file() || meta.len() > SPEC_BYTES_MAX {

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use keyroll_config::{Config, Secret};
+use keyroll_config::{Config, IssuerRef, Secret};
 use keyroll_host::{LOCAL, Local, process_of, read, resolve};
 use keyroll_port::{Host as _, Issuer, Label, Listing, Probe, Sessions, Store, Values};
-use keyroll_rotation::{Holds, MintedBy, Plan, Which};
-use keyroll_secret::{Credential, CredentialId, FingerprintKey};
+use keyroll_rotation::{Capabilities, Holds, MintedBy, Plan, Refusals, Which};
+use keyroll_secret::{Credential, CredentialId, FingerprintKey, SecretBytes};
 
 use super::compose::{compose, policy};
+use super::issuer::spec_text;
 use super::open::folder_of;
 use super::saved::{Saved, SeenAll, SeenFile};
 use super::waivers::Waivers;
@@ -70,16 +71,16 @@ pub(crate) async fn look(
     let mut notes = issuer.preflight(&credential).await?;
     notes.extend(issuer.warnings());
     let listing = list(issuer.as_ref(), &credential).await?;
-    let bound = bound(issuer.as_ref(), &credential, listing.as_ref()).await?;
-    if !bound {
-        notes.push(
-            "the current value is not bound to an id at the issuer: revoking it will be your step".to_owned(),
-        );
-    }
     let standing = standing(issuer.as_ref(), &credential).await?;
+    // A dead value cannot be asked whose it is, and nobody has to end it.
+    let bound = match standing {
+        Standing::Dead => credential.id.is_some(),
+        Standing::Alive | Standing::Denied => bound(issuer.as_ref(), &credential, listing.as_ref()).await?,
+    };
+    notes.extend(standing_notes(standing, bound));
     let folder = folder_of(subject.config_file);
     let roots = &subject.config.search_roots;
-    let composed = compose(
+    let mut composed = compose(
         subject.secret,
         issuer.as_ref(),
         subject.places,
@@ -89,11 +90,16 @@ pub(crate) async fn look(
         &BTreeMap::new(),
     )?;
     let files = files(&composed.setup.files.iter().map(|file| file.path.clone()).collect::<Vec<_>>(), key)?;
+    for file in &mut composed.setup.files {
+        file.planned = files.get(&file.path).map(|seen| seen.real.clone());
+    }
     let host = Local::new(composed.setup);
     let values = Values { old: &credential.fields, new: None };
     refuse_wrong_copies(&host, values)?;
     let sessions = match (&credential.id, issuer.capabilities().sessions) {
-        (Some(id), true) => Sessions { old: issuer.sessions(id).await?, new: None },
+        (Some(id), true) if standing != Standing::Dead => {
+            Sessions { old: issuer.sessions(id).await?, new: None }
+        }
         _ => Sessions::default(),
     };
     let looked = host.enumerate(values, &sessions, Which::New).await?;
@@ -113,9 +119,10 @@ pub(crate) async fn look(
         processes: processes(subject.secret, &host)?,
         issuer_ids: listing.iter().flat_map(|all| &all.entries).map(|entry| entry.id.to_string()).collect(),
         unexplained,
+        issuer: spec_digest(subject.secret, issuer.as_ref(), key)?,
     };
     let plan = Plan {
-        capabilities: issuer.capabilities().clone(),
+        capabilities: capabilities(subject.secret, issuer.as_ref(), &mut notes),
         policy: policy(subject.secret),
         endpoints: issuer.endpoints().iter().map(|_| LOCAL).collect(),
         files: composed.files,
@@ -142,6 +149,29 @@ pub(crate) async fn look(
         seen,
     };
     Ok(Found { saved, plan, host, holders, not_visible: looked.not_visible, notes })
+}
+
+/// What the issuer can do, less what nobody here could see: refused uses show in the consumers' logs alone.
+fn capabilities(secret: &Secret, issuer: &dyn Issuer, notes: &mut Vec<String>) -> Capabilities {
+    let mut capabilities = issuer.capabilities().clone();
+    let logged = secret.consumers.iter().any(|consumer| consumer.log.is_some());
+    if capabilities.refusals != Refusals::NotVisible && !logged {
+        capabilities.refusals = Refusals::NotVisible;
+        notes.push(
+            "refused uses of the old key are not visible: no consumer has a `log`, so its soak shows nothing"
+                .to_owned(),
+        );
+    }
+    capabilities
+}
+
+/// A keyed digest of everything that the issuer's side of the plan rests on.
+fn spec_digest(secret: &Secret, issuer: &dyn Issuer, key: &FingerprintKey) -> Result<String, Problem> {
+    let mut text = format!("{:?}\n{:?}\n", issuer.capabilities(), issuer.endpoints());
+    if let IssuerRef::SpecFile(path) = &secret.issuer {
+        text += &spec_text(path)?;
+    }
+    Ok(key.fingerprint(&SecretBytes::from(text)).to_string())
 }
 
 async fn list(issuer: &dyn Issuer, credential: &Credential) -> Result<Option<Listing>, Problem> {
@@ -180,6 +210,22 @@ enum Standing {
     Alive,
     Denied,
     Dead,
+}
+
+fn standing_notes(standing: Standing, bound: bool) -> Vec<String> {
+    let mut notes = Vec::new();
+    if standing == Standing::Dead {
+        notes.push(
+            "the issuer refuses the current value: this is a recovery, whoever uses it is cut off until then"
+                .to_owned(),
+        );
+    }
+    if !bound {
+        notes.push(
+            "the current value is not bound to an id at the issuer: revoking it will be your step".to_owned(),
+        );
+    }
+    notes
 }
 
 async fn standing(issuer: &dyn Issuer, credential: &Credential) -> Result<Standing, Problem> {

@@ -16,6 +16,7 @@ use super::finish::finish;
 use super::issuer::issuer;
 use super::look::{Found, Subject, look};
 use super::open::{self, folder_of, journal, lock, new_id, only_open, ports, runtime, sealing_key, store};
+use super::provable::provable;
 use super::saved::Saved;
 use super::waivers::Waivers;
 use crate::config_file;
@@ -23,7 +24,7 @@ use crate::context::Context;
 use crate::exit::Exit;
 use crate::places::Places;
 use crate::problem::Problem;
-use crate::ui::{Event, Ui};
+use crate::ui::{Answer, Event, Ui};
 
 /// How long a driver that was asked to pause may take to let go, milliseconds.
 const LET_GO_MS_MAX: u64 = 30_000;
@@ -60,6 +61,8 @@ fn look_at(subject: &Subject<'_>) -> Result<Found, Problem> {
     let key = sealing_key(subject.places)?.fingerprint_key();
     let key = key.map_err(|error| Problem::new("K0826", "derive the fingerprint key").because_of(&error))?;
     let issuer = issuer(subject.secret)?;
+    let attributes = issuer.capabilities().attributes;
+    subject.secret.consumers.iter().try_for_each(|consumer| provable(consumer, attributes))?;
     runtime()?.block_on(look(subject, store.as_ref(), &key, issuer))
 }
 
@@ -153,6 +156,7 @@ pub(crate) fn apply(id: &str, asked: &Asked, context: &mut Context) -> Result<Ex
     let places = context.places()?;
     let saved = Saved::load(&places, id)?;
     check_consent(asked, &saved.secret)?;
+    consent_to_outage(asked, &saved.secret, context)?;
     let config = parse_config(&saved)?;
     let secret = crate::context::secret(&config, &saved.secret)?;
     let lock = lock(&places)?;
@@ -198,6 +202,21 @@ fn check_consent(asked: &Asked, name: &str) -> Result<(), Problem> {
     crate::context::consent(asked.confirm.as_deref(), name)
 }
 
+/// Ending the old key before anything is moved asks nobody later: it is consented to before it begins.
+fn consent_to_outage(asked: &Asked, name: &str, context: &mut Context) -> Result<(), Problem> {
+    if asked.emergency != Some(keyroll_rotation::Emergency::RevokeNow) || asked.confirm.is_some() {
+        return Ok(());
+    }
+    let question = format!("END the key of {name} now, before its consumers have another? IRREVERSIBLE.");
+    match context.ui.ask_name(&question, name) {
+        Answer::Yes => Ok(()),
+        Answer::No | Answer::Nobody => Err(Problem::new("K0808", format!("end the key of {name} at once"))
+            .because("nobody consented")
+            .help(format!("keyroll apply PLAN --emergency revoke-now --confirm={name}"))
+            .exits(Exit::NeedsPerson)),
+    }
+}
+
 fn not_opened(error: &JournalError, id: &RotationId) -> Problem {
     let problem = Problem::new("K0837", "open the rotation").because_of(error);
     match error {
@@ -216,6 +235,14 @@ fn refuse_stale(saved: &Saved, found: &Found) -> Result<(), Problem> {
     let mut lines = saved.seen.differences(&found.saved.seen);
     if saved.from_version != found.saved.from_version {
         lines.push("another version of the secret is current".to_owned());
+    }
+    // A value that died since would be replaced as a recovery: another plan, with an outage that must be stated.
+    let (before, now) = (saved, &found.saved);
+    if (before.recovery, before.denied_is_alive) != (now.recovery, now.denied_is_alive) {
+        lines.push("the current value reads otherwise at the issuer".to_owned());
+    }
+    if before.bound != now.bound {
+        lines.push("the current value is bound otherwise to an id at the issuer".to_owned());
     }
     if lines.is_empty() {
         return Ok(());

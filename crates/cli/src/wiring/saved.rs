@@ -48,6 +48,9 @@ pub(crate) struct SeenAll {
     pub(crate) issuer_ids: Vec<String>,
     /// Copies of the value that no consumer names.
     pub(crate) unexplained: Vec<String>,
+    /// A keyed digest of what the issuer can do, where it is asked, and its spec.
+    #[serde(default)]
+    pub(crate) issuer: String,
 }
 
 /// One file.
@@ -82,6 +85,9 @@ impl SeenAll {
         }
         if self.issuer_ids != now.issuer_ids {
             lines.push("the issuer lists other credentials".to_owned());
+        }
+        if self.issuer != now.issuer {
+            lines.push("the issuer's spec says something else".to_owned());
         }
         if self.unexplained != now.unexplained {
             lines.push("other copies of the value lie around".to_owned());
