@@ -10,7 +10,8 @@ use crate::context::{Context, only_secret};
 use crate::exit::Exit;
 use crate::places::Places;
 use crate::problem::Problem;
-use crate::wiring::rotate::{digest_of, tell};
+use crate::wiring::adopt::numbered;
+use crate::wiring::rotate::{Opened, digest_of, tell};
 use crate::wiring::waivers::Waivers;
 
 /// The longest reason, in bytes: it stands beside the journal for good.
@@ -30,7 +31,7 @@ pub(super) fn run(args: &WaiveArgs, context: &mut Context) -> Result<Exit, Probl
     }
     let places = context.places()?;
     let waived = named(&args.holder, secret)?;
-    let told = tell_open(&places, secret, waived)?;
+    let told = tell_open(&places, secret, &args.holder, waived)?;
     match waived {
         Waived::Copy(digest) => {
             places.ensure()?;
@@ -77,8 +78,20 @@ fn real(path: &str) -> Option<String> {
     Path::new(path).canonicalize().ok().map(|path| path.display().to_string())
 }
 
+/// The number that the open rotation knows a consumer by: the configuration may have been edited since, and another
+/// one must not be waived.
+fn number(opened: &Opened, name: &str) -> Result<ConsumerId, Problem> {
+    let all = numbered(opened)?;
+    let at = all.iter().position(|consumer| consumer.name.as_str() == name);
+    at.and_then(|at| u16::try_from(at).ok()).map(ConsumerId).ok_or_else(|| {
+        waiving()
+            .because(format!("the open rotation {} does not know this consumer", opened.id))
+            .help("it was configured later: the next rotation will know it")
+    })
+}
+
 /// Tells the open rotation of the secret; whether there is one.
-fn tell_open(places: &Places, secret: &Secret, waived: Waived) -> Result<bool, Problem> {
+fn tell_open(places: &Places, secret: &Secret, holder: &str, waived: Waived) -> Result<bool, Problem> {
     if !places.journal().exists() {
         return Ok(false);
     }
@@ -92,6 +105,10 @@ fn tell_open(places: &Places, secret: &Secret, waived: Waived) -> Result<bool, P
         if opened.saved.secret != secret.name.as_str() || opened.state.ended() {
             return Ok(Vec::new());
         }
+        let waived = match waived {
+            Waived::NotVisible(_) => Waived::NotVisible(number(opened, holder)?),
+            Waived::Holder(_) | Waived::Copy(_) | Waived::BusySessions => waived,
+        };
         told = true;
         Ok(vec![Fact::Waived(waived)])
     });

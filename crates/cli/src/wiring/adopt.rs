@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use keyroll_config::{Config, NewConsumer};
+use keyroll_config::{Config, Consumer, NewConsumer};
 use keyroll_host::{LOCAL, incarnation};
 use keyroll_journal::try_lock;
 use keyroll_rotation::{Adoptee, Fact};
@@ -48,6 +48,13 @@ pub(crate) fn adopted(
     }
 }
 
+/// The consumers of an open rotation in the order of its numbers, which today's configuration may not have any more.
+pub(crate) fn numbered(opened: &Opened) -> Result<Vec<Consumer>, Problem> {
+    let saved = &opened.saved;
+    let config = Config::parse(&saved.config_text, &saved.config_file.display().to_string())?;
+    Ok(crate::context::secret(&config, &saved.secret)?.consumers.clone())
+}
+
 fn fact(
     opened: &Opened,
     places: &Places,
@@ -62,7 +69,10 @@ fn fact(
     let issuer = issuer(secret)?;
     let roots = &config.search_roots;
     let composed = compose(secret, issuer.as_ref(), places, &opened.id.0, folder, roots, &BTreeMap::new())?;
-    let same = composed.consumers.iter().zip(&known.consumers).all(|(now, before)| now == before);
+    // The rotation knows consumers and files by their numbers: those that it has must be the very same, in their order.
+    let before = numbered(opened)?;
+    let same = secret.consumers.starts_with(&before)
+        && composed.consumers.iter().zip(&known.consumers).all(|(now, before)| now == before);
     let (count, files) = (known.consumers.len(), known.files.len());
     let consumer = composed.consumers.get(count).filter(|_| same && composed.consumers.len() == count + 1);
     let consumer = consumer.cloned().ok_or_else(|| {

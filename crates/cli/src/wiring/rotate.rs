@@ -376,8 +376,20 @@ fn interrupt(pid: u32) -> Result<(), Problem> {
     };
     let target = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
     let Some(target) = target else { return Ok(()) };
-    let descriptor =
-        rustix::process::pidfd_open(target, rustix::process::PidfdFlags::empty()).map_err(problem)?;
+    let descriptor = match rustix::process::pidfd_open(target, rustix::process::PidfdFlags::empty()) {
+        Ok(descriptor) => descriptor,
+        // It ended meanwhile: the lock is free, or another has it by now.
+        Err(rustix::io::Errno::SRCH) => return Ok(()),
+        Err(error) => return Err(problem(error)),
+    };
+    // The number was read from a file: one of another PID namespace, or of before, may be anybody's here.
+    let name = |pid: u32| keyroll_observe::process(pid).ok().map(|process| process.name);
+    let Some(other) = name(pid) else { return Ok(()) };
+    if Some(other) != name(std::process::id()) {
+        return Err(Problem::new("K0828", format!("ask the driver, process {pid}, to pause"))
+            .because("the process of that number is no keyroll")
+            .help("pause the driver where it runs, then run the command again"));
+    }
     rustix::process::pidfd_send_signal(&descriptor, rustix::process::Signal::INT).map_err(problem)
 }
 
