@@ -308,18 +308,16 @@ fn loaded(process: &ProcessId, which: Which, values: Values<'_>) -> Result<bool,
 }
 
 /// The connections of this machine, where sessions are to be joined to processes by them: without them "no session"
-/// would only mean that nobody looked.
+/// would only mean that nobody looked. Where no session has a socket there is nothing to join.
 fn connections(sessions: &Sessions) -> Result<Sockets, Failure> {
-    match sockets(&listing()?) {
-        Some(sockets) => Ok(sockets),
-        None if sessions.old.is_none() && sessions.new.is_none() => Ok(Sockets::default()),
-        None => Err(Failure::new(
-            keyroll_port::Class::Retryable,
-            "K0358",
-            "join the issuer's sessions to processes",
-        )
-        .because("the connections of this machine could not be read")),
+    let mut all = sessions.old.iter().chain(&sessions.new).flatten();
+    if !all.any(|session| session.client.is_some()) {
+        return Ok(Sockets::default());
     }
+    sockets(&listing()?).ok_or_else(|| {
+        Failure::new(keyroll_port::Class::Retryable, "K0358", "join the issuer's sessions to processes")
+            .because("the connections of this machine could not be read")
+    })
 }
 
 fn sessions_of(sessions: &Sessions, which: Which) -> &[keyroll_port::Session] {
