@@ -157,6 +157,12 @@ fn failed(next: &mut State, intent: &Intent, retry: bool) {
     if intent.op == Op::Mint {
         next.closed_mints.push(intent.seq);
     }
+    // What was begun before the present phase, or for a version that was given up, decides nothing here: it is
+    // wanted again if it is still right.
+    let stale = intent.seq < next.abandoned_at && of_the_new(&intent.op);
+    if stale || (intent.seq < next.entered && !intent.op.moves()) {
+        return;
+    }
     if unit::attempt_failed(next, &intent.op, retry) {
         return;
     }

@@ -7,7 +7,7 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     if state.fresh_look(state.entered).is_none() {
         out.push(Want::Ask(Query::Enumerate));
     }
-    for credential in &state.abandoned {
+    for credential in state.abandoned.iter().filter(|_| super::rolled(state)) {
         unit::offer(state, Op::DeleteAbandoned(credential.clone()), out);
     }
     if state.plan.capabilities.list && !listed(state) {
@@ -31,6 +31,11 @@ pub(super) fn settle(next: &mut State) -> bool {
     }
     if next.retired && next.intents.is_empty() && next.residues.is_some() {
         next.enter(Phase::Done);
+        return true;
+    }
+    if next.debt.is_none() && !super::rolled(next) {
+        let to = crate::record::first_unfinished(next);
+        next.enter(to);
         return true;
     }
     let Some(look) = next.fresh_look(next.entered) else { return false };

@@ -31,7 +31,7 @@ fn main() -> ExitCode {
     };
     let depth = number("--exhaustive").unwrap_or(0);
     if depth >= 1 {
-        part("all single faults, full world", singles(Size::Full, 6));
+        part("all single faults, full world", singles(Size::Full, 12));
     }
     if depth >= 2 {
         part("pairs over classes, reduced world", pairs(Size::Reduced, 1));
