@@ -25,8 +25,8 @@ const INIT: &str = "#!/bin/sh\nmount --make-rshared /\nmount -o remount,bind,rw 
     exec /lib/systemd/systemd\n";
 
 /// The engine's keeper: it stops the engine, and with it the host, when our end of its standard input closes,
-/// however we ended.
-const KEEPER: &str = r#"exec 3<&0; "$@" </dev/null 3<&- & engine=$!; read -r _ <&3; kill -TERM $engine 2>/dev/null; wait $engine"#;
+/// however we ended; what the engine leaves mounted is taken down.
+const KEEPER: &str = r#"exec 3<&0; left=$1; shift; "$@" </dev/null 3<&- & engine=$!; read -r _ <&3; kill -TERM $engine 2>/dev/null; wait $engine; umount "$left""#;
 
 /// A throw-away Debian host with systemd as its first process, in a container of an engine of its own; it shares this
 /// machine's network, so that a database on loopback is reached, and is gone on drop or when this process dies.
@@ -189,6 +189,7 @@ fn start_engine(home: &Path) -> Result<Child, HostError> {
             "-c",
             KEEPER,
             "keeper",
+            &place("exec/netns/default"),
             "dockerd",
             "--bridge",
             "none",

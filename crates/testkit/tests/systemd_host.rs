@@ -17,4 +17,6 @@ fn a_host_runs_units_and_leaves_nothing() {
     let engine = host.engine().unwrap();
     drop(host);
     assert!(!std::path::Path::new(&format!("/proc/{engine}")).exists());
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+    assert!(!mounts.contains("/keyroll-host-"), "{mounts}");
 }
