@@ -248,12 +248,18 @@ fn no_value_stands_anywhere_but_sealed_and_where_it_belongs() {
 
     let values = issuer.values();
     let long = values.iter().filter(|value| value.len() >= CANARY_BYTES_MIN).count();
-    let needles = needles(values.iter().map(Vec::as_slice));
-    let leaks = seen.leaks(&needles);
-    let bytes: usize = seen.0.iter().map(|(_, bytes)| bytes.len()).sum();
-    println!("{long} values looked for in {} places, {bytes} bytes", seen.0.len());
+    let (places, bytes) = (seen.0.len(), seen.0.iter().map(|(_, bytes)| bytes.len()).sum::<usize>());
+    println!("{long} values looked for in {places} places, {bytes} bytes");
     // Keys of every rotation, the admin keys, decoys.
-    assert!(long >= 7 && seen.0.len() > 100, "{long} values, {} places", seen.0.len());
+    assert!(long >= 7 && places > 100, "{long} values, {places} places");
+    let needles = needles(values.iter().map(Vec::as_slice));
+    let mut leaks = seen.leaks(&needles);
+    // What a control is made with is wrong by its purpose: only values that work, or did once, are kept out of it.
+    let works = |value: &&Vec<u8>| issuer.whose(value).is_some() || value.starts_with(b"admin_");
+    let works = self::needles(values.iter().filter(works).map(Vec::as_slice));
+    leaks.retain(|leak| !leak.contains("/work/control-"));
+    seen.0.retain(|(place, _)| place.contains("/work/control-"));
+    leaks.extend(seen.leaks(&works));
     assert_eq!(leaks, [] as [String; 0]);
 }
 

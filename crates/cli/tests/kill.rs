@@ -15,6 +15,8 @@
 
 #[path = "kill/issuer.rs"]
 mod issuer;
+#[path = "kill/order.rs"]
+mod order;
 #[path = "kill/part.rs"]
 mod part;
 #[path = "kill/scene.rs"]
@@ -224,4 +226,27 @@ fn killed_anywhere_with_postgresql() {
     if let Some(scenes) = scenes {
         ring("PostgreSQL", scenes);
     }
+}
+
+/// From a record of one whole rotation: a file is written, made durable, renamed, and its folder made durable; an
+/// effect at the issuer begins only after its intent is durable in the journal and in the witness.
+#[test]
+fn nothing_happens_before_it_is_durable() {
+    if !traces() {
+        return;
+    }
+    let (_folder, program) = keyroll();
+    let scene = Scene::http(&program);
+    let id = scene.plan();
+    let record = scene.home().join(trace::name());
+    let ran = scene.run(Some(order::recording(&program, &record)), &["apply", &id, "--confirm", "ring"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.text);
+    let calls = order::calls(&record);
+    let dir = scene.dir();
+    let targets = ["api/api.env", "reader/key", "nightly/nightly.env"].map(|copy| dir.join(copy));
+    order::check_replacements(&calls, &targets);
+    let effects = order::check_effects(&calls);
+    // A key is made, the old one switched off and ended.
+    assert!(effects >= 3, "{effects} effects at the issuer");
+    println!("{} calls recorded, {effects} effects at the issuer", calls.len());
 }

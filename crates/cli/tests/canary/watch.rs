@@ -82,6 +82,7 @@ pub fn writes(record: &Path) -> Vec<(String, Vec<u8>)> {
         let Some((place, rest)) = call.split_once('<').and_then(|(_, rest)| rest.split_once('>')) else {
             continue;
         };
+        let place = String::from_utf8_lossy(&unescaped(place)).into_owned();
         if place.contains("/.keyroll-") || place.contains("socket:") || place.contains("TCP:") {
             continue;
         }
@@ -98,7 +99,9 @@ pub fn writes(record: &Path) -> Vec<(String, Vec<u8>)> {
     all
 }
 
-/// `\x41\x42` as bytes.
+/// `\x41\x42` as bytes; `-xx` shows paths so, too, but not the names of sockets.
 fn unescaped(text: &str) -> Vec<u8> {
-    text.split("\\x").skip(1).filter_map(|byte| u8::from_str_radix(byte.get(..2)?, 16).ok()).collect()
+    let mut pieces = text.split("\\x");
+    let plain = pieces.next().unwrap_or_default().bytes();
+    plain.chain(pieces.filter_map(|byte| u8::from_str_radix(byte.get(..2)?, 16).ok())).collect()
 }
