@@ -267,6 +267,9 @@ pub(crate) struct AdoptArgs {
     /// The file that it starts from, which holds the value alone
     #[arg(long)]
     pub(crate) file: Option<PathBuf>,
+    /// A command that succeeds only if the value in its copy works; {copy} stands for that file
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) check: Option<String>,
 }
 
 /// `consumer waive`.

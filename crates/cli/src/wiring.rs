@@ -7,6 +7,7 @@ mod finish;
 pub(crate) mod issuer;
 mod look;
 pub(crate) mod open;
+pub(crate) mod provable;
 pub(crate) mod rotate;
 mod saved;
 pub(crate) mod waivers;

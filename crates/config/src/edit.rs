@@ -19,6 +19,8 @@ pub struct NewConsumer {
     pub pid_file: Option<String>,
     /// The copies that it starts from.
     pub reads: Vec<crate::Copy>,
+    /// The words of a command that shows whether the value in its copy works; `{copy}` stands for the copy's path.
+    pub check: Option<Vec<String>>,
 }
 
 /// How a new value takes effect in an adopted process.
@@ -146,6 +148,11 @@ fn consumer_table(new: &NewConsumer) -> Table {
     table.insert("name", value(new.name.as_str()));
     table.insert("runs", value(runs));
     table.insert("reads", value(reads));
+    if let Some(words) = &new.check {
+        let mut check = InlineTable::new();
+        check.insert("exec", words.iter().collect::<Array>().into());
+        table.insert("check", value(check));
+    }
     table
 }
 

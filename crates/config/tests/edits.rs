@@ -27,6 +27,7 @@ fn adopted(apply: NewApply) -> NewConsumer {
         process: Some(("/usr/bin/worker".to_owned(), Some("--tag={x}".to_owned()))),
         pid_file: None,
         reads: vec![copy],
+        check: Some(vec!["/srv/probe.sh".to_owned(), "{copy}".to_owned()]),
     }
 }
 
@@ -40,6 +41,7 @@ fn an_adopted_consumer_is_appended_and_nothing_else_changes() {
     let config = Config::parse(&text, "keyroll.toml").unwrap();
     let consumer = config.secret("acme").unwrap().consumer("forgotten").unwrap();
     assert_eq!(consumer.reads, new.reads);
+    assert!(matches!(&consumer.check, Some(keyroll_config::Check::Exec(words)) if words.uses("copy")));
     let twice = add_consumer(&text, "keyroll.toml", &new).unwrap_err();
     assert_eq!(twice.code(), "K0014");
     let mut second = adopted(NewApply::Signal(Signal::Hup));

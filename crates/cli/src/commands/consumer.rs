@@ -30,6 +30,7 @@ fn adopt(args: &AdoptArgs, context: &mut Context) -> Result<Exit, Problem> {
     let path = context.config_path();
     let text = config_file::read(&path)?;
     let edited = add_consumer(&text, &path.display().to_string(), &new)?;
+    refuse_unprovable(&edited, &path, &new)?;
     config_file::replace(&path, &text, &edited)?;
     context.ui.event(Event::Undo {
         what: format!("adopted {} as a consumer of {} in {}", new.name, new.secret, path.display()),
@@ -45,6 +46,19 @@ fn adopt(args: &AdoptArgs, context: &mut Context) -> Result<Exit, Problem> {
         context.ui.note("the open rotation knows it now: keyroll resume".to_owned());
     }
     Ok(Exit::Done)
+}
+
+/// A holder that could never show the new value would only stand the rotation still at the gate.
+fn refuse_unprovable(edited: &str, path: &Path, new: &NewConsumer) -> Result<(), Problem> {
+    let config = Config::parse(edited, &path.display().to_string())?;
+    let secret = crate::context::secret(&config, new.secret.as_str())?;
+    // An issuer that cannot be had is `plan`'s to tell.
+    let (Ok(issuer), Some(consumer)) = (wiring::issuer(secret), secret.consumer(new.name.as_str())) else {
+        return Ok(());
+    };
+    wiring::provable::provable(consumer, issuer.capabilities().attributes).map_err(|problem| {
+        problem.help("give it --check \"COMMAND {copy}\", a command that succeeds only with a working key in that copy")
+    })
 }
 
 /// The holder as a consumer.
@@ -63,8 +77,15 @@ fn described(args: &AdoptArgs, config: &Config, secret: &Secret) -> Result<NewCo
         })?)),
         (None, None) => None,
     };
+    let check = match &args.check {
+        Some(command) => Some(
+            words::split(command)
+                .ok_or_else(|| adopting().because("--check has a quote that is not closed, or no word"))?,
+        ),
+        None => None,
+    };
     let Ok(pid) = args.holder.parse::<u32>() else {
-        return adopted_file(args, secret, name, apply);
+        return adopted_file(args, secret, name, apply, check);
     };
     let apply = apply.ok_or_else(|| {
         adopting().because("a process needs --restart COMMAND or --signal NAME").exits(Exit::Usage)
@@ -84,6 +105,7 @@ fn described(args: &AdoptArgs, config: &Config, secret: &Secret) -> Result<NewCo
         process,
         pid_file: args.pid_file.clone(),
         reads,
+        check,
     })
 }
 
@@ -93,6 +115,7 @@ fn adopted_file(
     secret: &Secret,
     name: Name,
     apply: Option<NewApply>,
+    check: Option<Vec<String>>,
 ) -> Result<NewConsumer, Problem> {
     let path = real_file(Path::new(&args.holder))?;
     let copy = match named_copy(args, secret)? {
@@ -106,6 +129,7 @@ fn adopted_file(
         process: None,
         pid_file: args.pid_file.clone(),
         reads: vec![copy],
+        check,
     })
 }
 
