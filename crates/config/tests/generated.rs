@@ -1,4 +1,4 @@
-//! The generated files are those of the types. `KEYROLL_BLESS=1 cargo test -p keyroll-config` writes them anew.
+//! The generated files are those of the types. `cargo xtask codegen` writes them anew.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
@@ -6,14 +6,11 @@ use std::path::Path;
 
 fn current(path: &str, wanted: &str) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference").join(path);
-    if std::env::var_os("KEYROLL_BLESS").is_some() {
+    if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(&file, wanted).unwrap();
     }
     let found = std::fs::read_to_string(&file).unwrap_or_default();
-    assert!(
-        found == wanted,
-        "docs/reference/{path} is not current: KEYROLL_BLESS=1 cargo test -p keyroll-config"
-    );
+    assert!(found == wanted, "docs/reference/{path} is not current: cargo xtask codegen");
 }
 
 #[test]

@@ -27,16 +27,16 @@ fn an_unknown_name_gets_a_suggestion() {
     assert!(error.help.unwrap().contains("did you mean `openrouter`"));
 }
 
-/// The schema in the reference is generated. `UPDATE=1 cargo test -p keyroll-issuer --test shipped` writes it anew.
+/// The schema in the reference is generated. `cargo xtask codegen` writes it anew.
 #[test]
 fn the_schema_in_the_reference_is_current() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/issuer-spec.schema.json");
     let mut text = serde_json::to_string_pretty(&spec_schema()).unwrap();
     text.push('\n');
-    if std::env::var_os("UPDATE").is_some() {
+    if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::write(path, &text).unwrap();
     }
-    assert!(std::fs::read_to_string(path).unwrap() == text, "run the test with UPDATE=1 and commit {path}");
+    assert!(std::fs::read_to_string(path).unwrap() == text, "{path} is not current: cargo xtask codegen");
 }
 
 /// Every key of the shipped specs stands in the schema, so that an editor does not call a good spec wrong.
