@@ -57,12 +57,8 @@ impl Place {
     }
 
     fn host(&self, files: Vec<FileSetup>, slot: SlotSetup) -> Local {
-        let consumer = ConsumerSetup {
-            name: "app".into(),
-            files: vec![FileId(0)],
-            fetch: None,
-            slots: vec![slot],
-        };
+        let consumer =
+            ConsumerSetup { name: "app".into(), files: vec![FileId(0)], fetch: None, slots: vec![slot] };
         Local::new(Setup {
             rotation: "r1".into(),
             files,
