@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use keyroll_manager::instances_in;
+use keyroll_manager::{Run, instances_in};
 use keyroll_observe::{
     FileLimits, Hidden, HoldersReport, Listing, MemoryLimits, NotSeen, NotVisible, Place, ProcessId, Sockets,
     process, processes, search_files, search_holders, unit_folders,
@@ -22,6 +22,9 @@ const LISTING_MS_MAX: u64 = 10_000;
 
 /// How long the search of all processes may take, milliseconds.
 const HOLDERS_MS_MAX: u64 = 60_000;
+
+/// The system's service manager. Source: systemd(1).
+const MANAGER_PID: u32 = 1;
 
 /// The most files and folders that one look reports as not searched.
 const NOT_VISIBLE_MAX: usize = 50;
@@ -155,6 +158,17 @@ impl Local {
         seen
     }
 
+    /// The service manager reads a unit's EnvironmentFile and hands it on; what its memory keeps of that it never
+    /// presents (seen with systemd 252, whose first process does not overwrite it). Sweep names it.
+    fn reads_for_units(&self, holder: &keyroll_observe::Holder) -> bool {
+        let name = holder.process.exe.as_deref().and_then(std::path::Path::file_name);
+        let manager = holder.process.id.pid == MANAGER_PID && name.is_some_and(|name| name == "systemd");
+        let mut slots = self.setup.consumers.iter().flat_map(|consumer| &consumer.slots);
+        manager
+            && !holder.places.contains_key(&Place::Environment)
+            && slots.any(|slot| matches!(slot.run, Run::Unit(_)))
+    }
+
     /// Processes that hold a value and that nobody configured. A shell that merely exports it is not one.
     fn holders(
         &self,
@@ -165,7 +179,7 @@ impl Local {
         let mut found_by = BTreeMap::new();
         for holder in &sights.report.holders {
             let known = running.iter().any(|one| one.process == holder.process.id);
-            if known || holder.shell {
+            if known || holder.shell || self.reads_for_units(holder) {
                 continue;
             }
             let who = incarnation(&holder.process.id);
