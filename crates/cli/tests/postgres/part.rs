@@ -72,10 +72,12 @@ async fn seed(words: &Words) {
     client.batch_execute(&format!("CREATE ROLE orders LOGIN PASSWORD '{verifier}'")).await.unwrap();
     client.batch_execute("CREATE DATABASE shop OWNER orders").await.unwrap();
     let url = format!("postgres://orders:{password}@127.0.0.1:{port}/shop");
-    fs::write(dir.join("app/api.env"), format!(
-        "# The shop's API\nLOG_LEVEL=info\nDB_USER=orders\nDB_PASSWORD='{password}'\nexport DATABASE_URL=\"{url}\"\nPOOL=4\n"
-    ))
-    .unwrap();
+    // A service manager takes no `export`, a shell needs it.
+    let export = if words.0.contains_key("unit") { "" } else { "export " };
+    let app = format!(
+        "# The shop's API\nLOG_LEVEL=info\nDB_USER=orders\nDB_PASSWORD='{password}'\n{export}DATABASE_URL=\"{url}\"\nPOOL=4\n"
+    );
+    fs::write(dir.join("app/api.env"), app).unwrap();
     fs::write(dir.join("billing/billing.env"), format!("DATABASE_URL={url}\r\nQUEUE=invoices\r\n")).unwrap();
     fs::write(
         dir.join("job/pgpass"),
@@ -115,7 +117,11 @@ async fn worker(words: &Words) {
     let mut terminate = signal(SignalKind::terminate()).unwrap();
     let port = words.number("port");
     let worker = Worker::start(&WorkerOptions {
-        url: read_variable(Path::new(words.text("env")), "DATABASE_URL").unwrap(),
+        url: match words.0.get("env") {
+            Some(file) => read_variable(Path::new(file), "DATABASE_URL").unwrap(),
+            // Its service manager has read the file.
+            None => std::env::var("DATABASE_URL").unwrap(),
+        },
         port,
         pool: words.number("pool"),
         drain_ms: words.number("drain_ms"),
