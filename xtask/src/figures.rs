@@ -41,6 +41,7 @@ pub(crate) fn figures() -> Result<(), String> {
     demo(&mut all)?;
     start_up(&mut all)?;
     size(&mut all)?;
+    cost(&mut all)?;
     journal(&mut all)?;
     needle(&mut all)?;
     simulation(&mut all)?;
@@ -192,6 +193,40 @@ fn size(all: &mut Vec<Figure>) -> Result<(), String> {
         value: tidy::packages()?.len().to_string(),
         limit: "≤ 260",
         command: "cargo tree -p keyroll -e normal",
+    });
+    Ok(())
+}
+
+fn cost(all: &mut Vec<Figure>) -> Result<(), String> {
+    let seen = last_json(&output("cargo", &["bench", "--quiet", "-p", "keyroll", "--bench", "cost"])?)?;
+    println!("{seen}");
+    let command = "cargo bench -p keyroll --bench cost";
+    let told = |own: &str, wall: &str, search: &str| {
+        format!(
+            "{:.1} ms of processor time among {} processes (wall {:.0} ms, the search of their memory {:.0} ms)",
+            number(&seen, own),
+            number(&seen, "processes"),
+            number(&seen, wall),
+            number(&seen, search),
+        )
+    };
+    all.push(Figure {
+        what: "`plan` with ten consumers: own time, the search of memory and children apart",
+        value: told("plan_own_ms", "plan_wall_ms", "plan_memory_search_ms"),
+        limit: "≤ 300 ms",
+        command,
+    });
+    all.push(Figure {
+        what: "`apply` with ten consumers: own time per host step, its start and its end included; the wall is mostly waiting",
+        value: told("apply_own_ms_per_step", "apply_wall_ms", "apply_memory_search_ms"),
+        limit: "≤ 50 ms",
+        command,
+    });
+    all.push(Figure {
+        what: "peak resident memory of `apply` with ten consumers",
+        value: format!("{:.0} MB", number(&seen, "peak_mb")),
+        limit: "≤ 60 MB",
+        command,
     });
     Ok(())
 }

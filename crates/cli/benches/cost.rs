@@ -157,7 +157,7 @@ impl Scene {
 
     fn measure(&self) -> Value {
         let mut plans: Vec<Cost> = (0..PLANS).map(|_| self.run(&["plan", "bench"])).collect();
-        let id = plans.iter().flat_map(|plan| &plan.events).filter(|event| event["type"] == "plan").last();
+        let id = plans.iter().flat_map(|plan| &plan.events).rfind(|event| event["type"] == "plan");
         let id = id.and_then(|plan| plan["id"].as_str()).unwrap().to_owned();
         let apply = self.run(&["apply", &id, "--confirm", "bench"]);
         assert_eq!(apply.events.last().unwrap()["outcome"], "done");
