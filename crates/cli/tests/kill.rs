@@ -26,12 +26,10 @@ mod trace;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use keyroll_testkit::TempDir;
-use scene::{Ran, Scene};
+use scene::{Ran, Scene, program};
 use trace::{Counts, Draw, Place, all_calls, counts, under};
 
 /// Kills in all, where `KEYROLL_KILLS` does not say.
@@ -47,18 +45,6 @@ const LANES: u64 = 3;
 #[test]
 fn part() {
     part::play();
-}
-
-/// The program in a folder of its own, so that a build meanwhile changes nothing; the release build where it is newer.
-fn keyroll() -> (TempDir, PathBuf) {
-    let built = PathBuf::from(env!("CARGO_BIN_EXE_keyroll"));
-    let release = built.parent().and_then(|debug| Some(debug.parent()?.join("release/keyroll")));
-    let made = |one: &PathBuf| one.metadata().and_then(|meta| meta.modified()).ok();
-    let program = release.filter(|release| made(release) >= made(&built)).unwrap_or(built);
-    let folder = TempDir::new().unwrap();
-    let copy = folder.path().join("keyroll");
-    fs::copy(program, &copy).unwrap();
-    (folder, copy)
 }
 
 fn traces() -> bool {
@@ -211,7 +197,7 @@ fn ring(name: &str, scenes: Vec<Scene>) {
 #[test]
 fn killed_anywhere_with_an_http_issuer() {
     if traces() {
-        let (_folder, program) = keyroll();
+        let (_folder, program) = program();
         ring("HTTP issuer", (0..LANES).map(|_| Scene::http(&program)).collect());
     }
 }
@@ -221,7 +207,7 @@ fn killed_anywhere_with_postgresql() {
     if !traces() {
         return;
     }
-    let (_folder, program) = keyroll();
+    let (_folder, program) = program();
     let scenes: Option<Vec<Scene>> = (0..LANES).map(|_| Scene::postgres(&program)).collect();
     if let Some(scenes) = scenes {
         ring("PostgreSQL", scenes);
@@ -235,7 +221,7 @@ fn nothing_happens_before_it_is_durable() {
     if !traces() {
         return;
     }
-    let (_folder, program) = keyroll();
+    let (_folder, program) = program();
     let scene = Scene::http(&program);
     let id = scene.plan();
     let record = scene.home().join(trace::name());

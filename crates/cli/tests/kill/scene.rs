@@ -357,6 +357,20 @@ impl Drop for Scene {
     }
 }
 
+/// The program in a folder of its own, so that a build meanwhile changes nothing: the release build where it is newer,
+/// or the one that `KEYROLL_PROGRAM` names.
+pub fn program() -> (TempDir, PathBuf) {
+    let built = PathBuf::from(env!("CARGO_BIN_EXE_keyroll"));
+    let release = built.parent().and_then(|debug| Some(debug.parent()?.join("release/keyroll")));
+    let made = |one: &PathBuf| one.metadata().and_then(|meta| meta.modified()).ok();
+    let newer = release.filter(|release| made(release) >= made(&built)).unwrap_or(built);
+    let program = std::env::var_os("KEYROLL_PROGRAM").map_or(newer, PathBuf::from);
+    let folder = TempDir::new().unwrap();
+    let copy = folder.path().join("keyroll");
+    fs::copy(program, &copy).unwrap();
+    (folder, copy)
+}
+
 /// Waits for something that must come.
 pub fn wait(what: &str, mut until: impl FnMut() -> bool) {
     let end = Instant::now() + WORKER_TIME_MAX;
