@@ -1,0 +1,121 @@
+//! Bad input and bad days, with the shipped program: each is refused or survived, with the right exit code and the
+//! next command; and where it is refused, nothing was changed.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    missing_docs,
+    unreachable_pub
+)]
+
+#[path = "hostile/back.rs"]
+mod back;
+#[path = "hostile/days.rs"]
+mod days;
+#[path = "hostile/disk.rs"]
+mod disk;
+#[path = "hostile/drift.rs"]
+mod drift;
+#[path = "hostile/input.rs"]
+mod input;
+#[path = "hostile/issuer.rs"]
+mod issuer;
+#[path = "hostile/moods.rs"]
+mod moods;
+#[path = "hostile/ran.rs"]
+mod ran;
+#[path = "hostile/scene.rs"]
+mod scene;
+#[path = "hostile/stale.rs"]
+mod stale;
+#[path = "hostile/word.rs"]
+mod word;
+#[path = "hostile/worker.rs"]
+mod worker;
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::time::Instant;
+
+/// A name and what it does.
+pub type Case = (&'static str, fn());
+
+/// Cases at the same time: nearly all of a rotation is waiting.
+const LANES: usize = 5;
+
+/// The part that this program plays when it was started as one.
+#[test]
+fn part() {
+    worker::play();
+}
+
+/// Runs cases beside each other, each with its own folders, issuer and worker. `KEYROLL_CASE` chooses some by a part
+/// of their name.
+fn ring(cases: &[Case]) {
+    let chosen = std::env::var("KEYROLL_CASE").unwrap_or_default();
+    let wanted = cases.iter().filter(|(name, _)| name.contains(&chosen)).copied();
+    let left: Mutex<VecDeque<Case>> = Mutex::new(wanted.collect());
+    let failed: Mutex<Vec<&str>> = Mutex::default();
+    std::thread::scope(|scope| {
+        for _ in 0..LANES {
+            scope.spawn(|| {
+                loop {
+                    let next = left.lock().unwrap().pop_front();
+                    let Some((name, case)) = next else { return };
+                    let began = Instant::now();
+                    let passed = catch_unwind(AssertUnwindSafe(case)).is_ok();
+                    let word = if passed { "passed" } else { "FAILED" };
+                    println!("{word} in {:4.1} s: {name}", began.elapsed().as_secs_f64());
+                    if !passed {
+                        failed.lock().unwrap().push(name);
+                    }
+                }
+            });
+        }
+    });
+    let failed = failed.into_inner().unwrap();
+    assert!(failed.is_empty(), "failed: {failed:#?}");
+}
+
+#[test]
+fn input_that_cannot_be() {
+    ring(input::CASES);
+}
+
+#[test]
+fn an_issuer_with_moods() {
+    ring(moods::CASES);
+}
+
+#[test]
+fn disks_that_fail() {
+    ring(disk::CASES);
+}
+
+#[test]
+fn plans_that_are_not_true_any_more() {
+    ring(stale::CASES);
+}
+
+#[test]
+fn bad_days_of_the_machine() {
+    ring(days::CASES);
+}
+
+#[test]
+fn others_at_work() {
+    ring(drift::CASES);
+}
+
+#[test]
+fn the_way_back() {
+    ring(back::CASES);
+}
+
+#[test]
+fn a_persons_word() {
+    ring(word::CASES);
+}

@@ -1,0 +1,121 @@
+//! What a person or an issuer may hand over that cannot be used: refused before anything is changed.
+
+use std::fs;
+
+use crate::Case;
+use crate::issuer::{Ask, Mood};
+use crate::ran::Ran;
+use crate::scene::Scene;
+
+pub const CASES: &[Case] = &[
+    ("a key of the configuration that nobody knows", unknown_key),
+    ("a host that is not there", missing_host),
+    ("a target that cannot be read", unreadable_target),
+    ("a copy that holds something else", another_value),
+    ("a copy that nobody explains", unexplained_copy),
+    ("a value that the file's format cannot carry, by its alphabet", alphabet_not_carried),
+    ("a value that is not what the issuer's spec says", value_not_carried),
+    ("a key of another account", wrong_account),
+    ("no room for a second key", no_room),
+    ("a second key that nobody knows, where there are two slots", second_slot_taken),
+];
+
+/// A plan that is refused, with nothing changed.
+#[track_caller]
+fn refused(scene: &Scene, exit: i32, code: &str, words: &[&str]) -> Ran {
+    let before = scene.snapshot();
+    let ran = scene.run(&["plan", "ring"]);
+    ran.refused(exit, code, words);
+    assert_eq!(scene.snapshot(), before);
+    assert_eq!(scene.issuer.asked(Ask::Mint), 0);
+    ran
+}
+
+fn edit(scene: &Scene, from: &str, to: &str) {
+    let path = scene.path("keyroll.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains(from), "{text}");
+    fs::write(path, text.replacen(from, to, 1)).unwrap();
+}
+
+fn unknown_key() {
+    let scene = Scene::new();
+    edit(&scene, "admin  =", "admni  =");
+    refused(&scene, 1, "K0003", &["admni", "admin", "4"]);
+}
+
+fn missing_host() {
+    let scene = Scene::new();
+    edit(&scene, "name  = \"api\"", "name  = \"api\"\nhost = \"vps-b\"");
+    refused(&scene, 1, "K0010", &["keyroll.toml:17", "[hosts."]);
+}
+
+fn unreadable_target() {
+    let scene = Scene::new();
+    for make in ["rm api/api.env", "mkdir api/api.env", "rmdir api/api.env; mkfifo api/api.env"] {
+        scene.sh(make);
+        let ran = scene.run(&["plan", "ring"]);
+        ran.exits(1).says(&["api/api.env", "K03"]);
+        assert_eq!(scene.issuer.asked(Ask::Mint), 0);
+    }
+}
+
+fn another_value() {
+    let scene = Scene::new();
+    scene.sh("sed -i 's/^KEY=.*/KEY=nothing_of_ours/' api/api.env");
+    refused(&scene, 1, "K0832", &["api/api.env", "it holds something else"]);
+}
+
+fn unexplained_copy() {
+    let scene = Scene::new();
+    scene.copy("api/api.env", "also/decoy.env");
+    refused(&scene, 6, "K0836", &["also/decoy.env", "keyroll consumer adopt", "keyroll consumer waive"]);
+}
+
+fn alphabet_not_carried() {
+    // A value without quotes has no place for a dollar sign.
+    let scene = Scene::made(|_, spec| *spec = spec.replace("A-Za-z0-9\"", "A-Za-z0-9$\""));
+    let before = scene.snapshot();
+    let plan = scene.run(&["plan", "ring"]);
+    let ran = match plan.code {
+        Some(0) => {
+            let id = plan.of("plan")[0]["id"].as_str().unwrap().to_owned();
+            scene.run(&["apply", &id, "--confirm", "ring"])
+        }
+        _ => plan,
+    };
+    ran.exits(1).says(&["api/api.env", "help"]);
+    assert_eq!(scene.snapshot(), before);
+    assert_eq!(scene.issuer.asked(Ask::Mint), 0);
+}
+
+fn value_not_carried() {
+    for tail in ["$(reboot)", "\n"] {
+        let scene = Scene::new();
+        scene.issuer.tail(tail);
+        let before = scene.snapshot();
+        scene.apply().exits(5).ended("rolled_back").says(&["help"]);
+        assert_eq!(scene.snapshot(), before);
+        scene.as_before();
+    }
+}
+
+fn wrong_account() {
+    let scene = Scene::new();
+    scene.issuer.mood(Ask::Me, Mood::Another, 99);
+    refused(&scene, 1, "K0830", &["key_of_another"]);
+}
+
+fn no_room() {
+    let scene = Scene::made(|_, spec| *spec = spec.replace("max = 0", "max = 2"));
+    drop(scene.issuer.mint("of somebody"));
+    refused(&scene, 1, "K0107", &["2 credentials", "end one that nothing uses"]);
+}
+
+fn second_slot_taken() {
+    let scene = Scene::made(|_, spec| {
+        *spec = spec.replace("kind = \"independent\", max = 0", "kind = \"two-slots\"");
+    });
+    drop(scene.issuer.mint("of somebody"));
+    refused(&scene, 1, "K0107", &["was not made by keyroll"]);
+}

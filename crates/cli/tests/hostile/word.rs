@@ -1,0 +1,68 @@
+//! A person's word: waivers by name, and emergencies.
+
+use crate::Case;
+use crate::ran::wait;
+use crate::scene::Scene;
+
+pub const CASES: &[Case] = &[
+    ("a decoy that is waived", waived_copy),
+    ("a holder that is waived by its process id", waived_holder),
+    ("an emergency: roll first", roll_first),
+    ("an emergency: revoke now", revoke_now),
+];
+
+fn waived_copy() {
+    let scene = Scene::new();
+    scene.copy("api/api.env", "also/decoy.env");
+    scene.run(&["plan", "ring"]).refused(6, "K0836", &["also/decoy.env"]);
+    scene.run(&["consumer", "waive", "also/decoy.env", "--reason", "a decoy for thieves"]).exits(0);
+    let ran = scene.apply();
+    ran.exits(0).ended("done");
+    let residues = &ran.of("summary")[0]["residues"];
+    assert!(residues.to_string().contains("also/decoy.env"), "the report does not name it: {}", ran.text);
+    assert_eq!(scene.holds("also/decoy.env").as_deref(), Some(scene.old.as_str()));
+    scene.rotated();
+}
+
+fn waived_holder() {
+    let scene = Scene::new();
+    let pid = scene.start_by_hand("keeper", &scene.path("api/api.env"), "idle=yes");
+    let plan = scene.plan();
+    let ran = scene.run(&["apply", &plan, "--confirm", "ring"]);
+    ran.exits(6).says(&[&format!("process {pid}")]);
+    assert_eq!(scene.issuer.deletions(), [] as [String; 0]);
+    scene.run(&["consumer", "waive", &pid.to_string(), "--reason", "it never calls"]).exits(0);
+    let ran = scene.run(&["resume", "--confirm", "ring"]);
+    ran.exits(0).ended("done");
+    assert_eq!(ran.of("decided")[0]["waivers"], 1, "{}", ran.text);
+    scene.rotated();
+}
+
+/// Faster, with the same proofs: nothing is ended before every consumer has moved.
+fn roll_first() {
+    let scene =
+        Scene::made(|config, _| *config = config.replace("soak         = \"0s\"", "soak         = \"30m\""));
+    let plan = scene.plan();
+    scene.sh("touch run/hold; rm -f run/restarting-api");
+    let running = scene.start(&["apply", &plan, "--emergency", "roll-first", "--confirm", "ring"]);
+    wait("the restart", || scene.path("run/restarting-api").exists());
+    assert!(scene.issuer.keys().iter().any(|key| key.id == scene.old && !key.disabled));
+    scene.sh("rm run/hold");
+    let ran = running.end();
+    ran.exits(0).ended("done");
+    assert!(!ran.entered("soak"), "{}", ran.text);
+    scene.rotated();
+}
+
+/// A stated outage: the old key is dead before the consumers have moved.
+fn revoke_now() {
+    let scene = Scene::new();
+    let plan = scene.plan();
+    scene.sh("touch run/hold; rm -f run/restarting-api");
+    let running = scene.start(&["apply", &plan, "--emergency", "revoke-now", "--confirm", "ring"]);
+    wait("the restart", || scene.path("run/restarting-api").exists());
+    assert!(scene.issuer.keys().iter().all(|key| key.id != scene.old), "the old key is alive still");
+    scene.sh("rm run/hold");
+    running.end().exits(0).ended("done");
+    scene.rotated();
+}

@@ -1,0 +1,102 @@
+//! The ring's other processes: this test program, started once more with a part to play. It reads values from files
+//! itself.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
+
+/// The variable that names the part: a word, then `key=value` words. None of them is a value of the secret.
+pub const PART: &str = "KEYROLL_TEST_PART";
+
+/// How often a worker calls.
+const CALL_PAUSE: Duration = Duration::from_millis(60);
+
+/// How long an answer may take.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Plays the part that the environment names, if it names one.
+pub fn play() {
+    let Ok(text) = std::env::var(PART) else { return };
+    let mut words = text.split(' ');
+    let part = words.next().unwrap_or_default();
+    let words: BTreeMap<&str, &str> = words.filter_map(|word| word.split_once('=')).collect();
+    let path = Path::new(words["copy"]);
+    match part {
+        "worker" => work(&words, path),
+        "try" => assert_eq!(call(&mut None, &read_key(path, &words), &words), Some(200)),
+        _ => panic!("there is no part {part}"),
+    }
+}
+
+/// The value of a line of a file: `KEY=value`, unless another variable is named.
+fn read_key(path: &Path, words: &BTreeMap<&str, &str>) -> String {
+    let text = fs::read_to_string(path).unwrap();
+    let before = format!("{}=", words.get("variable").unwrap_or(&"KEY"));
+    let value = text.lines().find_map(|line| line.strip_prefix(&before)).unwrap_or(text.trim_end());
+    value.trim_matches('"').to_owned()
+}
+
+/// Calls with the value that its file had when it started, until it is ended or the test is gone.
+fn work(words: &BTreeMap<&str, &str>, path: &Path) {
+    let lifeline = format!("/proc/{}", words["lifeline"]);
+    let key = read_key(path, words);
+    let mut stream = None;
+    let pid_file = words.get("pid_file").map(PathBuf::from);
+    let mut known = false;
+    while Path::new(&lifeline).exists() {
+        let status = if words.contains_key("idle") { Some(200) } else { call(&mut stream, &key, words) };
+        if status != Some(200) {
+            let mut log = fs::OpenOptions::new().create(true).append(true).open(words["refused"]).unwrap();
+            writeln!(log, "{} was refused", words["name"]).unwrap();
+        }
+        // Ready before it is known: the restart command waits for this file.
+        if let Some(pid_file) = pid_file.as_ref().filter(|_| !known) {
+            let beside = pid_file.with_extension(format!("new-{}", std::process::id()));
+            fs::write(&beside, format!("{}\n", std::process::id())).unwrap();
+            fs::rename(&beside, pid_file).unwrap();
+            known = true;
+        }
+        sleep(CALL_PAUSE);
+    }
+}
+
+/// One call; a connection that was closed is opened again, once.
+fn call(stream: &mut Option<TcpStream>, key: &str, words: &BTreeMap<&str, &str>) -> Option<u16> {
+    for _ in 0..2 {
+        let connected = match stream.take() {
+            Some(stream) => Ok(stream),
+            None => TcpStream::connect(("127.0.0.1", words["port"].parse::<u16>().unwrap())),
+        };
+        let Ok(mut open) = connected else { continue };
+        if let Some(status) = ask(&mut open, key, words.get("name").unwrap_or(&"try")) {
+            *stream = Some(open);
+            return Some(status);
+        }
+    }
+    None
+}
+
+fn ask(stream: &mut TcpStream, key: &str, name: &str) -> Option<u16> {
+    stream.set_read_timeout(Some(ANSWER_TIME_MAX)).ok()?;
+    let request = format!(
+        "GET /v1/me HTTP/1.1\r\nHost: acme\r\nX-Worker: {name}\r\nAuthorization: Bearer {key}\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).ok()?;
+    let mut answer = Vec::new();
+    let mut buffer = [0; 1024];
+    loop {
+        let more = stream.read(&mut buffer).ok().filter(|more| *more > 0)?;
+        answer.extend_from_slice(&buffer[..more]);
+        let text = String::from_utf8_lossy(&answer);
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head.split("Content-Length: ").nth(1)?.lines().next()?.parse::<usize>().ok()?;
+            if body.len() >= length {
+                return head.split(' ').nth(1)?.parse().ok();
+            }
+        }
+    }
+}
