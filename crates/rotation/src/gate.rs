@@ -36,6 +36,13 @@ pub fn blockers(state: &State, look: &Look, stays: Which) -> Vec<Blocker> {
             found.push(Blocker::File(file, holds));
         }
     }
+    for at in 0..state.plan().files.len() {
+        // A file of which the look says nothing was not looked at.
+        let Some(id) = u16::try_from(at).ok().map(FileId) else { continue };
+        if !seen.files.iter().any(|(file, _)| *file == id) && read_by_somebody(state, id) {
+            found.push(Blocker::File(id, Holds::Unreadable));
+        }
+    }
     for instance in &seen.instances {
         found.extend(instance_blocker(state, instance, stays));
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::state::{
-    Hold, Intent, IntentStatus, Look, NewVersion, OldKey, Phase, Reason, Stage, State, Unit, all_slots,
+    Hold, Idle, Intent, IntentStatus, Look, NewVersion, OldKey, Phase, Reason, Stage, State, Unit, all_slots,
 };
 use crate::{
     Adoptee, Answer, Consumer, ConsumerId, CredId, Emergency, EndpointId, Enumeration, HostId, Labelled, Op,
@@ -163,7 +163,10 @@ pub(crate) fn proved(
     }
     let proving =
         next.units.get(consumer.index()).is_some_and(|unit| matches!(unit.stage, Stage::Proving(_)));
-    if trouble && proving {
+    // A key that is ended refuses whoever still presents it, up to the moment at which they are moved: then the log
+    // tells nothing about the new one, and only the proofs count.
+    let refused_anyway = next.old == OldKey::Ended || next.decided.is_some();
+    if trouble && proving && !refused_anyway {
         unit::fail(next, consumer.index());
     }
     Ok(())
@@ -177,9 +180,9 @@ fn merge(known: &mut Proof, proof: &Proof) {
 }
 
 pub(crate) fn last_used(next: &mut State, used: Option<u64>) {
-    if next.idle.is_none_or(|(_, before)| before != used) {
-        next.idle = Some((next.now, used));
-    }
+    let last = next.now;
+    let since = next.idle.filter(|idle| idle.used == used).map_or(last, |idle| idle.since);
+    next.idle = Some(Idle { since, last, used });
 }
 
 pub(crate) fn refusals(next: &mut State, count: u32) {

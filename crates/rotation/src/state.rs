@@ -180,6 +180,17 @@ pub struct Streak {
     pub since: Option<Stamp>,
 }
 
+/// What the issuer said about the last use of the old key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Idle {
+    /// Since when it says the same.
+    pub(crate) since: Stamp,
+    /// When it last said so.
+    pub(crate) last: Stamp,
+    /// What it says.
+    pub(crate) used: Option<u64>,
+}
+
 /// A complete look, and when it entered the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Look {
@@ -218,7 +229,7 @@ pub struct State {
     pub(crate) proofs: Vec<(ConsumerId, Proof)>,
     pub(crate) look: Option<Look>,
     pub(crate) waived: Vec<Waived>,
-    pub(crate) idle: Option<(Stamp, Option<u64>)>,
+    pub(crate) idle: Option<Idle>,
     pub(crate) refusals_read: Option<Stamp>,
     pub(crate) consent: Option<(u64, Seq)>,
     pub(crate) decided: Option<(u64, Stamp)>,

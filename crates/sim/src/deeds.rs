@@ -15,6 +15,7 @@ impl Run<'_> {
             Fault::LostReply
             | Fault::LostRequest
             | Fault::LateEffect
+            | Fault::SlowBirth
             | Fault::Failed
             | Fault::FailedForGood
             | Fault::Duplicate

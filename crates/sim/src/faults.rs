@@ -23,6 +23,8 @@ pub enum Fault {
     LostRequest,
     /// The caller saw no answer; the operation has its effect later.
     LateEffect,
+    /// A new credential is made far later than the issuer says.
+    SlowBirth,
     /// Surely not carried out; it may work later (429, 5xx).
     Failed,
     /// Surely not carried out; it will not work.
@@ -81,7 +83,7 @@ pub enum Fault {
 
 impl Fault {
     /// All faults.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::CrashBefore,
         Self::CrashAfter,
         Self::CrashDuring,
@@ -90,6 +92,7 @@ impl Fault {
         Self::LostReply,
         Self::LostRequest,
         Self::LateEffect,
+        Self::SlowBirth,
         Self::Failed,
         Self::FailedForGood,
         Self::Duplicate,
@@ -127,6 +130,7 @@ impl Fault {
         match self {
             Self::LostReply | Self::LostRequest | Self::Failed | Self::FailedForGood => is_carry,
             Self::LateEffect | Self::CrashDuring => class.at_issuer(),
+            Self::SlowBirth => class == Class::Carry(1),
             Self::Duplicate | Self::Slow => is_carry || is_look,
             Self::Blind => is_look,
             Self::Partial => class.partial(),

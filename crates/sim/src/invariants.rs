@@ -1,12 +1,13 @@
 //! The invariants, judged by what is true in the world and by what it told, never by what a core believes.
 
 use keyroll_rotation::{
-    Effect, Emergency, Event, Fact, Hold, Kinds, OldKey, Op, Outcome, Overlap, Phase, Reason, Stamp, State,
-    Waived, Which, step,
+    Effect, Emergency, Event, Fact, Hold, Kinds, LastUsed, OldKey, Op, Outcome, Overlap, Phase, Reason,
+    Stage, Stamp, State, Unit, Waived, Which, step,
 };
 
 use crate::issuer::{FOREIGN, OLD, Value};
 use crate::run::Run;
+use crate::scene::{GRAIN_MS, LAG_MS};
 use crate::world::Proc;
 
 impl Run<'_> {
@@ -15,6 +16,7 @@ impl Run<'_> {
         let stood: Vec<Value> = self.world.issuer.live().map(|cred| cred.value).collect();
         let stood: Vec<Value> = stood.into_iter().filter(|value| self.world.issuer.stands(*value)).collect();
         let hosts = self.world.host_epoch;
+        self.check_order(effect, state);
         let outcome = self.world.carry(effect, state, epoch);
         if self.world.host_epoch.iter().zip(hosts).any(|(now, before)| *now < before) {
             self.violate("I8", format!("the epoch of a host went down at {:?}", effect.op));
@@ -25,6 +27,62 @@ impl Run<'_> {
             }
         }
         outcome
+    }
+
+    /// The entry of the intent comes before the effect, the witness before an effect at the issuer, a probe before use.
+    fn check_order(&mut self, effect: &Effect, state: &State) {
+        let at = usize::try_from(effect.intent.saturating_sub(1)).ok();
+        let entry = at.and_then(|at| self.book.entries.get(at));
+        if entry.is_none_or(|event| event.fact != Fact::Intended(effect.op.clone())) {
+            self.violate("order", format!("{:?} although its intent is not in the journal", effect.op));
+        }
+        if effect.op.at_issuer() && self.book.witness.1 < effect.intent {
+            self.violate("order", format!("{:?} before the witness was brought forward", effect.op));
+        }
+        let uses =
+            matches!(effect.op, Op::Deliver(_, Which::New) | Op::Apply(_, _, Which::New) | Op::Promote);
+        let value = self.world.value_of(Which::New, state);
+        let unborn = value
+            .and_then(|value| self.world.issuer.by_value(value))
+            .is_some_and(|cred| cred.works_from > self.world.now);
+        if uses && unborn {
+            self.violate("order", format!("{:?} before the new value is accepted", effect.op));
+        }
+    }
+
+    /// Quiesce ends only when the issuer showed the old key unused for the whole window.
+    pub(crate) fn check_idle(&mut self, at: usize, from: Phase, to: Phase) {
+        let shown = matches!(self.world.plan.capabilities.last_used, LastUsed::PerKey { .. });
+        let leaves = from == Phase::Quiesce && matches!(to, Phase::Disable | Phase::Decide);
+        let Some(seat) = self.seats.get(at).filter(|_| shown && leaves) else { return };
+        if seat.driver.state().emergency().is_some() || seat.epoch != self.book.epoch {
+            return;
+        }
+        let asked = self.world.asked_use.filter(|asked| asked.0 == seat.epoch);
+        let asked = asked.map_or(self.world.now, |asked| asked.1);
+        let window = asked.saturating_sub(LAG_MS + 600)..asked.saturating_sub(LAG_MS + 2 * GRAIN_MS);
+        if self.world.old_uses.iter().any(|used| window.contains(used)) {
+            self.violate("I4", "Quiesce ended while the old key was in use".into());
+        }
+    }
+
+    /// A consent by a person stands behind every point of no return, but for a standing one where that counts.
+    fn check_consent(&mut self, digest: u64) {
+        let gap = matches!(self.world.plan.capabilities.overlap, Overlap::None | Overlap::Grace { .. });
+        let mut given = None;
+        let mut waived = false;
+        for event in &self.book.entries {
+            match &event.fact {
+                Fact::Consented(digest) => given = Some(*digest),
+                Fact::Waived(_) => (given, waived) = (None, true),
+                Fact::Adopted { .. } => given = None,
+                _ => {}
+            }
+        }
+        let standing = self.world.plan.policy.standing_consent && !waived && !gap;
+        if !standing && given != Some(digest) {
+            self.violate("I4", "decided without a person's consent to it".into());
+        }
     }
 
     pub(crate) fn hand_revoke_check(&mut self) {
@@ -81,6 +139,16 @@ impl Run<'_> {
                 effect.op, proc.consumer, proc.pid, proc.since
             );
             return self.violate("I1", what);
+        }
+        let strange = self.world.strangers.iter();
+        let strange =
+            strange.clone().any(|place| *place < taken && !self.world.strangers_waived.contains(place));
+        if value == OLD && strange {
+            return self.violate("I4", format!("{:?} although a copy is unexplained", effect.op));
+        }
+        let gone = self.world.issuer.creds.first().and_then(|cred| cred.ended);
+        if effect.op == Op::DeleteNew && gone.is_some_and(|at| at + 1_500 < self.world.rolling_since) {
+            return self.violate("I5", "the only living key is deleted".into());
         }
         if !abandoned && let Some(what) = self.ungated(effect, value, taken, state) {
             self.violate("I4", what);
@@ -144,7 +212,11 @@ impl Run<'_> {
                 }
             }
             Fact::Adopted { consumer, explains, .. } => self.adopted(consumer, *explains),
-            Fact::Decided(_) => {
+            Fact::Escalated { pending_compromised: true, .. } => {
+                self.world.leaked.extend(self.world.value_of(Which::New, &state));
+            }
+            Fact::Decided(digest) => {
+                self.check_consent(*digest);
                 if self.world.refusals_told > 0 && state.emergency().is_none() {
                     let what = "decided although a refused use of the old key was told".to_owned();
                     self.violate("I4", what);
@@ -183,7 +255,7 @@ impl Run<'_> {
         if seat.epoch != self.book.epoch || state.seq() != self.book.last() {
             return;
         }
-        let mut strange = None;
+        let mut strange = self.too_many(state);
         for cred in self.world.issuer.live() {
             if cred.value == OLD || state.new_version().is_some_and(|new| new.credential == cred.id) {
                 continue;
@@ -204,6 +276,27 @@ impl Run<'_> {
         }
     }
 
+    /// A canary first, then no more units at once than the policy says.
+    fn too_many(&self, state: &State) -> Option<String> {
+        let gap = matches!(self.world.plan.capabilities.overlap, Overlap::None);
+        if state.phase() != Phase::Roll || gap || state.emergency().is_some() {
+            return None;
+        }
+        let forward = |unit: &&Unit| unit.toward == Which::New;
+        let busy =
+            state.units().iter().filter(forward).filter(|unit| {
+                matches!(unit.stage, Stage::Delivering | Stage::Applying(_) | Stage::Proving(_))
+            });
+        let busy = busy.count();
+        let most = usize::from(self.world.plan.policy.parallel_max);
+        (busy > most).then(|| format!("{busy} units are rolled at once"))
+    }
+
+    /// A credential that was made later than the last complete list: nobody could have seen it.
+    fn unseen(&self, label: Option<u64>, shows_from: u64, state: &State) -> bool {
+        shows_from > self.world.listed_at && label.is_some_and(|label| state.closed_mints().contains(&label))
+    }
+
     fn covered(&self, state: &State, label: Option<u64>, id: &keyroll_rotation::CredId) -> bool {
         let open = state.intents().iter().any(|open| {
             let mine = label.is_none_or(|label| label == open.seq);
@@ -218,7 +311,10 @@ impl Run<'_> {
             matches!(state.hold(), Some(Hold::Stuck(Reason::UnknownLabel(_) | Reason::Unclear(_))));
         let abandoned = state.abandoned().contains(id);
         // A label whose intent was closed is found again by the list that comes before the end.
-        let closed = label.is_some_and(|label| state.closed_mints().contains(&label)) && !state.ended();
+        let closed = label.is_some_and(|label| state.closed_mints().contains(&label));
+        let shows_from =
+            self.world.issuer.creds.iter().find(|cred| cred.id == *id).map_or(0, |cred| cred.shows_from);
+        let closed = closed && (!state.ended() || self.unseen(label, shows_from, state));
         // Made by hand a moment ago, and about to be said.
         let by_hand = label.is_none() && self.world.hand_made.as_ref() == Some(id);
         // The entry of its intent is being reloaded.
@@ -271,11 +367,19 @@ impl Run<'_> {
             (Phase::RolledBack, _) => Some(OLD),
             (phase, _) => return self.violate("I7", format!("ended in {phase:?}")),
         };
+        if stays.is_some_and(|stays| self.world.leaked.contains(&stays)) {
+            return self.violate("end", "a value that leaked stays".into());
+        }
+        let escalated = self.book.entries.iter().any(|event| matches!(event.fact, Fact::Escalated { .. }));
+        if state.phase() == Phase::RolledBack && escalated && state.minted().is_some() {
+            return self.violate("end", "rolled back to a compromised value".into());
+        }
         let Some(stays) = stays else { return self.violate("end", "no value stays".into()) };
         for cred in self.world.issuer.creds.clone() {
             let alive =
                 self.world.issuer.by_value(cred.value).is_some_and(|it| it.ended.is_none_or(|at| at > now));
-            if cred.value != stays && alive {
+            let unseen = self.unseen(cred.label, cred.shows_from, &state);
+            if cred.value != stays && alive && !unseen {
                 return self.violate("I2", format!("credential {} is left at the end", cred.id));
             }
         }

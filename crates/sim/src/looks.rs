@@ -38,15 +38,25 @@ impl World {
                 }
                 let new = self.value_of(Which::New, state);
                 let value = self.value_of(*which, state);
-                let answer = value.map_or(Answer::Unknown, |value| self.probe(value));
-                let control = (*which == Which::Old)
-                    .then(|| {
-                        new.map(|new| if lens == Lens::Partial { Answer::Unknown } else { self.probe(new) })
-                    })
-                    .flatten();
+                // An outage that refuses everything, for a while.
+                let now = self.now;
+                let outage = self.refused_until.get_mut(host.index()).is_some_and(|until| {
+                    if lens == Lens::Partial {
+                        *until = now + 4_000;
+                    }
+                    now < *until
+                });
+                let mut ask = |value| if outage { Answer::Dead } else { self.probe(value) };
+                let answer = value.map_or(Answer::Unknown, &mut ask);
+                let control = if *which == Which::Old { new.map(&mut ask) } else { None };
                 Fact::Probed { endpoint: *endpoint, version: *which, answer, control }
             }
-            Query::List => self.list(lens),
+            Query::List => {
+                if lens == Lens::Clear {
+                    self.listed_at = self.now;
+                }
+                self.list(lens)
+            }
             Query::Enumerate => self.enumerate(state, epoch, lens),
             Query::Prove(consumer, slot, which) => {
                 let host = self.plan.consumers.get(consumer.index()).map(|it| it.host);
@@ -55,7 +65,10 @@ impl World {
                 }
                 self.prove(*consumer, *slot, *which, state, lens)
             }
-            Query::LastUsed => self.last_used(),
+            Query::LastUsed => {
+                self.asked_use = Some((epoch, self.now));
+                self.last_used()
+            }
             Query::Refusals => {
                 let count = self.issuer.creds.first().map_or(0, |cred| cred.refused);
                 self.refusals_told = self.refusals_told.saturating_add(count);
@@ -78,6 +91,9 @@ impl World {
             && let Some(cred) = self.issuer.by_value_mut(value)
         {
             cred.last_used = Some(now);
+            if value == OLD {
+                self.note_use();
+            }
         }
         answer
     }
@@ -241,10 +257,9 @@ impl World {
 
     fn last_used(&self) -> Fact {
         let LastUsed::PerKey { .. } = self.plan.capabilities.last_used else { return Fact::LastUsed(None) };
-        let used = self.issuer.creds.first().and_then(|cred| cred.last_used);
+        let used = self.old_uses.iter().rev().find(|at| *at + LAG_MS <= self.now);
         // It appears late and is coarse; the issuer's wall clock may jump.
-        let shown =
-            used.filter(|at| at + LAG_MS <= self.now).map(|at| at / GRAIN_MS * GRAIN_MS + self.wall_jump);
+        let shown = used.map(|at| at / GRAIN_MS * GRAIN_MS + self.wall_jump);
         Fact::LastUsed(shown)
     }
 

@@ -105,11 +105,11 @@ impl Run<'_> {
             Reason::Failed(_) | Reason::Overdue(_) if self.old_is_gone() => {
                 return self.hear(at, Input::Told(Fact::HandRevoked));
             }
-            Reason::Asked
-            | Reason::Unreadable(_)
-            | Reason::Failed(_)
-            | Reason::Overdue(_)
-            | Reason::Drifting => {}
+            Reason::Overdue(_) => {
+                // The old key is in use by something that was explained away: it is ended.
+                self.world.procs.retain(|proc| !proc.waived);
+            }
+            Reason::Asked | Reason::Unreadable(_) | Reason::Failed(_) | Reason::Drifting => {}
         }
         let fact = match hold {
             Hold::Paused(_) => Fact::Resumed,

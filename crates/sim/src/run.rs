@@ -9,7 +9,7 @@ use crate::faults::{Class, Fault, FaultPlan, Planned};
 use crate::looks::Lens;
 use crate::mutant::{Mutant, Mutated};
 use crate::rng::Rng;
-use crate::scene::REQUEST_MS_MAX;
+use crate::scene::{Kind, REQUEST_MS_MAX};
 use crate::world::World;
 
 /// Virtual milliseconds after which a run must have ended.
@@ -178,7 +178,7 @@ impl Run<'_> {
 
     /// Lets everything that is under way arrive, and judges the end.
     fn finish(&mut self) {
-        self.world.now += 2 * REQUEST_MS_MAX;
+        self.world.now += 4 * REQUEST_MS_MAX;
         let late: Vec<Due> = self.due.drain(..).map(|(.., due)| due).collect();
         for due in late {
             if let Due::Late { effect, state, epoch } = due {
@@ -369,8 +369,10 @@ impl Run<'_> {
             Some(Fault::Failed) => return self.later(20, answer(Outcome::Failed { retry: true })),
             Some(Fault::FailedForGood) => return self.later(20, answer(Outcome::Failed { retry: false })),
             Some(Fault::LostRequest) => return self.later(limit_ms, answer(Outcome::Unknown)),
-            Some(Fault::LateEffect) => {
-                let ms = self.rng.between(1, REQUEST_MS_MAX);
+            Some(Fault::LateEffect | Fault::SlowBirth) => {
+                let slow = fault == Some(Fault::SlowBirth) && self.may_be_late();
+                let most = if slow { 4 * REQUEST_MS_MAX } else { REQUEST_MS_MAX };
+                let ms = self.rng.between(1, most);
                 self.later(ms, Due::Late { effect, state, epoch });
                 return self.later(10, answer(Outcome::Unknown));
             }
@@ -384,6 +386,11 @@ impl Run<'_> {
         let slow = fault == Some(Fault::Slow);
         let ms = if slow { self.rng.between(400, REQUEST_MS_MAX - 100) } else { self.rng.between(3, 40) };
         self.later(ms, Due::Carry { seat: at, effect, state, reply });
+    }
+
+    /// Only where a list with labels shows what came late can anybody find it.
+    fn may_be_late(&self) -> bool {
+        self.world.scene.kind == Kind::Independent && self.world.plan.capabilities.list
     }
 
     fn snapshot(&self, at: usize) -> Option<Box<State>> {
@@ -525,6 +532,10 @@ impl Run<'_> {
         if phase != self.last_phase {
             let from = self.last_phase;
             self.last_phase = phase;
+            if phase == Phase::RollingBack {
+                self.world.rolling_since = self.world.now;
+            }
+            self.check_idle(at, from, phase);
             self.say(|| format!("     {from:?} -> {phase:?}"));
             if let Some(coverage) = &mut self.coverage {
                 coverage.transition(from, phase);

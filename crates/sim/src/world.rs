@@ -1,5 +1,7 @@
 //! The world: hosts, instances, files, the issuer, the store. It is what is true, whatever a driver believes.
 
+use std::collections::VecDeque;
+
 use keyroll_rotation::{
     ConsumerId, CredId, Delivery, Effect, FileId, HostId, Kinds, Op, Outcome, PATHS_MAX, Plan, Seq, State,
     Uptake, Which,
@@ -70,6 +72,11 @@ pub(crate) struct Told {
     pub(crate) at: u64,
 }
 
+/// Uses of the old key that are remembered: more than the issuer's lag needs.
+const USES_MAX: usize = 40;
+/// Uses closer to each other than this are one.
+const USES_APART_MS: u64 = 30;
+
 #[derive(Debug, Clone)]
 pub(crate) struct World {
     pub(crate) scene: Scene,
@@ -93,6 +100,18 @@ pub(crate) struct World {
     /// Uses of the old key that were refused and that the driver was told of since it was switched off.
     pub(crate) refusals_told: u32,
     /// Made at the console, and not yet said.
+    /// Uses of the old key, by anybody, of the last second.
+    pub(crate) old_uses: VecDeque<u64>,
+    /// When the issuer last said when the old key was used, and to which driver.
+    pub(crate) asked_use: Option<(u64, u64)>,
+    /// When a complete list was last read.
+    pub(crate) listed_at: u64,
+    /// When the way back was taken.
+    pub(crate) rolling_since: u64,
+    /// An outage in which everything is refused, per host.
+    pub(crate) refused_until: [u64; 3],
+    /// New values that were declared compromised.
+    pub(crate) leaked: Vec<Value>,
     pub(crate) hand_made: Option<CredId>,
     values: Value,
     pids: u32,
@@ -121,6 +140,12 @@ impl World {
             look: None,
             looks: Vec::new(),
             refusals_told: 0,
+            old_uses: VecDeque::with_capacity(USES_MAX),
+            asked_use: None,
+            listed_at: 0,
+            rolling_since: 0,
+            refused_until: [0; 3],
+            leaked: Vec::new(),
             hand_made: None,
             values: OLD,
             pids: 100,
@@ -282,6 +307,7 @@ impl World {
     /// Everybody uses what they hold: the issuer notes it, or refuses it.
     pub(crate) fn use_keys(&mut self) {
         let now = self.now;
+        let mut used = false;
         for proc in &mut self.procs {
             if !proc.active {
                 continue;
@@ -293,6 +319,9 @@ impl World {
             if over(cred.off, cred.death_ms) || over(cred.ended, cred.death_ms) {
                 cred.refused = cred.refused.saturating_add(1);
             } else {
+                if proc.loaded == OLD {
+                    used = true;
+                }
                 cred.last_used = Some(now);
                 if self.plan.capabilities.sessions && proc.session.is_none() {
                     proc.session = Some((proc.loaded, now + 150));
@@ -303,6 +332,20 @@ impl World {
                 proc.session = None;
             }
         }
+        if used {
+            self.note_use();
+        }
+    }
+
+    /// Somebody used the old key.
+    pub(crate) fn note_use(&mut self) {
+        if self.old_uses.back().is_some_and(|last| self.now < last + USES_APART_MS) {
+            return;
+        }
+        if self.old_uses.len() == USES_MAX {
+            self.old_uses.pop_front();
+        }
+        self.old_uses.push_back(self.now);
     }
 
     /// Carries an operation out. What is true afterwards is true whatever is reported.

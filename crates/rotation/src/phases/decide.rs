@@ -11,6 +11,14 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     if !open(state, look) {
         return;
     }
+    if unlisted(state) {
+        out.push(Want::Ask(Query::List));
+        return;
+    }
+    if unheard(state, look) {
+        out.push(Want::Ask(Query::Refusals));
+        return;
+    }
     let digest = digest(state, look);
     if standing(state) {
         out.push(Want::Decide(digest));
@@ -21,6 +29,21 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
         Some((given, _)) if given == digest => out.push(Want::Ask(Query::Enumerate)),
         Some(_) | None => out.push(Want::Person(Person::Consent(digest))),
     }
+}
+
+/// A label that this journal does not know freezes the rotation before the point of no return, not after it. A list
+/// that is never whole is waited for as long as any phase.
+fn unlisted(state: &State) -> bool {
+    let listed = state.listed.is_some_and(|(at, seq)| seq > state.entered && at.epoch == state.now.epoch);
+    state.plan.capabilities.list && !listed && !state.overdue(state.plan.policy.phase_ms_max)
+}
+
+/// While the old key is off, a refused use is heard before anybody is asked, and once more before the point of no
+/// return: a consent may be waited for much longer than the soak lasted.
+fn unheard(state: &State, look: &Look) -> bool {
+    matches!(state.old, OldKey::Off(_))
+        && super::soak::visible(state)
+        && !state.refusals_read.is_some_and(|read| read.at_least(0, look.at))
 }
 
 /// A standing consent counts only with zero waivers and an overlap.

@@ -36,7 +36,7 @@ fn needs_idle(state: &State) -> bool {
         return false;
     }
     let window = state.plan.policy.idle_ms.max(lag_ms.saturating_add(granularity_ms));
-    !state.idle.is_some_and(|(since, _)| state.now.at_least(window, since))
+    !state.idle.is_some_and(|idle| idle.last.at_least(window, idle.since))
 }
 
 pub(super) fn settle(next: &mut State) -> bool {

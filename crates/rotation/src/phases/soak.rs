@@ -17,7 +17,7 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     out.push(Want::Wait(state.plan.policy.soak_ms.saturating_sub(passed)));
 }
 
-fn visible(state: &State) -> bool {
+pub(super) fn visible(state: &State) -> bool {
     state.plan.capabilities.refusals != Refusals::NotVisible
 }
 

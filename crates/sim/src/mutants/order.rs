@@ -1,0 +1,143 @@
+//! Mutants that change the order of intent, entry and effect, or what a missing answer means.
+
+use keyroll_engine::{Action, Input, Trouble};
+use keyroll_rotation::{Event, Fact, Found, Op, Outcome, State, Want};
+
+use crate::mutant::Mutant;
+
+/// An effect begins although its intent is not in the journal.
+pub(super) const EFFECT_WITHOUT_INTENT: Mutant = Mutant {
+    name: "effect without intent",
+    sentence: "P-06",
+    input: |input| {
+        if let Input::AppendFailed(Trouble::Unavailable) = input {
+            *input = Input::Appended;
+        }
+    },
+    ..Mutant::NONE
+};
+
+/// The witness is not brought forward.
+pub(super) const NO_WITNESS: Mutant = Mutant {
+    name: "no witness",
+    sentence: "P-48",
+    action: |action| match action {
+        Action::Witness { intent } => Some(Input::Witnessed { intent: *intent, ok: true }),
+        _ => None,
+    },
+    ..Mutant::NONE
+};
+
+/// A driver that was replaced goes on.
+pub(super) const FENCE_IGNORED: Mutant = Mutant {
+    name: "fence ignored",
+    sentence: "P-45",
+    input: |input| {
+        if let Input::AppendFailed(Trouble::Fenced) = input {
+            *input = Input::Appended;
+        }
+    },
+    ..Mutant::NONE
+};
+
+/// A commit in doubt is sent again.
+pub(super) const UNSURE_IS_FAILURE: Mutant = Mutant {
+    name: "unsure is failure",
+    sentence: "P-37",
+    input: |input| {
+        if let Input::AppendFailed(Trouble::Unsure) = input {
+            *input = Input::AppendFailed(Trouble::Unavailable);
+        }
+    },
+    ..Mutant::NONE
+};
+
+fn lost_is_failure(_: &State, event: &mut Event) {
+    if let Fact::Ended { outcome, .. } = &mut event.fact
+        && *outcome == Outcome::Unknown
+    {
+        *outcome = Outcome::Failed { retry: true };
+    }
+}
+
+/// A lost answer is a failure: the operation is carried out again.
+pub(super) const LOST_IS_FAILURE: Mutant =
+    Mutant { name: "lost is failure", sentence: "P-39", event: lost_is_failure, ..Mutant::NONE };
+
+fn lost_is_done(state: &State, event: &mut Event) {
+    if let Fact::Ended { intent, outcome } = &mut event.fact
+        && *outcome == Outcome::Unknown
+        && state.intents().iter().any(|open| open.seq == *intent && open.op != Op::Mint)
+    {
+        *outcome = Outcome::Done(None);
+    }
+}
+
+/// A lost answer is a success.
+pub(super) const LOST_IS_DONE: Mutant =
+    Mutant { name: "lost is done", sentence: "P-38", event: lost_is_done, ..Mutant::NONE };
+
+fn reconcile_assumes_absent(_: &State, event: &mut Event) {
+    if let Fact::Reconciled { found, .. } = &mut event.fact {
+        *found = Found::Absent;
+    }
+}
+
+/// Nobody looks what became of an operation: it is carried out again.
+pub(super) const RECONCILE_ASSUMES_ABSENT: Mutant = Mutant {
+    name: "reconcile assumes absent",
+    sentence: "P-39",
+    event: reconcile_assumes_absent,
+    ..Mutant::NONE
+};
+
+fn reconcile_assumes_done(state: &State, event: &mut Event) {
+    if let Fact::Reconciled { intent, found } = &mut event.fact
+        && state.intents().iter().any(|open| open.seq == *intent && open.op != Op::Mint)
+    {
+        *found = Found::Executed(None);
+    }
+}
+
+/// Nobody looks what became of an operation: it was carried out.
+pub(super) const RECONCILE_ASSUMES_DONE: Mutant = Mutant {
+    name: "reconcile assumes done",
+    sentence: "P-38",
+    event: reconcile_assumes_done,
+    ..Mutant::NONE
+};
+
+fn drivers_are_one(_: &State, event: &mut Event) {
+    if event.at.epoch > 1 && event.fact == Fact::DriverStarted {
+        event.fact = Fact::Clock;
+    }
+    (event.at.epoch, event.at.boot) = (1, event.at.epoch);
+}
+
+/// A new driver goes on as if it were the old one.
+pub(super) const DRIVERS_ARE_ONE: Mutant =
+    Mutant { name: "drivers are one", sentence: "P-51", event: drivers_are_one, ..Mutant::NONE };
+
+/// Everything is rolled at once.
+pub(super) const NO_CANARY: Mutant = Mutant {
+    name: "no canary",
+    sentence: "P-65",
+    plan: |plan| plan.policy.parallel_max = 99,
+    ..Mutant::NONE
+};
+
+fn enable_forgotten(_: &State, wanted: &mut Vec<Want>) {
+    wanted.retain(|want| *want != Want::Do(Op::Enable));
+}
+
+/// A pause leaves the old key switched off.
+pub(super) const ENABLE_FORGOTTEN: Mutant =
+    Mutant { name: "enable forgotten", sentence: "P-13", wants: enable_forgotten, ..Mutant::NONE };
+
+/// A new driver does not wait for requests that are still under way.
+pub(super) const LATE_REQUESTS_UNAWAITED: Mutant = Mutant {
+    name: "late requests unawaited",
+    sentence: "P-47",
+    plan: |plan| plan.capabilities.request_ms_max = 0,
+    ..Mutant::NONE
+};

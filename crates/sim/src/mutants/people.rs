@@ -1,0 +1,73 @@
+//! Mutants that put words into people's mouths, or do not listen.
+
+use keyroll_rotation::{
+    ConsumerId, Emergency, Event, Fact, Person, Query, State, Waived, Want, consent_digest,
+};
+
+use crate::mutant::Mutant;
+
+fn ask_nobody(_: &State, wanted: &mut Vec<Want>) {
+    for want in wanted.iter_mut() {
+        if let Want::Person(Person::Consent(_)) = want {
+            *want = Want::Ask(Query::LastUsed);
+        }
+    }
+}
+
+fn consent_assumed(state: &State, event: &mut Event) {
+    let Some(digest) = consent_digest(state) else { return };
+    let asked = keyroll_rotation::wants(state).contains(&Want::Person(Person::Consent(digest)));
+    if asked && matches!(event.fact, Fact::LastUsed(_) | Fact::Clock) {
+        event.fact = Fact::Consented(digest);
+    }
+}
+
+/// The driver consents by itself.
+pub(super) const CONSENT_ASSUMED: Mutant = Mutant {
+    name: "consent assumed",
+    sentence: "P-14",
+    wants: ask_nobody,
+    event: consent_assumed,
+    ..Mutant::NONE
+};
+
+/// A consent stands for every rotation.
+pub(super) const CONSENT_STANDS_ALWAYS: Mutant = Mutant {
+    name: "consent stands always",
+    sentence: "P-54",
+    plan: |plan| plan.policy.standing_consent = true,
+    ..Mutant::NONE
+};
+
+fn leak_ignored(_: &State, event: &mut Event) {
+    if let Fact::Escalated { pending_compromised, .. } = &mut event.fact {
+        *pending_compromised = false;
+    }
+}
+
+/// A new value that leaked is rolled out all the same.
+pub(super) const LEAK_IGNORED: Mutant =
+    Mutant { name: "leak ignored", sentence: "P-22", event: leak_ignored, ..Mutant::NONE };
+
+fn emergency_ignored(_: &State, event: &mut Event) {
+    if let Fact::Escalated { mode: Emergency::RollFirst, pending_compromised: false } = event.fact {
+        event.fact = Fact::Clock;
+    }
+}
+
+/// An emergency does not end the way back to a compromised value.
+pub(super) const EMERGENCY_IGNORED: Mutant =
+    Mutant { name: "emergency ignored", sentence: "P-20", event: emergency_ignored, ..Mutant::NONE };
+
+fn waived_unasked(_: &State, event: &mut Event) {
+    if event.fact == Fact::DriverStarted && event.at.epoch == 2 {
+        return;
+    }
+    if event.fact == Fact::Clock {
+        event.fact = Fact::Waived(Waived::NotVisible(ConsumerId(1)));
+    }
+}
+
+/// What cannot be seen is waived by nobody.
+pub(super) const WAIVED_UNASKED: Mutant =
+    Mutant { name: "waived unasked", sentence: "P-32", event: waived_unasked, ..Mutant::NONE };
