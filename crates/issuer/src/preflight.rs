@@ -49,6 +49,12 @@ async fn reached(runner: &Runner, current: &Credential) -> Result<(), Failure> {
 fn judge(runner: &Runner, current: &Credential, listing: &Listing) -> Result<Vec<String>, Failure> {
     let mut notes = Vec::new();
     if !listing.complete {
+        // What is not listed may be the key of somebody else, whose slot a mint would take.
+        if runner.capabilities().overlap == Overlap::TwoSlots {
+            return Err(refuse(runner, "see which slot is free")
+                .because("the issuer's list is not whole")
+                .help("nothing was changed; run `keyroll plan` again when it lists everything"));
+        }
         notes.push("the issuer's list is not whole: it proves no absence".to_owned());
     }
     if let Some(id) = &current.id {

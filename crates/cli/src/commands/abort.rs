@@ -4,10 +4,11 @@ use crate::args::IdArgs;
 use crate::context::{Context, rotation_id};
 use crate::exit::Exit;
 use crate::problem::Problem;
-use crate::wiring::rotate::{Asked, resume};
+use crate::wiring::rotate::{Asked, refuse_decided, resume};
 
 /// Goes back to the old key, which is possible until it was decided to end it.
 pub(super) fn run(args: &IdArgs, context: &mut Context) -> Result<Exit, Problem> {
     rotation_id(&args.id)?;
+    refuse_decided(&args.id, context)?;
     resume(Some(&args.id), &Asked::default(), |_| vec![Fact::AbortAsked], context)
 }

@@ -447,10 +447,10 @@ pub(crate) fn refuse_decided(id: &str, context: &mut Context) -> Result<(), Prob
     let places = context.places()?;
     let journal = journal(&places)?;
     let opened = runtime()?.block_on(opened(&journal, Some(id)))?;
-    if !opened.state.decided() {
+    if !opened.state.decided() && opened.state.phase() != Phase::Done {
         return Ok(());
     }
-    Err(Problem::new("K0842", "undo the rotation")
+    Err(Problem::new("K0842", "go back to the old key")
         .because("the point of no return lies behind: the old key is ended or being ended")
         .help(format!("make another key: keyroll plan {}", opened.saved.secret)))
 }

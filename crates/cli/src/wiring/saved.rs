@@ -83,8 +83,11 @@ impl SeenAll {
                 lines.push(format!("the processes of '{name}' are others (by number or executable)"));
             }
         }
-        if self.issuer_ids != now.issuer_ids {
-            lines.push("the issuer lists other credentials".to_owned());
+        for id in now.issuer_ids.iter().filter(|id| !self.issuer_ids.contains(id)) {
+            lines.push(format!("the issuer lists another credential: {id}"));
+        }
+        for id in self.issuer_ids.iter().filter(|id| !now.issuer_ids.contains(id)) {
+            lines.push(format!("the issuer does not list this credential any more: {id}"));
         }
         if self.issuer != now.issuer {
             lines.push("the issuer's spec says something else".to_owned());
