@@ -38,6 +38,9 @@ const KILLS: u64 = 200;
 /// Kills of one rotation, after which it is left to end.
 const KILLS_MAX: usize = 9;
 
+/// One rotation of so many is killed at its very end first.
+const LATE_EVERY: u64 = 4;
+
 /// Scenes at the same time per issuer: most of a rotation is waiting.
 const LANES: u64 = 3;
 
@@ -79,9 +82,8 @@ struct Rotation<'a> {
 
 impl Rotation<'_> {
     /// Runs a command, killed at a drawn place if it comes that far.
-    fn attempt(&mut self, counts: &Counts, kill: bool, words: &[&str]) -> (Ran, Option<Place>) {
+    fn attempt(&mut self, place: Option<Place>, words: &[&str]) -> (Ran, Option<Place>) {
         let record = self.scene.home().join("state").join(trace::name());
-        let place = kill.then(|| self.draw.place(counts));
         let begun = place.as_ref().map(|place| under(self.scene.keyroll(), &record, "", Some(place)));
         let ran = self.scene.run(begun, words);
         let _ = fs::remove_file(record);
@@ -104,7 +106,9 @@ impl Rotation<'_> {
                 true => vec!["resume", "--confirm", "ring"],
                 false => vec!["apply", id.as_str(), "--confirm", "ring"],
             };
-            let (ran, place) = self.attempt(counts, kills < KILLS_MAX, &words);
+            let late = kills == 0 && tally.rotations % LATE_EVERY == 1;
+            let drawn = if late { self.draw.late(counts) } else { self.draw.place(counts) };
+            let (ran, place) = self.attempt(Some(drawn).filter(|_| kills < KILLS_MAX), &words);
             if let Some(place) = place {
                 kills += 1;
                 *tally.kills.entry(place.class.to_owned()).or_default() += 1;

@@ -27,6 +27,9 @@ pub struct Place {
 /// Per system call the most that one thread made.
 pub type Counts = BTreeMap<&'static str, u64>;
 
+/// How many of the last fsyncs of a run are its very end.
+const LATE: u64 = 5;
+
 /// Draws that can be repeated: splitmix64.
 pub struct Draw(pub u64);
 
@@ -37,6 +40,12 @@ impl Draw {
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (z ^ (z >> 31)) % limit.max(1)
+    }
+
+    /// A place at the very end of a run: one of the last fsyncs.
+    pub fn late(&mut self, counts: &Counts) -> Place {
+        let most = counts.get("fsync").copied().unwrap_or(1);
+        Place { class: "fsync", call: "fsync", nth: most.saturating_sub(self.below(LATE)).max(1) }
     }
 
     /// A place: a class, a call of it by its weight, and a number that is low more often than high.
