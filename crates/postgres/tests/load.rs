@@ -20,7 +20,7 @@ const RATE: u32 = 300;
 fn options(stage: &Stage, credential: &Credential, port: u16) -> WorkerOptions {
     let (user, password) = (field(credential, "user"), field(credential, "password"));
     let url = format!("postgres://{user}:{password}@127.0.0.1:{}/orders", stage.server.port());
-    WorkerOptions { url, port, pool: 3, drain_ms: 500, log: None }
+    WorkerOptions { url, port, pool: 3, warm_ms: 0, drain_ms: 500, log: None }
 }
 
 /// The same service in two instances behind one front.

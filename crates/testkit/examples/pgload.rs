@@ -1,7 +1,7 @@
 //! Constant load over a database, as separate processes:
 //!
 //! ```text
-//! pgload worker env=FILE variable=DATABASE_URL port=N [pool=4] [drain_ms=500] [log=FILE] [pid_file=FILE]
+//! pgload worker env=FILE variable=DATABASE_URL port=N [pool=4] [warm_ms=0] [drain_ms=500] [log=FILE] [pid_file=FILE]
 //! pgload front  port=N backends=N,N
 //! pgload calls  port=N rate=300 seconds=N        one JSON line: sent, failed, rate
 //! ```
@@ -57,6 +57,7 @@ async fn worker(options: &Options) -> Outcome<()> {
         url: read_variable(Path::new(options.text("env")?), options.text("variable")?)?,
         port: options.number("port", None)?,
         pool: options.number("pool", Some(4))?,
+        warm_ms: options.number("warm_ms", Some(0))?,
         drain_ms: options.number("drain_ms", Some(500))?,
         log: options.0.get("log").map(Into::into),
     })

@@ -89,7 +89,7 @@ async fn a_wrong_password_is_a_line_of_the_log_and_no_worker() {
     let log = home.path().join("worker.log");
     let url = format!("postgres://postgres:wrong@127.0.0.1:{}/postgres", server.port());
     let port = free_port().unwrap();
-    let options = WorkerOptions { url, port, pool: 1, drain_ms: 0, log: Some(log.clone()) };
+    let options = WorkerOptions { url, port, pool: 1, warm_ms: 0, drain_ms: 0, log: Some(log.clone()) };
     assert!(Worker::start(&options).await.is_err());
     let said = std::fs::read_to_string(log).unwrap();
     assert!(said.contains("login as postgres failed: password authentication failed"), "{said}");

@@ -124,12 +124,12 @@ async fn worker(words: &Words) {
         },
         port,
         pool: words.number("pool"),
+        warm_ms: words.number("warm_ms"),
         drain_ms: words.number("drain_ms"),
         log: Some(words.path("log")),
     })
     .await
     .unwrap();
-    fs::write(words.path("pid_file"), format!("{}\n", std::process::id())).unwrap();
     let callers = words.0.contains_key("rate").then(|| Callers::start(port, words.number("rate")));
     let parent = PathBuf::from(format!("/proc/{}", words.text("lifeline")));
     let orphaned = async {

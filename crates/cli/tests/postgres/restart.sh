@@ -16,5 +16,7 @@ api-1) port=$2 env=app/api.env ;;
 api-2) port=$3 env=app/api.env ;;
 *) port=@BILLING@ env=billing/billing.env ;;
 esac
-KEYROLL_TEST_PART="worker env=$env port=$port pool=4 drain_ms=1500 log=log/$name.log pid_file=run/$name.pid lifeline=@LIFELINE@@MORE@" \
+KEYROLL_TEST_PART="worker env=$env port=$port pool=4 warm_ms=1000 drain_ms=1500 log=log/$name.log lifeline=@LIFELINE@@MORE@" \
     setsid @PROGRAM@ part --exact --nocapture </dev/null >>"log/$name.out" 2>&1 &
+# It becomes the worker, and takes a second to be ready.
+echo $! >"run/$name.pid"

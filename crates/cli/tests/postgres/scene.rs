@@ -20,7 +20,7 @@ const OWN_RATE: u32 = 40;
 /// How long a part may take to start or to end, seconds.
 const PART_S_MAX: u64 = 60;
 /// How long one command may take, seconds.
-const COMMAND_S_MAX: u64 = 90;
+const COMMAND_S_MAX: u64 = 300;
 
 /// The whole scene; dropping it ends its processes by their ids.
 pub(crate) struct Scene {
@@ -53,6 +53,8 @@ impl Scene {
             assert!(status.success(), "{script} {instance} starts");
         }
         let backends = [ports[0], ports[1]];
+        let billing = || async { std::net::TcpStream::connect(("127.0.0.1", ports[2])).ok() };
+        until(Deadline::seconds(PART_S_MAX), billing).await.unwrap();
         let front = Front::start(front_port, &backends).await.unwrap();
         let all = || async { backends.iter().all(|port| front.uses(*port)).then_some(()) };
         until(Deadline::seconds(PART_S_MAX), all).await.unwrap();

@@ -27,7 +27,7 @@ const RATE: u32 = 330;
 /// How long units may take to start, seconds.
 const START_S_MAX: u64 = 60;
 /// How long one command may take.
-const COMMAND_MAX: Duration = Duration::from_secs(180);
+const COMMAND_MAX: Duration = Duration::from_secs(300);
 
 /// Not a test of its own: the units and the scene run this program to play their parts.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

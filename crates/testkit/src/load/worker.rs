@@ -30,6 +30,8 @@ pub struct WorkerOptions {
     pub port: u16,
     /// How many connections its pool keeps open.
     pub pool: usize,
+    /// How long it takes from its first logins until it serves, milliseconds: caches that fill.
+    pub warm_ms: u64,
     /// How long it still answers after it said that it is not ready, milliseconds: the front must have seen it.
     pub drain_ms: u64,
     /// Its log: a line for every login and every refused one.
@@ -74,6 +76,7 @@ impl Worker {
             let client = shared.log_in().await?;
             shared.idle().push(client);
         }
+        sleep(Duration::from_millis(options.warm_ms)).await;
         let listener = TcpListener::bind(("127.0.0.1", options.port)).await?;
         let shared = Arc::new(shared);
         let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
