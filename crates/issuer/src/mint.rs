@@ -76,7 +76,7 @@ fn well_formed(call: &Call<'_>, fields: &Fields) -> Result<(), Failure> {
             return Err(call
                 .fail(Class::Unknown, "K0114")
                 .because(why)
-                .help("correct the spec, then `keyroll resume`: the credential is found by its label"));
+                .help("correct the spec, then plan again: what was made is found by its label and ended"));
         }
     }
     Ok(())

@@ -278,6 +278,7 @@ pub(crate) fn reconciled(next: &mut State, seq: Seq, found: &Found) -> Result<()
                 next.by_hand = true;
             } else if let Some(open) = next.intents.get_mut(place) {
                 open.status = IntentStatus::Orphan(credential.clone());
+                mint_in_vain(next, &intent);
             }
         }
         Found::Absent => absent_once(next, place, &intent, since, absent),
@@ -320,7 +321,20 @@ fn absent_once(next: &mut State, place: usize, intent: &Intent, since: crate::St
             next.enter(Phase::RollingBack);
         } else if phases::exchanges(next) {
             next.by_hand = true;
+        } else {
+            mint_in_vain(next, intent);
         }
+    }
+}
+
+/// A mint left nothing that can be used: an issuer that answers so every time is not asked again and again.
+fn mint_in_vain(next: &mut State, intent: &Intent) {
+    if next.phase != Phase::Mint || intent.seq < next.entered {
+        return;
+    }
+    next.failures = next.failures.saturating_add(1);
+    if next.failures >= ATTEMPTS_MAX {
+        give_up(next, &Op::Mint);
     }
 }
 
