@@ -50,6 +50,7 @@ fn adopt(args: &AdoptArgs, context: &mut Context) -> Result<Exit, Problem> {
 
 /// A holder that could never show the new value would only stand the rotation still at the gate.
 fn refuse_unprovable(edited: &str, path: &Path, new: &NewConsumer) -> Result<(), Problem> {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let config = Config::parse(edited, &path.display().to_string())?;
     let secret = crate::context::secret(&config, new.secret.as_str())?;
     // An issuer that cannot be had is `plan`'s to tell.
