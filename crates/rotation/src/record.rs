@@ -407,6 +407,10 @@ pub(crate) fn escalated(
     if next.ended() {
         return Err("the rotation has ended: open another");
     }
+    let dropping = next.retired || next.intents.iter().any(|open| open.op == Op::Retire(Which::Old));
+    if next.phase == Phase::Sweep && dropping {
+        return Err("the old value is gone already: open another rotation");
+    }
     if next.decided.is_some() && mode == Emergency::RevokeNow {
         return Err("the old key is being ended already");
     }

@@ -64,5 +64,9 @@ pub(crate) fn find(mutant: &Mutant) -> Option<String> {
 
 fn broken(plan: &FaultPlan, mutant: &Mutant) -> Option<String> {
     let violation = run(plan, mutant, Keep::default(), None).violation?;
+    // A schedule that breaks the protocol itself finds nobody.
+    if run(plan, &Mutant::NONE, Keep::default(), None).violation.is_some() {
+        return None;
+    }
     Some(format!("{} {}", violation.rule, violation.what.chars().take(90).collect::<String>()))
 }

@@ -74,7 +74,7 @@ impl Run<'_> {
         for event in &self.book.entries {
             match &event.fact {
                 Fact::Consented(digest) => given = Some(*digest),
-                Fact::Waived(_) => (given, waived) = (None, true),
+                Fact::Waived(_) => waived = true,
                 Fact::Adopted { .. } => given = None,
                 _ => {}
             }
