@@ -153,6 +153,12 @@ impl Pipeline {
             .arg(self.folder.join("keyroll.toml"))
             .arg("--state")
             .arg(self.folder.join("state"))
+            // A person's own keyroll is not the demo's: neither its folders nor its configuration.
+            .arg("--keys")
+            .arg(self.folder.join("state.keys"))
+            .env_remove("KEYROLL_CONFIG")
+            .env_remove("KEYROLL_STATE")
+            .env_remove("KEYROLL_KEYS")
             .current_dir(&self.folder)
             .stdin(input)
             .stdout(Stdio::piped())

@@ -75,6 +75,18 @@ impl Bench {
                     .help("remove what accepts every credential (a `trust` line, a proxy), then plan again"),
             ));
         }
+        if control == Answer::Unknown || current == Answer::Unknown {
+            let what = if control == Answer::Unknown {
+                "a deliberately wrong credential refused"
+            } else {
+                "the current value accepted"
+            };
+            self.note(Note::Failed(
+                Failure::new(Class::Retryable, "K0709", format!("see {what}"))
+                    .because("the issuer's answer says neither alive nor dead")
+                    .help("keyroll verify shows the answers; correct `op.verify` of the spec if they are not understood"),
+            ));
+        }
         Ok(Fact::Preflight(PreflightSeen { clear, control, current }))
     }
 

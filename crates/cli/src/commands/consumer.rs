@@ -5,6 +5,8 @@ use keyroll_config::{
 };
 
 use super::waive;
+use keyroll_manager::{Find, Reread, Run};
+
 use crate::args::{AdoptArgs, ConsumerCommand};
 use crate::config_file;
 use crate::context::{Context, only_secret};
@@ -187,7 +189,22 @@ fn executable(pid: u32) -> Result<(String, Option<String>), Problem> {
     let here = std::fs::read_link(folder.join("cwd")).unwrap_or_default();
     let script =
         script.filter(|word| !word.is_empty() && !word.starts_with('-') && here.join(word).is_file());
-    Ok((path.to_owned(), script.map(str::to_owned)))
+    let rule = (path.to_owned(), script.map(str::to_owned));
+    refuse_wide(&rule)?;
+    Ok(rule)
+}
+
+/// A rule that fits several processes would take others for this one.
+fn refuse_wide(rule: &(String, Option<String>)) -> Result<(), Problem> {
+    let find = Find::Executable { exe: PathBuf::from(&rule.0), argument: rule.1.clone() };
+    let run = Run::Reread(Reread { instances: Vec::new(), find });
+    let mains = keyroll_manager::instances(&run)?.into_iter().filter(|process| process.main).count();
+    if mains <= 1 {
+        return Ok(());
+    }
+    Err(adopting()
+        .because(format!("{mains} processes run {}: it is not clear which is meant", rule.0))
+        .help("name a file with its process id: --pid-file FILE"))
 }
 
 fn real_file(path: &Path) -> Result<PathBuf, Problem> {

@@ -34,6 +34,7 @@ pub(crate) fn plan(secret: &Secret, config: &Config, context: &mut Context) -> R
     let places = context.places()?;
     let config_file = absolute(&context.config_path())?;
     let config_text = config_file::read(&config_file)?;
+    refuse_open(&places, secret.name.as_str())?;
     let id = new_id();
     let subject = Subject {
         config,
@@ -54,6 +55,22 @@ pub(crate) fn plan(secret: &Secret, config: &Config, context: &mut Context) -> R
     let gaps = gaps(secret);
     context.ui.event(Event::Plan { id, secret: secret.name.to_string(), steps, gaps });
     Ok(Exit::Done)
+}
+
+/// While a rotation is open the files hold what it put there: a plan would take that for somebody's mistake.
+fn refuse_open(places: &Places, name: &str) -> Result<(), Problem> {
+    if !places.journal().exists() {
+        return Ok(());
+    }
+    let attempted = || Problem::new("K0844", format!("plan a rotation of {name}"));
+    let journal = journal(places)?;
+    let all = runtime()?.block_on(journal.list()).map_err(|error| attempted().because_of(&error))?;
+    all.iter().find(|one| one.open && one.secret == name).map_or(Ok(()), |open| {
+        Err(attempted()
+            .because(format!("rotation {} of it is open", open.id))
+            .help(format!("keyroll resume {}, or keyroll abort {}", open.id, open.id))
+            .exits(Exit::Held))
+    })
 }
 
 fn look_at(subject: &Subject<'_>) -> Result<Found, Problem> {
@@ -220,6 +237,11 @@ fn consent_to_outage(asked: &Asked, name: &str, context: &mut Context) -> Result
 fn not_opened(error: &JournalError, id: &RotationId) -> Problem {
     let problem = Problem::new("K0837", "open the rotation").because_of(error);
     match error {
+        JournalError::Held { by } if by == id => problem
+            .help(format!(
+                "this plan was carried out already: keyroll status {id}, or make another: keyroll plan"
+            ))
+            .exits(Exit::Held),
         JournalError::Held { by } => problem.help(format!("keyroll status {by}")).exits(Exit::Held),
         JournalError::Conflict { .. } => {
             problem.help(format!("this plan was begun already: keyroll resume {id}")).exits(Exit::Held)

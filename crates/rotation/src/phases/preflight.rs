@@ -2,6 +2,9 @@ use super::first;
 use crate::state::{Phase, State};
 use crate::{Query, Want};
 
+/// How long answers that tell nothing are asked for again, milliseconds; nothing was changed yet.
+const PREFLIGHT_MS_MAX: u64 = 60_000;
+
 pub(super) fn wants(out: &mut Vec<Want>) {
     out.push(Want::Ask(Query::Preflight));
 }
@@ -17,7 +20,7 @@ pub(super) fn settle(next: &mut State) -> bool {
             next.enter(Phase::RolledBack);
             true
         }
-        None if next.overdue(next.plan.policy.phase_ms_max) => {
+        None if next.overdue(next.plan.policy.phase_ms_max.min(PREFLIGHT_MS_MAX)) => {
             next.enter(Phase::RolledBack);
             true
         }
