@@ -206,6 +206,9 @@ pub(crate) struct ResumeArgs {
     /// Pause before this step
     #[arg(long, value_name = "STEP")]
     pub(crate) until: Option<Step>,
+    /// The value is known to others: move everything at once, or end it first
+    #[arg(long, value_name = "HOW", conflicts_with = "until")]
+    pub(crate) emergency: Option<Emergency>,
     /// The old key was ended by hand at the issuer's console; it is then watched until it is seen dead
     #[arg(long)]
     pub(crate) revoked_by_hand: bool,

@@ -1,6 +1,7 @@
 //! Where the rooms meet: a configuration becomes a plan, a setup of this machine, ports, and a driven rotation.
 
 pub(crate) mod adopt;
+pub(crate) mod called;
 mod compose;
 pub(crate) mod drive;
 mod finish;

@@ -9,10 +9,15 @@ use crate::wiring::rotate::{Asked, resume, resumed};
 /// Continues a rotation that has no driver or is paused; this process drives it.
 pub(super) fn run(args: &ResumeArgs, context: &mut Context) -> Result<Exit, Problem> {
     args.id.as_deref().map_or(Ok(()), rotation_id)?;
-    let asked = Asked { confirm: args.confirm.clone(), until: args.until.map(Into::into), emergency: None };
+    let emergency = args.emergency.map(Into::into);
+    let asked = Asked { confirm: args.confirm.clone(), until: args.until.map(Into::into), emergency };
     let by_hand = args.revoked_by_hand;
     let first = |state: &State| {
-        let mut facts = resumed(state);
+        // An emergency never waits for whatever the rotation stands still at.
+        let mut facts = match emergency {
+            Some(mode) => vec![Fact::Escalated { mode, pending_compromised: false }],
+            None => resumed(state),
+        };
         facts.extend(by_hand.then_some(Fact::HandRevoked));
         facts
     };

@@ -12,6 +12,7 @@ use crate::exit::Exit;
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::ui::{Event, Outcome, Table};
+use crate::wiring::called::Called;
 use crate::wiring::{drive, open, watch};
 
 /// Between two looks of `--watch`, milliseconds.
@@ -123,7 +124,7 @@ fn look(
             }
         }
         let recorded = runtime.block_on(journal.load(&overview.id)).map_err(reading)?;
-        rows.push(row(&overview, &drive::state_of(&recorded)?, driver));
+        rows.push(row(&overview, &Called::of(&recorded), &drive::state_of(&recorded)?, driver));
     }
     match id.is_some() && rows.is_empty() {
         true => Err(finding().because("no rotation has this id").help("keyroll status shows the ids of all")),
@@ -131,15 +132,15 @@ fn look(
     }
 }
 
-fn row(overview: &Overview, state: &State, driver: Option<u32>) -> Row {
+fn row(overview: &Overview, called: &Called, state: &State, driver: Option<u32>) -> Row {
     let command = |verb: &str| format!("keyroll {verb} {}", overview.id);
     let consent = wants(state).iter().any(|want| matches!(want, Want::Person(Person::Consent(_))));
     let hold = match state.hold() {
         Some(Hold::Paused(reason)) => {
-            let text = watch::reason_text(state, reason);
+            let text = watch::reason_text(called, state, reason);
             Some((text, watch::way_out(reason).unwrap_or_default() + &command("resume")))
         }
-        Some(Hold::Stuck(reason)) => Some((watch::reason_text(state, reason), command("retry"))),
+        Some(Hold::Stuck(reason)) => Some((watch::reason_text(called, state, reason), command("retry"))),
         None if consent => {
             let next = format!("{} --confirm={}", command("resume"), overview.secret);
             Some((watch::CONSENT.to_owned(), next))

@@ -8,6 +8,7 @@ use keyroll_rotation::{Debt, Fact, Hold, Op, Phase, Reason, Stage, State, Which,
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use super::called::Called;
 use super::watch::{Watch, reason_text};
 use crate::exit::Exit;
 use crate::problem::Problem;
@@ -56,7 +57,7 @@ pub(crate) async fn drive(
         journal.close(id).await.map_err(|error| driving().because_of(&error))?;
     }
     if let Some(hold) = state.hold() {
-        show_hold(ui, &state, hold, id);
+        show_hold(ui, &recorded, &state, hold, id);
     }
     if state.ended() {
         ui.event(Event::Done { outcome });
@@ -150,12 +151,12 @@ fn ended(state: &State) -> (Exit, Outcome) {
     }
 }
 
-fn show_hold(ui: &mut Ui, state: &State, hold: Hold, id: &RotationId) {
+fn show_hold(ui: &mut Ui, recorded: &Recorded, state: &State, hold: Hold, id: &RotationId) {
     let (reason, command) = match hold {
         Hold::Paused(reason) => (reason, "resume"),
         Hold::Stuck(reason) => (reason, "retry"),
     };
-    let text = reason_text(state, reason);
+    let text = reason_text(&Called::of(recorded), state, reason);
     ui.event(Event::Paused { reason: text, resume_with: format!("keyroll {command} {id}") });
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use keyroll_config::{Config, IssuerRef, Secret};
 use keyroll_host::{LOCAL, Local, process_of, read, resolve};
-use keyroll_port::{Host as _, Issuer, Label, Listing, Probe, Sessions, Store, Values};
+use keyroll_port::{Host as _, Issuer, Journal as _, Label, Listing, Probe, Sessions, Store, Values};
 use keyroll_rotation::{Capabilities, Holds, MintedBy, Plan, Refusals, Which};
 use keyroll_secret::{Credential, CredentialId, FingerprintKey, SecretBytes};
 
@@ -15,6 +15,7 @@ use super::issuer::spec_text;
 use super::open::folder_of;
 use super::saved::{Saved, SeenAll, SeenFile};
 use super::waivers::Waivers;
+use crate::exit::Exit;
 use crate::places::Places;
 use crate::problem::Problem;
 
@@ -71,6 +72,7 @@ pub(crate) async fn look(
     let mut notes = issuer.preflight(&credential).await?;
     notes.extend(issuer.warnings());
     let listing = list(issuer.as_ref(), &credential).await?;
+    refuse_foreign_labels(listing.as_ref(), &credential, subject.places).await?;
     let standing = standing(issuer.as_ref(), &credential).await?;
     // A dead value cannot be asked whose it is, and nobody has to end it.
     let bound = match standing {
@@ -181,6 +183,41 @@ async fn list(issuer: &dyn Issuer, credential: &Credential) -> Result<Option<Lis
     let mut listing = issuer.list(credential).await?;
     listing.entries.sort_by(|one, other| one.id.cmp(&other.id));
     Ok(Some(listing))
+}
+
+/// A key with the label of a rotation that this journal does not have: it was made from another state folder, or this
+/// one was restored from a backup. The rotation would freeze at it, so it is told here.
+async fn refuse_foreign_labels(
+    listing: Option<&Listing>,
+    credential: &Credential,
+    places: &Places,
+) -> Result<(), Problem> {
+    let labelled: Vec<(&str, &CredentialId)> = listing
+        .iter()
+        .flat_map(|all| &all.entries)
+        .filter(|entry| Some(&entry.id) != credential.id.as_ref())
+        .filter_map(|entry| entry.label.as_deref().map(|label| (label, &entry.id)))
+        .filter(|(label, _)| label.starts_with("keyroll/"))
+        .collect();
+    if labelled.is_empty() {
+        return Ok(());
+    }
+    let attempted = || Problem::new("K0845", "recognise the keys at the issuer");
+    let known = match places.journal().exists() {
+        true => super::open::journal(places)?.list().await.map_err(|error| attempted().because_of(&error))?,
+        false => Vec::new(),
+    };
+    let foreign = labelled.into_iter().find(|(label, _)| {
+        let rotation = label.split('/').nth(1).unwrap_or_default();
+        !known.iter().any(|one| one.id.0 == rotation)
+    });
+    foreign.map_or(Ok(()), |(label, id)| {
+        Err(attempted()
+            .because(format!("key {id} carries the label {label}, which is not in this journal"))
+            .because("it was made from another state folder, or this journal was restored from a backup")
+            .help("use the state folder that made it, or, if nobody needs that key, delete it at the issuer; then plan again")
+            .exits(Exit::NeedsPerson))
+    })
 }
 
 /// Whether the value belongs to exactly one id at the issuer, as far as it tells.

@@ -62,7 +62,7 @@ fn refuse_open(places: &Places, name: &str) -> Result<(), Problem> {
     if !places.journal().exists() {
         return Ok(());
     }
-    let attempted = || Problem::new("K0844", format!("plan a rotation of {name}"));
+    let attempted = || Problem::new("K0846", format!("plan a rotation of {name}"));
     let journal = journal(places)?;
     let all = runtime()?.block_on(journal.list()).map_err(|error| attempted().because_of(&error))?;
     all.iter().find(|one| one.open && one.secret == name).map_or(Ok(()), |open| {
@@ -229,7 +229,7 @@ fn consent_to_outage(asked: &Asked, name: &str, context: &mut Context) -> Result
         Answer::Yes => Ok(()),
         Answer::No | Answer::Nobody => Err(Problem::new("K0808", format!("end the key of {name} at once"))
             .because("nobody consented")
-            .help(format!("keyroll apply PLAN --emergency revoke-now --confirm={name}"))
+            .help(format!("the same command with --confirm={name}"))
             .exits(Exit::NeedsPerson)),
     }
 }
@@ -242,7 +242,9 @@ fn not_opened(error: &JournalError, id: &RotationId) -> Problem {
                 "this plan was carried out already: keyroll status {id}, or make another: keyroll plan"
             ))
             .exits(Exit::Held),
-        JournalError::Held { by } => problem.help(format!("keyroll status {by}")).exits(Exit::Held),
+        JournalError::Held { by } => problem
+            .help(format!("keyroll status {by}, or, in an emergency: keyroll resume {by} --emergency HOW"))
+            .exits(Exit::Held),
         JournalError::Conflict { .. } => {
             problem.help(format!("this plan was begun already: keyroll resume {id}")).exits(Exit::Held)
         }
@@ -344,6 +346,7 @@ pub(crate) fn resume(
     let opened = runtime.block_on(opened(&journal, id))?;
     drop(journal);
     check_consent(asked, &opened.saved.secret)?;
+    consent_to_outage(asked, &opened.saved.secret, context)?;
     let config = parse_config(&opened.saved)?;
     let secret = crate::context::secret(&config, &opened.saved.secret)?;
     let host = host_of(&opened, &config, &places)?;

@@ -9,6 +9,7 @@ use keyroll_rotation::{
 };
 use tokio::sync::mpsc;
 
+use super::called::Called;
 use crate::problem::Problem;
 use crate::ui::{self, Answer, Event, Grade, Holder, HostStep, Residue, StepState, Ui};
 
@@ -377,7 +378,7 @@ pub(crate) fn way_out(reason: Reason) -> Option<String> {
 }
 
 /// Why it stands still, for a person.
-pub(crate) fn reason_text(state: &State, reason: Reason) -> String {
+pub(crate) fn reason_text(called: &Called, state: &State, reason: Reason) -> String {
     match reason {
         Reason::Asked => "a person asked".to_owned(),
         Reason::Holder(who) => match who.life {
@@ -385,13 +386,15 @@ pub(crate) fn reason_text(state: &State, reason: Reason) -> String {
             Life::AtRest(_) => "something at rest holds the old value and nobody explains it".to_owned(),
         },
         Reason::Stranger(_) => "a file that no consumer names holds the old value".to_owned(),
-        Reason::Foreign(file) => format!("file {} holds what neither keyroll nor the plan put there", file.0),
-        Reason::Unreadable(file) => format!("file {} cannot be read", file.0),
+        Reason::Foreign(file) => {
+            format!("{} holds what neither keyroll nor the plan put there", called.file(file))
+        }
+        Reason::Unreadable(file) => format!("{} cannot be read", called.file(file)),
         Reason::RefusedUse => "the old key was used while it was disabled: it is on again".to_owned(),
         Reason::Unit(consumer) => {
             let back = state.phase() != Phase::RollingBack;
             let end = if back { "" } else { " back" };
-            format!("consumer {} did not take the value{end}", consumer.0)
+            format!("{} did not take the value{end}", called.consumer(consumer))
         }
         Reason::Failed(phase) => format!("{phase:?} failed"),
         Reason::Overdue(phase) => format!("{phase:?} did not end in time"),

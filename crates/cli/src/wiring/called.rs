@@ -1,0 +1,52 @@
+//! What the numbers of a rotation are called, by the plan that stands in its journal.
+
+use keyroll_config::Config;
+use keyroll_port::Recorded;
+use keyroll_rotation::{ConsumerId, Fact, FileId};
+
+use super::saved::Saved;
+
+/// The names behind a rotation's numbers; a number without one is shown as such.
+#[derive(Debug, Default)]
+pub(crate) struct Called {
+    consumers: Vec<String>,
+    files: Vec<String>,
+}
+
+impl Called {
+    /// By the plan that the rotation was opened with, or as adoption left it.
+    pub(crate) fn of(recorded: &Recorded) -> Self {
+        let adopted = recorded.events.iter().rev().find_map(|event| match &event.fact {
+            Fact::Adopted { names, .. } => Some(names.to_string()),
+            _ => None,
+        });
+        let saved = Saved::parse(adopted.as_deref().unwrap_or(&recorded.opening.names));
+        let Ok(saved) = saved else { return Self::default() };
+        let config = Config::parse(&saved.config_text, &saved.config_file.display().to_string());
+        let Ok(config) = config else { return Self::default() };
+        let Ok(secret) = config.secret(&saved.secret) else { return Self::default() };
+        let mut called = Self::default();
+        for consumer in &secret.consumers {
+            called.consumers.push(consumer.name.to_string());
+            for copy in &consumer.reads {
+                let path = copy.place.path().display().to_string();
+                if !called.files.contains(&path) {
+                    called.files.push(path);
+                }
+            }
+        }
+        called
+    }
+
+    /// One consumer.
+    pub(crate) fn consumer(&self, id: ConsumerId) -> String {
+        self.consumers
+            .get(id.index())
+            .map_or_else(|| format!("consumer {}", id.0), |name| format!("`{name}`"))
+    }
+
+    /// One file.
+    pub(crate) fn file(&self, id: FileId) -> String {
+        self.files.get(id.index()).cloned().unwrap_or_else(|| format!("file {}", id.0))
+    }
+}
