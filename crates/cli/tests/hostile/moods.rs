@@ -7,17 +7,17 @@ use crate::scene::Scene;
 pub const CASES: &[Case] = &[
     ("at the plan", at_plan),
     ("half a list at the plan", half_list_at_plan),
-    ("a mint answered by a page", || at_mint(Mood::Html)),
-    ("a mint answered by 429", || at_mint(Mood::TooMany)),
-    ("a mint that is never answered", || at_mint(Mood::Silence)),
-    ("a mint whose answer is lost", || at_mint(Mood::Lost)),
-    ("a mint whose answer is cut short", || at_mint(Mood::CutShort)),
+    ("mints answered by a page, by 429 and in half", || {
+        at_mint(&[Mood::Html, Mood::TooMany, Mood::CutShort])
+    }),
+    ("mints that are never answered, or whose answer is lost", || at_mint(&[Mood::Silence, Mood::Lost])),
     ("a mint whose answer is lost, and half lists", lost_mint_half_lists),
+    ("a mint that is answered by a page for ever", mint_in_vain),
     ("a mint that is forbidden", forbidden_mint),
-    ("a revocation answered by a page", || at_revoke(Mood::Html)),
-    ("a revocation answered by 429", || at_revoke(Mood::TooMany)),
-    ("a revocation that is never answered", || at_revoke(Mood::Silence)),
-    ("a revocation whose answer is lost", || at_revoke(Mood::Lost)),
+    ("revocations answered by a page and by 429", || at_revoke(&[Mood::Html, Mood::TooMany])),
+    ("revocations that are never answered, or whose answer is lost", || {
+        at_revoke(&[Mood::Silence, Mood::Lost])
+    }),
     ("a revocation that is forbidden, then not", forbidden_revocation),
     ("a check that cannot fail", cannot_fail),
     ("a current key that is dead", dead_current),
@@ -64,12 +64,12 @@ fn half_list_at_plan() {
 }
 
 /// Whatever became of it, in the end there is one new key, and what the lost answers left is gone.
-fn at_mint(mood: Mood) {
+fn at_mint(moods: &[Mood]) {
     let scene = Scene::new();
-    scene.issuer.mood(Ask::Mint, mood, 2);
+    moods.iter().for_each(|mood| scene.issuer.mood(Ask::Mint, *mood, 1));
     scene.apply().exits(0).ended("done");
     scene.rotated();
-    assert!(scene.issuer.asked(Ask::Mint) >= 2);
+    assert_eq!(scene.issuer.asked(Ask::Mint), moods.len() + 1);
 }
 
 fn lost_mint_half_lists() {
@@ -83,6 +83,17 @@ fn lost_mint_half_lists() {
     scene.rotated();
 }
 
+/// It is given up after a few, with nothing changed.
+fn mint_in_vain() {
+    let scene = Scene::new();
+    let before = scene.snapshot();
+    scene.issuer.mood(Ask::Mint, Mood::Html, 9999);
+    scene.apply().exits(1).ended("rolled_back");
+    assert_eq!(scene.snapshot(), before);
+    assert!(scene.issuer.asked(Ask::Mint) <= 5, "{} times", scene.issuer.asked(Ask::Mint));
+    scene.as_before();
+}
+
 fn forbidden_mint() {
     let scene = Scene::new();
     let before = scene.snapshot();
@@ -92,9 +103,9 @@ fn forbidden_mint() {
     scene.as_before();
 }
 
-fn at_revoke(mood: Mood) {
+fn at_revoke(moods: &[Mood]) {
     let scene = Scene::new();
-    scene.issuer.mood(Ask::Delete, mood, 2);
+    moods.iter().for_each(|mood| scene.issuer.mood(Ask::Delete, *mood, 1));
     scene.apply().exits(0).ended("done");
     scene.rotated();
 }
@@ -116,9 +127,8 @@ fn cannot_fail() {
     let plan = scene.plan();
     let before = scene.snapshot();
     scene.issuer.mood(Ask::Me, Mood::AcceptAll, 9999);
-    // What is accepted there belongs to another id already; this is about the control alone.
     let ran = scene.run(&["apply", &plan, "--confirm", "ring"]);
-    ran.exits(1);
+    ran.exits(1).ended("rolled_back").says(&["K0706", "the issuer accepted it", "then plan again"]);
     assert_eq!(scene.snapshot(), before);
     assert_eq!(scene.issuer.asked(Ask::Mint), 0);
 }

@@ -9,6 +9,7 @@ pub const CASES: &[Case] = &[
     ("a holder that is waived by its process id", waived_holder),
     ("an emergency: roll first", roll_first),
     ("an emergency: revoke now", revoke_now),
+    ("an emergency in an open rotation", escalated),
 ];
 
 fn waived_copy() {
@@ -64,5 +65,18 @@ fn revoke_now() {
     assert!(scene.issuer.keys().iter().all(|key| key.id != scene.old), "the old key is alive still");
     scene.sh("rm run/hold");
     running.end().exits(0).ended("done");
+    scene.rotated();
+}
+
+/// It does not wait for what the rotation waits for; ending the key at once needs a word of its own.
+fn escalated() {
+    let scene =
+        Scene::made(|config, _| *config = config.replace("soak         = \"0s\"", "soak         = \"30m\""));
+    let id = scene.until("soak");
+    let before = scene.snapshot();
+    let unasked = scene.run(&["resume", &id, "--emergency", "revoke-now"]);
+    unasked.refused(6, "K0808", &["--confirm=ring"]);
+    assert_eq!(scene.snapshot(), before);
+    scene.run(&["resume", &id, "--emergency", "roll-first", "--confirm", "ring"]).exits(0).ended("done");
     scene.rotated();
 }
