@@ -38,9 +38,9 @@ pub struct SystemdHost {
 /// Why a host could not be had.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
-    /// A program is not installed, or this is not root: what needs a host is left out.
+    /// A program is not installed, this is not root, or the engine does not come up: what needs a host is left out.
     #[error("{0}")]
-    Missing(&'static str),
+    Missing(String),
     /// A step of its start failed.
     #[error("could not {step}: {why}")]
     Start {
@@ -62,7 +62,7 @@ impl SystemdHost {
     /// [`HostError::Missing`] where it cannot run at all.
     pub fn start(mounts: &[&Path]) -> Result<Self, HostError> {
         if !geteuid().is_root() {
-            return Err(HostError::Missing("containers need root"));
+            return Err(HostError::Missing("containers need root".to_owned()));
         }
         for (program, missing) in [
             ("dockerd", "the engine is not installed (apt-get install docker.io)"),
@@ -70,15 +70,15 @@ impl SystemdHost {
         ] {
             let found = Command::new("which").arg(program).stdout(Stdio::null()).status();
             if !found.is_ok_and(|status| status.success()) {
-                return Err(HostError::Missing(missing));
+                return Err(HostError::Missing(missing.to_owned()));
             }
         }
         let image = image()?;
         let home = tempfile::Builder::new().prefix("keyroll-host-").tempdir();
         let home = home.map_err(failed("make a folder"))?;
         let keeper = start_engine(home.path())?;
-        let host = Self { keeper, home };
-        host.wait("start the engine", &["version"])?;
+        let mut host = Self { keeper, home };
+        host.await_engine()?;
         let import = host.docker(&["import", &image.display().to_string(), IMAGE]).output();
         said("import the image", import)?;
         host.run(mounts)?;
@@ -144,6 +144,28 @@ impl SystemdHost {
         said("start the host", command.args([IMAGE, "/sbin/host-init"]).output())
     }
 
+    /// Waits for the engine. One that ends instead is not to be had on this machine: no rights, no kernel for it.
+    fn await_engine(&mut self) -> Result<(), HostError> {
+        let end = Instant::now() + Duration::from_millis(START_MS_MAX);
+        while !self.docker(&["version"]).output().is_ok_and(|output| output.status.success()) {
+            let ended = self.keeper.try_wait().is_ok_and(|ended| ended.is_some());
+            if ended || Instant::now() > end {
+                return Err(HostError::Missing(format!(
+                    "the container engine does not start here: {}",
+                    self.said()
+                )));
+            }
+            sleep(Duration::from_millis(LOOK_PAUSE_MS));
+        }
+        Ok(())
+    }
+
+    /// The end of the engine's log.
+    fn said(&self) -> String {
+        let log = fs::read_to_string(self.home.path().join("engine.log")).unwrap_or_default();
+        log.lines().last().unwrap_or_default().to_owned()
+    }
+
     fn wait(&self, step: &'static str, words: &[&str]) -> Result<(), HostError> {
         let end = Instant::now() + Duration::from_millis(START_MS_MAX);
         loop {
@@ -154,9 +176,7 @@ impl SystemdHost {
                 return Ok(());
             }
             if Instant::now() > end {
-                let log = fs::read_to_string(self.home.path().join("engine.log")).unwrap_or_default();
-                let tail: Vec<&str> = log.lines().rev().take(3).collect();
-                return Err(HostError::Start { step, why: format!("{}; {}", text.trim(), tail.join(" | ")) });
+                return Err(HostError::Start { step, why: format!("{}; {}", text.trim(), self.said()) });
             }
             sleep(Duration::from_millis(LOOK_PAUSE_MS));
         }
