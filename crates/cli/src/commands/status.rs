@@ -124,11 +124,41 @@ fn look(
             }
         }
         let recorded = runtime.block_on(journal.load(&overview.id)).map_err(reading)?;
-        rows.push(row(&overview, &Called::of(&recorded), &drive::state_of(&recorded)?, driver));
+        match drive::state_of(&recorded) {
+            Ok(state) => rows.push(row(&overview, &Called::of(&recorded), &state, driver)),
+            Err(problem) if id.is_some() => return Err(problem),
+            // One that cannot be read hides none of the others.
+            Err(problem) => rows.push(unreadable(&overview, &problem)),
+        }
     }
     match id.is_some() && rows.is_empty() {
         true => Err(finding().because("no rotation has this id").help("keyroll status shows the ids of all")),
         false => Ok(rows),
+    }
+}
+
+/// When it was opened, for people.
+fn began(overview: &Overview) -> String {
+    let began =
+        i64::try_from(overview.unix_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    began.map(|at| at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()).unwrap_or_default()
+}
+
+/// A rotation whose entries this version does not understand. Nothing is done with it.
+fn unreadable(overview: &Overview, problem: &Problem) -> Row {
+    let why = format!("its journal cannot be read ({})", problem.code);
+    Row {
+        id: overview.id.to_string(),
+        secret: overview.secret.clone(),
+        began: began(overview),
+        phase: Phase::Preflight,
+        ended: !overview.open,
+        owes: false,
+        decided: false,
+        moved: (0, 0),
+        driver: None,
+        hold: overview.open.then(|| (why, format!("keyroll status {}", overview.id))),
+        person: true,
     }
 }
 
@@ -150,12 +180,10 @@ fn row(overview: &Overview, called: &Called, state: &State, driver: Option<u32>)
     let moved = state.units().iter().filter(|unit| {
         unit.stage == keyroll_rotation::Stage::Settled && unit.toward == keyroll_rotation::Which::New
     });
-    let began =
-        i64::try_from(overview.unix_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     Row {
         id: overview.id.to_string(),
         secret: overview.secret.clone(),
-        began: began.map(|at| at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()).unwrap_or_default(),
+        began: began(overview),
         phase: state.phase(),
         ended: state.ended(),
         owes: state.debt().is_some(),
