@@ -34,6 +34,9 @@ use watch::{Watch, writes};
 /// The copies that hold the value, and the admin key: every other file of the scene is searched.
 const HOLD_VALUES: [&str; 4] = ["api/api.env", "reader/key", "nightly/nightly.env", "admin.key"];
 
+/// Leaks that are shown.
+const SHOWN_MAX: usize = 20;
+
 /// Values shorter than this are no canaries: the empty bearer of a bad request.
 const CANARY_BYTES_MIN: usize = 12;
 
@@ -251,7 +254,6 @@ fn no_value_stands_anywhere_but_sealed_and_where_it_belongs() {
     failures(&scene, &mut seen);
     shown_to_people(&scene, &mut seen);
     all_files(&scene, &mut seen);
-    scene.check();
 
     let values = issuer.values();
     let long = values.iter().filter(|value| value.len() >= CANARY_BYTES_MIN).count();
@@ -267,7 +269,9 @@ fn no_value_stands_anywhere_but_sealed_and_where_it_belongs() {
     leaks.retain(|leak| !leak.contains("/work/control-"));
     seen.0.retain(|(place, _)| place.contains("/work/control-"));
     leaks.extend(seen.leaks(&works));
+    leaks.truncate(SHOWN_MAX);
     assert_eq!(leaks, [] as [String; 0]);
+    scene.check();
 }
 
 /// The same search on an output that holds a value, plain and in other forms.

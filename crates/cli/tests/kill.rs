@@ -39,7 +39,7 @@ const KILLS: u64 = 200;
 const KILLS_MAX: usize = 9;
 
 /// One rotation of so many is killed at its very end first.
-const LATE_EVERY: u64 = 4;
+const LATE_EVERY: u64 = 3;
 
 /// Scenes at the same time per issuer: most of a rotation is waiting.
 const LANES: u64 = 3;

@@ -27,8 +27,11 @@ pub struct Place {
 /// Per system call the most that one thread made.
 pub type Counts = BTreeMap<&'static str, u64>;
 
-/// How many of the last fsyncs of a run are its very end.
-const LATE: u64 = 5;
+/// How many writes before the journal's last one are the very end of a run: those of its last two entries.
+const LATE: u64 = 8;
+
+/// The number of the last write of the journal's log, among the counts; what follows empties that log.
+const LAST_ENTRY: &str = "last entry";
 
 /// Draws that can be repeated: splitmix64.
 pub struct Draw(pub u64);
@@ -42,10 +45,10 @@ impl Draw {
         (z ^ (z >> 31)) % limit.max(1)
     }
 
-    /// A place at the very end of a run: one of the last fsyncs.
+    /// A place at the very end of a run: one of the journal's last writes.
     pub fn late(&mut self, counts: &Counts) -> Place {
-        let most = counts.get("fsync").copied().unwrap_or(1);
-        Place { class: "fsync", call: "fsync", nth: most.saturating_sub(self.below(LATE)).max(1) }
+        let last = counts.get(LAST_ENTRY).copied().unwrap_or(1);
+        Place { class: "write", call: "pwrite64", nth: last.saturating_sub(self.below(LATE)).max(1) }
     }
 
     /// A place: a class, a call of it by its weight, and a number that is low more often than high.
@@ -84,7 +87,7 @@ pub fn works() -> bool {
 /// `strace` before a program. What it starts itself is left alone: `-b execve` lets go of it.
 pub fn under(program: &Path, record: &Path, traced: &str, kill: Option<&Place>) -> Command {
     let mut command = Command::new("strace");
-    command.args(["-f", "-b", "execve", "-qq", "-s", "0", "-o"]).arg(record);
+    command.args(["-f", "-b", "execve", "-qq", "-y", "-s", "0", "-o"]).arg(record);
     match kill {
         Some(place) => {
             command.args(["-e", &format!("trace={}", place.call)]);
@@ -105,16 +108,21 @@ pub fn all_calls() -> String {
 
 /// Counts a record.
 pub fn counts(record: &Path) -> Counts {
+    let mut last_entry = 1;
     let mut by_thread: BTreeMap<(String, &'static str), u64> = BTreeMap::new();
     for line in fs::read_to_string(record).unwrap().lines() {
         let Some((thread, rest)) = line.split_once(' ') else { continue };
         let name = rest.trim_start().split('(').next().unwrap_or_default();
         let known = CLASSES.iter().flat_map(|(_, calls)| calls.iter()).find(|call| **call == name);
         if let Some(call) = known {
-            *by_thread.entry((thread.to_owned(), call)).or_default() += 1;
+            let count = by_thread.entry((thread.to_owned(), call)).or_default();
+            *count += 1;
+            if *call == "pwrite64" && rest.contains("/journal.db-wal>") {
+                last_entry = *count;
+            }
         }
     }
-    let mut most = Counts::new();
+    let mut most = Counts::from([(LAST_ENTRY, last_entry)]);
     for ((_, call), count) in by_thread {
         let held = most.entry(call).or_default();
         *held = count.max(*held);
