@@ -1,26 +1,31 @@
 //! What a driver that was killed at its very end did not come to do.
 
 use keyroll_host::tidy;
-use keyroll_port::Journal;
+use keyroll_port::{Journal, JournalError, Overview};
 
 use super::drive::state_of;
 use crate::places::Places;
 use crate::problem::Problem;
 
+/// Whether an open rotation still holds its secret: one that has ended does not, though its driver was killed before it
+/// could close it. One that cannot be read is a person's, and holds.
+pub(crate) async fn holds(journal: &dyn Journal, overview: &Overview) -> Result<bool, JournalError> {
+    let recorded = journal.load(&overview.id).await?;
+    Ok(!state_of(&recorded).is_ok_and(|state| state.ended() && state.debt().is_none()))
+}
+
 /// Closes rotations that have ended, so that they do not hold their secrets, and removes what belongs to none that is
 /// open. Only for whoever holds the state's lock.
 pub(crate) async fn finish(journal: &dyn Journal, places: &Places) -> Result<(), Problem> {
-    let attempted = || Problem::new("K0834", "finish what an earlier run has ended");
-    let all = journal.list().await.map_err(|error| attempted().because_of(&error))?;
+    let failed = |error: JournalError| {
+        Problem::new("K0834", "finish what an earlier run has ended").because_of(&error)
+    };
+    let all = journal.list().await.map_err(failed)?;
     let mut open = Vec::new();
     for overview in all.iter().filter(|overview| overview.open) {
-        let recorded = journal.load(&overview.id).await.map_err(|error| attempted().because_of(&error))?;
-        // One that cannot be read is a person's: it holds its secret, and says so when it is taken up.
-        let ended = state_of(&recorded).is_ok_and(|state| state.ended() && state.debt().is_none());
-        if ended {
-            journal.close(&overview.id).await.map_err(|error| attempted().because_of(&error))?;
-        } else {
-            open.push(overview.id.0.as_str());
+        match holds(journal, overview).await.map_err(failed)? {
+            true => open.push(overview.id.0.as_str()),
+            false => journal.close(&overview.id).await.map_err(failed)?,
         }
     }
     tidy(&places.state.join("work"), &open)?;

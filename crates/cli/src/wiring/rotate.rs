@@ -12,7 +12,7 @@ use keyroll_rotation::{Fact, Phase, Stamp, State};
 
 use super::compose::compose;
 use super::drive::{Wishes, drive, state_of};
-use super::finish::finish;
+use super::finish::{finish, holds};
 use super::issuer::issuer;
 use super::look::{Found, Subject, look};
 use super::open::{self, folder_of, journal, lock, new_id, only_open, ports, runtime, sealing_key, store};
@@ -64,12 +64,17 @@ fn refuse_open(places: &Places, name: &str) -> Result<(), Problem> {
     }
     let attempted = || Problem::new("K0846", format!("plan a rotation of {name}"));
     let journal = journal(places)?;
-    let all = runtime()?.block_on(journal.list()).map_err(|error| attempted().because_of(&error))?;
-    all.iter().find(|one| one.open && one.secret == name).map_or(Ok(()), |open| {
-        Err(attempted()
-            .because(format!("rotation {} of it is open", open.id))
-            .help(format!("keyroll resume {}, or keyroll abort {}", open.id, open.id))
-            .exits(Exit::Held))
+    let failed = |error: JournalError| attempted().because_of(&error);
+    runtime()?.block_on(async {
+        for one in journal.list().await.map_err(failed)? {
+            if one.open && one.secret == name && holds(journal.as_ref(), &one).await.map_err(failed)? {
+                return Err(attempted()
+                    .because(format!("rotation {} of it is open", one.id))
+                    .help(format!("keyroll resume {}, or keyroll abort {}", one.id, one.id))
+                    .exits(Exit::Held));
+            }
+        }
+        Ok(())
     })
 }
 
