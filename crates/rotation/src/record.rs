@@ -418,10 +418,9 @@ pub(crate) fn escalated(
     if next.emergency != Some(Emergency::RevokeNow) || next.decided.is_none() {
         next.emergency = Some(mode);
     }
-    next.hold = None;
+    let held = next.hold.take().is_some();
     next.consent = None;
     let backwards = next.phase == Phase::RollingBack;
-    let now = next.now;
     retake_units(next, true);
     let begun = next.new.is_some()
         || next.chosen.is_some()
@@ -433,6 +432,11 @@ pub(crate) fn escalated(
         }
     } else if backwards {
         turn_round(next);
+    } else if held && next.decided.is_none() && next.new_version().is_some() {
+        // A pause switched the old key on again: like every resuming, this goes to Quiesce.
+        if matches!(next.phase, Phase::Disable | Phase::Soak | Phase::Decide) {
+            next.enter(Phase::Quiesce);
+        }
     }
     let may_revoke = !matches!(next.plan.capabilities.overlap, Overlap::None | Overlap::Grace { .. });
     if mode == Emergency::RevokeNow && may_revoke && next.old != OldKey::Ended {

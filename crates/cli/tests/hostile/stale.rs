@@ -80,7 +80,7 @@ fn two_of_one_secret() {
     running.signal(rustix::process::Signal::INT);
     running.end().exits(130);
     // Nobody drives it, and it is open all the same.
-    scene.run(&["plan", "ring"]).refused(7, "K0844", &[&plan, "keyroll resume"]);
+    scene.run(&["plan", "ring"]).refused(7, "K0846", &[&plan, "keyroll resume"]);
     scene.run(&["resume", &plan, "--confirm", "ring"]).exits(0).ended("done");
     scene.rotated();
 }

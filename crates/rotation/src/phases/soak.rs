@@ -14,7 +14,12 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
         out.push(Want::Ask(Query::List));
     }
     let passed = state.now.since(since).unwrap_or(0);
-    out.push(Want::Wait(state.plan.policy.soak_ms.saturating_sub(passed)));
+    out.push(Want::Wait(soak_ms(state).saturating_sub(passed)));
+}
+
+/// An emergency does not soak: only what was refused until now counts.
+fn soak_ms(state: &State) -> u64 {
+    if state.emergency.is_some() { 0 } else { state.plan.policy.soak_ms }
 }
 
 pub(super) fn visible(state: &State) -> bool {
@@ -34,8 +39,9 @@ pub(super) fn settle(next: &mut State) -> bool {
             return true;
         }
     };
-    let soaked = next.now.at_least(next.plan.policy.soak_ms, since);
-    let last = next.refusals_read.is_some_and(|read| read.at_least(next.plan.policy.soak_ms, since));
+    let soak_ms = soak_ms(next);
+    let soaked = next.now.at_least(soak_ms, since);
+    let last = next.refusals_read.is_some_and(|read| read.at_least(soak_ms, since));
     if soaked && (last || !visible(next)) {
         next.enter(Phase::Decide);
         return true;
