@@ -31,7 +31,7 @@ impl Bench {
             Query::Preflight => self.preflight(&old).await?,
             Query::StageCheck => self.stage_check(state).await?,
             Query::Probe(endpoint, which) => self.probe(&old, *endpoint, *which, state).await?,
-            Query::List => self.list(&old).await?,
+            Query::List => self.list(&old, state).await?,
             Query::Enumerate => self.enumerate(&old, state).await?,
             Query::Prove(consumer, slot, which) => self.prove(&old, *consumer, *slot, *which, state).await?,
             Query::LastUsed => self.last_used(&old).await?,
@@ -150,7 +150,7 @@ impl Bench {
         self.ports.issuer.list(&old.credential).await
     }
 
-    async fn list(&self, old: &Old) -> Result<Fact, Failure> {
+    async fn list(&self, old: &Old, state: &State) -> Result<Fact, Failure> {
         let listing = self.listing(old).await?;
         let mut labelled = Vec::new();
         for entry in &listing.entries {
@@ -162,6 +162,23 @@ impl Bench {
         labelled.retain(|found| {
             Some(found.credential.as_str()) != old.credential.id.as_ref().map(CredentialId::as_str)
         });
+        // A request that the way doubled made two keys under one label. Which is which, only a person can see.
+        let twin = |found: &&Labelled| {
+            state
+                .new_version()
+                .is_some_and(|new| found.intent == new.mint && found.credential != new.credential)
+        };
+        for found in labelled.iter().filter(twin) {
+            self.note(Note::Failed(
+                Failure::new(
+                    Class::Permanent,
+                    "K0710",
+                    format!("account for the credential {} at the issuer", found.credential.as_str()),
+                )
+                .because("it carries the label of this rotation's own mint and is not the key that was kept")
+                .help("nobody has its value: end it at the issuer's console"),
+            ));
+        }
         let gone = if listing.complete { Standing::Gone } else { Standing::NotVisible };
         let standing = old.credential.id.as_ref().map_or(Standing::NotVisible, |id| {
             listing

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use keyroll_engine::{Command, Ending, Note, Observer, Pace, Standing, run};
 use keyroll_port::{Label, RotationId};
-use keyroll_rotation::{Event, Op, Phase, Seq, State, Which};
+use keyroll_rotation::{Capabilities, Event, Hold, Op, Phase, Reason, Refusals, Seq, State, Which};
 use parts::{Scene, locked};
 use tokio::sync::mpsc;
 
@@ -78,6 +78,33 @@ fn one_id_with_two_values_ends_nothing() {
     let (_, state) = drive(&scene);
     assert!(locked(&scene.keys.ended).is_empty(), "both values were ended with their id");
     assert!(state.phase() != Phase::Done || state.debt().is_some(), "{:?}", state.phase());
+}
+
+#[test]
+fn a_label_that_the_journal_does_not_know_freezes_before_anything_is_ended() {
+    let scene = Scene::new("id-2", "value-two");
+    locked(&scene.keys.alive).insert("value-of-before".to_owned(), "id-9".to_owned());
+    locked(&scene.keys.labels).insert("id-9".to_owned(), "keyroll/0099/3".to_owned());
+    let (standing, state) = drive(&scene);
+    assert!(matches!(standing, Standing::Held(Hold::Stuck(Reason::UnknownLabel(_)))), "{standing:?}");
+    assert!(locked(&scene.keys.ended).is_empty() && !state.decided());
+}
+
+#[test]
+fn a_use_that_is_refused_after_the_soak_is_heard_before_the_point_of_no_return() {
+    let able = Capabilities { disable: true, refusals: Refusals::ConsumerLogs, ..parts::capabilities() };
+    for quiet in 1..3 {
+        let told: Vec<u32> = std::iter::repeat_n(0, quiet).chain([1]).collect();
+        let scene = Scene::with(able.clone(), &told, "id-2", "value-two");
+        let (standing, state) = drive(&scene);
+        if state.phase() == Phase::Done {
+            // The soak and Decide asked fewer times than the log stayed quiet.
+            assert!(quiet > 1);
+            continue;
+        }
+        assert_eq!(standing, Standing::Held(Hold::Paused(Reason::RefusedUse)), "{quiet}");
+        assert!(locked(&scene.keys.ended).is_empty() && locked(&scene.keys.off).is_empty(), "{quiet}");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Ports in memory: an issuer, a store, a journal that can break off, and a machine on which nothing runs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -34,6 +34,8 @@ pub(crate) struct Keys {
     pub(crate) alive: Mutex<BTreeMap<String, String>>,
     pub(crate) labels: Mutex<BTreeMap<String, String>>,
     pub(crate) ended: Mutex<Vec<String>>,
+    /// Those that are switched off, by id.
+    pub(crate) off: Mutex<BTreeSet<String>>,
     pub(crate) next: (String, String),
 }
 
@@ -73,28 +75,32 @@ impl Issuer for Keys {
         Ok(Minted { id: CredentialId::new(id), fields: minted.fields })
     }
     async fn list(&self, _: &Credential) -> Result<Listing, Failure> {
-        let ids: std::collections::BTreeSet<String> = locked(&self.alive).values().cloned().collect();
-        let labels = locked(&self.labels);
+        let ids: BTreeSet<String> = locked(&self.alive).values().cloned().collect();
+        let (labels, off) = (locked(&self.labels), locked(&self.off));
         let entries = ids.into_iter().map(|id| Listed {
             label: labels.get(&id).cloned(),
-            id: CredentialId::new(id),
-            disabled: false,
+            id: CredentialId::new(id.clone()),
+            disabled: off.contains(&id),
             last_used_unix_ms: None,
             hint: None,
         });
         Ok(Listing { entries: entries.collect(), complete: true })
     }
     async fn probe(&self, _: &str, credential: &Credential) -> Probe {
-        if locked(&self.alive).contains_key(&value_of(credential)) { Probe::Alive } else { Probe::Dead }
+        let off = locked(&self.off);
+        let on = locked(&self.alive).get(&value_of(credential)).is_some_and(|id| !off.contains(id));
+        if on { Probe::Alive } else { Probe::Dead }
     }
     fn decoy(&self, _: &Credential) -> Credential {
         credential("decoy", "a wrong value")
     }
-    async fn disable(&self, _: &CredentialId) -> Result<(), Failure> {
-        Err(Failure::new(Class::Permanent, "K0109", "disable a key"))
+    async fn disable(&self, id: &CredentialId) -> Result<(), Failure> {
+        locked(&self.off).insert(id.as_str().to_owned());
+        Ok(())
     }
-    async fn enable(&self, _: &CredentialId) -> Result<(), Failure> {
-        Err(Failure::new(Class::Permanent, "K0109", "enable a key"))
+    async fn enable(&self, id: &CredentialId) -> Result<(), Failure> {
+        locked(&self.off).remove(id.as_str());
+        Ok(())
     }
     async fn revoke(&self, id: &CredentialId) -> Result<(), Failure> {
         locked(&self.ended).push(id.as_str().to_owned());
@@ -250,7 +256,10 @@ impl Journal for Book {
 }
 
 /// A machine on which nothing runs and nothing is written.
-struct Empty;
+struct Empty {
+    /// What the logs show at one look after the other, the last of it for good.
+    refusals: Mutex<Vec<u32>>,
+}
 
 #[async_trait]
 impl Host for Empty {
@@ -302,7 +311,9 @@ impl Host for Empty {
         Ok(())
     }
     async fn refusals(&self) -> Result<u32, Failure> {
-        Ok(0)
+        let mut told = locked(&self.refusals);
+        let next = if told.len() > 1 { Some(told.remove(0)) } else { told.first().copied() };
+        Ok(next.unwrap_or_default())
     }
     async fn sweep(&self, _: Values<'_>) -> Result<(Vec<Residue>, Vec<String>), Failure> {
         Ok((Vec::new(), Vec::new()))
@@ -340,7 +351,7 @@ pub(crate) fn capabilities() -> Capabilities {
     }
 }
 
-fn plan() -> Plan {
+fn plan(capabilities: Capabilities) -> Plan {
     let policy = Policy {
         on_failure: OnFailure::Rollback,
         parallel_max: 1,
@@ -354,7 +365,7 @@ fn plan() -> Plan {
         standing_consent: true,
     };
     Plan {
-        capabilities: capabilities(),
+        capabilities,
         policy,
         endpoints: vec![HostId(0)],
         files: Vec::new(),
@@ -370,15 +381,22 @@ pub(crate) struct Scene {
     pub(crate) keys: Arc<Keys>,
     pub(crate) safe: Arc<Safe>,
     pub(crate) book: Arc<Book>,
+    host: Arc<Empty>,
     started: Instant,
 }
 
 impl Scene {
     /// The next mint answers with this id and value.
     pub(crate) fn new(id: &str, value: &str) -> Self {
+        Self::with(capabilities(), &[], id, value)
+    }
+
+    /// At an issuer that can do this; the logs show these refusals, look after look.
+    pub(crate) fn with(capabilities: Capabilities, refusals: &[u32], id: &str, value: &str) -> Self {
         let alive = BTreeMap::from([("value-one".to_owned(), "id-1".to_owned())]);
         let keys = Keys {
-            capabilities: capabilities(),
+            capabilities: capabilities.clone(),
+            off: Mutex::default(),
             alive: Mutex::new(alive),
             labels: Mutex::default(),
             ended: Mutex::default(),
@@ -387,7 +405,7 @@ impl Scene {
         let opening = Opening {
             secret: "acme".to_owned(),
             from_version: 1,
-            plan: plan(),
+            plan: plan(capabilities),
             names: String::new(),
             at: Stamp { ms: 0, boot: 1, epoch: 0 },
             unix_ms: 0,
@@ -398,6 +416,7 @@ impl Scene {
             keys: Arc::new(keys),
             safe: Arc::new(Safe::with(credential("id-1", "value-one"))),
             book: Arc::new(book),
+            host: Arc::new(Empty { refusals: Mutex::new(refusals.to_vec()) }),
             started: Instant::now(),
         }
     }
@@ -407,7 +426,7 @@ impl Scene {
             journal: self.book.clone(),
             store: self.safe.clone(),
             issuer: self.keys.clone(),
-            host: Arc::new(Empty),
+            host: self.host.clone(),
             clock: Arc::new(Time(self.started)),
         }
     }

@@ -43,7 +43,7 @@ fn unlisted(state: &State) -> bool {
 fn unheard(state: &State, look: &Look) -> bool {
     matches!(state.old, OldKey::Off(_))
         && super::soak::visible(state)
-        && !state.refusals_read.is_some_and(|read| read.at_least(0, look.at))
+        && !state.refusals_read.is_some_and(|read| read.at_least(1, look.at))
 }
 
 /// A standing consent counts only with zero waivers and an overlap.
