@@ -9,6 +9,7 @@
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
     clippy::cast_sign_loss,
+    dead_code,
     missing_docs,
     unreachable_pub
 )]

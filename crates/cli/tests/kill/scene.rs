@@ -54,8 +54,8 @@ impl Ran {
     }
 
     pub fn last_phase(&self) -> &str {
-        let phases = self.events.iter().filter(|event| event["type"] == "phase");
-        phases.last().and_then(|event| event["phase"].as_str()).unwrap_or("-")
+        let last = self.events.iter().rfind(|event| event["type"] == "phase");
+        last.and_then(|event| event["phase"].as_str()).unwrap_or("-")
     }
 }
 
