@@ -53,11 +53,13 @@ impl Bench {
                 let promoted = self.is_promoted(old).await?;
                 if promoted == (*op == Op::Promote) { Found::Executed(None) } else { Found::Absent }
             }
+            // Carried out again, its refusals would be counted from then on: those since the first time would be lost.
+            Op::Disable if self.is_off(old, state).await? => Found::Executed(None),
+            Op::Disable => Found::Absent,
             // Each of these is harmless when it is carried out twice, by the ports' contracts: it is wanted again
             // as long as it is still right.
             Op::Stage
             | Op::Fetch(_)
-            | Op::Disable
             | Op::Enable
             | Op::Revoke
             | Op::EndSessions
@@ -66,6 +68,16 @@ impl Bench {
             | Op::DeleteAbandoned(_)
             | Op::Retire(_) => Found::Absent,
         })
+    }
+
+    /// Whether the issuer shows the old credential switched off.
+    async fn is_off(&self, old: &Old, state: &State) -> Result<bool, Failure> {
+        if !state.plan().capabilities.list {
+            return Ok(false);
+        }
+        let listing = self.listing(old).await?;
+        let entry = listing.entries.iter().find(|entry| Some(&entry.id) == old.credential.id.as_ref());
+        Ok(entry.is_some_and(|entry| entry.disabled))
     }
 
     async fn is_promoted(&self, old: &Old) -> Result<bool, Failure> {
