@@ -94,7 +94,9 @@ impl Rotation<'_> {
             return (ran, None);
         }
         let place = place.expect("only strace kills");
-        self.log.push(format!("{} killed at {} {} in {}", words[0], place.call, place.nth, ran.last_phase()));
+        let of = if place.store { " of the store" } else { "" };
+        let (call, nth) = (place.call, place.nth);
+        self.log.push(format!("{} killed at {call} {nth}{of} in {}", words[0], ran.last_phase()));
         (ran, Some(place))
     }
 
@@ -112,7 +114,8 @@ impl Rotation<'_> {
             let (ran, place) = self.attempt(Some(drawn).filter(|_| kills < KILLS_MAX), &words);
             if let Some(place) = place {
                 kills += 1;
-                *tally.kills.entry(place.class.to_owned()).or_default() += 1;
+                let class = if place.store { "store" } else { place.class };
+                *tally.kills.entry(class.to_owned()).or_default() += 1;
                 *tally.phases.entry(ran.last_phase().to_owned()).or_default() += 1;
                 resume = self.is_open();
                 if !resume && self.was_opened(&id) {

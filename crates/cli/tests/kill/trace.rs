@@ -22,6 +22,8 @@ pub struct Place {
     pub class: &'static str,
     pub call: &'static str,
     pub nth: u64,
+    /// Only calls on the store's log count.
+    pub store: bool,
 }
 
 /// Per system call the most that one thread made.
@@ -32,6 +34,12 @@ const LATE: u64 = 8;
 
 /// The number of the last write of the journal's log, among the counts; what follows empties that log.
 const LAST_ENTRY: &str = "last entry";
+
+/// One place of so many is a write of the store.
+const STORE_EVERY: u64 = 4;
+
+/// The number of the store's writes, among the counts.
+const STORE: &str = "store";
 
 /// Draws that can be repeated: splitmix64.
 pub struct Draw(pub u64);
@@ -48,11 +56,23 @@ impl Draw {
     /// A place at the very end of a run: one of the journal's last writes.
     pub fn late(&mut self, counts: &Counts) -> Place {
         let last = counts.get(LAST_ENTRY).copied().unwrap_or(1);
-        Place { class: "write", call: "pwrite64", nth: last.saturating_sub(self.below(LATE)).max(1) }
+        Place {
+            class: "write",
+            call: "pwrite64",
+            nth: last.saturating_sub(self.below(LATE)).max(1),
+            store: false,
+        }
     }
 
     /// A place: a class, a call of it by its weight, and a number that is low more often than high.
     pub fn place(&mut self, counts: &Counts) -> Place {
+        // The store writes less than the journal: by number alone its thread would never be the first.
+        if self.below(STORE_EVERY) == 0 {
+            // Low more often than high: the first are those of a value that the issuer has just given.
+            let most = 1 + self.below(counts.get(STORE).copied().unwrap_or(1));
+            let nth = 1 + self.below(most);
+            return Place { class: "write", call: "pwrite64", nth, store: true };
+        }
         let seen = |calls: &[&'static str]| -> Vec<(&'static str, u64)> {
             calls.iter().filter_map(|call| Some((*call, *counts.get(call)?))).collect()
         };
@@ -74,7 +94,7 @@ impl Draw {
         // As often between 1 and 10 as between 10 and 100: a resumed run is short, and its beginning counts.
         let exponent = f64::from(self.below(1 << 20) as u32) / f64::from(1u32 << 20);
         let nth = (*most as f64).powf(exponent).round() as u64;
-        Place { class, call, nth: nth.clamp(1, *most) }
+        Place { class, call, nth: nth.clamp(1, *most), store: false }
     }
 }
 
@@ -90,6 +110,10 @@ pub fn under(program: &Path, record: &Path, traced: &str, kill: Option<&Place>) 
     command.args(["-f", "-b", "execve", "-qq", "-y", "-s", "0", "-o"]).arg(record);
     match kill {
         Some(place) => {
+            if place.store {
+                // The record lies in the state folder.
+                command.arg("-P").arg(record.with_file_name("secrets.db-wal"));
+            }
             command.args(["-e", &format!("trace={}", place.call)]);
             command.args(["-e", &format!("inject={}:signal=KILL:when={}", place.call, place.nth)]);
         }
@@ -108,7 +132,7 @@ pub fn all_calls() -> String {
 
 /// Counts a record.
 pub fn counts(record: &Path) -> Counts {
-    let mut last_entry = 1;
+    let (mut last_entry, mut store) = (1, 0);
     let mut by_thread: BTreeMap<(String, &'static str), u64> = BTreeMap::new();
     for line in fs::read_to_string(record).unwrap().lines() {
         let Some((thread, rest)) = line.split_once(' ') else { continue };
@@ -120,9 +144,10 @@ pub fn counts(record: &Path) -> Counts {
             if *call == "pwrite64" && rest.contains("/journal.db-wal>") {
                 last_entry = *count;
             }
+            store += u64::from(*call == "pwrite64" && rest.contains("/secrets.db-wal>"));
         }
     }
-    let mut most = Counts::from([(LAST_ENTRY, last_entry)]);
+    let mut most = Counts::from([(LAST_ENTRY, last_entry), (STORE, store.max(1))]);
     for ((_, call), count) in by_thread {
         let held = most.entry(call).or_default();
         *held = count.max(*held);
