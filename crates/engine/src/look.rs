@@ -82,7 +82,7 @@ impl Bench {
                 "the current value accepted"
             };
             self.note(Note::Failed(
-                Failure::new(Class::Retryable, "K0709", format!("see {what}"))
+                Failure::new(Class::Retryable, "K0711", format!("see {what}"))
                     .because("the issuer's answer says neither alive nor dead")
                     .help("keyroll verify shows the answers; correct `op.verify` of the spec if they are not understood"),
             ));
