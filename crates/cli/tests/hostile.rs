@@ -26,6 +26,8 @@ mod issuer;
 mod moods;
 #[path = "hostile/ran.rs"]
 mod ran;
+#[path = "hostile/request.rs"]
+mod request;
 #[path = "hostile/scene.rs"]
 mod scene;
 #[path = "hostile/stale.rs"]

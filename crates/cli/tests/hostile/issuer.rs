@@ -2,7 +2,7 @@
 //! digests, and wipes what it read and wrote, so that the test's own process never holds a value.
 
 use std::collections::BTreeMap;
-use std::collections::hash_map::{DefaultHasher, RandomState};
+use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -13,14 +13,10 @@ use keyroll_testkit::alphanumeric;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-/// The longest request, bytes.
-const REQUEST_BYTES_MAX: usize = 8 * 1024;
+use crate::request::{Reading, Request};
 
 /// Bytes that are read at once.
 const PIECE_BYTES: usize = 16;
-
-/// What a credential stands behind.
-const BEARER: &[u8] = b"authorization: bearer ";
 
 /// Keys of one page of the list.
 const PAGE: usize = 1;
@@ -103,90 +99,6 @@ pub struct Issuer {
     books: Arc<Mutex<Books>>,
     hasher: RandomState,
     address: SocketAddr,
-}
-
-/// What is read of one request.
-struct Request {
-    method: String,
-    path: String,
-    query: String,
-    bearer: u64,
-    worker: Option<String>,
-    body: Option<Value>,
-}
-
-/// A request as far as it was read: its lines without the credential, and the credential's digest.
-struct Reading {
-    hasher: DefaultHasher,
-    line: Vec<u8>,
-    in_bearer: bool,
-    head: Vec<Vec<u8>>,
-    left: Option<usize>,
-    body: Vec<u8>,
-    count: usize,
-}
-
-impl Reading {
-    fn new(hasher: DefaultHasher) -> Self {
-        let (line, head, body) = (Vec::new(), Vec::new(), Vec::new());
-        Self { hasher, line, in_bearer: false, head, left: None, body, count: 0 }
-    }
-
-    /// Takes one byte; whether the request is whole. `None` where it is too long.
-    fn take(&mut self, byte: u8) -> Option<bool> {
-        self.count += 1;
-        if self.count > REQUEST_BYTES_MAX {
-            return None;
-        }
-        if let Some(left) = self.left.as_mut() {
-            self.body.push(byte);
-            *left -= 1;
-            return Some(*left == 0);
-        }
-        match byte {
-            b'\r' => {}
-            b'\n' if self.line.is_empty() => {
-                let length = self.header("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
-                self.left = Some(length);
-                return Some(length == 0);
-            }
-            b'\n' => {
-                self.in_bearer = false;
-                self.head.push(std::mem::take(&mut self.line));
-            }
-            byte if self.in_bearer => self.hasher.write(&[byte]),
-            byte => {
-                self.line.push(byte);
-                self.in_bearer = self.line.eq_ignore_ascii_case(BEARER);
-            }
-        }
-        Some(false)
-    }
-
-    /// A header's value, by its name in lower case.
-    fn header(&self, name: &str) -> Option<String> {
-        self.head.iter().skip(1).find_map(|line| {
-            let text = String::from_utf8_lossy(line);
-            let (key, value) = text.split_once(':')?;
-            key.eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
-        })
-    }
-
-    fn request(self) -> Request {
-        let first =
-            self.head.first().map(|line| String::from_utf8_lossy(line).into_owned()).unwrap_or_default();
-        let mut words = first.split(' ').map(str::to_owned);
-        let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-        let (path, query) = target.split_once('?').unwrap_or((&target, ""));
-        Request {
-            method,
-            path: path.to_owned(),
-            query: query.to_owned(),
-            worker: self.header("x-worker"),
-            bearer: self.hasher.finish(),
-            body: serde_json::from_slice(&self.body).ok(),
-        }
-    }
 }
 
 enum Reply {
