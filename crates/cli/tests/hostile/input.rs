@@ -41,7 +41,7 @@ fn edit(scene: &Scene, from: &str, to: &str) {
 fn unknown_key() {
     let scene = Scene::new();
     edit(&scene, "admin  =", "admni  =");
-    refused(&scene, 1, "K0003", &["admni", "admin", "4"]);
+    refused(&scene, 1, "K0003", &["keyroll.toml:8:1", "`admni`", "did you mean `admin`"]);
 }
 
 fn missing_host() {
