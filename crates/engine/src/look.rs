@@ -1,5 +1,5 @@
 use async_trait::async_trait;
-use keyroll_port::{Class, Failure, Listing, Probe, SessionSource, Sessions};
+use keyroll_port::{Class, Failure, Label, Listing, Probe, SessionSource, Sessions};
 use keyroll_rotation::{
     Answer, ConsumerId, EndpointId, Fact, Labelled, Phase, PreflightSeen, Query, Refusals, Seq, Standing,
     State, Which,
@@ -133,17 +133,27 @@ impl Bench {
         let (answer, control) = match (which, &new) {
             (Which::New, Some(new)) => (self.ask(place, new).await, None),
             (Which::New, None) => (Answer::Unknown, None),
-            (Which::Old, Some(new)) => {
+            (Which::Old, new) => {
                 let answer = self.ask(place, &old.credential).await;
-                (answer, Some(self.ask(place, new).await))
-            }
-            // A new version whose value is not here is no control: a refusal alone may be an outage.
-            (Which::Old, None) => {
-                let control = state.new_version().map(|_| Answer::Unknown);
-                (self.ask(place, &old.credential).await, control)
+                let control = match self.current_since(old).await?.as_ref().or(new.as_ref()) {
+                    Some(control) => Some(self.ask(place, control).await),
+                    // A new version whose value is not here is no control: a refusal alone may be an outage.
+                    None => state.new_version().map(|_| Answer::Unknown),
+                };
+                (answer, control)
             }
         };
         Ok(Fact::Probed { endpoint, version: which, answer, control })
+    }
+
+    /// The version that is current now, if it is not the old one: a debt may be paid after further rotations.
+    async fn current_since(&self, old: &Old) -> Result<Option<Credential>, Failure> {
+        let versions = self.ports.store.versions(self.secret()).await?;
+        let current = versions.iter().find(|version| version.label == Label::Current);
+        match current.map(|version| version.number).filter(|number| *number != old.number) {
+            Some(number) => self.ports.store.read(self.secret(), number).await,
+            None => Ok(None),
+        }
     }
 
     pub(crate) async fn listing(&self, old: &Old) -> Result<Listing, Failure> {

@@ -47,7 +47,8 @@ pub fn blockers(state: &State, look: &Look, stays: Which) -> Vec<Blocker> {
         found.extend(instance_blocker(state, instance, stays));
     }
     for session in seen.sessions.iter().flatten() {
-        if !(session.busy && state.is_waived(&Waived::BusySessions)) && !holder_waived(state, session.who) {
+        let waived = session.busy && state.is_waived(&Waived::BusySessions);
+        if !waived && !holder_waived(state, session.who) {
             found.push(Blocker::Session(session.who));
         }
     }

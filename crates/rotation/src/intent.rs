@@ -284,10 +284,7 @@ pub(crate) fn reconciled(next: &mut State, seq: Seq, found: &Found) -> Result<()
         Found::Absent => absent_once(next, place, &intent, since, absent),
         Found::Unclear => still_unclear(next, &intent, since),
         Found::Foreign => {
-            let file = match intent.op {
-                Op::Deliver(file, _) => file,
-                _ => return Err("only a file can be foreign"),
-            };
+            let Op::Deliver(file, _) = intent.op else { return Err("only a file can be foreign") };
             next.intents.remove(place);
             next.stand(Hold::Stuck(Reason::Foreign(file)));
         }

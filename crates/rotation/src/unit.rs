@@ -143,7 +143,19 @@ pub(crate) fn attempt_failed(next: &mut State, op: &Op, retry: bool) -> bool {
             found.and_then(id)
         }
         Op::Fetch(consumer) | Op::Apply(consumer, ..) => Some(*consumer),
-        _ => return false,
+        Op::Choose
+        | Op::Mint
+        | Op::Stage
+        | Op::Promote
+        | Op::Demote
+        | Op::Disable
+        | Op::Enable
+        | Op::Revoke
+        | Op::EndSessions
+        | Op::DeleteNew
+        | Op::DeleteOrphan(_)
+        | Op::DeleteAbandoned(_)
+        | Op::Retire(_) => return false,
     };
     let Some(owner) = owner else { return false };
     let Some(unit) = next.units.get_mut(owner.index()) else { return false };

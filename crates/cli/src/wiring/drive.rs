@@ -53,7 +53,8 @@ pub(crate) async fn drive(
     let interrupted = stopped.load(std::sync::atomic::Ordering::SeqCst);
     let (exit, outcome, state) = judge(ending, interrupted, id)?;
     let recorded = journal.load(id).await.map_err(|error| driving().because_of(&error))?;
-    if state.ended() && state.debt().is_none() {
+    // A debt does not hold the secret: it is paid by `resume` or `revoke`, also after further rotations.
+    if state.ended() {
         journal.close(id).await.map_err(|error| driving().because_of(&error))?;
     }
     if let Some(hold) = state.hold() {

@@ -11,7 +11,7 @@ use crate::problem::Problem;
 /// could close it. One that cannot be read is a person's, and holds.
 pub(crate) async fn holds(journal: &dyn Journal, overview: &Overview) -> Result<bool, JournalError> {
     let recorded = journal.load(&overview.id).await?;
-    Ok(!state_of(&recorded).is_ok_and(|state| state.ended() && state.debt().is_none()))
+    Ok(!state_of(&recorded).is_ok_and(|state| state.ended()))
 }
 
 /// Closes rotations that have ended, so that they do not hold their secrets, and removes what belongs to none that is

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use keyroll_engine::Ports;
 use keyroll_host::{Local, SystemClock};
 use keyroll_journal::{OpenError, SqliteJournal, StateLock, try_lock};
-use keyroll_port::{Issuer, Journal, RotationId};
+use keyroll_port::{Issuer, Journal, Overview, RotationId};
 use keyroll_secret::SealingKey;
 use keyroll_store::SealedStore;
 use tokio::runtime::{Builder, Runtime};
@@ -101,14 +101,30 @@ pub(crate) async fn only_open(journal: &SqliteJournal, id: Option<&str>) -> Resu
             attempted().because("no rotation has this id").help("keyroll status shows the ids of all")
         });
     }
-    let mut open = all.into_iter().filter(|one| one.open);
+    let mut open = all.iter().filter(|one| one.open);
     match (open.next(), open.next()) {
-        (Some(only), None) => Ok(only.id),
-        (None, _) => Err(attempted().because("none is open").help("keyroll plan SECRET makes a plan")),
+        (Some(only), None) => Ok(only.id.clone()),
+        // None is open, but one may owe the end of its old key.
+        (None, _) => owing(journal, &all)
+            .await?
+            .ok_or_else(|| attempted().because("none is open").help("keyroll plan SECRET makes a plan")),
         (Some(_), Some(_)) => {
             Err(attempted().because("several are open").help("name one; keyroll status shows their ids"))
         }
     }
+}
+
+/// The newest rotation that ended with a debt.
+async fn owing(journal: &SqliteJournal, all: &[Overview]) -> Result<Option<RotationId>, Problem> {
+    for one in all {
+        let recorded = journal.load(&one.id).await;
+        let recorded =
+            recorded.map_err(|error| Problem::new("K0835", "read the rotations").because_of(&error))?;
+        if super::drive::state_of(&recorded).is_ok_and(|state| state.debt().is_some()) {
+            return Ok(Some(one.id.clone()));
+        }
+    }
+    Ok(None)
 }
 
 /// Where the configuration's relative paths stand.
