@@ -66,7 +66,7 @@ impl Tally {
 }
 
 /// Runs every job on as many threads as there are cores.
-pub fn over_cores<T: Sync>(jobs: &[T], work: impl Fn(&T, &mut Tally) + Sync) -> Tally {
+pub(crate) fn over_cores<T: Sync>(jobs: &[T], work: impl Fn(&T, &mut Tally) + Sync) -> Tally {
     let next = AtomicUsize::new(0);
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let mut all = Tally::default();
@@ -103,7 +103,7 @@ pub fn seeds(from: u64, to: u64) -> Tally {
 }
 
 /// The scenes that exhaustive runs go over: enough draws per kind of overlap for every capability.
-pub fn scenes(size: Size, draws: u64) -> Vec<FaultPlan> {
+pub(crate) fn scenes(size: Size, draws: u64) -> Vec<FaultPlan> {
     let all = Kind::ALL.iter().flat_map(|kind| {
         (0..draws).map(move |draw| FaultPlan {
             scene: Scene { size, kind: *kind, draw: draw * 7 + 1 },
@@ -119,7 +119,7 @@ pub fn singles(size: Size, draws: u64) -> Tally {
     let calm = scenes(size, draws);
     over_cores(&calm, |plan, tally| {
         tally.take(plan, false);
-        let baseline = run(plan, &Mutant::NONE, Keep { classes: true, log: false }, None);
+        let baseline = run(plan, &Mutant::NONE, Keep { classes: true, ..Keep::default() }, None);
         for (at, (_, class)) in baseline.classes.iter().enumerate() {
             for fault in Fault::ALL.iter().filter(|fault| fault.fits(*class)) {
                 tally.take(&with(plan, at, *fault), false);
@@ -142,7 +142,7 @@ fn of_the_world(fault: Fault) -> bool {
 
 /// The first action of each class (phase and kind of operation) of a run, from an action on, with what fits it.
 fn classes(plan: &FaultPlan, from: usize) -> Vec<(usize, Fault)> {
-    let report = run(plan, &Mutant::NONE, Keep { classes: true, log: false }, None);
+    let report = run(plan, &Mutant::NONE, Keep { classes: true, ..Keep::default() }, None);
     let mut first: BTreeMap<(Phase, Class), usize> = BTreeMap::new();
     for (at, key) in report.classes.iter().enumerate().skip(from) {
         first.entry(*key).or_insert(at);

@@ -8,7 +8,7 @@ use crate::run::{Keep, run};
 use crate::scene::Size;
 
 /// Seeds that are tried on one mutant at the most.
-const SEEDS_MAX: u64 = 60_000;
+const SEEDS_MAX: u64 = 16_000;
 
 /// Each mutant with the first schedule that found it.
 pub fn hunt() -> Vec<(&'static Mutant, Option<String>)> {
@@ -22,6 +22,9 @@ pub fn hunt() -> Vec<(&'static Mutant, Option<String>)> {
                     let at = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                     let Some(mutant) = MUTANTS.get(at) else { return };
                     let by = find(mutant);
+                    if by.is_none() {
+                        eprintln!("survives: {}", mutant.name);
+                    }
                     if let Ok(mut found) = found.lock()
                         && let Some(place) = found.get_mut(at)
                     {
@@ -47,7 +50,7 @@ pub(crate) fn find(mutant: &Mutant) -> Option<String> {
             return Some(format!("seed {seed}: {text}"));
         }
     }
-    for plan in scenes(Size::Full, 6) {
+    for plan in scenes(Size::Reduced, 4) {
         let actions = run(&plan, mutant, Keep::default(), None).actions;
         for at in 0..actions {
             for fault in Fault::ALL {

@@ -104,7 +104,7 @@ impl World {
         let mut labelled = Vec::new();
         let mut old = if partial { Standing::NotVisible } else { Standing::Gone };
         for (at, cred) in self.issuer.listed(self.now).enumerate() {
-            if partial && at % 2 == 1 {
+            if partial && at % 2 == 0 {
                 continue;
             }
             if cred.id == old_id && cred.value == OLD {

@@ -1,6 +1,6 @@
 //! One schedule: drivers over one world, action by action, with every invariant checked after every step.
 
-use keyroll_engine::{Action, Core, Driver, Input, Pace, Standing, Trouble};
+use keyroll_engine::{Action, Driver, Input, Pace, Standing, Trouble};
 use keyroll_rotation::{Effect, Event, Fact, Outcome, Phase, Query, Seq, Stamp, State};
 
 use crate::book::{Book, Written};
@@ -43,6 +43,8 @@ pub struct Report {
     pub phase: Phase,
     /// The class of each action with the phase that it was asked for in.
     pub classes: Vec<(Phase, Class)>,
+    /// The first state of each phase, if asked for.
+    pub states: Vec<State>,
     /// What happened, readably, if asked for.
     pub log: Vec<String>,
 }
@@ -100,6 +102,7 @@ pub(crate) struct Run<'a> {
     pub(crate) violation: Option<Violation>,
     pub(crate) coverage: Option<&'a mut Coverage>,
     classes: Option<Vec<(Phase, Class)>>,
+    states: Option<Vec<State>>,
     pub(crate) log: Option<Vec<String>>,
 }
 
@@ -108,6 +111,8 @@ pub(crate) struct Run<'a> {
 pub struct Keep {
     /// The classes of its actions.
     pub classes: bool,
+    /// The first state of each phase.
+    pub states: bool,
     /// A readable log.
     pub log: bool,
 }
@@ -139,6 +144,7 @@ pub fn run(plan: &FaultPlan, mutant: &Mutant, keep: Keep, coverage: Option<&mut 
         violation: None,
         coverage,
         classes: keep.classes.then(Vec::new),
+        states: keep.states.then(Vec::new),
         log: keep.log.then(Vec::new),
     };
     run.take_over();
@@ -150,6 +156,7 @@ pub fn run(plan: &FaultPlan, mutant: &Mutant, keep: Keep, coverage: Option<&mut 
         trace: run.trace,
         phase: run.last_phase,
         classes: run.classes.unwrap_or_default(),
+        states: run.states.unwrap_or_default(),
         log: run.log.unwrap_or_default(),
     }
 }
@@ -532,6 +539,9 @@ impl Run<'_> {
         if phase != self.last_phase {
             let from = self.last_phase;
             self.last_phase = phase;
+            if let Some(states) = &mut self.states {
+                states.push(seat.driver.state().clone());
+            }
             if phase == Phase::RollingBack {
                 self.world.rolling_since = self.world.now;
             }

@@ -25,7 +25,7 @@ fn main() -> ExitCode {
         }
     };
     let begun = Instant::now();
-    let report = run(&plan, &Mutant::NONE, Keep { log: true, classes: false }, None);
+    let report = run(&plan, &Mutant::NONE, Keep { log: true, ..Keep::default() }, None);
     for line in &report.log {
         println!("{line}");
     }

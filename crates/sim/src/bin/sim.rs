@@ -15,10 +15,14 @@ fn main() -> ExitCode {
         let at = args.iter().position(|arg| arg == name)?;
         args.get(at + 1)?.parse::<u64>().ok()
     };
-    let known = ["--exhaustive", "--seeds", "--from", "--mutants", "--full-pairs", "--triples"];
+    let known = ["--plan", "--exhaustive", "--seeds", "--from", "--mutants", "--full-pairs", "--triples"];
     if args.is_empty() || args.iter().any(|arg| arg.starts_with('-') && !known.contains(&arg.as_str())) {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
+    }
+    if let Some(seed) = number("--plan") {
+        println!("{}", serde_json::to_string_pretty(&FaultPlan::of(seed)).unwrap_or_default());
+        return ExitCode::SUCCESS;
     }
     let begun = Instant::now();
     let mut all = Tally::default();
