@@ -453,6 +453,7 @@ fn abandon(next: &mut State) {
     {
         next.abandoned.push(new.credential);
     }
+    let now = next.now;
     next.abandoned_at = next.seq;
     next.chosen = None;
     (next.staged, next.checked, next.new_deleted, next.deleting) = (false, false, false, false);
