@@ -69,7 +69,22 @@ fn every_move_is_legal_or_not() {
             .collect();
         table.push_str(&format!("{phase:?}: {}\n", legal.join(", ")));
     }
-    insta::assert_snapshot!(table, @"TABLE");
+    insta::assert_snapshot!(table, @"
+    Mint: clock, intend mint, probe, waive, pause, abort, minted by hand
+    Stage: clock, intend stage, probe, waive, pause, abort
+    Probe: clock, probe, waive, pause, abort
+    Roll: clock, probe, waive, pause, abort
+    Quiesce: clock, probe, waive, pause, abort
+    Disable: clock, probe, waive, pause, abort
+    Soak: clock, probe, waive, pause, abort
+    Decide: clock, probe, waive, pause, abort
+    Revoke: clock, intend revoke, probe, waive, pause, revoked by hand
+    ConfirmDead: clock, probe, waive, pause
+    Sweep: clock, probe, waive, pause
+    Done: clock, probe
+    RollingBack: clock, probe, waive, pause, abort
+    RolledBack: clock, probe
+    ");
 }
 
 #[test]
