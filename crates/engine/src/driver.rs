@@ -409,12 +409,8 @@ impl<C: Core> Driver<C> {
 
     /// Whether this is the outcome of an intent that would be left without one.
     fn still_open(&self, fact: &Fact) -> bool {
-        match fact {
-            Fact::Ended { intent, outcome } if *outcome != Outcome::Unknown => {
-                self.state.intents().iter().any(|open| open.seq == *intent)
-            }
-            _ => false,
-        }
+        let Fact::Ended { intent, outcome } = fact else { return false };
+        *outcome != Outcome::Unknown && self.state.intents().iter().any(|open| open.seq == *intent)
     }
 
     /// An observation that changes nothing is written only now and then, so that deadlines are seen to pass.

@@ -121,16 +121,18 @@ impl Shell {
             match poll.standing {
                 Standing::Driving => {}
                 Standing::Lost => return Ending::At(Standing::Lost, Box::new(self.driver.state().clone())),
-                standing => match observer.standing(&standing, self.driver.state()) {
-                    Some(command) => {
-                        self.command(command);
-                        continue;
+                standing @ (Standing::Person(_) | Standing::Held(_) | Standing::Ended) => {
+                    match observer.standing(&standing, self.driver.state()) {
+                        Some(command) => {
+                            self.command(command);
+                            continue;
+                        }
+                        None => {
+                            self.tasks.abort_all();
+                            return Ending::At(standing, Box::new(self.driver.state().clone()));
+                        }
                     }
-                    None => {
-                        self.tasks.abort_all();
-                        return Ending::At(standing, Box::new(self.driver.state().clone()));
-                    }
-                },
+                }
             }
             self.wait(poll.wake_ms, now, commands, observer).await;
         }
@@ -162,10 +164,7 @@ impl Shell {
     fn take(&mut self, input: Input, observer: &mut dyn Observer) {
         let before = self.driver.state().seq();
         let now = self.ports.clock.monotonic_ms();
-        let event = match &input {
-            Input::Appended => self.driver.in_flight(),
-            _ => None,
-        };
+        let event = if let Input::Appended = &input { self.driver.in_flight() } else { None };
         self.driver.on(input, now);
         let after = self.driver.state().seq();
         if let Some(event) = event
@@ -239,7 +238,7 @@ async fn reload(journal: Arc<dyn Journal>, id: RotationId, bench: Arc<Bench>) ->
         },
         Err(error) => Input::AppendFailed(match bench.trouble(error) {
             Trouble::Unavailable => Trouble::Unsure,
-            worse => worse,
+            worse @ (Trouble::Unsure | Trouble::Fenced) => worse,
         }),
     }
 }

@@ -1,6 +1,8 @@
 //! Evidence that would be too easy: sessions of before, a check that hangs, a log that is gone, a file in which both
 //! versions read the same.
 
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
 use std::fs;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;

@@ -165,7 +165,9 @@ pub(crate) fn run(
         started(process.id);
     }
     // A command that has ended already has no use for the word.
-    gate.map(|mut gate| drop(gate.write_all(b"\n")));
+    if let Some(mut gate) = gate {
+        drop(gate.write_all(b"\n"));
+    }
     let in_time = ended_by(&child, deadline);
     if !in_time.as_ref().is_ok_and(|ended| *ended) {
         end_group(&mut child);

@@ -1,6 +1,8 @@
 //! The laws of the protocol, at every action of calm rotations of every kind of overlap. A run that breaks an
 //! invariant, that does not end, or that ends with anything but one live credential stops with a violation.
 
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
 use keyroll_sim::{Fault, FaultPlan, Keep, Kind, Mutant, Planned, Scene, Size, run};
 
 fn at_every_action(fault: Fault) -> u32 {

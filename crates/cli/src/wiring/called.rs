@@ -16,9 +16,8 @@ pub(crate) struct Called {
 impl Called {
     /// By the plan that the rotation was opened with, or as adoption left it.
     pub(crate) fn of(recorded: &Recorded) -> Self {
-        let adopted = recorded.events.iter().rev().find_map(|event| match &event.fact {
-            Fact::Adopted { names, .. } => Some(names.to_string()),
-            _ => None,
+        let adopted = recorded.events.iter().rev().find_map(|event| {
+            if let Fact::Adopted { names, .. } = &event.fact { Some(names.to_string()) } else { None }
         });
         let saved = Saved::parse(adopted.as_deref().unwrap_or(&recorded.opening.names));
         let Ok(saved) = saved else { return Self::default() };

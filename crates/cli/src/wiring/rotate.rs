@@ -313,9 +313,8 @@ pub(crate) async fn opened(journal: &SqliteJournal, id: Option<&str>) -> Result<
         .await
         .map_err(|error| Problem::new("K0835", "read the rotation").because_of(&error))?;
     let state = state_of(&recorded)?;
-    let adopted = recorded.events.iter().rev().find_map(|event| match &event.fact {
-        Fact::Adopted { names, .. } => Some(names.to_string()),
-        _ => None,
+    let adopted = recorded.events.iter().rev().find_map(|event| {
+        if let Fact::Adopted { names, .. } = &event.fact { Some(names.to_string()) } else { None }
     });
     let saved = Saved::parse(adopted.as_deref().unwrap_or(&recorded.opening.names))?;
     Ok(Opened { id, state, saved })
@@ -394,10 +393,7 @@ fn let_go(places: &Places) -> Result<StateLock, Problem> {
 }
 
 fn held_by(error: &LockError) -> Option<u32> {
-    match error {
-        LockError::Held { pid, .. } => *pid,
-        _ => None,
-    }
+    if let LockError::Held { pid, .. } = error { *pid } else { None }
 }
 
 fn interrupt(pid: u32) -> Result<(), Problem> {

@@ -129,6 +129,7 @@ impl<'a> Watch<'a> {
         });
     }
 
+    #[allow(clippy::wildcard_enum_match_arm, reason = "a projection: most operations are not shown")]
     fn carried(&mut self, op: &Op, outcome: &Ended, state: &State) {
         let how = match outcome {
             Ended::Done(_) => StepState::Done,
@@ -240,6 +241,7 @@ impl<'a> Watch<'a> {
 }
 
 impl Observer for Watch<'_> {
+    #[allow(clippy::wildcard_enum_match_arm, reason = "a projection: most entries are not shown")]
     fn appended(&mut self, seq: Seq, event: &Entry, state: &State) {
         match &event.fact {
             Fact::Intended(op) => drop(self.ops.insert(seq, op.clone())),
