@@ -115,10 +115,13 @@ impl Issuer for Keys {
     }
 }
 
+/// Number, label, values, and the intent that made it.
+type Version = (u32, Label, Option<Credential>, Seq);
+
 /// Versions in memory.
 #[derive(Default)]
 pub(crate) struct Safe {
-    versions: Mutex<Vec<(u32, Label, Option<Credential>, Seq)>>,
+    versions: Mutex<Vec<Version>>,
     kept: Mutex<BTreeMap<Seq, Credential>>,
 }
 

@@ -6,6 +6,7 @@ use keyroll_rotation::{
 
 use crate::mutant::Mutant;
 
+#[allow(clippy::ptr_arg, reason = "the form of the hook")]
 fn ask_nobody(_: &State, wanted: &mut Vec<Want>) {
     for want in wanted.iter_mut() {
         if let Want::Person(Person::Consent(_)) = want {
