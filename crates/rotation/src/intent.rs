@@ -111,7 +111,11 @@ fn done(next: &mut State, intent: &Intent) {
         }
         Op::Revoke => next.old = OldKey::Ended,
         Op::EndSessions => next.sessions_ended = Some(next.seq),
-        Op::DeleteNew => next.new_deleted = true,
+        Op::DeleteNew => {
+            next.new_deleted = true;
+            // What an earlier list did not show may have appeared since: the last one comes after this.
+            next.listed = None;
+        }
         Op::DeleteOrphan(credential) => forget_orphan(next, credential),
         Op::DeleteAbandoned(credential) => next.abandoned.retain(|held| held != credential),
         Op::Retire(_) => next.retired = true,
