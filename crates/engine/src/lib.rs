@@ -5,6 +5,7 @@
 
 mod core;
 mod driver;
+mod exchange;
 mod hands;
 mod look;
 mod pace;
@@ -13,7 +14,8 @@ mod reconcile;
 mod run;
 
 pub use core::{Core, Protocol};
-pub use driver::{Action, Driver, Input, Poll, Standing, Trouble};
+pub use driver::Driver;
+pub use exchange::{Action, Input, Poll, Standing, Trouble};
 pub use hands::{Bench, Note};
 pub use pace::{BACKOFF_MS_MAX, Pace};
 pub use ports::Ports;

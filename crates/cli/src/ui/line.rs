@@ -1,4 +1,4 @@
-use crate::ui::event::{Event, Finding, Outcome, StepState};
+use crate::ui::event::{Event, Finding, Outcome, StepState, Summary};
 
 /// The mark before a line; legible without colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,32 +63,28 @@ pub(crate) fn line(event: &Event) -> Option<(Mark, String)> {
         Event::Secret { .. } => return None,
         Event::Note { text } => (Mark::Plain, text.clone()),
         Event::Done { outcome } => (Mark::Plain, format!("ended: {}", outcome.word())),
-        Event::Plan { id, secret, steps, gaps: _ } => {
-            let steps: String =
-                steps.iter().enumerate().map(|(at, step)| format!("\n {:>2} {step}", at + 1)).collect();
-            (
-                Mark::Plain,
-                format!(
-                    "plan {id} for {secret}; nothing was touched{steps}\n  to carry it out: keyroll apply {id}"
-                ),
-            )
-        }
+        Event::Plan { id, secret, steps, gaps: _ } => (Mark::Plain, plan(id, secret, steps)),
         Event::Residue(residue) => (Mark::Plain, format!("left: {} ({})", residue.place, residue.reason)),
-        Event::Summary(summary) => {
-            let moved = summary
-                .mint_to_last_moved_s
-                .map(|s| format!("; mint to last moved {s:.1} s"))
-                .unwrap_or_default();
-            let dead = match summary.outcome {
-                Outcome::Done | Outcome::Debt if summary.dead_confirmed => "; old key dead",
-                Outcome::Done | Outcome::Debt => "; old key not seen dead",
-                Outcome::RolledBack | Outcome::Stuck | Outcome::Paused => "",
-            };
-            let gap = summary.gap_s.map(|s| format!("; longest gap {s:.1} s")).unwrap_or_default();
-            (Mark::Plain, format!("{}{moved}{gap}{dead}", summary.outcome.word()))
-        }
+        Event::Summary(all) => (Mark::Plain, summary(all)),
     };
     Some(shown)
+}
+
+fn plan(id: &str, secret: &str, steps: &[String]) -> String {
+    let numbered = steps.iter().enumerate().map(|(at, step)| format!("\n {:>2} {step}", at + 1));
+    let steps: String = numbered.collect();
+    format!("plan {id} for {secret}; nothing was touched{steps}\n  to carry it out: keyroll apply {id}")
+}
+
+fn summary(summary: &Summary) -> String {
+    let moved = summary.mint_to_last_moved_s.map(|s| format!("; mint to last moved {s:.1} s"));
+    let dead = match summary.outcome {
+        Outcome::Done | Outcome::Debt if summary.dead_confirmed => "; old key dead",
+        Outcome::Done | Outcome::Debt => "; old key not seen dead",
+        Outcome::RolledBack | Outcome::Stuck | Outcome::Paused => "",
+    };
+    let gap = summary.gap_s.map(|s| format!("; longest gap {s:.1} s"));
+    format!("{}{}{}{dead}", summary.outcome.word(), moved.unwrap_or_default(), gap.unwrap_or_default())
 }
 
 fn mark(state: StepState) -> Mark {
