@@ -85,6 +85,8 @@ pub(crate) fn deny() -> Result<(), String> {
         run("cargo", &["install", "cargo-deny", "--locked", "--quiet"])?;
     }
     let program = if have("cargo-deny") { "cargo-deny".to_owned() } else { installed.display().to_string() };
+    // Packages of other platforms are in the graph too, and are fetched for nothing else.
+    run("cargo", &["fetch", "--quiet", "--locked"])?;
     println!("LEFT OUT: advisories (their database is in a git repository, not on a package registry)");
     run(
         &program,
