@@ -182,7 +182,7 @@ fn give_up(next: &mut State, op: &Op) {
     match op {
         Op::Revoke if next.emergency == Some(Emergency::RevokeNow) && !phases::rolled(next) => {
             // The consumers are moved all the same; then it is tried again.
-            let to = crate::record::first_unfinished(next);
+            let to = crate::people::first_unfinished(next);
             next.enter(to);
         }
         Op::Revoke => {

@@ -11,6 +11,8 @@ mod evidence;
 mod gate;
 mod id;
 mod intent;
+mod people;
+mod phase;
 mod phases;
 mod plan;
 mod record;

@@ -3,7 +3,7 @@ use std::fmt;
 
 use crate::effect::Effect;
 use crate::state::State;
-use crate::{Event, Fact, Phase, intent, phases, record};
+use crate::{Event, Fact, Phase, intent, people, phases, record};
 
 /// An event that cannot follow from this state. It was never appended, or the journal is not ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,21 +79,21 @@ fn apply(next: &mut State, before: &State, fact: &Fact) -> Result<Vec<Effect>, &
         Fact::LastUsed(used) => record::last_used(next, *used),
         Fact::Refusals { count } => record::refusals(next, *count),
         Fact::Swept { residues } => next.residues = Some(*residues),
-        Fact::Consented(digest) => record::consented(next, before, *digest)?,
-        Fact::Decided(digest) => record::decided(next, before, *digest)?,
+        Fact::Consented(digest) => people::consented(next, before, *digest)?,
+        Fact::Decided(digest) => people::decided(next, before, *digest)?,
         Fact::Adopted { consumer, files, explains, names: _ } => {
-            record::adopted(next, consumer, files, *explains)?
+            people::adopted(next, consumer, files, *explains)?
         }
-        Fact::Waived(what) => record::waived(next, *what)?,
-        Fact::PauseAsked => record::pause_asked(next)?,
-        Fact::Resumed => record::resumed(next)?,
-        Fact::AbortAsked => record::abort_asked(next)?,
-        Fact::Retried => record::retried(next)?,
+        Fact::Waived(what) => people::waived(next, *what)?,
+        Fact::PauseAsked => people::pause_asked(next)?,
+        Fact::Resumed => people::resumed(next)?,
+        Fact::AbortAsked => people::abort_asked(next)?,
+        Fact::Retried => people::retried(next)?,
         Fact::Escalated { mode, pending_compromised } => {
-            record::escalated(next, *mode, *pending_compromised)?;
+            people::escalated(next, *mode, *pending_compromised)?;
         }
-        Fact::HandMinted(credential) => record::hand_minted(next, credential)?,
-        Fact::HandRevoked => record::hand_revoked(next)?,
+        Fact::HandMinted(credential) => people::hand_minted(next, credential)?,
+        Fact::HandRevoked => people::hand_revoked(next)?,
     }
     Ok(Vec::new())
 }

@@ -1,7 +1,7 @@
 use super::rolled;
 use crate::gate::blockers;
 use crate::state::{OldKey, Phase, State};
-use crate::{Emergency, Op, Person, Query, Want, Which, record, unit};
+use crate::{Emergency, Op, Person, Query, Want, Which, people, unit};
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     if state.old == OldKey::Ended {
@@ -69,7 +69,7 @@ pub(super) fn settle(next: &mut State) -> bool {
     }
     if next.emergency == Some(Emergency::RevokeNow) && next.new_version().is_none_or(|_| !rolled(next)) {
         // The outage was stated: the rest follows, forward only.
-        let to = record::first_unfinished(next);
+        let to = people::first_unfinished(next);
         next.enter(to);
         return true;
     }

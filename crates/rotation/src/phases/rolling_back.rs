@@ -1,7 +1,7 @@
 use super::not_yet;
 use crate::gate::{Blocker, blockers};
 use crate::state::{Hold, OldKey, Phase, Reason, Stage, State, Unit, pushes};
-use crate::{Holds, MintedBy, Op, Query, Sight, Want, Which, record, unit};
+use crate::{Holds, MintedBy, Op, Query, Sight, Want, Which, people, unit};
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     if state.must_enable() {
@@ -91,7 +91,7 @@ pub(super) fn settle(next: &mut State) -> bool {
     if old_is_dead(next) {
         // There is nothing to go back to: forward, as recovery.
         next.old = OldKey::Ended;
-        record::turn_round(next);
+        people::turn_round(next);
         return true;
     }
     let alive = not_yet(next, &next.alive, next.plan.policy.probes_alive).is_empty();

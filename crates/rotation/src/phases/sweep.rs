@@ -34,7 +34,7 @@ pub(super) fn settle(next: &mut State) -> bool {
         return true;
     }
     if next.debt.is_none() && !super::rolled(next) {
-        let to = crate::record::first_unfinished(next);
+        let to = crate::people::first_unfinished(next);
         next.enter(to);
         return true;
     }

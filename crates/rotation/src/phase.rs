@@ -1,0 +1,85 @@
+//! Where a rotation is, why it stands still, what it owes.
+
+use crate::{ConsumerId, FileId, Incarnation, Seq};
+
+/// Where a rotation is. One fixed list; no user-defined graphs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Phase {
+    /// Refuse what can be refused, before anything is minted.
+    Preflight,
+    /// Make the second credential.
+    Mint,
+    /// Seal it as pending and read it back.
+    Stage,
+    /// See it accepted from every endpoint.
+    Probe,
+    /// Move the consumers; Promote stands inside.
+    Roll,
+    /// Enumerate again until every instance passes the gate and the old key is unused.
+    Quiesce,
+    /// Switch the old key off, reversibly.
+    Disable,
+    /// Watch for refused uses.
+    Soak,
+    /// Consent, one more enumeration, the point of no return.
+    Decide,
+    /// End the old key.
+    Revoke,
+    /// See it refused, again and again, while the new one is accepted.
+    ConfirmDead,
+    /// Search for what is left of the old value.
+    Sweep,
+    /// Finished, perhaps with a debt.
+    Done,
+    /// On the way back.
+    RollingBack,
+    /// Everything is as it was.
+    RolledBack,
+}
+
+/// Why a rotation stands still.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reason {
+    /// A person asked.
+    Asked,
+    /// A running holder that nobody explains.
+    Holder(Incarnation),
+    /// A copy in a place that the plan does not have.
+    Stranger(u64),
+    /// A file holds what neither we nor the plan put there; it is never overwritten.
+    Foreign(FileId),
+    /// A file cannot be read.
+    Unreadable(FileId),
+    /// The old key was used and refused while it was disabled.
+    RefusedUse,
+    /// A unit did not take the new value.
+    Unit(ConsumerId),
+    /// An operation failed for good, or too often.
+    Failed(Phase),
+    /// The phase did not end by its deadline.
+    Overdue(Phase),
+    /// Copies or instances fall back again and again.
+    Drifting,
+    /// A label at the issuer that this journal does not know: the journal was restored from a backup.
+    UnknownLabel(Seq),
+    /// What became of an operation cannot be told.
+    Unclear(Seq),
+}
+
+/// A rotation that stands still keeps both keys (before the point of no return).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Hold {
+    /// Resumes on command.
+    Paused(Reason),
+    /// Needs a person, then `retry`.
+    Stuck(Reason),
+}
+
+/// Why a rotation ended with something owed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Debt {
+    /// The issuer would not end the old key.
+    NotRevoked,
+    /// The old key was not seen dead by the deadline.
+    NotDead,
+}
