@@ -66,6 +66,21 @@ impl Run<'_> {
                 }
             }
             Fault::WallClock => self.world.wall_jump += 365 * 86_400_000,
+            Fault::Abort
+            | Fault::Pause
+            | Fault::Retry
+            | Fault::RollFirst
+            | Fault::RevokeNow
+            | Fault::PendingLeaked
+            | Fault::Waive => self.person(at, fault),
+        }
+        false
+    }
+
+    /// A person's word at the worst moment.
+    fn person(&mut self, at: usize, fault: Fault) {
+        let escalated = |mode, pending_compromised| Fact::Escalated { mode, pending_compromised };
+        match fault {
             Fault::Abort => self.tell(at, Fact::AbortAsked),
             Fault::Pause => {
                 self.tell(at, Fact::PauseAsked);
@@ -73,18 +88,12 @@ impl Run<'_> {
                 self.later(ms, Due::Resume);
             }
             Fault::Retry => self.tell(at, Fact::Retried),
-            Fault::RollFirst => {
-                self.tell(at, Fact::Escalated { mode: Emergency::RollFirst, pending_compromised: false });
-            }
-            Fault::RevokeNow => {
-                self.tell(at, Fact::Escalated { mode: Emergency::RevokeNow, pending_compromised: false });
-            }
-            Fault::PendingLeaked => {
-                self.tell(at, Fact::Escalated { mode: Emergency::RollFirst, pending_compromised: true });
-            }
+            Fault::RollFirst => self.tell(at, escalated(Emergency::RollFirst, false)),
+            Fault::RevokeNow => self.tell(at, escalated(Emergency::RevokeNow, false)),
+            Fault::PendingLeaked => self.tell(at, escalated(Emergency::RollFirst, true)),
             Fault::Waive => self.tell(at, Fact::Waived(Waived::NotVisible(ConsumerId(0)))),
+            _ => {}
         }
-        false
     }
 
     fn tell(&mut self, at: usize, fact: Fact) {

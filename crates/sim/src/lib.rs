@@ -17,6 +17,7 @@ mod looks;
 mod mutant;
 mod mutants;
 mod operator;
+mod outside;
 mod rng;
 mod run;
 mod scene;

@@ -1,15 +1,15 @@
 //! One schedule: drivers over one world, action by action, with every invariant checked after every step.
 
-use keyroll_engine::{Action, Driver, Input, Pace, Standing, Trouble};
-use keyroll_rotation::{Effect, Event, Fact, Outcome, Phase, Query, Seq, Stamp, State};
+use keyroll_engine::{Action, Driver, Input, Pace, Standing};
+use keyroll_rotation::{Effect, Event, Phase, Query, Seq, Stamp, State};
 
 use crate::book::{Book, Written};
 use crate::coverage::Coverage;
-use crate::faults::{Class, Fault, FaultPlan, Planned};
+use crate::faults::{Class, FaultPlan, Planned};
 use crate::looks::Lens;
 use crate::mutant::{Mutant, Mutated};
 use crate::rng::Rng;
-use crate::scene::{Kind, REQUEST_MS_MAX};
+use crate::scene::REQUEST_MS_MAX;
 use crate::world::World;
 
 /// Virtual milliseconds after which a run must have ended.
@@ -95,7 +95,7 @@ pub(crate) struct Run<'a> {
     steps: u64,
     trace: u64,
     pub(crate) words: u32,
-    operator_called: bool,
+    pub(crate) operator_called: bool,
     pub(crate) debts: u32,
     pub(crate) ended: bool,
     last_phase: Phase,
@@ -324,86 +324,6 @@ impl Run<'_> {
         }
     }
 
-    fn begin(&mut self, at: usize, action: Action, fault: Option<Fault>) {
-        let slow = fault == Some(Fault::Slow);
-        let reply = match fault {
-            Some(Fault::Duplicate) => Reply::Twice,
-            Some(Fault::LostReply | Fault::CommitLost) => Reply::Lost,
-            Some(Fault::CrashAfter) => Reply::Crash,
-            _ => Reply::Comes,
-        };
-        match action {
-            Action::Append { seq, event } => {
-                if fault == Some(Fault::CommitUnsure) {
-                    let input = Input::AppendFailed(Trouble::Unsure);
-                    return self.later(5, Due::Reply { seat: at, input });
-                }
-                if self.world.now < self.book.down_until {
-                    let input = Input::AppendFailed(Trouble::Unavailable);
-                    return self.later(5, Due::Reply { seat: at, input });
-                }
-                let ms = self.rng.between(1, 6);
-                self.later(ms, Due::Commit { seat: at, seq, event, reply });
-            }
-            Action::Reload => self.later(4, Due::Reload { seat: at }),
-            Action::Witness { intent } => {
-                let epoch = self.seats.get(at).map_or(0, |seat| seat.epoch);
-                let ok = fault != Some(Fault::WitnessDown) && self.book.bear_witness(epoch);
-                if reply == Reply::Crash {
-                    return self.crash(at);
-                }
-                self.later(2, Due::Reply { seat: at, input: Input::Witnessed { intent, ok } });
-            }
-            Action::Carry { effect, limit_ms } => self.begin_carry(at, effect, limit_ms, fault, reply),
-            Action::Look { query, limit_ms } => {
-                if fault == Some(Fault::Blind) {
-                    return self.later(40, Due::Reply { seat: at, input: Input::Seen(query, None) });
-                }
-                let ms = if slow { self.rng.between(500, limit_ms - 100) } else { self.rng.between(3, 30) };
-                let lens = if fault == Some(Fault::Partial) { Lens::Partial } else { Lens::Clear };
-                let Some(state) = self.snapshot(at) else { return };
-                self.later(ms, Due::Look { seat: at, query, lens, state, reply });
-            }
-        }
-    }
-
-    fn begin_carry(&mut self, at: usize, effect: Effect, limit_ms: u64, fault: Option<Fault>, reply: Reply) {
-        let intent = effect.intent;
-        let answer = |outcome| Due::Reply { seat: at, input: Input::Ended { intent, outcome } };
-        let epoch = self.seats.get(at).map_or(0, |seat| seat.epoch);
-        let Some(state) = self.snapshot(at) else { return };
-        match fault {
-            Some(Fault::Failed) => return self.later(20, answer(Outcome::Failed { retry: true })),
-            Some(Fault::FailedForGood) => return self.later(20, answer(Outcome::Failed { retry: false })),
-            Some(Fault::LostRequest) => return self.later(limit_ms, answer(Outcome::Unknown)),
-            Some(Fault::LateEffect | Fault::SlowBirth) => {
-                let slow = fault == Some(Fault::SlowBirth) && self.may_be_late();
-                let most = if slow { 4 * REQUEST_MS_MAX } else { REQUEST_MS_MAX };
-                let ms = self.rng.between(1, most);
-                self.later(ms, Due::Late { effect, state, epoch });
-                return self.later(10, answer(Outcome::Unknown));
-            }
-            Some(Fault::CrashDuring) => {
-                let ms = self.rng.between(1, REQUEST_MS_MAX);
-                self.later(ms, Due::Late { effect, state, epoch });
-                return self.crash(at);
-            }
-            _ => {}
-        }
-        let slow = fault == Some(Fault::Slow);
-        let ms = if slow { self.rng.between(400, REQUEST_MS_MAX - 100) } else { self.rng.between(3, 40) };
-        self.later(ms, Due::Carry { seat: at, effect, state, reply });
-    }
-
-    /// Only where a list with labels shows what came late can anybody find it.
-    fn may_be_late(&self) -> bool {
-        self.world.scene.kind == Kind::Independent && self.world.plan.capabilities.list
-    }
-
-    fn snapshot(&self, at: usize) -> Option<Box<State>> {
-        self.seats.get(at).map(|seat| Box::new(seat.driver.state().clone()))
-    }
-
     /// The next thing that happens: time goes on to it.
     fn next(&mut self) {
         let first = self.due.iter().enumerate().min_by_key(|(_, (at, no, _))| (*at, *no));
@@ -430,81 +350,6 @@ impl Run<'_> {
         if to > self.world.now {
             self.world.now = to;
             self.world.use_keys();
-        }
-    }
-
-    fn happen(&mut self, due: Due) {
-        match due {
-            Due::Commit { seat, seq, event, reply } => self.commit(seat, seq, &event, reply),
-            Due::Reload { seat } => match self.book.replay(&self.core) {
-                Ok(state) => self.hear(seat, Input::Reloaded(Box::new(state))),
-                Err(what) => self.violate("replay", what),
-            },
-            Due::Carry { seat, effect, state, reply } => {
-                let epoch = self.seats.get(seat).map_or(0, |seat| seat.epoch);
-                let outcome = self.carry_out(&effect, &state, epoch);
-                let intent = effect.intent;
-                match reply {
-                    Reply::Lost => {
-                        let input = Input::Ended { intent, outcome: Outcome::Unknown };
-                        self.later(2_500, Due::Reply { seat, input });
-                    }
-                    Reply::Crash => self.crash(seat),
-                    Reply::Comes | Reply::Twice => {
-                        let input = Input::Ended { intent, outcome };
-                        if reply == Reply::Twice {
-                            self.later(3, Due::Reply { seat, input: input.clone() });
-                        }
-                        self.hear(seat, input);
-                    }
-                }
-            }
-            Due::Look { seat, query, lens, state, reply } => self.look(seat, query, lens, &state, reply),
-            Due::Reply { seat, input } => self.hear(seat, input),
-            Due::Late { effect, state, epoch } => {
-                self.say(|| format!("     a request arrives late: {:?}", effect.op));
-                self.carry_out(&effect, &state, epoch);
-            }
-            Due::TakeOver => self.take_over(),
-            Due::Operator => {
-                self.operator_called = false;
-                self.operate();
-            }
-            Due::Resume => {
-                if let Some(at) = self.driving() {
-                    self.hear(at, Input::Told(Fact::Resumed));
-                }
-            }
-        }
-    }
-
-    fn look(&mut self, seat: usize, query: Query, lens: Lens, state: &State, reply: Reply) {
-        let Some(epoch) = self.seats.get(seat).filter(|seat| seat.alive).map(|seat| seat.epoch) else {
-            return;
-        };
-        let fact = self.world.see(&query, state, epoch, lens);
-        if reply == Reply::Crash {
-            return self.crash(seat);
-        }
-        let input = Input::Seen(query, fact);
-        if reply == Reply::Twice {
-            self.later(3, Due::Reply { seat, input: input.clone() });
-        }
-        self.later(1, Due::Reply { seat, input });
-    }
-
-    fn commit(&mut self, seat: usize, seq: Seq, event: &Event, reply: Reply) {
-        let written = self.book.append(seq, event);
-        if written == Written::Yes {
-            self.written(seat, event);
-        }
-        match (reply, written) {
-            (Reply::Crash, _) => self.crash(seat),
-            (Reply::Lost, Written::Yes) | (_, Written::Conflict) => {
-                self.hear(seat, Input::AppendFailed(Trouble::Unsure));
-            }
-            (_, Written::Fenced) => self.hear(seat, Input::AppendFailed(Trouble::Fenced)),
-            (Reply::Comes | Reply::Twice, Written::Yes) => self.hear(seat, Input::Appended),
         }
     }
 

@@ -50,19 +50,7 @@ fn main() -> ExitCode {
         let from = number("--from").unwrap_or(0);
         part("seeds, each twice", seeds(from, from + count));
     }
-    let (mut mutants, mut killed) = (0, 0);
-    if has("--mutants") {
-        for (mutant, by) in keyroll_sim::hunt() {
-            mutants += 1;
-            match by {
-                Some(by) => {
-                    killed += 1;
-                    println!("{:<36} {:<6} found: {by}", mutant.name, mutant.sentence);
-                }
-                None => println!("{:<36} {:<6} SURVIVES", mutant.name, mutant.sentence),
-            }
-        }
-    }
+    let (mutants, killed) = if has("--mutants") { hunted() } else { (0, 0) };
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let seconds = begun.elapsed().as_secs_f64();
     let uncovered =
@@ -81,6 +69,22 @@ fn main() -> ExitCode {
         uncovered.len(),
     );
     if bad || !uncovered.is_empty() || killed < mutants { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// Every mutant, and whether it was found.
+fn hunted() -> (u32, u32) {
+    let (mut mutants, mut killed) = (0, 0);
+    for (mutant, by) in keyroll_sim::hunt() {
+        mutants += 1;
+        match by {
+            Some(by) => {
+                killed += 1;
+                println!("{:<36} {:<6} found: {by}", mutant.name, mutant.sentence);
+            }
+            None => println!("{:<36} {:<6} SURVIVES", mutant.name, mutant.sentence),
+        }
+    }
+    (mutants, killed)
 }
 
 /// Shrinks what was found and writes it to files that `replay` reads.
