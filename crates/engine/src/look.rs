@@ -148,12 +148,17 @@ impl Bench {
 
     /// The version that is current now, if it is not the old one: a debt may be paid after further rotations.
     async fn current_since(&self, old: &Old) -> Result<Option<Credential>, Failure> {
-        let versions = self.ports.store.versions(self.secret()).await?;
-        let current = versions.iter().find(|version| version.label == Label::Current);
-        match current.map(|version| version.number).filter(|number| *number != old.number) {
+        match self.current_number().await?.filter(|number| *number != old.number) {
             Some(number) => self.ports.store.read(self.secret(), number).await,
             None => Ok(None),
         }
+    }
+
+    /// The number of the version that is current in the store.
+    pub(crate) async fn current_number(&self) -> Result<Option<u32>, Failure> {
+        let versions = self.ports.store.versions(self.secret()).await?;
+        let current = versions.iter().find(|version| version.label == Label::Current);
+        Ok(current.map(|version| version.number))
     }
 
     pub(crate) async fn listing(&self, old: &Old) -> Result<Listing, Failure> {

@@ -49,9 +49,14 @@ impl Bench {
                 self.ports.host.delivered(*file, *which, values(old, new.as_ref()), intent).await?
             }
             Op::Apply(consumer, slot, _) => self.ports.host.applied(*consumer, *slot, intent).await?,
-            Op::Promote | Op::Demote => {
-                let promoted = self.is_promoted(old).await?;
-                if promoted == (*op == Op::Promote) { Found::Executed(None) } else { Found::Absent }
+            Op::Promote => {
+                let staged = self.staged_number(state).await?;
+                let there = staged.is_some() && staged == self.current_number().await?;
+                if there { Found::Executed(None) } else { Found::Absent }
+            }
+            Op::Demote => {
+                let back = self.current_number().await? == Some(old.number);
+                if back { Found::Executed(None) } else { Found::Absent }
             }
             // Carried out again, its refusals would be counted from then on: those since the first time would be lost.
             Op::Disable if self.is_off(old, state).await? => Found::Executed(None),
@@ -78,12 +83,6 @@ impl Bench {
         let listing = self.listing(old).await?;
         let entry = listing.entries.iter().find(|entry| Some(&entry.id) == old.credential.id.as_ref());
         Ok(entry.is_some_and(|entry| entry.disabled))
-    }
-
-    async fn is_promoted(&self, old: &Old) -> Result<bool, Failure> {
-        let versions = self.ports.store.versions(self.secret()).await?;
-        let before = versions.iter().find(|version| version.number == old.number);
-        Ok(before.is_some_and(|version| version.label != Label::Current))
     }
 
     /// A mint's answer may be lost: its value is here, or the credential is there without it, or neither.
