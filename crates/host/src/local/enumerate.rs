@@ -179,7 +179,7 @@ impl Local {
         let mut found_by = BTreeMap::new();
         for holder in &sights.report.holders {
             let known = running.iter().any(|one| one.process == holder.process.id);
-            if known || holder.shell || self.reads_for_units(holder) {
+            if known || holder.shell || self.reads_for_units(holder) || searches(holder) {
                 continue;
             }
             let who = incarnation(&holder.process.id);
@@ -324,6 +324,13 @@ fn cut_short(report: &HoldersReport) -> bool {
 pub(super) fn hidden(hidden: &Hidden) -> String {
     let what = hidden.pid.map_or_else(|| "some processes".to_owned(), |pid| format!("process {pid}"));
     format!("{what}: {}", hidden.reason)
+}
+
+/// Another keyroll at work: while it searches the memory of others, what it reads stands in its own. It holds nothing in
+/// its environment; and if it used the value, its session would make it a holder all the same.
+pub(super) fn searches(holder: &keyroll_observe::Holder) -> bool {
+    let own = std::fs::read_link("/proc/self/exe").ok();
+    own.is_some() && holder.process.exe == own && !holder.places.contains_key(&Place::Environment)
 }
 
 fn mark(seen: &mut Seen, stays: Which) {

@@ -6,7 +6,7 @@ use keyroll_observe::{MemoryLimits, Place, search_holders};
 use keyroll_port::{Failure, Residue, Values};
 use keyroll_rotation::{Holds, Which};
 
-use super::enumerate::{hidden, listing};
+use super::enumerate::{hidden, listing, searches};
 use super::find::{OLD, needles};
 use super::{Local, not_seen};
 
@@ -33,7 +33,7 @@ impl Local {
         let wait = Duration::from_millis(SWEEP_MS_MAX);
         let listing = listing()?;
         let report = search_holders(&listing, &needles, &[], Some(MemoryLimits::default()), wait);
-        for holder in &report.holders {
+        for holder in report.holders.iter().filter(|holder| !searches(holder)) {
             let reason = match (holder.places.get(&Place::Environment), holder.places.get(&Place::Memory)) {
                 (Some(ids), _) if ids.contains(&OLD) => {
                     "its environment holds the dead value until it restarts"
