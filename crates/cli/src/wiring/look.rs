@@ -68,6 +68,13 @@ pub(crate) async fn look(
             )
             .help("make and revoke it by hand; keyroll verify shows whether each version is alive"));
     }
+    if subject.secret.revoke.require.contains(&EvidenceKind::Read) {
+        return Err(Problem::new("K0847", format!("plan a rotation of {}", subject.secret.name))
+            .because(
+                "`revoke.require` asks for `read`, which this version cannot see: the gate would never open",
+            )
+            .help("take \"read\" out of `require`; `loaded`, `checked` and `exercised` say more"));
+    }
     let (from_version, credential) = current(store, subject.secret).await?;
     let mut notes = issuer.preflight(&credential).await?;
     notes.extend(issuer.warnings());
