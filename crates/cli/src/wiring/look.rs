@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use keyroll_config::{Config, IssuerRef, Secret};
+use keyroll_config::{Config, EvidenceKind, IssuerRef, Secret};
 use keyroll_host::{LOCAL, Local, process_of, read, resolve};
 use keyroll_port::{Host as _, Issuer, Journal as _, Label, Listing, Probe, Sessions, Store, Values};
 use keyroll_rotation::{Capabilities, Holds, MintedBy, Plan, Refusals, Which};
