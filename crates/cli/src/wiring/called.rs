@@ -2,7 +2,7 @@
 
 use keyroll_config::Config;
 use keyroll_port::Recorded;
-use keyroll_rotation::{ConsumerId, Fact, FileId};
+use keyroll_rotation::{ConsumerId, FileId};
 
 use super::saved::Saved;
 
@@ -16,10 +16,7 @@ pub(crate) struct Called {
 impl Called {
     /// By the plan that the rotation was opened with, or as adoption left it.
     pub(crate) fn of(recorded: &Recorded) -> Self {
-        let adopted = recorded.events.iter().rev().find_map(|event| {
-            if let Fact::Adopted { names, .. } = &event.fact { Some(names.to_string()) } else { None }
-        });
-        let saved = Saved::parse(adopted.as_deref().unwrap_or(&recorded.opening.names));
+        let saved = Saved::of(recorded);
         let Ok(saved) = saved else { return Self::default() };
         let config = Config::parse(&saved.config_text, &saved.config_file.display().to_string());
         let Ok(config) = config else { return Self::default() };

@@ -313,10 +313,7 @@ pub(crate) async fn opened(journal: &SqliteJournal, id: Option<&str>) -> Result<
         .await
         .map_err(|error| Problem::new("K0835", "read the rotation").because_of(&error))?;
     let state = state_of(&recorded)?;
-    let adopted = recorded.events.iter().rev().find_map(|event| {
-        if let Fact::Adopted { names, .. } = &event.fact { Some(names.to_string()) } else { None }
-    });
-    let saved = Saved::parse(adopted.as_deref().unwrap_or(&recorded.opening.names))?;
+    let saved = Saved::of(&recorded)?;
     Ok(Opened { id, state, saved })
 }
 

@@ -6,6 +6,8 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use keyroll_port::Recorded;
+use keyroll_rotation::Fact;
 use serde::{Deserialize, Serialize};
 
 use crate::places::Places;
@@ -143,6 +145,14 @@ impl Saved {
         }
         let text = fs::read_to_string(path).map_err(|error| attempted().because_of(&error))?;
         Self::parse(&text)
+    }
+
+    /// The plan that a rotation goes by: the one that it was opened with, or as adoption left it.
+    pub(crate) fn of(recorded: &Recorded) -> Result<Self, Problem> {
+        let adopted = recorded.events.iter().rev().find_map(|event| {
+            if let Fact::Adopted { names, .. } = &event.fact { Some(names.to_string()) } else { None }
+        });
+        Self::parse(adopted.as_deref().unwrap_or(&recorded.opening.names))
     }
 
     /// Reads a plan from its text.
