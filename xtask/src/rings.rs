@@ -1,11 +1,11 @@
 //! The rings of tests, with the minutes that each took.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use crate::run::{in_ci, output, root, run};
-use crate::{codegen, parts, sim, tidy};
+use crate::run::{in_ci, output, run};
+use crate::{codegen, parts, sim, targets, tidy};
 
 /// The budget of all rings together on two cores, cold; above it a warning, at twice it a failure.
 const BUDGET_MINUTES: f64 = 25.0;
@@ -21,6 +21,8 @@ fn ring(name: &'static str, body: impl Fn() -> Result<(), String> + 'static) -> 
 
 /// Runs every ring that fits a change; `--full` runs all.
 pub(crate) fn test(full: bool) -> Result<(), String> {
+    let counted = Rc::new(Cell::new((0, 0)));
+    let tests = counted.clone();
     let rings = vec![
         ring("parts", parts::install),
         ring("tidy", tidy::tidy),
@@ -33,7 +35,7 @@ pub(crate) fn test(full: bool) -> Result<(), String> {
         ring("release build", || {
             run("cargo", &["build", "--release", "--quiet", "-p", "keyroll", "-p", "keyroll-sim"])
         }),
-        ring("unit, law, conformance, real parts, transcripts", tests),
+        ring("unit, law, conformance, real parts, transcripts", move || targets::test(&[], &tests)),
         ring("generated documents", || codegen::codegen(true)),
         ring("simulation: seeds", || sim::sim(&words(&["--seeds", SEEDS]))),
         ring("simulation: single faults and pairs", || sim::sim(&words(&["--exhaustive", "2"]))),
@@ -54,42 +56,11 @@ pub(crate) fn test(full: bool) -> Result<(), String> {
     if full {
         println!("the nightly simulation: cargo xtask sim --exhaustive 3 and --seeds 10000000");
     }
-    report(&times, &failed)
-}
-
-/// All tests. What fails is run once more alone, and named: a second failure is a failure, a first one is still told,
-/// because rings with real processes under load share two cores here.
-fn tests() -> Result<(), String> {
-    let failed = failing(&["test", "--workspace", "--quiet", "--no-fail-fast"])?;
-    let mut twice = Vec::new();
-    for target in failed {
-        println!("FAILED ONCE: {target}; it is run once more alone");
-        let again: Vec<&str> = ["test", "--quiet"].into_iter().chain(target.split(' ')).collect();
-        match run("cargo", &again) {
-            Ok(()) => println!("NOT STEADY: {target} failed once and passed alone"),
-            Err(_) => twice.push(target),
-        }
-    }
-    if twice.is_empty() { Ok(()) } else { Err(format!("failed twice: {}", twice.join("; "))) }
-}
-
-/// Runs `cargo test` and gives the targets that it says have failed, by the words that run each again.
-fn failing(words: &[&str]) -> Result<Vec<String>, String> {
-    let child = Command::new("cargo").args(words).current_dir(root()).stderr(Stdio::piped()).spawn();
-    let mut child = child.map_err(|error| format!("could not start cargo: {error}"))?;
-    let mut failed = Vec::new();
-    let errors = child.stderr.take().map(BufReader::new);
-    for line in errors.into_iter().flat_map(BufRead::lines).map_while(Result::ok) {
-        eprintln!("{line}");
-        let target = line.strip_prefix("    `").and_then(|rest| rest.strip_suffix('`'));
-        failed.extend(target.map(str::to_owned));
-    }
-    let status = child.wait().map_err(|error| error.to_string())?;
-    if status.success() || !failed.is_empty() {
-        Ok(failed)
-    } else {
-        Err(format!("cargo test ended with {status}"))
-    }
+    let reported = report(&times, &failed);
+    let (passed, broken) = counted.get();
+    let whole = times.len() - failed.len();
+    println!("{} passed, {} failed", passed + whole as u64, broken + failed.len() as u64);
+    reported
 }
 
 fn words(of: &[&str]) -> Vec<String> {

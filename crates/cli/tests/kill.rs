@@ -88,6 +88,10 @@ impl Rotation<'_> {
         let begun = place.as_ref().map(|place| under(self.scene.keyroll(), &record, "", Some(place)));
         let ran = self.scene.run(begun, words);
         let _ = fs::remove_file(record);
+        // No rotation of this ring has a reason to go back: what a run said that did is wanted whole.
+        if ran.events.iter().any(|event| event["phase"] == "rolling_back") {
+            println!("{} went back ({place:?}):\n{}", words.join(" "), ran.text);
+        }
         if !ran.killed {
             let code = ran.code;
             self.log.push(format!("{} ended with {code:?} ({place:?})", words[0]));

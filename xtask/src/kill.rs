@@ -1,0 +1,20 @@
+use std::process::Command;
+
+use crate::run::{root, run};
+
+/// Kills of a night.
+const KILLS: &str = "1000";
+
+/// The kill ring alone, with more kills than a change is tested with.
+pub(crate) fn kill(words: &[String]) -> Result<(), String> {
+    let kills = words.first().map_or(KILLS, String::as_str);
+    run("cargo", &["build", "--release", "--quiet", "-p", "keyroll"])?;
+    let status = Command::new("cargo")
+        .args(["test", "--quiet", "-p", "keyroll", "--test", "kill", "--", "--nocapture"])
+        .current_dir(root())
+        .env("KEYROLL_KILLS", kills)
+        .env("KEYROLL_PROGRAM", root().join("target/release/keyroll"))
+        .status()
+        .map_err(|error| format!("could not start cargo: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("the kill ring ended with {status}")) }
+}
