@@ -65,8 +65,11 @@ fn sizes(shown: &str, code: &str, exceptions: &str, wrong: &mut Vec<String>) {
         if is_function(line) {
             let indent: String = line.chars().take_while(|c| c.is_whitespace()).collect();
             let end = format!("{indent}}}");
+            let ends_at = |line: &&str| line.ends_with(['{', ';', '}']);
+            // The signature may span lines; one that ends otherwise has no body, or a body on the same line.
+            let body = all.iter().skip(at).find(ends_at).is_some_and(|line| line.ends_with('{'));
             let length = all.iter().skip(at).take_while(|line| **line != end).count() + 1;
-            let ends = all.get(at + length - 1).is_some_and(|line| *line == end);
+            let ends = body && all.get(at + length - 1).is_some_and(|line| *line == end);
             if ends && length > FUNCTION_LINES_MAX {
                 wrong.push(format!("{shown}:{}: a function of {length} lines", at + 1));
             }
@@ -86,7 +89,7 @@ fn is_function(line: &str) -> bool {
     let line = ["const ", "async ", "unsafe "]
         .iter()
         .fold(line, |line, word| line.strip_prefix(word).unwrap_or(line));
-    line.starts_with("fn ") && line.ends_with('{')
+    line.starts_with("fn ")
 }
 
 /// Every code that the sources name has its page, and every page a code.
@@ -186,4 +189,22 @@ fn sources(extension: &str) -> Vec<PathBuf> {
     }
     found.sort();
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_function_is_measured_whatever_its_signature_spans() {
+        let body = "    let _ = 0;\n".repeat(FUNCTION_LINES_MAX);
+        let untidy = |head: &str| {
+            let mut wrong = Vec::new();
+            sizes("a.rs", &format!("{head}\n{body}}}\n"), "", &mut wrong);
+            wrong.len()
+        };
+        assert_eq!(untidy("fn one() {"), 1);
+        assert_eq!(untidy("pub(crate) async fn two(\n    a: u8,\n) -> Result<u8, u8> {"), 1);
+        assert_eq!(untidy("fn three();\nstruct Large {"), 0);
+    }
 }

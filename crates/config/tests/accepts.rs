@@ -1,5 +1,6 @@
 //! What keyroll.toml can say, and what it means.
 
+#![allow(clippy::disallowed_methods, reason = "a test looks from outside")]
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 use std::time::Duration;

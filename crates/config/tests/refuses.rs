@@ -1,5 +1,6 @@
 //! Every mistake is refused with its code, its place and a next step, and never repeats what stood there.
 
+#![allow(clippy::disallowed_methods, reason = "a test looks from outside")]
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 use keyroll_config::{CONFIG_BYTES_MAX, Config, ConfigError};

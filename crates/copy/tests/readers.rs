@@ -2,6 +2,8 @@
 //!
 //! A reader that cannot be had is left out with a word on stderr, and fails the test where `CI=true`.
 //! Values travel in files and on stdin, never in argv.
+
+#![allow(clippy::disallowed_methods, reason = "a test looks from outside")]
 // Helpers of tests stand outside the functions that the lints excuse.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 

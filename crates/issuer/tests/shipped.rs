@@ -1,4 +1,6 @@
 //! The specs that come with the program.
+
+#![allow(clippy::disallowed_methods, reason = "a test looks from outside")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
 use keyroll_issuer::{Spec, spec_schema};

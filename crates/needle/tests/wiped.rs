@@ -1,4 +1,6 @@
 //! After a set of needles is dropped, this process's memory holds no copy of the value in any form.
+
+#![allow(clippy::disallowed_methods, reason = "a test looks from outside")]
 #![allow(clippy::expect_used, clippy::indexing_slicing)]
 
 use std::fs::{self, File};

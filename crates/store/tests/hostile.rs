@@ -1,4 +1,6 @@
 //! Bad days of the sealed store: exchanged, older and damaged rows, kills, full disks, and eyes on its files.
+
+#![allow(clippy::disallowed_methods, reason = "a test looks from outside")]
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 mod sample;

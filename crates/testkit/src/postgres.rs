@@ -141,21 +141,26 @@ impl Postgres {
     /// Makes the server read its configuration again, and waits until it has.
     ///
     /// # Errors
-    /// If it does not answer.
-    pub async fn reload(&self) -> Result<(), tokio_postgres::Error> {
-        let admin = self.connect_admin("postgres").await?;
+    /// If it does not answer, or has not read it in time.
+    pub async fn reload(&self) -> Result<(), PostgresError> {
+        let asked = |error: tokio_postgres::Error| failed("reload the server")(io::Error::other(error));
+        let admin = self.connect_admin("postgres").await.map_err(asked)?;
         let loaded = "SELECT pg_conf_load_time()::text";
-        let before: String = admin.query_one(loaded, &[]).await?.get(0);
-        admin.batch_execute("SELECT pg_reload_conf()").await?;
-        let end = Instant::now() + Duration::from_millis(STOP_MS_MAX);
-        while Instant::now() < end {
+        let before: String = admin.query_one(loaded, &[]).await.map_err(asked)?.get(0);
+        admin.batch_execute("SELECT pg_reload_conf()").await.map_err(asked)?;
+        let end = Instant::now() + Duration::from_millis(START_MS_MAX);
+        loop {
             // A new connection: its process starts from the postmaster's newest configuration.
-            let later: String = self.connect_admin("postgres").await?.query_one(loaded, &[]).await?.get(0);
+            let fresh = self.connect_admin("postgres").await.map_err(asked)?;
+            let later: String = fresh.query_one(loaded, &[]).await.map_err(asked)?.get(0);
             if later != before {
-                break;
+                return Ok(());
             }
+            if Instant::now() >= end {
+                return Err(failed("reload the server")(io::Error::other("it has not read it in time")));
+            }
+            tokio::time::sleep(Duration::from_millis(LOOK_PAUSE_MS)).await;
         }
-        Ok(())
     }
 
     /// A connection as the superuser. It closes when the client is dropped.

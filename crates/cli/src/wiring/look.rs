@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use keyroll_config::{Config, EvidenceKind, IssuerRef, Secret};
 use keyroll_host::{LOCAL, Local, process_of, read, resolve};
-use keyroll_port::{Host as _, Issuer, Journal as _, Label, Listing, Probe, Sessions, Store, Values};
-use keyroll_rotation::{Capabilities, Holds, MintedBy, Plan, Refusals, Which};
+use keyroll_port::{Host as _, Issuer, Journal as _, Label, Listing, Named, Probe, Sessions, Store, Values};
+use keyroll_rotation::{Capabilities, Enumeration, Holds, MintedBy, Plan, Refusals, Which};
 use keyroll_secret::{Credential, CredentialId, FingerprintKey, SecretBytes};
 
 use super::compose::{compose, policy};
@@ -54,6 +54,25 @@ pub(crate) async fn current(store: &dyn Store, secret: &Secret) -> Result<(u32, 
     Ok((version.number, credential))
 }
 
+/// What this version cannot carry out is refused before anything is looked at.
+fn refuse_unsupported(secret: &Secret, issuer: &dyn Issuer) -> Result<(), Problem> {
+    if issuer.capabilities().minted_by == MintedBy::Human {
+        return Err(Problem::new("K0843", format!("plan a rotation of {}", secret.name))
+            .because(
+                "keys of this issuer are made by hand at its console, which this version does not carry out",
+            )
+            .help("make and revoke it by hand; keyroll verify shows whether each version is alive"));
+    }
+    if secret.revoke.require.contains(&EvidenceKind::Read) {
+        return Err(Problem::new("K0847", format!("plan a rotation of {}", secret.name))
+            .because(
+                "`revoke.require` asks for `read`, which this version cannot see: the gate would never open",
+            )
+            .help("take \"read\" out of `require`; `loaded`, `checked` and `exercised` say more"));
+    }
+    Ok(())
+}
+
 /// Looks at the issuer, the files and the processes, and refuses what cannot be rotated.
 pub(crate) async fn look(
     subject: &Subject<'_>,
@@ -61,20 +80,7 @@ pub(crate) async fn look(
     key: &FingerprintKey,
     issuer: Arc<dyn Issuer>,
 ) -> Result<Found, Problem> {
-    if issuer.capabilities().minted_by == MintedBy::Human {
-        return Err(Problem::new("K0843", format!("plan a rotation of {}", subject.secret.name))
-            .because(
-                "keys of this issuer are made by hand at its console, which this version does not carry out",
-            )
-            .help("make and revoke it by hand; keyroll verify shows whether each version is alive"));
-    }
-    if subject.secret.revoke.require.contains(&EvidenceKind::Read) {
-        return Err(Problem::new("K0847", format!("plan a rotation of {}", subject.secret.name))
-            .because(
-                "`revoke.require` asks for `read`, which this version cannot see: the gate would never open",
-            )
-            .help("take \"read\" out of `require`; `loaded`, `checked` and `exercised` say more"));
-    }
+    refuse_unsupported(subject.secret, issuer.as_ref())?;
     let (from_version, credential) = current(store, subject.secret).await?;
     let mut notes = issuer.preflight(&credential).await?;
     notes.extend(issuer.warnings());
@@ -112,22 +118,12 @@ pub(crate) async fn look(
         _ => Sessions::default(),
     };
     let looked = host.enumerate(values, &sessions, Which::New).await?;
-    let waivers = Waivers::load(subject.places)?;
-    let unexplained: Vec<String> = looked
-        .names
-        .iter()
-        .filter(|named| !waivers.has_copy(subject.secret.name.as_str(), named.digest))
-        .map(|named| named.name.clone())
-        .collect();
-    let mut holders = Vec::new();
-    for instance in looked.enumeration.instances.iter().filter(|instance| instance.consumer.is_none()) {
-        holders.extend(host.describe(instance.who).await);
-    }
+    let holders = holders(&host, &looked.enumeration).await;
     let seen = SeenAll {
         files,
         processes: processes(subject.secret, &host)?,
         issuer_ids: listing.iter().flat_map(|all| &all.entries).map(|entry| entry.id.to_string()).collect(),
-        unexplained,
+        unexplained: unexplained(subject, &looked.names)?,
         issuer: spec_digest(subject.secret, issuer.as_ref(), key)?,
     };
     let plan = Plan {
@@ -144,7 +140,29 @@ pub(crate) async fn look(
         Problem::new("K0820", "make a plan of the configuration")
             .because(format!("the protocol refuses it: {defect:?}"))
     })?;
-    let saved = Saved {
+    let saved = to_save(subject, from_version, &plan, seen);
+    Ok(Found { saved, plan, host, holders, not_visible: looked.not_visible, notes })
+}
+
+/// Processes with the value that no consumer of the configuration is.
+async fn holders(host: &Local, seen: &Enumeration) -> Vec<keyroll_port::Holder> {
+    let mut holders = Vec::new();
+    for instance in seen.instances.iter().filter(|instance| instance.consumer.is_none()) {
+        holders.extend(host.describe(instance.who).await);
+    }
+    holders
+}
+
+/// Places with the value that neither the configuration nor a waiver names.
+fn unexplained(subject: &Subject<'_>, names: &[Named]) -> Result<Vec<String>, Problem> {
+    let waivers = Waivers::load(subject.places)?;
+    let waived = |named: &&Named| waivers.has_copy(subject.secret.name.as_str(), named.digest);
+    Ok(names.iter().filter(|named| !waived(named)).map(|named| named.name.clone()).collect())
+}
+
+/// The plan as it is written down.
+fn to_save(subject: &Subject<'_>, from_version: u32, plan: &Plan, seen: SeenAll) -> Saved {
+    Saved {
         version: Saved::form(),
         id: subject.id.to_owned(),
         secret: subject.secret.name.to_string(),
@@ -152,12 +170,11 @@ pub(crate) async fn look(
         made_unix_ms: subject.unix_ms,
         config_file: subject.config_file.to_owned(),
         config_text: subject.config_text.to_owned(),
-        bound,
+        bound: plan.bound,
         denied_is_alive: plan.denied_is_alive,
         recovery: plan.recovery,
         seen,
-    };
-    Ok(Found { saved, plan, host, holders, not_visible: looked.not_visible, notes })
+    }
 }
 
 /// What the issuer can do, less what nobody here could see: refused uses show in the consumers' logs alone.

@@ -1,5 +1,7 @@
 //! Ports in memory: an issuer, a store, a journal that can break off, and a machine on which nothing runs.
 
+#![allow(clippy::disallowed_methods, reason = "a test looks from outside")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,5 +1,7 @@
 //! What the benchmarks search: source code, the memory of a process, and values as providers make them.
 
+#![allow(clippy::disallowed_methods, reason = "a test looks from outside")]
+
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::FileExt;
