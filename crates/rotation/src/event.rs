@@ -211,6 +211,8 @@ pub enum Fact {
     },
     /// Something is explained away, by name.
     Waived(Waived),
+    /// Nobody is there to give the consent that is waited for, and the driver ends: nothing stays switched off.
+    Unanswered,
     /// A person wants it to stand still.
     PauseAsked,
     /// A person wants it to go on.

@@ -50,7 +50,14 @@ pub(crate) fn ended(next: &mut State, seq: Seq, outcome: &Outcome) -> Result<(),
             let intent = next.intents.remove(place);
             failed(next, &intent, *retry);
         }
-        Outcome::Unknown => unknown(next, place),
+        Outcome::Unknown => {
+            let op = next.intents.get(place).map(|intent| intent.op.clone());
+            unknown(next, place);
+            // What a driver's end leaves in question is not counted: nobody saw that it went wrong.
+            if let Some(op) = op {
+                unit::attempt_unclear(next, &op);
+            }
+        }
     }
     Ok(())
 }
@@ -313,6 +320,7 @@ fn absent_once(next: &mut State, place: usize, intent: &Intent, since: crate::St
         return;
     }
     next.intents.remove(place);
+    unit::attempt_absent(next, &intent.op);
     if mint {
         next.closed_mints.push(intent.seq);
         let untouched = next.old == OldKey::On && next.abandoned.is_empty() && next.emergency.is_none();

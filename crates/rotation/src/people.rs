@@ -89,6 +89,20 @@ pub(crate) fn pause_asked(next: &mut State) -> Result<(), &'static str> {
     Ok(())
 }
 
+/// Consent is waited for with the old key off, and nobody is there to give it: it goes on again while they are looked
+/// for.
+pub(crate) fn unanswered(next: &mut State, before: &State) -> Result<(), &'static str> {
+    let asked = wants(before).into_iter().any(|want| matches!(want, Want::Person(Person::Consent(_))));
+    if !asked {
+        return Err("no consent is waited for");
+    }
+    if !before.must_enable() {
+        return Err("the old key is on: it may be waited for");
+    }
+    next.stand(Hold::Paused(Reason::Consent));
+    Ok(())
+}
+
 pub(crate) fn resumed(next: &mut State) -> Result<(), &'static str> {
     if next.phase == Phase::Done && next.debt.is_some() {
         return reopen_debt(next);

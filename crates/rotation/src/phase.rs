@@ -52,6 +52,8 @@ pub enum Reason {
     Unreadable(FileId),
     /// The old key was used and refused while it was disabled.
     RefusedUse,
+    /// Nobody was there to consent to the end of the old key.
+    Consent,
     /// A unit did not take the new value.
     Unit(ConsumerId),
     /// An operation failed for good, or too often.

@@ -48,4 +48,5 @@ pub const ALL: &[Mutant] = &[
     people::LEAK_IGNORED,
     people::EMERGENCY_IGNORED,
     people::WAIVED_UNASKED,
+    people::LEFT_SWITCHED_OFF,
 ];

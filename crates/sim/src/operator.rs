@@ -43,6 +43,18 @@ impl Run<'_> {
         self.hear(at, Input::Told(fact));
     }
 
+    /// Nobody is there, and the driver is about to end. Returns whether it has something to do before.
+    fn deserted(&mut self, at: usize) -> bool {
+        let now = self.world.mono();
+        let Some(seat) = self.seats.get_mut(at) else { return false };
+        let said = seat.driver.unanswered(now);
+        if said {
+            seat.wake = Some(now);
+            self.say(|| "     nobody is there to consent".to_owned());
+        }
+        said
+    }
+
     fn settle_debt(&mut self, at: usize) {
         let owes = self.seats.get(at).is_some_and(|seat| seat.driver.state().debt().is_some());
         if owes && self.debts < DEBTS_MAX {
@@ -56,6 +68,7 @@ impl Run<'_> {
     fn step_in(&mut self, at: usize, person: Person) {
         let now = self.world.now;
         match person {
+            Person::Consent(_) if self.rng.one_in(4) && self.deserted(at) => {}
             Person::Consent(digest) => self.word(at, Fact::Consented(digest)),
             Person::MintByHand => {
                 let made = self.world.hand_made.clone().filter(|id| self.world.issuer.living(id).is_some());
@@ -81,6 +94,9 @@ impl Run<'_> {
 
     fn held(&mut self, at: usize, hold: Hold) {
         let (Hold::Paused(reason) | Hold::Stuck(reason)) = hold;
+        if reason == Reason::Consent && self.old_is_off() {
+            return self.violate("I5", "nobody is there, and the old key stays switched off".into());
+        }
         match reason {
             Reason::Holder(who) => return self.explain(at, who),
             Reason::Stranger(place) => {
@@ -109,7 +125,11 @@ impl Run<'_> {
                 // The old key is in use by something that was explained away: it is ended.
                 self.world.procs.retain(|proc| !proc.waived);
             }
-            Reason::Asked | Reason::Unreadable(_) | Reason::Failed(_) | Reason::Drifting => {}
+            Reason::Asked
+            | Reason::Consent
+            | Reason::Unreadable(_)
+            | Reason::Failed(_)
+            | Reason::Drifting => {}
         }
         let fact = match hold {
             Hold::Paused(_) => Fact::Resumed,
@@ -125,6 +145,10 @@ impl Run<'_> {
                 self.world.write(file, OLD, false);
             }
         }
+    }
+
+    fn old_is_off(&self) -> bool {
+        self.world.issuer.creds.first().is_some_and(|cred| cred.off.is_some() && cred.ended.is_none())
     }
 
     fn old_is_gone(&self) -> bool {

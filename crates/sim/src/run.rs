@@ -76,7 +76,7 @@ pub(crate) struct Seat {
     pub(crate) driver: Driver<Mutated>,
     pub(crate) epoch: u64,
     pub(crate) alive: bool,
-    wake: Option<u64>,
+    pub(crate) wake: Option<u64>,
     dirty: bool,
     pub(crate) standing: Standing,
 }

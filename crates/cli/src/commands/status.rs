@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use keyroll_journal::{LockError, SqliteJournal, try_lock};
 use keyroll_port::{Journal as _, Overview};
-use keyroll_rotation::{Hold, Person, Phase, State, Want, wants};
+use keyroll_rotation::{Hold, Person, Phase, Reason, State, Want, wants};
 use tokio::runtime::Runtime;
 
 use crate::args::StatusArgs;
@@ -165,16 +165,15 @@ fn unreadable(overview: &Overview, problem: &Problem) -> Row {
 fn row(overview: &Overview, called: &Called, state: &State, driver: Option<u32>) -> Row {
     let command = |verb: &str| format!("keyroll {verb} {}", overview.id);
     let consent = wants(state).iter().any(|want| matches!(want, Want::Person(Person::Consent(_))));
+    let confirm = || format!("{} --confirm={}", command("resume"), overview.secret);
     let hold = match state.hold() {
+        Some(Hold::Paused(Reason::Consent)) => Some((watch::CONSENT.to_owned(), confirm())),
         Some(Hold::Paused(reason)) => {
             let text = watch::reason_text(called, state, reason);
             Some((text, watch::way_out(reason).unwrap_or_default() + &command("resume")))
         }
         Some(Hold::Stuck(reason)) => Some((watch::reason_text(called, state, reason), command("retry"))),
-        None if consent => {
-            let next = format!("{} --confirm={}", command("resume"), overview.secret);
-            Some((watch::CONSENT.to_owned(), next))
-        }
+        None if consent => Some((watch::CONSENT.to_owned(), confirm())),
         None => None,
     };
     let moved = state.units().iter().filter(|unit| {

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use keyroll_engine::{Command, Ending, Pace, Ports, Standing, replay, run};
 use keyroll_port::{Recorded, RotationId};
-use keyroll_rotation::{Debt, Fact, Hold, Op, Phase, Reason, Stage, State, Which, step};
+use keyroll_rotation::{Debt, Fact, Hold, Op, Person, Phase, Reason, Stage, State, Want, Which, step, wants};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::called::Called;
-use super::watch::{Watch, reason_text};
+use super::watch::{CONSENT, Watch, reason_text};
 use crate::exit::Exit;
 use crate::problem::Problem;
 use crate::ui::{Event, Outcome, Summary, Ui};
@@ -43,8 +43,7 @@ pub(crate) async fn drive(
     let stopped = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let listener = tokio::spawn(listen(tell.clone(), stopped.clone()));
     let journal = ports.journal.clone();
-    let mut watch =
-        Watch::new(ui, id.to_string(), secret.to_owned(), names, wishes.confirmed, wishes.until, tell);
+    let mut watch = Watch::new(ui, secret.to_owned(), names, wishes.confirmed, wishes.until, tell);
     let ending = run(ports, id.clone(), Pace::default(), commands, &mut watch).await;
     listener.abort();
     let residues = watch.residues();
@@ -57,7 +56,10 @@ pub(crate) async fn drive(
     if state.ended() {
         journal.close(id).await.map_err(|error| driving().because_of(&error))?;
     }
-    if let Some(hold) = state.hold() {
+    if awaits_consent(&state) {
+        let resume_with = format!("keyroll resume {id} --confirm={secret}");
+        ui.event(Event::Paused { reason: CONSENT.to_owned(), resume_with });
+    } else if let Some(hold) = state.hold() {
         show_hold(ui, &recorded, &state, hold, id);
     }
     if state.ended() {
@@ -150,6 +152,12 @@ fn ended(state: &State) -> (Exit, Outcome) {
         _ if state.minted().is_none() => (Exit::Failed, Outcome::RolledBack),
         _ => (Exit::RolledBack, Outcome::RolledBack),
     }
+}
+
+/// Whether it ended because nobody consented: with the old key on again, where it was off.
+fn awaits_consent(state: &State) -> bool {
+    let asked = wants(state).iter().any(|want| matches!(want, Want::Person(Person::Consent(_))));
+    asked || state.hold() == Some(Hold::Paused(Reason::Consent))
 }
 
 fn show_hold(ui: &mut Ui, recorded: &Recorded, state: &State, hold: Hold, id: &RotationId) {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use keyroll_engine::{Command, Note, Observer, Standing};
+use keyroll_engine::{Command, Note, Observer, Standing, Word};
 use keyroll_rotation::{
     Event as Entry, Fact, Hold, Incarnation, Kinds, Life, Op, Outcome as Ended, Person, Phase, Reason, Seq,
     State,
@@ -22,7 +22,6 @@ const HOST: &str = "local";
 /// Shows a rotation, and answers for the person where they gave their word beforehand.
 pub(crate) struct Watch<'a> {
     ui: &'a mut Ui,
-    id: String,
     secret: String,
     /// Per consumer its name, then those of its slots.
     names: Vec<Vec<String>>,
@@ -38,12 +37,13 @@ pub(crate) struct Watch<'a> {
     residues: Vec<Residue>,
     gap: Option<std::time::Duration>,
     hold: Option<Hold>,
+    /// What a person is being asked to consent to.
+    asking: Option<u64>,
 }
 
 impl<'a> Watch<'a> {
     pub(crate) fn new(
         ui: &'a mut Ui,
-        id: String,
         secret: String,
         names: Vec<Vec<String>>,
         confirmed: bool,
@@ -52,7 +52,6 @@ impl<'a> Watch<'a> {
     ) -> Self {
         Self {
             ui,
-            id,
             secret,
             names,
             confirmed,
@@ -67,6 +66,7 @@ impl<'a> Watch<'a> {
             residues: Vec::new(),
             gap: None,
             hold: None,
+            asking: None,
         }
     }
 
@@ -221,9 +221,14 @@ impl<'a> Watch<'a> {
         }
     }
 
-    fn consent(&mut self, state: &State) -> bool {
+    /// Asks once for each thing that is to be consented to; the driver goes on looking meanwhile.
+    fn consent(&mut self, digest: u64, state: &State) -> Word {
+        let consented = Command::Tell(Fact::Consented(digest));
         if self.confirmed {
-            return true;
+            return Word::Say(consented);
+        }
+        if self.asking == Some(digest) {
+            return Word::Awaited;
         }
         let instances = state.look().map_or(0, |look| look.seen.instances.len());
         let question = match state.new_version() {
@@ -235,8 +240,21 @@ impl<'a> Watch<'a> {
                 "Making the new key ends the old one at once, and {instances} instances use it. Go on?"
             ),
         };
+        let tell = self.tell.clone();
         let name = self.secret.clone();
-        matches!(self.ui.ask_name(&question, &name), Answer::Yes)
+        let asked = self.ui.begin_ask_name(&question, &name, move |answer| {
+            let word = match answer {
+                Answer::Yes => consented,
+                Answer::No | Answer::Nobody => Command::Unanswered,
+            };
+            // A driver that has ended meanwhile needs no answer.
+            let _ = tell.blocking_send(word);
+        });
+        if !asked {
+            return Word::Nobody;
+        }
+        self.asking = Some(digest);
+        Word::Awaited
     }
 }
 
@@ -305,20 +323,12 @@ impl Observer for Watch<'_> {
         }
     }
 
-    fn standing(&mut self, standing: &Standing, state: &State) -> Option<Command> {
+    fn standing(&mut self, standing: &Standing, state: &State) -> Word {
         self.held(state);
-        let Standing::Person(people) = standing else { return None };
+        let Standing::Person(people) = standing else { return Word::Nobody };
         for person in people {
             match person {
-                Person::Consent(digest) => {
-                    if self.consent(state) {
-                        return Some(Command::Tell(Fact::Consented(*digest)));
-                    }
-                    self.ui.event(Event::Paused {
-                        reason: CONSENT.to_owned(),
-                        resume_with: format!("keyroll resume {} --confirm={}", self.id, self.secret),
-                    });
-                }
+                Person::Consent(digest) => return self.consent(*digest, state),
                 Person::MintByHand => {
                     self.ui.note(
                         "make the new key at the issuer's console: this version cannot take it over yet",
@@ -331,7 +341,7 @@ impl Observer for Watch<'_> {
                 }
             }
         }
-        None
+        Word::Nobody
     }
 }
 
@@ -370,6 +380,7 @@ pub(crate) fn way_out(reason: Reason) -> Option<String> {
         | Reason::Foreign(_)
         | Reason::Unreadable(_)
         | Reason::RefusedUse
+        | Reason::Consent
         | Reason::Unit(_)
         | Reason::Failed(_)
         | Reason::Overdue(_)
@@ -393,6 +404,7 @@ pub(crate) fn reason_text(called: &Called, state: &State, reason: Reason) -> Str
         }
         Reason::Unreadable(file) => format!("{} cannot be read", called.file(file)),
         Reason::RefusedUse => "the old key was used while it was disabled: it is on again".to_owned(),
+        Reason::Consent => CONSENT.to_owned(),
         Reason::Unit(consumer) => {
             let back = state.phase() != Phase::RollingBack;
             let end = if back { "" } else { " back" };

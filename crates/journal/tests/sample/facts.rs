@@ -278,6 +278,7 @@ pub(crate) fn facts() -> impl Strategy<Value = Fact> {
     let plain = vec![
         Fact::DriverStarted,
         Fact::Clock,
+        Fact::Unanswered,
         Fact::PauseAsked,
         Fact::Resumed,
         Fact::AbortAsked,
@@ -326,6 +327,7 @@ pub(crate) fn name(fact: &Fact) -> &'static str {
         Fact::Decided(_) => "decided",
         Fact::Adopted { .. } => "adopted",
         Fact::Waived(_) => "waived",
+        Fact::Unanswered => "unanswered",
         Fact::PauseAsked => "pause_asked",
         Fact::Resumed => "resumed",
         Fact::AbortAsked => "abort_asked",
@@ -337,4 +339,4 @@ pub(crate) fn name(fact: &Fact) -> &'static str {
 }
 
 /// How many names there are.
-pub(crate) const NAMES: usize = 25;
+pub(crate) const NAMES: usize = 26;

@@ -169,6 +169,7 @@ pub(super) enum Fact {
     Escalated { mode: Emergency, pending_compromised: bool },
     HandMinted(String),
     HandRevoked,
+    Unanswered,
 }
 
 impl From<&own::Fact> for Fact {
@@ -214,6 +215,7 @@ impl From<&own::Fact> for Fact {
                 names: names.to_string(),
             },
             own::Fact::Waived(waived) => Self::Waived((*waived).into()),
+            own::Fact::Unanswered => Self::Unanswered,
             own::Fact::PauseAsked => Self::PauseAsked,
             own::Fact::Resumed => Self::Resumed,
             own::Fact::AbortAsked => Self::AbortAsked,
@@ -273,6 +275,7 @@ impl TryFrom<Fact> for own::Fact {
                 names: names.into(),
             },
             Fact::Waived(waived) => Self::Waived(waived.into()),
+            Fact::Unanswered => Self::Unanswered,
             Fact::PauseAsked => Self::PauseAsked,
             Fact::Resumed => Self::Resumed,
             Fact::AbortAsked => Self::AbortAsked,
