@@ -140,6 +140,12 @@ pub(crate) struct SecretAddArgs {
     /// With --issuer: the reference to the admin credential, file:./name
     #[arg(long, value_name = "REFERENCE", requires = "issuer")]
     pub(crate) admin: Option<String>,
+    /// Put it in place of a value that was taken in wrongly, before any rotation of it
+    #[arg(long, conflicts_with = "issuer")]
+    pub(crate) replace: bool,
+    /// Take it in although something speaks against it: the issuer refuses it, or a copy holds another
+    #[arg(long)]
+    pub(crate) anyway: bool,
 }
 
 /// A command about one secret.

@@ -388,7 +388,7 @@ impl State {
     }
 
     /// The old key is off, or may be, and nothing allows that any more.
-    pub(crate) fn must_enable(&self) -> bool {
+    pub fn must_enable(&self) -> bool {
         let off = matches!(self.old, OldKey::Off(_)) || (self.off_in_doubt && self.old == OldKey::On);
         off && self.decided.is_none()
     }

@@ -170,6 +170,21 @@ impl Vault {
     }
 }
 
+impl SealedStore {
+    /// Puts another value in place of one that was taken in wrongly. Refused (`K0613`) once a rotation made another
+    /// from it, and like a first value otherwise. Durable when it returns, and harmless when repeated.
+    pub async fn correct(&self, secret: &str, credential: &Credential) -> Result<VersionInfo, Failure> {
+        let (name, credential) = (secret.to_owned(), credential.duplicate());
+        let attempted = format!("replace the value of the secret '{secret}'");
+        let work = move |vault: &mut Vault, attempt: Attempt<'_>| {
+            let info = vault.write(attempt, |ledger| steps::correct(ledger, &name, &credential))?;
+            vault.empty_log();
+            Ok(info)
+        };
+        self.call(attempted, work).await
+    }
+}
+
 #[async_trait]
 impl Store for SealedStore {
     async fn add(&self, secret: &str, credential: &Credential) -> Result<VersionInfo, Failure> {

@@ -1,7 +1,7 @@
 use std::thread;
 use std::time::Duration;
 
-use keyroll_journal::{LockError, SqliteJournal, try_lock};
+use keyroll_journal::SqliteJournal;
 use keyroll_port::{Journal as _, Overview};
 use keyroll_rotation::{Hold, Person, Phase, Reason, State, Want, wants};
 use tokio::runtime::Runtime;
@@ -12,6 +12,7 @@ use crate::exit::Exit;
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::ui::{Event, Outcome, Table};
+use crate::wiring::begun::driver;
 use crate::wiring::called::Called;
 use crate::wiring::{drive, open, watch};
 
@@ -192,14 +193,6 @@ fn row(overview: &Overview, called: &Called, state: &State, driver: Option<u32>)
         driver: driver.filter(|_| !state.ended() && state.hold().is_none()),
         hold,
         person: consent || state.hold().is_some_and(drive::needs_person),
-    }
-}
-
-/// The process that drives the rotations of this state folder.
-fn driver(places: &Places) -> Option<u32> {
-    match try_lock(&places.state) {
-        Err(LockError::Held { pid, .. }) => Some(pid.unwrap_or_default()),
-        Ok(_) | Err(_) => None,
     }
 }
 

@@ -83,16 +83,25 @@ fn driving() -> Problem {
     Problem::new("K0834", "drive the rotation")
 }
 
-/// Ctrl-C and SIGTERM pause: nothing is lost.
+/// Ctrl-C, SIGTERM and a terminal that is closed pause: nothing is lost.
 async fn listen(tell: mpsc::Sender<Command>, stopped: Arc<std::sync::atomic::AtomicBool>) {
     let (Ok(mut interrupt), Ok(mut terminate)) =
         (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
         return;
     };
+    // Whoever started it under nohup wants it to outlive the terminal.
+    let hangup = if crate::harden::ignores_hangup() { None } else { signal(SignalKind::hangup()).ok() };
+    let hung_up = async {
+        match hangup {
+            Some(mut hangup) => drop(hangup.recv().await),
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
+        () = hung_up => {}
     }
     stopped.store(true, std::sync::atomic::Ordering::SeqCst);
     // A driver that has ended meanwhile needs no word.

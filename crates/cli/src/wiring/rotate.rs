@@ -8,11 +8,12 @@ use keyroll_config::{Apply, Config, Runs, Secret};
 use keyroll_host::{Local, SystemClock, place_digest};
 use keyroll_journal::{LockError, SqliteJournal, StateLock, try_lock};
 use keyroll_port::{Clock as _, Journal as _, JournalError, Opening, RotationId};
-use keyroll_rotation::{Fact, Phase, Stamp, State};
+use keyroll_rotation::{Fact, OldKey, Phase, Stamp, State};
 
+use super::begun::{held, open_of, refuse_begun, refuse_other};
 use super::compose::compose;
 use super::drive::{Wishes, drive, state_of};
-use super::finish::{finish, holds};
+use super::finish::finish;
 use super::issuer::issuer;
 use super::look::{Found, Subject, look};
 use super::open::{self, folder_of, journal, lock, new_id, only_open, ports, runtime, sealing_key, store};
@@ -64,17 +65,13 @@ fn refuse_open(places: &Places, name: &str) -> Result<(), Problem> {
     }
     let attempted = || Problem::new("K0846", format!("plan a rotation of {name}"));
     let journal = journal(places)?;
-    let failed = |error: JournalError| attempted().because_of(&error);
-    runtime()?.block_on(async {
-        for one in journal.list().await.map_err(failed)? {
-            if one.open && one.secret == name && holds(journal.as_ref(), &one).await.map_err(failed)? {
-                return Err(attempted()
-                    .because(format!("rotation {} of it is open", one.id))
-                    .help(format!("keyroll resume {}, or keyroll abort {}", one.id, one.id))
-                    .exits(Exit::Held));
-            }
-        }
-        Ok(())
+    let open =
+        runtime()?.block_on(open_of(&journal, name)).map_err(|error| attempted().because_of(&error))?;
+    open.map_or(Ok(()), |id| {
+        Err(attempted()
+            .because(format!("rotation {id} of it is open"))
+            .help(format!("keyroll resume {id}, or keyroll abort {id}"))
+            .exits(Exit::Held))
     })
 }
 
@@ -177,11 +174,15 @@ pub(crate) struct Asked {
 pub(crate) fn apply(id: &str, asked: &Asked, context: &mut Context) -> Result<Exit, Problem> {
     let places = context.places()?;
     let saved = Saved::load(&places, id)?;
+    refuse_begun(&places, id, &saved.secret)?;
     check_consent(asked, &saved.secret)?;
     consent_to_outage(asked, &saved.secret, context)?;
     let config = parse_config(&saved)?;
     let secret = crate::context::secret(&config, &saved.secret)?;
     let lock = lock(&places)?;
+    if places.journal().exists() {
+        refuse_other(&journal(&places)?, &saved.secret)?;
+    }
     let subject = Subject {
         config: &config,
         secret,
@@ -242,17 +243,11 @@ fn consent_to_outage(asked: &Asked, name: &str, context: &mut Context) -> Result
 fn not_opened(error: &JournalError, id: &RotationId) -> Problem {
     let problem = Problem::new("K0837", "open the rotation").because_of(error);
     match error {
-        JournalError::Held { by } if by == id => problem
-            .help(format!(
-                "this plan was carried out already: keyroll status {id}, or make another: keyroll plan"
-            ))
+        JournalError::Held { by } if by != id => held(by),
+        JournalError::Held { .. } | JournalError::Conflict { .. } => problem
+            .because("this plan was begun already")
+            .help(format!("keyroll status {id}"))
             .exits(Exit::Held),
-        JournalError::Held { by } => problem
-            .help(format!("keyroll status {by}, or, in an emergency: keyroll resume {by} --emergency HOW"))
-            .exits(Exit::Held),
-        JournalError::Conflict { .. } => {
-            problem.help(format!("this plan was begun already: keyroll resume {id}")).exits(Exit::Held)
-        }
         JournalError::Fenced { .. }
         | JournalError::Unavailable(_)
         | JournalError::UnknownCommit(_)
@@ -416,16 +411,24 @@ fn interrupt(pid: u32) -> Result<(), Problem> {
     rustix::process::pidfd_send_signal(&descriptor, rustix::process::Signal::INT).map_err(problem)
 }
 
-/// Makes the rotation stand still: its driver is asked to, or the word is written down where there is none.
+/// Makes the rotation stand still: its driver is asked to, or the word is written down where there is none. An old key
+/// that is switched off is switched on again first.
 pub(crate) fn pause(id: &str, context: &mut Context) -> Result<Exit, Problem> {
     let places = context.places()?;
     let lock = let_go(&places)?;
-    let exit = tell(Some(id), &places, |opened| match opened.state.hold() {
-        Some(_) => Ok(Vec::new()),
-        None => Ok(vec![Fact::PauseAsked]),
+    let mut off = false;
+    let told = tell(Some(id), &places, |opened| {
+        off = matches!(opened.state.old_key(), OldKey::Off(_)) && !opened.state.decided();
+        match opened.state.hold() {
+            Some(_) => Ok(Vec::new()),
+            None => Ok(vec![Fact::PauseAsked]),
+        }
     });
     drop(lock);
-    exit?;
+    told?;
+    if off {
+        return resume(Some(id), &Asked::default(), |_| Vec::new(), context);
+    }
     context.ui.note(format!("paused; both keys are as they were. keyroll resume {id}"));
     Ok(Exit::Paused)
 }
