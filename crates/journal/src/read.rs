@@ -1,10 +1,10 @@
 //! What is asked of the database; each function sees one state of it.
 
+use keyroll_database::is_damage;
+use keyroll_database::rusqlite::{self, Connection, OptionalExtension, Row};
 use keyroll_port::{JournalError, Overview, Recorded, RotationId};
-use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::chain::{self, Link};
-use crate::error::is_damage;
 use crate::wire::v1;
 
 /// The newest entry, and the highest epoch that was ever given.

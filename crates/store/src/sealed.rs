@@ -2,14 +2,15 @@ use std::path::Path;
 use std::thread::{self, JoinHandle};
 
 use async_trait::async_trait;
+use keyroll_database::is_io;
+use keyroll_database::rusqlite::{Connection, TransactionBehavior};
 use keyroll_port::{Class, Failure, RotationId, Store, VersionInfo};
 use keyroll_rotation::Seq;
 use keyroll_secret::{Credential, SealingKey};
-use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::database;
-use crate::fail::{Attempt, UNKNOWN, UNUSABLE, is_io};
+use crate::fail::{Attempt, UNKNOWN, UNUSABLE};
 use crate::ledger::{Keys, Ledger};
 use crate::steps;
 
