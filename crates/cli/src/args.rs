@@ -110,6 +110,9 @@ pub(crate) struct DoctorArgs {
     /// A person's word that this journal is the newest there is, after it was restored from a backup
     #[arg(long)]
     pub(crate) accept_journal: bool,
+    /// A person's word that the state was moved to this machine, and that no other uses it any more
+    #[arg(long, conflicts_with = "accept_journal")]
+    pub(crate) moved_here: bool,
 }
 
 /// `secret`.

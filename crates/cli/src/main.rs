@@ -12,6 +12,7 @@ mod context;
 mod env;
 mod exit;
 mod harden;
+mod machine;
 mod places;
 mod problem;
 mod redact;

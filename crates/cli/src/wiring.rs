@@ -1,8 +1,10 @@
 //! Where the rooms meet: a configuration becomes a plan, a setup of this machine, ports, and a driven rotation.
 
 pub(crate) mod adopt;
+mod agree;
 pub(crate) mod begun;
 pub(crate) mod called;
+mod clear;
 mod compose;
 pub(crate) mod drive;
 mod finish;
@@ -10,9 +12,11 @@ pub(crate) mod issuer;
 mod look;
 pub(crate) mod open;
 pub(crate) mod provable;
+mod reach;
 pub(crate) mod rotate;
 mod saved;
 pub(crate) mod taken;
+pub(crate) mod trusted;
 pub(crate) mod waivers;
 pub(crate) mod watch;
 

@@ -32,6 +32,8 @@ mod request;
 mod scene;
 #[path = "hostile/stale.rs"]
 mod stale;
+#[path = "hostile/trust.rs"]
+mod trust;
 #[path = "hostile/word.rs"]
 mod word;
 #[path = "hostile/worker.rs"]
@@ -115,6 +117,11 @@ fn others_at_work() {
 #[test]
 fn the_way_back() {
     ring(back::CASES);
+}
+
+#[test]
+fn state_and_configuration_of_others() {
+    ring(trust::CASES);
 }
 
 #[test]

@@ -5,9 +5,7 @@ mod sample;
 
 use std::fs;
 
-use keyroll_journal::{
-    LockError, Machine, OpenError, SqliteJournal, move_here, reset_witness, try_lock,
-};
+use keyroll_journal::{LockError, Machine, OpenError, SqliteJournal, move_here, reset_witness, try_lock};
 use keyroll_port::{Journal, JournalError};
 use keyroll_rotation::Fact;
 use sample::{Place, event, id, opening};
@@ -288,9 +286,12 @@ fn one_process_drives() {
 #[test]
 fn a_journal_belongs_to_one_machine() {
     let place = Place::new();
-    let machine = |id: u8, hardware: Option<u8>| Machine { id: [id; 32], hardware: hardware.map(|it| [it; 32]) };
+    let machine =
+        |id: u8, hardware: Option<u8>| Machine { id: [id; 32], hardware: hardware.map(|it| [it; 32]) };
     let open = |machine: &Machine| {
-        SqliteJournal::open_on(&place.state(), &place.witness(), machine).map(drop).map_err(|error| error.code())
+        SqliteJournal::open_on(&place.state(), &place.witness(), machine)
+            .map(drop)
+            .map_err(|error| error.code())
     };
     let here = machine(1, Some(1));
     assert_eq!((open(&here), open(&here)), (Ok(()), Ok(())));

@@ -10,10 +10,13 @@ use keyroll_port::{Host as _, Issuer, Journal as _, Label, Listing, Probe, Sessi
 use keyroll_rotation::{Capabilities, Holds, MintedBy, Plan, Refusals, Which};
 use keyroll_secret::{Credential, CredentialId, FingerprintKey, SecretBytes};
 
+use super::clear::refuse_clear;
 use super::compose::{compose, policy};
 use super::issuer::spec_text;
 use super::open::folder_of;
+use super::reach::reach;
 use super::saved::{Saved, SeenAll, SeenFile};
+use super::trusted::trusted;
 use super::waivers::Waivers;
 use crate::exit::Exit;
 use crate::places::Places;
@@ -75,7 +78,9 @@ pub(crate) async fn look(
             )
             .help("take \"read\" out of `require`; `loaded`, `checked` and `exercised` say more"));
     }
+    trusted(subject.config_file, subject.secret)?;
     let (from_version, credential) = current(store, subject.secret).await?;
+    refuse_clear(subject, &credential)?;
     let mut notes = issuer.preflight(&credential).await?;
     notes.extend(issuer.warnings());
     let listing = list(issuer.as_ref(), &credential).await?;
@@ -128,6 +133,7 @@ pub(crate) async fn look(
         processes: processes(subject.secret, &host)?,
         issuer_ids: listing.iter().flat_map(|all| &all.entries).map(|entry| entry.id.to_string()).collect(),
         unexplained,
+        reach: reach(subject.secret)?,
         issuer: spec_digest(subject.secret, issuer.as_ref(), key)?,
     };
     let plan = Plan {

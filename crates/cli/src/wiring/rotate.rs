@@ -10,14 +10,18 @@ use keyroll_journal::{LockError, SqliteJournal, StateLock, try_lock};
 use keyroll_port::{Clock as _, Journal as _, JournalError, Opening, RotationId};
 use keyroll_rotation::{Fact, OldKey, Phase, Stamp, State};
 
+use super::agree::agree;
 use super::begun::{held, open_of, refuse_begun, refuse_other};
 use super::compose::compose;
 use super::drive::{Wishes, drive, state_of};
 use super::finish::finish;
 use super::issuer::issuer;
 use super::look::{Found, Subject, look};
-use super::open::{self, folder_of, journal, lock, new_id, only_open, ports, runtime, sealing_key, store};
+use super::open::{
+    self, fingerprint_key, folder_of, journal, lock, new_id, only_open, ports, runtime, store,
+};
 use super::provable::provable;
+use super::reach::refuse_grown;
 use super::saved::Saved;
 use super::waivers::Waivers;
 use crate::config_file;
@@ -65,20 +69,21 @@ fn refuse_open(places: &Places, name: &str) -> Result<(), Problem> {
     }
     let attempted = || Problem::new("K0846", format!("plan a rotation of {name}"));
     let journal = journal(places)?;
-    let open =
-        runtime()?.block_on(open_of(&journal, name)).map_err(|error| attempted().because_of(&error))?;
-    open.map_or(Ok(()), |id| {
-        Err(attempted()
-            .because(format!("rotation {id} of it is open"))
-            .help(format!("keyroll resume {id}, or keyroll abort {id}"))
-            .exits(Exit::Held))
+    let failed = |error: JournalError| attempted().because_of(&error);
+    runtime()?.block_on(async {
+        if let Some(id) = open_of(&journal, name).await.map_err(failed)? {
+            return Err(attempted()
+                .because(format!("rotation {id} of it is open"))
+                .help(format!("keyroll resume {id}, or keyroll abort {id}"))
+                .exits(Exit::Held));
+        }
+        agree(journal.as_ref(), store(places)?.as_ref(), name).await
     })
 }
 
 fn look_at(subject: &Subject<'_>) -> Result<Found, Problem> {
     let store = store(subject.places)?;
-    let key = sealing_key(subject.places)?.fingerprint_key();
-    let key = key.map_err(|error| Problem::new("K0826", "derive the fingerprint key").because_of(&error))?;
+    let key = fingerprint_key(subject.places)?;
     let issuer = issuer(subject.secret)?;
     let attributes = issuer.capabilities().attributes;
     subject.secret.consumers.iter().try_for_each(|consumer| provable(consumer, attributes))?;
@@ -179,6 +184,7 @@ pub(crate) fn apply(id: &str, asked: &Asked, context: &mut Context) -> Result<Ex
     consent_to_outage(asked, &saved.secret, context)?;
     let config = parse_config(&saved)?;
     let secret = crate::context::secret(&config, &saved.secret)?;
+    refuse_grown(&saved, secret, None)?;
     let lock = lock(&places)?;
     if places.journal().exists() {
         refuse_other(&journal(&places)?, &saved.secret)?;
@@ -207,6 +213,7 @@ pub(crate) fn apply(id: &str, asked: &Asked, context: &mut Context) -> Result<Ex
         unix_ms: clock.unix_ms(),
     };
     runtime.block_on(finish(opened.journal.as_ref(), &places))?;
+    runtime.block_on(agree(opened.journal.as_ref(), opened.store.as_ref(), &saved.secret))?;
     runtime.block_on(opened.journal.open(&id, &opening)).map_err(|error| not_opened(&error, &id))?;
     context.ui.event(Event::Rotation { id: id.to_string(), secret: saved.secret.clone() });
     let mut first: Vec<Fact> =
@@ -345,8 +352,13 @@ pub(crate) fn resume(
     consent_to_outage(asked, &opened.saved.secret, context)?;
     let config = parse_config(&opened.saved)?;
     let secret = crate::context::secret(&config, &opened.saved.secret)?;
+    refuse_grown(&opened.saved, secret, Some((&opened.id.0, &mut context.ui)))?;
     let host = host_of(&opened, &config, &places)?;
     let ports = ports(&places, issuer(secret)?, host)?;
+    // What a killed driver left lies there no longer than until the next one: a control's wrong copy holds the other
+    // lines of its file.
+    runtime.block_on(finish(ports.journal.as_ref(), &places))?;
+    runtime.block_on(agree(ports.journal.as_ref(), ports.store.as_ref(), &opened.saved.secret))?;
     context.ui.event(Event::Rotation { id: opened.id.to_string(), secret: opened.saved.secret.clone() });
     let first = first(&opened.state);
     let wishes = Wishes { confirmed: asked.confirm.is_some(), until: asked.until, first };

@@ -53,6 +53,9 @@ pub(crate) struct SeenAll {
     /// A keyed digest of what the issuer can do, where it is asked, and its spec.
     #[serde(default)]
     pub(crate) issuer: String,
+    /// Where credentials may be sent; none in a plan of before this was written down.
+    #[serde(default)]
+    pub(crate) reach: Vec<String>,
 }
 
 /// One file.

@@ -56,7 +56,7 @@ fn damaged_journal() {
     let places: Vec<usize> =
         (0..good.len().saturating_sub(name.len())).filter(|&at| good[at..].starts_with(name)).collect();
     let mut seen = 0;
-    for place in [places[0], places[places.len() / 2], good.len() / 2] {
+    for place in [places[0], places[places.len() / 2], places[places.len() - 1]] {
         let mut bad = good.clone();
         bad[place..place + 8].iter_mut().for_each(|byte| *byte ^= 0x15);
         fs::write(&path, &bad).unwrap();
