@@ -6,11 +6,13 @@ mod enumerate;
 mod find;
 mod gap;
 mod inside;
+mod links;
 mod logs;
 mod not_seen;
 mod prove;
 mod setup;
 mod sweep;
+mod unnamed;
 mod work;
 
 use std::collections::HashMap;

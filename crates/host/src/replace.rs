@@ -211,6 +211,7 @@ pub(crate) fn blocked(held: &Held<'_>, target: &Meta, write: Write) -> Result<()
         let help = "set write = \"in_place\" for this file in keyroll.toml";
         return Err(refused("K0319", attempted(), "it is a mount point of its own", help));
     }
+    one_name(target.nlink, held.real)?;
     let directory = Meta::of(&held.fd).map_err(|errno| no_effect("K0319", attempted(), errno))?;
     if directory.attributes.intersects(locked) {
         let help = "take the attribute off (`chattr -i -a DIRECTORY`), then `keyroll resume`";
@@ -228,6 +229,20 @@ pub(crate) fn blocked(held: &Held<'_>, target: &Meta, write: Write) -> Result<()
         ));
     }
     Ok(())
+}
+
+/// A file under several names: a rename gives this name a new file, and leaves the old value under the others.
+pub(crate) fn one_name(nlink: u32, real: &Path) -> Result<(), Failure> {
+    if nlink <= 1 {
+        return Ok(());
+    }
+    let attempted = format!("replace {}", real.display());
+    let why = format!("the file has {nlink} names (hard links), and the others would keep the old value");
+    let help = format!(
+        "see them: `find / -xdev -samefile {}`; set write = \"in_place\" for this file in keyroll.toml, or make each name a file of its own and name it under `reads`",
+        real.display()
+    );
+    Err(refused("K0320", attempted, &why, &help))
 }
 
 /// The restricted-deletion bit of a directory's mode (inode(7)).

@@ -105,6 +105,7 @@ pub(crate) async fn look(
     let host = Local::new(composed.setup);
     let values = Values { old: &credential.fields, new: None };
     refuse_wrong_copies(&host, values)?;
+    notes.extend(host.linked_files()?);
     let sessions = match (&credential.id, issuer.capabilities().sessions) {
         (Some(id), true) if standing != Standing::Dead => {
             Sessions { old: issuer.sessions(id).await?, new: None }
