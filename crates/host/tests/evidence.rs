@@ -152,18 +152,42 @@ async fn a_word_of_its_log_does_not_keep_a_check_from_being_made() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_is_gone_shows_no_absence_of_refusals() {
+async fn refusals_are_counted_from_the_mark_by_any_driver_and_lost_lines_stay_lost() {
     let place = Place::new();
     let log = place.path("app.log");
-    fs::write(&log, "before\n").unwrap();
-    let setup = LogSetup { path: log.clone(), success: "accepted".into(), failure: "refused".into() };
-    let host = place.host(vec![place.env("app.env", "value", &place.old)], place.rereads(None, Some(setup)));
-    host.watch_refusals().await.unwrap();
-    assert_eq!(host.refusals().await.unwrap(), 0);
+    fs::write(&log, "refused before\n").unwrap();
+    let host = || {
+        let setup = LogSetup { path: log.clone(), success: "accepted".into(), failure: "refused".into() };
+        place.host(vec![place.env("app.env", "value", &place.old)], place.rereads(None, Some(setup)))
+    };
+    let first = host();
+    first.watch_refusals().await.unwrap();
+    assert_eq!(first.refusals().await.unwrap(), 0);
+    // Its name is gone: what is written now is perhaps written elsewhere.
+    fs::rename(&log, place.path("app.log.1")).unwrap();
+    assert!(first.refusals().await.is_err(), "nobody looked, and no refusal was told");
+    assert!(host().refusals().await.is_err());
+    fs::write(&log, "nothing\n").unwrap();
+    assert_eq!(host().refusals().await.unwrap(), 0);
+    // Gone for good before a new driver looked: neither its first look nor any later one may call that silence.
+    fs::remove_file(place.path("app.log.1")).unwrap();
+    let later = host();
+    for look in 0..3 {
+        let failure = later.refusals().await.unwrap_err();
+        assert_eq!(failure.code, "K0360", "look {look}");
+    }
+    // The one that held it open has seen it to its end.
+    assert_eq!(first.refusals().await.unwrap(), 0);
+    fs::write(&log, "nothing\nrefused\n").unwrap();
+    assert_eq!((first.refusals().await.unwrap(), later.refusals().await.unwrap()), (1, 1));
+    // Marks that a power loss emptied are no logs without refusals.
+    fs::write(place.path("work/r1-logs"), "").unwrap();
+    assert_eq!(host().refusals().await.unwrap_err().code, "K0360");
+    // A log that did not exist when the key was disabled is read from its beginning.
     fs::remove_file(&log).unwrap();
-    assert!(host.refusals().await.is_err(), "nobody looked, and no refusal was told");
+    host().watch_refusals().await.unwrap();
     fs::write(&log, "refused\n").unwrap();
-    assert_eq!(host.refusals().await.unwrap(), 1);
+    assert_eq!(host().refusals().await.unwrap(), 1);
 }
 
 fn held(looked: &keyroll_port::Looked) -> Vec<Holds> {

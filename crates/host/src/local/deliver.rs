@@ -40,7 +40,12 @@ fn version<'a>(values: &Values<'a>, which: Which) -> Result<&'a Fields, Failure>
 }
 
 /// The file with every copy changed from one version to the other; an error if a copy holds neither.
-pub(super) fn edited(file: &FileSetup, bytes: &[u8], from: &Fields, to: &Fields) -> Result<SecretBytes, CopyError> {
+pub(super) fn edited(
+    file: &FileSetup,
+    bytes: &[u8],
+    from: &Fields,
+    to: &Fields,
+) -> Result<SecretBytes, CopyError> {
     let mut now = SecretBytes::new(bytes.to_vec());
     for format in [Format::Dotenv, Format::Whole] {
         let mut pairs: Vec<(Slot, SecretBytes, SecretBytes)> = Vec::new();
