@@ -10,6 +10,7 @@ mod links;
 mod logs;
 mod not_seen;
 mod prove;
+mod rehearse;
 mod setup;
 mod sweep;
 mod unnamed;

@@ -307,3 +307,25 @@ async fn a_file_with_two_names_is_replaced_only_in_place() {
         assert!(fs::read_to_string(name).unwrap().contains(&place.new), "{}", name.display());
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_that_shows_nothing_is_told_before_anything_is_made() {
+    let place = Place::new();
+    let path = place.write("job.env", &format!("KEY={}\n", place.old));
+    let expected = place.write("expected", &format!("KEY={}\n", place.old));
+    let before = fields(&place.old);
+    let told = |program: &str, arguments: &[&str]| {
+        let command = CommandLine::program(program, arguments.iter().copied());
+        let check = CheckSetup::Exec { command, copy: Some(FileId(0)) };
+        let consumers = vec![at_rest(vec![FileId(0)], Some(check))];
+        let host = place.host(vec![file(&path, vec![variable("KEY")])], consumers);
+        let against = host.rehearse_checks(Values { old: &before, new: None });
+        against.into_iter().map(|one| one.code).collect::<Vec<_>>()
+    };
+    let expected = expected.display().to_string();
+    assert!(told("cmp", &["-s", "{copy}", &expected]).is_empty());
+    assert_eq!(told("true", &[]), ["K0362"], "it is not told which copy");
+    assert_eq!(told("test", &["-e", "{copy}"]), ["K0362"], "it never looks into it");
+    assert_eq!(told("sh", &["-c", "test ! -e \"$0\"", "{copy}"]), ["K0363"], "it cannot read it");
+    assert_eq!(told("/no/such/program", &["{copy}"]), ["K0404"]);
+}

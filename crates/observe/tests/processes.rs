@@ -287,7 +287,9 @@ fn holders_are_found_by_value_and_a_waiting_shell_is_told_apart() {
     script.line();
     let left_out = Running::start(Command::new("sleep").arg("60").env("KEY", &held));
     until("the programs are executed", || {
-        [&environment, &shell, &fed, &left_out].iter().all(|one| !forked_without_exec(&one.id()).expect("visible"))
+        [&environment, &shell, &fed, &left_out]
+            .iter()
+            .all(|one| !forked_without_exec(&one.id()).expect("visible"))
     });
     let listing = processes(Duration::from_secs(20)).expect("a listing");
     let mut ours: Vec<u32> =

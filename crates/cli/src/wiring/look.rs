@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use keyroll_config::{Config, EvidenceKind, IssuerRef, Secret};
 use keyroll_host::{LOCAL, Local, process_of, read, resolve};
-use keyroll_port::{Host as _, Issuer, Journal as _, Label, Listing, Probe, Sessions, Store, Values};
+use keyroll_port::{
+    Failure, Host as _, Issuer, Journal as _, Label, Listing, Probe, Sessions, Store, Values,
+};
 use keyroll_rotation::{Capabilities, Holds, MintedBy, Plan, Refusals, Which};
 use keyroll_secret::{Credential, CredentialId, FingerprintKey, SecretBytes};
 
@@ -28,6 +30,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) places: &'a Places,
     pub(crate) id: &'a str,
     pub(crate) unix_ms: u64,
+    /// Whether the consumers' checks are tried.
+    pub(crate) rehearse: bool,
 }
 
 /// What it found: the plan to be saved, the protocol's plan, this machine's setup, and what is not explained.
@@ -106,6 +110,9 @@ pub(crate) async fn look(
     let values = Values { old: &credential.fields, new: None };
     refuse_wrong_copies(&host, values)?;
     notes.extend(host.linked_files()?);
+    if subject.rehearse && standing != Standing::Dead {
+        notes.extend(host.rehearse_checks(values).iter().map(check_note));
+    }
     let sessions = match (&credential.id, issuer.capabilities().sessions) {
         (Some(id), true) if standing != Standing::Dead => {
             Sessions { old: issuer.sessions(id).await?, new: None }
@@ -313,6 +320,13 @@ fn refuse_wrong_copies(host: &Local, values: Values<'_>) -> Result<(), Problem> 
             .because(why)
             .help("correct `reads` in the configuration, or put the current value there"))
     })
+}
+
+/// A check that shows less than it should, in one line.
+fn check_note(failure: &Failure) -> String {
+    let why = failure.source.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+    let help = failure.help.as_ref().map(|help| format!(" · {help}")).unwrap_or_default();
+    format!("{failure}{why} ({}){help}", failure.code)
 }
 
 /// Per consumer how many processes run, by executable: not by pid, which changes at every restart.
