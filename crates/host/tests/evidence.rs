@@ -203,3 +203,66 @@ async fn a_file_in_which_both_versions_read_the_same_holds_the_one_that_stays() 
         assert_eq!(held(&looked), [holds], "{}", Path::new("app.env").display());
     }
 }
+
+/// Opens the file that it is told, and goes on running.
+const OPENS: &str = "import sys, time\nopen(sys.argv[1]).read()\nprint('read', flush=True)\ntime.sleep(600)";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_process_that_opened_the_file_after_the_write_has_read_it() {
+    if !keyroll_observe::sees_opens() {
+        eprintln!("left out: only root is told who opens a file");
+        return;
+    }
+    for write in [Write::Rename, Write::InPlace] {
+        let place = Place::new();
+        let setup = FileSetup { write, ..place.env("app.env", "value", &place.old) };
+        let pid_file = place.path("app.pid");
+        let start = || {
+            let mut child = std::process::Command::new("python3")
+                .args(["-c", OPENS, place.path("app.env").to_str().unwrap()])
+                .stdout(std::process::Stdio::piped())
+                .spawn()
+                .unwrap();
+            let mut line = String::new();
+            std::io::BufRead::read_line(
+                &mut std::io::BufReader::new(child.stdout.as_mut().unwrap()),
+                &mut line,
+            )
+            .unwrap();
+            fs::write(&pid_file, child.id().to_string()).unwrap();
+            Ended(child)
+        };
+        let host = place.host(vec![setup], place.rereads(None, None));
+        let shown = Shown(Mutex::new(Sessions::default()));
+        let check = async || {
+            let (proofs, _) =
+                host.prove(ConsumerId(0), None, Which::New, place.values(), &shown).await.unwrap();
+            proofs.first().unwrap().paths[0]
+        };
+        // It has opened the file, before the new value stood in it.
+        let before = start();
+        host.deliver(FileId(0), Which::New, place.values(), 1).await.unwrap();
+        let kinds = check().await;
+        assert!(kinds.has(Kinds::DELIVERED) && !kinds.has(Kinds::READ), "{write:?}: {kinds:?}");
+        drop(before);
+        let after = start();
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while !check().await.has(Kinds::READ) {
+            assert!(std::time::Instant::now() < deadline, "{write:?}: its open was not seen");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        drop(after);
+        // The same value written back and forth is another content: what was seen does not count for it.
+        host.deliver(FileId(0), Which::Old, place.values(), 2).await.unwrap();
+        host.deliver(FileId(0), Which::New, place.values(), 3).await.unwrap();
+    }
+}
+
+struct Ended(std::process::Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}

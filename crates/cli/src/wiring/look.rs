@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use keyroll_config::{Config, EvidenceKind, IssuerRef, Secret};
+use keyroll_config::{Config, EvidenceKind, IssuerRef, Runs, Secret};
 use keyroll_host::{LOCAL, Local, process_of, read, resolve};
 use keyroll_port::{
     Failure, Host as _, Issuer, Journal as _, Label, Listing, Probe, Sessions, Store, Values,
@@ -72,13 +72,7 @@ pub(crate) async fn look(
             )
             .help("make and revoke it by hand; keyroll verify shows whether each version is alive"));
     }
-    if subject.secret.revoke.require.contains(&EvidenceKind::Read) {
-        return Err(Problem::new("K0847", format!("plan a rotation of {}", subject.secret.name))
-            .because(
-                "`revoke.require` asks for `read`, which this version cannot see: the gate would never open",
-            )
-            .help("take \"read\" out of `require`; `loaded`, `checked` and `exercised` say more"));
-    }
+    refuse_unseen_reads(subject.secret)?;
     let (from_version, credential) = current(store, subject.secret).await?;
     let mut notes = issuer.preflight(&credential).await?;
     notes.extend(issuer.warnings());
@@ -166,6 +160,24 @@ pub(crate) async fn look(
         seen,
     };
     Ok(Found { saved, plan, host, holders, not_visible: looked.not_visible, notes })
+}
+
+/// Whether opens of the files can be seen, where the gate is to wait for them.
+fn refuse_unseen_reads(secret: &Secret) -> Result<(), Problem> {
+    if !secret.revoke.require.contains(&EvidenceKind::Read) {
+        return Ok(());
+    }
+    let at_rest = secret.consumers.iter().find(|consumer| matches!(consumer.runs, Runs::AtRest));
+    let why = match at_rest {
+        _ if !keyroll_observe::sees_opens() => "only root is told who opens a file".to_owned(),
+        Some(consumer) => {
+            format!("{} is at rest: no process of it runs that could open its file", consumer.name)
+        }
+        None => return Ok(()),
+    };
+    Err(Problem::new("K0847", format!("plan a rotation of {}", secret.name))
+        .because(format!("`revoke.require` asks for `read`, which cannot be seen here: {why}"))
+        .help("run keyroll as root, or take \"read\" out of `require`; `loaded`, `checked` and `exercised` say more"))
 }
 
 /// What the issuer can do, less what nobody here could see: refused uses show in the consumers' logs alone.

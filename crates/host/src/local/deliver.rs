@@ -9,7 +9,8 @@ use keyroll_secret::{Fields, SecretBytes};
 use rustix::fs::{FlockOperation, flock};
 
 use super::{CopySetup, CopySource, FileSetup, Local};
-use crate::{Content, Replacement, Resolved, TempName, read, remove_temp, replace, resolve, settle, trial};
+use crate::replace::replace_shown;
+use crate::{Content, Replacement, Resolved, TempName, read, remove_temp, resolve, settle, trial};
 
 /// What a copy should hold in a version.
 pub(super) fn rendered(copy: &CopySetup, fields: &Fields) -> Result<SecretBytes, CopyError> {
@@ -189,7 +190,7 @@ impl Local {
             temp: &temp,
             write: file.write,
         };
-        replace(&replacement)?;
+        replace_shown(&replacement, &mut |held| self.watch_reads(id, which, held))?;
         self.forget_readers(id);
         drop(lock);
         Ok(())

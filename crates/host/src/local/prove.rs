@@ -96,6 +96,9 @@ impl Local {
         if block_in_place(|| self.delivered_to(one.consumer, Some(&one.process), which, values)) {
             base = base.and(Kinds::DELIVERED);
         }
+        if self.read_all(one.consumer, &one.process, which) {
+            base = base.and(Kinds::READ);
+        }
         // Once seen in this incarnation it was loaded: its memory is not searched again.
         let before_now = self.memo().shown.get(&(who, 0, which)).copied().unwrap_or_default();
         if before_now.has(Kinds::LOADED) || block_in_place(|| loaded(&one.process, which, values))? {
