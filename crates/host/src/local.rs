@@ -6,11 +6,15 @@ mod enumerate;
 mod find;
 mod gap;
 mod inside;
+mod links;
 mod logs;
 mod not_seen;
 mod prove;
+mod reads;
+mod rehearse;
 mod setup;
 mod sweep;
+mod unnamed;
 mod work;
 
 use std::collections::HashMap;
@@ -51,6 +55,8 @@ struct Memo {
     logs: HashMap<(u16, u8), logs::Watched>,
     /// The same, from when the old key was disabled.
     refusals: HashMap<(u16, u8), logs::Watched>,
+    /// Who opened the files since they were written.
+    reads: reads::Reads,
     /// How long a single instance was not there.
     gaps: gap::Gaps,
     /// How each holder was found, as a clause.

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use keyroll_config::{Config, EvidenceKind, IssuerRef, Secret};
+use keyroll_config::{Config, EvidenceKind, IssuerRef, Runs, Secret};
 use keyroll_host::{LOCAL, Local, process_of, read, resolve};
-use keyroll_port::{Host as _, Issuer, Journal as _, Label, Listing, Probe, Sessions, Store, Values};
+use keyroll_port::{
+    Failure, Host as _, Issuer, Journal as _, Label, Listing, Probe, Sessions, Store, Values,
+};
 use keyroll_rotation::{Capabilities, Holds, MintedBy, Plan, PlanDefect, Refusals, Which};
 use keyroll_secret::{Credential, CredentialId, FingerprintKey, SecretBytes};
 
@@ -31,6 +33,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) places: &'a Places,
     pub(crate) id: &'a str,
     pub(crate) unix_ms: u64,
+    /// Whether the consumers' checks are tried.
+    pub(crate) rehearse: bool,
 }
 
 /// What it found: the plan to be saved, the protocol's plan, this machine's setup, and what is not explained.
@@ -71,13 +75,7 @@ pub(crate) async fn look(
             )
             .help("make and revoke it by hand; keyroll verify shows whether each version is alive"));
     }
-    if subject.secret.revoke.require.contains(&EvidenceKind::Read) {
-        return Err(Problem::new("K0847", format!("plan a rotation of {}", subject.secret.name))
-            .because(
-                "`revoke.require` asks for `read`, which this version cannot see: the gate would never open",
-            )
-            .help("take \"read\" out of `require`; `loaded`, `checked` and `exercised` say more"));
-    }
+    refuse_unseen_reads(subject.secret)?;
     trusted(subject.config_file, subject.secret)?;
     let (from_version, credential) = current(store, subject.secret).await?;
     refuse_clear(subject, &credential)?;
@@ -110,6 +108,10 @@ pub(crate) async fn look(
     let host = Local::new(composed.setup);
     let values = Values { old: &credential.fields, new: None };
     refuse_wrong_copies(&host, values)?;
+    notes.extend(host.linked_files()?);
+    if subject.rehearse && standing != Standing::Dead {
+        notes.extend(host.rehearse_checks(values).iter().map(check_note));
+    }
     let sessions = match (&credential.id, issuer.capabilities().sessions) {
         (Some(id), true) if standing != Standing::Dead => {
             Sessions { old: issuer.sessions(id).await?, new: None }
@@ -184,6 +186,24 @@ fn too_slow(subject: &Subject<'_>, defect: PlanDefect) -> Problem {
         | PlanDefect::ZeroCount => problem.because(format!("{defect:?}")),
     };
     problem.help(format!("let more consumers move at once (max_parallel), then: keyroll plan {name}"))
+}
+
+/// Whether opens of the files can be seen, where the gate is to wait for them.
+fn refuse_unseen_reads(secret: &Secret) -> Result<(), Problem> {
+    if !secret.revoke.require.contains(&EvidenceKind::Read) {
+        return Ok(());
+    }
+    let at_rest = secret.consumers.iter().find(|consumer| matches!(consumer.runs, Runs::AtRest));
+    let why = match at_rest {
+        _ if !keyroll_observe::sees_opens() => "only root is told who opens a file".to_owned(),
+        Some(consumer) => {
+            format!("{} is at rest: no process of it runs that could open its file", consumer.name)
+        }
+        None => return Ok(()),
+    };
+    Err(Problem::new("K0847", format!("plan a rotation of {}", secret.name))
+        .because(format!("`revoke.require` asks for `read`, which cannot be seen here: {why}"))
+        .help("run keyroll as root, or take \"read\" out of `require`; `loaded`, `checked` and `exercised` say more"))
 }
 
 /// What the issuer can do, less what nobody here could see: refused uses show in the consumers' logs alone.
@@ -338,6 +358,13 @@ fn refuse_wrong_copies(host: &Local, values: Values<'_>) -> Result<(), Problem> 
             .because(why)
             .help("correct `reads` in the configuration, or put the current value there"))
     })
+}
+
+/// A check that shows less than it should, in one line.
+fn check_note(failure: &Failure) -> String {
+    let why = failure.source.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+    let help = failure.help.as_ref().map(|help| format!(" · {help}")).unwrap_or_default();
+    format!("{failure}{why} ({}){help}", failure.code)
 }
 
 /// Per consumer how many processes run, by executable: not by pid, which changes at every restart.

@@ -49,6 +49,7 @@ pub(crate) fn plan(secret: &Secret, config: &Config, context: &mut Context) -> R
         places: &places,
         id: &id,
         unix_ms: SystemClock::new().unix_ms(),
+        rehearse: true,
     };
     let found = look_at(&subject)?;
     show_findings(&found, &mut context.ui);
@@ -197,6 +198,7 @@ pub(crate) fn apply(id: &str, asked: &Asked, context: &mut Context) -> Result<Ex
         places: &places,
         id,
         unix_ms: saved.made_unix_ms,
+        rehearse: false,
     };
     let found = look_at(&subject)?;
     refuse_stale(&saved, &found)?;
