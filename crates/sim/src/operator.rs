@@ -118,6 +118,7 @@ impl Run<'_> {
                 self.world.procs.retain(|proc| proc.consumer.is_some());
             }
             Reason::Unit(_) => self.mend_files(),
+            Reason::Unaccepted(_) => self.accept(at),
             Reason::Failed(_) | Reason::Overdue(_) if self.old_is_gone() => {
                 return self.hear(at, Input::Told(Fact::HandRevoked));
             }
@@ -136,6 +137,14 @@ impl Run<'_> {
             Hold::Stuck(_) => Fact::Retried,
         };
         self.word(at, fact);
+    }
+
+    /// What restarts were refused for is looked at and accepted.
+    fn accept(&mut self, at: usize) {
+        let Some(seat) = self.seats.get(at) else { return };
+        for difference in seat.driver.state().refused().to_vec() {
+            self.hear(at, Input::Told(Fact::Accepted(difference)));
+        }
     }
 
     fn mend_files(&mut self) {

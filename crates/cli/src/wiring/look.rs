@@ -5,13 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use keyroll_config::{Config, EvidenceKind, IssuerRef, Secret};
-use keyroll_host::{LOCAL, Local, process_of, read, resolve};
-use keyroll_port::{Host as _, Issuer, Journal as _, Label, Listing, Probe, Sessions, Store, Values};
+use keyroll_host::{LOCAL, LiveReport, Local, process_of, read, resolve};
+use keyroll_port::{Host as _, Issuer, Journal as _, Label, Listing, Live, Probe, Sessions, Store, Values};
 use keyroll_rotation::{Capabilities, Holds, MintedBy, Plan, Refusals, Which};
 use keyroll_secret::{Credential, CredentialId, FingerprintKey, SecretBytes};
 
 use super::compose::{compose, policy};
 use super::issuer::spec_text;
+use super::live::fingerprint_key;
 use super::open::folder_of;
 use super::saved::{Saved, SeenAll, SeenFile};
 use super::waivers::Waivers;
@@ -38,6 +39,8 @@ pub(crate) struct Found {
     pub(crate) holders: Vec<keyroll_port::Holder>,
     pub(crate) not_visible: Vec<String>,
     pub(crate) notes: Vec<String>,
+    /// What restarts would make live beside the value.
+    pub(crate) live: Vec<Live>,
 }
 
 /// The current version of a secret, with its values.
@@ -102,7 +105,7 @@ pub(crate) async fn look(
     for file in &mut composed.setup.files {
         file.planned = files.get(&file.path).map(|seen| seen.real.clone());
     }
-    let host = Local::new(composed.setup);
+    let host = Local::new(composed.setup, fingerprint_key(subject.places)?);
     let values = Values { old: &credential.fields, new: None };
     refuse_wrong_copies(&host, values)?;
     let sessions = match (&credential.id, issuer.capabilities().sessions) {
@@ -123,7 +126,10 @@ pub(crate) async fn look(
     for instance in looked.enumeration.instances.iter().filter(|instance| instance.consumer.is_none()) {
         holders.extend(host.describe(instance.who).await);
     }
+    let LiveReport { live, not_visible } = host.live_now();
+    let not_visible = looked.not_visible.into_iter().chain(not_visible).collect();
     let seen = SeenAll {
+        live: live.iter().map(|one| (one.difference.name.to_string(), one.difference.digest)).collect(),
         files,
         processes: processes(subject.secret, &host)?,
         issuer_ids: listing.iter().flat_map(|all| &all.entries).map(|entry| entry.id.to_string()).collect(),
@@ -156,8 +162,9 @@ pub(crate) async fn look(
         denied_is_alive: plan.denied_is_alive,
         recovery: plan.recovery,
         seen,
+        accepted: Vec::new(),
     };
-    Ok(Found { saved, plan, host, holders, not_visible: looked.not_visible, notes })
+    Ok(Found { saved, plan, host, holders, not_visible, notes, live })
 }
 
 /// What the issuer can do, less what nobody here could see: refused uses show in the consumers' logs alone.

@@ -15,8 +15,9 @@ use super::compose::compose;
 use super::drive::{Wishes, drive, state_of};
 use super::finish::finish;
 use super::issuer::issuer;
+use super::live::{self, fingerprint_key};
 use super::look::{Found, Subject, look};
-use super::open::{self, folder_of, journal, lock, new_id, only_open, ports, runtime, sealing_key, store};
+use super::open::{self, folder_of, journal, lock, new_id, only_open, ports, runtime, store};
 use super::provable::provable;
 use super::saved::Saved;
 use super::waivers::Waivers;
@@ -52,6 +53,7 @@ pub(crate) fn plan(secret: &Secret, config: &Config, context: &mut Context) -> R
         return Err(unexplained(&found));
     }
     found.saved.write(&places)?;
+    live::show(&found.live, &id, &mut context.ui);
     let steps = steps(&found, secret);
     let gaps = gaps(secret);
     context.ui.event(Event::Plan { id, secret: secret.name.to_string(), steps, gaps });
@@ -77,8 +79,7 @@ fn refuse_open(places: &Places, name: &str) -> Result<(), Problem> {
 
 fn look_at(subject: &Subject<'_>) -> Result<Found, Problem> {
     let store = store(subject.places)?;
-    let key = sealing_key(subject.places)?.fingerprint_key();
-    let key = key.map_err(|error| Problem::new("K0826", "derive the fingerprint key").because_of(&error))?;
+    let key = fingerprint_key(subject.places)?;
     let issuer = issuer(subject.secret)?;
     let attributes = issuer.capabilities().attributes;
     subject.secret.consumers.iter().try_for_each(|consumer| provable(consumer, attributes))?;
@@ -168,6 +169,8 @@ pub(crate) struct Asked {
     pub(crate) confirm: Option<String>,
     pub(crate) until: Option<Phase>,
     pub(crate) emergency: Option<keyroll_rotation::Emergency>,
+    /// What restarts may make live beside the value, by name.
+    pub(crate) accept: Vec<String>,
 }
 
 /// Carries out a plan: refused if what it saw is not true any more.
@@ -194,6 +197,7 @@ pub(crate) fn apply(id: &str, asked: &Asked, context: &mut Context) -> Result<Ex
     };
     let found = look_at(&subject)?;
     refuse_stale(&saved, &found)?;
+    let accepted = live::accepted(&saved, &found.live, asked)?;
     let runtime = runtime()?;
     let id = RotationId(id.to_owned());
     let opened = ports(&places, issuer(secret)?, found.host)?;
@@ -202,7 +206,7 @@ pub(crate) fn apply(id: &str, asked: &Asked, context: &mut Context) -> Result<Ex
         secret: saved.secret.clone(),
         from_version: saved.from_version,
         plan: found.plan,
-        names: saved.text()?,
+        names: Saved { accepted: asked.accept.clone(), ..saved.clone() }.text()?,
         at: Stamp { ms: clock.monotonic_ms(), boot: clock.boot(), epoch: 0 },
         unix_ms: clock.unix_ms(),
     };
@@ -211,6 +215,7 @@ pub(crate) fn apply(id: &str, asked: &Asked, context: &mut Context) -> Result<Ex
     context.ui.event(Event::Rotation { id: id.to_string(), secret: saved.secret.clone() });
     let mut first: Vec<Fact> =
         Waivers::load(&places)?.of(&saved.secret).into_iter().map(Fact::Waived).collect();
+    first.extend(accepted.into_iter().map(Fact::Accepted));
     first.extend(asked.emergency.map(|mode| Fact::Escalated { mode, pending_compromised: false }));
     let wishes = Wishes { confirmed: asked.confirm.is_some(), until: asked.until, first };
     let names = names(secret);
@@ -325,7 +330,7 @@ fn host_of(opened: &Opened, config: &Config, places: &Places) -> Result<Local, P
         return Err(Problem::new("K0839", "take the rotation up")
             .because("its configuration names another number of consumers than its journal"));
     }
-    Ok(Local::new(composed.setup))
+    Ok(Local::new(composed.setup, fingerprint_key(places)?))
 }
 
 /// Takes an open rotation up, tells it `first`, and drives it on.
@@ -348,8 +353,10 @@ pub(crate) fn resume(
     let host = host_of(&opened, &config, &places)?;
     let ports = ports(&places, issuer(secret)?, host)?;
     context.ui.event(Event::Rotation { id: opened.id.to_string(), secret: opened.saved.secret.clone() });
-    let first = first(&opened.state);
-    let wishes = Wishes { confirmed: asked.confirm.is_some(), until: asked.until, first };
+    let accepted = live::accepted_later(&opened, asked)?;
+    let mut facts: Vec<Fact> = accepted.into_iter().map(Fact::Accepted).collect();
+    facts.extend(first(&opened.state));
+    let wishes = Wishes { confirmed: asked.confirm.is_some(), until: asked.until, first: facts };
     let (journal, name) = (ports.journal.clone(), &opened.saved.secret);
     let exit = runtime.block_on(drive(ports, &opened.id, name, names(secret), wishes, &mut context.ui));
     let exit = exit.and_then(|exit| runtime.block_on(finish(journal.as_ref(), &places)).map(|()| exit));
