@@ -31,6 +31,8 @@ struct Subject<'a> {
     consumer: &'a ConsumerSetup,
     slot: &'a SlotSetup,
     unit: Option<&'a Unit>,
+    /// Its files were written by this rotation: their times say nothing of the edit any more.
+    delivered: bool,
 }
 
 impl Local {
@@ -39,7 +41,7 @@ impl Local {
         let mut all = LiveReport::default();
         for (_, consumer) in self.setup.consumer_ids() {
             for slot in &consumer.slots {
-                let found = self.live_in(consumer, slot);
+                let found = self.live_in(consumer, slot, false);
                 all.not_visible.extend(found.not_visible);
                 for one in found.live {
                     if !all.live.iter().any(|known| known.difference == one.difference) {
@@ -56,7 +58,7 @@ impl Local {
     /// What a restart of one slot would make live that was not accepted.
     pub(super) fn unaccepted(&self, id: ConsumerId, slot: u8, accepted: &[Difference]) -> Vec<Live> {
         let Ok((consumer, setup)) = self.slot_setup(id, slot) else { return Vec::new() };
-        let mut live = self.live_in(consumer, setup).live;
+        let mut live = self.live_in(consumer, setup, true).live;
         live.retain(|one| !accepted.contains(&one.difference));
         for one in &mut live {
             if accepted.iter().any(|known| known.name == one.difference.name) {
@@ -66,7 +68,7 @@ impl Local {
         live
     }
 
-    fn live_in(&self, consumer: &ConsumerSetup, slot: &SlotSetup) -> LiveReport {
+    fn live_in(&self, consumer: &ConsumerSetup, slot: &SlotSetup, delivered: bool) -> LiveReport {
         let mut report = LiveReport::default();
         let unit = match &slot.run {
             Run::Process(process) => match &process.verb {
@@ -89,7 +91,7 @@ impl Local {
             }
             Run::AtRest(_) => return report,
         };
-        let subject = Subject { consumer, slot, unit };
+        let subject = Subject { consumer, slot, unit, delivered };
         let what = || format!("what a restart of '{}' would make live", consumer.name);
         let mains: Vec<ProcessId> = match instances(&slot.run) {
             Ok(found) => found.into_iter().filter(|one| one.main).map(|one| one.process).collect(),
@@ -291,7 +293,7 @@ impl Local {
             report.live.push(Live {
                 difference: Difference { name: named.into(), digest },
                 what: format!("{name} in {} {how}", path.display()),
-                since_unix_ms: Some(found.written_unix_ms),
+                since_unix_ms: (!subject.delivered).then_some(found.written_unix_ms),
             });
         }
     }
