@@ -71,7 +71,7 @@ pub(crate) enum Command {
     /// Go back to the old key; possible until it was decided to end it
     Abort(IdArgs),
     /// Try the step again at which a rotation is stuck
-    Retry(IdArgs),
+    Retry(RetryArgs),
     /// Undo a rotation: abort before the point of no return, refused after it
     Undo(IdArgs),
     /// Name what holds a secret: adopt it into the configuration, or waive it
@@ -179,6 +179,9 @@ pub(crate) struct ApplyArgs {
     /// The value is known to others: move everything at once, or end it first
     #[arg(long, value_name = "HOW", conflicts_with = "until")]
     pub(crate) emergency: Option<Emergency>,
+    /// Accept that restarts make this live beside the new value, by the name that was shown
+    #[arg(long, value_name = "NAME")]
+    pub(crate) accept: Vec<String>,
 }
 
 /// A step at which a rotation can be made to pause.
@@ -218,6 +221,9 @@ pub(crate) struct ResumeArgs {
     /// The value is known to others: move everything at once, or end it first
     #[arg(long, value_name = "HOW", conflicts_with = "until")]
     pub(crate) emergency: Option<Emergency>,
+    /// Accept that restarts make this live beside the new value, by the name that was shown
+    #[arg(long, value_name = "NAME")]
+    pub(crate) accept: Vec<String>,
     /// The old key was ended by hand at the issuer's console; it is then watched until it is seen dead
     #[arg(long)]
     pub(crate) revoked_by_hand: bool,
@@ -228,6 +234,16 @@ pub(crate) struct ResumeArgs {
 pub(crate) struct IdArgs {
     /// The rotation's id
     pub(crate) id: String,
+}
+
+/// `retry`.
+#[derive(Debug, Args)]
+pub(crate) struct RetryArgs {
+    /// The rotation's id
+    pub(crate) id: String,
+    /// Accept that restarts make this live beside the new value, by the name that was shown
+    #[arg(long, value_name = "NAME")]
+    pub(crate) accept: Vec<String>,
 }
 
 /// `status`.

@@ -22,6 +22,8 @@ mod drift;
 mod input;
 #[path = "hostile/issuer.rs"]
 mod issuer;
+#[path = "hostile/live.rs"]
+mod live;
 #[path = "hostile/moods.rs"]
 mod moods;
 #[path = "hostile/ran.rs"]
@@ -112,6 +114,11 @@ fn bad_days_of_the_machine() {
 #[test]
 fn others_at_work() {
     ring(drift::CASES);
+}
+
+#[test]
+fn an_edit_made_meanwhile_is_not_made_live() {
+    ring(live::CASES);
 }
 
 #[test]

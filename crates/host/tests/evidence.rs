@@ -16,7 +16,7 @@ use keyroll_host::{
 use keyroll_manager::{CommandLine, Find, Reread, Run};
 use keyroll_port::{Failure, Host, Session, SessionSource, Sessions, Values};
 use keyroll_rotation::{ConsumerId, FileId, Holds, Kinds, Proof, Which};
-use keyroll_secret::{Fields, SecretBytes};
+use keyroll_secret::{Fields, FingerprintKey, SecretBytes};
 use tempfile::TempDir;
 
 fn fields(value: &str, host: &str) -> Fields {
@@ -61,15 +61,18 @@ impl Place {
     fn host(&self, files: Vec<FileSetup>, slot: SlotSetup) -> Local {
         let consumer =
             ConsumerSetup { name: "app".into(), files: vec![FileId(0)], fetch: None, slots: vec![slot] };
-        Local::new(Setup {
-            rotation: "r1".into(),
-            files,
-            consumers: vec![consumer],
-            roots: Vec::new(),
-            own_folders: Vec::new(),
-            work: self.path("work"),
-            value_format: (b"abc".to_vec(), 64),
-        })
+        Local::new(
+            Setup {
+                rotation: "r1".into(),
+                files,
+                consumers: vec![consumer],
+                roots: Vec::new(),
+                own_folders: Vec::new(),
+                work: self.path("work"),
+                value_format: (b"abc".to_vec(), 64),
+            },
+            FingerprintKey::new(&[7; 32]),
+        )
     }
 
     /// This very test as a process that reads its file again by itself.

@@ -13,7 +13,7 @@ use keyroll_host::{
 use keyroll_manager::{AtRest, CommandLine, Find, Process, Reread, Run, Verb};
 use keyroll_port::{Failure, Host, SessionSource, Sessions, Values};
 use keyroll_rotation::{ConsumerId, FileId, Found, Holds, Kinds, Sight, Which};
-use keyroll_secret::{Fields, SecretBytes};
+use keyroll_secret::{Fields, FingerprintKey, SecretBytes};
 
 /// A value that no other test has.
 fn value(tag: &str) -> String {
@@ -48,15 +48,18 @@ impl Place {
     }
 
     fn host(&self, files: Vec<FileSetup>, consumers: Vec<ConsumerSetup>) -> Local {
-        Local::new(Setup {
-            rotation: "r1".into(),
-            files,
-            consumers,
-            roots: Vec::new(),
-            own_folders: vec![self.path("state")],
-            work: self.path("state/work"),
-            value_format: (b"abcdef0123456789".to_vec(), 64),
-        })
+        Local::new(
+            Setup {
+                rotation: "r1".into(),
+                files,
+                consumers,
+                roots: Vec::new(),
+                own_folders: vec![self.path("state")],
+                work: self.path("state/work"),
+                value_format: (b"abcdef0123456789".to_vec(), 64),
+            },
+            FingerprintKey::new(&[7; 32]),
+        )
     }
 }
 

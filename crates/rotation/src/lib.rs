@@ -25,7 +25,8 @@ mod wants;
 pub use capabilities::{Capabilities, LastUsed, MintedBy, Overlap, Refusals};
 pub use effect::{Effect, Op, Person, Query, Want};
 pub use event::{
-    Adoptee, Answer, Emergency, Event, Fact, Found, Labelled, Outcome, PreflightSeen, Standing, Waived,
+    Adoptee, Answer, Difference, Emergency, Event, Fact, Found, Labelled, Outcome, PreflightSeen, Standing,
+    Waived,
 };
 pub use evidence::{Enumeration, FoundBy, Holds, Incarnation, Kinds, Life, Proof, Seen, SessionSeen, Sight};
 pub use gate::{Blocker, blockers};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::state::{Hold, NewVersion, OldKey, Phase, Reason, Stage, State, Unit, all_slots};
 use crate::{
-    Adoptee, Consumer, CredId, Emergency, HostId, Op, Overlap, Person, Waived, Want, Which, gate, intent,
-    unit, wants,
+    Adoptee, Consumer, CredId, Difference, Emergency, HostId, Op, Overlap, Person, Waived, Want, Which, gate,
+    intent, unit, wants,
 };
 
 pub(crate) fn consented(next: &mut State, before: &State, digest: u64) -> Result<(), &'static str> {
@@ -79,6 +79,16 @@ pub(crate) fn waived(next: &mut State, what: Waived) -> Result<(), &'static str>
     Ok(())
 }
 
+/// By name, and bound to what was seen: another edit under the same name takes another word.
+pub(crate) fn accepted(next: &mut State, difference: &Difference) -> Result<(), &'static str> {
+    if next.ended() {
+        return Err("the rotation has ended");
+    }
+    next.accepted.retain(|known| known.name != difference.name);
+    next.accepted.push(difference.clone());
+    Ok(())
+}
+
 pub(crate) fn pause_asked(next: &mut State) -> Result<(), &'static str> {
     if next.ended() {
         return Err("the rotation has ended");
@@ -139,6 +149,7 @@ fn reopen_debt(next: &mut State) -> Result<(), &'static str> {
 }
 
 fn go_on(next: &mut State) {
+    next.refused.clear();
     next.failures = 0;
     next.rerolls = 0;
     next.phase_since = next.now;

@@ -56,6 +56,8 @@ pub enum Reason {
     Consent,
     /// A unit did not take the new value.
     Unit(ConsumerId),
+    /// A restart of this consumer would make more live than the value, and nobody accepted it: nothing was done.
+    Unaccepted(ConsumerId),
     /// An operation failed for good, or too often.
     Failed(Phase),
     /// The phase did not end by its deadline.

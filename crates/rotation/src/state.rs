@@ -3,8 +3,8 @@ use std::sync::Arc;
 pub use crate::phase::{Debt, Hold, Phase, Reason};
 use crate::plan::{Consumer, Delivery, Plan};
 use crate::{
-    ConsumerId, CredId, Emergency, Enumeration, FileId, Holds, Incarnation, Op, Proof, Seq, Stamp, Waived,
-    Which,
+    ConsumerId, CredId, Difference, Emergency, Enumeration, FileId, Holds, Incarnation, Op, Proof, Seq,
+    Stamp, Waived, Which,
 };
 
 /// What is believed of the old key's switch, from outcomes and lists.
@@ -84,6 +84,8 @@ pub struct Unit {
     pub slots: u32,
     /// Slots that were ever told to load the new version, as bits.
     pub moved: u32,
+    /// Those of them that are being told for the first time: a refusal takes that back.
+    pub first: u32,
     /// The fetch of this pass was carried out.
     pub fetched: bool,
     /// Failed attempts in this pass.
@@ -148,6 +150,10 @@ pub struct State {
     pub(crate) proofs: Vec<(ConsumerId, Proof)>,
     pub(crate) look: Option<Look>,
     pub(crate) waived: Vec<Waived>,
+    /// What a person accepted that restarts make live too.
+    pub(crate) accepted: Vec<Difference>,
+    /// What a restart was refused for since it last went on.
+    pub(crate) refused: Vec<Difference>,
     pub(crate) idle: Option<Idle>,
     pub(crate) refusals_read: Option<Stamp>,
     pub(crate) consent: Option<(u64, Seq)>,
@@ -208,6 +214,8 @@ impl State {
             proofs: Vec::new(),
             look: None,
             waived: Vec::new(),
+            accepted: Vec::new(),
+            refused: Vec::new(),
             idle: None,
             refusals_read: None,
             consent: None,
@@ -340,6 +348,22 @@ impl State {
         &self.waived
     }
 
+    /// What a person accepted that restarts make live beside the value.
+    pub fn accepted(&self) -> &[Difference] {
+        &self.accepted
+    }
+
+    /// What restarts were refused for since it last went on.
+    pub fn refused(&self) -> &[Difference] {
+        &self.refused
+    }
+
+    /// Whether a restart for this version may make nothing live that nobody accepted: on the way forward, as long as
+    /// there is a way back. On the way back, after the point of no return and in an emergency nothing is held up.
+    pub fn asks_acceptance(&self, which: Which) -> bool {
+        which == Which::New && self.phase != Phase::RollingBack && !self.forward_only()
+    }
+
     /// The emergency, if one was declared.
     pub fn emergency(&self) -> Option<Emergency> {
         self.emergency
@@ -435,6 +459,7 @@ impl Unit {
             since: at,
             slots: 0,
             moved: 0,
+            first: 0,
             fetched: false,
             failures: 0,
         }

@@ -39,6 +39,7 @@ pub(crate) fn begun(next: &mut State, op: &Op) {
             if let Some(unit) = next.units.get_mut(at)
                 && *which == Which::New
             {
+                unit.first |= bit(*slot) & !unit.moved;
                 unit.moved |= bit(*slot);
             }
             next.proofs.retain(|(of, proof)| of != consumer || proof.slot != *slot);
@@ -129,6 +130,23 @@ pub(crate) fn applied(next: &mut State, consumer: ConsumerId, slot: u8) {
         unit.failures = 0;
         unit.stage = Stage::Proving(slot);
         unit.since = now;
+    }
+}
+
+/// Nothing was done to this slot: a way back has nothing to restart there.
+pub(crate) fn refused(next: &mut State, consumer: ConsumerId, slot: u8) {
+    if let Some(unit) = next.units.get_mut(consumer.index()) {
+        unit.moved &= !(unit.first & bit(slot));
+        unit.first &= !bit(slot);
+    }
+}
+
+/// Something may have been done to this slot.
+pub(crate) fn touched(next: &mut State, op: &Op) {
+    if let Op::Apply(consumer, slot, _) = op
+        && let Some(unit) = next.units.get_mut(consumer.index())
+    {
+        unit.first &= !bit(*slot);
     }
 }
 

@@ -120,6 +120,7 @@ impl Run<'_> {
             }
             Reason::Failed(Phase::Stage) => self.world.uncarried.clear(),
             Reason::Unit(_) => self.mend_files(),
+            Reason::Unaccepted(_) => self.accept(at),
             Reason::Failed(phase) | Reason::Overdue(phase) if phase != Phase::Stage && self.old_is_gone() => {
                 return self.hear(at, Input::Told(Fact::HandRevoked));
             }
@@ -138,6 +139,14 @@ impl Run<'_> {
             Hold::Stuck(_) => Fact::Retried,
         };
         self.word(at, fact);
+    }
+
+    /// What restarts were refused for is looked at and accepted.
+    fn accept(&mut self, at: usize) {
+        let Some(seat) = self.seats.get(at) else { return };
+        for difference in seat.driver.state().refused().to_vec() {
+            self.hear(at, Input::Told(Fact::Accepted(difference)));
+        }
     }
 
     fn mend_files(&mut self) {

@@ -14,7 +14,7 @@ use crate::problem::Problem;
 use crate::ui::{Event, Outcome, Table};
 use crate::wiring::begun::driver;
 use crate::wiring::called::Called;
-use crate::wiring::{drive, open, watch};
+use crate::wiring::{drive, holds, open, watch};
 
 /// Between two looks of `--watch`, milliseconds.
 const WATCH_MS: u64 = 500;
@@ -164,16 +164,15 @@ fn unreadable(overview: &Overview, problem: &Problem) -> Row {
 }
 
 fn row(overview: &Overview, called: &Called, state: &State, driver: Option<u32>) -> Row {
-    let command = |verb: &str| format!("keyroll {verb} {}", overview.id);
     let consent = wants(state).iter().any(|want| matches!(want, Want::Person(Person::Consent(_))));
-    let confirm = || format!("{} --confirm={}", command("resume"), overview.secret);
+    let confirm = || format!("keyroll resume {} --confirm={}", overview.id, overview.secret);
     let hold = match state.hold() {
         Some(Hold::Paused(Reason::Consent)) => Some((watch::CONSENT.to_owned(), confirm())),
-        Some(Hold::Paused(reason)) => {
-            let text = watch::reason_text(called, state, reason);
-            Some((text, watch::way_out(reason).unwrap_or_default() + &command("resume")))
+        Some(hold @ (Hold::Paused(reason) | Hold::Stuck(reason))) => {
+            let before = if let Hold::Paused(_) = hold { holds::way_out(reason) } else { None };
+            let next = before.unwrap_or_default() + &holds::command(state, hold, &overview.id.0);
+            Some((holds::reason_text(called, state, reason), next))
         }
-        Some(Hold::Stuck(reason)) => Some((watch::reason_text(called, state, reason), command("retry"))),
         None if consent => Some((watch::CONSENT.to_owned(), confirm())),
         None => None,
     };

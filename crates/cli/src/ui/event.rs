@@ -52,6 +52,16 @@ pub(crate) enum Event {
     Waiting { what: String, seconds_max: Option<u64> },
     /// Something could not be looked at.
     NotVisible { what: String, why: String },
+    /// Something beside the value that a restart would make live, or made live.
+    Live {
+        /// What it is accepted by.
+        name: String,
+        what: String,
+        /// When its file was last changed, UTC, where that says when the edit was made.
+        since: Option<String>,
+        /// The restart was not made for its sake.
+        refused: bool,
+    },
     /// The rotation stands still.
     Paused { reason: String, resume_with: String },
     /// The point of no return was passed.

@@ -43,6 +43,12 @@ pub(crate) fn line(event: &Event) -> Option<(Mark, String)> {
             (Mark::Wait, format!("waiting for {what}{limit}"))
         }
         Event::NotVisible { what, why } => (Mark::Plain, format!("not visible: {what} ({why})")),
+        Event::Live { name, what, since, refused } => {
+            let since = since.as_ref().map(|at| format!(" (file written {at})")).unwrap_or_default();
+            let (mark, does) =
+                if *refused { (Mark::Bad, "not restarted") } else { (Mark::Plain, "goes live too") };
+            (mark, format!("{does}: {what}{since}\n  its name: {name}"))
+        }
         Event::Paused { reason, resume_with } => {
             (Mark::Wait, format!("paused: {reason}\n  to continue: {resume_with}"))
         }

@@ -9,7 +9,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::called::Called;
-use super::watch::{CONSENT, Watch, reason_text};
+use super::holds::{command, reason_text};
+use super::watch::{CONSENT, Watch};
 use crate::exit::Exit;
 use crate::problem::Problem;
 use crate::ui::{Event, Outcome, Summary, Ui};
@@ -170,12 +171,9 @@ fn awaits_consent(state: &State) -> bool {
 }
 
 fn show_hold(ui: &mut Ui, recorded: &Recorded, state: &State, hold: Hold, id: &RotationId) {
-    let (reason, command) = match hold {
-        Hold::Paused(reason) => (reason, "resume"),
-        Hold::Stuck(reason) => (reason, "retry"),
-    };
+    let (Hold::Paused(reason) | Hold::Stuck(reason)) = hold;
     let text = reason_text(&Called::of(recorded), state, reason);
-    ui.event(Event::Paused { reason: text, resume_with: format!("keyroll {command} {id}") });
+    ui.event(Event::Paused { reason: text, resume_with: command(state, hold, &id.0) });
 }
 
 /// Seconds from the first mint intent to the last unit that settled on the new version.

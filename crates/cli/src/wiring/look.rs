@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use keyroll_config::{Config, EvidenceKind, IssuerRef, Runs, Secret};
-use keyroll_host::{LOCAL, Local, process_of, read, resolve};
+use keyroll_host::{LOCAL, LiveReport, Local, process_of, read, resolve};
 use keyroll_port::{
-    Failure, Host as _, Issuer, Journal as _, Label, Listing, Probe, Sessions, Store, Values,
+    Failure, Host as _, Issuer, Journal as _, Label, Listing, Live, Probe, Sessions, Store, Values,
 };
 use keyroll_rotation::{Capabilities, Holds, MintedBy, Plan, PlanDefect, Refusals, Which};
 use keyroll_secret::{Credential, CredentialId, FingerprintKey, SecretBytes};
@@ -15,7 +15,7 @@ use keyroll_secret::{Credential, CredentialId, FingerprintKey, SecretBytes};
 use super::clear::refuse_clear;
 use super::compose::{compose, policy};
 use super::issuer::spec_text;
-use super::open::folder_of;
+use super::open::{fingerprint_key, folder_of};
 use super::reach::reach;
 use super::saved::{Saved, SeenAll, SeenFile};
 use super::trusted::trusted;
@@ -45,6 +45,8 @@ pub(crate) struct Found {
     pub(crate) holders: Vec<keyroll_port::Holder>,
     pub(crate) not_visible: Vec<String>,
     pub(crate) notes: Vec<String>,
+    /// What restarts would make live beside the value.
+    pub(crate) live: Vec<Live>,
 }
 
 /// The current version of a secret, with its values.
@@ -105,7 +107,7 @@ pub(crate) async fn look(
     for file in &mut composed.setup.files {
         file.planned = files.get(&file.path).map(|seen| seen.real.clone());
     }
-    let host = Local::new(composed.setup);
+    let host = Local::new(composed.setup, fingerprint_key(subject.places)?);
     let values = Values { old: &credential.fields, new: None };
     refuse_wrong_copies(&host, values)?;
     notes.extend(host.linked_files()?);
@@ -130,7 +132,10 @@ pub(crate) async fn look(
     for instance in looked.enumeration.instances.iter().filter(|instance| instance.consumer.is_none()) {
         holders.extend(host.describe(instance.who).await);
     }
+    let LiveReport { live, not_visible } = host.live_now();
+    let not_visible = looked.not_visible.into_iter().chain(not_visible).collect();
     let seen = SeenAll {
+        live: live.iter().map(|one| (one.difference.name.to_string(), one.difference.digest)).collect(),
         files,
         processes: processes(subject.secret, &host)?,
         issuer_ids: listing.iter().flat_map(|all| &all.entries).map(|entry| entry.id.to_string()).collect(),
@@ -165,8 +170,9 @@ pub(crate) async fn look(
         denied_is_alive: plan.denied_is_alive,
         recovery: plan.recovery,
         seen,
+        accepted: Vec::new(),
     };
-    Ok(Found { saved, plan, host, holders, not_visible: looked.not_visible, notes })
+    Ok(Found { saved, plan, host, holders, not_visible, notes, live })
 }
 
 /// The old value would die before everybody can have been moved.

@@ -16,6 +16,7 @@ use super::compose::compose;
 use super::drive::{Wishes, drive, state_of};
 use super::finish::finish;
 use super::issuer::issuer;
+use super::live;
 use super::look::{Found, Subject, look};
 use super::open::{
     self, fingerprint_key, folder_of, journal, lock, new_id, only_open, ports, runtime, store,
@@ -57,6 +58,7 @@ pub(crate) fn plan(secret: &Secret, config: &Config, context: &mut Context) -> R
         return Err(unexplained(&found));
     }
     found.saved.write(&places)?;
+    live::show(&found.live, &id, &mut context.ui);
     let steps = steps(&found, secret);
     let gaps = gaps(secret);
     context.ui.event(Event::Plan { id, secret: secret.name.to_string(), steps, gaps });
@@ -174,6 +176,8 @@ pub(crate) struct Asked {
     pub(crate) confirm: Option<String>,
     pub(crate) until: Option<Phase>,
     pub(crate) emergency: Option<keyroll_rotation::Emergency>,
+    /// What restarts may make live beside the value, by name.
+    pub(crate) accept: Vec<String>,
 }
 
 /// Carries out a plan: refused if what it saw is not true any more.
@@ -202,6 +206,7 @@ pub(crate) fn apply(id: &str, asked: &Asked, context: &mut Context) -> Result<Ex
     };
     let found = look_at(&subject)?;
     refuse_stale(&saved, &found)?;
+    let accepted = live::accepted(&saved, &found.live, asked)?;
     let runtime = runtime()?;
     let id = RotationId(id.to_owned());
     let opened = ports(&places, issuer(secret)?, found.host)?;
@@ -210,7 +215,7 @@ pub(crate) fn apply(id: &str, asked: &Asked, context: &mut Context) -> Result<Ex
         secret: saved.secret.clone(),
         from_version: saved.from_version,
         plan: found.plan,
-        names: saved.text()?,
+        names: Saved { accepted: asked.accept.clone(), ..saved.clone() }.text()?,
         at: Stamp { ms: clock.monotonic_ms(), boot: clock.boot(), epoch: 0 },
         unix_ms: clock.unix_ms(),
     };
@@ -220,6 +225,7 @@ pub(crate) fn apply(id: &str, asked: &Asked, context: &mut Context) -> Result<Ex
     context.ui.event(Event::Rotation { id: id.to_string(), secret: saved.secret.clone() });
     let mut first: Vec<Fact> =
         Waivers::load(&places)?.of(&saved.secret).into_iter().map(Fact::Waived).collect();
+    first.extend(accepted.into_iter().map(Fact::Accepted));
     first.extend(asked.emergency.map(|mode| Fact::Escalated { mode, pending_compromised: false }));
     let wishes = Wishes { confirmed: asked.confirm.is_some(), until: asked.until, first };
     let names = names(secret);
@@ -334,7 +340,7 @@ fn host_of(opened: &Opened, config: &Config, places: &Places) -> Result<Local, P
         return Err(Problem::new("K0839", "take the rotation up")
             .because("its configuration names another number of consumers than its journal"));
     }
-    Ok(Local::new(composed.setup))
+    Ok(Local::new(composed.setup, fingerprint_key(places)?))
 }
 
 /// Takes an open rotation up, tells it `first`, and drives it on.
@@ -362,8 +368,10 @@ pub(crate) fn resume(
     runtime.block_on(finish(ports.journal.as_ref(), &places))?;
     runtime.block_on(agree(ports.journal.as_ref(), ports.store.as_ref(), &opened.saved.secret))?;
     context.ui.event(Event::Rotation { id: opened.id.to_string(), secret: opened.saved.secret.clone() });
-    let first = first(&opened.state);
-    let wishes = Wishes { confirmed: asked.confirm.is_some(), until: asked.until, first };
+    let accepted = live::accepted_later(&opened, asked)?;
+    let mut facts: Vec<Fact> = accepted.into_iter().map(Fact::Accepted).collect();
+    facts.extend(first(&opened.state));
+    let wishes = Wishes { confirmed: asked.confirm.is_some(), until: asked.until, first: facts };
     let (journal, name) = (ports.journal.clone(), &opened.saved.secret);
     let exit = runtime.block_on(drive(ports, &opened.id, name, names(secret), wishes, &mut context.ui));
     let exit = exit.and_then(|exit| runtime.block_on(finish(journal.as_ref(), &places)).map(|()| exit));

@@ -9,7 +9,7 @@ use keyroll_rotation::{
 };
 use tokio::sync::mpsc;
 
-use super::called::Called;
+use super::live;
 use crate::problem::Problem;
 use crate::ui::{self, Answer, Event, Grade, Holder, HostStep, Residue, StepState, Ui};
 
@@ -135,6 +135,7 @@ impl<'a> Watch<'a> {
             Ended::Done(_) => StepState::Done,
             Ended::Failed { .. } => StepState::Failed,
             Ended::Unknown => StepState::Waiting,
+            Ended::Refused(_) => StepState::Skipped,
         };
         match op {
             Op::Deliver(..) => {
@@ -317,6 +318,9 @@ impl Observer for Watch<'_> {
                 self.residues =
                     all.into_iter().map(|one| Residue { place: one.place, reason: one.reason }).collect();
             }
+            Note::Live { live, refused } => {
+                live.iter().for_each(|one| self.ui.event(live::event(one, refused)))
+            }
             Note::Gap(gap) => self.gap(gap),
             Note::Rejected(illegal) => self.ui.note(format!("refused: {}", illegal.why)),
             Note::Journal(text) => self.once(text.clone(), Event::Note { text: format!("journal: {text}") }),
@@ -366,57 +370,4 @@ pub(crate) fn phase(phase: Phase) -> Option<ui::Phase> {
         Phase::RollingBack => ui::Phase::RollingBack,
         Phase::Done | Phase::RolledBack => return None,
     })
-}
-
-/// What comes before resuming, where resuming alone would stand still again.
-pub(crate) fn way_out(reason: Reason) -> Option<String> {
-    match reason {
-        Reason::Holder(Incarnation { life: Life::Process { pid, .. }, .. }) => {
-            Some(format!("keyroll consumer adopt|waive {pid} …, then "))
-        }
-        Reason::Stranger(_) => Some("keyroll consumer adopt|waive PATH …, then ".to_owned()),
-        Reason::Asked
-        | Reason::Holder(_)
-        | Reason::Foreign(_)
-        | Reason::Unreadable(_)
-        | Reason::RefusedUse
-        | Reason::Consent
-        | Reason::Unit(_)
-        | Reason::Failed(_)
-        | Reason::Overdue(_)
-        | Reason::Drifting
-        | Reason::UnknownLabel(_)
-        | Reason::Unclear(_) => None,
-    }
-}
-
-/// Why it stands still, for a person.
-pub(crate) fn reason_text(called: &Called, state: &State, reason: Reason) -> String {
-    match reason {
-        Reason::Asked => "a person asked".to_owned(),
-        Reason::Holder(who) => match who.life {
-            Life::Process { pid, .. } => format!("process {pid} holds the old value and nobody explains it"),
-            Life::AtRest(_) => "something at rest holds the old value and nobody explains it".to_owned(),
-        },
-        Reason::Stranger(_) => "a file that no consumer names holds the old value".to_owned(),
-        Reason::Foreign(file) => {
-            format!("{} holds what neither keyroll nor the plan put there", called.file(file))
-        }
-        Reason::Unreadable(file) => format!("{} cannot be read", called.file(file)),
-        Reason::RefusedUse => "the old key was used while it was disabled: it is on again".to_owned(),
-        Reason::Consent => CONSENT.to_owned(),
-        Reason::Unit(consumer) => {
-            let back = state.phase() != Phase::RollingBack;
-            let end = if back { "" } else { " back" };
-            format!("{} did not take the value{end}", called.consumer(consumer))
-        }
-        Reason::Failed(phase) => format!("{phase:?} failed"),
-        Reason::Overdue(phase) => format!("{phase:?} did not end in time"),
-        Reason::Drifting => "copies or instances fall back to the old value again and again".to_owned(),
-        Reason::UnknownLabel(_) => {
-            "the issuer has a key with a label that this journal does not know: it was restored from a backup"
-                .to_owned()
-        }
-        Reason::Unclear(intent) => format!("what became of step {intent} cannot be told"),
-    }
 }
