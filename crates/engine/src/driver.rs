@@ -197,7 +197,7 @@ impl<C: Core> Driver<C> {
         self.next_look.retain(|(_, next)| *next > now);
         for effect in pending.effects {
             self.touched(&effect.op);
-            let leg = if effect.op.at_issuer() { Leg::ToWitness } else { Leg::ToCarry };
+            let leg = if effect.op.witnessed() { Leg::ToWitness } else { Leg::ToCarry };
             self.flights.push(Flight { effect, leg });
         }
     }

@@ -84,6 +84,7 @@ fn unknown(next: &mut State, place: usize) {
     intent.status = IntentStatus::Unknown { since, absent: 0 };
     if intent.op == Op::Disable {
         next.off_in_doubt = true;
+        next.refusals_read = None;
     }
 }
 
@@ -297,7 +298,14 @@ pub(crate) fn reconciled(next: &mut State, seq: Seq, found: &Found) -> Result<()
         Found::Foreign => {
             let Op::Deliver(file, _) = intent.op else { return Err("only a file can be foreign") };
             next.intents.remove(place);
-            next.stand(Hold::Stuck(Reason::Foreign(file)));
+            if let Some(holds) = next.files.get_mut(file.index()) {
+                *holds = Holds::Other;
+            }
+            // On the way back the others are restored first.
+            let back = next.phase == Phase::RollingBack;
+            if !(back && unit::attempt_failed(next, &intent.op, false)) {
+                next.stand(Hold::Stuck(Reason::Foreign(file)));
+            }
         }
     }
     Ok(())

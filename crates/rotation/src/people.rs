@@ -268,7 +268,8 @@ pub(crate) fn escalated(
         }
     }
     let may_revoke = !matches!(next.plan.capabilities.overlap, Overlap::None | Overlap::Grace { .. });
-    if mode == Emergency::RevokeNow && may_revoke && next.old != OldKey::Ended {
+    // What was to be ended first is still ended first when the new value turns out to have leaked as well.
+    if next.emergency == Some(Emergency::RevokeNow) && may_revoke && next.old != OldKey::Ended {
         next.decided = Some((0, next.now));
         next.enter(Phase::Revoke);
     }
@@ -345,6 +346,7 @@ pub(crate) fn hand_revoked(next: &mut State) -> Result<(), &'static str> {
     if failed {
         next.hold = None;
         next.failures = 0;
+        next.phase_since = next.now;
     }
     next.old = OldKey::Ended;
     Ok(())

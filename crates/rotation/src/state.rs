@@ -163,6 +163,8 @@ pub struct State {
     pub(crate) rerolls: u8,
     /// The last entry about an operation that moves files, instances or the store: a look before it is stale.
     pub(crate) stirred: Seq,
+    /// The entry that asked, with everybody restored, for the old key to be seen alive once more.
+    pub(crate) alive_asked: Seq,
     /// The entry that abandoned a new version: what was begun before it says nothing about the present one.
     pub(crate) abandoned_at: Seq,
     /// A Disable was lost: the old key may be off although nobody saw it.
@@ -220,6 +222,7 @@ impl State {
             failures: 0,
             rerolls: 0,
             stirred: 0,
+            alive_asked: 0,
             abandoned_at: 0,
             off_in_doubt: false,
             deleting: false,
@@ -235,6 +238,11 @@ impl State {
     /// Where it is.
     pub fn phase(&self) -> Phase {
         self.phase
+    }
+
+    /// A Disable was lost: the old key may be off although nobody saw it.
+    pub fn off_in_doubt(&self) -> bool {
+        self.off_in_doubt
     }
 
     /// Why it stands still, if it does.
@@ -372,8 +380,12 @@ impl State {
         self.now.at_least(ms, self.phase_since)
     }
 
-    /// A complete look from this phase, this boot and this driver, after everything that was moved.
+    /// A complete look from this phase, this boot and this driver, after everything that was moved. While something
+    /// is still being moved there is none: what it moves may change behind the look.
     pub(crate) fn fresh_look(&self, after: Seq) -> Option<&Look> {
+        if self.intents.iter().any(|open| open.op.moves()) {
+            return None;
+        }
         self.phase_look(after.max(self.stirred))
     }
 

@@ -209,7 +209,8 @@ fn attempts(state: &State, owner: ConsumerId, op: &Op) -> bool {
     }
 }
 
-/// A unit did not take the version: on the way back that is Stuck, on the way forward the policy says.
+/// A unit did not take the version. On the way back that is Stuck, as soon as everybody else who can be restored is;
+/// on the way forward the policy says.
 pub(crate) fn fail(next: &mut State, at: usize) {
     let Some(consumer) = id(at) else { return };
     let reason = Reason::Unit(consumer);
@@ -220,7 +221,9 @@ pub(crate) fn fail(next: &mut State, at: usize) {
         unit.stage = Stage::Failed;
     }
     if toward == Which::Old {
-        next.stand(Hold::Stuck(reason));
+        if next.phase != Phase::RollingBack {
+            next.stand(Hold::Stuck(reason));
+        }
     } else if next.plan.policy.on_failure == OnFailure::Pause && push && !next.forward_only() {
         // The failed host goes back alone; the hold follows when it is back (see `settle_retreat`).
         send(next, at, Which::Old, moved);

@@ -17,6 +17,7 @@ impl Run<'_> {
     pub(crate) fn operate(&mut self) {
         let Some(at) = self.driving() else { return };
         let Some(standing) = self.seats.get(at).map(|seat| seat.standing.clone()) else { return };
+        self.check_standstill(at);
         self.words += 1;
         if self.words > WORDS_MAX {
             return self.violate("I7", format!("the operator acted {WORDS_MAX} times: {standing:?}"));
@@ -117,8 +118,9 @@ impl Run<'_> {
                 // Whoever used it is found and ended.
                 self.world.procs.retain(|proc| proc.consumer.is_some());
             }
+            Reason::Failed(Phase::Stage) => self.world.uncarried.clear(),
             Reason::Unit(_) => self.mend_files(),
-            Reason::Failed(_) | Reason::Overdue(_) if self.old_is_gone() => {
+            Reason::Failed(phase) | Reason::Overdue(phase) if phase != Phase::Stage && self.old_is_gone() => {
                 return self.hear(at, Input::Told(Fact::HandRevoked));
             }
             Reason::Overdue(_) => {
@@ -215,6 +217,7 @@ impl Run<'_> {
         self.world.plan.consumers.push(consumer.clone());
         self.world.plan.files.push(consumer.host);
         self.world.files.push(value);
+        self.world.edited.push(self.world.now);
         match place.and_then(|place| self.world.procs.get_mut(place)) {
             Some(proc) => proc.consumer = Some(id),
             None => {

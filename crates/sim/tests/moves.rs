@@ -11,7 +11,7 @@ use keyroll_sim::{Fault, FaultPlan, Keep, Kind, Mutant, Planned, Scene, Size, ru
 fn states() -> BTreeMap<Phase, State> {
     let mut found = BTreeMap::new();
     for draw in 0..40 {
-        let scene = Scene { size: Size::Reduced, kind: Kind::Independent, draw };
+        let scene = Scene { size: Size::Reduced, kind: Kind::Independent, draw, recovery: false };
         for faults in [Vec::new(), vec![Planned { at: 30, fault: Fault::Abort }]] {
             let plan = FaultPlan { scene, seed: draw, faults };
             let report = run(&plan, &Mutant::NONE, Keep { states: true, ..Keep::default() }, None);

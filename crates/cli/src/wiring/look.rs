@@ -7,7 +7,7 @@ use std::sync::Arc;
 use keyroll_config::{Config, EvidenceKind, IssuerRef, Secret};
 use keyroll_host::{LOCAL, Local, process_of, read, resolve};
 use keyroll_port::{Host as _, Issuer, Journal as _, Label, Listing, Probe, Sessions, Store, Values};
-use keyroll_rotation::{Capabilities, Holds, MintedBy, Plan, Refusals, Which};
+use keyroll_rotation::{Capabilities, Holds, MintedBy, Plan, PlanDefect, Refusals, Which};
 use keyroll_secret::{Credential, CredentialId, FingerprintKey, SecretBytes};
 
 use super::clear::refuse_clear;
@@ -150,6 +150,7 @@ pub(crate) async fn look(
         Problem::new("K0820", "make a plan of the configuration")
             .because(format!("the protocol refuses it: {defect:?}"))
     })?;
+    plan.fits().map_err(|defect| too_slow(subject, defect))?;
     let saved = Saved {
         version: Saved::form(),
         id: subject.id.to_owned(),
@@ -164,6 +165,25 @@ pub(crate) async fn look(
         seen,
     };
     Ok(Found { saved, plan, host, holders, not_visible: looked.not_visible, notes })
+}
+
+/// The old value would die before everybody can have been moved.
+fn too_slow(subject: &Subject<'_>, defect: PlanDefect) -> Problem {
+    let name = &subject.secret.name;
+    let problem = Problem::new("K0712", format!("plan a rotation of {name} within its grace"));
+    let problem = match defect {
+        PlanDefect::GraceTooShort { roll_ms, fits_ms } => problem.because(format!(
+            "moving everybody may take {} s, and {} s of the grace may be used",
+            roll_ms / 1_000,
+            fits_ms / 1_000
+        )),
+        PlanDefect::NoEndpoint
+        | PlanDefect::Paths
+        | PlanDefect::Slots
+        | PlanDefect::Dangling
+        | PlanDefect::ZeroCount => problem.because(format!("{defect:?}")),
+    };
+    problem.help(format!("let more consumers move at once (max_parallel), then: keyroll plan {name}"))
 }
 
 /// What the issuer can do, less what nobody here could see: refused uses show in the consumers' logs alone.
