@@ -83,10 +83,12 @@ impl Run<'_> {
         first.then_some("before the old key is ended, although that was to be first")
     }
 
-    /// A driver asserts nothing: what it writes was told to it, or is its own intent, clock or start.
+    /// A driver asserts nothing: what it writes was told to it, or is its own intent, clock, start or that nobody answered.
     pub(crate) fn check_told(&mut self, at: usize, event: &Event) {
-        let own =
-            matches!(event.fact, Fact::DriverStarted | Fact::Clock | Fact::Intended(_) | Fact::Decided(_));
+        let own = matches!(
+            event.fact,
+            Fact::DriverStarted | Fact::Unanswered | Fact::Clock | Fact::Intended(_) | Fact::Decided(_)
+        );
         let Some(seat) = self.seats.get_mut(at).filter(|_| !own) else { return };
         let told = seat.heard.iter().rposition(|fact| match (fact, &event.fact) {
             (fact, written) if fact == written => true,
