@@ -87,7 +87,7 @@ impl Bench {
             JournalError::Fenced { .. } => Trouble::Fenced,
             JournalError::Conflict { .. } | JournalError::UnknownCommit(_) => Trouble::Unsure,
             JournalError::Held { .. } | JournalError::Unavailable(_) => Trouble::Unavailable,
-            JournalError::Damaged(_) => Trouble::Fenced,
+            JournalError::Damaged(_) | JournalError::Newer { .. } => Trouble::Fenced,
         };
         self.note(Note::Journal(error.to_string()));
         trouble

@@ -22,6 +22,10 @@ mod time;
 mod unit;
 mod wants;
 
+/// What entries mean, by number: a rotation is only driven by a protocol that is not older than the one that opened it.
+/// 2: consent that nobody gives; steps that end unclear are counted.
+pub const PROTOCOL: u32 = 2;
+
 pub use capabilities::{Capabilities, LastUsed, MintedBy, Overlap, Refusals};
 pub use effect::{Effect, Op, Person, Query, Want};
 pub use event::{

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use keyroll_engine::{Command, Ending, Pace, Ports, Standing, replay, run};
-use keyroll_port::{Recorded, RotationId};
+use keyroll_port::{JournalError, Recorded, RotationId};
 use keyroll_rotation::{Debt, Fact, Hold, Op, Person, Phase, Reason, Stage, State, Want, Which, step, wants};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
@@ -198,6 +198,23 @@ fn moved_s(recorded: &Recorded) -> Option<f64> {
 fn settled(state: &State) -> usize {
     let arrived = |unit: &&keyroll_rotation::Unit| unit.stage == Stage::Settled && unit.toward == Which::New;
     state.units().iter().filter(arrived).count()
+}
+
+/// A rotation that could not be read; one of a newer protocol names who finishes it.
+pub(crate) fn unread(error: &JournalError) -> Problem {
+    let code = if let JournalError::Newer { .. } = error { "K0609" } else { "K0835" };
+    let problem = Problem::new(code, "read the rotation").because_of(error);
+    match error {
+        JournalError::Newer { id, keyroll, .. } => problem
+            .help(format!("finish it with keyroll {keyroll} or newer: keyroll resume {id}"))
+            .exits(Exit::NeedsPerson),
+        JournalError::Fenced { .. }
+        | JournalError::Conflict { .. }
+        | JournalError::Held { .. }
+        | JournalError::Unavailable(_)
+        | JournalError::UnknownCommit(_)
+        | JournalError::Damaged(_) => problem,
+    }
 }
 
 /// The state that a recorded rotation is in.

@@ -13,7 +13,7 @@ use keyroll_rotation::{Fact, OldKey, Phase, Stamp, State};
 use super::agree::agree;
 use super::begun::{held, open_of, refuse_begun, refuse_other};
 use super::compose::compose;
-use super::drive::{Wishes, drive, state_of};
+use super::drive::{Wishes, drive, state_of, unread};
 use super::finish::finish;
 use super::issuer::issuer;
 use super::live;
@@ -266,7 +266,8 @@ fn not_opened(error: &JournalError, id: &RotationId) -> Problem {
         JournalError::Fenced { .. }
         | JournalError::Unavailable(_)
         | JournalError::UnknownCommit(_)
-        | JournalError::Damaged(_) => problem,
+        | JournalError::Damaged(_)
+        | JournalError::Newer { .. } => problem,
     }
 }
 
@@ -318,10 +319,7 @@ pub(crate) struct Opened {
 /// Reads a rotation from the journal.
 pub(crate) async fn opened(journal: &SqliteJournal, id: Option<&str>) -> Result<Opened, Problem> {
     let id = only_open(journal, id).await?;
-    let recorded = journal
-        .load(&id)
-        .await
-        .map_err(|error| Problem::new("K0835", "read the rotation").because_of(&error))?;
+    let recorded = journal.load(&id).await.map_err(|error| unread(&error))?;
     let state = state_of(&recorded)?;
     let saved = Saved::of(&recorded)?;
     Ok(Opened { id, state, saved })
