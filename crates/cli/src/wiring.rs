@@ -2,12 +2,14 @@
 
 pub(crate) mod adopt;
 pub(crate) mod begun;
+pub(crate) mod blocked;
 pub(crate) mod called;
 mod compose;
 pub(crate) mod drive;
 mod finish;
 pub(crate) mod issuer;
 mod look;
+pub(crate) mod old_key;
 pub(crate) mod open;
 pub(crate) mod provable;
 pub(crate) mod rotate;

@@ -209,10 +209,10 @@ pub(crate) fn apply(id: &str, asked: &Asked, context: &mut Context) -> Result<Ex
     runtime.block_on(finish(opened.journal.as_ref(), &places))?;
     runtime.block_on(opened.journal.open(&id, &opening)).map_err(|error| not_opened(&error, &id))?;
     context.ui.event(Event::Rotation { id: id.to_string(), secret: saved.secret.clone() });
-    let mut first: Vec<Fact> =
-        Waivers::load(&places)?.of(&saved.secret).into_iter().map(Fact::Waived).collect();
+    let waivers = Waivers::load(&places)?;
+    let mut first: Vec<Fact> = waivers.of(&saved.secret).into_iter().map(Fact::Waived).collect();
     first.extend(asked.emergency.map(|mode| Fact::Escalated { mode, pending_compromised: false }));
-    let wishes = Wishes { confirmed: asked.confirm.is_some(), until: asked.until, first };
+    let wishes = Wishes { confirmed: asked.confirm.is_some(), until: asked.until, first, waivers };
     let names = names(secret);
     let journal = opened.journal.clone();
     let exit = runtime.block_on(drive(opened, &id, &saved.secret, names, wishes, &mut context.ui));
@@ -349,7 +349,8 @@ pub(crate) fn resume(
     let ports = ports(&places, issuer(secret)?, host)?;
     context.ui.event(Event::Rotation { id: opened.id.to_string(), secret: opened.saved.secret.clone() });
     let first = first(&opened.state);
-    let wishes = Wishes { confirmed: asked.confirm.is_some(), until: asked.until, first };
+    let waivers = Waivers::load(&places)?;
+    let wishes = Wishes { confirmed: asked.confirm.is_some(), until: asked.until, first, waivers };
     let (journal, name) = (ports.journal.clone(), &opened.saved.secret);
     let exit = runtime.block_on(drive(ports, &opened.id, name, names(secret), wishes, &mut context.ui));
     let exit = exit.and_then(|exit| runtime.block_on(finish(journal.as_ref(), &places)).map(|()| exit));
