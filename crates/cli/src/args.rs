@@ -2,12 +2,14 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::examples;
+
 /// Replaces API keys, passwords and tokens while they are in use.
 ///
 /// Makes the new one, moves every consumer, and ends the old one only when the running processes have shown that
 /// they no longer need it.
 #[derive(Debug, Parser)]
-#[command(name = "keyroll", version, disable_help_subcommand = true, max_term_width = 100)]
+#[command(name = "keyroll", version, disable_help_subcommand = true, max_term_width = 80)]
 #[command(after_help = "Exit codes, files and variables of the environment: docs/reference/cli.md")]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -50,38 +52,52 @@ pub(crate) struct Globals {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a whole rotation on this machine, with an issuer and workers of its own
+    #[command(after_help = examples::DEMO)]
     Demo(DemoArgs),
     /// Write a keyroll.toml to begin with
+    #[command(after_help = examples::INIT)]
     Init,
     /// Look at everything that a rotation needs, and change nothing
+    #[command(after_help = examples::DOCTOR)]
     Doctor(DoctorArgs),
     /// Add, list and show secrets; never their values
     #[command(subcommand)]
     Secret(SecretCommand),
     /// Look at everything, and save what a rotation would do; touches nothing
+    #[command(after_help = examples::PLAN)]
     Plan(PlanArgs),
     /// Carry out a plan
+    #[command(after_help = examples::APPLY)]
     Apply(ApplyArgs),
     /// Continue a rotation that has no driver or is paused
+    #[command(after_help = examples::RESUME)]
     Resume(ResumeArgs),
     /// Stop a rotation at the next safe point; both keys stay valid
+    #[command(after_help = examples::PAUSE)]
     Pause(IdArgs),
     /// Show what is open, who holds what, and what to do next
+    #[command(after_help = examples::STATUS)]
     Status(StatusArgs),
     /// Go back to the old key; possible until it was decided to end it
+    #[command(after_help = examples::ABORT)]
     Abort(IdArgs),
     /// Try the step again at which a rotation is stuck
+    #[command(after_help = examples::RETRY)]
     Retry(RetryArgs),
     /// Undo a rotation: abort before the point of no return, refused after it
+    #[command(after_help = examples::UNDO)]
     Undo(IdArgs),
     /// Name what holds a secret: adopt it into the configuration, or waive it
     #[command(subcommand)]
     Consumer(ConsumerCommand),
     /// Ask the issuer whether each version of a secret is alive
+    #[command(after_help = examples::VERIFY)]
     Verify(VerifyArgs),
     /// End an old version that is still alive
+    #[command(after_help = examples::REVOKE)]
     Revoke(RevokeArgs),
     /// Print the JSON Schema of keyroll.toml
+    #[command(after_help = examples::SCHEMA)]
     Schema,
     /// A part of the demo, run by the demo
     #[command(hide = true)]
@@ -119,10 +135,13 @@ pub(crate) struct DoctorArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum SecretCommand {
     /// Take a secret in: its value by a hidden prompt or stdin, never by an argument
+    #[command(after_help = examples::SECRET_ADD)]
     Add(SecretAddArgs),
     /// The secrets of the configuration and their versions
+    #[command(after_help = examples::SECRET_LIST)]
     List,
     /// One secret: its versions by fingerprint, its fields, its consumers; never a value
+    #[command(after_help = examples::SECRET_SHOW)]
     Show(SecretArgs),
 }
 
@@ -260,8 +279,10 @@ pub(crate) struct StatusArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConsumerCommand {
     /// Write a process or a file that holds a secret into keyroll.toml, so that it is moved too
+    #[command(after_help = examples::ADOPT)]
     Adopt(AdoptArgs),
     /// Accept by name that something keeps the old value; it is recorded with its reason
+    #[command(after_help = examples::WAIVE)]
     Waive(WaiveArgs),
 }
 

@@ -10,6 +10,7 @@ mod config_file;
 mod context;
 #[allow(dead_code, reason = "the reference page is made from the registry")]
 mod env;
+mod examples;
 mod exit;
 mod harden;
 mod machine;

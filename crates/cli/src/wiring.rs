@@ -3,6 +3,7 @@
 pub(crate) mod adopt;
 mod agree;
 pub(crate) mod begun;
+pub(crate) mod blocked;
 pub(crate) mod called;
 mod clear;
 mod compose;
@@ -12,6 +13,7 @@ pub(crate) mod holds;
 pub(crate) mod issuer;
 mod live;
 mod look;
+pub(crate) mod old_key;
 pub(crate) mod open;
 pub(crate) mod provable;
 mod reach;

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 
 use super::called::Called;
 use super::holds::{command, reason_text};
+use super::waivers::Waivers;
 use super::watch::{CONSENT, Watch};
 use crate::exit::Exit;
 use crate::problem::Problem;
@@ -26,6 +27,8 @@ pub(crate) struct Wishes {
     pub(crate) until: Option<Phase>,
     /// What is told first: waivers, a resume, an abort.
     pub(crate) first: Vec<Fact>,
+    /// What was waived by name before it was opened.
+    pub(crate) waivers: Waivers,
 }
 
 /// Drives it until it ends, stands still or needs a person, and says how it ended.
@@ -37,6 +40,7 @@ pub(crate) async fn drive(
     wishes: Wishes,
     ui: &mut Ui,
 ) -> Result<Exit, Problem> {
+    let opened = ports.journal.load(id).await.map_err(|error| driving().because_of(&error))?;
     let (tell, commands) = mpsc::channel(COMMANDS_MAX);
     for fact in wishes.first {
         tell.send(Command::Tell(fact)).await.map_err(|error| driving().because_of(&error))?;
@@ -44,7 +48,8 @@ pub(crate) async fn drive(
     let stopped = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let listener = tokio::spawn(listen(tell.clone(), stopped.clone()));
     let journal = ports.journal.clone();
-    let mut watch = Watch::new(ui, secret.to_owned(), names, wishes.confirmed, wishes.until, tell);
+    let called = (Called::of(&opened), wishes.waivers);
+    let mut watch = Watch::new(ui, secret.to_owned(), names, called, wishes.confirmed, wishes.until, tell);
     let ending = run(ports, id.clone(), Pace::default(), commands, &mut watch).await;
     listener.abort();
     let residues = watch.residues();

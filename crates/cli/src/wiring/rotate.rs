@@ -223,11 +223,11 @@ pub(crate) fn apply(id: &str, asked: &Asked, context: &mut Context) -> Result<Ex
     runtime.block_on(agree(opened.journal.as_ref(), opened.store.as_ref(), &saved.secret))?;
     runtime.block_on(opened.journal.open(&id, &opening)).map_err(|error| not_opened(&error, &id))?;
     context.ui.event(Event::Rotation { id: id.to_string(), secret: saved.secret.clone() });
-    let mut first: Vec<Fact> =
-        Waivers::load(&places)?.of(&saved.secret).into_iter().map(Fact::Waived).collect();
+    let waivers = Waivers::load(&places)?;
+    let mut first: Vec<Fact> = waivers.of(&saved.secret).into_iter().map(Fact::Waived).collect();
     first.extend(accepted.into_iter().map(Fact::Accepted));
     first.extend(asked.emergency.map(|mode| Fact::Escalated { mode, pending_compromised: false }));
-    let wishes = Wishes { confirmed: asked.confirm.is_some(), until: asked.until, first };
+    let wishes = Wishes { confirmed: asked.confirm.is_some(), until: asked.until, first, waivers };
     let names = names(secret);
     let journal = opened.journal.clone();
     let exit = runtime.block_on(drive(opened, &id, &saved.secret, names, wishes, &mut context.ui));
@@ -369,7 +369,8 @@ pub(crate) fn resume(
     let accepted = live::accepted_later(&opened, asked)?;
     let mut facts: Vec<Fact> = accepted.into_iter().map(Fact::Accepted).collect();
     facts.extend(first(&opened.state));
-    let wishes = Wishes { confirmed: asked.confirm.is_some(), until: asked.until, first: facts };
+    let waivers = Waivers::load(&places)?;
+    let wishes = Wishes { confirmed: asked.confirm.is_some(), until: asked.until, first: facts, waivers };
     let (journal, name) = (ports.journal.clone(), &opened.saved.secret);
     let exit = runtime.block_on(drive(ports, &opened.id, name, names(secret), wishes, &mut context.ui));
     let exit = exit.and_then(|exit| runtime.block_on(finish(journal.as_ref(), &places)).map(|()| exit));

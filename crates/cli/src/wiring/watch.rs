@@ -4,14 +4,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use keyroll_engine::{Command, Note, Observer, Standing, Word};
 use keyroll_rotation::{
-    Event as Entry, Fact, Hold, Incarnation, Kinds, Life, Op, Outcome as Ended, Person, Phase, Reason, Seq,
-    State,
+    Event as Entry, Fact, Hold, Incarnation, Kinds, Life, OldKey, Op, Outcome as Ended, Person, Phase,
+    Reason, Seq, State,
 };
 use tokio::sync::mpsc;
 
+use super::blocked;
+use super::called::Called;
 use super::live;
+use super::waivers::Waivers;
 use crate::problem::Problem;
-use crate::ui::{self, Answer, Event, Grade, Holder, HostStep, Residue, StepState, Ui};
+use crate::ui::{self, Answer, Event, Grade, HostStep, Residue, StepState, Ui};
 
 /// What a rotation waits for at Decide.
 pub(crate) const CONSENT: &str = "the end of the old key needs your consent";
@@ -25,13 +28,16 @@ pub(crate) struct Watch<'a> {
     secret: String,
     /// Per consumer its name, then those of its slots.
     names: Vec<Vec<String>>,
+    called: Called,
+    waivers: Waivers,
     confirmed: bool,
     until: Option<Phase>,
     tell: mpsc::Sender<Command>,
     phase: Option<Phase>,
     ops: BTreeMap<Seq, Op>,
     shown: BTreeSet<(Incarnation, u8, u8)>,
-    holders: BTreeMap<u32, Holder>,
+    /// Per process its name and how it was found.
+    holders: BTreeMap<u32, (String, String)>,
     told: BTreeSet<String>,
     blocked: Option<String>,
     residues: Vec<Residue>,
@@ -46,6 +52,7 @@ impl<'a> Watch<'a> {
         ui: &'a mut Ui,
         secret: String,
         names: Vec<Vec<String>>,
+        (called, waivers): (Called, Waivers),
         confirmed: bool,
         until: Option<Phase>,
         tell: mpsc::Sender<Command>,
@@ -54,6 +61,8 @@ impl<'a> Watch<'a> {
             ui,
             secret,
             names,
+            called,
+            waivers,
             confirmed,
             until,
             tell,
@@ -205,14 +214,17 @@ impl<'a> Watch<'a> {
         if let Some(Hold::Paused(Reason::Holder(who))) = self.hold
             && let Life::Process { pid, .. } = who.life
         {
-            let holder = self.holders.get(&pid).cloned().unwrap_or_else(|| Holder {
-                pid: Some(pid),
-                name: format!("process {pid}"),
-                found_by: "an enumeration".to_owned(),
-                how_to_move: format!("keyroll consumer adopt {pid} --name NAME --restart COMMAND"),
-            });
+            let mut holder = blocked::unexplained(who);
+            if let Some((name, found_by)) = self.holders.get(&pid) {
+                (holder.name, holder.found_by) = (name.clone(), found_by.clone());
+            }
             self.blocked = Some(holder.name.clone());
             self.ui.event(Event::Blocked { gate: ui::Phase::Disable, holder });
+        } else if self.hold.is_some() {
+            let gate = self.phase.and_then(self::phase).unwrap_or(ui::Phase::Disable);
+            for holder in blocked::all(&self.called, state) {
+                self.ui.event(Event::Blocked { gate, holder });
+            }
         }
     }
 
@@ -220,6 +232,29 @@ impl<'a> Watch<'a> {
         if self.told.insert(text) {
             self.ui.event(event);
         }
+    }
+
+    /// What is consented to: what ends, who was seen on the new key, what was waived, and how long the old key is off.
+    fn told_before_consent(&mut self, state: &State) {
+        let seen = state.look().map(|look| look.seen.instances.clone()).unwrap_or_default();
+        let instances = seen.iter().filter_map(|seen| {
+            let name = self.consumer(seen.consumer?.index());
+            Some(match seen.who.life {
+                Life::Process { pid, .. } => format!("{name}, process {pid}"),
+                Life::AtRest(_) => format!("{name}, at rest"),
+            })
+        });
+        let instances = if state.new_version().is_some() { instances.collect() } else { Vec::new() };
+        let off_s = match state.old_key() {
+            OldKey::Off(since) if since.boot == state.now().boot => {
+                Some(state.now().ms.saturating_sub(since.ms) / 1000)
+            }
+            OldKey::Off(_) | OldKey::On | OldKey::Ended => None,
+        };
+        let waivers = blocked::waived(&self.called, &self.waivers, state);
+        let ends =
+            format!("the old key of {} is ended at its issuer, and cannot be brought back", self.secret);
+        self.ui.event(Event::Consent { ends, instances, waivers, off_s });
     }
 
     /// Asks once for each thing that is to be consented to; the driver goes on looking meanwhile.
@@ -231,6 +266,7 @@ impl<'a> Watch<'a> {
         if self.asking == Some(digest) {
             return Word::Awaited;
         }
+        self.told_before_consent(state);
         let instances = state.look().map_or(0, |look| look.seen.instances.len());
         let question = match state.new_version() {
             Some(_) => {
@@ -302,13 +338,7 @@ impl Observer for Watch<'_> {
                 }
             }
             Note::Holder(holder) => {
-                let shown = Holder {
-                    pid: Some(holder.pid),
-                    name: holder.name,
-                    found_by: holder.found_by,
-                    how_to_move: holder.how_to_move,
-                };
-                self.holders.insert(holder.pid, shown);
+                self.holders.insert(holder.pid, (holder.name, holder.found_by));
             }
             Note::Stranger(place) => {
                 let text = format!("{place} holds the old value and no consumer names it");
