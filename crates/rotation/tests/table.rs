@@ -7,9 +7,9 @@ mod walk;
 use std::fmt::Write as _;
 
 use keyroll_rotation::{
-    Adoptee, Answer, Consumer, ConsumerId, CredId, Delivery, Emergency, EndpointId, Event, Fact, FileId,
-    Found, Hold, Holds, HostId, Labelled, Op, Outcome, Phase, PreflightSeen, Standing, State, Uptake, Waived,
-    Want, Which, step, wants,
+    Adoptee, Answer, Consumer, ConsumerId, CredId, Delivery, Difference, Emergency, EndpointId, Event, Fact,
+    FileId, Found, Hold, Holds, HostId, Labelled, Op, Outcome, Phase, PreflightSeen, Standing, State, Uptake,
+    Waived, Want, Which, step, wants,
 };
 use walk::{Walk, proof, who};
 
@@ -58,9 +58,14 @@ fn of_operations(walk: &Walk) -> Vec<(&'static str, Fact)> {
         ("it failed", ended(Outcome::Failed { retry: true })),
         ("it failed for good", ended(Outcome::Failed { retry: false })),
         ("its outcome is unknown", ended(Outcome::Unknown)),
+        ("its restart would bring an edit", ended(Outcome::Refused(vec![edit()]))),
         ("it is found absent", reconciled(Found::Absent)),
         ("it is found foreign", reconciled(Found::Foreign)),
     ]
+}
+
+fn edit() -> Difference {
+    Difference { name: "api/mode".into(), digest: 7 }
 }
 
 fn of_looks(walk: &Walk) -> Vec<(&'static str, Fact)> {
@@ -140,6 +145,7 @@ fn of_people(walk: &Walk) -> Vec<(&'static str, Fact)> {
         ("the point of no return", Fact::Decided(digest)),
         ("a copy is adopted", adopted),
         ("a copy is waived", Fact::Waived(Waived::Copy(5))),
+        ("a restart's edit is accepted", Fact::Accepted(edit())),
         ("pause", Fact::PauseAsked),
         ("resume", Fact::Resumed),
         ("abort", Fact::AbortAsked),
@@ -181,9 +187,10 @@ fn kind(fact: &Fact) -> usize {
         Fact::Escalated { .. } => 23,
         Fact::HandMinted(_) => 24,
         Fact::HandRevoked => 25,
+        Fact::Accepted(_) => 26,
     }
 }
-const KINDS: usize = 26;
+const KINDS: usize = 27;
 
 fn place(state: &State) -> String {
     match state.hold() {

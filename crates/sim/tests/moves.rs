@@ -106,7 +106,7 @@ fn time_and_drivers_only_go_forward() {
 /// is done.
 fn restarting() -> (State, Seq, ConsumerId, u8) {
     for draw in 0..40 {
-        let scene = Scene { size: Size::Reduced, kind: Kind::Independent, draw };
+        let scene = Scene { size: Size::Reduced, kind: Kind::Independent, draw, recovery: false };
         let plan = FaultPlan { scene, seed: draw, faults: Vec::new() };
         let states = run(&plan, &Mutant::NONE, Keep { states: true, ..Keep::default() }, None).states;
         let Some(mut state) = states.into_iter().find(|state| state.phase() == Phase::Roll) else { continue };

@@ -7,7 +7,6 @@ use super::holds::quoted;
 use super::rotate::{Asked, Opened};
 use super::saved::Saved;
 use crate::exit::Exit;
-use crate::places::Places;
 use crate::problem::Problem;
 use crate::ui::{Event, Ui};
 

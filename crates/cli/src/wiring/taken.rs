@@ -11,7 +11,7 @@ use keyroll_secret::{Credential, Fields};
 
 use super::compose::compose;
 use super::issuer::issuer;
-use super::open::runtime;
+use super::open::{fingerprint_key, runtime};
 use crate::places::Places;
 use crate::problem::Problem;
 
@@ -108,8 +108,10 @@ fn copies(
     if secret.consumers.is_empty() {
         return;
     }
-    let composed = match compose(secret, issuer, places, "", folder, &[], &BTreeMap::new()) {
-        Ok(composed) => composed,
+    let composed = compose(secret, issuer, places, "", folder, &[], &BTreeMap::new());
+    let host = composed.and_then(|composed| Ok(Local::new(composed.setup, fingerprint_key(places)?)));
+    let host = match host {
+        Ok(host) => host,
         Err(problem) => {
             let why = problem.causes.join(": ");
             return looked.not_visible.push(format!("what the configured copies hold: {why}"));
@@ -117,7 +119,7 @@ fn copies(
     };
     let values = Values { old: &credential.fields, new: None };
     let mut same = 0_usize;
-    for (path, holds) in Local::new(composed.setup).file_states(values) {
+    for (path, holds) in host.file_states(values) {
         match holds {
             Holds::Old => same += 1,
             Holds::Unreadable => looked.not_visible.push(format!("{}: it cannot be read", path.display())),

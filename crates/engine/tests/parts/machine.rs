@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use keyroll_port::{Class, Failure, Holder, Host, Looked, Residue, SessionSource, Sessions, Values};
+use keyroll_port::{
+    Applied, Brings, Class, Failure, Holder, Host, Looked, Residue, SessionSource, Sessions, Values,
+};
 use keyroll_rotation::{
     Consumer, ConsumerId, Delivery, Enumeration, FileId, Found, FoundBy, Holds, HostId, Incarnation, Kinds,
     Life, PATHS_MAX, Plan, Proof, Seen, Seq, Sight, Uptake, Which,
@@ -161,8 +163,8 @@ impl Host for Machine {
             }
         })
     }
-    async fn apply(&self, consumer: ConsumerId, slot: u8, _: Seq) -> Result<(), Failure> {
-        self.fate.befall(|| {
+    async fn apply(&self, consumer: ConsumerId, slot: u8, _: Seq, _: Brings<'_>) -> Result<Applied, Failure> {
+        let applied = self.fate.befall(|| {
             let mut inside = locked(&self.inside);
             let value = inside.files[self.consumers[consumer.index()].files[0].index()].clone();
             inside.pids += 1;
@@ -170,7 +172,8 @@ impl Host for Machine {
             let mine = |proc: &&mut Proc| proc.consumer == consumer.index() && proc.slot == slot;
             let proc = inside.procs.iter_mut().find(mine).expect("a process");
             (proc.pid, proc.loaded) = (pid, value);
-        })
+        });
+        applied.map(|()| Applied::Done(Vec::new()))
     }
     async fn applied(&self, _: ConsumerId, _: u8, _: Seq) -> Result<Found, Failure> {
         Ok(Found::Absent)
