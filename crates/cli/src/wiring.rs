@@ -15,6 +15,7 @@ mod live;
 mod look;
 pub(crate) mod old_key;
 pub(crate) mod open;
+mod outline;
 pub(crate) mod provable;
 mod reach;
 pub(crate) mod rotate;

@@ -70,6 +70,7 @@ fn word(error: &JournalError) -> &'static str {
         JournalError::Unavailable(_) => "unavailable",
         JournalError::UnknownCommit(_) => "unknown",
         JournalError::Damaged(_) => "damaged",
+        JournalError::Newer { .. } => "newer",
     }
 }
 

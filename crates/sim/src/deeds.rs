@@ -52,21 +52,9 @@ impl Run<'_> {
                 }
             }
             Fault::LateInstance => self.late_instance(),
-            Fault::Holder | Fault::Hidden => {
-                let host = HostId(self.rng.below(2) as u16);
-                let place = self.world.process(None, 0, host, OLD);
-                let hidden = if fault == Fault::Hidden { self.rng.between(500, 9_000) } else { 0 };
-                if let Some(proc) = self.world.procs.get_mut(place) {
-                    proc.hidden_until = now + hidden;
-                }
-            }
+            Fault::Holder | Fault::Hidden => self.holder(fault == Fault::Hidden),
             Fault::Stranger => self.world.strangers.push(now),
-            Fault::OldRevoked => {
-                let old = self.world.old_id();
-                if self.world.issuer.living(&old).is_some_and(|cred| cred.value == OLD) {
-                    self.world.issuer.end(&old, now);
-                }
-            }
+            Fault::OldRevoked => self.revoke_old(),
             Fault::WallClock => {
                 self.world.wall_jump += if self.rng.one_in(2) { YEAR_MS } else { -YEAR_MS };
             }
@@ -86,6 +74,25 @@ impl Run<'_> {
             | Fault::Waive => self.person(at, fault),
         }
         false
+    }
+
+    /// A process that nobody explains starts from a cached value.
+    fn holder(&mut self, hides: bool) {
+        let now = self.world.now;
+        let host = HostId(self.rng.below(2) as u16);
+        let place = self.world.process(None, 0, host, OLD);
+        let hidden = if hides { self.rng.between(500, 9_000) } else { 0 };
+        if let Some(proc) = self.world.procs.get_mut(place) {
+            proc.hidden_until = now + hidden;
+        }
+    }
+
+    /// The issuer ends the old key by itself.
+    fn revoke_old(&mut self) {
+        let (old, now) = (self.world.old_id(), self.world.now);
+        if self.world.issuer.living(&old).is_some_and(|cred| cred.value == OLD) {
+            self.world.issuer.end(&old, now);
+        }
     }
 
     /// What disks, backups and memory do.

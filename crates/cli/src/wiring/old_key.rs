@@ -27,12 +27,12 @@ fn since(recorded: &Recorded, op: &Op) -> Option<String> {
     let mut begun: Vec<Seq> = Vec::new();
     let mut last = None;
     for ((event, unix_ms), seq) in recorded.events.iter().zip(&recorded.unix_ms).zip(1..) {
-        match &event.fact {
-            Fact::Intended(intended) if intended == op => begun.push(seq),
-            Fact::Ended { intent, outcome: Outcome::Done(_) } if begun.contains(intent) => {
-                last = Some(*unix_ms);
-            }
-            _ => {}
+        if matches!(&event.fact, Fact::Intended(intended) if intended == op) {
+            begun.push(seq);
+        }
+        let Fact::Ended { intent, outcome: Outcome::Done(_) } = &event.fact else { continue };
+        if begun.contains(intent) {
+            last = Some(*unix_ms);
         }
     }
     last.map(clock)

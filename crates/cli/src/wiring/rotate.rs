@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use keyroll_config::{Apply, Config, Runs, Secret};
+use keyroll_config::{Config, Secret};
 use keyroll_host::{Local, SystemClock, place_digest};
 use keyroll_journal::{LockError, SqliteJournal, StateLock, try_lock};
 use keyroll_port::{Clock as _, Journal as _, JournalError, Opening, RotationId};
@@ -21,6 +21,7 @@ use super::look::{Found, Subject, look};
 use super::open::{
     self, fingerprint_key, folder_of, journal, lock, new_id, only_open, ports, runtime, store,
 };
+use super::outline::{gaps, show_findings, steps};
 use super::provable::provable;
 use super::reach::refuse_grown;
 use super::saved::Saved;
@@ -30,7 +31,7 @@ use crate::context::Context;
 use crate::exit::Exit;
 use crate::places::Places;
 use crate::problem::Problem;
-use crate::ui::{Answer, Event, Ui};
+use crate::ui::{Answer, Event};
 
 /// How long a driver that was asked to pause may take to let go, milliseconds.
 const LET_GO_MS_MAX: u64 = 30_000;
@@ -99,70 +100,6 @@ fn unexplained(found: &Found) -> Problem {
         .because(format!("copies of the value that no consumer names: {places}"))
         .help("keyroll consumer adopt PATH --name NAME …, or keyroll consumer waive PATH --reason WHY")
         .exits(Exit::NeedsPerson)
-}
-
-fn show_findings(found: &Found, ui: &mut Ui) {
-    for note in &found.notes {
-        ui.note(note.clone());
-    }
-    for holder in &found.holders {
-        ui.note(format!(
-            "process {} ({}) holds the value and nobody explains it: {}. The old key will not be ended before it is moved or waived",
-            holder.pid, holder.name, holder.found_by
-        ));
-    }
-    let mut shown = std::collections::BTreeSet::new();
-    for missed in &found.not_visible {
-        let (what, why) = missed.split_once(": ").unwrap_or((missed.as_str(), ""));
-        if shown.insert(what.to_owned()) {
-            ui.event(Event::NotVisible { what: what.to_owned(), why: why.to_owned() });
-        }
-    }
-}
-
-/// The consumers that will not be there while they restart: nothing stands in for a single instance.
-fn gaps(secret: &Secret) -> Vec<String> {
-    let gap = |consumer: &&keyroll_config::Consumer| {
-        let restarts = match &consumer.runs {
-            Runs::Process { apply, .. } => matches!(apply, Apply::Restart(_)),
-            Runs::Unit { .. } => true,
-            Runs::AtRest => false,
-        };
-        restarts && consumer.runs.instances().len() == 1
-    };
-    secret.consumers.iter().filter(gap).map(|consumer| consumer.name.to_string()).collect()
-}
-
-/// The steps in words, and whether each can be taken back.
-fn steps(found: &Found, secret: &Secret) -> Vec<String> {
-    let plan = &found.plan;
-    let back = || "reversible".to_owned();
-    let gaps = gaps(secret);
-    let mut steps = vec![
-        ("make a second key at the issuer".to_owned(), back()),
-        (format!("see it accepted at {} endpoint(s)", plan.endpoints.len()), back()),
-    ];
-    for (consumer, unit) in secret.consumers.iter().zip(&plan.consumers) {
-        let files: Vec<String> = consumer.reads.iter().map(|copy| copy.place.to_string()).collect();
-        let verb = match unit.uptake {
-            keyroll_rotation::Uptake::Verb if gaps.contains(&consumer.name.to_string()) => {
-                "restart its only instance: IT IS NOT THERE MEANWHILE, the gap is measured".to_owned()
-            }
-            keyroll_rotation::Uptake::Verb => {
-                format!("restart or signal {} instance(s), one by one", unit.slots)
-            }
-            keyroll_rotation::Uptake::Rereads => "no restart: it reads the file again".to_owned(),
-            keyroll_rotation::Uptake::AtRest => "nothing runs: checked in its own environment".to_owned(),
-        };
-        steps.push((format!("{}: write {}; {verb}", consumer.name, files.join(", ")), back()));
-    }
-    steps.push(("wait until every instance has shown the new value on every path".to_owned(), back()));
-    if plan.capabilities.disable {
-        let soak = plan.policy.soak_ms / 1000;
-        steps.push((format!("switch the old key off, and watch for refused uses for {soak} s"), back()));
-    }
-    steps.push(("END the old key, and see it refused".to_owned(), "IRREVERSIBLE, asks again".to_owned()));
-    steps.into_iter().map(|(what, undo)| format!("{what} ({undo})")).collect()
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, Problem> {
