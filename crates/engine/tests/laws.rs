@@ -12,11 +12,12 @@ use keyroll_port::{Journal as _, RotationId};
 use keyroll_rotation::{
     Answer, Capabilities, Consumer, ConsumerId, CredId, Delivery, EndpointId, Event, Fact, FileId, Found,
     Hold, HostId, OnFailure, Op, Outcome, Overlap, Person, Phase, Plan, Reason, Refusals, Seq, Stamp, State,
-    Uptake, Waived, Which, step,
+    Uptake, Waived, Want, Which, step, wants,
 };
 use parts::machine::Mishap;
 use parts::{Scene, locked};
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 use tokio::sync::mpsc;
 
 /// Drives of one rotation after which a person would have given up.
@@ -93,10 +94,19 @@ fn to_the_end(scene: &Scene) -> Box<State> {
                 first.push(Fact::Retried);
             }
             Standing::Lost => {}
+            Standing::Person(ref people) if *people == [Person::MintByHand] && by_hand(&state) => {
+                return state;
+            }
             Standing::Person(_) | Standing::Driving => panic!("{standing:?}"),
         }
     }
     panic!("it does not end: {:?}", scene.book.entries().last());
+}
+
+/// Where the only credential was made and its value is lost, a person makes the next one: nothing else can follow.
+fn by_hand(state: &State) -> bool {
+    let asked = wants(state).contains(&Want::Person(Person::MintByHand));
+    asked && state.plan().capabilities.overlap == Overlap::None && state.new_version().is_none()
 }
 
 /// A person deletes at the console what the journal does not know.
@@ -216,7 +226,12 @@ fn words() -> Vec<Fact> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 8, max_shrink_iters: 40, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 10,
+        // The same draws in every run: a law that fails now and then would be run again, not read.
+        rng_seed: RngSeed::Fixed(20_261_120),
+        max_shrink_iters: 40,
+        failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_crash_after_every_event_recovers(plan in plans()) {
@@ -225,6 +240,9 @@ proptest! {
             let scene = scene(&plan);
             *locked(&scene.book.breaks_behind) = Some(behind);
             let state = to_the_end(&scene);
+            if by_hand(&state) {
+                continue;
+            }
             prop_assert_eq!((state.phase(), state.debt()), (Phase::Done, None), "behind entry {}", behind);
             sound(&scene, &state);
         }
@@ -237,6 +255,9 @@ proptest! {
             let scene = scene(&plan);
             *locked(&scene.fate.at) = Some((at, Mishap::Lost));
             let state = to_the_end(&scene);
+            if by_hand(&state) {
+                continue;
+            }
             prop_assert!(state.ended(), "effect {}", at);
             sound(&scene, &state);
         }
@@ -252,7 +273,9 @@ proptest! {
                 let (_, state) = drive(&scene, Vec::new());
                 both_keys_or_ended(&scene, &state);
                 let state = if state.ended() && state.debt().is_none() { state } else { to_the_end(&scene) };
-                sound(&scene, &state);
+                if !by_hand(&state) {
+                    sound(&scene, &state);
+                }
             }
         }
     }
