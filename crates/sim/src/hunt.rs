@@ -61,7 +61,7 @@ pub(crate) fn find(mutant: &Mutant) -> Option<Found> {
         (0..SEEDS_MAX)
             .find_map(|seed| broken(&FaultPlan::of(seed), mutant, "a drawn schedule", format!("seed {seed}")))
     })
-    .or_else(|| scenes(Size::Reduced, 6).into_iter().find_map(|plan| single(&plan, mutant)))
+    .or_else(|| scenes(Size::Reduced, 18).into_iter().find_map(|plan| single(&plan, mutant)))
     .or_else(|| scenes(Size::Reduced, 6).into_iter().find_map(|plan| close_pair(&plan, mutant)))
 }
 

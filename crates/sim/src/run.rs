@@ -17,6 +17,9 @@ use crate::world::World;
 const RUN_MS_MAX: u64 = 4 * 3_600_000;
 /// Steps after which a run must have ended.
 const RUN_STEPS_MAX: u64 = 40_000;
+/// How much of a wait is lived through, and in what steps.
+const USES_MS_MAX: u64 = 2_500;
+const USES_APART_MS: u64 = 200;
 /// Words of the operator after which a run must have ended.
 pub(crate) const WORDS_MAX: u32 = 80;
 
@@ -375,6 +378,12 @@ impl Run<'_> {
 
     fn advance(&mut self, to: u64) {
         if to > self.world.now {
+            // Keys are in use while a driver waits, too: what an issuer shows of the last seconds is true.
+            self.world.now = self.world.now.max(to.saturating_sub(USES_MS_MAX));
+            while self.world.now + USES_APART_MS < to {
+                self.world.now += USES_APART_MS;
+                self.world.use_keys();
+            }
             self.world.now = to;
             self.world.use_keys();
         }

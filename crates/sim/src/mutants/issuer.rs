@@ -120,7 +120,10 @@ pub(super) const NONE_AS_INDEPENDENT: Mutant = Mutant {
 pub(super) const LIST_BELIEVED: Mutant = Mutant {
     name: "list believed at once",
     sentence: "P-12",
-    plan: |plan| plan.capabilities.death_ms_max = 0,
+    plan: |plan| {
+        plan.capabilities.death_ms_max = 0;
+        plan.capabilities.request_ms_max = 0;
+    },
     ..Mutant::NONE
 };
 
