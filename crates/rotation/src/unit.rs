@@ -208,23 +208,10 @@ pub(crate) fn attempt_absent(next: &mut State, op: &Op) {
 /// Whether a unit is at the stage that an operation belongs to.
 fn attempts(state: &State, owner: ConsumerId, op: &Op) -> bool {
     let Some(unit) = state.units.get(owner.index()) else { return false };
-    match op {
-        Op::Apply(_, slot, which) => unit.stage == Stage::Applying(*slot) && unit.toward == *which,
-        Op::Fetch(_) | Op::Deliver(..) => unit.stage == Stage::Delivering,
-        Op::Choose
-        | Op::Mint
-        | Op::Stage
-        | Op::Promote
-        | Op::Demote
-        | Op::Disable
-        | Op::Enable
-        | Op::Revoke
-        | Op::EndSessions
-        | Op::DeleteNew
-        | Op::DeleteOrphan(_)
-        | Op::DeleteAbandoned(_)
-        | Op::Retire(_) => false,
+    if let Op::Apply(_, slot, which) = op {
+        return unit.stage == Stage::Applying(*slot) && unit.toward == *which;
     }
+    matches!(op, Op::Fetch(_) | Op::Deliver(..)) && unit.stage == Stage::Delivering
 }
 
 /// A unit did not take the version. On the way back that is Stuck, as soon as everybody else who can be restored is;

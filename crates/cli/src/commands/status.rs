@@ -225,27 +225,11 @@ fn stage(stage: Stage, toward: Which) -> String {
 }
 
 fn outcome(state: &State) -> Option<Outcome> {
-    match (state.phase(), state.debt()) {
-        (_, Some(_)) => Some(Outcome::Debt),
-        (Phase::RolledBack, None) => Some(Outcome::RolledBack),
-        (Phase::Done, None) => Some(Outcome::Done),
-        (
-            Phase::Preflight
-            | Phase::Mint
-            | Phase::Stage
-            | Phase::Probe
-            | Phase::Roll
-            | Phase::Quiesce
-            | Phase::Disable
-            | Phase::Soak
-            | Phase::Decide
-            | Phase::Revoke
-            | Phase::ConfirmDead
-            | Phase::Sweep
-            | Phase::RollingBack,
-            None,
-        ) => None,
+    if state.debt().is_some() {
+        return Some(Outcome::Debt);
     }
+    let ended = [(Phase::Done, Outcome::Done), (Phase::RolledBack, Outcome::RolledBack)];
+    ended.into_iter().find(|(phase, _)| *phase == state.phase()).map(|(_, outcome)| outcome)
 }
 
 fn show(rows: &[StatusShown], details: bool, context: &mut Context) {

@@ -44,24 +44,12 @@ fn told(places: &Places, id: &str, secret: &str, state: &State) -> Problem {
             .help(format!("keyroll revoke {secret} --version previous"))
             .exits(Exit::NeedsPerson);
     }
-    let ended = match state.phase() {
-        Phase::Done => Some("it was carried out already: the rotation is done, and its old key is dead"),
-        Phase::RolledBack => Some("it was carried out already, and rolled back: the old key is in use"),
-        Phase::Preflight
-        | Phase::Mint
-        | Phase::Stage
-        | Phase::Probe
-        | Phase::Roll
-        | Phase::Quiesce
-        | Phase::Disable
-        | Phase::Soak
-        | Phase::Decide
-        | Phase::Revoke
-        | Phase::ConfirmDead
-        | Phase::Sweep
-        | Phase::RollingBack => None,
-    };
-    if let Some(why) = ended {
+    let ended = [
+        (Phase::Done, "it was carried out already: the rotation is done, and its old key is dead"),
+        (Phase::RolledBack, "it was carried out already, and rolled back: the old key is in use"),
+    ];
+    let ended = ended.into_iter().find(|(phase, _)| *phase == state.phase());
+    if let Some((_, why)) = ended {
         return opening().because(why).help(format!("keyroll plan {secret} makes another plan"));
     }
     let at = watch::phase(state.phase()).map_or("its end", crate::ui::Phase::word);

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use keyroll_config::{Config, EvidenceKind, IssuerRef, Runs, Secret};
 use keyroll_host::{LOCAL, LiveReport, Local, process_of, read, resolve};
 use keyroll_port::{
-    Failure, Host as _, Issuer, Journal as _, Label, Listing, Live, Probe, Sessions, Store, Values,
+    Failure, Host as _, Issuer, Journal as _, Label, Listing, Live, Looked, Probe, Sessions, Store, Values,
 };
 use keyroll_rotation::{Capabilities, Holds, MintedBy, Plan, PlanDefect, Refusals, Which};
 use keyroll_secret::{Credential, CredentialId, FingerprintKey, SecretBytes};
 
 use super::clear::refuse_clear;
-use super::compose::{compose, policy};
+use super::compose::{Composed, compose, policy};
 use super::issuer::spec_text;
 use super::open::{fingerprint_key, folder_of};
 use super::reach::reach;
@@ -63,13 +63,22 @@ pub(crate) async fn current(store: &dyn Store, secret: &Secret) -> Result<(u32, 
     Ok((version.number, credential))
 }
 
-/// Looks at the issuer, the files and the processes, and refuses what cannot be rotated.
-pub(crate) async fn look(
+/// The current credential, as its issuer shows it.
+struct AtIssuer {
+    from_version: u32,
+    credential: Credential,
+    listing: Option<Listing>,
+    standing: Standing,
+    bound: bool,
+    notes: Vec<String>,
+}
+
+/// Refuses what the configuration alone rules out, then asks the issuer.
+async fn at_issuer(
     subject: &Subject<'_>,
     store: &dyn Store,
-    key: &FingerprintKey,
-    issuer: Arc<dyn Issuer>,
-) -> Result<Found, Problem> {
+    issuer: &dyn Issuer,
+) -> Result<AtIssuer, Problem> {
     if issuer.capabilities().minted_by == MintedBy::Human {
         return Err(Problem::new("K0843", format!("plan a rotation of {}", subject.secret.name))
             .because(
@@ -83,30 +92,45 @@ pub(crate) async fn look(
     refuse_clear(subject, &credential)?;
     let mut notes = issuer.preflight(&credential).await?;
     notes.extend(issuer.warnings());
-    let listing = list(issuer.as_ref(), &credential).await?;
+    let listing = list(issuer, &credential).await?;
     refuse_foreign_labels(listing.as_ref(), &credential, subject.places).await?;
-    let standing = standing(issuer.as_ref(), &credential).await?;
+    let standing = standing(issuer, &credential).await?;
     // A dead value cannot be asked whose it is, and nobody has to end it.
     let bound = match standing {
         Standing::Dead => credential.id.is_some(),
-        Standing::Alive | Standing::Denied => bound(issuer.as_ref(), &credential, listing.as_ref()).await?,
+        Standing::Alive | Standing::Denied => bound(issuer, &credential, listing.as_ref()).await?,
     };
     notes.extend(standing_notes(standing, bound));
+    Ok(AtIssuer { from_version, credential, listing, standing, bound, notes })
+}
+
+/// The configuration's files and consumers by number, and its files as they are now.
+fn on_this_machine(
+    subject: &Subject<'_>,
+    issuer: &dyn Issuer,
+    key: &FingerprintKey,
+) -> Result<(Composed, BTreeMap<PathBuf, SeenFile>), Problem> {
     let folder = folder_of(subject.config_file);
     let roots = &subject.config.search_roots;
-    let mut composed = compose(
-        subject.secret,
-        issuer.as_ref(),
-        subject.places,
-        subject.id,
-        folder,
-        roots,
-        &BTreeMap::new(),
-    )?;
+    let mut composed =
+        compose(subject.secret, issuer, subject.places, subject.id, folder, roots, &BTreeMap::new())?;
     let files = files(&composed.setup.files.iter().map(|file| file.path.clone()).collect::<Vec<_>>(), key)?;
     for file in &mut composed.setup.files {
         file.planned = files.get(&file.path).map(|seen| seen.real.clone());
     }
+    Ok((composed, files))
+}
+
+/// Looks at the issuer, the files and the processes, and refuses what cannot be rotated.
+pub(crate) async fn look(
+    subject: &Subject<'_>,
+    store: &dyn Store,
+    key: &FingerprintKey,
+    issuer: Arc<dyn Issuer>,
+) -> Result<Found, Problem> {
+    let asked = at_issuer(subject, store, issuer.as_ref()).await?;
+    let AtIssuer { from_version, credential, listing, standing, bound, mut notes } = asked;
+    let (composed, files) = on_this_machine(subject, issuer.as_ref(), key)?;
     let host = Local::new(composed.setup, fingerprint_key(subject.places)?);
     let values = Values { old: &credential.fields, new: None };
     refuse_wrong_copies(&host, values)?;
@@ -121,13 +145,7 @@ pub(crate) async fn look(
         _ => Sessions::default(),
     };
     let looked = host.enumerate(values, &sessions, Which::New).await?;
-    let waivers = Waivers::load(subject.places)?;
-    let unexplained: Vec<String> = looked
-        .names
-        .iter()
-        .filter(|named| !waivers.has_copy(subject.secret.name.as_str(), named.digest))
-        .map(|named| named.name.clone())
-        .collect();
+    let unexplained = unexplained(subject, &looked)?;
     let mut holders = Vec::new();
     for instance in looked.enumeration.instances.iter().filter(|instance| instance.consumer.is_none()) {
         holders.extend(host.describe(instance.who).await);
@@ -173,6 +191,17 @@ pub(crate) async fn look(
         accepted: Vec::new(),
     };
     Ok(Found { saved, plan, host, holders, not_visible, notes, live })
+}
+
+/// The places with the value that no consumer names and nobody waived.
+fn unexplained(subject: &Subject<'_>, looked: &Looked) -> Result<Vec<String>, Problem> {
+    let waivers = Waivers::load(subject.places)?;
+    let names = looked
+        .names
+        .iter()
+        .filter(|named| !waivers.has_copy(subject.secret.name.as_str(), named.digest))
+        .map(|named| named.name.clone());
+    Ok(names.collect())
 }
 
 /// The old value would die before everybody can have been moved.
