@@ -188,7 +188,9 @@ fn side_by_side(targets: Vec<Target>) -> Vec<Ran> {
                 loop {
                     let next = locked(&queue).pop_front();
                     let Some(target) = next else { return };
-                    locked(&done).push(run(target, ""));
+                    // Run first, then locked: the other lane goes on meanwhile.
+                    let ran = run(target, "");
+                    locked(&done).push(ran);
                 }
             });
         }

@@ -140,6 +140,20 @@ fn protocol_ids(wrong: &mut Vec<String>) -> Result<(), String> {
             ));
         }
     }
+    let mut all = String::new();
+    for path in sources("rs") {
+        all += &read(&path)?;
+    }
+    for row in table.lines().filter(|line| line.starts_with("| P-")) {
+        for name in row.split('`').skip(1).step_by(2) {
+            if !all.contains(&format!("name: \"{name}\"")) && !all.contains(&format!("fn {name}(")) {
+                wrong.push(format!("docs/design/protocol-ids.md: there is no mutant or test `{name}`"));
+            }
+        }
+        if !row.contains('`') {
+            wrong.push(format!("docs/design/protocol-ids.md: nothing holds this sentence: {row}"));
+        }
+    }
     Ok(())
 }
 

@@ -2,12 +2,14 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::examples;
+
 /// Replaces API keys, passwords and tokens while they are in use.
 ///
 /// Makes the new one, moves every consumer, and ends the old one only when the running processes have shown that
 /// they no longer need it.
 #[derive(Debug, Parser)]
-#[command(name = "keyroll", version, disable_help_subcommand = true, max_term_width = 100)]
+#[command(name = "keyroll", version, disable_help_subcommand = true, max_term_width = 80)]
 #[command(after_help = "Exit codes, files and variables of the environment: docs/reference/cli.md")]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -50,38 +52,52 @@ pub(crate) struct Globals {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run a whole rotation on this machine, with an issuer and workers of its own
+    #[command(after_help = examples::DEMO)]
     Demo(DemoArgs),
     /// Write a keyroll.toml to begin with
+    #[command(after_help = examples::INIT)]
     Init,
     /// Look at everything that a rotation needs, and change nothing
+    #[command(after_help = examples::DOCTOR)]
     Doctor(DoctorArgs),
     /// Add, list and show secrets; never their values
     #[command(subcommand)]
     Secret(SecretCommand),
     /// Look at everything, and save what a rotation would do; touches nothing
+    #[command(after_help = examples::PLAN)]
     Plan(PlanArgs),
     /// Carry out a plan
+    #[command(after_help = examples::APPLY)]
     Apply(ApplyArgs),
     /// Continue a rotation that has no driver or is paused
+    #[command(after_help = examples::RESUME)]
     Resume(ResumeArgs),
     /// Stop a rotation at the next safe point; both keys stay valid
+    #[command(after_help = examples::PAUSE)]
     Pause(IdArgs),
     /// Show what is open, who holds what, and what to do next
+    #[command(after_help = examples::STATUS)]
     Status(StatusArgs),
     /// Go back to the old key; possible until it was decided to end it
+    #[command(after_help = examples::ABORT)]
     Abort(IdArgs),
     /// Try the step again at which a rotation is stuck
-    Retry(IdArgs),
+    #[command(after_help = examples::RETRY)]
+    Retry(RetryArgs),
     /// Undo a rotation: abort before the point of no return, refused after it
+    #[command(after_help = examples::UNDO)]
     Undo(IdArgs),
     /// Name what holds a secret: adopt it into the configuration, or waive it
     #[command(subcommand)]
     Consumer(ConsumerCommand),
     /// Ask the issuer whether each version of a secret is alive
+    #[command(after_help = examples::VERIFY)]
     Verify(VerifyArgs),
     /// End an old version that is still alive
+    #[command(after_help = examples::REVOKE)]
     Revoke(RevokeArgs),
     /// Print the JSON Schema of keyroll.toml
+    #[command(after_help = examples::SCHEMA)]
     Schema,
     /// A part of the demo, run by the demo
     #[command(hide = true)]
@@ -110,16 +126,22 @@ pub(crate) struct DoctorArgs {
     /// A person's word that this journal is the newest there is, after it was restored from a backup
     #[arg(long)]
     pub(crate) accept_journal: bool,
+    /// A person's word that the state was moved to this machine, and that no other uses it any more
+    #[arg(long, conflicts_with = "accept_journal")]
+    pub(crate) moved_here: bool,
 }
 
 /// `secret`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum SecretCommand {
     /// Take a secret in: its value by a hidden prompt or stdin, never by an argument
+    #[command(after_help = examples::SECRET_ADD)]
     Add(SecretAddArgs),
     /// The secrets of the configuration and their versions
+    #[command(after_help = examples::SECRET_LIST)]
     List,
     /// One secret: its versions by fingerprint, its fields, its consumers; never a value
+    #[command(after_help = examples::SECRET_SHOW)]
     Show(SecretArgs),
 }
 
@@ -140,6 +162,12 @@ pub(crate) struct SecretAddArgs {
     /// With --issuer: the reference to the admin credential, file:./name
     #[arg(long, value_name = "REFERENCE", requires = "issuer")]
     pub(crate) admin: Option<String>,
+    /// Put it in place of a value that was taken in wrongly, before any rotation of it
+    #[arg(long, conflicts_with = "issuer")]
+    pub(crate) replace: bool,
+    /// Take it in although something speaks against it: the issuer refuses it, or a copy holds another
+    #[arg(long)]
+    pub(crate) anyway: bool,
 }
 
 /// A command about one secret.
@@ -170,6 +198,9 @@ pub(crate) struct ApplyArgs {
     /// The value is known to others: move everything at once, or end it first
     #[arg(long, value_name = "HOW", conflicts_with = "until")]
     pub(crate) emergency: Option<Emergency>,
+    /// Accept that restarts make this live beside the new value, by the name that was shown
+    #[arg(long, value_name = "NAME")]
+    pub(crate) accept: Vec<String>,
 }
 
 /// A step at which a rotation can be made to pause.
@@ -209,6 +240,9 @@ pub(crate) struct ResumeArgs {
     /// The value is known to others: move everything at once, or end it first
     #[arg(long, value_name = "HOW", conflicts_with = "until")]
     pub(crate) emergency: Option<Emergency>,
+    /// Accept that restarts make this live beside the new value, by the name that was shown
+    #[arg(long, value_name = "NAME")]
+    pub(crate) accept: Vec<String>,
     /// The old key was ended by hand at the issuer's console; it is then watched until it is seen dead
     #[arg(long)]
     pub(crate) revoked_by_hand: bool,
@@ -219,6 +253,16 @@ pub(crate) struct ResumeArgs {
 pub(crate) struct IdArgs {
     /// The rotation's id
     pub(crate) id: String,
+}
+
+/// `retry`.
+#[derive(Debug, Args)]
+pub(crate) struct RetryArgs {
+    /// The rotation's id
+    pub(crate) id: String,
+    /// Accept that restarts make this live beside the new value, by the name that was shown
+    #[arg(long, value_name = "NAME")]
+    pub(crate) accept: Vec<String>,
 }
 
 /// `status`.
@@ -235,8 +279,10 @@ pub(crate) struct StatusArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ConsumerCommand {
     /// Write a process or a file that holds a secret into keyroll.toml, so that it is moved too
+    #[command(after_help = examples::ADOPT)]
     Adopt(AdoptArgs),
     /// Accept by name that something keeps the old value; it is recorded with its reason
+    #[command(after_help = examples::WAIVE)]
     Waive(WaiveArgs),
 }
 

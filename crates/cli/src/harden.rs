@@ -25,6 +25,13 @@ pub(crate) fn is_dumpable() -> bool {
     !matches!(rustix::process::dumpable_behavior(), Ok(rustix::process::DumpableBehavior::NotDumpable))
 }
 
+/// Whether this process was started so that a closed terminal does not concern it, as by nohup (proc(5), SigIgn).
+pub(crate) fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
+}
+
 /// The process ends at once, on whatever thread it was: the journal is made for that, and a driver that lost a part
 /// must not go on.
 fn report(info: &PanicHookInfo<'_>) {

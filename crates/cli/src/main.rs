@@ -10,8 +10,10 @@ mod config_file;
 mod context;
 #[allow(dead_code, reason = "the reference page is made from the registry")]
 mod env;
+mod examples;
 mod exit;
 mod harden;
+mod machine;
 mod places;
 mod problem;
 mod redact;

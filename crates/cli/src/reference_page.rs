@@ -10,7 +10,7 @@ mod tests {
 
     fn page() -> String {
         let mut page = "# The command\n\nGenerated from the program; do not edit by hand.\n".to_owned();
-        let mut command = Cli::command().term_width(100);
+        let mut command = Cli::command().term_width(80);
         command.build();
         describe(&mut page, &mut command, "keyroll");
         page.push_str("\n## Exit codes\n\n| exit | meaning |\n|---|---|\n");
@@ -39,7 +39,9 @@ mod tests {
             "keyroll" => help.as_str(),
             _ => help.split("\n\nEverywhere:").next().unwrap_or_default(),
         };
-        page.push_str(&format!("\n## {path}\n\n```text\n{}\n```\n", help.trim_end()));
+        let after = command.get_after_help().filter(|_| path != "keyroll");
+        let after = after.map(|text| format!("\n\n{text}")).unwrap_or_default();
+        page.push_str(&format!("\n## {path}\n\n```text\n{}{after}\n```\n", help.trim_end()));
         let subcommands: Vec<clap::Command> = command.get_subcommands().cloned().collect();
         for mut subcommand in subcommands {
             if !subcommand.is_hide_set() {
@@ -47,6 +49,29 @@ mod tests {
                 describe(page, &mut subcommand, &path);
             }
         }
+    }
+
+    /// Every command shows how it is called and how it ends, and no line is wider than a plain terminal.
+    #[test]
+    fn each_help_has_an_example_and_its_exit_codes() {
+        fn look(command: &mut clap::Command, path: &str) {
+            for text in [command.render_help(), command.render_long_help()] {
+                let text = text.to_string();
+                let wide = text.lines().find(|line| line.chars().count() > 80);
+                assert_eq!(wide, None, "{path}");
+                let leaf = command.get_subcommands().next().is_none();
+                assert!(!leaf || text.contains(&format!("Example: {path}")), "{path}: {text}");
+                assert!(!leaf || text.contains("Exit codes: "), "{path}: {text}");
+            }
+            let subcommands: Vec<clap::Command> = command.get_subcommands().cloned().collect();
+            for mut subcommand in subcommands.into_iter().filter(|one| !one.is_hide_set()) {
+                let path = format!("{path} {}", subcommand.get_name());
+                look(&mut subcommand, &path);
+            }
+        }
+        let mut command = Cli::command();
+        command.build();
+        look(&mut command, "keyroll");
     }
 
     #[test]

@@ -12,7 +12,8 @@ mod table;
 
 pub(crate) use cost::show_cost;
 pub(crate) use event::{
-    Event, EventLine, Finding, Grade, Holder, HostStep, Outcome, Phase, Residue, StepState, Summary, Version,
+    Event, EventLine, Finding, Grade, Holder, HostStep, OldKeyShown, Outcome, Phase, Residue, StatusShown,
+    StepState, Summary, UnitShown, Version,
 };
 pub(crate) use look::Look;
 pub(crate) use prompt::Answer;

@@ -1,16 +1,27 @@
 //! Where the rooms meet: a configuration becomes a plan, a setup of this machine, ports, and a driven rotation.
 
 pub(crate) mod adopt;
+mod agree;
+pub(crate) mod begun;
+pub(crate) mod blocked;
 pub(crate) mod called;
+mod clear;
 mod compose;
 pub(crate) mod drive;
 mod finish;
+pub(crate) mod holds;
 pub(crate) mod issuer;
+mod live;
 mod look;
+pub(crate) mod old_key;
 pub(crate) mod open;
+mod outline;
 pub(crate) mod provable;
+mod reach;
 pub(crate) mod rotate;
 mod saved;
+pub(crate) mod taken;
+pub(crate) mod trusted;
 pub(crate) mod waivers;
 pub(crate) mod watch;
 
@@ -27,7 +38,39 @@ use crate::ui::Version;
 /// Seals the first version of a secret into the store as `current`.
 pub(crate) fn keep(places: &Places, secret: &Secret, credential: &Credential) -> Result<(), Problem> {
     let store = open::store(places)?;
-    open::runtime()?.block_on(store.add(secret.name.as_str(), credential))?;
+    let kept = open::runtime()?.block_on(store.add(secret.name.as_str(), credential));
+    kept.map_err(|failure| {
+        let exists = failure.code == "K0613";
+        let problem = Problem::from(failure);
+        match exists {
+            true => problem.help(format!(
+                "change its value by rotating it: keyroll plan {}; one that was taken in wrongly: keyroll secret add {} --replace",
+                secret.name, secret.name
+            )),
+            false => problem,
+        }
+    })?;
+    Ok(())
+}
+
+/// Puts another value in place of one that was taken in wrongly. Refused once a rotation began with it.
+pub(crate) fn correct(places: &Places, secret: &Secret, credential: &Credential) -> Result<(), Problem> {
+    let name = secret.name.as_str();
+    let lock = open::lock(places)?;
+    if places.journal().exists() {
+        let journal = open::journal(places)?;
+        let reading = |error| Problem::new("K0835", "read the rotations").because_of(&error);
+        let open = open::runtime()?.block_on(begun::open_of(&journal, name)).map_err(reading)?;
+        if let Some(id) = open {
+            return Err(Problem::new("K0848", format!("replace the value of {name}"))
+                .because(format!("rotation {id} works with it"))
+                .help(format!("keyroll abort {id}, then replace it"))
+                .exits(crate::exit::Exit::Held));
+        }
+    }
+    let store = open::store(places)?;
+    open::runtime()?.block_on(store.0.correct(name, credential))?;
+    drop(lock);
     Ok(())
 }
 

@@ -22,6 +22,8 @@ mod drift;
 mod input;
 #[path = "hostile/issuer.rs"]
 mod issuer;
+#[path = "hostile/live.rs"]
+mod live;
 #[path = "hostile/moods.rs"]
 mod moods;
 #[path = "hostile/ran.rs"]
@@ -32,6 +34,8 @@ mod request;
 mod scene;
 #[path = "hostile/stale.rs"]
 mod stale;
+#[path = "hostile/trust.rs"]
+mod trust;
 #[path = "hostile/word.rs"]
 mod word;
 #[path = "hostile/worker.rs"]
@@ -113,8 +117,18 @@ fn others_at_work() {
 }
 
 #[test]
+fn an_edit_made_meanwhile_is_not_made_live() {
+    ring(live::CASES);
+}
+
+#[test]
 fn the_way_back() {
     ring(back::CASES);
+}
+
+#[test]
+fn state_and_configuration_of_others() {
+    ring(trust::CASES);
 }
 
 #[test]

@@ -94,8 +94,8 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn a_secret_is_kept_and_its_value_stands_nowhere() {
-    let folder = scene(issuer(Vec::new(), false));
     let secret = value();
+    let folder = scene(issuer(vec![secret.clone()], false));
     let added = run(folder.path(), &["secret", "add", "acme", "--id", "key-1"], &format!("{secret}\n"));
     assert_eq!(added.status.code(), Some(0), "{}", text(&added));
     let more = "[secrets.other]\nissuer = \"openrouter\"\n";
@@ -145,7 +145,9 @@ fn verify_tells_alive_from_dead_and_from_a_call_that_cannot_fail() {
     ] {
         let folder = scene(issuer(known, anything));
         assert_eq!(
-            run(folder.path(), &["secret", "add", "acme", "--id", "key-1"], &secret).status.code(),
+            run(folder.path(), &["secret", "add", "acme", "--id", "key-1", "--anyway"], &secret)
+                .status
+                .code(),
             Some(0)
         );
         let output = run(folder.path(), &["verify", "acme"], "");

@@ -12,7 +12,7 @@ use crate::path::resolve;
 use crate::secret::Secret;
 use crate::shape::{DefaultsShape, FileShape, HostShape};
 use crate::suggest::nearest;
-use crate::{ConfigError, Kind, Name};
+use crate::{ConfigError, Deadlines, Kind, Name};
 
 /// The largest keyroll.toml that is read, in bytes.
 pub const CONFIG_BYTES_MAX: u64 = 1_048_576;
@@ -36,6 +36,8 @@ pub struct Defaults {
     pub max_parallel: u32,
     /// What happens when a host fails.
     pub on_failure: OnFailure,
+    /// How long a rotation waits.
+    pub deadlines: Deadlines,
 }
 
 /// One keyroll.toml, checked whole: everything that can be refused without looking at the machine has been.
@@ -129,6 +131,11 @@ impl Defaults {
         Ok(Self {
             max_parallel: read_parallel(shape.max_parallel.as_ref(), 1)?,
             on_failure: OnFailure::read(shape.on_failure.as_ref(), OnFailure::Rollback)?,
+            deadlines: Deadlines::read(
+                shape.unit_deadline.as_ref(),
+                shape.phase_deadline.as_ref(),
+                Deadlines::default(),
+            )?,
         })
     }
 }

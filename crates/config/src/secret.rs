@@ -7,7 +7,7 @@ use crate::config::{one_of, read_parallel};
 use crate::fault::Fault;
 use crate::period::read_period;
 use crate::shape::{PostgresShape, RevokeShape, SecretShape};
-use crate::{Consumer, Defaults, IssuerRef, Kind, Name, OnFailure, Reference, StoreRef, Template};
+use crate::{Consumer, Deadlines, Defaults, IssuerRef, Kind, Name, OnFailure, Reference, StoreRef, Template};
 
 /// The old value must have been unused for this long, unless the file says otherwise.
 const OLD_IDLE_DEFAULT_S: u64 = 1_800;
@@ -100,6 +100,8 @@ pub struct Secret {
     pub max_parallel: u32,
     /// What happens when a host fails.
     pub on_failure: OnFailure,
+    /// How long a rotation waits.
+    pub deadlines: Deadlines,
     /// Its parts; at least one is secret.
     pub fields: BTreeMap<Name, FieldSpec>,
     /// Texts rendered from the parts.
@@ -151,6 +153,11 @@ impl Secret {
             store: StoreRef::read(shape.store.as_ref())?,
             max_parallel: read_parallel(shape.max_parallel.as_ref(), defaults.max_parallel)?,
             on_failure: OnFailure::read(shape.on_failure.as_ref(), defaults.on_failure)?,
+            deadlines: Deadlines::read(
+                shape.unit_deadline.as_ref(),
+                shape.phase_deadline.as_ref(),
+                defaults.deadlines,
+            )?,
             unattended: shape.unattended,
             name,
             issuer,

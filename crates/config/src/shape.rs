@@ -37,6 +37,10 @@ pub(crate) struct DefaultsShape {
     pub(crate) max_parallel: Option<At<u32>>,
     /// What happens when a host fails: `rollback` (default) or `pause`.
     pub(crate) on_failure: Option<At<String>>,
+    /// How long one instance may take to show its new value before it has failed: 5s to 7d. Default `3m`.
+    pub(crate) unit_deadline: Option<At<String>>,
+    /// How long one phase may last before it has failed: 5s to 7d, and no shorter than `unit_deadline`. Default `10m`.
+    pub(crate) phase_deadline: Option<At<String>>,
 }
 
 /// Where values are searched for.
@@ -77,6 +81,10 @@ pub(crate) struct SecretShape {
     pub(crate) max_parallel: Option<At<u32>>,
     /// Overrides `defaults.on_failure`.
     pub(crate) on_failure: Option<At<String>>,
+    /// Overrides `defaults.unit_deadline`.
+    pub(crate) unit_deadline: Option<At<String>>,
+    /// Overrides `defaults.phase_deadline`.
+    pub(crate) phase_deadline: Option<At<String>>,
     /// The parts of the credential. Default: one secret field, `value`; for `postgres`: `user`, `password` (secret),
     /// `host`, `port`, `dbname`.
     pub(crate) fields: Option<BTreeMap<At<String>, FieldShape>>,

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use keyroll_config::{
-    Apply, Check, Config, Decide, EvidenceKind, Find, IssuerRef, OnFailure, Part, Place, Reference, Runs,
-    Signal, Source, StoreRef, WriteMode,
+    Apply, Check, Config, Deadlines, Decide, EvidenceKind, Find, IssuerRef, OnFailure, Part, Place,
+    Reference, Runs, Signal, Source, StoreRef, WriteMode,
 };
 
 const FULL: &str = r#"#:schema ./keyroll.schema.json
@@ -15,6 +15,7 @@ version = 1
 [defaults]
 max_parallel = 2
 on_failure = "pause"
+unit_deadline = "1m"
 [search]
 roots = ["./data"]
 [hosts.vps-a]
@@ -26,6 +27,7 @@ store = "keyroll"
 owner = "ada@example.org"
 rotate_every = "90d"
 unattended = true
+phase_deadline = "5m"
 [secrets.acme.derived]
 url = "http://svc:{value}@127.0.0.1:7001/v1?x={value:raw}"
 [secrets.acme.revoke]
@@ -87,6 +89,13 @@ fn the_whole_format_is_read() {
     assert_eq!(acme.issuer, IssuerRef::SpecFile("/srv/app/acme.toml".into()));
     assert_eq!(acme.admin, Some(Reference::File("/srv/app/admin.key".into())));
     assert_eq!((acme.store, acme.max_parallel, acme.on_failure), (StoreRef::Keyroll, 2, OnFailure::Pause));
+    let deadlines = |unit_s, phase_s| Deadlines {
+        unit: Duration::from_secs(unit_s),
+        phase: Duration::from_secs(phase_s),
+    };
+    assert_eq!(acme.deadlines, deadlines(60, 300));
+    assert_eq!(config.secret("orders").unwrap().deadlines, deadlines(60, 600));
+    assert_eq!(Deadlines::default(), deadlines(180, 600));
     assert_eq!(acme.rotate_every, Some(Duration::from_secs(90 * 86_400)));
     assert_eq!((acme.revoke.soak, acme.revoke.decide), (Duration::from_secs(1), Decide::Standing));
     assert!(acme.revoke.require.contains(&EvidenceKind::Reported));

@@ -63,6 +63,10 @@ fn wrong_forms_are_told_without_their_content() {
     expect(&with_secret(&format!("on_failure = \"{VALUE}\"\n")), "K0004", 4, "`rollback`, `pause`");
     expect(&with_secret("on_failure = \"rolback\"\n"), "K0004", 4, "did you mean `rollback`?");
     expect(&with_secret("max_parallel = 0\n"), "K0004", 4, "1 to 64");
+    expect(&with_secret("unit_deadline = \"4999ms\"\n"), "K0007", 4, "5s to 1w");
+    expect(&with_secret("phase_deadline = \"8d\"\n"), "K0007", 4, "5s to 1w");
+    expect(&with_secret("unit_deadline = \"11m\"\n"), "K0012", 4, "(10m) is shorter than");
+    expect(&with_secret("phase_deadline = \"2m\"\n"), "K0012", 4, "(2m) is shorter than");
     expect(&with_secret("max_parallel = -1\n"), "K0004", 4, "u32");
     expect(&format!("version = 1\n[secrets.a]\nissuer = \"{VALUE} x\"\n"), "K0004", 3, "name of a spec");
     expect("version = 1\n[secrets.acme]\nstore = \"keyroll\"\n", "K0004", 2, "`issuer` is missing");

@@ -2,7 +2,7 @@ use std::ops::Range;
 
 use keyroll_secret::SecretBytes;
 
-use crate::format::Change;
+use crate::format::{Change, Variables};
 use crate::spelling::{self, Style, VARIABLE_BYTES_MAX};
 use crate::{CopyError, Edit, Slot};
 
@@ -12,6 +12,28 @@ pub(crate) fn read(file: &[u8], name: &str) -> Result<Option<SecretBytes>, CopyE
         Some(winner) => winner.value(file).map(Some),
         None => Ok(None),
     }
+}
+
+/// Every variable with the value of its last assignment, or why that cannot be told: where readers expand it, what
+/// runs does not show what stands in the file.
+pub(crate) fn variables(file: &[u8]) -> Variables {
+    let scan = Scan::of(file);
+    let mut found = Variables::new();
+    for assignment in &scan.assignments {
+        let name = file.get(assignment.name.clone()).unwrap_or_default();
+        let name = String::from_utf8_lossy(name).into_owned();
+        let doubtful = |line, why| Err(CopyError::Ambiguous { line, why });
+        let value = match scan.open_quote {
+            Some((line, why)) if assignment.line >= line => doubtful(line, why),
+            Some(_) | None if assignment.expands(file) => {
+                doubtful(assignment.line, "some readers expand the value")
+            }
+            Some(_) | None => assignment.value(file),
+        };
+        found.retain(|(known, _)| *known != name);
+        found.push((name, value));
+    }
+    found
 }
 
 pub(crate) fn changes(file: &[u8], name: &str, edit: &Edit<'_>) -> Result<Vec<Change>, CopyError> {
@@ -65,6 +87,17 @@ struct Assignment {
 }
 
 impl Assignment {
+    /// Whether a shell would make something else of the spelling: `$NAME`, a command, a home folder, an escape.
+    fn expands(&self, file: &[u8]) -> bool {
+        let raw = file.get(self.raw.clone()).unwrap_or_default();
+        let any = |bytes: &[u8]| raw.iter().any(|byte| bytes.contains(byte));
+        match self.style {
+            Style::Single => false,
+            Style::Double => any(b"$`"),
+            Style::Unquoted => any(b"$`\\~*?[;&|<>()'\" \t"),
+        }
+    }
+
     fn value(&self, file: &[u8]) -> Result<SecretBytes, CopyError> {
         let doubtful = |why| CopyError::Ambiguous { line: self.line, why };
         if let Some(why) = self.doubt {

@@ -48,6 +48,9 @@ pub struct Edit<'a> {
     pub new: &'a SecretBytes,
 }
 
+/// The variables of a file with their values, each with what readers disagree on where they do.
+pub type Variables = Vec<(String, Result<SecretBytes, CopyError>)>;
+
 impl Format {
     /// The value in a slot, as its readers see it; of several assignments the last, which wins.
     ///
@@ -59,6 +62,16 @@ impl Format {
             (Self::Whole, Slot::Whole) => Ok(Some(whole::read(file))),
             (Self::Dotenv, Slot::Variable(name)) => dotenv::read(file, name),
             (Self::Whole, Slot::Variable(_)) | (Self::Dotenv, Slot::Whole) => Err(self.wrong(slot)),
+        }
+    }
+
+    /// Every variable of an env file, each once, with the value that its last assignment means to every reader; an
+    /// error in its place says what readers disagree on. A file of another format has none.
+    pub fn variables(&self, file: &[u8]) -> Result<Variables, CopyError> {
+        limited(file)?;
+        match self {
+            Self::Dotenv => Ok(dotenv::variables(file)),
+            Self::Whole => Ok(Vec::new()),
         }
     }
 

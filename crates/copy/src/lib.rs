@@ -12,6 +12,6 @@ mod template;
 mod whole;
 
 pub use error::CopyError;
-pub use format::{Edit, FILE_BYTES_MAX, Format, Slot};
+pub use format::{Edit, FILE_BYTES_MAX, Format, Slot, Variables};
 pub use spelling::VARIABLE_BYTES_MAX;
 pub use template::{Carried, TEMPLATE_BYTES_MAX, Template};

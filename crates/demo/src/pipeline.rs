@@ -159,6 +159,8 @@ impl Pipeline {
             .env_remove("KEYROLL_CONFIG")
             .env_remove("KEYROLL_STATE")
             .env_remove("KEYROLL_KEYS")
+            // Its state lives and dies with the demo: what the machine is called does not matter.
+            .env("KEYROLL_MACHINE", "demo")
             .current_dir(&self.folder)
             .stdin(input)
             .stdout(Stdio::piped())

@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 
 use keyroll_rotation::{
-    Delivery, Effect, Event, Fact, IllegalEvent, Op, Outcome, Person, Query, Seq, Stamp, State, Want,
+    Delivery, Effect, Event, Fact, IllegalEvent, Op, Outcome, Person, Query, Seq, Stamp, State, Want, Which,
 };
 
 use crate::{Action, Core, Input, Pace, Poll, Protocol, Standing, Trouble};
@@ -111,6 +111,29 @@ impl<C: Core> Driver<C> {
         self.flights.is_empty() && self.pending.is_none() && self.inbox.is_empty()
     }
 
+    /// Nobody is there to answer what only a person can, and the shell wants to end. Returns whether the protocol has
+    /// something to do first: then it ends later, and says so by what it stands at.
+    pub fn unanswered(&mut self, now_ms: u64) -> bool {
+        let at = Stamp { ms: now_ms, boot: self.boot, epoch: self.epoch };
+        let event = Event { at, fact: Fact::Unanswered };
+        let said = self.idle() && self.core.step(&self.state, &event).is_ok();
+        if said {
+            self.queue(now_ms, event.fact, true);
+        }
+        said
+    }
+
+    /// The rotation stands still, and the old key has still to be switched on and seen alive.
+    pub fn owes_enabling(&self) -> bool {
+        let open = self.state.intents().iter().any(|open| open.op == Op::Enable);
+        let wanted = self.core.wants(&self.state).into_iter().any(|want| match want {
+            Want::Do(op) => op == Op::Enable,
+            Want::Ask(query) => matches!(query, Query::Probe(_, Which::Old)),
+            Want::Decide(_) | Want::Wait(_) | Want::Person(_) => false,
+        });
+        self.state.hold().is_some() && !self.state.decided() && (open || wanted)
+    }
+
     /// Takes in what the shell reports.
     pub fn on(&mut self, input: Input, now_ms: u64) {
         match input {
@@ -150,7 +173,7 @@ impl<C: Core> Driver<C> {
         let failures =
             self.backoff.iter().find(|(held, ..)| *held == op).map_or(0, |(_, _, failures)| *failures);
         self.backoff.retain(|(held, ..)| *held != op);
-        if matches!(outcome, Outcome::Failed { .. }) {
+        if matches!(outcome, Outcome::Failed { .. } | Outcome::Unknown) {
             let until = now_ms.saturating_add(self.pace.backoff(failures));
             self.backoff.push((op, until, failures.saturating_add(1)));
         }
@@ -174,7 +197,7 @@ impl<C: Core> Driver<C> {
         self.next_look.retain(|(_, next)| *next > now);
         for effect in pending.effects {
             self.touched(&effect.op);
-            let leg = if effect.op.at_issuer() { Leg::ToWitness } else { Leg::ToCarry };
+            let leg = if effect.op.witnessed() { Leg::ToWitness } else { Leg::ToCarry };
             self.flights.push(Flight { effect, leg });
         }
     }
@@ -316,6 +339,10 @@ impl<C: Core> Driver<C> {
 
     /// An observation that changes nothing is written only now and then, so that deadlines are seen to pass.
     fn says_nothing(&self, event: &Event, next: &State, now_ms: u64) -> bool {
+        if event.fact == (Fact::Refusals { count: 0 }) && asks_somebody(&self.core.wants(&self.state)) {
+            // A person may think for days. Before the point of no return it is asked once more.
+            return true;
+        }
         let look =
             matches!(event.fact, Fact::Proved { .. } | Fact::Probed { .. } | Fact::LastUsed(_) | Fact::Clock);
         let recent = now_ms < self.last_append_ms.saturating_add(self.pace.clock_ms);
@@ -380,7 +407,7 @@ impl<C: Core> Driver<C> {
                 Want::Person(person) => people.push(person),
             }
         }
-        if waiting {
+        if waiting && people.is_empty() {
             // Deadlines pass although nothing is seen.
             if now_ms >= self.last_append_ms.saturating_add(self.pace.clock_ms) {
                 self.look_at_clock(now_ms);
@@ -403,12 +430,13 @@ impl<C: Core> Driver<C> {
     fn standing(&self, people: Vec<Person>, waiting: bool) -> Standing {
         if self.state.ended() {
             Standing::Ended
+        } else if !people.is_empty() {
+            // What is looked at beside it goes on.
+            Standing::Person(people)
         } else if waiting {
             Standing::Driving
         } else if let Some(hold) = self.state.hold() {
             Standing::Held(hold)
-        } else if !people.is_empty() {
-            Standing::Person(people)
         } else {
             Standing::Driving
         }
@@ -426,6 +454,10 @@ impl<C: Core> Driver<C> {
         self.asking.push(Asking { query: query.clone(), stale: false });
         actions.push(Action::Look { query, limit_ms: self.pace.look_ms_max });
     }
+}
+
+fn asks_somebody(wanted: &[Want]) -> bool {
+    wanted.iter().any(|want| matches!(want, Want::Person(_)))
 }
 
 fn sooner(wake: &mut Option<u64>, at: u64) {

@@ -1,9 +1,10 @@
 use std::sync::Arc;
 
 use keyroll_port::{
-    Class, Failure, Gap, Holder, JournalError, Opening, Residue, RotationId, Sessions, Values,
+    Applied, Brings, Class, Failure, Gap, Holder, JournalError, Live, Opening, Residue, RotationId, Sessions,
+    Values,
 };
-use keyroll_rotation::{CredId, Effect, IllegalEvent, Op, Outcome, Seq, State, Which};
+use keyroll_rotation::{ConsumerId, CredId, Effect, IllegalEvent, Op, Outcome, Seq, State, Which};
 use keyroll_secret::{Credential, CredentialId, Fields};
 use tokio::sync::{OnceCell, mpsc};
 
@@ -22,6 +23,13 @@ pub enum Note {
     Stranger(String),
     /// What the last search left.
     Residues(Vec<Residue>),
+    /// What a restart makes live beside the value, or would have: then nothing was done.
+    Live {
+        /// What it is.
+        live: Vec<Live>,
+        /// Nothing was done.
+        refused: bool,
+    },
     /// A consumer with one instance was not there for a while.
     Gap(Gap),
     /// A person's word that cannot be.
@@ -79,7 +87,7 @@ impl Bench {
             JournalError::Fenced { .. } => Trouble::Fenced,
             JournalError::Conflict { .. } | JournalError::UnknownCommit(_) => Trouble::Unsure,
             JournalError::Held { .. } | JournalError::Unavailable(_) => Trouble::Unavailable,
-            JournalError::Damaged(_) => Trouble::Fenced,
+            JournalError::Damaged(_) | JournalError::Newer { .. } => Trouble::Fenced,
         };
         self.note(Note::Journal(error.to_string()));
         trouble
@@ -139,17 +147,51 @@ impl Bench {
 
     /// Carries one operation out and says what was seen of it.
     pub(crate) async fn carry(&self, effect: &Effect, state: &State) -> Outcome {
+        if let Op::Apply(consumer, slot, which) = effect.op {
+            return self.apply(consumer, slot, which, effect.intent, state).await;
+        }
         match self.attempt(effect, state).await {
             Ok(minted) => Outcome::Done(minted),
-            Err(failure) => {
-                let outcome = match failure.class {
-                    Class::Retryable => Outcome::Failed { retry: true },
-                    Class::Permanent => Outcome::Failed { retry: false },
-                    Class::Unknown => Outcome::Unknown,
-                };
-                self.note(Note::Failed(failure));
-                outcome
+            Err(failure) => self.failed(failure),
+        }
+    }
+
+    fn failed(&self, failure: Failure) -> Outcome {
+        let outcome = match failure.class {
+            Class::Retryable => Outcome::Failed { retry: true },
+            Class::Permanent => Outcome::Failed { retry: false },
+            Class::Unknown => Outcome::Unknown,
+        };
+        self.note(Note::Failed(failure));
+        outcome
+    }
+
+    /// The verb of one slot. What else it would make live is refused by the host, as long as the protocol asks for that.
+    async fn apply(
+        &self,
+        consumer: ConsumerId,
+        slot: u8,
+        which: Which,
+        intent: Seq,
+        state: &State,
+    ) -> Outcome {
+        let asks = state.asks_acceptance(which);
+        let brings = if asks { Brings::Accepted(state.accepted()) } else { Brings::Anything };
+        match self.ports.host.apply(consumer, slot, intent, brings).await {
+            Ok(Applied::Done(live)) => {
+                if !live.is_empty() {
+                    self.note(Note::Live { live, refused: false });
+                }
+                Outcome::Done(None)
             }
+            Ok(Applied::Refused(live)) if asks => {
+                let differences = live.iter().map(|one| one.difference.clone()).collect();
+                self.note(Note::Live { live, refused: true });
+                Outcome::Refused(differences)
+            }
+            // Nobody asked for a refusal: nothing was done, and it is tried again.
+            Ok(Applied::Refused(_)) => Outcome::Failed { retry: true },
+            Err(failure) => self.failed(failure),
         }
     }
 
@@ -170,7 +212,6 @@ impl Bench {
                 host.deliver(*file, *which, values, intent).await?;
             }
             Op::Fetch(consumer) => host.fetch(*consumer, intent).await?,
-            Op::Apply(consumer, slot, _) => host.apply(*consumer, *slot, intent).await?,
             Op::Promote => {
                 let number = self.stage(state).await?;
                 // A version that was abandoned in an emergency may be current: then that is what is expected.
@@ -184,7 +225,11 @@ impl Bench {
             }
             Op::Disable => {
                 let id = Self::ending(&old, state)?;
-                host.watch_refusals().await?;
+                // Carried out again because its first outcome is unknown, the refusals since that first time count.
+                let watched = state.off_in_doubt() && host.refusals().await.is_ok();
+                if !watched {
+                    host.watch_refusals().await?;
+                }
                 issuer.disable(id).await?;
             }
             Op::Enable => issuer.enable(Self::old_id(&old)?).await?,
@@ -199,7 +244,8 @@ impl Bench {
                 let new = state.new_version().map(|new| &new.credential);
                 issuer.revoke(&Self::superfluous(credential, &old, new)?).await?;
             }
-            Op::Retire(_) => {}
+            // Both are carried out elsewhere.
+            Op::Apply(..) | Op::Retire(_) => {}
         }
         Ok(None)
     }

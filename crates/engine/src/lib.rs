@@ -19,4 +19,4 @@ pub use exchange::{Action, Input, Poll, Standing, Trouble};
 pub use hands::{Bench, Note};
 pub use pace::{BACKOFF_MS_MAX, Pace};
 pub use ports::Ports;
-pub use run::{Command, Ending, Observer, replay, run};
+pub use run::{Command, Ending, Observer, Word, replay, run};

@@ -15,8 +15,21 @@ use crate::{Action, Driver, Input, Pace, Ports, Standing, Trouble};
 pub enum Command {
     /// A fact that a person asserts: consent, adoption, pause, abort …
     Tell(Fact),
+    /// Whoever was asked does not answer, or does not consent: as if nobody were there.
+    Unanswered,
     /// End as soon as nothing is under way; the rotation can be resumed.
     Leave,
+}
+
+/// What an observer says when the driver has nothing to do but wait for a person.
+#[derive(Debug, Clone)]
+pub enum Word {
+    /// The driver is told this.
+    Say(Command),
+    /// Somebody is being asked: the answer comes as a command, and the driver goes on looking until then.
+    Awaited,
+    /// Nobody is there.
+    Nobody,
 }
 
 /// What follows a rotation while it is driven.
@@ -27,8 +40,8 @@ pub trait Observer: Send {
     /// Something for people that is not part of the protocol.
     fn note(&mut self, note: Note);
 
-    /// The driver has nothing to do but wait for a person. The answer is what it should be told, if anything.
-    fn standing(&mut self, standing: &Standing, state: &State) -> Option<Command>;
+    /// The driver has nothing to do but wait for a person, or has ended. Asked again as long as that is so.
+    fn standing(&mut self, standing: &Standing, state: &State) -> Word;
 }
 
 /// How driving ended.
@@ -82,7 +95,16 @@ pub async fn run(
     let (notes, notes_in) = mpsc::unbounded_channel();
     let bench = Arc::new(Bench::new(ports.clone(), id.clone(), recorded.opening.clone(), notes));
     let driver = Driver::new(state, epoch, ports.clock.boot(), ports.clock.monotonic_ms(), pace);
-    let shell = Shell { ports, id, bench, driver, tasks: JoinSet::new(), leaving: false, notes: notes_in };
+    let shell = Shell {
+        ports,
+        id,
+        bench,
+        driver,
+        tasks: JoinSet::new(),
+        leaving: None,
+        deserted: false,
+        notes: notes_in,
+    };
     shell.drive(&mut commands, observer).await
 }
 
@@ -92,7 +114,10 @@ struct Shell {
     bench: Arc<Bench>,
     driver: Driver,
     tasks: JoinSet<Option<Input>>,
-    leaving: bool,
+    /// Since when it wants to end.
+    leaving: Option<u64>,
+    /// Whoever was asked did not answer.
+    deserted: bool,
     notes: mpsc::UnboundedReceiver<Note>,
 }
 
@@ -114,7 +139,7 @@ impl Shell {
             for rejected in self.driver.take_rejected() {
                 observer.note(Note::Rejected(rejected));
             }
-            if self.leaving && self.driver.idle() {
+            if self.may_leave(now) {
                 self.tasks.abort_all();
                 return Ending::Left(Box::new(self.driver.state().clone()));
             }
@@ -122,12 +147,19 @@ impl Shell {
                 Standing::Driving => {}
                 Standing::Lost => return Ending::At(Standing::Lost, Box::new(self.driver.state().clone())),
                 standing @ (Standing::Person(_) | Standing::Held(_) | Standing::Ended) => {
-                    match observer.standing(&standing, self.driver.state()) {
-                        Some(command) => {
+                    let deserted = std::mem::take(&mut self.deserted);
+                    let word = match observer.standing(&standing, self.driver.state()) {
+                        Word::Awaited if deserted => Word::Nobody,
+                        word @ (Word::Say(_) | Word::Awaited | Word::Nobody) => word,
+                    };
+                    match word {
+                        Word::Say(command) => {
                             self.command(command);
                             continue;
                         }
-                        None => {
+                        Word::Awaited => {}
+                        Word::Nobody if self.driver.unanswered(now) => continue,
+                        Word::Nobody => {
                             self.tasks.abort_all();
                             return Ending::At(standing, Box::new(self.driver.state().clone()));
                         }
@@ -136,6 +168,21 @@ impl Shell {
             }
             self.wait(poll.wake_ms, now, commands, observer).await;
         }
+    }
+
+    /// Asked to leave, and nothing is under way. A key that is off is switched on first, as long as that can be hoped
+    /// for.
+    fn may_leave(&mut self, now: u64) -> bool {
+        let Some(since) = self.leaving else { return false };
+        if !self.driver.idle() || self.driver.unanswered(now) {
+            return false;
+        }
+        !self.driver.owes_enabling() || now >= since.saturating_add(LEAVE_MS_MAX)
+    }
+
+    fn leave(&mut self) {
+        let now = self.ports.clock.monotonic_ms();
+        self.leaving = self.leaving.or(Some(now));
     }
 
     async fn wait(
@@ -153,9 +200,9 @@ impl Shell {
                     self.take(input, observer);
                 }
             }
-            command = commands.recv(), if !self.leaving => match command {
+            command = commands.recv(), if self.leaving.is_none() => match command {
                 Some(command) => self.command(command),
-                None => self.leaving = true,
+                None => self.leave(),
             },
             () = sleep_until(wake) => {}
         }
@@ -180,7 +227,8 @@ impl Shell {
                 let now = self.ports.clock.monotonic_ms();
                 self.driver.on(Input::Told(fact), now);
             }
-            Command::Leave => self.leaving = true,
+            Command::Unanswered => self.deserted = true,
+            Command::Leave => self.leave(),
         }
     }
 
@@ -226,6 +274,9 @@ impl Shell {
         }
     }
 }
+
+/// How long a driver that was asked to leave goes on trying to switch the old key on again.
+const LEAVE_MS_MAX: u64 = 30_000;
 
 /// The longest the shell waits without asking the driver again.
 const IDLE_MS_MAX: u64 = 60_000;

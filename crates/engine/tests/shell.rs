@@ -6,24 +6,43 @@ mod parts;
 
 use std::time::Duration;
 
-use keyroll_engine::{Command, Ending, Note, Observer, Pace, Standing, run};
+use keyroll_engine::{Command, Ending, Note, Observer, Pace, Standing, Word, run};
 use keyroll_port::{Label, RotationId};
-use keyroll_rotation::{Capabilities, Event, Hold, Op, Phase, Reason, Refusals, Seq, State, Which};
+use keyroll_rotation::{
+    Capabilities, Event, Fact, Hold, OldKey, Op, Person, Phase, Reason, Refusals, Seq, State, Which,
+};
 use parts::{Scene, locked};
 use tokio::sync::mpsc;
 
 /// A rotation here takes milliseconds; one that stands is told by this.
 const RUN_S_MAX: u64 = 20;
 
-struct Quiet(Vec<String>);
+/// Who is there while a rotation is driven.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum There {
+    Nobody,
+    /// Resumes what stands still, and consents.
+    Consents,
+    /// Is asked, and thinks about it.
+    Thinks,
+}
+
+struct Quiet(Vec<String>, There);
 
 impl Observer for Quiet {
     fn appended(&mut self, _: Seq, _: &Event, _: &State) {}
     fn note(&mut self, note: Note) {
         self.0.push(format!("{note:?}"));
     }
-    fn standing(&mut self, _: &Standing, _: &State) -> Option<Command> {
-        None
+    fn standing(&mut self, standing: &Standing, _: &State) -> Word {
+        let Standing::Person(people) = standing else { return Word::Nobody };
+        match (self.1, people.as_slice()) {
+            (There::Consents, [Person::Consent(digest)]) => {
+                Word::Say(Command::Tell(Fact::Consented(*digest)))
+            }
+            (There::Thinks, _) => Word::Awaited,
+            _ => Word::Nobody,
+        }
     }
 }
 
@@ -42,15 +61,23 @@ fn pace() -> Pace {
 }
 
 fn drive(scene: &Scene) -> (Standing, Box<State>) {
+    drive_before(scene, There::Nobody, &[])
+}
+
+fn drive_before(scene: &Scene, there: There, first: &[Command]) -> (Standing, Box<State>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
-        let (_tell, commands) = mpsc::channel(1);
-        let mut quiet = Quiet(Vec::new());
+        let (tell, commands) = mpsc::channel(8);
+        for command in first {
+            tell.send(command.clone()).await.unwrap();
+        }
+        let mut quiet = Quiet(Vec::new(), there);
         let id = RotationId("0192".to_owned());
         let driving = run(scene.ports(), id, pace(), commands, &mut quiet);
         let ended = tokio::time::timeout(Duration::from_secs(RUN_S_MAX), driving).await;
         match ended {
             Ok(Ending::At(standing, state)) => (standing, state),
+            Ok(Ending::Left(state)) => (Standing::Driving, state),
             Ok(other) => panic!("{other:?}: {:?}", quiet.0),
             Err(_) => panic!("it stands: {:?}", quiet.0),
         }
@@ -123,4 +150,58 @@ fn a_driver_that_ends_behind_any_effect_leaves_a_rotation_that_goes_on() {
         assert!(locked(&scene.keys.alive).contains_key("value-two"), "{op:?}");
         assert!(!locked(&scene.keys.alive).contains_key("value-one"), "{op:?}");
     }
+}
+
+fn with_a_switch() -> Capabilities {
+    Capabilities { disable: true, refusals: Refusals::ConsumerLogs, ..parts::capabilities() }
+}
+
+#[test]
+fn nobody_to_consent_leaves_the_old_key_on() {
+    let scene = Scene::unconsented(with_a_switch(), &[]);
+    let (standing, state) = drive(&scene);
+    assert_eq!(standing, Standing::Held(Hold::Paused(Reason::Consent)));
+    assert_eq!(state.old_key(), OldKey::On);
+    assert!(locked(&scene.keys.off).is_empty() && locked(&scene.keys.ended).is_empty());
+    // It was off, and was seen alive after it was switched on.
+    let facts: Vec<Fact> = scene.book.entries().into_iter().map(|event| event.fact).collect();
+    let enabled = facts.iter().position(|fact| *fact == Fact::Intended(Op::Enable)).expect("it was off");
+    assert!(facts[enabled..].iter().any(|fact| matches!(fact, Fact::Probed { version: Which::Old, .. })));
+    // Resuming begins again at Quiesce, and this time somebody is there.
+    let resumed = [Command::Tell(Fact::Resumed)];
+    let (standing, state) = drive_before(&scene, There::Consents, &resumed);
+    assert_eq!((standing, state.phase(), state.debt()), (Standing::Ended, Phase::Done, None));
+    let switched = scene.book.entries().into_iter().filter(|event| event.fact == Fact::Intended(Op::Disable));
+    assert_eq!(switched.count(), 2);
+}
+
+#[test]
+fn where_nothing_was_switched_off_consent_is_simply_waited_for() {
+    let scene = Scene::unconsented(parts::capabilities(), &[]);
+    let (standing, state) = drive(&scene);
+    assert!(matches!(standing, Standing::Person(_)), "{standing:?}");
+    assert_eq!((state.phase(), state.hold()), (Phase::Decide, None));
+}
+
+#[test]
+fn a_driver_that_is_asked_to_leave_switches_the_old_key_on_first() {
+    // The word to leave comes while somebody is being asked.
+    let scene = Scene::unconsented(with_a_switch(), &[]);
+    let (_, state) = drive_before(&scene, There::Thinks, &[Command::Unanswered]);
+    assert_eq!((state.old_key(), state.hold()), (OldKey::On, Some(Hold::Paused(Reason::Consent))));
+    assert!(locked(&scene.keys.off).is_empty());
+}
+
+#[test]
+fn refusals_are_read_while_a_person_is_asked() {
+    // Many quiet looks, and then somebody uses the old key.
+    let told: Vec<u32> = std::iter::repeat_n(0, 40).chain([1]).collect();
+    let scene = Scene::unconsented(with_a_switch(), &told);
+    let (standing, state) = drive_before(&scene, There::Thinks, &[]);
+    assert_eq!(standing, Standing::Held(Hold::Paused(Reason::RefusedUse)));
+    assert_eq!(state.old_key(), OldKey::On);
+    // Looks that show nothing are no entries: a person may think for days.
+    let read = |event: &&Event| matches!(event.fact, Fact::Refusals { .. });
+    let written = scene.book.entries().iter().filter(read).count();
+    assert!(written < 20, "{written} entries");
 }

@@ -6,11 +6,17 @@ mod enumerate;
 mod find;
 mod gap;
 mod inside;
+mod links;
+mod live;
 mod logs;
 mod not_seen;
 mod prove;
+mod reads;
+mod rehearse;
 mod setup;
+mod stand;
 mod sweep;
+mod unnamed;
 mod work;
 
 use std::collections::HashMap;
@@ -18,12 +24,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 use keyroll_observe::ProcessId;
-use keyroll_port::{Failure, Gap, Holder, Host, Looked, Residue, SessionSource, Sessions, Values};
+use keyroll_port::{
+    Applied, Brings, Failure, Gap, Holder, Host, Looked, Residue, SessionSource, Sessions, Values,
+};
 use keyroll_rotation::{ConsumerId, FileId, Found, HostId, Incarnation, Kinds, Life, Proof, Seq, Which};
-use keyroll_secret::Fields;
+use keyroll_secret::{Fields, FingerprintKey};
 use tokio::task::block_in_place;
 
 pub use find::place_digest;
+pub use live::LiveReport;
 pub use setup::{CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, LogSetup, Setup, SlotSetup};
 pub use work::tidy;
 
@@ -33,6 +42,8 @@ pub const LOCAL: HostId = HostId(0);
 /// This machine. Its calls block: the runtime that they run on must have more than one thread.
 pub struct Local {
     setup: Setup,
+    /// Keys the digests of what restarts would make live: short values could be guessed from plain ones.
+    key: FingerprintKey,
     memo: Mutex<Memo>,
 }
 
@@ -51,6 +62,8 @@ struct Memo {
     logs: HashMap<(u16, u8), logs::Watched>,
     /// The same, from when the old key was disabled.
     refusals: HashMap<(u16, u8), logs::Watched>,
+    /// Who opened the files since they were written.
+    reads: reads::Reads,
     /// How long a single instance was not there.
     gaps: gap::Gaps,
     /// How each holder was found, as a clause.
@@ -58,9 +71,9 @@ struct Memo {
 }
 
 impl Local {
-    /// This machine with these consumers.
-    pub fn new(setup: Setup) -> Self {
-        Self { setup, memo: Mutex::new(Memo::default()) }
+    /// This machine with these consumers. `key`: what is seen beside the value is kept by digests under it.
+    pub fn new(setup: Setup, key: FingerprintKey) -> Self {
+        Self { setup, key, memo: Mutex::new(Memo::default()) }
     }
 
     /// A panic in another call leaves at worst a check that is run once more.
@@ -117,8 +130,14 @@ impl Host for Local {
         block_in_place(|| self.fetch_for(consumer, intent))
     }
 
-    async fn apply(&self, consumer: ConsumerId, slot: u8, intent: Seq) -> Result<(), Failure> {
-        block_in_place(|| self.apply_slot(consumer, slot, intent))
+    async fn apply(
+        &self,
+        consumer: ConsumerId,
+        slot: u8,
+        intent: Seq,
+        brings: Brings<'_>,
+    ) -> Result<Applied, Failure> {
+        block_in_place(|| self.apply_slot(consumer, slot, intent, brings))
     }
 
     async fn applied(&self, consumer: ConsumerId, slot: u8, intent: Seq) -> Result<Found, Failure> {

@@ -59,6 +59,15 @@ pub struct Replaced {
 /// Another writer that replaces the file between the last look and the rename loses its change: no system call
 /// compares content and renames at once.
 pub fn replace(replacement: &Replacement<'_>) -> Result<Replaced, Failure> {
+    replace_shown(replacement, &mut |_| {})
+}
+
+/// As [`replace`]; `shown` is handed the file once it holds the new content and, where it is renamed, before anybody
+/// else can find it: whoever opens it after that opens the new content.
+pub(crate) fn replace_shown(
+    replacement: &Replacement<'_>,
+    shown: &mut dyn FnMut(&OwnedFd),
+) -> Result<Replaced, Failure> {
     let held = hold(replacement.resolved)?;
     let digest = Digest::of(replacement.new);
     if u64::try_from(replacement.new.len()).unwrap_or(u64::MAX) > TARGET_BYTES_MAX {
@@ -70,13 +79,14 @@ pub fn replace(replacement: &Replacement<'_>) -> Result<Replaced, Failure> {
     let found = Digest::of(&present.bytes);
     let inode = if found == digest {
         settle_present(&held, &present)?;
+        shown(&present.fd);
         present.meta.inode
     } else {
         refuse_drift(&found, replacement.expect, held.real)?;
         blocked(&held, &present.meta, replacement.write)?;
         match replacement.write {
-            Write::Rename => by_rename(&held, &present, replacement)?,
-            Write::InPlace => in_place(&held, &present, replacement)?,
+            Write::Rename => by_rename(&held, &present, replacement, shown)?,
+            Write::InPlace => in_place(&held, &present, replacement, shown)?,
         }
     };
     read_back(&held, inode, &digest)?;
@@ -98,10 +108,16 @@ fn settle_present(held: &Held<'_>, present: &Present) -> Result<(), Failure> {
     retry_on_intr(|| fsync(&directory)).map_err(|errno| unknown("K0317", attempted(), errno))
 }
 
-fn by_rename(held: &Held<'_>, present: &Present, replacement: &Replacement<'_>) -> Result<Inode, Failure> {
+fn by_rename(
+    held: &Held<'_>,
+    present: &Present,
+    replacement: &Replacement<'_>,
+    shown: &mut dyn FnMut(&OwnedFd),
+) -> Result<Inode, Failure> {
     let directory = open_for_sync(held)?;
     let name = replacement.temp;
     let temp = fill(held, &present.fd, name, replacement.new.expose())?;
+    shown(&temp);
     let renamed = same_target(held, present, replacement.expect)
         .and_then(|()| rename_over(held, name, &temp))
         .and_then(|inode| make_durable(held, &directory, inode));
@@ -131,7 +147,12 @@ fn make_durable(held: &Held<'_>, directory: &OwnedFd, inode: Inode) -> Result<In
     Ok(inode)
 }
 
-fn in_place(held: &Held<'_>, present: &Present, replacement: &Replacement<'_>) -> Result<Inode, Failure> {
+fn in_place(
+    held: &Held<'_>,
+    present: &Present,
+    replacement: &Replacement<'_>,
+    shown: &mut dyn FnMut(&OwnedFd),
+) -> Result<Inode, Failure> {
     let attempted = || format!("overwrite {}", held.real.display());
     let target = open_target(&held.fd, held.name, held.real, OFlags::RDWR)?;
     if target.meta.inode != present.meta.inode {
@@ -160,6 +181,7 @@ fn in_place(held: &Held<'_>, present: &Present, replacement: &Replacement<'_>) -
         retry_on_intr(|| fsync(&target.fd))
     })();
     written.map_err(|errno| unknown("K0317", attempted(), errno))?;
+    shown(&target.fd);
     Ok(target.meta.inode)
 }
 
@@ -211,6 +233,7 @@ pub(crate) fn blocked(held: &Held<'_>, target: &Meta, write: Write) -> Result<()
         let help = "set write = \"in_place\" for this file in keyroll.toml";
         return Err(refused("K0319", attempted(), "it is a mount point of its own", help));
     }
+    one_name(target.nlink, held.real)?;
     let directory = Meta::of(&held.fd).map_err(|errno| no_effect("K0319", attempted(), errno))?;
     if directory.attributes.intersects(locked) {
         let help = "take the attribute off (`chattr -i -a DIRECTORY`), then `keyroll resume`";
@@ -228,6 +251,20 @@ pub(crate) fn blocked(held: &Held<'_>, target: &Meta, write: Write) -> Result<()
         ));
     }
     Ok(())
+}
+
+/// A file under several names: a rename gives this name a new file, and leaves the old value under the others.
+pub(crate) fn one_name(nlink: u32, real: &Path) -> Result<(), Failure> {
+    if nlink <= 1 {
+        return Ok(());
+    }
+    let attempted = format!("replace {}", real.display());
+    let why = format!("the file has {nlink} names (hard links), and the others would keep the old value");
+    let help = format!(
+        "see them: `find / -xdev -samefile {}`; set write = \"in_place\" for this file in keyroll.toml, or make each name a file of its own and name it under `reads`",
+        real.display()
+    );
+    Err(refused("K0320", attempted, &why, &help))
 }
 
 /// The restricted-deletion bit of a directory's mode (inode(7)).

@@ -16,7 +16,7 @@ use keyroll_host::{
 use keyroll_manager::{CommandLine, Find, Reread, Run};
 use keyroll_port::{Failure, Host, Session, SessionSource, Sessions, Values};
 use keyroll_rotation::{ConsumerId, FileId, Holds, Kinds, Proof, Which};
-use keyroll_secret::{Fields, SecretBytes};
+use keyroll_secret::{Fields, FingerprintKey, SecretBytes};
 use tempfile::TempDir;
 
 fn fields(value: &str, host: &str) -> Fields {
@@ -61,15 +61,18 @@ impl Place {
     fn host(&self, files: Vec<FileSetup>, slot: SlotSetup) -> Local {
         let consumer =
             ConsumerSetup { name: "app".into(), files: vec![FileId(0)], fetch: None, slots: vec![slot] };
-        Local::new(Setup {
-            rotation: "r1".into(),
-            files,
-            consumers: vec![consumer],
-            roots: Vec::new(),
-            own_folders: Vec::new(),
-            work: self.path("work"),
-            value_format: (b"abc".to_vec(), 64),
-        })
+        Local::new(
+            Setup {
+                rotation: "r1".into(),
+                files,
+                consumers: vec![consumer],
+                roots: Vec::new(),
+                own_folders: Vec::new(),
+                work: self.path("work"),
+                value_format: (b"abc".to_vec(), 64),
+            },
+            FingerprintKey::new(&[7; 32]),
+        )
     }
 
     /// This very test as a process that reads its file again by itself.
@@ -152,18 +155,42 @@ async fn a_word_of_its_log_does_not_keep_a_check_from_being_made() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_that_is_gone_shows_no_absence_of_refusals() {
+async fn refusals_are_counted_from_the_mark_by_any_driver_and_lost_lines_stay_lost() {
     let place = Place::new();
     let log = place.path("app.log");
-    fs::write(&log, "before\n").unwrap();
-    let setup = LogSetup { path: log.clone(), success: "accepted".into(), failure: "refused".into() };
-    let host = place.host(vec![place.env("app.env", "value", &place.old)], place.rereads(None, Some(setup)));
-    host.watch_refusals().await.unwrap();
-    assert_eq!(host.refusals().await.unwrap(), 0);
+    fs::write(&log, "refused before\n").unwrap();
+    let host = || {
+        let setup = LogSetup { path: log.clone(), success: "accepted".into(), failure: "refused".into() };
+        place.host(vec![place.env("app.env", "value", &place.old)], place.rereads(None, Some(setup)))
+    };
+    let first = host();
+    first.watch_refusals().await.unwrap();
+    assert_eq!(first.refusals().await.unwrap(), 0);
+    // Its name is gone: what is written now is perhaps written elsewhere.
+    fs::rename(&log, place.path("app.log.1")).unwrap();
+    assert!(first.refusals().await.is_err(), "nobody looked, and no refusal was told");
+    assert!(host().refusals().await.is_err());
+    fs::write(&log, "nothing\n").unwrap();
+    assert_eq!(host().refusals().await.unwrap(), 0);
+    // Gone for good before a new driver looked: neither its first look nor any later one may call that silence.
+    fs::remove_file(place.path("app.log.1")).unwrap();
+    let later = host();
+    for look in 0..3 {
+        let failure = later.refusals().await.unwrap_err();
+        assert_eq!(failure.code, "K0360", "look {look}");
+    }
+    // The one that held it open has seen it to its end.
+    assert_eq!(first.refusals().await.unwrap(), 0);
+    fs::write(&log, "nothing\nrefused\n").unwrap();
+    assert_eq!((first.refusals().await.unwrap(), later.refusals().await.unwrap()), (1, 1));
+    // Marks that a power loss emptied are no logs without refusals.
+    fs::write(place.path("work/r1-logs"), "").unwrap();
+    assert_eq!(host().refusals().await.unwrap_err().code, "K0360");
+    // A log that did not exist when the key was disabled is read from its beginning.
     fs::remove_file(&log).unwrap();
-    assert!(host.refusals().await.is_err(), "nobody looked, and no refusal was told");
+    host().watch_refusals().await.unwrap();
     fs::write(&log, "refused\n").unwrap();
-    assert_eq!(host.refusals().await.unwrap(), 1);
+    assert_eq!(host().refusals().await.unwrap(), 1);
 }
 
 fn held(looked: &keyroll_port::Looked) -> Vec<Holds> {
@@ -177,5 +204,68 @@ async fn a_file_in_which_both_versions_read_the_same_holds_the_one_that_stays() 
     for (stays, holds) in [(Which::New, Holds::New), (Which::Old, Holds::Old)] {
         let looked = host.enumerate(place.values(), &Sessions::default(), stays).await.unwrap();
         assert_eq!(held(&looked), [holds], "{}", Path::new("app.env").display());
+    }
+}
+
+/// Opens the file that it is told, and goes on running.
+const OPENS: &str = "import sys, time\nopen(sys.argv[1]).read()\nprint('read', flush=True)\ntime.sleep(600)";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_process_that_opened_the_file_after_the_write_has_read_it() {
+    if !keyroll_observe::sees_opens() {
+        eprintln!("left out: only root is told who opens a file");
+        return;
+    }
+    for write in [Write::Rename, Write::InPlace] {
+        let place = Place::new();
+        let setup = FileSetup { write, ..place.env("app.env", "value", &place.old) };
+        let pid_file = place.path("app.pid");
+        let start = || {
+            let mut child = std::process::Command::new("python3")
+                .args(["-c", OPENS, place.path("app.env").to_str().unwrap()])
+                .stdout(std::process::Stdio::piped())
+                .spawn()
+                .unwrap();
+            let mut line = String::new();
+            std::io::BufRead::read_line(
+                &mut std::io::BufReader::new(child.stdout.as_mut().unwrap()),
+                &mut line,
+            )
+            .unwrap();
+            fs::write(&pid_file, child.id().to_string()).unwrap();
+            Ended(child)
+        };
+        let host = place.host(vec![setup], place.rereads(None, None));
+        let shown = Shown(Mutex::new(Sessions::default()));
+        let check = async || {
+            let (proofs, _) =
+                host.prove(ConsumerId(0), None, Which::New, place.values(), &shown).await.unwrap();
+            proofs.first().unwrap().paths[0]
+        };
+        // It has opened the file, before the new value stood in it.
+        let before = start();
+        host.deliver(FileId(0), Which::New, place.values(), 1).await.unwrap();
+        let kinds = check().await;
+        assert!(kinds.has(Kinds::DELIVERED) && !kinds.has(Kinds::READ), "{write:?}: {kinds:?}");
+        drop(before);
+        let after = start();
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        while !check().await.has(Kinds::READ) {
+            assert!(std::time::Instant::now() < deadline, "{write:?}: its open was not seen");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        drop(after);
+        // The same value written back and forth is another content: what was seen does not count for it.
+        host.deliver(FileId(0), Which::Old, place.values(), 2).await.unwrap();
+        host.deliver(FileId(0), Which::New, place.values(), 3).await.unwrap();
+    }
+}
+
+struct Ended(std::process::Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
     }
 }

@@ -154,15 +154,17 @@ fn a_target_that_became_a_link_is_refused() {
 }
 
 #[test]
-fn a_hard_link_is_shown() {
+fn a_hard_link_is_shown_and_never_broken() {
     let (folder, path) = target();
     let other = folder.path().join("other");
     fs::hard_link(&path, &other).unwrap();
     let resolved = resolve(&path).unwrap();
     assert_eq!(resolved.nlink, 2);
     assert_eq!(read(&resolved).unwrap().nlink, 2);
-    put(&resolved, Write::Rename).unwrap();
-    assert_eq!((fs::read(&path).unwrap(), fs::read(&other).unwrap()), (NEW.to_vec(), OLD.to_vec()));
+    assert_eq!(refusal(put(&resolved, Write::Rename)), ("K0320", Class::Permanent));
+    assert_eq!((fs::read(&path).unwrap(), fs::read(&other).unwrap()), (OLD.to_vec(), OLD.to_vec()));
+    put(&resolved, Write::InPlace).unwrap();
+    assert_eq!((fs::read(&path).unwrap(), fs::read(&other).unwrap()), (NEW.to_vec(), NEW.to_vec()));
 }
 
 /// The outcome of work that must not block, such as on a FIFO without a writer.

@@ -13,7 +13,7 @@ use keyroll_host::{
 use keyroll_manager::{AtRest, CommandLine, Find, Process, Reread, Run, Verb};
 use keyroll_port::{Failure, Host, SessionSource, Sessions, Values};
 use keyroll_rotation::{ConsumerId, FileId, Found, Holds, Kinds, Sight, Which};
-use keyroll_secret::{Fields, SecretBytes};
+use keyroll_secret::{Fields, FingerprintKey, SecretBytes};
 
 /// A value that no other test has.
 fn value(tag: &str) -> String {
@@ -48,15 +48,18 @@ impl Place {
     }
 
     fn host(&self, files: Vec<FileSetup>, consumers: Vec<ConsumerSetup>) -> Local {
-        Local::new(Setup {
-            rotation: "r1".into(),
-            files,
-            consumers,
-            roots: Vec::new(),
-            own_folders: vec![self.path("state")],
-            work: self.path("state/work"),
-            value_format: (b"abcdef0123456789".to_vec(), 64),
-        })
+        Local::new(
+            Setup {
+                rotation: "r1".into(),
+                files,
+                consumers,
+                roots: Vec::new(),
+                own_folders: vec![self.path("state")],
+                work: self.path("state/work"),
+                value_format: (b"abcdef0123456789".to_vec(), 64),
+            },
+            FingerprintKey::new(&[7; 32]),
+        )
     }
 }
 
@@ -246,4 +249,86 @@ async fn a_service_that_did_not_come_back_is_no_job_at_rest() {
     assert!(service.is_empty(), "{service:?}");
     let (job, _) = host.prove(ConsumerId(1), Some(0), Which::New, values, &NoSessions).await.unwrap();
     assert!(job.iter().all(|proof| proof.paths[0].has(Kinds::CHECKED)) && job.len() == 1, "{job:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_place_in_a_configured_file_is_named() {
+    let place = Place::new();
+    let (old, new) = (&place.old, &place.new);
+    let encoded: String = old.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let url = |value: &str| format!("KEY={value}\nURL=http://svc:{value}@127.0.0.1:1/\n");
+    let text = format!("{}# before: {old}\nOTHER={old}\nHEX={encoded}\n", url(old));
+    let path = place.write("app.env", &text);
+    let template = Template::parse("http://svc:{value}@127.0.0.1:1/").unwrap();
+    let slot = Slot::Variable("URL".into());
+    let derived = CopySetup::Value { format: Format::Dotenv, slot, source: CopySource::Text(template) };
+    let host = place.host(vec![file(&path, vec![variable("KEY"), derived])], Vec::new());
+    let (before, after) = (fields(old), fields(new));
+    let values = Values { old: &before, new: Some(&after) };
+    // As planned, and once the named copies were written.
+    for written in [false, true] {
+        if written {
+            host.deliver(FileId(0), Which::New, values, 7).await.unwrap();
+        }
+        let looked = host.enumerate(values, &Sessions::default(), Which::New).await.unwrap();
+        assert_eq!(looked.enumeration.strangers, [place_digest(&path)], "written: {written}");
+        let name = &looked.names[0].name;
+        assert!(name.contains("(lines 3, 4, 5,") && !name.contains(old.as_str()), "{name}");
+    }
+    let (residues, _) = host.sweep(values).await.unwrap();
+    assert!(residues.iter().any(|one| one.place.contains("lines 3, 4, 5")), "{residues:?}");
+    // The named copies themselves are nobody's surprise, in either version.
+    for text in [url(old), url(new)] {
+        fs::write(&path, text).unwrap();
+        let looked = host.enumerate(values, &Sessions::default(), Which::New).await.unwrap();
+        assert!(looked.enumeration.strangers.is_empty(), "{:?}", looked.names);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_with_two_names_is_replaced_only_in_place() {
+    let place = Place::new();
+    let path = place.write("app.env", &format!("KEY={}\n", place.old));
+    // Whichever of the names the search meets first, the other one is the same file.
+    let others = ["aaa.env", "zzz.env"].map(|name| place.path(name));
+    others.iter().for_each(|other| fs::hard_link(&path, other).unwrap());
+    let (before, after) = (fields(&place.old), fields(&place.new));
+    let values = Values { old: &before, new: Some(&after) };
+    let setup = FileSetup { write: Write::InPlace, ..file(&path, vec![variable("KEY")]) };
+    let in_place = place.host(vec![setup], Vec::new());
+    assert_eq!(in_place.linked_files().unwrap().len(), 1);
+    let looked = in_place.enumerate(values, &Sessions::default(), Which::New).await.unwrap();
+    assert!(looked.enumeration.strangers.is_empty(), "{:?}", looked.names);
+    let renamed = place.host(vec![file(&path, vec![variable("KEY")])], Vec::new());
+    assert_eq!(renamed.linked_files().unwrap_err().code, "K0320");
+    let against = renamed.trial(Values { old: &before, new: None }).await.unwrap();
+    assert_eq!(against.iter().map(|one| one.code).collect::<Vec<_>>(), ["K0320"]);
+    assert_eq!(renamed.deliver(FileId(0), Which::New, values, 7).await.unwrap_err().code, "K0320");
+    assert!(fs::read_to_string(&path).unwrap().contains(&place.old));
+    in_place.deliver(FileId(0), Which::New, values, 8).await.unwrap();
+    for name in others.iter().chain([&path]) {
+        assert!(fs::read_to_string(name).unwrap().contains(&place.new), "{}", name.display());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_check_that_shows_nothing_is_told_before_anything_is_made() {
+    let place = Place::new();
+    let path = place.write("job.env", &format!("KEY={}\n", place.old));
+    let expected = place.write("expected", &format!("KEY={}\n", place.old));
+    let before = fields(&place.old);
+    let told = |program: &str, arguments: &[&str]| {
+        let command = CommandLine::program(program, arguments.iter().copied());
+        let check = CheckSetup::Exec { command, copy: Some(FileId(0)) };
+        let consumers = vec![at_rest(vec![FileId(0)], Some(check))];
+        let host = place.host(vec![file(&path, vec![variable("KEY")])], consumers);
+        let against = host.rehearse_checks(Values { old: &before, new: None });
+        against.into_iter().map(|one| one.code).collect::<Vec<_>>()
+    };
+    let expected = expected.display().to_string();
+    assert!(told("cmp", &["-s", "{copy}", &expected]).is_empty());
+    assert_eq!(told("true", &[]), ["K0362"], "it is not told which copy");
+    assert_eq!(told("test", &["-e", "{copy}"]), ["K0362"], "it never looks into it");
+    assert_eq!(told("sh", &["-c", "test ! -e \"$0\"", "{copy}"]), ["K0363"], "it cannot read it");
+    assert_eq!(told("/no/such/program", &["{copy}"]), ["K0404"]);
 }

@@ -5,6 +5,7 @@ use keyroll_rotation::{Capabilities, LastUsed, MintedBy, Overlap, Refusals};
 
 use crate::document::{self, Document, OverlapKind, Per};
 use crate::parse::{SpecError, parse};
+use crate::target::Host;
 
 /// The specs that come with the program, by name.
 const SHIPPED: [(&str, &str); 2] = [
@@ -81,6 +82,18 @@ impl Spec {
     /// Whether any operation is the admin's, so that an admin credential must be configured.
     pub fn needs_admin(&self) -> bool {
         self.0.auth.admin.is_some()
+    }
+
+    /// Where credentials may be sent, `name:port`, sorted; where only the admin's goes is told beside it.
+    pub fn reach(&self) -> Vec<String> {
+        let auth = &self.0.auth;
+        let own = auth.own.hosts.iter().map(Host::endpoint);
+        let admins = auth.admin.iter().flat_map(|admin| &admin.hosts);
+        let mut all: Vec<String> =
+            own.chain(admins.map(|host| format!("{} (admin)", host.endpoint()))).collect();
+        all.sort();
+        all.dedup();
+        all
     }
 
     /// The pages that the spec's facts come from.

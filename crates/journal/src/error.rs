@@ -1,8 +1,8 @@
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use keyroll_database::{DatabaseError, is_damage, rusqlite};
 use keyroll_port::{Class, Failure};
-use rusqlite::ErrorCode;
 
 use crate::LockError;
 
@@ -84,6 +84,12 @@ pub enum OpenError {
         /// What is wrong, in short.
         what: String,
     },
+    /// It was copied or restored to another machine.
+    #[error("the journal {path} belongs to another machine")]
+    OtherMachine {
+        /// The database.
+        path: PathBuf,
+    },
     /// The witness would be restored together with the journal.
     #[error("the witness {witness} is inside the state folder {folder}, so one backup would restore both")]
     WitnessInside {
@@ -98,6 +104,23 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    /// What the opening of the database at this path said.
+    pub(crate) fn of(path: &Path, error: DatabaseError) -> Self {
+        let path = path.to_owned();
+        match error {
+            DatabaseError::Io { action, path, source } => Self::Io { action, path, source },
+            DatabaseError::Network { path, kind } => Self::Network { path, kind },
+            DatabaseError::Newer { found, known } => Self::Newer { path, found, known },
+            DatabaseError::Damaged(what) => Self::Damaged { path, what },
+            DatabaseError::Sqlite(source) if is_damage(&source) => {
+                Self::Damaged { path, what: source.to_string() }
+            }
+            DatabaseError::Sqlite(source) => Self::Sqlite { path, source },
+            // The enum may grow; what it says then is said.
+            other => Self::Damaged { path, what: other.to_string() },
+        }
+    }
+
     /// The code of its page under docs/errors.
     pub fn code(&self) -> &'static str {
         match self {
@@ -109,6 +132,7 @@ impl OpenError {
             Self::Newer { .. } => "K0606",
             Self::Lock(_) => "K0607",
             Self::WitnessInside { .. } => "K0608",
+            Self::OtherMachine { .. } => "K0861",
         }
     }
 
@@ -133,6 +157,10 @@ impl OpenError {
             }
             Self::Newer { .. } => "run the newer version of keyroll that made it",
             Self::Lock(_) => "wait for the other keyroll process, or look at it with `keyroll status`",
+            Self::OtherMachine { .. } => {
+                "nothing was revoked; run keyroll where this state comes from, or, if nothing uses it there any \
+                 more, run `keyroll doctor --moved-here`"
+            }
             Self::WitnessInside { .. } => "keep state and configuration in separate folders",
         }
     }
@@ -150,18 +178,9 @@ impl From<OpenError> for Failure {
             | OpenError::Restored { .. }
             | OpenError::NoWitness { .. }
             | OpenError::WitnessDamaged { .. }
+            | OpenError::OtherMachine { .. }
             | OpenError::WitnessInside { .. } => Class::Permanent,
         };
         Self::new(class, error.code(), "open the journal").help(error.help()).because(error)
     }
-}
-
-/// SQLite's own word that the file is not what it wrote.
-pub(crate) fn is_damage(error: &rusqlite::Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
-}
-
-/// The system failed a read, write or fsync: what is on the disk is no longer known.
-pub(crate) fn is_io(error: &rusqlite::Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(ErrorCode::SystemIoFailure))
 }

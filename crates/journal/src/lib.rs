@@ -5,14 +5,14 @@
 //! its witness. Values of secrets are never here.
 
 mod chain;
-mod connection;
 mod error;
-mod folder;
 mod lock;
+mod machine;
 mod migrations;
 mod read;
 mod reader;
 mod sqlite;
+mod tail;
 mod verify;
 mod wire;
 mod witness;
@@ -21,6 +21,7 @@ mod writer;
 
 pub use error::OpenError;
 pub use lock::{LockError, StateLock, try_lock};
-pub use sqlite::{Accepted, SqliteJournal, reset_witness};
+pub use machine::Machine;
+pub use sqlite::{Accepted, SqliteJournal, move_here, reset_witness};
 pub use wire::WireError;
 pub use wire::v1::{decode_event, decode_opening, encode_event, encode_opening};

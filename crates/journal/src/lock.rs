@@ -72,7 +72,7 @@ pub fn try_lock(folder: &Path) -> Result<StateLock, LockError> {
         let path = path.clone();
         move |source| LockError::Io { action, path, source }
     };
-    crate::folder::make(folder).map_err(|error| io("make the folder of")(io::Error::other(error)))?;
+    keyroll_database::make(folder).map_err(|error| io("make the folder of")(io::Error::other(error)))?;
     for _ in 0..REPLACED_MAX {
         let file = OpenOptions::new()
             .read(true)

@@ -1,12 +1,5 @@
-use std::path::Path;
-
-use rusqlite::{Connection, TransactionBehavior};
-
-use crate::OpenError;
-use crate::connection::wrap;
-
 /// Each brings the schema from its place in the list to the next; none is ever changed once released.
-const MIGRATIONS: [&str; 1] = [FIRST];
+pub(crate) const MIGRATIONS: [&str; 2] = [FIRST, SECOND];
 
 const FIRST: &str = "
 CREATE TABLE counter (
@@ -61,26 +54,10 @@ CREATE TRIGGER counter_stays BEFORE DELETE ON counter
     BEGIN SELECT raise(ABORT, 'the counter stays'); END;
 ";
 
-/// Brings the schema to this version's, in one transaction; a crash leaves the old one or the new one.
-pub(crate) fn migrate(connection: &mut Connection, path: &Path) -> Result<(), OpenError> {
-    let wrap = |source| wrap(path, source);
-    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
-    if version(connection).map_err(wrap)? == known {
-        return Ok(());
-    }
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(wrap)?;
-    // Read again: another process may have migrated while this one waited for the lock.
-    let found = version(&transaction).map_err(wrap)?;
-    let Some(missing) = usize::try_from(found).ok().and_then(|found| MIGRATIONS.get(found..)) else {
-        return Err(OpenError::Newer { path: path.to_owned(), found, known });
-    };
-    for migration in missing {
-        transaction.execute_batch(migration).map_err(wrap)?;
-    }
-    transaction.pragma_update(None, "user_version", known).map_err(wrap)?;
-    transaction.commit().map_err(wrap)
-}
-
-fn version(connection: &Connection) -> rusqlite::Result<i64> {
-    connection.query_row("PRAGMA user_version", [], |row| row.get(0))
-}
+const SECOND: &str = "
+-- The machine that it belongs to, by digests under a key that is not here; no row before the first driver.
+CREATE TABLE machine (
+    name TEXT PRIMARY KEY CHECK (name IN ('id', 'hardware')),
+    digest BLOB NOT NULL CHECK (length(digest) = 32)
+) STRICT, WITHOUT ROWID;
+";

@@ -1,11 +1,11 @@
 //! What is asked of the database; each function sees one state of it.
 
+use keyroll_database::is_damage;
+use keyroll_database::rusqlite::{self, Connection, OptionalExtension, Row};
 use keyroll_port::{JournalError, Overview, Recorded, RotationId};
-use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::chain::{self, Link};
-use crate::error::is_damage;
-use crate::wire::v1;
+use crate::wire::{WireError, v1};
 
 /// The newest entry, and the highest epoch that was ever given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,7 +79,14 @@ pub(crate) fn load(connection: &mut Connection, id: &RotationId) -> Result<Recor
         }
         expected += 1;
         if seq == 0 {
-            let read = v1::decode_opening(&bytes).map_err(|error| damaged(explain(&error)))?;
+            let read = v1::decode_opening(&bytes).map_err(|error| match error {
+                WireError::Protocol { number, keyroll } => {
+                    JournalError::Newer { id: id.clone(), protocol: number, keyroll }
+                }
+                error @ (WireError::Version(_) | WireError::Malformed(_) | WireError::Unsound(_)) => {
+                    damaged(explain(&error))
+                }
+            })?;
             opening = Some(read);
         } else {
             events.push(v1::decode_event(&bytes).map_err(|error| damaged(explain(&error)))?);

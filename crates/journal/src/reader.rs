@@ -1,7 +1,7 @@
 //! The one reader thread: questions are answered beside the writer, never behind its fsync.
 
+use keyroll_database::rusqlite::Connection;
 use keyroll_port::JournalError;
-use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
 /// Questions that may wait for the reader; more make their callers wait.

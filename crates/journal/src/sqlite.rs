@@ -1,31 +1,32 @@
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
 use async_trait::async_trait;
+use keyroll_database::rusqlite::{self, Connection};
 use keyroll_port::{Journal, JournalError, Opening, Overview, Recorded, RotationId};
 use keyroll_rotation::{Event, Seq};
-use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::connection::{connect, wrap};
-use crate::migrations::migrate;
+use crate::migrations::MIGRATIONS;
 use crate::read::Head;
 use crate::reader::{self, QUEUE_QUESTIONS_MAX, Question};
 use crate::wire::{WireError, v1};
 use crate::witness::Witness;
 use crate::write::Write;
-use crate::writer::{QUEUE_REQUESTS_MAX, Request, Writer};
-use crate::{LockError, OpenError, StateLock, folder, read, verify};
+use crate::writer::{Desk, QUEUE_REQUESTS_MAX, Request, Writer};
+use crate::{LockError, Machine, OpenError, StateLock, machine, read, verify};
 
 /// The database inside the state folder.
 const DATABASE_FILE: &str = "journal.db";
 
-/// The journal in one SQLite database: one writer thread that commits all that waits at once, one reader thread.
+/// The journal in one SQLite database: one writer that commits all that waits at once, one reader thread.
 ///
-/// A call that is dropped half-way may still write. When a write or fsync fails, the call is answered with
+/// An append that nobody else waits beside is committed on its caller's thread, which it blocks for one fsync. A call that is dropped half-way may still write. When a write or fsync fails, the call is answered with
 /// [`JournalError::UnknownCommit`] and nothing is written any more: the process must end and read the journal again.
 /// Dropping the journal ends both threads after what waits is written.
 pub struct SqliteJournal {
+    desk: Arc<Desk>,
     requests: Option<mpsc::Sender<Request>>,
     questions: Option<mpsc::Sender<Question>>,
     writer: Option<JoinHandle<()>>,
@@ -39,12 +40,26 @@ impl SqliteJournal {
     /// Errors: a network file system; damage; a journal older than its witness or without one (nothing may be
     /// revoked then); a newer schema. Blocking: milliseconds, growing with the journal.
     pub fn open(dir: &Path, witness: &Path) -> Result<Self, OpenError> {
+        Self::open_as(dir, witness, None)
+    }
+
+    /// The same for a driver: a journal that was copied or restored to another machine is refused, and one that
+    /// belongs to none yet is this machine's from now on.
+    pub fn open_on(dir: &Path, witness: &Path, machine: &Machine) -> Result<Self, OpenError> {
+        Self::open_as(dir, witness, Some(machine))
+    }
+
+    fn open_as(dir: &Path, witness: &Path, machine: Option<&Machine>) -> Result<Self, OpenError> {
         let (path, witness) = prepare(dir, witness)?;
         // Read first: a driver that writes both meanwhile only makes the journal longer than this.
         let seen = witness.read()?;
-        let connection = verified(&path)?;
+        let mut connection = verified(&path)?;
+        // Before the witness follows: a journal of another machine changes nothing here.
+        if let Some(machine) = machine {
+            machine::belongs(&mut connection, &path, machine)?;
+        }
         verify::against(&connection, &path, &witness, seen)?;
-        let reads = connect(&path)?;
+        let reads = keyroll_database::open(&path).map_err(|error| OpenError::of(&path, error))?;
         Self::start(connection, reads, path, witness)
     }
 
@@ -57,11 +72,13 @@ impl SqliteJournal {
         let fail = |source| OpenError::Io { action: "start a thread for", path: path.clone(), source };
         let (requests, asked) = mpsc::channel(QUEUE_REQUESTS_MAX);
         let (questions, queue) = mpsc::channel(QUEUE_QUESTIONS_MAX);
-        let writer = Writer::new(connection, path.clone(), witness);
+        let desk = Arc::new(Desk::new(Writer::new(connection, path.clone(), witness)));
+        let served = desk.clone();
         let named = |name: &str| thread::Builder::new().name(name.to_owned());
-        let writer = named("journal-writer").spawn(move || writer.serve(asked)).map_err(fail)?;
+        let writer = named("journal-writer").spawn(move || served.serve(asked)).map_err(fail)?;
         let reader = named("journal-reader").spawn(move || reader::serve(reads, queue)).map_err(fail)?;
         Ok(Self {
+            desk,
             requests: Some(requests),
             questions: Some(questions),
             writer: Some(writer),
@@ -82,7 +99,11 @@ impl SqliteJournal {
     }
 
     async fn write(&self, write: Write) -> Result<u64, JournalError> {
-        self.request(|answer| Request::Write(write, answer)).await
+        if let Some(done) = self.desk.alone(&write) {
+            return done;
+        }
+        let waiting = self.desk.wait();
+        self.request(|answer| Request::Write(write, answer, waiting)).await
     }
 
     async fn ask<T: Send + 'static>(
@@ -187,7 +208,7 @@ pub fn reset_witness(dir: &Path, witness: &Path, lock: &StateLock) -> Result<Acc
     let (path, witness) = prepare(dir, witness)?;
     let seen = witness.read().ok().flatten().map_or(0, |seen| seen.epoch);
     let connection = verified(&path)?;
-    let wrap = |source| wrap(&path, source);
+    let wrap = |source: rusqlite::Error| OpenError::of(&path, source.into());
     // An epoch that hosts have seen is never given again, even if the journal forgot it.
     let epoch = i64::try_from(seen).unwrap_or(i64::MAX - 1);
     connection.execute("UPDATE counter SET epoch = max(epoch, ?1)", [epoch]).map_err(wrap)?;
@@ -196,16 +217,30 @@ pub fn reset_witness(dir: &Path, witness: &Path, lock: &StateLock) -> Result<Acc
     Ok(Accepted { entry: head.entry, epoch: head.epoch })
 }
 
+/// Makes a journal that was copied or restored here this machine's: a person's word that no other machine uses it.
+///
+/// Errors: another folder's lock, damage, or the system's refusal.
+pub fn move_here(dir: &Path, witness: &Path, machine: &Machine, lock: &StateLock) -> Result<(), OpenError> {
+    if lock.folder() != dir {
+        return Err(OpenError::Lock(LockError::Held { folder: dir.to_owned(), pid: None }));
+    }
+    let (path, _) = prepare(dir, witness)?;
+    machine::take(&mut verified(&path)?, &path, machine)
+}
+
 fn prepare(dir: &Path, witness: &Path) -> Result<(PathBuf, Witness), OpenError> {
-    folder::prepare(dir)?;
+    let wrap = |error| OpenError::of(dir, error);
+    keyroll_database::make(dir).map_err(wrap)?;
+    keyroll_database::local(dir).map_err(wrap)?;
     let witness = Witness::at(witness, dir)?;
     Ok((dir.join(DATABASE_FILE), witness))
 }
 
 /// A connection to a journal of this version's schema that was read as a whole.
 fn verified(path: &Path) -> Result<Connection, OpenError> {
-    let mut connection = connect(path)?;
-    migrate(&mut connection, path)?;
+    let wrap = |error| OpenError::of(path, error);
+    let mut connection = keyroll_database::open(path).map_err(wrap)?;
+    keyroll_database::migrate(&mut connection, &MIGRATIONS).map_err(wrap)?;
     verify::whole(&connection, path)?;
     Ok(connection)
 }

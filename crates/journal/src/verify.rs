@@ -1,21 +1,17 @@
 use std::path::Path;
 
-use rusqlite::Connection;
+use keyroll_database::rusqlite::{self, Connection};
 
 use crate::chain::{self, Link};
-use crate::connection::wrap;
 use crate::read::{self, Head};
 use crate::witness::{Witness, disagreement};
 use crate::{OpenError, witness};
 
 /// Reads everything once: SQLite's own check, then every link of the chain. Time grows with the journal.
 pub(crate) fn whole(connection: &Connection, path: &Path) -> Result<(), OpenError> {
-    let wrap = |source| wrap(path, source);
+    let wrap = |source: rusqlite::Error| OpenError::of(path, source.into());
     let damaged = |what: String| OpenError::Damaged { path: path.to_owned(), what };
-    let word: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0)).map_err(wrap)?;
-    if word != "ok" {
-        return Err(damaged(word));
-    }
+    keyroll_database::check(connection).map_err(|error| OpenError::of(path, error))?;
     let ahead: bool = connection
         .query_row(
             "SELECT EXISTS (SELECT 1 FROM rotations, counter WHERE rotations.epoch > counter.epoch)",
@@ -64,7 +60,7 @@ pub(crate) fn against(
     witness: &Witness,
     seen: Option<Head>,
 ) -> Result<(), OpenError> {
-    let wrap = |source| wrap(path, source);
+    let wrap = |source: rusqlite::Error| OpenError::of(path, source.into());
     let head = read::head(connection).map_err(wrap)?;
     let Some(seen) = seen else {
         if head.entry == 0 {

@@ -9,6 +9,14 @@ pub enum WireError {
     /// A newer version wrote them.
     #[error("the entry has form {0}, which this version of keyroll does not read")]
     Version(u32),
+    /// A rotation that was opened by a newer protocol: what its entries mean is not known here.
+    #[error("it was opened by keyroll {keyroll}, whose protocol {number} this version does not know")]
+    Protocol {
+        /// Its protocol.
+        number: u32,
+        /// The version of keyroll that opened it.
+        keyroll: String,
+    },
     /// Not JSON of this form: a missing or unknown field, a word that does not exist.
     #[error("the entry is not of its form")]
     Malformed(#[source] serde_json::Error),

@@ -11,9 +11,9 @@ use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
+use crate::OpenError;
 use crate::chain::{self, Link};
 use crate::read::Head;
-use crate::{OpenError, folder};
 
 /// A witness is one short line; a longer file is none.
 const WITNESS_BYTES_MAX: u64 = 4 * 1024;
@@ -56,7 +56,7 @@ impl Witness {
             Some(parent) if !parent.as_os_str().is_empty() => parent,
             Some(_) | None => Path::new("."),
         };
-        folder::make(parent)?;
+        keyroll_database::make(parent).map_err(|error| OpenError::of(parent, error))?;
         let real = |path: &Path| {
             fs::canonicalize(path).map_err(|source| OpenError::Io {
                 action: "resolve",

@@ -1,13 +1,13 @@
 //! The writes, each inside the transaction that the writer opened; what is compared is compared there.
 
+use keyroll_database::rusqlite::{self, Connection, OptionalExtension, params};
 use keyroll_port::{JournalError, RotationId};
-use rusqlite::{Connection, OptionalExtension, params};
 
 use crate::chain;
 use crate::read::{Head, unavailable};
 
 /// The largest entry, bytes: the enumeration of some ten thousand instances. A larger one is refused unwritten.
-const ENTRY_BYTES_MAX: usize = 8 * 1024 * 1024;
+pub(crate) const ENTRY_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// The longest name behind a digest, bytes: a path and some words.
 const NAME_BYTES_MAX: usize = 8 * 1024;

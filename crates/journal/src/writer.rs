@@ -1,13 +1,17 @@
-//! The one writer thread: everything that waits is committed together, and answered after the commit.
+//! The one writer: an append that nobody else waits beside is one statement on its caller's thread; everything else
+//! waits for the writer's thread, is committed together, and answered after the commit.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
+use keyroll_database::rusqlite::{self, Connection, ErrorCode, Transaction, TransactionBehavior};
+use keyroll_database::{is_damage, is_io, is_passing};
 use keyroll_port::JournalError;
-use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::error::{is_damage, is_io};
 use crate::read::{self, Head, unavailable};
+use crate::tail::Tail;
 use crate::verify;
 use crate::witness::Witness;
 use crate::write::Write;
@@ -27,9 +31,87 @@ pub(crate) type Answer = oneshot::Sender<Result<u64, JournalError>>;
 /// What the writer is asked for.
 pub(crate) enum Request {
     /// One write.
-    Write(Write, Answer),
+    Write(Write, Answer, Waiting),
     /// The witness is to follow everything that was committed before.
     Witness(Answer),
+}
+
+/// The writer as its own thread and its callers share it.
+pub(crate) struct Desk {
+    writer: Mutex<Writer>,
+    /// Writes that wait for the thread, or for room in its queue. Nobody overtakes them.
+    waiting: AtomicUsize,
+    /// The last commit was of several: it is better to wait for the next one than to sync alone.
+    crowded: AtomicBool,
+}
+
+/// One write that waits; dropped when it is committed, refused or given up.
+pub(crate) struct Waiting(Arc<Desk>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Desk {
+    pub(crate) fn new(writer: Writer) -> Self {
+        Self { writer: Mutex::new(writer), waiting: AtomicUsize::new(0), crowded: AtomicBool::new(false) }
+    }
+
+    /// Counts one write that is going to wait.
+    pub(crate) fn wait(self: &Arc<Self>) -> Waiting {
+        self.waiting.fetch_add(1, Ordering::AcqRel);
+        Waiting(self.clone())
+    }
+
+    /// Carries out an append on this thread, if nobody waits or writes. `None`: nothing was written, it is to wait.
+    pub(crate) fn alone(&self, write: &Write) -> Option<Result<u64, JournalError>> {
+        if self.waiting.load(Ordering::Acquire) > 0 || self.crowded.load(Ordering::Acquire) {
+            return None;
+        }
+        self.writer.try_lock().ok()?.alone(write)
+    }
+
+    /// Serves until every sender is gone. A writer that panicked once is not believed again: its lock is poisoned.
+    pub(crate) fn serve(&self, mut requests: mpsc::Receiver<Request>) {
+        let mut batch = Vec::with_capacity(BATCH_REQUESTS_MAX);
+        while requests.blocking_recv_many(&mut batch, BATCH_REQUESTS_MAX) > 0 {
+            let (mut writes, mut answers, mut waiting) = (Vec::new(), Vec::new(), Vec::new());
+            let mut witnesses = Vec::new();
+            for request in batch.drain(..) {
+                match request {
+                    Request::Write(write, answer, waits) => {
+                        writes.push(write);
+                        answers.push(answer);
+                        waiting.push(waits);
+                    }
+                    Request::Witness(answer) => witnesses.push(answer),
+                }
+            }
+            let Ok(mut writer) = self.writer.lock() else { return };
+            let results = writer.write_all(&writes);
+            if !writes.is_empty() {
+                self.crowded.store(writes.len() > 1, Ordering::Release);
+            }
+            let witnessed = (!witnesses.is_empty()).then(|| writer.follow());
+            writer.checkpoint();
+            // Before the answers: whoever gets one finds the writer free.
+            drop(writer);
+            drop(waiting);
+            for (answer, result) in answers.into_iter().zip(results) {
+                // A caller that is gone does not want its answer; what was written stays written.
+                drop(answer.send(result));
+            }
+            for answer in witnesses {
+                drop(answer.send(match &witnessed {
+                    Some(Err(Refusal::Restored(what))) => Err(JournalError::Damaged(what.clone())),
+                    Some(Err(Refusal::Passing(what))) => Err(JournalError::Unavailable(what.clone().into())),
+                    Some(Ok(())) | None => Ok(0),
+                }));
+            }
+        }
+    }
 }
 
 /// The writer's own state.
@@ -41,45 +123,58 @@ pub(crate) struct Writer {
     /// write and report success the next time, so only a new process that reads the journal again may go on.
     stopped: Option<String>,
     since_checkpoint: usize,
+    /// Where the last append that was alone left the log.
+    tail: Option<Tail>,
 }
 
 impl Writer {
     /// A writer on its own connection.
     pub(crate) fn new(connection: Connection, path: PathBuf, witness: Witness) -> Self {
-        Self { connection, path, witness, stopped: None, since_checkpoint: 0 }
+        Self { connection, path, witness, stopped: None, since_checkpoint: 0, tail: None }
     }
 
-    /// Serves until every sender is gone.
-    pub(crate) fn serve(mut self, mut requests: mpsc::Receiver<Request>) {
-        let mut batch = Vec::with_capacity(BATCH_REQUESTS_MAX);
-        while requests.blocking_recv_many(&mut batch, BATCH_REQUESTS_MAX) > 0 {
-            let mut writes = Vec::with_capacity(batch.len());
-            let mut witnesses = Vec::new();
-            for request in batch.drain(..) {
-                match request {
-                    Request::Write(write, answer) => writes.push((write, answer)),
-                    Request::Witness(answer) => witnesses.push(answer),
-                }
+    /// One append as one statement, which commits by itself. `None`: nothing was written.
+    fn alone(&mut self, write: &Write) -> Option<Result<u64, JournalError>> {
+        let Write::Append { id, seq, epoch, bytes, unix_ms } = write else { return None };
+        if self.stopped.is_some() {
+            return None;
+        }
+        let Self { connection, tail, .. } = self;
+        let tail = tail.as_mut()?;
+        let appended = keyroll_database::at_once(connection, || {
+            tail.append(connection, (id, *seq, *epoch), bytes, *unix_ms)
+        });
+        match appended {
+            Ok(true) => {
+                self.since_checkpoint += 1;
+                self.checkpoint();
+                Some(Ok(0))
             }
-            self.write_all(writes);
-            self.witness_all(witnesses);
-            self.checkpoint();
+            Ok(false) => {
+                self.tail = None;
+                None
+            }
+            // The thread may wait for a lock, and says what a full disk or a broken rule means.
+            Err(error) if is_passing(&error) || is_constraint(&error) => None,
+            // It may have failed in its commit: where that began is not seen from here.
+            Err(error) => Some(Err(self.lost(Lost { error, committing: true }).error())),
         }
     }
 
-    fn write_all(&mut self, writes: Vec<(Write, Answer)>) {
+    fn write_all(&mut self, writes: &[Write]) -> Vec<Result<u64, JournalError>> {
         if writes.is_empty() {
-            return;
+            return Vec::new();
         }
-        let (writes, answers): (Vec<_>, Vec<_>) = writes.into_iter().unzip();
-        let results = match self.commit(&writes) {
+        let results = match self.commit(writes) {
             Ok(results) => results,
-            Err(failed) => answers.iter().map(|_| Err(failed.error())).collect(),
+            Err(failed) => writes.iter().map(|_| Err(failed.error())).collect(),
         };
-        for (answer, result) in answers.into_iter().zip(results) {
-            // A caller that is gone does not want its answer; what was written stays written.
-            drop(answer.send(result));
-        }
+        self.tail = match (writes, results.as_slice()) {
+            // Where it cannot be read, the next append waits for the thread too.
+            ([Write::Append { id, .. }], [Ok(_)]) => Tail::read(&self.connection, id).ok().flatten(),
+            (_, _) => None,
+        };
+        results
     }
 
     /// One transaction for all. A write that is refused takes nothing with it.
@@ -92,35 +187,22 @@ impl Writer {
                 self.since_checkpoint += writes.len();
                 Ok(results)
             }
-            Err(Lost { error, committing }) => {
-                let what = error.to_string();
-                // A full disk stops the commit's frame before it is whole, and a lock stops everything before that:
-                // nothing was written. After any other failed commit nobody can tell.
-                let unknown = committing && !is_passing(&error);
-                if is_io(&error) || unknown || !self.connection.is_autocommit() {
-                    self.stopped = Some(what.clone());
-                }
-                Err(match (unknown, is_damage(&error)) {
-                    (true, _) => Failed::Unknown(what),
-                    (false, true) => Failed::Damaged(what),
-                    (false, false) => Failed::Nothing(what),
-                })
-            }
+            Err(lost) => Err(self.lost(lost)),
         }
     }
 
-    fn witness_all(&self, answers: Vec<Answer>) {
-        if answers.is_empty() {
-            return;
+    fn lost(&mut self, Lost { error, committing }: Lost) -> Failed {
+        let what = error.to_string();
+        // A full disk stops the commit's frame before it is whole, and a lock stops everything before that: nothing
+        // was written. After any other failed commit nobody can tell.
+        let unknown = committing && !is_passing(&error);
+        if is_io(&error) || unknown || !self.connection.is_autocommit() {
+            self.stopped = Some(what.clone());
         }
-        let result = self.follow();
-        for answer in answers {
-            let result = match &result {
-                Ok(()) => Ok(0),
-                Err(Refusal::Restored(what)) => Err(JournalError::Damaged(what.clone())),
-                Err(Refusal::Passing(what)) => Err(JournalError::Unavailable(what.clone().into())),
-            };
-            drop(answer.send(result));
+        match (unknown, is_damage(&error)) {
+            (true, _) => Failed::Unknown(what),
+            (false, true) => Failed::Damaged(what),
+            (false, false) => Failed::Nothing(what),
         }
     }
 
@@ -163,9 +245,9 @@ struct Lost {
     committing: bool,
 }
 
-fn is_passing(error: &rusqlite::Error) -> bool {
-    let passing = [ErrorCode::DiskFull, ErrorCode::DatabaseBusy, ErrorCode::DatabaseLocked];
-    error.sqlite_error_code().is_some_and(|code| passing.contains(&code))
+/// A rule of the schema refused it, before anything was committed.
+fn is_constraint(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
 }
 
 fn attempt(connection: &mut Connection, writes: &[Write]) -> Result<Vec<Result<u64, JournalError>>, Lost> {

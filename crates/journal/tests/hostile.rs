@@ -7,6 +7,7 @@ mod sample;
 
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -51,6 +52,18 @@ fn child() {
     });
 }
 
+/// Not a test of its own: a process that only looks, as `keyroll status` does, and says how many events it saw.
+#[test]
+fn looker() {
+    let Ok(place) = std::env::var(CHILD) else { return };
+    let (state, witness) = place.split_once('\n').unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let journal = SqliteJournal::open(Path::new(state), Path::new(witness)).unwrap();
+    // The harness's own words stand on the first line.
+    println!();
+    println!("+ {}", runtime.block_on(journal.load(&id(1))).unwrap().events.len());
+}
+
 fn word(error: &JournalError) -> &'static str {
     match error {
         JournalError::Fenced { .. } => "fenced",
@@ -59,17 +72,22 @@ fn word(error: &JournalError) -> &'static str {
         JournalError::Unavailable(_) => "unavailable",
         JournalError::UnknownCommit(_) => "unknown",
         JournalError::Damaged(_) => "damaged",
+        JournalError::Newer { .. } => "newer",
     }
 }
 
 /// This test's own binary as another process, after a shell that prepares its surroundings.
 fn start(place: &Place, shell: &[&str]) -> Child {
+    start_as("child", place, shell)
+}
+
+fn start_as(test: &str, place: &Place, shell: &[&str]) -> Child {
     let own = std::env::current_exe().unwrap();
     let (first, rest) = shell.split_first().unwrap();
     Command::new(first)
         .args(rest)
         .arg(own)
-        .args(["--exact", "child", "--nocapture", "--test-threads=1"])
+        .args(["--exact", test, "--nocapture", "--test-threads=1"])
         .env(CHILD, format!("{}\n{}", place.state().display(), place.witness().display()))
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -131,6 +149,29 @@ async fn a_driver_that_another_process_replaced_is_fenced() {
     child.wait().unwrap();
     assert!(taken);
     assert!(matches!(fenced, Err(JournalError::Fenced { newest }) if newest == old + 1));
+}
+
+/// The system's word that this process holds a lock on the file.
+fn is_locked(file: &Path) -> bool {
+    let (own, inode) = (std::process::id().to_string(), fs::metadata(file).unwrap().ino());
+    let locks = fs::read_to_string("/proc/locks").unwrap();
+    let mut locks = locks.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    locks.any(|words| words[4] == own && words[5].ends_with(&format!(":{inode}")))
+}
+
+/// SQLite's locks are the process's (fcntl(2)): whoever opens and closes the file by itself takes them back, and then
+/// the next process that ends may remove the log under the driver.
+#[tokio::test]
+async fn a_process_that_looks_takes_nothing_from_a_driver() {
+    let place = with_one_rotation().await;
+    let journal = place.open();
+    let epoch = journal.take_over(&id(1)).await.unwrap();
+    for seq in 1..=3 {
+        journal.append(&id(1), seq, &event(epoch, Fact::LastUsed(Some(seq))), 0).await.unwrap();
+        assert!(is_locked(&place.database()), "a driver holds its database as long as it runs");
+        assert_eq!(said(start_as("looker", &place, &["env"])).0, seq);
+    }
+    assert!(place.state().join("journal.db-wal").exists(), "the log is there as long as a driver runs");
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod sample;
 
 use std::fs;
 
-use keyroll_journal::{LockError, OpenError, SqliteJournal, reset_witness, try_lock};
+use keyroll_journal::{LockError, Machine, OpenError, SqliteJournal, move_here, reset_witness, try_lock};
 use keyroll_port::{Journal, JournalError};
 use keyroll_rotation::Fact;
 use sample::{Place, event, id, opening};
@@ -281,4 +281,27 @@ fn one_process_drives() {
     drop(try_lock(&place.state()).unwrap());
     let other = try_lock(&place.root().join("other")).unwrap();
     assert!(matches!(reset_witness(&place.state(), &place.witness(), &other), Err(OpenError::Lock(_))));
+}
+
+#[test]
+fn a_journal_belongs_to_one_machine() {
+    let place = Place::new();
+    let machine =
+        |id: u8, hardware: Option<u8>| Machine { id: [id; 32], hardware: hardware.map(|it| [it; 32]) };
+    let open = |machine: &Machine| {
+        SqliteJournal::open_on(&place.state(), &place.witness(), machine)
+            .map(drop)
+            .map_err(|error| error.code())
+    };
+    let here = machine(1, Some(1));
+    assert_eq!((open(&here), open(&here)), (Ok(()), Ok(())));
+    // What its hardware is called is not shown to every user; where it is, it counts.
+    assert_eq!(open(&machine(1, None)), Ok(()));
+    for other in [machine(2, Some(1)), machine(2, None), machine(1, Some(2))] {
+        assert_eq!(open(&other), Err("K0861"), "{other:?}");
+    }
+    let there = machine(2, None);
+    let lock = try_lock(&place.state()).unwrap();
+    move_here(&place.state(), &place.witness(), &there, &lock).unwrap();
+    assert_eq!((open(&there), open(&here)), (Ok(()), Err("K0861")));
 }

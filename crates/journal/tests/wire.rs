@@ -7,6 +7,7 @@ mod facts;
 use std::collections::BTreeSet;
 
 use keyroll_journal::{WireError, decode_event, decode_opening, encode_event, encode_opening};
+use keyroll_rotation::PROTOCOL;
 use proptest::prelude::*;
 
 const OLD_EVENTS: &str = include_str!("fixtures/v1-events.jsonl");
@@ -61,9 +62,34 @@ fn old_logs_load_and_mean_the_same() {
     assert_eq!(names.len(), facts::NAMES, "a fact has no old entry yet: {names:?}");
     for line in OLD_OPENINGS.lines() {
         let opening = decode_opening(line.as_bytes()).unwrap_or_else(|error| panic!("{error}: {line}"));
-        assert_eq!(String::from_utf8(encode_opening(&opening).unwrap()).unwrap(), line);
+        // Those of protocol 1 did not name it; all else is written as it was.
+        let written = String::from_utf8(encode_opening(&opening).unwrap()).unwrap();
+        let (before, _) = written.split_once(",\"protocol\":").expect("the protocol is named");
+        assert_eq!(format!("{before}}}"), line);
     }
     assert!(OLD_OPENINGS.lines().count() >= 4);
+}
+
+#[test]
+fn a_newer_protocol_is_refused_by_the_name_of_who_finishes_it() {
+    let line = OLD_OPENINGS.lines().next().unwrap();
+    let with = |number: u32| {
+        let protocol = format!(",\"protocol\":{{\"number\":{number},\"keyroll\":\"9.9.9\"}}}}");
+        decode_opening((line[..line.len() - 1].to_owned() + &protocol).as_bytes())
+    };
+    assert!(with(PROTOCOL).is_ok());
+    // What it holds besides need not be of a form that is known here.
+    let newer = line.replacen(
+        "\"v\":1,",
+        "\"v\":1,\"tomorrow\":[],\"protocol\":{\"number\":99,\"keyroll\":\"9.9.9\",\"x\":1},",
+        1,
+    );
+    for refused in [with(PROTOCOL + 1), decode_opening(newer.as_bytes())] {
+        assert!(
+            matches!(&refused, Err(WireError::Protocol { keyroll, .. }) if keyroll == "9.9.9"),
+            "{refused:?}"
+        );
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use keyroll_observe::{ProcessId, detach};
+use keyroll_observe::{ProcessId, detach, is_interpreter};
 use keyroll_port::{Class, Failure};
 use keyroll_secret::SecretBytes;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -53,6 +53,18 @@ impl CommandLine {
             arguments: arguments.into_iter().map(Into::into).collect(),
             folder: None,
         }
+    }
+
+    /// The script that the command runs, where its program is one or is told one by its first argument; relative
+    /// paths are taken from the command's folder. A program that is no script does not name any.
+    pub fn script(&self) -> Option<PathBuf> {
+        let folder = self.folder.as_deref().unwrap_or(Path::new("."));
+        let named = |word: &str| Some(folder.join(word));
+        if is_interpreter(Path::new(&self.program)) {
+            let first = self.arguments.first().filter(|word| !word.is_empty() && !word.starts_with('-'));
+            return named(first?);
+        }
+        if self.program.contains('/') { named(&self.program) } else { None }
     }
 
     /// The command for one instance.

@@ -1,11 +1,15 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
+use std::fs::Metadata;
 use std::io::Read;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use keyroll_observe::{Listing, Process, descendants, own_tree, processes};
+use keyroll_observe::{Listing, Process, WrittenAt, descendants, own_tree, processes};
 use keyroll_port::{Class, Failure};
+use rustix::param::clock_ticks_per_second;
+use rustix::process::geteuid;
 
 use crate::InstanceProcess;
 use crate::instance::{PLACEHOLDER, filled};
@@ -15,6 +19,13 @@ pub(crate) const LISTING_MS_MAX: u64 = 10_000;
 
 /// The longest pid file, bytes.
 const PID_FILE_BYTES_MAX: u64 = 64;
+
+/// Write permission of everybody.
+const OTHERS_WRITE: u32 = 0o002;
+
+/// A process may be so much younger than the file that names it before its number counts as given again: start times
+/// are in ticks, and a file system may round its times to two seconds.
+const RECYCLED_MARGIN_MS: Duration = Duration::from_millis(5_000);
 
 /// How the processes of a consumer are found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -162,8 +173,13 @@ fn by_pid_file<'a>(
     instance: Option<&str>,
 ) -> Result<Vec<&'a Process>, Failure> {
     let path = PathBuf::from(filled(&path.to_string_lossy(), instance)?);
-    let Some(pid) = read_pid(&path)? else { return Ok(Vec::new()) };
+    let Some((pid, meta)) = read_pid(&path)? else { return Ok(Vec::new()) };
     let process = listing.seen.iter().find(|process| process.id.pid == pid);
+    if let Some(why) = process.and_then(|process| unbelievable(process, &meta)) {
+        return Err(Failure::new(Class::Permanent, "K0865", format!("believe {}", path.display()))
+            .because(format!("it names process {pid} ({}), but {why}", process_name(process)))
+            .help("see who wrote it, then restart the service so that it writes its own; or name `runs.executable`"));
+    }
     if let (Some(process), Some(exe)) = (process, exe) {
         let exe = std::fs::canonicalize(exe).unwrap_or_else(|_| exe.to_owned());
         if !process.runs(&exe) {
@@ -174,27 +190,52 @@ fn by_pid_file<'a>(
     Ok(process.into_iter().collect())
 }
 
+fn process_name(process: Option<&Process>) -> &str {
+    process.map_or("?", |process| process.name.as_str())
+}
+
+/// Why a file cannot have been written by or for the process of that number. Whoever writes a pid file chooses which
+/// process is signalled with keyroll's rights; and a number is given again once its process has ended.
+fn unbelievable(process: &Process, file: &Metadata) -> Option<String> {
+    let owner = file.uid();
+    if file.mode() & OTHERS_WRITE != 0 {
+        return Some(format!("everybody may write the file (mode {:04o})", file.mode() & 0o7777));
+    }
+    let trusted = owner == 0 || owner == geteuid().as_raw();
+    if let Some(user) = process.uid.filter(|user| !trusted && *user != owner) {
+        return Some(format!("the file belongs to user {owner}, and the process to user {user}"));
+    }
+    // Both ages are differences of one clock each: one of a file that seems to come from the future says nothing.
+    let written = file.modified().ok()?.elapsed().ok()?;
+    let ticks = WrittenAt::now().ok()?.ticks.checked_sub(process.id.start_ticks)?;
+    let ran = Duration::from_secs(ticks / clock_ticks_per_second().max(1));
+    let younger = ran + RECYCLED_MARGIN_MS < written;
+    younger
+        .then(|| "it started after the file was written: the number was given to another process".to_owned())
+}
+
 fn wrong_pid_file(path: &Path, class: Class) -> Failure {
     Failure::new(class, "K0408", format!("find a process by {}", path.display()))
         .help("correct `runs.pid_file`, or name `runs.executable` instead")
 }
 
-/// `None` = there is no such file: the instance does not run.
-fn read_pid(path: &Path) -> Result<Option<u32>, Failure> {
+/// The number and the file that it stands in; `None` = there is no such file: the instance does not run.
+fn read_pid(path: &Path) -> Result<Option<(u32, Metadata)>, Failure> {
     let mut text = String::new();
-    let regular = std::fs::metadata(path).map(|data| data.is_file());
-    match regular {
+    let meta = match std::fs::metadata(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(wrong_pid_file(path, Class::Permanent).because(error)),
-        Ok(false) => return Err(wrong_pid_file(path, Class::Permanent).because("it is not a regular file")),
-        Ok(true) => {}
-    }
+        Ok(meta) if !meta.is_file() => {
+            return Err(wrong_pid_file(path, Class::Permanent).because("it is not a regular file"));
+        }
+        Ok(meta) => meta,
+    };
     let read =
         std::fs::File::open(path).and_then(|file| file.take(PID_FILE_BYTES_MAX).read_to_string(&mut text));
     read.map_err(|error| wrong_pid_file(path, Class::Retryable).because(error))?;
     let pid = text.lines().next().unwrap_or("").trim().parse::<u32>();
     match pid {
-        Ok(pid) if pid > 0 => Ok(Some(pid)),
+        Ok(pid) if pid > 0 => Ok(Some((pid, meta))),
         _ => Err(wrong_pid_file(path, Class::Retryable).because("it holds no process number")),
     }
 }

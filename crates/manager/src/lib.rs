@@ -29,4 +29,4 @@ pub use instance::{InstanceProcess, check_instance_name};
 pub use leftover::{Leftover, end_leftover};
 pub use process::{Process, Verb, signal_by_name};
 pub use reread::Reread;
-pub use systemd::{Unit, UnitState};
+pub use systemd::{Unit, UnitFiles, UnitState};

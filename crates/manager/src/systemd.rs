@@ -23,6 +23,9 @@ const BOOTED: &str = "/run/systemd/system";
 const PROPERTIES: &str = "--property=LoadState,ActiveState,SubState,MainPID,ControlGroup,NRestarts,InvocationID,\
                           NeedDaemonReload,Result";
 
+/// The files behind a unit. Source: org.freedesktop.systemd1(5).
+const FILES: &str = "--property=FragmentPath,DropInPaths,EnvironmentFiles";
+
 /// A systemd service. `restart` is the verb: credentials and environment of a service do not change while it runs
 /// (systemd.io/CREDENTIALS), so `reload` would apply nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,6 +93,37 @@ impl UnitState {
 
     fn runs(&self) -> bool {
         self.active == "active" && self.sub != "auto-restart"
+    }
+}
+
+/// The files that a start of a unit reads.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct UnitFiles {
+    /// The unit's whole name.
+    pub unit: String,
+    /// The unit file and its drop-ins.
+    pub of_unit: Vec<PathBuf>,
+    /// Files of variables that become its environment.
+    pub environment: Vec<PathBuf>,
+}
+
+impl UnitFiles {
+    /// As `systemctl show` prints them: one `EnvironmentFiles=PATH (ignore_errors=no)` per file.
+    fn parse(unit: String, text: &str) -> Self {
+        let mut files = Self { unit, ..Self::default() };
+        for line in text.lines() {
+            if let Some(path) = line.strip_prefix("FragmentPath=") {
+                files.of_unit.push(PathBuf::from(path));
+            } else if let Some(paths) = line.strip_prefix("DropInPaths=") {
+                files.of_unit.extend(paths.split(' ').map(PathBuf::from));
+            } else if let Some(path) = line.strip_prefix("EnvironmentFiles=") {
+                let end = path.rfind(" (ignore_errors=").unwrap_or(path.len());
+                files.environment.push(PathBuf::from(path.get(..end).unwrap_or_default()));
+            }
+        }
+        files.of_unit.retain(|path| path.is_absolute());
+        files.environment.retain(|path| path.is_absolute());
+        files
     }
 }
 
@@ -221,8 +255,22 @@ impl Unit {
     }
 
     fn show(&self, unit: &str, deadline: Instant) -> Result<UnitState, Failure> {
+        self.ask(unit, PROPERTIES, deadline).map(|text| UnitState::parse(&text))
+    }
+
+    /// The files that a start of one instance's unit reads, as systemd knows them.
+    ///
+    /// # Errors
+    /// As [`Unit::state`].
+    pub fn files(&self, instance: Option<&str>) -> Result<UnitFiles, Failure> {
+        let unit = self.name(instance)?;
+        let text = self.ask(&unit, FILES, Instant::now() + Duration::from_millis(SHOW_MS_MAX))?;
+        Ok(UnitFiles::parse(unit, &text))
+    }
+
+    fn ask(&self, unit: &str, properties: &str, deadline: Instant) -> Result<String, Failure> {
         let deadline = deadline.min(Instant::now() + Duration::from_millis(SHOW_MS_MAX));
-        let ended = self.systemctl(&["show", PROPERTIES, "--", unit], deadline, &mut |_| {}).map_err(
+        let ended = self.systemctl(&["show", properties, "--", unit], deadline, &mut |_| {}).map_err(
             |mut failure| {
                 // A question has no effect, whatever became of it.
                 if failure.class == Class::Unknown {
@@ -235,7 +283,7 @@ impl Unit {
             return Err(failed(unit, Class::Retryable, "ask systemd for").because(ended.status.to_string()));
         }
         let text = ended.output.as_ref().map(|output| String::from_utf8_lossy(output.expose()).into_owned());
-        Ok(UnitState::parse(&text.unwrap_or_default()))
+        Ok(text.unwrap_or_default())
     }
 
     fn carry_out(

@@ -5,9 +5,10 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use keyroll_manager::{
     Applied, AtRest, Check, CheckAnswer, CommandLine, Find, Leftover, Process, Reread, Run, Verb, apply,
@@ -226,6 +227,33 @@ fn pid_files_are_read_with_care() {
     std::fs::remove_file(&file).expect("removed");
     assert!(Command::new("mkfifo").arg(&file).status().expect("mkfifo").success());
     assert!(find(None).is_err(), "a FIFO is refused and does not block");
+}
+
+#[test]
+fn a_pid_file_that_cannot_be_the_processs_own_is_not_believed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let running = Running::start(Command::new("sleep").arg("60"));
+    let path = folder.path().join("pid");
+    std::fs::write(&path, running.0.id().to_string()).expect("a pid file");
+    let find = || {
+        let find = Find::PidFile { path: path.clone(), exe: None };
+        instances(&Run::Reread(Reread { instances: Vec::new(), find })).map_err(|failure| failure.code)
+    };
+    let mode = |mode| std::fs::set_permissions(&path, PermissionsExt::from_mode(mode)).expect("changed");
+    assert_eq!(find().map(|found| found.len()), Ok(1));
+    mode(0o666);
+    assert_eq!(find(), Err("K0865"), "anybody may have written it");
+    mode(0o644);
+    let file = std::fs::File::options().write(true).open(&path).expect("the file");
+    let hour = Duration::from_secs(3_600);
+    file.set_modified(SystemTime::now() - hour).expect("older than the process");
+    assert_eq!(find(), Err("K0865"), "the number was given again");
+    file.set_modified(SystemTime::now() + hour).expect("set");
+    assert_eq!(find().map(|found| found.len()), Ok(1), "a clock that was set back says nothing");
+    // Only root can give a file away.
+    if std::os::unix::fs::chown(&path, Some(65_534), None).is_ok() {
+        assert_eq!(find(), Err("K0865"), "another user chose whom root signals");
+    }
 }
 
 #[test]

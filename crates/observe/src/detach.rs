@@ -1,6 +1,8 @@
-// The one file of this room that may hold `unsafe`: between fork and exec only the raw system calls are allowed.
+// The one file of this room that may hold `unsafe`: between fork and exec only the raw system calls are allowed, and
+// fanotify has no safe binding among our dependencies.
 #![allow(unsafe_code)]
 
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
@@ -27,4 +29,33 @@ fn own_session() -> std::io::Result<()> {
         libc::syscall(libc::SYS_close_range, FIRST_DESCRIPTOR, libc::c_uint::MAX, flags);
     }
     Ok(())
+}
+
+/// A descriptor on which opens of marked files are told, without a descriptor of the file in each event. Only root is
+/// told whose they are. Source: fanotify_init(2).
+pub(crate) fn open_events() -> std::io::Result<OwnedFd> {
+    let flags = libc::FAN_CLASS_NOTIF | libc::FAN_CLOEXEC | libc::FAN_NONBLOCK | libc::FAN_REPORT_FID;
+    let of_events = libc::c_uint::try_from(libc::O_RDONLY).unwrap_or(0);
+    // SAFETY: a plain system call without pointers.
+    let descriptor = unsafe { libc::fanotify_init(flags, of_events) };
+    if descriptor == -1 {
+        return Err(std::io::Error::last_os_error());
+    }
+    // SAFETY: the call made this descriptor, and nobody else has it.
+    Ok(unsafe { OwnedFd::from_raw_fd(descriptor) })
+}
+
+/// Adds an open file (the file itself, under whatever name) to those whose opens are told. Source: fanotify_mark(2).
+pub(crate) fn mark_opens(events: BorrowedFd<'_>, file: BorrowedFd<'_>) -> std::io::Result<()> {
+    // SAFETY: both descriptors are open for the length of the call; without a path the second one is what is marked.
+    let marked = unsafe {
+        libc::fanotify_mark(
+            events.as_raw_fd(),
+            libc::FAN_MARK_ADD,
+            libc::FAN_OPEN,
+            file.as_raw_fd(),
+            std::ptr::null(),
+        )
+    };
+    if marked == -1 { Err(std::io::Error::last_os_error()) } else { Ok(()) }
 }

@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
+use keyroll_secret::SecretBytes;
 use zeroize::Zeroizing;
 
 use crate::proc::ProcFolder;
@@ -28,6 +29,46 @@ pub fn environment_holds(process: &ProcessId, needles: &dyn Search) -> Result<BT
         found = answer.map(|bytes| ids_in(&bytes, needles));
     });
     found
+}
+
+/// What the environment of a process says of one variable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Variable {
+    /// It has this value.
+    Same,
+    /// It has another one.
+    Other,
+    /// There is none of this name.
+    Absent,
+}
+
+/// For each name and value what the environment that the process was started with has; of several entries of one
+/// name the first, as getenv(3) reads it. A process that writes over its environment (`setproctitle`) shows nothing
+/// of it: then every variable is absent.
+///
+/// # Errors
+/// The environment is not visible, and why.
+pub fn environment_has(
+    process: &ProcessId,
+    variables: &[(&str, &SecretBytes)],
+) -> Result<Vec<Variable>, NotVisible> {
+    let step = Duration::from_millis(ENVIRONMENT_STEP_MS_MAX);
+    let mut found = Err(NotVisible::Stuck);
+    read_each(&[*process], step, Instant::now() + step, read_environment, &mut |_, answer| {
+        found = answer.map(|bytes| variables.iter().map(|(name, value)| has(&bytes, name, value)).collect());
+    });
+    found
+}
+
+fn has(environment: &[u8], name: &str, value: &SecretBytes) -> Variable {
+    let entries = environment.split(|byte| *byte == 0);
+    let mut values = entries.filter_map(|entry| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"="));
+    match values.next() {
+        // Compared in constant time, as every value is.
+        Some(there) if SecretBytes::new(there.to_vec()) == *value => Variable::Same,
+        Some(_) => Variable::Other,
+        None => Variable::Absent,
+    }
 }
 
 pub(crate) fn ids_in(bytes: &[u8], needles: &dyn Search) -> BTreeSet<u32> {

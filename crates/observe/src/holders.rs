@@ -3,6 +3,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::environment::{ENVIRONMENT_STEP_MS_MAX, ids_in, read_environment};
+use crate::proc::ProcFolder;
 use crate::worker::read_each;
 use crate::{Listing, MemoryLimits, NotVisible, Process, ProcessId, Search, memory_holds};
 
@@ -26,8 +27,8 @@ pub struct Holder {
     pub process: Process,
     /// Per place the values that were seen there.
     pub places: BTreeMap<Place, BTreeSet<u32>>,
-    /// A shell without a script that holds the value in its environment and would merely pass it on to what it
-    /// starts. A shell that runs a script is a holder like any other.
+    /// A shell at a terminal that holds the value in its environment and would merely pass it on to what it starts. A
+    /// shell that runs a script is a holder like any other, also one that reads it from its standard input.
     pub shell: bool,
 }
 
@@ -125,12 +126,30 @@ fn note(
     }
 }
 
-/// A shell that waits for a person: no command (`-c`) and no script among its arguments.
+/// A shell that waits for a person: no command (`-c`) and no script among its arguments, and a terminal as its standard
+/// input. What comes from a file or a pipe is a program that works with the value (`sh < script`, `bash -s`).
 fn passes_on(process: &Process) -> bool {
-    let is_shell = process.exe.as_deref().and_then(Path::file_name).and_then(|name| name.to_str());
-    let is_shell = is_shell.is_some_and(|name| SHELLS.contains(&name));
+    let known = |path: Option<&Path>| {
+        let name = path.and_then(Path::file_name).and_then(|name| name.to_str()).unwrap_or_default();
+        SHELLS.contains(&name.strip_prefix('-').unwrap_or(name))
+    };
+    // One program may be many (busybox): what it is started as counts too.
+    let is_shell = known(process.exe.as_deref()) && known(process.args.program());
     let runs_something = |argument: &[u8]| {
         !argument.starts_with(b"-") || (!argument.starts_with(b"--") && argument.contains(&b'c'))
     };
-    is_shell && !process.args.any(runs_something)
+    is_shell && !process.args.any(runs_something) && at_terminal(&process.id)
+}
+
+/// Whether a process reads from a terminal; what cannot be seen is none.
+fn at_terminal(process: &ProcessId) -> bool {
+    let input = ProcFolder::open_exact(process).and_then(|folder| folder.link("fd/0"));
+    let numbered = |name: &str, start: &str| {
+        let number = name.strip_prefix(start);
+        number.is_some_and(|number| !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    input.is_ok_and(|input| {
+        let name = input.to_string_lossy();
+        numbered(&name, "/dev/pts/") || numbered(&name, "/dev/tty") || name == "/dev/console"
+    })
 }

@@ -1,11 +1,12 @@
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
 use keyroll_port::{Class, Failure};
 use regex::bytes::{Regex, RegexBuilder};
+
+use crate::LogPosition;
+use crate::log_files::{between, open, renamed, unreadable};
 
 /// The most that one look reads, bytes; the next look goes on behind it.
 const LOOK_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -13,37 +14,11 @@ const LOOK_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// How much of a line is matched, bytes; the rest of a longer one is passed over.
 const LINE_BYTES_MAX: u64 = 64 * 1024;
 
-/// How many entries of the log's folder are tried to find a log that was renamed.
-const FOLDER_ENTRIES_MAX: usize = 1_000;
+/// How many files one log is followed through; before more, the oldest is let go.
+const FILES_MAX: usize = 32;
 
 /// How large a compiled pattern may become, bytes.
 const PATTERN_BYTES_MAX: usize = 1024 * 1024;
-
-/// How far a log has been read: which file, and up to where. Kept between two runs of keyroll.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LogPosition {
-    /// The file system.
-    pub device: u64,
-    /// The file on it.
-    pub inode: u64,
-    /// When that file was made, nanoseconds since the Unix epoch; 0 where the file system does not say. The number
-    /// of a removed file is given to the next one, so the number alone would take a new log for the old.
-    pub born_unix_ns: u64,
-    /// The byte behind the last line that was counted.
-    pub offset: u64,
-}
-
-impl LogPosition {
-    fn same_file(&self, other: &Self) -> bool {
-        (self.device, self.inode, self.born_unix_ns) == (other.device, other.inode, other.born_unix_ns)
-    }
-
-    fn of(data: &Metadata, offset_max: u64) -> Self {
-        let born = data.created().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-        let born_unix_ns = born.and_then(|born| u64::try_from(born.as_nanos()).ok()).unwrap_or(0);
-        Self { device: data.dev(), inode: data.ino(), born_unix_ns, offset: data.len().min(offset_max) }
-    }
-}
 
 /// What the lines since the last look say.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -54,19 +29,39 @@ pub struct LogCounts {
     pub failures: u64,
     /// Lines in all.
     pub lines: u64,
-    /// Lines may be missing: the log was cut off, or rotated away and not found any more. No failure is proven then.
+    /// Lines are missing for good: the log was cut off, or rotated away and not found any more. That there was no
+    /// failure is not proven, however often it is looked again.
     pub gap: bool,
+    /// No file stands under the log's name now: what is being written is perhaps written elsewhere.
+    pub absent: bool,
     /// There is more to read: call again.
     pub more: bool,
 }
 
-/// A consumer's log, followed from a remembered place on. Lines are matched and counted, and never kept.
+/// One file of a log, held open: under whatever name, and after its last one was removed, it can be read to its end.
+struct Followed {
+    file: File,
+    at: LogPosition,
+}
+
+impl Followed {
+    fn new(path: &Path, file: File, offset: u64) -> Result<Self, Failure> {
+        let at = LogPosition::at(&file, offset).map_err(|error| failed(path, error))?;
+        Ok(Self { file, at })
+    }
+}
+
+/// A consumer's log, followed from a remembered place on, through its rotations. Lines are matched and counted, and
+/// never kept.
 pub struct LogTail {
     path: PathBuf,
     success: Regex,
     failure: Regex,
-    /// `None` = the log does not exist yet; it is read from its beginning when it comes.
-    position: Option<LogPosition>,
+    /// What another run of keyroll remembered, until its file is found.
+    remembered: Option<LogPosition>,
+    /// The log's files, oldest first. Those that were rotated away are read on too: whoever writes the log may keep
+    /// one open for a while. Empty = the log does not exist yet; it is read from its beginning when it comes.
+    files: Vec<Followed>,
 }
 
 impl LogTail {
@@ -77,77 +72,96 @@ impl LogTail {
     /// yet is no error.
     pub fn at_end(path: &Path, success: &str, failure: &str) -> Result<Self, Failure> {
         let mut tail = Self::at(path, success, failure, None)?;
-        tail.position = match open(path)? {
-            Some(file) => Some(position_of(path, &file, u64::MAX)?),
-            None => None,
-        };
+        if let Some(file) = open(path)? {
+            let end = file.metadata().map_err(|error| failed(path, error))?.len();
+            tail.files.push(Followed::new(path, file, end)?);
+        }
         Ok(tail)
     }
 
-    /// Follows a log from a place that was remembered.
+    /// Follows a log from a place that was remembered; `None` = it did not exist then.
     ///
     /// # Errors
     /// `K0501` a pattern is wrong.
     pub fn at(path: &Path, success: &str, failure: &str, from: Option<LogPosition>) -> Result<Self, Failure> {
         let [success, failure] = [pattern(success)?, pattern(failure)?];
-        Ok(Self { path: path.to_owned(), success, failure, position: from })
+        Ok(Self { path: path.to_owned(), success, failure, remembered: from, files: Vec::new() })
     }
 
-    /// The place to remember.
+    /// The place to remember; `None` = the log does not exist.
     pub fn position(&self) -> Option<LogPosition> {
-        self.position
+        self.files.last().map(|last| last.at).or(self.remembered)
     }
 
     /// Counts what was written since. A last line without its end is left for the next look. A log that was renamed
-    /// (rotated) is first read to its end under its new name in the same folder; one that was cut off is read from
-    /// its beginning, and [`LogCounts::gap`] tells.
+    /// (rotated) is read to its end under its new name in the same folder, and so is what stood under the log's name
+    /// between two looks; one that was cut off is read from its beginning, and [`LogCounts::gap`] tells.
     ///
     /// # Errors
     /// `K0502` the log cannot be read or is no regular file.
     pub fn look(&mut self) -> Result<LogCounts, Failure> {
         let mut counts = LogCounts::default();
+        self.find(&mut counts)?;
         let mut budget = LOOK_BYTES_MAX;
-        let Some(file) = open(&self.path)? else {
-            counts.gap = self.position.is_some();
-            return Ok(counts);
-        };
-        let fresh = position_of(&self.path, &file, 0)?;
-        match self.position.filter(|known| !known.same_file(&fresh)) {
-            Some(old) => match renamed(&self.path, old) {
-                Some(rotated) => {
-                    let behind = self.count(rotated, old.offset, &mut budget, &mut counts)?;
-                    if counts.more {
-                        self.position = Some(LogPosition { offset: behind, ..old });
-                        return Ok(counts);
-                    }
-                    self.position = Some(fresh);
-                }
-                None => {
-                    counts.gap = true;
-                    self.position = Some(fresh);
-                }
-            },
-            None => self.position = Some(self.position.unwrap_or(fresh)),
+        for at in 0..self.files.len() {
+            let Some(one) = self.files.get(at) else { break };
+            let holds = one.at.holds_in(&one.file).map_err(|error| failed(&self.path, error))?;
+            counts.gap |= !holds;
+            let from = if holds { one.at.offset } else { 0 };
+            let behind = self.count(&one.file, from, &mut budget, &mut counts)?;
+            let place = LogPosition::at(&one.file, behind).map_err(|error| failed(&self.path, error))?;
+            if let Some(one) = self.files.get_mut(at) {
+                one.at = place;
+            }
         }
-        let mut known = self.position.unwrap_or(fresh);
-        if position_of(&self.path, &file, u64::MAX)?.offset < known.offset {
-            known.offset = 0;
-            counts.gap = true;
-        }
-        known.offset = self.count(file, known.offset, &mut budget, &mut counts)?;
-        self.position = Some(known);
         Ok(counts)
+    }
+
+    /// Brings the list of files up to the one that stands under the log's name now.
+    fn find(&mut self, counts: &mut LogCounts) -> Result<(), Failure> {
+        let current = open(&self.path)?;
+        let is = |at: &LogPosition, file: &File| file.metadata().is_ok_and(|data| at.is_of(&data));
+        if let Some(from) = self.remembered.take() {
+            let known = current.as_ref().filter(|file| is(&from, file)).map(File::try_clone);
+            let known = known.transpose().map_err(|error| failed(&self.path, error))?;
+            match known.or_else(|| renamed(&self.path, &from)) {
+                Some(file) => self.files.push(Followed { file, at: from }),
+                None => counts.gap = true,
+            }
+        }
+        let Some(current) = current else {
+            counts.absent = counts.gap || !self.files.is_empty();
+            return Ok(());
+        };
+        if self.files.iter().any(|one| is(&one.at, &current)) {
+            return Ok(());
+        }
+        if let Some(last) = self.files.last() {
+            let (files, whole) = between(&self.path, &last.file, &current);
+            counts.gap |= !whole;
+            for file in files {
+                let followed = self.files.iter().any(|one| is(&one.at, &file));
+                if !followed {
+                    self.files.push(Followed::new(&self.path, file, 0)?);
+                }
+            }
+        }
+        self.files.push(Followed::new(&self.path, current, 0)?);
+        let many = self.files.len().saturating_sub(FILES_MAX);
+        // Each of them was read to its end by every look so far.
+        self.files.drain(..many);
+        Ok(())
     }
 
     /// Counts whole lines from an offset on and returns the offset behind the last one.
     fn count(
         &self,
-        mut file: File,
+        mut file: &File,
         from: u64,
         budget: &mut u64,
         counts: &mut LogCounts,
     ) -> Result<u64, Failure> {
-        let failed = |error| unreadable(&self.path, Class::Retryable).because(error);
+        let failed = |error| failed(&self.path, error);
         file.seek(SeekFrom::Start(from)).map_err(failed)?;
         let mut reader = BufReader::new(file);
         let (mut behind, mut line) = (from, Vec::new());
@@ -180,6 +194,10 @@ impl LogTail {
     }
 }
 
+fn failed(path: &Path, error: std::io::Error) -> Failure {
+    unreadable(path, Class::Retryable).because(error)
+}
+
 /// Passes over the rest of a line: how many bytes, and whether its end was there.
 fn skip_line(reader: &mut impl BufRead) -> std::io::Result<(u64, bool)> {
     let mut skipped = 0;
@@ -203,40 +221,5 @@ fn pattern(text: &str) -> Result<Regex, Failure> {
         Failure::new(Class::Permanent, "K0501", format!("use `{text}` as a log pattern"))
             .because(error)
             .help("correct the pattern under `log` in the configuration")
-    })
-}
-
-fn unreadable(path: &Path, class: Class) -> Failure {
-    Failure::new(class, "K0502", format!("read the log {}", path.display()))
-        .help("name a regular file that this user may read under `log` in the configuration")
-}
-
-fn open(path: &Path) -> Result<Option<File>, Failure> {
-    // A FIFO under this name must not block the opening.
-    let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
-    let file = match File::options().read(true).custom_flags(flags).open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(unreadable(path, Class::Permanent).because(error)),
-    };
-    let kind = file.metadata().map_err(|error| unreadable(path, Class::Permanent).because(error))?;
-    if !kind.is_file() {
-        return Err(unreadable(path, Class::Permanent).because("it is not a regular file"));
-    }
-    Ok(Some(file))
-}
-
-fn position_of(path: &Path, file: &File, offset_max: u64) -> Result<LogPosition, Failure> {
-    let data = file.metadata().map_err(|error| unreadable(path, Class::Permanent).because(error))?;
-    Ok(LogPosition::of(&data, offset_max))
-}
-
-/// The log that was renamed: the file of the remembered number in the same folder.
-fn renamed(path: &Path, old: LogPosition) -> Option<File> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    std::fs::read_dir(folder).ok()?.take(FOLDER_ENTRIES_MAX).flatten().find_map(|entry| {
-        let data = entry.metadata().ok()?;
-        let same = data.is_file() && LogPosition::of(&data, 0).same_file(&old);
-        if same { open(&entry.path()).ok().flatten() } else { None }
     })
 }

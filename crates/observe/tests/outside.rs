@@ -110,11 +110,62 @@ fn a_rotated_log_is_read_to_its_end_and_a_cut_one_is_told() {
     std::fs::write(&log, "ok\n").expect("cut off");
     let counts = tail.look().expect("read");
     assert_eq!((counts.successes, counts.gap), (1, true));
+    // Held open it is read to its end, whatever became of its name; another run of keyroll cannot.
+    let place = tail.position();
+    append(&log, "failed\n");
     std::fs::remove_file(&log).expect("removed");
     append(&log, "ok\n");
-    assert!(tail.look().expect("read").gap, "a log that vanished may have held failures");
+    let counts = tail.look().expect("read");
+    assert_eq!((counts.successes, counts.failures, counts.gap), (1, 1, false));
+    let mut later = LogTail::at(&log, "ok", "failed", place).expect("a log");
+    assert!(later.look().expect("read").gap, "a log that vanished may have held failures");
     std::fs::remove_file(&log).expect("removed");
-    assert!(tail.look().expect("read").gap);
+    assert!(tail.look().expect("read").absent);
+}
+
+#[test]
+fn nothing_is_skipped_between_two_looks() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (log, first, second) =
+        (folder.path().join("app.log"), folder.path().join("app.log.1"), folder.path().join("app.log.2"));
+    append(&first, "failed long ago\n");
+    append(&log, "ok\n");
+    let mut tail = LogTail::at_end(&log, "ok", "failed").expect("a log");
+    let place = tail.position();
+    // Rotated twice, the writer being late with its move to the new file.
+    std::fs::remove_file(&first).expect("removed");
+    std::fs::rename(&log, &first).expect("a rename");
+    append(&log, "failed: between\n");
+    append(&first, "failed: late\n");
+    std::fs::rename(&first, &second).expect("a rename");
+    std::fs::rename(&log, &first).expect("a rename");
+    append(&first, "failed: still between\n");
+    append(&log, "failed: now\n");
+    let counts = tail.look().expect("read");
+    assert_eq!((counts.failures, counts.gap), (4, false));
+    append(&second, "failed: later still\n");
+    assert_eq!(tail.look().expect("read").failures, 1);
+    // So does another run of keyroll, from the remembered place on.
+    let mut later = LogTail::at(&log, "ok", "failed", place).expect("a log");
+    let counts = later.look().expect("read");
+    assert_eq!((counts.failures, counts.gap), (5, false));
+    // What was compressed meanwhile cannot be read.
+    std::fs::rename(&first, folder.path().join("app.log.1.gz")).expect("a rename");
+    let mut later = LogTail::at(&log, "ok", "failed", place).expect("a log");
+    assert!(later.look().expect("read").gap);
+}
+
+#[test]
+fn a_log_that_was_cut_off_and_grew_again_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = folder.path().join("app.log");
+    append(&log, "ok\nok\n");
+    let mut tail = LogTail::at_end(&log, "ok", "failed").expect("a log");
+    append(&log, "failed\n");
+    std::fs::write(&log, "something that is longer than all that was there before\nfailed\n")
+        .expect("cut off");
+    let counts = tail.look().expect("read");
+    assert_eq!((counts.lines, counts.failures, counts.gap), (2, 1, true));
 }
 
 #[test]

@@ -271,16 +271,30 @@ fn holders_are_found_by_value_and_a_waiting_shell_is_told_apart() {
     let mut memory = Running::python(HOLD);
     memory.tell(&held);
     memory.line();
+    // A shell at a terminal waits for a person; one that reads a pipe works off what comes.
+    let mut terminal = Running::python(
+        "import os, pty, subprocess\nmaster, slave = pty.openpty()\nkey = input()\n\
+         shell = subprocess.Popen(['sh'], stdin=slave, stdout=slave, stderr=slave, start_new_session=True, \
+         env={'KEY': key, 'PATH': os.environ['PATH']})\nprint(shell.pid)\ninput()",
+    );
+    terminal.tell(&held);
+    let waiting: u32 = terminal.line().parse().expect("a number");
+    until("the shell is executed", || !forked_without_exec(&id_of(waiting)).expect("visible"));
+    let waiting = id_of(waiting);
     let shell = Running::start(Command::new("sh").env("KEY", &held));
+    let fed = Running::start(Command::new("bash").arg("-s").env("KEY", &held));
     let mut script = Running::start(Command::new("sh").args(["-c", "echo ready; read x"]).env("KEY", &held));
     script.line();
     let left_out = Running::start(Command::new("sleep").arg("60").env("KEY", &held));
     until("the programs are executed", || {
-        [&environment, &shell, &left_out].iter().all(|one| !forked_without_exec(&one.id()).expect("visible"))
+        [&environment, &shell, &fed, &left_out]
+            .iter()
+            .all(|one| !forked_without_exec(&one.id()).expect("visible"))
     });
     let listing = processes(Duration::from_secs(20)).expect("a listing");
-    let ours: Vec<u32> =
-        [&environment, &memory, &shell, &script].iter().map(|running| running.child.id()).collect();
+    let mut ours: Vec<u32> =
+        [&environment, &memory, &shell, &fed, &script].iter().map(|running| running.child.id()).collect();
+    ours.push(waiting.pid);
     // Only what this test started is searched: other tests run beside it and end while they are read.
     let mut exclude: Vec<u32> =
         listing.seen.iter().map(|one| one.id.pid).filter(|pid| !ours.contains(pid)).collect();
@@ -297,8 +311,11 @@ fn holders_are_found_by_value_and_a_waiting_shell_is_told_apart() {
         |running: &Running, place| of(running).is_some_and(|holder| holder.places.contains_key(&place));
     assert!(place(&environment, Place::Environment));
     assert!(place(&memory, Place::Memory) && !place(&memory, Place::Environment));
-    assert!(place(&shell, Place::Environment) && of(&shell).is_some_and(|holder| holder.shell));
-    assert!(place(&script, Place::Environment) && !of(&script).is_some_and(|holder| holder.shell));
+    let person = report.holders.iter().find(|holder| holder.process.id == waiting);
+    assert!(person.is_some_and(|holder| holder.shell && holder.places.contains_key(&Place::Environment)));
+    for working in [&shell, &fed, &script] {
+        assert!(place(working, Place::Environment) && !of(working).is_some_and(|holder| holder.shell));
+    }
     assert!(of(&left_out).is_none());
     assert!(
         report.holders.iter().all(|holder| holder.process.id.pid != std::process::id()),

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use keyroll_rotation::{ConsumerId, Enumeration, FileId, Found, Incarnation, Proof, Seq, Which};
+use keyroll_rotation::{ConsumerId, Difference, Enumeration, FileId, Found, Incarnation, Proof, Seq, Which};
 use keyroll_secret::Fields;
 
 use crate::{Failure, Session};
@@ -49,6 +49,35 @@ pub struct Looked {
     pub names: Vec<Named>,
     /// What could not be searched, by name and reason: `memory of pid 4711: permission denied`.
     pub not_visible: Vec<String>,
+}
+
+/// What may become live by a restart beside the value.
+#[derive(Debug, Clone, Copy)]
+pub enum Brings<'a> {
+    /// Nothing but what was accepted: else nothing is done.
+    Accepted(&'a [Difference]),
+    /// Whatever stands there: it is shown, and holds nothing up.
+    Anything,
+}
+
+/// Something that a restart makes live beside the value: an edit of another variable, of a script, of a unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Live {
+    /// Its name and the keyed digest of what would become live.
+    pub difference: Difference,
+    /// What it is, for people: `LOG_LEVEL in /srv/api.env is not what runs`. Never a value.
+    pub what: String,
+    /// When the file was last changed, milliseconds since 1970, where that says when the edit was made.
+    pub since_unix_ms: Option<u64>,
+}
+
+/// What became of an apply, and what beside the value it made live or would have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Applied {
+    /// The verb was carried out; what else it made live that nobody had accepted.
+    Done(Vec<Live>),
+    /// Nothing was done: nobody accepted these.
+    Refused(Vec<Live>),
 }
 
 /// What an unexplained holder is, for a person who has to decide about it.
@@ -115,8 +144,15 @@ pub trait Host: Send + Sync {
     /// Runs a pull consumer's fetch.
     async fn fetch(&self, consumer: ConsumerId, intent: Seq) -> Result<(), Failure>;
 
-    /// Makes one slot load what its files hold, by the verb that really applies it.
-    async fn apply(&self, consumer: ConsumerId, slot: u8, intent: Seq) -> Result<(), Failure>;
+    /// Makes one slot load what its files hold, by the verb that really applies it. What a restart would make live
+    /// beside the value is looked at right before it.
+    async fn apply(
+        &self,
+        consumer: ConsumerId,
+        slot: u8,
+        intent: Seq,
+        brings: Brings<'_>,
+    ) -> Result<Applied, Failure>;
 
     /// What became of an apply: ends or awaits children of a dead driver, then says whether the verb is still to be
     /// carried out (`Absent`) or was (`Executed`).

@@ -82,6 +82,15 @@ pub enum JournalError {
     UnknownCommit(Box<dyn Error + Send + Sync>),
     /// What is stored cannot be what was written.
     Damaged(String),
+    /// The rotation was opened by a newer protocol: only that version of keyroll finishes it. Nothing was changed.
+    Newer {
+        /// Which.
+        id: RotationId,
+        /// Its protocol.
+        protocol: u32,
+        /// The version of keyroll that opened it.
+        keyroll: String,
+    },
 }
 
 impl fmt::Display for JournalError {
@@ -92,6 +101,9 @@ impl fmt::Display for JournalError {
             Self::Held { by } => write!(f, "rotation {by} holds this secret"),
             Self::Unavailable(_) => f.write_str("could not write the journal"),
             Self::UnknownCommit(_) => f.write_str("could not tell whether the journal was written"),
+            Self::Newer { id, protocol, keyroll } => {
+                write!(f, "rotation {id} was opened by keyroll {keyroll}, with protocol {protocol}")
+            }
             Self::Damaged(what) => write!(f, "the journal is damaged: {what}"),
         }
     }
@@ -101,7 +113,11 @@ impl Error for JournalError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Unavailable(cause) | Self::UnknownCommit(cause) => Some(cause.as_ref()),
-            Self::Fenced { .. } | Self::Conflict { .. } | Self::Held { .. } | Self::Damaged(_) => None,
+            Self::Fenced { .. }
+            | Self::Conflict { .. }
+            | Self::Held { .. }
+            | Self::Damaged(_)
+            | Self::Newer { .. } => None,
         }
     }
 }

@@ -40,6 +40,12 @@ pub(crate) async fn run(server: &Server, current: &Credential) -> Result<Vec<Str
     check_second_key(&roles, options, user, slot)?;
     mint::check_slot(&roles, options, slot, REHEARSAL)?;
     let mut notes = notes_of_roles(&roles, options, user);
+    if work.is_loud().await? {
+        notes.push(
+            "the server logs statements, and this admin may not switch that off for its own: the SCRAM verifier of the new password (never the password) will stand in the server's log"
+                .to_owned(),
+        );
+    }
     // Before the rehearsal, which takes the password away.
     notes.extend(note_of_md5(&work, user).await?);
     rehearse(&work, options, &roles, user, slot).await?;

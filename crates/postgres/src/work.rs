@@ -16,6 +16,35 @@ pub(crate) struct Work<'a> {
 /// Only one driver changes the roles of one owner at a time; the number keeps our locks apart from an application's.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(1801812338, hashtext($1))";
 
+/// For this transaction alone, and only where the admin may: neither the statements nor those that fail stand in the
+/// server's log or in its statistics, since the one that sets a password holds its SCRAM verifier. A superuser may
+/// change these settings; from version 15 on the right can be granted. Source: PostgreSQL's manual, "Error Reporting
+/// and Logging", "pg_stat_statements".
+const QUIET: &str = "
+    SELECT set_config(name, value, true)
+      FROM (VALUES ('log_statement', 'none'), ('log_min_duration_statement', '-1'),
+                   ('log_min_duration_sample', '-1'), ('log_transaction_sample_rate', '0'),
+                   ('log_min_error_statement', 'panic'), ('debug_print_parse', 'off'),
+                   ('pg_stat_statements.track_utility', 'off')) AS quiet (name, value)
+     WHERE current_setting('is_superuser') = 'on' AND current_setting(name, true) IS NOT NULL";
+
+/// The same where the right to each was granted; only servers from version 15 on know the question.
+const QUIET_GRANTED: &str = "
+    SELECT set_config(name, value, true)
+      FROM (VALUES ('log_statement', 'none'), ('log_min_duration_statement', '-1'),
+                   ('log_min_error_statement', 'panic'), ('pg_stat_statements.track_utility', 'off'))
+           AS quiet (name, value)
+     WHERE current_setting('is_superuser') <> 'on' AND current_setting(name, true) IS NOT NULL
+       AND has_parameter_privilege(name, 'SET')";
+
+/// The first version in which the right to change a setting can be granted.
+const VERSION_WITH_GRANTED_SETTINGS: i32 = 150_000;
+
+/// Whether statements of this transaction are written down all the same.
+const LOUD: &str = "
+    SELECT current_setting('log_statement') <> 'none' OR current_setting('log_min_duration_statement') <> '-1'
+        OR coalesce(current_setting('pg_stat_statements.track_utility', true), 'off') = 'on'";
+
 impl<'a> Work<'a> {
     /// Connects as the admin.
     pub(crate) async fn open(server: &'a Server) -> Result<Self, Failure> {
@@ -50,8 +79,26 @@ impl<'a> Work<'a> {
         let durable = "BEGIN; SELECT set_config('synchronous_commit', 'on', true) \
                        WHERE current_setting('synchronous_commit') = 'off'";
         self.run(durable, "begin a transaction").await?;
+        self.be_quiet().await?;
         self.rows(LOCK, &[&self.options.owner_role], "take the lock of the owner role").await?;
         Ok(())
+    }
+
+    async fn be_quiet(&self) -> Result<(), Failure> {
+        let step = "keep statements out of the server's log";
+        self.rows(QUIET, &[], step).await?;
+        let version = "SELECT current_setting('server_version_num')::int";
+        let rows = self.rows(version, &[], "read the server's version").await?;
+        if rows.first().is_some_and(|row| row.get::<_, i32>(0) >= VERSION_WITH_GRANTED_SETTINGS) {
+            self.rows(QUIET_GRANTED, &[], step).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether the server writes down what this transaction says, because the admin may not switch that off.
+    pub(crate) async fn is_loud(&self) -> Result<bool, Failure> {
+        let rows = self.rows(LOUD, &[], "read what the server logs").await?;
+        Ok(rows.first().is_none_or(|row| row.get(0)))
     }
 
     /// Ends the transaction for good. Only here may an effect be in doubt.

@@ -11,7 +11,7 @@ mod stage;
 
 use keyroll_port::{Class, Issuer, Probe};
 use keyroll_testkit::{alphanumeric, tag};
-use stage::{Names, Stage, field, id, quoted, with_password};
+use stage::{Names, Stage, field, id, with_password};
 
 #[tokio::test]
 async fn the_first_rotation_adopts_and_later_ones_take_turns() {
@@ -197,12 +197,35 @@ async fn preflight_changes_nothing() {
 #[tokio::test]
 async fn no_password_ever_reaches_the_server_in_the_clear() {
     let Some(stage) = Stage::new("the server's log").await else { return };
-    stage.issuer.preflight(&stage.current).await.unwrap();
+    for loud in ["log_min_duration_statement = 0", "log_error_verbosity = verbose"] {
+        stage.sql(&format!("ALTER SYSTEM SET {loud}")).await;
+    }
+    stage.sql("SELECT pg_reload_conf()").await;
+    // An admin that may not switch it off is told so; the password itself stands nowhere.
+    let (user, password) = (tag(), alphanumeric(20));
+    stage
+        .sql(&format!(
+            "CREATE ROLE {user} LOGIN CREATEROLE PASSWORD '{password}'; \
+             GRANT pg_read_all_stats, pg_signal_backend TO {user}; \
+             DO $$ BEGIN IF current_setting('server_version_num')::int >= 160000 THEN \
+                    EXECUTE 'GRANT orders TO {user} WITH ADMIN OPTION'; END IF; END $$"
+        ))
+        .await;
+    let told = |notes: &[String]| notes.iter().any(|note| note.contains("SCRAM verifier"));
+    let lesser = stage.issuer_as(&user, &password).preflight(&stage.current).await.unwrap();
+    assert!(told(&lesser), "{lesser:?}");
+    let before = stage.server.log().unwrap();
+    assert!(before.contains("PASSWORD 'SCRAM-SHA-256$"), "the log shows every statement");
+    // A superuser switches it off for its own transactions.
+    let notes = stage.issuer.preflight(&stage.current).await.unwrap();
+    assert!(!told(&notes), "{notes:?}");
     let minted = stage.mint("keyroll/r/1", &stage.current).await;
     assert_eq!(stage.probe(&minted).await, Probe::Alive);
+    stage.sql("SELECT 'the end'").await;
     let log = stage.server.log().unwrap();
-    assert!(log.contains(&format!("ALTER ROLE {}", quoted("orders_a"))), "the log shows every statement");
-    assert!(log.contains("PASSWORD 'SCRAM-SHA-256$"));
+    let after = &log[before.len()..];
+    assert!(after.contains("SELECT 'the end'"));
+    assert!(!after.contains("SCRAM-SHA-256$"), "a verifier stands in the log");
     assert!(!log.contains(&field(&minted, "password")));
 }
 

@@ -56,7 +56,13 @@ impl Op {
         }
     }
 
-    /// Whether the issuer is changed by it: the witness is brought forward before each of these.
+    /// Whether the witness is brought forward before it: what changes the issuer, and what changes which value the
+    /// store gives out or still has.
+    pub fn witnessed(&self) -> bool {
+        self.at_issuer() || matches!(self, Self::Promote | Self::Demote | Self::Retire(_))
+    }
+
+    /// Whether the issuer is changed by it.
     pub fn at_issuer(&self) -> bool {
         match self {
             Self::Mint

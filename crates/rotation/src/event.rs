@@ -38,6 +38,17 @@ pub enum Outcome {
     },
     /// It may have had its effect.
     Unknown,
+    /// Nothing was done: a restart would make these live too, and nobody accepted them. Only of an apply.
+    Refused(Vec<Difference>),
+}
+
+/// What a restart would make live beside the value: somebody's earlier edit.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Difference {
+    /// What a person accepts it by; it begins with the consumer's name. Never a value.
+    pub name: Arc<str>,
+    /// A keyed digest of what would become live: another edit under the same name has another one.
+    pub digest: u64,
 }
 
 /// What Reconcile found of an intent without outcome.
@@ -211,6 +222,10 @@ pub enum Fact {
     },
     /// Something is explained away, by name.
     Waived(Waived),
+    /// Nobody is there to give the consent that is waited for, and the driver ends: nothing stays switched off.
+    Unanswered,
+    /// A person accepts that a restart makes this live too.
+    Accepted(Difference),
     /// A person wants it to stand still.
     PauseAsked,
     /// A person wants it to go on.

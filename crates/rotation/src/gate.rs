@@ -54,7 +54,8 @@ pub fn blockers(state: &State, look: &Look, stays: Which) -> Vec<Blocker> {
     }
     for at in 0..state.plan().consumers.len() {
         let Some(id) = u16::try_from(at).ok().map(ConsumerId) else { continue };
-        if !seen.instances.iter().any(|instance| instance.consumer == Some(id)) {
+        let shown = seen.instances.iter().any(|instance| instance.consumer == Some(id));
+        if !shown && !state.is_waived(&Waived::NotVisible(id)) {
             found.push(Blocker::Absent(id));
         }
     }

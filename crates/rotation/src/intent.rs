@@ -2,7 +2,9 @@
 
 use crate::effect::Effect;
 use crate::state::{Hold, Intent, IntentStatus, NewVersion, OldKey, Phase, Reason, State};
-use crate::{Emergency, Found, Holds, MintedBy, Op, Outcome, Overlap, Seq, Want, Which, wants};
+use crate::{
+    ConsumerId, Difference, Emergency, Found, Holds, MintedBy, Op, Outcome, Overlap, Seq, Want, Which, wants,
+};
 use crate::{phases, unit};
 
 /// Complete looks that must miss a minted credential before it counts as never made.
@@ -36,6 +38,9 @@ pub(crate) fn ended(next: &mut State, seq: Seq, outcome: &Outcome) -> Result<(),
     if let Some(intent) = next.intents.get(place) {
         let op = intent.op.clone();
         stir(next, &op);
+        if !matches!(outcome, Outcome::Refused(_)) {
+            unit::touched(next, &op);
+        }
     }
     match outcome {
         Outcome::Done(credential) => {
@@ -50,9 +55,40 @@ pub(crate) fn ended(next: &mut State, seq: Seq, outcome: &Outcome) -> Result<(),
             let intent = next.intents.remove(place);
             failed(next, &intent, *retry);
         }
-        Outcome::Unknown => unknown(next, place),
+        Outcome::Unknown => {
+            let op = next.intents.get(place).map(|intent| intent.op.clone());
+            unknown(next, place);
+            // What a driver's end leaves in question is not counted: nobody saw that it went wrong.
+            if let Some(op) = op {
+                unit::attempt_unclear(next, &op);
+            }
+        }
+        Outcome::Refused(differences) => {
+            let intent = next.intents.get(place).ok_or("no intent of this number is open")?;
+            let Op::Apply(consumer, slot, which) = intent.op else {
+                return Err("only an apply is refused for what it would make live");
+            };
+            next.intents.remove(place);
+            refused(next, consumer, slot, which, differences);
+        }
     }
     Ok(())
+}
+
+/// A restart would have made more live than the value: nothing was done, and a person looks. It is no failure of the
+/// unit: a way back would restart it too.
+fn refused(next: &mut State, consumer: ConsumerId, slot: u8, which: Which, differences: &[Difference]) {
+    unit::refused(next, consumer, slot);
+    if !next.asks_acceptance(which) {
+        return;
+    }
+    for difference in differences {
+        next.refused.retain(|known| known.name != difference.name);
+        next.refused.push(difference.clone());
+    }
+    if next.hold.is_none() {
+        next.stand(Hold::Paused(Reason::Unaccepted(consumer)));
+    }
 }
 
 /// The new version is there; where minting exchanges, the old one ends by it.
@@ -77,6 +113,7 @@ fn unknown(next: &mut State, place: usize) {
     intent.status = IntentStatus::Unknown { since, absent: 0 };
     if intent.op == Op::Disable {
         next.off_in_doubt = true;
+        next.refusals_read = None;
     }
 }
 
@@ -235,7 +272,12 @@ pub(crate) fn driver_started(next: &mut State) {
     for place in 0..next.intents.len() {
         let status = next.intents.get(place).map(|intent| &intent.status);
         match status {
-            Some(IntentStatus::Running | IntentStatus::Unknown { .. }) => unknown(next, place),
+            Some(IntentStatus::Running | IntentStatus::Unknown { .. }) => {
+                if let Some(op) = next.intents.get(place).map(|intent| intent.op.clone()) {
+                    unit::touched(next, &op);
+                }
+                unknown(next, place);
+            }
             Some(IntentStatus::Orphan(_)) | None => {}
         }
     }
@@ -290,7 +332,14 @@ pub(crate) fn reconciled(next: &mut State, seq: Seq, found: &Found) -> Result<()
         Found::Foreign => {
             let Op::Deliver(file, _) = intent.op else { return Err("only a file can be foreign") };
             next.intents.remove(place);
-            next.stand(Hold::Stuck(Reason::Foreign(file)));
+            if let Some(holds) = next.files.get_mut(file.index()) {
+                *holds = Holds::Other;
+            }
+            // On the way back the others are restored first.
+            let back = next.phase == Phase::RollingBack;
+            if !(back && unit::attempt_failed(next, &intent.op, false)) {
+                next.stand(Hold::Stuck(Reason::Foreign(file)));
+            }
         }
     }
     Ok(())
@@ -313,6 +362,7 @@ fn absent_once(next: &mut State, place: usize, intent: &Intent, since: crate::St
         return;
     }
     next.intents.remove(place);
+    unit::attempt_absent(next, &intent.op);
     if mint {
         next.closed_mints.push(intent.seq);
         let untouched = next.old == OldKey::On && next.abandoned.is_empty() && next.emergency.is_none();

@@ -22,10 +22,15 @@ mod time;
 mod unit;
 mod wants;
 
+/// What entries mean, by number: a rotation is only driven by a protocol that is not older than the one that opened it.
+/// 2: consent that nobody gives; steps that end unclear are counted.
+pub const PROTOCOL: u32 = 2;
+
 pub use capabilities::{Capabilities, LastUsed, MintedBy, Overlap, Refusals};
 pub use effect::{Effect, Op, Person, Query, Want};
 pub use event::{
-    Adoptee, Answer, Emergency, Event, Fact, Found, Labelled, Outcome, PreflightSeen, Standing, Waived,
+    Adoptee, Answer, Difference, Emergency, Event, Fact, Found, Labelled, Outcome, PreflightSeen, Standing,
+    Waived,
 };
 pub use evidence::{Enumeration, FoundBy, Holds, Incarnation, Kinds, Life, Proof, Seen, SessionSeen, Sight};
 pub use gate::{Blocker, blockers};

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::state::{Hold, NewVersion, OldKey, Phase, Reason, Stage, State, Unit, all_slots};
 use crate::{
-    Adoptee, Consumer, CredId, Emergency, HostId, Op, Overlap, Person, Waived, Want, Which, gate, intent,
-    unit, wants,
+    Adoptee, Consumer, CredId, Difference, Emergency, HostId, Op, Overlap, Person, Waived, Want, Which, gate,
+    intent, unit, wants,
 };
 
 pub(crate) fn consented(next: &mut State, before: &State, digest: u64) -> Result<(), &'static str> {
@@ -79,6 +79,16 @@ pub(crate) fn waived(next: &mut State, what: Waived) -> Result<(), &'static str>
     Ok(())
 }
 
+/// By name, and bound to what was seen: another edit under the same name takes another word.
+pub(crate) fn accepted(next: &mut State, difference: &Difference) -> Result<(), &'static str> {
+    if next.ended() {
+        return Err("the rotation has ended");
+    }
+    next.accepted.retain(|known| known.name != difference.name);
+    next.accepted.push(difference.clone());
+    Ok(())
+}
+
 pub(crate) fn pause_asked(next: &mut State) -> Result<(), &'static str> {
     if next.ended() {
         return Err("the rotation has ended");
@@ -86,6 +96,20 @@ pub(crate) fn pause_asked(next: &mut State) -> Result<(), &'static str> {
     if next.hold.is_none() {
         next.stand(Hold::Paused(Reason::Asked));
     }
+    Ok(())
+}
+
+/// Consent is waited for with the old key off, and nobody is there to give it: it goes on again while they are looked
+/// for.
+pub(crate) fn unanswered(next: &mut State, before: &State) -> Result<(), &'static str> {
+    let asked = wants(before).into_iter().any(|want| matches!(want, Want::Person(Person::Consent(_))));
+    if !asked {
+        return Err("no consent is waited for");
+    }
+    if !before.must_enable() {
+        return Err("the old key is on: it may be waited for");
+    }
+    next.stand(Hold::Paused(Reason::Consent));
     Ok(())
 }
 
@@ -125,6 +149,7 @@ fn reopen_debt(next: &mut State) -> Result<(), &'static str> {
 }
 
 fn go_on(next: &mut State) {
+    next.refused.clear();
     next.failures = 0;
     next.rerolls = 0;
     next.phase_since = next.now;
@@ -254,7 +279,8 @@ pub(crate) fn escalated(
         }
     }
     let may_revoke = !matches!(next.plan.capabilities.overlap, Overlap::None | Overlap::Grace { .. });
-    if mode == Emergency::RevokeNow && may_revoke && next.old != OldKey::Ended {
+    // What was to be ended first is still ended first when the new value turns out to have leaked as well.
+    if next.emergency == Some(Emergency::RevokeNow) && may_revoke && next.old != OldKey::Ended {
         next.decided = Some((0, next.now));
         next.enter(Phase::Revoke);
     }
@@ -331,6 +357,7 @@ pub(crate) fn hand_revoked(next: &mut State) -> Result<(), &'static str> {
     if failed {
         next.hold = None;
         next.failures = 0;
+        next.phase_since = next.now;
     }
     next.old = OldKey::Ended;
     Ok(())

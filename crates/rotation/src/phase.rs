@@ -52,8 +52,12 @@ pub enum Reason {
     Unreadable(FileId),
     /// The old key was used and refused while it was disabled.
     RefusedUse,
+    /// Nobody was there to consent to the end of the old key.
+    Consent,
     /// A unit did not take the new value.
     Unit(ConsumerId),
+    /// A restart of this consumer would make more live than the value, and nobody accepted it: nothing was done.
+    Unaccepted(ConsumerId),
     /// An operation failed for good, or too often.
     Failed(Phase),
     /// The phase did not end by its deadline.

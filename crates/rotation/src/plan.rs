@@ -1,4 +1,4 @@
-use crate::{Capabilities, EndpointId, FileId, HostId, Kinds};
+use crate::{Capabilities, EndpointId, FileId, HostId, Kinds, Overlap};
 
 /// The most paths that one consumer may have; a plan with more is refused.
 pub const PATHS_MAX: usize = 8;
@@ -115,7 +115,17 @@ pub enum PlanDefect {
     Dangling,
     /// A count of the policy is zero: a check that asks for nothing.
     ZeroCount,
+    /// The old value would die before everybody can have been moved.
+    GraceTooShort {
+        /// What the roll may take, milliseconds.
+        roll_ms: u64,
+        /// What may be used of the grace, milliseconds.
+        fits_ms: u64,
+    },
 }
+
+/// The share of a grace that a planned roll may take, in tenths.
+const GRACE_TENTHS: u64 = 9;
 
 impl Plan {
     /// Refuses a plan that the protocol cannot carry out.
@@ -128,6 +138,28 @@ impl Plan {
             return Err(PlanDefect::ZeroCount);
         }
         self.consumers.iter().try_for_each(|consumer| self.check_consumer(consumer))
+    }
+
+    /// Refuses what should not be begun: a grace that everybody cannot be moved in, with a margin of a tenth. Asked
+    /// before a rotation is opened, and not of one that is open already: that one can only go on.
+    pub fn fits(&self) -> Result<(), PlanDefect> {
+        let Overlap::Grace { ms } = self.capabilities.overlap else { return Ok(()) };
+        let (roll_ms, fits_ms) = (self.roll_ms_max(), ms / 10 * GRACE_TENTHS);
+        if roll_ms > fits_ms { Err(PlanDefect::GraceTooShort { roll_ms, fits_ms }) } else { Ok(()) }
+    }
+
+    /// The longest that seeing the new value accepted and moving everybody may take: every unit up to its limit, the
+    /// canary alone.
+    pub fn roll_ms_max(&self) -> u64 {
+        let limit = |consumer: &Consumer| {
+            let steps = if consumer.uptake == Uptake::Verb { u64::from(consumer.slots) } else { 1 };
+            self.policy.unit_ms_max.saturating_mul(steps)
+        };
+        let canary = self.consumers.first().map_or(0, limit);
+        let rest = self.consumers.iter().skip(1).map(limit).fold(0u64, u64::saturating_add);
+        let longest = self.consumers.iter().skip(1).map(limit).max().unwrap_or(0);
+        let shared = rest.div_ceil(u64::from(self.policy.parallel_max.max(1))).max(longest);
+        self.capabilities.birth_ms_max.saturating_add(canary).saturating_add(shared)
     }
 
     pub(crate) fn check_consumer(&self, consumer: &Consumer) -> Result<(), PlanDefect> {
@@ -144,5 +176,73 @@ impl Plan {
     /// All endpoints by id.
     pub(crate) fn endpoint_ids(&self) -> impl Iterator<Item = EndpointId> + use<> {
         (0..self.endpoints.len()).filter_map(|at| u16::try_from(at).ok().map(EndpointId))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::{LastUsed, MintedBy, Refusals};
+
+    fn plan(overlap: Overlap, consumers: usize, parallel_max: u16) -> Plan {
+        let consumer = Consumer {
+            host: HostId(0),
+            delivery: Delivery::Push,
+            uptake: Uptake::Verb,
+            files: vec![FileId(0)],
+            slots: 2,
+            paths: 1,
+            attributable: false,
+        };
+        Plan {
+            capabilities: Capabilities {
+                minted_by: MintedBy::Api,
+                overlap,
+                disable: false,
+                label: true,
+                list: true,
+                last_used: LastUsed::NotVisible,
+                refusals: Refusals::NotVisible,
+                sessions: false,
+                attributes: false,
+                birth_ms_max: 1_000,
+                death_ms_max: 1_000,
+                request_ms_max: 1_000,
+            },
+            policy: Policy {
+                on_failure: OnFailure::Pause,
+                parallel_max,
+                probes_alive: 2,
+                probes_dead: 2,
+                idle_ms: 0,
+                soak_ms: 0,
+                phase_ms_max: 10_000,
+                unit_ms_max: 4_000,
+                require: Kinds::NONE,
+                standing_consent: false,
+            },
+            endpoints: vec![HostId(0)],
+            files: vec![HostId(0)],
+            consumers: vec![consumer; consumers],
+            bound: true,
+            denied_is_alive: false,
+            recovery: false,
+        }
+    }
+
+    #[test]
+    fn a_grace_that_the_roll_does_not_fit_into_is_refused() {
+        // Four consumers of two slots, one after the other: 1 s for the birth and 8 s each.
+        let needed = 1_000 + 4 * 8_000;
+        assert_eq!(plan(Overlap::TwoSlots, 4, 1).roll_ms_max(), needed);
+        let refused = |ms, parallel| plan(Overlap::Grace { ms }, 4, parallel).fits().is_err();
+        assert!(refused(needed, 1), "a margin of a tenth is kept");
+        assert!(refused(36_660, 1));
+        assert!(!refused(36_670, 1));
+        // Two at a time after the canary: 8 s, then 12 s.
+        assert!(!refused(23_400, 2));
+        assert!(plan(Overlap::None, 40, 1).fits().is_ok(), "nothing runs out where nothing overlaps");
     }
 }

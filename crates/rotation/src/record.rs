@@ -103,15 +103,20 @@ pub(crate) fn listed(next: &mut State, complete: bool, labelled: &[Labelled], ol
         next.listed = Some((next.now, next.seq));
         match (old, next.old) {
             (Standing::Gone, _) if !next.ended() => next.old = OldKey::Ended,
-            // A list may lag behind the switch as long as the switch takes to be obeyed.
+            // A list may lag behind the switch as long as the switch takes to be obeyed, and its answer may be as old as
+            // a request may last.
             (Standing::On, OldKey::Off(since))
-                if next.now.at_least(next.plan.capabilities.death_ms_max, since) =>
+                if next.now.at_least(lag_ms_max(&next.plan.capabilities), since) =>
             {
                 next.old = OldKey::On;
             }
             _ => {}
         }
     }
+}
+
+fn lag_ms_max(capabilities: &crate::Capabilities) -> u64 {
+    capabilities.death_ms_max.saturating_add(capabilities.request_ms_max)
 }
 
 /// Whether the label's intent is one that this journal made: the version's own mint.

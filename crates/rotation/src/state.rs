@@ -3,8 +3,8 @@ use std::sync::Arc;
 pub use crate::phase::{Debt, Hold, Phase, Reason};
 use crate::plan::{Consumer, Delivery, Plan};
 use crate::{
-    ConsumerId, CredId, Emergency, Enumeration, FileId, Holds, Incarnation, Op, Proof, Seq, Stamp, Waived,
-    Which,
+    ConsumerId, CredId, Difference, Emergency, Enumeration, FileId, Holds, Incarnation, Op, Proof, Seq,
+    Stamp, Waived, Which,
 };
 
 /// What is believed of the old key's switch, from outcomes and lists.
@@ -84,6 +84,8 @@ pub struct Unit {
     pub slots: u32,
     /// Slots that were ever told to load the new version, as bits.
     pub moved: u32,
+    /// Those of them that are being told for the first time: a refusal takes that back.
+    pub first: u32,
     /// The fetch of this pass was carried out.
     pub fetched: bool,
     /// Failed attempts in this pass.
@@ -148,6 +150,10 @@ pub struct State {
     pub(crate) proofs: Vec<(ConsumerId, Proof)>,
     pub(crate) look: Option<Look>,
     pub(crate) waived: Vec<Waived>,
+    /// What a person accepted that restarts make live too.
+    pub(crate) accepted: Vec<Difference>,
+    /// What a restart was refused for since it last went on.
+    pub(crate) refused: Vec<Difference>,
     pub(crate) idle: Option<Idle>,
     pub(crate) refusals_read: Option<Stamp>,
     pub(crate) consent: Option<(u64, Seq)>,
@@ -163,6 +169,8 @@ pub struct State {
     pub(crate) rerolls: u8,
     /// The last entry about an operation that moves files, instances or the store: a look before it is stale.
     pub(crate) stirred: Seq,
+    /// The entry that asked, with everybody restored, for the old key to be seen alive once more.
+    pub(crate) alive_asked: Seq,
     /// The entry that abandoned a new version: what was begun before it says nothing about the present one.
     pub(crate) abandoned_at: Seq,
     /// A Disable was lost: the old key may be off although nobody saw it.
@@ -206,6 +214,8 @@ impl State {
             proofs: Vec::new(),
             look: None,
             waived: Vec::new(),
+            accepted: Vec::new(),
+            refused: Vec::new(),
             idle: None,
             refusals_read: None,
             consent: None,
@@ -220,6 +230,7 @@ impl State {
             failures: 0,
             rerolls: 0,
             stirred: 0,
+            alive_asked: 0,
             abandoned_at: 0,
             off_in_doubt: false,
             deleting: false,
@@ -235,6 +246,11 @@ impl State {
     /// Where it is.
     pub fn phase(&self) -> Phase {
         self.phase
+    }
+
+    /// A Disable was lost: the old key may be off although nobody saw it.
+    pub fn off_in_doubt(&self) -> bool {
+        self.off_in_doubt
     }
 
     /// Why it stands still, if it does.
@@ -332,6 +348,22 @@ impl State {
         &self.waived
     }
 
+    /// What a person accepted that restarts make live beside the value.
+    pub fn accepted(&self) -> &[Difference] {
+        &self.accepted
+    }
+
+    /// What restarts were refused for since it last went on.
+    pub fn refused(&self) -> &[Difference] {
+        &self.refused
+    }
+
+    /// Whether a restart for this version may make nothing live that nobody accepted: on the way forward, as long as
+    /// there is a way back. On the way back, after the point of no return and in an emergency nothing is held up.
+    pub fn asks_acceptance(&self, which: Which) -> bool {
+        which == Which::New && self.phase != Phase::RollingBack && !self.forward_only()
+    }
+
     /// The emergency, if one was declared.
     pub fn emergency(&self) -> Option<Emergency> {
         self.emergency
@@ -372,8 +404,12 @@ impl State {
         self.now.at_least(ms, self.phase_since)
     }
 
-    /// A complete look from this phase, this boot and this driver, after everything that was moved.
+    /// A complete look from this phase, this boot and this driver, after everything that was moved. While something
+    /// is still being moved there is none: what it moves may change behind the look.
     pub(crate) fn fresh_look(&self, after: Seq) -> Option<&Look> {
+        if self.intents.iter().any(|open| open.op.moves()) {
+            return None;
+        }
         self.phase_look(after.max(self.stirred))
     }
 
@@ -388,7 +424,7 @@ impl State {
     }
 
     /// The old key is off, or may be, and nothing allows that any more.
-    pub(crate) fn must_enable(&self) -> bool {
+    pub fn must_enable(&self) -> bool {
         let off = matches!(self.old, OldKey::Off(_)) || (self.off_in_doubt && self.old == OldKey::On);
         off && self.decided.is_none()
     }
@@ -423,6 +459,7 @@ impl Unit {
             since: at,
             slots: 0,
             moved: 0,
+            first: 0,
             fetched: false,
             failures: 0,
         }

@@ -85,6 +85,8 @@ fn apply(next: &mut State, before: &State, fact: &Fact) -> Result<Vec<Effect>, &
             people::adopted(next, consumer, files, *explains)?
         }
         Fact::Waived(what) => people::waived(next, *what)?,
+        Fact::Unanswered => people::unanswered(next, before)?,
+        Fact::Accepted(difference) => people::accepted(next, difference)?,
         Fact::PauseAsked => people::pause_asked(next)?,
         Fact::Resumed => people::resumed(next)?,
         Fact::AbortAsked => people::abort_asked(next)?,

@@ -39,6 +39,7 @@ pub(crate) fn begun(next: &mut State, op: &Op) {
             if let Some(unit) = next.units.get_mut(at)
                 && *which == Which::New
             {
+                unit.first |= bit(*slot) & !unit.moved;
                 unit.moved |= bit(*slot);
             }
             next.proofs.retain(|(of, proof)| of != consumer || proof.slot != *slot);
@@ -126,18 +127,35 @@ pub(crate) fn applied(next: &mut State, consumer: ConsumerId, slot: u8) {
     let now = next.now;
     if let Some(unit) = next.units.get_mut(consumer.index()) {
         unit.slots &= !bit(slot);
+        unit.failures = 0;
         unit.stage = Stage::Proving(slot);
         unit.since = now;
     }
 }
 
-/// Counts a failed attempt of a unit's own operation. Returns whether a unit owns it.
-pub(crate) fn attempt_failed(next: &mut State, op: &Op, retry: bool) -> bool {
-    let owner = match op {
+/// Nothing was done to this slot: a way back has nothing to restart there.
+pub(crate) fn refused(next: &mut State, consumer: ConsumerId, slot: u8) {
+    if let Some(unit) = next.units.get_mut(consumer.index()) {
+        unit.moved &= !(unit.first & bit(slot));
+        unit.first &= !bit(slot);
+    }
+}
+
+/// Something may have been done to this slot.
+pub(crate) fn touched(next: &mut State, op: &Op) {
+    if let Op::Apply(consumer, slot, _) = op
+        && let Some(unit) = next.units.get_mut(consumer.index())
+    {
+        unit.first &= !bit(*slot);
+    }
+}
+
+/// The unit that an operation is an attempt of.
+fn owner(state: &State, op: &Op) -> Option<ConsumerId> {
+    match op {
         Op::Deliver(file, which) => {
-            let file = *file;
-            let found = next.units.iter().enumerate().position(|(at, unit)| {
-                let reads = next.plan.consumers.get(at).is_some_and(|it| it.files.contains(&file));
+            let found = state.units.iter().enumerate().position(|(at, unit)| {
+                let reads = state.plan.consumers.get(at).is_some_and(|it| it.files.contains(file));
                 reads && unit.stage == Stage::Delivering && unit.toward == *which
             });
             found.and_then(id)
@@ -155,9 +173,13 @@ pub(crate) fn attempt_failed(next: &mut State, op: &Op, retry: bool) -> bool {
         | Op::DeleteNew
         | Op::DeleteOrphan(_)
         | Op::DeleteAbandoned(_)
-        | Op::Retire(_) => return false,
-    };
-    let Some(owner) = owner else { return false };
+        | Op::Retire(_) => None,
+    }
+}
+
+/// Counts a failed attempt of a unit's own operation. Returns whether a unit owns it.
+pub(crate) fn attempt_failed(next: &mut State, op: &Op, retry: bool) -> bool {
+    let Some(owner) = owner(next, op) else { return false };
     let Some(unit) = next.units.get_mut(owner.index()) else { return false };
     unit.failures = unit.failures.saturating_add(1);
     if !retry || unit.failures >= ATTEMPTS_MAX {
@@ -166,7 +188,34 @@ pub(crate) fn attempt_failed(next: &mut State, op: &Op, retry: bool) -> bool {
     true
 }
 
-/// A unit did not take the version: on the way back that is Stuck, on the way forward the policy says.
+/// Counts an attempt of a unit's own operation whose outcome nobody saw: what became of it is found out first.
+pub(crate) fn attempt_unclear(next: &mut State, op: &Op) {
+    let owner = owner(next, op).filter(|owner| attempts(next, *owner, op));
+    if let Some(unit) = owner.and_then(|owner| next.units.get_mut(owner.index())) {
+        unit.failures = unit.failures.saturating_add(1);
+    }
+}
+
+/// An attempt is known to have come to nothing. One that ends unclear every time is not repeated for ever.
+pub(crate) fn attempt_absent(next: &mut State, op: &Op) {
+    let owner = owner(next, op).filter(|owner| attempts(next, *owner, op));
+    let Some(owner) = owner else { return };
+    if next.units.get(owner.index()).is_some_and(|unit| unit.failures >= ATTEMPTS_MAX) {
+        fail(next, owner.index());
+    }
+}
+
+/// Whether a unit is at the stage that an operation belongs to.
+fn attempts(state: &State, owner: ConsumerId, op: &Op) -> bool {
+    let Some(unit) = state.units.get(owner.index()) else { return false };
+    if let Op::Apply(_, slot, which) = op {
+        return unit.stage == Stage::Applying(*slot) && unit.toward == *which;
+    }
+    matches!(op, Op::Fetch(_) | Op::Deliver(..)) && unit.stage == Stage::Delivering
+}
+
+/// A unit did not take the version. On the way back that is Stuck, as soon as everybody else who can be restored is;
+/// on the way forward the policy says.
 pub(crate) fn fail(next: &mut State, at: usize) {
     let Some(consumer) = id(at) else { return };
     let reason = Reason::Unit(consumer);
@@ -177,7 +226,9 @@ pub(crate) fn fail(next: &mut State, at: usize) {
         unit.stage = Stage::Failed;
     }
     if toward == Which::Old {
-        next.stand(Hold::Stuck(reason));
+        if next.phase != Phase::RollingBack {
+            next.stand(Hold::Stuck(reason));
+        }
     } else if next.plan.policy.on_failure == OnFailure::Pause && push && !next.forward_only() {
         // The failed host goes back alone; the hold follows when it is back (see `settle_retreat`).
         send(next, at, Which::Old, moved);

@@ -42,7 +42,7 @@ fn held(state: &State, reason: Reason, out: &mut Vec<Want>) {
     }
     match state.old {
         _ if state.must_enable() => unit::offer(state, Op::Enable, out),
-        OldKey::On if reason == Reason::RefusedUse => {
+        OldKey::On if matches!(reason, Reason::RefusedUse | Reason::Consent) => {
             for endpoint in phases::not_yet(state, &state.alive, state.plan.policy.probes_alive) {
                 let dead = state.dead.get(endpoint.index()).map_or(0, |streak| streak.count);
                 if dead < state.plan.policy.probes_dead {

@@ -19,11 +19,55 @@ pub(crate) struct Book {
     pub(crate) epoch: u64,
     pub(crate) witness: (u64, Seq),
     pub(crate) down_until: u64,
+    pub(crate) witness_full_until: u64,
+    pub(crate) damaged: bool,
+    /// The entries of the right journal, while an older one is in its place.
+    whole: Option<Vec<Event>>,
 }
 
 impl Book {
     pub(crate) fn new(plan: Plan, opened: Stamp) -> Self {
-        Self { plan, opened, entries: Vec::new(), epoch: 0, witness: (0, 0), down_until: 0 }
+        Self {
+            plan,
+            opened,
+            entries: Vec::new(),
+            epoch: 0,
+            witness: (0, 0),
+            down_until: 0,
+            witness_full_until: 0,
+            damaged: false,
+            whole: None,
+        }
+    }
+
+    /// An older copy takes the journal's place: its first `kept` entries.
+    pub(crate) fn put_back_older(&mut self, kept: Seq) {
+        let whole = self.entries.clone();
+        self.entries.truncate(usize::try_from(kept).unwrap_or(0));
+        self.whole.get_or_insert(whole);
+    }
+
+    /// Whether the witness has seen an entry that the journal does not have.
+    pub(crate) fn older(&self) -> bool {
+        self.witness.1 > self.last()
+    }
+
+    /// Every entry that was ever written, also while an older copy is in the journal's place.
+    pub(crate) fn ever(&self) -> &[Event] {
+        self.whole.as_deref().unwrap_or(&self.entries)
+    }
+
+    /// Whether something is written although entries are missing.
+    pub(crate) fn lost(&self) -> bool {
+        self.whole.is_some()
+    }
+
+    /// The right journal is in its place again.
+    pub(crate) fn put_back(&mut self) {
+        self.damaged = false;
+        if let Some(whole) = self.whole.take() {
+            self.entries = whole;
+        }
     }
 
     pub(crate) fn last(&self) -> Seq {

@@ -6,6 +6,7 @@ use keyroll_rotation::{ConsumerId, Delivery, Emergency, Fact, FileId, HostId, Up
 use crate::faults::Fault;
 use crate::issuer::{FOREIGN, OLD};
 use crate::run::{Due, Run};
+use crate::world::YEAR_MS;
 
 impl Run<'_> {
     /// Lets a fault happen. Returns whether it changes the action that it happens at.
@@ -26,6 +27,7 @@ impl Run<'_> {
             | Fault::CommitUnsure
             | Fault::WitnessDown
             | Fault::CrashAfter
+            | Fault::Neighbour
             | Fault::CrashDuring => return true,
             Fault::CrashBefore => {
                 self.crash(at);
@@ -50,22 +52,19 @@ impl Run<'_> {
                 }
             }
             Fault::LateInstance => self.late_instance(),
-            Fault::Holder | Fault::Hidden => {
-                let host = HostId(self.rng.below(2) as u16);
-                let place = self.world.process(None, 0, host, OLD);
-                let hidden = if fault == Fault::Hidden { self.rng.between(500, 9_000) } else { 0 };
-                if let Some(proc) = self.world.procs.get_mut(place) {
-                    proc.hidden_until = now + hidden;
-                }
-            }
+            Fault::Holder | Fault::Hidden => self.holder(fault == Fault::Hidden),
             Fault::Stranger => self.world.strangers.push(now),
-            Fault::OldRevoked => {
-                let old = self.world.old_id();
-                if self.world.issuer.living(&old).is_some_and(|cred| cred.value == OLD) {
-                    self.world.issuer.end(&old, now);
-                }
+            Fault::OldRevoked => self.revoke_old(),
+            Fault::WallClock => {
+                self.world.wall_jump += if self.rng.one_in(2) { YEAR_MS } else { -YEAR_MS };
             }
-            Fault::WallClock => self.world.wall_jump += 365 * 86_400_000,
+            Fault::HostFull
+            | Fault::JournalFull
+            | Fault::Restored
+            | Fault::Damaged
+            | Fault::Trouble
+            | Fault::Masked
+            | Fault::Uncarried => self.wear(fault),
             Fault::Abort
             | Fault::Pause
             | Fault::Retry
@@ -75,6 +74,69 @@ impl Run<'_> {
             | Fault::Waive => self.person(at, fault),
         }
         false
+    }
+
+    /// A process that nobody explains starts from a cached value.
+    fn holder(&mut self, hides: bool) {
+        let now = self.world.now;
+        let host = HostId(self.rng.below(2) as u16);
+        let place = self.world.process(None, 0, host, OLD);
+        let hidden = if hides { self.rng.between(500, 9_000) } else { 0 };
+        if let Some(proc) = self.world.procs.get_mut(place) {
+            proc.hidden_until = now + hidden;
+        }
+    }
+
+    /// The issuer ends the old key by itself.
+    fn revoke_old(&mut self) {
+        let (old, now) = (self.world.old_id(), self.world.now);
+        if self.world.issuer.living(&old).is_some_and(|cred| cred.value == OLD) {
+            self.world.issuer.end(&old, now);
+        }
+    }
+
+    /// What disks, backups and memory do.
+    fn wear(&mut self, fault: Fault) {
+        let now = self.world.now;
+        match fault {
+            Fault::HostFull => {
+                let host = self.rng.below(3) as usize;
+                let until = now + self.rng.between(1_000, 12_000);
+                if let Some(full) = self.world.host_full_until.get_mut(host) {
+                    *full = until;
+                }
+            }
+            Fault::JournalFull => {
+                let until = now + self.rng.between(5_000, 50_000);
+                (self.book.down_until, self.book.witness_full_until) = (until, until);
+            }
+            Fault::Restored | Fault::Damaged => {
+                for at in 0..self.seats.len() {
+                    if self.seats.get(at).is_some_and(|seat| seat.alive) {
+                        self.crash(at);
+                    }
+                }
+                if fault == Fault::Damaged {
+                    self.book.damaged = true;
+                } else if self.book.witness.1 > 0 {
+                    let kept = self.rng.below(self.book.witness.1);
+                    self.book.put_back_older(kept);
+                }
+            }
+            Fault::Trouble => {
+                let at = self.rng.below(self.world.plan.consumers.len() as u64) as usize;
+                self.world.trouble = (at, now + self.rng.between(300, 5_000));
+            }
+            Fault::Masked => {
+                let at = self.rng.below(self.world.procs.len() as u64) as usize;
+                let until = now + self.rng.between(1_000, 20_000);
+                if let Some(proc) = self.world.procs.get_mut(at).filter(|proc| proc.consumer.is_some()) {
+                    proc.masked_until = until;
+                }
+            }
+            Fault::Uncarried => self.world.next_is_uncarried(),
+            _ => {}
+        }
     }
 
     /// A person's word at the worst moment.
@@ -116,6 +178,17 @@ impl Run<'_> {
         }
         // Nobody starts those again that no unit names.
         self.world.procs.retain(|proc| proc.consumer.is_some());
+    }
+
+    /// Another rotation wrote the same file: ours is compared and not written, and whoever reads it starts anew.
+    pub(crate) fn neighbour(&mut self, file: FileId) {
+        for at in 0..self.world.procs.len() {
+            let Some(id) = self.world.procs.get(at).and_then(|proc| proc.consumer) else { continue };
+            let reads = self.world.plan.consumers.get(id.index());
+            if reads.is_some_and(|it| it.files.contains(&file) && it.uptake == Uptake::Verb) {
+                self.world.restart(at, false);
+            }
+        }
     }
 
     fn host_down(&mut self) {

@@ -106,7 +106,7 @@ pub fn seeds(from: u64, to: u64) -> Tally {
 pub(crate) fn scenes(size: Size, draws: u64) -> Vec<FaultPlan> {
     let all = Kind::ALL.iter().flat_map(|kind| {
         (0..draws).map(move |draw| FaultPlan {
-            scene: Scene { size, kind: *kind, draw: draw * 7 + 1 },
+            scene: Scene { size, kind: *kind, draw: draw * 7 + 1, recovery: draw % 12 == 11 },
             seed: draw,
             faults: Vec::new(),
         })
@@ -136,6 +136,9 @@ fn with(plan: &FaultPlan, at: usize, fault: Fault) -> FaultPlan {
 
 /// Faults that happen to the world rather than to an action: one place per phase stands for all.
 fn of_the_world(fault: Fault) -> bool {
+    if fault == Fault::Neighbour {
+        return false;
+    }
     Fault::ALL.iter().skip_while(|it| **it != Fault::HostDown).any(|it| *it == fault)
         || matches!(fault, Fault::Reboot | Fault::Zombie | Fault::CrashBefore)
 }

@@ -79,11 +79,27 @@ pub enum Fault {
     PendingLeaked,
     /// An operator waives what cannot be seen of the first consumer.
     Waive,
+    /// A host's disk is full for a while: nothing can be written there.
+    HostFull,
+    /// The disk under the journal and its witness is full for a while.
+    JournalFull,
+    /// The journal is put back from a backup that is older than its witness.
+    Restored,
+    /// The journal is damaged.
+    Damaged,
+    /// The logs of a consumer show trouble for a while.
+    Trouble,
+    /// The memory of an instance does not show for a while what it holds.
+    Masked,
+    /// The next value that is made is one that the files' formats cannot carry.
+    Uncarried,
+    /// Another rotation writes its own value into the same file between our look and our write, and restarts who reads it.
+    Neighbour,
 }
 
 impl Fault {
     /// All faults.
-    pub const ALL: [Self; 36] = [
+    pub const ALL: [Self; 44] = [
         Self::CrashBefore,
         Self::CrashAfter,
         Self::CrashDuring,
@@ -120,6 +136,14 @@ impl Fault {
         Self::RevokeNow,
         Self::PendingLeaked,
         Self::Waive,
+        Self::HostFull,
+        Self::JournalFull,
+        Self::Restored,
+        Self::Damaged,
+        Self::Trouble,
+        Self::Masked,
+        Self::Uncarried,
+        Self::Neighbour,
     ];
 
     /// Whether it can happen to this action. What happens to the world can happen at any.
@@ -131,6 +155,7 @@ impl Fault {
             Self::LostReply | Self::LostRequest | Self::Failed | Self::FailedForGood => is_carry,
             Self::LateEffect | Self::CrashDuring => class.at_issuer(),
             Self::SlowBirth => class == Class::Carry(1),
+            Self::Neighbour => class == Class::Carry(3),
             Self::Duplicate | Self::Slow => is_carry || is_look,
             Self::Blind => is_look,
             Self::Partial => class.partial(),
@@ -156,7 +181,14 @@ impl Fault {
             | Self::RollFirst
             | Self::RevokeNow
             | Self::PendingLeaked
-            | Self::Waive => true,
+            | Self::Waive
+            | Self::HostFull
+            | Self::JournalFull
+            | Self::Restored
+            | Self::Damaged
+            | Self::Trouble
+            | Self::Masked
+            | Self::Uncarried => true,
         }
     }
 }

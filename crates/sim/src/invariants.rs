@@ -8,18 +8,25 @@ use keyroll_rotation::{
 use crate::issuer::{FOREIGN, OLD, Value};
 use crate::run::Run;
 use crate::scene::{GRAIN_MS, LAG_MS};
-use crate::world::Proc;
+use crate::world::{Proc, World};
 
 impl Run<'_> {
     /// Carries an operation out and looks whether it did harm.
-    pub(crate) fn carry_out(&mut self, effect: &Effect, state: &State, epoch: u64) -> Outcome {
+    pub(crate) fn carry_out(&mut self, effect: &Effect, state: &State, epoch: u64, heard: bool) -> Outcome {
         let stood: Vec<Value> = self.world.issuer.live().map(|cred| cred.value).collect();
         let stood: Vec<Value> = stood.into_iter().filter(|value| self.world.issuer.stands(*value)).collect();
         let hosts = self.world.host_epoch;
-        self.check_order(effect, state);
-        let outcome = self.world.carry(effect, state, epoch);
+        let foreign = |world: &World| world.files.iter().filter(|held| **held == FOREIGN).count();
+        let foreign_before = foreign(&self.world);
+        if epoch >= self.book.epoch {
+            self.check_order(effect, state);
+        }
+        let outcome = self.world.carry(effect, state, epoch, heard);
         if self.world.host_epoch.iter().zip(hosts).any(|(now, before)| *now < before) {
             self.violate("I8", format!("the epoch of a host went down at {:?}", effect.op));
+        }
+        if foreign(&self.world) < foreign_before {
+            self.violate("order", format!("{:?} writes over somebody else's value", effect.op));
         }
         for value in stood {
             if !self.world.issuer.stands(value) {
@@ -27,27 +34,6 @@ impl Run<'_> {
             }
         }
         outcome
-    }
-
-    /// The entry of the intent comes before the effect, the witness before an effect at the issuer, a probe before use.
-    fn check_order(&mut self, effect: &Effect, state: &State) {
-        let at = usize::try_from(effect.intent.saturating_sub(1)).ok();
-        let entry = at.and_then(|at| self.book.entries.get(at));
-        if entry.is_none_or(|event| event.fact != Fact::Intended(effect.op.clone())) {
-            self.violate("order", format!("{:?} although its intent is not in the journal", effect.op));
-        }
-        if effect.op.at_issuer() && self.book.witness.1 < effect.intent {
-            self.violate("order", format!("{:?} before the witness was brought forward", effect.op));
-        }
-        let uses =
-            matches!(effect.op, Op::Deliver(_, Which::New) | Op::Apply(_, _, Which::New) | Op::Promote);
-        let value = self.world.value_of(Which::New, state);
-        let unborn = value
-            .and_then(|value| self.world.issuer.by_value(value))
-            .is_some_and(|cred| cred.works_from > self.world.now);
-        if uses && unborn {
-            self.violate("order", format!("{:?} before the new value is accepted", effect.op));
-        }
     }
 
     /// Quiesce ends only when the issuer showed the old key unused for the whole window.
@@ -133,6 +119,9 @@ impl Run<'_> {
                 return self.violate("I4", what);
             }
         };
+        if effect.op == Op::Revoke && taken < self.world.debt_since {
+            return self.violate("I4", "a debt is paid without a new look".into());
+        }
         if let Some(proc) = self.world.procs.iter().find(|proc| self.harmed(proc, value, taken, state)) {
             let what = format!(
                 "{:?} takes value {value} from consumer {:?} (pid {}, since {}, look {taken})",
@@ -147,8 +136,11 @@ impl Run<'_> {
             return self.violate("I4", format!("{:?} although a copy is unexplained", effect.op));
         }
         let gone = self.world.issuer.creds.first().and_then(|cred| cred.ended);
-        if effect.op == Op::DeleteNew && gone.is_some_and(|at| at + 1_500 < self.world.rolling_since) {
-            return self.violate("I5", "the only living key is deleted".into());
+        let unseen = self.world.alive_at < self.world.moved_at.max(self.world.rolling_since);
+        if effect.op == Op::DeleteNew && gone.is_some() && unseen {
+            let what =
+                "the new key is deleted, and the old one was not seen alive since everybody is back on it";
+            return self.violate("I5", what.into());
         }
         if !abandoned && let Some(what) = self.ungated(effect, value, taken, state) {
             self.violate("I4", what);
@@ -202,6 +194,7 @@ impl Run<'_> {
     /// An entry is durable: what it means in the world, and whether it may be.
     pub(crate) fn written(&mut self, at: usize, event: &Event) {
         let seq = self.book.last();
+        self.check_told(at, event);
         let Some(state) = self.seats.get(at).map(|seat| seat.driver.state().clone()) else { return };
         match &event.fact {
             Fact::HandMinted(id) => {
@@ -217,15 +210,23 @@ impl Run<'_> {
             }
             Fact::Decided(digest) => {
                 self.check_consent(*digest);
+                self.check_still(at, "decided");
                 if self.world.refusals_told > 0 && state.emergency().is_none() {
                     let what = "decided although a refused use of the old key was told".to_owned();
                     self.violate("I4", what);
+                }
+                if self.world.refusals_missed && state.emergency().is_none() {
+                    self.violate(
+                        "I4",
+                        "decided although a refused use of the old key was not counted".into(),
+                    );
                 }
                 if !self.looked(event.at.epoch) {
                     self.violate("I4", "decided without a complete look in this epoch".into());
                 }
             }
-            Fact::Intended(op) => self.check_intent(op, &state, event.at),
+            Fact::Intended(op) => self.check_intent(at, op, &state, event.at),
+            Fact::Resumed if state.phase() == Phase::Done => self.world.debt_since = self.world.now,
             _ => {}
         }
     }
@@ -234,7 +235,7 @@ impl Run<'_> {
         self.world.looks.iter().any(|look| look.epoch == epoch)
     }
 
-    fn check_intent(&mut self, op: &Op, state: &State, at: Stamp) {
+    fn check_intent(&mut self, seat: usize, op: &Op, state: &State, at: Stamp) {
         let gated = match op {
             Op::Disable | Op::DeleteNew => true,
             Op::Revoke => state.emergency() != Some(Emergency::RevokeNow),
@@ -242,6 +243,9 @@ impl Run<'_> {
         };
         if gated && !self.looked(at.epoch) {
             self.violate("I4", format!("{op:?} intended without a complete look in its epoch"));
+        }
+        if gated {
+            self.check_still(seat, &format!("{op:?} intended"));
         }
         if *op == Op::Retire(Which::Old) && self.world.issuer.accepts(OLD, self.world.now) {
             self.violate("I5", "the old value is dropped while the old key is accepted".into());
@@ -395,18 +399,38 @@ impl Run<'_> {
         if stays == OLD && self.world.store.old_retired {
             return self.violate("end", "the old value was dropped".into());
         }
+        if let Some(what) = self.file_behind(stays) {
+            return self.violate("end", what);
+        }
         let behind = self.world.procs.iter().find(|proc| {
             let late = self
                 .world
                 .look
                 .is_none_or(|look| proc.born >= look.at || (proc.since >= look.at && !proc.by_us));
-            let known = proc.consumer.is_some() && !late && !self.excused(proc, &state);
+            // The last search goes by what memory shows.
+            let masked = self.world.look.is_some_and(|look| proc.masked_until >= look.at);
+            let known = proc.consumer.is_some() && !late && !masked && !self.excused(proc, &state);
             known && proc.loaded != stays && proc.loaded != FOREIGN
         });
         if let Some(proc) = behind {
             let what = format!("consumer {:?} ended on value {}, not {stays}", proc.consumer, proc.loaded);
             self.violate("end", what);
         }
+    }
+}
+
+impl Run<'_> {
+    /// A file of the plan that does not hold what stays, although the last look saw it.
+    fn file_behind(&self, stays: Value) -> Option<String> {
+        let look = self.world.look?;
+        let files = self.world.files.iter().zip(&self.world.edited).enumerate();
+        let read = |at: usize| {
+            self.world.plan.consumers.iter().any(|it| it.files.iter().any(|file| file.index() == at))
+        };
+        let mut behind = files.filter(|(at, (value, edited))| {
+            **value != stays && **value != FOREIGN && **edited < look.at && read(*at)
+        });
+        behind.next().map(|(at, (value, _))| format!("file {at} ended with value {value}, not {stays}"))
     }
 }
 

@@ -31,6 +31,8 @@ pub(crate) struct Cred {
     pub(crate) last_used: Option<u64>,
     /// Uses by others that were refused.
     pub(crate) refused: u32,
+    /// The same, whether it was counted or not, since it was switched off.
+    pub(crate) suffered: u32,
 }
 
 impl Cred {
@@ -69,6 +71,7 @@ impl Issuer {
             death_ms: issuer.rng.below(DEATH_MS_MAX + 1),
             last_used: None,
             refused: 0,
+            suffered: 0,
         });
         issuer
     }
@@ -111,6 +114,7 @@ impl Issuer {
             death_ms,
             last_used: None,
             refused: 0,
+            suffered: 0,
         });
         id
     }
@@ -145,7 +149,7 @@ impl Issuer {
             cred.off = None;
         } else if cred.off.is_none() {
             cred.off = Some(now);
-            cred.refused = 0;
+            cred.suffered = 0;
         }
         true
     }

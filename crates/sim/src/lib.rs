@@ -6,6 +6,7 @@
 #![allow(clippy::wildcard_enum_match_arm, reason = "a mutant or an invariant is about few variants of many")]
 
 mod book;
+mod carry;
 mod coverage;
 mod deeds;
 mod explore;
@@ -21,14 +22,17 @@ mod outside;
 mod rng;
 mod run;
 mod scene;
+mod seat;
+mod sequence;
 mod shrink;
 mod world;
 
 pub use coverage::Coverage;
 pub use explore::{Tally, pairs, seeds, singles, triples};
 pub use faults::{Class, Fault, FaultPlan, Planned};
-pub use hunt::hunt;
-pub use mutant::Mutant;
+pub use hunt::{Found, hunt, table};
+pub use keyroll_rotation::Phase;
+pub use mutant::{Lapse, Mutant};
 pub use mutants::ALL as MUTANTS;
 pub use run::{Keep, Report, Violation, run};
 pub use scene::{Kind, Scene, Size};

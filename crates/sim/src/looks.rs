@@ -10,6 +10,9 @@ use crate::issuer::{FOREIGN, OLD, Value};
 use crate::scene::{GRAIN_MS, LAG_MS};
 use crate::world::{Proc, Told, World};
 
+/// What the issuer's wall clock shows when the world begins: room for jumps in both directions.
+pub(crate) const WALL_MS: u64 = 100 * 365 * 86_400_000;
+
 /// How a look can go wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lens {
@@ -29,7 +32,8 @@ impl World {
             }),
             Query::StageCheck => {
                 let new = self.value_of(Which::New, state);
-                Fact::StageChecked { intact: new.is_some() && self.store.pending == new, carried: true }
+                let carried = new.is_none_or(|new| !self.uncarried.contains(&new));
+                Fact::StageChecked { intact: new.is_some() && self.store.pending == new, carried }
             }
             Query::Probe(endpoint, which) => {
                 let host = self.plan.endpoints.get(endpoint.index()).copied().unwrap_or(HostId(0));
@@ -49,6 +53,9 @@ impl World {
                 let mut ask = |value| if outage { Answer::Dead } else { self.probe(value) };
                 let answer = value.map_or(Answer::Unknown, &mut ask);
                 let control = if *which == Which::Old { new.map(&mut ask) } else { None };
+                if *which == Which::Old && answer == Answer::Alive {
+                    self.alive_at = now;
+                }
                 Fact::Probed { endpoint: *endpoint, version: *which, answer, control }
             }
             Query::List => {
@@ -71,6 +78,8 @@ impl World {
             }
             Query::Refusals => {
                 let count = self.issuer.creds.first().map_or(0, |cred| cred.refused);
+                let suffered = self.issuer.creds.first().map_or(0, |cred| cred.suffered);
+                self.refusals_missed = count == 0 && suffered > 0;
                 self.refusals_told = self.refusals_told.saturating_add(count);
                 Fact::Refusals { count }
             }
@@ -162,11 +171,12 @@ impl World {
                 if there { Sight::Yes } else { Sight::No }
             };
             let by = if proc.consumer.is_some() { FoundBy::Configured } else { FoundBy::Environment };
+            let masked = self.now < proc.masked_until;
             let seen = Seen {
                 who,
                 consumer: proc.consumer,
                 slot: proc.slot,
-                old: seen(Some(OLD)),
+                old: if masked { Sight::No } else { seen(Some(OLD)) },
                 new: seen(new),
                 by,
             };
@@ -252,14 +262,15 @@ impl World {
                 other_session: other,
             });
         }
-        Fact::Proved { consumer, proofs, trouble: false }
+        let trouble = self.trouble.0 == consumer.index() && now < self.trouble.1;
+        Fact::Proved { consumer, proofs, trouble }
     }
 
     fn last_used(&self) -> Fact {
         let LastUsed::PerKey { .. } = self.plan.capabilities.last_used else { return Fact::LastUsed(None) };
         let used = self.old_uses.iter().rev().find(|at| *at + LAG_MS <= self.now);
         // It appears late and is coarse; the issuer's wall clock may jump.
-        let shown = used.map(|at| at / GRAIN_MS * GRAIN_MS + self.wall_jump);
+        let shown = used.map(|at| (WALL_MS + at / GRAIN_MS * GRAIN_MS).saturating_add_signed(self.wall_jump));
         Fact::LastUsed(shown)
     }
 
@@ -280,6 +291,7 @@ impl World {
                     _ => Found::Absent,
                 }
             }
+            Op::Disable if self.shows_off(lens) => Found::Executed(None),
             Op::Promote | Op::Demote => {
                 let new = self.value_of(Which::New, state);
                 let goal = if op == Op::Promote { new } else { Some(OLD) };
@@ -299,6 +311,12 @@ impl World {
             | Op::Retire(_) => Found::Absent,
         };
         Some(Fact::Reconciled { intent, found })
+    }
+
+    /// Whether a list shows the old key switched off.
+    fn shows_off(&self, lens: Lens) -> bool {
+        let off = self.issuer.creds.first().and_then(|cred| cred.off.map(|at| at + cred.death_ms));
+        self.plan.capabilities.list && lens == Lens::Clear && off.is_some_and(|at| self.now >= at)
     }
 
     fn find_mint(&mut self, intent: Seq, state: &State, lens: Lens) -> Found {

@@ -19,8 +19,29 @@ pub struct Mutant {
     pub wants: fn(&State, &mut Vec<Want>),
     /// Changes what a driver hears.
     pub input: fn(&mut Input),
+    /// What a driver hears besides, in another way.
+    pub besides: fn(&Input) -> Option<Input>,
+    /// Changes what a driver asks for.
+    pub alter: fn(&State, &mut Action),
     /// Answers an action instead of carrying it out.
-    pub action: fn(&Action) -> Option<Input>,
+    pub action: fn(&State, &Action) -> Option<Input>,
+    /// Answers an action at once, although it is only begun.
+    pub early: fn(&State, &Action) -> Option<Input>,
+    /// What the parts around the pure layers leave out.
+    pub lapse: Lapse,
+}
+
+/// A check of a part around the pure layers that is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lapse {
+    /// None is.
+    None,
+    /// Hosts take operations of a driver that was replaced.
+    HostsUnfenced,
+    /// A journal that is older than its witness is driven.
+    WitnessUnread,
+    /// A file is written without comparing it with what was planned.
+    BlindWrite,
 }
 
 impl Mutant {
@@ -32,7 +53,11 @@ impl Mutant {
         event: |_, _| {},
         wants: |_, _| {},
         input: |_| {},
-        action: |_| None,
+        besides: |_| None,
+        alter: |_, _| {},
+        action: |_, _| None,
+        early: |_, _| None,
+        lapse: Lapse::None,
     };
 
     pub(crate) fn number(&self) -> usize {

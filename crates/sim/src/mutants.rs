@@ -1,5 +1,6 @@
 //! The mutants, by what they break.
 
+mod back;
 mod evidence;
 mod issuer;
 mod order;
@@ -22,6 +23,11 @@ pub const ALL: &[Mutant] = &[
     evidence::IDLE_UNASKED,
     evidence::IDLE_FORGED,
     evidence::REFUSALS_UNREAD,
+    evidence::MISSING_AS_BEFORE,
+    evidence::SWEEP_UNREAD,
+    evidence::MEMORY_PROVES,
+    evidence::IDLE_BY_THE_CLOCK,
+    evidence::CARRIED_UNASKED,
     issuer::UNBORN_IS_ALIVE,
     issuer::DEAD_AT_ONCE,
     issuer::OUTAGE_IS_DEATH,
@@ -31,6 +37,8 @@ pub const ALL: &[Mutant] = &[
     issuer::PARTIAL_LIST_IS_COMPLETE,
     issuer::GRACE_AS_INDEPENDENT,
     issuer::NONE_AS_INDEPENDENT,
+    issuer::LIST_BELIEVED,
+    issuer::ORPHAN_BY_PLACE,
     order::EFFECT_WITHOUT_INTENT,
     order::NO_WITNESS,
     order::FENCE_IGNORED,
@@ -43,9 +51,29 @@ pub const ALL: &[Mutant] = &[
     order::NO_CANARY,
     order::ENABLE_FORGOTTEN,
     order::LATE_REQUESTS_UNAWAITED,
+    order::HOST_UNFENCED,
+    order::CHOICE_UNSEALED,
+    order::PROMOTE_ASSUMED,
+    order::COPY_WRITTEN,
+    order::PULL_BACK_ALONE,
+    order::DRIVER_ASSERTS,
+    order::WITNESS_UNREAD,
+    order::BLIND_WRITE,
+    order::OVERLAP_COUNTS,
+    back::BACK_UNPROVEN,
+    back::ALIVE_ONCE,
+    back::DEBT_UNLOOKED,
+    back::NOW_IS_LATER,
+    back::EMERGENCY_WAITS,
+    back::ACCEPTED_IS_DEAD,
+    back::LOST_DISABLE,
+    back::BACK_ENDS_EARLY,
+    back::STORE_UNWITNESSED,
+    back::MOVE_UNAWAITED,
     people::CONSENT_ASSUMED,
     people::CONSENT_STANDS_ALWAYS,
     people::LEAK_IGNORED,
     people::EMERGENCY_IGNORED,
     people::WAIVED_UNASKED,
+    people::LEFT_SWITCHED_OFF,
 ];

@@ -17,6 +17,7 @@ impl Run<'_> {
     pub(crate) fn operate(&mut self) {
         let Some(at) = self.driving() else { return };
         let Some(standing) = self.seats.get(at).map(|seat| seat.standing.clone()) else { return };
+        self.check_standstill(at);
         self.words += 1;
         if self.words > WORDS_MAX {
             return self.violate("I7", format!("the operator acted {WORDS_MAX} times: {standing:?}"));
@@ -43,6 +44,18 @@ impl Run<'_> {
         self.hear(at, Input::Told(fact));
     }
 
+    /// Nobody is there, and the driver is about to end. Returns whether it has something to do before.
+    fn deserted(&mut self, at: usize) -> bool {
+        let now = self.world.mono();
+        let Some(seat) = self.seats.get_mut(at) else { return false };
+        let said = seat.driver.unanswered(now);
+        if said {
+            seat.wake = Some(now);
+            self.say(|| "     nobody is there to consent".to_owned());
+        }
+        said
+    }
+
     fn settle_debt(&mut self, at: usize) {
         let owes = self.seats.get(at).is_some_and(|seat| seat.driver.state().debt().is_some());
         if owes && self.debts < DEBTS_MAX {
@@ -56,6 +69,7 @@ impl Run<'_> {
     fn step_in(&mut self, at: usize, person: Person) {
         let now = self.world.now;
         match person {
+            Person::Consent(_) if self.rng.one_in(4) && self.deserted(at) => {}
             Person::Consent(digest) => self.word(at, Fact::Consented(digest)),
             Person::MintByHand => {
                 let made = self.world.hand_made.clone().filter(|id| self.world.issuer.living(id).is_some());
@@ -81,6 +95,9 @@ impl Run<'_> {
 
     fn held(&mut self, at: usize, hold: Hold) {
         let (Hold::Paused(reason) | Hold::Stuck(reason)) = hold;
+        if reason == Reason::Consent && self.old_is_off() {
+            return self.violate("I5", "nobody is there, and the old key stays switched off".into());
+        }
         match reason {
             Reason::Holder(who) => return self.explain(at, who),
             Reason::Stranger(place) => {
@@ -101,21 +118,35 @@ impl Run<'_> {
                 // Whoever used it is found and ended.
                 self.world.procs.retain(|proc| proc.consumer.is_some());
             }
+            Reason::Failed(Phase::Stage) => self.world.uncarried.clear(),
             Reason::Unit(_) => self.mend_files(),
-            Reason::Failed(_) | Reason::Overdue(_) if self.old_is_gone() => {
+            Reason::Unaccepted(_) => self.accept(at),
+            Reason::Failed(phase) | Reason::Overdue(phase) if phase != Phase::Stage && self.old_is_gone() => {
                 return self.hear(at, Input::Told(Fact::HandRevoked));
             }
             Reason::Overdue(_) => {
                 // The old key is in use by something that was explained away: it is ended.
                 self.world.procs.retain(|proc| !proc.waived);
             }
-            Reason::Asked | Reason::Unreadable(_) | Reason::Failed(_) | Reason::Drifting => {}
+            Reason::Asked
+            | Reason::Consent
+            | Reason::Unreadable(_)
+            | Reason::Failed(_)
+            | Reason::Drifting => {}
         }
         let fact = match hold {
             Hold::Paused(_) => Fact::Resumed,
             Hold::Stuck(_) => Fact::Retried,
         };
         self.word(at, fact);
+    }
+
+    /// What restarts were refused for is looked at and accepted.
+    fn accept(&mut self, at: usize) {
+        let Some(seat) = self.seats.get(at) else { return };
+        for difference in seat.driver.state().refused().to_vec() {
+            self.hear(at, Input::Told(Fact::Accepted(difference)));
+        }
     }
 
     fn mend_files(&mut self) {
@@ -125,6 +156,10 @@ impl Run<'_> {
                 self.world.write(file, OLD, false);
             }
         }
+    }
+
+    fn old_is_off(&self) -> bool {
+        self.world.issuer.creds.first().is_some_and(|cred| cred.off.is_some() && cred.ended.is_none())
     }
 
     fn old_is_gone(&self) -> bool {
@@ -191,6 +226,7 @@ impl Run<'_> {
         self.world.plan.consumers.push(consumer.clone());
         self.world.plan.files.push(consumer.host);
         self.world.files.push(value);
+        self.world.edited.push(self.world.now);
         match place.and_then(|place| self.world.procs.get_mut(place)) {
             Some(proc) => proc.consumer = Some(id),
             None => {

@@ -1,7 +1,7 @@
 //! What the world makes of an action: it is begun, it happens later, it is answered or not.
 
 use keyroll_engine::{Action, Input, Trouble};
-use keyroll_rotation::{Effect, Event, Fact, Outcome, Query, Seq, State};
+use keyroll_rotation::{Effect, Event, Fact, Op, Outcome, Query, Seq, State};
 
 use crate::book::Written;
 use crate::faults::Fault;
@@ -34,7 +34,8 @@ impl Run<'_> {
             Action::Reload => self.later(4, Due::Reload { seat: at }),
             Action::Witness { intent } => {
                 let epoch = self.seats.get(at).map_or(0, |seat| seat.epoch);
-                let ok = fault != Some(Fault::WitnessDown) && self.book.bear_witness(epoch);
+                let full = self.world.now < self.book.witness_full_until;
+                let ok = fault != Some(Fault::WitnessDown) && !full && self.book.bear_witness(epoch);
                 if reply == Reply::Crash {
                     return self.crash(at);
                 }
@@ -45,10 +46,16 @@ impl Run<'_> {
                 if fault == Some(Fault::Blind) {
                     return self.later(40, Due::Reply { seat: at, input: Input::Seen(query, None) });
                 }
-                let ms = if slow { self.rng.between(500, limit_ms - 100) } else { self.rng.between(3, 30) };
+                let ms = if slow {
+                    self.rng.between(500, REQUEST_MS_MAX.min(limit_ms) - 100)
+                } else {
+                    self.rng.between(3, 30)
+                };
                 let lens = if fault == Some(Fault::Partial) { Lens::Partial } else { Lens::Clear };
                 let Some(state) = self.snapshot(at) else { return };
-                self.later(ms, Due::Look { seat: at, query, lens, state, reply });
+                // What is seen may be older than the answer.
+                let seen = self.rng.between(1, ms);
+                self.later(seen, Due::Look { seat: at, query, lens, state, reply, answer_ms: ms - seen });
             }
         }
     }
@@ -68,6 +75,12 @@ impl Run<'_> {
         match fault {
             Some(Fault::Failed) => return self.later(20, answer(Outcome::Failed { retry: true })),
             Some(Fault::FailedForGood) => return self.later(20, answer(Outcome::Failed { retry: false })),
+            Some(Fault::Neighbour) => {
+                if let Op::Deliver(file, _) = &effect.op {
+                    self.neighbour(*file);
+                }
+                return self.later(20, answer(Outcome::Failed { retry: true }));
+            }
             Some(Fault::LostRequest) => return self.later(limit_ms, answer(Outcome::Unknown)),
             Some(Fault::LateEffect | Fault::SlowBirth) => {
                 let slow = fault == Some(Fault::SlowBirth) && self.may_be_late();
@@ -106,7 +119,12 @@ impl Run<'_> {
             },
             Due::Carry { seat, effect, state, reply } => {
                 let epoch = self.seats.get(seat).map_or(0, |seat| seat.epoch);
-                let outcome = self.carry_out(&effect, &state, epoch);
+                let heard = match reply {
+                    Reply::Comes | Reply::Twice => true,
+                    Reply::Lost => false,
+                    Reply::Crash => self.rng.one_in(2),
+                };
+                let outcome = self.carry_out(&effect, &state, epoch, heard);
                 let intent = effect.intent;
                 match reply {
                     Reply::Lost => {
@@ -123,11 +141,17 @@ impl Run<'_> {
                     }
                 }
             }
-            Due::Look { seat, query, lens, state, reply } => self.look(seat, query, lens, &state, reply),
+            Due::Look { seat, query, lens, state, reply, answer_ms } => {
+                self.look(seat, query, lens, &state, reply, answer_ms);
+            }
+            Due::PutBack => {
+                self.book.put_back();
+                self.take_over();
+            }
             Due::Reply { seat, input } => self.hear(seat, input),
             Due::Late { effect, state, epoch } => {
                 self.say(|| format!("     a request arrives late: {:?}", effect.op));
-                self.carry_out(&effect, &state, epoch);
+                self.carry_out(&effect, &state, epoch, false);
             }
             Due::TakeOver => self.take_over(),
             Due::Operator => {
@@ -142,7 +166,7 @@ impl Run<'_> {
         }
     }
 
-    pub(crate) fn look(&mut self, seat: usize, query: Query, lens: Lens, state: &State, reply: Reply) {
+    fn look(&mut self, seat: usize, query: Query, lens: Lens, state: &State, reply: Reply, answer_ms: u64) {
         let Some(epoch) = self.seats.get(seat).filter(|seat| seat.alive).map(|seat| seat.epoch) else {
             return;
         };
@@ -152,12 +176,15 @@ impl Run<'_> {
         }
         let input = Input::Seen(query, fact);
         if reply == Reply::Twice {
-            self.later(3, Due::Reply { seat, input: input.clone() });
+            self.later(answer_ms + 3, Due::Reply { seat, input: input.clone() });
         }
-        self.later(1, Due::Reply { seat, input });
+        self.later(answer_ms, Due::Reply { seat, input });
     }
 
     pub(crate) fn commit(&mut self, seat: usize, seq: Seq, event: &Event, reply: Reply) {
+        if self.book.lost() {
+            self.violate("I9", "an older copy of the journal is written on".into());
+        }
         let written = self.book.append(seq, event);
         if written == Written::Yes {
             self.written(seat, event);

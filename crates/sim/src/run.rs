@@ -7,15 +7,19 @@ use crate::book::{Book, Written};
 use crate::coverage::Coverage;
 use crate::faults::{Class, FaultPlan, Planned};
 use crate::looks::Lens;
-use crate::mutant::{Mutant, Mutated};
+use crate::mutant::{Lapse, Mutant, Mutated};
 use crate::rng::Rng;
 use crate::scene::REQUEST_MS_MAX;
+use crate::seat::Seat;
 use crate::world::World;
 
 /// Virtual milliseconds after which a run must have ended.
 const RUN_MS_MAX: u64 = 4 * 3_600_000;
 /// Steps after which a run must have ended.
 const RUN_STEPS_MAX: u64 = 40_000;
+/// How much of a wait is lived through, and in what steps.
+const USES_MS_MAX: u64 = 2_500;
+const USES_APART_MS: u64 = 200;
 /// Words of the operator after which a run must have ended.
 pub(crate) const WORDS_MAX: u32 = 80;
 
@@ -51,13 +55,41 @@ pub struct Report {
 
 /// What is still to happen.
 pub(crate) enum Due {
-    Commit { seat: usize, seq: Seq, event: Event, reply: Reply },
-    Reload { seat: usize },
-    Carry { seat: usize, effect: Effect, state: Box<State>, reply: Reply },
-    Look { seat: usize, query: Query, lens: Lens, state: Box<State>, reply: Reply },
-    Reply { seat: usize, input: Input },
-    Late { effect: Effect, state: Box<State>, epoch: u64 },
+    Commit {
+        seat: usize,
+        seq: Seq,
+        event: Event,
+        reply: Reply,
+    },
+    Reload {
+        seat: usize,
+    },
+    Carry {
+        seat: usize,
+        effect: Effect,
+        state: Box<State>,
+        reply: Reply,
+    },
+    Look {
+        seat: usize,
+        query: Query,
+        lens: Lens,
+        state: Box<State>,
+        reply: Reply,
+        answer_ms: u64,
+    },
+    Reply {
+        seat: usize,
+        input: Input,
+    },
+    Late {
+        effect: Effect,
+        state: Box<State>,
+        epoch: u64,
+    },
     TakeOver,
+    /// The right journal is put back in place of the one that is older, or damaged.
+    PutBack,
     Operator,
     Resume,
 }
@@ -72,22 +104,13 @@ pub(crate) enum Reply {
     Crash,
 }
 
-pub(crate) struct Seat {
-    pub(crate) driver: Driver<Mutated>,
-    pub(crate) epoch: u64,
-    pub(crate) alive: bool,
-    wake: Option<u64>,
-    dirty: bool,
-    pub(crate) standing: Standing,
-}
-
 pub(crate) struct Run<'a> {
     pub(crate) core: Mutated,
     mutant: &'a Mutant,
     pub(crate) world: World,
     pub(crate) book: Book,
     pub(crate) seats: Vec<Seat>,
-    due: Vec<(u64, u64, Due)>,
+    pub(crate) due: Vec<(u64, u64, Due)>,
     order: u64,
     pub(crate) rng: Rng,
     faults: Vec<Planned>,
@@ -119,7 +142,8 @@ pub struct Keep {
 
 /// Runs one schedule.
 pub fn run(plan: &FaultPlan, mutant: &Mutant, keep: Keep, coverage: Option<&mut Coverage>) -> Report {
-    let world = World::new(plan.scene);
+    let mut world = World::new(plan.scene);
+    world.lapse = mutant.lapse;
     let opened = Stamp { ms: world.mono(), boot: world.boot, epoch: 0 };
     let mut protocol_plan = world.plan.clone();
     (mutant.plan)(&mut protocol_plan);
@@ -147,6 +171,9 @@ pub fn run(plan: &FaultPlan, mutant: &Mutant, keep: Keep, coverage: Option<&mut 
         states: keep.states.then(Vec::new),
         log: keep.log.then(Vec::new),
     };
+    if let Err(defect) = run.world.plan.fits() {
+        run.violate("plan", format!("{defect:?}"));
+    }
     run.take_over();
     run.drive();
     Report {
@@ -189,7 +216,7 @@ impl Run<'_> {
         let late: Vec<Due> = self.due.drain(..).map(|(.., due)| due).collect();
         for due in late {
             if let Due::Late { effect, state, epoch } = due {
-                self.carry_out(&effect, &state, epoch);
+                self.carry_out(&effect, &state, epoch, false);
             }
         }
         self.world.now += 60_000;
@@ -228,26 +255,22 @@ impl Run<'_> {
     }
 
     pub(crate) fn take_over(&mut self) {
+        let older = self.book.older() && self.mutant.lapse != Lapse::WitnessUnread;
+        if older || self.book.damaged {
+            // Nothing is driven on such a journal: a person puts the right one back.
+            self.say(|| "the journal is older than its witness, or damaged: it is frozen".to_owned());
+            return self.later(700, Due::PutBack);
+        }
         self.book.epoch += 1;
         let epoch = self.book.epoch;
         let state = match self.book.replay(&self.core) {
             Ok(state) => state,
             Err(what) => return self.violate("replay", what),
         };
-        if self.book.witness.1 > self.book.last() {
-            return self.violate("I9", "the journal lost an entry that the witness has seen".into());
-        }
         self.say(|| format!("driver {epoch} takes over at entry {}", state.seq()));
         let pace = Pace { look_ms_max: 3_000, carry_ms_max: 3_000, ..Pace::default() };
         let driver = Driver::over(self.core, state, epoch, self.world.boot, self.world.mono(), pace);
-        self.seats.push(Seat {
-            driver,
-            epoch,
-            alive: true,
-            wake: None,
-            dirty: true,
-            standing: Standing::Driving,
-        });
+        self.seats.push(Seat::new(driver, epoch));
     }
 
     fn poll(&mut self, at: usize) {
@@ -290,20 +313,27 @@ impl Run<'_> {
     }
 
     pub(crate) fn taking_over(&self) -> bool {
-        self.due.iter().any(|(.., due)| matches!(due, Due::TakeOver))
+        self.due.iter().any(|(.., due)| matches!(due, Due::TakeOver | Due::PutBack))
     }
 
-    fn dispatch(&mut self, at: usize, action: Action) {
+    fn dispatch(&mut self, at: usize, mut action: Action) {
         let number = self.actions;
         self.actions += 1;
         let phase = self.seats.get(at).map_or(Phase::Done, |seat| seat.driver.state().phase());
         if let Some(classes) = &mut self.classes {
             classes.push((phase, Class::of(&action)));
         }
+        let Some(seat) = self.seats.get(at) else { return };
+        (self.mutant.alter)(seat.driver.state(), &mut action);
+        let instead = (self.mutant.action)(seat.driver.state(), &action);
+        let early = (self.mutant.early)(seat.driver.state(), &action);
         self.say(|| format!("{number:>4} {phase:?}: driver {at} asks {action:?}"));
-        if let Some(input) = (self.mutant.action)(&action) {
+        if let Some(input) = instead {
             self.later(5, Due::Reply { seat: at, input });
             return;
+        }
+        if let Some(input) = early {
+            self.later(1, Due::Reply { seat: at, input });
         }
         let mut fault = None;
         while let Some(place) =
@@ -348,6 +378,12 @@ impl Run<'_> {
 
     fn advance(&mut self, to: u64) {
         if to > self.world.now {
+            // Keys are in use while a driver waits, too: what an issuer shows of the last seconds is true.
+            self.world.now = self.world.now.max(to.saturating_sub(USES_MS_MAX));
+            while self.world.now + USES_APART_MS < to {
+                self.world.now += USES_APART_MS;
+                self.world.use_keys();
+            }
             self.world.now = to;
             self.world.use_keys();
         }
@@ -355,8 +391,16 @@ impl Run<'_> {
 
     /// An input goes through a driver: one step, with everything checked after it.
     pub(crate) fn hear(&mut self, at: usize, mut input: Input) {
-        let mono = self.world.mono();
+        let besides = (self.mutant.besides)(&input);
         (self.mutant.input)(&mut input);
+        self.take_in(at, input);
+        if let Some(input) = besides {
+            self.take_in(at, input);
+        }
+    }
+
+    fn take_in(&mut self, at: usize, input: Input) {
+        let mono = self.world.mono();
         let Some(seat) = self.seats.get_mut(at).filter(|seat| seat.alive) else { return };
         if let Some(log) = &mut self.log {
             let text = match &input {
@@ -374,6 +418,7 @@ impl Run<'_> {
             Input::Ended { .. } => 6,
             Input::Told(_) => 7,
         };
+        seat.told(&input);
         seat.driver.on(input, mono);
         seat.dirty = true;
         self.steps += 1;
@@ -423,7 +468,7 @@ impl Run<'_> {
                         }
                     } else if self.rng.one_in(2) {
                         // Children of a dead driver are ended or awaited before the next one begins.
-                        self.carry_out(&effect, &state, epoch);
+                        self.carry_out(&effect, &state, epoch, false);
                     }
                 }
                 Due::Reload { seat } | Due::Look { seat, .. } | Due::Reply { seat, .. } if seat == at => {}

@@ -14,6 +14,8 @@ pub enum Size {
     Full,
     /// 2 hosts, 2 consumers: for pairs and triples.
     Reduced,
+    /// Hosts, consumers, files, slots and paths are drawn too.
+    Drawn,
 }
 
 /// How old and new coexist, without figures.
@@ -43,13 +45,16 @@ pub struct Scene {
     pub kind: Kind,
     /// Everything else is drawn from this.
     pub draw: u64,
+    /// The old value is dead when the plan is made.
+    #[serde(default)]
+    pub recovery: bool,
 }
 
 /// Delays of the simulated issuer and the windows of the policy, in milliseconds.
 pub(crate) const BIRTH_MS_MAX: u64 = 1_500;
 pub(crate) const DEATH_MS_MAX: u64 = 1_500;
 pub(crate) const REQUEST_MS_MAX: u64 = 2_000;
-pub(crate) const GRACE_MS: u64 = 40_000;
+pub(crate) const GRACE_MS: u64 = 80_000;
 pub(crate) const LAG_MS: u64 = 400;
 pub(crate) const GRAIN_MS: u64 = 100;
 
@@ -63,8 +68,12 @@ impl Scene {
             5 => Kind::Grace,
             _ => Kind::None,
         };
-        let size = if rng.one_in(4) { Size::Full } else { Size::Reduced };
-        Self { size, kind, draw: rng.next() }
+        let size = match rng.below(8) {
+            0 | 1 => Size::Full,
+            2 | 3 => Size::Drawn,
+            _ => Size::Reduced,
+        };
+        Self { size, kind, draw: rng.next(), recovery: rng.one_in(24) }
     }
 
     /// The plan of this scene.
@@ -76,11 +85,12 @@ impl Scene {
         let (consumers, files, hosts) = match self.size {
             Size::Full => full(attributes),
             Size::Reduced => reduced(attributes, &mut rng),
+            Size::Drawn => drawn(attributes, self.kind, &mut rng),
         };
         Plan {
             bound: rng.below(8) != 0,
             denied_is_alive: false,
-            recovery: false,
+            recovery: self.recovery,
             endpoints: (0..hosts).map(HostId).collect(),
             files,
             consumers,
@@ -183,4 +193,48 @@ fn reduced(attributes: bool, rng: &mut Rng) -> (Vec<Consumer>, Vec<HostId>, u16)
         _ => consumer(1, Delivery::Follow, Uptake::Rereads, &[]),
     };
     (vec![first, second], [0, 1].map(HostId).to_vec(), 2)
+}
+
+/// One to three hosts, one to five consumers of every sort; some share a file.
+fn drawn(attributes: bool, kind: Kind, rng: &mut Rng) -> (Vec<Consumer>, Vec<HostId>, u16) {
+    let hosts = 1 + small(rng, 3);
+    let (mut consumers, mut files) = (Vec::new(), Vec::new());
+    for _ in 0..=small(rng, 5) {
+        let host = small(rng, hosts);
+        let delivery = match rng.below(5) {
+            0 => Delivery::Fetch,
+            1 => Delivery::Follow,
+            _ => Delivery::Push,
+        };
+        let uptake = match (delivery, rng.below(3)) {
+            (Delivery::Follow, _) | (Delivery::Fetch, 0) | (Delivery::Push, 1) => Uptake::Rereads,
+            (Delivery::Push, 2) => Uptake::AtRest,
+            (Delivery::Push | Delivery::Fetch, _) => Uptake::Verb,
+        };
+        let same =
+            |it: &&Consumer| it.host.0 == host && it.delivery == delivery && delivery == Delivery::Push;
+        let shared = consumers.iter().find(same).filter(|_| rng.one_in(3)).map(|it| it.files.clone());
+        let own = || FileId(u16::try_from(files.len()).unwrap_or(u16::MAX));
+        let held = match (delivery, shared) {
+            (Delivery::Follow, _) => Vec::new(),
+            (Delivery::Push | Delivery::Fetch, Some(shared)) => shared,
+            (Delivery::Push | Delivery::Fetch, None) => vec![own()],
+        };
+        if held.iter().any(|file| file.index() == files.len()) {
+            files.push(HostId(host));
+        }
+        let mut one = consumer(host, delivery, uptake, &[]);
+        one.files = held;
+        // A grace must have room for all of them.
+        let most = if kind == Kind::Grace || uptake != Uptake::Verb { 1 } else { 3 };
+        one.slots = 1 + u8::try_from(rng.below(most)).unwrap_or(0);
+        one.paths = 1 + u8::try_from(rng.below(2)).unwrap_or(0);
+        one.attributable = attributes && rng.one_in(2);
+        consumers.push(one);
+    }
+    (consumers, files, hosts)
+}
+
+fn small(rng: &mut Rng, below: u16) -> u16 {
+    u16::try_from(rng.below(u64::from(below))).unwrap_or(0)
 }

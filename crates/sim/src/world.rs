@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 
 use keyroll_rotation::{
-    ConsumerId, CredId, Delivery, Effect, FileId, HostId, Kinds, Op, Outcome, PATHS_MAX, Plan, Seq, State,
-    Uptake, Which,
+    ConsumerId, CredId, Delivery, FileId, HostId, Kinds, PATHS_MAX, Plan, Seq, State, Uptake, Which,
 };
 
 use crate::issuer::{FOREIGN, Issuer, OLD, Value};
+use crate::mutant::Lapse;
 use crate::rng::Rng;
 use crate::scene::Scene;
 
@@ -39,6 +39,8 @@ pub(crate) struct Proc {
     pub(crate) active: bool,
     /// Cannot be seen by an enumeration until then.
     pub(crate) hidden_until: u64,
+    /// Its memory does not show what it holds until then.
+    pub(crate) masked_until: u64,
     /// A person explained it away.
     pub(crate) waived: bool,
 }
@@ -77,6 +79,9 @@ const USES_MAX: usize = 40;
 /// Uses closer to each other than this are one.
 const USES_APART_MS: u64 = 30;
 
+/// The issuer's wall clock jumps by this, in either direction.
+pub(crate) const YEAR_MS: i64 = 365 * 86_400_000;
+
 #[derive(Debug, Clone)]
 pub(crate) struct World {
     pub(crate) scene: Scene,
@@ -87,12 +92,29 @@ pub(crate) struct World {
     pub(crate) issuer: Issuer,
     pub(crate) store: Store,
     pub(crate) files: Vec<Value>,
+    /// When somebody else last wrote each file.
+    pub(crate) edited: Vec<u64>,
+    /// When a debt was last taken up again.
+    pub(crate) debt_since: u64,
     pub(crate) procs: Vec<Proc>,
     pub(crate) host_down_until: [u64; 3],
     pub(crate) host_epoch: [u64; 3],
     pub(crate) strangers: Vec<u64>,
     pub(crate) strangers_waived: Vec<u64>,
-    pub(crate) wall_jump: u64,
+    pub(crate) wall_jump: i64,
+    /// Nothing can be written there until then.
+    pub(crate) host_full_until: [u64; 3],
+    /// A consumer whose logs show trouble, and until when.
+    pub(crate) trouble: (usize, u64),
+    /// Values that the files' formats cannot carry.
+    pub(crate) uncarried: Vec<Value>,
+    /// When we last moved something, and when the old key was last seen accepted by a probe of ours.
+    pub(crate) moved_at: u64,
+    pub(crate) alive_at: u64,
+    /// Refused uses are counted since a Disable.
+    pub(crate) watching: bool,
+    /// A look at the refusals told of none, although there were some.
+    pub(crate) refusals_missed: bool,
     /// The last complete look that was answered.
     pub(crate) look: Option<Told>,
     /// The last complete look of each driver.
@@ -116,6 +138,8 @@ pub(crate) struct World {
     values: Value,
     pids: u32,
     pub(crate) rng: Rng,
+    /// What a mutant leaves out.
+    pub(crate) lapse: Lapse,
     /// Exercising succeeds on the whole path at once, in this share of looks (1 in n fails).
     pub(crate) quiet: u64,
 }
@@ -131,12 +155,22 @@ impl World {
             issuer: Issuer::new(scene.kind, plan.capabilities.label, scene.draw ^ 0x155),
             store: Store::default(),
             files: vec![OLD; plan.files.len()],
+            edited: vec![0; plan.files.len()],
+            debt_since: 0,
             procs: Vec::new(),
             host_down_until: [0; 3],
             host_epoch: [0; 3],
             strangers: Vec::new(),
             strangers_waived: Vec::new(),
-            wall_jump: 0,
+            // The issuer's clock is not ours: a year behind, the same, or a year ahead.
+            wall_jump: YEAR_MS * [-1, 0, 1].get(usize::try_from(scene.draw % 3).unwrap_or(1)).unwrap_or(&0),
+            host_full_until: [0; 3],
+            trouble: (0, 0),
+            uncarried: Vec::new(),
+            moved_at: 0,
+            alive_at: 0,
+            watching: false,
+            refusals_missed: false,
             look: None,
             looks: Vec::new(),
             refusals_told: 0,
@@ -150,9 +184,14 @@ impl World {
             values: OLD,
             pids: 100,
             rng: Rng::new(scene.draw ^ 0x77),
+            lapse: Lapse::None,
             quiet: 3,
             plan,
         };
+        if scene.recovery {
+            let old = world.issuer.creds.first_mut();
+            old.into_iter().for_each(|cred| cred.ended = Some(0));
+        }
         for at in 0..world.plan.consumers.len() {
             world.start_consumer(at);
         }
@@ -199,9 +238,15 @@ impl World {
             shown_for: value,
             active: true,
             hidden_until: 0,
+            masked_until: 0,
             waived: false,
         });
         self.procs.len() - 1
+    }
+
+    /// The next value that is made is one that cannot be carried.
+    pub(crate) fn next_is_uncarried(&mut self) {
+        self.uncarried.push(self.values.saturating_add(1));
     }
 
     pub(crate) fn fresh_value(&mut self) -> Value {
@@ -237,6 +282,9 @@ impl World {
         if let Some(holds) = self.files.get_mut(file.index()) {
             *holds = value;
         }
+        if let Some(edited) = self.edited.get_mut(file.index()).filter(|_| !by_us) {
+            *edited = self.now;
+        }
         for at in 0..self.procs.len() {
             let Some(id) = self.procs.get(at).and_then(|proc| proc.consumer) else { continue };
             let rereads =
@@ -258,8 +306,11 @@ impl World {
             proc.residue = Some(proc.loaded);
             proc.loaded = value;
             (proc.since, proc.by_us) = (now, by_us);
-            proc.shown = [Kinds::NONE; PATHS_MAX];
-            proc.shown_for = value;
+            // An edit that is taken back between two looks is seen by nobody: what was shown before it stands.
+            if value != FOREIGN && value != proc.shown_for {
+                proc.shown = [Kinds::NONE; PATHS_MAX];
+                proc.shown_for = value;
+            }
         }
     }
 
@@ -318,6 +369,7 @@ impl World {
             let over = |at: Option<u64>, late: u64| at.is_some_and(|at| now >= at.saturating_add(late));
             if over(cred.off, cred.death_ms) || over(cred.ended, cred.death_ms) {
                 cred.refused = cred.refused.saturating_add(1);
+                cred.suffered = cred.suffered.saturating_add(1);
             } else {
                 if proc.loaded == OLD {
                     used = true;
@@ -346,142 +398,5 @@ impl World {
             self.old_uses.pop_front();
         }
         self.old_uses.push_back(self.now);
-    }
-
-    /// Carries an operation out. What is true afterwards is true whatever is reported.
-    pub(crate) fn carry(&mut self, effect: &Effect, state: &State, epoch: u64) -> Outcome {
-        if let Some(host) = self.host_of(&effect.op) {
-            if self.down(host) {
-                return Outcome::Failed { retry: true };
-            }
-            let seen = self.host_epoch.get_mut(host.index());
-            if let Some(seen) = seen {
-                if *seen > epoch {
-                    return Outcome::Failed { retry: false };
-                }
-                *seen = epoch;
-            }
-        }
-        let old = self.old_id();
-        let now = self.now;
-        match &effect.op {
-            Op::Choose => {
-                let value = self.fresh_value();
-                self.store.keep(effect.intent, value, None);
-            }
-            Op::Mint => return self.mint(effect, state),
-            Op::Stage => match self.value_of(Which::New, state) {
-                Some(value) => self.store.pending = Some(value),
-                None => return Outcome::Failed { retry: false },
-            },
-            Op::Deliver(file, which) => return self.deliver(*file, *which, state),
-            Op::Fetch(consumer) => self.fetch(*consumer),
-            Op::Apply(consumer, slot, _) => self.apply(*consumer, *slot),
-            Op::Promote | Op::Demote => return self.promote(effect.op == Op::Promote, state),
-            Op::Disable | Op::Enable => {
-                if !self.issuer.switch(&old, effect.op == Op::Enable, now) {
-                    return Outcome::Failed { retry: false };
-                }
-                self.refusals_told = 0;
-            }
-            Op::Revoke => self.issuer.end(&old, now),
-            Op::EndSessions => {
-                for proc in &mut self.procs {
-                    if proc.session.is_some_and(|(value, busy)| value == OLD && now >= busy) {
-                        proc.session = None;
-                    }
-                }
-            }
-            Op::DeleteNew => {
-                if let Some(new) = state.new_version() {
-                    self.issuer.end(&new.credential.clone(), now);
-                }
-            }
-            Op::DeleteOrphan(credential) | Op::DeleteAbandoned(credential) => {
-                self.issuer.end(credential, now);
-            }
-            Op::Retire(Which::Old) => self.store.old_retired = true,
-            Op::Retire(Which::New) => self.store.pending = None,
-        }
-        Outcome::Done(None)
-    }
-
-    pub(crate) fn old_id(&self) -> CredId {
-        self.issuer.creds.first().map_or_else(|| CredId::new("none"), |cred| cred.id.clone())
-    }
-
-    fn host_of(&self, op: &Op) -> Option<HostId> {
-        match op {
-            Op::Deliver(file, _) => self.plan.files.get(file.index()).copied(),
-            Op::Fetch(consumer) | Op::Apply(consumer, ..) => {
-                self.plan.consumers.get(consumer.index()).map(|consumer| consumer.host)
-            }
-            Op::Choose
-            | Op::Mint
-            | Op::Stage
-            | Op::Promote
-            | Op::Demote
-            | Op::Disable
-            | Op::Enable
-            | Op::Revoke
-            | Op::EndSessions
-            | Op::DeleteNew
-            | Op::DeleteOrphan(_)
-            | Op::DeleteAbandoned(_)
-            | Op::Retire(_) => None,
-        }
-    }
-
-    fn mint(&mut self, effect: &Effect, state: &State) -> Outcome {
-        let proposed = state.chosen().and_then(|seq| self.store.kept(seq)).map(|kept| kept.1);
-        let value = proposed.unwrap_or_else(|| self.fresh_value());
-        let id = self.issuer.mint(value, effect.intent, self.now);
-        self.store.keep(effect.intent, value, Some(id.clone()));
-        Outcome::Done(Some(id))
-    }
-
-    fn deliver(&mut self, file: FileId, which: Which, state: &State) -> Outcome {
-        let Some(value) = self.value_of(which, state) else { return Outcome::Failed { retry: false } };
-        if self.file(file) == FOREIGN {
-            // Compare-and-swap: somebody else's edit is never overwritten.
-            return Outcome::Failed { retry: false };
-        }
-        self.write(file, value, true);
-        Outcome::Done(None)
-    }
-
-    fn fetch(&mut self, consumer: ConsumerId) {
-        let files = self.plan.consumers.get(consumer.index()).map(|it| it.files.clone()).unwrap_or_default();
-        let current = self.store.current;
-        for file in files {
-            self.write(file, current, true);
-        }
-    }
-
-    fn apply(&mut self, consumer: ConsumerId, slot: u8) {
-        for at in 0..self.procs.len() {
-            let hit = self
-                .procs
-                .get(at)
-                .is_some_and(|proc| proc.consumer == Some(consumer) && proc.slot == slot && !proc.at_rest);
-            if hit {
-                self.restart(at, true);
-            }
-        }
-    }
-
-    fn promote(&mut self, forward: bool, state: &State) -> Outcome {
-        let Some(new) = self.value_of(Which::New, state) else { return Outcome::Failed { retry: false } };
-        let (from, to) = if forward { (OLD, new) } else { (new, OLD) };
-        if self.store.current == to {
-            return Outcome::Done(None);
-        }
-        // Compare-and-swap on the expected current. A version that was abandoned may still be current.
-        let abandoned = forward && self.store.current != new;
-        if self.store.current != from && !abandoned {
-            return Outcome::Failed { retry: false };
-        }
-        self.set_current(to, true);
-        Outcome::Done(None)
     }
 }

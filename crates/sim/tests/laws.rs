@@ -9,7 +9,7 @@ fn at_every_action(fault: Fault) -> u32 {
     let mut runs = 0;
     for kind in Kind::ALL {
         for draw in 0..3 {
-            let scene = Scene { size: Size::Reduced, kind, draw: draw * 5 + 2 };
+            let scene = Scene { size: Size::Reduced, kind, draw: draw * 5 + 2, recovery: false };
             let calm = FaultPlan { scene, seed: draw, faults: Vec::new() };
             let baseline = run(&calm, &Mutant::NONE, Keep { classes: true, ..Keep::default() }, None);
             assert_eq!(baseline.violation, None);

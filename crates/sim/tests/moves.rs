@@ -1,9 +1,12 @@
 //! The step table: which facts are legal in the first state of each phase.
 
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
 use std::collections::BTreeMap;
 
 use keyroll_rotation::{
-    Answer, CredId, EndpointId, Event, Fact, Found, Op, Outcome, Phase, Stamp, State, Waived, Which, step,
+    Answer, ConsumerId, CredId, Difference, Emergency, EndpointId, Event, Fact, Found, Hold, Op, Outcome,
+    Phase, Reason, Seq, Stamp, State, Waived, Want, Which, step, wants,
 };
 use keyroll_sim::{Fault, FaultPlan, Keep, Kind, Mutant, Planned, Scene, Size, run};
 
@@ -11,7 +14,7 @@ use keyroll_sim::{Fault, FaultPlan, Keep, Kind, Mutant, Planned, Scene, Size, ru
 fn states() -> BTreeMap<Phase, State> {
     let mut found = BTreeMap::new();
     for draw in 0..40 {
-        let scene = Scene { size: Size::Reduced, kind: Kind::Independent, draw };
+        let scene = Scene { size: Size::Reduced, kind: Kind::Independent, draw, recovery: false };
         for faults in [Vec::new(), vec![Planned { at: 30, fault: Fault::Abort }]] {
             let plan = FaultPlan { scene, seed: draw, faults };
             let report = run(&plan, &Mutant::NONE, Keep { states: true, ..Keep::default() }, None);
@@ -45,6 +48,7 @@ fn facts() -> Vec<(&'static str, Fact)> {
         ("consent to something", Fact::Consented(1)),
         ("decide something", Fact::Decided(1)),
         ("waive", Fact::Waived(Waived::BusySessions)),
+        ("accept", Fact::Accepted(Difference { name: "api/api.env:MODE".into(), digest: 1 })),
         ("pause", Fact::PauseAsked),
         ("resume", Fact::Resumed),
         ("retry", Fact::Retried),
@@ -70,19 +74,19 @@ fn every_move_is_legal_or_not() {
         table.push_str(&format!("{phase:?}: {}\n", legal.join(", ")));
     }
     insta::assert_snapshot!(table, @"
-    Mint: clock, intend mint, probe, waive, pause, abort, minted by hand
-    Stage: clock, intend stage, probe, waive, pause, abort
-    Probe: clock, probe, waive, pause, abort
-    Roll: clock, probe, waive, pause, abort
-    Quiesce: clock, probe, waive, pause, abort
-    Disable: clock, probe, waive, pause, abort
-    Soak: clock, probe, waive, pause, abort
-    Decide: clock, probe, waive, pause, abort
-    Revoke: clock, intend revoke, probe, waive, pause, revoked by hand
-    ConfirmDead: clock, probe, waive, pause
-    Sweep: clock, probe, waive, pause
+    Mint: clock, intend mint, probe, waive, accept, pause, abort, minted by hand
+    Stage: clock, intend stage, probe, waive, accept, pause, abort
+    Probe: clock, probe, waive, accept, pause, abort
+    Roll: clock, probe, waive, accept, pause, abort
+    Quiesce: clock, probe, waive, accept, pause, abort
+    Disable: clock, probe, waive, accept, pause, abort
+    Soak: clock, probe, waive, accept, pause, abort
+    Decide: clock, probe, waive, accept, pause, abort
+    Revoke: clock, intend revoke, probe, waive, accept, pause, revoked by hand
+    ConfirmDead: clock, probe, waive, accept, pause
+    Sweep: clock, probe, waive, accept, pause
     Done: clock, probe
-    RollingBack: clock, probe, waive, pause, abort
+    RollingBack: clock, probe, waive, accept, pause, abort
     RolledBack: clock, probe
     ");
 }
@@ -96,4 +100,57 @@ fn time_and_drivers_only_go_forward() {
         assert!(!say(Stamp { epoch: now.epoch + 1, ..now }), "{phase:?}: a driver that never started");
         assert!(!say(Stamp { ms: now.ms.saturating_sub(1), ..now }), "{phase:?}: time went backwards");
     }
+}
+
+/// A rotation in which a slot is being restarted for the new value, for the first time: what has to be done before
+/// is done.
+fn restarting() -> (State, Seq, ConsumerId, u8) {
+    for draw in 0..40 {
+        let scene = Scene { size: Size::Reduced, kind: Kind::Independent, draw, recovery: false };
+        let plan = FaultPlan { scene, seed: draw, faults: Vec::new() };
+        let states = run(&plan, &Mutant::NONE, Keep { states: true, ..Keep::default() }, None).states;
+        let Some(mut state) = states.into_iter().find(|state| state.phase() == Phase::Roll) else { continue };
+        while let Some(Want::Do(op)) = wants(&state).into_iter().find(|want| matches!(want, Want::Do(_))) {
+            state = then(&state, Fact::Intended(op.clone()));
+            let intent = state.seq();
+            if let Op::Apply(consumer, slot, Which::New) = op {
+                return (state, intent, consumer, slot);
+            }
+            state = then(&state, Fact::Ended { intent, outcome: Outcome::Done(None) });
+        }
+    }
+    panic!("no rotation restarts anything");
+}
+
+fn then(state: &State, fact: Fact) -> State {
+    let at = Stamp { ms: state.now().ms + 1, ..state.now() };
+    step(state, &Event { at, fact }).unwrap().0
+}
+
+#[test]
+fn a_restart_that_brings_more_waits_for_a_person() {
+    let (state, intent, consumer, slot) = restarting();
+    assert!(state.asks_acceptance(Which::New) && !state.asks_acceptance(Which::Old));
+    let edit = Difference { name: "api/api.env:MODE".into(), digest: 7 };
+    let refused = Fact::Ended { intent, outcome: Outcome::Refused(vec![edit.clone()]) };
+    let again = Want::Do(Op::Apply(consumer, slot, Which::New));
+
+    let held = then(&state, refused.clone());
+    assert_eq!(held.hold(), Some(Hold::Paused(Reason::Unaccepted(consumer))));
+    assert_eq!(held.refused(), std::slice::from_ref(&edit));
+    assert!(held.intents().is_empty() && !wants(&held).contains(&again), "{:?}", wants(&held));
+    let unit = &held.units()[consumer.index()];
+    assert_eq!((unit.toward, unit.moved & (1 << slot)), (Which::New, 0), "a way back would restart it");
+
+    let resumed = then(&then(&held, Fact::Accepted(edit.clone())), Fact::Resumed);
+    assert_eq!((resumed.hold(), resumed.accepted()), (None, std::slice::from_ref(&edit)));
+    assert!(resumed.refused().is_empty() && wants(&resumed).contains(&again), "{:?}", wants(&resumed));
+
+    // In an emergency, and on the way back, nothing is held up.
+    let mode = Emergency::RollFirst;
+    let urgent = then(&state, Fact::Escalated { mode, pending_compromised: false });
+    assert!(!urgent.asks_acceptance(Which::New));
+    assert_eq!(then(&urgent, refused.clone()).hold(), None);
+    let back = then(&state, Fact::AbortAsked);
+    assert_eq!((back.asks_acceptance(Which::New), then(&back, refused).hold()), (false, None));
 }

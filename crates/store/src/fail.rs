@@ -1,8 +1,8 @@
 //! The failures of the sealed store: codes, classes and next steps in one place.
 
+use keyroll_database::{DatabaseError, is_damage, is_passing, rusqlite};
 use keyroll_port::{Class, Failure};
 use keyroll_secret::SealError;
-use rusqlite::ErrorCode;
 
 /// The system or SQLite refused; nothing was written.
 pub(crate) const UNUSABLE: &str = "K0611";
@@ -46,11 +46,27 @@ impl Attempt<'_> {
         )
     }
 
+    /// What the opening of the database said.
+    pub(crate) fn database(self, error: DatabaseError) -> Failure {
+        match error {
+            DatabaseError::Sqlite(error) => self.sqlite(error),
+            DatabaseError::Damaged(what) => self.altered(what),
+            DatabaseError::Network { .. } => self
+                .refuse(NETWORK, error.to_string())
+                .help("name a folder on a local disk with `--state DIR`"),
+            DatabaseError::Newer { .. } => {
+                self.refuse(NEWER, error.to_string()).help("run the newer version of keyroll that made it")
+            }
+            // The enum may grow; whatever it says then, nothing was opened.
+            DatabaseError::Io { .. } | _ => Failure::new(Class::Permanent, UNUSABLE, self.0)
+                .help("check the folder's owner, mode and free space with `keyroll doctor`")
+                .because(error),
+        }
+    }
+
     /// What SQLite said, before a commit: nothing was written.
     pub(crate) fn sqlite(self, error: rusqlite::Error) -> Failure {
-        let damage =
-            matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase));
-        if damage {
+        if is_damage(&error) {
             return self.altered(error.to_string());
         }
         Failure::new(Class::Retryable, UNUSABLE, self.0)
@@ -61,8 +77,7 @@ impl Attempt<'_> {
     /// What SQLite said to a COMMIT. A full disk or a lock stops it before its frame is whole; after anything else
     /// nobody can tell.
     pub(crate) fn commit(self, error: rusqlite::Error) -> Failure {
-        let passing = [ErrorCode::DiskFull, ErrorCode::DatabaseBusy, ErrorCode::DatabaseLocked];
-        if error.sqlite_error_code().is_some_and(|code| passing.contains(&code)) {
+        if is_passing(&error) {
             return self.sqlite(error);
         }
         Failure::new(Class::Unknown, UNKNOWN, self.0)
@@ -84,9 +99,4 @@ impl Attempt<'_> {
             }
         }
     }
-}
-
-/// The system failed a read, write or fsync: what is on the disk is no longer known.
-pub(crate) fn is_io(error: &rusqlite::Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(ErrorCode::SystemIoFailure))
 }

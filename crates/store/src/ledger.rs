@@ -1,8 +1,8 @@
 //! The database as the sealing key sees it: books are believed only if the key vouched for them, all together.
 
+use keyroll_database::rusqlite::{self, Connection, OptionalExtension, Row, params};
 use keyroll_port::Failure;
 use keyroll_secret::{Credential, Fingerprint, FingerprintKey, SealingKey, SecretBytes};
-use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use crate::book::{Book, Kept, Parts, Version, label_of, label_word};
 use crate::fail::{Attempt, MISSING, OTHER_KEY};

@@ -2,14 +2,15 @@ use std::path::Path;
 use std::thread::{self, JoinHandle};
 
 use async_trait::async_trait;
+use keyroll_database::is_io;
+use keyroll_database::rusqlite::{Connection, TransactionBehavior};
 use keyroll_port::{Class, Failure, RotationId, Store, VersionInfo};
 use keyroll_rotation::Seq;
 use keyroll_secret::{Credential, SealingKey};
-use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::database;
-use crate::fail::{Attempt, UNKNOWN, UNUSABLE, is_io};
+use crate::fail::{Attempt, UNKNOWN, UNUSABLE};
 use crate::ledger::{Keys, Ledger};
 use crate::steps;
 
@@ -167,6 +168,21 @@ impl Vault {
         {
             self.stopped = Some(error.to_string());
         }
+    }
+}
+
+impl SealedStore {
+    /// Puts another value in place of one that was taken in wrongly. Refused (`K0613`) once a rotation made another
+    /// from it, and like a first value otherwise. Durable when it returns, and harmless when repeated.
+    pub async fn correct(&self, secret: &str, credential: &Credential) -> Result<VersionInfo, Failure> {
+        let (name, credential) = (secret.to_owned(), credential.duplicate());
+        let attempted = format!("replace the value of the secret '{secret}'");
+        let work = move |vault: &mut Vault, attempt: Attempt<'_>| {
+            let info = vault.write(attempt, |ledger| steps::correct(ledger, &name, &credential))?;
+            vault.empty_log();
+            Ok(info)
+        };
+        self.call(attempted, work).await
     }
 }
 

@@ -26,8 +26,30 @@ pub(crate) fn add(
         let why = format!("there is a secret '{name}' already");
         return Err(ledger.attempt.refuse(EXISTS, why).help("change its value by rotating it"));
     }
+    first(ledger, name, credential)
+}
+
+/// Puts another first version in place of one that was taken in wrongly: only while nothing was made from it.
+pub(crate) fn correct(
+    ledger: &mut Ledger<'_>,
+    name: &str,
+    credential: &Credential,
+) -> Result<VersionInfo, Failure> {
+    check_new(ledger, name, credential)?;
+    let book = ledger.book(name)?;
+    let untouched = book.kept.is_empty()
+        && book.versions.iter().all(|version| version.number == 1 && version.label == Label::Current);
+    if !untouched {
+        let why = format!("a rotation made another value of '{name}' from it");
+        return Err(ledger.attempt.refuse(EXISTS, why).help(format!("keyroll plan {name}")));
+    }
+    first(ledger, name, credential)
+}
+
+/// Seals the first version, which no other secret may have.
+fn first(ledger: &mut Ledger<'_>, name: &str, credential: &Credential) -> Result<VersionInfo, Failure> {
     let fingerprints = ledger.keys.fingerprints(credential);
-    let names: Vec<String> = ledger.names().map(str::to_owned).collect();
+    let names: Vec<String> = ledger.names().filter(|other| *other != name).map(str::to_owned).collect();
     for other in names {
         if ledger.book(&other)?.holds_any(&fingerprints) {
             let why = format!("the secret '{other}' has the same value");

@@ -11,6 +11,7 @@ pub(super) fn run(args: &ApplyArgs, context: &mut Context) -> Result<Exit, Probl
         confirm: args.confirm.clone(),
         until: args.until.map(Into::into),
         emergency: args.emergency.map(Into::into),
+        accept: args.accept.clone(),
     };
     apply(&args.plan, &asked, context)
 }

@@ -1,18 +1,20 @@
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
-use keyroll_config::{Apply, Check, Config, Consumer, IssuerRef, Reference, Runs};
+use keyroll_config::{Config, Consumer, IssuerRef, Reference};
 
-use keyroll_journal::reset_witness;
+use keyroll_journal::{move_here, reset_witness};
 
 use crate::args::DoctorArgs;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::harden;
+use crate::machine;
 use crate::places::{self, Places};
 use crate::problem::Problem;
 use crate::ui::{Answer, Event, Finding};
 use crate::wiring::open;
+use crate::wiring::trusted::commands;
 
 /// Looks at everything that a rotation needs, and changes nothing. Findings that would stop a rotation end it with 3.
 pub(super) fn run(args: &DoctorArgs, context: &mut Context) -> Result<Exit, Problem> {
@@ -20,6 +22,9 @@ pub(super) fn run(args: &DoctorArgs, context: &mut Context) -> Result<Exit, Prob
     let places = context.places()?;
     if args.accept_journal {
         return accept_journal(&places, context);
+    }
+    if args.moved_here {
+        return moved_here(&places, context);
     }
     look_at_places(&mut report, &places);
     look_at_journal(&mut report, &places);
@@ -59,6 +64,27 @@ fn accept_journal(places: &Places, context: &mut Context) -> Result<Exit, Proble
         Problem::new(error.code(), "accept the journal").because_of(&error).help(error.help())
     })?;
     context.ui.note(format!("accepted at entry {}, epoch {}", accepted.entry, accepted.epoch));
+    Ok(Exit::Done)
+}
+
+/// Takes the state over for this machine. Only a person can say that the machine it came from does not use it any
+/// more: two that drive the same rotations would each end keys that the other relies on.
+fn moved_here(places: &Places, context: &mut Context) -> Result<Exit, Problem> {
+    let taking = || Problem::new("K0861", "take the state over for this machine");
+    let lock = open::lock(places)?;
+    let question = "Is this the newest copy of the state, and does no other machine use it any more?";
+    match context.ui.ask_name(question, "moved") {
+        Answer::Yes => {}
+        Answer::No | Answer::Nobody => {
+            return Err(taking()
+                .because("nobody gave their word for it at the terminal")
+                .help("end keyroll on the other machine, then run keyroll doctor --moved-here by hand")
+                .exits(Exit::NeedsPerson));
+        }
+    }
+    let machine = machine::here(&open::fingerprint_key(places)?)?;
+    move_here(&places.state, &places.witness(), &machine, &lock).map_err(|error| open::not_opened(&error))?;
+    context.ui.note("this machine drives the rotations of this state from now on".to_owned());
     Ok(Exit::Done)
 }
 
@@ -227,7 +253,7 @@ fn look_at_consumer(report: &mut Report, name: &str, consumer: &Consumer) {
             missing.push(format!("copy {}", copy.place.path().display()));
         }
     }
-    for program in programs(consumer) {
+    for program in commands(consumer).into_iter().filter_map(|words| words.into_iter().next()) {
         let path = Path::new(&program);
         let runs = path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0);
         if program.contains('/') && !runs {
@@ -240,19 +266,4 @@ fn look_at_consumer(report: &mut Report, name: &str, consumer: &Consumer) {
             report.bad(name, format!("not there: {}", missing.join(", ")), "correct the paths, or make them")
         }
     }
-}
-
-/// The programs of every command of a consumer.
-fn programs(consumer: &Consumer) -> Vec<String> {
-    let checks = consumer.check.iter().chain(consumer.paths.iter().map(|path| &path.check));
-    let restart = match &consumer.runs {
-        Runs::Process { apply: Apply::Restart(argv), .. } => Some(argv),
-        Runs::Process { .. } | Runs::Unit { .. } | Runs::AtRest => None,
-    };
-    let execs = checks.filter_map(|check| match check {
-        Check::Exec(argv) => Some(argv),
-        Check::Http(_) => None,
-    });
-    let all = restart.into_iter().chain(consumer.fetch.iter()).chain(execs);
-    all.filter_map(|argv| argv.fill("", None, None).into_iter().next()).collect()
 }

@@ -10,7 +10,12 @@ use crate::wiring::rotate::{Asked, resume, resumed};
 pub(super) fn run(args: &ResumeArgs, context: &mut Context) -> Result<Exit, Problem> {
     args.id.as_deref().map_or(Ok(()), rotation_id)?;
     let emergency = args.emergency.map(Into::into);
-    let asked = Asked { confirm: args.confirm.clone(), until: args.until.map(Into::into), emergency };
+    let asked = Asked {
+        confirm: args.confirm.clone(),
+        until: args.until.map(Into::into),
+        emergency,
+        accept: args.accept.clone(),
+    };
     let by_hand = args.revoked_by_hand;
     let first = |state: &State| {
         // An emergency never waits for whatever the rotation stands still at.

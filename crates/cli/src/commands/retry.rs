@@ -1,16 +1,17 @@
 use keyroll_rotation::Fact;
 
-use crate::args::IdArgs;
+use crate::args::RetryArgs;
 use crate::context::{Context, rotation_id};
 use crate::exit::Exit;
 use crate::problem::Problem;
 use crate::wiring::rotate::{Asked, resume};
 
 /// Tries the step again at which a rotation is stuck.
-pub(super) fn run(args: &IdArgs, context: &mut Context) -> Result<Exit, Problem> {
+pub(super) fn run(args: &RetryArgs, context: &mut Context) -> Result<Exit, Problem> {
     rotation_id(&args.id)?;
     let stands = |state: &keyroll_rotation::State| {
         if state.hold().is_some() { vec![Fact::Retried] } else { Vec::new() }
     };
-    resume(Some(&args.id), &Asked::default(), stands, context)
+    let asked = Asked { accept: args.accept.clone(), ..Asked::default() };
+    resume(Some(&args.id), &asked, stands, context)
 }

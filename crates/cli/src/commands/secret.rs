@@ -10,7 +10,8 @@ use crate::context::{Context, secret};
 use crate::exit::Exit;
 use crate::problem::Problem;
 use crate::ui::{Event, Table};
-use crate::wiring;
+use crate::wiring::taken::{self, Looked};
+use crate::wiring::{self, open};
 
 /// Adds, lists and shows secrets; never their values.
 pub(super) fn run(command: &SecretCommand, context: &mut Context) -> Result<Exit, Problem> {
@@ -46,6 +47,10 @@ fn add(args: &SecretAddArgs, context: &mut Context) -> Result<Exit, Problem> {
     for (name, value) in hidden_fields(wanted, context)? {
         fields.insert(name.as_str(), value, true);
     }
+    let credential = Credential { id: args.id.as_deref().map(CredentialId::new), fields };
+    let folder = std::path::absolute(context.config_path()).unwrap_or_else(|_| context.config_path());
+    let looked = taken::look(wanted, &credential, &places, open::folder_of(&folder))?;
+    told(&looked, wanted, args, context)?;
     if let Some(edit) = edit {
         config_file::replace(&edit.path, &edit.old, &edit.new)?;
         context.ui.event(Event::Undo {
@@ -55,10 +60,39 @@ fn add(args: &SecretAddArgs, context: &mut Context) -> Result<Exit, Problem> {
     }
     let config = context.config()?;
     let wanted = secret(&config, &args.name)?;
-    let credential = Credential { id: args.id.as_deref().map(CredentialId::new), fields };
-    wiring::keep(&places, wanted, &credential)?;
+    match args.replace {
+        true => wiring::correct(&places, wanted, &credential)?,
+        false => wiring::keep(&places, wanted, &credential)?,
+    }
     context.ui.note(format!("kept {}; its value is sealed in {}", wanted.name, places.state.display()));
     Ok(Exit::Done)
+}
+
+/// Says what was seen of a value, and refuses one that something speaks against.
+fn told(
+    looked: &Looked,
+    secret: &Secret,
+    args: &SecretAddArgs,
+    context: &mut Context,
+) -> Result<(), Problem> {
+    if !looked.good.is_empty() {
+        context.ui.note(format!("the value of {}: {}", secret.name, looked.good.join("; ")));
+    }
+    for missed in &looked.not_visible {
+        let (what, why) = missed.split_once(": ").unwrap_or((missed.as_str(), ""));
+        context.ui.event(Event::NotVisible { what: what.to_owned(), why: why.to_owned() });
+    }
+    if looked.against.is_empty() {
+        return Ok(());
+    }
+    if args.anyway {
+        looked.against.iter().for_each(|why| context.ui.note(format!("taken in anyway: {why}")));
+        return Ok(());
+    }
+    let problem = Problem::new("K0848", format!("take in this value of {}", secret.name));
+    let problem = looked.against.iter().fold(problem, |problem, why| problem.because(why.clone()));
+    Err(problem
+        .help("give the value that the consumers use now; if this is the one all the same, add --anyway"))
 }
 
 /// A change of keyroll.toml that is checked and not written yet.

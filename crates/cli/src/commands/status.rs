@@ -1,9 +1,9 @@
 use std::thread;
 use std::time::Duration;
 
-use keyroll_journal::{LockError, SqliteJournal, try_lock};
+use keyroll_journal::SqliteJournal;
 use keyroll_port::{Journal as _, Overview};
-use keyroll_rotation::{Hold, Person, Phase, State, Want, wants};
+use keyroll_rotation::{Hold, Person, Phase, Reason, Stage, State, Want, Which, wants};
 use tokio::runtime::Runtime;
 
 use crate::args::StatusArgs;
@@ -11,9 +11,11 @@ use crate::context::{Context, rotation_id};
 use crate::exit::Exit;
 use crate::places::Places;
 use crate::problem::Problem;
-use crate::ui::{Event, Outcome, Table};
+use crate::ui::{Event, OldKeyShown, Outcome, StatusShown, Table, UnitShown};
+use crate::wiring::begun::driver;
 use crate::wiring::called::Called;
-use crate::wiring::{drive, open, watch};
+use crate::wiring::waivers::Waivers;
+use crate::wiring::{blocked, drive, holds, old_key, open, watch};
 
 /// Between two looks of `--watch`, milliseconds.
 const WATCH_MS: u64 = 500;
@@ -27,7 +29,7 @@ pub(super) fn run(args: &StatusArgs, context: &mut Context) -> Result<Exit, Prob
     if !places.journal().exists() {
         let why = format!("no rotation was ever begun here ({})", places.state.display());
         return match &args.id {
-            Some(_) => Err(finding().because(why)),
+            Some(_) => Err(finding().because(why).help("keyroll plan SECRET makes a plan")),
             None => {
                 context.ui.note(why);
                 Ok(Exit::Done)
@@ -40,10 +42,10 @@ pub(super) fn run(args: &StatusArgs, context: &mut Context) -> Result<Exit, Prob
     loop {
         let rows = look(&runtime, &journal, &places, args.id.as_deref())?;
         if rows != shown {
-            show(&rows, context);
+            show(&rows, args.id.is_some(), context);
             shown = rows;
         }
-        let exit = shown.iter().map(Row::exit).max_by_key(|exit| exit.number()).unwrap_or(Exit::Done);
+        let exit = shown.iter().map(exit).max_by_key(|exit| exit.number()).unwrap_or(Exit::Done);
         let driven = shown.iter().any(|row| !row.ended && row.driver.is_some());
         if !args.watch || !driven {
             context.ui.settle();
@@ -57,45 +59,23 @@ fn finding() -> Problem {
     Problem::new("K0807", "find the rotation")
 }
 
-/// One rotation as it stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Row {
-    id: String,
-    secret: String,
-    began: String,
-    phase: Phase,
-    ended: bool,
-    owes: bool,
-    decided: bool,
-    /// Consumers on the new version, of all.
-    moved: (usize, usize),
-    /// The process that drives it; 0 = one that did not say.
-    driver: Option<u32>,
-    /// Why it stands still, and the command that continues it.
-    hold: Option<(String, String)>,
-    /// It does not go on by resuming alone.
-    person: bool,
+/// No driver is 4 before the point of no return, 6 after it; something owed or explained is a person's.
+fn exit(row: &StatusShown) -> Exit {
+    match (row.ended, row.owes, row.driver) {
+        (_, true, _) => Exit::NeedsPerson,
+        (true, false, _) | (false, false, Some(_)) => Exit::Done,
+        (false, false, None) if row.decided || row.person => Exit::NeedsPerson,
+        (false, false, None) => Exit::Paused,
+    }
 }
 
-impl Row {
-    /// No driver is 4 before the point of no return, 6 after it; something owed or explained is a person's.
-    fn exit(&self) -> Exit {
-        match (self.ended, self.owes, self.driver) {
-            (_, true, _) => Exit::NeedsPerson,
-            (true, false, _) | (false, false, Some(_)) => Exit::Done,
-            (false, false, None) if self.decided || self.person => Exit::NeedsPerson,
-            (false, false, None) => Exit::Paused,
-        }
-    }
-
-    fn next(&self) -> String {
-        match (&self.hold, self.ended, self.owes, self.driver) {
-            (_, _, true, _) => format!("keyroll revoke {} --version previous", self.secret),
-            (_, true, false, _) => String::new(),
-            (_, false, false, Some(_)) => format!("keyroll status -w {}", self.id),
-            (Some((_, command)), false, false, None) => command.clone(),
-            (None, false, false, None) => format!("keyroll resume {}", self.id),
-        }
+fn next(row: &StatusShown, hold: Option<String>) -> Option<String> {
+    match (hold, row.ended, row.owes, row.driver) {
+        (_, _, true, _) => Some(format!("keyroll revoke {} --version previous", row.secret)),
+        (_, true, false, _) => None,
+        (_, false, false, Some(_)) => Some(format!("keyroll status -w {}", row.id)),
+        (Some(command), false, false, None) => Some(command),
+        (None, false, false, None) => Some(format!("keyroll resume {}", row.id)),
     }
 }
 
@@ -104,11 +84,12 @@ fn look(
     journal: &SqliteJournal,
     places: &Places,
     id: Option<&str>,
-) -> Result<Vec<Row>, Problem> {
+) -> Result<Vec<StatusShown>, Problem> {
     let reading = |error| Problem::new("K0835", "read the rotations").because_of(&error);
     // The list is newest first.
     let all = runtime.block_on(journal.list()).map_err(reading)?;
     let driver = driver(places);
+    let waivers = Waivers::load(places)?;
     let mut rows = Vec::new();
     let mut ended = 0;
     for overview in all {
@@ -125,7 +106,14 @@ fn look(
         }
         let recorded = runtime.block_on(journal.load(&overview.id)).map_err(reading)?;
         match drive::state_of(&recorded) {
-            Ok(state) => rows.push(row(&overview, &Called::of(&recorded), &state, driver)),
+            Ok(state) => {
+                let called = Called::of(&recorded);
+                let old_key = old_key::seen(&recorded, &state);
+                let mut row = row(&overview, &called, &state, driver, old_key);
+                row.blocked_by = blocked::all(&called, &state);
+                row.waived = blocked::waived(&called, &waivers, &state);
+                rows.push(row);
+            }
             Err(problem) if id.is_some() => return Err(problem),
             // One that cannot be read hides none of the others.
             Err(problem) => rows.push(unreadable(&overview, &problem)),
@@ -139,119 +127,199 @@ fn look(
 
 /// When it was opened, for people.
 fn began(overview: &Overview) -> String {
-    let began =
-        i64::try_from(overview.unix_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-    began.map(|at| at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()).unwrap_or_default()
+    old_key::clock(overview.unix_ms)
 }
 
 /// A rotation whose entries this version does not understand. Nothing is done with it.
-fn unreadable(overview: &Overview, problem: &Problem) -> Row {
-    let why = format!("its journal cannot be read ({})", problem.code);
-    Row {
+fn unreadable(overview: &Overview, problem: &Problem) -> StatusShown {
+    StatusShown {
         id: overview.id.to_string(),
         secret: overview.secret.clone(),
         began: began(overview),
-        phase: Phase::Preflight,
+        phase: None,
         ended: !overview.open,
         owes: false,
         decided: false,
-        moved: (0, 0),
+        moved: 0,
+        units: Vec::new(),
+        old_key: OldKeyShown { state: "unknown", since: None },
         driver: None,
-        hold: overview.open.then(|| (why, format!("keyroll status {}", overview.id))),
+        outcome: None,
+        why: Some(format!("its journal cannot be read ({})", problem.code)),
         person: true,
+        blocked_by: Vec::new(),
+        waived: Vec::new(),
+        next: overview.open.then(|| format!("keyroll status {}", overview.id)),
     }
 }
 
-fn row(overview: &Overview, called: &Called, state: &State, driver: Option<u32>) -> Row {
-    let command = |verb: &str| format!("keyroll {verb} {}", overview.id);
+fn row(
+    overview: &Overview,
+    called: &Called,
+    state: &State,
+    driver: Option<u32>,
+    old_key: OldKeyShown,
+) -> StatusShown {
     let consent = wants(state).iter().any(|want| matches!(want, Want::Person(Person::Consent(_))));
+    let confirm = || format!("keyroll resume {} --confirm={}", overview.id, overview.secret);
     let hold = match state.hold() {
-        Some(Hold::Paused(reason)) => {
-            let text = watch::reason_text(called, state, reason);
-            Some((text, watch::way_out(reason).unwrap_or_default() + &command("resume")))
+        Some(Hold::Paused(Reason::Consent)) => Some((watch::CONSENT.to_owned(), confirm())),
+        Some(hold @ (Hold::Paused(reason) | Hold::Stuck(reason))) => {
+            let before = if let Hold::Paused(_) = hold { holds::way_out(reason) } else { None };
+            let next = before.unwrap_or_default() + &holds::command(state, hold, &overview.id.0);
+            Some((holds::reason_text(called, state, reason), next))
         }
-        Some(Hold::Stuck(reason)) => Some((watch::reason_text(called, state, reason), command("retry"))),
-        None if consent => {
-            let next = format!("{} --confirm={}", command("resume"), overview.secret);
-            Some((watch::CONSENT.to_owned(), next))
-        }
+        None if consent => Some((watch::CONSENT.to_owned(), confirm())),
         None => None,
     };
-    let moved = state.units().iter().filter(|unit| {
-        unit.stage == keyroll_rotation::Stage::Settled && unit.toward == keyroll_rotation::Which::New
-    });
-    Row {
+    let (why, way) = hold.unzip();
+    let units: Vec<UnitShown> = state
+        .units()
+        .iter()
+        .zip(called.consumers())
+        .map(|(unit, name)| UnitShown { name: name.to_owned(), stage: stage(unit.stage, unit.toward) })
+        .collect();
+    let moved = state.units().iter().filter(|unit| arrived(unit)).count();
+    let mut row = StatusShown {
         id: overview.id.to_string(),
         secret: overview.secret.clone(),
         began: began(overview),
-        phase: state.phase(),
+        phase: watch::phase(state.phase()),
         ended: state.ended(),
         owes: state.debt().is_some(),
         decided: state.decided(),
-        moved: (moved.count(), state.units().len()),
+        moved,
+        units,
+        old_key,
         // The lock is the folder's: whoever has it drives what is open and does not stand still.
         driver: driver.filter(|_| !state.ended() && state.hold().is_none()),
-        hold,
+        outcome: outcome(state),
+        why,
         person: consent || state.hold().is_some_and(drive::needs_person),
+        blocked_by: Vec::new(),
+        waived: Vec::new(),
+        next: None,
+    };
+    row.next = next(&row, way);
+    row
+}
+
+fn arrived(unit: &keyroll_rotation::Unit) -> bool {
+    unit.stage == Stage::Settled && unit.toward == Which::New
+}
+
+/// Where one consumer is, in a word.
+fn stage(stage: Stage, toward: Which) -> String {
+    let way = match toward {
+        Which::New => "the new key",
+        Which::Old => "the old key",
+    };
+    match stage {
+        Stage::Waiting => format!("waits to go to {way}"),
+        Stage::Delivering => format!("its files are written with {way}"),
+        Stage::Applying(_) => format!("is told to load {way}"),
+        Stage::Proving(_) => format!("is asked to show {way}"),
+        Stage::Settled => format!("on {way}"),
+        Stage::Failed => format!("did not take {way}"),
     }
 }
 
-/// The process that drives the rotations of this state folder.
-fn driver(places: &Places) -> Option<u32> {
-    match try_lock(&places.state) {
-        Err(LockError::Held { pid, .. }) => Some(pid.unwrap_or_default()),
-        Ok(_) | Err(_) => None,
+fn outcome(state: &State) -> Option<Outcome> {
+    if state.debt().is_some() {
+        return Some(Outcome::Debt);
     }
+    let ended = [(Phase::Done, Outcome::Done), (Phase::RolledBack, Outcome::RolledBack)];
+    ended.into_iter().find(|(phase, _)| *phase == state.phase()).map(|(_, outcome)| outcome)
 }
 
-fn show(rows: &[Row], context: &mut Context) {
+fn show(rows: &[StatusShown], details: bool, context: &mut Context) {
     if context.ui.look.json {
-        for row in rows {
-            context.ui.event(Event::Rotation { id: row.id.clone(), secret: row.secret.clone() });
-            if let Some(phase) = watch::phase(row.phase) {
-                context.ui.event(Event::Phase { phase });
-            }
-            match &row.hold {
-                Some((reason, resume_with)) => {
-                    let (reason, resume_with) = (reason.clone(), resume_with.clone());
-                    context.ui.event(Event::Paused { reason, resume_with });
-                }
-                None if !row.ended && row.driver.is_none() => {
-                    context
-                        .ui
-                        .event(Event::Paused { reason: "no driver".to_owned(), resume_with: row.next() });
-                }
-                None => {}
-            }
-            if let Some(outcome) = outcome(row) {
-                context.ui.event(Event::Done { outcome });
-            }
-        }
-        return;
+        return rows.iter().for_each(|row| events(row, context));
     }
     if rows.is_empty() {
         return context.ui.note("no rotation is open");
     }
-    let mut table = Table::new(["ROTATION", "SECRET", "BEGAN", "PHASE", "MOVED", "STATE", "NEXT"]);
-    for row in rows {
-        let phase = watch::phase(row.phase).map_or_else(String::new, |phase| phase.word().to_owned());
-        let state = match (outcome(row), &row.hold, row.driver) {
-            (Some(outcome), _, _) => outcome.word().to_owned(),
-            (None, Some((reason, _)), _) => format!("stands still: {reason}"),
-            (None, None, Some(pid)) => format!("driven by process {pid}"),
-            (None, None, None) => "no driver".to_owned(),
-        };
-        let moved = format!("{}/{}", row.moved.0, row.moved.1);
-        table.row([row.id.clone(), row.secret.clone(), row.began.clone(), phase, moved, state, row.next()]);
+    if details {
+        for row in rows {
+            context.ui.data(&card(row).join("\n"));
+        }
+        return;
     }
-    context.ui.data(&table.lines().join("\n"));
+    let mut table = Table::new(["ROTATION", "SECRET", "AT", "MOVED", "OLD KEY"]);
+    for row in rows {
+        let moved = format!("{}/{}", row.moved, row.units.len());
+        table.row([row.id.clone(), row.secret.clone(), at(row).to_owned(), moved, row.old_key.text()]);
+    }
+    let mut lines = table.lines().into_iter();
+    let mut text: Vec<String> = lines.next().into_iter().collect();
+    for (line, row) in lines.zip(rows) {
+        text.push(line);
+        let state = said(row);
+        text.extend(state.map(|state| format!("  {state}")));
+        text.extend(row.next.as_ref().map(|next| format!("  next: {next}")));
+    }
+    context.ui.data(&text.join("\n"));
 }
 
-fn outcome(row: &Row) -> Option<Outcome> {
-    match (row.phase, row.owes) {
-        (_, true) => Some(Outcome::Debt),
-        (Phase::RolledBack, false) => Some(Outcome::RolledBack),
-        (Phase::Done, false) => Some(Outcome::Done),
-        _ => None,
+fn at(row: &StatusShown) -> &'static str {
+    row.outcome.map(Outcome::word).or(row.phase.map(crate::ui::Phase::word)).unwrap_or("-")
+}
+
+/// Whether it goes on, or why not; nothing of one that has ended well.
+fn said(row: &StatusShown) -> Option<String> {
+    match (row.outcome, &row.why, row.driver) {
+        (Some(Outcome::Debt), _, _) => Some("the end of the old key is owed".to_owned()),
+        (Some(_), _, _) => None,
+        (None, Some(why), _) => Some(format!("stands still: {why}")),
+        (None, None, Some(pid)) => Some(format!("driven by process {pid}")),
+        (None, None, None) => Some("no driver".to_owned()),
+    }
+}
+
+/// One rotation, with all that is known of it.
+fn card(row: &StatusShown) -> Vec<String> {
+    let mut table = Table::new(["rotation", row.id.as_str()]);
+    let mut line = |name: &str, text: String| table.row([name.to_owned(), text]);
+    line("secret", row.secret.clone());
+    line("began", row.began.clone());
+    line("at", at(row).to_owned());
+    if let Some(said) = said(row) {
+        line("state", said);
+    }
+    line("old key", row.old_key.text());
+    let past = "behind: there is no way back";
+    line("no return", if row.decided { past } else { "ahead: keyroll abort takes it back" }.to_owned());
+    for unit in &row.units {
+        line("consumer", format!("{}: {}", unit.name, unit.stage));
+    }
+    for waived in &row.waived {
+        line("waived", waived.clone());
+    }
+    if let Some(next) = &row.next {
+        line("next", next.clone());
+    }
+    let mut lines = table.lines();
+    for holder in &row.blocked_by {
+        lines.extend(holder.lines("blocked by "));
+    }
+    lines
+}
+
+fn events(row: &StatusShown, context: &mut Context) {
+    context.ui.event(Event::Rotation { id: row.id.clone(), secret: row.secret.clone() });
+    if let Some(phase) = row.phase {
+        context.ui.event(Event::Phase { phase });
+    }
+    context.ui.event(Event::Status(row.clone()));
+    let resume_with = row.next.clone().unwrap_or_default();
+    match &row.why {
+        Some(reason) => context.ui.event(Event::Paused { reason: reason.clone(), resume_with }),
+        None if !row.ended && row.driver.is_none() => {
+            context.ui.event(Event::Paused { reason: "no driver".to_owned(), resume_with });
+        }
+        None => {}
+    }
+    if let Some(outcome) = row.outcome {
+        context.ui.event(Event::Done { outcome });
     }
 }

@@ -1,17 +1,24 @@
-use std::sync::Arc;
-
-use keyroll_port::{Issuer, Label, Probe, Store as _};
+use keyroll_journal::{LockError, StateLock, try_lock};
+use keyroll_port::{Issuer, Journal as _, Label, Listing, Probe, Store as _};
+use keyroll_rotation::OldKey;
+use keyroll_secret::Credential;
+use tokio::runtime::Runtime;
 
 use crate::args::VerifyArgs;
 use crate::context::{Context, secret};
 use crate::exit::Exit;
+use crate::places::Places;
 use crate::problem::Problem;
 use crate::redact;
 use crate::ui::{Event, Finding};
-use crate::wiring::{self, open};
+use crate::wiring::begun::open_of;
+use crate::wiring::{self, drive, open};
 
 /// Asks the issuer whether each version of a secret is alive. A wrong credential is asked about first: a call that
 /// accepts it can show nothing. What is not as it should be ends it with 3.
+///
+/// A version that an open rotation may have switched off is never presented: the refusal would count as a use of it.
+/// Of that the issuer's list is all that is said.
 pub(super) fn run(args: &VerifyArgs, context: &mut Context) -> Result<Exit, Problem> {
     let config = context.config()?;
     let secret = secret(&config, &args.secret)?;
@@ -37,20 +44,89 @@ pub(super) fn run(args: &VerifyArgs, context: &mut Context) -> Result<Exit, Prob
             .help(format!("keyroll secret add {name}"))
     })?;
     let mut bad = false;
+    let mut listed = None;
     for endpoint in issuer.endpoints() {
         let control = runtime.block_on(issuer.probe(&endpoint, &issuer.decoy(&current)));
         bad |= show(context, format!("{name} control at {endpoint}"), &control, false);
         for (info, credential) in &versions {
-            let answer = runtime.block_on(ask(&issuer, &endpoint, credential));
-            let what = format!("{name} v{} {} at {endpoint}", info.number, wiring::label(info.label));
+            let label = wiring::label(info.label);
+            // Held for this one call: meanwhile nobody switches anything off.
+            let quiet = quiet(&runtime, &places, name, info.number)?;
+            let answer = match &quiet {
+                Quiet::Not(_lock) => runtime.block_on(issuer.probe(&endpoint, credential)),
+                Quiet::Because(why) => {
+                    let listing = match &listed {
+                        Some(known) => known,
+                        None => listed.insert(runtime.block_on(list(issuer.as_ref(), &current))),
+                    };
+                    let detail = format!("not presented ({why}); {}", standing(listing, credential));
+                    let name = format!("{name} v{} {label}", info.number);
+                    context.ui.event(Event::Check { name, finding: Finding::Note, detail, help: None });
+                    continue;
+                }
+            };
+            let what = format!("{name} v{} {label} at {endpoint}", info.number);
             bad |= show(context, what, &answer, info.label == Label::Current);
         }
     }
     Ok(if bad { Exit::Findings } else { Exit::Done })
 }
 
-async fn ask(issuer: &Arc<dyn Issuer>, endpoint: &str, credential: &keyroll_secret::Credential) -> Probe {
-    issuer.probe(endpoint, credential).await
+/// Whether a version may be presented now.
+enum Quiet {
+    /// It may, for as long as this is kept: with the lock nobody can begin to drive.
+    Not(Option<StateLock>),
+    /// It may not, and why.
+    Because(String),
+}
+
+/// Looks at the rotation of the secret that is open, if there is one. While somebody drives it, it can switch the old
+/// key off at any moment, and on the way back the new one: neither is presented.
+fn quiet(runtime: &Runtime, places: &Places, secret: &str, version: u32) -> Result<Quiet, Problem> {
+    if !places.journal().exists() {
+        return Ok(Quiet::Not(None));
+    }
+    let reading = |error| Problem::new("K0835", "read the rotations").because_of(&error);
+    let journal = open::journal(places)?;
+    let Some(id) = runtime.block_on(open_of(&journal, secret)).map_err(reading)? else {
+        return Ok(Quiet::Not(None));
+    };
+    let lock = match try_lock(&places.state) {
+        Ok(lock) => lock,
+        Err(LockError::Held { .. }) => {
+            return Ok(Quiet::Because(format!("rotation {id} is being driven")));
+        }
+        Err(error) => return Err(Problem::new("K0828", format!("verify {secret}")).because_of(&error)),
+    };
+    // Read again under the lock: from here on it stands as it is.
+    let recorded = runtime.block_on(journal.load(&id)).map_err(reading)?;
+    let state = drive::state_of(&recorded)?;
+    let old = version == recorded.opening.from_version;
+    Ok(match (old, state.old_key()) {
+        (true, OldKey::Off(_)) => Quiet::Because(format!("rotation {id} switched it off")),
+        _ if old && state.must_enable() => Quiet::Because(format!("rotation {id} may have switched it off")),
+        (true | false, OldKey::On | OldKey::Off(_) | OldKey::Ended) => Quiet::Not(Some(lock)),
+    })
+}
+
+async fn list(issuer: &dyn Issuer, current: &Credential) -> Option<Listing> {
+    match issuer.capabilities().list {
+        true => issuer.list(current).await.ok(),
+        false => None,
+    }
+}
+
+/// What the issuer's list says of a version.
+fn standing(listing: &Option<Listing>, credential: &Credential) -> &'static str {
+    let (Some(listing), Some(id)) = (listing, &credential.id) else {
+        return "whether it is on is not visible: the issuer shows no list of it";
+    };
+    match listing.entries.iter().find(|entry| entry.id == *id) {
+        Some(entry) if entry.disabled => "the issuer lists it as switched off",
+        Some(_) => "the issuer lists it as on",
+        None if listing.complete => "the issuer does not list it any more",
+        None => "the issuer's list is not whole, and does not show it",
+    }
 }
 
 /// Shows one answer; whether it is another than it should be. Only the current version must be alive, and only the

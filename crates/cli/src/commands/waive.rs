@@ -1,9 +1,9 @@
 use std::path::Path;
 
 use keyroll_config::Secret;
-use keyroll_host::incarnation;
+use keyroll_host::{incarnation, process_of};
 use keyroll_journal::try_lock;
-use keyroll_rotation::{ConsumerId, Fact, Waived};
+use keyroll_rotation::{ConsumerId, Fact, Incarnation, State, Waived};
 
 use crate::args::WaiveArgs;
 use crate::context::{Context, only_secret};
@@ -11,6 +11,7 @@ use crate::exit::Exit;
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::wiring::adopt::numbered;
+use crate::wiring::blocked;
 use crate::wiring::rotate::{Opened, digest_of, tell};
 use crate::wiring::waivers::Waivers;
 
@@ -31,6 +32,7 @@ pub(super) fn run(args: &WaiveArgs, context: &mut Context) -> Result<Exit, Probl
     }
     let places = context.places()?;
     let waived = named(&args.holder, secret)?;
+    let what = shown(&args.holder, waived);
     let told = tell_open(&places, secret, &args.holder, waived)?;
     match waived {
         Waived::Copy(digest) => {
@@ -45,9 +47,10 @@ pub(super) fn run(args: &WaiveArgs, context: &mut Context) -> Result<Exit, Probl
         }
         Waived::Holder(_) | Waived::NotVisible(_) | Waived::BusySessions => {}
     }
-    context
-        .ui
-        .note(format!("waived for {}: it may keep the old value, and the report names it", secret.name));
+    context.ui.note(format!(
+        "waived for {}: {what}; it may keep the old value, and the report names it",
+        secret.name
+    ));
     Ok(Exit::Done)
 }
 
@@ -58,8 +61,11 @@ fn waiving() -> Problem {
 /// What the word means: a process id, a consumer of the configuration, or a path.
 fn named(holder: &str, secret: &Secret) -> Result<Waived, Problem> {
     if let Ok(pid) = holder.parse::<u32>() {
-        let process = keyroll_observe::process(pid)
-            .map_err(|why| waiving().because(format!("process {pid} cannot be looked at: {why}")))?;
+        let process = keyroll_observe::process(pid).map_err(|why| {
+            waiving()
+                .because(format!("process {pid} cannot be looked at: {why}"))
+                .help("keyroll resume looks again, and names what holds the value")
+        })?;
         return Ok(Waived::Holder(incarnation(&process.id)));
     }
     let consumer = secret.consumers.iter().position(|consumer| consumer.name.as_str() == holder);
@@ -71,6 +77,32 @@ fn named(holder: &str, secret: &Secret) -> Result<Waived, Problem> {
         None => Err(waiving()
             .because("it is no process id, no consumer of the secret, and no path that exists")
             .exits(Exit::Usage)),
+    }
+}
+
+/// What is waived, for a person.
+fn shown(holder: &str, waived: Waived) -> String {
+    match waived {
+        Waived::Holder(_) => {
+            holder.parse().ok().and_then(blocked::described).unwrap_or_else(|| format!("process {holder}"))
+        }
+        Waived::Copy(_) => format!("the copy {}", real(holder).unwrap_or_else(|| holder.to_owned())),
+        Waived::NotVisible(_) => format!("what cannot be seen of {holder}"),
+        Waived::BusySessions => "busy sessions".to_owned(),
+    }
+}
+
+/// A number that was given to another process since the rotation looked is not what the person meant.
+fn refuse_reused(state: &State, now: Incarnation) -> Result<(), Problem> {
+    let pid = |who: Incarnation| process_of(who).map(|id| id.pid);
+    let seen = state.look().map(|look| look.seen.instances.clone()).unwrap_or_default();
+    let mine = seen.iter().map(|seen| seen.who).filter(|who| pid(*who) == pid(now));
+    match mine.collect::<Vec<_>>().as_slice() {
+        [] => Ok(()),
+        all if all.contains(&now) => Ok(()),
+        _ => Err(waiving()
+            .because("the process that held the value is gone: its number belongs to another one now")
+            .help("keyroll resume looks again, and names what holds the value")),
     }
 }
 
@@ -109,6 +141,9 @@ fn tell_open(places: &Places, secret: &Secret, holder: &str, waived: Waived) -> 
             Waived::NotVisible(_) => Waived::NotVisible(number(opened, holder)?),
             Waived::Holder(_) | Waived::Copy(_) | Waived::BusySessions => waived,
         };
+        if let Waived::Holder(who) = waived {
+            refuse_reused(&opened.state, who)?;
+        }
         told = true;
         Ok(vec![Fact::Waived(waived)])
     });

@@ -48,10 +48,32 @@ pub(crate) enum Event {
     Evidence { consumer: String, instance: String, path: Option<String>, grade: Grade, observer: String },
     /// A gate is closed, and by whom.
     Blocked { gate: Phase, holder: Holder },
+    /// All that is known of one rotation, for `status`.
+    Status(StatusShown),
+    /// What a person is asked to consent to, before they are asked.
+    Consent {
+        /// What is ended for good.
+        ends: String,
+        instances: Vec<String>,
+        /// What keeps the old value all the same.
+        waivers: Vec<String>,
+        /// For how long the old key has been switched off.
+        off_s: Option<u64>,
+    },
     /// Something is waited for, and for how long at most.
     Waiting { what: String, seconds_max: Option<u64> },
     /// Something could not be looked at.
     NotVisible { what: String, why: String },
+    /// Something beside the value that a restart would make live, or made live.
+    Live {
+        /// What it is accepted by.
+        name: String,
+        what: String,
+        /// When its file was last changed, UTC, where that says when the edit was made.
+        since: Option<String>,
+        /// The restart was not made for its sake.
+        refused: bool,
+    },
     /// The rotation stands still.
     Paused { reason: String, resume_with: String },
     /// The point of no return was passed.
@@ -138,6 +160,63 @@ pub(crate) struct Holder {
     pub(crate) found_by: String,
     /// The command that names it.
     pub(crate) how_to_move: String,
+    /// The other choice, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) or_else: Option<String>,
+    /// What kind of blocker it is.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    pub(crate) kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) executable: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) folder: Option<String>,
+    /// When it was started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) started: Option<String>,
+}
+
+/// The old key's switch, as far as the journal tells.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct OldKeyShown {
+    /// `on`, `off`, `ended`, `perhaps on`, `perhaps off`, `unknown`.
+    pub(crate) state: &'static str,
+    /// Since when, where it is known.
+    pub(crate) since: Option<String>,
+}
+
+/// One consumer of a rotation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct UnitShown {
+    pub(crate) name: String,
+    pub(crate) stage: String,
+}
+
+/// One rotation as it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct StatusShown {
+    pub(crate) id: String,
+    pub(crate) secret: String,
+    pub(crate) began: String,
+    pub(crate) phase: Option<Phase>,
+    pub(crate) ended: bool,
+    pub(crate) owes: bool,
+    /// The point of no return lies behind.
+    pub(crate) decided: bool,
+    /// Consumers on the new version.
+    pub(crate) moved: usize,
+    pub(crate) units: Vec<UnitShown>,
+    pub(crate) old_key: OldKeyShown,
+    /// The process that drives it; 0 = one that did not say.
+    pub(crate) driver: Option<u32>,
+    pub(crate) outcome: Option<Outcome>,
+    /// Why it stands still.
+    pub(crate) why: Option<String>,
+    /// It does not go on by resuming alone.
+    pub(crate) person: bool,
+    pub(crate) blocked_by: Vec<Holder>,
+    pub(crate) waived: Vec<String>,
+    /// The command that continues it.
+    pub(crate) next: Option<String>,
 }
 
 /// A version of a secret; its value is shown by no more than a keyed fingerprint.
@@ -218,6 +297,36 @@ impl Phase {
     }
 }
 
+impl OldKeyShown {
+    /// For people: `off since 2026-11-20 16:02:11Z`.
+    pub(crate) fn text(&self) -> String {
+        match &self.since {
+            Some(since) => format!("{} since {since}", self.state),
+            None => self.state.to_owned(),
+        }
+    }
+}
+
+impl Holder {
+    /// A blocker in lines: what it is, how it was found, and the one command for each choice.
+    pub(crate) fn lines(&self, before: &str) -> Vec<String> {
+        let kind = if self.kind.is_empty() { String::new() } else { format!("{}: ", self.kind) };
+        let pid = self.pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
+        let mut lines =
+            vec![format!("{before}{kind}{}{pid}", self.name), format!("  found by: {}", self.found_by)];
+        let runs = self.executable.as_ref().map(|exe| format!("runs {exe}"));
+        let folder = self.folder.as_ref().map(|folder| format!("in {folder}"));
+        let started = self.started.as_ref().map(|at| format!("since {at}"));
+        let all: Vec<String> = [runs, folder, started].into_iter().flatten().collect();
+        if !all.is_empty() {
+            lines.push(format!("  {}", all.join(" ")));
+        }
+        lines.push(format!("  to move it: {}", self.how_to_move));
+        lines.extend(self.or_else.as_ref().map(|other| format!("  or: {other}")));
+        lines
+    }
+}
+
 impl HostStep {
     /// The word for people.
     pub(crate) fn word(self) -> &'static str {
@@ -283,6 +392,11 @@ mod tests {
             name: "worker".to_owned(),
             found_by: "socket".to_owned(),
             how_to_move: "keyroll consumer adopt 7".to_owned(),
+            or_else: None,
+            kind: "",
+            executable: None,
+            folder: None,
+            started: None,
         };
         assert_eq!(
             json(Event::Blocked { gate: Phase::Disable, holder }),

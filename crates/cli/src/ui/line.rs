@@ -27,15 +27,8 @@ pub(crate) fn line(event: &Event) -> Option<(Mark, String)> {
             (Mark::Good, format!("{consumer}/{instance}: {}{path}, seen by {observer}", grade.word()))
         }
         Event::Blocked { gate, holder } => {
-            let pid = holder.pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default();
-            let text = format!(
-                "{} is blocked by {}{pid}\n  found by: {}\n  to move it: {}",
-                gate.word(),
-                holder.name,
-                holder.found_by,
-                holder.how_to_move
-            );
-            (Mark::Bad, text)
+            let lines = holder.lines(&format!("{} is blocked by ", gate.word()));
+            (Mark::Bad, lines.join("\n"))
         }
         Event::Waiting { what, seconds_max } => {
             let limit =
@@ -43,6 +36,12 @@ pub(crate) fn line(event: &Event) -> Option<(Mark, String)> {
             (Mark::Wait, format!("waiting for {what}{limit}"))
         }
         Event::NotVisible { what, why } => (Mark::Plain, format!("not visible: {what} ({why})")),
+        Event::Live { name, what, since, refused } => {
+            let since = since.as_ref().map(|at| format!(" (file written {at})")).unwrap_or_default();
+            let (mark, does) =
+                if *refused { (Mark::Bad, "not restarted") } else { (Mark::Plain, "goes live too") };
+            (mark, format!("{does}: {what}{since}\n  its name: {name}"))
+        }
         Event::Paused { reason, resume_with } => {
             (Mark::Wait, format!("paused: {reason}\n  to continue: {resume_with}"))
         }
@@ -60,7 +59,10 @@ pub(crate) fn line(event: &Event) -> Option<(Mark, String)> {
             };
             (mark, format!("{name}: {detail}{help}"))
         }
-        Event::Secret { .. } => return None,
+        Event::Consent { ends, instances, waivers, off_s } => {
+            (Mark::Wait, consent(ends, instances, waivers, *off_s))
+        }
+        Event::Secret { .. } | Event::Status(_) => return None,
         Event::Note { text } => (Mark::Plain, text.clone()),
         Event::Done { outcome } => (Mark::Plain, format!("ended: {}", outcome.word())),
         Event::Plan { id, secret, steps, gaps: _ } => (Mark::Plain, plan(id, secret, steps)),
@@ -74,6 +76,24 @@ fn plan(id: &str, secret: &str, steps: &[String]) -> String {
     let numbered = steps.iter().enumerate().map(|(at, step)| format!("\n {:>2} {step}", at + 1));
     let steps: String = numbered.collect();
     format!("plan {id} for {secret}; nothing was touched{steps}\n  to carry it out: keyroll apply {id}")
+}
+
+/// What a person is asked about, line by line.
+fn consent(ends: &str, instances: &[String], waivers: &[String], off_s: Option<u64>) -> String {
+    let mut text = format!("before the end of the old key\n  IRREVERSIBLE: {ends}");
+    for instance in instances {
+        text.push_str(&format!("\n  on the new key: {instance}"));
+    }
+    for waived in waivers {
+        text.push_str(&format!("\n  waived, and may break: {waived}"));
+    }
+    if waivers.is_empty() {
+        text.push_str("\n  waived: nothing");
+    }
+    if let Some(seconds) = off_s {
+        text.push_str(&format!("\n  the old key has been switched off for {}", duration(seconds)));
+    }
+    text
 }
 
 fn summary(summary: &Summary) -> String {
@@ -129,13 +149,19 @@ mod tests {
             name: "batch".to_owned(),
             found_by: "its socket at the issuer; memory: not visible".to_owned(),
             how_to_move: "keyroll consumer adopt 41 --name batch --restart CMD".to_owned(),
+            or_else: Some("keyroll consumer waive 41 --reason WHY".to_owned()),
+            kind: "unexplained process",
+            executable: Some("/usr/bin/batch".to_owned()),
+            folder: Some("/srv".to_owned()),
+            started: None,
         };
         let (mark, text) = line(&Event::Blocked { gate: Phase::Disable, holder }).unwrap();
         assert_eq!(mark, Mark::Bad);
         assert_eq!(
             text,
-            "disable is blocked by batch (pid 41)\n  found by: its socket at the issuer; memory: not visible\n  \
-             to move it: keyroll consumer adopt 41 --name batch --restart CMD"
+            "disable is blocked by unexplained process: batch (pid 41)\n  found by: its socket at the issuer; memory: \
+             not visible\n  runs /usr/bin/batch in /srv\n  to move it: keyroll consumer adopt 41 --name batch \
+             --restart CMD\n  or: keyroll consumer waive 41 --reason WHY"
         );
     }
 

@@ -66,16 +66,48 @@ impl Ui {
         }
     }
 
-    fn line(&mut self, question: &str) -> Option<String> {
-        if !self.look.input || self.look.json || !io::stdin().is_terminal() {
-            return None;
+    /// The same without waiting for the answer, which comes on a thread of its own. Returns whether somebody is asked.
+    pub(crate) fn begin_ask_name(
+        &mut self,
+        question: &str,
+        name: &str,
+        answered: impl FnOnce(Answer) + Send + 'static,
+    ) -> bool {
+        if !self.put(&format!("{question} Type `{name}` to go on: ")) {
+            return false;
         }
-        self.settle();
-        let _ = io::stderr().write_all(question.as_bytes());
-        let mut line = String::new();
-        let read = io::stdin().read_line(&mut line).ok()?;
-        (read > 0).then_some(line)
+        let name = name.to_owned();
+        // A read of a terminal cannot be called off: where nobody answers, the thread ends with the process.
+        std::thread::spawn(move || {
+            answered(match typed() {
+                Some(line) if line.trim() == name => Answer::Yes,
+                Some(_) => Answer::No,
+                None => Answer::Nobody,
+            });
+        });
+        true
     }
+
+    fn line(&mut self, question: &str) -> Option<String> {
+        if self.put(question) { typed() } else { None }
+    }
+
+    /// Shows a question, if there is somebody to read it.
+    fn put(&mut self, question: &str) -> bool {
+        let somebody = self.look.input && !self.look.json && io::stdin().is_terminal();
+        if somebody {
+            self.settle();
+            let _ = io::stderr().write_all(question.as_bytes());
+        }
+        somebody
+    }
+}
+
+/// A line that somebody typed.
+fn typed() -> Option<String> {
+    let mut line = String::new();
+    let read = io::stdin().read_line(&mut line).ok()?;
+    (read > 0).then_some(line)
 }
 
 fn taking(what: &str) -> Problem {

@@ -11,6 +11,7 @@ use super::saved::Saved;
 pub(crate) struct Called {
     consumers: Vec<String>,
     files: Vec<String>,
+    paths: Vec<Vec<String>>,
 }
 
 impl Called {
@@ -24,6 +25,7 @@ impl Called {
         let mut called = Self::default();
         for consumer in &secret.consumers {
             called.consumers.push(consumer.name.to_string());
+            called.paths.push(consumer.paths.iter().map(|path| path.name.to_string()).collect());
             for copy in &consumer.reads {
                 let path = copy.place.path().display().to_string();
                 if !called.files.contains(&path) {
@@ -39,6 +41,22 @@ impl Called {
         self.consumers
             .get(id.index())
             .map_or_else(|| format!("consumer {}", id.0), |name| format!("`{name}`"))
+    }
+
+    /// All consumers, in the plan's order.
+    pub(crate) fn consumers(&self) -> impl Iterator<Item = &str> {
+        self.consumers.iter().map(String::as_str)
+    }
+
+    /// One flow of a consumer, for the end of a sentence.
+    pub(crate) fn path(&self, id: ConsumerId, path: u8) -> String {
+        let others = self.paths.get(id.index());
+        let at = usize::from(path).checked_sub(1);
+        match (at, at.zip(others).and_then(|(at, others)| others.get(at))) {
+            (None, _) => "its main path".to_owned(),
+            (Some(_), Some(name)) => format!("its path `{name}`"),
+            (Some(_), None) => format!("its path {path}"),
+        }
     }
 
     /// One file.

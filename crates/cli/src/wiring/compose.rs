@@ -26,12 +26,6 @@ const REFUSED_DEFAULT: &str =
 /// No line at all.
 const NOTHING: &str = r"\z\A.";
 
-/// How long a phase may last before its policy applies.
-const PHASE_MS_MAX: u64 = 10 * 60_000;
-
-/// How long one unit may take to prove an instance.
-const UNIT_MS_MAX: u64 = 3 * 60_000;
-
 /// Answers in a row that show a value alive or dead.
 const PROBES: u8 = 3;
 
@@ -274,8 +268,8 @@ pub(crate) fn policy(secret: &Secret) -> Policy {
         probes_dead: PROBES,
         idle_ms: millis(secret.revoke.old_idle_for),
         soak_ms: millis(secret.revoke.soak),
-        phase_ms_max: PHASE_MS_MAX,
-        unit_ms_max: UNIT_MS_MAX,
+        phase_ms_max: millis(secret.deadlines.phase),
+        unit_ms_max: millis(secret.deadlines.unit),
         require: secret.revoke.require.iter().fold(Kinds::NONE, |all, kind| all.and(evidence(*kind))),
         standing_consent: secret.unattended && secret.revoke.decide == keyroll_config::Decide::Standing,
     }

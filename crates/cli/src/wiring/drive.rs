@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use keyroll_engine::{Command, Ending, Pace, Ports, Standing, replay, run};
-use keyroll_port::{Recorded, RotationId};
-use keyroll_rotation::{Debt, Fact, Hold, Op, Phase, Reason, Stage, State, Which, step};
+use keyroll_port::{JournalError, Recorded, RotationId};
+use keyroll_rotation::{Debt, Fact, Hold, Op, Person, Phase, Reason, Stage, State, Want, Which, step, wants};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use super::called::Called;
-use super::watch::{Watch, reason_text};
+use super::holds::{command, reason_text};
+use super::waivers::Waivers;
+use super::watch::{CONSENT, Watch};
 use crate::exit::Exit;
 use crate::problem::Problem;
 use crate::ui::{Event, Outcome, Summary, Ui};
@@ -25,6 +27,8 @@ pub(crate) struct Wishes {
     pub(crate) until: Option<Phase>,
     /// What is told first: waivers, a resume, an abort.
     pub(crate) first: Vec<Fact>,
+    /// What was waived by name before it was opened.
+    pub(crate) waivers: Waivers,
 }
 
 /// Drives it until it ends, stands still or needs a person, and says how it ended.
@@ -36,6 +40,7 @@ pub(crate) async fn drive(
     wishes: Wishes,
     ui: &mut Ui,
 ) -> Result<Exit, Problem> {
+    let opened = ports.journal.load(id).await.map_err(|error| driving().because_of(&error))?;
     let (tell, commands) = mpsc::channel(COMMANDS_MAX);
     for fact in wishes.first {
         tell.send(Command::Tell(fact)).await.map_err(|error| driving().because_of(&error))?;
@@ -43,8 +48,8 @@ pub(crate) async fn drive(
     let stopped = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let listener = tokio::spawn(listen(tell.clone(), stopped.clone()));
     let journal = ports.journal.clone();
-    let mut watch =
-        Watch::new(ui, id.to_string(), secret.to_owned(), names, wishes.confirmed, wishes.until, tell);
+    let called = (Called::of(&opened), wishes.waivers);
+    let mut watch = Watch::new(ui, secret.to_owned(), names, called, wishes.confirmed, wishes.until, tell);
     let ending = run(ports, id.clone(), Pace::default(), commands, &mut watch).await;
     listener.abort();
     let residues = watch.residues();
@@ -57,7 +62,10 @@ pub(crate) async fn drive(
     if state.ended() {
         journal.close(id).await.map_err(|error| driving().because_of(&error))?;
     }
-    if let Some(hold) = state.hold() {
+    if awaits_consent(&state) {
+        let resume_with = format!("keyroll resume {id} --confirm={secret}");
+        ui.event(Event::Paused { reason: CONSENT.to_owned(), resume_with });
+    } else if let Some(hold) = state.hold() {
         show_hold(ui, &recorded, &state, hold, id);
     }
     if state.ended() {
@@ -81,16 +89,25 @@ fn driving() -> Problem {
     Problem::new("K0834", "drive the rotation")
 }
 
-/// Ctrl-C and SIGTERM pause: nothing is lost.
+/// Ctrl-C, SIGTERM and a terminal that is closed pause: nothing is lost.
 async fn listen(tell: mpsc::Sender<Command>, stopped: Arc<std::sync::atomic::AtomicBool>) {
     let (Ok(mut interrupt), Ok(mut terminate)) =
         (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
         return;
     };
+    // Whoever started it under nohup wants it to outlive the terminal.
+    let hangup = if crate::harden::ignores_hangup() { None } else { signal(SignalKind::hangup()).ok() };
+    let hung_up = async {
+        match hangup {
+            Some(mut hangup) => drop(hangup.recv().await),
+            None => std::future::pending().await,
+        }
+    };
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
+        () = hung_up => {}
     }
     stopped.store(true, std::sync::atomic::Ordering::SeqCst);
     // A driver that has ended meanwhile needs no word.
@@ -152,13 +169,16 @@ fn ended(state: &State) -> (Exit, Outcome) {
     }
 }
 
+/// Whether it ended because nobody consented: with the old key on again, where it was off.
+fn awaits_consent(state: &State) -> bool {
+    let asked = wants(state).iter().any(|want| matches!(want, Want::Person(Person::Consent(_))));
+    asked || state.hold() == Some(Hold::Paused(Reason::Consent))
+}
+
 fn show_hold(ui: &mut Ui, recorded: &Recorded, state: &State, hold: Hold, id: &RotationId) {
-    let (reason, command) = match hold {
-        Hold::Paused(reason) => (reason, "resume"),
-        Hold::Stuck(reason) => (reason, "retry"),
-    };
+    let (Hold::Paused(reason) | Hold::Stuck(reason)) = hold;
     let text = reason_text(&Called::of(recorded), state, reason);
-    ui.event(Event::Paused { reason: text, resume_with: format!("keyroll {command} {id}") });
+    ui.event(Event::Paused { reason: text, resume_with: command(state, hold, &id.0) });
 }
 
 /// Seconds from the first mint intent to the last unit that settled on the new version.
@@ -183,6 +203,23 @@ fn moved_s(recorded: &Recorded) -> Option<f64> {
 fn settled(state: &State) -> usize {
     let arrived = |unit: &&keyroll_rotation::Unit| unit.stage == Stage::Settled && unit.toward == Which::New;
     state.units().iter().filter(arrived).count()
+}
+
+/// A rotation that could not be read; one of a newer protocol names who finishes it.
+pub(crate) fn unread(error: &JournalError) -> Problem {
+    let code = if let JournalError::Newer { .. } = error { "K0609" } else { "K0835" };
+    let problem = Problem::new(code, "read the rotation").because_of(error);
+    match error {
+        JournalError::Newer { id, keyroll, .. } => problem
+            .help(format!("finish it with keyroll {keyroll} or newer: keyroll resume {id}"))
+            .exits(Exit::NeedsPerson),
+        JournalError::Fenced { .. }
+        | JournalError::Conflict { .. }
+        | JournalError::Held { .. }
+        | JournalError::Unavailable(_)
+        | JournalError::UnknownCommit(_)
+        | JournalError::Damaged(_) => problem,
+    }
 }
 
 /// The state that a recorded rotation is in.

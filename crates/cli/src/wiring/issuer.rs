@@ -19,18 +19,23 @@ pub(crate) fn issuer(secret: &Secret) -> Result<Arc<dyn Issuer>, Problem> {
         Some(Reference::File(path)) => Some(admin_file(path)?),
         None => None,
     };
-    let spec = match &secret.issuer {
-        IssuerRef::Postgres => return postgres(secret, admin),
-        IssuerRef::Shipped(name) => Spec::shipped(name.as_str()),
-        IssuerRef::SpecFile(path) => Spec::parse(&spec_text(path)?, &path.display().to_string()),
-    };
-    let spec = spec.map_err(|error| Problem::new("K0101", "read the issuer's spec").because_of(&error))?;
+    let Some(spec) = spec(secret)? else { return postgres(secret, admin) };
     if spec.needs_admin() && admin.is_none() {
         return Err(Problem::new("K0821", format!("use the issuer of {}", secret.name))
             .because("it needs an admin credential, and none is named")
             .help(format!("add `admin = \"file:./admin.key\"` to [secrets.{}]", secret.name)));
     }
     Ok(Arc::new(Runner::new(spec, admin)))
+}
+
+/// The spec that a secret names; `None` for an issuer in code.
+pub(super) fn spec(secret: &Secret) -> Result<Option<Spec>, Problem> {
+    let spec = match &secret.issuer {
+        IssuerRef::Postgres => return Ok(None),
+        IssuerRef::Shipped(name) => Spec::shipped(name.as_str()),
+        IssuerRef::SpecFile(path) => Spec::parse(&spec_text(path)?, &path.display().to_string()),
+    };
+    spec.map(Some).map_err(|error| Problem::new("K0101", "read the issuer's spec").because_of(&error))
 }
 
 pub(super) fn spec_text(path: &Path) -> Result<String, Problem> {

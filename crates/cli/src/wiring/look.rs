@@ -4,16 +4,21 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use keyroll_config::{Config, EvidenceKind, IssuerRef, Secret};
-use keyroll_host::{LOCAL, Local, process_of, read, resolve};
-use keyroll_port::{Host as _, Issuer, Journal as _, Label, Listing, Named, Probe, Sessions, Store, Values};
-use keyroll_rotation::{Capabilities, Enumeration, Holds, MintedBy, Plan, Refusals, Which};
+use keyroll_config::{Config, EvidenceKind, IssuerRef, Runs, Secret};
+use keyroll_host::{LOCAL, LiveReport, Local, process_of, read, resolve};
+use keyroll_port::{
+    Failure, Host as _, Issuer, Journal as _, Label, Listing, Live, Looked, Probe, Sessions, Store, Values,
+};
+use keyroll_rotation::{Capabilities, Holds, MintedBy, Plan, PlanDefect, Refusals, Which};
 use keyroll_secret::{Credential, CredentialId, FingerprintKey, SecretBytes};
 
-use super::compose::{compose, policy};
+use super::clear::refuse_clear;
+use super::compose::{Composed, compose, policy};
 use super::issuer::spec_text;
-use super::open::folder_of;
+use super::open::{fingerprint_key, folder_of};
+use super::reach::reach;
 use super::saved::{Saved, SeenAll, SeenFile};
+use super::trusted::trusted;
 use super::waivers::Waivers;
 use crate::exit::Exit;
 use crate::places::Places;
@@ -28,6 +33,8 @@ pub(crate) struct Subject<'a> {
     pub(crate) places: &'a Places,
     pub(crate) id: &'a str,
     pub(crate) unix_ms: u64,
+    /// Whether the consumers' checks are tried.
+    pub(crate) rehearse: bool,
 }
 
 /// What it found: the plan to be saved, the protocol's plan, this machine's setup, and what is not explained.
@@ -38,6 +45,8 @@ pub(crate) struct Found {
     pub(crate) holders: Vec<keyroll_port::Holder>,
     pub(crate) not_visible: Vec<String>,
     pub(crate) notes: Vec<String>,
+    /// What restarts would make live beside the value.
+    pub(crate) live: Vec<Live>,
 }
 
 /// The current version of a secret, with its values.
@@ -54,23 +63,62 @@ pub(crate) async fn current(store: &dyn Store, secret: &Secret) -> Result<(u32, 
     Ok((version.number, credential))
 }
 
-/// What this version cannot carry out is refused before anything is looked at.
-fn refuse_unsupported(secret: &Secret, issuer: &dyn Issuer) -> Result<(), Problem> {
+/// The current credential, as its issuer shows it.
+struct AtIssuer {
+    from_version: u32,
+    credential: Credential,
+    listing: Option<Listing>,
+    standing: Standing,
+    bound: bool,
+    notes: Vec<String>,
+}
+
+/// Refuses what the configuration alone rules out, then asks the issuer.
+async fn at_issuer(
+    subject: &Subject<'_>,
+    store: &dyn Store,
+    issuer: &dyn Issuer,
+) -> Result<AtIssuer, Problem> {
     if issuer.capabilities().minted_by == MintedBy::Human {
-        return Err(Problem::new("K0843", format!("plan a rotation of {}", secret.name))
+        return Err(Problem::new("K0843", format!("plan a rotation of {}", subject.secret.name))
             .because(
                 "keys of this issuer are made by hand at its console, which this version does not carry out",
             )
             .help("make and revoke it by hand; keyroll verify shows whether each version is alive"));
     }
-    if secret.revoke.require.contains(&EvidenceKind::Read) {
-        return Err(Problem::new("K0847", format!("plan a rotation of {}", secret.name))
-            .because(
-                "`revoke.require` asks for `read`, which this version cannot see: the gate would never open",
-            )
-            .help("take \"read\" out of `require`; `loaded`, `checked` and `exercised` say more"));
+    refuse_unseen_reads(subject.secret)?;
+    trusted(subject.config_file, subject.secret)?;
+    let (from_version, credential) = current(store, subject.secret).await?;
+    refuse_clear(subject, &credential)?;
+    let mut notes = issuer.preflight(&credential).await?;
+    notes.extend(issuer.warnings());
+    let listing = list(issuer, &credential).await?;
+    refuse_foreign_labels(listing.as_ref(), &credential, subject.places).await?;
+    let standing = standing(issuer, &credential).await?;
+    // A dead value cannot be asked whose it is, and nobody has to end it.
+    let bound = match standing {
+        Standing::Dead => credential.id.is_some(),
+        Standing::Alive | Standing::Denied => bound(issuer, &credential, listing.as_ref()).await?,
+    };
+    notes.extend(standing_notes(standing, bound));
+    Ok(AtIssuer { from_version, credential, listing, standing, bound, notes })
+}
+
+/// The configuration's files and consumers by number, and its files as they are now.
+fn on_this_machine(
+    subject: &Subject<'_>,
+    issuer: &dyn Issuer,
+    key: &FingerprintKey,
+) -> Result<(Composed, BTreeMap<PathBuf, SeenFile>), Problem> {
+    let folder = folder_of(subject.config_file);
+    let roots = &subject.config.search_roots;
+    let mut composed =
+        compose(subject.secret, issuer, subject.places, subject.id, folder, roots, &BTreeMap::new())?;
+    let files = files(&composed.setup.files.iter().map(|file| file.path.clone()).collect::<Vec<_>>(), key)?;
+    for file in &mut composed.setup.files {
+        file.planned = files.get(&file.path).map(|seen| seen.real.clone());
     }
-    Ok(())
+    Ok((composed, files))
 }
 
 /// Looks at the issuer, the files and the processes, and refuses what cannot be rotated.
@@ -80,37 +128,16 @@ pub(crate) async fn look(
     key: &FingerprintKey,
     issuer: Arc<dyn Issuer>,
 ) -> Result<Found, Problem> {
-    refuse_unsupported(subject.secret, issuer.as_ref())?;
-    let (from_version, credential) = current(store, subject.secret).await?;
-    let mut notes = issuer.preflight(&credential).await?;
-    notes.extend(issuer.warnings());
-    let listing = list(issuer.as_ref(), &credential).await?;
-    refuse_foreign_labels(listing.as_ref(), &credential, subject.places).await?;
-    let standing = standing(issuer.as_ref(), &credential).await?;
-    // A dead value cannot be asked whose it is, and nobody has to end it.
-    let bound = match standing {
-        Standing::Dead => credential.id.is_some(),
-        Standing::Alive | Standing::Denied => bound(issuer.as_ref(), &credential, listing.as_ref()).await?,
-    };
-    notes.extend(standing_notes(standing, bound));
-    let folder = folder_of(subject.config_file);
-    let roots = &subject.config.search_roots;
-    let mut composed = compose(
-        subject.secret,
-        issuer.as_ref(),
-        subject.places,
-        subject.id,
-        folder,
-        roots,
-        &BTreeMap::new(),
-    )?;
-    let files = files(&composed.setup.files.iter().map(|file| file.path.clone()).collect::<Vec<_>>(), key)?;
-    for file in &mut composed.setup.files {
-        file.planned = files.get(&file.path).map(|seen| seen.real.clone());
-    }
-    let host = Local::new(composed.setup);
+    let asked = at_issuer(subject, store, issuer.as_ref()).await?;
+    let AtIssuer { from_version, credential, listing, standing, bound, mut notes } = asked;
+    let (composed, files) = on_this_machine(subject, issuer.as_ref(), key)?;
+    let host = Local::new(composed.setup, fingerprint_key(subject.places)?);
     let values = Values { old: &credential.fields, new: None };
     refuse_wrong_copies(&host, values)?;
+    notes.extend(host.linked_files()?);
+    if subject.rehearse && standing != Standing::Dead {
+        notes.extend(host.rehearse_checks(values).iter().map(check_note));
+    }
     let sessions = match (&credential.id, issuer.capabilities().sessions) {
         (Some(id), true) if standing != Standing::Dead => {
             Sessions { old: issuer.sessions(id).await?, new: None }
@@ -118,12 +145,20 @@ pub(crate) async fn look(
         _ => Sessions::default(),
     };
     let looked = host.enumerate(values, &sessions, Which::New).await?;
-    let holders = holders(&host, &looked.enumeration).await;
+    let unexplained = unexplained(subject, &looked)?;
+    let mut holders = Vec::new();
+    for instance in looked.enumeration.instances.iter().filter(|instance| instance.consumer.is_none()) {
+        holders.extend(host.describe(instance.who).await);
+    }
+    let LiveReport { live, not_visible } = host.live_now();
+    let not_visible = looked.not_visible.into_iter().chain(not_visible).collect();
     let seen = SeenAll {
+        live: live.iter().map(|one| (one.difference.name.to_string(), one.difference.digest)).collect(),
         files,
         processes: processes(subject.secret, &host)?,
         issuer_ids: listing.iter().flat_map(|all| &all.entries).map(|entry| entry.id.to_string()).collect(),
-        unexplained: unexplained(subject, &looked.names)?,
+        unexplained,
+        reach: reach(subject.secret)?,
         issuer: spec_digest(subject.secret, issuer.as_ref(), key)?,
     };
     let plan = Plan {
@@ -140,29 +175,8 @@ pub(crate) async fn look(
         Problem::new("K0820", "make a plan of the configuration")
             .because(format!("the protocol refuses it: {defect:?}"))
     })?;
-    let saved = to_save(subject, from_version, &plan, seen);
-    Ok(Found { saved, plan, host, holders, not_visible: looked.not_visible, notes })
-}
-
-/// Processes with the value that no consumer of the configuration is.
-async fn holders(host: &Local, seen: &Enumeration) -> Vec<keyroll_port::Holder> {
-    let mut holders = Vec::new();
-    for instance in seen.instances.iter().filter(|instance| instance.consumer.is_none()) {
-        holders.extend(host.describe(instance.who).await);
-    }
-    holders
-}
-
-/// Places with the value that neither the configuration nor a waiver names.
-fn unexplained(subject: &Subject<'_>, names: &[Named]) -> Result<Vec<String>, Problem> {
-    let waivers = Waivers::load(subject.places)?;
-    let waived = |named: &&Named| waivers.has_copy(subject.secret.name.as_str(), named.digest);
-    Ok(names.iter().filter(|named| !waived(named)).map(|named| named.name.clone()).collect())
-}
-
-/// The plan as it is written down.
-fn to_save(subject: &Subject<'_>, from_version: u32, plan: &Plan, seen: SeenAll) -> Saved {
-    Saved {
+    plan.fits().map_err(|defect| too_slow(subject, defect))?;
+    let saved = Saved {
         version: Saved::form(),
         id: subject.id.to_owned(),
         secret: subject.secret.name.to_string(),
@@ -170,11 +184,61 @@ fn to_save(subject: &Subject<'_>, from_version: u32, plan: &Plan, seen: SeenAll)
         made_unix_ms: subject.unix_ms,
         config_file: subject.config_file.to_owned(),
         config_text: subject.config_text.to_owned(),
-        bound: plan.bound,
+        bound,
         denied_is_alive: plan.denied_is_alive,
         recovery: plan.recovery,
         seen,
+        accepted: Vec::new(),
+    };
+    Ok(Found { saved, plan, host, holders, not_visible, notes, live })
+}
+
+/// The places with the value that no consumer names and nobody waived.
+fn unexplained(subject: &Subject<'_>, looked: &Looked) -> Result<Vec<String>, Problem> {
+    let waivers = Waivers::load(subject.places)?;
+    let names = looked
+        .names
+        .iter()
+        .filter(|named| !waivers.has_copy(subject.secret.name.as_str(), named.digest))
+        .map(|named| named.name.clone());
+    Ok(names.collect())
+}
+
+/// The old value would die before everybody can have been moved.
+fn too_slow(subject: &Subject<'_>, defect: PlanDefect) -> Problem {
+    let name = &subject.secret.name;
+    let problem = Problem::new("K0712", format!("plan a rotation of {name} within its grace"));
+    let problem = match defect {
+        PlanDefect::GraceTooShort { roll_ms, fits_ms } => problem.because(format!(
+            "moving everybody may take {} s, and {} s of the grace may be used",
+            roll_ms / 1_000,
+            fits_ms / 1_000
+        )),
+        PlanDefect::NoEndpoint
+        | PlanDefect::Paths
+        | PlanDefect::Slots
+        | PlanDefect::Dangling
+        | PlanDefect::ZeroCount => problem.because(format!("{defect:?}")),
+    };
+    problem.help(format!("let more consumers move at once (max_parallel), then: keyroll plan {name}"))
+}
+
+/// Whether opens of the files can be seen, where the gate is to wait for them.
+fn refuse_unseen_reads(secret: &Secret) -> Result<(), Problem> {
+    if !secret.revoke.require.contains(&EvidenceKind::Read) {
+        return Ok(());
     }
+    let at_rest = secret.consumers.iter().find(|consumer| matches!(consumer.runs, Runs::AtRest));
+    let why = match at_rest {
+        _ if !keyroll_observe::sees_opens() => "only root is told who opens a file".to_owned(),
+        Some(consumer) => {
+            format!("{} is at rest: no process of it runs that could open its file", consumer.name)
+        }
+        None => return Ok(()),
+    };
+    Err(Problem::new("K0847", format!("plan a rotation of {}", secret.name))
+        .because(format!("`revoke.require` asks for `read`, which cannot be seen here: {why}"))
+        .help("run keyroll as root, or take \"read\" out of `require`; `loaded`, `checked` and `exercised` say more"))
 }
 
 /// What the issuer can do, less what nobody here could see: refused uses show in the consumers' logs alone.
@@ -329,6 +393,13 @@ fn refuse_wrong_copies(host: &Local, values: Values<'_>) -> Result<(), Problem> 
             .because(why)
             .help("correct `reads` in the configuration, or put the current value there"))
     })
+}
+
+/// A check that shows less than it should, in one line.
+fn check_note(failure: &Failure) -> String {
+    let why = failure.source.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+    let help = failure.help.as_ref().map(|help| format!(" · {help}")).unwrap_or_default();
+    format!("{failure}{why} ({}){help}", failure.code)
 }
 
 /// Per consumer how many processes run, by executable: not by pid, which changes at every restart.

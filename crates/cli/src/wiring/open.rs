@@ -5,11 +5,12 @@ use keyroll_engine::Ports;
 use keyroll_host::{Local, SystemClock};
 use keyroll_journal::{OpenError, SqliteJournal, StateLock, try_lock};
 use keyroll_port::{Issuer, Journal, Overview, RotationId};
-use keyroll_secret::SealingKey;
+use keyroll_secret::{FingerprintKey, SealingKey};
 use keyroll_store::SealedStore;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::exit::Exit;
+use crate::machine;
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::redact::Remembering;
@@ -44,6 +45,12 @@ pub(crate) fn sealing_key(places: &Places) -> Result<SealingKey, Problem> {
     }
 }
 
+/// The key of every fingerprint and digest: derived from the sealing key, and so of this installation alone.
+pub(crate) fn fingerprint_key(places: &Places) -> Result<FingerprintKey, Problem> {
+    let derived = sealing_key(places)?.fingerprint_key();
+    derived.map_err(|error| Problem::new("K0826", "derive the fingerprint key").because_of(&error))
+}
+
 /// The store of sealed values; every value that passes through it is cut out of what is printed.
 pub(crate) fn store(places: &Places) -> Result<Arc<Remembering<SealedStore>>, Problem> {
     let key = sealing_key(places)?;
@@ -53,16 +60,21 @@ pub(crate) fn store(places: &Places) -> Result<Arc<Remembering<SealedStore>>, Pr
     Ok(Arc::new(Remembering(opened)))
 }
 
-/// The journal. One that was restored from a backup is refused: nothing may be revoked on its word.
+/// The journal. One that was restored from a backup or belongs to another machine is refused: nothing may be revoked
+/// on its word.
 pub(crate) fn journal(places: &Places) -> Result<Arc<SqliteJournal>, Problem> {
     places.ensure()?;
-    let opened = SqliteJournal::open(&places.state, &places.witness());
-    opened.map(Arc::new).map_err(|error: OpenError| {
-        Problem::new(error.code(), "open the journal")
-            .because_of(&error)
-            .help(error.help())
-            .exits(Exit::NeedsPerson)
-    })
+    let machine = machine::here(&fingerprint_key(places)?)?;
+    let opened = SqliteJournal::open_on(&places.state, &places.witness(), &machine);
+    opened.map(Arc::new).map_err(|error| not_opened(&error))
+}
+
+/// Why it was not opened.
+pub(crate) fn not_opened(error: &OpenError) -> Problem {
+    Problem::new(error.code(), "open the journal")
+        .because_of(error)
+        .help(error.help())
+        .exits(Exit::NeedsPerson)
 }
 
 /// The right to drive on this machine.

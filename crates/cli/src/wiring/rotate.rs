@@ -4,19 +4,26 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use keyroll_config::{Apply, Config, Runs, Secret};
+use keyroll_config::{Config, Secret};
 use keyroll_host::{Local, SystemClock, place_digest};
 use keyroll_journal::{LockError, SqliteJournal, StateLock, try_lock};
 use keyroll_port::{Clock as _, Journal as _, JournalError, Opening, RotationId};
-use keyroll_rotation::{Fact, Phase, Stamp, State};
+use keyroll_rotation::{Fact, OldKey, Phase, Stamp, State};
 
+use super::agree::agree;
+use super::begun::{held, open_of, refuse_begun, refuse_other};
 use super::compose::compose;
-use super::drive::{Wishes, drive, state_of};
-use super::finish::{finish, holds};
+use super::drive::{Wishes, drive, state_of, unread};
+use super::finish::finish;
 use super::issuer::issuer;
+use super::live;
 use super::look::{Found, Subject, look};
-use super::open::{self, folder_of, journal, lock, new_id, only_open, ports, runtime, sealing_key, store};
+use super::open::{
+    self, fingerprint_key, folder_of, journal, lock, new_id, only_open, ports, runtime, store,
+};
+use super::outline::{gaps, show_findings, steps};
 use super::provable::provable;
+use super::reach::refuse_grown;
 use super::saved::Saved;
 use super::waivers::Waivers;
 use crate::config_file;
@@ -24,7 +31,7 @@ use crate::context::Context;
 use crate::exit::Exit;
 use crate::places::Places;
 use crate::problem::Problem;
-use crate::ui::{Answer, Event, Ui};
+use crate::ui::{Answer, Event};
 
 /// How long a driver that was asked to pause may take to let go, milliseconds.
 const LET_GO_MS_MAX: u64 = 30_000;
@@ -44,6 +51,7 @@ pub(crate) fn plan(secret: &Secret, config: &Config, context: &mut Context) -> R
         places: &places,
         id: &id,
         unix_ms: SystemClock::new().unix_ms(),
+        rehearse: true,
     };
     let found = look_at(&subject)?;
     show_findings(&found, &mut context.ui);
@@ -51,6 +59,7 @@ pub(crate) fn plan(secret: &Secret, config: &Config, context: &mut Context) -> R
         return Err(unexplained(&found));
     }
     found.saved.write(&places)?;
+    live::show(&found.live, &id, &mut context.ui);
     let steps = steps(&found, secret);
     let gaps = gaps(secret);
     context.ui.event(Event::Plan { id, secret: secret.name.to_string(), steps, gaps });
@@ -66,22 +75,19 @@ fn refuse_open(places: &Places, name: &str) -> Result<(), Problem> {
     let journal = journal(places)?;
     let failed = |error: JournalError| attempted().because_of(&error);
     runtime()?.block_on(async {
-        for one in journal.list().await.map_err(failed)? {
-            if one.open && one.secret == name && holds(journal.as_ref(), &one).await.map_err(failed)? {
-                return Err(attempted()
-                    .because(format!("rotation {} of it is open", one.id))
-                    .help(format!("keyroll resume {}, or keyroll abort {}", one.id, one.id))
-                    .exits(Exit::Held));
-            }
+        if let Some(id) = open_of(&journal, name).await.map_err(failed)? {
+            return Err(attempted()
+                .because(format!("rotation {id} of it is open"))
+                .help(format!("keyroll resume {id}, or keyroll abort {id}"))
+                .exits(Exit::Held));
         }
-        Ok(())
+        agree(journal.as_ref(), store(places)?.as_ref(), name).await
     })
 }
 
 fn look_at(subject: &Subject<'_>) -> Result<Found, Problem> {
     let store = store(subject.places)?;
-    let key = sealing_key(subject.places)?.fingerprint_key();
-    let key = key.map_err(|error| Problem::new("K0826", "derive the fingerprint key").because_of(&error))?;
+    let key = fingerprint_key(subject.places)?;
     let issuer = issuer(subject.secret)?;
     let attributes = issuer.capabilities().attributes;
     subject.secret.consumers.iter().try_for_each(|consumer| provable(consumer, attributes))?;
@@ -96,70 +102,6 @@ fn unexplained(found: &Found) -> Problem {
         .exits(Exit::NeedsPerson)
 }
 
-fn show_findings(found: &Found, ui: &mut Ui) {
-    for note in &found.notes {
-        ui.note(note.clone());
-    }
-    for holder in &found.holders {
-        ui.note(format!(
-            "process {} ({}) holds the value and nobody explains it: {}. The old key will not be ended before it is moved or waived",
-            holder.pid, holder.name, holder.found_by
-        ));
-    }
-    let mut shown = std::collections::BTreeSet::new();
-    for missed in &found.not_visible {
-        let (what, why) = missed.split_once(": ").unwrap_or((missed.as_str(), ""));
-        if shown.insert(what.to_owned()) {
-            ui.event(Event::NotVisible { what: what.to_owned(), why: why.to_owned() });
-        }
-    }
-}
-
-/// The consumers that will not be there while they restart: nothing stands in for a single instance.
-fn gaps(secret: &Secret) -> Vec<String> {
-    let gap = |consumer: &&keyroll_config::Consumer| {
-        let restarts = match &consumer.runs {
-            Runs::Process { apply, .. } => matches!(apply, Apply::Restart(_)),
-            Runs::Unit { .. } => true,
-            Runs::AtRest => false,
-        };
-        restarts && consumer.runs.instances().len() == 1
-    };
-    secret.consumers.iter().filter(gap).map(|consumer| consumer.name.to_string()).collect()
-}
-
-/// The steps in words, and whether each can be taken back.
-fn steps(found: &Found, secret: &Secret) -> Vec<String> {
-    let plan = &found.plan;
-    let back = || "reversible".to_owned();
-    let gaps = gaps(secret);
-    let mut steps = vec![
-        ("make a second key at the issuer".to_owned(), back()),
-        (format!("see it accepted at {} endpoint(s)", plan.endpoints.len()), back()),
-    ];
-    for (consumer, unit) in secret.consumers.iter().zip(&plan.consumers) {
-        let files: Vec<String> = consumer.reads.iter().map(|copy| copy.place.to_string()).collect();
-        let verb = match unit.uptake {
-            keyroll_rotation::Uptake::Verb if gaps.contains(&consumer.name.to_string()) => {
-                "restart its only instance: IT IS NOT THERE MEANWHILE, the gap is measured".to_owned()
-            }
-            keyroll_rotation::Uptake::Verb => {
-                format!("restart or signal {} instance(s), one by one", unit.slots)
-            }
-            keyroll_rotation::Uptake::Rereads => "no restart: it reads the file again".to_owned(),
-            keyroll_rotation::Uptake::AtRest => "nothing runs: checked in its own environment".to_owned(),
-        };
-        steps.push((format!("{}: write {}; {verb}", consumer.name, files.join(", ")), back()));
-    }
-    steps.push(("wait until every instance has shown the new value on every path".to_owned(), back()));
-    if plan.capabilities.disable {
-        let soak = plan.policy.soak_ms / 1000;
-        steps.push((format!("switch the old key off, and watch for refused uses for {soak} s"), back()));
-    }
-    steps.push(("END the old key, and see it refused".to_owned(), "IRREVERSIBLE, asks again".to_owned()));
-    steps.into_iter().map(|(what, undo)| format!("{what} ({undo})")).collect()
-}
-
 fn absolute(path: &Path) -> Result<PathBuf, Problem> {
     std::path::absolute(path)
         .map_err(|error| Problem::new("K0805", format!("resolve {}", path.display())).because_of(&error))
@@ -171,17 +113,24 @@ pub(crate) struct Asked {
     pub(crate) confirm: Option<String>,
     pub(crate) until: Option<Phase>,
     pub(crate) emergency: Option<keyroll_rotation::Emergency>,
+    /// What restarts may make live beside the value, by name.
+    pub(crate) accept: Vec<String>,
 }
 
 /// Carries out a plan: refused if what it saw is not true any more.
 pub(crate) fn apply(id: &str, asked: &Asked, context: &mut Context) -> Result<Exit, Problem> {
     let places = context.places()?;
     let saved = Saved::load(&places, id)?;
+    refuse_begun(&places, id, &saved.secret)?;
     check_consent(asked, &saved.secret)?;
     consent_to_outage(asked, &saved.secret, context)?;
     let config = parse_config(&saved)?;
     let secret = crate::context::secret(&config, &saved.secret)?;
+    refuse_grown(&saved, secret, None)?;
     let lock = lock(&places)?;
+    if places.journal().exists() {
+        refuse_other(&journal(&places)?, &saved.secret)?;
+    }
     let subject = Subject {
         config: &config,
         secret,
@@ -190,9 +139,11 @@ pub(crate) fn apply(id: &str, asked: &Asked, context: &mut Context) -> Result<Ex
         places: &places,
         id,
         unix_ms: saved.made_unix_ms,
+        rehearse: false,
     };
     let found = look_at(&subject)?;
     refuse_stale(&saved, &found)?;
+    let accepted = live::accepted(&saved, &found.live, asked)?;
     let runtime = runtime()?;
     let id = RotationId(id.to_owned());
     let opened = ports(&places, issuer(secret)?, found.host)?;
@@ -201,17 +152,19 @@ pub(crate) fn apply(id: &str, asked: &Asked, context: &mut Context) -> Result<Ex
         secret: saved.secret.clone(),
         from_version: saved.from_version,
         plan: found.plan,
-        names: saved.text()?,
+        names: Saved { accepted: asked.accept.clone(), ..saved.clone() }.text()?,
         at: Stamp { ms: clock.monotonic_ms(), boot: clock.boot(), epoch: 0 },
         unix_ms: clock.unix_ms(),
     };
     runtime.block_on(finish(opened.journal.as_ref(), &places))?;
+    runtime.block_on(agree(opened.journal.as_ref(), opened.store.as_ref(), &saved.secret))?;
     runtime.block_on(opened.journal.open(&id, &opening)).map_err(|error| not_opened(&error, &id))?;
     context.ui.event(Event::Rotation { id: id.to_string(), secret: saved.secret.clone() });
-    let mut first: Vec<Fact> =
-        Waivers::load(&places)?.of(&saved.secret).into_iter().map(Fact::Waived).collect();
+    let waivers = Waivers::load(&places)?;
+    let mut first: Vec<Fact> = waivers.of(&saved.secret).into_iter().map(Fact::Waived).collect();
+    first.extend(accepted.into_iter().map(Fact::Accepted));
     first.extend(asked.emergency.map(|mode| Fact::Escalated { mode, pending_compromised: false }));
-    let wishes = Wishes { confirmed: asked.confirm.is_some(), until: asked.until, first };
+    let wishes = Wishes { confirmed: asked.confirm.is_some(), until: asked.until, first, waivers };
     let names = names(secret);
     let journal = opened.journal.clone();
     let exit = runtime.block_on(drive(opened, &id, &saved.secret, names, wishes, &mut context.ui));
@@ -242,21 +195,16 @@ fn consent_to_outage(asked: &Asked, name: &str, context: &mut Context) -> Result
 fn not_opened(error: &JournalError, id: &RotationId) -> Problem {
     let problem = Problem::new("K0837", "open the rotation").because_of(error);
     match error {
-        JournalError::Held { by } if by == id => problem
-            .help(format!(
-                "this plan was carried out already: keyroll status {id}, or make another: keyroll plan"
-            ))
+        JournalError::Held { by } if by != id => held(by),
+        JournalError::Held { .. } | JournalError::Conflict { .. } => problem
+            .because("this plan was begun already")
+            .help(format!("keyroll status {id}"))
             .exits(Exit::Held),
-        JournalError::Held { by } => problem
-            .help(format!("keyroll status {by}, or, in an emergency: keyroll resume {by} --emergency HOW"))
-            .exits(Exit::Held),
-        JournalError::Conflict { .. } => {
-            problem.help(format!("this plan was begun already: keyroll resume {id}")).exits(Exit::Held)
-        }
         JournalError::Fenced { .. }
         | JournalError::Unavailable(_)
         | JournalError::UnknownCommit(_)
-        | JournalError::Damaged(_) => problem,
+        | JournalError::Damaged(_)
+        | JournalError::Newer { .. } => problem,
     }
 }
 
@@ -308,10 +256,7 @@ pub(crate) struct Opened {
 /// Reads a rotation from the journal.
 pub(crate) async fn opened(journal: &SqliteJournal, id: Option<&str>) -> Result<Opened, Problem> {
     let id = only_open(journal, id).await?;
-    let recorded = journal
-        .load(&id)
-        .await
-        .map_err(|error| Problem::new("K0835", "read the rotation").because_of(&error))?;
+    let recorded = journal.load(&id).await.map_err(|error| unread(&error))?;
     let state = state_of(&recorded)?;
     let saved = Saved::of(&recorded)?;
     Ok(Opened { id, state, saved })
@@ -330,7 +275,7 @@ fn host_of(opened: &Opened, config: &Config, places: &Places) -> Result<Local, P
         return Err(Problem::new("K0839", "take the rotation up")
             .because("its configuration names another number of consumers than its journal"));
     }
-    Ok(Local::new(composed.setup))
+    Ok(Local::new(composed.setup, fingerprint_key(places)?))
 }
 
 /// Takes an open rotation up, tells it `first`, and drives it on.
@@ -350,11 +295,19 @@ pub(crate) fn resume(
     consent_to_outage(asked, &opened.saved.secret, context)?;
     let config = parse_config(&opened.saved)?;
     let secret = crate::context::secret(&config, &opened.saved.secret)?;
+    refuse_grown(&opened.saved, secret, Some((&opened.id.0, &mut context.ui)))?;
     let host = host_of(&opened, &config, &places)?;
     let ports = ports(&places, issuer(secret)?, host)?;
+    // What a killed driver left lies there no longer than until the next one: a control's wrong copy holds the other
+    // lines of its file.
+    runtime.block_on(finish(ports.journal.as_ref(), &places))?;
+    runtime.block_on(agree(ports.journal.as_ref(), ports.store.as_ref(), &opened.saved.secret))?;
     context.ui.event(Event::Rotation { id: opened.id.to_string(), secret: opened.saved.secret.clone() });
-    let first = first(&opened.state);
-    let wishes = Wishes { confirmed: asked.confirm.is_some(), until: asked.until, first };
+    let accepted = live::accepted_later(&opened, asked)?;
+    let mut facts: Vec<Fact> = accepted.into_iter().map(Fact::Accepted).collect();
+    facts.extend(first(&opened.state));
+    let waivers = Waivers::load(&places)?;
+    let wishes = Wishes { confirmed: asked.confirm.is_some(), until: asked.until, first: facts, waivers };
     let (journal, name) = (ports.journal.clone(), &opened.saved.secret);
     let exit = runtime.block_on(drive(ports, &opened.id, name, names(secret), wishes, &mut context.ui));
     let exit = exit.and_then(|exit| runtime.block_on(finish(journal.as_ref(), &places)).map(|()| exit));
@@ -416,16 +369,24 @@ fn interrupt(pid: u32) -> Result<(), Problem> {
     rustix::process::pidfd_send_signal(&descriptor, rustix::process::Signal::INT).map_err(problem)
 }
 
-/// Makes the rotation stand still: its driver is asked to, or the word is written down where there is none.
+/// Makes the rotation stand still: its driver is asked to, or the word is written down where there is none. An old key
+/// that is switched off is switched on again first.
 pub(crate) fn pause(id: &str, context: &mut Context) -> Result<Exit, Problem> {
     let places = context.places()?;
     let lock = let_go(&places)?;
-    let exit = tell(Some(id), &places, |opened| match opened.state.hold() {
-        Some(_) => Ok(Vec::new()),
-        None => Ok(vec![Fact::PauseAsked]),
+    let mut off = false;
+    let told = tell(Some(id), &places, |opened| {
+        off = matches!(opened.state.old_key(), OldKey::Off(_)) && !opened.state.decided();
+        match opened.state.hold() {
+            Some(_) => Ok(Vec::new()),
+            None => Ok(vec![Fact::PauseAsked]),
+        }
     });
     drop(lock);
-    exit?;
+    told?;
+    if off {
+        return resume(Some(id), &Asked::default(), |_| Vec::new(), context);
+    }
     context.ui.note(format!("paused; both keys are as they were. keyroll resume {id}"));
     Ok(Exit::Paused)
 }

@@ -36,6 +36,9 @@ pub(crate) struct Saved {
     pub(crate) recovery: bool,
     /// Holders and copies that were waived by name, with the reason.
     pub(crate) seen: SeenAll,
+    /// What was accepted that restarts make live beside the value, by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) accepted: Vec<String>,
 }
 
 /// What was seen. Two looks are compared line by line.
@@ -53,6 +56,12 @@ pub(crate) struct SeenAll {
     /// A keyed digest of what the issuer can do, where it is asked, and its spec.
     #[serde(default)]
     pub(crate) issuer: String,
+    /// Where credentials may be sent; none in a plan of before this was written down.
+    #[serde(default)]
+    pub(crate) reach: Vec<String>,
+    /// What restarts would make live beside the value: by name a keyed digest.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) live: BTreeMap<String, u64>,
 }
 
 /// One file.

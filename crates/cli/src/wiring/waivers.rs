@@ -44,6 +44,11 @@ impl Waivers {
         self.waivers.iter().any(|waiver| waiver.secret == secret && waiver.digest == digest)
     }
 
+    /// The path behind a digest, where it was waived.
+    pub(crate) fn place(&self, digest: u64) -> Option<&str> {
+        self.waivers.iter().find(|waiver| waiver.digest == digest).map(|waiver| waiver.place.as_str())
+    }
+
     /// The waivers of one secret, as the protocol knows them.
     pub(crate) fn of(&self, secret: &str) -> Vec<Waived> {
         let mine = self.waivers.iter().filter(|waiver| waiver.secret == secret);

@@ -2,16 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use keyroll_engine::{Command, Note, Observer, Standing};
+use keyroll_engine::{Command, Note, Observer, Standing, Word};
 use keyroll_rotation::{
-    Event as Entry, Fact, Hold, Incarnation, Kinds, Life, Op, Outcome as Ended, Person, Phase, Reason, Seq,
-    State,
+    Event as Entry, Fact, Hold, Incarnation, Kinds, Life, OldKey, Op, Outcome as Ended, Person, Phase,
+    Reason, Seq, State,
 };
 use tokio::sync::mpsc;
 
+use super::blocked;
 use super::called::Called;
+use super::live;
+use super::waivers::Waivers;
 use crate::problem::Problem;
-use crate::ui::{self, Answer, Event, Grade, Holder, HostStep, Residue, StepState, Ui};
+use crate::ui::{self, Answer, Event, Grade, HostStep, Residue, StepState, Ui};
 
 /// What a rotation waits for at Decide.
 pub(crate) const CONSENT: &str = "the end of the old key needs your consent";
@@ -22,39 +25,44 @@ const HOST: &str = "local";
 /// Shows a rotation, and answers for the person where they gave their word beforehand.
 pub(crate) struct Watch<'a> {
     ui: &'a mut Ui,
-    id: String,
     secret: String,
     /// Per consumer its name, then those of its slots.
     names: Vec<Vec<String>>,
+    called: Called,
+    waivers: Waivers,
     confirmed: bool,
     until: Option<Phase>,
     tell: mpsc::Sender<Command>,
     phase: Option<Phase>,
     ops: BTreeMap<Seq, Op>,
     shown: BTreeSet<(Incarnation, u8, u8)>,
-    holders: BTreeMap<u32, Holder>,
+    /// Per process its name and how it was found.
+    holders: BTreeMap<u32, (String, String)>,
     told: BTreeSet<String>,
     blocked: Option<String>,
     residues: Vec<Residue>,
     gap: Option<std::time::Duration>,
     hold: Option<Hold>,
+    /// What a person is being asked to consent to.
+    asking: Option<u64>,
 }
 
 impl<'a> Watch<'a> {
     pub(crate) fn new(
         ui: &'a mut Ui,
-        id: String,
         secret: String,
         names: Vec<Vec<String>>,
+        (called, waivers): (Called, Waivers),
         confirmed: bool,
         until: Option<Phase>,
         tell: mpsc::Sender<Command>,
     ) -> Self {
         Self {
             ui,
-            id,
             secret,
             names,
+            called,
+            waivers,
             confirmed,
             until,
             tell,
@@ -67,6 +75,7 @@ impl<'a> Watch<'a> {
             residues: Vec::new(),
             gap: None,
             hold: None,
+            asking: None,
         }
     }
 
@@ -135,6 +144,7 @@ impl<'a> Watch<'a> {
             Ended::Done(_) => StepState::Done,
             Ended::Failed { .. } => StepState::Failed,
             Ended::Unknown => StepState::Waiting,
+            Ended::Refused(_) => StepState::Skipped,
         };
         match op {
             Op::Deliver(..) => {
@@ -204,14 +214,17 @@ impl<'a> Watch<'a> {
         if let Some(Hold::Paused(Reason::Holder(who))) = self.hold
             && let Life::Process { pid, .. } = who.life
         {
-            let holder = self.holders.get(&pid).cloned().unwrap_or_else(|| Holder {
-                pid: Some(pid),
-                name: format!("process {pid}"),
-                found_by: "an enumeration".to_owned(),
-                how_to_move: format!("keyroll consumer adopt {pid} --name NAME --restart COMMAND"),
-            });
+            let mut holder = blocked::unexplained(who);
+            if let Some((name, found_by)) = self.holders.get(&pid) {
+                (holder.name, holder.found_by) = (name.clone(), found_by.clone());
+            }
             self.blocked = Some(holder.name.clone());
             self.ui.event(Event::Blocked { gate: ui::Phase::Disable, holder });
+        } else if self.hold.is_some() {
+            let gate = self.phase.and_then(self::phase).unwrap_or(ui::Phase::Disable);
+            for holder in blocked::all(&self.called, state) {
+                self.ui.event(Event::Blocked { gate, holder });
+            }
         }
     }
 
@@ -221,10 +234,39 @@ impl<'a> Watch<'a> {
         }
     }
 
-    fn consent(&mut self, state: &State) -> bool {
+    /// What is consented to: what ends, who was seen on the new key, what was waived, and how long the old key is off.
+    fn told_before_consent(&mut self, state: &State) {
+        let seen = state.look().map(|look| look.seen.instances.clone()).unwrap_or_default();
+        let instances = seen.iter().filter_map(|seen| {
+            let name = self.consumer(seen.consumer?.index());
+            Some(match seen.who.life {
+                Life::Process { pid, .. } => format!("{name}, process {pid}"),
+                Life::AtRest(_) => format!("{name}, at rest"),
+            })
+        });
+        let instances = if state.new_version().is_some() { instances.collect() } else { Vec::new() };
+        let off_s = match state.old_key() {
+            OldKey::Off(since) if since.boot == state.now().boot => {
+                Some(state.now().ms.saturating_sub(since.ms) / 1000)
+            }
+            OldKey::Off(_) | OldKey::On | OldKey::Ended => None,
+        };
+        let waivers = blocked::waived(&self.called, &self.waivers, state);
+        let ends =
+            format!("the old key of {} is ended at its issuer, and cannot be brought back", self.secret);
+        self.ui.event(Event::Consent { ends, instances, waivers, off_s });
+    }
+
+    /// Asks once for each thing that is to be consented to; the driver goes on looking meanwhile.
+    fn consent(&mut self, digest: u64, state: &State) -> Word {
+        let consented = Command::Tell(Fact::Consented(digest));
         if self.confirmed {
-            return true;
+            return Word::Say(consented);
         }
+        if self.asking == Some(digest) {
+            return Word::Awaited;
+        }
+        self.told_before_consent(state);
         let instances = state.look().map_or(0, |look| look.seen.instances.len());
         let question = match state.new_version() {
             Some(_) => {
@@ -235,8 +277,21 @@ impl<'a> Watch<'a> {
                 "Making the new key ends the old one at once, and {instances} instances use it. Go on?"
             ),
         };
+        let tell = self.tell.clone();
         let name = self.secret.clone();
-        matches!(self.ui.ask_name(&question, &name), Answer::Yes)
+        let asked = self.ui.begin_ask_name(&question, &name, move |answer| {
+            let word = match answer {
+                Answer::Yes => consented,
+                Answer::No | Answer::Nobody => Command::Unanswered,
+            };
+            // A driver that has ended meanwhile needs no answer.
+            let _ = tell.blocking_send(word);
+        });
+        if !asked {
+            return Word::Nobody;
+        }
+        self.asking = Some(digest);
+        Word::Awaited
     }
 }
 
@@ -283,13 +338,7 @@ impl Observer for Watch<'_> {
                 }
             }
             Note::Holder(holder) => {
-                let shown = Holder {
-                    pid: Some(holder.pid),
-                    name: holder.name,
-                    found_by: holder.found_by,
-                    how_to_move: holder.how_to_move,
-                };
-                self.holders.insert(holder.pid, shown);
+                self.holders.insert(holder.pid, (holder.name, holder.found_by));
             }
             Note::Stranger(place) => {
                 let text = format!("{place} holds the old value and no consumer names it");
@@ -299,26 +348,21 @@ impl Observer for Watch<'_> {
                 self.residues =
                     all.into_iter().map(|one| Residue { place: one.place, reason: one.reason }).collect();
             }
+            Note::Live { live, refused } => {
+                live.iter().for_each(|one| self.ui.event(live::event(one, refused)))
+            }
             Note::Gap(gap) => self.gap(gap),
             Note::Rejected(illegal) => self.ui.note(format!("refused: {}", illegal.why)),
             Note::Journal(text) => self.once(text.clone(), Event::Note { text: format!("journal: {text}") }),
         }
     }
 
-    fn standing(&mut self, standing: &Standing, state: &State) -> Option<Command> {
+    fn standing(&mut self, standing: &Standing, state: &State) -> Word {
         self.held(state);
-        let Standing::Person(people) = standing else { return None };
+        let Standing::Person(people) = standing else { return Word::Nobody };
         for person in people {
             match person {
-                Person::Consent(digest) => {
-                    if self.consent(state) {
-                        return Some(Command::Tell(Fact::Consented(*digest)));
-                    }
-                    self.ui.event(Event::Paused {
-                        reason: CONSENT.to_owned(),
-                        resume_with: format!("keyroll resume {} --confirm={}", self.id, self.secret),
-                    });
-                }
+                Person::Consent(digest) => return self.consent(*digest, state),
                 Person::MintByHand => {
                     self.ui.note(
                         "make the new key at the issuer's console: this version cannot take it over yet",
@@ -331,7 +375,7 @@ impl Observer for Watch<'_> {
                 }
             }
         }
-        None
+        Word::Nobody
     }
 }
 
@@ -356,55 +400,4 @@ pub(crate) fn phase(phase: Phase) -> Option<ui::Phase> {
         Phase::RollingBack => ui::Phase::RollingBack,
         Phase::Done | Phase::RolledBack => return None,
     })
-}
-
-/// What comes before resuming, where resuming alone would stand still again.
-pub(crate) fn way_out(reason: Reason) -> Option<String> {
-    match reason {
-        Reason::Holder(Incarnation { life: Life::Process { pid, .. }, .. }) => {
-            Some(format!("keyroll consumer adopt|waive {pid} …, then "))
-        }
-        Reason::Stranger(_) => Some("keyroll consumer adopt|waive PATH …, then ".to_owned()),
-        Reason::Asked
-        | Reason::Holder(_)
-        | Reason::Foreign(_)
-        | Reason::Unreadable(_)
-        | Reason::RefusedUse
-        | Reason::Unit(_)
-        | Reason::Failed(_)
-        | Reason::Overdue(_)
-        | Reason::Drifting
-        | Reason::UnknownLabel(_)
-        | Reason::Unclear(_) => None,
-    }
-}
-
-/// Why it stands still, for a person.
-pub(crate) fn reason_text(called: &Called, state: &State, reason: Reason) -> String {
-    match reason {
-        Reason::Asked => "a person asked".to_owned(),
-        Reason::Holder(who) => match who.life {
-            Life::Process { pid, .. } => format!("process {pid} holds the old value and nobody explains it"),
-            Life::AtRest(_) => "something at rest holds the old value and nobody explains it".to_owned(),
-        },
-        Reason::Stranger(_) => "a file that no consumer names holds the old value".to_owned(),
-        Reason::Foreign(file) => {
-            format!("{} holds what neither keyroll nor the plan put there", called.file(file))
-        }
-        Reason::Unreadable(file) => format!("{} cannot be read", called.file(file)),
-        Reason::RefusedUse => "the old key was used while it was disabled: it is on again".to_owned(),
-        Reason::Unit(consumer) => {
-            let back = state.phase() != Phase::RollingBack;
-            let end = if back { "" } else { " back" };
-            format!("{} did not take the value{end}", called.consumer(consumer))
-        }
-        Reason::Failed(phase) => format!("{phase:?} failed"),
-        Reason::Overdue(phase) => format!("{phase:?} did not end in time"),
-        Reason::Drifting => "copies or instances fall back to the old value again and again".to_owned(),
-        Reason::UnknownLabel(_) => {
-            "the issuer has a key with a label that this journal does not know: it was restored from a backup"
-                .to_owned()
-        }
-        Reason::Unclear(intent) => format!("what became of step {intent} cannot be told"),
-    }
 }

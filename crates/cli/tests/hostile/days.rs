@@ -18,6 +18,7 @@ pub const CASES: &[Case] = &[
     ("a driver that comes back", returning_driver),
     ("a wall clock that is set back a year", clock_set_back),
     ("Ctrl-C during roll", interrupted),
+    ("a terminal that is closed while the old key is off", hung_up),
 ];
 
 /// A command that must be refused because of the journal; nothing is ended at the issuer.
@@ -55,7 +56,7 @@ fn damaged_journal() {
     let places: Vec<usize> =
         (0..good.len().saturating_sub(name.len())).filter(|&at| good[at..].starts_with(name)).collect();
     let mut seen = 0;
-    for place in [places[0], places[places.len() / 2], good.len() / 2] {
+    for place in [places[0], places[places.len() / 2], places[places.len() - 1]] {
         let mut bad = good.clone();
         bad[place..place + 8].iter_mut().for_each(|byte| *byte ^= 0x15);
         fs::write(&path, &bad).unwrap();
@@ -206,4 +207,42 @@ fn interrupted() {
     scene.run(&["resume", "--confirm", "ring"]).exits(0).ended("done");
     scene.rotated();
     assert_eq!(scene.issuer.made(), 2);
+}
+
+/// It pauses as Ctrl-C does, and the old key is on again before it stands still. Before that, `verify` says what it can
+/// without presenting the old key: a refusal would count as a use of it.
+fn hung_up() {
+    let scene = Scene::made(|config, _| {
+        *config = config.replace("soak         = \"0s\"", "soak         = \"30m\"");
+    });
+    let plan = scene.plan();
+    let running = scene.start(&["apply", &plan, "--confirm", "ring"]);
+    running.enters("soak");
+    let off = |scene: &Scene| scene.issuer.keys().iter().any(|key| key.id == scene.old && key.disabled);
+    assert!(off(&scene));
+    let driven = scene.run(&["verify", "ring"]);
+    driven.exits(0).says(&["not presented", "is being driven", "lists it as switched off"]);
+    running.signal(Signal::KILL);
+    let _ = running.end();
+    let left = scene.run(&["verify", "ring"]);
+    left.exits(0).says(&["ring v1 previous", "switched it off", "ring v2 current at"]);
+    assert_eq!(scene.issuer.refused(&scene.old), 0, "the old key was presented");
+    scene.run(&["status"]).exits(4);
+    let running = scene.start(&["resume", &plan, "--confirm", "ring"]);
+    running.says("the rotation", |event| event["type"] == "rotation");
+    running.enters("soak");
+    running.signal(Signal::HUP);
+    running.end().exits(130);
+    assert!(!off(&scene), "the old key is off, and nobody looks");
+    // Without a driver `pause` switches it on as well.
+    let running = scene.start(&["resume", &plan, "--confirm", "ring"]);
+    wait("the old key is off", || off(&scene));
+    running.enters("soak");
+    running.signal(Signal::KILL);
+    let _ = running.end();
+    assert!(off(&scene));
+    scene.run(&["pause", &plan]).exits(4);
+    assert!(!off(&scene), "paused with a switched-off key");
+    scene.run(&["abort", &plan]).exits(5);
+    scene.as_before();
 }

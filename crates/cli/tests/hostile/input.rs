@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use zeroize::Zeroizing;
+
 use crate::Case;
 use crate::issuer::{Ask, Mood};
 use crate::ran::Ran;
@@ -18,6 +20,7 @@ pub const CASES: &[Case] = &[
     ("a key of another account", wrong_account),
     ("no room for a second key", no_room),
     ("a second key that nobody knows, where there are two slots", second_slot_taken),
+    ("values that are taken in wrongly", taken_in_wrongly),
 ];
 
 /// A plan that is refused, with nothing changed.
@@ -120,4 +123,37 @@ fn second_slot_taken() {
     });
     drop(scene.issuer.mint("of somebody"));
     refused(&scene, 1, "K0107", &["was not made by keyroll"]);
+}
+
+/// Each is told where it is typed in, not at a plan much later; one that was taken in is corrected until a rotation has
+/// made another from it.
+fn taken_in_wrongly() {
+    let scene = Scene::made(|config, _| {
+        *config += "\n[secrets.side]\nissuer = \"file:./acme.toml\"\nadmin = \"file:./admin.key\"\n";
+    });
+    let (side, value) = scene.issuer.mint("by hand");
+    let text = |text: &str| Zeroizing::new(text.to_owned());
+    let refused = |ran: Ran, words: &[&str]| {
+        ran.refused(1, "K0848", words);
+    };
+    let blank = Zeroizing::new(format!("{} \n", *value));
+    refused(scene.take_in(&["side", "--id", &side], &blank), &["ends with white space"]);
+    let dead = text("hostile_sk_0000000000000000000000000000000000000000");
+    refused(scene.take_in(&["side", "--id", &side], &dead), &["it is dead", "--anyway"]);
+    refused(scene.take_in(&["side", "--id", "key_of_another"], &value), &["belongs to", &side]);
+    scene.run(&["secret", "show", "side"]).exits(0).says(&[r#""versions":[]"#]);
+    scene.take_in(&["side", "--id", &side, "--anyway"], &dead).exits(0).says(&["taken in anyway"]);
+    scene.take_in(&["side", "--id", &side], &value).refused(1, "K0613", &["--replace"]);
+    let taken = scene.take_in(&["side", "--id", &side, "--replace"], &value);
+    taken.exits(0).says(&["accepted at", &format!("it belongs to {side}")]);
+    scene.run(&["verify", "side"]).exits(0);
+    // Not the value that the configured copy holds.
+    let (other, another) = scene.issuer.mint("by hand");
+    let words = ["ring", "--id", &other, "--replace"];
+    refused(scene.take_in(&words, &another), &["api/api.env holds another value"]);
+    let id = scene.until("mint");
+    let words = ["ring", "--id", &other, "--replace", "--anyway"];
+    scene.take_in(&words, &another).refused(7, "K0848", &[&format!("keyroll abort {id}")]);
+    scene.run(&["resume", &id, "--confirm", "ring"]).exits(0).ended("done");
+    scene.take_in(&words, &another).refused(1, "K0613", &["keyroll plan ring"]);
 }

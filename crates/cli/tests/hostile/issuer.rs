@@ -89,6 +89,8 @@ struct Books {
     moods: Vec<(Ask, Mood, u32)>,
     /// What was asked, in its order; calls of workers apart.
     asked: Vec<(Ask, String)>,
+    /// Keys that were presented by other than workers while they were switched off.
+    refused: Vec<String>,
     /// What minted values end with, instead of letters.
     tail: &'static str,
 }
@@ -164,6 +166,11 @@ impl Issuer {
     /// The keys that were asked to be deleted.
     pub fn deletions(&self) -> Vec<String> {
         self.books().asked.iter().filter(|(ask, _)| *ask == Ask::Delete).map(|(_, of)| of.clone()).collect()
+    }
+
+    /// How often a key was presented by other than workers while it was switched off.
+    pub fn refused(&self, id: &str) -> usize {
+        self.books().refused.iter().filter(|one| *one == id).count()
     }
 
     /// A new key: its id and its value.
@@ -325,6 +332,9 @@ impl Issuer {
         if let Some(worker) = &request.worker {
             let whose = known.as_ref().map_or_else(|| "nobody".to_owned(), |key| key.id.clone());
             books.last.insert(worker.clone(), (whose, alive.is_some()));
+        }
+        if let Some(off) = known.as_ref().filter(|key| key.disabled && request.worker.is_none()) {
+            books.refused.push(off.id.clone());
         }
         let Some(key) = alive else { return error(401, "invalid_key") };
         let session = books.sessions.entry(client.to_owned()).or_default();

@@ -154,8 +154,13 @@ impl Scene {
 
     /// Takes a secret in.
     pub fn add(&self, name: &str, id: &str, value: &Zeroizing<String>) -> Ran {
-        let mut child =
-            self.command(&["secret", "add", name, "--id", id]).stdin(Stdio::piped()).spawn().unwrap();
+        self.take_in(&[name, "--id", id], value)
+    }
+
+    /// The same, with flags.
+    pub fn take_in(&self, words: &[&str], value: &Zeroizing<String>) -> Ran {
+        let words = [&["secret", "add"], words].concat();
+        let mut child = self.command(&words).stdin(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(value.as_bytes()).unwrap();
         let output = child.wait_with_output().unwrap();
         Ran::read(output.status.code(), &output.stdout, &output.stderr)

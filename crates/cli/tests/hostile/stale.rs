@@ -58,13 +58,23 @@ fn another_key() {
     stale(&scene, &plan, &[&id]);
 }
 
+/// What became of it is said, and never "stale": where it is open, another plan would be the wrong way.
 fn carried_out_already() {
     let scene = Scene::new();
-    let plan = scene.plan();
-    scene.run(&["apply", &plan, "--confirm", "ring"]).exits(0).ended("done");
+    let (plan, other) = (scene.plan(), scene.plan());
+    scene.run(&["apply", &plan, "--confirm", "ring", "--until", "roll"]).exits(4);
     let before = scene.snapshot();
-    let again = scene.run(&["apply", &plan, "--confirm", "ring"]);
-    again.refused(1, "K0838", &["keyroll plan ring"]);
+    let again = |plan: &str| scene.run(&["apply", plan, "--confirm", "ring"]);
+    again(&plan).refused(7, "K0837", &["stands at roll", &format!("keyroll resume {plan}")]);
+    again(&other).refused(7, "K0837", &[&format!("rotation {plan} of the same secret is open")]);
+    assert_eq!(scene.snapshot(), before);
+    scene.run(&["abort", &plan]).exits(5).ended("rolled_back");
+    again(&plan).refused(1, "K0837", &["rolled back", "keyroll plan ring"]);
+    scene.as_before();
+    let third = scene.plan();
+    again(&third).exits(0).ended("done");
+    let before = scene.snapshot();
+    again(&third).refused(1, "K0837", &["is done", "keyroll plan ring"]);
     assert_eq!(scene.snapshot(), before);
     scene.rotated();
 }

@@ -145,10 +145,22 @@ async fn units_are_moved_under_load() {
     let all = || async { scene.ports.iter().all(|port| front.uses(*port)).then_some(()) };
     until(Deadline::seconds(START_S_MAX), all).await.unwrap();
     let callers = Callers::start(front_port, RATE);
+    // Somebody edited the units' variables and one unit since they were started.
+    let edit = "echo MODE=by-somebody >> app/api.env && mkdir -p /etc/systemd/system/orders-1.service.d && \
+                printf '[Service]\\nNice=1\\n' > /etc/systemd/system/orders-1.service.d/50-nice.conf && \
+                systemctl daemon-reload";
+    let (code, text) = scene.inside(&["sh", "-c", edit]).await;
+    assert_eq!(code, Some(0), "{text}");
     let (code, events, text) = scene.keyroll(&["plan", "orders-db"]).await;
     assert_eq!(code, Some(0), "{text}");
+    let live: Vec<&str> = of_type(&events, "live").filter_map(|event| event["name"].as_str()).collect();
+    assert_eq!(live, ["orders-1/unit:50-nice.conf", "orders-1/api.env:MODE", "orders-2/api.env:MODE"]);
     let id = of_type(&events, "plan").next().unwrap()["id"].as_str().unwrap().to_owned();
-    let (code, events, text) = scene.keyroll(&["apply", &id, "--confirm", "orders-db"]).await;
+    let mut apply = vec!["apply", &id, "--confirm", "orders-db"];
+    let (code, _, text) = scene.keyroll(&apply).await;
+    assert!(code == Some(6) && text.contains("K0851"), "{text}");
+    apply.extend(live.iter().flat_map(|name| ["--accept", name]));
+    let (code, events, text) = scene.keyroll(&apply).await;
     assert_eq!(code, Some(0), "{text}");
     let summary = of_type(&events, "summary").last().unwrap();
     println!("units rotated: {summary}");

@@ -1,4 +1,9 @@
-//! Ports in memory: an issuer, a store, a journal that can break off, and a machine on which nothing runs.
+//! Ports in memory: an issuer, a store, a journal that can break off, and a machine.
+#![allow(dead_code)]
+
+pub(crate) mod machine;
+
+pub(crate) use machine::{Fate, Machine};
 
 #![allow(clippy::disallowed_methods, reason = "a test looks from outside")]
 
@@ -10,13 +15,12 @@ use std::time::Instant;
 use async_trait::async_trait;
 use keyroll_engine::Ports;
 use keyroll_port::{
-    Class, Clock, Failure, Holder, Host, Identity, Issuer, Journal, JournalError, Label, Listed, Listing,
-    Looked, Minted, Opening, Overview, Probe, Recorded, Residue, RotationId, Session, SessionSource,
-    Sessions, Store, ValueFormat, Values, VersionInfo,
+    Class, Clock, Failure, Identity, Issuer, Journal, JournalError, Label, Listed, Listing, Minted, Opening,
+    Overview, Probe, Recorded, RotationId, Session, Store, ValueFormat, VersionInfo,
 };
 use keyroll_rotation::{
-    Capabilities, ConsumerId, Enumeration, Event, Fact, FileId, Found, HostId, Incarnation, Kinds, LastUsed,
-    MintedBy, OnFailure, Op, Overlap, Plan, Policy, Proof, Refusals, Seq, Stamp, Which,
+    Capabilities, Event, Fact, HostId, Kinds, LastUsed, MintedBy, OnFailure, Op, Overlap, Plan, Policy,
+    Refusals, Seq, Stamp,
 };
 use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
 
@@ -39,6 +43,8 @@ pub(crate) struct Keys {
     /// Those that are switched off, by id.
     pub(crate) off: Mutex<BTreeSet<String>>,
     pub(crate) next: (String, String),
+    mints: AtomicU64,
+    fate: Arc<Fate>,
 }
 
 fn value_of(credential: &Credential) -> String {
@@ -70,11 +76,21 @@ impl Issuer for Keys {
         Ok(None)
     }
     async fn mint(&self, label: &str, _: &Credential, _: Option<&Credential>) -> Result<Minted, Failure> {
-        let (id, value) = self.next.clone();
-        locked(&self.alive).insert(value.clone(), id.clone());
-        locked(&self.labels).insert(id.clone(), label.to_owned());
-        let minted = credential(&id, &value);
-        Ok(Minted { id: CredentialId::new(id), fields: minted.fields })
+        self.fate.befall(|| {
+            let (mut id, mut value) = self.next.clone();
+            let before = self.mints.fetch_add(1, Ordering::SeqCst);
+            if before > 0 {
+                (id, value) = (format!("{id}-{before}"), format!("{value}-{before}"));
+            }
+            let mut alive = locked(&self.alive);
+            if self.capabilities.overlap == Overlap::None {
+                alive.clear();
+            }
+            alive.insert(value.clone(), id.clone());
+            locked(&self.labels).insert(id.clone(), label.to_owned());
+            let minted = credential(&id, &value);
+            Minted { id: CredentialId::new(id), fields: minted.fields }
+        })
     }
     async fn list(&self, _: &Credential) -> Result<Listing, Failure> {
         let ids: BTreeSet<String> = locked(&self.alive).values().cloned().collect();
@@ -97,17 +113,21 @@ impl Issuer for Keys {
         credential("decoy", "a wrong value")
     }
     async fn disable(&self, id: &CredentialId) -> Result<(), Failure> {
-        locked(&self.off).insert(id.as_str().to_owned());
-        Ok(())
+        self.fate.befall(|| {
+            locked(&self.off).insert(id.as_str().to_owned());
+        })
     }
     async fn enable(&self, id: &CredentialId) -> Result<(), Failure> {
-        locked(&self.off).remove(id.as_str());
-        Ok(())
+        self.fate.befall(|| {
+            locked(&self.off).remove(id.as_str());
+        })
     }
     async fn revoke(&self, id: &CredentialId) -> Result<(), Failure> {
-        locked(&self.ended).push(id.as_str().to_owned());
-        locked(&self.alive).retain(|_, held| held != id.as_str());
-        Ok(())
+        self.fate.befall(|| {
+            locked(&self.ended).push(id.as_str().to_owned());
+            locked(&self.off).remove(id.as_str());
+            locked(&self.alive).retain(|_, held| held != id.as_str());
+        })
     }
     async fn sessions(&self, _: &CredentialId) -> Result<Option<Vec<Session>>, Failure> {
         Ok(None)
@@ -123,13 +143,14 @@ type Version = (u32, Label, Option<Credential>, Seq);
 /// Versions in memory.
 #[derive(Default)]
 pub(crate) struct Safe {
+    fate: Arc<Fate>,
     versions: Mutex<Vec<Version>>,
     kept: Mutex<BTreeMap<Seq, Credential>>,
 }
 
 impl Safe {
-    pub(crate) fn with(current: Credential) -> Self {
-        let safe = Self::default();
+    pub(crate) fn with(current: Credential, fate: Arc<Fate>) -> Self {
+        let safe = Self { fate, ..Self::default() };
         locked(&safe.versions).push((1, Label::Current, Some(current), 0));
         safe
     }
@@ -137,6 +158,12 @@ impl Safe {
         for version in locked(&self.versions).iter_mut().filter(|it| it.0 == number) {
             version.1 = label;
         }
+    }
+    /// The value that is current.
+    pub(crate) fn current_value(&self) -> String {
+        let versions = locked(&self.versions);
+        let current = versions.iter().find(|it| it.1 == Label::Current).and_then(|it| it.2.as_ref());
+        value_of(current.expect("a current version"))
     }
     pub(crate) fn label(&self, number: u32) -> Option<Label> {
         locked(&self.versions).iter().find(|it| it.0 == number).map(|it| it.1)
@@ -178,23 +205,27 @@ impl Store for Safe {
             return Ok(version.0);
         }
         let value = locked(&self.kept).get(&intent).map(Credential::duplicate);
-        versions.push((2, Label::Pending, value, intent));
-        Ok(2)
+        let number = u32::try_from(versions.len()).unwrap() + 1;
+        self.fate.befall(|| versions.push((number, Label::Pending, value, intent)))?;
+        Ok(number)
     }
     async fn promote(&self, _: &str, expected: u32, next: u32) -> Result<(), Failure> {
-        self.relabel(expected, Label::Previous);
-        self.relabel(next, Label::Current);
-        Ok(())
+        self.fate.befall(|| {
+            self.relabel(expected, Label::Previous);
+            self.relabel(next, Label::Current);
+        })
     }
     async fn demote(&self, _: &str, before: u32, next: u32) -> Result<(), Failure> {
-        self.relabel(next, Label::Pending);
-        self.relabel(before, Label::Current);
-        Ok(())
+        self.fate.befall(|| {
+            self.relabel(next, Label::Pending);
+            self.relabel(before, Label::Current);
+        })
     }
     async fn retire(&self, _: &str, number: u32) -> Result<(), Failure> {
-        self.relabel(number, Label::Retired);
-        locked(&self.versions).iter_mut().filter(|it| it.0 == number).for_each(|it| it.2 = None);
-        Ok(())
+        self.fate.befall(|| {
+            self.relabel(number, Label::Retired);
+            locked(&self.versions).iter_mut().filter(|it| it.0 == number).for_each(|it| it.2 = None);
+        })
     }
 }
 
@@ -205,9 +236,15 @@ pub(crate) struct Book {
     epoch: AtomicU64,
     /// Breaks off at the outcome of this operation, once.
     pub(crate) breaks_at: Mutex<Option<Op>>,
+    /// Breaks off behind this many entries, once.
+    pub(crate) breaks_behind: Mutex<Option<Seq>>,
 }
 
 impl Book {
+    pub(crate) fn entries(&self) -> Vec<Event> {
+        locked(&self.events).clone()
+    }
+
     fn outcome_of(&self, event: &Event) -> Option<Op> {
         let Fact::Ended { intent, .. } = event.fact else { return None };
         let at = usize::try_from(intent).ok()?.checked_sub(1)?;
@@ -231,6 +268,11 @@ impl Journal for Book {
         let mut breaks = locked(&self.breaks_at);
         if op.is_some() && *breaks == op {
             *breaks = None;
+            return Err(JournalError::Fenced { newest: 0 });
+        }
+        let mut behind = locked(&self.breaks_behind);
+        if behind.is_some_and(|behind| seq > behind) {
+            *behind = None;
             return Err(JournalError::Fenced { newest: 0 });
         }
         let mut events = locked(&self.events);
@@ -257,71 +299,6 @@ impl Journal for Book {
     }
     async fn recall(&self, _: u64) -> Result<Option<String>, JournalError> {
         Ok(None)
-    }
-}
-
-/// A machine on which nothing runs and nothing is written.
-struct Empty {
-    /// What the logs show at one look after the other, the last of it for good.
-    refusals: Mutex<Vec<u32>>,
-}
-
-#[async_trait]
-impl Host for Empty {
-    async fn trial(&self, _: Values<'_>) -> Result<Vec<Failure>, Failure> {
-        Ok(Vec::new())
-    }
-    async fn carries(&self, _: &Fields) -> Result<(), Failure> {
-        Ok(())
-    }
-    async fn deliver(&self, _: FileId, _: Which, _: Values<'_>, _: Seq) -> Result<(), Failure> {
-        Ok(())
-    }
-    async fn delivered(&self, _: FileId, _: Which, _: Values<'_>, _: Seq) -> Result<Found, Failure> {
-        Ok(Found::Absent)
-    }
-    async fn fetch(&self, _: ConsumerId, _: Seq) -> Result<(), Failure> {
-        Ok(())
-    }
-    async fn apply(&self, _: ConsumerId, _: u8, _: Seq) -> Result<(), Failure> {
-        Ok(())
-    }
-    async fn applied(&self, _: ConsumerId, _: u8, _: Seq) -> Result<Found, Failure> {
-        Ok(Found::Absent)
-    }
-    async fn enumerate(&self, _: Values<'_>, _: &Sessions, _: Which) -> Result<Looked, Failure> {
-        let enumeration = Enumeration {
-            complete: true,
-            instances: Vec::new(),
-            files: Vec::new(),
-            sessions: None,
-            strangers: Vec::new(),
-        };
-        Ok(Looked { enumeration, names: Vec::new(), not_visible: Vec::new() })
-    }
-    async fn prove(
-        &self,
-        _: ConsumerId,
-        _: Option<u8>,
-        _: Which,
-        _: Values<'_>,
-        _: &dyn SessionSource,
-    ) -> Result<(Vec<Proof>, bool), Failure> {
-        Ok((Vec::new(), false))
-    }
-    async fn describe(&self, _: Incarnation) -> Option<Holder> {
-        None
-    }
-    async fn watch_refusals(&self) -> Result<(), Failure> {
-        Ok(())
-    }
-    async fn refusals(&self) -> Result<u32, Failure> {
-        let mut told = locked(&self.refusals);
-        let next = if told.len() > 1 { Some(told.remove(0)) } else { told.first().copied() };
-        Ok(next.unwrap_or_default())
-    }
-    async fn sweep(&self, _: Values<'_>) -> Result<(Vec<Residue>, Vec<String>), Failure> {
-        Ok((Vec::new(), Vec::new()))
     }
 }
 
@@ -356,7 +333,7 @@ pub(crate) fn capabilities() -> Capabilities {
     }
 }
 
-fn plan(capabilities: Capabilities) -> Plan {
+pub(crate) fn plan(capabilities: Capabilities) -> Plan {
     let policy = Policy {
         on_failure: OnFailure::Rollback,
         parallel_max: 1,
@@ -386,7 +363,8 @@ pub(crate) struct Scene {
     pub(crate) keys: Arc<Keys>,
     pub(crate) safe: Arc<Safe>,
     pub(crate) book: Arc<Book>,
-    host: Arc<Empty>,
+    pub(crate) host: Arc<Machine>,
+    pub(crate) fate: Arc<Fate>,
     started: Instant,
 }
 
@@ -396,34 +374,52 @@ impl Scene {
         Self::with(capabilities(), &[], id, value)
     }
 
+    /// The same, and nobody has consented to the end of the old key.
+    pub(crate) fn unconsented(capabilities: Capabilities, refusals: &[u32]) -> Self {
+        let mut scene = Self::with(capabilities, refusals, "id-2", "value-two");
+        if let Some(book) = Arc::get_mut(&mut scene.book) {
+            book.opening.plan.policy.standing_consent = false;
+        }
+        scene
+    }
+
     /// At an issuer that can do this; the logs show these refusals, look after look.
     pub(crate) fn with(capabilities: Capabilities, refusals: &[u32], id: &str, value: &str) -> Self {
+        Self::of(plan(capabilities), refusals, id, value)
+    }
+
+    /// A rotation by this plan.
+    pub(crate) fn of(plan: Plan, refusals: &[u32], id: &str, value: &str) -> Self {
+        let fate = Arc::new(Fate::default());
         let alive = BTreeMap::from([("value-one".to_owned(), "id-1".to_owned())]);
         let keys = Keys {
-            capabilities: capabilities.clone(),
+            capabilities: plan.capabilities.clone(),
             off: Mutex::default(),
             alive: Mutex::new(alive),
             labels: Mutex::default(),
             ended: Mutex::default(),
             next: (id.to_owned(), value.to_owned()),
+            mints: AtomicU64::new(0),
+            fate: fate.clone(),
         };
+        let safe = Arc::new(Safe::with(credential("id-1", "value-one"), fate.clone()));
+        let host = Arc::new(Machine::new(&plan, safe.clone(), fate.clone(), refusals));
         let opening = Opening {
             secret: "acme".to_owned(),
             from_version: 1,
-            plan: plan(capabilities),
+            plan,
             names: String::new(),
             at: Stamp { ms: 0, boot: 1, epoch: 0 },
             unix_ms: 0,
         };
-        let book =
-            Book { opening, events: Mutex::default(), epoch: AtomicU64::new(0), breaks_at: Mutex::default() };
-        Self {
-            keys: Arc::new(keys),
-            safe: Arc::new(Safe::with(credential("id-1", "value-one"))),
-            book: Arc::new(book),
-            host: Arc::new(Empty { refusals: Mutex::new(refusals.to_vec()) }),
-            started: Instant::now(),
-        }
+        let book = Book {
+            opening,
+            events: Mutex::default(),
+            epoch: AtomicU64::new(0),
+            breaks_at: Mutex::default(),
+            breaks_behind: Mutex::default(),
+        };
+        Self { keys: Arc::new(keys), safe, book: Arc::new(book), host, fate, started: Instant::now() }
     }
 
     pub(crate) fn ports(&self) -> Ports {

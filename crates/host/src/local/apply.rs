@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use keyroll_manager::{Leftover, apply, end_leftover, fetch};
 use keyroll_observe::ProcessId;
-use keyroll_port::{Class, Failure};
+use keyroll_port::{Applied, Brings, Class, Failure};
 use keyroll_rotation::{ConsumerId, FileId, Found, Seq, Which};
 
 use super::{ConsumerSetup, Local, SlotSetup, incarnation, process_of};
@@ -62,8 +62,24 @@ impl Local {
         drop(fs::remove_file(self.pid_record(intent)));
     }
 
-    pub(super) fn apply_slot(&self, id: ConsumerId, slot: u8, intent: Seq) -> Result<(), Failure> {
+    pub(super) fn apply_slot(
+        &self,
+        id: ConsumerId,
+        slot: u8,
+        intent: Seq,
+        brings: Brings<'_>,
+    ) -> Result<Applied, Failure> {
         let (_, setup) = self.slot_setup(id, slot)?;
+        let live = match brings {
+            Brings::Accepted(accepted) => {
+                let live = self.unaccepted(id, slot, accepted);
+                if !live.is_empty() {
+                    return Ok(Applied::Refused(live));
+                }
+                live
+            }
+            Brings::Anything => self.unaccepted(id, slot, &[]),
+        };
         self.watch_log(id, slot, setup);
         self.forget_consumer(id);
         self.watch_gap(id, setup);
@@ -74,7 +90,7 @@ impl Local {
         if applied.as_ref().is_ok() {
             self.forget_record(intent);
         }
-        applied.map(drop)
+        applied.map(|_| Applied::Done(live))
     }
 
     pub(super) fn applied_slot(&self, id: ConsumerId, slot: u8, intent: Seq) -> Result<Found, Failure> {

@@ -9,7 +9,8 @@ use keyroll_secret::{Fields, SecretBytes};
 use rustix::fs::{FlockOperation, flock};
 
 use super::{CopySetup, CopySource, FileSetup, Local};
-use crate::{Content, Replacement, Resolved, TempName, read, remove_temp, replace, resolve, settle, trial};
+use crate::replace::replace_shown;
+use crate::{Content, Replacement, Resolved, TempName, read, remove_temp, resolve, settle, trial};
 
 /// What a copy should hold in a version.
 pub(super) fn rendered(copy: &CopySetup, fields: &Fields) -> Result<SecretBytes, CopyError> {
@@ -40,7 +41,12 @@ fn version<'a>(values: &Values<'a>, which: Which) -> Result<&'a Fields, Failure>
 }
 
 /// The file with every copy changed from one version to the other; an error if a copy holds neither.
-fn edited(file: &FileSetup, bytes: &[u8], from: &Fields, to: &Fields) -> Result<SecretBytes, CopyError> {
+pub(super) fn edited(
+    file: &FileSetup,
+    bytes: &[u8],
+    from: &Fields,
+    to: &Fields,
+) -> Result<SecretBytes, CopyError> {
     let mut now = SecretBytes::new(bytes.to_vec());
     for format in [Format::Dotenv, Format::Whole] {
         let mut pairs: Vec<(Slot, SecretBytes, SecretBytes)> = Vec::new();
@@ -184,7 +190,7 @@ impl Local {
             temp: &temp,
             write: file.write,
         };
-        replace(&replacement)?;
+        replace_shown(&replacement, &mut |held| self.watch_reads(id, which, held))?;
         self.forget_readers(id);
         drop(lock);
         Ok(())

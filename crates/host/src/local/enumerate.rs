@@ -1,7 +1,8 @@
 //! One look at everything: instances, holders, files, sessions.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use keyroll_manager::{Run, instances_in};
@@ -120,7 +121,7 @@ impl Local {
             .as_ref()
             .map(|going| self.join_sessions(going, &sockets, &running, stays, &mut seen, &mut found_by));
         let files = self.setup.file_ids().map(|(id, file)| (id, self.holds(file, values, stays))).collect();
-        let (strangers, names, mut not_visible) = self.strangers(&needles);
+        let (strangers, names, mut not_visible) = self.strangers(values, &needles);
         not_visible.extend(not_seen::lines(&sights.report.not_seen));
         not_visible.extend(listing.hidden.iter().map(hidden));
         self.memo().found_by.extend(found_by);
@@ -254,21 +255,40 @@ impl Local {
         joined
     }
 
-    /// Copies of the old value in files that no consumer names.
-    pub(super) fn strangers(&self, needles: &keyroll_needle::Needles) -> (Vec<u64>, Vec<Named>, Vec<String>) {
+    /// Copies of the old value that no consumer names: other files, and other places in the configured ones.
+    pub(super) fn strangers(
+        &self,
+        values: Values<'_>,
+        needles: &keyroll_needle::Needles,
+    ) -> (Vec<u64>, Vec<Named>, Vec<String>) {
         let report = search_files(&self.search_roots(), needles, FileLimits::default());
         let own: Vec<PathBuf> =
             self.setup.own_folders.iter().filter_map(|it| it.canonicalize().ok()).collect();
-        let planned: Vec<PathBuf> =
-            self.setup.files.iter().filter_map(|file| file.path.canonicalize().ok()).collect();
+        let planned: Vec<(Option<(u64, u64)>, PathBuf)> = self
+            .setup
+            .files
+            .iter()
+            .filter_map(|file| file.path.canonicalize().ok())
+            .map(|real| (inode(&real), real))
+            .collect();
         let mut names = Vec::new();
         for hit in report.hits.iter().filter(|hit| hit.id == OLD) {
             let real = hit.path.canonicalize().unwrap_or_else(|_| hit.path.clone());
-            let ours = planned.contains(&real) || own.iter().any(|folder| real.starts_with(folder));
+            // Another name of a configured file is that file: which name the search meets first is chance.
+            let found = inode(&real);
+            let configured =
+                planned.iter().any(|(inode, path)| *path == real || (found.is_some() && *inode == found));
+            let ours = configured || own.iter().any(|folder| real.starts_with(folder));
             let named = Named { digest: place_digest(&real), name: real.display().to_string() };
             if !ours && !names.contains(&named) {
                 names.push(named);
             }
+        }
+        for file in &self.setup.files {
+            let lines = self.unnamed_lines(file, values, needles);
+            let Some(real) = file.path.canonicalize().ok().filter(|_| !lines.is_empty()) else { continue };
+            let name = super::unnamed::describe(&real.display().to_string(), &lines);
+            names.push(Named { digest: place_digest(&real), name });
         }
         let not_searched = report.not_searched.iter().take(NOT_VISIBLE_MAX);
         let mut not_visible: Vec<String> =
@@ -308,6 +328,11 @@ impl Local {
             how_to_move,
         })
     }
+}
+
+/// Which file stands under a path: two names of one file have the same.
+fn inode(path: &Path) -> Option<(u64, u64)> {
+    std::fs::symlink_metadata(path).ok().map(|data| (data.dev(), data.ino()))
 }
 
 /// Whether the search ended before every environment was asked for. A closed one is the system's last word; memory

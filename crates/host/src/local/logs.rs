@@ -1,6 +1,8 @@
 //! Consumers' logs: accepted and refused credentials since a value changed, and since the old key was disabled.
 
-use std::fs;
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use keyroll_observe::{LogPosition, LogTail};
@@ -19,23 +21,25 @@ pub(super) struct Watched {
     accepted: u64,
     /// Lines that show a refused credential.
     refused: u64,
+    /// Lines are missing for good, since some look.
+    lost: bool,
 }
 
 impl Watched {
     fn new(tail: LogTail) -> Self {
-        Self { tail, accepted: 0, refused: 0 }
+        Self { tail, accepted: 0, refused: 0, lost: false }
     }
 
-    /// Reads on to the log's end, or to the most that one look may read; whether every line was seen.
+    /// Reads on to the log's end, or to the most that one look may read; whether every line since it is watched was
+    /// seen. A line that is lost stays lost: no later look makes up for it.
     fn look(&mut self) -> Result<bool, Failure> {
-        let mut whole = true;
         for _ in 0..LOOKS_MAX {
             let counts = self.tail.look()?;
             self.accepted = self.accepted.saturating_add(counts.successes);
             self.refused = self.refused.saturating_add(counts.failures);
-            whole &= !counts.gap;
+            self.lost |= counts.gap;
             if !counts.more {
-                return Ok(whole);
+                return Ok(!self.lost && !counts.absent);
             }
         }
         Ok(false)
@@ -87,18 +91,26 @@ impl Local {
         for (id, slot, setup) in self.slots() {
             let Some(log) = &setup.log else { continue };
             let tail = LogTail::at_end(&log.path, &log.success, &log.failure)?;
-            let at = tail.position();
-            let (device, inode, born, offset) =
-                at.map_or((0, 0, 0, 0), |at| (at.device, at.inode, at.born_unix_ns, at.offset));
-            text += &format!("{} {slot} {device} {inode} {born} {offset}\n", id.0);
+            text += &line_of(id, slot, tail.position());
             watched.push(((id.0, slot), Watched::new(tail)));
         }
-        let written = fs::create_dir_all(&self.setup.work).and_then(|()| fs::write(self.marks(), text));
-        written.map_err(|error| {
+        self.keep_marks(&text).map_err(|error| {
             Failure::new(Class::Retryable, "K0360", "remember where the consumers' logs end").because(error)
         })?;
         self.memo().refusals = watched.into_iter().collect();
         Ok(())
+    }
+
+    /// Whole or not at all, and on the disk: marks that were cut short would be taken for logs without refusals.
+    fn keep_marks(&self, text: &str) -> std::io::Result<()> {
+        let work = &self.setup.work;
+        fs::create_dir_all(work)?;
+        let beside = work.join(format!("{}-logs-new", self.setup.rotation));
+        let mut file = File::create(&beside)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        fs::rename(&beside, self.marks())?;
+        File::open(work)?.sync_all()
     }
 
     /// Refused uses since [`Self::mark_logs`], also where another driver made the marks.
@@ -137,26 +149,37 @@ impl Local {
     }
 
     fn read_marks(&self) -> Result<(), Failure> {
-        let text = fs::read_to_string(self.marks()).map_err(|error| {
-            Failure::new(
-                Class::Retryable,
-                "K0360",
-                "find where the consumers' logs ended when the key was disabled",
-            )
-            .because(error)
-        })?;
-        for line in text.lines() {
-            let Some((consumer, slot, position)) = mark(line) else { continue };
-            let Ok((_, setup)) = self.slot_setup(ConsumerId(consumer), slot) else { continue };
+        let unread = || {
+            let attempted = "find where the consumers' logs ended when the key was disabled";
+            Failure::new(Class::Retryable, "K0360", attempted)
+                .help("`keyroll pause` switches the key on again; then `keyroll resume` marks them anew")
+        };
+        let text = fs::read_to_string(self.marks()).map_err(|error| unread().because(error))?;
+        let marks: HashMap<(u16, u8), Option<LogPosition>> = text.lines().filter_map(mark).collect();
+        let mut watched = HashMap::new();
+        for (id, slot, setup) in self.slots() {
             let Some(log) = &setup.log else { continue };
-            let tail = LogTail::at(&log.path, &log.success, &log.failure, Some(position))?;
-            self.memo().refusals.insert((consumer, slot), Watched::new(tail));
+            let Some(position) = marks.get(&(id.0, slot)) else {
+                return Err(unread().because(format!("{} is not among them", log.path.display())));
+            };
+            let tail = LogTail::at(&log.path, &log.success, &log.failure, *position)?;
+            watched.insert((id.0, slot), Watched::new(tail));
         }
+        self.memo().refusals = watched;
         Ok(())
     }
 }
 
-fn mark(line: &str) -> Option<(u16, u8, LogPosition)> {
+/// One mark: consumer, slot, device, inode, birth, offset, checksum. A log that did not exist has zeros.
+fn line_of(id: ConsumerId, slot: u8, at: Option<LogPosition>) -> String {
+    let (device, inode, born, offset, before) =
+        at.map_or((0, 0, 0, 0, None), |at| (at.device, at.inode, at.born_unix_ns, at.offset, at.before));
+    let before = before.map_or_else(String::new, |before| format!(" {before}"));
+    format!("{} {slot} {device} {inode} {born} {offset}{before}\n", id.0)
+}
+
+/// The inner `None` = the log did not exist.
+fn mark(line: &str) -> Option<((u16, u8), Option<LogPosition>)> {
     let mut words = line.split(' ');
     let consumer = words.next()?.parse().ok()?;
     let slot = words.next()?.parse().ok()?;
@@ -164,5 +187,8 @@ fn mark(line: &str) -> Option<(u16, u8, LogPosition)> {
     let inode = words.next()?.parse().ok()?;
     let born_unix_ns = words.next()?.parse().ok()?;
     let offset = words.next()?.parse().ok()?;
-    Some((consumer, slot, LogPosition { device, inode, born_unix_ns, offset }))
+    // Marks of an earlier version have no checksum.
+    let before = words.next().map(str::parse).transpose().ok()?;
+    let at = LogPosition { device, inode, born_unix_ns, offset, before };
+    Some(((consumer, slot), (inode != 0).then_some(at)))
 }

@@ -24,7 +24,7 @@ use crate::read;
 const CHECK_MS_MAX: u64 = 30_000;
 
 /// Where an argument stands for the consumer's file.
-const COPY: &str = "{copy}";
+pub(super) const COPY: &str = "{copy}";
 
 impl Local {
     pub(super) async fn prove_slot(
@@ -95,6 +95,9 @@ impl Local {
         let mut base = Kinds::NONE;
         if block_in_place(|| self.delivered_to(one.consumer, Some(&one.process), which, values)) {
             base = base.and(Kinds::DELIVERED);
+        }
+        if self.read_all(one.consumer, &one.process, which) {
+            base = base.and(Kinds::READ);
         }
         // Once seen in this incarnation it was loaded: its memory is not searched again.
         let before_now = self.memo().shown.get(&(who, 0, which)).copied().unwrap_or_default();
@@ -246,7 +249,7 @@ impl Local {
 
     /// Whether the command fails on a copy that holds a wrong value; `None` without an answer in time. The wrong copy
     /// is made beside keyroll's own work, one for each path, since several may be asked at once.
-    fn control(
+    pub(super) fn control(
         &self,
         of: (u16, u8),
         command: &CommandLine,
@@ -351,11 +354,11 @@ fn is_ready(slot: &SlotSetup) -> Result<bool, Failure> {
     slot.ready.as_ref().map_or(Ok(true), |ready| ask(ready, slot.instance.as_deref()))
 }
 
-fn exec(command: CommandLine) -> Check {
+pub(super) fn exec(command: CommandLine) -> Check {
     Check::Exec { command, user: None }
 }
 
-fn with_copy(command: &CommandLine, copy: &Path) -> CommandLine {
+pub(super) fn with_copy(command: &CommandLine, copy: &Path) -> CommandLine {
     let copy = copy.display().to_string();
     let arguments = command.arguments.iter().map(|argument| argument.replace(COPY, &copy)).collect();
     CommandLine { arguments, ..command.clone() }
@@ -365,7 +368,7 @@ fn ask(request: &Check, instance: Option<&str>) -> Result<bool, Failure> {
     Ok(answer(request, instance)? == CheckAnswer::Passed)
 }
 
-fn answer(request: &Check, instance: Option<&str>) -> Result<CheckAnswer, Failure> {
+pub(super) fn answer(request: &Check, instance: Option<&str>) -> Result<CheckAnswer, Failure> {
     let deadline = Instant::now() + Duration::from_millis(CHECK_MS_MAX);
     check(request, instance, deadline)
 }

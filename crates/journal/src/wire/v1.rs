@@ -11,13 +11,21 @@ mod plan;
 mod words;
 
 use keyroll_port::Opening;
-use keyroll_rotation::Event;
+use keyroll_rotation::{Event, PROTOCOL};
 use serde::{Deserialize, Serialize};
 
 use super::WireError;
 
 /// The version number that every entry of this form carries.
 const VERSION: u32 = 1;
+
+/// Who opened a rotation. Absent in openings of protocol 1, which was the first.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProtocolForm {
+    number: u32,
+    keyroll: String,
+}
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -59,12 +67,34 @@ struct OpeningForm {
     names: String,
     at: Stamp,
     unix_ms: u64,
+    #[serde(default)]
+    protocol: Option<ProtocolForm>,
 }
 
 /// What is read before anything else: the rest may be a form of tomorrow.
 #[derive(Deserialize)]
 struct VersionOnly {
     v: u32,
+}
+
+/// What is read of an opening before its plan, which another protocol may have written otherwise.
+#[derive(Deserialize)]
+struct ProtocolOnly {
+    protocol: Option<Opener>,
+}
+
+#[derive(Deserialize)]
+struct Opener {
+    number: u32,
+    keyroll: String,
+}
+
+fn protocol(bytes: &[u8]) -> Result<(), WireError> {
+    let ProtocolOnly { protocol } = serde_json::from_slice(bytes).map_err(WireError::Malformed)?;
+    match protocol {
+        Some(Opener { number, keyroll }) if number > PROTOCOL => Err(WireError::Protocol { number, keyroll }),
+        Some(_) | None => Ok(()),
+    }
 }
 
 fn version(bytes: &[u8]) -> Result<(), WireError> {
@@ -99,16 +129,18 @@ pub fn encode_opening(opening: &Opening) -> Result<Vec<u8>, WireError> {
         names: names.clone(),
         at: (*at).into(),
         unix_ms: *unix_ms,
+        protocol: Some(ProtocolForm { number: PROTOCOL, keyroll: env!("CARGO_PKG_VERSION").to_owned() }),
     };
     serde_json::to_vec(&form).map_err(WireError::Malformed)
 }
 
 /// Reads what [`encode_opening`] wrote, and nothing else.
 ///
-/// Errors: another version, an unknown field or word, a number outside its range.
+/// Errors: another version, a newer protocol, an unknown field or word, a number outside its range.
 pub fn decode_opening(bytes: &[u8]) -> Result<Opening, WireError> {
     version(bytes)?;
-    let OpeningForm { v: _, secret, from_version, plan, names, at, unix_ms } =
+    protocol(bytes)?;
+    let OpeningForm { v: _, secret, from_version, plan, names, at, unix_ms, protocol: _ } =
         serde_json::from_slice(bytes).map_err(WireError::Malformed)?;
     Ok(Opening { secret, from_version, plan: plan.try_into()?, names, at: at.into(), unix_ms })
 }

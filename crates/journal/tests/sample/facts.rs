@@ -2,7 +2,7 @@
 
 use keyroll_port::Opening;
 use keyroll_rotation::{
-    Adoptee, Answer, Capabilities, Consumer, ConsumerId, CredId, Delivery, Emergency, EndpointId,
+    Adoptee, Answer, Capabilities, Consumer, ConsumerId, CredId, Delivery, Difference, Emergency, EndpointId,
     Enumeration, Event, Fact, FileId, Found, FoundBy, Holds, HostId, Incarnation, Kinds, Labelled, LastUsed,
     Life, MintedBy, OnFailure, Op, Outcome, Overlap, PATHS_MAX, Plan, Policy, PreflightSeen, Proof, Refusals,
     Seen, SessionSeen, Sight, Stamp, Standing, Uptake, Waived, Which,
@@ -98,7 +98,12 @@ fn outcomes() -> impl Strategy<Value = Outcome> {
         option::of(ids()).prop_map(Outcome::Done),
         any::<bool>().prop_map(|retry| Outcome::Failed { retry }),
         Just(Outcome::Unknown),
+        vec(differences(), 0..3).prop_map(Outcome::Refused),
     ]
+}
+
+fn differences() -> impl Strategy<Value = Difference> {
+    (".{0,12}", any::<u64>()).prop_map(|(name, digest)| Difference { name: name.into(), digest })
 }
 
 fn founds() -> impl Strategy<Value = Found> {
@@ -278,6 +283,7 @@ pub(crate) fn facts() -> impl Strategy<Value = Fact> {
     let plain = vec![
         Fact::DriverStarted,
         Fact::Clock,
+        Fact::Unanswered,
         Fact::PauseAsked,
         Fact::Resumed,
         Fact::AbortAsked,
@@ -299,6 +305,7 @@ pub(crate) fn facts() -> impl Strategy<Value = Fact> {
             Fact::Adopted { consumer, files, explains, names: names.into() }
         }),
         waived().prop_map(Fact::Waived),
+        differences().prop_map(Fact::Accepted),
         (mode, any::<bool>())
             .prop_map(|(mode, pending_compromised)| Fact::Escalated { mode, pending_compromised }),
         ids().prop_map(Fact::HandMinted),
@@ -326,6 +333,8 @@ pub(crate) fn name(fact: &Fact) -> &'static str {
         Fact::Decided(_) => "decided",
         Fact::Adopted { .. } => "adopted",
         Fact::Waived(_) => "waived",
+        Fact::Unanswered => "unanswered",
+        Fact::Accepted(_) => "accepted",
         Fact::PauseAsked => "pause_asked",
         Fact::Resumed => "resumed",
         Fact::AbortAsked => "abort_asked",
@@ -337,4 +346,4 @@ pub(crate) fn name(fact: &Fact) -> &'static str {
 }
 
 /// How many names there are.
-pub(crate) const NAMES: usize = 25;
+pub(crate) const NAMES: usize = 27;

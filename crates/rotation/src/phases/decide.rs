@@ -27,8 +27,19 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     match state.consent {
         Some((given, seq)) if given == digest && look.seq > seq => out.push(Want::Decide(digest)),
         Some((given, _)) if given == digest => out.push(Want::Ask(Query::Enumerate)),
-        Some(_) | None => out.push(Want::Person(Person::Consent(digest))),
+        Some(_) | None => {
+            out.push(Want::Person(Person::Consent(digest)));
+            if listens(state) {
+                // As long as a person thinks about it, whoever still needs the old key is heard.
+                out.push(Want::Ask(Query::Refusals));
+            }
+        }
     }
+}
+
+/// The old key is off, and a refused use of it can be seen.
+fn listens(state: &State) -> bool {
+    matches!(state.old, OldKey::Off(_)) && super::soak::visible(state)
 }
 
 /// A label that this journal does not know freezes the rotation before the point of no return, not after it. A list
@@ -41,9 +52,7 @@ fn unlisted(state: &State) -> bool {
 /// While the old key is off, a refused use is heard before anybody is asked, and once more before the point of no
 /// return: a consent may be waited for much longer than the soak lasted.
 fn unheard(state: &State, look: &Look) -> bool {
-    matches!(state.old, OldKey::Off(_))
-        && super::soak::visible(state)
-        && !state.refusals_read.is_some_and(|read| read.at_least(1, look.at))
+    listens(state) && !state.refusals_read.is_some_and(|read| read.at_least(1, look.at))
 }
 
 /// A standing consent counts only with zero waivers and an overlap.

@@ -98,7 +98,22 @@ pub(super) fn settle(next: &mut State) -> bool {
     if !alive || next.promoted {
         return late(next);
     }
-    start_units(next) || react(next) || late(next)
+    start_units(next) || react(next) || ask_again(next) || late(next)
+}
+
+/// Restoring takes its time, and the old key may have ended meanwhile: with everybody back on it, it is seen alive once
+/// more before the new one is deleted.
+fn ask_again(next: &mut State) -> bool {
+    if !restored(next) || next.running(&Op::DeleteNew) {
+        return false;
+    }
+    let Some(look) = next.fresh_look(next.entered) else { return false };
+    if next.alive_asked > look.seq || !blockers(next, look, Which::Old).is_empty() {
+        return false;
+    }
+    next.alive_asked = next.seq.saturating_add(1);
+    next.alive.fill(crate::Streak::default());
+    true
 }
 
 fn old_is_dead(state: &State) -> bool {
@@ -140,7 +155,18 @@ fn start_units(next: &mut State) -> bool {
         unit::start(next, at);
         return true;
     }
-    false
+    stuck(next)
+}
+
+/// Everybody who could be restored is: who could not needs a person.
+fn stuck(next: &mut State) -> bool {
+    let Some(at) = next.units.iter().rposition(|unit| unit.stage == Stage::Failed) else { return false };
+    let files = next.plan.consumers.get(at).map(|consumer| consumer.files.clone()).unwrap_or_default();
+    let foreign = files.into_iter().find(|file| next.file(*file) == Holds::Other);
+    let unit = u16::try_from(at).ok().map(|at| Reason::Unit(crate::ConsumerId(at)));
+    let Some(reason) = foreign.map(Reason::Foreign).or(unit) else { return false };
+    next.stand(Hold::Stuck(reason));
+    true
 }
 
 /// What still runs on the new version after everything was restored.

@@ -15,7 +15,7 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     }
     if state.residues.is_none() {
         out.push(Want::Ask(Query::Sweep));
-    } else if out.is_empty() && state.debt.is_none() && !state.retired {
+    } else if out.is_empty() && state.abandoned.is_empty() && state.debt.is_none() && !state.retired {
         unit::offer(state, Op::Retire(Which::Old), out);
     }
 }

@@ -50,7 +50,7 @@ fn main() -> ExitCode {
         let from = number("--from").unwrap_or(0);
         part("seeds, each twice", seeds(from, from + count));
     }
-    let (mutants, killed) = if has("--mutants") { hunted() } else { (0, 0) };
+    let (mutants, killed, current) = if has("--mutants") { hunted() } else { (0, 0, true) };
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let seconds = begun.elapsed().as_secs_f64();
     let uncovered =
@@ -68,23 +68,47 @@ fn main() -> ExitCode {
         all.violations,
         uncovered.len(),
     );
-    if bad || !uncovered.is_empty() || killed < mutants { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    if bad || !uncovered.is_empty() || killed < mutants || !current {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    }
 }
 
-/// Every mutant, and whether it was found.
-fn hunted() -> (u32, u32) {
+/// Every mutant, and whether it was found; and whether the document about them says so.
+fn hunted() -> (u32, u32, bool) {
     let (mut mutants, mut killed) = (0, 0);
-    for (mutant, by) in keyroll_sim::hunt() {
+    let found = keyroll_sim::hunt();
+    for (mutant, by) in &found {
         mutants += 1;
         match by {
             Some(by) => {
                 killed += 1;
-                println!("{:<36} {:<6} found: {by}", mutant.name, mutant.sentence);
+                let what: String = by.what.chars().take(90).collect();
+                println!(
+                    "{:<30} {:<6} found by {} in {}, {}: {what}",
+                    mutant.name, mutant.sentence, by.rule, by.by, by.at
+                );
             }
-            None => println!("{:<36} {:<6} SURVIVES", mutant.name, mutant.sentence),
+            None => println!("{:<30} {:<6} SURVIVES", mutant.name, mutant.sentence),
         }
     }
-    (mutants, killed)
+    (mutants, killed, documented(&keyroll_sim::table(&found)))
+}
+
+/// Writes the document if told so, or compares it.
+fn documented(text: &str) -> bool {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/reference/mutants.md");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        return std::fs::write(path, text)
+            .inspect_err(|error| eprintln!("could not write {path}: {error}"))
+            .is_ok();
+    }
+    let current = std::fs::read_to_string(path).is_ok_and(|there| there == text);
+    if !current {
+        eprintln!("docs/reference/mutants.md is out of date: UPDATE_DOCS=1 cargo xtask sim --mutants");
+    }
+    current
 }
 
 /// Shrinks what was found and writes it to files that `replay` reads.

@@ -1,13 +1,14 @@
 //! Mutants that take less for proof than the protocol asks for.
 
-use keyroll_rotation::{Event, Fact, Holds, Kinds, LastUsed, Life, Sight, State};
+use keyroll_rotation::{Event, Fact, Holds, Kinds, LastUsed, Life, Phase, Sight, State};
 
+use crate::looks::WALL_MS;
 use crate::mutant::Mutant;
 
-const ALL_KINDS: fn() -> Kinds =
+pub(super) const ALL_KINDS: fn() -> Kinds =
     || Kinds::DELIVERED.and(Kinds::READ).and(Kinds::LOADED).and(Kinds::CHECKED).and(Kinds::EXERCISED);
 
-fn proofs(event: &mut Event, change: impl Fn(&mut keyroll_rotation::Proof)) {
+pub(super) fn proofs(event: &mut Event, change: impl Fn(&mut keyroll_rotation::Proof)) {
     if let Fact::Proved { proofs, .. } = &mut event.fact {
         proofs.iter_mut().for_each(change);
     }
@@ -175,3 +176,73 @@ fn refusals_unread(_: &State, event: &mut Event) {
 /// A refused use of the disabled key is not acted upon.
 pub(super) const REFUSALS_UNREAD: Mutant =
     Mutant { name: "refusals unread", sentence: "P-64", event: refusals_unread, ..Mutant::NONE };
+
+fn missing_is_as_before(state: &State, event: &mut Event) {
+    let Fact::Enumerated(seen) = &mut event.fact else { return };
+    let host_missing = seen.files.iter().any(|(_, holds)| *holds == Holds::Unreadable);
+    let Some(look) = state.look().filter(|_| host_missing && !seen.complete) else { return };
+    seen.complete = true;
+    for (file, holds) in &mut seen.files {
+        if *holds == Holds::Unreadable {
+            *holds = state.files().get(file.index()).copied().unwrap_or(Holds::New);
+        }
+    }
+    let missing =
+        look.seen.instances.iter().filter(|it| !seen.instances.iter().any(|seen| seen.who == it.who));
+    let missing: Vec<_> = missing.copied().collect();
+    seen.instances.extend(missing);
+}
+
+/// What runs on a host that does not answer counts as it was last seen.
+pub(super) const MISSING_AS_BEFORE: Mutant =
+    Mutant { name: "missing host as before", sentence: "P-52", event: missing_is_as_before, ..Mutant::NONE };
+
+fn sweep_unread(state: &State, event: &mut Event) {
+    if let (Phase::Sweep, Fact::Enumerated(seen)) = (state.phase(), &mut event.fact) {
+        seen.files.iter_mut().for_each(|(_, holds)| *holds = Holds::New);
+        for instance in &mut seen.instances {
+            (instance.old, instance.new) = (Sight::No, Sight::Yes);
+        }
+    }
+}
+
+/// What came after the old key was ended is left as it is.
+pub(super) const SWEEP_UNREAD: Mutant =
+    Mutant { name: "sweep unread", sentence: "P-70", event: sweep_unread, ..Mutant::NONE };
+
+fn memory_proves(state: &State, event: &mut Event) {
+    let Some(look) = state.look() else { return };
+    proofs(event, |proof| {
+        let gone = look.seen.instances.iter().any(|it| it.who == proof.who && it.old == Sight::No);
+        if gone {
+            proof.paths.fill(ALL_KINDS());
+        }
+    });
+}
+
+/// A memory without the old value proves that it is gone.
+pub(super) const MEMORY_PROVES: Mutant =
+    Mutant { name: "memory proves gone", sentence: "P-34", event: memory_proves, ..Mutant::NONE };
+
+fn idle_by_the_clock(_: &State, event: &mut Event) {
+    let now = WALL_MS + event.at.ms;
+    if let Fact::LastUsed(used) = &mut event.fact
+        && used.is_some_and(|used| used + 1_000 < now)
+    {
+        *used = None;
+    }
+}
+
+/// The time since the last use is told by the wall clock.
+pub(super) const IDLE_BY_THE_CLOCK: Mutant =
+    Mutant { name: "idle by the wall clock", sentence: "P-62", event: idle_by_the_clock, ..Mutant::NONE };
+
+fn carried_unasked(_: &State, event: &mut Event) {
+    if let Fact::StageChecked { carried, .. } = &mut event.fact {
+        *carried = true;
+    }
+}
+
+/// No format is asked whether it can carry the value.
+pub(super) const CARRIED_UNASKED: Mutant =
+    Mutant { name: "carried unasked", sentence: "P-69", event: carried_unasked, ..Mutant::NONE };

@@ -1,6 +1,6 @@
 //! Mutants that believe the issuer too early, or ask it too little.
 
-use keyroll_rotation::{Answer, Event, Fact, Found, Overlap, Phase, Standing, State, Which};
+use keyroll_rotation::{Answer, CredId, Event, Fact, Found, Overlap, Phase, Standing, State, Which};
 
 use crate::mutant::Mutant;
 
@@ -115,3 +115,24 @@ pub(super) const NONE_AS_INDEPENDENT: Mutant = Mutant {
     },
     ..Mutant::NONE
 };
+
+/// A list that lags is believed at once.
+pub(super) const LIST_BELIEVED: Mutant = Mutant {
+    name: "list believed at once",
+    sentence: "P-12",
+    plan: |plan| {
+        plan.capabilities.death_ms_max = 0;
+        plan.capabilities.request_ms_max = 0;
+    },
+    ..Mutant::NONE
+};
+
+fn orphan_by_place(_: &State, event: &mut Event) {
+    if let Fact::Reconciled { found: Found::ValueLost(credential), .. } = &mut event.fact {
+        *credential = CredId::new("key-0");
+    }
+}
+
+/// A clean-up takes the first key of the list, whatever its label is.
+pub(super) const ORPHAN_BY_PLACE: Mutant =
+    Mutant { name: "orphan by place", sentence: "P-50", event: orphan_by_place, ..Mutant::NONE };

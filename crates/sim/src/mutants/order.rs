@@ -1,9 +1,9 @@
 //! Mutants that change the order of intent, entry and effect, or what a missing answer means.
 
 use keyroll_engine::{Action, Input, Trouble};
-use keyroll_rotation::{Event, Fact, Found, Op, Outcome, State, Want};
+use keyroll_rotation::{Answer, Delivery, Event, Fact, Found, Op, Outcome, Phase, Plan, State, Want};
 
-use crate::mutant::Mutant;
+use crate::mutant::{Lapse, Mutant};
 
 /// An effect begins although its intent is not in the journal.
 pub(super) const EFFECT_WITHOUT_INTENT: Mutant = Mutant {
@@ -21,7 +21,7 @@ pub(super) const EFFECT_WITHOUT_INTENT: Mutant = Mutant {
 pub(super) const NO_WITNESS: Mutant = Mutant {
     name: "no witness",
     sentence: "P-48",
-    action: |action| match action {
+    action: |_, action| match action {
         Action::Witness { intent } => Some(Input::Witnessed { intent: *intent, ok: true }),
         _ => None,
     },
@@ -139,5 +139,92 @@ pub(super) const LATE_REQUESTS_UNAWAITED: Mutant = Mutant {
     name: "late requests unawaited",
     sentence: "P-47",
     plan: |plan| plan.capabilities.request_ms_max = 0,
+    ..Mutant::NONE
+};
+
+/// The host takes operations of a driver that was replaced, and that driver goes on.
+pub(super) const HOST_UNFENCED: Mutant =
+    Mutant { name: "host unfenced", sentence: "P-45", lapse: Lapse::HostsUnfenced, ..Mutant::NONE };
+
+/// A value that we choose goes to the issuer unsealed.
+pub(super) const CHOICE_UNSEALED: Mutant = Mutant {
+    name: "choice unsealed",
+    sentence: "P-07",
+    action: |_, action| assumed(action, |op| *op == Op::Choose),
+    ..Mutant::NONE
+};
+
+/// Promote counts as done when it was intended.
+pub(super) const PROMOTE_ASSUMED: Mutant = Mutant {
+    name: "promote assumed",
+    sentence: "P-09",
+    action: |_, action| assumed(action, |op| *op == Op::Promote),
+    ..Mutant::NONE
+};
+
+fn assumed(action: &Action, which: fn(&Op) -> bool) -> Option<Input> {
+    match action {
+        Action::Carry { effect, .. } if which(&effect.op) => {
+            Some(Input::Ended { intent: effect.intent, outcome: Outcome::Done(None) })
+        }
+        _ => None,
+    }
+}
+
+fn fetch_as(plan: &mut Plan, files: bool) {
+    for consumer in plan.consumers.iter_mut().filter(|consumer| consumer.delivery == Delivery::Fetch) {
+        consumer.delivery = Delivery::Push;
+        if !files {
+            consumer.files.clear();
+        }
+    }
+}
+
+/// A generated copy is written as any other.
+pub(super) const COPY_WRITTEN: Mutant = Mutant {
+    name: "generated copy written",
+    sentence: "P-08",
+    plan: |plan| fetch_as(plan, true),
+    ..Mutant::NONE
+};
+
+/// A pull unit that fails goes back alone.
+pub(super) const PULL_BACK_ALONE: Mutant = Mutant {
+    name: "pull goes back alone",
+    sentence: "P-10",
+    plan: |plan| fetch_as(plan, false),
+    ..Mutant::NONE
+};
+
+/// A driver says by itself that the new value is accepted.
+pub(super) const DRIVER_ASSERTS: Mutant = Mutant {
+    name: "driver asserts",
+    sentence: "P-36",
+    alter: |state, action| {
+        if let (Phase::Probe, Action::Append { event, .. }) = (state.phase(), action)
+            && let Fact::Probed { answer, .. } = &mut event.fact
+        {
+            *answer = Answer::Alive;
+        }
+    },
+    ..Mutant::NONE
+};
+
+/// A journal that is older than its witness is driven.
+pub(super) const WITNESS_UNREAD: Mutant =
+    Mutant { name: "witness unread", sentence: "P-49", lapse: Lapse::WitnessUnread, ..Mutant::NONE };
+
+/// A file is written whatever it holds.
+pub(super) const BLIND_WRITE: Mutant =
+    Mutant { name: "blind write", sentence: "P-42", lapse: Lapse::BlindWrite, ..Mutant::NONE };
+
+/// A look counts although an operation went on meanwhile.
+pub(super) const OVERLAP_COUNTS: Mutant = Mutant {
+    name: "overlapped look counts",
+    sentence: "P-73",
+    besides: |input| match input {
+        Input::Seen(_, Some(fact)) => Some(Input::Told(fact.clone())),
+        _ => None,
+    },
     ..Mutant::NONE
 };

@@ -1,7 +1,7 @@
 //! Mutants that put words into people's mouths, or do not listen.
 
 use keyroll_rotation::{
-    ConsumerId, Emergency, Event, Fact, Person, Query, State, Waived, Want, consent_digest,
+    ConsumerId, Emergency, Event, Fact, Hold, Person, Query, Reason, State, Waived, Want, consent_digest,
 };
 
 use crate::mutant::Mutant;
@@ -72,3 +72,13 @@ fn waived_unasked(_: &State, event: &mut Event) {
 /// What cannot be seen is waived by nobody.
 pub(super) const WAIVED_UNASKED: Mutant =
     Mutant { name: "waived unasked", sentence: "P-32", event: waived_unasked, ..Mutant::NONE };
+
+fn left_switched_off(state: &State, wanted: &mut Vec<Want>) {
+    if state.hold() == Some(Hold::Paused(Reason::Consent)) {
+        wanted.clear();
+    }
+}
+
+/// Where nobody is there to consent, the old key stays off.
+pub(super) const LEFT_SWITCHED_OFF: Mutant =
+    Mutant { name: "left switched off", sentence: "P-79", wants: left_switched_off, ..Mutant::NONE };

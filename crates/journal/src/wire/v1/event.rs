@@ -14,6 +14,27 @@ pub(super) enum Outcome {
     Done(Option<String>),
     Failed { retry: bool },
     Unknown,
+    Refused(Vec<Difference>),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Difference {
+    name: String,
+    digest: u64,
+}
+
+impl From<&own::Difference> for Difference {
+    fn from(difference: &own::Difference) -> Self {
+        let own::Difference { name, digest } = difference;
+        Self { name: name.to_string(), digest: *digest }
+    }
+}
+
+impl From<Difference> for own::Difference {
+    fn from(Difference { name, digest }: Difference) -> Self {
+        Self { name: name.into(), digest }
+    }
 }
 
 impl From<&own::Outcome> for Outcome {
@@ -22,6 +43,7 @@ impl From<&own::Outcome> for Outcome {
             own::Outcome::Done(id) => Self::Done(id.as_ref().map(text)),
             own::Outcome::Failed { retry } => Self::Failed { retry: *retry },
             own::Outcome::Unknown => Self::Unknown,
+            own::Outcome::Refused(all) => Self::Refused(all.iter().map(Difference::from).collect()),
         }
     }
 }
@@ -32,6 +54,7 @@ impl From<Outcome> for own::Outcome {
             Outcome::Done(id) => Self::Done(id.map(|id| CredId::new(&id))),
             Outcome::Failed { retry } => Self::Failed { retry },
             Outcome::Unknown => Self::Unknown,
+            Outcome::Refused(all) => Self::Refused(all.into_iter().map(own::Difference::from).collect()),
         }
     }
 }
@@ -169,6 +192,8 @@ pub(super) enum Fact {
     Escalated { mode: Emergency, pending_compromised: bool },
     HandMinted(String),
     HandRevoked,
+    Unanswered,
+    Accepted(Difference),
 }
 
 impl From<&own::Fact> for Fact {
@@ -214,6 +239,7 @@ impl From<&own::Fact> for Fact {
                 names: names.to_string(),
             },
             own::Fact::Waived(waived) => Self::Waived((*waived).into()),
+            own::Fact::Unanswered => Self::Unanswered,
             own::Fact::PauseAsked => Self::PauseAsked,
             own::Fact::Resumed => Self::Resumed,
             own::Fact::AbortAsked => Self::AbortAsked,
@@ -223,6 +249,7 @@ impl From<&own::Fact> for Fact {
             }
             own::Fact::HandMinted(id) => Self::HandMinted(text(id)),
             own::Fact::HandRevoked => Self::HandRevoked,
+            own::Fact::Accepted(difference) => Self::Accepted(difference.into()),
         }
     }
 }
@@ -273,6 +300,7 @@ impl TryFrom<Fact> for own::Fact {
                 names: names.into(),
             },
             Fact::Waived(waived) => Self::Waived(waived.into()),
+            Fact::Unanswered => Self::Unanswered,
             Fact::PauseAsked => Self::PauseAsked,
             Fact::Resumed => Self::Resumed,
             Fact::AbortAsked => Self::AbortAsked,
@@ -282,6 +310,7 @@ impl TryFrom<Fact> for own::Fact {
             }
             Fact::HandMinted(id) => Self::HandMinted(CredId::new(&id)),
             Fact::HandRevoked => Self::HandRevoked,
+            Fact::Accepted(difference) => Self::Accepted(difference.into()),
         })
     }
 }

@@ -2,7 +2,7 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
-use crate::OpenError;
+use crate::DatabaseError;
 
 /// Only its owner may look into the folder.
 const FOLDER_MODE: u32 = 0o700;
@@ -26,23 +26,22 @@ const UNTRUSTED: [(u64, &str); 14] = [
     (0x786f_4256, "VirtualBox's shared folders"),
 ];
 
-/// Makes the folder if it is missing (mode 0700), and refuses one on a network file system.
-pub(crate) fn prepare(folder: &Path) -> Result<(), OpenError> {
-    make(folder)?;
-    let stat = rustix::fs::statfs(folder).map_err(|source| OpenError::Io {
+/// Refuses a folder on a network file system.
+pub fn local(folder: &Path) -> Result<(), DatabaseError> {
+    let stat = rustix::fs::statfs(folder).map_err(|source| DatabaseError::Io {
         action: "ask for the file system of",
         path: folder.to_owned(),
         source: source.into(),
     })?;
     match untrusted(stat.f_type) {
-        Some(kind) => Err(OpenError::Network { path: folder.to_owned(), kind }),
+        Some(kind) => Err(DatabaseError::Network { path: folder.to_owned(), kind }),
         None => Ok(()),
     }
 }
 
-/// Makes a folder and those above it, if missing.
-pub(crate) fn make(folder: &Path) -> Result<(), OpenError> {
-    let fail = |source| OpenError::Io { action: "make the folder", path: folder.to_owned(), source };
+/// Makes a folder and those above it (mode 0700), if missing.
+pub fn make(folder: &Path) -> Result<(), DatabaseError> {
+    let fail = |source| DatabaseError::Io { action: "make the folder", path: folder.to_owned(), source };
     DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder).map_err(fail)
 }
 

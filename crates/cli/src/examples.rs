@@ -1,0 +1,50 @@
+//! What stands at the end of each command's help: one example, and the exit codes that it can end with.
+
+pub(crate) const DEMO: &str = "Example: keyroll demo\nExit codes: 0 done, 1 failed, 130 interrupted";
+pub(crate) const INIT: &str = "Example: keyroll init\nExit codes: 0 done, 1 failed, nothing changed";
+pub(crate) const DOCTOR: &str =
+    "Example: keyroll doctor\nExit codes: 0 nothing is in the way, 3 findings, 6 needs a person";
+pub(crate) const SECRET_ADD: &str = "\
+Example: keyroll secret add openrouter --id KEY_ID < value.txt
+Exit codes: 0 done, 1 refused, nothing changed, 2 usage, 7 a rotation has it";
+pub(crate) const SECRET_LIST: &str = "Example: keyroll secret list\nExit codes: 0 done, 1 failed";
+pub(crate) const SECRET_SHOW: &str = "Example: keyroll secret show openrouter\nExit codes: 0 done, 1 failed";
+pub(crate) const PLAN: &str = "\
+Example: keyroll plan openrouter
+Exit codes: 0 saved, 1 refused, nothing changed, 6 needs a person, 7 a rotation of
+it is open";
+pub(crate) const APPLY: &str = "\
+Example: keyroll apply PLAN_ID --confirm=openrouter
+Exit codes: 0 done, 1 nothing changed, 4 paused, 5 rolled back, 6 needs a person,
+7 another rotation holds the secret, 130 paused by a signal";
+pub(crate) const RESUME: &str = "\
+Example: keyroll resume --confirm=openrouter
+Exit codes: 0 done, 1 nothing changed, 4 paused, 5 rolled back, 6 needs a person,
+130 paused by a signal";
+pub(crate) const PAUSE: &str = "Example: keyroll pause ROTATION_ID\nExit codes: 1 failed, 4 paused";
+pub(crate) const STATUS: &str = "\
+Example: keyroll status
+Exit codes: 0 nothing to do, 4 paused or no driver, 6 needs a person";
+pub(crate) const ABORT: &str = "\
+Example: keyroll abort ROTATION_ID
+Exit codes: 1 refused or nothing was changed, 5 rolled back, 6 needs a person";
+pub(crate) const RETRY: &str = "\
+Example: keyroll retry ROTATION_ID
+Exit codes: 0 done, 4 paused, 5 rolled back, 6 needs a person, 130 interrupted";
+pub(crate) const UNDO: &str = "\
+Example: keyroll undo ROTATION_ID
+Exit codes: 1 refused or nothing was changed, 5 rolled back, 6 needs a person";
+pub(crate) const ADOPT: &str = "\
+Example: keyroll consumer adopt 4711 --name mailer --restart ./restart.sh \\
+           --pid-file ./mailer.pid --check \"./probe.sh {copy}\"
+Exit codes: 0 done, 1 refused, nothing changed, 2 usage";
+pub(crate) const WAIVE: &str = "\
+Example: keyroll consumer waive 4711 --reason \"ends tonight\"
+Exit codes: 0 done, 1 refused, nothing changed, 2 usage";
+pub(crate) const VERIFY: &str = "\
+Example: keyroll verify openrouter
+Exit codes: 0 as it should be, 1 failed, 3 a version is not as it should be";
+pub(crate) const REVOKE: &str = "\
+Example: keyroll revoke openrouter --version previous
+Exit codes: 0 dead, 1 refused, nothing changed, 6 needs a person";
+pub(crate) const SCHEMA: &str = "Example: keyroll schema > keyroll.schema.json\nExit codes: 0 done";

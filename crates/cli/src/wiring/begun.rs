@@ -1,0 +1,98 @@
+//! A plan is carried out once: what became of it is said, with the command that goes on from there.
+
+use std::sync::Arc;
+
+use keyroll_journal::{LockError, SqliteJournal, try_lock};
+use keyroll_port::{Journal as _, JournalError, Overview, RotationId};
+use keyroll_rotation::{Phase, State};
+
+use super::drive::state_of;
+use super::finish::holds;
+use super::open::{journal, runtime};
+use super::watch;
+use crate::exit::Exit;
+use crate::places::Places;
+use crate::problem::Problem;
+
+fn opening() -> Problem {
+    Problem::new("K0837", "carry out the plan")
+}
+
+/// Refuses a plan that became a rotation already, before anything is compared: what it saw is surely not true any
+/// more, and "stale" would lead to another plan where one is open.
+pub(crate) fn refuse_begun(places: &Places, id: &str, secret: &str) -> Result<(), Problem> {
+    if !places.journal().exists() {
+        return Ok(());
+    }
+    let (journal, runtime) = (journal(places)?, runtime()?);
+    let failed = |error: JournalError| opening().because_of(&error);
+    let begun = runtime.block_on(async {
+        let all = journal.list().await.map_err(failed)?;
+        match all.into_iter().find(|one| one.id.0 == id) {
+            Some(one) => state_of(&journal.load(&one.id).await.map_err(failed)?).map(Some),
+            None => Ok(None),
+        }
+    })?;
+    begun.map_or(Ok(()), |state| Err(told(places, id, secret, &state)))
+}
+
+/// What became of it, and what is next.
+fn told(places: &Places, id: &str, secret: &str, state: &State) -> Problem {
+    if state.debt().is_some() {
+        return opening()
+            .because("it was carried out already, and the end of its old key is still owed")
+            .help(format!("keyroll revoke {secret} --version previous"))
+            .exits(Exit::NeedsPerson);
+    }
+    let ended = [
+        (Phase::Done, "it was carried out already: the rotation is done, and its old key is dead"),
+        (Phase::RolledBack, "it was carried out already, and rolled back: the old key is in use"),
+    ];
+    let ended = ended.into_iter().find(|(phase, _)| *phase == state.phase());
+    if let Some((_, why)) = ended {
+        return opening().because(why).help(format!("keyroll plan {secret} makes another plan"));
+    }
+    let at = watch::phase(state.phase()).map_or("its end", crate::ui::Phase::word);
+    let (why, next) = match driver(places) {
+        Some(pid) => (format!("process {pid} is carrying it out, and is at {at}"), "status -w"),
+        None => (format!("it was begun already, and stands at {at}"), "resume"),
+    };
+    opening().because(why).help(format!("keyroll {next} {id}")).exits(Exit::Held)
+}
+
+/// The process that drives the rotations of this state folder.
+pub(crate) fn driver(places: &Places) -> Option<u32> {
+    match try_lock(&places.state) {
+        Err(LockError::Held { pid, .. }) => Some(pid.unwrap_or_default()),
+        Ok(_) | Err(LockError::Io { .. }) => None,
+        Err(_) => None,
+    }
+}
+
+/// The rotation that has this secret now, if one is open and has not ended.
+pub(crate) async fn open_of(
+    journal: &SqliteJournal,
+    secret: &str,
+) -> Result<Option<RotationId>, JournalError> {
+    let all: Vec<Overview> = journal.list().await?;
+    for one in all.into_iter().filter(|one| one.open && one.secret == secret) {
+        if holds(journal, &one).await? {
+            return Ok(Some(one.id));
+        }
+    }
+    Ok(None)
+}
+
+/// Another rotation of the secret is open: a plan of before it cannot be carried out now.
+pub(crate) fn refuse_other(journal: &Arc<SqliteJournal>, secret: &str) -> Result<(), Problem> {
+    let open = runtime()?.block_on(open_of(journal, secret)).map_err(|error| opening().because_of(&error))?;
+    open.map_or(Ok(()), |by| Err(held(&by)))
+}
+
+/// Refused because of a rotation that is open.
+pub(crate) fn held(by: &RotationId) -> Problem {
+    opening()
+        .because(format!("rotation {by} of the same secret is open"))
+        .help(format!("keyroll status {by}, or, in an emergency: keyroll resume {by} --emergency roll-first"))
+        .exits(Exit::Held)
+}

@@ -1,0 +1,188 @@
+//! What stands between a rotation and the end of a key, by kind and by name, and the one command for each choice.
+
+use std::fs;
+
+use keyroll_host::process_of;
+use keyroll_rotation::{Blocker, Holds, Incarnation, Life, Phase, State, Waived, Which, blockers};
+
+use super::called::Called;
+use super::waivers::Waivers;
+use crate::ui::Holder;
+
+/// How many are shown: beyond that a list helps nobody.
+const SHOWN_MAX: usize = 12;
+
+/// Everything that blocks it, by its last look; nothing where it was not looked yet, or has ended.
+pub(crate) fn all(called: &Called, state: &State) -> Vec<Holder> {
+    let stays = match state.phase() {
+        Phase::RollingBack => Which::Old,
+        Phase::Quiesce | Phase::Disable | Phase::Soak | Phase::Decide | Phase::Revoke => Which::New,
+        Phase::Preflight
+        | Phase::Mint
+        | Phase::Stage
+        | Phase::Probe
+        | Phase::Roll
+        | Phase::ConfirmDead
+        | Phase::Sweep
+        | Phase::Done
+        | Phase::RolledBack => return Vec::new(),
+    };
+    let Some(look) = state.look() else { return Vec::new() };
+    let found = blockers(state, look, stays);
+    found.into_iter().take(SHOWN_MAX).map(|blocker| holder(called, blocker, stays)).collect()
+}
+
+/// One of them. What a process is, is looked up now: one that is gone by now is said to be gone.
+fn holder(called: &Called, blocker: Blocker, stays: Which) -> Holder {
+    let goes = if stays == Which::New { "old" } else { "new" };
+    let stays = if stays == Which::New { "new" } else { "old" };
+    match blocker {
+        Blocker::Holder(who) => {
+            let found_by = format!("it holds the {goes} key, and no consumer explains it");
+            Holder { found_by, ..unexplained(who) }
+        }
+        Blocker::Stranger(_) => Holder {
+            kind: "unexplained copy",
+            found_by: format!("a file that no consumer names holds the {goes} key"),
+            how_to_move: "keyroll consumer adopt PATH --name NAME".to_owned(),
+            or_else: Some("keyroll consumer waive PATH --reason WHY".to_owned()),
+            ..nameless("a file")
+        },
+        Blocker::File(file, holds) => Holder {
+            kind: "copy",
+            found_by: match holds {
+                Holds::Old => format!("it holds the old key, and the {stays} one is to stay"),
+                Holds::New => format!("it holds the new key, and the {stays} one is to stay"),
+                Holds::Other => "it holds what neither keyroll nor the plan put there".to_owned(),
+                Holds::Unreadable => "it cannot be read".to_owned(),
+            },
+            how_to_move: "put the line right by hand, then keyroll retry ID".to_owned(),
+            or_else: None,
+            ..nameless(&called.file(file))
+        },
+        Blocker::Unproven(consumer, who, path) => Holder {
+            kind: "unproven path",
+            found_by: format!("it has not shown the {stays} key on {}", called.path(consumer, path)),
+            how_to_move: "see what its check says, then keyroll resume ID".to_owned(),
+            or_else: Some(waive(called, consumer)),
+            ..process(who, Some(called.consumer(consumer)))
+        },
+        Blocker::Stale(consumer, who, path) => Holder {
+            kind: "stale instance",
+            found_by: format!("it runs on the {goes} key on {}", called.path(consumer, path)),
+            how_to_move: "restart it, or keyroll resume ID, which moves it again".to_owned(),
+            or_else: None,
+            ..process(who, Some(called.consumer(consumer)))
+        },
+        Blocker::Session(who) => Holder {
+            kind: "session",
+            found_by: format!("a connection at the issuer was opened with the {goes} key and is open still"),
+            how_to_move: "restart the process at its other end".to_owned(),
+            or_else: None,
+            ..who.map_or_else(|| nameless("a process that was not found"), |who| process(who, None))
+        },
+        Blocker::Absent(consumer) => Holder {
+            kind: "consumer not seen",
+            found_by: "nothing of it runs, and it is no job at rest".to_owned(),
+            how_to_move: "start it, then keyroll resume ID".to_owned(),
+            or_else: Some(waive(called, consumer)),
+            ..nameless(&called.consumer(consumer))
+        },
+    }
+}
+
+/// A running holder that nobody explains, and what can be done about it.
+pub(crate) fn unexplained(who: Incarnation) -> Holder {
+    let pid = match who.life {
+        Life::Process { pid, .. } => pid,
+        Life::AtRest(_) => 0,
+    };
+    Holder {
+        kind: "unexplained process",
+        found_by: "an enumeration".to_owned(),
+        how_to_move: format!("keyroll consumer adopt {pid} --name NAME --restart COMMAND"),
+        or_else: Some(format!("keyroll consumer waive {pid} --reason WHY")),
+        ..process(who, None)
+    }
+}
+
+fn waive(called: &Called, consumer: keyroll_rotation::ConsumerId) -> String {
+    format!("keyroll consumer waive {} --reason WHY", called.consumer(consumer).trim_matches('`'))
+}
+
+/// A process as it is now: its executable, folder and start, if it is the same one still.
+fn process(who: Incarnation, name: Option<String>) -> Holder {
+    let Some(id) = process_of(who) else {
+        return nameless(&format!("{}, at rest", name.unwrap_or_else(|| "a job".to_owned())));
+    };
+    let now = keyroll_observe::process(id.pid).ok().filter(|now| now.id == id);
+    let gone = if now.is_none() { " (it is gone by now)" } else { "" };
+    let name = name.unwrap_or_else(|| {
+        now.as_ref().map_or_else(|| format!("process {}", id.pid), |now| now.name.clone())
+    });
+    let same = now.is_some();
+    let folder = if same { fs::read_link(format!("/proc/{}/cwd", id.pid)).ok() } else { None };
+    Holder {
+        pid: Some(id.pid),
+        executable: now.and_then(|now| now.exe).map(|exe| exe.display().to_string()),
+        folder: folder.map(|folder| folder.display().to_string()),
+        started: if same { started(id.start_ticks) } else { None },
+        ..nameless(&format!("{name}{gone}"))
+    }
+}
+
+fn nameless(name: &str) -> Holder {
+    Holder {
+        kind: "",
+        pid: None,
+        name: name.to_owned(),
+        executable: None,
+        folder: None,
+        started: None,
+        found_by: String::new(),
+        how_to_move: String::new(),
+        or_else: None,
+    }
+}
+
+/// When a process started, by the boot's time in /proc/stat and the ticks since then (proc(5)).
+pub(crate) fn started(ticks: u64) -> Option<String> {
+    let stat = fs::read_to_string("/proc/stat").ok()?;
+    let boot: u64 = stat.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
+    let a_second = rustix::param::clock_ticks_per_second().max(1);
+    let unix_ms = boot.saturating_add(ticks / a_second).saturating_mul(1000);
+    Some(super::old_key::clock(unix_ms))
+}
+
+/// A process for a person who has to decide about it: executable, folder, start. Never its arguments.
+pub(crate) fn described(pid: u32) -> Option<String> {
+    let now = keyroll_observe::process(pid).ok()?;
+    let exe = now
+        .exe
+        .as_ref()
+        .map_or_else(|| "an executable that is not visible".to_owned(), |exe| exe.display().to_string());
+    let folder = fs::read_link(format!("/proc/{pid}/cwd")).ok();
+    let folder = folder.map(|folder| format!(" in {}", folder.display())).unwrap_or_default();
+    let since = started(now.id.start_ticks).map(|at| format!(", started {at}")).unwrap_or_default();
+    Some(format!("process {pid} ({}): {exe}{folder}{since}", now.name))
+}
+
+/// What was waived, by name.
+pub(crate) fn waived(called: &Called, waivers: &Waivers, state: &State) -> Vec<String> {
+    let name = |waived: &Waived| match waived {
+        Waived::Holder(who) => match process_of(*who) {
+            Some(id) => {
+                let same = keyroll_observe::process(id.pid).is_ok_and(|now| now.id == id);
+                let now = described(id.pid).filter(|_| same);
+                now.unwrap_or_else(|| format!("process {}, which is gone by now", id.pid))
+            }
+            None => "a job at rest".to_owned(),
+        },
+        Waived::Copy(digest) => {
+            waivers.place(*digest).map_or_else(|| "a copy".to_owned(), |place| format!("the copy {place}"))
+        }
+        Waived::NotVisible(consumer) => format!("what cannot be seen of {}", called.consumer(*consumer)),
+        Waived::BusySessions => "busy sessions on the old key".to_owned(),
+    };
+    state.waived().iter().map(name).collect()
+}

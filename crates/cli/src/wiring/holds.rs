@@ -1,0 +1,87 @@
+//! Why a rotation stands still, in words, and how it goes on.
+
+use keyroll_rotation::{Hold, Incarnation, Life, Phase, Reason, State};
+
+use super::called::Called;
+use super::watch::CONSENT;
+
+/// The command that continues it, with what has to be said to it.
+pub(crate) fn command(state: &State, hold: Hold, id: &str) -> String {
+    match hold {
+        Hold::Paused(Reason::Unaccepted(_)) => {
+            let accept = |one: &keyroll_rotation::Difference| format!(" --accept {}", quoted(&one.name));
+            let accepted: String = state.refused().iter().map(accept).collect();
+            format!("keyroll resume {id}{accepted}")
+        }
+        Hold::Paused(_) => format!("keyroll resume {id}"),
+        Hold::Stuck(_) => format!("keyroll retry {id}"),
+    }
+}
+
+/// A name as a word of a shell.
+pub(crate) fn quoted(name: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/_.:@-".contains(&byte);
+    if name.bytes().all(plain) { name.to_owned() } else { format!("'{}'", name.replace('\'', r"'\''")) }
+}
+
+/// What comes before resuming, where resuming alone would stand still again.
+pub(crate) fn way_out(reason: Reason) -> Option<String> {
+    match reason {
+        Reason::Holder(Incarnation { life: Life::Process { pid, .. }, .. }) => {
+            Some(format!("keyroll consumer adopt|waive {pid} …, then "))
+        }
+        Reason::Stranger(_) => Some("keyroll consumer adopt|waive PATH …, then ".to_owned()),
+        Reason::Asked
+        | Reason::Holder(_)
+        | Reason::Foreign(_)
+        | Reason::Unreadable(_)
+        | Reason::RefusedUse
+        | Reason::Consent
+        | Reason::Unit(_)
+        | Reason::Unaccepted(_)
+        | Reason::Failed(_)
+        | Reason::Overdue(_)
+        | Reason::Drifting
+        | Reason::UnknownLabel(_)
+        | Reason::Unclear(_) => None,
+    }
+}
+
+/// Why it stands still, for a person.
+pub(crate) fn reason_text(called: &Called, state: &State, reason: Reason) -> String {
+    match reason {
+        Reason::Asked => "a person asked".to_owned(),
+        Reason::Holder(who) => match who.life {
+            Life::Process { pid, .. } => format!("process {pid} holds the old value and nobody explains it"),
+            Life::AtRest(_) => "something at rest holds the old value and nobody explains it".to_owned(),
+        },
+        Reason::Stranger(_) => "a file that no consumer names holds the old value".to_owned(),
+        Reason::Foreign(file) => {
+            format!("{} holds what neither keyroll nor the plan put there", called.file(file))
+        }
+        Reason::Unreadable(file) => format!("{} cannot be read", called.file(file)),
+        Reason::RefusedUse => "the old key was used while it was disabled: it is on again".to_owned(),
+        Reason::Consent => CONSENT.to_owned(),
+        Reason::Unit(consumer) => {
+            let back = state.phase() != Phase::RollingBack;
+            let end = if back { "" } else { " back" };
+            format!("{} did not take the value{end}", called.consumer(consumer))
+        }
+        Reason::Unaccepted(consumer) => {
+            let names: Vec<&str> = state.refused().iter().map(|one| one.name.as_ref()).collect();
+            format!(
+                "a restart of {} would make more live than the value, and nothing was done: {}",
+                called.consumer(consumer),
+                names.join(", ")
+            )
+        }
+        Reason::Failed(phase) => format!("{phase:?} failed"),
+        Reason::Overdue(phase) => format!("{phase:?} did not end in time"),
+        Reason::Drifting => "copies or instances fall back to the old value again and again".to_owned(),
+        Reason::UnknownLabel(_) => {
+            "the issuer has a key with a label that this journal does not know: it was restored from a backup"
+                .to_owned()
+        }
+        Reason::Unclear(intent) => format!("what became of step {intent} cannot be told"),
+    }
+}

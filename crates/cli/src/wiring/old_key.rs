@@ -1,0 +1,45 @@
+//! What is known of the old key's switch, for people: on, off since when, ended, or not known.
+
+use keyroll_port::Recorded;
+use keyroll_rotation::{Fact, OldKey, Op, Outcome, Seq, State};
+
+use crate::ui::OldKeyShown;
+
+/// Derived from the journal alone: nothing is asked of the issuer.
+pub(crate) fn seen(recorded: &Recorded, state: &State) -> OldKeyShown {
+    let switched = |op: &Op| matches!(op, Op::Disable | Op::Enable | Op::Revoke);
+    let in_question = state.intents().iter().any(|intent| switched(&intent.op));
+    if state.debt().is_some() {
+        return OldKeyShown { state: "perhaps on", since: None };
+    }
+    match state.old_key() {
+        // A step without an outcome may have changed it.
+        _ if in_question => OldKeyShown { state: "unknown", since: None },
+        OldKey::On if state.must_enable() => OldKeyShown { state: "perhaps off", since: None },
+        OldKey::On => OldKeyShown { state: "on", since: None },
+        OldKey::Off(_) => OldKeyShown { state: "off", since: since(recorded, &Op::Disable) },
+        OldKey::Ended => OldKeyShown { state: "ended", since: since(recorded, &Op::Revoke) },
+    }
+}
+
+/// When an operation was last seen done.
+fn since(recorded: &Recorded, op: &Op) -> Option<String> {
+    let mut begun: Vec<Seq> = Vec::new();
+    let mut last = None;
+    for ((event, unix_ms), seq) in recorded.events.iter().zip(&recorded.unix_ms).zip(1..) {
+        if matches!(&event.fact, Fact::Intended(intended) if intended == op) {
+            begun.push(seq);
+        }
+        let Fact::Ended { intent, outcome: Outcome::Done(_) } = &event.fact else { continue };
+        if begun.contains(intent) {
+            last = Some(*unix_ms);
+        }
+    }
+    last.map(clock)
+}
+
+/// A wall clock's time, for people.
+pub(crate) fn clock(unix_ms: u64) -> String {
+    let at = i64::try_from(unix_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    at.map(|at| at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()).unwrap_or_default()
+}

@@ -1,0 +1,117 @@
+//! Whether anybody else can change what keyroll goes by: its configuration, issuer specs and the commands they name.
+
+use std::collections::BTreeSet;
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use keyroll_config::{Apply, Check, Consumer, IssuerRef, Runs, Secret};
+
+use super::open::folder_of;
+use crate::problem::Problem;
+
+/// Programs that carry out the file that their first word names.
+const INTERPRETERS: [&str; 9] = ["sh", "bash", "dash", "zsh", "ksh", "python3", "perl", "ruby", "node"];
+
+/// Write permission of the group and of everybody.
+const GROUP_WRITES: u32 = 0o020;
+const OTHERS_WRITE: u32 = 0o002;
+
+/// In such a folder only the owner of a file may replace it.
+const STICKY: u32 = 0o1000;
+
+/// Refuses files that another user can change, by themselves or by a folder above them. What another user writes
+/// there would be carried out with this user's rights, or would send credentials where he likes.
+///
+/// Root goes by root's files alone. For anybody else his own files are his own, whatever his group may do with them.
+pub(crate) fn trusted(config_file: &Path, secret: &Secret) -> Result<(), Problem> {
+    let user = rustix::process::geteuid().as_raw();
+    let mut wrong = BTreeSet::new();
+    for file in files(config_file, secret) {
+        wrong.extend(above(&file).into_iter().filter_map(|path| {
+            let meta = path.metadata().ok()?;
+            fault(&path, &meta, user)
+        }));
+    }
+    let Some(first) = wrong.first() else { return Ok(()) };
+    let problem = Problem::new("K0860", format!("go by {}", first.path.display()));
+    let problem = wrong
+        .iter()
+        .fold(problem, |problem, fault| problem.because(format!("{}: {}", fault.path.display(), fault.why)));
+    let commands: Vec<&str> = wrong.iter().map(|fault| fault.command.as_str()).collect();
+    Err(problem.help(format!("look at what stands in it, then: {}", commands.join(" && "))))
+}
+
+/// Every command of a consumer, as its words.
+pub(crate) fn commands(consumer: &Consumer) -> Vec<Vec<String>> {
+    let checks = consumer.check.iter().chain(consumer.paths.iter().map(|path| &path.check));
+    let restart = match &consumer.runs {
+        Runs::Process { apply: Apply::Restart(argv), .. } => Some(argv),
+        Runs::Process { .. } | Runs::Unit { .. } | Runs::AtRest => None,
+    };
+    let execs = checks.filter_map(|check| match check {
+        Check::Exec(argv) => Some(argv),
+        Check::Http(_) => None,
+    });
+    let all = restart.into_iter().chain(consumer.fetch.iter()).chain(execs);
+    all.map(|argv| argv.fill("", None, None)).collect()
+}
+
+fn files(config_file: &Path, secret: &Secret) -> Vec<PathBuf> {
+    let folder = folder_of(config_file);
+    let mut files = vec![config_file.to_owned()];
+    match &secret.issuer {
+        IssuerRef::SpecFile(path) => files.push(folder.join(path)),
+        IssuerRef::Shipped(_) | IssuerRef::Postgres => {}
+    }
+    for words in secret.consumers.iter().flat_map(commands) {
+        let Some((program, words)) = words.split_first() else { continue };
+        let name = Path::new(program).file_name().unwrap_or_default();
+        // A program without a slash is found in the PATH of whoever runs keyroll.
+        files.extend(program.contains('/').then(|| folder.join(program)));
+        if INTERPRETERS.iter().any(|known| name == *known) {
+            files.extend(words.iter().find(|word| !word.starts_with('-')).map(|script| folder.join(script)));
+        }
+    }
+    files
+}
+
+/// A file and the folders above it: above its name, and above what it leads to.
+fn above(file: &Path) -> BTreeSet<PathBuf> {
+    let real = file.canonicalize().ok();
+    let ways = [Some(file), real.as_deref()];
+    // A name like `./restart.sh` below a folder is looked at as the folder itself.
+    let all = ways.into_iter().flatten().flat_map(Path::ancestors);
+    all.filter(|path| !path.as_os_str().is_empty()).map(|path| path.components().collect()).collect()
+}
+
+/// What is wrong with one file or folder, and the command that mends it.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Fault {
+    path: PathBuf,
+    why: String,
+    command: String,
+}
+
+fn fault(path: &Path, meta: &Metadata, user: u32) -> Option<Fault> {
+    let shown = path.display();
+    let (owner, mode) = (meta.uid(), meta.mode());
+    if owner != 0 && owner != user {
+        return Some(Fault {
+            path: path.to_owned(),
+            why: format!("it belongs to user {owner}, who can change it"),
+            command: format!("chown {user} {shown}"),
+        });
+    }
+    let forbidden = if user == 0 || owner != user { GROUP_WRITES | OTHERS_WRITE } else { OTHERS_WRITE };
+    let guarded = meta.is_dir() && mode & STICKY != 0;
+    if mode & forbidden == 0 || guarded {
+        return None;
+    }
+    let (who, class) = if mode & OTHERS_WRITE == 0 { ("its group", "g") } else { ("everybody", "go") };
+    Some(Fault {
+        path: path.to_owned(),
+        why: format!("{who} can change it (mode {:04o})", mode & 0o7777),
+        command: format!("chmod {class}-w {shown}"),
+    })
+}

@@ -1,0 +1,61 @@
+use std::time::Duration;
+
+use crate::Kind;
+use crate::at::At;
+use crate::fault::Fault;
+use crate::period::{format_period, read_period};
+
+/// One instance has this long to show its new value, unless the file says otherwise.
+const UNIT_DEFAULT: Duration = Duration::from_secs(180);
+/// One phase has this long to end, unless the file says otherwise.
+const PHASE_DEFAULT: Duration = Duration::from_secs(600);
+/// Less would fail what merely takes its time to start.
+const DEADLINE_MIN: Duration = Duration::from_secs(5);
+/// More would not be a deadline: a rotation that waits this long is a person's.
+const DEADLINE_MAX: Duration = Duration::from_secs(7 * 86_400);
+
+/// How long a rotation waits before it takes a step as failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Deadlines {
+    /// For one instance to show its new value.
+    pub unit: Duration,
+    /// For one phase; at least [`Self::unit`].
+    pub phase: Duration,
+}
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Self { unit: UNIT_DEFAULT, phase: PHASE_DEFAULT }
+    }
+}
+
+impl Deadlines {
+    /// Reads both, or what holds otherwise. A phase is never given less than what one instance in it is given.
+    pub(crate) fn read(
+        unit: Option<&At<String>>,
+        phase: Option<&At<String>>,
+        otherwise: Self,
+    ) -> Result<Self, Fault> {
+        let read = Self {
+            unit: within("unit_deadline", unit, otherwise.unit)?,
+            phase: within("phase_deadline", phase, otherwise.phase)?,
+        };
+        if read.phase < read.unit {
+            let why = format!(
+                "`phase_deadline` ({}) is shorter than `unit_deadline` ({})",
+                format_period(read.phase),
+                format_period(read.unit)
+            );
+            let fault = Fault::new(Kind::BadCombination, why).help("write a `phase_deadline` that is longer");
+            return Err([phase, unit].into_iter().flatten().fold(fault, |fault, text| fault.at(&text.span)));
+        }
+        Ok(read)
+    }
+}
+
+fn within(key: &str, text: Option<&At<String>>, otherwise: Duration) -> Result<Duration, Fault> {
+    let read = read_period(key, text, otherwise)?;
+    let Some(text) = text.filter(|_| !(DEADLINE_MIN..=DEADLINE_MAX).contains(&read)) else { return Ok(read) };
+    let (least, most) = (format_period(DEADLINE_MIN), format_period(DEADLINE_MAX));
+    Err(Fault::new(Kind::BadPeriod, format!("`{key}` must be {least} to {most}")).at(&text.span))
+}

@@ -1,0 +1,127 @@
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::DatabaseError;
+
+/// How long a statement waits for another process's lock, milliseconds.
+const BUSY_TIMEOUT_MS_MAX: u64 = 5_000;
+
+/// Only its owner reads a database.
+const FILE_MODE: u32 = 0o600;
+
+/// Opens a database with the settings that durability rests on, and makes it (mode 0600) if it is missing; a wider
+/// mode is narrowed. A link in its place is refused.
+///
+/// `synchronous=FULL` is set by name: WAL's usual NORMAL may lose commits when the power fails. Checkpoints are left
+/// to the caller, because SQLite's automatic ones swallow a failed fsync.
+pub fn open(path: &Path) -> Result<Connection, DatabaseError> {
+    prepare(path)?;
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_NOFOLLOW;
+    let connection = Connection::open_with_flags(path, flags)?;
+    configure(&connection)?;
+    Ok(connection)
+}
+
+/// The file, made or narrowed *without opening one that is there*: closing it would take back every lock that this
+/// process holds on it, SQLite's too (fcntl(2)), and the next process that ends would remove the log under us.
+fn prepare(path: &Path) -> Result<(), DatabaseError> {
+    let fail = |action| move |source| DatabaseError::Io { action, path: path.to_owned(), source };
+    // SQLite gives its log and index the mode of the database, so this one decides for all.
+    match OpenOptions::new().write(true).create_new(true).mode(FILE_MODE).open(path) {
+        Ok(_) => return Ok(()),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(fail("create")(error)),
+    }
+    let there = fs::symlink_metadata(path).map_err(fail("inspect"))?;
+    if !there.is_file() {
+        return Err(fail("open")(io::Error::other("it is not a regular file")));
+    }
+    if there.permissions().mode() & 0o077 != 0 {
+        fs::set_permissions(path, Permissions::from_mode(FILE_MODE)).map_err(fail("narrow the mode of"))?;
+    }
+    Ok(())
+}
+
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS_MAX))?;
+    let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    if mode != "wal" {
+        // Without WAL, readers would stop the writer; it is refused where shared memory is missing.
+        return Err(rusqlite::Error::InvalidQuery);
+    }
+    connection.execute_batch(
+        "PRAGMA synchronous = FULL;
+         PRAGMA fullfsync = ON;
+         PRAGMA checkpoint_fullfsync = ON;
+         PRAGMA secure_delete = ON;
+         PRAGMA foreign_keys = ON;
+         PRAGMA trusted_schema = OFF;
+         PRAGMA cell_size_check = ON;
+         PRAGMA temp_store = MEMORY;
+         PRAGMA wal_autocheckpoint = 0;",
+    )
+}
+
+/// Does this without waiting for another process's lock: that is an error at once, and nothing was written.
+pub fn at_once<T>(
+    connection: &Connection,
+    work: impl FnOnce() -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    connection.busy_timeout(Duration::ZERO)?;
+    let done = work();
+    connection.busy_timeout(Duration::from_millis(BUSY_TIMEOUT_MS_MAX)).and(done)
+}
+
+/// SQLite's own check of everything that it wrote; time grows with the file.
+pub fn check(connection: &Connection) -> Result<(), DatabaseError> {
+    let word: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if word == "ok" { Ok(()) } else { Err(DatabaseError::Damaged(word)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durability_rests_on_these_settings() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.db");
+        let connection = open(&path).unwrap();
+        connection.execute_batch("CREATE TABLE rows (row INTEGER)").unwrap();
+        for (setting, expected) in
+            [("synchronous", 2), ("secure_delete", 1), ("foreign_keys", 1), ("wal_autocheckpoint", 0)]
+        {
+            let sql = format!("PRAGMA {setting}");
+            assert_eq!(connection.query_row(&sql, [], |row| row.get::<_, i64>(0)), Ok(expected), "{setting}");
+        }
+        let mode = connection.query_row("PRAGMA journal_mode", [], |row| row.get::<_, String>(0));
+        assert_eq!(mode.as_deref(), Ok("wal"));
+        for file in ["journal.db", "journal.db-wal", "journal.db-shm"] {
+            let mode = std::fs::metadata(folder.path().join(file)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{file}");
+        }
+    }
+
+    #[test]
+    fn a_wider_mode_is_narrowed_and_a_link_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.db");
+        std::fs::write(&path, "").unwrap();
+        std::fs::set_permissions(&path, Permissions::from_mode(0o644)).unwrap();
+        let connection = open(&path).unwrap();
+        connection.execute_batch("CREATE TABLE rows (row INTEGER)").unwrap();
+        for file in ["journal.db", "journal.db-wal", "journal.db-shm"] {
+            let mode = std::fs::metadata(folder.path().join(file)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{file}");
+        }
+        let link = folder.path().join("link.db");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(matches!(open(&link), Err(DatabaseError::Io { action: "open", .. })));
+    }
+}

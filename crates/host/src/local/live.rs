@@ -1,0 +1,348 @@
+//! What a restart would make live beside the value: somebody's earlier edit of another variable, of the program, of a
+//! script, of a unit. Compared with what runs now, right before each restart.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use keyroll_copy::{Format, Slot};
+use keyroll_manager::{Run, Unit, Verb, instances};
+use keyroll_observe::{Image, ProcessId, Variable, environment_has, image, unit_folders};
+use keyroll_port::Live;
+use keyroll_rotation::{ConsumerId, Difference, FileId};
+use keyroll_secret::SecretBytes;
+
+use super::stand::{Stand, stand};
+use super::{ConsumerSetup, CopySetup, FileSetup, Local, SlotSetup};
+
+/// A file that was changed in the ticks around a start counts as read by it: starts are told to 10 ms.
+const SLACK_MS: u64 = 20;
+
+/// What restarts would make live beside the value, and what of that cannot be told.
+#[derive(Debug, Default)]
+pub struct LiveReport {
+    /// Each difference once, by its name.
+    pub live: Vec<Live>,
+    /// A place and why it cannot be compared, as `what: why`.
+    pub not_visible: Vec<String>,
+}
+
+/// One slot with what is known of it.
+struct Subject<'a> {
+    consumer: &'a ConsumerSetup,
+    slot: &'a SlotSetup,
+    unit: Option<&'a Unit>,
+    /// Its files were written by this rotation: their times say nothing of the edit any more.
+    delivered: bool,
+}
+
+impl Local {
+    /// What restarts of all consumers would make live beside the value, as things are now.
+    pub fn live_now(&self) -> LiveReport {
+        let mut all = LiveReport::default();
+        for (_, consumer) in self.setup.consumer_ids() {
+            for slot in &consumer.slots {
+                let found = self.live_in(consumer, slot, false);
+                all.not_visible.extend(found.not_visible);
+                for one in found.live {
+                    if !all.live.iter().any(|known| known.difference == one.difference) {
+                        all.live.push(one);
+                    }
+                }
+            }
+        }
+        let mut told = BTreeSet::new();
+        all.not_visible.retain(|line| told.insert(line.clone()));
+        all
+    }
+
+    /// What a restart of one slot would make live that was not accepted.
+    pub(super) fn unaccepted(&self, id: ConsumerId, slot: u8, accepted: &[Difference]) -> Vec<Live> {
+        let Ok((consumer, setup)) = self.slot_setup(id, slot) else { return Vec::new() };
+        let mut live = self.live_in(consumer, setup, true).live;
+        live.retain(|one| !accepted.contains(&one.difference));
+        for one in &mut live {
+            if accepted.iter().any(|known| known.name == one.difference.name) {
+                one.what.push_str("; it was edited again since it was accepted (K0849)");
+            }
+        }
+        live
+    }
+
+    fn live_in(&self, consumer: &ConsumerSetup, slot: &SlotSetup, delivered: bool) -> LiveReport {
+        let mut report = LiveReport::default();
+        let unit = match &slot.run {
+            Run::Process(process) => match &process.verb {
+                Verb::Restart(_) => None,
+                Verb::Signal(_) => {
+                    report.not_visible.push(format!(
+                        "what '{}' loads beside the value: it is signalled, not restarted",
+                        consumer.name
+                    ));
+                    return report;
+                }
+            },
+            Run::Unit(unit) => Some(unit),
+            Run::Reread(_) => {
+                report.not_visible.push(format!(
+                    "what '{}' loads beside the value: it reads its file again by itself",
+                    consumer.name
+                ));
+                return report;
+            }
+            Run::AtRest(_) => return report,
+        };
+        let subject = Subject { consumer, slot, unit, delivered };
+        let what = || format!("what a restart of '{}' would make live", consumer.name);
+        let mains: Vec<ProcessId> = match instances(&slot.run) {
+            Ok(found) => found.into_iter().filter(|one| one.main).map(|one| one.process).collect(),
+            Err(failure) => {
+                report.not_visible.push(format!("{}: could not {}", what(), failure.attempted));
+                return report;
+            }
+        };
+        if mains.is_empty() {
+            report.not_visible.push(format!("{}: nothing of it runs now", what()));
+        }
+        for process in mains {
+            match image(&process) {
+                Ok(image) => self.compare(&subject, &process, &image, &mut report),
+                Err(reason) => report.not_visible.push(format!("{}: {reason}", what())),
+            }
+        }
+        report
+    }
+
+    fn compare(&self, subject: &Subject<'_>, process: &ProcessId, image: &Image, report: &mut LiveReport) {
+        self.program(subject, image, report);
+        if let Run::Process(of) = &subject.slot.run
+            && let Verb::Restart(line) = &of.verb
+            && let Some(script) = line.script()
+        {
+            self.changed(subject, "restart", &script, &script, image, report);
+        }
+        let mut environment = Vec::new();
+        if let Some(unit) = subject.unit {
+            environment = self.unit(subject, unit, image, report);
+        }
+        for id in &subject.consumer.files {
+            self.variables(subject, process, *id, &mut environment, report);
+        }
+        for path in environment {
+            self.all_variables(subject, process, &path, &[], report);
+        }
+    }
+
+    /// The executable, and the script that it interprets.
+    fn program(&self, subject: &Subject<'_>, image: &Image, report: &mut LiveReport) {
+        if image.replaced {
+            let path = &image.program.path;
+            let (what, found) = match stand(&image.program.here) {
+                Ok(found) => (format!("{} was replaced since it was started", path.display()), Some(found)),
+                Err(_) => (format!("{} was removed since it was started", path.display()), None),
+            };
+            self.push(subject, "program", path, what, found.as_ref(), report);
+        }
+        match &image.script {
+            Some(script) => self.changed(subject, "script", &script.path, &script.here, image, report),
+            None if image.interprets => report.not_visible.push(format!(
+                "the program of '{}': {} does not name it in its command line",
+                subject.consumer.name,
+                image.program.path.display()
+            )),
+            None => {}
+        }
+    }
+
+    /// A file that was written, renamed or given other rights after the process was started.
+    fn changed(
+        &self,
+        subject: &Subject<'_>,
+        kind: &str,
+        path: &Path,
+        here: &Path,
+        image: &Image,
+        report: &mut LiveReport,
+    ) {
+        let found = match stand(here) {
+            Ok(found) => found,
+            Err(why) => {
+                report.not_visible.push(format!("{} of '{}': {why}", path.display(), subject.consumer.name));
+                return;
+            }
+        };
+        let script = kind != "restart" || found.script;
+        if script && found.changed_unix_ms > image.started_unix_ms.saturating_add(SLACK_MS) {
+            let what = format!("{} was changed since what runs was started", path.display());
+            self.push(subject, kind, path, what, Some(&found), report);
+        }
+    }
+
+    /// The unit file and its drop-ins; the files of variables that it names.
+    fn unit(
+        &self,
+        subject: &Subject<'_>,
+        unit: &Unit,
+        image: &Image,
+        report: &mut LiveReport,
+    ) -> Vec<PathBuf> {
+        let instance = subject.slot.instance.as_deref();
+        let asked = unit.files(instance).and_then(|files| Ok((files, unit.state(instance)?)));
+        let (files, state) = match asked {
+            Ok(asked) => asked,
+            Err(failure) => {
+                let name = &subject.consumer.name;
+                report.not_visible.push(format!("the unit of '{name}': could not {}", failure.attempted));
+                return Vec::new();
+            }
+        };
+        let before = report.live.len();
+        let known: BTreeSet<PathBuf> = files.of_unit.iter().cloned().chain(drop_ins(&files.unit)).collect();
+        for path in &known {
+            self.changed(subject, "unit", path, path, image, report);
+        }
+        if state.needs_reload && report.live.len() == before {
+            let what = format!("the files of {} say something else than systemd has read", files.unit);
+            let found = files.of_unit.first().and_then(|path| stand(path).ok());
+            self.push(subject, "unit", Path::new(&files.unit), what, found.as_ref(), report);
+        }
+        files.environment
+    }
+
+    /// The other variables of one of its own env files. `loaded`: files that are surely its environment; this one is
+    /// taken out of them.
+    fn variables(
+        &self,
+        subject: &Subject<'_>,
+        process: &ProcessId,
+        id: FileId,
+        loaded: &mut Vec<PathBuf>,
+        report: &mut LiveReport,
+    ) {
+        let Some(file) = self.setup.file(id) else { return };
+        let place = || format!("what else stands in {} for '{}'", file.path.display(), subject.consumer.name);
+        let own = own_variables(file);
+        if own.is_empty() {
+            let beside = file.copies.iter().any(|copy| matches!(copy, CopySetup::Within(_)));
+            if beside {
+                report.not_visible.push(format!("{}: what runs does not show what it has read", place()));
+            }
+            return;
+        }
+        let real = file.path.canonicalize().unwrap_or_else(|_| file.path.clone());
+        let surely = loaded.iter().any(|one| one.canonicalize().unwrap_or_else(|_| one.clone()) == real);
+        loaded.retain(|one| one.canonicalize().unwrap_or_else(|_| one.clone()) != real);
+        if !surely {
+            let nothing = SecretBytes::new(Vec::new());
+            let asked: Vec<(&str, &SecretBytes)> = own.iter().map(|name| (*name, &nothing)).collect();
+            match environment_has(process, &asked) {
+                Ok(all) if all.iter().any(|one| *one != Variable::Absent) => {}
+                Ok(_) => {
+                    report.not_visible.push(format!("{}: it is not its environment", place()));
+                    return;
+                }
+                Err(reason) => {
+                    report.not_visible.push(format!("{}: {reason}", place()));
+                    return;
+                }
+            }
+        }
+        self.all_variables(subject, process, &real, &own, report);
+    }
+
+    /// Every variable of an env file but these, beside the environment of what runs.
+    fn all_variables(
+        &self,
+        subject: &Subject<'_>,
+        process: &ProcessId,
+        path: &Path,
+        but: &[&str],
+        report: &mut LiveReport,
+    ) {
+        let consumer = &subject.consumer.name;
+        let place = || format!("what else stands in {} for '{consumer}'", path.display());
+        let found = match stand(path) {
+            Ok(found) => found,
+            Err(why) => return report.not_visible.push(format!("{}: {why}", place())),
+        };
+        let variables = found.content.as_ref().map(|content| Format::Dotenv.variables(content.expose()));
+        let Some(Ok(mut variables)) = variables else {
+            return report.not_visible.push(format!("{}: it is too large", place()));
+        };
+        variables.retain(|(name, _)| !but.contains(&name.as_str()));
+        for (name, value) in &variables {
+            if let Err(error) = value {
+                report.not_visible.push(format!("{name} in {} for '{consumer}': {error}", path.display()));
+            }
+        }
+        let told: Vec<(&str, &SecretBytes)> = variables
+            .iter()
+            .filter_map(|(name, value)| Some((name.as_str(), value.as_ref().ok()?)))
+            .collect();
+        let has = match environment_has(process, &told) {
+            Ok(has) => has,
+            Err(reason) => return report.not_visible.push(format!("{}: {reason}", place())),
+        };
+        for ((name, value), has) in told.iter().zip(has) {
+            let how = match has {
+                Variable::Same => continue,
+                Variable::Other => "is not what runs",
+                Variable::Absent => "is new: what runs does not have it",
+            };
+            let named = format!("{consumer}/{}:{name}", base(path));
+            let digest = self.digest(&[named.as_bytes(), value.expose()]);
+            report.live.push(Live {
+                difference: Difference { name: named.into(), digest },
+                what: format!("{name} in {} {how}", path.display()),
+                since_unix_ms: (!subject.delivered).then_some(found.written_unix_ms),
+            });
+        }
+    }
+
+    fn push(
+        &self,
+        subject: &Subject<'_>,
+        kind: &str,
+        path: &Path,
+        what: String,
+        found: Option<&Stand>,
+        report: &mut LiveReport,
+    ) {
+        let name = format!("{}/{kind}:{}", subject.consumer.name, base(path));
+        let seen: &[u8] = found.map_or(b"", |found| &found.mark);
+        let digest = self.digest(&[name.as_bytes(), path.as_os_str().as_encoded_bytes(), seen]);
+        let since_unix_ms = found.map(|found| found.written_unix_ms);
+        report.live.push(Live { difference: Difference { name: name.into(), digest }, what, since_unix_ms });
+    }
+
+    /// The first half of a keyed digest, with each part's length, so that no two lists of parts are alike.
+    fn digest(&self, parts: &[&[u8]]) -> u64 {
+        let mut all = Vec::with_capacity(parts.iter().map(|part| part.len().saturating_add(8)).sum());
+        for part in parts {
+            all.extend_from_slice(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
+            all.extend_from_slice(part);
+        }
+        let print = self.key.fingerprint(&SecretBytes::new(all));
+        print.as_bytes().iter().take(8).fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
+    }
+}
+
+/// The variables of a file that hold the value.
+fn own_variables(file: &FileSetup) -> Vec<&str> {
+    let named = file.copies.iter().filter_map(|copy| match copy {
+        CopySetup::Value { slot: Slot::Variable(name), .. } => Some(name.as_str()),
+        CopySetup::Value { slot: Slot::Whole, .. } | CopySetup::Within(_) => None,
+    });
+    named.collect()
+}
+
+/// A file's own name, printable.
+fn base(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().escape_debug().to_string()
+}
+
+/// Drop-ins of a unit that systemd may not have read yet. Source: systemd.unit(5).
+fn drop_ins(unit: &str) -> Vec<PathBuf> {
+    let folders = unit_folders(&[]).into_iter().map(|folder| folder.join(format!("{unit}.d")));
+    let inside = folders.filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
+    inside.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|it| it == "conf")).collect()
+}

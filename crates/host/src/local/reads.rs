@@ -1,0 +1,37 @@
+//! Who opened a consumer's files since they were written: evidence of its own, and none of what became of the value.
+
+use std::collections::HashMap;
+
+use keyroll_observe::{OpenWatch, ProcessId};
+use keyroll_rotation::{ConsumerId, FileId, Which};
+use rustix::fd::OwnedFd;
+
+use super::Local;
+
+/// Per file the version that was written into it, and who opened it since. Only this driver's own writes are watched:
+/// what happened under an earlier one is not visible.
+pub(super) type Reads = HashMap<FileId, (Which, OpenWatch)>;
+
+impl Local {
+    /// Watches a file that holds a version from now on. Where that is not possible nothing was read, as far as anybody
+    /// can see.
+    pub(super) fn watch_reads(&self, file: FileId, which: Which, held: &OwnedFd) {
+        let watch = OpenWatch::on(held);
+        let mut memo = self.memo();
+        match watch {
+            Ok(watch) => drop(memo.reads.insert(file, (which, watch))),
+            Err(_) => drop(memo.reads.remove(&file)),
+        }
+    }
+
+    /// Whether this very process opened every file of its consumer since the version was written into it.
+    pub(super) fn read_all(&self, id: ConsumerId, process: &ProcessId, which: Which) -> bool {
+        let Some(consumer) = self.setup.consumer(id) else { return false };
+        let memo = self.memo();
+        let read = |file: &FileId| {
+            let watched = memo.reads.get(file).filter(|(of, _)| *of == which);
+            watched.is_some_and(|(_, watch)| watch.saw(process).unwrap_or(false))
+        };
+        !consumer.files.is_empty() && consumer.files.iter().all(read)
+    }
+}

@@ -1,0 +1,63 @@
+//! Copies inside a configured file that `reads` does not name: another variable, a comment, a second line. A delivery
+//! leaves them as they are, so whoever reads one of them would keep the old value.
+
+use keyroll_needle::Needles;
+use keyroll_port::Values;
+use keyroll_secret::{Fields, SecretBytes};
+
+use super::deliver::edited;
+use super::find::OLD;
+use super::{FileSetup, Local};
+use crate::read;
+
+/// So many lines are named; of more the first ones.
+const LINES_MAX: usize = 8;
+
+impl Local {
+    /// The lines of a configured file in which the old value stands outside the copies that `reads` names. Empty also
+    /// where the file cannot be read or holds somebody else's value: that is told as what it holds.
+    pub(super) fn unnamed_lines(&self, file: &FileSetup, values: Values<'_>, needles: &Needles) -> Vec<u64> {
+        let Ok(content) = self.resolved(file).and_then(|resolved| read(&resolved)) else { return Vec::new() };
+        let bytes = content.bytes.expose();
+        let versions = std::iter::once(values.old).chain(values.new);
+        let masked = versions.into_iter().find_map(|from| edited(file, bytes, from, &masked(from)).ok());
+        let Some(masked) = masked else { return Vec::new() };
+        let mut offsets = Vec::new();
+        needles.find(masked.expose(), &mut |hit| {
+            if hit.id.0 == OLD {
+                offsets.push(hit.start);
+            }
+        });
+        offsets.sort_unstable();
+        let before = |offset: usize| masked.expose().get(..offset).unwrap_or_default();
+        let breaks = |offset: usize| before(offset).iter().filter(|byte| **byte == b'\n').count();
+        let mut lines: Vec<u64> = offsets.into_iter().map(|offset| breaks(offset) as u64 + 1).collect();
+        lines.dedup();
+        lines.truncate(LINES_MAX);
+        lines
+    }
+}
+
+/// What a person is told: the file, and where in it.
+pub(super) fn describe(path: &str, lines: &[u64]) -> String {
+    let numbers: Vec<String> = lines.iter().map(u64::to_string).collect();
+    let word = if lines.len() == 1 { "line" } else { "lines" };
+    format!("{path} ({word} {}, beside what `reads` names)", numbers.join(", "))
+}
+
+/// The fields with every secret byte replaced by one that does not occur in it, line ends kept: what is found in a
+/// file that holds these stands outside its named copies.
+fn masked(fields: &Fields) -> Fields {
+    let mut masked = Fields::new();
+    for (name, field) in fields.iter() {
+        let value = field.value.expose();
+        let value = if field.secret {
+            let letter = (b'a'..=b'z').find(|letter| !value.contains(letter)).unwrap_or(b'x');
+            value.iter().map(|byte| if *byte == b'\n' { b'\n' } else { letter }).collect()
+        } else {
+            value.to_vec()
+        };
+        masked.insert(name, SecretBytes::new(value), field.secret);
+    }
+    masked
+}

@@ -1,0 +1,69 @@
+//! The machine that a journal belongs to.
+
+use std::path::Path;
+
+use keyroll_database::rusqlite::{self, Connection, OptionalExtension, TransactionBehavior, params};
+
+use crate::OpenError;
+
+/// The row of what every machine has.
+const ID: &str = "id";
+
+/// The row of what only some show, and not to everybody.
+const HARDWARE: &str = "hardware";
+
+/// What a machine is called, as digests under a key that is not in the state folder: it cannot be read from them, and
+/// it is still the same after a start.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    /// Of its id, or of the name that it was given.
+    pub id: [u8; 32],
+    /// Of what its hardware is called, where that can be read.
+    pub hardware: Option<[u8; 32]>,
+}
+
+/// Refuses a journal that belongs to another machine; one that belongs to none yet is this machine's from now on.
+pub(crate) fn belongs(connection: &mut Connection, path: &Path, machine: &Machine) -> Result<(), OpenError> {
+    let wrap = |error: rusqlite::Error| OpenError::of(path, error.into());
+    let differs = |connection: &Connection| -> rusqlite::Result<Option<bool>> {
+        let Some(id) = known(connection, ID)? else { return Ok(None) };
+        let hardware = known(connection, HARDWARE)?.zip(machine.hardware);
+        Ok(Some(id != machine.id || hardware.is_some_and(|(known, here)| known != here)))
+    };
+    let found = match differs(connection).map_err(wrap)? {
+        Some(found) => found,
+        None => {
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(wrap)?;
+            // Asked again: another process may have bound it while this one waited for the lock.
+            let found = differs(&transaction).map_err(wrap)?;
+            if found.is_none() {
+                put(&transaction, machine).map_err(wrap)?;
+            }
+            transaction.commit().map_err(wrap)?;
+            found.unwrap_or_default()
+        }
+    };
+    if found { Err(OpenError::OtherMachine { path: path.to_owned() }) } else { Ok(()) }
+}
+
+/// Makes it this machine's, whatever it was before.
+pub(crate) fn take(connection: &mut Connection, path: &Path, machine: &Machine) -> Result<(), OpenError> {
+    let wrap = |error: rusqlite::Error| OpenError::of(path, error.into());
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(wrap)?;
+    transaction.execute("DELETE FROM machine", []).map_err(wrap)?;
+    put(&transaction, machine).map_err(wrap)?;
+    transaction.commit().map_err(wrap)
+}
+
+fn known(connection: &Connection, name: &str) -> rusqlite::Result<Option<[u8; 32]>> {
+    connection.query_row("SELECT digest FROM machine WHERE name = ?1", [name], |row| row.get(0)).optional()
+}
+
+fn put(connection: &Connection, machine: &Machine) -> rusqlite::Result<()> {
+    let rows = [(ID, Some(machine.id)), (HARDWARE, machine.hardware)];
+    for (name, digest) in rows.into_iter().filter_map(|(name, digest)| Some((name, digest?))) {
+        connection.execute("INSERT INTO machine VALUES (?1, ?2)", params![name, digest])?;
+    }
+    Ok(())
+}

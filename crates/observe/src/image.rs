@@ -1,0 +1,142 @@
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::param::clock_ticks_per_second;
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::proc::ProcFolder;
+use crate::{NotVisible, Process, ProcessId, process};
+
+/// How often the two clocks are read until both readings lie within a millisecond.
+const CLOCK_READS_MAX: usize = 50;
+
+/// Programs that run a file which their command line names, by the beginning of their own names.
+const INTERPRETERS: [&str; 12] =
+    ["sh", "bash", "dash", "ash", "ksh", "zsh", "python", "perl", "ruby", "node", "php", "lua"];
+
+/// Options behind which a program stands that is no file.
+const NO_FILE: [&[u8]; 4] = [b"-c", b"-m", b"-e", b"-r"];
+
+/// A file as a process sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InProcess {
+    /// Its path, as the process names it.
+    pub path: PathBuf,
+    /// The same from here, through the process's own root folder.
+    pub here: PathBuf,
+}
+
+/// What a process was started from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// When it was started, milliseconds since 1970 by today's clock; at most 10 ms too early.
+    pub started_unix_ms: u64,
+    /// Its executable.
+    pub program: InProcess,
+    /// The file of the executable was replaced or removed since.
+    pub replaced: bool,
+    /// The script that an interpreter runs, where its command line names one.
+    pub script: Option<InProcess>,
+    /// It is an interpreter.
+    pub interprets: bool,
+}
+
+/// What this process was started from, as far as the kernel shows it.
+///
+/// # Errors
+/// The process is gone, or closed to this user.
+pub fn image(id: &ProcessId) -> Result<Image, NotVisible> {
+    let folder = ProcFolder::open_exact(id)?;
+    let now = process(id.pid)?;
+    if now.id != *id {
+        return Err(NotVisible::Replaced);
+    }
+    let exe = now.exe.clone().ok_or(NotVisible::Permission)?;
+    let root = PathBuf::from(format!("/proc/{}/root", id.pid));
+    let place = |path: PathBuf| InProcess { here: inside(&root, &path), path };
+    let interprets = is_interpreter(&exe);
+    let script = if interprets { script(&now) } else { None };
+    let script = match script {
+        Some(path) if path.is_relative() => Some(folder.link("cwd")?.join(path)),
+        other => other,
+    };
+    Ok(Image {
+        started_unix_ms: started_unix_ms(id)?,
+        program: place(exe),
+        replaced: now.exe_deleted,
+        script: script.map(place),
+        interprets,
+    })
+}
+
+/// Whether a program runs a file that its command line names.
+pub fn is_interpreter(program: &Path) -> bool {
+    let name = program.file_name().unwrap_or_default().to_string_lossy();
+    INTERPRETERS.iter().any(|known| {
+        let rest = name.strip_prefix(known);
+        rest.is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'))
+    })
+}
+
+fn inside(root: &Path, path: &Path) -> PathBuf {
+    root.join(path.strip_prefix("/").unwrap_or(path))
+}
+
+/// The first argument that is no option, unless the program stands in the command line itself.
+fn script(process: &Process) -> Option<PathBuf> {
+    let mut found = None;
+    process.args.any(|argument| {
+        if NO_FILE.contains(&argument) {
+            return true;
+        }
+        if argument.is_empty() || argument.starts_with(b"-") {
+            return false;
+        }
+        found = Some(PathBuf::from(OsStr::from_bytes(argument)));
+        true
+    });
+    found
+}
+
+/// The wall clock at the start of a process, by the boot clock that its start is given in.
+fn started_unix_ms(id: &ProcessId) -> Result<u64, NotVisible> {
+    let ms = |clock| {
+        let now = clock_gettime(clock);
+        let seconds = u64::try_from(now.tv_sec).unwrap_or(0);
+        seconds.saturating_mul(1_000).saturating_add(u64::try_from(now.tv_nsec).unwrap_or(0) / 1_000_000)
+    };
+    let started = id.start_ticks.saturating_mul(1_000) / clock_ticks_per_second().max(1);
+    for _ in 0..CLOCK_READS_MAX {
+        let before = ms(ClockId::Boottime);
+        let wall = ms(ClockId::Realtime);
+        if ms(ClockId::Boottime) <= before.saturating_add(1) {
+            return Ok(wall.saturating_sub(before.saturating_sub(started)));
+        }
+    }
+    Err(NotVisible::Stuck)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interpreters_are_known_with_their_versions() {
+        for name in ["/bin/sh", "/usr/bin/python3.11", "bash", "perl5"] {
+            assert!(is_interpreter(Path::new(name)), "{name}");
+        }
+        for name in ["/usr/bin/sha256sum", "pythonista", "/bin/true", ""] {
+            assert!(!is_interpreter(Path::new(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_process_was_started_from_its_program_in_the_past() {
+        let own = image(&process(std::process::id()).unwrap().id).unwrap();
+        assert_eq!(own.program.path, std::env::current_exe().unwrap());
+        assert!(own.program.here.exists() && !own.interprets && own.script.is_none());
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+        assert!(u128::from(own.started_unix_ms) <= now, "{} {now}", own.started_unix_ms);
+    }
+}

@@ -1,0 +1,231 @@
+//! A rotation on paper: every want is answered as by a world in which everything goes well.
+#![allow(dead_code)]
+
+use keyroll_rotation::{
+    Answer, Capabilities, Consumer, ConsumerId, CredId, Delivery, Enumeration, Event, Fact, FileId, Found,
+    FoundBy, HostId, Incarnation, Kinds, Labelled, LastUsed, Life, MintedBy, OldKey, OnFailure, Op, Outcome,
+    Overlap, PATHS_MAX, Person, Phase, Plan, Policy, PreflightSeen, Proof, Query, Refusals, Seen, Sight,
+    Stamp, Standing, State, Uptake, Want, Which, step, wants,
+};
+
+/// Events after which a walk that has not arrived is going round in circles.
+const EVENTS_MAX: usize = 400;
+
+pub(crate) fn plan() -> Plan {
+    let capabilities = Capabilities {
+        minted_by: MintedBy::Api,
+        overlap: Overlap::Independent { max: 0 },
+        disable: true,
+        label: true,
+        list: true,
+        last_used: LastUsed::NotVisible,
+        refusals: Refusals::ConsumerLogs,
+        sessions: false,
+        attributes: false,
+        birth_ms_max: 0,
+        death_ms_max: 0,
+        request_ms_max: 100,
+    };
+    let policy = Policy {
+        on_failure: OnFailure::Pause,
+        parallel_max: 1,
+        probes_alive: 1,
+        probes_dead: 1,
+        idle_ms: 0,
+        soak_ms: 1_000,
+        phase_ms_max: 60_000,
+        unit_ms_max: 10_000,
+        require: Kinds::NONE,
+        standing_consent: false,
+    };
+    let consumer = |file, uptake| Consumer {
+        host: HostId(0),
+        delivery: Delivery::Push,
+        uptake,
+        files: vec![FileId(file)],
+        slots: 1,
+        paths: 1,
+        attributable: false,
+    };
+    Plan {
+        capabilities,
+        policy,
+        endpoints: vec![HostId(0)],
+        files: vec![HostId(0), HostId(0)],
+        consumers: vec![consumer(0, Uptake::Verb), consumer(1, Uptake::Rereads)],
+        bound: true,
+        denied_is_alive: false,
+        recovery: false,
+    }
+}
+
+/// A state, and the clock of its driver.
+#[derive(Clone)]
+pub(crate) struct Walk {
+    pub(crate) state: State,
+    pub(crate) at: Stamp,
+}
+
+impl Walk {
+    pub(crate) fn of(plan: Plan) -> Self {
+        let at = Stamp { ms: 0, boot: 1, epoch: 1 };
+        let state = State::open(plan, Stamp { epoch: 0, ..at }).unwrap();
+        let mut walk = Self { state, at };
+        walk.say(Fact::DriverStarted);
+        walk
+    }
+
+    /// One event a millisecond later; it must be legal.
+    pub(crate) fn say(&mut self, fact: Fact) {
+        self.at.ms += 1;
+        let event = Event { at: self.at, fact };
+        match step(&self.state, &event) {
+            Ok((next, _)) => self.state = next,
+            Err(illegal) => panic!("{illegal}: {:?}", event.fact),
+        }
+    }
+
+    pub(crate) fn wait(&mut self, ms: u64) {
+        self.at.ms += ms;
+        self.say(Fact::Clock);
+    }
+
+    pub(crate) fn another_driver(&mut self) {
+        self.at.epoch += 1;
+        self.say(Fact::DriverStarted);
+    }
+
+    /// Begins an operation that is wanted; the number of its intent.
+    pub(crate) fn begin(&mut self, op: &Op) -> u64 {
+        self.say(Fact::Intended(op.clone()));
+        self.state.seq()
+    }
+
+    pub(crate) fn end(&mut self, intent: u64, outcome: Outcome) {
+        self.say(Fact::Ended { intent, outcome });
+    }
+
+    /// The first operation that is wanted.
+    pub(crate) fn first_op(&self) -> Option<Op> {
+        wants(&self.state).into_iter().find_map(|want| match want {
+            Want::Do(op) => Some(op),
+            Want::Ask(_) | Want::Decide(_) | Want::Wait(_) | Want::Person(_) => None,
+        })
+    }
+
+    /// Goes on until this holds.
+    pub(crate) fn until(&mut self, arrived: impl Fn(&State) -> bool) {
+        for _ in 0..EVENTS_MAX {
+            if arrived(&self.state) {
+                return;
+            }
+            self.go_on();
+        }
+        panic!("{:?} {:?} wants {:?}", self.state.phase(), self.state.hold(), wants(&self.state));
+    }
+
+    pub(crate) fn to(phase: Phase) -> Self {
+        let mut walk = Self::of(plan());
+        if matches!(phase, Phase::RollingBack | Phase::RolledBack) {
+            walk.until(|state| state.phase() == Phase::Quiesce);
+            walk.say(Fact::AbortAsked);
+        }
+        walk.until(|state| state.phase() == phase);
+        walk
+    }
+
+    /// Answers everything that is wanted now, once.
+    pub(crate) fn go_on(&mut self) {
+        let wanted = wants(&self.state);
+        assert!(!wanted.is_empty(), "{:?} {:?} wants nothing", self.state.phase(), self.state.hold());
+        for want in wanted {
+            let waits = matches!(want, Want::Wait(_));
+            if !waits && !wants(&self.state).contains(&want) {
+                continue;
+            }
+            match want {
+                Want::Do(op) => {
+                    let intent = self.begin(&op);
+                    let made = (op == Op::Mint).then(|| CredId::new("new"));
+                    self.end(intent, Outcome::Done(made));
+                }
+                Want::Ask(query) => {
+                    let seen = self.see(&query);
+                    self.say(seen);
+                }
+                Want::Decide(digest) => self.say(Fact::Decided(digest)),
+                Want::Wait(ms) => self.wait(ms),
+                Want::Person(Person::Consent(digest)) => self.say(Fact::Consented(digest)),
+                Want::Person(Person::MintByHand) => self.say(Fact::HandMinted(CredId::new("new"))),
+                Want::Person(Person::RevokeByHand) => self.say(Fact::HandRevoked),
+            }
+        }
+    }
+
+    pub(crate) fn see(&self, query: &Query) -> Fact {
+        let old_works = self.state.old_key() == OldKey::On;
+        match query {
+            Query::Preflight => {
+                Fact::Preflight(PreflightSeen { clear: true, control: Answer::Dead, current: Answer::Alive })
+            }
+            Query::StageCheck => Fact::StageChecked { intact: true, carried: true },
+            Query::Probe(endpoint, version) => {
+                let alive = *version == Which::New || old_works;
+                let answer = if alive { Answer::Alive } else { Answer::Dead };
+                let control = (*version == Which::Old).then_some(Answer::Alive);
+                Fact::Probed { endpoint: *endpoint, version: *version, answer, control }
+            }
+            Query::List => {
+                let labelled = self.state.new_version();
+                let labelled =
+                    labelled.map(|new| Labelled { intent: new.mint, credential: new.credential.clone() });
+                let old = match self.state.old_key() {
+                    OldKey::On => Standing::On,
+                    OldKey::Off(_) => Standing::Off,
+                    OldKey::Ended => Standing::Gone,
+                };
+                Fact::Listed { complete: true, labelled: labelled.into_iter().collect(), old }
+            }
+            Query::Enumerate => Fact::Enumerated(self.look()),
+            Query::Prove(consumer, _, which) => {
+                let proofs = vec![proof(*consumer, *which)];
+                Fact::Proved { consumer: *consumer, proofs, trouble: false }
+            }
+            Query::LastUsed => Fact::LastUsed(None),
+            Query::Refusals => Fact::Refusals { count: 0 },
+            Query::Reconcile(intent) => Fact::Reconciled { intent: *intent, found: Found::Absent },
+            Query::Sweep => Fact::Swept { residues: 0 },
+        }
+    }
+
+    /// Everything as the units have it: who was moved shows the version that it was moved to.
+    pub(crate) fn look(&self) -> Enumeration {
+        let mut instances = Vec::new();
+        for (at, unit) in (0..).zip(self.state.units()) {
+            let new = unit.moved != 0 && unit.toward == Which::New;
+            let sight = |there| if there { Sight::Yes } else { Sight::No };
+            instances.push(Seen {
+                who: who(ConsumerId(at)),
+                consumer: Some(ConsumerId(at)),
+                slot: 0,
+                old: sight(!new),
+                new: sight(new),
+                by: FoundBy::Configured,
+            });
+        }
+        let files = (0..).map(FileId).zip(self.state.files().iter().copied()).collect();
+        Enumeration { complete: true, instances, files, sessions: None, strangers: Vec::new() }
+    }
+}
+
+pub(crate) fn who(consumer: ConsumerId) -> Incarnation {
+    let life = Life::Process { boot: 1, pid: 100 + u32::from(consumer.0), start_ticks: 7 };
+    Incarnation { host: HostId(0), life }
+}
+
+pub(crate) fn proof(consumer: ConsumerId, version: Which) -> Proof {
+    let kinds = Kinds::DELIVERED.and(Kinds::LOADED).and(Kinds::CHECKED);
+    let mut paths = [Kinds::NONE; PATHS_MAX];
+    paths[0] = kinds;
+    Proof { who: who(consumer), slot: 0, version, paths, other_session: Sight::No }
+}

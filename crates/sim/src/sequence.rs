@@ -1,0 +1,151 @@
+//! What must come before what: judged at each effect, each entry and each standstill.
+
+use keyroll_engine::Standing;
+use keyroll_rotation::{
+    Delivery, Effect, Emergency, Event, Fact, Hold, MintedBy, Op, Outcome, Overlap, Phase, Stage, State,
+    Which,
+};
+
+use crate::issuer::OLD;
+use crate::run::{Due, Run};
+
+impl Run<'_> {
+    /// The entry of the intent comes before the effect, the witness before an effect at the issuer or in the store, a
+    /// probe before use, Promote before whoever pulls.
+    pub(crate) fn check_order(&mut self, effect: &Effect, state: &State) {
+        let at = usize::try_from(effect.intent.saturating_sub(1)).ok();
+        let entry = at.and_then(|at| self.book.ever().get(at));
+        if entry.is_none_or(|event| event.fact != Fact::Intended(effect.op.clone())) {
+            self.violate("order", format!("{:?} although its intent is not in the journal", effect.op));
+        }
+        let kept = matches!(effect.op, Op::Promote | Op::Demote | Op::Retire(_));
+        if (kept || effect.op.at_issuer()) && self.book.witness.1 < effect.intent {
+            self.violate("order", format!("{:?} before the witness was brought forward", effect.op));
+        }
+        if let Some(what) = self.out_of_order(effect, state).or_else(|| self.before_the_outage(effect)) {
+            self.violate("order", format!("{:?} {what}", effect.op));
+        }
+    }
+
+    fn out_of_order(&self, effect: &Effect, state: &State) -> Option<&'static str> {
+        let value = self.world.value_of(Which::New, state);
+        let cred = value.and_then(|value| self.world.issuer.by_value(value));
+        let unborn = cred.is_some_and(|cred| cred.works_from > self.world.now);
+        let pulls = |at: usize| {
+            self.world.plan.consumers.get(at).is_some_and(|consumer| consumer.delivery != Delivery::Push)
+        };
+        let alone = state.phase() != Phase::RollingBack;
+        match &effect.op {
+            Op::Deliver(_, Which::New) | Op::Apply(_, _, Which::New) | Op::Promote if unborn => {
+                Some("before the new value is accepted")
+            }
+            Op::Deliver(_, Which::New)
+                if value.is_some_and(|value| self.world.uncarried.contains(&value)) =>
+            {
+                Some("writes what its format cannot carry")
+            }
+            Op::Deliver(file, _) => {
+                let mut readers = self.world.plan.consumers.iter().filter(|it| it.files.contains(file));
+                readers.any(|it| it.delivery != Delivery::Push).then_some("writes a generated copy")
+            }
+            Op::Apply(consumer, _, Which::Old) if alone && pulls(consumer.index()) => {
+                Some("takes a pull consumer back alone")
+            }
+            Op::Fetch(consumer) => {
+                let toward = state.units().get(consumer.index()).map(|unit| unit.toward);
+                let forward = toward == Some(Which::New);
+                if !forward && alone {
+                    return Some("takes a pull consumer back alone");
+                }
+                (forward && value != Some(self.world.store.current)).then_some("before Promote")
+            }
+            Op::Mint if self.world.plan.capabilities.minted_by == MintedBy::Us => {
+                let unsealed = state.chosen().is_some_and(|seq| self.world.store.kept(seq).is_none());
+                unsealed.then_some("before its value is sealed")
+            }
+            _ => None,
+        }
+    }
+
+    /// With *revoke now* nobody is moved before the old key was to be ended.
+    fn before_the_outage(&self, effect: &Effect) -> Option<&'static str> {
+        if !matches!(effect.op, Op::Deliver(_, Which::New) | Op::Apply(_, _, Which::New) | Op::Mint) {
+            return None;
+        }
+        let now = |event: &Event| {
+            matches!(event.fact, Fact::Escalated { mode: Emergency::RevokeNow, pending_compromised: _ })
+        };
+        let declared = self.book.entries.iter().position(now)?;
+        let gap = matches!(self.world.plan.capabilities.overlap, Overlap::None | Overlap::Grace { .. });
+        let later = usize::try_from(effect.intent).is_ok_and(|intent| intent > declared + 1);
+        let asked = self.book.entries.iter().any(|event| event.fact == Fact::Intended(Op::Revoke));
+        let first = later && !gap && !asked && self.world.plan.bound && self.world.issuer.stands(OLD);
+        first.then_some("before the old key is ended, although that was to be first")
+    }
+
+    /// A driver asserts nothing: what it writes was told to it, or is its own intent, clock, start or that nobody answered.
+    pub(crate) fn check_told(&mut self, at: usize, event: &Event) {
+        let own = matches!(
+            event.fact,
+            Fact::DriverStarted | Fact::Unanswered | Fact::Clock | Fact::Intended(_) | Fact::Decided(_)
+        );
+        let Some(seat) = self.seats.get_mut(at).filter(|_| !own) else { return };
+        let told = seat.heard.iter().rposition(|fact| match (fact, &event.fact) {
+            (fact, written) if fact == written => true,
+            // An outcome that makes no sense is none.
+            (Fact::Ended { intent: one, .. }, Fact::Ended { intent: other, outcome: Outcome::Unknown }) => {
+                one == other
+            }
+            _ => false,
+        });
+        if told.is_none() {
+            let what = format!("an entry that nobody told the driver: {:?}", event.fact);
+            self.violate("order", what);
+        }
+    }
+
+    /// The gate is shut while anything is being moved.
+    pub(crate) fn check_still(&mut self, seat: usize, what: &str) {
+        let epoch = self.book.epoch;
+        let mine = self.seats.get(seat).is_some_and(|seat| seat.epoch == epoch);
+        let moving = self.due.iter().find_map(|(.., due)| match due {
+            Due::Carry { seat: at, effect, .. } if *at == seat && effect.op.moves() => {
+                Some(effect.op.clone())
+            }
+            _ => None,
+        });
+        if let Some(op) = moving.filter(|_| mine) {
+            self.violate("I4", format!("{what} while {op:?} is carried out"));
+        }
+    }
+
+    /// What must be true before a rotation stands still.
+    pub(crate) fn check_standstill(&mut self, at: usize) {
+        let Some(seat) = self.seats.get(at) else { return };
+        let state = seat.driver.state();
+        let Standing::Held(hold) = seat.standing else { return };
+        let off =
+            self.world.issuer.creds.first().is_some_and(|cred| cred.off.is_some() && cred.ended.is_none());
+        let paused = matches!(hold, Hold::Paused(_));
+        if paused && off && !state.decided() {
+            return self.violate("I5", format!("stands still with the old key switched off: {hold:?}"));
+        }
+        let left = state.units().iter().zip(&self.world.plan.consumers).any(|(unit, consumer)| {
+            let new = consumer
+                .files
+                .iter()
+                .any(|file| !matches!(self.world.file(*file), OLD | crate::issuer::FOREIGN));
+            unit.stage == Stage::Waiting
+                && new
+                && consumer.delivery == Delivery::Push
+                && !self.world.down(consumer.host)
+        });
+        let stuck = matches!(
+            hold,
+            Hold::Stuck(keyroll_rotation::Reason::Unit(_) | keyroll_rotation::Reason::Foreign(_))
+        );
+        if state.phase() == Phase::RollingBack && stuck && left {
+            self.violate("I5", format!("{hold:?} on the way back although others could be restored"));
+        }
+    }
+}
