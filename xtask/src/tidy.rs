@@ -65,7 +65,7 @@ fn sizes(shown: &str, code: &str, exceptions: &str, wrong: &mut Vec<String>) {
         if is_function(line) {
             let indent: String = line.chars().take_while(|c| c.is_whitespace()).collect();
             let end = format!("{indent}}}");
-            let ends_at = |line: &&str| line.ends_with(['{', ';', '}']);
+            let ends_at = |line: &&&str| line.ends_with(['{', ';', '}']);
             // The signature may span lines; one that ends otherwise has no body, or a body on the same line.
             let body = all.iter().skip(at).find(ends_at).is_some_and(|line| line.ends_with('{'));
             let length = all.iter().skip(at).take_while(|line| **line != end).count() + 1;

@@ -1,4 +1,5 @@
 //! Sealing: what was sealed opens in its own place under its own key, and nothing else does.
+#![allow(clippy::disallowed_methods, reason = "a test looks from outside")]
 #![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::fs::{self, Permissions};

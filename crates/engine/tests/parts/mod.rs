@@ -1,11 +1,10 @@
 //! Ports in memory: an issuer, a store, a journal that can break off, and a machine.
+#![allow(clippy::disallowed_methods, reason = "a test looks from outside")]
 #![allow(dead_code)]
 
 pub(crate) mod machine;
 
 pub(crate) use machine::{Fate, Machine};
-
-#![allow(clippy::disallowed_methods, reason = "a test looks from outside")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
