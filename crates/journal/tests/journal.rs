@@ -305,3 +305,23 @@ fn a_journal_belongs_to_one_machine() {
     move_here(&place.state(), &place.witness(), &there, &lock).unwrap();
     assert_eq!((open(&there), open(&here)), (Ok(()), Err("K0861")));
 }
+
+#[tokio::test]
+async fn a_journal_of_an_older_schema_is_brought_forward_and_goes_on() {
+    let place = Place::new();
+    fs::create_dir_all(place.state()).unwrap();
+    fs::create_dir_all(place.witness().parent().unwrap()).unwrap();
+    let older = rusqlite::Connection::open(place.database()).unwrap();
+    older.execute_batch(include_str!("fixtures/schemas/1.sql")).unwrap();
+    drop(older);
+    fs::write(place.witness(), include_str!("fixtures/schemas/1.witness")).unwrap();
+
+    let machine = Machine { id: [1; 32], hardware: None };
+    let journal = SqliteJournal::open_on(&place.state(), &place.witness(), &machine).unwrap();
+    assert_eq!(journal.load(&id(1)).await.unwrap().events.len(), 3);
+    assert_eq!(journal.take_over(&id(1)).await.unwrap(), 2);
+    journal.append(&id(1), 4, &event(2, Fact::DriverStarted), 1004).await.unwrap();
+    journal.witness().await.unwrap();
+    drop(journal);
+    assert_eq!(place.open().load(&id(1)).await.unwrap().events.len(), 4);
+}
