@@ -13,11 +13,12 @@ mod tidy;
 use std::process::ExitCode;
 
 const HELP: &str = "\
-cargo xtask test [--full]      install the real parts that are missing, run every ring, print minutes per ring
+cargo xtask test [--full]      install the real parts that are missing, run every ring, print minutes per ring;
+                               --full also those of a night (hours)
 cargo xtask tests [WORD…]      only the test programs, or those whose name (crate/target) holds one of the words
 cargo xtask kill [N]           the kill ring alone, for a night: N kills in all (1000), with the released program
 cargo xtask tidy               the tree's own rules: sizes, error pages, protocol ids, words
-cargo xtask sim ARGS…          the simulation in release (--seeds N, --exhaustive 2, --mutants)
+cargo xtask sim ARGS…          the simulation in release (--seeds N, --exhaustive 2, --mutants, --full-pairs, --triples)
 cargo xtask replay FILE        one stored fault plan, step by step
 cargo xtask figures            measure the headline figures and write docs/reference/figures.md
 cargo xtask codegen [--check]  write what is generated under docs/reference, or say what is out of date";
