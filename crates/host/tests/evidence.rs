@@ -13,7 +13,7 @@ use keyroll_copy::{Format, Slot};
 use keyroll_host::{
     CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, Local, LogSetup, Setup, SlotSetup, Write,
 };
-use keyroll_manager::{CommandLine, Find, Reread, Run};
+use keyroll_manager::{CommandLine, Find, Process, Reread, Run, Unit, Verb};
 use keyroll_port::{Failure, Host, Session, SessionSource, Sessions, Values};
 use keyroll_rotation::{ConsumerId, FileId, Holds, Kinds, Proof, Which};
 use keyroll_secret::{Fields, FingerprintKey, SecretBytes};
@@ -259,6 +259,57 @@ async fn only_a_process_that_opened_the_file_after_the_write_has_read_it() {
         host.deliver(FileId(0), Which::Old, place.values(), 2).await.unwrap();
         host.deliver(FileId(0), Which::New, place.values(), 3).await.unwrap();
     }
+}
+
+/// Reads the file as most libraries for env files do: a variable that stands in the environment is left as it is.
+const READS: &str = "import os, sys, time\nname, value = open(sys.argv[1]).read().strip().split('=', 1)\n\
+                     os.environ.setdefault(name, value)\nprint('read', flush=True)\ntime.sleep(600)";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restarted_process_that_has_the_other_value_in_its_environment_has_not_loaded_this_one() {
+    let place = Place::new();
+    let text =
+        |fields: &Fields| String::from_utf8(fields.get("value").unwrap().value.expose().to_vec()).unwrap();
+    let find = Find::PidFile { path: place.path("app.pid"), exe: None };
+    let verb = Verb::Restart(CommandLine::program("true", Vec::<String>::new()));
+    let run = Run::Process(Process { instances: Vec::new(), find, verb });
+    let slot = SlotSetup { run, ..place.rereads(None, None) };
+    let host = place.host(vec![place.env("app.env", "value", &place.old)], slot);
+    host.deliver(FileId(0), Which::New, place.values(), 1).await.unwrap();
+    let shown = Shown(Mutex::new(Sessions::default()));
+    for (exported, loads) in [(None, true), (Some(text(&place.old)), false), (Some(text(&place.new)), true)] {
+        let mut command = std::process::Command::new("python3");
+        command.args(["-c", READS, place.path("app.env").to_str().unwrap()]);
+        command.stdout(std::process::Stdio::piped()).env_remove("KEY");
+        exported.iter().for_each(|value| drop(command.env("KEY", value)));
+        let mut child = Ended(command.spawn().unwrap());
+        let mut line = String::new();
+        let told = child.0.stdout.as_mut().unwrap();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(told), &mut line).unwrap();
+        fs::write(place.path("app.pid"), child.0.id().to_string()).unwrap();
+        let kinds = kinds(&host, Which::New, &place, &shown).await;
+        assert_eq!(kinds.has(Kinds::LOADED), loads, "exported: {}: {kinds:?}", exported.is_some());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_unit_that_did_not_come_back_is_no_job_at_rest() {
+    let place = Place::new();
+    let systemctl = place.path("systemctl");
+    let dead = "#!/bin/sh\necho LoadState=loaded\necho ActiveState=activating\necho SubState=auto-restart\necho MainPID=0\n";
+    fs::write(&systemctl, dead).unwrap();
+    fs::set_permissions(&systemctl, fs::Permissions::from_mode(0o755)).unwrap();
+    let unit = Unit { systemctl, booted: place.folder.path().to_owned(), ..Unit::new("app") };
+    let check = CheckSetup::Exec {
+        command: script(&place, "check.sh", "grep -q val-new \"$1\""),
+        copy: Some(FileId(0)),
+    };
+    let slot = SlotSetup { run: Run::Unit(unit), ..place.rereads(Some(check), None) };
+    let host = place.host(vec![place.env("app.env", "value", &place.old)], slot);
+    host.deliver(FileId(0), Which::New, place.values(), 1).await.unwrap();
+    let shown = Shown(Mutex::new(Sessions::default()));
+    let (proofs, _) = host.prove(ConsumerId(0), Some(0), Which::New, place.values(), &shown).await.unwrap();
+    assert!(proofs.is_empty(), "{proofs:?}");
 }
 
 struct Ended(std::process::Child);

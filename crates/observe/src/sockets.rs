@@ -30,8 +30,8 @@ pub struct SocketOwners {
 #[derive(Debug, Clone, Default)]
 pub struct Sockets {
     own_network: u64,
-    /// (network namespace, local address) to socket number.
-    by_address: BTreeMap<(u64, SocketAddr), u64>,
+    /// (network namespace, local address) to socket numbers: connections to different servers may share one port.
+    by_address: BTreeMap<(u64, SocketAddr), Vec<u64>>,
     holders: BTreeMap<u64, BTreeSet<ProcessId>>,
     /// Processes whose open files are not visible, and why: a connection without an owner may be theirs.
     pub hidden: Vec<(ProcessId, NotVisible)>,
@@ -83,7 +83,7 @@ impl Sockets {
             *address == client && *network != self.own_network && !client.ip().is_loopback()
         });
         let mut owners = SocketOwners::default();
-        for number in own.chain(others.map(|(_, number)| number)) {
+        for number in own.chain(others.map(|(_, numbers)| numbers)).flatten() {
             owners.connection = true;
             owners.processes.extend(self.holders.get(number).into_iter().flatten());
         }
@@ -101,7 +101,7 @@ impl Sockets {
     fn add_table(&mut self, network: u64, text: &[u8]) {
         for line in String::from_utf8_lossy(text).lines() {
             if let Some((local, number)) = connection(line) {
-                self.by_address.insert((network, local), number);
+                self.by_address.entry((network, local)).or_default().push(number);
             }
         }
     }
@@ -175,6 +175,26 @@ fn plain(address: SocketAddr) -> SocketAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_port_that_two_processes_use_towards_different_servers_is_neither_ones() {
+        let line = |server: &str, number: u32| {
+            format!("1: 0100007F:C350 0100007F:{server} 01 0:0 0:0 0 0 0 {number} 1\n")
+        };
+        let process = |pid| ProcessId { boot: 1, pid, start_ticks: 1 };
+        let client = "127.0.0.1:50000".parse().expect("an address");
+        let mut sockets = Sockets::default();
+        sockets.add_table(0, line("1538", 71).as_bytes());
+        sockets.holders.insert(71, BTreeSet::from([process(7)]));
+        assert_eq!(sockets.process_of(client), Some(process(7)));
+        sockets.add_table(0, line("1F90", 81).as_bytes());
+        sockets.holders.insert(81, BTreeSet::from([process(8)]));
+        assert_eq!(
+            sockets.process_of(client),
+            None,
+            "which of the two connections the issuer saw is not told"
+        );
+    }
 
     #[test]
     fn lines_of_the_tables_are_understood() {

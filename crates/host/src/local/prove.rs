@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use keyroll_manager::{Check, CheckAnswer, CommandLine, Run, check};
+use keyroll_manager::{Check, CheckAnswer, CommandLine, Run, Verb, check};
 use keyroll_observe::{MemoryLimits, ProcessId, Sockets, environment_holds, memory_holds};
 use keyroll_port::{Failure, SessionSource, Sessions, Values};
 use keyroll_rotation::{ConsumerId, FileId, Incarnation, Kinds, PATHS_MAX, Proof, Sight, Which};
@@ -43,7 +43,7 @@ impl Local {
             .collect();
         if mine.is_empty() {
             // A service that was told to restart and did not come back is no job at rest: it has shown nothing.
-            let told = consumer.slots.iter().any(|one| matches!(one.run, Run::Process(_)));
+            let told = consumer.slots.iter().any(|one| matches!(one.run, Run::Process(_) | Run::Unit(_)));
             let one_of_several = consumer.slots.len() > 1 && slot.is_some();
             let proofs = if told || one_of_several {
                 Vec::new()
@@ -101,7 +101,9 @@ impl Local {
         }
         // Once seen in this incarnation it was loaded: its memory is not searched again.
         let before_now = self.memo().shown.get(&(who, 0, which)).copied().unwrap_or_default();
-        if before_now.has(Kinds::LOADED) || block_in_place(|| loaded(&one.process, which, values))? {
+        if before_now.has(Kinds::LOADED)
+            || block_in_place(|| loaded(&one.process, which, values, restarts(setup)))?
+        {
             base = base.and(Kinds::LOADED);
         }
         let mut paths = [Kinds::NONE; PATHS_MAX];
@@ -297,14 +299,28 @@ impl Local {
     }
 }
 
-/// Its environment or its memory holds the version. Memory never proves that the other one is gone.
-fn loaded(process: &ProcessId, which: Which, values: Values<'_>) -> Result<bool, Failure> {
+/// Whether a new process takes the value: then its environment is of after the change.
+fn restarts(slot: &SlotSetup) -> bool {
+    match &slot.run {
+        Run::Process(process) => matches!(process.verb, Verb::Restart(_)),
+        Run::Unit(_) => true,
+        Run::Reread(_) | Run::AtRest(_) => false,
+    }
+}
+
+/// Its environment or its memory holds the version. Memory never proves that the other one is gone; and one that was
+/// `restarted` with the other version in its environment may go by that, whatever it has read besides.
+fn loaded(process: &ProcessId, which: Which, values: Values<'_>, restarted: bool) -> Result<bool, Failure> {
     let needles = needles(values)?;
-    let id = match which {
-        Which::Old => OLD,
-        Which::New => NEW,
+    let (id, other) = match which {
+        Which::Old => (OLD, NEW),
+        Which::New => (NEW, OLD),
     };
-    if environment_holds(process, &needles).is_ok_and(|ids| ids.contains(&id)) {
+    let started_with = environment_holds(process, &needles).unwrap_or_default();
+    if restarted && started_with.contains(&other) {
+        return Ok(false);
+    }
+    if started_with.contains(&id) {
         return Ok(true);
     }
     Ok(memory_holds(process, &needles, MemoryLimits::default()).count(id) > 0)
