@@ -176,6 +176,15 @@ fn nobody_to_consent_leaves_the_old_key_on() {
 }
 
 #[test]
+fn a_list_that_misses_the_old_key_once_does_not_pass_the_point_of_no_return() {
+    let scene = Scene::unconsented(with_a_switch(), &[]);
+    *locked(&scene.keys.overlooks) = true;
+    let (_, state) = drive(&scene);
+    assert!(!*locked(&scene.keys.overlooks), "no list was asked for while it was off");
+    assert!(!state.decided() && state.old_key() == OldKey::On, "{:?}, {:?}", state.phase(), state.old_key());
+}
+
+#[test]
 fn where_nothing_was_switched_off_consent_is_simply_waited_for() {
     let scene = Scene::unconsented(parts::capabilities(), &[]);
     let (standing, state) = drive(&scene);

@@ -41,6 +41,8 @@ pub(crate) struct Keys {
     pub(crate) ended: Mutex<Vec<String>>,
     /// Those that are switched off, by id.
     pub(crate) off: Mutex<BTreeSet<String>>,
+    /// The next list misses those that are off, as where another key is deleted between two of its pages.
+    pub(crate) overlooks: Mutex<bool>,
     pub(crate) next: (String, String),
     mints: AtomicU64,
     fate: Arc<Fate>,
@@ -94,7 +96,8 @@ impl Issuer for Keys {
     async fn list(&self, _: &Credential) -> Result<Listing, Failure> {
         let ids: BTreeSet<String> = locked(&self.alive).values().cloned().collect();
         let (labels, off) = (locked(&self.labels), locked(&self.off));
-        let entries = ids.into_iter().map(|id| Listed {
+        let overlooked = !off.is_empty() && std::mem::take(&mut *locked(&self.overlooks));
+        let entries = ids.into_iter().filter(|id| !(overlooked && off.contains(id))).map(|id| Listed {
             label: labels.get(&id).cloned(),
             id: CredentialId::new(id.clone()),
             disabled: off.contains(&id),
@@ -394,6 +397,7 @@ impl Scene {
         let keys = Keys {
             capabilities: plan.capabilities.clone(),
             off: Mutex::default(),
+            overlooks: Mutex::default(),
             alive: Mutex::new(alive),
             labels: Mutex::default(),
             ended: Mutex::default(),
