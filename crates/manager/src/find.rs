@@ -1,13 +1,14 @@
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::Metadata;
-use std::io::Read;
-use std::os::unix::fs::MetadataExt as _;
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use keyroll_observe::{Listing, Process, WrittenAt, descendants, own_tree, processes};
 use keyroll_port::{Class, Failure};
+use rustix::fs::OFlags;
 use rustix::param::clock_ticks_per_second;
 use rustix::process::geteuid;
 
@@ -221,17 +222,30 @@ fn wrong_pid_file(path: &Path, class: Class) -> Failure {
 
 /// The number and the file that it stands in; `None` = there is no such file: the instance does not run.
 fn read_pid(path: &Path) -> Result<Option<(u32, Metadata)>, Failure> {
-    let mut text = String::new();
-    let meta = match std::fs::metadata(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(wrong_pid_file(path, Class::Permanent).because(error)),
-        Ok(meta) if !meta.is_file() => {
-            return Err(wrong_pid_file(path, Class::Permanent).because("it is not a regular file"));
-        }
-        Ok(meta) => meta,
+    let unread = |error| wrong_pid_file(path, Class::Permanent).because(error);
+    let name = match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(unread(error)),
+        Ok(name) => name,
     };
-    let read =
-        std::fs::File::open(path).and_then(|file| file.take(PID_FILE_BYTES_MAX).read_to_string(&mut text));
+    if name.is_symlink() && ![0, geteuid().as_raw()].contains(&name.uid()) {
+        return Err(Failure::new(Class::Permanent, "K0865", format!("believe {}", path.display()))
+            .because(format!("it is a link of user {}, who chooses where it leads", name.uid()))
+            .help("let the service write a file of its own, or name `runs.executable`"));
+    }
+    // What is judged is what is read: the name may have been given to another file, or to a pipe, by now.
+    let follow = if name.is_symlink() { OFlags::empty() } else { OFlags::NOFOLLOW };
+    let flags = (OFlags::NONBLOCK | follow).bits().cast_signed();
+    let file = match std::fs::File::options().read(true).custom_flags(flags).open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(unread)?,
+    };
+    let meta = file.metadata().map_err(unread)?;
+    if !meta.is_file() {
+        return Err(wrong_pid_file(path, Class::Permanent).because("it is not a regular file"));
+    }
+    let mut text = String::new();
+    let read = file.take(PID_FILE_BYTES_MAX).read_to_string(&mut text);
     read.map_err(|error| wrong_pid_file(path, Class::Retryable).because(error))?;
     let pid = text.lines().next().unwrap_or("").trim().parse::<u32>();
     match pid {

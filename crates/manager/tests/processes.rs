@@ -250,6 +250,15 @@ fn a_pid_file_that_cannot_be_the_processs_own_is_not_believed() {
     assert_eq!(find(), Err("K0865"), "the number was given again");
     file.set_modified(SystemTime::now() + hour).expect("set");
     assert_eq!(find().map(|found| found.len()), Ok(1), "a clock that was set back says nothing");
+    // A link leads where its owner likes: to the file of another service, say.
+    let named = folder.path().join("other");
+    std::fs::rename(&path, &named).expect("renamed");
+    std::os::unix::fs::symlink(&named, &path).expect("a link");
+    assert_eq!(find().map(|found| found.len()), Ok(1), "a link of our own");
+    if std::os::unix::fs::lchown(&path, Some(65_534), None).is_ok() {
+        assert_eq!(find(), Err("K0865"), "another user chose whom root signals, by a link");
+    }
+    std::fs::rename(&named, &path).expect("renamed");
     // Only root can give a file away.
     if std::os::unix::fs::chown(&path, Some(65_534), None).is_ok() {
         assert_eq!(find(), Err("K0865"), "another user chose whom root signals");
