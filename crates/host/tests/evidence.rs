@@ -15,7 +15,7 @@ use keyroll_host::{
 };
 use keyroll_manager::{CommandLine, Find, Process, Reread, Run, Unit, Verb};
 use keyroll_port::{Failure, Host, Session, SessionSource, Sessions, Values};
-use keyroll_rotation::{ConsumerId, FileId, Holds, Kinds, Proof, Which};
+use keyroll_rotation::{ConsumerId, FileId, Found, Holds, Kinds, Proof, Which};
 use keyroll_secret::{Fields, FingerprintKey, SecretBytes};
 use tempfile::TempDir;
 
@@ -281,7 +281,9 @@ async fn a_restarted_process_that_has_the_other_value_in_its_environment_has_not
         let mut command = std::process::Command::new("python3");
         command.args(["-c", READS, place.path("app.env").to_str().unwrap()]);
         command.stdout(std::process::Stdio::piped()).env_remove("KEY");
-        exported.iter().for_each(|value| drop(command.env("KEY", value)));
+        if let Some(value) = &exported {
+            command.env("KEY", value);
+        }
         let mut child = Ended(command.spawn().unwrap());
         let mut line = String::new();
         let told = child.0.stdout.as_mut().unwrap();
@@ -310,6 +312,28 @@ async fn a_unit_that_did_not_come_back_is_no_job_at_rest() {
     let shown = Shown(Mutex::new(Sessions::default()));
     let (proofs, _) = host.prove(ConsumerId(0), Some(0), Which::New, place.values(), &shown).await.unwrap();
     assert!(proofs.is_empty(), "{proofs:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_in_place_that_ended_in_its_middle_is_neither_version() {
+    let place = Place::new();
+    let driver = || {
+        let setup = FileSetup { write: Write::InPlace, ..place.env("app.env", "value", &place.old) };
+        place.host(vec![setup], place.rereads(None, None))
+    };
+    let (path, first) = (place.path("app.env"), driver());
+    let before = fs::read(&path).unwrap();
+    first.deliver(FileId(0), Which::New, place.values(), 4).await.unwrap();
+    let after = fs::read(&path).unwrap();
+    // The new content was shorter, and the driver was killed before it cut the file.
+    let mixture = [after.as_slice(), b"tail\n"].concat();
+    for (content, found) in
+        [(&before, Found::Absent), (&after, Found::Executed(None)), (&mixture, Found::Foreign)]
+    {
+        let another = driver();
+        fs::write(&path, content).unwrap();
+        assert_eq!(another.delivered(FileId(0), Which::New, place.values(), 4).await.unwrap(), found);
+    }
 }
 
 struct Ended(std::process::Child);

@@ -10,7 +10,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::{CopySetup, CopySource, FileSetup, Local};
 use crate::replace::replace_shown;
-use crate::{Content, Replacement, Resolved, TempName, read, remove_temp, resolve, settle, trial};
+use crate::{Content, Replacement, Resolved, TempName, Write, read, remove_temp, resolve, settle, trial};
 
 /// What a copy should hold in a version.
 pub(super) fn rendered(copy: &CopySetup, fields: &Fields) -> Result<SecretBytes, CopyError> {
@@ -182,6 +182,9 @@ impl Local {
         let content = read(&resolved)?;
         let new = edited(file, content.bytes.expose(), from, to).map_err(|error| refused(file, &error))?;
         let temp = self.temp_name(intent)?;
+        if file.write == Write::InPlace {
+            self.keep_contents(intent, [&content.bytes, &new])?;
+        }
         self.watch_logs(id);
         let replacement = Replacement {
             resolved: &resolved,
@@ -196,6 +199,26 @@ impl Local {
         Ok(())
     }
 
+    fn contents(&self, intent: Seq) -> String {
+        format!("{}-{intent}-contents", self.setup.rotation)
+    }
+
+    /// What is overwritten in place is no longer the one and not yet the other for a moment: both are known by their
+    /// digests before that, by any driver.
+    fn keep_contents(&self, intent: Seq, both: [&SecretBytes; 2]) -> Result<(), Failure> {
+        let text: String = both.map(|one| format!("{:?}\n", self.key.fingerprint(one).as_bytes())).concat();
+        self.keep_whole(&self.contents(intent), &text).map_err(|error| {
+            Failure::new(Class::Retryable, "K0354", "remember what is overwritten in place").because(error)
+        })
+    }
+
+    /// Whether a write in place ended in its middle, or somebody wrote after it.
+    fn is_mixture(&self, intent: Seq, now: &SecretBytes) -> bool {
+        let both = std::fs::read_to_string(self.setup.work.join(self.contents(intent))).unwrap_or_default();
+        let print = format!("{:?}", self.key.fingerprint(now).as_bytes());
+        !both.is_empty() && !both.lines().any(|line| line == print)
+    }
+
     pub(super) fn delivered_file(
         &self,
         id: FileId,
@@ -207,6 +230,9 @@ impl Local {
         let resolved = self.resolved(file)?;
         remove_temp(&resolved, &self.temp_name(intent)?)?;
         let content = read(&resolved)?;
+        if file.write == Write::InPlace && self.is_mixture(intent, &content.bytes) {
+            return Ok(Found::Foreign);
+        }
         let bytes = content.bytes.expose();
         Ok(if holds_version(file, bytes, version(&values, which)?) {
             // The run that wrote it may have ended before its last fsync.

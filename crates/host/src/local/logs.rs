@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::Write as _;
-use std::path::PathBuf;
 
 use keyroll_observe::{LogPosition, LogTail};
 use keyroll_port::{Class, Failure};
@@ -80,8 +79,8 @@ impl Local {
         (log.accepted, log.refused)
     }
 
-    fn marks(&self) -> PathBuf {
-        self.setup.work.join(format!("{}-logs", self.setup.rotation))
+    fn marks(&self) -> String {
+        format!("{}-logs", self.setup.rotation)
     }
 
     /// Remembers where every log ends, durably: the refusals of a disabled key are counted from here, by any driver.
@@ -94,22 +93,23 @@ impl Local {
             text += &line_of(id, slot, tail.position());
             watched.push(((id.0, slot), Watched::new(tail)));
         }
-        self.keep_marks(&text).map_err(|error| {
+        self.keep_whole(&self.marks(), &text).map_err(|error| {
             Failure::new(Class::Retryable, "K0360", "remember where the consumers' logs end").because(error)
         })?;
         self.memo().refusals = watched.into_iter().collect();
         Ok(())
     }
 
-    /// Whole or not at all, and on the disk: marks that were cut short would be taken for logs without refusals.
-    fn keep_marks(&self, text: &str) -> std::io::Result<()> {
+    /// Keeps a text among keyroll's own work, whole or not at all, and on the disk: marks that were cut short would be
+    /// taken for logs without refusals.
+    pub(super) fn keep_whole(&self, name: &str, text: &str) -> std::io::Result<()> {
         let work = &self.setup.work;
         fs::create_dir_all(work)?;
-        let beside = work.join(format!("{}-logs-new", self.setup.rotation));
+        let beside = work.join(format!("{name}-new"));
         let mut file = File::create(&beside)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
-        fs::rename(&beside, self.marks())?;
+        fs::rename(&beside, work.join(name))?;
         File::open(work)?.sync_all()
     }
 
@@ -154,7 +154,8 @@ impl Local {
             Failure::new(Class::Retryable, "K0360", attempted)
                 .help("`keyroll pause` switches the key on again; then `keyroll resume` marks them anew")
         };
-        let text = fs::read_to_string(self.marks()).map_err(|error| unread().because(error))?;
+        let text = fs::read_to_string(self.setup.work.join(self.marks()))
+            .map_err(|error| unread().because(error))?;
         let marks: HashMap<(u16, u8), Option<LogPosition>> = text.lines().filter_map(mark).collect();
         let mut watched = HashMap::new();
         for (id, slot, setup) in self.slots() {
