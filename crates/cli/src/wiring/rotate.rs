@@ -25,6 +25,7 @@ use super::outline::{gaps, show_findings, steps};
 use super::provable::provable;
 use super::reach::refuse_grown;
 use super::saved::Saved;
+use super::trusted::trusted;
 use super::waivers::Waivers;
 use crate::config_file;
 use crate::context::Context;
@@ -295,6 +296,7 @@ pub(crate) fn resume(
     consent_to_outage(asked, &opened.saved.secret, context)?;
     let config = parse_config(&opened.saved)?;
     let secret = crate::context::secret(&config, &opened.saved.secret)?;
+    trusted(&opened.saved.config_file, secret)?;
     refuse_grown(&opened.saved, secret, Some((&opened.id.0, &mut context.ui)))?;
     let host = host_of(&opened, &config, &places)?;
     let ports = ports(&places, issuer(secret)?, host)?;

@@ -148,7 +148,17 @@ fn writable() {
     // Its rights were changed since the worker was started: that cannot be told from an edit, and is accepted by name.
     let plan = scene.plan();
     let accept = ["--accept", "api/restart:restart.sh"];
-    scene.run(&[&["apply", &plan, "--confirm", "ring"], &accept[..]].concat()).exits(0).ended("done");
+    let until = ["--until", "quiesce"];
+    scene.run(&[&["apply", &plan, "--confirm", "ring"], &accept[..], &until[..]].concat()).exits(4).paused();
+    // An open rotation runs the same commands, by whoever could change them meanwhile.
+    scene.sh("chmod o+w restart.sh");
+    scene.run(&["resume", &plan, "--confirm", "ring"]).refused(
+        1,
+        "K0860",
+        &[&format!("chmod go-w {dir}/restart.sh")],
+    );
+    scene.sh("chmod go-w restart.sh");
+    scene.run(&["resume", &plan, "--confirm", "ring"]).exits(0).ended("done");
     scene.rotated();
 }
 
