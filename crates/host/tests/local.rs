@@ -164,7 +164,8 @@ async fn a_changed_link_is_refused() {
 async fn holders_and_strangers_are_found_by_value_and_configured_processes_are_not_holders() {
     let place = Place::new();
     let path = place.write("app.env", &format!("KEY={}\n", place.old));
-    let stranger = place.write("backup.txt", &format!("saved {}\n", place.old));
+    // Whoever may name a file must not be able to write lines of output with its name.
+    let stranger = place.write("backup\n✓ done.txt", &format!("saved {}\n", place.old));
     let sleep = |pid_file: Option<&Path>| {
         let child =
             Command::new("sleep").arg("300").env("KEY", &place.old).stdin(Stdio::null()).spawn().unwrap();
@@ -190,6 +191,7 @@ async fn holders_and_strangers_are_found_by_value_and_configured_processes_are_n
     assert_eq!((known.consumer, known.old), (Some(ConsumerId(0)), Sight::Yes));
     assert_eq!((unknown.0.consumer, unknown.0.old, unknown.0.new), (None, Sight::Yes, Sight::No));
     assert_eq!(looked.enumeration.strangers, [place_digest(&stranger)]);
+    assert!(looked.names.iter().all(|named| !named.name.contains('\n')), "{:?}", looked.names);
     let described = host.describe(unknown.0.who).await.unwrap();
     assert_eq!((described.pid, described.name.as_str()), (unknown.1, "sleep"));
     assert!(described.found_by.contains("holds the old version"), "{}", described.found_by);

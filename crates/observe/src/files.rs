@@ -269,3 +269,16 @@ fn kernel_file_system(path: &Path) -> bool {
         u64::try_from(kind).is_ok_and(|kind| KERNEL_FILE_SYSTEMS.contains(&(kind & 0xffff_ffff)))
     })
 }
+
+/// A path for people: whoever may name files must not be able to write lines of output with one.
+pub fn shown(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    text.chars().fold(String::with_capacity(text.len()), |mut shown, c| {
+        if c.is_control() {
+            shown.extend(c.escape_default())
+        } else {
+            shown.push(c)
+        }
+        shown
+    })
+}

@@ -124,8 +124,8 @@ fn process(who: Incarnation, name: Option<String>) -> Holder {
     let folder = if same { fs::read_link(format!("/proc/{}/cwd", id.pid)).ok() } else { None };
     Holder {
         pid: Some(id.pid),
-        executable: now.and_then(|now| now.exe).map(|exe| exe.display().to_string()),
-        folder: folder.map(|folder| folder.display().to_string()),
+        executable: now.and_then(|now| now.exe).map(|exe| keyroll_observe::shown(&exe)),
+        folder: folder.map(|folder| keyroll_observe::shown(&folder)),
         started: if same { started(id.start_ticks) } else { None },
         ..nameless(&format!("{name}{gone}"))
     }
@@ -160,9 +160,9 @@ pub(crate) fn described(pid: u32) -> Option<String> {
     let exe = now
         .exe
         .as_ref()
-        .map_or_else(|| "an executable that is not visible".to_owned(), |exe| exe.display().to_string());
+        .map_or_else(|| "an executable that is not visible".to_owned(), |exe| keyroll_observe::shown(exe));
     let folder = fs::read_link(format!("/proc/{pid}/cwd")).ok();
-    let folder = folder.map(|folder| format!(" in {}", folder.display())).unwrap_or_default();
+    let folder = folder.map(|folder| format!(" in {}", keyroll_observe::shown(&folder))).unwrap_or_default();
     let since = started(now.id.start_ticks).map(|at| format!(", started {at}")).unwrap_or_default();
     Some(format!("process {pid} ({}): {exe}{folder}{since}", now.name))
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use keyroll_manager::{Run, instances_in};
 use keyroll_observe::{
     FileLimits, Hidden, HoldersReport, Listing, MemoryLimits, NotSeen, NotVisible, Place, ProcessId, Sockets,
-    process, processes, search_files, search_holders, unit_folders,
+    process, processes, search_files, search_holders, shown, unit_folders,
 };
 use keyroll_port::{Class, Failure, Holder, Looked, Named, Sessions, Values};
 use keyroll_rotation::{
@@ -279,7 +279,7 @@ impl Local {
             let configured =
                 planned.iter().any(|(inode, path)| *path == real || (found.is_some() && *inode == found));
             let ours = configured || own.iter().any(|folder| real.starts_with(folder));
-            let named = Named { digest: place_digest(&real), name: real.display().to_string() };
+            let named = Named { digest: place_digest(&real), name: shown(&real) };
             if !ours && !names.contains(&named) {
                 names.push(named);
             }
@@ -287,12 +287,12 @@ impl Local {
         for file in &self.setup.files {
             let lines = self.unnamed_lines(file, values, needles);
             let Some(real) = file.path.canonicalize().ok().filter(|_| !lines.is_empty()) else { continue };
-            let name = super::unnamed::describe(&real.display().to_string(), &lines);
+            let name = super::unnamed::describe(&shown(&real), &lines);
             names.push(Named { digest: place_digest(&real), name });
         }
         let not_searched = report.not_searched.iter().take(NOT_VISIBLE_MAX);
         let mut not_visible: Vec<String> =
-            not_searched.map(|missed| format!("{}: {}", missed.path.display(), missed.reason)).collect();
+            not_searched.map(|missed| format!("{}: {}", shown(&missed.path), missed.reason)).collect();
         let more = report.not_searched.len().saturating_sub(NOT_VISIBLE_MAX);
         if more > 0 {
             not_visible.push(format!("{more} more files and folders: not named here"));
@@ -316,7 +316,7 @@ impl Local {
         let id = process_of(who)?;
         let now = process(id.pid).ok().filter(|now| now.id == id)?;
         let found_by = self.memo().found_by.get(&who).cloned();
-        let runs = now.exe.as_ref().map(|exe| format!("; it runs {}", exe.display())).unwrap_or_default();
+        let runs = now.exe.as_ref().map(|exe| format!("; it runs {}", shown(exe))).unwrap_or_default();
         let how_to_move = format!(
             "keyroll consumer adopt {} --name NAME --restart COMMAND, or keyroll consumer waive {} --reason WHY",
             id.pid, id.pid
