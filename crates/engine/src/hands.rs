@@ -19,6 +19,10 @@ pub enum Note {
     NotVisible(Vec<String>),
     /// A holder that nobody explains.
     Holder(Holder),
+    /// A process whose use of the old key was refused, or that holds that key while one was.
+    User(Holder),
+    /// A refused use by somebody who is no process of this machine, as the issuer names it.
+    Refused(String),
     /// A place with the old value that the plan does not have.
     Stranger(String),
     /// What the last search left.
@@ -226,9 +230,8 @@ impl Bench {
             Op::Disable => {
                 let id = Self::ending(&old, state)?;
                 // Carried out again because its first outcome is unknown, the refusals since that first time count.
-                let watched = state.off_in_doubt() && host.refusals().await.is_ok();
-                if !watched {
-                    host.watch_refusals().await?;
+                if !(state.off_in_doubt() && self.is_watched(state).await) {
+                    self.watch_refusals(&old, state).await?;
                 }
                 issuer.disable(id).await?;
             }

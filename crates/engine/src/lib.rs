@@ -11,6 +11,7 @@ mod look;
 mod pace;
 mod ports;
 mod reconcile;
+mod refusals;
 mod run;
 
 pub use core::{Core, Protocol};

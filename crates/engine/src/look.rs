@@ -1,8 +1,7 @@
 use async_trait::async_trait;
 use keyroll_port::{Class, Failure, Label, Listing, Probe, SessionSource, Sessions};
 use keyroll_rotation::{
-    Answer, ConsumerId, EndpointId, Fact, Labelled, Phase, PreflightSeen, Query, Refusals, Seq, Standing,
-    State, Which,
+    Answer, ConsumerId, EndpointId, Fact, Labelled, Phase, PreflightSeen, Query, Seq, Standing, State, Which,
 };
 use keyroll_secret::{Credential, CredentialId};
 
@@ -35,7 +34,7 @@ impl Bench {
             Query::Enumerate => self.enumerate(&old, state).await?,
             Query::Prove(consumer, slot, which) => self.prove(&old, *consumer, *slot, *which, state).await?,
             Query::LastUsed => self.last_used(&old).await?,
-            Query::Refusals => self.refusals(state).await?,
+            Query::Refusals => self.refusals(&old, state).await?,
             Query::Reconcile(intent) => return self.reconcile(&old, *intent, state).await,
             Query::Sweep => self.sweep(&old, state).await?,
         }))
@@ -129,6 +128,10 @@ impl Bench {
             Failure::new(Class::Permanent, "K0707", "find an endpoint of the plan")
                 .because("the issuer has fewer now")
         })?;
+        if which == Which::Old && self.would_count(state) {
+            // Its state is read by listing: presented by us it would be refused, and stand in the record of uses.
+            return Ok(Fact::Probed { endpoint, version: which, answer: Answer::Unknown, control: None });
+        }
         let new = self.new_credential(state).await?;
         let (answer, control) = match (which, &new) {
             (Which::New, Some(new)) => (self.ask(place, new).await, None),
@@ -272,14 +275,6 @@ impl Bench {
         let listing = self.listing(old).await?;
         let entry = listing.entries.iter().find(|entry| Some(&entry.id) == old.credential.id.as_ref());
         Ok(Fact::LastUsed(entry.and_then(|entry| entry.last_used_unix_ms)))
-    }
-
-    async fn refusals(&self, state: &State) -> Result<Fact, Failure> {
-        let count = match state.plan().capabilities.refusals {
-            Refusals::ConsumerLogs | Refusals::IssuerLog => self.ports.host.refusals().await?,
-            Refusals::NotVisible => 0,
-        };
-        Ok(Fact::Refusals { count })
     }
 
     async fn sweep(&self, old: &Old, state: &State) -> Result<Fact, Failure> {

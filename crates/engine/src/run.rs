@@ -2,7 +2,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keyroll_port::{Journal, JournalError, Recorded, RotationId};
-use keyroll_rotation::{Event, Fact, IllegalEvent, Outcome, PlanDefect, Seq, State, step};
+use keyroll_rotation::{Event, Fact, Hold, IllegalEvent, Outcome, PlanDefect, Reason, Seq, State, step};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -103,6 +103,7 @@ pub async fn run(
         tasks: JoinSet::new(),
         leaving: None,
         deserted: false,
+        named: false,
         notes: notes_in,
     };
     shell.drive(&mut commands, observer).await
@@ -118,6 +119,8 @@ struct Shell {
     leaving: Option<u64>,
     /// Whoever was asked did not answer.
     deserted: bool,
+    /// Whoever used the old key was looked for.
+    named: bool,
     notes: mpsc::UnboundedReceiver<Note>,
 }
 
@@ -146,6 +149,12 @@ impl Shell {
             match poll.standing {
                 Standing::Driving => {}
                 Standing::Lost => return Ending::At(Standing::Lost, Box::new(self.driver.state().clone())),
+                Standing::Held(Hold::Paused(Reason::RefusedUse)) if !self.named => {
+                    // The old key is on again: now there is time to find out who needs it.
+                    self.named = true;
+                    self.name_users().await;
+                    continue;
+                }
                 standing @ (Standing::Person(_) | Standing::Held(_) | Standing::Ended) => {
                     let deserted = std::mem::take(&mut self.deserted);
                     let word = match observer.standing(&standing, self.driver.state()) {
@@ -167,6 +176,14 @@ impl Shell {
                 }
             }
             self.wait(poll.wake_ms, now, commands, observer).await;
+        }
+    }
+
+    async fn name_users(&self) {
+        let state = self.driver.state().clone();
+        let limit = Duration::from_millis(NAME_MS_MAX);
+        if let Ok(Err(failure)) = timeout(limit, self.bench.name_holders(&state)).await {
+            self.bench.note(Note::Failed(failure));
         }
     }
 
@@ -277,6 +294,9 @@ impl Shell {
 
 /// How long a driver that was asked to leave goes on trying to switch the old key on again.
 const LEAVE_MS_MAX: u64 = 30_000;
+
+/// How long a look for those who hold the old key may take.
+const NAME_MS_MAX: u64 = 90_000;
 
 /// The longest the shell waits without asking the driver again.
 const IDLE_MS_MAX: u64 = 60_000;

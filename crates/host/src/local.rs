@@ -20,6 +20,7 @@ mod unnamed;
 mod work;
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -172,8 +173,16 @@ impl Host for Local {
         block_in_place(|| self.describe_holder(who))
     }
 
-    async fn watch_refusals(&self) -> Result<(), Failure> {
-        block_in_place(|| self.mark_logs())
+    async fn watch_refusals(&self, issuer: Option<&str>) -> Result<(), Failure> {
+        block_in_place(|| self.mark_logs(issuer))
+    }
+
+    async fn refusals_mark(&self) -> Result<Option<String>, Failure> {
+        block_in_place(|| self.issuer_mark())
+    }
+
+    async fn caller(&self, client: SocketAddr) -> Option<Holder> {
+        block_in_place(|| self.caller_at(client))
     }
 
     async fn refusals(&self) -> Result<u32, Failure> {

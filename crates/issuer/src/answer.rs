@@ -21,6 +21,7 @@ pub(crate) struct Answer {
     status: u16,
     media: Option<String>,
     link: Option<String>,
+    date: Option<String>,
     asked: Asked,
     body: Vec<u8>,
     json: Option<Value>,
@@ -40,13 +41,24 @@ impl Answer {
             media.map(|media| media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
         let json = (depth(&body) <= JSON_DEPTH_MAX).then(|| serde_json::from_slice(&body).ok()).flatten();
         let code = json.as_ref().filter(|_| status >= 400).and_then(code).map(str::to_owned);
-        Self { status, media, link, asked, body, json, code }
+        Self { status, media, link, date: None, asked, body, json, code }
     }
 
     /// Forgets the error code where it stands in what was sent: an issuer may repeat a value as its code.
     pub(crate) fn without_echo(mut self, sent: impl Fn(&str) -> bool) -> Self {
         self.code = self.code.take().filter(|code| !sent(code));
         self
+    }
+
+    /// With the time that its head tells.
+    pub(crate) fn dated(mut self, date: Option<String>) -> Self {
+        self.date = date;
+        self
+    }
+
+    /// The `Date` header.
+    pub(crate) fn date(&self) -> Option<&str> {
+        self.date.as_deref()
     }
 
     /// The status.

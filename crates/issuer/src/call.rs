@@ -1,3 +1,6 @@
+use std::net::SocketAddr;
+use std::sync::OnceLock;
+
 use keyroll_port::{Class, Failure};
 
 use crate::answer::Answer;
@@ -33,10 +36,19 @@ pub(crate) struct Call<'a> {
 impl Call<'_> {
     /// Sends it once; an answer that settles nothing is a failure already.
     pub(crate) async fn send(&self, values: &Values<'_>) -> Result<Answer, Failure> {
+        self.send_from(values, &OnceLock::new()).await
+    }
+
+    /// The same; `from` is told our end of the connection.
+    pub(crate) async fn send_from(
+        &self,
+        values: &Values<'_>,
+        from: &OnceLock<SocketAddr>,
+    ) -> Result<Answer, Failure> {
         let caller = self.caller().ok_or_else(|| self.unfit(&Unfit::NoAdmin))?;
         let outgoing = render(self.request, caller, values).map_err(|unfit| self.unfit(&unfit))?;
         let limit = self.document.limits.request_max.duration();
-        let answer = exchange(&outgoing, limit).await.map_err(|trouble| self.trouble(trouble))?;
+        let answer = exchange(&outgoing, limit, from).await.map_err(|trouble| self.trouble(trouble))?;
         match answer.unsettling() {
             None => Ok(answer),
             Some(why) if answer.status() == 429 => Err(self.fail(Class::Retryable, "K0108").because(why)),

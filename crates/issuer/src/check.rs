@@ -1,6 +1,6 @@
 use std::collections::BTreeSet;
 
-use crate::document::{Caller, Document, MintedBy, OverlapKind};
+use crate::document::{Caller, Document, MintedBy, OverlapKind, Refusals};
 use crate::matcher::Matcher;
 use crate::operation::{As, Request};
 use crate::page::{Page, PageKind};
@@ -37,6 +37,7 @@ pub(crate) fn check(document: &Document) -> Checked {
     callers(document)?;
     minting(document)?;
     pairs(document)?;
+    refusals(document)?;
     verdicts(document)?;
     for place in places(document) {
         place.check(document)?;
@@ -107,6 +108,7 @@ fn callers(document: &Document) -> Checked {
         | Slot::CurrentId
         | Slot::CurrentField(_)
         | Slot::Copy(_)
+        | Slot::Since
         | Slot::SessionHandle
         | Slot::SessionForce => false,
     };
@@ -195,7 +197,28 @@ fn pairs(document: &Document) -> Checked {
         require(whole, path, rule)
     };
     op.list.iter().try_for_each(|list| by(&list.page, "op.list.page"))?;
-    op.sessions.iter().try_for_each(|sessions| by(&sessions.page, "op.sessions.page"))
+    op.sessions.iter().try_for_each(|sessions| by(&sessions.page, "op.sessions.page"))?;
+    op.refusals.iter().try_for_each(|refusals| by(&refusals.page, "op.refusals.page"))
+}
+
+/// Who says that the issuer shows refused uses says how they are read.
+fn refusals(document: &Document) -> Checked {
+    let logged = document.refusals == Refusals::IssuerLog;
+    let Some(op) = &document.op.refusals else {
+        let why = "refusals = \"issuer-log\" needs [op.refusals], which reads that log; where it cannot be read, \
+                   say \"consumer-logs\" or \"none\"";
+        return require(!logged, "refusals", why);
+    };
+    require(logged, "op.refusals", "op.refusals goes with refusals = \"issuer-log\", and only with it")?;
+    let told = op.id.is_some() || op.time.is_some();
+    require(told, "op.refusals", "an entry is known by its `id`, or by its `time`: one of them is needed")?;
+    let uses = |wanted: &Slot| {
+        place_templates(&op.request).iter().any(|template| template.slots().any(|slot| slot == wanted))
+    };
+    let timed = op.time.is_some() || !uses(&Slot::Since);
+    require(timed, "op.refusals", "{since} is written as `time` is: it needs `time`")?;
+    let why = "an entry says whose use it was by `key`, or the request asks for one key by {cred.id}";
+    require(op.key.is_some() || uses(&Slot::CredId), "op.refusals", why)
 }
 
 fn verdicts(document: &Document) -> Checked {
@@ -217,6 +240,7 @@ fn verdicts(document: &Document) -> Checked {
     lists.extend(op.identify.iter().map(|identify| ("op.identify.ok", &identify.ok)));
     lists.extend(op.rights.iter().map(|rights| ("op.rights.ok", &rights.ok)));
     lists.extend(op.sessions.iter().map(|sessions| ("op.sessions.ok", &sessions.ok)));
+    lists.extend(op.refusals.iter().map(|refusals| ("op.refusals.ok", &refusals.ok)));
     let changes = [("op.disable", &op.disable), ("op.enable", &op.enable), ("op.revoke", &op.revoke)];
     for (path, change) in changes.iter().filter_map(|(path, change)| Some((*path, change.as_ref()?))) {
         lists.extend([(path, &change.ok), (path, &change.already)]);
@@ -258,6 +282,7 @@ enum Kind {
     CurrentId,
     CurrentField,
     Copy,
+    Since,
     Handle,
     Force,
 }
@@ -271,13 +296,14 @@ fn kind(slot: &Slot) -> Option<Kind> {
         Slot::CurrentId => Kind::CurrentId,
         Slot::CurrentField(_) => Kind::CurrentField,
         Slot::Copy(_) => Kind::Copy,
+        Slot::Since => Kind::Since,
         Slot::SessionHandle => Kind::Handle,
         Slot::SessionForce => Kind::Force,
     })
 }
 
 fn places(document: &Document) -> Vec<Place<'_>> {
-    use Kind::{Copy, CurrentField, CurrentId, Field, Force, Handle, Id, Label};
+    use Kind::{Copy, CurrentField, CurrentId, Field, Force, Handle, Id, Label, Since};
     let op = &document.op;
     let place = |path, caller, request, slots, needs| Place { path, caller, request, slots, needs };
     let mut places = vec![place("op.verify", As::Own, &op.verify.request, &[Field][..], &[][..])];
@@ -300,6 +326,8 @@ fn places(document: &Document) -> Vec<Place<'_>> {
         places.extend(change.iter().map(|op| place(path, As::Admin, &op.request, &[Id], &[Id])));
     }
     places.extend(op.sessions.iter().map(|op| place("op.sessions", As::Admin, &op.request, &[Id], &[Id])));
+    let refusals = op.refusals.iter();
+    places.extend(refusals.map(|op| place("op.refusals", As::Admin, &op.request, &[Id, Since], &[])));
     let end = op.end_session.iter();
     places.extend(
         end.map(|op| place("op.end_session", As::Admin, &op.request, &[Id, Handle, Force], &[Handle])),

@@ -1,11 +1,12 @@
 use std::net::{IpAddr, SocketAddr};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
-use hyper::header::{ACCEPT, CONNECTION, CONTENT_TYPE, HOST, LINK, USER_AGENT};
+use hyper::header::{ACCEPT, CONNECTION, CONTENT_TYPE, DATE, HOST, LINK, USER_AGENT};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -39,17 +40,29 @@ pub(crate) enum Trouble {
 }
 
 /// Sends one request on a new connection and reads the whole answer, within the limit. Follows no redirect.
-pub(crate) async fn exchange(outgoing: &Outgoing, limit: Duration) -> Result<Answer, Trouble> {
+/// `from` is told our end of the connection, as soon as there is one.
+pub(crate) async fn exchange(
+    outgoing: &Outgoing,
+    limit: Duration,
+    from: &OnceLock<SocketAddr>,
+) -> Result<Answer, Trouble> {
     let sent = AtomicBool::new(false);
-    let outcome = timeout(limit, attempt(outgoing, &sent)).await;
+    let outcome = timeout(limit, attempt(outgoing, &sent, from)).await;
     outcome.unwrap_or_else(|_| {
         let why = format!("no answer within {} ms", limit.as_millis());
         Err(if sent.load(Ordering::Relaxed) { Trouble::Lost(why) } else { Trouble::NotSent(why) })
     })
 }
 
-async fn attempt(outgoing: &Outgoing, sent: &AtomicBool) -> Result<Answer, Trouble> {
+async fn attempt(
+    outgoing: &Outgoing,
+    sent: &AtomicBool,
+    from: &OnceLock<SocketAddr>,
+) -> Result<Answer, Trouble> {
     let stream = connect(outgoing).await?;
+    if let Ok(own) = stream.local_addr() {
+        from.get_or_init(|| own);
+    }
     if outgoing.tls {
         let stream = tls::wrap(stream, &outgoing.host.name).await?;
         converse(stream, outgoing, sent).await
@@ -179,7 +192,7 @@ async fn read(response: hyper::Response<Incoming>, outgoing: &Outgoing) -> Resul
     }
     let asked = Asked { authority: outgoing.host.authority(outgoing.tls), path: outgoing.path.clone() };
     let answer = Answer::new(head.status.as_u16(), header(CONTENT_TYPE), header(LINK), asked, bytes);
-    Ok(answer.without_echo(|code| outgoing.mentions(code)))
+    Ok(answer.dated(header(DATE)).without_echo(|code| outgoing.mentions(code)))
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ pub(crate) fn by_hint(document: &Document, listing: &Listing, credential: &Crede
 }
 
 /// Whether a hint such as `sk-or-v1-0e6...1c96` is a preview of this value, and shows enough of it.
-fn shows(hint: &str, value: &[u8], prefix: &str) -> bool {
+pub(crate) fn shows(hint: &str, value: &[u8], prefix: &str) -> bool {
     let cut = ["...", "…", "***"].iter().find_map(|cut| hint.split_once(cut));
     let Some((start, end)) = cut else { return false };
     let end = end.trim_start_matches(['.', '*', '…']);

@@ -134,14 +134,14 @@ fn listed(list: &List, item: &Value, fields: &Fields) -> Option<Listed> {
 }
 
 /// Whether a text of the issuer's holds a whole secret: ids, labels and hints are printed.
-fn tells(text: &str, fields: &Fields) -> bool {
+pub(crate) fn tells(text: &str, fields: &Fields) -> bool {
     fields.secrets().any(|(_, secret)| {
         !secret.is_empty() && text.as_bytes().windows(secret.len()).any(|window| window == secret.expose())
     })
 }
 
 /// `Some(None)` where there is no text, `None` where something else stands there.
-fn optional(pointer: Option<&Pointer>, item: &Value) -> Option<Option<String>> {
+pub(crate) fn optional(pointer: Option<&Pointer>, item: &Value) -> Option<Option<String>> {
     match pointer.and_then(|pointer| pointer.find(item)) {
         None | Some(Value::Null) => Some(None),
         Some(Value::String(text)) => Some(Some(text.clone()).filter(|text| !text.is_empty())),
@@ -164,7 +164,7 @@ impl Flag {
 
 impl Moment {
     /// Milliseconds since 1970, `Some(None)` for no data, `None` where it cannot be read.
-    fn read(&self, item: &Value) -> Option<Option<u64>> {
+    pub(crate) fn read(&self, item: &Value) -> Option<Option<u64>> {
         let found = match self.at.find(item) {
             None | Some(Value::Null) => return Some(None),
             Some(found) => found,

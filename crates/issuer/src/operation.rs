@@ -8,6 +8,7 @@ use serde::Deserialize;
 use crate::matcher::Matcher;
 use crate::page::Page;
 use crate::pointer::Pointer;
+use crate::span::Span;
 use crate::target::Target;
 use crate::template::{JsonTemplate, Template};
 
@@ -35,7 +36,9 @@ pub(crate) struct Operations {
     pub(crate) revoke: Option<Change>,
     /// Lists the live connections of a credential.
     pub(crate) sessions: Option<Sessions>,
-    /// Ends one of them.
+    /// Lists the refused uses of a credential; needed with `refusals = "issuer-log"`.
+    pub(crate) refusals: Option<Refusals>,
+    /// Ends one of the sessions.
     pub(crate) end_session: Option<EndSession>,
 }
 
@@ -274,6 +277,59 @@ pub(crate) struct Sessions {
     pub(crate) calls: Option<Pointer>,
     /// How the next page is asked for.
     pub(crate) page: Page,
+}
+
+/// `op.refusals`: the issuer's record of refused uses of one credential.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Refusals {
+    /// What is sent, as the admin, for the first page; `{cred.id}` and `{since}` may stand in it.
+    pub(crate) request: Request,
+    /// What success looks like.
+    pub(crate) ok: Vec<Matcher>,
+    /// The array of refused uses in the answer.
+    pub(crate) items: Pointer,
+    /// What tells one entry from another for good; needed where there is no `time`.
+    pub(crate) id: Option<Pointer>,
+    /// When it was refused, by the issuer's clock; `{since}` is written in the same form.
+    pub(crate) time: Option<Moment>,
+    /// Whose use it was; needed where the request does not name `{cred.id}`.
+    pub(crate) key: Option<KeyNamed>,
+    /// The client's end, `address:port`, or its address alone; with a port on this machine it leads to a process.
+    pub(crate) client: Option<Pointer>,
+    /// What else the issuer says of the client: a user agent, a request's id.
+    pub(crate) agent: Option<Pointer>,
+    /// How late a refused use appears.
+    pub(crate) lag: Span,
+    /// How coarse `time` is; 1s where it is left out.
+    #[serde(default = "second")]
+    pub(crate) granularity: Span,
+    /// How the next page is asked for.
+    pub(crate) page: Page,
+}
+
+fn second() -> Span {
+    Span::from_ms(1_000)
+}
+
+/// How an entry says whose use it was.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KeyNamed {
+    /// Where it stands.
+    pub(crate) at: Pointer,
+    /// What stands there.
+    pub(crate) names: Names,
+}
+
+/// What names a credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Names {
+    /// The issuer's id.
+    Id,
+    /// A redacted preview of the value, such as `sk-…1c96`.
+    Hint,
 }
 
 /// `op.end_session`.

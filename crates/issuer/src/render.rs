@@ -32,6 +32,8 @@ pub(crate) struct Values<'a> {
     pub(crate) current_fields: Option<&'a Fields>,
     /// What `op.get` read.
     pub(crate) copy: Option<&'a BTreeMap<String, Value>>,
+    /// The time from which refused uses are asked for.
+    pub(crate) since: Option<&'a str>,
     /// The session to end.
     pub(crate) handle: Option<&'a str>,
     /// Whether a busy session may be ended.
@@ -266,6 +268,7 @@ fn value(slot: &Slot, values: &Values<'_>) -> Result<Zeroizing<String>, Unfit> {
         Slot::CurrentId => plain(values.current_id, "the id of the credential in use"),
         Slot::CredField(name) => field(values.fields, name),
         Slot::CurrentField(name) => field(values.current_fields, name),
+        Slot::Since => plain(values.since, "the time to ask from"),
         Slot::SessionHandle => plain(values.handle, "the session"),
         Slot::SessionForce => plain(Some(if values.force { "true" } else { "false" }), "the session"),
         Slot::Copy(name) => match copied(name, values)? {

@@ -1,20 +1,27 @@
+use std::sync::OnceLock;
+
 use async_trait::async_trait;
-use keyroll_port::{Class, Failure, Identity, Issuer, Listing, Minted, Probe, Session, ValueFormat};
+use keyroll_port::{
+    Class, Failure, Identity, Issuer, Listing, Minted, Probe, RefusalLog, RefusedUse, Session, ValueFormat,
+};
 use keyroll_rotation::{Capabilities, MintedBy};
 use keyroll_secret::{Credential, CredentialId, SecretBytes};
 
 use crate::call::{Call, Nature};
 use crate::document::Document;
-use crate::operation::{As, Change, List, Request};
+use crate::operation::{As, Change, List, Refusals, Request};
+use crate::own::OwnUses;
+use crate::refusals::Mark;
 use crate::registry::Spec;
 use crate::render::Values;
-use crate::{identify, list, matcher, mint, preflight, sessions};
+use crate::{identify, list, matcher, mint, preflight, refusals, sessions};
 
 /// An issuer that is described by a spec. One attempt per call, each on a new connection; it never retries or waits.
 pub struct Runner {
     spec: Spec,
     admin: Option<SecretBytes>,
     capabilities: Capabilities,
+    own: OwnUses,
 }
 
 impl Runner {
@@ -22,7 +29,7 @@ impl Runner {
     /// ([`Spec::needs_admin`]); without it the operations that are the admin's fail with K0102.
     pub fn new(spec: Spec, admin: Option<SecretBytes>) -> Self {
         let capabilities = spec.capabilities();
-        Self { spec, admin, capabilities }
+        Self { spec, admin, capabilities, own: OwnUses::default() }
     }
 
     /// The form of the spec.
@@ -75,6 +82,18 @@ impl Runner {
             return Ok(());
         }
         Err(call.refused(&answer))
+    }
+
+    /// The operation that reads the record of refused uses, ready to be asked about a credential.
+    fn record<'a>(
+        &'a self,
+        current: &'a Credential,
+    ) -> Result<(Call<'a>, &'a Refusals, Values<'a>), Failure> {
+        let what = "read the refused uses of a credential";
+        let op = self.document().op.refusals.as_ref().ok_or_else(|| self.not_offered(what))?;
+        let call = self.call(what, As::Admin, &op.request, Nature::Read);
+        let id = current.id.as_ref().map(CredentialId::as_str);
+        Ok((call, op, Values { id, ..self.values() }))
     }
 
     fn not_offered(&self, what: &str) -> Failure {
@@ -227,9 +246,11 @@ impl Issuer for Runner {
         }
         let call = self.call("verify a credential", As::Own, &verify.request, Nature::Read);
         let values = Values { fields: Some(&credential.fields), ..Values::default() };
-        let answer = match call.send(&values).await {
+        let from = OnceLock::new();
+        let answer = match call.send_from(&values, &from).await {
             Ok(answer) => answer,
             Err(failure) => {
+                self.own.add(from.get().copied(), credential.id.clone());
                 let cause = failure.source.as_ref().map(ToString::to_string);
                 return Probe::Unknown(cause.unwrap_or_else(|| failure.to_string()));
             }
@@ -238,7 +259,11 @@ impl Issuer for Runner {
         let verdicts =
             [(&verify.alive, Probe::Alive), (&verify.denied, Probe::Denied), (&verify.dead, Probe::Dead)];
         let found = verdicts.into_iter().find(|(matchers, _)| matcher::any(matchers, &answer));
-        found.map_or_else(|| Probe::Unknown(answer.summary()), |(_, probe)| probe)
+        let verdict = found.map_or_else(|| Probe::Unknown(answer.summary()), |(_, probe)| probe);
+        if !matches!(verdict, Probe::Alive | Probe::Denied) {
+            self.own.add(from.get().copied(), credential.id.clone());
+        }
+        verdict
     }
 
     fn decoy(&self, current: &Credential) -> Credential {
@@ -284,4 +309,41 @@ impl Issuer for Runner {
         }
         Ok(ended)
     }
+
+    async fn sees_refusals(&self, current: &Credential) -> RefusalLog {
+        let Ok((call, op, values)) = self.record(current) else { return RefusalLog::None };
+        match refusals::now(&call, op, &values, unix_ms()).await {
+            Ok(_) => {
+                RefusalLog::Read { place: format!("the log of {}", self.spec.title()), lag_ms: op.lag.ms() }
+            }
+            Err(failure) => {
+                let why = failure.source.as_ref().map(ToString::to_string);
+                let help = "let the admin credential read it, or correct `op.refusals` of the spec".to_owned();
+                RefusalLog::NotVisible { why: why.unwrap_or_else(|| failure.to_string()), help }
+            }
+        }
+    }
+
+    async fn mark_refusals(&self, current: &Credential) -> Result<String, Failure> {
+        let (call, op, values) = self.record(current)?;
+        let now = refusals::now(&call, op, &values, unix_ms()).await?;
+        let mark = refusals::mark(&call, op, &values, (self.document(), current), now).await?;
+        self.own.forget();
+        mark.text().ok_or_else(|| call.fail(Class::Permanent, "K0116").because("it cannot be written down"))
+    }
+
+    async fn refusals(&self, current: &Credential, mark: &str) -> Result<Vec<RefusedUse>, Failure> {
+        let (call, op, values) = self.record(current)?;
+        let mark = Mark::read(mark).ok_or_else(|| {
+            call.fail(Class::Permanent, "K0116").because("the mark from which it is read is no mark")
+        })?;
+        let found = refusals::since(&call, op, &values, (self.document(), current), &mark).await?;
+        Ok(self.own.without(found, current.id.as_ref()))
+    }
+}
+
+/// The wall clock, only to ask for little: the issuer's own time is what counts.
+fn unix_ms() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -21,6 +21,8 @@ pub(crate) enum Slot {
     Copy(String),
     /// `{session.handle}`: the session to end.
     SessionHandle,
+    /// `{since}`: the time from which refused uses are asked for.
+    Since,
     /// `{session.force}`: `true` when a busy session may be ended too, else `false`.
     SessionForce,
 }
@@ -105,6 +107,7 @@ fn slot(name: &str) -> Result<Slot, String> {
     };
     let known = match name {
         "label" => Some(Slot::Label),
+        "since" => Some(Slot::Since),
         "admin" => Some(Slot::Admin),
         "cred.id" => Some(Slot::CredId),
         "current.id" => Some(Slot::CurrentId),
@@ -117,7 +120,7 @@ fn slot(name: &str) -> Result<Slot, String> {
     };
     known.ok_or_else(|| {
         "this placeholder is unknown; there are {label}, {admin}, {cred.id}, {cred.FIELD}, {current.id}, \
-         {current.FIELD}, {copy.NAME}, {session.handle} and {session.force}"
+         {current.FIELD}, {copy.NAME}, {since}, {session.handle} and {session.force}"
             .to_owned()
     })
 }

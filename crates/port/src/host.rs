@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -186,10 +187,17 @@ pub trait Host: Send + Sync {
     async fn describe(&self, who: Incarnation) -> Option<Holder>;
 
     /// Remembers, durably, from where on refused uses are counted: called right before the old key is disabled.
-    async fn watch_refusals(&self) -> Result<(), Failure>;
+    /// `issuer` is the issuer's own mark, kept beside those of the logs.
+    async fn watch_refusals(&self, issuer: Option<&str>) -> Result<(), Failure>;
+
+    /// The issuer's mark as it was kept, by any driver; `None` where none was.
+    async fn refusals_mark(&self) -> Result<Option<String>, Failure>;
 
     /// Uses of the old key that were refused since it was disabled, as the consumers' logs show them.
     async fn refusals(&self) -> Result<u32, Failure>;
+
+    /// The process at the client's end of a connection to the issuer, if it is one of this machine and is there still.
+    async fn caller(&self, client: SocketAddr) -> Option<Holder>;
 
     /// The last search for the old value, and what was not searched.
     async fn sweep(&self, values: Values<'_>) -> Result<(Vec<Residue>, Vec<String>), Failure>;

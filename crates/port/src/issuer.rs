@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use keyroll_rotation::Capabilities;
 use keyroll_secret::{Credential, CredentialId, Fields};
 
-use crate::Failure;
+use crate::{Class, Failure};
 
 /// What one call with a credential showed. `Unknown` is an answer of its own: 429, 5xx, a time-out, HTML with 200.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,6 +74,36 @@ pub struct Session {
     /// Requests or queries accepted on it with this credential so far, where the issuer counts them: a count that
     /// rose after a request was addressed to a process shows that the issuer saw it.
     pub calls: Option<u64>,
+}
+
+/// A refused use of a credential, as the issuer's own record shows it. It holds no value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedUse {
+    /// The client's end of the connection, where it is shown: on this machine it leads to a process.
+    pub client: Option<SocketAddr>,
+    /// Who it was, as the issuer names it: an address, a user agent, a request's id.
+    pub told: Option<String>,
+}
+
+/// Whether the issuer itself shows refused uses, found by really looking.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RefusalLog {
+    /// This issuer keeps no such record.
+    None,
+    /// It is read.
+    Read {
+        /// What it is called: `the server's log`.
+        place: String,
+        /// How late a refused use appears there, milliseconds.
+        lag_ms: u64,
+    },
+    /// It may be there, and cannot be read now.
+    NotVisible {
+        /// Why, as a clause.
+        why: String,
+        /// The right or the setting that would make it visible.
+        help: String,
+    },
 }
 
 /// What a value at this issuer can look like, so that Preflight can ask every copy's format about it.
@@ -148,4 +178,27 @@ pub trait Issuer: Send + Sync {
     /// Returns how many were ended.
     async fn end_sessions(&self, id: &CredentialId, handles: &[String], busy: bool)
     -> Result<usize, Failure>;
+
+    /// Whether refused uses of this credential show at the issuer, by really reading its record.
+    async fn sees_refusals(&self, _current: &Credential) -> RefusalLog {
+        RefusalLog::None
+    }
+
+    /// Where the record of refused uses ends now, by the issuer's own clock and count: right before the credential is
+    /// disabled. The text is kept as it is and holds no value.
+    async fn mark_refusals(&self, _current: &Credential) -> Result<String, Failure> {
+        Err(no_record())
+    }
+
+    /// Every use of this credential that was refused since the mark and that was not ours. A record that was not read
+    /// whole is a failure: its silence proves nothing.
+    async fn refusals(&self, _current: &Credential, _mark: &str) -> Result<Vec<RefusedUse>, Failure> {
+        Err(no_record())
+    }
+}
+
+fn no_record() -> Failure {
+    Failure::new(Class::Permanent, "K0714", "read the issuer's record of refused uses")
+        .because("this issuer has none")
+        .help("`keyroll pause` switches the key on again; then `keyroll abort`, and plan anew")
 }

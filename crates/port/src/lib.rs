@@ -16,6 +16,8 @@ pub use failure::{Class, Failure};
 pub use host::{
     Applied, Brings, Gap, Holder, Host, Live, Looked, Named, Residue, SessionSource, Sessions, Values,
 };
-pub use issuer::{Identity, Issuer, Listed, Listing, Minted, Probe, Session, ValueFormat};
+pub use issuer::{
+    Identity, Issuer, Listed, Listing, Minted, Probe, RefusalLog, RefusedUse, Session, ValueFormat,
+};
 pub use journal::{Journal, JournalError, Opening, Overview, Recorded, RotationId};
 pub use store::{Label, Store, VersionInfo};

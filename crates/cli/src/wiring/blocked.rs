@@ -106,6 +106,17 @@ pub(crate) fn unexplained(who: Incarnation) -> Holder {
     }
 }
 
+/// Somebody who uses the old key while it is switched off, or holds it then.
+pub(crate) fn user(holder: &keyroll_port::Holder) -> Holder {
+    Holder {
+        kind: "user of the old key",
+        found_by: holder.found_by.clone(),
+        how_to_move: format!("keyroll consumer adopt {} --name NAME --restart COMMAND", holder.pid),
+        or_else: Some(format!("keyroll consumer waive {} --reason WHY", holder.pid)),
+        ..nameless(&holder.name)
+    }
+}
+
 fn waive(called: &Called, consumer: keyroll_rotation::ConsumerId) -> String {
     format!("keyroll consumer waive {} --reason WHY", called.consumer(consumer).trim_matches('`'))
 }

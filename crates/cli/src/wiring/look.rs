@@ -7,7 +7,7 @@ use std::sync::Arc;
 use keyroll_config::{Config, EvidenceKind, IssuerRef, Runs, Secret};
 use keyroll_host::{LOCAL, LiveReport, Local, process_of, read, resolve};
 use keyroll_port::{
-    Failure, Host as _, Issuer, Journal as _, Label, Listing, Live, Looked, Probe, Sessions, Store, Values,
+    Failure, Host as _, Issuer, Journal as _, Label, Listing, Live, Looked, Probe, RefusalLog, Sessions, Store, Values,
 };
 use keyroll_rotation::{Capabilities, Holds, MintedBy, Plan, PlanDefect, Refusals, Which};
 use keyroll_secret::{Credential, CredentialId, FingerprintKey, SecretBytes};
@@ -161,9 +161,12 @@ pub(crate) async fn look(
         reach: reach(subject.secret)?,
         issuer: spec_digest(subject.secret, issuer.as_ref(), key)?,
     };
+    let (capabilities, lag_ms) = capabilities(subject.secret, issuer.as_ref(), &credential, &mut notes).await;
+    let mut policy = policy(subject.secret);
+    policy.soak_ms = policy.soak_ms.max(lag_ms);
     let plan = Plan {
-        capabilities: capabilities(subject.secret, issuer.as_ref(), &mut notes),
-        policy: policy(subject.secret),
+        capabilities,
+        policy,
         endpoints: issuer.endpoints().iter().map(|_| LOCAL).collect(),
         files: composed.files,
         consumers: composed.consumers,
@@ -241,18 +244,45 @@ fn refuse_unseen_reads(secret: &Secret) -> Result<(), Problem> {
         .help("run keyroll as root, or take \"read\" out of `require`; `loaded`, `checked` and `exercised` say more"))
 }
 
-/// What the issuer can do, less what nobody here could see: refused uses show in the consumers' logs alone.
-fn capabilities(secret: &Secret, issuer: &dyn Issuer, notes: &mut Vec<String>) -> Capabilities {
+/// What the issuer can do, less what nobody here could see: where refused uses show is found by looking. With it the
+/// time by which the issuer's own record is late.
+async fn capabilities(
+    secret: &Secret,
+    issuer: &dyn Issuer,
+    current: &Credential,
+    notes: &mut Vec<String>,
+) -> (Capabilities, u64) {
     let mut capabilities = issuer.capabilities().clone();
-    let logged = secret.consumers.iter().any(|consumer| consumer.log.is_some());
-    if capabilities.refusals != Refusals::NotVisible && !logged {
-        capabilities.refusals = Refusals::NotVisible;
-        notes.push(
-            "refused uses of the old key are not visible: no consumer has a `log`, so its soak shows nothing"
-                .to_owned(),
-        );
+    if !capabilities.disable || capabilities.refusals == Refusals::NotVisible {
+        return (capabilities, 0);
     }
-    capabilities
+    let named = secret.consumers.iter().filter(|consumer| consumer.log.is_some());
+    let logs: Vec<&str> = named.map(|consumer| consumer.name.as_str()).collect();
+    let mut places = Vec::new();
+    let mut late_ms = 0;
+    capabilities.refusals = if logs.is_empty() { Refusals::NotVisible } else { Refusals::ConsumerLogs };
+    match issuer.sees_refusals(current).await {
+        RefusalLog::None => {}
+        RefusalLog::Read { place, lag_ms } => {
+            capabilities.refusals = Refusals::IssuerLog;
+            let late = if lag_ms > 0 { format!(" (up to {} s late)", lag_ms / 1_000) } else { String::new() };
+            places.push(format!("{place}{late}"));
+            late_ms = lag_ms;
+        }
+        RefusalLog::NotVisible { why, help } => {
+            notes.push(format!("refused uses of the old key are not visible at the issuer: {why} · {help}"));
+        }
+    }
+    if !logs.is_empty() {
+        places.push(format!("the logs of {}", logs.join(", ")));
+    }
+    notes.push(if places.is_empty() {
+        "refused uses of the old key are not visible: no consumer has a `log`, so its soak shows nothing"
+            .to_owned()
+    } else {
+        format!("refused uses of the old key are seen in {}", places.join(" and in "))
+    });
+    (capabilities, late_ms)
 }
 
 /// A keyed digest of everything that the issuer's side of the plan rests on.

@@ -340,6 +340,16 @@ impl Observer for Watch<'_> {
             Note::Holder(holder) => {
                 self.holders.insert(holder.pid, (holder.name, holder.found_by));
             }
+            Note::User(holder) => {
+                let shown = ui::Holder { pid: Some(holder.pid), ..blocked::user(&holder) };
+                self.blocked.get_or_insert_with(|| shown.name.clone());
+                let event = Event::Blocked { gate: ui::Phase::Soak, holder: shown };
+                self.once(format!("user {}", holder.pid), event);
+            }
+            Note::Refused(who) => {
+                let text = format!("the issuer refused a use of the old key by {who}");
+                self.once(text.clone(), Event::Note { text });
+            }
             Note::Stranger(place) => {
                 let text = format!("{place} holds the old value and no consumer names it");
                 self.once(text.clone(), Event::Note { text });

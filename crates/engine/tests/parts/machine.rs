@@ -1,5 +1,6 @@
 //! A machine in memory: files, and processes that hold what they loaded.
 
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -75,6 +76,7 @@ pub(crate) struct Machine {
     inside: Mutex<Inside>,
     /// What the logs show at one look after the other, the last of it for good.
     refusals: Mutex<Vec<u32>>,
+    mark: Mutex<Option<String>>,
 }
 
 fn text(fields: &Fields) -> String {
@@ -101,7 +103,7 @@ impl Machine {
         let files = vec!["value-one".to_owned(); plan.files.len()];
         let refusals = Mutex::new(refusals.to_vec());
         let inside = Mutex::new(Inside { files, procs, pids: 1_000 });
-        Self { consumers: plan.consumers.clone(), safe, fate, inside, refusals }
+        Self { consumers: plan.consumers.clone(), safe, fate, inside, refusals, mark: Mutex::default() }
     }
 
     /// What every process has loaded by now.
@@ -236,8 +238,15 @@ impl Host for Machine {
     async fn describe(&self, _: Incarnation) -> Option<Holder> {
         None
     }
-    async fn watch_refusals(&self) -> Result<(), Failure> {
+    async fn watch_refusals(&self, issuer: Option<&str>) -> Result<(), Failure> {
+        *locked(&self.mark) = issuer.map(str::to_owned);
         Ok(())
+    }
+    async fn refusals_mark(&self) -> Result<Option<String>, Failure> {
+        Ok(locked(&self.mark).clone())
+    }
+    async fn caller(&self, _: SocketAddr) -> Option<Holder> {
+        None
     }
     async fn refusals(&self) -> Result<u32, Failure> {
         let mut told = locked(&self.refusals);

@@ -1,6 +1,7 @@
 //! One look at everything: instances, holders, files, sessions.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -310,6 +311,18 @@ impl Local {
         }
         roots.extend(unit_folders(&[]));
         roots.into_iter().collect()
+    }
+
+    /// Who called from there, by the socket alone: it is asked while the connection may be open still.
+    pub(super) fn caller_at(&self, client: SocketAddr) -> Option<Holder> {
+        let listing = listing().ok()?;
+        let owner = sockets(&listing)?.process_of(client)?;
+        if owner.pid == std::process::id() {
+            return None;
+        }
+        let who = incarnation(&owner);
+        self.memo().found_by.insert(who, format!("the issuer refused it on its connection {client}"));
+        self.describe_holder(who)
     }
 
     pub(super) fn describe_holder(&self, who: Incarnation) -> Option<Holder> {

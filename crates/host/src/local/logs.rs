@@ -13,6 +13,9 @@ use super::{Local, SlotSetup};
 /// How often one look reads on where there is more.
 const LOOKS_MAX: usize = 16;
 
+/// What the line with the issuer's mark begins with; those of the logs are numbers.
+const ISSUER: &str = "issuer ";
+
 /// A log, and the lines that were seen in it since it is watched.
 pub(super) struct Watched {
     tail: LogTail,
@@ -84,8 +87,9 @@ impl Local {
     }
 
     /// Remembers where every log ends, durably: the refusals of a disabled key are counted from here, by any driver.
-    pub(super) fn mark_logs(&self) -> Result<(), Failure> {
-        let mut text = String::new();
+    /// The issuer's own mark is kept in the same file: both are there, or neither.
+    pub(super) fn mark_logs(&self, issuer: Option<&str>) -> Result<(), Failure> {
+        let mut text = issuer.map(|mark| format!("{ISSUER}{}\n", mark.replace('\n', " "))).unwrap_or_default();
         let mut watched = Vec::new();
         for (id, slot, setup) in self.slots() {
             let Some(log) = &setup.log else { continue };
@@ -94,7 +98,7 @@ impl Local {
             watched.push(((id.0, slot), Watched::new(tail)));
         }
         self.keep_whole(&self.marks(), &text).map_err(|error| {
-            Failure::new(Class::Retryable, "K0360", "remember where the consumers' logs end").because(error)
+            Failure::new(Class::Retryable, "K0360", "remember from where on refused uses count").because(error)
         })?;
         self.memo().refusals = watched.into_iter().collect();
         Ok(())
@@ -148,20 +152,24 @@ impl Local {
         }
     }
 
+    /// The issuer's mark, also where another driver made it.
+    pub(super) fn issuer_mark(&self) -> Result<Option<String>, Failure> {
+        Ok(self.marks_text()?.lines().find_map(|line| line.strip_prefix(ISSUER)).map(str::to_owned))
+    }
+
+    fn marks_text(&self) -> Result<String, Failure> {
+        let path = self.setup.work.join(self.marks());
+        fs::read_to_string(path).map_err(|error| unmarked().because(error))
+    }
+
     fn read_marks(&self) -> Result<(), Failure> {
-        let unread = || {
-            let attempted = "find where the consumers' logs ended when the key was disabled";
-            Failure::new(Class::Retryable, "K0360", attempted)
-                .help("`keyroll pause` switches the key on again; then `keyroll resume` marks them anew")
-        };
-        let text = fs::read_to_string(self.setup.work.join(self.marks()))
-            .map_err(|error| unread().because(error))?;
+        let text = self.marks_text()?;
         let marks: HashMap<(u16, u8), Option<LogPosition>> = text.lines().filter_map(mark).collect();
         let mut watched = HashMap::new();
         for (id, slot, setup) in self.slots() {
             let Some(log) = &setup.log else { continue };
             let Some(position) = marks.get(&(id.0, slot)) else {
-                return Err(unread().because(format!("{} is not among them", log.path.display())));
+                return Err(unmarked().because(format!("{} is not among them", log.path.display())));
             };
             let tail = LogTail::at(&log.path, &log.success, &log.failure, *position)?;
             watched.insert((id.0, slot), Watched::new(tail));
@@ -169,6 +177,12 @@ impl Local {
         self.memo().refusals = watched;
         Ok(())
     }
+}
+
+fn unmarked() -> Failure {
+    let attempted = "find where the logs ended when the key was disabled";
+    Failure::new(Class::Retryable, "K0360", attempted)
+        .help("`keyroll pause` switches the key on again; then `keyroll resume` marks them anew")
 }
 
 /// One mark: consumer, slot, device, inode, birth, offset, checksum. A log that did not exist has zeros.
