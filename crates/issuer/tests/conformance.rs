@@ -69,6 +69,26 @@ async fn lost() {
     }
 }
 
+#[tokio::test]
+async fn refused() {
+    for dialect in DIALECTS {
+        conformance::refused(&mut Harness::new(dialect).await).await.unwrap();
+    }
+    // An issuer that tells no time: what was there before is known by its id alone.
+    let mut timeless = Harness::new(Dialect::Acme).await;
+    timeless.timeless = true;
+    conformance::refused(&mut timeless).await.unwrap();
+    // One that shows no client: our own are told by their count.
+    let mut nameless = Harness::edited(Dialect::Acme, |text| {
+        assert!(text.contains(CLIENT), "the guide's spec names the client");
+        text.replace(CLIENT, "")
+    });
+    conformance::refused(&mut nameless.await).await.unwrap();
+}
+
+/// What the guide's spec says of the client of a refused use.
+const CLIENT: &str = "client = \"/client\"                   # with a port it leads to the process, if that is on this machine\n";
+
 /// Values that we choose, on the same API.
 #[tokio::test]
 async fn chosen_values() {

@@ -152,3 +152,33 @@ fn hostile_texts_end_in_an_error() {
         assert!(Spec::parse(&text, "x.toml").is_err());
     }
 }
+
+#[test]
+fn a_log_that_is_promised_is_described() {
+    let said = "refusals = \"issuer-log\"";
+    let line = GOOD.lines().find(|line| line.starts_with("refusals")).unwrap();
+    let error = wrong(line, said);
+    assert_eq!((error.line, error.column), place(line, said, "refusals"));
+    assert!(error.message.contains("needs [op.refusals]"), "{}", error.message);
+    let op = "[op.refusals]\nrequest = { method = \"GET\", url = \"https://openrouter.ai/api/v1/keys/{cred.id}/log\", \
+              query = { since = \"{since}\" } }\nok = [{ status = [200] }]\nitems = \"/data\"\nid = \"/id\"\n\
+              time = { at = \"/at\", form = \"unix-s\" }\nlag = \"1m\"\npage = { kind = \"none\" }\n\n[propagation]";
+    let with = |edit: &dyn Fn(String) -> String| {
+        Spec::parse(&GOOD.replacen(line, said, 1).replacen("[propagation]", &edit(op.to_owned()), 1), "acme.toml")
+    };
+    with(&|op| op).unwrap();
+    let cases = [
+        ("id = \"/id\"\ntime = { at = \"/at\", form = \"unix-s\" }\n", "", "one of them is needed"),
+        ("time = { at = \"/at\", form = \"unix-s\" }\n", "", "it needs `time`"),
+        ("/{cred.id}/", "/all/", "whose use it was"),
+        ("{since}", "{label}", "no value in this operation"),
+        ("lag = \"1m\"\n", "", "`lag` is missing"),
+        ("page = { kind = \"none\" }", "page = { kind = \"cursor\" }", "cursor has `next`"),
+    ];
+    for (from, to, why) in cases {
+        let error = with(&|op| op.replacen(from, to, 1)).expect_err(why);
+        assert!(error.message.contains(why), "{why}: {}", error.message);
+    }
+    let unused = wrong("[propagation]", op);
+    assert!(unused.message.contains("goes with refusals"), "{}", unused.message);
+}

@@ -1,5 +1,7 @@
 //! The paths and bodies of three APIs: the guide's, OpenRouter's and SendGrid's, as their documents show them.
 
+use std::net::SocketAddr;
+
 use serde_json::{Value, json};
 
 use super::wire::plain;
@@ -49,7 +51,7 @@ impl Dialect {
     }
 
     /// What an issuer of this kind answers.
-    pub fn answer(self, world: &mut World, seen: &Seen) -> Reply {
+    pub fn answer(self, world: &mut World, seen: &Seen, peer: SocketAddr) -> Reply {
         let token = seen.headers.get("authorization").and_then(|value| value.strip_prefix("Bearer "));
         let token = token.unwrap_or_default().to_owned();
         let (verify, keys) = match self {
@@ -64,7 +66,10 @@ impl Dialect {
             }
             return match world.accepts(&token) {
                 Some(key) => Reply { key: Some(key), ..self.whoami() },
-                None => self.error(401, "invalid_key"),
+                None => {
+                    world.refuse(&token, peer, seen.headers.get("user-agent").cloned());
+                    self.error(401, "invalid_key")
+                }
             };
         }
         if token != world.admin {
@@ -102,6 +107,7 @@ impl Dialect {
                 (true, Self::Acme | Self::SendGrid) => empty(204),
                 (false, _) => self.error(404, "not_found"),
             },
+            ("GET", [id, "refusals"]) => refusals(world, seen, id),
             ("GET", [id, "sessions"]) => reply(200, &sessions(world, id)),
             ("DELETE", [id, "sessions", handle]) => self.end(world, id, handle),
             _ => self.error(404, "no_such_path"),
@@ -202,6 +208,22 @@ fn acme(key: &Key) -> Value {
     let status = if key.enabled { "active" } else { "disabled" };
     let used = key.last_used.map(|ms| format!("1970-01-01T00:{:02}:{:02}Z", ms / 60_000, ms / 1_000 % 60));
     json!({"id": key.id, "name": key.name, "status": status, "last_used_at": used, "preview": preview})
+}
+
+fn refusals(world: &World, seen: &Seen, id: &str) -> Reply {
+    if let Some(body) = &world.refused_body {
+        return Reply { status: 200, media: "application/json", body: body.clone(), ..Reply::default() };
+    }
+    let since: u64 = seen.query.get("since").map_or(0, |since| since.parse().unwrap());
+    let found: Vec<_> = world.refused.iter().filter(|one| one.key == id && one.at > since).collect();
+    let after: usize = seen.query.get("after").map_or(0, |after| after.parse().unwrap());
+    let next = after + world.page;
+    let item = |one: &&&super::Refused| {
+        json!({"id": one.id, "at": one.at, "client": one.client.to_string(), "agent": one.agent})
+    };
+    let items: Vec<Value> = found.iter().skip(after).take(world.page).map(|one| item(&one)).collect();
+    let next = if next < found.len() { json!(next.to_string()) } else { Value::Null };
+    reply(200, &json!({"refusals": items, "next": next}))
 }
 
 fn sessions(world: &World, id: &str) -> Value {

@@ -59,6 +59,16 @@ pub struct Key {
     pub last_used: Option<u64>,
 }
 
+/// One refused use of a known key.
+#[derive(Debug, Clone)]
+pub struct Refused {
+    pub id: String,
+    pub key: String,
+    pub at: u64,
+    pub client: SocketAddr,
+    pub agent: Option<String>,
+}
+
 /// One live connection.
 pub struct Live {
     pub key: String,
@@ -91,6 +101,12 @@ pub struct World {
     pub seen: Vec<Seen>,
     pub connections: u64,
     /// Answers to verify that come first, whatever the key: (status, media type, body).
+    /// The record of refused uses.
+    pub refused: Vec<Refused>,
+    /// Whether answers tell the time.
+    pub dated: bool,
+    /// Replaces the record's body.
+    pub refused_body: Option<String>,
     pub scripted: Vec<(u16, &'static str, String)>,
     /// Replaces the list's body.
     pub list_body: Option<String>,
@@ -121,6 +137,9 @@ impl Fake {
             live: BTreeMap::new(),
             seen: Vec::new(),
             connections: 0,
+            refused: Vec::new(),
+            dated: true,
+            refused_body: None,
             scripted: Vec::new(),
             list_body: None,
             fail_after: None,
@@ -227,6 +246,21 @@ impl World {
         }
         key.last_used = Some(now);
         Some(key.id.clone())
+    }
+
+    /// Writes down that a known key was refused.
+    pub fn refuse(&mut self, value: &str, client: SocketAddr, agent: Option<String>) {
+        if let Some(key) = self.keys.iter().find(|key| key.value == value) {
+            let id = format!("r{}", self.refused.len() + 1);
+            let key = key.id.clone();
+            self.refused.push(Refused { id, key, at: self.now, client, agent });
+        }
+    }
+
+    /// The fake's time as a `Date` header.
+    pub fn date(&self) -> String {
+        let seconds = self.now / 1_000;
+        format!("Thu, 01 Jan 1970 {:02}:{:02}:{:02} GMT", seconds / 3_600, seconds / 60 % 60, seconds % 60)
     }
 
     pub fn switch(&mut self, id: &str, on: bool) -> Option<bool> {

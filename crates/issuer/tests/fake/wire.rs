@@ -41,7 +41,10 @@ async fn talk(
             Mood::Fair | Mood::LoseNext => {
                 let mut world = lock(world);
                 world.seen.push(seen.clone());
-                let reply = dialect.answer(&mut world, &seen);
+                let mut reply = dialect.answer(&mut world, &seen, peer);
+                if world.dated {
+                    reply.headers.push(("date", world.date()));
+                }
                 if mood == Mood::LoseNext && seen.method != "GET" {
                     world.mood = Mood::Fair;
                     return;

@@ -46,6 +46,8 @@ pub struct Harness {
     runner: Runner,
     edit: Box<dyn Fn(String) -> String + Send + Sync>,
     held: Vec<TcpStream>,
+    /// Answers tell no time.
+    pub timeless: bool,
 }
 
 impl Harness {
@@ -57,7 +59,7 @@ impl Harness {
     pub async fn edited(dialect: Dialect, edit: impl Fn(String) -> String + Send + Sync + 'static) -> Self {
         let fake = Fake::start(dialect).await;
         let runner = runner(&fake, &edit);
-        Self { fake, odd: Odd::Status(503), runner, edit: Box::new(edit), held: Vec::new() }
+        Self { fake, odd: Odd::Status(503), runner, edit: Box::new(edit), held: Vec::new(), timeless: false }
     }
 
     pub fn runner(&self) -> &Runner {
@@ -92,6 +94,7 @@ impl IssuerHarness for Harness {
         self.runner = runner(&self.fake, &*self.edit);
         let dialect = self.fake.dialect;
         let mut world = self.fake.world();
+        world.dated = !self.timeless;
         // Neighbours, so that lists have pages.
         for name in ["ci", "old laptop", "keyroll/earlier/1"] {
             world.plant(dialect, name);
@@ -128,6 +131,20 @@ impl IssuerHarness for Harness {
         let world = self.fake.world();
         let on = world.keys.iter().filter(|key| key.enabled && !key.deleted && key.born <= world.now);
         on.map(|key| CredentialId::new(key.id.clone())).collect()
+    }
+
+    async fn present(&mut self, credential: &Credential) -> Option<SocketAddr> {
+        let (_, value) = credential.fields.secrets().next().unwrap();
+        let value = String::from_utf8(value.expose().to_vec()).unwrap();
+        let mut stream = TcpStream::connect(self.fake.address).await.unwrap();
+        let request = format!(
+            "GET /v1/whoami HTTP/1.1\r\nauthorization: Bearer {value}\r\nuser-agent: report/2\r\nconnection: close\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+        Some(stream.local_addr().unwrap())
     }
 
     async fn hold_session(&mut self, credential: &Credential) -> Option<SocketAddr> {

@@ -46,4 +46,10 @@ pub trait IssuerHarness: Send + Sync {
     /// Opens an idle session with the credential and holds it until the next `fresh`; its client's end, or `None`
     /// where the issuer shows no sessions.
     async fn hold_session(&mut self, credential: &Credential) -> Option<SocketAddr>;
+
+    /// Presents the credential once as somebody else would, from outside the adapter; its end of the connection.
+    async fn present(&mut self, credential: &Credential) -> Option<SocketAddr>;
+
+    /// Awaits that the part's record of refused uses holds all that was refused until now.
+    async fn recorded(&mut self) {}
 }

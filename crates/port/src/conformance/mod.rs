@@ -11,6 +11,7 @@ mod harness;
 mod lost;
 mod odd;
 mod ok;
+mod refused;
 mod timeout;
 
 pub use absent::absent;
@@ -20,6 +21,7 @@ pub use harness::{IssuerHarness, Weather};
 pub use lost::lost;
 pub use odd::odd;
 pub use ok::ok;
+pub use refused::refused;
 pub use timeout::timeout;
 
 /// Runs every case, each on a fresh part, and stops at the first breach.
@@ -32,5 +34,6 @@ pub async fn run(harness: &mut dyn IssuerHarness) -> Result<(), Breach> {
     timeout(harness).await?;
     odd(harness).await?;
     absent(harness).await?;
-    lost(harness).await
+    lost(harness).await?;
+    refused(harness).await
 }
