@@ -156,7 +156,8 @@ fn hostile_texts_end_in_an_error() {
 #[test]
 fn a_log_that_is_promised_is_described() {
     let said = "refusals = \"issuer-log\"";
-    let line = GOOD.lines().find(|line| line.starts_with("refusals")).unwrap();
+    let line = "minted_by = \"api\"";
+    let said = &format!("{line}\n{said}");
     let error = wrong(line, said);
     assert_eq!((error.line, error.column), place(line, said, "refusals"));
     assert!(error.message.contains("needs [op.refusals]"), "{}", error.message);

@@ -24,3 +24,5 @@ pub(crate) const STATEMENT: &str = "K0210";
 pub(crate) const HIDDEN: &str = "K0211";
 /// The server cannot be used: a standby, or too old.
 pub(crate) const SERVER: &str = "K0212";
+/// The server's own log cannot be read.
+pub(crate) const LOG: &str = "K0213";

@@ -1,5 +1,8 @@
 use async_trait::async_trait;
-use keyroll_port::{Class, Failure, Identity, Issuer, Listed, Listing, Minted, Probe, Session, ValueFormat};
+use keyroll_port::{
+    Class, Failure, Identity, Issuer, Listed, Listing, Minted, Probe, RefusalLog, RefusedUse, Session,
+    ValueFormat,
+};
 use keyroll_rotation::{Capabilities, LastUsed, MintedBy, Overlap, Refusals};
 use keyroll_secret::{Credential, CredentialId, SecretBytes};
 
@@ -12,6 +15,7 @@ use crate::options::{Options, is_local, parse_endpoint};
 use crate::password;
 use crate::preflight::{self, user_of};
 use crate::probe::Attempt;
+use crate::refusals;
 use crate::server::Server;
 use crate::sessions;
 use crate::switch::{self, Switch};
@@ -269,5 +273,22 @@ impl Issuer for Postgres {
         busy: bool,
     ) -> Result<usize, Failure> {
         sessions::end(&self.server, id, handles, busy).await
+    }
+
+    async fn sees_refusals(&self, _: &Credential) -> RefusalLog {
+        refusals::sees(&self.server).await
+    }
+
+    async fn mark_refusals(&self, _: &Credential) -> Result<String, Failure> {
+        self.server.own.forget_refused();
+        refusals::mark(&self.server).await
+    }
+
+    async fn refusals(&self, current: &Credential, mark: &str) -> Result<Vec<RefusedUse>, Failure> {
+        let role = user_of(current)?;
+        // Ours are told by their count: a login that is refused does not show its end of the connection.
+        let ours = self.server.own.refused(role);
+        let found = refusals::since(&self.server, role, mark).await?;
+        Ok(found.into_iter().skip(ours).collect())
     }
 }

@@ -33,11 +33,30 @@ pub(crate) enum Attempt {
 
 /// The sessions that our own probes opened lately, as (pid, start).
 #[derive(Default)]
-pub(crate) struct OwnSessions(Mutex<VecDeque<(i32, i64)>>);
+pub(crate) struct OwnSessions {
+    sessions: Mutex<VecDeque<(i32, i64)>>,
+    /// The roles of our own logins that were refused since the log was marked.
+    refused: Mutex<Vec<String>>,
+}
 
 impl OwnSessions {
+    /// What came before a mark explains nothing behind it.
+    pub(crate) fn forget_refused(&self) {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// How many of our own logins as this role were refused since then.
+    pub(crate) fn refused(&self, role: &str) -> usize {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.iter().filter(|one| *one == role).count()
+    }
+
+    fn was_refused(&self, role: &str) {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).push(role.to_owned());
+    }
+
     fn remember(&self, session: (i32, i64)) {
-        let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         if sessions.len() == OWN_SESSIONS_MAX {
             sessions.pop_front();
         }
@@ -46,7 +65,7 @@ impl OwnSessions {
 
     /// Whether a session is one of ours.
     pub(crate) fn contains(&self, session: (i32, i64)) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&session)
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner).contains(&session)
     }
 }
 
@@ -59,7 +78,13 @@ const WHO: &str = "
 pub(crate) async fn attempt(login: &Login<'_>, limit_ms: u64, own: &OwnSessions) -> Attempt {
     let link = match Link::open(login, limit_ms).await {
         Ok(link) => link,
-        Err(fault) => return refused(&fault),
+        Err(fault) => {
+            let attempt = refused(&fault);
+            if matches!(attempt, Attempt::NotAuthorized(_)) {
+                own.was_refused(login.user);
+            }
+            return attempt;
+        }
     };
     let seen = link.rows(WHO, &[]).await;
     let attempt = match &seen {

@@ -3,6 +3,7 @@ use keyroll_secret::SecretBytes;
 
 use crate::options::Options;
 use crate::probe::{self, Attempt, OwnSessions};
+use crate::refusals::Tail;
 use crate::tls::Tls;
 
 /// One server: what it is called, how to talk to it, and which of its sessions are ours.
@@ -13,6 +14,8 @@ pub(crate) struct Server {
     pub(crate) tls: Option<Tls>,
     /// The sessions of our own probes.
     pub(crate) own: OwnSessions,
+    /// What was read of its log.
+    pub(crate) tail: Tail,
 }
 
 impl Server {
@@ -21,7 +24,7 @@ impl Server {
         options.check()?;
         let encrypted = options.is_encrypted();
         let tls = encrypted.then(|| Tls::new(options.root_certificates.as_deref())).transpose()?;
-        Ok(Self { options, tls, own: OwnSessions::default() })
+        Ok(Self { options, tls, own: OwnSessions::default(), tail: Tail::default() })
     }
 
     /// The place that the options name.

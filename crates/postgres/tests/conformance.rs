@@ -14,14 +14,15 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use async_trait::async_trait;
-use keyroll_port::Issuer;
 use keyroll_port::conformance::{self, IssuerHarness, Weather};
+use keyroll_port::{Issuer, RefusalLog};
 use keyroll_postgres::{Options, Postgres};
 use keyroll_secret::{Credential, CredentialId};
 use keyroll_testkit::alphanumeric;
 use relay::Relay;
 use stage::{Names, Stage, credential, field, options};
-use tokio_postgres::Client;
+use tokio::net::TcpStream;
+use tokio_postgres::{Client, Config, NoTls};
 
 struct Harness {
     stage: Stage,
@@ -32,7 +33,11 @@ struct Harness {
 
 impl Harness {
     async fn start(request_ms_max: u64) -> Option<Self> {
-        let stage = Stage::new("the issuer's conformance suite").await?;
+        Self::start_with(request_ms_max, &[]).await
+    }
+
+    async fn start_with(request_ms_max: u64, settings: &[&str]) -> Option<Self> {
+        let stage = Stage::with(Names::default(), "the issuer's conformance suite", settings).await?;
         let relay = Relay::start(stage.server.port()).await;
         let wiring = options(relay.port(), &Names::default(), "postgres", stage.server.password());
         let issuer = Postgres::new(Options { request_ms_max, ..wiring }).unwrap();
@@ -73,6 +78,21 @@ impl IssuerHarness for Harness {
                      WHERE rolcanlogin AND rolpassword IS NOT NULL AND rolname LIKE 'orders%'";
         let rows = self.stage.admin().await.query(live, &[]).await.unwrap();
         rows.iter().map(|row| CredentialId::new(row.get::<_, String>(0))).collect()
+    }
+
+    async fn present(&mut self, credential: &Credential) -> Option<SocketAddr> {
+        let (user, password) = (field(credential, "user"), field(credential, "password"));
+        let stream = TcpStream::connect(("127.0.0.1", self.stage.server.port())).await.unwrap();
+        let client = stream.local_addr().unwrap();
+        let mut config = Config::new();
+        config.user(&user).password(&password).dbname("orders");
+        let refused = config.connect_raw(stream, NoTls).await.err().unwrap();
+        assert_eq!(refused.code().unwrap().code(), "28000");
+        Some(client)
+    }
+
+    async fn recorded(&mut self) {
+        self.stage.recorded().await;
     }
 
     async fn hold_session(&mut self, credential: &Credential) -> Option<SocketAddr> {
@@ -124,4 +144,19 @@ async fn absent() {
 async fn lost() {
     let Some(mut harness) = Harness::start(PATIENT_MS).await else { return };
     conformance::lost(&mut harness).await.unwrap();
+}
+
+/// In each form of the log, and where there is none.
+#[tokio::test]
+async fn refused() {
+    for form in ["jsonlog", "csvlog", "stderr", ""] {
+        let destination = format!("log_destination={form}");
+        let on = ["logging_collector=on", &destination, "log_line_prefix=%m [%p] %q%u@%d %r "];
+        let settings = if form.is_empty() { &[][..] } else { &on[..] };
+        let Some(mut harness) = Harness::start_with(PATIENT_MS, settings).await else { return };
+        let current = harness.fresh().await;
+        let seen = harness.issuer.sees_refusals(&current).await;
+        assert_eq!(matches!(seen, RefusalLog::Read { .. }), !form.is_empty(), "{form}: {seen:?}");
+        conformance::refused(&mut harness).await.unwrap_or_else(|breach| panic!("{form}: {breach}"));
+    }
 }

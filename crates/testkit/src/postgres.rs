@@ -59,6 +59,14 @@ impl Postgres {
     /// # Errors
     /// [`PostgresError::Missing`] where the package is not installed.
     pub fn start() -> Result<Self, PostgresError> {
+        Self::start_with(&[])
+    }
+
+    /// The same with further settings, such as `logging_collector=on`; then the server's log is in `data/log`.
+    ///
+    /// # Errors
+    /// [`PostgresError::Missing`] where the package is not installed.
+    pub fn start_with(settings: &[&str]) -> Result<Self, PostgresError> {
         if !Path::new(PROGRAMS).join("initdb").exists() {
             return Err(PostgresError::Missing);
         }
@@ -67,7 +75,7 @@ impl Postgres {
         let password = alphanumeric(24);
         let port = free_port().map_err(failed("find a free port"))?;
         make_cluster(home.path(), &password)?;
-        let keeper = start_server(home.path(), port)?;
+        let keeper = start_server(home.path(), port, settings)?;
         let server = Self { keeper, home, port, password };
         server.wait_ready()?;
         Ok(server)
@@ -79,7 +87,16 @@ impl Postgres {
     /// If it is missing although `CI=true`, or if a cluster cannot be started.
     #[allow(clippy::panic, reason = "a broken part is a broken test")]
     pub fn start_or_skip(left_out: &str) -> Option<Self> {
-        match Self::start() {
+        Self::start_or_skip_with(left_out, &[])
+    }
+
+    /// The same with further settings.
+    ///
+    /// # Panics
+    /// As [`Postgres::start_or_skip`].
+    #[allow(clippy::panic, reason = "a broken part is a broken test")]
+    pub fn start_or_skip_with(left_out: &str, settings: &[&str]) -> Option<Self> {
+        match Self::start_with(settings) {
             Ok(server) => Some(server),
             Err(PostgresError::Missing) if std::env::var("CI").is_ok_and(|ci| ci == "true") => {
                 panic!("PostgreSQL 15 is missing in CI")
@@ -115,6 +132,11 @@ impl Postgres {
     /// The folder of its Unix socket.
     pub fn socket_dir(&self) -> PathBuf {
         self.home.path().join("socket")
+    }
+
+    /// The folder of the log's files, where `logging_collector` is on.
+    pub fn log_folder(&self) -> PathBuf {
+        self.home.path().join("data/log")
     }
 
     /// The folder of the cluster's data and keys.
@@ -260,7 +282,7 @@ fn make_cluster(home: &Path, password: &str) -> Result<(), PostgresError> {
     fs::write(home.join("data/pg_hba.conf"), HBA).map_err(failed("write pg_hba.conf"))
 }
 
-fn start_server(home: &Path, port: u16) -> Result<Child, PostgresError> {
+fn start_server(home: &Path, port: u16, more: &[&str]) -> Result<Child, PostgresError> {
     let log = fs::File::create(home.join("server.log")).map_err(failed("make the log"))?;
     let mut keeper = as_account("sh")?;
     keeper
@@ -281,7 +303,7 @@ fn start_server(home: &Path, port: u16) -> Result<Child, PostgresError> {
         "superuser_reserved_connections=3".to_owned(),
         "shared_buffers=16MB".to_owned(),
     ];
-    for setting in settings {
+    for setting in settings.iter().map(String::as_str).chain(more.iter().copied()) {
         keeper.arg("-c").arg(setting);
     }
     let again = log.try_clone().map_err(failed("share the log"))?;

@@ -23,6 +23,7 @@ pub async fn refused(harness: &mut dyn IssuerHarness) -> Result<(), Breach> {
     };
     switch(harness, &current, false).await?;
     harness.present(&current).await;
+    harness.recorded().await;
     switch(harness, &current, true).await?;
     let mark = succeeds("mark_refusals", harness.issuer().mark_refusals(&current).await)?;
     tells_nothing("the mark", &mark, &[&current.fields])?;

@@ -37,7 +37,12 @@ impl Stage {
     }
 
     pub async fn named(names: Names, left_out: &str) -> Option<Self> {
-        let server = Server::start_or_skip(left_out)?;
+        Self::with(names, left_out, &[]).await
+    }
+
+    /// With further settings of the server.
+    pub async fn with(names: Names, left_out: &str, settings: &[&str]) -> Option<Self> {
+        let server = Server::start_or_skip_with(left_out, settings)?;
         let password = alphanumeric(20);
         let admin = server.connect_admin("postgres").await.unwrap();
         let (owner, dbname) = (quoted(&names.owner), quoted(&names.dbname));
@@ -68,6 +73,22 @@ impl Stage {
     pub async fn session(&self, credential: &Credential) -> Client {
         let (user, password) = (field(credential, "user"), field(credential, "password"));
         self.server.connect(&user, &password, &self.names.dbname).await.unwrap()
+    }
+
+    /// Awaits that the server's log holds all that was refused until now: a later refusal is in it.
+    pub async fn recorded(&self) {
+        let marker = format!("marker_{}", alphanumeric(12).to_lowercase());
+        assert!(self.server.connect(&marker, "wrong", "postgres").await.is_err());
+        let log = self.server.log_folder();
+        let there = || async {
+            let files = std::fs::read_dir(&log).unwrap().flatten().collect::<Vec<_>>();
+            let shows = |file: &std::fs::DirEntry| {
+                String::from_utf8_lossy(&std::fs::read(file.path()).unwrap()).contains(&marker)
+            };
+            // In every form that it is written in.
+            (!files.is_empty() && files.iter().any(shows)).then_some(())
+        };
+        keyroll_testkit::until(keyroll_testkit::Deadline::seconds(60), there).await.unwrap();
     }
 
     pub async fn probe(&self, credential: &Credential) -> Probe {

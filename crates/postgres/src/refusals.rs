@@ -1,0 +1,252 @@
+//! The server's own log as the record of refused logins, read through the admin's connection.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use keyroll_port::{Class, Failure, RefusalLog, RefusedUse};
+use serde::{Deserialize, Serialize};
+
+use crate::codes;
+use crate::log_line::Form;
+use crate::server::Server;
+use crate::work::Work;
+
+/// How much of a file one statement reads, bytes.
+const PIECE_BYTES: i64 = 1024 * 1024;
+/// How much one look reads at most, bytes: a log that grows faster is not followed.
+const LOOK_BYTES_MAX: i64 = 256 * 1024 * 1024;
+/// The longest line that is kept; a refused login is far shorter.
+const LINE_BYTES_MAX: usize = 64 * 1024;
+/// How many bytes before the mark are remembered by their digest: a file that was begun anew has others there.
+const BEFORE_BYTES: i64 = 256;
+/// How many refused logins are kept apart; more say the same.
+const FOUND_MAX: usize = 1_000;
+
+/// Where the log ended. Persisted as JSON for as long as one rotation lasts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Mark {
+    form: Form,
+    /// The file as `pg_current_logfile` names it.
+    file: String,
+    offset: i64,
+    /// The digest of the bytes before the offset.
+    before: String,
+    /// The server's time, milliseconds since 1970: a file that was not written since holds nothing new.
+    at_ms: i64,
+}
+
+/// What was read since a mark.
+#[derive(Default)]
+pub(crate) struct Tail(Mutex<Option<Read>>);
+
+#[derive(Clone)]
+struct Read {
+    mark: Mark,
+    /// Per file how far, and the line that has no end yet.
+    files: BTreeMap<String, (i64, Vec<u8>)>,
+    found: Vec<RefusedUse>,
+}
+
+const SETTINGS: &str = "
+    SELECT current_setting('logging_collector') = 'on', current_setting('log_destination'),
+           current_setting('log_min_messages') <> 'panic',
+           current_setting('lc_messages') ~* '^(C|POSIX|en)([._@].*|_.*)?$' OR current_setting('lc_messages') = ''";
+
+/// Where the log ends. `pg_ls_logdir` names files without their folder.
+const CURRENT: &str = "
+    SELECT file, size, (extract(epoch FROM clock_timestamp()) * 1000)::bigint
+      FROM (SELECT pg_current_logfile($1) AS file) AS now
+      LEFT JOIN pg_ls_logdir() AS all_files ON all_files.name = regexp_replace(file, '^.*/', '')";
+
+/// Every file of the log, with its size and whether it was written since the mark.
+const FILES: &str = "
+    SELECT name, size, (extract(epoch FROM modification) * 1000)::bigint + 1000 >= $1 FROM pg_ls_logdir()";
+
+const PIECE: &str = "SELECT pg_read_binary_file($1, $2, $3, true)";
+
+/// What lets an admin that is no superuser read the log.
+const GRANTS: &str = "in the database of `dbname`: GRANT pg_monitor TO the admin; GRANT EXECUTE ON FUNCTION \
+                      pg_current_logfile(text), pg_read_binary_file(text, bigint, bigint, boolean) TO the admin";
+
+/// Whether the log can be read, and where; found by marking it.
+pub(crate) async fn sees(server: &Server) -> RefusalLog {
+    let blind = |why: String, help: &str| RefusalLog::NotVisible { why, help: help.to_owned() };
+    let work = match Work::open(server).await {
+        Ok(work) => work,
+        Err(failure) => return blind(told(&failure), "keyroll doctor"),
+    };
+    let form = match form(&work).await {
+        Ok(Ok(form)) => form,
+        Ok(Err((why, help))) => return blind(why.to_owned(), help),
+        Err(failure) => return blind(told(&failure), GRANTS),
+    };
+    let marked = take(&work, form).await;
+    work.close().await;
+    match marked {
+        Ok(_) => RefusalLog::Read { place: format!("PostgreSQL's log ({})", form.name()), lag_ms: 0 },
+        Err(failure) => blind(told(&failure), GRANTS),
+    }
+}
+
+fn told(failure: &Failure) -> String {
+    let cause = failure.source.as_ref().map(ToString::to_string);
+    cause.unwrap_or_else(|| failure.to_string())
+}
+
+/// The form in which it is read, or why it cannot be and the setting that would change that.
+async fn form(work: &Work<'_>) -> Result<Result<Form, (&'static str, &'static str)>, Failure> {
+    let rows = work.rows(SETTINGS, &[], "read what the server logs").await?;
+    let Some(row) = rows.first() else { return Ok(Err(("the server shows no settings", GRANTS))) };
+    let (collected, destination, fatal, english): (bool, String, bool, bool) =
+        (row.get(0), row.get(1), row.get(2), row.get(3));
+    let to = |form: Form| destination.split(',').any(|one| one.trim() == form.name());
+    let set = "set logging_collector = on and log_destination = 'csvlog' (or 'jsonlog'), and restart the server";
+    Ok(if !collected {
+        Err(("the server's log is not collected in files", set))
+    } else if !fatal {
+        Err(("the server logs no refused login (log_min_messages = panic)", "set log_min_messages = warning"))
+    } else if to(Form::Jsonlog) {
+        Ok(Form::Jsonlog)
+    } else if to(Form::Csvlog) {
+        Ok(Form::Csvlog)
+    } else if to(Form::Stderr) && english {
+        Ok(Form::Stderr)
+    } else {
+        Err(("no form of the server's log says in a fixed way what was refused", "set log_destination = 'csvlog'"))
+    })
+}
+
+/// The mark of this moment.
+pub(crate) async fn mark(server: &Server) -> Result<String, Failure> {
+    let work = Work::open(server).await?;
+    let form = form(&work).await?.map_err(|(why, help)| unread(server, why).help(help))?;
+    let mark = take(&work, form).await?;
+    work.close().await;
+    serde_json::to_string(&mark).map_err(|_| unread(server, "its end cannot be written down"))
+}
+
+async fn take(work: &Work<'_>, form: Form) -> Result<Mark, Failure> {
+    let rows = work.rows(CURRENT, &[&form.name()], "find the server's log").await?;
+    let named = rows.first().and_then(|row| Some((row.get::<_, Option<String>>(0)?, row.get(1), row.get(2))));
+    let Some((file, Some(offset), at_ms)) = named else {
+        let attempted = "find the server's log";
+        return Err(Failure::new(Class::Retryable, codes::LOG, attempted).because("the server names no file"));
+    };
+    let before = before(work, &file, offset).await?;
+    Ok(Mark { form, file, offset, before, at_ms })
+}
+
+async fn before(work: &Work<'_>, file: &str, offset: i64) -> Result<String, Failure> {
+    let from = offset.saturating_sub(BEFORE_BYTES).max(0);
+    let bytes = piece(work, file, from, offset.saturating_sub(from)).await?.unwrap_or_default();
+    let digest = digest(&SHA256, &bytes);
+    Ok(digest.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect())
+}
+
+async fn piece(work: &Work<'_>, file: &str, from: i64, length: i64) -> Result<Option<Vec<u8>>, Failure> {
+    let rows = work.rows(PIECE, &[&file, &from, &length], "read the server's log").await?;
+    Ok(rows.first().and_then(|row| row.get(0)))
+}
+
+/// Every login of the role that was refused since the mark. Lines that are lost are a failure: their silence proves
+/// nothing.
+pub(crate) async fn since(server: &Server, role: &str, mark: &str) -> Result<Vec<RefusedUse>, Failure> {
+    let mark: Mark = serde_json::from_str(mark).map_err(|_| unread(server, "the mark in it is no mark"))?;
+    let kept = server.tail.lock().clone().filter(|read| read.mark == mark);
+    let mut read = kept.unwrap_or_else(|| {
+        let files = BTreeMap::from([(mark.file.clone(), (mark.offset, Vec::new()))]);
+        Read { mark, files, found: Vec::new() }
+    });
+    let work = Work::open(server).await?;
+    let outcome = read.on(&work, server, role).await;
+    work.close().await;
+    let found = read.found.clone();
+    // What was read is not read again, also where the look ended early.
+    server.tail.keep(read);
+    outcome.map(|()| found)
+}
+
+impl Read {
+    async fn on(&mut self, work: &Work<'_>, server: &Server, role: &str) -> Result<(), Failure> {
+        let lost = |why: &'static str| {
+            unread(server, why).help("`keyroll pause` switches the login on again; then `keyroll resume` marks it anew")
+        };
+        let files = self.files_now(work).await?;
+        let folder = self.mark.file.rsplit_once('/').map(|(folder, _)| format!("{folder}/")).unwrap_or_default();
+        let mut budget = LOOK_BYTES_MAX;
+        let marked = self.mark.file.clone();
+        let there = files.iter().any(|(name, size)| format!("{folder}{name}") == marked && *size >= self.mark.offset);
+        if !there || before(work, &marked, self.mark.offset).await? != self.mark.before {
+            return Err(lost("the file that was written when the login was disabled is not there any more"));
+        }
+        for (name, size) in files {
+            let file = format!("{folder}{name}");
+            let (mut at, mut rest) = self.files.get(&file).cloned().unwrap_or_default();
+            if size < at {
+                return Err(lost("a file of it was cut off"));
+            }
+            while at < size {
+                if budget <= 0 {
+                    return Err(unread(server, "it grows faster than it is read"));
+                }
+                let Some(bytes) = piece(work, &file, at, PIECE_BYTES.min(size.saturating_sub(at))).await? else {
+                    return Err(lost("a file of it was removed"));
+                };
+                let length = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
+                if length == 0 {
+                    return Err(lost("a file of it was cut off"));
+                }
+                at = at.saturating_add(length);
+                budget = budget.saturating_sub(length);
+                self.lines(&mut rest, &bytes, role);
+                self.files.insert(file.clone(), (at, rest.clone()));
+            }
+        }
+        Ok(())
+    }
+
+    /// The files that hold, or may hold, lines of after the mark. One that was written at about the time of the mark
+    /// and is not the marked one is older: the marked one was the current one.
+    async fn files_now(&self, work: &Work<'_>) -> Result<Vec<(String, i64)>, Failure> {
+        let rows = work.rows(FILES, &[&self.mark.at_ms], "list the files of the server's log").await?;
+        let own = self.mark.file.rsplit_once('/').map_or(self.mark.file.as_str(), |(_, name)| name);
+        let all = rows.iter().map(|row| (row.get::<_, String>(0), row.get::<_, i64>(1), row.get::<_, bool>(2)));
+        Ok(all
+            .filter(|(name, _, since)| name == own || (*since && self.mark.form.is_of(name)))
+            .map(|(name, size, _)| (name, size))
+            .collect())
+    }
+
+    fn lines(&mut self, rest: &mut Vec<u8>, bytes: &[u8], role: &str) {
+        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+            if rest.len() < LINE_BYTES_MAX {
+                rest.extend_from_slice(part);
+            }
+            if part.ends_with(b"\n") {
+                let line = rest.strip_suffix(b"\n").unwrap_or(rest);
+                if let Some(used) = self.mark.form.refused(line, role)
+                    && self.found.len() < FOUND_MAX
+                {
+                    self.found.push(used);
+                }
+                rest.clear();
+            }
+        }
+    }
+}
+
+impl Tail {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Read>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keep(&self, read: Read) {
+        *self.lock() = Some(read);
+    }
+}
+
+fn unread(server: &Server, why: &'static str) -> Failure {
+    let attempted = format!("read the log of PostgreSQL {}", server.options.endpoint());
+    Failure::new(Class::Retryable, codes::LOG, attempted).because(why)
+}
