@@ -28,6 +28,8 @@ mod live;
 mod moods;
 #[path = "hostile/ran.rs"]
 mod ran;
+#[path = "hostile/refused.rs"]
+mod refused;
 #[path = "hostile/request.rs"]
 mod request;
 #[path = "hostile/scene.rs"]
@@ -129,6 +131,11 @@ fn the_way_back() {
 #[test]
 fn state_and_configuration_of_others() {
     ring(trust::CASES);
+}
+
+#[test]
+fn a_refused_use_of_the_old_key() {
+    ring(refused::CASES);
 }
 
 #[test]

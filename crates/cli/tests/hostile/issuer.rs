@@ -33,6 +33,7 @@ pub enum Ask {
     Switch,
     Delete,
     Sessions,
+    Refusals,
 }
 
 /// How an answer goes wrong.
@@ -91,6 +92,8 @@ struct Books {
     asked: Vec<(Ask, String)>,
     /// Keys that were presented by other than workers while they were switched off.
     refused: Vec<String>,
+    /// Every refused use of a switched-off key: the key, the client's end, and which worker it was.
+    record: Vec<(String, String, Option<String>)>,
     /// What minted values end with, instead of letters.
     tail: &'static str,
 }
@@ -171,6 +174,11 @@ impl Issuer {
     /// How often a key was presented by other than workers while it was switched off.
     pub fn refused(&self, id: &str) -> usize {
         self.books().refused.iter().filter(|one| *one == id).count()
+    }
+
+    /// How often a switched-off key was presented by anybody.
+    pub fn record(&self, id: &str) -> usize {
+        self.books().record.iter().filter(|(key, ..)| key == id).count()
     }
 
     /// A new key: its id and its value.
@@ -333,6 +341,9 @@ impl Issuer {
             let whose = known.as_ref().map_or_else(|| "nobody".to_owned(), |key| key.id.clone());
             books.last.insert(worker.clone(), (whose, alive.is_some()));
         }
+        if let Some(off) = known.as_ref().filter(|key| key.disabled) {
+            books.record.push((off.id.clone(), client.to_owned(), request.worker.clone()));
+        }
         if let Some(off) = known.as_ref().filter(|key| key.disabled && request.worker.is_none()) {
             books.refused.push(off.id.clone());
         }
@@ -389,6 +400,14 @@ impl Issuer {
                     .collect();
                 shown(200, &json!({ "data": all }))
             }
+            ("GET", ["v1", "keys", id, "refusals"]) => {
+                let books = self.books();
+                let of = books.record.iter().enumerate().filter(|(_, (key, ..))| key == id);
+                let all: Vec<Value> = of
+                    .map(|(at, (_, client, worker))| json!({ "id": at, "client": client, "agent": worker }))
+                    .collect();
+                shown(200, &json!({ "data": all }))
+            }
             ("DELETE", ["v1", "keys", _, "connections", handle]) => {
                 let handle = handle.replace("%3A", ":");
                 match self.books().sessions.remove(&handle) {
@@ -423,6 +442,7 @@ fn asks(request: &Request) -> Option<Ask> {
         ("POST", "/v1/keys", _) => Ask::Mint,
         ("PATCH", _, 3) => Ask::Switch,
         ("DELETE", _, 3) => Ask::Delete,
+        ("GET", path, 4) if path.ends_with("/refusals") => Ask::Refusals,
         ("GET", _, 4) => Ask::Sessions,
         _ => return None,
     })
