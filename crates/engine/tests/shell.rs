@@ -214,3 +214,62 @@ fn refusals_are_read_while_a_person_is_asked() {
     let written = scene.book.entries().iter().filter(read).count();
     assert!(written < 20, "{written} entries");
 }
+
+fn with_a_record() -> Capabilities {
+    Capabilities { refusals: Refusals::IssuerLog, ..with_a_switch() }
+}
+
+#[test]
+fn a_use_that_only_the_issuer_shows_is_heard() {
+    let scene = Scene::with(with_a_record(), &[0], "id-2", "value-two");
+    *locked(&scene.keys.record) = Some(vec![Err(()), Err(()), Ok(1)]);
+    let (standing, state) = drive(&scene);
+    assert_eq!(standing, Standing::Held(Hold::Paused(Reason::RefusedUse)));
+    assert_eq!(state.old_key(), OldKey::On);
+    assert!(locked(&scene.keys.off).is_empty() && locked(&scene.keys.ended).is_empty());
+    // One that only a consumer's log shows is heard as well, although the issuer's record is not read.
+    let scene = Scene::with(with_a_record(), &[0, 1], "id-2", "value-two");
+    *locked(&scene.keys.record) = Some(vec![Err(())]);
+    let (standing, _) = drive(&scene);
+    assert_eq!(standing, Standing::Held(Hold::Paused(Reason::RefusedUse)));
+}
+
+#[test]
+fn a_record_that_is_not_read_is_never_none() {
+    let scene = Scene::with(with_a_record(), &[0], "id-2", "value-two");
+    *locked(&scene.keys.record) = Some(std::iter::repeat_n(Err(()), 30).chain([Ok(0)]).collect());
+    let (standing, state) = drive(&scene);
+    assert_eq!((standing, state.phase()), (Standing::Ended, Phase::Done));
+    let left = locked(&scene.keys.record).as_ref().map(Vec::len);
+    assert_eq!(left, Some(1), "it went on before the record was read");
+    let seen = |event: &&Event| matches!(event.fact, Fact::Refusals { .. });
+    assert!(scene.book.entries().iter().any(|event| seen(&event)));
+}
+
+#[test]
+fn what_cannot_be_marked_is_not_switched_off() {
+    let scene = Scene::with(with_a_record(), &[0], "id-2", "value-two");
+    let (standing, state) = drive(&scene);
+    assert_eq!(standing, Standing::Held(Hold::Paused(Reason::Failed(Phase::Disable))));
+    assert_eq!(state.old_key(), OldKey::On);
+    assert!(locked(&scene.keys.off).is_empty() && locked(&scene.keys.ended).is_empty());
+}
+
+#[test]
+fn an_old_key_that_is_off_is_never_presented() {
+    let undisturbed = Scene::with(with_a_record(), &[0], "id-2", "value-two");
+    let nobody_there = Scene::unconsented(with_a_record(), &[0]);
+    let used = Scene::with(with_a_record(), &[0, 0, 1], "id-2", "value-two");
+    let broken_off = Scene::with(with_a_record(), &[0], "id-2", "value-two");
+    *locked(&broken_off.book.breaks_at) = Some(Op::Disable);
+    for scene in [&undisturbed, &nobody_there, &used, &broken_off] {
+        *locked(&scene.keys.record) = Some(vec![Ok(0)]);
+        let (standing, _) = drive(scene);
+        if standing == Standing::Lost {
+            drive(scene);
+        }
+        let switched = scene.book.entries().iter().any(|event| event.fact == Fact::Intended(Op::Disable));
+        assert!(switched, "it was off once");
+        assert_eq!(scene.keys.presented_off.load(std::sync::atomic::Ordering::SeqCst), 0);
+    }
+}

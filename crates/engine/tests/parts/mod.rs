@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use keyroll_engine::Ports;
 use keyroll_port::{
     Class, Clock, Failure, Identity, Issuer, Journal, JournalError, Label, Listed, Listing, Minted, Opening,
-    Overview, Probe, Recorded, RotationId, Session, Store, ValueFormat, VersionInfo,
+    Overview, Probe, Recorded, RefusedUse, RotationId, Session, Store, ValueFormat, VersionInfo,
 };
 use keyroll_rotation::{
     Capabilities, Event, Fact, HostId, Kinds, LastUsed, MintedBy, OnFailure, Op, Overlap, Plan, Policy,
@@ -43,6 +43,10 @@ pub(crate) struct Keys {
     pub(crate) off: Mutex<BTreeSet<String>>,
     /// The next list misses those that are off, as where another key is deleted between two of its pages.
     pub(crate) overlooks: Mutex<bool>,
+    /// How often a key that was off was presented.
+    pub(crate) presented_off: AtomicU64,
+    /// Whether it has a record of refused uses, and what that shows since the mark, look after look.
+    pub(crate) record: Mutex<Option<Vec<Result<usize, ()>>>>,
     pub(crate) next: (String, String),
     mints: AtomicU64,
     fate: Arc<Fate>,
@@ -108,6 +112,10 @@ impl Issuer for Keys {
     }
     async fn probe(&self, _: &str, credential: &Credential) -> Probe {
         let off = locked(&self.off);
+        let known = locked(&self.alive).get(&value_of(credential)).cloned();
+        if known.is_some_and(|id| off.contains(&id)) {
+            self.presented_off.fetch_add(1, Ordering::SeqCst);
+        }
         let on = locked(&self.alive).get(&value_of(credential)).is_some_and(|id| !off.contains(id));
         if on { Probe::Alive } else { Probe::Dead }
     }
@@ -136,6 +144,19 @@ impl Issuer for Keys {
     }
     async fn end_sessions(&self, _: &CredentialId, _: &[String], _: bool) -> Result<usize, Failure> {
         Ok(0)
+    }
+    async fn mark_refusals(&self, _: &Credential) -> Result<String, Failure> {
+        let unread = || Failure::new(Class::Retryable, "K0714", "mark the record");
+        locked(&self.record).as_ref().map(|_| "here".to_owned()).ok_or_else(unread)
+    }
+    async fn refusals(&self, _: &Credential, mark: &str) -> Result<Vec<RefusedUse>, Failure> {
+        assert_eq!(mark, "here");
+        let mut record = locked(&self.record);
+        let told = record.as_mut().expect("a record that was marked");
+        let next = if told.len() > 1 { Some(told.remove(0)) } else { told.first().copied() };
+        let unread = |()| Failure::new(Class::Retryable, "K0714", "read the record");
+        let count = next.unwrap_or(Ok(0)).map_err(unread)?;
+        Ok(vec![RefusedUse { client: None, told: Some("somebody".to_owned()) }; count])
     }
 }
 
@@ -401,6 +422,8 @@ impl Scene {
             alive: Mutex::new(alive),
             labels: Mutex::default(),
             ended: Mutex::default(),
+            presented_off: AtomicU64::new(0),
+            record: Mutex::default(),
             next: (id.to_owned(), value.to_owned()),
             mints: AtomicU64::new(0),
             fate: fate.clone(),
