@@ -4,6 +4,7 @@ mod calls;
 mod clients;
 mod key;
 mod keys;
+mod refused;
 mod routes;
 
 use std::fs;
@@ -17,6 +18,7 @@ use calls::Calls;
 pub(crate) use calls::Counted;
 use clients::Clients;
 use keys::Keys;
+use refused::Refused;
 
 use crate::folder::{Folder, write_whole};
 use crate::http::serve;
@@ -27,6 +29,7 @@ struct State {
     keys: Keys,
     clients: Clients,
     calls: Calls,
+    refused: Refused,
 }
 
 /// The issuer as a service.
@@ -50,7 +53,7 @@ pub(crate) async fn run(folder: &Folder) -> Result<(), Failure> {
     drop(admin);
     fs::create_dir_all(folder.join("log")).map_err(starting)?;
     let log = fs::File::create(folder.join("log/issuer-calls.log")).map_err(starting)?;
-    let state = State { keys, clients: Clients::default(), calls: Calls::new(log) };
+    let state = State { keys, clients: Clients::default(), calls: Calls::new(log), refused: Refused::default() };
     let issuer = Arc::new(Issuer(Mutex::new(state)));
     let listener = TcpListener::bind(address).await.map_err(starting)?;
     let _pid = PidFile::write(folder, "issuer")?;

@@ -100,9 +100,10 @@ impl Response {
     /// The bytes of the answer, head and body, in one buffer that never grew.
     pub(crate) fn bytes(&self) -> Zeroizing<Vec<u8>> {
         let head = format!(
-            "HTTP/1.1 {} {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            "HTTP/1.1 {} {}\r\ndate: {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
             self.status,
             reason(self.status),
+            date(),
             self.body.len()
         );
         let mut bytes = Zeroizing::new(Vec::with_capacity(head.len() + self.body.len()));
@@ -134,6 +135,11 @@ impl Response {
         let status = head.code.unwrap_or_default();
         Ok(Some((Self { status, body: Zeroizing::new(body.to_vec()) }, length)))
     }
+}
+
+/// The time as RFC 9110 writes it: `Sun, 06 Nov 1994 08:49:37 GMT`.
+fn date() -> String {
+    jiff::Timestamp::now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
 
 fn reason(status: u16) -> &'static str {

@@ -39,7 +39,11 @@ impl Service for Issuer {
         let response = match &caller {
             Caller::Admin => self.state().admin(&request),
             Caller::Key(id) => self.accepted(client, id, &request).await,
-            Caller::Refused(_) | Caller::Nobody => Response::error(401, "invalid_key"),
+            Caller::Refused(id) => {
+                self.state().refused.add(id, client, request.caller.as_deref());
+                Response::error(401, "invalid_key")
+            }
+            Caller::Nobody => Response::error(401, "invalid_key"),
         };
         let kind = Kind {
             key: match caller {
@@ -107,6 +111,11 @@ impl State {
                     Some((page, next)) => Response::json(200, &json!({ "data": page, "next": next })),
                     None => Response::error(400, "bad_cursor"),
                 }
+            }
+            ("GET", ["v1", "keys", id, "refusals"]) => {
+                let number = |name| request.parameter(name).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+                let (page, next) = self.refused.page(id, number("since"), number("cursor"));
+                Response::json(200, &json!({ "data": page, "next": next }))
             }
             ("GET", ["v1", "keys", id, "connections"]) => match self.keys.get(id) {
                 Some(_) => Response::json(200, &json!({ "data": self.clients.of(id) })),
