@@ -197,3 +197,35 @@ async fn a_killed_driver_loses_nothing() {
     no_failure(&callers.stop().await);
     no_own_failure(&scene).await;
 }
+
+/// The server's own log shows it; nobody has a log of its own for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_forgotten_login_in_the_soak_is_switched_on_again_and_named() {
+    let _alone = ALONE.lock().await;
+    let logged = ["logging_collector=on", "log_destination=csvlog"];
+    let Some(scene) = Scene::raise_with("a forgotten login", &logged).await else { return };
+    let config = scene.dir().join("keyroll.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text.replace("soak = \"2s\"", "soak = \"30m\"")).unwrap();
+    let (id, planned) = scene.plan().await;
+    assert!(planned.text().contains("seen in PostgreSQL's log (csvlog) and in the logs of api"), "{}", planned.text());
+    let driver = scene.start(&["apply", &id, "--confirm", "orders-db"]);
+    let soaks = || async { driver.text().contains("\"phase\":\"soak\"").then_some(()) };
+    if until(Deadline::seconds(PHASE_S_MAX), soaks).await.is_err() {
+        panic!("it never soaks: {}", driver.text());
+    }
+    assert!(!role(&scene, "orders").await.unwrap().0, "the old login is off");
+    let mut forgotten = scene.forget(&scene.kept("first"));
+    let ran = driver.ended().await;
+    assert_eq!(ran.code, Some(6), "{}", ran.text());
+    assert!(ran.of_type("paused").next().is_some(), "{}", ran.text());
+    assert!(role(&scene, "orders").await.unwrap().0, "the old login is off");
+    assert_eq!(scene.answer(&scene.kept("first")), "accepted");
+    let named = ran.of_type("blocked").any(|event| event["holder"]["pid"] == forgotten.id());
+    assert!(named, "process {} is not named: {}", forgotten.id(), ran.text());
+    forgotten.kill().unwrap();
+    forgotten.wait().unwrap();
+    let ran = scene.run(&["abort", &id]).await;
+    assert_eq!(ran.code, Some(5), "{}", ran.text());
+    assert_eq!(scene.answer(&scene.kept("first")), "accepted");
+}

@@ -20,6 +20,9 @@ pub(crate) const PART: &str = "KEYROLL_TEST_PART";
 /// How often a worker looks whether the test still runs.
 const LIFELINE_PAUSE: Duration = Duration::from_secs(1);
 
+/// How often a forgotten process tries again.
+const RETRY_PAUSE: Duration = Duration::from_millis(300);
+
 struct Words(BTreeMap<String, String>);
 
 impl Words {
@@ -47,6 +50,7 @@ pub(crate) async fn play() {
         "seed" => seed(&words).await,
         "worker" => worker(&words).await,
         "try" => try_login(&words).await,
+        "forgotten" => forgotten(&words).await,
         _ => panic!("there is no part {part}"),
     }
 }
@@ -148,6 +152,16 @@ async fn worker(words: &Words) {
         count.write_all(line.as_bytes()).unwrap();
     }
     worker.drain().await;
+}
+
+/// Logs in again and again, until it is ended or the test is gone.
+async fn forgotten(words: &Words) {
+    let url = read_variable(&words.path("env"), "DATABASE_URL").unwrap();
+    let lifeline = PathBuf::from(format!("/proc/{}", words.text("lifeline")));
+    while lifeline.exists() {
+        drop(Config::from_str(&url).unwrap().connect(NoTls).await);
+        tokio::time::sleep(RETRY_PAUSE).await;
+    }
 }
 
 /// One login with the URL of an env file; the server's own word is the answer.

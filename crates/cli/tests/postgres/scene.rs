@@ -35,7 +35,12 @@ pub(crate) struct Scene {
 impl Scene {
     /// Everything started and ready; `None` where PostgreSQL is not installed.
     pub(crate) async fn raise(what: &str) -> Option<Self> {
-        let server = Postgres::start_or_skip(what)?;
+        Self::raise_with(what, &[]).await
+    }
+
+    /// With further settings of the server.
+    pub(crate) async fn raise_with(what: &str, settings: &[&str]) -> Option<Self> {
+        let server = Postgres::start_or_skip_with(what, settings)?;
         let home = TempDir::new().unwrap();
         let ports = [(); 3].map(|()| free_port().unwrap());
         let front_port = free_port().unwrap();
@@ -111,6 +116,18 @@ impl Scene {
             .output()
             .unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Starts a process that nobody configured, which logs in again and again with the URL of an env file.
+    pub(crate) fn forget(&self, env: &Path) -> Child {
+        let words = format!("forgotten env={} lifeline={}", env.display(), std::process::id());
+        Command::new(std::env::current_exe().unwrap())
+            .args(["part", "--exact", "--nocapture"])
+            .env(PART, words)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap()
     }
 
     /// What the server answers to a login with the URL of an env file: `accepted`, or its SQLSTATE.
