@@ -53,7 +53,8 @@ pub(crate) async fn run(folder: &Folder) -> Result<(), Failure> {
     drop(admin);
     fs::create_dir_all(folder.join("log")).map_err(starting)?;
     let log = fs::File::create(folder.join("log/issuer-calls.log")).map_err(starting)?;
-    let state = State { keys, clients: Clients::default(), calls: Calls::new(log), refused: Refused::default() };
+    let state =
+        State { keys, clients: Clients::default(), calls: Calls::new(log), refused: Refused::default() };
     let issuer = Arc::new(Issuer(Mutex::new(state)));
     let listener = TcpListener::bind(address).await.map_err(starting)?;
     let _pid = PidFile::write(folder, "issuer")?;

@@ -71,7 +71,11 @@ mod tests {
         let (own, id) = (OwnUses::default(), CredentialId::new("key_1"));
         own.add(Some("127.0.0.1:4000".parse().unwrap()), Some(id.clone()));
         let seen = vec![used(Some("[::ffff:127.0.0.1]:4000")), used(Some("127.0.0.1:4000"))];
-        assert_eq!(own.without(seen, Some(&id)), [used(Some("127.0.0.1:4000"))], "the port was given out again");
+        assert_eq!(
+            own.without(seen, Some(&id)),
+            [used(Some("127.0.0.1:4000"))],
+            "the port was given out again"
+        );
         assert_eq!(own.without(vec![used(Some("127.0.0.1:4001"))], Some(&id)).len(), 1);
         assert_eq!(own.without(vec![used(None), used(None)], Some(&id)).len(), 1, "by count");
         assert_eq!(own.without(vec![used(None)], Some(&CredentialId::new("key_2"))).len(), 1);

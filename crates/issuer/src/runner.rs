@@ -318,7 +318,8 @@ impl Issuer for Runner {
             }
             Err(failure) => {
                 let why = failure.source.as_ref().map(ToString::to_string);
-                let help = "let the admin credential read it, or correct `op.refusals` of the spec".to_owned();
+                let help =
+                    "let the admin credential read it, or correct `op.refusals` of the spec".to_owned();
                 RefusalLog::NotVisible { why: why.unwrap_or_else(|| failure.to_string()), help }
             }
         }

@@ -165,7 +165,10 @@ fn a_log_that_is_promised_is_described() {
               query = { since = \"{since}\" } }\nok = [{ status = [200] }]\nitems = \"/data\"\nid = \"/id\"\n\
               time = { at = \"/at\", form = \"unix-s\" }\nlag = \"1m\"\npage = { kind = \"none\" }\n\n[propagation]";
     let with = |edit: &dyn Fn(String) -> String| {
-        Spec::parse(&GOOD.replacen(line, said, 1).replacen("[propagation]", &edit(op.to_owned()), 1), "acme.toml")
+        Spec::parse(
+            &GOOD.replacen(line, said, 1).replacen("[propagation]", &edit(op.to_owned()), 1),
+            "acme.toml",
+        )
     };
     with(&|op| op).unwrap();
     let cases = [

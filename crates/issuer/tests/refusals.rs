@@ -1,5 +1,7 @@
 //! The record of refused uses: read whole or not believed, from the mark on, and of one key alone.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod fake;
 mod harness;
 
@@ -40,9 +42,7 @@ fn write(harness: &Harness, current: &Credential, at: u64) {
 
 #[tokio::test]
 async fn it_is_told_who_it_was() {
-    let entry = |client: Value, agent: Value| {
-        json!({"refusals": [{"id": "a", "at": 2_000_000, "client": client, "agent": agent}], "next": null})
-    };
+    let entry = |client: Value, agent: Value| json!({"refusals": [{"id": "a", "at": 2_000_000, "client": client, "agent": agent}], "next": null});
     let one = |client: Option<&str>, told: Option<&str>| {
         vec![RefusedUse { client: client.map(|it| it.parse().unwrap()), told: told.map(str::to_owned) }]
     };
@@ -133,20 +133,31 @@ async fn an_entry_of_another_key_does_not_count() {
         let keyed = move |text: String| {
             let url = "keys/{cred.id}/refusals";
             assert!(text.contains(url));
-            text.replace("[last_used] ", &format!("[op.refusals.key]\nat = \"/key\"\nnames = \"{names}\"\n[last_used] "))
+            text.replace(
+                "[last_used] ",
+                &format!("[op.refusals.key]\nat = \"/key\"\nnames = \"{names}\"\n[last_used] "),
+            )
         };
         let (harness, current, mark) = marked(keyed).await;
         let (_, value) = current.fields.secrets().next().unwrap();
         let value = String::from_utf8(value.expose().to_vec()).unwrap();
         let id = current.id.as_ref().unwrap().as_str().to_owned();
         let ours = if names == "id" { id } else { format!("{}…{}", &value[..7], &value[33..]) };
-        let cases =
-            [(json!(ours), Ok(1)), (json!("other…zzzz"), Ok(0)), (json!(null), Ok(0)), (json!({}), Err("K0116"))];
+        let cases = [
+            (json!(ours), Ok(1)),
+            (json!("other…zzzz"), Ok(0)),
+            (json!(null), Ok(0)),
+            (json!({}), Err("K0116")),
+        ];
         for (key, expected) in cases {
             let body = json!({"refusals": [of(key.clone())], "next": null});
             harness.fake.world().refused_body = Some(body.to_string());
             let seen = harness.issuer().refusals(&current, &mark).await;
-            assert_eq!(seen.map(|seen| seen.len()).map_err(|failure| failure.code), expected, "{names} {key}");
+            assert_eq!(
+                seen.map(|seen| seen.len()).map_err(|failure| failure.code),
+                expected,
+                "{names} {key}"
+            );
         }
     }
 }

@@ -120,7 +120,9 @@ fn plain(line: &str, role: &str) -> Option<RefusedUse> {
         let host: IpAddr = host.parse().ok()?;
         Some((host, port.trim_end_matches([')', ':']).parse::<u16>().ok()))
     });
-    let (host, port) = client.last().map_or((String::new(), None), |(host, port)| (host.to_string(), port));
+    let (host, port) = client
+        .fold(None, |_, found| Some(found))
+        .map_or((String::new(), None), |(host, port)| (host.to_string(), port));
     Some(from(&host, port))
 }
 
@@ -155,8 +157,15 @@ mod tests {
         let seen = client(Form::Csvlog, &csv("\"orders\"", "\"127.0.0.1:4000\"", "28000"));
         assert_eq!(seen, Some(Some("127.0.0.1:4000".to_owned())));
         assert_eq!(client(Form::Csvlog, &csv("\"orders\"", "\"[local]\"", "28000")), Some(None));
-        assert_eq!(client(Form::Csvlog, &csv("\"orders\"", "\"::1:4000\"", "28000")), Some(Some("[::1]:4000".to_owned())));
-        assert_eq!(client(Form::Csvlog, &csv("\"orders\"", "\"127.0.0.1:4000\"", "28P01")), None, "another value");
+        assert_eq!(
+            client(Form::Csvlog, &csv("\"orders\"", "\"::1:4000\"", "28000")),
+            Some(Some("[::1]:4000".to_owned()))
+        );
+        assert_eq!(
+            client(Form::Csvlog, &csv("\"orders\"", "\"127.0.0.1:4000\"", "28P01")),
+            None,
+            "another value"
+        );
         assert_eq!(client(Form::Csvlog, &csv("\"other\"", "\"127.0.0.1:4000\"", "28000")), None);
         // A statement that repeats such a line has its quotes doubled.
         let forged = csv("\"orders\"", "\"127.0.0.1:4000\"", "28000").replace('"', "\"\"");

@@ -101,7 +101,8 @@ async fn form(work: &Work<'_>) -> Result<Result<Form, (&'static str, &'static st
     let (collected, destination, fatal, english): (bool, String, bool, bool) =
         (row.get(0), row.get(1), row.get(2), row.get(3));
     let to = |form: Form| destination.split(',').any(|one| one.trim() == form.name());
-    let set = "set logging_collector = on and log_destination = 'csvlog' (or 'jsonlog'), and restart the server";
+    let set =
+        "set logging_collector = on and log_destination = 'csvlog' (or 'jsonlog'), and restart the server";
     Ok(if !collected {
         Err(("the server's log is not collected in files", set))
     } else if !fatal {
@@ -113,7 +114,10 @@ async fn form(work: &Work<'_>) -> Result<Result<Form, (&'static str, &'static st
     } else if to(Form::Stderr) && english {
         Ok(Form::Stderr)
     } else {
-        Err(("no form of the server's log says in a fixed way what was refused", "set log_destination = 'csvlog'"))
+        Err((
+            "no form of the server's log says in a fixed way what was refused",
+            "set log_destination = 'csvlog'",
+        ))
     })
 }
 
@@ -170,13 +174,16 @@ pub(crate) async fn since(server: &Server, role: &str, mark: &str) -> Result<Vec
 impl Read {
     async fn on(&mut self, work: &Work<'_>, server: &Server, role: &str) -> Result<(), Failure> {
         let lost = |why: &'static str| {
-            unread(server, why).help("`keyroll pause` switches the login on again; then `keyroll resume` marks it anew")
+            unread(server, why)
+                .help("`keyroll pause` switches the login on again; then `keyroll resume` marks it anew")
         };
         let files = self.files_now(work).await?;
-        let folder = self.mark.file.rsplit_once('/').map(|(folder, _)| format!("{folder}/")).unwrap_or_default();
+        let folder =
+            self.mark.file.rsplit_once('/').map(|(folder, _)| format!("{folder}/")).unwrap_or_default();
         let mut budget = LOOK_BYTES_MAX;
         let marked = self.mark.file.clone();
-        let there = files.iter().any(|(name, size)| format!("{folder}{name}") == marked && *size >= self.mark.offset);
+        let there =
+            files.iter().any(|(name, size)| format!("{folder}{name}") == marked && *size >= self.mark.offset);
         if !there || before(work, &marked, self.mark.offset).await? != self.mark.before {
             return Err(lost("the file that was written when the login was disabled is not there any more"));
         }
@@ -190,7 +197,8 @@ impl Read {
                 if budget <= 0 {
                     return Err(unread(server, "it grows faster than it is read"));
                 }
-                let Some(bytes) = piece(work, &file, at, PIECE_BYTES.min(size.saturating_sub(at))).await? else {
+                let Some(bytes) = piece(work, &file, at, PIECE_BYTES.min(size.saturating_sub(at))).await?
+                else {
                     return Err(lost("a file of it was removed"));
                 };
                 let length = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
@@ -211,7 +219,8 @@ impl Read {
     async fn files_now(&self, work: &Work<'_>) -> Result<Vec<(String, i64)>, Failure> {
         let rows = work.rows(FILES, &[&self.mark.at_ms], "list the files of the server's log").await?;
         let own = self.mark.file.rsplit_once('/').map_or(self.mark.file.as_str(), |(_, name)| name);
-        let all = rows.iter().map(|row| (row.get::<_, String>(0), row.get::<_, i64>(1), row.get::<_, bool>(2)));
+        let all =
+            rows.iter().map(|row| (row.get::<_, String>(0), row.get::<_, i64>(1), row.get::<_, bool>(2)));
         Ok(all
             .filter(|(name, _, since)| name == own || (*since && self.mark.form.is_of(name)))
             .map(|(name, size, _)| (name, size))

@@ -117,7 +117,8 @@ async fn a_log_that_says_nothing_is_not_visible() {
         (&["logging_collector=on", "log_destination=syslog"], "no form"),
     ] {
         let Some(stage) = stage(settings).await else { return };
-        let RefusalLog::NotVisible { why: said, .. } = stage.issuer.sees_refusals(&stage.current).await else {
+        let RefusalLog::NotVisible { why: said, .. } = stage.issuer.sees_refusals(&stage.current).await
+        else {
             panic!("{settings:?}")
         };
         assert!(said.contains(why), "{said}");

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use keyroll_config::{Config, EvidenceKind, IssuerRef, Runs, Secret};
 use keyroll_host::{LOCAL, LiveReport, Local, process_of, read, resolve};
 use keyroll_port::{
-    Failure, Host as _, Issuer, Journal as _, Label, Listing, Live, Looked, Probe, RefusalLog, Sessions, Store, Values,
+    Failure, Host as _, Issuer, Journal as _, Label, Listing, Live, Looked, Probe, RefusalLog, Sessions,
+    Store, Values,
 };
-use keyroll_rotation::{Capabilities, Holds, MintedBy, Plan, PlanDefect, Refusals, Which};
+use keyroll_rotation::{Capabilities, Holds, MintedBy, Plan, PlanDefect, Policy, Refusals, Which};
 use keyroll_secret::{Credential, CredentialId, FingerprintKey, SecretBytes};
 
 use super::clear::refuse_clear;
@@ -70,6 +71,7 @@ struct AtIssuer {
     listing: Option<Listing>,
     standing: Standing,
     bound: bool,
+    able: (Capabilities, Policy),
     notes: Vec<String>,
 }
 
@@ -101,7 +103,8 @@ async fn at_issuer(
         Standing::Alive | Standing::Denied => bound(issuer, &credential, listing.as_ref()).await?,
     };
     notes.extend(standing_notes(standing, bound));
-    Ok(AtIssuer { from_version, credential, listing, standing, bound, notes })
+    let able = able(subject.secret, issuer, &credential, &mut notes).await;
+    Ok(AtIssuer { from_version, credential, listing, standing, bound, able, notes })
 }
 
 /// The configuration's files and consumers by number, and its files as they are now.
@@ -129,7 +132,7 @@ pub(crate) async fn look(
     issuer: Arc<dyn Issuer>,
 ) -> Result<Found, Problem> {
     let asked = at_issuer(subject, store, issuer.as_ref()).await?;
-    let AtIssuer { from_version, credential, listing, standing, bound, mut notes } = asked;
+    let AtIssuer { from_version, credential, listing, standing, bound, able, mut notes } = asked;
     let (composed, files) = on_this_machine(subject, issuer.as_ref(), key)?;
     let host = Local::new(composed.setup, fingerprint_key(subject.places)?);
     let values = Values { old: &credential.fields, new: None };
@@ -161,12 +164,9 @@ pub(crate) async fn look(
         reach: reach(subject.secret)?,
         issuer: spec_digest(subject.secret, issuer.as_ref(), key)?,
     };
-    let (capabilities, lag_ms) = capabilities(subject.secret, issuer.as_ref(), &credential, &mut notes).await;
-    let mut policy = policy(subject.secret);
-    policy.soak_ms = policy.soak_ms.max(lag_ms);
     let plan = Plan {
-        capabilities,
-        policy,
+        capabilities: able.0,
+        policy: able.1,
         endpoints: issuer.endpoints().iter().map(|_| LOCAL).collect(),
         files: composed.files,
         consumers: composed.consumers,
@@ -242,6 +242,19 @@ fn refuse_unseen_reads(secret: &Secret) -> Result<(), Problem> {
     Err(Problem::new("K0847", format!("plan a rotation of {}", secret.name))
         .because(format!("`revoke.require` asks for `read`, which cannot be seen here: {why}"))
         .help("run keyroll as root, or take \"read\" out of `require`; `loaded`, `checked` and `exercised` say more"))
+}
+
+/// What the issuer can do as it can be seen from here, and the policy: a soak lasts at least until the issuer's record
+/// shows what was refused in it.
+async fn able(
+    secret: &Secret,
+    issuer: &dyn Issuer,
+    current: &Credential,
+    notes: &mut Vec<String>,
+) -> (Capabilities, Policy) {
+    let (capabilities, lag_ms) = capabilities(secret, issuer, current, notes).await;
+    let policy = policy(secret);
+    (capabilities, Policy { soak_ms: policy.soak_ms.max(lag_ms), ..policy })
 }
 
 /// What the issuer can do, less what nobody here could see: where refused uses show is found by looking. With it the

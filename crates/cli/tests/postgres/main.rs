@@ -208,7 +208,11 @@ async fn a_forgotten_login_in_the_soak_is_switched_on_again_and_named() {
     let text = fs::read_to_string(&config).unwrap();
     fs::write(&config, text.replace("soak = \"2s\"", "soak = \"30m\"")).unwrap();
     let (id, planned) = scene.plan().await;
-    assert!(planned.text().contains("seen in PostgreSQL's log (csvlog) and in the logs of api"), "{}", planned.text());
+    assert!(
+        planned.text().contains("seen in PostgreSQL's log (csvlog) and in the logs of api"),
+        "{}",
+        planned.text()
+    );
     let driver = scene.start(&["apply", &id, "--confirm", "orders-db"]);
     let soaks = || async { driver.text().contains("\"phase\":\"soak\"").then_some(()) };
     if until(Deadline::seconds(PHASE_S_MAX), soaks).await.is_err() {

@@ -113,7 +113,8 @@ impl State {
                 }
             }
             ("GET", ["v1", "keys", id, "refusals"]) => {
-                let number = |name| request.parameter(name).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+                let number =
+                    |name| request.parameter(name).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
                 let (page, next) = self.refused.page(id, number("since"), number("cursor"));
                 Response::json(200, &json!({ "data": page, "next": next }))
             }

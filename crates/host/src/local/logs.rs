@@ -89,7 +89,8 @@ impl Local {
     /// Remembers where every log ends, durably: the refusals of a disabled key are counted from here, by any driver.
     /// The issuer's own mark is kept in the same file: both are there, or neither.
     pub(super) fn mark_logs(&self, issuer: Option<&str>) -> Result<(), Failure> {
-        let mut text = issuer.map(|mark| format!("{ISSUER}{}\n", mark.replace('\n', " "))).unwrap_or_default();
+        let mut text =
+            issuer.map(|mark| format!("{ISSUER}{}\n", mark.replace('\n', " "))).unwrap_or_default();
         let mut watched = Vec::new();
         for (id, slot, setup) in self.slots() {
             let Some(log) = &setup.log else { continue };

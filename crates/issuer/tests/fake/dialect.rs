@@ -218,9 +218,7 @@ fn refusals(world: &World, seen: &Seen, id: &str) -> Reply {
     let found: Vec<_> = world.refused.iter().filter(|one| one.key == id && one.at > since).collect();
     let after: usize = seen.query.get("after").map_or(0, |after| after.parse().unwrap());
     let next = after + world.page;
-    let item = |one: &&&super::Refused| {
-        json!({"id": one.id, "at": one.at, "client": one.client.to_string(), "agent": one.agent})
-    };
+    let item = |one: &&&super::Refused| json!({"id": one.id, "at": one.at, "client": one.client.to_string(), "agent": one.agent});
     let items: Vec<Value> = found.iter().skip(after).take(world.page).map(|one| item(&one)).collect();
     let next = if next < found.len() { json!(next.to_string()) } else { Value::Null };
     reply(200, &json!({"refusals": items, "next": next}))
