@@ -164,7 +164,7 @@ async fn refusals_are_counted_from_the_mark_by_any_driver_and_lost_lines_stay_lo
         place.host(vec![place.env("app.env", "value", &place.old)], place.rereads(None, Some(setup)))
     };
     let first = host();
-    first.watch_refusals().await.unwrap();
+    first.watch_refusals(None).await.unwrap();
     assert_eq!(first.refusals().await.unwrap(), 0);
     // Its name is gone: what is written now is perhaps written elsewhere.
     fs::rename(&log, place.path("app.log.1")).unwrap();
@@ -188,7 +188,7 @@ async fn refusals_are_counted_from_the_mark_by_any_driver_and_lost_lines_stay_lo
     assert_eq!(host().refusals().await.unwrap_err().code, "K0360");
     // A log that did not exist when the key was disabled is read from its beginning.
     fs::remove_file(&log).unwrap();
-    host().watch_refusals().await.unwrap();
+    host().watch_refusals(None).await.unwrap();
     fs::write(&log, "refused\n").unwrap();
     assert_eq!(host().refusals().await.unwrap(), 1);
 }
@@ -343,4 +343,24 @@ impl Drop for Ended {
         drop(self.0.kill());
         drop(self.0.wait());
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_issuers_mark_is_kept_beside_those_of_the_logs() {
+    let place = Place::new();
+    let log = place.path("app.log");
+    fs::write(&log, "refused before\n").unwrap();
+    let host = || {
+        let setup = LogSetup { path: log.clone(), success: "accepted".into(), failure: "refused".into() };
+        place.host(vec![place.env("app.env", "value", &place.old)], place.rereads(None, Some(setup)))
+    };
+    assert_eq!(host().refusals_mark().await.unwrap_err().code, "K0360", "no mark is not an empty one");
+    let mark = r#"{"at_ms":7,"known":["1 2 3","r\n"]}"#;
+    host().watch_refusals(Some(mark)).await.unwrap();
+    assert_eq!(host().refusals_mark().await.unwrap().as_deref(), Some(mark));
+    assert_eq!(host().refusals().await.unwrap(), 0);
+    fs::write(&log, "refused before\nrefused\n").unwrap();
+    assert_eq!(host().refusals().await.unwrap(), 1);
+    host().watch_refusals(None).await.unwrap();
+    assert_eq!(host().refusals_mark().await.unwrap(), None);
 }

@@ -79,7 +79,7 @@ async fn refused() {
     timeless.timeless = true;
     conformance::refused(&mut timeless).await.unwrap();
     // One that shows no client: our own are told by their count.
-    let mut nameless = Harness::edited(Dialect::Acme, |text| {
+    let nameless = Harness::edited(Dialect::Acme, |text| {
         assert!(text.contains(CLIENT), "the guide's spec names the client");
         text.replace(CLIENT, "")
     });
