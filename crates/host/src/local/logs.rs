@@ -99,7 +99,8 @@ impl Local {
             watched.push(((id.0, slot), Watched::new(tail)));
         }
         self.keep_whole(&self.marks(), &text).map_err(|error| {
-            Failure::new(Class::Retryable, "K0360", "remember from where on refused uses count").because(error)
+            Failure::new(Class::Retryable, "K0360", "remember from where on refused uses count")
+                .because(error)
         })?;
         self.memo().refusals = watched.into_iter().collect();
         Ok(())
