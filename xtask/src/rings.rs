@@ -1,6 +1,7 @@
 //! The rings of tests, with the minutes that each took.
 
 use std::cell::Cell;
+use std::process::{Child, Command};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -15,6 +16,9 @@ const SEEDS: &str = "100000";
 
 /// Those of a night.
 const SEEDS_NIGHT: &str = "10000000";
+
+/// Busy processes beside the demo: twice as many as the budget has cores.
+const BUSY: usize = 4;
 
 type Ring = (&'static str, Box<dyn Fn() -> Result<(), String>>);
 
@@ -44,6 +48,7 @@ pub(crate) fn test(full: bool) -> Result<(), String> {
         ring("simulation: single faults and pairs", || sim::sim(&words(&["--exhaustive", "2"]))),
         ring("simulation: mutants", || sim::sim(&words(&["--mutants"]))),
         ring("demo", demo),
+        ring("demo beside busy processes", || Busy::start().and_then(|_busy| demo())),
     ];
     if full {
         rings.extend(night());
@@ -100,6 +105,30 @@ fn report(times: &[(&str, Duration)], failed: &[&str], full: bool) -> Result<(),
         return Err(format!("above twice the budget of {BUDGET_MINUTES} minutes"));
     }
     Ok(())
+}
+
+/// Processes that do nothing but compute, until this is dropped.
+struct Busy(Vec<Child>);
+
+impl Busy {
+    fn start() -> Result<Self, String> {
+        let mut busy = Self(Vec::new());
+        for _ in 0..BUSY {
+            let child = Command::new("sh").args(["-c", "while :; do :; done"]).spawn();
+            busy.0.push(child.map_err(|error| format!("could not start sh: {error}"))?);
+        }
+        Ok(busy)
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        for child in &mut self.0 {
+            // One that has ended already needs nothing.
+            drop(child.kill());
+            drop(child.wait());
+        }
+    }
 }
 
 /// The demo's own word, by its summary.

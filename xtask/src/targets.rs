@@ -25,8 +25,9 @@ const PROGRAM_S_MAX: u64 = 20 * 60;
 const LOOK_MS: u64 = 50;
 
 /// The programs that take minutes, the longest first: begun last, one of them would run on alone.
-const LONGEST: [&str; 8] = [
+const LONGEST: [&str; 9] = [
     "cli/kill",
+    "cli/aimed",
     "cli/hostile",
     "cli/postgres",
     "cli/canary",
@@ -165,7 +166,7 @@ fn target(artifact: &Value, built: &[Value]) -> Option<Target> {
     let mut variables: Vec<(String, PathBuf)> = bins.collect();
     variables.push(("CARGO_MANIFEST_DIR".into(), folder.clone()));
     let released = root().join(RELEASED);
-    if name == "cli/kill" && released.exists() {
+    if ["cli/kill", "cli/aimed"].contains(&name.as_str()) && released.exists() {
         variables.push(("KEYROLL_PROGRAM".into(), released));
     }
     Some(Target { name, program, words: vec!["--show-output".into()], folder, variables })

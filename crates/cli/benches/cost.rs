@@ -6,11 +6,6 @@
 //! memory is told apart, because it grows with the machine. `KEYROLL` names another binary.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, missing_docs)]
-#![allow(dead_code, unreachable_pub, reason = "the issuer is shared with the ring of kills")]
-
-#[path = "../tests/kill/issuer.rs"]
-mod issuer;
-
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -20,6 +15,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use keyroll_testkit::TempDir;
+use keyroll_testkit::issuer::Issuer;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -91,12 +87,12 @@ impl Scene {
         let keyroll = std::env::var_os("KEYROLL").map_or(env!("CARGO_BIN_EXE_keyroll").into(), PathBuf::from);
         let keyroll = keyroll.canonicalize().unwrap();
         let scene = Self { home: TempDir::new().unwrap(), keyroll };
-        let (issuer, admin) = issuer::Issuer::start();
+        let (issuer, admin) = Issuer::start();
         let port = issuer.port();
         let (id, value) = issuer.mint("by hand");
         let dir = scene.dir();
         fs::create_dir_all(&dir).unwrap();
-        put(&dir.join("acme.toml"), &spec(port), 0o644);
+        put(&dir.join("acme.toml"), &spec(&issuer), 0o644);
         put(&dir.join("admin.key"), &format!("{}\n", *admin), 0o600);
         put(&dir.join("restart.sh"), RESTART, 0o755);
         put(&dir.join("keyroll.toml"), &config(port), 0o644);
@@ -203,9 +199,9 @@ fn names() -> impl Iterator<Item = String> {
     (1..=CONSUMERS).map(|number| format!("worker-{number}"))
 }
 
-/// The issuer of the ring of kills, without its list of connections: sleepers call nobody.
-fn spec(port: u16) -> String {
-    let whole = include_str!("../tests/kill/acme.toml").replace("@PORT@", &port.to_string());
+/// The issuer, without its list of connections: sleepers call nobody.
+fn spec(issuer: &Issuer) -> String {
+    let whole = issuer.spec("5s");
     let (before, rest) = whole.split_once("[op.sessions]").unwrap();
     let (_, after) = rest.split_once("[propagation]").unwrap();
     format!("{before}[propagation]{after}")

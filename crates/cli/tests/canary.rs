@@ -11,8 +11,6 @@
     unreachable_pub
 )]
 
-#[path = "kill/issuer.rs"]
-mod issuer;
 #[path = "kill/part.rs"]
 mod part;
 #[path = "kill/scene.rs"]

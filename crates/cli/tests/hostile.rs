@@ -20,8 +20,6 @@ mod disk;
 mod drift;
 #[path = "hostile/input.rs"]
 mod input;
-#[path = "hostile/issuer.rs"]
-mod issuer;
 #[path = "hostile/live.rs"]
 mod live;
 #[path = "hostile/moods.rs"]
@@ -30,8 +28,6 @@ mod moods;
 mod ran;
 #[path = "hostile/refused.rs"]
 mod refused;
-#[path = "hostile/request.rs"]
-mod request;
 #[path = "hostile/scene.rs"]
 mod scene;
 #[path = "hostile/stale.rs"]

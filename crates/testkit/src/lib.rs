@@ -5,6 +5,7 @@
 
 mod chance;
 mod deadline;
+pub mod issuer;
 pub mod load;
 mod port;
 mod postgres;

@@ -228,7 +228,7 @@ fn hung_up() {
     let _ = running.end();
     let left = scene.run(&["verify", "ring"]);
     left.exits(0).says(&["ring v1 previous", "switched it off", "ring v2 current at"]);
-    assert_eq!(scene.issuer.refused(&scene.old), 0, "the old key was presented");
+    assert_eq!(scene.issuer.refused_while_off(&scene.old), 0, "the old key was presented");
     scene.run(&["status"]).exits(4);
     let running = scene.start(&["resume", &plan, "--confirm", "ring"]);
     running.says("the rotation", |event| event["type"] == "rotation");

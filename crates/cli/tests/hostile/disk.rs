@@ -4,8 +4,8 @@ use std::fs;
 use std::process::Command;
 
 use crate::Case;
-use crate::issuer::{Ask, Mood};
 use crate::scene::Scene;
+use keyroll_testkit::issuer::{Ask, Mood};
 
 pub const CASES: &[Case] = &[
     ("a link that changed between plan and apply", changed_link_before),

@@ -5,9 +5,9 @@ use std::fs;
 use zeroize::Zeroizing;
 
 use crate::Case;
-use crate::issuer::{Ask, Mood};
 use crate::ran::Ran;
 use crate::scene::Scene;
+use keyroll_testkit::issuer::{Ask, Mood};
 
 pub const CASES: &[Case] = &[
     ("a key of the configuration that nobody knows", unknown_key),
@@ -138,7 +138,7 @@ fn taken_in_wrongly() {
     };
     let blank = Zeroizing::new(format!("{} \n", *value));
     refused(scene.take_in(&["side", "--id", &side], &blank), &["ends with white space"]);
-    let dead = text("hostile_sk_0000000000000000000000000000000000000000");
+    let dead = text("acme_sk_0000000000000000000000000000000000000000");
     refused(scene.take_in(&["side", "--id", &side], &dead), &["it is dead", "--anyway"]);
     refused(scene.take_in(&["side", "--id", "key_of_another"], &value), &["belongs to", &side]);
     scene.run(&["secret", "show", "side"]).exits(0).says(&[r#""versions":[]"#]);

@@ -3,9 +3,9 @@
 use std::fs;
 
 use crate::Case;
-use crate::issuer::Ask;
 use crate::ran::wait;
 use crate::scene::Scene;
+use keyroll_testkit::issuer::Ask;
 
 pub const CASES: &[Case] = &[
     ("an earlier edit goes live only if it is accepted", earlier_edit),

@@ -1,8 +1,8 @@
 //! An issuer that answers oddly: at the plan it is refused; at a mint or a revocation it is found out, never guessed.
 
 use crate::Case;
-use crate::issuer::{Ask, Mood};
 use crate::scene::Scene;
+use keyroll_testkit::issuer::{Ask, Mood};
 
 pub const CASES: &[Case] = &[
     ("at the plan", at_plan),

@@ -3,9 +3,9 @@
 use rustix::process::Signal;
 
 use crate::Case;
-use crate::issuer::{Ask, Mood};
 use crate::ran::{Ran, Running, wait};
 use crate::scene::Scene;
+use keyroll_testkit::issuer::{Ask, Mood};
 
 pub const CASES: &[Case] = &[
     ("a refused use that the issuer shows", shown_by_the_issuer),
@@ -69,7 +69,7 @@ fn stands(scene: &Scene, ran: &Ran, pid: u32) {
     let named = named.unwrap_or_else(|| panic!("process {pid} is not named: {}", ran.text));
     assert_eq!(named["holder"]["kind"], "user of the old key", "{}", ran.text);
     assert_eq!(scene.issuer.deletions(), [] as [String; 0]);
-    assert_eq!(scene.issuer.refused(&scene.old), 0, "keyroll presented a key that was off");
+    assert_eq!(scene.issuer.refused_while_off(&scene.old), 0, "keyroll presented a key that was off");
 }
 
 fn shown_by_the_issuer() {

@@ -14,9 +14,9 @@ use keyroll_testkit::TempDir;
 use rustix::process::{Pid, Signal, kill_process};
 use zeroize::Zeroizing;
 
-use crate::issuer::{Issuer, Key};
 use crate::ran::{Ran, Running, wait};
 use crate::worker::PART;
+use keyroll_testkit::issuer::{Issuer, Key};
 
 /// Dropping it ends its workers by their ids.
 pub struct Scene {
@@ -45,7 +45,7 @@ impl Scene {
         let (issuer, admin) = Issuer::start();
         let (old, value) = issuer.mint("by hand");
         let mut config = include_str!("keyroll.toml").to_owned();
-        let mut spec = include_str!("acme.toml").replace("@PORT@", &issuer.port().to_string());
+        let mut spec = issuer.spec("1s");
         change(&mut config, &mut spec);
         let home = TempDir::new().unwrap();
         let scene = Self { issuer, home, hasher: RandomState::new(), started: Mutex::default(), old };

@@ -3,8 +3,8 @@
 use std::fs;
 
 use crate::Case;
-use crate::issuer::Ask;
 use crate::scene::{Scene, put};
+use keyroll_testkit::issuer::Ask;
 
 pub const CASES: &[Case] = &[
     ("a stale plan: the file was edited", file_edited),

@@ -5,9 +5,9 @@ use std::io::{Read as _, Write as _};
 use std::process::{Command, Stdio};
 
 use crate::Case;
-use crate::issuer::Ask;
 use crate::ran::Ran;
 use crate::scene::Scene;
+use keyroll_testkit::issuer::Ask;
 
 pub const CASES: &[Case] = &[
     ("a store from a backup", older_store),

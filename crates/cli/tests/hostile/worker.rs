@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
 /// The variable that names the part: a word, then `key=value` words. None of them is a value of the secret.
 pub const PART: &str = "KEYROLL_TEST_PART";
 
@@ -32,9 +34,10 @@ pub fn play() {
     }
 }
 
-/// The value of a line of a file: `KEY=value`, unless another variable is named.
+/// The value of a line of a file: `KEY=value`, unless another variable is named. The rest of it is not kept: another
+/// secret may stand there.
 fn read_key(path: &Path, words: &BTreeMap<&str, &str>) -> String {
-    let text = fs::read_to_string(path).unwrap();
+    let text = Zeroizing::new(fs::read_to_string(path).unwrap());
     let before = format!("{}=", words.get("variable").unwrap_or(&"KEY"));
     let value = text.lines().find_map(|line| line.strip_prefix(&before)).unwrap_or(text.trim_end());
     value.trim_matches('"').to_owned()

@@ -13,6 +13,7 @@ use std::thread::sleep;
 use std::time::{Duration, SystemTime};
 
 use tokio_postgres::{Client, Config, NoTls};
+use zeroize::Zeroizing;
 
 /// The variable that names the part: a word, then `key=value` words. None of them is a value of the secret.
 pub const PART: &str = "KEYROLL_TEST_PART";
@@ -44,7 +45,7 @@ pub fn play() {
 
 /// The only value of a file: of its line `NAME=value`, or all of it.
 fn read_key(path: &Path) -> String {
-    let text = fs::read_to_string(path).unwrap();
+    let text = Zeroizing::new(fs::read_to_string(path).unwrap());
     let line = text.lines().find_map(|line| line.strip_prefix("KEY=")).unwrap_or(text.trim_end());
     line.to_owned()
 }

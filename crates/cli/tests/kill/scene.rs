@@ -10,12 +10,12 @@ use std::time::{Duration, Instant};
 
 use keyroll_needle::{NeedleId, Needles};
 use keyroll_secret::SecretBytes;
+use keyroll_testkit::issuer::Issuer;
 use keyroll_testkit::{Postgres, TempDir, alphanumeric, scram_verifier};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use crate::issuer::Issuer;
 use crate::part::PART;
 
 /// How long a worker may take to start or to use the new value.
@@ -62,18 +62,29 @@ impl Ran {
 impl Scene {
     /// With the HTTP issuer.
     pub fn http(keyroll: &Path) -> Self {
+        Self::http_with(keyroll, "2s", false)
+    }
+
+    /// With the HTTP issuer, to which a request may take so long; and with a consumer that fetches, or without.
+    pub fn http_with(keyroll: &Path, request_max: &str, fetches: bool) -> Self {
         let (issuer, admin) = Issuer::start();
         let words = format!("kind=http port={}", issuer.port());
         let (id, value) = issuer.mint("by hand");
-        let config =
+        let mut config =
             include_str!("http.toml").to_owned() + &include_str!("consumers.toml").replace("@DERIVED@", "");
-        let spec = include_str!("acme.toml").replace("@PORT@", &issuer.port().to_string());
+        if fetches {
+            config += include_str!("puller.toml");
+        }
+        let spec = issuer.spec(request_max);
         let scene =
             Self { accepts: Accepts::Http(issuer), home: TempDir::new().unwrap(), keyroll: keyroll.into() };
         scene.write(&config, &words);
         put(&scene.dir().join("acme.toml"), &[&spec], 0o644);
         put(&scene.dir().join("admin.key"), &[&admin, "\n"], 0o600);
         scene.seed(&[&value]);
+        if fetches {
+            put(&scene.dir().join("puller/puller.env"), &["KEY=", &value, "\n"], 0o600);
+        }
         scene.add(&["--id", &id], &value);
         scene.start(&words);
         scene
@@ -81,7 +92,12 @@ impl Scene {
 
     /// With a PostgreSQL server; `None` where it is not installed.
     pub fn postgres(keyroll: &Path) -> Option<Self> {
-        let server = Postgres::start_or_skip("the kill ring with PostgreSQL")?;
+        Self::postgres_by(keyroll, |port| port)
+    }
+
+    /// With a PostgreSQL server that keyroll itself reaches by another port: what this makes of the server's own.
+    pub fn postgres_by(keyroll: &Path, by: impl FnOnce(u16) -> u16) -> Option<Self> {
+        let server = Postgres::start_or_skip("the kill rings with PostgreSQL")?;
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let password = Zeroizing::new(alphanumeric(32));
@@ -92,7 +108,7 @@ impl Scene {
             admin.batch_execute("CREATE DATABASE shop OWNER orders").await.unwrap();
         });
         let port = server.port().to_string();
-        let config = include_str!("postgres.toml").replace("@PORT@", &port)
+        let config = include_str!("postgres.toml").replace("@PORT@", &by(server.port()).to_string())
             + &include_str!("consumers.toml").replace("@DERIVED@", ", derived = \"url\"");
         let admin = Zeroizing::new(format!("{}:{}\n", server.superuser(), server.password()));
         let scene = Self {
@@ -129,7 +145,7 @@ impl Scene {
     }
 
     fn write(&self, config: &str, words: &str) {
-        for folder in ["api", "reader", "nightly", "run", "log"] {
+        for folder in ["api", "reader", "nightly", "puller", "run", "log"] {
             fs::create_dir_all(self.dir().join(folder)).unwrap();
         }
         let dir = self.dir();
@@ -147,6 +163,7 @@ impl Scene {
             0o755,
         );
         put(&dir.join("nightly/check.sh"), &[&fill(include_str!("check.sh"), words)], 0o755);
+        put(&dir.join("puller/fetch.sh"), &[&fill(include_str!("fetch.sh"), words)], 0o755);
     }
 
     fn worker_words(&self, words: &str) -> String {
@@ -241,34 +258,41 @@ impl Scene {
         plan["id"].as_str().unwrap().to_owned()
     }
 
-    /// Everything that must be true once a rotation has ended.
+    /// Everything that must be true once a rotation has ended well, with every call accepted all along.
     pub fn check(&self) {
+        let refused = fs::read_to_string(self.dir().join("log/refused")).unwrap();
+        assert_eq!(refused, "", "a worker's call was refused");
+        if let Accepts::Http(issuer) = &self.accepts {
+            assert_eq!(issuer.refused_workers(), [] as [String; 0], "a worker's call was refused");
+        }
+        self.check_end("keyroll/");
+    }
+
+    /// Everything that must be true once a rotation has ended, the live key being labelled so.
+    pub fn check_end(&self, label: &str) {
         let status = self.run(None, &["status"]);
         assert_eq!(status.code, Some(0), "status: {}", status.text);
         let open = status.events.iter().filter(|event| event["type"] == "paused").count();
         assert_eq!(open, 0, "a rotation is open: {}", status.text);
         self.check_leftovers();
-        let refused = fs::read_to_string(self.dir().join("log/refused")).unwrap();
-        assert_eq!(refused, "", "a worker's call was refused");
         match &self.accepts {
-            Accepts::Http(issuer) => self.check_http(issuer),
+            Accepts::Http(issuer) => self.check_http(issuer, label),
             Accepts::Postgres(server, runtime) => runtime.block_on(self.check_postgres(server)),
         }
     }
 
-    fn check_http(&self, issuer: &Issuer) {
+    fn check_http(&self, issuer: &Issuer, label: &str) {
         let keys = issuer.keys();
         let shown: Vec<_> = keys.iter().map(|key| (&key.id, &key.label, key.disabled)).collect();
         assert_eq!(keys.len(), 1, "exactly one credential: {shown:?}");
         let live = &keys[0];
-        assert!(!live.disabled && live.label.starts_with("keyroll/"), "{shown:?}");
+        assert!(!live.disabled && live.label.starts_with(label), "{shown:?}");
         for value in self.copies() {
             assert_eq!(issuer.whose(&value).as_deref(), Some(live.id.as_str()), "a copy holds another value");
         }
         issuer.forget();
         let on = |worker: &str| issuer.last_of(worker).as_deref() == Some(live.id.as_str());
         wait("every worker calls with the live key", || on("api") && on("reader"));
-        assert_eq!(issuer.refused(), [] as [String; 0], "a worker's call was refused");
     }
 
     async fn check_postgres(&self, server: &Postgres) {
@@ -302,8 +326,9 @@ impl Scene {
 
     /// What the three copies hold.
     pub fn copies(&self) -> Vec<Zeroizing<Vec<u8>>> {
-        ["api/api.env", "reader/key", "nightly/nightly.env"]
+        ["api/api.env", "reader/key", "nightly/nightly.env", "puller/puller.env"]
             .iter()
+            .filter(|copy| self.dir().join(copy).exists())
             .map(|copy| {
                 let content = Zeroizing::new(fs::read(self.dir().join(copy)).unwrap());
                 let line = content.split(|byte| *byte == b'\n').find(|line| line.starts_with(b"KEY="));

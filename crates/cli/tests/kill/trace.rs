@@ -125,6 +125,16 @@ pub fn under(program: &Path, record: &Path, traced: &str, kill: Option<&Place>) 
     command
 }
 
+/// `strace` before a program, which it kills at the N-th of these calls on one path in any one thread.
+pub fn killed_on(program: &Path, record: &Path, path: &Path, calls: &str, nth: u64) -> Command {
+    let mut command = Command::new("strace");
+    command.args(["-f", "-b", "execve", "-qq", "-y", "-s", "0", "-o"]).arg(record).arg("-P").arg(path);
+    command.args(["-e", &format!("trace={calls}")]);
+    command.args(["-e", &format!("inject={calls}:signal=KILL:when={nth}")]);
+    command.arg("--").arg(program);
+    command
+}
+
 /// Every call of the classes, for `trace=`.
 pub fn all_calls() -> String {
     CLASSES.iter().flat_map(|(_, calls)| calls.iter().copied()).collect::<Vec<_>>().join(",")

@@ -1,0 +1,220 @@
+//! What the issuer answers, well or in a mood.
+
+use std::net::Shutdown;
+
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use super::books::Key;
+use super::request::Request;
+use super::{Ask, Issuer, Mood};
+
+/// Keys of one page of the list.
+const PAGE: usize = 1;
+
+type Bytes = Zeroizing<Vec<u8>>;
+
+/// What is sent, and whether the connection goes on.
+pub(super) enum Reply {
+    Whole(Bytes),
+    /// Sent, then closed.
+    Cut(Bytes),
+    Close,
+    /// Until the caller lets go.
+    Hang,
+}
+
+/// A status and a body.
+type Answer = (u16, Bytes);
+
+impl Issuer {
+    /// The mood that a request meets; a worker's call meets none.
+    fn meets(&self, request: &Request) -> Option<Mood> {
+        let ask = if request.worker.is_some() { None } else { request.asks() }?;
+        let mut books = self.books();
+        let of = request.path.rsplit('/').next().unwrap_or_default().to_owned();
+        books.asked.push((ask, of));
+        let (.., mood, left) = books.moods.iter_mut().find(|(of, _, left)| *of == ask && *left > 0)?;
+        *left -= 1;
+        Some(*mood)
+    }
+
+    pub(super) fn reply(&self, request: &Request, client: &str) -> Reply {
+        let whole = |answer: Answer| Reply::Whole(message(&answer, usize::MAX));
+        let Some(mood) = self.meets(request) else { return whole(self.answer(request, client)) };
+        match mood {
+            Mood::Html => raw(
+                "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 30\r\n\r\n<html>Under maintenance</html>",
+            ),
+            Mood::TooMany => raw(
+                "HTTP/1.1 429 Too Many\r\nRetry-After: 1\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
+            ),
+            Mood::Redirect => {
+                raw("HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:9/stolen\r\nContent-Length: 0\r\n\r\n")
+            }
+            Mood::Silence => Reply::Hang,
+            Mood::HalfList if request.query.is_empty() => {
+                whole(shown(200, &json!({ "data": self.page(0), "next": "1" })))
+            }
+            Mood::HalfList => whole(error(500, "storage")),
+            Mood::CutShort => {
+                let answer = self.answer(request, client);
+                let half = answer.1.len() / 2;
+                Reply::Cut(message(&answer, half))
+            }
+            Mood::Lost => {
+                drop(self.answer(request, client));
+                Reply::Close
+            }
+            // As a gateway would that adds a key of its own: whoever asks is told of the key that is really used.
+            Mood::AcceptAll => {
+                let keys = self.keys();
+                let id = keys.first().map(|key| key.id.as_str()).unwrap_or_default();
+                whole(shown(200, &json!({ "id": id, "account": "acme" })))
+            }
+            Mood::Another => whole(shown(200, &json!({ "id": "key_of_another", "account": "another" }))),
+            Mood::Forbidden => whole(error(403, "forbidden")),
+        }
+    }
+
+    fn answer(&self, request: &Request, client: &str) -> Answer {
+        let mut books = self.books();
+        if let Some(kept) = &mut books.kept {
+            kept.insert(request.masked.clone());
+        }
+        if request.bearer == books.admin {
+            drop(books);
+            return self.admin(request);
+        }
+        let known = books.keys.iter().find(|key| key.digest == request.bearer).cloned();
+        let works = known.as_ref().is_some_and(Key::works);
+        let whose = known.as_ref().map_or("nobody", |key| &key.id).to_owned();
+        if known.as_ref().is_some_and(|key| key.disabled) {
+            books.record.push((whose.clone(), client.to_owned(), request.worker.clone()));
+        }
+        match &request.worker {
+            Some(worker) => {
+                if !works {
+                    books.refused_workers.push(format!("{worker} with {whose}"));
+                }
+                books.last.insert(worker.clone(), (whose.clone(), works));
+            }
+            None if known.as_ref().is_some_and(|key| key.disabled) => books.refused_off.push(whose.clone()),
+            None => {}
+        }
+        if !works {
+            return error(401, "invalid_key");
+        }
+        books.used(&whose, client);
+        match request.path.as_str() {
+            "/v1/me" => shown(200, &json!({ "id": whose, "account": "acme" })),
+            path if path.starts_with("/v1/keys") => error(403, "admin_only"),
+            _ => error(404, "not_found"),
+        }
+    }
+
+    fn admin(&self, request: &Request) -> Answer {
+        let parts: Vec<&str> = request.path.trim_start_matches('/').split('/').collect();
+        match (request.asks(), parts.as_slice()) {
+            (Some(Ask::Mint), _) => {
+                let name = request.body.as_ref().and_then(|body| body.get("name")?.as_str());
+                let (id, value) = self.mint(name.unwrap_or_default());
+                (201, minted(&id, &value))
+            }
+            (Some(Ask::List), _) => {
+                let cursor = request.query.split('&').find_map(|pair| pair.strip_prefix("cursor="));
+                let from = cursor.and_then(|text| text.parse::<usize>().ok()).unwrap_or(0);
+                let next = (from + PAGE < self.keys().len()).then(|| (from + PAGE).to_string());
+                shown(200, &json!({ "data": self.page(from), "next": next }))
+            }
+            (Some(Ask::Disable | Ask::Enable), [_, _, id]) => {
+                let off = request.off();
+                self.changed(id, |key| key.disabled = off.unwrap_or(key.disabled))
+            }
+            (Some(Ask::Delete), [_, _, id]) => self.changed(id, |key| key.deleted = true),
+            (Some(Ask::Sessions), [_, _, id, _]) => {
+                let books = self.books();
+                let of = books.sessions.iter().filter(|(_, session)| session.key == *id);
+                let all: Vec<Value> = of
+                    .map(|(client, session)| {
+                        json!({ "handle": client, "client": client, "busy": false, "calls": session.calls })
+                    })
+                    .collect();
+                shown(200, &json!({ "data": all }))
+            }
+            (Some(Ask::Refusals), [_, _, id, _]) => {
+                let books = self.books();
+                let of = books.record.iter().enumerate().filter(|(_, (key, ..))| key == id);
+                let all: Vec<Value> = of
+                    .map(|(at, (_, client, worker))| json!({ "id": at, "client": client, "agent": worker }))
+                    .collect();
+                shown(200, &json!({ "data": all }))
+            }
+            (Some(Ask::EndSession), [.., handle]) => {
+                let ended = self.books().sessions.remove(&handle.replace("%3A", ":"));
+                let Some(session) = ended else { return error(404, "not_found") };
+                session.stream.map(|stream| stream.shutdown(Shutdown::Both));
+                shown(200, &json!({ "ended": true }))
+            }
+            _ => error(404, "not_found"),
+        }
+    }
+
+    fn changed(&self, id: &str, with: impl FnOnce(&mut Key)) -> Answer {
+        match self.books().change(id, with) {
+            Some(key) => shown(200, &line(key, None)),
+            None => error(404, "not_found"),
+        }
+    }
+
+    fn page(&self, from: usize) -> Vec<Value> {
+        let keys = self.keys();
+        let books = self.books();
+        keys.iter().skip(from).take(PAGE).map(|key| line(key, books.used.get(&key.id))).collect()
+    }
+}
+
+/// The whole answer, or so many bytes of its body.
+fn message((status, body): &Answer, most: usize) -> Bytes {
+    let length = body.len();
+    let head =
+        format!("HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n");
+    let sent = body.get(..most).unwrap_or(body);
+    let mut whole = Zeroizing::new(Vec::with_capacity(head.len() + sent.len()));
+    whole.extend_from_slice(head.as_bytes());
+    whole.extend_from_slice(sent);
+    whole
+}
+
+fn raw(text: &str) -> Reply {
+    Reply::Whole(Zeroizing::new(text.as_bytes().to_vec()))
+}
+
+/// Written by hand, so that no buffer of a serializer is left with the value.
+fn minted(id: &str, value: &str) -> Bytes {
+    let mut body = Zeroizing::new(Vec::with_capacity(256));
+    for part in [r#"{"id":""#, id, r#"","key":""#, value, r#""}"#] {
+        for byte in part.bytes() {
+            match byte {
+                b'\n' => body.extend_from_slice(b"\\n"),
+                byte => body.push(byte),
+            }
+        }
+    }
+    body
+}
+
+fn line(key: &Key, used: Option<&u64>) -> Value {
+    json!({
+        "id": key.id, "name": key.label, "disabled": key.disabled, "deleted": key.deleted,
+        "last_used_ms": used,
+    })
+}
+
+fn shown(status: u16, body: &Value) -> Answer {
+    (status, Zeroizing::new(body.to_string().into_bytes()))
+}
+
+fn error(status: u16, code: &str) -> Answer {
+    shown(status, &json!({ "error": { "code": code } }))
+}

@@ -1,0 +1,111 @@
+//! What the issuer knows: its keys, who is connected, and what was asked.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::TcpStream;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use super::{Ask, Mood};
+use crate::alphanumeric;
+
+/// One key, without its value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// What it is addressed by.
+    pub id: String,
+    /// What it was called when it was made.
+    pub label: String,
+    /// It is switched off.
+    pub disabled: bool,
+    /// It was ended.
+    pub deleted: bool,
+    pub(super) digest: u64,
+    /// It works from here on.
+    born: Option<Instant>,
+    /// It works until here all the same.
+    dies: Option<Instant>,
+}
+
+impl Key {
+    /// Whether a call with it is accepted now.
+    pub(super) fn works(&self) -> bool {
+        let now = Instant::now();
+        let alive = !self.disabled && !self.deleted;
+        self.born.is_none_or(|born| born <= now) && (alive || self.dies.is_some_and(|dies| now < dies))
+    }
+}
+
+/// A connection: the key of its last accepted call, and how many were accepted with that key.
+#[derive(Default)]
+pub(super) struct Session {
+    pub(super) key: String,
+    pub(super) calls: u64,
+    pub(super) stream: Option<TcpStream>,
+}
+
+#[derive(Default)]
+pub(super) struct Books {
+    pub(super) admin: u64,
+    pub(super) keys: Vec<Key>,
+    pub(super) sessions: BTreeMap<String, Session>,
+    /// When each key was last accepted, milliseconds since the Unix epoch.
+    pub(super) used: BTreeMap<String, u64>,
+    /// Per worker the key of its last call, and whether that was accepted.
+    pub(super) last: BTreeMap<String, (String, bool)>,
+    /// What goes wrong, and how many times still.
+    pub(super) moods: Vec<(Ask, Mood, u32)>,
+    /// What was asked, in its order; calls of workers apart.
+    pub(super) asked: Vec<(Ask, String)>,
+    /// Every refused use of a switched-off key: the key, the client's end, and which worker it was.
+    pub(super) record: Vec<(String, String, Option<String>)>,
+    /// Keys that were presented by other than workers while they were switched off.
+    pub(super) refused_off: Vec<String>,
+    /// Calls of workers that were refused.
+    pub(super) refused_workers: Vec<String>,
+    /// What minted values end with, instead of letters.
+    pub(super) tail: &'static str,
+    /// Until a key works, and until it does not any more.
+    pub(super) delays: (Duration, Duration),
+    /// Every value that was made or presented, masked; `None`: not kept.
+    pub(super) kept: Option<BTreeSet<Vec<u8>>>,
+}
+
+impl Books {
+    /// A new key; its id.
+    pub(super) fn make(&mut self, label: &str, digest: u64, masked: impl FnOnce() -> Vec<u8>) -> String {
+        if let Some(kept) = &mut self.kept {
+            kept.insert(masked());
+        }
+        let id = format!("key_{}_{}", self.keys.len() + 1, alphanumeric(6));
+        let born = (!self.delays.0.is_zero()).then(|| Instant::now() + self.delays.0);
+        let (label, disabled, deleted, dies) = (label.to_owned(), false, false, None);
+        self.keys.push(Key { id: id.clone(), label, disabled, deleted, digest, born, dies });
+        id
+    }
+
+    /// Changes a key that is there; what it is then.
+    pub(super) fn change(&mut self, id: &str, with: impl FnOnce(&mut Key)) -> Option<&Key> {
+        let death = self.delays.1;
+        let key = self.keys.iter_mut().find(|key| key.id == id && !key.deleted)?;
+        with(key);
+        key.dies = (!death.is_zero()).then(|| Instant::now() + death);
+        Some(key)
+    }
+
+    pub(super) fn connected(&mut self, client: &str, stream: &TcpStream) {
+        let session = self.sessions.entry(client.to_owned()).or_default();
+        if session.stream.is_none() {
+            session.stream = stream.try_clone().ok();
+        }
+    }
+
+    /// A call with a key that works.
+    pub(super) fn used(&mut self, id: &str, client: &str) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        self.used.insert(id.to_owned(), u64::try_from(now).unwrap_or(u64::MAX));
+        let session = self.sessions.entry(client.to_owned()).or_default();
+        if session.key != id {
+            (session.key, session.calls) = (id.to_owned(), 0);
+        }
+        session.calls += 1;
+    }
+}

@@ -1,0 +1,6 @@
+//! What is fuzzed: parsers of what others write. The same functions run on the stable compiler, over inputs that are
+//! made from good ones, in `crates/cli/tests/fuzzed.rs`.
+
+mod targets;
+
+pub use targets::{answer, config, dotenv, entry, spec, template};

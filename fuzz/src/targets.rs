@@ -1,0 +1,187 @@
+//! Each takes any bytes, and panics where a promise of the room behind it is broken.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, Shutdown, TcpListener};
+use std::sync::OnceLock;
+
+use keyroll_config::Config;
+use keyroll_copy::{Edit, Format, Slot, Template};
+use keyroll_issuer::{Runner, Spec};
+use keyroll_journal::{decode_event, decode_opening, encode_event, encode_opening};
+use keyroll_port::{Class, Issuer as _, Probe};
+use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
+
+/// Parts of an input stand between such bytes.
+const BETWEEN: u8 = 0xff;
+
+fn parts<const N: usize>(data: &[u8]) -> [&[u8]; N] {
+    let mut parts = data.splitn(N, |byte| *byte == BETWEEN);
+    [(); N].map(|()| parts.next().unwrap_or_default())
+}
+
+fn secret(bytes: &[u8]) -> SecretBytes {
+    SecretBytes::new(bytes.to_vec())
+}
+
+/// A new value, an alphabet, and an env file with the variable `KEY`: what is written is read again and can be put
+/// back, and nothing else changes its meaning.
+pub fn dotenv(data: &[u8]) {
+    let [new, alphabet, file] = parts(data);
+    let slot = Slot::Variable("KEY".to_owned());
+    let _ = Format::Dotenv.carries(file, &slot, alphabet, new.len());
+    let _ = Format::Whole.carries_value(file, &Slot::Whole, &secret(new));
+    let before = Format::Dotenv.variables(file).unwrap_or_default();
+    let Ok(Some(old)) = Format::Dotenv.read(file, &slot) else { return };
+    let new = secret(new);
+    let forth = Edit { slot: slot.clone(), expect_old: &old, new: &new };
+    let Ok(replaced) = Format::Dotenv.replace(file, &[forth]) else { return };
+    let read = Format::Dotenv.read(replaced.expose(), &slot).ok().flatten();
+    assert!(read.is_some_and(|read| read == new), "what was written is read");
+    let again = Edit { slot: slot.clone(), expect_old: &old, new: &new };
+    let again = Format::Dotenv.replace(replaced.expose(), &[again]).expect("the same edit again");
+    assert!(again == replaced, "a second time is harmless");
+    if Format::Dotenv.carries_value(file, &slot, &new).is_err() {
+        return;
+    }
+    let back = Edit { slot: slot.clone(), expect_old: &new, new: &old };
+    let back = Format::Dotenv.replace(replaced.expose(), &[back]).expect("it can be put back");
+    let read = Format::Dotenv.read(back.expose(), &slot).ok().flatten();
+    assert!(read.is_some_and(|read| read == old), "what was put back is read");
+    let after = Format::Dotenv.variables(replaced.expose()).unwrap_or_default();
+    let others = |all: keyroll_copy::Variables| -> Vec<(String, Option<SecretBytes>)> {
+        let all = all.into_iter().filter(|(name, _)| name != "KEY");
+        all.map(|(name, value)| (name, value.ok())).collect()
+    };
+    assert!(others(before) == others(after), "no other variable changes");
+}
+
+/// A value, a text, and a template: a value that can be carried is rendered, and what was taken apart is rendered into
+/// a text that is taken apart alike.
+pub fn template(data: &[u8]) {
+    let [value, text, template] = parts(data);
+    let Ok(template) = Template::parse(&String::from_utf8_lossy(template)) else { return };
+    let mut fields = Fields::new();
+    // No alphabet says that a value may be empty.
+    let mut carried = !value.is_empty();
+    for name in template.names() {
+        fields.insert(name, secret(value), true);
+        carried &= template.carries(name, value, value.len()).is_ok();
+    }
+    assert!(!carried || template.render(&fields).is_ok(), "a value that can be carried is rendered");
+    let Some(found) = template.extract(&secret(text)) else { return };
+    let mut fields = Fields::new();
+    found.iter().for_each(|(name, value)| fields.insert(name.as_str(), value.duplicate(), true));
+    if let Ok(rendered) = template.render(&fields) {
+        assert!(template.says(&rendered, &fields), "what was taken apart is said again");
+    }
+}
+
+/// An issuer's spec: a refusal stands within the text.
+pub fn spec(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    match Spec::parse(&text, "acme.toml") {
+        Ok(spec) => {
+            let _ = (spec.capabilities(), spec.reach(), spec.fields().count());
+        }
+        Err(error) => assert!(error.line >= 1 && error.line <= text.lines().count().max(1) + 1, "{error:?}"),
+    }
+}
+
+/// A keyroll.toml.
+pub fn config(data: &[u8]) {
+    let _ = Config::parse(&String::from_utf8_lossy(data), "/srv/keyroll.toml");
+}
+
+/// An entry of the journal, or what opens a rotation: what is read is written so that it is read as the same.
+pub fn entry(data: &[u8]) {
+    if let Ok(event) = decode_event(data) {
+        let written = encode_event(&event).expect("an event that was read");
+        assert_eq!(decode_event(&written).expect("an event that was written"), event);
+    }
+    if let Ok(opening) = decode_opening(data) {
+        let written = encode_opening(&opening).expect("an opening that was read");
+        let again = decode_opening(&written).expect("an opening that was written");
+        assert_eq!(encode_opening(&again).expect("the same opening"), written);
+    }
+}
+
+/// A question, a status, a media type and a body: an issuer that fails, or is not asked in vain, never decides over a
+/// key, and what was presented stands in no message.
+pub fn answer(data: &[u8]) {
+    let [how, body] = parts(data);
+    let at = |index: usize| how.get(index).copied().unwrap_or(0);
+    let status = [200, 201, 204, 301, 400, 401, 403, 404, 409, 429, 500, 503][usize::from(at(1)) % 12];
+    let media = ["application/json", "text/html", "text/plain", "application/problem+json"];
+    let media = media[usize::from(at(2)) % 4];
+    let mut whole =
+        format!("HTTP/1.1 {status} X\r\nContent-Type: {media}\r\nContent-Length: {}\r\n\r\n", body.len())
+            .into_bytes();
+    whole.extend_from_slice(body);
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port of the loopback address");
+    let port = listener.local_addr().expect("the port").port();
+    let answering = std::thread::spawn(move || answering(&listener, &whole));
+    let runner = Runner::new(acme(port), Some(secret(b"admin-of-the-fuzzer")));
+    let value = "presented-by-the-fuzzer";
+    let fields = Fields::single(SecretBytes::from(value.to_owned()));
+    let id = CredentialId::new("key_1");
+    let credential = Credential { id: Some(id.clone()), fields };
+    static RUNTIME: OnceLock<tokio::runtime::Runtime> = OnceLock::new();
+    let runtime = RUNTIME.get_or_init(|| {
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime")
+    });
+    let failure = runtime.block_on(async {
+        match at(0) % 5 {
+            0 => {
+                let endpoint = runner.endpoints().remove(0);
+                match runner.probe(&endpoint, &credential).await {
+                    Probe::Alive | Probe::Dead | Probe::Denied => {
+                        assert!(!matches!(status, 301 | 429 | 500..), "{status} decides over a key");
+                        None
+                    }
+                    Probe::Unknown(why) => Some(why),
+                }
+            }
+            1 => runner.list(&credential).await.err().map(|failure| format!("{failure:?}")),
+            2 => runner
+                .mint("keyroll/1/1", &credential, None)
+                .await
+                .err()
+                .map(|failure| format!("{failure:?}")),
+            3 => runner.sessions(&id).await.err().map(|failure| format!("{failure:?}")),
+            _ => {
+                let ended = runner.revoke(&id).await.err();
+                let lost = matches!(status, 429 | 500..) && ended.is_none();
+                assert!(!lost, "{status} counts as an end");
+                let unsure = ended.as_ref().is_some_and(|failure| failure.class == Class::Retryable);
+                assert!(!(unsure && status >= 500), "{status} counts as no effect");
+                ended.map(|failure| format!("{failure:?}"))
+            }
+        }
+    });
+    // Only what the issuer itself repeats could hold it: it was not in the answer.
+    if let Some(why) = failure
+        && !body.windows(value.len()).any(|window| window == value.as_bytes())
+    {
+        assert!(!why.contains(value) && !why.contains("admin-of-the-fuzzer"), "{why}");
+    }
+    // Where nothing was asked, the one that answers is let go.
+    drop(std::net::TcpStream::connect((Ipv4Addr::LOCALHOST, port)));
+    drop(answering.join());
+}
+
+/// Answers every request of one connection with the same bytes.
+fn answering(listener: &TcpListener, whole: &[u8]) {
+    let Ok((mut stream, _)) = listener.accept() else { return };
+    let mut buffer = [0; 4096];
+    if stream.read(&mut buffer).is_ok_and(|count| count > 0) {
+        drop(stream.write_all(whole));
+    }
+    drop(stream.shutdown(Shutdown::Both));
+}
+
+/// A spec whose parts are all there, for an issuer at this port.
+fn acme(port: u16) -> Spec {
+    const TEXT: &str = include_str!("../../crates/testkit/src/issuer/acme.toml");
+    let text = TEXT.replace("@PORT@", &port.to_string()).replace("@REQUEST_MAX@", "5s");
+    Spec::parse(&text, "acme.toml").expect("the spec of tests")
+}
