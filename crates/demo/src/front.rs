@@ -10,12 +10,14 @@ use tokio::net::TcpListener;
 
 use crate::cast;
 use crate::folder::Folder;
-use crate::http::{Call, Connection, Request, Response, Service, serve};
+use crate::http::{Call, CallError, Connection, Request, Response, Service, serve};
 use crate::part::told_to_stop;
 use crate::pid::PidFile;
 
 /// How often each worker is asked whether it is ready.
 const ASK_PAUSE_MS: u64 = 20;
+/// Answers in a row that are late before a worker counts as not ready.
+const LATE_MAX: u32 = 3;
 /// The most connections that are kept to one worker while they are idle.
 const IDLE_MAX: usize = 64;
 
@@ -64,13 +66,17 @@ impl Front {
 
     /// Asks one worker again and again whether it is ready, and tells it how many requests it still owes.
     async fn watch(self: Arc<Self>, index: usize) {
-        let mut kept = None;
+        let (mut kept, mut late) = (None, 0);
         while let Some((address, in_flight)) =
             self.backend(index).map(|backend| (backend.address, backend.in_flight))
         {
             let asked = ask(address, in_flight, &mut kept).await;
-            if let Some(mut backend) = self.backend(index) {
-                let was_ready = std::mem::replace(&mut backend.ready, asked == Some(200));
+            late = if matches!(asked, Err(CallError::TimedOut)) { late + 1 } else { 0 };
+            // One answer that is late on a busy machine does not say that the worker is not ready.
+            if !(1..LATE_MAX).contains(&late)
+                && let Some(mut backend) = self.backend(index)
+            {
+                let was_ready = std::mem::replace(&mut backend.ready, matches!(asked, Ok(200)));
                 if was_ready && !backend.ready {
                     backend.round += 1;
                     backend.idle.clear();
@@ -121,17 +127,22 @@ impl Front {
     }
 }
 
-/// One question; the status of the answer, if there is one.
-async fn ask(address: SocketAddr, in_flight: u64, kept: &mut Option<Connection>) -> Option<u16> {
-    let mut connection = match kept.take().filter(|connection| !connection.is_over()) {
-        Some(connection) => connection,
-        None => Connection::open(address).await.ok()?,
-    };
+/// One question; the status of the answer. A kept connection that breaks says nothing of the worker: it may have closed
+/// it as idle in that moment.
+async fn ask(address: SocketAddr, in_flight: u64, kept: &mut Option<Connection>) -> Result<u16, CallError> {
     let count = in_flight.to_string();
     let headers = [("x-in-flight", count.as_str())];
-    let response = connection.call(&Call { headers: &headers, ..Call::get("/ready") }).await.ok()?;
+    let call = Call { headers: &headers, ..Call::get("/ready") };
+    if let Some(mut connection) = kept.take().filter(|connection| !connection.is_over())
+        && let Ok(response) = connection.call(&call).await
+    {
+        *kept = Some(connection);
+        return Ok(response.status);
+    }
+    let mut connection = Connection::open(address).await?;
+    let response = connection.call(&call).await?;
     *kept = Some(connection);
-    Some(response.status)
+    Ok(response.status)
 }
 
 impl Service for Front {
