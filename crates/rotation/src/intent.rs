@@ -142,7 +142,7 @@ fn done(next: &mut State, intent: &Intent) {
         }
         Op::Enable => {
             next.old = OldKey::On;
-            next.off_in_doubt = false;
+            (next.off_in_doubt, next.enable_failed, next.enabled) = (false, false, next.seq);
             next.dead.fill(crate::Streak::default());
             next.alive.fill(crate::Streak::default());
         }
@@ -229,7 +229,11 @@ fn give_up(next: &mut State, op: &Op) {
         Op::Choose | Op::Mint | Op::Stage | Op::Promote if !next.forward_only() => {
             phases_fail(next, Reason::Failed(phase));
         }
-        Op::Enable | Op::Demote | Op::DeleteNew => next.stand(Hold::Stuck(Reason::Failed(phase))),
+        Op::Enable => {
+            next.stand(Hold::Stuck(Reason::Failed(phase)));
+            next.enable_failed = true;
+        }
+        Op::Demote | Op::DeleteNew => next.stand(Hold::Stuck(Reason::Failed(phase))),
         // It is looked at whether there is still something to switch off.
         Op::Disable => {
             next.failures = ATTEMPTS_MAX;
@@ -284,6 +288,9 @@ pub(crate) fn driver_started(next: &mut State) {
     next.phase_since = next.now;
     next.idle = None;
     next.refusals_read = None;
+    next.stood.1 = next.now;
+    next.enable_failed = false;
+    next.accepted_new.fill(crate::Streak::default());
     next.alive.fill(crate::Streak::default());
     next.dead.fill(crate::Streak::default());
     if let OldKey::Off(_) = next.old {

@@ -122,11 +122,13 @@ pub(crate) fn resumed(next: &mut State) -> Result<(), &'static str> {
         Some(Hold::Stuck(_)) => return Err("it is stuck: retry, once the cause is removed"),
         Some(Hold::Paused(_)) => next.hold = None,
     }
+    next.refused_use = false;
     go_on(next);
     Ok(())
 }
 
 pub(crate) fn retried(next: &mut State) -> Result<(), &'static str> {
+    let stuck = matches!(next.hold, Some(Hold::Stuck(_)));
     match next.hold {
         None => return Err("it does not stand still"),
         Some(Hold::Stuck(Reason::Unclear(seq))) => {
@@ -136,6 +138,11 @@ pub(crate) fn retried(next: &mut State) -> Result<(), &'static str> {
         Some(Hold::Paused(_) | Hold::Stuck(_)) => next.hold = None,
     }
     go_on(next);
+    if stuck && next.refused_use {
+        // It was read while something stronger was in the way: whoever still needs the old key is told of now.
+        next.stand(Hold::Paused(Reason::RefusedUse));
+    }
+    next.refused_use = false;
     Ok(())
 }
 
@@ -150,6 +157,7 @@ fn reopen_debt(next: &mut State) -> Result<(), &'static str> {
 
 fn go_on(next: &mut State) {
     next.refused.clear();
+    next.enable_failed = false;
     next.failures = 0;
     next.rerolls = 0;
     next.phase_since = next.now;
@@ -230,6 +238,7 @@ pub(crate) fn abort_asked(next: &mut State) -> Result<(), &'static str> {
         return Err("the old value ended when the new one was made");
     }
     let held = next.hold.take().is_some();
+    next.refused_use = false;
     if next.phase != Phase::RollingBack {
         next.consent = None;
         next.enter(Phase::RollingBack);
@@ -259,7 +268,7 @@ pub(crate) fn escalated(
         next.emergency = Some(mode);
     }
     let held = next.hold.take().is_some();
-    next.consent = None;
+    (next.consent, next.refused_use) = (None, false);
     let backwards = next.phase == Phase::RollingBack;
     retake_units(next, true);
     let begun = next.new.is_some()

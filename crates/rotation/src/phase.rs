@@ -79,6 +79,24 @@ pub enum Hold {
     Stuck(Reason),
 }
 
+impl Hold {
+    /// A hold is replaced only by one of a higher rank. What is passed over is found again once the stronger cause is
+    /// removed; but for a refused use, which nobody could see a second time and which is remembered.
+    pub(crate) fn rank(self) -> u8 {
+        match self {
+            Self::Paused(Reason::Asked) => 0,
+            Self::Paused(Reason::Consent) => 1,
+            Self::Paused(Reason::RefusedUse) => 3,
+            Self::Paused(_) => 2,
+            // As long as one intent cannot be told nothing else is looked into, and a label is listed again before
+            // anything is ended.
+            Self::Stuck(Reason::Unclear(_)) => 6,
+            Self::Stuck(Reason::UnknownLabel(_)) => 5,
+            Self::Stuck(_) => 4,
+        }
+    }
+}
+
 /// Why a rotation ended with something owed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Debt {

@@ -15,7 +15,7 @@ mod stage;
 mod sweep;
 
 use crate::state::{OldKey, Phase, State, Streak};
-use crate::{EndpointId, MintedBy, Overlap, Want, unit};
+use crate::{EndpointId, MintedBy, Overlap, Refusals, Want, unit};
 
 /// What the present phase would have done next.
 pub(crate) fn wants(state: &State, out: &mut Vec<Want>) {
@@ -66,6 +66,16 @@ pub(crate) fn settle(next: &mut State) -> bool {
 /// Minting ends the old value, now or soon: the point of no return comes first.
 pub(crate) fn exchanges(state: &State) -> bool {
     matches!(state.plan.capabilities.overlap, Overlap::None | Overlap::Grace { .. })
+}
+
+/// The phases in which the old key may be off, and a refused use of it says that somebody still needs it.
+pub(crate) fn watching(state: &State) -> bool {
+    matches!(state.phase, Phase::Disable | Phase::Soak | Phase::Decide) && state.decided.is_none()
+}
+
+/// A refused use of the old key can be seen.
+pub(crate) fn refusals_visible(state: &State) -> bool {
+    state.plan.capabilities.refusals != Refusals::NotVisible
 }
 
 /// The phase after Preflight.

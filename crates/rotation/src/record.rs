@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::state::{Hold, Idle, Intent, IntentStatus, Look, OldKey, Phase, Reason, Stage, State};
 use crate::{
     Answer, ConsumerId, EndpointId, Enumeration, Labelled, Op, PreflightSeen, Proof, Standing, Streak, Which,
-    intent, unit,
+    intent, phases, unit,
 };
 
 pub(crate) fn preflight(next: &mut State, seen: PreflightSeen) {
@@ -56,8 +56,15 @@ pub(crate) fn probed(
     }
     let alive = accepted(next, answer);
     let now = next.now;
+    // An answer to one version says nothing about the other, however late it comes.
+    if version == Which::New {
+        if let Some(streak) = next.accepted_new.get_mut(endpoint.index()) {
+            count(streak, alive, now);
+        }
+        return Ok(());
+    }
     // A probe of ours moves the issuer's last-used time: what was seen idle until now begins anew.
-    if version == Which::Old && alive {
+    if alive {
         next.idle = None;
     }
     if let Some(streak) = next.alive.get_mut(endpoint.index()) {
@@ -190,9 +197,8 @@ pub(crate) fn last_used(next: &mut State, used: Option<u64>) {
 
 pub(crate) fn refusals(next: &mut State, count: u32) {
     next.refusals_read = Some(next.now);
-    let watching =
-        matches!(next.phase, Phase::Disable | Phase::Soak | Phase::Decide) && next.decided.is_none();
-    if count > 0 && watching {
+    if count > 0 && phases::watching(next) {
+        next.refused_use = true;
         next.stand(Hold::Paused(Reason::RefusedUse));
     }
 }

@@ -131,6 +131,8 @@ pub struct State {
     pub(crate) entered: Seq,
     pub(crate) phase_since: Stamp,
     pub(crate) hold: Option<Hold>,
+    /// Since when it stands still, under this driver.
+    pub(crate) stood: (Seq, Stamp),
     pub(crate) seq: Seq,
     pub(crate) now: Stamp,
     pub(crate) preflight: Option<bool>,
@@ -143,6 +145,9 @@ pub struct State {
     pub(crate) checked: bool,
     pub(crate) promoted: bool,
     pub(crate) old: OldKey,
+    /// Acceptances of the new version in a row.
+    pub(crate) accepted_new: Vec<Streak>,
+    /// Acceptances and refusals of the old one.
     pub(crate) alive: Vec<Streak>,
     pub(crate) dead: Vec<Streak>,
     pub(crate) files: Vec<Holds>,
@@ -175,6 +180,12 @@ pub struct State {
     pub(crate) abandoned_at: Seq,
     /// A Disable was lost: the old key may be off although nobody saw it.
     pub(crate) off_in_doubt: bool,
+    /// The entry by which the old key was last switched on again.
+    pub(crate) enabled: Seq,
+    /// Switching it on again failed for good: a person looks first.
+    pub(crate) enable_failed: bool,
+    /// A refused use of the old key was read, and nobody has been told yet.
+    pub(crate) refused_use: bool,
     /// The deletion of the new credential was begun: it is never relied on again.
     pub(crate) deleting: bool,
     /// A mint that exchanges was lost: the next value is a person's.
@@ -195,6 +206,7 @@ impl State {
             entered: 0,
             phase_since: at,
             hold: None,
+            stood: (0, at),
             seq: 0,
             now: at,
             preflight: None,
@@ -207,6 +219,7 @@ impl State {
             checked: false,
             promoted: false,
             old,
+            accepted_new: streaks.clone(),
             alive: streaks.clone(),
             dead: streaks,
             files,
@@ -233,6 +246,9 @@ impl State {
             alive_asked: 0,
             abandoned_at: 0,
             off_in_doubt: false,
+            enabled: 0,
+            enable_failed: false,
+            refused_use: false,
             deleting: false,
             by_hand: false,
         })
@@ -386,7 +402,11 @@ impl State {
         self.entered = self.seq;
         self.phase_since = self.now;
         self.failures = 0;
-        if matches!(phase, Phase::Probe | Phase::RollingBack | Phase::ConfirmDead) {
+        self.enable_failed = false;
+        if phase == Phase::Probe {
+            self.accepted_new.fill(Streak::default());
+        }
+        if matches!(phase, Phase::RollingBack | Phase::ConfirmDead) {
             self.alive.fill(Streak::default());
             self.dead.fill(Streak::default());
         }
@@ -395,8 +415,26 @@ impl State {
         }
     }
 
+    /// It stands still, unless it does so for a stronger reason, or has ended.
     pub(crate) fn stand(&mut self, hold: Hold) {
+        if self.ended() || self.hold.is_some_and(|held| held.rank() >= hold.rank()) {
+            return;
+        }
+        if self.hold.is_none() {
+            self.stood = (self.seq, self.now);
+            self.failures = 0;
+        }
         self.hold = Some(hold);
+    }
+
+    /// It has stood still for as long as a phase may last.
+    pub(crate) fn overdue_standing(&self) -> bool {
+        self.now.at_least(self.plan.policy.phase_ms_max, self.stood.1)
+    }
+
+    /// The old key was switched on again since it stands still.
+    pub(crate) fn enabled_meanwhile(&self) -> bool {
+        self.hold.is_some() && self.enabled > self.stood.0
     }
 
     /// A deadline in monotonic time of this driver passed since this phase began.

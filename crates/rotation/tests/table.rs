@@ -231,8 +231,9 @@ fn table(phase: Phase) -> String {
     let mut table = String::new();
     let going = Walk::to(phase);
     rows("as it goes on", &going, &mut table);
-    if let Some(op) = going.first_op() {
-        let mut begun = going.clone();
+    let mut begun = going.clone();
+    begun.until_it_does_something();
+    if let Some(op) = begun.first_op().filter(|_| begun.state.phase() == phase) {
         let intent = begun.begin(&op);
         rows("what it wants is begun", &begun, &mut table);
         begun.end(intent, Outcome::Unknown);

@@ -1,4 +1,4 @@
-use super::exchanges;
+use super::{exchanges, refusals_visible};
 use crate::gate::{Blocker, blockers, digest};
 use crate::state::{Look, OldKey, Phase, State};
 use crate::{MintedBy, Person, Query, Want, Which};
@@ -39,7 +39,7 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
 
 /// The old key is off, and a refused use of it can be seen.
 fn listens(state: &State) -> bool {
-    matches!(state.old, OldKey::Off(_)) && super::soak::visible(state)
+    matches!(state.old, OldKey::Off(_)) && refusals_visible(state)
 }
 
 /// A label that this journal does not know freezes the rotation before the point of no return, not after it. A list

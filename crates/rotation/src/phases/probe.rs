@@ -4,13 +4,13 @@ use crate::state::{Phase, Reason, State};
 use crate::{Query, Want, Which};
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
-    for endpoint in not_yet(state, &state.alive, state.plan.policy.probes_alive) {
+    for endpoint in not_yet(state, &state.accepted_new, state.plan.policy.probes_alive) {
         out.push(Want::Ask(Query::Probe(endpoint, Which::New)));
     }
 }
 
 pub(super) fn settle(next: &mut State) -> bool {
-    if not_yet(next, &next.alive, next.plan.policy.probes_alive).is_empty() {
+    if not_yet(next, &next.accepted_new, next.plan.policy.probes_alive).is_empty() {
         next.enter(Phase::Roll);
         return true;
     }

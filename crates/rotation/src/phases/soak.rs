@@ -1,9 +1,10 @@
+use super::refusals_visible;
 use crate::state::{Hold, OldKey, Phase, Reason, State};
-use crate::{Query, Refusals, Want};
+use crate::{Query, Want};
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     let OldKey::Off(since) = state.old else { return };
-    if visible(state) {
+    if refusals_visible(state) {
         out.push(Want::Ask(Query::Refusals));
         if state.refusals_read.is_none() {
             // After a crash the refusals since Disable are read before anything else.
@@ -22,10 +23,6 @@ fn soak_ms(state: &State) -> u64 {
     if state.emergency.is_some() { 0 } else { state.plan.policy.soak_ms }
 }
 
-pub(super) fn visible(state: &State) -> bool {
-    state.plan.capabilities.refusals != Refusals::NotVisible
-}
-
 pub(super) fn settle(next: &mut State) -> bool {
     let since = match next.old {
         OldKey::Off(since) => since,
@@ -42,7 +39,7 @@ pub(super) fn settle(next: &mut State) -> bool {
     let soak_ms = soak_ms(next);
     let soaked = next.now.at_least(soak_ms, since);
     let last = next.refusals_read.is_some_and(|read| read.at_least(soak_ms, since));
-    if soaked && (last || !visible(next)) {
+    if soaked && (last || !refusals_visible(next)) {
         next.enter(Phase::Decide);
         return true;
     }

@@ -124,6 +124,14 @@ impl Walk {
         panic!("{:?} {:?} wants {:?}", self.state.phase(), self.state.hold(), wants(&self.state));
     }
 
+    /// Goes on in this phase until there is something to be done, or the phase is over.
+    pub(crate) fn until_it_does_something(&mut self) {
+        let phase = self.state.phase();
+        while self.state.phase() == phase && self.first_op().is_none() && !self.state.ended() {
+            self.go_on();
+        }
+    }
+
     pub(crate) fn to(phase: Phase) -> Self {
         let mut walk = Self::of(plan());
         if matches!(phase, Phase::RollingBack | Phase::RolledBack) {

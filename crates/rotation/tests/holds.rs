@@ -1,0 +1,247 @@
+//! What a rotation stands still for, what it does before it stands, and what is not taken for proof.
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
+mod walk;
+
+use keyroll_rotation::{
+    Answer, ConsumerId, CredId, Difference, Emergency, EndpointId, Fact, FileId, Found, Hold, Holds, Labelled,
+    OldKey, Op, Outcome, Phase, Query, Reason, Stage, Standing, Want, Which, wants,
+};
+use walk::Walk;
+
+const NOT_OURS: u64 = 9_999;
+const STUCK: Hold = Hold::Stuck(Reason::UnknownLabel(NOT_OURS));
+const ENABLE: Want = Want::Do(Op::Enable);
+
+fn strange_label() -> Fact {
+    let labelled = vec![Labelled { intent: NOT_OURS, credential: CredId::new("strange") }];
+    Fact::Listed { complete: false, labelled, old: Standing::NotVisible }
+}
+
+fn stuck(mut walk: Walk) -> Walk {
+    walk.say(strange_label());
+    assert_eq!(walk.state.hold(), Some(STUCK));
+    walk
+}
+
+fn done(walk: &mut Walk, op: &Op) {
+    let intent = walk.begin(op);
+    walk.end(intent, Outcome::Done(None));
+}
+
+fn probed(version: Which, answer: Answer) -> Fact {
+    Fact::Probed { endpoint: EndpointId(0), version, answer, control: Some(Answer::Alive) }
+}
+
+#[test]
+fn a_hold_is_never_replaced_by_a_lesser_one() {
+    let mut soaking = stuck(Walk::to(Phase::Soak));
+    soaking.say(Fact::Refusals { count: 1 });
+    assert_eq!(soaking.state.hold(), Some(STUCK), "a refused use");
+    soaking.say(Fact::PauseAsked);
+    assert_eq!(soaking.state.hold(), Some(STUCK), "a word to pause");
+
+    let mut staging = stuck(Walk::to(Phase::Stage));
+    staging.say(Fact::StageChecked { intact: false, carried: true });
+    assert_eq!(staging.state.hold(), Some(STUCK), "a failed phase");
+
+    // The other way round the stronger one is what a person is told of.
+    let mut paused = Walk::to(Phase::Soak);
+    paused.say(Fact::PauseAsked);
+    paused.say(Fact::Refusals { count: 1 });
+    assert_eq!(paused.state.hold(), Some(Hold::Paused(Reason::RefusedUse)));
+    assert_eq!(stuck(paused).state.hold(), Some(STUCK));
+}
+
+#[test]
+fn a_refused_use_behind_a_stronger_hold_is_told_after_it() {
+    for refused_first in [false, true] {
+        let mut walk = Walk::to(Phase::Soak);
+        if refused_first {
+            walk.say(Fact::Refusals { count: 1 });
+        }
+        let mut walk = stuck(walk);
+        if !refused_first {
+            walk.say(Fact::Refusals { count: 1 });
+        }
+        walk.say(Fact::Retried);
+        assert_eq!(walk.state.hold(), Some(Hold::Paused(Reason::RefusedUse)), "{refused_first}");
+        walk.say(Fact::Resumed);
+        assert_eq!((walk.state.phase(), walk.state.hold()), (Phase::Quiesce, None));
+        assert_eq!(wants(&walk.state), [ENABLE]);
+    }
+}
+
+#[test]
+fn what_has_ended_stands_for_nothing() {
+    for end in [Phase::Done, Phase::RolledBack] {
+        let mut walk = Walk::to(end);
+        walk.say(strange_label());
+        assert_eq!(walk.state.hold(), None, "{end:?}");
+    }
+}
+
+/// The old key is off, or may be, in every way that comes before the point of no return.
+fn switched_off() -> Vec<(&'static str, Walk)> {
+    let mut carrying = Walk::to(Phase::Disable);
+    carrying.until(|state| wants(state).contains(&Want::Do(Op::Disable)));
+    let intent = carrying.begin(&Op::Disable);
+    let mut carried = stuck(carrying.clone());
+    carried.end(intent, Outcome::Done(None));
+    let mut doubted = stuck(carrying);
+    doubted.end(intent, Outcome::Unknown);
+    assert_eq!(wants(&doubted.state), [Want::Ask(Query::Reconcile(intent))]);
+    doubted.wait(1_000);
+    doubted.say(Fact::Reconciled { intent, found: Found::Absent });
+    let mut asked = Walk::to(Phase::Decide);
+    asked.until(|state| wants(state).iter().any(|want| matches!(want, Want::Person(_))));
+    let mut edited = Walk::to(Phase::Soak);
+    let mut look = edited.look();
+    look.files[0] = (FileId(0), Holds::Other);
+    edited.until(|state| state.phase() == Phase::Decide);
+    edited.say(Fact::Enumerated(look.clone()));
+    assert_eq!(edited.state.phase(), Phase::Quiesce);
+    let mut back = Walk::to(Phase::Soak);
+    back.say(Fact::AbortAsked);
+    vec![
+        ("stuck while Disable is carried out", carried),
+        ("stuck, and what became of Disable is unknown", doubted),
+        ("stuck in Soak", stuck(Walk::to(Phase::Soak))),
+        ("stuck while a person is asked", stuck(asked)),
+        ("stuck in Quiesce behind an edit", stuck(edited)),
+        ("stuck on the way back", stuck(back)),
+    ]
+}
+
+#[test]
+fn nothing_stands_still_with_the_old_key_off() {
+    for (how, mut walk) in switched_off() {
+        assert_eq!(walk.state.hold(), Some(STUCK), "{how}");
+        assert!(wants(&walk.state).contains(&ENABLE), "{how}: {:?}", wants(&walk.state));
+        done(&mut walk, &Op::Enable);
+        assert_eq!(walk.state.old_key(), OldKey::On, "{how}");
+        // It is seen alive, and whoever was refused is heard; then nothing more is done.
+        let probe = Want::Ask(Query::Probe(EndpointId(0), Which::Old));
+        assert!(wants(&walk.state).contains(&probe), "{how}: {:?}", wants(&walk.state));
+        for _ in 0..3 {
+            if !wants(&walk.state).is_empty() {
+                walk.go_on();
+            }
+        }
+        assert_eq!((wants(&walk.state), walk.state.hold()), (Vec::new(), Some(STUCK)), "{how}");
+    }
+}
+
+#[test]
+fn whoever_was_refused_before_it_stood_still_is_heard() {
+    let mut walk = stuck(Walk::to(Phase::Soak));
+    let hears = Want::Ask(Query::Refusals);
+    assert!(wants(&walk.state).contains(&hears));
+    done(&mut walk, &Op::Enable);
+    assert!(wants(&walk.state).contains(&hears), "after it was switched on as well");
+    walk.say(Fact::Refusals { count: 1 });
+    assert!(!wants(&walk.state).contains(&hears));
+    walk.say(Fact::Retried);
+    assert_eq!(walk.state.hold(), Some(Hold::Paused(Reason::RefusedUse)));
+}
+
+#[test]
+fn a_key_that_cannot_be_switched_on_is_given_up_until_a_person_or_another_driver_comes() {
+    let mut walk = stuck(Walk::to(Phase::Soak));
+    for attempt in 1..=5 {
+        assert!(wants(&walk.state).contains(&ENABLE), "given up before attempt {attempt}");
+        let intent = walk.begin(&Op::Enable);
+        walk.end(intent, Outcome::Failed { retry: true });
+    }
+    assert_eq!((wants(&walk.state), walk.state.hold()), (Vec::new(), Some(STUCK)));
+    let mut again = walk.clone();
+    again.another_driver();
+    assert!(wants(&again.state).contains(&ENABLE));
+    walk.say(Fact::Retried);
+    assert!(wants(&walk.state).contains(&ENABLE));
+}
+
+#[test]
+fn a_stuck_rotation_switches_no_compromised_key_on_and_none_after_the_point_of_no_return() {
+    let mode = Emergency::RollFirst;
+    let mut urgent = Walk::to(Phase::Soak);
+    urgent.say(Fact::Escalated { mode, pending_compromised: false });
+    let mut urgent = stuck(urgent);
+    assert!(!wants(&urgent.state).contains(&ENABLE), "nobody was refused");
+    urgent.say(Fact::Refusals { count: 1 });
+    assert!(wants(&urgent.state).contains(&ENABLE), "somebody needs it, and everybody is to be moved first");
+
+    let decided = stuck(Walk::to(Phase::Revoke));
+    assert_eq!(wants(&decided.state), []);
+}
+
+#[test]
+fn an_answer_about_one_version_says_nothing_about_the_other() {
+    // Asked while the new one was probed, answered on the way back, or when the old one is ended.
+    let mut back = Walk::to(Phase::RollingBack);
+    back.say(probed(Which::New, Answer::Dead));
+    assert_eq!((back.state.phase(), back.state.old_key()), (Phase::RollingBack, OldKey::On));
+    let before = wants(&back.state);
+    back.say(probed(Which::New, Answer::Alive));
+    assert_eq!(wants(&back.state), before, "the old key has not been seen alive");
+
+    let mut confirming = Walk::to(Phase::ConfirmDead);
+    confirming.say(probed(Which::New, Answer::Dead));
+    assert_eq!(confirming.state.phase(), Phase::ConfirmDead);
+
+    let mut probing = Walk::to(Phase::Probe);
+    probing.say(probed(Which::Old, Answer::Alive));
+    assert_eq!(probing.state.phase(), Phase::Probe, "rolled out unseen");
+    probing.say(probed(Which::New, Answer::Alive));
+    assert_eq!(probing.state.phase(), Phase::Roll);
+}
+
+/// A rotation on its way back with everybody restored, while a restart of the way forward is still carried out.
+fn restored_beside_a_restart() -> (Walk, u64) {
+    let mut walk = Walk::to(Phase::Roll);
+    walk.until(|state| state.units()[0].stage == Stage::Applying(0));
+    let late = walk.begin(&Op::Apply(ConsumerId(0), 0, Which::New));
+    walk.say(Fact::AbortAsked);
+    let back = |walk: &Walk| walk.state.units().iter().all(|unit| unit.stage == Stage::Settled);
+    for _ in 0..40 {
+        if back(&walk) {
+            return (walk, late);
+        }
+        walk.go_on();
+    }
+    panic!("{:?}", walk.state.units());
+}
+
+#[test]
+fn a_gate_is_shut_while_anything_is_moved_and_for_looks_of_before() {
+    let (mut walk, late) = restored_beside_a_restart();
+    let delete = Want::Do(Op::DeleteNew);
+    for _ in 0..6 {
+        assert!(!wants(&walk.state).contains(&delete), "while a restart is carried out");
+        walk.go_on();
+    }
+    walk.end(late, Outcome::Failed { retry: true });
+    // Whatever else is answered: without another look nothing is ended.
+    for _ in 0..4 {
+        let proofs = (0..2).map(|consumer| Query::Prove(ConsumerId(consumer), None, Which::Old));
+        for query in proofs.chain([Query::Probe(EndpointId(0), Which::Old)]) {
+            walk.say(walk.see(&query));
+        }
+        assert!(!wants(&walk.state).contains(&delete), "a look of before the outcome counts");
+    }
+    walk.until(|state| wants(state).contains(&Want::Do(Op::DeleteNew)));
+}
+
+#[test]
+fn an_edit_that_is_accepted_is_not_forgotten_by_a_stronger_hold() {
+    let edit = Difference { name: "api/mode".into(), digest: 7 };
+    let mut walk = Walk::to(Phase::Roll);
+    walk.until(|state| state.units()[0].stage == Stage::Applying(0));
+    let intent = walk.begin(&Op::Apply(ConsumerId(0), 0, Which::New));
+    walk.end(intent, Outcome::Refused(vec![edit.clone()]));
+    assert_eq!(walk.state.hold(), Some(Hold::Paused(Reason::Unaccepted(ConsumerId(0)))));
+    let mut walk = stuck(walk);
+    walk.say(Fact::Accepted(edit.clone()));
+    walk.say(Fact::Retried);
+    assert_eq!((walk.state.hold(), walk.state.accepted()), (None, std::slice::from_ref(&edit)));
+}
