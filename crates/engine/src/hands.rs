@@ -266,7 +266,11 @@ impl Bench {
     async fn mint(&self, old: &Old, intent: Seq, state: &State) -> Result<CredId, Failure> {
         let store = &self.ports.store;
         let proposed = match state.chosen() {
-            Some(chosen) => store.kept(self.secret(), &self.id, chosen).await?,
+            Some(chosen) => {
+                let kept = store.kept(self.secret(), &self.id, chosen).await?;
+                // What is not sealed any more is not applied: nobody would ever know it.
+                Some(kept.ok_or_else(|| unsealed(self.secret()))?)
+            }
             None => None,
         };
         let name = label(&self.id, intent);
@@ -337,6 +341,13 @@ impl Bench {
         };
         Ok(Sessions { old: of_old, new: of_new })
     }
+}
+
+/// The value that was chosen is not in the store.
+fn unsealed(secret: &str) -> Failure {
+    Failure::new(Class::Permanent, "K0713", format!("read the value that was chosen for '{secret}'"))
+        .because("it is not sealed in the store: the store was put back from a backup")
+        .help("put the right store back and resume, or abort")
 }
 
 /// Two versions may never be one credential: whatever ends the one would end the other.

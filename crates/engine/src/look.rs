@@ -1,7 +1,8 @@
 use async_trait::async_trait;
 use keyroll_port::{Class, Failure, Label, Listing, Probe, SessionSource, Sessions};
 use keyroll_rotation::{
-    Answer, ConsumerId, EndpointId, Fact, Labelled, Phase, PreflightSeen, Query, Seq, Standing, State, Which,
+    Answer, ConsumerId, EndpointId, Fact, Labelled, Op, Phase, PreflightSeen, Query, Seq, Standing, State,
+    Which,
 };
 use keyroll_secret::{Credential, CredentialId};
 
@@ -230,7 +231,19 @@ impl Bench {
         Ok((!ours).then_some(Seq::MAX))
     }
 
+    /// Whoever pulls has what the store gives out: no look counts beside one that lost what this rotation promoted.
+    async fn store_agrees(&self, old: &Old, state: &State) -> Result<(), Failure> {
+        let moving = state.intents().iter().any(|open| matches!(open.op, Op::Promote | Op::Demote));
+        if !state.promoted() || moving || self.current_number().await? != Some(old.number) {
+            return Ok(());
+        }
+        Err(Failure::new(Class::Retryable, "K0714", format!("look at who uses '{}'", self.secret()))
+            .because("the store gives out the version of before, which this rotation had replaced: the store was put back from a backup")
+            .help("put the right store back beside its journal; nothing is ended until then"))
+    }
+
     async fn enumerate(&self, old: &Old, state: &State) -> Result<Fact, Failure> {
+        self.store_agrees(old, state).await?;
         let new = self.new_credential(state).await?;
         let sessions = self.sessions(old, state).await?;
         let stays = if state.phase() == Phase::RollingBack { Which::Old } else { Which::New };

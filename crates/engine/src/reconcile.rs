@@ -44,20 +44,22 @@ impl Bench {
                 None => Found::Absent,
             },
             Op::Mint => self.find_mint(old, intent, state).await?,
+            // Its version was given up meanwhile: nothing is compared with that any more, and it is delivered anew.
+            Op::Deliver(..) if state.new_version().is_none() => Found::Absent,
             Op::Deliver(file, which) => {
                 let new = self.new_credential(state).await?;
                 self.ports.host.delivered(*file, *which, values(old, new.as_ref()), intent).await?
             }
             Op::Apply(consumer, slot, _) => self.ports.host.applied(*consumer, *slot, intent).await?,
-            Op::Promote => {
-                let staged = self.staged_number(state).await?;
-                let there = staged.is_some() && staged == self.current_number().await?;
-                if there { Found::Executed(None) } else { Found::Absent }
-            }
-            Op::Demote => {
-                let back = self.current_number().await? == Some(old.number);
-                if back { Found::Executed(None) } else { Found::Absent }
-            }
+            // A store that lost what was staged was put back from a backup: it tells nothing of what was done to ours.
+            Op::Promote | Op::Demote if state.new_version().is_none() => Found::Absent,
+            Op::Promote | Op::Demote => match (self.staged_number(state).await?, self.current_number().await?) {
+                (Some(new), Some(current)) => {
+                    let goal = if *op == Op::Promote { new } else { old.number };
+                    if current == goal { Found::Executed(None) } else { Found::Absent }
+                }
+                (None, _) | (_, None) => Found::Unclear,
+            },
             // Carried out again, its refusals would be counted from then on: those since the first time would be lost.
             Op::Disable if self.is_off(old, state).await? => Found::Executed(None),
             Op::Disable => Found::Absent,
@@ -100,6 +102,10 @@ impl Bench {
         let capabilities = &state.plan().capabilities;
         if capabilities.list && capabilities.label {
             return self.find_by_label(old, intent, proposed).await;
+        }
+        // The value that was chosen is not in the store any more: what the old one answers tells nothing of the mint.
+        if proposed.is_none() && state.chosen().is_some() {
+            return Ok(Found::Unclear);
         }
         self.find_by_probe(old, intent, proposed).await
     }

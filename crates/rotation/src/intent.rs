@@ -21,6 +21,7 @@ pub(crate) fn intended(next: &mut State, before: &State, op: &Op) -> Result<Vec<
     let intent = Intent { seq: next.seq, op: op.clone(), status: IntentStatus::Running };
     next.intents.push(intent);
     next.deleting |= *op == Op::DeleteNew;
+    next.disabled_again |= *op == Op::Disable && next.off_in_doubt;
     stir(next, op);
     unit::begun(next, op);
     Ok(vec![Effect { intent: next.seq, op: op.clone() }])
@@ -133,8 +134,8 @@ fn done(next: &mut State, intent: &Intent) {
         }
         Op::Fetch(consumer) => unit::fetched(next, *consumer),
         Op::Apply(consumer, slot, _) => unit::applied(next, *consumer, *slot),
-        Op::Promote => next.promoted = true,
-        Op::Demote => next.promoted = false,
+        Op::Promote => (next.promoted, next.promote_in_doubt) = (true, false),
+        Op::Demote => (next.promoted, next.promote_in_doubt) = (false, false),
         Op::Disable => {
             next.old = OldKey::Off(next.now);
             next.off_in_doubt = false;
@@ -143,6 +144,7 @@ fn done(next: &mut State, intent: &Intent) {
         Op::Enable => {
             next.old = OldKey::On;
             (next.off_in_doubt, next.enable_failed, next.enabled) = (false, false, next.seq);
+            next.disabled_again = false;
             next.dead.fill(crate::Streak::default());
             next.alive.fill(crate::Streak::default());
         }
@@ -310,6 +312,9 @@ pub(crate) fn reconciled(next: &mut State, seq: Seq, found: &Found) -> Result<()
         return Err("the outcome of this intent is not in question");
     };
     match found {
+        Found::Executed(_) if repeated(next, &intent.op) && !next.now.at_least(settle_ms(next, &intent.op), since) => {
+            // What is seen may be the effect of the one before: this one may still be on its way.
+        }
         Found::Executed(credential) => {
             next.intents.remove(place);
             if intent.op == Op::Mint {
@@ -350,6 +355,12 @@ pub(crate) fn reconciled(next: &mut State, seq: Seq, found: &Found) -> Result<()
         }
     }
     Ok(())
+}
+
+/// A Disable that was sent once more because the one before it was lost: after it is known what became of it none of
+/// them may arrive any more, or it would undo an Enable.
+fn repeated(state: &State, op: &Op) -> bool {
+    *op == Op::Disable && state.disabled_again
 }
 
 /// Absence counts for a mint only after several complete looks over the issuer's visibility time.
@@ -429,6 +440,7 @@ pub(crate) fn dismiss(next: &mut State, seq: Seq) {
         next.closed_mints.push(seq);
         next.by_hand |= phases::exchanges(next);
     }
+    next.promote_in_doubt |= intent.op == Op::Promote;
 }
 
 fn still_unclear(next: &mut State, intent: &Intent, since: crate::Stamp) {

@@ -183,12 +183,7 @@ fn retake_unproven(next: &mut State, stays: Which) {
     let mut again = false;
     for blocker in blocked {
         let gate::Blocker::Unproven(consumer, who, _) = blocker else { continue };
-        let slot = next
-            .look
-            .as_ref()
-            .and_then(|look| look.seen.instances.iter().find(|it| it.who == who))
-            .map_or(0, |seen| seen.slot);
-        let bit = 1u32.checked_shl(u32::from(slot)).unwrap_or(0);
+        let bit = 1u32.checked_shl(u32::from(next.slot_of(who))).unwrap_or(0);
         let waiting = next.units.get(consumer.index()).filter(|unit| unit.stage == Stage::Waiting);
         let bits = waiting.map_or(0, |unit| unit.slots) | bit;
         unit::send(next, consumer.index(), stays, bits);
@@ -307,7 +302,7 @@ fn abandon(next: &mut State) {
     next.abandoned_at = next.seq;
     next.chosen = None;
     (next.staged, next.checked, next.new_deleted, next.deleting) = (false, false, false, false);
-    next.promoted = false;
+    (next.promoted, next.promote_in_doubt) = (false, false);
     next.proofs.clear();
     next.units.iter_mut().for_each(|unit| unit.send(Which::New, 0, now));
     next.files.fill(crate::Holds::Old);

@@ -148,12 +148,14 @@ impl Plan {
         if roll_ms > fits_ms { Err(PlanDefect::GraceTooShort { roll_ms, fits_ms }) } else { Ok(()) }
     }
 
-    /// The longest that seeing the new value accepted and moving everybody may take: every unit up to its limit, the
-    /// canary alone.
+    /// The longest that seeing the new value accepted and moving everybody may take: every stage of every unit up to its
+    /// limit, the canary alone. A unit is delivered once; each of its slots is applied, where that takes a verb, and
+    /// proven.
     pub fn roll_ms_max(&self) -> u64 {
         let limit = |consumer: &Consumer| {
-            let steps = if consumer.uptake == Uptake::Verb { u64::from(consumer.slots) } else { 1 };
-            self.policy.unit_ms_max.saturating_mul(steps)
+            let delivered = u64::from(consumer.delivery != Delivery::Follow);
+            let slots = if consumer.uptake == Uptake::Verb { 2 * u64::from(consumer.slots) } else { 1 };
+            self.policy.unit_ms_max.saturating_mul(delivered + slots)
         };
         let canary = self.consumers.first().map_or(0, limit);
         let rest = self.consumers.iter().skip(1).map(limit).fold(0u64, u64::saturating_add);
@@ -234,15 +236,16 @@ mod tests {
 
     #[test]
     fn a_grace_that_the_roll_does_not_fit_into_is_refused() {
-        // Four consumers of two slots, one after the other: 1 s for the birth and 8 s each.
-        let needed = 1_000 + 4 * 8_000;
+        // Four consumers, one after the other: 1 s for the birth; each is delivered once, and each of its two slots is
+        // applied and proven.
+        let needed = 1_000 + 4 * 5 * 4_000;
         assert_eq!(plan(Overlap::TwoSlots, 4, 1).roll_ms_max(), needed);
         let refused = |ms, parallel| plan(Overlap::Grace { ms }, 4, parallel).fits().is_err();
         assert!(refused(needed, 1), "a margin of a tenth is kept");
-        assert!(refused(36_660, 1));
-        assert!(!refused(36_670, 1));
-        // Two at a time after the canary: 8 s, then 12 s.
-        assert!(!refused(23_400, 2));
+        assert!(refused(89_990, 1));
+        assert!(!refused(90_000, 1));
+        // Two at a time after the canary: 20 s, then 30 s.
+        assert!(!refused(56_670, 2));
         assert!(plan(Overlap::None, 40, 1).fits().is_ok(), "nothing runs out where nothing overlaps");
     }
 }

@@ -180,6 +180,10 @@ pub struct State {
     pub(crate) abandoned_at: Seq,
     /// A Disable was lost: the old key may be off although nobody saw it.
     pub(crate) off_in_doubt: bool,
+    /// What became of a Promote was never told: the way back takes it back all the same.
+    pub(crate) promote_in_doubt: bool,
+    /// A Disable was sent while it was in question whether the one before it would still arrive.
+    pub(crate) disabled_again: bool,
     /// The entry by which the old key was last switched on again.
     pub(crate) enabled: Seq,
     /// Switching it on again failed for good: a person looks first.
@@ -246,6 +250,8 @@ impl State {
             alive_asked: 0,
             abandoned_at: 0,
             off_in_doubt: false,
+            promote_in_doubt: false,
+            disabled_again: false,
             enabled: 0,
             enable_failed: false,
             refused_use: false,
@@ -459,6 +465,12 @@ impl State {
                 && look.at.boot == self.now.boot
                 && look.seen.complete
         })
+    }
+
+    /// The slot that an instance of the last look runs in.
+    pub(crate) fn slot_of(&self, who: Incarnation) -> u8 {
+        let seen = self.look.iter().flat_map(|look| &look.seen.instances).find(|it| it.who == who);
+        seen.map_or(0, |seen| seen.slot)
     }
 
     /// The old key is off, or may be, and nothing allows that any more.

@@ -41,7 +41,12 @@ impl World {
             },
             Op::Deliver(file, which) => return self.deliver(*file, *which, state),
             Op::Fetch(consumer) => self.fetch(*consumer),
-            Op::Apply(consumer, slot, _) => self.apply(*consumer, *slot),
+            Op::Apply(consumer, slot, which) => {
+                if let Some(refused) = self.brings(*consumer, *which, state) {
+                    return refused;
+                }
+                self.apply(*consumer, *slot);
+            }
             Op::Promote | Op::Demote => return self.promote(effect.op == Op::Promote, state),
             Op::Disable => {
                 if !self.issuer.switch(&old, false, now) {
@@ -71,6 +76,8 @@ impl World {
             Op::DeleteOrphan(credential) | Op::DeleteAbandoned(credential) => {
                 self.issuer.end(credential, now);
             }
+            // What consumers use is never dropped.
+            Op::Retire(Which::Old) if self.store.current == OLD => return Outcome::Failed { retry: false },
             Op::Retire(Which::Old) => self.store.old_retired = true,
             Op::Retire(Which::New) => self.store.pending = None,
         }
@@ -83,6 +90,7 @@ impl World {
             && let Some(cred) = self.issuer.creds.first_mut()
         {
             cred.refused = 0;
+            (self.refusals_told, self.refusals_missed) = (0, false);
         }
         self.watching = true;
     }
@@ -133,6 +141,14 @@ impl World {
             // Compare-and-swap: somebody else's edit is never overwritten.
             return Outcome::Failed { retry: false };
         }
+        if self.value_of(Which::New, state).is_none() && self.file(file) != OLD {
+            // What it holds cannot be compared with a value that is not in the store.
+            return Outcome::Failed { retry: false };
+        }
+        if self.shared.as_mut().is_some_and(|shared| !shared.may_write(file)) {
+            // The whole file is compared: another rotation wrote its own value into it meanwhile.
+            return Outcome::Failed { retry: true };
+        }
         self.write(file, value, true);
         Outcome::Done(None)
     }
@@ -145,6 +161,20 @@ impl World {
         }
     }
 
+    /// What a restart of this consumer would make live besides; it is refused as long as the protocol asks for that.
+    fn brings(&mut self, consumer: ConsumerId, which: Which, state: &State) -> Option<Outcome> {
+        let edits = self.edits.iter().filter(|(of, _)| *of == consumer).map(|(_, edit)| edit.clone());
+        let strange: Vec<_> = edits.filter(|edit| !state.accepted().contains(edit)).collect();
+        if !strange.is_empty() && state.asks_acceptance(which) {
+            if self.lapse != Lapse::EditsUnseen {
+                return Some(Outcome::Refused(strange));
+            }
+            self.brought = true;
+        }
+        self.edits.retain(|(of, _)| *of != consumer);
+        None
+    }
+
     fn apply(&mut self, consumer: ConsumerId, slot: u8) {
         for at in 0..self.procs.len() {
             let hit = self
@@ -153,6 +183,9 @@ impl World {
                 .is_some_and(|proc| proc.consumer == Some(consumer) && proc.slot == slot && !proc.at_rest);
             if hit {
                 self.restart(at, true);
+                if let Some(shared) = &mut self.shared {
+                    shared.restarted(consumer, slot);
+                }
             }
         }
     }
@@ -160,6 +193,7 @@ impl World {
     fn promote(&mut self, forward: bool, state: &State) -> Outcome {
         let Some(new) = self.value_of(Which::New, state) else { return Outcome::Failed { retry: false } };
         let (from, to) = if forward { (OLD, new) } else { (new, OLD) };
+        self.store.relabelled = true;
         if self.store.current == to {
             return Outcome::Done(None);
         }

@@ -1,7 +1,7 @@
 //! What each fault does, beside what it does to the action that it happens at.
 
 use keyroll_engine::Input;
-use keyroll_rotation::{ConsumerId, Delivery, Emergency, Fact, FileId, HostId, Uptake, Waived};
+use keyroll_rotation::{ConsumerId, Delivery, Difference, Emergency, Fact, FileId, HostId, Uptake, Waived};
 
 use crate::faults::Fault;
 use crate::issuer::{FOREIGN, OLD};
@@ -27,7 +27,6 @@ impl Run<'_> {
             | Fault::CommitUnsure
             | Fault::WitnessDown
             | Fault::CrashAfter
-            | Fault::Neighbour
             | Fault::CrashDuring => return true,
             Fault::CrashBefore => {
                 self.crash(at);
@@ -55,6 +54,15 @@ impl Run<'_> {
             Fault::Holder | Fault::Hidden => self.holder(fault == Fault::Hidden),
             Fault::Stranger => self.world.strangers.push(now),
             Fault::OldRevoked => self.revoke_old(),
+            Fault::Neighbour => self.neighbour(),
+            Fault::Edit => self.edit_besides(),
+            Fault::StrangeLabel => {
+                if self.may_be_late() {
+                    let value = self.world.fresh_value();
+                    self.world.issuer.strange_label(value, now);
+                }
+            }
+            Fault::StoreRestored => self.store_restored(),
             Fault::WallClock => {
                 self.world.wall_jump += if self.rng.one_in(2) { YEAR_MS } else { -YEAR_MS };
             }
@@ -163,7 +171,10 @@ impl Run<'_> {
     }
 
     /// Every process and every driver ends; services start again from their files.
-    fn reboot(&mut self) {
+    pub(crate) fn reboot(&mut self) {
+        if let Some(other) = &mut self.neighbour {
+            other.reboot();
+        }
         for at in 0..self.seats.len() {
             if self.seats.get(at).is_some_and(|seat| seat.alive) {
                 self.crash(at);
@@ -180,15 +191,29 @@ impl Run<'_> {
         self.world.procs.retain(|proc| proc.consumer.is_some());
     }
 
-    /// Another rotation wrote the same file: ours is compared and not written, and whoever reads it starts anew.
-    pub(crate) fn neighbour(&mut self, file: FileId) {
-        for at in 0..self.world.procs.len() {
-            let Some(id) = self.world.procs.get(at).and_then(|proc| proc.consumer) else { continue };
-            let reads = self.world.plan.consumers.get(id.index());
-            if reads.is_some_and(|it| it.files.contains(&file) && it.uptake == Uptake::Verb) {
-                self.world.restart(at, false);
+    /// Somebody edits another variable, a program or a unit file of a consumer that is restarted.
+    fn edit_besides(&mut self) {
+        let consumers = (0u16..).zip(&self.world.plan.consumers);
+        let verbs: Vec<u16> =
+            consumers.filter(|(_, it)| it.uptake == Uptake::Verb).map(|(at, _)| at).collect();
+        let place = self.rng.below(verbs.len() as u64) as usize;
+        let Some(at) = verbs.get(place).copied() else { return };
+        let digest = self.rng.below(1 << 20);
+        let edit = Difference { name: format!("{at}/edit").into(), digest };
+        self.world.edits.retain(|(of, _)| *of != ConsumerId(at));
+        self.world.edits.push((ConsumerId(at), edit));
+    }
+
+    /// The store of before the rotation takes the place of the right one, while nobody drives.
+    fn store_restored(&mut self) {
+        for at in 0..self.seats.len() {
+            if self.seats.get(at).is_some_and(|seat| seat.alive) {
+                self.crash(at);
             }
         }
+        self.world.put_back_older_store();
+        let ms = self.rng.between(2_000, 40_000);
+        self.later(ms, Due::StoreBack);
     }
 
     fn host_down(&mut self) {

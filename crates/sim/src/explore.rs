@@ -136,9 +136,6 @@ fn with(plan: &FaultPlan, at: usize, fault: Fault) -> FaultPlan {
 
 /// Faults that happen to the world rather than to an action: one place per phase stands for all.
 fn of_the_world(fault: Fault) -> bool {
-    if fault == Fault::Neighbour {
-        return false;
-    }
     Fault::ALL.iter().skip_while(|it| **it != Fault::HostDown).any(|it| *it == fault)
         || matches!(fault, Fault::Reboot | Fault::Zombie | Fault::CrashBefore)
 }

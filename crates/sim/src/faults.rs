@@ -93,13 +93,19 @@ pub enum Fault {
     Masked,
     /// The next value that is made is one that the files' formats cannot carry.
     Uncarried,
-    /// Another rotation writes its own value into the same file between our look and our write, and restarts who reads it.
+    /// A rotation of another secret begins, with a file and a consumer of this one among its own.
     Neighbour,
+    /// Somebody edits what a restart of a consumer makes live too.
+    Edit,
+    /// A credential appears at the issuer under a label that the journal does not know.
+    StrangeLabel,
+    /// The store alone is put back from a backup of before the rotation, and the right one later.
+    StoreRestored,
 }
 
 impl Fault {
     /// All faults.
-    pub const ALL: [Self; 44] = [
+    pub const ALL: [Self; 47] = [
         Self::CrashBefore,
         Self::CrashAfter,
         Self::CrashDuring,
@@ -144,6 +150,9 @@ impl Fault {
         Self::Masked,
         Self::Uncarried,
         Self::Neighbour,
+        Self::Edit,
+        Self::StrangeLabel,
+        Self::StoreRestored,
     ];
 
     /// Whether it can happen to this action. What happens to the world can happen at any.
@@ -155,7 +164,6 @@ impl Fault {
             Self::LostReply | Self::LostRequest | Self::Failed | Self::FailedForGood => is_carry,
             Self::LateEffect | Self::CrashDuring => class.at_issuer(),
             Self::SlowBirth => class == Class::Carry(1),
-            Self::Neighbour => class == Class::Carry(3),
             Self::Duplicate | Self::Slow => is_carry || is_look,
             Self::Blind => is_look,
             Self::Partial => class.partial(),
@@ -188,7 +196,11 @@ impl Fault {
             | Self::Damaged
             | Self::Trouble
             | Self::Masked
-            | Self::Uncarried => true,
+            | Self::Uncarried
+            | Self::Neighbour
+            | Self::Edit
+            | Self::StrangeLabel
+            | Self::StoreRestored => true,
         }
     }
 }

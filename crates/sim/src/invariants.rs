@@ -25,6 +25,9 @@ impl Run<'_> {
         if self.world.host_epoch.iter().zip(hosts).any(|(now, before)| *now < before) {
             self.violate("I8", format!("the epoch of a host went down at {:?}", effect.op));
         }
+        if self.world.brought {
+            self.violate("order", format!("{:?} makes an edit live that nobody accepted", effect.op));
+        }
         if foreign(&self.world) < foreign_before {
             self.violate("order", format!("{:?} writes over somebody else's value", effect.op));
         }
@@ -261,7 +264,7 @@ impl Run<'_> {
         }
         let mut strange = self.too_many(state);
         for cred in self.world.issuer.live() {
-            if cred.value == OLD || state.new_version().is_some_and(|new| new.credential == cred.id) {
+            if cred.value == OLD || cred.strange() || state.new_version().is_some_and(|new| new.credential == cred.id) {
                 continue;
             }
             let covered = self.covered(state, cred.label, &cred.id);
@@ -382,7 +385,9 @@ impl Run<'_> {
         for cred in self.world.issuer.creds.clone() {
             // By the credential itself: one that is made late may have the same value as one that was ended.
             let alive = cred.ended.is_none_or(|at| at > now);
-            let unseen = self.unseen(cred.label, cred.shows_from, &state);
+            let unseen = self.unseen(cred.label, cred.shows_from, &state)
+                || (cred.strange()
+                    && (cred.shows_from >= self.world.listed_at || state.phase() == Phase::RolledBack));
             if cred.value != stays && alive && !unseen {
                 let what = format!("credential {} is left at the end", cred.id);
                 return self.violate("I2", what);

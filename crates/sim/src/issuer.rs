@@ -56,7 +56,35 @@ pub(crate) struct Issuer {
     rng: Rng,
 }
 
+/// Labels from here on are no rotation's of this journal.
+pub(crate) const STRANGE: Seq = 1 << 40;
+
+impl Cred {
+    /// Its label is none of this journal's.
+    pub(crate) fn strange(&self) -> bool {
+        self.label.is_some_and(|label| label >= STRANGE)
+    }
+}
+
 impl Issuer {
+    /// A credential appears under a label that nobody here gave.
+    pub(crate) fn strange_label(&mut self, value: Value, now: u64) {
+        let label = STRANGE + self.creds.len() as Seq;
+        self.creds.push(Cred {
+            id: CredId::new(&format!("strange-{value}")),
+            value,
+            label: Some(label),
+            works_from: now,
+            shows_from: now,
+            off: None,
+            ended: None,
+            death_ms: 0,
+            last_used: None,
+            refused: 0,
+            suffered: 0,
+        });
+    }
+
     pub(crate) fn new(kind: Kind, labels: bool, seed: u64) -> Self {
         let mut issuer = Self { kind, creds: Vec::new(), labels, minted: 0, rng: Rng::new(seed) };
         let id = if kind == Kind::TwoSlots { CredId::new("slot-a") } else { CredId::new("key-0") };

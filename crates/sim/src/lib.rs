@@ -17,6 +17,7 @@ mod issuer;
 mod looks;
 mod mutant;
 mod mutants;
+mod neighbour;
 mod operator;
 mod outside;
 mod rng;

@@ -7,6 +7,7 @@ use keyroll_rotation::{
 };
 
 use crate::issuer::{FOREIGN, OLD, Value};
+use crate::mutant::Lapse;
 use crate::scene::{GRAIN_MS, LAG_MS};
 use crate::world::{Proc, Told, World};
 
@@ -52,7 +53,13 @@ impl World {
                 });
                 let mut ask = |value| if outage { Answer::Dead } else { self.probe(value) };
                 let answer = value.map_or(Answer::Unknown, &mut ask);
-                let control = if *which == Which::Old { new.map(&mut ask) } else { None };
+                // A new version whose value is not here is no control.
+                let unsealed = new.is_none() && state.new_version().is_some();
+                let control = match which {
+                    Which::Old if unsealed => Some(Answer::Unknown),
+                    Which::Old => new.map(&mut ask),
+                    Which::New => None,
+                };
                 if *which == Which::Old && answer == Answer::Alive {
                     self.alive_at = now;
                 }
@@ -64,6 +71,8 @@ impl World {
                 }
                 self.list(lens)
             }
+            // As the engine does it: no look counts beside a store that does not hold what was promoted.
+            Query::Enumerate if self.store_lies(state) => return None,
             Query::Enumerate => self.enumerate(state, epoch, lens),
             Query::Prove(consumer, slot, which) => {
                 let host = self.plan.consumers.get(consumer.index()).map(|it| it.host);
@@ -86,6 +95,11 @@ impl World {
             Query::Reconcile(intent) => return self.reconcile(*intent, state, lens),
             Query::Sweep => Fact::Swept { residues: 0 },
         })
+    }
+
+    fn store_lies(&self, state: &State) -> bool {
+        let moving = state.intents().iter().any(|open| matches!(open.op, Op::Promote | Op::Demote));
+        state.promoted() && !moving && self.store.current == OLD && self.lapse != Lapse::StoreUnasked
     }
 
     fn answer(&self, value: Value) -> Answer {
@@ -280,10 +294,13 @@ impl World {
         let found = match &op {
             Op::Choose if self.store.kept(intent).is_some() => Found::Executed(None),
             Op::Mint => self.find_mint(intent, state, lens),
+            Op::Deliver(..) | Op::Promote | Op::Demote if state.new_version().is_none() => Found::Absent,
             Op::Deliver(file, which) => {
                 if self.plan.files.get(file.index()).is_some_and(|host| self.down(*host)) {
                     return None;
                 }
+                // A value that is not in the store cannot be compared with.
+                self.value_of(Which::New, state)?;
                 let goal = self.value_of(*which, state);
                 match self.file(*file) {
                     FOREIGN => Found::Foreign,
@@ -295,6 +312,9 @@ impl World {
             Op::Promote | Op::Demote => {
                 let new = self.value_of(Which::New, state);
                 let goal = if op == Op::Promote { new } else { Some(OLD) };
+                if new.is_none() {
+                    return Some(Fact::Reconciled { intent, found: Found::Unclear });
+                }
                 if Some(self.store.current) == goal { Found::Executed(None) } else { Found::Absent }
             }
             Op::Choose
@@ -345,7 +365,8 @@ impl World {
                 return self.accepted_as(intent, proposed, &id);
             }
         }
-        if self.issuer.accepts(OLD, self.now) { Found::Absent } else { Found::Unclear }
+        let unsealed = proposed.is_none() && state.chosen().is_some();
+        if self.issuer.accepts(OLD, self.now) && !unsealed { Found::Absent } else { Found::Unclear }
     }
 
     /// The label is there, but the value may not be: only an accepted call shows that it is.

@@ -40,6 +40,10 @@ pub enum Lapse {
     HostsUnfenced,
     /// A journal that is older than its witness is driven.
     WitnessUnread,
+    /// A look counts whatever the store gives out.
+    StoreUnasked,
+    /// A restart is made whatever it makes live.
+    EditsUnseen,
     /// A file is written without comparing it with what was planned.
     BlindWrite,
 }

@@ -60,6 +60,8 @@ pub const ALL: &[Mutant] = &[
     order::WITNESS_UNREAD,
     order::BLIND_WRITE,
     order::OVERLAP_COUNTS,
+    order::EDITS_UNSEEN,
+    order::STORE_UNASKED,
     back::BACK_UNPROVEN,
     back::ALIVE_ONCE,
     back::DEBT_UNLOOKED,
@@ -75,5 +77,7 @@ pub const ALL: &[Mutant] = &[
     people::LEAK_IGNORED,
     people::EMERGENCY_IGNORED,
     people::WAIVED_UNASKED,
+    people::WAIVED_IS_DELIVERED,
     people::LEFT_SWITCHED_OFF,
+    people::STUCK_SWITCHED_OFF,
 ];

@@ -98,6 +98,8 @@ impl Run<'_> {
         if reason == Reason::Consent && self.old_is_off() {
             return self.violate("I5", "nobody is there, and the old key stays switched off".into());
         }
+        // Whatever it stands at, an older store is noticed and the right one put back.
+        self.world.put_back_store();
         match reason {
             Reason::Holder(who) => return self.explain(at, who),
             Reason::Stranger(place) => {

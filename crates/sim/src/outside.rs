@@ -75,12 +75,6 @@ impl Run<'_> {
         match fault {
             Some(Fault::Failed) => return self.later(20, answer(Outcome::Failed { retry: true })),
             Some(Fault::FailedForGood) => return self.later(20, answer(Outcome::Failed { retry: false })),
-            Some(Fault::Neighbour) => {
-                if let Op::Deliver(file, _) = &effect.op {
-                    self.neighbour(*file);
-                }
-                return self.later(20, answer(Outcome::Failed { retry: true }));
-            }
             Some(Fault::LostRequest) => return self.later(limit_ms, answer(Outcome::Unknown)),
             Some(Fault::LateEffect | Fault::SlowBirth) => {
                 let slow = fault == Some(Fault::SlowBirth) && self.may_be_late();
@@ -95,6 +89,11 @@ impl Run<'_> {
                 return self.crash(at);
             }
             _ => {}
+        }
+        if let (Op::Deliver(file, _), Some(shared)) = (&effect.op, &mut self.world.shared)
+            && shared.file == *file
+        {
+            shared.read_at = self.world.now;
         }
         let slow = fault == Some(Fault::Slow);
         let ms = if slow { self.rng.between(400, REQUEST_MS_MAX - 100) } else { self.rng.between(3, 40) };
@@ -148,6 +147,7 @@ impl Run<'_> {
                 self.book.put_back();
                 self.take_over();
             }
+            Due::StoreBack => self.world.put_back_store(),
             Due::Reply { seat, input } => self.hear(seat, input),
             Due::Late { effect, state, epoch } => {
                 self.say(|| format!("     a request arrives late: {:?}", effect.op));
@@ -196,6 +196,43 @@ impl Run<'_> {
             }
             (_, Written::Fenced) => self.hear(seat, Input::AppendFailed(Trouble::Fenced)),
             (Reply::Comes | Reply::Twice, Written::Yes) => self.hear(seat, Input::Appended),
+        }
+    }
+
+    pub(crate) fn crash(&mut self, at: usize) {
+        self.say(|| format!("     driver {at} dies"));
+        if let Some(seat) = self.seats.get_mut(at) {
+            seat.alive = false;
+        }
+        let mut kept = Vec::new();
+        for (when, order, due) in std::mem::take(&mut self.due) {
+            match due {
+                Due::Commit { seat, seq, event, .. } if seat == at => {
+                    // The commit was sent: it happened, or not.
+                    if self.rng.one_in(2) && self.book.append(seq, &event) == Written::Yes {
+                        self.written(at, &event);
+                    }
+                }
+                Due::Carry { seat, effect, state, .. } if seat == at => {
+                    let epoch = self.seats.get(at).map_or(0, |seat| seat.epoch);
+                    if effect.op.at_issuer() {
+                        let ms = self.rng.between(1, REQUEST_MS_MAX);
+                        if self.rng.one_in(2) {
+                            kept.push((self.world.now + ms, order, Due::Late { effect, state, epoch }));
+                        }
+                    } else if self.rng.one_in(2) {
+                        // Children of a dead driver are ended or awaited before the next one begins.
+                        self.carry_out(&effect, &state, epoch, false);
+                    }
+                }
+                Due::Reload { seat } | Due::Look { seat, .. } | Due::Reply { seat, .. } if seat == at => {}
+                due => kept.push((when, order, due)),
+            }
+        }
+        self.due.extend(kept);
+        if self.driving().is_none() && !self.taking_over() {
+            let ms = self.rng.between(30, 900);
+            self.later(ms, Due::TakeOver);
         }
     }
 }

@@ -3,7 +3,7 @@
 use keyroll_engine::{Action, Driver, Input, Pace, Standing};
 use keyroll_rotation::{Effect, Event, Phase, Query, Seq, Stamp, State};
 
-use crate::book::{Book, Written};
+use crate::book::Book;
 use crate::coverage::Coverage;
 use crate::faults::{Class, FaultPlan, Planned};
 use crate::looks::Lens;
@@ -90,6 +90,8 @@ pub(crate) enum Due {
     TakeOver,
     /// The right journal is put back in place of the one that is older, or damaged.
     PutBack,
+    /// The same of the store.
+    StoreBack,
     Operator,
     Resume,
 }
@@ -108,6 +110,8 @@ pub(crate) struct Run<'a> {
     pub(crate) core: Mutated,
     mutant: &'a Mutant,
     pub(crate) world: World,
+    /// A rotation of another secret beside this one.
+    pub(crate) neighbour: Option<Box<Run<'static>>>,
     pub(crate) book: Book,
     pub(crate) seats: Vec<Seat>,
     pub(crate) due: Vec<(u64, u64, Due)>,
@@ -115,8 +119,8 @@ pub(crate) struct Run<'a> {
     pub(crate) rng: Rng,
     faults: Vec<Planned>,
     actions: u32,
-    steps: u64,
-    trace: u64,
+    pub(crate) steps: u64,
+    pub(crate) trace: u64,
     pub(crate) words: u32,
     pub(crate) operator_called: bool,
     pub(crate) debts: u32,
@@ -142,38 +146,7 @@ pub struct Keep {
 
 /// Runs one schedule.
 pub fn run(plan: &FaultPlan, mutant: &Mutant, keep: Keep, coverage: Option<&mut Coverage>) -> Report {
-    let mut world = World::new(plan.scene);
-    world.lapse = mutant.lapse;
-    let opened = Stamp { ms: world.mono(), boot: world.boot, epoch: 0 };
-    let mut protocol_plan = world.plan.clone();
-    (mutant.plan)(&mut protocol_plan);
-    let mut run = Run {
-        core: Mutated(mutant.number()),
-        mutant,
-        book: Book::new(protocol_plan, opened),
-        world,
-        seats: Vec::new(),
-        due: Vec::with_capacity(32),
-        order: 0,
-        rng: Rng::new(plan.seed),
-        faults: plan.faults.clone(),
-        actions: 0,
-        steps: 0,
-        trace: 0xcbf2_9ce4_8422_2325,
-        words: 0,
-        operator_called: false,
-        debts: 0,
-        ended: false,
-        last_phase: Phase::Preflight,
-        violation: None,
-        coverage,
-        classes: keep.classes.then(Vec::new),
-        states: keep.states.then(Vec::new),
-        log: keep.log.then(Vec::new),
-    };
-    if let Err(defect) = run.world.plan.fits() {
-        run.violate("plan", format!("{defect:?}"));
-    }
+    let mut run = Run::new(plan, mutant, keep, coverage, 1_000);
     run.take_over();
     run.drive();
     Report {
@@ -188,30 +161,96 @@ pub fn run(plan: &FaultPlan, mutant: &Mutant, keep: Keep, coverage: Option<&mut 
     }
 }
 
-impl Run<'_> {
-    fn drive(&mut self) {
-        while self.violation.is_none() && !self.ended {
-            let mut at = 0;
-            while at < self.seats.len() {
-                self.poll(at);
-                at += 1;
-            }
-            if self.violation.is_some() || self.ended {
-                break;
-            }
-            self.next();
-            if self.world.now > RUN_MS_MAX || self.steps > RUN_STEPS_MAX {
-                let held = self.state().map(|state| (state.phase(), state.hold()));
-                self.violate("I7", format!("not ended after {} steps: {held:?}", self.steps));
-            }
+impl<'a> Run<'a> {
+    /// A schedule that nobody drives yet.
+    pub(crate) fn new(
+        plan: &FaultPlan,
+        mutant: &'a Mutant,
+        keep: Keep,
+        coverage: Option<&'a mut Coverage>,
+        now: u64,
+    ) -> Self {
+        let mut world = World::new(plan.scene, now);
+        world.lapse = mutant.lapse;
+        let opened = Stamp { ms: world.mono(), boot: world.boot, epoch: 0 };
+        let mut protocol_plan = world.plan.clone();
+        (mutant.plan)(&mut protocol_plan);
+        let mut run = Self {
+            core: Mutated(mutant.number()),
+            mutant,
+            book: Book::new(protocol_plan, opened),
+            world,
+            neighbour: None,
+            seats: Vec::new(),
+            due: Vec::with_capacity(32),
+            order: 0,
+            rng: Rng::new(plan.seed),
+            faults: plan.faults.clone(),
+            actions: 0,
+            steps: 0,
+            trace: 0xcbf2_9ce4_8422_2325,
+            words: 0,
+            operator_called: false,
+            debts: 0,
+            ended: false,
+            last_phase: Phase::Preflight,
+            violation: None,
+            coverage,
+            classes: keep.classes.then(Vec::new),
+            states: keep.states.then(Vec::new),
+            log: keep.log.then(Vec::new),
+        };
+        if let Err(defect) = run.world.plan.fits() {
+            run.violate("plan", format!("{defect:?}"));
         }
+        run
+    }
+}
+
+impl Run<'_> {
+    pub(crate) fn drive(&mut self) {
+        while self.going() {
+            self.turn();
+        }
+        self.neighbour_to_its_end();
         if self.violation.is_none() {
             self.finish();
         }
     }
 
+    pub(crate) fn going(&self) -> bool {
+        self.violation.is_none() && !self.ended
+    }
+
+    /// Everybody says what they want, and the next thing happens: here, or in the other rotation.
+    pub(crate) fn turn(&mut self) {
+        let mut at = 0;
+        while at < self.seats.len() {
+            self.poll(at);
+            at += 1;
+        }
+        self.neighbour_until(self.next_at());
+        if !self.going() {
+            return;
+        }
+        self.next();
+        self.pass_on();
+        if self.world.now > RUN_MS_MAX || self.steps > RUN_STEPS_MAX {
+            let held = self.state().map(|state| (state.phase(), state.hold()));
+            self.violate("I7", format!("not ended after {} steps: {held:?}", self.steps));
+        }
+    }
+
+    /// When the next thing happens here.
+    pub(crate) fn next_at(&self) -> u64 {
+        let due = self.due.iter().map(|(at, ..)| *at).min();
+        let wake = self.seats.iter().filter(|seat| seat.alive).filter_map(|seat| seat.wake).min();
+        let wake = wake.map(|mono| mono + self.world.boot_at);
+        due.into_iter().chain(wake).min().unwrap_or(self.world.now)
+    }
+
     /// Lets everything that is under way arrive, and judges the end.
-    fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         self.world.now += 4 * REQUEST_MS_MAX;
         let late: Vec<Due> = self.due.drain(..).map(|(.., due)| due).collect();
         for due in late {
@@ -419,8 +458,10 @@ impl Run<'_> {
             Input::Told(_) => 7,
         };
         seat.told(&input);
+        let before = seat.driver.state().hold();
         seat.driver.on(input, mono);
         seat.dirty = true;
+        let after = seat.driver.state().hold();
         self.steps += 1;
         let (phase, seq) = (seat.driver.state().phase(), seat.driver.state().seq());
         for part in [self.world.now, kind, seq, phase as u64, at as u64] {
@@ -442,43 +483,7 @@ impl Run<'_> {
             }
             self.check_ways(at);
         }
+        self.check_hold(before, after);
         self.check(at);
-    }
-
-    pub(crate) fn crash(&mut self, at: usize) {
-        self.say(|| format!("     driver {at} dies"));
-        if let Some(seat) = self.seats.get_mut(at) {
-            seat.alive = false;
-        }
-        let mut kept = Vec::new();
-        for (when, order, due) in std::mem::take(&mut self.due) {
-            match due {
-                Due::Commit { seat, seq, event, .. } if seat == at => {
-                    // The commit was sent: it happened, or not.
-                    if self.rng.one_in(2) && self.book.append(seq, &event) == Written::Yes {
-                        self.written(at, &event);
-                    }
-                }
-                Due::Carry { seat, effect, state, .. } if seat == at => {
-                    let epoch = self.seats.get(at).map_or(0, |seat| seat.epoch);
-                    if effect.op.at_issuer() {
-                        let ms = self.rng.between(1, REQUEST_MS_MAX);
-                        if self.rng.one_in(2) {
-                            kept.push((self.world.now + ms, order, Due::Late { effect, state, epoch }));
-                        }
-                    } else if self.rng.one_in(2) {
-                        // Children of a dead driver are ended or awaited before the next one begins.
-                        self.carry_out(&effect, &state, epoch, false);
-                    }
-                }
-                Due::Reload { seat } | Due::Look { seat, .. } | Due::Reply { seat, .. } if seat == at => {}
-                due => kept.push((when, order, due)),
-            }
-        }
-        self.due.extend(kept);
-        if self.driving().is_none() && !self.taking_over() {
-            let ms = self.rng.between(30, 900);
-            self.later(ms, Due::TakeOver);
-        }
     }
 }

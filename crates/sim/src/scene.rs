@@ -54,7 +54,7 @@ pub struct Scene {
 pub(crate) const BIRTH_MS_MAX: u64 = 1_500;
 pub(crate) const DEATH_MS_MAX: u64 = 1_500;
 pub(crate) const REQUEST_MS_MAX: u64 = 2_000;
-pub(crate) const GRACE_MS: u64 = 80_000;
+pub(crate) const GRACE_MS: u64 = 170_000;
 pub(crate) const LAG_MS: u64 = 400;
 pub(crate) const GRAIN_MS: u64 = 100;
 

@@ -9,6 +9,9 @@ use keyroll_rotation::{
 use crate::issuer::OLD;
 use crate::run::{Due, Run};
 
+/// Failed attempts to switch the old key on, after which it is a person's.
+const ENABLES_MAX: u32 = 5;
+
 impl Run<'_> {
     /// The entry of the intent comes before the effect, the witness before an effect at the issuer or in the store, a
     /// probe before use, Promote before whoever pulls.
@@ -57,11 +60,15 @@ impl Run<'_> {
                 if !forward && alone {
                     return Some("takes a pull consumer back alone");
                 }
-                (forward && value != Some(self.world.store.current)).then_some("before Promote")
+                // One that was begun for a version that is given up by now fetches the one that took its place.
+                let newest = self.seats.last().and_then(|it| self.world.value_of(Which::New, it.driver.state()));
+                let current = Some(self.world.store.current);
+                let ours = !self.world.store_is_older() && current != newest;
+                (forward && ours && value != current).then_some("before Promote")
             }
             Op::Mint if self.world.plan.capabilities.minted_by == MintedBy::Us => {
                 let unsealed = state.chosen().is_some_and(|seq| self.world.store.kept(seq).is_none());
-                unsealed.then_some("before its value is sealed")
+                (unsealed && !self.world.store_is_older()).then_some("before its value is sealed")
             }
             _ => None,
         }
@@ -119,6 +126,36 @@ impl Run<'_> {
         }
     }
 
+    /// Switching the old key on failed for good, or again and again, since it was switched off.
+    fn enable_given_up(&self) -> bool {
+        let (mut open, mut failed) = (None, 0);
+        for (seq, event) in (1..).zip(&self.book.entries) {
+            match &event.fact {
+                Fact::Intended(Op::Disable) | Fact::DriverStarted => failed = 0,
+                Fact::Intended(Op::Enable) => open = Some(seq),
+                Fact::Ended { intent, outcome: Outcome::Failed { retry } } if open == Some(*intent) => {
+                    failed += if *retry { 1 } else { ENABLES_MAX };
+                }
+                _ => {}
+            }
+        }
+        failed >= ENABLES_MAX
+    }
+
+    /// What is stuck is freed by a person's word alone, and never turns into a pause before that.
+    pub(crate) fn check_hold(&mut self, before: Option<Hold>, after: Option<Hold>) {
+        let freed = matches!(before, Some(Hold::Stuck(_))) && !matches!(after, Some(Hold::Stuck(_)));
+        let word = self.book.entries.last().is_some_and(|event| {
+            matches!(
+                event.fact,
+                Fact::Retried | Fact::AbortAsked | Fact::Escalated { .. } | Fact::HandRevoked
+            )
+        });
+        if freed && !word {
+            self.violate("I5", format!("{before:?} became {after:?} without a person's word"));
+        }
+    }
+
     /// What must be true before a rotation stands still.
     pub(crate) fn check_standstill(&mut self, at: usize) {
         let Some(seat) = self.seats.get(at) else { return };
@@ -126,8 +163,12 @@ impl Run<'_> {
         let Standing::Held(hold) = seat.standing else { return };
         let off =
             self.world.issuer.creds.first().is_some_and(|cred| cred.off.is_some() && cred.ended.is_none());
-        let paused = matches!(hold, Hold::Paused(_));
-        if paused && off && !state.decided() {
+        let bound = match hold {
+            Hold::Paused(_) => true,
+            // Somebody compromised it, or its issuer does not switch it on.
+            Hold::Stuck(_) => state.emergency().is_none() && !self.enable_given_up(),
+        };
+        if bound && off && !state.decided() {
             return self.violate("I5", format!("stands still with the old key switched off: {hold:?}"));
         }
         let left = state.units().iter().zip(&self.world.plan.consumers).any(|(unit, consumer)| {

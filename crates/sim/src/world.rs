@@ -3,11 +3,12 @@
 use std::collections::VecDeque;
 
 use keyroll_rotation::{
-    ConsumerId, CredId, Delivery, FileId, HostId, Kinds, PATHS_MAX, Plan, Seq, State, Uptake, Which,
+    ConsumerId, CredId, Delivery, Difference, FileId, HostId, Kinds, PATHS_MAX, Plan, Seq, State, Uptake, Which,
 };
 
 use crate::issuer::{FOREIGN, Issuer, OLD, Value};
 use crate::mutant::Lapse;
+use crate::neighbour::Shared;
 use crate::rng::Rng;
 use crate::scene::Scene;
 
@@ -53,6 +54,8 @@ pub(crate) struct Store {
     pub(crate) pending: Option<Value>,
     pub(crate) current: Value,
     pub(crate) old_retired: bool,
+    /// Which version is current was written, or found to be right.
+    pub(crate) relabelled: bool,
 }
 
 impl Store {
@@ -91,6 +94,10 @@ pub(crate) struct World {
     pub(crate) boot_at: u64,
     pub(crate) issuer: Issuer,
     pub(crate) store: Store,
+    /// The right store, while an older one is in its place.
+    store_whole: Option<Store>,
+    /// What each process had shown before that, for which value.
+    shown_before: Vec<(u32, Value, [Kinds; PATHS_MAX])>,
     pub(crate) files: Vec<Value>,
     /// When somebody else last wrote each file.
     pub(crate) edited: Vec<u64>,
@@ -106,6 +113,10 @@ pub(crate) struct World {
     pub(crate) host_full_until: [u64; 3],
     /// A consumer whose logs show trouble, and until when.
     pub(crate) trouble: (usize, u64),
+    /// Somebody's edits that the next restart of a consumer makes live too.
+    pub(crate) edits: Vec<(ConsumerId, Difference)>,
+    /// A restart made one live that nobody accepted.
+    pub(crate) brought: bool,
     /// Values that the files' formats cannot carry.
     pub(crate) uncarried: Vec<Value>,
     /// When we last moved something, and when the old key was last seen accepted by a probe of ours.
@@ -138,6 +149,8 @@ pub(crate) struct World {
     values: Value,
     pids: u32,
     pub(crate) rng: Rng,
+    /// What a rotation of another secret has in common with this one.
+    pub(crate) shared: Option<Shared>,
     /// What a mutant leaves out.
     pub(crate) lapse: Lapse,
     /// Exercising succeeds on the whole path at once, in this share of looks (1 in n fails).
@@ -145,15 +158,17 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(scene: Scene) -> Self {
+    pub(crate) fn new(scene: Scene, now: u64) -> Self {
         let plan = scene.plan();
         let mut world = Self {
             scene,
-            now: 1_000,
+            now,
             boot: 1,
             boot_at: 0,
             issuer: Issuer::new(scene.kind, plan.capabilities.label, scene.draw ^ 0x155),
             store: Store::default(),
+            store_whole: None,
+            shown_before: Vec::new(),
             files: vec![OLD; plan.files.len()],
             edited: vec![0; plan.files.len()],
             debt_since: 0,
@@ -166,6 +181,8 @@ impl World {
             wall_jump: YEAR_MS * [-1, 0, 1].get(usize::try_from(scene.draw % 3).unwrap_or(1)).unwrap_or(&0),
             host_full_until: [0; 3],
             trouble: (0, 0),
+            edits: Vec::new(),
+            brought: false,
             uncarried: Vec::new(),
             moved_at: 0,
             alive_at: 0,
@@ -184,6 +201,7 @@ impl World {
             values: OLD,
             pids: 100,
             rng: Rng::new(scene.draw ^ 0x77),
+            shared: None,
             lapse: Lapse::None,
             quiet: 3,
             plan,
@@ -275,6 +293,42 @@ impl World {
                 self.store.kept(seq).map(|kept| kept.1)
             }
         }
+    }
+
+    /// A store of before the rotation is in the place of the right one.
+    pub(crate) fn put_back_older_store(&mut self) {
+        if self.store_whole.is_none() {
+            self.store_whole = Some(std::mem::take(&mut self.store));
+            let before: Vec<_> = self.procs.iter().map(|it| (it.pid, it.shown_for, it.shown)).collect();
+            self.set_current(OLD, false);
+            let moved = |pid, value| self.procs.iter().any(|it| it.pid == pid && it.loaded != value);
+            self.shown_before = before.into_iter().filter(|(pid, value, _)| moved(*pid, *value)).collect();
+        }
+    }
+
+    /// The right store is in its place again, with what was sealed meanwhile.
+    pub(crate) fn put_back_store(&mut self) {
+        let Some(whole) = self.store_whole.take() else { return };
+        let meanwhile = std::mem::replace(&mut self.store, whole);
+        for (seq, value, id) in meanwhile.kept {
+            self.store.keep(seq, value, id);
+        }
+        self.store.pending = meanwhile.pending.or(self.store.pending);
+        self.store.old_retired |= meanwhile.old_retired;
+        let current = if meanwhile.relabelled { meanwhile.current } else { self.store.current };
+        self.set_current(current, false);
+        // No look counted meanwhile: what was shown before stands for those who are back on it.
+        for proc in &mut self.procs {
+            let before = self.shown_before.iter().find(|(pid, value, _)| (*pid, *value) == (proc.pid, proc.loaded));
+            if let Some((_, value, shown)) = before {
+                (proc.shown_for, proc.shown) = (*value, *shown);
+            }
+        }
+    }
+
+    /// An older store is in the place of the right one.
+    pub(crate) fn store_is_older(&self) -> bool {
+        self.store_whole.is_some()
     }
 
     /// Sets what a file holds, and what follows from it for those that re-read it.

@@ -88,17 +88,21 @@ fn react(next: &mut State, blocked: &[Blocker]) -> bool {
         next.stand(hold);
         return true;
     }
-    fallen_back(next, blocked)
+    fallen_back(next, blocked, false)
 }
 
-/// Copies that drifted and instances that run on the old value re-enter Roll.
-pub(super) fn fallen_back(next: &mut State, blocked: &[Blocker]) -> bool {
+/// Copies that drifted and instances that run on the old value re-enter Roll; those that have shown nothing, if told so.
+pub(super) fn fallen_back(next: &mut State, blocked: &[Blocker], unproven_too: bool) -> bool {
     let mut again = false;
     for blocker in blocked {
         match blocker {
             Blocker::File(file, Holds::Old) => again |= drifted(next, *file),
             Blocker::Stale(consumer, _, slot) => {
                 let bits = 1u32.checked_shl(u32::from(*slot)).unwrap_or(0);
+                again |= reroll(next, consumer.index(), bits);
+            }
+            Blocker::Unproven(consumer, who, _) if unproven_too => {
+                let bits = 1u32.checked_shl(u32::from(next.slot_of(*who))).unwrap_or(0);
                 again |= reroll(next, consumer.index(), bits);
             }
             Blocker::File(..)

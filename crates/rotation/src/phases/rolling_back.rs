@@ -20,7 +20,7 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
         out.extend(unsure.into_iter().map(|endpoint| Want::Ask(Query::Probe(endpoint, Which::Old))));
         return;
     }
-    if state.promoted {
+    if state.promoted || state.promote_in_doubt {
         unit::offer(state, Op::Demote, out);
         return;
     }
@@ -95,7 +95,7 @@ pub(super) fn settle(next: &mut State) -> bool {
         return true;
     }
     let alive = not_yet(next, &next.alive, next.plan.policy.probes_alive).is_empty();
-    if !alive || next.promoted {
+    if !alive || next.promoted || next.promote_in_doubt {
         return late(next);
     }
     start_units(next) || react(next) || ask_again(next) || late(next)

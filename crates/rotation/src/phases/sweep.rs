@@ -1,11 +1,19 @@
-use crate::gate::blockers;
-use crate::state::{Phase, State};
-use crate::{Op, Query, Want, Which, unit};
+use crate::gate::{Blocker, blockers};
+use crate::state::{Hold, Look, Phase, Reason, State};
+use crate::{ConsumerId, Op, Query, Want, Which, unit};
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     // An instance that came after the point of no return is found here at the latest, and rolled forward.
-    if state.fresh_look(state.entered).is_none() {
+    let look = state.fresh_look(state.entered);
+    let unproven = look.map_or_else(Vec::new, |look| unproven(state, look));
+    if look.is_none() || !unproven.is_empty() {
         out.push(Want::Ask(Query::Enumerate));
+    }
+    for consumer in unproven {
+        let want = Want::Ask(Query::Prove(consumer, None, Which::New));
+        if !out.contains(&want) {
+            out.push(want);
+        }
     }
     for credential in state.abandoned.iter().filter(|_| super::rolled(state)) {
         unit::offer(state, Op::DeleteAbandoned(credential.clone()), out);
@@ -18,6 +26,32 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     } else if out.is_empty() && state.abandoned.is_empty() && state.debt.is_none() && !state.retired {
         unit::offer(state, Op::Retire(Which::Old), out);
     }
+}
+
+/// Whose instances run that nobody has seen work: what they hold is not told from memory. With a debt the old key lives
+/// on, and the old value is kept.
+fn unproven(state: &State, look: &Look) -> Vec<ConsumerId> {
+    let found = blockers(state, look, Which::New).into_iter();
+    let who = found.filter_map(|blocker| match blocker {
+        Blocker::Unproven(consumer, ..) if state.debt.is_none() => Some(consumer),
+        Blocker::Unproven(..)
+        | Blocker::Holder(_)
+        | Blocker::Stranger(_)
+        | Blocker::File(..)
+        | Blocker::Stale(..)
+        | Blocker::Session(_)
+        | Blocker::Absent(_) => None,
+    });
+    who.collect()
+}
+
+/// What is not seen for as long as a phase may last is a person's: a host that is missing, a store that is not ours.
+fn late(next: &mut State) -> bool {
+    if !next.overdue(next.plan.policy.phase_ms_max) {
+        return false;
+    }
+    next.stand(Hold::Paused(Reason::Overdue(Phase::Sweep)));
+    true
 }
 
 fn listed(state: &State) -> bool {
@@ -38,10 +72,15 @@ pub(super) fn settle(next: &mut State) -> bool {
         next.enter(to);
         return true;
     }
-    let Some(look) = next.fresh_look(next.entered) else { return false };
+    let Some(look) = next.fresh_look(next.entered) else { return late(next) };
     let blocked = blockers(next, look, Which::New);
-    if super::quiesce::fallen_back(next, &blocked) {
+    let open = !unproven(next, look).is_empty();
+    let shown = !next.overdue(next.plan.policy.unit_ms_max);
+    if super::quiesce::fallen_back(next, &blocked, !shown && open) {
         return true;
+    }
+    if open {
+        return false;
     }
     let listed = !next.plan.capabilities.list || listed(next);
     // With a debt the old version stays sealed: somebody may still need it.

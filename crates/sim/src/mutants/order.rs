@@ -218,6 +218,14 @@ pub(super) const WITNESS_UNREAD: Mutant =
 pub(super) const BLIND_WRITE: Mutant =
     Mutant { name: "blind write", sentence: "P-42", lapse: Lapse::BlindWrite, ..Mutant::NONE };
 
+/// A store that was put back from a backup is believed.
+pub(super) const STORE_UNASKED: Mutant =
+    Mutant { name: "store unasked", sentence: "P-86", lapse: Lapse::StoreUnasked, ..Mutant::NONE };
+
+/// A restart makes live what nobody accepted.
+pub(super) const EDITS_UNSEEN: Mutant =
+    Mutant { name: "edits unseen", sentence: "P-74", lapse: Lapse::EditsUnseen, ..Mutant::NONE };
+
 /// A look counts although an operation went on meanwhile.
 pub(super) const OVERLAP_COUNTS: Mutant = Mutant {
     name: "overlapped look counts",

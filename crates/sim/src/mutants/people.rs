@@ -1,7 +1,9 @@
 //! Mutants that put words into people's mouths, or do not listen.
 
+use keyroll_engine::{Action, Input};
 use keyroll_rotation::{
-    ConsumerId, Emergency, Event, Fact, Hold, Person, Query, Reason, State, Waived, Want, consent_digest,
+    ConsumerId, Emergency, Event, Fact, Hold, Op, Outcome, Person, Query, Reason, State, Waived, Want, Which,
+    consent_digest,
 };
 
 use crate::mutant::Mutant;
@@ -82,3 +84,32 @@ fn left_switched_off(state: &State, wanted: &mut Vec<Want>) {
 /// Where nobody is there to consent, the old key stays off.
 pub(super) const LEFT_SWITCHED_OFF: Mutant =
     Mutant { name: "left switched off", sentence: "P-79", wants: left_switched_off, ..Mutant::NONE };
+
+fn stuck_switched_off(state: &State, wanted: &mut Vec<Want>) {
+    if let Some(Hold::Stuck(_)) = state.hold() {
+        wanted.retain(|want| *want != Want::Do(Op::Enable));
+    }
+}
+
+/// What is stuck leaves the old key off.
+pub(super) const STUCK_SWITCHED_OFF: Mutant =
+    Mutant { name: "stuck switched off", sentence: "P-84", wants: stuck_switched_off, ..Mutant::NONE };
+
+/// What cannot be seen and is waived counts as moved when that was intended.
+pub(super) const WAIVED_IS_DELIVERED: Mutant = Mutant {
+    name: "waived is delivered",
+    sentence: "P-81",
+    action: |state, action| {
+        let Action::Carry { effect, .. } = action else { return None };
+        let waived = |id: ConsumerId| state.waived().contains(&Waived::NotVisible(id));
+        let of_waived = match &effect.op {
+            Op::Deliver(file, Which::New) => {
+                let readers = (0u16..).zip(&state.plan().consumers);
+                readers.filter(|(_, it)| it.files.contains(file)).all(|(at, _)| waived(ConsumerId(at)))
+            }
+            _ => false,
+        };
+        of_waived.then_some(Input::Ended { intent: effect.intent, outcome: Outcome::Done(None) })
+    },
+    ..Mutant::NONE
+};
