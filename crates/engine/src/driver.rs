@@ -22,6 +22,8 @@ struct Flight {
 /// A look that is under way.
 struct Asking {
     query: Query,
+    /// When it began: what it tells is of then, however late it answers.
+    since_ms: u64,
     /// Something that it looks at was touched meanwhile: what it saw may be of before.
     stale: bool,
 }
@@ -143,10 +145,12 @@ impl<C: Core> Driver<C> {
             Input::Witnessed { intent, ok } => self.witnessed(intent, ok, now_ms),
             Input::Seen(query, fact) => {
                 let Some(place) = self.asking.iter().position(|asked| asked.query == query) else { return };
-                if self.asking.swap_remove(place).stale {
+                let asked = self.asking.swap_remove(place);
+                if asked.stale {
                     self.next_look.retain(|(asked, _)| *asked != query);
                     return;
                 }
+                let fact = fact.filter(|fact| self.holds_since(fact, asked.since_ms, now_ms));
                 let next = now_ms.saturating_add(self.pace.between(&query));
                 self.next_look.retain(|(asked, _)| *asked != query);
                 self.next_look.push((query, next));
@@ -157,6 +161,19 @@ impl<C: Core> Driver<C> {
             Input::Ended { intent, outcome } => self.ended(intent, outcome, now_ms),
             Input::Told(fact) => self.queue(now_ms, fact, true),
         }
+    }
+
+    /// What became of an intent may depend on how long one waited: a look that began before that time was over has not
+    /// seen its end, and is asked again.
+    fn holds_since(&self, fact: &Fact, since_ms: u64, now_ms: u64) -> bool {
+        let Fact::Reconciled { intent, .. } = fact else { return true };
+        let closes = |ms: u64| {
+            let ms = ms.max(self.state.now().ms);
+            let event = Event { at: Stamp { ms, boot: self.boot, epoch: self.epoch }, fact: fact.clone() };
+            let next = self.core.step(&self.state, &event);
+            next.is_ok_and(|(next, _)| !next.intents().iter().any(|open| open.seq == *intent))
+        };
+        !closes(now_ms) || closes(since_ms)
     }
 
     fn queue(&mut self, now_ms: u64, fact: Fact, told: bool) {
@@ -451,7 +468,7 @@ impl<C: Core> Driver<C> {
             sooner(wake, next);
             return;
         }
-        self.asking.push(Asking { query: query.clone(), stale: false });
+        self.asking.push(Asking { query: query.clone(), since_ms: now_ms, stale: false });
         actions.push(Action::Look { query, limit_ms: self.pace.look_ms_max });
     }
 }

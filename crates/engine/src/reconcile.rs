@@ -95,7 +95,8 @@ impl Bench {
         {
             return Ok(Found::Executed(Some(cred(id))));
         }
-        let proposed = match state.chosen() {
+        let chosen = state.chosen_for(intent);
+        let proposed = match chosen {
             Some(chosen) => store.kept(self.secret(), &self.id, chosen).await?,
             None => None,
         };
@@ -104,7 +105,7 @@ impl Bench {
             return self.find_by_label(old, intent, proposed).await;
         }
         // The value that was chosen is not in the store any more: what the old one answers tells nothing of the mint.
-        if proposed.is_none() && state.chosen().is_some() {
+        if proposed.is_none() && chosen.is_some() {
             return Ok(Found::Unclear);
         }
         self.find_by_probe(old, intent, proposed).await

@@ -9,8 +9,9 @@ use std::time::Duration;
 use keyroll_engine::{Command, Ending, Note, Observer, Pace, Standing, Word, run};
 use keyroll_port::{Label, RotationId};
 use keyroll_rotation::{
-    Capabilities, Event, Fact, Hold, OldKey, Op, Person, Phase, Reason, Refusals, Seq, State, Which,
+    Capabilities, Event, Fact, Hold, OldKey, Op, Outcome, Person, Phase, Reason, Refusals, Seq, State, Which,
 };
+use parts::machine::Mishap;
 use parts::{Scene, locked};
 use tokio::sync::mpsc;
 
@@ -199,6 +200,67 @@ fn a_driver_that_is_asked_to_leave_switches_the_old_key_on_first() {
     let (_, state) = drive_before(&scene, There::Thinks, &[Command::Unanswered]);
     assert_eq!((state.old_key(), state.hold()), (OldKey::On, Some(Hold::Paused(Reason::Consent))));
     assert!(locked(&scene.keys.off).is_empty());
+}
+
+/// A rotation whose first Disable has its effect and no answer, and somebody is refused right after it.
+fn disable_lost(capabilities: Capabilities) -> (Scene, Standing, Box<State>) {
+    for at in 0..20 {
+        let scene = Scene::with(capabilities.clone(), &[], "id-2", "value-two");
+        *locked(&scene.host.refused_at_first) = 1;
+        *locked(&scene.fate.at) = Some((at, Mishap::Lost));
+        let (standing, state) = drive(&scene);
+        let intent = intended(&scene, &Op::Disable).first().copied();
+        let lost = |event: &Event| matches!(event.fact, Fact::Ended { intent: of, outcome: Outcome::Unknown } if Some(of) == intent);
+        if scene.book.entries().iter().any(lost) {
+            return (scene, standing, state);
+        }
+    }
+    panic!("no effect of a rotation is its Disable");
+}
+
+/// The entries that began this operation.
+fn intended(scene: &Scene, op: &Op) -> Vec<Seq> {
+    let entries = scene.book.entries();
+    let begun = (1..).zip(&entries).filter(|(_, event)| event.fact == Fact::Intended(op.clone()));
+    begun.map(|(seq, _)| seq).collect()
+}
+
+#[test]
+fn whoever_is_refused_between_a_lost_disable_and_its_repetition_is_heard() {
+    // Nothing shows that it had its effect: it is sent again, and counted from the first time on.
+    let blind = Capabilities { list: false, label: false, ..with_a_switch() };
+    let (scene, standing, state) = disable_lost(blind);
+    assert_eq!(intended(&scene, &Op::Disable).len(), 2);
+    assert_eq!(standing, Standing::Held(Hold::Paused(Reason::RefusedUse)));
+    assert_eq!(state.old_key(), OldKey::On);
+    assert!(locked(&scene.keys.ended).is_empty() && locked(&scene.keys.off).is_empty());
+}
+
+#[test]
+fn a_lost_disable_that_a_list_shows_is_not_sent_again() {
+    let (scene, standing, _) = disable_lost(with_a_switch());
+    assert_eq!(intended(&scene, &Op::Disable).len(), 1);
+    assert_eq!(standing, Standing::Held(Hold::Paused(Reason::RefusedUse)));
+    assert!(locked(&scene.keys.ended).is_empty() && locked(&scene.keys.off).is_empty());
+}
+
+#[test]
+fn beside_a_store_that_was_put_back_alone_nothing_is_ended() {
+    for behind in [Op::Disable] {
+        let mut plan = parts::plan(with_a_switch());
+        plan.policy.phase_ms_max = 400;
+        let scene = Scene::of(plan, &[], "id-2", "value-two");
+        *locked(&scene.book.breaks_at) = Some(behind.clone());
+        assert_eq!(drive(&scene).0, Standing::Lost, "{behind:?}");
+        scene.safe.put_back_older();
+        for word in [Fact::Clock, Fact::Resumed, Fact::Retried] {
+            let (standing, state) = drive_before(&scene, There::Consents, &[Command::Tell(word)]);
+            let stands = matches!(standing, Standing::Held(_) | Standing::Ended);
+            assert!(stands && !state.decided(), "{behind:?}: {standing:?} in {:?}", state.phase());
+            assert!(!locked(&scene.keys.ended).contains(&"id-1".to_owned()), "{behind:?}");
+            assert!(locked(&scene.keys.off).is_empty(), "{behind:?}: {standing:?} in {:?}", state.phase());
+        }
+    }
 }
 
 #[test]

@@ -24,7 +24,8 @@ mod wants;
 
 /// What entries mean, by number: a rotation is only driven by a protocol that is not older than the one that opened it.
 /// 2: consent that nobody gives; steps that end unclear are counted.
-pub const PROTOCOL: u32 = 2;
+/// 3: holds have an order; what is stuck switches the old key on; an answer counts for its own version.
+pub const PROTOCOL: u32 = 3;
 
 pub use capabilities::{Capabilities, LastUsed, MintedBy, Overlap, Refusals};
 pub use effect::{Effect, Op, Person, Query, Want};

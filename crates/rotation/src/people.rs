@@ -137,6 +137,8 @@ pub(crate) fn retried(next: &mut State) -> Result<(), &'static str> {
         }
         Some(Hold::Paused(_) | Hold::Stuck(_)) => next.hold = None,
     }
+    // That the cause is gone is a word: a label that nobody knew is looked for again.
+    next.listed = None;
     go_on(next);
     if stuck && next.refused_use {
         // It was read while something stronger was in the way: whoever still needs the old key is told of now.
@@ -300,7 +302,7 @@ fn abandon(next: &mut State) {
     }
     let now = next.now;
     next.abandoned_at = next.seq;
-    next.chosen = None;
+    next.given_up = next.chosen.take();
     (next.staged, next.checked, next.new_deleted, next.deleting) = (false, false, false, false);
     (next.promoted, next.promote_in_doubt) = (false, false);
     next.proofs.clear();

@@ -178,6 +178,8 @@ pub struct State {
     pub(crate) alive_asked: Seq,
     /// The entry that abandoned a new version: what was begun before it says nothing about the present one.
     pub(crate) abandoned_at: Seq,
+    /// The choice that was given up with it: its mint may still turn out to have been carried out.
+    pub(crate) given_up: Option<Seq>,
     /// A Disable was lost: the old key may be off although nobody saw it.
     pub(crate) off_in_doubt: bool,
     /// What became of a Promote was never told: the way back takes it back all the same.
@@ -249,6 +251,7 @@ impl State {
             stirred: 0,
             alive_asked: 0,
             abandoned_at: 0,
+            given_up: None,
             off_in_doubt: false,
             promote_in_doubt: false,
             disabled_again: false,
@@ -318,6 +321,11 @@ impl State {
     /// The intent under which the value that we chose is kept.
     pub fn chosen(&self) -> Option<Seq> {
         self.chosen
+    }
+
+    /// The same for one mint, which may be of a version that was given up since.
+    pub fn chosen_for(&self, mint: Seq) -> Option<Seq> {
+        if mint < self.abandoned_at { self.given_up } else { self.chosen }
     }
 
     /// What is believed of the old key.

@@ -5,9 +5,9 @@ mod walk;
 
 use keyroll_rotation::{
     Answer, ConsumerId, CredId, Difference, Emergency, EndpointId, Fact, FileId, Found, Hold, Holds, Labelled,
-    OldKey, Op, Outcome, Phase, Query, Reason, Stage, Standing, Want, Which, wants,
+    OldKey, Op, Outcome, Phase, Query, Reason, Sight, Stage, Standing, Want, Which, wants,
 };
-use walk::Walk;
+use walk::{Walk, proof, who};
 
 const NOT_OURS: u64 = 9_999;
 const STUCK: Hold = Hold::Stuck(Reason::UnknownLabel(NOT_OURS));
@@ -244,4 +244,92 @@ fn an_edit_that_is_accepted_is_not_forgotten_by_a_stronger_hold() {
     walk.say(Fact::Accepted(edit.clone()));
     walk.say(Fact::Retried);
     assert_eq!((walk.state.hold(), walk.state.accepted()), (None, std::slice::from_ref(&edit)));
+}
+
+#[test]
+fn a_disable_that_was_sent_twice_is_over_when_neither_can_arrive() {
+    let mut walk = Walk::to(Phase::Disable);
+    walk.until(|state| wants(state).contains(&Want::Do(Op::Disable)));
+    let first = walk.begin(&Op::Disable);
+    walk.end(first, Outcome::Unknown);
+    walk.wait(200);
+    walk.say(Fact::Reconciled { intent: first, found: Found::Absent });
+    walk.until(|state| wants(state).contains(&Want::Do(Op::Disable)));
+    let second = walk.begin(&Op::Disable);
+    walk.another_driver();
+    // What is seen may be the effect of the first: the second may still be on its way.
+    let seen = Fact::Reconciled { intent: second, found: Found::Executed(None) };
+    walk.say(seen.clone());
+    assert_eq!(wants(&walk.state), [Want::Ask(Query::Reconcile(second))]);
+    walk.wait(100);
+    walk.say(seen);
+    assert_eq!(walk.state.phase(), Phase::Soak);
+    // One that was sent once is over as soon as it is seen.
+    let mut once = Walk::to(Phase::Disable);
+    once.until(|state| wants(state).contains(&Want::Do(Op::Disable)));
+    let intent = once.begin(&Op::Disable);
+    once.another_driver();
+    once.say(Fact::Reconciled { intent, found: Found::Executed(None) });
+    assert_eq!(once.state.phase(), Phase::Soak);
+}
+
+#[test]
+fn nothing_is_minted_while_a_deletion_is_carried_out() {
+    let mut walk = Walk::to(Phase::RollingBack);
+    walk.until(|state| wants(state).contains(&Want::Do(Op::DeleteNew)));
+    let deletion = walk.begin(&Op::DeleteNew);
+    walk.say(Fact::Escalated { mode: Emergency::RollFirst, pending_compromised: false });
+    assert_eq!((walk.state.phase(), wants(&walk.state)), (Phase::Mint, Vec::new()));
+    walk.end(deletion, Outcome::Done(None));
+    assert_eq!(wants(&walk.state), [Want::Do(Op::Mint)]);
+}
+
+#[test]
+fn what_came_after_the_end_of_the_old_key_is_asked_before_the_old_value_is_dropped() {
+    let mut walk = Walk::to(Phase::Sweep);
+    let mut look = walk.look();
+    let mut late = look.instances[0];
+    // Its memory shows neither version.
+    (late.who, late.old, late.new) = (who(ConsumerId(55)), Sight::No, Sight::No);
+    look.instances[0] = late;
+    walk.say(Fact::Enumerated(look));
+    walk.say(walk.see(&Query::List));
+    walk.say(walk.see(&Query::Sweep));
+    let asks = Want::Ask(Query::Prove(ConsumerId(0), None, Which::New));
+    let drop = Want::Do(Op::Retire(Which::Old));
+    assert!(wants(&walk.state).contains(&asks) && !wants(&walk.state).contains(&drop));
+    // It goes on showing nothing: it is restarted like any.
+    let mut silent = walk.clone();
+    silent.wait(10_000);
+    assert_eq!(silent.state.phase(), Phase::Roll);
+    let mut shown = proof(ConsumerId(0), Which::New);
+    shown.who = late.who;
+    walk.say(Fact::Proved { consumer: ConsumerId(0), proofs: vec![shown], trouble: false });
+    assert!(wants(&walk.state).contains(&drop), "{:?}", wants(&walk.state));
+}
+
+#[test]
+fn a_key_is_not_left_off_for_a_look_that_cannot_be_had() {
+    let mut deciding = Walk::to(Phase::Decide);
+    deciding.wait(60_000);
+    assert_eq!(deciding.state.phase(), Phase::Quiesce);
+    assert_eq!(wants(&deciding.state), [ENABLE]);
+    let mut soaking = Walk::to(Phase::Soak);
+    soaking.wait(61_000);
+    assert_eq!(soaking.state.hold(), Some(Hold::Paused(Reason::Overdue(Phase::Soak))));
+    assert!(wants(&soaking.state).contains(&ENABLE));
+}
+
+#[test]
+fn a_promote_that_was_never_told_is_taken_back_on_the_way_back() {
+    let mut walk = Walk::to(Phase::Roll);
+    walk.until(|state| wants(state).contains(&Want::Do(Op::Promote)));
+    let intent = walk.begin(&Op::Promote);
+    walk.end(intent, Outcome::Unknown);
+    walk.wait(60_000);
+    walk.say(Fact::Reconciled { intent, found: Found::Unclear });
+    assert_eq!(walk.state.hold(), Some(Hold::Stuck(Reason::Unclear(intent))));
+    walk.say(Fact::Retried);
+    walk.say(Fact::AbortAsked);
+    walk.until(|state| wants(state).contains(&Want::Do(Op::Demote)));
 }

@@ -157,7 +157,7 @@ impl Run<'_> {
 
     fn excused(&self, proc: &Proc, _: &State) -> bool {
         let waived = |id| Fact::Waived(Waived::NotVisible(id));
-        let named = proc.consumer.is_some_and(|id| self.book.entries.iter().any(|it| it.fact == waived(id)));
+        let named = proc.consumer.is_some_and(|id| self.book.ever().iter().any(|it| it.fact == waived(id)));
         proc.waived || named
     }
 

@@ -343,7 +343,8 @@ impl World {
         if let Some((_, _, Some(id))) = self.store.kept(intent) {
             return Found::Executed(Some(id.clone()));
         }
-        let proposed = state.chosen().and_then(|seq| self.store.kept(seq)).map(|kept| kept.1);
+        let chosen = state.chosen_for(intent);
+        let proposed = chosen.and_then(|seq| self.store.kept(seq)).map(|kept| kept.1);
         let capabilities = &self.plan.capabilities;
         if capabilities.list && capabilities.label {
             let entry = self.issuer.listed(self.now).find(|cred| cred.label == Some(intent));
@@ -365,7 +366,7 @@ impl World {
                 return self.accepted_as(intent, proposed, &id);
             }
         }
-        let unsealed = proposed.is_none() && state.chosen().is_some();
+        let unsealed = proposed.is_none() && chosen.is_some();
         if self.issuer.accepts(OLD, self.now) && !unsealed { Found::Absent } else { Found::Unclear }
     }
 

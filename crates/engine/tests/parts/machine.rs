@@ -77,6 +77,9 @@ pub(crate) struct Machine {
     /// What the logs show at one look after the other, the last of it for good.
     refusals: Mutex<Vec<u32>>,
     mark: Mutex<Option<String>>,
+    /// How often it was told to count refusals from now on, and what is refused after the first time.
+    watched: AtomicUsize,
+    pub(crate) refused_at_first: Mutex<u32>,
 }
 
 fn text(fields: &Fields) -> String {
@@ -103,7 +106,9 @@ impl Machine {
         let files = vec!["value-one".to_owned(); plan.files.len()];
         let refusals = Mutex::new(refusals.to_vec());
         let inside = Mutex::new(Inside { files, procs, pids: 1_000 });
-        Self { consumers: plan.consumers.clone(), safe, fate, inside, refusals, mark: Mutex::default() }
+        let (watched, refused_at_first) = (AtomicUsize::new(0), Mutex::new(0));
+        let (consumers, mark) = (plan.consumers.clone(), Mutex::default());
+        Self { consumers, safe, fate, inside, refusals, mark, watched, refused_at_first }
     }
 
     /// What every process has loaded by now.
@@ -240,6 +245,7 @@ impl Host for Machine {
     }
     async fn watch_refusals(&self, issuer: Option<&str>) -> Result<(), Failure> {
         *locked(&self.mark) = issuer.map(str::to_owned);
+        self.watched.fetch_add(1, Ordering::SeqCst);
         Ok(())
     }
     async fn refusals_mark(&self) -> Result<Option<String>, Failure> {
@@ -249,6 +255,10 @@ impl Host for Machine {
         None
     }
     async fn refusals(&self) -> Result<u32, Failure> {
+        // Told to count from another time on, it has forgotten what it counted from the first.
+        if self.watched.load(Ordering::SeqCst) == 1 && *locked(&self.refused_at_first) > 0 {
+            return Ok(*locked(&self.refused_at_first));
+        }
         let mut told = locked(&self.refusals);
         let next = if told.len() > 1 { Some(told.remove(0)) } else { told.first().copied() };
         Ok(next.unwrap_or_default())

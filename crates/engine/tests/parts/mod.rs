@@ -188,6 +188,17 @@ impl Safe {
         let current = versions.iter().find(|it| it.1 == Label::Current).and_then(|it| it.2.as_ref());
         value_of(current.expect("a current version"))
     }
+    /// The store of before the rotation takes its place.
+    pub(crate) fn put_back_older(&self) {
+        locked(&self.kept).clear();
+        let mut versions = locked(&self.versions);
+        versions.retain(|it| it.0 == 1);
+        versions.iter_mut().for_each(|it| it.1 = Label::Current);
+    }
+    /// A person hands over what they made at the console; the entry of that number says so.
+    pub(crate) fn hand_over(&self, entry: Seq, id: &str, value: &str) {
+        locked(&self.kept).insert(entry, credential(id, value));
+    }
     pub(crate) fn label(&self, number: u32) -> Option<Label> {
         locked(&self.versions).iter().find(|it| it.0 == number).map(|it| it.1)
     }

@@ -85,8 +85,14 @@ pub(super) fn settle(next: &mut State) -> bool {
         next.enter(Phase::Mint);
         return true;
     }
-    let shut = next.fresh_look(next.entered).is_some_and(|look| !open(next, look));
-    if shut {
+    let look = next.fresh_look(next.entered);
+    let blind = look.is_none() && next.overdue(next.plan.policy.phase_ms_max);
+    if blind && exchanges(next) {
+        next.stand(crate::Hold::Paused(crate::Reason::Overdue(Phase::Decide)));
+        return true;
+    }
+    // Nobody can be looked at: the old key is not left off for that.
+    if blind || look.is_some_and(|look| !open(next, look)) {
         next.consent = None;
         if exchanges(next) {
             let reason = next.fresh_look(next.entered).and_then(|look| first_unexplained(next, look));

@@ -36,7 +36,8 @@ pub(super) fn settle(next: &mut State) -> bool {
     }
     let blocked =
         next.fresh_look(next.entered).is_some_and(|look| !blockers(next, look, Which::New).is_empty());
-    if blocked && !next.running(&Op::Disable) {
+    let blind = next.fresh_look(next.entered).is_none() && next.overdue(next.plan.policy.phase_ms_max);
+    if (blocked || blind) && !next.running(&Op::Disable) {
         next.enter(Phase::Quiesce);
         return true;
     }

@@ -1,5 +1,5 @@
 use super::exchanges;
-use crate::state::{OldKey, Phase, State};
+use crate::state::{IntentStatus, OldKey, Phase, State};
 use crate::{MintedBy, Op, Person, Want, unit};
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
@@ -10,9 +10,16 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     }
     match state.plan.capabilities.minted_by {
         MintedBy::Us if state.chosen.is_none() => unit::offer(state, Op::Choose, out),
+        // A deletion that is still carried out may be of the very id that this mint gets.
+        MintedBy::Us | MintedBy::Api if deleting(state) => {}
         MintedBy::Us | MintedBy::Api => unit::offer(state, Op::Mint, out),
         MintedBy::Human => out.push(Want::Person(Person::MintByHand)),
     }
+}
+
+fn deleting(state: &State) -> bool {
+    let deletes = |op: &Op| matches!(op, Op::DeleteNew | Op::DeleteOrphan(_) | Op::DeleteAbandoned(_));
+    state.intents.iter().any(|open| deletes(&open.op) && open.status == IntentStatus::Running)
 }
 
 pub(super) fn settle(next: &mut State) -> bool {

@@ -43,5 +43,10 @@ pub(super) fn settle(next: &mut State) -> bool {
         next.enter(Phase::Decide);
         return true;
     }
+    if next.overdue(next.plan.policy.phase_ms_max.saturating_add(soak_ms)) {
+        // Nobody can tell who is refused: the old key is not left off for that.
+        next.stand(Hold::Paused(Reason::Overdue(Phase::Soak)));
+        return true;
+    }
     false
 }
