@@ -53,13 +53,15 @@ impl Bench {
             Op::Apply(consumer, slot, _) => self.ports.host.applied(*consumer, *slot, intent).await?,
             // A store that lost what was staged was put back from a backup: it tells nothing of what was done to ours.
             Op::Promote | Op::Demote if state.new_version().is_none() => Found::Absent,
-            Op::Promote | Op::Demote => match (self.staged_number(state).await?, self.current_number().await?) {
-                (Some(new), Some(current)) => {
-                    let goal = if *op == Op::Promote { new } else { old.number };
-                    if current == goal { Found::Executed(None) } else { Found::Absent }
+            Op::Promote | Op::Demote => {
+                match (self.staged_number(state).await?, self.current_number().await?) {
+                    (Some(new), Some(current)) => {
+                        let goal = if *op == Op::Promote { new } else { old.number };
+                        if current == goal { Found::Executed(None) } else { Found::Absent }
+                    }
+                    (None, _) | (_, None) => Found::Unclear,
                 }
-                (None, _) | (_, None) => Found::Unclear,
-            },
+            }
             // Carried out again, its refusals would be counted from then on: those since the first time would be lost.
             Op::Disable if self.is_off(old, state).await? => Found::Executed(None),
             Op::Disable => Found::Absent,

@@ -312,7 +312,9 @@ pub(crate) fn reconciled(next: &mut State, seq: Seq, found: &Found) -> Result<()
         return Err("the outcome of this intent is not in question");
     };
     match found {
-        Found::Executed(_) if repeated(next, &intent.op) && !next.now.at_least(settle_ms(next, &intent.op), since) => {
+        Found::Executed(_)
+            if repeated(next, &intent.op) && !next.now.at_least(settle_ms(next, &intent.op), since) =>
+        {
             // What is seen may be the effect of the one before: this one may still be on its way.
         }
         Found::Executed(credential) => {

@@ -4,8 +4,8 @@
 mod walk;
 
 use keyroll_rotation::{
-    Answer, ConsumerId, CredId, Difference, Emergency, EndpointId, Fact, FileId, Found, Hold, Holds, Labelled,
-    OldKey, Op, Outcome, Phase, Query, Reason, Sight, Stage, Standing, Want, Which, wants,
+    Answer, ConsumerId, CredId, Difference, Emergency, EndpointId, Fact, FileId, Found, Hold, Holds,
+    Labelled, OldKey, Op, Outcome, Phase, Query, Reason, Sight, Stage, Standing, Want, Which, wants,
 };
 use walk::{Walk, proof, who};
 

@@ -264,7 +264,10 @@ impl Run<'_> {
         }
         let mut strange = self.too_many(state);
         for cred in self.world.issuer.live() {
-            if cred.value == OLD || cred.strange() || state.new_version().is_some_and(|new| new.credential == cred.id) {
+            if cred.value == OLD
+                || cred.strange()
+                || state.new_version().is_some_and(|new| new.credential == cred.id)
+            {
                 continue;
             }
             let covered = self.covered(state, cred.label, &cred.id);

@@ -61,7 +61,8 @@ impl Run<'_> {
                     return Some("takes a pull consumer back alone");
                 }
                 // One that was begun for a version that is given up by now fetches the one that took its place.
-                let newest = self.seats.last().and_then(|it| self.world.value_of(Which::New, it.driver.state()));
+                let newest =
+                    self.seats.last().and_then(|it| self.world.value_of(Which::New, it.driver.state()));
                 let current = Some(self.world.store.current);
                 let ours = !self.world.store_is_older() && current != newest;
                 (forward && ours && value != current).then_some("before Promote")

@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 
 use keyroll_rotation::{
-    ConsumerId, CredId, Delivery, Difference, FileId, HostId, Kinds, PATHS_MAX, Plan, Seq, State, Uptake, Which,
+    ConsumerId, CredId, Delivery, Difference, FileId, HostId, Kinds, PATHS_MAX, Plan, Seq, State, Uptake,
+    Which,
 };
 
 use crate::issuer::{FOREIGN, Issuer, OLD, Value};
@@ -319,7 +320,8 @@ impl World {
         self.set_current(current, false);
         // No look counted meanwhile: what was shown before stands for those who are back on it.
         for proc in &mut self.procs {
-            let before = self.shown_before.iter().find(|(pid, value, _)| (*pid, *value) == (proc.pid, proc.loaded));
+            let before =
+                self.shown_before.iter().find(|(pid, value, _)| (*pid, *value) == (proc.pid, proc.loaded));
             if let Some((_, value, shown)) = before {
                 (proc.shown_for, proc.shown) = (*value, *shown);
             }
