@@ -15,6 +15,7 @@ mod people;
 mod phase;
 mod phases;
 mod plan;
+mod progress;
 mod record;
 mod state;
 mod step;

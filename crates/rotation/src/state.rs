@@ -1,7 +1,9 @@
 use std::sync::Arc;
 
 pub use crate::phase::{Debt, Hold, Phase, Reason};
-use crate::plan::{Consumer, Delivery, Plan};
+use crate::plan::{Consumer, Plan};
+pub use crate::progress::{Stage, Unit};
+pub(crate) use crate::progress::{all_slots, pushes};
 use crate::{
     ConsumerId, CredId, Difference, Emergency, Enumeration, FileId, Holds, Incarnation, Op, Proof, Seq,
     Stamp, Waived, Which,
@@ -52,44 +54,6 @@ pub struct Intent {
     pub op: Op,
     /// What is known of it.
     pub status: IntentStatus,
-}
-
-/// How far one unit (a consumer on its host) is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Stage {
-    /// Its turn has not come.
-    Waiting,
-    /// Its files are being written, or it is told to fetch.
-    Delivering,
-    /// A slot is being made to load them.
-    Applying(u8),
-    /// A slot's instances are being proven.
-    Proving(u8),
-    /// Every slot is proven.
-    Settled,
-    /// It did not take the value.
-    Failed,
-}
-
-/// One consumer on its way to a version.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unit {
-    /// How far it is.
-    pub stage: Stage,
-    /// Where it is going.
-    pub toward: Which,
-    /// Since when it has been in this stage.
-    pub since: Stamp,
-    /// Slots that still have to be applied in this pass, as bits.
-    pub slots: u32,
-    /// Slots that were ever told to load the new version, as bits.
-    pub moved: u32,
-    /// Those of them that are being told for the first time: a refusal takes that back.
-    pub first: u32,
-    /// The fetch of this pass was carried out.
-    pub fetched: bool,
-    /// Failed attempts in this pass.
-    pub failures: u8,
 }
 
 /// Answers in a row at one endpoint.
@@ -507,39 +471,4 @@ impl State {
     pub(crate) fn forward_only(&self) -> bool {
         self.decided.is_some() || self.old == OldKey::Ended || self.emergency.is_some()
     }
-}
-
-impl Unit {
-    pub(crate) fn waiting(at: Stamp) -> Self {
-        Self {
-            stage: Stage::Waiting,
-            toward: Which::New,
-            since: at,
-            slots: 0,
-            moved: 0,
-            first: 0,
-            fetched: false,
-            failures: 0,
-        }
-    }
-
-    /// Back to the start, on the way to a version; `slots` are those to be applied.
-    pub(crate) fn send(&mut self, toward: Which, slots: u32, now: Stamp) {
-        self.stage = Stage::Waiting;
-        self.toward = toward;
-        self.slots = slots;
-        self.since = now;
-        self.fetched = false;
-        self.failures = 0;
-    }
-}
-
-/// The bits of all slots of a consumer.
-pub(crate) fn all_slots(consumer: &Consumer) -> u32 {
-    u32::MAX.checked_shr(32 - u32::from(consumer.slots)).unwrap_or(0)
-}
-
-/// Whether keyroll itself writes this consumer's files.
-pub(crate) fn pushes(consumer: &Consumer) -> bool {
-    consumer.delivery == Delivery::Push
 }

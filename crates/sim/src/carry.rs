@@ -41,12 +41,7 @@ impl World {
             },
             Op::Deliver(file, which) => return self.deliver(*file, *which, state),
             Op::Fetch(consumer) => self.fetch(*consumer),
-            Op::Apply(consumer, slot, which) => {
-                if let Some(refused) = self.brings(*consumer, *which, state) {
-                    return refused;
-                }
-                self.apply(*consumer, *slot);
-            }
+            Op::Apply(consumer, slot, which) => return self.apply(*consumer, *slot, *which, state),
             Op::Promote | Op::Demote => return self.promote(effect.op == Op::Promote, state),
             Op::Disable => {
                 if !self.issuer.switch(&old, false, now) {
@@ -175,7 +170,10 @@ impl World {
         None
     }
 
-    fn apply(&mut self, consumer: ConsumerId, slot: u8) {
+    fn apply(&mut self, consumer: ConsumerId, slot: u8, which: Which, state: &State) -> Outcome {
+        if let Some(refused) = self.brings(consumer, which, state) {
+            return refused;
+        }
         for at in 0..self.procs.len() {
             let hit = self
                 .procs
@@ -188,6 +186,7 @@ impl World {
                 }
             }
         }
+        Outcome::Done(None)
     }
 
     fn promote(&mut self, forward: bool, state: &State) -> Outcome {

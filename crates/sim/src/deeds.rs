@@ -56,12 +56,7 @@ impl Run<'_> {
             Fault::OldRevoked => self.revoke_old(),
             Fault::Neighbour => self.neighbour(),
             Fault::Edit => self.edit_besides(),
-            Fault::StrangeLabel => {
-                if self.may_be_late() {
-                    let value = self.world.fresh_value();
-                    self.world.issuer.strange_label(value, now);
-                }
-            }
+            Fault::StrangeLabel => self.strange_label(),
             Fault::StoreRestored => self.store_restored(),
             Fault::WallClock => {
                 self.world.wall_jump += if self.rng.one_in(2) { YEAR_MS } else { -YEAR_MS };
@@ -202,6 +197,13 @@ impl Run<'_> {
         let edit = Difference { name: format!("{at}/edit").into(), digest };
         self.world.edits.retain(|(of, _)| *of != ConsumerId(at));
         self.world.edits.push((ConsumerId(at), edit));
+    }
+
+    fn strange_label(&mut self) {
+        if self.may_be_late() {
+            let value = self.world.fresh_value();
+            self.world.issuer.strange_label(value, self.world.now);
+        }
     }
 
     /// The store of before the rotation takes the place of the right one, while nobody drives.

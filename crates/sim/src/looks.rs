@@ -54,12 +54,8 @@ impl World {
                 let mut ask = |value| if outage { Answer::Dead } else { self.probe(value) };
                 let answer = value.map_or(Answer::Unknown, &mut ask);
                 // A new version whose value is not here is no control.
-                let unsealed = new.is_none() && state.new_version().is_some();
-                let control = match which {
-                    Which::Old if unsealed => Some(Answer::Unknown),
-                    Which::Old => new.map(&mut ask),
-                    Which::New => None,
-                };
+                let unsealed = state.new_version().map(|_| Answer::Unknown);
+                let control = new.map(&mut ask).or(unsealed).filter(|_| *which == Which::Old);
                 if *which == Which::Old && answer == Answer::Alive {
                     self.alive_at = now;
                 }
