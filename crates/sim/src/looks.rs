@@ -104,8 +104,10 @@ impl World {
 
     /// A probe of ours moves the last-used time as anybody's use does.
     fn probe(&mut self, value: Value) -> Answer {
-        let answer = self.answer(value);
         let now = self.now;
+        // While an end spreads, one call is refused and the next one accepted.
+        let spreads = self.issuer.by_value(value).and_then(|cred| cred.ended).is_some_and(|at| now >= at);
+        let answer = if spreads && self.rng.one_in(3) { Answer::Dead } else { self.answer(value) };
         if answer == Answer::Alive
             && let Some(cred) = self.issuer.by_value_mut(value)
         {
