@@ -85,7 +85,8 @@ pub fn add_secret(text: &str, file_name: &str, new: &NewSecret) -> Result<String
     let before = Config::parse(text, file_name)?;
     if before.secrets.contains_key(&new.name) {
         let why = format!("there is a secret `{}` already", new.name);
-        return Err(ConfigError::new(Kind::BadEdit, file_name, why, None, None));
+        let help = "take its value in without --issuer and --admin; what stands there is corrected by hand";
+        return Err(ConfigError::new(Kind::BadEdit, file_name, why, None, Some(help.to_owned())));
     }
     let mut document = open(text, file_name)?;
     let mut table = Table::new();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use keyroll_rotation::{Capabilities, LastUsed, MintedBy, Overlap, Refusals};
 
 use crate::document::{self, Document, OverlapKind, Per};
+use crate::operation::As;
 use crate::parse::{SpecError, parse};
 use crate::target::Host;
 
@@ -82,6 +83,19 @@ impl Spec {
     /// Whether any operation is the admin's, so that an admin credential must be configured.
     pub fn needs_admin(&self) -> bool {
         self.0.auth.admin.is_some()
+    }
+
+    /// Whether a new credential is made, or looked for, with the one in use: once that has ended, nothing can be made.
+    pub fn mints_with_its_own(&self) -> bool {
+        let op = &self.0.op;
+        let own = |caller: As| matches!(caller, As::Own);
+        op.mint.as_ref().is_some_and(|mint| own(mint.caller))
+            || op.list.as_ref().is_some_and(|list| own(list.caller))
+    }
+
+    /// Whether a new credential copies settings of the one in use.
+    pub fn copies_settings(&self) -> bool {
+        self.0.op.get.is_some()
     }
 
     /// Where credentials may be sent, `name:port`, sorted; where only the admin's goes is told beside it.

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use async_trait::async_trait;
@@ -9,7 +10,7 @@ use keyroll_secret::{Credential, CredentialId, SecretBytes};
 
 use crate::call::{Call, Nature};
 use crate::document::Document;
-use crate::operation::{As, Change, List, Refusals, Request};
+use crate::operation::{As, Change, Get, List, Refusals, Request};
 use crate::own::OwnUses;
 use crate::refusals::Mark;
 use crate::registry::Spec;
@@ -22,6 +23,8 @@ pub struct Runner {
     admin: Option<SecretBytes>,
     capabilities: Capabilities,
     own: OwnUses,
+    /// What the next credential copies, as it was read when the plan was made.
+    settings: Option<BTreeMap<String, serde_json::Value>>,
 }
 
 impl Runner {
@@ -29,7 +32,25 @@ impl Runner {
     /// ([`Spec::needs_admin`]); without it the operations that are the admin's fail with K0102.
     pub fn new(spec: Spec, admin: Option<SecretBytes>) -> Self {
         let capabilities = spec.capabilities();
-        Self { spec, admin, capabilities, own: OwnUses::default() }
+        Self { spec, admin, capabilities, own: OwnUses::default(), settings: None }
+    }
+
+    /// Mints with the settings that [`Issuer::settings`] returned, in place of asking for them again.
+    ///
+    /// # Errors
+    /// The text is not what it returned.
+    pub fn with_settings(self, settings: &str) -> Result<Self, serde_json::Error> {
+        Ok(Self { settings: Some(serde_json::from_str(settings)?), ..self })
+    }
+
+    /// Reads what the next credential copies of the one in use.
+    async fn read_settings(
+        &self,
+        get: &Get,
+        current: &Credential,
+    ) -> Result<BTreeMap<String, serde_json::Value>, Failure> {
+        let call = self.call("read the settings of a credential", get.caller, &get.request, Nature::Read);
+        mint::settings(&call, get, &self.about(current)).await
     }
 
     /// The form of the spec.
@@ -197,6 +218,26 @@ impl Issuer for Runner {
         }
     }
 
+    async fn settings(&self, current: &Credential) -> Result<Option<String>, Failure> {
+        let Some(get) = &self.document().op.get else { return Ok(None) };
+        let settings = self.read_settings(get, current).await?;
+        let failed = || {
+            let what = format!("keep the settings of a credential ({})", self.document().title);
+            Failure::new(Class::Permanent, "K0111", what)
+        };
+        let text = serde_json::to_string(&settings).map_err(|error| failed().because(error))?;
+        let shown = |value: &SecretBytes| {
+            let value = value.expose();
+            !value.is_empty() && text.as_bytes().windows(value.len()).any(|part| part == value)
+        };
+        if current.fields.secrets().any(|(_, value)| shown(value)) {
+            return Err(failed()
+                .because("one of them holds the value itself")
+                .help("correct op.get of the spec"));
+        }
+        Ok(Some(text))
+    }
+
     fn propose(&self, current: &Credential) -> Result<Option<Credential>, Failure> {
         match self.capabilities.minted_by {
             MintedBy::Us => mint::propose(self.document(), current).map(Some),
@@ -219,13 +260,10 @@ impl Issuer for Runner {
         }
         let mut values = Values { label: Some(label), ..self.about(current) };
         values.fields = proposed.map(|proposed| &proposed.fields);
-        let copy = match &document.op.get {
-            Some(get) => {
-                let call =
-                    self.call("read the settings of a credential", get.caller, &get.request, Nature::Read);
-                mint::settings(&call, get, &self.about(current)).await?
-            }
-            None => std::collections::BTreeMap::new(),
+        let copy = match (&document.op.get, &self.settings) {
+            (None, _) => BTreeMap::new(),
+            (Some(_), Some(kept)) => kept.clone(),
+            (Some(get), None) => self.read_settings(get, current).await?,
         };
         let values = Values { copy: Some(&copy), ..values };
         let call = self.call("mint a credential", op.caller, &op.request, Nature::Change);

@@ -140,6 +140,12 @@ pub trait Issuer: Send + Sync {
     /// Whom a value belongs to.
     async fn identify(&self, credential: &Credential) -> Result<Identity, Failure>;
 
+    /// What the next credential copies of `current`, as text that holds no value; `None` where nothing is copied. It is
+    /// kept with the plan: a credential that was ended first cannot be asked any more.
+    async fn settings(&self, _current: &Credential) -> Result<Option<String>, Failure> {
+        Ok(None)
+    }
+
     /// Where we choose the value: the next credential, whole, before anything is applied, so that it can be sealed
     /// and journaled first. `None` where the issuer chooses.
     fn propose(&self, current: &Credential) -> Result<Option<Credential>, Failure>;

@@ -26,10 +26,17 @@ pub(super) fn run(command: &SecretCommand, context: &mut Context) -> Result<Exit
 fn add(args: &SecretAddArgs, context: &mut Context) -> Result<Exit, Problem> {
     let edit = args.issuer.as_ref().map(|issuer| Edit::prepare(args, issuer, context)).transpose()?;
     let config = match &edit {
-        Some(edit) => Config::parse(&edit.new, &edit.path.display().to_string())?,
+        Some(edit) => {
+            let path = std::path::absolute(&edit.path).unwrap_or_else(|_| edit.path.clone());
+            Config::parse(&edit.new, &path.display().to_string())?
+        }
         None => context.config()?,
     };
     let wanted = secret(&config, &args.name)?;
+    // A reference that was mistyped would be written into the configuration, and the value taken in unseen.
+    if edit.is_some() && !args.anyway {
+        wiring::issuer(wanted)?;
+    }
     let mut given = plain_fields(wanted, &args.fields)?;
     let places = context.places()?;
     let mut fields = Fields::new();

@@ -15,6 +15,11 @@ const SPEC_BYTES_MAX: u64 = 256 * 1024;
 
 /// The issuer that a secret names, with its admin credential.
 pub(crate) fn issuer(secret: &Secret) -> Result<Arc<dyn Issuer>, Problem> {
+    issuer_with(secret, None)
+}
+
+/// The same for a rotation whose plan has kept what its new credential copies.
+pub(crate) fn issuer_with(secret: &Secret, settings: Option<&str>) -> Result<Arc<dyn Issuer>, Problem> {
     let admin = match &secret.admin {
         Some(Reference::File(path)) => Some(admin_file(path)?),
         None => None,
@@ -25,7 +30,14 @@ pub(crate) fn issuer(secret: &Secret) -> Result<Arc<dyn Issuer>, Problem> {
             .because("it needs an admin credential, and none is named")
             .help(format!("add `admin = \"file:./admin.key\"` to [secrets.{}]", secret.name)));
     }
-    Ok(Arc::new(Runner::new(spec, admin)))
+    let runner = Runner::new(spec, admin);
+    let runner = match settings {
+        None => runner,
+        Some(settings) => runner.with_settings(settings).map_err(|error| {
+            Problem::new("K0824", "read the settings that the plan has kept").because_of(&error)
+        })?,
+    };
+    Ok(Arc::new(runner))
 }
 
 /// The spec that a secret names; `None` for an issuer in code.
@@ -39,7 +51,10 @@ pub(super) fn spec(secret: &Secret) -> Result<Option<Spec>, Problem> {
 }
 
 pub(super) fn spec_text(path: &Path) -> Result<String, Problem> {
-    let attempted = || Problem::new("K0821", format!("read the issuer's spec {}", path.display()));
+    let attempted = || {
+        Problem::new("K0821", format!("read the issuer's spec {}", path.display()))
+            .help("correct the path after `file:`, or write the spec: docs/guides/write-an-issuer.md")
+    };
     let meta = std::fs::metadata(path).map_err(|error| attempted().because_of(&error))?;
     if !meta.is_file() || meta.len() > SPEC_BYTES_MAX {
         return Err(attempted().because("it is not a regular file of a reasonable size"));

@@ -72,6 +72,7 @@ struct AtIssuer {
     standing: Standing,
     bound: bool,
     able: (Capabilities, Policy),
+    settings: Option<String>,
     notes: Vec<String>,
 }
 
@@ -104,7 +105,8 @@ async fn at_issuer(
     };
     notes.extend(standing_notes(standing, bound));
     let able = able(subject.secret, issuer, &credential, &mut notes).await;
-    Ok(AtIssuer { from_version, credential, listing, standing, bound, able, notes })
+    let settings = issuer.settings(&credential).await?;
+    Ok(AtIssuer { from_version, credential, listing, standing, bound, able, settings, notes })
 }
 
 /// The configuration's files and consumers by number, and its files as they are now.
@@ -132,7 +134,7 @@ pub(crate) async fn look(
     issuer: Arc<dyn Issuer>,
 ) -> Result<Found, Problem> {
     let asked = at_issuer(subject, store, issuer.as_ref()).await?;
-    let AtIssuer { from_version, credential, listing, standing, bound, able, mut notes } = asked;
+    let AtIssuer { from_version, credential, listing, standing, bound, able, settings, mut notes } = asked;
     let (composed, files) = on_this_machine(subject, issuer.as_ref(), key)?;
     let host = Local::new(composed.setup, fingerprint_key(subject.places)?);
     let values = Values { old: &credential.fields, new: None };
@@ -191,6 +193,7 @@ pub(crate) async fn look(
         denied_is_alive: plan.denied_is_alive,
         recovery: plan.recovery,
         seen,
+        settings,
         accepted: Vec::new(),
     };
     Ok(Found { saved, plan, host, holders, not_visible, notes, live })

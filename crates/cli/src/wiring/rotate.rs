@@ -15,7 +15,7 @@ use super::begun::{held, open_of, refuse_begun, refuse_other};
 use super::compose::compose;
 use super::drive::{Wishes, drive, state_of, unread};
 use super::finish::finish;
-use super::issuer::issuer;
+use super::issuer::{issuer, issuer_with, spec};
 use super::live;
 use super::look::{Found, Subject, look};
 use super::open::{
@@ -124,9 +124,10 @@ pub(crate) fn apply(id: &str, asked: &Asked, context: &mut Context) -> Result<Ex
     let saved = Saved::load(&places, id)?;
     refuse_begun(&places, id, &saved.secret)?;
     check_consent(asked, &saved.secret)?;
-    consent_to_outage(asked, &saved.secret, context)?;
     let config = parse_config(&saved)?;
     let secret = crate::context::secret(&config, &saved.secret)?;
+    refuse_outage(asked, secret, true, &format!("apply {id}"))?;
+    consent_to_outage(asked, &saved.secret, context)?;
     refuse_grown(&saved, secret, None)?;
     let lock = lock(&places)?;
     if places.journal().exists() {
@@ -147,7 +148,7 @@ pub(crate) fn apply(id: &str, asked: &Asked, context: &mut Context) -> Result<Ex
     let accepted = live::accepted(&saved, &found.live, asked)?;
     let runtime = runtime()?;
     let id = RotationId(id.to_owned());
-    let opened = ports(&places, issuer(secret)?, found.host)?;
+    let opened = ports(&places, issuer_with(secret, found.saved.settings.as_deref())?, found.host)?;
     let clock = SystemClock::new();
     let opening = Opening {
         secret: saved.secret.clone(),
@@ -193,6 +194,25 @@ fn consent_to_outage(asked: &Asked, name: &str, context: &mut Context) -> Result
     }
 }
 
+/// A key is not ended first where only it could make the next one. `kept`: what the next one copies of it is known.
+fn refuse_outage(asked: &Asked, secret: &Secret, kept: bool, command: &str) -> Result<(), Problem> {
+    if asked.emergency != Some(keyroll_rotation::Emergency::RevokeNow) {
+        return Ok(());
+    }
+    let Some(spec) = spec(secret)? else { return Ok(()) };
+    let why = match (spec.mints_with_its_own(), spec.copies_settings() && !kept) {
+        (true, _) => "its issuer makes a new key only for the holder of one that works",
+        (false, true) => {
+            "the new key copies its settings, and this plan, of an older keyroll, has not kept them"
+        }
+        (false, false) => return Ok(()),
+    };
+    let name = &secret.name;
+    Err(Problem::new("K0852", format!("end the key of {name} before there is another"))
+        .because(why)
+        .help(format!("keyroll {command} --emergency roll-first --confirm={name}")))
+}
+
 fn not_opened(error: &JournalError, id: &RotationId) -> Problem {
     let problem = Problem::new("K0837", "open the rotation").because_of(error);
     match error {
@@ -221,6 +241,9 @@ fn refuse_stale(saved: &Saved, found: &Found) -> Result<(), Problem> {
     }
     if before.bound != now.bound {
         lines.push("the current value is bound otherwise to an id at the issuer".to_owned());
+    }
+    if before.settings != now.settings {
+        lines.push("the settings of the key in use are others, and the new key copies them".to_owned());
     }
     if lines.is_empty() {
         return Ok(());
@@ -293,13 +316,15 @@ pub(crate) fn resume(
     let opened = runtime.block_on(opened(&journal, id))?;
     drop(journal);
     check_consent(asked, &opened.saved.secret)?;
-    consent_to_outage(asked, &opened.saved.secret, context)?;
     let config = parse_config(&opened.saved)?;
     let secret = crate::context::secret(&config, &opened.saved.secret)?;
     trusted(&opened.saved.config_file, secret)?;
+    let kept = opened.saved.settings.is_some() || opened.state.minted().is_some();
+    refuse_outage(asked, secret, kept, &format!("resume {}", opened.id))?;
+    consent_to_outage(asked, &opened.saved.secret, context)?;
     refuse_grown(&opened.saved, secret, Some((&opened.id.0, &mut context.ui)))?;
     let host = host_of(&opened, &config, &places)?;
-    let ports = ports(&places, issuer(secret)?, host)?;
+    let ports = ports(&places, issuer_with(secret, opened.saved.settings.as_deref())?, host)?;
     // What a killed driver left lies there no longer than until the next one: a control's wrong copy holds the other
     // lines of its file.
     runtime.block_on(finish(ports.journal.as_ref(), &places))?;

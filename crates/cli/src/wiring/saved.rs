@@ -36,6 +36,9 @@ pub(crate) struct Saved {
     pub(crate) recovery: bool,
     /// Holders and copies that were waived by name, with the reason.
     pub(crate) seen: SeenAll,
+    /// What the new credential copies of the one in use; a plan of before this was written down has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) settings: Option<String>,
     /// What was accepted that restarts make live beside the value, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) accepted: Vec<String>,
