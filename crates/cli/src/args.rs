@@ -251,15 +251,15 @@ pub(crate) struct ResumeArgs {
 /// A command about one rotation.
 #[derive(Debug, Args)]
 pub(crate) struct IdArgs {
-    /// The rotation's id
-    pub(crate) id: String,
+    /// The rotation; not needed if only one is open
+    pub(crate) id: Option<String>,
 }
 
 /// `retry`.
 #[derive(Debug, Args)]
 pub(crate) struct RetryArgs {
-    /// The rotation's id
-    pub(crate) id: String,
+    /// The rotation; not needed if only one is open
+    pub(crate) id: Option<String>,
     /// Accept that restarts make this live beside the new value, by the name that was shown
     #[arg(long, value_name = "NAME")]
     pub(crate) accept: Vec<String>,
@@ -319,6 +319,9 @@ pub(crate) struct AdoptArgs {
     /// A command that succeeds only if the value in its copy works; {copy} stands for that file
     #[arg(long, value_name = "COMMAND")]
     pub(crate) check: Option<String>,
+    /// Put it in place of the consumer of this name, whose commands were wrong
+    #[arg(long)]
+    pub(crate) replace: bool,
 }
 
 /// `consumer waive`.

@@ -21,18 +21,18 @@ pub(crate) const RESUME: &str = "\
 Example: keyroll resume --confirm=openrouter
 Exit codes: 0 done, 1 nothing changed, 4 paused, 5 rolled back, 6 needs a person,
 130 paused by a signal";
-pub(crate) const PAUSE: &str = "Example: keyroll pause ROTATION_ID\nExit codes: 1 failed, 4 paused";
+pub(crate) const PAUSE: &str = "Example: keyroll pause\nExit codes: 1 failed, 4 paused";
 pub(crate) const STATUS: &str = "\
 Example: keyroll status
 Exit codes: 0 nothing to do, 4 paused or no driver, 6 needs a person";
 pub(crate) const ABORT: &str = "\
-Example: keyroll abort ROTATION_ID
+Example: keyroll abort
 Exit codes: 1 refused or nothing was changed, 5 rolled back, 6 needs a person";
 pub(crate) const RETRY: &str = "\
-Example: keyroll retry ROTATION_ID
+Example: keyroll retry
 Exit codes: 0 done, 4 paused, 5 rolled back, 6 needs a person, 130 interrupted";
 pub(crate) const UNDO: &str = "\
-Example: keyroll undo ROTATION_ID
+Example: keyroll undo
 Exit codes: 1 refused or nothing was changed, 5 rolled back, 6 needs a person";
 pub(crate) const ADOPT: &str = "\
 Example: keyroll consumer adopt 4711 --name mailer --restart ./restart.sh \\

@@ -15,6 +15,7 @@ pub(crate) use event::{
     Event, EventLine, Finding, Grade, Holder, HostStep, OldKeyShown, Outcome, Phase, Residue, StatusShown,
     StepState, Summary, UnitShown, Version,
 };
+pub(crate) use line::duration;
 pub(crate) use look::Look;
 pub(crate) use prompt::Answer;
 pub(crate) use screen::Ui;

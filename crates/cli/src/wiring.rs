@@ -16,6 +16,7 @@ mod look;
 pub(crate) mod old_key;
 pub(crate) mod open;
 mod outline;
+pub(crate) mod programs;
 pub(crate) mod provable;
 mod reach;
 pub(crate) mod rotate;

@@ -102,3 +102,109 @@ fn a_mistyped_spec_is_not_written_into_the_configuration() {
     scene.take_in(&words, &value).refused(1, "K0821", &["amce.toml"]);
     assert_eq!(fs::read_to_string(scene.path("keyroll.toml")).unwrap(), before);
 }
+
+#[test]
+fn a_command_that_cannot_be_run_is_told_at_plan() {
+    let scene = Scene::new();
+    let before = scene.snapshot();
+    scene.sh("chmod -x restart.sh");
+    let script = scene.path("restart.sh").display().to_string();
+    let said = [format!("{script} is not executable"), format!("chmod +x {script}")];
+    let ran = scene.run(&["plan", "ring"]);
+    ran.refused(1, "K0853", &[&said[0], &said[1]]);
+    scene.run(&["doctor"]).exits(3).says(&[&said[0]]);
+    scene.sh("chmod +x restart.sh; mv restart.sh elsewhere.sh");
+    scene.run(&["plan", "ring"]).refused(1, "K0853", &[&format!("{script} is not there")]);
+    scene.sh("mv elsewhere.sh restart.sh");
+    assert_eq!(scene.snapshot(), before);
+    scene.plan();
+}
+
+/// A consumer beside the first, with a restart command.
+fn adopt(scene: &Scene, pid: u32, restart: &str, more: &[&str]) -> ran::Ran {
+    let pid = pid.to_string();
+    let words =
+        ["consumer", "adopt", &pid, "--name", "two", "--restart", restart, "--pid-file", "run/two.pid"];
+    scene.run(&[&words, ["--env-file", "api/api.env", "--variable", "KEY"].as_slice(), more].concat())
+}
+
+#[test]
+fn an_adoption_is_refused_if_it_cannot_be_run_and_replaced_by_name_alone() {
+    let scene = Scene::new();
+    let pid = scene.start_by_hand("two", &scene.path("api/api.env"), "idle=yes");
+    let config = || fs::read_to_string(scene.path("keyroll.toml")).unwrap();
+    let before = config();
+    adopt(&scene, pid, "./restrat.sh two api/api.env", &[]).refused(1, "K0853", &["restrat.sh is not there"]);
+    assert_eq!(config(), before);
+    adopt(&scene, pid, "./restart.sh too api/api.env", &[]).exits(0);
+    let adopted = config();
+    adopt(&scene, pid, "./restart.sh two api/api.env", &[]).refused(1, "K0811", &["--replace"]);
+    assert_eq!(config(), adopted);
+    adopt(&scene, pid, "./restart.sh two api/api.env", &["--replace"]).exits(0);
+    assert_eq!(config(), adopted.replace("\"too\"", "\"two\""));
+    scene.end(pid);
+}
+
+#[test]
+fn a_consumer_of_an_open_rotation_is_not_replaced_under_it() {
+    let scene = Scene::new();
+    let id = scene.until("roll");
+    let before = fs::read_to_string(scene.path("keyroll.toml")).unwrap();
+    let words = ["consumer", "adopt", "api/api.env", "--name", "api", "--replace"];
+    scene.run(&words).refused(1, "K0841", &[&format!("keyroll abort {id}")]);
+    assert_eq!(fs::read_to_string(scene.path("keyroll.toml")).unwrap(), before);
+    scene.run(&["abort"]).exits(5).ended("rolled_back");
+    scene.as_before();
+}
+
+#[test]
+fn a_plan_says_how_long_it_takes_and_the_one_command() {
+    let scene =
+        Scene::made(|config, _| *config = config.replace("soak         = \"0s\"", "soak         = \"7m\""));
+    let ran = scene.run(&["plan", "ring"]);
+    let plan = ran.of("plan")[0];
+    assert_eq!(plan["least_s"], 420, "{}", ran.text);
+    assert_eq!(plan["apply_with"], format!("keyroll apply {}", plan["id"].as_str().unwrap()));
+    scene.sh("touch restart.sh; echo '# edited' >> restart.sh");
+    let ran = scene.run(&["plan", "ring"]);
+    let with = ran.of("plan")[0]["apply_with"].as_str().unwrap().to_owned();
+    assert!(with.ends_with(" --accept api/restart:restart.sh"), "{}", ran.text);
+}
+
+#[test]
+fn a_plan_for_an_issuer_with_one_value_speaks_of_no_second_key() {
+    let scene = Scene::made(|_, spec| {
+        *spec = spec.replace("{ kind = \"independent\", max = 0 }", "{ kind = \"none\" }");
+    });
+    let ran = scene.run(&["plan", "ring"]);
+    let steps = ran.exits(0).of("plan")[0]["steps"].to_string();
+    assert!(steps.contains("ENDS THE OLD ONE AT ONCE"), "{steps}");
+    assert!(!steps.contains("second key") && !steps.contains("switch the old key off"), "{steps}");
+}
+
+#[test]
+fn a_key_that_was_ended_is_still_told_by_verify() {
+    let scene = Scene::new();
+    let ran = scene.apply();
+    let id = ran.exits(0).rotation();
+    let told = scene.run(&["verify", "ring"]);
+    told.exits(0)
+        .says(&[&format!("ended, and seen dead by rotation {id}"), "the issuer does not list it any more"]);
+}
+
+#[test]
+fn past_the_point_of_no_return_no_error_leads_back_to_another() {
+    let scene = Scene::new();
+    let plan = scene.plan();
+    scene.sh("touch run/hold; rm -f run/restarting-api");
+    let running = scene.start(&["apply", &plan, "--emergency", "revoke-now", "--confirm", "ring"]);
+    ran::wait("the restart", || scene.path("run/restarting-api").exists());
+    let resume = format!("keyroll resume {plan}");
+    let abort = scene.run(&["abort", &plan]);
+    abort.refused(1, "K0842", &[&resume]);
+    let other = scene.run(&["plan", "ring"]);
+    other.refused(7, "K0846", &[&resume]);
+    assert!(!other.text.contains("keyroll abort"), "{}", other.text);
+    scene.sh("rm run/hold");
+    running.end().exits(0).ended("done");
+}

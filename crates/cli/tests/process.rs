@@ -145,6 +145,8 @@ fn a_process_is_adopted_by_its_executable_and_its_script_alone() {
     let secret = value();
     fs::write(folder.path().join("worker.sh"), "read -r _\n").unwrap();
     fs::write(folder.path().join("w.env"), "KEY=x\n").unwrap();
+    fs::write(folder.path().join("restart.sh"), "#!/bin/sh\n").unwrap();
+    fs::set_permissions(folder.path().join("restart.sh"), fs::Permissions::from_mode(0o755)).unwrap();
     let mut worker = Command::new("sh")
         .args(["worker.sh", &secret])
         .current_dir(folder.path())

@@ -77,6 +77,37 @@ pub fn add_consumer(text: &str, file_name: &str, new: &NewConsumer) -> Result<St
     checked(document, file_name)
 }
 
+/// Puts a consumer in place of the one of its name; comments elsewhere, order and spacing stay.
+///
+/// # Errors
+/// [`Kind::BadEdit`] if there is none of this name in an array of tables; any other kind if the result would be refused.
+pub fn replace_consumer(text: &str, file_name: &str, new: &NewConsumer) -> Result<String, ConfigError> {
+    Config::parse(text, file_name)?;
+    let mut document = open(text, file_name)?;
+    let consumers = document
+        .get_mut("secrets")
+        .and_then(|secrets| secrets.get_mut(new.secret.as_str()))
+        .and_then(|secret| secret.get_mut("consumers"))
+        .and_then(Item::as_array_of_tables_mut);
+    let found = consumers.and_then(|all| {
+        all.iter_mut().find(|table| table.get("name").and_then(Item::as_str) == Some(new.name.as_str()))
+    });
+    let Some(found) = found else {
+        let why = format!(
+            "`{}` has no [[secrets.{}.consumers]] table named `{}`",
+            new.secret, new.secret, new.name
+        );
+        return Err(ConfigError::new(Kind::BadEdit, file_name, why, None, None));
+    };
+    for (key, item) in consumer_table(new) {
+        found.insert(&key, item);
+    }
+    if new.check.is_none() {
+        found.remove("check");
+    }
+    checked(document, file_name)
+}
+
 /// Adds a secret to the text; comments, order and spacing stay. The result is checked whole before it is returned.
 ///
 /// # Errors

@@ -30,7 +30,7 @@ pub use config::{CONFIG_BYTES_MAX, Config, Defaults, OnFailure};
 pub use consumer::{Check, Consumer, LogFile, PathCheck};
 pub use copy::{Copy, Place, Source, WriteMode};
 pub use deadline::Deadlines;
-pub use edit::{NewApply, NewConsumer, NewSecret, add_consumer, add_secret};
+pub use edit::{NewApply, NewConsumer, NewSecret, add_consumer, add_secret, replace_consumer};
 pub use error::{ConfigError, Kind, Position};
 pub use name::{NAME_BYTES_MAX, Name};
 pub use period::{PERIOD_DAYS_MAX, format_period, parse_period};

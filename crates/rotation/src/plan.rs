@@ -124,6 +124,26 @@ pub enum PlanDefect {
     },
 }
 
+impl std::fmt::Display for PlanDefect {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NoEndpoint => f.write_str("no endpoint is named where a key could be shown alive or dead"),
+            Self::Paths => write!(f, "a consumer has no path that must work, or more than {PATHS_MAX}"),
+            Self::Slots => write!(f, "a consumer has no instance, or more than {SLOTS_MAX}"),
+            Self::Dangling => f.write_str("a consumer names a file or a host that is not in the plan"),
+            Self::ZeroCount => {
+                f.write_str("a count of the policy is zero, so that a check would ask for nothing")
+            }
+            Self::GraceTooShort { roll_ms, fits_ms } => write!(
+                f,
+                "moving everybody may take {} s, and {} s of the grace may be used",
+                roll_ms / 1_000,
+                fits_ms / 1_000
+            ),
+        }
+    }
+}
+
 /// The share of a grace that a planned roll may take, in tenths.
 const GRACE_TENTHS: u64 = 9;
 

@@ -8,7 +8,8 @@ use crate::wiring::rotate::{Asked, refuse_decided, resume};
 
 /// Goes back to the old key, which is possible until it was decided to end it.
 pub(super) fn run(args: &IdArgs, context: &mut Context) -> Result<Exit, Problem> {
-    rotation_id(&args.id)?;
-    refuse_decided(&args.id, context)?;
-    resume(Some(&args.id), &Asked::default(), |_| vec![Fact::AbortAsked], context)
+    let id = args.id.as_deref();
+    id.map_or(Ok(()), rotation_id)?;
+    refuse_decided(id, context)?;
+    resume(id, &Asked::default(), |_| vec![Fact::AbortAsked], context)
 }

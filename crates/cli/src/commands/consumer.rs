@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 
 use keyroll_config::{
     Config, Copy, Name, NewApply, NewConsumer, Place, Secret, Signal, Source, WriteMode, add_consumer,
+    replace_consumer,
 };
 
 use super::waive;
@@ -31,13 +32,29 @@ fn adopt(args: &AdoptArgs, context: &mut Context) -> Result<Exit, Problem> {
     let new = described(args, &config, secret)?;
     let path = context.config_path();
     let text = config_file::read(&path)?;
-    let edited = add_consumer(&text, &path.display().to_string(), &new)?;
-    refuse_unprovable(&edited, &path, &new)?;
+    let file = path.display().to_string();
+    let known = secret.consumer(new.name.as_str()).is_some();
+    let edited = match (known, args.replace) {
+        (true, false) => return Err(known_already(&new)),
+        (true, true) => {
+            wiring::adopt::refuse_open(&context.places()?, &new)?;
+            replace_consumer(&text, &file, &new)?
+        }
+        (false, _) => add_consumer(&text, &file, &new)?,
+    };
+    refuse_useless(&edited, &path, &new)?;
     config_file::replace(&path, &text, &edited)?;
+    let (what, with) = match known {
+        true => ("replaced", "put its table back as it was".to_owned()),
+        false => ("adopted", format!("remove its [[secrets.{}.consumers]] table", new.secret)),
+    };
     context.ui.event(Event::Undo {
-        what: format!("adopted {} as a consumer of {} in {}", new.name, new.secret, path.display()),
-        with: format!("remove its [[secrets.{}.consumers]] table", new.secret),
+        what: format!("{what} {} as a consumer of {} in {}", new.name, new.secret, path.display()),
+        with,
     });
+    if known {
+        return Ok(Exit::Done);
+    }
     if wiring::adopt::adopted(
         &context.places()?,
         &new,
@@ -50,11 +67,18 @@ fn adopt(args: &AdoptArgs, context: &mut Context) -> Result<Exit, Problem> {
     Ok(Exit::Done)
 }
 
-/// A holder that could never show the new value would only stand the rotation still at the gate.
-fn refuse_unprovable(edited: &str, path: &Path, new: &NewConsumer) -> Result<(), Problem> {
+fn known_already(new: &NewConsumer) -> Problem {
+    adopting()
+        .because(format!("{} has a consumer {} already", new.secret, new.name))
+        .help("the same command with --replace puts this in its place, or choose another --name")
+}
+
+/// A holder whose commands cannot be run, or that could never show the new value, would only stand the rotation still.
+fn refuse_useless(edited: &str, path: &Path, new: &NewConsumer) -> Result<(), Problem> {
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let config = Config::parse(edited, &path.display().to_string())?;
     let secret = crate::context::secret(&config, new.secret.as_str())?;
+    secret.consumer(new.name.as_str()).map_or(Ok(()), wiring::programs::refuse_missing_of)?;
     // An issuer that cannot be had is `plan`'s to tell.
     let (Ok(issuer), Some(consumer)) = (wiring::issuer(secret), secret.consumer(new.name.as_str())) else {
         return Ok(());
@@ -91,7 +115,10 @@ fn described(args: &AdoptArgs, config: &Config, secret: &Secret) -> Result<NewCo
         return adopted_file(args, secret, name, apply, check);
     };
     let apply = apply.ok_or_else(|| {
-        adopting().because("a process needs --restart COMMAND or --signal NAME").exits(Exit::Usage)
+        adopting()
+            .because("a process has to be told to load the new key")
+            .help("add --restart COMMAND, or --signal NAME where it reads its copy again on a signal")
+            .exits(Exit::Usage)
     })?;
     let process = match &args.pid_file {
         Some(_) => None,
@@ -179,6 +206,11 @@ fn executable(pid: u32) -> Result<(String, Option<String>), Problem> {
         return Err(adopting().because("this process cannot be a consumer"));
     }
     let folder = PathBuf::from(format!("/proc/{pid}"));
+    if !folder.exists() {
+        return Err(adopting()
+            .because(format!("no process has the number {pid}"))
+            .help("keyroll resume looks again, and names what holds the value"));
+    }
     let path = std::fs::read_link(folder.join("exe")).map_err(|error| {
         problem().because(format!("the executable of process {pid} cannot be seen")).because_of(&error)
     })?;
@@ -203,13 +235,19 @@ fn refuse_wide(rule: &(String, Option<String>)) -> Result<(), Problem> {
         return Ok(());
     }
     Err(adopting()
-        .because(format!("{mains} processes run {}: it is not clear which is meant", rule.0))
-        .help("name a file with its process id: --pid-file FILE"))
+        .because(format!(
+            "{mains} processes run {}: after a restart it could not be told from the others",
+            rule.0
+        ))
+        .help("name a file that its restart writes its process id to: --pid-file FILE"))
 }
 
 fn real_file(path: &Path) -> Result<PathBuf, Problem> {
     let real = path.canonicalize().map_err(|error| {
-        adopting().because(format!("{} cannot be resolved", path.display())).because_of(&error)
+        adopting()
+            .because(format!("{} cannot be resolved", path.display()))
+            .because_of(&error)
+            .help("name a file that is there; relative paths stand on the folder that you are in")
     })?;
     match real.is_file() {
         true => Ok(real),

@@ -1,4 +1,4 @@
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use keyroll_config::{Config, Consumer, IssuerRef, Reference};
@@ -14,7 +14,7 @@ use crate::places::{self, Places};
 use crate::problem::Problem;
 use crate::ui::{Answer, Event, Finding};
 use crate::wiring::open;
-use crate::wiring::trusted::commands;
+use crate::wiring::programs::{missing, pid_files_missing};
 
 /// Looks at everything that a rotation needs, and changes nothing. Findings that would stop a rotation end it with 3.
 pub(super) fn run(args: &DoctorArgs, context: &mut Context) -> Result<Exit, Problem> {
@@ -32,7 +32,10 @@ pub(super) fn run(args: &DoctorArgs, context: &mut Context) -> Result<Exit, Prob
     match context.config() {
         Ok(config) => {
             let path = context.config_path();
-            report.good("configuration", format!("{}: {} secrets", path.display(), config.secrets.len()));
+            report.good(
+                "configuration",
+                format!("{}: {}", path.display(), counted(config.secrets.len(), "secret")),
+            );
             look_at_config(&mut report, &config);
         }
         Err(problem) => report.problem("configuration", &problem),
@@ -207,6 +210,10 @@ fn look_at_process(report: &mut Report) {
     }
 }
 
+fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+}
+
 fn look_at_config(report: &mut Report, config: &Config) {
     for secret in config.secrets.values() {
         let name = format!("{}: issuer", secret.name);
@@ -232,6 +239,9 @@ fn look_at_config(report: &mut Report, config: &Config) {
             let help = format!("describe who uses it as [[secrets.{}.consumers]]", secret.name);
             report.bad(&format!("{}: consumers", secret.name), "none".to_owned(), &help);
         }
+        for missed in pid_files_missing(secret) {
+            report.note(&secret.name.to_string(), missed);
+        }
         for consumer in &secret.consumers {
             look_at_consumer(report, &format!("{}: {}", secret.name, consumer.name), consumer);
         }
@@ -247,23 +257,21 @@ fn look_at_config(report: &mut Report, config: &Config) {
 }
 
 fn look_at_consumer(report: &mut Report, name: &str, consumer: &Consumer) {
-    let mut missing = Vec::new();
-    for copy in &consumer.reads {
-        if !copy.place.path().is_file() {
-            missing.push(format!("copy {}", copy.place.path().display()));
-        }
+    let copies = consumer.reads.iter().map(|copy| copy.place.path()).filter(|path| !path.is_file());
+    let copies = copies.map(|path| {
+        let why = format!("its copy {} is not there", path.display());
+        (why, "correct `reads` in keyroll.toml, or put the file there".to_owned())
+    });
+    let programs = missing(consumer).into_iter().map(|one| (format!("{}: {}", one.what, one.why), one.help));
+    let faults: Vec<(String, String)> = copies.chain(programs).collect();
+    for (why, help) in &faults {
+        report.bad(name, why.clone(), help);
     }
-    for program in commands(consumer).into_iter().filter_map(|words| words.into_iter().next()) {
-        let path = Path::new(&program);
-        let runs = path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0);
-        if program.contains('/') && !runs {
-            missing.push(format!("program {program}"));
-        }
-    }
-    match missing.is_empty() {
-        true => report.good(name, format!("{} copies, programs in place", consumer.reads.len())),
-        false => {
-            report.bad(name, format!("not there: {}", missing.join(", ")), "correct the paths, or make them")
-        }
+    if faults.is_empty() {
+        let copies = match consumer.reads.len() {
+            1 => "its copy and its programs are there".to_owned(),
+            several => format!("its {several} copies and its programs are there"),
+        };
+        report.good(name, copies);
     }
 }

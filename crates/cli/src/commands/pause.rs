@@ -6,6 +6,7 @@ use crate::wiring::rotate;
 
 /// Stops a rotation at the next safe point.
 pub(super) fn run(args: &IdArgs, context: &mut Context) -> Result<Exit, Problem> {
-    rotation_id(&args.id)?;
-    rotate::pause(&args.id, context)
+    let id = args.id.as_deref();
+    id.map_or(Ok(()), rotation_id)?;
+    rotate::pause(id, context)
 }

@@ -8,10 +8,11 @@ use crate::wiring::rotate::{Asked, resume};
 
 /// Tries the step again at which a rotation is stuck.
 pub(super) fn run(args: &RetryArgs, context: &mut Context) -> Result<Exit, Problem> {
-    rotation_id(&args.id)?;
+    let id = args.id.as_deref();
+    id.map_or(Ok(()), rotation_id)?;
     let stands = |state: &keyroll_rotation::State| {
         if state.hold().is_some() { vec![Fact::Retried] } else { Vec::new() }
     };
     let asked = Asked { accept: args.accept.clone(), ..Asked::default() };
-    resume(Some(&args.id), &asked, stands, context)
+    resume(id, &asked, stands, context)
 }

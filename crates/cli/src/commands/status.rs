@@ -287,8 +287,14 @@ fn card(row: &StatusShown) -> Vec<String> {
         line("state", said);
     }
     line("old key", row.old_key.text());
-    let past = "behind: there is no way back";
-    line("no return", if row.decided { past } else { "ahead: keyroll abort takes it back" }.to_owned());
+    let no_return = match (row.decided, row.ended) {
+        (true, _) => Some("behind: there is no way back"),
+        (false, false) => Some("ahead: keyroll abort takes it back"),
+        (false, true) => None,
+    };
+    if let Some(no_return) = no_return {
+        line("no return", no_return.to_owned());
+    }
     for unit in &row.units {
         line("consumer", format!("{}: {}", unit.name, unit.stage));
     }

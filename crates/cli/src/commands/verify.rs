@@ -1,7 +1,7 @@
 use keyroll_journal::{LockError, StateLock, try_lock};
 use keyroll_port::{Issuer, Journal as _, Label, Listing, Probe, Store as _};
-use keyroll_rotation::OldKey;
-use keyroll_secret::Credential;
+use keyroll_rotation::{OldKey, Phase};
+use keyroll_secret::{Credential, CredentialId};
 use tokio::runtime::Runtime;
 
 use crate::args::VerifyArgs;
@@ -12,7 +12,10 @@ use crate::problem::Problem;
 use crate::redact;
 use crate::ui::{Event, Finding};
 use crate::wiring::begun::open_of;
-use crate::wiring::{self, drive, open};
+use crate::wiring::{self, drive, old_key, open};
+
+/// Versions without a value that are told: the newest are what somebody asks about.
+const GONE_SHOWN_MAX: usize = 3;
 
 /// Asks the issuer whether each version of a secret is alive. A wrong credential is asked about first: a call that
 /// accepts it can show nothing. What is not as it should be ends it with 3.
@@ -28,7 +31,7 @@ pub(super) fn run(args: &VerifyArgs, context: &mut Context) -> Result<Exit, Prob
     let runtime = open::runtime()?;
     let store = open::store(&places)?;
     let mut current = None;
-    let mut versions = Vec::new();
+    let (mut versions, mut gone) = (Vec::new(), Vec::new());
     for info in runtime.block_on(wiring::kept(store.as_ref(), name))? {
         if let Some(credential) = runtime.block_on(store.read(name, info.number))? {
             redact::remember_fields(&credential.fields);
@@ -36,6 +39,8 @@ pub(super) fn run(args: &VerifyArgs, context: &mut Context) -> Result<Exit, Prob
                 current = Some(credential.duplicate());
             }
             versions.push((info, credential));
+        } else {
+            gone.push(info);
         }
     }
     let current = current.ok_or_else(|| {
@@ -59,7 +64,8 @@ pub(super) fn run(args: &VerifyArgs, context: &mut Context) -> Result<Exit, Prob
                         Some(known) => known,
                         None => listed.insert(runtime.block_on(list(issuer.as_ref(), &current))),
                     };
-                    let detail = format!("not presented ({why}); {}", standing(listing, credential));
+                    let detail =
+                        format!("not presented ({why}); {}", standing(listing, credential.id.as_ref()));
                     let name = format!("{name} v{} {label}", info.number);
                     context.ui.event(Event::Check { name, finding: Finding::Note, detail, help: None });
                     continue;
@@ -69,7 +75,34 @@ pub(super) fn run(args: &VerifyArgs, context: &mut Context) -> Result<Exit, Prob
             bad |= show(context, what, &answer, info.label == Label::Current);
         }
     }
+    for info in gone.iter().rev().take(GONE_SHOWN_MAX) {
+        let listing = listed.get_or_insert_with(|| runtime.block_on(list(issuer.as_ref(), &current)));
+        let ended = ended_by(&runtime, &places, name, info.number)?;
+        let detail =
+            format!("{ended}its value is not kept any more; {}", standing(listing, info.credential.as_ref()));
+        let name = format!("{name} v{} {}", info.number, wiring::label(info.label));
+        context.ui.event(Event::Check { name, finding: Finding::Note, detail, help: None });
+    }
     Ok(if bad { Exit::Findings } else { Exit::Done })
+}
+
+/// Which rotation saw a version dead, from its journal: its value is gone since, and cannot be presented.
+fn ended_by(runtime: &Runtime, places: &Places, secret: &str, version: u32) -> Result<String, Problem> {
+    if !places.journal().exists() {
+        return Ok(String::new());
+    }
+    let reading = |error| Problem::new("K0835", "read the rotations").because_of(&error);
+    let journal = open::journal(places)?;
+    for one in runtime.block_on(journal.list()).map_err(reading)?.iter().filter(|one| one.secret == secret) {
+        let recorded = runtime.block_on(journal.load(&one.id)).map_err(reading)?;
+        let state = drive::state_of(&recorded)?;
+        let old = version == recorded.opening.from_version;
+        if old && state.phase() == Phase::Done && state.debt().is_none() {
+            let at = recorded.unix_ms.last().copied().map(old_key::clock).unwrap_or_default();
+            return Ok(format!("ended, and seen dead by rotation {} ({at}); ", one.id));
+        }
+    }
+    Ok(String::new())
 }
 
 /// Whether a version may be presented now.
@@ -117,8 +150,8 @@ async fn list(issuer: &dyn Issuer, current: &Credential) -> Option<Listing> {
 }
 
 /// What the issuer's list says of a version.
-fn standing(listing: &Option<Listing>, credential: &Credential) -> &'static str {
-    let (Some(listing), Some(id)) = (listing, &credential.id) else {
+fn standing(listing: &Option<Listing>, id: Option<&CredentialId>) -> &'static str {
+    let (Some(listing), Some(id)) = (listing, id) else {
         return "whether it is on is not visible: the issuer shows no list of it";
     };
     match listing.entries.iter().find(|entry| entry.id == *id) {

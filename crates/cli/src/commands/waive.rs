@@ -130,7 +130,7 @@ fn tell_open(places: &Places, secret: &Secret, holder: &str, waived: Waived) -> 
     let lock = try_lock(&places.state).map_err(|error| {
         Problem::new("K0828", "tell the open rotation")
             .because_of(&error)
-            .help("keyroll pause ID, then waive again")
+            .help("keyroll pause, then waive again")
     })?;
     let mut told = false;
     let answer = tell(None, places, |opened| {

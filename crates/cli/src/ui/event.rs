@@ -30,6 +30,10 @@ pub(crate) enum Event {
         /// The consumers that will not be there for a moment: one instance that is restarted.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         gaps: Vec<String>,
+        /// What has to be waited for in any case, seconds; restarts and checks come on top.
+        least_s: u64,
+        /// The command that carries it out, with what has to be accepted for that.
+        apply_with: String,
     },
     /// A rotation was opened or taken up.
     Rotation { id: String, secret: String },

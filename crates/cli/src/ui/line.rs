@@ -65,17 +65,26 @@ pub(crate) fn line(event: &Event) -> Option<(Mark, String)> {
         Event::Secret { .. } | Event::Status(_) => return None,
         Event::Note { text } => (Mark::Plain, text.clone()),
         Event::Done { outcome } => (Mark::Plain, format!("ended: {}", outcome.word())),
-        Event::Plan { id, secret, steps, gaps: _ } => (Mark::Plain, plan(id, secret, steps)),
+        Event::Plan { id, secret, steps, gaps: _, least_s, apply_with } => {
+            (Mark::Plain, plan(id, secret, steps, *least_s, apply_with))
+        }
         Event::Residue(residue) => (Mark::Plain, format!("left: {} ({})", residue.place, residue.reason)),
         Event::Summary(all) => (Mark::Plain, summary(all)),
     };
     Some(shown)
 }
 
-fn plan(id: &str, secret: &str, steps: &[String]) -> String {
-    let numbered = steps.iter().enumerate().map(|(at, step)| format!("\n {:>2} {step}", at + 1));
+fn plan(id: &str, secret: &str, steps: &[String], least_s: u64, apply_with: &str) -> String {
+    let numbered = steps.iter().enumerate().map(|(at, step)| format!("\n {:>2}  {step}", at + 1));
     let steps: String = numbered.collect();
-    format!("plan {id} for {secret}; nothing was touched{steps}\n  to carry it out: keyroll apply {id}")
+    let least = match least_s {
+        0 => "the restarts and their checks".to_owned(),
+        seconds => format!("{} of waiting, besides the restarts and their checks", duration(seconds)),
+    };
+    format!(
+        "plan {id} for {secret}; nothing was touched{steps}\n  takes at least {least}\n  everything before the step that is IRREVERSIBLE can be taken back: \
+         keyroll abort {id}\n  to carry it out: {apply_with}"
+    )
 }
 
 /// What a person is asked about, line by line.

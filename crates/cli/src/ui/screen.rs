@@ -73,7 +73,9 @@ impl Ui {
         }
         self.settle();
         let text = render::problem(problem, self.look.colour);
-        let _ = io::stderr().write_all(redact::pass(&text).as_bytes());
+        let text = redact::pass(&text);
+        let text = if self.look.live { wrapped(&text, columns(), 0) } else { text.to_string() };
+        let _ = io::stderr().write_all(text.as_bytes());
     }
 
     /// Ends a live line, so that something else can be written.
@@ -102,6 +104,8 @@ impl Ui {
         };
         let text = clean(text);
         let text = redact::pass(&text);
+        let text =
+            if self.look.live { wrapped(&text, columns(), sign.chars().count()) } else { text.to_string() };
         let shown = match self.look.colour && !colour.is_empty() {
             true => format!("{colour}{sign}\u{1b}[0m{text}\n"),
             false => format!("{sign}{text}\n"),
@@ -127,7 +131,59 @@ impl Ui {
     }
 }
 
+/// Lines for a terminal of so many columns: broken between words, and indented under where their text begins. A line
+/// with a command stays whole, so that it can be copied. `before` is what stands before the first line.
+fn wrapped(text: &str, columns: usize, before: usize) -> String {
+    let mut all = Vec::new();
+    for (at, line) in text.split('\n').enumerate() {
+        let used = if at == 0 { before } else { 0 };
+        let whole = line.chars().filter(|c| *c != '\u{1b}').count() + used <= columns;
+        if whole || line.contains("keyroll ") {
+            all.push(line.to_owned());
+            continue;
+        }
+        let body = line.trim_start_matches(|c: char| c == ' ' || c.is_ascii_digit());
+        let indent = " ".repeat((line.len() - body.len()).max(2));
+        let mut row = line.get(..line.len() - body.len()).unwrap_or_default().to_owned();
+        let mut width = row.chars().count() + used;
+        let start = width;
+        for word in body.split(' ') {
+            let long = word.chars().count();
+            if width > start && width + 1 + long > columns {
+                all.push(std::mem::replace(&mut row, format!("{indent}{word}")));
+                width = indent.len() + long;
+                continue;
+            }
+            if width > start {
+                row.push(' ');
+                width += 1;
+            }
+            row.push_str(word);
+            width += long;
+        }
+        all.push(row);
+    }
+    all.join("\n")
+}
+
 fn columns() -> usize {
     let size = rustix::termios::tcgetwinsize(io::stderr());
     size.map(|size| usize::from(size.ws_col)).ok().filter(|columns| *columns > 0).unwrap_or(COLUMNS_DEFAULT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::wrapped;
+
+    #[test]
+    fn lines_are_broken_between_words_and_commands_are_not() {
+        assert_eq!(wrapped("  3  api: restart it", 12, 0), "  3  api:\n     restart\n     it");
+        assert_eq!(wrapped("ab cd ef", 6, 2), "ab\n  cd\n  ef");
+        let command = "  next: keyroll resume 1234";
+        assert_eq!(wrapped(command, 10, 0), command);
+        assert_eq!(
+            wrapped("a-word-that-is-longer-than-that b", 10, 0),
+            "a-word-that-is-longer-than-that\n  b"
+        );
+    }
 }

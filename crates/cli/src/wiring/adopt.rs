@@ -9,9 +9,10 @@ use keyroll_host::{LOCAL, incarnation};
 use keyroll_journal::try_lock;
 use keyroll_rotation::{Adoptee, Fact};
 
+use super::begun::open_of;
 use super::compose::compose;
 use super::issuer::issuer;
-use super::open::folder_of;
+use super::open::{folder_of, journal, runtime};
 use super::rotate::{Opened, digest_of, tell};
 use super::saved::Saved;
 use crate::places::Places;
@@ -31,7 +32,7 @@ pub(crate) fn adopted(
     let lock = try_lock(&places.state).map_err(|error| {
         Problem::new("K0828", "tell the open rotation")
             .because_of(&error)
-            .help("keyroll pause ID, then adopt again: the consumer is in the configuration already")
+            .help("keyroll pause, then adopt again: the consumer is in the configuration already")
     })?;
     let told = tell(None, places, |opened| {
         if opened.saved.secret != new.secret.as_str() || opened.state.ended() {
@@ -46,6 +47,24 @@ pub(crate) fn adopted(
         Err(problem) if problem.code == "K0807" => Ok(false),
         Err(problem) => Err(problem),
     }
+}
+
+/// A consumer that an open rotation goes by is not changed under it.
+pub(crate) fn refuse_open(places: &Places, new: &NewConsumer) -> Result<(), Problem> {
+    if !places.journal().exists() {
+        return Ok(());
+    }
+    let reading = |error| Problem::new("K0835", "read the rotations").because_of(&error);
+    let (journal, runtime) = (journal(places)?, runtime()?);
+    let Some(id) = runtime.block_on(open_of(&journal, new.secret.as_str())).map_err(reading)? else {
+        return Ok(());
+    };
+    Err(Problem::new("K0841", format!("put another consumer in place of {}", new.name))
+        .because(format!("rotation {id} is open, and goes by the commands that it was begun with"))
+        .help(format!(
+            "keyroll consumer waive {} --reason WHY and adopt it under another name, or: keyroll abort {id}",
+            new.name
+        )))
 }
 
 /// The consumers of an open rotation in the order of its numbers, which today's configuration may not have any more.

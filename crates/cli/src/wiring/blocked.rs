@@ -56,21 +56,21 @@ fn holder(called: &Called, blocker: Blocker, stays: Which) -> Holder {
                 Holds::Other => "it holds what neither keyroll nor the plan put there".to_owned(),
                 Holds::Unreadable => "it cannot be read".to_owned(),
             },
-            how_to_move: "put the line right by hand, then keyroll retry ID".to_owned(),
+            how_to_move: "put the line right by hand, then keyroll retry".to_owned(),
             or_else: None,
             ..nameless(&called.file(file))
         },
         Blocker::Unproven(consumer, who, path) => Holder {
             kind: "unproven path",
             found_by: format!("it has not shown the {stays} key on {}", called.path(consumer, path)),
-            how_to_move: "see what its check says, then keyroll resume ID".to_owned(),
+            how_to_move: "see what its check says, then keyroll resume".to_owned(),
             or_else: Some(waive(called, consumer)),
             ..process(who, Some(called.consumer(consumer)))
         },
         Blocker::Stale(consumer, who, path) => Holder {
             kind: "stale instance",
             found_by: format!("it runs on the {goes} key on {}", called.path(consumer, path)),
-            how_to_move: "restart it, or keyroll resume ID, which moves it again".to_owned(),
+            how_to_move: "restart it, or keyroll resume, which moves it again".to_owned(),
             or_else: None,
             ..process(who, Some(called.consumer(consumer)))
         },
@@ -84,7 +84,7 @@ fn holder(called: &Called, blocker: Blocker, stays: Which) -> Holder {
         Blocker::Absent(consumer) => Holder {
             kind: "consumer not seen",
             found_by: "nothing of it runs, and it is no job at rest".to_owned(),
-            how_to_move: "start it, then keyroll resume ID".to_owned(),
+            how_to_move: "start it, then keyroll resume".to_owned(),
             or_else: Some(waive(called, consumer)),
             ..nameless(&called.consumer(consumer))
         },

@@ -4,7 +4,6 @@ use keyroll_config::{IssuerRef, Secret};
 use keyroll_needle::{NeedleId, Needles, VALUE_BYTES_MAX, VALUE_BYTES_MIN};
 use keyroll_secret::Credential;
 
-use super::issuer::spec_text;
 use super::look::Subject;
 use crate::problem::Problem;
 
@@ -30,7 +29,10 @@ pub(crate) fn refuse_clear(subject: &Subject<'_>, credential: &Credential) -> Re
         return Err(refuse(subject.config_file));
     }
     match &secret.issuer {
-        IssuerRef::SpecFile(path) if !needles.is_clean(spec_text(path)?.as_bytes()) => Err(refuse(path)),
-        IssuerRef::SpecFile(_) | IssuerRef::Shipped(_) | IssuerRef::Postgres => Ok(()),
+        IssuerRef::SpecFile(path) => match &subject.described.text {
+            Some(text) if !needles.is_clean(text.as_bytes()) => Err(refuse(path)),
+            Some(_) | None => Ok(()),
+        },
+        IssuerRef::Shipped(_) | IssuerRef::Postgres => Ok(()),
     }
 }

@@ -130,7 +130,7 @@ fn judge(ending: Ending, interrupted: bool, id: &RotationId) -> Result<(Exit, Ou
                 .exits(Exit::NeedsPerson));
         }
         Ending::Plan(defect) => {
-            return Err(driving().because(format!("the plan in the journal is not sound: {defect:?}")));
+            return Err(driving().because(format!("the plan in the journal is not sound: {defect}")));
         }
     };
     Ok(match standing {
@@ -231,7 +231,7 @@ pub(crate) fn state_of(recorded: &Recorded) -> Result<State, Problem> {
                 .because(format!("entry {seq} of its journal cannot follow from those before it"))
                 .because_of(&illegal),
             Ending::Journal(error) => problem.because_of(&error),
-            Ending::Plan(defect) => problem.because(format!("its plan is not sound: {defect:?}")),
+            Ending::Plan(defect) => problem.because(format!("its plan is not sound: {defect}")),
             Ending::At(..) | Ending::Left(_) => problem,
         }
     })

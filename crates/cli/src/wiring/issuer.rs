@@ -13,44 +13,68 @@ use crate::problem::Problem;
 /// The largest spec file, bytes.
 const SPEC_BYTES_MAX: u64 = 256 * 1024;
 
+/// Who accepts a secret, as it was described at one moment: what was checked is what is used.
+pub(crate) struct Described {
+    /// `None` for an issuer in code.
+    pub(super) spec: Option<Spec>,
+    /// The text of a spec of one's own.
+    pub(super) text: Option<String>,
+}
+
+/// Reads what the configuration says of a secret's issuer, once.
+pub(crate) fn described(secret: &Secret) -> Result<Described, Problem> {
+    let unread = |error| Problem::new("K0101", "read the issuer's spec").because_of(&error);
+    Ok(match &secret.issuer {
+        IssuerRef::Postgres => Described { spec: None, text: None },
+        IssuerRef::Shipped(name) => {
+            Described { spec: Some(Spec::shipped(name.as_str()).map_err(unread)?), text: None }
+        }
+        IssuerRef::SpecFile(path) => {
+            let text = spec_text(path)?;
+            let spec = Spec::parse(&text, &path.display().to_string()).map_err(unread)?;
+            Described { spec: Some(spec), text: Some(text) }
+        }
+    })
+}
+
+impl Described {
+    /// The issuer with its admin credential. `settings`: what a rotation's plan has kept for its new credential.
+    pub(crate) fn issuer(&self, secret: &Secret, settings: Option<&str>) -> Result<Arc<dyn Issuer>, Problem> {
+        let admin = match &secret.admin {
+            Some(Reference::File(path)) => Some(admin_file(path)?),
+            None => None,
+        };
+        let Some(spec) = &self.spec else { return postgres(secret, admin) };
+        if spec.needs_admin() && admin.is_none() {
+            return Err(Problem::new("K0821", format!("use the issuer of {}", secret.name))
+                .because("it needs an admin credential, and none is named")
+                .help(format!("add `admin = \"file:./admin.key\"` to [secrets.{}]", secret.name)));
+        }
+        let runner = Runner::new(spec.clone(), admin);
+        let runner = match settings {
+            None => runner,
+            Some(settings) => runner.with_settings(settings).map_err(|error| {
+                Problem::new("K0824", "read the settings that the plan has kept").because_of(&error)
+            })?,
+        };
+        Ok(Arc::new(runner))
+    }
+
+    /// The hosts that the secret's credentials may be sent to.
+    pub(super) fn reach(&self, secret: &Secret) -> Vec<String> {
+        match &self.spec {
+            Some(spec) => spec.reach(),
+            None => secret.postgres.iter().map(|place| format!("{}:{}", place.host, place.port)).collect(),
+        }
+    }
+}
+
 /// The issuer that a secret names, with its admin credential.
 pub(crate) fn issuer(secret: &Secret) -> Result<Arc<dyn Issuer>, Problem> {
-    issuer_with(secret, None)
+    described(secret)?.issuer(secret, None)
 }
 
-/// The same for a rotation whose plan has kept what its new credential copies.
-pub(crate) fn issuer_with(secret: &Secret, settings: Option<&str>) -> Result<Arc<dyn Issuer>, Problem> {
-    let admin = match &secret.admin {
-        Some(Reference::File(path)) => Some(admin_file(path)?),
-        None => None,
-    };
-    let Some(spec) = spec(secret)? else { return postgres(secret, admin) };
-    if spec.needs_admin() && admin.is_none() {
-        return Err(Problem::new("K0821", format!("use the issuer of {}", secret.name))
-            .because("it needs an admin credential, and none is named")
-            .help(format!("add `admin = \"file:./admin.key\"` to [secrets.{}]", secret.name)));
-    }
-    let runner = Runner::new(spec, admin);
-    let runner = match settings {
-        None => runner,
-        Some(settings) => runner.with_settings(settings).map_err(|error| {
-            Problem::new("K0824", "read the settings that the plan has kept").because_of(&error)
-        })?,
-    };
-    Ok(Arc::new(runner))
-}
-
-/// The spec that a secret names; `None` for an issuer in code.
-pub(super) fn spec(secret: &Secret) -> Result<Option<Spec>, Problem> {
-    let spec = match &secret.issuer {
-        IssuerRef::Postgres => return Ok(None),
-        IssuerRef::Shipped(name) => Spec::shipped(name.as_str()),
-        IssuerRef::SpecFile(path) => Spec::parse(&spec_text(path)?, &path.display().to_string()),
-    };
-    spec.map(Some).map_err(|error| Problem::new("K0101", "read the issuer's spec").because_of(&error))
-}
-
-pub(super) fn spec_text(path: &Path) -> Result<String, Problem> {
+fn spec_text(path: &Path) -> Result<String, Problem> {
     let attempted = || {
         Problem::new("K0821", format!("read the issuer's spec {}", path.display()))
             .help("correct the path after `file:`, or write the spec: docs/guides/write-an-issuer.md")

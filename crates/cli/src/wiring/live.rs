@@ -10,17 +10,19 @@ use crate::exit::Exit;
 use crate::problem::Problem;
 use crate::ui::{Event, Ui};
 
-/// Shows what restarts would make live, and how it is accepted.
-pub(crate) fn show(live: &[Live], plan: &str, ui: &mut Ui) {
+/// Shows what restarts would make live.
+pub(crate) fn show(live: &[Live], ui: &mut Ui) {
     for one in live {
         ui.event(event(one, false));
     }
     if !live.is_empty() {
-        ui.note(format!(
-            "restarts would make that live beside the new value: take it back, or accept it by name: keyroll apply {plan}{}",
-            accept(live.iter().map(|one| one.difference.name.as_ref()))
-        ));
+        ui.note("restarts make that live beside the new key: take it back and plan again, or accept it by name, as below");
     }
+}
+
+/// The command that carries a plan out, with what has to be accepted for that.
+pub(crate) fn apply_with(live: &[Live], plan: &str) -> String {
+    format!("keyroll apply {plan}{}", accept(live.iter().map(|one| one.difference.name.as_ref())))
 }
 
 fn accept<'a>(names: impl Iterator<Item = &'a str>) -> String {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use keyroll_config::{Config, EvidenceKind, IssuerRef, Runs, Secret};
+use keyroll_config::{Config, EvidenceKind, Runs, Secret};
 use keyroll_host::{LOCAL, LiveReport, Local, process_of, read, resolve};
 use keyroll_port::{
     Failure, Host as _, Issuer, Journal as _, Label, Listing, Live, Looked, Probe, RefusalLog, Sessions,
@@ -15,9 +15,9 @@ use keyroll_secret::{Credential, CredentialId, FingerprintKey, SecretBytes};
 
 use super::clear::refuse_clear;
 use super::compose::{Composed, compose, policy};
-use super::issuer::spec_text;
+use super::issuer::Described;
 use super::open::{fingerprint_key, folder_of};
-use super::reach::reach;
+use super::programs::{pid_files_missing, refuse_missing};
 use super::saved::{Saved, SeenAll, SeenFile};
 use super::trusted::trusted;
 use super::waivers::Waivers;
@@ -34,6 +34,7 @@ pub(crate) struct Subject<'a> {
     pub(crate) places: &'a Places,
     pub(crate) id: &'a str,
     pub(crate) unix_ms: u64,
+    pub(crate) described: &'a Described,
     /// Whether the consumers' checks are tried.
     pub(crate) rehearse: bool,
 }
@@ -42,6 +43,8 @@ pub(crate) struct Subject<'a> {
 pub(crate) struct Found {
     pub(crate) saved: Saved,
     pub(crate) plan: Plan,
+    /// Where the new key is tried.
+    pub(crate) endpoints: Vec<String>,
     pub(crate) host: Local,
     pub(crate) holders: Vec<keyroll_port::Holder>,
     pub(crate) not_visible: Vec<String>,
@@ -91,6 +94,7 @@ async fn at_issuer(
     }
     refuse_unseen_reads(subject.secret)?;
     trusted(subject.config_file, subject.secret)?;
+    refuse_missing(subject.secret)?;
     let (from_version, credential) = current(store, subject.secret).await?;
     refuse_clear(subject, &credential)?;
     let mut notes = issuer.preflight(&credential).await?;
@@ -105,6 +109,7 @@ async fn at_issuer(
     };
     notes.extend(standing_notes(standing, bound));
     let able = able(subject.secret, issuer, &credential, &mut notes).await;
+    notes.extend(pid_files_missing(subject.secret));
     let settings = issuer.settings(&credential).await?;
     Ok(AtIssuer { from_version, credential, listing, standing, bound, able, settings, notes })
 }
@@ -163,8 +168,8 @@ pub(crate) async fn look(
         processes: processes(subject.secret, &host)?,
         issuer_ids: listing.iter().flat_map(|all| &all.entries).map(|entry| entry.id.to_string()).collect(),
         unexplained,
-        reach: reach(subject.secret)?,
-        issuer: spec_digest(subject.secret, issuer.as_ref(), key)?,
+        reach: subject.described.reach(subject.secret),
+        issuer: spec_digest(subject.described, issuer.as_ref(), key),
     };
     let plan = Plan {
         capabilities: able.0,
@@ -178,7 +183,8 @@ pub(crate) async fn look(
     };
     plan.check().map_err(|defect| {
         Problem::new("K0820", "make a plan of the configuration")
-            .because(format!("the protocol refuses it: {defect:?}"))
+            .because(defect.to_string())
+            .help(format!("correct [secrets.{}] in keyroll.toml, or its issuer's spec", subject.secret.name))
     })?;
     plan.fits().map_err(|defect| too_slow(subject, defect))?;
     let saved = Saved {
@@ -196,7 +202,8 @@ pub(crate) async fn look(
         settings,
         accepted: Vec::new(),
     };
-    Ok(Found { saved, plan, host, holders, not_visible, notes, live })
+    let endpoints = issuer.endpoints();
+    Ok(Found { saved, plan, endpoints, host, holders, not_visible, notes, live })
 }
 
 /// The places with the value that no consumer names and nobody waived.
@@ -214,18 +221,7 @@ fn unexplained(subject: &Subject<'_>, looked: &Looked) -> Result<Vec<String>, Pr
 fn too_slow(subject: &Subject<'_>, defect: PlanDefect) -> Problem {
     let name = &subject.secret.name;
     let problem = Problem::new("K0712", format!("plan a rotation of {name} within its grace"));
-    let problem = match defect {
-        PlanDefect::GraceTooShort { roll_ms, fits_ms } => problem.because(format!(
-            "moving everybody may take {} s, and {} s of the grace may be used",
-            roll_ms / 1_000,
-            fits_ms / 1_000
-        )),
-        PlanDefect::NoEndpoint
-        | PlanDefect::Paths
-        | PlanDefect::Slots
-        | PlanDefect::Dangling
-        | PlanDefect::ZeroCount => problem.because(format!("{defect:?}")),
-    };
+    let problem = problem.because(defect.to_string());
     problem.help(format!("let more consumers move at once (max_parallel), then: keyroll plan {name}"))
 }
 
@@ -302,12 +298,10 @@ async fn capabilities(
 }
 
 /// A keyed digest of everything that the issuer's side of the plan rests on.
-fn spec_digest(secret: &Secret, issuer: &dyn Issuer, key: &FingerprintKey) -> Result<String, Problem> {
+fn spec_digest(described: &Described, issuer: &dyn Issuer, key: &FingerprintKey) -> String {
     let mut text = format!("{:?}\n{:?}\n", issuer.capabilities(), issuer.endpoints());
-    if let IssuerRef::SpecFile(path) = &secret.issuer {
-        text += &spec_text(path)?;
-    }
-    Ok(key.fingerprint(&SecretBytes::from(text)).to_string())
+    text += described.text.as_deref().unwrap_or_default();
+    key.fingerprint(&SecretBytes::from(text)).to_string()
 }
 
 async fn list(issuer: &dyn Issuer, credential: &Credential) -> Result<Option<Listing>, Problem> {

@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use keyroll_config::{Apply, Consumer, Runs, Secret};
-use keyroll_rotation::Uptake;
+use keyroll_rotation::{Consumer as Unit, LastUsed, Overlap, Uptake};
 
+use super::blocked::described;
 use super::look::Found;
-use crate::ui::{Event, Ui};
+use crate::ui::{Event, Ui, duration};
 
 /// What was seen beside the plan itself: remarks, unexplained holders, what could not be looked at.
 pub(crate) fn show_findings(found: &Found, ui: &mut Ui) {
@@ -15,8 +16,10 @@ pub(crate) fn show_findings(found: &Found, ui: &mut Ui) {
     }
     for holder in &found.holders {
         ui.note(format!(
-            "process {} ({}) holds the value and nobody explains it: {}. The old key will not be ended before it is moved or waived",
-            holder.pid, holder.name, holder.found_by
+            "{} holds the value and nobody explains it: {}\n  the old key is not ended before it is moved: keyroll consumer adopt {} --name NAME --restart COMMAND",
+            described(holder.pid).unwrap_or_else(|| format!("process {} ({})", holder.pid, holder.name)),
+            holder.found_by,
+            holder.pid
         ));
     }
     let mut shown = BTreeSet::new();
@@ -41,34 +44,74 @@ pub(crate) fn gaps(secret: &Secret) -> Vec<String> {
     secret.consumers.iter().filter(gap).map(|consumer| consumer.name.to_string()).collect()
 }
 
-/// The steps in words, and whether each can be taken back.
+/// The steps in words. The last is the one that cannot be taken back, or, where the issuer has one value at a time, the
+/// first.
 pub(crate) fn steps(found: &Found, secret: &Secret) -> Vec<String> {
     let plan = &found.plan;
-    let back = || "reversible".to_owned();
-    let gaps = gaps(secret);
-    let mut steps = vec![
-        ("make a second key at the issuer".to_owned(), back()),
-        (format!("see it accepted at {} endpoint(s)", plan.endpoints.len()), back()),
-    ];
-    for (consumer, unit) in secret.consumers.iter().zip(&plan.consumers) {
-        let files: Vec<String> = consumer.reads.iter().map(|copy| copy.place.to_string()).collect();
-        let verb = match unit.uptake {
-            Uptake::Verb if gaps.contains(&consumer.name.to_string()) => {
-                "restart its only instance: IT IS NOT THERE MEANWHILE, the gap is measured".to_owned()
+    let endpoints = &found.endpoints;
+    let seen = format!("see it accepted at {}", endpoints.join(" and at "));
+    let mut steps = match plan.capabilities.overlap {
+        Overlap::Independent { .. } | Overlap::TwoSlots => {
+            vec!["make a second key at the issuer; both work from here on".to_owned(), seen]
+        }
+        Overlap::Grace { ms } => {
+            let life = duration(ms / 1_000);
+            vec![
+                format!("make the new key, WHICH ENDS THE OLD ONE {life} later (IRREVERSIBLE, asks first)"),
+                seen,
+            ]
+        }
+        Overlap::None => {
+            vec![
+                "make the new key, WHICH ENDS THE OLD ONE AT ONCE (IRREVERSIBLE, asks first)".to_owned(),
+                seen,
+            ]
+        }
+    };
+    steps.extend(
+        secret.consumers.iter().zip(&plan.consumers).map(|(consumer, unit)| moved(consumer, unit, secret)),
+    );
+    match plan.capabilities.overlap {
+        Overlap::Independent { .. } | Overlap::TwoSlots => {
+            steps.push("wait until every instance has shown the new key on every path".to_owned());
+            if plan.capabilities.disable {
+                let soak = duration(plan.policy.soak_ms / 1_000);
+                steps
+                    .push(format!("switch the old key off, and watch for {soak} whether anybody is refused"));
             }
-            Uptake::Verb => {
-                format!("restart or signal {} instance(s), one by one", unit.slots)
-            }
-            Uptake::Rereads => "no restart: it reads the file again".to_owned(),
-            Uptake::AtRest => "nothing runs: checked in its own environment".to_owned(),
-        };
-        steps.push((format!("{}: write {}; {verb}", consumer.name, files.join(", ")), back()));
+            steps.push("END the old key, and see it refused (IRREVERSIBLE, asks again)".to_owned());
+        }
+        Overlap::Grace { .. } | Overlap::None => {
+            steps.push("see every instance on the new key on every path, and the old one refused".to_owned());
+        }
     }
-    steps.push(("wait until every instance has shown the new value on every path".to_owned(), back()));
-    if plan.capabilities.disable {
-        let soak = plan.policy.soak_ms / 1000;
-        steps.push((format!("switch the old key off, and watch for refused uses for {soak} s"), back()));
+    steps
+}
+
+/// How one consumer is moved, and what is written for it.
+fn moved(consumer: &Consumer, unit: &Unit, secret: &Secret) -> String {
+    let name = &consumer.name;
+    let verb = match unit.uptake {
+        Uptake::Verb if gaps(secret).contains(&name.to_string()) => {
+            "restart its only instance: IT IS NOT THERE MEANWHILE, the gap is measured".to_owned()
+        }
+        Uptake::Verb => format!("restart or signal {} instances, one by one", unit.slots),
+        Uptake::Rereads => "no restart: it reads the file again".to_owned(),
+        Uptake::AtRest => "nothing runs: its check is run in its own environment".to_owned(),
+    };
+    let files: Vec<String> =
+        consumer.reads.iter().map(|copy| format!("\n     writes {}", copy.place)).collect();
+    format!("{name}: {verb}{}", files.join(""))
+}
+
+/// What has to be waited for in any case, in seconds: the quiet before the old key is switched off, where the issuer
+/// shows its use, and the time that it stays switched off.
+pub(crate) fn least_s(found: &Found) -> u64 {
+    let (can, policy) = (&found.plan.capabilities, &found.plan.policy);
+    if matches!(can.overlap, Overlap::None | Overlap::Grace { .. }) {
+        return 0;
     }
-    steps.push(("END the old key, and see it refused".to_owned(), "IRREVERSIBLE, asks again".to_owned()));
-    steps.into_iter().map(|(what, undo)| format!("{what} ({undo})")).collect()
+    let idle = if matches!(can.last_used, LastUsed::PerKey { .. }) { policy.idle_ms } else { 0 };
+    let soak = if can.disable { policy.soak_ms } else { 0 };
+    idle.saturating_add(soak) / 1_000
 }

@@ -2,25 +2,18 @@
 
 use keyroll_config::Secret;
 
-use super::issuer::spec;
+use super::issuer::Described;
 use super::saved::Saved;
 use crate::exit::Exit;
 use crate::problem::Problem;
 use crate::ui::{Answer, Ui};
-
-/// The hosts that a secret's credentials may be sent to, as its issuer is described now.
-pub(super) fn reach(secret: &Secret) -> Result<Vec<String>, Problem> {
-    if let Some(spec) = spec(secret)? {
-        return Ok(spec.reach());
-    }
-    Ok(secret.postgres.iter().map(|place| format!("{}:{}", place.host, place.port)).collect())
-}
 
 /// Refuses hosts that were not in the plan: to be called before the issuer is asked for anything. An open rotation
 /// cannot be planned anew, so a person may name the host at the terminal instead.
 pub(super) fn refuse_grown(
     saved: &Saved,
     secret: &Secret,
+    described: &Described,
     open: Option<(&str, &mut Ui)>,
 ) -> Result<(), Problem> {
     let before = &saved.seen.reach;
@@ -28,7 +21,8 @@ pub(super) fn refuse_grown(
     if before.is_empty() {
         return Ok(());
     }
-    let grown: Vec<String> = reach(secret)?.into_iter().filter(|host| !before.contains(host)).collect();
+    let grown: Vec<String> =
+        described.reach(secret).into_iter().filter(|host| !before.contains(host)).collect();
     let Some(first) = grown.first() else { return Ok(()) };
     let problem =
         Problem::new("K0866", format!("send the credentials of {} where the plan says", secret.name))

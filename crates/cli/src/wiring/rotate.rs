@@ -15,13 +15,13 @@ use super::begun::{held, open_of, refuse_begun, refuse_other};
 use super::compose::compose;
 use super::drive::{Wishes, drive, state_of, unread};
 use super::finish::finish;
-use super::issuer::{issuer, issuer_with, spec};
+use super::issuer::{Described, described};
 use super::live;
 use super::look::{Found, Subject, look};
 use super::open::{
     self, fingerprint_key, folder_of, journal, lock, new_id, only_open, ports, runtime, store,
 };
-use super::outline::{gaps, show_findings, steps};
+use super::outline::{gaps, least_s, show_findings, steps};
 use super::provable::provable;
 use super::reach::refuse_grown;
 use super::saved::Saved;
@@ -32,7 +32,7 @@ use crate::context::Context;
 use crate::exit::Exit;
 use crate::places::Places;
 use crate::problem::Problem;
-use crate::ui::{Answer, Event};
+use crate::ui::{Answer, Event, Ui};
 
 /// How long a driver that was asked to pause may take to let go, milliseconds.
 const LET_GO_MS_MAX: u64 = 30_000;
@@ -52,6 +52,7 @@ pub(crate) fn plan(secret: &Secret, config: &Config, context: &mut Context) -> R
         places: &places,
         id: &id,
         unix_ms: SystemClock::new().unix_ms(),
+        described: &described(secret)?,
         rehearse: true,
     };
     let found = look_at(&subject)?;
@@ -60,10 +61,10 @@ pub(crate) fn plan(secret: &Secret, config: &Config, context: &mut Context) -> R
         return Err(unexplained(&found));
     }
     found.saved.write(&places)?;
-    live::show(&found.live, &id, &mut context.ui);
-    let steps = steps(&found, secret);
-    let gaps = gaps(secret);
-    context.ui.event(Event::Plan { id, secret: secret.name.to_string(), steps, gaps });
+    live::show(&found.live, &mut context.ui);
+    let (steps, gaps, least_s) = (steps(&found, secret), gaps(secret), least_s(&found));
+    let apply_with = live::apply_with(&found.live, &id);
+    context.ui.event(Event::Plan { id, secret: secret.name.to_string(), steps, gaps, least_s, apply_with });
     Ok(Exit::Done)
 }
 
@@ -77,9 +78,14 @@ fn refuse_open(places: &Places, name: &str) -> Result<(), Problem> {
     let failed = |error: JournalError| attempted().because_of(&error);
     runtime()?.block_on(async {
         if let Some(id) = open_of(&journal, name).await.map_err(failed)? {
+            let state = state_of(&journal.load(&id).await.map_err(failed)?)?;
+            let (why, help) = match state.decided() {
+                true => (", past its point of no return", format!("keyroll resume {id}")),
+                false => ("", format!("keyroll resume {id}, or keyroll abort {id}")),
+            };
             return Err(attempted()
-                .because(format!("rotation {id} of it is open"))
-                .help(format!("keyroll resume {id}, or keyroll abort {id}"))
+                .because(format!("rotation {id} of it is open{why}"))
+                .help(help)
                 .exits(Exit::Held));
         }
         agree(journal.as_ref(), store(places)?.as_ref(), name).await
@@ -89,7 +95,7 @@ fn refuse_open(places: &Places, name: &str) -> Result<(), Problem> {
 fn look_at(subject: &Subject<'_>) -> Result<Found, Problem> {
     let store = store(subject.places)?;
     let key = fingerprint_key(subject.places)?;
-    let issuer = issuer(subject.secret)?;
+    let issuer = subject.described.issuer(subject.secret, None)?;
     let attributes = issuer.capabilities().attributes;
     subject.secret.consumers.iter().try_for_each(|consumer| provable(consumer, attributes))?;
     runtime()?.block_on(look(subject, store.as_ref(), &key, issuer))
@@ -126,9 +132,10 @@ pub(crate) fn apply(id: &str, asked: &Asked, context: &mut Context) -> Result<Ex
     check_consent(asked, &saved.secret)?;
     let config = parse_config(&saved)?;
     let secret = crate::context::secret(&config, &saved.secret)?;
-    refuse_outage(asked, secret, true, &format!("apply {id}"))?;
+    let described = described(secret)?;
+    refuse_outage(asked, secret, &described, true, &format!("apply {id}"))?;
     consent_to_outage(asked, &saved.secret, context)?;
-    refuse_grown(&saved, secret, None)?;
+    refuse_grown(&saved, secret, &described, None)?;
     let lock = lock(&places)?;
     if places.journal().exists() {
         refuse_other(&journal(&places)?, &saved.secret)?;
@@ -141,6 +148,7 @@ pub(crate) fn apply(id: &str, asked: &Asked, context: &mut Context) -> Result<Ex
         places: &places,
         id,
         unix_ms: saved.made_unix_ms,
+        described: &described,
         rehearse: false,
     };
     let found = look_at(&subject)?;
@@ -148,7 +156,7 @@ pub(crate) fn apply(id: &str, asked: &Asked, context: &mut Context) -> Result<Ex
     let accepted = live::accepted(&saved, &found.live, asked)?;
     let runtime = runtime()?;
     let id = RotationId(id.to_owned());
-    let opened = ports(&places, issuer_with(secret, found.saved.settings.as_deref())?, found.host)?;
+    let opened = ports(&places, described.issuer(secret, found.saved.settings.as_deref())?, found.host)?;
     let clock = SystemClock::new();
     let opening = Opening {
         secret: saved.secret.clone(),
@@ -195,11 +203,17 @@ fn consent_to_outage(asked: &Asked, name: &str, context: &mut Context) -> Result
 }
 
 /// A key is not ended first where only it could make the next one. `kept`: what the next one copies of it is known.
-fn refuse_outage(asked: &Asked, secret: &Secret, kept: bool, command: &str) -> Result<(), Problem> {
+fn refuse_outage(
+    asked: &Asked,
+    secret: &Secret,
+    described: &Described,
+    kept: bool,
+    command: &str,
+) -> Result<(), Problem> {
     if asked.emergency != Some(keyroll_rotation::Emergency::RevokeNow) {
         return Ok(());
     }
-    let Some(spec) = spec(secret)? else { return Ok(()) };
+    let Some(spec) = &described.spec else { return Ok(()) };
     let why = match (spec.mints_with_its_own(), spec.copies_settings() && !kept) {
         (true, _) => "its issuer makes a new key only for the holder of one that works",
         (false, true) => {
@@ -287,12 +301,17 @@ pub(crate) async fn opened(journal: &SqliteJournal, id: Option<&str>) -> Result<
 }
 
 /// This machine as an open rotation knows it: by the configuration that stands in its journal, not by today's.
-fn host_of(opened: &Opened, config: &Config, places: &Places) -> Result<Local, Problem> {
+fn host_of(
+    opened: &Opened,
+    config: &Config,
+    described: &Described,
+    places: &Places,
+) -> Result<Local, Problem> {
     let secret = crate::context::secret(config, &opened.saved.secret)?;
     let planned: BTreeMap<PathBuf, PathBuf> =
         opened.saved.seen.files.iter().map(|(path, seen)| (path.clone(), seen.real.clone())).collect();
     let folder = folder_of(&opened.saved.config_file);
-    let issuer = issuer(secret)?;
+    let issuer = described.issuer(secret, None)?;
     let roots = &config.search_roots;
     let composed = compose(secret, issuer.as_ref(), places, &opened.id.0, folder, roots, &planned)?;
     if composed.consumers.len() != opened.state.plan().consumers.len() {
@@ -310,7 +329,7 @@ pub(crate) fn resume(
     context: &mut Context,
 ) -> Result<Exit, Problem> {
     let places = context.places()?;
-    let lock = let_go(&places)?;
+    let lock = let_go(&places, &mut context.ui)?;
     let runtime = runtime()?;
     let journal = journal(&places)?;
     let opened = runtime.block_on(opened(&journal, id))?;
@@ -320,11 +339,12 @@ pub(crate) fn resume(
     let secret = crate::context::secret(&config, &opened.saved.secret)?;
     trusted(&opened.saved.config_file, secret)?;
     let kept = opened.saved.settings.is_some() || opened.state.minted().is_some();
-    refuse_outage(asked, secret, kept, &format!("resume {}", opened.id))?;
+    let described = described(secret)?;
+    refuse_outage(asked, secret, &described, kept, &format!("resume {}", opened.id))?;
     consent_to_outage(asked, &opened.saved.secret, context)?;
-    refuse_grown(&opened.saved, secret, Some((&opened.id.0, &mut context.ui)))?;
-    let host = host_of(&opened, &config, &places)?;
-    let ports = ports(&places, issuer_with(secret, opened.saved.settings.as_deref())?, host)?;
+    refuse_grown(&opened.saved, secret, &described, Some((&opened.id.0, &mut context.ui)))?;
+    let host = host_of(&opened, &config, &described, &places)?;
+    let ports = ports(&places, described.issuer(secret, opened.saved.settings.as_deref())?, host)?;
     // What a killed driver left lies there no longer than until the next one: a control's wrong copy holds the other
     // lines of its file.
     runtime.block_on(finish(ports.journal.as_ref(), &places))?;
@@ -349,7 +369,7 @@ pub(crate) fn resumed(state: &State) -> Vec<Fact> {
 }
 
 /// The lock; a driver that has it is asked to pause first, as Ctrl-C would.
-fn let_go(places: &Places) -> Result<StateLock, Problem> {
+fn let_go(places: &Places, ui: &mut Ui) -> Result<StateLock, Problem> {
     places.ensure()?;
     let deadline = Instant::now() + Duration::from_millis(LET_GO_MS_MAX);
     let mut asked = false;
@@ -361,6 +381,9 @@ fn let_go(places: &Places) -> Result<StateLock, Problem> {
                 let Some(pid) = pid else { return open::lock(places) };
                 if !asked {
                     interrupt(pid)?;
+                    ui.note(format!(
+                        "process {pid} drives a rotation here: it was asked to pause, as Ctrl-C would"
+                    ));
                     asked = true;
                 }
                 std::thread::sleep(Duration::from_millis(50));
@@ -398,11 +421,11 @@ fn interrupt(pid: u32) -> Result<(), Problem> {
 
 /// Makes the rotation stand still: its driver is asked to, or the word is written down where there is none. An old key
 /// that is switched off is switched on again first.
-pub(crate) fn pause(id: &str, context: &mut Context) -> Result<Exit, Problem> {
+pub(crate) fn pause(id: Option<&str>, context: &mut Context) -> Result<Exit, Problem> {
     let places = context.places()?;
-    let lock = let_go(&places)?;
+    let lock = let_go(&places, &mut context.ui)?;
     let mut off = false;
-    let told = tell(Some(id), &places, |opened| {
+    let told = tell(id, &places, |opened| {
         off = matches!(opened.state.old_key(), OldKey::Off(_)) && !opened.state.decided();
         match opened.state.hold() {
             Some(_) => Ok(Vec::new()),
@@ -410,9 +433,9 @@ pub(crate) fn pause(id: &str, context: &mut Context) -> Result<Exit, Problem> {
         }
     });
     drop(lock);
-    told?;
+    let id = told?.id;
     if off {
-        return resume(Some(id), &Asked::default(), |_| Vec::new(), context);
+        return resume(Some(&id.0), &Asked::default(), |_| Vec::new(), context);
     }
     context.ui.note(format!("paused; both keys are as they were. keyroll resume {id}"));
     Ok(Exit::Paused)
@@ -454,14 +477,17 @@ pub(crate) fn digest_of(path: &Path) -> u64 {
 }
 
 /// After the point of no return there is nothing to undo: the way is another rotation.
-pub(crate) fn refuse_decided(id: &str, context: &mut Context) -> Result<(), Problem> {
+pub(crate) fn refuse_decided(id: Option<&str>, context: &mut Context) -> Result<(), Problem> {
     let places = context.places()?;
     let journal = journal(&places)?;
-    let opened = runtime()?.block_on(opened(&journal, Some(id)))?;
+    let opened = runtime()?.block_on(opened(&journal, id))?;
     if !opened.state.decided() && opened.state.phase() != Phase::Done {
         return Ok(());
     }
-    Err(Problem::new("K0842", "go back to the old key")
-        .because("the point of no return lies behind: the old key is ended or being ended")
-        .help(format!("make another key: keyroll plan {}", opened.saved.secret)))
+    let problem = Problem::new("K0842", "go back to the old key")
+        .because("the point of no return lies behind: the old key is ended or being ended");
+    Err(match opened.state.ended() {
+        true => problem.help(format!("make another key: keyroll plan {}", opened.saved.secret)),
+        false => problem.help(format!("go on to the new key: keyroll resume {}", opened.id)),
+    })
 }

@@ -11,7 +11,8 @@ use super::open::folder_of;
 use crate::problem::Problem;
 
 /// Programs that carry out the file that their first word names.
-const INTERPRETERS: [&str; 9] = ["sh", "bash", "dash", "zsh", "ksh", "python3", "perl", "ruby", "node"];
+pub(crate) const INTERPRETERS: [&str; 9] =
+    ["sh", "bash", "dash", "zsh", "ksh", "python3", "perl", "ruby", "node"];
 
 /// Write permission of the group and of everybody.
 const GROUP_WRITES: u32 = 0o020;

@@ -1,0 +1,109 @@
+//! Whether the commands of a consumer can be carried out at all: told before anything is made, not at its restart.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use keyroll_config::{Apply, Check, Consumer, Find, Runs, Secret};
+
+use super::trusted::INTERPRETERS;
+use crate::problem::Problem;
+
+/// Where a bare name is looked for if PATH is not set.
+const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// A command that cannot be carried out.
+pub(crate) struct Missing {
+    /// Which of the consumer's commands: `restart`, `check`, `fetch`.
+    pub(crate) what: &'static str,
+    pub(crate) why: String,
+    pub(crate) help: String,
+}
+
+/// Refuses a secret with a command whose program is not there or may not be run.
+pub(crate) fn refuse_missing(secret: &Secret) -> Result<(), Problem> {
+    secret.consumers.iter().try_for_each(refuse_missing_of)
+}
+
+/// The same for one consumer.
+pub(crate) fn refuse_missing_of(consumer: &Consumer) -> Result<(), Problem> {
+    let all = missing(consumer);
+    let Some(first) = all.first() else { return Ok(()) };
+    let problem = Problem::new("K0853", format!("run the {} of {}", first.what, consumer.name));
+    let problem = all.iter().fold(problem, |problem, one| problem.because(one.why.clone()));
+    Err(problem.help(first.help.clone()))
+}
+
+/// Every command of a consumer that cannot be carried out.
+pub(crate) fn missing(consumer: &Consumer) -> Vec<Missing> {
+    let restart = match &consumer.runs {
+        Runs::Process { apply: Apply::Restart(argv), .. } => Some(("restart", argv)),
+        Runs::Process { .. } | Runs::Unit { .. } | Runs::AtRest => None,
+    };
+    let checks = consumer.check.iter().chain(consumer.paths.iter().map(|path| &path.check));
+    let checks = checks.filter_map(|check| match check {
+        Check::Exec(argv) => Some(("check", argv)),
+        Check::Http(_) => None,
+    });
+    let all = restart.into_iter().chain(consumer.fetch.iter().map(|argv| ("fetch", argv))).chain(checks);
+    all.filter_map(|(what, argv)| of_words(what, &argv.fill("", None, None))).collect()
+}
+
+fn of_words(what: &'static str, words: &[String]) -> Option<Missing> {
+    let (program, arguments) = words.split_first()?;
+    if !program.contains('/') {
+        let path = std::env::var_os("PATH").unwrap_or_else(|| PATH_DEFAULT.into());
+        let found = std::env::split_paths(&path).any(|folder| fault(&folder.join(program), true).is_none());
+        if !found {
+            let why = format!("{program}: no program of this name is in the PATH");
+            return Some(Missing { what, why, help: "install it, or write its whole path".to_owned() });
+        }
+    } else if let Some((why, help)) = fault(Path::new(program), true) {
+        return Some(Missing { what, why, help });
+    }
+    let name = Path::new(program).file_name().unwrap_or_default();
+    let script = arguments
+        .first()
+        .filter(|word| INTERPRETERS.iter().any(|known| name == *known) && word.contains('/'));
+    // Commands run in the configuration's folder: of a relative script only that folder knows.
+    let script = script.map(Path::new).filter(|script| script.is_absolute());
+    let (why, help) = script.and_then(|script| fault(script, false))?;
+    Some(Missing { what, why, help })
+}
+
+/// What is wrong with a file that is to be run, and what mends it.
+fn fault(path: &Path, executable: bool) -> Option<(String, String)> {
+    let shown = path.display();
+    match path.metadata() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Some((
+            format!("{shown} is not there"),
+            "correct the path in keyroll.toml, or write the file".to_owned(),
+        )),
+        Err(error) => Some((format!("{shown}: {error}"), "correct the path in keyroll.toml".to_owned())),
+        Ok(meta) if !meta.is_file() => {
+            Some((format!("{shown} is no file"), "correct the path in keyroll.toml".to_owned()))
+        }
+        Ok(meta) if executable && meta.permissions().mode() & 0o111 == 0 => {
+            let mode = meta.permissions().mode() & 0o7777;
+            Some((format!("{shown} is not executable (mode {mode:04o})"), format!("chmod +x {shown}")))
+        }
+        Ok(_) => None,
+    }
+}
+
+/// Files that should hold a process id and are not there: nothing of such a consumer can be found running.
+pub(crate) fn pid_files_missing(secret: &Secret) -> Vec<String> {
+    let mut notes = Vec::new();
+    for consumer in &secret.consumers {
+        let Runs::Process { find: Find::PidFile(file), instances, .. } = &consumer.runs else { continue };
+        for instance in instances {
+            let path = file.fill(instance.name.as_str(), instance.port, None);
+            if !Path::new(&path).exists() {
+                notes.push(format!(
+                    "{}: its pid file {path} is not there: nothing of it is found running",
+                    consumer.name
+                ));
+            }
+        }
+    }
+    notes
+}
