@@ -13,6 +13,7 @@ mod not_seen;
 mod prove;
 mod reads;
 mod rehearse;
+mod said;
 mod setup;
 mod stand;
 mod sweep;
@@ -34,6 +35,7 @@ use tokio::task::block_in_place;
 
 pub use find::place_digest;
 pub use live::LiveReport;
+pub use said::Complaints;
 pub use setup::{CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, LogSetup, Setup, SlotSetup};
 pub use work::tidy;
 
@@ -46,6 +48,7 @@ pub struct Local {
     /// Keys the digests of what restarts would make live: short values could be guessed from plain ones.
     key: FingerprintKey,
     memo: Mutex<Memo>,
+    complaints: Complaints,
 }
 
 /// What was seen in this process's life, so that a check is not run again for what it has shown.
@@ -69,12 +72,14 @@ struct Memo {
     gaps: gap::Gaps,
     /// How each holder was found, as a clause.
     found_by: HashMap<Incarnation, String>,
+    /// The values that were last told, to be cut out of what commands say.
+    needles: Option<std::sync::Arc<keyroll_needle::Needles>>,
 }
 
 impl Local {
     /// This machine with these consumers. `key`: what is seen beside the value is kept by digests under it.
     pub fn new(setup: Setup, key: FingerprintKey) -> Self {
-        Self { setup, key, memo: Mutex::new(Memo::default()) }
+        Self { setup, key, memo: Mutex::new(Memo::default()), complaints: Complaints::default() }
     }
 
     /// A panic in another call leaves at worst a check that is run once more.
@@ -114,7 +119,10 @@ impl Host for Local {
         values: Values<'_>,
         intent: Seq,
     ) -> Result<(), Failure> {
-        block_in_place(|| self.deliver_file(file, which, values, intent))
+        block_in_place(|| {
+            self.learn(values);
+            self.deliver_file(file, which, values, intent)
+        })
     }
 
     async fn delivered(
@@ -162,6 +170,7 @@ impl Host for Local {
         values: Values<'_>,
         sessions: &dyn SessionSource,
     ) -> Result<(Vec<Proof>, bool), Failure> {
+        self.learn(values);
         self.prove_slot(consumer, slot, which, values, sessions).await
     }
 

@@ -1,6 +1,7 @@
 use std::time::Instant;
 
 use keyroll_port::{Class, Failure};
+use keyroll_secret::SecretBytes;
 
 use crate::CommandLine;
 use crate::command::{Output, With, run};
@@ -38,23 +39,36 @@ pub enum CheckAnswer {
     Unknown(String),
 }
 
-/// Asks once.
+/// Asks once. `said`: what a command that failed wrote to standard error, as it is: it may hold a value.
 ///
 /// # Errors
 /// The check itself is wrong or cannot be started (`K0401`, `K0404`, `K0409`, `K0412`): nothing is known of the path.
-pub fn check(check: &Check, instance: Option<&str>, deadline: Instant) -> Result<CheckAnswer, Failure> {
+pub fn check(
+    check: &Check,
+    instance: Option<&str>,
+    deadline: Instant,
+    said: &mut Option<SecretBytes>,
+) -> Result<CheckAnswer, Failure> {
     match check {
-        Check::Exec { command, user } => exec(&command.filled(instance)?, user.as_deref(), deadline),
+        Check::Exec { command, user } => exec(&command.filled(instance)?, user.as_deref(), deadline, said),
         Check::Http { url, contains } => http(&filled(url, instance)?, contains.as_deref(), deadline),
     }
 }
 
-fn exec(command: &CommandLine, user: Option<&str>, deadline: Instant) -> Result<CheckAnswer, Failure> {
+fn exec(
+    command: &CommandLine,
+    user: Option<&str>,
+    deadline: Instant,
+    said: &mut Option<SecretBytes>,
+) -> Result<CheckAnswer, Failure> {
     let user = user.map(User::named).transpose()?;
-    let with = With { user: user.as_ref(), ..With::output(Output::Discard) };
+    let with = With { user: user.as_ref(), ..With::output(Output::Complaint) };
     match run(command, &with, deadline, &mut |_| {}) {
         Ok(ended) if ended.status.success() => Ok(CheckAnswer::Passed),
-        Ok(ended) => Ok(CheckAnswer::Failed(ended.status.to_string())),
+        Ok(ended) => {
+            *said = ended.output;
+            Ok(CheckAnswer::Failed(ended.status.to_string()))
+        }
         Err(failure) if failure.class == Class::Unknown => {
             Ok(CheckAnswer::Unknown("no answer in time".into()))
         }

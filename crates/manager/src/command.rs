@@ -13,7 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use crate::instance::filled;
-use crate::output::{Drain, beginning_of, memory_file};
+use crate::output::{Drain, beginning_of, memory_file, small_memory_file, written_to};
 use crate::user::User;
 
 /// The variables that a started command gets, as far as keyroll has them.
@@ -93,12 +93,12 @@ impl CommandLine {
 /// What becomes of a command's output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Output {
-    /// Thrown away.
-    Discard,
     /// The beginning is kept; the command may leave a service running that goes on writing.
     Drain,
     /// The beginning is kept; the command leaves nothing behind.
     Keep,
+    /// What it complains about on standard error is kept whole, if it is not much; the command leaves nothing behind.
+    Complaint,
 }
 
 /// How a command ended.
@@ -229,18 +229,14 @@ fn executable(line: &CommandLine) -> std::io::Result<()> {
 
 /// Where the output goes while the command runs.
 enum Capture {
-    Nowhere,
     Drained(Drain),
     Memory(std::fs::File),
+    Small(std::fs::File),
 }
 
 impl Capture {
     fn open(output: Output, command: &mut Command) -> std::io::Result<Self> {
         match output {
-            Output::Discard => {
-                command.stdout(Stdio::null()).stderr(Stdio::null());
-                Ok(Self::Nowhere)
-            }
             Output::Drain => {
                 let (drain, writer) = Drain::open()?;
                 command.stderr(writer.try_clone()?).stdout(writer);
@@ -251,14 +247,19 @@ impl Capture {
                 command.stdout(file.try_clone()?).stderr(Stdio::null());
                 Ok(Self::Memory(file))
             }
+            Output::Complaint => {
+                let file = small_memory_file()?;
+                command.stdout(Stdio::null()).stderr(file.try_clone()?);
+                Ok(Self::Small(file))
+            }
         }
     }
 
     fn kept(self) -> Option<SecretBytes> {
         match self {
-            Self::Nowhere => None,
             Self::Drained(drain) => Some(drain.kept()),
             Self::Memory(mut file) => Some(beginning_of(&mut file)),
+            Self::Small(mut file) => written_to(&mut file),
         }
     }
 }

@@ -27,6 +27,6 @@ pub use fetch::fetch;
 pub use find::Find;
 pub use instance::{InstanceProcess, check_instance_name};
 pub use leftover::{Leftover, end_leftover};
-pub use process::{Process, Verb, signal_by_name};
+pub use process::{Process, Said, Verb, signal_by_name};
 pub use reread::Reread;
 pub use systemd::{Unit, UnitFiles, UnitState};

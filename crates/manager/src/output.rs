@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use keyroll_observe::detach;
 use keyroll_secret::SecretBytes;
-use rustix::fs::MemfdFlags;
+use rustix::fs::{MemfdFlags, SealFlags};
 
 use crate::command::{ended_by, with_plain_environment};
 
@@ -71,6 +71,24 @@ impl Drain {
 /// A file in memory, for the whole output of a command that leaves nothing behind.
 pub(crate) fn memory_file() -> std::io::Result<File> {
     Ok(File::from(rustix::fs::memfd_create("output", MemfdFlags::CLOEXEC)?))
+}
+
+/// A file in memory that cannot grow: a command that writes without end is told so, and takes no more memory.
+pub(crate) fn small_memory_file() -> std::io::Result<File> {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let file = File::from(rustix::fs::memfd_create("complaint", flags)?);
+    file.set_len(OUTPUT_BYTES_MAX)?;
+    rustix::fs::fcntl_add_seals(&file, SealFlags::GROW)?;
+    Ok(file)
+}
+
+/// All that was written to such a file; nothing if that may not be all, since a value could be cut in two at its end.
+pub(crate) fn written_to(file: &mut File) -> Option<SecretBytes> {
+    // The descriptor is shared with who wrote: it stands behind the last byte.
+    let end = file.stream_position().ok().filter(|end| *end <= OUTPUT_BYTES_MAX / 2)?;
+    let mut bytes = Vec::with_capacity(usize::try_from(OUTPUT_BYTES_MAX).unwrap_or(0));
+    file.rewind().and_then(|()| file.take(end).read_to_end(&mut bytes)).ok()?;
+    Some(SecretBytes::new(bytes))
 }
 
 pub(crate) fn beginning_of(file: &mut File) -> SecretBytes {

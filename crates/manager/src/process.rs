@@ -1,7 +1,9 @@
+use std::fmt;
 use std::time::Instant;
 
 use keyroll_observe::ProcessId;
 use keyroll_port::{Class, Failure};
+use keyroll_secret::SecretBytes;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::command::{Output, With, run};
@@ -102,6 +104,28 @@ fn send(process: &ProcessId, signal: Signal) -> std::io::Result<()> {
     }
 }
 
+/// How a command failed. Shown as its status alone; what it wrote may hold a value, and is for whoever can cut that out.
+pub struct Said {
+    /// Its exit status, in words.
+    pub status: String,
+    /// The beginning of its output.
+    pub output: Option<SecretBytes>,
+}
+
+impl fmt::Debug for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Said({})", self.status)
+    }
+}
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.status)
+    }
+}
+
+impl std::error::Error for Said {}
+
 /// Runs a restart command. A status other than 0 leaves the effect unknown: it may have stopped half-way.
 pub(crate) fn restart(
     line: &CommandLine,
@@ -111,7 +135,7 @@ pub(crate) fn restart(
     let ended = run(line, &With::output(Output::Drain), deadline, started)?;
     if !ended.status.success() {
         return Err(Failure::new(Class::Unknown, "K0402", format!("run `{}` with success", line.name()))
-            .because(ended.status.to_string())
+            .because(Said { status: ended.status.to_string(), output: ended.output })
             .help("run the command by hand and mend it, then `keyroll resume`"));
     }
     Ok(Applied { done: format!("ran `{}`", line.name()), output: ended.output })

@@ -342,7 +342,12 @@ fn what_needs_nothing_does_nothing() {
 }
 
 fn exec(line: &str, user: Option<&str>, deadline: Instant) -> Result<CheckAnswer, Failure> {
-    check(&Check::Exec { command: CommandLine::shell(line), user: user.map(str::to_owned) }, None, deadline)
+    check(
+        &Check::Exec { command: CommandLine::shell(line), user: user.map(str::to_owned) },
+        None,
+        deadline,
+        &mut None,
+    )
 }
 
 #[test]
@@ -357,7 +362,7 @@ fn an_exec_check_can_pass_fail_and_hang() {
     assert!(matches!(exec("read x", None, soon()), Ok(CheckAnswer::Failed(_))), "its input is empty");
     assert_eq!(exec("true", Some("no such user"), soon()).map_err(|failure| failure.code), Err("K0409"));
     let program = Check::Exec { command: CommandLine::program("/no/such", ["x"]), user: None };
-    assert_eq!(check(&program, None, soon()).map_err(|failure| failure.code), Err("K0404"));
+    assert_eq!(check(&program, None, soon(), &mut None).map_err(|failure| failure.code), Err("K0404"));
     if rustix::process::geteuid().is_root() {
         let line = "[ $(id -un) = nobody ] && [ $(id -G) = $(id -g) ] && [ \"$HOME\" != /root ]";
         assert_eq!(exec(line, Some("nobody"), soon()).expect("an answer"), CheckAnswer::Passed);
@@ -388,7 +393,7 @@ fn serve(answer: &'static [u8], hold: bool) -> (String, std::thread::JoinHandle<
 fn http(answer: &'static [u8], contains: Option<&str>, hold: bool, deadline: Instant) -> CheckAnswer {
     let (url, server) = serve(answer, hold);
     let check_of = Check::Http { url, contains: contains.map(str::to_owned) };
-    let answer = check(&check_of, None, deadline).expect("an answer");
+    let answer = check(&check_of, None, deadline, &mut None).expect("an answer");
     assert!(server.join().expect("served").starts_with("GET /ready?x=1 HTTP/1.0\r\nHost: 127.0.0.1:"));
     answer
 }
@@ -408,7 +413,7 @@ fn an_http_check_reads_status_and_body_within_its_limits() {
     assert_eq!(silent, CheckAnswer::Unknown("no answer in time".into()));
     let closed = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address");
     let nobody = Check::Http { url: format!("http://{closed}/"), contains: None };
-    assert!(matches!(check(&nobody, None, soon()), Ok(CheckAnswer::Unknown(_))));
+    assert!(matches!(check(&nobody, None, soon(), &mut None), Ok(CheckAnswer::Unknown(_))));
     let named = Check::Http { url: "http://example.test/".into(), contains: None };
-    assert_eq!(check(&named, None, soon()).map_err(|failure| failure.code), Err("K0412"));
+    assert_eq!(check(&named, None, soon(), &mut None).map_err(|failure| failure.code), Err("K0412"));
 }

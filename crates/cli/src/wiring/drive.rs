@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use keyroll_engine::{Command, Ending, Pace, Ports, Standing, replay, run};
+use keyroll_host::Complaints;
 use keyroll_port::{JournalError, Recorded, RotationId};
 use keyroll_rotation::{Debt, Fact, Hold, Op, Person, Phase, Reason, Stage, State, Want, Which, step, wants};
 use tokio::signal::unix::{SignalKind, signal};
@@ -29,6 +30,8 @@ pub(crate) struct Wishes {
     pub(crate) first: Vec<Fact>,
     /// What was waived by name before it was opened.
     pub(crate) waivers: Waivers,
+    /// What failing checks say.
+    pub(crate) complaints: Complaints,
 }
 
 /// Drives it until it ends, stands still or needs a person, and says how it ended.
@@ -49,7 +52,16 @@ pub(crate) async fn drive(
     let listener = tokio::spawn(listen(tell.clone(), stopped.clone()));
     let journal = ports.journal.clone();
     let called = (Called::of(&opened), wishes.waivers);
-    let mut watch = Watch::new(ui, secret.to_owned(), names, called, wishes.confirmed, wishes.until, tell);
+    let mut watch = Watch::new(
+        ui,
+        secret.to_owned(),
+        names,
+        called,
+        wishes.complaints,
+        wishes.confirmed,
+        wishes.until,
+        tell,
+    );
     let ending = run(ports, id.clone(), Pace::default(), commands, &mut watch).await;
     listener.abort();
     let residues = watch.residues();

@@ -50,7 +50,7 @@ pub(crate) fn way_out(reason: Reason) -> Option<String> {
 /// Why it stands still, for a person.
 pub(crate) fn reason_text(called: &Called, state: &State, reason: Reason) -> String {
     match reason {
-        Reason::Asked => "a person asked".to_owned(),
+        Reason::Asked => "it was asked to pause (Ctrl-C, a signal, --until, or another command)".to_owned(),
         Reason::Holder(who) => match who.life {
             Life::Process { pid, .. } => format!("process {pid} holds the old value and nobody explains it"),
             Life::AtRest(_) => "something at rest holds the old value and nobody explains it".to_owned(),
@@ -75,8 +75,8 @@ pub(crate) fn reason_text(called: &Called, state: &State, reason: Reason) -> Str
                 names.join(", ")
             )
         }
-        Reason::Failed(phase) => format!("{phase:?} failed"),
-        Reason::Overdue(phase) => format!("{phase:?} did not end in time"),
+        Reason::Failed(phase) => format!("{} failed", word(phase)),
+        Reason::Overdue(phase) => format!("{} did not end in time", word(phase)),
         Reason::Drifting => "copies or instances fall back to the old value again and again".to_owned(),
         Reason::UnknownLabel(_) => {
             "the issuer has a key with a label that this journal does not know: it was restored from a backup"
@@ -84,4 +84,9 @@ pub(crate) fn reason_text(called: &Called, state: &State, reason: Reason) -> Str
         }
         Reason::Unclear(intent) => format!("what became of step {intent} cannot be told"),
     }
+}
+
+/// A phase in the word that is printed as it begins.
+fn word(phase: Phase) -> &'static str {
+    super::watch::phase(phase).map_or("its end", crate::ui::Phase::word)
 }

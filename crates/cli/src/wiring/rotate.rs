@@ -156,6 +156,7 @@ pub(crate) fn apply(id: &str, asked: &Asked, context: &mut Context) -> Result<Ex
     let accepted = live::accepted(&saved, &found.live, asked)?;
     let runtime = runtime()?;
     let id = RotationId(id.to_owned());
+    let complaints = found.host.complaints();
     let opened = ports(&places, described.issuer(secret, found.saved.settings.as_deref())?, found.host)?;
     let clock = SystemClock::new();
     let opening = Opening {
@@ -174,7 +175,8 @@ pub(crate) fn apply(id: &str, asked: &Asked, context: &mut Context) -> Result<Ex
     let mut first: Vec<Fact> = waivers.of(&saved.secret).into_iter().map(Fact::Waived).collect();
     first.extend(accepted.into_iter().map(Fact::Accepted));
     first.extend(asked.emergency.map(|mode| Fact::Escalated { mode, pending_compromised: false }));
-    let wishes = Wishes { confirmed: asked.confirm.is_some(), until: asked.until, first, waivers };
+    let wishes =
+        Wishes { confirmed: asked.confirm.is_some(), until: asked.until, first, waivers, complaints };
     let names = names(secret);
     let journal = opened.journal.clone();
     let exit = runtime.block_on(drive(opened, &id, &saved.secret, names, wishes, &mut context.ui));
@@ -344,6 +346,7 @@ pub(crate) fn resume(
     consent_to_outage(asked, &opened.saved.secret, context)?;
     refuse_grown(&opened.saved, secret, &described, Some((&opened.id.0, &mut context.ui)))?;
     let host = host_of(&opened, &config, &described, &places)?;
+    let complaints = host.complaints();
     let ports = ports(&places, described.issuer(secret, opened.saved.settings.as_deref())?, host)?;
     // What a killed driver left lies there no longer than until the next one: a control's wrong copy holds the other
     // lines of its file.
@@ -354,7 +357,8 @@ pub(crate) fn resume(
     let mut facts: Vec<Fact> = accepted.into_iter().map(Fact::Accepted).collect();
     facts.extend(first(&opened.state));
     let waivers = Waivers::load(&places)?;
-    let wishes = Wishes { confirmed: asked.confirm.is_some(), until: asked.until, first: facts, waivers };
+    let wishes =
+        Wishes { confirmed: asked.confirm.is_some(), until: asked.until, first: facts, waivers, complaints };
     let (journal, name) = (ports.journal.clone(), &opened.saved.secret);
     let exit = runtime.block_on(drive(ports, &opened.id, name, names(secret), wishes, &mut context.ui));
     let exit = exit.and_then(|exit| runtime.block_on(finish(journal.as_ref(), &places)).map(|()| exit));

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use keyroll_engine::{Command, Note, Observer, Standing, Word};
+use keyroll_host::Complaints;
 use keyroll_rotation::{
     Event as Entry, Fact, Hold, Incarnation, Kinds, Life, OldKey, Op, Outcome as Ended, Person, Phase,
     Reason, Seq, State,
@@ -39,6 +40,7 @@ pub(crate) struct Watch<'a> {
     /// Per process its name and how it was found.
     holders: BTreeMap<u32, (String, String)>,
     told: BTreeSet<String>,
+    complaints: Complaints,
     blocked: Option<String>,
     residues: Vec<Residue>,
     gap: Option<std::time::Duration>,
@@ -53,6 +55,7 @@ impl<'a> Watch<'a> {
         secret: String,
         names: Vec<Vec<String>>,
         (called, waivers): (Called, Waivers),
+        complaints: Complaints,
         confirmed: bool,
         until: Option<Phase>,
         tell: mpsc::Sender<Command>,
@@ -71,6 +74,7 @@ impl<'a> Watch<'a> {
             shown: BTreeSet::new(),
             holders: BTreeMap::new(),
             told: BTreeSet::new(),
+            complaints,
             blocked: None,
             residues: Vec::new(),
             gap: None,
@@ -228,6 +232,17 @@ impl<'a> Watch<'a> {
         }
     }
 
+    /// What failing checks say, each once: a consumer that is waited for is no mystery.
+    fn complain(&mut self) {
+        let all = self.complaints.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        for ((consumer, path), how) in all {
+            let name = self.consumer(consumer.index());
+            let on = if path == 0 { String::new() } else { format!(" on path {path}") };
+            let text = format!("the check of {name}{on} fails: {how}");
+            self.once(text.clone(), Event::Note { text });
+        }
+    }
+
     fn once(&mut self, text: String, event: Event) {
         if self.told.insert(text) {
             self.ui.event(event);
@@ -314,6 +329,7 @@ impl Observer for Watch<'_> {
             }
             _ => {}
         }
+        self.complain();
         // What led into a phase is shown before the phase.
         self.entered(state);
         self.held(state);
@@ -368,6 +384,7 @@ impl Observer for Watch<'_> {
     }
 
     fn standing(&mut self, standing: &Standing, state: &State) -> Word {
+        self.complain();
         self.held(state);
         let Standing::Person(people) = standing else { return Word::Nobody };
         for person in people {

@@ -90,7 +90,7 @@ impl Local {
         if applied.as_ref().is_ok() {
             self.forget_record(intent);
         }
-        applied.map(|_| Applied::Done(live))
+        applied.map(|_| Applied::Done(live)).map_err(|failure| self.with_words(failure))
     }
 
     pub(super) fn applied_slot(&self, id: ConsumerId, slot: u8, intent: Seq) -> Result<Found, Failure> {
@@ -111,7 +111,7 @@ impl Local {
         let deadline = Instant::now() + Duration::from_millis(APPLY_MS_MAX);
         let fetched = fetch(line, None, deadline, &mut |process| self.record(intent, process));
         self.forget_record(intent);
-        fetched.map(drop)
+        fetched.map(drop).map_err(|failure| self.with_words(failure))
     }
 
     /// What was seen of a consumer's processes is void once its value changes.

@@ -116,7 +116,7 @@ fn exited(id: ProcessId, deadline: Instant) -> bool {
 fn is_ready(ready: &Check, deadline: Instant) -> bool {
     while Instant::now() < deadline {
         let limit = Instant::now() + Duration::from_millis(READY_MS_MAX);
-        if matches!(check(ready, None, limit.min(deadline)), Ok(CheckAnswer::Passed)) {
+        if matches!(check(ready, None, limit.min(deadline), &mut None), Ok(CheckAnswer::Passed)) {
             return true;
         }
         thread::sleep(Duration::from_millis(READY_PAUSE_MS));

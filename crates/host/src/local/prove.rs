@@ -17,6 +17,7 @@ use super::deliver::holds_version;
 use super::enumerate::{Running, listing, sockets};
 use super::find::{NEW, OLD, at_rest, needles};
 use super::inside::{Inside, read_inside};
+use super::said::ended;
 use super::{CheckSetup, FileSetup, Local, SlotSetup, incarnation};
 use crate::read;
 
@@ -232,7 +233,10 @@ impl Local {
             self.memo().controls.insert((id.0, path), false);
             return Ok(if ask(&exec(command.clone()), None)? { Kinds::REPORTED } else { Kinds::NONE });
         };
-        if !ask(&exec(with_copy(command, &file.path)), None)? {
+        let mut said = None;
+        let answer = answer(&exec(with_copy(command, &file.path)), None, &mut said)?;
+        self.complains((id.0, path), complaint(&answer, said.as_ref(), values)?);
+        if answer != CheckAnswer::Passed {
             return Ok(Kinds::NONE);
         }
         let shown = self.memo().controls.get(&(id.0, path)).copied();
@@ -261,7 +265,7 @@ impl Local {
         let content = read(&self.resolved(file)?)?;
         let Some(wrong) = wrong_copy(content.bytes.expose(), values) else { return Ok(Some(false)) };
         let place = WrongCopy::make(&self.setup.work, of, &wrong)?;
-        Ok(match answer(&exec(with_copy(command, &place.0)), None)? {
+        Ok(match answer(&exec(with_copy(command, &place.0)), None, &mut None)? {
             CheckAnswer::Passed => Some(false),
             CheckAnswer::Failed(_) => Some(true),
             CheckAnswer::Unknown(_) => None,
@@ -381,12 +385,29 @@ pub(super) fn with_copy(command: &CommandLine, copy: &Path) -> CommandLine {
 }
 
 fn ask(request: &Check, instance: Option<&str>) -> Result<bool, Failure> {
-    Ok(answer(request, instance)? == CheckAnswer::Passed)
+    Ok(answer(request, instance, &mut None)? == CheckAnswer::Passed)
 }
 
-pub(super) fn answer(request: &Check, instance: Option<&str>) -> Result<CheckAnswer, Failure> {
+pub(super) fn answer(
+    request: &Check,
+    instance: Option<&str>,
+    said: &mut Option<SecretBytes>,
+) -> Result<CheckAnswer, Failure> {
     let deadline = Instant::now() + Duration::from_millis(CHECK_MS_MAX);
-    check(request, instance, deadline)
+    check(request, instance, deadline, said)
+}
+
+/// How a check did not pass, in words.
+fn complaint(
+    answer: &CheckAnswer,
+    said: Option<&SecretBytes>,
+    values: Values<'_>,
+) -> Result<Option<String>, Failure> {
+    Ok(match answer {
+        CheckAnswer::Passed => None,
+        CheckAnswer::Failed(how) => Some(ended(how, said, &needles(values)?)),
+        CheckAnswer::Unknown(why) => Some(why.clone()),
+    })
 }
 
 /// The file with every secret byte run replaced by others of the same kind and length.

@@ -3,7 +3,9 @@
 use keyroll_manager::{CheckAnswer, CommandLine};
 use keyroll_port::{Class, Failure, Values};
 
+use super::find::needles;
 use super::prove::{COPY, answer, exec, with_copy};
+use super::said::ended;
 use super::{CheckSetup, FileSetup, Local};
 
 impl Local {
@@ -45,9 +47,11 @@ impl Local {
                 "run it by hand as keyroll's user on the file that `{copy}` stands for, and correct the one or the other",
             )
         };
-        match answer(&exec(with_copy(command, &file.path)), None)? {
+        let mut said = None;
+        match answer(&exec(with_copy(command, &file.path)), None, &mut said)? {
             CheckAnswer::Passed => {}
             CheckAnswer::Failed(how) => {
+                let how = ended(&how, said.as_ref(), &needles(values)?);
                 return Err(unread().because(format!("on the copy as it stands it ends with {how}")));
             }
             CheckAnswer::Unknown(why) => return Err(unread().because(why)),
