@@ -165,3 +165,19 @@ fn what_is_signalled_is_not_visible() {
     let seen = place.host(Verb::Signal(1)).live_now();
     assert!(seen.live.is_empty() && seen.not_visible[0].contains("signalled"), "{seen:?}");
 }
+
+#[test]
+fn a_variable_that_was_taken_out_is_named() {
+    let place = place();
+    place.write("app.env", "KEY=k\nLOG=info\nPOOL=4\nMODE=fast\n");
+    let _running = place.start("/bin/sh", &["./work.sh"]);
+    let host = place.restarts();
+    assert!(host.live_now().live.is_empty(), "{:?}", host.live_now());
+    place.write("app.env", "KEY=k\nLOG=info\n# POOL=4\n#NEVER=1\n");
+    let now = host.live_now();
+    let named: Vec<&str> = now.live.iter().map(|one| &*one.difference.name).collect();
+    assert_eq!(named, ["app/app.env:POOL"], "{now:?}");
+    assert!(now.live[0].what.ends_with("is commented out: what runs still has it"), "{now:?}");
+    let told = now.not_visible.iter().any(|line| line.starts_with("whether 'app' has MODE after a restart"));
+    assert!(told, "{now:?}");
+}

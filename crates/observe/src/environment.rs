@@ -60,6 +60,27 @@ pub fn environment_has(
     found
 }
 
+/// The names in the environment that the process was started with; a value is never part of the answer.
+///
+/// # Errors
+/// The environment is not visible, and why.
+pub fn environment_names(process: &ProcessId) -> Result<BTreeSet<String>, NotVisible> {
+    let step = Duration::from_millis(ENVIRONMENT_STEP_MS_MAX);
+    let mut found = Err(NotVisible::Stuck);
+    read_each(&[*process], step, Instant::now() + step, read_environment, &mut |_, answer| {
+        found = answer.map(|bytes| bytes.split(|byte| *byte == 0).filter_map(name).collect());
+    });
+    found
+}
+
+/// A name as a shell could have set it: what a process wrote over its environment is none.
+fn name(entry: &[u8]) -> Option<String> {
+    let name = entry.get(..entry.iter().position(|byte| *byte == b'=')?)?;
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+    let good = !name.is_empty() && name.iter().all(plain) && !name.first().is_some_and(u8::is_ascii_digit);
+    good.then(|| String::from_utf8_lossy(name).into_owned())
+}
+
 fn has(environment: &[u8], name: &str, value: &SecretBytes) -> Variable {
     let entries = environment.split(|byte| *byte == 0);
     let mut values = entries.filter_map(|entry| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"="));

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use keyroll_copy::{Format, Slot};
 use keyroll_manager::{Run, Unit, Verb, instances};
-use keyroll_observe::{Image, ProcessId, Variable, environment_has, image, unit_folders};
+use keyroll_observe::{Image, ProcessId, Variable, environment_has, environment_names, image, unit_folders};
 use keyroll_port::Live;
 use keyroll_rotation::{ConsumerId, Difference, FileId};
 use keyroll_secret::SecretBytes;
@@ -16,6 +16,33 @@ use super::{ConsumerSetup, CopySetup, FileSetup, Local, SlotSetup};
 
 /// A file that was changed in the ticks around a start counts as read by it: starts are told to 10 ms.
 const SLACK_MS: u64 = 20;
+
+/// Variables that a shell, a login or a restart command's own environment brings.
+const OF_A_SHELL: [&str; 16] = [
+    "PATH",
+    "HOME",
+    "LANG",
+    "PWD",
+    "OLDPWD",
+    "SHLVL",
+    "_",
+    "USER",
+    "LOGNAME",
+    "SHELL",
+    "TERM",
+    "MAIL",
+    "HOSTNAME",
+    "EDITOR",
+    "DISPLAY",
+    "LS_COLORS",
+];
+
+/// What the names of such variables begin with.
+const OF_A_SESSION: [&str; 10] =
+    ["LC_", "SSH_", "XDG_", "DBUS_", "SUDO_", "TMUX", "LESS", "HIST", "PYENV_", "COLORTERM"];
+
+/// How many variables that no file names are told.
+const ORPHANS_MAX: usize = 8;
 
 /// What restarts would make live beside the value, and what of that cannot be told.
 #[derive(Debug, Default)]
@@ -124,11 +151,16 @@ impl Local {
         if let Some(unit) = subject.unit {
             environment = self.unit(subject, unit, image, report);
         }
+        let mut named = BTreeSet::new();
         for id in &subject.consumer.files {
-            self.variables(subject, process, *id, &mut environment, report);
+            named.extend(self.variables(subject, process, *id, &mut environment, report));
         }
         for path in environment {
             self.all_variables(subject, process, &path, &[], report);
+        }
+        // A unit's environment has more sources than its files.
+        if subject.unit.is_none() && !named.is_empty() {
+            orphans(subject, process, &named, report);
         }
     }
 
@@ -208,7 +240,7 @@ impl Local {
         files.environment
     }
 
-    /// The other variables of one of its own env files. `loaded`: files that are surely its environment; this one is
+    /// The other variables of one of its own env files; the names of all that stand in it. `loaded`: files that are surely its environment; this one is
     /// taken out of them.
     fn variables(
         &self,
@@ -217,8 +249,9 @@ impl Local {
         id: FileId,
         loaded: &mut Vec<PathBuf>,
         report: &mut LiveReport,
-    ) {
-        let Some(file) = self.setup.file(id) else { return };
+    ) -> BTreeSet<String> {
+        let none = BTreeSet::new;
+        let Some(file) = self.setup.file(id) else { return none() };
         let place = || format!("what else stands in {} for '{}'", file.path.display(), subject.consumer.name);
         let own = own_variables(file);
         if own.is_empty() {
@@ -226,7 +259,7 @@ impl Local {
             if beside {
                 report.not_visible.push(format!("{}: what runs does not show what it has read", place()));
             }
-            return;
+            return none();
         }
         let real = file.path.canonicalize().unwrap_or_else(|_| file.path.clone());
         let surely = loaded.iter().any(|one| one.canonicalize().unwrap_or_else(|_| one.clone()) == real);
@@ -238,18 +271,18 @@ impl Local {
                 Ok(all) if all.iter().any(|one| *one != Variable::Absent) => {}
                 Ok(_) => {
                     report.not_visible.push(format!("{}: it is not its environment", place()));
-                    return;
+                    return none();
                 }
                 Err(reason) => {
                     report.not_visible.push(format!("{}: {reason}", place()));
-                    return;
+                    return none();
                 }
             }
         }
-        self.all_variables(subject, process, &real, &own, report);
+        self.all_variables(subject, process, &real, &own, report)
     }
 
-    /// Every variable of an env file but these, beside the environment of what runs.
+    /// Every variable of an env file but these, beside the environment of what runs; the names of all that stand in it.
     fn all_variables(
         &self,
         subject: &Subject<'_>,
@@ -257,36 +290,50 @@ impl Local {
         path: &Path,
         but: &[&str],
         report: &mut LiveReport,
-    ) {
+    ) -> BTreeSet<String> {
+        let mut names = BTreeSet::new();
         let consumer = &subject.consumer.name;
         let place = || format!("what else stands in {} for '{consumer}'", path.display());
         let found = match stand(path) {
             Ok(found) => found,
-            Err(why) => return report.not_visible.push(format!("{}: {why}", place())),
+            Err(why) => {
+                report.not_visible.push(format!("{}: {why}", place()));
+                return names;
+            }
         };
         let variables = found.content.as_ref().map(|content| Format::Dotenv.variables(content.expose()));
         let Some(Ok(mut variables)) = variables else {
-            return report.not_visible.push(format!("{}: it is too large", place()));
+            report.not_visible.push(format!("{}: it is too large", place()));
+            return names;
         };
+        names.extend(variables.iter().map(|(name, _)| name.clone()));
         variables.retain(|(name, _)| !but.contains(&name.as_str()));
         for (name, value) in &variables {
             if let Err(error) = value {
                 report.not_visible.push(format!("{name} in {} for '{consumer}': {error}", path.display()));
             }
         }
+        let nothing = SecretBytes::new(Vec::new());
+        let out = found.content.as_ref().map(|content| commented_out(content.expose())).unwrap_or_default();
+        let out: Vec<&String> = out.iter().filter(|name| !names.contains(*name)).collect();
         let told: Vec<(&str, &SecretBytes)> = variables
             .iter()
             .filter_map(|(name, value)| Some((name.as_str(), value.as_ref().ok()?)))
+            .chain(out.iter().map(|name| (name.as_str(), &nothing)))
             .collect();
         let has = match environment_has(process, &told) {
             Ok(has) => has,
-            Err(reason) => return report.not_visible.push(format!("{}: {reason}", place())),
+            Err(reason) => {
+                report.not_visible.push(format!("{}: {reason}", place()));
+                return names;
+            }
         };
         for ((name, value), has) in told.iter().zip(has) {
-            let how = match has {
-                Variable::Same => continue,
-                Variable::Other => "is not what runs",
-                Variable::Absent => "is new: what runs does not have it",
+            let how = match (has, std::ptr::eq(*value, &raw const nothing)) {
+                (Variable::Absent, true) | (Variable::Same, false) => continue,
+                (Variable::Same | Variable::Other, true) => "is commented out: what runs still has it",
+                (Variable::Other, false) => "is not what runs",
+                (Variable::Absent, false) => "is new: what runs does not have it",
             };
             let named = format!("{consumer}/{}:{name}", base(path));
             let digest = self.digest(&[named.as_bytes(), value.expose()]);
@@ -296,6 +343,8 @@ impl Local {
                 since_unix_ms: (!subject.delivered).then_some(found.written_unix_ms),
             });
         }
+        names.extend(out.into_iter().cloned());
+        names
     }
 
     fn push(
@@ -324,6 +373,37 @@ impl Local {
         let print = self.key.fingerprint(&SecretBytes::new(all));
         print.as_bytes().iter().take(8).fold(0, |sum, byte| (sum << 8) | u64::from(*byte))
     }
+}
+
+/// Variables that what runs has and no file of it names: taken out of a file, or set by whoever started it. Whether they
+/// are there after a restart only the restart command knows.
+fn orphans(subject: &Subject<'_>, process: &ProcessId, named: &BTreeSet<String>, report: &mut LiveReport) {
+    // That its environment cannot be read was told with the files.
+    let Ok(has) = environment_names(process) else { return };
+    let own = |name: &&String| {
+        !named.contains(*name)
+            && !OF_A_SHELL.contains(&name.as_str())
+            && !OF_A_SESSION.iter().any(|prefix| name.starts_with(prefix))
+    };
+    let all: Vec<&str> = has.iter().filter(own).map(String::as_str).take(ORPHANS_MAX).collect();
+    if !all.is_empty() {
+        report.not_visible.push(format!(
+            "whether '{}' has {} after a restart: what runs has it, and its env file does not name it",
+            subject.consumer.name,
+            all.join(", ")
+        ));
+    }
+}
+
+/// The names in lines that are comments and would be variables without their first mark.
+fn commented_out(content: &[u8]) -> Vec<String> {
+    let lines = content.split(|byte| *byte == b'\n').filter_map(|line| {
+        let line = std::str::from_utf8(line).ok()?.trim().strip_prefix('#')?.trim_start();
+        let (name, _) = line.strip_prefix("export ").unwrap_or(line).split_once('=')?;
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+        (!name.is_empty() && name.bytes().all(plain)).then(|| name.to_owned())
+    });
+    lines.collect()
 }
 
 /// The variables of a file that hold the value.
