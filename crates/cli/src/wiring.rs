@@ -9,6 +9,7 @@ mod clear;
 mod compose;
 pub(crate) mod drive;
 mod finish;
+mod granted;
 pub(crate) mod holds;
 pub(crate) mod issuer;
 mod live;

@@ -208,3 +208,32 @@ fn past_the_point_of_no_return_no_error_leads_back_to_another() {
     scene.sh("rm run/hold");
     running.end().exits(0).ended("done");
 }
+
+#[test]
+fn an_adoption_accepts_its_restart_script_as_it_is_and_no_later_edit() {
+    let scene = Scene::new();
+    let pid = scene.start_by_hand("two", &scene.path("api/api.env"), "");
+    scene.sh("cp restart.sh second.sh; cp run/two.ready run/two.pid");
+    adopt(&scene, pid, "./second.sh two api/api.env", &[]).exits(0);
+    let planned = scene.run(&["plan", "ring"]);
+    assert!(planned.exits(0).of("live").is_empty(), "{}", planned.text);
+    scene.sh("echo '# another edit' >> second.sh");
+    let edited = scene.run(&["plan", "ring"]);
+    assert_eq!(edited.exits(0).of("live")[0]["name"], "two/restart:second.sh", "{}", edited.text);
+    scene.end(pid);
+}
+
+#[test]
+fn what_a_failing_check_and_restart_say_is_shown_without_the_value() {
+    let scene = Scene::made(|config, _| config.push_str("check = { exec = [\"./say.sh\", \"{copy}\"] }\n"));
+    scene.sh("printf '#!/bin/sh\\ncat \"$1\" >&2\\nexit 3\\n' > say.sh; chmod +x say.sh");
+    let ran = scene.run(&["plan", "ring"]);
+    ran.exits(0).says(&["exit status: 3; it said: LOG=info", "POOL=4"]);
+    assert!(!ran.text.contains("hostile_sk_"), "a value is shown");
+    let plan = ran.of("plan")[0]["id"].as_str().unwrap().to_owned();
+    scene.sh("printf '#!/bin/sh\\ncat api/api.env >&2\\nexit 4\\n' > restart.sh");
+    let with = ["apply", &plan, "--emergency", "roll-first", "--confirm", "ring"];
+    let ran = scene.run(&with);
+    ran.says(&["exit status: 4; it said: LOG=info"]);
+    assert!(!ran.text.contains("hostile_sk_"), "a value is shown");
+}

@@ -52,16 +52,12 @@ fn adopt(args: &AdoptArgs, context: &mut Context) -> Result<Exit, Problem> {
         what: format!("{what} {} as a consumer of {} in {}", new.name, new.secret, path.display()),
         with,
     });
+    let (places, path) = (context.places()?, std::path::absolute(&path).unwrap_or(path));
+    wiring::adopt::grant(&places, &new, &path, &edited)?;
     if known {
         return Ok(Exit::Done);
     }
-    if wiring::adopt::adopted(
-        &context.places()?,
-        &new,
-        &args.holder,
-        &std::path::absolute(&path).unwrap_or(path),
-        &edited,
-    )? {
+    if wiring::adopt::adopted(&places, &new, &args.holder, &path, &edited)? {
         context.ui.note("the open rotation knows it now: keyroll resume".to_owned());
     }
     Ok(Exit::Done)

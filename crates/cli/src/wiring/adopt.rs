@@ -5,14 +5,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use keyroll_config::{Config, Consumer, NewConsumer};
-use keyroll_host::{LOCAL, incarnation};
+use keyroll_host::{LOCAL, Local, incarnation};
 use keyroll_journal::try_lock;
-use keyroll_rotation::{Adoptee, Fact};
+use keyroll_rotation::{Adoptee, Difference, Fact};
 
 use super::begun::open_of;
 use super::compose::compose;
+use super::granted::Granted;
 use super::issuer::issuer;
-use super::open::{folder_of, journal, runtime};
+use super::open::{fingerprint_key, folder_of, journal, runtime};
 use super::rotate::{Opened, digest_of, tell};
 use super::saved::Saved;
 use crate::places::Places;
@@ -38,7 +39,7 @@ pub(crate) fn adopted(
         if opened.saved.secret != new.secret.as_str() || opened.state.ended() {
             return Ok(Vec::new());
         }
-        fact(opened, places, holder, config_file, config_text).map(|fact| vec![fact])
+        fact(opened, places, holder, config_file, config_text)
     });
     drop(lock);
     match told {
@@ -47,6 +48,28 @@ pub(crate) fn adopted(
         Err(problem) if problem.code == "K0807" => Ok(false),
         Err(problem) => Err(problem),
     }
+}
+
+/// The restart script that the person names is accepted as it is now, also where it is newer than what runs: that it
+/// carries this out is what was asked for.
+pub(crate) fn grant(
+    places: &Places,
+    new: &NewConsumer,
+    config_file: &Path,
+    config_text: &str,
+) -> Result<(), Problem> {
+    let config = Config::parse(config_text, &config_file.display().to_string())?;
+    let secret = crate::context::secret(&config, new.secret.as_str())?;
+    // An issuer that cannot be had is `plan`'s to tell.
+    let Ok(issuer) = issuer(secret) else { return Ok(()) };
+    places.ensure()?;
+    let folder = folder_of(config_file);
+    let composed = compose(secret, issuer.as_ref(), places, "", folder, &[], &BTreeMap::new())?;
+    let host = Local::new(composed.setup, fingerprint_key(places)?);
+    let restart = format!("{}/restart:", new.name);
+    let live = host.live_now().live.into_iter().map(|one| one.difference);
+    let mine: Vec<Difference> = live.filter(|one| one.name.starts_with(&restart)).collect();
+    if mine.is_empty() { Ok(()) } else { Granted::load(places)?.add(places, new.secret.as_str(), &mine) }
 }
 
 /// A consumer that an open rotation goes by is not changed under it.
@@ -80,7 +103,7 @@ fn fact(
     holder: &str,
     config_file: &Path,
     config_text: &str,
-) -> Result<Fact, Problem> {
+) -> Result<Vec<Fact>, Problem> {
     let config = Config::parse(config_text, &config_file.display().to_string())?;
     let secret = crate::context::secret(&config, &opened.saved.secret)?;
     let known = opened.state.plan();
@@ -93,6 +116,10 @@ fn fact(
     let same = secret.consumers.starts_with(&before)
         && composed.consumers.iter().zip(&known.consumers).all(|(now, before)| now == before);
     let (count, files) = (known.consumers.len(), known.files.len());
+    let granted = Granted::load(places)?;
+    let host = Local::new(composed.setup, fingerprint_key(places)?);
+    let accepted = host.live_now().live.into_iter().filter(|one| granted.has(&opened.saved.secret, one));
+    let accepted = accepted.map(|one| Fact::Accepted(one.difference));
     let consumer = composed.consumers.get(count).filter(|_| same && composed.consumers.len() == count + 1);
     let consumer = consumer.cloned().ok_or_else(|| {
         Problem::new("K0841", "adopt the consumer into the open rotation")
@@ -111,5 +138,5 @@ fn fact(
     let saved = Saved { config_text: config_text.to_owned(), ..opened.saved.clone() };
     let names: Arc<str> = Arc::from(saved.text()?);
     let brought = composed.files.get(files..).unwrap_or_default().iter().map(|_| LOCAL).collect();
-    Ok(Fact::Adopted { consumer, files: brought, explains, names })
+    Ok(std::iter::once(Fact::Adopted { consumer, files: brought, explains, names }).chain(accepted).collect())
 }

@@ -15,6 +15,7 @@ use keyroll_secret::{Credential, CredentialId, FingerprintKey, SecretBytes};
 
 use super::clear::refuse_clear;
 use super::compose::{Composed, compose, policy};
+use super::granted::Granted;
 use super::issuer::Described;
 use super::open::{fingerprint_key, folder_of};
 use super::programs::{pid_files_missing, refuse_missing};
@@ -51,6 +52,8 @@ pub(crate) struct Found {
     pub(crate) notes: Vec<String>,
     /// What restarts would make live beside the value.
     pub(crate) live: Vec<Live>,
+    /// What of it an adoption has accepted.
+    pub(crate) granted: Vec<Live>,
 }
 
 /// The current version of a secret, with its values.
@@ -161,6 +164,9 @@ pub(crate) async fn look(
         holders.extend(host.describe(instance.who).await);
     }
     let LiveReport { live, not_visible } = host.live_now();
+    let known = Granted::load(subject.places)?;
+    let (granted, live): (Vec<Live>, Vec<Live>) =
+        live.into_iter().partition(|one| known.has(subject.secret.name.as_str(), one));
     let not_visible = looked.not_visible.into_iter().chain(not_visible).collect();
     let seen = SeenAll {
         live: live.iter().map(|one| (one.difference.name.to_string(), one.difference.digest)).collect(),
@@ -203,7 +209,7 @@ pub(crate) async fn look(
         accepted: Vec::new(),
     };
     let endpoints = issuer.endpoints();
-    Ok(Found { saved, plan, endpoints, host, holders, not_visible, notes, live })
+    Ok(Found { saved, plan, endpoints, host, holders, not_visible, notes, live, granted })
 }
 
 /// The places with the value that no consumer names and nobody waived.

@@ -153,7 +153,8 @@ pub(crate) fn apply(id: &str, asked: &Asked, context: &mut Context) -> Result<Ex
     };
     let found = look_at(&subject)?;
     refuse_stale(&saved, &found)?;
-    let accepted = live::accepted(&saved, &found.live, asked)?;
+    let mut accepted = live::accepted(&saved, &found.live, asked)?;
+    accepted.extend(found.granted.into_iter().map(|one| one.difference));
     let runtime = runtime()?;
     let id = RotationId(id.to_owned());
     let complaints = found.host.complaints();
