@@ -14,10 +14,11 @@ mod examples;
 mod exit;
 mod harden;
 mod machine;
+#[cfg(test)]
+mod named_commands;
 mod places;
 mod problem;
 mod redact;
-#[cfg(test)]
 mod reference_page;
 #[allow(dead_code, unused_imports, reason = "the engine tells most events and asks most questions")]
 mod ui;

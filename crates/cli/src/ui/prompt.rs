@@ -79,11 +79,16 @@ impl Ui {
         let name = name.to_owned();
         // A read of a terminal cannot be called off: where nobody answers, the thread ends with the process.
         std::thread::spawn(move || {
-            answered(match typed() {
+            let answer = match typed() {
                 Some(line) if line.trim() == name => Answer::Yes,
                 Some(_) => Answer::No,
                 None => Answer::Nobody,
-            });
+            };
+            if answer == Answer::No {
+                // What was typed is not repeated: it may have been a value.
+                let _ = writeln!(io::stderr(), "that was not `{name}`: nothing is ended");
+            }
+            answered(answer);
         });
         true
     }

@@ -28,9 +28,13 @@ pub(crate) fn quoted(name: &str) -> String {
 pub(crate) fn way_out(reason: Reason) -> Option<String> {
     match reason {
         Reason::Holder(Incarnation { life: Life::Process { pid, .. }, .. }) => {
-            Some(format!("keyroll consumer adopt|waive {pid} …, then "))
+            let adopt = format!("keyroll consumer adopt {pid} --name NAME --restart COMMAND");
+            Some(format!("{adopt}, or keyroll consumer waive {pid} --reason WHY; then "))
         }
-        Reason::Stranger(_) => Some("keyroll consumer adopt|waive PATH …, then ".to_owned()),
+        Reason::Stranger(_) => {
+            let adopt = "keyroll consumer adopt PATH --name NAME";
+            Some(format!("{adopt}, or keyroll consumer waive PATH --reason WHY; then "))
+        }
         Reason::Asked
         | Reason::Holder(_)
         | Reason::Foreign(_)
