@@ -237,3 +237,26 @@ fn what_a_failing_check_and_restart_say_is_shown_without_the_value() {
     ran.says(&["exit status: 4; it said: LOG=info"]);
     assert!(!ran.text.contains("hostile_sk_"), "a value is shown");
 }
+
+#[test]
+fn a_mistyped_variable_is_called_so() {
+    let scene = Scene::new();
+    scene.sh("sed -i 's/variable = \"KEY\"/variable = \"KYE\"/' keyroll.toml");
+    scene.run(&["plan", "ring"]).refused(1, "K0832", &["it has no variable KYE"]);
+}
+
+#[test]
+fn a_gate_says_what_it_waits_for_while_it_waits() {
+    let scene = Scene::new();
+    let id = scene.until("quiesce");
+    let pid = fs::read_to_string(scene.path("run/api.pid")).unwrap().trim().parse().unwrap();
+    scene.end(pid);
+    let running = scene.start(&["resume", &id, "--confirm", "ring"]);
+    running.says("what it waits for", |event| {
+        let what = event["what"].as_str().unwrap_or_default();
+        event["type"] == "waiting" && what.contains("api") && what.contains("nothing of it runs")
+    });
+    scene.restart("api", "api/api.env");
+    running.end().exits(0).ended("done");
+    scene.rotated();
+}

@@ -20,7 +20,8 @@ pub(crate) fn line(event: &Event) -> Option<(Mark, String)> {
                 .as_ref()
                 .map_or_else(|| consumer.clone(), |instance| format!("{consumer}/{instance}"));
             let detail = detail.as_ref().map(|detail| format!(" ({detail})")).unwrap_or_default();
-            (mark(*state), format!("{host} {who}: {}{detail}", step.word()))
+            let not = if *state == StepState::Skipped { "not " } else { "" };
+            (mark(*state), format!("{host} {who}: {not}{}{detail}", step.word()))
         }
         Event::Evidence { consumer, instance, path, grade, observer } => {
             let path = path.as_ref().map(|path| format!(" on {path}")).unwrap_or_default();

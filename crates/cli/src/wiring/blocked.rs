@@ -3,7 +3,9 @@
 use std::fs;
 
 use keyroll_host::process_of;
-use keyroll_rotation::{Blocker, Holds, Incarnation, Life, Phase, State, Waived, Which, blockers};
+use keyroll_rotation::{
+    Blocker, ConsumerId, Holds, Incarnation, Life, Phase, State, Uptake, Waived, Which, blockers,
+};
 
 use super::called::Called;
 use super::waivers::Waivers;
@@ -29,11 +31,11 @@ pub(crate) fn all(called: &Called, state: &State) -> Vec<Holder> {
     };
     let Some(look) = state.look() else { return Vec::new() };
     let found = blockers(state, look, stays);
-    found.into_iter().take(SHOWN_MAX).map(|blocker| holder(called, blocker, stays)).collect()
+    found.into_iter().take(SHOWN_MAX).map(|blocker| holder(called, state, blocker, stays)).collect()
 }
 
 /// One of them. What a process is, is looked up now: one that is gone by now is said to be gone.
-fn holder(called: &Called, blocker: Blocker, stays: Which) -> Holder {
+fn holder(called: &Called, state: &State, blocker: Blocker, stays: Which) -> Holder {
     let goes = if stays == Which::New { "old" } else { "new" };
     let stays = if stays == Which::New { "new" } else { "old" };
     match blocker {
@@ -59,6 +61,14 @@ fn holder(called: &Called, blocker: Blocker, stays: Which) -> Holder {
             how_to_move: "put the line right by hand, then keyroll retry".to_owned(),
             or_else: None,
             ..nameless(&called.file(file))
+        },
+        // It is told to restart, and nothing of it is there: no check of it is asked.
+        Blocker::Unproven(consumer, who, _) if process_of(who).is_none() && runs(state, consumer) => Holder {
+            kind: "consumer that is not running",
+            found_by: format!("nothing of it runs, and it has not shown the {stays} key"),
+            how_to_move: "see its log, start it with its restart command, then keyroll resume".to_owned(),
+            or_else: Some(waive(called, consumer)),
+            ..nameless(&called.consumer(consumer))
         },
         Blocker::Unproven(consumer, who, path) => Holder {
             kind: "unproven path",
@@ -91,6 +101,12 @@ fn holder(called: &Called, blocker: Blocker, stays: Which) -> Holder {
     }
 }
 
+/// Whether it is no job at rest.
+fn runs(state: &State, consumer: ConsumerId) -> bool {
+    let of = state.plan().consumers.get(consumer.index());
+    of.is_some_and(|of| of.uptake != Uptake::AtRest)
+}
+
 /// A running holder that nobody explains, and what can be done about it.
 pub(crate) fn unexplained(who: Incarnation) -> Holder {
     let pid = match who.life {
@@ -117,7 +133,7 @@ pub(crate) fn user(holder: &keyroll_port::Holder) -> Holder {
     }
 }
 
-fn waive(called: &Called, consumer: keyroll_rotation::ConsumerId) -> String {
+fn waive(called: &Called, consumer: ConsumerId) -> String {
     format!("keyroll consumer waive {} --reason WHY", called.consumer(consumer).trim_matches('`'))
 }
 

@@ -466,8 +466,9 @@ pub(crate) fn tell(
         for fact in std::iter::once(Fact::DriverStarted).chain(facts) {
             let at = Stamp { ms: clock.monotonic_ms(), boot: clock.boot(), epoch };
             let event = keyroll_rotation::Event { at, fact };
-            let (next, _) = keyroll_rotation::step(&opened.state, &event)
-                .map_err(|illegal| attempted().because(illegal.why))?;
+            let (next, _) = keyroll_rotation::step(&opened.state, &event).map_err(|illegal| {
+                attempted().because(illegal.why).help(format!("keyroll status {}", opened.id))
+            })?;
             let written = journal.append(&opened.id, next.seq(), &event, clock.unix_ms()).await;
             written.map_err(|error| attempted().because_of(&error))?;
             opened.state = next;

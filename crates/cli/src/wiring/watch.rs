@@ -1,6 +1,7 @@
 //! What a rotation shows while it is driven: a projection of its entries, never the journal's own form.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
 
 use keyroll_engine::{Command, Note, Observer, Standing, Word};
 use keyroll_host::Complaints;
@@ -23,6 +24,10 @@ pub(crate) const CONSENT: &str = "the end of the old key needs your consent";
 /// The name of the only host.
 const HOST: &str = "local";
 
+/// How often it is looked what a rotation waits for, and for how long it must have, before that is said.
+const WAIT_LOOK: Duration = Duration::from_secs(1);
+const WAIT_SHOWN: Duration = Duration::from_secs(5);
+
 /// Shows a rotation, and answers for the person where they gave their word beforehand.
 pub(crate) struct Watch<'a> {
     ui: &'a mut Ui,
@@ -41,6 +46,9 @@ pub(crate) struct Watch<'a> {
     holders: BTreeMap<u32, (String, String)>,
     told: BTreeSet<String>,
     complaints: Complaints,
+    /// What stands in the way, since when, and when it was looked for last.
+    waiting: BTreeMap<String, Instant>,
+    looked: Instant,
     blocked: Option<String>,
     residues: Vec<Residue>,
     gap: Option<std::time::Duration>,
@@ -75,6 +83,8 @@ impl<'a> Watch<'a> {
             holders: BTreeMap::new(),
             told: BTreeSet::new(),
             complaints,
+            waiting: BTreeMap::new(),
+            looked: Instant::now(),
             blocked: None,
             residues: Vec::new(),
             gap: None,
@@ -243,6 +253,30 @@ impl<'a> Watch<'a> {
         }
     }
 
+    /// What a rotation waits for at a gate, once it has waited a while: until its deadline nothing else would say so.
+    fn waits(&mut self, state: &State) {
+        let now = Instant::now();
+        if now.duration_since(self.looked) < WAIT_LOOK {
+            return;
+        }
+        self.looked = now;
+        let all: BTreeMap<String, String> = blocked::all(&self.called, state)
+            .into_iter()
+            .map(|holder| {
+                let what = format!("{}: {}: {}", holder.kind, holder.name, holder.found_by);
+                (what, holder.how_to_move)
+            })
+            .collect();
+        self.waiting.retain(|what, _| all.contains_key(what));
+        for (what, way) in all {
+            let since = *self.waiting.entry(what.clone()).or_insert(now);
+            if now.duration_since(since) >= WAIT_SHOWN {
+                let said = format!("{what}; {way}");
+                self.once(what, Event::Waiting { what: said, seconds_max: None });
+            }
+        }
+    }
+
     fn once(&mut self, text: String, event: Event) {
         if self.told.insert(text) {
             self.ui.event(event);
@@ -330,6 +364,7 @@ impl Observer for Watch<'_> {
             _ => {}
         }
         self.complain();
+        self.waits(state);
         // What led into a phase is shown before the phase.
         self.entered(state);
         self.held(state);
@@ -385,6 +420,7 @@ impl Observer for Watch<'_> {
 
     fn standing(&mut self, standing: &Standing, state: &State) -> Word {
         self.complain();
+        self.waits(state);
         self.held(state);
         let Standing::Person(people) = standing else { return Word::Nobody };
         for person in people {
