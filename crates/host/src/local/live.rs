@@ -384,6 +384,8 @@ fn orphans(subject: &Subject<'_>, process: &ProcessId, named: &BTreeSet<String>,
         !named.contains(*name)
             && !OF_A_SHELL.contains(&name.as_str())
             && !OF_A_SESSION.iter().any(|prefix| name.starts_with(prefix))
+            // What keyroll itself was started with is the machine's, and was in no env file.
+            && std::env::var_os(name).is_none()
     };
     let all: Vec<&str> = has.iter().filter(own).map(String::as_str).take(ORPHANS_MAX).collect();
     if !all.is_empty() {
