@@ -240,7 +240,7 @@ fn look_at_config(report: &mut Report, config: &Config) {
             report.bad(&format!("{}: consumers", secret.name), "none".to_owned(), &help);
         }
         for missed in pid_files_missing(secret) {
-            report.note(&secret.name.to_string(), missed);
+            report.note(secret.name.as_str(), missed);
         }
         for consumer in &secret.consumers {
             look_at_consumer(report, &format!("{}: {}", secret.name, consumer.name), consumer);

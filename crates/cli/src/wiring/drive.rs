@@ -51,17 +51,8 @@ pub(crate) async fn drive(
     let stopped = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let listener = tokio::spawn(listen(tell.clone(), stopped.clone()));
     let journal = ports.journal.clone();
-    let called = (Called::of(&opened), wishes.waivers);
-    let mut watch = Watch::new(
-        ui,
-        secret.to_owned(),
-        names,
-        called,
-        wishes.complaints,
-        wishes.confirmed,
-        wishes.until,
-        tell,
-    );
+    let called = (Called::of(&opened), wishes.waivers, wishes.complaints);
+    let mut watch = Watch::new(ui, secret.to_owned(), names, called, wishes.confirmed, wishes.until, tell);
     let ending = run(ports, id.clone(), Pace::default(), commands, &mut watch).await;
     listener.abort();
     let residues = watch.residues();

@@ -188,12 +188,7 @@ pub(crate) async fn look(
         denied_is_alive: standing == Standing::Denied,
         recovery: standing == Standing::Dead,
     };
-    plan.check().map_err(|defect| {
-        Problem::new("K0820", "make a plan of the configuration")
-            .because(defect.to_string())
-            .help(format!("correct [secrets.{}] in keyroll.toml, or its issuer's spec", subject.secret.name))
-    })?;
-    plan.fits().map_err(|defect| too_slow(subject, defect))?;
+    refuse_unsound(subject, &plan)?;
     let saved = Saved {
         version: Saved::form(),
         id: subject.id.to_owned(),
@@ -222,6 +217,16 @@ fn unexplained(subject: &Subject<'_>, looked: &Looked) -> Result<Vec<String>, Pr
         .filter(|named| !waivers.has_copy(subject.secret.name.as_str(), named.digest))
         .map(|named| named.name.clone());
     Ok(names.collect())
+}
+
+/// What the protocol cannot carry out is not saved.
+fn refuse_unsound(subject: &Subject<'_>, plan: &Plan) -> Result<(), Problem> {
+    plan.check().map_err(|defect| {
+        Problem::new("K0820", "make a plan of the configuration")
+            .because(defect.to_string())
+            .help(format!("correct [secrets.{}] in keyroll.toml, or its issuer's spec", subject.secret.name))
+    })?;
+    plan.fits().map_err(|defect| too_slow(subject, defect))
 }
 
 /// The old value would die before everybody can have been moved.
