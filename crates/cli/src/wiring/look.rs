@@ -165,9 +165,7 @@ pub(crate) async fn look(
         holders.extend(host.describe(instance.who).await);
     }
     let LiveReport { live, not_visible } = host.live_now();
-    let known = Granted::load(subject.places)?;
-    let (granted, live): (Vec<Live>, Vec<Live>) =
-        live.into_iter().partition(|one| known.has(subject.secret.name.as_str(), one));
+    let (granted, live) = granted(subject, live)?;
     let not_visible = looked.not_visible.into_iter().chain(not_visible).collect();
     let seen = SeenAll {
         live: live.iter().map(|one| (one.difference.name.to_string(), one.difference.digest)).collect(),
@@ -217,6 +215,12 @@ fn unexplained(subject: &Subject<'_>, looked: &Looked) -> Result<Vec<String>, Pr
         .filter(|named| !waivers.has_copy(subject.secret.name.as_str(), named.digest))
         .map(|named| named.name.clone());
     Ok(names.collect())
+}
+
+/// What an adoption has accepted of what restarts would make live, and the rest.
+fn granted(subject: &Subject<'_>, live: Vec<Live>) -> Result<(Vec<Live>, Vec<Live>), Problem> {
+    let known = Granted::load(subject.places)?;
+    Ok(live.into_iter().partition(|one| known.has(subject.secret.name.as_str(), one)))
 }
 
 /// What the protocol cannot carry out is not saved.
