@@ -10,12 +10,8 @@
     unreachable_pub
 )]
 
-#[path = "hostile/issuer.rs"]
-mod issuer;
 #[path = "hostile/ran.rs"]
 mod ran;
-#[path = "hostile/request.rs"]
-mod request;
 #[path = "hostile/scene.rs"]
 mod scene;
 #[path = "hostile/worker.rs"]
