@@ -8,6 +8,7 @@ mod commands;
 #[allow(dead_code, unused_imports, reason = "joined with the store, the commands use all of it")]
 mod config_file;
 mod context;
+mod driving;
 #[allow(dead_code, reason = "the reference page is made from the registry")]
 mod env;
 mod examples;
@@ -17,7 +18,9 @@ mod machine;
 #[cfg(test)]
 mod named_commands;
 mod places;
+mod plans;
 mod problem;
+mod records;
 mod redact;
 mod reference_page;
 #[allow(dead_code, unused_imports, reason = "the engine tells most events and asks most questions")]

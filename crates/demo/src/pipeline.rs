@@ -57,8 +57,6 @@ pub(crate) enum News {
     Planned(String),
     /// It cannot go on because of this holder.
     Blocked(Holder),
-    /// A place was left with the old value.
-    Left(Vec<Residue>),
     /// How the rotation ended, beyond what the exit code tells.
     Closed {
         /// The old key is still alive.
@@ -252,7 +250,6 @@ fn read(event: &Value) -> News {
         Some("phase") => text(event, "phase").map_or(News::Other, News::Phase),
         Some("plan" | "planned" | "rotation") => text(event, "id").map_or(News::Other, News::Planned),
         Some("blocked") => holder(event).map_or(News::Other, News::Blocked),
-        Some("residue") => News::Left(residue(event).into_iter().collect()),
         Some("not_visible") => {
             let part = |key| text(event, key).unwrap_or_default();
             News::NotVisible(format!("{}: {}", part("what"), part("why")))
@@ -270,7 +267,7 @@ fn residue(value: &Value) -> Option<Residue> {
     Some(Residue { place: text(value, "place")?, reason: text(value, "reason").unwrap_or_default() })
 }
 
-/// The residues that a summary lists besides those that were told on the way.
+/// The residues that a summary lists.
 pub(crate) fn residues(event: &Value) -> Vec<Residue> {
     let all = event.get("residues").and_then(Value::as_array);
     all.into_iter().flatten().filter_map(residue).collect()

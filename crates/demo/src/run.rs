@@ -188,7 +188,6 @@ impl Demo {
             let (mut holder, mut debt) = (None, false);
             let heed = |event: &Event| match &event.news {
                 News::Blocked(found) => holder = Some(found.clone()),
-                News::Left(left) => seen.residues.extend(left.iter().cloned()),
                 News::NotVisible(what) if !seen.not_visible.contains(what) => {
                     seen.not_visible.push(what.clone())
                 }

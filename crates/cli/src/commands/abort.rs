@@ -2,9 +2,9 @@ use keyroll_rotation::Fact;
 
 use crate::args::IdArgs;
 use crate::context::{Context, rotation_id};
+use crate::driving::rotate::{Asked, refuse_decided, resume};
 use crate::exit::Exit;
 use crate::problem::Problem;
-use crate::wiring::rotate::{Asked, refuse_decided, resume};
 
 /// Goes back to the old key, which is possible until it was decided to end it.
 pub(super) fn run(args: &IdArgs, context: &mut Context) -> Result<Exit, Problem> {

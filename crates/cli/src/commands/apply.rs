@@ -1,8 +1,8 @@
 use crate::args::ApplyArgs;
 use crate::context::{Context, rotation_id};
+use crate::driving::rotate::{Asked, apply};
 use crate::exit::Exit;
 use crate::problem::Problem;
-use crate::wiring::rotate::{Asked, apply};
 
 /// Carries out a plan; this process drives the rotation until it ends or pauses.
 pub(super) fn run(args: &ApplyArgs, context: &mut Context) -> Result<Exit, Problem> {

@@ -14,7 +14,6 @@ use crate::context::{Context, only_secret};
 use crate::exit::Exit;
 use crate::problem::Problem;
 use crate::ui::Event;
-use crate::wiring;
 use crate::words;
 
 /// Names what holds a secret.
@@ -37,7 +36,7 @@ fn adopt(args: &AdoptArgs, context: &mut Context) -> Result<Exit, Problem> {
     let edited = match (known, args.replace) {
         (true, false) => return Err(known_already(&new)),
         (true, true) => {
-            wiring::adopt::refuse_open(&context.places()?, &new)?;
+            crate::driving::adopt::refuse_open(&context.places()?, &new)?;
             replace_consumer(&text, &file, &new)?
         }
         (false, _) => add_consumer(&text, &file, &new)?,
@@ -53,11 +52,11 @@ fn adopt(args: &AdoptArgs, context: &mut Context) -> Result<Exit, Problem> {
         with,
     });
     let (places, path) = (context.places()?, std::path::absolute(&path).unwrap_or(path));
-    wiring::adopt::grant(&places, &new, &path, &edited)?;
+    crate::driving::adopt::grant(&places, &new, &path, &edited)?;
     if known {
         return Ok(Exit::Done);
     }
-    if wiring::adopt::adopted(&places, &new, &args.holder, &path, &edited)? {
+    if crate::driving::adopt::adopted(&places, &new, &args.holder, &path, &edited)? {
         context.ui.note("the open rotation knows it now: keyroll resume".to_owned());
     }
     Ok(Exit::Done)
@@ -74,12 +73,13 @@ fn refuse_useless(edited: &str, path: &Path, new: &NewConsumer) -> Result<(), Pr
     let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let config = Config::parse(edited, &path.display().to_string())?;
     let secret = crate::context::secret(&config, new.secret.as_str())?;
-    secret.consumer(new.name.as_str()).map_or(Ok(()), wiring::programs::refuse_missing_of)?;
+    secret.consumer(new.name.as_str()).map_or(Ok(()), crate::wiring::programs::refuse_missing_of)?;
     // An issuer that cannot be had is `plan`'s to tell.
-    let (Ok(issuer), Some(consumer)) = (wiring::issuer(secret), secret.consumer(new.name.as_str())) else {
+    let (Ok(issuer), Some(consumer)) = (crate::wiring::issuer(secret), secret.consumer(new.name.as_str()))
+    else {
         return Ok(());
     };
-    wiring::provable::provable(consumer, issuer.capabilities().attributes).map_err(|problem| {
+    crate::wiring::provable::provable(consumer, issuer.capabilities().attributes).map_err(|problem| {
         problem.help("give it --check \"COMMAND {copy}\", a command that succeeds only with a working key in that copy")
     })
 }

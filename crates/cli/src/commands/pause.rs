@@ -1,8 +1,8 @@
 use crate::args::IdArgs;
 use crate::context::{Context, rotation_id};
+use crate::driving::rotate;
 use crate::exit::Exit;
 use crate::problem::Problem;
-use crate::wiring::rotate;
 
 /// Stops a rotation at the next safe point.
 pub(super) fn run(args: &IdArgs, context: &mut Context) -> Result<Exit, Problem> {

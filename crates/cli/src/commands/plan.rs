@@ -1,8 +1,8 @@
 use crate::args::PlanArgs;
 use crate::context::{Context, secret};
 use crate::exit::Exit;
+use crate::plans::make;
 use crate::problem::Problem;
-use crate::wiring::rotate;
 
 /// Looks at everything and saves what a rotation would do; touches nothing.
 pub(super) fn run(args: &PlanArgs, context: &mut Context) -> Result<Exit, Problem> {
@@ -18,5 +18,5 @@ pub(super) fn run(args: &PlanArgs, context: &mut Context) -> Result<Exit, Proble
                 path.display()
             )));
     }
-    rotate::plan(secret, &config, context)
+    make::plan(secret, &config, context)
 }

@@ -2,9 +2,9 @@ use keyroll_rotation::{Fact, State};
 
 use crate::args::ResumeArgs;
 use crate::context::{Context, rotation_id};
+use crate::driving::rotate::{Asked, resume, resumed};
 use crate::exit::Exit;
 use crate::problem::Problem;
-use crate::wiring::rotate::{Asked, resume, resumed};
 
 /// Continues a rotation that has no driver or is paused; this process drives it.
 pub(super) fn run(args: &ResumeArgs, context: &mut Context) -> Result<Exit, Problem> {

@@ -2,9 +2,9 @@ use keyroll_rotation::Fact;
 
 use crate::args::RetryArgs;
 use crate::context::{Context, rotation_id};
+use crate::driving::rotate::{Asked, resume};
 use crate::exit::Exit;
 use crate::problem::Problem;
-use crate::wiring::rotate::{Asked, resume};
 
 /// Tries the step again at which a rotation is stuck.
 pub(super) fn run(args: &RetryArgs, context: &mut Context) -> Result<Exit, Problem> {

@@ -2,11 +2,12 @@ use keyroll_port::{Journal as _, RotationId};
 
 use crate::args::{RevocableVersion, RevokeArgs};
 use crate::context::{Context, consent, secret};
+use crate::driving::rotate::{self, Asked};
 use crate::exit::Exit;
 use crate::problem::Problem;
+use crate::records::recorded;
 use crate::ui::Answer;
-use crate::wiring::rotate::{self, Asked};
-use crate::wiring::{drive, open};
+use crate::wiring::open;
 
 /// Ends an old version that a rotation left alive (a debt). A version that no rotation left is ended by rotating:
 /// without the gate nobody has shown that it is not needed.
@@ -52,7 +53,7 @@ fn owed(context: &Context, name: &str) -> Result<Option<RotationId>, Problem> {
     for overview in runtime.block_on(journal.list()).map_err(reading)? {
         if overview.secret == name {
             let recorded = runtime.block_on(journal.load(&overview.id)).map_err(reading)?;
-            if drive::state_of(&recorded)?.debt().is_some() {
+            if recorded::state_of(&recorded)?.debt().is_some() {
                 return Ok(Some(overview.id));
             }
         }

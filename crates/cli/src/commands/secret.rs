@@ -9,9 +9,10 @@ use crate::config_file;
 use crate::context::{Context, secret};
 use crate::exit::Exit;
 use crate::problem::Problem;
+use crate::records::versions;
 use crate::ui::{Event, Table};
+use crate::wiring::open;
 use crate::wiring::taken::{self, Looked};
-use crate::wiring::{self, open};
 
 /// Adds, lists and shows secrets; never their values.
 pub(super) fn run(command: &SecretCommand, context: &mut Context) -> Result<Exit, Problem> {
@@ -35,7 +36,7 @@ fn add(args: &SecretAddArgs, context: &mut Context) -> Result<Exit, Problem> {
     let wanted = secret(&config, &args.name)?;
     // A reference that was mistyped would be written into the configuration, and the value taken in unseen.
     if edit.is_some() && !args.anyway {
-        wiring::issuer(wanted)?;
+        crate::wiring::issuer(wanted)?;
     }
     let mut given = plain_fields(wanted, &args.fields)?;
     let places = context.places()?;
@@ -68,8 +69,8 @@ fn add(args: &SecretAddArgs, context: &mut Context) -> Result<Exit, Problem> {
     let config = context.config()?;
     let wanted = secret(&config, &args.name)?;
     match args.replace {
-        true => wiring::correct(&places, wanted, &credential)?,
-        false => wiring::keep(&places, wanted, &credential)?,
+        true => versions::correct(&places, wanted, &credential)?,
+        false => versions::keep(&places, wanted, &credential)?,
     }
     context.ui.note(format!("kept {}; its value is sealed in {}", wanted.name, places.state.display()));
     Ok(Exit::Done)
@@ -193,7 +194,7 @@ fn list(context: &mut Context) -> Result<Exit, Problem> {
     let places = context.places()?;
     let mut table = Table::new(["SECRET", "ISSUER", "CONSUMERS", "VERSIONS"]);
     for secret in config.secrets.values() {
-        let versions = wiring::versions(&places, secret)?;
+        let versions = versions::versions(&places, secret)?;
         let event = Event::Secret {
             name: secret.name.to_string(),
             issuer: issuer(&secret.issuer),
@@ -223,7 +224,7 @@ fn list(context: &mut Context) -> Result<Exit, Problem> {
 fn show(args: &SecretArgs, context: &mut Context) -> Result<Exit, Problem> {
     let config = context.config()?;
     let secret = secret(&config, &args.name)?;
-    let versions = wiring::versions(&context.places()?, secret)?;
+    let versions = versions::versions(&context.places()?, secret)?;
     if context.ui.look.json {
         context.ui.event(Event::Secret {
             name: secret.name.to_string(),

@@ -11,11 +11,12 @@ use crate::context::{Context, rotation_id};
 use crate::exit::Exit;
 use crate::places::Places;
 use crate::problem::Problem;
+use crate::records::begun::driver;
+use crate::records::called::Called;
+use crate::records::waivers::Waivers;
+use crate::records::{blocked, old_key, reasons, recorded};
 use crate::ui::{Event, OldKeyShown, Outcome, StatusShown, Table, UnitShown};
-use crate::wiring::begun::driver;
-use crate::wiring::called::Called;
-use crate::wiring::waivers::Waivers;
-use crate::wiring::{blocked, drive, holds, old_key, open, watch};
+use crate::wiring::open;
 
 /// Between two looks of `--watch`, milliseconds.
 const WATCH_MS: u64 = 500;
@@ -105,7 +106,7 @@ fn look(
             }
         }
         let recorded = runtime.block_on(journal.load(&overview.id)).map_err(reading)?;
-        match drive::state_of(&recorded) {
+        match recorded::state_of(&recorded) {
             Ok(state) => {
                 let called = Called::of(&recorded);
                 let old_key = old_key::seen(&recorded, &state);
@@ -163,13 +164,13 @@ fn row(
     let consent = wants(state).iter().any(|want| matches!(want, Want::Person(Person::Consent(_))));
     let confirm = || format!("keyroll resume {} --confirm={}", overview.id, overview.secret);
     let hold = match state.hold() {
-        Some(Hold::Paused(Reason::Consent)) => Some((watch::CONSENT.to_owned(), confirm())),
+        Some(Hold::Paused(Reason::Consent)) => Some((reasons::CONSENT.to_owned(), confirm())),
         Some(hold @ (Hold::Paused(reason) | Hold::Stuck(reason))) => {
-            let before = if let Hold::Paused(_) = hold { holds::way_out(reason) } else { None };
-            let next = before.unwrap_or_default() + &holds::command(state, hold, &overview.id.0);
-            Some((holds::reason_text(called, state, reason), next))
+            let before = if let Hold::Paused(_) = hold { reasons::way_out(reason) } else { None };
+            let next = before.unwrap_or_default() + &reasons::command(state, hold, &overview.id.0);
+            Some((reasons::reason_text(called, state, reason), next))
         }
-        None if consent => Some((watch::CONSENT.to_owned(), confirm())),
+        None if consent => Some((reasons::CONSENT.to_owned(), confirm())),
         None => None,
     };
     let (why, way) = hold.unzip();
@@ -184,7 +185,7 @@ fn row(
         id: overview.id.to_string(),
         secret: overview.secret.clone(),
         began: began(overview),
-        phase: watch::phase(state.phase()),
+        phase: reasons::phase(state.phase()),
         ended: state.ended(),
         owes: state.debt().is_some(),
         decided: state.decided(),
@@ -195,7 +196,7 @@ fn row(
         driver: driver.filter(|_| !state.ended() && state.hold().is_none()),
         outcome: outcome(state),
         why,
-        person: consent || state.hold().is_some_and(drive::needs_person),
+        person: consent || state.hold().is_some_and(reasons::needs_person),
         blocked_by: Vec::new(),
         waived: Vec::new(),
         next: None,

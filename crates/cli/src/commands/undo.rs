@@ -2,9 +2,9 @@ use keyroll_rotation::Fact;
 
 use crate::args::IdArgs;
 use crate::context::{Context, rotation_id};
+use crate::driving::rotate::{Asked, refuse_decided, resume};
 use crate::exit::Exit;
 use crate::problem::Problem;
-use crate::wiring::rotate::{Asked, refuse_decided, resume};
 
 /// Undoes a rotation: abort before the point of no return; after it, refused with the plan command to run.
 pub(super) fn run(args: &IdArgs, context: &mut Context) -> Result<Exit, Problem> {

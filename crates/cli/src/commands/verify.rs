@@ -9,10 +9,12 @@ use crate::context::{Context, secret};
 use crate::exit::Exit;
 use crate::places::Places;
 use crate::problem::Problem;
+use crate::records::begun::open_of;
+use crate::records::recorded;
+use crate::records::{old_key, versions};
 use crate::redact;
 use crate::ui::{Event, Finding};
-use crate::wiring::begun::open_of;
-use crate::wiring::{self, drive, old_key, open};
+use crate::wiring::open;
 
 /// Versions without a value that are told: the newest are what somebody asks about.
 const GONE_SHOWN_MAX: usize = 3;
@@ -27,12 +29,12 @@ pub(super) fn run(args: &VerifyArgs, context: &mut Context) -> Result<Exit, Prob
     let secret = secret(&config, &args.secret)?;
     let places = context.places()?;
     let name = secret.name.as_str();
-    let issuer = wiring::issuer(secret)?;
+    let issuer = crate::wiring::issuer(secret)?;
     let runtime = open::runtime()?;
     let store = open::store(&places)?;
     let mut current = None;
     let (mut versions, mut gone) = (Vec::new(), Vec::new());
-    for info in runtime.block_on(wiring::kept(store.as_ref(), name))? {
+    for info in runtime.block_on(versions::kept(store.as_ref(), name))? {
         if let Some(credential) = runtime.block_on(store.read(name, info.number))? {
             redact::remember_fields(&credential.fields);
             if info.label == Label::Current {
@@ -54,7 +56,7 @@ pub(super) fn run(args: &VerifyArgs, context: &mut Context) -> Result<Exit, Prob
         let control = runtime.block_on(issuer.probe(&endpoint, &issuer.decoy(&current)));
         bad |= show(context, format!("{name} control at {endpoint}"), &control, false);
         for (info, credential) in &versions {
-            let label = wiring::label(info.label);
+            let label = versions::label(info.label);
             // Held for this one call: meanwhile nobody switches anything off.
             let quiet = quiet(&runtime, &places, name, info.number)?;
             let answer = match &quiet {
@@ -80,7 +82,7 @@ pub(super) fn run(args: &VerifyArgs, context: &mut Context) -> Result<Exit, Prob
         let ended = ended_by(&runtime, &places, name, info.number)?;
         let detail =
             format!("{ended}its value is not kept any more; {}", standing(listing, info.credential.as_ref()));
-        let name = format!("{name} v{} {}", info.number, wiring::label(info.label));
+        let name = format!("{name} v{} {}", info.number, versions::label(info.label));
         context.ui.event(Event::Check { name, finding: Finding::Note, detail, help: None });
     }
     Ok(if bad { Exit::Findings } else { Exit::Done })
@@ -95,7 +97,7 @@ fn ended_by(runtime: &Runtime, places: &Places, secret: &str, version: u32) -> R
     let journal = open::journal(places)?;
     for one in runtime.block_on(journal.list()).map_err(reading)?.iter().filter(|one| one.secret == secret) {
         let recorded = runtime.block_on(journal.load(&one.id)).map_err(reading)?;
-        let state = drive::state_of(&recorded)?;
+        let state = recorded::state_of(&recorded)?;
         let old = version == recorded.opening.from_version;
         if old && state.phase() == Phase::Done && state.debt().is_none() {
             let at = recorded.unix_ms.last().copied().map(old_key::clock).unwrap_or_default();
@@ -133,7 +135,7 @@ fn quiet(runtime: &Runtime, places: &Places, secret: &str, version: u32) -> Resu
     };
     // Read again under the lock: from here on it stands as it is.
     let recorded = runtime.block_on(journal.load(&id)).map_err(reading)?;
-    let state = drive::state_of(&recorded)?;
+    let state = recorded::state_of(&recorded)?;
     let old = version == recorded.opening.from_version;
     Ok(match (old, state.old_key()) {
         (true, OldKey::Off(_)) => Quiet::Because(format!("rotation {id} switched it off")),

@@ -7,13 +7,14 @@ use keyroll_rotation::{ConsumerId, Fact, Incarnation, State, Waived};
 
 use crate::args::WaiveArgs;
 use crate::context::{Context, only_secret};
+use crate::driving::adopt::numbered;
+use crate::driving::rotate::{digest_of, tell};
 use crate::exit::Exit;
 use crate::places::Places;
 use crate::problem::Problem;
-use crate::wiring::adopt::numbered;
-use crate::wiring::blocked;
-use crate::wiring::rotate::{Opened, digest_of, tell};
-use crate::wiring::waivers::Waivers;
+use crate::records::blocked;
+use crate::records::recorded::Opened;
+use crate::records::waivers::Waivers;
 
 /// The longest reason, in bytes: it stands beside the journal for good.
 const REASON_BYTES_MAX: usize = 1_024;

@@ -69,7 +69,9 @@ pub(crate) fn line(event: &Event) -> Option<(Mark, String)> {
         Event::Plan { id, secret, steps, gaps: _, least_s, apply_with } => {
             (Mark::Plain, plan(id, secret, steps, *least_s, apply_with))
         }
-        Event::Residue(residue) => (Mark::Plain, format!("left: {} ({})", residue.place, residue.reason)),
+        Event::Residue(residue) => {
+            (Mark::Plain, format!("the dead value is left in {}: {}", residue.place, residue.reason))
+        }
         Event::Summary(all) => (Mark::Plain, summary(all)),
     };
     Some(shown)

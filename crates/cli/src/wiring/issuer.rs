@@ -16,9 +16,9 @@ const SPEC_BYTES_MAX: u64 = 256 * 1024;
 /// Who accepts a secret, as it was described at one moment: what was checked is what is used.
 pub(crate) struct Described {
     /// `None` for an issuer in code.
-    pub(super) spec: Option<Spec>,
+    pub(crate) spec: Option<Spec>,
     /// The text of a spec of one's own.
-    pub(super) text: Option<String>,
+    pub(crate) text: Option<String>,
 }
 
 /// Reads what the configuration says of a secret's issuer, once.
@@ -61,7 +61,7 @@ impl Described {
     }
 
     /// The hosts that the secret's credentials may be sent to.
-    pub(super) fn reach(&self, secret: &Secret) -> Vec<String> {
+    pub(crate) fn reach(&self, secret: &Secret) -> Vec<String> {
         match &self.spec {
             Some(spec) => spec.reach(),
             None => secret.postgres.iter().map(|place| format!("{}:{}", place.host, place.port)).collect(),

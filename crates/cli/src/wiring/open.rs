@@ -4,7 +4,7 @@ use std::sync::Arc;
 use keyroll_engine::Ports;
 use keyroll_host::{Local, SystemClock};
 use keyroll_journal::{OpenError, SqliteJournal, StateLock, try_lock};
-use keyroll_port::{Issuer, Journal, Overview, RotationId};
+use keyroll_port::Issuer;
 use keyroll_secret::{FingerprintKey, SealingKey};
 use keyroll_store::SealedStore;
 use tokio::runtime::{Builder, Runtime};
@@ -101,42 +101,6 @@ pub(crate) fn ports(places: &Places, issuer: Arc<dyn Issuer>, host: Local) -> Re
 /// A new id: a UUID v7, so that ids sort by time.
 pub(crate) fn new_id() -> String {
     uuid::Uuid::now_v7().simple().to_string()
-}
-
-/// The rotation that is meant: the one that is named, or the only open one.
-pub(crate) async fn only_open(journal: &SqliteJournal, id: Option<&str>) -> Result<RotationId, Problem> {
-    let attempted = || Problem::new("K0807", "find the rotation");
-    let all = journal.list().await.map_err(|error| attempted().because_of(&error))?;
-    if let Some(id) = id {
-        let found = all.iter().find(|one| one.id.0 == id);
-        return found.map(|one| one.id.clone()).ok_or_else(|| {
-            attempted().because("no rotation has this id").help("keyroll status shows the ids of all")
-        });
-    }
-    let mut open = all.iter().filter(|one| one.open);
-    match (open.next(), open.next()) {
-        (Some(only), None) => Ok(only.id.clone()),
-        // None is open, but one may owe the end of its old key.
-        (None, _) => owing(journal, &all)
-            .await?
-            .ok_or_else(|| attempted().because("none is open").help("keyroll plan SECRET makes a plan")),
-        (Some(_), Some(_)) => {
-            Err(attempted().because("several are open").help("name one; keyroll status shows their ids"))
-        }
-    }
-}
-
-/// The newest rotation that ended with a debt.
-async fn owing(journal: &SqliteJournal, all: &[Overview]) -> Result<Option<RotationId>, Problem> {
-    for one in all {
-        let recorded = journal.load(&one.id).await;
-        let recorded =
-            recorded.map_err(|error| Problem::new("K0835", "read the rotations").because_of(&error))?;
-        if super::drive::state_of(&recorded).is_ok_and(|state| state.debt().is_some()) {
-            return Ok(Some(one.id.clone()));
-        }
-    }
-    Ok(None)
 }
 
 /// Where the configuration's relative paths stand.

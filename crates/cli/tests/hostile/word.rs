@@ -21,6 +21,8 @@ fn waived_copy() {
     ran.exits(0).ended("done");
     let residues = &ran.of("summary")[0]["residues"];
     assert!(residues.to_string().contains("also/decoy.env"), "the report does not name it: {}", ran.text);
+    let told = ran.of("residue").iter().any(|one| one["place"].to_string().contains("also/decoy.env"));
+    assert!(told, "nobody at the terminal is told: {}", ran.text);
     assert_eq!(scene.holds("also/decoy.env").as_deref(), Some(scene.old.as_str()));
     scene.rotated();
 }

@@ -3,7 +3,8 @@
 use keyroll_rotation::{Hold, Incarnation, Life, Phase, Reason, State};
 
 use super::called::Called;
-use super::watch::CONSENT;
+/// What a rotation waits for at Decide.
+pub(crate) const CONSENT: &str = "the end of the old key needs your consent";
 
 /// The command that continues it, with what has to be said to it.
 pub(crate) fn command(state: &State, hold: Hold, id: &str) -> String {
@@ -92,5 +93,30 @@ pub(crate) fn reason_text(called: &Called, state: &State, reason: Reason) -> Str
 
 /// A phase in the word that is printed as it begins.
 fn word(phase: Phase) -> &'static str {
-    super::watch::phase(phase).map_or("its end", crate::ui::Phase::word)
+    self::phase(phase).map_or("its end", crate::ui::Phase::word)
+}
+
+/// The word for a phase that is gone through; none for an end.
+pub(crate) fn phase(phase: Phase) -> Option<crate::ui::Phase> {
+    Some(match phase {
+        Phase::Preflight => crate::ui::Phase::Preflight,
+        Phase::Mint => crate::ui::Phase::Mint,
+        Phase::Stage => crate::ui::Phase::Stage,
+        Phase::Probe => crate::ui::Phase::Probe,
+        Phase::Roll => crate::ui::Phase::Roll,
+        Phase::Quiesce => crate::ui::Phase::Quiesce,
+        Phase::Disable => crate::ui::Phase::Disable,
+        Phase::Soak => crate::ui::Phase::Soak,
+        Phase::Decide => crate::ui::Phase::Decide,
+        Phase::Revoke => crate::ui::Phase::Revoke,
+        Phase::ConfirmDead => crate::ui::Phase::ConfirmDead,
+        Phase::Sweep => crate::ui::Phase::Sweep,
+        Phase::RollingBack => crate::ui::Phase::RollingBack,
+        Phase::Done | Phase::RolledBack => return None,
+    })
+}
+
+/// Whether a rotation that stands still waits for more than the word to go on.
+pub(crate) fn needs_person(hold: Hold) -> bool {
+    !matches!(hold, Hold::Paused(Reason::Asked | Reason::Unit(_)))
 }

@@ -9,15 +9,16 @@ use keyroll_host::{LOCAL, Local, incarnation};
 use keyroll_journal::try_lock;
 use keyroll_rotation::{Adoptee, Difference, Fact};
 
-use super::begun::open_of;
-use super::compose::compose;
-use super::granted::Granted;
-use super::issuer::issuer;
-use super::open::{fingerprint_key, folder_of, journal, runtime};
-use super::rotate::{Opened, digest_of, tell};
-use super::saved::Saved;
+use super::rotate::{digest_of, tell};
 use crate::places::Places;
+use crate::plans::granted::Granted;
 use crate::problem::Problem;
+use crate::records::begun::open_of;
+use crate::records::recorded::Opened;
+use crate::records::saved::Saved;
+use crate::wiring::compose::compose;
+use crate::wiring::issuer::issuer;
+use crate::wiring::open::{fingerprint_key, folder_of, journal, runtime};
 
 /// Tells the open rotation of a secret, if there is one, of a consumer that was written into the configuration.
 pub(crate) fn adopted(

@@ -6,13 +6,13 @@ use keyroll_journal::{LockError, SqliteJournal, try_lock};
 use keyroll_port::{Journal as _, JournalError, Overview, RotationId};
 use keyroll_rotation::{Phase, State};
 
-use super::drive::state_of;
-use super::finish::holds;
-use super::open::{journal, runtime};
-use super::watch;
+use super::reasons;
+use super::recorded::holds;
+use super::recorded::state_of;
 use crate::exit::Exit;
 use crate::places::Places;
 use crate::problem::Problem;
+use crate::wiring::open::{journal, runtime};
 
 fn opening() -> Problem {
     Problem::new("K0837", "carry out the plan")
@@ -52,7 +52,7 @@ fn told(places: &Places, id: &str, secret: &str, state: &State) -> Problem {
     if let Some((_, why)) = ended {
         return opening().because(why).help(format!("keyroll plan {secret} makes another plan"));
     }
-    let at = watch::phase(state.phase()).map_or("its end", crate::ui::Phase::word);
+    let at = reasons::phase(state.phase()).map_or("its end", crate::ui::Phase::word);
     let (why, next) = match driver(places) {
         Some(pid) => (format!("process {pid} is carrying it out, and is at {at}"), "status -w"),
         None => (format!("it was begun already, and stands at {at}"), "resume"),

@@ -2,15 +2,15 @@
 
 use keyroll_config::Secret;
 
-use super::issuer::Described;
-use super::saved::Saved;
 use crate::exit::Exit;
 use crate::problem::Problem;
+use crate::records::saved::Saved;
 use crate::ui::{Answer, Ui};
+use crate::wiring::issuer::Described;
 
 /// Refuses hosts that were not in the plan: to be called before the issuer is asked for anything. An open rotation
 /// cannot be planned anew, so a person may name the host at the terminal instead.
-pub(super) fn refuse_grown(
+pub(crate) fn refuse_grown(
     saved: &Saved,
     secret: &Secret,
     described: &Described,

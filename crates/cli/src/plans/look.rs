@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use keyroll_config::{Config, EvidenceKind, Place, Runs, Secret};
+use keyroll_config::{EvidenceKind, Place, Runs, Secret};
 use keyroll_copy::Format;
 use keyroll_host::{LOCAL, LiveReport, Local, process_of, read, resolve};
 use keyroll_port::{
@@ -15,31 +15,18 @@ use keyroll_rotation::{Capabilities, Holds, MintedBy, Plan, PlanDefect, Policy, 
 use keyroll_secret::{Credential, CredentialId, FingerprintKey, SecretBytes};
 
 use super::clear::refuse_clear;
-use super::compose::{Composed, compose, policy};
 use super::granted::Granted;
-use super::issuer::Described;
-use super::open::{fingerprint_key, folder_of};
-use super::programs::{pid_files_missing, refuse_missing};
-use super::saved::{Saved, SeenAll, SeenFile};
-use super::trusted::trusted;
-use super::waivers::Waivers;
+use super::subject::Subject;
 use crate::exit::Exit;
 use crate::places::Places;
 use crate::problem::Problem;
-
-/// What the look is given.
-pub(crate) struct Subject<'a> {
-    pub(crate) config: &'a Config,
-    pub(crate) secret: &'a Secret,
-    pub(crate) config_file: &'a Path,
-    pub(crate) config_text: &'a str,
-    pub(crate) places: &'a Places,
-    pub(crate) id: &'a str,
-    pub(crate) unix_ms: u64,
-    pub(crate) described: &'a Described,
-    /// Whether the consumers' checks are tried.
-    pub(crate) rehearse: bool,
-}
+use crate::records::saved::{Saved, SeenAll, SeenFile};
+use crate::records::waivers::Waivers;
+use crate::wiring::compose::{Composed, compose, policy};
+use crate::wiring::issuer::Described;
+use crate::wiring::open::{fingerprint_key, folder_of};
+use crate::wiring::programs::{pid_files_missing, refuse_missing};
+use crate::wiring::trusted::trusted;
 
 /// What it found: the plan to be saved, the protocol's plan, this machine's setup, and what is not explained.
 pub(crate) struct Found {
@@ -348,7 +335,10 @@ async fn refuse_foreign_labels(
     }
     let attempted = || Problem::new("K0845", "recognise the keys at the issuer");
     let known = match places.journal().exists() {
-        true => super::open::journal(places)?.list().await.map_err(|error| attempted().because_of(&error))?,
+        true => crate::wiring::open::journal(places)?
+            .list()
+            .await
+            .map_err(|error| attempted().because_of(&error))?,
         false => Vec::new(),
     };
     let foreign = labelled.into_iter().find(|(label, _)| {

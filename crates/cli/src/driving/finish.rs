@@ -1,18 +1,11 @@
 //! What a driver that was killed at its very end did not come to do.
 
 use keyroll_host::tidy;
-use keyroll_port::{Journal, JournalError, Overview};
+use keyroll_port::{Journal, JournalError};
 
-use super::drive::state_of;
 use crate::places::Places;
 use crate::problem::Problem;
-
-/// Whether an open rotation still holds its secret: one that has ended does not, though its driver was killed before it
-/// could close it. One that cannot be read is a person's, and holds.
-pub(crate) async fn holds(journal: &dyn Journal, overview: &Overview) -> Result<bool, JournalError> {
-    let recorded = journal.load(&overview.id).await?;
-    Ok(!state_of(&recorded).is_ok_and(|state| state.ended()))
-}
+use crate::records::recorded::holds;
 
 /// Closes rotations that have ended, so that they do not hold their secrets, and removes what belongs to none that is
 /// open. Only for whoever holds the state's lock.

@@ -11,15 +11,13 @@ use keyroll_rotation::{
 };
 use tokio::sync::mpsc;
 
-use super::blocked;
-use super::called::Called;
-use super::live;
-use super::waivers::Waivers;
+use crate::plans::live;
 use crate::problem::Problem;
+use crate::records::blocked;
+use crate::records::called::Called;
+use crate::records::reasons;
+use crate::records::waivers::Waivers;
 use crate::ui::{self, Answer, Event, Grade, HostStep, Residue, StepState, Ui};
-
-/// What a rotation waits for at Decide.
-pub(crate) const CONSENT: &str = "the end of the old key needs your consent";
 
 /// The name of the only host.
 const HOST: &str = "local";
@@ -210,7 +208,7 @@ impl<'a> Watch<'a> {
             return;
         }
         self.phase = Some(phase);
-        if let Some(shown) = self::phase(phase) {
+        if let Some(shown) = reasons::phase(phase) {
             self.ui.event(Event::Phase { phase: shown });
         }
         if self.until == Some(phase) {
@@ -234,7 +232,7 @@ impl<'a> Watch<'a> {
             self.blocked = Some(holder.name.clone());
             self.ui.event(Event::Blocked { gate: ui::Phase::Disable, holder });
         } else if self.hold.is_some() {
-            let gate = self.phase.and_then(self::phase).unwrap_or(ui::Phase::Disable);
+            let gate = self.phase.and_then(reasons::phase).unwrap_or(ui::Phase::Disable);
             for holder in blocked::all(&self.called, state) {
                 self.ui.event(Event::Blocked { gate, holder });
             }
@@ -443,23 +441,4 @@ impl Observer for Watch<'_> {
 
 fn millis(length: std::time::Duration) -> u64 {
     u64::try_from(length.as_millis()).unwrap_or(u64::MAX)
-}
-
-pub(crate) fn phase(phase: Phase) -> Option<ui::Phase> {
-    Some(match phase {
-        Phase::Preflight => ui::Phase::Preflight,
-        Phase::Mint => ui::Phase::Mint,
-        Phase::Stage => ui::Phase::Stage,
-        Phase::Probe => ui::Phase::Probe,
-        Phase::Roll => ui::Phase::Roll,
-        Phase::Quiesce => ui::Phase::Quiesce,
-        Phase::Disable => ui::Phase::Disable,
-        Phase::Soak => ui::Phase::Soak,
-        Phase::Decide => ui::Phase::Decide,
-        Phase::Revoke => ui::Phase::Revoke,
-        Phase::ConfirmDead => ui::Phase::ConfirmDead,
-        Phase::Sweep => ui::Phase::Sweep,
-        Phase::RollingBack => ui::Phase::RollingBack,
-        Phase::Done | Phase::RolledBack => return None,
-    })
 }

@@ -3,8 +3,8 @@
 use keyroll_port::{Journal, JournalError, Label, RotationId, Store, VersionInfo};
 use keyroll_rotation::{Op, Phase, State};
 
-use super::drive::state_of;
-use super::kept;
+use super::recorded::state_of;
+use super::versions::kept;
 use crate::exit::Exit;
 use crate::problem::Problem;
 

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use keyroll_config::{Apply, Consumer, Runs, Secret};
 use keyroll_rotation::{Consumer as Unit, LastUsed, Overlap, Uptake};
 
-use super::blocked::described;
-use super::look::Found;
+use super::Found;
+use crate::records::blocked::described;
 use crate::ui::{Event, Ui, duration};
 
 /// What was seen beside the plan itself: remarks, unexplained holders, what could not be looked at.

@@ -4,7 +4,7 @@ use keyroll_config::{IssuerRef, Secret};
 use keyroll_needle::{NeedleId, Needles, VALUE_BYTES_MAX, VALUE_BYTES_MIN};
 use keyroll_secret::Credential;
 
-use super::look::Subject;
+use super::Subject;
 use crate::problem::Problem;
 
 /// Refuses a configuration or a spec that holds a value of the secret, in any encoding: the plan and the journal keep

@@ -178,7 +178,7 @@ pub(crate) fn started(ticks: u64) -> Option<String> {
     let boot: u64 = stat.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
     let a_second = rustix::param::clock_ticks_per_second().max(1);
     let unix_ms = boot.saturating_add(ticks / a_second).saturating_mul(1000);
-    Some(super::old_key::clock(unix_ms))
+    Some(crate::records::old_key::clock(unix_ms))
 }
 
 /// A process for a person who has to decide about it: executable, folder, start. Never its arguments.

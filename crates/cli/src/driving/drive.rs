@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use keyroll_engine::{Command, Ending, Pace, Ports, Standing, replay, run};
+use keyroll_engine::{Command, Ending, Pace, Ports, Standing, run};
 use keyroll_host::Complaints;
-use keyroll_port::{JournalError, Recorded, RotationId};
+use keyroll_port::{Recorded, RotationId};
 use keyroll_rotation::{Debt, Fact, Hold, Op, Person, Phase, Reason, Stage, State, Want, Which, step, wants};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::called::Called;
-use super::holds::{command, reason_text};
-use super::waivers::Waivers;
-use super::watch::{CONSENT, Watch};
+use super::watch::Watch;
 use crate::exit::Exit;
 use crate::problem::Problem;
+use crate::records::called::Called;
+use crate::records::reasons::{self, CONSENT, command, reason_text};
+use crate::records::waivers::Waivers;
 use crate::ui::{Event, Outcome, Summary, Ui};
 
 /// Words to the driver that may wait.
@@ -72,6 +72,7 @@ pub(crate) async fn drive(
         show_hold(ui, &recorded, &state, hold, id);
     }
     if state.ended() {
+        residues.iter().cloned().for_each(|residue| ui.event(Event::Residue(residue)));
         ui.event(Event::Done { outcome });
     }
     ui.event(Event::Summary(Summary {
@@ -142,7 +143,7 @@ fn judge(ending: Ending, interrupted: bool, id: &RotationId) -> Result<(Exit, Ou
             (exit, outcome, state)
         }
         Standing::Held(_) if interrupted => (Exit::Interrupted, Outcome::Paused, state),
-        Standing::Held(hold @ Hold::Paused(_)) if !needs_person(hold) => {
+        Standing::Held(hold @ Hold::Paused(_)) if !reasons::needs_person(hold) => {
             (Exit::Paused, Outcome::Paused, state)
         }
         Standing::Held(Hold::Paused(_)) => (Exit::NeedsPerson, Outcome::Paused, state),
@@ -155,11 +156,6 @@ fn judge(ending: Ending, interrupted: bool, id: &RotationId) -> Result<(Exit, Ou
                 .exits(Exit::Held));
         }
     })
-}
-
-/// Whether a rotation that stands still waits for more than the word to go on.
-pub(crate) fn needs_person(hold: Hold) -> bool {
-    !matches!(hold, Hold::Paused(Reason::Asked | Reason::Unit(_)))
 }
 
 fn ended(state: &State) -> (Exit, Outcome) {
@@ -206,36 +202,4 @@ fn moved_s(recorded: &Recorded) -> Option<f64> {
 fn settled(state: &State) -> usize {
     let arrived = |unit: &&keyroll_rotation::Unit| unit.stage == Stage::Settled && unit.toward == Which::New;
     state.units().iter().filter(arrived).count()
-}
-
-/// A rotation that could not be read; one of a newer protocol names who finishes it.
-pub(crate) fn unread(error: &JournalError) -> Problem {
-    let code = if let JournalError::Newer { .. } = error { "K0609" } else { "K0835" };
-    let problem = Problem::new(code, "read the rotation").because_of(error);
-    match error {
-        JournalError::Newer { id, keyroll, .. } => problem
-            .help(format!("finish it with keyroll {keyroll} or newer: keyroll resume {id}"))
-            .exits(Exit::NeedsPerson),
-        JournalError::Fenced { .. }
-        | JournalError::Conflict { .. }
-        | JournalError::Held { .. }
-        | JournalError::Unavailable(_)
-        | JournalError::UnknownCommit(_)
-        | JournalError::Damaged(_) => problem,
-    }
-}
-
-/// The state that a recorded rotation is in.
-pub(crate) fn state_of(recorded: &Recorded) -> Result<State, Problem> {
-    replay(recorded).map_err(|ending| {
-        let problem = Problem::new("K0835", "read the rotation").exits(Exit::NeedsPerson);
-        match ending {
-            Ending::Impossible(seq, illegal) => problem
-                .because(format!("entry {seq} of its journal cannot follow from those before it"))
-                .because_of(&illegal),
-            Ending::Journal(error) => problem.because_of(&error),
-            Ending::Plan(defect) => problem.because(format!("its plan is not sound: {defect}")),
-            Ending::At(..) | Ending::Left(_) => problem,
-        }
-    })
 }

@@ -3,11 +3,11 @@
 use keyroll_port::Live;
 use keyroll_rotation::Difference;
 
-use super::holds::quoted;
-use super::rotate::{Asked, Opened};
-use super::saved::Saved;
 use crate::exit::Exit;
 use crate::problem::Problem;
+use crate::records::reasons::quoted;
+use crate::records::recorded::Opened;
+use crate::records::saved::Saved;
 use crate::ui::{Event, Ui};
 
 /// Shows what restarts would make live.
@@ -33,10 +33,15 @@ fn accept<'a>(names: impl Iterator<Item = &'a str>) -> String {
 ///
 /// # Errors
 /// `K0849`: something else would become live than the plan showed. `K0851`: something was not accepted.
-pub(crate) fn accepted(saved: &Saved, live: &[Live], asked: &Asked) -> Result<Vec<Difference>, Problem> {
+pub(crate) fn accepted(
+    saved: &Saved,
+    live: &[Live],
+    by_name: &[String],
+    emergency: bool,
+) -> Result<Vec<Difference>, Problem> {
     let differences = || live.iter().map(|one| &one.difference);
-    let named = |difference: &&Difference| asked.accept.iter().any(|name| **name == *difference.name);
-    if asked.emergency.is_some() {
+    let named = |difference: &&Difference| by_name.iter().any(|name| **name == *difference.name);
+    if emergency {
         return Ok(differences().filter(named).cloned().collect());
     }
     let shown = |one: &Live| saved.seen.live.get(&*one.difference.name) == Some(&one.difference.digest);
@@ -64,7 +69,7 @@ pub(crate) fn accepted(saved: &Saved, live: &[Live], asked: &Asked) -> Result<Ve
 ///
 /// # Errors
 /// `K0849`: it does not stand still for something of this name.
-pub(crate) fn accepted_later(opened: &Opened, asked: &Asked) -> Result<Vec<Difference>, Problem> {
+pub(crate) fn accepted_later(opened: &Opened, by_name: &[String]) -> Result<Vec<Difference>, Problem> {
     let known = |name: &String| {
         let mut of = opened.state.refused().iter().chain(opened.state.accepted());
         of.find(|difference| *difference.name == **name).cloned().ok_or_else(|| {
@@ -78,7 +83,7 @@ pub(crate) fn accepted_later(opened: &Opened, asked: &Asked) -> Result<Vec<Diffe
                 .help(format!("keyroll resume {}: it looks again, and shows what there is", opened.id))
         })
     };
-    asked.accept.iter().map(known).collect()
+    by_name.iter().map(known).collect()
 }
 
 /// One of them, as it is shown. `refused`: nothing was done for its sake.

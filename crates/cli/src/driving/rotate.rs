@@ -6,113 +6,33 @@ use std::time::{Duration, Instant};
 
 use keyroll_config::{Config, Secret};
 use keyroll_host::{Local, SystemClock, place_digest};
-use keyroll_journal::{LockError, SqliteJournal, StateLock, try_lock};
+use keyroll_journal::{LockError, StateLock, try_lock};
 use keyroll_port::{Clock as _, Journal as _, JournalError, Opening, RotationId};
 use keyroll_rotation::{Fact, OldKey, Phase, Stamp, State};
 
-use super::agree::agree;
-use super::begun::{held, open_of, refuse_begun, refuse_other};
-use super::compose::compose;
-use super::drive::{Wishes, drive, state_of, unread};
+use super::drive::{Wishes, drive};
 use super::finish::finish;
-use super::issuer::{Described, described};
-use super::live;
-use super::look::{Found, Subject, look};
-use super::open::{
-    self, fingerprint_key, folder_of, journal, lock, new_id, only_open, ports, runtime, store,
-};
-use super::outline::{gaps, least_s, show_findings, steps};
-use super::provable::provable;
-use super::reach::refuse_grown;
-use super::saved::Saved;
-use super::trusted::trusted;
-use super::waivers::Waivers;
-use crate::config_file;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::places::Places;
+use crate::plans::live;
+use crate::plans::make::look_at;
+use crate::plans::reach::refuse_grown;
+use crate::plans::{Found, Subject};
 use crate::problem::Problem;
+use crate::records::agree::agree;
+use crate::records::begun::{held, refuse_begun, refuse_other};
+use crate::records::recorded::{Opened, opened};
+use crate::records::saved::Saved;
+use crate::records::waivers::Waivers;
 use crate::ui::{Answer, Event, Ui};
+use crate::wiring::compose::compose;
+use crate::wiring::issuer::{Described, described};
+use crate::wiring::open::{self, fingerprint_key, folder_of, journal, lock, ports, runtime};
+use crate::wiring::trusted::trusted;
 
 /// How long a driver that was asked to pause may take to let go, milliseconds.
 const LET_GO_MS_MAX: u64 = 30_000;
-
-/// Looks at everything and saves what a rotation would do.
-pub(crate) fn plan(secret: &Secret, config: &Config, context: &mut Context) -> Result<Exit, Problem> {
-    let places = context.places()?;
-    let config_file = absolute(&context.config_path())?;
-    let config_text = config_file::read(&config_file)?;
-    refuse_open(&places, secret.name.as_str())?;
-    let id = new_id();
-    let subject = Subject {
-        config,
-        secret,
-        config_file: &config_file,
-        config_text: &config_text,
-        places: &places,
-        id: &id,
-        unix_ms: SystemClock::new().unix_ms(),
-        described: &described(secret)?,
-        rehearse: true,
-    };
-    let found = look_at(&subject)?;
-    show_findings(&found, &mut context.ui);
-    if !found.saved.seen.unexplained.is_empty() {
-        return Err(unexplained(&found));
-    }
-    found.saved.write(&places)?;
-    live::show(&found.live, &mut context.ui);
-    let (steps, gaps, least_s) = (steps(&found, secret), gaps(secret), least_s(&found));
-    let apply_with = live::apply_with(&found.live, &id);
-    context.ui.event(Event::Plan { id, secret: secret.name.to_string(), steps, gaps, least_s, apply_with });
-    Ok(Exit::Done)
-}
-
-/// While a rotation is open the files hold what it put there: a plan would take that for somebody's mistake.
-fn refuse_open(places: &Places, name: &str) -> Result<(), Problem> {
-    if !places.journal().exists() {
-        return Ok(());
-    }
-    let attempted = || Problem::new("K0846", format!("plan a rotation of {name}"));
-    let journal = journal(places)?;
-    let failed = |error: JournalError| attempted().because_of(&error);
-    runtime()?.block_on(async {
-        if let Some(id) = open_of(&journal, name).await.map_err(failed)? {
-            let state = state_of(&journal.load(&id).await.map_err(failed)?)?;
-            let (why, help) = match state.decided() {
-                true => (", past its point of no return", format!("keyroll resume {id}")),
-                false => ("", format!("keyroll resume {id}, or keyroll abort {id}")),
-            };
-            return Err(attempted()
-                .because(format!("rotation {id} of it is open{why}"))
-                .help(help)
-                .exits(Exit::Held));
-        }
-        agree(journal.as_ref(), store(places)?.as_ref(), name).await
-    })
-}
-
-fn look_at(subject: &Subject<'_>) -> Result<Found, Problem> {
-    let store = store(subject.places)?;
-    let key = fingerprint_key(subject.places)?;
-    let issuer = subject.described.issuer(subject.secret, None)?;
-    let attributes = issuer.capabilities().attributes;
-    subject.secret.consumers.iter().try_for_each(|consumer| provable(consumer, attributes))?;
-    runtime()?.block_on(look(subject, store.as_ref(), &key, issuer))
-}
-
-fn unexplained(found: &Found) -> Problem {
-    let places = found.saved.seen.unexplained.join(", ");
-    Problem::new("K0836", "plan the rotation")
-        .because(format!("copies of the value that no consumer names: {places}"))
-        .help("keyroll consumer adopt PATH --name NAME …, or keyroll consumer waive PATH --reason WHY")
-        .exits(Exit::NeedsPerson)
-}
-
-fn absolute(path: &Path) -> Result<PathBuf, Problem> {
-    std::path::absolute(path)
-        .map_err(|error| Problem::new("K0805", format!("resolve {}", path.display())).because_of(&error))
-}
 
 /// What `apply` and `resume` are asked for.
 #[derive(Default)]
@@ -153,7 +73,7 @@ pub(crate) fn apply(id: &str, asked: &Asked, context: &mut Context) -> Result<Ex
     };
     let found = look_at(&subject)?;
     refuse_stale(&saved, &found)?;
-    let mut accepted = live::accepted(&saved, &found.live, asked)?;
+    let mut accepted = live::accepted(&saved, &found.live, &asked.accept, asked.emergency.is_some())?;
     accepted.extend(found.granted.into_iter().map(|one| one.difference));
     let runtime = runtime()?;
     let id = RotationId(id.to_owned());
@@ -287,22 +207,6 @@ fn names(secret: &Secret) -> Vec<Vec<String>> {
     secret.consumers.iter().map(named).collect()
 }
 
-/// An open rotation with the plan that it goes by now: the one that it was opened with, or as adoption left it.
-pub(crate) struct Opened {
-    pub(crate) id: RotationId,
-    pub(crate) state: State,
-    pub(crate) saved: Saved,
-}
-
-/// Reads a rotation from the journal.
-pub(crate) async fn opened(journal: &SqliteJournal, id: Option<&str>) -> Result<Opened, Problem> {
-    let id = only_open(journal, id).await?;
-    let recorded = journal.load(&id).await.map_err(|error| unread(&error))?;
-    let state = state_of(&recorded)?;
-    let saved = Saved::of(&recorded)?;
-    Ok(Opened { id, state, saved })
-}
-
 /// This machine as an open rotation knows it: by the configuration that stands in its journal, not by today's.
 fn host_of(
     opened: &Opened,
@@ -354,7 +258,7 @@ pub(crate) fn resume(
     runtime.block_on(finish(ports.journal.as_ref(), &places))?;
     runtime.block_on(agree(ports.journal.as_ref(), ports.store.as_ref(), &opened.saved.secret))?;
     context.ui.event(Event::Rotation { id: opened.id.to_string(), secret: opened.saved.secret.clone() });
-    let accepted = live::accepted_later(&opened, asked)?;
+    let accepted = live::accepted_later(&opened, &asked.accept)?;
     let mut facts: Vec<Fact> = accepted.into_iter().map(Fact::Accepted).collect();
     facts.extend(first(&opened.state));
     let waivers = Waivers::load(&places)?;

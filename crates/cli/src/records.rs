@@ -1,0 +1,12 @@
+//! What is written down of rotations, plans and versions, read back and put into words. Nothing here drives.
+
+pub(crate) mod agree;
+pub(crate) mod begun;
+pub(crate) mod blocked;
+pub(crate) mod called;
+pub(crate) mod old_key;
+pub(crate) mod reasons;
+pub(crate) mod recorded;
+pub(crate) mod saved;
+pub(crate) mod versions;
+pub(crate) mod waivers;
