@@ -83,3 +83,10 @@ pub struct Capabilities {
     /// The longest a single request may take, milliseconds.
     pub request_ms_max: u64,
 }
+
+impl Capabilities {
+    /// How long a list may go on showing what is not so any more.
+    pub(crate) fn list_ms_max(&self) -> u64 {
+        self.death_ms_max.saturating_add(self.request_ms_max)
+    }
+}

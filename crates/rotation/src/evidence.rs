@@ -175,7 +175,8 @@ pub struct Enumeration {
     pub files: Vec<(FileId, Holds)>,
     /// Sessions on the credential that the rotation is about to end; `None` = not visible.
     pub sessions: Option<Vec<SessionSeen>>,
-    /// Copies of the old value in places that the plan does not have, by a digest of the place.
+    /// Copies of the value that the rotation is about to end, in places that the plan does not have, by a digest of the
+    /// place.
     pub strangers: Vec<u64>,
 }
 

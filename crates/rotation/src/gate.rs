@@ -27,7 +27,7 @@ pub fn blockers(state: &State, look: &Look, stays: Which) -> Vec<Blocker> {
     let mut found = Vec::new();
     let seen = look.seen.as_ref();
     for &place in &seen.strangers {
-        if stays == Which::New && !state.is_waived(&Waived::Copy(place)) {
+        if !state.is_waived(&Waived::Copy(place)) {
             found.push(Blocker::Stranger(place));
         }
     }

@@ -20,7 +20,7 @@ pub(crate) fn intended(next: &mut State, before: &State, op: &Op) -> Result<Vec<
     }
     let intent = Intent { seq: next.seq, op: op.clone(), status: IntentStatus::Running };
     next.intents.push(intent);
-    next.deleting |= *op == Op::DeleteNew;
+    next.deleting |= matches!(op, Op::DeleteNew | Op::Retire(Which::New));
     next.disabled_again |= *op == Op::Disable && next.off_in_doubt;
     stir(next, op);
     unit::begun(next, op);
@@ -62,6 +62,7 @@ pub(crate) fn ended(next: &mut State, seq: Seq, outcome: &Outcome) -> Result<(),
             // What a driver's end leaves in question is not counted: nobody saw that it went wrong.
             if let Some(op) = op {
                 unit::attempt_unclear(next, &op);
+                mint_unclear(next, seq, &op);
             }
         }
         Outcome::Refused(differences) => {
@@ -104,7 +105,7 @@ fn made(next: &mut State, intent: &Intent, credential: &crate::CredId) {
     (next.staged, next.checked, next.new_deleted, next.retired) = (false, false, false, false);
     next.deleting = false;
     if phases::exchanges(next) {
-        next.old = OldKey::Ended;
+        next.end_old(true);
     }
 }
 
@@ -148,7 +149,7 @@ fn done(next: &mut State, intent: &Intent) {
             next.dead.fill(crate::Streak::default());
             next.alive.fill(crate::Streak::default());
         }
-        Op::Revoke => next.old = OldKey::Ended,
+        Op::Revoke => next.end_old(true),
         Op::EndSessions => next.sessions_ended = Some(next.seq),
         Op::DeleteNew => {
             next.new_deleted = true;
@@ -209,9 +210,17 @@ fn failed(next: &mut State, intent: &Intent, retry: bool) {
     if unit::attempt_failed(next, &intent.op, retry) {
         return;
     }
+    in_vain(next, &intent.op);
     next.failures = next.failures.saturating_add(1);
     if !retry || next.failures >= ATTEMPTS_MAX {
         give_up(next, &intent.op);
+    }
+}
+
+/// Minutes may have passed since the look that a Revoke was sent after.
+fn in_vain(next: &mut State, op: &Op) {
+    if *op == Op::Revoke {
+        next.unrevoked = next.seq;
     }
 }
 
@@ -219,7 +228,9 @@ fn failed(next: &mut State, intent: &Intent, retry: bool) {
 fn give_up(next: &mut State, op: &Op) {
     let phase = next.phase;
     match op {
-        Op::Revoke if next.emergency == Some(Emergency::RevokeNow) && !phases::rolled(next) => {
+        Op::Revoke | Op::EndSessions
+            if next.emergency == Some(Emergency::RevokeNow) && !phases::rolled(next) =>
+        {
             // The consumers are moved all the same; then it is tried again.
             let to = crate::people::first_unfinished(next);
             next.enter(to);
@@ -298,6 +309,7 @@ pub(crate) fn driver_started(next: &mut State) {
     if let OldKey::Off(_) = next.old {
         next.old = OldKey::Off(next.now);
     }
+    next.gone = next.gone.map(|_| next.now);
     for unit in &mut next.units {
         unit.since = next.now;
     }
@@ -334,7 +346,7 @@ pub(crate) fn reconciled(next: &mut State, seq: Seq, found: &Found) -> Result<()
                 // The only credential has a value that nobody knows: a person makes the next one.
                 next.intents.remove(place);
                 next.closed_mints.push(seq);
-                next.old = OldKey::Ended;
+                next.end_old(true);
                 next.by_hand = true;
             } else if let Some(open) = next.intents.get_mut(place) {
                 open.status = IntentStatus::Orphan(credential.clone());
@@ -383,6 +395,7 @@ fn absent_once(next: &mut State, place: usize, intent: &Intent, since: crate::St
     }
     next.intents.remove(place);
     unit::attempt_absent(next, &intent.op);
+    in_vain(next, &intent.op);
     if mint {
         next.closed_mints.push(intent.seq);
         let untouched = next.old == OldKey::On && next.abandoned.is_empty() && next.emergency.is_none();
@@ -398,13 +411,16 @@ fn absent_once(next: &mut State, place: usize, intent: &Intent, since: crate::St
     }
 }
 
+/// A mint of which nobody saw how it ended, although its driver waited for that.
+fn mint_unclear(next: &mut State, seq: Seq, op: &Op) {
+    if *op == Op::Mint && next.phase == Phase::Mint && seq > next.entered {
+        next.failures = next.failures.saturating_add(1);
+    }
+}
+
 /// A mint left nothing that can be used: an issuer that answers so every time is not asked again and again.
 fn mint_in_vain(next: &mut State, intent: &Intent) {
-    if next.phase != Phase::Mint || intent.seq < next.entered {
-        return;
-    }
-    next.failures = next.failures.saturating_add(1);
-    if next.failures >= ATTEMPTS_MAX {
+    if next.phase == Phase::Mint && intent.seq > next.entered && next.failures >= ATTEMPTS_MAX {
         give_up(next, &Op::Mint);
     }
 }

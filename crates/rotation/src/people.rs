@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::state::{Hold, NewVersion, OldKey, Phase, Reason, Stage, State, Unit, all_slots};
 use crate::{
     Adoptee, Consumer, CredId, Difference, Emergency, HostId, Op, Overlap, Person, Waived, Want, Which, gate,
-    intent, unit, wants,
+    intent, phases, unit, wants,
 };
 
 pub(crate) fn consented(next: &mut State, before: &State, digest: u64) -> Result<(), &'static str> {
@@ -304,13 +304,15 @@ fn abandon(next: &mut State) {
     next.abandoned_at = next.seq;
     next.given_up = next.chosen.take();
     (next.staged, next.checked, next.new_deleted, next.deleting) = (false, false, false, false);
+    next.retired = false;
     (next.promoted, next.promote_in_doubt) = (false, false);
     next.proofs.clear();
     next.units.iter_mut().for_each(|unit| unit.send(Which::New, 0, now));
     next.files.fill(crate::Holds::Old);
 }
 
-/// From the way back to the way forward. A new credential whose deletion was begun is not relied on.
+/// From the way back to the way forward. A new credential whose deletion was begun is not relied on, nor a value that
+/// was chosen and is being dropped.
 pub(crate) fn turn_round(next: &mut State) {
     if next.deleting {
         abandon(next);
@@ -335,14 +337,14 @@ pub(crate) fn first_unfinished(state: &State) -> Phase {
 }
 
 pub(crate) fn hand_minted(next: &mut State, credential: &CredId) -> Result<(), &'static str> {
-    if next.phase != Phase::Mint || next.new_version().is_some() {
+    if next.phase != Phase::Mint || next.new_version().is_some() || phases::dropping(next) {
         return Err("no new credential is waited for");
     }
     next.new = Some(NewVersion { mint: next.seq, credential: credential.clone() });
     (next.staged, next.checked, next.new_deleted, next.retired) = (false, false, false, false);
     next.abandoned.retain(|held| held != credential);
-    if crate::phases::exchanges(next) {
-        next.old = OldKey::Ended;
+    if phases::exchanges(next) {
+        next.end_old(true);
     }
     Ok(())
 }
@@ -365,6 +367,7 @@ pub(crate) fn hand_revoked(next: &mut State) -> Result<(), &'static str> {
         next.failures = 0;
         next.phase_since = next.now;
     }
-    next.old = OldKey::Ended;
+    let ours = next.decided.is_some();
+    next.end_old(ours);
     Ok(())
 }

@@ -15,7 +15,7 @@ mod stage;
 mod sweep;
 
 use crate::state::{OldKey, Phase, State, Streak};
-use crate::{EndpointId, MintedBy, Overlap, Refusals, Want, unit};
+use crate::{EndpointId, MintedBy, Op, Overlap, Refusals, Want, Which, unit};
 
 /// What the present phase would have done next.
 pub(crate) fn wants(state: &State, out: &mut Vec<Want>) {
@@ -68,6 +68,11 @@ pub(crate) fn exchanges(state: &State) -> bool {
     matches!(state.plan.capabilities.overlap, Overlap::None | Overlap::Grace { .. })
 }
 
+/// What is sealed of a new version that was given up is still being dropped.
+pub(crate) fn dropping(state: &State) -> bool {
+    state.intents.iter().any(|open| open.op == Op::Retire(Which::New))
+}
+
 /// The phases in which the old key may be off, and a refused use of it says that somebody still needs it.
 pub(crate) fn watching(state: &State) -> bool {
     matches!(state.phase, Phase::Disable | Phase::Soak | Phase::Decide) && state.decided.is_none()
@@ -88,6 +93,17 @@ pub(crate) fn first(state: &State) -> Phase {
     }
 }
 
+/// The phase after the end of the old key, whoever ended it: what lives on of it and of what was abandoned is ended too.
+pub(crate) fn after_end(state: &State) -> Phase {
+    let lives_on = !state.abandoned.is_empty() || has_sessions(state);
+    if lives_on { Phase::Revoke } else { Phase::ConfirmDead }
+}
+
+/// Sessions outlive the old key. Where minting exchanges they cannot be told from those of the new one.
+pub(crate) fn has_sessions(state: &State) -> bool {
+    state.plan.capabilities.sessions && !exchanges(state)
+}
+
 /// The endpoints whose streak is not long enough.
 pub(crate) fn not_yet(state: &State, streaks: &[Streak], need: u8) -> Vec<EndpointId> {
     let short =
@@ -98,6 +114,6 @@ pub(crate) fn not_yet(state: &State, streaks: &[Streak], need: u8) -> Vec<Endpoi
 /// Everybody was moved to the new version.
 pub(crate) fn rolled(state: &State) -> bool {
     let arrived =
-        |unit: &crate::Unit| unit.stage == crate::Stage::Settled && unit.toward == crate::Which::New;
+        |unit: &crate::Unit| unit.stage == crate::Stage::Settled && unit.toward == Which::New;
     state.promoted && state.units.iter().all(arrived)
 }

@@ -108,22 +108,40 @@ pub(crate) fn listed(next: &mut State, complete: bool, labelled: &[Labelled], ol
     }
     if complete {
         next.listed = Some((next.now, next.seq));
-        match (old, next.old) {
-            (Standing::Gone, _) if !next.ended() => next.old = OldKey::Ended,
-            // A list may lag behind the switch as long as the switch takes to be obeyed, and its answer may be as old as
-            // a request may last.
-            (Standing::On, OldKey::Off(since))
-                if next.now.at_least(lag_ms_max(&next.plan.capabilities), since) =>
-            {
-                next.old = OldKey::On;
-            }
-            _ => {}
+        next.lists_old = old == Standing::On;
+        if !next.ended() {
+            stands(next, old);
         }
     }
 }
 
-fn lag_ms_max(capabilities: &crate::Capabilities) -> u64 {
-    capabilities.death_ms_max.saturating_add(capabilities.request_ms_max)
+/// What a complete list says of the old key. It may lag behind what is done to the key as long as that takes to be
+/// obeyed, and its answer may be as old as a request may last. One that is read in pages may miss a key.
+fn stands(next: &mut State, old: Standing) {
+    let lag = next.plan.capabilities.list_ms_max();
+    let settled = |since: Option<crate::Stamp>| since.is_some_and(|since| next.now.at_least(lag, since));
+    match (old, next.old) {
+        (Standing::Gone, OldKey::On | OldKey::Off(_)) if settled(next.gone) => next.end_old(false),
+        (Standing::Gone, OldKey::On | OldKey::Off(_)) => next.gone = next.gone.or(Some(next.now)),
+        (Standing::On | Standing::Off, OldKey::Ended) if settled(next.gone) => taken_back(next, old),
+        (Standing::On, OldKey::Off(since)) if settled(Some(since)) => {
+            (next.old, next.gone) = (OldKey::On, None);
+        }
+        (Standing::On | Standing::Off, OldKey::On | OldKey::Off(_)) => next.gone = None,
+        (Standing::Gone | Standing::On | Standing::Off, OldKey::Ended) | (Standing::NotVisible, _) => {}
+    }
+}
+
+/// A key that somebody else seemed to have ended is there: it has still to be ended, behind the gate.
+fn taken_back(next: &mut State, old: Standing) {
+    if next.retired || next.intents.iter().any(|open| open.op == Op::Retire(Which::Old)) {
+        return;
+    }
+    next.old = if old == Standing::Off { OldKey::Off(next.now) } else { OldKey::On };
+    next.gone = None;
+    if matches!(next.phase, Phase::Revoke | Phase::ConfirmDead | Phase::Sweep) {
+        next.enter(if next.decided.is_some() { Phase::Revoke } else { Phase::Quiesce });
+    }
 }
 
 /// Whether the label's intent is one that this journal made: the version's own mint.

@@ -130,6 +130,10 @@ pub struct State {
     pub(crate) emergency: Option<Emergency>,
     pub(crate) sessions_ended: Option<Seq>,
     pub(crate) listed: Option<(Stamp, Seq)>,
+    /// The last complete list shows the old key, and on.
+    pub(crate) lists_old: bool,
+    /// Since when the old key is missing although nothing of ours ended it.
+    pub(crate) gone: Option<Stamp>,
     pub(crate) residues: Option<u32>,
     pub(crate) retired: bool,
     pub(crate) new_deleted: bool,
@@ -148,6 +152,8 @@ pub struct State {
     pub(crate) off_in_doubt: bool,
     /// What became of a Promote was never told: the way back takes it back all the same.
     pub(crate) promote_in_doubt: bool,
+    /// The entry at which a Revoke came to nothing: whoever started since is looked for before it is sent again.
+    pub(crate) unrevoked: Seq,
     /// A Disable was sent while it was in question whether the one before it would still arrive.
     pub(crate) disabled_again: bool,
     /// The entry by which the old key was last switched on again.
@@ -156,7 +162,7 @@ pub struct State {
     pub(crate) enable_failed: bool,
     /// A refused use of the old key was read, and nobody has been told yet.
     pub(crate) refused_use: bool,
-    /// The deletion of the new credential was begun: it is never relied on again.
+    /// The deletion of the new credential, or of what is sealed of it, was begun: neither is ever relied on again.
     pub(crate) deleting: bool,
     /// A mint that exchanges was lost: the next value is a person's.
     pub(crate) by_hand: bool,
@@ -206,6 +212,8 @@ impl State {
             emergency: None,
             sessions_ended: None,
             listed: None,
+            lists_old: false,
+            gone: None,
             residues: None,
             retired: false,
             new_deleted: false,
@@ -218,6 +226,7 @@ impl State {
             given_up: None,
             off_in_doubt: false,
             promote_in_doubt: false,
+            unrevoked: 0,
             disabled_again: false,
             enabled: 0,
             enable_failed: false,
@@ -391,6 +400,12 @@ impl State {
         if phase == Phase::Quiesce {
             self.idle = None;
         }
+    }
+
+    /// The old key ended. What nothing of ours did may turn out not to be so.
+    pub(crate) fn end_old(&mut self, by_us: bool) {
+        self.old = OldKey::Ended;
+        self.gone = if by_us { None } else { self.gone.or(Some(self.now)) };
     }
 
     /// It stands still, unless it does so for a stronger reason, or has ended.

@@ -23,6 +23,7 @@ impl Run<'_> {
             | Fault::Slow
             | Fault::Blind
             | Fault::Partial
+            | Fault::Skipped
             | Fault::CommitLost
             | Fault::CommitUnsure
             | Fault::WitnessDown
@@ -52,7 +53,7 @@ impl Run<'_> {
             }
             Fault::LateInstance => self.late_instance(),
             Fault::Holder | Fault::Hidden => self.holder(fault == Fault::Hidden),
-            Fault::Stranger => self.world.strangers.push(now),
+            Fault::Stranger => self.copy(),
             Fault::OldRevoked => self.revoke_old(),
             Fault::Neighbour => self.neighbour(),
             Fault::Edit => self.edit_besides(),
@@ -88,6 +89,14 @@ impl Run<'_> {
         if let Some(proc) = self.world.procs.get_mut(place) {
             proc.hidden_until = now + hidden;
         }
+    }
+
+    /// Somebody copies a value elsewhere; and the new one too, from a file that holds it.
+    fn copy(&mut self) {
+        let now = self.world.now;
+        self.world.strangers.push((now, OLD));
+        let new = self.world.files.iter().copied().find(|value| *value != OLD && *value != FOREIGN);
+        self.world.strangers.extend(new.map(|new| (now + 1, new)));
     }
 
     /// The issuer ends the old key by itself.

@@ -37,6 +37,8 @@ pub enum Fault {
     Blind,
     /// The look saw only a part, and says so.
     Partial,
+    /// A list that is read in pages misses the old key, and says that it is complete.
+    Skipped,
     /// The journal cannot be written for a while.
     JournalDown,
     /// The entry was written, the answer is lost.
@@ -105,7 +107,7 @@ pub enum Fault {
 
 impl Fault {
     /// All faults.
-    pub const ALL: [Self; 47] = [
+    pub const ALL: [Self; 48] = [
         Self::CrashBefore,
         Self::CrashAfter,
         Self::CrashDuring,
@@ -121,6 +123,7 @@ impl Fault {
         Self::Slow,
         Self::Blind,
         Self::Partial,
+        Self::Skipped,
         Self::JournalDown,
         Self::CommitLost,
         Self::CommitUnsure,
@@ -167,6 +170,7 @@ impl Fault {
             Self::Duplicate | Self::Slow => is_carry || is_look,
             Self::Blind => is_look,
             Self::Partial => class.partial(),
+            Self::Skipped => class == Class::Look(3),
             Self::JournalDown | Self::CommitLost | Self::CommitUnsure => is_append,
             Self::WitnessDown => class == Class::Witness,
             Self::CrashBefore

@@ -1,7 +1,7 @@
 //! The invariants, judged by what is true in the world and by what it told, never by what a core believes.
 
 use keyroll_rotation::{
-    Effect, Emergency, Event, Fact, Hold, Kinds, LastUsed, OldKey, Op, Outcome, Overlap, Phase, Reason,
+    Effect, Emergency, Event, Fact, Found, Hold, Kinds, LastUsed, OldKey, Op, Outcome, Overlap, Phase, Reason,
     Stage, Stamp, State, Unit, Waived, Which, step,
 };
 
@@ -122,8 +122,8 @@ impl Run<'_> {
                 return self.violate("I4", what);
             }
         };
-        if effect.op == Op::Revoke && taken < self.world.debt_since {
-            return self.violate("I4", "a debt is paid without a new look".into());
+        if effect.op == Op::Revoke && taken < self.world.look_since {
+            return self.violate("I4", "Revoke is sent once more without a new look".into());
         }
         if let Some(proc) = self.world.procs.iter().find(|proc| self.harmed(proc, value, taken, state)) {
             let what = format!(
@@ -132,10 +132,10 @@ impl Run<'_> {
             );
             return self.violate("I1", what);
         }
-        let strange = self.world.strangers.iter();
-        let strange =
-            strange.clone().any(|place| *place < taken && !self.world.strangers_waived.contains(place));
-        if value == OLD && strange {
+        let strange = self.world.strangers.iter().any(|(place, held)| {
+            *held == value && *place < taken && !self.world.strangers_waived.contains(place)
+        });
+        if (value == OLD || effect.op == Op::DeleteNew) && strange {
             return self.violate("I4", format!("{:?} although a copy is unexplained", effect.op));
         }
         let gone = self.world.issuer.creds.first().and_then(|cred| cred.ended);
@@ -229,7 +229,13 @@ impl Run<'_> {
                 }
             }
             Fact::Intended(op) => self.check_intent(at, op, &state, event.at),
-            Fact::Resumed if state.phase() == Phase::Done => self.world.debt_since = self.world.now,
+            Fact::Resumed if state.phase() == Phase::Done => self.world.look_since = self.world.now,
+            Fact::Ended { intent, outcome: Outcome::Failed { .. } }
+            | Fact::Reconciled { intent, found: Found::Absent }
+                if state.intents().iter().any(|open| open.seq == *intent && open.op == Op::Revoke) =>
+            {
+                self.world.look_since = self.world.now;
+            }
             _ => {}
         }
     }
@@ -406,6 +412,12 @@ impl Run<'_> {
         }
         if stays == OLD && self.world.store.old_retired {
             return self.violate("end", "the old value was dropped".into());
+        }
+        let leaked = state.emergency().is_some() && self.world.plan.capabilities.sessions;
+        let gap = matches!(self.world.plan.capabilities.overlap, Overlap::None | Overlap::Grace { .. });
+        let held = |proc: &&Proc| proc.session.is_some_and(|(value, busy)| value == OLD && now >= busy);
+        if leaked && !gap && stays != OLD && self.world.procs.iter().any(|proc| held(&proc)) {
+            return self.violate("end", "a session on the leaked key lives on".into());
         }
         if let Some(what) = self.file_behind(stays) {
             return self.violate("end", what);

@@ -21,6 +21,8 @@ pub(crate) enum Lens {
     Clear,
     /// Part of it is missing, and it says so.
     Partial,
+    /// The old key is missing, and nothing says so.
+    Skips,
 }
 
 impl World {
@@ -125,7 +127,8 @@ impl World {
         let mut labelled = Vec::new();
         let mut old = if partial { Standing::NotVisible } else { Standing::Gone };
         for (at, cred) in self.issuer.listed(self.now).enumerate() {
-            if partial && at % 2 == 0 {
+            let skipped = lens == Lens::Skips && cred.id == old_id && cred.value == OLD;
+            if skipped || (partial && at % 2 == 0) {
                 continue;
             }
             if cred.id == old_id && cred.value == OLD {
@@ -219,8 +222,13 @@ impl World {
             instances,
             files,
             sessions: self.plan.capabilities.sessions.then_some(sessions),
-            strangers: self.strangers.clone(),
+            strangers: self.copies(goes),
         })
+    }
+
+    /// Copies of one value in places that the plan does not have.
+    fn copies(&self, of: Option<Value>) -> Vec<u64> {
+        self.strangers.iter().filter(|(_, held)| Some(*held) == of).map(|(place, _)| *place).collect()
     }
 
     fn prove(

@@ -65,6 +65,7 @@ pub const ALL: &[Mutant] = &[
     back::BACK_UNPROVEN,
     back::ALIVE_ONCE,
     back::DEBT_UNLOOKED,
+    back::REVOKE_UNLOOKED,
     back::NOW_IS_LATER,
     back::EMERGENCY_WAITS,
     back::ACCEPTED_IS_DEAD,

@@ -104,7 +104,7 @@ impl Run<'_> {
             Reason::Holder(who) => return self.explain(at, who),
             Reason::Stranger(place) => {
                 if self.rng.one_in(2) {
-                    self.world.strangers.retain(|held| *held != place);
+                    self.world.strangers.retain(|(held, _)| *held != place);
                 } else {
                     self.world.strangers_waived.push(place);
                     return self.word(at, Fact::Waived(Waived::Copy(place)));

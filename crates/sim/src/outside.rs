@@ -51,7 +51,11 @@ impl Run<'_> {
                 } else {
                     self.rng.between(3, 30)
                 };
-                let lens = if fault == Some(Fault::Partial) { Lens::Partial } else { Lens::Clear };
+                let lens = match fault {
+                    Some(Fault::Partial) => Lens::Partial,
+                    Some(Fault::Skipped) => Lens::Skips,
+                    Some(_) | None => Lens::Clear,
+                };
                 let Some(state) = self.snapshot(at) else { return };
                 // What is seen may be older than the answer.
                 let seen = self.rng.between(1, ms);

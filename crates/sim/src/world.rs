@@ -102,12 +102,13 @@ pub(crate) struct World {
     pub(crate) files: Vec<Value>,
     /// When somebody else last wrote each file.
     pub(crate) edited: Vec<u64>,
-    /// When a debt was last taken up again.
-    pub(crate) debt_since: u64,
+    /// When a debt was last taken up again, or a Revoke came to nothing: no earlier look counts.
+    pub(crate) look_since: u64,
     pub(crate) procs: Vec<Proc>,
     pub(crate) host_down_until: [u64; 3],
     pub(crate) host_epoch: [u64; 3],
-    pub(crate) strangers: Vec<u64>,
+    /// Places that the plan does not have, by when they appeared, and the value that each holds.
+    pub(crate) strangers: Vec<(u64, Value)>,
     pub(crate) strangers_waived: Vec<u64>,
     pub(crate) wall_jump: i64,
     /// Nothing can be written there until then.
@@ -172,7 +173,7 @@ impl World {
             shown_before: Vec::new(),
             files: vec![OLD; plan.files.len()],
             edited: vec![0; plan.files.len()],
-            debt_since: 0,
+            look_since: 0,
             procs: Vec::new(),
             host_down_until: [0; 3],
             host_epoch: [0; 3],

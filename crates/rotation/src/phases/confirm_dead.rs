@@ -1,6 +1,6 @@
 use super::not_yet;
 use crate::state::{Debt, Phase, State};
-use crate::{EndpointId, Overlap, Query, Want, Which};
+use crate::{EndpointId, Op, Overlap, Query, Want, Which, unit};
 
 /// Endpoints where the old value was not yet refused often enough, for at least the issuer's propagation time.
 fn open(state: &State) -> Vec<EndpointId> {
@@ -24,13 +24,31 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
             return;
         }
     }
-    for endpoint in open(state) {
+    let open = open(state);
+    if open.is_empty() && owes_sessions(state) {
+        unit::offer(state, Op::EndSessions, out);
+    }
+    // A key that nothing of ours ended may be there after all.
+    let listed = state.listed.is_some_and(|(_, seq)| seq > state.entered);
+    if !open.is_empty() && state.gone.is_some() && state.plan.capabilities.list && !listed {
+        out.push(Want::Ask(Query::List));
+    }
+    for endpoint in open {
         out.push(Want::Ask(Query::Probe(endpoint, Which::Old)));
     }
 }
 
+/// In an emergency sessions are ended once more when nobody can open another one.
+fn owes_sessions(state: &State) -> bool {
+    let ended = state.sessions_ended.is_some_and(|seq| seq > state.entered);
+    state.emergency.is_some() && super::has_sessions(state) && !ended
+}
+
 pub(super) fn settle(next: &mut State) -> bool {
     if open(next).is_empty() {
+        if owes_sessions(next) {
+            return false;
+        }
         next.debt = None;
         next.enter(Phase::Sweep);
         return true;

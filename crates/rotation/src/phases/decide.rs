@@ -43,10 +43,11 @@ fn listens(state: &State) -> bool {
 }
 
 /// A label that this journal does not know freezes the rotation before the point of no return, not after it. A list
-/// that is never whole is waited for as long as any phase.
+/// that is never whole is waited for as long as any phase, and so is the second one that misses the old key.
 fn unlisted(state: &State) -> bool {
     let listed = state.listed.is_some_and(|(at, seq)| seq > state.entered && at.epoch == state.now.epoch);
-    state.plan.capabilities.list && !listed && !state.overdue(state.plan.policy.phase_ms_max)
+    let doubted = state.gone.is_some();
+    state.plan.capabilities.list && (!listed || doubted) && !state.overdue(state.plan.policy.phase_ms_max)
 }
 
 /// While the old key is off, a refused use is heard before anybody is asked, and once more before the point of no
@@ -78,7 +79,7 @@ pub(super) fn settle(next: &mut State) -> bool {
     }
     if next.old == OldKey::Ended {
         let minted = next.new_version().is_some();
-        next.enter(if minted { Phase::ConfirmDead } else { Phase::Mint });
+        next.enter(if minted { super::after_end(next) } else { Phase::Mint });
         return true;
     }
     if exchanges(next) && next.plan.capabilities.minted_by == MintedBy::Us && next.chosen.is_none() {

@@ -26,7 +26,7 @@ pub(super) fn settle(next: &mut State) -> bool {
             return true;
         }
         OldKey::Ended => {
-            next.enter(Phase::ConfirmDead);
+            next.enter(super::after_end(next));
             return true;
         }
         OldKey::On => {}
@@ -54,8 +54,8 @@ fn doubted(next: &mut State) -> bool {
         next.failures = 0;
         next.stand(Hold::Paused(Reason::Failed(Phase::Disable)));
     } else if dead {
-        next.old = OldKey::Ended;
-        next.enter(Phase::ConfirmDead);
+        next.end_old(false);
+        next.enter(super::after_end(next));
     } else if alive || next.overdue(policy.phase_ms_max) {
         next.failures = 0;
         next.stand(Hold::Paused(Reason::Failed(Phase::Disable)));

@@ -3,6 +3,10 @@ use crate::state::{IntentStatus, OldKey, Phase, State};
 use crate::{MintedBy, Op, Person, Want, unit};
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
+    // What is still being dropped is not what would be sealed now, and nobody can tell them apart.
+    if super::dropping(state) {
+        return;
+    }
     // A mint that exchanges is never retried: a person makes the value at the console.
     if exchanges(state) && state.by_hand {
         out.push(Want::Person(Person::MintByHand));

@@ -58,10 +58,8 @@ pub(super) fn settle(next: &mut State) -> bool {
 
 /// The phase that follows, by what is still to be done to the old key.
 fn after(state: &State) -> Phase {
-    if state.old == OldKey::Ended && !state.abandoned.is_empty() {
-        Phase::Revoke
-    } else if state.old == OldKey::Ended {
-        Phase::ConfirmDead
+    if state.old == OldKey::Ended {
+        super::after_end(state)
     } else if state.decided.is_some() {
         Phase::Revoke
     } else if state.plan.capabilities.disable && state.emergency.is_none() {

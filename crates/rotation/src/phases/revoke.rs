@@ -20,26 +20,33 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
 }
 
 /// Whoever does not come straight from the point of no return (a new driver, a debt that is retried, a late instance
-/// that was rolled forward) enumerates once more before it sends Revoke; an emergency that revokes first does not.
+/// that was rolled forward, a Revoke that came to nothing) enumerates once more before it sends Revoke; an emergency that revokes first does not.
 fn needs_look(state: &State) -> bool {
     let Some((_, at)) = state.decided else { return true };
-    let straight = at == state.phase_since;
+    let straight = at == state.phase_since && state.unrevoked < state.entered;
     let now = state.emergency == Some(Emergency::RevokeNow);
-    !straight && !now && state.fresh_look(state.entered).is_none()
+    !straight && !now && state.fresh_look(state.entered.max(state.unrevoked)).is_none()
 }
 
 /// The key is ended: sessions that live on, and versions that were abandoned.
 fn after(state: &State, out: &mut Vec<Want>) {
+    if outage(state) {
+        // Whoever holds the leaked key is cut off before anybody is moved.
+        if super::has_sessions(state) && ended_sessions(state).is_none() {
+            unit::offer(state, Op::EndSessions, out);
+        }
+        return;
+    }
     if state.new_version().is_some() && !state.abandoned.is_empty() {
         for credential in &state.abandoned {
             unit::offer(state, Op::DeleteAbandoned(credential.clone()), out);
         }
         return;
     }
-    if !state.plan.capabilities.sessions {
+    if !super::has_sessions(state) {
         return;
     }
-    match state.sessions_ended {
+    match ended_sessions(state) {
         None => unit::offer(state, Op::EndSessions, out),
         Some(seq) if state.fresh_look(seq).is_none() => out.push(Want::Ask(Query::Enumerate)),
         Some(_) if sessions_left(state) => {
@@ -48,6 +55,16 @@ fn after(state: &State, out: &mut Vec<Want>) {
         }
         Some(_) => {}
     }
+}
+
+/// The old key was ended before everybody was moved, as stated.
+fn outage(state: &State) -> bool {
+    state.emergency == Some(Emergency::RevokeNow) && !(state.new_version().is_some() && rolled(state))
+}
+
+/// When sessions were ended in this phase: others may have begun since an earlier one.
+fn ended_sessions(state: &State) -> Option<crate::Seq> {
+    state.sessions_ended.filter(|seq| *seq > state.entered)
 }
 
 fn sessions_left(state: &State) -> bool {
@@ -67,18 +84,14 @@ pub(super) fn settle(next: &mut State) -> bool {
         }
         return false;
     }
-    if next.emergency == Some(Emergency::RevokeNow) && next.new_version().is_none_or(|_| !rolled(next)) {
-        // The outage was stated: the rest follows, forward only.
-        let to = people::first_unfinished(next);
-        next.enter(to);
-        return true;
-    }
     let mut left = Vec::new();
     after(next, &mut left);
     let ending = next.intents.iter().any(|open| matches!(open.op, Op::EndSessions | Op::DeleteAbandoned(_)));
     let patience = next.overdue(next.plan.policy.phase_ms_max);
     if (left.is_empty() && !ending) || patience {
-        next.enter(Phase::ConfirmDead);
+        // Where the outage was stated the rest follows, forward only.
+        let to = if outage(next) { people::first_unfinished(next) } else { Phase::ConfirmDead };
+        next.enter(to);
         return true;
     }
     false

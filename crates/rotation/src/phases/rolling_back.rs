@@ -14,7 +14,7 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     }
     let unsure = not_yet(state, &state.alive, state.plan.policy.probes_alive);
     if !unsure.is_empty() {
-        if state.plan.capabilities.list && !listed(state) {
+        if state.plan.capabilities.list && (!listed(state) || state.gone.is_some()) {
             out.push(Want::Ask(Query::List));
         }
         out.extend(unsure.into_iter().map(|endpoint| Want::Ask(Query::Probe(endpoint, Which::Old))));
@@ -58,7 +58,10 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
 fn finish(state: &State, out: &mut Vec<Want>) {
     let sealed = state.staged || state.chosen.is_some() || state.new.is_some();
     if sealed && !state.retired {
-        unit::offer(state, Op::Retire(Which::New), out);
+        // What is still being made would be sealed while it is dropped.
+        if state.intents.iter().all(|open| open.op == Op::Retire(Which::New)) {
+            unit::offer(state, Op::Retire(Which::New), out);
+        }
     } else if state.plan.capabilities.list && !listed(state) && !state.closed_mints.is_empty() {
         out.push(Want::Ask(Query::List));
     }
@@ -90,7 +93,9 @@ pub(super) fn settle(next: &mut State) -> bool {
     }
     if old_is_dead(next) {
         // There is nothing to go back to: forward, as recovery.
-        next.old = OldKey::Ended;
+        if next.old != OldKey::Ended {
+            next.end_old(false);
+        }
         people::turn_round(next);
         return true;
     }
@@ -181,6 +186,10 @@ fn react(next: &mut State) -> bool {
                 next.stand(Hold::Paused(Reason::Holder(who)));
                 return true;
             }
+            Blocker::Stranger(place) => {
+                next.stand(Hold::Paused(Reason::Stranger(place)));
+                return true;
+            }
             Blocker::File(file, Holds::Other) => {
                 next.stand(Hold::Stuck(Reason::Foreign(file)));
                 return true;
@@ -199,7 +208,6 @@ fn react(next: &mut State) -> bool {
                 return true;
             }
             Blocker::File(..)
-            | Blocker::Stranger(_)
             | Blocker::Unproven(..)
             | Blocker::Session(_)
             | Blocker::Absent(_) => {}

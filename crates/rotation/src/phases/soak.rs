@@ -27,7 +27,7 @@ pub(super) fn settle(next: &mut State) -> bool {
     let since = match next.old {
         OldKey::Off(since) => since,
         OldKey::Ended => {
-            next.enter(Phase::ConfirmDead);
+            next.enter(super::after_end(next));
             return true;
         }
         OldKey::On => {

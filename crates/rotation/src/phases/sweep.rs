@@ -1,5 +1,6 @@
+use super::exchanges;
 use crate::gate::{Blocker, blockers};
-use crate::state::{Hold, Look, Phase, Reason, State};
+use crate::state::{Debt, Hold, Look, OldKey, Phase, Reason, State};
 use crate::{ConsumerId, Op, Query, Want, Which, unit};
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
@@ -18,7 +19,7 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     for credential in state.abandoned.iter().filter(|_| super::rolled(state)) {
         unit::offer(state, Op::DeleteAbandoned(credential.clone()), out);
     }
-    if state.plan.capabilities.list && !listed(state) {
+    if state.plan.capabilities.list && (!listed(state) || undead(state)) {
         out.push(Want::Ask(Query::List));
     }
     if state.residues.is_none() {
@@ -58,6 +59,25 @@ fn listed(state: &State) -> bool {
     state.listed.is_some_and(|(_, seq)| seq > state.entered)
 }
 
+/// The issuer goes on listing a key that was seen dead.
+fn undead(state: &State) -> bool {
+    listed(state) && state.lists_old && state.debt.is_none() && !exchanges(state)
+}
+
+/// It does so for longer than a list may lag: that is no end.
+fn owed(next: &mut State) -> bool {
+    let lag = next.plan.capabilities.list_ms_max();
+    if !undead(next) || !next.listed.is_some_and(|(at, _)| at.at_least(lag, next.phase_since)) {
+        return false;
+    }
+    if next.decided.is_some() {
+        (next.old, next.debt) = (OldKey::On, Some(Debt::NotRevoked));
+    } else {
+        next.debt = Some(Debt::NotDead);
+    }
+    true
+}
+
 pub(super) fn settle(next: &mut State) -> bool {
     // Once the old value is being dropped nothing can be compared with it any more: this was the last step.
     if next.intents.iter().any(|open| matches!(open.op, Op::Retire(_))) {
@@ -82,7 +102,10 @@ pub(super) fn settle(next: &mut State) -> bool {
     if open {
         return false;
     }
-    let listed = !next.plan.capabilities.list || listed(next);
+    if owed(next) {
+        return true;
+    }
+    let listed = !next.plan.capabilities.list || (listed(next) && !undead(next));
     // With a debt the old version stays sealed: somebody may still need it.
     let kept = next.retired || next.debt.is_some();
     if next.intents.is_empty() && next.abandoned.is_empty() && listed && next.residues.is_some() && kept {

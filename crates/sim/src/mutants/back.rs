@@ -59,6 +59,22 @@ pub(super) const DEBT_UNLOOKED: Mutant = Mutant {
     ..Mutant::NONE
 };
 
+#[allow(clippy::ptr_arg, reason = "the form of the hook")]
+fn look_of_before(state: &State, wanted: &mut Vec<Want>) {
+    if state.look().is_some_and(|look| look.at.epoch == state.now().epoch) {
+        look_from_memory(state, wanted);
+    }
+}
+
+/// Whoever started since a Revoke came to nothing is not looked for.
+pub(super) const REVOKE_UNLOOKED: Mutant = Mutant {
+    name: "revoke again unlooked",
+    sentence: "P-15",
+    wants: look_of_before,
+    event: old_look_counts,
+    ..Mutant::NONE
+};
+
 fn now_is_later(_: &State, event: &mut Event) {
     if let Fact::Escalated { mode, .. } = &mut event.fact {
         *mode = Emergency::RollFirst;
