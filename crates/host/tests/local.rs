@@ -191,6 +191,10 @@ async fn holders_and_strangers_are_found_by_value_and_configured_processes_are_n
     assert_eq!((known.consumer, known.old), (Some(ConsumerId(0)), Sight::Yes));
     assert_eq!((unknown.0.consumer, unknown.0.old, unknown.0.new), (None, Sight::Yes, Sight::No));
     assert_eq!(looked.enumeration.strangers, [place_digest(&stranger)]);
+    // On the way back it is the new value whose copies nobody explains.
+    let copied = place.write("copied.txt", &format!("saved {}\n", place.new));
+    let back = host.enumerate(values, &Sessions::default(), Which::Old).await.unwrap();
+    assert_eq!(back.enumeration.strangers, [place_digest(&copied)]);
     assert!(looked.names.iter().all(|named| !named.name.contains('\n')), "{:?}", looked.names);
     let described = host.describe(unknown.0.who).await.unwrap();
     assert_eq!((described.pid, described.name.as_str()), (unknown.1, "sleep"));

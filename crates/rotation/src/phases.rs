@@ -113,7 +113,6 @@ pub(crate) fn not_yet(state: &State, streaks: &[Streak], need: u8) -> Vec<Endpoi
 
 /// Everybody was moved to the new version.
 pub(crate) fn rolled(state: &State) -> bool {
-    let arrived =
-        |unit: &crate::Unit| unit.stage == crate::Stage::Settled && unit.toward == Which::New;
+    let arrived = |unit: &crate::Unit| unit.stage == crate::Stage::Settled && unit.toward == Which::New;
     state.promoted && state.units.iter().all(arrived)
 }

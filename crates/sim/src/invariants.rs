@@ -1,8 +1,8 @@
 //! The invariants, judged by what is true in the world and by what it told, never by what a core believes.
 
 use keyroll_rotation::{
-    Effect, Emergency, Event, Fact, Found, Hold, Kinds, LastUsed, OldKey, Op, Outcome, Overlap, Phase, Reason,
-    Stage, Stamp, State, Unit, Waived, Which, step,
+    Effect, Emergency, Event, Fact, Found, Hold, Kinds, LastUsed, OldKey, Op, Outcome, Overlap, Phase,
+    Reason, Stage, Stamp, State, Unit, Waived, Which, step,
 };
 
 use crate::issuer::{FOREIGN, OLD, Value};

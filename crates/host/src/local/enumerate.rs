@@ -122,7 +122,11 @@ impl Local {
             .as_ref()
             .map(|going| self.join_sessions(going, &sockets, &running, stays, &mut seen, &mut found_by));
         let files = self.setup.file_ids().map(|(id, file)| (id, self.holds(file, values, stays))).collect();
-        let (strangers, names, mut not_visible) = self.strangers(values, &needles);
+        let goes = match stays {
+            Which::New => OLD,
+            Which::Old => NEW,
+        };
+        let (strangers, names, mut not_visible) = self.strangers(values, &needles, goes);
         not_visible.extend(not_seen::lines(&sights.report.not_seen));
         not_visible.extend(listing.hidden.iter().map(hidden));
         self.memo().found_by.extend(found_by);
@@ -256,11 +260,12 @@ impl Local {
         joined
     }
 
-    /// Copies of the old value that no consumer names: other files, and other places in the configured ones.
+    /// Copies of the value that goes, by its needle, that no consumer names: other files, and other places in the configured ones.
     pub(super) fn strangers(
         &self,
         values: Values<'_>,
         needles: &keyroll_needle::Needles,
+        goes: u32,
     ) -> (Vec<u64>, Vec<Named>, Vec<String>) {
         let report = search_files(&self.search_roots(), needles, FileLimits::default());
         let own: Vec<PathBuf> =
@@ -273,7 +278,7 @@ impl Local {
             .map(|real| (inode(&real), real))
             .collect();
         let mut names = Vec::new();
-        for hit in report.hits.iter().filter(|hit| hit.id == OLD) {
+        for hit in report.hits.iter().filter(|hit| hit.id == goes) {
             let real = hit.path.canonicalize().unwrap_or_else(|_| hit.path.clone());
             // Another name of a configured file is that file: which name the search meets first is chance.
             let found = inode(&real);
@@ -286,7 +291,7 @@ impl Local {
             }
         }
         for file in &self.setup.files {
-            let lines = self.unnamed_lines(file, values, needles);
+            let lines = self.unnamed_lines(file, values, needles, goes);
             let Some(real) = file.path.canonicalize().ok().filter(|_| !lines.is_empty()) else { continue };
             let name = super::unnamed::describe(&shown(&real), &lines);
             names.push(Named { digest: place_digest(&real), name });

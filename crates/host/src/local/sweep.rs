@@ -16,7 +16,7 @@ const SWEEP_MS_MAX: u64 = 60_000;
 impl Local {
     pub(super) fn sweep_all(&self, values: Values<'_>) -> Result<(Vec<Residue>, Vec<String>), Failure> {
         let needles = needles(values)?;
-        let (_, names, mut not_visible) = self.strangers(values, &needles);
+        let (_, names, mut not_visible) = self.strangers(values, &needles, OLD);
         let mut residues: Vec<Residue> = names
             .into_iter()
             .map(|named| Residue {

@@ -6,7 +6,6 @@ use keyroll_port::Values;
 use keyroll_secret::{Fields, SecretBytes};
 
 use super::deliver::edited;
-use super::find::OLD;
 use super::{FileSetup, Local};
 use crate::read;
 
@@ -14,9 +13,15 @@ use crate::read;
 const LINES_MAX: usize = 8;
 
 impl Local {
-    /// The lines of a configured file in which the old value stands outside the copies that `reads` names. Empty also
+    /// The lines of a configured file in which the value that goes stands outside the copies that `reads` names. Empty also
     /// where the file cannot be read or holds somebody else's value: that is told as what it holds.
-    pub(super) fn unnamed_lines(&self, file: &FileSetup, values: Values<'_>, needles: &Needles) -> Vec<u64> {
+    pub(super) fn unnamed_lines(
+        &self,
+        file: &FileSetup,
+        values: Values<'_>,
+        needles: &Needles,
+        goes: u32,
+    ) -> Vec<u64> {
         let Ok(content) = self.resolved(file).and_then(|resolved| read(&resolved)) else { return Vec::new() };
         let bytes = content.bytes.expose();
         let versions = std::iter::once(values.old).chain(values.new);
@@ -24,7 +29,7 @@ impl Local {
         let Some(masked) = masked else { return Vec::new() };
         let mut offsets = Vec::new();
         needles.find(masked.expose(), &mut |hit| {
-            if hit.id.0 == OLD {
+            if hit.id.0 == goes {
                 offsets.push(hit.start);
             }
         });

@@ -207,10 +207,7 @@ fn react(next: &mut State) -> bool {
                 unit::send(next, consumer.index(), Which::Old, bits);
                 return true;
             }
-            Blocker::File(..)
-            | Blocker::Unproven(..)
-            | Blocker::Session(_)
-            | Blocker::Absent(_) => {}
+            Blocker::File(..) | Blocker::Unproven(..) | Blocker::Session(_) | Blocker::Absent(_) => {}
         }
     }
     false
