@@ -122,9 +122,6 @@ impl Run<'_> {
                 return self.violate("I4", what);
             }
         };
-        if effect.op == Op::Revoke && taken < self.world.look_since {
-            return self.violate("I4", "Revoke is sent once more without a new look".into());
-        }
         if let Some(proc) = self.world.procs.iter().find(|proc| self.harmed(proc, value, taken, state)) {
             let what = format!(
                 "{:?} takes value {value} from consumer {:?} (pid {}, since {}, look {taken})",
@@ -252,6 +249,11 @@ impl Run<'_> {
         };
         if gated && !self.looked(at.epoch) {
             self.violate("I4", format!("{op:?} intended without a complete look in its epoch"));
+        }
+        let looked =
+            self.world.looks.iter().rev().find(|look| look.epoch == at.epoch).map_or(0, |look| look.at);
+        if gated && *op == Op::Revoke && looked < self.world.look_since {
+            self.violate("I4", "Revoke is sent once more without a new look".into());
         }
         if gated {
             self.check_still(seat, &format!("{op:?} intended"));
