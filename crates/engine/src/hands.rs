@@ -245,7 +245,10 @@ impl Bench {
             }
             Op::DeleteOrphan(credential) | Op::DeleteAbandoned(credential) => {
                 let new = state.new_version().map(|new| &new.credential);
-                issuer.revoke(&Self::superfluous(credential, &old, new)?).await?;
+                let ended = Self::superfluous(credential, &old, new)?;
+                issuer.revoke(&ended).await?;
+                // Its value goes once its end was seen. A driver that ends in between begins again with the deletion.
+                self.discard(Some(&ended), state).await?;
             }
             // Both are carried out elsewhere.
             Op::Apply(..) | Op::Retire(_) => {}
@@ -307,13 +310,24 @@ impl Bench {
 
     async fn retire(&self, which: Which, state: &State) -> Result<(), Failure> {
         let number = match which {
-            Which::Old => self.opening.from_version,
+            Which::Old => {
+                // What shared the new one's slot, or was deleted on a way back that was left, is dropped with the last
+                // step. The old value goes last: where it is gone, everything is.
+                self.discard(None, state).await?;
+                self.opening.from_version
+            }
             Which::New => match self.staged_number(state).await? {
                 Some(number) => number,
                 None => return Ok(()),
             },
         };
         self.ports.store.retire(self.secret(), number).await
+    }
+
+    /// Drops the values of what this rotation gave up: of one credential, or all. The new one stays.
+    async fn discard(&self, credential: Option<&CredentialId>, state: &State) -> Result<(), Failure> {
+        let stays = state.new_version().map(|new| new.mint);
+        self.ports.store.discard(self.secret(), &self.id, credential, stays).await
     }
 
     /// The number under which the new version was staged, if it ever was.

@@ -9,7 +9,8 @@ use std::time::Duration;
 use keyroll_engine::{Command, Ending, Note, Observer, Pace, Standing, Word, run};
 use keyroll_port::{Label, RotationId};
 use keyroll_rotation::{
-    Capabilities, Event, Fact, Hold, OldKey, Op, Outcome, Person, Phase, Reason, Refusals, Seq, State, Which,
+    Capabilities, CredId, Emergency, Event, Fact, Hold, OldKey, Op, Outcome, Person, Phase, Reason, Refusals,
+    Seq, State, Which,
 };
 use parts::machine::Mishap;
 use parts::{Scene, locked};
@@ -151,6 +152,88 @@ fn a_driver_that_ends_behind_any_effect_leaves_a_rotation_that_goes_on() {
         assert!(locked(&scene.keys.alive).contains_key("value-two"), "{op:?}");
         assert!(!locked(&scene.keys.alive).contains_key("value-one"), "{op:?}");
     }
+}
+
+/// The new value leaked after it was promoted: it is given up, and another one is minted.
+fn leaked(scene: &Scene) -> (Standing, Box<State>) {
+    *locked(&scene.book.breaks_at) = Some(Op::Promote);
+    assert_eq!(drive(scene).0, Standing::Lost);
+    let mode = Emergency::RollFirst;
+    let escalated = Fact::Escalated { mode, pending_compromised: true };
+    drive_before(scene, There::Nobody, &[Command::Tell(escalated)])
+}
+
+#[test]
+fn a_version_that_was_given_up_leaves_the_store_once_it_is_deleted() {
+    let calm = Scene::new("id-2", "value-two");
+    let (standing, _) = leaked(&calm);
+    assert_eq!(standing, Standing::Ended);
+    assert_eq!(*locked(&calm.keys.ended), ["id-1", "id-2"]);
+    for mishap in [Mishap::Lost, Mishap::Failed, Mishap::FailedForGood] {
+        // Behind the first three the new version is current, and it leaks.
+        for at in 3..calm.fate.count() {
+            let scene = Scene::new("id-2", "value-two");
+            *locked(&scene.fate.at) = Some((at, mishap));
+            let (mut standing, mut state) = leaked(&scene);
+            for _ in 0..3 {
+                let alive = locked(&scene.keys.alive).contains_key("value-two");
+                assert!(
+                    !alive || scene.safe.sealed().contains("value-two"),
+                    "{mishap:?} {at}: dropped alive"
+                );
+                if standing == Standing::Ended && state.debt().is_none() {
+                    break;
+                }
+                let word = if state.debt().is_some() { Fact::Resumed } else { Fact::Retried };
+                (standing, state) = drive_before(&scene, There::Nobody, &[Command::Tell(word)]);
+            }
+            let ended = (standing, state.phase(), state.debt());
+            assert_eq!(ended, (Standing::Ended, Phase::Done, None), "{mishap:?} {at}");
+            assert_eq!(scene.safe.label(2), Some(Label::Retired), "{mishap:?} {at}");
+            assert_eq!(scene.safe.sealed(), [scene.safe.current_value()].into(), "{mishap:?} {at}");
+        }
+    }
+}
+
+#[test]
+fn a_driver_that_ends_behind_a_deletion_leaves_the_drop_to_the_next() {
+    for op in [Op::DeleteAbandoned(CredId::new("id-2")), Op::Retire(Which::Old)] {
+        let scene = Scene::new("id-2", "value-two");
+        *locked(&scene.book.breaks_at) = Some(Op::Promote);
+        assert_eq!(drive(&scene).0, Standing::Lost);
+        *locked(&scene.book.breaks_at) = Some(op.clone());
+        let mode = Emergency::RollFirst;
+        let escalated = Fact::Escalated { mode, pending_compromised: true };
+        let (standing, _) = drive_before(&scene, There::Nobody, &[Command::Tell(escalated)]);
+        assert_eq!(standing, Standing::Lost, "{op:?}");
+        assert!(!scene.safe.sealed().contains("value-two"), "{op:?}");
+        assert_eq!(drive(&scene).0, Standing::Ended, "{op:?}");
+        assert_eq!(scene.safe.sealed(), [scene.safe.current_value()].into(), "{op:?}");
+    }
+}
+
+#[test]
+fn what_was_deleted_on_a_way_back_that_was_left_leaves_the_store_too() {
+    let back = |behind: Option<Seq>| {
+        let scene = Scene::new("id-2", "value-two");
+        *locked(&scene.book.breaks_at) = Some(Op::Promote);
+        drive(&scene);
+        *locked(&scene.book.breaks_behind) = behind;
+        let (standing, _) = drive_before(&scene, There::Nobody, &[Command::Tell(Fact::AbortAsked)]);
+        (scene, standing)
+    };
+    let (calm, _) = back(None);
+    let deletion = intended(&calm, &Op::DeleteNew)[0];
+    let (scene, standing) = back(Some(deletion + 1));
+    assert_eq!(standing, Standing::Lost);
+    assert_eq!(
+        (&*locked(&scene.keys.ended), scene.safe.label(2)),
+        (&vec!["id-2".to_owned()], Some(Label::Pending))
+    );
+    let escalated = Fact::Escalated { mode: Emergency::RollFirst, pending_compromised: false };
+    let (standing, state) = drive_before(&scene, There::Nobody, &[Command::Tell(escalated)]);
+    assert_eq!((standing, state.phase()), (Standing::Ended, Phase::Done));
+    assert_eq!(scene.safe.sealed(), [scene.safe.current_value()].into());
 }
 
 fn with_a_switch() -> Capabilities {

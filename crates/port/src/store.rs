@@ -78,4 +78,14 @@ pub trait Store: Send + Sync {
 
     /// Drops the values of a version and of what was kept for it; fingerprints stay.
     async fn retire(&self, secret: &str, number: u32) -> Result<(), Failure>;
+
+    /// Drops the values that a rotation made and gave up, staged or only kept, as [`Self::retire`] does: those of one
+    /// credential, or all. What is kept under the entry `stays` is not dropped, and what is current neither.
+    async fn discard(
+        &self,
+        secret: &str,
+        rotation: &RotationId,
+        credential: Option<&CredentialId>,
+        stays: Option<Seq>,
+    ) -> Result<(), Failure>;
 }

@@ -6,13 +6,13 @@ use keyroll_database::is_io;
 use keyroll_database::rusqlite::{Connection, TransactionBehavior};
 use keyroll_port::{Class, Failure, RotationId, Store, VersionInfo};
 use keyroll_rotation::Seq;
-use keyroll_secret::{Credential, SealingKey};
+use keyroll_secret::{Credential, CredentialId, SealingKey};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::database;
 use crate::fail::{Attempt, UNKNOWN, UNUSABLE};
 use crate::ledger::{Keys, Ledger};
-use crate::steps;
+use crate::steps::{self, GivenUp};
 
 /// Calls that may wait for the store; more make their callers wait.
 const QUEUE_CALLS_MAX: usize = 64;
@@ -266,5 +266,23 @@ impl Store for SealedStore {
             Ok(())
         };
         self.call(format!("retire v{number} of '{secret}'"), work).await
+    }
+
+    async fn discard(
+        &self,
+        secret: &str,
+        rotation: &RotationId,
+        credential: Option<&CredentialId>,
+        stays: Option<Seq>,
+    ) -> Result<(), Failure> {
+        let (name, rotation) = (secret.to_owned(), rotation.0.clone());
+        let credential = credential.map(|id| id.as_str().to_owned());
+        let work = move |vault: &mut Vault, attempt: Attempt<'_>| {
+            let given_up = GivenUp { rotation: &rotation, credential: credential.as_deref(), stays };
+            vault.write(attempt, |ledger| steps::discard(ledger, &name, &given_up))?;
+            vault.empty_log();
+            Ok(())
+        };
+        self.call(format!("drop the values of '{secret}' that were given up"), work).await
     }
 }

@@ -8,7 +8,7 @@ use keyroll_secret::{Credential, CredentialId};
 use crate::book::{Book, Kept, Version, label_word};
 use crate::fail::{EXISTS, LABEL, MISSING, OTHER_VALUE, REFUSED, SAME_VALUE};
 use crate::ledger::Ledger;
-use crate::payload::Place;
+use crate::payload::{Fingerprints, Place};
 
 /// The longest name of a secret, bytes.
 const NAME_BYTES_MAX: usize = 255;
@@ -255,6 +255,43 @@ pub(crate) fn retire(ledger: &mut Ledger<'_>, name: &str, number: u32) -> Result
         version.sealed = None;
     }
     ledger.save(&book, &[number], &dropped)
+}
+
+/// What a rotation made and gave up: of one credential or all, but for what is kept under the entry that stays.
+pub(crate) struct GivenUp<'a> {
+    pub(crate) rotation: &'a str,
+    pub(crate) credential: Option<&'a str>,
+    pub(crate) stays: Option<u64>,
+}
+
+pub(crate) fn discard(ledger: &mut Ledger<'_>, name: &str, what: &GivenUp<'_>) -> Result<(), Failure> {
+    let mut book = ledger.book(name)?;
+    let is_it = |id: &Option<String>| what.credential.is_none_or(|wanted| id.as_deref() == Some(wanted));
+    let given_up = |kept: &Kept| kept.rotation == what.rotation && is_it(&kept.credential);
+    let current = book.current().map(|version| &version.fingerprints);
+    let stays = what.stays.and_then(|stays| book.kept(what.rotation, stays)).map(|kept| &kept.fingerprints);
+    // A version was kept before it was staged: its row is here. What was chosen has the same value without an id.
+    let of_it = book.kept.iter().filter(|kept| given_up(kept)).map(|kept| kept.fingerprints.clone());
+    let values: Vec<Fingerprints> =
+        of_it.filter(|value| Some(value) != current && Some(value) != stays).collect();
+    let (mut versions, mut dropped) = (Vec::new(), Vec::new());
+    for version in &mut book.versions {
+        let ours = version.from.as_ref().is_some_and(|(its, _)| its == what.rotation);
+        if ours && version.label != Label::Retired && values.contains(&version.fingerprints) {
+            (version.label, version.sealed) = (Label::Retired, None);
+            versions.push(version.number);
+        }
+    }
+    for kept in &mut book.kept {
+        let ours = kept.rotation == what.rotation && values.contains(&kept.fingerprints);
+        if ours && kept.sealed.take().is_some() {
+            dropped.push((kept.rotation.clone(), kept.intent));
+        }
+    }
+    if versions.is_empty() && dropped.is_empty() {
+        return Ok(());
+    }
+    ledger.save(&book, &versions, &dropped)
 }
 
 fn find<'a>(ledger: &Ledger<'_>, book: &'a Book, number: u32) -> Result<&'a Version, Failure> {

@@ -89,6 +89,56 @@ async fn a_version_that_is_given_up_takes_what_was_kept_with_it() {
 }
 
 #[tokio::test]
+async fn what_a_rotation_gave_up_is_dropped_and_nothing_else() {
+    let place = Place::new();
+    let store = place.open();
+    let (r, other) = (rotation(), RotationId("0190-2".to_owned()));
+    let (leaked, next, chosen, slot) = (value(), value(), value(), value());
+    store.add("db", &with_id("key-1", &value())).await.unwrap();
+    // Of another rotation; chosen and minted; in the new one's slot; only chosen; and the new one, chosen and minted.
+    store.keep("db", &other, 4, &with_id("key-2", &value())).await.unwrap();
+    store.keep("db", &r, 2, &credential(&leaked)).await.unwrap();
+    store.keep("db", &r, 4, &with_id("key-2", &leaked)).await.unwrap();
+    store.keep("db", &r, 6, &with_id("key-3", &slot)).await.unwrap();
+    store.keep("db", &r, 7, &credential(&chosen)).await.unwrap();
+    store.keep("db", &r, 8, &credential(&next)).await.unwrap();
+    store.keep("db", &r, 9, &with_id("key-3", &next)).await.unwrap();
+    for (intent, number) in [(4, 2), (9, 3)] {
+        assert_eq!(store.stage("db", &r, intent).await.unwrap(), number);
+    }
+    let sealed = async |store: &SealedStore| {
+        let mut sealed = Vec::new();
+        for (of, intent) in [(&other, 4), (&r, 2), (&r, 4), (&r, 6), (&r, 7), (&r, 8), (&r, 9)] {
+            sealed.push(store.kept("db", of, intent).await.unwrap().is_some());
+        }
+        sealed
+    };
+    // What is current is never dropped, whoever asks.
+    store.promote("db", 1, 2).await.unwrap();
+    store.discard("db", &r, Some(&CredentialId::new("key-2")), Some(9)).await.unwrap();
+    assert_eq!(text(&store, "db", 2).await.as_deref(), Some(leaked.as_str()));
+    assert_eq!(sealed(&store).await, [true; 7]);
+    store.promote("db", 2, 3).await.unwrap();
+    for _ in 0..2 {
+        store.discard("db", &r, Some(&CredentialId::new("key-2")), Some(9)).await.unwrap();
+        let labels = labels(&store, "db").await;
+        assert_eq!(labels, [(1, Label::Previous), (2, Label::Retired), (3, Label::Current)]);
+        assert_eq!(sealed(&store).await, [true, false, false, true, true, true, true]);
+    }
+    for _ in 0..2 {
+        store.discard("db", &r, None, Some(9)).await.unwrap();
+        assert_eq!(sealed(&store).await, [true, false, false, false, false, true, true]);
+    }
+    drop(store);
+    let store = place.open();
+    assert!(text(&store, "db", 1).await.is_some() && text(&store, "db", 2).await.is_none());
+    assert_eq!(text(&store, "db", 3).await, Some(next));
+    // A late writer does not bring it back.
+    store.keep("db", &r, 4, &with_id("key-2", &leaked)).await.ok();
+    assert!(store.kept("db", &r, 4).await.unwrap().is_none());
+}
+
+#[tokio::test]
 async fn one_intent_has_one_value() {
     let place = Place::new();
     let store = place.open();

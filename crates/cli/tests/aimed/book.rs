@@ -73,13 +73,11 @@ impl Shown {
         Self { versions, kept, copy: hasher.hash_one(content.as_slice()) }
     }
 
-    /// Whether the store agrees with how the rotation ended: one version is current, and none is pending but what was
-    /// abandoned, whose value is not dropped.
-    pub fn agrees(&self, done: bool, abandoned: usize) -> bool {
+    /// Whether the store agrees with how the rotation ended: one version is current, and none is pending.
+    pub fn agrees(&self, done: bool) -> bool {
         let current: Vec<bool> =
             self.versions.iter().filter(|(_, label, _)| label == "current").map(|(.., ours)| *ours).collect();
-        let pending = self.versions.iter().filter(|(_, label, _)| label == "pending").count();
-        current == [done] && pending == abandoned
+        current == [done] && self.versions.iter().all(|(_, label, _)| label != "pending")
     }
 
     fn label(&self, ours: bool) -> Option<&str> {

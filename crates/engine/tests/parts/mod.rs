@@ -199,6 +199,12 @@ impl Safe {
     pub(crate) fn hand_over(&self, entry: Seq, id: &str, value: &str) {
         locked(&self.kept).insert(entry, credential(id, value));
     }
+    /// The values that are sealed, staged or kept.
+    pub(crate) fn sealed(&self) -> BTreeSet<String> {
+        let versions = locked(&self.versions);
+        let staged = versions.iter().filter_map(|it| it.2.as_ref()).map(value_of);
+        staged.chain(locked(&self.kept).values().map(value_of)).collect()
+    }
     pub(crate) fn label(&self, number: u32) -> Option<Label> {
         locked(&self.versions).iter().find(|it| it.0 == number).map(|it| it.1)
     }
@@ -259,6 +265,27 @@ impl Store for Safe {
         self.fate.befall(|| {
             self.relabel(number, Label::Retired);
             locked(&self.versions).iter_mut().filter(|it| it.0 == number).for_each(|it| it.2 = None);
+        })
+    }
+    async fn discard(
+        &self,
+        _: &str,
+        _: &RotationId,
+        id: Option<&CredentialId>,
+        stays: Option<Seq>,
+    ) -> Result<(), Failure> {
+        self.fate.befall(|| {
+            let is_it = |(seq, it): &(&Seq, &Credential)| {
+                Some(**seq) != stays && id.is_none_or(|id| it.id.as_ref() == Some(id))
+            };
+            let mut kept = locked(&self.kept);
+            let given_up: BTreeSet<Seq> = kept.iter().filter(is_it).map(|(seq, _)| *seq).collect();
+            kept.retain(|seq, _| !given_up.contains(seq));
+            for version in locked(&self.versions).iter_mut() {
+                if given_up.contains(&version.3) && version.1 != Label::Current {
+                    (version.1, version.2) = (Label::Retired, None);
+                }
+            }
         })
     }
 }
