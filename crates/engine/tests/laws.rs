@@ -23,6 +23,9 @@ use tokio::sync::mpsc;
 /// Drives of one rotation after which a person would have given up.
 const DRIVES_MAX: usize = 12;
 
+/// Of each plan every third place is broken at, from a place that is drawn: more plans instead of every place of few.
+const EVERY: usize = 3;
+
 /// One drive takes milliseconds; one that stands is told by this.
 const DRIVE_S_MAX: u64 = 60;
 
@@ -95,7 +98,12 @@ fn to_the_end(scene: &Scene) -> Box<State> {
             }
             Standing::Lost => {}
             Standing::Person(ref people) if *people == [Person::MintByHand] && by_hand(&state) => {
-                return state;
+                // The driver's start comes first, then the person's word.
+                let entry = scene.book.entries().len() as Seq + 2;
+                locked(&scene.keys.alive).clear();
+                locked(&scene.keys.alive).insert("value-three".to_owned(), "id-3".to_owned());
+                scene.safe.hand_over(entry, "id-3", "value-three");
+                first.push(Fact::HandMinted(CredId::new("id-3")));
             }
             Standing::Person(_) | Standing::Driving => panic!("{standing:?}"),
         }
@@ -227,55 +235,48 @@ fn words() -> Vec<Fact> {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 10,
+        cases: 30,
         // The same draws in every run: a law that fails now and then would be run again, not read.
         rng_seed: RngSeed::Fixed(20_261_120),
         max_shrink_iters: 40,
         failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_crash_after_every_event_recovers(plan in plans()) {
+    fn a_crash_after_every_event_recovers(plan in plans(), first in 0..EVERY) {
         let (entries, _) = calm(&plan);
-        for behind in 0..entries.len() as u64 {
+        for behind in (first..entries.len()).step_by(EVERY) {
+            let behind = behind as u64;
             let scene = scene(&plan);
             *locked(&scene.book.breaks_behind) = Some(behind);
             let state = to_the_end(&scene);
-            if by_hand(&state) {
-                continue;
-            }
             prop_assert_eq!((state.phase(), state.debt()), (Phase::Done, None), "behind entry {}", behind);
             sound(&scene, &state);
         }
     }
 
     #[test]
-    fn every_effect_twice_is_harmless(plan in plans()) {
+    fn every_effect_twice_is_harmless(plan in plans(), first in 0..EVERY) {
         let (_, effects) = calm(&plan);
-        for at in 0..effects {
+        for at in (first..effects).step_by(EVERY) {
             let scene = scene(&plan);
             *locked(&scene.fate.at) = Some((at, Mishap::Lost));
             let state = to_the_end(&scene);
-            if by_hand(&state) {
-                continue;
-            }
             prop_assert!(state.ended(), "effect {}", at);
             sound(&scene, &state);
         }
     }
 
     #[test]
-    fn a_failure_at_every_effect_unwinds_or_is_finished(plan in plans()) {
+    fn a_failure_at_every_effect_unwinds_or_is_finished(plan in plans(), first in 0..EVERY) {
         let (_, effects) = calm(&plan);
         for mishap in [Mishap::Failed, Mishap::FailedForGood] {
-            for at in 0..effects {
+            for at in (first..effects).step_by(EVERY) {
                 let scene = scene(&plan);
                 *locked(&scene.fate.at) = Some((at, mishap));
                 let (_, state) = drive(&scene, Vec::new());
                 both_keys_or_ended(&scene, &state);
                 let state = if state.ended() && state.debt().is_none() { state } else { to_the_end(&scene) };
-                if !by_hand(&state) {
-                    sound(&scene, &state);
-                }
+                sound(&scene, &state);
             }
         }
     }

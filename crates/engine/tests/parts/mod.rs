@@ -18,10 +18,13 @@ use keyroll_port::{
     Overview, Probe, Recorded, RefusedUse, RotationId, Session, Store, ValueFormat, VersionInfo,
 };
 use keyroll_rotation::{
-    Capabilities, Event, Fact, HostId, Kinds, LastUsed, MintedBy, OnFailure, Op, Overlap, Plan, Policy,
-    Refusals, Seq, Stamp,
+    Capabilities, Event, Fact, Found, HostId, Kinds, LastUsed, MintedBy, OnFailure, Op, Overlap, Plan,
+    Policy, Refusals, Seq, Stamp,
 };
 use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
+
+/// How long it takes to look once more for what does not show: nobody waits for that here, but the rotation's clock.
+const UNCLEAR_MS: u64 = 1_000;
 
 pub(crate) fn locked<T>(of: &Mutex<T>) -> MutexGuard<'_, T> {
     of.lock().unwrap_or_else(PoisonError::into_inner)
@@ -299,6 +302,7 @@ pub(crate) struct Book {
     pub(crate) breaks_at: Mutex<Option<Op>>,
     /// Breaks off behind this many entries, once.
     pub(crate) breaks_behind: Mutex<Option<Seq>>,
+    skipped_ms: Arc<AtomicU64>,
 }
 
 impl Book {
@@ -336,6 +340,9 @@ impl Journal for Book {
             *behind = None;
             return Err(JournalError::Fenced { newest: 0 });
         }
+        if matches!(event.fact, Fact::Reconciled { found: Found::Unclear, .. }) {
+            self.skipped_ms.fetch_add(UNCLEAR_MS, Ordering::SeqCst);
+        }
         let mut events = locked(&self.events);
         assert_eq!(seq, events.len() as u64 + 1);
         events.push(event.clone());
@@ -363,11 +370,13 @@ impl Journal for Book {
     }
 }
 
-struct Time(Instant);
+/// Real time, and what was skipped.
+struct Time(Instant, Arc<AtomicU64>);
 
 impl Clock for Time {
     fn monotonic_ms(&self) -> u64 {
-        u64::try_from(self.0.elapsed().as_millis()).unwrap_or(u64::MAX)
+        let real = u64::try_from(self.0.elapsed().as_millis()).unwrap_or(u64::MAX);
+        real.saturating_add(self.1.load(Ordering::SeqCst))
     }
     fn boot(&self) -> u64 {
         1
@@ -482,6 +491,7 @@ impl Scene {
             epoch: AtomicU64::new(0),
             breaks_at: Mutex::default(),
             breaks_behind: Mutex::default(),
+            skipped_ms: Arc::default(),
         };
         Self { keys: Arc::new(keys), safe, book: Arc::new(book), host, fate, started: Instant::now() }
     }
@@ -492,7 +502,7 @@ impl Scene {
             store: self.safe.clone(),
             issuer: self.keys.clone(),
             host: self.host.clone(),
-            clock: Arc::new(Time(self.started)),
+            clock: Arc::new(Time(self.started, self.book.skipped_ms.clone())),
         }
     }
 }
