@@ -31,6 +31,38 @@ pub fn environment_holds(process: &ProcessId, needles: &dyn Search) -> Result<BT
     found
 }
 
+/// The names of the variables that hold this value in the environment that the process was started with, in its
+/// order, each once.
+///
+/// # Errors
+/// The environment is not visible, and why.
+pub fn variables_holding(
+    process: &ProcessId,
+    needles: &dyn Search,
+    wanted: u32,
+) -> Result<Vec<String>, NotVisible> {
+    let step = Duration::from_millis(ENVIRONMENT_STEP_MS_MAX);
+    let mut found = Err(NotVisible::Stuck);
+    read_each(&[*process], step, Instant::now() + step, read_environment, &mut |_, answer| {
+        found = answer.map(|bytes| names_in(&bytes, needles, wanted));
+    });
+    found
+}
+
+fn names_in(environment: &[u8], needles: &dyn Search, wanted: u32) -> Vec<String> {
+    let mut names = Vec::new();
+    for entry in environment.split(|byte| *byte == 0) {
+        // Only a name is told: what has none may be a value.
+        if let Some(name) = name(entry)
+            && ids_in(entry, needles).contains(&wanted)
+            && !names.contains(&name)
+        {
+            names.push(name);
+        }
+    }
+    names
+}
+
 /// What the environment of a process says of one variable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Variable {

@@ -26,7 +26,7 @@ mod units;
 mod worker;
 
 pub use detach::detach;
-pub use environment::{Variable, environment_has, environment_holds, environment_names};
+pub use environment::{Variable, environment_has, environment_holds, environment_names, variables_holding};
 pub use files::{FileHit, FileLimits, FilesReport, NotSearched, search_files, shown};
 pub use holders::{Holder, HoldersReport, NotSeen, Place, own_tree, search_holders};
 pub use identity::{After, ProcessId, WrittenAt, boot, exec_came_after, forked_without_exec, started_after};
@@ -42,3 +42,4 @@ pub use opens::{OpenWatch, sees_opens};
 pub use search::Search;
 pub use sockets::{SocketOwners, Sockets};
 pub use units::unit_folders;
+pub use worker::within;

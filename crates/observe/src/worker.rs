@@ -57,6 +57,19 @@ impl<T: Send + 'static> Worker<T> {
     }
 }
 
+/// What may block for ever, carried out on a thread of its own and waited for so long: an open on a dead mount, say.
+///
+/// # Errors
+/// It did not answer in time, or too many that never answered are there already.
+pub fn within<T: Send + 'static>(
+    wait: Duration,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, NotVisible> {
+    // Sending fails when nobody waits any more: then the answer is dropped.
+    let worker = Worker::start(move |answers| drop(answers.send(work())))?;
+    worker.next(wait)?.ok_or(NotVisible::Stuck)
+}
+
 /// Reads every item on a worker thread, in order. An item that does not answer within `step` is reported as stuck
 /// and a new thread goes on behind it; items that the deadline leaves over are reported as out of time.
 pub(crate) fn read_each<I, T>(
