@@ -81,8 +81,9 @@ impl Bench {
         drop(self.notes.send(note));
     }
 
-    /// What the host measured meanwhile.
-    pub(crate) fn note_gaps(&self) {
+    /// What the host measured meanwhile, and what it has to say about its evidence.
+    pub(crate) fn note_asides(&self) {
+        self.ports.host.remarks().into_iter().for_each(|remark| self.note(Note::Failed(remark)));
         self.ports.host.gaps().into_iter().for_each(|gap| self.note(Note::Gap(gap)));
     }
 

@@ -284,7 +284,7 @@ impl Shell {
             Action::Look { query, limit_ms } => {
                 self.tasks.spawn(async move {
                     let seen = timeout(Duration::from_millis(limit_ms), bench.look(&query, &state)).await;
-                    bench.note_gaps();
+                    bench.note_asides();
                     Some(Input::Seen(query, seen.unwrap_or(None)))
                 });
             }

@@ -9,6 +9,7 @@ mod inside;
 mod links;
 mod live;
 mod logs;
+mod not_loaded;
 mod not_seen;
 mod prove;
 mod reads;
@@ -20,12 +21,12 @@ mod sweep;
 mod unnamed;
 mod work;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use keyroll_observe::ProcessId;
+use keyroll_observe::{ProcessId, WrittenAt};
 use keyroll_port::{
     Applied, Brings, Failure, Gap, Holder, Host, Looked, Residue, SessionSource, Sessions, Values,
 };
@@ -74,6 +75,11 @@ struct Memo {
     found_by: HashMap<Incarnation, String>,
     /// The values that were last told, to be cut out of what commands say.
     needles: Option<std::sync::Arc<keyroll_needle::Needles>>,
+    /// Per (consumer, slot): when the verb was last carried out.
+    applied: HashMap<(u16, u8), WrittenAt>,
+    /// Who was remarked to run with the other version, and what nobody has been told yet.
+    remarked: HashSet<(Incarnation, Which)>,
+    remarks: Vec<Failure>,
 }
 
 impl Local {
@@ -176,6 +182,10 @@ impl Host for Local {
 
     fn gaps(&self) -> Vec<Gap> {
         self.take_gaps()
+    }
+
+    fn remarks(&self) -> Vec<Failure> {
+        self.take_remarks()
     }
 
     async fn describe(&self, who: Incarnation) -> Option<Holder> {

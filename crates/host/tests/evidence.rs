@@ -14,7 +14,7 @@ use keyroll_host::{
     CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, Local, LogSetup, Setup, SlotSetup, Write,
 };
 use keyroll_manager::{CommandLine, Find, Process, Reread, Run, Unit, Verb};
-use keyroll_port::{Failure, Host, Session, SessionSource, Sessions, Values};
+use keyroll_port::{Brings, Failure, Host, Session, SessionSource, Sessions, Values};
 use keyroll_rotation::{ConsumerId, FileId, Found, Holds, Kinds, Proof, Which};
 use keyroll_secret::{Fields, FingerprintKey, SecretBytes};
 use tempfile::TempDir;
@@ -291,7 +291,73 @@ async fn a_restarted_process_that_has_the_other_value_in_its_environment_has_not
         fs::write(place.path("app.pid"), child.0.id().to_string()).unwrap();
         let kinds = kinds(&host, Which::New, &place, &shown).await;
         assert_eq!(kinds.has(Kinds::LOADED), loads, "exported: {}: {kinds:?}", exported.is_some());
+        // Said once for each process, with the variable and without its value.
+        let told = host.remarks();
+        assert_eq!(
+            told.iter().map(|it| it.code).collect::<Vec<_>>(),
+            if loads { vec![] } else { vec!["K0364"] }
+        );
+        if let Some(told) = told.first() {
+            let said = format!("{told:?}");
+            assert!(
+                said.contains(&format!("process {} of 'app'", child.0.id())) && said.contains("KEY"),
+                "{said}"
+            );
+            assert!(!said.contains(&text(&place.old)) && !said.contains(&text(&place.new)));
+            self::kinds(&host, Which::New, &place, &shown).await;
+            assert!(host.remarks().is_empty(), "said twice");
+        }
     }
+}
+
+/// Holds in its memory what stands in a file beside.
+const HOLDS: &str =
+    "import sys, time\nheld = open(sys.argv[1]).read()\nprint('read', flush=True)\ntime.sleep(600)";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restarted_process_with_only_the_other_value_in_its_memory_is_told() {
+    let place = Place::new();
+    let value = place.old.get("value").unwrap().value.expose().to_vec();
+    let find = Find::PidFile { path: place.path("app.pid"), exe: None };
+    let verb = Verb::Restart(CommandLine::program("true", Vec::<String>::new()));
+    let run = Run::Process(Process { instances: Vec::new(), find, verb });
+    let slot = SlotSetup { run, ..place.rereads(None, None) };
+    let host = place.host(vec![place.env("app.env", "value", &place.old)], slot);
+    host.deliver(FileId(0), Which::New, place.values(), 1).await.unwrap();
+    fs::write(place.path("elsewhere"), value).unwrap();
+    let start = || {
+        let mut command = std::process::Command::new("python3");
+        command.args(["-c", HOLDS, place.path("elsewhere").to_str().unwrap()]);
+        let mut child =
+            Ended(command.stdout(std::process::Stdio::piped()).env_remove("KEY").spawn().unwrap());
+        let mut line = String::new();
+        let told = child.0.stdout.as_mut().unwrap();
+        std::io::BufRead::read_line(&mut std::io::BufReader::new(told), &mut line).unwrap();
+        fs::write(place.path("app.pid"), child.0.id().to_string()).unwrap();
+        child
+    };
+    let shown = Shown(Mutex::new(Sessions::default()));
+    let before = start();
+    // Ticks are 10 ms: only one of an earlier tick is surely of before the restart.
+    let began = keyroll_observe::process(before.0.id()).unwrap().id.start_ticks;
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    while keyroll_observe::WrittenAt::now().unwrap().ticks <= began {
+        assert!(std::time::Instant::now() < deadline);
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    host.apply(ConsumerId(0), 0, 2, Brings::Anything).await.unwrap();
+    assert!(!kinds(&host, Which::New, &place, &shown).await.has(Kinds::LOADED));
+    assert!(host.remarks().is_empty(), "it ran before the restart, and is on its way out");
+    drop(before);
+    let after = start();
+    assert!(!kinds(&host, Which::New, &place, &shown).await.has(Kinds::LOADED));
+    let told = host.remarks();
+    assert_eq!(told.iter().map(|it| it.code).collect::<Vec<_>>(), ["K0364"]);
+    let said = format!("{told:?}");
+    assert!(
+        said.contains(&format!("process {} of 'app'", after.0.id())) && said.contains("memory"),
+        "{said}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

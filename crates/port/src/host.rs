@@ -183,6 +183,11 @@ pub trait Host: Send + Sync {
         Vec::new()
     }
 
+    /// What people should hear of the evidence since the last call: why it does not show more. Nothing follows from it.
+    fn remarks(&self) -> Vec<Failure> {
+        Vec::new()
+    }
+
     /// What a holder is; `None` if it is gone.
     async fn describe(&self, who: Incarnation) -> Option<Holder>;
 

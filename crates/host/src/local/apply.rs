@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use keyroll_manager::{Leftover, apply, end_leftover, fetch};
-use keyroll_observe::ProcessId;
+use keyroll_observe::{ProcessId, WrittenAt};
 use keyroll_port::{Applied, Brings, Class, Failure};
 use keyroll_rotation::{ConsumerId, FileId, Found, Seq, Which};
 
@@ -83,6 +83,9 @@ impl Local {
         self.watch_log(id, slot, setup);
         self.forget_consumer(id);
         self.watch_gap(id, setup);
+        if let Ok(now) = WrittenAt::now() {
+            self.memo().applied.insert((id.0, slot), now);
+        }
         let deadline = Instant::now() + Duration::from_millis(APPLY_MS_MAX);
         let applied = apply(&setup.run, None, deadline, &mut |process| {
             self.record(intent, process);

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use keyroll_manager::{Check, CheckAnswer, CommandLine, Run, Verb, check};
-use keyroll_observe::{MemoryLimits, ProcessId, Sockets, environment_holds, memory_holds};
+use keyroll_observe::{MemoryLimits, ProcessId, Sockets, environment_holds, memory_holds, variables_holding};
 use keyroll_port::{Failure, SessionSource, Sessions, Values};
 use keyroll_rotation::{ConsumerId, FileId, Incarnation, Kinds, PATHS_MAX, Proof, Sight, Which};
 use keyroll_secret::{Fields, SecretBytes};
@@ -17,6 +17,7 @@ use super::deliver::holds_version;
 use super::enumerate::{Running, listing, sockets};
 use super::find::{NEW, OLD, at_rest, needles};
 use super::inside::{Inside, read_inside};
+use super::not_loaded::Loaded;
 use super::said::ended;
 use super::{CheckSetup, FileSetup, Local, SlotSetup, incarnation};
 use crate::read;
@@ -102,10 +103,11 @@ impl Local {
         }
         // Once seen in this incarnation it was loaded: its memory is not searched again.
         let before_now = self.memo().shown.get(&(who, 0, which)).copied().unwrap_or_default();
-        if before_now.has(Kinds::LOADED)
-            || block_in_place(|| loaded(&one.process, which, values, restarts(setup)))?
-        {
-            base = base.and(Kinds::LOADED);
+        let loaded = || block_in_place(|| loaded(&one.process, which, values, restarts(setup)));
+        match if before_now.has(Kinds::LOADED) { Loaded::Yes } else { loaded()? } {
+            Loaded::Yes => base = base.and(Kinds::LOADED),
+            Loaded::No => {}
+            Loaded::Other(variables) => self.remark_other(one, which, &variables),
         }
         let mut paths = [Kinds::NONE; PATHS_MAX];
         // One that does not say that it is ready has shown nothing, whatever it holds.
@@ -314,7 +316,7 @@ fn restarts(slot: &SlotSetup) -> bool {
 
 /// Its environment or its memory holds the version. Memory never proves that the other one is gone; and one that was
 /// `restarted` with the other version in its environment may go by that, whatever it has read besides.
-fn loaded(process: &ProcessId, which: Which, values: Values<'_>, restarted: bool) -> Result<bool, Failure> {
+fn loaded(process: &ProcessId, which: Which, values: Values<'_>, restarted: bool) -> Result<Loaded, Failure> {
     let needles = needles(values)?;
     let (id, other) = match which {
         Which::Old => (OLD, NEW),
@@ -322,12 +324,17 @@ fn loaded(process: &ProcessId, which: Which, values: Values<'_>, restarted: bool
     };
     let started_with = environment_holds(process, &needles).unwrap_or_default();
     if restarted && started_with.contains(&other) {
-        return Ok(false);
+        return Ok(Loaded::Other(variables_holding(process, &needles, other).unwrap_or_default()));
     }
     if started_with.contains(&id) {
-        return Ok(true);
+        return Ok(Loaded::Yes);
     }
-    Ok(memory_holds(process, &needles, MemoryLimits::default()).count(id) > 0)
+    let memory = memory_holds(process, &needles, MemoryLimits::default());
+    Ok(match (memory.count(id), memory.count(other)) {
+        (1.., _) => Loaded::Yes,
+        (0, 1..) if restarted => Loaded::Other(Vec::new()),
+        (0, _) => Loaded::No,
+    })
 }
 
 /// The connections of this machine, where sessions are to be joined to processes by them: without them "no session"
