@@ -21,8 +21,9 @@ pub(crate) const LISTING_MS_MAX: u64 = 10_000;
 /// The longest pid file, bytes.
 const PID_FILE_BYTES_MAX: u64 = 64;
 
-/// Write permission of everybody.
+/// Write permission of everybody, and of a file's group.
 const OTHERS_WRITE: u32 = 0o002;
+const GROUP_WRITE: u32 = 0o020;
 
 /// A process may be so much younger than the file that names it before its number counts as given again: start times
 /// are in ticks, and a file system may round its times to two seconds.
@@ -202,7 +203,15 @@ fn unbelievable(process: &Process, file: &Metadata) -> Option<String> {
     if file.mode() & OTHERS_WRITE != 0 {
         return Some(format!("everybody may write the file (mode {:04o})", file.mode() & 0o7777));
     }
+    let root = geteuid().is_root();
     let trusted = owner == 0 || owner == geteuid().as_raw();
+    // What another user owns names that user's processes only, whoever of the group wrote it.
+    if root && trusted && file.mode() & GROUP_WRITE != 0 {
+        let (group, mode) = (file.gid(), file.mode() & 0o7777);
+        return Some(format!(
+            "everybody of group {group} may write the file, which is root's (mode {mode:04o})"
+        ));
+    }
     if let Some(user) = process.uid.filter(|user| !trusted && *user != owner) {
         return Some(format!("the file belongs to user {owner}, and the process to user {user}"));
     }

@@ -5,7 +5,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime};
@@ -243,6 +243,12 @@ fn a_pid_file_that_cannot_be_the_processs_own_is_not_believed() {
     assert_eq!(find().map(|found| found.len()), Ok(1));
     mode(0o666);
     assert_eq!(find(), Err("K0865"), "anybody may have written it");
+    mode(0o664);
+    if std::fs::metadata(&path).expect("there").uid() == 0 {
+        assert_eq!(find(), Err("K0865"), "a group chose whom root signals");
+    } else {
+        assert_eq!(find().map(|found| found.len()), Ok(1), "the group of this user");
+    }
     mode(0o644);
     let file = std::fs::File::options().write(true).open(&path).expect("the file");
     let hour = Duration::from_secs(3_600);
