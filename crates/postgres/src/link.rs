@@ -149,6 +149,17 @@ impl Fault {
 
     /// As a failure of a step that surely had no effect: before a commit, or of a read.
     pub(crate) fn without_effect(&self, code: &'static str, attempted: impl Into<String>) -> Failure {
+        self.told_as(self.reason(), code, attempted)
+    }
+
+    /// The same of a statement that holds somebody's value: the server may repeat that in its message, and its
+    /// SQLSTATE alone is told.
+    pub(crate) fn without_words(&self, code: &'static str, attempted: impl Into<String>) -> Failure {
+        let state = self.state().map(|state| format!("the server refused it (SQLSTATE {state})"));
+        self.told_as(state.unwrap_or_else(|| "no answer".to_owned()), code, attempted)
+    }
+
+    fn told_as(&self, reason: String, code: &'static str, attempted: impl Into<String>) -> Failure {
         let class = match self.state() {
             // Connection, resources, operator's intervention, lock not available, serialisation, a concurrent
             // update of the catalogue (XX000, "tuple concurrently updated"): these pass.
@@ -158,7 +169,7 @@ impl Fault {
             },
             None => Class::Retryable,
         };
-        Failure::new(class, code, attempted).because(self.reason())
+        Failure::new(class, code, attempted).because(reason)
     }
 
     /// As a failure of a commit: unless the server itself refused, nobody knows.

@@ -87,7 +87,7 @@ impl Mint<'_> {
             work.link().run(&statement).await.map_err(|fault| {
                 let names: Vec<_> = wanted.iter().map(settings::Setting::describe).collect();
                 fault
-                    .without_effect(codes::CARRY, format!("copy a setting of the role {:?}", self.current))
+                    .without_words(codes::CARRY, format!("copy a setting of the role {:?}", self.current))
                     .help(format!("an admin with the right to set {} is needed", names.join(", ")))
             })?;
         }

@@ -77,6 +77,27 @@ async fn a_setting_that_the_admin_may_not_copy_is_refused_before_minting() {
 }
 
 #[tokio::test]
+async fn a_setting_that_the_server_does_not_take_is_refused_without_its_value() {
+    let Some(stage) = Stage::new("the value of a setting").await else { return };
+    let canary = alphanumeric(20);
+    // What was taken once may be refused now; the server says what it does not take.
+    stage
+        .sql(&format!(
+            "INSERT INTO pg_db_role_setting (setdatabase, setrole, setconfig) \
+             SELECT 0, oid, ARRAY['work_mem={canary}'] FROM pg_roles WHERE rolname = 'orders'"
+        ))
+        .await;
+    let proposed = stage.issuer.propose(&stage.current).unwrap();
+    let minted = stage.issuer.mint("keyroll/r/1", &stage.current, proposed.as_ref()).await;
+    for failure in [stage.issuer.preflight(&stage.current).await.unwrap_err(), minted.err().unwrap()] {
+        assert_eq!((failure.code, failure.class), ("K0208", Class::Permanent));
+        let said = format!("{failure:?}");
+        assert!(said.contains("work_mem") && said.contains("22023"), "it is not told what is refused");
+        assert!(!said.contains(&canary), "the value of a setting is told");
+    }
+}
+
+#[tokio::test]
 async fn nologin_is_dead_by_the_catalogue_and_no_pg_hba_entry_is_unknown() {
     let Some(stage) = Stage::new("the two meanings of 28000").await else { return };
     let minted = stage.mint("keyroll/r/1", &stage.current).await;
