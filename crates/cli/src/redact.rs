@@ -5,7 +5,7 @@ use async_trait::async_trait;
 use keyroll_needle::{NeedleId, Needles, VALUE_BYTES_MIN};
 use keyroll_port::{Failure, RotationId, Store, VersionInfo};
 use keyroll_rotation::Seq;
-use keyroll_secret::{Credential, Fields, SecretBytes};
+use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
 
 /// The most values that are cut out; a process that drives one secret sees a handful.
 const VALUES_MAX: usize = 1_024;
@@ -114,6 +114,16 @@ impl<S: Store> Store for Remembering<S> {
 
     async fn retire(&self, secret: &str, number: u32) -> Result<(), Failure> {
         self.0.retire(secret, number).await
+    }
+
+    async fn discard(
+        &self,
+        secret: &str,
+        rotation: &RotationId,
+        credential: Option<&CredentialId>,
+        stays: Option<Seq>,
+    ) -> Result<(), Failure> {
+        self.0.discard(secret, rotation, credential, stays).await
     }
 }
 
