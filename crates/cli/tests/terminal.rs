@@ -152,7 +152,9 @@ fn a_terminal_that_is_closed_ends_nothing_and_leaves_both_keys_on() {
     // With the last descriptor of its master the terminal is hung up.
     wait("the reading thread", || Arc::strong_count(&terminal.shown) == 1);
     drop(terminal.keys.take());
-    assert_eq!(terminal.code(), Some(130));
+    // The end of its input or the hang-up, whichever is heard first: nobody answered, or it was interrupted.
+    let code = terminal.code();
+    assert!(matches!(code, Some(6 | 130)), "{code:?}");
     old_is_on(&scene);
     scene.run(&["status"]).exits(4).says(&[&format!("keyroll resume {plan}")]);
     scene.run(&["resume", "--confirm", "ring"]).exits(0).ended("done");

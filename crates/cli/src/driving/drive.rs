@@ -126,7 +126,12 @@ fn judge(ending: Ending, interrupted: bool, id: &RotationId) -> Result<(Exit, Ou
             let exit = if interrupted { Exit::Interrupted } else { Exit::Paused };
             return Ok((exit, Outcome::Paused, state));
         }
-        Ending::Journal(error) => return Err(driving().because_of(&error).exits(Exit::NeedsPerson)),
+        Ending::Journal(error) => {
+            let help = format!(
+                "once the journal can be written: keyroll resume {id}; it finds out what became of each step"
+            );
+            return Err(driving().because_of(&error).help(help).exits(Exit::NeedsPerson));
+        }
         Ending::Impossible(seq, illegal) => {
             return Err(driving()
                 .because(format!("entry {seq} of the journal cannot follow from those before it"))

@@ -3,10 +3,11 @@
 use std::fs;
 use std::path::Path;
 
+use keyroll_database::rusqlite::Connection;
 use rustix::process::Signal;
 
 use crate::Case;
-use crate::ran::wait;
+use crate::ran::{Running, wait};
 use crate::scene::Scene;
 
 pub const CASES: &[Case] = &[
@@ -136,6 +137,21 @@ fn stopped_driver() {
     assert_eq!(scene.issuer.made(), 2);
 }
 
+/// A driver that is stopped in the middle of a commit holds the journal: nobody else can write then, and nobody needs to
+/// be fenced.
+fn stop_outside_a_commit(scene: &Scene, running: &Running) {
+    wait("a moment without a commit", || {
+        running.signal(Signal::STOP);
+        let journal = Connection::open(scene.state().join("journal.db")).unwrap();
+        journal.busy_timeout(std::time::Duration::ZERO).unwrap();
+        let free = journal.execute_batch("BEGIN IMMEDIATE; ROLLBACK").is_ok();
+        if !free {
+            running.signal(Signal::CONT);
+        }
+        free
+    });
+}
+
 /// Somebody removed the lock of a driver that stood still, and it wakes up after another went on. What it holds in memory
 /// blocks nothing: it is keyroll itself, and fenced.
 fn returning_driver() {
@@ -143,7 +159,7 @@ fn returning_driver() {
     let plan = scene.plan();
     let running = scene.start(&["apply", &plan, "--confirm", "ring"]);
     running.enters("probe");
-    running.signal(Signal::STOP);
+    stop_outside_a_commit(&scene, &running);
     fs::remove_file(scene.state().join("lock")).unwrap();
     let resumed = scene.run(&["resume", "--confirm", "ring"]);
     // Stopped in the middle of a call with the old key, its session blocks the end of that key as any would.
