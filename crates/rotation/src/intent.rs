@@ -361,9 +361,10 @@ pub(crate) fn reconciled(next: &mut State, seq: Seq, found: &Found) -> Result<()
             if let Some(holds) = next.files.get_mut(file.index()) {
                 *holds = Holds::Other;
             }
-            // On the way back the others are restored first.
-            let back = next.phase == Phase::RollingBack;
-            if !(back && unit::attempt_failed(next, &intent.op, false)) {
+            // On the way back the others are restored first, whoever wrote it; then it is found again.
+            if next.phase == Phase::RollingBack {
+                unit::attempt_failed(next, &intent.op, false);
+            } else {
                 next.stand(Hold::Stuck(Reason::Foreign(file)));
             }
         }

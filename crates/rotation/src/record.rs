@@ -66,6 +66,10 @@ pub(crate) fn probed(
     // A probe of ours moves the issuer's last-used time: what was seen idle until now begins anew.
     if alive {
         next.idle = None;
+        if next.old != OldKey::Ended {
+            // Whatever a list missed, it is there.
+            next.gone = None;
+        }
     }
     if let Some(streak) = next.alive.get_mut(endpoint.index()) {
         count(streak, alive, now);

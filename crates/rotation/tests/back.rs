@@ -4,8 +4,8 @@
 mod walk;
 
 use keyroll_rotation::{
-    Debt, Emergency, Fact, Found, Hold, MintedBy, OldKey, Op, Outcome, Overlap, Phase, Query, Reason,
-    Standing, Want, Which, wants,
+    Answer, Debt, Emergency, EndpointId, Fact, Found, Hold, MintedBy, OldKey, Op, Outcome, Overlap, Phase,
+    Query, Reason, Standing, Want, Which, wants,
 };
 use walk::Walk;
 
@@ -108,6 +108,11 @@ fn one_list_without_the_old_key_ends_nothing() {
     walk.wait(200);
     walk.say(lists(Standing::Gone));
     assert!(matches!(walk.state.old_key(), OldKey::Off(_)), "it was there meanwhile");
+    let (answer, control) = (Answer::Alive, Some(Answer::Alive));
+    walk.say(Fact::Probed { endpoint: EndpointId(0), version: Which::Old, answer, control });
+    walk.wait(200);
+    walk.say(lists(Standing::Gone));
+    assert!(matches!(walk.state.old_key(), OldKey::Off(_)), "it was accepted meanwhile");
     walk.wait(200);
     walk.say(lists(Standing::Gone));
     assert_eq!((walk.state.old_key(), walk.state.phase()), (OldKey::Ended, Phase::ConfirmDead));

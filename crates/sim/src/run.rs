@@ -254,8 +254,12 @@ impl Run<'_> {
         self.world.now += 4 * REQUEST_MS_MAX;
         let late: Vec<Due> = self.due.drain(..).map(|(.., due)| due).collect();
         for due in late {
-            if let Due::Late { effect, state, epoch } = due {
-                self.carry_out(&effect, &state, epoch, false);
+            match due {
+                Due::Late { effect, state, epoch } => {
+                    self.carry_out(&effect, &state, epoch, false);
+                }
+                Due::StoreBack => self.world.put_back_store(),
+                _ => {}
             }
         }
         self.world.now += 60_000;
