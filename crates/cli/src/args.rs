@@ -96,9 +96,18 @@ pub(crate) enum Command {
     /// End an old version that is still alive
     #[command(after_help = examples::REVOKE)]
     Revoke(RevokeArgs),
+    /// Show past rotations: how each ended, and how long it took
+    #[command(after_help = examples::HISTORY)]
+    History(HistoryArgs),
     /// Print the JSON Schema of keyroll.toml
     #[command(after_help = examples::SCHEMA)]
     Schema,
+    /// Print what a shell completes commands and flags by
+    #[command(after_help = examples::COMPLETION)]
+    Completion(CompletionArgs),
+    /// Print a manual page
+    #[command(after_help = examples::MAN)]
+    Man(ManArgs),
     /// A part of the demo, run by the demo
     #[command(hide = true)]
     DemoPart(DemoPartArgs),
@@ -273,6 +282,30 @@ pub(crate) struct StatusArgs {
     /// Keep watching until it ends
     #[arg(short, long)]
     pub(crate) watch: bool,
+}
+
+/// `history`.
+#[derive(Debug, Args)]
+pub(crate) struct HistoryArgs {
+    /// The secret; all if none is named
+    pub(crate) secret: Option<String>,
+    /// Show all, not the newest 20 only
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+/// `completion`.
+#[derive(Debug, Args)]
+pub(crate) struct CompletionArgs {
+    /// The shell
+    pub(crate) shell: clap_complete::Shell,
+}
+
+/// `man`.
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// The command; the program's own page if none is named
+    pub(crate) command: Vec<String>,
 }
 
 /// `consumer`.

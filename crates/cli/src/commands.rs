@@ -2,10 +2,13 @@
 
 mod abort;
 mod apply;
+mod completion;
 mod consumer;
 mod demo;
 mod doctor;
+mod history;
 mod init;
+mod man;
 mod pause;
 mod plan;
 mod resume;
@@ -42,7 +45,10 @@ pub(crate) fn run(command: Command, context: &mut Context) -> ExitCode {
         Command::Consumer(command) => consumer::run(&command, context),
         Command::Verify(args) => verify::run(&args, context),
         Command::Revoke(args) => revoke::run(&args, context),
+        Command::History(args) => history::run(&args, context),
         Command::Schema => schema::run(context),
+        Command::Completion(args) => completion::run(&args, context),
+        Command::Man(args) => man::run(&args, context),
     };
     let exit = ended.unwrap_or_else(|problem| {
         context.ui.problem(&problem);

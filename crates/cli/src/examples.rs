@@ -48,3 +48,8 @@ pub(crate) const REVOKE: &str = "\
 Example: keyroll revoke openrouter --version previous
 Exit codes: 0 dead, 1 refused, nothing changed, 6 needs a person";
 pub(crate) const SCHEMA: &str = "Example: keyroll schema > keyroll.schema.json\nExit codes: 0 done";
+pub(crate) const HISTORY: &str = "Example: keyroll history openrouter\nExit codes: 0 done, 1 failed";
+pub(crate) const COMPLETION: &str = "\
+Example: keyroll completion bash > /etc/bash_completion.d/keyroll
+Exit codes: 0 done, 2 usage";
+pub(crate) const MAN: &str = "Example: keyroll man apply | man -l -\nExit codes: 0 done, 2 usage";

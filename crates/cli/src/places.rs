@@ -48,7 +48,6 @@ impl Places {
         Ok(Self { state, keys })
     }
 
-    #[allow(dead_code, reason = "called by whatever first writes there")]
     /// Makes both folders where they are missing, and refuses folders that others may use.
     pub(crate) fn ensure(&self) -> Result<(), Problem> {
         for folder in [&self.state, &self.keys] {

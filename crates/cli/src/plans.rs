@@ -3,7 +3,7 @@
 mod clear;
 pub(crate) mod granted;
 pub(crate) mod live;
-mod look;
+pub(crate) mod look;
 pub(crate) mod make;
 mod outline;
 pub(crate) mod reach;

@@ -5,6 +5,7 @@ pub(crate) mod begun;
 pub(crate) mod blocked;
 pub(crate) mod called;
 pub(crate) mod old_key;
+pub(crate) mod past;
 pub(crate) mod reasons;
 pub(crate) mod recorded;
 pub(crate) mod saved;

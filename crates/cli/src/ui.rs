@@ -12,7 +12,7 @@ mod table;
 
 pub(crate) use cost::show_cost;
 pub(crate) use event::{
-    Event, EventLine, Finding, Grade, Holder, HostStep, OldKeyShown, Outcome, Phase, Residue, StatusShown,
+    Event, Finding, Grade, Holder, HostStep, OldKeyShown, Outcome, PastShown, Phase, Residue, StatusShown,
     StepState, Summary, UnitShown, Version,
 };
 pub(crate) use line::duration;

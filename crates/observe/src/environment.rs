@@ -15,6 +15,10 @@ pub(crate) const ENVIRONMENT_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// How long one environment may take, milliseconds.
 pub(crate) const ENVIRONMENT_STEP_MS_MAX: u64 = 1_000;
 
+/// How often an environment is read that seems empty while a program is being executed, and the time between, ms.
+const EXEC_LOOKS_MAX: u32 = 10;
+const EXEC_STEP_MS: u64 = 2;
+
 /// Which of the values stand in the environment that the process was started with.
 ///
 /// It shows the start and nothing later: a program may have read a file since. In a process that was forked and
@@ -133,5 +137,21 @@ pub(crate) fn ids_in(bytes: &[u8], needles: &dyn Search) -> BTreeSet<u32> {
 }
 
 pub(crate) fn read_environment(process: &ProcessId) -> Result<Zeroizing<Vec<u8>>, NotVisible> {
-    ProcFolder::open_exact(process)?.read("environ", ENVIRONMENT_BYTES_MAX).map(Zeroizing::new)
+    let folder = ProcFolder::open_exact(process)?;
+    let mut looks = 0;
+    loop {
+        let bytes = Zeroizing::new(folder.read("environ", ENVIRONMENT_BYTES_MAX)?);
+        looks += 1;
+        if !bytes.is_empty() || looks == EXEC_LOOKS_MAX || !executing(&folder) {
+            return Ok(bytes);
+        }
+        std::thread::sleep(Duration::from_millis(EXEC_STEP_MS));
+    }
+}
+
+/// While the kernel puts a new program in a process's place, neither the environment nor the command line is there
+/// yet: for that moment a process that holds a value would seem to have none.
+fn executing(folder: &ProcFolder) -> bool {
+    let lines = folder.read("cmdline", ENVIRONMENT_BYTES_MAX);
+    lines.is_ok_and(|words| words.is_empty()) && folder.link("exe").is_ok()
 }

@@ -115,6 +115,16 @@ fn a_value_is_seen_in_the_environment_and_nowhere_else_it_is_not() {
 }
 
 #[test]
+fn a_process_that_just_executes_its_program_does_not_seem_to_hold_nothing() {
+    let held = generated();
+    for _ in 0..500 {
+        let running = Running::start(Command::new("sleep").arg("60").env("API_KEY", &held));
+        let found = environment_holds(&running.id(), &Plain::of(&[&held])).expect("visible");
+        assert_eq!(found.len(), 1);
+    }
+}
+
+#[test]
 fn a_value_is_found_in_memory_in_every_encoding_with_its_addresses() {
     let (held, other) = (generated(), generated());
     let mut running = Running::python(HOLD);

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use keyroll_journal::SqliteJournal;
 use keyroll_port::{Journal as _, Overview};
-use keyroll_rotation::{Hold, Person, Phase, Reason, Stage, State, Want, Which, wants};
+use keyroll_rotation::{Hold, Person, Reason, Stage, State, Want, Which, wants};
 use tokio::runtime::Runtime;
 
 use crate::args::StatusArgs;
@@ -13,6 +13,7 @@ use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::begun::driver;
 use crate::records::called::Called;
+use crate::records::past::outcome;
 use crate::records::waivers::Waivers;
 use crate::records::{blocked, old_key, reasons, recorded};
 use crate::ui::{Event, OldKeyShown, Outcome, StatusShown, Table, UnitShown};
@@ -223,14 +224,6 @@ fn stage(stage: Stage, toward: Which) -> String {
         Stage::Settled => format!("on {way}"),
         Stage::Failed => format!("did not take {way}"),
     }
-}
-
-fn outcome(state: &State) -> Option<Outcome> {
-    if state.debt().is_some() {
-        return Some(Outcome::Debt);
-    }
-    let ended = [(Phase::Done, Outcome::Done), (Phase::RolledBack, Outcome::RolledBack)];
-    ended.into_iter().find(|(phase, _)| *phase == state.phase()).map(|(_, outcome)| outcome)
 }
 
 fn show(rows: &[StatusShown], details: bool, context: &mut Context) {

@@ -3,6 +3,7 @@ use std::path::Path;
 use keyroll_config::Secret;
 use keyroll_host::{incarnation, process_of};
 use keyroll_journal::try_lock;
+use keyroll_port::Label;
 use keyroll_rotation::{ConsumerId, Fact, Incarnation, State, Waived};
 
 use crate::args::WaiveArgs;
@@ -14,6 +15,7 @@ use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::blocked;
 use crate::records::recorded::Opened;
+use crate::records::versions::{label, versions};
 use crate::records::waivers::Waivers;
 
 /// The longest reason, in bytes: it stands beside the journal for good.
@@ -39,7 +41,9 @@ pub(super) fn run(args: &WaiveArgs, context: &mut Context) -> Result<Exit, Probl
         Waived::Copy(digest) => {
             places.ensure()?;
             let place = real(&args.holder).unwrap_or_else(|| args.holder.clone());
-            Waivers::load(&places)?.add(&places, secret.name.as_str(), &place, digest, reason)?;
+            let version = if told { 0 } else { current(&places, secret)? };
+            let about = (secret.name.as_str(), version);
+            Waivers::load(&places)?.add(&places, about, (&place, digest), reason)?;
         }
         Waived::Holder(_) | Waived::NotVisible(_) | Waived::BusySessions if !told => {
             return Err(waiving()
@@ -53,6 +57,13 @@ pub(super) fn run(args: &WaiveArgs, context: &mut Context) -> Result<Exit, Probl
         secret.name
     ));
     Ok(Exit::Done)
+}
+
+/// The version that the next rotation replaces: the current one, or the first where none was taken in yet.
+fn current(places: &Places, secret: &Secret) -> Result<u32, Problem> {
+    let all = versions(places, secret)?;
+    let current = all.iter().find(|version| version.label == label(Label::Current));
+    Ok(current.and_then(|version| u32::try_from(version.version).ok()).unwrap_or(1))
 }
 
 fn waiving() -> Problem {

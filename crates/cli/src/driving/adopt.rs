@@ -12,6 +12,7 @@ use keyroll_rotation::{Adoptee, Difference, Fact};
 use super::rotate::{digest_of, tell};
 use crate::places::Places;
 use crate::plans::granted::Granted;
+use crate::plans::look::files as files_seen;
 use crate::problem::Problem;
 use crate::records::begun::open_of;
 use crate::records::recorded::Opened;
@@ -118,7 +119,10 @@ fn fact(
         && composed.consumers.iter().zip(&known.consumers).all(|(now, before)| now == before);
     let (count, files) = (known.consumers.len(), known.files.len());
     let granted = Granted::load(places)?;
-    let host = Local::new(composed.setup, fingerprint_key(places)?);
+    let key = fingerprint_key(places)?;
+    let new = composed.setup.files.get(files..).unwrap_or_default();
+    let seen = files_seen(&new.iter().map(|file| file.path.clone()).collect::<Vec<_>>(), &key)?;
+    let host = Local::new(composed.setup, key);
     let accepted = host.live_now().live.into_iter().filter(|one| granted.has(&opened.saved.secret, one));
     let accepted = accepted.map(|one| Fact::Accepted(one.difference));
     let consumer = composed.consumers.get(count).filter(|_| same && composed.consumers.len() == count + 1);
@@ -136,7 +140,9 @@ fn fact(
         }
         Err(_) => Adoptee::Copy(digest_of(Path::new(holder))),
     };
-    let saved = Saved { config_text: config_text.to_owned(), ..opened.saved.clone() };
+    let mut saved = Saved { config_text: config_text.to_owned(), ..opened.saved.clone() };
+    // Where they lead now is where they must lead when they are written.
+    saved.seen.files.extend(seen);
     let names: Arc<str> = Arc::from(saved.text()?);
     let brought = composed.files.get(files..).unwrap_or_default().iter().map(|_| LOCAL).collect();
     Ok(std::iter::once(Fact::Adopted { consumer, files: brought, explains, names }).chain(accepted).collect())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use keyroll_engine::{Command, Ending, Pace, Ports, Standing, run};
 use keyroll_host::Complaints;
 use keyroll_port::{Recorded, RotationId};
-use keyroll_rotation::{Debt, Fact, Hold, Op, Person, Phase, Reason, Stage, State, Want, Which, step, wants};
+use keyroll_rotation::{Debt, Fact, Hold, Person, Phase, Reason, State, Want, wants};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -13,6 +13,7 @@ use super::watch::Watch;
 use crate::exit::Exit;
 use crate::problem::Problem;
 use crate::records::called::Called;
+use crate::records::past::Took;
 use crate::records::reasons::{self, CONSENT, command, reason_text};
 use crate::records::waivers::Waivers;
 use crate::ui::{Event, Outcome, Summary, Ui};
@@ -79,7 +80,7 @@ pub(crate) async fn drive(
         outcome,
         requests: None,
         failed: None,
-        mint_to_last_moved_s: moved_s(&recorded),
+        mint_to_last_moved_s: Took::of(&recorded).mint_to_last_moved_s,
         gap_s,
         dead_confirmed: state.phase() == Phase::Done && state.debt().is_none(),
         blocked_by: blocked,
@@ -183,28 +184,4 @@ fn show_hold(ui: &mut Ui, recorded: &Recorded, state: &State, hold: Hold, id: &R
     let (Hold::Paused(reason) | Hold::Stuck(reason)) = hold;
     let text = reason_text(&Called::of(recorded), state, reason);
     ui.event(Event::Paused { reason: text, resume_with: command(state, hold, &id.0) });
-}
-
-/// Seconds from the first mint intent to the last unit that settled on the new version.
-fn moved_s(recorded: &Recorded) -> Option<f64> {
-    let Ok(mut state) = State::open(recorded.opening.plan.clone(), recorded.opening.at) else { return None };
-    let (mut minted, mut moved) = (None, None);
-    for (event, unix_ms) in recorded.events.iter().zip(&recorded.unix_ms) {
-        let before = settled(&state);
-        let Ok((next, _)) = step(&state, event) else { break };
-        if matches!(event.fact, Fact::Intended(Op::Mint)) && minted.is_none() {
-            minted = Some(*unix_ms);
-        }
-        if settled(&next) > before {
-            moved = Some(*unix_ms);
-        }
-        state = next;
-    }
-    let millis = moved?.saturating_sub(minted?);
-    Some(std::time::Duration::from_millis(millis).as_secs_f64())
-}
-
-fn settled(state: &State) -> usize {
-    let arrived = |unit: &&keyroll_rotation::Unit| unit.stage == Stage::Settled && unit.toward == Which::New;
-    state.units().iter().filter(arrived).count()
 }

@@ -93,7 +93,8 @@ pub(crate) fn apply(id: &str, asked: &Asked, context: &mut Context) -> Result<Ex
     runtime.block_on(opened.journal.open(&id, &opening)).map_err(|error| not_opened(&error, &id))?;
     context.ui.event(Event::Rotation { id: id.to_string(), secret: saved.secret.clone() });
     let waivers = Waivers::load(&places)?;
-    let mut first: Vec<Fact> = waivers.of(&saved.secret).into_iter().map(Fact::Waived).collect();
+    let mut first: Vec<Fact> =
+        waivers.of(&saved.secret, saved.from_version).into_iter().map(Fact::Waived).collect();
     first.extend(accepted.into_iter().map(Fact::Accepted));
     first.extend(asked.emergency.map(|mode| Fact::Escalated { mode, pending_compromised: false }));
     let wishes =

@@ -146,7 +146,7 @@ pub(crate) async fn look(
         _ => Sessions::default(),
     };
     let looked = host.enumerate(values, &sessions, Which::New).await?;
-    let unexplained = unexplained(subject, &looked)?;
+    let unexplained = unexplained(subject, from_version, &looked)?;
     let mut holders = Vec::new();
     for instance in looked.enumeration.instances.iter().filter(|instance| instance.consumer.is_none()) {
         holders.extend(host.describe(instance.who).await);
@@ -194,12 +194,12 @@ pub(crate) async fn look(
 }
 
 /// The places with the value that no consumer names and nobody waived.
-fn unexplained(subject: &Subject<'_>, looked: &Looked) -> Result<Vec<String>, Problem> {
+fn unexplained(subject: &Subject<'_>, version: u32, looked: &Looked) -> Result<Vec<String>, Problem> {
     let waivers = Waivers::load(subject.places)?;
     let names = looked
         .names
         .iter()
-        .filter(|named| !waivers.has_copy(subject.secret.name.as_str(), named.digest))
+        .filter(|named| !waivers.has_copy(subject.secret.name.as_str(), version, named.digest))
         .map(|named| named.name.clone());
     Ok(names.collect())
 }
@@ -417,7 +417,8 @@ async fn standing(issuer: &dyn Issuer, credential: &Credential) -> Result<Standi
     Ok(all)
 }
 
-fn files(paths: &[PathBuf], key: &FingerprintKey) -> Result<BTreeMap<PathBuf, SeenFile>, Problem> {
+/// Where each file leads, and a keyed digest of what it holds.
+pub(crate) fn files(paths: &[PathBuf], key: &FingerprintKey) -> Result<BTreeMap<PathBuf, SeenFile>, Problem> {
     let mut seen = BTreeMap::new();
     for path in paths {
         let resolved = resolve(path)?;

@@ -1,4 +1,5 @@
-//! What was waived by name before a rotation was opened; each is told to the rotation when it opens.
+//! Copies that were waived by name. One that was waived before a rotation was opened is told to it when it opens, and
+//! is about the version that was in use then: at the next one its place is asked about again.
 
 use std::fs;
 use std::io::Write as _;
@@ -26,6 +27,10 @@ struct Waiver {
     place: String,
     /// Its digest.
     digest: u64,
+    /// The version of the secret that the next rotation may leave there; 0 where an open rotation was told, and in a
+    /// file of before this was written down.
+    #[serde(default)]
+    version: u32,
     reason: String,
 }
 
@@ -40,8 +45,8 @@ impl Waivers {
         }
     }
 
-    pub(crate) fn has_copy(&self, secret: &str, digest: u64) -> bool {
-        self.waivers.iter().any(|waiver| waiver.secret == secret && waiver.digest == digest)
+    pub(crate) fn has_copy(&self, secret: &str, version: u32, digest: u64) -> bool {
+        self.about(secret, version).any(|waiver| waiver.digest == digest)
     }
 
     /// The path behind a digest, where it was waived.
@@ -49,23 +54,25 @@ impl Waivers {
         self.waivers.iter().find(|waiver| waiver.digest == digest).map(|waiver| waiver.place.as_str())
     }
 
-    /// The waivers of one secret, as the protocol knows them.
-    pub(crate) fn of(&self, secret: &str) -> Vec<Waived> {
-        let mine = self.waivers.iter().filter(|waiver| waiver.secret == secret);
-        mine.map(|waiver| Waived::Copy(waiver.digest)).collect()
+    /// The waivers of one version of a secret, as the protocol knows them.
+    pub(crate) fn of(&self, secret: &str, version: u32) -> Vec<Waived> {
+        self.about(secret, version).map(|waiver| Waived::Copy(waiver.digest)).collect()
+    }
+
+    fn about(&self, secret: &str, version: u32) -> impl Iterator<Item = &Waiver> {
+        self.waivers.iter().filter(move |waiver| waiver.secret == secret && waiver.version == version)
     }
 
     /// Adds one and writes all.
     pub(crate) fn add(
         mut self,
         places: &Places,
-        secret: &str,
-        place: &str,
-        digest: u64,
+        secret: (&str, u32),
+        (place, digest): (&str, u64),
         reason: &str,
     ) -> Result<(), Problem> {
-        let (secret, place, reason) = (secret.to_owned(), place.to_owned(), reason.to_owned());
-        self.waivers.push(Waiver { secret, place, digest, reason });
+        let ((secret, version), place) = ((secret.0.to_owned(), secret.1), place.to_owned());
+        self.waivers.push(Waiver { secret, place, digest, version, reason: reason.to_owned() });
         let path = places.state.join("waivers.json");
         let beside = places.state.join("waivers.json.new");
         let attempted = || Problem::new("K0833", format!("write {}", path.display()));

@@ -88,6 +88,8 @@ pub(crate) enum Event {
     Check { name: String, finding: Finding, detail: String, help: Option<String> },
     /// One secret, for `secret list` and `show`.
     Secret { name: String, issuer: String, versions: Vec<Version>, consumers: Vec<String> },
+    /// One rotation, for `history`.
+    Past(PastShown),
     /// A sentence.
     Note { text: String },
     /// A place that is left with the old value.
@@ -124,13 +126,8 @@ pub(crate) enum Phase {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum HostStep {
-    Probed,
     Delivered,
     Applied,
-    Loaded,
-    Checked,
-    Exercised,
-    Restored,
 }
 
 /// How far a step is.
@@ -221,6 +218,21 @@ pub(crate) struct StatusShown {
     pub(crate) waived: Vec<String>,
     /// The command that continues it.
     pub(crate) next: Option<String>,
+}
+
+/// One rotation as its journal tells it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct PastShown {
+    pub(crate) id: String,
+    pub(crate) secret: String,
+    pub(crate) began: String,
+    /// How it ended; none while it is open.
+    pub(crate) outcome: Option<Outcome>,
+    pub(crate) phase: Option<Phase>,
+    pub(crate) took_s: Option<f64>,
+    pub(crate) mint_to_last_moved_s: Option<f64>,
+    pub(crate) mint_to_dead_s: Option<f64>,
+    pub(crate) old_key: String,
 }
 
 /// A version of a secret; its value is shown by no more than a keyed fingerprint.
@@ -335,13 +347,8 @@ impl HostStep {
     /// The word for people.
     pub(crate) fn word(self) -> &'static str {
         match self {
-            Self::Probed => "probed",
             Self::Delivered => "delivered",
             Self::Applied => "applied",
-            Self::Loaded => "loaded",
-            Self::Checked => "checked",
-            Self::Exercised => "exercised",
-            Self::Restored => "restored",
         }
     }
 }

@@ -63,7 +63,7 @@ pub(crate) fn line(event: &Event) -> Option<(Mark, String)> {
         Event::Consent { ends, instances, waivers, off_s } => {
             (Mark::Wait, consent(ends, instances, waivers, *off_s))
         }
-        Event::Secret { .. } | Event::Status(_) => return None,
+        Event::Secret { .. } | Event::Status(_) | Event::Past(_) => return None,
         Event::Note { text } => (Mark::Plain, text.clone()),
         Event::Done { outcome } => (Mark::Plain, format!("ended: {}", outcome.word())),
         Event::Plan { id, secret, steps, gaps: _, least_s, apply_with } => {
@@ -183,11 +183,11 @@ mod tests {
             host: "local".to_owned(),
             consumer: "api".to_owned(),
             instance: Some("2".to_owned()),
-            step: HostStep::Exercised,
+            step: HostStep::Applied,
             state: StepState::Done,
             detail: Some("4/4 workers".to_owned()),
         };
-        assert_eq!(line(&event).unwrap(), (Mark::Good, "local api/2: exercised (4/4 workers)".to_owned()));
+        assert_eq!(line(&event).unwrap(), (Mark::Good, "local api/2: applied (4/4 workers)".to_owned()));
     }
 
     #[test]

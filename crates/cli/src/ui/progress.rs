@@ -92,9 +92,9 @@ mod tests {
     fn steps_of_one_instance_share_a_line() {
         let mut progress = Progress::default();
         progress.on(&step("1", HostStep::Delivered, StepState::Done));
-        progress.on(&step("1", HostStep::Exercised, StepState::Waiting));
-        let draws = progress.on(&step("1", HostStep::Exercised, StepState::Done));
-        let row = "local api/1                ✓ delivered ✓ exercised".to_owned();
+        progress.on(&step("1", HostStep::Applied, StepState::Waiting));
+        let draws = progress.on(&step("1", HostStep::Applied, StepState::Done));
+        let row = "local api/1                ✓ delivered ✓ applied".to_owned();
         assert_eq!(draws, [Draw::Over(row.clone())]);
         let draws = progress.on(&step("2", HostStep::Delivered, StepState::Failed));
         assert_eq!(draws[0], Draw::Line(Mark::Plain, row));

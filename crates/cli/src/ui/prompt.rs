@@ -48,15 +48,6 @@ impl Ui {
         io::stdin().is_terminal()
     }
 
-    /// Asks whether to go on. `--yes` is the caller's to look at: it never covers what cannot be undone.
-    pub(crate) fn ask(&mut self, question: &str) -> Answer {
-        match self.line(&format!("{question} [y/N] ")) {
-            Some(line) if matches!(line.trim(), "y" | "Y" | "yes") => Answer::Yes,
-            Some(_) => Answer::No,
-            None => Answer::Nobody,
-        }
-    }
-
     /// Asks for a name to be typed, for what cannot be undone.
     pub(crate) fn ask_name(&mut self, question: &str, name: &str) -> Answer {
         match self.line(&format!("{question} Type `{name}` to go on: ")) {

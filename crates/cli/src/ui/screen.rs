@@ -1,4 +1,4 @@
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 
 use crate::problem::Problem;
 use crate::redact;
@@ -35,6 +35,9 @@ impl Ui {
             }
             return self.json(event);
         }
+        if let Event::Plan { .. } | Event::Check { .. } = event {
+            return self.answer(&event);
+        }
         if self.look.live {
             for draw in self.progress.on(&event) {
                 self.draw(draw);
@@ -53,6 +56,24 @@ impl Ui {
         let mut out = io::stdout().lock();
         let _ = writeln!(out, "{}", clean(&text));
         let _ = out.flush();
+    }
+
+    /// A text for a file, on stdout, byte for byte; nothing of a secret is in it.
+    pub(crate) fn file(&mut self, text: &[u8]) {
+        self.settle();
+        let mut out = io::stdout().lock();
+        let _ = out.write_all(text);
+        let _ = out.flush();
+    }
+
+    /// What the command was asked for, as a line for people, on stdout.
+    fn answer(&mut self, event: &Event) {
+        self.settle();
+        if let Some((mark, text)) = line(event) {
+            let terminal = io::stdout().is_terminal();
+            let shown = self.shown(mark, &text, self.look.live && terminal);
+            let _ = io::stdout().write_all(shown.as_bytes());
+        }
     }
 
     /// A sentence on stderr, or a note in the stream.
@@ -96,6 +117,11 @@ impl Ui {
     }
 
     fn message(&mut self, mark: Mark, text: &str) {
+        let _ = io::stderr().write_all(self.shown(mark, text, self.look.live).as_bytes());
+    }
+
+    /// The text as it is written, for a terminal or for a file.
+    fn shown(&self, mark: Mark, text: &str, terminal: bool) -> String {
         let (sign, colour) = match mark {
             Mark::Good => ("✓ ", "\u{1b}[32m"),
             Mark::Bad => ("✗ ", "\u{1b}[31m"),
@@ -104,13 +130,11 @@ impl Ui {
         };
         let text = clean(text);
         let text = redact::pass(&text);
-        let text =
-            if self.look.live { wrapped(&text, columns(), sign.chars().count()) } else { text.to_string() };
-        let shown = match self.look.colour && !colour.is_empty() {
+        let text = if terminal { wrapped(&text, columns(), sign.chars().count()) } else { text.to_string() };
+        match terminal && self.look.colour && !colour.is_empty() {
             true => format!("{colour}{sign}\u{1b}[0m{text}\n"),
             false => format!("{sign}{text}\n"),
-        };
-        let _ = io::stderr().write_all(shown.as_bytes());
+        }
     }
 
     fn draw(&mut self, draw: Draw) {

@@ -10,6 +10,7 @@ use keyroll_testkit::issuer::{Ask, Mood};
 pub const CASES: &[Case] = &[
     ("a link that changed between plan and apply", changed_link_before),
     ("a link that changes while it is carried out", changed_link_during),
+    ("a folder that changed after a file in it was adopted", changed_folder_of_the_adopted),
     ("a disk that is read-only", || in_own_mounts("a disk that is read-only", read_only)),
     ("a disk that is full", || in_own_mounts("a disk that is full", full)),
     ("a file that may not be changed", immutable),
@@ -78,6 +79,26 @@ fn changed_link_during() {
     }
     assert!(scene.issuer.keys().iter().any(|key| key.id == scene.old && !key.disabled));
     assert_eq!(scene.issuer.last_of("api").as_deref(), Some(scene.old.as_str()));
+}
+
+/// A file that is adopted into an open rotation is written where it was when it was adopted, or not at all.
+fn changed_folder_of_the_adopted() {
+    let scene = Scene::new();
+    scene.sh("cp -p api/api.env ../late.env");
+    let plan = scene.until("quiesce");
+    scene.sh("mv ../late.env also/");
+    scene.run(&["resume", &plan, "--confirm", "ring"]).exits(6).says(&["also/late.env"]);
+    let adopt = ["consumer", "adopt", "also/late.env", "--name", "late", "--env-file", "also/late.env"];
+    let flags = ["--variable", "KEY", "--check", "./check.sh KEY {copy}"];
+    scene.run(&[&adopt[..], &flags].concat()).exits(0);
+    scene.sh("mkdir two; cp -p also/late.env two/; mv also one; ln -s two also");
+    let ran = scene.run(&["resume", &plan, "--confirm", "ring"]);
+    ran.says(&["K0352", "led elsewhere"]);
+    assert!(matches!(ran.code, Some(4..=6)), "{}", ran.text);
+    for file in ["one/late.env", "two/late.env"] {
+        assert_eq!(scene.holds(file).as_deref(), Some(scene.old.as_str()), "{file}");
+    }
+    assert!(scene.issuer.keys().iter().any(|key| key.id == scene.old && !key.disabled));
 }
 
 /// `plan` only reads; `apply` tries a real file beside each target before anything is made.

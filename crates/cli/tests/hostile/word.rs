@@ -25,6 +25,9 @@ fn waived_copy() {
     assert!(told, "nobody at the terminal is told: {}", ran.text);
     assert_eq!(scene.holds("also/decoy.env").as_deref(), Some(scene.old.as_str()));
     scene.rotated();
+    // The waiver was about the key that is dead now: the next one there is asked about again.
+    scene.copy("api/api.env", "also/decoy.env");
+    scene.run(&["plan", "ring"]).refused(6, "K0836", &["also/decoy.env"]);
 }
 
 fn waived_holder() {

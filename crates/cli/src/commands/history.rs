@@ -1,0 +1,94 @@
+use keyroll_journal::SqliteJournal;
+use keyroll_port::{Journal as _, Overview};
+use tokio::runtime::Runtime;
+
+use crate::args::HistoryArgs;
+use crate::context::{Context, secret};
+use crate::exit::Exit;
+use crate::problem::Problem;
+use crate::records::past::{Took, outcome};
+use crate::records::{old_key, reasons, recorded};
+use crate::ui::{Event, PastShown, Table, duration};
+use crate::wiring::open;
+
+/// How many rotations are shown where `--all` does not ask for more.
+const SHOWN_MAX: usize = 20;
+
+/// Shows the rotations of this machine, the newest first, from their journal: how each ended, and how long it took.
+pub(super) fn run(args: &HistoryArgs, context: &mut Context) -> Result<Exit, Problem> {
+    if let Some(name) = &args.secret {
+        secret(&context.config()?, name)?;
+    }
+    let places = context.places()?;
+    if !places.journal().exists() {
+        context.ui.note(format!("no rotation was ever begun here ({})", places.state.display()));
+        return Ok(Exit::Done);
+    }
+    let runtime = open::runtime()?;
+    let journal = open::journal(&places)?;
+    let reading = |error| Problem::new("K0835", "read the rotations").because_of(&error);
+    let mut all = runtime.block_on(journal.list()).map_err(reading)?;
+    all.retain(|one| args.secret.as_ref().is_none_or(|name| *name == one.secret));
+    let more = if args.all { 0 } else { all.len().saturating_sub(SHOWN_MAX) };
+    all.truncate(all.len() - more);
+    let mut rows = Vec::new();
+    for overview in &all {
+        rows.push(row(&runtime, &journal, overview)?);
+    }
+    show(rows, context);
+    if more > 0 {
+        context.ui.note(format!("{more} older: keyroll history --all"));
+    }
+    Ok(Exit::Done)
+}
+
+fn row(runtime: &Runtime, journal: &SqliteJournal, overview: &Overview) -> Result<PastShown, Problem> {
+    let reading = |error| Problem::new("K0835", "read the rotations").because_of(&error);
+    let recorded = runtime.block_on(journal.load(&overview.id)).map_err(reading)?;
+    let state = recorded::state_of(&recorded).ok();
+    let took = Took::of(&recorded);
+    let old_key = state.as_ref().map(|state| old_key::seen(&recorded, state).text());
+    Ok(PastShown {
+        id: overview.id.to_string(),
+        secret: overview.secret.clone(),
+        began: old_key::clock(overview.unix_ms),
+        outcome: state.as_ref().and_then(outcome),
+        phase: state.as_ref().and_then(|state| reasons::phase(state.phase())),
+        took_s: took.all_s,
+        mint_to_last_moved_s: took.mint_to_last_moved_s,
+        mint_to_dead_s: took.mint_to_dead_s,
+        old_key: old_key.unwrap_or_else(|| "unknown: its journal cannot be read".to_owned()),
+    })
+}
+
+fn show(rows: Vec<PastShown>, context: &mut Context) {
+    if context.ui.look.json {
+        return rows.into_iter().for_each(|row| context.ui.event(Event::Past(row)));
+    }
+    if rows.is_empty() {
+        return context.ui.note("no rotation was begun");
+    }
+    let mut table = Table::new(["BEGAN", "SECRET", "ROTATION", "ENDED", "TOOK", "MINT TO MOVED", "OLD KEY"]);
+    for row in rows {
+        let at = row.phase.map(|phase| format!("open, at {}", phase.word()));
+        let ended = row.outcome.map(|outcome| outcome.word().to_owned()).or(at);
+        table.row([
+            row.began,
+            row.secret,
+            row.id,
+            ended.unwrap_or_else(|| "-".to_owned()),
+            shown(row.took_s),
+            shown(row.mint_to_last_moved_s),
+            row.old_key,
+        ]);
+    }
+    context.ui.data(&table.lines().join("\n"));
+}
+
+fn shown(seconds: Option<f64>) -> String {
+    match seconds {
+        Some(short) if short < 10.0 => format!("{short:.1} s"),
+        Some(long) => duration(std::time::Duration::from_secs_f64(long).as_secs()),
+        None => "-".to_owned(),
+    }
+}

@@ -1,0 +1,64 @@
+//! A rotation from its journal: how it ended, and how long its parts took.
+
+use keyroll_port::Recorded;
+use keyroll_rotation::{Fact, Op, Phase, Stage, State, Which, step};
+
+use crate::ui::Outcome;
+
+/// What the journal tells of the time that a rotation took. Times are those of the wall clock.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Took {
+    /// From its opening to its last event, seconds.
+    pub(crate) all_s: Option<f64>,
+    /// From the first mint intent to the last consumer that settled on the new version, seconds.
+    pub(crate) mint_to_last_moved_s: Option<f64>,
+    /// From the first mint intent until the old key was seen dead, seconds.
+    pub(crate) mint_to_dead_s: Option<f64>,
+}
+
+impl Took {
+    pub(crate) fn of(recorded: &Recorded) -> Self {
+        let Ok(mut state) = State::open(recorded.opening.plan.clone(), recorded.opening.at) else {
+            return Self::default();
+        };
+        let (mut minted, mut moved, mut dead) = (None, None, None);
+        for (event, unix_ms) in recorded.events.iter().zip(&recorded.unix_ms) {
+            let before = settled(&state);
+            let Ok((next, _)) = step(&state, event) else { break };
+            if matches!(event.fact, Fact::Intended(Op::Mint)) && minted.is_none() {
+                minted = Some(*unix_ms);
+            }
+            if settled(&next) > before {
+                moved = Some(*unix_ms);
+            }
+            if matches!(next.phase(), Phase::Sweep | Phase::Done) && next.debt().is_none() && dead.is_none() {
+                dead = Some(*unix_ms);
+            }
+            state = next;
+        }
+        Self {
+            all_s: seconds(Some(recorded.opening.unix_ms), recorded.unix_ms.last().copied()),
+            mint_to_last_moved_s: seconds(minted, moved),
+            mint_to_dead_s: seconds(minted, dead),
+        }
+    }
+}
+
+fn seconds(from: Option<u64>, to: Option<u64>) -> Option<f64> {
+    let millis = to?.saturating_sub(from?);
+    Some(std::time::Duration::from_millis(millis).as_secs_f64())
+}
+
+fn settled(state: &State) -> usize {
+    let arrived = |unit: &&keyroll_rotation::Unit| unit.stage == Stage::Settled && unit.toward == Which::New;
+    state.units().iter().filter(arrived).count()
+}
+
+/// How it ended; none while it goes on.
+pub(crate) fn outcome(state: &State) -> Option<Outcome> {
+    if state.debt().is_some() {
+        return Some(Outcome::Debt);
+    }
+    let ended = [(Phase::Done, Outcome::Done), (Phase::RolledBack, Outcome::RolledBack)];
+    ended.into_iter().find(|(phase, _)| *phase == state.phase()).map(|(_, outcome)| outcome)
+}
