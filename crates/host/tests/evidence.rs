@@ -70,6 +70,7 @@ impl Place {
                 own_folders: Vec::new(),
                 work: self.path("work"),
                 value_format: (b"abc".to_vec(), 64),
+                servers: Vec::new(),
             },
             FingerprintKey::new(&[7; 32]),
         )

@@ -78,6 +78,7 @@ impl Place {
             own_folders: Vec::new(),
             work: self.path("work"),
             value_format: (b"abc".to_vec(), 64),
+            servers: Vec::new(),
         };
         Local::new(setup, FingerprintKey::new(&[7; 32]))
     }

@@ -57,6 +57,7 @@ impl Place {
                 own_folders: vec![self.path("state")],
                 work: self.path("state/work"),
                 value_format: (b"abcdef0123456789".to_vec(), 64),
+                servers: Vec::new(),
             },
             FingerprintKey::new(&[7; 32]),
         )

@@ -30,21 +30,31 @@ pub struct SocketOwners {
 #[derive(Debug, Clone, Default)]
 pub struct Sockets {
     own_network: u64,
-    /// (network namespace, local address) to socket numbers: connections to different servers may share one port.
-    by_address: BTreeMap<(u64, SocketAddr), Vec<u64>>,
+    /// The ports of the servers that are asked about.
+    servers: Vec<u16>,
+    /// (network namespace, local address) to the connections from there: those to different servers may share a port.
+    by_address: BTreeMap<(u64, SocketAddr), Vec<Connection>>,
     holders: BTreeMap<u64, BTreeSet<ProcessId>>,
     /// Processes whose open files are not visible, and why: a connection without an owner may be theirs.
     pub hidden: Vec<(ProcessId, NotVisible)>,
 }
 
+/// One connection, from this end.
+#[derive(Debug, Clone, Copy)]
+struct Connection {
+    server_port: u16,
+    number: u64,
+}
+
 impl Sockets {
-    /// Reads the connections of every network namespace and the open sockets of every listed process.
+    /// Reads the connections of every network namespace and the open sockets of every listed process. `servers`: the
+    /// ports of the servers whose clients are asked for.
     ///
     /// # Errors
     /// keyroll's own table of connections cannot be read.
-    pub fn read(listing: &Listing, wait: Duration) -> Result<Self, NotVisible> {
+    pub fn read(listing: &Listing, servers: &[u16], wait: Duration) -> Result<Self, NotVisible> {
         let own = ProcFolder::open(std::process::id())?;
-        let mut sockets = Self { own_network: network(&own)?, ..Self::default() };
+        let mut sockets = Self { own_network: network(&own)?, servers: servers.to_vec(), ..Self::default() };
         let mut networks = BTreeSet::new();
         sockets.add_table(sockets.own_network, &tables(&own)?);
         networks.insert(sockets.own_network);
@@ -75,17 +85,21 @@ impl Sockets {
 
     /// The processes at the client's end of a connection, by the address and port that the issuer saw.
     ///
-    /// A loopback address counts in keyroll's own network namespace only: every namespace has its own 127.0.0.1.
+    /// A loopback address counts in keyroll's own network namespace only: every namespace has its own 127.0.0.1. The
+    /// kernel gives one port to several connections where their servers differ: then those to a port of the servers
+    /// are meant, if there is one; behind a translator of addresses there may be none.
     pub fn owners(&self, client: SocketAddr) -> SocketOwners {
         let client = plain(client);
         let own = self.by_address.get(&(self.own_network, client)).into_iter();
         let others = self.by_address.iter().filter(|((network, address), _)| {
             *address == client && *network != self.own_network && !client.ip().is_loopback()
         });
-        let mut owners = SocketOwners::default();
-        for number in own.chain(others.map(|(_, numbers)| numbers)).flatten() {
-            owners.connection = true;
-            owners.processes.extend(self.holders.get(number).into_iter().flatten());
+        let all: Vec<&Connection> = own.chain(others.map(|(_, connections)| connections)).flatten().collect();
+        let meant = |connection: &&&Connection| self.servers.contains(&connection.server_port);
+        let named: Vec<&Connection> = all.iter().filter(meant).copied().collect();
+        let mut owners = SocketOwners { connection: !all.is_empty(), ..SocketOwners::default() };
+        for connection in if named.is_empty() { all } else { named } {
+            owners.processes.extend(self.holders.get(&connection.number).into_iter().flatten());
         }
         owners
     }
@@ -100,8 +114,8 @@ impl Sockets {
 
     fn add_table(&mut self, network: u64, text: &[u8]) {
         for line in String::from_utf8_lossy(text).lines() {
-            if let Some((local, number)) = connection(line) {
-                self.by_address.entry((network, local)).or_default().push(number);
+            if let Some((local, connection)) = connection(line) {
+                self.by_address.entry((network, local)).or_default().push(connection);
             }
         }
     }
@@ -141,14 +155,15 @@ fn open_sockets(process: &ProcessId) -> Result<(u64, Vec<u64>), NotVisible> {
     Ok((network(&folder)?, numbers))
 }
 
-/// One line of /proc/net/tcp or tcp6 as (local address, socket number); `None` for the header, for listening sockets
+/// One line of /proc/net/tcp or tcp6 with its local address; `None` for the header, for listening sockets
 /// and for those without an owner. Source: Documentation/networking/proc_net_tcp.rst.
-fn connection(line: &str) -> Option<(SocketAddr, u64)> {
+fn connection(line: &str) -> Option<(SocketAddr, Connection)> {
     let mut fields = line.split_ascii_whitespace();
     let local = address(fields.nth(1)?)?;
-    let state = fields.nth(1)?;
+    let server_port = address(fields.next()?)?.port();
+    let state = fields.next()?;
     let number = fields.nth(5)?.parse().ok()?;
-    (state != "0A" && number != 0).then_some((local, number))
+    (state != "0A" && number != 0).then_some((local, Connection { server_port, number }))
 }
 
 /// `0100007F:1F90`: each 32-bit group in the machine's own byte order, the port as a plain number.
@@ -177,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_port_that_two_processes_use_towards_different_servers_is_neither_ones() {
+    fn a_port_that_two_processes_use_towards_different_servers_is_told_by_the_server() {
         let line = |server: &str, number: u32| {
             format!("1: 0100007F:C350 0100007F:{server} 01 0:0 0:0 0 0 0 {number} 1\n")
         };
@@ -194,17 +209,25 @@ mod tests {
             None,
             "which of the two connections the issuer saw is not told"
         );
+        sockets.servers = vec![0x1F90];
+        assert_eq!(sockets.process_of(client), Some(process(8)), "the issuer saw the one to its own port");
+        sockets.servers = vec![1];
+        assert_eq!(sockets.process_of(client), None);
+        sockets.servers = vec![0x1F90, 0x1538];
+        assert_eq!(sockets.process_of(client), None);
     }
 
     #[test]
     fn lines_of_the_tables_are_understood() {
         let line = "   1: 0100007F:C350 0100007F:1538 01 00000000:00000000 00:00000000 00000000  1000        0 4242 1";
-        assert_eq!(connection(line), Some(("127.0.0.1:50000".parse().expect("an address"), 4242)));
+        let found = connection(line).map(|(local, it)| (local.to_string(), it.server_port, it.number));
+        assert_eq!(found, Some(("127.0.0.1:50000".to_owned(), 0x1538, 4242)));
         let six = "0: 0000000000000000FFFF00000100007F:C350 00000000000000000000000000000000:0000 01 0:0 0:0 0 0 0 7 1";
-        assert_eq!(connection(six), Some(("127.0.0.1:50000".parse().expect("an address"), 7)));
+        let found = connection(six).map(|(local, it)| (local.to_string(), it.number));
+        assert_eq!(found, Some(("127.0.0.1:50000".to_owned(), 7)));
         let listening = line.replace(" 01 ", " 0A ");
-        assert_eq!(connection(&listening), None);
-        assert_eq!(connection("  sl  local_address rem_address   st tx_queue rx_queue"), None);
+        assert!(connection(&listening).is_none());
+        assert!(connection("  sl  local_address rem_address   st tx_queue rx_queue").is_none());
         assert_eq!(address("zz:1"), None);
         assert_eq!(address("0100007F0:1"), None);
     }

@@ -28,12 +28,39 @@ fn a_connection_leads_to_the_process_at_its_client_end() {
     running.line();
     let (_stream, client) = listener.accept().expect("a connection");
     let listing = processes(WAIT).expect("a listing");
-    let sockets = Sockets::read(&listing, WAIT).expect("the sockets");
+    let sockets = Sockets::read(&listing, &[], WAIT).expect("the sockets");
     assert_eq!(sockets.process_of(client), Some(running.id()));
     let nobody = sockets.owners("127.0.0.1:1".parse().expect("an address"));
     assert!(!nobody.connection && nobody.processes.is_empty());
     // The other end is this process's own: asked by the server's address, it is not the client.
     assert_ne!(sockets.process_of(listener.local_addr().expect("an address")), Some(running.id()));
+}
+
+/// The kernel hands a client's port out again for a connection to another server.
+#[test]
+fn a_port_that_two_processes_use_leads_to_the_one_that_talks_to_the_server() {
+    let servers: [TcpListener; 2] =
+        std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").expect("a port"));
+    let mut port = 0;
+    let mut clients = Vec::new();
+    for server in &servers {
+        let to = server.local_addr().expect("an address").port();
+        let mut running = Running::python(&format!(
+            "import socket\ns = socket.socket()\ns.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)\n\
+             s.bind(('127.0.0.1', {port}))\ns.connect(('127.0.0.1', {to}))\nprint(s.getsockname()[1]); input()"
+        ));
+        port = running.line().parse().expect("a port");
+        clients.push((running, server.accept().expect("a connection"), to));
+    }
+    let client = clients[0].1.1;
+    assert_eq!(client, clients[1].1.1, "both come from one address");
+    let listing = processes(WAIT).expect("a listing");
+    let seen =
+        |servers: &[u16]| Sockets::read(&listing, servers, WAIT).expect("the sockets").process_of(client);
+    assert_eq!(seen(&[]), None);
+    for (running, _, to) in &clients {
+        assert_eq!(seen(&[*to]), Some(running.id()));
+    }
 }
 
 #[test]
@@ -50,7 +77,7 @@ fn a_connection_that_two_processes_share_belongs_to_no_single_one() {
     let worker = id_of(running.line().parse().expect("a number"));
     let (_stream, client) = listener.accept().expect("a connection");
     let listing = processes(WAIT).expect("a listing");
-    let sockets = Sockets::read(&listing, WAIT).expect("the sockets");
+    let sockets = Sockets::read(&listing, &[], WAIT).expect("the sockets");
     let owners = sockets.owners(client).processes;
     assert!(owners.contains(&worker) && owners.contains(&running.id()) && owners.len() == 2);
     assert_eq!(sockets.process_of(client), None);

@@ -70,8 +70,14 @@ pub(crate) fn compose(
         own_folders: vec![places.state.clone(), places.keys.clone()],
         work: places.state.join("work"),
         value_format: (format.alphabet, format.length_max),
+        servers: issuer.endpoints().iter().filter_map(|place| port(place)).collect(),
     };
     Ok(Composed { setup, consumers, files: hosts })
+}
+
+/// The port of `host:port`.
+fn port(place: &str) -> Option<u16> {
+    place.rsplit_once(':').and_then(|(_, port)| port.parse().ok())
 }
 
 fn number(count: usize) -> Result<u16, Problem> {

@@ -37,8 +37,8 @@ pub(super) fn listing() -> Result<Listing, Failure> {
     })
 }
 
-pub(super) fn sockets(listing: &Listing) -> Option<Sockets> {
-    Sockets::read(listing, Duration::from_millis(LISTING_MS_MAX)).ok()
+pub(super) fn sockets(listing: &Listing, servers: &[u16]) -> Option<Sockets> {
+    Sockets::read(listing, servers, Duration::from_millis(LISTING_MS_MAX)).ok()
 }
 
 /// An instance of a consumer that runs now.
@@ -112,7 +112,7 @@ impl Local {
             Which::New => &sessions.old,
             Which::Old => &sessions.new,
         };
-        let sockets = sockets(&listing);
+        let sockets = sockets(&listing, &self.setup.servers);
         // Without the sockets no session leads to its process, and an environment that was not reached may name one
         // more holder: such a look proves nothing, and is made again.
         let complete = !cut_short(&sights.report) && (going.is_none() || sockets.is_some());
@@ -321,7 +321,7 @@ impl Local {
     /// Who called from there, by the socket alone: it is asked while the connection may be open still.
     pub(super) fn caller_at(&self, client: SocketAddr) -> Option<Holder> {
         let listing = listing().ok()?;
-        let owner = sockets(&listing)?.process_of(client)?;
+        let owner = sockets(&listing, &self.setup.servers)?.process_of(client)?;
         if owner.pid == std::process::id() {
             return None;
         }

@@ -92,7 +92,7 @@ impl Local {
         let who = incarnation(&one.process);
         let (_, setup) = block_in_place(|| self.slot_setup(one.consumer, one.slot))?;
         let before = source.now().await?;
-        let sockets = block_in_place(|| connections(&before))?;
+        let sockets = block_in_place(|| connections(&before, &self.setup.servers))?;
         self.note_sessions(&one.process, &before, &sockets);
         let mut base = Kinds::NONE;
         if block_in_place(|| self.delivered_to(one.consumer, Some(&one.process), which, values)) {
@@ -187,7 +187,7 @@ impl Local {
         source: &dyn SessionSource,
     ) -> Result<u64, Failure> {
         let sessions = source.now().await?;
-        let sockets = block_in_place(|| connections(&sessions))?;
+        let sockets = block_in_place(|| connections(&sessions, &self.setup.servers))?;
         Ok(calls(&sessions, which, &sockets, process))
     }
 
@@ -339,12 +339,12 @@ fn loaded(process: &ProcessId, which: Which, values: Values<'_>, restarted: bool
 
 /// The connections of this machine, where sessions are to be joined to processes by them: without them "no session"
 /// would only mean that nobody looked. Where no session has a socket there is nothing to join.
-fn connections(sessions: &Sessions) -> Result<Sockets, Failure> {
+fn connections(sessions: &Sessions, servers: &[u16]) -> Result<Sockets, Failure> {
     let mut all = sessions.old.iter().chain(&sessions.new).flatten();
     if !all.any(|session| session.client.is_some()) {
         return Ok(Sockets::default());
     }
-    sockets(&listing()?).ok_or_else(|| {
+    sockets(&listing()?, servers).ok_or_else(|| {
         Failure::new(keyroll_port::Class::Retryable, "K0358", "join the issuer's sessions to processes")
             .because("the connections of this machine could not be read")
     })

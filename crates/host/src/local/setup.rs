@@ -22,6 +22,8 @@ pub struct Setup {
     pub work: PathBuf,
     /// The longest value, in bytes, and every byte that it may have, for Preflight.
     pub value_format: (Vec<u8>, usize),
+    /// The ports at which consumers reach the issuer: they tell its connections from others of the same client port.
+    pub servers: Vec<u16>,
 }
 
 /// One file that holds copies.
