@@ -77,6 +77,8 @@ pub struct Postgres {
     pub owner_role: String,
     /// The two login roles; they differ.
     pub slots: [String; 2],
+    /// The server's log, by its path on the server's machine.
+    pub log: Option<String>,
 }
 
 /// One secret and everything that the file says of it.
@@ -313,6 +315,7 @@ impl Postgres {
                 dbname: read_identifier("dbname", &table.dbname)?,
                 owner_role,
                 slots,
+                log: table.log.as_ref().map(read_server_path).transpose()?,
             }),
             Ok(_) | Err(_) => {
                 let why =
@@ -333,6 +336,15 @@ fn read_identifier(key: &str, text: &At<String>) -> Result<String, Fault> {
             format!("`{key}` must be 1 to 63 bytes without control characters"),
         )
         .at(&text.span)),
+    }
+}
+
+/// A path on another machine, perhaps: it is not resolved here.
+fn read_server_path(text: &At<String>) -> Result<String, Fault> {
+    match text.value.starts_with('/') && text.value.len() <= 4096 && !text.value.chars().any(char::is_control) {
+        true => Ok(text.value.clone()),
+        false => Err(Fault::new(Kind::BadPath, "`log` must be an absolute path on the server's machine")
+            .at(&text.span)),
     }
 }
 

@@ -124,6 +124,9 @@ pub(crate) struct PostgresShape {
     pub(crate) owner_role: At<String>,
     /// The two login roles.
     pub(crate) slots: At<Vec<At<String>>>,
+    /// The file of the server's log, on the server's machine, where the server does not collect it itself: Debian's
+    /// `/var/log/postgresql/postgresql-15-main.log`.
+    pub(crate) log: Option<At<String>>,
 }
 
 /// What must be seen before the old value is ended.

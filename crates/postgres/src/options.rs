@@ -27,6 +27,9 @@ pub struct Options {
     /// A PEM file of the root certificates to trust in place of the system's; with it, connections to this machine
     /// are encrypted too.
     pub root_certificates: Option<PathBuf>,
+    /// The file that the server's standard error goes to, on the server's machine, where the server does not collect
+    /// its log itself: `/var/log/postgresql/postgresql-15-main.log` on Debian.
+    pub log: Option<String>,
     /// The admin's login.
     pub admin: Admin,
     /// The longest that one call may take, milliseconds.
@@ -161,6 +164,7 @@ mod tests {
             slots: ["orders_a".to_owned(), "orders_b".to_owned()],
             root_certificates: None,
             admin: Admin { user: "postgres".to_owned(), password: None, socket_dir: None },
+            log: None,
             request_ms_max: REQUEST_MS_MAX_DEFAULT,
         }
     }

@@ -63,11 +63,20 @@ const CURRENT: &str = "
 const FILES: &str = "
     SELECT name, size, (extract(epoch FROM modification) * 1000)::bigint + 1000 >= $1 FROM pg_ls_logdir()";
 
+/// A file that the server does not collect itself.
+const NAMED: &str = "
+    SELECT (pg_stat_file($1)).size, (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+
 const PIECE: &str = "SELECT pg_read_binary_file($1, $2, $3, true)";
 
 /// What lets an admin that is no superuser read the log.
 const GRANTS: &str = "in the database of `dbname`: GRANT pg_monitor TO the admin; GRANT EXECUTE ON FUNCTION \
                       pg_current_logfile(text), pg_read_binary_file(text, bigint, bigint, boolean) TO the admin";
+
+/// The same for a file that the configuration names.
+const GRANTS_NAMED: &str = "name the server's own log with `log`; in the database of `dbname`: GRANT EXECUTE ON \
+                            FUNCTION pg_stat_file(text), pg_read_binary_file(text, bigint, bigint, boolean) TO \
+                            the admin, and GRANT pg_read_server_files TO the admin";
 
 /// Whether the log can be read, and where; found by marking it.
 pub(crate) async fn sees(server: &Server) -> RefusalLog {
@@ -76,16 +85,18 @@ pub(crate) async fn sees(server: &Server) -> RefusalLog {
         Ok(work) => work,
         Err(failure) => return blind(told(&failure), "keyroll doctor"),
     };
-    let form = match form(&work).await {
+    let form = match form(&work, server.log()).await {
         Ok(Ok(form)) => form,
         Ok(Err((why, help))) => return blind(why.to_owned(), help),
         Err(failure) => return blind(told(&failure), GRANTS),
     };
-    let marked = take(&work, form).await;
+    let marked = take(&work, form, server.log()).await;
     work.close().await;
-    match marked {
-        Ok(_) => RefusalLog::Read { place: format!("PostgreSQL's log ({})", form.name()), lag_ms: 0 },
-        Err(failure) => blind(told(&failure), GRANTS),
+    match (marked, server.log()) {
+        (Ok(_), None) => RefusalLog::Read { place: format!("PostgreSQL's log ({})", form.name()), lag_ms: 0 },
+        (Ok(_), Some(file)) => RefusalLog::Read { place: format!("PostgreSQL's log {file}"), lag_ms: 0 },
+        (Err(failure), None) => blind(told(&failure), GRANTS),
+        (Err(failure), Some(_)) => blind(told(&failure), GRANTS_NAMED),
     }
 }
 
@@ -95,18 +106,31 @@ fn told(failure: &Failure) -> String {
 }
 
 /// The form in which it is read, or why it cannot be and the setting that would change that.
-async fn form(work: &Work<'_>) -> Result<Result<Form, (&'static str, &'static str)>, Failure> {
+async fn form(
+    work: &Work<'_>,
+    named: Option<&str>,
+) -> Result<Result<Form, (&'static str, &'static str)>, Failure> {
     let rows = work.rows(SETTINGS, &[], "read what the server logs").await?;
     let Some(row) = rows.first() else { return Ok(Err(("the server shows no settings", GRANTS))) };
     let (collected, destination, fatal, english): (bool, String, bool, bool) =
         (row.get(0), row.get(1), row.get(2), row.get(3));
     let to = |form: Form| destination.split(',').any(|one| one.trim() == form.name());
-    let set =
-        "set logging_collector = on and log_destination = 'csvlog' (or 'jsonlog'), and restart the server";
-    Ok(if !collected {
+    let set = "name its file with `log` in the [postgres] table (Debian: \
+               /var/log/postgresql/postgresql-15-main.log), or set logging_collector = on and log_destination = \
+               'csvlog' (or 'jsonlog'), and restart the server";
+    Ok(if !collected && named.is_none() {
         Err(("the server's log is not collected in files", set))
     } else if !fatal {
         Err(("the server logs no refused login (log_min_messages = panic)", "set log_min_messages = warning"))
+    } else if named.is_some() {
+        match to(Form::Stderr) && english {
+            true => Ok(Form::Stderr),
+            false => Err((
+                "its lines do not say in a fixed way what was refused",
+                "set lc_messages = 'C' and log_destination = 'stderr', or leave `log` out and let the server collect \
+                 its log as csvlog",
+            )),
+        }
     } else if to(Form::Jsonlog) {
         Ok(Form::Jsonlog)
     } else if to(Form::Csvlog) {
@@ -124,13 +148,19 @@ async fn form(work: &Work<'_>) -> Result<Result<Form, (&'static str, &'static st
 /// The mark of this moment.
 pub(crate) async fn mark(server: &Server) -> Result<String, Failure> {
     let work = Work::open(server).await?;
-    let form = form(&work).await?.map_err(|(why, help)| unread(server, why).help(help))?;
-    let mark = take(&work, form).await?;
+    let form = form(&work, server.log()).await?.map_err(|(why, help)| unread(server, why).help(help))?;
+    let mark = take(&work, form, server.log()).await?;
     work.close().await;
     serde_json::to_string(&mark).map_err(|_| unread(server, "its end cannot be written down"))
 }
 
-async fn take(work: &Work<'_>, form: Form) -> Result<Mark, Failure> {
+async fn take(work: &Work<'_>, form: Form, named: Option<&str>) -> Result<Mark, Failure> {
+    if let Some(file) = named {
+        let rows = work.rows(NAMED, &[&file], "find the server's log").await?;
+        let (offset, at_ms) = rows.first().map(|row| (row.get(0), row.get(1))).unwrap_or_default();
+        let before = before(work, file, offset).await?;
+        return Ok(Mark { form, file: file.to_owned(), offset, before, at_ms });
+    }
     let rows = work.rows(CURRENT, &[&form.name()], "find the server's log").await?;
     let named = rows.first().and_then(|row| Some((row.get::<_, Option<String>>(0)?, row.get(1), row.get(2))));
     let Some((file, Some(offset), at_ms)) = named else {
@@ -177,9 +207,7 @@ impl Read {
             unread(server, why)
                 .help("`keyroll pause` switches the login on again; then `keyroll resume` marks it anew")
         };
-        let files = self.files_now(work).await?;
-        let folder =
-            self.mark.file.rsplit_once('/').map(|(folder, _)| format!("{folder}/")).unwrap_or_default();
+        let (folder, files) = self.files_now(work, server.log()).await?;
         let mut budget = LOOK_BYTES_MAX;
         let marked = self.mark.file.clone();
         let there =
@@ -216,15 +244,25 @@ impl Read {
 
     /// The files that hold, or may hold, lines of after the mark. One that was written at about the time of the mark
     /// and is not the marked one is older: the marked one was the current one.
-    async fn files_now(&self, work: &Work<'_>) -> Result<Vec<(String, i64)>, Failure> {
+    async fn files_now(
+        &self,
+        work: &Work<'_>,
+        named: Option<&str>,
+    ) -> Result<(String, Vec<(String, i64)>), Failure> {
+        if let Some(file) = named {
+            let rows = work.rows(NAMED, &[&file], "look at the server's log").await?;
+            return Ok((String::new(), rows.iter().map(|row| (file.to_owned(), row.get(0))).collect()));
+        }
+        let folder = self.mark.file.rsplit_once('/').map(|(folder, _)| format!("{folder}/"));
         let rows = work.rows(FILES, &[&self.mark.at_ms], "list the files of the server's log").await?;
         let own = self.mark.file.rsplit_once('/').map_or(self.mark.file.as_str(), |(_, name)| name);
         let all =
             rows.iter().map(|row| (row.get::<_, String>(0), row.get::<_, i64>(1), row.get::<_, bool>(2)));
-        Ok(all
+        let files = all
             .filter(|(name, _, since)| name == own || (*since && self.mark.form.is_of(name)))
             .map(|(name, size, _)| (name, size))
-            .collect())
+            .collect();
+        Ok((folder.unwrap_or_default(), files))
     }
 
     fn lines(&mut self, rest: &mut Vec<u8>, bytes: &[u8], role: &str) {

@@ -27,6 +27,11 @@ impl Server {
         Ok(Self { options, tls, own: OwnSessions::default(), tail: Tail::default() })
     }
 
+    /// The file that the options name as its log.
+    pub(crate) fn log(&self) -> Option<&str> {
+        self.options.log.as_deref()
+    }
+
     /// The place that the options name.
     pub(crate) fn place(&self) -> (&str, u16) {
         (&self.options.host, self.options.port)

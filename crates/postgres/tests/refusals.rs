@@ -13,6 +13,7 @@ use std::os::unix::fs::MetadataExt as _;
 
 use keyroll_port::{Class, Issuer, RefusalLog};
 use keyroll_testkit::{Deadline, alphanumeric, until};
+use keyroll_postgres::{Options, Postgres};
 use stage::{Names, Stage, field, id};
 
 const CSV: [&str; 3] =
@@ -85,6 +86,51 @@ async fn lines_that_are_lost_are_not_none() {
     assert_eq!(count(&stage, &mark).await, Err("K0213"));
     std::fs::remove_file(&path).unwrap();
     assert_eq!(count(&stage, &mark).await, Err("K0213"));
+}
+
+/// As Debian runs it: the server's standard error goes to a file that the server itself does not know of.
+#[tokio::test]
+async fn a_log_that_the_server_does_not_collect_is_read_where_the_configuration_names_it() {
+    let Some(stage) = stage(&[]).await else { return };
+    let RefusalLog::NotVisible { help, .. } = stage.issuer.sees_refusals(&stage.current).await else {
+        panic!("it is not named")
+    };
+    assert!(help.contains("name its file with `log`"), "{help}");
+    let path = stage.server.log_file().display().to_string();
+    let named = |log: &str, user: &str, password: &str| {
+        let options = stage::options(stage.server.port(), &stage.names, user, password);
+        Postgres::new(Options { log: Some(log.to_owned()), ..options }).unwrap()
+    };
+    let issuer = named(&path, "postgres", stage.server.password());
+    let read = RefusalLog::Read { place: format!("PostgreSQL's log {path}"), lag_ms: 0 };
+    assert_eq!(issuer.sees_refusals(&stage.current).await, read);
+    let other = named("/nothing/there.log", "postgres", stage.server.password());
+    assert!(matches!(other.sees_refusals(&stage.current).await, RefusalLog::NotVisible { .. }));
+
+    let mark = issuer.mark_refusals(&stage.current).await.unwrap();
+    issuer.disable(id(&stage.current)).await.unwrap();
+    let found = async || issuer.refusals(&stage.current, &mark).await.map(|found| found.len());
+    assert_eq!(found().await.unwrap(), 0);
+    use_it(&stage).await;
+    assert_eq!(found().await.unwrap(), 1);
+    // What `copytruncate` of logrotate does: what stood there since the last look is lost.
+    std::fs::File::options().write(true).truncate(true).open(&path).unwrap();
+    assert_eq!(found().await.unwrap_err().code, "K0213");
+
+    let password = alphanumeric(20);
+    stage.sql(&format!("CREATE ROLE keyroll_admin LOGIN CREATEROLE PASSWORD '{password}'")).await;
+    let admin = named(&path, "keyroll_admin", &password);
+    let RefusalLog::NotVisible { why, help } = admin.sees_refusals(&stage.current).await else {
+        panic!("it may not")
+    };
+    assert!(why.contains("permission denied") && help.contains("pg_read_server_files"), "{why} · {help}");
+    stage
+        .sql(
+            "GRANT pg_monitor, pg_read_server_files TO keyroll_admin; GRANT EXECUTE ON FUNCTION \
+             pg_stat_file(text), pg_read_binary_file(text, bigint, bigint, boolean) TO keyroll_admin",
+        )
+        .await;
+    assert_eq!(admin.sees_refusals(&stage.current).await, read);
 }
 
 #[tokio::test]

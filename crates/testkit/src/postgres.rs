@@ -149,7 +149,12 @@ impl Postgres {
     /// # Errors
     /// If the file cannot be read.
     pub fn log(&self) -> io::Result<String> {
-        fs::read_to_string(self.home.path().join("server.log"))
+        fs::read_to_string(self.log_file())
+    }
+
+    /// The file of that log; the server's account may read it, as on Debian.
+    pub fn log_file(&self) -> PathBuf {
+        self.home.path().join("server.log")
     }
 
     /// Replaces pg_hba.conf: these lines come first, then the usual ones. [`Postgres::reload`] makes it count.
@@ -283,7 +288,9 @@ fn make_cluster(home: &Path, password: &str) -> Result<(), PostgresError> {
 }
 
 fn start_server(home: &Path, port: u16, more: &[&str]) -> Result<Child, PostgresError> {
-    let log = fs::File::create(home.join("server.log")).map_err(failed("make the log"))?;
+    let path = home.join("server.log");
+    let log = fs::File::options().create(true).append(true).open(&path).map_err(failed("make the log"))?;
+    give(&path)?;
     let mut keeper = as_account("sh")?;
     keeper
         .args(["-c", KEEPER, "keeper"])

@@ -122,6 +122,7 @@ fn postgres(secret: &Secret, admin: Option<SecretBytes>) -> Result<Arc<dyn Issue
         slots: place.slots.clone(),
         root_certificates: None,
         admin: Admin::from_file(&admin)?,
+        log: place.log.clone(),
         request_ms_max: REQUEST_MS_MAX_DEFAULT,
     };
     Ok(Arc::new(Postgres::new(options)?))

@@ -81,9 +81,13 @@ impl Stage {
         assert!(self.server.connect(&marker, "wrong", "postgres").await.is_err());
         let log = self.server.log_folder();
         let there = || async {
-            let files = std::fs::read_dir(&log).unwrap().flatten().collect::<Vec<_>>();
-            let shows = |file: &std::fs::DirEntry| {
-                String::from_utf8_lossy(&std::fs::read(file.path()).unwrap()).contains(&marker)
+            let collected = std::fs::read_dir(&log).into_iter().flatten().flatten().map(|file| file.path());
+            let mut files = collected.collect::<Vec<_>>();
+            if files.is_empty() {
+                files.push(self.server.log_file());
+            }
+            let shows = |file: &std::path::PathBuf| {
+                String::from_utf8_lossy(&std::fs::read(file).unwrap()).contains(&marker)
             };
             // In every form that it is written in.
             (!files.is_empty() && files.iter().any(shows)).then_some(())
@@ -126,6 +130,7 @@ pub fn options(port: u16, names: &Names, user: &str, password: &str) -> Options 
             password: Some(SecretBytes::from(password.to_owned())),
             socket_dir: None,
         },
+        log: None,
         request_ms_max: REQUEST_MS_MAX_DEFAULT,
     }
 }
