@@ -119,24 +119,33 @@ pub enum Runs {
     Unit {
         /// Its name with its suffix, `app.service`.
         name: String,
+        /// The user whose own service manager has it.
+        user: Option<String>,
         /// As for processes, without placeholders.
         ready: Option<Argument>,
         /// As for processes.
         drain: Duration,
     },
-    /// Nothing runs now: cron, timer, CI, scaled to zero, stopped.
+    /// A job that a systemd timer starts.
+    Timer {
+        /// The timer's name with its suffix, `backup.timer`.
+        name: String,
+        /// The user whose own service manager has it.
+        user: Option<String>,
+    },
+    /// Nothing runs now: cron, CI, scaled to zero, stopped.
     AtRest,
 }
 
 const FORMS: &str = "the forms are: { restart = [\"…\"], pid_file = \"…\" } · { signal = \"HUP\", pid_file = \"…\" } · \
-                     { rereads = true, pid_file = \"…\" } · { unit = \"app.service\" } · { at_rest = true }";
+                     { rereads = true, pid_file = \"…\" } · { unit = \"app.service\" } · { timer = \"job.timer\" } · { at_rest = true }";
 
 impl Runs {
     /// The names of all that can be enumerated; one, `main`, for a unit or a consumer at rest.
     pub fn instances(&self) -> Vec<Instance> {
         match self {
             Self::Process { instances, .. } => instances.clone(),
-            Self::Unit { .. } | Self::AtRest => main_instance(),
+            Self::Unit { .. } | Self::Timer { .. } | Self::AtRest => main_instance(),
         }
     }
 
@@ -155,15 +164,25 @@ impl Runs {
             runs.signal.is_some(),
             runs.rereads.is_some(),
             runs.unit.is_some(),
+            runs.timer.is_some(),
             runs.at_rest.is_some(),
         ];
         if chosen.iter().filter(|chosen| **chosen).count() != 1 {
             return Err(wrong(
-                "`runs` needs exactly one of `restart`, `signal`, `rereads`, `unit`, `at_rest`",
+                "`runs` needs exactly one of `restart`, `signal`, `rereads`, `unit`, `timer`, `at_rest`",
             ));
         }
         if let Some(unit) = &runs.unit {
             return Self::build_unit(unit, shape);
+        }
+        if let Some(timer) = &runs.timer {
+            return match has_process_keys(runs) || runs.ready.is_some() || runs.drain.is_some() {
+                true => Err(wrong("`timer` goes with `user` only")),
+                false => Ok(Self::Timer { name: read_unit("timer", timer)?, user: read_user(runs)? }),
+            };
+        }
+        if let Some(user) = &runs.user {
+            return Err(wrong("`user` goes with `unit` or `timer`").at(&user.span));
         }
         if runs.at_rest.is_some() {
             return match has_process_keys(runs) || runs.ready.is_some() || runs.drain.is_some() {
@@ -179,19 +198,9 @@ impl Runs {
             let why = "`unit` goes with `ready` and `drain` only: systemd knows its processes";
             return Err(Fault::new(Kind::BadCombination, why).at(&shape.span).help(FORMS));
         }
-        let allowed =
-            |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'@' | b':' | b'\\');
-        let known = unit.value.ends_with(".service") && unit.value.len() > ".service".len();
-        if !known || unit.value.len() > 255 || unit.value.starts_with('-') || !unit.value.bytes().all(allowed)
-        {
-            return Err(Fault::new(
-                Kind::BadName,
-                "`unit` must be the full name of a service: `app.service`",
-            )
-            .at(&unit.span));
-        }
         Ok(Self::Unit {
-            name: unit.value.clone(),
+            name: read_unit("service", unit)?,
+            user: read_user(&shape.value)?,
             ready: read_url("ready", shape.value.ready.as_ref(), &[])?,
             drain: read_drain(&shape.value)?,
         })
@@ -228,6 +237,36 @@ impl Runs {
         }
         let ready = read_url("ready", runs.ready.as_ref(), &holes)?;
         Ok(Self::Process { apply, find, instances, ready, drain: read_drain(runs)? })
+    }
+}
+
+/// The full name of a unit of a kind.
+fn read_unit(kind: &str, text: &At<String>) -> Result<String, Fault> {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'@' | b':' | b'\\');
+    let name = text.value.strip_suffix(kind).and_then(|rest| rest.strip_suffix('.')).unwrap_or_default();
+    let good = !name.is_empty()
+        && text.value.len() <= 255
+        && !name.starts_with('-')
+        && text.value.bytes().all(allowed);
+    match good {
+        true => Ok(text.value.clone()),
+        false => {
+            Err(Fault::new(Kind::BadName, format!("it must be the full name of a {kind}: `app.{kind}`"))
+                .at(&text.span))
+        }
+    }
+}
+
+/// A local user's name, as useradd(8) allows it.
+fn read_user(runs: &RunsShape) -> Result<Option<String>, Fault> {
+    let Some(text) = &runs.user else { return Ok(None) };
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'$');
+    let good = (1..=32).contains(&text.value.len())
+        && !text.value.starts_with('-')
+        && text.value.bytes().all(allowed);
+    match good {
+        true => Ok(Some(text.value.clone())),
+        false => Err(Fault::new(Kind::BadName, "`user` must be the name of a local user").at(&text.span)),
     }
 }
 

@@ -341,7 +341,8 @@ fn read_identifier(key: &str, text: &At<String>) -> Result<String, Fault> {
 
 /// A path on another machine, perhaps: it is not resolved here.
 fn read_server_path(text: &At<String>) -> Result<String, Fault> {
-    match text.value.starts_with('/') && text.value.len() <= 4096 && !text.value.chars().any(char::is_control) {
+    match text.value.starts_with('/') && text.value.len() <= 4096 && !text.value.chars().any(char::is_control)
+    {
         true => Ok(text.value.clone()),
         false => Err(Fault::new(Kind::BadPath, "`log` must be an absolute path on the server's machine")
             .at(&text.span)),

@@ -169,7 +169,7 @@ pub(crate) struct ConsumerShape {
     pub(crate) paths: Vec<PathShape>,
 }
 
-/// What runs. Exactly one of `restart`, `signal`, `rereads`, `unit`, `at_rest`.
+/// What runs. Exactly one of `restart`, `signal`, `rereads`, `unit`, `timer`, `at_rest`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RunsShape {
@@ -182,6 +182,10 @@ pub(crate) struct RunsShape {
     pub(crate) rereads: Option<At<bool>>,
     /// The systemd unit that runs it: `app.service`.
     pub(crate) unit: Option<At<String>>,
+    /// The systemd timer that starts it, `backup.timer`: nothing runs between two runs.
+    pub(crate) timer: Option<At<String>>,
+    /// With `unit` or `timer`: the user whose own service manager has it (`systemctl --user`).
+    pub(crate) user: Option<At<String>>,
     /// Nothing runs now (cron, timer, CI, stopped): `true`.
     pub(crate) at_rest: Option<At<bool>>,
     /// The names of its instances, for `{instance}`. They are moved one by one.

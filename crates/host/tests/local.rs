@@ -74,8 +74,13 @@ fn variable(name: &str) -> CopySetup {
 }
 
 fn at_rest(files: Vec<FileId>, check: Option<CheckSetup>) -> ConsumerSetup {
-    let slot =
-        SlotSetup { instance: None, run: Run::AtRest(AtRest), checks: vec![check], log: None, ready: None };
+    let slot = SlotSetup {
+        instance: None,
+        run: Run::AtRest(AtRest::default()),
+        checks: vec![check],
+        log: None,
+        ready: None,
+    };
     ConsumerSetup { name: "job".into(), files, fetch: None, slots: vec![slot] }
 }
 

@@ -80,6 +80,6 @@ pub fn instances_in(run: &Run, listing: &Listing) -> Result<Vec<InstanceProcess>
         Run::Process(process) => process.find.instances_in(listing, &process.instances),
         Run::Reread(reread) => reread.find.instances_in(listing, &reread.instances),
         Run::Unit(unit) => unit.instances(),
-        Run::AtRest(_) => Ok(Vec::new()),
+        Run::AtRest(at_rest) => at_rest.instances(),
     }
 }

@@ -1,4 +1,5 @@
 use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -8,6 +9,7 @@ use keyroll_port::{Class, Failure};
 use crate::command::{Ended, Output, With, run};
 use crate::find::list;
 use crate::instance::filled;
+use crate::user::User;
 use crate::{Applied, CommandLine, InstanceProcess};
 
 /// How long one question to systemd may take, milliseconds.
@@ -18,6 +20,9 @@ const SETTLE_STEP_MS: u64 = 100;
 
 /// Present where systemd is the service manager. Source: sd_booted(3).
 const BOOTED: &str = "/run/systemd/system";
+
+/// Shows what `systemctl show` does not print; a part of systemd.
+const BUSCTL: &str = "busctl";
 
 /// What is asked of a unit. Source: org.freedesktop.systemd1(5).
 const PROPERTIES: &str = "--property=LoadState,ActiveState,SubState,MainPID,ControlGroup,NRestarts,InvocationID,\
@@ -35,8 +40,8 @@ pub struct Unit {
     pub unit: String,
     /// The instances' names; empty for a single one.
     pub instances: Vec<String>,
-    /// A unit of the user's own manager (`systemctl --user`).
-    pub user: bool,
+    /// The user whose own manager has it (`systemctl --user`); the system's manager without one.
+    pub user: Option<String>,
     /// keyroll has written a unit file or drop-in: `daemon-reload` comes first, whatever the manager says
     /// (`NeedDaemonReload` stays `no` for a drop-in in a new folder, seen with systemd 252).
     pub unit_file_written: bool,
@@ -133,7 +138,7 @@ impl Unit {
         Self {
             unit: unit.into(),
             instances: Vec::new(),
-            user: false,
+            user: None,
             unit_file_written: false,
             settle: Duration::from_secs(2),
             systemctl: "systemctl".into(),
@@ -268,17 +273,72 @@ impl Unit {
         Ok(UnitFiles::parse(unit, &text))
     }
 
+    /// The files that one instance's unit is given as credentials, by their names (`LoadCredential=`). `systemctl show`
+    /// does not print them.
+    ///
+    /// # Errors
+    /// As [`Unit::state`].
+    pub fn credentials(&self, instance: Option<&str>) -> Result<Vec<(String, PathBuf)>, Failure> {
+        let unit = self.name(instance)?;
+        let path = object(&unit);
+        let question = [
+            "--json=short",
+            "get-property",
+            "org.freedesktop.systemd1",
+            &path,
+            "org.freedesktop.systemd1.Service",
+            "LoadCredential",
+        ];
+        let deadline = Instant::now() + Duration::from_millis(SHOW_MS_MAX);
+        let text = self.answer(Path::new(BUSCTL), &unit, &question, deadline)?;
+        pairs(&text).ok_or_else(|| {
+            failed(&unit, Class::Retryable, "ask systemd for the credentials of")
+                .because("its answer has another form")
+        })
+    }
+
+    /// The service that a timer starts.
+    ///
+    /// # Errors
+    /// As [`Unit::state`].
+    pub fn started_by_timer(&self) -> Result<Self, Failure> {
+        let timer = self.name(None)?;
+        let state = self.state(None)?;
+        if state.active != "active" {
+            return Err(failed(&timer, Class::Permanent, "use")
+                .because(format!("it is {}: nothing is started by it", state.active))
+                .help(format!("systemctl enable --now {timer}, or declare the consumer `at_rest`")));
+        }
+        let deadline = Instant::now() + Duration::from_millis(SHOW_MS_MAX);
+        let text = self.ask(&timer, "--property=Unit", deadline)?;
+        let unit = text.lines().find_map(|line| line.strip_prefix("Unit=")).unwrap_or_default().trim();
+        if unit.is_empty() {
+            return Err(
+                failed(&timer, Class::Permanent, "find what is started by").because("systemd names no unit")
+            );
+        }
+        Ok(Self { unit: unit.to_owned(), ..self.clone() })
+    }
+
     fn ask(&self, unit: &str, properties: &str, deadline: Instant) -> Result<String, Failure> {
+        self.answer(&self.systemctl, unit, &["show", properties, "--", unit], deadline)
+    }
+
+    fn answer(
+        &self,
+        program: &Path,
+        unit: &str,
+        question: &[&str],
+        deadline: Instant,
+    ) -> Result<String, Failure> {
         let deadline = deadline.min(Instant::now() + Duration::from_millis(SHOW_MS_MAX));
-        let ended = self.systemctl(&["show", properties, "--", unit], deadline, &mut |_| {}).map_err(
-            |mut failure| {
-                // A question has no effect, whatever became of it.
-                if failure.class == Class::Unknown {
-                    failure.class = Class::Retryable;
-                }
-                failure
-            },
-        )?;
+        let ended = self.ask_by(program, question, deadline, &mut |_| {}).map_err(|mut failure| {
+            // A question has no effect, whatever became of it.
+            if failure.class == Class::Unknown {
+                failure.class = Class::Retryable;
+            }
+            failure
+        })?;
         if !ended.status.success() {
             return Err(failed(unit, Class::Retryable, "ask systemd for").because(ended.status.to_string()));
         }
@@ -308,6 +368,16 @@ impl Unit {
         deadline: Instant,
         started: &mut dyn FnMut(ProcessId),
     ) -> Result<Ended, Failure> {
+        self.ask_by(&self.systemctl, arguments, deadline, started)
+    }
+
+    fn ask_by(
+        &self,
+        program: &Path,
+        arguments: &[&str],
+        deadline: Instant,
+        started: &mut dyn FnMut(ProcessId),
+    ) -> Result<Ended, Failure> {
         let absent = |why: &str| {
             Failure::new(Class::Permanent, "K0406", "talk to systemd")
                 .because(why)
@@ -316,18 +386,78 @@ impl Unit {
         if !Path::new(&self.booted).is_dir() {
             return Err(absent("this machine was not started with systemd"));
         }
-        let user = self.user.then_some("--user");
-        let arguments = user.into_iter().chain(arguments.iter().copied());
-        let line = CommandLine::program(self.systemctl.to_string_lossy(), arguments);
-        let names = if self.user { &["XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS"][..] } else { &[] };
+        let manager = self.user.as_deref().map(Manager::of).transpose()?;
+        let flag = manager.is_some().then_some("--user");
+        let line = CommandLine::program(
+            program.to_string_lossy(),
+            flag.into_iter().chain(arguments.iter().copied()),
+        );
         let variables: Vec<(&str, OsString)> =
-            names.iter().filter_map(|name| Some((*name, std::env::var_os(name)?))).collect();
-        let with = With { user: None, output: Output::Keep, variables: &variables };
+            manager.iter().map(|one| ("XDG_RUNTIME_DIR", one.runtime.clone().into())).collect();
+        let user = manager.as_ref().filter(|one| one.another).map(|one| &one.user);
+        let with = With { user, output: Output::Keep, variables: &variables };
         run(&line, &with, deadline, started).map_err(|failure| match failure.code {
-            "K0404" => absent("the program `systemctl` could not be started"),
+            "K0404" => absent("the program of systemd could not be started"),
             _ => failure,
         })
     }
+}
+
+/// One user's own service manager.
+struct Manager {
+    user: User,
+    runtime: PathBuf,
+    /// The user is another than the one that keyroll runs as.
+    another: bool,
+}
+
+impl Manager {
+    fn of(name: &str) -> Result<Self, Failure> {
+        let user = User::named(name)?;
+        let own = rustix::process::geteuid();
+        let another = own.as_raw() != user.uid;
+        let runtime = PathBuf::from(format!("/run/user/{}", user.uid));
+        let absent = |why: String, help: String| {
+            Err(Failure::new(Class::Permanent, "K0406", format!("talk to the service manager of {name}"))
+                .because(why)
+                .help(help))
+        };
+        if another && !own.is_root() {
+            return absent(format!("only root or {name} may"), format!("run keyroll as root, or as {name}"));
+        }
+        let owned = std::fs::metadata(&runtime).is_ok_and(|meta| meta.is_dir() && meta.uid() == user.uid);
+        if !owned {
+            return absent(
+                format!(
+                    "it does not run: nobody of that name is logged in ({} is not there)",
+                    runtime.display()
+                ),
+                format!("loginctl enable-linger {name} keeps it running"),
+            );
+        }
+        Ok(Self { user, runtime, another })
+    }
+}
+
+/// A unit's path on the bus: every other byte than a letter or digit as `_` and two hexadecimal digits.
+/// Source: sd_bus_path_encode(3).
+fn object(unit: &str) -> String {
+    let mut path = "/org/freedesktop/systemd1/unit/".to_owned();
+    for byte in unit.bytes() {
+        match byte.is_ascii_alphanumeric() {
+            true => path.push(char::from(byte)),
+            false => path.push_str(&format!("_{byte:02x}")),
+        }
+    }
+    path
+}
+
+/// `{"type":"a(ss)","data":[["name","/path"]]}`, as `busctl --json=short` prints it.
+fn pairs(text: &str) -> Option<Vec<(String, PathBuf)>> {
+    let value: serde_json::Value = serde_json::from_str(text).ok()?;
+    let pair =
+        |one: &serde_json::Value| Some((one.get(0)?.as_str()?.to_owned(), one.get(1)?.as_str()?.into()));
+    value.get("data")?.as_array()?.iter().map(pair).collect()
 }
 
 /// After the restart was asked for, a question that fails leaves the effect unknown.
@@ -338,4 +468,22 @@ fn unknown(mut failure: Failure) -> Failure {
 
 fn failed(unit: &str, class: Class, verb: &str) -> Failure {
     Failure::new(class, "K0407", format!("{verb} the unit {unit}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_units_path_on_the_bus_is_made_as_systemd_makes_it() {
+        assert_eq!(object("app@1.service"), "/org/freedesktop/systemd1/unit/app_401_2eservice");
+    }
+
+    #[test]
+    fn credentials_are_read_as_busctl_prints_them() {
+        let found = pairs(r#"{"type":"a(ss)","data":[["dbpw","/etc/app/dbpw"],["b","/x"]]}"#);
+        assert_eq!(found, Some(vec![("dbpw".into(), "/etc/app/dbpw".into()), ("b".into(), "/x".into())]));
+        assert_eq!(pairs(r#"{"type":"a(ss)","data":[]}"#), Some(Vec::new()));
+        assert_eq!(pairs("No such property"), None);
+    }
 }

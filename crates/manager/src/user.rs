@@ -13,13 +13,13 @@ pub(crate) struct User {
 impl User {
     /// Looked up in /etc/passwd alone: users that only a directory service knows are refused.
     pub(crate) fn named(name: &str) -> Result<Self, Failure> {
-        let attempted = || format!("run a check as the user `{}`", name.escape_debug());
+        let attempted = || format!("run something as the user `{}`", name.escape_debug());
         let list = std::fs::read_to_string("/etc/passwd")
             .map_err(|error| Failure::new(Class::Permanent, "K0409", attempted()).because(error))?;
         list.lines().find_map(|line| Self::of_line(line, name)).ok_or_else(|| {
             Failure::new(Class::Permanent, "K0409", attempted())
                 .because("/etc/passwd has no such user")
-                .help("name a local user under `check.user` in the configuration")
+                .help("name a local user in the configuration")
         })
     }
 

@@ -336,7 +336,7 @@ fn a_dead_drivers_command_is_found_by_its_record_and_ended_and_a_stranger_is_not
 #[test]
 fn what_needs_nothing_does_nothing() {
     let reread = Run::Reread(Reread { instances: Vec::new(), find: nowhere() });
-    for run in [reread, Run::AtRest(AtRest)] {
+    for run in [reread, Run::AtRest(AtRest::default())] {
         assert!(apply(&run, None, soon(), &mut |_| panic!("nothing is started")).is_ok());
         assert_eq!(instances(&run).expect("none"), []);
     }

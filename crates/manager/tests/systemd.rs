@@ -183,13 +183,28 @@ fn without_systemd_the_error_says_so() {
 }
 
 #[test]
-fn a_users_unit_and_named_instances_are_asked_for_as_such() {
+fn named_instances_are_asked_for_as_such() {
     let own = std::process::id();
     let fake = Fake::new(&shown("active", "running", own, 0, "aa"), "");
-    let unit = Unit { user: true, unit: "app@{instance}".into(), instances: vec!["x".into()], ..fake.unit() };
+    let unit = Unit { unit: "app@{instance}".into(), instances: vec!["x".into()], ..fake.unit() };
     let found = instances(&Run::Unit(unit)).expect("found");
     let main = found.iter().find(|one| one.process.pid == own).expect("the main process");
     assert!(main.main && main.instance.as_deref() == Some("x"));
-    assert!(fake.calls().starts_with("--user show "), "{}", fake.calls());
     assert!(fake.calls().contains("-- app@x.service\n"));
+}
+
+#[test]
+fn a_user_without_a_manager_is_told_how_to_get_one() {
+    let fake = Fake::new(&shown("active", "running", 1, 0, "aa"), "");
+    // `nobody` is never logged in.
+    let unit = |user: &str| Unit { user: Some(user.into()), ..fake.unit() };
+    let (class, code, text) = why(fake.apply(unit("nobody")));
+    assert_eq!((class, code), (Class::Permanent, "K0406"));
+    assert!(
+        text.contains("nobody of that name is logged in") || text.contains("only root or nobody may"),
+        "{text}"
+    );
+    let (class, code, _) = why(fake.apply(unit("no-such-user")));
+    assert_eq!((class, code), (Class::Permanent, "K0409"));
+    assert_eq!(fake.calls(), "", "nothing was asked of another manager");
 }

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 use keyroll_secret::SecretBytes;
 use zeroize::Zeroizing;
 
+use crate::credentials::credentials;
 use crate::proc::ProcFolder;
 use crate::worker::read_each;
 use crate::{NotVisible, ProcessId, Search};
@@ -14,6 +15,9 @@ pub(crate) const ENVIRONMENT_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// How long one environment may take, milliseconds.
 pub(crate) const ENVIRONMENT_STEP_MS_MAX: u64 = 1_000;
+
+/// What the names of credentials begin with where they stand behind the variables.
+const CREDENTIAL: &str = "credential:";
 
 /// How often an environment is read that seems empty while a program is being executed, and the time between, ms.
 const EXEC_LOOKS_MAX: u32 = 10;
@@ -104,16 +108,24 @@ pub fn environment_names(process: &ProcessId) -> Result<BTreeSet<String>, NotVis
     let step = Duration::from_millis(ENVIRONMENT_STEP_MS_MAX);
     let mut found = Err(NotVisible::Stuck);
     read_each(&[*process], step, Instant::now() + step, read_environment, &mut |_, answer| {
-        found = answer.map(|bytes| bytes.split(|byte| *byte == 0).filter_map(name).collect());
+        found = answer.map(|bytes| bytes.split(|byte| *byte == 0).filter_map(variable).collect());
     });
     found
+}
+
+fn variable(entry: &[u8]) -> Option<String> {
+    name(entry).filter(|name| !name.starts_with(CREDENTIAL))
 }
 
 /// A name as a shell could have set it: what a process wrote over its environment is none.
 fn name(entry: &[u8]) -> Option<String> {
     let name = entry.get(..entry.iter().position(|byte| *byte == b'=')?)?;
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
-    let good = !name.is_empty() && name.iter().all(plain) && !name.first().is_some_and(u8::is_ascii_digit);
+    let given = name.strip_prefix(CREDENTIAL.as_bytes());
+    let good = match given {
+        Some(credential) => credential.iter().all(|byte| byte.is_ascii_graphic()),
+        None => !name.is_empty() && name.iter().all(plain) && !name.first().is_some_and(u8::is_ascii_digit),
+    };
     good.then(|| String::from_utf8_lossy(name).into_owned())
 }
 
@@ -143,10 +155,35 @@ pub(crate) fn read_environment(process: &ProcessId) -> Result<Zeroizing<Vec<u8>>
         let bytes = Zeroizing::new(folder.read("environ", ENVIRONMENT_BYTES_MAX)?);
         looks += 1;
         if !bytes.is_empty() || looks == EXEC_LOOKS_MAX || !executing(&folder) {
-            return Ok(bytes);
+            return with_credentials(&folder, bytes);
         }
         std::thread::sleep(Duration::from_millis(EXEC_STEP_MS));
     }
+}
+
+/// What a service was given as credentials counts as part of the environment that it was started with: entries
+/// `credential:NAME=…` behind it, which no shell's variable is called.
+fn with_credentials(
+    folder: &ProcFolder,
+    environment: Zeroizing<Vec<u8>>,
+) -> Result<Zeroizing<Vec<u8>>, NotVisible> {
+    let given = credentials(folder, &environment)?;
+    if given.is_empty() {
+        return Ok(environment);
+    }
+    // Reserved in full: a vector that grows leaves a copy of the values behind.
+    let added: usize =
+        given.iter().map(|(name, bytes)| CREDENTIAL.len() + name.len() + bytes.len() + 2).sum();
+    let mut all = Zeroizing::new(Vec::with_capacity(environment.len() + added));
+    all.extend_from_slice(&environment);
+    for (name, bytes) in &given {
+        all.push(0);
+        all.extend_from_slice(CREDENTIAL.as_bytes());
+        all.extend_from_slice(name.as_bytes());
+        all.push(b'=');
+        all.extend_from_slice(bytes);
+    }
+    Ok(all)
 }
 
 /// While the kernel puts a new program in a process's place, neither the environment nor the command line is there

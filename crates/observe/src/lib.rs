@@ -4,6 +4,7 @@
 //! read without a limit in bytes and in time; no read by process id alone, where the id could have been given to
 //! another process in the meantime; no "not found" where the truth is "not visible".
 
+mod credentials;
 mod detach;
 mod environment;
 mod files;
@@ -25,6 +26,7 @@ mod sockets;
 mod units;
 mod worker;
 
+pub use credentials::credential_has;
 pub use detach::detach;
 pub use environment::{Variable, environment_has, environment_holds, environment_names, variables_holding};
 pub use files::{FileHit, FileLimits, FilesReport, NotSearched, search_files, shown};

@@ -115,6 +115,12 @@ impl ProcFolder {
         open_file(self.space.as_ref().unwrap_or(&self.folder), file)
     }
 
+    /// A folder of the process, such as its root.
+    pub(crate) fn open_in(&self, name: &str, flags: OFlags) -> Result<OwnedFd, NotVisible> {
+        rustix::fs::openat(self.space.as_ref().unwrap_or(&self.folder), name, flags, Mode::empty())
+            .map_err(NotVisible::of)
+    }
+
     pub(crate) fn link(&self, file: &str) -> Result<PathBuf, NotVisible> {
         let target = rustix::fs::readlinkat(self.space.as_ref().unwrap_or(&self.folder), file, Vec::new());
         let bytes = target.map_err(NotVisible::of)?.into_bytes();

@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use keyroll_needle::{NeedleId, Needles};
 use keyroll_observe::{
-    After, MemoryLimits, NotVisible, Place, ProcessId, WrittenAt, descendants, environment_holds,
-    exec_came_after, forked_without_exec, memory_holds, parents, process, processes, search_holders,
-    started_after,
+    After, MemoryLimits, NotVisible, Place, ProcessId, Variable, WrittenAt, credential_has, descendants,
+    environment_holds, exec_came_after, forked_without_exec, memory_holds, parents, process, processes,
+    search_holders, started_after, variables_holding,
 };
 use keyroll_secret::SecretBytes;
 use parts::{Plain, Running, generated, id_of, until};
@@ -112,6 +112,51 @@ fn a_value_is_seen_in_the_environment_and_nowhere_else_it_is_not() {
     let running = Running::start(Command::new("sleep").arg("60").env("API_KEY", &held));
     let found = environment_holds(&running.id(), &Plain::of(&[&held, &other])).expect("visible");
     assert_eq!(found.into_iter().collect::<Vec<_>>(), [0]);
+}
+
+/// The folder where systemd puts credentials, taken away again.
+struct Credentials(std::path::PathBuf);
+
+impl Drop for Credentials {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn what_a_service_was_given_as_a_credential_counts_as_its_environment() {
+    if !root() {
+        eprintln!("left out: only root may write to /run/credentials");
+        return;
+    }
+    let held = generated();
+    let given = Credentials(format!("/run/credentials/keyroll-{}.service", std::process::id()).into());
+    std::fs::create_dir_all(&given.0).expect("a folder");
+    std::fs::write(given.0.join("key"), &held).expect("a file");
+    // A pipe that nobody writes to must not hold anybody up.
+    let pipe = Command::new("mkfifo").arg(given.0.join("pipe")).status().expect("mkfifo");
+    assert!(pipe.success());
+    let holds = |folder: &std::path::Path| {
+        let running = Running::start(Command::new("sleep").arg("60").env("CREDENTIALS_DIRECTORY", folder));
+        let id = running.id();
+        let found = environment_holds(&id, &Plain::of(&[&held])).expect("visible");
+        let names = variables_holding(&id, &Plain::of(&[&held]), 0).expect("visible");
+        let same = credential_has(&id, "key", &SecretBytes::from(held.clone())).expect("visible");
+        let other = credential_has(&id, "key", &SecretBytes::from(generated())).expect("visible");
+        (found.len(), names, same, other)
+    };
+    let there = (1, vec!["credential:key".to_owned()], Variable::Same, Variable::Other);
+    assert_eq!(holds(&given.0), there);
+    // Any other folder that a process names there is not followed.
+    let elsewhere = tempfile::tempdir().expect("a folder");
+    std::fs::write(elsewhere.path().join("key"), &held).expect("a file");
+    assert_eq!(holds(elsewhere.path()), (0, Vec::new(), Variable::Absent, Variable::Absent));
+    let link = given.0.with_file_name(format!("keyroll-{}-link.service", std::process::id()));
+    std::os::unix::fs::symlink(elsewhere.path(), &link).expect("a link");
+    let running = Running::start(Command::new("sleep").arg("60").env("CREDENTIALS_DIRECTORY", &link));
+    let found = environment_holds(&running.id(), &Plain::of(&[&held]));
+    std::fs::remove_file(&link).expect("removed");
+    assert!(found.is_err(), "a link in the place of the folder: {found:?}");
 }
 
 #[test]

@@ -12,8 +12,8 @@ mod stage;
 use std::os::unix::fs::MetadataExt as _;
 
 use keyroll_port::{Class, Issuer, RefusalLog};
-use keyroll_testkit::{Deadline, alphanumeric, until};
 use keyroll_postgres::{Options, Postgres};
+use keyroll_testkit::{Deadline, alphanumeric, until};
 use stage::{Names, Stage, field, id};
 
 const CSV: [&str; 3] =

@@ -10,9 +10,9 @@ use rustix::process::geteuid;
 use tempfile::TempDir;
 
 /// What a host has besides a minimal Debian.
-const PACKAGES: &str = "systemd,systemd-sysv,dbus,procps";
+const PACKAGES: &str = "systemd,systemd-sysv,dbus,procps,libpam-systemd,dbus-user-session";
 /// Changes with everything that the image is made of, so that an old one is not taken.
-const IMAGE: &str = "keyroll-host-1";
+const IMAGE: &str = "keyroll-host-2";
 /// How long an image may take to be made, milliseconds.
 const IMAGE_MS_MAX: u64 = 300_000;
 /// How long the engine or a host may take to come up, milliseconds.

@@ -233,7 +233,8 @@ fn refuse_unseen_reads(secret: &Secret) -> Result<(), Problem> {
     if !secret.revoke.require.contains(&EvidenceKind::Read) {
         return Ok(());
     }
-    let at_rest = secret.consumers.iter().find(|consumer| matches!(consumer.runs, Runs::AtRest));
+    let at_rest =
+        secret.consumers.iter().find(|consumer| matches!(consumer.runs, Runs::Timer { .. } | Runs::AtRest));
     let why = match at_rest {
         _ if !keyroll_observe::sees_opens() => "only root is told who opens a file".to_owned(),
         Some(consumer) => {
@@ -472,6 +473,10 @@ fn processes(secret: &Secret, host: &Local) -> Result<BTreeMap<String, BTreeMap<
     }
     for (id, _, who) in host.instances_now()? {
         let Some(consumer) = secret.consumers.get(id.index()) else { continue };
+        // Whether a job runs in this moment is nothing that a plan is about.
+        if matches!(consumer.runs, Runs::Timer { .. } | Runs::AtRest) {
+            continue;
+        }
         let process = process_of(who).and_then(|id| keyroll_observe::process(id.pid).ok());
         let exe = process.and_then(|process| process.exe).map(|exe| exe.display().to_string());
         let count =

@@ -37,7 +37,7 @@ pub(crate) fn gaps(secret: &Secret) -> Vec<String> {
         let restarts = match &consumer.runs {
             Runs::Process { apply, .. } => matches!(apply, Apply::Restart(_)),
             Runs::Unit { .. } => true,
-            Runs::AtRest => false,
+            Runs::Timer { .. } | Runs::AtRest => false,
         };
         restarts && consumer.runs.instances().len() == 1
     };

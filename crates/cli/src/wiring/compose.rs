@@ -160,7 +160,7 @@ fn copy_setup(secret: &Secret, copy: &Copy) -> Result<CopySetup, Problem> {
 
 fn unit(consumer: &Consumer, files: Vec<FileId>, attributes: bool) -> Result<rotation::Consumer, Problem> {
     let uptake = match &consumer.runs {
-        Runs::AtRest => Uptake::AtRest,
+        Runs::Timer { .. } | Runs::AtRest => Uptake::AtRest,
         Runs::Process { apply: Apply::Rereads, .. } => Uptake::Rereads,
         Runs::Process { apply: Apply::Restart(_) | Apply::Signal(_), .. } | Runs::Unit { .. } => Uptake::Verb,
     };
@@ -214,7 +214,7 @@ fn fill(argument: &Argument, instance: &Instance) -> String {
 fn ready(runs: &Runs, instance: &Instance) -> Option<keyroll_manager::Check> {
     let url = match runs {
         Runs::Process { ready, .. } | Runs::Unit { ready, .. } => ready.as_ref()?,
-        Runs::AtRest => return None,
+        Runs::Timer { .. } | Runs::AtRest => return None,
     };
     Some(keyroll_manager::Check::Http { url: fill(url, instance), contains: None })
 }
@@ -232,10 +232,17 @@ fn check_setup(check: &Check, instance: &Instance, folder: &Path, first: Option<
     }
 }
 
+fn systemd_unit(name: &str, user: &Option<String>) -> Unit {
+    Unit { user: user.clone(), ..Unit::new(name) }
+}
+
 fn run(runs: &Runs, instance: &Instance, folder: &Path) -> Result<Run, Problem> {
     let (apply, by) = match runs {
-        Runs::AtRest => return Ok(Run::AtRest(AtRest)),
-        Runs::Unit { name, .. } => return Ok(Run::Unit(Unit::new(name.clone()))),
+        Runs::AtRest => return Ok(Run::AtRest(AtRest::default())),
+        Runs::Timer { name, user } => {
+            return Ok(Run::AtRest(AtRest { timer: Some(systemd_unit(name, user)) }));
+        }
+        Runs::Unit { name, user, .. } => return Ok(Run::Unit(systemd_unit(name, user))),
         Runs::Process { apply, find, .. } => (apply, find),
     };
     let find = match by {

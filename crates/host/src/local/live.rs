@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 
 use keyroll_copy::{Format, Slot};
 use keyroll_manager::{Run, Unit, Verb, instances};
-use keyroll_observe::{Image, ProcessId, Variable, environment_has, environment_names, image, unit_folders};
+use keyroll_observe::{
+    Image, ProcessId, Variable, credential_has, environment_has, environment_names, image, unit_folders,
+};
 use keyroll_port::Live;
 use keyroll_rotation::{ConsumerId, Difference, FileId};
 use keyroll_secret::SecretBytes;
@@ -150,6 +152,7 @@ impl Local {
         let mut environment = Vec::new();
         if let Some(unit) = subject.unit {
             environment = self.unit(subject, unit, image, report);
+            self.credentials(subject, unit, process, report);
         }
         let mut named = BTreeSet::new();
         for id in &subject.consumer.files {
@@ -238,6 +241,46 @@ impl Local {
             self.push(subject, "unit", Path::new(&files.unit), what, found.as_ref(), report);
         }
         files.environment
+    }
+
+    /// The files that the unit is given as credentials, but for its own copies: systemd reads them at each start.
+    fn credentials(&self, subject: &Subject<'_>, unit: &Unit, process: &ProcessId, report: &mut LiveReport) {
+        let name = &subject.consumer.name;
+        let given = match unit.credentials(subject.slot.instance.as_deref()) {
+            Ok(given) => given,
+            Err(failure) => {
+                report
+                    .not_visible
+                    .push(format!("the credentials of '{name}': could not {}", failure.attempted));
+                return;
+            }
+        };
+        let own = |path: &Path| {
+            let files = subject.consumer.files.iter().filter_map(|id| self.setup.file(*id));
+            files.map(|file| &file.path).any(|file| same_file(file, path))
+        };
+        for (credential, path) in given.iter().filter(|(_, path)| !own(path)) {
+            let not_compared = |why: String| format!("the credential {credential} of '{name}': {why}");
+            let found = match stand(path) {
+                Ok(found) => found,
+                Err(why) => {
+                    report.not_visible.push(not_compared(format!("{}: {why}", path.display())));
+                    continue;
+                }
+            };
+            let Some(content) = &found.content else { continue };
+            match credential_has(process, credential, content) {
+                Ok(Variable::Same) => {}
+                Ok(Variable::Other | Variable::Absent) => {
+                    let what = format!(
+                        "the credential {credential}: {} says something else than what runs was given",
+                        path.display()
+                    );
+                    self.push(subject, "credential", path, what, Some(&found), report);
+                }
+                Err(reason) => report.not_visible.push(not_compared(reason.to_string())),
+            }
+        }
     }
 
     /// The other variables of one of its own env files; the names of all that stand in it. `loaded`: files that are surely its environment; this one is
@@ -427,4 +470,9 @@ fn drop_ins(unit: &str) -> Vec<PathBuf> {
     let folders = unit_folders(&[]).into_iter().map(|folder| folder.join(format!("{unit}.d")));
     let inside = folders.filter_map(|folder| std::fs::read_dir(folder).ok()).flatten().flatten();
     inside.map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|it| it == "conf")).collect()
+}
+
+fn same_file(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    real(one) == real(other)
 }

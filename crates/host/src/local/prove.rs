@@ -43,14 +43,23 @@ impl Local {
             .into_iter()
             .filter(|one| one.consumer == id && slot.is_none_or(|slot| slot == one.slot))
             .collect();
-        if mine.is_empty() {
+        let job = consumer.slots.iter().all(|one| matches!(one.run, Run::AtRest(_)));
+        if mine.is_empty() || job {
             // A service that was told to restart and did not come back is no job at rest: it has shown nothing.
             let told = consumer.slots.iter().any(|one| matches!(one.run, Run::Process(_) | Run::Unit(_)));
             let one_of_several = consumer.slots.len() > 1 && slot.is_some();
             let proofs = if told || one_of_several {
                 Vec::new()
             } else {
-                vec![block_in_place(|| self.prove_at_rest(id, which, values))?]
+                let mut proofs = vec![block_in_place(|| self.prove_at_rest(id, which, values))?];
+                for one in &mine {
+                    let proof = self.prove_process(one, which, values, source).await?;
+                    // A job that runs since before is not waited for here: it is a holder until it ends.
+                    if proof.paths.iter().any(|kinds| kinds.has(Kinds::LOADED)) {
+                        proofs.push(proof);
+                    }
+                }
+                proofs
             };
             return Ok((proofs, false));
         }

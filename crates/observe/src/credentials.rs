@@ -1,0 +1,125 @@
+//! What systemd gave a service as credentials: files that stay as they were at its start, as its environment does.
+
+use std::fs::File;
+use std::path::{Component, Path};
+use std::time::{Duration, Instant};
+
+use keyroll_secret::SecretBytes;
+use rustix::fs::{Dir, Mode, OFlags, ResolveFlags, openat, openat2};
+use zeroize::Zeroizing;
+
+use crate::environment::ENVIRONMENT_STEP_MS_MAX;
+use crate::proc::{ProcFolder, read_bounded};
+use crate::worker::read_each;
+use crate::{NotVisible, ProcessId, Variable};
+
+/// The variable that names their folder, and where systemd makes it: `/run/credentials/UNIT`, for a user's service
+/// `/run/user/UID/credentials/UNIT`. Source: systemd.exec(5). A process could name any other folder there: it is not
+/// followed.
+const VARIABLE: &[u8] = b"CREDENTIALS_DIRECTORY=";
+
+/// The most credentials of one service, and the most bytes of one; systemd takes 1 MB of all together.
+const COUNT_MAX: usize = 256;
+const BYTES_MAX: usize = 1 << 20;
+
+/// Its name, and what it holds.
+pub(crate) type Credential = (String, Zeroizing<Vec<u8>>);
+
+/// The credentials of a process with this environment; none where it names no folder of systemd's.
+pub(crate) fn credentials(folder: &ProcFolder, environment: &[u8]) -> Result<Vec<Credential>, NotVisible> {
+    let named = environment.split(|byte| *byte == 0).find_map(|entry| entry.strip_prefix(VARIABLE));
+    let Some(below) = named.and_then(|path| std::str::from_utf8(path).ok()).and_then(of_systemd) else {
+        return Ok(Vec::new());
+    };
+    let directory = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = folder.open_in("root", directory)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let opened =
+        openat2(&root, below, flags, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS);
+    let place = match opened {
+        Ok(place) => place,
+        // It was taken down with the service.
+        Err(rustix::io::Errno::NOENT) => return Ok(Vec::new()),
+        Err(error) => return Err(NotVisible::of(error)),
+    };
+    let mut found = Vec::new();
+    for entry in Dir::read_from(&place).map_err(NotVisible::of)? {
+        let entry = entry.map_err(NotVisible::of)?;
+        let Ok(name) = entry.file_name().to_str() else { continue };
+        if name == "." || name == ".." {
+            continue;
+        }
+        if found.len() == COUNT_MAX {
+            return Err(NotVisible::TooLarge);
+        }
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let mut file = openat(&place, name, flags, Mode::empty()).map(File::from).map_err(NotVisible::of)?;
+        if file.metadata().is_ok_and(|meta| meta.is_file()) {
+            found.push((name.to_owned(), Zeroizing::new(read_bounded(&mut file, BYTES_MAX)?)));
+        }
+    }
+    Ok(found)
+}
+
+/// The path below the root, where it is one of systemd's.
+fn of_systemd(path: &str) -> Option<&Path> {
+    let below = Path::new(path).strip_prefix("/").ok()?;
+    let words: Option<Vec<&str>> = below
+        .components()
+        .map(|part| if let Component::Normal(word) = part { word.to_str() } else { None })
+        .collect();
+    let good = match words?.as_slice() {
+        ["run", "credentials", _] => true,
+        ["run", "user", uid, "credentials", _] => uid.bytes().all(|byte| byte.is_ascii_digit()),
+        _ => false,
+    };
+    good.then_some(below)
+}
+
+/// Whether the credential of this name that a process was given has this value.
+///
+/// # Errors
+/// Its credentials are not visible, and why.
+pub fn credential_has(process: &ProcessId, name: &str, value: &SecretBytes) -> Result<Variable, NotVisible> {
+    let step = Duration::from_millis(ENVIRONMENT_STEP_MS_MAX);
+    let read = |process: &ProcessId| {
+        let folder = ProcFolder::open_exact(process)?;
+        let environment = Zeroizing::new(folder.read("environ", crate::environment::ENVIRONMENT_BYTES_MAX)?);
+        credentials(&folder, &environment)
+    };
+    let mut found = Err(NotVisible::Stuck);
+    read_each(&[*process], step, Instant::now() + step, read, &mut |_, answer| {
+        found = answer.map(|all| {
+            let there = all.iter().find(|(known, _)| known == name);
+            match there {
+                None => Variable::Absent,
+                // Compared in constant time, as every value is.
+                Some((_, bytes)) if SecretBytes::new(bytes.to_vec()) == *value => Variable::Same,
+                Some(_) => Variable::Other,
+            }
+        });
+    });
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_folders_of_systemd_are_followed() {
+        for good in ["/run/credentials/app.service", "/run/user/1000/credentials/bot.service"] {
+            assert!(of_systemd(good).is_some(), "{good}");
+        }
+        for bad in [
+            "/etc",
+            "run/credentials/a",
+            "/run/credentials",
+            "/run/credentials/../../etc",
+            "/run/user/x/credentials/a",
+            "/run/credentials/a/b",
+        ] {
+            assert!(of_systemd(bad).is_none(), "{bad}");
+        }
+    }
+}
