@@ -96,6 +96,9 @@ pub(crate) enum Command {
     /// End an old version that is still alive
     #[command(after_help = examples::REVOKE)]
     Revoke(RevokeArgs),
+    /// Show which secrets are due, or rotate those that need nobody's consent
+    #[command(after_help = examples::DUE)]
+    Due(DueArgs),
     /// Show past rotations: how each ended, and how long it took
     #[command(after_help = examples::HISTORY)]
     History(HistoryArgs),
@@ -282,6 +285,17 @@ pub(crate) struct StatusArgs {
     /// Keep watching until it ends
     #[arg(short, long)]
     pub(crate) watch: bool,
+}
+
+/// `due`.
+#[derive(Debug, Args)]
+pub(crate) struct DueArgs {
+    /// Rotate what is due and stands under a standing consent, one after the other
+    #[arg(long)]
+    pub(crate) apply: bool,
+    /// Print a service and a timer of systemd that run this with --apply every day
+    #[arg(long, conflicts_with = "apply")]
+    pub(crate) timer: bool,
 }
 
 /// `history`.

@@ -6,6 +6,7 @@ mod completion;
 mod consumer;
 mod demo;
 mod doctor;
+mod due;
 mod history;
 mod init;
 mod man;
@@ -45,6 +46,7 @@ pub(crate) fn run(command: Command, context: &mut Context) -> ExitCode {
         Command::Consumer(command) => consumer::run(&command, context),
         Command::Verify(args) => verify::run(&args, context),
         Command::Revoke(args) => revoke::run(&args, context),
+        Command::Due(args) => due::run(&args, context),
         Command::History(args) => history::run(&args, context),
         Command::Schema => schema::run(context),
         Command::Completion(args) => completion::run(&args, context),

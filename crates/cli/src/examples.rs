@@ -53,3 +53,8 @@ pub(crate) const COMPLETION: &str = "\
 Example: keyroll completion bash > /etc/bash_completion.d/keyroll
 Exit codes: 0 done, 2 usage";
 pub(crate) const MAN: &str = "Example: keyroll man apply | man -l -\nExit codes: 0 done, 2 usage";
+pub(crate) const DUE: &str = "\
+Example: keyroll due --apply
+Exit codes: 0 nothing is due, or all of it done, 1 failed, 3 something is due,
+4 paused, 5 rolled back, 6 needs a person, 7 a rotation is being driven,
+130 interrupted";

@@ -12,8 +12,8 @@ mod table;
 
 pub(crate) use cost::show_cost;
 pub(crate) use event::{
-    Event, Finding, Grade, Holder, HostStep, OldKeyShown, Outcome, PastShown, Phase, Residue, StatusShown,
-    StepState, Summary, UnitShown, Version,
+    DueShown, Event, Finding, Grade, Holder, HostStep, OldKeyShown, Outcome, PastShown, Phase, Residue,
+    StatusShown, StepState, Summary, UnitShown, Version,
 };
 pub(crate) use line::duration;
 pub(crate) use look::Look;

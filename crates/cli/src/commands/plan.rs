@@ -18,5 +18,6 @@ pub(super) fn run(args: &PlanArgs, context: &mut Context) -> Result<Exit, Proble
                 path.display()
             )));
     }
-    make::plan(secret, &config, context)
+    make::plan(secret, &config, context)?;
+    Ok(Exit::Done)
 }

@@ -23,8 +23,8 @@ use crate::wiring::issuer::described;
 use crate::wiring::open::{fingerprint_key, journal, new_id, runtime, store};
 use crate::wiring::provable::provable;
 
-/// Looks at everything and saves what a rotation would do.
-pub(crate) fn plan(secret: &Secret, config: &Config, context: &mut Context) -> Result<Exit, Problem> {
+/// Looks at everything and saves what a rotation would do; the plan's id.
+pub(crate) fn plan(secret: &Secret, config: &Config, context: &mut Context) -> Result<String, Problem> {
     let places = context.places()?;
     let config_file = absolute(&context.config_path())?;
     let config_text = config_file::read(&config_file)?;
@@ -50,8 +50,9 @@ pub(crate) fn plan(secret: &Secret, config: &Config, context: &mut Context) -> R
     live::show(&found.live, &mut context.ui);
     let (steps, gaps, least_s) = (steps(&found, secret), gaps(secret), least_s(&found));
     let apply_with = live::apply_with(&found.live, &id);
-    context.ui.event(Event::Plan { id, secret: secret.name.to_string(), steps, gaps, least_s, apply_with });
-    Ok(Exit::Done)
+    let name = secret.name.to_string();
+    context.ui.event(Event::Plan { id: id.clone(), secret: name, steps, gaps, least_s, apply_with });
+    Ok(id)
 }
 
 /// While a rotation is open the files hold what it put there: a plan would take that for somebody's mistake.

@@ -88,6 +88,8 @@ pub(crate) enum Event {
     Check { name: String, finding: Finding, detail: String, help: Option<String> },
     /// One secret, for `secret list` and `show`.
     Secret { name: String, issuer: String, versions: Vec<Version>, consumers: Vec<String> },
+    /// One secret, for `due`.
+    Due(DueShown),
     /// One rotation, for `history`.
     Past(PastShown),
     /// A sentence.
@@ -218,6 +220,28 @@ pub(crate) struct StatusShown {
     pub(crate) waived: Vec<String>,
     /// The command that continues it.
     pub(crate) next: Option<String>,
+}
+
+/// When a secret is due.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct DueShown {
+    pub(crate) secret: String,
+    /// The age of its current version; none where it was never taken in.
+    pub(crate) age_s: Option<u64>,
+    pub(crate) rotate_every_s: u64,
+    /// Nobody is asked: a standing consent is configured.
+    pub(crate) unattended: bool,
+    /// The rotation of it that is open.
+    pub(crate) open: Option<String>,
+    /// Why that one does not go on by itself.
+    pub(crate) stands_still: Option<String>,
+}
+
+impl DueShown {
+    /// Whether its time has come.
+    pub(crate) fn due(&self) -> bool {
+        self.age_s.is_some_and(|age| age >= self.rotate_every_s)
+    }
 }
 
 /// One rotation as its journal tells it.
