@@ -63,6 +63,8 @@ pub(super) struct Books {
     pub(super) refused_workers: Vec<String>,
     /// What minted values end with, instead of letters.
     pub(super) tail: &'static str,
+    /// A new key ends all others, so much later.
+    pub(super) replaces: Option<Duration>,
     /// Until a key works, and until it does not any more.
     pub(super) delays: (Duration, Duration),
     /// Every value that was made or presented, masked; `None`: not kept.
@@ -77,6 +79,12 @@ impl Books {
         }
         let id = format!("key_{}_{}", self.keys.len() + 1, alphanumeric(6));
         let born = (!self.delays.0.is_zero()).then(|| Instant::now() + self.delays.0);
+        if let Some(grace) = self.replaces {
+            for key in self.keys.iter_mut().filter(|key| !key.deleted) {
+                key.deleted = true;
+                key.dies = Some(Instant::now() + grace);
+            }
+        }
         let (label, disabled, deleted, dies) = (label.to_owned(), false, false, None);
         self.keys.push(Key { id: id.clone(), label, disabled, deleted, digest, born, dies });
         id

@@ -193,6 +193,11 @@ impl Issuer {
         self.books().delays = (birth, death);
     }
 
+    /// From now on a new key ends all others, so much later: there is one value at a time.
+    pub fn replaces(&self, grace: Duration) {
+        self.books().replaces = Some(grace);
+    }
+
     /// What the values of new keys end with.
     pub fn tail(&self, tail: &'static str) {
         self.books().tail = tail;
