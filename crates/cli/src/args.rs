@@ -210,6 +210,9 @@ pub(crate) struct ApplyArgs {
     /// The value is known to others: move everything at once, or end it first
     #[arg(long, value_name = "HOW", conflicts_with = "until")]
     pub(crate) emergency: Option<Emergency>,
+    /// When the alert came, RFC 3339: the report's times count from there, else from this command
+    #[arg(long, value_name = "TIME", requires = "emergency")]
+    pub(crate) alerted_at: Option<jiff::Timestamp>,
     /// Accept that restarts make this live beside the new value, by the name that was shown
     #[arg(long, value_name = "NAME")]
     pub(crate) accept: Vec<String>,

@@ -12,10 +12,10 @@ mod table;
 
 pub(crate) use cost::show_cost;
 pub(crate) use event::{
-    DueShown, Event, Finding, Grade, Holder, HostStep, OldKeyShown, Outcome, PastShown, Phase, Residue,
-    StatusShown, StepState, Summary, UnitShown, Version,
+    DueShown, EmergencyShown, Event, Finding, Grade, Holder, HostStep, OldKeyShown, Outcome, PastShown,
+    Phase, Residue, StatusShown, StepState, Summary, UnitShown, Version,
 };
-pub(crate) use line::duration;
+pub(crate) use line::{duration, spent};
 pub(crate) use look::Look;
 pub(crate) use prompt::Answer;
 pub(crate) use screen::Ui;

@@ -151,7 +151,8 @@ impl<C: Core> Driver<C> {
                     return;
                 }
                 let fact = fact.filter(|fact| self.holds_since(fact, asked.since_ms, now_ms));
-                let next = now_ms.saturating_add(self.pace.between(&query));
+                let urgent = self.state.emergency().is_some();
+                let next = now_ms.saturating_add(self.pace.between(&query, urgent));
                 self.next_look.retain(|(asked, _)| *asked != query);
                 self.next_look.push((query, next));
                 if let Some(fact) = fact {

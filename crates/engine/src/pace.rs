@@ -23,6 +23,9 @@ pub struct Pace {
     pub carry_ms_max: u64,
 }
 
+/// How many times as often is looked in an emergency.
+const URGENCY: u64 = 4;
+
 /// The longest pause between two attempts of a failed operation.
 pub const BACKOFF_MS_MAX: u64 = 30_000;
 
@@ -43,8 +46,13 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// How long to wait between two looks of one kind.
-    pub(crate) fn between(&self, query: &Query) -> u64 {
+    /// How long to wait between two looks of one kind. In an emergency a second is worth more than a request.
+    pub(crate) fn between(&self, query: &Query, emergency: bool) -> u64 {
+        let ms = self.calm(query);
+        if emergency { ms.div_ceil(URGENCY) } else { ms }
+    }
+
+    fn calm(&self, query: &Query) -> u64 {
         match query {
             Query::Probe(..) | Query::Preflight | Query::StageCheck => self.probe_ms,
             Query::Prove(..) => self.prove_ms,
@@ -62,5 +70,18 @@ impl Pace {
     /// The longest that carrying out an operation may last.
     pub(crate) fn limit(&self, _op: &Op) -> u64 {
         self.carry_ms_max
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn in_an_emergency_one_looks_more_often() {
+        let pace = Pace::default();
+        assert_eq!(pace.between(&Query::Enumerate, false), pace.enumerate_ms);
+        assert_eq!(pace.between(&Query::Enumerate, true), pace.enumerate_ms / 4);
+        assert!(Pace { prove_ms: 1, ..pace }.between(&Query::Reconcile(1), true) > 0);
     }
 }

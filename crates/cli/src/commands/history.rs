@@ -8,7 +8,7 @@ use crate::exit::Exit;
 use crate::problem::Problem;
 use crate::records::past::{Took, outcome};
 use crate::records::{old_key, reasons, recorded};
-use crate::ui::{Event, PastShown, Table, duration};
+use crate::ui::{Event, PastShown, Table, spent};
 use crate::wiring::open;
 
 /// How many rotations are shown where `--all` does not ask for more.
@@ -57,6 +57,7 @@ fn row(runtime: &Runtime, journal: &SqliteJournal, overview: &Overview) -> Resul
         took_s: took.all_s,
         mint_to_last_moved_s: took.mint_to_last_moved_s,
         mint_to_dead_s: took.mint_to_dead_s,
+        emergency: took.emergency,
         old_key: old_key.unwrap_or_else(|| "unknown: its journal cannot be read".to_owned()),
     })
 }
@@ -86,9 +87,5 @@ fn show(rows: Vec<PastShown>, context: &mut Context) {
 }
 
 fn shown(seconds: Option<f64>) -> String {
-    match seconds {
-        Some(short) if short < 10.0 => format!("{short:.1} s"),
-        Some(long) => duration(std::time::Duration::from_secs_f64(long).as_secs()),
-        None => "-".to_owned(),
-    }
+    seconds.map_or_else(|| "-".to_owned(), spent)
 }

@@ -14,6 +14,7 @@ pub(super) fn run(args: &ResumeArgs, context: &mut Context) -> Result<Exit, Prob
         confirm: args.confirm.clone(),
         until: args.until.map(Into::into),
         emergency,
+        alerted_unix_ms: None,
         accept: args.accept.clone(),
     };
     let by_hand = args.revoked_by_hand;

@@ -76,15 +76,17 @@ pub(crate) async fn drive(
         residues.iter().cloned().for_each(|residue| ui.event(Event::Residue(residue)));
         ui.event(Event::Done { outcome });
     }
+    let took = Took::of(&recorded);
     ui.event(Event::Summary(Summary {
         outcome,
         requests: None,
         failed: None,
-        mint_to_last_moved_s: Took::of(&recorded).mint_to_last_moved_s,
+        mint_to_last_moved_s: took.mint_to_last_moved_s,
         gap_s,
         dead_confirmed: state.phase() == Phase::Done && state.debt().is_none(),
         blocked_by: blocked,
         residues,
+        emergency: took.emergency,
     }));
     ui.settle();
     Ok(exit)

@@ -40,6 +40,8 @@ pub(crate) struct Asked {
     pub(crate) confirm: Option<String>,
     pub(crate) until: Option<Phase>,
     pub(crate) emergency: Option<keyroll_rotation::Emergency>,
+    /// When the alert came, milliseconds since the Unix epoch; none = with the command.
+    pub(crate) alerted_unix_ms: Option<u64>,
     /// What restarts may make live beside the value, by name.
     pub(crate) accept: Vec<String>,
 }
@@ -84,7 +86,12 @@ pub(crate) fn apply(id: &str, asked: &Asked, context: &mut Context) -> Result<Ex
         secret: saved.secret.clone(),
         from_version: saved.from_version,
         plan: found.plan,
-        names: Saved { accepted: asked.accept.clone(), ..saved.clone() }.text()?,
+        names: Saved {
+            accepted: asked.accept.clone(),
+            alerted_unix_ms: asked.alerted_unix_ms,
+            ..saved.clone()
+        }
+        .text()?,
         at: Stamp { ms: clock.monotonic_ms(), boot: clock.boot(), epoch: 0 },
         unix_ms: clock.unix_ms(),
     };

@@ -187,6 +187,7 @@ pub(crate) async fn look(
         recovery: plan.recovery,
         seen,
         settings,
+        alerted_unix_ms: None,
         accepted: Vec::new(),
     };
     let endpoints = issuer.endpoints();

@@ -1,12 +1,14 @@
 //! A rotation from its journal: how it ended, and how long its parts took.
 
 use keyroll_port::Recorded;
-use keyroll_rotation::{Fact, Op, Phase, Stage, State, Which, step};
+use keyroll_rotation::{Event, Fact, Op, Outcome as Seen, Phase, Stage, State, Which, step};
 
-use crate::ui::Outcome;
+use super::old_key;
+use super::saved::Saved;
+use crate::ui::{EmergencyShown, Outcome};
 
 /// What the journal tells of the time that a rotation took. Times are those of the wall clock.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Took {
     /// From its opening to its last event, seconds.
     pub(crate) all_s: Option<f64>,
@@ -14,6 +16,8 @@ pub(crate) struct Took {
     pub(crate) mint_to_last_moved_s: Option<f64>,
     /// From the first mint intent until the old key was seen dead, seconds.
     pub(crate) mint_to_dead_s: Option<f64>,
+    /// An emergency's clock.
+    pub(crate) emergency: Option<EmergencyShown>,
 }
 
 impl Took {
@@ -22,6 +26,7 @@ impl Took {
             return Self::default();
         };
         let (mut minted, mut moved, mut dead) = (None, None, None);
+        let mut clock = Clock::default();
         for (event, unix_ms) in recorded.events.iter().zip(&recorded.unix_ms) {
             let before = settled(&state);
             let Ok((next, _)) = step(&state, event) else { break };
@@ -34,13 +39,51 @@ impl Took {
             if matches!(next.phase(), Phase::Sweep | Phase::Done) && next.debt().is_none() && dead.is_none() {
                 dead = Some(*unix_ms);
             }
+            clock.see(&state, event, *unix_ms);
             state = next;
         }
         Self {
+            emergency: clock.shown(recorded, moved, dead),
             all_s: seconds(Some(recorded.opening.unix_ms), recorded.unix_ms.last().copied()),
             mint_to_last_moved_s: seconds(minted, moved),
             mint_to_dead_s: seconds(minted, dead),
         }
+    }
+}
+
+/// When the steps of an emergency were done.
+#[derive(Default)]
+struct Clock {
+    declared: Option<u64>,
+    made: Option<u64>,
+    stored: Option<u64>,
+}
+
+impl Clock {
+    fn see(&mut self, before: &State, event: &Event, unix_ms: u64) {
+        if matches!(event.fact, Fact::Escalated { .. }) && self.declared.is_none() {
+            self.declared = Some(unix_ms);
+        }
+        let Fact::Ended { intent, outcome: Seen::Done(_) } = &event.fact else { return };
+        let op = before.intents().iter().find(|one| one.seq == *intent).map(|one| &one.op);
+        if matches!(op, Some(Op::Mint)) {
+            self.made = Some(unix_ms);
+        } else if matches!(op, Some(Op::Deliver(_, Which::New))) {
+            self.stored = Some(unix_ms);
+        }
+    }
+
+    fn shown(&self, recorded: &Recorded, moved: Option<u64>, dead: Option<u64>) -> Option<EmergencyShown> {
+        let declared = self.declared?;
+        let alerted = Saved::of(recorded).ok().and_then(|saved| saved.alerted_unix_ms).unwrap_or(declared);
+        let since = |at: Option<u64>| seconds(Some(alerted), at);
+        Some(EmergencyShown {
+            alerted: old_key::clock(alerted),
+            alert_to_minted_s: since(self.made),
+            alert_to_stored_s: since(self.stored),
+            alert_to_moved_s: since(moved),
+            alert_to_dead_s: since(dead),
+        })
     }
 }
 

@@ -39,6 +39,9 @@ pub(crate) struct Saved {
     /// What the new credential copies of the one in use; a plan of before this was written down has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) settings: Option<String>,
+    /// When the alert came that this answers, where that was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) alerted_unix_ms: Option<u64>,
     /// What was accepted that restarts make live beside the value, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) accepted: Vec<String>,

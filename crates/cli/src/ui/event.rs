@@ -256,6 +256,8 @@ pub(crate) struct PastShown {
     pub(crate) took_s: Option<f64>,
     pub(crate) mint_to_last_moved_s: Option<f64>,
     pub(crate) mint_to_dead_s: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) emergency: Option<EmergencyShown>,
     pub(crate) old_key: String,
 }
 
@@ -313,6 +315,23 @@ pub(crate) struct Summary {
     pub(crate) dead_confirmed: bool,
     pub(crate) blocked_by: Option<String>,
     pub(crate) residues: Vec<Residue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) emergency: Option<EmergencyShown>,
+}
+
+/// The clock of an emergency: when the alert came, and what was done how long after it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct EmergencyShown {
+    /// When it came: as the command was told, or the command itself.
+    pub(crate) alerted: String,
+    /// The new key was made.
+    pub(crate) alert_to_minted_s: Option<f64>,
+    /// It stands in the last copy.
+    pub(crate) alert_to_stored_s: Option<f64>,
+    /// The last consumer has shown it.
+    pub(crate) alert_to_moved_s: Option<f64>,
+    /// The old key was seen dead.
+    pub(crate) alert_to_dead_s: Option<f64>,
 }
 
 impl Phase {
@@ -450,6 +469,7 @@ mod tests {
             dead_confirmed: false,
             blocked_by: None,
             residues: vec![Residue { place: "/x".to_owned(), reason: "git".to_owned() }],
+            emergency: None,
         };
         assert_eq!(
             json(Event::Summary(summary)),

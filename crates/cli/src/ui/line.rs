@@ -1,4 +1,4 @@
-use crate::ui::event::{Event, Finding, Outcome, StepState, Summary};
+use crate::ui::event::{EmergencyShown, Event, Finding, Outcome, StepState, Summary};
 
 /// The mark before a line; legible without colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,8 +115,34 @@ fn summary(summary: &Summary) -> String {
         Outcome::Done | Outcome::Debt => "; old key not seen dead",
         Outcome::RolledBack | Outcome::Stuck | Outcome::Paused => "",
     };
+    let clock = summary.emergency.as_ref().map(clock);
     let gap = summary.gap_s.map(|s| format!("; longest gap {s:.1} s"));
-    format!("{}{}{}{dead}", summary.outcome.word(), moved.unwrap_or_default(), gap.unwrap_or_default())
+    let line =
+        format!("{}{}{}{dead}", summary.outcome.word(), moved.unwrap_or_default(), gap.unwrap_or_default());
+    std::iter::once(line).chain(clock).collect::<Vec<_>>().join("\n")
+}
+
+/// The steps of an emergency, beside those of a runbook of ten minutes.
+fn clock(shown: &EmergencyShown) -> String {
+    let steps = [
+        ("new key made", shown.alert_to_minted_s, 3),
+        ("written to every copy", shown.alert_to_stored_s, 5),
+        ("every consumer on it", shown.alert_to_moved_s, 6),
+        ("old key dead", shown.alert_to_dead_s, 8),
+    ];
+    let row = |(what, at, runbook): (&str, Option<f64>, u32)| {
+        let at = at.map_or_else(|| "not yet".to_owned(), |at| format!("after {}", spent(at)));
+        format!("\n  {what:<22} {at:<12} (a runbook allows {runbook} min)")
+    };
+    format!("since the alert at {}{}", shown.alerted, steps.map(row).concat())
+}
+
+/// Seconds with one digit while they are few.
+pub(crate) fn spent(seconds: f64) -> String {
+    match seconds {
+        few if few < 10.0 => format!("{few:.1} s"),
+        many => duration(std::time::Duration::from_secs_f64(many).as_secs()),
+    }
 }
 
 fn mark(state: StepState) -> Mark {

@@ -50,13 +50,24 @@ fn roll_first() {
         Scene::made(|config, _| *config = config.replace("soak         = \"0s\"", "soak         = \"30m\""));
     let plan = scene.plan();
     scene.sh("touch run/hold; rm -f run/restarting-api");
-    let running = scene.start(&["apply", &plan, "--emergency", "roll-first", "--confirm", "ring"]);
+    let words = ["apply", &plan, "--emergency", "roll-first", "--confirm", "ring"];
+    let later = [&words[..], &["--alerted-at", "2199-01-01T00:00:00Z"]].concat();
+    scene.run(&later).refused(2, "K0802", &["in the future"]);
+    let running = scene.start(&[&words[..], &["--alerted-at", "2026-01-01T00:00:00Z"]].concat());
     wait("the restart", || scene.path("run/restarting-api").exists());
     assert!(scene.issuer.keys().iter().any(|key| key.id == scene.old && !key.disabled));
     scene.sh("rm run/hold");
     let ran = running.end();
     ran.exits(0).ended("done");
     assert!(!ran.entered("soak"), "{}", ran.text);
+    // Each step since the alert, in the order in which they must come.
+    let clock = ran.of("summary")[0]["emergency"].clone();
+    assert_eq!(clock["alerted"], "2026-01-01 00:00:00Z", "{}", ran.text);
+    let steps = ["minted", "stored", "moved", "dead"]
+        .map(|step| clock[format!("alert_to_{step}_s")].as_f64().unwrap());
+    assert!(steps.is_sorted() && steps[0] > 0.0, "{clock}");
+    let past = scene.run(&["history"]);
+    assert_eq!(past.of("past")[0]["emergency"], clock, "{}", past.text);
     scene.rotated();
 }
 
