@@ -261,6 +261,12 @@ pub(crate) struct ResumeArgs {
     /// The old key was ended by hand at the issuer's console; it is then watched until it is seen dead
     #[arg(long)]
     pub(crate) revoked_by_hand: bool,
+    /// The value of a key that was made by hand at the issuer's console, whole, on stdin
+    #[arg(long, conflicts_with = "value_file")]
+    pub(crate) value_stdin: bool,
+    /// The same from a file that only you can read
+    #[arg(long, value_name = "FILE")]
+    pub(crate) value_file: Option<PathBuf>,
 }
 
 /// A command about one rotation.

@@ -1,6 +1,7 @@
 //! An open rotation: begun, taken up, driven and shown.
 
 pub(crate) mod adopt;
+pub(crate) mod by_hand;
 mod drive;
 mod finish;
 pub(crate) mod rotate;

@@ -18,6 +18,8 @@ mod days;
 mod disk;
 #[path = "hostile/drift.rs"]
 mod drift;
+#[path = "hostile/hand.rs"]
+mod hand;
 #[path = "hostile/input.rs"]
 mod input;
 #[path = "hostile/live.rs"]
@@ -92,6 +94,11 @@ fn input_that_cannot_be() {
 #[test]
 fn an_issuer_with_moods() {
     ring(moods::CASES);
+}
+
+#[test]
+fn keys_made_by_hand() {
+    ring(hand::CASES);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use keyroll_port::{
-    Applied, Brings, Class, Failure, Gap, Holder, JournalError, Live, Opening, Residue, RotationId, Sessions,
-    Values,
+    Applied, Brings, Class, Failure, Gap, Holder, JournalError, Live, Opening, Probe, Residue, RotationId,
+    Sessions, Values,
 };
 use keyroll_rotation::{ConsumerId, CredId, Effect, IllegalEvent, Op, Outcome, Seq, State, Which};
 use keyroll_secret::{Credential, CredentialId, Fields};
@@ -241,13 +241,13 @@ impl Bench {
             Op::EndSessions => self.end_sessions(&old).await?,
             Op::DeleteNew => {
                 if let Some(new) = state.new_version() {
-                    issuer.revoke(&Self::superfluous(&new.credential, &old, None)?).await?;
+                    self.end(&Self::superfluous(&new.credential, &old, None)?).await?;
                 }
             }
             Op::DeleteOrphan(credential) | Op::DeleteAbandoned(credential) => {
                 let new = state.new_version().map(|new| &new.credential);
                 let ended = Self::superfluous(credential, &old, new)?;
-                issuer.revoke(&ended).await?;
+                self.end(&ended).await?;
                 // Its value goes once its end was seen. A driver that ends in between begins again with the deletion.
                 self.discard(Some(&ended), state).await?;
             }
@@ -255,6 +255,36 @@ impl Bench {
             Op::Apply(..) | Op::Retire(_) => {}
         }
         Ok(None)
+    }
+
+    /// Ends a credential that does not stay. Where only a person can, it counts as ended once every endpoint refuses it
+    ///; their word alone is nothing.
+    async fn end(&self, id: &CredentialId) -> Result<(), Failure> {
+        let issuer = &self.ports.issuer;
+        if issuer.revokes() {
+            return issuer.revoke(id).await;
+        }
+        let store = &self.ports.store;
+        let versions = store.versions(self.secret()).await?;
+        let its = versions.iter().find(|version| version.credential.as_ref() == Some(id));
+        let value = match its {
+            Some(version) => store.read(self.secret(), version.number).await?,
+            None => None,
+        };
+        let attempted = || Failure::new(Class::Permanent, "K0715", format!("see the credential {id} dead"));
+        let help = format!("end it at the issuer's console, then: keyroll retry {}", self.id);
+        let Some(value) = value else {
+            return Err(attempted().because("its value is not sealed, so nobody can ask").help(help));
+        };
+        for endpoint in issuer.endpoints() {
+            let why = match issuer.probe(&endpoint, &value).await {
+                Probe::Dead => continue,
+                Probe::Alive | Probe::Denied => format!("{endpoint} still accepts it"),
+                Probe::Unknown(why) => format!("{endpoint}: {why}"),
+            };
+            return Err(attempted().because(why).help(help));
+        }
+        Ok(())
     }
 
     /// The next value is sealed before the issuer hears of it.

@@ -1,9 +1,10 @@
 use std::collections::BTreeSet;
 
-use crate::document::{Caller, Document, MintedBy, OverlapKind, Refusals};
+use crate::document::{Caller, Checksum, Document, FieldForm, Human, MintedBy, OverlapKind, Refusals};
 use crate::matcher::Matcher;
 use crate::operation::{As, Request};
 use crate::page::{Page, PageKind};
+use crate::shape;
 use crate::template::{Slot, Template};
 
 /// What does not fit together, and the key where it is said.
@@ -69,7 +70,24 @@ fn head(document: &Document) -> Checked {
         document.human.is_some() == human,
         "human",
         "[human] goes with minted_by = \"human\", and only with it",
-    )
+    )?;
+    document.human.as_ref().map_or(Ok(()), |human| by_hand(document, human))
+}
+
+/// What a person makes is bound to its id by what the issuer says of it, before anything is ended by an id.
+fn by_hand(document: &Document, human: &Human) -> Checked {
+    let op = &document.op;
+    require(!human.steps.is_empty(), "human", "`steps` tells a person what to do, one step each")?;
+    let web = |url: &String| url.starts_with("https://");
+    let pages = web(&human.url) && human.revoke_url.as_ref().is_none_or(web);
+    require(pages, "human", "a page begins with https://")?;
+    let parallel = matches!(document.overlap.kind, OverlapKind::Independent | OverlapKind::TwoSlots);
+    let ends = op.revoke.is_some() || !human.revoke_steps.is_empty() || !parallel;
+    require(ends, "human", "without op.revoke `revoke_steps` tells a person how a key is ended")?;
+    let told = op.identify.as_ref().is_some_and(|identify| identify.id.is_some());
+    let bound = told || op.list.as_ref().is_some_and(|list| list.hint.is_some());
+    let why = "a key made by hand is ended by its id: that takes op.identify's `id`, or op.list's `hint`";
+    require(op.revoke.is_none() || bound, "op.revoke", why)
 }
 
 fn fields(document: &Document) -> Checked {
@@ -86,6 +104,7 @@ fn fields(document: &Document) -> Checked {
         };
         let sized = field.length_min <= longest && longest <= VALUE_BYTES_MAX && field.prefix.len() < longest;
         require(sized, &path, "prefix < length_max, length_min <= length_max <= 65536")?;
+        checksum(field, &path)?;
         let drawn = alphabet.bytes().iter().filter(|byte| byte.is_ascii_alphanumeric()).count();
         require(drawn >= 2, &path, "the alphabet needs two letters or digits: a decoy is drawn from them")?;
     }
@@ -94,6 +113,16 @@ fn fields(document: &Document) -> Checked {
         require(known, "control.fields", "this field is not declared in [fields]")?;
     }
     Ok(())
+}
+
+fn checksum(field: &FieldForm, path: &str) -> Checked {
+    match field.checksum {
+        None => Ok(()),
+        Some(Checksum::GithubCrc32) => {
+            let room = field.length_min > field.prefix.len() + shape::CHECKSUM_BYTES;
+            require(room, path, "a checksum of six characters needs a longer `length_min`")
+        }
+    }
 }
 
 fn callers(document: &Document) -> Checked {

@@ -122,6 +122,16 @@ pub(crate) struct FieldForm {
     pub(crate) length_min: usize,
     /// The longest whole value, in bytes.
     pub(crate) length_max: Option<usize>,
+    /// What the last characters are computed from, where that is published.
+    pub(crate) checksum: Option<Checksum>,
+}
+
+/// A published checksum at the end of a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Checksum {
+    /// Six characters: the CRC-32 of what stands between the prefix and them, in base 62.
+    GithubCrc32,
 }
 
 fn yes() -> bool {
@@ -256,6 +266,11 @@ pub(crate) struct Human {
     pub(crate) url: String,
     /// What to do there, one step each.
     pub(crate) steps: Vec<String>,
+    /// The page where a credential is ended, where that is another.
+    pub(crate) revoke_url: Option<String>,
+    /// How a credential is ended there, one step each; needed without `op.revoke`.
+    #[serde(default)]
+    pub(crate) revoke_steps: Vec<String>,
 }
 
 /// Where the facts of a spec come from.

@@ -33,6 +33,6 @@ mod template;
 mod tls;
 
 pub use parse::SpecError;
-pub use registry::Spec;
+pub use registry::{ByHand, Spec};
 pub use runner::Runner;
 pub use schema::spec_schema;

@@ -2,10 +2,12 @@ use std::fmt;
 use std::sync::Arc;
 
 use keyroll_rotation::{Capabilities, LastUsed, MintedBy, Overlap, Refusals};
+use keyroll_secret::Fields;
 
 use crate::document::{self, Document, OverlapKind, Per};
 use crate::operation::As;
 use crate::parse::{SpecError, parse};
+use crate::shape;
 use crate::target::Host;
 
 /// The specs that come with the program, by name.
@@ -13,6 +15,19 @@ const SHIPPED: [(&str, &str); 2] = [
     ("openrouter", include_str!("../../../issuers/openrouter.toml")),
     ("sendgrid", include_str!("../../../issuers/sendgrid.toml")),
 ];
+
+/// What a person does at an issuer's console.
+#[derive(Debug, Clone, Copy)]
+pub struct ByHand<'a> {
+    /// The page where a credential is made.
+    pub url: &'a str,
+    /// What to do there, one step each.
+    pub steps: &'a [String],
+    /// The page where one is ended.
+    pub revoke_url: &'a str,
+    /// What to do there; none where the API ends it.
+    pub revoke_steps: &'a [String],
+}
 
 /// One issuer as data, read and judged.
 #[derive(Clone)]
@@ -91,6 +106,38 @@ impl Spec {
         let own = |caller: As| matches!(caller, As::Own);
         op.mint.as_ref().is_some_and(|mint| own(mint.caller))
             || op.list.as_ref().is_some_and(|list| own(list.caller))
+    }
+
+    /// What a person does at the console, where no API makes a credential.
+    pub fn by_hand(&self) -> Option<ByHand<'_>> {
+        let human = self.0.human.as_ref()?;
+        let revoke_url = human.revoke_url.as_ref().unwrap_or(&human.url);
+        Some(ByHand { url: &human.url, steps: &human.steps, revoke_url, revoke_steps: &human.revoke_steps })
+    }
+
+    /// Whether the API ends a credential; else that is a person's step.
+    pub fn revokes(&self) -> bool {
+        self.0.op.revoke.is_some()
+    }
+
+    /// Whether the issuer tells to which id a value belongs.
+    pub fn binds(&self) -> bool {
+        let op = &self.0.op;
+        op.identify.as_ref().is_some_and(|identify| identify.id.is_some())
+            || op.list.as_ref().is_some_and(|list| list.hint.is_some())
+    }
+
+    /// What speaks against values that a person gave, one clause per field, without any part of a value.
+    pub fn faults(&self, fields: &Fields) -> Vec<String> {
+        let forms = self.0.fields.iter().filter(|(_, form)| form.secret);
+        let told = forms.filter_map(|(name, form)| {
+            let clause = match fields.get(name) {
+                Some(field) if !field.value.is_empty() => shape::fault(field.value.expose(), form)?,
+                Some(_) | None => "is empty".to_owned(),
+            };
+            Some(format!("the field `{name}` {clause}"))
+        });
+        told.collect()
     }
 
     /// Whether a new credential copies settings of the one in use.

@@ -316,6 +316,10 @@ impl Issuer for Runner {
         self.change("enable a credential", self.document().op.enable.as_ref(), id).await
     }
 
+    fn revokes(&self) -> bool {
+        self.spec.revokes()
+    }
+
     async fn revoke(&self, id: &CredentialId) -> Result<(), Failure> {
         self.change("revoke a credential", self.document().op.revoke.as_ref(), id).await
     }

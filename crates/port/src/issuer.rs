@@ -174,6 +174,11 @@ pub trait Issuer: Send + Sync {
     /// Switches it on again. Harmless if it is on.
     async fn enable(&self, id: &CredentialId) -> Result<(), Failure>;
 
+    /// Whether [`Issuer::revoke`] is possible here; else a person ends credentials at the console.
+    fn revokes(&self) -> bool {
+        true
+    }
+
     /// Ends a credential for good. "Already gone" is success.
     async fn revoke(&self, id: &CredentialId) -> Result<(), Failure>;
 

@@ -20,6 +20,7 @@ pub(super) fn run(args: &ApplyArgs, context: &mut Context) -> Result<Exit, Probl
         emergency: args.emergency.map(Into::into),
         alerted_unix_ms: args.alerted_at.and_then(|at| u64::try_from(at.as_millisecond()).ok()),
         accept: args.accept.clone(),
+        ..Asked::default()
     };
     apply(&args.plan, &asked, context)
 }

@@ -2,6 +2,7 @@ use keyroll_rotation::{Fact, State};
 
 use crate::args::ResumeArgs;
 use crate::context::{Context, rotation_id};
+use crate::driving::by_hand::Given;
 use crate::driving::rotate::{Asked, resume, resumed};
 use crate::exit::Exit;
 use crate::problem::Problem;
@@ -16,6 +17,11 @@ pub(super) fn run(args: &ResumeArgs, context: &mut Context) -> Result<Exit, Prob
         emergency,
         alerted_unix_ms: None,
         accept: args.accept.clone(),
+        given: match &args.value_file {
+            Some(path) => Some(Given::File(path.clone())),
+            None => args.value_stdin.then_some(Given::Stdin),
+        },
+        revoked_by_hand: args.revoked_by_hand,
     };
     let by_hand = args.revoked_by_hand;
     let first = |state: &State| {

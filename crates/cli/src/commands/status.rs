@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use keyroll_journal::SqliteJournal;
 use keyroll_port::{Journal as _, Overview};
-use keyroll_rotation::{Hold, Person, Reason, Stage, State, Want, Which, wants};
+use keyroll_rotation::{Hold, Stage, State, Which};
 use tokio::runtime::Runtime;
 
 use crate::args::StatusArgs;
@@ -162,16 +162,15 @@ fn row(
     driver: Option<u32>,
     old_key: OldKeyShown,
 ) -> StatusShown {
-    let consent = wants(state).iter().any(|want| matches!(want, Want::Person(Person::Consent(_))));
-    let confirm = || format!("keyroll resume {} --confirm={}", overview.id, overview.secret);
+    let awaited = reasons::awaited(state, &overview.id.0, &overview.secret);
+    let person = awaited.is_some();
     let hold = match state.hold() {
-        Some(Hold::Paused(Reason::Consent)) => Some((reasons::CONSENT.to_owned(), confirm())),
+        _ if person => awaited,
         Some(hold @ (Hold::Paused(reason) | Hold::Stuck(reason))) => {
             let before = if let Hold::Paused(_) = hold { reasons::way_out(reason) } else { None };
             let next = before.unwrap_or_default() + &reasons::command(state, hold, &overview.id.0);
             Some((reasons::reason_text(called, state, reason), next))
         }
-        None if consent => Some((reasons::CONSENT.to_owned(), confirm())),
         None => None,
     };
     let (why, way) = hold.unzip();
@@ -197,7 +196,7 @@ fn row(
         driver: driver.filter(|_| !state.ended() && state.hold().is_none()),
         outcome: outcome(state),
         why,
-        person: consent || state.hold().is_some_and(reasons::needs_person),
+        person: person || state.hold().is_some_and(reasons::needs_person),
         blocked_by: Vec::new(),
         waived: Vec::new(),
         next: None,

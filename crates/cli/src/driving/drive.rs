@@ -5,16 +5,17 @@ use std::sync::Arc;
 use keyroll_engine::{Command, Ending, Pace, Ports, Standing, run};
 use keyroll_host::Complaints;
 use keyroll_port::{Recorded, RotationId};
-use keyroll_rotation::{Debt, Fact, Hold, Person, Phase, Reason, State, Want, wants};
+use keyroll_rotation::{Debt, Fact, Hold, Phase, State};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
+use super::by_hand::Steps;
 use super::watch::Watch;
 use crate::exit::Exit;
 use crate::problem::Problem;
 use crate::records::called::Called;
 use crate::records::past::Took;
-use crate::records::reasons::{self, CONSENT, command, reason_text};
+use crate::records::reasons::{self, command, reason_text};
 use crate::records::waivers::Waivers;
 use crate::ui::{Event, Outcome, Summary, Ui};
 
@@ -33,6 +34,8 @@ pub(crate) struct Wishes {
     pub(crate) waivers: Waivers,
     /// What failing checks say.
     pub(crate) complaints: Complaints,
+    /// What a person does at the issuer's console.
+    pub(crate) steps: Steps,
 }
 
 /// Drives it until it ends, stands still or needs a person, and says how it ended.
@@ -52,7 +55,7 @@ pub(crate) async fn drive(
     let stopped = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let listener = tokio::spawn(listen(tell.clone(), stopped.clone()));
     let journal = ports.journal.clone();
-    let called = (Called::of(&opened), wishes.waivers, wishes.complaints);
+    let called = (Called::of(&opened), wishes.waivers, wishes.complaints, wishes.steps);
     let mut watch = Watch::new(ui, secret.to_owned(), names, called, wishes.confirmed, wishes.until, tell);
     let ending = run(ports, id.clone(), Pace::default(), commands, &mut watch).await;
     listener.abort();
@@ -66,9 +69,8 @@ pub(crate) async fn drive(
     if state.ended() {
         journal.close(id).await.map_err(|error| driving().because_of(&error))?;
     }
-    if awaits_consent(&state) {
-        let resume_with = format!("keyroll resume {id} --confirm={secret}");
-        ui.event(Event::Paused { reason: CONSENT.to_owned(), resume_with });
+    if let Some((reason, resume_with)) = reasons::awaited(&state, &id.0, secret) {
+        ui.event(Event::Paused { reason, resume_with });
     } else if let Some(hold) = state.hold() {
         show_hold(ui, &recorded, &state, hold, id);
     }
@@ -174,12 +176,6 @@ fn ended(state: &State) -> (Exit, Outcome) {
         _ if state.minted().is_none() => (Exit::Failed, Outcome::RolledBack),
         _ => (Exit::RolledBack, Outcome::RolledBack),
     }
-}
-
-/// Whether it ended because nobody consented: with the old key on again, where it was off.
-fn awaits_consent(state: &State) -> bool {
-    let asked = wants(state).iter().any(|want| matches!(want, Want::Person(Person::Consent(_))));
-    asked || state.hold() == Some(Hold::Paused(Reason::Consent))
 }
 
 fn show_hold(ui: &mut Ui, recorded: &Recorded, state: &State, hold: Hold, id: &RotationId) {

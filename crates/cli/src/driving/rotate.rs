@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use keyroll_config::{Config, Secret};
 use keyroll_host::{Local, SystemClock, place_digest};
-use keyroll_journal::{LockError, StateLock, try_lock};
+use keyroll_journal::{LockError, SqliteJournal, StateLock, try_lock};
 use keyroll_port::{Clock as _, Journal as _, JournalError, Opening, RotationId};
 use keyroll_rotation::{Fact, OldKey, Phase, Stamp, State};
 
+use super::by_hand::{self, Given, Steps};
 use super::drive::{Wishes, drive};
 use super::finish::finish;
 use crate::context::Context;
@@ -44,6 +45,10 @@ pub(crate) struct Asked {
     pub(crate) alerted_unix_ms: Option<u64>,
     /// What restarts may make live beside the value, by name.
     pub(crate) accept: Vec<String>,
+    /// Where the value of a key comes from that was made by hand.
+    pub(crate) given: Option<Given>,
+    /// The old key was ended by hand.
+    pub(crate) revoked_by_hand: bool,
 }
 
 /// Carries out a plan: refused if what it saw is not true any more.
@@ -104,8 +109,9 @@ pub(crate) fn apply(id: &str, asked: &Asked, context: &mut Context) -> Result<Ex
         waivers.of(&saved.secret, saved.from_version).into_iter().map(Fact::Waived).collect();
     first.extend(accepted.into_iter().map(Fact::Accepted));
     first.extend(asked.emergency.map(|mode| Fact::Escalated { mode, pending_compromised: false }));
+    let steps = Steps::of(described.spec.as_ref());
     let wishes =
-        Wishes { confirmed: asked.confirm.is_some(), until: asked.until, first, waivers, complaints };
+        Wishes { confirmed: asked.confirm.is_some(), until: asked.until, first, waivers, complaints, steps };
     let names = names(secret);
     let journal = opened.journal.clone();
     let exit = runtime.block_on(drive(opened, &id, &saved.secret, names, wishes, &mut context.ui));
@@ -247,7 +253,7 @@ pub(crate) fn resume(
     let lock = let_go(&places, &mut context.ui)?;
     let runtime = runtime()?;
     let journal = journal(&places)?;
-    let opened = runtime.block_on(opened(&journal, id))?;
+    let mut opened = runtime.block_on(opened(&journal, id))?;
     drop(journal);
     check_consent(asked, &opened.saved.secret)?;
     let config = parse_config(&opened.saved)?;
@@ -258,6 +264,13 @@ pub(crate) fn resume(
     refuse_outage(asked, secret, &described, kept, &format!("resume {}", opened.id))?;
     consent_to_outage(asked, &opened.saved.secret, context)?;
     refuse_grown(&opened.saved, secret, &described, Some((&opened.id.0, &mut context.ui)))?;
+    let issuer = (secret, &described);
+    if asked.emergency.is_none() || asked.given.is_some() {
+        by_hand::take(&mut opened, asked.given.as_ref(), issuer, &places, &mut context.ui)?;
+    }
+    if asked.revoked_by_hand {
+        by_hand::see_dead(&opened, issuer, &places, &mut context.ui)?;
+    }
     let host = host_of(&opened, &config, &described, &places)?;
     let complaints = host.complaints();
     let ports = ports(&places, described.issuer(secret, opened.saved.settings.as_deref())?, host)?;
@@ -270,8 +283,15 @@ pub(crate) fn resume(
     let mut facts: Vec<Fact> = accepted.into_iter().map(Fact::Accepted).collect();
     facts.extend(first(&opened.state));
     let waivers = Waivers::load(&places)?;
-    let wishes =
-        Wishes { confirmed: asked.confirm.is_some(), until: asked.until, first: facts, waivers, complaints };
+    let steps = Steps::of(described.spec.as_ref());
+    let wishes = Wishes {
+        confirmed: asked.confirm.is_some(),
+        until: asked.until,
+        first: facts,
+        waivers,
+        complaints,
+        steps,
+    };
     let (journal, name) = (ports.journal.clone(), &opened.saved.secret);
     let exit = runtime.block_on(drive(ports, &opened.id, name, names(secret), wishes, &mut context.ui));
     let exit = exit.and_then(|exit| runtime.block_on(finish(journal.as_ref(), &places)).map(|()| exit));
@@ -372,21 +392,32 @@ pub(crate) fn tell(
         if facts.is_empty() {
             return Ok(opened);
         }
-        let clock = SystemClock::new();
         let attempted = || Problem::new("K0840", "tell the rotation");
         let epoch = journal.take_over(&opened.id).await.map_err(|error| attempted().because_of(&error))?;
         for fact in std::iter::once(Fact::DriverStarted).chain(facts) {
-            let at = Stamp { ms: clock.monotonic_ms(), boot: clock.boot(), epoch };
-            let event = keyroll_rotation::Event { at, fact };
-            let (next, _) = keyroll_rotation::step(&opened.state, &event).map_err(|illegal| {
-                attempted().because(illegal.why).help(format!("keyroll status {}", opened.id))
-            })?;
-            let written = journal.append(&opened.id, next.seq(), &event, clock.unix_ms()).await;
-            written.map_err(|error| attempted().because_of(&error))?;
-            opened.state = next;
+            write(&journal, &mut opened, epoch, fact).await?;
         }
         Ok(opened)
     })
+}
+
+/// Writes one word down, checked by the protocol first.
+pub(super) async fn write(
+    journal: &SqliteJournal,
+    opened: &mut Opened,
+    epoch: u64,
+    fact: Fact,
+) -> Result<(), Problem> {
+    let clock = SystemClock::new();
+    let attempted = || Problem::new("K0840", "tell the rotation");
+    let at = Stamp { ms: clock.monotonic_ms(), boot: clock.boot(), epoch };
+    let event = keyroll_rotation::Event { at, fact };
+    let (next, _) = keyroll_rotation::step(&opened.state, &event)
+        .map_err(|illegal| attempted().because(illegal.why).help(format!("keyroll status {}", opened.id)))?;
+    let written = journal.append(&opened.id, next.seq(), &event, clock.unix_ms()).await;
+    written.map_err(|error| attempted().because_of(&error))?;
+    opened.state = next;
+    Ok(())
 }
 
 /// The digest under which a copy in a place is waived.

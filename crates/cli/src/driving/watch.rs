@@ -11,6 +11,7 @@ use keyroll_rotation::{
 };
 use tokio::sync::mpsc;
 
+use super::by_hand::Steps;
 use crate::plans::live;
 use crate::problem::Problem;
 use crate::records::blocked;
@@ -44,6 +45,7 @@ pub(crate) struct Watch<'a> {
     holders: BTreeMap<u32, (String, String)>,
     told: BTreeSet<String>,
     complaints: Complaints,
+    steps: Steps,
     /// What stands in the way, since when, and when it was looked for last.
     waiting: BTreeMap<String, Instant>,
     looked: Instant,
@@ -60,7 +62,7 @@ impl<'a> Watch<'a> {
         ui: &'a mut Ui,
         secret: String,
         names: Vec<Vec<String>>,
-        (called, waivers, complaints): (Called, Waivers, Complaints),
+        (called, waivers, complaints, steps): (Called, Waivers, Complaints, Steps),
         confirmed: bool,
         until: Option<Phase>,
         tell: mpsc::Sender<Command>,
@@ -80,6 +82,7 @@ impl<'a> Watch<'a> {
             holders: BTreeMap::new(),
             told: BTreeSet::new(),
             complaints,
+            steps,
             waiting: BTreeMap::new(),
             looked: Instant::now(),
             blocked: None,
@@ -423,16 +426,8 @@ impl Observer for Watch<'_> {
         for person in people {
             match person {
                 Person::Consent(digest) => return self.consent(*digest, state),
-                Person::MintByHand => {
-                    self.ui.note(
-                        "make the new key at the issuer's console: this version cannot take it over yet",
-                    );
-                }
-                Person::RevokeByHand => {
-                    self.ui.note(
-                        "end the old key at the issuer's console, then: keyroll resume --revoked-by-hand. It is watched until it is seen dead",
-                    );
-                }
+                Person::MintByHand => self.ui.note(self.steps.mint.clone()),
+                Person::RevokeByHand => self.ui.note(self.steps.revoke.clone()),
             }
         }
         Word::Nobody

@@ -11,7 +11,7 @@ use keyroll_port::{
     Failure, Host as _, Issuer, Journal as _, Label, Listing, Live, Looked, Probe, RefusalLog, Sessions,
     Store, Values,
 };
-use keyroll_rotation::{Capabilities, Holds, MintedBy, Plan, PlanDefect, Policy, Refusals, Which};
+use keyroll_rotation::{Capabilities, Holds, Plan, PlanDefect, Policy, Refusals, Which};
 use keyroll_secret::{Credential, CredentialId, FingerprintKey, SecretBytes};
 
 use super::clear::refuse_clear;
@@ -76,13 +76,6 @@ async fn at_issuer(
     store: &dyn Store,
     issuer: &dyn Issuer,
 ) -> Result<AtIssuer, Problem> {
-    if issuer.capabilities().minted_by == MintedBy::Human {
-        return Err(Problem::new("K0843", format!("plan a rotation of {}", subject.secret.name))
-            .because(
-                "keys of this issuer are made by hand at its console, which this version does not carry out",
-            )
-            .help("make and revoke it by hand; keyroll verify shows whether each version is alive"));
-    }
     refuse_unseen_reads(subject.secret)?;
     trusted(subject.config_file, subject.secret)?;
     refuse_missing(subject.secret)?;
@@ -98,6 +91,7 @@ async fn at_issuer(
         Standing::Dead => credential.id.is_some(),
         Standing::Alive | Standing::Denied => bound(issuer, &credential, listing.as_ref()).await?,
     };
+    let bound = bound && issuer.revokes();
     notes.extend(standing_notes(standing, bound));
     let able = able(subject.secret, issuer, &credential, &mut notes).await;
     notes.extend(pid_files_missing(subject.secret));

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use keyroll_config::{Apply, Consumer, Runs, Secret};
-use keyroll_rotation::{Consumer as Unit, LastUsed, Overlap, Uptake};
+use keyroll_rotation::{Consumer as Unit, LastUsed, MintedBy, Overlap, Uptake};
 
 use super::Found;
 use crate::records::blocked::described;
@@ -50,7 +50,13 @@ pub(crate) fn steps(found: &Found, secret: &Secret) -> Vec<String> {
     let plan = &found.plan;
     let endpoints = &found.endpoints;
     let seen = format!("see it accepted at {}", endpoints.join(" and at "));
+    let by_hand = plan.capabilities.minted_by == MintedBy::Human;
     let mut steps = match plan.capabilities.overlap {
+        Overlap::Independent { .. } | Overlap::TwoSlots if by_hand => {
+            let made =
+                "wait for a second key, WHICH YOU MAKE at the issuer's console; both work from here on";
+            vec![made.to_owned(), seen]
+        }
         Overlap::Independent { .. } | Overlap::TwoSlots => {
             vec!["make a second key at the issuer; both work from here on".to_owned(), seen]
         }
@@ -79,7 +85,13 @@ pub(crate) fn steps(found: &Found, secret: &Secret) -> Vec<String> {
                 steps
                     .push(format!("switch the old key off, and watch for {soak} whether anybody is refused"));
             }
-            steps.push("END the old key, and see it refused (IRREVERSIBLE, asks again)".to_owned());
+            let end = match by_hand && !plan.bound {
+                true => {
+                    "wait until you have ENDED the old key at the console (asks again), and see it refused"
+                }
+                false => "END the old key, and see it refused (IRREVERSIBLE, asks again)",
+            };
+            steps.push(end.to_owned());
         }
         Overlap::Grace { .. } | Overlap::None => {
             steps.push("see every instance on the new key on every path, and the old one refused".to_owned());

@@ -1,10 +1,31 @@
 //! Why a rotation stands still, in words, and how it goes on.
 
-use keyroll_rotation::{Hold, Incarnation, Life, Phase, Reason, State};
+use keyroll_rotation::{Hold, Incarnation, Life, Person, Phase, Reason, State, Want, wants};
 
 use super::called::Called;
 /// What a rotation waits for at Decide.
 pub(crate) const CONSENT: &str = "the end of the old key needs your consent";
+
+/// What a person is waited for, if that is all that stands in its way, and the command that goes on. Derived from the
+/// state alone, and so the same after a restart.
+pub(crate) fn awaited(state: &State, id: &str, secret: &str) -> Option<(String, String)> {
+    let consent = || (CONSENT.to_owned(), format!("keyroll resume {id} --confirm={secret}"));
+    if state.hold() == Some(Hold::Paused(Reason::Consent)) {
+        return Some(consent());
+    }
+    wants(state).into_iter().find_map(|want| match want {
+        Want::Person(Person::Consent(_)) => Some(consent()),
+        Want::Person(Person::MintByHand) => Some((
+            "a person makes the new key at the issuer's console".to_owned(),
+            format!("keyroll resume {id}, at a terminal, or with --value-file FILE or --value-stdin"),
+        )),
+        Want::Person(Person::RevokeByHand) => Some((
+            "a person ends the old key at the issuer's console".to_owned(),
+            format!("keyroll resume {id} --revoked-by-hand"),
+        )),
+        Want::Do(_) | Want::Ask(_) | Want::Decide(_) | Want::Wait(_) => None,
+    })
+}
 
 /// The command that continues it, with what has to be said to it.
 pub(crate) fn command(state: &State, hold: Hold, id: &str) -> String {

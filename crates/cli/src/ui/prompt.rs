@@ -1,5 +1,7 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal as _, Read, Write as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::path::Path;
 
 use keyroll_secret::SecretBytes;
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
@@ -41,6 +43,32 @@ impl Ui {
         }
         redact::remember(&value);
         Ok(value)
+    }
+
+    /// Reads a value from a file that only its owner can read, or from a pipe.
+    #[allow(clippy::unused_self, reason = "everything that is taken in is taken in here")]
+    pub(crate) fn value_of_file(&mut self, what: &str, path: &Path) -> Result<SecretBytes, Problem> {
+        let attempted = || taking(&format!("{what} from {}", path.display()));
+        let file = File::open(path).map_err(|error| attempted().because_of(&error))?;
+        let meta = file.metadata().map_err(|error| attempted().because_of(&error))?;
+        if meta.is_file() && meta.mode() & 0o077 != 0 {
+            let why = format!("others may read it (mode {:04o})", meta.mode() & 0o7777);
+            return Err(attempted().because(why).help(format!("chmod 600 {}", path.display())));
+        }
+        if !meta.is_file() && !meta.file_type().is_fifo() {
+            return Err(attempted().because("it is neither a file nor a pipe"));
+        }
+        let value = from_reader(what, file)?;
+        if value.is_empty() {
+            return Err(attempted().because("it is empty"));
+        }
+        redact::remember(&value);
+        Ok(value)
+    }
+
+    /// Whether somebody can be asked for a value.
+    pub(crate) fn may_ask(&self) -> bool {
+        self.look.input && !self.look.json && io::stdin().is_terminal()
     }
 
     /// Whether values are typed rather than read from a stream.

@@ -159,8 +159,12 @@ impl Scene {
 
     /// The same, with flags.
     pub fn take_in(&self, words: &[&str], value: &Zeroizing<String>) -> Ran {
-        let words = [&["secret", "add"], words].concat();
-        let mut child = self.command(&words).stdin(Stdio::piped()).spawn().unwrap();
+        self.fed(&[&["secret", "add"], words].concat(), value)
+    }
+
+    /// A command with a value on its stdin.
+    pub fn fed(&self, words: &[&str], value: &Zeroizing<String>) -> Ran {
+        let mut child = self.command(words).stdin(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(value.as_bytes()).unwrap();
         let output = child.wait_with_output().unwrap();
         Ran::read(output.status.code(), &output.stdout, &output.stderr)

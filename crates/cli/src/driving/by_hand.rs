@@ -1,0 +1,449 @@
+//! What a person does at the issuer's console: a key that they made is taken in, and one that they ended is seen dead.
+//!
+//! The value is sealed before anything is asked about it. It becomes the new version only when the issuer accepts it,
+//! says to which id of the same account it belongs, and it is sealed under the number of the entry that says so. What
+//! cannot be seen stays sealed, and is taken up by the next `resume`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use keyroll_config::{Name, Secret};
+use keyroll_host::SystemClock;
+use keyroll_issuer::{ByHand, Spec};
+use keyroll_journal::SqliteJournal;
+use keyroll_port::{Failure, Issuer, Journal as _, Probe, Recorded, RotationId, Store};
+use keyroll_rotation::{CredId, Fact, MintedBy, Person, Phase, Stamp, State, Want, step, wants};
+use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
+
+use super::rotate::write;
+use crate::exit::Exit;
+use crate::places::Places;
+use crate::problem::Problem;
+use crate::records::recorded::Opened;
+use crate::ui::Ui;
+use crate::wiring::issuer::Described;
+use crate::wiring::open::{journal, runtime, store};
+
+/// Where what a person gave is sealed until an entry names it: above the number of any entry.
+const GIVEN: u64 = 1 << 62;
+
+/// Values that a person may give in one rotation.
+const GIVEN_MAX: u64 = 64;
+
+/// The store has another value under this number.
+const OTHER_VALUE: &str = "K0617";
+
+/// Between two questions to the issuer, milliseconds.
+const ASK_AGAIN_MS: u64 = 1_000;
+
+/// Where the value comes from, if not from a prompt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Given {
+    Stdin,
+    File(PathBuf),
+}
+
+/// The steps at the console, for a person.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Steps {
+    pub(crate) mint: String,
+    pub(crate) revoke: String,
+}
+
+impl Steps {
+    pub(crate) fn of(spec: Option<&Spec>) -> Self {
+        let Some(ByHand { url, steps, revoke_url, revoke_steps }) = spec.and_then(Spec::by_hand) else {
+            let at = |what: &str| format!("{what} at the issuer's console");
+            return Self { mint: at("make the new key"), revoke: at("end the old key") };
+        };
+        Self {
+            mint: numbered(&format!("make the new key at {url}"), steps),
+            revoke: numbered(&format!("end the old key at {revoke_url}"), revoke_steps),
+        }
+    }
+}
+
+fn numbered(what: &str, steps: &[String]) -> String {
+    let lines = (1..).zip(steps).map(|(at, step): (u32, &String)| format!("\n  {at}. {step}"));
+    format!("{what}{}", lines.collect::<String>())
+}
+
+/// Whether a key is waited for that a person makes; also while it stands still.
+fn awaited(state: &State) -> bool {
+    let asked = wants(state).contains(&Want::Person(Person::MintByHand));
+    let human = state.plan().capabilities.minted_by == MintedBy::Human;
+    asked || (human && state.phase() == Phase::Mint && state.new_version().is_none())
+}
+
+/// Everything that is needed to take a value in.
+struct Desk<'a> {
+    id: &'a RotationId,
+    secret: &'a Secret,
+    spec: &'a Spec,
+    store: Arc<dyn Store>,
+    issuer: Arc<dyn Issuer>,
+    journal: Arc<SqliteJournal>,
+    recorded: Recorded,
+    old: Credential,
+}
+
+/// Takes in the key that is waited for, if there is one: given with the command, given before, or asked for at a
+/// terminal. Returns whether the rotation was told of it.
+pub(super) fn take(
+    open: &mut Opened,
+    given: Option<&Given>,
+    (secret, described): (&Secret, &Described),
+    places: &Places,
+    ui: &mut Ui,
+) -> Result<bool, Problem> {
+    let id = open.id.clone();
+    if !awaited(&open.state) {
+        return match given {
+            None => Ok(false),
+            Some(_) => Err(Problem::new("K0870", "take in a key that was made by hand")
+                .because("this rotation does not wait for one now")
+                .help(format!("keyroll status {id}"))),
+        };
+    }
+    let Some(spec) = &described.spec else { return Ok(false) };
+    let runtime = runtime()?;
+    let (journal, store) = (journal(places)?, store(places)?);
+    let recorded = runtime.block_on(journal.load(&id)).map_err(|error| reading().because_of(&error))?;
+    let old = runtime.block_on(store.read(secret.name.as_str(), recorded.opening.from_version))?;
+    let old = old.ok_or_else(|| reading().because("the old value is not sealed any more"))?;
+    let issuer = described.issuer(secret, None)?;
+    let desk = Desk { id: &id, secret, spec, store, issuer, journal, recorded, old };
+    let before = runtime.block_on(desk.pending(&open.state))?;
+    let (slot, credential) = match (given, before) {
+        (None, Some(before)) => {
+            ui.note("the key that was given before is sealed, and is taken up again");
+            before
+        }
+        (None, None) if !ui.may_ask() => return Ok(false),
+        (given, _) => {
+            if given.is_none() {
+                ui.note(Steps::of(Some(spec)).mint);
+            }
+            let credential = desk.read(given, ui)?;
+            runtime.block_on(desk.refuse_slips(&credential, &open.state))?;
+            let slot = runtime.block_on(desk.seal(&credential))?;
+            ui.note("the new value is sealed; the issuer is asked about it");
+            (slot, credential)
+        }
+    };
+    let plan = open.state.plan().clone();
+    let limit = plan.capabilities.birth_ms_max.saturating_add(plan.capabilities.request_ms_max);
+    let seen = runtime.block_on(desk.see(&credential, plan.denied_is_alive, limit, ui));
+    let found = match seen {
+        Ok(found) => found,
+        Err(Seen::Wrong(why)) => {
+            let given = given_id(slot);
+            runtime.block_on(desk.store.discard(desk.name(), &id, Some(&given), None))?;
+            return Err(refused(&id, [why]).because("nothing was changed: the old key is in use as before"));
+        }
+        Err(Seen::NotVisible(why)) => {
+            return Err(refused(&id, [why])
+                .because("it stays sealed, and the old key is in use as before")
+                .help(format!("keyroll resume {id}")));
+        }
+    };
+    runtime.block_on(desk.tell(open, credential, found))?;
+    Ok(true)
+}
+
+fn reading() -> Problem {
+    Problem::new("K0835", "read the rotation").exits(Exit::NeedsPerson)
+}
+
+fn refused(id: &RotationId, why: impl IntoIterator<Item = String>) -> Problem {
+    let problem = Problem::new("K0871", "take in the key that was made by hand").exits(Exit::NeedsPerson);
+    let problem = why.into_iter().fold(problem, Problem::because);
+    problem.help(format!("make a key as the steps say, then: keyroll resume {id}"))
+}
+
+fn given_id(slot: u64) -> CredentialId {
+    CredentialId::new(format!("given/{}", slot.saturating_sub(GIVEN)))
+}
+
+/// Why a value did not become the new version.
+enum Seen {
+    /// It is not the key that is needed.
+    Wrong(String),
+    /// Nobody could say whether it is.
+    NotVisible(String),
+}
+
+impl Desk<'_> {
+    fn name(&self) -> &str {
+        self.secret.name.as_str()
+    }
+
+    /// The numbers of the entries that took in a key that was made by hand.
+    fn told(&self, state: &State) -> Vec<u64> {
+        let count = u64::try_from(self.recorded.events.len()).unwrap_or(u64::MAX);
+        let first = state.seq().saturating_sub(count).saturating_add(1);
+        let entries = (first..).zip(&self.recorded.events);
+        entries.filter(|(_, event)| matches!(event.fact, Fact::HandMinted(_))).map(|(seq, _)| seq).collect()
+    }
+
+    /// What was given and is sealed, and no entry names yet.
+    async fn pending(&self, state: &State) -> Result<Option<(u64, Credential)>, Failure> {
+        let mut named = Vec::new();
+        for seq in self.told(state) {
+            named.extend(self.store.kept(self.name(), self.id, seq).await?.map(|it| it.fields.encode()));
+        }
+        for slot in (GIVEN..GIVEN.saturating_add(GIVEN_MAX)).rev() {
+            let Some(kept) = self.store.kept(self.name(), self.id, slot).await? else { continue };
+            if !named.contains(&kept.fields.encode()) {
+                return Ok(Some((slot, kept)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The value from where it was said to be, or by a hidden prompt; what is not secret is as it was.
+    fn read(&self, given: Option<&Given>, ui: &mut Ui) -> Result<Credential, Problem> {
+        let secrets: Vec<&Name> =
+            self.secret.fields.iter().filter(|(_, field)| field.secret).map(|(name, _)| name).collect();
+        let mut fields = Fields::new();
+        for (name, field) in self.old.fields.iter().filter(|(_, field)| !field.secret) {
+            fields.insert(name, field.value.duplicate(), false);
+        }
+        if given.is_some() && secrets.len() != 1 {
+            return Err(refused(
+                self.id,
+                ["it has several secret fields: they are typed at a terminal".to_owned()],
+            ));
+        }
+        for name in secrets {
+            let what = format!("{name} of the new key of {}", self.secret.name);
+            let value: SecretBytes = match given {
+                Some(Given::File(path)) => ui.value_of_file(&what, path)?,
+                Some(Given::Stdin) | None => ui.hidden(&what)?,
+            };
+            fields.insert(name.as_str(), value, true);
+        }
+        Ok(Credential { id: None, fields })
+    }
+
+    /// Refuses what can be told from the value alone.
+    async fn refuse_slips(&self, credential: &Credential, state: &State) -> Result<(), Problem> {
+        let faults = self.spec.faults(&credential.fields);
+        if !faults.is_empty() {
+            return Err(refused(self.id, faults));
+        }
+        let same = |other: &Credential| {
+            let mut all = credential.fields.secrets();
+            all.all(|(name, value)| other.fields.get(name).is_some_and(|field| field.value == *value))
+        };
+        for seq in self.told(state) {
+            if self.store.kept(self.name(), self.id, seq).await?.as_ref().is_some_and(same) {
+                let why = "it is a value that this rotation gave up".to_owned();
+                return Err(refused(self.id, [why]));
+            }
+        }
+        for name in self.store.secrets().await? {
+            for version in self.store.versions(&name).await? {
+                let other = self.store.read(&name, version.number).await?;
+                if other.as_ref().is_some_and(same) {
+                    let which =
+                        format!("it is the value of {name} v{}, which is known already", version.number);
+                    return Err(refused(self.id, [which]));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Seals it under the first number that is free.
+    async fn seal(&self, credential: &Credential) -> Result<u64, Problem> {
+        for slot in GIVEN..GIVEN.saturating_add(GIVEN_MAX) {
+            let sealed = Credential { id: Some(given_id(slot)), fields: credential.fields.duplicate() };
+            match self.store.keep(self.name(), self.id, slot, &sealed).await {
+                Ok(()) => return Ok(slot),
+                // Another value was given under this number.
+                Err(failure) if failure.code == OTHER_VALUE => {}
+                Err(failure) => return Err(failure.into()),
+            }
+        }
+        let why = format!("{GIVEN_MAX} values were given in this rotation");
+        Err(refused(self.id, [why]).help(format!("keyroll abort {}", self.id)))
+    }
+
+    /// Sees it accepted everywhere, and whose it is. A key that was made a moment ago may not be known everywhere.
+    async fn see(
+        &self,
+        credential: &Credential,
+        denied_is_alive: bool,
+        limit_ms: u64,
+        ui: &mut Ui,
+    ) -> Result<CredId, Seen> {
+        let end = Instant::now() + Duration::from_millis(limit_ms);
+        let mut shown = false;
+        loop {
+            let seen = match self.accepted(credential, denied_is_alive).await {
+                Ok(()) => self.whose(credential).await,
+                Err(seen) => Err(seen),
+            };
+            let why = match seen {
+                Ok(id) => return Ok(id),
+                Err(seen) if Instant::now() >= end => return Err(seen),
+                Err(Seen::Wrong(why) | Seen::NotVisible(why)) => why,
+            };
+            if !shown {
+                let seconds = limit_ms / 1_000;
+                ui.note(format!("{why}; a new key may take a while here, it is asked again for {seconds} s"));
+                shown = true;
+            }
+            tokio::time::sleep(Duration::from_millis(ASK_AGAIN_MS)).await;
+        }
+    }
+
+    async fn accepted(&self, credential: &Credential, denied_is_alive: bool) -> Result<(), Seen> {
+        for endpoint in self.issuer.endpoints() {
+            match self.issuer.probe(&endpoint, credential).await {
+                Probe::Alive => {}
+                Probe::Denied if denied_is_alive => {}
+                Probe::Denied => {
+                    return Err(Seen::Wrong(format!(
+                        "{endpoint} knows it, and it may do less than the old key"
+                    )));
+                }
+                Probe::Dead => {
+                    return Err(Seen::Wrong(format!("{endpoint} refuses it: it is not a living key")));
+                }
+                Probe::Unknown(why) => {
+                    return Err(Seen::NotVisible(format!(
+                        "whether {endpoint} accepts it is not visible: {why}"
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The id that it belongs to, in the account of the old key.
+    async fn whose(&self, credential: &Credential) -> Result<CredId, Seen> {
+        let unseen = |failure: Failure| {
+            let cause = failure.source.as_ref().map(|source| format!(": {source}")).unwrap_or_default();
+            Seen::NotVisible(format!("whose it is is not visible: {failure}{cause}"))
+        };
+        let told = self.issuer.identify(credential).await.map_err(unseen)?;
+        // What the old key can still say is compared; a dead one says nothing.
+        if let Some(principal) = &told.principal
+            && let Ok(before) = self.issuer.identify(&self.old).await
+            && before.principal.as_ref().is_some_and(|other| other != principal)
+        {
+            return Err(Seen::Wrong("it belongs to another account than the old key".to_owned()));
+        }
+        if !self.spec.binds() {
+            let unbound = format!("by-hand/{}/{}", self.id, self.recorded.events.len());
+            return Ok(CredId::new(&unbound));
+        }
+        let Some(id) = told.id else {
+            let why = "no key that the issuer lists shows this value: it may be of another account";
+            return Err(Seen::Wrong(why.to_owned()));
+        };
+        if self.old.id.as_ref() == Some(&id) {
+            return Err(Seen::Wrong(format!("the issuer says that it is {id}, the old key")));
+        }
+        if self.issuer.capabilities().list {
+            let list = self.issuer.list(credential).await.map_err(unseen)?;
+            if !list.entries.iter().any(|entry| entry.id == id) {
+                return Err(match list.complete {
+                    true => {
+                        Seen::Wrong(format!("{id} is not in the issuer's list: it is of another account"))
+                    }
+                    false => Seen::NotVisible(format!("whether {id} is in the issuer's list is not visible")),
+                });
+            }
+        }
+        Ok(CredId::new(id.as_str()))
+    }
+
+    /// Seals it under the number of the entry that names it, and writes that entry.
+    async fn tell(&self, open: &mut Opened, credential: Credential, found: CredId) -> Result<(), Problem> {
+        let clock = SystemClock::new();
+        let at = |epoch| Stamp {
+            ms: keyroll_port::Clock::monotonic_ms(&clock),
+            boot: keyroll_port::Clock::boot(&clock),
+            epoch,
+        };
+        let fact = Fact::HandMinted(found.clone());
+        let event = keyroll_rotation::Event { at: at(open.state.now().epoch), fact: fact.clone() };
+        if let Err(illegal) = step(&open.state, &event) {
+            return Err(refused(self.id, [illegal.why.to_owned()]));
+        }
+        let attempted = || Problem::new("K0840", "tell the rotation");
+        let epoch = self.journal.take_over(self.id).await.map_err(|error| attempted().because_of(&error))?;
+        write(&self.journal, open, epoch, Fact::DriverStarted).await?;
+        let seq = open.state.seq().saturating_add(1);
+        let id = Some(CredentialId::new(found.as_str()));
+        let sealed = Credential { id, fields: credential.fields };
+        self.store.keep(self.name(), self.id, seq, &sealed).await?;
+        write(&self.journal, open, epoch, fact).await?;
+        Ok(())
+    }
+}
+
+/// A person says that they ended the old key: it is asked until every endpoint refuses it, for as long as a death may
+/// take here. Their word alone changes nothing.
+pub(super) fn see_dead(
+    open: &Opened,
+    (secret, described): (&Secret, &Described),
+    places: &Places,
+    ui: &mut Ui,
+) -> Result<(), Problem> {
+    if open.state.phase() != Phase::Revoke || open.state.hold().is_some() {
+        return Ok(());
+    }
+    let (runtime, store, issuer) = (runtime()?, store(places)?, described.issuer(secret, None)?);
+    let old = runtime.block_on(store.read(secret.name.as_str(), open.saved.from_version))?;
+    let Some(old) = old else { return Ok(()) };
+    let able = issuer.capabilities();
+    let limit_ms = able.death_ms_max.saturating_add(able.request_ms_max);
+    let why = runtime.block_on(until_dead(issuer.as_ref(), &old, limit_ms, ui));
+    why.map_or(Ok(()), |why| {
+        Err(Problem::new("K0872", "see the old key dead")
+            .because(why)
+            .because("nothing was recorded: the rotation still waits for its end")
+            .help(format!(
+                "{}\nthen: keyroll resume {} --revoked-by-hand",
+                Steps::of(described.spec.as_ref()).revoke,
+                open.id
+            ))
+            .exits(Exit::NeedsPerson))
+    })
+}
+
+/// Why it is not seen dead, once the time is over.
+async fn until_dead(issuer: &dyn Issuer, old: &Credential, limit_ms: u64, ui: &mut Ui) -> Option<String> {
+    let end = Instant::now() + Duration::from_millis(limit_ms);
+    let mut shown = false;
+    loop {
+        let mut why = None;
+        for endpoint in issuer.endpoints() {
+            why = match issuer.probe(&endpoint, old).await {
+                Probe::Dead => continue,
+                Probe::Alive | Probe::Denied => Some(format!("{endpoint} still accepts it")),
+                Probe::Unknown(unknown) => {
+                    Some(format!("whether {endpoint} refuses it is not visible: {unknown}"))
+                }
+            };
+            break;
+        }
+        let why = why?;
+        if Instant::now() >= end {
+            return Some(why);
+        }
+        if !shown {
+            ui.note(format!(
+                "{why}; an end may take a while here, it is asked again for {} s",
+                limit_ms / 1_000
+            ));
+            shown = true;
+        }
+        tokio::time::sleep(Duration::from_millis(ASK_AGAIN_MS)).await;
+    }
+}
