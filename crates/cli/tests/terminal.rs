@@ -10,6 +10,8 @@
     unreachable_pub
 )]
 
+#[path = "hostile/hand.rs"]
+mod hand;
 #[path = "hostile/ran.rs"]
 mod ran;
 #[path = "hostile/scene.rs"]
@@ -28,6 +30,9 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use ran::wait;
 use scene::Scene;
+
+/// A name and what it does.
+type Case = (&'static str, fn());
 
 /// The part that this program plays when it was started as one.
 #[test]
@@ -161,6 +166,24 @@ fn a_terminal_that_is_closed_ends_nothing_and_leaves_both_keys_on() {
     scene.run(&["status"]).exits(stands).says(&[&format!("keyroll resume {plan}")]);
     scene.run(&["resume", "--confirm", "ring"]).exits(0).ended("done");
     scene.rotated();
+}
+
+/// A key that was made by hand is asked for without showing it, and taken in.
+#[test]
+fn a_key_made_by_hand_is_typed_unseen() {
+    let scene = Scene::made(|_, spec| hand::human(spec));
+    let plan = scene.plan();
+    scene.run(&["apply", &plan]).exits(6);
+    let (id, value) = scene.issuer.mint("made at the console");
+    let mut terminal = Terminal::start(&scene, &["resume", &plan, "--until", "quiesce"]);
+    wait("the prompt", || terminal.shown().contains("of the new key of ring (not shown): "));
+    assert!(terminal.shown().contains("1. press New key"), "{}", terminal.shown());
+    terminal.types(&format!("{}\r", *value));
+    assert_eq!(terminal.code(), Some(4), "{}", terminal.shown());
+    assert!(!terminal.shown().contains(&value[8..]), "it is shown");
+    drop(value);
+    assert_eq!(scene.holds("api/api.env").as_deref(), Some(id.as_str()));
+    old_is_on(&scene);
 }
 
 #[track_caller]

@@ -137,7 +137,7 @@ pub(super) fn take(
     let seen = runtime.block_on(desk.see(&credential, plan.denied_is_alive, limit, ui));
     let found = match seen {
         Ok(found) => found,
-        Err(Seen::Wrong(why)) => {
+        Err(Seen::Wrong(why) | Seen::NotYet(why)) => {
             let given = given_id(slot);
             runtime.block_on(desk.store.discard(desk.name(), &id, Some(&given), None))?;
             return Err(refused(&id, [why]).because("nothing was changed: the old key is in use as before"));
@@ -170,6 +170,8 @@ fn given_id(slot: u64) -> CredentialId {
 enum Seen {
     /// It is not the key that is needed.
     Wrong(String),
+    /// So too, if that stays so: a key that was made a moment ago may look like this.
+    NotYet(String),
     /// Nobody could say whether it is.
     NotVisible(String),
 }
@@ -288,8 +290,9 @@ impl Desk<'_> {
             };
             let why = match seen {
                 Ok(id) => return Ok(id),
+                Err(seen @ Seen::Wrong(_)) => return Err(seen),
                 Err(seen) if Instant::now() >= end => return Err(seen),
-                Err(Seen::Wrong(why) | Seen::NotVisible(why)) => why,
+                Err(Seen::NotYet(why) | Seen::NotVisible(why)) => why,
             };
             if !shown {
                 let seconds = limit_ms / 1_000;
@@ -311,7 +314,7 @@ impl Desk<'_> {
                     )));
                 }
                 Probe::Dead => {
-                    return Err(Seen::Wrong(format!("{endpoint} refuses it: it is not a living key")));
+                    return Err(Seen::NotYet(format!("{endpoint} refuses it: it is not a living key")));
                 }
                 Probe::Unknown(why) => {
                     return Err(Seen::NotVisible(format!(
@@ -343,7 +346,7 @@ impl Desk<'_> {
         }
         let Some(id) = told.id else {
             let why = "no key that the issuer lists shows this value: it may be of another account";
-            return Err(Seen::Wrong(why.to_owned()));
+            return Err(Seen::NotYet(why.to_owned()));
         };
         if self.old.id.as_ref() == Some(&id) {
             return Err(Seen::Wrong(format!("the issuer says that it is {id}, the old key")));
@@ -353,7 +356,7 @@ impl Desk<'_> {
             if !list.entries.iter().any(|entry| entry.id == id) {
                 return Err(match list.complete {
                     true => {
-                        Seen::Wrong(format!("{id} is not in the issuer's list: it is of another account"))
+                        Seen::NotYet(format!("{id} is not in the issuer's list: it is of another account"))
                     }
                     false => Seen::NotVisible(format!("whether {id} is in the issuer's list is not visible")),
                 });

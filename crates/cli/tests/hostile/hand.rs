@@ -1,21 +1,49 @@
 //! Keys that a person makes at the issuer's console: taken in once they are right, refused with the old key in use where
 //! they are not; and a word that something was ended, which is nothing until it is seen.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::{Duration, Instant};
+
+use keyroll_testkit::issuer::{Ask, Mood};
+use zeroize::Zeroizing;
+
 use crate::Case;
-use crate::scene::Scene;
+use crate::ran::Ran;
+use crate::scene::{Scene, put};
 
-pub const CASES: &[Case] = &[("a key made by hand, given on stdin", given_on_stdin)];
+pub const CASES: &[Case] = &[
+    ("a key made by hand, given on stdin", given_on_stdin),
+    ("a key made by hand, given in a file", given_in_a_file),
+    ("what is pasted in place of a key made by hand", slips),
+    ("a key made by hand that the issuer does not know, or of another account", not_it),
+    ("a key made by hand while the issuer is silent", sealed_meanwhile),
+    ("a key made by hand that is born late", born_late),
+    ("a key that nobody waits for", not_awaited),
+    ("an end by hand that is said and not done", said_and_not_done),
+    ("back from a key made by hand", back),
+    ("an emergency with a key made by hand", emergency),
+];
 
-/// The issuer's spec without its mint; a person makes keys.
-fn human(spec: &mut String) {
-    let table = |spec: &str, name: &str| -> String {
-        let (before, rest) = spec.split_once(&format!("[{name}]\n")).unwrap();
-        let after = rest.split_once("\n[").map_or("", |(_, after)| after);
-        format!("{before}[{after}")
-    };
-    *spec = table(spec, "op.mint").replace("minted_by = \"api\"", "minted_by = \"human\"");
+fn without(spec: &str, name: &str) -> String {
+    let (before, rest) = spec.split_once(&format!("[{name}]\n")).unwrap();
+    let (_, after) = rest.split_once("\n[").unwrap();
+    format!("{before}[{after}")
+}
+
+/// The issuer's spec without its mint: a person makes keys.
+pub fn human(spec: &mut String) {
+    *spec = without(spec, "op.mint").replace("minted_by = \"api\"", "minted_by = \"human\"");
     *spec += "\n[human]\nurl = \"https://acme.example/keys\"\nsteps = [\"press New key\", \"copy it\"]\n";
     *spec += "revoke_steps = [\"press Delete beside the old key\"]\n";
+}
+
+/// The same without anything that ends or switches a key: a person does.
+fn console(spec: &mut String) {
+    human(spec);
+    for name in ["op.disable", "op.enable", "op.revoke"] {
+        *spec = without(spec, name);
+    }
 }
 
 fn scene() -> Scene {
@@ -40,12 +68,188 @@ fn moved_to(scene: &Scene, id: &str) {
     scene.run(&["status"]).exits(0);
 }
 
+/// Nothing was taken in: both keys work, the copy holds the old one, and nothing that was given is repeated.
+#[track_caller]
+fn still_waits(scene: &Scene, ran: &Ran, given: &str) {
+    assert!(given.len() < 6 || !ran.text.contains(given), "what was given is repeated");
+    assert_eq!(scene.holds("api/api.env").as_deref(), Some(scene.old.as_str()));
+    assert!(scene.issuer.deletions().is_empty());
+    scene.run(&["status"]).exits(6).says(&["a person makes the new key"]);
+}
+
 fn given_on_stdin() {
     let scene = scene();
     let plan = waiting(&scene);
     scene.run(&["status"]).exits(6).says(&["a person makes the new key", "--value-stdin"]);
+    // Nobody is asked without a terminal: it goes on waiting.
+    scene.run(&["resume", &plan]).exits(6).says(&["1. press New key"]);
     let (id, value) = scene.issuer.mint("made at the console");
     let ran = scene.fed(&["resume", &plan, "--value-stdin", "--confirm", "ring"], &value);
     ran.exits(0).ended("done");
+    moved_to(&scene, &id);
+    scene.run(&["secret", "show", "ring"]).exits(0).says(&[&id]);
+}
+
+fn given_in_a_file() {
+    let scene = scene();
+    waiting(&scene);
+    let (id, value) = scene.issuer.mint("made at the console");
+    // Outside of what the search for copies looks at.
+    let file = scene.path("run/new.key");
+    put(&file, &[&value, "\n"], 0o644);
+    let ran = scene.run(&["resume", "--value-file", "run/new.key", "--confirm", "ring"]);
+    ran.refused(1, "K0806", &["others may read it", "chmod 600"]);
+    still_waits(&scene, &ran, &value);
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    scene.run(&["resume", "--value-file", "run/new.key", "--until", "roll"]).exits(4);
+    // What it was given in is a copy that nobody explains, and is gone before the key goes to work.
+    fs::remove_file(&file).unwrap();
+    scene.run(&["resume", "--confirm", "ring"]).exits(0).ended("done");
+    moved_to(&scene, &id);
+}
+
+fn slips() {
+    let scene = scene();
+    let plan = waiting(&scene);
+    let old = Zeroizing::new(fs::read_to_string(scene.path("api/api.env")).unwrap());
+    let old = old.lines().find_map(|line| line.strip_prefix("KEY=")).unwrap();
+    let (id, value) = scene.issuer.mint("made at the console");
+    let (first, second) = value.split_at(20);
+    let slips = [
+        (format!("{first}\n{second}"), "has a line break in it"),
+        (format!("\"{}\"", *value), "stands in quotes"),
+        (format!(" {}", *value), "has white space in it"),
+        (format!("KEY={}", *value), "does not begin with `acme_sk_`"),
+        ("acme_sk_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx".to_owned(), "is a placeholder"),
+        (format!("{first}...{}", &value[44..]), "is a placeholder or a shortened display"),
+        (first.to_owned(), "it was cut off"),
+        (format!("{}a", *value), "which is more than such a key has"),
+        (old.to_owned(), "it is the value of ring v1, which is known already"),
+    ];
+    for (given, why) in slips {
+        let given = Zeroizing::new(given);
+        let ran = scene.fed(&["resume", &plan, "--value-stdin"], &given);
+        ran.refused(6, "K0871", &[why, "keyroll resume"]);
+        still_waits(&scene, &ran, &given);
+    }
+    // As far as that: this test holds both values, and would be a holder that nobody explains.
+    let ran = scene.fed(&["resume", "--value-stdin", "--until", "quiesce"], &value);
+    ran.exits(4).paused();
+    assert_eq!(scene.holds("api/api.env").as_deref(), Some(id.as_str()));
+}
+
+fn not_it() {
+    let scene = scene();
+    waiting(&scene);
+    let (ended, value) = scene.issuer.mint("ended already");
+    scene.issuer.end(&ended);
+    let ran = scene.fed(&["resume", "--value-stdin"], &value);
+    ran.refused(6, "K0871", &["refuses it: it is not a living key"]);
+    still_waits(&scene, &ran, &value);
+    let (id, value) = scene.issuer.mint("made at the console");
+    // Its first answers, to the probe and to whose it is, speak of another account.
+    scene.issuer.mood(Ask::Me, Mood::Another, 2);
+    let ran = scene.fed(&["resume", "--value-stdin"], &value);
+    ran.refused(6, "K0871", &["another account"]);
+    still_waits(&scene, &ran, &value);
+    scene.issuer.calm();
+    scene.fed(&["resume", "--value-stdin", "--confirm", "ring"], &value).exits(0).ended("done");
+    moved_to(&scene, &id);
+}
+
+fn sealed_meanwhile() {
+    let scene = scene();
+    waiting(&scene);
+    let (id, value) = scene.issuer.mint("made at the console");
+    scene.issuer.mood(Ask::Me, Mood::TooMany, 9_999);
+    let ran = scene.fed(&["resume", "--value-stdin"], &value);
+    ran.refused(6, "K0871", &["is not visible", "it stays sealed"]);
+    still_waits(&scene, &ran, &value);
+    scene.issuer.calm();
+    // Half a list does not say whose it is.
+    scene.issuer.mood(Ask::List, Mood::HalfList, 2);
+    let again = scene.run(&["resume", "--confirm", "ring"]);
+    again.says(&["was given before is sealed, and is taken up again"]);
+    scene.issuer.calm();
+    let ran = if again.code == Some(0) { again } else { scene.run(&["resume", "--confirm", "ring"]) };
+    ran.exits(0).ended("done");
+    moved_to(&scene, &id);
+}
+
+fn born_late() {
+    let scene = Scene::made(|_, spec| {
+        human(spec);
+        *spec = spec.replace("birth_max = \"0s\"", "birth_max = \"60s\"");
+    });
+    waiting(&scene);
+    scene.issuer.delays(Duration::from_secs(2), Duration::ZERO);
+    let (id, value) = scene.issuer.mint("made at the console");
+    let ran = scene.fed(&["resume", "--value-stdin", "--confirm", "ring"], &value);
+    ran.exits(0).ended("done").says(&["a new key may take a while here"]);
+    moved_to(&scene, &id);
+}
+
+fn not_awaited() {
+    let scene = Scene::new();
+    let id = scene.until("mint");
+    let (_, value) = scene.issuer.mint("made at the console");
+    scene.fed(&["resume", &id, "--value-stdin"], &value).refused(1, "K0870", &["keyroll status"]);
+    scene.run(&["abort", &id]).exits(1).ended("rolled_back");
+}
+
+fn said_and_not_done() {
+    let scene = Scene::made(|_, spec| console(spec));
+    waiting(&scene);
+    let (id, value) = scene.issuer.mint("made at the console");
+    let ran = scene.fed(&["resume", "--value-stdin", "--confirm", "ring"], &value);
+    ran.exits(6).says(&["1. press Delete beside the old key", "--revoked-by-hand"]);
+    scene.run(&["status"]).exits(6).says(&["a person ends the old key"]);
+    let said = scene.run(&["resume", "--revoked-by-hand"]);
+    said.refused(6, "K0872", &["still accepts it", "nothing was recorded"]);
+    // The new one was ended in its place: nothing says that this is the old one's end.
+    scene.run(&["status"]).exits(6).says(&["a person ends the old key"]);
+    scene.issuer.end(&scene.old);
+    scene.run(&["resume", "--revoked-by-hand"]).exits(0).ended("done");
+    moved_to(&scene, &id);
+    assert!(scene.issuer.deletions().is_empty(), "no API ends keys there");
+}
+
+fn back() {
+    let scene = Scene::made(|_, spec| console(spec));
+    waiting(&scene);
+    let (id, value) = scene.issuer.mint("made at the console");
+    let ran = scene.fed(&["resume", "--value-stdin", "--until", "quiesce"], &value);
+    ran.exits(4).paused();
+    // The test holds it too, and would be a holder that nobody explains.
+    drop(value);
+    let stuck = scene.run(&["abort"]);
+    stuck.exits(6).says(&["K0715", "still accepts it", "keyroll retry"]);
+    assert_eq!(scene.holds("api/api.env").as_deref(), Some(scene.old.as_str()));
+    // A word alone does not make it dead.
+    scene.run(&["retry"]).exits(6).says(&["still accepts it"]);
+    scene.issuer.end(&id);
+    scene.run(&["retry"]).exits(5).ended("rolled_back");
+    scene.as_before();
+}
+
+/// The leaked key is ended first, by the API; then everything waits for the person alone.
+fn emergency() {
+    let scene = scene();
+    let plan = scene.plan();
+    let began = Instant::now();
+    let ran = scene.run(&["apply", &plan, "--emergency", "revoke-now", "--confirm", "ring"]);
+    let ended = began.elapsed();
+    ran.exits(6).says(&["1. press New key"]);
+    assert_eq!(scene.issuer.deletions(), [scene.old.clone()]);
+    assert!(scene.issuer.keys().is_empty(), "the leaked key is gone before there is another");
+    let (id, value) = scene.issuer.mint("made at the console");
+    let given = Instant::now();
+    let ran = scene.fed(&["resume", "--value-stdin", "--confirm", "ring"], &value);
+    ran.exits(0).ended("done");
+    println!(
+        "emergency: the old key ended and the steps shown after {:.1} s; from the value to the end {:.1} s",
+        ended.as_secs_f64(),
+        given.elapsed().as_secs_f64()
+    );
     moved_to(&scene, &id);
 }
