@@ -115,7 +115,9 @@ impl Bench {
             )
             .because("its value is not sealed there any more")
         };
-        Ok(Arc::new(Old { number, credential: credential.ok_or_else(gone)? }))
+        let credential = credential.ok_or_else(gone)?;
+        self.ports.issuer.remember(&credential);
+        Ok(Arc::new(Old { number, credential }))
     }
 
     /// The value of the new version: what was kept under its mint, or what we chose and have not applied yet.

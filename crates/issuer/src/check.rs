@@ -188,7 +188,9 @@ fn minting(document: &Document) -> Checked {
     let secrets = document.fields.iter().filter(|(_, field)| field.secret);
     let taken = secrets.map(|(name, _)| name).all(|name| mint.take.fields.contains_key(name));
     require(taken || !api, "op.mint.take", "every secret field is taken from the answer")?;
-    let settled = api || labels || mint.idempotent;
+    // Of two slots one is free before a mint: what fills it and works with our value is ours.
+    let slots = document.overlap.kind == OverlapKind::TwoSlots && op.list.is_some();
+    let settled = api || labels || mint.idempotent || slots;
     let why = "a mint of our own value must be findable by label, or the issuer treats a second one as the same \
                (idempotent = true)";
     require(settled, "op.mint", why)?;
@@ -352,7 +354,8 @@ fn places(document: &Document) -> Vec<Place<'_>> {
     places.extend(op.rights.iter().map(|op| place("op.rights", As::Admin, &op.request, &[], &[])));
     let changes = [("op.disable", &op.disable), ("op.enable", &op.enable), ("op.revoke", &op.revoke)];
     for (path, change) in changes {
-        places.extend(change.iter().map(|op| place(path, As::Admin, &op.request, &[Id], &[Id])));
+        places
+            .extend(change.iter().map(|op| place(path, As::Admin, &op.request, &[Id, CurrentField], &[Id])));
     }
     places.extend(op.sessions.iter().map(|op| place("op.sessions", As::Admin, &op.request, &[Id], &[Id])));
     let refusals = op.refusals.iter();
@@ -399,6 +402,12 @@ impl Place<'_> {
                     self.path,
                     "this field is not declared in [fields]",
                 )?;
+            }
+            if let Slot::CurrentField(name) = slot
+                && ["op.disable", "op.enable", "op.revoke"].contains(&self.path)
+            {
+                let public = document.fields.get(name).is_some_and(|field| !field.secret);
+                require(public, self.path, "only a field that is not secret may stand here")?;
             }
             if let Slot::Copy(name) = slot {
                 let read = document.op.get.as_ref().is_some_and(|get| get.copy.contains_key(name));

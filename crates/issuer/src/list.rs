@@ -98,6 +98,8 @@ pub(crate) async fn list(
     let mut ids = BTreeSet::new();
     let complete = pages
         .walk(call, values, |item| match listed(list, item, &current.fields) {
+            Some(entry) if ended(list, item) == Some(true) => ids.insert(entry.id),
+            Some(_) if ended(list, item).is_none() => false,
             // An id that comes twice means that the pages moved while they were read: one may have been skipped.
             Some(entry) => {
                 let fresh = ids.insert(entry.id.clone());
@@ -110,6 +112,11 @@ pub(crate) async fn list(
         })
         .await?;
     Ok(Listing { entries, complete })
+}
+
+/// Whether an item has ended for good; `None` where that cannot be read.
+fn ended(list: &List, item: &Value) -> Option<bool> {
+    list.ended.as_ref().map_or(Some(false), |flag| flag.read(item))
 }
 
 /// One item, where all that the spec names in it has the right type.

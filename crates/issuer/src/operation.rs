@@ -168,6 +168,8 @@ pub(crate) struct List {
     pub(crate) label: Option<Pointer>,
     /// What says that one is switched off.
     pub(crate) disabled: Option<Flag>,
+    /// What says that one has ended for good and is only shown still: it is no credential any more.
+    pub(crate) ended: Option<Flag>,
     /// When it was last used.
     pub(crate) last_used: Option<Moment>,
     /// A redacted preview of the value, such as `sk-…1c96`.

@@ -11,9 +11,20 @@ use crate::shape;
 use crate::target::Host;
 
 /// The specs that come with the program, by name.
-const SHIPPED: [(&str, &str); 2] = [
+const SHIPPED: [(&str, &str); 13] = [
+    ("anthropic", include_str!("../../../issuers/anthropic.toml")),
+    ("cloudflare", include_str!("../../../issuers/cloudflare.toml")),
+    ("discord", include_str!("../../../issuers/discord.toml")),
+    ("github-classic", include_str!("../../../issuers/github-classic.toml")),
+    ("github-fine-grained", include_str!("../../../issuers/github-fine-grained.toml")),
+    ("gitlab", include_str!("../../../issuers/gitlab.toml")),
+    ("grafana", include_str!("../../../issuers/grafana.toml")),
+    ("openai-service-account", include_str!("../../../issuers/openai-service-account.toml")),
     ("openrouter", include_str!("../../../issuers/openrouter.toml")),
     ("sendgrid", include_str!("../../../issuers/sendgrid.toml")),
+    ("stripe-restricted", include_str!("../../../issuers/stripe-restricted.toml")),
+    ("stripe-secret", include_str!("../../../issuers/stripe-secret.toml")),
+    ("vonage", include_str!("../../../issuers/vonage.toml")),
 ];
 
 /// What a person does at an issuer's console.

@@ -1,12 +1,12 @@
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 use keyroll_port::{
     Class, Failure, Identity, Issuer, Listing, Minted, Probe, RefusalLog, RefusedUse, Session, ValueFormat,
 };
 use keyroll_rotation::{Capabilities, MintedBy};
-use keyroll_secret::{Credential, CredentialId, SecretBytes};
+use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
 
 use crate::call::{Call, Nature};
 use crate::document::Document;
@@ -25,6 +25,8 @@ pub struct Runner {
     own: OwnUses,
     /// What the next credential copies, as it was read when the plan was made.
     settings: Option<BTreeMap<String, serde_json::Value>>,
+    /// What is not secret of the credential in use, such as the account in a path.
+    public: Mutex<Fields>,
 }
 
 impl Runner {
@@ -32,7 +34,7 @@ impl Runner {
     /// ([`Spec::needs_admin`]); without it the operations that are the admin's fail with K0102.
     pub fn new(spec: Spec, admin: Option<SecretBytes>) -> Self {
         let capabilities = spec.capabilities();
-        Self { spec, admin, capabilities, own: OwnUses::default(), settings: None }
+        Self { spec, admin, capabilities, own: OwnUses::default(), settings: None, public: Mutex::default() }
     }
 
     /// Mints with the settings that [`Issuer::settings`] returned, in place of asking for them again.
@@ -76,6 +78,7 @@ impl Runner {
 
     /// Values about the credential in use. An operation that is sent as the credential itself shows its fields.
     fn about<'a>(&'a self, current: &'a Credential) -> Values<'a> {
+        self.remember(current);
         Values {
             fields: Some(&current.fields),
             shown: Some(&current.fields),
@@ -98,7 +101,9 @@ impl Runner {
     ) -> Result<(), Failure> {
         let Some(op) = op else { return Err(self.not_offered(what)) };
         let call = self.call(what, As::Admin, &op.request, Nature::Change);
-        let answer = call.send(&Values { id: Some(id.as_str()), ..self.values() }).await?;
+        let public = self.public.lock().unwrap_or_else(PoisonError::into_inner).duplicate();
+        let values = Values { id: Some(id.as_str()), current_fields: Some(&public), ..self.values() };
+        let answer = call.send(&values).await?;
         if matcher::any(&op.ok, &answer) || matcher::any(&op.already, &answer) {
             return Ok(());
         }
@@ -130,16 +135,31 @@ impl Runner {
         current: &Credential,
         proposed: &Credential,
     ) -> Result<Option<Minted>, Failure> {
-        let Some(op) = self.document().op.list.as_ref().filter(|op| op.label.is_some()) else {
-            return Ok(None);
-        };
-        let listing = self.listing(op, current).await?;
-        let found = listing.entries.into_iter().find(|entry| entry.label.as_deref() == Some(label));
-        if found.is_none() && !listing.complete {
-            let call = self.call("look for an earlier mint", op.caller, &op.request, Nature::Read);
-            return Err(call.fail(Class::Retryable, "K0106").because("the issuer's list is not whole"));
+        let Some(op) = self.document().op.list.as_ref() else { return Ok(None) };
+        let call = self.call("look for an earlier mint", op.caller, &op.request, Nature::Read);
+        let torn = || call.fail(Class::Retryable, "K0106").because("the issuer's list is not whole");
+        let minted = |id| Minted { id, fields: proposed.fields.duplicate() };
+        if op.label.is_some() {
+            let listing = self.listing(op, current).await?;
+            let found = listing.entries.into_iter().find(|entry| entry.label.as_deref() == Some(label));
+            return if found.is_none() && !listing.complete {
+                Err(torn())
+            } else {
+                Ok(found.map(|it| minted(it.id)))
+            };
         }
-        Ok(found.map(|entry| Minted { id: entry.id, fields: proposed.fields.duplicate() }))
+        // Of two slots one is the credential in use: if our value works already, the other is it.
+        for endpoint in self.endpoints() {
+            if self.probe(&endpoint, proposed).await != Probe::Alive {
+                return Ok(None);
+            }
+        }
+        let listing = self.listing(op, current).await?;
+        let mut others = listing.entries.into_iter().filter(|entry| Some(&entry.id) != current.id.as_ref());
+        match (others.next(), others.next(), listing.complete) {
+            (Some(only), None, true) => Ok(Some(minted(only.id))),
+            _ => Err(torn()),
+        }
     }
 
     fn by_a_person(&self) -> Failure {
@@ -174,6 +194,14 @@ impl Issuer for Runner {
             alphabet,
             length_max: secret().filter_map(|form| form.length_max).max().unwrap_or_default(),
         }
+    }
+
+    fn remember(&self, current: &Credential) {
+        let mut public = Fields::new();
+        for (name, field) in current.fields.iter().filter(|(_, field)| !field.secret) {
+            public.insert(name, field.value.duplicate(), false);
+        }
+        *self.public.lock().unwrap_or_else(PoisonError::into_inner) = public;
     }
 
     fn endpoints(&self) -> Vec<String> {

@@ -127,6 +127,9 @@ pub trait Issuer: Send + Sync {
     /// What values look like here.
     fn value_format(&self) -> ValueFormat;
 
+    /// Keeps what is not secret of the credential in use, for calls that name another by its id alone.
+    fn remember(&self, _current: &Credential) {}
+
     /// The places (host:port) that consumers talk to and that Probe and ConfirmDead must ask.
     fn endpoints(&self) -> Vec<String>;
 

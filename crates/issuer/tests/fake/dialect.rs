@@ -5,13 +5,15 @@ use std::net::SocketAddr;
 use serde_json::{Value, json};
 
 use super::wire::plain;
-use super::{Key, Seen, World, random};
+use super::{Key, Seen, World, described, random};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
     Acme,
     OpenRouter,
     SendGrid,
+    /// A shipped spec, answered as it expects.
+    Shipped(&'static str),
 }
 
 #[derive(Default)]
@@ -38,6 +40,7 @@ impl Dialect {
             Self::Acme => random("acme_", 32),
             Self::OpenRouter => random("sk-or-v1-", 64),
             Self::SendGrid => format!("SG.{}.{}", random("", 22), random("", 43)),
+            Self::Shipped(name) => described::value(name),
         }
     }
 
@@ -45,19 +48,22 @@ impl Dialect {
         let body = match self {
             Self::Acme => json!({"error": {"code": code}}),
             Self::OpenRouter => json!({"error": {"code": status, "message": code}}),
-            Self::SendGrid => json!({"errors": [{"field": null, "message": code}]}),
+            Self::SendGrid | Self::Shipped(_) => json!({"errors": [{"field": null, "message": code}]}),
         };
         reply(status, &body)
     }
 
     /// What an issuer of this kind answers.
     pub fn answer(self, world: &mut World, seen: &Seen, peer: SocketAddr) -> Reply {
+        if let Self::Shipped(name) = self {
+            return described::answer(name, world, seen, peer);
+        }
         let token = seen.headers.get("authorization").and_then(|value| value.strip_prefix("Bearer "));
         let token = token.unwrap_or_default().to_owned();
         let (verify, keys) = match self {
             Self::Acme => ("/v1/whoami", "/v1/keys"),
             Self::OpenRouter => ("/api/v1/key", "/api/v1/keys"),
-            Self::SendGrid => ("/v3/scopes", "/v3/api_keys"),
+            Self::SendGrid | Self::Shipped(_) => ("/v3/scopes", "/v3/api_keys"),
         };
         if seen.path == verify {
             if !world.scripted.is_empty() {
@@ -104,7 +110,7 @@ impl Dialect {
             },
             ("DELETE", [id]) => match (world.delete(id), self) {
                 (true, Self::OpenRouter) => reply(200, &json!({"deleted": true})),
-                (true, Self::Acme | Self::SendGrid) => empty(204),
+                (true, Self::Acme | Self::SendGrid | Self::Shipped(_)) => empty(204),
                 (false, _) => self.error(404, "not_found"),
             },
             ("GET", [id, "refusals"]) => refusals(world, seen, id),
@@ -118,7 +124,7 @@ impl Dialect {
         let body = match self {
             Self::Acme => json!({"account": "acct_1"}),
             Self::OpenRouter => json!({"data": {"label": "x", "limit": null}}),
-            Self::SendGrid => json!({"scopes": ["mail.send"]}),
+            Self::SendGrid | Self::Shipped(_) => json!({"scopes": ["mail.send"]}),
         };
         reply(200, &body)
     }
@@ -129,7 +135,9 @@ impl Dialect {
             Self::OpenRouter => json!({"data": {
                 "hash": key.id, "limit": 50, "limit_reset": null, "include_byok_in_limit": false,
             }}),
-            Self::SendGrid => json!({"api_key_id": key.id, "name": key.name, "scopes": ["mail.send"]}),
+            Self::SendGrid | Self::Shipped(_) => {
+                json!({"api_key_id": key.id, "name": key.name, "scopes": ["mail.send"]})
+            }
         }
     }
 
@@ -139,7 +147,7 @@ impl Dialect {
         let shared = match self {
             Self::Acme => sent["scopes"] == json!(["send", "read"]),
             Self::OpenRouter => sent["limit"] == json!(50) && sent["limit_reset"].is_null(),
-            Self::SendGrid => sent["scopes"] == json!(["mail.send"]),
+            Self::SendGrid | Self::Shipped(_) => sent["scopes"] == json!(["mail.send"]),
         };
         if !shared {
             return self.error(400, "wrong_settings");
@@ -150,7 +158,7 @@ impl Dialect {
             Self::OpenRouter => {
                 reply(201, &json!({"data": {"hash": key.id, "name": name}, "key": key.value}))
             }
-            Self::SendGrid => {
+            Self::SendGrid | Self::Shipped(_) => {
                 let body = json!({"api_key": key.value, "api_key_id": key.id, "name": name, "scopes": []});
                 reply(201, &body)
             }
@@ -181,7 +189,7 @@ impl Dialect {
                 };
                 reply(200, &json!({"data": shown.collect::<Vec<_>>().iter().map(item).collect::<Vec<_>>()}))
             }
-            Self::SendGrid => {
+            Self::SendGrid | Self::Shipped(_) => {
                 let item = |key: &&Key| json!({"api_key_id": key.id, "name": key.name});
                 reply(200, &json!({"result": keys.iter().map(item).collect::<Vec<_>>()}))
             }

@@ -7,6 +7,7 @@
     reason = "a part that fails is a test that fails"
 )]
 
+pub mod described;
 mod dialect;
 mod wire;
 

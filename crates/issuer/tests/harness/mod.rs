@@ -14,11 +14,12 @@ use async_trait::async_trait;
 use keyroll_issuer::{Runner, Spec};
 use keyroll_port::Issuer;
 use keyroll_port::conformance::{IssuerHarness, Weather};
+use keyroll_rotation::Overlap;
 use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::fake::{Dialect, Fake, Mood, Odd};
+use crate::fake::{Dialect, Fake, Mood, Odd, described};
 
 const GUIDE: &str = include_str!("../../../../docs/guides/write-an-issuer.md");
 
@@ -31,6 +32,7 @@ pub fn spec_text(dialect: Dialect, address: SocketAddr) -> String {
         }
         Dialect::OpenRouter => (include_str!("../../../../issuers/openrouter.toml"), "openrouter.ai"),
         Dialect::SendGrid => (include_str!("../../../../issuers/sendgrid.toml"), "api.sendgrid.com"),
+        Dialect::Shipped(name) => return described::pointed_at(name, address),
     };
     let text = text.replace(&format!("https://{host}"), &format!("http://{address}"));
     text.replace(&format!("\"{host}\""), &format!("\"{address}\""))
@@ -72,6 +74,17 @@ impl Harness {
         Credential { id: Some(CredentialId::new(id)), fields }
     }
 
+    /// The fake's key as a credential of its dialect.
+    pub fn holding(&self, id: &str, value: &str) -> Credential {
+        let Dialect::Shipped(name) = self.fake.dialect else { return Self::credential(id, value) };
+        let mut fields = Fields::new();
+        for (field, secret) in Spec::shipped(name).unwrap().fields() {
+            let text = if secret { value.to_owned() } else { "7".to_owned() };
+            fields.insert(field, SecretBytes::from(text), secret);
+        }
+        Credential { id: Some(CredentialId::new(id)), fields }
+    }
+
     /// One planted key, in use.
     pub async fn current(&mut self) -> Credential {
         self.fresh().await
@@ -95,13 +108,18 @@ impl IssuerHarness for Harness {
         let dialect = self.fake.dialect;
         let mut world = self.fake.world();
         world.dated = !self.timeless;
-        // Neighbours, so that lists have pages.
-        for name in ["ci", "old laptop", "keyroll/earlier/1"] {
+        // Neighbours, so that lists have pages; where there are two slots, the other is free.
+        let shipped = matches!(dialect, Dialect::Shipped(_));
+        let alone = shipped && self.runner.capabilities().overlap == Overlap::TwoSlots;
+        for name in ["ci", "old laptop", "keyroll/earlier/1"].into_iter().filter(|_| !alone) {
             world.plant(dialect, name);
         }
         let key = world.plant(dialect, "in use");
-        world.plant(dialect, "batch");
-        Self::credential(&key.id, &key.value)
+        if !alone {
+            world.plant(dialect, "batch");
+        }
+        drop(world);
+        self.holding(&key.id, &key.value)
     }
 
     fn issuer(&self) -> &dyn Issuer {
