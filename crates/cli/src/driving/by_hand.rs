@@ -21,7 +21,7 @@ use crate::exit::Exit;
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::recorded::Opened;
-use crate::ui::Ui;
+use crate::ui::{Event, Ui};
 use crate::wiring::issuer::Described;
 use crate::wiring::open::{journal, runtime, store};
 
@@ -289,7 +289,15 @@ impl Desk<'_> {
                 Err(seen) => Err(seen),
             };
             let why = match seen {
-                Ok(id) => return Ok(id),
+                Ok((id, compared)) => {
+                    if !compared {
+                        let what = "of which account the new key is".to_owned();
+                        let why =
+                            "the issuer does not tell, or the old key is dead and cannot be asked".to_owned();
+                        ui.event(Event::NotVisible { what, why });
+                    }
+                    return Ok(id);
+                }
                 Err(seen @ Seen::Wrong(_)) => return Err(seen),
                 Err(seen) if Instant::now() >= end => return Err(seen),
                 Err(Seen::NotYet(why) | Seen::NotVisible(why)) => why,
@@ -326,23 +334,27 @@ impl Desk<'_> {
         Ok(())
     }
 
-    /// The id that it belongs to, in the account of the old key.
-    async fn whose(&self, credential: &Credential) -> Result<CredId, Seen> {
+    /// The id that it belongs to, and whether it was seen that its account is that of the old key.
+    async fn whose(&self, credential: &Credential) -> Result<(CredId, bool), Seen> {
         let unseen = |failure: Failure| {
             let cause = failure.source.as_ref().map(|source| format!(": {source}")).unwrap_or_default();
             Seen::NotVisible(format!("whose it is is not visible: {failure}{cause}"))
         };
         let told = self.issuer.identify(credential).await.map_err(unseen)?;
         // What the old key can still say is compared; a dead one says nothing.
+        let mut compared = false;
         if let Some(principal) = &told.principal
             && let Ok(before) = self.issuer.identify(&self.old).await
-            && before.principal.as_ref().is_some_and(|other| other != principal)
+            && let Some(other) = &before.principal
         {
-            return Err(Seen::Wrong("it belongs to another account than the old key".to_owned()));
+            if other != principal {
+                return Err(Seen::Wrong("it belongs to another account than the old key".to_owned()));
+            }
+            compared = true;
         }
         if !self.spec.binds() {
             let unbound = format!("by-hand/{}/{}", self.id, self.recorded.events.len());
-            return Ok(CredId::new(&unbound));
+            return Ok((CredId::new(&unbound), compared));
         }
         let Some(id) = told.id else {
             let why = "no key that the issuer lists shows this value: it may be of another account";
@@ -362,7 +374,7 @@ impl Desk<'_> {
                 });
             }
         }
-        Ok(CredId::new(id.as_str()))
+        Ok((CredId::new(id.as_str()), compared || self.issuer.capabilities().list))
     }
 
     /// Seals it under the number of the entry that names it, and writes that entry.
