@@ -76,8 +76,7 @@ fn carry_out(
             ))
             .exits(Exit::NeedsPerson));
     }
-    let asked =
-        || Asked { confirm: None, until: None, emergency: None, alerted_unix_ms: None, accept: Vec::new() };
+    let asked = Asked::default;
     let Some(id) = &row.open else {
         let id = make::plan(secret, config, context)?;
         return apply(&id, &asked(), context);
