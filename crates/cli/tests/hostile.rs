@@ -18,6 +18,8 @@ mod days;
 mod disk;
 #[path = "hostile/drift.rs"]
 mod drift;
+#[path = "hostile/formats.rs"]
+mod formats;
 #[path = "hostile/input.rs"]
 mod input;
 #[path = "hostile/live.rs"]
@@ -137,4 +139,9 @@ fn a_refused_use_of_the_old_key() {
 #[test]
 fn a_persons_word() {
     ring(word::CASES);
+}
+
+#[test]
+fn values_inside_structured_files() {
+    ring(formats::CASES);
 }
