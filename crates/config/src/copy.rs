@@ -96,6 +96,14 @@ impl FileFormat {
         Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, format)| *format)
     }
 
+    /// Whether it is a list of entries with a user and a password each.
+    pub fn has_entries(self) -> bool {
+        match self {
+            Self::Pgpass | Self::Netrc | Self::GitCredentials => true,
+            Self::Json | Self::Yaml | Self::Compose | Self::Toml | Self::Ini | Self::Npmrc => false,
+        }
+    }
+
     /// Its name in the file.
     pub fn name(self) -> &'static str {
         Self::ALL.iter().find(|(_, format)| *format == self).map_or("", |(name, _)| name)
@@ -224,7 +232,7 @@ fn inside(shape: &ReadShape, format: &At<String>, folder: &Path) -> Result<Place
     let (Some(file), Some(at)) = (&shape.file, &shape.at) else {
         return Err(wrong("`format` needs `file` and `at`"));
     };
-    let entries = matches!(form, FileFormat::Pgpass | FileFormat::Netrc | FileFormat::GitCredentials);
+    let entries = form.has_entries();
     let pointer = !entries && form != FileFormat::Npmrc;
     if at.value.is_empty() || at.value.chars().any(char::is_control) || pointer && !at.value.starts_with('/')
     {

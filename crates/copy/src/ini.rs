@@ -21,16 +21,22 @@ impl Quotes {
     pub(crate) fn spell(self, value: &SecretBytes) -> Result<SecretBytes, &'static str> {
         let text = quoted::text(value)?;
         carries(text.as_bytes())?;
+        // npm takes these words for no text, quoted too, and a number in single quotes.
+        if matches!(text, "true" | "false" | "null") {
+            return Err("it is a word that some readers take for no text");
+        }
+        let number = text.starts_with(|c: char| c.is_ascii_digit() || c == '-');
         Ok(match self {
             Self::None => SecretBytes::new(text.as_bytes().to_vec()),
-            Self::Single => quoted::around(b'\'', text.as_bytes()),
-            Self::Double => quoted::around(b'"', text.as_bytes()),
+            Self::Single if !number => quoted::around(b'\'', text.as_bytes()),
+            Self::Single | Self::Double => quoted::around(b'"', text.as_bytes()),
         })
     }
 }
 
 /// Bytes that mean themselves to every reader: `%` is a reference to configparser, `$` to npm, `#` and `;` begin a
 /// comment, `\` is an escape, quotes and blanks at the ends are taken off, and a bracket at the start is a section.
+/// Three words are refused when such a value is there: no alphabet of an issuer lacks their letters.
 pub(crate) fn carries(alphabet: &[u8]) -> Result<(), &'static str> {
     let means_itself = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-./:+=@,^~!*?&|()<>".contains(byte);
     match alphabet.iter().all(means_itself) {
@@ -62,10 +68,9 @@ pub(crate) fn find(file: &[u8], pointer: &Pointer, kind: Kind) -> Result<Option<
         }
     };
     let mut scan = Scan { section: None, sections_seen: 0, found: None };
-    let mut lines = lines(file).peekable();
+    let mut lines = lines(file);
     while let Some(span) = lines.next() {
-        let next = lines.peek().and_then(|next| file.get(next.clone()));
-        scan.line(file, span, next, (wanted, name), kind)?;
+        scan.line(file, span, lines.clone(), (wanted, name), kind)?;
     }
     Ok(scan.found)
 }
@@ -81,14 +86,14 @@ impl Scan {
         &mut self,
         file: &[u8],
         span: Range<usize>,
-        next: Option<&[u8]>,
+        rest: impl Iterator<Item = Range<usize>>,
         (wanted, name): (Option<&str>, &str),
         kind: Kind,
     ) -> Result<(), CopyError> {
         let line = file.get(span.clone()).unwrap_or_default();
         let inner = trimmed(line);
         let text = line.get(inner.clone()).unwrap_or_default();
-        if text.is_empty() || text.starts_with(b"#") || text.starts_with(b";") {
+        if is_nothing(text) {
             return Ok(());
         }
         if let Some(head) = text
@@ -120,7 +125,11 @@ impl Scan {
         let value = trimmed(text.get(end + 1..).unwrap_or_default());
         let value = at + end + 1 + value.start..at + end + 1 + value.end;
         let indented = inner.start > 0 && kind == Kind::Ini;
-        let continued = kind == Kind::Ini && next.is_some_and(continues);
+        // Blank lines and comments do not end a value that goes on with an indented line.
+        let mut rest = rest.filter_map(|next| file.get(next));
+        let next = rest.find(|next| !is_nothing(next.trim_ascii()));
+        let continued =
+            kind == Kind::Ini && next.is_some_and(|next| next.starts_with(b" ") || next.starts_with(b"\t"));
         self.found = Some(match (indented, continued) {
             (true, _) => {
                 Spot::doubtful(value, "an indented line, which some readers take for more of the one before")
@@ -162,12 +171,9 @@ fn same(one: &[u8], other: &[u8]) -> bool {
     one.iter().map(plain).eq(other.iter().map(plain))
 }
 
-fn continues(line: &[u8]) -> bool {
-    let text = line.trim_ascii();
-    line.first().is_some_and(|byte| matches!(byte, b' ' | b'\t'))
-        && !text.is_empty()
-        && !text.starts_with(b"#")
-        && !text.starts_with(b";")
+/// An empty line or a comment.
+fn is_nothing(text: &[u8]) -> bool {
+    text.is_empty() || text.starts_with(b"#") || text.starts_with(b";")
 }
 
 /// The part of a line without blanks at its ends.
@@ -178,7 +184,7 @@ fn trimmed(line: &[u8]) -> Range<usize> {
 }
 
 /// The lines of a file, without their ends.
-pub(crate) fn lines(file: &[u8]) -> impl Iterator<Item = Range<usize>> {
+pub(crate) fn lines(file: &[u8]) -> impl Iterator<Item = Range<usize>> + Clone {
     let mut at = 0;
     file.split_inclusive(|byte| *byte == b'\n').map(move |line| {
         let start = at;

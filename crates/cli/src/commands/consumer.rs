@@ -1,8 +1,8 @@
 use std::path::{Path, PathBuf};
 
 use keyroll_config::{
-    Config, Copy, FileFormat, Name, NewApply, NewConsumer, Place, Secret, Signal, Source, WriteMode,
-    add_consumer, replace_consumer,
+    Config, Copy, EntryPart, FileFormat, Name, NewApply, NewConsumer, Place, Secret, Signal, Source,
+    WriteMode, add_consumer, replace_consumer,
 };
 
 use super::waive;
@@ -181,7 +181,8 @@ fn place(args: &AdoptArgs, path: PathBuf) -> Result<Place, Problem> {
     let format = FileFormat::named(format).ok_or_else(|| {
         adopting().because(format!("--format must be one of: {}", known())).exits(Exit::Usage)
     })?;
-    Ok(Place::Inside { path, format, at: at.clone(), part: None })
+    let part = format.has_entries().then_some(EntryPart::Password);
+    Ok(Place::Inside { path, format, at: at.clone(), part })
 }
 
 /// Where no flag says what it starts from: the copies of the secret, if all consumers start from the same.

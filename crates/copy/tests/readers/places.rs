@@ -9,6 +9,9 @@ use std::sync::OnceLock;
 
 use keyroll_copy::{Edit, Format, Slot};
 use keyroll_secret::SecretBytes;
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
 
 use super::{compare, left_out, python_with, run, unhex, values};
 
@@ -127,37 +130,33 @@ fn python_with_yaml() -> Option<PathBuf> {
     PYTHON.get_or_init(|| python_with("yaml", "pyyaml")).clone()
 }
 
-/// Plain, quoted once and quoted twice, in blocks and in a line.
-const YAML: [(&str, &str, &str, &str); 5] = [
-    ("", "\n", "{\n", "}\n"),
+/// Plain, quoted once and quoted twice, in blocks and in a line: what stands before a value and behind it, around all.
+const YAML: [(&str, &str, &str, &str); 4] = [
     ("'", "'\n", "", ""),
     ("\"", "\"  # a note\n", "", ""),
     ("", " # a note\n", "", ""),
     ("'", "' ,\n", "{", "end: 0}\n"),
 ];
 
-fn yaml(format: Format) -> Vec<Written> {
-    let frames = YAML.iter().filter(|(_, _, head, _)| *head != "{\n");
-    frames
-        .map(|(left, right, head, tail)| {
-            let entry = |number| format!("K{number}: {left}{OLD}{right}");
-            written(format, 800, (head, tail), entry, |n| at(format, format!("/K{n}")))
-        })
-        .collect()
+fn yaml() -> impl Iterator<Item = Written> {
+    YAML.iter().map(|(left, right, head, tail)| {
+        let entry = |number| format!("K{number}: {left}{OLD}{right}");
+        written(Format::Yaml, 800, (head, tail), entry, |n| at(Format::Yaml, format!("/K{n}")))
+    })
 }
 
 #[test]
 fn yaml_readers_read_what_was_written() {
     let Some(python) = python_with_yaml() else { return left_out("PyYAML", "it cannot be installed") };
     let script = format!("import yaml\n{PYTHON_PRINTS}\nshow(yaml.safe_load(open('copy', 'rb')))");
-    for written in yaml(Format::Yaml) {
+    for written in yaml() {
         ask("PyYAML", Command::new(&python).args(["-c", &script]), &written);
     }
     let Some(modules) = node_with("yaml") else { return left_out("yaml of npm", "it cannot be installed") };
     let script = "const all = require('yaml').parse(require('fs').readFileSync('copy', 'utf8'));
         for (const [name, value] of Object.entries(all))
             if (typeof value === 'string') console.log(name, Buffer.from(value, 'utf8').toString('hex'))";
-    for written in yaml(Format::Yaml) {
+    for written in yaml() {
         ask("yaml of npm", Command::new("node").args(["-e", script]).env("NODE_PATH", &modules), &written);
     }
 }
@@ -236,9 +235,7 @@ fn ini_readers_read_what_was_written() {
         let copy = folder.path().join("copy");
         fs::write(&copy, &written.file).unwrap();
         let mut mysql = Command::new("my_print_defaults");
-        let Some(output) =
-            run(mysql.arg(format!("--defaults-file={}", copy.display())).args(["--show", "s"]), b"")
-        else {
+        let Some(output) = run(mysql.arg(format!("--defaults-file={}", copy.display())).arg("s"), b"") else {
             left_out("my_print_defaults", "not installed");
             break;
         };
@@ -362,5 +359,188 @@ fn git_reads_what_was_written() {
         };
         let line = output.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"password="));
         assert_eq!(line, Some(value.as_slice()), "git reads {name}");
+    }
+}
+
+/// Pieces that quotes, escapes, comments and tables of each format are made of.
+const PIECES: [(Format, &str, &[&str]); 4] = [
+    (
+        Format::Json,
+        "json.loads(text)",
+        &[
+            "{",
+            "}",
+            "[",
+            "]",
+            ",",
+            ":",
+            "\"k\":",
+            "\"old-1\"",
+            "\"k\":\"old-1\"",
+            "\"k\" : \"old-1\",",
+            ",\"a\":[1]",
+            "\"b\":{\"k\":\"x\"},",
+            "\"k\\u0041\":\"old-1\",",
+            "\"c\":\"\\\",",
+            "\"a\":1",
+            "\"",
+            "\\",
+            "\n",
+            " ",
+            "\"\\u006fld-1\"",
+            "{}",
+            "null",
+        ],
+    ),
+    (
+        Format::Yaml,
+        "yaml.safe_load(text)",
+        &[
+            "k: ",
+            "old-1",
+            "k: old-1\n",
+            "k: 'old-1'\n",
+            "k: \"old-1\"\n",
+            "a: ",
+            "'",
+            "\"",
+            "\n",
+            "  ",
+            "- ",
+            "# ",
+            " #",
+            "{",
+            "}",
+            "[",
+            "]",
+            ", ",
+            ": ",
+            "\\",
+            "|\n",
+            "&x ",
+            "*x",
+            "? ",
+            "!!str ",
+            "---\n",
+            "\t",
+            "\"\\x6fld-1\"",
+            "<<: ",
+            "''",
+        ],
+    ),
+    (
+        Format::Toml,
+        "tomllib.loads(text)",
+        &[
+            "k = ",
+            "\"old-1\"",
+            "'old-1'",
+            "\nk = \"old-1\"",
+            "\n",
+            "[a]\n",
+            "a.b = 1",
+            "\"\"\"",
+            "'''",
+            "\"",
+            "'",
+            "\\",
+            "#",
+            "{",
+            "}",
+            "[",
+            "]",
+            ", ",
+            "\"\\u006fld-1\"",
+            " ",
+            "a = 1\n",
+        ],
+    ),
+    (
+        Format::Ini,
+        "ini(text)",
+        &[
+            "k=",
+            "k = old-1",
+            "\nk: old-1",
+            "\nk='old-1'",
+            "old-1",
+            "\n",
+            "[s]\n",
+            "[t]\n",
+            " ",
+            ";",
+            "#",
+            " ; x",
+            "=",
+            ":",
+            "a=1\n",
+            "\r\n",
+            "K",
+            "\t",
+            "%",
+        ],
+    ),
+];
+
+/// What `read` calls the value is what a real reader reads; after a replacement it reads the new value there, and
+/// everything else as before. Files that the real reader refuses are nobody's copies.
+#[test]
+fn readers_agree_on_files_of_any_pieces() {
+    const FILES: usize = 1_500;
+    let Some(python) = python_with_yaml() else { return left_out("PyYAML", "it cannot be installed") };
+    let (old, new) = (SecretBytes::new(OLD.into()), SecretBytes::new(b"new-22".to_vec()));
+    for (format, load, pieces) in PIECES {
+        let folder = tempfile::tempdir().unwrap();
+        let strategy = prop::collection::vec(prop::sample::select(pieces.to_vec()), 1..14);
+        let mut runner = TestRunner::deterministic();
+        let (head, tail, place) = match format {
+            Format::Json => ("{", "}", "/k"),
+            Format::Ini => ("[s]\n", "", "/s/k"),
+            _ => ("", "", "/k"),
+        };
+        let mut taken = 0;
+        for _ in 0..FILES * 400 {
+            let pieces = strategy.new_tree(&mut runner).unwrap().current().concat();
+            let file = [head, &pieces, tail].concat();
+            let edit = Edit { slot: at(format, place.to_owned()), expect_old: &old, new: &new };
+            let Ok(replaced) = format.replace(file.as_bytes(), &[edit]) else { continue };
+            fs::write(folder.path().join(format!("{taken}.before")), &file).unwrap();
+            fs::write(folder.path().join(format!("{taken}.after")), replaced.expose()).unwrap();
+            taken += 1;
+            if taken == FILES {
+                break;
+            }
+        }
+        assert_eq!(taken, FILES, "{format:?}");
+        let script = format!(
+            "
+import configparser, glob, json, tomllib, yaml
+def ini(text):
+    all = configparser.RawConfigParser()
+    all.optionxform = str
+    all.read_string(text)
+    inner = dict(all['s'])
+    # Quotes are a part of the value here, so such a file has other readers.
+    inner['k'] = inner['k'].strip('\\'\"') if 'k' in inner else None
+    return inner | {{'others': {{name: dict(all[name]) for name in all.sections() if name != 's'}}}}
+read = 0
+for path in glob.glob('*.before'):
+    try:
+        text = open(path, newline='').read()
+        before = {load}
+    except Exception: continue
+    text = open(path.replace('before', 'after'), newline='').read()
+    read += 1
+    try: after = {load}
+    except Exception as error: after = {{'k': repr(error)}}
+    was, now = before.pop('k', None), after.pop('k', None)
+    if was != 'old-1' or now != 'new-22' or before != after:
+        print(repr(open(path, newline='').read()), repr(was), repr(now))
+if read < 300: print('only', read, 'were read')
+"
+        );
+        let output =
+            run(Command::new(&python).args(["-c", &script]).current_dir(folder.path()), b"").unwrap();
+        assert!(output.is_empty(), "{format:?}: it disagrees on\n{}", String::from_utf8_lossy(&output));
     }
 }
