@@ -7,12 +7,14 @@ use zeroize::Zeroizing;
 
 use crate::Case;
 use crate::ran::wait;
-use crate::scene::Scene;
+use crate::scene::{Scene, put};
 
 pub const CASES: &[Case] = &[
     ("consumers that read JSON, YAML, TOML and INI", moved),
     ("a value that stands there twice", twice),
     ("a place that is not there", absent),
+    ("a copy that a script generates from another", generated),
+    ("a structured file that is adopted", adopted),
 ];
 
 /// Name of the consumer, its file, and what stands before and behind the value.
@@ -118,4 +120,53 @@ fn absent() {
         &["api/settings.yaml", "the value at /models/acmee/key is not in the file"],
     );
     assert_eq!(scene.snapshot(), before);
+}
+
+/// Its consumer fetches it: it is read back, and never written by anything but its script.
+fn generated() {
+    let scene = Scene::made(|config, _| {
+        config.push_str(
+            "\n[[secrets.ring.consumers]]\nname  = \"web\"\nfetch = [\"./render.sh\"]\n\
+             runs  = { restart = [\"./restart.sh\", \"web\", \"api/web.json\"], pid_file = \"./run/web.pid\" }\n\
+             reads = { file = \"./api/web.json\", format = \"json\", at = \"/models/acme/key\" }\n\
+             log   = { file = \"./log/refused\", failure = \"was refused\" }\n",
+        );
+    });
+    let script = "#!/bin/sh\nset -eu\numask 077\necho made >>log/renders\nkey=$(sed -n 's/^KEY=//p' api/api.env)\n\
+                  printf '{\"by\": \"render.sh\", \"models\": {\"acme\": {\"key\": \"%s\"}}}\\n' \"$key\" >api/.web\n\
+                  mv api/.web api/web.json\n";
+    put(&scene.path("render.sh"), &[script], 0o755);
+    scene.sh("./render.sh");
+    scene.restart("web", "api/web.json");
+    scene.apply().exits(0).ended("done");
+    scene.rotated();
+    let live = scene.issuer.keys()[0].id.clone();
+    let (left, whose, right) = around(&scene, "api/web.json").unwrap();
+    assert_eq!(
+        (left.as_str(), right.as_str()),
+        ("{\"by\": \"render.sh\", \"models\": {\"acme\": {\"key\": \"", "\"}}}\n")
+    );
+    assert_eq!(whose, live);
+    let renders = fs::read_to_string(scene.path("log/renders")).unwrap();
+    assert!(renders.lines().count() > 1, "its script made it again");
+    wait("the worker calls with the live key", || scene.issuer.last_of("web").as_deref() == Some(&live));
+}
+
+/// A copy that the search finds by its value, in a file that holds more.
+fn adopted() {
+    let scene = Scene::new();
+    scene.sh(
+        "umask 077; { printf '{\"models\": {\"acme\": {\"key\": \"'; sed -n 's/^KEY=//p' api/api.env | tr -d '\\n'; \
+         printf '\"}}}\\n'; } > also/found.json",
+    );
+    scene.run(&["plan", "ring"]).refused(6, "K0836", &["also/found.json"]);
+    let words =
+        ["consumer", "adopt", "also/found.json", "--name", "found", "--check", "./check.sh KEY {copy}"];
+    scene.run(&[&words[..], &["--format", "jsn", "--at", "/models/acme/key"]].concat()).exits(2);
+    scene.run(&[&words[..], &["--format", "json", "--at", "/models/acme/key"]].concat()).exits(0);
+    scene.apply().exits(0).ended("done");
+    scene.rotated();
+    let (left, whose, right) = around(&scene, "also/found.json").unwrap();
+    assert_eq!((left.as_str(), right.as_str()), ("{\"models\": {\"acme\": {\"key\": \"", "\"}}}\n"));
+    assert_eq!(whose, scene.issuer.keys()[0].id);
 }

@@ -254,7 +254,8 @@ fn npm_reads_what_was_written() {
     let Some(root) = run(Command::new("npm").args(["root", "--global"]), b"") else {
         return left_out("npm", "not installed");
     };
-    let modules = PathBuf::from(String::from_utf8(root).unwrap().trim()).join("npm/node_modules");
+    // npm's own modules; where Debian brings npm, they stand with all others.
+    let modules = format!("{}/npm/node_modules:/usr/share/nodejs", String::from_utf8(root).unwrap().trim());
     let script = "const all = require('ini').parse(require('fs').readFileSync('copy', 'utf8'));
         for (const [name, value] of Object.entries(all)) {
             const text = String(value).replace(/(?<!\\\\)(\\\\*)\\$\\{([^${}]+)\\}/g, 'expanded');
