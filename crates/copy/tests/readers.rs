@@ -6,7 +6,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "a test looks from outside")]
 // Helpers of tests stand outside the functions that the lints excuse.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::wildcard_enum_match_arm)]
 
 #[path = "readers/places.rs"]
 mod places;
