@@ -330,7 +330,7 @@ pub(crate) struct ManArgs {
 pub(crate) enum ConsumerCommand {
     /// Write a process or a file that holds a secret into keyroll.toml, so that it is moved too
     #[command(after_help = examples::ADOPT)]
-    Adopt(AdoptArgs),
+    Adopt(Box<AdoptArgs>),
     /// Accept by name that something keeps the old value; it is recorded with its reason
     #[command(after_help = examples::WAIVE)]
     Waive(WaiveArgs),
