@@ -55,6 +55,45 @@ pub fn dotenv(data: &[u8]) {
     assert!(others(before) == others(after), "no other variable changes");
 }
 
+/// A number of a format, a new value, an alphabet, and a file: what is written at a place is read again and can be put
+/// back.
+pub fn place(data: &[u8]) {
+    let [format, new, alphabet, file] = parts(data);
+    let (format, at) = match format.first().copied().unwrap_or_default() % 9 {
+        0 => (Format::Json, "/a/k"),
+        1 => (Format::Yaml, "/a/k"),
+        2 => (Format::Compose, "/a/k"),
+        3 => (Format::Toml, "/a/k"),
+        4 => (Format::Ini, "/a/k"),
+        5 => (Format::Npmrc, "k"),
+        6 => (Format::Pgpass, "h:1:d"),
+        7 => (Format::Netrc, "m"),
+        _ => (Format::GitCredentials, "https://h"),
+    };
+    let Ok(slot) = format.slot(at, None) else { return };
+    let promised = format.carries(file, &slot, alphabet, new.len()).is_ok();
+    let Ok(Some(old)) = format.read(file, &slot) else { return };
+    let kept = new.iter().all(|byte| alphabet.contains(byte)) && !new.is_empty();
+    let new = secret(new);
+    let edit = |expect_old, new| Edit { slot: slot.clone(), expect_old, new };
+    let Ok(replaced) = format.replace(file, &[edit(&old, &new)]) else {
+        // Three words are no texts to some readers of such files, and no alphabet is without their letters.
+        let word = matches!(new.expose(), b"true" | b"false" | b"null");
+        assert!(!(promised && kept) || word, "what the alphabet promises is kept");
+        return;
+    };
+    let read = format.read(replaced.expose(), &slot).ok().flatten();
+    assert!(read.is_some_and(|read| read == new), "what was written is read");
+    let again = format.replace(replaced.expose(), &[edit(&old, &new)]).expect("the same edit again");
+    assert!(again == replaced, "a second time is harmless");
+    if format.carries_value(file, &slot, &new).is_err() {
+        return;
+    }
+    let back = format.replace(replaced.expose(), &[edit(&new, &old)]).expect("it can be put back");
+    let read = format.read(back.expose(), &slot).ok().flatten();
+    assert!(read.is_some_and(|read| read == old), "what was put back is read");
+}
+
 /// A value, a text, and a template: a value that can be carried is rendered, and what was taken apart is rendered into
 /// a text that is taken apart alike.
 pub fn template(data: &[u8]) {

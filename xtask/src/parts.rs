@@ -31,6 +31,9 @@ fn all() -> Vec<Part> {
         part("python3 venv", venv, &["python3-venv"]),
         part("faketime", || have("faketime"), &["faketime"]),
         part("docker", || have("dockerd"), &["docker.io", "iptables"]),
+        part("node and npm", || have("node") && have("npm"), &["nodejs", "npm"]),
+        part("docker-compose", || have("docker-compose"), &["docker-compose"]),
+        part("my_print_defaults", || have("my_print_defaults"), &["mariadb-client-core"]),
         part("mmdebstrap", || have("mmdebstrap"), &["mmdebstrap"]),
     ]
 }

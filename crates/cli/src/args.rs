@@ -336,7 +336,7 @@ pub(crate) struct ManArgs {
 pub(crate) enum ConsumerCommand {
     /// Write a process or a file that holds a secret into keyroll.toml, so that it is moved too
     #[command(after_help = examples::ADOPT)]
-    Adopt(AdoptArgs),
+    Adopt(Box<AdoptArgs>),
     /// Accept by name that something keeps the old value; it is recorded with its reason
     #[command(after_help = examples::WAIVE)]
     Waive(WaiveArgs),
@@ -372,6 +372,12 @@ pub(crate) struct AdoptArgs {
     /// The file that it starts from, which holds the value alone
     #[arg(long)]
     pub(crate) file: Option<PathBuf>,
+    /// How that file is read where it holds more: json, yaml, compose, toml, ini, npmrc, pgpass, netrc, git_credentials
+    #[arg(long, requires = "at", conflicts_with = "env_file")]
+    pub(crate) format: Option<String>,
+    /// Where the value stands in it: /models/openai/apiKey, host:port:database, https://host
+    #[arg(long, value_name = "PLACE", requires = "format")]
+    pub(crate) at: Option<String>,
     /// A command that succeeds only if the value in its copy works; {copy} stands for that file
     #[arg(long, value_name = "COMMAND")]
     pub(crate) check: Option<String>,

@@ -85,6 +85,25 @@ fn env_files() {
 }
 
 #[test]
+fn places() {
+    let seeds = seeds(&[
+        "0|new|abc|{\"o\": [1], \"a\": {\"k\": \"old\", }, // it\n}",
+        "1|n'w|abc|# it\no: 1\na:\n  k: old # it\n  j: *x\n",
+        "1|n\"w|abc|a: {k: 'old', j: \"x\"}\n",
+        "2|n$w|abc|a:\n- j=1\n- k=o$$ld\n",
+        "3|n\\w|abc|[a]\nk = \"old\" # it\n[[b]]\nk = 'old'\n",
+        "4|new|A-Z|; it\n[a]\nk = old\n\n[b]\nk=old\n",
+        "5|new|abc|k = \"old\"\nb=c\n",
+        "6|n:w|abc|# it\nh:1:d:u:o\\:ld\n*:*:*:u:x\n",
+        "7|new|abc|machine m login u password old\nmachine b\n password x\ndefault login c\n",
+        "8|n@w|abc|https://u:o%40ld@h\nhttps://u:x@b/p\n",
+    ]);
+    let marks =
+        [&MARKS[..], &[b"{", b"}", b"[", b"]", b": ", b"- ", b"/*", b"|\n", b"&x ", b"%", b":", b"machine "]];
+    run(targets::place, INPUTS, &seeds, &marks.concat());
+}
+
+#[test]
 fn templates() {
     let seeds = seeds(&[
         "p@ss|http://svc:p%40ss@127.0.0.1/|http://svc:{value}@127.0.0.1/",

@@ -20,6 +20,8 @@ mod disk;
 mod drift;
 #[path = "hostile/hand.rs"]
 mod hand;
+#[path = "hostile/formats.rs"]
+mod formats;
 #[path = "hostile/input.rs"]
 mod input;
 #[path = "hostile/live.rs"]
@@ -144,4 +146,9 @@ fn a_refused_use_of_the_old_key() {
 #[test]
 fn a_persons_word() {
     ring(word::CASES);
+}
+
+#[test]
+fn values_inside_structured_files() {
+    ring(formats::CASES);
 }

@@ -238,7 +238,7 @@ fn what_a_failing_check_and_restart_say_is_shown_without_the_value() {
 fn a_mistyped_variable_is_called_so() {
     let scene = Scene::new();
     scene.sh("sed -i 's/variable = \"KEY\"/variable = \"KYE\"/' keyroll.toml");
-    scene.run(&["plan", "ring"]).refused(1, "K0832", &["it has no variable KYE"]);
+    scene.run(&["plan", "ring"]).refused(1, "K0832", &["the variable KYE is not in the file"]);
 }
 
 #[test]

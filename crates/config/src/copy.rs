@@ -25,6 +25,17 @@ pub enum Place {
         /// The file, absolute.
         path: PathBuf,
     },
+    /// One value of a file with a form of its own.
+    Inside {
+        /// The file, absolute.
+        path: PathBuf,
+        /// How it is read.
+        format: FileFormat,
+        /// Where in it, in the words of the format.
+        at: String,
+        /// Which part of an entry, where entries have parts.
+        part: Option<Part>,
+    },
     /// A part of a file, found by the text around it.
     Within {
         /// The file, absolute.
@@ -34,11 +45,79 @@ pub enum Place {
     },
 }
 
+/// The form of a file that holds values at places.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FileFormat {
+    /// JSON, with or without comments.
+    Json,
+    /// YAML.
+    Yaml,
+    /// YAML as Docker Compose reads it.
+    Compose,
+    /// TOML.
+    Toml,
+    /// Names and values in sections.
+    Ini,
+    /// npm's settings.
+    Npmrc,
+    /// libpq's password file.
+    Pgpass,
+    /// Machines and their logins.
+    Netrc,
+    /// URLs with their logins.
+    GitCredentials,
+}
+
+/// A part of an entry of a file of logins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Part {
+    /// The name.
+    User,
+    /// The password.
+    Password,
+}
+
+impl FileFormat {
+    /// Every form and its name in the file.
+    pub const ALL: [(&'static str, Self); 9] = [
+        ("json", Self::Json),
+        ("yaml", Self::Yaml),
+        ("compose", Self::Compose),
+        ("toml", Self::Toml),
+        ("ini", Self::Ini),
+        ("npmrc", Self::Npmrc),
+        ("pgpass", Self::Pgpass),
+        ("netrc", Self::Netrc),
+        ("git_credentials", Self::GitCredentials),
+    ];
+
+    /// The form of a name.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, format)| *format)
+    }
+
+    /// Whether it is a list of entries with a user and a password each.
+    pub fn has_entries(self) -> bool {
+        match self {
+            Self::Pgpass | Self::Netrc | Self::GitCredentials => true,
+            Self::Json | Self::Yaml | Self::Compose | Self::Toml | Self::Ini | Self::Npmrc => false,
+        }
+    }
+
+    /// Its name in the file.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, format)| *format == self).map_or("", |(name, _)| name)
+    }
+}
+
 impl Place {
     /// The file that the place is in, absolute.
     pub fn path(&self) -> &Path {
         match self {
-            Self::EnvFile { path, .. } | Self::File { path } | Self::Within { path, .. } => path,
+            Self::EnvFile { path, .. }
+            | Self::File { path }
+            | Self::Inside { path, .. }
+            | Self::Within { path, .. } => path,
         }
     }
 }
@@ -49,6 +128,10 @@ impl fmt::Display for Place {
         match self {
             Self::EnvFile { path, variable } => write!(f, "{} ({variable})", path.display()),
             Self::File { path } => write!(f, "{}", path.display()),
+            Self::Inside { path, at, part: Some(Part::User), .. } => {
+                write!(f, "{} (the user at {at})", path.display())
+            }
+            Self::Inside { path, at, .. } => write!(f, "{} ({at})", path.display()),
             Self::Within { path, .. } => write!(f, "{} (template)", path.display()),
         }
     }
@@ -107,6 +190,13 @@ impl Copy {
         {
             return Err(wrong("`template` says itself which fields stand there").at(&template.span));
         }
+        if let Some(key) = shape.at.as_ref().or(shape.part.as_ref()).filter(|_| shape.format.is_none()) {
+            return Err(wrong("`at` and `part` need `format`").at(&key.span));
+        }
+        if let Some(format) = &shape.format {
+            let place = inside(shape, format, folder)?;
+            return Ok(Self { place, source: named_source(shape, whole, fields, derived)?, write });
+        }
         let (place, source) = match (&shape.env_file, &shape.variable, &shape.file, &shape.template) {
             (Some(file), Some(variable), None, None) => {
                 let path = resolve(folder, "env_file", file)?;
@@ -131,7 +221,42 @@ impl Copy {
     }
 }
 
+/// A value of a file with a form of its own.
+fn inside(shape: &ReadShape, format: &At<String>, folder: &Path) -> Result<Place, Fault> {
+    let wrong = |why: &str| Fault::new(Kind::BadCombination, why).at(&format.span).help(FORMS);
+    let names: Vec<&str> = FileFormat::ALL.iter().map(|(name, _)| *name).collect();
+    let form = FileFormat::named(&format.value).ok_or_else(|| one_of("format", format, &names))?;
+    if shape.env_file.is_some() || shape.variable.is_some() || shape.template.is_some() {
+        return Err(wrong("`format` goes with `file` and `at` alone"));
+    }
+    let (Some(file), Some(at)) = (&shape.file, &shape.at) else {
+        return Err(wrong("`format` needs `file` and `at`"));
+    };
+    let entries = form.has_entries();
+    let pointer = !entries && form != FileFormat::Npmrc;
+    if at.value.is_empty() || at.value.chars().any(char::is_control) || pointer && !at.value.starts_with('/')
+    {
+        let why = "`at` is not a place of such a file; a pointer begins with /, as in /models/openai/apiKey";
+        return Err(Fault::new(Kind::BadCombination, why).at(&at.span));
+    }
+    let part = match (&shape.part, entries) {
+        (None, false) => None,
+        (None, true) => Some(Part::Password),
+        (Some(text), true) => Some(match text.value.as_str() {
+            "user" => Part::User,
+            "password" => Part::Password,
+            _ => return Err(one_of("part", text, &["user", "password"])),
+        }),
+        (Some(text), false) => {
+            return Err(wrong("`part` belongs to `pgpass`, `netrc` and `git_credentials`").at(&text.span));
+        }
+    };
+    let path = resolve(folder, "file", file)?;
+    Ok(Place::Inside { path, format: form, at: at.value.clone(), part })
+}
+
 const FORMS: &str = "the forms are: { env_file = \"./x.env\", variable = \"NAME\" } · { file = \"./x\" } · \
+                     { file = \"./x.json\", format = \"json\", at = \"/a/b\" } · \
                      { file = \"./x\", template = \"…{value}…\" }";
 
 /// What stands in a copy that is not a template: a field, a derived text, or the only secret field.

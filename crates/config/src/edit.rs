@@ -2,7 +2,7 @@ use std::path::Path;
 
 use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, Value, value};
 
-use crate::{Config, ConfigError, Kind, Name, Place, Signal, Source, WriteMode};
+use crate::{Config, ConfigError, EntryPart, Kind, Name, Place, Signal, Source, WriteMode};
 
 /// A consumer to write into a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -198,6 +198,14 @@ fn copy_table(copy: &crate::Copy) -> InlineTable {
         }
         Place::File { path } => {
             table.insert("file", shown(path).into());
+        }
+        Place::Inside { path, format, at, part } => {
+            table.insert("file", shown(path).into());
+            table.insert("format", format.name().into());
+            table.insert("at", at.as_str().into());
+            if *part == Some(EntryPart::User) {
+                table.insert("part", "user".into());
+            }
         }
         Place::Within { path, template } => {
             table.insert("file", shown(path).into());

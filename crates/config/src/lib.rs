@@ -28,7 +28,7 @@ mod template;
 
 pub use config::{CONFIG_BYTES_MAX, Config, Defaults, OnFailure};
 pub use consumer::{Check, Consumer, LogFile, PathCheck};
-pub use copy::{Copy, Place, Source, WriteMode};
+pub use copy::{Copy, FileFormat, Part as EntryPart, Place, Source, WriteMode};
 pub use deadline::Deadlines;
 pub use edit::{NewApply, NewConsumer, NewSecret, add_consumer, add_secret, replace_consumer};
 pub use error::{ConfigError, Kind, Position};

@@ -204,7 +204,8 @@ pub(crate) struct RunsShape {
     pub(crate) drain: Option<At<String>>,
 }
 
-/// One copy. `env_file` with `variable`, or `file` (the whole file), or `file` with `template`.
+/// One copy. `env_file` with `variable`, or `file` (the whole file), or `file` with `format` and `at`, or `file` with
+/// `template`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ReadShape {
@@ -214,6 +215,16 @@ pub(crate) struct ReadShape {
     pub(crate) variable: Option<At<String>>,
     /// A file that holds the value.
     pub(crate) file: Option<At<String>>,
+    /// With `file`: how it is read: `json` (comments and a last comma too), `yaml`, `compose` (YAML in which `$` is
+    /// written `$$`), `toml`, `ini`, `npmrc`, `pgpass`, `netrc`, `git_credentials`.
+    pub(crate) format: Option<At<String>>,
+    /// With `format`: where the value stands. `json`, `yaml`, `compose`, `toml`: a JSON pointer, `/models/openai/apiKey`;
+    /// in a list a number from 0, `[name=ci]` for the entry whose `name` is `ci`, or in `compose` the name of an item
+    /// `NAME=value`. `ini`: `/section/name` or `/name`. `npmrc`: the whole key. `pgpass`: `host:port:database` or
+    /// `host:port:database:user`. `netrc`: the machine. `git_credentials`: `https://host` or `https://user@host`.
+    pub(crate) at: Option<At<String>>,
+    /// With `format` `pgpass`, `netrc` or `git_credentials`: `password` (default) or `user`.
+    pub(crate) part: Option<At<String>>,
     /// With `file`: how the value stands in it, `postgres://{user}:{password}@`.
     pub(crate) template: Option<At<String>>,
     /// Which field stands there. Default: the only secret field.

@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use keyroll_config::{
-    Apply, Check, Config, Deadlines, Decide, EvidenceKind, Find, IssuerRef, OnFailure, Part, Place,
-    Reference, Runs, Signal, Source, StoreRef, WriteMode,
+    Apply, Check, Config, Deadlines, Decide, EvidenceKind, FileFormat, Find, IssuerRef, OnFailure, Part,
+    Place, Reference, Runs, Signal, Source, StoreRef, WriteMode,
 };
 
 const FULL: &str = r#"#:schema ./keyroll.schema.json
@@ -174,4 +174,27 @@ fn a_file_is_loaded_with_its_folder_resolved() {
     std::fs::write(real.join("keyroll.toml"), "version = 1\n[search]\nroots = [\"../x\"]\n").unwrap();
     let config = Config::load(&folder.path().join("link/keyroll.toml")).unwrap();
     assert_eq!(config.search_roots[0], folder.path().canonicalize().unwrap().join("x"));
+}
+
+#[test]
+fn the_forms_that_the_guide_shows_are_read() {
+    let guide = include_str!("../../../docs/guides/where-a-value-stands.md");
+    let tables = guide.lines().map(str::trim).filter_map(|line| {
+        let line = line.strip_prefix("reads = ").unwrap_or(line).trim_end_matches(',');
+        (line.starts_with("{ ") && line.ends_with(" }")).then_some(line)
+    });
+    let mut seen = std::collections::BTreeSet::new();
+    for table in tables {
+        let text = format!(
+            "version = 1\n[secrets.a]\nissuer = \"x\"\n[secrets.a.fields]\nvalue = {{ secret = false }}\n\
+             user = {{ secret = false }}\npassword = {{ secret = true }}\n[secrets.a.derived]\nurl = \"x{{user}}\"\n\
+             [[secrets.a.consumers]]\nname = \"c\"\nruns = {{ at_rest = true }}\nreads = {table}\n"
+        );
+        let config =
+            Config::parse(&text, "/srv/keyroll.toml").unwrap_or_else(|error| panic!("{table}: {error}"));
+        if let Place::Inside { format, .. } = config.secrets["a"].consumers[0].reads[0].place {
+            seen.insert(format);
+        }
+    }
+    assert_eq!(seen.len(), FileFormat::ALL.len(), "the guide shows each format: {seen:?}");
 }

@@ -3,8 +3,8 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 use keyroll_config::{
-    Config, Copy, Name, NewApply, NewConsumer, NewSecret, Place, Signal, Source, WriteMode, add_consumer,
-    add_secret,
+    Config, Copy, EntryPart, FileFormat, Name, NewApply, NewConsumer, NewSecret, Place, Signal, Source,
+    WriteMode, add_consumer, add_secret,
 };
 
 const TEXT: &str = "#:schema ./keyroll.schema.json\n# ours\nversion = 1 # one\n\n[secrets.acme] # the key\n\
@@ -48,6 +48,22 @@ fn an_adopted_consumer_is_appended_and_nothing_else_changes() {
     second.name = name("second");
     let text = add_consumer(&text, "keyroll.toml", &second).unwrap();
     assert_eq!(Config::parse(&text, "keyroll.toml").unwrap().secret("acme").unwrap().consumers.len(), 2);
+}
+
+#[test]
+fn a_copy_inside_a_file_is_written_as_it_is_read() {
+    for (format, at, part) in [
+        (FileFormat::Json, "/models/acme/apiKey", None),
+        (FileFormat::Npmrc, "//registry.example/:_authToken", None),
+        (FileFormat::Pgpass, "db:5432:orders", Some(EntryPart::User)),
+        (FileFormat::GitCredentials, "https://git.example", Some(EntryPart::Password)),
+    ] {
+        let mut new = adopted(NewApply::Signal(Signal::Hup));
+        new.reads[0].place = Place::Inside { path: "/srv/x".into(), format, at: at.to_owned(), part };
+        let text = add_consumer(TEXT, "keyroll.toml", &new).unwrap();
+        let config = Config::parse(&text, "keyroll.toml").unwrap();
+        assert_eq!(config.secret("acme").unwrap().consumer("forgotten").unwrap().reads, new.reads);
+    }
 }
 
 #[test]

@@ -195,6 +195,24 @@ fn reads_has_one_of_three_forms() {
         expect(&with_reads(reads), "K0012", 7, words);
     }
     expect(&with_reads("[]"), "K0004", 7, "names no copy");
+    for (reads, code, words) in [
+        ("{ file = \"./f\", format = \"jsn\", at = \"/a\" }", "K0004", "did you mean `json`?"),
+        ("{ file = \"./f\", format = \"json\" }", "K0012", "`file` and `at`"),
+        ("{ file = \"./f\", at = \"/a\" }", "K0012", "need `format`"),
+        ("{ file = \"./f\", part = \"user\" }", "K0012", "need `format`"),
+        ("{ file = \"./f\", format = \"json\", at = \"a\" }", "K0012", "begins with /"),
+        ("{ file = \"./f\", format = \"netrc\", at = \"\" }", "K0012", "not a place"),
+        (
+            "{ file = \"./f\", format = \"yaml\", at = \"/a\", part = \"user\" }",
+            "K0012",
+            "belongs to `pgpass`",
+        ),
+        ("{ file = \"./f\", format = \"netrc\", at = \"m\", part = \"pass\" }", "K0004", "`password`"),
+        ("{ file = \"./f\", format = \"ini\", at = \"/a\", template = \"{value}\" }", "K0012", "alone"),
+        ("{ env_file = \"./f\", variable = \"A\", format = \"ini\", at = \"/a\" }", "K0012", "alone"),
+    ] {
+        expect(&with_reads(reads), code, 7, words);
+    }
     expect(&with_reads("{ file = \"./f\", field = \"user\" }"), "K0011", 7, "known: value");
     expect(&with_reads("{ file = \"./f\", derived = \"url\" }"), "K0011", 7, "`derived` names nothing");
     expect(&with_reads("{ file = \"./f\", template = \"x\" }"), "K0011", 7, "no {field}");

@@ -2,16 +2,19 @@ use std::ops::Range;
 
 use keyroll_secret::SecretBytes;
 
-use crate::format::{Change, Variables};
-use crate::spelling::{self, Style, VARIABLE_BYTES_MAX};
-use crate::{CopyError, Edit, Slot};
+use crate::CopyError;
+use crate::format::Variables;
+use crate::spelling::{self, Style};
+use crate::spot::{self, Spot};
 
-/// The value of the last assignment, which wins for every reader.
-pub(crate) fn read(file: &[u8], name: &str) -> Result<Option<SecretBytes>, CopyError> {
-    match assignments(file, name)?.last() {
-        Some(winner) => winner.value(file).map(Some),
-        None => Ok(None),
-    }
+/// Every assignment of a variable, in order; the last wins for every reader.
+pub(crate) fn spots(file: &[u8], name: &str) -> Result<Vec<Spot>, CopyError> {
+    let spots = assignments(file, name)?.into_iter().map(|assignment| Spot {
+        value: assignment.decoded(file),
+        span: assignment.raw,
+        style: spot::Style::Env(assignment.style),
+    });
+    Ok(spots.collect())
 }
 
 /// Every variable with the value of its last assignment, or why that cannot be told: where readers expand it, what
@@ -28,51 +31,12 @@ pub(crate) fn variables(file: &[u8]) -> Variables {
             Some(_) | None if assignment.expands(file) => {
                 doubtful(assignment.line, "some readers expand the value")
             }
-            Some(_) | None => assignment.value(file),
+            Some(_) | None => assignment.decoded(file).or_else(|why| doubtful(assignment.line, why)),
         };
         found.retain(|(known, _)| *known != name);
         found.push((name, value));
     }
     found
-}
-
-pub(crate) fn changes(file: &[u8], name: &str, edit: &Edit<'_>) -> Result<Vec<Change>, CopyError> {
-    let found = assignments(file, name)?;
-    let winner = found.last().ok_or_else(|| CopyError::Absent { slot: edit.slot.to_string() })?;
-    let present = winner.value(file)?;
-    if present != *edit.expect_old && present != *edit.new {
-        return Err(CopyError::Drifted { slot: edit.slot.to_string() });
-    }
-    let mut changes = Vec::new();
-    for assignment in &found {
-        // A shadowed assignment with another value, or one that readers take apart differently, is not ours.
-        let Ok(present) = assignment.value(file) else { continue };
-        if present == *edit.expect_old && present != *edit.new {
-            let with = spelling::spell(&present, assignment.style, edit.new)
-                .map_err(|why| not_carried(name, why))?;
-            changes.push(Change { span: assignment.raw.clone(), with });
-        }
-    }
-    Ok(changes)
-}
-
-pub(crate) fn carries(file: &[u8], name: &str, alphabet: &[u8], len_max: usize) -> Result<(), CopyError> {
-    if len_max > VARIABLE_BYTES_MAX {
-        return Err(not_carried(name, "it may be longer than a line that every reader takes"));
-    }
-    let mut found = assignments(file, name)?;
-    let slot = Slot::Variable(name.to_owned()).to_string();
-    let present = found.last().ok_or(CopyError::Absent { slot })?.value(file)?;
-    // The assignments that a replacement would change: the winner and those that hold the same value.
-    found.retain(|assignment| assignment.value(file).is_ok_and(|value| value == present));
-    for assignment in found {
-        spelling::carries(assignment.style, alphabet).map_err(|why| not_carried(name, why))?;
-    }
-    Ok(())
-}
-
-fn not_carried(name: &str, why: &'static str) -> CopyError {
-    CopyError::NotCarried { slot: Slot::Variable(name.to_owned()).to_string(), why }
 }
 
 /// One assignment of the file.
@@ -98,14 +62,13 @@ impl Assignment {
         }
     }
 
-    fn value(&self, file: &[u8]) -> Result<SecretBytes, CopyError> {
-        let doubtful = |why| CopyError::Ambiguous { line: self.line, why };
+    fn decoded(&self, file: &[u8]) -> Result<SecretBytes, &'static str> {
         if let Some(why) = self.doubt {
-            return Err(doubtful(why));
+            return Err(why);
         }
         let quote = usize::from(self.style != Style::Unquoted);
         let inner = self.raw.start + quote..self.raw.end.saturating_sub(quote);
-        spelling::decode(file.get(inner).unwrap_or_default(), self.style).map_err(doubtful)
+        spelling::decode(file.get(inner).unwrap_or_default(), self.style)
     }
 }
 

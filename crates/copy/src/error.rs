@@ -49,6 +49,22 @@ pub enum CopyError {
         /// Why not.
         why: &'static str,
     },
+    /// The file is not of its format.
+    #[error("line {line} is not {format}")]
+    Malformed {
+        /// The format's name.
+        format: &'static str,
+        /// The line, counted from 1.
+        line: usize,
+    },
+    /// A place that no file of this format has.
+    #[error("the place {at} cannot be understood: {why}")]
+    Pointer {
+        /// The place as it was written.
+        at: String,
+        /// What is wrong.
+        why: &'static str,
+    },
     /// A template that cannot be understood.
     #[error("the template is wrong at byte {at}: {why}")]
     Template {
@@ -85,6 +101,8 @@ impl CopyError {
             Self::NotCarried { .. } | Self::FieldNotCarried { .. } => "K0304",
             Self::TooLarge { .. } => "K0305",
             Self::WrongSlot { .. } => "K0306",
+            Self::Malformed { .. } => "K0308",
+            Self::Pointer { .. } => "K0309",
             Self::Template { .. } | Self::NoField { .. } => "K0307",
         }
     }
@@ -93,21 +111,25 @@ impl CopyError {
     pub fn help(&self) -> &'static str {
         match self {
             Self::Absent { .. } => {
-                "name the variable that the file assigns, or remove this copy from keyroll.toml"
+                "name the variable or the place that the file has, or remove this copy from keyroll.toml"
             }
             Self::Drifted { .. } => {
                 "somebody else changed it: find out which value is right, put it there, then `keyroll resume`"
             }
             Self::Ambiguous { .. } => {
-                "write the line as NAME='value' or NAME=value, without escapes, then `keyroll plan` again"
+                "write the value there once, as plain text on one line and without escapes, then `keyroll plan` again"
             }
             Self::NotCarried { .. } => {
                 "quote the present value in the file where its reader takes quotes off, or keep it in a file of its own"
             }
             Self::TooLarge { .. } => "keep the value in a small file of its own",
             Self::WrongSlot { .. } => {
-                "correct `reads` in keyroll.toml: `variable` belongs to an env file only"
+                "correct `reads` in keyroll.toml: `variable` belongs to an env file, `at` to a file with a `format`"
             }
+            Self::Malformed { .. } => {
+                "correct the file or its `format` in keyroll.toml, then `keyroll plan` again"
+            }
+            Self::Pointer { .. } => "correct `at` of this copy in keyroll.toml, then `keyroll plan` again",
             Self::Template { .. } => {
                 "write placeholders as {field} or {field:raw}, and a brace itself as {{ or }}"
             }

@@ -1,8 +1,9 @@
-use std::fmt;
+use std::ops::Range;
 
 use keyroll_secret::SecretBytes;
 
-use crate::{CopyError, dotenv, whole};
+use crate::spot::{Spot, line_of};
+use crate::{CopyError, Slot, dotenv, ini, json, line, toml, whole, yaml};
 
 /// The largest file that is edited, in bytes. Files that hold credentials are small; a large one is a mistake.
 pub const FILE_BYTES_MAX: usize = 1 << 20;
@@ -18,24 +19,25 @@ pub enum Format {
     Dotenv,
     /// The file is the value, with or without one line end behind it.
     Whole,
-}
-
-/// The place of one value in a file.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Slot {
-    /// The whole file, but for one line end behind the value ([`Format::Whole`]).
-    Whole,
-    /// The variable of this name ([`Format::Dotenv`]).
-    Variable(String),
-}
-
-impl fmt::Display for Slot {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Whole => f.write_str("the whole file"),
-            Self::Variable(name) => write!(f, "the variable {name}"),
-        }
-    }
+    /// JSON, with comments and a comma behind the last entry where the file's reader takes them.
+    Json,
+    /// YAML; a kubeconfig and other manifests too.
+    Yaml,
+    /// YAML in which `$` is written `$$`, as `docker compose` reads it; an item `NAME=value` of a list is found by its
+    /// name.
+    Compose,
+    /// TOML.
+    Toml,
+    /// `name = value` under `[section]`: AWS credentials, supervisord, MySQL's option files.
+    Ini,
+    /// npm's own, found by the whole of a key.
+    Npmrc,
+    /// libpq's password file.
+    Pgpass,
+    /// Machines with their logins.
+    Netrc,
+    /// The file of `git credential-store`.
+    GitCredentials,
 }
 
 /// One compare-and-swap: the slot must hold `expect_old` (or `new` already) and holds `new` afterwards.
@@ -54,15 +56,10 @@ pub type Variables = Vec<(String, Result<SecretBytes, CopyError>)>;
 impl Format {
     /// The value in a slot, as its readers see it; of several assignments the last, which wins.
     ///
-    /// `None` if the slot does not exist. [`CopyError::Ambiguous`] where readers take escapes or quotes apart
-    /// in different ways; an unquoted value is returned as it stands.
+    /// `None` if the slot does not exist. [`CopyError::Ambiguous`] where readers see different values: escapes and
+    /// quotes that they take apart in different ways, a name that stands there twice, a number in place of a text.
     pub fn read(&self, file: &[u8], slot: &Slot) -> Result<Option<SecretBytes>, CopyError> {
-        limited(file)?;
-        match (self, slot) {
-            (Self::Whole, Slot::Whole) => Ok(Some(whole::read(file))),
-            (Self::Dotenv, Slot::Variable(name)) => dotenv::read(file, name),
-            (Self::Whole, Slot::Variable(_)) | (Self::Dotenv, Slot::Whole) => Err(self.wrong(slot)),
-        }
+        self.spots(file, slot)?.last().map(|winner| winner.read(file)).transpose()
     }
 
     /// Every variable of an env file, each once, with the value that its last assignment means to every reader; an
@@ -71,13 +68,22 @@ impl Format {
         limited(file)?;
         match self {
             Self::Dotenv => Ok(dotenv::variables(file)),
-            Self::Whole => Ok(Vec::new()),
+            Self::Whole
+            | Self::Json
+            | Self::Yaml
+            | Self::Compose
+            | Self::Toml
+            | Self::Ini
+            | Self::Npmrc
+            | Self::Pgpass
+            | Self::Netrc
+            | Self::GitCredentials => Ok(Vec::new()),
         }
     }
 
     /// The file with every edit made, or an error and no bytes at all.
     ///
-    /// Only the bytes of the values change, and the quotes around one if its present quotes cannot carry it.
+    /// Only the bytes of the values change, and the quotes around one if its present spelling cannot carry it.
     /// Every assignment of a variable that holds the old value is changed; shadowed ones with other values stay.
     /// An edit whose new value stands there already changes nothing, so that a repeated call is harmless.
     pub fn replace(&self, file: &[u8], edits: &[Edit<'_>]) -> Result<SecretBytes, CopyError> {
@@ -88,13 +94,7 @@ impl Format {
                 let why = "it is named twice in one set of edits";
                 return Err(CopyError::WrongSlot { slot: edit.slot.to_string(), why });
             }
-            match (self, &edit.slot) {
-                (Self::Whole, Slot::Whole) => changes.extend(whole::change(file, edit)?),
-                (Self::Dotenv, Slot::Variable(name)) => changes.extend(dotenv::changes(file, name, edit)?),
-                (Self::Whole, Slot::Variable(_)) | (Self::Dotenv, Slot::Whole) => {
-                    return Err(self.wrong(&edit.slot));
-                }
-            }
+            changes.extend(self.changes(file, edit)?);
         }
         let replaced = apply(file, changes);
         limited(replaced.expose())?;
@@ -116,11 +116,16 @@ impl Format {
         if grown > FILE_BYTES_MAX {
             return Err(CopyError::TooLarge { bytes: grown, max: FILE_BYTES_MAX });
         }
-        match (self, slot) {
-            (Self::Whole, Slot::Whole) => whole::carries(alphabet),
-            (Self::Dotenv, Slot::Variable(name)) => dotenv::carries(file, name, alphabet, len_max),
-            (Self::Whole, Slot::Variable(_)) | (Self::Dotenv, Slot::Whole) => Err(self.wrong(slot)),
+        let spots = self.spots(file, slot)?;
+        let winner = spots.last().ok_or_else(|| CopyError::Absent { slot: slot.to_string() })?;
+        let present = winner.read(file)?;
+        // The places that a replacement would change: the winner and those that hold the same value.
+        let changed = spots.iter().filter(|spot| spot.value.as_ref().is_ok_and(|value| *value == present));
+        for spot in changed {
+            let refused = |why| CopyError::NotCarried { slot: slot.to_string(), why };
+            spot.carries(alphabet, len_max).map_err(refused)?;
         }
+        Ok(())
     }
 
     /// Asked in Stage of the new value, and in Preflight of a decoy: can the slot carry this value, and what
@@ -133,19 +138,67 @@ impl Format {
         self.replace(replaced.expose(), &[back]).map(drop)
     }
 
-    fn wrong(self, slot: &Slot) -> CopyError {
-        let why = match self {
-            Self::Dotenv => "an env file is edited by variable",
-            Self::Whole => "a file that is one value has no variables",
+    fn changes(self, file: &[u8], edit: &Edit<'_>) -> Result<Vec<Change>, CopyError> {
+        let spots = self.spots(file, &edit.slot)?;
+        let winner = spots.last().ok_or_else(|| CopyError::Absent { slot: edit.slot.to_string() })?;
+        let present = winner.read(file)?;
+        if present != *edit.expect_old && present != *edit.new {
+            return Err(CopyError::Drifted { slot: edit.slot.to_string() });
+        }
+        let mut changes = Vec::new();
+        for spot in spots {
+            // A shadowed assignment with another value, or one that readers take apart differently, is not ours.
+            let Ok(present) = &spot.value else { continue };
+            if *present == *edit.expect_old && *present != *edit.new {
+                let with = spot
+                    .spell(present, edit.new)
+                    .map_err(|why| CopyError::NotCarried { slot: edit.slot.to_string(), why })?;
+                changes.push(Change { span: spot.span, with });
+            }
+        }
+        Ok(changes)
+    }
+
+    /// Every place that a slot names, the one that wins last.
+    fn spots(self, file: &[u8], slot: &Slot) -> Result<Vec<Spot>, CopyError> {
+        limited(file)?;
+        let found = match (self, slot) {
+            (Self::Whole, Slot::Whole) => Some(whole::spot(file)),
+            (Self::Dotenv, Slot::Variable(name)) => return dotenv::spots(file, name),
+            (Self::Json, Slot::At(pointer)) => json::tree(text(file, "JSON")?)?.find(file, pointer)?,
+            (Self::Yaml, Slot::At(pointer)) => yaml::tree(text(file, "YAML")?, false)?.find(file, pointer)?,
+            (Self::Compose, Slot::At(pointer)) => {
+                yaml::tree(text(file, "YAML")?, true)?.find(file, pointer)?
+            }
+            (Self::Toml, Slot::At(pointer)) => toml::tree(text(file, "TOML")?)?.find(file, pointer)?,
+            (Self::Ini, Slot::At(pointer)) => ini::find(file, pointer, ini::Kind::Ini)?,
+            (Self::Npmrc, Slot::At(pointer)) => ini::find(file, pointer, ini::Kind::Npmrc)?,
+            (Self::Pgpass, Slot::Entry { name, part }) => line::pgpass(file, name, *part)?,
+            (Self::Netrc, Slot::Entry { name, part }) => line::netrc(file, name, *part)?,
+            (Self::GitCredentials, Slot::Entry { name, part }) => line::git(file, name, *part)?,
+            (_, Slot::Whole | Slot::Variable(_) | Slot::At(_) | Slot::Entry { .. }) => {
+                let why = "a file of its format is not edited by such a place";
+                return Err(CopyError::WrongSlot { slot: slot.to_string(), why });
+            }
         };
-        CopyError::WrongSlot { slot: slot.to_string(), why }
+        Ok(found.into_iter().collect())
+    }
+}
+
+/// The text of a file whose format is of characters. A mark of the byte order before it is what few readers expect.
+fn text<'a>(file: &'a [u8], format: &'static str) -> Result<&'a str, CopyError> {
+    let wrong = |at| CopyError::Malformed { format, line: line_of(file, at) };
+    let text = std::str::from_utf8(file).map_err(|error| wrong(error.valid_up_to()))?;
+    match text.starts_with('\u{feff}') {
+        true => Err(wrong(0)),
+        false => Ok(text),
     }
 }
 
 /// One span of the file and the bytes that take its place. The bytes hold a value.
-pub(crate) struct Change {
-    pub(crate) span: std::ops::Range<usize>,
-    pub(crate) with: SecretBytes,
+struct Change {
+    span: Range<usize>,
+    with: SecretBytes,
 }
 
 /// The file with each span replaced. Spans of different slots never overlap: each lies in its own assignment.

@@ -6,12 +6,22 @@
 mod dotenv;
 mod error;
 mod format;
+mod ini;
+mod json;
+mod line;
 mod percent;
+mod quoted;
+mod slot;
 mod spelling;
+mod spot;
 mod template;
+mod toml;
+mod tree;
 mod whole;
+mod yaml;
 
 pub use error::CopyError;
-pub use format::{Edit, FILE_BYTES_MAX, Format, Slot, Variables};
+pub use format::{Edit, FILE_BYTES_MAX, Format, Variables};
+pub use slot::{Part, Pointer, Slot};
 pub use spelling::VARIABLE_BYTES_MAX;
 pub use template::{Carried, TEMPLATE_BYTES_MAX, Template};

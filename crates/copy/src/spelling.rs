@@ -75,7 +75,10 @@ pub(crate) fn spell(old: &SecretBytes, style: Style, new: &SecretBytes) -> Resul
 }
 
 /// Whether every value of these bytes can be spelled in place of one in this style, at any position.
-pub(crate) fn carries(style: Style, alphabet: &[u8]) -> Result<(), &'static str> {
+pub(crate) fn carries(style: Style, alphabet: &[u8], len_max: usize) -> Result<(), &'static str> {
+    if len_max > VARIABLE_BYTES_MAX {
+        return Err("it may be longer than a line that every reader takes");
+    }
     let reference = alphabet.contains(&b'$') && alphabet.contains(&b'{');
     let single = alphabet.iter().all(|&byte| quoted(byte) && byte != b'\'' && byte != b'\\') && !reference;
     let double =

@@ -1,17 +1,22 @@
-//! Round trips against real readers: shells, python-dotenv, systemd's parser, libpq, Python's URL parser.
+//! Round trips against real readers: shells, python-dotenv, systemd's parser, libpq, Python's URL parser; and of the
+//! formats with places in `readers/places.rs`.
 //!
 //! A reader that cannot be had is left out with a word on stderr, and fails the test where `CI=true`.
 //! Values travel in files and on stdin, never in argv.
 
 #![allow(clippy::disallowed_methods, reason = "a test looks from outside")]
 // Helpers of tests stand outside the functions that the lints excuse.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::wildcard_enum_match_arm)]
+
+#[path = "readers/places.rs"]
+mod places;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::OnceLock;
 
 use keyroll_copy::{Edit, Format, Slot, Template};
 use keyroll_secret::{Fields, SecretBytes};
@@ -140,19 +145,26 @@ fn shells_read_what_was_written() {
     }
 }
 
-/// A Python with python-dotenv, kept under the build folder.
-fn python_with_dotenv() -> Option<PathBuf> {
-    let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join("dotenv-venv");
+/// A Python with packages of its registry, kept under the build folder.
+fn python_with(module: &str, package: &str) -> Option<PathBuf> {
+    let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{module}-venv"));
     let python = venv.join("bin/python");
     let works = || {
-        let probe = Command::new(&python).args(["-c", "import dotenv"]).stderr(Stdio::null()).status();
+        let probe =
+            Command::new(&python).args(["-c", &format!("import {module}")]).stderr(Stdio::null()).status();
         probe.is_ok_and(|status| status.success())
     };
     if !works() {
         Command::new("python3").args(["-m", "venv"]).arg(&venv).status().ok()?;
-        Command::new(&python).args(["-m", "pip", "install", "--quiet", "python-dotenv"]).status().ok()?;
+        Command::new(&python).args(["-m", "pip", "install", "--quiet", package]).status().ok()?;
     }
     works().then_some(python)
+}
+
+fn python_with_dotenv() -> Option<PathBuf> {
+    // Several tests want it at the same time.
+    static PYTHON: OnceLock<Option<PathBuf>> = OnceLock::new();
+    PYTHON.get_or_init(|| python_with("dotenv", "python-dotenv")).clone()
 }
 
 #[test]

@@ -1,8 +1,8 @@
 use std::path::{Path, PathBuf};
 
 use keyroll_config::{
-    Config, Copy, Name, NewApply, NewConsumer, Place, Secret, Signal, Source, WriteMode, add_consumer,
-    replace_consumer,
+    Config, Copy, EntryPart, FileFormat, Name, NewApply, NewConsumer, Place, Secret, Signal, Source,
+    WriteMode, add_consumer, replace_consumer,
 };
 
 use super::waive;
@@ -110,6 +110,9 @@ fn described(args: &AdoptArgs, config: &Config, secret: &Secret) -> Result<NewCo
     let Ok(pid) = args.holder.parse::<u32>() else {
         return adopted_file(args, secret, name, apply, check);
     };
+    if args.format.is_some() && args.file.is_none() {
+        return Err(adopting().because("--format is of a file: name it with --file FILE").exits(Exit::Usage));
+    }
     let apply = apply.ok_or_else(|| {
         adopting()
             .because("a process has to be told to load the new key")
@@ -146,7 +149,7 @@ fn adopted_file(
     let path = real_file(Path::new(&args.holder))?;
     let copy = match named_copy(args, secret)? {
         Some(copy) => copy,
-        None => Copy { place: Place::File { path }, source: only_field(secret)?, write: WriteMode::Rename },
+        None => Copy { place: place(args, path)?, source: only_field(secret)?, write: WriteMode::Rename },
     };
     Ok(NewConsumer {
         secret: secret.name.clone(),
@@ -165,10 +168,21 @@ fn named_copy(args: &AdoptArgs, secret: &Secret) -> Result<Option<Copy>, Problem
         (Some(path), Some(variable), _) => {
             Place::EnvFile { path: real_file(path)?, variable: variable.clone() }
         }
-        (_, _, Some(path)) => Place::File { path: real_file(path)? },
+        (_, _, Some(path)) => place(args, real_file(path)?)?,
         (_, _, None) => return Ok(None),
     };
     Ok(Some(Copy { place, source: only_field(secret)?, write: WriteMode::Rename }))
+}
+
+/// The whole of a file, or the place in it that the flags name.
+fn place(args: &AdoptArgs, path: PathBuf) -> Result<Place, Problem> {
+    let (Some(format), Some(at)) = (&args.format, &args.at) else { return Ok(Place::File { path }) };
+    let known = || FileFormat::ALL.map(|(name, _)| name).join(", ");
+    let format = FileFormat::named(format).ok_or_else(|| {
+        adopting().because(format!("--format must be one of: {}", known())).exits(Exit::Usage)
+    })?;
+    let part = format.has_entries().then_some(EntryPart::Password);
+    Ok(Place::Inside { path, format, at: at.clone(), part })
 }
 
 /// Where no flag says what it starts from: the copies of the secret, if all consumers start from the same.
@@ -179,7 +193,7 @@ fn only_copies(config: &Config, secret: &Secret) -> Result<Vec<Copy>, Problem> {
         Some(reads) if kinds.all(|consumer| consumer.reads == reads) => Ok(reads),
         Some(_) | None => Err(adopting()
             .because("it is not clear which copy it starts from")
-            .help("name it with --env-file FILE --variable NAME, or --file FILE")
+            .help("name it with --env-file FILE --variable NAME, --file FILE --format FORMAT --at PLACE, or --file FILE")
             .exits(Exit::Usage)),
     }
 }

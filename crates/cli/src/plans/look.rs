@@ -1,11 +1,10 @@
 //! The reading part of Preflight: everything that can be refused before anything is written.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use keyroll_config::{EvidenceKind, Place, Runs, Secret};
-use keyroll_copy::Format;
+use keyroll_config::{EvidenceKind, Runs, Secret};
 use keyroll_host::{LOCAL, LiveReport, Local, process_of, read, resolve};
 use keyroll_port::{
     Failure, Host as _, Issuer, Journal as _, Label, Listing, Live, Looked, Probe, RefusalLog, Sessions,
@@ -128,7 +127,7 @@ pub(crate) async fn look(
     let (composed, files) = on_this_machine(subject, issuer.as_ref(), key)?;
     let host = Local::new(composed.setup, fingerprint_key(subject.places)?);
     let values = Values { old: &credential.fields, new: None };
-    refuse_wrong_copies(subject.secret, &host, values)?;
+    refuse_wrong_copies(&host, values)?;
     notes.extend(host.linked_files()?);
     if subject.rehearse && standing != Standing::Dead {
         notes.extend(host.rehearse_checks(values).iter().map(check_note));
@@ -425,32 +424,20 @@ pub(crate) fn files(paths: &[PathBuf], key: &FingerprintKey) -> Result<BTreeMap<
     Ok(seen)
 }
 
-fn refuse_wrong_copies(secret: &Secret, host: &Local, values: Values<'_>) -> Result<(), Problem> {
+fn refuse_wrong_copies(host: &Local, values: Values<'_>) -> Result<(), Problem> {
     let wrong = host.file_states(values).into_iter().find(|(_, holds)| *holds != Holds::Old);
     wrong.map_or(Ok(()), |(path, holds)| {
         let why = match holds {
             Holds::Unreadable => "it cannot be read".to_owned(),
-            Holds::Old | Holds::New | Holds::Other => match missing_variable(secret, &path) {
-                Some(name) => format!("it has no variable {name}"),
-                None => "it holds something else".to_owned(),
-            },
+            // A place that is mistyped, most likely, or one that readers disagree on.
+            Holds::Old | Holds::New | Holds::Other => {
+                host.unclear(&path).unwrap_or_else(|| "it holds something else".to_owned())
+            }
         };
         Err(Problem::new("K0832", format!("find the current value in {}", path.display()))
             .because(why)
             .help("correct `reads` in the configuration, or put the current value there"))
     })
-}
-
-/// A variable that the configuration names in this env file, and that is not in it: mistyped, most likely.
-fn missing_variable(secret: &Secret, path: &Path) -> Option<String> {
-    let content = resolve(path).and_then(|resolved| read(&resolved)).ok()?;
-    let there = Format::Dotenv.variables(content.bytes.expose()).ok()?;
-    let places = secret.consumers.iter().flat_map(|consumer| &consumer.reads).map(|copy| &copy.place);
-    let mut named = places.filter_map(|place| match place {
-        Place::EnvFile { path: of, variable } if of == path => Some(variable),
-        Place::EnvFile { .. } | Place::File { .. } | Place::Within { .. } => None,
-    });
-    named.find(|name| !there.iter().any(|(known, _)| known == *name)).cloned()
 }
 
 /// A check that shows less than it should, in one line.

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use keyroll_config::{
-    Apply, Argument, Check, Consumer, Copy, EvidenceKind, Find, Instance, OnFailure, Place, Runs, Secret,
-    Source, WriteMode,
+    Apply, Argument, Check, Consumer, Copy, EntryPart, EvidenceKind, FileFormat, Find, Instance, OnFailure,
+    Place, Runs, Secret, Source, WriteMode,
 };
-use keyroll_copy::{Format, Slot, Template};
+use keyroll_copy::{Format, Part, Slot, Template};
 use keyroll_host::{
     CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, LOCAL, LogSetup, Setup, SlotSetup, Write,
 };
@@ -126,7 +126,10 @@ fn own_files(
 
 fn same_place(one: &CopySetup, other: &CopySetup) -> bool {
     match (one, other) {
-        (CopySetup::Value { slot: one, .. }, CopySetup::Value { slot: other, .. }) => one == other,
+        (
+            CopySetup::Value { format: one, slot: at, .. },
+            CopySetup::Value { format: other, slot: beside, .. },
+        ) => one == other && at == beside,
         (CopySetup::Within(one), CopySetup::Within(other)) => one == other,
         (CopySetup::Value { .. }, CopySetup::Within(_)) | (CopySetup::Within(_), CopySetup::Value { .. }) => {
             false
@@ -154,8 +157,35 @@ fn copy_setup(secret: &Secret, copy: &Copy) -> Result<CopySetup, Problem> {
             CopySetup::Value { format: Format::Dotenv, slot: Slot::Variable(variable.clone()), source }
         }
         Place::File { .. } => CopySetup::Value { format: Format::Whole, slot: Slot::Whole, source },
+        Place::Inside { format, at, part, .. } => {
+            let format = file_format(*format);
+            let part = part.map(|part| match part {
+                EntryPart::User => Part::User,
+                EntryPart::Password => Part::Password,
+            });
+            let slot = format.slot(at, part).map_err(|error| {
+                Problem::new(error.code(), "read `at` of a copy")
+                    .because(error.to_string())
+                    .help(error.help())
+            })?;
+            CopySetup::Value { format, slot, source }
+        }
         Place::Within { template: text, .. } => CopySetup::Within(template(text)?),
     })
+}
+
+fn file_format(format: FileFormat) -> Format {
+    match format {
+        FileFormat::Json => Format::Json,
+        FileFormat::Yaml => Format::Yaml,
+        FileFormat::Compose => Format::Compose,
+        FileFormat::Toml => Format::Toml,
+        FileFormat::Ini => Format::Ini,
+        FileFormat::Npmrc => Format::Npmrc,
+        FileFormat::Pgpass => Format::Pgpass,
+        FileFormat::Netrc => Format::Netrc,
+        FileFormat::GitCredentials => Format::GitCredentials,
+    }
 }
 
 fn unit(consumer: &Consumer, files: Vec<FileId>, attributes: bool) -> Result<rotation::Consumer, Problem> {

@@ -38,6 +38,19 @@ pub fn play() {
 /// secret may stand there.
 fn read_key(path: &Path, words: &BTreeMap<&str, &str>) -> String {
     let text = Zeroizing::new(fs::read_to_string(path).unwrap());
+    match path.extension().and_then(|it| it.to_str()) {
+        Some("json") => {
+            let all: serde_json::Value = serde_json::from_str(&text).unwrap();
+            return all["models"]["acme"]["key"].as_str().unwrap().to_owned();
+        }
+        // The line `key: …` or `key = …`, as simple readers of such files take it.
+        Some("yaml" | "toml" | "ini") => {
+            let line = text.lines().map(str::trim).find(|line| line.starts_with("key")).unwrap();
+            let value = line[3..].trim_start_matches([' ', ':', '=']);
+            return value.split(" #").next().unwrap().trim().trim_matches(['\'', '"']).to_owned();
+        }
+        _ => {}
+    }
     let before = format!("{}=", words.get("variable").unwrap_or(&"KEY"));
     let value = text.lines().find_map(|line| line.strip_prefix(&before)).unwrap_or(text.trim_end());
     value.trim_matches('"').to_owned()

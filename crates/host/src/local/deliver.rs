@@ -48,7 +48,15 @@ pub(super) fn edited(
     to: &Fields,
 ) -> Result<SecretBytes, CopyError> {
     let mut now = SecretBytes::new(bytes.to_vec());
-    for format in [Format::Dotenv, Format::Whole] {
+    let mut formats: Vec<Format> = Vec::new();
+    for copy in &file.copies {
+        if let CopySetup::Value { format, .. } = copy
+            && !formats.contains(format)
+        {
+            formats.push(*format);
+        }
+    }
+    for format in formats {
         let mut pairs: Vec<(Slot, SecretBytes, SecretBytes)> = Vec::new();
         for copy in &file.copies {
             if let CopySetup::Value { format: of, slot, .. } = copy
@@ -121,6 +129,18 @@ pub(super) fn holds_version(file: &FileSetup, bytes: &[u8], fields: &Fields) -> 
             }
             CopySetup::Within(_) => !find_all(bytes, value.expose()).is_empty(),
         }
+    })
+}
+
+/// The first copy whose place is not there, or is read differently by different readers.
+pub(super) fn unclear(file: &FileSetup, bytes: &[u8]) -> Option<CopyError> {
+    file.copies.iter().find_map(|copy| match copy {
+        CopySetup::Value { format, slot, .. } => match format.read(bytes, slot) {
+            Ok(Some(_)) => None,
+            Ok(None) => Some(CopyError::Absent { slot: slot.to_string() }),
+            Err(error) => Some(error),
+        },
+        CopySetup::Within(_) => None,
     })
 }
 
@@ -280,7 +300,10 @@ impl Local {
                 "K0355",
                 format!("find the current value in {}", file.path.display()),
             )
-            .because("it holds something else")
+            .because(match unclear(file, content.bytes.expose()) {
+                Some(error) => error.to_string(),
+                None => "it holds something else".to_owned(),
+            })
             .help("put the current value there, or run: keyroll plan again after correcting `reads`"));
         }
         if file.generated {

@@ -16,8 +16,10 @@ use keyroll_rotation::{
     ConsumerId, Enumeration, FoundBy, Holds, Incarnation, Seen, SessionSeen, Sight, Which,
 };
 
+use super::deliver::unclear;
 use super::find::{NEW, OLD, at_rest, needles, place_digest};
 use super::{Local, incarnation, not_seen, process_of};
+use crate::read;
 
 /// How long a listing of processes or sockets may take, milliseconds.
 const LISTING_MS_MAX: u64 = 10_000;
@@ -392,6 +394,13 @@ impl Local {
             .iter()
             .map(|file| (file.path.clone(), self.holds(file, values, Which::New)))
             .collect()
+    }
+
+    /// Why a value cannot be read from its place in a file, where that is so.
+    pub fn unclear(&self, path: &Path) -> Option<String> {
+        let file = self.setup.files.iter().find(|file| file.path == path)?;
+        let content = self.resolved(file).and_then(|resolved| read(&resolved)).ok()?;
+        unclear(file, content.bytes.expose()).map(|error| error.to_string())
     }
 
     /// Every process of every consumer now.

@@ -298,7 +298,8 @@ impl Local {
         let place = || format!("what else stands in {} for '{}'", file.path.display(), subject.consumer.name);
         let own = own_variables(file);
         if own.is_empty() {
-            let beside = file.copies.iter().any(|copy| matches!(copy, CopySetup::Within(_)));
+            let whole = |copy: &CopySetup| matches!(copy, CopySetup::Value { slot: Slot::Whole, .. });
+            let beside = !file.copies.iter().any(whole);
             if beside {
                 report.not_visible.push(format!("{}: what runs does not show what it has read", place()));
             }
@@ -455,7 +456,8 @@ fn commented_out(content: &[u8]) -> Vec<String> {
 fn own_variables(file: &FileSetup) -> Vec<&str> {
     let named = file.copies.iter().filter_map(|copy| match copy {
         CopySetup::Value { slot: Slot::Variable(name), .. } => Some(name.as_str()),
-        CopySetup::Value { slot: Slot::Whole, .. } | CopySetup::Within(_) => None,
+        CopySetup::Value { slot: Slot::Whole | Slot::At(_) | Slot::Entry { .. }, .. }
+        | CopySetup::Within(_) => None,
     });
     named.collect()
 }

@@ -1,0 +1,275 @@
+//! Files of credentials, an entry each: libpq's `.pgpass`, `.netrc`, git's `.git-credentials`.
+
+use std::ops::Range;
+
+use keyroll_secret::SecretBytes;
+
+use crate::ini::lines;
+use crate::slot::Part;
+use crate::spot::{Spot, Style, ambiguous};
+use crate::{CopyError, percent, quoted};
+
+const TWICE: &str = "an entry that stands there twice";
+
+/// A line of `.pgpass`: `host:port:database:user:password`, a `\` before `:` and `\` in a field (libpq, "The Password
+/// File"). The first line that fits wins, and `*` fits everything.
+pub(crate) fn pgpass(file: &[u8], name: &str, part: Part) -> Result<Option<Spot>, CopyError> {
+    let wanted: Vec<Vec<u8>> = fields(name.as_bytes()).into_iter().map(|(_, text)| text).collect();
+    if wanted.len() != 3 && wanted.len() != 4 {
+        let why = "a line is named by host:port:database or host:port:database:user";
+        return Err(CopyError::Pointer { at: name.to_owned(), why });
+    }
+    let mut found: Option<Spot> = None;
+    let mut before: Vec<Vec<Vec<u8>>> = Vec::new();
+    for span in lines(file) {
+        let line = file.get(span.clone()).unwrap_or_default();
+        if line.starts_with(b"#") {
+            continue;
+        }
+        let parts = fields(line);
+        if parts.len() < 5 {
+            continue;
+        }
+        let texts: Vec<Vec<u8>> = parts.iter().take(4).map(|(_, text)| text.clone()).collect();
+        if wanted.iter().zip(&texts).all(|(wanted, text)| wanted == text) {
+            if found.is_some() {
+                return Err(ambiguous(file, span.start, TWICE));
+            }
+            let fits = |one: &Vec<Vec<u8>>| {
+                one.iter().zip(&texts).all(|(pattern, text)| pattern == b"*" || pattern == text)
+            };
+            if before.iter().any(fits) {
+                return Err(ambiguous(file, span.start, "a line before it that fits too, and wins"));
+            }
+            let at = if part == Part::User { 3 } else { 4 };
+            let more = parts.len() > 5;
+            found = parts.into_iter().nth(at).map(|(inner, text)| {
+                let span = span.start + inner.start..span.start + inner.end;
+                match more {
+                    true => Spot::doubtful(span, "a : in the password without a \\ before it"),
+                    false => Spot { span, value: Ok(SecretBytes::new(text)), style: Style::Pgpass },
+                }
+            });
+        }
+        before.push(texts);
+    }
+    Ok(found)
+}
+
+/// The fields of a line and what they stand for.
+fn fields(line: &[u8]) -> Vec<(Range<usize>, Vec<u8>)> {
+    let mut all = Vec::new();
+    let (mut start, mut text, mut at) = (0, Vec::with_capacity(line.len()), 0);
+    while let Some(&byte) = line.get(at) {
+        match (byte, line.get(at + 1)) {
+            (b'\\', Some(&escaped)) => {
+                text.push(escaped);
+                at += 1;
+            }
+            (b':', _) => {
+                all.push((start..at, std::mem::replace(&mut text, Vec::with_capacity(line.len()))));
+                start = at + 1;
+            }
+            (byte, _) => text.push(byte),
+        }
+        at += 1;
+    }
+    all.push((start..at, text));
+    all
+}
+
+/// Some readers cut blanks off a line, others do not.
+pub(crate) fn pgpass_carries(alphabet: &[u8]) -> Result<(), &'static str> {
+    match alphabet.iter().all(u8::is_ascii_graphic) {
+        true => Ok(()),
+        false => Err("its alphabet has blanks, control characters or bytes beyond ASCII"),
+    }
+}
+
+pub(crate) fn pgpass_spell(value: &SecretBytes) -> Result<SecretBytes, &'static str> {
+    let text = quoted::text(value)?;
+    if text.contains(|c: char| c.is_whitespace() || quoted::special(c)) {
+        return Err("it has blanks or control characters");
+    }
+    let mut out = Vec::with_capacity(text.len() * 2);
+    for byte in text.bytes() {
+        if matches!(byte, b':' | b'\\') {
+            out.push(b'\\');
+        }
+        out.push(byte);
+    }
+    Ok(SecretBytes::new(out))
+}
+
+/// An entry of `.netrc`: words between blanks, over one line or several. Readers differ on quotes, escapes and
+/// comments, so there are none in a value.
+pub(crate) fn netrc(file: &[u8], name: &str, part: Part) -> Result<Option<Spot>, CopyError> {
+    let mut words = Words { file, at: 0 };
+    let (mut found, mut inside, mut entries) = (None::<Spot>, false, 0);
+    while let Some(word) = words.next() {
+        let text = file.get(word.clone()).unwrap_or_default();
+        match text {
+            [b'#', ..] => words.skip_line(),
+            b"macdef" => words.skip_macro(),
+            b"default" => inside = false,
+            b"machine" | b"login" | b"password" | b"account" => {
+                let Some(value) = words.next() else { break };
+                let there = file.get(value.clone()).unwrap_or_default();
+                let asked = if part == Part::User { b"login".as_slice() } else { b"password" };
+                if text == b"machine" {
+                    inside = there == name.as_bytes();
+                    entries += usize::from(inside);
+                    if entries > 1 {
+                        return Err(ambiguous(file, value.start, TWICE));
+                    }
+                } else if inside && text == asked {
+                    if found.is_some() {
+                        return Err(ambiguous(file, value.start, TWICE));
+                    }
+                    found = Some(netrc_spot(there, value));
+                }
+            }
+            _ => return Err(ambiguous(file, word.start, "a word that is not of such a file")),
+        }
+    }
+    Ok(found)
+}
+
+fn netrc_spot(text: &[u8], span: Range<usize>) -> Spot {
+    match text.first() == Some(&b'#') || text.iter().any(|byte| matches!(byte, b'"' | b'\'' | b'\\')) {
+        true => Spot::doubtful(span, "quotes, a backslash or a comment in the place of a plain word"),
+        false => Spot { span, value: Ok(SecretBytes::new(text.to_vec())), style: Style::Netrc },
+    }
+}
+
+struct Words<'a> {
+    file: &'a [u8],
+    at: usize,
+}
+
+impl Words<'_> {
+    fn skip_line(&mut self) {
+        while self.file.get(self.at).is_some_and(|byte| *byte != b'\n') {
+            self.at += 1;
+        }
+    }
+
+    /// A macro ends at an empty line.
+    fn skip_macro(&mut self) {
+        let rest = self.file.get(self.at..).unwrap_or_default();
+        let end = rest.windows(2).position(|pair| pair == b"\n\n");
+        self.at += end.unwrap_or(rest.len());
+    }
+}
+
+impl Iterator for Words<'_> {
+    type Item = Range<usize>;
+
+    fn next(&mut self) -> Option<Range<usize>> {
+        while self.file.get(self.at).is_some_and(u8::is_ascii_whitespace) {
+            self.at += 1;
+        }
+        let start = self.at;
+        while self.file.get(self.at).is_some_and(|byte| !byte.is_ascii_whitespace()) {
+            self.at += 1;
+        }
+        (start < self.at).then_some(start..self.at)
+    }
+}
+
+/// `#` would begin a comment at the start, and quotes and backslashes are taken off by some readers.
+pub(crate) fn netrc_carries(alphabet: &[u8]) -> Result<(), &'static str> {
+    let plain = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'#' | b'"' | b'\'' | b'\\');
+    match alphabet.iter().all(plain) {
+        true => Ok(()),
+        false => Err("it has blanks, quotes, a backslash, # or bytes beyond ASCII"),
+    }
+}
+
+pub(crate) fn netrc_spell(value: &SecretBytes) -> Result<SecretBytes, &'static str> {
+    let text = quoted::text(value)?;
+    netrc_carries(text.as_bytes())?;
+    Ok(SecretBytes::new(text.as_bytes().to_vec()))
+}
+
+/// A line of `.git-credentials`: `https://user:password@host[:port][/path]`, percent-encoded (git-credential-store).
+pub(crate) fn git(file: &[u8], name: &str, part: Part) -> Result<Option<Spot>, CopyError> {
+    let why = "a line is named by https://host or https://user@host, with its path if it has one";
+    let wrong = || CopyError::Pointer { at: name.to_owned(), why };
+    let wanted = Address::of(name.as_bytes(), 0..name.len()).ok_or_else(wrong)?;
+    let text = |all: &[u8], span: &Range<usize>| percent::decode(all.get(span.clone()).unwrap_or_default());
+    let mut found: Option<Spot> = None;
+    for span in lines(file) {
+        let Some(address) = Address::of(file, span.clone()) else { continue };
+        let same = |one: &Range<usize>, other: &Range<usize>| text(file, one) == text(name.as_bytes(), other);
+        let (Some(user), Some(password)) = (&address.user, &address.password) else { continue };
+        let place =
+            [(&address.scheme, &wanted.scheme), (&address.host, &wanted.host), (&address.path, &wanted.path)];
+        if !place.iter().all(|(one, other)| same(one, other))
+            || wanted.user.as_ref().is_some_and(|one| !same(user, one))
+        {
+            continue;
+        }
+        if found.is_some() {
+            return Err(ambiguous(file, span.start, TWICE));
+        }
+        let span = if part == Part::User { user } else { password }.clone();
+        found = Some(match text(file, &span) {
+            Some(value) => Spot { span, value: Ok(SecretBytes::new(value)), style: Style::GitCredentials },
+            None => Spot::doubtful(span, "a % that no two digits follow"),
+        });
+    }
+    Ok(found)
+}
+
+/// The spans of a URL.
+struct Address {
+    scheme: Range<usize>,
+    user: Option<Range<usize>>,
+    password: Option<Range<usize>>,
+    host: Range<usize>,
+    path: Range<usize>,
+}
+
+impl Address {
+    fn of(all: &[u8], span: Range<usize>) -> Option<Self> {
+        let line = all.get(span.clone())?;
+        let colon = line.windows(3).position(|three| three == b"://")?;
+        let scheme = span.start..span.start + colon;
+        let rest = scheme.end + 3..span.end;
+        let behind = all.get(rest.clone())?;
+        let end = behind.iter().position(|byte| *byte == b'/').unwrap_or(behind.len());
+        let path = rest.start + end..rest.end;
+        let authority = all.get(rest.start..path.start)?;
+        let (login, host) = match authority.iter().rposition(|byte| *byte == b'@') {
+            Some(at) => (Some(rest.start..rest.start + at), rest.start + at + 1..path.start),
+            None => (None, rest.start..path.start),
+        };
+        let (user, password) = match login {
+            None => (None, None),
+            Some(login) => match all.get(login.clone())?.iter().position(|byte| *byte == b':') {
+                Some(at) => (Some(login.start..login.start + at), Some(login.start + at + 1..login.end)),
+                None => (Some(login), None),
+            },
+        };
+        (!scheme.is_empty() && !host.is_empty()).then_some(Self { scheme, user, password, host, path })
+    }
+}
+
+/// Git refuses an encoded line end.
+pub(crate) fn git_carries(alphabet: &[u8]) -> Result<(), &'static str> {
+    match alphabet.iter().any(|byte| matches!(byte, 0 | b'\n' | b'\r')) {
+        true => Err("it has a NUL or a line end, which git refuses"),
+        false => Ok(()),
+    }
+}
+
+pub(crate) fn git_spell(value: &SecretBytes) -> Result<SecretBytes, &'static str> {
+    if value.expose().is_empty() {
+        return Err("it is empty");
+    }
+    git_carries(value.expose())?;
+    let mut out = Vec::with_capacity(value.len() * 3);
+    percent::encode(value.expose(), &mut out);
+    Ok(SecretBytes::new(out))
+}

@@ -1,0 +1,73 @@
+use keyroll_secret::SecretBytes;
+use toml_edit::{Document, Item, Table, Value};
+
+use crate::CopyError;
+use crate::quoted::Toml;
+use crate::spot::{Spot, Style, line_of};
+use crate::tree::{Kind, Tree};
+
+pub(crate) fn tree(text: &str) -> Result<Tree, CopyError> {
+    let document = Document::parse(text).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start);
+        CopyError::Malformed { format: "TOML", line: line_of(text.as_bytes(), at) }
+    })?;
+    let mut tree = Tree::new();
+    table(document.as_table(), text, &mut tree);
+    Ok(tree)
+}
+
+/// As deep as the parser goes, which is limited.
+fn table(table: &Table, text: &str, tree: &mut Tree) -> usize {
+    let index = tree.add(table.span().map_or(0, |span| span.start), Kind::Table(Vec::new()));
+    let entries = table.iter().map(|(name, one)| (Some(name.to_owned()), item(one, text, tree))).collect();
+    tree.fill(index, Kind::Table(entries))
+}
+
+fn item(item: &Item, text: &str, tree: &mut Tree) -> usize {
+    let at = item.span().map_or(0, |span| span.start);
+    match item {
+        Item::None => tree.add(at, Kind::Value(Spot::doubtful(at..at, "nothing in place of a text"))),
+        Item::Table(inner) => table(inner, text, tree),
+        Item::ArrayOfTables(all) => {
+            let index = tree.add(at, Kind::List(Vec::new()));
+            let all = all.iter().map(|one| table(one, text, tree)).collect();
+            tree.fill(index, Kind::List(all))
+        }
+        Item::Value(one) => value(one, text, tree),
+    }
+}
+
+fn value(value: &Value, text: &str, tree: &mut Tree) -> usize {
+    let span = value.span().unwrap_or_default();
+    let at = span.start;
+    match value {
+        Value::InlineTable(inner) => {
+            let index = tree.add(at, Kind::Table(Vec::new()));
+            let entries =
+                inner.iter().map(|(name, one)| (Some(name.to_owned()), self::value(one, text, tree)));
+            let entries = entries.collect();
+            tree.fill(index, Kind::Table(entries))
+        }
+        Value::Array(all) => {
+            let index = tree.add(at, Kind::List(Vec::new()));
+            let all = all.iter().map(|one| self::value(one, text, tree)).collect();
+            tree.fill(index, Kind::List(all))
+        }
+        Value::String(one) => {
+            let raw = text.get(span.clone()).unwrap_or_default();
+            let style = match raw.starts_with('\'') {
+                true => Toml::Literal,
+                false => Toml::Basic,
+            };
+            let value = match raw.contains('\n') {
+                true => Err("a text over several lines"),
+                false => Ok(SecretBytes::new(one.value().as_bytes().to_vec())),
+            };
+            tree.add(at, Kind::Value(Spot { span, value, style: Style::Toml(style) }))
+        }
+        Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) => tree.add(
+            at,
+            Kind::Value(Spot::doubtful(span, "a number, a word or a time in place of a text in quotes")),
+        ),
+    }
+}
