@@ -12,7 +12,9 @@ use keyroll_copy::{Format, Slot, Template};
 use keyroll_host::{
     CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, LOCAL, LogSetup, Setup, SlotSetup, Write,
 };
-use keyroll_manager::{AtRest, CommandLine, Process, Reread, Run, Unit, Verb, signal_by_name};
+use keyroll_manager::{
+    AtRest, CommandLine, Compose, Container, ContainerVerb, Process, Reread, Run, Unit, Verb, signal_by_name,
+};
 use keyroll_port::Issuer;
 use keyroll_rotation::{self as rotation, Delivery, FileId, Kinds, Policy, Uptake};
 
@@ -161,8 +163,13 @@ fn copy_setup(secret: &Secret, copy: &Copy) -> Result<CopySetup, Problem> {
 fn unit(consumer: &Consumer, files: Vec<FileId>, attributes: bool) -> Result<rotation::Consumer, Problem> {
     let uptake = match &consumer.runs {
         Runs::Timer { .. } | Runs::AtRest => Uptake::AtRest,
-        Runs::Process { apply: Apply::Rereads, .. } => Uptake::Rereads,
-        Runs::Process { apply: Apply::Restart(_) | Apply::Signal(_), .. } | Runs::Unit { .. } => Uptake::Verb,
+        Runs::Process { apply: Apply::Rereads, .. } | Runs::Container { apply: Some(Apply::Rereads), .. } => {
+            Uptake::Rereads
+        }
+        Runs::Process { apply: Apply::Restart(_) | Apply::Signal(_), .. }
+        | Runs::Unit { .. }
+        | Runs::Compose { .. }
+        | Runs::Container { .. } => Uptake::Verb,
     };
     Ok(rotation::Consumer {
         host: LOCAL,
@@ -213,7 +220,10 @@ fn fill(argument: &Argument, instance: &Instance) -> String {
 
 fn ready(runs: &Runs, instance: &Instance) -> Option<keyroll_manager::Check> {
     let url = match runs {
-        Runs::Process { ready, .. } | Runs::Unit { ready, .. } => ready.as_ref()?,
+        Runs::Process { ready, .. }
+        | Runs::Unit { ready, .. }
+        | Runs::Compose { ready, .. }
+        | Runs::Container { ready, .. } => ready.as_ref()?,
         Runs::Timer { .. } | Runs::AtRest => return None,
     };
     Some(keyroll_manager::Check::Http { url: fill(url, instance), contains: None })
@@ -243,6 +253,19 @@ fn run(runs: &Runs, instance: &Instance, folder: &Path) -> Result<Run, Problem> 
             return Ok(Run::AtRest(AtRest { timer: Some(systemd_unit(name, user)) }));
         }
         Runs::Unit { name, user, .. } => return Ok(Run::Unit(systemd_unit(name, user))),
+        Runs::Compose { place, service, .. } => {
+            return Ok(Run::Compose(Compose::new(place, fill(service, instance))));
+        }
+        Runs::Container { name, apply, .. } => {
+            let verb = match apply {
+                Some(Apply::Restart(argv)) => {
+                    ContainerVerb::Recreate(line(argv.fill("main", None, None), folder))
+                }
+                Some(Apply::Rereads) => ContainerVerb::Rereads,
+                Some(Apply::Signal(_)) | None => ContainerVerb::Restart,
+            };
+            return Ok(Run::Container(Container::new(name.clone(), verb)));
+        }
         Runs::Process { apply, find, .. } => (apply, find),
     };
     let find = match by {

@@ -47,8 +47,14 @@ pub(crate) fn trusted(config_file: &Path, secret: &Secret) -> Result<(), Problem
 pub(crate) fn commands(consumer: &Consumer) -> Vec<Vec<String>> {
     let checks = consumer.check.iter().chain(consumer.paths.iter().map(|path| &path.check));
     let restart = match &consumer.runs {
-        Runs::Process { apply: Apply::Restart(argv), .. } => Some(argv),
-        Runs::Process { .. } | Runs::Unit { .. } | Runs::Timer { .. } | Runs::AtRest => None,
+        Runs::Process { apply: Apply::Restart(argv), .. }
+        | Runs::Container { apply: Some(Apply::Restart(argv)), .. } => Some(argv),
+        Runs::Process { .. }
+        | Runs::Unit { .. }
+        | Runs::Compose { .. }
+        | Runs::Container { .. }
+        | Runs::Timer { .. }
+        | Runs::AtRest => None,
     };
     let execs = checks.filter_map(|check| match check {
         Check::Exec(argv) => Some(argv),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use keyroll_copy::{Format, Slot};
-use keyroll_manager::{Run, Unit, Verb, instances};
+use keyroll_manager::{ContainerVerb, Run, Unit, Verb, instances};
 use keyroll_observe::{
     Image, ProcessId, Variable, credential_has, environment_has, environment_names, image, unit_folders,
 };
@@ -111,7 +111,9 @@ impl Local {
                 }
             },
             Run::Unit(unit) => Some(unit),
-            Run::Reread(_) => {
+            Run::Compose(_) => None,
+            Run::Container(container) if container.verb != ContainerVerb::Rereads => None,
+            Run::Reread(_) | Run::Container(_) => {
                 report.not_visible.push(format!(
                     "what '{}' loads beside the value: it reads its file again by itself",
                     consumer.name
