@@ -40,8 +40,22 @@ pub(crate) struct Project {
 impl Project {
     /// `compose` with the project, the files and the folder that the containers were created from.
     pub(crate) fn words<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
+        self.with_files(&[], more)
+    }
+
+    /// The same, with a file over the others that is read from standard input.
+    pub(crate) fn words_over<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
+        self.with_files(&["--file", "-"], more)
+    }
+
+    pub(crate) fn files(&self) -> impl Iterator<Item = &str> {
+        self.files.iter().map(String::as_str)
+    }
+
+    fn with_files<'a>(&'a self, last: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
         let mut words = vec!["compose", "--project-name", &self.name, "--project-directory", &self.folder];
         words.extend(self.files.iter().flat_map(|file| ["--file", file.as_str()]));
+        words.extend(last);
         words.extend(self.variables.iter().flat_map(|file| ["--env-file", file.as_str()]));
         words.extend(more);
         words
@@ -116,7 +130,7 @@ impl Compose {
     ) -> Result<Applied, Failure> {
         let before = self.project()?;
         // A killed `up` leaves the replacement created and not started: then there is something to go on with.
-        if before.containers.iter().all(|one| matches!(one.status.as_str(), "exited" | "dead")) {
+        if before.containers.iter().all(State::stopped) {
             return Err(self
                 .failed(Class::Permanent, "restart")
                 .because("it is stopped, and `up` would start it")

@@ -70,7 +70,7 @@ impl Container {
                 (applied.done, applied.output)
             }
             ContainerVerb::Restart => {
-                if matches!(self.state()?.status.as_str(), "exited" | "created" | "dead") {
+                if self.state()?.stopped() {
                     return Err(self
                         .failed(Class::Permanent, "restart")
                         .because("it is stopped, and a restart would start it")

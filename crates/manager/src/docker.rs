@@ -25,10 +25,13 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// The engine's place where nothing else is said. Source: docker(1).
 const SOCKET: &str = "unix:///var/run/docker.sock";
 
+/// How a container ends that was stopped: well, by SIGKILL, or by SIGTERM.
+const STOPPED: [i64; 3] = [0, 137, 143];
+
 /// What is asked of a container: no environment, no labels of others, no output of health checks.
 const STATE: &str = concat!(
     r#"{"id":{{json .Id}},"name":{{json .Name}},"image":{{json .Image}},"status":{{json .State.Status}},"#,
-    r#""pid":{{json .State.Pid}},"exit":{{json .State.ExitCode}},"started":{{json .State.StartedAt}},"#,
+    r#""pid":{{json .State.Pid}},"exit":{{json .State.ExitCode}},"oom":{{json .State.OOMKilled}},"started":{{json .State.StartedAt}},"#,
     r#""restarts":{{json .RestartCount}},"#,
     r#""health":{{with index .State "Health"}}{{json .Status}}{{else}}null{{end}},"#,
     r#""project":{{json (index .Config.Labels "com.docker.compose.project")}},"#,
@@ -66,6 +69,8 @@ pub(crate) struct State {
     pub(crate) status: String,
     pub(crate) pid: u32,
     pub(crate) exit: i64,
+    /// The kernel ended it for want of memory.
+    pub(crate) oom: bool,
     pub(crate) started: String,
     pub(crate) restarts: u64,
     /// `starting`, `healthy`, `unhealthy`; `None` without a health check.
@@ -91,6 +96,13 @@ pub(crate) struct Mount {
 impl State {
     pub(crate) fn runs(&self) -> bool {
         matches!(self.status.as_str(), "running" | "paused")
+    }
+
+    /// Somebody stopped it: it ended well, or by the signals of `docker stop`. One that failed by itself is to be
+    /// restarted, or nothing could be put right after a bad start.
+    pub(crate) fn stopped(&self) -> bool {
+        let ended = matches!(self.status.as_str(), "exited" | "dead");
+        ended && !self.oom && STOPPED.contains(&self.exit)
     }
 
     pub(crate) fn shown(&self) -> &str {
@@ -254,7 +266,7 @@ fn absent(host: &str, why: &str) -> Failure {
         .help("start the engine, or name its socket: DOCKER_HOST=unix:///PATH")
 }
 
-fn other_version() -> Failure {
+pub(crate) fn other_version() -> Failure {
     Failure::new(Class::Permanent, "K0423", "understand the container engine")
         .because("docker answered in a form that is not known")
         .help("`docker version` and `docker compose version` show which they are; compose must be version 2 or later")

@@ -6,6 +6,7 @@
 
 mod apply;
 mod at_rest;
+mod brings;
 mod check;
 mod command;
 mod compose;
@@ -24,6 +25,7 @@ mod user;
 
 pub use apply::{Applied, Run, apply, instances, instances_in};
 pub use at_rest::AtRest;
+pub use brings::{Brings, Edit};
 pub use check::{Check, CheckAnswer, check};
 pub use command::CommandLine;
 pub use compose::Compose;
