@@ -9,6 +9,7 @@ mod inside;
 mod links;
 mod live;
 mod logs;
+mod mounts;
 mod not_loaded;
 mod not_seen;
 mod prove;

@@ -21,7 +21,7 @@ const STAND_IN: &[u8] = b"the value";
 
 /// One setting that is not what runs.
 pub struct Edit {
-    /// `environment`, `image` or `service`.
+    /// `environment`, `image`, `service`, or `project` where compose cannot read it any more.
     pub kind: &'static str,
     /// The variable, the image or the service.
     pub name: String,
@@ -86,7 +86,18 @@ impl Compose {
         let project = self.project()?;
         let mut brings = Brings::default();
         let Some(container) = project.containers.iter().find(|one| one.runs()) else { return Ok(brings) };
-        let (service, settings) = self.resolved(&project, own, deadline)?;
+        let (service, settings) = match self.resolved(&project, own, deadline) {
+            Ok(resolved) => resolved,
+            // Compose answers, and cannot go by the files: neither could `up`, nor could anything be taken back.
+            Err(failure) if failure.code == "K0424" => {
+                let files = project.files().collect::<Vec<_>>().join(", ");
+                let what = format!("compose cannot read the service {} from {files} any more", self.service);
+                let mark = SecretBytes::new(Vec::new());
+                brings.edits.push(Edit { kind: "project", name: self.service.clone(), what, mark });
+                return Ok(brings);
+            }
+            Err(failure) => return Err(failure),
+        };
         let new_image = self.image(&project, &service, container, deadline, &mut brings)?;
         let runs = self.variables(&["container", "inspect"], &container.id, deadline)?;
         let of_image = self.variables(&["image", "inspect"], &container.image, deadline).unwrap_or_default();
@@ -173,10 +184,16 @@ impl Compose {
     ) -> Result<bool, Failure> {
         let named = service.image.clone().unwrap_or_else(|| format!("{}-{}", project.name, self.service));
         let words = ["image", "inspect", "--format", "{{.Id}}", "--", &named];
-        let (id, _) = self.docker.ask(&words, None, deadline)?;
+        let (id, what) = match self.docker.ask(&words, None, deadline) {
+            Ok((id, _)) => (id, format!("{named} is another image than what runs")),
+            Err(failure) if failure.code == "K0424" => (
+                SecretBytes::new(Vec::new()),
+                format!("there is no image {named} here any more, and none is pulled"),
+            ),
+            Err(failure) => return Err(failure),
+        };
         let same = id.expose().trim_ascii() == container.image.as_bytes();
         if !same {
-            let what = format!("{named} is another image than what runs");
             brings.edits.push(Edit { kind: "image", name: named, what, mark: id });
         }
         Ok(!same)

@@ -291,6 +291,10 @@ fn edits_that_a_recreation_would_make_live_are_named_and_never_shown() {
     place.write("compose.yaml", &PROJECT.replace("sleep 100000\"", "sleep 100002\""));
     assert!(place.brings(&["KEY"]).edits[0].mark != first.edits[0].mark);
 
+    place.write("compose.yaml", &PROJECT.replace("keyroll-test:1", "keyroll-test:none"));
+    assert_eq!(names(&place.brings(&["KEY"])), ["image:keyroll-test:none"], "it is not there");
+    place.write("compose.yaml", "services: [");
+    assert_eq!(names(&place.brings(&["KEY"])), ["project:web"], "neither `up` nor a way back would work");
     place.write("compose.yaml", PROJECT);
     nothing("it was taken back");
     place.engine.image(IMAGE, "another").expect("somebody builds the image again");

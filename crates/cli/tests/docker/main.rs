@@ -53,6 +53,65 @@ fn services_are_moved_one_by_one_while_they_call() {
 }
 
 #[test]
+fn an_edit_of_the_project_is_made_live_only_by_name() {
+    let Some(scene) = Scene::raise("edits of a compose project") else { return };
+    scene.sh("sed -i 's/^LOG=info/LOG=debug/' shop/worker.env");
+    scene.sh("sed -i 's/name=b /name=b x=1 /' shop/compose.yaml");
+    let ran = scene.run(&["plan", "ring"]);
+    let mut live: Vec<&str> = ran.exits(0).of("live").iter().map(|it| it["name"].as_str().unwrap()).collect();
+    live.sort_unstable();
+    assert_eq!(live, ["worker/environment:KEYROLL_TEST_PART", "worker/environment:LOG"], "{}", ran.text);
+    assert!(!ran.text.contains("debug"), "{}", ran.text);
+    let plan = ran.of("plan")[0]["id"].as_str().unwrap().to_owned();
+    let words = ["apply", &plan, "--confirm", "ring"];
+    scene.run(&words).refused(6, "K0851", &["worker/environment:LOG"]);
+    let before = scene.container("worker-b");
+    let accepted = [&words[..], &["--accept", live[0], "--accept", live[1], "--until", "roll"]].concat();
+    scene.run(&accepted).exits(4);
+    // One that came after the plan stops the rotation right before the restart that it would go live with.
+    scene.sh("sed -i 's/^  stop_signal: SIGKILL/  stop_signal: SIGKILL\\n  user: \"0\"/' shop/compose.yaml");
+    let ran = scene.run(&["resume", &plan, "--confirm", "ring"]);
+    ran.paused();
+    let refused = ran.of("live").into_iter().find(|it| it["name"] == "worker/service:worker-a");
+    assert!(refused.is_some(), "{}", ran.text);
+    assert_eq!(scene.container("worker-b"), before, "nothing was restarted");
+    let resume = ["resume", &plan, "--confirm", "ring", "--accept"];
+    let ran = scene.run(&[&resume[..], &["worker/service:worker-a"]].concat());
+    ran.paused();
+    // The other service has the same edit, and nobody accepted it for that one.
+    assert_eq!(scene.container("worker-b"), before, "nothing was restarted");
+    scene.run(&[&resume[..], &["worker/service:worker-b"]].concat()).exits(0).ended("done");
+    scene.rotated();
+}
+
+#[test]
+fn a_container_that_ends_at_its_start_is_not_taken_for_moved() {
+    let Some(scene) = Scene::raise("a container that ends at its start") else { return };
+    let plan = scene.plan();
+    scene.sh("touch log/die");
+    let ran = scene.run(&["apply", &plan, "--confirm", "ring"]);
+    ran.exits(0).says(&["K0425", "(exit 3)"]).ended("done");
+    scene.rotated();
+}
+
+#[test]
+fn a_mounted_file_that_would_never_change_is_told_at_plan() {
+    let Some(scene) = Scene::raise("a container with a mounted file") else { return };
+    scene.sh("sed -n 's/^KEY=//p' shop/worker.env >shop/key; chmod 600 shop/key");
+    let mount = format!("{}:/own/key:ro", scene.path("shop/key").display());
+    let run = ["run", "--detach", "--name", "plain", "--network", "none", "--volume", "/usr:/usr:ro"];
+    scene.docker(&[&run[..], &["--volume", &mount, scene::IMAGE, "/bin/sleep", "100000"]].concat());
+    let consumer = "[[secrets.ring.consumers]]\nname = \"plain\"\nruns = { container = \"plain\", rereads = true }\n\
+                    reads = { file = \"./shop/key\" }\n";
+    scene.append("keyroll.toml", consumer);
+    let ran = scene.run(&["plan", "ring"]);
+    ran.refused(1, "K0427", &["goes on showing the one of before", "in_place"]);
+    scene.sh("sed -i 's|\"./shop/key\" }|\"./shop/key\", write = \"in_place\" }|' keyroll.toml");
+    let ran = scene.run(&["plan", "ring"]);
+    assert!(!ran.text.contains("K0427"), "{}", ran.text);
+}
+
+#[test]
 fn services_go_back_with_an_abort() {
     let Some(scene) = Scene::raise("services of docker compose that go back") else { return };
     let plan = scene.plan();

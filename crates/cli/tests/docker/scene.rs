@@ -80,6 +80,22 @@ impl Scene {
         assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
+    pub fn docker(&self, words: &[&str]) {
+        let output = self.engine.docker(words).output().unwrap();
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// A shell command in the scene's folder.
+    pub fn sh(&self, text: &str) {
+        let status = Command::new("sh").args(["-euc", text]).current_dir(self.dir()).status().unwrap();
+        assert!(status.success(), "{text}");
+    }
+
+    pub fn append(&self, name: &str, text: &str) {
+        let mut file = fs::OpenOptions::new().append(true).open(self.path(name)).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    }
+
     /// The id of a service's container, and its process.
     fn told(&self, service: &str, format: &str) -> String {
         let name = format!("shop-{service}-1");
