@@ -136,6 +136,7 @@ impl Compose {
                 .because("it is stopped, and `up` would start it")
                 .help("declare it `at_rest`, or start it, then `keyroll resume`"));
         }
+        self.clear(&before, deadline)?;
         // Recreated even where nothing but a mounted file has changed, which `up` alone does not notice.
         let verb = ["up", "--detach", "--no-deps", "--no-build", "--pull", "never", "--force-recreate", "--"];
         let verb = [&verb[..], &[self.service.as_str()]].concat();
@@ -165,6 +166,18 @@ impl Compose {
         }
         self.docker.settle(&format!("the service {}", self.service), &ids, self.settle, deadline)?;
         Ok(Applied { done: format!("recreated {} with `docker compose up`", self.service), output: None })
+    }
+
+    /// Removes what a killed `up` left: a replacement that was never started, while the container that it is for is
+    /// still there. Compose removes it too, and makes another of the same name at the same time, which fails (seen
+    /// with 2.26).
+    fn clear(&self, project: &Project, deadline: Instant) -> Result<(), Failure> {
+        let there = |id: &String| project.containers.iter().any(|one| one.id == *id);
+        let left = |one: &&State| one.status == "created" && one.replaces.as_ref().is_some_and(there);
+        for one in project.containers.iter().filter(left) {
+            self.docker.ask(&["rm", "--", &one.id], None, deadline)?;
+        }
+        Ok(())
     }
 
     /// The processes are listed after the engine has told which they are.

@@ -39,6 +39,7 @@ const STATE: &str = concat!(
     r#""folder":{{json (index .Config.Labels "com.docker.compose.project.working_dir")}},"#,
     r#""variables":{{json (index .Config.Labels "com.docker.compose.project.environment_file")}},"#,
     r#""compose":{{json (index .Config.Labels "com.docker.compose.version")}},"#,
+    r#""replaces":{{json (index .Config.Labels "com.docker.compose.replace")}},"#,
     r#""mounts":{{json .Mounts}}}"#
 );
 
@@ -80,6 +81,8 @@ pub(crate) struct State {
     pub(crate) folder: Option<String>,
     pub(crate) variables: Option<String>,
     pub(crate) compose: Option<String>,
+    /// The container in whose place this one was made.
+    pub(crate) replaces: Option<String>,
     pub(crate) mounts: Vec<Mount>,
 }
 

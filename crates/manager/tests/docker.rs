@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use keyroll_manager::{
-    Applied, Brings, CommandLine, Compose, Container, ContainerVerb, Docker, Run, apply, instances,
+    Applied, Brings, CommandLine, Compose, Container, ContainerVerb, Docker, Run, apply, end_leftover,
+    instances,
 };
 use keyroll_observe::{ProcessId, Variable, environment_has};
 use keyroll_port::{Class, Failure};
@@ -200,6 +201,56 @@ fn what_cannot_be_recreated_is_left_alone() {
     assert!(code == "K0424" && text.contains("two projects"), "{text}");
 }
 
+#[test]
+fn a_recreation_that_was_ended_in_the_middle_is_carried_out_again() {
+    let Some(place) = Place::raise("a killed docker compose", PROJECT) else { return };
+    let (old, new) = (alphanumeric(24), alphanumeric(24));
+    place.write("web.env", &format!("KEY={old}\n"));
+    place.write("key.txt", "x");
+    place.up();
+    let before = place.containers("web");
+    place.write("web.env", &format!("KEY={new}\n"));
+    let run = Run::Compose(place.service("web"));
+    // The replacements are made, and nothing was done with them.
+    for id in &before {
+        let replace = format!("com.docker.compose.replace={id}");
+        // As compose calls them.
+        let of_old = place.docker(&["inspect", "--format", "{{.Name}}", id]);
+        let name = format!("{}_{}", &id[..12], of_old.trim_start_matches('/'));
+        let label = |key: &str| format!("com.docker.compose.{key}");
+        let of = |key: &str| {
+            let format = format!("{{{{index .Config.Labels \"{}\"}}}}", label(key));
+            format!("{}={}", label(key), place.docker(&["inspect", "--format", &format, id]))
+        };
+        let keys = ["config-hash", "container-number", "oneoff", "project", "project.config_files"];
+        let mut labels: Vec<String> = keys.iter().map(|key| of(key)).collect();
+        labels.extend([of("project.working_dir"), of("service"), of("version"), replace]);
+        let mut words = vec!["create", "--name", &name];
+        words.extend(labels.iter().flat_map(|label| ["--label", label]));
+        words.extend([IMAGE, "/bin/sleep", "1"]);
+        place.docker(&words);
+    }
+    assert_eq!(place.containers("web").len(), 4);
+    place.apply("web").expect("what was left is cleared away");
+    assert_eq!(place.containers("web").len(), 2);
+
+    let before = place.containers("web");
+    let (told, tell) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            drop(apply(&run, None, Instant::now() + TIME_MAX, &mut |one| told.send(one).unwrap_or(())))
+        });
+        let command = tell.recv().expect("a command is started");
+        let end = Instant::now() + TIME_MAX;
+        while place.containers("web").iter().all(|one| before.contains(one)) && Instant::now() < end {}
+        end_leftover(&command, Instant::now()).expect("ended");
+    });
+    place.apply("web").expect("applied");
+    let after = place.processes("web");
+    assert!(after.len() == 2 && after.iter().all(|one| has(one, &new)), "both, and nothing is left over");
+    assert_eq!(place.containers("web").len(), 2);
+}
+
 /// Dies, or is sick, only when its file says so.
 const FRAIL: &str = r#"
 services:
@@ -210,7 +261,7 @@ services:
     volumes: ["/usr:/usr:ro"]
     env_file: [web.env]
     restart: "@RESTART@"
-    command: ["/bin/sh", "-c", "[ $$MODE = die ] && sleep 1 && exit 3; [ $$MODE = sick ] && sleep 2 && touch /tmp/sick; sleep 100000"]
+    command: ["/bin/sh", "-c", "[ $$MODE = die ] && sleep 1 && exit 3; [ $$MODE = once ] && [ ! -e /tmp/was ] && touch /tmp/was && sleep 1 && exit 3; [ $$MODE = sick ] && sleep 2 && touch /tmp/sick; sleep 100000"]
     healthcheck:
       test: ["CMD", "/bin/sh", "-c", "test ! -e /tmp/sick"]
       interval: 300ms
@@ -228,13 +279,13 @@ fn a_container_that_does_not_stay_well_is_no_success() {
     for (mode, restart, reason) in [
         ("die", "no", "is exited (exit 3)"),
         ("sick", "no", "is unhealthy"),
-        ("die", "always", "again by the engine"),
+        ("once", "always", "again by the engine"),
     ] {
         place.write("compose.yaml", &FRAIL.replace("@RESTART@", restart));
         place.write("web.env", &format!("MODE={mode}\n"));
         let (class, code, text) = why(applied(&service()));
         assert_eq!((class, code), (Class::Unknown, "K0425"), "{mode}: {text}");
-        let between = mode == "die" && restart == "always" && text.contains("is restarting");
+        let between = mode == "once" && text.contains("is restarting");
         assert!(text.contains(reason) || between, "{mode}: {text}");
     }
 }

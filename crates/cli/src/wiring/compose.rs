@@ -18,6 +18,7 @@ use keyroll_manager::{
 use keyroll_port::Issuer;
 use keyroll_rotation::{self as rotation, Delivery, FileId, Kinds, Policy, Uptake};
 
+use super::project::files_of;
 use crate::places::Places;
 use crate::problem::Problem;
 
@@ -68,13 +69,25 @@ pub(crate) fn compose(
         rotation: id.to_owned(),
         files,
         consumers: setups,
-        roots: roots.to_vec(),
+        roots: roots.iter().cloned().chain(projects(secret)).collect(),
         own_folders: vec![places.state.clone(), places.keys.clone()],
         work: places.state.join("work"),
         value_format: (format.alphabet, format.length_max),
         servers: issuer.endpoints().iter().filter_map(|place| port(place)).collect(),
     };
     Ok(Composed { setup, consumers, files: hosts })
+}
+
+/// Files in which a value may stand where nobody looks for it: `environment:` of a project.
+fn projects(secret: &Secret) -> impl Iterator<Item = PathBuf> {
+    secret.consumers.iter().flat_map(|consumer| match &consumer.runs {
+        Runs::Compose { place, .. } => files_of(place),
+        Runs::Process { .. }
+        | Runs::Unit { .. }
+        | Runs::Timer { .. }
+        | Runs::Container { .. }
+        | Runs::AtRest => Vec::new(),
+    })
 }
 
 /// The port of `host:port`.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use keyroll_config::{Apply, Check, Consumer, IssuerRef, Runs, Secret};
 
 use super::open::folder_of;
+use super::project::files_of;
 use crate::problem::Problem;
 
 /// Programs that carry out the file that their first word names.
@@ -70,6 +71,12 @@ fn files(config_file: &Path, secret: &Secret) -> Vec<PathBuf> {
     match &secret.issuer {
         IssuerRef::SpecFile(path) => files.push(folder.join(path)),
         IssuerRef::Shipped(_) | IssuerRef::Postgres => {}
+    }
+    // Whoever writes a project of compose chooses what runs on this machine, and as whom.
+    for consumer in &secret.consumers {
+        if let Runs::Compose { place, .. } = &consumer.runs {
+            files.extend(files_of(place));
+        }
     }
     for words in secret.consumers.iter().flat_map(commands) {
         let Some((program, words)) = words.split_first() else { continue };
