@@ -276,7 +276,8 @@ impl Runs {
         let wrong = |why: &str| Fault::new(Kind::BadCombination, why).at(&shape.span).help(FORMS);
         let others =
             [runs.signal.is_some(), runs.unit.is_some(), runs.compose.is_some(), runs.service.is_some()];
-        let others = others.into_iter().chain([runs.timer.is_some(), runs.user.is_some(), runs.at_rest.is_some()]);
+        let others =
+            others.into_iter().chain([runs.timer.is_some(), runs.user.is_some(), runs.at_rest.is_some()]);
         let more = others.into_iter().any(|there| there) || runs.instances.is_some();
         if more
             || runs.ports.is_some()
