@@ -8,6 +8,7 @@ mod gap;
 mod inside;
 mod links;
 mod live;
+mod live_containers;
 mod logs;
 mod mounts;
 mod not_loaded;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use keyroll_copy::{Format, Slot};
-use keyroll_manager::{Compose, Container, ContainerVerb, Run, Unit, Verb, instances};
+use keyroll_manager::{ContainerVerb, Run, Unit, Verb, instances};
 use keyroll_observe::{
     Image, ProcessId, Variable, credential_has, environment_has, environment_names, image, unit_folders,
 };
@@ -56,8 +56,8 @@ pub struct LiveReport {
 }
 
 /// One slot with what is known of it.
-struct Subject<'a> {
-    consumer: &'a ConsumerSetup,
+pub(super) struct Subject<'a> {
+    pub(super) consumer: &'a ConsumerSetup,
     slot: &'a SlotSetup,
     unit: Option<&'a Unit>,
     /// Its files were written by this rotation: their times say nothing of the edit any more.
@@ -174,65 +174,6 @@ impl Local {
         }
     }
 
-    /// The settings of a service that its containers were not made with.
-    fn service(
-        &self,
-        subject: &Subject<'_>,
-        process: &ProcessId,
-        compose: &Compose,
-        report: &mut LiveReport,
-    ) {
-        let consumer = &subject.consumer.name;
-        let files: Vec<&FileSetup> =
-            subject.consumer.files.iter().filter_map(|id| self.setup.file(*id)).collect();
-        let own: Vec<&str> = files.iter().flat_map(|file| own_variables(file)).collect();
-        self.mounted(subject, process, report);
-        let brings = match compose.brings(&own) {
-            Ok(brings) => brings,
-            Err(failure) => {
-                let what = format!("what a restart of '{consumer}' would make live");
-                report.not_visible.push(format!("{what}: could not {}", failure.attempted));
-                return;
-            }
-        };
-        report.not_visible.extend(brings.not_visible);
-        for edit in brings.edits {
-            let name = format!("{consumer}/{}:{}", edit.kind, edit.name.escape_debug());
-            let digest = self.digest(&[name.as_bytes(), edit.mark.expose()]);
-            let difference = Difference { name: name.into(), digest };
-            report.live.push(Live { difference, what: edit.what, since_unix_ms: None });
-        }
-    }
-
-    /// A container that is restarted keeps its image and its environment; one that a command makes anew does not.
-    fn container(
-        &self,
-        subject: &Subject<'_>,
-        process: &ProcessId,
-        container: &Container,
-        image: &Image,
-        report: &mut LiveReport,
-    ) {
-        self.mounted(subject, process, report);
-        let ContainerVerb::Recreate(line) = &container.verb else { return };
-        if let Some(script) = line.script() {
-            self.changed(subject, "restart", &script, &script, image, report);
-        }
-        report.not_visible.push(format!(
-            "what else '{}' is made with: only its restart command knows",
-            subject.consumer.name
-        ));
-    }
-
-    /// What stands in a mounted file beside the value, nobody sees from outside.
-    fn mounted(&self, subject: &Subject<'_>, process: &ProcessId, report: &mut LiveReport) {
-        for id in &subject.consumer.files {
-            if self.setup.file(*id).is_some_and(|file| own_variables(file).is_empty()) {
-                self.variables(subject, process, *id, &mut Vec::new(), report);
-            }
-        }
-    }
-
     /// The executable, and the script that it interprets.
     fn program(&self, subject: &Subject<'_>, image: &Image, report: &mut LiveReport) {
         if image.replaced {
@@ -255,7 +196,7 @@ impl Local {
     }
 
     /// A file that was written, renamed or given other rights after the process was started.
-    fn changed(
+    pub(super) fn changed(
         &self,
         subject: &Subject<'_>,
         kind: &str,
@@ -351,7 +292,7 @@ impl Local {
 
     /// The other variables of one of its own env files; the names of all that stand in it. `loaded`: files that are surely its environment; this one is
     /// taken out of them.
-    fn variables(
+    pub(super) fn variables(
         &self,
         subject: &Subject<'_>,
         process: &ProcessId,
@@ -473,7 +414,7 @@ impl Local {
     }
 
     /// The first half of a keyed digest, with each part's length, so that no two lists of parts are alike.
-    fn digest(&self, parts: &[&[u8]]) -> u64 {
+    pub(super) fn digest(&self, parts: &[&[u8]]) -> u64 {
         let mut all = Vec::with_capacity(parts.iter().map(|part| part.len().saturating_add(8)).sum());
         for part in parts {
             all.extend_from_slice(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
@@ -518,7 +459,7 @@ fn commented_out(content: &[u8]) -> Vec<String> {
 }
 
 /// The variables of a file that hold the value.
-fn own_variables(file: &FileSetup) -> Vec<&str> {
+pub(super) fn own_variables(file: &FileSetup) -> Vec<&str> {
     let named = file.copies.iter().filter_map(|copy| match copy {
         CopySetup::Value { slot: Slot::Variable(name), .. } => Some(name.as_str()),
         CopySetup::Value { slot: Slot::Whole, .. } | CopySetup::Within(_) => None,
