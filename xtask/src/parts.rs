@@ -32,8 +32,9 @@ fn all() -> Vec<Part> {
         part("faketime", || have("faketime"), &["faketime"]),
         part("docker", || have("dockerd"), &["docker.io", "iptables"]),
         part("node and npm", || have("node") && have("npm"), &["nodejs", "npm"]),
-        part("docker-compose", || have("docker-compose"), &["docker-compose"]),
         part("my_print_defaults", || have("my_print_defaults"), &["mariadb-client-core"]),
+        // Brought by its own step below: Debian 12 has only version 1.
+        part("docker compose", compose, &[]),
         part("mmdebstrap", || have("mmdebstrap"), &["mmdebstrap"]),
     ]
 }
@@ -45,6 +46,21 @@ fn venv() -> bool {
         .status()
         .is_ok_and(|status| status.success())
 }
+
+fn compose() -> bool {
+    let version = std::process::Command::new("docker").args(["compose", "version"]).output();
+    version.is_ok_and(|output| output.status.success())
+}
+
+/// Debian 13's package has version 2: one program that needs libc alone. It is taken with package lists of its own, so
+/// that nothing else of that release can be installed.
+const COMPOSE: &str = r#"set -eu
+work=$(mktemp -d); trap 'rm -rf "$work"' EXIT; cd "$work"; chmod 755 .; mkdir -p lists/partial cache/archives/partial
+printf 'Types: deb\nURIs: http://deb.debian.org/debian\nSuites: trixie\nComponents: main\nSigned-By: /usr/share/keyrings/debian-archive-keyring.gpg\n' >own.sources
+apt() { apt-get -qq -o Dir::Etc::sourcelist="$work/own.sources" -o Dir::Etc::sourceparts=- -o Dir::State::lists="$work/lists" -o Dir::Cache="$work/cache" "$@"; }
+apt update; apt download docker-compose; dpkg -x docker-compose_*.deb out
+install -D out/usr/libexec/docker/cli-plugins/docker-compose /usr/local/lib/docker/cli-plugins/docker-compose
+"#;
 
 /// Installs what is missing, as root on Debian; elsewhere says what is missing, and refuses in CI.
 pub(crate) fn install() -> Result<(), String> {
@@ -68,6 +84,9 @@ pub(crate) fn install() -> Result<(), String> {
         let mut words = vec!["install", "-y", "-qq", "--no-install-recommends"];
         words.extend(missing.iter().flat_map(|part| part.packages));
         run("apt-get", &words)?;
+        if !compose() {
+            run("sh", &["-c", COMPOSE])?;
+        }
     }
     let still: Vec<&str> = missing.iter().filter(|part| !(part.there)()).map(|part| part.name).collect();
     if still.is_empty() {

@@ -4,6 +4,7 @@ pub(crate) mod compose;
 pub(crate) mod issuer;
 pub(crate) mod open;
 pub(crate) mod programs;
+mod project;
 pub(crate) mod provable;
 pub(crate) mod taken;
 pub(crate) mod trusted;

@@ -133,19 +133,44 @@ pub enum Runs {
         /// The user whose own service manager has it.
         user: Option<String>,
     },
+    /// A service of docker compose.
+    Compose {
+        /// The project's folder or one of its files, absolute.
+        place: PathBuf,
+        /// The service; `{instance}` may stand in it.
+        service: Argument,
+        /// The instances, each a service of its own; at least one.
+        instances: Vec<Instance>,
+        /// As for processes.
+        ready: Option<Argument>,
+        /// As for processes.
+        drain: Duration,
+    },
+    /// A container that was started by hand.
+    Container {
+        /// Its name.
+        name: String,
+        /// The command that makes it anew, or nothing where it reads its file again; `None` = `docker restart`.
+        apply: Option<Apply>,
+        /// As for processes, without placeholders.
+        ready: Option<Argument>,
+        /// As for processes.
+        drain: Duration,
+    },
     /// Nothing runs now: cron, CI, scaled to zero, stopped.
     AtRest,
 }
 
 const FORMS: &str = "the forms are: { restart = [\"…\"], pid_file = \"…\" } · { signal = \"HUP\", pid_file = \"…\" } · \
-                     { rereads = true, pid_file = \"…\" } · { unit = \"app.service\" } · { timer = \"job.timer\" } · { at_rest = true }";
+                     { rereads = true, pid_file = \"…\" } · { unit = \"app.service\" } · { timer = \"job.timer\" } · \
+                     { compose = \"/srv/app\", service = \"web\" } · { container = \"web\" } · { at_rest = true }";
 
 impl Runs {
     /// The names of all that can be enumerated; one, `main`, for a unit or a consumer at rest.
     pub fn instances(&self) -> Vec<Instance> {
         match self {
-            Self::Process { instances, .. } => instances.clone(),
-            Self::Unit { .. } | Self::Timer { .. } | Self::AtRest => main_instance(),
+            Self::Process { instances, .. } | Self::Compose { instances, .. } => instances.clone(),
+            Self::Unit { .. } | Self::Timer { .. } | Self::Container { .. } | Self::AtRest => main_instance(),
         }
     }
 
@@ -159,7 +184,11 @@ impl Runs {
                 return Err(wrong(&format!("`{key}` is true or is left out")).at(&flag.span));
             }
         }
+        if let Some(container) = &runs.container {
+            return Self::build_container(container, shape, folder);
+        }
         let chosen = [
+            runs.compose.is_some(),
             runs.restart.is_some(),
             runs.signal.is_some(),
             runs.rereads.is_some(),
@@ -169,8 +198,14 @@ impl Runs {
         ];
         if chosen.iter().filter(|chosen| **chosen).count() != 1 {
             return Err(wrong(
-                "`runs` needs exactly one of `restart`, `signal`, `rereads`, `unit`, `timer`, `at_rest`",
+                "`runs` needs exactly one of `restart`, `signal`, `rereads`, `unit`, `timer`, `compose`, `container`, `at_rest`",
             ));
+        }
+        if let Some(place) = &runs.compose {
+            return Self::build_compose(place, shape, folder);
+        }
+        if runs.service.is_some() {
+            return Err(wrong("`service` goes with `compose`"));
         }
         if let Some(unit) = &runs.unit {
             return Self::build_unit(unit, shape);
@@ -203,6 +238,67 @@ impl Runs {
             user: read_user(&shape.value)?,
             ready: read_url("ready", shape.value.ready.as_ref(), &[])?,
             drain: read_drain(&shape.value)?,
+        })
+    }
+
+    fn build_compose(place: &At<String>, shape: &At<RunsShape>, folder: &Path) -> Result<Self, Fault> {
+        let runs = &shape.value;
+        let wrong = |why: &str| Fault::new(Kind::BadCombination, why).at(&shape.span).help(FORMS);
+        if has_find_keys(runs) || runs.user.is_some() {
+            return Err(wrong("`compose` goes with `service`, `instances`, `ready` and `drain` only"));
+        }
+        let service = runs.service.as_ref().ok_or_else(|| wrong("`compose` needs `service`"))?;
+        let (instances, holes) = read_instances(runs)?;
+        read_docker_name(
+            "service",
+            &At {
+                value: service.value.replace("{instance}", "i").replace("{port}", "1"),
+                span: service.span.clone(),
+            },
+        )?;
+        let service = Argument::read("service", service, &holes)?;
+        if instances.len() > 1 && !service.uses("instance") {
+            return Err(wrong(
+                "several instances must be services of their own: `{instance}` is missing in `service`",
+            ));
+        }
+        Ok(Self::Compose {
+            place: resolve(folder, "compose", place)?,
+            service,
+            instances,
+            ready: read_url("ready", runs.ready.as_ref(), &holes)?,
+            drain: read_drain(runs)?,
+        })
+    }
+
+    fn build_container(name: &At<String>, shape: &At<RunsShape>, folder: &Path) -> Result<Self, Fault> {
+        let runs = &shape.value;
+        let wrong = |why: &str| Fault::new(Kind::BadCombination, why).at(&shape.span).help(FORMS);
+        let others =
+            [runs.signal.is_some(), runs.unit.is_some(), runs.compose.is_some(), runs.service.is_some()];
+        let others =
+            others.into_iter().chain([runs.timer.is_some(), runs.user.is_some(), runs.at_rest.is_some()]);
+        let more = others.into_iter().any(|there| there) || runs.instances.is_some();
+        if more
+            || runs.ports.is_some()
+            || has_find_keys(runs)
+            || (runs.restart.is_some() && runs.rereads.is_some())
+        {
+            return Err(wrong(
+                "`container` goes with `restart` or `rereads`, and with `ready` and `drain` only",
+            ));
+        }
+        read_docker_name("container", name)?;
+        let apply = match (&runs.restart, &runs.rereads) {
+            (Some(words), _) => Some(Apply::Restart(Argv::read(folder, "restart", words, &[])?)),
+            (None, Some(_)) => Some(Apply::Rereads),
+            (None, None) => None,
+        };
+        Ok(Self::Container {
+            name: name.value.clone(),
+            apply,
+            ready: read_url("ready", runs.ready.as_ref(), &[])?,
+            drain: read_drain(runs)?,
         })
     }
 
@@ -270,13 +366,26 @@ fn read_user(runs: &RunsShape) -> Result<Option<String>, Fault> {
     }
 }
 
-/// Whether a key stands there that only plain processes have.
+/// Whether a key stands there that a unit or a job at rest does not have.
 fn has_process_keys(runs: &RunsShape) -> bool {
-    runs.instances.is_some()
-        || runs.ports.is_some()
-        || runs.pid_file.is_some()
-        || runs.process.is_some()
-        || runs.arg.is_some()
+    runs.instances.is_some() || runs.ports.is_some() || has_find_keys(runs)
+}
+
+/// Whether a key stands there by which a plain process is found.
+fn has_find_keys(runs: &RunsShape) -> bool {
+    runs.pid_file.is_some() || runs.process.is_some() || runs.arg.is_some()
+}
+
+/// A name as docker allows it, which becomes an argument of its command. Source: docker's `RestrictedNameChars`.
+fn read_docker_name(key: &str, name: &At<String>) -> Result<(), Fault> {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-');
+    let begins = name.value.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric);
+    if begins && name.value.len() <= 255 && name.value.bytes().all(allowed) {
+        return Ok(());
+    }
+    let why =
+        format!("`{key}` is made of letters, digits, `.`, `_` and `-`, and begins with a letter or digit");
+    Err(Fault::new(Kind::BadName, why).at(&name.span))
 }
 
 fn main_instance() -> Vec<Instance> {

@@ -169,7 +169,8 @@ pub(crate) struct ConsumerShape {
     pub(crate) paths: Vec<PathShape>,
 }
 
-/// What runs. Exactly one of `restart`, `signal`, `rereads`, `unit`, `timer`, `at_rest`.
+/// What runs. Exactly one of `restart`, `signal`, `rereads`, `unit`, `timer`, `compose`, `container`, `at_rest`; with
+/// `container` also `restart` or `rereads`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RunsShape {
@@ -186,6 +187,13 @@ pub(crate) struct RunsShape {
     pub(crate) timer: Option<At<String>>,
     /// With `unit` or `timer`: the user whose own service manager has it (`systemctl --user`).
     pub(crate) user: Option<At<String>>,
+    /// The folder of a docker compose project, or one of its files: `/srv/shop`.
+    pub(crate) compose: Option<At<String>>,
+    /// With `compose`: the service. `{instance}` may stand in it; the replicas of one service are recreated together.
+    pub(crate) service: Option<At<String>>,
+    /// The name of a container that was started with `docker run`. It is restarted, which applies a mounted file only:
+    /// where its environment holds the value, `restart` is the command that makes it anew.
+    pub(crate) container: Option<At<String>>,
     /// Nothing runs now (cron, timer, CI, stopped): `true`.
     pub(crate) at_rest: Option<At<bool>>,
     /// The names of its instances, for `{instance}`. They are moved one by one.

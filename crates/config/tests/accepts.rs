@@ -63,6 +63,14 @@ check = { exec = ["true"] }
 name = "unit"
 runs = { unit = "app@1.service" }
 reads = { file = "./unit.key" }
+[[secrets.acme.consumers]]
+name = "web"
+runs = { compose = "./shop", service = "web-{instance}", instances = ["a", "b"], ports = [7301, 7302], ready = "http://127.0.0.1:{port}/" }
+reads = { file = "./web.key" }
+[[secrets.acme.consumers]]
+name = "box"
+runs = { container = "box_1.x", restart = ["./box.sh"] }
+reads = { file = "./box.key" }
 [secrets.orders]
 issuer = "postgres"
 [secrets.orders.postgres]
@@ -100,7 +108,7 @@ fn the_whole_format_is_read() {
     assert_eq!((acme.revoke.soak, acme.revoke.decide), (Duration::from_secs(1), Decide::Standing));
     assert!(acme.revoke.require.contains(&EvidenceKind::Reported));
     let names: Vec<&str> = acme.consumers.iter().map(|consumer| consumer.name.as_str()).collect();
-    assert_eq!(names, ["api", "reader", "conf", "nightly", "unit"]);
+    assert_eq!(names, ["api", "reader", "conf", "nightly", "unit", "web", "box"]);
     let parts = acme.derived["url"].parts();
     assert!(matches!(&parts[1], Part::Field { name, raw: false } if name.as_str() == "value"));
     assert!(matches!(&parts[3], Part::Field { raw: true, .. }));
@@ -138,6 +146,15 @@ fn processes_are_read() {
     assert_eq!(acme.consumer("nightly").unwrap().runs, Runs::AtRest);
     assert!(
         matches!(&acme.consumer("unit").unwrap().runs, Runs::Unit { name, .. } if name == "app@1.service")
+    );
+    let web = &acme.consumer("web").unwrap().runs;
+    let Runs::Compose { place, service, instances, ready, .. } = web else { panic!("no service: {web:?}") };
+    assert_eq!((place.to_str(), service.fill("b", None, None)), (Some("/srv/app/shop"), "web-b".to_owned()));
+    assert_eq!((instances.len(), web.instances()[1].port), (2, Some(7302)));
+    assert_eq!(ready.as_ref().unwrap().fill("b", Some(7302), None), "http://127.0.0.1:7302/");
+    let of_box = &acme.consumer("box").unwrap().runs;
+    assert!(
+        matches!(of_box, Runs::Container { name, apply: Some(Apply::Restart(_)), .. } if name == "box_1.x")
     );
 }
 

@@ -170,6 +170,28 @@ fn runs_has_exactly_one_form() {
     for (runs, words) in cases {
         expect(&with_runs(runs), "K0012", 6, words);
     }
+    let cases = [
+        ("{ compose = \"./shop\" }", "needs `service`"),
+        ("{ service = \"web\", unit = \"a.service\" }", "goes with `compose`"),
+        (
+            "{ compose = \"./shop\", service = \"web\", pid_file = \"./p\" }",
+            "`instances`, `ready` and `drain` only",
+        ),
+        ("{ compose = \"./shop\", service = \"web\", instances = [\"a\", \"b\"] }", "services of their own"),
+        ("{ compose = \"./shop\", service = \"web\", signal = \"HUP\" }", "exactly one of"),
+        ("{ container = \"web\", signal = \"HUP\" }", "`restart` or `rereads`"),
+        ("{ container = \"web\", restart = [\"./r\"], rereads = true }", "`restart` or `rereads`"),
+        ("{ container = \"web\", instances = [\"a\"] }", "`restart` or `rereads`"),
+        ("{ container = \"web\", rereads = false }", "is true or is left out"),
+    ];
+    for (runs, words) in cases {
+        expect(&with_runs(runs), "K0012", 6, words);
+    }
+    for name in ["", "--all", "-x", "a b", "a;b", "a/b", "$(x)"] {
+        expect(&with_runs(&format!("{{ container = \"{name}\" }}")), "K0005", 6, "begins with a letter");
+        let runs = format!("{{ compose = \"./shop\", service = \"{name}\" }}");
+        expect(&with_runs(&runs), "K0005", 6, "begins with a letter");
+    }
     expect(&with_runs("{ restart = [], pid_file = \"./p\" }"), "K0004", 6, "names no program");
     expect(&with_runs("{ signal = \"HUB\", pid_file = \"./p\" }"), "K0004", 6, "did you mean `HUP`?");
     expect(&with_runs("{ unit = \"a\" }"), "K0005", 6, "app.service");

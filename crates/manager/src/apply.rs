@@ -5,7 +5,7 @@ use keyroll_port::Failure;
 use keyroll_secret::SecretBytes;
 
 use crate::find::list;
-use crate::{AtRest, InstanceProcess, Process, Reread, Unit};
+use crate::{AtRest, Compose, Container, InstanceProcess, Process, Reread, Unit};
 
 /// How a consumer runs: what applies a value to it, and where its processes are found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +16,10 @@ pub enum Run {
     Reread(Reread),
     /// A systemd unit.
     Unit(Unit),
+    /// A service of docker compose.
+    Compose(Compose),
+    /// A container that was started by hand.
+    Container(Container),
     /// Nothing runs now: cron, a timer, CI, scaled to zero.
     AtRest(AtRest),
 }
@@ -44,7 +48,7 @@ impl Applied {
 /// The class tells the effect. [`keyroll_port::Class::Permanent`] and [`keyroll_port::Class::Retryable`]: nothing was
 /// done. [`keyroll_port::Class::Unknown`]: it may have been done (ended with an error, timed out and was killed).
 /// Codes: `K0401` name, `K0402` exit status, `K0403` time-out, `K0404` not started, `K0405` no process to signal,
-/// `K0406` systemd absent, `K0407` unit, `K0408` pid file.
+/// `K0406` systemd absent, `K0407` unit, `K0408` pid file, `K0420` to `K0427` containers.
 pub fn apply(
     run: &Run,
     instance: Option<&str>,
@@ -55,6 +59,8 @@ pub fn apply(
         Run::Process(process) => process.apply(instance, deadline, started),
         Run::Reread(reread) => Ok(reread.apply()),
         Run::Unit(unit) => unit.apply(instance, deadline, started),
+        Run::Compose(compose) => compose.apply(deadline, started),
+        Run::Container(container) => container.apply(deadline, started),
         Run::AtRest(at_rest) => Ok(at_rest.apply()),
     }
 }
@@ -66,12 +72,14 @@ pub fn apply(
 pub fn instances(run: &Run) -> Result<Vec<InstanceProcess>, Failure> {
     match run {
         Run::Process(_) | Run::Reread(_) => instances_in(run, &list()?),
-        Run::Unit(_) | Run::AtRest(_) => instances_in(run, &Listing::default()),
+        Run::Unit(_) | Run::Compose(_) | Run::Container(_) | Run::AtRest(_) => {
+            instances_in(run, &Listing::default())
+        }
     }
 }
 
-/// The same, in a listing of all processes that was just taken: for many consumers at once. A unit's processes are
-/// listed anew all the same, after systemd has told which one is its main process.
+/// The same, in a listing of all processes that was just taken: for many consumers at once. Those of a unit
+/// or a container are listed anew all the same, after its manager has told which one is the main process.
 ///
 /// # Errors
 /// As [`instances`].
@@ -80,6 +88,8 @@ pub fn instances_in(run: &Run, listing: &Listing) -> Result<Vec<InstanceProcess>
         Run::Process(process) => process.find.instances_in(listing, &process.instances),
         Run::Reread(reread) => reread.find.instances_in(listing, &reread.instances),
         Run::Unit(unit) => unit.instances(),
+        Run::Compose(compose) => compose.instances(),
+        Run::Container(container) => container.instances(),
         Run::AtRest(at_rest) => at_rest.instances(),
     }
 }

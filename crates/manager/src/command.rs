@@ -1,5 +1,5 @@
 use std::ffi::OsString;
-use std::io::{PipeWriter, Write as _};
+use std::io::{PipeWriter, Seek as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -99,12 +99,16 @@ pub(crate) enum Output {
     Keep,
     /// What it complains about on standard error is kept whole, if it is not much; the command leaves nothing behind.
     Complaint,
+    /// The beginning of the answer is kept, and the complaint apart from it; the command leaves nothing behind.
+    Answer,
 }
 
 /// How a command ended.
 pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
     pub(crate) output: Option<SecretBytes>,
+    /// What it complained about, where that was kept apart from the answer.
+    pub(crate) complaint: Option<SecretBytes>,
 }
 
 /// Holds a command back until it was written down: a driver that is killed before that leaves nothing running that
@@ -117,11 +121,13 @@ pub(crate) struct With<'a> {
     pub(crate) output: Output,
     /// Variables for a tool of the system that needs them; never for a command of the configuration.
     pub(crate) variables: &'a [(&'a str, OsString)],
+    /// What it reads on standard input; it is handed over in memory and stands in no file.
+    pub(crate) input: Option<&'a SecretBytes>,
 }
 
 impl With<'_> {
     pub(crate) fn output(output: Output) -> Self {
-        Self { user: None, output, variables: &[] }
+        Self { user: None, output, variables: &[], input: None }
     }
 }
 
@@ -168,6 +174,9 @@ pub(crate) fn run(
     });
     with_plain_environment(&mut command, with.user);
     command.envs(with.variables.iter().map(|(name, value)| (name, value)));
+    if let Some(input) = with.input {
+        command.stdin(in_memory(input).map_err(not_started)?);
+    }
     let capture = Capture::open(with.output, &mut command).map_err(not_started)?;
     let spawned = detach(&mut command).spawn();
     // The command's own copies of the output are closed, so that its end can be seen.
@@ -193,7 +202,15 @@ pub(crate) fn run(
     let status = child.wait().map_err(|error| {
         Failure::new(Class::Unknown, "K0403", format!("await `{}`", line.name())).because(error)
     })?;
-    Ok(Ended { status, output: capture.kept() })
+    let (output, complaint) = capture.kept();
+    Ok(Ended { status, output, complaint })
+}
+
+fn in_memory(input: &SecretBytes) -> std::io::Result<std::fs::File> {
+    let mut file = memory_file()?;
+    file.write_all(input.expose())?;
+    file.rewind()?;
+    Ok(file)
 }
 
 fn plain(line: &CommandLine) -> Command {
@@ -232,6 +249,7 @@ enum Capture {
     Drained(Drain),
     Memory(std::fs::File),
     Small(std::fs::File),
+    Apart(std::fs::File, std::fs::File),
 }
 
 impl Capture {
@@ -252,14 +270,23 @@ impl Capture {
                 command.stdout(Stdio::null()).stderr(file.try_clone()?);
                 Ok(Self::Small(file))
             }
+            Output::Answer => {
+                let (answer, complaint) = (memory_file()?, small_memory_file()?);
+                command.stdout(answer.try_clone()?).stderr(complaint.try_clone()?);
+                Ok(Self::Apart(answer, complaint))
+            }
         }
     }
 
-    fn kept(self) -> Option<SecretBytes> {
+    /// The answer, and the complaint where it was kept apart.
+    fn kept(self) -> (Option<SecretBytes>, Option<SecretBytes>) {
         match self {
-            Self::Drained(drain) => Some(drain.kept()),
-            Self::Memory(mut file) => Some(beginning_of(&mut file)),
-            Self::Small(mut file) => written_to(&mut file),
+            Self::Drained(drain) => (Some(drain.kept()), None),
+            Self::Memory(mut file) => (Some(beginning_of(&mut file)), None),
+            Self::Small(mut file) => (written_to(&mut file), None),
+            Self::Apart(mut answer, mut complaint) => {
+                (Some(beginning_of(&mut answer)), written_to(&mut complaint))
+            }
         }
     }
 }

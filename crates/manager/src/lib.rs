@@ -6,8 +6,12 @@
 
 mod apply;
 mod at_rest;
+mod brings;
 mod check;
 mod command;
+mod compose;
+mod container;
+mod docker;
 mod fetch;
 mod find;
 mod http;
@@ -21,8 +25,12 @@ mod user;
 
 pub use apply::{Applied, Run, apply, instances, instances_in};
 pub use at_rest::AtRest;
+pub use brings::{Brings, Edit};
 pub use check::{Check, CheckAnswer, check};
 pub use command::CommandLine;
+pub use compose::Compose;
+pub use container::{Container, ContainerVerb};
+pub use docker::Docker;
 pub use fetch::fetch;
 pub use find::Find;
 pub use instance::{InstanceProcess, check_instance_name};

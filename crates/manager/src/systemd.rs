@@ -395,7 +395,7 @@ impl Unit {
         let variables: Vec<(&str, OsString)> =
             manager.iter().map(|one| ("XDG_RUNTIME_DIR", one.runtime.clone().into())).collect();
         let user = manager.as_ref().filter(|one| one.another).map(|one| &one.user);
-        let with = With { user, output: Output::Keep, variables: &variables };
+        let with = With { user, variables: &variables, ..With::output(Output::Keep) };
         run(&line, &with, deadline, started).map_err(|failure| match failure.code {
             "K0404" => absent("the program of systemd could not be started"),
             _ => failure,

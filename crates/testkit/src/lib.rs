@@ -5,6 +5,7 @@
 
 mod chance;
 mod deadline;
+mod engine;
 pub mod issuer;
 pub mod load;
 mod port;
@@ -15,8 +16,9 @@ mod verifier;
 
 pub use chance::{alphanumeric, tag};
 pub use deadline::{Deadline, DeadlinePassed, until};
+pub use engine::{Engine, HostError};
 pub use port::free_port;
 pub use postgres::{Postgres, PostgresError};
-pub use systemd_host::{HostError, SystemdHost};
+pub use systemd_host::SystemdHost;
 pub use tempfile::TempDir;
 pub use verifier::scram_verifier;

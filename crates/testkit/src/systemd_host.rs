@@ -2,12 +2,11 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use rustix::process::geteuid;
-use tempfile::TempDir;
+use crate::engine::{Engine, HostError, failed, have, said};
 
 /// What a host has besides a minimal Debian.
 const PACKAGES: &str = "systemd,systemd-sysv,dbus,procps,libpam-systemd,dbus-user-session";
@@ -24,35 +23,10 @@ const INIT: &str = "#!/bin/sh\nmount --make-rshared /\nmount -o remount,bind,rw 
     for m in /sys/fs/cgroup/*; do [ -h \"$m\" ] || mount -o remount,bind,rw \"$m\" 2>/dev/null; done\n\
     exec /lib/systemd/systemd\n";
 
-/// The engine's keeper: it stops the engine, and with it the host, when our end of its standard input closes,
-/// however we ended; what the engine leaves mounted is taken down.
-const KEEPER: &str = r#"exec 3<&0; left=$1; shift; "$@" </dev/null 3<&- & engine=$!; read -r _ <&3; kill -TERM $engine 2>/dev/null; wait $engine; umount "$left""#;
-
 /// A throw-away Debian host with systemd as its first process, in a container of an engine of its own; it shares this
 /// machine's network, so that a database on loopback is reached, and is gone on drop or when this process dies.
 pub struct SystemdHost {
-    keeper: Child,
-    home: TempDir,
-}
-
-/// Why a host could not be had.
-#[derive(Debug, thiserror::Error)]
-pub enum HostError {
-    /// A program is not installed, this is not root, or the engine does not come up: what needs a host is left out.
-    #[error("{0}")]
-    Missing(String),
-    /// A step of its start failed.
-    #[error("could not {step}: {why}")]
-    Start {
-        /// The step, as a clause.
-        step: &'static str,
-        /// What was said.
-        why: String,
-    },
-}
-
-fn failed(step: &'static str) -> impl Fn(io::Error) -> HostError {
-    move |error| HostError::Start { step, why: error.to_string() }
+    engine: Engine,
 }
 
 impl SystemdHost {
@@ -61,24 +35,13 @@ impl SystemdHost {
     /// # Errors
     /// [`HostError::Missing`] where it cannot run at all.
     pub fn start(mounts: &[&Path]) -> Result<Self, HostError> {
-        if !geteuid().is_root() {
-            return Err(HostError::Missing("containers need root".to_owned()));
-        }
-        for (program, missing) in [
-            ("dockerd", "the engine is not installed (apt-get install docker.io)"),
-            ("mmdebstrap", "mmdebstrap is not installed (apt-get install mmdebstrap)"),
-        ] {
-            let found = Command::new("which").arg(program).stdout(Stdio::null()).status();
-            if !found.is_ok_and(|status| status.success()) {
-                return Err(HostError::Missing(missing.to_owned()));
-            }
+        if !have("mmdebstrap") {
+            return Err(HostError::Missing(
+                "mmdebstrap is not installed (apt-get install mmdebstrap)".to_owned(),
+            ));
         }
         let image = image()?;
-        let home = tempfile::Builder::new().prefix("keyroll-host-").tempdir();
-        let home = home.map_err(failed("make a folder"))?;
-        let keeper = start_engine(home.path())?;
-        let mut host = Self { keeper, home };
-        host.await_engine()?;
+        let host = Self { engine: Engine::start()? };
         let import = host.docker(&["import", &image.display().to_string(), IMAGE]).output();
         said("import the image", import)?;
         host.run(mounts)?;
@@ -120,15 +83,11 @@ impl SystemdHost {
     /// # Errors
     /// If it is not running.
     pub fn engine(&self) -> io::Result<u32> {
-        let text = fs::read_to_string(self.home.path().join("docker.pid"))?;
-        text.trim().parse().map_err(|_| io::Error::other("docker.pid holds no number"))
+        self.engine.pid()
     }
 
     fn docker(&self, words: &[&str]) -> Command {
-        let mut command = Command::new("docker");
-        let socket = self.home.path().join("docker.sock");
-        command.env("DOCKER_HOST", format!("unix://{}", socket.display())).args(words).stdin(Stdio::null());
-        command
+        self.engine.docker(words)
     }
 
     fn run(&self, mounts: &[&Path]) -> Result<(), HostError> {
@@ -144,28 +103,6 @@ impl SystemdHost {
         said("start the host", command.args([IMAGE, "/sbin/host-init"]).output())
     }
 
-    /// Waits for the engine. One that ends instead is not to be had on this machine: no rights, no kernel for it.
-    fn await_engine(&mut self) -> Result<(), HostError> {
-        let end = Instant::now() + Duration::from_millis(START_MS_MAX);
-        while !self.docker(&["version"]).output().is_ok_and(|output| output.status.success()) {
-            let ended = self.keeper.try_wait().is_ok_and(|ended| ended.is_some());
-            if ended || Instant::now() > end {
-                return Err(HostError::Missing(format!(
-                    "the container engine does not start here: {}",
-                    self.said()
-                )));
-            }
-            sleep(Duration::from_millis(LOOK_PAUSE_MS));
-        }
-        Ok(())
-    }
-
-    /// The end of the engine's log.
-    fn said(&self) -> String {
-        let log = fs::read_to_string(self.home.path().join("engine.log")).unwrap_or_default();
-        log.lines().last().unwrap_or_default().to_owned()
-    }
-
     fn wait(&self, step: &'static str, words: &[&str]) -> Result<(), HostError> {
         let end = Instant::now() + Duration::from_millis(START_MS_MAX);
         loop {
@@ -176,7 +113,10 @@ impl SystemdHost {
                 return Ok(());
             }
             if Instant::now() > end {
-                return Err(HostError::Start { step, why: format!("{}; {}", text.trim(), self.said()) });
+                return Err(HostError::Start {
+                    step,
+                    why: format!("{}; {}", text.trim(), self.engine.said()),
+                });
             }
             sleep(Duration::from_millis(LOOK_PAUSE_MS));
         }
@@ -186,50 +126,7 @@ impl SystemdHost {
 impl Drop for SystemdHost {
     fn drop(&mut self) {
         let _ = self.docker(&["rm", "-f", "host"]).output();
-        drop(self.keeper.stdin.take());
-        let _ = self.keeper.wait();
     }
-}
-
-fn said(step: &'static str, output: io::Result<Output>) -> Result<(), HostError> {
-    let output = output.map_err(failed(step))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    Err(HostError::Start { step, why: String::from_utf8_lossy(&output.stderr).trim().to_owned() })
-}
-
-/// An engine with no bridge and no rules: it changes nothing of this machine's network.
-fn start_engine(home: &Path) -> Result<Child, HostError> {
-    let log = fs::File::create(home.join("engine.log")).map_err(failed("make the log"))?;
-    let again = log.try_clone().map_err(failed("share the log"))?;
-    let place = |name: &str| home.join(name).display().to_string();
-    Command::new("sh")
-        .args([
-            "-c",
-            KEEPER,
-            "keeper",
-            &place("exec/netns/default"),
-            "dockerd",
-            "--bridge",
-            "none",
-            "--iptables=false",
-            "--ip-forward=false",
-        ])
-        .args(["--host", &format!("unix://{}", place("docker.sock"))])
-        .args([
-            "--data-root",
-            &place("data"),
-            "--exec-root",
-            &place("exec"),
-            "--pidfile",
-            &place("docker.pid"),
-        ])
-        .stdin(Stdio::piped())
-        .stdout(log)
-        .stderr(again)
-        .spawn()
-        .map_err(failed("start the engine"))
 }
 
 /// The host's image: made once, kept in the user's cache.

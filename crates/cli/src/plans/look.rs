@@ -128,6 +128,7 @@ pub(crate) async fn look(
     let host = Local::new(composed.setup, fingerprint_key(subject.places)?);
     let values = Values { old: &credential.fields, new: None };
     refuse_wrong_copies(&host, values)?;
+    host.refuse_unseen_mounts()?;
     notes.extend(host.linked_files()?);
     if subject.rehearse && standing != Standing::Dead {
         notes.extend(host.rehearse_checks(values).iter().map(check_note));

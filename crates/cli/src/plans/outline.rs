@@ -36,7 +36,8 @@ pub(crate) fn gaps(secret: &Secret) -> Vec<String> {
     let gap = |consumer: &&Consumer| {
         let restarts = match &consumer.runs {
             Runs::Process { apply, .. } => matches!(apply, Apply::Restart(_)),
-            Runs::Unit { .. } => true,
+            Runs::Unit { .. } | Runs::Compose { .. } => true,
+            Runs::Container { apply, .. } => *apply != Some(Apply::Rereads),
             Runs::Timer { .. } | Runs::AtRest => false,
         };
         restarts && consumer.runs.instances().len() == 1

@@ -12,10 +12,13 @@ use keyroll_copy::{Format, Part, Slot, Template};
 use keyroll_host::{
     CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, LOCAL, LogSetup, Setup, SlotSetup, Write,
 };
-use keyroll_manager::{AtRest, CommandLine, Process, Reread, Run, Unit, Verb, signal_by_name};
+use keyroll_manager::{
+    AtRest, CommandLine, Compose, Container, ContainerVerb, Process, Reread, Run, Unit, Verb, signal_by_name,
+};
 use keyroll_port::Issuer;
 use keyroll_rotation::{self as rotation, Delivery, FileId, Kinds, Policy, Uptake};
 
+use super::project::files_of;
 use crate::places::Places;
 use crate::problem::Problem;
 
@@ -66,13 +69,25 @@ pub(crate) fn compose(
         rotation: id.to_owned(),
         files,
         consumers: setups,
-        roots: roots.to_vec(),
+        roots: roots.iter().cloned().chain(projects(secret)).collect(),
         own_folders: vec![places.state.clone(), places.keys.clone()],
         work: places.state.join("work"),
         value_format: (format.alphabet, format.length_max),
         servers: issuer.endpoints().iter().filter_map(|place| port(place)).collect(),
     };
     Ok(Composed { setup, consumers, files: hosts })
+}
+
+/// Files in which a value may stand where nobody looks for it: `environment:` of a project.
+fn projects(secret: &Secret) -> impl Iterator<Item = PathBuf> {
+    secret.consumers.iter().flat_map(|consumer| match &consumer.runs {
+        Runs::Compose { place, .. } => files_of(place),
+        Runs::Process { .. }
+        | Runs::Unit { .. }
+        | Runs::Timer { .. }
+        | Runs::Container { .. }
+        | Runs::AtRest => Vec::new(),
+    })
 }
 
 /// The port of `host:port`.
@@ -191,8 +206,13 @@ fn file_format(format: FileFormat) -> Format {
 fn unit(consumer: &Consumer, files: Vec<FileId>, attributes: bool) -> Result<rotation::Consumer, Problem> {
     let uptake = match &consumer.runs {
         Runs::Timer { .. } | Runs::AtRest => Uptake::AtRest,
-        Runs::Process { apply: Apply::Rereads, .. } => Uptake::Rereads,
-        Runs::Process { apply: Apply::Restart(_) | Apply::Signal(_), .. } | Runs::Unit { .. } => Uptake::Verb,
+        Runs::Process { apply: Apply::Rereads, .. } | Runs::Container { apply: Some(Apply::Rereads), .. } => {
+            Uptake::Rereads
+        }
+        Runs::Process { apply: Apply::Restart(_) | Apply::Signal(_), .. }
+        | Runs::Unit { .. }
+        | Runs::Compose { .. }
+        | Runs::Container { .. } => Uptake::Verb,
     };
     Ok(rotation::Consumer {
         host: LOCAL,
@@ -243,7 +263,10 @@ fn fill(argument: &Argument, instance: &Instance) -> String {
 
 fn ready(runs: &Runs, instance: &Instance) -> Option<keyroll_manager::Check> {
     let url = match runs {
-        Runs::Process { ready, .. } | Runs::Unit { ready, .. } => ready.as_ref()?,
+        Runs::Process { ready, .. }
+        | Runs::Unit { ready, .. }
+        | Runs::Compose { ready, .. }
+        | Runs::Container { ready, .. } => ready.as_ref()?,
         Runs::Timer { .. } | Runs::AtRest => return None,
     };
     Some(keyroll_manager::Check::Http { url: fill(url, instance), contains: None })
@@ -273,6 +296,19 @@ fn run(runs: &Runs, instance: &Instance, folder: &Path) -> Result<Run, Problem> 
             return Ok(Run::AtRest(AtRest { timer: Some(systemd_unit(name, user)) }));
         }
         Runs::Unit { name, user, .. } => return Ok(Run::Unit(systemd_unit(name, user))),
+        Runs::Compose { place, service, .. } => {
+            return Ok(Run::Compose(Compose::new(place, fill(service, instance))));
+        }
+        Runs::Container { name, apply, .. } => {
+            let verb = match apply {
+                Some(Apply::Restart(argv)) => {
+                    ContainerVerb::Recreate(line(argv.fill("main", None, None), folder))
+                }
+                Some(Apply::Rereads) => ContainerVerb::Rereads,
+                Some(Apply::Signal(_)) | None => ContainerVerb::Restart,
+            };
+            return Ok(Run::Container(Container::new(name.clone(), verb)));
+        }
         Runs::Process { apply, find, .. } => (apply, find),
     };
     let find = match by {

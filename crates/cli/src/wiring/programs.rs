@@ -36,8 +36,14 @@ pub(crate) fn refuse_missing_of(consumer: &Consumer) -> Result<(), Problem> {
 /// Every command of a consumer that cannot be carried out.
 pub(crate) fn missing(consumer: &Consumer) -> Vec<Missing> {
     let restart = match &consumer.runs {
-        Runs::Process { apply: Apply::Restart(argv), .. } => Some(("restart", argv)),
-        Runs::Process { .. } | Runs::Unit { .. } | Runs::Timer { .. } | Runs::AtRest => None,
+        Runs::Process { apply: Apply::Restart(argv), .. }
+        | Runs::Container { apply: Some(Apply::Restart(argv)), .. } => Some(("restart", argv)),
+        Runs::Process { .. }
+        | Runs::Unit { .. }
+        | Runs::Compose { .. }
+        | Runs::Container { .. }
+        | Runs::Timer { .. }
+        | Runs::AtRest => None,
     };
     let checks = consumer.check.iter().chain(consumer.paths.iter().map(|path| &path.check));
     let checks = checks.filter_map(|check| match check {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use keyroll_config::{Apply, Check, Consumer, IssuerRef, Runs, Secret};
 
 use super::open::folder_of;
+use super::project::files_of;
 use crate::problem::Problem;
 
 /// Programs that carry out the file that their first word names.
@@ -47,8 +48,14 @@ pub(crate) fn trusted(config_file: &Path, secret: &Secret) -> Result<(), Problem
 pub(crate) fn commands(consumer: &Consumer) -> Vec<Vec<String>> {
     let checks = consumer.check.iter().chain(consumer.paths.iter().map(|path| &path.check));
     let restart = match &consumer.runs {
-        Runs::Process { apply: Apply::Restart(argv), .. } => Some(argv),
-        Runs::Process { .. } | Runs::Unit { .. } | Runs::Timer { .. } | Runs::AtRest => None,
+        Runs::Process { apply: Apply::Restart(argv), .. }
+        | Runs::Container { apply: Some(Apply::Restart(argv)), .. } => Some(argv),
+        Runs::Process { .. }
+        | Runs::Unit { .. }
+        | Runs::Compose { .. }
+        | Runs::Container { .. }
+        | Runs::Timer { .. }
+        | Runs::AtRest => None,
     };
     let execs = checks.filter_map(|check| match check {
         Check::Exec(argv) => Some(argv),
@@ -64,6 +71,12 @@ fn files(config_file: &Path, secret: &Secret) -> Vec<PathBuf> {
     match &secret.issuer {
         IssuerRef::SpecFile(path) => files.push(folder.join(path)),
         IssuerRef::Shipped(_) | IssuerRef::Postgres => {}
+    }
+    // Whoever writes a project of compose chooses what runs on this machine, and as whom.
+    for consumer in &secret.consumers {
+        if let Runs::Compose { place, .. } = &consumer.runs {
+            files.extend(files_of(place));
+        }
     }
     for words in secret.consumers.iter().flat_map(commands) {
         let Some((program, words)) = words.split_first() else { continue };

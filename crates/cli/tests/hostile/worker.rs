@@ -59,7 +59,9 @@ fn read_key(path: &Path, words: &BTreeMap<&str, &str>) -> String {
 /// Calls with the value that its file had when it started, until it is ended or the test is gone.
 fn work(words: &BTreeMap<&str, &str>, path: &Path) {
     let lifeline = format!("/proc/{}", words["lifeline"]);
-    let key = read_key(path, words);
+    // In a container it has the value from its environment.
+    let given = words.get("from").map(|variable| std::env::var(variable).unwrap());
+    let key = given.unwrap_or_else(|| read_key(path, words));
     let mut stream = None;
     let pid_file = words.get("pid_file").map(PathBuf::from);
     let mut known = false;

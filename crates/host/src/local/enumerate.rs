@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use keyroll_manager::{Run, instances_in};
+use keyroll_manager::{Compose, Container, Run, instances_in};
 use keyroll_observe::{
     FileLimits, Hidden, HoldersReport, Listing, MemoryLimits, NotSeen, NotVisible, Place, ProcessId, Sockets,
     process, processes, search_files, search_holders, shown, unit_folders,
@@ -29,6 +29,9 @@ const HOLDERS_MS_MAX: u64 = 60_000;
 
 /// The system's service manager. Source: systemd(1).
 const MANAGER_PID: u32 = 1;
+
+/// The programs of a container engine, which hand the environment of a container on. Source: docker 20 to 28.
+const ENGINE: [&str; 5] = ["dockerd", "containerd", "containerd-shim", "containerd-shim-runc-v2", "runc"];
 
 /// The most files and folders that one look reports as not searched.
 const NOT_VISIBLE_MAX: usize = 50;
@@ -167,14 +170,23 @@ impl Local {
     }
 
     /// The service manager reads a unit's EnvironmentFile and hands it on; what its memory keeps of that it never
-    /// presents (seen with systemd 252, whose first process does not overwrite it). Sweep names it.
-    fn reads_for_units(&self, holder: &keyroll_observe::Holder) -> bool {
-        let name = holder.process.exe.as_deref().and_then(std::path::Path::file_name);
-        let manager = holder.process.id.pid == MANAGER_PID && name.is_some_and(|name| name == "systemd");
+    /// presents (seen with systemd 252, whose first process does not overwrite it). A container engine does the same
+    /// with the environment of its containers. Sweep names them.
+    fn hands_on(&self, holder: &keyroll_observe::Holder) -> bool {
+        let exe =
+            holder.process.exe.as_deref().and_then(std::path::Path::file_name).and_then(|name| name.to_str());
         let mut slots = self.setup.consumers.iter().flat_map(|consumer| &consumer.slots);
-        manager
-            && !holder.places.contains_key(&Place::Environment)
-            && slots.any(|slot| matches!(slot.run, Run::Unit(_)))
+        let in_memory_alone = !holder.places.contains_key(&Place::Environment);
+        in_memory_alone
+            && slots.any(|slot| match &slot.run {
+                Run::Unit(_) => holder.process.id.pid == MANAGER_PID && exe == Some("systemd"),
+                Run::Compose(Compose { docker, .. }) | Run::Container(Container { docker, .. }) => {
+                    exe.is_some_and(|name| ENGINE.contains(&name))
+                        && holder.process.uid.is_some()
+                        && holder.process.uid == docker.owner()
+                }
+                Run::Process(_) | Run::Reread(_) | Run::AtRest(_) => false,
+            })
     }
 
     /// Processes that hold a value and that nobody configured. A shell that merely exports it is not one.
@@ -187,7 +199,7 @@ impl Local {
         let mut found_by = BTreeMap::new();
         for holder in &sights.report.holders {
             let known = running.iter().any(|one| one.process == holder.process.id);
-            if known || holder.shell || self.reads_for_units(holder) || searches(holder) {
+            if known || holder.shell || self.hands_on(holder) || searches(holder) {
                 continue;
             }
             let who = incarnation(&holder.process.id);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use keyroll_copy::{Format, Slot};
-use keyroll_manager::{Run, Unit, Verb, instances};
+use keyroll_manager::{ContainerVerb, Run, Unit, Verb, instances};
 use keyroll_observe::{
     Image, ProcessId, Variable, credential_has, environment_has, environment_names, image, unit_folders,
 };
@@ -56,8 +56,8 @@ pub struct LiveReport {
 }
 
 /// One slot with what is known of it.
-struct Subject<'a> {
-    consumer: &'a ConsumerSetup,
+pub(super) struct Subject<'a> {
+    pub(super) consumer: &'a ConsumerSetup,
     slot: &'a SlotSetup,
     unit: Option<&'a Unit>,
     /// Its files were written by this rotation: their times say nothing of the edit any more.
@@ -111,7 +111,9 @@ impl Local {
                 }
             },
             Run::Unit(unit) => Some(unit),
-            Run::Reread(_) => {
+            Run::Compose(_) => None,
+            Run::Container(container) if container.verb != ContainerVerb::Rereads => None,
+            Run::Reread(_) | Run::Container(_) => {
                 report.not_visible.push(format!(
                     "what '{}' loads beside the value: it reads its file again by itself",
                     consumer.name
@@ -148,6 +150,11 @@ impl Local {
             && let Some(script) = line.script()
         {
             self.changed(subject, "restart", &script, &script, image, report);
+        }
+        match &subject.slot.run {
+            Run::Compose(compose) => return self.service(subject, process, compose, report),
+            Run::Container(container) => return self.container(subject, process, container, image, report),
+            Run::Process(_) | Run::Unit(_) | Run::Reread(_) | Run::AtRest(_) => {}
         }
         let mut environment = Vec::new();
         if let Some(unit) = subject.unit {
@@ -189,7 +196,7 @@ impl Local {
     }
 
     /// A file that was written, renamed or given other rights after the process was started.
-    fn changed(
+    pub(super) fn changed(
         &self,
         subject: &Subject<'_>,
         kind: &str,
@@ -285,7 +292,7 @@ impl Local {
 
     /// The other variables of one of its own env files; the names of all that stand in it. `loaded`: files that are surely its environment; this one is
     /// taken out of them.
-    fn variables(
+    pub(super) fn variables(
         &self,
         subject: &Subject<'_>,
         process: &ProcessId,
@@ -408,7 +415,7 @@ impl Local {
     }
 
     /// The first half of a keyed digest, with each part's length, so that no two lists of parts are alike.
-    fn digest(&self, parts: &[&[u8]]) -> u64 {
+    pub(super) fn digest(&self, parts: &[&[u8]]) -> u64 {
         let mut all = Vec::with_capacity(parts.iter().map(|part| part.len().saturating_add(8)).sum());
         for part in parts {
             all.extend_from_slice(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_le_bytes());
@@ -453,7 +460,7 @@ fn commented_out(content: &[u8]) -> Vec<String> {
 }
 
 /// The variables of a file that hold the value.
-fn own_variables(file: &FileSetup) -> Vec<&str> {
+pub(super) fn own_variables(file: &FileSetup) -> Vec<&str> {
     let named = file.copies.iter().filter_map(|copy| match copy {
         CopySetup::Value { slot: Slot::Variable(name), .. } => Some(name.as_str()),
         CopySetup::Value { slot: Slot::Whole | Slot::At(_) | Slot::Entry { .. }, .. }

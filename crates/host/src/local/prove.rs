@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use keyroll_manager::{Check, CheckAnswer, CommandLine, Run, Verb, check};
+use keyroll_manager::{Check, CheckAnswer, CommandLine, ContainerVerb, Run, Verb, check};
 use keyroll_observe::{MemoryLimits, ProcessId, Sockets, environment_holds, memory_holds, variables_holding};
 use keyroll_port::{Failure, SessionSource, Sessions, Values};
 use keyroll_rotation::{ConsumerId, FileId, Incarnation, Kinds, PATHS_MAX, Proof, Sight, Which};
@@ -46,7 +46,7 @@ impl Local {
         let job = consumer.slots.iter().all(|one| matches!(one.run, Run::AtRest(_)));
         if mine.is_empty() || job {
             // A service that was told to restart and did not come back is no job at rest: it has shown nothing.
-            let told = consumer.slots.iter().any(|one| matches!(one.run, Run::Process(_) | Run::Unit(_)));
+            let told = consumer.slots.iter().any(told_to_restart);
             let one_of_several = consumer.slots.len() > 1 && slot.is_some();
             let proofs = if told || one_of_several {
                 Vec::new()
@@ -318,9 +318,15 @@ impl Local {
 fn restarts(slot: &SlotSetup) -> bool {
     match &slot.run {
         Run::Process(process) => matches!(process.verb, Verb::Restart(_)),
-        Run::Unit(_) => true,
+        Run::Unit(_) | Run::Compose(_) => true,
+        Run::Container(container) => container.verb != ContainerVerb::Rereads,
         Run::Reread(_) | Run::AtRest(_) => false,
     }
+}
+
+/// Whether something is carried out for it.
+fn told_to_restart(slot: &SlotSetup) -> bool {
+    matches!(slot.run, Run::Process(_)) || restarts(slot)
 }
 
 /// Its environment or its memory holds the version. Memory never proves that the other one is gone; and one that was

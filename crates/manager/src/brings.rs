@@ -1,0 +1,326 @@
+//! What `up` would make live beside a value: somebody's earlier edit of the service, a pulled or built image.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use keyroll_port::Failure;
+use keyroll_secret::SecretBytes;
+use serde::de::{Deserializer, Visitor};
+use serde::{Deserialize, de};
+
+use crate::Compose;
+use crate::compose::Project;
+use crate::docker::State;
+
+/// How long all questions together may take, milliseconds.
+const LOOK_MS_MAX: u64 = 60_000;
+
+/// What stands for the value while the service's settings are compared: no value may be in what is kept of them.
+const STAND_IN: &[u8] = b"the value";
+
+/// One setting that is not what runs.
+pub struct Edit {
+    /// `environment`, `image`, `service`, or `project` where compose cannot read it any more.
+    pub kind: &'static str,
+    /// The variable, the image or the service.
+    pub name: String,
+    /// What is so, as a clause; never a value.
+    pub what: String,
+    /// What tells it from another edit of the same thing. It may hold values of others.
+    pub mark: SecretBytes,
+}
+
+/// All that `up` would make live beside the value, and what of that cannot be told, as `what: why`.
+#[derive(Default)]
+pub struct Brings {
+    /// Each edit.
+    pub edits: Vec<Edit>,
+    /// What was not compared.
+    pub not_visible: Vec<String>,
+}
+
+/// A text that may be a value: it is taken out of the answer into memory that is wiped.
+struct Hidden(SecretBytes);
+
+impl<'de> Deserialize<'de> for Hidden {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Hidden;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text")
+            }
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Hidden, E> {
+                Ok(Hidden(SecretBytes::new(text.as_bytes().to_vec())))
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
+}
+
+/// A project as compose resolves it. Source: `docker compose config --format json`.
+#[derive(Deserialize)]
+struct Resolved {
+    services: BTreeMap<String, Service>,
+}
+
+#[derive(Deserialize)]
+struct Service {
+    image: Option<String>,
+    #[serde(default)]
+    environment: BTreeMap<String, Option<Hidden>>,
+}
+
+/// The environment that a container or an image was made with.
+type Variables = BTreeMap<String, SecretBytes>;
+
+impl Compose {
+    /// What `up` would make live now beside the variables `own`, which hold the value. The judgement is compose's own:
+    /// it is asked what it would do if those variables held what runs.
+    ///
+    /// # Errors
+    /// The engine or compose does not tell.
+    pub fn brings(&self, own: &[&str]) -> Result<Brings, Failure> {
+        let deadline = Instant::now() + Duration::from_millis(LOOK_MS_MAX);
+        let project = self.project()?;
+        let mut brings = Brings::default();
+        let Some(container) = project.containers.iter().find(|one| one.runs()) else { return Ok(brings) };
+        let (service, settings) = match self.resolved(&project, own, deadline) {
+            Ok(resolved) => resolved,
+            // Compose answers, and cannot go by the files: neither could `up`, nor could anything be taken back.
+            Err(failure) if failure.code == "K0424" => {
+                let files = project.files().collect::<Vec<_>>().join(", ");
+                let what = format!("compose cannot read the service {} from {files} any more", self.service);
+                let mark = SecretBytes::new(Vec::new());
+                brings.edits.push(Edit { kind: "project", name: self.service.clone(), what, mark });
+                return Ok(brings);
+            }
+            Err(failure) => return Err(failure),
+        };
+        let new_image = self.image(&project, &service, container, deadline, &mut brings)?;
+        let runs = self.variables(&["container", "inspect"], &container.id, deadline)?;
+        let of_image = self.variables(&["image", "inspect"], &container.image, deadline).unwrap_or_default();
+        let mut neutral: Vec<(&str, &SecretBytes)> = Vec::new();
+        let mut new_variables = false;
+        for (name, value) in &service.environment {
+            let Some(Hidden(value)) = value else { continue };
+            let value = plain(value);
+            let what = match runs.get(name) {
+                Some(running) if own.contains(&name.as_str()) || *running == value => {
+                    neutral.push((name, running));
+                    continue;
+                }
+                Some(running) => {
+                    neutral.push((name, running));
+                    "is not what runs"
+                }
+                None if own.contains(&name.as_str()) => continue,
+                None => {
+                    new_variables = true;
+                    "is new: what runs does not have it"
+                }
+            };
+            brings.edits.push(environment(
+                name,
+                format!("{name} of the service {} {what}", self.service),
+                value,
+            ));
+        }
+        for (name, running) in &runs {
+            let known = service.environment.contains_key(name) || of_image.contains_key(name);
+            if !known && !own.contains(&name.as_str()) {
+                neutral.push((name, running));
+                let what =
+                    format!("{name} of the service {} was taken out: what runs still has it", self.service);
+                brings.edits.push(environment(name, what, SecretBytes::new(Vec::new())));
+            }
+        }
+        let beside = || format!("the other settings of the service {}", self.service);
+        if new_image || new_variables {
+            let what = if new_image { "image is another one" } else { "environment has a new variable" };
+            brings.not_visible.push(format!("{}: they cannot be compared while its {what}", beside()));
+            return Ok(brings);
+        }
+        match self.would_recreate(&project, &neutral, deadline)? {
+            Some(false) => {}
+            Some(true) => {
+                let files = project.files().collect::<Vec<_>>().join(", ");
+                let mut what = format!("{} in {files} are not what runs", beside());
+                what.push_str(&self.other_compose(container, deadline));
+                brings.edits.push(Edit { kind: "service", name: self.service.clone(), what, mark: settings });
+            }
+            None => brings.not_visible.push(format!("{}: compose does not tell what it would do", beside())),
+        }
+        Ok(brings)
+    }
+
+    /// The service as compose resolves it, and the whole answer: with a stand-in for each value, so that the answer
+    /// is the same before and after a delivery.
+    fn resolved(
+        &self,
+        project: &Project,
+        own: &[&str],
+        deadline: Instant,
+    ) -> Result<(Service, SecretBytes), Failure> {
+        let stand_in = SecretBytes::new(STAND_IN.to_vec());
+        let all: Vec<(&str, &SecretBytes)> = own.iter().map(|name| (*name, &stand_in)).collect();
+        let over = self.override_with(&all);
+        let words = project.words_over(&["config", "--format", "json", "--", &self.service]);
+        let (answer, _) = self.docker.ask(&words, Some(&over), deadline)?;
+        let resolved: Option<Resolved> = serde_json::from_slice(answer.expose()).ok();
+        let service = resolved.and_then(|mut all| all.services.remove(&self.service));
+        Ok((service.ok_or_else(crate::docker::other_version)?, answer))
+    }
+
+    /// Whether the name of the image leads to another one by now: somebody pulled or built it.
+    fn image(
+        &self,
+        project: &Project,
+        service: &Service,
+        container: &State,
+        deadline: Instant,
+        brings: &mut Brings,
+    ) -> Result<bool, Failure> {
+        let named = service.image.clone().unwrap_or_else(|| format!("{}-{}", project.name, self.service));
+        let words = ["image", "inspect", "--format", "{{.Id}}", "--", &named];
+        let (id, what) = match self.docker.ask(&words, None, deadline) {
+            Ok((id, _)) => (id, format!("{named} is another image than what runs")),
+            Err(failure) if failure.code == "K0424" => (
+                SecretBytes::new(Vec::new()),
+                format!("there is no image {named} here any more, and none is pulled"),
+            ),
+            Err(failure) => return Err(failure),
+        };
+        let same = id.expose().trim_ascii() == container.image.as_bytes();
+        if !same {
+            brings.edits.push(Edit { kind: "image", name: named, what, mark: id });
+        }
+        Ok(!same)
+    }
+
+    fn variables(&self, what: &[&str], id: &str, deadline: Instant) -> Result<Variables, Failure> {
+        let words = [what, &["--format", "{{json .Config.Env}}", "--", id]].concat();
+        let (answer, _) = self.docker.ask(&words, None, deadline)?;
+        let all: Option<Vec<Hidden>> =
+            serde_json::from_slice(answer.expose()).map_err(|_| crate::docker::other_version())?;
+        let pair = |Hidden(line): Hidden| {
+            let at = line.expose().iter().position(|byte| *byte == b'=')?;
+            let (name, value) = (line.expose().get(..at)?, line.expose().get(at + 1..)?);
+            Some((String::from_utf8_lossy(name).into_owned(), SecretBytes::new(value.to_vec())))
+        };
+        Ok(all.into_iter().flatten().filter_map(pair).collect())
+    }
+
+    /// Whether compose would recreate the containers if these variables held this; `None` = it does not say.
+    fn would_recreate(
+        &self,
+        project: &Project,
+        variables: &[(&str, &SecretBytes)],
+        deadline: Instant,
+    ) -> Result<Option<bool>, Failure> {
+        let over = self.override_with(variables);
+        let up = ["up", "--detach", "--no-deps", "--no-build", "--pull", "never", "--", &self.service];
+        let mut words = project.words_over(&up);
+        words.insert(1, "--dry-run");
+        let (_, said) = self.docker.ask(&words, Some(&over), deadline)?;
+        let said = String::from_utf8_lossy(said.expose()).into_owned();
+        let of = |container: &State, word: &str| {
+            let what = format!("Container {}", container.shown());
+            said.lines().any(|line| line.contains(&what) && line.trim_end().ends_with(word))
+        };
+        if project.containers.iter().any(|one| of(one, "Recreate") || of(one, "Recreated")) {
+            return Ok(Some(true));
+        }
+        let kept = project.containers.iter().filter(|one| one.runs()).all(|one| of(one, "Running"));
+        Ok(kept.then_some(false))
+    }
+
+    /// A file of compose that lays these variables over the service's own; read from standard input, so that a value
+    /// stands in no argument and in no file.
+    fn override_with(&self, variables: &[(&str, &SecretBytes)]) -> SecretBytes {
+        let worst = |(name, value): &(&str, &SecretBytes)| 6 * (name.len() + 2 * value.len()) + 8;
+        let mut bytes =
+            Vec::with_capacity(variables.iter().map(worst).sum::<usize>() + self.service.len() + 64);
+        bytes.extend_from_slice(b"{\"services\":{");
+        quoted(self.service.as_bytes(), &mut bytes);
+        bytes.extend_from_slice(b":{\"environment\":{");
+        for (at, (name, value)) in variables.iter().enumerate() {
+            if at > 0 {
+                bytes.push(b',');
+            }
+            quoted(name.as_bytes(), &mut bytes);
+            bytes.push(b':');
+            quoted(value.expose(), &mut bytes);
+        }
+        bytes.extend_from_slice(b"}}}}");
+        SecretBytes::new(bytes)
+    }
+
+    /// Another compose than the one that made a container may judge the same settings otherwise.
+    fn other_compose(&self, container: &State, deadline: Instant) -> String {
+        let asked = self.docker.ask(&["compose", "version", "--short"], None, deadline);
+        let now = asked.map(|(answer, _)| String::from_utf8_lossy(answer.expose()).trim().to_owned());
+        match (&container.compose, now) {
+            (Some(made), Ok(now)) if *made != now.trim_start_matches('v') => {
+                format!(" (or only the version of compose is: {made} made it, this is {now})")
+            }
+            _ => String::new(),
+        }
+    }
+}
+
+fn environment(name: &str, what: String, mark: SecretBytes) -> Edit {
+    Edit { kind: "environment", name: name.to_owned(), what, mark }
+}
+
+/// A text of JSON; `$` twice, or compose would put a variable of its own in its place.
+fn quoted(text: &[u8], into: &mut Vec<u8>) {
+    into.push(b'"');
+    for byte in text {
+        match byte {
+            b'$' => into.extend_from_slice(b"$$"),
+            b'"' | b'\\' => into.extend_from_slice(&[b'\\', *byte]),
+            0..0x20 => {
+                let digit = |half: u8| b"0123456789abcdef".get(usize::from(half)).copied().unwrap_or(b'0');
+                into.extend_from_slice(&[b'\\', b'u', b'0', b'0', digit(byte >> 4), digit(byte & 15)]);
+            }
+            other => into.push(*other),
+        }
+    }
+    into.push(b'"');
+}
+
+/// A value as the container gets it: compose prints `$` twice.
+fn plain(printed: &SecretBytes) -> SecretBytes {
+    let mut bytes = Vec::with_capacity(printed.len());
+    let mut doubled = false;
+    for byte in printed.expose() {
+        if *byte == b'$' && !doubled {
+            doubled = true;
+            bytes.push(b'$');
+        } else if *byte == b'$' {
+            doubled = false;
+        } else {
+            doubled = false;
+            bytes.push(*byte);
+        }
+    }
+    SecretBytes::new(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_override_is_json_whatever_a_value_holds() {
+        let compose = Compose::new("/srv/shop", "web");
+        let value = SecretBytes::new("a\"b\\c\n$d€".into());
+        let over = compose.override_with(&[("KEY", &value), ("B", &value)]);
+        let read: serde_json::Value = serde_json::from_slice(over.expose()).unwrap();
+        assert_eq!(read["services"]["web"]["environment"]["KEY"], "a\"b\\c\n$$d€");
+        let printed = read["services"]["web"]["environment"]["B"].as_str().unwrap().as_bytes().to_vec();
+        assert!(plain(&SecretBytes::new(printed)) == value);
+    }
+}

@@ -1,0 +1,320 @@
+//! The container engine of this machine, through its own command: no value in an argument, answers read as JSON.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use keyroll_observe::{Listing, ProcessId, descendants};
+use keyroll_port::{Class, Failure};
+use keyroll_secret::SecretBytes;
+use serde::Deserialize;
+
+use crate::command::{Ended, Output, With, run};
+use crate::{CommandLine, InstanceProcess};
+
+/// How long one question to the engine may take, milliseconds.
+const ASK_MS_MAX: u64 = 20_000;
+
+/// How often a container's state is read while it settles, milliseconds.
+const SETTLE_STEP_MS: u64 = 200;
+
+/// An answer that fills what is kept of one is not whole.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+/// The engine's place where nothing else is said. Source: docker(1).
+const SOCKET: &str = "unix:///var/run/docker.sock";
+
+/// How a container ends that was stopped: well, by SIGKILL, or by SIGTERM.
+const STOPPED: [i64; 3] = [0, 137, 143];
+
+/// What is asked of a container: no environment, no labels of others, no output of health checks.
+const STATE: &str = concat!(
+    r#"{"id":{{json .Id}},"name":{{json .Name}},"image":{{json .Image}},"status":{{json .State.Status}},"#,
+    r#""pid":{{json .State.Pid}},"exit":{{json .State.ExitCode}},"oom":{{json .State.OOMKilled}},"started":{{json .State.StartedAt}},"#,
+    r#""restarts":{{json .RestartCount}},"#,
+    r#""health":{{with index .State "Health"}}{{json .Status}}{{else}}null{{end}},"#,
+    r#""project":{{json (index .Config.Labels "com.docker.compose.project")}},"#,
+    r#""files":{{json (index .Config.Labels "com.docker.compose.project.config_files")}},"#,
+    r#""folder":{{json (index .Config.Labels "com.docker.compose.project.working_dir")}},"#,
+    r#""variables":{{json (index .Config.Labels "com.docker.compose.project.environment_file")}},"#,
+    r#""compose":{{json (index .Config.Labels "com.docker.compose.version")}},"#,
+    r#""replaces":{{json (index .Config.Labels "com.docker.compose.replace")}},"#,
+    r#""mounts":{{json .Mounts}}}"#
+);
+
+/// The engine of this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Docker {
+    /// The program; `docker` but for tests.
+    pub program: PathBuf,
+    /// Its socket, as `unix:///var/run/docker.sock`.
+    pub host: String,
+}
+
+impl Default for Docker {
+    /// Where `DOCKER_HOST` says, or the system's own socket.
+    fn default() -> Self {
+        let named = std::env::var("DOCKER_HOST").ok().filter(|host| !host.is_empty());
+        Self { program: "docker".into(), host: named.unwrap_or_else(|| SOCKET.to_owned()) }
+    }
+}
+
+/// What the engine says of one container.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct State {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) image: String,
+    /// `created`, `running`, `paused`, `restarting`, `removing`, `exited`, `dead`.
+    pub(crate) status: String,
+    pub(crate) pid: u32,
+    pub(crate) exit: i64,
+    /// The kernel ended it for want of memory.
+    pub(crate) oom: bool,
+    pub(crate) started: String,
+    pub(crate) restarts: u64,
+    /// `starting`, `healthy`, `unhealthy`; `None` without a health check.
+    pub(crate) health: Option<String>,
+    pub(crate) project: Option<String>,
+    pub(crate) files: Option<String>,
+    pub(crate) folder: Option<String>,
+    pub(crate) variables: Option<String>,
+    pub(crate) compose: Option<String>,
+    /// The container in whose place this one was made.
+    pub(crate) replaces: Option<String>,
+    pub(crate) mounts: Vec<Mount>,
+}
+
+/// One mount of a container.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Mount {
+    #[serde(rename = "Type")]
+    pub(crate) kind: String,
+    #[serde(default)]
+    pub(crate) source: PathBuf,
+}
+
+impl State {
+    pub(crate) fn runs(&self) -> bool {
+        matches!(self.status.as_str(), "running" | "paused")
+    }
+
+    /// Somebody stopped it: it ended well, or by the signals of `docker stop`. One that failed by itself is to be
+    /// restarted, or nothing could be put right after a bad start.
+    pub(crate) fn stopped(&self) -> bool {
+        let ended = matches!(self.status.as_str(), "exited" | "dead");
+        ended && !self.oom && STOPPED.contains(&self.exit)
+    }
+
+    pub(crate) fn shown(&self) -> &str {
+        self.name.trim_start_matches('/')
+    }
+
+    /// What of it may not change while it settles.
+    fn life(&self) -> (&str, &str, u64) {
+        (&self.id, &self.started, self.restarts)
+    }
+}
+
+impl Docker {
+    /// The user whose engine it is, by its socket.
+    pub fn owner(&self) -> Option<u32> {
+        std::fs::metadata(self.host.strip_prefix("unix://")?).ok().map(|meta| meta.uid())
+    }
+
+    /// The state of these containers, by id or name, in their order.
+    pub(crate) fn inspect(&self, which: &[&str], deadline: Instant) -> Result<Vec<State>, Failure> {
+        if which.is_empty() {
+            return Ok(Vec::new());
+        }
+        let words = ["container", "inspect", "--format", STATE, "--"];
+        let answer = self.ask(&[&words, which].concat(), None, deadline)?.0;
+        let lines = answer.expose().split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        lines.map(|line| serde_json::from_slice(line).map_err(|_| other_version())).collect()
+    }
+
+    /// The answer to a question, and what was said beside it. A question has no effect, whatever became of it.
+    pub(crate) fn ask(
+        &self,
+        words: &[&str],
+        input: Option<&SecretBytes>,
+        deadline: Instant,
+    ) -> Result<(SecretBytes, SecretBytes), Failure> {
+        let deadline = deadline.min(Instant::now() + Duration::from_millis(ASK_MS_MAX));
+        let with = With { input, ..With::output(Output::Answer) };
+        let ended = self.run(words, &with, deadline, &mut |_| {}).map_err(|mut failure| {
+            if failure.class == Class::Unknown {
+                failure.class = Class::Retryable;
+            }
+            failure
+        })?;
+        let nothing = || SecretBytes::new(Vec::new());
+        let (answer, said) = (ended.output.unwrap_or_else(nothing), ended.complaint.unwrap_or_else(nothing));
+        if !ended.status.success() {
+            let failure = refused(&String::from_utf8_lossy(said.expose()), &self.host);
+            return Err(failure.unwrap_or_else(|| {
+                // What it said may hold a value of somebody else's, and is not shown.
+                Failure::new(Class::Permanent, "K0424", format!("ask `docker {}`", asked(words)))
+                    .because(ended.status.to_string())
+                    .help("run that command by hand as keyroll's user to see why")
+            }));
+        }
+        if answer.len() >= ANSWER_BYTES_MAX {
+            return Err(other_version());
+        }
+        Ok((answer, said))
+    }
+
+    /// Carries a command out; whether it succeeded says its status.
+    pub(crate) fn run(
+        &self,
+        words: &[&str],
+        with: &With<'_>,
+        deadline: Instant,
+        started: &mut dyn FnMut(ProcessId),
+    ) -> Result<Ended, Failure> {
+        let socket = self.host.strip_prefix("unix://").ok_or_else(|| {
+            Failure::new(Class::Permanent, "K0422", "talk to the container engine of this machine")
+                .because("DOCKER_HOST names an engine that is not behind a socket of this machine")
+                .help("run keyroll on the machine of the containers, without DOCKER_HOST")
+        })?;
+        if std::fs::symlink_metadata(Path::new(socket))
+            .is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+        {
+            return Err(absent(&self.host, "its socket is not there"));
+        }
+        let words = ["--host", &self.host].into_iter().chain(words.iter().copied());
+        let line = CommandLine::program(self.program.to_string_lossy(), words);
+        run(&line, with, deadline, started).map_err(|failure| match failure.code {
+            "K0404" => absent(&self.host, "the program `docker` could not be started"),
+            _ => failure,
+        })
+    }
+
+    /// Stays until these containers were up, and healthy where they say so, for the whole settle time.
+    ///
+    /// A container that dies shortly after its start is first shown as running, and one may be healthy for a second.
+    pub(crate) fn settle(
+        &self,
+        what: &str,
+        which: &[&str],
+        settle: Duration,
+        deadline: Instant,
+    ) -> Result<(), Failure> {
+        let fell = |why: String| {
+            Err(Failure::new(Class::Unknown, "K0425", format!("see {what} stay up"))
+                .because(why)
+                .help("`docker logs` of the container tells why; then `keyroll resume` or `keyroll abort`"))
+        };
+        let first = self.inspect(which, deadline).map_err(unknown)?;
+        let mut now = first.clone();
+        let mut since: Option<Instant> = None;
+        loop {
+            for (before, one) in first.iter().zip(&now) {
+                let name = one.shown();
+                if one.status != "running" {
+                    return fell(format!("{name} is {} (exit {})", one.status, one.exit));
+                }
+                if one.life() != before.life() {
+                    return fell(format!("{name} was started again by the engine"));
+                }
+                match one.health.as_deref() {
+                    Some("unhealthy") => return fell(format!("{name} is unhealthy")),
+                    Some("starting") if since.is_some() => {
+                        return fell(format!("{name} was healthy and is not any more"));
+                    }
+                    _ => {}
+                }
+            }
+            let well = now.iter().all(|one| matches!(one.health.as_deref(), None | Some("healthy")));
+            if well && since.get_or_insert_with(Instant::now).elapsed() >= settle {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                let why = if well { "before it had settled" } else { "before its health check passed" };
+                return fell(format!("the deadline came {why}"));
+            }
+            sleep(Duration::from_millis(SETTLE_STEP_MS));
+            now = self.inspect(which, deadline).map_err(unknown)?;
+        }
+    }
+}
+
+/// The processes of containers: their first process and what came of it. What was executed in them from outside (a
+/// health check, a shell) ends with them and is no instance.
+pub(crate) fn processes_of(states: &[State], listing: &Listing) -> Vec<InstanceProcess> {
+    let mut found = Vec::new();
+    for state in states.iter().filter(|state| state.runs()) {
+        let Some(main) = listing.seen.iter().find(|process| process.id.pid == state.pid) else { continue };
+        found.push(InstanceProcess { process: main.id, instance: None, main: true });
+        found.extend(descendants(listing, main.id).into_iter().map(|worker| InstanceProcess {
+            process: worker.id,
+            instance: None,
+            main: false,
+        }));
+    }
+    found
+}
+
+/// The question without its options, which are long.
+fn asked(words: &[&str]) -> String {
+    words.iter().take_while(|word| !word.starts_with('-')).copied().collect::<Vec<_>>().join(" ")
+}
+
+fn absent(host: &str, why: &str) -> Failure {
+    Failure::new(Class::Retryable, "K0420", format!("talk to the container engine at {host}"))
+        .because(why)
+        .help("start the engine, or name its socket: DOCKER_HOST=unix:///PATH")
+}
+
+pub(crate) fn other_version() -> Failure {
+    Failure::new(Class::Permanent, "K0423", "understand the container engine")
+        .because("docker answered in a form that is not known")
+        .help("`docker version` and `docker compose version` show which they are; compose must be version 2 or later")
+}
+
+/// What a complaint of the command means, by the words of docker 20 to 28; `None` for any other.
+fn refused(said: &str, host: &str) -> Option<Failure> {
+    let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
+    if says(&["permission denied while trying to connect", "dial unix"]) && says(&["permission denied"]) {
+        return Some(
+            Failure::new(Class::Permanent, "K0421", format!("talk to the container engine at {host}"))
+                .because("this user may not use its socket")
+                .help("run keyroll as root, or as a user who may run `docker ps`"),
+        );
+    }
+    if says(&["Cannot connect to the Docker daemon", "connection refused", "Is the docker daemon running"]) {
+        return Some(absent(host, "nobody answers at its socket"));
+    }
+    if says(&[
+        "is not a docker command",
+        "unknown command: docker compose",
+        "unknown shorthand flag",
+        "unknown flag",
+    ]) {
+        return Some(
+            Failure::new(Class::Permanent, "K0423", "run `docker compose`")
+                .because("docker has no compose plugin here, or an old one")
+                .help("install the plugin docker-compose-plugin (version 2 or later); docker-compose of version 1 is not used"),
+        );
+    }
+    if says(&["client version", "API version"]) {
+        return Some(other_version());
+    }
+    if says(&["No such container", "no such service", "No such object"]) {
+        return Some(
+            Failure::new(Class::Permanent, "K0424", "find the container or service")
+                .because("the engine knows none of this name")
+                .help("`docker ps -a` and `docker compose ls` show what there is; correct `runs`"),
+        );
+    }
+    None
+}
+
+/// After the verb was carried out, a question that fails leaves the effect unknown.
+pub(crate) fn unknown(mut failure: Failure) -> Failure {
+    failure.class = Class::Unknown;
+    failure
+}
