@@ -7,7 +7,7 @@ use crate::fault::Fault;
 use crate::path::resolve;
 use crate::period::read_period;
 use crate::shape::RunsShape;
-use crate::{Argument, Argv, Kind, Name};
+use crate::{Argument, Argv, Kind, Manager, Name};
 
 /// How long an instance may take to finish what it is doing, unless the file says otherwise.
 const DRAIN_DEFAULT_MS: u64 = 10_000;
@@ -135,17 +135,27 @@ pub enum Runs {
     },
     /// Nothing runs now: cron, CI, scaled to zero, stopped.
     AtRest,
+    /// What another manager runs.
+    Managed {
+        /// Which one, and what it calls it.
+        by: Manager,
+        /// As for a unit.
+        ready: Option<Argument>,
+        /// As for processes.
+        drain: Duration,
+    },
 }
 
 const FORMS: &str = "the forms are: { restart = [\"…\"], pid_file = \"…\" } · { signal = \"HUP\", pid_file = \"…\" } · \
-                     { rereads = true, pid_file = \"…\" } · { unit = \"app.service\" } · { timer = \"job.timer\" } · { at_rest = true }";
+                     { rereads = true, pid_file = \"…\" } · { unit = \"app.service\" } · { timer = \"job.timer\" } · { at_rest = true } · \
+                     { supervisor = \"app\" }";
 
 impl Runs {
     /// The names of all that can be enumerated; one, `main`, for a unit or a consumer at rest.
     pub fn instances(&self) -> Vec<Instance> {
         match self {
             Self::Process { instances, .. } => instances.clone(),
-            Self::Unit { .. } | Self::Timer { .. } | Self::AtRest => main_instance(),
+            Self::Unit { .. } | Self::Timer { .. } | Self::AtRest | Self::Managed { .. } => main_instance(),
         }
     }
 
@@ -166,11 +176,19 @@ impl Runs {
             runs.unit.is_some(),
             runs.timer.is_some(),
             runs.at_rest.is_some(),
+            runs.supervisor.is_some(),
         ];
         if chosen.iter().filter(|chosen| **chosen).count() != 1 {
             return Err(wrong(
-                "`runs` needs exactly one of `restart`, `signal`, `rereads`, `unit`, `timer`, `at_rest`",
+                "`runs` needs exactly one of `restart`, `signal`, `rereads`, `unit`, `timer`, `at_rest`, `supervisor`",
             ));
+        }
+        if let Some(by) = Manager::read(runs, folder)? {
+            if has_process_keys(runs) {
+                return Err(wrong("the manager knows its processes: `ready` and `drain` alone go with it"));
+            }
+            let ready = read_url("ready", runs.ready.as_ref(), &[])?;
+            return Ok(Self::Managed { by, ready, drain: read_drain(runs)? });
         }
         if let Some(unit) = &runs.unit {
             return Self::build_unit(unit, shape);

@@ -169,7 +169,7 @@ pub(crate) struct ConsumerShape {
     pub(crate) paths: Vec<PathShape>,
 }
 
-/// What runs. Exactly one of `restart`, `signal`, `rereads`, `unit`, `timer`, `at_rest`.
+/// What runs. Exactly one of `restart`, `signal`, `rereads`, `unit`, `timer`, `at_rest`, `supervisor`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RunsShape {
@@ -188,6 +188,10 @@ pub(crate) struct RunsShape {
     pub(crate) user: Option<At<String>>,
     /// Nothing runs now (cron, timer, CI, stopped): `true`.
     pub(crate) at_rest: Option<At<bool>>,
+    /// The program of supervisord that runs it, or the group: the name that `supervisorctl status` shows before the colon.
+    pub(crate) supervisor: Option<At<String>>,
+    /// With `supervisor`: its configuration file. Default `/etc/supervisor/supervisord.conf`.
+    pub(crate) config: Option<At<String>>,
     /// The names of its instances, for `{instance}`. They are moved one by one.
     pub(crate) instances: Option<At<Vec<At<String>>>>,
     /// The port of each instance in the order of `instances`, for `{port}`.

@@ -9,6 +9,7 @@ mod inside;
 mod links;
 mod live;
 mod logs;
+mod managers;
 mod not_loaded;
 mod not_seen;
 mod prove;

@@ -5,7 +5,7 @@ use keyroll_port::Failure;
 use keyroll_secret::SecretBytes;
 
 use crate::find::list;
-use crate::{AtRest, InstanceProcess, Process, Reread, Unit};
+use crate::{AtRest, InstanceProcess, Process, Reread, Supervisor, Unit, Verb};
 
 /// How a consumer runs: what applies a value to it, and where its processes are found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,35 @@ pub enum Run {
     Unit(Unit),
     /// Nothing runs now: cron, a timer, CI, scaled to zero.
     AtRest(AtRest),
+    /// A program of supervisord.
+    Supervisor(Supervisor),
+}
+
+impl Run {
+    /// Whether it is told to take a value: nothing of it to be seen afterwards is then no job at rest.
+    pub fn is_told(&self) -> bool {
+        match self {
+            Self::Process(_) | Self::Unit(_) | Self::Supervisor(_) => true,
+            Self::Reread(_) | Self::AtRest(_) => false,
+        }
+    }
+
+    /// Whether a new process takes the value: then its environment is of after the change.
+    pub fn starts_anew(&self) -> bool {
+        match self {
+            Self::Process(process) => matches!(process.verb, Verb::Restart(_)),
+            Self::Unit(_) | Self::Supervisor(_) => true,
+            Self::Reread(_) | Self::AtRest(_) => false,
+        }
+    }
+
+    /// The manager's own process, whose memory holds what it starts others with, and which never presents it.
+    pub fn keeper(&self) -> Option<u32> {
+        match self {
+            Self::Supervisor(supervisor) => supervisor.keeper(),
+            Self::Process(_) | Self::Unit(_) | Self::Reread(_) | Self::AtRest(_) => None,
+        }
+    }
 }
 
 /// What was done.
@@ -44,7 +73,7 @@ impl Applied {
 /// The class tells the effect. [`keyroll_port::Class::Permanent`] and [`keyroll_port::Class::Retryable`]: nothing was
 /// done. [`keyroll_port::Class::Unknown`]: it may have been done (ended with an error, timed out and was killed).
 /// Codes: `K0401` name, `K0402` exit status, `K0403` time-out, `K0404` not started, `K0405` no process to signal,
-/// `K0406` systemd absent, `K0407` unit, `K0408` pid file.
+/// `K0406` systemd absent, `K0407` unit, `K0408` pid file, `K0430` did not stay up, `K0431` supervisord.
 pub fn apply(
     run: &Run,
     instance: Option<&str>,
@@ -56,6 +85,7 @@ pub fn apply(
         Run::Reread(reread) => Ok(reread.apply()),
         Run::Unit(unit) => unit.apply(instance, deadline, started),
         Run::AtRest(at_rest) => Ok(at_rest.apply()),
+        Run::Supervisor(supervisor) => supervisor.apply(deadline, started),
     }
 }
 
@@ -66,7 +96,7 @@ pub fn apply(
 pub fn instances(run: &Run) -> Result<Vec<InstanceProcess>, Failure> {
     match run {
         Run::Process(_) | Run::Reread(_) => instances_in(run, &list()?),
-        Run::Unit(_) | Run::AtRest(_) => instances_in(run, &Listing::default()),
+        Run::Unit(_) | Run::AtRest(_) | Run::Supervisor(_) => instances_in(run, &Listing::default()),
     }
 }
 
@@ -81,5 +111,6 @@ pub fn instances_in(run: &Run, listing: &Listing) -> Result<Vec<InstanceProcess>
         Run::Reread(reread) => reread.find.instances_in(listing, &reread.instances),
         Run::Unit(unit) => unit.instances(),
         Run::AtRest(at_rest) => at_rest.instances(),
+        Run::Supervisor(supervisor) => supervisor.instances(),
     }
 }

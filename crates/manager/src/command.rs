@@ -97,6 +97,8 @@ pub(crate) enum Output {
     Drain,
     /// The beginning is kept; the command leaves nothing behind.
     Keep,
+    /// The same, with what it complains about on standard error.
+    Both,
     /// What it complains about on standard error is kept whole, if it is not much; the command leaves nothing behind.
     Complaint,
 }
@@ -245,6 +247,11 @@ impl Capture {
             Output::Keep => {
                 let file = memory_file()?;
                 command.stdout(file.try_clone()?).stderr(Stdio::null());
+                Ok(Self::Memory(file))
+            }
+            Output::Both => {
+                let file = memory_file()?;
+                command.stdout(file.try_clone()?).stderr(file.try_clone()?);
                 Ok(Self::Memory(file))
             }
             Output::Complaint => {

@@ -16,6 +16,8 @@ mod leftover;
 mod output;
 mod process;
 mod reread;
+mod settle;
+mod supervisor;
 mod systemd;
 mod user;
 
@@ -29,4 +31,5 @@ pub use instance::{InstanceProcess, check_instance_name};
 pub use leftover::{Leftover, end_leftover};
 pub use process::{Process, Said, Verb, signal_by_name};
 pub use reread::Reread;
+pub use supervisor::Supervisor;
 pub use systemd::{Unit, UnitFiles, UnitState};

@@ -7,6 +7,7 @@ mod chance;
 mod deadline;
 pub mod issuer;
 pub mod load;
+mod managers;
 mod port;
 mod postgres;
 mod postgres_tls;
@@ -15,6 +16,7 @@ mod verifier;
 
 pub use chance::{alphanumeric, tag};
 pub use deadline::{Deadline, DeadlinePassed, until};
+pub use managers::ManagerTools;
 pub use port::free_port;
 pub use postgres::{Postgres, PostgresError};
 pub use systemd_host::{HostError, SystemdHost};

@@ -36,7 +36,7 @@ pub(crate) fn gaps(secret: &Secret) -> Vec<String> {
     let gap = |consumer: &&Consumer| {
         let restarts = match &consumer.runs {
             Runs::Process { apply, .. } => matches!(apply, Apply::Restart(_)),
-            Runs::Unit { .. } => true,
+            Runs::Unit { .. } | Runs::Managed { .. } => true,
             Runs::Timer { .. } | Runs::AtRest => false,
         };
         restarts && consumer.runs.instances().len() == 1

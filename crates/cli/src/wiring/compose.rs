@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use keyroll_config::{
-    Apply, Argument, Check, Consumer, Copy, EvidenceKind, Find, Instance, OnFailure, Place, Runs, Secret,
-    Source, WriteMode,
+    Apply, Argument, Check, Consumer, Copy, EvidenceKind, Find, Instance, Manager, OnFailure, Place, Runs,
+    Secret, Source, WriteMode,
 };
 use keyroll_copy::{Format, Slot, Template};
 use keyroll_host::{
     CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, LOCAL, LogSetup, Setup, SlotSetup, Write,
 };
-use keyroll_manager::{AtRest, CommandLine, Process, Reread, Run, Unit, Verb, signal_by_name};
+use keyroll_manager::{AtRest, CommandLine, Process, Reread, Run, Supervisor, Unit, Verb, signal_by_name};
 use keyroll_port::Issuer;
 use keyroll_rotation::{self as rotation, Delivery, FileId, Kinds, Policy, Uptake};
 
@@ -162,7 +162,9 @@ fn unit(consumer: &Consumer, files: Vec<FileId>, attributes: bool) -> Result<rot
     let uptake = match &consumer.runs {
         Runs::Timer { .. } | Runs::AtRest => Uptake::AtRest,
         Runs::Process { apply: Apply::Rereads, .. } => Uptake::Rereads,
-        Runs::Process { apply: Apply::Restart(_) | Apply::Signal(_), .. } | Runs::Unit { .. } => Uptake::Verb,
+        Runs::Process { apply: Apply::Restart(_) | Apply::Signal(_), .. }
+        | Runs::Unit { .. }
+        | Runs::Managed { .. } => Uptake::Verb,
     };
     Ok(rotation::Consumer {
         host: LOCAL,
@@ -213,7 +215,9 @@ fn fill(argument: &Argument, instance: &Instance) -> String {
 
 fn ready(runs: &Runs, instance: &Instance) -> Option<keyroll_manager::Check> {
     let url = match runs {
-        Runs::Process { ready, .. } | Runs::Unit { ready, .. } => ready.as_ref()?,
+        Runs::Process { ready, .. } | Runs::Unit { ready, .. } | Runs::Managed { ready, .. } => {
+            ready.as_ref()?
+        }
         Runs::Timer { .. } | Runs::AtRest => return None,
     };
     Some(keyroll_manager::Check::Http { url: fill(url, instance), contains: None })
@@ -243,6 +247,7 @@ fn run(runs: &Runs, instance: &Instance, folder: &Path) -> Result<Run, Problem> 
             return Ok(Run::AtRest(AtRest { timer: Some(systemd_unit(name, user)) }));
         }
         Runs::Unit { name, user, .. } => return Ok(Run::Unit(systemd_unit(name, user))),
+        Runs::Managed { by, .. } => return Ok(managed(by)),
         Runs::Process { apply, find, .. } => (apply, find),
     };
     let find = match by {
@@ -267,6 +272,13 @@ fn run(runs: &Runs, instance: &Instance, folder: &Path) -> Result<Run, Problem> 
         }
     };
     Ok(Run::Process(Process { instances: Vec::new(), find, verb }))
+}
+
+/// What one of the other managers runs.
+fn managed(by: &Manager) -> Run {
+    match by {
+        Manager::Supervisor { program, config } => Run::Supervisor(Supervisor::new(program.clone(), config)),
+    }
 }
 
 /// Counts, windows and deadlines, as the configuration and the issuer have them.

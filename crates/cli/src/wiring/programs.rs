@@ -37,7 +37,7 @@ pub(crate) fn refuse_missing_of(consumer: &Consumer) -> Result<(), Problem> {
 pub(crate) fn missing(consumer: &Consumer) -> Vec<Missing> {
     let restart = match &consumer.runs {
         Runs::Process { apply: Apply::Restart(argv), .. } => Some(("restart", argv)),
-        Runs::Process { .. } | Runs::Unit { .. } | Runs::Timer { .. } | Runs::AtRest => None,
+        Runs::Process { .. } | Runs::Unit { .. } | Runs::Managed { .. } | Runs::Timer { .. } | Runs::AtRest => None,
     };
     let checks = consumer.check.iter().chain(consumer.paths.iter().map(|path| &path.check));
     let checks = checks.filter_map(|check| match check {

@@ -48,7 +48,7 @@ pub(crate) fn commands(consumer: &Consumer) -> Vec<Vec<String>> {
     let checks = consumer.check.iter().chain(consumer.paths.iter().map(|path| &path.check));
     let restart = match &consumer.runs {
         Runs::Process { apply: Apply::Restart(argv), .. } => Some(argv),
-        Runs::Process { .. } | Runs::Unit { .. } | Runs::Timer { .. } | Runs::AtRest => None,
+        Runs::Process { .. } | Runs::Unit { .. } | Runs::Managed { .. } | Runs::Timer { .. } | Runs::AtRest => None,
     };
     let execs = checks.filter_map(|check| match check {
         Check::Exec(argv) => Some(argv),

@@ -17,6 +17,7 @@ use keyroll_rotation::{
 };
 
 use super::find::{NEW, OLD, at_rest, needles, place_digest};
+use super::managers::keeps;
 use super::{Local, incarnation, not_seen, process_of};
 
 /// How long a listing of processes or sockets may take, milliseconds.
@@ -183,9 +184,15 @@ impl Local {
         seen: &mut Vec<Seen>,
     ) -> BTreeMap<Incarnation, String> {
         let mut found_by = BTreeMap::new();
+        let keepers = self.keepers();
         for holder in &sights.report.holders {
             let known = running.iter().any(|one| one.process == holder.process.id);
-            if known || holder.shell || self.reads_for_units(holder) || searches(holder) {
+            if known
+                || holder.shell
+                || self.reads_for_units(holder)
+                || keeps(&keepers, holder)
+                || searches(holder)
+            {
                 continue;
             }
             let who = incarnation(&holder.process.id);

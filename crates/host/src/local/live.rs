@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use keyroll_copy::{Format, Slot};
 use keyroll_manager::{Run, Unit, Verb, instances};
@@ -18,6 +19,9 @@ use super::{ConsumerSetup, CopySetup, FileSetup, Local, SlotSetup};
 
 /// A file that was changed in the ticks around a start counts as read by it: starts are told to 10 ms.
 const SLACK_MS: u64 = 20;
+
+/// How long a manager may take to answer.
+pub(super) const QUESTION: Duration = Duration::from_secs(10);
 
 /// Variables that a shell, a login or a restart command's own environment brings.
 const OF_A_SHELL: [&str; 16] = [
@@ -56,12 +60,12 @@ pub struct LiveReport {
 }
 
 /// One slot with what is known of it.
-struct Subject<'a> {
-    consumer: &'a ConsumerSetup,
+pub(super) struct Subject<'a> {
+    pub(super) consumer: &'a ConsumerSetup,
     slot: &'a SlotSetup,
     unit: Option<&'a Unit>,
     /// Its files were written by this rotation: their times say nothing of the edit any more.
-    delivered: bool,
+    pub(super) delivered: bool,
 }
 
 impl Local {
@@ -111,6 +115,7 @@ impl Local {
                 }
             },
             Run::Unit(unit) => Some(unit),
+            Run::Supervisor(_) => None,
             Run::Reread(_) => {
                 report.not_visible.push(format!(
                     "what '{}' loads beside the value: it reads its file again by itself",
@@ -153,6 +158,9 @@ impl Local {
         if let Some(unit) = subject.unit {
             environment = self.unit(subject, unit, image, report);
             self.credentials(subject, unit, process, report);
+        }
+        if let Run::Supervisor(of) = &subject.slot.run {
+            self.supervisor(subject, of, report);
         }
         let mut named = BTreeSet::new();
         for id in &subject.consumer.files {
@@ -390,7 +398,7 @@ impl Local {
         names
     }
 
-    fn push(
+    pub(super) fn push(
         &self,
         subject: &Subject<'_>,
         kind: &str,

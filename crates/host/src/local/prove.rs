@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use keyroll_manager::{Check, CheckAnswer, CommandLine, Run, Verb, check};
+use keyroll_manager::{Check, CheckAnswer, CommandLine, check};
 use keyroll_observe::{MemoryLimits, ProcessId, Sockets, environment_holds, memory_holds, variables_holding};
 use keyroll_port::{Failure, SessionSource, Sessions, Values};
 use keyroll_rotation::{ConsumerId, FileId, Incarnation, Kinds, PATHS_MAX, Proof, Sight, Which};
@@ -46,7 +46,7 @@ impl Local {
         let job = consumer.slots.iter().all(|one| matches!(one.run, Run::AtRest(_)));
         if mine.is_empty() || job {
             // A service that was told to restart and did not come back is no job at rest: it has shown nothing.
-            let told = consumer.slots.iter().any(|one| matches!(one.run, Run::Process(_) | Run::Unit(_)));
+            let told = consumer.slots.iter().any(|one| one.run.is_told());
             let one_of_several = consumer.slots.len() > 1 && slot.is_some();
             let proofs = if told || one_of_several {
                 Vec::new()
@@ -112,7 +112,7 @@ impl Local {
         }
         // Once seen in this incarnation it was loaded: its memory is not searched again.
         let before_now = self.memo().shown.get(&(who, 0, which)).copied().unwrap_or_default();
-        let loaded = || block_in_place(|| loaded(&one.process, which, values, restarts(setup)));
+        let loaded = || block_in_place(|| loaded(&one.process, which, values, setup.run.starts_anew()));
         match if before_now.has(Kinds::LOADED) { Loaded::Yes } else { loaded()? } {
             Loaded::Yes => base = base.and(Kinds::LOADED),
             Loaded::No => {}
@@ -311,15 +311,6 @@ impl Local {
             }
         };
         bytes.is_some_and(|bytes| holds_version(setup, bytes.expose(), fields))
-    }
-}
-
-/// Whether a new process takes the value: then its environment is of after the change.
-fn restarts(slot: &SlotSetup) -> bool {
-    match &slot.run {
-        Run::Process(process) => matches!(process.verb, Verb::Restart(_)),
-        Run::Unit(_) => true,
-        Run::Reread(_) | Run::AtRest(_) => false,
     }
 }
 
