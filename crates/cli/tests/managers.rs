@@ -12,6 +12,8 @@
     reason = "a broken step is a failed test; the scene is another test's too"
 )]
 
+#[path = "managers/pm2.rs"]
+mod pm2;
 #[path = "hostile/ran.rs"]
 mod ran;
 #[path = "hostile/scene.rs"]

@@ -16,25 +16,58 @@ pub enum Manager {
         /// Its configuration file.
         config: PathBuf,
     },
+    /// pm2.
+    Pm2 {
+        /// The ecosystem file.
+        ecosystem: PathBuf,
+        /// The app's name.
+        app: String,
+        /// pm2's own folder, where it is named.
+        home: Option<PathBuf>,
+    },
 }
 
 /// Where Debian's package keeps it.
 const SUPERVISOR_CONFIG: &str = "/etc/supervisor/supervisord.conf";
 
 impl Manager {
+    /// The program by which it is told.
+    pub fn program(&self) -> &str {
+        match self {
+            Self::Supervisor { .. } => "supervisorctl",
+            Self::Pm2 { .. } => "pm2",
+        }
+    }
+
     /// The manager that the table names; `None` for the other forms.
     pub(crate) fn read(runs: &RunsShape, folder: &Path) -> Result<Option<Self>, Fault> {
-        let Some(program) = &runs.supervisor else {
-            return match &runs.config {
-                Some(path) => Err(alone("config", "supervisor", &path.span)),
-                None => Ok(None),
+        for (key, with, text, there) in [
+            ("config", "supervisor", &runs.config, runs.supervisor.is_some()),
+            ("app", "pm2", &runs.app, runs.pm2.is_some()),
+            ("home", "pm2", &runs.home, runs.pm2.is_some()),
+        ] {
+            if let Some(text) = text.as_ref().filter(|_| !there) {
+                let why = format!("`{key}` goes with `{with}`");
+                return Err(Fault::new(Kind::BadCombination, why).at(&text.span));
+            }
+        }
+        if let Some(program) = &runs.supervisor {
+            let config = match &runs.config {
+                Some(path) => resolve(folder, "config", path)?,
+                None => PathBuf::from(SUPERVISOR_CONFIG),
             };
-        };
-        let config = match &runs.config {
-            Some(path) => resolve(folder, "config", path)?,
-            None => PathBuf::from(SUPERVISOR_CONFIG),
-        };
-        Ok(Some(Self::Supervisor { program: word("supervisor", program)?, config }))
+            return Ok(Some(Self::Supervisor { program: word("supervisor", program)?, config }));
+        }
+        if let Some(ecosystem) = &runs.pm2 {
+            let Some(app) = &runs.app else {
+                let why = "`pm2` goes with `app`, the name of the app";
+                return Err(Fault::new(Kind::BadCombination, why).at(&ecosystem.span));
+            };
+            let home = runs.home.as_ref().map(|path| resolve(folder, "home", path)).transpose()?;
+            let (ecosystem, app) = (resolve(folder, "pm2", ecosystem)?, word("app", app)?);
+            return Ok(Some(Self::Pm2 { ecosystem, app, home }));
+        }
+        Ok(None)
     }
 }
 
@@ -49,8 +82,4 @@ fn word(key: &str, text: &At<String>) -> Result<String, Fault> {
     }
     let why = format!("`{key}` must be one name: letters, digits, `.`, `_`, `-` and `@`");
     Err(Fault::new(Kind::BadName, why).at(&text.span))
-}
-
-fn alone(key: &str, with: &str, span: &std::ops::Range<usize>) -> Fault {
-    Fault::new(Kind::BadCombination, format!("`{key}` goes with `{with}`")).at(span)
 }

@@ -148,7 +148,7 @@ pub enum Runs {
 
 const FORMS: &str = "the forms are: { restart = [\"…\"], pid_file = \"…\" } · { signal = \"HUP\", pid_file = \"…\" } · \
                      { rereads = true, pid_file = \"…\" } · { unit = \"app.service\" } · { timer = \"job.timer\" } · { at_rest = true } · \
-                     { supervisor = \"app\" }";
+                     { supervisor = \"app\" } · { pm2 = \"ecosystem.config.js\", app = \"app\" }";
 
 impl Runs {
     /// The names of all that can be enumerated; one, `main`, for a unit or a consumer at rest.
@@ -177,10 +177,11 @@ impl Runs {
             runs.timer.is_some(),
             runs.at_rest.is_some(),
             runs.supervisor.is_some(),
+            runs.pm2.is_some(),
         ];
         if chosen.iter().filter(|chosen| **chosen).count() != 1 {
             return Err(wrong(
-                "`runs` needs exactly one of `restart`, `signal`, `rereads`, `unit`, `timer`, `at_rest`, `supervisor`",
+                "`runs` needs exactly one of `restart`, `signal`, `rereads`, `unit`, `timer`, `at_rest`, `supervisor`, `pm2`",
             ));
         }
         if let Some(by) = Manager::read(runs, folder)? {

@@ -169,7 +169,7 @@ pub(crate) struct ConsumerShape {
     pub(crate) paths: Vec<PathShape>,
 }
 
-/// What runs. Exactly one of `restart`, `signal`, `rereads`, `unit`, `timer`, `at_rest`, `supervisor`.
+/// What runs. Exactly one of `restart`, `signal`, `rereads`, `unit`, `timer`, `at_rest`, `supervisor`, `pm2`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RunsShape {
@@ -192,6 +192,12 @@ pub(crate) struct RunsShape {
     pub(crate) supervisor: Option<At<String>>,
     /// With `supervisor`: its configuration file. Default `/etc/supervisor/supervisord.conf`.
     pub(crate) config: Option<At<String>>,
+    /// The ecosystem file of pm2 that describes it: `/srv/bot/ecosystem.config.js`.
+    pub(crate) pm2: Option<At<String>>,
+    /// With `pm2`: the app's name.
+    pub(crate) app: Option<At<String>>,
+    /// With `pm2`: its own folder (PM2_HOME). Default `.pm2` in the home of whoever owns the ecosystem file.
+    pub(crate) home: Option<At<String>>,
     /// The names of its instances, for `{instance}`. They are moved one by one.
     pub(crate) instances: Option<At<Vec<At<String>>>>,
     /// The port of each instance in the order of `instances`, for `{port}`.

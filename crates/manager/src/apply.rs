@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::time::Instant;
 
 use keyroll_observe::{Listing, ProcessId};
@@ -5,7 +6,7 @@ use keyroll_port::Failure;
 use keyroll_secret::SecretBytes;
 
 use crate::find::list;
-use crate::{AtRest, InstanceProcess, Process, Reread, Supervisor, Unit, Verb};
+use crate::{AtRest, InstanceProcess, Pm2, Process, Reread, Supervisor, Unit, Verb};
 
 /// How a consumer runs: what applies a value to it, and where its processes are found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,13 +21,15 @@ pub enum Run {
     AtRest(AtRest),
     /// A program of supervisord.
     Supervisor(Supervisor),
+    /// An app of pm2.
+    Pm2(Pm2),
 }
 
 impl Run {
     /// Whether it is told to take a value: nothing of it to be seen afterwards is then no job at rest.
     pub fn is_told(&self) -> bool {
         match self {
-            Self::Process(_) | Self::Unit(_) | Self::Supervisor(_) => true,
+            Self::Process(_) | Self::Unit(_) | Self::Supervisor(_) | Self::Pm2(_) => true,
             Self::Reread(_) | Self::AtRest(_) => false,
         }
     }
@@ -35,7 +38,7 @@ impl Run {
     pub fn starts_anew(&self) -> bool {
         match self {
             Self::Process(process) => matches!(process.verb, Verb::Restart(_)),
-            Self::Unit(_) | Self::Supervisor(_) => true,
+            Self::Unit(_) | Self::Supervisor(_) | Self::Pm2(_) => true,
             Self::Reread(_) | Self::AtRest(_) => false,
         }
     }
@@ -44,7 +47,18 @@ impl Run {
     pub fn keeper(&self) -> Option<u32> {
         match self {
             Self::Supervisor(supervisor) => supervisor.keeper(),
+            Self::Pm2(pm2) => pm2.keeper(),
             Self::Process(_) | Self::Unit(_) | Self::Reread(_) | Self::AtRest(_) => None,
+        }
+    }
+
+    /// Files that the manager itself writes when a value is applied, and from which it starts others later.
+    pub fn kept(&self) -> Vec<PathBuf> {
+        match self {
+            Self::Pm2(pm2) => pm2.dumps().unwrap_or_default(),
+            Self::Process(_) | Self::Unit(_) | Self::Reread(_) | Self::AtRest(_) | Self::Supervisor(_) => {
+                Vec::new()
+            }
         }
     }
 }
@@ -73,7 +87,8 @@ impl Applied {
 /// The class tells the effect. [`keyroll_port::Class::Permanent`] and [`keyroll_port::Class::Retryable`]: nothing was
 /// done. [`keyroll_port::Class::Unknown`]: it may have been done (ended with an error, timed out and was killed).
 /// Codes: `K0401` name, `K0402` exit status, `K0403` time-out, `K0404` not started, `K0405` no process to signal,
-/// `K0406` systemd absent, `K0407` unit, `K0408` pid file, `K0430` did not stay up, `K0431` supervisord.
+/// `K0406` systemd absent, `K0407` unit, `K0408` pid file, `K0430` did not stay up, `K0431` supervisord,
+/// `K0432` pm2.
 pub fn apply(
     run: &Run,
     instance: Option<&str>,
@@ -86,6 +101,7 @@ pub fn apply(
         Run::Unit(unit) => unit.apply(instance, deadline, started),
         Run::AtRest(at_rest) => Ok(at_rest.apply()),
         Run::Supervisor(supervisor) => supervisor.apply(deadline, started),
+        Run::Pm2(pm2) => pm2.apply(deadline, started),
     }
 }
 
@@ -96,7 +112,9 @@ pub fn apply(
 pub fn instances(run: &Run) -> Result<Vec<InstanceProcess>, Failure> {
     match run {
         Run::Process(_) | Run::Reread(_) => instances_in(run, &list()?),
-        Run::Unit(_) | Run::AtRest(_) | Run::Supervisor(_) => instances_in(run, &Listing::default()),
+        Run::Unit(_) | Run::AtRest(_) | Run::Supervisor(_) | Run::Pm2(_) => {
+            instances_in(run, &Listing::default())
+        }
     }
 }
 
@@ -112,5 +130,6 @@ pub fn instances_in(run: &Run, listing: &Listing) -> Result<Vec<InstanceProcess>
         Run::Unit(unit) => unit.instances(),
         Run::AtRest(at_rest) => at_rest.instances(),
         Run::Supervisor(supervisor) => supervisor.instances(),
+        Run::Pm2(pm2) => pm2.instances(),
     }
 }

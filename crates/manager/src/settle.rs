@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 use keyroll_observe::ProcessId;
 use keyroll_port::{Class, Failure};
 
+use crate::command::Ended;
 use crate::instance::InstanceProcess;
 
 /// How often it is looked while processes settle, milliseconds.
@@ -71,4 +72,15 @@ fn fell(of: &Settling<'_>, why: &str) -> Failure {
     Failure::new(Class::Unknown, "K0430", format!("see {} stay up on the new value", of.what))
         .because(why.to_owned())
         .help(format!("{} tells why; then `keyroll resume` or `keyroll abort`", of.see))
+}
+
+/// A question has no effect, whatever became of it.
+pub(crate) fn question(failure: Failure) -> Failure {
+    let class = if failure.class == Class::Unknown { Class::Retryable } else { failure.class };
+    Failure { class, ..failure }
+}
+
+/// What a tool of a manager said: names and numbers are taken out of it, and nothing of it is shown as it is.
+pub(crate) fn text(ended: &Ended) -> String {
+    ended.output.as_ref().map(|said| String::from_utf8_lossy(said.expose()).into_owned()).unwrap_or_default()
 }

@@ -8,7 +8,7 @@ use keyroll_port::{Class, Failure};
 use crate::command::{Ended, Output, With, run};
 use crate::find::{list, with_workers};
 use crate::process::Said;
-use crate::settle::{Settling, mains, settle};
+use crate::settle::{Settling, mains, question, settle, text};
 use crate::{Applied, CommandLine, InstanceProcess};
 
 /// How long one question to supervisord may take, milliseconds.
@@ -67,7 +67,7 @@ impl Supervisor {
         // A driver that was killed amid an update may have left the program taken out: then it is there to be added.
         let update = changed.iter().any(|name| *name == self.program);
         let before = if update && !self.known()? { Vec::new() } else { self.members()? };
-        if let Some(stopped) = before.iter().find(|one| one.state == "STOPPED" || one.state == "EXITED") {
+        if let Some(stopped) = before.iter().find(|one| one.state == "STOPPED") {
             return Err(self
                 .failed(Class::Permanent, "restart")
                 .because(format!("{} is {}, and a restart would start it", stopped.name, stopped.state))
@@ -224,17 +224,6 @@ impl Supervisor {
         let line = CommandLine::program(self.supervisorctl.to_string_lossy(), words);
         run(&line, &With::output(Output::Both), deadline, started)
     }
-}
-
-/// A question has no effect, whatever became of it.
-pub(crate) fn question(failure: Failure) -> Failure {
-    let class = if failure.class == Class::Unknown { Class::Retryable } else { failure.class };
-    Failure { class, ..failure }
-}
-
-/// What a tool of a manager said: names and numbers are taken out of it, and nothing of it is shown as it is.
-pub(crate) fn text(ended: &Ended) -> String {
-    ended.output.as_ref().map(|said| String::from_utf8_lossy(said.expose()).into_owned()).unwrap_or_default()
 }
 
 #[cfg(test)]

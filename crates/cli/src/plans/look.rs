@@ -25,7 +25,7 @@ use crate::records::waivers::Waivers;
 use crate::wiring::compose::{Composed, compose, policy};
 use crate::wiring::issuer::Described;
 use crate::wiring::open::{fingerprint_key, folder_of};
-use crate::wiring::programs::{pid_files_missing, refuse_missing};
+use crate::wiring::programs::{dumps_in_sight, pid_files_missing, refuse_missing};
 use crate::wiring::trusted::trusted;
 
 /// What it found: the plan to be saved, the protocol's plan, this machine's setup, and what is not explained.
@@ -101,6 +101,7 @@ async fn at_issuer(
     notes.extend(standing_notes(standing, bound));
     let able = able(subject.secret, issuer, &credential, &mut notes).await;
     notes.extend(pid_files_missing(subject.secret));
+    notes.extend(dumps_in_sight(subject.secret));
     let settings = issuer.settings(&credential).await?;
     Ok(AtIssuer { from_version, credential, listing, standing, bound, able, settings, notes })
 }

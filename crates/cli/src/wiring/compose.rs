@@ -12,7 +12,9 @@ use keyroll_copy::{Format, Slot, Template};
 use keyroll_host::{
     CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, LOCAL, LogSetup, Setup, SlotSetup, Write,
 };
-use keyroll_manager::{AtRest, CommandLine, Process, Reread, Run, Supervisor, Unit, Verb, signal_by_name};
+use keyroll_manager::{
+    AtRest, CommandLine, Pm2, Process, Reread, Run, Supervisor, Unit, Verb, signal_by_name,
+};
 use keyroll_port::Issuer;
 use keyroll_rotation::{self as rotation, Delivery, FileId, Kinds, Policy, Uptake};
 
@@ -275,9 +277,10 @@ fn run(runs: &Runs, instance: &Instance, folder: &Path) -> Result<Run, Problem> 
 }
 
 /// What one of the other managers runs.
-fn managed(by: &Manager) -> Run {
+pub(crate) fn managed(by: &Manager) -> Run {
     match by {
         Manager::Supervisor { program, config } => Run::Supervisor(Supervisor::new(program.clone(), config)),
+        Manager::Pm2 { ecosystem, app, home } => Run::Pm2(Pm2::new(ecosystem, app.clone(), home.clone())),
     }
 }
 

@@ -274,7 +274,9 @@ impl Local {
         needles: &keyroll_needle::Needles,
         goes: u32,
     ) -> (Vec<u64>, Vec<Named>, Vec<String>) {
-        let report = search_files(&self.search_roots(), needles, FileLimits::default());
+        let (kept, explained) = self.kept(values, goes);
+        let roots = [self.search_roots(), kept].concat();
+        let report = search_files(&roots, needles, FileLimits::default());
         let own: Vec<PathBuf> =
             self.setup.own_folders.iter().filter_map(|it| it.canonicalize().ok()).collect();
         let planned: Vec<(Option<(u64, u64)>, PathBuf)> = self
@@ -291,7 +293,8 @@ impl Local {
             let found = inode(&real);
             let configured =
                 planned.iter().any(|(inode, path)| *path == real || (found.is_some() && *inode == found));
-            let ours = configured || own.iter().any(|folder| real.starts_with(folder));
+            let ours =
+                configured || explained.contains(&real) || own.iter().any(|folder| real.starts_with(folder));
             let named = Named { digest: place_digest(&real), name: shown(&real) };
             if !ours && !names.contains(&named) {
                 names.push(named);

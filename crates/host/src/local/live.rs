@@ -62,7 +62,7 @@ pub struct LiveReport {
 /// One slot with what is known of it.
 pub(super) struct Subject<'a> {
     pub(super) consumer: &'a ConsumerSetup,
-    slot: &'a SlotSetup,
+    pub(super) slot: &'a SlotSetup,
     unit: Option<&'a Unit>,
     /// Its files were written by this rotation: their times say nothing of the edit any more.
     pub(super) delivered: bool,
@@ -115,7 +115,7 @@ impl Local {
                 }
             },
             Run::Unit(unit) => Some(unit),
-            Run::Supervisor(_) => None,
+            Run::Supervisor(_) | Run::Pm2(_) => None,
             Run::Reread(_) => {
                 report.not_visible.push(format!(
                     "what '{}' loads beside the value: it reads its file again by itself",
@@ -159,9 +159,7 @@ impl Local {
             environment = self.unit(subject, unit, image, report);
             self.credentials(subject, unit, process, report);
         }
-        if let Run::Supervisor(of) = &subject.slot.run {
-            self.supervisor(subject, of, report);
-        }
+        self.of_manager(subject, image, report);
         let mut named = BTreeSet::new();
         for id in &subject.consumer.files {
             named.extend(self.variables(subject, process, *id, &mut environment, report));
@@ -169,8 +167,8 @@ impl Local {
         for path in environment {
             self.all_variables(subject, process, &path, &[], report);
         }
-        // A unit's environment has more sources than its files.
-        if subject.unit.is_none() && !named.is_empty() {
+        // What a manager starts has more sources than its files.
+        if matches!(subject.slot.run, Run::Process(_)) && !named.is_empty() {
             orphans(subject, process, &named, report);
         }
     }
@@ -197,7 +195,7 @@ impl Local {
     }
 
     /// A file that was written, renamed or given other rights after the process was started.
-    fn changed(
+    pub(super) fn changed(
         &self,
         subject: &Subject<'_>,
         kind: &str,
