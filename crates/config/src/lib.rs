@@ -33,7 +33,7 @@ pub use copy::{Copy, Place, Source, WriteMode};
 pub use deadline::Deadlines;
 pub use edit::{NewApply, NewConsumer, NewSecret, add_consumer, add_secret, replace_consumer};
 pub use error::{ConfigError, Kind, Position};
-pub use manager::Manager;
+pub use manager::{Manager, Roll};
 pub use name::{NAME_BYTES_MAX, Name};
 pub use period::{PERIOD_DAYS_MAX, format_period, parse_period};
 pub use placeholder::{Argument, Argv};

@@ -139,7 +139,9 @@ pub enum Runs {
     Managed {
         /// Which one, and what it calls it.
         by: Manager,
-        /// As for a unit.
+        /// As for processes; one, but for an adapter.
+        instances: Vec<Instance>,
+        /// As for processes.
         ready: Option<Argument>,
         /// As for processes.
         drain: Duration,
@@ -148,14 +150,23 @@ pub enum Runs {
 
 const FORMS: &str = "the forms are: { restart = [\"…\"], pid_file = \"…\" } · { signal = \"HUP\", pid_file = \"…\" } · \
                      { rereads = true, pid_file = \"…\" } · { unit = \"app.service\" } · { timer = \"job.timer\" } · { at_rest = true } · \
-                     { supervisor = \"app\" } · { pm2 = \"ecosystem.config.js\", app = \"app\" }";
+                     { supervisor = \"app\" } · { pm2 = \"ecosystem.config.js\", app = \"app\" } · \
+                     { exec = [\"./adapter\"] } · { master = \"./gunicorn.pid\" } · { cron = \"/etc/cron.d/job\" }";
 
 impl Runs {
     /// The names of all that can be enumerated; one, `main`, for a unit or a consumer at rest.
     pub fn instances(&self) -> Vec<Instance> {
         match self {
-            Self::Process { instances, .. } => instances.clone(),
-            Self::Unit { .. } | Self::Timer { .. } | Self::AtRest | Self::Managed { .. } => main_instance(),
+            Self::Process { instances, .. } | Self::Managed { instances, .. } => instances.clone(),
+            Self::Unit { .. } | Self::Timer { .. } | Self::AtRest => main_instance(),
+        }
+    }
+
+    /// Whether nothing of it runs but at times.
+    pub fn is_at_rest(&self) -> bool {
+        match self {
+            Self::AtRest | Self::Managed { by: Manager::Cron(_), .. } => true,
+            Self::Process { .. } | Self::Unit { .. } | Self::Managed { .. } => false,
         }
     }
 
@@ -178,18 +189,24 @@ impl Runs {
             runs.at_rest.is_some(),
             runs.supervisor.is_some(),
             runs.pm2.is_some(),
+            runs.exec.is_some(),
+            runs.master.is_some(),
+            runs.cron.is_some(),
         ];
         if chosen.iter().filter(|chosen| **chosen).count() != 1 {
             return Err(wrong(
-                "`runs` needs exactly one of `restart`, `signal`, `rereads`, `unit`, `timer`, `at_rest`, `supervisor`, `pm2`",
+                "`runs` needs exactly one of `restart`, `signal`, `rereads`, `unit`, `timer`, `at_rest`, `supervisor`, `pm2`, `exec`, \
+                 `master`, `cron`",
             ));
         }
-        if let Some(by) = Manager::read(runs, folder)? {
-            if has_process_keys(runs) {
+        let (instances, holes) = read_instances(runs)?;
+        if let Some(by) = Manager::read(runs, folder, &holes)? {
+            let several = runs.exec.is_some() && runs.pid_file.is_none() && runs.process.is_none();
+            if has_process_keys(runs) && !(several && runs.arg.is_none()) {
                 return Err(wrong("the manager knows its processes: `ready` and `drain` alone go with it"));
             }
-            let ready = read_url("ready", runs.ready.as_ref(), &[])?;
-            return Ok(Self::Managed { by, ready, drain: read_drain(runs)? });
+            let ready = read_url("ready", runs.ready.as_ref(), &holes)?;
+            return Ok(Self::Managed { by, instances, ready, drain: read_drain(runs)? });
         }
         if let Some(unit) = &runs.unit {
             return Self::build_unit(unit, shape);

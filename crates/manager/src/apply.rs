@@ -6,7 +6,7 @@ use keyroll_port::Failure;
 use keyroll_secret::SecretBytes;
 
 use crate::find::list;
-use crate::{AtRest, InstanceProcess, Pm2, Process, Reread, Supervisor, Unit, Verb};
+use crate::{Adapter, AtRest, Cron, InstanceProcess, Master, Pm2, Process, Reread, Supervisor, Unit, Verb};
 
 /// How a consumer runs: what applies a value to it, and where its processes are found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,14 +23,21 @@ pub enum Run {
     Supervisor(Supervisor),
     /// An app of pm2.
     Pm2(Pm2),
+    /// A service behind an adapter that somebody else wrote.
+    Adapter(Adapter),
+    /// A master with workers that it forked.
+    Master(Master),
+    /// Jobs of cron.
+    Cron(Cron),
 }
 
 impl Run {
     /// Whether it is told to take a value: nothing of it to be seen afterwards is then no job at rest.
     pub fn is_told(&self) -> bool {
         match self {
-            Self::Process(_) | Self::Unit(_) | Self::Supervisor(_) | Self::Pm2(_) => true,
-            Self::Reread(_) | Self::AtRest(_) => false,
+            Self::Process(_) | Self::Unit(_) | Self::Supervisor(_) => true,
+            Self::Pm2(_) | Self::Adapter(_) | Self::Master(_) => true,
+            Self::Reread(_) | Self::AtRest(_) | Self::Cron(_) => false,
         }
     }
 
@@ -38,7 +45,8 @@ impl Run {
     pub fn starts_anew(&self) -> bool {
         match self {
             Self::Process(process) => matches!(process.verb, Verb::Restart(_)),
-            Self::Unit(_) | Self::Supervisor(_) | Self::Pm2(_) => true,
+            Self::Unit(_) | Self::Supervisor(_) | Self::Pm2(_) | Self::Master(_) | Self::Cron(_) => true,
+            Self::Adapter(adapter) => adapter.starts_anew(),
             Self::Reread(_) | Self::AtRest(_) => false,
         }
     }
@@ -49,6 +57,7 @@ impl Run {
             Self::Supervisor(supervisor) => supervisor.keeper(),
             Self::Pm2(pm2) => pm2.keeper(),
             Self::Process(_) | Self::Unit(_) | Self::Reread(_) | Self::AtRest(_) => None,
+            Self::Adapter(_) | Self::Master(_) | Self::Cron(_) => None,
         }
     }
 
@@ -56,9 +65,8 @@ impl Run {
     pub fn kept(&self) -> Vec<PathBuf> {
         match self {
             Self::Pm2(pm2) => pm2.dumps().unwrap_or_default(),
-            Self::Process(_) | Self::Unit(_) | Self::Reread(_) | Self::AtRest(_) | Self::Supervisor(_) => {
-                Vec::new()
-            }
+            Self::Process(_) | Self::Unit(_) | Self::Reread(_) | Self::AtRest(_) => Vec::new(),
+            Self::Supervisor(_) | Self::Adapter(_) | Self::Master(_) | Self::Cron(_) => Vec::new(),
         }
     }
 }
@@ -88,7 +96,8 @@ impl Applied {
 /// done. [`keyroll_port::Class::Unknown`]: it may have been done (ended with an error, timed out and was killed).
 /// Codes: `K0401` name, `K0402` exit status, `K0403` time-out, `K0404` not started, `K0405` no process to signal,
 /// `K0406` systemd absent, `K0407` unit, `K0408` pid file, `K0430` did not stay up, `K0431` supervisord,
-/// `K0432` pm2.
+/// `K0432` pm2, `K0433` adapter,
+/// `K0434` master.
 pub fn apply(
     run: &Run,
     instance: Option<&str>,
@@ -102,6 +111,9 @@ pub fn apply(
         Run::AtRest(at_rest) => Ok(at_rest.apply()),
         Run::Supervisor(supervisor) => supervisor.apply(deadline, started),
         Run::Pm2(pm2) => pm2.apply(deadline, started),
+        Run::Adapter(adapter) => adapter.apply(deadline, started),
+        Run::Master(master) => master.apply(deadline),
+        Run::Cron(cron) => Ok(cron.apply()),
     }
 }
 
@@ -111,8 +123,8 @@ pub fn apply(
 /// It cannot be told: no answer is ever "none" because something was not visible.
 pub fn instances(run: &Run) -> Result<Vec<InstanceProcess>, Failure> {
     match run {
-        Run::Process(_) | Run::Reread(_) => instances_in(run, &list()?),
-        Run::Unit(_) | Run::AtRest(_) | Run::Supervisor(_) | Run::Pm2(_) => {
+        Run::Process(_) | Run::Reread(_) | Run::Master(_) | Run::Cron(_) => instances_in(run, &list()?),
+        Run::Unit(_) | Run::AtRest(_) | Run::Supervisor(_) | Run::Pm2(_) | Run::Adapter(_) => {
             instances_in(run, &Listing::default())
         }
     }
@@ -131,5 +143,8 @@ pub fn instances_in(run: &Run, listing: &Listing) -> Result<Vec<InstanceProcess>
         Run::AtRest(at_rest) => at_rest.instances(),
         Run::Supervisor(supervisor) => supervisor.instances(),
         Run::Pm2(pm2) => pm2.instances(),
+        Run::Adapter(adapter) => adapter.instances(),
+        Run::Master(master) => master.instances_in(listing),
+        Run::Cron(cron) => cron.instances_in(listing),
     }
 }

@@ -1,5 +1,5 @@
 use std::ffi::OsString;
-use std::io::{PipeWriter, Write as _};
+use std::io::{PipeWriter, Seek as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -99,6 +99,8 @@ pub(crate) enum Output {
     Keep,
     /// The same, with what it complains about on standard error.
     Both,
+    /// Its standard output is kept whole, if it is not much; the command leaves nothing behind.
+    Answer,
     /// What it complains about on standard error is kept whole, if it is not much; the command leaves nothing behind.
     Complaint,
 }
@@ -150,6 +152,20 @@ pub(crate) fn run(
     deadline: Instant,
     started: &mut dyn FnMut(ProcessId),
 ) -> Result<Ended, Failure> {
+    run_fed(line, with, None, deadline, started)
+}
+
+/// The same, with something to read on standard input: no value, and not for a command that is held back.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn run_fed(
+    line: &CommandLine,
+    with: &With<'_>,
+    fed: Option<&[u8]>,
+    deadline: Instant,
+    started: &mut dyn FnMut(ProcessId),
+) -> Result<Ended, Failure> {
     let not_started = |error: std::io::Error| {
         // Too many processes or too little memory may pass; a missing program does not.
         let passes = matches!(error.kind(), std::io::ErrorKind::WouldBlock | std::io::ErrorKind::OutOfMemory);
@@ -164,7 +180,8 @@ pub(crate) fn run(
     }
     let gated = with.output == Output::Drain;
     let (mut command, gate) =
-        if gated { held_back(line) } else { Ok((plain(line), None)) }.map_err(not_started)?;
+        if gated { held_back(line) } else { plain(line, fed).map(|command| (command, None)) }
+            .map_err(not_started)?;
     line.folder.iter().for_each(|folder| {
         command.current_dir(folder);
     });
@@ -198,10 +215,18 @@ pub(crate) fn run(
     Ok(Ended { status, output: capture.kept() })
 }
 
-fn plain(line: &CommandLine) -> Command {
+fn plain(line: &CommandLine, fed: Option<&[u8]>) -> std::io::Result<Command> {
     let mut command = Command::new(&line.program);
-    command.args(&line.arguments).stdin(Stdio::null());
-    command
+    command.args(&line.arguments).stdin(match fed {
+        Some(fed) => {
+            let mut file = memory_file()?;
+            file.write_all(fed)?;
+            file.rewind()?;
+            Stdio::from(file)
+        }
+        None => Stdio::null(),
+    });
+    Ok(command)
 }
 
 /// The command behind its gate, and what opens that: a line. Closed without one, the command never begins.
@@ -253,6 +278,11 @@ impl Capture {
                 let file = memory_file()?;
                 command.stdout(file.try_clone()?).stderr(file.try_clone()?);
                 Ok(Self::Memory(file))
+            }
+            Output::Answer => {
+                let file = small_memory_file()?;
+                command.stdout(file.try_clone()?).stderr(Stdio::null());
+                Ok(Self::Small(file))
             }
             Output::Complaint => {
                 let file = small_memory_file()?;

@@ -4,15 +4,18 @@
 //! failure. Invariants, by what is absent: no value in an argument or in the environment of anything started here;
 //! nothing started here ends with keyroll, or holds an open file of it; no signal by process number alone.
 
+mod adapter;
 mod apply;
 mod at_rest;
 mod check;
 mod command;
+mod cron;
 mod fetch;
 mod find;
 mod http;
 mod instance;
 mod leftover;
+mod master;
 mod output;
 mod pm2;
 mod process;
@@ -22,14 +25,17 @@ mod supervisor;
 mod systemd;
 mod user;
 
+pub use adapter::{Adapter, AdapterRule, adapter_schema, check_adapter};
 pub use apply::{Applied, Run, apply, instances, instances_in};
 pub use at_rest::AtRest;
 pub use check::{Check, CheckAnswer, check};
 pub use command::CommandLine;
+pub use cron::Cron;
 pub use fetch::fetch;
 pub use find::Find;
 pub use instance::{InstanceProcess, check_instance_name};
 pub use leftover::{Leftover, end_leftover};
+pub use master::{Master, Roll};
 pub use pm2::Pm2;
 pub use process::{Process, Said, Verb, signal_by_name};
 pub use reread::Reread;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use keyroll_config::{EvidenceKind, Place, Runs, Secret};
+use keyroll_config::{EvidenceKind, Place, Secret};
 use keyroll_copy::Format;
 use keyroll_host::{LOCAL, LiveReport, Local, process_of, read, resolve};
 use keyroll_port::{
@@ -235,8 +235,7 @@ fn refuse_unseen_reads(secret: &Secret) -> Result<(), Problem> {
     if !secret.revoke.require.contains(&EvidenceKind::Read) {
         return Ok(());
     }
-    let at_rest =
-        secret.consumers.iter().find(|consumer| matches!(consumer.runs, Runs::Timer { .. } | Runs::AtRest));
+    let at_rest = secret.consumers.iter().find(|consumer| consumer.runs.is_at_rest());
     let why = match at_rest {
         _ if !keyroll_observe::sees_opens() => "only root is told who opens a file".to_owned(),
         Some(consumer) => {

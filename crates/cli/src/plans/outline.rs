@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use keyroll_config::{Apply, Consumer, Runs, Secret};
+use keyroll_config::{Apply, Consumer, Manager, Runs, Secret};
 use keyroll_rotation::{Consumer as Unit, LastUsed, Overlap, Uptake};
 
 use super::Found;
@@ -36,7 +36,8 @@ pub(crate) fn gaps(secret: &Secret) -> Vec<String> {
     let gap = |consumer: &&Consumer| {
         let restarts = match &consumer.runs {
             Runs::Process { apply, .. } => matches!(apply, Apply::Restart(_)),
-            Runs::Unit { .. } | Runs::Managed { .. } => true,
+            Runs::Managed { by, .. } => !matches!(by, Manager::Cron(_) | Manager::Master { .. }),
+            Runs::Unit { .. } => true,
             Runs::Timer { .. } | Runs::AtRest => false,
         };
         restarts && consumer.runs.instances().len() == 1

@@ -13,7 +13,8 @@ use keyroll_host::{
     CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, LOCAL, LogSetup, Setup, SlotSetup, Write,
 };
 use keyroll_manager::{
-    AtRest, CommandLine, Pm2, Process, Reread, Run, Supervisor, Unit, Verb, signal_by_name,
+    Adapter, AtRest, CommandLine, Cron, Master, Pm2, Process, Reread, Roll, Run, Supervisor, Unit, Verb,
+    signal_by_name,
 };
 use keyroll_port::Issuer;
 use keyroll_rotation::{self as rotation, Delivery, FileId, Kinds, Policy, Uptake};
@@ -162,7 +163,7 @@ fn copy_setup(secret: &Secret, copy: &Copy) -> Result<CopySetup, Problem> {
 
 fn unit(consumer: &Consumer, files: Vec<FileId>, attributes: bool) -> Result<rotation::Consumer, Problem> {
     let uptake = match &consumer.runs {
-        Runs::Timer { .. } | Runs::AtRest => Uptake::AtRest,
+        Runs::Timer { .. } | Runs::AtRest | Runs::Managed { by: Manager::Cron(_), .. } => Uptake::AtRest,
         Runs::Process { apply: Apply::Rereads, .. } => Uptake::Rereads,
         Runs::Process { apply: Apply::Restart(_) | Apply::Signal(_), .. }
         | Runs::Unit { .. }
@@ -249,7 +250,7 @@ fn run(runs: &Runs, instance: &Instance, folder: &Path) -> Result<Run, Problem> 
             return Ok(Run::AtRest(AtRest { timer: Some(systemd_unit(name, user)) }));
         }
         Runs::Unit { name, user, .. } => return Ok(Run::Unit(systemd_unit(name, user))),
-        Runs::Managed { by, .. } => return Ok(managed(by)),
+        Runs::Managed { by, .. } => return Ok(managed(by, instance, folder)),
         Runs::Process { apply, find, .. } => (apply, find),
     };
     let find = match by {
@@ -277,10 +278,26 @@ fn run(runs: &Runs, instance: &Instance, folder: &Path) -> Result<Run, Problem> 
 }
 
 /// What one of the other managers runs.
-pub(crate) fn managed(by: &Manager) -> Run {
+fn managed(by: &Manager, instance: &Instance, folder: &Path) -> Run {
     match by {
         Manager::Supervisor { program, config } => Run::Supervisor(Supervisor::new(program.clone(), config)),
         Manager::Pm2 { ecosystem, app, home } => Run::Pm2(Pm2::new(ecosystem, app.clone(), home.clone())),
+        Manager::Exec(argv) => Run::Adapter(Adapter {
+            command: line(argv.fill(instance.name.as_str(), instance.port, None), folder),
+            instance: (instance.name.as_str() != "main").then(|| instance.name.to_string()),
+        }),
+        Manager::Master { pid_file, roll } => Run::Master(Master {
+            pid_file: pid_file.clone(),
+            roll: match roll {
+                keyroll_config::Roll::Workers => Roll::Workers,
+                keyroll_config::Roll::GrowAndShrink => Roll::GrowAndShrink,
+                // A number that no signal has is refused when it is sent.
+                keyroll_config::Roll::Signal(one) => Roll::Signal(signal_by_name(one.name()).unwrap_or(0)),
+            },
+        }),
+        Manager::Cron(table) => {
+            Run::Cron(Cron { table: table.clone(), with_user: !table.starts_with("/var/spool/cron") })
+        }
     }
 }
 

@@ -3,9 +3,9 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use keyroll_config::{Apply, Check, Consumer, Find, Runs, Secret};
+use keyroll_config::{Apply, Check, Consumer, Find, Manager, Runs, Secret};
+use keyroll_manager::{Pm2, Run};
 
-use super::compose::managed;
 use super::trusted::INTERPRETERS;
 use crate::problem::Problem;
 
@@ -14,7 +14,7 @@ const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 
 /// A command that cannot be carried out.
 pub(crate) struct Missing {
-    /// Which of the consumer's commands: `restart`, `check`, `fetch`, or its `manager`.
+    /// Which of the consumer's commands: `restart`, `check`, `fetch`, `manager`, `adapter`.
     pub(crate) what: &'static str,
     pub(crate) why: String,
     pub(crate) help: String,
@@ -38,6 +38,7 @@ pub(crate) fn refuse_missing_of(consumer: &Consumer) -> Result<(), Problem> {
 pub(crate) fn missing(consumer: &Consumer) -> Vec<Missing> {
     let restart = match &consumer.runs {
         Runs::Process { apply: Apply::Restart(argv), .. } => Some(("restart", argv)),
+        Runs::Managed { by: Manager::Exec(argv), .. } => Some(("adapter", argv)),
         Runs::Process { .. } | Runs::Unit { .. } | Runs::Managed { .. } | Runs::Timer { .. } | Runs::AtRest => None,
     };
     let checks = consumer.check.iter().chain(consumer.paths.iter().map(|path| &path.check));
@@ -46,7 +47,7 @@ pub(crate) fn missing(consumer: &Consumer) -> Vec<Missing> {
         Check::Http(_) => None,
     });
     let manager = match &consumer.runs {
-        Runs::Managed { by, .. } => Some(by.program()),
+        Runs::Managed { by, .. } => by.program(),
         Runs::Process { .. } | Runs::Unit { .. } | Runs::AtRest => None,
     };
     let manager = manager.and_then(|program| of_words("manager", &[program.to_owned()]));
@@ -101,8 +102,10 @@ fn fault(path: &Path, executable: bool) -> Option<(String, String)> {
 pub(crate) fn dumps_in_sight(secret: &Secret) -> Vec<String> {
     let mut notes = Vec::new();
     for consumer in &secret.consumers {
-        let Runs::Managed { by, .. } = &consumer.runs else { continue };
-        for path in managed(by).kept() {
+        let Runs::Managed { by: Manager::Pm2 { ecosystem, app, home }, .. } = &consumer.runs else {
+            continue;
+        };
+        for path in Run::Pm2(Pm2::new(ecosystem, app.clone(), home.clone())).kept() {
             let mode = path.metadata().map_or(0, |meta| meta.permissions().mode());
             if mode & 0o044 != 0 {
                 let shown = path.display();

@@ -48,6 +48,7 @@ pub(crate) fn commands(consumer: &Consumer) -> Vec<Vec<String>> {
     let checks = consumer.check.iter().chain(consumer.paths.iter().map(|path| &path.check));
     let restart = match &consumer.runs {
         Runs::Process { apply: Apply::Restart(argv), .. } => Some(argv),
+        Runs::Managed { by: Manager::Exec(argv), .. } => Some(argv),
         Runs::Process { .. } | Runs::Unit { .. } | Runs::Managed { .. } | Runs::Timer { .. } | Runs::AtRest => None,
     };
     let execs = checks.filter_map(|check| match check {
@@ -83,6 +84,8 @@ fn of_manager(runs: &Runs) -> Option<PathBuf> {
     let Runs::Managed { by, .. } = runs else { return None };
     match by {
         Manager::Supervisor { config, .. } => Some(config.clone()),
+        // A command is looked at with the others; the others carry nothing out.
+        Manager::Exec(_) | Manager::Master { .. } | Manager::Cron(_) => None,
         // It is run as the user whose pm2 it is.
         Manager::Pm2 { ecosystem, home, .. } => {
             let owner = home.as_ref().unwrap_or(ecosystem).metadata().ok()?.uid();

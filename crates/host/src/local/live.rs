@@ -116,6 +116,13 @@ impl Local {
             },
             Run::Unit(unit) => Some(unit),
             Run::Supervisor(_) | Run::Pm2(_) => None,
+            Run::Adapter(_) | Run::Master(_) => {
+                report.not_visible.push(format!(
+                    "what '{}' loads beside the value: it is told to take it by its own means",
+                    consumer.name
+                ));
+                return report;
+            }
             Run::Reread(_) => {
                 report.not_visible.push(format!(
                     "what '{}' loads beside the value: it reads its file again by itself",
@@ -123,7 +130,7 @@ impl Local {
                 ));
                 return report;
             }
-            Run::AtRest(_) => return report,
+            Run::AtRest(_) | Run::Cron(_) => return report,
         };
         let subject = Subject { consumer, slot, unit, delivered };
         let what = || format!("what a restart of '{}' would make live", consumer.name);

@@ -29,6 +29,7 @@ impl Local {
             Run::Supervisor(of) => self.supervisor(subject, of, report),
             Run::Pm2(of) => self.ecosystem(subject, &of.ecosystem, image, report),
             Run::Process(_) | Run::Unit(_) | Run::Reread(_) | Run::AtRest(_) => {}
+            Run::Adapter(_) | Run::Master(_) | Run::Cron(_) => {}
         }
     }
 
