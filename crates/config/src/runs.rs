@@ -165,7 +165,7 @@ impl Runs {
     /// Whether nothing of it runs but at times.
     pub fn is_at_rest(&self) -> bool {
         match self {
-            Self::AtRest | Self::Managed { by: Manager::Cron(_), .. } => true,
+            Self::Timer { .. } | Self::AtRest | Self::Managed { by: Manager::Cron(_), .. } => true,
             Self::Process { .. } | Self::Unit { .. } | Self::Managed { .. } => false,
         }
     }

@@ -41,6 +41,15 @@ impl Run {
         }
     }
 
+    /// Whether it runs at times only: nothing of it is told, and a run of before ends by itself.
+    pub fn is_job(&self) -> bool {
+        match self {
+            Self::AtRest(_) | Self::Cron(_) => true,
+            Self::Process(_) | Self::Reread(_) | Self::Unit(_) | Self::Supervisor(_) => false,
+            Self::Pm2(_) | Self::Adapter(_) | Self::Master(_) => false,
+        }
+    }
+
     /// Whether a new process takes the value: then its environment is of after the change.
     pub fn starts_anew(&self) -> bool {
         match self {

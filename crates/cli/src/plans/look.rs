@@ -475,7 +475,7 @@ fn processes(secret: &Secret, host: &Local) -> Result<BTreeMap<String, BTreeMap<
     for (id, _, who) in host.instances_now()? {
         let Some(consumer) = secret.consumers.get(id.index()) else { continue };
         // Whether a job runs in this moment is nothing that a plan is about.
-        if matches!(consumer.runs, Runs::Timer { .. } | Runs::AtRest) {
+        if consumer.runs.is_at_rest() {
             continue;
         }
         let process = process_of(who).and_then(|id| keyroll_observe::process(id.pid).ok());

@@ -39,7 +39,11 @@ pub(crate) fn missing(consumer: &Consumer) -> Vec<Missing> {
     let restart = match &consumer.runs {
         Runs::Process { apply: Apply::Restart(argv), .. } => Some(("restart", argv)),
         Runs::Managed { by: Manager::Exec(argv), .. } => Some(("adapter", argv)),
-        Runs::Process { .. } | Runs::Unit { .. } | Runs::Managed { .. } | Runs::Timer { .. } | Runs::AtRest => None,
+        Runs::Process { .. }
+        | Runs::Unit { .. }
+        | Runs::Managed { .. }
+        | Runs::Timer { .. }
+        | Runs::AtRest => None,
     };
     let checks = consumer.check.iter().chain(consumer.paths.iter().map(|path| &path.check));
     let checks = checks.filter_map(|check| match check {
@@ -48,7 +52,7 @@ pub(crate) fn missing(consumer: &Consumer) -> Vec<Missing> {
     });
     let manager = match &consumer.runs {
         Runs::Managed { by, .. } => by.program(),
-        Runs::Process { .. } | Runs::Unit { .. } | Runs::AtRest => None,
+        Runs::Process { .. } | Runs::Unit { .. } | Runs::Timer { .. } | Runs::AtRest => None,
     };
     let manager = manager.and_then(|program| of_words("manager", &[program.to_owned()]));
     let all = restart.into_iter().chain(consumer.fetch.iter().map(|argv| ("fetch", argv))).chain(checks);

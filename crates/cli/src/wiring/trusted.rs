@@ -49,7 +49,11 @@ pub(crate) fn commands(consumer: &Consumer) -> Vec<Vec<String>> {
     let restart = match &consumer.runs {
         Runs::Process { apply: Apply::Restart(argv), .. } => Some(argv),
         Runs::Managed { by: Manager::Exec(argv), .. } => Some(argv),
-        Runs::Process { .. } | Runs::Unit { .. } | Runs::Managed { .. } | Runs::Timer { .. } | Runs::AtRest => None,
+        Runs::Process { .. }
+        | Runs::Unit { .. }
+        | Runs::Managed { .. }
+        | Runs::Timer { .. }
+        | Runs::AtRest => None,
     };
     let execs = checks.filter_map(|check| match check {
         Check::Exec(argv) => Some(argv),

@@ -43,7 +43,7 @@ impl Local {
             .into_iter()
             .filter(|one| one.consumer == id && slot.is_none_or(|slot| slot == one.slot))
             .collect();
-        let job = consumer.slots.iter().all(|one| matches!(one.run, Run::AtRest(_)));
+        let job = consumer.slots.iter().all(|one| one.run.is_job());
         if mine.is_empty() || job {
             // A service that was told to restart and did not come back is no job at rest: it has shown nothing.
             let told = consumer.slots.iter().any(|one| one.run.is_told());
