@@ -12,6 +12,10 @@
     reason = "a broken step is a failed test; the scene is another test's too"
 )]
 
+#[path = "managers/adapter.rs"]
+mod adapter;
+#[path = "managers/master.rs"]
+mod master;
 #[path = "managers/pm2.rs"]
 mod pm2;
 #[path = "hostile/ran.rs"]

@@ -127,7 +127,9 @@ fn workers_that_do_not_come_up_are_not_applied() {
         "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)\n",
     )
     .expect("written");
-    let failure = scene.apply(Roll::Signal(1)).expect_err("no worker lives");
+    let deadline = Instant::now() + Duration::from_secs(6);
+    let failure = apply(&scene.run(Roll::Signal(1)), None, deadline, &mut |_| {}).err();
+    let failure = failure.expect("no worker lives");
     assert_eq!((failure.code, failure.class), ("K0430", Class::Unknown));
     let mut nobody = scene.folder.path().to_owned();
     nobody.push("no-such-pid");

@@ -28,7 +28,10 @@ impl Service {
         let service = Self { scene, tools, stop };
         let part = format!("worker name=bot copy=/dev/null environment=KEY {}", service.scene.words());
         let program = std::env::current_exe().unwrap();
-        let text = start.replace("@PART@", &part).replace("@PROGRAM@", program.to_str().unwrap());
+        let text = start
+            .replace("@PART@", &part)
+            .replace("@WORDS@", &service.scene.words())
+            .replace("@PROGRAM@", program.to_str().unwrap());
         service.sh(&format!("value=$(sed -n 's/^KEY=//p' api/api.env)\n{text}"));
         service.on(&service.scene.old);
         Some(service)
