@@ -65,7 +65,7 @@ impl Supervisor {
     ) -> Result<Applied, Failure> {
         let changed = self.changed(deadline)?;
         // A driver that was killed amid an update may have left the program taken out: then it is there to be added.
-        let update = changed.iter().any(|name| *name == self.program);
+        let update = changed.contains(&self.program);
         let before = if update && !self.known()? { Vec::new() } else { self.members()? };
         if let Some(stopped) = before.iter().find(|one| one.state == "STOPPED") {
             return Err(self

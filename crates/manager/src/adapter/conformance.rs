@@ -18,9 +18,12 @@ pub struct AdapterRule {
     pub broken: Option<String>,
 }
 
+/// Whether an adapter keeps a rule, else why not.
+type Rule = fn(&Adapter) -> Result<(), String>;
+
 /// Asks an adapter everything that keyroll may ask. `apply`: the service is really told, and must settle by then.
 pub fn check_adapter(adapter: &Adapter, apply: Option<Instant>) -> Vec<AdapterRule> {
-    let rules: [(&'static str, fn(&Adapter) -> Result<(), String>); 6] = [
+    let rules: [(&'static str, Rule); 6] = [
         ("describes itself, and claims to name every process", describes),
         ("names processes that run", names_processes),
         ("names the same ones when it is asked again", names_the_same),
