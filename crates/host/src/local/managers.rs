@@ -39,7 +39,7 @@ impl Local {
         let mut own = subject.consumer.files.iter().filter_map(|id| self.setup.file(*id));
         if subject.delivered && own.any(|file| file.path.canonicalize().ok() == real) {
             report.not_visible.push(format!(
-                "whether somebody edited {} since the plan: keyroll wrote there",
+                "whether somebody edited {} since the plan: the value was written there",
                 path.display()
             ));
             return;
@@ -86,7 +86,7 @@ impl Local {
             });
         if subject.delivered && own.is_some() {
             report.not_visible.push(format!(
-                "whether somebody edited the program of '{name}' in its configuration since the plan: keyroll wrote there"
+                "whether somebody edited the program of '{name}' in its configuration since the plan: the value was written there"
             ));
             return;
         }
