@@ -29,6 +29,7 @@ fn all() -> Vec<Part> {
         part("setfacl", || have("setfacl"), &["acl"]),
         part("python3", || have("python3"), &["python3"]),
         part("python3 venv", venv, &["python3-venv"]),
+        part("npm", || have("npm"), &["npm"]),
         part("faketime", || have("faketime"), &["faketime"]),
         part("docker", || have("dockerd"), &["docker.io", "iptables"]),
         part("node and npm", || have("node") && have("npm"), &["nodejs", "npm"]),

@@ -340,6 +340,23 @@ pub(crate) enum ConsumerCommand {
     /// Accept by name that something keeps the old value; it is recorded with its reason
     #[command(after_help = examples::WAIVE)]
     Waive(WaiveArgs),
+    /// Try an adapter of `runs.exec` by every rule of its protocol
+    #[command(after_help = examples::CHECK_ADAPTER)]
+    CheckAdapter(CheckAdapterArgs),
+}
+
+/// `consumer check-adapter`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckAdapterArgs {
+    /// Have it apply too: the service behind it is really told
+    #[arg(long)]
+    pub(crate) apply: bool,
+    /// The instance that is meant, where there are several
+    #[arg(long, value_name = "NAME")]
+    pub(crate) instance: Option<String>,
+    /// The adapter and its arguments
+    #[arg(required = true, last = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
 }
 
 /// `consumer adopt`.

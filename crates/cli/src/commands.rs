@@ -2,6 +2,7 @@
 
 mod abort;
 mod apply;
+mod check_adapter;
 mod completion;
 mod consumer;
 mod demo;

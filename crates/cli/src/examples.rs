@@ -41,6 +41,9 @@ Exit codes: 0 done, 1 refused, nothing changed, 2 usage";
 pub(crate) const WAIVE: &str = "\
 Example: keyroll consumer waive 4711 --reason \"ends tonight\"
 Exit codes: 0 done, 1 refused, nothing changed, 2 usage";
+pub(crate) const CHECK_ADAPTER: &str = "\
+Example: keyroll consumer check-adapter --apply -- ./adapter
+Exit codes: 0 every rule is kept, 2 usage, 3 a rule is broken";
 pub(crate) const VERIFY: &str = "\
 Example: keyroll verify openrouter
 Exit codes: 0 as it should be, 1 failed, 3 a version is not as it should be";

@@ -91,7 +91,7 @@ impl Consumer {
         let fetch =
             shape.fetch.as_ref().map(|words| Argv::read(folder, "fetch", words, &holes)).transpose()?;
         let log = shape.log.as_ref().map(|log| read_log(log, folder, &holes)).transpose()?;
-        let at_rest = runs == Runs::AtRest;
+        let at_rest = runs.is_at_rest();
         let check =
             shape.check.as_ref().map(|check| read_check(check, folder, &holes, at_rest)).transpose()?;
         let mut paths: Vec<PathCheck> = Vec::new();

@@ -7,7 +7,7 @@ use crate::fault::Fault;
 use crate::path::resolve;
 use crate::period::read_period;
 use crate::shape::RunsShape;
-use crate::{Argument, Argv, Kind, Name};
+use crate::{Argument, Argv, Kind, Manager, Name};
 
 /// How long an instance may take to finish what it is doing, unless the file says otherwise.
 const DRAIN_DEFAULT_MS: u64 = 10_000;
@@ -159,18 +159,42 @@ pub enum Runs {
     },
     /// Nothing runs now: cron, CI, scaled to zero, stopped.
     AtRest,
+    /// What another manager runs.
+    Managed {
+        /// Which one, and what it calls it.
+        by: Manager,
+        /// As for processes; one, but for an adapter.
+        instances: Vec<Instance>,
+        /// As for processes.
+        ready: Option<Argument>,
+        /// As for processes.
+        drain: Duration,
+    },
 }
 
 const FORMS: &str = "the forms are: { restart = [\"…\"], pid_file = \"…\" } · { signal = \"HUP\", pid_file = \"…\" } · \
                      { rereads = true, pid_file = \"…\" } · { unit = \"app.service\" } · { timer = \"job.timer\" } · \
-                     { compose = \"/srv/app\", service = \"web\" } · { container = \"web\" } · { at_rest = true }";
+                     { compose = \"/srv/app\", service = \"web\" } · { container = \"web\" } · { at_rest = true } · \
+                     { supervisor = \"app\" } · { pm2 = \"ecosystem.config.js\", app = \"app\" } · \
+                     { exec = [\"./adapter\"] } · { master = \"./gunicorn.pid\" } · { cron = \"/etc/cron.d/job\" }";
 
 impl Runs {
     /// The names of all that can be enumerated; one, `main`, for a unit or a consumer at rest.
     pub fn instances(&self) -> Vec<Instance> {
         match self {
-            Self::Process { instances, .. } | Self::Compose { instances, .. } => instances.clone(),
+            Self::Process { instances, .. }
+            | Self::Compose { instances, .. }
+            | Self::Managed { instances, .. } => instances.clone(),
             Self::Unit { .. } | Self::Timer { .. } | Self::Container { .. } | Self::AtRest => main_instance(),
+        }
+    }
+
+    /// Whether nothing of it runs but at times.
+    pub fn is_at_rest(&self) -> bool {
+        match self {
+            Self::Timer { .. } | Self::AtRest | Self::Managed { by: Manager::Cron(_), .. } => true,
+            Self::Process { .. } | Self::Unit { .. } | Self::Managed { .. } => false,
+            Self::Compose { .. } | Self::Container { .. } => false,
         }
     }
 
@@ -195,10 +219,16 @@ impl Runs {
             runs.unit.is_some(),
             runs.timer.is_some(),
             runs.at_rest.is_some(),
+            runs.supervisor.is_some(),
+            runs.pm2.is_some(),
+            runs.exec.is_some(),
+            runs.master.is_some(),
+            runs.cron.is_some(),
         ];
         if chosen.iter().filter(|chosen| **chosen).count() != 1 {
             return Err(wrong(
-                "`runs` needs exactly one of `restart`, `signal`, `rereads`, `unit`, `timer`, `compose`, `container`, `at_rest`",
+                "`runs` needs exactly one of `restart`, `signal`, `rereads`, `unit`, `timer`, `compose`, `container`, \
+                 `at_rest`, `supervisor`, `pm2`, `exec`, `master`, `cron`",
             ));
         }
         if let Some(place) = &runs.compose {
@@ -206,6 +236,15 @@ impl Runs {
         }
         if runs.service.is_some() {
             return Err(wrong("`service` goes with `compose`"));
+        }
+        let (instances, holes) = read_instances(runs)?;
+        if let Some(by) = Manager::read(runs, folder, &holes)? {
+            let several = runs.exec.is_some() && runs.pid_file.is_none() && runs.process.is_none();
+            if has_process_keys(runs) && !(several && runs.arg.is_none()) {
+                return Err(wrong("the manager knows its processes: `ready` and `drain` alone go with it"));
+            }
+            let ready = read_url("ready", runs.ready.as_ref(), &holes)?;
+            return Ok(Self::Managed { by, instances, ready, drain: read_drain(runs)? });
         }
         if let Some(unit) = &runs.unit {
             return Self::build_unit(unit, shape);

@@ -169,8 +169,8 @@ pub(crate) struct ConsumerShape {
     pub(crate) paths: Vec<PathShape>,
 }
 
-/// What runs. Exactly one of `restart`, `signal`, `rereads`, `unit`, `timer`, `compose`, `container`, `at_rest`; with
-/// `container` also `restart` or `rereads`.
+/// What runs. Exactly one of `restart`, `signal`, `rereads`, `unit`, `timer`, `compose`, `container`, `at_rest`,
+/// `supervisor`, `pm2`, `exec`, `master`, `cron`; with `container` also `restart` or `rereads`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RunsShape {
@@ -196,6 +196,27 @@ pub(crate) struct RunsShape {
     pub(crate) container: Option<At<String>>,
     /// Nothing runs now (cron, timer, CI, stopped): `true`.
     pub(crate) at_rest: Option<At<bool>>,
+    /// The program of supervisord that runs it, or the group: the name that `supervisorctl status` shows before the colon.
+    pub(crate) supervisor: Option<At<String>>,
+    /// With `supervisor`: its configuration file. Default `/etc/supervisor/supervisord.conf`.
+    pub(crate) config: Option<At<String>>,
+    /// The ecosystem file of pm2 that describes it: `/srv/bot/ecosystem.config.js`.
+    pub(crate) pm2: Option<At<String>>,
+    /// With `pm2`: the app's name.
+    pub(crate) app: Option<At<String>>,
+    /// With `pm2`: its own folder (PM2_HOME). Default `.pm2` in the home of whoever owns the ecosystem file.
+    pub(crate) home: Option<At<String>>,
+    /// An adapter of your own: `["./adapter", "{instance}"]`, a program that speaks the protocol of exec-adapter.md.
+    pub(crate) exec: Option<At<Vec<At<String>>>>,
+    /// The file with the process id of a master that forks workers, as gunicorn does: `./run/gunicorn.pid`. Each worker is
+    /// proven.
+    pub(crate) master: Option<At<String>>,
+    /// With `master`: how its workers are replaced. A signal to the master, `HUP` (default), `USR1` or `USR2`; `workers`,
+    /// one by one, each asked to end; `TTIN`, one by one, each new one before an old one is ended.
+    pub(crate) reload: Option<At<String>>,
+    /// A crontab whose jobs read the copies: `/etc/cron.d/backup`. Nothing is restarted; a job that runs right now is
+    /// waited for.
+    pub(crate) cron: Option<At<String>>,
     /// The names of its instances, for `{instance}`. They are moved one by one.
     pub(crate) instances: Option<At<Vec<At<String>>>>,
     /// The port of each instance in the order of `instances`, for `{port}`.

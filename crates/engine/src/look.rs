@@ -237,7 +237,7 @@ impl Bench {
         if !state.promoted() || moving || self.current_number().await? != Some(old.number) {
             return Ok(());
         }
-        Err(Failure::new(Class::Retryable, "K0714", format!("look at who uses '{}'", self.secret()))
+        Err(Failure::new(Class::Retryable, "K0716", format!("look at who uses '{}'", self.secret()))
             .because("the store gives out the version of before, which this rotation had replaced: the store was put back from a backup")
             .help("put the right store back beside its journal; nothing is ended until then"))
     }

@@ -10,6 +10,7 @@ mod links;
 mod live;
 mod live_containers;
 mod logs;
+mod managers;
 mod mounts;
 mod not_loaded;
 mod not_seen;

@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::time::Instant;
 
 use keyroll_observe::{Listing, ProcessId};
@@ -5,7 +6,10 @@ use keyroll_port::Failure;
 use keyroll_secret::SecretBytes;
 
 use crate::find::list;
-use crate::{AtRest, Compose, Container, InstanceProcess, Process, Reread, Unit};
+use crate::{
+    Adapter, AtRest, Compose, Container, ContainerVerb, Cron, InstanceProcess, Master, Pm2, Process, Reread,
+    Supervisor, Unit, Verb,
+};
 
 /// How a consumer runs: what applies a value to it, and where its processes are found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,6 +26,71 @@ pub enum Run {
     Container(Container),
     /// Nothing runs now: cron, a timer, CI, scaled to zero.
     AtRest(AtRest),
+    /// A program of supervisord.
+    Supervisor(Supervisor),
+    /// An app of pm2.
+    Pm2(Pm2),
+    /// A service behind an adapter that somebody else wrote.
+    Adapter(Adapter),
+    /// A master with workers that it forked.
+    Master(Master),
+    /// Jobs of cron.
+    Cron(Cron),
+}
+
+impl Run {
+    /// Whether it is told to take a value: nothing of it to be seen afterwards is then no job at rest.
+    pub fn is_told(&self) -> bool {
+        match self {
+            Self::Process(_) | Self::Unit(_) | Self::Supervisor(_) | Self::Compose(_) => true,
+            Self::Pm2(_) | Self::Adapter(_) | Self::Master(_) => true,
+            Self::Container(container) => container.verb != ContainerVerb::Rereads,
+            Self::Reread(_) | Self::AtRest(_) | Self::Cron(_) => false,
+        }
+    }
+
+    /// Whether it runs at times only: nothing of it is told, and a run of before ends by itself.
+    pub fn is_job(&self) -> bool {
+        match self {
+            Self::AtRest(_) | Self::Cron(_) => true,
+            Self::Process(_) | Self::Reread(_) | Self::Unit(_) | Self::Supervisor(_) => false,
+            Self::Compose(_) | Self::Container(_) => false,
+            Self::Pm2(_) | Self::Adapter(_) | Self::Master(_) => false,
+        }
+    }
+
+    /// Whether a new process takes the value: then its environment is of after the change.
+    pub fn starts_anew(&self) -> bool {
+        match self {
+            Self::Process(process) => matches!(process.verb, Verb::Restart(_)),
+            Self::Unit(_) | Self::Supervisor(_) | Self::Pm2(_) | Self::Master(_) | Self::Cron(_) => true,
+            Self::Compose(_) => true,
+            Self::Container(container) => container.verb != ContainerVerb::Rereads,
+            Self::Adapter(adapter) => adapter.starts_anew(),
+            Self::Reread(_) | Self::AtRest(_) => false,
+        }
+    }
+
+    /// The manager's own process, whose memory holds what it starts others with, and which never presents it.
+    pub fn keeper(&self) -> Option<u32> {
+        match self {
+            Self::Supervisor(supervisor) => supervisor.keeper(),
+            Self::Pm2(pm2) => pm2.keeper(),
+            Self::Process(_) | Self::Unit(_) | Self::Reread(_) | Self::AtRest(_) => None,
+            Self::Compose(_) | Self::Container(_) => None,
+            Self::Adapter(_) | Self::Master(_) | Self::Cron(_) => None,
+        }
+    }
+
+    /// Files that the manager itself writes when a value is applied, and from which it starts others later.
+    pub fn kept(&self) -> Vec<PathBuf> {
+        match self {
+            Self::Pm2(pm2) => pm2.dumps().unwrap_or_default(),
+            Self::Process(_) | Self::Unit(_) | Self::Reread(_) | Self::AtRest(_) => Vec::new(),
+            Self::Compose(_) | Self::Container(_) => Vec::new(),
+            Self::Supervisor(_) | Self::Adapter(_) | Self::Master(_) | Self::Cron(_) => Vec::new(),
+        }
+    }
 }
 
 /// What was done.
@@ -48,7 +117,8 @@ impl Applied {
 /// The class tells the effect. [`keyroll_port::Class::Permanent`] and [`keyroll_port::Class::Retryable`]: nothing was
 /// done. [`keyroll_port::Class::Unknown`]: it may have been done (ended with an error, timed out and was killed).
 /// Codes: `K0401` name, `K0402` exit status, `K0403` time-out, `K0404` not started, `K0405` no process to signal,
-/// `K0406` systemd absent, `K0407` unit, `K0408` pid file, `K0420` to `K0427` containers.
+/// `K0406` systemd absent, `K0407` unit, `K0408` pid file, `K0420` to `K0427` containers, `K0430` did not stay up,
+/// `K0431` supervisord, `K0432` pm2, `K0433` adapter, `K0434` master.
 pub fn apply(
     run: &Run,
     instance: Option<&str>,
@@ -62,6 +132,11 @@ pub fn apply(
         Run::Compose(compose) => compose.apply(deadline, started),
         Run::Container(container) => container.apply(deadline, started),
         Run::AtRest(at_rest) => Ok(at_rest.apply()),
+        Run::Supervisor(supervisor) => supervisor.apply(deadline, started),
+        Run::Pm2(pm2) => pm2.apply(deadline, started),
+        Run::Adapter(adapter) => adapter.apply(deadline, started),
+        Run::Master(master) => master.apply(deadline),
+        Run::Cron(cron) => Ok(cron.apply()),
     }
 }
 
@@ -71,10 +146,11 @@ pub fn apply(
 /// It cannot be told: no answer is ever "none" because something was not visible.
 pub fn instances(run: &Run) -> Result<Vec<InstanceProcess>, Failure> {
     match run {
-        Run::Process(_) | Run::Reread(_) => instances_in(run, &list()?),
+        Run::Process(_) | Run::Reread(_) | Run::Master(_) | Run::Cron(_) => instances_in(run, &list()?),
         Run::Unit(_) | Run::Compose(_) | Run::Container(_) | Run::AtRest(_) => {
             instances_in(run, &Listing::default())
         }
+        Run::Supervisor(_) | Run::Pm2(_) | Run::Adapter(_) => instances_in(run, &Listing::default()),
     }
 }
 
@@ -91,5 +167,10 @@ pub fn instances_in(run: &Run, listing: &Listing) -> Result<Vec<InstanceProcess>
         Run::Compose(compose) => compose.instances(),
         Run::Container(container) => container.instances(),
         Run::AtRest(at_rest) => at_rest.instances(),
+        Run::Supervisor(supervisor) => supervisor.instances(),
+        Run::Pm2(pm2) => pm2.instances(),
+        Run::Adapter(adapter) => adapter.instances(),
+        Run::Master(master) => master.instances_in(listing),
+        Run::Cron(cron) => cron.instances_in(listing),
     }
 }

@@ -97,6 +97,10 @@ pub(crate) enum Output {
     Drain,
     /// The beginning is kept; the command leaves nothing behind.
     Keep,
+    /// The same, with what it complains about on standard error.
+    Both,
+    /// Its standard output is kept whole, if it is not much; the command leaves nothing behind.
+    Whole,
     /// What it complains about on standard error is kept whole, if it is not much; the command leaves nothing behind.
     Complaint,
     /// The beginning of the answer is kept, and the complaint apart from it; the command leaves nothing behind.
@@ -264,6 +268,16 @@ impl Capture {
                 let file = memory_file()?;
                 command.stdout(file.try_clone()?).stderr(Stdio::null());
                 Ok(Self::Memory(file))
+            }
+            Output::Both => {
+                let file = memory_file()?;
+                command.stdout(file.try_clone()?).stderr(file.try_clone()?);
+                Ok(Self::Memory(file))
+            }
+            Output::Whole => {
+                let file = small_memory_file()?;
+                command.stdout(file.try_clone()?).stderr(Stdio::null());
+                Ok(Self::Small(file))
             }
             Output::Complaint => {
                 let file = small_memory_file()?;

@@ -116,6 +116,31 @@ impl Find {
     }
 }
 
+/// Processes that a manager names by number, with the workers that each forked. One that has ended meanwhile is left out.
+///
+/// # Errors
+/// `K0411`: one of them may be there and is not visible.
+pub(crate) fn with_workers(listing: &Listing, pids: &[u32]) -> Result<Vec<InstanceProcess>, Failure> {
+    let mut found: Vec<InstanceProcess> = Vec::new();
+    for pid in pids {
+        if let Some(hidden) = listing.hidden.iter().find(|hidden| hidden.pid.is_none_or(|it| it == *pid)) {
+            return Err(Failure::new(Class::Retryable, "K0411", format!("look at process {pid}"))
+                .because(hidden.reason.clone())
+                .help("run keyroll as root or as the consumer's user"));
+        }
+        let Some(main) = listing.seen.iter().find(|process| process.id.pid == *pid) else { continue };
+        let workers = descendants(listing, main.id);
+        let alike = |worker: &&&Process| worker.forked || (worker.exe.is_some() && worker.exe == main.exe);
+        let workers = workers.iter().filter(alike).map(|worker| (worker.id, false));
+        for (process, is_main) in std::iter::once((main.id, true)).chain(workers) {
+            if !found.iter().any(|known| known.process == process) {
+                found.push(InstanceProcess { process, instance: None, main: is_main });
+            }
+        }
+    }
+    Ok(found)
+}
+
 pub(crate) fn list() -> Result<Listing, Failure> {
     let listing = processes(Duration::from_millis(LISTING_MS_MAX));
     listing.map_err(|reason| Failure::new(Class::Retryable, "K0411", "list the processes").because(reason))

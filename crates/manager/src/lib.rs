@@ -4,6 +4,7 @@
 //! failure. Invariants, by what is absent: no value in an argument or in the environment of anything started here;
 //! nothing started here ends with keyroll, or holds an open file of it; no signal by process number alone.
 
+mod adapter;
 mod apply;
 mod at_rest;
 mod brings;
@@ -12,17 +13,24 @@ mod command;
 mod compose;
 mod container;
 mod docker;
+mod cron;
+mod facts;
 mod fetch;
 mod find;
 mod http;
 mod instance;
 mod leftover;
+mod master;
 mod output;
+mod pm2;
 mod process;
 mod reread;
+mod settle;
+mod supervisor;
 mod systemd;
 mod user;
 
+pub use adapter::{Adapter, AdapterRule, adapter_schema, check_adapter};
 pub use apply::{Applied, Run, apply, instances, instances_in};
 pub use at_rest::AtRest;
 pub use brings::{Brings, Edit};
@@ -31,10 +39,15 @@ pub use command::CommandLine;
 pub use compose::Compose;
 pub use container::{Container, ContainerVerb};
 pub use docker::Docker;
+pub use cron::Cron;
+pub use facts::{MANAGER_FACTS, ManagerFact, managers_markdown};
 pub use fetch::fetch;
 pub use find::Find;
 pub use instance::{InstanceProcess, check_instance_name};
 pub use leftover::{Leftover, end_leftover};
+pub use master::{Master, Roll};
+pub use pm2::Pm2;
 pub use process::{Process, Said, Verb, signal_by_name};
 pub use reread::Reread;
+pub use supervisor::Supervisor;
 pub use systemd::{Unit, UnitFiles, UnitState};

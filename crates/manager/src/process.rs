@@ -92,7 +92,7 @@ impl Process {
 
 /// Sends a signal to this very process: the descriptor is opened first and the identity asked afterwards, so a number
 /// that was given to another process in between is noticed and never hit.
-fn send(process: &ProcessId, signal: Signal) -> std::io::Result<()> {
+pub(crate) fn send(process: &ProcessId, signal: Signal) -> std::io::Result<()> {
     let pid =
         i32::try_from(process.pid).ok().and_then(Pid::from_raw).ok_or(std::io::ErrorKind::InvalidInput)?;
     let descriptor = pidfd_open(pid, PidfdFlags::empty())?;

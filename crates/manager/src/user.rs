@@ -23,6 +23,19 @@ impl User {
         })
     }
 
+    /// Whose number it is.
+    pub(crate) fn of_uid(uid: u32) -> Result<Self, Failure> {
+        let attempted = || format!("run a command as user {uid}");
+        let list = std::fs::read_to_string("/etc/passwd")
+            .map_err(|error| Failure::new(Class::Permanent, "K0409", attempted()).because(error))?;
+        let names = list.lines().filter_map(|line| Self::of_line(line, line.split(':').next()?));
+        names.into_iter().find(|user| user.uid == uid).ok_or_else(|| {
+            Failure::new(Class::Permanent, "K0409", attempted())
+                .because("/etc/passwd has no such user")
+                .help("give the file to a local user, or name the manager's folder in the configuration")
+        })
+    }
+
     /// `name:password:uid:gid:comment:home:shell`. Source: passwd(5).
     fn of_line(line: &str, name: &str) -> Option<Self> {
         let fields: Vec<&str> = line.split(':').collect();

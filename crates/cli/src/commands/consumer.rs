@@ -5,7 +5,7 @@ use keyroll_config::{
     WriteMode, add_consumer, replace_consumer,
 };
 
-use super::waive;
+use super::{check_adapter, waive};
 use keyroll_manager::{Find, Reread, Run};
 
 use crate::args::{AdoptArgs, ConsumerCommand};
@@ -21,6 +21,7 @@ pub(super) fn run(command: &ConsumerCommand, context: &mut Context) -> Result<Ex
     match command {
         ConsumerCommand::Adopt(args) => adopt(args, context),
         ConsumerCommand::Waive(args) => waive::run(args, context),
+        ConsumerCommand::CheckAdapter(args) => Ok(check_adapter::run(args, context)),
     }
 }
 

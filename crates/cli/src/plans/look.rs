@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use keyroll_config::{EvidenceKind, Runs, Secret};
+use keyroll_config::{EvidenceKind, Secret};
 use keyroll_host::{LOCAL, LiveReport, Local, process_of, read, resolve};
 use keyroll_port::{
     Failure, Host as _, Issuer, Journal as _, Label, Listing, Live, Looked, Probe, RefusalLog, Sessions,
@@ -24,7 +24,7 @@ use crate::records::waivers::Waivers;
 use crate::wiring::compose::{Composed, compose, policy};
 use crate::wiring::issuer::Described;
 use crate::wiring::open::{fingerprint_key, folder_of};
-use crate::wiring::programs::{pid_files_missing, refuse_missing};
+use crate::wiring::programs::{dumps_in_sight, pid_files_missing, refuse_missing};
 use crate::wiring::trusted::trusted;
 
 /// What it found: the plan to be saved, the protocol's plan, this machine's setup, and what is not explained.
@@ -94,6 +94,7 @@ async fn at_issuer(
     notes.extend(standing_notes(standing, bound));
     let able = able(subject.secret, issuer, &credential, &mut notes).await;
     notes.extend(pid_files_missing(subject.secret));
+    notes.extend(dumps_in_sight(subject.secret));
     let settings = issuer.settings(&credential).await?;
     Ok(AtIssuer { from_version, credential, listing, standing, bound, able, settings, notes })
 }
@@ -228,8 +229,7 @@ fn refuse_unseen_reads(secret: &Secret) -> Result<(), Problem> {
     if !secret.revoke.require.contains(&EvidenceKind::Read) {
         return Ok(());
     }
-    let at_rest =
-        secret.consumers.iter().find(|consumer| matches!(consumer.runs, Runs::Timer { .. } | Runs::AtRest));
+    let at_rest = secret.consumers.iter().find(|consumer| consumer.runs.is_at_rest());
     let why = match at_rest {
         _ if !keyroll_observe::sees_opens() => "only root is told who opens a file".to_owned(),
         Some(consumer) => {
@@ -457,7 +457,7 @@ fn processes(secret: &Secret, host: &Local) -> Result<BTreeMap<String, BTreeMap<
     for (id, _, who) in host.instances_now()? {
         let Some(consumer) = secret.consumers.get(id.index()) else { continue };
         // Whether a job runs in this moment is nothing that a plan is about.
-        if matches!(consumer.runs, Runs::Timer { .. } | Runs::AtRest) {
+        if consumer.runs.is_at_rest() {
             continue;
         }
         let process = process_of(who).and_then(|id| keyroll_observe::process(id.pid).ok());

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use keyroll_config::{Apply, Consumer, Runs, Secret};
+use keyroll_config::{Apply, Consumer, Manager, Runs, Secret};
 use keyroll_rotation::{Consumer as Unit, LastUsed, MintedBy, Overlap, Uptake};
 
 use super::Found;
@@ -38,6 +38,7 @@ pub(crate) fn gaps(secret: &Secret) -> Vec<String> {
             Runs::Process { apply, .. } => matches!(apply, Apply::Restart(_)),
             Runs::Unit { .. } | Runs::Compose { .. } => true,
             Runs::Container { apply, .. } => *apply != Some(Apply::Rereads),
+            Runs::Managed { by, .. } => !matches!(by, Manager::Cron(_) | Manager::Master { .. }),
             Runs::Timer { .. } | Runs::AtRest => false,
         };
         restarts && consumer.runs.instances().len() == 1

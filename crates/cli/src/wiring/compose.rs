@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use keyroll_config::{
-    Apply, Argument, Check, Consumer, Copy, EntryPart, EvidenceKind, FileFormat, Find, Instance, OnFailure,
+    Apply, Argument, Check, Consumer, Copy, EntryPart, EvidenceKind, FileFormat, Find, Instance, Manager, OnFailure,
     Place, Runs, Secret, Source, WriteMode,
 };
 use keyroll_copy::{Format, Part, Slot, Template};
@@ -13,7 +13,8 @@ use keyroll_host::{
     CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, LOCAL, LogSetup, Setup, SlotSetup, Write,
 };
 use keyroll_manager::{
-    AtRest, CommandLine, Compose, Container, ContainerVerb, Process, Reread, Run, Unit, Verb, signal_by_name,
+    Adapter, AtRest, CommandLine, Compose, Container, ContainerVerb, Cron, Master, Pm2, Process, Reread, Roll, Run,
+    Supervisor, Unit, Verb, signal_by_name,
 };
 use keyroll_port::Issuer;
 use keyroll_rotation::{self as rotation, Delivery, FileId, Kinds, Policy, Uptake};
@@ -86,6 +87,7 @@ fn projects(secret: &Secret) -> impl Iterator<Item = PathBuf> {
         | Runs::Unit { .. }
         | Runs::Timer { .. }
         | Runs::Container { .. }
+        | Runs::Managed { .. }
         | Runs::AtRest => Vec::new(),
     })
 }
@@ -205,14 +207,15 @@ fn file_format(format: FileFormat) -> Format {
 
 fn unit(consumer: &Consumer, files: Vec<FileId>, attributes: bool) -> Result<rotation::Consumer, Problem> {
     let uptake = match &consumer.runs {
-        Runs::Timer { .. } | Runs::AtRest => Uptake::AtRest,
+        Runs::Timer { .. } | Runs::AtRest | Runs::Managed { by: Manager::Cron(_), .. } => Uptake::AtRest,
         Runs::Process { apply: Apply::Rereads, .. } | Runs::Container { apply: Some(Apply::Rereads), .. } => {
             Uptake::Rereads
         }
         Runs::Process { apply: Apply::Restart(_) | Apply::Signal(_), .. }
         | Runs::Unit { .. }
         | Runs::Compose { .. }
-        | Runs::Container { .. } => Uptake::Verb,
+        | Runs::Container { .. }
+        | Runs::Managed { .. } => Uptake::Verb,
     };
     Ok(rotation::Consumer {
         host: LOCAL,
@@ -266,7 +269,8 @@ fn ready(runs: &Runs, instance: &Instance) -> Option<keyroll_manager::Check> {
         Runs::Process { ready, .. }
         | Runs::Unit { ready, .. }
         | Runs::Compose { ready, .. }
-        | Runs::Container { ready, .. } => ready.as_ref()?,
+        | Runs::Container { ready, .. }
+        | Runs::Managed { ready, .. } => ready.as_ref()?,
         Runs::Timer { .. } | Runs::AtRest => return None,
     };
     Some(keyroll_manager::Check::Http { url: fill(url, instance), contains: None })
@@ -309,6 +313,7 @@ fn run(runs: &Runs, instance: &Instance, folder: &Path) -> Result<Run, Problem> 
             };
             return Ok(Run::Container(Container::new(name.clone(), verb)));
         }
+        Runs::Managed { by, .. } => return Ok(managed(by, instance, folder)),
         Runs::Process { apply, find, .. } => (apply, find),
     };
     let find = match by {
@@ -333,6 +338,30 @@ fn run(runs: &Runs, instance: &Instance, folder: &Path) -> Result<Run, Problem> 
         }
     };
     Ok(Run::Process(Process { instances: Vec::new(), find, verb }))
+}
+
+/// What one of the other managers runs.
+fn managed(by: &Manager, instance: &Instance, folder: &Path) -> Run {
+    match by {
+        Manager::Supervisor { program, config } => Run::Supervisor(Supervisor::new(program.clone(), config)),
+        Manager::Pm2 { ecosystem, app, home } => Run::Pm2(Pm2::new(ecosystem, app.clone(), home.clone())),
+        Manager::Exec(argv) => Run::Adapter(Adapter {
+            command: line(argv.fill(instance.name.as_str(), instance.port, None), folder),
+            instance: (instance.name.as_str() != "main").then(|| instance.name.to_string()),
+        }),
+        Manager::Master { pid_file, roll } => Run::Master(Master {
+            pid_file: pid_file.clone(),
+            roll: match roll {
+                keyroll_config::Roll::Workers => Roll::Workers,
+                keyroll_config::Roll::GrowAndShrink => Roll::GrowAndShrink,
+                // A number that no signal has is refused when it is sent.
+                keyroll_config::Roll::Signal(one) => Roll::Signal(signal_by_name(one.name()).unwrap_or(0)),
+            },
+        }),
+        Manager::Cron(table) => {
+            Run::Cron(Cron { table: table.clone(), with_user: !table.starts_with("/var/spool/cron") })
+        }
+    }
 }
 
 /// Counts, windows and deadlines, as the configuration and the issuer have them.

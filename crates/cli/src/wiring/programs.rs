@@ -3,7 +3,8 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use keyroll_config::{Apply, Check, Consumer, Find, Runs, Secret};
+use keyroll_config::{Apply, Check, Consumer, Find, Manager, Runs, Secret};
+use keyroll_manager::{Pm2, Run};
 
 use super::trusted::INTERPRETERS;
 use crate::problem::Problem;
@@ -13,7 +14,7 @@ const PATH_DEFAULT: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 
 /// A command that cannot be carried out.
 pub(crate) struct Missing {
-    /// Which of the consumer's commands: `restart`, `check`, `fetch`.
+    /// Which of the consumer's commands: `restart`, `check`, `fetch`, `manager`, `adapter`.
     pub(crate) what: &'static str,
     pub(crate) why: String,
     pub(crate) help: String,
@@ -38,10 +39,12 @@ pub(crate) fn missing(consumer: &Consumer) -> Vec<Missing> {
     let restart = match &consumer.runs {
         Runs::Process { apply: Apply::Restart(argv), .. }
         | Runs::Container { apply: Some(Apply::Restart(argv)), .. } => Some(("restart", argv)),
+        Runs::Managed { by: Manager::Exec(argv), .. } => Some(("adapter", argv)),
         Runs::Process { .. }
         | Runs::Unit { .. }
         | Runs::Compose { .. }
         | Runs::Container { .. }
+        | Runs::Managed { .. }
         | Runs::Timer { .. }
         | Runs::AtRest => None,
     };
@@ -50,8 +53,15 @@ pub(crate) fn missing(consumer: &Consumer) -> Vec<Missing> {
         Check::Exec(argv) => Some(("check", argv)),
         Check::Http(_) => None,
     });
+    let manager = match &consumer.runs {
+        Runs::Managed { by, .. } => by.program(),
+        Runs::Process { .. } | Runs::Unit { .. } | Runs::Timer { .. } | Runs::AtRest => None,
+        Runs::Compose { .. } | Runs::Container { .. } => None,
+    };
+    let manager = manager.and_then(|program| of_words("manager", &[program.to_owned()]));
     let all = restart.into_iter().chain(consumer.fetch.iter().map(|argv| ("fetch", argv))).chain(checks);
-    all.filter_map(|(what, argv)| of_words(what, &argv.fill("", None, None))).collect()
+    let all = all.filter_map(|(what, argv)| of_words(what, &argv.fill("", None, None)));
+    manager.into_iter().chain(all).collect()
 }
 
 fn of_words(what: &'static str, words: &[String]) -> Option<Missing> {
@@ -94,6 +104,28 @@ fn fault(path: &Path, executable: bool) -> Option<(String, String)> {
         }
         Ok(_) => None,
     }
+}
+
+/// What a manager keeps where others may read it: whole environments.
+pub(crate) fn dumps_in_sight(secret: &Secret) -> Vec<String> {
+    let mut notes = Vec::new();
+    for consumer in &secret.consumers {
+        let Runs::Managed { by: Manager::Pm2 { ecosystem, app, home }, .. } = &consumer.runs else {
+            continue;
+        };
+        for path in Run::Pm2(Pm2::new(ecosystem, app.clone(), home.clone())).kept() {
+            let mode = path.metadata().map_or(0, |meta| meta.permissions().mode());
+            if mode & 0o044 != 0 {
+                let shown = path.display();
+                notes.push(format!(
+                    "{}: its manager keeps the value in {shown}, where others may read it (mode {:04o}): chmod 600 {shown}",
+                    consumer.name,
+                    mode & 0o7777
+                ));
+            }
+        }
+    }
+    notes
 }
 
 /// Files that should hold a process id and are not there: nothing of such a consumer can be found running.

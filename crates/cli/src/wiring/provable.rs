@@ -1,6 +1,6 @@
 //! Whether the gate could ever open for a consumer: asked before anything is made or written.
 
-use keyroll_config::{Check, Consumer, Runs};
+use keyroll_config::{Check, Consumer};
 
 use crate::problem::Problem;
 
@@ -9,7 +9,7 @@ use crate::problem::Problem;
 /// Where the issuer shows which process made a call, each path must be seen there: the main one by the traffic, the
 /// others by a request to the process. Elsewhere, and for a job at rest, only a command that can be seen to fail shows it.
 pub(crate) fn provable(consumer: &Consumer, attributes: bool) -> Result<(), Problem> {
-    let seen_there = attributes && !matches!(consumer.runs, Runs::Timer { .. } | Runs::AtRest);
+    let seen_there = attributes && !consumer.runs.is_at_rest();
     let main = (None, consumer.check.as_ref());
     let others = consumer.paths.iter().map(|path| (Some(&path.name), Some(&path.check)));
     for (path, check) in std::iter::once(main).chain(others) {

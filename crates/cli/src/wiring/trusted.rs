@@ -5,7 +5,7 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use keyroll_config::{Apply, Check, Consumer, IssuerRef, Runs, Secret};
+use keyroll_config::{Apply, Check, Consumer, IssuerRef, Manager, Runs, Secret};
 
 use super::open::folder_of;
 use super::project::files_of;
@@ -50,10 +50,12 @@ pub(crate) fn commands(consumer: &Consumer) -> Vec<Vec<String>> {
     let restart = match &consumer.runs {
         Runs::Process { apply: Apply::Restart(argv), .. }
         | Runs::Container { apply: Some(Apply::Restart(argv)), .. } => Some(argv),
+        Runs::Managed { by: Manager::Exec(argv), .. } => Some(argv),
         Runs::Process { .. }
         | Runs::Unit { .. }
         | Runs::Compose { .. }
         | Runs::Container { .. }
+        | Runs::Managed { .. }
         | Runs::Timer { .. }
         | Runs::AtRest => None,
     };
@@ -78,6 +80,7 @@ fn files(config_file: &Path, secret: &Secret) -> Vec<PathBuf> {
             files.extend(files_of(place));
         }
     }
+    files.extend(secret.consumers.iter().filter_map(|consumer| of_manager(&consumer.runs)));
     for words in secret.consumers.iter().flat_map(commands) {
         let Some((program, words)) = words.split_first() else { continue };
         let name = Path::new(program).file_name().unwrap_or_default();
@@ -88,6 +91,21 @@ fn files(config_file: &Path, secret: &Secret) -> Vec<PathBuf> {
         }
     }
     files
+}
+
+/// The file of a manager that is carried out with this user's rights: both may name programs of their own.
+fn of_manager(runs: &Runs) -> Option<PathBuf> {
+    let Runs::Managed { by, .. } = runs else { return None };
+    match by {
+        Manager::Supervisor { config, .. } => Some(config.clone()),
+        // A command is looked at with the others; the others carry nothing out.
+        Manager::Exec(_) | Manager::Master { .. } | Manager::Cron(_) => None,
+        // It is run as the user whose pm2 it is.
+        Manager::Pm2 { ecosystem, home, .. } => {
+            let owner = home.as_ref().unwrap_or(ecosystem).metadata().ok()?.uid();
+            (owner == rustix::process::geteuid().as_raw()).then(|| ecosystem.clone())
+        }
+    }
 }
 
 /// A file and the folders above it: above its name, and above what it leads to.

@@ -82,7 +82,7 @@ impl Scene {
         self.home.path().join("state.keys")
     }
 
-    fn words(&self) -> String {
+    pub fn words(&self) -> String {
         let refused = self.path("log/refused");
         format!("port={} lifeline={} refused={}", self.issuer.port(), std::process::id(), refused.display())
     }

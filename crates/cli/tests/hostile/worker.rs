@@ -37,6 +37,10 @@ pub fn play() {
 /// The value of a line of a file: `KEY=value`, unless another variable is named. The rest of it is not kept: another
 /// secret may stand there.
 fn read_key(path: &Path, words: &BTreeMap<&str, &str>) -> String {
+    // Or of a variable of its environment.
+    if let Some(name) = words.get("environment") {
+        return std::env::var(name).unwrap();
+    }
     let text = Zeroizing::new(fs::read_to_string(path).unwrap());
     match path.extension().and_then(|it| it.to_str()) {
         Some("json") => {

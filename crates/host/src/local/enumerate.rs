@@ -18,6 +18,7 @@ use keyroll_rotation::{
 
 use super::deliver::unclear;
 use super::find::{NEW, OLD, at_rest, needles, place_digest};
+use super::managers::keeps;
 use super::{Local, incarnation, not_seen, process_of};
 use crate::read;
 
@@ -186,6 +187,7 @@ impl Local {
                         && holder.process.uid == docker.owner()
                 }
                 Run::Process(_) | Run::Reread(_) | Run::AtRest(_) => false,
+                Run::Supervisor(_) | Run::Pm2(_) | Run::Adapter(_) | Run::Master(_) | Run::Cron(_) => false,
             })
     }
 
@@ -197,9 +199,10 @@ impl Local {
         seen: &mut Vec<Seen>,
     ) -> BTreeMap<Incarnation, String> {
         let mut found_by = BTreeMap::new();
+        let keepers = self.keepers();
         for holder in &sights.report.holders {
             let known = running.iter().any(|one| one.process == holder.process.id);
-            if known || holder.shell || self.hands_on(holder) || searches(holder) {
+            if known || holder.shell || self.hands_on(holder) || keeps(&keepers, holder) || searches(holder) {
                 continue;
             }
             let who = incarnation(&holder.process.id);
@@ -281,7 +284,9 @@ impl Local {
         needles: &keyroll_needle::Needles,
         goes: u32,
     ) -> (Vec<u64>, Vec<Named>, Vec<String>) {
-        let report = search_files(&self.search_roots(), needles, FileLimits::default());
+        let (kept, explained) = self.kept(values, goes);
+        let roots = [self.search_roots(), kept].concat();
+        let report = search_files(&roots, needles, FileLimits::default());
         let own: Vec<PathBuf> =
             self.setup.own_folders.iter().filter_map(|it| it.canonicalize().ok()).collect();
         let planned: Vec<(Option<(u64, u64)>, PathBuf)> = self
@@ -298,7 +303,8 @@ impl Local {
             let found = inode(&real);
             let configured =
                 planned.iter().any(|(inode, path)| *path == real || (found.is_some() && *inode == found));
-            let ours = configured || own.iter().any(|folder| real.starts_with(folder));
+            let ours =
+                configured || explained.contains(&real) || own.iter().any(|folder| real.starts_with(folder));
             let named = Named { digest: place_digest(&real), name: shown(&real) };
             if !ours && !names.contains(&named) {
                 names.push(named);

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use keyroll_copy::{Format, Slot};
 use keyroll_manager::{ContainerVerb, Run, Unit, Verb, instances};
@@ -18,6 +19,9 @@ use super::{ConsumerSetup, CopySetup, FileSetup, Local, SlotSetup};
 
 /// A file that was changed in the ticks around a start counts as read by it: starts are told to 10 ms.
 const SLACK_MS: u64 = 20;
+
+/// How long a manager may take to answer.
+pub(super) const QUESTION: Duration = Duration::from_secs(10);
 
 /// Variables that a shell, a login or a restart command's own environment brings.
 const OF_A_SHELL: [&str; 16] = [
@@ -58,10 +62,10 @@ pub struct LiveReport {
 /// One slot with what is known of it.
 pub(super) struct Subject<'a> {
     pub(super) consumer: &'a ConsumerSetup,
-    slot: &'a SlotSetup,
+    pub(super) slot: &'a SlotSetup,
     unit: Option<&'a Unit>,
     /// Its files were written by this rotation: their times say nothing of the edit any more.
-    delivered: bool,
+    pub(super) delivered: bool,
 }
 
 impl Local {
@@ -111,8 +115,15 @@ impl Local {
                 }
             },
             Run::Unit(unit) => Some(unit),
-            Run::Compose(_) => None,
+            Run::Compose(_) | Run::Supervisor(_) | Run::Pm2(_) => None,
             Run::Container(container) if container.verb != ContainerVerb::Rereads => None,
+            Run::Adapter(_) | Run::Master(_) => {
+                report.not_visible.push(format!(
+                    "what '{}' loads beside the value: it is told to take it by its own means",
+                    consumer.name
+                ));
+                return report;
+            }
             Run::Reread(_) | Run::Container(_) => {
                 report.not_visible.push(format!(
                     "what '{}' loads beside the value: it reads its file again by itself",
@@ -120,7 +131,7 @@ impl Local {
                 ));
                 return report;
             }
-            Run::AtRest(_) => return report,
+            Run::AtRest(_) | Run::Cron(_) => return report,
         };
         let subject = Subject { consumer, slot, unit, delivered };
         let what = || format!("what a restart of '{}' would make live", consumer.name);
@@ -155,12 +166,14 @@ impl Local {
             Run::Compose(compose) => return self.service(subject, process, compose, report),
             Run::Container(container) => return self.container(subject, process, container, image, report),
             Run::Process(_) | Run::Unit(_) | Run::Reread(_) | Run::AtRest(_) => {}
+            Run::Supervisor(_) | Run::Pm2(_) | Run::Adapter(_) | Run::Master(_) | Run::Cron(_) => {}
         }
         let mut environment = Vec::new();
         if let Some(unit) = subject.unit {
             environment = self.unit(subject, unit, image, report);
             self.credentials(subject, unit, process, report);
         }
+        self.of_manager(subject, image, report);
         let mut named = BTreeSet::new();
         for id in &subject.consumer.files {
             named.extend(self.variables(subject, process, *id, &mut environment, report));
@@ -168,8 +181,8 @@ impl Local {
         for path in environment {
             self.all_variables(subject, process, &path, &[], report);
         }
-        // A unit's environment has more sources than its files.
-        if subject.unit.is_none() && !named.is_empty() {
+        // What a manager starts has more sources than its files.
+        if matches!(subject.slot.run, Run::Process(_)) && !named.is_empty() {
             orphans(subject, process, &named, report);
         }
     }
@@ -398,7 +411,7 @@ impl Local {
         names
     }
 
-    fn push(
+    pub(super) fn push(
         &self,
         subject: &Subject<'_>,
         kind: &str,

@@ -42,6 +42,11 @@ fn rereads(run: &Run) -> Option<&Container> {
         | Run::Process(_)
         | Run::Reread(_)
         | Run::Unit(_)
-        | Run::AtRest(_) => None,
+        | Run::AtRest(_)
+        | Run::Supervisor(_)
+        | Run::Pm2(_)
+        | Run::Adapter(_)
+        | Run::Master(_)
+        | Run::Cron(_) => None,
     }
 }

@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use keyroll_manager::{Check, CheckAnswer, CommandLine, ContainerVerb, Run, Verb, check};
+use keyroll_manager::{Check, CheckAnswer, CommandLine, check};
 use keyroll_observe::{MemoryLimits, ProcessId, Sockets, environment_holds, memory_holds, variables_holding};
 use keyroll_port::{Failure, SessionSource, Sessions, Values};
 use keyroll_rotation::{ConsumerId, FileId, Incarnation, Kinds, PATHS_MAX, Proof, Sight, Which};
@@ -43,10 +43,10 @@ impl Local {
             .into_iter()
             .filter(|one| one.consumer == id && slot.is_none_or(|slot| slot == one.slot))
             .collect();
-        let job = consumer.slots.iter().all(|one| matches!(one.run, Run::AtRest(_)));
+        let job = consumer.slots.iter().all(|one| one.run.is_job());
         if mine.is_empty() || job {
             // A service that was told to restart and did not come back is no job at rest: it has shown nothing.
-            let told = consumer.slots.iter().any(told_to_restart);
+            let told = consumer.slots.iter().any(|one| one.run.is_told());
             let one_of_several = consumer.slots.len() > 1 && slot.is_some();
             let proofs = if told || one_of_several {
                 Vec::new()
@@ -112,7 +112,7 @@ impl Local {
         }
         // Once seen in this incarnation it was loaded: its memory is not searched again.
         let before_now = self.memo().shown.get(&(who, 0, which)).copied().unwrap_or_default();
-        let loaded = || block_in_place(|| loaded(&one.process, which, values, restarts(setup)));
+        let loaded = || block_in_place(|| loaded(&one.process, which, values, setup.run.starts_anew()));
         match if before_now.has(Kinds::LOADED) { Loaded::Yes } else { loaded()? } {
             Loaded::Yes => base = base.and(Kinds::LOADED),
             Loaded::No => {}
@@ -312,21 +312,6 @@ impl Local {
         };
         bytes.is_some_and(|bytes| holds_version(setup, bytes.expose(), fields))
     }
-}
-
-/// Whether a new process takes the value: then its environment is of after the change.
-fn restarts(slot: &SlotSetup) -> bool {
-    match &slot.run {
-        Run::Process(process) => matches!(process.verb, Verb::Restart(_)),
-        Run::Unit(_) | Run::Compose(_) => true,
-        Run::Container(container) => container.verb != ContainerVerb::Rereads,
-        Run::Reread(_) | Run::AtRest(_) => false,
-    }
-}
-
-/// Whether something is carried out for it.
-fn told_to_restart(slot: &SlotSetup) -> bool {
-    matches!(slot.run, Run::Process(_)) || restarts(slot)
 }
 
 /// Its environment or its memory holds the version. Memory never proves that the other one is gone; and one that was

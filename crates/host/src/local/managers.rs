@@ -1,0 +1,107 @@
+//! What the managers of services keep beside the services themselves: what they were told to start them with.
+
+use std::path::{Path, PathBuf};
+
+use keyroll_manager::{Run, Supervisor};
+use keyroll_observe::{Holder, Image, Place};
+use keyroll_port::Values;
+use keyroll_rotation::{Holds, Which};
+
+use super::find::OLD;
+use super::live::Subject;
+use super::stand::stand;
+use super::{LiveReport, Local};
+
+/// What begins a program's section in a configuration of supervisord.
+const SECTION: &[u8] = b"[program:";
+
+impl Local {
+    /// The managers' own processes: their memory holds what they start others with. They never present it, and what
+    /// they start shows by itself what it was given.
+    pub(super) fn keepers(&self) -> Vec<u32> {
+        let slots = self.setup.consumers.iter().flat_map(|consumer| &consumer.slots);
+        slots.filter_map(|slot| slot.run.keeper()).collect()
+    }
+
+    /// Somebody's edit of what a manager goes by.
+    pub(super) fn of_manager(&self, subject: &Subject<'_>, image: &Image, report: &mut LiveReport) {
+        match &subject.slot.run {
+            Run::Supervisor(of) => self.supervisor(subject, of, report),
+            Run::Pm2(of) => self.ecosystem(subject, &of.ecosystem, image, report),
+            Run::Process(_) | Run::Unit(_) | Run::Reread(_) | Run::AtRest(_) => {}
+            Run::Compose(_) | Run::Container(_) => {}
+            Run::Adapter(_) | Run::Master(_) | Run::Cron(_) => {}
+        }
+    }
+
+    /// The ecosystem file says how an app is started, and is a program itself.
+    fn ecosystem(&self, subject: &Subject<'_>, path: &Path, image: &Image, report: &mut LiveReport) {
+        let real = path.canonicalize().ok();
+        let mut own = subject.consumer.files.iter().filter_map(|id| self.setup.file(*id));
+        if subject.delivered && own.any(|file| file.path.canonicalize().ok() == real) {
+            report.not_visible.push(format!(
+                "whether somebody edited {} since the plan: the value was written there",
+                path.display()
+            ));
+            return;
+        }
+        self.changed(subject, "ecosystem", path, path, image, report);
+    }
+
+    /// Files that managers write themselves: copies that explain themselves as long as the consumer's own files hold
+    /// the same version, and copies that nobody explains once those hold the other.
+    pub(super) fn kept(&self, values: Values<'_>, goes: u32) -> (Vec<PathBuf>, Vec<PathBuf>) {
+        let (mut all, mut explained) = (Vec::new(), Vec::new());
+        let (stays, going) = if goes == OLD { (Which::New, Holds::Old) } else { (Which::Old, Holds::New) };
+        for consumer in &self.setup.consumers {
+            let kept: Vec<PathBuf> = consumer.slots.iter().flat_map(|slot| slot.run.kept()).collect();
+            let kept = kept.into_iter().filter_map(|path| path.canonicalize().ok());
+            let files = consumer.files.iter().filter_map(|id| self.setup.file(*id));
+            let same = files.map(|file| self.holds(file, values, stays)).all(|holds| holds == going);
+            for path in kept {
+                if same {
+                    explained.push(path.clone());
+                }
+                all.push(path);
+            }
+        }
+        (all, explained)
+    }
+
+    /// Somebody's edit of the program in supervisord's configuration. Once keyroll itself has written there it cannot
+    /// be told from the value.
+    fn supervisor(&self, subject: &Subject<'_>, of: &Supervisor, report: &mut LiveReport) {
+        let name = &subject.consumer.name;
+        let changed = match of.changed(std::time::Instant::now() + super::live::QUESTION) {
+            Ok(changed) => changed,
+            Err(failure) => {
+                report.not_visible.push(format!("the program of '{name}': could not {}", failure.attempted));
+                return;
+            }
+        };
+        let files = subject.consumer.files.iter().filter_map(|id| self.setup.file(*id));
+        let own =
+            files.filter_map(|file| Some((file.path.clone(), stand(&file.path).ok()?))).find(|(_, found)| {
+                let content = found.content.as_ref();
+                content.is_some_and(|it| it.expose().windows(SECTION.len()).any(|window| window == SECTION))
+            });
+        if subject.delivered && own.is_some() {
+            report.not_visible.push(format!(
+                "whether somebody edited the program of '{name}' in its configuration since the plan: the value was written there"
+            ));
+            return;
+        }
+        if changed.contains(&of.program) {
+            let (path, found) = own
+                .map_or_else(|| (of.config.clone(), stand(&of.config).ok()), |(path, it)| (path, Some(it)));
+            let what =
+                format!("the program {} in the configuration of supervisord is not what runs", of.program);
+            self.push(subject, "supervisor", &path, what, found.as_ref(), report);
+        }
+    }
+}
+
+/// Whether a process holds a value only because it manages who uses it.
+pub(super) fn keeps(keepers: &[u32], holder: &Holder) -> bool {
+    keepers.contains(&holder.process.id.pid) && !holder.places.contains_key(&Place::Environment)
+}

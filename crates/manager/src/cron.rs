@@ -1,0 +1,86 @@
+use std::path::PathBuf;
+
+use keyroll_observe::{Listing, Process};
+use keyroll_port::{Class, Failure};
+
+use crate::find::with_workers;
+use crate::{Applied, InstanceProcess};
+
+/// Jobs of cron: at rest, but for those that run right now and read their copies before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cron {
+    /// The table, such as `/etc/cron.d/backup`.
+    pub table: PathBuf,
+    /// Whether its lines name a user before the command, as those of `/etc/cron.d` and `/etc/crontab` do.
+    pub with_user: bool,
+}
+
+impl Cron {
+    pub(crate) fn apply(&self) -> Applied {
+        Applied::without_output("nothing to do: cron starts it from its copies")
+    }
+
+    /// The commands of the table, as cron hands them to the shell. Source: crontab(5).
+    ///
+    /// # Errors
+    /// `K0435`: it cannot be read, or has no job.
+    pub fn commands(&self) -> Result<Vec<String>, Failure> {
+        let failed = || {
+            Failure::new(Class::Permanent, "K0435", format!("read the jobs of {}", self.table.display()))
+                .help("correct `runs.cron` in the configuration")
+        };
+        let text = std::fs::read_to_string(&self.table).map_err(|error| failed().because(error))?;
+        let jobs: Vec<String> = text.lines().filter_map(|line| self.command(line)).collect();
+        if jobs.is_empty() { Err(failed().because("it has no job")) } else { Ok(jobs) }
+    }
+
+    /// The command of one line; everything behind its first unescaped `%` is the job's standard input.
+    fn command(&self, line: &str) -> Option<String> {
+        let mut rest = line.trim_start();
+        let first = rest.chars().next()?;
+        if !(first.is_ascii_digit() || first == '*' || first == '@') {
+            return None;
+        }
+        let times = if first == '@' { 1 } else { 5 };
+        for _ in 0..times + usize::from(self.with_user) {
+            rest = rest.split_once(char::is_whitespace)?.1.trim_start();
+        }
+        let mut command = String::new();
+        let mut letters = rest.chars().peekable();
+        while let Some(letter) = letters.next() {
+            match letter {
+                '%' => break,
+                '\\' if letters.peek() == Some(&'%') => command.extend(letters.next()),
+                other => command.push(other),
+            }
+        }
+        (!command.is_empty()).then_some(command)
+    }
+
+    /// The jobs that run right now: cron gives the whole command to a shell as one argument.
+    pub(crate) fn instances_in(&self, listing: &Listing) -> Result<Vec<InstanceProcess>, Failure> {
+        let commands = self.commands()?;
+        let runs = |process: &&Process| {
+            let holds = |command: &String| process.args.holds(std::ffi::OsStr::new(command));
+            process.args.holds(std::ffi::OsStr::new("-c")) && commands.iter().any(holds)
+        };
+        let pids: Vec<u32> = listing.seen.iter().filter(runs).map(|process| process.id.pid).collect();
+        with_workers(listing, &pids)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_of_a_line_is_what_the_shell_gets() {
+        let of = |with_user: bool, line: &str| Cron { table: PathBuf::new(), with_user }.command(line);
+        assert_eq!(of(true, "5 4 * * *  root  /bin/b --x y").as_deref(), Some("/bin/b --x y"));
+        assert_eq!(of(false, "@daily ./b").as_deref(), Some("./b"));
+        assert_eq!(of(false, "*/5 * * * * date +\\%F %in").as_deref(), Some("date +%F "));
+        for none in ["", "# 5 4 * * * root x", "PATH=/bin", "5 4 * * *", "@daily"] {
+            assert_eq!(of(false, none), None, "{none}");
+        }
+    }
+}

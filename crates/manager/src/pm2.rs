@@ -1,0 +1,203 @@
+use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use keyroll_observe::ProcessId;
+use keyroll_port::{Class, Failure};
+use rustix::process::geteuid;
+
+use crate::command::{Ended, Output, With, run};
+use crate::find::{list, with_workers};
+use crate::process::Said;
+use crate::settle::{Settling, mains, question, settle, text};
+use crate::user::User;
+use crate::{Applied, CommandLine, Find, InstanceProcess};
+
+/// How long one question to pm2 may take, milliseconds.
+const ASK_MS_MAX: u64 = 20_000;
+
+/// The list from which pm2 starts its apps after a reboot, and the list before that. Both hold whole environments.
+const DUMPS: [&str; 2] = ["dump.pm2", "dump.pm2.bak"];
+
+/// An app of pm2.
+///
+/// `pm2 restart NAME` keeps the environment that the daemon has; only a restart by the ecosystem file with
+/// `--update-env` takes the file's. What stands in the dump is what starts after a reboot (seen with pm2 7.0.4).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pm2 {
+    /// The ecosystem file.
+    pub ecosystem: PathBuf,
+    /// The app's name in it.
+    pub app: String,
+    /// pm2's own folder; `.pm2` in the home of whoever owns the ecosystem file, where none is named.
+    pub home: Option<PathBuf>,
+    /// The program; `pm2` but for tests.
+    pub program: PathBuf,
+}
+
+impl Pm2 {
+    /// An app of an ecosystem file.
+    pub fn new(ecosystem: impl Into<PathBuf>, app: impl Into<String>, home: Option<PathBuf>) -> Self {
+        Self { ecosystem: ecosystem.into(), app: app.into(), home, program: "pm2".into() }
+    }
+
+    pub(crate) fn apply(
+        &self,
+        deadline: Instant,
+        started: &mut dyn FnMut(ProcessId),
+    ) -> Result<Applied, Failure> {
+        let before = mains(&self.instances()?);
+        let ecosystem = self.ecosystem.to_string_lossy();
+        let verb = ["restart", &ecosystem, "--only", &self.app, "--update-env"];
+        self.carry_out(&verb, deadline, started)?;
+        let now = mains(&self.instances().map_err(unknown)?);
+        if let Some(kept) = now.intersection(&before).next() {
+            return Err(self
+                .failed(Class::Unknown, "restart")
+                .because(format!("pm2 ended without an error, and process {} runs still", kept.pid))
+                .help("see whether the ecosystem file has an app of that name, then `keyroll resume`"));
+        }
+        let what = format!("the app {} of pm2", self.app);
+        let see = format!("pm2 logs {} --nostream", self.app);
+        let of = Settling { what: &what, see: &see, before: &before, at_least: before.len().max(1) };
+        settle(&of, deadline, &mut || self.up())?;
+        // The list that a reboot starts from, and the one before it: saved twice neither holds the value that goes.
+        if self.dumps()?.first().is_some_and(|dump| dump.exists()) {
+            for _ in DUMPS {
+                self.carry_out(&["save"], deadline, started)?;
+            }
+        }
+        Ok(Applied::without_output(format!("pm2 {}", verb.join(" "))))
+    }
+
+    fn up(&self) -> Result<std::collections::BTreeSet<ProcessId>, Failure> {
+        let pids = self.pids()?;
+        let found = with_workers(&list()?, &pids)?;
+        let all = pids.iter().all(|pid| found.iter().any(|one| one.process.pid == *pid));
+        Ok(if all { mains(&found) } else { std::collections::BTreeSet::new() })
+    }
+
+    pub(crate) fn instances(&self) -> Result<Vec<InstanceProcess>, Failure> {
+        let pids: Vec<u32> = self.pids()?.into_iter().filter(|pid| *pid > 0).collect();
+        with_workers(&list()?, &pids)
+    }
+
+    /// The process of each of the app's instances; 0 for one that does not run.
+    fn pids(&self) -> Result<Vec<u32>, Failure> {
+        let deadline = Instant::now() + Duration::from_millis(ASK_MS_MAX);
+        let ended = self.pm2(&["pid", &self.app], deadline, &mut |_| {}).map_err(question)?;
+        let said = text(&ended);
+        let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+        let wrong = |why: &str| {
+            self.failed(Class::Permanent, "find").because(why.to_owned()).help(format!(
+                "`pm2 pid {}` shows what keyroll sees; correct `runs.pm2` and `runs.app`",
+                self.app
+            ))
+        };
+        if !ended.status.success() {
+            return Err(wrong("`pm2 pid` ended with an error"));
+        }
+        if lines.is_empty() {
+            return Err(wrong("pm2 knows no app of that name"));
+        }
+        let pids: Option<Vec<u32>> = lines.iter().map(|line| line.parse().ok()).collect();
+        pids.ok_or_else(|| wrong("its answer has another form: is it another version of pm2?"))
+    }
+
+    /// The dumps of this pm2.
+    pub(crate) fn dumps(&self) -> Result<Vec<PathBuf>, Failure> {
+        let home = self.home()?;
+        Ok(DUMPS.iter().map(|name| home.join(name)).collect())
+    }
+
+    /// pm2's daemon: its memory holds the environments of its apps.
+    pub(crate) fn keeper(&self) -> Option<u32> {
+        self.daemon(&self.home().ok()?).ok().map(|daemon| daemon.pid)
+    }
+
+    fn home(&self) -> Result<PathBuf, Failure> {
+        if let Some(home) = &self.home {
+            return Ok(home.clone());
+        }
+        let owner = self.owner(&self.ecosystem)?;
+        Ok(User::of_uid(owner)?.home.join(".pm2"))
+    }
+
+    fn owner(&self, path: &Path) -> Result<u32, Failure> {
+        std::fs::metadata(path).map(|meta| meta.uid()).map_err(|error| {
+            self.failed(Class::Permanent, "find")
+                .because(format!("{}: {error}", path.display()))
+                .help("correct `runs.pm2` or `runs.home` in the configuration")
+        })
+    }
+
+    /// The daemon, which each call of pm2 would start if it did not run.
+    fn daemon(&self, home: &Path) -> Result<ProcessId, Failure> {
+        let absent = |why: &str| {
+            self.failed(Class::Retryable, "ask pm2 for")
+                .because(format!("its daemon does not run: {why}"))
+                .help("start it (`pm2 resurrect`), then `keyroll resume`; or name its folder in `runs.home`")
+        };
+        let find = Find::PidFile { path: home.join("pm2.pid"), exe: None };
+        let found = find.instances(&[])?;
+        let Some(daemon) = found.iter().find(|one| one.main) else {
+            return Err(absent(&format!("no process is named by {}/pm2.pid", home.display())));
+        };
+        match keyroll_observe::process(daemon.process.pid) {
+            Ok(process) if process.name.starts_with("PM2") => Ok(process.id),
+            Ok(process) => Err(absent(&format!("process {} is {}", process.id.pid, process.name))),
+            Err(reason) => Err(absent(&reason.to_string())),
+        }
+    }
+
+    fn carry_out(
+        &self,
+        words: &[&str],
+        deadline: Instant,
+        started: &mut dyn FnMut(ProcessId),
+    ) -> Result<(), Failure> {
+        let ended = self.pm2(words, deadline, started)?;
+        if ended.status.success() {
+            return Ok(());
+        }
+        let status = format!("pm2 {}: {}", words.join(" "), ended.status);
+        Err(self
+            .failed(Class::Unknown, words.first().unwrap_or(&"ask"))
+            .because(Said { status, output: ended.output })
+            .help("run it by hand and mend it, then `keyroll resume`"))
+    }
+
+    /// The ecosystem file is a program: it is run as the user whose pm2 it is, never with more rights.
+    fn pm2(
+        &self,
+        words: &[&str],
+        deadline: Instant,
+        started: &mut dyn FnMut(ProcessId),
+    ) -> Result<Ended, Failure> {
+        let home = self.home()?;
+        let owner = self.owner(&home)?;
+        let own = geteuid();
+        if owner != own.as_raw() && !own.is_root() {
+            return Err(self
+                .failed(Class::Permanent, "ask pm2 for")
+                .because(format!("{} belongs to user {owner}", home.display()))
+                .help("run keyroll as that user, or as root"));
+        }
+        let user = if owner == own.as_raw() { None } else { Some(User::of_uid(owner)?) };
+        self.daemon(&home)?;
+        let variables: [(&str, OsString); 1] = [("PM2_HOME", home.into_os_string())];
+        let line = CommandLine::program(self.program.to_string_lossy(), words.iter().copied());
+        let line = CommandLine { folder: self.ecosystem.parent().map(Path::to_owned), ..line };
+        let with = With { user: user.as_ref(), output: Output::Both, variables: &variables, input: None };
+        run(&line, &with, deadline, started)
+    }
+
+    fn failed(&self, class: Class, verb: &str) -> Failure {
+        Failure::new(class, "K0432", format!("{verb} the app {} of {}", self.app, self.ecosystem.display()))
+    }
+}
+
+fn unknown(failure: Failure) -> Failure {
+    Failure { class: Class::Unknown, ..failure }
+}

@@ -1,0 +1,86 @@
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use keyroll_observe::ProcessId;
+use keyroll_port::{Class, Failure};
+
+use crate::command::Ended;
+use crate::instance::InstanceProcess;
+
+/// How often it is looked while processes settle, milliseconds.
+const STEP_MS: u64 = 100;
+
+/// How long the new processes must stay the same to count as applied.
+pub(crate) const SETTLE: Duration = Duration::from_secs(2);
+
+/// What was asked for, and of whom: for what is said if it does not come about.
+pub(crate) struct Settling<'a> {
+    /// `app bot of pm2`.
+    pub(crate) what: &'a str,
+    /// The command that tells why it fell.
+    pub(crate) see: &'a str,
+    /// Processes of before, which must be gone.
+    pub(crate) before: &'a BTreeSet<ProcessId>,
+    /// So many processes at least.
+    pub(crate) at_least: usize,
+}
+
+/// The main processes of a look.
+pub(crate) fn mains(found: &[InstanceProcess]) -> BTreeSet<ProcessId> {
+    found.iter().filter(|one| one.main).map(|one| one.process).collect()
+}
+
+/// Waits until the processes of before are gone and as many others run, and then stays until those were the same for the
+/// whole settle time: one that dies a second after its start is reported as running first.
+///
+/// # Errors
+/// `K0430`: they did not come, or did not stay. The effect is unknown: something was told already.
+pub(crate) fn settle(
+    of: &Settling<'_>,
+    deadline: Instant,
+    look: &mut dyn FnMut() -> Result<BTreeSet<ProcessId>, Failure>,
+) -> Result<(), Failure> {
+    let mut stays: Option<(BTreeSet<ProcessId>, Instant)> = None;
+    loop {
+        let now = look().map_err(|failure| Failure { class: Class::Unknown, ..failure })?;
+        let moved = now.len() >= of.at_least && now.is_disjoint(of.before);
+        match &stays {
+            Some((first, _)) if *first != now => {
+                return Err(fell(of, "a process of it ended again, or another one was started"));
+            }
+            Some((_, since)) if since.elapsed() >= SETTLE => return Ok(()),
+            Some(_) => {}
+            None if moved => stays = Some((now, Instant::now())),
+            None if Instant::now() >= deadline => {
+                let old = now.intersection(of.before).next();
+                let why = old.map_or_else(
+                    || format!("{} of {} processes run", now.len(), of.at_least),
+                    |old| format!("process {} of before runs still", old.pid),
+                );
+                return Err(fell(of, &why));
+            }
+            None => {}
+        }
+        if Instant::now() >= deadline {
+            return Err(fell(of, "the deadline came before it had settled"));
+        }
+        std::thread::sleep(Duration::from_millis(STEP_MS));
+    }
+}
+
+fn fell(of: &Settling<'_>, why: &str) -> Failure {
+    Failure::new(Class::Unknown, "K0430", format!("see {} stay up on the new value", of.what))
+        .because(why.to_owned())
+        .help(format!("{} tells why; then `keyroll resume` or `keyroll abort`", of.see))
+}
+
+/// A question has no effect, whatever became of it.
+pub(crate) fn question(failure: Failure) -> Failure {
+    let class = if failure.class == Class::Unknown { Class::Retryable } else { failure.class };
+    Failure { class, ..failure }
+}
+
+/// What a tool of a manager said: names and numbers are taken out of it, and nothing of it is shown as it is.
+pub(crate) fn text(ended: &Ended) -> String {
+    ended.output.as_ref().map(|said| String::from_utf8_lossy(said.expose()).into_owned()).unwrap_or_default()
+}

@@ -1,0 +1,248 @@
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use keyroll_observe::ProcessId;
+use keyroll_port::{Class, Failure};
+
+use crate::command::{Ended, Output, With, run};
+use crate::find::{list, with_workers};
+use crate::process::Said;
+use crate::settle::{Settling, mains, question, settle, text};
+use crate::{Applied, CommandLine, InstanceProcess};
+
+/// How long one question to supervisord may take, milliseconds.
+const ASK_MS_MAX: u64 = 10_000;
+
+/// A program, or a group of programs, of supervisord.
+///
+/// `supervisorctl restart` starts a program with the environment that supervisord read last; only `reread` and `update`
+/// read a changed `environment=`, and `update NAME` leaves other programs alone (seen with supervisor 4.2.5 and 4.3.0).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Supervisor {
+    /// The program's name, or its group's, as `supervisorctl status` shows it before the colon.
+    pub program: String,
+    /// The configuration file of supervisord.
+    pub config: PathBuf,
+    /// The program; `supervisorctl` but for tests.
+    pub supervisorctl: PathBuf,
+}
+
+/// One process of a program, as `supervisorctl status` shows it.
+#[derive(Debug, PartialEq, Eq)]
+struct Member {
+    name: String,
+    state: String,
+    pid: Option<u32>,
+}
+
+impl Member {
+    /// `w:w_00   RUNNING   pid 6285, uptime 0:00:01`
+    fn of_line(line: &str) -> Option<Self> {
+        let mut words = line.split_whitespace();
+        let (name, state) = (words.next()?, words.next()?);
+        if name.ends_with(':') || !state.bytes().all(|byte| byte.is_ascii_uppercase()) {
+            return None;
+        }
+        let pid = match words.next() {
+            Some("pid") => words.next().and_then(|word| word.trim_end_matches(',').parse().ok()),
+            _ => None,
+        };
+        Some(Self { name: name.to_owned(), state: state.to_owned(), pid })
+    }
+}
+
+impl Supervisor {
+    /// A program of the supervisord that this file configures.
+    pub fn new(program: impl Into<String>, config: impl Into<PathBuf>) -> Self {
+        Self { program: program.into(), config: config.into(), supervisorctl: "supervisorctl".into() }
+    }
+
+    pub(crate) fn apply(
+        &self,
+        deadline: Instant,
+        started: &mut dyn FnMut(ProcessId),
+    ) -> Result<Applied, Failure> {
+        let changed = self.changed(deadline)?;
+        // A driver that was killed amid an update may have left the program taken out: then it is there to be added.
+        let update = changed.contains(&self.program);
+        let before = if update && !self.known()? { Vec::new() } else { self.members()? };
+        if let Some(stopped) = before.iter().find(|one| one.state == "STOPPED") {
+            return Err(self
+                .failed(Class::Permanent, "restart")
+                .because(format!("{} is {}, and a restart would start it", stopped.name, stopped.state))
+                .help("start it, or declare it `at_rest`, then `keyroll resume`"));
+        }
+        let old: BTreeSet<ProcessId> = mains(&self.processes(&before)?);
+        let group = format!("{}:*", self.program);
+        let verb = if update { ["update", self.program.as_str()] } else { ["restart", group.as_str()] };
+        let ended = self.ctl(&verb, deadline, started)?;
+        let said = text(&ended);
+        if !ended.status.success() || said.contains("ERROR") {
+            return Err(self.failed(Class::Unknown, verb[0]).because(Said {
+                status: format!("supervisorctl {}: {}", verb[0], ended.status),
+                output: ended.output,
+            }));
+        }
+        let what = format!("the program {} of supervisord", self.program);
+        let see = format!("supervisorctl -c {} tail {}", self.config.display(), self.program);
+        let of = Settling { what: &what, see: &see, before: &old, at_least: 1 };
+        settle(&of, deadline, &mut || self.up())?;
+        Ok(Applied::without_output(format!("supervisorctl {} {}", verb[0], self.program)))
+    }
+
+    /// The processes once all of them are up; none while one is not. One that was given up is an error.
+    fn up(&self) -> Result<BTreeSet<ProcessId>, Failure> {
+        let members = self.members()?;
+        if let Some(gone) = members.iter().find(|one| one.state == "FATAL") {
+            return Err(Failure::new(
+                Class::Unknown,
+                "K0430",
+                format!("see the program {} of supervisord stay up on the new value", self.program),
+            )
+            .because(format!("supervisord gave {} up (FATAL)", gone.name))
+            .help(format!(
+                "`supervisorctl -c {} tail {}` tells why; then `keyroll resume` or `keyroll abort`",
+                self.config.display(),
+                gone.name
+            )));
+        }
+        let all = members.iter().all(|one| one.state == "RUNNING");
+        if all { Ok(mains(&self.processes(&members)?)) } else { Ok(BTreeSet::new()) }
+    }
+
+    /// The programs and groups of which the configuration says something else than supervisord goes by. It makes
+    /// supervisord read its files again; nothing of that goes live by it.
+    ///
+    /// # Errors
+    /// `K0431`: supervisord does not answer, or cannot read its configuration.
+    pub fn changed(&self, deadline: Instant) -> Result<Vec<String>, Failure> {
+        let ended = self.ctl(&["reread"], deadline, &mut |_| {}).map_err(question)?;
+        let said = text(&ended);
+        if !ended.status.success() || said.contains("ERROR") {
+            let why = if said.contains("CANT_REREAD") {
+                "its configuration has an error: nothing was restarted"
+            } else {
+                "supervisord does not answer"
+            };
+            return Err(self.unanswered(&said).unwrap_or_else(|| {
+                self.failed(Class::Retryable, "reread the configuration of").because(why).help(format!(
+                    "run `supervisorctl -c {} reread`, mend it, then `keyroll resume`",
+                    self.config.display()
+                ))
+            }));
+        }
+        let name = |line: &str| {
+            let (name, how) = line.split_once(": ")?;
+            ["changed", "available", "disappeared"].contains(&how.trim()).then(|| name.trim().to_owned())
+        };
+        Ok(said.lines().filter_map(name).collect())
+    }
+
+    /// Whether supervisord runs a program of that name.
+    fn known(&self) -> Result<bool, Failure> {
+        Ok(!text(&self.status()?).contains("ERROR (no such"))
+    }
+
+    fn status(&self) -> Result<Ended, Failure> {
+        let deadline = Instant::now() + Duration::from_millis(ASK_MS_MAX);
+        self.ctl(&["status", &format!("{}:*", self.program)], deadline, &mut |_| {}).map_err(question)
+    }
+
+    fn members(&self) -> Result<Vec<Member>, Failure> {
+        let said = text(&self.status()?);
+        let found: Vec<Member> = said.lines().filter_map(Member::of_line).collect();
+        let all = format!("{}:", self.program);
+        let alike = |one: &Member| one.name == self.program || one.name.starts_with(&all);
+        if !found.is_empty() && found.iter().all(alike) {
+            return Ok(found);
+        }
+        Err(self.unanswered(&said).unwrap_or_else(|| {
+            let unknown = said.contains("ERROR (no such");
+            let why =
+                if unknown { "supervisord runs no such program" } else { "its answer has another form" };
+            self.failed(Class::Permanent, "find").because(why).help(format!(
+                "`supervisorctl -c {} status` shows the names; correct `runs.supervisor`",
+                self.config.display()
+            ))
+        }))
+    }
+
+    fn processes(&self, members: &[Member]) -> Result<Vec<InstanceProcess>, Failure> {
+        let pids: Vec<u32> = members.iter().filter_map(|one| one.pid).collect();
+        with_workers(&list()?, &pids)
+    }
+
+    pub(crate) fn instances(&self) -> Result<Vec<InstanceProcess>, Failure> {
+        self.processes(&self.members()?)
+    }
+
+    /// supervisord itself: its memory holds what it starts its programs with.
+    pub(crate) fn keeper(&self) -> Option<u32> {
+        let deadline = Instant::now() + Duration::from_millis(ASK_MS_MAX);
+        text(&self.ctl(&["pid"], deadline, &mut |_| {}).ok()?).trim().parse().ok()
+    }
+
+    /// Why there is no answer, where its words tell.
+    fn unanswered(&self, said: &str) -> Option<Failure> {
+        let named = |word: &str| said.contains(word);
+        let (class, why, help) =
+            if named("no such file") || named("refused connection") || named("FileNotFound") {
+                (
+                    Class::Retryable,
+                    "it does not run, or its socket is elsewhere",
+                    "start supervisord, then `keyroll resume`",
+                )
+            } else if named("PermissionError") || named("ermission denied") {
+                (
+                    Class::Permanent,
+                    "its socket or its configuration belongs to another user",
+                    "run keyroll as that user or as root",
+                )
+            } else {
+                return None;
+            };
+        Some(self.failed(class, "ask supervisord for").because(why).help(help))
+    }
+
+    fn failed(&self, class: Class, verb: &str) -> Failure {
+        Failure::new(
+            class,
+            "K0431",
+            format!("{verb} the program {} of {}", self.program, self.config.display()),
+        )
+    }
+
+    fn ctl(
+        &self,
+        words: &[&str],
+        deadline: Instant,
+        started: &mut dyn FnMut(ProcessId),
+    ) -> Result<Ended, Failure> {
+        let config = self.config.display().to_string();
+        let words = ["-c", &config].into_iter().chain(words.iter().copied());
+        let line = CommandLine::program(self.supervisorctl.to_string_lossy(), words);
+        run(&line, &With::output(Output::Both), deadline, started)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_status_are_understood() {
+        let of = |line: &str| Member::of_line(line).map(|one| (one.name, one.state, one.pid));
+        assert_eq!(
+            of("w:w_00                           RUNNING   pid 6285, uptime 0:00:01"),
+            Some(("w:w_00".into(), "RUNNING".into(), Some(6285)))
+        );
+        assert_eq!(of("o  STOPPED   Nov 20 11:19 PM"), Some(("o".into(), "STOPPED".into(), None)));
+        assert_eq!(of("w  FATAL     Exited too quickly"), Some(("w".into(), "FATAL".into(), None)));
+        for other in
+            ["", "nosuch: ERROR (no such process)", "unix:///tmp/s.sock no such file", "error: <class"]
+        {
+            assert_eq!(of(other), None, "{other}");
+        }
+    }
+}
