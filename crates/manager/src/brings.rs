@@ -90,10 +90,7 @@ impl Compose {
             Ok(resolved) => resolved,
             // Compose answers, and cannot go by the files: neither could `up`, nor could anything be taken back.
             Err(failure) if failure.code == "K0424" => {
-                let files = project.files().collect::<Vec<_>>().join(", ");
-                let what = format!("compose cannot read the service {} from {files} any more", self.service);
-                let mark = SecretBytes::new(Vec::new());
-                brings.edits.push(Edit { kind: "project", name: self.service.clone(), what, mark });
+                brings.edits.push(self.unreadable(&project));
                 return Ok(brings);
             }
             Err(failure) => return Err(failure),
@@ -153,6 +150,12 @@ impl Compose {
             None => brings.not_visible.push(format!("{}: compose does not tell what it would do", beside())),
         }
         Ok(brings)
+    }
+
+    fn unreadable(&self, project: &Project) -> Edit {
+        let files = project.files().collect::<Vec<_>>().join(", ");
+        let what = format!("compose cannot read the service {} from {files} any more", self.service);
+        Edit { kind: "project", name: self.service.clone(), what, mark: SecretBytes::new(Vec::new()) }
     }
 
     /// The service as compose resolves it, and the whole answer: with a stand-in for each value, so that the answer

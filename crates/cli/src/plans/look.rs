@@ -129,7 +129,6 @@ pub(crate) async fn look(
     let host = Local::new(composed.setup, fingerprint_key(subject.places)?);
     let values = Values { old: &credential.fields, new: None };
     refuse_wrong_copies(&host, values)?;
-    host.refuse_unseen_mounts()?;
     notes.extend(host.linked_files()?);
     if subject.rehearse && standing != Standing::Dead {
         notes.extend(host.rehearse_checks(values).iter().map(check_note));
@@ -426,6 +425,7 @@ pub(crate) fn files(paths: &[PathBuf], key: &FingerprintKey) -> Result<BTreeMap<
 }
 
 fn refuse_wrong_copies(host: &Local, values: Values<'_>) -> Result<(), Problem> {
+    host.refuse_unseen_mounts()?;
     let wrong = host.file_states(values).into_iter().find(|(_, holds)| *holds != Holds::Old);
     wrong.map_or(Ok(()), |(path, holds)| {
         let why = match holds {
