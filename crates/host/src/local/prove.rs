@@ -314,12 +314,12 @@ impl Local {
     }
 }
 
-/// Whether a new process takes the value: then its environment is of after the change.
+/// Whether a new process takes the value: then its environment is of after the change. Each run of a job is one.
 fn restarts(slot: &SlotSetup) -> bool {
     match &slot.run {
         Run::Process(process) => matches!(process.verb, Verb::Restart(_)),
-        Run::Unit(_) => true,
-        Run::Reread(_) | Run::AtRest(_) => false,
+        Run::Unit(_) | Run::AtRest(_) => true,
+        Run::Reread(_) => false,
     }
 }
 
