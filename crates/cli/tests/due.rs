@@ -17,10 +17,32 @@ mod scene;
 #[path = "hostile/worker.rs"]
 mod worker;
 
+use std::fs;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+
 use rustix::process::Signal;
 
-use keyroll_testkit::issuer::{Ask, Mood};
+use keyroll_testkit::issuer::{Ask, Issuer, Mood};
 use scene::Scene;
+
+/// Another secret, that is due before the other one is looked at.
+const ALPHA: &str = r#"
+[secrets.alpha]
+issuer = "file:./alpha.toml"
+admin  = "file:./alpha.key"
+rotate_every = "0s"
+unattended = true
+
+[secrets.alpha.revoke]
+decide = "standing"
+
+[[secrets.alpha.consumers]]
+name  = "job"
+runs  = { at_rest = true }
+reads = { env_file = "./alpha.env", variable = "KEY" }
+check = { exec = ["./check.sh", "KEY", "{copy}"] }
+"#;
 
 /// The part that this program plays when it was started as one.
 #[test]
@@ -85,6 +107,21 @@ fn a_dead_driver_is_taken_over_and_a_living_one_is_not_disturbed() {
     scene.issuer.calm();
     scene.run(&["due", "--apply"]).exits(0).ended("done");
     scene.rotated();
+    // One whose timer's service was stopped stands until a person goes on, as its unit says.
+    let stopped = self::scene("0s", true);
+    std::os::unix::fs::symlink("keyroll.toml", stopped.path("current.toml")).unwrap();
+    let unit = stopped.run(&["--config", "current.toml", "due", "--timer"]);
+    unit.exits(0).says(&["KillSignal=SIGINT", "until a person resumes", "/current.toml"]);
+    let running = stopped.start(&["due", "--apply"]);
+    running.enters("mint");
+    stopped.issuer.mood(Ask::Me, Mood::TooMany, 9999);
+    running.enters("probe");
+    running.signal(Signal::INT);
+    running.end().exits(130).paused();
+    stopped.issuer.calm();
+    stopped.run(&["due", "--apply"]).refused(6, "K0854", &["stands still"]);
+    stopped.run(&["resume", "--confirm", "ring"]).exits(0).ended("done");
+    stopped.rotated();
     // One that somebody paused stays paused.
     let paused = self::scene("0s", true);
     let plan = paused.plan();
@@ -92,4 +129,47 @@ fn a_dead_driver_is_taken_over_and_a_living_one_is_not_disturbed() {
     paused.run(&["due", "--apply"]).refused(6, "K0854", &["stands still"]);
     paused.run(&["resume", "--confirm", "ring"]).exits(0).ended("done");
     paused.rotated();
+}
+
+/// While one secret is looked at, somebody takes up the open rotation of the next one.
+#[test]
+fn whoever_takes_a_rotation_up_meanwhile_is_not_disturbed() {
+    let (issuer, admin) = Issuer::start();
+    let (key, value) = issuer.mint("by hand");
+    let scene = Scene::made(|config, _| {
+        let standing =
+            "rotate_every = \"0s\"\nunattended = true\n\n[secrets.ring.revoke]\ndecide = \"standing\"\n";
+        *config = config.replace("[secrets.ring.revoke]\n", standing) + ALPHA;
+    });
+    let write = |name: &str, text: &str| {
+        fs::write(scene.path(name), text).unwrap();
+        fs::set_permissions(scene.path(name), fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    let spec = issuer.spec("1s");
+    write("alpha.toml", &spec);
+    write("alpha.key", &format!("{}\n", *admin));
+    write("alpha.env", &format!("KEY={}\n", *value));
+    scene.add("alpha", &key, &value).exits(0);
+    // An open rotation without a driver.
+    let plan = scene.plan();
+    let running = scene.start(&["apply", &plan]);
+    running.enters("mint");
+    scene.issuer.mood(Ask::Me, Mood::TooMany, 9999);
+    running.enters("probe");
+    running.signal(Signal::KILL);
+    drop(running.end());
+    // The issuer of the other secret takes its time.
+    let slow = TcpListener::bind("127.0.0.1:0").unwrap();
+    let ports = (issuer.port().to_string(), slow.local_addr().unwrap().port().to_string());
+    write("alpha.toml", &spec.replace(&ports.0, &ports.1));
+    let timer = scene.start(&["due", "--apply"]);
+    let asked = slow.accept().unwrap();
+    let person = scene.start(&["resume", &plan]);
+    person.says("it is taken up", |event| event["type"] == "rotation");
+    drop((asked, slow));
+    let ran = timer.end();
+    scene.issuer.calm();
+    person.end().exits(0).ended("done");
+    assert_eq!(ran.code, Some(1), "{}", ran.text);
+    scene.rotated();
 }

@@ -3,16 +3,18 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use keyroll_copy::{Format, Slot, Template};
 use keyroll_host::{
     CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, Local, Setup, SlotSetup, Write, place_digest,
 };
-use keyroll_manager::{AtRest, CommandLine, Find, Process, Reread, Run, Verb};
+use keyroll_manager::{AtRest, CommandLine, Find, Process, Reread, Run, Unit, Verb};
 use keyroll_port::{Failure, Host, SessionSource, Sessions, Values};
-use keyroll_rotation::{ConsumerId, FileId, Found, Holds, Kinds, Sight, Which};
+use keyroll_rotation::{ConsumerId, FileId, Found, Holds, Kinds, Life, Sight, Which};
 use keyroll_secret::{Fields, FingerprintKey, SecretBytes};
 
 /// A value that no other test has.
@@ -261,6 +263,62 @@ async fn a_service_that_did_not_come_back_is_no_job_at_rest() {
     assert!(service.is_empty(), "{service:?}");
     let (job, _) = host.prove(ConsumerId(1), Some(0), Which::New, values, &NoSessions).await.unwrap();
     assert!(job.iter().all(|proof| proof.paths[0].has(Kinds::CHECKED)) && job.len() == 1, "{job:?}");
+}
+
+/// A timer whose service is this process: what `systemctl show` prints of both.
+fn timer(place: &Place, pid: u32) -> Unit {
+    let text = format!("LoadState=loaded\nActiveState=active\nMainPID={pid}\nUnit=job.service\n");
+    let shown = place.write("shown", &text);
+    let systemctl = place.write("systemctl", &format!("#!/bin/sh\ncat '{}'\n", shown.display()));
+    fs::set_permissions(&systemctl, fs::Permissions::from_mode(0o755)).unwrap();
+    // A process that another test forks in this moment may hold the script open for writing until it executes.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while Command::new(&systemctl).stdout(Stdio::null()).status().is_err() {
+        assert!(Instant::now() < deadline, "the script cannot be executed");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    Unit { systemctl, booted: place.path(""), ..Unit::new("job.timer") }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_was_started_with_the_old_value_has_not_loaded_the_new_one_by_reading_it() {
+    let place = Place::new();
+    let path = place.write("job.env", &format!("KEY={}\n", place.new));
+    let expected = place.write("expected", &format!("KEY={}\n", place.new));
+    let (before, after) = (fields(&place.old), fields(&place.new));
+    let values = Values { old: &before, new: Some(&after) };
+    // It reads its file late, as a library does that leaves variables alone that are set already.
+    let started = |value: &str| {
+        let script = "read -r LINE < job.env; : > ready; while :; do sleep 1; done";
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).env("KEY", value).current_dir(place.path("")).stdin(Stdio::null());
+        let running = Running(command.spawn().unwrap());
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while fs::remove_file(place.path("ready")).is_err() {
+            assert!(Instant::now() < deadline, "it does not start");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        running
+    };
+    let shown = async |pid: u32| {
+        let words = [expected.display().to_string(), "{copy}".to_owned()];
+        let command = CommandLine::program("cmp", words);
+        let mut job = at_rest(vec![FileId(0)], Some(CheckSetup::Exec { command, copy: Some(FileId(0)) }));
+        job.slots[0].run = Run::AtRest(AtRest { timer: Some(timer(&place, pid)) });
+        let host = place.host(vec![file(&path, vec![variable("KEY")])], vec![job]);
+        let looked = host.enumerate(values, &Sessions::default(), Which::New).await.unwrap();
+        let seen: Vec<_> = looked.enumeration.instances.iter().filter(|one| one.consumer.is_some()).collect();
+        assert!(seen.len() == 1 && matches!(seen[0].who.life, Life::Process { .. }), "{seen:?}");
+        let who = seen[0].who;
+        let (proofs, _) = host.prove(ConsumerId(0), None, Which::New, values, &NoSessions).await.unwrap();
+        let kinds = proofs.iter().find(|proof| proof.who == who).map(|proof| proof.paths[0]);
+        kinds.is_some_and(|kinds| kinds.has(Kinds::LOADED))
+    };
+    let job = started(&place.old);
+    assert!(!shown(job.0.id()).await, "it still presents what it was started with");
+    drop(job);
+    let job = started(&place.new);
+    assert!(shown(job.0.id()).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -67,7 +67,9 @@ impl Run {
             Self::Compose(_) => true,
             Self::Container(container) => container.verb != ContainerVerb::Rereads,
             Self::Adapter(adapter) => adapter.starts_anew(),
-            Self::Reread(_) | Self::AtRest(_) => false,
+            // Each run of a job is a new process.
+            Self::AtRest(_) => true,
+            Self::Reread(_) => false,
         }
     }
 

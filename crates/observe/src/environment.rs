@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use keyroll_secret::SecretBytes;
 use zeroize::Zeroizing;
 
-use crate::credentials::credentials;
+use crate::credentials::{Credential, credentials};
 use crate::proc::ProcFolder;
 use crate::worker::read_each;
 use crate::{NotVisible, ProcessId, Search};
@@ -15,9 +15,6 @@ pub(crate) const ENVIRONMENT_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// How long one environment may take, milliseconds.
 pub(crate) const ENVIRONMENT_STEP_MS_MAX: u64 = 1_000;
-
-/// What the names of credentials begin with where they stand behind the variables.
-const CREDENTIAL: &str = "credential:";
 
 /// How often an environment is read that seems empty while a program is being executed, and the time between, ms.
 const EXEC_LOOKS_MAX: u32 = 10;
@@ -33,8 +30,8 @@ const EXEC_STEP_MS: u64 = 2;
 pub fn environment_holds(process: &ProcessId, needles: &dyn Search) -> Result<BTreeSet<u32>, NotVisible> {
     let step = Duration::from_millis(ENVIRONMENT_STEP_MS_MAX);
     let mut found = Err(NotVisible::Stuck);
-    read_each(&[*process], step, Instant::now() + step, read_environment, &mut |_, answer| {
-        found = answer.map(|bytes| ids_in(&bytes, needles));
+    read_each(&[*process], step, Instant::now() + step, read_start, &mut |_, answer| {
+        found = answer.and_then(|start| start.holds(needles));
     });
     found
 }
@@ -51,24 +48,46 @@ pub fn variables_holding(
 ) -> Result<Vec<String>, NotVisible> {
     let step = Duration::from_millis(ENVIRONMENT_STEP_MS_MAX);
     let mut found = Err(NotVisible::Stuck);
-    read_each(&[*process], step, Instant::now() + step, read_environment, &mut |_, answer| {
-        found = answer.map(|bytes| names_in(&bytes, needles, wanted));
+    read_each(&[*process], step, Instant::now() + step, read_start, &mut |_, answer| {
+        found = answer.map(|start| start.names(needles, wanted));
     });
     found
 }
 
-fn names_in(environment: &[u8], needles: &dyn Search, wanted: u32) -> Vec<String> {
-    let mut names = Vec::new();
-    for entry in environment.split(|byte| *byte == 0) {
-        // Only a name is told: what has none may be a value.
-        if let Some(name) = name(entry)
-            && ids_in(entry, needles).contains(&wanted)
-            && !names.contains(&name)
-        {
-            names.push(name);
+/// What a process was started with: its environment, and what systemd gave it as credentials.
+pub(crate) struct Start {
+    environment: Zeroizing<Vec<u8>>,
+    credentials: Result<Vec<Credential>, NotVisible>,
+}
+
+impl Start {
+    /// What is found counts, whatever else is hidden; where something is hidden, nothing found is not none.
+    pub(crate) fn holds(&self, needles: &dyn Search) -> Result<BTreeSet<u32>, NotVisible> {
+        let mut found = ids_in(&self.environment, needles);
+        match &self.credentials {
+            Ok(all) => found.extend(all.iter().flat_map(|(_, bytes)| ids_in(bytes, needles))),
+            Err(reason) if found.is_empty() => return Err(reason.clone()),
+            Err(_) => {}
         }
+        Ok(found)
     }
-    names
+
+    fn names(&self, needles: &dyn Search, wanted: u32) -> Vec<String> {
+        let holds = |bytes: &[u8]| ids_in(bytes, needles).contains(&wanted);
+        let mut names = Vec::new();
+        for entry in self.environment.split(|byte| *byte == 0) {
+            // Only a name is told: what has none may be a value.
+            if let Some(name) = variable(entry)
+                && holds(entry)
+                && !names.contains(&name)
+            {
+                names.push(name);
+            }
+        }
+        let given = self.credentials.iter().flatten().filter(|(_, bytes)| holds(bytes));
+        names.extend(given.map(|(name, _)| format!("credential:{}", name.escape_debug())));
+        names
+    }
 }
 
 /// What the environment of a process says of one variable.
@@ -113,19 +132,11 @@ pub fn environment_names(process: &ProcessId) -> Result<BTreeSet<String>, NotVis
     found
 }
 
-fn variable(entry: &[u8]) -> Option<String> {
-    name(entry).filter(|name| !name.starts_with(CREDENTIAL))
-}
-
 /// A name as a shell could have set it: what a process wrote over its environment is none.
-fn name(entry: &[u8]) -> Option<String> {
+fn variable(entry: &[u8]) -> Option<String> {
     let name = entry.get(..entry.iter().position(|byte| *byte == b'=')?)?;
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
-    let given = name.strip_prefix(CREDENTIAL.as_bytes());
-    let good = match given {
-        Some(credential) => credential.iter().all(|byte| byte.is_ascii_graphic()),
-        None => !name.is_empty() && name.iter().all(plain) && !name.first().is_some_and(u8::is_ascii_digit),
-    };
+    let good = !name.is_empty() && name.iter().all(plain) && !name.first().is_some_and(u8::is_ascii_digit);
     good.then(|| String::from_utf8_lossy(name).into_owned())
 }
 
@@ -148,42 +159,28 @@ pub(crate) fn ids_in(bytes: &[u8], needles: &dyn Search) -> BTreeSet<u32> {
     ids
 }
 
-pub(crate) fn read_environment(process: &ProcessId) -> Result<Zeroizing<Vec<u8>>, NotVisible> {
+/// Credentials count as part of the environment that a service was started with.
+pub(crate) fn read_start(process: &ProcessId) -> Result<Start, NotVisible> {
     let folder = ProcFolder::open_exact(process)?;
+    let environment = environment_of(&folder)?;
+    let credentials = credentials(&folder, &environment);
+    Ok(Start { environment, credentials })
+}
+
+fn read_environment(process: &ProcessId) -> Result<Zeroizing<Vec<u8>>, NotVisible> {
+    environment_of(&ProcFolder::open_exact(process)?)
+}
+
+fn environment_of(folder: &ProcFolder) -> Result<Zeroizing<Vec<u8>>, NotVisible> {
     let mut looks = 0;
     loop {
         let bytes = Zeroizing::new(folder.read("environ", ENVIRONMENT_BYTES_MAX)?);
         looks += 1;
-        if !bytes.is_empty() || looks == EXEC_LOOKS_MAX || !executing(&folder) {
-            return with_credentials(&folder, bytes);
+        if !bytes.is_empty() || looks == EXEC_LOOKS_MAX || !executing(folder) {
+            return Ok(bytes);
         }
         std::thread::sleep(Duration::from_millis(EXEC_STEP_MS));
     }
-}
-
-/// What a service was given as credentials counts as part of the environment that it was started with: entries
-/// `credential:NAME=…` behind it, which no shell's variable is called.
-fn with_credentials(
-    folder: &ProcFolder,
-    environment: Zeroizing<Vec<u8>>,
-) -> Result<Zeroizing<Vec<u8>>, NotVisible> {
-    let given = credentials(folder, &environment)?;
-    if given.is_empty() {
-        return Ok(environment);
-    }
-    // Reserved in full: a vector that grows leaves a copy of the values behind.
-    let added: usize =
-        given.iter().map(|(name, bytes)| CREDENTIAL.len() + name.len() + bytes.len() + 2).sum();
-    let mut all = Zeroizing::new(Vec::with_capacity(environment.len() + added));
-    all.extend_from_slice(&environment);
-    for (name, bytes) in &given {
-        all.push(0);
-        all.extend_from_slice(CREDENTIAL.as_bytes());
-        all.extend_from_slice(name.as_bytes());
-        all.push(b'=');
-        all.extend_from_slice(bytes);
-    }
-    Ok(all)
 }
 
 /// While the kernel puts a new program in a process's place, neither the environment nor the command line is there

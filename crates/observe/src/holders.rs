@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::environment::{ENVIRONMENT_STEP_MS_MAX, ids_in, read_environment};
+use crate::environment::{ENVIRONMENT_STEP_MS_MAX, Start, read_start};
 use crate::proc::ProcFolder;
 use crate::worker::read_each;
 use crate::{Listing, MemoryLimits, NotVisible, Process, ProcessId, Search, memory_holds};
@@ -92,8 +92,9 @@ pub fn search_holders(
     };
     let ids: Vec<ProcessId> = searched.keys().copied().collect();
     let step = Duration::from_millis(ENVIRONMENT_STEP_MS_MAX);
-    read_each(&ids, step, deadline, read_environment, &mut |id, answer| match answer {
-        Ok(bytes) => note(&mut found, *id, Place::Environment, ids_in(&bytes, needles)),
+    let answered = |answer: Result<Start, _>| answer.and_then(|start| start.holds(needles));
+    read_each(&ids, step, deadline, read_start, &mut |id, answer| match answered(answer) {
+        Ok(ids) => note(&mut found, *id, Place::Environment, ids),
         Err(reason) => {
             searched.get(id).into_iter().for_each(|one| missed(one, Place::Environment, reason.clone()))
         }

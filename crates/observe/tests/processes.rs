@@ -11,8 +11,8 @@ use std::time::Duration;
 use keyroll_needle::{NeedleId, Needles};
 use keyroll_observe::{
     After, MemoryLimits, NotVisible, Place, ProcessId, Variable, WrittenAt, credential_has, descendants,
-    environment_holds, exec_came_after, forked_without_exec, memory_holds, parents, process, processes,
-    search_holders, started_after, variables_holding,
+    environment_holds, environment_names, exec_came_after, forked_without_exec, memory_holds, parents,
+    process, processes, search_holders, started_after, variables_holding,
 };
 use keyroll_secret::SecretBytes;
 use parts::{Plain, Running, generated, id_of, until};
@@ -155,8 +155,22 @@ fn what_a_service_was_given_as_a_credential_counts_as_its_environment() {
     std::os::unix::fs::symlink(elsewhere.path(), &link).expect("a link");
     let running = Running::start(Command::new("sleep").arg("60").env("CREDENTIALS_DIRECTORY", &link));
     let found = environment_holds(&running.id(), &Plain::of(&[&held]));
+    let mut holder = Command::new("sleep");
+    holder.arg("60").env("CREDENTIALS_DIRECTORY", &link).env("API_KEY", &held);
+    let holder = Running::start(&mut holder);
+    let beside = environment_holds(&holder.id(), &Plain::of(&[&held]));
+    let named = environment_names(&holder.id());
     std::fs::remove_file(&link).expect("removed");
     assert!(found.is_err(), "a link in the place of the folder: {found:?}");
+    assert_eq!(beside.expect("its environment is visible").len(), 1);
+    assert!(named.expect("its environment is visible").contains("API_KEY"));
+    // What stands in a credential is never taken for a variable, and its first part never told as a name.
+    let part: String = generated().chars().filter(char::is_ascii_alphabetic).collect();
+    std::fs::write(given.0.join("key"), format!("a\0{part}={held}")).expect("a file");
+    let running = Running::start(Command::new("sleep").arg("60").env("CREDENTIALS_DIRECTORY", &given.0));
+    let told = variables_holding(&running.id(), &Plain::of(&[&held]), 0).expect("visible");
+    assert_eq!(told, ["credential:key"]);
+    assert!(!environment_names(&running.id()).expect("visible").contains(&part));
 }
 
 #[test]

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use keyroll_port::{Class, Failure, RefusalLog, RefusedUse};
 use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep};
 
 use crate::codes;
 use crate::log_line::Form;
+use crate::password;
 use crate::server::Server;
 use crate::work::Work;
 
@@ -78,6 +81,10 @@ const GRANTS_NAMED: &str = "name the server's own log with `log`; in the databas
                             FUNCTION pg_stat_file(text), pg_read_binary_file(text, bigint, bigint, boolean) TO \
                             the admin, and GRANT pg_read_server_files TO the admin";
 
+/// How long a refused login may take to stand in the log, and the time between two looks for it, milliseconds.
+const SHOWN_MS_MAX: u64 = 5_000;
+const SHOWN_STEP_MS: u64 = 50;
+
 /// Whether the log can be read, and where; found by marking it.
 pub(crate) async fn sees(server: &Server) -> RefusalLog {
     let blind = |why: String, help: &str| RefusalLog::NotVisible { why, help: help.to_owned() };
@@ -90,7 +97,7 @@ pub(crate) async fn sees(server: &Server) -> RefusalLog {
         Ok(Err((why, help))) => return blind(why.to_owned(), help),
         Err(failure) => return blind(told(&failure), GRANTS),
     };
-    let marked = take(&work, form, server.log()).await;
+    let marked = take(&work, form, server).await;
     work.close().await;
     match (marked, server.log()) {
         (Ok(_), None) => RefusalLog::Read { place: format!("PostgreSQL's log ({})", form.name()), lag_ms: 0 },
@@ -149,16 +156,17 @@ async fn form(
 pub(crate) async fn mark(server: &Server) -> Result<String, Failure> {
     let work = Work::open(server).await?;
     let form = form(&work, server.log()).await?.map_err(|(why, help)| unread(server, why).help(help))?;
-    let mark = take(&work, form, server.log()).await?;
+    let mark = take(&work, form, server).await?;
     work.close().await;
     serde_json::to_string(&mark).map_err(|_| unread(server, "its end cannot be written down"))
 }
 
-async fn take(work: &Work<'_>, form: Form, named: Option<&str>) -> Result<Mark, Failure> {
-    if let Some(file) = named {
+async fn take(work: &Work<'_>, form: Form, server: &Server) -> Result<Mark, Failure> {
+    if let Some(file) = server.log() {
         let rows = work.rows(NAMED, &[&file], "find the server's log").await?;
         let (offset, at_ms) = rows.first().map(|row| (row.get(0), row.get(1))).unwrap_or_default();
         let before = before(work, file, offset).await?;
+        prove(work, server, file, offset).await?;
         return Ok(Mark { form, file: file.to_owned(), offset, before, at_ms });
     }
     let rows = work.rows(CURRENT, &[&form.name()], "find the server's log").await?;
@@ -169,6 +177,29 @@ async fn take(work: &Work<'_>, form: Form, named: Option<&str>) -> Result<Mark, 
     };
     let before = before(work, &file, offset).await?;
     Ok(Mark { form, file, offset, before, at_ms })
+}
+
+/// Sees a refused login in the file that the configuration names: another server's log, or one that was moved away,
+/// never shows any, and its silence would be taken for none. Nobody has the role that is refused.
+async fn prove(work: &Work<'_>, server: &Server, file: &str, from: i64) -> Result<(), Failure> {
+    let (Some(name), Some(password)) = (password::generate(), password::generate()) else {
+        return Err(unread(server, "no name for a login could be made"));
+    };
+    let role = [b"keyroll_", name.expose()].concat();
+    let user = String::from_utf8_lossy(&role);
+    server.attempt(server.place(), &server.options.dbname, &user, &password).await;
+    let until = Instant::now() + Duration::from_millis(SHOWN_MS_MAX);
+    loop {
+        let bytes = piece(work, file, from, 8 * PIECE_BYTES).await?.unwrap_or_default();
+        if bytes.windows(role.len()).any(|part| part == role) {
+            return Ok(());
+        }
+        if Instant::now() >= until {
+            let why = "a login that the server refused just now does not appear in the file that `log` names";
+            return Err(unread(server, why).help("name the log that this server writes"));
+        }
+        sleep(Duration::from_millis(SHOWN_STEP_MS)).await;
+    }
 }
 
 async fn before(work: &Work<'_>, file: &str, offset: i64) -> Result<String, Failure> {

@@ -107,6 +107,16 @@ async fn a_log_that_the_server_does_not_collect_is_read_where_the_configuration_
     let other = named("/nothing/there.log", "postgres", stage.server.password());
     assert!(matches!(other.sees_refusals(&stage.current).await, RefusalLog::NotVisible { .. }));
 
+    // A log that is there, can be read, and is another server's.
+    let stale = format!("{path}.1");
+    std::fs::write(&stale, std::fs::read(&path).unwrap()).unwrap();
+    let other = named(&stale, "postgres", stage.server.password());
+    let RefusalLog::NotVisible { why, .. } = other.sees_refusals(&stage.current).await else {
+        panic!("no refused login appears there")
+    };
+    assert!(why.contains("does not appear"), "{why}");
+    assert_eq!(other.mark_refusals(&stage.current).await.unwrap_err().code, "K0213");
+
     let mark = issuer.mark_refusals(&stage.current).await.unwrap();
     issuer.disable(id(&stage.current)).await.unwrap();
     let found = async || issuer.refusals(&stage.current, &mark).await.map(|found| found.len());

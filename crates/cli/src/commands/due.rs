@@ -8,7 +8,7 @@ use tokio::runtime::Runtime;
 
 use crate::args::DueArgs;
 use crate::context::{Context, secret};
-use crate::driving::rotate::{Asked, apply, resume};
+use crate::driving::rotate::{Asked, apply, take_up};
 use crate::exit::Exit;
 use crate::places::Places;
 use crate::plans::make;
@@ -88,7 +88,8 @@ fn carry_out(
             .help(format!("keyroll status {id}"))
             .exits(Exit::NeedsPerson));
     }
-    resume(Some(id), &asked(), |_| Vec::new(), context)
+    // What was seen of it may be of before another secret was rotated: whoever drives it now is not disturbed.
+    take_up(id, &asked(), context)
 }
 
 /// Whether nobody has to be asked; the protocol lets it count only without waivers, and where two keys can be valid.
@@ -187,9 +188,8 @@ fn duration_in_days(time: Duration) -> String {
 fn timer(config: &Path, places: &Places) -> Result<String, Problem> {
     let making = || Problem::new("K0854", "write the timer");
     let program = std::env::current_exe().map_err(|error| making().because_of(&error))?;
-    let config = config.canonicalize().map_err(|error| {
-        making().because(format!("{} cannot be resolved", config.display())).because_of(&error)
-    })?;
+    // A link stays one: what it leads to changes with each deployment.
+    let config = std::path::absolute(config).map_err(|error| making().because_of(&error))?;
     let paths = [program.as_path(), &config, &places.state, &places.keys];
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+@".contains(c);
     if let Some(path) = paths.iter().find(|path| !path.to_string_lossy().chars().all(plain)) {
@@ -206,7 +206,7 @@ fn timer(config: &Path, places: &Places) -> Result<String, Problem> {
          [Service]\n\
          Type=oneshot\n\
          ExecStart={} --config {} --state {} --keys {} --no-input --plain due --apply\n\
-         # SIGINT pauses: both keys stay valid, and the next run goes on.\n\
+         # SIGINT pauses: both keys stay valid, until a person resumes.\n\
          KillSignal=SIGINT\n\
          KillMode=mixed\n\
          TimeoutStopSec=120\n\

@@ -251,6 +251,23 @@ pub(crate) fn resume(
 ) -> Result<Exit, Problem> {
     let places = context.places()?;
     let lock = let_go(&places, &mut context.ui)?;
+    drive_on(lock, id, asked, first, context)
+}
+
+/// Takes up an open rotation that nobody drives; a driver is not disturbed.
+pub(crate) fn take_up(id: &str, asked: &Asked, context: &mut Context) -> Result<Exit, Problem> {
+    let lock = lock(&context.places()?)?;
+    drive_on(lock, Some(id), asked, |_| Vec::new(), context)
+}
+
+fn drive_on(
+    lock: StateLock,
+    id: Option<&str>,
+    asked: &Asked,
+    first: impl FnOnce(&State) -> Vec<Fact>,
+    context: &mut Context,
+) -> Result<Exit, Problem> {
+    let places = context.places()?;
     let runtime = runtime()?;
     let journal = journal(&places)?;
     let mut opened = runtime.block_on(opened(&journal, id))?;
