@@ -149,6 +149,9 @@ pub(crate) enum SecretCommand {
     /// Take a secret in: its value by a hidden prompt or stdin, never by an argument
     #[command(after_help = examples::SECRET_ADD)]
     Add(SecretAddArgs),
+    /// Take in the value that the configured copies hold, where all hold the same
+    #[command(after_help = examples::SECRET_IMPORT)]
+    Import(SecretImportArgs),
     /// The secrets of the configuration and their versions
     #[command(after_help = examples::SECRET_LIST)]
     List,
@@ -177,6 +180,29 @@ pub(crate) struct SecretAddArgs {
     /// Put it in place of a value that was taken in wrongly, before any rotation of it
     #[arg(long, conflicts_with = "issuer")]
     pub(crate) replace: bool,
+    /// Take it in although something speaks against it: the issuer refuses it, or a copy holds another
+    #[arg(long)]
+    pub(crate) anyway: bool,
+}
+
+/// `secret import`.
+#[derive(Debug, Args)]
+pub(crate) struct SecretImportArgs {
+    /// The secret's name
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    pub(crate) name: Option<String>,
+    /// Every secret of the configuration that is not kept yet
+    #[arg(long, conflicts_with_all = ["id", "fields", "from"])]
+    pub(crate) all: bool,
+    /// The copy to take it from, where not all hold the same
+    #[arg(long, value_name = "PATH")]
+    pub(crate) from: Option<PathBuf>,
+    /// The id by which the issuer knows this credential [default: what the issuer says]
+    #[arg(long)]
+    pub(crate) id: Option<String>,
+    /// A field that is not secret: a user or host name
+    #[arg(long = "field", value_name = "NAME=TEXT")]
+    pub(crate) fields: Vec<String>,
     /// Take it in although something speaks against it: the issuer refuses it, or a copy holds another
     #[arg(long)]
     pub(crate) anyway: bool,

@@ -14,4 +14,4 @@ mod whole;
 pub use error::CopyError;
 pub use format::{Edit, FILE_BYTES_MAX, Format, Slot, Variables};
 pub use spelling::VARIABLE_BYTES_MAX;
-pub use template::{Carried, TEMPLATE_BYTES_MAX, Template};
+pub use template::{Carried, Found, TEMPLATE_BYTES_MAX, Template};

@@ -139,7 +139,8 @@ fn template(text: &str) -> Result<Template, Problem> {
         .map_err(|error| Problem::new(error.code(), "read a template").because(error.to_string()))
 }
 
-fn copy_setup(secret: &Secret, copy: &Copy) -> Result<CopySetup, Problem> {
+/// How one copy is read and written.
+pub(crate) fn copy_setup(secret: &Secret, copy: &Copy) -> Result<CopySetup, Problem> {
     let source = match &copy.source {
         Source::Field(name) => CopySource::Field(name.to_string()),
         Source::Derived(name) => {
