@@ -31,6 +31,10 @@ pub(crate) struct Globals {
     /// The folder of the sealing key and the epoch witness
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) keys: Option<PathBuf>,
+    /// What the sealing key is wrapped with, where its file does not say it: file,
+    /// file:PATH, credential:NAME, fd:NUMBER, passphrase
+    #[arg(long, global = true, value_name = "SOURCE")]
+    pub(crate) sealing_key: Option<String>,
     /// Write events as JSON, one per line, on stdout
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -152,6 +156,9 @@ pub(crate) enum SecretCommand {
     /// Take in the value that the configured copies hold, where all hold the same
     #[command(after_help = examples::SECRET_IMPORT)]
     Import(SecretImportArgs),
+    /// Wrap the key that seals all values with something else; it stays the same key
+    #[command(after_help = examples::SECRET_REWRAP)]
+    Rewrap(SecretRewrapArgs),
     /// The secrets of the configuration and their versions
     #[command(after_help = examples::SECRET_LIST)]
     List,
@@ -206,6 +213,14 @@ pub(crate) struct SecretImportArgs {
     /// Take it in although something speaks against it: the issuer refuses it, or a copy holds another
     #[arg(long)]
     pub(crate) anyway: bool,
+}
+
+/// `secret rewrap`.
+#[derive(Debug, Args)]
+pub(crate) struct SecretRewrapArgs {
+    /// What it is wrapped with from now on: file (nothing), file:PATH, credential:NAME, fd:NUMBER, passphrase
+    #[arg(long, value_name = "SOURCE")]
+    pub(crate) to: String,
 }
 
 /// A command about one secret.

@@ -6,6 +6,7 @@ pub(crate) mod issuer;
 pub(crate) mod open;
 pub(crate) mod programs;
 pub(crate) mod provable;
+pub(crate) mod sealing;
 pub(crate) mod taken;
 pub(crate) mod trusted;
 

@@ -1,4 +1,5 @@
 mod import;
+mod rewrap;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ pub(super) fn run(command: &SecretCommand, context: &mut Context) -> Result<Exit
     match command {
         SecretCommand::Add(args) => add(args, context),
         SecretCommand::Import(args) => import::run(args, context),
+        SecretCommand::Rewrap(args) => rewrap::run(args, context),
         SecretCommand::List => list(context),
         SecretCommand::Show(args) => show(args, context),
     }
