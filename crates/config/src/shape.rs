@@ -224,12 +224,19 @@ pub(crate) struct ReadShape {
     pub(crate) write: Option<At<String>>,
 }
 
-/// A consumer's log.
+/// A consumer's log: one of `file`, `journal`, `docker`, and a kind or patterns of one's own.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LogShape {
     /// The log file; `{instance}` may stand in it.
-    pub(crate) file: At<String>,
+    pub(crate) file: Option<At<String>>,
+    /// Instead of `file`: the system's unit whose lines in systemd's journal are its log, `app@{instance}.service`.
+    pub(crate) journal: Option<At<String>>,
+    /// Instead of `file`: the container whose output is its log, `app-{instance}`.
+    pub(crate) docker: Option<At<String>>,
+    /// What it talks to with the credential, for the lines that clients of that write: `postgres`, `redis`, `http`.
+    /// `success` and `failure` take the place of its patterns.
+    pub(crate) kind: Option<At<String>>,
     /// A regular expression for a line that shows a credential was accepted.
     pub(crate) success: Option<At<String>>,
     /// A regular expression for a line that shows a credential was refused.

@@ -124,10 +124,14 @@ impl SystemdHost {
         text.trim().parse().map_err(|_| io::Error::other("docker.pid holds no number"))
     }
 
+    /// Where the engine is reached, for `DOCKER_HOST`.
+    pub fn socket(&self) -> String {
+        format!("unix://{}", self.home.path().join("docker.sock").display())
+    }
+
     fn docker(&self, words: &[&str]) -> Command {
         let mut command = Command::new("docker");
-        let socket = self.home.path().join("docker.sock");
-        command.env("DOCKER_HOST", format!("unix://{}", socket.display())).args(words).stdin(Stdio::null());
+        command.env("DOCKER_HOST", self.socket()).args(words).stdin(Stdio::null());
         command
     }
 

@@ -13,6 +13,7 @@ use keyroll_host::{
     CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, LOCAL, LogSetup, Setup, SlotSetup, Write,
 };
 use keyroll_manager::{AtRest, CommandLine, Process, Reread, Run, Unit, Verb, signal_by_name};
+use keyroll_observe::LogSource;
 use keyroll_port::Issuer;
 use keyroll_rotation::{self as rotation, Delivery, FileId, Kinds, Policy, Uptake};
 
@@ -21,7 +22,7 @@ use crate::problem::Problem;
 
 /// Lines that show a refused credential, where the configuration names none.
 const REFUSED_DEFAULT: &str =
-    r"(?i)\b401\b|unauthori[sz]ed|authentication failed|invalid (api )?key|password authentication failed";
+    r"(?i-u)\b401\b|unauthori[sz]ed|authentication failed|invalid (api )?key|password authentication failed";
 
 /// No line at all.
 const NOTHING: &str = r"\z\A.";
@@ -198,7 +199,7 @@ fn slots(consumer: &Consumer, folder: &Path, first: Option<FileId>) -> Result<Ve
                 run: run(&consumer.runs, instance, folder)?,
                 checks,
                 log: consumer.log.as_ref().map(|log| LogSetup {
-                    path: PathBuf::from(fill(&log.file, instance)),
+                    source: log_source(&log.source, instance),
                     success: log.success.clone().unwrap_or_else(|| NOTHING.to_owned()),
                     failure: log.failure.clone().unwrap_or_else(|| REFUSED_DEFAULT.to_owned()),
                 }),
@@ -206,6 +207,14 @@ fn slots(consumer: &Consumer, folder: &Path, first: Option<FileId>) -> Result<Ve
             })
         })
         .collect()
+}
+
+fn log_source(source: &keyroll_config::LogSource, instance: &Instance) -> LogSource {
+    match source {
+        keyroll_config::LogSource::File(path) => LogSource::File(PathBuf::from(fill(path, instance))),
+        keyroll_config::LogSource::Journal(unit) => LogSource::Journal(fill(unit, instance)),
+        keyroll_config::LogSource::Docker(name) => LogSource::Docker(fill(name, instance)),
+    }
 }
 
 fn fill(argument: &Argument, instance: &Instance) -> String {

@@ -2,6 +2,7 @@ use std::path::PathBuf;
 
 use keyroll_copy::{Format, Slot, Template};
 use keyroll_manager::{Check, CommandLine, Run};
+use keyroll_observe::LogSource;
 use keyroll_rotation::{ConsumerId, FileId};
 
 use crate::Write;
@@ -106,8 +107,8 @@ pub enum CheckSetup {
 /// A consumer's log.
 #[derive(Debug, Clone)]
 pub struct LogSetup {
-    /// The file.
-    pub path: PathBuf,
+    /// Where its lines are.
+    pub source: LogSource,
     /// A line that shows an accepted credential.
     pub success: String,
     /// A line that shows a refused credential.
