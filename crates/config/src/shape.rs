@@ -97,9 +97,25 @@ pub(crate) struct SecretShape {
     /// What must be seen before the old value is ended.
     #[serde(default)]
     pub(crate) revoke: RevokeShape,
+    /// An error rate above which nothing goes on.
+    pub(crate) gate: Option<At<GateShape>>,
     /// The services that use it.
     #[serde(default)]
     pub(crate) consumers: Vec<At<ConsumerShape>>,
+}
+
+/// An error rate that is asked before a moved consumer counts, and while the old value is switched off.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct GateShape {
+    /// A server that answers Prometheus's queries, on loopback: `http://127.0.0.1:9090`.
+    pub(crate) url: At<String>,
+    /// A query that gives one number at a moment; of several series the largest counts.
+    pub(crate) query: At<String>,
+    /// The most that it may be: `0.01`.
+    pub(crate) max: At<f64>,
+    /// A reference to the token by which the server knows who asks: `file:./token`.
+    pub(crate) bearer: Option<At<String>>,
 }
 
 /// One part of a credential.

@@ -72,6 +72,7 @@ impl Place {
                 work: self.path("work"),
                 value_format: (b"abc".to_vec(), 64),
                 servers: Vec::new(),
+                gate: None,
             },
             FingerprintKey::new(&[7; 32]),
         )

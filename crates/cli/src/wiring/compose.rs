@@ -5,14 +5,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use keyroll_config::{
-    Apply, Argument, Check, Consumer, Copy, EvidenceKind, Find, Instance, OnFailure, Place, Runs, Secret,
-    Source, WriteMode,
+    Apply, Argument, Check, Consumer, Copy, EvidenceKind, Find, Instance, OnFailure, Place, Reference, Runs,
+    Secret, Source, WriteMode,
 };
 use keyroll_copy::{Format, Slot, Template};
 use keyroll_host::{
-    CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, LOCAL, LogSetup, Setup, SlotSetup, Write,
+    CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, GateSetup, LOCAL, LogSetup, Setup,
+    SlotSetup, Write,
 };
-use keyroll_manager::{AtRest, CommandLine, Process, Reread, Run, Unit, Verb, signal_by_name};
+use keyroll_manager::{AtRest, CommandLine, Process, RateQuery, Reread, Run, Unit, Verb, signal_by_name};
 use keyroll_observe::LogSource;
 use keyroll_port::Issuer;
 use keyroll_rotation::{self as rotation, Delivery, FileId, Kinds, Policy, Uptake};
@@ -72,8 +73,15 @@ pub(crate) fn compose(
         work: places.state.join("work"),
         value_format: (format.alphabet, format.length_max),
         servers: issuer.endpoints().iter().filter_map(|place| port(place)).collect(),
+        gate: secret.gate.as_ref().map(gate),
     };
     Ok(Composed { setup, consumers, files: hosts })
+}
+
+fn gate(gate: &keyroll_config::Gate) -> GateSetup {
+    let bearer = gate.bearer.as_ref().map(|Reference::File(path)| path.clone());
+    let rate = RateQuery { url: gate.url.clone(), query: gate.query.clone(), bearer };
+    GateSetup { rate, max: gate.max() }
 }
 
 /// The port of `host:port`.

@@ -124,8 +124,10 @@ impl Local {
         if self.memo().refusals.is_empty() {
             self.read_marks()?;
         }
+        // Whoever is refused without a line of it shows in the errors.
+        let errors = self.too_many_errors();
         let mut memo = self.memo();
-        let (mut sum, mut unseen) = (0u64, None);
+        let (mut sum, mut unseen) = (u64::from(matches!(errors, Ok(true))), None);
         for (&(id, slot), log) in &mut memo.refusals {
             match log.look() {
                 Ok(true) => {}
@@ -137,7 +139,8 @@ impl Local {
         // What was seen counts whatever is missing; but no refusal in a log that was not read proves nothing.
         match unseen {
             Some((id, slot, why)) if sum == 0 => Err(self.unread(id, slot, why)),
-            Some(_) | None => Ok(u32::try_from(sum).unwrap_or(u32::MAX)),
+            Some(_) | None if sum > 0 => Ok(u32::try_from(sum).unwrap_or(u32::MAX)),
+            Some(_) | None => errors.map(|_| 0),
         }
     }
 

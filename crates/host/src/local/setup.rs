@@ -5,6 +5,7 @@ use keyroll_manager::{Check, CommandLine, Run};
 use keyroll_observe::LogSource;
 use keyroll_rotation::{ConsumerId, FileId};
 
+use super::gate::GateSetup;
 use crate::Write;
 
 /// What this machine is told about one secret: its files and consumers in the plan's order.
@@ -25,6 +26,8 @@ pub struct Setup {
     pub value_format: (Vec<u8>, usize),
     /// The ports at which consumers reach the issuer: they tell its connections from others of the same client port.
     pub servers: Vec<u16>,
+    /// The error rate that holds everything up.
+    pub gate: Option<GateSetup>,
 }
 
 /// One file that holds copies.
