@@ -1,6 +1,7 @@
 //! Logs that are no files, where they really are: the journal of a real systemd, the output of a real container.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::unwrap_used, clippy::disallowed_methods)]
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+#![allow(clippy::disallowed_methods, reason = "a test starts programs")]
 
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
