@@ -149,7 +149,7 @@ fn a_new_key_is_wrapped_with_what_was_chosen_and_what_is_no_reference_is_not_rep
     refused(&scene.add(&["--sealing-key", "file:short"]), "32 bytes");
     assert!(!scene.path().join("s.keys/sealing.key").exists(), "nothing was made");
     good(&scene.add(&["--sealing-key", &one]));
-    assert!(scene.sealing_key().starts_with(b"keyroll wrapped sealing key"));
+    assert!(scene.sealing_key().starts_with(b"keyroll sealing key, wrapped"));
     fingerprint(&good(&scene.run(SHOW)));
     // The keys of another store are found out before anything is written.
     let other = Scene::new();
@@ -330,7 +330,7 @@ fn a_unit_with_an_encrypted_credential_opens_it_and_nothing_else_does() {
     good(&inside(&["sh", "-c", &add]));
     let print = fingerprint(&good(&inside(&[&keyroll[..], SHOW].concat())));
     good(&unit(&["secret", "rewrap", "--to", "credential:keyroll"]));
-    assert!(scene.sealing_key().starts_with(b"keyroll wrapped"));
+    assert!(scene.sealing_key().starts_with(b"keyroll sealing key, wrapped"));
     assert_eq!(fingerprint(&good(&unit(SHOW))), print);
     refused(&inside(&[&keyroll[..], SHOW].concat()), "CREDENTIALS_DIRECTORY");
 }

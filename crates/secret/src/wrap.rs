@@ -8,7 +8,7 @@ use crate::seal::expand;
 use crate::{SealError, SealingKey, SecretBytes};
 
 /// The first line of a wrapped key; it is longer than a bare key, so that one is never taken for the other.
-pub(crate) const WRAPPED: &str = "keyroll wrapped sealing key, version 1\n";
+pub(crate) const WRAPPED: &str = "keyroll sealing key, wrapped, version 1\n";
 /// The most bytes of a wrapped key.
 pub(crate) const WRAPPED_BYTES_MAX: u64 = 8 * 1024;
 /// A key of another place has at least as many bytes as the one that it wraps.
@@ -150,7 +150,7 @@ impl Wrapped {
                     return Err(WrapError::TooShort);
                 }
                 let root = Salt::new(HKDF_SHA256, &self.salt).extract(key.expose());
-                expand(&root, b"keyroll wrapping key v1", bytes.as_mut()).map_err(WrapError::Seal)?;
+                expand(&root, b"keyroll sealing key wrapping v1", bytes.as_mut()).map_err(WrapError::Seal)?;
             }
             (Wrapping::Passphrase(text), Some(cost)) => {
                 let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, Some(bytes.len()));
