@@ -31,6 +31,10 @@ pub(crate) struct Globals {
     /// The folder of the sealing key and the epoch witness
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) keys: Option<PathBuf>,
+    /// What the sealing key is wrapped with, where its file does not say it: file,
+    /// file:PATH, credential:NAME, fd:NUMBER, passphrase
+    #[arg(long, global = true, value_name = "SOURCE")]
+    pub(crate) sealing_key: Option<String>,
     /// Write events as JSON, one per line, on stdout
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -149,6 +153,12 @@ pub(crate) enum SecretCommand {
     /// Take a secret in: its value by a hidden prompt or stdin, never by an argument
     #[command(after_help = examples::SECRET_ADD)]
     Add(SecretAddArgs),
+    /// Take in the value that the configured copies hold, where all hold the same
+    #[command(after_help = examples::SECRET_IMPORT)]
+    Import(SecretImportArgs),
+    /// Wrap the key that seals all values with something else; it stays the same key
+    #[command(after_help = examples::SECRET_REWRAP)]
+    Rewrap(SecretRewrapArgs),
     /// The secrets of the configuration and their versions
     #[command(after_help = examples::SECRET_LIST)]
     List,
@@ -180,6 +190,37 @@ pub(crate) struct SecretAddArgs {
     /// Take it in although something speaks against it: the issuer refuses it, or a copy holds another
     #[arg(long)]
     pub(crate) anyway: bool,
+}
+
+/// `secret import`.
+#[derive(Debug, Args)]
+pub(crate) struct SecretImportArgs {
+    /// The secret's name
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    pub(crate) name: Option<String>,
+    /// Every secret of the configuration that is not kept yet
+    #[arg(long, conflicts_with_all = ["id", "fields", "from"])]
+    pub(crate) all: bool,
+    /// The copy to take it from, where not all hold the same
+    #[arg(long, value_name = "PATH")]
+    pub(crate) from: Option<PathBuf>,
+    /// The id by which the issuer knows this credential [default: what the issuer says]
+    #[arg(long)]
+    pub(crate) id: Option<String>,
+    /// A field that is not secret: a user or host name
+    #[arg(long = "field", value_name = "NAME=TEXT")]
+    pub(crate) fields: Vec<String>,
+    /// Take it in although something speaks against it: the issuer refuses it, or a copy holds another
+    #[arg(long)]
+    pub(crate) anyway: bool,
+}
+
+/// `secret rewrap`.
+#[derive(Debug, Args)]
+pub(crate) struct SecretRewrapArgs {
+    /// What it is wrapped with from now on: file (nothing), file:PATH, credential:NAME, fd:NUMBER, passphrase
+    #[arg(long, value_name = "SOURCE")]
+    pub(crate) to: String,
 }
 
 /// A command about one secret.

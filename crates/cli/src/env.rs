@@ -23,6 +23,8 @@ registry! {
     CONFIG = "KEYROLL_CONFIG": "the configuration file, unless --config is given";
     STATE = "KEYROLL_STATE": "the state folder, unless --state is given";
     KEYS = "KEYROLL_KEYS": "the folder of the sealing key and the epoch witness, unless --keys is given";
+    SEALING_KEY = "KEYROLL_SEALING_KEY": "what the sealing key is wrapped with, unless --sealing-key is given: a reference, never a value";
+    CREDENTIALS = "CREDENTIALS_DIRECTORY": "where `credential:NAME` is read, as systemd sets it for a unit with credentials";
     MACHINE = "KEYROLL_MACHINE": "what this machine is called, in place of its machine-id: for containers, which often have none or all the same";
     XDG_STATE_HOME = "XDG_STATE_HOME": "state is in its folder `keyroll`, if it is absolute (not for root)";
     XDG_CONFIG_HOME = "XDG_CONFIG_HOME": "keys are in its folder `keyroll`, if it is absolute (not for root)";

@@ -7,6 +7,13 @@ pub(crate) const DOCTOR: &str =
 pub(crate) const SECRET_ADD: &str = "\
 Example: keyroll secret add openrouter --id KEY_ID < value.txt
 Exit codes: 0 done, 1 refused, nothing changed, 2 usage, 7 a rotation has it";
+pub(crate) const SECRET_IMPORT: &str = "\
+Example: keyroll secret import openrouter
+Exit codes: 0 done, 1 refused, nothing changed, 2 usage, 3 some were not taken in";
+pub(crate) const SECRET_REWRAP: &str = "\
+Example: keyroll secret rewrap --to credential:keyroll
+Exit codes: 0 done, 1 refused, nothing changed, 2 usage, 6 needs a person, 7 held by
+a driver";
 pub(crate) const SECRET_LIST: &str = "Example: keyroll secret list\nExit codes: 0 done, 1 failed";
 pub(crate) const SECRET_SHOW: &str = "Example: keyroll secret show openrouter\nExit codes: 0 done, 1 failed";
 pub(crate) const PLAN: &str = "\

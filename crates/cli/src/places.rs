@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::args::Globals;
 use crate::env;
 use crate::problem::Problem;
+use crate::wiring::sealing::Source;
 
 /// Where keyroll keeps what it knows. The two folders are apart so that one backup need not hold both the sealed
 /// values and the key that opens them.
@@ -14,6 +15,10 @@ pub(crate) struct Places {
     pub(crate) state: PathBuf,
     /// The sealing key and the epoch witness.
     pub(crate) keys: PathBuf,
+    /// What the sealing key is wrapped with, where that was said.
+    pub(crate) sealing: Option<Source>,
+    /// Whether a person may be asked for its passphrase.
+    pub(crate) ask: bool,
 }
 
 /// The mode of both folders.
@@ -45,7 +50,12 @@ impl Places {
                 .because("the sealing key may not stand beside what it seals")
                 .help("name another folder with --keys"));
         }
-        Ok(Self { state, keys })
+        let sealing = match (&globals.sealing_key, env::SEALING_KEY.get()) {
+            (Some(text), _) => Some(Source::parse(text)?),
+            (None, Some(text)) => Some(Source::parse(&text.to_string_lossy())?),
+            (None, None) => None,
+        };
+        Ok(Self { state, keys, sealing, ask: !globals.no_input })
     }
 
     /// Makes both folders where they are missing, and refuses folders that others may use.

@@ -17,7 +17,7 @@ pub(crate) use event::{
 };
 pub(crate) use line::{duration, spent};
 pub(crate) use look::Look;
-pub(crate) use prompt::Answer;
+pub(crate) use prompt::{Answer, typed_hidden};
 pub(crate) use screen::Ui;
 pub(crate) use table::Table;
 

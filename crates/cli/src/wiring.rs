@@ -1,11 +1,13 @@
 //! Where the rooms meet: what a configuration names becomes an issuer, a setup of this machine, and ports.
 
 pub(crate) mod compose;
+pub(crate) mod gathered;
 pub(crate) mod issuer;
 pub(crate) mod open;
 pub(crate) mod programs;
 mod project;
 pub(crate) mod provable;
+pub(crate) mod sealing;
 pub(crate) mod taken;
 pub(crate) mod trusted;
 

@@ -185,3 +185,93 @@ fn what_nobody_owes_is_not_revoked_and_a_journal_is_not_accepted_unasked() {
     let status = run(folder.path(), &["status", "nothing"], "");
     assert!(status.status.code() == Some(1) && text(&status).contains("K0807"), "{}", text(&status));
 }
+
+/// The job's file, a service's env file, and a URL in another one.
+const THREE_COPIES: &str = "[[secrets.acme.consumers]]\nname = \"api\"\nruns = { at_rest = true }\n\
+    reads = [{ env_file = \"./api.env\", variable = \"ACME_KEY\" },\n\
+    { file = \"./api.conf\", template = \"http://svc:{value}@127.0.0.1/\" }]\n";
+
+fn three_copies(folder: &Path, values: [&str; 3]) {
+    let [job, env, url] = values;
+    let path = folder.join("keyroll.toml");
+    let config = fs::read_to_string(&path).unwrap();
+    if !config.contains("api.env") {
+        fs::write(path, config + THREE_COPIES).unwrap();
+    }
+    fs::write(folder.join("job.key"), format!("{job}\n")).unwrap();
+    fs::write(folder.join("api.env"), format!("PORT=80\nACME_KEY=\"{env}\"\n")).unwrap();
+    fs::write(folder.join("api.conf"), format!("# api\nurl = http://svc:{url}@127.0.0.1/x\n")).unwrap();
+}
+
+#[test]
+fn a_value_that_all_copies_hold_is_taken_in_with_the_id_that_the_issuer_says() {
+    let secret = value();
+    let folder = scene(issuer(vec![secret.clone()], false));
+    three_copies(folder.path(), [&secret; 3]);
+    let before = fs::read(folder.path().join("api.env")).unwrap();
+    let taken = run(folder.path(), &["secret", "import", "acme"], "");
+    assert_eq!(taken.status.code(), Some(0), "{}", text(&taken));
+    assert!(text(&taken).contains("held by 3 configured copies"), "{}", text(&taken));
+    let shown = run(folder.path(), &["secret", "show", "acme"], "");
+    assert!(text(&shown).contains("v1") && text(&shown).contains("key-1"), "{}", text(&shown));
+    let verified = run(folder.path(), &["verify", "acme"], "");
+    assert!(verified.status.code() == Some(0) && text(&verified).contains("alive"), "{}", text(&verified));
+    let again = run(folder.path(), &["secret", "import", "acme"], "");
+    assert!(again.status.code() == Some(1) && text(&again).contains("K0613"), "{}", text(&again));
+    for output in [&taken, &shown, &again] {
+        assert!(!text(output).contains(&secret), "a value was printed");
+    }
+    assert_eq!(fs::read(folder.path().join("api.env")).unwrap(), before);
+}
+
+#[test]
+fn copies_that_differ_are_named_by_fingerprint_and_none_is_taken() {
+    let [one, other] = [value(), value()];
+    let folder = scene(issuer(vec![one.clone(), other.clone()], false));
+    three_copies(folder.path(), [&one, &one, &other]);
+    let refused = run(folder.path(), &["secret", "import", "acme"], "");
+    let said = text(&refused);
+    assert!(refused.status.code() == Some(1) && said.contains("K0880"), "{said}");
+    let groups: Vec<&str> = said.lines().filter(|line| line.contains("fingerprint")).collect();
+    assert_eq!(groups.len(), 2, "{said}");
+    assert!(groups[0].contains("job.key") && groups[0].contains("api.env (ACME_KEY)"), "{said}");
+    assert!(groups[1].contains("api.conf") && !groups[1].contains("job.key"), "{said}");
+    assert!(!said.contains(&one) && !said.contains(&other));
+    let shown = run(folder.path(), &["secret", "show", "acme"], "");
+    assert!(text(&shown).contains("none kept"), "{}", text(&shown));
+    let from = ["secret", "import", "acme", "--from", "api.conf"];
+    let refused = run(folder.path(), &from, "");
+    let said = text(&refused);
+    assert!(refused.status.code() == Some(1) && said.contains("K0848") && said.contains("job.key"), "{said}");
+    let taken = run(folder.path(), &[&from[..], &["--anyway"]].concat(), "");
+    assert_eq!(taken.status.code(), Some(0), "{}", text(&taken));
+    three_copies(folder.path(), [&other; 3]);
+    let verified = run(folder.path(), &["verify", "acme"], "");
+    assert_eq!(verified.status.code(), Some(0), "{}", text(&verified));
+}
+
+#[test]
+fn all_secrets_are_taken_in_but_those_that_something_speaks_against() {
+    let [secret, dead] = [value(), value()];
+    let folder = scene(issuer(vec![secret.clone()], false));
+    three_copies(folder.path(), [&secret; 3]);
+    let path = folder.path().join("keyroll.toml");
+    let config = fs::read_to_string(&path).unwrap();
+    let own = |name: &str| {
+        format!(
+            "[secrets.{name}]\nissuer = \"file:./acme.toml\"\nadmin = \"file:./admin.key\"\n[[secrets.{name}.consumers]]\n\
+             name = \"job\"\nruns = {{ at_rest = true }}\nreads = {{ file = \"./{name}.key\" }}\n"
+        )
+    };
+    fs::write(&path, format!("{config}{}{}", own("dead"), own("gone"))).unwrap();
+    fs::write(folder.path().join("dead.key"), &dead).unwrap();
+    let all = run(folder.path(), &["secret", "import", "--all"], "");
+    let said = text(&all);
+    assert_eq!(all.status.code(), Some(3), "{said}");
+    assert!(said.contains("taken in") && said.contains("K0848") && said.contains("K0881"), "{said}");
+    assert!(!said.contains(&secret) && !said.contains(&dead));
+    let listed = text(&run(folder.path(), &["--json", "secret", "list"], ""));
+    assert_eq!(listed.matches(r#""versions":[]"#).count(), 2, "{listed}");
+    let again = text(&run(folder.path(), &["secret", "import", "--all"], ""));
+    assert!(again.contains("kept already"), "{again}");
+}

@@ -1,28 +1,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use regex::Regex;
-
 use crate::at::At;
 use crate::fault::Fault;
 use crate::runs::read_url;
-use crate::shape::{CheckShape, ConsumerShape, LogShape};
+use crate::shape::{CheckShape, ConsumerShape};
 use crate::suggest::nearest;
-use crate::{Argument, Argv, Copy, FieldSpec, Kind, Name, Runs, Template};
-
-/// The longest regular expression of a log, in bytes.
-const PATTERN_BYTES_MAX: usize = 1_024;
-
-/// A consumer's log.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogFile {
-    /// The file, absolute; `{instance}` may stand in it.
-    pub file: Argument,
-    /// A line that shows an accepted credential: a valid expression of the `regex` crate.
-    pub success: Option<String>,
-    /// A line that shows a refused credential: a valid expression of the `regex` crate.
-    pub failure: Option<String>,
-}
+use crate::{Argument, Argv, Copy, FieldSpec, Kind, Log, Name, Runs, Template};
 
 /// A check that a value works for a consumer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +40,7 @@ pub struct Consumer {
     /// A command that regenerates the copies from the store: makes it a pull consumer, whose copies are never written.
     pub fetch: Option<Argv>,
     /// Its log.
-    pub log: Option<LogFile>,
+    pub log: Option<Log>,
     /// The check of its main flow.
     pub check: Option<Check>,
     /// Its further flows.
@@ -90,7 +74,7 @@ impl Consumer {
         }
         let fetch =
             shape.fetch.as_ref().map(|words| Argv::read(folder, "fetch", words, &holes)).transpose()?;
-        let log = shape.log.as_ref().map(|log| read_log(log, folder, &holes)).transpose()?;
+        let log = shape.log.as_ref().map(|log| Log::read(log, folder, &holes)).transpose()?;
         let at_rest = runs.is_at_rest();
         let check =
             shape.check.as_ref().map(|check| read_check(check, folder, &holes, at_rest)).transpose()?;
@@ -137,33 +121,6 @@ fn read_host(text: Option<&At<String>>, hosts: &BTreeSet<Name>) -> Result<Name, 
     };
     let fault = Fault::new(Kind::BadHost, "`host` names a host that is not defined").help(help);
     Err(text.into_iter().fold(fault, |fault, text| fault.at(&text.span)))
-}
-
-fn read_log(shape: &At<LogShape>, folder: &Path, holes: &[&str]) -> Result<LogFile, Fault> {
-    let log = &shape.value;
-    if log.success.is_none() && log.failure.is_none() {
-        let why = "`log` needs `success` or `failure`: without a pattern it shows nothing";
-        return Err(Fault::new(Kind::BadCombination, why).at(&shape.span));
-    }
-    let pattern =
-        |key: &str, text: &Option<At<String>>| text.as_ref().map(|text| read_pattern(key, text)).transpose();
-    Ok(LogFile {
-        file: Argument::read_path(folder, "log.file", &log.file, holes)?,
-        success: pattern("log.success", &log.success)?,
-        failure: pattern("log.failure", &log.failure)?,
-    })
-}
-
-fn read_pattern(key: &str, text: &At<String>) -> Result<String, Fault> {
-    let wrong = |why: &str| Err(Fault::new(Kind::BadPattern, format!("`{key}` {why}")).at(&text.span));
-    if text.value.len() > PATTERN_BYTES_MAX {
-        return wrong("is longer than 1024 bytes");
-    }
-    match Regex::new(&text.value) {
-        Ok(pattern) if pattern.is_match("") => wrong("matches every line, so it shows nothing"),
-        Ok(_) => Ok(text.value.clone()),
-        Err(_) => wrong("is not a regular expression (syntax of Rust's regex crate)"),
-    }
 }
 
 fn read_check(shape: &At<CheckShape>, folder: &Path, holes: &[&str], at_rest: bool) -> Result<Check, Fault> {

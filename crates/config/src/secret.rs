@@ -7,7 +7,9 @@ use crate::config::{one_of, read_parallel};
 use crate::fault::Fault;
 use crate::period::read_period;
 use crate::shape::{PostgresShape, RevokeShape, SecretShape};
-use crate::{Consumer, Deadlines, Defaults, IssuerRef, Kind, Name, OnFailure, Reference, StoreRef, Template};
+use crate::{
+    Consumer, Deadlines, Defaults, Gate, IssuerRef, Kind, Name, OnFailure, Reference, StoreRef, Template,
+};
 
 /// The old value must have been unused for this long, unless the file says otherwise.
 const OLD_IDLE_DEFAULT_S: u64 = 1_800;
@@ -112,6 +114,8 @@ pub struct Secret {
     pub postgres: Option<Postgres>,
     /// What must be seen before the old value is ended.
     pub revoke: Revoke,
+    /// An error rate above which nothing goes on.
+    pub gate: Option<Gate>,
     /// The services that use it, in the order of the file.
     pub consumers: Vec<Consumer>,
 }
@@ -132,6 +136,7 @@ impl Secret {
         let derived = read_derived(&shape, &fields)?;
         let postgres = read_postgres(&shape, &issuer)?;
         let revoke = Revoke::build(&shape.revoke, shape.unattended)?;
+        let gate = shape.gate.as_ref().map(|gate| Gate::read(gate, folder)).transpose()?;
         let owner = read_owner(shape.owner.as_ref())?;
         let rotate_every = match &shape.rotate_every {
             None => None,
@@ -170,6 +175,7 @@ impl Secret {
             derived,
             postgres,
             revoke,
+            gate,
             consumers,
         })
     }

@@ -97,9 +97,25 @@ pub(crate) struct SecretShape {
     /// What must be seen before the old value is ended.
     #[serde(default)]
     pub(crate) revoke: RevokeShape,
+    /// An error rate above which nothing goes on.
+    pub(crate) gate: Option<At<GateShape>>,
     /// The services that use it.
     #[serde(default)]
     pub(crate) consumers: Vec<At<ConsumerShape>>,
+}
+
+/// An error rate that is asked before a moved consumer counts, and while the old value is switched off.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct GateShape {
+    /// A server that answers Prometheus's queries, on loopback: `http://127.0.0.1:9090`.
+    pub(crate) url: At<String>,
+    /// A query that gives one number at a moment; of several series the largest counts.
+    pub(crate) query: At<String>,
+    /// The most that it may be: `0.01`.
+    pub(crate) max: At<f64>,
+    /// A reference to the token by which the server knows who asks: `file:./token`.
+    pub(crate) bearer: Option<At<String>>,
 }
 
 /// One part of a credential.
@@ -264,12 +280,19 @@ pub(crate) struct ReadShape {
     pub(crate) write: Option<At<String>>,
 }
 
-/// A consumer's log.
+/// A consumer's log: one of `file`, `journal`, `docker`, and a kind or patterns of one's own.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct LogShape {
     /// The log file; `{instance}` may stand in it.
-    pub(crate) file: At<String>,
+    pub(crate) file: Option<At<String>>,
+    /// Instead of `file`: the system's unit whose lines in systemd's journal are its log, `app@{instance}.service`.
+    pub(crate) journal: Option<At<String>>,
+    /// Instead of `file`: the container whose output is its log, `app-{instance}`.
+    pub(crate) docker: Option<At<String>>,
+    /// What it talks to with the credential, for the lines that clients of that write: `postgres`, `redis`, `http`.
+    /// `success` and `failure` take the place of its patterns.
+    pub(crate) kind: Option<At<String>>,
     /// A regular expression for a line that shows a credential was accepted.
     pub(crate) success: Option<At<String>>,
     /// A regular expression for a line that shows a credential was refused.

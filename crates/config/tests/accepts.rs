@@ -215,3 +215,33 @@ fn the_forms_that_the_guide_shows_are_read() {
     }
     assert_eq!(seen.len(), FileFormat::ALL.len(), "the guide shows each format: {seen:?}");
 }
+
+#[test]
+fn a_log_is_a_file_a_journal_or_a_container_with_a_kind_or_patterns() {
+    let config = |log: &str| {
+        format!(
+            "version = 1\n[secrets.a]\nissuer = \"openrouter\"\n[[secrets.a.consumers]]\nname = \"api\"\n\
+             runs = {{ restart = [\"./r.sh\"], pid_file = \"./p-{{instance}}\", instances = [\"1\"] }}\n\
+             reads = {{ file = \"./k\" }}\nlog = {log}\n"
+        )
+    };
+    for good in [
+        "{ journal = \"api@{instance}.service\", kind = \"postgres\" }",
+        "{ docker = \"api-{instance}\", kind = \"redis\", success = \"PONG\" }",
+        "{ file = \"./log/{instance}.log\", kind = \"http\" }",
+    ] {
+        let config = keyroll_config::Config::parse(&config(good), "/srv/keyroll.toml").unwrap();
+        let log = config.secrets["a"].consumers[0].log.as_ref().unwrap();
+        assert!(log.failure.is_some(), "{good}");
+    }
+    for wrong in [
+        "{ kind = \"http\" }",
+        "{ journal = \"a.service\" }",
+        "{ journal = \"a.service\", docker = \"a\", kind = \"http\" }",
+        "{ journal = \"--all\", kind = \"http\" }",
+        "{ docker = \"a b\", kind = \"http\" }",
+        "{ journal = \"a.service\", kind = \"smtp\" }",
+    ] {
+        assert!(keyroll_config::Config::parse(&config(wrong), "/srv/keyroll.toml").is_err(), "{wrong}");
+    }
+}

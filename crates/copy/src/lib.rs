@@ -24,4 +24,4 @@ pub use error::CopyError;
 pub use format::{Edit, FILE_BYTES_MAX, Format, Variables};
 pub use slot::{Part, Pointer, Slot};
 pub use spelling::VARIABLE_BYTES_MAX;
-pub use template::{Carried, TEMPLATE_BYTES_MAX, Template};
+pub use template::{Carried, Found, TEMPLATE_BYTES_MAX, Template};

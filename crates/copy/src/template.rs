@@ -4,6 +4,10 @@ use keyroll_secret::{Fields, SecretBytes};
 
 use crate::{CopyError, percent};
 
+mod found;
+
+pub use found::Found;
+
 /// The longest template, in bytes.
 pub const TEMPLATE_BYTES_MAX: usize = 64 * 1024;
 

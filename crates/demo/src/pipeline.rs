@@ -157,6 +157,7 @@ impl Pipeline {
             .env_remove("KEYROLL_CONFIG")
             .env_remove("KEYROLL_STATE")
             .env_remove("KEYROLL_KEYS")
+            .env_remove("KEYROLL_SEALING_KEY")
             // Its state lives and dies with the demo: what the machine is called does not matter.
             .env("KEYROLL_MACHINE", "demo")
             .current_dir(&self.folder)

@@ -5,6 +5,7 @@ mod deliver;
 mod enumerate;
 mod find;
 mod gap;
+mod gate;
 mod inside;
 mod links;
 mod live;
@@ -38,6 +39,7 @@ use keyroll_secret::{Fields, FingerprintKey};
 use tokio::task::block_in_place;
 
 pub use find::place_digest;
+pub use gate::GateSetup;
 pub use live::LiveReport;
 pub use said::Complaints;
 pub use setup::{CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, LogSetup, Setup, SlotSetup};
@@ -83,6 +85,8 @@ struct Memo {
     /// Who was remarked to run with the other version, and what nobody has been told yet.
     remarked: HashSet<(Incarnation, Which)>,
     remarks: Vec<Failure>,
+    /// What was last seen of the error rate.
+    gate: gate::Gate,
 }
 
 impl Local {

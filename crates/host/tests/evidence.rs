@@ -14,6 +14,7 @@ use keyroll_host::{
     CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, Local, LogSetup, Setup, SlotSetup, Write,
 };
 use keyroll_manager::{CommandLine, Find, Process, Reread, Run, Unit, Verb};
+use keyroll_observe::LogSource;
 use keyroll_port::{Brings, Failure, Host, Session, SessionSource, Sessions, Values};
 use keyroll_rotation::{ConsumerId, FileId, Found, Holds, Kinds, Proof, Which};
 use keyroll_secret::{Fields, FingerprintKey, SecretBytes};
@@ -71,6 +72,7 @@ impl Place {
                 work: self.path("work"),
                 value_format: (b"abc".to_vec(), 64),
                 servers: Vec::new(),
+                gate: None,
             },
             FingerprintKey::new(&[7; 32]),
         )
@@ -144,7 +146,11 @@ async fn a_word_of_its_log_does_not_keep_a_check_from_being_made() {
     let command = script(&place, "check.sh", &format!("grep -q '{wanted}' \"$1\""));
     let log = place.path("app.log");
     fs::write(&log, "").unwrap();
-    let setup = LogSetup { path: log.clone(), success: "accepted".into(), failure: "refused".into() };
+    let setup = LogSetup {
+        source: LogSource::File(log.clone()),
+        success: "accepted".into(),
+        failure: "refused".into(),
+    };
     let check = CheckSetup::Exec { command, copy: Some(FileId(0)) };
     let host =
         place.host(vec![place.env("app.env", "value", &place.old)], place.rereads(Some(check), Some(setup)));
@@ -161,7 +167,11 @@ async fn refusals_are_counted_from_the_mark_by_any_driver_and_lost_lines_stay_lo
     let log = place.path("app.log");
     fs::write(&log, "refused before\n").unwrap();
     let host = || {
-        let setup = LogSetup { path: log.clone(), success: "accepted".into(), failure: "refused".into() };
+        let setup = LogSetup {
+            source: LogSource::File(log.clone()),
+            success: "accepted".into(),
+            failure: "refused".into(),
+        };
         place.host(vec![place.env("app.env", "value", &place.old)], place.rereads(None, Some(setup)))
     };
     let first = host();
@@ -418,7 +428,11 @@ async fn the_issuers_mark_is_kept_beside_those_of_the_logs() {
     let log = place.path("app.log");
     fs::write(&log, "refused before\n").unwrap();
     let host = || {
-        let setup = LogSetup { path: log.clone(), success: "accepted".into(), failure: "refused".into() };
+        let setup = LogSetup {
+            source: LogSource::File(log.clone()),
+            success: "accepted".into(),
+            failure: "refused".into(),
+        };
         place.host(vec![place.env("app.env", "value", &place.old)], place.rereads(None, Some(setup)))
     };
     assert_eq!(host().refusals_mark().await.unwrap_err().code, "K0360", "no mark is not an empty one");

@@ -2,6 +2,8 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
+use keyroll_secret::SecretBytes;
+
 /// How much of an answer is read, bytes.
 const ANSWER_BYTES_MAX: u64 = 64 * 1024;
 
@@ -60,6 +62,14 @@ impl Url {
 
     /// One GET, never redirected. `Err` says in words why there was no answer.
     pub(crate) fn get(&self, deadline: Instant) -> Result<Answer, String> {
+        self.get_as(None, deadline)
+    }
+
+    /// The same with a bearer token, which is sent to this machine only: it would be read on the way.
+    pub(crate) fn get_as(&self, token: Option<&SecretBytes>, deadline: Instant) -> Result<Answer, String> {
+        if token.is_some() && !self.address.ip().is_loopback() {
+            return Err("a token is sent to loopback only".to_owned());
+        }
         let left = || {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() { Err("no answer in time".to_owned()) } else { Ok(left) }
@@ -73,7 +83,14 @@ impl Url {
         // Version 1.0: the answer then comes in one piece and ends with the connection.
         let request =
             format!("GET {} HTTP/1.0\r\nHost: {}\r\nConnection: close\r\n\r\n", self.path, self.host);
-        stream.write_all(request.as_bytes()).map_err(told)?;
+        let (line, rest) = request.split_at(request.len().saturating_sub(2));
+        stream.write_all(line.as_bytes()).map_err(told)?;
+        if let Some(token) = token {
+            stream.write_all(b"Authorization: Bearer ").map_err(told)?;
+            stream.write_all(token.expose()).map_err(told)?;
+            stream.write_all(b"\r\n").map_err(told)?;
+        }
+        stream.write_all(rest.as_bytes()).map_err(told)?;
         let (mut bytes, mut piece) = (Vec::new(), [0; 4096]);
         while (bytes.len() as u64) < ANSWER_BYTES_MAX && !complete(&bytes) {
             // The limit counts for the whole answer, not for each piece of it.

@@ -3,10 +3,10 @@ use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use keyroll_port::{Class, Failure};
-use regex::bytes::{Regex, RegexBuilder};
 
 use crate::LogPosition;
 use crate::log_files::{between, open, renamed, unreadable};
+use crate::log_patterns::Patterns;
 
 /// The most that one look reads, bytes; the next look goes on behind it.
 const LOOK_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -16,9 +16,6 @@ const LINE_BYTES_MAX: u64 = 64 * 1024;
 
 /// How many files one log is followed through; before more, the oldest is let go.
 const FILES_MAX: usize = 32;
-
-/// How large a compiled pattern may become, bytes.
-const PATTERN_BYTES_MAX: usize = 1024 * 1024;
 
 /// What the lines since the last look say.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -55,8 +52,7 @@ impl Followed {
 /// never kept.
 pub struct LogTail {
     path: PathBuf,
-    success: Regex,
-    failure: Regex,
+    patterns: Patterns,
     /// What another run of keyroll remembered, until its file is found.
     remembered: Option<LogPosition>,
     /// The log's files, oldest first. Those that were rotated away are read on too: whoever writes the log may keep
@@ -84,8 +80,8 @@ impl LogTail {
     /// # Errors
     /// `K0501` a pattern is wrong.
     pub fn at(path: &Path, success: &str, failure: &str, from: Option<LogPosition>) -> Result<Self, Failure> {
-        let [success, failure] = [pattern(success)?, pattern(failure)?];
-        Ok(Self { path: path.to_owned(), success, failure, remembered: from, files: Vec::new() })
+        let patterns = Patterns::new(success, failure)?;
+        Ok(Self { path: path.to_owned(), patterns, remembered: from, files: Vec::new() })
     }
 
     /// The place to remember; `None` = the log does not exist.
@@ -184,12 +180,7 @@ impl LogTail {
             }
             behind += length;
             *budget = budget.saturating_sub(length);
-            counts.lines += 1;
-            if self.failure.is_match(&line) {
-                counts.failures += 1;
-            } else if self.success.is_match(&line) {
-                counts.successes += 1;
-            }
+            self.patterns.count(&line, counts);
         }
     }
 }
@@ -214,12 +205,4 @@ fn skip_line(reader: &mut impl BufRead) -> std::io::Result<(u64, bool)> {
             return Ok((skipped, true));
         }
     }
-}
-
-fn pattern(text: &str) -> Result<Regex, Failure> {
-    RegexBuilder::new(text).size_limit(PATTERN_BYTES_MAX).build().map_err(|error| {
-        Failure::new(Class::Permanent, "K0501", format!("use `{text}` as a log pattern"))
-            .because(error)
-            .help("correct the pattern under `log` in the configuration")
-    })
 }

@@ -9,10 +9,12 @@ mod fields_form;
 mod fingerprint;
 mod key_file;
 mod seal;
+mod wrap;
 
 pub use bytes::SecretBytes;
 pub use credential::{Credential, CredentialId, Field, Fields};
 pub use fields_form::FieldsError;
 pub use fingerprint::{Fingerprint, FingerprintKey};
-pub use key_file::KeyFileError;
+pub use key_file::{KeyFile, KeyFileError, Staged};
 pub use seal::{Binding, Kid, SEALED_PLAINTEXT_BYTES_MAX, SealError, SealingKey};
+pub use wrap::{WRAPPING_KEY_BYTES_MIN, WrapError, Wrapped, Wrapping};

@@ -117,7 +117,12 @@ impl SealingKey {
         Self(bytes)
     }
 
-    /// The key itself, for the file that keeps it; nothing else reads it.
+    /// A second copy, on purpose: a key that a person typed in is not asked for twice.
+    pub fn duplicate(&self) -> Self {
+        Self(self.0.clone())
+    }
+
+    /// The key itself, for the file that keeps it, bare or wrapped; nothing else reads it.
     pub(crate) fn expose(&self) -> &[u8; Self::BYTES] {
         &self.0
     }
@@ -242,7 +247,7 @@ impl KeyType for OutputLength {
     }
 }
 
-fn expand(root: &Prk, label: &[u8], out: &mut [u8]) -> Result<(), SealError> {
+pub(crate) fn expand(root: &Prk, label: &[u8], out: &mut [u8]) -> Result<(), SealError> {
     root.expand(&[label], OutputLength(out.len()))
         .and_then(|okm| okm.fill(out))
         .map_err(|_| SealError::Library)

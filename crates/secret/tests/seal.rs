@@ -5,12 +5,22 @@
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
-use keyroll_secret::{Binding, Fields, FieldsError, KeyFileError, SealError, SealingKey, SecretBytes};
+use keyroll_secret::{
+    Binding, Fields, FieldsError, KeyFile, KeyFileError, SealError, SealingKey, SecretBytes, WrapError,
+    Wrapped, Wrapping,
+};
 use proptest::prelude::*;
 use zeroize::Zeroizing;
 
 fn key(byte: u8) -> SealingKey {
     SealingKey::from_bytes(Zeroizing::new([byte; SealingKey::BYTES]))
+}
+
+fn load(path: &std::path::Path) -> Result<SealingKey, KeyFileError> {
+    match KeyFile::load(path)? {
+        KeyFile::Bare(key) => Ok(key),
+        KeyFile::Wrapped(_) => Err(KeyFileError::NotAKey(path.to_owned())),
+    }
 }
 
 fn error<T>(result: Result<T, SealError>) -> SealError {
@@ -101,7 +111,7 @@ fn a_created_key_is_private_and_loads_again() {
     let path = folder.path().join("sealing.key");
     let created = SealingKey::create(&path).expect("create");
     assert_eq!(fs::metadata(&path).expect("metadata").permissions().mode() & 0o7777, 0o600);
-    let loaded = SealingKey::load(&path).expect("load");
+    let loaded = load(&path).expect("load");
     assert_eq!(created.kid(), loaded.kid());
     assert_eq!(fs::read_dir(folder.path()).expect("list").count(), 1, "no temporary file stays");
 }
@@ -112,7 +122,7 @@ fn a_key_is_never_overwritten() {
     let path = folder.path().join("sealing.key");
     let first = SealingKey::create(&path).expect("create");
     assert!(matches!(SealingKey::create(&path), Err(KeyFileError::Exists(_))));
-    assert_eq!(SealingKey::load(&path).expect("load").kid(), first.kid());
+    assert_eq!(load(&path).expect("load").kid(), first.kid());
     assert_eq!(fs::read_dir(folder.path()).expect("list").count(), 1, "no temporary file stays");
 }
 
@@ -123,22 +133,22 @@ fn a_file_that_others_may_use_is_refused() {
     SealingKey::create(&path).expect("create");
     for mode in [0o640, 0o604, 0o620, 0o602, 0o610, 0o601, 0o660, 0o666] {
         fs::set_permissions(&path, Permissions::from_mode(mode)).expect("chmod");
-        assert!(matches!(SealingKey::load(&path), Err(KeyFileError::Open { .. })), "{mode:o}");
+        assert!(matches!(load(&path), Err(KeyFileError::Open { .. })), "{mode:o}");
     }
     fs::set_permissions(&path, Permissions::from_mode(0o400)).expect("chmod");
-    assert!(SealingKey::load(&path).is_ok());
+    assert!(load(&path).is_ok());
 }
 
 #[test]
 fn what_is_not_a_key_is_refused() {
     let folder = tempfile::tempdir().expect("folder");
-    assert!(matches!(SealingKey::load(folder.path()), Err(KeyFileError::NotAKey(_))));
-    assert!(matches!(SealingKey::load(&folder.path().join("none")), Err(KeyFileError::Io { .. })));
+    assert!(matches!(load(folder.path()), Err(KeyFileError::NotAKey(_))));
+    assert!(matches!(load(&folder.path().join("none")), Err(KeyFileError::Io { .. })));
     for length in [0, 31, 33] {
         let path = folder.path().join(length.to_string());
         fs::write(&path, vec![0; length]).expect("write");
         fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("chmod");
-        assert!(matches!(SealingKey::load(&path), Err(KeyFileError::NotAKey(_))), "{length} bytes");
+        assert!(matches!(load(&path), Err(KeyFileError::NotAKey(_))), "{length} bytes");
     }
 }
 
@@ -147,7 +157,7 @@ fn a_pipe_in_the_keys_place_is_refused_without_waiting() {
     let folder = tempfile::tempdir().expect("folder");
     let path = folder.path().join("pipe");
     assert!(std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo").success());
-    assert!(matches!(SealingKey::load(&path), Err(KeyFileError::NotAKey(_))));
+    assert!(matches!(load(&path), Err(KeyFileError::NotAKey(_))));
 }
 
 #[test]
@@ -214,4 +224,70 @@ proptest! {
             prop_assert_eq!(encoded.expose(), bytes.as_slice());
         }
     }
+}
+
+fn wrapped(folder: &std::path::Path) -> Option<Wrapped> {
+    match KeyFile::load(&folder.join("key")) {
+        Ok(KeyFile::Wrapped(wrapped)) => Some(wrapped),
+        Ok(KeyFile::Bare(_)) | Err(_) => None,
+    }
+}
+
+#[test]
+fn a_wrapped_key_is_the_same_key_and_opens_with_what_it_was_wrapped_with_alone() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("key");
+    let first = SealingKey::create(&path).expect("create");
+    let (long, other) = (SecretBytes::new(vec![5; 40]), SecretBytes::new(vec![6; 40]));
+    for (source, right, wrong) in [
+        ("file:/media/stick/key", Wrapping::Key(&long), [Wrapping::Key(&other), Wrapping::Passphrase(&long)]),
+        ("passphrase", Wrapping::Passphrase(&long), [Wrapping::Passphrase(&other), Wrapping::Key(&long)]),
+    ] {
+        let wrap = Wrapped::seal(&first, source, &right).expect("wrap");
+        let staged = KeyFile::Wrapped(wrap).stage(&path).expect("stage");
+        assert!(matches!(KeyFile::load(staged.path()), Ok(KeyFile::Wrapped(_))));
+        staged.commit().expect("commit");
+        let back = wrapped(folder.path()).expect("a wrapped key");
+        assert_eq!(back.source(), source);
+        let opened = back.open(&right).expect("open");
+        assert_eq!(opened.kid(), first.kid());
+        let (one, same) = (first.fingerprint_key().expect("key"), opened.fingerprint_key().expect("key"));
+        assert!(one.fingerprint(&long) == same.fingerprint(&long), "fingerprints stay");
+        for wrong in &wrong {
+            assert!(matches!(back.open(wrong), Err(WrapError::Other)), "{source}");
+        }
+        let text = fs::read_to_string(&path).expect("the file");
+        // Every byte of it is bound: what is altered is refused, and so is what was cut off.
+        let step = if source == "passphrase" { 53 } else { 1 };
+        for index in (0..text.len()).step_by(step) {
+            let mut altered = text.clone().into_bytes();
+            altered[index] ^= 1;
+            fs::write(&path, &altered).expect("write");
+            let opened = wrapped(folder.path()).map(|wrapped| wrapped.open(&right).is_ok());
+            assert!(matches!(opened, None | Some(false)), "byte {index} of {source}");
+        }
+        fs::write(&path, &text[..text.len() - 9]).expect("write");
+        assert!(wrapped(folder.path()).is_none_or(|wrapped| wrapped.open(&right).is_err()));
+        fs::write(&path, &text).expect("write");
+    }
+    let short = SecretBytes::new(vec![1; 31]);
+    assert!(matches!(Wrapped::seal(&first, "file:/x", &Wrapping::Key(&short)), Err(WrapError::TooShort)));
+    assert!(matches!(Wrapped::seal(&first, "a\nb", &Wrapping::Key(&long)), Err(WrapError::Malformed)));
+}
+
+#[test]
+fn a_key_that_is_not_put_in_place_leaves_the_old_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("key");
+    let first = SealingKey::create(&path).expect("create");
+    let other = SealingKey::generate().expect("a key");
+    fs::write(folder.path().join("key.new"), "of an attempt that died").expect("write");
+    drop(KeyFile::Bare(other).stage(&path).expect("stage"));
+    assert_eq!(load(&path).expect("load").kid(), first.kid());
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1, "nothing is left behind");
+    let link = folder.path().join("link");
+    std::os::unix::fs::symlink(&path, &link).expect("link");
+    let wrap = Wrapped::seal(&first, "fd", &Wrapping::Key(&SecretBytes::new(vec![3; 32]))).expect("wrap");
+    KeyFile::Wrapped(wrap).stage(&link).expect("stage").commit().expect("commit");
+    assert!(link.is_symlink() && wrapped(folder.path()).is_some(), "the file behind the link is replaced");
 }

@@ -86,6 +86,11 @@ impl SystemdHost {
         self.engine.pid()
     }
 
+    /// Where the engine is reached, for `DOCKER_HOST`.
+    pub fn socket(&self) -> String {
+        self.engine.host()
+    }
+
     fn docker(&self, words: &[&str]) -> Command {
         self.engine.docker(words)
     }

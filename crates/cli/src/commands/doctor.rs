@@ -15,6 +15,7 @@ use crate::problem::Problem;
 use crate::ui::{Answer, Event, Finding};
 use crate::wiring::open;
 use crate::wiring::programs::{missing, pid_files_missing};
+use crate::wiring::sealing;
 
 /// Looks at everything that a rotation needs, and changes nothing. Findings that would stop a rotation end it with 3.
 pub(super) fn run(args: &DoctorArgs, context: &mut Context) -> Result<Exit, Problem> {
@@ -149,6 +150,7 @@ fn look_at_places(report: &mut Report, places: &Places) {
     for (name, file) in files {
         look_at_private(report, name, &file, false);
     }
+    look_at_wrapping(report, places);
     let device = |folder: &Path| folder.metadata().map(|meta| meta.dev()).ok();
     if let (Some(state), Some(keys)) = (device(&places.state), device(&places.keys)) {
         let help = format!(
@@ -164,6 +166,29 @@ fn look_at_places(report: &mut Report, places: &Places) {
             }
         };
         report.add(Finding::Note, "backup", detail.to_owned(), Some(help));
+    }
+}
+
+/// What the sealing key is wrapped with, and whether it opens.
+fn look_at_wrapping(report: &mut Report, places: &Places) {
+    let name = "sealing key's wrapping";
+    if !places.sealing_key().exists() {
+        return;
+    }
+    match sealing::wrapping_of(places).and_then(|with| sealing::sealing_key(places).map(|_| with)) {
+        Ok(with) if with == "file" => {
+            let help = "keyroll secret rewrap --to SOURCE: docs/guides/keep-the-sealing-key.md";
+            let detail = "none: whoever reads the file has the key".to_owned();
+            report.add(Finding::Note, name, detail, Some(help.to_owned()));
+        }
+        Ok(with) => report.good(name, format!("{with}, which opens it")),
+        Err(problem) => report.problem(name, &problem),
+    }
+    let mut left = places.sealing_key().into_os_string();
+    left.push(".new");
+    if Path::new(&left).exists() {
+        let detail = format!("{} was left by a rewrap that was cut off", Path::new(&left).display());
+        report.bad(name, detail, "run keyroll secret rewrap again: it removes it");
     }
 }
 

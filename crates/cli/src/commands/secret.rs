@@ -1,3 +1,6 @@
+mod import;
+mod rewrap;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -18,6 +21,8 @@ use crate::wiring::taken::{self, Looked};
 pub(super) fn run(command: &SecretCommand, context: &mut Context) -> Result<Exit, Problem> {
     match command {
         SecretCommand::Add(args) => add(args, context),
+        SecretCommand::Import(args) => import::run(args, context),
+        SecretCommand::Rewrap(args) => rewrap::run(args, context),
         SecretCommand::List => list(context),
         SecretCommand::Show(args) => show(args, context),
     }
@@ -58,7 +63,7 @@ fn add(args: &SecretAddArgs, context: &mut Context) -> Result<Exit, Problem> {
     let credential = Credential { id: args.id.as_deref().map(CredentialId::new), fields };
     let folder = std::path::absolute(context.config_path()).unwrap_or_else(|_| context.config_path());
     let looked = taken::look(wanted, &credential, &places, open::folder_of(&folder))?;
-    told(&looked, wanted, args, context)?;
+    told(&looked, wanted, args.anyway, context)?;
     if let Some(edit) = edit {
         config_file::replace(&edit.path, &edit.old, &edit.new)?;
         context.ui.event(Event::Undo {
@@ -77,12 +82,7 @@ fn add(args: &SecretAddArgs, context: &mut Context) -> Result<Exit, Problem> {
 }
 
 /// Says what was seen of a value, and refuses one that something speaks against.
-fn told(
-    looked: &Looked,
-    secret: &Secret,
-    args: &SecretAddArgs,
-    context: &mut Context,
-) -> Result<(), Problem> {
+fn told(looked: &Looked, secret: &Secret, anyway: bool, context: &mut Context) -> Result<(), Problem> {
     if !looked.good.is_empty() {
         context.ui.note(format!("the value of {}: {}", secret.name, looked.good.join("; ")));
     }
@@ -93,7 +93,7 @@ fn told(
     if looked.against.is_empty() {
         return Ok(());
     }
-    if args.anyway {
+    if anyway {
         looked.against.iter().for_each(|why| context.ui.note(format!("taken in anyway: {why}")));
         return Ok(());
     }

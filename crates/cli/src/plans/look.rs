@@ -270,7 +270,8 @@ async fn capabilities(
     let logs: Vec<&str> = named.map(|consumer| consumer.name.as_str()).collect();
     let mut places = Vec::new();
     let mut late_ms = 0;
-    capabilities.refusals = if logs.is_empty() { Refusals::NotVisible } else { Refusals::ConsumerLogs };
+    let seen_here = !logs.is_empty() || secret.gate.is_some();
+    capabilities.refusals = if seen_here { Refusals::ConsumerLogs } else { Refusals::NotVisible };
     match issuer.sees_refusals(current).await {
         RefusalLog::None => {}
         RefusalLog::Read { place, lag_ms } => {
@@ -285,6 +286,9 @@ async fn capabilities(
     }
     if !logs.is_empty() {
         places.push(format!("the logs of {}", logs.join(", ")));
+    }
+    if let Some(gate) = &secret.gate {
+        places.push(format!("the error rate at {}", gate.url));
     }
     notes.push(if places.is_empty() {
         "refused uses of the old key are not visible: no consumer has a `log`, so its soak shows nothing"

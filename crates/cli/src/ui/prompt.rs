@@ -183,6 +183,13 @@ impl Drop for Silent {
     }
 }
 
+/// Reads a value at the terminal without showing it, whatever stdin is.
+pub(crate) fn typed_hidden(what: &str) -> Result<SecretBytes, Problem> {
+    let value = from_terminal(what)?;
+    redact::remember(&value);
+    Ok(value)
+}
+
 fn from_terminal(what: &str) -> Result<SecretBytes, Problem> {
     let mut silent = Silent::open().map_err(|error| taking(what).because_of(&error))?;
     let _ = silent.terminal.write_all(format!("{what} (not shown): ").as_bytes());

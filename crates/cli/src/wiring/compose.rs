@@ -6,16 +6,18 @@ use std::time::Duration;
 
 use keyroll_config::{
     Apply, Argument, Check, Consumer, Copy, EntryPart, EvidenceKind, FileFormat, Find, Instance, Manager, OnFailure,
-    Place, Runs, Secret, Source, WriteMode,
+    Place, Reference, Runs, Secret, Source, WriteMode,
 };
 use keyroll_copy::{Format, Part, Slot, Template};
 use keyroll_host::{
-    CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, LOCAL, LogSetup, Setup, SlotSetup, Write,
+    CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, GateSetup, LOCAL, LogSetup, Setup,
+    SlotSetup, Write,
 };
 use keyroll_manager::{
-    Adapter, AtRest, CommandLine, Compose, Container, ContainerVerb, Cron, Master, Pm2, Process, Reread, Roll, Run,
-    Supervisor, Unit, Verb, signal_by_name,
+    Adapter, AtRest, CommandLine, Compose, Container, ContainerVerb, Cron, Master, Pm2, Process, RateQuery, Reread,
+    Roll, Run, Supervisor, Unit, Verb, signal_by_name,
 };
+use keyroll_observe::LogSource;
 use keyroll_port::Issuer;
 use keyroll_rotation::{self as rotation, Delivery, FileId, Kinds, Policy, Uptake};
 
@@ -25,7 +27,7 @@ use crate::problem::Problem;
 
 /// Lines that show a refused credential, where the configuration names none.
 const REFUSED_DEFAULT: &str =
-    r"(?i)\b401\b|unauthori[sz]ed|authentication failed|invalid (api )?key|password authentication failed";
+    r"(?i-u)\b401\b|unauthori[sz]ed|authentication failed|invalid (api )?key|password authentication failed";
 
 /// No line at all.
 const NOTHING: &str = r"\z\A.";
@@ -75,6 +77,7 @@ pub(crate) fn compose(
         work: places.state.join("work"),
         value_format: (format.alphabet, format.length_max),
         servers: issuer.endpoints().iter().filter_map(|place| port(place)).collect(),
+        gate: secret.gate.as_ref().map(gate),
     };
     Ok(Composed { setup, consumers, files: hosts })
 }
@@ -90,6 +93,12 @@ fn projects(secret: &Secret) -> impl Iterator<Item = PathBuf> {
         | Runs::Managed { .. }
         | Runs::AtRest => Vec::new(),
     })
+}
+
+fn gate(gate: &keyroll_config::Gate) -> GateSetup {
+    let bearer = gate.bearer.as_ref().map(|Reference::File(path)| path.clone());
+    let rate = RateQuery { url: gate.url.clone(), query: gate.query.clone(), bearer };
+    GateSetup { rate, max: gate.max() }
 }
 
 /// The port of `host:port`.
@@ -159,7 +168,8 @@ fn template(text: &str) -> Result<Template, Problem> {
         .map_err(|error| Problem::new(error.code(), "read a template").because(error.to_string()))
 }
 
-fn copy_setup(secret: &Secret, copy: &Copy) -> Result<CopySetup, Problem> {
+/// How one copy is read and written.
+pub(crate) fn copy_setup(secret: &Secret, copy: &Copy) -> Result<CopySetup, Problem> {
     let source = match &copy.source {
         Source::Field(name) => CopySource::Field(name.to_string()),
         Source::Derived(name) => {
@@ -250,7 +260,7 @@ fn slots(consumer: &Consumer, folder: &Path, first: Option<FileId>) -> Result<Ve
                 run: run(&consumer.runs, instance, folder)?,
                 checks,
                 log: consumer.log.as_ref().map(|log| LogSetup {
-                    path: PathBuf::from(fill(&log.file, instance)),
+                    source: log_source(&log.source, instance),
                     success: log.success.clone().unwrap_or_else(|| NOTHING.to_owned()),
                     failure: log.failure.clone().unwrap_or_else(|| REFUSED_DEFAULT.to_owned()),
                 }),
@@ -258,6 +268,14 @@ fn slots(consumer: &Consumer, folder: &Path, first: Option<FileId>) -> Result<Ve
             })
         })
         .collect()
+}
+
+fn log_source(source: &keyroll_config::LogSource, instance: &Instance) -> LogSource {
+    match source {
+        keyroll_config::LogSource::File(path) => LogSource::File(PathBuf::from(fill(path, instance))),
+        keyroll_config::LogSource::Journal(unit) => LogSource::Journal(fill(unit, instance)),
+        keyroll_config::LogSource::Docker(name) => LogSource::Docker(fill(name, instance)),
+    }
 }
 
 fn fill(argument: &Argument, instance: &Instance) -> String {

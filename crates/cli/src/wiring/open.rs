@@ -5,7 +5,7 @@ use keyroll_engine::Ports;
 use keyroll_host::{Local, SystemClock};
 use keyroll_journal::{OpenError, SqliteJournal, StateLock, try_lock};
 use keyroll_port::Issuer;
-use keyroll_secret::{FingerprintKey, SealingKey};
+use keyroll_secret::FingerprintKey;
 use keyroll_store::SealedStore;
 use tokio::runtime::{Builder, Runtime};
 
@@ -14,6 +14,7 @@ use crate::machine;
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::redact::Remembering;
+use crate::wiring::sealing::sealing_key;
 
 /// Threads of the runtime: a look at the host blocks one while others go on.
 const THREADS: usize = 6;
@@ -22,27 +23,6 @@ const THREADS: usize = 6;
 pub(crate) fn runtime() -> Result<Runtime, Problem> {
     let built = Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
     built.map_err(|error| Problem::new("K0825", "start the runtime").because_of(&error))
-}
-
-/// The key that seals values: made on first use, mode 0600.
-pub(crate) fn sealing_key(places: &Places) -> Result<SealingKey, Problem> {
-    places.ensure()?;
-    let path = places.sealing_key();
-    let problem = |error: &dyn std::error::Error| {
-        Problem::new("K0826", format!("open the sealing key {}", path.display()))
-            .because_of(error)
-            .help("keyroll doctor says what is wrong with it")
-    };
-    match path.exists() {
-        true => SealingKey::load(&path).map_err(|error| problem(&error)),
-        // A store without its key cannot be read: a new key would hide that.
-        false if places.state.join("secrets.db").exists() => {
-            Err(Problem::new("K0826", format!("open the sealing key {}", path.display()))
-                .because("it is not there, and sealed values are")
-                .help("put it back from its backup: without it they cannot be opened"))
-        }
-        false => SealingKey::create(&path).map_err(|error| problem(&error)),
-    }
 }
 
 /// The key of every fingerprint and digest: derived from the sealing key, and so of this installation alone.

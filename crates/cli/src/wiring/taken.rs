@@ -7,7 +7,7 @@ use keyroll_config::Secret;
 use keyroll_host::Local;
 use keyroll_port::{Issuer, Probe, Values};
 use keyroll_rotation::Holds;
-use keyroll_secret::{Credential, Fields};
+use keyroll_secret::{Credential, CredentialId, Fields};
 
 use super::compose::compose;
 use super::issuer::issuer;
@@ -49,6 +49,13 @@ pub(crate) fn look(
     }
     copies(secret, credential, issuer.as_ref(), places, folder, &mut looked);
     Ok(looked)
+}
+
+/// The id that the issuer says a value belongs to, where it says one.
+pub(crate) fn whose(secret: &Secret, credential: &Credential) -> Result<Option<CredentialId>, Problem> {
+    let Ok(issuer) = issuer(secret) else { return Ok(None) };
+    // What cannot be told here is told by the look that follows.
+    Ok(runtime()?.block_on(issuer.identify(credential)).ok().and_then(|told| told.id))
 }
 
 /// White space at an end is nearly always a slip of the hand, or of an editor.

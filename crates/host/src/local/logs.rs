@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::Write as _;
 
-use keyroll_observe::{LogPosition, LogTail};
+use keyroll_observe::{DockerPosition, LogFollower, LogPlace, LogPosition};
 use keyroll_port::{Class, Failure};
 use keyroll_rotation::{ConsumerId, FileId};
 
@@ -18,7 +18,7 @@ const ISSUER: &str = "issuer ";
 
 /// A log, and the lines that were seen in it since it is watched.
 pub(super) struct Watched {
-    tail: LogTail,
+    tail: LogFollower,
     /// Lines that show an accepted credential.
     accepted: u64,
     /// Lines that show a refused credential.
@@ -28,7 +28,7 @@ pub(super) struct Watched {
 }
 
 impl Watched {
-    fn new(tail: LogTail) -> Self {
+    fn new(tail: LogFollower) -> Self {
         Self { tail, accepted: 0, refused: 0, lost: false }
     }
 
@@ -61,7 +61,7 @@ impl Local {
 
     pub(super) fn watch_log(&self, id: ConsumerId, slot: u8, setup: &SlotSetup) {
         let Some(log) = &setup.log else { return };
-        if let Ok(tail) = LogTail::at_end(&log.path, &log.success, &log.failure) {
+        if let Ok(tail) = LogFollower::at_end(&log.source, &log.success, &log.failure) {
             self.memo().logs.insert((id.0, slot), Watched::new(tail));
         }
     }
@@ -94,8 +94,8 @@ impl Local {
         let mut watched = Vec::new();
         for (id, slot, setup) in self.slots() {
             let Some(log) = &setup.log else { continue };
-            let tail = LogTail::at_end(&log.path, &log.success, &log.failure)?;
-            text += &line_of(id, slot, tail.position());
+            let tail = LogFollower::at_end(&log.source, &log.success, &log.failure)?;
+            text += &line_of(id, slot, &tail.place());
             watched.push(((id.0, slot), Watched::new(tail)));
         }
         self.keep_whole(&self.marks(), &text).map_err(|error| {
@@ -124,8 +124,10 @@ impl Local {
         if self.memo().refusals.is_empty() {
             self.read_marks()?;
         }
+        // Whoever is refused without a line of it shows in the errors.
+        let errors = self.too_many_errors();
         let mut memo = self.memo();
-        let (mut sum, mut unseen) = (0u64, None);
+        let (mut sum, mut unseen) = (u64::from(matches!(errors, Ok(true))), None);
         for (&(id, slot), log) in &mut memo.refusals {
             match log.look() {
                 Ok(true) => {}
@@ -137,7 +139,8 @@ impl Local {
         // What was seen counts whatever is missing; but no refusal in a log that was not read proves nothing.
         match unseen {
             Some((id, slot, why)) if sum == 0 => Err(self.unread(id, slot, why)),
-            Some(_) | None => Ok(u32::try_from(sum).unwrap_or(u32::MAX)),
+            Some(_) | None if sum > 0 => Ok(u32::try_from(sum).unwrap_or(u32::MAX)),
+            Some(_) | None => errors.map(|_| 0),
         }
     }
 
@@ -166,14 +169,14 @@ impl Local {
 
     fn read_marks(&self) -> Result<(), Failure> {
         let text = self.marks_text()?;
-        let marks: HashMap<(u16, u8), Option<LogPosition>> = text.lines().filter_map(mark).collect();
+        let marks: HashMap<(u16, u8), LogPlace> = text.lines().filter_map(mark).collect();
         let mut watched = HashMap::new();
         for (id, slot, setup) in self.slots() {
             let Some(log) = &setup.log else { continue };
-            let Some(position) = marks.get(&(id.0, slot)) else {
-                return Err(unmarked().because(format!("{} is not among them", log.path.display())));
-            };
-            let tail = LogTail::at(&log.path, &log.success, &log.failure, *position)?;
+            let missing = || unmarked().because(format!("{} is not among them", log.source));
+            let place = marks.get(&(id.0, slot)).ok_or_else(missing)?;
+            let tail = LogFollower::at(&log.source, &log.success, &log.failure, place)?;
+            let tail = tail.ok_or_else(missing)?;
             watched.insert((id.0, slot), Watched::new(tail));
         }
         self.memo().refusals = watched;
@@ -187,25 +190,46 @@ fn unmarked() -> Failure {
         .help("`keyroll pause` switches the key on again; then `keyroll resume` marks them anew")
 }
 
-/// One mark: consumer, slot, device, inode, birth, offset, checksum. A log that did not exist has zeros.
-fn line_of(id: ConsumerId, slot: u8, at: Option<LogPosition>) -> String {
-    let (device, inode, born, offset, before) =
-        at.map_or((0, 0, 0, 0, None), |at| (at.device, at.inode, at.born_unix_ns, at.offset, at.before));
-    let before = before.map_or_else(String::new, |before| format!(" {before}"));
-    format!("{} {slot} {device} {inode} {born} {offset}{before}\n", id.0)
+/// One mark: consumer and slot; then of a file device, inode, birth, offset, checksum (zeros if it did not exist), or
+/// `journal` and its cursor, or `docker` and the container's id, the moment and what was counted since.
+fn line_of(id: ConsumerId, slot: u8, place: &LogPlace) -> String {
+    let place = match place {
+        LogPlace::File(None) => "0 0 0 0".to_owned(),
+        LogPlace::File(Some(at)) => {
+            let before = at.before.map_or_else(String::new, |before| format!(" {before}"));
+            format!("{} {} {} {}{before}", at.device, at.inode, at.born_unix_ns, at.offset)
+        }
+        LogPlace::Journal(cursor) => format!("journal {}", cursor.as_deref().unwrap_or("-")),
+        LogPlace::Docker(at) => format!("docker {} {} {} {}", at.id, at.from_ns, at.accepted, at.refused),
+    };
+    format!("{} {slot} {place}\n", id.0)
 }
 
-/// The inner `None` = the log did not exist.
-fn mark(line: &str) -> Option<((u16, u8), Option<LogPosition>)> {
+fn mark(line: &str) -> Option<((u16, u8), LogPlace)> {
     let mut words = line.split(' ');
     let consumer = words.next()?.parse().ok()?;
     let slot = words.next()?.parse().ok()?;
-    let device = words.next()?.parse().ok()?;
-    let inode = words.next()?.parse().ok()?;
-    let born_unix_ns = words.next()?.parse().ok()?;
-    let offset = words.next()?.parse().ok()?;
-    // Marks of an earlier version have no checksum.
-    let before = words.next().map(str::parse).transpose().ok()?;
-    let at = LogPosition { device, inode, born_unix_ns, offset, before };
-    Some(((consumer, slot), (inode != 0).then_some(at)))
+    let place = match words.next()? {
+        "journal" => {
+            let cursor = words.next().filter(|cursor| !cursor.is_empty())?;
+            LogPlace::Journal((cursor != "-").then(|| cursor.to_owned()))
+        }
+        "docker" => LogPlace::Docker(DockerPosition {
+            id: words.next()?.to_owned(),
+            from_ns: words.next()?.parse().ok()?,
+            accepted: words.next()?.parse().ok()?,
+            refused: words.next()?.parse().ok()?,
+        }),
+        device => {
+            let device = device.parse().ok()?;
+            let inode = words.next()?.parse().ok()?;
+            let born_unix_ns = words.next()?.parse().ok()?;
+            let offset = words.next()?.parse().ok()?;
+            // Marks of an earlier version have no checksum.
+            let before = words.next().map(str::parse).transpose().ok()?;
+            let at = LogPosition { device, inode, born_unix_ns, offset, before };
+            LogPlace::File((inode != 0).then_some(at))
+        }
+    };
+    Some(((consumer, slot), place))
 }

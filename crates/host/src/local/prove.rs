@@ -68,7 +68,8 @@ impl Local {
             proofs.push(self.prove_process(one, which, values, source).await?);
         }
         let slots: std::collections::BTreeSet<u8> = mine.iter().map(|one| one.slot).collect();
-        let trouble = which == Which::New && slots.into_iter().any(|slot| self.log_lines(id, slot).1 > 0);
+        let refused = which == Which::New && slots.into_iter().any(|slot| self.log_lines(id, slot).1 > 0);
+        let trouble = refused || (which == Which::New && block_in_place(|| self.too_many_errors())?);
         Ok((proofs, trouble))
     }
 

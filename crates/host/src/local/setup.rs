@@ -2,8 +2,10 @@ use std::path::PathBuf;
 
 use keyroll_copy::{Format, Slot, Template};
 use keyroll_manager::{Check, CommandLine, Run};
+use keyroll_observe::LogSource;
 use keyroll_rotation::{ConsumerId, FileId};
 
+use super::gate::GateSetup;
 use crate::Write;
 
 /// What this machine is told about one secret: its files and consumers in the plan's order.
@@ -24,6 +26,8 @@ pub struct Setup {
     pub value_format: (Vec<u8>, usize),
     /// The ports at which consumers reach the issuer: they tell its connections from others of the same client port.
     pub servers: Vec<u16>,
+    /// The error rate that holds everything up.
+    pub gate: Option<GateSetup>,
 }
 
 /// One file that holds copies.
@@ -106,8 +110,8 @@ pub enum CheckSetup {
 /// A consumer's log.
 #[derive(Debug, Clone)]
 pub struct LogSetup {
-    /// The file.
-    pub path: PathBuf,
+    /// Where its lines are.
+    pub source: LogSource,
     /// A line that shows an accepted credential.
     pub success: String,
     /// A line that shows a refused credential.

@@ -1,0 +1,110 @@
+//! The value that configured copies hold, before keyroll knows it.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use keyroll_config::Secret;
+use keyroll_copy::Template;
+use keyroll_host::{CopySetup, CopySource, read, resolve};
+use keyroll_port::Failure;
+use keyroll_secret::{Fingerprint, FingerprintKey, SecretBytes};
+
+use super::compose::copy_setup;
+use crate::problem::Problem;
+use crate::redact;
+
+/// What was read of the copies of one secret.
+#[derive(Default)]
+pub(crate) struct Gathered {
+    /// The values of each field, each with the places that hold it.
+    fields: BTreeMap<String, Vec<(SecretBytes, Vec<String>)>>,
+    /// Places that gave nothing, and why.
+    pub(crate) not_read: Vec<String>,
+}
+
+/// Reads every copy of a secret, or those in one file; nothing is written, and nothing is asked.
+pub(crate) fn gather(secret: &Secret, only: Option<&Path>) -> Result<Gathered, Problem> {
+    let mut gathered = Gathered::default();
+    for copy in secret.consumers.iter().flat_map(|consumer| &consumer.reads) {
+        if only.is_some_and(|only| !is_one(only, copy.place.path())) {
+            continue;
+        }
+        let place = copy.place.to_string();
+        let setup = copy_setup(secret, copy)?;
+        match fields_of(&setup, copy.place.path()) {
+            Ok(found) => found.into_iter().for_each(|(name, value)| gathered.put(name, value, &place)),
+            Err(why) => {
+                let line = format!("{place}: {why}");
+                if !gathered.not_read.contains(&line) {
+                    gathered.not_read.push(line);
+                }
+            }
+        }
+    }
+    Ok(gathered)
+}
+
+/// Whether two paths lead to one file.
+fn is_one(path: &Path, other: &Path) -> bool {
+    path == other || matches!((path.canonicalize(), other.canonicalize()), (Ok(one), Ok(two)) if one == two)
+}
+
+impl Gathered {
+    fn put(&mut self, name: String, value: SecretBytes, place: &str) {
+        redact::remember(&value);
+        let values = self.fields.entry(name).or_default();
+        match values.iter_mut().find(|(known, _)| *known == value) {
+            Some((_, places)) if places.iter().any(|known| known == place) => {}
+            Some((_, places)) => places.push(place.to_owned()),
+            None => values.push((value, vec![place.to_owned()])),
+        }
+    }
+
+    /// The one value of a field; `None` where no place holds it.
+    ///
+    /// Errors: each of several values by its fingerprint, with its places. No value is among them.
+    pub(crate) fn one(&self, name: &str, key: &FingerprintKey) -> Result<Option<&SecretBytes>, Vec<String>> {
+        let values = self.fields.get(name).map(Vec::as_slice).unwrap_or_default();
+        match values {
+            [] => Ok(None),
+            [(value, _)] => Ok(Some(value)),
+            several => Err(several
+                .iter()
+                .map(|(value, places)| group(name, key.fingerprint(value), places))
+                .collect()),
+        }
+    }
+}
+
+fn group(name: &str, fingerprint: Fingerprint, places: &[String]) -> String {
+    format!("`{name}` with fingerprint {fingerprint}: {}", places.join(", "))
+}
+
+/// The fields that stand in one copy.
+fn fields_of(setup: &CopySetup, path: &Path) -> Result<Vec<(String, SecretBytes)>, String> {
+    let said = |failure: Failure| Problem::from(failure).causes.join(": ");
+    let content = resolve(path).and_then(|resolved| read(&resolved)).map_err(said)?;
+    let bytes = content.bytes.expose();
+    let found = match setup {
+        CopySetup::Value { format, slot, source } => {
+            let value = format.read(bytes, slot).map_err(|error| error.to_string())?;
+            let value = value
+                .filter(|value| !value.is_empty())
+                .ok_or_else(|| format!("{slot} is not there, or empty"))?;
+            match source {
+                CopySource::Field(name) => vec![(name.clone(), value)],
+                CopySource::Text(template) => extracted(template, &value)?,
+            }
+        }
+        CopySetup::Within(template) => template.find(bytes).into_iter().flatten().collect(),
+    };
+    match found.is_empty() {
+        true => Err("nothing in it has the form of the template".to_owned()),
+        false => Ok(found),
+    }
+}
+
+fn extracted(template: &Template, text: &SecretBytes) -> Result<Vec<(String, SecretBytes)>, String> {
+    let found = template.extract(text).ok_or("what stands there does not have the form of the template")?;
+    Ok(found.into_iter().collect())
+}

@@ -1,0 +1,145 @@
+//! An error rate holds a rotation up: before a moved consumer counts, and while the old key is off.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    dead_code,
+    missing_docs,
+    unreachable_pub
+)]
+
+#[path = "hostile/ran.rs"]
+mod ran;
+#[path = "hostile/scene.rs"]
+mod scene;
+#[path = "hostile/worker.rs"]
+mod worker;
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex};
+
+use keyroll_testkit::alphanumeric;
+use scene::{Scene, put};
+
+/// The part that this program plays when it was started as one.
+#[test]
+fn part() {
+    worker::play();
+}
+
+/// A server that answers as prometheus.io/docs/prometheus/latest/querying/api says, with the samples that it is given,
+/// and to whoever has its token.
+struct Rates {
+    port: u16,
+    token: String,
+    samples: Arc<Mutex<Vec<&'static str>>>,
+    asked: Arc<Mutex<u32>>,
+}
+
+impl Rates {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let rates = Self { port, token: alphanumeric(24), samples: Arc::default(), asked: Arc::default() };
+        let (samples, asked, token) = (rates.samples.clone(), rates.asked.clone(), rates.token.clone());
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+                let head: Vec<String> = lines.by_ref().take_while(|line| !line.is_empty()).collect();
+                *asked.lock().unwrap() += 1;
+                let wanted = format!("Authorization: Bearer {token}");
+                let query = "GET /api/v1/query?query=sum%28rate%28errors%5B1m%5D%29%29 HTTP/";
+                let (status, body) = match (head[0].starts_with(query), head.contains(&wanted)) {
+                    (true, true) => {
+                        let sample =
+                            |value: &&str| format!(r#"{{"metric":{{}},"value":[1435781451.781,"{value}"]}}"#);
+                        let all: Vec<String> = samples.lock().unwrap().iter().map(sample).collect();
+                        let result = all.join(",");
+                        let data = format!(r#"{{"resultType":"vector","result":[{result}]}}"#);
+                        ("200 OK", format!(r#"{{"status":"success","data":{data}}}"#))
+                    }
+                    (true, false) => ("401 Unauthorized", String::new()),
+                    (false, _) => ("400 Bad Request", r#"{"status":"error"}"#.to_owned()),
+                };
+                let length = body.len();
+                let _ = write!(
+                    stream,
+                    "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+                );
+            }
+        });
+        rates
+    }
+
+    fn set(&self, samples: &[&'static str]) {
+        *self.samples.lock().unwrap() = samples.to_vec();
+    }
+
+    fn scene(&self, more: &str) -> Scene {
+        let scene = Scene::made(|config, _| {
+            let at = config.find("[[secrets.ring.consumers]]").unwrap();
+            let gate = format!(
+                "[secrets.ring.gate]\nurl = \"http://127.0.0.1:{}\"\nquery = \"sum(rate(errors[1m]))\"\nmax = 0.01\n\
+                 bearer = \"file:./token\"\n{more}\n",
+                self.port
+            );
+            config.insert_str(at, &gate);
+        });
+        put(&scene.path("token"), &[&self.token, "\n"], 0o600);
+        scene
+    }
+}
+
+#[test]
+fn a_low_rate_lets_it_pass_and_it_is_asked() {
+    let rates = Rates::start();
+    rates.set(&["0", "0.009"]);
+    let scene = rates.scene("");
+    let plan = scene.plan();
+    let ran = scene.run(&["apply", &plan, "--confirm", "ring"]);
+    ran.exits(0).ended("done");
+    scene.rotated();
+    assert!(*rates.asked.lock().unwrap() > 1, "nobody asked");
+}
+
+#[test]
+fn a_consumer_whose_errors_rose_goes_back() {
+    let rates = Rates::start();
+    rates.set(&["0", "0.5"]);
+    let scene = rates.scene("");
+    let plan = scene.plan();
+    let ran = scene.run(&["apply", &plan, "--confirm", "ring"]);
+    ran.exits(5).says(&["K0368", "0.5"]);
+    scene.as_before();
+}
+
+#[test]
+fn errors_that_rise_while_the_old_key_is_off_switch_it_on_again() {
+    let rates = Rates::start();
+    rates.set(&["0.001"]);
+    let scene = rates.scene("");
+    let id = scene.until("soak");
+    rates.set(&["0.2"]);
+    let ran = scene.run(&["resume", &id, "--confirm", "ring"]);
+    ran.exits(6).says(&["K0368"]);
+    let keys = scene.issuer.keys();
+    assert!(keys.len() == 2 && keys.iter().all(|key| !key.disabled), "{keys:?}");
+    rates.set(&["0.001"]);
+    scene.run(&["resume", &id, "--confirm", "ring"]).exits(0).ended("done");
+    scene.rotated();
+}
+
+#[test]
+fn a_rate_that_nobody_can_tell_is_not_a_low_one() {
+    let rates = Rates::start();
+    rates.set(&[]);
+    let scene = rates.scene("");
+    let plan = scene.plan();
+    let ran = scene.run(&["apply", &plan, "--confirm", "ring"]);
+    ran.exits(5).says(&["K0368"]);
+    scene.as_before();
+}

@@ -1,0 +1,95 @@
+//! The reverse of a template inside a longer text: where it stands, and what its fields are there.
+
+use std::collections::BTreeMap;
+
+use keyroll_secret::SecretBytes;
+
+use super::{Part, Position, Template, URL_ENDS};
+
+/// The fields of one place.
+pub type Found = BTreeMap<String, SecretBytes>;
+
+impl Template {
+    /// The fields at every place of a file that has this form. A template that begins with a field has no place that
+    /// could be told from others: none is found.
+    pub fn find(&self, file: &[u8]) -> Vec<Found> {
+        let Some(Part::Literal(first)) = self.parts.first() else { return Vec::new() };
+        let starts = file.windows(first.len()).enumerate().filter(|(_, window)| *window == first.as_slice());
+        starts.filter_map(|(at, _)| file.get(at..).and_then(|rest| self.begins(rest))).collect()
+    }
+
+    /// The fields, if the text begins with this form.
+    fn begins(&self, text: &[u8]) -> Option<Found> {
+        let mut rest = text;
+        let mut found = Found::new();
+        for (index, part) in self.parts.iter().enumerate() {
+            match part {
+                Part::Literal(text) => rest = rest.strip_prefix(text.as_slice())?,
+                Part::Placeholder { name, position } => {
+                    let run = rest.iter().take_while(|byte| position.stands(**byte)).count();
+                    let length = match self.parts.get(index + 1) {
+                        Some(Part::Literal(next)) => rest
+                            .windows(next.len())
+                            .take(run + 1)
+                            .position(|window| window == next.as_slice())?,
+                        Some(Part::Placeholder { .. }) => return None,
+                        None => run,
+                    };
+                    let (written, behind) = rest.split_at_checked(length).filter(|_| length > 0)?;
+                    rest = behind;
+                    let value = SecretBytes::new(position.read(written)?);
+                    match found.get(name) {
+                        Some(earlier) if *earlier != value => return None,
+                        Some(_) => {}
+                        None => drop(found.insert(name.clone(), value)),
+                    }
+                }
+            }
+        }
+        Some(found)
+    }
+}
+
+impl Position {
+    /// Whether a byte can stand in what is written here; what ends the value is none of it.
+    fn stands(self, byte: u8) -> bool {
+        match self {
+            Self::Userinfo | Self::Path | Self::Query | Self::Fragment => {
+                byte.is_ascii_graphic() && !URL_ENDS.contains(&char::from(byte)) && !b"/?#@:&".contains(&byte)
+            }
+            Self::Host | Self::Port | Self::Text | Self::Raw => self.refuses(byte).is_none(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(template: &str, file: &str) -> Vec<String> {
+        let shown = |found: &Found| {
+            let pair = |(name, value): (&String, &SecretBytes)| {
+                format!("{name}={}", String::from_utf8_lossy(value.expose()))
+            };
+            found.iter().map(pair).collect::<Vec<_>>().join(" ")
+        };
+        Template::parse(template).unwrap().find(file.as_bytes()).iter().map(shown).collect()
+    }
+
+    #[test]
+    fn every_place_of_a_form_is_found_with_its_fields() {
+        let url = "postgres://{user}:{password}@";
+        assert_eq!(found(url, "A=postgres://u:p%40x@h/d\n# none\n"), ["password=p@x user=u"]);
+        assert_eq!(
+            found(url, "a postgres://u:p@h b postgres://v:q@h"),
+            ["password=p user=u", "password=q user=v"]
+        );
+        assert_eq!(found("key: {value}", "x\nkey: abc\ny: d\n"), ["value=abc"]);
+        assert_eq!(found("\"k\": \"{value:raw}\"", "{\"k\": \"a b\", \"z\": 1}"), ["value=a b"]);
+        assert_eq!(found("http://h/?key={value}", "u='http://h/?key=abc&b=1'"), ["value=abc"]);
+        assert_eq!(found("{value}@x", "abc@x"), [""; 0], "it begins anywhere");
+        assert_eq!(found(url, "postgres://u@h postgres://:p@h"), [""; 0]);
+        assert_eq!(found("{a}", ""), [""; 0]);
+        assert_eq!(found("k={a} l={a}", "k=1 l=2"), [""; 0], "one name with two values");
+    }
+}

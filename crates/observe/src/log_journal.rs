@@ -1,0 +1,114 @@
+//! The journal of systemd, from a cursor on. Sources: journalctl(1) (`--after-cursor`, `--all`, `-u`), and
+//! systemd.io/JOURNAL_EXPORT_FORMATS ("Journal JSON Format").
+
+use keyroll_port::Failure;
+use serde_json::Value;
+
+use crate::LogCounts;
+use crate::log_patterns::Patterns;
+use crate::log_program::{Take, not_read, run};
+
+/// The message by which the journal says that it dropped others of the same service for coming too fast. Source:
+/// sd-messages.h, SD_MESSAGE_JOURNAL_DROPPED.
+const DROPPED: &str = "a596d6fe7bfa4994828e72309e95d61e";
+
+/// What journalctl says to a user who does not see the lines of services. Source: journalctl's access check.
+const OTHERS_HIDDEN: &str = "not seeing messages from other users";
+
+/// The lines of one unit.
+pub(crate) struct JournalTail {
+    unit: String,
+    patterns: Patterns,
+    /// The last entry of the journal that was seen; `None` = the journal was empty.
+    cursor: Option<String>,
+}
+
+impl JournalTail {
+    pub(crate) fn at_end(unit: &str, patterns: Patterns) -> Result<Self, Failure> {
+        let mut cursor = None;
+        let words = ["journalctl", "--no-pager", "-o", "json", "--output-fields=__CURSOR", "-n", "1"];
+        read(unit, &words, |entry| cursor = text(entry, "__CURSOR").or(cursor.take()))?;
+        Ok(Self::at(unit, patterns, cursor))
+    }
+
+    pub(crate) fn at(unit: &str, patterns: Patterns, cursor: Option<String>) -> Self {
+        let unit = if unit.contains('.') { unit.to_owned() } else { format!("{unit}.service") };
+        Self { unit, patterns, cursor }
+    }
+
+    pub(crate) fn cursor(&self) -> Option<&str> {
+        self.cursor.as_deref()
+    }
+
+    pub(crate) fn look(&mut self) -> Result<LogCounts, Failure> {
+        let mut counts = LogCounts { gap: !self.is_there()?, ..LogCounts::default() };
+        let after = self.cursor.as_ref().map(|cursor| format!("--after-cursor={cursor}"));
+        // Without `--all` a long line would be left out.
+        let mut words = vec!["journalctl", "--no-pager", "--all", "-o", "json", "-u", &self.unit];
+        words.push("--output-fields=__CURSOR,MESSAGE,MESSAGE_ID,_SYSTEMD_UNIT");
+        words.extend(after.as_deref());
+        let (patterns, unit, mut last) = (&self.patterns, &self.unit, None);
+        counts.more = read(&self.unit, &words, |entry| {
+            last = text(entry, "__CURSOR").or(last.take());
+            counts.gap |= text(entry, "MESSAGE_ID").is_some_and(|id| id == DROPPED);
+            // The service manager's own lines about the unit hold its description, and show nothing.
+            if text(entry, "_SYSTEMD_UNIT").as_ref() != Some(unit) {
+                return;
+            }
+            match message(entry) {
+                Some(message) => patterns.count(&message, &mut counts),
+                // It is there and cannot be read: it may be any line.
+                None => counts.gap = true,
+            }
+        })?;
+        self.cursor = last.or(self.cursor.take());
+        Ok(counts)
+    }
+
+    /// Whether the entry that was seen last is still kept: if not, others after it may have gone with it.
+    fn is_there(&self) -> Result<bool, Failure> {
+        let Some(cursor) = &self.cursor else { return Ok(true) };
+        let from = format!("--cursor={cursor}");
+        let mut first = None;
+        let words =
+            ["journalctl", "--no-pager", "-o", "json", "--output-fields=__CURSOR", "-n", "1", from.as_str()];
+        read(&self.unit, &words, |entry| first = first.take().or(text(entry, "__CURSOR")))?;
+        Ok(first.as_ref() == Some(cursor))
+    }
+}
+
+/// Runs journalctl; each line must be an entry, and everything must be seen.
+fn read(unit: &str, words: &[&str], mut each: impl FnMut(&Value)) -> Result<bool, Failure> {
+    let what = format!("the journal of {unit}");
+    let mut wrong = false;
+    let ran = run(&what, words, Take::Output, |line| match serde_json::from_slice::<Value>(line) {
+        Ok(entry) => each(&entry),
+        Err(_) => wrong = true,
+    })?;
+    if ran.complaint.contains(OTHERS_HIDDEN) {
+        return Err(
+            not_read(&what).because("this user sees no lines of services: it is not in systemd-journal")
+        );
+    }
+    match (ran.good, wrong) {
+        (true, false) => Ok(ran.more),
+        (true, true) => Err(not_read(&what).because("journalctl printed what is not an entry")),
+        // Its words are its own: they name files and rights, never lines.
+        (false, _) => Err(not_read(&what).because(ran.complaint)),
+    }
+}
+
+fn text(entry: &Value, key: &str) -> Option<String> {
+    entry.get(key).and_then(Value::as_str).map(str::to_owned)
+}
+
+/// A message is a text, or an array of bytes where it is not printable.
+fn message(entry: &Value) -> Option<Vec<u8>> {
+    match entry.get("MESSAGE")? {
+        Value::String(text) => Some(text.clone().into_bytes()),
+        Value::Array(bytes) => {
+            bytes.iter().map(|byte| byte.as_u64().and_then(|byte| u8::try_from(byte).ok())).collect()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => None,
+    }
+}

@@ -1,0 +1,120 @@
+//! A program that prints a log, read line by line within a limit of bytes and of time.
+
+use std::io::{PipeReader, Read as _};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use keyroll_port::{Class, Failure};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+/// How long one look at a log may take, milliseconds.
+const LOOK_MS_MAX: u64 = 60_000;
+/// The most that one look reads, bytes.
+const LOOK_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// How much of a line is kept, bytes; the rest of a longer one is passed over.
+const LINE_BYTES_MAX: usize = 1024 * 1024;
+/// What is read at once, bytes.
+const CHUNK_BYTES: usize = 64 * 1024;
+/// What these programs find their servers, settings and messages by.
+const PASSED_ON: [&str; 5] = ["PATH", "HOME", "DOCKER_HOST", "DOCKER_CONTEXT", "DOCKER_CONFIG"];
+
+/// Which of its outputs are lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Take {
+    /// Standard output; the other one is its complaints.
+    Output,
+    /// Both: the log has two streams.
+    Both,
+}
+
+/// How a program ended.
+pub(crate) struct Ran {
+    /// It ended with success, or was ended because there was enough.
+    pub(crate) good: bool,
+    /// There is more.
+    pub(crate) more: bool,
+    /// The beginning of what it complained, where that was apart.
+    pub(crate) complaint: String,
+}
+
+pub(crate) fn not_read(what: &str) -> Failure {
+    Failure::new(Class::Retryable, "K0503", format!("read {what}"))
+        .help("run keyroll as a user who may read it, or name another `log` in the configuration")
+}
+
+/// Runs a program and gives each of its lines to `each`.
+pub(crate) fn run(
+    what: &str,
+    words: &[&str],
+    take: Take,
+    mut each: impl FnMut(&[u8]),
+) -> Result<Ran, Failure> {
+    let failed = |error: std::io::Error| not_read(what).because(error);
+    let Some((program, arguments)) = words.split_first() else { return Err(not_read(what)) };
+    let (mut reader, writer) = std::io::pipe().map_err(failed)?;
+    let (mut complaints, complaint) = std::io::pipe().map_err(failed)?;
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).env_clear().env("LC_ALL", "C");
+    command.envs(PASSED_ON.iter().filter_map(|name| Some((*name, std::env::var_os(name)?))));
+    match take {
+        Take::Output => command.stdout(writer).stderr(complaint),
+        Take::Both => command.stdout(writer.try_clone().map_err(failed)?).stderr(writer),
+    };
+    let mut child = Ended(command.spawn().map_err(failed)?);
+    // Its ends of the pipes are the child's alone from here on.
+    drop(command);
+    let more = lines(&mut reader, &mut each).map_err(failed)?;
+    if more {
+        return Ok(Ran { good: true, more, complaint: String::new() });
+    }
+    // Nothing is left to be read but the complaint, which is short: it fits into the pipe.
+    let status = child.0.wait().map_err(failed)?;
+    let mut said = Vec::new();
+    if take == Take::Output {
+        complaints.by_ref().take(4096).read_to_end(&mut said).map_err(failed)?;
+    }
+    Ok(Ran { good: status.success(), more, complaint: String::from_utf8_lossy(&said).trim().to_owned() })
+}
+
+/// Ended and awaited, whatever becomes of the look.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+/// Splits what comes into lines. `true` = there is more than one look reads.
+fn lines(reader: &mut PipeReader, each: &mut impl FnMut(&[u8])) -> std::io::Result<bool> {
+    let end = Instant::now() + Duration::from_millis(LOOK_MS_MAX);
+    let (mut chunk, mut line, mut budget) = (vec![0; CHUNK_BYTES], Vec::new(), LOOK_BYTES_MAX);
+    loop {
+        let left = Timespec::try_from(end.saturating_duration_since(Instant::now()))
+            .map_err(|_| std::io::ErrorKind::TimedOut)?;
+        let mut waiting = [PollFd::new(reader, PollFlags::IN)];
+        if rustix::io::retry_on_intr(|| poll(&mut waiting, Some(&left)))? == 0 {
+            return Err(std::io::Error::new(std::io::ErrorKind::TimedOut, "it did not end in time"));
+        }
+        let read = reader.read(&mut chunk)?;
+        if read == 0 {
+            if !line.is_empty() {
+                each(&line);
+            }
+            return Ok(false);
+        }
+        for piece in chunk.get(..read).unwrap_or_default().split_inclusive(|byte| *byte == b'\n') {
+            let kept = piece.len().min(LINE_BYTES_MAX.saturating_sub(line.len()));
+            line.extend_from_slice(piece.get(..kept).unwrap_or_default());
+            if piece.ends_with(b"\n") {
+                each(line.strip_suffix(b"\n").unwrap_or(&line));
+                line.clear();
+            }
+        }
+        budget = budget.saturating_sub(read);
+        if budget == 0 {
+            return Ok(true);
+        }
+    }
+}
