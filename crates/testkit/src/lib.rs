@@ -6,10 +6,13 @@
 mod chance;
 mod deadline;
 pub mod issuer;
+mod keeper;
 pub mod load;
 mod port;
 mod postgres;
 mod postgres_tls;
+mod redis;
+mod relay;
 mod systemd_host;
 mod verifier;
 
@@ -17,6 +20,8 @@ pub use chance::{alphanumeric, tag};
 pub use deadline::{Deadline, DeadlinePassed, until};
 pub use port::free_port;
 pub use postgres::{Postgres, PostgresError};
+pub use redis::Redis;
+pub use relay::Relay;
 pub use systemd_host::{HostError, SystemdHost};
 pub use tempfile::TempDir;
 pub use verifier::scram_verifier;

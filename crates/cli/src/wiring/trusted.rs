@@ -63,7 +63,7 @@ fn files(config_file: &Path, secret: &Secret) -> Vec<PathBuf> {
     let mut files = vec![config_file.to_owned()];
     match &secret.issuer {
         IssuerRef::SpecFile(path) => files.push(folder.join(path)),
-        IssuerRef::Shipped(_) | IssuerRef::Postgres => {}
+        IssuerRef::Shipped(_) | IssuerRef::Postgres | IssuerRef::Server(_) => {}
     }
     for words in secret.consumers.iter().flat_map(commands) {
         let Some((program, words)) = words.split_first() else { continue };
