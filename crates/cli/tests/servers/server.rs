@@ -73,10 +73,10 @@ impl Kind {
         }
     }
 
-    /// What the server says to a credential that it refuses.
+    /// What its client says of a credential that the server refuses.
     pub(crate) fn refusal(self) -> &'static str {
         match self {
-            Self::Redis => "WRONGPASS",
+            Self::Redis => "AuthenticationFailed",
         }
     }
 }
