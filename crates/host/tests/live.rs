@@ -79,6 +79,7 @@ impl Place {
             work: self.path("work"),
             value_format: (b"abc".to_vec(), 64),
             servers: Vec::new(),
+            issuer_at: Vec::new(),
         };
         Local::new(setup, FingerprintKey::new(&[7; 32]))
     }

@@ -58,6 +58,7 @@ impl Place {
                 work: self.path("state/work"),
                 value_format: (b"abcdef0123456789".to_vec(), 64),
                 servers: Vec::new(),
+                issuer_at: Vec::new(),
             },
             FingerprintKey::new(&[7; 32]),
         )

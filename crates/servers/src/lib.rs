@@ -1,4 +1,4 @@
-//! Servers with two logins that take turns, as issuers: Redis.
+//! Servers with two logins that take turns, as issuers: Redis, MariaDB.
 //!
 //! What is the same for all of them is in `two_logins.rs`; a server is a [`directory::Directory`].
 //!
@@ -7,12 +7,14 @@
 
 mod codes;
 mod directory;
+mod mariadb;
 mod options;
 mod redis;
 mod rules;
 mod stream;
 mod two_logins;
 
+pub use mariadb::MariaDb;
 pub use options::{Admin, Options, REQUEST_MS_MAX_DEFAULT};
 pub use redis::Redis;
 pub use two_logins::TwoLogins;

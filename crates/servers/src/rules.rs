@@ -54,7 +54,7 @@ pub(crate) fn check_current(logins: &[Login], options: &Options, current: &str) 
         return refuse(codes::CURRENT, why, "make a login of its own for the admin");
     }
     if login.open {
-        let why = "it is let in with any password: no check would mean anything".to_owned();
+        let why = "it needs no password: no check would mean anything".to_owned();
         return refuse(codes::CONTROL, why, "give it a password");
     }
     if login.passwords > 1 {

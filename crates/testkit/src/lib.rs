@@ -8,6 +8,7 @@ mod deadline;
 pub mod issuer;
 mod keeper;
 pub mod load;
+mod mariadb;
 mod port;
 mod postgres;
 mod postgres_tls;
@@ -18,6 +19,7 @@ mod verifier;
 
 pub use chance::{alphanumeric, tag};
 pub use deadline::{Deadline, DeadlinePassed, until};
+pub use mariadb::MariaDb;
 pub use port::free_port;
 pub use postgres::{Postgres, PostgresError};
 pub use redis::Redis;

@@ -1,6 +1,7 @@
 //! From the configuration to what the protocol and this machine are told: the same numbers for both.
 
 use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -71,8 +72,20 @@ pub(crate) fn compose(
         work: places.state.join("work"),
         value_format: (format.alphabet, format.length_max),
         servers: issuer.endpoints().iter().filter_map(|place| port(place)).collect(),
+        issuer_at: match issuer.capabilities().attributes {
+            true => issuer.endpoints().iter().filter_map(|place| on_this_machine(place)).collect(),
+            false => Vec::new(),
+        },
     };
     Ok(Composed { setup, consumers, files: hosts })
+}
+
+/// Where `host:port` is, if it is an address: a name may lead anywhere.
+fn on_this_machine(place: &str) -> Option<SocketAddr> {
+    match place.strip_prefix("localhost:") {
+        Some(port) => Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port.parse().ok()?))),
+        None => place.parse().ok(),
+    }
 }
 
 /// The port of `host:port`.

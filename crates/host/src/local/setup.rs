@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use keyroll_copy::{Format, Slot, Template};
@@ -24,6 +25,9 @@ pub struct Setup {
     pub value_format: (Vec<u8>, usize),
     /// The ports at which consumers reach the issuer: they tell its connections from others of the same client port.
     pub servers: Vec<u16>,
+    /// Where the issuer listens, if that is on this machine and it shows who has a session: its own process keeps in
+    /// its memory what is presented to it, and is no holder by that.
+    pub issuer_at: Vec<SocketAddr>,
 }
 
 /// One file that holds copies.

@@ -3,6 +3,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Opts, OptsBuilder};
 use redis::aio::MultiplexedConnection;
 use tokio_postgres::{Client, Config, NoTls};
 
@@ -40,7 +42,7 @@ pub async fn log_in(url: &str) -> Result<(), Refusal> {
     backend(url)?.log_in().await?.ask().await.map(drop)
 }
 
-/// The server of a URL: `postgres://` or `redis://`.
+/// The server of a URL: `postgres://`, `redis://` or `mysql://`.
 pub(super) fn backend(url: &str) -> Result<Box<dyn Backend>, Refusal> {
     let scheme = url.split(':').next().unwrap_or_default();
     match scheme {
@@ -48,6 +50,10 @@ pub(super) fn backend(url: &str) -> Result<Box<dyn Backend>, Refusal> {
             let mut config = Config::from_str(url)?;
             config.connect_timeout(Duration::from_millis(CONNECT_MS_MAX));
             Ok(Box::new(Postgres(config)))
+        }
+        "mysql" => {
+            let options = OptsBuilder::from_opts(Opts::from_url(url)?).prefer_socket(false);
+            Ok(Box::new(MariaDb(options.into())))
         }
         "redis" => Ok(Box::new(Redis(redis::Client::open(url)?))),
         _ => Err("no server is known by this URL".into()),
@@ -118,5 +124,37 @@ impl Connection for RedisConnection {
         let answer: Result<Vec<String>, _> = pipe.query_async(&mut self.0).await;
         self.1 = answer.is_err();
         Ok(answer?.concat())
+    }
+}
+
+struct MariaDb(Opts);
+
+/// A connection, and whether it has failed: this client does not tell before it is used.
+struct MariaDbConnection(Conn, bool);
+
+#[async_trait]
+impl Backend for MariaDb {
+    fn user(&self) -> String {
+        self.0.user().unwrap_or_default().to_owned()
+    }
+
+    async fn log_in(&self) -> Result<Box<dyn Connection>, Refusal> {
+        let connecting = Conn::new(self.0.clone());
+        let connection = tokio::time::timeout(Duration::from_millis(CONNECT_MS_MAX), connecting).await??;
+        Ok(Box::new(MariaDbConnection(connection, false)))
+    }
+}
+
+#[async_trait]
+impl Connection for MariaDbConnection {
+    fn is_closed(&self) -> bool {
+        self.1
+    }
+
+    async fn ask(&mut self) -> Result<String, Refusal> {
+        let said =
+            self.0.query_first("SELECT CONCAT(USER(), ' ', (SELECT COUNT(*) FROM shop.requests))").await;
+        self.1 = said.is_err();
+        said?.ok_or_else(|| "no row".into())
     }
 }
