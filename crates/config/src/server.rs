@@ -9,6 +9,8 @@ use crate::{IssuerRef, secret};
 pub enum ServerKind {
     /// Redis, from version 7 on.
     Redis,
+    /// MariaDB, from version 10.5 on.
+    MariaDb,
 }
 
 /// Where such a server is, and its two logins.
@@ -24,7 +26,7 @@ pub struct Server {
 
 impl ServerKind {
     /// Every kind with its word in the file.
-    pub const ALL: [(&str, Self); 1] = [("redis", Self::Redis)];
+    pub const ALL: [(&str, Self); 2] = [("redis", Self::Redis), ("mariadb", Self::MariaDb)];
 
     /// The word in the file, for `issuer` and for the table.
     pub fn word(self) -> &'static str {
@@ -38,19 +40,23 @@ impl ServerKind {
     /// The usual parts of its credential, and whether each is secret.
     pub(crate) fn fields(self) -> &'static [(&'static str, bool)] {
         match self {
-            Self::Redis => &[("user", false), ("password", true), ("host", false), ("port", false)],
+            Self::Redis | Self::MariaDb => {
+                &[("user", false), ("password", true), ("host", false), ("port", false)]
+            }
         }
     }
 
     fn port(self) -> u16 {
         match self {
             Self::Redis => 6379,
+            Self::MariaDb => 3306,
         }
     }
 
     fn table(self, shape: &SecretShape) -> Option<&At<ServerShape>> {
         match self {
             Self::Redis => shape.redis.as_ref(),
+            Self::MariaDb => shape.mariadb.as_ref(),
         }
     }
 }

@@ -64,7 +64,8 @@ pub(crate) struct HostShape {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SecretShape {
-    /// Who accepts it: the name of a shipped spec (`openrouter`), `file:./own-spec.toml`, `postgres`, or `redis`.
+    /// Who accepts it: the name of a shipped spec (`openrouter`), `file:./own-spec.toml`, `postgres`, `redis`, or
+    /// `mariadb`.
     pub(crate) issuer: At<String>,
     /// Where the credential is by which keyroll may make and end others at the issuer: `file:./admin.key`.
     pub(crate) admin: Option<At<String>>,
@@ -86,7 +87,7 @@ pub(crate) struct SecretShape {
     /// Overrides `defaults.phase_deadline`.
     pub(crate) phase_deadline: Option<At<String>>,
     /// The parts of the credential. Default: one secret field, `value`; for `postgres`: `user`, `password` (secret),
-    /// `host`, `port`, `dbname`; for `redis`: `user`, `password` (secret), `host`, `port`.
+    /// `host`, `port`, `dbname`; for `redis` and `mariadb`: `user`, `password` (secret), `host`, `port`.
     pub(crate) fields: Option<BTreeMap<At<String>, FieldShape>>,
     /// Texts rendered from the fields: `url = "http://svc:{value}@127.0.0.1/"`. `{field}` is percent-encoded for its
     /// position in a URL, `{field:raw}` is not.
@@ -96,6 +97,8 @@ pub(crate) struct SecretShape {
     pub(crate) postgres: Option<At<PostgresShape>>,
     /// The server and its two users; only with `issuer = "redis"`.
     pub(crate) redis: Option<At<ServerShape>>,
+    /// The server and its two accounts; only with `issuer = "mariadb"`.
+    pub(crate) mariadb: Option<At<ServerShape>>,
     /// What must be seen before the old value is ended.
     #[serde(default)]
     pub(crate) revoke: RevokeShape,
@@ -138,7 +141,7 @@ pub(crate) struct ServerShape {
     /// The server's name or address. To any but this machine connections are encrypted, and the server's certificate
     /// must bear this name.
     pub(crate) host: At<String>,
-    /// The server's port. Default: the usual one, for `redis` 6379.
+    /// The server's port. Default: the usual one, for `redis` 6379, for `mariadb` 3306.
     pub(crate) port: Option<At<u16>>,
     /// The two logins. They are made when first needed, with the rights of the login that consumers use now.
     pub(crate) slots: At<Vec<At<String>>>,

@@ -54,6 +54,8 @@ impl MariaDb {
         let made = Command::new(INSTALL)
             .args(["--no-defaults", "--skip-test-db", "--auth-root-authentication-method=normal"])
             .arg(format!("--datadir={}", home.path().join("data").display()))
+            // Two of them beside each other take each other's files away in /tmp.
+            .arg(format!("--tmpdir={}", home.path().display()))
             .args(["--user=root", "--force"])
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
@@ -81,6 +83,7 @@ impl MariaDb {
             PROGRAM.to_owned(),
             "--no-defaults".to_owned(),
             format!("--datadir={}", path("data")),
+            format!("--tmpdir={}", path("")),
             format!("--socket={}", path("socket")),
             format!("--port={}", self.port),
             "--bind-address=127.0.0.1".to_owned(),
@@ -92,16 +95,21 @@ impl MariaDb {
         ];
         words.extend(first.then(|| format!("--init-file={}", path("first.sql"))));
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        let log = fs::File::options().create(true).append(true).open(self.home.path().join("server.log"))?;
+        let path = self.home.path().join("server.log");
+        let log = fs::File::create(&path)?;
         self.keeper = Some(Keeper::start(&words, log)?);
         let end = Instant::now() + Duration::from_millis(START_MS_MAX);
-        while std::net::TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+        // It listens before it is ready: the first statements come in between.
+        loop {
+            let said = fs::read_to_string(&path)?;
+            if said.contains("ready for connections") {
+                return Ok(());
+            }
             if Instant::now() >= end {
-                return Err(io::Error::other(fs::read_to_string(self.home.path().join("server.log"))?));
+                return Err(io::Error::other(said));
             }
             sleep(Duration::from_millis(LOOK_PAUSE_MS));
         }
-        Ok(())
     }
 
     /// Stops it in good order and starts it again on the same port.

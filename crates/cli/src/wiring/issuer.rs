@@ -7,7 +7,7 @@ use keyroll_issuer::{Runner, Spec};
 use keyroll_port::Issuer;
 use keyroll_postgres::{Admin, Options, Postgres, REQUEST_MS_MAX_DEFAULT};
 use keyroll_secret::SecretBytes;
-use keyroll_servers::Redis;
+use keyroll_servers::{MariaDb, Redis};
 
 use crate::problem::Problem;
 
@@ -162,5 +162,6 @@ fn server(secret: &Secret, kind: ServerKind, admin: Option<SecretBytes>) -> Resu
     };
     Ok(Arc::new(match kind {
         ServerKind::Redis => Redis::issuer(options)?,
+        ServerKind::MariaDb => MariaDb::issuer(options)?,
     }))
 }

@@ -187,3 +187,18 @@ async fn a_redis_rotation_goes_back_from_the_last_moment() {
 async fn a_killed_redis_rotation_loses_nothing() {
     killed_at(Kind::Redis, &MOMENTS).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mariadb_accounts_are_replaced_under_load() {
+    replaced_under_load(Kind::MariaDb).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mariadb_rotation_goes_back_from_the_last_moment() {
+    goes_back_before(Kind::MariaDb, "decide").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_mariadb_rotation_loses_nothing() {
+    killed_at(Kind::MariaDb, &MOMENTS[1..4]).await;
+}

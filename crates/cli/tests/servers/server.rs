@@ -1,16 +1,19 @@
 //! The servers that are rotated, each with what is its own.
 
-use keyroll_testkit::Redis;
+use keyroll_testkit::{MariaDb, Redis};
+use mysql_async::prelude::Queryable as _;
 
 /// Which server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Redis,
+    MariaDb,
 }
 
 /// One that runs.
 pub(crate) enum Server {
     Redis(Redis),
+    MariaDb(MariaDb),
 }
 
 /// A login as the server itself tells it.
@@ -23,7 +26,7 @@ pub(crate) struct Login {
 
 impl Kind {
     pub(crate) fn named(word: &str) -> Self {
-        let all = [Self::Redis];
+        let all = [Self::Redis, Self::MariaDb];
         all.into_iter().find(|kind| kind.word() == word).unwrap()
     }
 
@@ -31,12 +34,14 @@ impl Kind {
     pub(crate) fn word(self) -> &'static str {
         match self {
             Self::Redis => "redis",
+            Self::MariaDb => "mariadb",
         }
     }
 
     pub(crate) fn scheme(self) -> &'static str {
         match self {
             Self::Redis => "redis",
+            Self::MariaDb => "mysql",
         }
     }
 
@@ -44,6 +49,7 @@ impl Kind {
     pub(crate) fn path(self) -> &'static str {
         match self {
             Self::Redis => "0",
+            Self::MariaDb => "shop",
         }
     }
 
@@ -54,6 +60,7 @@ impl Kind {
     pub(crate) fn start(self, what: &str) -> Option<Server> {
         match self {
             Self::Redis => Redis::start_or_skip(what).map(Server::Redis),
+            Self::MariaDb => MariaDb::start_or_skip(what).map(Server::MariaDb),
         }
     }
 
@@ -70,6 +77,20 @@ impl Kind {
                 make.arg("+@all").arg("-@dangerous").exec_async(&mut admin).await.unwrap();
                 redis::cmd("ACL").arg("SAVE").exec_async(&mut admin).await.unwrap();
             }
+            Self::MariaDb => {
+                let options = mysql_async::OptsBuilder::default()
+                    .ip_or_hostname("127.0.0.1")
+                    .tcp_port(port)
+                    .user(Some(user))
+                    .pass(Some(admin_password))
+                    .prefer_socket(false);
+                let mut admin = mysql_async::Conn::new(options).await.unwrap();
+                let make = format!("CREATE USER orders@'127.0.0.1' IDENTIFIED BY '{password}'");
+                for statement in [make.as_str(), "GRANT SELECT, INSERT ON shop.* TO orders@'127.0.0.1'"] {
+                    admin.query_drop(statement).await.unwrap();
+                }
+                admin.disconnect().await.unwrap();
+            }
         }
     }
 
@@ -77,6 +98,8 @@ impl Kind {
     pub(crate) fn refusal(self) -> &'static str {
         match self {
             Self::Redis => "AuthenticationFailed",
+            // A wrong password, or an account that is locked.
+            Self::MariaDb => "Access denied",
         }
     }
 }
@@ -85,6 +108,7 @@ impl Server {
     pub(crate) fn port(&self) -> u16 {
         match self {
             Self::Redis(server) => server.port(),
+            Self::MariaDb(server) => server.port(),
         }
     }
 
@@ -92,6 +116,7 @@ impl Server {
     pub(crate) fn admin(&self) -> String {
         match self {
             Self::Redis(server) => format!("{}:{}", server.admin(), server.password()),
+            Self::MariaDb(server) => format!("{}:{}", server.admin(), server.password()),
         }
     }
 
@@ -110,6 +135,16 @@ impl Server {
                     sessions: theirs.count(),
                 })
             }
+            Self::MariaDb(server) => {
+                let mut admin = server.connect_admin().await.unwrap();
+                let sql = format!(
+                    "SELECT Priv NOT LIKE '%\"account_locked\":true%', Priv LIKE '%\"*%', (SELECT COUNT(*) FROM \
+                     information_schema.PROCESSLIST p WHERE p.USER = g.User) FROM mysql.global_priv g WHERE User = '{name}'"
+                );
+                let row: Option<(bool, bool, usize)> = admin.query_first(sql).await.unwrap();
+                admin.disconnect().await.unwrap();
+                row.map(|(on, password, sessions)| Login { on, password, sessions })
+            }
         }
     }
 
@@ -117,6 +152,7 @@ impl Server {
     pub(crate) fn restart(&mut self) {
         match self {
             Self::Redis(server) => server.restart().unwrap(),
+            Self::MariaDb(server) => server.restart().unwrap(),
         }
     }
 }

@@ -1,13 +1,19 @@
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use keyroll_port::{Failure, Session};
+use tokio::time::sleep;
 
 use super::MariaDb;
 use super::link::{Fault, Link};
 
+/// The server's table of transactions is up to 100 ms old: a session that did something within twice that may have
+/// begun one that is not in it yet.
+const STALE_MS: u64 = 200;
+
 /// Busy is whatever is not surely idle: a statement that runs, or a transaction that is open.
 const SESSIONS: &str = "
-    SELECT p.ID, p.USER, p.HOST, p.COMMAND <> 'Sleep' OR t.trx_id IS NOT NULL
+    SELECT p.ID, p.USER, p.HOST, p.COMMAND <> 'Sleep' OR t.trx_id IS NOT NULL, CAST(p.TIME_MS AS UNSIGNED)
       FROM information_schema.PROCESSLIST p
       LEFT JOIN information_schema.INNODB_TRX t ON t.trx_mysql_thread_id = p.ID
      WHERE p.ID <> CONNECTION_ID()";
@@ -20,6 +26,8 @@ struct Found {
     user: String,
     host: String,
     busy: bool,
+    /// How long ago it did something, milliseconds.
+    rest_ms: u64,
 }
 
 impl Found {
@@ -42,8 +50,9 @@ fn client(host: &str) -> Option<SocketAddr> {
 }
 
 async fn read(link: &mut Link) -> Result<Vec<Found>, Fault> {
-    let rows: Vec<(u32, String, String, bool)> = link.rows(SESSIONS).await?;
-    Ok(rows.into_iter().map(|(id, user, host, busy)| Found { id, user, host, busy }).collect())
+    let rows: Vec<(u32, String, String, bool, u64)> = link.rows(SESSIONS).await?;
+    let found = |(id, user, host, busy, rest_ms)| Found { id, user, host, busy, rest_ms };
+    Ok(rows.into_iter().map(found).collect())
 }
 
 /// The live sessions of an account, but for our own probes.
@@ -64,10 +73,16 @@ pub(super) async fn end(
 ) -> Result<usize, Failure> {
     let what = "end the sessions";
     let mut link = server.admin().await?;
-    let found = read(&mut link).await.map_err(|fault| server.failed(&fault, what))?;
-    let theirs = found.iter().filter(|it| it.user == user && handles.contains(&it.handle()));
+    let named = |it: &Found| it.user == user && handles.contains(&it.handle());
+    let look = async |link: &mut Link| read(link).await.map_err(|fault| server.failed(&fault, what));
+    let mut found = look(&mut link).await?;
+    if !busy && found.iter().any(|it| named(it) && it.rest_ms < STALE_MS) {
+        sleep(Duration::from_millis(STALE_MS)).await;
+        found = look(&mut link).await?;
+    }
+    let idle = |it: &Found| !it.busy && it.rest_ms >= STALE_MS;
     let mut ended = 0;
-    for one in theirs.filter(|it| busy || !it.busy) {
+    for one in found.iter().filter(|it| named(it) && (busy || idle(it))) {
         match link.run(&format!("KILL CONNECTION {}", one.id)).await {
             Ok(()) => ended += 1,
             Err(fault) if fault.says(GONE) => {}
