@@ -1,6 +1,11 @@
 //! What each server does otherwise than one would think.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a broken step is a failed test")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a broken step is a failed test"
+)]
 
 use std::fs;
 
