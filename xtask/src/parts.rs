@@ -23,6 +23,8 @@ fn all() -> Vec<Part> {
             &["postgresql-15"],
         ),
         part("psql and libpq", || have("psql"), &["postgresql-client-15"]),
+        part("Redis", || have("redis-server"), &["redis-server"]),
+        part("MariaDB", || Path::new("/usr/sbin/mariadbd").exists(), &["mariadb-server"]),
         part("strace", || have("strace"), &["strace"]),
         part("setpriv", || have("setpriv"), &["util-linux"]),
         part("setfattr", || have("setfattr"), &["attr"]),

@@ -18,10 +18,10 @@ mod days;
 mod disk;
 #[path = "hostile/drift.rs"]
 mod drift;
-#[path = "hostile/hand.rs"]
-mod hand;
 #[path = "hostile/formats.rs"]
 mod formats;
+#[path = "hostile/hand.rs"]
+mod hand;
 #[path = "hostile/input.rs"]
 mod input;
 #[path = "hostile/live.rs"]

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use crate::at::At;
 use crate::fault::Fault;
 use crate::path::resolve;
-use crate::{Kind, Name};
+use crate::{Kind, Name, ServerKind};
 
 /// Where a value is that keyroll reads but does not rotate.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub enum IssuerRef {
     SpecFile(PathBuf),
     /// PostgreSQL, with two slots; [`crate::Secret::postgres`] is set.
     Postgres,
+    /// Another server with two logins that take turns; [`crate::Secret::server`] is set.
+    Server(ServerKind),
 }
 
 /// The source of truth for a value.
@@ -67,14 +69,16 @@ impl Reference {
 
 impl IssuerRef {
     pub(crate) fn read(folder: &Path, text: &At<String>) -> Result<Self, Fault> {
-        let help =
-            "write `postgres`, the name of a shipped spec such as `openrouter`, or `file:./own-spec.toml`";
+        let help = "write `postgres`, `redis`, `mariadb`, the name of a shipped spec such as `openrouter`, or `file:./own-spec.toml`";
         if let Some(path) = text.value.strip_prefix("file:") {
             let path = At { value: path.to_owned(), span: text.span.clone() };
             return resolve(folder, "issuer", &path).map(Self::SpecFile);
         }
         if text.value == "postgres" {
             return Ok(Self::Postgres);
+        }
+        if let Some(kind) = ServerKind::read(&text.value) {
+            return Ok(Self::Server(kind));
         }
         Name::new(text.value.as_str()).map(Self::Shipped).ok_or_else(|| {
             foreign("issuer", text, help).unwrap_or_else(|| {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use crate::schema;
 
 /// The tables of the page: the name in the schema, and the heading.
-const TABLES: [(&str, &str); 13] = [
+const TABLES: &[(&str, &str)] = &[
     ("", "The file"),
     ("DefaultsShape", "[defaults]"),
     ("SearchShape", "[search]"),
@@ -13,6 +13,7 @@ const TABLES: [(&str, &str); 13] = [
     ("SecretShape", "[secrets.NAME]"),
     ("FieldShape", "[secrets.NAME.fields] FIELD = { … }"),
     ("PostgresShape", "[secrets.NAME.postgres]"),
+    ("ServerShape", "[secrets.NAME.redis], [secrets.NAME.mariadb]"),
     ("RevokeShape", "[secrets.NAME.revoke]"),
     ("ConsumerShape", "[[secrets.NAME.consumers]]"),
     ("RunsShape", "runs = { … }"),
@@ -36,7 +37,7 @@ const TAIL: &str = "\n## [[secrets.NAME.consumers.paths]]\n\nThe flows that must
 pub fn reference_markdown() -> String {
     let root = schema();
     let mut page = HEAD.to_owned();
-    for (name, heading) in TABLES {
+    for &(name, heading) in TABLES {
         let table = match name {
             "" => Some(&root),
             name => root.pointer(&format!("/$defs/{name}")),

@@ -8,7 +8,8 @@ use crate::fault::Fault;
 use crate::period::read_period;
 use crate::shape::{PostgresShape, RevokeShape, SecretShape};
 use crate::{
-    Consumer, Deadlines, Defaults, Gate, IssuerRef, Kind, Name, OnFailure, Reference, StoreRef, Template,
+    Consumer, Deadlines, Defaults, Gate, IssuerRef, Kind, Name, OnFailure, Reference, Server, StoreRef,
+    Template,
 };
 
 /// The old value must have been unused for this long, unless the file says otherwise.
@@ -112,6 +113,8 @@ pub struct Secret {
     pub derived: BTreeMap<Name, Template>,
     /// Set exactly when `issuer` is [`IssuerRef::Postgres`].
     pub postgres: Option<Postgres>,
+    /// Set exactly when `issuer` is [`IssuerRef::Server`].
+    pub server: Option<Server>,
     /// What must be seen before the old value is ended.
     pub revoke: Revoke,
     /// An error rate above which nothing goes on.
@@ -135,6 +138,7 @@ impl Secret {
         let fields = read_fields(&shape, &issuer)?;
         let derived = read_derived(&shape, &fields)?;
         let postgres = read_postgres(&shape, &issuer)?;
+        let server = Server::read(&shape, &issuer)?;
         let revoke = Revoke::build(&shape.revoke, shape.unattended)?;
         let gate = shape.gate.as_ref().map(|gate| Gate::read(gate, folder)).transpose()?;
         let owner = read_owner(shape.owner.as_ref())?;
@@ -174,6 +178,7 @@ impl Secret {
             fields,
             derived,
             postgres,
+            server,
             revoke,
             gate,
             consumers,
@@ -248,6 +253,7 @@ fn read_fields(shape: &SecretShape, issuer: &IssuerRef) -> Result<BTreeMap<Name,
             IssuerRef::Postgres => {
                 &[("user", false), ("password", true), ("host", false), ("port", false), ("dbname", false)]
             }
+            IssuerRef::Server(kind) => kind.fields(),
             IssuerRef::Shipped(_) | IssuerRef::SpecFile(_) => &[("value", true)],
         };
         for (name, secret) in usual {
@@ -299,11 +305,11 @@ fn read_postgres(shape: &SecretShape, issuer: &IssuerRef) -> Result<Option<Postg
                 .at(&shape.issuer.span)
                 .help("with `host`, `dbname`, `owner_role` and two `slots`"))
         }
-        (IssuerRef::Shipped(_) | IssuerRef::SpecFile(_), Some(table)) => {
+        (IssuerRef::Shipped(_) | IssuerRef::SpecFile(_) | IssuerRef::Server(_), Some(table)) => {
             Err(Fault::new(Kind::BadCombination, "`postgres` goes with `issuer = \"postgres\"` only")
                 .at(&table.span))
         }
-        (IssuerRef::Shipped(_) | IssuerRef::SpecFile(_), None) => Ok(None),
+        (IssuerRef::Shipped(_) | IssuerRef::SpecFile(_) | IssuerRef::Server(_), None) => Ok(None),
     }
 }
 
@@ -333,7 +339,7 @@ impl Postgres {
 }
 
 /// A PostgreSQL identifier: at most 63 bytes (NAMEDATALEN - 1; longer ones are cut off silently by the server).
-fn read_identifier(key: &str, text: &At<String>) -> Result<String, Fault> {
+pub(crate) fn read_identifier(key: &str, text: &At<String>) -> Result<String, Fault> {
     let fits = (1..=63).contains(&text.value.len()) && !text.value.chars().any(char::is_control);
     match fits {
         true => Ok(text.value.clone()),
@@ -355,7 +361,7 @@ fn read_server_path(text: &At<String>) -> Result<String, Fault> {
     }
 }
 
-fn read_server(text: &At<String>) -> Result<String, Fault> {
+pub(crate) fn read_server(text: &At<String>) -> Result<String, Fault> {
     let plain = |c: char| !c.is_control() && !c.is_whitespace() && c != '@';
     match !text.value.is_empty() && text.value.len() <= 255 && text.value.chars().all(plain) {
         true => Ok(text.value.clone()),

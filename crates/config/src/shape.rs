@@ -64,7 +64,8 @@ pub(crate) struct HostShape {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SecretShape {
-    /// Who accepts it: the name of a shipped spec (`openrouter`), `file:./own-spec.toml`, or `postgres`.
+    /// Who accepts it: the name of a shipped spec (`openrouter`), `file:./own-spec.toml`, `postgres`, `redis`, or
+    /// `mariadb`.
     pub(crate) issuer: At<String>,
     /// Where the credential is by which keyroll may make and end others at the issuer: `file:./admin.key`.
     pub(crate) admin: Option<At<String>>,
@@ -86,7 +87,7 @@ pub(crate) struct SecretShape {
     /// Overrides `defaults.phase_deadline`.
     pub(crate) phase_deadline: Option<At<String>>,
     /// The parts of the credential. Default: one secret field, `value`; for `postgres`: `user`, `password` (secret),
-    /// `host`, `port`, `dbname`.
+    /// `host`, `port`, `dbname`; for `redis` and `mariadb`: `user`, `password` (secret), `host`, `port`.
     pub(crate) fields: Option<BTreeMap<At<String>, FieldShape>>,
     /// Texts rendered from the fields: `url = "http://svc:{value}@127.0.0.1/"`. `{field}` is percent-encoded for its
     /// position in a URL, `{field:raw}` is not.
@@ -94,6 +95,10 @@ pub(crate) struct SecretShape {
     pub(crate) derived: BTreeMap<At<String>, At<String>>,
     /// The server and its two roles; only with `issuer = "postgres"`.
     pub(crate) postgres: Option<At<PostgresShape>>,
+    /// The server and its two users; only with `issuer = "redis"`.
+    pub(crate) redis: Option<At<ServerShape>>,
+    /// The server and its two accounts; only with `issuer = "mariadb"`.
+    pub(crate) mariadb: Option<At<ServerShape>>,
     /// What must be seen before the old value is ended.
     #[serde(default)]
     pub(crate) revoke: RevokeShape,
@@ -143,6 +148,19 @@ pub(crate) struct PostgresShape {
     /// The file of the server's log, on the server's machine, where the server does not collect it itself: Debian's
     /// `/var/log/postgresql/postgresql-15-main.log`.
     pub(crate) log: Option<At<String>>,
+}
+
+/// A server that keeps logins, and the two between which a rotation goes to and fro.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ServerShape {
+    /// The server's name or address. To any but this machine connections are encrypted, and the server's certificate
+    /// must bear this name.
+    pub(crate) host: At<String>,
+    /// The server's port. Default: the usual one, for `redis` 6379, for `mariadb` 3306.
+    pub(crate) port: Option<At<u16>>,
+    /// The two logins. They are made when first needed, with the rights of the login that consumers use now.
+    pub(crate) slots: At<Vec<At<String>>>,
 }
 
 /// What must be seen before the old value is ended.

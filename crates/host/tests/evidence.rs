@@ -73,6 +73,7 @@ impl Place {
                 value_format: (b"abc".to_vec(), 64),
                 servers: Vec::new(),
                 gate: None,
+                issuer_at: Vec::new(),
             },
             FingerprintKey::new(&[7; 32]),
         )

@@ -80,6 +80,7 @@ impl Place {
             value_format: (b"abc".to_vec(), 64),
             servers: Vec::new(),
             gate: None,
+            issuer_at: Vec::new(),
         };
         Local::new(setup, FingerprintKey::new(&[7; 32]))
     }

@@ -61,6 +61,7 @@ impl Place {
                 value_format: (b"abcdef0123456789".to_vec(), 64),
                 servers: Vec::new(),
                 gate: None,
+                issuer_at: Vec::new(),
             },
             FingerprintKey::new(&[7; 32]),
         )

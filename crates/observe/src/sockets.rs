@@ -35,6 +35,8 @@ pub struct Sockets {
     /// (network namespace, local address) to the connections from there: those to different servers may share a port.
     by_address: BTreeMap<(u64, SocketAddr), Vec<Connection>>,
     holders: BTreeMap<u64, BTreeSet<ProcessId>>,
+    /// The listening sockets of keyroll's own network namespace, and where they listen.
+    listening: Vec<(SocketAddr, u64)>,
     /// Processes whose open files are not visible, and why: a connection without an owner may be theirs.
     pub hidden: Vec<(ProcessId, NotVisible)>,
 }
@@ -112,8 +114,21 @@ impl Sockets {
         }
     }
 
+    /// Whether a process is the one that takes connections to one of these places of this machine.
+    pub fn listens(&self, process: &ProcessId, places: &[SocketAddr]) -> bool {
+        let there = |at: &SocketAddr, place: &SocketAddr| {
+            at.port() == place.port() && (at.ip() == place.ip() || at.ip().is_unspecified())
+        };
+        let meant = self.listening.iter().filter(|(at, _)| places.iter().any(|place| there(at, place)));
+        let holders = meant.filter_map(|(_, number)| self.holders.get(number));
+        holders.flatten().any(|holder| holder == process)
+    }
+
     fn add_table(&mut self, network: u64, text: &[u8]) {
         for line in String::from_utf8_lossy(text).lines() {
+            if network == self.own_network {
+                self.listening.extend(listening(line));
+            }
             if let Some((local, connection)) = connection(line) {
                 self.by_address.entry((network, local)).or_default().push(connection);
             }
@@ -164,6 +179,15 @@ fn connection(line: &str) -> Option<(SocketAddr, Connection)> {
     let state = fields.next()?;
     let number = fields.nth(5)?.parse().ok()?;
     (state != "0A" && number != 0).then_some((local, Connection { server_port, number }))
+}
+
+/// One line of a listening socket, with where it listens.
+fn listening(line: &str) -> Option<(SocketAddr, u64)> {
+    let mut fields = line.split_ascii_whitespace();
+    let local = address(fields.nth(1)?)?;
+    let state = fields.nth(1)?;
+    let number = fields.nth(5)?.parse().ok()?;
+    (state == "0A" && number != 0).then_some((local, number))
 }
 
 /// `0100007F:1F90`: each 32-bit group in the machine's own byte order, the port as a plain number.
@@ -227,6 +251,17 @@ mod tests {
         assert_eq!(found, Some(("127.0.0.1:50000".to_owned(), 7)));
         let listening = line.replace(" 01 ", " 0A ");
         assert!(connection(&listening).is_none());
+        assert_eq!(super::listening(line), None);
+        let at = "127.0.0.1:50000".parse().expect("an address");
+        assert_eq!(super::listening(&listening), Some((at, 4242)));
+        let process = ProcessId { boot: 1, pid: 7, start_ticks: 1 };
+        let mut sockets = Sockets::default();
+        sockets.add_table(0, listening.as_bytes());
+        sockets.holders.insert(4242, BTreeSet::from([process]));
+        assert!(sockets.listens(&process, &[at]));
+        let elsewhere = ["127.0.0.2:50000", "127.0.0.1:50001"].map(|at| at.parse().expect("an address"));
+        assert!(!sockets.listens(&process, &elsewhere));
+        assert!(!sockets.listens(&ProcessId { pid: 8, ..process }, &[at]), "another process");
         assert!(connection("  sl  local_address rem_address   st tx_queue rx_queue").is_none());
         assert_eq!(address("zz:1"), None);
         assert_eq!(address("0100007F0:1"), None);

@@ -1,6 +1,7 @@
 use tokio_postgres::Row;
 
-use crate::id::Comment;
+use keyroll_login::id::Mark;
+
 use crate::link::{Fault, Link};
 use crate::options::Options;
 
@@ -14,7 +15,7 @@ pub(crate) struct Role {
     pub(crate) connection_limit: i32,
     /// As PostgreSQL prints it; `None` without an end.
     pub(crate) valid_until: Option<String>,
-    pub(crate) comment: Comment,
+    pub(crate) comment: Mark,
     /// The `role` that its sessions take on at login.
     pub(crate) default_role: Option<String>,
     /// A direct member of the owner role.
@@ -86,7 +87,7 @@ fn role(row: &Row) -> Role {
         replication: row.get(3),
         connection_limit: row.get(4),
         valid_until: row.get::<_, Option<String>>(5).filter(|until| until != "infinity"),
-        comment: Comment::read(comment.as_deref()),
+        comment: Mark::read(comment.as_deref()),
         default_role: row.get(7),
         member: row.get(8),
         has_password: None,

@@ -1,4 +1,6 @@
 use async_trait::async_trait;
+use keyroll_login::id::{self, Mark};
+use keyroll_login::password;
 use keyroll_port::{
     Class, Failure, Identity, Issuer, Listed, Listing, Minted, Probe, RefusalLog, RefusedUse, Session,
     ValueFormat,
@@ -8,11 +10,9 @@ use keyroll_secret::{Credential, CredentialId, SecretBytes};
 
 use crate::catalogue;
 use crate::codes;
-use crate::id::{self, Comment};
 use crate::link::Fault;
 use crate::mint::{self, Mint};
 use crate::options::{Options, is_local, parse_endpoint};
-use crate::password;
 use crate::preflight::{self, user_of};
 use crate::probe::Attempt;
 use crate::refusals;
@@ -202,7 +202,7 @@ impl Issuer for Postgres {
         work.begin().await?;
         Mint { slot, current: user, label, password, accepted }.apply(&work, &self.server.options).await?;
         work.commit(&format!("mint into the slot {slot:?}")).await?;
-        let id = id::make(slot, &Comment::Ours(label.to_owned()));
+        let id = id::make(slot, &Mark::Ours(label.to_owned()));
         Ok(Minted { id, fields: proposed.fields.duplicate() })
     }
 

@@ -7,13 +7,11 @@
 mod catalogue;
 mod codes;
 mod hba;
-mod id;
 mod issuer;
 mod link;
 mod log_line;
 mod mint;
 mod options;
-mod password;
 mod preflight;
 mod probe;
 mod quote;

@@ -1,9 +1,9 @@
+use keyroll_login::id::{Mark, is_ambiguous};
 use keyroll_port::{Class, Failure};
 use keyroll_secret::SecretBytes;
 
 use crate::catalogue::{self, Catalogue, Role};
 use crate::codes;
-use crate::id::{Comment, is_ambiguous};
 use crate::link::Fault;
 use crate::options::Options;
 use crate::quote::{identifier, literal};
@@ -96,7 +96,7 @@ impl Mint<'_> {
 
     /// Whether the slot holds a verifier of this password already.
     async fn keeps_password(&self, work: &Work<'_>, present: Option<&Role>) -> Result<bool, Failure> {
-        let ours = Comment::Ours(self.label.to_owned());
+        let ours = Mark::Ours(self.label.to_owned());
         if !present.is_some_and(|role| role.comment == ours) {
             return Ok(false);
         }
@@ -164,24 +164,24 @@ pub(crate) fn check_slot(
     };
     let Some(role) = roles.role(slot) else { return Ok(()) };
     let why = match &role.comment {
-        Comment::Ended(ended) if ended == label => {
+        Mark::Ended(ended) if ended == label => {
             let help = "start another rotation: a label is minted once".to_owned();
             return refuse(codes::FENCED, format!("{label} was minted here and revoked"), help);
         }
-        Comment::Ours(ours) if ours == label => return Ok(()),
+        Mark::Ours(ours) if ours == label => return Ok(()),
         _ if role.superuser || role.replication => "it is a superuser or a replication role".to_owned(),
-        Comment::Foreign if !role.member => {
+        Mark::Foreign if !role.member => {
             format!(
                 "a role of this name exists and is no member of {:?}: it is somebody else's",
                 options.owner_role
             )
         }
         _ if role.sessions > 0 => format!("it has {} live sessions", role.sessions),
-        Comment::Ours(ours) if !role.is_off() => format!("it can log in, with what {ours} minted"),
-        Comment::Foreign | Comment::Ended(_) if !role.is_off() => {
+        Mark::Ours(ours) if !role.is_off() => format!("it can log in, with what {ours} minted"),
+        Mark::Foreign | Mark::Ended(_) if !role.is_off() => {
             "it can log in, with a password that keyroll did not make".to_owned()
         }
-        Comment::Foreign | Comment::Ours(_) | Comment::Ended(_) => return Ok(()),
+        Mark::Foreign | Mark::Ours(_) | Mark::Ended(_) => return Ok(()),
     };
     let help = format!(
         "if nothing uses it: ALTER ROLE {} NOLOGIN, end its sessions, then `keyroll plan`",

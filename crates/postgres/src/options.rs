@@ -1,11 +1,11 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use keyroll_login::id::is_ambiguous;
 use keyroll_port::{Class, Failure};
 use keyroll_secret::SecretBytes;
 
 use crate::codes;
-use crate::id::is_ambiguous;
 use crate::quote::is_role_name;
 
 /// The longest that one call may take by default, milliseconds.

@@ -1,14 +1,14 @@
+use keyroll_login::id::Mark;
+use keyroll_login::password;
 use keyroll_port::{Class, Failure};
 use keyroll_secret::Credential;
 
 use crate::catalogue::{self, Catalogue};
 use crate::codes;
 use crate::hba;
-use crate::id::Comment;
 use crate::link::Fault;
 use crate::mint::{self, Mint};
 use crate::options::Options;
-use crate::password;
 use crate::probe::Attempt;
 use crate::quote::identifier;
 use crate::server::Server;
@@ -133,10 +133,7 @@ async fn check_rights(work: &Work<'_>, options: &Options) -> Result<(), Failure>
 /// Another login that becomes the owner is a key that we did not make and nobody asked us to end.
 fn check_second_key(roles: &Catalogue, options: &Options, current: &str, slot: &str) -> Result<(), Failure> {
     let second = roles.credentials(options).find(|role| {
-        role.name != current
-            && role.name != slot
-            && !role.is_off()
-            && !matches!(role.comment, Comment::Ours(_))
+        role.name != current && role.name != slot && !role.is_off() && !matches!(role.comment, Mark::Ours(_))
     });
     let Some(second) = second else { return Ok(()) };
     let attempted = format!("rotate the login role {current:?}");

@@ -5,13 +5,14 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use keyroll_login::password;
 use keyroll_port::{Class, Failure, RefusalLog, RefusedUse};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
 use crate::codes;
 use crate::log_line::Form;
-use crate::password;
+
 use crate::server::Server;
 use crate::work::Work;
 

@@ -1,12 +1,12 @@
 use std::net::{IpAddr, SocketAddr};
 
+use keyroll_login::id::{self, Standing};
 use keyroll_port::{Class, Failure, Session};
 use keyroll_secret::CredentialId;
 use tokio_postgres::Row;
 
 use crate::catalogue;
 use crate::codes;
-use crate::id::{self, Standing};
 use crate::link::Fault;
 use crate::options::Options;
 use crate::server::Server;

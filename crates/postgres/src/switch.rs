@@ -1,9 +1,9 @@
+use keyroll_login::id::{self, Mark, Standing};
 use keyroll_port::{Class, Failure};
 use keyroll_secret::CredentialId;
 
 use crate::catalogue::{self, Role};
 use crate::codes;
-use crate::id::{self, Comment, Standing};
 use crate::link::Fault;
 use crate::quote::{identifier, literal};
 use crate::server::Server;
@@ -68,12 +68,12 @@ pub(crate) fn statements(role: &Role, switch: Switch) -> Option<Vec<String>> {
     match switch {
         Switch::Off => Some(vec![format!("ALTER ROLE {name} NOLOGIN")]),
         Switch::On => {
-            let ended = matches!(role.comment, Comment::Ended(_)) || role.has_password == Some(false);
+            let ended = matches!(role.comment, Mark::Ended(_)) || role.has_password == Some(false);
             (!ended).then(|| vec![format!("ALTER ROLE {name} LOGIN")])
         }
         Switch::End => {
             let mut statements = vec![format!("ALTER ROLE {name} NOLOGIN PASSWORD NULL")];
-            if let Comment::Ours(label) = &role.comment {
+            if let Mark::Ours(label) = &role.comment {
                 statements.push(comment_sql(&role.name, &id::ended(label)));
             }
             Some(statements)

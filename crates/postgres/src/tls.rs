@@ -5,15 +5,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use keyroll_login::tls::client_config;
 use keyroll_port::{Class, Failure};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client;
-use tokio_rustls::rustls::crypto::aws_lc_rs::default_provider;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, InvalidDnsNameError, ServerName};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+use tokio_rustls::rustls::ClientConfig;
+use tokio_rustls::rustls::pki_types::{InvalidDnsNameError, ServerName};
 
 use crate::codes;
 
@@ -30,24 +29,7 @@ impl Tls {
                 .because(why)
                 .help("check the file of root certificates")
         };
-        let mut store = RootCertStore::empty();
-        let found = match roots {
-            Some(file) => {
-                let read =
-                    CertificateDer::pem_file_iter(file).and_then(Iterator::collect::<Result<Vec<_>, _>>);
-                read.map_err(|error| failed(format!("{}: {error}", file.display())))?
-            }
-            None => rustls_native_certs::load_native_certs().certs,
-        };
-        let (usable, _) = store.add_parsable_certificates(found);
-        if usable == 0 {
-            return Err(failed("there is no root certificate to trust".to_owned()));
-        }
-        let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| failed(error.to_string()))?
-            .with_root_certificates(store)
-            .with_no_client_auth();
+        let config = client_config(roots).map_err(failed)?;
         Ok(Self(Arc::new(config)))
     }
 }

@@ -7,7 +7,6 @@
     reason = "a broken step is a failed test"
 )]
 
-mod relay;
 mod stage;
 
 use std::collections::BTreeSet;
@@ -18,8 +17,7 @@ use keyroll_port::conformance::{self, IssuerHarness, Weather};
 use keyroll_port::{Issuer, RefusalLog};
 use keyroll_postgres::{Options, Postgres};
 use keyroll_secret::{Credential, CredentialId};
-use keyroll_testkit::alphanumeric;
-use relay::Relay;
+use keyroll_testkit::{Relay, alphanumeric};
 use stage::{Names, Stage, credential, field, options};
 use tokio::net::TcpStream;
 use tokio_postgres::{Client, Config, NoTls};
@@ -38,17 +36,22 @@ impl Harness {
 
     async fn start_with(request_ms_max: u64, settings: &[&str]) -> Option<Self> {
         let stage = Stage::with(Names::default(), "the issuer's conformance suite", settings).await?;
-        let relay = Relay::start(stage.server.port()).await;
+        let relay = Relay::start(stage.server.port(), commits).await.unwrap();
         let wiring = options(relay.port(), &Names::default(), "postgres", stage.server.password());
         let issuer = Postgres::new(Options { request_ms_max, ..wiring }).unwrap();
         Some(Self { stage, relay, issuer, held: Vec::new() })
     }
 }
 
+/// The simple query that ends a transaction, as it goes over the wire.
+fn commits(sent: &[u8]) -> bool {
+    sent.windows(7).any(|window| window == b"COMMIT\0")
+}
+
 #[async_trait]
 impl IssuerHarness for Harness {
     async fn fresh(&mut self) -> Credential {
-        self.relay.weather(Weather::Fair).await;
+        self.relay.weather(Weather::Fair).await.unwrap();
         self.held.clear();
         let password = alphanumeric(20);
         let end =
@@ -67,7 +70,7 @@ impl IssuerHarness for Harness {
     }
 
     async fn weather(&mut self, weather: Weather) -> bool {
-        self.relay.weather(weather).await;
+        self.relay.weather(weather).await.unwrap();
         true
     }
 

@@ -253,6 +253,7 @@ fn look_at_config(report: &mut Report, config: &Config) {
             IssuerRef::SpecFile(path) => report.good(&name, path.display().to_string()),
             IssuerRef::Shipped(spec) => report.good(&name, spec.to_string()),
             IssuerRef::Postgres => report.good(&name, "postgres".to_owned()),
+            IssuerRef::Server(kind) => report.good(&name, kind.word().to_owned()),
         }
         match &secret.admin {
             Some(Reference::File(path)) => {

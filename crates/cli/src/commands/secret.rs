@@ -265,5 +265,6 @@ fn issuer(issuer: &IssuerRef) -> String {
         IssuerRef::Shipped(name) => name.to_string(),
         IssuerRef::SpecFile(path) => format!("file:{}", path.display()),
         IssuerRef::Postgres => "postgres".to_owned(),
+        IssuerRef::Server(kind) => kind.word().to_owned(),
     }
 }

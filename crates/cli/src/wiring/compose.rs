@@ -1,12 +1,13 @@
 //! From the configuration to what the protocol and this machine are told: the same numbers for both.
 
 use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use keyroll_config::{
-    Apply, Argument, Check, Consumer, Copy, EntryPart, EvidenceKind, FileFormat, Find, Instance, Manager, OnFailure,
-    Place, Reference, Runs, Secret, Source, WriteMode,
+    Apply, Argument, Check, Consumer, Copy, EntryPart, EvidenceKind, FileFormat, Find, Instance, Manager,
+    OnFailure, Place, Reference, Runs, Secret, Source, WriteMode,
 };
 use keyroll_copy::{Format, Part, Slot, Template};
 use keyroll_host::{
@@ -14,8 +15,8 @@ use keyroll_host::{
     SlotSetup, Write,
 };
 use keyroll_manager::{
-    Adapter, AtRest, CommandLine, Compose, Container, ContainerVerb, Cron, Master, Pm2, Process, RateQuery, Reread,
-    Roll, Run, Supervisor, Unit, Verb, signal_by_name,
+    Adapter, AtRest, CommandLine, Compose, Container, ContainerVerb, Cron, Master, Pm2, Process, RateQuery,
+    Reread, Roll, Run, Supervisor, Unit, Verb, signal_by_name,
 };
 use keyroll_observe::LogSource;
 use keyroll_port::Issuer;
@@ -78,6 +79,10 @@ pub(crate) fn compose(
         value_format: (format.alphabet, format.length_max),
         servers: issuer.endpoints().iter().filter_map(|place| port(place)).collect(),
         gate: secret.gate.as_ref().map(gate),
+        issuer_at: match issuer.capabilities().attributes {
+            true => issuer.endpoints().iter().filter_map(|place| on_this_machine(place)).collect(),
+            false => Vec::new(),
+        },
     };
     Ok(Composed { setup, consumers, files: hosts })
 }
@@ -99,6 +104,14 @@ fn gate(gate: &keyroll_config::Gate) -> GateSetup {
     let bearer = gate.bearer.as_ref().map(|Reference::File(path)| path.clone());
     let rate = RateQuery { url: gate.url.clone(), query: gate.query.clone(), bearer };
     GateSetup { rate, max: gate.max() }
+}
+
+/// Where `host:port` is, if it is an address: a name may lead anywhere.
+fn on_this_machine(place: &str) -> Option<SocketAddr> {
+    match place.strip_prefix("localhost:") {
+        Some(port) => Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port.parse().ok()?))),
+        None => place.parse().ok(),
+    }
 }
 
 /// The port of `host:port`.

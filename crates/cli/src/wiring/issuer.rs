@@ -1,12 +1,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use keyroll_config::{IssuerRef, Reference, Secret};
+use keyroll_config::{IssuerRef, Reference, Secret, ServerKind};
 use keyroll_host::{read, resolve};
 use keyroll_issuer::{Runner, Spec};
 use keyroll_port::Issuer;
 use keyroll_postgres::{Admin, Options, Postgres, REQUEST_MS_MAX_DEFAULT};
 use keyroll_secret::SecretBytes;
+use keyroll_servers::{MariaDb, Redis};
 
 use crate::problem::Problem;
 
@@ -25,7 +26,7 @@ pub(crate) struct Described {
 pub(crate) fn described(secret: &Secret) -> Result<Described, Problem> {
     let unread = |error| Problem::new("K0101", "read the issuer's spec").because_of(&error);
     Ok(match &secret.issuer {
-        IssuerRef::Postgres => Described { spec: None, text: None },
+        IssuerRef::Postgres | IssuerRef::Server(_) => Described { spec: None, text: None },
         IssuerRef::Shipped(name) => {
             Described { spec: Some(Spec::shipped(name.as_str()).map_err(unread)?), text: None }
         }
@@ -44,7 +45,14 @@ impl Described {
             Some(Reference::File(path)) => Some(admin_file(path)?),
             None => None,
         };
-        let Some(spec) = &self.spec else { return postgres(secret, admin) };
+        let Some(spec) = &self.spec else {
+            return match secret.issuer {
+                IssuerRef::Server(kind) => server(secret, kind, admin),
+                IssuerRef::Postgres | IssuerRef::Shipped(_) | IssuerRef::SpecFile(_) => {
+                    postgres(secret, admin)
+                }
+            };
+        };
         if spec.needs_admin() && admin.is_none() {
             return Err(Problem::new("K0821", format!("use the issuer of {}", secret.name))
                 .because("it needs an admin credential, and none is named")
@@ -64,7 +72,11 @@ impl Described {
     pub(crate) fn reach(&self, secret: &Secret) -> Vec<String> {
         match &self.spec {
             Some(spec) => spec.reach(),
-            None => secret.postgres.iter().map(|place| format!("{}:{}", place.host, place.port)).collect(),
+            None => {
+                let postgres = secret.postgres.iter().map(|place| (&place.host, place.port));
+                let server = secret.server.iter().map(|place| (&place.host, place.port));
+                postgres.chain(server).map(|(host, port)| format!("{host}:{port}")).collect()
+            }
         }
     }
 }
@@ -126,4 +138,30 @@ fn postgres(secret: &Secret, admin: Option<SecretBytes>) -> Result<Arc<dyn Issue
         request_ms_max: REQUEST_MS_MAX_DEFAULT,
     };
     Ok(Arc::new(Postgres::new(options)?))
+}
+
+fn server(secret: &Secret, kind: ServerKind, admin: Option<SecretBytes>) -> Result<Arc<dyn Issuer>, Problem> {
+    let word = kind.word();
+    let missing = |what: &str, help: String| {
+        let attempted = format!("use {word} as the issuer of {}", secret.name);
+        Problem::new("K0821", attempted).because(what.to_owned()).help(help)
+    };
+    let table = || missing("it has no table of its server", format!("add [secrets.{}.{word}]", secret.name));
+    let place = secret.server.as_ref().ok_or_else(table)?;
+    let admin = admin.ok_or_else(|| {
+        let help = "add `admin = \"file:./admin.key\"` with a line `user:password`".to_owned();
+        missing("it needs an admin login", help)
+    })?;
+    let options = keyroll_servers::Options {
+        host: place.host.clone(),
+        port: place.port,
+        slots: place.slots.clone(),
+        root_certificates: None,
+        admin: keyroll_servers::Admin::from_file(&admin)?,
+        request_ms_max: keyroll_servers::REQUEST_MS_MAX_DEFAULT,
+    };
+    Ok(Arc::new(match kind {
+        ServerKind::Redis => Redis::issuer(options)?,
+        ServerKind::MariaDb => MariaDb::issuer(options)?,
+    }))
 }

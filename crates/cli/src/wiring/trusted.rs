@@ -72,7 +72,7 @@ fn files(config_file: &Path, secret: &Secret) -> Vec<PathBuf> {
     let mut files = vec![config_file.to_owned()];
     match &secret.issuer {
         IssuerRef::SpecFile(path) => files.push(folder.join(path)),
-        IssuerRef::Shipped(_) | IssuerRef::Postgres => {}
+        IssuerRef::Shipped(_) | IssuerRef::Postgres | IssuerRef::Server(_) => {}
     }
     // Whoever writes a project of compose chooses what runs on this machine, and as whom.
     for consumer in &secret.consumers {

@@ -113,7 +113,6 @@ impl Local {
         let listed = listing.seen.iter().map(|process| process.id).collect();
         let sights = Sights { report, blind, listed };
         let mut seen = self.instances(&running, &sights);
-        let mut found_by = self.holders(&running, &sights, &mut seen);
         let going = match stays {
             Which::New => &sessions.old,
             Which::Old => &sessions.new,
@@ -123,6 +122,7 @@ impl Local {
         // more holder: such a look proves nothing, and is made again.
         let complete = !cut_short(&sights.report) && (going.is_none() || sockets.is_some());
         let sockets = sockets.unwrap_or_default();
+        let mut found_by = self.holders(&running, &sights, &sockets, &mut seen);
         running.iter().for_each(|one| self.note_sessions(&one.process, sessions, &sockets));
         let joined = going
             .as_ref()
@@ -191,18 +191,27 @@ impl Local {
             })
     }
 
+    /// The server that accepts the credential: its memory keeps what is presented to it (seen with Redis 7, which does
+    /// not overwrite what it read). Would it present the value itself, its session would make it a holder.
+    fn is_issuer(&self, holder: &keyroll_observe::Holder, sockets: &Sockets) -> bool {
+        !holder.places.contains_key(&Place::Environment)
+            && sockets.listens(&holder.process.id, &self.setup.issuer_at)
+    }
+
     /// Processes that hold a value and that nobody configured. A shell that merely exports it is not one.
     fn holders(
         &self,
         running: &[Running],
         sights: &Sights,
+        sockets: &Sockets,
         seen: &mut Vec<Seen>,
     ) -> BTreeMap<Incarnation, String> {
         let mut found_by = BTreeMap::new();
         let keepers = self.keepers();
         for holder in &sights.report.holders {
             let known = running.iter().any(|one| one.process == holder.process.id);
-            if known || holder.shell || self.hands_on(holder) || keeps(&keepers, holder) || searches(holder) {
+            let shown = holder.shell || self.hands_on(holder) || self.is_issuer(holder, sockets);
+            if known || shown || keeps(&keepers, holder) || searches(holder) {
                 continue;
             }
             let who = incarnation(&holder.process.id);

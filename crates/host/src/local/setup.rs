@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use keyroll_copy::{Format, Slot, Template};
@@ -28,6 +29,9 @@ pub struct Setup {
     pub servers: Vec<u16>,
     /// The error rate that holds everything up.
     pub gate: Option<GateSetup>,
+    /// Where the issuer listens, if that is on this machine and it shows who has a session: its own process keeps in
+    /// its memory what is presented to it, and is no holder by that.
+    pub issuer_at: Vec<SocketAddr>,
 }
 
 /// One file that holds copies.

@@ -1,11 +1,13 @@
 //! A small service over a database, a front before its instances, and callers that count: constant load for tests.
 
+mod backend;
 mod drive;
 mod env_file;
 mod front;
 mod http;
 mod worker;
 
+pub use backend::{Refusal, log_in};
 pub use drive::{Callers, Tally};
 pub use env_file::read_variable;
 pub use front::Front;

@@ -1,8 +1,6 @@
-use std::error::Error;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::PathBuf;
-use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,20 +9,18 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
-use tokio_postgres::{Client, Config, NoTls};
 
+use super::backend::{Backend, Connection, Refusal, backend};
 use super::http::{self, Answer};
 
 /// How often a draining worker looks whether its last request is answered, milliseconds.
 const DRAIN_LOOK_MS: u64 = 5;
 /// The longest that a draining worker waits for its last request, milliseconds.
 const DRAIN_MS_MAX: u64 = 10_000;
-/// How long a login may take, milliseconds.
-const CONNECT_MS_MAX: u64 = 10_000;
 
 /// How one instance of the service runs.
 pub struct WorkerOptions {
-    /// `postgres://user:password@host:port/dbname`.
+    /// `postgres://user:password@host:port/dbname`, or `redis://user:password@host:port/0`.
     pub url: String,
     /// The port that it answers on.
     pub port: u16,
@@ -46,8 +42,8 @@ pub struct Worker {
 }
 
 struct Shared {
-    config: Config,
-    idle: Mutex<Vec<Client>>,
+    server: Box<dyn Backend>,
+    idle: Mutex<Vec<Box<dyn Connection>>>,
     places: Semaphore,
     ready: AtomicBool,
     busy: AtomicUsize,
@@ -59,13 +55,11 @@ impl Worker {
     ///
     /// # Errors
     /// If the URL is none, a login is refused, or the port is taken.
-    pub async fn start(options: &WorkerOptions) -> Result<Self, Box<dyn Error + Send + Sync>> {
-        let mut config = Config::from_str(&options.url)?;
-        config.connect_timeout(Duration::from_millis(CONNECT_MS_MAX));
+    pub async fn start(options: &WorkerOptions) -> Result<Self, Refusal> {
         let append = |path| OpenOptions::new().create(true).append(true).open(path);
         let log = options.log.as_ref().map(append).transpose()?;
         let shared = Shared {
-            config,
+            server: backend(&options.url)?,
             idle: Mutex::default(),
             places: Semaphore::new(options.pool),
             ready: AtomicBool::new(true),
@@ -129,36 +123,33 @@ impl Shared {
     }
 
     /// One query on a connection of the pool; a connection that died while it was idle is replaced first.
-    async fn query(&self) -> Result<String, Box<dyn Error + Send + Sync>> {
+    async fn query(&self) -> Result<String, Refusal> {
         let _place: SemaphorePermit<'_> = self.places.acquire().await?;
         let idle = self.idle().pop().filter(|client| !client.is_closed());
-        let client = match idle {
+        let mut client = match idle {
             Some(client) => client,
             None => self.log_in().await?,
         };
-        let row = client.query_one("SELECT session_user::text || ' ' || current_user::text", &[]).await?;
+        let said = client.ask().await?;
         self.idle().push(client);
-        Ok(row.try_get(0)?)
+        Ok(said)
     }
 
-    async fn log_in(&self) -> Result<Client, tokio_postgres::Error> {
-        let user = self.config.get_user().unwrap_or_default();
-        match self.config.connect(NoTls).await {
-            Ok((client, connection)) => {
-                tokio::spawn(connection);
+    async fn log_in(&self) -> Result<Box<dyn Connection>, Refusal> {
+        let user = self.server.user();
+        match self.server.log_in().await {
+            Ok(client) => {
                 self.note(&format!("logged in as {user}"));
                 Ok(client)
             }
             Err(error) => {
-                let said =
-                    error.as_db_error().map_or_else(|| error.to_string(), |said| said.message().to_owned());
-                self.note(&format!("login as {user} failed: {said}"));
+                self.note(&format!("login as {user} failed: {error}"));
                 Err(error)
             }
         }
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Client>> {
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Box<dyn Connection>>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -7,9 +7,9 @@ const ENDED_PREFIX: &str = "revoked ";
 /// Between role and label in an id.
 const SEPARATOR: &str = "#keyroll/";
 
-/// What the comment of a role says about the credential in it.
+/// What the mark on a login says about the credential in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Comment {
+pub enum Mark {
     /// No comment, or one that is not ours.
     Foreign,
     /// The credential minted under this label.
@@ -18,9 +18,9 @@ pub(crate) enum Comment {
     Ended(String),
 }
 
-impl Comment {
+impl Mark {
     /// Reads a comment as `COMMENT ON ROLE` keeps it.
-    pub(crate) fn read(text: Option<&str>) -> Self {
+    pub fn read(text: Option<&str>) -> Self {
         let text = text.unwrap_or_default();
         match text.strip_prefix(ENDED_PREFIX) {
             Some(label) if is_label(label) => Self::Ended(label.to_owned()),
@@ -30,7 +30,7 @@ impl Comment {
     }
 
     /// The label, ended or not.
-    pub(crate) fn label(&self) -> Option<&str> {
+    pub fn label(&self) -> Option<&str> {
         match self {
             Self::Foreign => None,
             Self::Ours(label) | Self::Ended(label) => Some(label),
@@ -39,17 +39,17 @@ impl Comment {
 }
 
 /// The comment of an ended credential.
-pub(crate) fn ended(label: &str) -> String {
+pub fn ended(label: &str) -> String {
     format!("{ENDED_PREFIX}{label}")
 }
 
 /// Whether a text is a label of ours.
-pub(crate) fn is_label(text: &str) -> bool {
+pub fn is_label(text: &str) -> bool {
     text.strip_prefix(LABEL_PREFIX).is_some_and(|rest| !rest.is_empty() && !text.contains('\0'))
 }
 
 /// Whether a role name could be taken for an id with a label.
-pub(crate) fn is_ambiguous(role: &str) -> bool {
+pub fn is_ambiguous(role: &str) -> bool {
     role.contains(SEPARATOR)
 }
 
@@ -58,7 +58,7 @@ pub(crate) fn is_ambiguous(role: &str) -> bool {
 ///
 /// A slot is used again and again; with the label in the id, a late `revoke` of what was in it before cannot end
 /// what is in it now.
-pub(crate) fn make(role: &str, comment: &Comment) -> CredentialId {
+pub fn make(role: &str, comment: &Mark) -> CredentialId {
     match comment.label() {
         Some(label) => CredentialId::new(format!("{role}#{label}")),
         None => CredentialId::new(role),
@@ -66,7 +66,7 @@ pub(crate) fn make(role: &str, comment: &Comment) -> CredentialId {
 }
 
 /// The two parts of an id that [`make`] made.
-pub(crate) fn split(id: &CredentialId) -> (&str, Option<&str>) {
+pub fn split(id: &CredentialId) -> (&str, Option<&str>) {
     let text = id.as_str();
     let parts = text.find(SEPARATOR).and_then(|at| Some((text.get(..at)?, text.get(at + 1..)?)));
     parts.map_or((text, None), |(role, label)| (role, Some(label)))
@@ -74,7 +74,7 @@ pub(crate) fn split(id: &CredentialId) -> (&str, Option<&str>) {
 
 /// How an id stands to the credential that its role carries now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Standing {
+pub enum Standing {
     /// The same credential.
     Same,
     /// The role carries a later one: the credential of the id is gone.
@@ -84,13 +84,13 @@ pub(crate) enum Standing {
 }
 
 /// Compares an id's label with the comment of its role.
-pub(crate) fn standing(label: Option<&str>, comment: &Comment) -> Standing {
+pub fn standing(label: Option<&str>, comment: &Mark) -> Standing {
     match (label, comment) {
-        (None, Comment::Foreign) => Standing::Same,
-        (None, Comment::Ours(_) | Comment::Ended(_)) => Standing::Gone,
-        (Some(_), Comment::Foreign) => Standing::Unclear,
-        (Some(label), Comment::Ours(now) | Comment::Ended(now)) if label == now => Standing::Same,
-        (Some(_), Comment::Ours(_) | Comment::Ended(_)) => Standing::Gone,
+        (None, Mark::Foreign) => Standing::Same,
+        (None, Mark::Ours(_) | Mark::Ended(_)) => Standing::Gone,
+        (Some(_), Mark::Foreign) => Standing::Unclear,
+        (Some(label), Mark::Ours(now) | Mark::Ended(now)) if label == now => Standing::Same,
+        (Some(_), Mark::Ours(_) | Mark::Ended(_)) => Standing::Gone,
     }
 }
 
@@ -100,28 +100,28 @@ mod tests {
 
     #[test]
     fn an_id_is_a_role_and_the_label_in_it() {
-        let ours = Comment::read(Some("keyroll/r/3"));
+        let ours = Mark::read(Some("keyroll/r/3"));
         let id = make("orders_a", &ours);
         assert_eq!(id.as_str(), "orders_a#keyroll/r/3");
         assert_eq!(split(&id), ("orders_a", Some("keyroll/r/3")));
-        assert_eq!(make("orders_a", &Comment::read(Some("revoked keyroll/r/3"))), id);
+        assert_eq!(make("orders_a", &Mark::read(Some("revoked keyroll/r/3"))), id);
         assert_eq!(split(&CredentialId::new("a#b")), ("a#b", None));
     }
 
     #[test]
     fn a_comment_of_others_is_no_label() {
         for text in [None, Some(""), Some("the billing app"), Some("keyroll/"), Some("revoked by ada")] {
-            assert_eq!(Comment::read(text), Comment::Foreign);
+            assert_eq!(Mark::read(text), Mark::Foreign);
         }
     }
 
     #[test]
     fn a_reused_slot_is_told_from_what_was_in_it() {
-        let now = Comment::read(Some("keyroll/r/9"));
+        let now = Mark::read(Some("keyroll/r/9"));
         assert_eq!(standing(Some("keyroll/r/9"), &now), Standing::Same);
         assert_eq!(standing(Some("keyroll/r/3"), &now), Standing::Gone);
         assert_eq!(standing(None, &now), Standing::Gone);
-        assert_eq!(standing(Some("keyroll/r/3"), &Comment::Foreign), Standing::Unclear);
-        assert_eq!(standing(None, &Comment::Foreign), Standing::Same);
+        assert_eq!(standing(Some("keyroll/r/3"), &Mark::Foreign), Standing::Unclear);
+        assert_eq!(standing(None, &Mark::Foreign), Standing::Same);
     }
 }

@@ -1,41 +1,50 @@
-//! A TCP relay before the server that can go silent, talk nonsense, vanish, or lose the answer to a commit.
-
-#![allow(unreachable_pub, reason = "a module of one test")]
-
+use std::io;
 use std::net::Ipv4Addr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use keyroll_port::conformance::Weather;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// The simple query that ends a transaction, as it goes over the wire.
-const COMMIT: &[u8] = b"COMMIT\0";
+/// Whether what goes to the server is the request that changes something.
+type Changes = fn(&[u8]) -> bool;
+
 const NONSENSE: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n";
 
+/// A TCP relay before a server that can go silent, talk nonsense, vanish, or lose the answer to an effect.
 pub struct Relay {
     server: u16,
+    changes: Changes,
     port: u16,
     weather: Arc<Mutex<Weather>>,
     listening: Option<JoinHandle<()>>,
 }
 
 impl Relay {
-    pub async fn start(server: u16) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        let port = listener.local_addr().unwrap().port();
+    /// Listens before the server at this port. `changes` tells the request whose answer may get lost.
+    ///
+    /// # Errors
+    /// If no port can be had.
+    pub async fn start(server: u16, changes: Changes) -> io::Result<Self> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let port = listener.local_addr()?.port();
         let weather = Arc::new(Mutex::new(Weather::Fair));
-        let listening = Some(tokio::spawn(listen(listener, server, Arc::clone(&weather))));
-        Self { server, port, weather, listening }
+        let listening = Some(tokio::spawn(listen(listener, server, changes, Arc::clone(&weather))));
+        Ok(Self { server, changes, port, weather, listening })
     }
 
+    /// The port that it listens on.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    pub async fn weather(&mut self, weather: Weather) {
-        *self.weather.lock().unwrap() = weather;
+    /// Changes the weather.
+    ///
+    /// # Errors
+    /// If it cannot listen again.
+    pub async fn weather(&mut self, weather: Weather) -> io::Result<()> {
+        *locked(&self.weather) = weather;
         if weather == Weather::Absent {
             if let Some(listening) = self.listening.take() {
                 listening.abort();
@@ -43,9 +52,11 @@ impl Relay {
                 let _ = listening.await;
             }
         } else if self.listening.is_none() {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).await.unwrap();
-            self.listening = Some(tokio::spawn(listen(listener, self.server, Arc::clone(&self.weather))));
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, self.port)).await?;
+            let serving = listen(listener, self.server, self.changes, Arc::clone(&self.weather));
+            self.listening = Some(tokio::spawn(serving));
         }
+        Ok(())
     }
 }
 
@@ -57,14 +68,23 @@ impl Drop for Relay {
     }
 }
 
-async fn listen(listener: TcpListener, server: u16, weather: Arc<Mutex<Weather>>) {
+fn locked(weather: &Mutex<Weather>) -> MutexGuard<'_, Weather> {
+    weather.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn listen(listener: TcpListener, server: u16, changes: Changes, weather: Arc<Mutex<Weather>>) {
     while let Ok((client, _)) = listener.accept().await {
-        tokio::spawn(serve(client, server, Arc::clone(&weather)));
+        tokio::spawn(serve(client, server, changes, Arc::clone(&weather)));
     }
 }
 
-async fn serve(mut client: TcpStream, server: u16, weather: Arc<Mutex<Weather>>) -> Option<()> {
-    let now = *weather.lock().unwrap();
+async fn serve(
+    mut client: TcpStream,
+    server: u16,
+    changes: Changes,
+    weather: Arc<Mutex<Weather>>,
+) -> Option<()> {
+    let now = *locked(&weather);
     match now {
         Weather::Silent => {
             let mut sink = [0; 1024];
@@ -87,13 +107,12 @@ async fn serve(mut client: TcpStream, server: u16, weather: Arc<Mutex<Weather>>)
                     return None;
                 }
                 server.write_all(part).await.ok()?;
-                let commits = part.windows(COMMIT.len()).any(|window| window == COMMIT);
-                let loses = *weather.lock().unwrap() == Weather::AnswerLost;
-                if commits && loses {
+                if *locked(&weather) == Weather::AnswerLost && changes(part) {
                     // The answer is there, so the effect is; nobody hears of it.
                     let heard = server.read(&mut said).await.ok()?;
-                    assert!(heard > 0, "the server answers a commit");
-                    *weather.lock().unwrap() = Weather::Fair;
+                    if heard > 0 {
+                        *locked(&weather) = Weather::Fair;
+                    }
                     return None;
                 }
             }

@@ -1,0 +1,256 @@
+//! A server, services under load, a job at rest, and a keyroll.toml that names them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use keyroll_testkit::load::{Callers, Front, Tally};
+use keyroll_testkit::{Deadline, TempDir, free_port, until};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::part::PART;
+use crate::server::{Kind, Server};
+
+const KEYROLL: &str = env!("CARGO_BIN_EXE_keyroll");
+/// Requests a second through the front.
+pub(crate) const RATE: u32 = 330;
+/// How long a part may take to start or to end, seconds.
+const PART_S_MAX: u64 = 60;
+/// How long one command may take, seconds.
+const COMMAND_S_MAX: u64 = 300;
+
+/// The whole scene; dropping it ends its processes by their ids.
+pub(crate) struct Scene {
+    pub(crate) server: Server,
+    pub(crate) kind: Kind,
+    home: TempDir,
+    ports: [u16; 2],
+    front_port: u16,
+    front: Option<Front>,
+    commands: AtomicUsize,
+}
+
+impl Scene {
+    /// Everything started and ready; `None` where the server is not installed.
+    pub(crate) async fn raise(kind: Kind, what: &str) -> Option<Self> {
+        let server = kind.start(what)?;
+        let home = TempDir::new().unwrap();
+        let ports = [(); 2].map(|()| free_port().unwrap());
+        let front_port = free_port().unwrap();
+        let commands = AtomicUsize::new(0);
+        let mut scene = Self { server, kind, home, ports, front_port, front: None, commands };
+        scene.write();
+        scene.part(&format!(
+            "seed kind={} dir={} kept={} keyroll={KEYROLL} port={}",
+            kind.word(),
+            scene.dir().display(),
+            scene.kept("first").display(),
+            scene.server.port()
+        ));
+        for instance in ["1", "2"] {
+            let restart = scene.dir().join("app/restart.sh");
+            let status = Command::new(restart).arg(instance).status().unwrap();
+            assert!(status.success(), "api {instance} starts");
+        }
+        let front = Front::start(front_port, &ports).await.unwrap();
+        let all = || async { ports.iter().all(|port| front.uses(*port)).then_some(()) };
+        until(Deadline::seconds(PART_S_MAX), all).await.unwrap();
+        scene.front = Some(front);
+        Some(scene)
+    }
+
+    /// The folder of keyroll.toml.
+    pub(crate) fn dir(&self) -> PathBuf {
+        self.home.path().join("scene")
+    }
+
+    /// A place for a value of before, apart from every folder that is searched.
+    pub(crate) fn kept(&self, name: &str) -> PathBuf {
+        self.home.path().join("kept").join(name)
+    }
+
+    fn write(&self) {
+        for folder in ["scene/app", "scene/job", "scene/run", "scene/log", "kept"] {
+            fs::create_dir_all(self.home.path().join(folder)).unwrap();
+        }
+        let dir = self.dir();
+        put(&dir.join("admin.key"), &format!("{}\n", self.server.admin()), 0o600);
+        let program = std::env::current_exe().unwrap();
+        let fill = |text: &str| {
+            text.replace("@KIND@", self.kind.word())
+                .replace("@SCHEME@", self.kind.scheme())
+                .replace("@PATH@", self.kind.path())
+                .replace("@MORE@", "")
+                .replace("@PORT@", &self.server.port().to_string())
+                .replace("@API_1@", &self.ports[0].to_string())
+                .replace("@API_2@", &self.ports[1].to_string())
+                .replace("@PROGRAM@", program.to_str().unwrap())
+                .replace("@LIFELINE@", &std::process::id().to_string())
+        };
+        put(&dir.join("keyroll.toml"), &fill(include_str!("keyroll.toml")), 0o644);
+        put(&dir.join("app/restart.sh"), &fill(include_str!("restart.sh")), 0o755);
+        put(&dir.join("job/check.sh"), &fill(include_str!("check.sh")), 0o755);
+    }
+
+    /// Runs a short part to its end.
+    pub(crate) fn part(&self, words: &str) {
+        let program = std::env::current_exe().unwrap();
+        let output = Command::new(program)
+            .args(["part", "--exact", "--nocapture"])
+            .env(PART, words)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// What the server answers to a login with the URL of an env file: `accepted`, or its words.
+    pub(crate) fn answer(&self, env: &Path) -> String {
+        let answer = self.home.path().join("answer");
+        self.part(&format!("try env={} answer={}", env.display(), answer.display()));
+        fs::read_to_string(answer).unwrap()
+    }
+
+    /// Callers at the front.
+    pub(crate) fn callers(&self) -> Callers {
+        Callers::start(self.front_port, RATE)
+    }
+
+    /// The process that serves now, by the pid file of `api-1` or `api-2`.
+    pub(crate) fn pid(&self, name: &str) -> u32 {
+        pid_of(&self.dir().join(format!("run/{name}.pid"))).unwrap()
+    }
+
+    /// A keyroll command in the scene's folder, not started yet.
+    pub(crate) fn keyroll(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(KEYROLL);
+        command
+            .args(["--state", "state", "--no-input", "--json"])
+            .args(words)
+            .current_dir(self.dir())
+            .env_clear()
+            .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+            .env("HOME", self.dir())
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command to its end.
+    pub(crate) async fn run(&self, words: &[&str]) -> Ran {
+        let started = self.start(words);
+        started.ended().await
+    }
+
+    /// Starts a command; what it writes goes to a file of its own.
+    pub(crate) fn start(&self, words: &[&str]) -> Started {
+        let number = self.commands.fetch_add(1, Ordering::SeqCst);
+        let output = self.home.path().join(format!("output-{number}"));
+        let out = fs::File::create(&output).unwrap();
+        let mut command = self.keyroll(words);
+        command.stdout(out.try_clone().unwrap()).stderr(out);
+        Started { child: command.spawn().unwrap(), output }
+    }
+
+    /// A plan's id and its steps.
+    pub(crate) async fn plan(&self) -> (String, Ran) {
+        let ran = self.run(&["plan", "orders"]).await;
+        assert_eq!(ran.code, Some(0), "{}", ran.text());
+        let id = ran.of_type("plan").next().unwrap()["id"].as_str().unwrap().to_owned();
+        (id, ran)
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        for name in ["api-1", "api-2"] {
+            let pid = pid_of(&self.dir().join(format!("run/{name}.pid")));
+            let pid = pid.and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+            let ours = |pid: Pid| {
+                let exe = fs::read_link(format!("/proc/{}/exe", pid.as_raw_nonzero()));
+                exe.ok() == std::env::current_exe().ok()
+            };
+            if let Some(pid) = pid.filter(|pid| ours(*pid)) {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        }
+        if std::thread::panicking() {
+            for name in ["api-1", "api-2"] {
+                let log = fs::read_to_string(self.dir().join(format!("log/{name}.log"))).unwrap_or_default();
+                let tail: Vec<&str> = log.lines().rev().take(5).collect();
+                eprintln!("{name}: {tail:?}");
+            }
+        }
+    }
+}
+
+fn pid_of(file: &Path) -> Option<u32> {
+    fs::read_to_string(file).ok()?.trim().parse().ok()
+}
+
+fn put(path: &Path, text: &str, mode: u32) {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+/// A command that runs.
+pub(crate) struct Started {
+    child: Child,
+    output: PathBuf,
+}
+
+impl Started {
+    /// What it wrote so far.
+    pub(crate) fn text(&self) -> String {
+        fs::read_to_string(&self.output).unwrap_or_default()
+    }
+
+    /// Ends it at once, as a crash would.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Awaits its end.
+    pub(crate) async fn ended(mut self) -> Ran {
+        let child = &mut self.child;
+        let ended = until(Deadline::seconds(COMMAND_S_MAX), || std::future::ready(child.try_wait().unwrap()));
+        let Ok(status) = ended.await else {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+            panic!("the command does not end: {}", self.text());
+        };
+        let text = self.text();
+        let events = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        Ran { code: status.code(), events, text }
+    }
+}
+
+/// What a command said and how it ended.
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) events: Vec<Value>,
+    text: String,
+}
+
+impl Ran {
+    /// Everything that it wrote.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(crate) fn of_type<'a>(&'a self, of: &'a str) -> impl Iterator<Item = &'a Value> {
+        self.events.iter().filter(move |event| event["type"] == of)
+    }
+
+    pub(crate) fn summary(&self) -> &Value {
+        self.of_type("summary").last().unwrap_or_else(|| panic!("no summary: {}", self.text()))
+    }
+}
+
+/// Requests a second.
+pub(crate) fn rate(tally: &Tally) -> f64 {
+    tally.sent as f64 / tally.elapsed.as_secs_f64()
+}

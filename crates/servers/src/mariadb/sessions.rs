@@ -1,0 +1,107 @@
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use keyroll_port::{Failure, Session};
+use tokio::time::sleep;
+
+use super::MariaDb;
+use super::link::{Fault, Link};
+
+/// The server's table of transactions is up to 100 ms old: a session that did something within twice that may have
+/// begun one that is not in it yet.
+const STALE_MS: u64 = 200;
+
+/// Busy is whatever is not surely idle: a statement that runs, or a transaction that is open.
+const SESSIONS: &str = "
+    SELECT p.ID, p.USER, p.HOST, p.COMMAND <> 'Sleep' OR t.trx_id IS NOT NULL, CAST(p.TIME_MS AS UNSIGNED)
+      FROM information_schema.PROCESSLIST p
+      LEFT JOIN information_schema.INNODB_TRX t ON t.trx_mysql_thread_id = p.ID
+     WHERE p.ID <> CONNECTION_ID()";
+
+/// ER_NO_SUCH_THREAD: it is gone already.
+const GONE: &str = "(1094)";
+
+struct Found {
+    id: u32,
+    user: String,
+    host: String,
+    busy: bool,
+    /// How long ago it did something, milliseconds.
+    rest_ms: u64,
+}
+
+impl Found {
+    /// A number begins anew with the server; with the address it is this session alone.
+    fn handle(&self) -> String {
+        format!("{}@{}", self.id, self.host)
+    }
+
+    fn session(&self) -> Session {
+        Session { client: client(&self.host), pid: None, busy: self.busy, handle: self.handle(), calls: None }
+    }
+}
+
+/// `127.0.0.1:34100`, or `localhost:34100` where the server resolves names; `localhost` alone is its socket.
+fn client(host: &str) -> Option<SocketAddr> {
+    match host.strip_prefix("localhost:") {
+        Some(port) => Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port.parse().ok()?))),
+        None => host.parse().ok(),
+    }
+}
+
+async fn read(link: &mut Link) -> Result<Vec<Found>, Fault> {
+    let rows: Vec<(u32, String, String, bool, u64)> = link.rows(SESSIONS).await?;
+    let found = |(id, user, host, busy, rest_ms)| Found { id, user, host, busy, rest_ms };
+    Ok(rows.into_iter().map(found).collect())
+}
+
+/// The live sessions of an account, but for our own probes.
+pub(super) async fn list(server: &MariaDb, user: &str) -> Result<Vec<Session>, Failure> {
+    let mut link = server.admin().await?;
+    let found = read(&mut link).await.map_err(|fault| server.failed(&fault, "read the live sessions"))?;
+    link.close().await;
+    let theirs = found.iter().filter(|it| it.user == user && !server.is_own(it.id));
+    Ok(theirs.map(Found::session).collect())
+}
+
+/// Ends the sessions named, if they are still what they were, and still idle unless busy ones are meant too.
+pub(super) async fn end(
+    server: &MariaDb,
+    user: &str,
+    handles: &[String],
+    busy: bool,
+) -> Result<usize, Failure> {
+    let what = "end the sessions";
+    let mut link = server.admin().await?;
+    let named = |it: &Found| it.user == user && handles.contains(&it.handle());
+    let look = async |link: &mut Link| read(link).await.map_err(|fault| server.failed(&fault, what));
+    let mut found = look(&mut link).await?;
+    if !busy && found.iter().any(|it| named(it) && it.rest_ms < STALE_MS) {
+        sleep(Duration::from_millis(STALE_MS)).await;
+        found = look(&mut link).await?;
+    }
+    let idle = |it: &Found| !it.busy && it.rest_ms >= STALE_MS;
+    let mut ended = 0;
+    for one in found.iter().filter(|it| named(it) && (busy || idle(it))) {
+        match link.run(&format!("KILL CONNECTION {}", one.id)).await {
+            Ok(()) => ended += 1,
+            Err(fault) if fault.says(GONE) => {}
+            Err(fault) => return Err(fault.of_effect(server.attempted(what))),
+        }
+    }
+    link.close().await;
+    Ok(ended)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_told_by_its_end() {
+        assert_eq!(client("127.0.0.1:34100"), Some("127.0.0.1:34100".parse().unwrap()));
+        assert_eq!(client("localhost:34100"), Some("127.0.0.1:34100".parse().unwrap()));
+        assert_eq!(client("localhost"), None);
+        assert_eq!(client("app.example.org:34100"), None);
+    }
+}

@@ -1,0 +1,198 @@
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use keyroll_login::id::is_ambiguous;
+use keyroll_port::{Class, Failure};
+use keyroll_secret::SecretBytes;
+
+use crate::codes;
+
+/// The longest that one call may take by default, milliseconds.
+pub const REQUEST_MS_MAX_DEFAULT: u64 = 15_000;
+/// The longest name of a login, bytes.
+const NAME_BYTES_MAX: usize = 64;
+
+/// Which server, which logins, and who administers them.
+pub struct Options {
+    /// The host that consumers connect to, a name or an address. To any but this machine connections are encrypted,
+    /// and the server's certificate must bear this name.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// The two logins that take turns; they are made when first needed and never removed.
+    pub slots: [String; 2],
+    /// A PEM file of the root certificates to trust in place of the system's; with it, connections to this machine
+    /// are encrypted too.
+    pub root_certificates: Option<PathBuf>,
+    /// The admin's login.
+    pub admin: Admin,
+    /// The longest that one call may take, milliseconds.
+    pub request_ms_max: u64,
+}
+
+/// The login that changes others.
+pub struct Admin {
+    /// Its name.
+    pub user: String,
+    /// Its password.
+    pub password: SecretBytes,
+}
+
+impl Admin {
+    /// Reads the admin's file: `user:password` on one line; the password is all after the first colon, without the
+    /// line's end.
+    ///
+    /// # Errors
+    /// K0140 where there is no colon or no user. The message never shows what was read.
+    pub fn from_file(content: &SecretBytes) -> Result<Self, Failure> {
+        let refuse = |why: &'static str| {
+            Failure::new(Class::Permanent, codes::OPTIONS, "read the server's admin credential")
+                .because(why)
+                .help("write one line `user:password` into the file that `admin` names")
+        };
+        let text = std::str::from_utf8(content.expose()).map_err(|_| refuse("it is not UTF-8"))?;
+        let line = text.strip_suffix('\n').unwrap_or(text);
+        let line = line.strip_suffix('\r').unwrap_or(line);
+        if line.contains('\n') {
+            return Err(refuse("it has more than one line"));
+        }
+        match line.split_once(':') {
+            Some((user, password)) if is_name(user) && !password.is_empty() => {
+                let password = SecretBytes::new(password.as_bytes().to_vec());
+                Ok(Self { user: user.to_owned(), password })
+            }
+            _ => Err(refuse("it is not of the form `user:password`")),
+        }
+    }
+}
+
+impl Options {
+    /// Refuses what cannot work, before anything is asked of the server.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        let refuse = |why: String| {
+            let attempted = format!("use the options of the server {}", self.endpoint());
+            Err(Failure::new(Class::Permanent, codes::OPTIONS, attempted).because(why))
+        };
+        let [one, two] = &self.slots;
+        for login in [one, two, &self.admin.user] {
+            if !is_name(login) || is_ambiguous(login) {
+                return refuse(format!("{login:?} cannot be a login's name here (1 to 64 bytes, no space)"));
+            }
+        }
+        if one == two {
+            return refuse("the two slots must be different logins".to_owned());
+        }
+        if [one, two].contains(&&self.admin.user) {
+            return refuse(format!("the admin {:?} cannot be a login that is rotated", self.admin.user));
+        }
+        if self.host.is_empty() || self.host.contains(char::is_whitespace) || self.host.contains('\0') {
+            return refuse("host must be a name or an address".to_owned());
+        }
+        if self.request_ms_max == 0 {
+            return refuse("request_ms_max must be positive".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Whether connections are encrypted.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        self.root_certificates.is_some() || !is_local(&self.host)
+    }
+
+    /// `host:port`, an IPv6 address in brackets.
+    pub(crate) fn endpoint(&self) -> String {
+        match self.host.contains(':') {
+            true => format!("[{}]:{}", self.host, self.port),
+            false => format!("{}:{}", self.host, self.port),
+        }
+    }
+
+    /// The slot that the next credential goes to. Where the current login is no slot, the first.
+    pub(crate) fn next_slot(&self, current: &str) -> &str {
+        let [one, two] = &self.slots;
+        if current == one { two } else { one }
+    }
+
+    /// Whether a login is one of the two slots.
+    pub(crate) fn is_slot(&self, login: &str) -> bool {
+        self.slots.iter().any(|slot| slot == login)
+    }
+}
+
+/// Host and port of an endpoint.
+pub(crate) fn parse_endpoint(endpoint: &str) -> Option<(&str, u16)> {
+    let (host, port) = endpoint.rsplit_once(':')?;
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    Some((host, port.parse().ok()?))
+}
+
+/// Whether nothing leaves this machine: without encryption, anything else would show commands and could be forged.
+pub(crate) fn is_local(host: &str) -> bool {
+    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Whether every server here keeps this name of a login whole.
+fn is_name(name: &str) -> bool {
+    let plain = |letter: char| !letter.is_control() && !letter.is_whitespace();
+    (1..=NAME_BYTES_MAX).contains(&name.len()) && name.chars().all(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options() -> Options {
+        Options {
+            host: "127.0.0.1".to_owned(),
+            port: 6379,
+            slots: ["app_a".to_owned(), "app_b".to_owned()],
+            root_certificates: None,
+            admin: Admin { user: "keyroll".to_owned(), password: SecretBytes::from("x".to_owned()) },
+            request_ms_max: REQUEST_MS_MAX_DEFAULT,
+        }
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_by_name() {
+        options().check().unwrap();
+        let spoil: [fn(&mut Options); 6] = [
+            |o| o.host.clear(),
+            |o| o.slots = ["app_a".to_owned(), "app_a".to_owned()],
+            |o| o.slots = ["app a".to_owned(), "app_b".to_owned()],
+            |o| o.slots = ["a#keyroll/x".to_owned(), "app_b".to_owned()],
+            |o| o.admin.user = "app_b".to_owned(),
+            |o| o.request_ms_max = 0,
+        ];
+        for (at, spoil) in spoil.iter().enumerate() {
+            let mut options = options();
+            spoil(&mut options);
+            assert_eq!(options.check().unwrap_err().code, "K0140", "case {at}");
+        }
+    }
+
+    #[test]
+    fn nothing_leaves_this_machine_unencrypted() {
+        let mut options = options();
+        for local in ["127.0.0.1", "127.9.9.9", "::1", "localhost"] {
+            options.host = local.to_owned();
+            assert!(!options.is_encrypted(), "{local}");
+            assert_eq!(parse_endpoint(&options.endpoint()), Some((local, 6379)));
+        }
+        for other in ["cache.example.org", "192.0.2.1", "localhost.example.org", "0.0.0.0", "/run/redis"] {
+            options.host = other.to_owned();
+            assert!(options.is_encrypted(), "{other}");
+        }
+    }
+
+    #[test]
+    fn the_admin_file_is_one_line_and_never_shown() {
+        let read = |text: &str| Admin::from_file(&SecretBytes::from(text.to_owned()));
+        let admin = read("ada:se:cret\n").ok().unwrap();
+        assert_eq!(admin.user, "ada");
+        assert_eq!(admin.password.expose(), b"se:cret");
+        for text in ["", "canary", ":canary", "canary:", "a:canary\nb:canary\n"] {
+            let failure = read(text).err().unwrap();
+            assert!(!format!("{failure:?}").contains("canary"));
+        }
+    }
+}

@@ -1,0 +1,270 @@
+use async_trait::async_trait;
+use keyroll_login::{id, password};
+use keyroll_port::{Class, Failure, Identity, Issuer, Listed, Listing, Minted, Probe, Session, ValueFormat};
+use keyroll_rotation::{Capabilities, LastUsed, MintedBy, Overlap, Refusals};
+use keyroll_secret::{Credential, CredentialId, SecretBytes};
+
+use crate::codes;
+use crate::directory::{Attempt, Directory, Filling, Switch};
+use crate::options::{is_local, parse_endpoint};
+use crate::rules::{check_current, check_slot, find, password_of, switchable, user_of};
+
+/// What a decoy holds if the system has no randomness; no password of ours has a dash.
+const DECOY_WITHOUT_RANDOMNESS: &str = "keyroll-decoy";
+/// A login is seen by every new connection once the change is answered; a second is far more than that takes.
+const VISIBLE_MS_MAX: u64 = 1_000;
+/// The label against which a slot is looked at before there is one.
+const REHEARSAL: &str = "keyroll/preflight/0";
+
+/// A server as an issuer: two logins that take turns, with the same rights.
+///
+/// An id is the login with the label of what was minted into it, `app_a#keyroll/0192/3`, or the bare login where
+/// there is no label (an adopted one). Sessions are those that logged in as it: because each credential has a login of
+/// its own, a session tells which of the two it was opened with.
+pub struct TwoLogins {
+    directory: Box<dyn Directory>,
+    capabilities: Capabilities,
+}
+
+impl TwoLogins {
+    pub(crate) fn new(directory: impl Directory + 'static) -> Self {
+        let capabilities = Capabilities {
+            minted_by: MintedBy::Us,
+            overlap: Overlap::TwoSlots,
+            disable: true,
+            label: true,
+            list: true,
+            last_used: LastUsed::NotVisible,
+            refusals: Refusals::ConsumerLogs,
+            sessions: true,
+            attributes: true,
+            birth_ms_max: VISIBLE_MS_MAX,
+            death_ms_max: VISIBLE_MS_MAX,
+            request_ms_max: directory.options().request_ms_max,
+        };
+        Self { directory: Box::new(directory), capabilities }
+    }
+
+    fn place(&self) -> (&str, u16) {
+        (&self.directory.options().host, self.directory.options().port)
+    }
+
+    async fn switch(&self, id: &CredentialId, switch: Switch) -> Result<(), Failure> {
+        if id::split(id).0 == self.directory.options().admin.user {
+            let attempted = format!("{} {:?}", switch.attempt(), id.as_str());
+            return Err(Failure::new(Class::Permanent, codes::OPTIONS, attempted)
+                .because("it is keyroll's own login"));
+        }
+        let logins = self.directory.read().await?;
+        match switchable(&logins, id, switch)? {
+            Some(login) => self.directory.switch(login, switch).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The login whose sessions are the credential's; `None` if it is gone or carries a later credential.
+    async fn login_of(&self, id: &CredentialId) -> Result<Option<String>, Failure> {
+        let (name, label) = id::split(id);
+        let logins = self.directory.read().await?;
+        let login = find(&logins, name);
+        Ok(login.filter(|it| id::standing(label, &it.mark) != id::Standing::Gone).map(|it| it.name.clone()))
+    }
+
+    /// The negative control: a wrong password must be asked for, and refused.
+    async fn control(&self, user: &str) -> Result<(), Failure> {
+        let wrong = password::generate().ok_or_else(no_randomness)?;
+        let endpoint = self.directory.options().endpoint();
+        let attempted = format!("see a wrong password for {user:?} refused at {endpoint}");
+        let failure = |class| Failure::new(class, codes::CONTROL, attempted);
+        match self.directory.attempt(self.place(), user, &wrong).await {
+            Attempt::Refused => Ok(()),
+            Attempt::Accepted => Err(failure(Class::Permanent)
+                .because("it was accepted: every other check would be worthless")
+                .help("let the server ask this login for its password")),
+            Attempt::Unknown(why) => Err(failure(Class::Retryable).because(why)),
+        }
+    }
+}
+
+fn no_randomness() -> Failure {
+    Failure::new(Class::Retryable, codes::COMMAND, "generate a password")
+        .because("the system has no randomness")
+}
+
+#[async_trait]
+impl Issuer for TwoLogins {
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    fn value_format(&self) -> ValueFormat {
+        ValueFormat { alphabet: password::ALPHABET.to_vec(), length_max: password::LENGTH }
+    }
+
+    fn endpoints(&self) -> Vec<String> {
+        vec![self.directory.options().endpoint()]
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let [one, two] = &self.directory.options().slots;
+        vec![
+            format!("the user name changes too: {one:?} and {two:?} take turns, with the same rights"),
+            "revoking switches the login off and removes its password; it is never removed".to_owned(),
+            "sessions that are open outlive a revoked password until they are ended".to_owned(),
+        ]
+    }
+
+    async fn preflight(&self, current: &Credential) -> Result<Vec<String>, Failure> {
+        let options = self.directory.options();
+        let user = user_of(current)?;
+        let slot = options.next_slot(user);
+        let mut notes = self.directory.check().await?;
+        let logins = self.directory.read().await?;
+        check_current(&logins, options, user)?;
+        let sessions = self.directory.sessions(slot).await?.len();
+        check_slot(slot, find(&logins, slot), sessions, REHEARSAL)?;
+        for login in [user, slot] {
+            self.control(login).await?;
+        }
+        if !options.is_slot(user) {
+            notes.push(format!("{user:?} is adopted: it stays, and loses its password when it is revoked"));
+        }
+        Ok(notes)
+    }
+
+    async fn identify(&self, credential: &Credential) -> Result<Identity, Failure> {
+        let (user, password) = (user_of(credential)?, password_of(credential)?);
+        match self.directory.attempt(self.place(), user, password).await {
+            Attempt::Accepted => {}
+            Attempt::Refused => return Ok(Identity { id: None, principal: None }),
+            Attempt::Unknown(why) => {
+                let attempted = format!("log in as {user:?} at {}", self.directory.options().endpoint());
+                return Err(Failure::new(Class::Retryable, codes::COMMAND, attempted).because(why));
+            }
+        }
+        let logins = self.directory.read().await?;
+        let id = find(&logins, user).map(|login| id::make(user, &login.mark));
+        Ok(Identity { id, principal: Some(user.to_owned()) })
+    }
+
+    fn propose(&self, current: &Credential) -> Result<Option<Credential>, Failure> {
+        let options = self.directory.options();
+        let slot = options.next_slot(user_of(current)?).to_owned();
+        let password = password::generate().ok_or_else(no_randomness)?;
+        let mut fields = current.fields.duplicate();
+        for (name, value) in [("host", options.host.clone()), ("port", options.port.to_string())] {
+            if fields.get(name).is_none() {
+                fields.insert(name, SecretBytes::from(value), false);
+            }
+        }
+        let secret_user = fields.get("user").is_some_and(|field| field.secret);
+        fields.insert("user", SecretBytes::from(slot), secret_user);
+        fields.insert("password", password, true);
+        Ok(Some(Credential { id: None, fields }))
+    }
+
+    async fn mint(
+        &self,
+        label: &str,
+        current: &Credential,
+        proposed: Option<&Credential>,
+    ) -> Result<Minted, Failure> {
+        let refuse = |why: &'static str| {
+            let attempted = format!("mint a {} login", self.directory.kind());
+            Failure::new(Class::Permanent, codes::OPTIONS, attempted).because(why)
+        };
+        let proposed = proposed.ok_or_else(|| refuse("nothing was proposed"))?;
+        let (user, slot, password) = (user_of(current)?, user_of(proposed)?, password_of(proposed)?);
+        let options = self.directory.options();
+        if !options.is_slot(slot) || slot == user {
+            return Err(refuse("the proposed user is not the free slot"));
+        }
+        if !password::is_plain(password) {
+            return Err(refuse("the proposed password is not printable ASCII"));
+        }
+        if !id::is_label(label) || label.contains(|letter: char| !letter.is_ascii_graphic()) {
+            return Err(refuse("the label is not one of keyroll's"));
+        }
+        let logins = self.directory.read().await?;
+        check_current(&logins, options, user)?;
+        let sessions = self.directory.sessions(slot).await?.len();
+        check_slot(slot, find(&logins, slot), sessions, label)?;
+        self.directory.fill(&Filling { slot, current: user, label, password }).await?;
+        let id = id::make(slot, &id::Mark::Ours(label.to_owned()));
+        Ok(Minted { id, fields: proposed.fields.duplicate() })
+    }
+
+    async fn list(&self, current: &Credential) -> Result<Listing, Failure> {
+        let user = user_of(current)?;
+        let logins = self.directory.read().await?;
+        let competing =
+            logins.iter().filter(|it| it.name == user || self.directory.options().is_slot(&it.name));
+        let entries = competing.map(|login| Listed {
+            id: id::make(&login.name, &login.mark),
+            label: login.mark.label().map(str::to_owned),
+            disabled: login.is_off(),
+            last_used_unix_ms: None,
+            hint: None,
+        });
+        Ok(Listing { entries: entries.collect(), complete: true })
+    }
+
+    async fn probe(&self, endpoint: &str, credential: &Credential) -> Probe {
+        let may_reach = |host: &str| self.directory.is_encrypted() || is_local(host);
+        let Some(place) = parse_endpoint(endpoint).filter(|(host, _)| may_reach(host)) else {
+            return Probe::Unknown(format!("{endpoint:?} is no host:port, or would be reached unencrypted"));
+        };
+        let (Ok(user), Ok(password)) = (user_of(credential), password_of(credential)) else {
+            return Probe::Unknown("the credential lacks the field `user` or `password`".to_owned());
+        };
+        match self.directory.attempt(place, user, password).await {
+            Attempt::Accepted => Probe::Alive,
+            Attempt::Refused => Probe::Dead,
+            Attempt::Unknown(why) => Probe::Unknown(why),
+        }
+    }
+
+    fn decoy(&self, current: &Credential) -> Credential {
+        let mut fields = current.fields.duplicate();
+        let wrong = password::generate().unwrap_or_else(|| DECOY_WITHOUT_RANDOMNESS.to_owned().into());
+        // Every secret field is wrong but the user: the control is about this login, not about any.
+        let secret = current.fields.secrets().map(|(name, _)| name.to_owned()).filter(|name| name != "user");
+        let secret: Vec<String> = secret.collect();
+        for name in &secret {
+            fields.insert(name.as_str(), wrong.duplicate(), true);
+        }
+        fields.insert("password", wrong, true);
+        Credential { id: None, fields }
+    }
+
+    async fn disable(&self, id: &CredentialId) -> Result<(), Failure> {
+        self.switch(id, Switch::Off).await
+    }
+
+    async fn enable(&self, id: &CredentialId) -> Result<(), Failure> {
+        self.switch(id, Switch::On).await
+    }
+
+    async fn revoke(&self, id: &CredentialId) -> Result<(), Failure> {
+        self.switch(id, Switch::End).await
+    }
+
+    async fn sessions(&self, id: &CredentialId) -> Result<Option<Vec<Session>>, Failure> {
+        match self.login_of(id).await? {
+            Some(user) => self.directory.sessions(&user).await.map(Some),
+            None => Ok(Some(Vec::new())),
+        }
+    }
+
+    async fn end_sessions(
+        &self,
+        id: &CredentialId,
+        handles: &[String],
+        busy: bool,
+    ) -> Result<usize, Failure> {
+        match self.login_of(id).await? {
+            Some(user) => self.directory.end(&user, handles, busy).await,
+            None => Ok(0),
+        }
+    }
+}
