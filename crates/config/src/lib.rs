@@ -27,6 +27,7 @@ mod schema;
 mod secret;
 mod server;
 mod shape;
+mod signal;
 mod suggest;
 mod template;
 
@@ -44,8 +45,9 @@ pub use period::{PERIOD_DAYS_MAX, format_period, parse_period};
 pub use placeholder::{Argument, Argv};
 pub use reference::{IssuerRef, Reference, StoreRef};
 pub use reference_page::reference_markdown;
-pub use runs::{Apply, Find, Instance, Runs, Signal};
+pub use runs::{Apply, Find, Instance, Runs};
 pub use schema::{SCHEMA_FILE_NAME, schema};
 pub use secret::{Decide, EvidenceKind, FieldSpec, Postgres, Revoke, Secret};
 pub use server::{Server, ServerKind};
+pub use signal::Signal;
 pub use template::{Part, Template};
