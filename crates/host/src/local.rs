@@ -19,6 +19,7 @@ mod prove;
 mod reads;
 mod rehearse;
 mod said;
+mod searchers;
 mod setup;
 mod stand;
 mod sweep;

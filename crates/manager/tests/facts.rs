@@ -34,7 +34,21 @@ fn each_row_names_a_test() {
         assert!(there, "{} · {}: there is no test `{}`", row.manager, row.source, row.test);
     }
     // And each form of the configuration that runs something has a row.
-    for form in ["restart", "signal", "unit", "supervisor", "pm2", "master", "cron", "exec"] {
+    for form in [
+        "restart",
+        "signal",
+        "rereads",
+        "unit",
+        "timer",
+        "at_rest",
+        "compose",
+        "container",
+        "supervisor",
+        "pm2",
+        "master",
+        "cron",
+        "exec",
+    ] {
         assert!(MANAGER_FACTS.iter().any(|row| row.manager == format!("`{form}`")), "{form} has no row");
     }
 }

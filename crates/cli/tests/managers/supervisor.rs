@@ -26,6 +26,8 @@ command=/bin/sleep 1000
 startsecs=0
 END
 supervisord -c supervisord.conf
+# Until it has been up for `startsecs` supervisord tells no process of it.
+until supervisorctl -c supervisord.conf status bot | grep -q RUNNING; do sleep 0.05; done
 "#;
 
 const STOP: &str = "supervisorctl -c supervisord.conf shutdown >/dev/null; \

@@ -19,6 +19,7 @@ use keyroll_rotation::{
 use super::deliver::unclear;
 use super::find::{NEW, OLD, at_rest, needles, place_digest};
 use super::managers::keeps;
+use super::searchers::searches;
 use super::{Local, incarnation, not_seen, process_of};
 use crate::read;
 
@@ -396,13 +397,6 @@ fn cut_short(report: &HoldersReport) -> bool {
 pub(super) fn hidden(hidden: &Hidden) -> String {
     let what = hidden.pid.map_or_else(|| "some processes".to_owned(), |pid| format!("process {pid}"));
     format!("{what}: {}", hidden.reason)
-}
-
-/// Another keyroll at work: while it searches the memory of others, what it reads stands in its own. It holds nothing in
-/// its environment; and if it used the value, its session would make it a holder all the same.
-pub(super) fn searches(holder: &keyroll_observe::Holder) -> bool {
-    let own = std::fs::read_link("/proc/self/exe").ok();
-    own.is_some() && holder.process.exe == own && !holder.places.contains_key(&Place::Environment)
 }
 
 fn mark(seen: &mut Seen, stays: Which) {

@@ -6,8 +6,9 @@ use keyroll_observe::{MemoryLimits, Place, search_holders};
 use keyroll_port::{Failure, Residue, Values};
 use keyroll_rotation::{Holds, Which};
 
-use super::enumerate::{hidden, listing, searches};
+use super::enumerate::{hidden, listing};
 use super::find::{OLD, needles};
+use super::searchers::searches;
 use super::{Local, not_seen};
 
 /// How long the last search of processes may take, milliseconds.
