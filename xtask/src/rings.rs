@@ -6,10 +6,13 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use crate::run::{in_ci, output, run};
-use crate::{codegen, kill, parts, sim, targets, tidy};
+use crate::{kill, parts, sim, targets, tidy};
 
-/// The budget of all rings together on two cores, cold; above it a warning, at twice it a failure.
-const BUDGET_MINUTES: f64 = 25.0;
+/// The budget of all rings together on two cores, cold; above it a warning.
+const BUDGET_MINUTES: f64 = 33.0;
+
+/// Above it CI fails.
+const LIMIT_MINUTES: f64 = 50.0;
 
 /// Seeds of the simulation in a change's test.
 const SEEDS: &str = "100000";
@@ -42,8 +45,8 @@ pub(crate) fn test(full: bool) -> Result<(), String> {
         ring("release build", || {
             run("cargo", &["build", "--release", "--quiet", "-p", "keyroll", "-p", "keyroll-sim"])
         }),
+        // Among them those that compare what is generated under docs/ with what the types say.
         ring("unit, law, conformance, real parts, transcripts", move || targets::test(&[], &tests)),
-        ring("generated documents", || codegen::codegen(true)),
         ring("simulation: seeds", || sim::sim(&words(&["--seeds", SEEDS]))),
         ring("simulation: single faults and pairs", || sim::sim(&words(&["--exhaustive", "2"]))),
         ring("simulation: mutants", || sim::sim(&words(&["--mutants"]))),
@@ -101,8 +104,8 @@ fn report(times: &[(&str, Duration)], failed: &[&str], full: bool) -> Result<(),
     if sum > BUDGET_MINUTES && !full {
         println!("WARNING: above the budget of {BUDGET_MINUTES} minutes");
     }
-    if in_ci() && !full && sum > 2.0 * BUDGET_MINUTES {
-        return Err(format!("above twice the budget of {BUDGET_MINUTES} minutes"));
+    if in_ci() && !full && sum > LIMIT_MINUTES {
+        return Err(format!("above the limit of {LIMIT_MINUTES} minutes"));
     }
     Ok(())
 }
