@@ -2,7 +2,7 @@ use std::ops::Range;
 
 use keyroll_secret::SecretBytes;
 
-use crate::spot::{Spot, line_of};
+use crate::spot::{Spot, ambiguous, line_of};
 use crate::{CopyError, Slot, dotenv, ini, json, line, toml, whole, yaml};
 
 /// The largest file that is edited, in bytes. Files that hold credentials are small; a large one is a mistake.
@@ -96,7 +96,7 @@ impl Format {
             }
             changes.extend(self.changes(file, edit)?);
         }
-        let replaced = apply(file, changes);
+        let replaced = apply(file, apart(file, changes)?);
         limited(replaced.expose())?;
         Ok(replaced)
     }
@@ -201,9 +201,20 @@ struct Change {
     with: SecretBytes,
 }
 
-/// The file with each span replaced. Spans of different slots never overlap: each lies in its own assignment.
-fn apply(file: &[u8], mut changes: Vec<Change>) -> SecretBytes {
+/// The changes in the order of the file. Two names may lead to one place (`/env/0` and `/env/KEY`): it is changed once
+/// where both want the same there, and not at all where they do not.
+fn apart(file: &[u8], mut changes: Vec<Change>) -> Result<Vec<Change>, CopyError> {
     changes.sort_by_key(|change| change.span.start);
+    changes.dedup_by(|later, earlier| later.span == earlier.span && later.with == earlier.with);
+    let mut pairs = changes.iter().zip(changes.iter().skip(1));
+    match pairs.find(|(earlier, later)| later.span.start < earlier.span.end || later.span == earlier.span) {
+        Some((_, later)) => Err(ambiguous(file, later.span.start, "two copies of this file name one place")),
+        None => Ok(changes),
+    }
+}
+
+/// The file with each span replaced: they stand one behind the other.
+fn apply(file: &[u8], changes: Vec<Change>) -> SecretBytes {
     // Reserved in full, since a vector that grows leaves a copy of the values behind in freed memory.
     let added: usize = changes.iter().map(|change| change.with.len()).sum();
     let mut out = Vec::with_capacity(file.len().saturating_add(added));

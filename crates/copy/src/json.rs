@@ -8,13 +8,17 @@ use crate::CopyError;
 use crate::spot::{Spot, Style};
 use crate::tree::{Kind, Tree};
 
+/// How deep tables and lists may stand in each other. A raw value is taken over without a limit of the parser's, and each
+/// level is read once more for the next.
+const DEPTH_MAX: usize = 128;
+
 pub(crate) fn tree(text: &str) -> Result<Tree, CopyError> {
     let strict = strict(text);
     let wrong = |line| CopyError::Malformed { format: "JSON", line };
     let plain = std::str::from_utf8(strict.expose()).map_err(|_| wrong(1))?;
     let root: &RawValue = serde_json::from_str(plain).map_err(|error| wrong(error.line()))?;
     let mut tree = Tree::new();
-    node(plain, root, &mut tree);
+    node(plain, root, 0, &mut tree);
     Ok(tree)
 }
 
@@ -67,26 +71,31 @@ fn string_end(text: &[u8], start: usize) -> usize {
     text.len()
 }
 
-/// As deep as the parser goes, which is limited. A raw value is a part of the text, which tells where it stands.
-fn node(text: &str, value: &RawValue, tree: &mut Tree) -> usize {
+/// A raw value is a part of the text, which tells where it stands.
+fn node(text: &str, value: &RawValue, depth: usize, tree: &mut Tree) -> usize {
     let raw = value.get();
     let at = raw.as_ptr().addr().saturating_sub(text.as_ptr().addr());
     let span = at..at + raw.len();
     let doubtful = |why| Kind::Value(Spot::doubtful(span.clone(), why));
     match raw.as_bytes().first() {
+        Some(b'{' | b'[') if depth == DEPTH_MAX => {
+            tree.add(at, doubtful("tables and lists that stand too deep in each other"))
+        }
         Some(b'{') => {
             let index = tree.add(at, Kind::Table(Vec::new()));
             let Ok(Entries(entries)) = serde_json::from_str(raw) else {
                 return tree.fill(index, doubtful("a name that is no text"));
             };
-            let entries =
-                entries.into_iter().map(|(name, one)| (Some(name), node(text, one, tree))).collect();
+            let entries = entries
+                .into_iter()
+                .map(|(name, one)| (Some(name), node(text, one, depth + 1, tree)))
+                .collect();
             tree.fill(index, Kind::Table(entries))
         }
         Some(b'[') => {
             let index = tree.add(at, Kind::List(Vec::new()));
             let all: Vec<&RawValue> = serde_json::from_str(raw).unwrap_or_default();
-            let all = all.into_iter().map(|one| node(text, one, tree)).collect();
+            let all = all.into_iter().map(|one| node(text, one, depth + 1, tree)).collect();
             tree.fill(index, Kind::List(all))
         }
         Some(b'"') => match serde_json::from_str::<String>(raw) {

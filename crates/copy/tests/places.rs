@@ -394,6 +394,60 @@ fn user_and_password_change_in_one_replacement() {
     }
 }
 
+/// Two consumers may name one place in two ways: it is changed once, and never to two things at once.
+#[test]
+fn one_place_under_two_names_is_changed_once() {
+    let two = [
+        (
+            Format::Compose,
+            "/services/web/environment/0",
+            "/services/web/environment/KEY",
+            "services:\n  web:\n    environment:\n      - KEY=old\n",
+            "services:\n  web:\n    environment:\n      - KEY=new\n",
+        ),
+        (
+            Format::Json,
+            "/a/0/k",
+            "/a/[name=ci]/k",
+            "{\"a\":[{\"name\":\"ci\",\"k\":\"old\"}]}",
+            "{\"a\":[{\"name\":\"ci\",\"k\":\"new\"}]}",
+        ),
+        (Format::Pgpass, "h:1:d", "h:1:d:u", "h:1:d:u:old\n", "h:1:d:u:new\n"),
+        (Format::GitCredentials, "https://h", "https://u@h", "https://u:old@h\n", "https://u:new@h\n"),
+    ];
+    let [old, new, other] = ["old", "new", "other"].map(secret);
+    for (format, one, two, before, after) in two {
+        let edits = |second| {
+            [
+                Edit { slot: slot(format, one), expect_old: &old, new: &new },
+                Edit { slot: slot(format, two), expect_old: &old, new: second },
+            ]
+        };
+        let replaced = format.replace(before.as_bytes(), &edits(&new)).unwrap();
+        assert_eq!(String::from_utf8_lossy(replaced.expose()), after);
+        assert!(format.replace(before.as_bytes(), &edits(&other)).is_err(), "{format:?}");
+    }
+}
+
+/// What is closed again is no error of the parser's.
+#[test]
+fn a_file_that_is_deep_and_whole_costs_no_stack() {
+    for (format, open, close) in [
+        (Format::Json, "[", "]"),
+        (Format::Json, "{\"a\":", "}"),
+        (Format::Yaml, "[", "]"),
+        (Format::Yaml, "{a: ", "}"),
+        (Format::Toml, "[", "]"),
+    ] {
+        let head = if format == Format::Toml { "a = " } else { "" };
+        let file = format!("{head}{}\"v\"{}\n", open.repeat(100_000), close.repeat(100_000));
+        let seen = read(format, file.as_bytes(), &"/a/0".repeat(100));
+        assert!(!matches!(seen, Ok(Some(_))), "{format:?} {open}");
+    }
+    let file = format!("{}\"v\"{}", "[".repeat(100), "]".repeat(100));
+    assert_eq!(read(Format::Json, file.as_bytes(), &"/0".repeat(100)), Ok(Some(b"v".to_vec())));
+}
+
 #[test]
 fn depth_and_size_cost_no_stack() {
     for format in [Format::Json, Format::Yaml, Format::Compose, Format::Toml] {
