@@ -10,7 +10,7 @@ use serde::de::{Deserializer, Visitor};
 use serde::{Deserialize, de};
 
 use crate::Compose;
-use crate::compose::Project;
+use crate::compose::{Project, UP};
 use crate::docker::State;
 
 /// How long all questions together may take, milliseconds.
@@ -223,7 +223,8 @@ impl Compose {
         deadline: Instant,
     ) -> Result<Option<bool>, Failure> {
         let over = self.override_with(variables);
-        let up = ["up", "--detach", "--no-deps", "--no-build", "--pull", "never", "--", &self.service];
+        let scale = project.scale(&self.service);
+        let up = [&UP[..], &["--scale", &scale, "--", &self.service]].concat();
         let mut words = project.words_over(&up);
         words.insert(1, "--dry-run");
         let (_, said) = self.docker.ask(&words, Some(&over), deadline)?;

@@ -107,6 +107,16 @@ pub(crate) enum Output {
     Answer,
 }
 
+impl Output {
+    /// Whether the command begins only once it was written down: so do all that may change something.
+    fn is_gated(self) -> bool {
+        match self {
+            Self::Drain | Self::Both | Self::Whole => true,
+            Self::Keep | Self::Complaint | Self::Answer => false,
+        }
+    }
+}
+
 /// How a command ended.
 pub(crate) struct Ended {
     pub(crate) status: ExitStatus,
@@ -118,6 +128,13 @@ pub(crate) struct Ended {
 /// Holds a command back until it was written down: a driver that is killed before that leaves nothing running that
 /// nobody knows of. The process stays the same when it becomes the command.
 const GATE: &str = "read -r _ || exit 125; exec \"$@\" </dev/null";
+
+/// The same for a command that is asked something: behind the word comes what it reads. A shell takes no byte more from
+/// a pipe than the line. Source: POSIX, `read`.
+const GATE_WITH_INPUT: &str = "read -r _ || exit 125; exec \"$@\"";
+
+/// The most that is handed over through a gate, bytes: it must fit into the pipe, which nobody may read.
+const GATED_INPUT_BYTES_MAX: usize = 4096;
 
 /// What a command is run with besides its line.
 pub(crate) struct With<'a> {
@@ -170,15 +187,15 @@ pub(crate) fn run(
         return Err(Failure::new(Class::Retryable, "K0403", format!("start `{}`", line.name()))
             .because("its deadline was over before it was started"));
     }
-    let gated = with.output == Output::Drain;
     let (mut command, gate) =
-        if gated { held_back(line) } else { Ok((plain(line), None)) }.map_err(not_started)?;
+        if with.output.is_gated() { held_back(line, with.input) } else { Ok((plain(line), None)) }
+            .map_err(not_started)?;
     line.folder.iter().for_each(|folder| {
         command.current_dir(folder);
     });
     with_plain_environment(&mut command, with.user);
     command.envs(with.variables.iter().map(|(name, value)| (name, value)));
-    if let Some(input) = with.input {
+    if let (Some(input), None) = (with.input, &gate) {
         command.stdin(in_memory(input).map_err(not_started)?);
     }
     let capture = Capture::open(with.output, &mut command).map_err(not_started)?;
@@ -191,7 +208,8 @@ pub(crate) fn run(
     }
     // A command that has ended already has no use for the word.
     if let Some(mut gate) = gate {
-        drop(gate.write_all(b"\n"));
+        let input = with.input.map(SecretBytes::expose).unwrap_or_default();
+        drop(gate.write_all(b"\n").and_then(|()| gate.write_all(input)));
     }
     let in_time = ended_by(&child, deadline);
     if !in_time.as_ref().is_ok_and(|ended| *ended) {
@@ -224,11 +242,18 @@ fn plain(line: &CommandLine) -> Command {
 }
 
 /// The command behind its gate, and what opens that: a line. Closed without one, the command never begins.
-fn held_back(line: &CommandLine) -> std::io::Result<(Command, Option<PipeWriter>)> {
+fn held_back(
+    line: &CommandLine,
+    input: Option<&SecretBytes>,
+) -> std::io::Result<(Command, Option<PipeWriter>)> {
     executable(line)?;
+    if input.is_some_and(|input| input.len() > GATED_INPUT_BYTES_MAX) {
+        return Err(std::io::ErrorKind::InvalidInput.into());
+    }
     let (reader, writer) = std::io::pipe()?;
     let mut command = Command::new("/bin/sh");
-    command.args(["-c", GATE, "sh", &line.program]).args(&line.arguments).stdin(reader);
+    let gate = if input.is_some() { GATE_WITH_INPUT } else { GATE };
+    command.args(["-c", gate, "sh", &line.program]).args(&line.arguments).stdin(reader);
     Ok((command, Some(writer)))
 }
 
@@ -352,7 +377,7 @@ mod tests {
         let made = folder.path().join("made");
         let line = CommandLine::program("touch", [made.to_str().unwrap()]);
         let ran = |word: &[u8]| {
-            let (mut command, gate) = held_back(&line).unwrap();
+            let (mut command, gate) = held_back(&line, None).unwrap();
             let mut child = command.spawn().unwrap();
             drop(command);
             let mut gate = gate.unwrap();
@@ -365,5 +390,28 @@ mod tests {
         assert!(!made.exists());
         assert_eq!(ran(b"\n"), Some(0));
         assert!(made.exists());
+    }
+
+    #[test]
+    fn a_command_that_may_change_something_is_written_down_before_it_begins_and_reads_what_it_is_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let made = folder.path().join("made");
+        let line = CommandLine::shell(format!("touch {}; cat", made.display()));
+        let input = SecretBytes::new(b"one\ntwo\n".to_vec());
+        for (output, input) in [(Output::Both, None), (Output::Whole, Some(&input)), (Output::Drain, None)] {
+            let with = With { input, ..With::output(output) };
+            let deadline = Instant::now() + Duration::from_secs(60);
+            let (mut waits, mut early) = (false, true);
+            let ended = run(&line, &with, deadline, &mut |process| {
+                let words = std::fs::read(format!("/proc/{}/cmdline", process.pid)).unwrap();
+                waits = String::from_utf8_lossy(&words).contains("read -r _");
+                early = made.exists();
+            });
+            let said = ended.unwrap().output.unwrap();
+            assert!(waits && !early, "{output:?}: it began before it was written down");
+            let wanted = input.map(SecretBytes::expose).unwrap_or_default();
+            assert_eq!(String::from_utf8_lossy(said.expose()), String::from_utf8_lossy(wanted), "{output:?}");
+            std::fs::remove_file(&made).unwrap();
+        }
     }
 }

@@ -11,6 +11,9 @@ use crate::docker::{Docker, State, processes_of, unknown};
 use crate::find::list;
 use crate::{Applied, InstanceProcess};
 
+/// The verb, without anything that it would do to other services or fetch from elsewhere.
+pub(crate) const UP: [&str; 6] = ["up", "--detach", "--no-deps", "--no-build", "--pull", "never"];
+
 /// How long finding a service's containers may take, milliseconds.
 const FIND_MS_MAX: u64 = 30_000;
 
@@ -41,6 +44,19 @@ impl Project {
     /// `compose` with the project, the files and the folder that the containers were created from.
     pub(crate) fn words<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
         self.with_files(&[], more)
+    }
+
+    /// As many containers as there are: somebody may have asked for them with `--scale`, which stands in no file, and
+    /// `up` alone would end the others.
+    pub(crate) fn scale(&self, service: &str) -> String {
+        format!("{service}={}", self.containers.len() - self.left().count())
+    }
+
+    /// What a killed `up` left: a replacement that was never started, while the container that it is for is still there.
+    fn left(&self) -> impl Iterator<Item = &State> {
+        let there = |id: &String| self.containers.iter().any(|one| one.id == *id);
+        let left = move |one: &&State| one.status == "created" && one.replaces.as_ref().is_some_and(there);
+        self.containers.iter().filter(left)
     }
 
     /// The same, with a file over the others that is read from standard input.
@@ -138,8 +154,8 @@ impl Compose {
         }
         self.clear(&before, deadline)?;
         // Recreated even where nothing but a mounted file has changed, which `up` alone does not notice.
-        let verb = ["up", "--detach", "--no-deps", "--no-build", "--pull", "never", "--force-recreate", "--"];
-        let verb = [&verb[..], &[self.service.as_str()]].concat();
+        let scale = before.scale(&self.service);
+        let verb = [&UP[..], &["--force-recreate", "--scale", &scale, "--", &self.service]].concat();
         let with = With::output(Output::Drain);
         let ended = self.docker.run(&before.words(&verb), &with, deadline, started)?;
         if !ended.status.success() {
@@ -168,13 +184,10 @@ impl Compose {
         Ok(Applied { done: format!("recreated {} with `docker compose up`", self.service), output: None })
     }
 
-    /// Removes what a killed `up` left: a replacement that was never started, while the container that it is for is
-    /// still there. Compose removes it too, and makes another of the same name at the same time, which fails (seen
-    /// with 2.26).
+    /// Removes what a killed `up` left. Compose removes it too, and makes another of the same name at the same time,
+    /// which fails (seen with 2.26).
     fn clear(&self, project: &Project, deadline: Instant) -> Result<(), Failure> {
-        let there = |id: &String| project.containers.iter().any(|one| one.id == *id);
-        let left = |one: &&State| one.status == "created" && one.replaces.as_ref().is_some_and(there);
-        for one in project.containers.iter().filter(left) {
+        for one in project.left() {
             self.docker.ask(&["rm", "--", &one.id], None, deadline)?;
         }
         Ok(())
@@ -183,6 +196,6 @@ impl Compose {
     /// The processes are listed after the engine has told which they are.
     pub(crate) fn instances(&self) -> Result<Vec<InstanceProcess>, Failure> {
         let project = self.project()?;
-        Ok(processes_of(&project.containers, &list()?))
+        processes_of(&project.containers, &list()?)
     }
 }

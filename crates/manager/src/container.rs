@@ -61,6 +61,8 @@ impl Container {
         deadline: Instant,
         started: &mut dyn FnMut(ProcessId),
     ) -> Result<Applied, Failure> {
+        // One that a command makes anew may be gone: then whatever is there afterwards is another.
+        let before = self.state().ok();
         let (done, output) = match &self.verb {
             ContainerVerb::Rereads => {
                 return Ok(Applied::without_output("nothing to do: it reads its file again by itself"));
@@ -87,15 +89,24 @@ impl Container {
                 (format!("restarted the container {}", self.name), None)
             }
         };
-        let id = self.state().map_err(unknown)?.id;
-        self.docker.settle(&format!("the container {}", self.name), &[&id], self.settle, deadline)?;
+        let now = self.state().map_err(unknown)?;
+        if before.is_some_and(|before| before.life() == now.life()) {
+            return Err(Failure::new(
+                Class::Unknown,
+                "K0425",
+                format!("see the container {} started anew", self.name),
+            )
+            .because("the command ended with success, and the container runs as it did before")
+            .help("correct the command that makes it anew, then `keyroll resume`"));
+        }
+        self.docker.settle(&format!("the container {}", self.name), &[&now.id], self.settle, deadline)?;
         Ok(Applied { done, output })
     }
 
     /// The processes are listed after the engine has told which they are.
     pub(crate) fn instances(&self) -> Result<Vec<InstanceProcess>, Failure> {
         match self.state() {
-            Ok(state) => Ok(processes_of(&[state], &list()?)),
+            Ok(state) => processes_of(&[state], &list()?),
             // A command that makes it anew removes it first: then none runs.
             Err(failure) if failure.code == "K0424" && matches!(self.verb, ContainerVerb::Recreate(_)) => {
                 Ok(Vec::new())

@@ -57,12 +57,14 @@ impl Cron {
         (!command.is_empty()).then_some(command)
     }
 
-    /// The jobs that run right now: cron gives the whole command to a shell as one argument.
+    /// The jobs that run right now: cron gives the whole command to a shell as one argument, and some shells take the
+    /// place of a single command themselves (bash does, seen with 5.2).
     pub(crate) fn instances_in(&self, listing: &Listing) -> Result<Vec<InstanceProcess>, Failure> {
         let commands = self.commands()?;
         let runs = |process: &&Process| {
             let holds = |command: &String| process.args.holds(std::ffi::OsStr::new(command));
-            process.args.holds(std::ffi::OsStr::new("-c")) && commands.iter().any(holds)
+            let by_shell = process.args.holds(std::ffi::OsStr::new("-c")) && commands.iter().any(holds);
+            by_shell || commands.iter().any(|command| process.args.is_line(command))
         };
         let pids: Vec<u32> = listing.seen.iter().filter(runs).map(|process| process.id.pid).collect();
         with_workers(listing, &pids)

@@ -113,7 +113,7 @@ impl State {
     }
 
     /// What of it may not change while it settles.
-    fn life(&self) -> (&str, &str, u64) {
+    pub(crate) fn life(&self) -> (&str, &str, u64) {
         (&self.id, &self.started, self.restarts)
     }
 }
@@ -244,10 +244,18 @@ impl Docker {
 
 /// The processes of containers: their first process and what came of it. What was executed in them from outside (a
 /// health check, a shell) ends with them and is no instance.
-pub(crate) fn processes_of(states: &[State], listing: &Listing) -> Vec<InstanceProcess> {
+///
+/// # Errors
+/// `K0411`: one of them runs and is not visible: ended in this moment, hidden, or of another machine.
+pub(crate) fn processes_of(states: &[State], listing: &Listing) -> Result<Vec<InstanceProcess>, Failure> {
     let mut found = Vec::new();
     for state in states.iter().filter(|state| state.runs()) {
-        let Some(main) = listing.seen.iter().find(|process| process.id.pid == state.pid) else { continue };
+        let main = listing.seen.iter().find(|process| process.id.pid == state.pid);
+        let main = main.ok_or_else(|| {
+            Failure::new(Class::Retryable, "K0411", format!("look at the container {}", state.shown()))
+                .because(format!("its first process, {}, is not visible here", state.pid))
+                .help("run keyroll as root, on the machine of the containers")
+        })?;
         found.push(InstanceProcess { process: main.id, instance: None, main: true });
         found.extend(descendants(listing, main.id).into_iter().map(|worker| InstanceProcess {
             process: worker.id,
@@ -255,7 +263,7 @@ pub(crate) fn processes_of(states: &[State], listing: &Listing) -> Vec<InstanceP
             main: false,
         }));
     }
-    found
+    Ok(found)
 }
 
 /// The question without its options, which are long.

@@ -20,6 +20,10 @@ const ASK_MS_MAX: u64 = 20_000;
 /// The list from which pm2 starts its apps after a reboot, and the list before that. Both hold whole environments.
 const DUMPS: [&str; 2] = ["dump.pm2", "dump.pm2.bak"];
 
+/// Write permission of everybody; in a sticky folder only the owner of a file may replace it.
+const OTHERS_WRITE: u32 = 0o002;
+const STICKY: u32 = 0o1000;
+
 /// An app of pm2.
 ///
 /// `pm2 restart NAME` keeps the environment that the daemon has; only a restart by the ecosystem file with
@@ -132,6 +136,35 @@ impl Pm2 {
         })
     }
 
+    /// What is run with keyroll's own rights may lie in nobody else's hands, nor may what leads there: whoever owns a
+    /// folder or a link above it says which program that is.
+    fn refuse_anothers(&self, places: &[&Path]) -> Result<(), Failure> {
+        let own = geteuid().as_raw();
+        let real: Vec<PathBuf> = places.iter().filter_map(|place| place.canonicalize().ok()).collect();
+        let ways = places.iter().copied().chain(real.iter().map(PathBuf::as_path));
+        for path in ways.flat_map(Path::ancestors).filter(|path| !path.as_os_str().is_empty()) {
+            let meta = std::fs::symlink_metadata(path).map_err(|error| {
+                self.failed(Class::Permanent, "find").because(format!("{}: {error}", path.display()))
+            })?;
+            let sticky = meta.is_dir() && meta.mode() & STICKY != 0;
+            let open = meta.mode() & OTHERS_WRITE != 0 && !meta.is_symlink() && !sticky;
+            if open || ![0, own].contains(&meta.uid()) {
+                let whose = if open {
+                    "everybody may change".to_owned()
+                } else {
+                    format!("user {} may change", meta.uid())
+                };
+                return Err(self
+                    .failed(Class::Permanent, "run pm2 for")
+                    .because(format!("user {own} would run what {whose}: {}", path.display()))
+                    .help(
+                        "name pm2's folder of that user in `runs.home`, and let no link lead away from it",
+                    ));
+            }
+        }
+        Ok(())
+    }
+
     /// The daemon, which each call of pm2 would start if it did not run.
     fn daemon(&self, home: &Path) -> Result<ProcessId, Failure> {
         let absent = |why: &str| {
@@ -185,6 +218,9 @@ impl Pm2 {
                 .help("run keyroll as that user, or as root"));
         }
         let user = if owner == own.as_raw() { None } else { Some(User::of_uid(owner)?) };
+        if user.is_none() {
+            self.refuse_anothers(&[&home, &self.ecosystem])?;
+        }
         self.daemon(&home)?;
         let variables: [(&str, OsString); 1] = [("PM2_HOME", home.into_os_string())];
         let line = CommandLine::program(self.program.to_string_lossy(), words.iter().copied());
@@ -200,4 +236,48 @@ impl Pm2 {
 
 fn unknown(failure: Failure) -> Failure {
     Failure { class: Class::Unknown, ..failure }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{chown, symlink};
+
+    use super::*;
+
+    /// The user whose app it is leads to a folder of root's: what stands in his ecosystem file would be run by root.
+    #[test]
+    fn a_program_in_another_users_hands_is_not_run_with_keyrolls_rights() {
+        if !geteuid().is_root() {
+            return eprintln!("left out, because files cannot be given to another user: whose pm2 is run");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let (theirs, ours) = (folder.path().join("theirs"), folder.path().join("ours"));
+        for path in [&theirs, &ours] {
+            std::fs::create_dir(path).unwrap();
+        }
+        for path in [theirs.join("eco.js"), ours.join("eco.js"), ours.join("pm2.pid")] {
+            std::fs::write(path, "").unwrap();
+        }
+        symlink(&ours, theirs.join(".pm2")).unwrap();
+        symlink(ours.join("eco.js"), theirs.join("link.js")).unwrap();
+        chown(&theirs, Some(65534), Some(65534)).unwrap();
+        chown(theirs.join("eco.js"), Some(65534), Some(65534)).unwrap();
+        let why = |ecosystem: PathBuf, home: PathBuf| {
+            let pm2 = Pm2::new(ecosystem, "bot", Some(home));
+            let failure = pm2.pids().unwrap_err();
+            (failure.class, failure.source.map_or_else(String::new, |why| why.to_string()))
+        };
+        for (ecosystem, home) in [
+            (theirs.join("eco.js"), theirs.join(".pm2")),
+            (theirs.join("eco.js"), ours.clone()),
+            (theirs.join("link.js"), ours.clone()),
+            (ours.join("eco.js"), theirs.join(".pm2")),
+        ] {
+            let (class, why) = why(ecosystem, home);
+            assert!(class == Class::Permanent && why.contains("what user 65534 may change"), "{why}");
+        }
+        // What is root's alone is only without its daemon.
+        let (_, why) = why(ours.join("eco.js"), ours.clone());
+        assert!(!why.contains("65534"), "{why}");
+    }
 }

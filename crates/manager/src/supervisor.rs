@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use keyroll_observe::ProcessId;
+use keyroll_observe::{Process, ProcessId};
 use keyroll_port::{Class, Failure};
 
 use crate::command::{Ended, Output, With, run};
@@ -13,6 +13,9 @@ use crate::{Applied, CommandLine, InstanceProcess};
 
 /// How long one question to supervisord may take, milliseconds.
 const ASK_MS_MAX: u64 = 10_000;
+
+/// What stands in the command line of supervisord, however it was started.
+const SUPERVISORD: &[u8] = b"supervisord";
 
 /// A program, or a group of programs, of supervisord.
 ///
@@ -50,6 +53,13 @@ impl Member {
         };
         Some(Self { name: name.to_owned(), state: state.to_owned(), pid })
     }
+}
+
+/// Whether a process is a supervisord: a program of Python's that was started under that name.
+fn is_supervisord(process: &Process) -> bool {
+    let named = |word: &[u8]| word.windows(SUPERVISORD.len()).any(|part| part == SUPERVISORD);
+    let first = process.args.program().is_some_and(|program| named(program.as_os_str().as_encoded_bytes()));
+    first || process.args.any(named) || named(process.name.as_bytes())
 }
 
 impl Supervisor {
@@ -170,7 +180,23 @@ impl Supervisor {
 
     fn processes(&self, members: &[Member]) -> Result<Vec<InstanceProcess>, Failure> {
         let pids: Vec<u32> = members.iter().filter_map(|one| one.pid).collect();
-        with_workers(&list()?, &pids)
+        let listing = list()?;
+        let found = with_workers(&listing, &pids)?;
+        // The configuration may lead to a supervisord of another machine, or of a container that numbers otherwise.
+        let named = listing.seen.iter().filter(|process| pids.contains(&process.id.pid));
+        for process in named {
+            let parent = listing.seen.iter().find(|parent| parent.id.pid == process.ppid);
+            if !parent.is_some_and(is_supervisord) {
+                let why = format!(
+                    "it names process {}, which no supervisord of this machine started",
+                    process.id.pid
+                );
+                return Err(self.failed(Class::Retryable, "find").because(why).help(
+                    "run keyroll where that supervisord runs; `serverurl` in its configuration says where that is",
+                ));
+            }
+        }
+        Ok(found)
     }
 
     pub(crate) fn instances(&self) -> Result<Vec<InstanceProcess>, Failure> {
@@ -180,7 +206,9 @@ impl Supervisor {
     /// supervisord itself: its memory holds what it starts its programs with.
     pub(crate) fn keeper(&self) -> Option<u32> {
         let deadline = Instant::now() + Duration::from_millis(ASK_MS_MAX);
-        text(&self.ctl(&["pid"], deadline, &mut |_| {}).ok()?).trim().parse().ok()
+        let said = text(&self.ctl(&["pid"], deadline, &mut |_| {}).ok()?);
+        let process = keyroll_observe::process(said.trim().parse().ok()?).ok()?;
+        is_supervisord(&process).then_some(process.id.pid)
     }
 
     /// Why there is no answer, where its words tell.

@@ -229,6 +229,12 @@ impl Unit {
         for instance in names {
             let state = self.state(instance)?;
             let listing = list()?;
+            if state.main_pid != 0 && !listing.seen.iter().any(|process| process.id.pid == state.main_pid) {
+                let what = format!("look at the processes of {}", self.name(instance)?);
+                return Err(Failure::new(Class::Retryable, "K0411", what)
+                    .because(format!("its main process, {}, is not visible here", state.main_pid))
+                    .help("run keyroll as root or as the unit's user"));
+            }
             // Inside a container the kernel may show a longer path, of which systemd knows the end.
             let group = state.control_group.as_str();
             let inside = |path: &str| {

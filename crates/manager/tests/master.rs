@@ -157,6 +157,21 @@ fn a_job_of_cron_that_runs_is_seen_and_one_that_does_not_is_at_rest() {
     fs::write(folder.path().join("fifo"), "").expect("the job goes on");
     job.wait().expect("it ends");
     assert!(instances(&run(table.clone())).expect("told").is_empty());
+    // A shell that takes the command's place shows none of itself.
+    let command = format!("cat {0}/fifo >/dev/null 2>&1", folder.path().display());
+    fs::write(&table, format!("5 4 * * * root {command}\n")).expect("written");
+    let mut job = Command::new("/bin/sh").args(["-c", &format!("exec {command}")]).spawn().expect("a job");
+    let end = Instant::now() + Duration::from_secs(60);
+    loop {
+        let found = instances(&run(table.clone())).expect("told");
+        if found.iter().any(|one| one.process.pid == job.id()) {
+            break;
+        }
+        assert!(Instant::now() < end, "it is not seen");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    fs::write(folder.path().join("fifo"), "").expect("the job goes on");
+    job.wait().expect("it ends");
     fs::write(&table, "# nothing\n").expect("written");
     assert_eq!(instances(&run(table)).expect_err("no job").code, "K0435");
     assert_eq!(instances(&run(folder.path().join("none"))).expect_err("no table").code, "K0435");

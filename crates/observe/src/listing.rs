@@ -41,6 +41,15 @@ impl Arguments {
         self.each().any(|one| one == argument.as_bytes())
     }
 
+    /// Whether this is what a shell becomes that was given the line: its words, up to where it sends its output.
+    /// Several shells take a single command's place themselves. A line with quotes or variables is not understood.
+    pub fn is_line(&self, line: &str) -> bool {
+        let mut words = line.split_ascii_whitespace();
+        let sends = |word: &str| word.trim_start_matches(['0', '1', '2', '&']).starts_with(['>', '<']);
+        self.each().all(|one| words.next().is_some_and(|word| word.as_bytes() == one))
+            && words.next().is_none_or(sends)
+    }
+
     /// The name that the program was started under; it is the caller's choice and proves nothing.
     pub fn program(&self) -> Option<&Path> {
         let first = self.each().next().filter(|name| !name.is_empty())?;
