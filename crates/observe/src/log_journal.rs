@@ -32,8 +32,7 @@ impl JournalTail {
     }
 
     pub(crate) fn at(unit: &str, patterns: Patterns, cursor: Option<String>) -> Self {
-        let unit = if unit.contains('.') { unit.to_owned() } else { format!("{unit}.service") };
-        Self { unit, patterns, cursor }
+        Self { unit: whole_name(unit), patterns, cursor }
     }
 
     pub(crate) fn cursor(&self) -> Option<&str> {
@@ -77,6 +76,17 @@ impl JournalTail {
     }
 }
 
+/// A unit's name with its kind: `my.app` is `my.app.service`, as systemctl has it. Another name would match no line, and
+/// nobody would notice. Source: systemd.unit(5).
+fn whole_name(unit: &str) -> String {
+    let kinds = [".service", ".socket", ".device", ".mount", ".automount", ".swap"];
+    let more = [".target", ".path", ".timer", ".slice", ".scope"];
+    match kinds.iter().chain(&more).any(|kind| unit.ends_with(kind)) {
+        true => unit.to_owned(),
+        false => format!("{unit}.service"),
+    }
+}
+
 /// Runs journalctl; each line must be an entry, and everything must be seen.
 fn read(unit: &str, words: &[&str], mut each: impl FnMut(&Value)) -> Result<bool, Failure> {
     let what = format!("the journal of {unit}");
@@ -110,5 +120,24 @@ fn message(entry: &Value) -> Option<Vec<u8>> {
             bytes.iter().map(|byte| byte.as_u64().and_then(|byte| u8::try_from(byte).ok())).collect()
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_units_name_has_a_kind_whatever_dots_are_in_it() {
+        for (given, whole) in [
+            ("app", "app.service"),
+            ("app.service", "app.service"),
+            ("my.app", "my.app.service"),
+            ("app@1.2", "app@1.2.service"),
+            ("user@0.service", "user@0.service"),
+            ("backup.timer", "backup.timer"),
+        ] {
+            assert_eq!(whole_name(given), whole);
+        }
     }
 }
