@@ -27,6 +27,8 @@ const LOCKED: u16 = 4151;
 const FULL_AFTER_LOGIN: [u16; 2] = [1203, 1226];
 /// ER_DBACCESS_DENIED_ERROR, ER_TABLEACCESS_DENIED_ERROR, ER_SPECIFIC_ACCESS_DENIED_ERROR and their like.
 const RIGHTS: [u16; 5] = [1044, 1142, 1143, 1227, 1410];
+/// ER_PARSE_ERROR: its words repeat a part of the statement.
+const NOT_PARSED: u16 = 1064;
 /// ER_CON_COUNT_ERROR, ER_LOCK_WAIT_TIMEOUT, ER_LOCK_DEADLOCK, ER_SERVER_SHUTDOWN: later it may be otherwise.
 const PASSING: [u16; 4] = [1040, 1205, 1213, 1053];
 
@@ -106,11 +108,14 @@ impl Fault {
         }
     }
 
-    /// What became known. The server's words name accounts, never a password; a statement of ours may hold a hash, and
-    /// is repeated by the server only where it cannot be parsed.
+    /// What became known. The server's words name accounts, never a password; but a statement of ours may hold a hash,
+    /// and is repeated by the server where it cannot be parsed.
     fn reason(&self) -> String {
         match self {
             Self::Late => "no answer in time".to_owned(),
+            Self::Said(Error::Server(said)) if said.code == NOT_PARSED => {
+                format!("the server does not understand the statement ({NOT_PARSED})")
+            }
             Self::Said(Error::Server(said)) => {
                 let words = said.message.chars().filter(|letter| !letter.is_control()).take(SAID_MAX);
                 format!("{} ({})", words.collect::<String>(), said.code)
@@ -161,5 +166,24 @@ impl Fault {
             Some(_) => self.without_effect(attempted),
             None => Failure::new(Class::Unknown, codes::COMMAND, attempted).because(self.reason()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mysql_async::ServerError;
+
+    use super::*;
+
+    #[test]
+    fn what_the_server_repeats_of_a_statement_is_not_told() {
+        let hash = format!("*{:040X}", std::process::id());
+        let said = |code: u16| {
+            let message = format!("You have an error in your SQL syntax near '{hash}'");
+            Fault::Said(Error::Server(ServerError { code, message, state: "42000".to_owned() }))
+        };
+        let shown = format!("{:?}", said(NOT_PARSED).of_effect("mint".to_owned()));
+        assert!(!shown.contains(&hash) && shown.contains("1064"), "{shown}");
+        assert!(format!("{:?}", said(1396).of_effect("mint".to_owned())).contains(&hash), "others are told");
     }
 }
