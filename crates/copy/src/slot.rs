@@ -68,7 +68,8 @@ impl Pointer {
         Self { text: name.to_owned(), steps: vec![name.to_owned()] }
     }
 
-    pub(crate) fn steps(&self) -> &[String] {
+    /// The names on the way, without escapes.
+    pub fn steps(&self) -> &[String] {
         &self.steps
     }
 }

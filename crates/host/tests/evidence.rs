@@ -205,6 +205,34 @@ async fn refusals_are_counted_from_the_mark_by_any_driver_and_lost_lines_stay_lo
     assert_eq!(host().refusals().await.unwrap(), 1);
 }
 
+/// A log that could not be followed when the value was changed: what was counted in it until then is of before.
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_of_before_a_change_show_nothing_after_it() {
+    let place = Place::new();
+    let (log, aside) = (place.path("app.log"), place.path("aside"));
+    fs::write(&log, "").unwrap();
+    let setup = LogSetup {
+        source: LogSource::File(log.clone()),
+        success: "accepted".into(),
+        failure: "refused".into(),
+    };
+    let host = place.host(vec![place.env("app.env", "value", &place.old)], place.rereads(None, Some(setup)));
+    let shown = Shown(Mutex::new(Sessions::default()));
+    host.deliver(FileId(0), Which::New, place.values(), 1).await.unwrap();
+    fs::write(&log, "accepted\n").unwrap();
+    assert!(kinds(&host, Which::New, &place, &shown).await.has(Kinds::REPORTED));
+    // A folder under its name is no log.
+    fs::rename(&log, &aside).unwrap();
+    fs::create_dir(&log).unwrap();
+    host.deliver(FileId(0), Which::Old, place.values(), 2).await.unwrap();
+    fs::remove_dir(&log).unwrap();
+    fs::rename(&aside, &log).unwrap();
+    assert!(
+        !kinds(&host, Which::Old, &place, &shown).await.has(Kinds::REPORTED),
+        "the line was of the new value"
+    );
+}
+
 fn held(looked: &keyroll_port::Looked) -> Vec<Holds> {
     looked.enumeration.files.iter().map(|(_, holds)| *holds).collect()
 }

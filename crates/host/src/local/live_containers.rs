@@ -1,12 +1,13 @@
 //! What making a container anew would make live beside the value.
 
+use keyroll_copy::{Format, Slot};
 use keyroll_manager::{Compose, Container, ContainerVerb};
 use keyroll_observe::{Image, ProcessId};
 use keyroll_port::Live;
 use keyroll_rotation::Difference;
 
 use super::live::{LiveReport, Subject, own_variables};
-use super::{FileSetup, Local};
+use super::{CopySetup, FileSetup, Local};
 
 impl Local {
     /// The settings of a service that its containers were not made with.
@@ -20,7 +21,8 @@ impl Local {
         let consumer = &subject.consumer.name;
         let files: Vec<&FileSetup> =
             subject.consumer.files.iter().filter_map(|id| self.setup.file(*id)).collect();
-        let own: Vec<&str> = files.iter().flat_map(|file| own_variables(file)).collect();
+        let written = files.iter().flat_map(|file| in_project(file, &compose.service));
+        let own: Vec<&str> = files.iter().flat_map(|file| own_variables(file)).chain(written).collect();
         self.mounted(subject, process, report);
         let brings = match compose.brings(&own) {
             Ok(brings) => brings,
@@ -66,5 +68,44 @@ impl Local {
                 self.variables(subject, process, *id, &mut Vec::new(), report);
             }
         }
+    }
+}
+
+/// The variables of a service that hold the value in the project's own file.
+fn in_project<'a>(file: &'a FileSetup, service: &str) -> Vec<&'a str> {
+    let named = file.copies.iter().filter_map(|copy| match copy {
+        CopySetup::Value { format: Format::Compose, slot: Slot::At(pointer), .. } => match pointer.steps() {
+            [services, of, kind, name]
+                if services == "services" && of == service && kind == "environment" =>
+            {
+                Some(name.as_str())
+            }
+            _ => None,
+        },
+        CopySetup::Value { .. } | CopySetup::Within(_) => None,
+    });
+    named.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{CopySource, Write};
+
+    /// Else the value itself would be shown as an edit that nobody accepted, and no restart would ever bring it.
+    #[test]
+    fn a_variable_that_holds_the_value_in_the_project_is_the_consumers_own() {
+        let copies =
+            ["/services/web/environment/KEY", "/services/other/environment/B", "/services/web/image"];
+        let copies = copies.map(|at| CopySetup::Value {
+            format: Format::Compose,
+            slot: Format::Compose.slot(at, None).unwrap(),
+            source: CopySource::Field("value".into()),
+        });
+        let path = "/srv/shop/compose.yaml".into();
+        let (planned, write, copies) = (None, Write::Rename, copies.into());
+        let file = FileSetup { path, planned, write, copies, generated: false };
+        assert_eq!(in_project(&file, "web"), ["KEY"]);
+        assert_eq!(in_project(&file, "db"), [""; 0]);
     }
 }

@@ -61,8 +61,12 @@ impl Local {
 
     pub(super) fn watch_log(&self, id: ConsumerId, slot: u8, setup: &SlotSetup) {
         let Some(log) = &setup.log else { return };
-        if let Ok(tail) = LogFollower::at_end(&log.source, &log.success, &log.failure) {
-            self.memo().logs.insert((id.0, slot), Watched::new(tail));
+        let now = LogFollower::at_end(&log.source, &log.success, &log.failure).map(Watched::new);
+        let mut memo = self.memo();
+        match now {
+            Ok(watched) => drop(memo.logs.insert((id.0, slot), watched)),
+            // What was counted until now is of before the change, and shows nothing of what comes after it.
+            Err(_) => drop(memo.logs.remove(&(id.0, slot))),
         }
     }
 

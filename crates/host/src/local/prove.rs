@@ -418,26 +418,35 @@ fn complaint(
     })
 }
 
-/// The file with every secret byte run replaced by others of the same kind and length.
+/// The file with every secret byte run replaced by others of the same kind and length, drawn anew each time: a command
+/// shows them to whoever it asks, and nothing of the value may be read from them.
 fn wrong_copy(bytes: &[u8], values: Values<'_>) -> Option<SecretBytes> {
     let needles = needles(values).ok()?;
+    let mut drawn = vec![0; bytes.len()];
+    aws_lc_rs::rand::fill(&mut drawn).ok()?;
     let mut wrong = bytes.to_vec();
     let mut found = false;
     needles.find(bytes, &mut |hit| {
         found = true;
-        for byte in wrong.get_mut(hit.start..hit.end).unwrap_or_default() {
-            *byte = match *byte {
-                b'9' => b'1',
-                b'0'..=b'8' => *byte + 1,
-                b'Z' => b'A',
-                b'A'..=b'Y' => *byte + 1,
-                b'z' => b'a',
-                b'a'..=b'y' => *byte + 1,
-                other => other,
-            };
+        let drawn = drawn.get(hit.start..hit.end).unwrap_or_default();
+        let there = bytes.get(hit.start..hit.end).unwrap_or_default();
+        let into = wrong.get_mut(hit.start..hit.end).unwrap_or_default();
+        for ((into, there), drawn) in into.iter_mut().zip(there).zip(drawn) {
+            *into = another(*there, *drawn);
         }
     });
     found.then(|| SecretBytes::new(wrong))
+}
+
+/// Another letter or digit of the same kind; what is neither stays.
+fn another(byte: u8, drawn: u8) -> u8 {
+    let (first, count) = match byte {
+        b'0'..=b'9' => (b'0', 10),
+        b'A'..=b'Z' => (b'A', 26),
+        b'a'..=b'z' => (b'a', 26),
+        other => return other,
+    };
+    first + (byte - first + 1 + drawn % (count - 1)) % count
 }
 
 /// A file with a wrong value, gone when it is dropped.
@@ -469,5 +478,32 @@ impl Drop for WrongCopy {
         // Left behind by a kill it would hold no value of this secret, but the file's other lines: the next driver
         // removes it.
         drop(fs::remove_file(&self.0));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_value_has_no_letter_of_the_right_one_and_is_drawn_anew() {
+        let value = format!("aZ9-{:016x}-{:016X}", std::process::id(), u64::MAX / 3);
+        let mut fields = Fields::new();
+        fields.insert("value", SecretBytes::from(value.clone()), true);
+        let file = format!("KEY={value}\nOTHER=stays\n");
+        let made = || {
+            let wrong = wrong_copy(file.as_bytes(), Values { old: &fields, new: None }).unwrap();
+            String::from_utf8(wrong.expose().to_vec()).unwrap()
+        };
+        let (one, two) = (made(), made());
+        assert_ne!(one, two, "whoever saw one could tell the value from it");
+        for wrong in [one, two] {
+            let there = wrong.strip_prefix("KEY=").unwrap().strip_suffix("\nOTHER=stays\n").unwrap();
+            let same = there.bytes().zip(value.bytes()).filter(|(now, then)| now == then);
+            assert!(same.map(|(now, _)| now).all(|byte| byte == b'-'), "{there}");
+            let kind =
+                |byte: u8| (byte.is_ascii_digit(), byte.is_ascii_uppercase(), byte.is_ascii_lowercase());
+            assert!(there.bytes().map(kind).eq(value.bytes().map(kind)), "{there}");
+        }
     }
 }
