@@ -61,21 +61,33 @@ impl DockerTail {
         }
         let since = format!("{}.{:09}", self.at.from_ns / 1_000_000_000, self.at.from_ns % 1_000_000_000);
         let (mut shown, mut last, mut lines) = (Vec::new(), self.at.from_ns, 0);
+        // The place was chosen by a line: by its own time, or so much before it. Where neither is there any more, the
+        // engine has thrown lines away, and perhaps some that nobody saw.
+        let (at_line, before_line) = (self.at.from_ns, self.at.from_ns + DISORDER_NS);
+        let mut kept = self.at.from_ns == 0;
         let words: &[&str] = if self.at.from_ns > 0 { &["--since", &since] } else { &[] };
         counts.more = self.lines(words, |at, shows| {
             last = last.max(at);
             lines += 1;
+            kept |= at == at_line || at == before_line;
             if shows != Shows::Nothing {
                 shown.push((at, shows));
             }
         })?;
         counts.lines = lines;
+        counts.gap |= !kept;
         let of = |wanted: Shows, from: i128| {
             shown.iter().filter(|(at, shows)| *shows == wanted && *at >= from).count() as u64
         };
         let from = self.at.from_ns;
-        counts.successes = of(Shows::Accepted, from).saturating_sub(self.at.accepted);
-        counts.failures = of(Shows::Refused, from).saturating_sub(self.at.refused);
+        if kept {
+            counts.successes = of(Shows::Accepted, from).saturating_sub(self.at.accepted);
+            counts.failures = of(Shows::Refused, from).saturating_sub(self.at.refused);
+        } else {
+            // Of what was counted before, some is not there any more. A refusal may be told twice, an acceptance not.
+            counts.successes = of(Shows::Accepted, before_line + 1);
+            counts.failures = of(Shows::Refused, at_line + 1);
+        }
         // Where one look did not reach the end, the next must not begin at the same place.
         let next = if counts.more { last } else { (last - DISORDER_NS).max(from) };
         self.at.from_ns = next;

@@ -6,7 +6,7 @@
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use keyroll_observe::{LogCounts, LogFollower, LogPlace, LogSource};
+use keyroll_observe::{DockerPosition, LogCounts, LogFollower, LogPlace, LogSource};
 use keyroll_testkit::SystemdHost;
 
 /// Which part this program plays where it was started as one.
@@ -154,7 +154,7 @@ fn docker() {
         &source,
         "login ok",
         "refused",
-        &LogPlace::Docker(keyroll_observe::DockerPosition {
+        &LogPlace::Docker(DockerPosition {
             id: run(&["docker", "inspect", "--format", "{{.Id}}", "app"]),
             from_ns: 0,
             accepted: 0,
@@ -184,4 +184,21 @@ fn docker() {
     start();
     says("echo login ok >/proc/1/fd/1");
     assert!(until(&mut log, 1, 0).gap);
+    // What the engine threw away to make room is missing for good, too.
+    run(&["docker", "rm", "-f", "app"]);
+    let small = ["--log-driver", "json-file", "--log-opt", "max-size=4k", "--log-opt", "max-file=1"];
+    let rest = ["--network", "none", image.as_str(), "sleep", "infinity"];
+    run(&[&["docker", "run", "-d", "--name", "app"], &small[..], &rest].concat());
+    let begin = DockerPosition {
+        id: run(&["docker", "inspect", "--format", "{{.Id}}", "app"]),
+        from_ns: 0,
+        accepted: 0,
+        refused: 0,
+    };
+    says("echo login ok >/proc/1/fd/1");
+    let mut log = at(&LogPlace::Docker(begin));
+    assert!(!until(&mut log, 1, 0).gap);
+    assert!(!log.look().unwrap().gap, "everything is there still");
+    says("{ echo refused; for i in $(seq 400); do echo line $i; done; echo login ok; } >/proc/1/fd/1");
+    assert!(until(&mut log, 1, 0).gap, "lines that were thrown away were taken for silence");
 }
