@@ -132,6 +132,22 @@ fn a_key_is_wrapped_anew_and_everything_that_it_sealed_stays() {
 }
 
 #[test]
+fn a_key_is_wrapped_neither_with_itself_nor_with_what_keyroll_writes() {
+    let scene = Scene::new();
+    good(&scene.add(&[]));
+    let (bare, print) = (scene.sealing_key(), fingerprint(&good(&scene.run(SHOW))));
+    let own = scene.path().join("s.keys/sealing.key");
+    fs::hard_link(&own, scene.path().join("again")).unwrap();
+    std::os::unix::fs::symlink(&own, scene.path().join("link")).unwrap();
+    scene.key("s.keys/other");
+    for file in ["s.keys/sealing.key", "again", "link", "s/secrets.db", "s.keys/other"] {
+        refused(&scene.run(&["secret", "rewrap", "--to", &format!("file:{file}")]), "K0895");
+        assert_eq!(scene.sealing_key(), bare, "{file}");
+    }
+    assert_eq!(fingerprint(&good(&scene.run(SHOW))), print);
+}
+
+#[test]
 fn a_new_key_is_wrapped_with_what_was_chosen_and_what_is_no_reference_is_not_repeated() {
     let scene = Scene::new();
     let one = scene.key("one");

@@ -273,12 +273,34 @@ fn other(path: &Path) -> Problem {
     Problem::new("K0883", format!("open the sealing key {}", path.display()))
 }
 
+/// Refuses to wrap the key with what keyroll itself writes: its own file is gone once it is wrapped with it, and the
+/// others change. Nothing would open it ever again.
+fn refuse_own(source: &Source, places: &Places) -> Result<(), Problem> {
+    let Source::File(path) = source else { return Ok(()) };
+    // What cannot be looked at cannot be read either, which is told there.
+    let Ok(real) = path.canonicalize() else { return Ok(()) };
+    let inside = |folder: &PathBuf| folder.canonicalize().is_ok_and(|folder| real.starts_with(folder));
+    let which = |path: &Path| fs::metadata(path).map(|meta| (meta.dev(), meta.ino())).ok();
+    let itself = which(&real).is_some_and(|it| which(&places.sealing_key()) == Some(it));
+    if !itself && ![&places.state, &places.keys].into_iter().any(inside) {
+        return Ok(());
+    }
+    let why = match itself {
+        true => "it is the sealing key itself, which would stand nowhere any more",
+        false => "it is in a folder whose files keyroll changes: what opens the key must stay as it is",
+    };
+    Err(Problem::new("K0895", format!("wrap the sealing key with {}", path.display()))
+        .because(why)
+        .help("nothing was changed; name a file of its own: head -c 32 /dev/urandom > PATH, with mode 0600"))
+}
+
 /// The file for a key, wrapped with a source.
 fn file_of(
     key: &SealingKey,
     source: &Source,
     places: &Places,
 ) -> Result<(KeyFile, Option<Material>), Problem> {
+    refuse_own(source, places)?;
     let Some(material) = source.material(true, places)? else {
         return Ok((KeyFile::Bare(key.duplicate()), None));
     };
