@@ -2,6 +2,7 @@
 
 pub(crate) mod compose;
 pub(crate) mod gathered;
+mod here;
 pub(crate) mod issuer;
 pub(crate) mod open;
 pub(crate) mod programs;

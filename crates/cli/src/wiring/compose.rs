@@ -1,7 +1,6 @@
 //! From the configuration to what the protocol and this machine are told: the same numbers for both.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -22,6 +21,7 @@ use keyroll_observe::LogSource;
 use keyroll_port::Issuer;
 use keyroll_rotation::{self as rotation, Delivery, FileId, Kinds, Policy, Uptake};
 
+use super::here::on_this_machine;
 use super::project::files_of;
 use crate::places::Places;
 use crate::problem::Problem;
@@ -104,14 +104,6 @@ fn gate(gate: &keyroll_config::Gate) -> GateSetup {
     let bearer = gate.bearer.as_ref().map(|Reference::File(path)| path.clone());
     let rate = RateQuery { url: gate.url.clone(), query: gate.query.clone(), bearer };
     GateSetup { rate, max: gate.max() }
-}
-
-/// Where `host:port` is, if it is an address: a name may lead anywhere.
-fn on_this_machine(place: &str) -> Option<SocketAddr> {
-    match place.strip_prefix("localhost:") {
-        Some(port) => Some(SocketAddr::from((Ipv4Addr::LOCALHOST, port.parse().ok()?))),
-        None => place.parse().ok(),
-    }
 }
 
 /// The port of `host:port`.

@@ -111,6 +111,10 @@ fn admin_file(path: &Path) -> Result<SecretBytes, Problem> {
     let end = bytes.iter().rposition(|byte| !matches!(byte, b'\n' | b'\r')).map_or(0, |last| last + 1);
     let value = SecretBytes::new(bytes.get(..end).unwrap_or_default().to_vec());
     crate::redact::remember(&value);
+    // The password of a login stands behind its name, and is one by itself.
+    if let Some(at) = value.expose().iter().position(|byte| *byte == b':') {
+        crate::redact::remember(&SecretBytes::new(value.expose().get(at + 1..).unwrap_or_default().to_vec()));
+    }
     Ok(value)
 }
 
