@@ -7,7 +7,7 @@ use std::sync::Arc;
 use keyroll_config::{Config, Consumer, NewConsumer};
 use keyroll_host::{LOCAL, Local, incarnation};
 use keyroll_journal::try_lock;
-use keyroll_rotation::{Adoptee, Difference, Fact};
+use keyroll_rotation::{Adoptee, Aim, Difference, Fact};
 
 use super::rotate::{digest_of, tell};
 use crate::places::Places;
@@ -18,6 +18,7 @@ use crate::records::begun::open_of;
 use crate::records::recorded::Opened;
 use crate::records::saved::Saved;
 use crate::wiring::compose::compose;
+use crate::wiring::family::Own;
 use crate::wiring::issuer::issuer;
 use crate::wiring::open::{fingerprint_key, folder_of, journal, runtime};
 
@@ -66,7 +67,7 @@ pub(crate) fn grant(
     let Ok(issuer) = issuer(secret) else { return Ok(()) };
     places.ensure()?;
     let folder = folder_of(config_file);
-    let composed = compose(secret, issuer.as_ref(), places, "", folder, &[], &BTreeMap::new())?;
+    let composed = compose(secret, issuer.as_ref(), places, "", folder, &[], &BTreeMap::new(), &Own::new())?;
     let host = Local::new(composed.setup, fingerprint_key(places)?);
     let restart = format!("{}/restart:", new.name);
     let live = host.live_now().live.into_iter().map(|one| one.difference);
@@ -109,10 +110,16 @@ fn fact(
     let config = Config::parse(config_text, &config_file.display().to_string())?;
     let secret = crate::context::secret(&config, &opened.saved.secret)?;
     let known = opened.state.plan();
+    if known.aim == Aim::End {
+        return Err(Problem::new("K0841", "adopt the consumer into the open rotation")
+            .because("it only ends the shared key, and moves nobody to another")
+            .help(format!("keyroll abort {}, then: keyroll split {}", opened.id, opened.saved.secret)));
+    }
     let folder = folder_of(config_file);
     let issuer = issuer(secret)?;
     let roots = &config.search_roots;
-    let composed = compose(secret, issuer.as_ref(), places, &opened.id.0, folder, roots, &BTreeMap::new())?;
+    let (id, own) = (&opened.id.0, Own::new());
+    let composed = compose(secret, issuer.as_ref(), places, id, folder, roots, &BTreeMap::new(), &own)?;
     // The rotation knows consumers and files by their numbers: those that it has must be the very same, in their order.
     let before = numbered(opened)?;
     let same = secret.consumers.starts_with(&before)

@@ -3,6 +3,7 @@ use std::path::Path;
 use keyroll_config::{Config, Secret};
 
 use crate::places::Places;
+use crate::records::saved::Family;
 use crate::wiring::issuer::Described;
 
 /// What the look is given.
@@ -17,4 +18,6 @@ pub(crate) struct Subject<'a> {
     pub(crate) described: &'a Described,
     /// Whether the consumers' checks are tried.
     pub(crate) rehearse: bool,
+    /// What it has to do with a key that several consumers share.
+    pub(crate) family: Option<&'a Family>,
 }

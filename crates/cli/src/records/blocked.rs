@@ -4,12 +4,16 @@ use std::fs;
 
 use keyroll_host::process_of;
 use keyroll_rotation::{
-    Blocker, ConsumerId, Holds, Incarnation, Life, Phase, State, Uptake, Waived, Which, blockers,
+    Aim, Blocker, ConsumerId, Holds, Incarnation, Life, Phase, State, Uptake, Waived, Which, blockers,
 };
 
 use super::called::Called;
 use super::waivers::Waivers;
 use crate::ui::Holder;
+
+/// Where a shared key is only ended nobody is moved by that.
+const SPLIT_AGAIN: &str =
+    "keyroll abort, name it as a consumer of the shared secret in keyroll.toml, then keyroll split again";
 
 /// How many are shown: beyond that a list helps nobody.
 const SHOWN_MAX: usize = 12;
@@ -38,15 +42,19 @@ pub(crate) fn all(called: &Called, state: &State) -> Vec<Holder> {
 fn holder(called: &Called, state: &State, blocker: Blocker, stays: Which) -> Holder {
     let goes = if stays == Which::New { "old" } else { "new" };
     let stays = if stays == Which::New { "new" } else { "old" };
+    let ends = state.plan().aim == Aim::End;
     match blocker {
         Blocker::Holder(who) => {
             let found_by = format!("it holds the {goes} key, and no consumer explains it");
-            Holder { found_by, ..unexplained(who) }
+            let known = unexplained(who);
+            let how_to_move = if ends { SPLIT_AGAIN.to_owned() } else { known.how_to_move.clone() };
+            Holder { found_by, how_to_move, ..known }
         }
         Blocker::Stranger(_) => Holder {
             kind: "unexplained copy",
             found_by: format!("a file that no consumer names holds the {goes} key"),
-            how_to_move: "keyroll consumer adopt PATH --name NAME".to_owned(),
+            how_to_move: if ends { SPLIT_AGAIN } else { "keyroll consumer adopt PATH --name NAME" }
+                .to_owned(),
             or_else: Some("keyroll consumer waive PATH --reason WHY".to_owned()),
             ..nameless("a file")
         },
@@ -80,7 +88,10 @@ fn holder(called: &Called, state: &State, blocker: Blocker, stays: Which) -> Hol
         Blocker::Stale(consumer, who, path) => Holder {
             kind: "stale instance",
             found_by: format!("it runs on the {goes} key on {}", called.path(consumer, path)),
-            how_to_move: "restart it, or keyroll resume, which moves it again".to_owned(),
+            how_to_move: match ends {
+                true => "see that its file holds its own key, and restart it, then keyroll resume".to_owned(),
+                false => "restart it, or keyroll resume, which moves it again".to_owned(),
+            },
             or_else: None,
             ..process(who, Some(called.consumer(consumer)))
         },
