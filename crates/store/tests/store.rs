@@ -247,7 +247,11 @@ async fn a_secret_may_begin_without_a_version_and_end_without_one() {
         assert_eq!(labels(&store, "db").await, [(1, Label::Retired), (2, Label::Retired)]);
         assert_eq!(text(&store, "db", 1).await, None);
     }
-    assert_eq!(code(store.promote("db", 0, 1).await), ("K0616", Class::Permanent), "what is dropped stays so");
+    assert_eq!(
+        code(store.promote("db", 0, 1).await),
+        ("K0616", Class::Permanent),
+        "what is dropped stays so"
+    );
 }
 
 #[tokio::test]

@@ -46,9 +46,7 @@ fn holder(called: &Called, state: &State, blocker: Blocker, stays: Which) -> Hol
     match blocker {
         Blocker::Holder(who) => {
             let found_by = format!("it holds the {goes} key, and no consumer explains it");
-            let known = unexplained(who);
-            let how_to_move = if ends { SPLIT_AGAIN.to_owned() } else { known.how_to_move.clone() };
-            Holder { found_by, how_to_move, ..known }
+            Holder { found_by, ..unexplained(who, state.plan().aim) }
         }
         Blocker::Stranger(_) => Holder {
             kind: "unexplained copy",
@@ -119,7 +117,7 @@ fn runs(state: &State, consumer: ConsumerId) -> bool {
 }
 
 /// A running holder that nobody explains, and what can be done about it.
-pub(crate) fn unexplained(who: Incarnation) -> Holder {
+pub(crate) fn unexplained(who: Incarnation, aim: Aim) -> Holder {
     let pid = match who.life {
         Life::Process { pid, .. } => pid,
         Life::AtRest(_) => 0,
@@ -127,7 +125,10 @@ pub(crate) fn unexplained(who: Incarnation) -> Holder {
     Holder {
         kind: "unexplained process",
         found_by: "an enumeration".to_owned(),
-        how_to_move: format!("keyroll consumer adopt {pid} --name NAME --restart COMMAND"),
+        how_to_move: match aim {
+            Aim::End => SPLIT_AGAIN.to_owned(),
+            Aim::Replace | Aim::Part => format!("keyroll consumer adopt {pid} --name NAME --restart COMMAND"),
+        },
         or_else: Some(format!("keyroll consumer waive {pid} --reason WHY")),
         ..process(who, None)
     }
