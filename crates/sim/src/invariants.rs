@@ -5,7 +5,7 @@ use keyroll_rotation::{
     Reason, Stage, Stamp, State, Unit, Waived, Which, step,
 };
 
-use crate::issuer::{FOREIGN, OLD, OWN, Value};
+use crate::issuer::{Cred, FOREIGN, OLD, OWN, Value};
 use crate::run::Run;
 use crate::scene::{Family, GRAIN_MS, LAG_MS};
 use crate::world::{Proc, World};
@@ -400,22 +400,10 @@ impl Run<'_> {
             return self.violate("end", "rolled back to a compromised value".into());
         }
         let Some(stays) = stays else { return self.violate("end", "no value stays".into()) };
-        let ends = self.world.scene.family == Family::End;
-        let stays = if ends { OWN } else { stays };
-        let kept = match (self.world.scene.family, state.phase()) {
-            (Family::Part, _) => true,
-            (Family::End, phase) => phase == Phase::RolledBack,
-            (Family::None, _) => false,
-        };
-        let old_cred = self.world.issuer.creds.first();
-        if kept && old_cred.is_some_and(|old| old.ended.is_none() && old.off.is_some()) {
-            return self.violate("end", "a shared key stays switched off".into());
-        }
-        if kept && self.world.store.old_retired {
-            return self.violate("end", "the value of a shared key was dropped".into());
-        }
-        if ends && !kept && !self.world.store.old_retired {
-            return self.violate("end", "the value of the ended key is kept".into());
+        let stays = if self.world.scene.family == Family::End { OWN } else { stays };
+        let kept = self.keeps_shared(state.phase());
+        if let Some(what) = self.shared_key_left(kept) {
+            return self.violate("end", what.into());
         }
         for cred in self.world.issuer.creds.clone() {
             // By the credential itself: one that is made late may have the same value as one that was ended.
@@ -466,6 +454,30 @@ impl Run<'_> {
 }
 
 impl Run<'_> {
+    /// A rotation that ended there leaves the shared key to others.
+    fn keeps_shared(&self, ended: Phase) -> bool {
+        match self.world.scene.family {
+            Family::None => false,
+            Family::Part => true,
+            Family::End => ended == Phase::RolledBack,
+        }
+    }
+
+    /// What is not as it should be of a key that is shared, or was.
+    fn shared_key_left(&self, kept: bool) -> Option<&'static str> {
+        let off = |cred: &Cred| cred.ended.is_none() && cred.off.is_some();
+        let dropped = self.world.store.old_retired;
+        match self.world.scene.family {
+            Family::None => None,
+            _ if kept && self.world.issuer.creds.first().is_some_and(off) => {
+                Some("a shared key stays switched off")
+            }
+            _ if kept && dropped => Some("the value of a shared key was dropped"),
+            Family::End if !kept && !dropped => Some("the value of the ended key is kept"),
+            Family::Part | Family::End => None,
+        }
+    }
+
     /// A file of the plan that does not hold what stays, although the last look saw it.
     fn file_behind(&self, stays: Value) -> Option<String> {
         let look = self.world.look?;

@@ -212,24 +212,29 @@ impl World {
             let old = world.issuer.creds.first_mut();
             old.into_iter().for_each(|cred| cred.ended = Some(0));
         }
-        match scene.family {
-            Family::None => {}
-            // Others hold the shared key, in memory and in files, and go on using it.
-            Family::Part => {
-                world.process(None, 0, HostId(0), OLD);
-                world.strangers.push((0, OLD));
-            }
-            Family::End => {
-                let own = world.fresh_value();
-                world.issuer.before(own);
-                world.files.fill(own);
-                world.store.current = own;
-            }
-        }
+        world.share();
         for at in 0..world.plan.consumers.len() {
             world.start_consumer(at);
         }
         world
+    }
+
+    /// Who else has to do with a shared key, or which key its consumers have by now.
+    fn share(&mut self) {
+        match self.scene.family {
+            Family::None => {}
+            // Others hold it, in memory and in files, and go on using it.
+            Family::Part => {
+                self.process(None, 0, HostId(0), OLD);
+                self.strangers.push((0, OLD));
+            }
+            Family::End => {
+                let own = self.fresh_value();
+                self.issuer.before(own);
+                self.files.fill(own);
+                self.store.current = own;
+            }
+        }
     }
 
     /// The value that the plan's consumers begin with.

@@ -18,7 +18,6 @@ use crate::records::begun::open_of;
 use crate::records::recorded::Opened;
 use crate::records::saved::Saved;
 use crate::wiring::compose::compose;
-use crate::wiring::family::Own;
 use crate::wiring::issuer::issuer;
 use crate::wiring::open::{fingerprint_key, folder_of, journal, runtime};
 
@@ -67,7 +66,7 @@ pub(crate) fn grant(
     let Ok(issuer) = issuer(secret) else { return Ok(()) };
     places.ensure()?;
     let folder = folder_of(config_file);
-    let composed = compose(secret, issuer.as_ref(), places, "", folder, &[], &BTreeMap::new(), &Own::new())?;
+    let composed = compose(secret, issuer.as_ref(), places, "", folder, &[], &BTreeMap::new())?;
     let host = Local::new(composed.setup, fingerprint_key(places)?);
     let restart = format!("{}/restart:", new.name);
     let live = host.live_now().live.into_iter().map(|one| one.difference);
@@ -118,8 +117,7 @@ fn fact(
     let folder = folder_of(config_file);
     let issuer = issuer(secret)?;
     let roots = &config.search_roots;
-    let (id, own) = (&opened.id.0, Own::new());
-    let composed = compose(secret, issuer.as_ref(), places, id, folder, roots, &BTreeMap::new(), &own)?;
+    let composed = compose(secret, issuer.as_ref(), places, &opened.id.0, folder, roots, &BTreeMap::new())?;
     // The rotation knows consumers and files by their numbers: those that it has must be the very same, in their order.
     let before = numbered(opened)?;
     let same = secret.consumers.starts_with(&before)

@@ -8,11 +8,12 @@ use keyroll_config::{Config, Secret};
 use keyroll_host::{Local, SystemClock, place_digest};
 use keyroll_journal::{LockError, SqliteJournal, StateLock, try_lock};
 use keyroll_port::{Clock as _, Journal as _, JournalError, Opening, RotationId};
-use keyroll_rotation::{Fact, OldKey, Phase, Stamp, State};
+use keyroll_rotation::{Fact, OldKey, Phase, Plan, Stamp, State};
 
 use super::by_hand::{self, Given, Steps};
 use super::drive::{Wishes, drive};
 use super::finish::finish;
+use super::split::refuse_emergency;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::places::Places;
@@ -27,7 +28,7 @@ use crate::records::recorded::{Opened, opened};
 use crate::records::saved::Saved;
 use crate::records::waivers::Waivers;
 use crate::ui::{Answer, Event, Ui};
-use crate::wiring::compose::compose;
+use crate::wiring::compose::compose_own;
 use crate::wiring::family::{self, store_of};
 use crate::wiring::issuer::{Described, described};
 use crate::wiring::open::{self, fingerprint_key, folder_of, journal, lock, ports, runtime};
@@ -58,6 +59,7 @@ pub(crate) fn apply(saved: &Saved, asked: &Asked, context: &mut Context) -> Resu
     let id = saved.id.as_str();
     refuse_begun(&places, id, &saved.secret)?;
     check_consent(asked, &saved.secret)?;
+    refuse_emergency(asked, saved)?;
     let config = parse_config(saved)?;
     let secret = crate::context::secret(&config, &saved.secret)?;
     let described = described(secret)?;
@@ -93,20 +95,7 @@ pub(crate) fn apply(saved: &Saved, asked: &Asked, context: &mut Context) -> Resu
     runtime.block_on(family::found(&places, saved))?;
     let store = runtime.block_on(store_of(&places, saved))?;
     let opened = ports(&places, store, issuer, found.host)?;
-    let clock = SystemClock::new();
-    let opening = Opening {
-        secret: saved.secret.clone(),
-        from_version: saved.from_version,
-        plan: found.plan,
-        names: Saved {
-            accepted: asked.accept.clone(),
-            alerted_unix_ms: asked.alerted_unix_ms,
-            ..saved.clone()
-        }
-        .text()?,
-        at: Stamp { ms: clock.monotonic_ms(), boot: clock.boot(), epoch: 0 },
-        unix_ms: clock.unix_ms(),
-    };
+    let opening = opening(saved, asked, found.plan)?;
     runtime.block_on(finish(opened.journal.as_ref(), &places))?;
     runtime.block_on(agree(opened.journal.as_ref(), opened.store.as_ref(), &saved.secret))?;
     runtime.block_on(opened.journal.open(&id, &opening)).map_err(|error| not_opened(&error, &id))?;
@@ -125,6 +114,19 @@ pub(crate) fn apply(saved: &Saved, asked: &Asked, context: &mut Context) -> Resu
     let exit = exit.and_then(|exit| runtime.block_on(finish(journal.as_ref(), &places)).map(|()| exit));
     drop(lock);
     exit
+}
+
+fn opening(saved: &Saved, asked: &Asked, plan: Plan) -> Result<Opening, Problem> {
+    let clock = SystemClock::new();
+    let (accepted, alerted_unix_ms) = (asked.accept.clone(), asked.alerted_unix_ms);
+    Ok(Opening {
+        secret: saved.secret.clone(),
+        from_version: saved.from_version,
+        plan,
+        names: Saved { accepted, alerted_unix_ms, ..saved.clone() }.text()?,
+        at: Stamp { ms: clock.monotonic_ms(), boot: clock.boot(), epoch: 0 },
+        unix_ms: clock.unix_ms(),
+    })
 }
 
 fn check_consent(asked: &Asked, name: &str) -> Result<(), Problem> {
@@ -242,7 +244,8 @@ fn host_of(
     let issuer = described.issuer(secret, None)?;
     let roots = &config.search_roots;
     let own = runtime()?.block_on(family::own_of(places, opened.saved.family.as_ref()))?;
-    let composed = compose(secret, issuer.as_ref(), places, &opened.id.0, folder, roots, &planned, &own)?;
+    let composed =
+        compose_own(secret, issuer.as_ref(), places, &opened.id.0, (folder, roots), &planned, &own)?;
     if composed.consumers.len() != opened.state.plan().consumers.len() {
         return Err(Problem::new("K0839", "take the rotation up")
             .because("its configuration names another number of consumers than its journal"));
@@ -281,6 +284,7 @@ fn drive_on(
     let mut opened = runtime.block_on(opened(&journal, id))?;
     drop(journal);
     check_consent(asked, &opened.saved.secret)?;
+    refuse_emergency(asked, &opened.saved)?;
     let config = parse_config(&opened.saved)?;
     let secret = crate::context::secret(&config, &opened.saved.secret)?;
     trusted(&opened.saved.config_file, secret)?;

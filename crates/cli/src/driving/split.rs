@@ -34,10 +34,7 @@ enum Progress {
 /// Carries a split out from where it stands, until it ends or a rotation of it does not end well.
 pub(crate) fn carry_out(split: &Saved, asked: &Asked, context: &mut Context) -> Result<Exit, Problem> {
     if asked.until.is_some() || asked.emergency.is_some() {
-        return Err(Problem::new("K0878", format!("split {}", split.secret))
-            .because("--until and --emergency are about one rotation, and a split is several")
-            .help(format!("keyroll plan {} replaces the shared key in an emergency", split.secret))
-            .exits(Exit::Usage));
+        return Err(several(&split.secret));
     }
     consent(asked.confirm.as_deref(), &split.secret)?;
     let places = context.places()?;
@@ -65,6 +62,24 @@ pub(crate) fn carry_out(split: &Saved, asked: &Asked, context: &mut Context) -> 
     }
     let members: Vec<String> = split.shares.iter().map(|share| share.secret.clone()).collect();
     end((&split.secret, split.from_version), (&members, Some(split)), asked, context)
+}
+
+fn several(secret: &str) -> Problem {
+    Problem::new("K0878", format!("split {secret}"))
+        .because("--until and --emergency are about one rotation, and a split is several")
+        .help(format!(
+            "keyroll abort what is open, then: keyroll plan {secret}, which replaces the shared key"
+        ))
+        .exits(Exit::Usage)
+}
+
+/// An emergency of a shared key is a rotation of that.
+pub(super) fn refuse_emergency(asked: &Asked, saved: &Saved) -> Result<(), Problem> {
+    match (&saved.family, asked.emergency) {
+        (Some(Family::Member { from, .. }), Some(_)) => Err(several(from)),
+        (Some(Family::End { .. }), Some(_)) => Err(several(&saved.secret)),
+        (Some(_), None) | (None, _) => Ok(()),
+    }
 }
 
 /// After a rotation that belongs to a split, the rest of it.
@@ -113,10 +128,8 @@ pub(crate) fn meant(id: Option<&str>, context: &Context) -> Result<Option<Saved>
     let family = Saved::of(&recorded).ok().and_then(|saved| saved.family);
     let Some(Family::Member { split, .. }) = &family else { return Ok(None) };
     // What is on its way back is no split that goes on.
-    match state_of(&recorded)?.phase() {
-        Phase::RollingBack | Phase::RolledBack => Ok(None),
-        _ => Saved::load(&places, split).map(Some),
-    }
+    let back = matches!(state_of(&recorded)?.phase(), Phase::RollingBack | Phase::RolledBack);
+    if back { Ok(None) } else { Saved::load(&places, split).map(Some) }
 }
 
 fn reading(error: JournalError) -> Problem {

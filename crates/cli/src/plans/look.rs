@@ -15,14 +15,14 @@ use keyroll_secret::{Credential, CredentialId, FingerprintKey, SecretBytes};
 
 use super::clear::refuse_clear;
 use super::granted::Granted;
-use super::shared::{old_store, policy_for};
+use super::shared::{holders, live_now, old_store, policy_for};
 use super::subject::Subject;
 use crate::exit::Exit;
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::saved::{Saved, SeenAll, SeenFile};
 use crate::records::waivers::Waivers;
-use crate::wiring::compose::{Composed, compose, policy};
+use crate::wiring::compose::{Composed, compose_own, policy};
 use crate::wiring::family::{self, Own};
 use crate::wiring::issuer::Described;
 use crate::wiring::open::{fingerprint_key, folder_of};
@@ -54,7 +54,13 @@ pub(crate) async fn current(store: &dyn Store, secret: &Secret) -> Result<(u32, 
             .help(format!("keyroll secret add {name} --id ID_AT_THE_ISSUER < FILE_WITH_THE_VALUE"))
     };
     let versions = store.versions(name).await?;
-    let version = versions.iter().find(|version| version.label == Label::Current).ok_or_else(missing)?;
+    let version = versions.iter().find(|version| version.label == Label::Current);
+    let version = version.ok_or_else(|| match versions.is_empty() {
+        true => missing(),
+        false => Problem::new("K0829", format!("find the current version of {name}"))
+            .because("its last key was ended, and none took its place: its consumers have keys of their own")
+            .help(format!("keyroll history {name}")),
+    })?;
     let credential = store.read(name, version.number).await?.ok_or_else(missing)?;
     Ok((version.number, credential))
 }
@@ -110,8 +116,15 @@ fn on_this_machine(
 ) -> Result<(Composed, BTreeMap<PathBuf, SeenFile>), Problem> {
     let folder = folder_of(subject.config_file);
     let roots = &subject.config.search_roots;
-    let mut composed =
-        compose(subject.secret, issuer, subject.places, subject.id, folder, roots, &BTreeMap::new(), own)?;
+    let mut composed = compose_own(
+        subject.secret,
+        issuer,
+        subject.places,
+        subject.id,
+        (folder, roots),
+        &BTreeMap::new(),
+        own,
+    )?;
     let files = files(&composed.setup.files.iter().map(|file| file.path.clone()).collect::<Vec<_>>(), key)?;
     for file in &mut composed.setup.files {
         file.planned = files.get(&file.path).map(|seen| seen.real.clone());
@@ -145,17 +158,14 @@ pub(crate) async fn look(
         _ => Sessions::default(),
     };
     let looked = host.enumerate(values, &sessions, Which::New).await?;
-    // Whoever else holds a key that is shared and kept goes on with it.
-    let mine = aim != Aim::Part;
-    let unexplained = if mine { unexplained(subject, from_version, &looked)? } else { Vec::new() };
-    let mut holders = Vec::new();
-    let strange = looked.enumeration.instances.iter().filter(|instance| instance.consumer.is_none() && mine);
-    for instance in strange {
-        holders.extend(host.describe(instance.who).await);
-    }
-    // Where a key is only ended nothing is restarted.
-    let LiveReport { live, not_visible } =
-        if aim == Aim::End { LiveReport::default() } else { host.live_now() };
+    let (unexplained, holders) = match aim {
+        Aim::Replace | Aim::End => {
+            (unexplained(subject, from_version, &looked)?, holders(&host, &looked).await)
+        }
+        // Whoever else holds a key that is shared and kept goes on with it.
+        Aim::Part => (Vec::new(), Vec::new()),
+    };
+    let LiveReport { live, not_visible } = live_now(&host, aim);
     let (granted, live) = granted(subject, live)?;
     let not_visible = looked.not_visible.into_iter().chain(not_visible).collect();
     let seen = SeenAll {
@@ -179,24 +189,7 @@ pub(crate) async fn look(
         aim,
     };
     refuse_unsound(subject, &plan)?;
-    let saved = Saved {
-        version: Saved::form(),
-        id: subject.id.to_owned(),
-        secret: subject.secret.name.to_string(),
-        from_version,
-        made_unix_ms: subject.unix_ms,
-        config_file: subject.config_file.to_owned(),
-        config_text: subject.config_text.to_owned(),
-        bound,
-        denied_is_alive: plan.denied_is_alive,
-        recovery: plan.recovery,
-        seen,
-        settings,
-        alerted_unix_ms: None,
-        accepted: Vec::new(),
-        shares: Vec::new(),
-        family: subject.family.cloned(),
-    };
+    let saved = subject.saved(from_version, &plan, seen, settings);
     let endpoints = issuer.endpoints();
     Ok(Found { saved, plan, endpoints, host, holders, not_visible, notes, live, granted })
 }

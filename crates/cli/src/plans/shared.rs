@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use keyroll_port::Store;
+use keyroll_host::{LiveReport, Local};
+use keyroll_port::{Holder, Host as _, Looked, Store};
 use keyroll_rotation::{Aim, Kinds, Policy};
 
 use super::Subject;
@@ -27,4 +28,21 @@ pub(super) fn policy_for(aim: Aim, policy: Policy) -> Policy {
             Policy { require: policy.require.without(Kinds::READ), standing_consent: false, ..policy }
         }
     }
+}
+
+/// What restarts would make live; where a key is only ended nothing is restarted.
+pub(super) fn live_now(host: &Local, aim: Aim) -> LiveReport {
+    match aim {
+        Aim::Replace | Aim::Part => host.live_now(),
+        Aim::End => LiveReport::default(),
+    }
+}
+
+/// Running holders that nobody explains.
+pub(super) async fn holders(host: &Local, looked: &Looked) -> Vec<Holder> {
+    let mut holders = Vec::new();
+    for instance in looked.enumeration.instances.iter().filter(|instance| instance.consumer.is_none()) {
+        holders.extend(host.describe(instance.who).await);
+    }
+    holders
 }

@@ -55,6 +55,18 @@ pub(crate) fn compose(
     folder: &Path,
     roots: &[PathBuf],
     planned: &BTreeMap<PathBuf, PathBuf>,
+) -> Result<Composed, Problem> {
+    compose_own(secret, issuer, places, id, (folder, roots), planned, &Own::new())
+}
+
+/// The same, where consumers have keys of their own.
+pub(crate) fn compose_own(
+    secret: &Secret,
+    issuer: &dyn Issuer,
+    places: &Places,
+    id: &str,
+    (folder, roots): (&Path, &[PathBuf]),
+    planned: &BTreeMap<PathBuf, PathBuf>,
     own: &Own,
 ) -> Result<Composed, Problem> {
     let attributes = issuer.capabilities().attributes;

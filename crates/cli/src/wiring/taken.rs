@@ -10,7 +10,6 @@ use keyroll_rotation::Holds;
 use keyroll_secret::{Credential, CredentialId, Fields};
 
 use super::compose::compose;
-use super::family::Own;
 use super::issuer::issuer;
 use super::open::{fingerprint_key, runtime};
 use crate::places::Places;
@@ -116,7 +115,7 @@ fn copies(
     if secret.consumers.is_empty() {
         return;
     }
-    let composed = compose(secret, issuer, places, "", folder, &[], &BTreeMap::new(), &Own::new());
+    let composed = compose(secret, issuer, places, "", folder, &[], &BTreeMap::new());
     let host = composed.and_then(|composed| Ok(Local::new(composed.setup, fingerprint_key(places)?)));
     let host = match host {
         Ok(host) => host,
