@@ -1,9 +1,11 @@
+mod split;
 mod steps;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use split::SplitArgs;
 pub(crate) use steps::{Emergency, Step};
 
 use crate::examples;
@@ -74,6 +76,9 @@ pub(crate) enum Command {
     /// Look at everything, and save what a rotation would do; touches nothing
     #[command(after_help = examples::PLAN)]
     Plan(PlanArgs),
+    /// Look at everything, and save how each consumer of a shared key gets one of its own
+    #[command(after_help = examples::SPLIT)]
+    Split(SplitArgs),
     /// Carry out a plan
     #[command(after_help = examples::APPLY)]
     Apply(ApplyArgs),
@@ -459,9 +464,11 @@ pub(crate) struct RevokeArgs {
     pub(crate) confirm: Option<String>,
 }
 
-/// The version that `revoke` can end; the current one is ended by rotating.
+/// The version that `revoke` can end. A current one that is in use is ended by rotating.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum RevocableVersion {
     /// The one before the current
     Previous,
+    /// The current one, where each of its consumers has a key of its own by now
+    Current,
 }

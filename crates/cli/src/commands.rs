@@ -18,6 +18,7 @@ mod retry;
 mod revoke;
 mod schema;
 mod secret;
+mod split;
 mod status;
 mod undo;
 mod verify;
@@ -37,6 +38,7 @@ pub(crate) fn run(command: Command, context: &mut Context) -> ExitCode {
         Command::Doctor(args) => doctor::run(&args, context),
         Command::Secret(command) => secret::run(&command, context),
         Command::Plan(args) => plan::run(&args, context),
+        Command::Split(args) => split::run(&args, context),
         Command::Apply(args) => apply::run(&args, context),
         Command::Resume(args) => resume::run(&args, context),
         Command::Pause(args) => pause::run(&args, context),

@@ -5,4 +5,5 @@ pub(crate) mod by_hand;
 mod drive;
 mod finish;
 pub(crate) mod rotate;
+pub(crate) mod split;
 mod watch;

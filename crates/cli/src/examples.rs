@@ -20,6 +20,10 @@ pub(crate) const PLAN: &str = "\
 Example: keyroll plan openrouter
 Exit codes: 0 saved, 1 refused, nothing changed, 6 needs a person, 7 a rotation of
 it is open";
+pub(crate) const SPLIT: &str = "\
+Example: keyroll split openrouter
+Exit codes: 0 saved, 1 refused, nothing changed, 2 usage, 6 needs a person, 7 a
+rotation of it is open";
 pub(crate) const APPLY: &str = "\
 Example: keyroll apply PLAN_ID --confirm=openrouter
 Exit codes: 0 done, 1 nothing changed, 4 paused, 5 rolled back, 6 needs a person,

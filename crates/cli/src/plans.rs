@@ -7,6 +7,8 @@ pub(crate) mod look;
 pub(crate) mod make;
 mod outline;
 pub(crate) mod reach;
+mod shared;
+pub(crate) mod split;
 mod subject;
 
 pub(crate) use look::Found;

@@ -1,6 +1,7 @@
 //! Where the rooms meet: what a configuration names becomes an issuer, a setup of this machine, and ports.
 
 pub(crate) mod compose;
+pub(crate) mod family;
 pub(crate) mod gathered;
 mod here;
 pub(crate) mod issuer;

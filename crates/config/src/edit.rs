@@ -138,13 +138,13 @@ pub fn add_secret(text: &str, file_name: &str, new: &NewSecret) -> Result<String
     checked(document, file_name)
 }
 
-fn open(text: &str, file_name: &str) -> Result<DocumentMut, ConfigError> {
+pub(crate) fn open(text: &str, file_name: &str) -> Result<DocumentMut, ConfigError> {
     text.parse::<DocumentMut>()
         .map_err(|_| ConfigError::new(Kind::BadEdit, file_name, "cannot be edited: not TOML", None, None))
 }
 
 /// The new text, if it would be accepted.
-fn checked(document: DocumentMut, file_name: &str) -> Result<String, ConfigError> {
+pub(crate) fn checked(document: DocumentMut, file_name: &str) -> Result<String, ConfigError> {
     let text = document.to_string();
     Config::parse(&text, file_name).map(|_| text)
 }

@@ -28,6 +28,7 @@ mod secret;
 mod server;
 mod shape;
 mod signal;
+mod split;
 mod suggest;
 mod template;
 
@@ -50,4 +51,5 @@ pub use schema::{SCHEMA_FILE_NAME, schema};
 pub use secret::{Decide, EvidenceKind, FieldSpec, Postgres, Revoke, Secret};
 pub use server::{Server, ServerKind};
 pub use signal::Signal;
+pub use split::{join_consumers, split_consumer};
 pub use template::{Part, Template};

@@ -4,7 +4,7 @@
 
 use keyroll_config::{
     Config, Copy, EntryPart, FileFormat, Name, NewApply, NewConsumer, NewSecret, Place, Signal, Source,
-    WriteMode, add_consumer, add_secret,
+    WriteMode, add_consumer, add_secret, join_consumers, split_consumer,
 };
 
 const TEXT: &str = "#:schema ./keyroll.schema.json\n# ours\nversion = 1 # one\n\n[secrets.acme] # the key\n\
@@ -89,4 +89,43 @@ fn a_secret_is_added() {
     assert!(Config::parse(&empty, "keyroll.toml").unwrap().secret("mail").is_ok());
     let value = NewSecret { name: name("x"), issuer: "a b".to_owned(), admin: None };
     assert_eq!(add_secret(TEXT, "keyroll.toml", &value).unwrap_err().code(), "K0004");
+}
+
+const SHARED: &str = "version = 1\n\n# the shared one\n[secrets.acme]\nissuer = \"openrouter\" # spaced\n\
+    [secrets.acme.revoke]\nsoak = \"5s\"\n\n# the front\n[[secrets.acme.consumers]]\nname = \"api\" # first\n\
+    runs = { at_rest = true }\nreads = { env_file = \"./a.env\", variable = \"KEY\" }\n\n\
+    [[secrets.acme.consumers]]\nname = \"worker\"\nruns = { at_rest = true }\n\
+    reads = { env_file = \"./b.env\", variable = \"KEY\" }\n\n[secrets.other]\nissuer = \"openrouter\"\n";
+
+#[test]
+fn a_consumer_gets_a_secret_of_its_own_with_the_same_settings() {
+    let (acme, api, own) = (name("acme"), name("api"), name("acme-api"));
+    let text = split_consumer(SHARED, "keyroll.toml", (&acme, &api, &own)).unwrap();
+    for line in SHARED.lines().filter(|line| !line.starts_with("[[")) {
+        assert!(text.lines().any(|other| other == line), "{line} is gone:\n{text}");
+    }
+    let (before, after) = (Config::parse(SHARED, "k.toml").unwrap(), Config::parse(&text, "k.toml").unwrap());
+    assert_eq!(after.secrets[&acme].consumers, before.secrets[&acme].consumers[1..]);
+    let mut wanted = before.secrets[&acme].clone();
+    (wanted.name, wanted.consumers) = (own.clone(), before.secrets[&acme].consumers[..1].to_vec());
+    assert_eq!(after.secrets[&own], wanted);
+    assert!(split_consumer(&text, "k.toml", (&acme, &name("worker"), &own)).is_err(), "the name is taken");
+    assert!(split_consumer(&text, "k.toml", (&acme, &api, &name("x"))).is_err(), "it is not there any more");
+    let worker = name("acme-worker");
+    let text = split_consumer(&text, "k.toml", (&acme, &name("worker"), &worker)).unwrap();
+    assert!(Config::parse(&text, "k.toml").unwrap().secrets[&acme].consumers.is_empty());
+    // Back, for a look at all of them at once.
+    let text = join_consumers(&text, "k.toml", &acme, &[own, worker]).unwrap();
+    assert_eq!(Config::parse(&text, "k.toml").unwrap(), before);
+}
+
+#[test]
+fn an_inline_list_of_consumers_is_split_too() {
+    let text = "version = 1\n[secrets.acme]\nissuer = \"openrouter\"\nconsumers = [\n  # the front\n  { name = \
+        \"api\", runs = { at_rest = true }, reads = { env_file = \"./a.env\", variable = \"KEY\" } },\n]\n";
+    let (acme, own) = (name("acme"), name("acme-api"));
+    let split = split_consumer(text, "k.toml", (&acme, &name("api"), &own)).unwrap();
+    assert!(Config::parse(&split, "k.toml").unwrap().secrets[&acme].consumers.is_empty(), "{split}");
+    let joined = join_consumers(&split, "k.toml", &acme, &[own]).unwrap();
+    assert_eq!(Config::parse(&joined, "k.toml").unwrap(), Config::parse(text, "k.toml").unwrap());
 }

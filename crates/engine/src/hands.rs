@@ -2,9 +2,9 @@ use std::sync::Arc;
 
 use keyroll_port::{
     Applied, Brings, Class, Failure, Gap, Holder, JournalError, Live, Opening, Probe, Residue, RotationId,
-    Sessions, Values,
+    Session, Sessions, Values,
 };
-use keyroll_rotation::{ConsumerId, CredId, Effect, IllegalEvent, Op, Outcome, Seq, State, Which};
+use keyroll_rotation::{Aim, ConsumerId, CredId, Effect, IllegalEvent, Op, Outcome, Seq, State, Which};
 use keyroll_secret::{Credential, CredentialId, Fields};
 use tokio::sync::{OnceCell, mpsc};
 
@@ -384,9 +384,24 @@ impl Bench {
         };
         let of_new = match state.new_version() {
             Some(new) => issuer.sessions(&CredentialId::new(new.credential.as_str())).await?,
+            None if state.plan().aim == Aim::End => self.sessions_since(old).await?,
             None => None,
         };
         Ok(Sessions { old: of_old, new: of_new })
+    }
+}
+
+impl Bench {
+    /// Live sessions of the versions after the old one: of a key that was shared, those that its consumers use now.
+    async fn sessions_since(&self, old: &Old) -> Result<Option<Vec<Session>>, Failure> {
+        let versions = self.ports.store.versions(self.secret()).await?;
+        let mut all = None;
+        for id in versions.iter().filter(|it| it.number > old.number).filter_map(|it| it.credential.as_ref())
+        {
+            let Some(sessions) = self.ports.issuer.sessions(id).await? else { continue };
+            all.get_or_insert_with(Vec::new).extend(sessions);
+        }
+        Ok(all)
     }
 }
 

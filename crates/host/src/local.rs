@@ -184,6 +184,7 @@ impl Host for Local {
         values: Values<'_>,
         sessions: &dyn SessionSource,
     ) -> Result<(Vec<Proof>, bool), Failure> {
+        let values = self.setup.versions_of(consumer, values);
         self.learn(values);
         self.prove_slot(consumer, slot, which, values, sessions).await
     }

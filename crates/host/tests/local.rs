@@ -69,7 +69,14 @@ impl Place {
 }
 
 fn file(path: &Path, copies: Vec<CopySetup>) -> FileSetup {
-    FileSetup { path: path.to_owned(), planned: None, write: Write::Rename, copies, generated: false }
+    FileSetup {
+        path: path.to_owned(),
+        planned: None,
+        write: Write::Rename,
+        copies,
+        generated: false,
+        own: None,
+    }
 }
 
 fn variable(name: &str) -> CopySetup {

@@ -5,16 +5,18 @@
 
 #[path = "../../engine/tests/parts/mod.rs"]
 mod parts;
+#[path = "../../rotation/tests/walk/mod.rs"]
+mod walk;
 
 use std::fs;
 use std::path::Path;
 
 use keyroll_engine::{Command, Ending, Note, Observer, Pace, Standing, Word, run};
 use keyroll_journal::{encode_event, encode_opening};
-use keyroll_port::{Journal as _, RotationId};
+use keyroll_port::{Journal as _, Opening, RotationId};
 use keyroll_rotation::{
-    Capabilities, Consumer, Delivery, Event, Fact, FileId, HostId, OnFailure, Op, Overlap, PROTOCOL, Person,
-    Plan, Refusals, Seq, State, Uptake,
+    Aim, Capabilities, Consumer, Delivery, Event, Fact, FileId, HostId, OnFailure, Op, Overlap, PROTOCOL,
+    Person, Plan, Refusals, Seq, Stamp, State, Uptake,
 };
 use parts::machine::Mishap;
 use parts::{Scene, locked};
@@ -95,10 +97,24 @@ fn record(folder: &Path, name: &str, scene: &Scene, nobody_at_first: bool) {
     });
     assert!(ended, "{name} does not end");
     let recorded = runtime.block_on(scene.book.load(&id)).unwrap();
-    let mut lines = vec![encode_opening(&recorded.opening).unwrap()];
-    let mut state = State::open(recorded.opening.plan.clone(), recorded.opening.at).unwrap();
+    write_down(folder, name, &recorded.opening, &recorded.events);
+}
+
+/// One on paper, where the ports in memory do not have what it is about.
+fn record_walk(folder: &Path, name: &str, plan: Plan) {
+    let mut walk = walk::Walk::of(plan.clone());
+    walk.until(State::ended);
+    let at = Stamp { epoch: 0, ..walk.said[0].at };
+    let secret = "acme".to_owned();
+    let opening = Opening { secret, from_version: 1, plan, names: String::new(), at, unix_ms: 1 };
+    write_down(folder, name, &opening, &walk.said);
+}
+
+fn write_down(folder: &Path, name: &str, opening: &Opening, events: &[Event]) {
+    let mut lines = vec![encode_opening(opening).unwrap()];
+    let mut state = State::open(opening.plan.clone(), opening.at).unwrap();
     let mut phases = vec![state.phase()];
-    for event in &recorded.events {
+    for event in events {
         lines.push(encode_event(event).unwrap());
         state = keyroll_rotation::step(&state, event).unwrap().0;
         if phases.last() != Some(&state.phase()) {
@@ -148,4 +164,7 @@ fn main() {
     let back = Scene::of(back, &[], "id-2", "value-two");
     *locked(&back.fate.at) = Some((4, Mishap::FailedForGood));
     record(&folder, "rolled-back", &back, false);
+    for (name, aim) in [("part-of-a-shared-key", Aim::Part), ("end-of-a-shared-key", Aim::End)] {
+        record_walk(&folder, name, Plan { aim, ..walk::plan() });
+    }
 }

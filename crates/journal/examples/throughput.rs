@@ -166,6 +166,7 @@ fn opening(number: u64) -> Opening {
         bound: true,
         denied_is_alive: false,
         recovery: false,
+        aim: keyroll_rotation::Aim::Replace,
     };
     Opening {
         secret: format!("secret-{number}"),

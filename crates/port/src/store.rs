@@ -70,7 +70,8 @@ pub trait Store: Send + Sync {
     /// Makes what was kept under this intent the pending version; returns its number.
     async fn stage(&self, secret: &str, rotation: &RotationId, intent: Seq) -> Result<u32, Failure>;
 
-    /// Makes `next` current and `expected` previous, only if `expected` is current now.
+    /// Makes `next` current and `expected` previous, only if `expected` is current now; 0 = none is, and `next` is the
+    /// first.
     async fn promote(&self, secret: &str, expected: u32, next: u32) -> Result<(), Failure>;
 
     /// Takes a promotion back: `before` is current again and `next` pending.

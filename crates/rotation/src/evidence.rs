@@ -39,6 +39,12 @@ impl Kinds {
         Self(self.0 | other.0)
     }
 
+    /// This set less the other.
+    #[must_use]
+    pub fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
     /// Whether all of `other` is here.
     pub fn has(self, other: Self) -> bool {
         self.0 & other.0 == other.0

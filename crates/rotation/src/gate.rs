@@ -1,7 +1,10 @@
 //! The gate, per instance: what must be seen before a key may be ended.
 
 use crate::state::{Look, State};
-use crate::{ConsumerId, FileId, Holds, Incarnation, Kinds, Life, Plan, Proof, Seen, Sight, Waived, Which};
+use crate::{
+    Aim, ConsumerId, Enumeration, FileId, Holds, Incarnation, Kinds, Life, Plan, Proof, Seen, Sight, Waived,
+    Which,
+};
 
 /// What stands between a rotation and the end of a key, by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -59,7 +62,21 @@ pub fn blockers(state: &State, look: &Look, stays: Which) -> Vec<Blocker> {
             found.push(Blocker::Absent(id));
         }
     }
+    if state.aim() == Aim::Part && stays == Which::New {
+        found.retain(|blocker| !of_others(seen, *blocker));
+    }
     found
+}
+
+/// Whoever else holds a key that is shared and kept goes on with it: that is not this rotation's.
+fn of_others(seen: &Enumeration, blocker: Blocker) -> bool {
+    match blocker {
+        Blocker::Holder(_) | Blocker::Stranger(_) | Blocker::Session(None) => true,
+        Blocker::Session(Some(who)) => {
+            !seen.instances.iter().any(|instance| instance.who == who && instance.consumer.is_some())
+        }
+        Blocker::File(..) | Blocker::Unproven(..) | Blocker::Stale(..) | Blocker::Absent(_) => false,
+    }
 }
 
 fn read_by_somebody(state: &State, file: FileId) -> bool {

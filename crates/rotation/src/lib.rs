@@ -37,7 +37,7 @@ pub use event::{
 pub use evidence::{Enumeration, FoundBy, Holds, Incarnation, Kinds, Life, Proof, Seen, SessionSeen, Sight};
 pub use gate::{Blocker, blockers};
 pub use id::{ConsumerId, CredId, EndpointId, FileId, HostId, Seq, Which};
-pub use plan::{Consumer, Delivery, OnFailure, PATHS_MAX, Plan, PlanDefect, Policy, SLOTS_MAX, Uptake};
+pub use plan::{Aim, Consumer, Delivery, OnFailure, PATHS_MAX, Plan, PlanDefect, Policy, SLOTS_MAX, Uptake};
 pub use state::{
     Debt, Hold, Intent, IntentStatus, Look, NewVersion, OldKey, Phase, Reason, Stage, State, Streak, Unit,
 };

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::state::{Hold, NewVersion, OldKey, Phase, Reason, Stage, State, Unit, all_slots};
 use crate::{
-    Adoptee, Consumer, CredId, Difference, Emergency, HostId, Op, Overlap, Person, Waived, Want, Which, gate,
-    intent, phases, unit, wants,
+    Adoptee, Aim, Consumer, CredId, Difference, Emergency, HostId, Op, Overlap, Person, Waived, Want, Which,
+    gate, intent, phases, unit, wants,
 };
 
 pub(crate) fn consented(next: &mut State, before: &State, digest: u64) -> Result<(), &'static str> {
@@ -32,7 +32,7 @@ pub(crate) fn adopted(
     files: &[HostId],
     explains: Adoptee,
 ) -> Result<(), &'static str> {
-    if next.ended() || next.phase == Phase::RollingBack {
+    if next.ended() || next.phase == Phase::RollingBack || next.aim() == Aim::End {
         return Err("nothing is being moved forward");
     }
     let plan = Arc::make_mut(&mut next.plan);
@@ -165,10 +165,11 @@ fn go_on(next: &mut State) {
     next.phase_since = next.now;
     let forward = next.phase != Phase::RollingBack;
     retake_units(next, forward);
-    if matches!(next.phase, Phase::Quiesce | Phase::RollingBack) {
+    if matches!(next.phase, Phase::Quiesce | Phase::RollingBack) && next.aim() != Aim::End {
         retake_unproven(next, if forward { Which::New } else { Which::Old });
     }
-    if next.phase == Phase::Decide && next.new_version().is_none() && next.decided.is_none() {
+    let exchanges = phases::exchanges(next);
+    if exchanges && next.phase == Phase::Decide && next.new_version().is_none() && next.decided.is_none() {
         // Where minting itself ends the old value there is nothing to quiesce yet.
         next.consent = None;
         next.enter(Phase::Decide);
@@ -252,6 +253,9 @@ pub(crate) fn escalated(
 ) -> Result<(), &'static str> {
     if next.ended() {
         return Err("the rotation has ended: open another");
+    }
+    if next.aim() != Aim::Replace {
+        return Err("an emergency of a shared key is a rotation of it: abort this one");
     }
     let dropping = next.retired || next.intents.iter().any(|open| open.op == Op::Retire(Which::Old));
     if next.phase == Phase::Sweep && dropping {
@@ -359,6 +363,9 @@ pub(crate) fn hand_revoked(next: &mut State) -> Result<(), &'static str> {
                 | Hold::Paused(Reason::Failed(_) | Reason::Overdue(_))
         )
     );
+    if next.aim() == Aim::Part {
+        return Err("the old key is kept: others use it");
+    }
     if next.phase != Phase::Revoke && !failed {
         return Err("the old key is not to be ended yet");
     }

@@ -15,7 +15,7 @@ mod stage;
 mod sweep;
 
 use crate::state::{OldKey, Phase, State, Streak};
-use crate::{EndpointId, MintedBy, Op, Overlap, Refusals, Want, Which, unit};
+use crate::{Aim, EndpointId, MintedBy, Op, Overlap, Refusals, Want, Which, unit};
 
 /// What the present phase would have done next.
 pub(crate) fn wants(state: &State, out: &mut Vec<Want>) {
@@ -85,6 +85,9 @@ pub(crate) fn refusals_visible(state: &State) -> bool {
 
 /// The phase after Preflight.
 pub(crate) fn first(state: &State) -> Phase {
+    if state.aim() == Aim::End {
+        return Phase::Quiesce;
+    }
     let decide_first = exchanges(state) && state.decided.is_none() && state.old != OldKey::Ended;
     match (decide_first, state.plan.capabilities.minted_by) {
         (true, MintedBy::Us) => Phase::Mint,
@@ -111,8 +114,8 @@ pub(crate) fn not_yet(state: &State, streaks: &[Streak], need: u8) -> Vec<Endpoi
     state.plan.endpoint_ids().filter(short).collect()
 }
 
-/// Everybody was moved to the new version.
+/// Everybody was moved to the new version, or has a key of their own.
 pub(crate) fn rolled(state: &State) -> bool {
     let arrived = |unit: &crate::Unit| unit.stage == crate::Stage::Settled && unit.toward == Which::New;
-    state.promoted && state.units.iter().all(arrived)
+    (state.promoted || state.aim() == Aim::End) && state.units.iter().all(arrived)
 }

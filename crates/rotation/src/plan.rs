@@ -40,6 +40,17 @@ pub struct Policy {
     pub standing_consent: bool,
 }
 
+/// What a rotation is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Aim {
+    /// The old key is replaced for everybody who uses it, and ended.
+    Replace,
+    /// The plan's consumers get a key of their own; the old one is shared with others, and kept.
+    Part,
+    /// The old key is ended and none is made: those who shared it have keys of their own.
+    End,
+}
+
 /// Who moves the value to a consumer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Delivery {
@@ -100,6 +111,8 @@ pub struct Plan {
     pub denied_is_alive: bool,
     /// The current value was dead when the plan was made: the way is forward only, the outage was stated.
     pub recovery: bool,
+    /// What it is for.
+    pub aim: Aim,
 }
 
 /// Why a plan cannot be carried out by this protocol.
@@ -115,6 +128,8 @@ pub enum PlanDefect {
     Dangling,
     /// A count of the policy is zero: a check that asks for nothing.
     ZeroCount,
+    /// A shared key is only split, or ended without a new one, where keys exist beside each other without a limit of two.
+    Shared,
     /// The old value would die before everybody can have been moved.
     GraceTooShort {
         /// What the roll may take, milliseconds.
@@ -133,6 +148,9 @@ impl std::fmt::Display for PlanDefect {
             Self::Dangling => f.write_str("a consumer names a file or a host that is not in the plan"),
             Self::ZeroCount => {
                 f.write_str("a count of the policy is zero, so that a check would ask for nothing")
+            }
+            Self::Shared => {
+                f.write_str("the issuer does not let several keys live beside each other for good")
             }
             Self::GraceTooShort { roll_ms, fits_ms } => write!(
                 f,
@@ -156,6 +174,9 @@ impl Plan {
         let policy = &self.policy;
         if policy.probes_alive == 0 || policy.probes_dead == 0 || policy.parallel_max == 0 {
             return Err(PlanDefect::ZeroCount);
+        }
+        if self.aim != Aim::Replace && !matches!(self.capabilities.overlap, Overlap::Independent { .. }) {
+            return Err(PlanDefect::Shared);
         }
         self.consumers.iter().try_for_each(|consumer| self.check_consumer(consumer))
     }
@@ -251,6 +272,7 @@ mod tests {
             bound: true,
             denied_is_alive: false,
             recovery: false,
+            aim: Aim::Replace,
         }
     }
 

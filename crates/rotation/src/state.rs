@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 pub use crate::phase::{Debt, Hold, Phase, Reason};
-use crate::plan::{Consumer, Plan};
+use crate::plan::{Aim, Consumer, Plan};
 pub use crate::progress::{Stage, Unit};
 pub(crate) use crate::progress::{all_slots, pushes};
 use crate::{
@@ -172,9 +172,14 @@ impl State {
     /// A rotation that was just opened. `at` is its first driver's stamp.
     pub fn open(plan: Plan, at: Stamp) -> Result<Self, crate::PlanDefect> {
         plan.check()?;
-        let units = plan.consumers.iter().map(|_| Unit::waiting(at)).collect();
+        // Whoever shared a key that is only ended has one of their own: nobody is moved.
+        let (unit, holds) = match plan.aim {
+            Aim::Replace | Aim::Part => (Unit::waiting(at), Holds::Old),
+            Aim::End => (Unit { stage: Stage::Settled, ..Unit::waiting(at) }, Holds::New),
+        };
+        let units = vec![unit; plan.consumers.len()];
         let streaks = vec![Streak::default(); plan.endpoints.len()];
-        let files = vec![Holds::Old; plan.files.len()];
+        let files = vec![holds; plan.files.len()];
         let old = if plan.recovery { OldKey::Ended } else { OldKey::On };
         Ok(Self {
             plan: Arc::new(plan),
@@ -382,6 +387,11 @@ impl State {
         let mut after = self.clone();
         (after.seq, after.now) = (before.seq, before.now);
         after == *before
+    }
+
+    /// What becomes of the old key.
+    pub(crate) fn aim(&self) -> Aim {
+        self.plan.aim
     }
 
     pub(crate) fn enter(&mut self, phase: Phase) {

@@ -9,7 +9,7 @@ use crate::Coverage;
 use crate::faults::{Class, Fault, FaultPlan, Planned};
 use crate::mutant::Mutant;
 use crate::run::{Keep, Violation, run};
-use crate::scene::{Kind, Scene, Size};
+use crate::scene::{Family, Kind, Scene, Size};
 
 /// How many violations are kept in full.
 const KEPT_MAX: usize = 20;
@@ -102,11 +102,26 @@ pub fn seeds(from: u64, to: u64) -> Tally {
     })
 }
 
+/// Of six draws two are about a key that several share.
+fn family(kind: Kind, draw: u64) -> Family {
+    match (kind, draw % 6) {
+        (Kind::Independent, 2) => Family::Part,
+        (Kind::Independent, 3) => Family::End,
+        _ => Family::None,
+    }
+}
+
 /// The scenes that exhaustive runs go over: enough draws per kind of overlap for every capability.
 pub(crate) fn scenes(size: Size, draws: u64) -> Vec<FaultPlan> {
     let all = Kind::ALL.iter().flat_map(|kind| {
         (0..draws).map(move |draw| FaultPlan {
-            scene: Scene { size, kind: *kind, draw: draw * 7 + 1, recovery: draw % 12 == 11 },
+            scene: Scene {
+                size,
+                kind: *kind,
+                draw: draw * 7 + 1,
+                recovery: draw % 12 == 11,
+                family: family(*kind, draw),
+            },
             seed: draw,
             faults: Vec::new(),
         })

@@ -5,9 +5,9 @@ use keyroll_rotation::{
     Reason, Stage, Stamp, State, Unit, Waived, Which, step,
 };
 
-use crate::issuer::{FOREIGN, OLD, Value};
+use crate::issuer::{Cred, FOREIGN, OLD, OWN, Value};
 use crate::run::Run;
-use crate::scene::{GRAIN_MS, LAG_MS};
+use crate::scene::{Family, GRAIN_MS, LAG_MS};
 use crate::world::{Proc, World};
 
 impl Run<'_> {
@@ -86,6 +86,9 @@ impl Run<'_> {
 
     /// I1, I4, I5: a value turned from accepted to refused by an effect of ours.
     fn check_harm(&mut self, effect: &Effect, value: Value, state: &State) {
+        if value == OLD && self.world.scene.family == Family::Part {
+            return self.violate("I1", format!("{:?} takes a shared key from the others", effect.op));
+        }
         let newest = self.seats.last().map_or(state, |seat| seat.driver.state());
         let revoke_now = newest.emergency() == Some(Emergency::RevokeNow);
         let emergency = newest.emergency().is_some();
@@ -258,6 +261,9 @@ impl Run<'_> {
         if gated {
             self.check_still(seat, &format!("{op:?} intended"));
         }
+        if *op == Op::Retire(Which::Old) && self.world.scene.family == Family::Part {
+            self.violate("I5", "the value of a shared key is dropped".into());
+        }
         if *op == Op::Retire(Which::Old) && self.world.issuer.accepts(OLD, self.world.now) {
             self.violate("I5", "the old value is dropped while the old key is accepted".into());
         }
@@ -273,6 +279,7 @@ impl Run<'_> {
         let mut strange = self.too_many(state);
         for cred in self.world.issuer.live() {
             if cred.value == OLD
+                || cred.value == self.world.first_value()
                 || cred.strange()
                 || state.new_version().is_some_and(|new| new.credential == cred.id)
             {
@@ -284,7 +291,7 @@ impl Run<'_> {
             }
         }
         if state.ended() && state.hold().is_none() && state.phase() == Phase::Done && !state.decided() {
-            let forward = state.old_key() == OldKey::Ended;
+            let forward = state.old_key() == OldKey::Ended || self.world.scene.family == Family::Part;
             if !forward {
                 strange = Some("done without the point of no return".into());
             }
@@ -393,13 +400,18 @@ impl Run<'_> {
             return self.violate("end", "rolled back to a compromised value".into());
         }
         let Some(stays) = stays else { return self.violate("end", "no value stays".into()) };
+        let stays = if self.world.scene.family == Family::End { OWN } else { stays };
+        let kept = self.keeps_shared(state.phase());
+        if let Some(what) = self.shared_key_left(kept) {
+            return self.violate("end", what.into());
+        }
         for cred in self.world.issuer.creds.clone() {
             // By the credential itself: one that is made late may have the same value as one that was ended.
             let alive = cred.ended.is_none_or(|at| at > now);
             let unseen = self.unseen(cred.label, cred.shows_from, &state)
                 || (cred.strange()
                     && (cred.shows_from >= self.world.listed_at || state.phase() == Phase::RolledBack));
-            if cred.value != stays && alive && !unseen {
+            if cred.value != stays && alive && !unseen && !(kept && cred.value == OLD) {
                 let what = format!("credential {} is left at the end", cred.id);
                 return self.violate("I2", what);
             }
@@ -442,6 +454,30 @@ impl Run<'_> {
 }
 
 impl Run<'_> {
+    /// A rotation that ended there leaves the shared key to others.
+    fn keeps_shared(&self, ended: Phase) -> bool {
+        match self.world.scene.family {
+            Family::None => false,
+            Family::Part => true,
+            Family::End => ended == Phase::RolledBack,
+        }
+    }
+
+    /// What is not as it should be of a key that is shared, or was.
+    fn shared_key_left(&self, kept: bool) -> Option<&'static str> {
+        let off = |cred: &Cred| cred.ended.is_none() && cred.off.is_some();
+        let dropped = self.world.store.old_retired;
+        match self.world.scene.family {
+            Family::None => None,
+            _ if kept && self.world.issuer.creds.first().is_some_and(off) => {
+                Some("a shared key stays switched off")
+            }
+            _ if kept && dropped => Some("the value of a shared key was dropped"),
+            Family::End if !kept && !dropped => Some("the value of the ended key is kept"),
+            Family::Part | Family::End => None,
+        }
+    }
+
     /// A file of the plan that does not hold what stays, although the last look saw it.
     fn file_behind(&self, stays: Value) -> Option<String> {
         let look = self.world.look?;

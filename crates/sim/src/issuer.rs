@@ -10,6 +10,8 @@ pub(crate) type Value = u8;
 
 /// The value that is being replaced.
 pub(crate) const OLD: Value = 0;
+/// The value that the consumers have of their own, where they shared the old one.
+pub(crate) const OWN: Value = 1;
 /// Somebody else's value in a file.
 pub(crate) const FOREIGN: Value = 255;
 
@@ -102,6 +104,24 @@ impl Issuer {
             suffered: 0,
         });
         issuer
+    }
+
+    /// A credential that was there before.
+    pub(crate) fn before(&mut self, value: Value) {
+        let death_ms = self.rng.below(DEATH_MS_MAX + 1);
+        self.creds.push(Cred {
+            id: CredId::new("own"),
+            value,
+            label: None,
+            works_from: 0,
+            shows_from: 0,
+            off: None,
+            ended: None,
+            death_ms,
+            last_used: None,
+            refused: 0,
+            suffered: 0,
+        });
     }
 
     /// Makes a credential of this value under this label; a second call with the same value is harmless.

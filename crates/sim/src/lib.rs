@@ -36,5 +36,5 @@ pub use keyroll_rotation::Phase;
 pub use mutant::{Lapse, Mutant};
 pub use mutants::ALL as MUTANTS;
 pub use run::{Keep, Report, Violation, run};
-pub use scene::{Kind, Scene, Size};
+pub use scene::{Family, Kind, Scene, Size};
 pub use shrink::shrink;

@@ -2,6 +2,7 @@
 
 mod back;
 mod evidence;
+mod family;
 mod issuer;
 mod order;
 mod people;
@@ -28,6 +29,8 @@ pub const ALL: &[Mutant] = &[
     evidence::MEMORY_PROVES,
     evidence::IDLE_BY_THE_CLOCK,
     evidence::CARRIED_UNASKED,
+    family::MEMBER_ENDS,
+    family::FAMILY_UNSEEN,
     issuer::UNBORN_IS_ALIVE,
     issuer::DEAD_AT_ONCE,
     issuer::OUTAGE_IS_DEATH,

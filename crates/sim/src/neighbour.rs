@@ -6,7 +6,7 @@ use keyroll_rotation::{ConsumerId, Delivery, FileId, Uptake};
 use crate::faults::{Fault, FaultPlan};
 use crate::mutant::Mutant;
 use crate::run::{Keep, Run};
-use crate::scene::{Scene, Size};
+use crate::scene::{Family, Scene, Size};
 
 /// What one rotation did to what both have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl Run<'_> {
         let Some((file, consumer)) = both.filter(|_| self.world.shared.is_none()) else { return };
         let seed = self.rng.next();
         let mut plan = FaultPlan::of(seed);
-        plan.scene = Scene { size: Size::Reduced, ..plan.scene };
+        plan.scene = Scene { size: Size::Reduced, family: Family::None, ..plan.scene };
         plan.faults.retain(|planned| !matches!(planned.fault, Fault::Neighbour | Fault::Reboot));
         let keep = Keep { log: self.log.is_some(), ..Keep::default() };
         let mut other = Box::new(Run::new(&plan, &Mutant::NONE, keep, None, self.world.now));

@@ -6,8 +6,10 @@ use keyroll_rotation::{
     Waived,
 };
 
-use crate::issuer::{FOREIGN, OLD};
+use crate::issuer::{FOREIGN, OLD, OWN};
 use crate::run::{Due, Run, WORDS_MAX};
+use crate::scene::Family;
+use crate::world::Proc;
 
 /// How often a debt is asked to be paid.
 const DEBTS_MAX: u32 = 6;
@@ -112,7 +114,7 @@ impl Run<'_> {
             }
             Reason::Foreign(file) => {
                 if self.world.file(file) == FOREIGN {
-                    self.world.write(file, OLD, false);
+                    self.world.write(file, self.world.first_value(), false);
                 }
             }
             Reason::UnknownLabel(_) | Reason::Unclear(_) => self.clean_console(at),
@@ -123,7 +125,9 @@ impl Run<'_> {
             Reason::Failed(Phase::Stage) => self.world.uncarried.clear(),
             Reason::Unit(_) => self.mend_files(),
             Reason::Unaccepted(_) => self.accept(at),
-            Reason::Failed(phase) | Reason::Overdue(phase) if phase != Phase::Stage && self.old_is_gone() => {
+            Reason::Failed(phase) | Reason::Overdue(phase)
+                if phase != Phase::Stage && self.old_is_gone() && self.world.scene.family != Family::Part =>
+            {
                 return self.hear(at, Input::Told(Fact::HandRevoked));
             }
             Reason::Overdue(_) => {
@@ -154,8 +158,16 @@ impl Run<'_> {
     fn mend_files(&mut self) {
         for place in 0..self.world.files.len() {
             let Ok(file) = u16::try_from(place).map(FileId) else { continue };
-            if self.world.file(file) == FOREIGN {
-                self.world.write(file, OLD, false);
+            let ended = self.world.scene.family == Family::End;
+            if self.world.file(file) == FOREIGN || (ended && self.world.file(file) == OLD) {
+                self.world.write(file, self.world.first_value(), false);
+            }
+            // Nobody is moved by the end of a key: who fell back to it is put right by hand.
+            let behind = |it: &Proc| ended && it.consumer.is_some() && it.loaded != OWN;
+            for at in 0..self.world.procs.len() {
+                if self.world.procs.get(at).is_some_and(behind) {
+                    self.world.restart(at, false);
+                }
             }
         }
     }
@@ -173,12 +185,12 @@ impl Run<'_> {
         let Some(seat) = self.seats.get(at) else { return };
         let state = seat.driver.state();
         let known = state.new_version().map(|new| new.credential.clone());
-        let now = self.world.now;
+        let (now, first) = (self.world.now, self.world.first_value());
         let orphans: Vec<_> = self
             .world
             .issuer
             .live()
-            .filter(|cred| cred.value != OLD && Some(&cred.id) != known.as_ref())
+            .filter(|cred| cred.value != first && cred.value != OLD && Some(&cred.id) != known.as_ref())
             .map(|cred| cred.value)
             .collect();
         for value in orphans {

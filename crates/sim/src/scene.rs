@@ -1,8 +1,8 @@
 //! The workloads: one plan per combination of what issuers and consumers can be.
 
 use keyroll_rotation::{
-    Capabilities, Consumer, Delivery, FileId, HostId, Kinds, LastUsed, MintedBy, OnFailure, Overlap, Plan,
-    Policy, Refusals, Uptake,
+    Aim, Capabilities, Consumer, Delivery, FileId, HostId, Kinds, LastUsed, MintedBy, OnFailure, Overlap,
+    Plan, Policy, Refusals, Uptake,
 };
 
 use crate::rng::Rng;
@@ -36,6 +36,18 @@ impl Kind {
     pub const ALL: [Self; 4] = [Self::Independent, Self::TwoSlots, Self::Grace, Self::None];
 }
 
+/// What the rotation has to do with a key that several share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
+pub enum Family {
+    /// Nothing: one secret, one key.
+    #[default]
+    None,
+    /// The plan's consumers get a key of their own; others go on with the old one.
+    Part,
+    /// The old key is ended; the plan's consumers have one of their own.
+    End,
+}
+
 /// A workload, drawn from a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Scene {
@@ -48,6 +60,9 @@ pub struct Scene {
     /// The old value is dead when the plan is made.
     #[serde(default)]
     pub recovery: bool,
+    /// Whether the old key is shared.
+    #[serde(default)]
+    pub family: Family,
 }
 
 /// Delays of the simulated issuer and the windows of the policy, in milliseconds.
@@ -73,7 +88,13 @@ impl Scene {
             2 | 3 => Size::Drawn,
             _ => Size::Reduced,
         };
-        Self { size, kind, draw: rng.next(), recovery: rng.one_in(24) }
+        let (draw, recovery) = (rng.next(), rng.one_in(24));
+        let family = match (kind, Rng::new(seed ^ 0xfa_3117).below(10)) {
+            (Kind::Independent, 0 | 1) => Family::Part,
+            (Kind::Independent, 2 | 3) => Family::End,
+            _ => Family::None,
+        };
+        Self { size, kind, draw, recovery, family }
     }
 
     /// The plan of this scene.
@@ -91,6 +112,11 @@ impl Scene {
             bound: rng.below(8) != 0,
             denied_is_alive: false,
             recovery: self.recovery,
+            aim: match self.family {
+                Family::None => Aim::Replace,
+                Family::Part => Aim::Part,
+                Family::End => Aim::End,
+            },
             endpoints: (0..hosts).map(HostId).collect(),
             files,
             consumers,

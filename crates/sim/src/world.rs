@@ -7,11 +7,11 @@ use keyroll_rotation::{
     Which,
 };
 
-use crate::issuer::{FOREIGN, Issuer, OLD, Value};
+use crate::issuer::{FOREIGN, Issuer, OLD, OWN, Value};
 use crate::mutant::Lapse;
 use crate::neighbour::Shared;
 use crate::rng::Rng;
-use crate::scene::Scene;
+use crate::scene::{Family, Scene};
 
 /// A process, or a job at rest.
 #[derive(Debug, Clone)]
@@ -212,22 +212,47 @@ impl World {
             let old = world.issuer.creds.first_mut();
             old.into_iter().for_each(|cred| cred.ended = Some(0));
         }
+        world.share();
         for at in 0..world.plan.consumers.len() {
             world.start_consumer(at);
         }
         world
     }
 
+    /// Who else has to do with a shared key, or which key its consumers have by now.
+    fn share(&mut self) {
+        match self.scene.family {
+            Family::None => {}
+            // Others hold it, in memory and in files, and go on using it.
+            Family::Part => {
+                self.process(None, 0, HostId(0), OLD);
+                self.strangers.push((0, OLD));
+            }
+            Family::End => {
+                let own = self.fresh_value();
+                self.issuer.before(own);
+                self.files.fill(own);
+                self.store.current = own;
+            }
+        }
+    }
+
+    /// The value that the plan's consumers begin with.
+    pub(crate) fn first_value(&self) -> Value {
+        if self.scene.family == Family::End { OWN } else { OLD }
+    }
+
     fn start_consumer(&mut self, at: usize) {
         let Some(consumer) = self.plan.consumers.get(at).cloned() else { return };
         let Ok(id) = u16::try_from(at).map(ConsumerId) else { return };
         let forked = consumer.uptake == Uptake::Verb && at == 2;
+        let first = self.first_value();
         for slot in 0..consumer.slots {
-            let proc = self.process(Some(id), slot, consumer.host, OLD);
+            let proc = self.process(Some(id), slot, consumer.host, self.first_value());
             if let Some(proc) = self.procs.get_mut(proc) {
                 proc.at_rest = consumer.uptake == Uptake::AtRest;
                 proc.active = !proc.at_rest;
-                proc.master = forked.then_some(OLD);
+                proc.master = forked.then_some(first);
             }
         }
     }
@@ -290,6 +315,7 @@ impl World {
     pub(crate) fn value_of(&self, which: Which, state: &State) -> Option<Value> {
         match which {
             Which::Old => Some(OLD),
+            Which::New if self.scene.family == Family::End => Some(OWN),
             Which::New => {
                 let seq = state.new_version().map(|new| new.mint).or(state.chosen())?;
                 self.store.kept(seq).map(|kept| kept.1)
@@ -299,7 +325,8 @@ impl World {
 
     /// A store of before the rotation is in the place of the right one.
     pub(crate) fn put_back_older_store(&mut self) {
-        if self.store_whole.is_none() {
+        // Where a key is only ended the others' store stands as it is.
+        if self.store_whole.is_none() && self.scene.family != Family::End {
             self.store_whole = Some(std::mem::take(&mut self.store));
             let before: Vec<_> = self.procs.iter().map(|it| (it.pid, it.shown_for, it.shown)).collect();
             self.set_current(OLD, false);

@@ -3,13 +3,19 @@
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
-use keyroll_sim::{Fault, FaultPlan, Keep, Kind, Mutant, Planned, Scene, Size, run};
+use keyroll_sim::{Family, Fault, FaultPlan, Keep, Kind, Mutant, Planned, Scene, Size, run};
 
 fn at_every_action(fault: Fault) -> u32 {
     let mut runs = 0;
     for kind in Kind::ALL {
         for draw in 0..3 {
-            let scene = Scene { size: Size::Reduced, kind, draw: draw * 5 + 2, recovery: false };
+            let scene = Scene {
+                size: Size::Reduced,
+                kind,
+                draw: draw * 5 + 2,
+                recovery: false,
+                family: Family::None,
+            };
             let calm = FaultPlan { scene, seed: draw, faults: Vec::new() };
             let baseline = run(&calm, &Mutant::NONE, Keep { classes: true, ..Keep::default() }, None);
             assert_eq!(baseline.violation, None);

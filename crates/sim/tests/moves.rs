@@ -8,13 +8,19 @@ use keyroll_rotation::{
     Answer, ConsumerId, CredId, Difference, Emergency, EndpointId, Event, Fact, Found, Hold, Op, Outcome,
     Phase, Reason, Seq, Stamp, State, Waived, Want, Which, step, wants,
 };
-use keyroll_sim::{Fault, FaultPlan, Keep, Kind, Mutant, Planned, Scene, Size, run};
+use keyroll_sim::{Family, Fault, FaultPlan, Keep, Kind, Mutant, Planned, Scene, Size, run};
 
 /// The first state of every phase that a calm rotation, and one that is aborted, go through.
 fn states() -> BTreeMap<Phase, State> {
     let mut found = BTreeMap::new();
     for draw in 0..40 {
-        let scene = Scene { size: Size::Reduced, kind: Kind::Independent, draw, recovery: false };
+        let scene = Scene {
+            size: Size::Reduced,
+            kind: Kind::Independent,
+            draw,
+            recovery: false,
+            family: Family::None,
+        };
         for faults in [Vec::new(), vec![Planned { at: 30, fault: Fault::Abort }]] {
             let plan = FaultPlan { scene, seed: draw, faults };
             let report = run(&plan, &Mutant::NONE, Keep { states: true, ..Keep::default() }, None);
@@ -106,7 +112,13 @@ fn time_and_drivers_only_go_forward() {
 /// is done.
 fn restarting() -> (State, Seq, ConsumerId, u8) {
     for draw in 0..40 {
-        let scene = Scene { size: Size::Reduced, kind: Kind::Independent, draw, recovery: false };
+        let scene = Scene {
+            size: Size::Reduced,
+            kind: Kind::Independent,
+            draw,
+            recovery: false,
+            family: Family::None,
+        };
         let plan = FaultPlan { scene, seed: draw, faults: Vec::new() };
         let states = run(&plan, &Mutant::NONE, Keep { states: true, ..Keep::default() }, None).states;
         let Some(mut state) = states.into_iter().find(|state| state.phase() == Phase::Roll) else { continue };

@@ -184,6 +184,24 @@ impl SealedStore {
         };
         self.call(attempted, work).await
     }
+
+    /// Begins a secret whose first version a rotation is going to make. Harmless where it is there.
+    pub async fn found(&self, secret: &str) -> Result<(), Failure> {
+        let name = secret.to_owned();
+        self.write(format!("begin the secret '{secret}'"), move |ledger| steps::found(ledger, &name)).await
+    }
+
+    /// Drops the value of the current version, with none in its place: the secret has no value any more. Durable when
+    /// it returns, and harmless when repeated.
+    pub async fn close(&self, secret: &str, number: u32) -> Result<(), Failure> {
+        let name = secret.to_owned();
+        let work = move |vault: &mut Vault, attempt: Attempt<'_>| {
+            vault.write(attempt, |ledger| steps::close(ledger, &name, number))?;
+            vault.empty_log();
+            Ok(())
+        };
+        self.call(format!("drop v{number} of '{secret}', which nobody uses"), work).await
+    }
 }
 
 #[async_trait]

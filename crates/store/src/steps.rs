@@ -13,6 +13,9 @@ use crate::payload::{Fingerprints, Place};
 /// The longest name of a secret, bytes.
 const NAME_BYTES_MAX: usize = 255;
 
+/// In place of the number of a version that stands before the first: there is none.
+const NONE_BEFORE: u32 = 0;
+
 /// The longest field of a secret that is taken in, bytes; more does not fit an environment.
 const FIELD_BYTES_MAX: usize = 64 * 1024;
 
@@ -22,11 +25,19 @@ pub(crate) fn add(
     credential: &Credential,
 ) -> Result<VersionInfo, Failure> {
     check_new(ledger, name, credential)?;
-    if ledger.book_if_any(name)?.is_some() {
+    if ledger.book_if_any(name)?.is_some_and(|book| !(book.versions.is_empty() && book.kept.is_empty())) {
         let why = format!("there is a secret '{name}' already");
         return Err(ledger.attempt.refuse(EXISTS, why).help("change its value by rotating it"));
     }
     first(ledger, name, credential)
+}
+
+/// Begins the book of a secret whose first version is still to be made.
+pub(crate) fn found(ledger: &mut Ledger<'_>, name: &str) -> Result<(), Failure> {
+    if ledger.book_if_any(name)?.is_some() {
+        return Ok(());
+    }
+    ledger.save(&Book { name: name.to_owned(), versions: Vec::new(), kept: Vec::new() }, &[], &[])
 }
 
 /// Puts another first version in place of one that was taken in wrongly: only while nothing was made from it.
@@ -205,6 +216,9 @@ pub(crate) fn stage(
 
 pub(crate) fn promote(ledger: &mut Ledger<'_>, name: &str, expected: u32, next: u32) -> Result<(), Failure> {
     let mut book = ledger.book(name)?;
+    if expected == NONE_BEFORE {
+        return move_first(ledger, book, next, (Label::Pending, Label::Current));
+    }
     let (before, after) = labels(ledger, &book, expected, next)?;
     match (before, after) {
         (Label::Previous | Label::Retired, Label::Current) => Ok(()),
@@ -219,6 +233,9 @@ pub(crate) fn promote(ledger: &mut Ledger<'_>, name: &str, expected: u32, next: 
 
 pub(crate) fn demote(ledger: &mut Ledger<'_>, name: &str, before: u32, next: u32) -> Result<(), Failure> {
     let mut book = ledger.book(name)?;
+    if before == NONE_BEFORE {
+        return move_first(ledger, book, next, (Label::Current, Label::Pending));
+    }
     let labels = labels(ledger, &book, before, next)?;
     match labels {
         (Label::Current, Label::Pending | Label::Retired) => Ok(()),
@@ -229,6 +246,36 @@ pub(crate) fn demote(ledger: &mut Ledger<'_>, name: &str, before: u32, next: u32
         }
         (first, second) => Err(wrong(ledger, &book, (before, first), (next, second))),
     }
+}
+
+/// A version with none before it becomes current, or pending again: only while no other is current.
+fn move_first(
+    ledger: &mut Ledger<'_>,
+    mut book: Book,
+    number: u32,
+    (from, to): (Label, Label),
+) -> Result<(), Failure> {
+    let now = find(ledger, &book, number)?.label;
+    let other = book.current().is_some_and(|current| current.number != number);
+    if other || (now != from && now != to && !(to == Label::Pending && now == Label::Retired)) {
+        let why = format!("v{number} is {}, or another version is current", label_word(now));
+        return Err(ledger.attempt.refuse(LABEL, why));
+    }
+    if now != from {
+        return Ok(());
+    }
+    relabel(&mut book, number, to);
+    ledger.save(&book, &[number], &[])
+}
+
+/// Drops the value of the version that is current, with none in its place: nobody uses this secret any more.
+pub(crate) fn close(ledger: &mut Ledger<'_>, name: &str, number: u32) -> Result<(), Failure> {
+    let mut book = ledger.book(name)?;
+    if find(ledger, &book, number)?.label == Label::Current {
+        relabel(&mut book, number, Label::Previous);
+        ledger.save(&book, &[number], &[])?;
+    }
+    retire(ledger, name, number)
 }
 
 pub(crate) fn retire(ledger: &mut Ledger<'_>, name: &str, number: u32) -> Result<(), Failure> {

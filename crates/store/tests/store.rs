@@ -213,3 +213,52 @@ async fn another_key_opens_nothing() {
     let other = SealedStore::open(&place.folder(), SealingKey::generate().unwrap());
     assert_eq!(code(other).0, "K0619");
 }
+
+#[tokio::test]
+async fn a_secret_may_begin_without_a_version_and_end_without_one() {
+    let place = Place::new();
+    let store = place.open();
+    let (r, new) = (rotation(), value());
+    for _ in 0..2 {
+        store.found("db").await.unwrap();
+        assert_eq!(labels(&store, "db").await, []);
+    }
+    store.keep("db", &r, 4, &with_id("key-1", &new)).await.unwrap();
+    assert_eq!(store.stage("db", &r, 4).await.unwrap(), 1);
+    for _ in 0..2 {
+        store.promote("db", 0, 1).await.unwrap();
+        assert_eq!(labels(&store, "db").await, [(1, Label::Current)]);
+    }
+    for _ in 0..2 {
+        store.demote("db", 0, 1).await.unwrap();
+        assert_eq!(labels(&store, "db").await, [(1, Label::Pending)]);
+    }
+    store.promote("db", 0, 1).await.unwrap();
+    // Beside a current one nothing is the first.
+    store.keep("db", &r, 6, &with_id("key-2", &value())).await.unwrap();
+    assert_eq!(store.stage("db", &r, 6).await.unwrap(), 2);
+    assert_eq!(code(store.promote("db", 0, 2).await), ("K0616", Class::Permanent));
+    store.retire("db", 2).await.unwrap();
+    drop(store);
+    let store = place.open();
+    assert_eq!(text(&store, "db", 1).await, Some(new));
+    for _ in 0..2 {
+        store.close("db", 1).await.unwrap();
+        assert_eq!(labels(&store, "db").await, [(1, Label::Retired), (2, Label::Retired)]);
+        assert_eq!(text(&store, "db", 1).await, None);
+    }
+    assert_eq!(
+        code(store.promote("db", 0, 1).await),
+        ("K0616", Class::Permanent),
+        "what is dropped stays so"
+    );
+}
+
+#[tokio::test]
+async fn a_secret_that_was_only_begun_can_be_taken_in() {
+    let place = Place::new();
+    let store = place.open();
+    store.found("db").await.unwrap();
+    store.add("db", &credential(&value())).await.unwrap();
+    assert_eq!(labels(&store, "db").await, [(1, Label::Current)]);
+}

@@ -1,8 +1,10 @@
 use crate::args::ApplyArgs;
 use crate::context::{Context, rotation_id};
 use crate::driving::rotate::{Asked, apply};
+use crate::driving::split;
 use crate::exit::Exit;
 use crate::problem::Problem;
+use crate::records::saved::Saved;
 
 /// Carries out a plan; this process drives the rotation until it ends or pauses.
 pub(super) fn run(args: &ApplyArgs, context: &mut Context) -> Result<Exit, Problem> {
@@ -22,5 +24,10 @@ pub(super) fn run(args: &ApplyArgs, context: &mut Context) -> Result<Exit, Probl
         accept: args.accept.clone(),
         ..Asked::default()
     };
-    apply(&args.plan, &asked, context)
+    let saved = Saved::load(&context.places()?, &args.plan)?;
+    if !saved.shares.is_empty() {
+        return split::carry_out(&saved, &asked, context);
+    }
+    let exit = apply(&saved, &asked, context)?;
+    split::go_on(&saved, exit, &asked, context)
 }

@@ -15,6 +15,7 @@ use crate::plans::make;
 use crate::problem::Problem;
 use crate::records::begun::{driver, open_of};
 use crate::records::recorded::state_of;
+use crate::records::saved::Saved;
 use crate::records::versions::kept;
 use crate::ui::{DueShown, Event, Table, duration};
 use crate::wiring::open;
@@ -79,7 +80,7 @@ fn carry_out(
     let asked = Asked::default;
     let Some(id) = &row.open else {
         let id = make::plan(secret, config, context)?;
-        return apply(&id, &asked(), context);
+        return apply(&Saved::load(&context.places()?, &id)?, &asked(), context);
     };
     // Whoever paused it, or whatever it stands at, is a person's; one whose driver died is not.
     if let Some(why) = &row.stands_still {

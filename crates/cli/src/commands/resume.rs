@@ -4,6 +4,7 @@ use crate::args::ResumeArgs;
 use crate::context::{Context, rotation_id};
 use crate::driving::by_hand::Given;
 use crate::driving::rotate::{Asked, resume, resumed};
+use crate::driving::split;
 use crate::exit::Exit;
 use crate::problem::Problem;
 
@@ -24,6 +25,10 @@ pub(super) fn run(args: &ResumeArgs, context: &mut Context) -> Result<Exit, Prob
         revoked_by_hand: args.revoked_by_hand,
     };
     let by_hand = args.revoked_by_hand;
+    let plain = emergency.is_none() && asked.given.is_none() && asked.until.is_none() && !by_hand;
+    if let Some(split) = plain.then(|| split::meant(args.id.as_deref(), context)).transpose()?.flatten() {
+        return split::carry_out(&split, &asked, context);
+    }
     let first = |state: &State| {
         // An emergency never waits for whatever the rotation stands still at.
         let mut facts = match emergency {

@@ -46,9 +46,17 @@ pub(super) fn run(args: &VerifyArgs, context: &mut Context) -> Result<Exit, Prob
         }
     }
     let current = current.ok_or_else(|| {
-        Problem::new("K0816", format!("verify {name}"))
-            .because("its value was never taken in")
-            .help(format!("keyroll secret add {name}"))
+        let problem = Problem::new("K0816", format!("verify {name}"));
+        match gone.is_empty() {
+            true => {
+                problem.because("its value was never taken in").help(format!("keyroll secret add {name}"))
+            }
+            false => problem
+                .because(
+                    "its last key was ended, and none took its place: its consumers have keys of their own",
+                )
+                .help(format!("keyroll history {name}")),
+        }
     })?;
     let mut bad = false;
     let mut listed = None;

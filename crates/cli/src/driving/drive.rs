@@ -5,7 +5,7 @@ use std::sync::Arc;
 use keyroll_engine::{Command, Ending, Pace, Ports, Standing, run};
 use keyroll_host::Complaints;
 use keyroll_port::{Recorded, RotationId};
-use keyroll_rotation::{Debt, Fact, Hold, Phase, State};
+use keyroll_rotation::{Aim, Debt, Fact, Hold, OldKey, Phase, State};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -85,7 +85,10 @@ pub(crate) async fn drive(
         failed: None,
         mint_to_last_moved_s: took.mint_to_last_moved_s,
         gap_s,
-        dead_confirmed: state.phase() == Phase::Done && state.debt().is_none(),
+        dead_confirmed: state.phase() == Phase::Done
+            && state.debt().is_none()
+            && state.old_key() == OldKey::Ended,
+        old_kept: state.plan().aim == Aim::Part,
         blocked_by: blocked,
         residues,
         emergency: took.emergency,

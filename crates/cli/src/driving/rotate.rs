@@ -8,11 +8,12 @@ use keyroll_config::{Config, Secret};
 use keyroll_host::{Local, SystemClock, place_digest};
 use keyroll_journal::{LockError, SqliteJournal, StateLock, try_lock};
 use keyroll_port::{Clock as _, Journal as _, JournalError, Opening, RotationId};
-use keyroll_rotation::{Fact, OldKey, Phase, Stamp, State};
+use keyroll_rotation::{Fact, OldKey, Phase, Plan, Stamp, State};
 
 use super::by_hand::{self, Given, Steps};
 use super::drive::{Wishes, drive};
 use super::finish::finish;
+use super::split::refuse_emergency;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::places::Places;
@@ -22,12 +23,13 @@ use crate::plans::reach::refuse_grown;
 use crate::plans::{Found, Subject};
 use crate::problem::Problem;
 use crate::records::agree::agree;
-use crate::records::begun::{held, refuse_begun, refuse_other};
+use crate::records::begun::{held, refuse_begun, refuse_other, refuse_shared};
 use crate::records::recorded::{Opened, opened};
 use crate::records::saved::Saved;
 use crate::records::waivers::Waivers;
 use crate::ui::{Answer, Event, Ui};
-use crate::wiring::compose::compose;
+use crate::wiring::compose::compose_own;
+use crate::wiring::family::{self, store_of};
 use crate::wiring::issuer::{Described, described};
 use crate::wiring::open::{self, fingerprint_key, folder_of, journal, lock, ports, runtime};
 use crate::wiring::trusted::trusted;
@@ -52,20 +54,23 @@ pub(crate) struct Asked {
 }
 
 /// Carries out a plan: refused if what it saw is not true any more.
-pub(crate) fn apply(id: &str, asked: &Asked, context: &mut Context) -> Result<Exit, Problem> {
+pub(crate) fn apply(saved: &Saved, asked: &Asked, context: &mut Context) -> Result<Exit, Problem> {
     let places = context.places()?;
-    let saved = Saved::load(&places, id)?;
+    let id = saved.id.as_str();
     refuse_begun(&places, id, &saved.secret)?;
     check_consent(asked, &saved.secret)?;
-    let config = parse_config(&saved)?;
+    refuse_emergency(asked, saved)?;
+    let config = parse_config(saved)?;
     let secret = crate::context::secret(&config, &saved.secret)?;
     let described = described(secret)?;
     refuse_outage(asked, secret, &described, true, &format!("apply {id}"))?;
     consent_to_outage(asked, &saved.secret, context)?;
-    refuse_grown(&saved, secret, &described, None)?;
+    refuse_grown(saved, secret, &described, None)?;
     let lock = lock(&places)?;
     if places.journal().exists() {
-        refuse_other(&journal(&places)?, &saved.secret)?;
+        let journal = journal(&places)?;
+        refuse_other(&journal, &saved.secret)?;
+        refuse_shared(&journal, saved)?;
     }
     let subject = Subject {
         config: &config,
@@ -77,29 +82,20 @@ pub(crate) fn apply(id: &str, asked: &Asked, context: &mut Context) -> Result<Ex
         unix_ms: saved.made_unix_ms,
         described: &described,
         rehearse: false,
+        family: saved.family.as_ref(),
     };
     let found = look_at(&subject)?;
-    refuse_stale(&saved, &found)?;
-    let mut accepted = live::accepted(&saved, &found.live, &asked.accept, asked.emergency.is_some())?;
+    refuse_stale(saved, &found)?;
+    let mut accepted = live::accepted(saved, &found.live, &asked.accept, asked.emergency.is_some())?;
     accepted.extend(found.granted.into_iter().map(|one| one.difference));
     let runtime = runtime()?;
     let id = RotationId(id.to_owned());
     let complaints = found.host.complaints();
-    let opened = ports(&places, described.issuer(secret, found.saved.settings.as_deref())?, found.host)?;
-    let clock = SystemClock::new();
-    let opening = Opening {
-        secret: saved.secret.clone(),
-        from_version: saved.from_version,
-        plan: found.plan,
-        names: Saved {
-            accepted: asked.accept.clone(),
-            alerted_unix_ms: asked.alerted_unix_ms,
-            ..saved.clone()
-        }
-        .text()?,
-        at: Stamp { ms: clock.monotonic_ms(), boot: clock.boot(), epoch: 0 },
-        unix_ms: clock.unix_ms(),
-    };
+    let issuer = described.issuer(secret, found.saved.settings.as_deref())?;
+    runtime.block_on(family::found(&places, saved))?;
+    let store = runtime.block_on(store_of(&places, saved))?;
+    let opened = ports(&places, store, issuer, found.host)?;
+    let opening = opening(saved, asked, found.plan)?;
     runtime.block_on(finish(opened.journal.as_ref(), &places))?;
     runtime.block_on(agree(opened.journal.as_ref(), opened.store.as_ref(), &saved.secret))?;
     runtime.block_on(opened.journal.open(&id, &opening)).map_err(|error| not_opened(&error, &id))?;
@@ -118,6 +114,19 @@ pub(crate) fn apply(id: &str, asked: &Asked, context: &mut Context) -> Result<Ex
     let exit = exit.and_then(|exit| runtime.block_on(finish(journal.as_ref(), &places)).map(|()| exit));
     drop(lock);
     exit
+}
+
+fn opening(saved: &Saved, asked: &Asked, plan: Plan) -> Result<Opening, Problem> {
+    let clock = SystemClock::new();
+    let (accepted, alerted_unix_ms) = (asked.accept.clone(), asked.alerted_unix_ms);
+    Ok(Opening {
+        secret: saved.secret.clone(),
+        from_version: saved.from_version,
+        plan,
+        names: Saved { accepted, alerted_unix_ms, ..saved.clone() }.text()?,
+        at: Stamp { ms: clock.monotonic_ms(), boot: clock.boot(), epoch: 0 },
+        unix_ms: clock.unix_ms(),
+    })
 }
 
 fn check_consent(asked: &Asked, name: &str) -> Result<(), Problem> {
@@ -180,7 +189,7 @@ fn not_opened(error: &JournalError, id: &RotationId) -> Problem {
     }
 }
 
-fn refuse_stale(saved: &Saved, found: &Found) -> Result<(), Problem> {
+pub(super) fn refuse_stale(saved: &Saved, found: &Found) -> Result<(), Problem> {
     let mut lines = saved.seen.differences(&found.saved.seen);
     if saved.from_version != found.saved.from_version {
         lines.push("another version of the secret is current".to_owned());
@@ -234,7 +243,9 @@ fn host_of(
     let folder = folder_of(&opened.saved.config_file);
     let issuer = described.issuer(secret, None)?;
     let roots = &config.search_roots;
-    let composed = compose(secret, issuer.as_ref(), places, &opened.id.0, folder, roots, &planned)?;
+    let own = runtime()?.block_on(family::own_of(places, opened.saved.family.as_ref()))?;
+    let composed =
+        compose_own(secret, issuer.as_ref(), places, &opened.id.0, (folder, roots), &planned, &own)?;
     if composed.consumers.len() != opened.state.plan().consumers.len() {
         return Err(Problem::new("K0839", "take the rotation up")
             .because("its configuration names another number of consumers than its journal"));
@@ -273,6 +284,7 @@ fn drive_on(
     let mut opened = runtime.block_on(opened(&journal, id))?;
     drop(journal);
     check_consent(asked, &opened.saved.secret)?;
+    refuse_emergency(asked, &opened.saved)?;
     let config = parse_config(&opened.saved)?;
     let secret = crate::context::secret(&config, &opened.saved.secret)?;
     trusted(&opened.saved.config_file, secret)?;
@@ -290,7 +302,9 @@ fn drive_on(
     }
     let host = host_of(&opened, &config, &described, &places)?;
     let complaints = host.complaints();
-    let ports = ports(&places, described.issuer(secret, opened.saved.settings.as_deref())?, host)?;
+    let issuer = described.issuer(secret, opened.saved.settings.as_deref())?;
+    let store = runtime.block_on(store_of(&places, &opened.saved))?;
+    let ports = ports(&places, store, issuer, host)?;
     // What a killed driver left lies there no longer than until the next one: a control's wrong copy holds the other
     // lines of its file.
     runtime.block_on(finish(ports.journal.as_ref(), &places))?;

@@ -228,7 +228,7 @@ impl<'a> Watch<'a> {
         if let Some(Hold::Paused(Reason::Holder(who))) = self.hold
             && let Life::Process { pid, .. } = who.life
         {
-            let mut holder = blocked::unexplained(who);
+            let mut holder = blocked::unexplained(who, state.plan().aim);
             if let Some((name, found_by)) = self.holders.get(&pid) {
                 (holder.name, holder.found_by) = (name.clone(), found_by.clone());
             }

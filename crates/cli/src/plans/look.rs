@@ -10,18 +10,20 @@ use keyroll_port::{
     Failure, Host as _, Issuer, Journal as _, Label, Listing, Live, Looked, Probe, RefusalLog, Sessions,
     Store, Values,
 };
-use keyroll_rotation::{Capabilities, Holds, Plan, PlanDefect, Policy, Refusals, Which};
+use keyroll_rotation::{Aim, Capabilities, Holds, Plan, PlanDefect, Policy, Refusals, Which};
 use keyroll_secret::{Credential, CredentialId, FingerprintKey, SecretBytes};
 
 use super::clear::refuse_clear;
 use super::granted::Granted;
+use super::shared::{holders, live_now, old_store, policy_for};
 use super::subject::Subject;
 use crate::exit::Exit;
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::saved::{Saved, SeenAll, SeenFile};
 use crate::records::waivers::Waivers;
-use crate::wiring::compose::{Composed, compose, policy};
+use crate::wiring::compose::{Composed, compose_own, policy};
+use crate::wiring::family::{self, Own};
 use crate::wiring::issuer::Described;
 use crate::wiring::open::{fingerprint_key, folder_of};
 use crate::wiring::programs::{dumps_in_sight, pid_files_missing, refuse_missing};
@@ -52,7 +54,13 @@ pub(crate) async fn current(store: &dyn Store, secret: &Secret) -> Result<(u32, 
             .help(format!("keyroll secret add {name} --id ID_AT_THE_ISSUER < FILE_WITH_THE_VALUE"))
     };
     let versions = store.versions(name).await?;
-    let version = versions.iter().find(|version| version.label == Label::Current).ok_or_else(missing)?;
+    let version = versions.iter().find(|version| version.label == Label::Current);
+    let version = version.ok_or_else(|| match versions.is_empty() {
+        true => missing(),
+        false => Problem::new("K0829", format!("find the current version of {name}"))
+            .because("its last key was ended, and none took its place: its consumers have keys of their own")
+            .help(format!("keyroll history {name}")),
+    })?;
     let credential = store.read(name, version.number).await?.ok_or_else(missing)?;
     Ok((version.number, credential))
 }
@@ -104,11 +112,19 @@ fn on_this_machine(
     subject: &Subject<'_>,
     issuer: &dyn Issuer,
     key: &FingerprintKey,
+    own: &Own,
 ) -> Result<(Composed, BTreeMap<PathBuf, SeenFile>), Problem> {
     let folder = folder_of(subject.config_file);
     let roots = &subject.config.search_roots;
-    let mut composed =
-        compose(subject.secret, issuer, subject.places, subject.id, folder, roots, &BTreeMap::new())?;
+    let mut composed = compose_own(
+        subject.secret,
+        issuer,
+        subject.places,
+        subject.id,
+        (folder, roots),
+        &BTreeMap::new(),
+        own,
+    )?;
     let files = files(&composed.setup.files.iter().map(|file| file.path.clone()).collect::<Vec<_>>(), key)?;
     for file in &mut composed.setup.files {
         file.planned = files.get(&file.path).map(|seen| seen.real.clone());
@@ -119,18 +135,20 @@ fn on_this_machine(
 /// Looks at the issuer, the files and the processes, and refuses what cannot be rotated.
 pub(crate) async fn look(
     subject: &Subject<'_>,
-    store: &dyn Store,
     key: &FingerprintKey,
     issuer: Arc<dyn Issuer>,
 ) -> Result<Found, Problem> {
-    let asked = at_issuer(subject, store, issuer.as_ref()).await?;
+    let aim = family::aim(subject.family);
+    let store = old_store(subject)?;
+    let asked = at_issuer(subject, store.as_ref(), issuer.as_ref()).await?;
     let AtIssuer { from_version, credential, listing, standing, bound, able, settings, mut notes } = asked;
-    let (composed, files) = on_this_machine(subject, issuer.as_ref(), key)?;
+    let own = family::own_of(subject.places, subject.family).await?;
+    let (composed, files) = on_this_machine(subject, issuer.as_ref(), key, &own)?;
     let host = Local::new(composed.setup, fingerprint_key(subject.places)?);
     let values = Values { old: &credential.fields, new: None };
-    refuse_wrong_copies(&host, values)?;
+    refuse_wrong_copies(&host, values, aim)?;
     notes.extend(host.linked_files()?);
-    if subject.rehearse && standing != Standing::Dead {
+    if subject.rehearse && standing != Standing::Dead && aim != Aim::End {
         notes.extend(host.rehearse_checks(values).iter().map(check_note));
     }
     let sessions = match (&credential.id, issuer.capabilities().sessions) {
@@ -140,12 +158,14 @@ pub(crate) async fn look(
         _ => Sessions::default(),
     };
     let looked = host.enumerate(values, &sessions, Which::New).await?;
-    let unexplained = unexplained(subject, from_version, &looked)?;
-    let mut holders = Vec::new();
-    for instance in looked.enumeration.instances.iter().filter(|instance| instance.consumer.is_none()) {
-        holders.extend(host.describe(instance.who).await);
-    }
-    let LiveReport { live, not_visible } = host.live_now();
+    let (unexplained, holders) = match aim {
+        Aim::Replace | Aim::End => {
+            (unexplained(subject, from_version, &looked)?, holders(&host, &looked).await)
+        }
+        // Whoever else holds a key that is shared and kept goes on with it.
+        Aim::Part => (Vec::new(), Vec::new()),
+    };
+    let LiveReport { live, not_visible } = live_now(&host, aim);
     let (granted, live) = granted(subject, live)?;
     let not_visible = looked.not_visible.into_iter().chain(not_visible).collect();
     let seen = SeenAll {
@@ -159,31 +179,17 @@ pub(crate) async fn look(
     };
     let plan = Plan {
         capabilities: able.0,
-        policy: able.1,
+        policy: policy_for(aim, able.1),
         endpoints: issuer.endpoints().iter().map(|_| LOCAL).collect(),
         files: composed.files,
         consumers: composed.consumers,
         bound,
         denied_is_alive: standing == Standing::Denied,
         recovery: standing == Standing::Dead,
+        aim,
     };
     refuse_unsound(subject, &plan)?;
-    let saved = Saved {
-        version: Saved::form(),
-        id: subject.id.to_owned(),
-        secret: subject.secret.name.to_string(),
-        from_version,
-        made_unix_ms: subject.unix_ms,
-        config_file: subject.config_file.to_owned(),
-        config_text: subject.config_text.to_owned(),
-        bound,
-        denied_is_alive: plan.denied_is_alive,
-        recovery: plan.recovery,
-        seen,
-        settings,
-        alerted_unix_ms: None,
-        accepted: Vec::new(),
-    };
+    let saved = subject.saved(from_version, &plan, seen, settings);
     let endpoints = issuer.endpoints();
     Ok(Found { saved, plan, endpoints, host, holders, not_visible, notes, live, granted })
 }
@@ -428,13 +434,15 @@ pub(crate) fn files(paths: &[PathBuf], key: &FingerprintKey) -> Result<BTreeMap<
     Ok(seen)
 }
 
-fn refuse_wrong_copies(host: &Local, values: Values<'_>) -> Result<(), Problem> {
+fn refuse_wrong_copies(host: &Local, values: Values<'_>, aim: Aim) -> Result<(), Problem> {
     host.refuse_unseen_mounts()?;
-    let wrong = host.file_states(values).into_iter().find(|(_, holds)| *holds != Holds::Old);
+    let right = if aim == Aim::End { Holds::New } else { Holds::Old };
+    let wrong = host.file_states(values).into_iter().find(|(_, holds)| *holds != right);
     wrong.map_or(Ok(()), |(path, holds)| {
         let why = match holds {
             Holds::Unreadable => "it cannot be read".to_owned(),
             // A place that is mistyped, most likely, or one that readers disagree on.
+            Holds::Old if aim == Aim::End => "it holds the shared key again".to_owned(),
             Holds::Old | Holds::New | Holds::Other => {
                 host.unclear(&path).unwrap_or_else(|| "it holds something else".to_owned())
             }

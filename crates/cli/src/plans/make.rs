@@ -40,6 +40,7 @@ pub(crate) fn plan(secret: &Secret, config: &Config, context: &mut Context) -> R
         unix_ms: SystemClock::new().unix_ms(),
         described: &described(secret)?,
         rehearse: true,
+        family: None,
     };
     let found = look_at(&subject)?;
     show_findings(&found, &mut context.ui);
@@ -56,7 +57,7 @@ pub(crate) fn plan(secret: &Secret, config: &Config, context: &mut Context) -> R
 }
 
 /// While a rotation is open the files hold what it put there: a plan would take that for somebody's mistake.
-fn refuse_open(places: &Places, name: &str) -> Result<(), Problem> {
+pub(super) fn refuse_open(places: &Places, name: &str) -> Result<(), Problem> {
     if !places.journal().exists() {
         return Ok(());
     }
@@ -80,15 +81,14 @@ fn refuse_open(places: &Places, name: &str) -> Result<(), Problem> {
 }
 
 pub(crate) fn look_at(subject: &Subject<'_>) -> Result<Found, Problem> {
-    let store = store(subject.places)?;
     let key = fingerprint_key(subject.places)?;
     let issuer = subject.described.issuer(subject.secret, None)?;
     let attributes = issuer.capabilities().attributes;
     subject.secret.consumers.iter().try_for_each(|consumer| provable(consumer, attributes))?;
-    runtime()?.block_on(look(subject, store.as_ref(), &key, issuer))
+    runtime()?.block_on(look(subject, &key, issuer))
 }
 
-fn unexplained(found: &Found) -> Problem {
+pub(super) fn unexplained(found: &Found) -> Problem {
     let places = found.saved.seen.unexplained.join(", ");
     Problem::new("K0836", "plan the rotation")
         .because(format!("copies of the value that no consumer names: {places}"))
@@ -96,7 +96,7 @@ fn unexplained(found: &Found) -> Problem {
         .exits(Exit::NeedsPerson)
 }
 
-fn absolute(path: &Path) -> Result<PathBuf, Problem> {
+pub(crate) fn absolute(path: &Path) -> Result<PathBuf, Problem> {
     std::path::absolute(path)
         .map_err(|error| Problem::new("K0805", format!("resolve {}", path.display())).because_of(&error))
 }

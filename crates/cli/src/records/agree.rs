@@ -33,6 +33,13 @@ pub(crate) async fn agree(journal: &dyn Journal, store: &dyn Store, secret: &str
 
 /// What the journal saw of the store's versions and they do not show.
 fn lacking(state: &State, from: u32, versions: &[VersionInfo]) -> Option<String> {
+    // Behind the first version of a secret that was split off stands the shared key, which is another's.
+    if from == 0 {
+        let moving = state.intents().iter().any(|open| matches!(open.op, Op::Promote | Op::Demote));
+        let any = versions.iter().any(|version| version.number > 0 && version.label == Label::Current);
+        return (state.promoted() && !moving && !any)
+            .then(|| "it made the first version current, and in the store none is".to_owned());
+    }
     let Some(replaced) = versions.iter().find(|version| version.number == from) else {
         return Some(format!("v{from}, which it replaces, is not in the store"));
     };

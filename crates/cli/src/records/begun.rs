@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use keyroll_journal::{LockError, SqliteJournal, try_lock};
 use keyroll_port::{Journal as _, JournalError, Overview, RotationId};
-use keyroll_rotation::{Phase, State};
+use keyroll_rotation::{Aim, Phase, State};
 
 use super::reasons;
 use super::recorded::holds;
 use super::recorded::state_of;
+use super::saved::{Family, Saved};
 use crate::exit::Exit;
 use crate::places::Places;
 use crate::problem::Problem;
@@ -44,8 +45,14 @@ fn told(places: &Places, id: &str, secret: &str, state: &State) -> Problem {
             .help(format!("keyroll revoke {secret} --version previous"))
             .exits(Exit::NeedsPerson);
     }
+    let done = match state.plan().aim {
+        Aim::Replace | Aim::End => {
+            "it was carried out already: the rotation is done, and its old key is dead"
+        }
+        Aim::Part => "it was carried out already: its consumer has a key of its own",
+    };
     let ended = [
-        (Phase::Done, "it was carried out already: the rotation is done, and its old key is dead"),
+        (Phase::Done, done),
         (Phase::RolledBack, "it was carried out already, and rolled back: the old key is in use"),
     ];
     let ended = ended.into_iter().find(|(phase, _)| *phase == state.phase());
@@ -69,18 +76,38 @@ pub(crate) fn driver(places: &Places) -> Option<u32> {
     }
 }
 
-/// The rotation that has this secret now, if one is open and has not ended.
+/// The rotation that has this secret now, if one is open and has not ended: its own, or one that gives a consumer of it
+/// a key of its own.
 pub(crate) async fn open_of(
     journal: &SqliteJournal,
     secret: &str,
 ) -> Result<Option<RotationId>, JournalError> {
     let all: Vec<Overview> = journal.list().await?;
-    for one in all.into_iter().filter(|one| one.open && one.secret == secret) {
-        if holds(journal, &one).await? {
+    for one in all.into_iter().filter(|one| one.open) {
+        let its = one.secret == secret || takes_from(journal, &one, secret).await?;
+        if its && holds(journal, &one).await? {
             return Ok(Some(one.id));
         }
     }
     Ok(None)
+}
+
+/// A rotation of the shared key itself is open: none of its consumers gets a key of its own meanwhile.
+pub(crate) fn refuse_shared(journal: &SqliteJournal, saved: &Saved) -> Result<(), Problem> {
+    let Some(Family::Member { from, .. }) = &saved.family else { return Ok(()) };
+    let failed = |error: JournalError| opening().because_of(&error);
+    let runtime = runtime()?;
+    for one in runtime.block_on(journal.list()).map_err(failed)? {
+        if one.open && one.secret == *from && runtime.block_on(holds(journal, &one)).map_err(failed)? {
+            return Err(held(&one.id));
+        }
+    }
+    Ok(())
+}
+
+async fn takes_from(journal: &SqliteJournal, one: &Overview, secret: &str) -> Result<bool, JournalError> {
+    let family = Saved::of(&journal.load(&one.id).await?).ok().and_then(|saved| saved.family);
+    Ok(matches!(family, Some(Family::Member { from, .. }) if from == secret))
 }
 
 /// Another rotation of the secret is open: a plan of before it cannot be carried out now.

@@ -4,12 +4,16 @@ use std::fs;
 
 use keyroll_host::process_of;
 use keyroll_rotation::{
-    Blocker, ConsumerId, Holds, Incarnation, Life, Phase, State, Uptake, Waived, Which, blockers,
+    Aim, Blocker, ConsumerId, Holds, Incarnation, Life, Phase, State, Uptake, Waived, Which, blockers,
 };
 
 use super::called::Called;
 use super::waivers::Waivers;
 use crate::ui::Holder;
+
+/// Where a shared key is only ended nobody is moved by that.
+const SPLIT_AGAIN: &str =
+    "keyroll abort, name it as a consumer of the shared secret in keyroll.toml, then keyroll split again";
 
 /// How many are shown: beyond that a list helps nobody.
 const SHOWN_MAX: usize = 12;
@@ -38,15 +42,17 @@ pub(crate) fn all(called: &Called, state: &State) -> Vec<Holder> {
 fn holder(called: &Called, state: &State, blocker: Blocker, stays: Which) -> Holder {
     let goes = if stays == Which::New { "old" } else { "new" };
     let stays = if stays == Which::New { "new" } else { "old" };
+    let ends = state.plan().aim == Aim::End;
     match blocker {
         Blocker::Holder(who) => {
             let found_by = format!("it holds the {goes} key, and no consumer explains it");
-            Holder { found_by, ..unexplained(who) }
+            Holder { found_by, ..unexplained(who, state.plan().aim) }
         }
         Blocker::Stranger(_) => Holder {
             kind: "unexplained copy",
             found_by: format!("a file that no consumer names holds the {goes} key"),
-            how_to_move: "keyroll consumer adopt PATH --name NAME".to_owned(),
+            how_to_move: if ends { SPLIT_AGAIN } else { "keyroll consumer adopt PATH --name NAME" }
+                .to_owned(),
             or_else: Some("keyroll consumer waive PATH --reason WHY".to_owned()),
             ..nameless("a file")
         },
@@ -80,7 +86,10 @@ fn holder(called: &Called, state: &State, blocker: Blocker, stays: Which) -> Hol
         Blocker::Stale(consumer, who, path) => Holder {
             kind: "stale instance",
             found_by: format!("it runs on the {goes} key on {}", called.path(consumer, path)),
-            how_to_move: "restart it, or keyroll resume, which moves it again".to_owned(),
+            how_to_move: match ends {
+                true => "see that its file holds its own key, and restart it, then keyroll resume".to_owned(),
+                false => "restart it, or keyroll resume, which moves it again".to_owned(),
+            },
             or_else: None,
             ..process(who, Some(called.consumer(consumer)))
         },
@@ -108,7 +117,7 @@ fn runs(state: &State, consumer: ConsumerId) -> bool {
 }
 
 /// A running holder that nobody explains, and what can be done about it.
-pub(crate) fn unexplained(who: Incarnation) -> Holder {
+pub(crate) fn unexplained(who: Incarnation, aim: Aim) -> Holder {
     let pid = match who.life {
         Life::Process { pid, .. } => pid,
         Life::AtRest(_) => 0,
@@ -116,7 +125,10 @@ pub(crate) fn unexplained(who: Incarnation) -> Holder {
     Holder {
         kind: "unexplained process",
         found_by: "an enumeration".to_owned(),
-        how_to_move: format!("keyroll consumer adopt {pid} --name NAME --restart COMMAND"),
+        how_to_move: match aim {
+            Aim::End => SPLIT_AGAIN.to_owned(),
+            Aim::Replace | Aim::Part => format!("keyroll consumer adopt {pid} --name NAME --restart COMMAND"),
+        },
         or_else: Some(format!("keyroll consumer waive {pid} --reason WHY")),
         ..process(who, None)
     }

@@ -1,10 +1,12 @@
 //! What the numbers of a rotation are called, by the plan that stands in its journal.
 
+use std::collections::BTreeMap;
+
 use keyroll_config::Config;
 use keyroll_port::Recorded;
 use keyroll_rotation::{ConsumerId, FileId};
 
-use super::saved::Saved;
+use super::saved::{Family, Saved};
 
 /// The names behind a rotation's numbers; a number without one is shown as such.
 #[derive(Debug, Default)]
@@ -23,12 +25,19 @@ impl Called {
         let Ok(config) = config else { return Self::default() };
         let Ok(secret) = config.secret(&saved.secret) else { return Self::default() };
         let mut called = Self::default();
+        let mut known = Vec::new();
+        let own = match &saved.family {
+            Some(Family::End { own, .. }) => own.clone(),
+            Some(Family::Member { .. }) | None => BTreeMap::new(),
+        };
         for consumer in &secret.consumers {
             called.consumers.push(consumer.name.to_string());
             called.paths.push(consumer.paths.iter().map(|path| path.name.to_string()).collect());
             for copy in &consumer.reads {
                 let path = copy.place.path().display().to_string();
-                if !called.files.contains(&path) {
+                let file = (path.clone(), own.get(consumer.name.as_str()));
+                if !known.contains(&file) {
+                    known.push(file);
                     called.files.push(path);
                 }
             }

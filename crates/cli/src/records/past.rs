@@ -1,7 +1,7 @@
 //! A rotation from its journal: how it ended, and how long its parts took.
 
 use keyroll_port::Recorded;
-use keyroll_rotation::{Event, Fact, Op, Outcome as Seen, Phase, Stage, State, Which, step};
+use keyroll_rotation::{Event, Fact, OldKey, Op, Outcome as Seen, Phase, Stage, State, Which, step};
 
 use super::old_key;
 use super::saved::Saved;
@@ -36,7 +36,8 @@ impl Took {
             if settled(&next) > before {
                 moved = Some(*unix_ms);
             }
-            if matches!(next.phase(), Phase::Sweep | Phase::Done) && next.debt().is_none() && dead.is_none() {
+            let over = matches!(next.phase(), Phase::Sweep | Phase::Done) && next.debt().is_none();
+            if over && next.old_key() == OldKey::Ended && dead.is_none() {
                 dead = Some(*unix_ms);
             }
             clock.see(&state, event, *unix_ms);

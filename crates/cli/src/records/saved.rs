@@ -45,6 +45,50 @@ pub(crate) struct Saved {
     /// What was accepted that restarts make live beside the value, by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) accepted: Vec<String>,
+    /// Of a split: who gets which secret, in this order. Each is a rotation of its own, and so is the end of the key.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) shares: Vec<Share>,
+    /// What this has to do with a key that several consumers share.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) family: Option<Family>,
+}
+
+/// One consumer of a split, and the secret that it gets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Share {
+    pub(crate) consumer: String,
+    pub(crate) secret: String,
+}
+
+/// A rotation about a key that several consumers share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum Family {
+    /// A consumer gets a key of its own in place of this version, which is kept.
+    Member {
+        from: String,
+        version: u32,
+        /// The plan of the split.
+        split: String,
+    },
+    /// The key is ended, and none takes its place.
+    End {
+        /// By the consumers that shared it the secrets that they have now.
+        own: BTreeMap<String, String>,
+        /// The plan of the split, where it is its last step.
+        split: Option<String>,
+    },
+}
+
+impl Family {
+    /// The plan of the split that it belongs to.
+    pub(crate) fn split(&self) -> Option<&str> {
+        match self {
+            Self::Member { split, .. } => Some(split),
+            Self::End { split, .. } => split.as_deref(),
+        }
+    }
 }
 
 /// What was seen. Two looks are compared line by line.

@@ -56,7 +56,9 @@ impl Waivers {
 
     /// The waivers of one version of a secret, as the protocol knows them.
     pub(crate) fn of(&self, secret: &str, version: u32) -> Vec<Waived> {
-        self.about(secret, version).map(|waiver| Waived::Copy(waiver.digest)).collect()
+        // 0 is no version: what an open rotation was told is not told to the next.
+        let about = self.about(secret, version).filter(|_| version > 0);
+        about.map(|waiver| Waived::Copy(waiver.digest)).collect()
     }
 
     fn about(&self, secret: &str, version: u32) -> impl Iterator<Item = &Waiver> {

@@ -313,6 +313,9 @@ pub(crate) struct Summary {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) gap_s: Option<f64>,
     pub(crate) dead_confirmed: bool,
+    /// The old key is shared with others, and was kept.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) old_kept: bool,
     pub(crate) blocked_by: Option<String>,
     pub(crate) residues: Vec<Residue>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -467,6 +470,7 @@ mod tests {
             mint_to_last_moved_s: Some(1.5),
             gap_s: None,
             dead_confirmed: false,
+            old_kept: false,
             blocked_by: None,
             residues: vec![Residue { place: "/x".to_owned(), reason: "git".to_owned() }],
             emergency: None,

@@ -112,6 +112,7 @@ fn summary(summary: &Summary) -> String {
     let moved = summary.mint_to_last_moved_s.map(|s| format!("; mint to last moved {s:.1} s"));
     let dead = match summary.outcome {
         Outcome::Done | Outcome::Debt if summary.dead_confirmed => "; old key dead",
+        Outcome::Done if summary.old_kept => "; the shared key stays alive",
         Outcome::Done | Outcome::Debt => "; old key not seen dead",
         Outcome::RolledBack | Outcome::Stuck | Outcome::Paused => "",
     };

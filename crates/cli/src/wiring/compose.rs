@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use keyroll_config::{
@@ -20,7 +21,9 @@ use keyroll_manager::{
 use keyroll_observe::LogSource;
 use keyroll_port::Issuer;
 use keyroll_rotation::{self as rotation, Delivery, FileId, Kinds, Policy, Uptake};
+use keyroll_secret::Fields;
 
+use super::family::Own;
 use super::here::on_this_machine;
 use super::project::files_of;
 use crate::places::Places;
@@ -53,12 +56,25 @@ pub(crate) fn compose(
     roots: &[PathBuf],
     planned: &BTreeMap<PathBuf, PathBuf>,
 ) -> Result<Composed, Problem> {
+    compose_own(secret, issuer, places, id, (folder, roots), planned, &Own::new())
+}
+
+/// The same, where consumers have keys of their own.
+pub(crate) fn compose_own(
+    secret: &Secret,
+    issuer: &dyn Issuer,
+    places: &Places,
+    id: &str,
+    (folder, roots): (&Path, &[PathBuf]),
+    planned: &BTreeMap<PathBuf, PathBuf>,
+    own: &Own,
+) -> Result<Composed, Problem> {
     let attributes = issuer.capabilities().attributes;
     let mut files: Vec<FileSetup> = Vec::new();
     let mut setups = Vec::new();
     let mut consumers = Vec::new();
     for consumer in &secret.consumers {
-        let mine = own_files(secret, consumer, &mut files, planned)?;
+        let mine = own_files(secret, consumer, &mut files, planned, own.get(consumer.name.as_str()))?;
         setups.push(ConsumerSetup {
             name: consumer.name.to_string(),
             files: mine.clone(),
@@ -124,11 +140,14 @@ fn own_files(
     consumer: &Consumer,
     files: &mut Vec<FileSetup>,
     planned: &BTreeMap<PathBuf, PathBuf>,
+    own: Option<&Arc<Fields>>,
 ) -> Result<Vec<FileId>, Problem> {
+    // A file in which two consumers have two keys is looked at twice, each time for one of them.
+    let same = |file: &FileSetup| file.own.as_ref().map(Arc::as_ptr) == own.map(Arc::as_ptr);
     let mut mine = Vec::new();
     for copy in &consumer.reads {
         let path = copy.place.path().to_owned();
-        let at = match files.iter().position(|file| file.path == path) {
+        let at = match files.iter().position(|file| file.path == path && same(file)) {
             Some(at) => at,
             None => {
                 let write = match copy.write {
@@ -137,7 +156,14 @@ fn own_files(
                 };
                 let planned = planned.get(&path).cloned();
                 let generated = consumer.is_pull();
-                files.push(FileSetup { path, planned, write, copies: Vec::new(), generated });
+                files.push(FileSetup {
+                    path,
+                    planned,
+                    write,
+                    copies: Vec::new(),
+                    generated,
+                    own: own.cloned(),
+                });
                 files.len() - 1
             }
         };

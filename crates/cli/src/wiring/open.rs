@@ -4,7 +4,7 @@ use std::sync::Arc;
 use keyroll_engine::Ports;
 use keyroll_host::{Local, SystemClock};
 use keyroll_journal::{OpenError, SqliteJournal, StateLock, try_lock};
-use keyroll_port::Issuer;
+use keyroll_port::{Issuer, Store};
 use keyroll_secret::FingerprintKey;
 use keyroll_store::SealedStore;
 use tokio::runtime::{Builder, Runtime};
@@ -68,10 +68,15 @@ pub(crate) fn lock(places: &Places) -> Result<StateLock, Problem> {
 }
 
 /// Everything that a rotation is driven with.
-pub(crate) fn ports(places: &Places, issuer: Arc<dyn Issuer>, host: Local) -> Result<Ports, Problem> {
+pub(crate) fn ports(
+    places: &Places,
+    store: Arc<dyn Store>,
+    issuer: Arc<dyn Issuer>,
+    host: Local,
+) -> Result<Ports, Problem> {
     Ok(Ports {
         journal: journal(places)?,
-        store: store(places)?,
+        store,
         issuer,
         host: Arc::new(host),
         clock: Arc::new(SystemClock::new()),

@@ -425,6 +425,7 @@ pub(crate) fn plan(capabilities: Capabilities) -> Plan {
         bound: true,
         denied_is_alive: false,
         recovery: false,
+        aim: keyroll_rotation::Aim::Replace,
     }
 }
 

@@ -270,6 +270,7 @@ impl Local {
         let Ok(Content { bytes, .. }) = self.resolved(file).and_then(|resolved| read(&resolved)) else {
             return Holds::Unreadable;
         };
+        let values = file.versions(values);
         let old = holds_version(file, bytes.expose(), values.old);
         let new = values.new.is_some_and(|new| holds_version(file, bytes.expose(), new));
         match (old, new) {
@@ -283,7 +284,7 @@ impl Local {
 
     pub(super) fn trial_all(&self, values: Values<'_>) -> Result<Vec<Failure>, Failure> {
         let mut against = Vec::new();
-        for (id, file) in self.setup.file_ids() {
+        for (id, file) in self.setup.file_ids().filter(|(_, file)| file.own.is_none()) {
             if let Err(failure) = self.try_file(id, file, values) {
                 against.push(failure);
             }

@@ -1,10 +1,13 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use keyroll_copy::{Format, Slot, Template};
 use keyroll_manager::{Check, CommandLine, Run};
 use keyroll_observe::LogSource;
+use keyroll_port::Values;
 use keyroll_rotation::{ConsumerId, FileId};
+use keyroll_secret::Fields;
 
 use super::gate::GateSetup;
 use crate::Write;
@@ -46,6 +49,8 @@ pub struct FileSetup {
     pub copies: Vec<CopySetup>,
     /// Its consumers fetch it: it is read back, never written.
     pub generated: bool,
+    /// The version that it is to hold, where its consumers have a key of their own: it is read back, never written.
+    pub own: Option<Arc<Fields>>,
 }
 
 /// One copy in a file.
@@ -122,7 +127,21 @@ pub struct LogSetup {
     pub failure: String,
 }
 
+impl FileSetup {
+    /// The versions that it is compared with.
+    pub(super) fn versions<'a>(&'a self, values: Values<'a>) -> Values<'a> {
+        Values { new: self.own.as_deref().or(values.new), ..values }
+    }
+}
+
 impl Setup {
+    /// The versions that a consumer is compared with: its own key is the one of its files.
+    pub(super) fn versions_of<'a>(&'a self, id: ConsumerId, values: Values<'a>) -> Values<'a> {
+        let files = self.consumer(id).map(|consumer| consumer.files.as_slice()).unwrap_or_default();
+        let own = files.iter().find_map(|file| self.file(*file).filter(|file| file.own.is_some()));
+        own.map_or(values, |file| file.versions(values))
+    }
+
     pub(super) fn file(&self, id: FileId) -> Option<&FileSetup> {
         self.files.get(id.index())
     }

@@ -24,6 +24,7 @@ impl Local {
     ) -> Vec<u64> {
         let Ok(content) = self.resolved(file).and_then(|resolved| read(&resolved)) else { return Vec::new() };
         let bytes = content.bytes.expose();
+        let values = file.versions(values);
         let versions = std::iter::once(values.old).chain(values.new);
         let masked = versions.into_iter().find_map(|from| edited(file, bytes, from, &masked(from)).ok());
         let Some(masked) = masked else { return Vec::new() };

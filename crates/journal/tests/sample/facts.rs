@@ -2,10 +2,10 @@
 
 use keyroll_port::Opening;
 use keyroll_rotation::{
-    Adoptee, Answer, Capabilities, Consumer, ConsumerId, CredId, Delivery, Difference, Emergency, EndpointId,
-    Enumeration, Event, Fact, FileId, Found, FoundBy, Holds, HostId, Incarnation, Kinds, Labelled, LastUsed,
-    Life, MintedBy, OnFailure, Op, Outcome, Overlap, PATHS_MAX, Plan, Policy, PreflightSeen, Proof, Refusals,
-    Seen, SessionSeen, Sight, Stamp, Standing, Uptake, Waived, Which,
+    Adoptee, Aim, Answer, Capabilities, Consumer, ConsumerId, CredId, Delivery, Difference, Emergency,
+    EndpointId, Enumeration, Event, Fact, FileId, Found, FoundBy, Holds, HostId, Incarnation, Kinds,
+    Labelled, LastUsed, Life, MintedBy, OnFailure, Op, Outcome, Overlap, PATHS_MAX, Plan, Policy,
+    PreflightSeen, Proof, Refusals, Seen, SessionSeen, Sight, Stamp, Standing, Uptake, Waived, Which,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -225,16 +225,11 @@ fn plans() -> impl Strategy<Value = Plan> {
             }
         });
     let hosts = || vec(any::<u16>().prop_map(HostId), 0..4);
-    (capabilities(), policy, hosts(), hosts(), vec(consumers(), 0..4), any::<[bool; 3]>()).prop_map(
-        |(capabilities, policy, endpoints, files, consumers, [bound, denied_is_alive, recovery])| Plan {
-            capabilities,
-            policy,
-            endpoints,
-            files,
-            consumers,
-            bound,
-            denied_is_alive,
-            recovery,
+    let aim = select(vec![Aim::Replace, Aim::Part, Aim::End]);
+    let flags = (any::<[bool; 3]>(), aim);
+    (capabilities(), policy, hosts(), hosts(), vec(consumers(), 0..4), flags).prop_map(
+        |(capabilities, policy, endpoints, files, consumers, ([bound, denied_is_alive, recovery], aim))| {
+            Plan { capabilities, policy, endpoints, files, consumers, bound, denied_is_alive, recovery, aim }
         },
     )
 }

@@ -104,5 +104,6 @@ pub(crate) fn plan() -> Plan {
         bound: true,
         denied_is_alive: false,
         recovery: false,
+        aim: keyroll_rotation::Aim::Replace,
     }
 }

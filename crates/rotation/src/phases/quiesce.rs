@@ -1,6 +1,6 @@
 use crate::gate::{Blocker, blockers};
 use crate::state::{Hold, OldKey, Phase, Reason, Stage, State};
-use crate::{FileId, Holds, LastUsed, Op, Query, Waived, Want, Which, unit};
+use crate::{Aim, FileId, Holds, LastUsed, Op, Query, Waived, Want, Which, unit};
 
 /// How often copies or instances may fall back before a person is asked.
 const REROLLS_MAX: u8 = 5;
@@ -32,7 +32,8 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
 /// Whether the window in which the old key must be unused is still open.
 fn needs_idle(state: &State) -> bool {
     let LastUsed::PerKey { lag_ms, granularity_ms } = state.plan.capabilities.last_used else { return false };
-    if state.emergency.is_some() || state.old == OldKey::Ended {
+    let kept = state.aim() == Aim::Part;
+    if kept || state.emergency.is_some() || state.old == OldKey::Ended {
         return false;
     }
     let window = state.plan.policy.idle_ms.max(lag_ms.saturating_add(granularity_ms));
@@ -58,7 +59,10 @@ pub(super) fn settle(next: &mut State) -> bool {
 
 /// The phase that follows, by what is still to be done to the old key.
 fn after(state: &State) -> Phase {
-    if state.old == OldKey::Ended {
+    if state.aim() == Aim::Part {
+        // Others use the old key: it is neither switched off nor ended, nor is its value dropped.
+        Phase::Done
+    } else if state.old == OldKey::Ended {
         super::after_end(state)
     } else if state.decided.is_some() {
         Phase::Revoke
@@ -91,6 +95,9 @@ fn react(next: &mut State, blocked: &[Blocker]) -> bool {
 
 /// Copies that drifted and instances that run on the old value re-enter Roll; those that have shown nothing, if told so.
 pub(super) fn fallen_back(next: &mut State, blocked: &[Blocker], unproven_too: bool) -> bool {
+    if next.aim() == Aim::End {
+        return behind(next, blocked, unproven_too);
+    }
     let mut again = false;
     for blocker in blocked {
         match blocker {
@@ -120,6 +127,29 @@ pub(super) fn fallen_back(next: &mut State, blocked: &[Blocker], unproven_too: b
         }
     }
     again
+}
+
+/// Where a key is only ended nobody can be moved by that: whoever is on it again is a person's.
+fn behind(next: &mut State, blocked: &[Blocker], unproven_too: bool) -> bool {
+    let consumer = blocked.iter().find_map(|blocker| match blocker {
+        Blocker::Stale(consumer, ..) => Some(*consumer),
+        Blocker::Unproven(consumer, ..) if unproven_too => Some(*consumer),
+        Blocker::File(file, Holds::Old) => reader(next, *file),
+        Blocker::File(..)
+        | Blocker::Unproven(..)
+        | Blocker::Holder(_)
+        | Blocker::Stranger(_)
+        | Blocker::Session(_)
+        | Blocker::Absent(_) => None,
+    });
+    let Some(consumer) = consumer else { return false };
+    next.stand(Hold::Paused(Reason::Unit(consumer)));
+    true
+}
+
+fn reader(state: &State, file: FileId) -> Option<crate::ConsumerId> {
+    let at = state.plan.consumers.iter().position(|consumer| consumer.files.contains(&file))?;
+    u16::try_from(at).ok().map(crate::ConsumerId)
 }
 
 /// Something wrote the old value back: its readers re-enter Roll at Deliver.

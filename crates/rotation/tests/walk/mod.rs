@@ -2,10 +2,10 @@
 #![allow(dead_code)]
 
 use keyroll_rotation::{
-    Answer, Capabilities, Consumer, ConsumerId, CredId, Delivery, Enumeration, Event, Fact, FileId, Found,
-    FoundBy, HostId, Incarnation, Kinds, Labelled, LastUsed, Life, MintedBy, OldKey, OnFailure, Op, Outcome,
-    Overlap, PATHS_MAX, Person, Phase, Plan, Policy, PreflightSeen, Proof, Query, Refusals, Seen, Sight,
-    Stamp, Standing, State, Uptake, Want, Which, step, wants,
+    Aim, Answer, Capabilities, Consumer, ConsumerId, CredId, Delivery, Enumeration, Event, Fact, FileId,
+    Found, FoundBy, HostId, Incarnation, Kinds, Labelled, LastUsed, Life, MintedBy, OldKey, OnFailure, Op,
+    Outcome, Overlap, PATHS_MAX, Person, Phase, Plan, Policy, PreflightSeen, Proof, Query, Refusals, Seen,
+    Sight, Stamp, Standing, State, Uptake, Want, Which, step, wants,
 };
 
 /// Events after which a walk that has not arrived is going round in circles.
@@ -56,6 +56,7 @@ pub(crate) fn plan() -> Plan {
         bound: true,
         denied_is_alive: false,
         recovery: false,
+        aim: Aim::Replace,
     }
 }
 
@@ -64,13 +65,15 @@ pub(crate) fn plan() -> Plan {
 pub(crate) struct Walk {
     pub(crate) state: State,
     pub(crate) at: Stamp,
+    /// Everything that was said.
+    pub(crate) said: Vec<Event>,
 }
 
 impl Walk {
     pub(crate) fn of(plan: Plan) -> Self {
         let at = Stamp { ms: 0, boot: 1, epoch: 1 };
         let state = State::open(plan, Stamp { epoch: 0, ..at }).unwrap();
-        let mut walk = Self { state, at };
+        let mut walk = Self { state, at, said: Vec::new() };
         walk.say(Fact::DriverStarted);
         walk
     }
@@ -83,6 +86,7 @@ impl Walk {
             Ok((next, _)) => self.state = next,
             Err(illegal) => panic!("{illegal}: {:?}", event.fact),
         }
+        self.said.push(event);
     }
 
     pub(crate) fn wait(&mut self, ms: u64) {
@@ -210,7 +214,9 @@ impl Walk {
     pub(crate) fn look(&self) -> Enumeration {
         let mut instances = Vec::new();
         for (at, unit) in (0..).zip(self.state.units()) {
-            let new = unit.moved != 0 && unit.toward == Which::New;
+            // Whoever shared a key that is only ended was moved before.
+            let moved = unit.moved != 0 || self.state.plan().aim == Aim::End;
+            let new = moved && unit.toward == Which::New;
             let sight = |there| if there { Sight::Yes } else { Sight::No };
             instances.push(Seen {
                 who: who(ConsumerId(at)),

@@ -3,7 +3,7 @@ use keyroll_rotation::{FileId, HostId};
 use serde::{Deserialize, Serialize};
 
 use super::evidence::kinds;
-use super::words::{Delivery, MintedBy, OnFailure, Refusals, Uptake};
+use super::words::{Aim, Delivery, MintedBy, OnFailure, Refusals, Uptake};
 use crate::wire::WireError;
 
 #[derive(Serialize, Deserialize)]
@@ -249,12 +249,24 @@ pub(super) struct Plan {
     bound: bool,
     denied_is_alive: bool,
     recovery: bool,
+    /// Absent where it replaces, as in every plan of before there was anything else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    aim: Option<Aim>,
 }
 
 impl From<&own::Plan> for Plan {
     fn from(plan: &own::Plan) -> Self {
-        let own::Plan { capabilities, policy, endpoints, files, consumers, bound, denied_is_alive, recovery } =
-            plan;
+        let own::Plan {
+            capabilities,
+            policy,
+            endpoints,
+            files,
+            consumers,
+            bound,
+            denied_is_alive,
+            recovery,
+            aim,
+        } = plan;
         Self {
             capabilities: capabilities.into(),
             policy: policy.into(),
@@ -264,6 +276,7 @@ impl From<&own::Plan> for Plan {
             bound: *bound,
             denied_is_alive: *denied_is_alive,
             recovery: *recovery,
+            aim: (*aim != own::Aim::Replace).then(|| (*aim).into()),
         }
     }
 }
@@ -281,6 +294,7 @@ impl TryFrom<Plan> for own::Plan {
             bound: plan.bound,
             denied_is_alive: plan.denied_is_alive,
             recovery: plan.recovery,
+            aim: plan.aim.map_or(own::Aim::Replace, own::Aim::from),
         })
     }
 }

@@ -42,4 +42,5 @@ words! {
     OnFailure { Rollback, Pause }
     Delivery { Push, Fetch, Follow }
     Uptake { Verb, Rereads, AtRest }
+    Aim { Replace, Part, End }
 }

@@ -1,0 +1,270 @@
+//! A key that several consumers share: the store as the rotations see it that give each of them a key of their own and
+//! end the shared one, and which key each of them has then.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use keyroll_config::Secret;
+use keyroll_port::{Class, Failure, Label, RotationId, Store, VersionInfo};
+use keyroll_rotation::{Aim, Seq};
+use keyroll_secret::{Credential, CredentialId, Fields};
+use keyroll_store::SealedStore;
+
+use super::open::store;
+use crate::places::Places;
+use crate::problem::Problem;
+use crate::records::saved::{Family, Saved};
+use crate::redact::Remembering;
+
+/// The values that the consumers of a shared key have of their own, by the consumers' names; those with the same key
+/// have the same `Arc`.
+pub(crate) type Own = BTreeMap<String, Arc<Fields>>;
+
+/// What a rotation is for.
+pub(crate) fn aim(family: Option<&Family>) -> Aim {
+    match family {
+        None => Aim::Replace,
+        Some(Family::Member { .. }) => Aim::Part,
+        Some(Family::End { .. }) => Aim::End,
+    }
+}
+
+/// The store of a rotation.
+pub(crate) async fn store_of(places: &Places, saved: &Saved) -> Result<Arc<dyn Store>, Problem> {
+    let sealed = store(places)?;
+    Ok(match &saved.family {
+        None => sealed,
+        Some(Family::Member { from, version, .. }) => {
+            Arc::new(Member { sealed, secret: saved.secret.clone(), from: from.clone(), version: *version })
+        }
+        Some(Family::End { own, .. }) => {
+            let present = present(sealed.as_ref(), own).await?;
+            let (secret, version) = (saved.secret.clone(), saved.from_version);
+            Arc::new(Ended { sealed, secret, version, present })
+        }
+    })
+}
+
+/// The store of a member's rotation that is not planned yet.
+pub(crate) fn member(places: &Places, secret: &Secret, family: &Family) -> Result<Arc<dyn Store>, Problem> {
+    let sealed = store(places)?;
+    let Family::Member { from, version, .. } = family else { return Ok(sealed) };
+    let secret = secret.name.to_string();
+    Ok(Arc::new(Member { sealed, secret, from: from.clone(), version: *version }))
+}
+
+/// Begins the secret of a member, whose first version its rotation makes.
+pub(crate) async fn found(places: &Places, saved: &Saved) -> Result<(), Problem> {
+    if let Some(Family::Member { .. }) = &saved.family {
+        store(places)?.0.found(&saved.secret).await?;
+    }
+    Ok(())
+}
+
+/// The values that the consumers have of their own, where a shared key is ended.
+pub(crate) async fn own_of(places: &Places, family: Option<&Family>) -> Result<Own, Problem> {
+    let Some(Family::End { own, .. }) = family else { return Ok(Own::new()) };
+    let sealed = store(places)?;
+    let mut values: BTreeMap<&str, Arc<Fields>> = BTreeMap::new();
+    let mut found = Own::new();
+    for (consumer, secret) in own {
+        let fields = match values.get(secret.as_str()) {
+            Some(fields) => fields.clone(),
+            None => {
+                let (number, _) = current_of(sealed.as_ref(), secret).await?;
+                let credential = sealed.read(secret, number).await?.ok_or_else(|| no_key(secret))?;
+                values.entry(secret).or_insert(Arc::new(credential.fields)).clone()
+            }
+        };
+        found.insert(consumer.clone(), fields);
+    }
+    Ok(found)
+}
+
+async fn current_of(store: &dyn Store, secret: &str) -> Result<(u32, VersionInfo), Failure> {
+    let versions = crate::records::versions::kept(store, secret).await?;
+    let current = versions.into_iter().find(|version| version.label == Label::Current);
+    current.map(|version| (version.number, version)).ok_or_else(|| no_key(secret))
+}
+
+fn no_key(secret: &str) -> Failure {
+    Failure::new(Class::Permanent, "K0721", format!("find the key that {secret} has of its own"))
+        .because("none of its versions is current")
+        .help(format!("keyroll secret show {secret}"))
+}
+
+/// The secrets of the family with their current versions, each once.
+async fn present(
+    store: &dyn Store,
+    own: &BTreeMap<String, String>,
+) -> Result<Vec<(String, VersionInfo)>, Failure> {
+    let mut secrets: Vec<&String> = own.values().collect();
+    secrets.sort_unstable();
+    secrets.dedup();
+    let mut all = Vec::new();
+    for secret in secrets {
+        all.push((secret.clone(), current_of(store, secret).await?.1));
+    }
+    Ok(all)
+}
+
+/// Before the first version of a member stands the shared key, as v0.
+struct Member {
+    sealed: Arc<Remembering<SealedStore>>,
+    secret: String,
+    from: String,
+    version: u32,
+}
+
+/// After the shared key stand those that its consumers have now: beside one of them it is seen refused.
+struct Ended {
+    sealed: Arc<Remembering<SealedStore>>,
+    secret: String,
+    version: u32,
+    present: Vec<(String, VersionInfo)>,
+}
+
+impl Member {
+    async fn versions(&self, secret: &str) -> Result<Vec<VersionInfo>, Failure> {
+        if secret != self.secret {
+            return self.sealed.versions(secret).await;
+        }
+        let own = crate::records::versions::kept(self.sealed.as_ref(), secret).await?;
+        let shared = self.sealed.versions(&self.from).await?;
+        let shared = shared.into_iter().find(|version| version.number == self.version);
+        let moved = own.iter().any(|version| version.label == Label::Current);
+        let label = if moved { Label::Previous } else { Label::Current };
+        Ok(shared.map(|shared| VersionInfo { number: 0, label, ..shared }).into_iter().chain(own).collect())
+    }
+
+    async fn read(&self, secret: &str, number: u32) -> Result<Option<Credential>, Failure> {
+        match secret == self.secret && number == 0 {
+            true => self.sealed.read(&self.from, self.version).await,
+            false => self.sealed.read(secret, number).await,
+        }
+    }
+
+    /// The shared value is not this secret's to drop.
+    async fn retire(&self, secret: &str, number: u32) -> Result<(), Failure> {
+        if number == 0 {
+            return Err(Failure::new(
+                Class::Permanent,
+                "K0722",
+                format!("drop the key that {secret} shared"),
+            )
+            .because("others use it"));
+        }
+        self.sealed.retire(secret, number).await
+    }
+}
+
+impl Ended {
+    async fn versions(&self, secret: &str) -> Result<Vec<VersionInfo>, Failure> {
+        let mut versions = self.sealed.versions(secret).await?;
+        if secret != self.secret {
+            return Ok(versions);
+        }
+        for version in versions.iter_mut().filter(|version| version.label == Label::Current) {
+            version.label = Label::Previous;
+        }
+        let mut next = versions.last().map_or(0, |version| version.number);
+        for (at, (_, version)) in self.present.iter().enumerate() {
+            next = next.saturating_add(1);
+            let label = if at == 0 { Label::Current } else { Label::Pending };
+            versions.push(VersionInfo { number: next, label, ..version.clone() });
+        }
+        Ok(versions)
+    }
+
+    async fn read(&self, secret: &str, number: u32) -> Result<Option<Credential>, Failure> {
+        if secret == self.secret && number > self.version {
+            let last = self.sealed.versions(secret).await?.last().map_or(0, |version| version.number);
+            let at = number.checked_sub(last).and_then(|at| usize::try_from(at).ok()?.checked_sub(1));
+            if let Some((secret, version)) = at.and_then(|at| self.present.get(at)) {
+                return self.sealed.read(secret, version.number).await;
+            }
+        }
+        self.sealed.read(secret, number).await
+    }
+
+    /// Nothing follows the last version: the secret has no current one from here on.
+    async fn retire(&self, secret: &str, number: u32) -> Result<(), Failure> {
+        match secret == self.secret && number == self.version {
+            true => self.sealed.0.close(secret, number).await,
+            false => self.sealed.retire(secret, number).await,
+        }
+    }
+}
+
+/// What is the same for both goes to the sealed store.
+macro_rules! store_beside {
+    ($name:ident) => {
+        #[async_trait]
+        impl Store for $name {
+            async fn add(&self, secret: &str, credential: &Credential) -> Result<VersionInfo, Failure> {
+                self.sealed.add(secret, credential).await
+            }
+
+            async fn secrets(&self) -> Result<Vec<String>, Failure> {
+                self.sealed.secrets().await
+            }
+
+            async fn versions(&self, secret: &str) -> Result<Vec<VersionInfo>, Failure> {
+                $name::versions(self, secret).await
+            }
+
+            async fn read(&self, secret: &str, number: u32) -> Result<Option<Credential>, Failure> {
+                $name::read(self, secret, number).await
+            }
+
+            async fn keep(
+                &self,
+                secret: &str,
+                rotation: &RotationId,
+                intent: Seq,
+                credential: &Credential,
+            ) -> Result<(), Failure> {
+                self.sealed.keep(secret, rotation, intent, credential).await
+            }
+
+            async fn kept(
+                &self,
+                secret: &str,
+                rotation: &RotationId,
+                intent: Seq,
+            ) -> Result<Option<Credential>, Failure> {
+                self.sealed.kept(secret, rotation, intent).await
+            }
+
+            async fn stage(&self, secret: &str, rotation: &RotationId, intent: Seq) -> Result<u32, Failure> {
+                self.sealed.stage(secret, rotation, intent).await
+            }
+
+            async fn promote(&self, secret: &str, expected: u32, next: u32) -> Result<(), Failure> {
+                self.sealed.promote(secret, expected, next).await
+            }
+
+            async fn demote(&self, secret: &str, before: u32, next: u32) -> Result<(), Failure> {
+                self.sealed.demote(secret, before, next).await
+            }
+
+            async fn retire(&self, secret: &str, number: u32) -> Result<(), Failure> {
+                $name::retire(self, secret, number).await
+            }
+
+            async fn discard(
+                &self,
+                secret: &str,
+                rotation: &RotationId,
+                credential: Option<&CredentialId>,
+                stays: Option<Seq>,
+            ) -> Result<(), Failure> {
+                self.sealed.discard(secret, rotation, credential, stays).await
+            }
+        }
+    };
+}
+
+store_beside!(Member);
+store_beside!(Ended);
