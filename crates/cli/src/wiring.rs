@@ -3,6 +3,7 @@
 pub(crate) mod compose;
 pub(crate) mod gathered;
 pub(crate) mod issuer;
+mod logins;
 pub(crate) mod open;
 pub(crate) mod programs;
 mod project;

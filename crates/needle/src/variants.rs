@@ -23,6 +23,14 @@ pub(crate) fn of(value: &[u8]) -> Vec<Variant> {
         all.extend(Encoding::Form, escape::FORM.iter().map(|style| escape::percent(value, style, upper)));
     }
     all.extend(Encoding::Xml, escape::XML.iter().map(|style| escape::xml(value, style)));
+    all.extend(Encoding::Quoted, [b"'", b"\""].map(|quote| escape::doubled(value, quote)));
+    let dollars = escape::doubled(value, b"$");
+    all.extend(Encoding::Dollars, [escape::doubled(value, b"$'")]);
+    if let Ok(text) = std::str::from_utf8(&dollars) {
+        all.extend(Encoding::Dollars, [escape::json(text, JsonStyle::LEAST)]);
+    }
+    all.extend(Encoding::Dollars, [dollars]);
+    all.extend(Encoding::Pgpass, [escape::backslashed(value)]);
     if let Ok(text) = std::str::from_utf8(value) {
         all.extend(Encoding::Json, JsonStyle::all().map(|style| escape::json(text, style)));
         all.extend(Encoding::JsonTwice, JsonStyle::all().flat_map(|style| json_twice(text, style)));

@@ -22,6 +22,7 @@ use keyroll_observe::LogSource;
 use keyroll_port::Issuer;
 use keyroll_rotation::{self as rotation, Delivery, FileId, Kinds, Policy, Uptake};
 
+use super::logins::{passes_on, pooler_ports, refuse_unfit_lists};
 use super::project::files_of;
 use crate::places::Places;
 use crate::problem::Problem;
@@ -53,12 +54,13 @@ pub(crate) fn compose(
     roots: &[PathBuf],
     planned: &BTreeMap<PathBuf, PathBuf>,
 ) -> Result<Composed, Problem> {
+    refuse_unfit_lists(secret)?;
     let attributes = issuer.capabilities().attributes;
     let mut files: Vec<FileSetup> = Vec::new();
     let mut setups = Vec::new();
     let mut consumers = Vec::new();
     for consumer in &secret.consumers {
-        let mine = own_files(secret, consumer, &mut files, planned)?;
+        let mine = own_files(secret, consumer, (&mut files, planned), folder)?;
         setups.push(ConsumerSetup {
             name: consumer.name.to_string(),
             files: mine.clone(),
@@ -77,7 +79,12 @@ pub(crate) fn compose(
         own_folders: vec![places.state.clone(), places.keys.clone()],
         work: places.state.join("work"),
         value_format: (format.alphabet, format.length_max),
-        servers: issuer.endpoints().iter().filter_map(|place| port(place)).collect(),
+        servers: issuer
+            .endpoints()
+            .iter()
+            .filter_map(|place| port(place))
+            .chain(pooler_ports(secret))
+            .collect(),
         gate: secret.gate.as_ref().map(gate),
         issuer_at: match issuer.capabilities().attributes {
             true => issuer.endpoints().iter().filter_map(|place| on_this_machine(place)).collect(),
@@ -130,8 +137,8 @@ fn too_many(what: &str) -> Problem {
 fn own_files(
     secret: &Secret,
     consumer: &Consumer,
-    files: &mut Vec<FileSetup>,
-    planned: &BTreeMap<PathBuf, PathBuf>,
+    (files, planned): (&mut Vec<FileSetup>, &BTreeMap<PathBuf, PathBuf>),
+    folder: &Path,
 ) -> Result<Vec<FileId>, Problem> {
     let mut mine = Vec::new();
     for copy in &consumer.reads {
@@ -144,8 +151,10 @@ fn own_files(
                     WriteMode::InPlace => Write::InPlace,
                 };
                 let planned = planned.get(&path).cloned();
-                let generated = consumer.is_pull();
-                files.push(FileSetup { path, planned, write, copies: Vec::new(), generated });
+                let generator =
+                    copy.generated.as_ref().map(|argv| line(argv.fill("main", None, None), folder));
+                let generated = consumer.is_pull() || generator.is_some();
+                files.push(FileSetup { path, planned, write, copies: Vec::new(), generated, generator });
                 files.len() - 1
             }
         };
@@ -170,9 +179,8 @@ fn same_place(one: &CopySetup, other: &CopySetup) -> bool {
             CopySetup::Value { format: other, slot: beside, .. },
         ) => one == other && at == beside,
         (CopySetup::Within(one), CopySetup::Within(other)) => one == other,
-        (CopySetup::Value { .. }, CopySetup::Within(_)) | (CopySetup::Within(_), CopySetup::Value { .. }) => {
-            false
-        }
+        (CopySetup::Login { .. }, CopySetup::Login { .. }) => true,
+        (CopySetup::Value { .. } | CopySetup::Within(_) | CopySetup::Login { .. }, _) => false,
     }
 }
 
@@ -210,6 +218,7 @@ pub(crate) fn copy_setup(secret: &Secret, copy: &Copy) -> Result<CopySetup, Prob
             })?;
             CopySetup::Value { format, slot, source }
         }
+        Place::Userlist { user, .. } => CopySetup::Login { user: user.to_string(), source },
         Place::Within { template: text, .. } => CopySetup::Within(template(text)?),
     })
 }
@@ -247,7 +256,7 @@ fn unit(consumer: &Consumer, files: Vec<FileId>, attributes: bool) -> Result<rot
         files,
         slots: u8::try_from(consumer.runs.instances().len()).map_err(|_| too_many("instances"))?,
         paths: u8::try_from(1 + consumer.paths.len()).map_err(|_| too_many("paths"))?,
-        attributable: attributes && uptake != Uptake::AtRest,
+        attributable: attributes && uptake != Uptake::AtRest && !passes_on(consumer),
     })
 }
 
