@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
 
 use keyroll_testkit::load::Callers;
 use keyroll_testkit::{Deadline, until};
@@ -14,16 +16,15 @@ fn pids(scene: &Scene) -> BTreeSet<String> {
     ["api-1", "api-2"].map(|name| format!("pid {}", scene.pid(name))).into()
 }
 
-fn list(scene: &Scene) -> String {
-    fs::read_to_string(scene.dir().join("pooler/userlist.txt")).unwrap()
+fn list(scene: &Scene) -> PathBuf {
+    scene.dir().join("pooler/userlist.txt")
 }
 
-/// The users of the pooler's list.
+/// The users of the pooler's list. The test itself never reads it: it would hold the value.
 fn users(scene: &Scene) -> Vec<String> {
-    list(scene)
-        .lines()
-        .filter_map(|line| Some(line.strip_prefix('"')?.split_once('"')?.0.to_owned()))
-        .collect()
+    let mut names = Command::new("sed");
+    let output = names.args(["-n", r#"s/^"\([^"]*\)".*/\1/p"#]).arg(list(scene)).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().lines().map(str::to_owned).collect()
 }
 
 /// The old login is dead through the pooler too, nothing of it is open, and the new one is used.
@@ -44,7 +45,7 @@ async fn rotate(scene: &Scene) {
     assert_eq!(ran.summary()["dead_confirmed"], true);
     let (shown, running) = (exercised(&ran), pids(scene));
     assert!(running.is_subset(&shown), "{shown:?} of {running:?}");
-    assert_eq!(ran.summary()["residues"], serde_json::Value::Null, "{}", ran.summary());
+    assert_eq!(ran.summary()["residues"], serde_json::json!([]), "{}", ran.summary());
 }
 
 /// Under load, the first rotation goes back half-way; the second is killed in the middle and resumed.
@@ -71,7 +72,8 @@ async fn a_login_is_replaced_through_a_pooler_with_a_list() {
 }
 
 async fn go_back(scene: &Scene) {
-    let before = list(scene);
+    let before = scene.kept("userlist");
+    fs::copy(list(scene), &before).unwrap();
     let (id, _) = scene.plan().await;
     let ran = scene.run(&["apply", &id, "--until", "decide"]).await;
     assert_eq!(ran.code, Some(4), "{}", ran.text());
@@ -80,7 +82,8 @@ async fn go_back(scene: &Scene) {
     assert_eq!(users(scene), ["stats", "orders", "orders_a", "someone"]);
     let ran = scene.run(&["abort", &id]).await;
     assert_eq!(ran.code, Some(5), "{}", ran.text());
-    assert!(list(scene) == before, "the list is what it was, byte for byte");
+    let status = Command::new("cmp").args([list(scene), before]).status().unwrap();
+    assert!(status.success(), "the list is what it was, byte for byte");
     assert_eq!(role(scene, "orders_a").await, Some((false, false, 0)));
     assert_eq!(scene.answer(&scene.kept("first")), "accepted");
 }
