@@ -272,7 +272,7 @@ fn spellings_that_readers_take_apart_differently_are_refused() {
 fn quotes_change_into_each_other_but_are_never_added() {
     assert_eq!(swap(b"KEY=\"old\"\n", "KEY", b"old", b"a$b").unwrap(), b"KEY='a$b'\n");
     assert_eq!(swap(b"KEY='old'\n", "KEY", b"old", b"a'b").unwrap(), b"KEY=\"a'b\"\n");
-    assert_eq!(swap(b"KEY=\"old\"\n", "KEY", b"old", b"a\"b").unwrap(), b"KEY=\"a\\\"b\"\n");
+    assert_eq!(swap(b"KEY=\"old\"\n", "KEY", b"old", b"a\"b").unwrap(), b"KEY='a\"b'\n");
     for (file, value) in [
         ("KEY=old\n", "a b"),
         ("KEY=old\n", "a#b"),
@@ -284,6 +284,7 @@ fn quotes_change_into_each_other_but_are_never_added() {
         ("KEY='old'\n", "a'$b"),
         ("KEY='old'\n", "a${b}"),
         ("KEY=\"old\"\n", "a\\"),
+        ("KEY=\"old\"\n", "a'\"b"),
         ("KEY='old'\n", "a\0b"),
         ("KEY='old'\n", "a\u{1b}b"),
         ("KEY='old'\n", ""),

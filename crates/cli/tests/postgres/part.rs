@@ -98,10 +98,13 @@ async fn seed(words: &Words) {
     }
     fs::write(words.path("kept"), format!("DATABASE_URL={url}\n")).unwrap();
     close(&words.path("kept"));
-    if pooled {
-        for copy in ["billing/billing.env", "job/pgpass"] {
-            fs::remove_file(dir.join(copy)).unwrap();
-        }
+    let unused: &[&str] = match words.0.get("way").map(String::as_str) {
+        None | Some("Direct") => &[],
+        Some("Forced") => &["app/api.env", "billing/billing.env", "job/pgpass"],
+        Some(_) => &["billing/billing.env", "job/pgpass"],
+    };
+    for copy in unused {
+        fs::remove_file(dir.join(copy)).unwrap();
     }
     add(words, &dir, via, &password);
 }
@@ -112,8 +115,15 @@ async fn pooler(words: &Words, dir: &Path, password: &str, admin: &Client) {
     let stats = fs::read_to_string(dir.join("stats.key")).unwrap();
     let stats = stats.trim_end().split_once(':').unwrap().1;
     let mut list = format!("; who may come\n\"stats\" \"{stats}\"\n");
-    let mut ask = "";
-    if words.text("way") == "List" {
+    let (mut ask, mut own_login) = ("", String::new());
+    if words.text("way") == "Forced" {
+        let web = alphanumeric(20);
+        list += &format!("\"web\" \"{web}\"\n");
+        own_login = format!(" user=orders password={password}");
+        let url = format!("postgres://web:{web}@127.0.0.1:{}/shop", words.text("via"));
+        let env = words.path("kept").with_file_name("web");
+        fs::write(&env, format!("DATABASE_URL={url}\n")).unwrap();
+    } else if words.text("way") == "List" {
         list += &format!("\"orders\" \"{password}\"\n\"someone\" \"{}\"\n", alphanumeric(16));
     } else {
         let own = alphanumeric(20);
@@ -127,7 +137,7 @@ async fn pooler(words: &Words, dir: &Path, password: &str, admin: &Client) {
     }
     fs::write(folder.join("userlist.txt"), list).unwrap();
     let ini = format!(
-        "[databases]\nshop = host=127.0.0.1 port={port} dbname=shop\n\n[pgbouncer]\n\
+        "[databases]\nshop = host=127.0.0.1 port={port} dbname=shop{own_login}\n\n[pgbouncer]\n\
          listen_addr = 127.0.0.1\nlisten_port = {via}\nunix_socket_dir =\npool_mode = session\n\
          auth_type = scram-sha-256\nauth_file = {folder}/userlist.txt\n{ask}stats_users = stats\n\
          default_pool_size = 20\npidfile = {folder}/pid\n",

@@ -99,3 +99,38 @@ async fn a_login_is_replaced_through_a_pooler_that_asks_the_server() {
     dead(&scene, "orders", "orders_a").await;
     no_failure(&callers.stop().await);
 }
+
+/// A pooler that logs in by itself is a consumer like any other: what it uses now the server shows, and a verb that does
+/// not apply the new login is not believed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pooler_that_logs_in_by_itself_counts_when_it_was_told() {
+    let _alone = ALONE.lock().await;
+    let what = "a pooler that logs in by itself counts when it was told";
+    let Some(scene) = Scene::raise_pooled(Way::Forced, what).await else { return };
+    // Clients of its own that come and go.
+    let mut clients = scene.forget(&scene.kept("web"));
+    rotate_forced(&scene).await;
+    assert_eq!(scene.answer(&scene.kept("web")), "accepted", "its clients have logins of their own");
+    // It reads its file at a reload only.
+    let config = scene.dir().join("keyroll.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, text.replace("signal = \"HUP\"", "rereads = true")).unwrap();
+    let (id, _) = scene.plan().await;
+    let ran = scene.run(&["apply", &id, "--confirm", "orders-db"]).await;
+    assert!(ran.code.is_some_and(|code| code != 0), "{}", ran.text());
+    let (login, password, _) = role(&scene, "orders_a").await.unwrap();
+    assert!(login && password, "what it uses is not ended: {}", ran.text());
+    assert_eq!(scene.answer(&scene.kept("web")), "accepted");
+    clients.kill().unwrap();
+    clients.wait().unwrap();
+}
+
+async fn rotate_forced(scene: &Scene) {
+    let (id, _) = scene.plan().await;
+    let ran = scene.run(&["apply", &id, "--confirm", "orders-db"]).await;
+    assert_eq!(ran.code, Some(0), "{}", ran.text());
+    assert_eq!(ran.summary()["dead_confirmed"], true);
+    assert_eq!(role(scene, "orders").await, Some((false, false, 0)));
+    let (login, password, sessions) = role(scene, "orders_a").await.unwrap();
+    assert!(login && password && sessions > 0, "{sessions} sessions");
+}

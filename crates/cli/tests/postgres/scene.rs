@@ -31,6 +31,8 @@ pub(crate) enum Way {
     List,
     /// Through a PgBouncer that asks the server whom to let in.
     Asked,
+    /// Through a PgBouncer that logs in by itself; its clients have a login of its own.
+    Forced,
 }
 
 /// The consumer that is the pooler; one that asks the server has no copy.
@@ -93,6 +95,10 @@ impl Scene {
         match way {
             Way::Direct => services.push(("billing", "main")),
             Way::List | Way::Asked => scene.start_pooler(),
+            Way::Forced => {
+                scene.start_pooler();
+                return Some(scene);
+            }
         }
         for (script, instance) in services {
             let restart = scene.dir().join(script).join("restart.sh");
@@ -141,6 +147,7 @@ impl Scene {
             Way::Direct => include_str!("keyroll.toml").to_owned(),
             Way::List => include_str!("pooled.toml").replace("@POOLER_CONSUMER@", POOLER),
             Way::Asked => include_str!("pooled.toml").replace("@POOLER_CONSUMER@", ""),
+            Way::Forced => include_str!("forced.toml").to_owned(),
         };
         if self.way != Way::Direct {
             put(&dir.join("stats.key"), &format!("stats:{}\n", alphanumeric(20)), 0o600);
