@@ -282,7 +282,7 @@ mod tests {
     #[test]
     fn lines_of_the_tables_are_understood() {
         let line = "   1: 0100007F:C350 0100007F:1538 01 00000000:00000000 00:00000000 00000000  1000        0 4242 1";
-        let found = connection(line).map(|(local, it)| (local.to_string(), it.server_port, it.number));
+        let found = connection(line).map(|(local, it)| (local.to_string(), it.server.port(), it.number));
         assert_eq!(found, Some(("127.0.0.1:50000".to_owned(), 0x1538, 4242)));
         let six = "0: 0000000000000000FFFF00000100007F:C350 00000000000000000000000000000000:0000 01 0:0 0:0 0 0 0 7 1";
         let found = connection(six).map(|(local, it)| (local.to_string(), it.number));
