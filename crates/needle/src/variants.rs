@@ -23,6 +23,12 @@ pub(crate) fn of(value: &[u8]) -> Vec<Variant> {
         all.extend(Encoding::Form, escape::FORM.iter().map(|style| escape::percent(value, style, upper)));
     }
     all.extend(Encoding::Xml, escape::XML.iter().map(|style| escape::xml(value, style)));
+    if let Ok(text) = std::str::from_utf8(value) {
+        all.extend(Encoding::Json, JsonStyle::all().map(|style| escape::json(text, style)));
+        all.extend(Encoding::JsonTwice, JsonStyle::all().flat_map(|style| json_twice(text, style)));
+        all.extend(Encoding::Utf16Le, [escape::utf16(text, u16::to_le_bytes)]);
+        all.extend(Encoding::Utf16Be, [escape::utf16(text, u16::to_be_bytes)]);
+    }
     all.extend(Encoding::Quoted, [b"'", b"\""].map(|quote| escape::doubled(value, quote)));
     let dollars = escape::doubled(value, b"$");
     all.extend(Encoding::Dollars, [escape::doubled(value, b"$'")]);
@@ -31,12 +37,6 @@ pub(crate) fn of(value: &[u8]) -> Vec<Variant> {
     }
     all.extend(Encoding::Dollars, [dollars]);
     all.extend(Encoding::Pgpass, [escape::backslashed(value)]);
-    if let Ok(text) = std::str::from_utf8(value) {
-        all.extend(Encoding::Json, JsonStyle::all().map(|style| escape::json(text, style)));
-        all.extend(Encoding::JsonTwice, JsonStyle::all().flat_map(|style| json_twice(text, style)));
-        all.extend(Encoding::Utf16Le, [escape::utf16(text, u16::to_le_bytes)]);
-        all.extend(Encoding::Utf16Be, [escape::utf16(text, u16::to_be_bytes)]);
-    }
     all.0
 }
 
