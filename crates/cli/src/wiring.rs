@@ -5,6 +5,7 @@ pub(crate) mod family;
 pub(crate) mod gathered;
 mod here;
 pub(crate) mod issuer;
+mod logins;
 pub(crate) mod open;
 pub(crate) mod programs;
 mod project;

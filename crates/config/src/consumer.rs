@@ -72,6 +72,7 @@ impl Consumer {
             let why = "`reads` names no copy: what does the consumer start from?";
             return Err(Fault::new(Kind::WrongForm, why).at(&shape.reads.span));
         }
+        refuse_half_generated(&reads, shape.fetch.is_some()).map_err(|fault| fault.at(&shape.reads.span))?;
         let fetch =
             shape.fetch.as_ref().map(|words| Argv::read(folder, "fetch", words, &holes)).transpose()?;
         let log = shape.log.as_ref().map(|log| Log::read(log, folder, &holes)).transpose()?;
@@ -104,6 +105,22 @@ impl Consumer {
     pub fn is_pull(&self) -> bool {
         self.fetch.is_some()
     }
+}
+
+/// A file is made by one command or written, never both.
+fn refuse_half_generated(reads: &[Copy], fetched: bool) -> Result<(), Fault> {
+    let wrong = |why: String| Err(Fault::new(Kind::BadCombination, why));
+    for (at, copy) in reads.iter().enumerate() {
+        if fetched && copy.generated.is_some() {
+            return wrong("`generated` does not go with `fetch`, which regenerates every copy".to_owned());
+        }
+        let path = copy.place.path();
+        let same = |other: &&Copy| other.place.path() == path;
+        if reads.iter().skip(at).filter(same).any(|other| other.generated != copy.generated) {
+            return wrong(format!("the copies in {} differ in `generated`", path.display()));
+        }
+    }
+    Ok(())
 }
 
 /// Which placeholders have a meaning for this consumer.

@@ -8,7 +8,7 @@ use crate::config::one_of;
 use crate::fault::Fault;
 use crate::path::resolve;
 use crate::shape::ReadShape;
-use crate::{FieldSpec, Kind, Name, Template};
+use crate::{Argv, FieldSpec, Kind, Name, Template};
 
 /// Where on a machine a copy stands. No two secrets may claim the same place.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,6 +35,13 @@ pub enum Place {
         at: String,
         /// Which part of an entry, where entries have parts.
         part: Option<Part>,
+    },
+    /// PgBouncer's list of logins: the password of one.
+    Userlist {
+        /// The file, absolute.
+        path: PathBuf,
+        /// The field of the login's name.
+        user: Name,
     },
     /// A part of a file, found by the text around it.
     Within {
@@ -117,6 +124,7 @@ impl Place {
             Self::EnvFile { path, .. }
             | Self::File { path }
             | Self::Inside { path, .. }
+            | Self::Userlist { path, .. }
             | Self::Within { path, .. } => path,
         }
     }
@@ -132,6 +140,7 @@ impl fmt::Display for Place {
                 write!(f, "{} (the user at {at})", path.display())
             }
             Self::Inside { path, at, .. } => write!(f, "{} ({at})", path.display()),
+            Self::Userlist { path, .. } => write!(f, "{} (userlist)", path.display()),
             Self::Within { path, .. } => write!(f, "{} (template)", path.display()),
         }
     }
@@ -166,6 +175,8 @@ pub struct Copy {
     pub source: Source,
     /// How it is written.
     pub write: WriteMode,
+    /// What makes its file in place of a write.
+    pub generated: Option<Argv>,
 }
 
 impl Copy {
@@ -185,6 +196,11 @@ impl Copy {
                 _ => return Err(one_of("write", text, &["rename", "in_place"])),
             },
         };
+        let generated = shape.generated.as_ref();
+        let generated = generated.map(|words| Argv::read(folder, "generated", words, &[])).transpose()?;
+        if generated.is_some() && shape.write.is_some() {
+            return Err(wrong("`generated` and `write` do not go together: such a file is not written"));
+        }
         if let Some(template) = &shape.template
             && (shape.field.is_some() || shape.derived.is_some())
         {
@@ -193,9 +209,23 @@ impl Copy {
         if let Some(key) = shape.at.as_ref().or(shape.part.as_ref()).filter(|_| shape.format.is_none()) {
             return Err(wrong("`at` and `part` need `format`").at(&key.span));
         }
+        if let Some(format) = shape.format.as_ref().filter(|format| format.value == USERLIST) {
+            let place = userlist(shape, format, folder, fields)?;
+            return Ok(Self {
+                place,
+                source: named_source(shape, whole, fields, derived)?,
+                write,
+                generated,
+            });
+        }
         if let Some(format) = &shape.format {
             let place = inside(shape, format, folder)?;
-            return Ok(Self { place, source: named_source(shape, whole, fields, derived)?, write });
+            return Ok(Self {
+                place,
+                source: named_source(shape, whole, fields, derived)?,
+                write,
+                generated,
+            });
         }
         let (place, source) = match (&shape.env_file, &shape.variable, &shape.file, &shape.template) {
             (Some(file), Some(variable), None, None) => {
@@ -217,14 +247,36 @@ impl Copy {
             (None, None, None, _) => return Err(wrong("a copy needs `env_file` or `file`")),
             (Some(_), _, _, _) => return Err(wrong("`env_file` goes with `variable` alone")),
         };
-        Ok(Self { place, source, write })
+        Ok(Self { place, source, write, generated })
     }
+}
+
+/// PgBouncer's `auth_file`.
+pub(crate) const USERLIST: &str = "userlist";
+
+/// A list of logins, of which the secret's is found by its name.
+fn userlist(
+    shape: &ReadShape,
+    format: &At<String>,
+    folder: &Path,
+    fields: &BTreeMap<Name, FieldSpec>,
+) -> Result<Place, Fault> {
+    let wrong = |why: &str| Fault::new(Kind::BadCombination, why).at(&format.span).help(FORMS);
+    let more = [&shape.env_file, &shape.variable, &shape.at, &shape.part, &shape.template];
+    let Some(file) = shape.file.as_ref().filter(|_| more.into_iter().all(Option::is_none)) else {
+        return Err(wrong(
+            "`format = \"userlist\"` goes with `file` alone: its line is found by the field `user`",
+        ));
+    };
+    let user = fields.get_key_value("user").map(|(name, _)| name.clone());
+    let user = user.ok_or_else(|| wrong("a list of logins needs the field `user`"))?;
+    Ok(Place::Userlist { path: resolve(folder, "file", file)?, user })
 }
 
 /// A value of a file with a form of its own.
 fn inside(shape: &ReadShape, format: &At<String>, folder: &Path) -> Result<Place, Fault> {
     let wrong = |why: &str| Fault::new(Kind::BadCombination, why).at(&format.span).help(FORMS);
-    let names: Vec<&str> = FileFormat::ALL.iter().map(|(name, _)| *name).collect();
+    let names: Vec<&str> = FileFormat::ALL.iter().map(|(name, _)| *name).chain([USERLIST]).collect();
     let form = FileFormat::named(&format.value).ok_or_else(|| one_of("format", format, &names))?;
     if shape.env_file.is_some() || shape.variable.is_some() || shape.template.is_some() {
         return Err(wrong("`format` goes with `file` and `at` alone"));

@@ -2,6 +2,7 @@ use std::path::Path;
 
 use toml_edit::{Array, ArrayOfTables, DocumentMut, InlineTable, Item, Table, Value, value};
 
+use crate::copy::USERLIST;
 use crate::{Config, ConfigError, EntryPart, Kind, Name, Place, Signal, Source, WriteMode};
 
 /// A consumer to write into a file.
@@ -207,6 +208,10 @@ fn copy_table(copy: &crate::Copy) -> InlineTable {
                 table.insert("part", "user".into());
             }
         }
+        Place::Userlist { path, .. } => {
+            table.insert("file", shown(path).into());
+            table.insert("format", USERLIST.into());
+        }
         Place::Within { path, template } => {
             table.insert("file", shown(path).into());
             table.insert("template", template.as_str().into());
@@ -220,6 +225,9 @@ fn copy_table(copy: &crate::Copy) -> InlineTable {
             table.insert("derived", name.as_str().into());
         }
         Source::Template(_) => {}
+    }
+    if let Some(words) = &copy.generated {
+        table.insert("generated", words.words().iter().map(crate::Argument::text).collect::<Array>().into());
     }
     match copy.write {
         WriteMode::Rename => {}

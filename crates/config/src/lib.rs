@@ -48,7 +48,7 @@ pub use reference::{IssuerRef, Reference, StoreRef};
 pub use reference_page::reference_markdown;
 pub use runs::{Apply, Find, Instance, Runs};
 pub use schema::{SCHEMA_FILE_NAME, schema};
-pub use secret::{Decide, EvidenceKind, FieldSpec, Postgres, Revoke, Secret};
+pub use secret::{Decide, EvidenceKind, FieldSpec, Pooler, Postgres, Revoke, Secret};
 pub use server::{Server, ServerKind};
 pub use signal::Signal;
 pub use split::{join_consumers, split_consumer};

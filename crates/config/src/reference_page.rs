@@ -13,6 +13,7 @@ const TABLES: &[(&str, &str)] = &[
     ("SecretShape", "[secrets.NAME]"),
     ("FieldShape", "[secrets.NAME.fields] FIELD = { … }"),
     ("PostgresShape", "[secrets.NAME.postgres]"),
+    ("PoolerShape", "[[secrets.NAME.postgres.poolers]]"),
     ("ServerShape", "[secrets.NAME.redis], [secrets.NAME.mariadb]"),
     ("RevokeShape", "[secrets.NAME.revoke]"),
     ("ConsumerShape", "[[secrets.NAME.consumers]]"),

@@ -6,7 +6,7 @@ use crate::at::At;
 use crate::config::{one_of, read_parallel};
 use crate::fault::Fault;
 use crate::period::read_period;
-use crate::shape::{PostgresShape, RevokeShape, SecretShape};
+use crate::shape::{PoolerShape, PostgresShape, RevokeShape, SecretShape};
 use crate::{
     Consumer, Deadlines, Defaults, Gate, IssuerRef, Kind, Name, OnFailure, Reference, Server, StoreRef,
     Template,
@@ -82,6 +82,19 @@ pub struct Postgres {
     pub slots: [String; 2],
     /// The server's log, by its path on the server's machine.
     pub log: Option<String>,
+    /// The poolers through which consumers reach it.
+    pub poolers: Vec<Pooler>,
+}
+
+/// A PgBouncer on this machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pooler {
+    /// Its address, or the folder of its socket.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// The login of its console.
+    pub admin: Reference,
 }
 
 /// One secret and everything that the file says of it.
@@ -137,7 +150,7 @@ impl Secret {
         let admin = shape.admin.as_ref().map(|text| Reference::read(folder, "admin", text)).transpose()?;
         let fields = read_fields(&shape, &issuer)?;
         let derived = read_derived(&shape, &fields)?;
-        let postgres = read_postgres(&shape, &issuer)?;
+        let postgres = read_postgres(&shape, &issuer, folder)?;
         let server = Server::read(&shape, &issuer)?;
         let revoke = Revoke::build(&shape.revoke, shape.unattended)?;
         let gate = shape.gate.as_ref().map(|gate| Gate::read(gate, folder)).transpose()?;
@@ -296,9 +309,9 @@ fn read_owner(text: Option<&At<String>>) -> Result<Option<String>, Fault> {
     Ok(Some(text.value.clone()))
 }
 
-fn read_postgres(shape: &SecretShape, issuer: &IssuerRef) -> Result<Option<Postgres>, Fault> {
+fn read_postgres(shape: &SecretShape, issuer: &IssuerRef, folder: &Path) -> Result<Option<Postgres>, Fault> {
     match (issuer, &shape.postgres) {
-        (IssuerRef::Postgres, Some(table)) => Postgres::build(table).map(Some),
+        (IssuerRef::Postgres, Some(table)) => Postgres::build(table, folder).map(Some),
         (IssuerRef::Postgres, None) => {
             let why = "`issuer = \"postgres\"` needs a `[secrets.<name>.postgres]` table";
             Err(Fault::new(Kind::BadCombination, why)
@@ -314,7 +327,7 @@ fn read_postgres(shape: &SecretShape, issuer: &IssuerRef) -> Result<Option<Postg
 }
 
 impl Postgres {
-    fn build(shape: &At<PostgresShape>) -> Result<Self, Fault> {
+    fn build(shape: &At<PostgresShape>, folder: &Path) -> Result<Self, Fault> {
         let table = &shape.value;
         let slots: Vec<String> =
             table.slots.value.iter().map(|slot| read_identifier("slots", slot)).collect::<Result<_, _>>()?;
@@ -328,6 +341,11 @@ impl Postgres {
                 owner_role,
                 slots,
                 log: table.log.as_ref().map(read_server_path).transpose()?,
+                poolers: table
+                    .poolers
+                    .iter()
+                    .map(|it| Pooler::build(it, folder))
+                    .collect::<Result<_, _>>()?,
             }),
             Ok(_) | Err(_) => {
                 let why =
@@ -335,6 +353,16 @@ impl Postgres {
                 Err(Fault::new(Kind::BadCombination, why).at(&table.slots.span))
             }
         }
+    }
+}
+
+impl Pooler {
+    fn build(shape: &At<PoolerShape>, folder: &Path) -> Result<Self, Fault> {
+        Ok(Self {
+            host: read_server(&shape.value.host)?,
+            port: shape.value.port.as_ref().map_or(6432, |port| port.value),
+            admin: Reference::read(folder, "admin", &shape.value.admin)?,
+        })
     }
 }
 

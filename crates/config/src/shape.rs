@@ -90,7 +90,8 @@ pub(crate) struct SecretShape {
     /// `host`, `port`, `dbname`; for `redis` and `mariadb`: `user`, `password` (secret), `host`, `port`.
     pub(crate) fields: Option<BTreeMap<At<String>, FieldShape>>,
     /// Texts rendered from the fields: `url = "http://svc:{value}@127.0.0.1/"`. `{field}` is percent-encoded for its
-    /// position in a URL, `{field:raw}` is not.
+    /// position in a URL, `{field:raw}` is not. What follows `base64:` is written in Base64: npm's `_auth` is
+    /// `"base64:{user:raw}:{password:raw}"`.
     #[serde(default)]
     pub(crate) derived: BTreeMap<At<String>, At<String>>,
     /// The server and its two roles; only with `issuer = "postgres"`.
@@ -148,6 +149,23 @@ pub(crate) struct PostgresShape {
     /// The file of the server's log, on the server's machine, where the server does not collect it itself: Debian's
     /// `/var/log/postgresql/postgresql-15-main.log`.
     pub(crate) log: Option<At<String>>,
+    /// The PgBouncers of this machine through which consumers reach the server. `host` and `port` above stay the
+    /// server's own.
+    #[serde(default)]
+    pub(crate) poolers: Vec<At<PoolerShape>>,
+}
+
+/// A PgBouncer before the server.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PoolerShape {
+    /// Its address, or the folder of its socket.
+    pub(crate) host: At<String>,
+    /// Its port. Default 6432.
+    pub(crate) port: Option<At<u16>>,
+    /// Where the login is that may look at its console, one of its `stats_users`: `file:./pgbouncer.key`, one line
+    /// `user:password`.
+    pub(crate) admin: At<String>,
 }
 
 /// A server that keeps logins, and the two between which a rotation goes to and fro.
@@ -279,7 +297,9 @@ pub(crate) struct ReadShape {
     /// A file that holds the value.
     pub(crate) file: Option<At<String>>,
     /// With `file`: how it is read: `json` (comments and a last comma too), `yaml`, `compose` (YAML in which `$` is
-    /// written `$$`), `toml`, `ini`, `npmrc`, `pgpass`, `netrc`, `git_credentials`.
+    /// written `$$`), `toml`, `ini`, `npmrc`, `pgpass`, `netrc`, `git_credentials`. `userlist`, PgBouncer's `auth_file`,
+    /// stands without `at`: the line of the fields `user` and `password`, beside which the next login's stands until the
+    /// old one is ended.
     pub(crate) format: Option<At<String>>,
     /// With `format`: where the value stands. `json`, `yaml`, `compose`, `toml`: a JSON pointer, `/models/openai/apiKey`;
     /// in a list a number from 0, `[name=ci]` for the entry whose `name` is `ci`, or in `compose` the name of an item
@@ -294,6 +314,9 @@ pub(crate) struct ReadShape {
     pub(crate) field: Option<At<String>>,
     /// Which derived text stands there.
     pub(crate) derived: Option<At<String>>,
+    /// A command that makes the file from another one: `["./render.sh"]`. It is run in place of a write, and the copy is
+    /// read back. All copies of the file have the same.
+    pub(crate) generated: Option<At<Vec<At<String>>>>,
     /// `rename` (default) or `in_place`, for a file that is a mount of its own.
     pub(crate) write: Option<At<String>>,
 }

@@ -205,6 +205,7 @@ fn the_forms_that_the_guide_shows_are_read() {
         let text = format!(
             "version = 1\n[secrets.a]\nissuer = \"x\"\n[secrets.a.fields]\nvalue = {{ secret = false }}\n\
              user = {{ secret = false }}\npassword = {{ secret = true }}\n[secrets.a.derived]\nurl = \"x{{user}}\"\n\
+             auth = \"base64:{{user:raw}}:{{password:raw}}\"\n\
              [[secrets.a.consumers]]\nname = \"c\"\nruns = {{ at_rest = true }}\nreads = {table}\n"
         );
         let config =
@@ -244,4 +245,49 @@ fn a_log_is_a_file_a_journal_or_a_container_with_a_kind_or_patterns() {
     ] {
         assert!(keyroll_config::Config::parse(&config(wrong), "/srv/keyroll.toml").is_err(), "{wrong}");
     }
+}
+
+#[test]
+fn a_pooler_and_its_list_of_logins_are_read() {
+    let text = "version = 1\n[secrets.db]\nissuer = \"postgres\"\nadmin = \"file:./a\"\n[secrets.db.postgres]\n\
+        host = \"127.0.0.1\"\ndbname = \"d\"\nowner_role = \"o\"\nslots = [\"a\", \"b\"]\n\
+        poolers = [{ host = \"127.0.0.1\", admin = \"file:./p\" }]\n[[secrets.db.consumers]]\nname = \"pooler\"\n\
+        runs = { signal = \"HUP\", pid_file = \"./pid\" }\nreads = { file = \"./l\", format = \"userlist\" }\n";
+    let both = format!("{text}{}", text.split_once("1\n").unwrap().1.replace("secrets.db", "secrets.other"));
+    let config = Config::parse(&both, "/srv/keyroll.toml").expect("two logins may stand in one list");
+    let secret = &config.secrets["db"];
+    let pooler = &secret.postgres.as_ref().unwrap().poolers[0];
+    assert_eq!((pooler.host.as_str(), pooler.port), ("127.0.0.1", 6432));
+    assert!(matches!(&pooler.admin, Reference::File(path) if path.ends_with("p")));
+    let copy = &secret.consumers[0].reads[0];
+    assert!(matches!(&copy.place, Place::Userlist { user, .. } if user.as_str() == "user"));
+    assert!(matches!(&copy.source, Source::Field(name) if name.as_str() == "password"));
+    for more in [", at = \"/x\"", ", template = \"{user}\"", ", part = \"user\""] {
+        let wrong = text.replace("format = \"userlist\"", &format!("format = \"userlist\"{more}"));
+        assert!(Config::parse(&wrong, "/srv/keyroll.toml").is_err(), "{more}");
+    }
+}
+
+#[test]
+fn a_file_is_made_by_one_command_or_written() {
+    let parse = |reads: &str, more: &str| {
+        let text = format!(
+            "version = 1\n[secrets.a]\nissuer = \"x\"\n[[secrets.a.consumers]]\nname = \"c\"\n\
+             runs = {{ at_rest = true }}\nreads = [{reads}]\n{more}"
+        );
+        Config::parse(&text, "/srv/keyroll.toml")
+    };
+    let made = "{ file = \"./j\", format = \"json\", at = \"/k\", generated = [\"./make\"] }";
+    let config = parse(made, "").expect("a generated copy");
+    let words = config.secrets["a"].consumers[0].reads[0].generated.as_ref().unwrap().fill("", None, None);
+    assert_eq!(words, ["/srv/make"]);
+    let also = |other: &str| format!("{made}, {other}");
+    assert!(parse(&also(&made.replace("/k", "/l")), "").is_ok());
+    assert!(parse(&also("{ file = \"./j\", format = \"json\", at = \"/l\" }"), "").is_err(), "half of it");
+    assert!(
+        parse(&also(&made.replace("/k", "/l").replace("./make", "./other")), "").is_err(),
+        "two commands"
+    );
+    assert!(parse(made, "fetch = [\"./get\"]\n").is_err(), "fetched and made");
+    assert!(parse(&made.replace(" }", ", write = \"in_place\" }"), "").is_err(), "written and made");
 }

@@ -19,6 +19,7 @@ fn adopted(apply: NewApply) -> NewConsumer {
         place: Place::EnvFile { path: "/srv/x.env".into(), variable: "KEY".to_owned() },
         source: Source::Field(name("value")),
         write: WriteMode::Rename,
+        generated: None,
     };
     NewConsumer {
         secret: name("acme"),

@@ -73,6 +73,12 @@ pub enum CopyError {
         /// What is wrong.
         why: &'static str,
     },
+    /// A list of logins keeps a hash in the place of the password.
+    #[error("{slot} holds a hash of the password")]
+    Verifier {
+        /// Where.
+        slot: String,
+    },
     /// A template names a field that the secret does not have.
     #[error("the template names the field {name}, which the secret does not have")]
     NoField {
@@ -104,6 +110,7 @@ impl CopyError {
             Self::Malformed { .. } => "K0308",
             Self::Pointer { .. } => "K0309",
             Self::Template { .. } | Self::NoField { .. } => "K0307",
+            Self::Verifier { .. } => "K0321",
         }
     }
 
@@ -132,6 +139,9 @@ impl CopyError {
             Self::Pointer { .. } => "correct `at` of this copy in keyroll.toml, then `keyroll plan` again",
             Self::Template { .. } => {
                 "write placeholders as {field} or {field:raw}, and a brace itself as {{ or }}"
+            }
+            Self::Verifier { .. } => {
+                "let PgBouncer ask the server (auth_query), or write the password itself there; then `keyroll plan` again"
             }
             Self::NoField { .. } => "add the field to the secret or correct the name in keyroll.toml",
             Self::FieldNotCarried { .. } => {

@@ -17,6 +17,7 @@ mod spot;
 mod template;
 mod toml;
 mod tree;
+mod userlist;
 mod whole;
 mod yaml;
 
@@ -25,3 +26,4 @@ pub use format::{Edit, FILE_BYTES_MAX, Format, Variables};
 pub use slot::{Part, Pointer, Slot};
 pub use spelling::VARIABLE_BYTES_MAX;
 pub use template::{Carried, Found, TEMPLATE_BYTES_MAX, Template};
+pub use userlist::{Before, Login, Userlist};

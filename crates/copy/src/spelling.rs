@@ -4,7 +4,8 @@
 //! python-dotenv `parser.py` (`\\` and `\'` inside single quotes, `\\[\\'"abfnrtv]` inside double quotes,
 //! `${…}` expanded everywhere, ` #` ends an unquoted value); systemd `env-file.c` (no escapes inside single
 //! quotes, `\` before `"`, `\`, `` ` `` and `$` inside double ones, UTF-8 without controls); docker
-//! `--env-file` (the bytes behind `=` as they stand, quotes too).
+//! `--env-file` (the bytes behind `=` as they stand, quotes too); npm's dotenv and `node --env-file` (no escape inside
+//! double quotes but `\n` and `\r`, and the second ends the value at the first `"`).
 
 use keyroll_secret::SecretBytes;
 
@@ -27,27 +28,11 @@ pub(crate) fn decode(inner: &[u8], style: Style) -> Result<SecretBytes, &'static
             true => Err("backslashes inside single quotes"),
             false => Ok(SecretBytes::new(inner.to_vec())),
         },
-        Style::Double => decode_double(inner),
+        Style::Double => match inner.contains(&b'\\') {
+            true => Err("a backslash inside double quotes"),
+            false => Ok(SecretBytes::new(inner.to_vec())),
+        },
     }
-}
-
-fn decode_double(inner: &[u8]) -> Result<SecretBytes, &'static str> {
-    let mut out = Vec::with_capacity(inner.len());
-    let mut bytes = inner.iter();
-    while let Some(&byte) = bytes.next() {
-        if byte != b'\\' {
-            out.push(byte);
-            continue;
-        }
-        match bytes.next() {
-            Some(&escaped @ (b'\\' | b'"')) => out.push(escaped),
-            Some(_) | None => return Err("an escape other than \\\\ and \\\" inside double quotes"),
-        }
-    }
-    if out.last() == Some(&b'\\') {
-        return Err("a backslash before the closing quote");
-    }
-    Ok(SecretBytes::new(out))
 }
 
 /// The spelling of `new`, quotes included, in place of `old` which is spelled in `style`.
@@ -81,8 +66,8 @@ pub(crate) fn carries(style: Style, alphabet: &[u8], len_max: usize) -> Result<(
     }
     let reference = alphabet.contains(&b'$') && alphabet.contains(&b'{');
     let single = alphabet.iter().all(|&byte| quoted(byte) && byte != b'\'' && byte != b'\\') && !reference;
-    let double =
-        alphabet.iter().all(|&byte| quoted(byte) && !matches!(byte, b'$' | b'`' | b'\\')) && !reference;
+    let double = alphabet.iter().all(|&byte| quoted(byte) && !matches!(byte, b'$' | b'`' | b'\\' | b'"'))
+        && !reference;
     match style {
         Style::Unquoted if alphabet.iter().all(|&byte| plain(byte)) => Ok(()),
         Style::Unquoted => Err("its alphabet has bytes that need quotes, and the present value has none"),
@@ -128,7 +113,9 @@ fn allowed(
         Style::Single if bytes.contains(&b'\\') => Err("it has a backslash"),
         Style::Single => Ok(()),
         Style::Double if bytes.contains(&b'$') || bytes.contains(&b'`') => Err("it has $ or `"),
-        Style::Double if value.last() == Some(&b'\\') => Err("it ends with a backslash"),
+        Style::Double if value.contains(&b'"') || value.contains(&b'\\') => {
+            Err("it has a double quote or a backslash")
+        }
         Style::Double => Ok(()),
     }
 }
@@ -160,20 +147,9 @@ fn quoted(byte: u8) -> bool {
 }
 
 fn encode(style: Style, value: &[u8]) -> SecretBytes {
-    let escape = |byte: u8| style == Style::Double && matches!(byte, b'\\' | b'"');
-    let quote: &[u8] = match style {
-        Style::Unquoted => b"",
-        Style::Single => b"'",
-        Style::Double => b"\"",
-    };
-    let mut out = Vec::with_capacity(value.len() * 2 + 2);
-    out.extend_from_slice(quote);
-    for &byte in value {
-        if escape(byte) {
-            out.push(b'\\');
-        }
-        out.push(byte);
+    match style {
+        Style::Unquoted => SecretBytes::new(value.to_vec()),
+        Style::Single => crate::quoted::around(b'\'', value),
+        Style::Double => crate::quoted::around(b'"', value),
     }
-    out.extend_from_slice(quote);
-    SecretBytes::new(out)
 }

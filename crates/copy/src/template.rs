@@ -1,5 +1,7 @@
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use keyroll_secret::{Fields, SecretBytes};
 
 use crate::{CopyError, percent};
@@ -16,11 +18,19 @@ pub const TEMPLATE_BYTES_MAX: usize = 64 * 1024;
 ///
 /// `{field}` is written as its position asks: percent-encoded in a URL, otherwise only if it is of letters,
 /// digits and a few harmless marks. `{field:raw}` is written as it stands, but for NUL and line ends.
-/// `{{` and `}}` stand for braces.
+/// `{{` and `}}` stand for braces. What follows `base64:` at the beginning is written in Base64 (RFC 4648 §4) as a
+/// whole, as npm's `_auth` and the head of a request have it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Template {
     parts: Vec<Part>,
+    base64: bool,
 }
+
+/// What a template of Base64 begins with.
+const BASE64: &str = "base64:";
+
+/// Every byte of Base64.
+const BASE64_ALPHABET: &[u8; 65] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=";
 
 /// What rendering a template can bring into a copy, for [`crate::Format::carries`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +69,7 @@ impl Template {
         if text.len() > TEMPLATE_BYTES_MAX {
             return Err(CopyError::Template { at: TEMPLATE_BYTES_MAX, why: "it is too long" });
         }
+        let (text, base64) = text.strip_prefix(BASE64).map_or((text, false), |rest| (rest, true));
         let mut parts = Vec::new();
         let mut literal = Vec::new();
         let mut at = 0;
@@ -91,7 +102,7 @@ impl Template {
         if !literal.is_empty() {
             parts.push(Part::Literal(literal));
         }
-        Ok(Self { parts })
+        Ok(Self { parts, base64 })
     }
 
     /// The names of the fields that it needs, each once, sorted.
@@ -106,7 +117,7 @@ impl Template {
     pub fn render(&self, fields: &Fields) -> Result<SecretBytes, CopyError> {
         // Reserved in full, since a vector that grows leaves a copy of the values behind in freed memory.
         let mut out =
-            Vec::with_capacity(self.rendered_len_max(|name| fields.get(name).map_or(0, |f| f.value.len())));
+            Vec::with_capacity(self.plain_len_max(|name| fields.get(name).map_or(0, |f| f.value.len())));
         for part in &self.parts {
             match part {
                 Part::Literal(text) => out.extend_from_slice(text),
@@ -116,7 +127,8 @@ impl Template {
                 }
             }
         }
-        Ok(SecretBytes::new(out))
+        let plain = SecretBytes::new(out);
+        Ok(if self.base64 { encoded(&plain) } else { plain })
     }
 
     /// The reverse: the fields that a text was rendered from, by name; `None` if the text does not have this form
@@ -124,7 +136,9 @@ impl Template {
     ///
     /// Other spellings of the same URL (`!` for `%21`) give the same fields.
     pub fn extract(&self, text: &SecretBytes) -> Option<BTreeMap<String, SecretBytes>> {
-        let mut rest = text.expose();
+        let decoded =
+            if self.base64 { Some(SecretBytes::new(STANDARD.decode(text.expose()).ok()?)) } else { None };
+        let mut rest = decoded.as_ref().unwrap_or(text).expose();
         let mut found: BTreeMap<String, SecretBytes> = BTreeMap::new();
         for (index, part) in self.parts.iter().enumerate() {
             match part {
@@ -173,8 +187,13 @@ impl Template {
         }
         brought.sort_unstable();
         brought.dedup();
-        let length = self.rendered_len_max(|placed| if placed == name { len_max } else { 0 });
-        Ok(Carried { alphabet: brought, len_max: length })
+        let length = self.plain_len_max(|placed| if placed == name { len_max } else { 0 });
+        Ok(match self.base64 {
+            false => Carried { alphabet: brought, len_max: length },
+            true => {
+                Carried { alphabet: BASE64_ALPHABET.to_vec(), len_max: length.div_ceil(3).saturating_mul(4) }
+            }
+        })
     }
 
     fn placeholders(&self) -> impl Iterator<Item = (&str, Position)> {
@@ -184,13 +203,22 @@ impl Template {
         })
     }
 
-    fn rendered_len_max(&self, len: impl Fn(&str) -> usize) -> usize {
+    fn plain_len_max(&self, len: impl Fn(&str) -> usize) -> usize {
         let length = |part: &Part| match part {
             Part::Literal(text) => text.len(),
             Part::Placeholder { name, .. } => len(name).saturating_mul(3),
         };
         self.parts.iter().map(length).fold(0, usize::saturating_add)
     }
+}
+
+/// In Base64, in a buffer that never grows.
+fn encoded(plain: &SecretBytes) -> SecretBytes {
+    let mut out = vec![0; plain.len().div_ceil(3) * 4];
+    // The buffer has exactly the room that it takes.
+    let length = STANDARD.encode_slice(plain.expose(), &mut out).unwrap_or(0);
+    out.truncate(length);
+    SecretBytes::new(out)
 }
 
 fn placeholder(inside: &str, at: usize, before: &str, behind: &str) -> Result<Part, CopyError> {

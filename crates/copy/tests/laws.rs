@@ -2,7 +2,7 @@
 // Helpers of tests stand outside the functions that the lints excuse.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
-use keyroll_copy::{CopyError, Edit, FILE_BYTES_MAX, Format, Slot, Template};
+use keyroll_copy::{Before, CopyError, Edit, FILE_BYTES_MAX, Format, Login, Slot, Template, Userlist};
 use keyroll_secret::{Fields, SecretBytes};
 use proptest::prelude::*;
 
@@ -272,7 +272,7 @@ fn spellings_that_readers_take_apart_differently_are_refused() {
 fn quotes_change_into_each_other_but_are_never_added() {
     assert_eq!(swap(b"KEY=\"old\"\n", "KEY", b"old", b"a$b").unwrap(), b"KEY='a$b'\n");
     assert_eq!(swap(b"KEY='old'\n", "KEY", b"old", b"a'b").unwrap(), b"KEY=\"a'b\"\n");
-    assert_eq!(swap(b"KEY=\"old\"\n", "KEY", b"old", b"a\"b").unwrap(), b"KEY=\"a\\\"b\"\n");
+    assert_eq!(swap(b"KEY=\"old\"\n", "KEY", b"old", b"a\"b").unwrap(), b"KEY='a\"b'\n");
     for (file, value) in [
         ("KEY=old\n", "a b"),
         ("KEY=old\n", "a#b"),
@@ -284,6 +284,7 @@ fn quotes_change_into_each_other_but_are_never_added() {
         ("KEY='old'\n", "a'$b"),
         ("KEY='old'\n", "a${b}"),
         ("KEY=\"old\"\n", "a\\"),
+        ("KEY=\"old\"\n", "a'\"b"),
         ("KEY='old'\n", "a\0b"),
         ("KEY='old'\n", "a\u{1b}b"),
         ("KEY='old'\n", ""),
@@ -409,3 +410,64 @@ fn errors_hold_no_value() {
         assert!(!text.contains(canary), "{text}");
     }
 }
+
+#[test]
+fn a_text_of_base64_is_rendered_and_taken_apart_as_a_whole() {
+    let template = Template::parse("base64:{user:raw}:{password:raw}").unwrap();
+    let mut fields = Fields::new();
+    fields.insert("user", SecretBytes::from("svc".to_owned()), false);
+    fields.insert("password", SecretBytes::from("p@ss:w\"rd".to_owned()), true);
+    let text = template.render(&fields).unwrap();
+    assert_eq!(text.expose(), b"c3ZjOnBAc3M6dyJyZA==", "as `printf 'svc:p@ss:w\"rd' | base64` has it");
+    assert!(template.says(&text, &fields));
+    let found = template.extract(&text).unwrap();
+    assert_eq!(found["password"].expose(), b"p@ss:w\"rd");
+    assert!(template.extract(&SecretBytes::from("no base64!".to_owned())).is_none());
+    assert!(template.find(text.expose()).is_empty());
+    let carried = template.carries("password", b"abc\"", 10).unwrap();
+    assert!(carried.alphabet.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(byte)));
+    assert!(carried.len_max >= text.len());
+}
+
+proptest! {
+    /// Whatever stands around it: the next login is added, the way back leaves the file as it was, and the way forward
+    /// leaves every other line as it was.
+    #[test]
+    fn a_list_of_logins_is_the_same_after_the_way_back(
+        before in prop::collection::vec(prop::sample::select(LINES.to_vec()), 0..6),
+        after in prop::collection::vec(prop::sample::select(LINES.to_vec()), 0..6),
+        end in prop::sample::select(vec!["\n", "\r\n"]),
+        last in prop::sample::select(vec!["", "\n"]),
+        (old, new) in ("[ -~]{1,30}", "[ -~]{1,30}"),
+    ) {
+        let quoted = old.replace('"', "\"\"");
+        let own = format!("\"app\" \"{quoted}\"");
+        let lines: Vec<&str> = before.iter().copied().chain([own.as_str()]).chain(after.iter().copied()).collect();
+        let file = lines.join(end) + last;
+        let names = [secret("app"), secret("app_a")];
+        let passwords = [secret(&old), secret(&new)];
+        let login = |at: usize| Login { user: &names[at], password: &passwords[at] };
+        let both = Userlist::put(file.as_bytes(), login(0), login(1), Before::Stays).unwrap();
+        prop_assert!(Userlist::has(both.expose(), login(0)).unwrap() && Userlist::has(both.expose(), login(1)).unwrap());
+        let back = Userlist::put(both.expose(), login(1), login(0), Before::Goes).unwrap();
+        prop_assert_eq!(back.expose(), file.as_bytes());
+        let forward = Userlist::put(both.expose(), login(0), login(1), Before::Goes).unwrap();
+        prop_assert!(!Userlist::knows(forward.expose(), &names[0]).unwrap());
+        let others = |text: &[u8]| {
+            let text = String::from_utf8(text.to_vec()).unwrap();
+            text.lines().filter(|line| !line.starts_with("\"app")).map(str::to_owned).collect::<Vec<_>>()
+        };
+        prop_assert_eq!(others(forward.expose()), others(file.as_bytes()));
+    }
+
+    #[test]
+    fn no_list_of_logins_ends_the_program(file: Vec<u8>, user in "[a-z\"]{0,3}", password in "[a-z\"]{0,3}") {
+        let (user, password) = (secret(&user), secret(&password));
+        let login = Login { user: &user, password: &password };
+        drop(Userlist::has(&file, login));
+        drop(Userlist::put(&file, login, login, Before::Goes));
+    }
+}
+
+const LINES: [&str; 5] =
+    ["", "; a note", "\"ada\" \"md5x\"", " \"bob\"  \"SCRAM-SHA-256$1\" more", "\"c\"\"d\" \"\"\"\""];

@@ -8,6 +8,8 @@
 // Helpers of tests stand outside the functions that the lints excuse.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::wildcard_enum_match_arm)]
 
+#[path = "readers/node.rs"]
+mod node;
 #[path = "readers/places.rs"]
 mod places;
 

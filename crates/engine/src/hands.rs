@@ -4,7 +4,9 @@ use keyroll_port::{
     Applied, Brings, Class, Failure, Gap, Holder, JournalError, Live, Opening, Probe, Residue, RotationId,
     Session, Sessions, Values,
 };
-use keyroll_rotation::{Aim, ConsumerId, CredId, Effect, IllegalEvent, Op, Outcome, Seq, State, Which};
+use keyroll_rotation::{
+    Aim, ConsumerId, CredId, Effect, IllegalEvent, OldKey, Op, Outcome, Seq, State, Which,
+};
 use keyroll_secret::{Credential, CredentialId, Fields};
 use tokio::sync::{OnceCell, mpsc};
 
@@ -204,6 +206,7 @@ impl Bench {
 
     async fn attempt(&self, effect: &Effect, state: &State) -> Result<Option<CredId>, Failure> {
         let (host, issuer, intent) = (&self.ports.host, &self.ports.issuer, effect.intent);
+        host.tell_ended(old_ended(state));
         if let Op::Retire(which) = &effect.op {
             // The old value may be dropped already, by a driver that ended before it could say so.
             return self.retire(*which, state).await.map(|()| None);
@@ -403,6 +406,11 @@ impl Bench {
         }
         Ok(all)
     }
+}
+
+/// Whether nothing uses the old credential any more: with a debt it lives on.
+pub(crate) fn old_ended(state: &State) -> bool {
+    state.old_key() == OldKey::Ended && state.debt().is_none()
 }
 
 /// The value that was chosen is not in the store.

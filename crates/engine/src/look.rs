@@ -6,7 +6,7 @@ use keyroll_rotation::{
 };
 use keyroll_secret::{Credential, CredentialId};
 
-use crate::hands::{Bench, Note, Old, values};
+use crate::hands::{Bench, Note, Old, old_ended, values};
 
 impl Bench {
     /// Looks, and says what was seen; `None` if nothing could be seen.
@@ -21,6 +21,7 @@ impl Bench {
     }
 
     async fn see(&self, query: &Query, state: &State) -> Result<Option<Fact>, Failure> {
+        self.ports.host.tell_ended(old_ended(state));
         if let Query::Reconcile(intent) = query
             && let Some(fact) = self.reconcile_retired(*intent, state).await?
         {

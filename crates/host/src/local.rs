@@ -88,12 +88,20 @@ struct Memo {
     remarks: Vec<Failure>,
     /// What was last seen of the error rate.
     gate: gate::Gate,
+    /// Whether the old credential was ended for good.
+    old_ended: bool,
+    /// Which processes were seen to be the issuer's own server, until they end.
+    servers: HashSet<ProcessId>,
 }
 
 impl Local {
     /// This machine with these consumers. `key`: what is seen beside the value is kept by digests under it.
     pub fn new(setup: Setup, key: FingerprintKey) -> Self {
         Self { setup, key, memo: Mutex::new(Memo::default()), complaints: Complaints::default() }
+    }
+
+    fn old_ended(&self) -> bool {
+        self.memo().old_ended
     }
 
     /// A panic in another call leaves at worst a check that is run once more.
@@ -187,6 +195,10 @@ impl Host for Local {
         let values = self.setup.versions_of(consumer, values);
         self.learn(values);
         self.prove_slot(consumer, slot, which, values, sessions).await
+    }
+
+    fn tell_ended(&self, old: bool) {
+        self.memo().old_ended = old;
     }
 
     fn gaps(&self) -> Vec<Gap> {

@@ -56,7 +56,15 @@ impl Place {
         let slot = Slot::Variable("KEY".into());
         let source = CopySource::Field(field.into());
         let copies = vec![CopySetup::Value { format: Format::Dotenv, slot, source }];
-        FileSetup { path, planned: None, write: Write::Rename, copies, generated: false, own: None }
+        FileSetup {
+            path,
+            planned: None,
+            write: Write::Rename,
+            copies,
+            generated: false,
+            generator: None,
+            own: None,
+        }
     }
 
     fn host(&self, files: Vec<FileSetup>, slot: SlotSetup) -> Local {

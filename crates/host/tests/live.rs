@@ -64,7 +64,15 @@ impl Place {
         let source = CopySource::Field("value".into());
         let copies = vec![CopySetup::Value { format: Format::Dotenv, slot, source }];
         let path = self.path("app.env");
-        let file = FileSetup { path, planned: None, write: Write::Rename, copies, generated: false, own: None };
+        let file = FileSetup {
+            path,
+            planned: None,
+            write: Write::Rename,
+            copies,
+            generated: false,
+            generator: None,
+            own: None,
+        };
         let find = Find::PidFile { path: self.path("app.pid"), exe: None };
         let run = Run::Process(Process { instances: Vec::new(), find, verb });
         let slot = SlotSetup { instance: None, run, checks: vec![None], log: None, ready: None };

@@ -76,6 +76,7 @@ fn file(path: &Path, copies: Vec<CopySetup>) -> FileSetup {
         copies,
         generated: false,
         own: None,
+        generator: None,
     }
 }
 
@@ -410,4 +411,34 @@ async fn a_check_that_shows_nothing_is_told_before_anything_is_made() {
     assert_eq!(told("test", &["-e", "{copy}"]), ["K0362"], "it never looks into it");
     assert_eq!(told("sh", &["-c", "test ! -e \"$0\"", "{copy}"]), ["K0363"], "it cannot read it");
     assert_eq!(told("/no/such/program", &["{copy}"]), ["K0404"]);
+}
+
+/// A generator that copies the value from another file; what it makes is read back, and nothing is written there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_a_command_makes_is_never_written() {
+    let place = Place::new();
+    let source = place.write("source.env", &format!("KEY={}\n", place.old));
+    let made = place.write("made.env", &format!("# made\nKEY={}\n", place.old));
+    let script =
+        place.write("make.sh", "printf '# made\\n' >\"$2\"; cat \"$1\" >>\"$2\"; echo once >>\"$3\"\n");
+    let runs = place.path("runs");
+    let words = [&script, &source, &made, &runs].map(|path| path.display().to_string());
+    let generator = Some(CommandLine::program("sh", words));
+    let generated = FileSetup { generated: true, generator, ..file(&made, vec![variable("KEY")]) };
+    let host = place.host(vec![file(&source, vec![variable("KEY")]), generated], Vec::new());
+    let (before, after) = (fields(&place.old), fields(&place.new));
+    let values = Values { old: &before, new: Some(&after) };
+    let early = host.deliver(FileId(1), Which::New, values, 1).await.unwrap_err();
+    assert_eq!(early.code, "K0323", "its source does not hold the value yet");
+    assert_eq!(host.delivered(FileId(1), Which::New, values, 1).await.unwrap(), Found::Absent);
+    host.deliver(FileId(0), Which::New, values, 2).await.unwrap();
+    host.deliver(FileId(1), Which::New, values, 3).await.unwrap();
+    assert_eq!(fs::read_to_string(&made).unwrap(), format!("# made\nKEY={}\n", place.new));
+    assert_eq!(host.delivered(FileId(1), Which::New, values, 3).await.unwrap(), Found::Executed(None));
+    assert_eq!(fs::read_to_string(&runs).unwrap(), "once\nonce\n");
+    // What somebody wrote into it is overwritten by the generator alone.
+    fs::write(&made, "KEY=other\n").unwrap();
+    host.deliver(FileId(0), Which::Old, values, 4).await.unwrap();
+    host.deliver(FileId(1), Which::Old, values, 5).await.unwrap();
+    assert_eq!(fs::read_to_string(&made).unwrap(), format!("# made\nKEY={}\n", place.old));
 }

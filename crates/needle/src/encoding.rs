@@ -29,6 +29,12 @@ pub enum Encoding {
     Utf16Le,
     /// UTF-16, high byte first.
     Utf16Be,
+    /// Between quotes that are written twice inside: YAML's single ones, SQL's, PgBouncer's and CSV's double ones.
+    Quoted,
+    /// Where `$` is written `$$`: compose files, in any of YAML's quotes.
+    Dollars,
+    /// Where `\` stands before `:` and `\`: libpq's password file.
+    Pgpass,
 }
 
 impl Encoding {
@@ -47,6 +53,9 @@ impl Encoding {
             Self::Xml => "XML-escaped",
             Self::Utf16Le => "UTF-16LE",
             Self::Utf16Be => "UTF-16BE",
+            Self::Quoted => "quoted",
+            Self::Dollars => "with $ written twice",
+            Self::Pgpass => "escaped as in .pgpass",
         }
     }
 }

@@ -139,6 +139,30 @@ pub(crate) fn xml(value: &[u8], style: &XmlStyle) -> Zeroizing<Vec<u8>> {
     out
 }
 
+/// Each of these marks written twice.
+pub(crate) fn doubled(value: &[u8], marks: &[u8]) -> Zeroizing<Vec<u8>> {
+    let mut out = with_room_for(value);
+    for byte in value {
+        if marks.contains(byte) {
+            out.push(*byte);
+        }
+        out.push(*byte);
+    }
+    out
+}
+
+/// A `\` before each `:` and `\`.
+pub(crate) fn backslashed(value: &[u8]) -> Zeroizing<Vec<u8>> {
+    let mut out = with_room_for(value);
+    for byte in value {
+        if matches!(byte, b':' | b'\\') {
+            out.push(b'\\');
+        }
+        out.push(*byte);
+    }
+    out
+}
+
 /// UTF-16; `unit` gives the order of the two bytes.
 pub(crate) fn utf16(text: &str, unit: fn(u16) -> [u8; 2]) -> Zeroizing<Vec<u8>> {
     let mut out = with_room_for(text.as_bytes());

@@ -29,6 +29,14 @@ pub(crate) fn of(value: &[u8]) -> Vec<Variant> {
         all.extend(Encoding::Utf16Le, [escape::utf16(text, u16::to_le_bytes)]);
         all.extend(Encoding::Utf16Be, [escape::utf16(text, u16::to_be_bytes)]);
     }
+    all.extend(Encoding::Quoted, [b"'", b"\""].map(|quote| escape::doubled(value, quote)));
+    let dollars = escape::doubled(value, b"$");
+    all.extend(Encoding::Dollars, [escape::doubled(value, b"$'")]);
+    if let Ok(text) = std::str::from_utf8(&dollars) {
+        all.extend(Encoding::Dollars, [escape::json(text, JsonStyle::LEAST)]);
+    }
+    all.extend(Encoding::Dollars, [dollars]);
+    all.extend(Encoding::Pgpass, [escape::backslashed(value)]);
     all.0
 }
 

@@ -42,6 +42,12 @@ fn the_outputs_of_common_encoders() {
         (password, Encoding::Xml, "p/w+&quot;q&quot; &lt;&amp;&gt; it&#x27;s=1"), // Python html.escape
         (password, Encoding::Xml, "p/w+&#34;q&#34; &lt;&amp;&gt; it&#39;s=1"), // Go html.EscapeString
         (password, Encoding::Xml, "p/w+&quot;q&quot; &lt;&amp;&gt; it&apos;s=1"),
+        (password, Encoding::Quoted, r#"p/w+"q" <&> it''s=1"#), // YAML, SQL
+        (password, Encoding::Quoted, r#"p/w+""q"" <&> it's=1"#), // PgBouncer's userlist.txt, CSV
+        (b"a$1'b\\c:d$", Encoding::Dollars, r"a$$1'b\c:d$$"),   // compose
+        (b"a$1'b\\c:d$", Encoding::Dollars, r"a$$1''b\c:d$$"),  // compose, in single quotes
+        (b"a$1'b\\c:d$", Encoding::Dollars, r"a$$1'b\\c:d$$"),  // compose, in double quotes
+        (b"a$1'b\\c:d$", Encoding::Pgpass, r"a$1'b\\c\:d$"),    // .pgpass
         (url, Encoding::Percent, "postgres%3a%2f%2fu%3ap%40h%2fdb%3fx%3d1%26y%3d2"),
         (url, Encoding::Json, r"postgres://u:p@h/db?x=1\u0026y=2"),
         (url, Encoding::Xml, "postgres://u:p@h/db?x=1&amp;y=2"),

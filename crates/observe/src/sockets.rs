@@ -44,7 +44,8 @@ pub struct Sockets {
 /// One connection, from this end.
 #[derive(Debug, Clone, Copy)]
 struct Connection {
-    server_port: u16,
+    /// The other end.
+    server: SocketAddr,
     number: u64,
 }
 
@@ -97,7 +98,7 @@ impl Sockets {
             *address == client && *network != self.own_network && !client.ip().is_loopback()
         });
         let all: Vec<&Connection> = own.chain(others.map(|(_, connections)| connections)).flatten().collect();
-        let meant = |connection: &&&Connection| self.servers.contains(&connection.server_port);
+        let meant = |connection: &&&Connection| self.servers.contains(&connection.server.port());
         let named: Vec<&Connection> = all.iter().filter(meant).copied().collect();
         let mut owners = SocketOwners { connection: !all.is_empty(), ..SocketOwners::default() };
         for connection in if named.is_empty() { all } else { named } {
@@ -122,6 +123,19 @@ impl Sockets {
         let meant = self.listening.iter().filter(|(at, _)| places.iter().any(|place| there(at, place)));
         let holders = meant.filter_map(|(_, number)| self.holders.get(number));
         holders.flatten().any(|holder| holder == process)
+    }
+
+    /// Whether a process holds this machine's end of the connection from a client to one of these places.
+    pub fn serves(&self, process: &ProcessId, places: &[SocketAddr], client: SocketAddr) -> bool {
+        let client = plain(client);
+        let ends = self.by_address.iter().filter(|((network, local), _)| {
+            let there = |place: &SocketAddr| {
+                local.port() == place.port() && (local.ip() == place.ip() || place.ip().is_unspecified())
+            };
+            *network == self.own_network && places.iter().any(there)
+        });
+        let meant = ends.flat_map(|(_, connections)| connections).filter(|it| it.server == client);
+        meant.filter_map(|it| self.holders.get(&it.number)).flatten().any(|holder| holder == process)
     }
 
     fn add_table(&mut self, network: u64, text: &[u8]) {
@@ -175,10 +189,10 @@ fn open_sockets(process: &ProcessId) -> Result<(u64, Vec<u64>), NotVisible> {
 fn connection(line: &str) -> Option<(SocketAddr, Connection)> {
     let mut fields = line.split_ascii_whitespace();
     let local = address(fields.nth(1)?)?;
-    let server_port = address(fields.next()?)?.port();
+    let server = address(fields.next()?)?;
     let state = fields.next()?;
     let number = fields.nth(5)?.parse().ok()?;
-    (state != "0A" && number != 0).then_some((local, Connection { server_port, number }))
+    (state != "0A" && number != 0).then_some((local, Connection { server, number }))
 }
 
 /// One line of a listening socket, with where it listens.
@@ -242,9 +256,33 @@ mod tests {
     }
 
     #[test]
+    fn who_serves_a_client_is_told_by_the_other_end_of_its_connection() {
+        // A pooler listens at 6432 (1920) and is itself a client of the server at 5432 (1538).
+        let line = |local: &str, other: &str, number: u32| {
+            format!("1: 0100007F:{local} 0100007F:{other} 01 0:0 0:0 0 0 0 {number} 1\n")
+        };
+        let process = |pid| ProcessId { boot: 1, pid, start_ticks: 1 };
+        let at = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
+        let (pooler, server) = (process(7), process(8));
+        let mut sockets = Sockets::default();
+        sockets.add_table(0, line("1920", "C350", 1).as_bytes());
+        sockets.add_table(0, line("C351", "1538", 2).as_bytes());
+        sockets.add_table(0, line("1538", "C351", 3).as_bytes());
+        sockets.holders = BTreeMap::from([(1, [pooler].into()), (2, [pooler].into()), (3, [server].into())]);
+        // The session that the server shows is the pooler's own.
+        assert!(sockets.serves(&server, &[at(0x1538)], at(0xC351)));
+        assert!(!sockets.serves(&pooler, &[at(0x1920)], at(0xC351)), "it is the client of that one");
+        assert!(
+            sockets.serves(&pooler, &[at(0x1920)], at(0xC350)),
+            "and serves this one, which nobody shows"
+        );
+        assert!(!sockets.serves(&server, &[at(0x1920)], at(0xC351)), "elsewhere");
+    }
+
+    #[test]
     fn lines_of_the_tables_are_understood() {
         let line = "   1: 0100007F:C350 0100007F:1538 01 00000000:00000000 00:00000000 00000000  1000        0 4242 1";
-        let found = connection(line).map(|(local, it)| (local.to_string(), it.server_port, it.number));
+        let found = connection(line).map(|(local, it)| (local.to_string(), it.server.port(), it.number));
         assert_eq!(found, Some(("127.0.0.1:50000".to_owned(), 0x1538, 4242)));
         let six = "0: 0000000000000000FFFF00000100007F:C350 00000000000000000000000000000000:0000 01 0:0 0:0 0 0 0 7 1";
         let found = connection(six).map(|(local, it)| (local.to_string(), it.number));

@@ -142,6 +142,10 @@ pub trait Host: Send + Sync {
         intent: Seq,
     ) -> Result<Found, Failure>;
 
+    /// Told before every look and operation: whether the old credential was ended for good, so that what stands for it
+    /// beside the new one may go.
+    fn tell_ended(&self, _old: bool) {}
+
     /// Runs a pull consumer's fetch.
     async fn fetch(&self, consumer: ConsumerId, intent: Seq) -> Result<(), Failure>;
 

@@ -1,5 +1,9 @@
 //! The codes of this room's failures; each has a page under docs/errors.
 
+/// A pooler cannot be asked.
+pub(crate) const POOLER: &str = "K0155";
+/// What answers in the server's place is a pooler.
+pub(crate) const BEHIND: &str = "K0156";
 /// The options name something that cannot be used.
 pub(crate) const OPTIONS: &str = "K0201";
 /// The admin connection could not be made.

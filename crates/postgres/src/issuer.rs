@@ -251,7 +251,8 @@ impl Issuer for Postgres {
     }
 
     async fn disable(&self, id: &CredentialId) -> Result<(), Failure> {
-        switch::apply(&self.server, id, Switch::Off).await
+        switch::apply(&self.server, id, Switch::Off).await?;
+        sessions::end_pooled(&self.server, id).await
     }
 
     async fn enable(&self, id: &CredentialId) -> Result<(), Failure> {
@@ -259,7 +260,8 @@ impl Issuer for Postgres {
     }
 
     async fn revoke(&self, id: &CredentialId) -> Result<(), Failure> {
-        switch::apply(&self.server, id, Switch::End).await
+        switch::apply(&self.server, id, Switch::End).await?;
+        sessions::end_pooled(&self.server, id).await
     }
 
     async fn sessions(&self, id: &CredentialId) -> Result<Option<Vec<Session>>, Failure> {

@@ -12,6 +12,7 @@ mod link;
 mod log_line;
 mod mint;
 mod options;
+mod pooler;
 mod preflight;
 mod probe;
 mod quote;
@@ -26,3 +27,4 @@ mod work;
 
 pub use issuer::Postgres;
 pub use options::{Admin, Options, REQUEST_MS_MAX_DEFAULT};
+pub use pooler::Pooler;

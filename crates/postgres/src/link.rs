@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_postgres::config::SslMode;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Config, Error, NoTls, Row};
+use tokio_postgres::{Client, Config, Error, NoTls, Row, SimpleQueryMessage};
 
 use crate::codes;
 use crate::tls::Tls;
@@ -15,7 +15,7 @@ use crate::tls::Tls;
 /// How long a connection may take to say good-bye before it is cut, milliseconds.
 const CLOSE_MS_MAX: u64 = 1_000;
 /// The longest wait for a lock on a role, milliseconds: a rotation waits in no queue.
-const LOCK_MS_MAX: u64 = 3_000;
+pub(crate) const LOCK_MS_MAX: u64 = 3_000;
 /// The name of our sessions in `pg_stat_activity`.
 const APPLICATION: &str = "keyroll";
 
@@ -97,6 +97,14 @@ impl Link {
     pub(crate) async fn run(&self, sql: &str) -> Result<(), Fault> {
         match &self.client {
             Some(client) => within(self.deadline, client.batch_execute(sql)).await,
+            None => Err(Fault::Late),
+        }
+    }
+
+    /// What the simple protocol answers, which is all that a pooler's console speaks.
+    pub(crate) async fn told(&self, sql: &str) -> Result<Vec<SimpleQueryMessage>, Fault> {
+        match &self.client {
+            Some(client) => within(self.deadline, client.simple_query(sql)).await,
             None => Err(Fault::Late),
         }
     }

@@ -6,6 +6,7 @@ use keyroll_port::{Class, Failure};
 use keyroll_secret::SecretBytes;
 
 use crate::codes;
+use crate::pooler::Pooler;
 use crate::quote::is_role_name;
 
 /// The longest that one call may take by default, milliseconds.
@@ -30,6 +31,8 @@ pub struct Options {
     /// The file that the server's standard error goes to, on the server's machine, where the server does not collect
     /// its log itself: `/var/log/postgresql/postgresql-15-main.log` on Debian.
     pub log: Option<String>,
+    /// The poolers through which consumers reach the server.
+    pub poolers: Vec<Pooler>,
     /// The admin's login.
     pub admin: Admin,
     /// The longest that one call may take, milliseconds.
@@ -105,6 +108,17 @@ impl Options {
                 "PostgreSQL does not encrypt Unix sockets: leave the root certificates out".to_owned(),
             );
         }
+        for pooler in &self.poolers {
+            if !is_local(&pooler.host) {
+                return refuse(format!(
+                    "the pooler at {} is on another machine, where it is not asked",
+                    pooler.host
+                ));
+            }
+            if (&pooler.host, pooler.port) == (&self.host, self.port) {
+                return refuse("host and port are the pooler's: name the server's own".to_owned());
+            }
+        }
         if self.request_ms_max == 0 {
             return refuse("request_ms_max must be positive".to_owned());
         }
@@ -165,6 +179,7 @@ mod tests {
             root_certificates: None,
             admin: Admin { user: "postgres".to_owned(), password: None, socket_dir: None },
             log: None,
+            poolers: Vec::new(),
             request_ms_max: REQUEST_MS_MAX_DEFAULT,
         }
     }
@@ -172,6 +187,18 @@ mod tests {
     #[test]
     fn what_cannot_work_is_refused_by_name() {
         options().check().unwrap();
+        let pooler = |o: &mut Options, host: &str, port| {
+            let admin = Admin { user: "stats".to_owned(), password: None, socket_dir: None };
+            o.poolers.push(Pooler { host: host.to_owned(), port, admin });
+        };
+        let mut with = options();
+        pooler(&mut with, "127.0.0.1", 6432);
+        with.check().unwrap();
+        for (host, port) in [("127.0.0.1", 5432), ("192.0.2.1", 6432)] {
+            let mut options = options();
+            pooler(&mut options, host, port);
+            assert_eq!(options.check().unwrap_err().code, "K0201", "{host}:{port}");
+        }
         let spoil: [fn(&mut Options); 8] = [
             |o| o.host.clear(),
             |o| {

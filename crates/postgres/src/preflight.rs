@@ -6,9 +6,10 @@ use keyroll_secret::Credential;
 use crate::catalogue::{self, Catalogue};
 use crate::codes;
 use crate::hba;
-use crate::link::Fault;
+use crate::link::{Fault, LOCK_MS_MAX};
 use crate::mint::{self, Mint};
 use crate::options::Options;
+use crate::pooler;
 use crate::probe::Attempt;
 use crate::quote::identifier;
 use crate::server::Server;
@@ -53,6 +54,7 @@ pub(crate) async fn run(server: &Server, current: &Credential) -> Result<Vec<Str
     notes.extend(check_session_user(&work).await?);
     notes.extend(note_of_room(&work, &roles, user).await?);
     work.roll_back().await?;
+    pooler::look(server, user).await?;
     for role in [user, slot] {
         control(server, role).await?;
     }
@@ -73,7 +75,8 @@ pub(crate) fn user_of(credential: &Credential) -> Result<&str, Failure> {
 async fn check_server(work: &Work<'_>) -> Result<(), Failure> {
     let server = "SELECT current_setting('server_version_num')::int, pg_is_in_recovery(), \
                          current_setting('track_activities')::bool, \
-                         coalesce(current_setting('credcheck.max_auth_failure', true), '0') <> '0'";
+                         coalesce(current_setting('credcheck.max_auth_failure', true), '0') <> '0', \
+                         (SELECT setting FROM pg_settings WHERE name = 'lock_timeout')";
     let rows = work.rows(server, &[], "read the server's version").await?;
     let Some(row) = rows.first() else { return Ok(()) };
     let refuse = |why: &'static str, help: &'static str| {
@@ -81,6 +84,12 @@ async fn check_server(work: &Work<'_>) -> Result<(), Failure> {
             .because(why)
             .help(help))
     };
+    // What a connection asks for at its start reaches the server, unless something in between keeps it to itself.
+    if row.get::<_, String>(4) != LOCK_MS_MAX.to_string() {
+        return Err(Failure::new(Class::Permanent, codes::BEHIND, "use this PostgreSQL server")
+            .because("the settings of our connection do not reach it: a pooler answers in its place")
+            .help("name the server's own host and port in [postgres], and the pooler under poolers"));
+    }
     if row.get::<_, i32>(0) < VERSION_MIN {
         return refuse("it is older than version 14", "upgrade the server");
     }

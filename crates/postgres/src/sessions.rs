@@ -9,6 +9,7 @@ use crate::catalogue;
 use crate::codes;
 use crate::link::Fault;
 use crate::options::Options;
+use crate::pooler;
 use crate::server::Server;
 use crate::work::Work;
 
@@ -34,7 +35,8 @@ const END: &str = "
          WHERE a.usename::text = $1 AND ($4 OR a.state = 'idle'))
     SELECT count(*) FROM (SELECT pg_terminate_backend(pid, $5) AS gone FROM named) ended WHERE gone";
 
-/// The live sessions that logged in as the credential's role, but for our own probes.
+/// The live sessions that logged in as the credential's role, but for our own probes. Those that a pooler keeps for its
+/// clients are nobody's use by themselves: its clients are, in their place.
 pub(crate) async fn list(server: &Server, id: &CredentialId) -> Result<Vec<Session>, Failure> {
     let work = Work::open(server).await?;
     let Some(role) = role_of(&work, &server.options, id).await? else { return Ok(Vec::new()) };
@@ -43,10 +45,42 @@ pub(crate) async fn list(server: &Server, id: &CredentialId) -> Result<Vec<Sessi
     if rows.iter().any(|row| row.get(5)) {
         return Err(hidden());
     }
-    let sessions =
+    let sessions: Vec<Session> =
         rows.iter().filter(|row| !server.own.contains((row.get(0), row.get(1)))).map(session).collect();
     work.close().await;
-    Ok(sessions)
+    let pooled = pooler::look(server, &role).await?;
+    let shown = sessions.iter().filter_map(|session| session.client).collect();
+    let clients: Vec<Session> = pooled.sessions(&shown).collect();
+    let own = sessions.into_iter().filter(|session| !session.client.is_some_and(|client| pooled.has(client)));
+    Ok(own.chain(clients).collect())
+}
+
+/// Ends what poolers keep open with the credential's role and nobody uses: with it they would let its login in although
+/// the server does not any more. They open another one where they can.
+pub(crate) async fn end_pooled(server: &Server, id: &CredentialId) -> Result<(), Failure> {
+    if server.options.poolers.is_empty() {
+        return Ok(());
+    }
+    let unclear = |failure| Failure { class: Class::Unknown, ..failure };
+    let work = Work::open(server).await.map_err(unclear)?;
+    let Some(role) = role_of(&work, &server.options, id).await.map_err(unclear)? else { return Ok(()) };
+    require_sight(&work).await.map_err(unclear)?;
+    let pooled = pooler::look(server, &role).await.map_err(unclear)?;
+    let rows = work.rows(SESSIONS, &[&role], "read the live sessions").await.map_err(unclear)?;
+    let free = rows.iter().filter(|row| session(row).client.is_some_and(|client| pooled.has_free(client)));
+    let (pids, starts): (Vec<i32>, Vec<i64>) =
+        free.map(|row| (row.get::<_, i32>(0), row.get::<_, i64>(1))).unzip();
+    if !pids.is_empty() {
+        work.rows(
+            END,
+            &[&role, &pids, &starts, &false, &END_WAIT_MS_MAX],
+            "end the sessions that poolers keep",
+        )
+        .await
+        .map_err(unclear)?;
+    }
+    work.close().await;
+    Ok(())
 }
 
 /// Ends the sessions named, if they are still what they were; how many are gone.

@@ -150,7 +150,12 @@ fn adopted_file(
     let path = real_file(Path::new(&args.holder))?;
     let copy = match named_copy(args, secret)? {
         Some(copy) => copy,
-        None => Copy { place: place(args, path)?, source: only_field(secret)?, write: WriteMode::Rename },
+        None => Copy {
+            place: place(args, path)?,
+            source: only_field(secret)?,
+            write: WriteMode::Rename,
+            generated: None,
+        },
     };
     Ok(NewConsumer {
         secret: secret.name.clone(),
@@ -172,7 +177,7 @@ fn named_copy(args: &AdoptArgs, secret: &Secret) -> Result<Option<Copy>, Problem
         (_, _, Some(path)) => place(args, real_file(path)?)?,
         (_, _, None) => return Ok(None),
     };
-    Ok(Some(Copy { place, source: only_field(secret)?, write: WriteMode::Rename }))
+    Ok(Some(Copy { place, source: only_field(secret)?, write: WriteMode::Rename, generated: None }))
 }
 
 /// The whole of a file, or the place in it that the flags name.

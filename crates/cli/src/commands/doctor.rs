@@ -261,6 +261,10 @@ fn look_at_config(report: &mut Report, config: &Config) {
             }
             None => report.note(&format!("{}: admin credential", secret.name), "none is named".to_owned()),
         }
+        for pooler in secret.postgres.iter().flat_map(|place| &place.poolers) {
+            let Reference::File(path) = &pooler.admin;
+            look_at_private(report, &format!("{}: login of the pooler's console", secret.name), path, true);
+        }
         if secret.consumers.is_empty() {
             let help = format!("describe who uses it as [[secrets.{}.consumers]]", secret.name);
             report.bad(&format!("{}: consumers", secret.name), "none".to_owned(), &help);

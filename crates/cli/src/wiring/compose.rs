@@ -25,6 +25,7 @@ use keyroll_secret::Fields;
 
 use super::family::Own;
 use super::here::on_this_machine;
+use super::logins::{passes_on, pooler_ports, refuse_unfit_lists};
 use super::project::files_of;
 use crate::places::Places;
 use crate::problem::Problem;
@@ -69,12 +70,14 @@ pub(crate) fn compose_own(
     planned: &BTreeMap<PathBuf, PathBuf>,
     own: &Own,
 ) -> Result<Composed, Problem> {
+    refuse_unfit_lists(secret)?;
     let attributes = issuer.capabilities().attributes;
     let mut files: Vec<FileSetup> = Vec::new();
     let mut setups = Vec::new();
     let mut consumers = Vec::new();
     for consumer in &secret.consumers {
-        let mine = own_files(secret, consumer, &mut files, planned, own.get(consumer.name.as_str()))?;
+        let own = own.get(consumer.name.as_str());
+        let mine = own_files(secret, consumer, (&mut files, planned), folder, own)?;
         setups.push(ConsumerSetup {
             name: consumer.name.to_string(),
             files: mine.clone(),
@@ -93,7 +96,12 @@ pub(crate) fn compose_own(
         own_folders: vec![places.state.clone(), places.keys.clone()],
         work: places.state.join("work"),
         value_format: (format.alphabet, format.length_max),
-        servers: issuer.endpoints().iter().filter_map(|place| port(place)).collect(),
+        servers: issuer
+            .endpoints()
+            .iter()
+            .filter_map(|place| port(place))
+            .chain(pooler_ports(secret))
+            .collect(),
         gate: secret.gate.as_ref().map(gate),
         issuer_at: match issuer.capabilities().attributes {
             true => issuer.endpoints().iter().filter_map(|place| on_this_machine(place)).collect(),
@@ -138,8 +146,8 @@ fn too_many(what: &str) -> Problem {
 fn own_files(
     secret: &Secret,
     consumer: &Consumer,
-    files: &mut Vec<FileSetup>,
-    planned: &BTreeMap<PathBuf, PathBuf>,
+    (files, planned): (&mut Vec<FileSetup>, &BTreeMap<PathBuf, PathBuf>),
+    folder: &Path,
     own: Option<&Arc<Fields>>,
 ) -> Result<Vec<FileId>, Problem> {
     // A file in which two consumers have two keys is looked at twice, each time for one of them.
@@ -155,15 +163,11 @@ fn own_files(
                     WriteMode::InPlace => Write::InPlace,
                 };
                 let planned = planned.get(&path).cloned();
-                let generated = consumer.is_pull();
-                files.push(FileSetup {
-                    path,
-                    planned,
-                    write,
-                    copies: Vec::new(),
-                    generated,
-                    own: own.cloned(),
-                });
+                let generator =
+                    copy.generated.as_ref().map(|argv| line(argv.fill("main", None, None), folder));
+                let generated = consumer.is_pull() || generator.is_some();
+                let own = own.cloned();
+                files.push(FileSetup { path, planned, write, copies: Vec::new(), generated, generator, own });
                 files.len() - 1
             }
         };
@@ -188,9 +192,8 @@ fn same_place(one: &CopySetup, other: &CopySetup) -> bool {
             CopySetup::Value { format: other, slot: beside, .. },
         ) => one == other && at == beside,
         (CopySetup::Within(one), CopySetup::Within(other)) => one == other,
-        (CopySetup::Value { .. }, CopySetup::Within(_)) | (CopySetup::Within(_), CopySetup::Value { .. }) => {
-            false
-        }
+        (CopySetup::Login { .. }, CopySetup::Login { .. }) => true,
+        (CopySetup::Value { .. } | CopySetup::Within(_) | CopySetup::Login { .. }, _) => false,
     }
 }
 
@@ -228,6 +231,7 @@ pub(crate) fn copy_setup(secret: &Secret, copy: &Copy) -> Result<CopySetup, Prob
             })?;
             CopySetup::Value { format, slot, source }
         }
+        Place::Userlist { user, .. } => CopySetup::Login { user: user.to_string(), source },
         Place::Within { template: text, .. } => CopySetup::Within(template(text)?),
     })
 }
@@ -265,7 +269,7 @@ fn unit(consumer: &Consumer, files: Vec<FileId>, attributes: bool) -> Result<rot
         files,
         slots: u8::try_from(consumer.runs.instances().len()).map_err(|_| too_many("instances"))?,
         paths: u8::try_from(1 + consumer.paths.len()).map_err(|_| too_many("paths"))?,
-        attributable: attributes && uptake != Uptake::AtRest,
+        attributable: attributes && uptake != Uptake::AtRest && !passes_on(consumer),
     })
 }
 

@@ -96,6 +96,8 @@ fn fields_of(setup: &CopySetup, path: &Path) -> Result<Vec<(String, SecretBytes)
                 CopySource::Text(template) => extracted(template, &value)?,
             }
         }
+        // Which of its logins is the secret's, only the value of the field `user` tells.
+        CopySetup::Login { .. } => return Err("a list of logins tells no login of itself".to_owned()),
         CopySetup::Within(template) => template.find(bytes).into_iter().flatten().collect(),
     };
     match found.is_empty() {

@@ -5,7 +5,7 @@ use keyroll_config::{IssuerRef, Reference, Secret, ServerKind};
 use keyroll_host::{read, resolve};
 use keyroll_issuer::{Runner, Spec};
 use keyroll_port::Issuer;
-use keyroll_postgres::{Admin, Options, Postgres, REQUEST_MS_MAX_DEFAULT};
+use keyroll_postgres::{Admin, Options, Pooler, Postgres, REQUEST_MS_MAX_DEFAULT};
 use keyroll_secret::SecretBytes;
 use keyroll_servers::{MariaDb, Redis};
 
@@ -74,8 +74,10 @@ impl Described {
             Some(spec) => spec.reach(),
             None => {
                 let postgres = secret.postgres.iter().map(|place| (&place.host, place.port));
+                let poolers = secret.postgres.iter().flat_map(|place| &place.poolers);
+                let poolers = poolers.map(|pooler| (&pooler.host, pooler.port));
                 let server = secret.server.iter().map(|place| (&place.host, place.port));
-                postgres.chain(server).map(|(host, port)| format!("{host}:{port}")).collect()
+                postgres.chain(server).chain(poolers).map(|(host, port)| format!("{host}:{port}")).collect()
             }
         }
     }
@@ -139,9 +141,16 @@ fn postgres(secret: &Secret, admin: Option<SecretBytes>) -> Result<Arc<dyn Issue
         root_certificates: None,
         admin: Admin::from_file(&admin)?,
         log: place.log.clone(),
+        poolers: place.poolers.iter().map(pooler).collect::<Result<_, _>>()?,
         request_ms_max: REQUEST_MS_MAX_DEFAULT,
     };
     Ok(Arc::new(Postgres::new(options)?))
+}
+
+fn pooler(place: &keyroll_config::Pooler) -> Result<Pooler, Problem> {
+    let Reference::File(path) = &place.admin;
+    let admin = Admin::from_file(&admin_file(path)?)?;
+    Ok(Pooler { host: place.host.clone(), port: place.port, admin })
 }
 
 fn server(secret: &Secret, kind: ServerKind, admin: Option<SecretBytes>) -> Result<Arc<dyn Issuer>, Problem> {

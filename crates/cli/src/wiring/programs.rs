@@ -59,6 +59,8 @@ pub(crate) fn missing(consumer: &Consumer) -> Vec<Missing> {
         Runs::Compose { .. } | Runs::Container { .. } => None,
     };
     let manager = manager.and_then(|program| of_words("manager", &[program.to_owned()]));
+    let generators = consumer.reads.iter().filter_map(|copy| Some(("generated", copy.generated.as_ref()?)));
+    let checks = generators.chain(checks);
     let all = restart.into_iter().chain(consumer.fetch.iter().map(|argv| ("fetch", argv))).chain(checks);
     let all = all.filter_map(|(what, argv)| of_words(what, &argv.fill("", None, None)));
     manager.into_iter().chain(all).collect()

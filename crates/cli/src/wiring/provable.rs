@@ -2,6 +2,7 @@
 
 use keyroll_config::{Check, Consumer};
 
+use super::logins::passes_on;
 use crate::problem::Problem;
 
 /// Refuses a consumer that has no way to show the new value on one of its paths.
@@ -9,7 +10,7 @@ use crate::problem::Problem;
 /// Where the issuer shows which process made a call, each path must be seen there: the main one by the traffic, the
 /// others by a request to the process. Elsewhere, and for a job at rest, only a command that can be seen to fail shows it.
 pub(crate) fn provable(consumer: &Consumer, attributes: bool) -> Result<(), Problem> {
-    let seen_there = attributes && !consumer.runs.is_at_rest();
+    let seen_there = attributes && !consumer.runs.is_at_rest() && !passes_on(consumer);
     let main = (None, consumer.check.as_ref());
     let others = consumer.paths.iter().map(|path| (Some(&path.name), Some(&path.check)));
     for (path, check) in std::iter::once(main).chain(others) {

@@ -63,7 +63,8 @@ pub(crate) fn commands(consumer: &Consumer) -> Vec<Vec<String>> {
         Check::Exec(argv) => Some(argv),
         Check::Http(_) => None,
     });
-    let all = restart.into_iter().chain(consumer.fetch.iter()).chain(execs);
+    let generators = consumer.reads.iter().filter_map(|copy| copy.generated.as_ref());
+    let all = restart.into_iter().chain(consumer.fetch.iter()).chain(generators).chain(execs);
     all.map(|argv| argv.fill("", None, None)).collect()
 }
 

@@ -9,6 +9,7 @@
 )]
 
 mod part;
+mod pooled;
 mod scene;
 
 use std::collections::BTreeSet;

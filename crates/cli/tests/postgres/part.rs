@@ -12,7 +12,7 @@ use std::time::Duration;
 use keyroll_testkit::load::{Callers, Worker, WorkerOptions, read_variable};
 use keyroll_testkit::{alphanumeric, scram_verifier};
 use tokio::signal::unix::{SignalKind, signal};
-use tokio_postgres::{Config, NoTls};
+use tokio_postgres::{Client, Config, NoTls};
 
 /// The variable that names the part: a word, then `key=value` words. None of them is a value of the secret.
 pub(crate) const PART: &str = "KEYROLL_TEST_PART";
@@ -75,7 +75,12 @@ async fn seed(words: &Words) {
     let verifier = scram_verifier(&password);
     client.batch_execute(&format!("CREATE ROLE orders LOGIN PASSWORD '{verifier}'")).await.unwrap();
     client.batch_execute("CREATE DATABASE shop OWNER orders").await.unwrap();
-    let url = format!("postgres://orders:{password}@127.0.0.1:{port}/shop");
+    let pooled = words.0.get("way").is_some_and(|way| way != "Direct");
+    let via = if pooled { words.text("via") } else { port };
+    let url = format!("postgres://orders:{password}@127.0.0.1:{via}/shop");
+    if pooled {
+        pooler(words, &dir, &password, &client).await;
+    }
     // A service manager takes no `export`, a shell needs it.
     let export = if words.0.contains_key("unit") { "" } else { "export " };
     let app = format!(
@@ -93,7 +98,57 @@ async fn seed(words: &Words) {
     }
     fs::write(words.path("kept"), format!("DATABASE_URL={url}\n")).unwrap();
     close(&words.path("kept"));
-    add(words, &dir, port, &password);
+    let unused: &[&str] = match words.0.get("way").map(String::as_str) {
+        None | Some("Direct") => &[],
+        Some("Forced") => &["app/api.env", "billing/billing.env", "job/pgpass"],
+        Some(_) => &["billing/billing.env", "job/pgpass"],
+    };
+    for copy in unused {
+        fs::remove_file(dir.join(copy)).unwrap();
+    }
+    add(words, &dir, via, &password);
+}
+
+/// The files of a pooler before the server: one whose list has the login, or that has one of its own by which it asks.
+async fn pooler(words: &Words, dir: &Path, password: &str, admin: &Client) {
+    let folder = dir.join("pooler");
+    let stats = fs::read_to_string(dir.join("stats.key")).unwrap();
+    let stats = stats.trim_end().split_once(':').unwrap().1;
+    let mut list = format!("; who may come\n\"stats\" \"{stats}\"\n");
+    let (mut ask, mut own_login) = ("", String::new());
+    if words.text("way") == "Forced" {
+        let web = alphanumeric(20);
+        list += &format!("\"web\" \"{web}\"\n");
+        own_login = format!(" user=orders password={password}");
+        let url = format!("postgres://web:{web}@127.0.0.1:{}/shop", words.text("via"));
+        let env = words.path("kept").with_file_name("web");
+        fs::write(&env, format!("DATABASE_URL={url}\n")).unwrap();
+    } else if words.text("way") == "List" {
+        list += &format!("\"orders\" \"{password}\"\n\"someone\" \"{}\"\n", alphanumeric(16));
+    } else {
+        let own = alphanumeric(20);
+        let verifier = scram_verifier(&own);
+        admin
+            .batch_execute(&format!("CREATE ROLE gate LOGIN SUPERUSER PASSWORD '{verifier}'"))
+            .await
+            .unwrap();
+        list += &format!("\"gate\" \"{own}\"\n");
+        ask = "auth_user = gate\n";
+    }
+    fs::write(folder.join("userlist.txt"), list).unwrap();
+    let ini = format!(
+        "[databases]\nshop = host=127.0.0.1 port={port} dbname=shop{own_login}\n\n[pgbouncer]\n\
+         listen_addr = 127.0.0.1\nlisten_port = {via}\nunix_socket_dir =\npool_mode = session\n\
+         auth_type = scram-sha-256\nauth_file = {folder}/userlist.txt\n{ask}stats_users = stats\n\
+         default_pool_size = 20\npidfile = {folder}/pid\n",
+        port = words.text("port"),
+        via = words.text("via"),
+        folder = folder.display(),
+    );
+    fs::write(folder.join("pgbouncer.ini"), ini).unwrap();
+    for file in ["userlist.txt", "pgbouncer.ini"] {
+        close(&folder.join(file));
+    }
 }
 
 fn close(path: &Path) {

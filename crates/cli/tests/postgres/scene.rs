@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use keyroll_testkit::load::{Callers, Front, Tally};
-use keyroll_testkit::{Deadline, Postgres, TempDir, free_port, until};
+use keyroll_testkit::{Deadline, PgBouncer, Postgres, TempDir, alphanumeric, free_port, until};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -22,6 +22,28 @@ const PART_S_MAX: u64 = 60;
 /// How long one command may take, seconds.
 const COMMAND_S_MAX: u64 = 300;
 
+/// How consumers reach the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Themselves.
+    Direct,
+    /// Through a PgBouncer with a list of logins.
+    List,
+    /// Through a PgBouncer that asks the server whom to let in.
+    Asked,
+    /// Through a PgBouncer that logs in by itself; its clients have a login of its own.
+    Forced,
+}
+
+/// The consumer that is the pooler; one that asks the server has no copy.
+const POOLER: &str = r#"
+[[secrets.orders-db.consumers]]
+name = "pooler"
+runs = { signal = "HUP", pid_file = "./pooler/pid" }
+reads = { file = "./pooler/userlist.txt", format = "userlist" }
+check = { exec = ["./pooler-check.sh", "{copy}"] }
+"#;
+
 /// The whole scene; dropping it ends its processes by their ids.
 pub(crate) struct Scene {
     pub(crate) server: Postgres,
@@ -30,6 +52,9 @@ pub(crate) struct Scene {
     front_port: u16,
     front: Option<Front>,
     commands: AtomicUsize,
+    way: Way,
+    pooler_port: u16,
+    pooler: Option<PgBouncer>,
 }
 
 impl Scene {
@@ -40,31 +65,64 @@ impl Scene {
 
     /// With further settings of the server.
     pub(crate) async fn raise_with(what: &str, settings: &[&str]) -> Option<Self> {
+        Self::raise_by(Way::Direct, what, settings).await
+    }
+
+    /// With services that reach the server through a pooler; `None` where that is not installed.
+    pub(crate) async fn raise_pooled(way: Way, what: &str) -> Option<Self> {
+        if !PgBouncer::is_there(what) {
+            return None;
+        }
+        Self::raise_by(way, what, &[]).await
+    }
+
+    async fn raise_by(way: Way, what: &str, settings: &[&str]) -> Option<Self> {
         let server = Postgres::start_or_skip_with(what, settings)?;
         let home = TempDir::new().unwrap();
         let ports = [(); 3].map(|()| free_port().unwrap());
         let front_port = free_port().unwrap();
-        let mut scene = Self { server, home, ports, front_port, front: None, commands: AtomicUsize::new(0) };
+        let (commands, pooler_port) = (AtomicUsize::new(0), free_port().unwrap());
+        let mut scene =
+            Self { server, home, ports, front_port, front: None, commands, way, pooler_port, pooler: None };
         scene.write();
         scene.part(&format!(
-            "seed dir={} kept={} keyroll={KEYROLL} port={}",
+            "seed dir={} kept={} keyroll={KEYROLL} port={} way={way:?} via={pooler_port}",
             scene.dir().display(),
             scene.kept("first").display(),
             scene.server.port()
         ));
-        for (script, instance) in [("app", "1"), ("app", "2"), ("billing", "main")] {
+        let mut services = vec![("app", "1"), ("app", "2")];
+        match way {
+            Way::Direct => services.push(("billing", "main")),
+            Way::List | Way::Asked => scene.start_pooler(),
+            Way::Forced => {
+                scene.start_pooler();
+                return Some(scene);
+            }
+        }
+        for (script, instance) in services {
             let restart = scene.dir().join(script).join("restart.sh");
             let status = Command::new(restart).arg(instance).status().unwrap();
             assert!(status.success(), "{script} {instance} starts");
         }
         let backends = [ports[0], ports[1]];
-        let billing = || async { std::net::TcpStream::connect(("127.0.0.1", ports[2])).ok() };
+        let single = if way == Way::Direct { ports[2] } else { ports[0] };
+        let billing = || async { std::net::TcpStream::connect(("127.0.0.1", single)).ok() };
         until(Deadline::seconds(PART_S_MAX), billing).await.unwrap();
         let front = Front::start(front_port, &backends).await.unwrap();
         let all = || async { backends.iter().all(|port| front.uses(*port)).then_some(()) };
         until(Deadline::seconds(PART_S_MAX), all).await.unwrap();
         scene.front = Some(front);
         Some(scene)
+    }
+
+    fn start_pooler(&mut self) {
+        // Its account must come to its folder.
+        for folder in [self.home.path().to_owned(), self.dir()] {
+            use std::os::unix::fs::PermissionsExt as _;
+            fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        self.pooler = Some(PgBouncer::start(&self.dir().join("pooler"), self.pooler_port).unwrap());
     }
 
     /// The folder of keyroll.toml.
@@ -78,13 +136,26 @@ impl Scene {
     }
 
     fn write(&self) {
-        for folder in ["scene/app", "scene/billing", "scene/job", "scene/run", "scene/log", "kept"] {
+        let folders = ["app", "billing", "job", "run", "log", "pooler"].map(|name| format!("scene/{name}"));
+        for folder in folders.iter().map(String::as_str).chain(["kept"]) {
             fs::create_dir_all(self.home.path().join(folder)).unwrap();
         }
         let dir = self.dir();
         let admin = format!("{}:{}\n", self.server.superuser(), self.server.password());
         put(&dir.join("admin.key"), &admin, 0o600);
-        let config = include_str!("keyroll.toml")
+        let config = match self.way {
+            Way::Direct => include_str!("keyroll.toml").to_owned(),
+            Way::List => include_str!("pooled.toml").replace("@POOLER_CONSUMER@", POOLER),
+            Way::Asked => include_str!("pooled.toml").replace("@POOLER_CONSUMER@", ""),
+            Way::Forced => include_str!("forced.toml").to_owned(),
+        };
+        if self.way != Way::Direct {
+            put(&dir.join("stats.key"), &format!("stats:{}\n", alphanumeric(20)), 0o600);
+            let check = include_str!("pooled-check.sh").replace("@POOLER@", &self.pooler_port.to_string());
+            put(&dir.join("pooler-check.sh"), &check, 0o755);
+        }
+        let config = config
+            .replace("@POOLER@", &self.pooler_port.to_string())
             .replace("@PORT@", &self.server.port().to_string())
             .replace("@API_1@", &self.ports[0].to_string())
             .replace("@API_2@", &self.ports[1].to_string())

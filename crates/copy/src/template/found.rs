@@ -11,9 +11,11 @@ pub type Found = BTreeMap<String, SecretBytes>;
 
 impl Template {
     /// The fields at every place of a file that has this form. A template that begins with a field has no place that
-    /// could be told from others: none is found.
+    /// could be told from others, and one of Base64 neither: none is found.
     pub fn find(&self, file: &[u8]) -> Vec<Found> {
-        let Some(Part::Literal(first)) = self.parts.first() else { return Vec::new() };
+        let Some(Part::Literal(first)) = self.parts.first().filter(|_| !self.base64) else {
+            return Vec::new();
+        };
         let starts = file.windows(first.len()).enumerate().filter(|(_, window)| *window == first.as_slice());
         starts.filter_map(|(at, _)| file.get(at..).and_then(|rest| self.begins(rest))).collect()
     }

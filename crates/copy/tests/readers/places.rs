@@ -47,9 +47,9 @@ const WORDS: [&str; 24] = [
 ];
 
 /// Every value that a format takes, each in a place of its own; the file, and the values by the name of their place.
-struct Written {
+pub(super) struct Written {
     file: Vec<u8>,
-    expected: BTreeMap<String, Vec<u8>>,
+    pub(super) expected: BTreeMap<String, Vec<u8>>,
 }
 
 /// `entry` is the text of the place `K<number>` with [`OLD`] in it, `place` its slot.
@@ -79,12 +79,12 @@ fn written(
     Written { file, expected }
 }
 
-fn at(format: Format, place: String) -> Slot {
+pub(super) fn at(format: Format, place: String) -> Slot {
     format.slot(&place, None).unwrap()
 }
 
 /// Lines `NAME HEX` as a reader prints them.
-fn seen(output: &[u8]) -> BTreeMap<String, Vec<u8>> {
+pub(super) fn seen(output: &[u8]) -> BTreeMap<String, Vec<u8>> {
     let text = String::from_utf8(output.to_vec()).unwrap();
     text.lines()
         .filter_map(|line| line.split_once(' '))
@@ -93,7 +93,7 @@ fn seen(output: &[u8]) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// A reader's program over the file `copy` of a folder.
-fn ask(reader: &str, command: &mut Command, written: &Written) {
+pub(super) fn ask(reader: &str, command: &mut Command, written: &Written) {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("copy"), &written.file).unwrap();
     match run(command.current_dir(folder.path()).env("HOME", folder.path()), b"") {
@@ -162,7 +162,7 @@ fn yaml_readers_read_what_was_written() {
 }
 
 /// The folder of a package of npm's registry, kept under the build folder.
-fn node_with(package: &str) -> Option<PathBuf> {
+pub(super) fn node_with(package: &str) -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("npm-{package}"));
     let modules = folder.join("node_modules");
     if !modules.join(package).exists() {
@@ -330,11 +330,15 @@ for number in range(int(sys.argv[1])):
     ask("libpq", Command::new("python3").args(["-c", script, &count]), &written);
 }
 
-#[test]
-fn netrc_readers_read_what_was_written() {
+pub(super) fn netrc() -> Written {
     let entry = |number| format!("machine K{number}\n  login svc\n  password {OLD}\n");
     let place = |number| at(Format::Netrc, format!("K{number}"));
-    let written = written(Format::Netrc, 300, ("", "machine z login a password b\n"), entry, place);
+    written(Format::Netrc, 300, ("", "machine z login a password b\n"), entry, place)
+}
+
+#[test]
+fn netrc_readers_read_what_was_written() {
+    let written = netrc();
     let script = format!(
         "import netrc\n{PYTHON_PRINTS}\nshow({{name: entry[2] for name, entry in netrc.netrc('copy').hosts.items()}})"
     );

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use keyroll_manager::{Leftover, apply, end_leftover, fetch};
+use keyroll_manager::{CommandLine, Leftover, apply, end_leftover, fetch};
 use keyroll_observe::{ProcessId, WrittenAt};
 use keyroll_port::{Applied, Brings, Class, Failure};
 use keyroll_rotation::{ConsumerId, FileId, Found, Seq, Which};
@@ -98,19 +98,29 @@ impl Local {
 
     pub(super) fn applied_slot(&self, id: ConsumerId, slot: u8, intent: Seq) -> Result<Found, Failure> {
         self.slot_setup(id, slot)?;
+        self.end_left(intent)?;
+        // Carrying the verb out once more is harmless: it loads what the files hold.
+        Ok(Found::Absent)
+    }
+
+    /// Ends or awaits a command that a dead driver has left.
+    pub(super) fn end_left(&self, intent: Seq) -> Result<(), Failure> {
         if let Some(process) = self.recorded(intent) {
             let deadline = Instant::now() + Duration::from_millis(LEFTOVER_MS_MAX);
             match end_leftover(&process, deadline)? {
                 Leftover::Gone | Leftover::EndedItself | Leftover::Killed => self.forget_record(intent),
             }
         }
-        // Carrying the verb out once more is harmless: it loads what the files hold.
-        Ok(Found::Absent)
+        Ok(())
     }
 
     pub(super) fn fetch_for(&self, id: ConsumerId, intent: Seq) -> Result<(), Failure> {
         let consumer = self.consumer_setup(id)?;
-        let Some(line) = &consumer.fetch else { return Ok(()) };
+        consumer.fetch.as_ref().map_or(Ok(()), |line| self.generate(line, intent))
+    }
+
+    /// Runs a command that makes copies.
+    pub(super) fn generate(&self, line: &CommandLine, intent: Seq) -> Result<(), Failure> {
         let deadline = Instant::now() + Duration::from_millis(APPLY_MS_MAX);
         let fetched = fetch(line, None, deadline, &mut |process| self.record(intent, process));
         self.forget_record(intent);

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 
-use keyroll_copy::{CopyError, Edit, Format, Slot};
+use keyroll_copy::{Before, CopyError, Edit, Format, Login, Slot, Userlist};
 use keyroll_port::{Class, Failure, Values};
 use keyroll_rotation::{FileId, Found, Holds, Seq, Which};
 use keyroll_secret::{Fields, SecretBytes};
@@ -19,10 +19,25 @@ pub(super) fn rendered(copy: &CopySetup, fields: &Fields) -> Result<SecretBytes,
         Ok(field.value.duplicate())
     };
     match copy {
-        CopySetup::Value { source: CopySource::Field(name), .. } => field(name),
-        CopySetup::Value { source: CopySource::Text(template), .. } | CopySetup::Within(template) => {
-            template.render(fields)
-        }
+        CopySetup::Value { source, .. } | CopySetup::Login { source, .. } => match source {
+            CopySource::Field(name) => field(name),
+            CopySource::Text(template) => template.render(fields),
+        },
+        CopySetup::Within(template) => template.render(fields),
+    }
+}
+
+/// A login of a list: its name and its password.
+struct Pair(SecretBytes, SecretBytes);
+
+impl Pair {
+    fn of(copy: &CopySetup, user: &str, fields: &Fields) -> Result<Self, CopyError> {
+        let user = fields.get(user).ok_or_else(|| CopyError::NoField { name: user.to_owned() })?;
+        Ok(Self(user.value.duplicate(), rendered(copy, fields)?))
+    }
+
+    fn login(&self) -> Login<'_> {
+        Login { user: &self.0, password: &self.1 }
     }
 }
 
@@ -40,12 +55,14 @@ fn version<'a>(values: &Values<'a>, which: Which) -> Result<&'a Fields, Failure>
     }
 }
 
-/// The file with every copy changed from one version to the other; an error if a copy holds neither.
+/// The file with every copy changed from one version to the other; an error if a copy holds neither. `before`: what
+/// becomes of the other login where there is room for both.
 pub(super) fn edited(
     file: &FileSetup,
     bytes: &[u8],
     from: &Fields,
     to: &Fields,
+    before: Before,
 ) -> Result<SecretBytes, CopyError> {
     let mut now = SecretBytes::new(bytes.to_vec());
     let mut formats: Vec<Format> = Vec::new();
@@ -74,8 +91,15 @@ pub(super) fn edited(
         }
     }
     for copy in &file.copies {
-        if let CopySetup::Within(_) = copy {
-            now = swap_within(now.expose(), &rendered(copy, from)?, &rendered(copy, to)?)?;
+        match copy {
+            CopySetup::Value { .. } => {}
+            CopySetup::Within(_) => {
+                now = swap_within(now.expose(), &rendered(copy, from)?, &rendered(copy, to)?)?;
+            }
+            CopySetup::Login { user, .. } => {
+                let (from, to) = (Pair::of(copy, user, from)?, Pair::of(copy, user, to)?);
+                now = Userlist::put(now.expose(), from.login(), to.login(), before)?;
+            }
         }
     }
     Ok(now)
@@ -119,11 +143,23 @@ fn find_all(bytes: &[u8], text: &[u8]) -> Vec<usize> {
     places
 }
 
-/// Whether every copy in these bytes holds a version.
-pub(super) fn holds_version(file: &FileSetup, bytes: &[u8], fields: &Fields) -> bool {
+/// Whether every copy in these bytes holds a version. `without`: the version whose login must not stand beside it.
+pub(super) fn holds_version(
+    file: &FileSetup,
+    bytes: &[u8],
+    fields: &Fields,
+    without: Option<&Fields>,
+) -> bool {
     file.copies.iter().all(|copy| {
         let Ok(value) = rendered(copy, fields) else { return false };
         match copy {
+            CopySetup::Login { user, .. } => {
+                let name = |fields: &Fields| fields.get(user).map(|field| field.value.duplicate());
+                let other = without.and_then(name).filter(|other| Some(other) != name(fields).as_ref());
+                let there = Pair::of(copy, user, fields).and_then(|pair| Userlist::has(bytes, pair.login()));
+                there.unwrap_or(false)
+                    && other.is_none_or(|other| !Userlist::knows(bytes, &other).unwrap_or(true))
+            }
             CopySetup::Value { format, slot, .. } => {
                 format.read(bytes, slot).ok().flatten().is_some_and(|there| there == value)
             }
@@ -141,6 +177,7 @@ pub(super) fn unclear(file: &FileSetup, bytes: &[u8]) -> Option<CopyError> {
             Err(error) => Some(error),
         },
         CopySetup::Within(_) => None,
+        CopySetup::Login { .. } => Userlist::knows(bytes, &SecretBytes::new(Vec::new())).err(),
     })
 }
 
@@ -165,6 +202,16 @@ impl Local {
                     .help("see who changed the link, then plan again"))
             }
             Some(_) | None => Ok(resolved),
+        }
+    }
+
+    /// The version whose login must be gone where this one is delivered. On the way back the new one's goes at once:
+    /// whoever comes through the list was given the old one before. On the way forward the old one's stays until it was
+    /// ended: somebody may still log in with it.
+    pub(super) fn leaves<'a>(&self, which: Which, values: Values<'a>) -> Option<&'a Fields> {
+        match which {
+            Which::Old => values.new,
+            Which::New => self.old_ended().then_some(values.old),
         }
     }
 
@@ -197,10 +244,16 @@ impl Local {
     ) -> Result<(), Failure> {
         let file = self.file_setup(id)?;
         let (to, from) = (version(&values, which)?, version(&values, which.other())?);
+        if let Some(line) = &file.generator {
+            self.generate(line, intent)?;
+            return self.came_of_it(id, file, which, values);
+        }
         let resolved = self.resolved(file)?;
         let lock = self.lock(&resolved)?;
         let content = read(&resolved)?;
-        let new = edited(file, content.bytes.expose(), from, to).map_err(|error| refused(file, &error))?;
+        let before = if self.leaves(which, values).is_some() { Before::Goes } else { Before::Stays };
+        let new =
+            edited(file, content.bytes.expose(), from, to, before).map_err(|error| refused(file, &error))?;
         let temp = self.temp_name(intent)?;
         if file.write == Write::InPlace {
             self.keep_contents(intent, [&content.bytes, &new])?;
@@ -217,6 +270,27 @@ impl Local {
         self.forget_readers(id);
         drop(lock);
         Ok(())
+    }
+
+    /// What a generator made is read back, and never mended.
+    fn came_of_it(
+        &self,
+        id: FileId,
+        file: &FileSetup,
+        which: Which,
+        values: Values<'_>,
+    ) -> Result<(), Failure> {
+        let content = read(&self.resolved(file)?)?;
+        self.watch_logs(id);
+        self.forget_readers(id);
+        let there = holds_version(file, content.bytes.expose(), version(&values, which)?, None);
+        if there {
+            return Ok(());
+        }
+        let attempted = format!("let {} be made from its source", file.path.display());
+        Err(Failure::new(Class::Retryable, "K0323", attempted)
+            .because("the command ended well, and the file does not hold the value that it should")
+            .help("name the copy that the command reads before this one in `reads`; run the command by hand and look"))
     }
 
     fn contents(&self, intent: Seq) -> String {
@@ -249,16 +323,21 @@ impl Local {
         let file = self.file_setup(id)?;
         let resolved = self.resolved(file)?;
         remove_temp(&resolved, &self.temp_name(intent)?)?;
+        if file.generator.is_some() {
+            self.end_left(intent)?;
+        }
         let content = read(&resolved)?;
         if file.write == Write::InPlace && self.is_mixture(intent, &content.bytes) {
             return Ok(Found::Foreign);
         }
         let bytes = content.bytes.expose();
-        Ok(if holds_version(file, bytes, version(&values, which)?) {
+        Ok(if holds_version(file, bytes, version(&values, which)?, self.leaves(which, values)) {
             // The run that wrote it may have ended before its last fsync.
             settle(&resolved)?;
             Found::Executed(None)
-        } else if holds_version(file, bytes, version(&values, which.other())?) {
+        } else if file.generator.is_some()
+            || holds_version(file, bytes, version(&values, which.other())?, None)
+        {
             Found::Absent
         } else {
             Found::Foreign
@@ -271,8 +350,11 @@ impl Local {
             return Holds::Unreadable;
         };
         let values = file.versions(values);
-        let old = holds_version(file, bytes.expose(), values.old);
-        let new = values.new.is_some_and(|new| holds_version(file, bytes.expose(), new));
+        let holds = |fields, without| holds_version(file, bytes.expose(), fields, without);
+        let old = holds(values.old, self.leaves(Which::Old, values));
+        let new = values.new.is_some_and(|new| holds(new, self.leaves(Which::New, values)));
+        // Both logins stand there, and the old one was ended: its line is what the old version left.
+        let old = old || !new && values.new.is_some_and(|new| holds(new, None));
         match (old, new) {
             (true, false) => Holds::Old,
             (false, true) => Holds::New,
@@ -280,6 +362,15 @@ impl Local {
             (true, true) => Holds::of(stays),
             (false, false) => Holds::Other,
         }
+    }
+
+    /// Whether both versions stand in a file beside each other.
+    pub(super) fn has_both(&self, file: &FileSetup, values: Values<'_>) -> bool {
+        let Ok(Content { bytes, .. }) = self.resolved(file).and_then(|resolved| read(&resolved)) else {
+            return false;
+        };
+        let holds = |fields| holds_version(file, bytes.expose(), fields, None);
+        holds(values.old) && values.new.is_some_and(holds)
     }
 
     pub(super) fn trial_all(&self, values: Values<'_>) -> Result<Vec<Failure>, Failure> {
@@ -295,7 +386,7 @@ impl Local {
     fn try_file(&self, id: FileId, file: &FileSetup, values: Values<'_>) -> Result<(), Failure> {
         let resolved = self.resolved(file)?;
         let content = read(&resolved)?;
-        if !holds_version(file, content.bytes.expose(), values.old) {
+        if !holds_version(file, content.bytes.expose(), values.old, None) {
             return Err(Failure::new(
                 Class::Permanent,
                 "K0355",
@@ -324,14 +415,20 @@ impl Local {
     }
 
     pub(super) fn carries_all(&self, fields: &Fields) -> Result<(), Failure> {
-        for (_, file) in self.setup.file_ids() {
+        for (_, file) in self.setup.file_ids().filter(|(_, file)| file.generator.is_none()) {
             let content = read(&self.resolved(file)?)?;
             for copy in &file.copies {
                 let value = rendered(copy, fields).map_err(|error| refused(file, &error))?;
-                if let CopySetup::Value { format, slot, .. } = copy {
-                    let carried = format.carries_value(content.bytes.expose(), slot, &value);
-                    carried.map_err(|error| refused(file, &error))?;
-                }
+                let carried = match copy {
+                    CopySetup::Value { format, slot, .. } => {
+                        format.carries_value(content.bytes.expose(), slot, &value)
+                    }
+                    CopySetup::Within(_) => Ok(()),
+                    CopySetup::Login { user, .. } => {
+                        Pair::of(copy, user, fields).and_then(|pair| Userlist::carries(pair.login()))
+                    }
+                };
+                carried.map_err(|error| refused(file, &error))?;
             }
         }
         Ok(())
@@ -366,5 +463,20 @@ fn carries_format(
             let (alphabet, length) = can_be(name);
             template.carries(name, &alphabet, length).map(drop)
         }),
+        CopySetup::Login { user, source } => {
+            let pair = Pair::of(copy, user, now)?;
+            Userlist::put(bytes, pair.login(), pair.login(), Before::Stays)?;
+            match source {
+                CopySource::Field(name) => {
+                    let (alphabet, length) = can_be(name);
+                    Userlist::carries_all(&alphabet, length)
+                }
+                CopySource::Text(template) => template.names().into_iter().try_for_each(|name| {
+                    let (alphabet, length) = can_be(name);
+                    let carried = template.carries(name, &alphabet, length)?;
+                    Userlist::carries_all(&carried.alphabet, carried.len_max)
+                }),
+            }
+        }
     }
 }

@@ -123,7 +123,7 @@ impl Local {
         // more holder: such a look proves nothing, and is made again.
         let complete = !cut_short(&sights.report) && (going.is_none() || sockets.is_some());
         let sockets = sockets.unwrap_or_default();
-        let mut found_by = self.holders(&running, &sights, &sockets, &mut seen);
+        let mut found_by = self.holders(&running, &sights, (&sockets, sessions), &mut seen);
         running.iter().for_each(|one| self.note_sessions(&one.process, sessions, &sockets));
         let joined = going
             .as_ref()
@@ -193,10 +193,23 @@ impl Local {
     }
 
     /// The server that accepts the credential: its memory keeps what is presented to it (seen with Redis 7, which does
-    /// not overwrite what it read). Would it present the value itself, its session would make it a holder.
-    fn is_issuer(&self, holder: &keyroll_observe::Holder, sockets: &Sockets) -> bool {
-        !holder.places.contains_key(&Place::Environment)
-            && sockets.listens(&holder.process.id, &self.setup.issuer_at)
+    /// not overwrite what it read). Would it present the value itself, its session would make it a holder. What merely
+    /// listens there may be a pooler, which holds the value for itself: it counts only once a session that the issuer
+    /// shows was seen to end at its socket, for as long as it runs.
+    fn is_issuer(&self, holder: &keyroll_observe::Holder, sockets: &Sockets, sessions: &Sessions) -> bool {
+        let process = holder.process.id;
+        if holder.places.contains_key(&Place::Environment)
+            || !sockets.listens(&process, &self.setup.issuer_at)
+        {
+            return false;
+        }
+        let shown = sessions.old.iter().chain(&sessions.new).flatten().filter_map(|session| session.client);
+        let serves = shown.into_iter().any(|client| sockets.serves(&process, &self.setup.issuer_at, client));
+        let mut memo = self.memo();
+        if serves {
+            memo.servers.insert(process);
+        }
+        memo.servers.contains(&process)
     }
 
     /// Processes that hold a value and that nobody configured. A shell that merely exports it is not one.
@@ -204,14 +217,14 @@ impl Local {
         &self,
         running: &[Running],
         sights: &Sights,
-        sockets: &Sockets,
+        (sockets, sessions): (&Sockets, &Sessions),
         seen: &mut Vec<Seen>,
     ) -> BTreeMap<Incarnation, String> {
         let mut found_by = BTreeMap::new();
         let keepers = self.keepers();
         for holder in &sights.report.holders {
             let known = running.iter().any(|one| one.process == holder.process.id);
-            let shown = holder.shell || self.hands_on(holder) || self.is_issuer(holder, sockets);
+            let shown = holder.shell || self.hands_on(holder) || self.is_issuer(holder, sockets, sessions);
             if known || shown || keeps(&keepers, holder) || searches(holder) {
                 continue;
             }

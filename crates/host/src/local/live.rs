@@ -476,8 +476,7 @@ fn commented_out(content: &[u8]) -> Vec<String> {
 pub(super) fn own_variables(file: &FileSetup) -> Vec<&str> {
     let named = file.copies.iter().filter_map(|copy| match copy {
         CopySetup::Value { slot: Slot::Variable(name), .. } => Some(name.as_str()),
-        CopySetup::Value { slot: Slot::Whole | Slot::At(_) | Slot::Entry { .. }, .. }
-        | CopySetup::Within(_) => None,
+        CopySetup::Value { .. } | CopySetup::Within(_) | CopySetup::Login { .. } => None,
     });
     named.collect()
 }

@@ -298,10 +298,17 @@ impl Local {
             Which::New => values.new,
         };
         let Some(fields) = fields else { return false };
-        consumer.files.iter().all(|file| self.reads_back(*file, process, fields))
+        let without = self.leaves(which, values);
+        consumer.files.iter().all(|file| self.reads_back(*file, process, fields, without))
     }
 
-    fn reads_back(&self, file: FileId, process: Option<&ProcessId>, fields: &Fields) -> bool {
+    fn reads_back(
+        &self,
+        file: FileId,
+        process: Option<&ProcessId>,
+        fields: &Fields,
+        without: Option<&Fields>,
+    ) -> bool {
         let Some(setup) = self.setup.file(file) else { return false };
         let bytes = match process.map_or(Inside::Outside, |process| read_inside(process, &setup.path)) {
             Inside::Holds(bytes) => Some(bytes),
@@ -311,7 +318,7 @@ impl Local {
                 self.resolved(setup).and_then(|resolved| read(&resolved)).ok().map(|content| content.bytes)
             }
         };
-        bytes.is_some_and(|bytes| holds_version(setup, bytes.expose(), fields))
+        bytes.is_some_and(|bytes| holds_version(setup, bytes.expose(), fields, without))
     }
 }
 

@@ -33,7 +33,8 @@ pub struct Setup {
     /// The error rate that holds everything up.
     pub gate: Option<GateSetup>,
     /// Where the issuer listens, if that is on this machine and it shows who has a session: its own process keeps in
-    /// its memory what is presented to it, and is no holder by that.
+    /// its memory what is presented to it, and is no holder by that. Whether what listens there is the issuer, and no
+    /// pooler before it, its sessions tell.
     pub issuer_at: Vec<SocketAddr>,
 }
 
@@ -47,10 +48,12 @@ pub struct FileSetup {
     pub write: Write,
     /// The copies in it.
     pub copies: Vec<CopySetup>,
-    /// Its consumers fetch it: it is read back, never written.
+    /// Its consumers fetch it, or a command makes it: it is read back, never written.
     pub generated: bool,
     /// The version that it is to hold, where its consumers have a key of their own: it is read back, never written.
     pub own: Option<Arc<Fields>>,
+    /// The command that makes it from another file.
+    pub generator: Option<CommandLine>,
 }
 
 /// One copy in a file.
@@ -66,6 +69,13 @@ pub enum CopySetup {
     },
     /// A text that stands somewhere in the file, found by what is around the values.
     Within(Template),
+    /// A line of a list of logins. The next login stands beside the present one until that is ended.
+    Login {
+        /// The field of its name.
+        user: String,
+        /// Its password.
+        source: CopySource,
+    },
 }
 
 /// What stands in a copy.

@@ -1,6 +1,7 @@
 //! Copies inside a configured file that `reads` does not name: another variable, a comment, a second line. A delivery
 //! leaves them as they are, so whoever reads one of them would keep the old value.
 
+use keyroll_copy::Before;
 use keyroll_needle::Needles;
 use keyroll_port::Values;
 use keyroll_secret::{Fields, SecretBytes};
@@ -26,8 +27,15 @@ impl Local {
         let bytes = content.bytes.expose();
         let values = file.versions(values);
         let versions = std::iter::once(values.old).chain(values.new);
-        let masked = versions.into_iter().find_map(|from| edited(file, bytes, from, &masked(from)).ok());
-        let Some(masked) = masked else { return Vec::new() };
+        let mut named = None;
+        for from in versions {
+            let now = named.as_ref().map_or(bytes, SecretBytes::expose);
+            // A list of logins may have both.
+            if let Ok(masked) = edited(file, now, from, &masked(from), Before::Stays) {
+                named = Some(masked);
+            }
+        }
+        let Some(masked) = named else { return Vec::new() };
         let mut offsets = Vec::new();
         needles.find(masked.expose(), &mut |hit| {
             if hit.id.0 == goes {

@@ -131,6 +131,7 @@ pub fn options(port: u16, names: &Names, user: &str, password: &str) -> Options 
             socket_dir: None,
         },
         log: None,
+        poolers: Vec::new(),
         request_ms_max: REQUEST_MS_MAX_DEFAULT,
     }
 }

@@ -1,0 +1,219 @@
+//! What stands between consumers and the issuer: a pooler that holds the value itself, and its list of logins.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use keyroll_host::{
+    ConsumerSetup, CopySetup, CopySource, FileSetup, Local, Setup, SlotSetup, Write, process_of,
+};
+use keyroll_manager::{AtRest, Run};
+use keyroll_port::{Host, Session, Sessions, Values};
+use keyroll_rotation::{FileId, Found, Holds, Which};
+use keyroll_secret::{Fields, FingerprintKey, SecretBytes};
+use tempfile::TempDir;
+
+/// How long what is on its way may take to be seen, seconds.
+const SEEN_S_MAX: u64 = 60;
+
+fn login(user: &str, tag: &str) -> Fields {
+    let stamp = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
+    let mut fields = Fields::new();
+    fields.insert("user", SecretBytes::from(user.to_owned()), false);
+    fields.insert("password", SecretBytes::from(format!("{tag}{stamp:x}{:x}ZzQ", std::process::id())), true);
+    fields
+}
+
+fn password(fields: &Fields) -> String {
+    String::from_utf8(fields.get("password").unwrap().value.expose().to_vec()).unwrap()
+}
+
+struct Scene {
+    folder: TempDir,
+    old: Fields,
+    new: Fields,
+}
+
+impl Scene {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), old: login("app", "old"), new: login("app_a", "new") }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().canonicalize().unwrap().join(name)
+    }
+
+    fn values(&self) -> Values<'_> {
+        Values { old: &self.old, new: Some(&self.new) }
+    }
+
+    fn host(&self, issuer_at: Vec<SocketAddr>) -> Local {
+        let slot = SlotSetup {
+            instance: None,
+            run: Run::AtRest(AtRest::default()),
+            checks: vec![None],
+            log: None,
+            ready: None,
+        };
+        let copies =
+            vec![CopySetup::Login { user: "user".into(), source: CopySource::Field("password".into()) }];
+        let path = self.path("lists/userlist.txt");
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let file = FileSetup {
+            path,
+            planned: None,
+            write: Write::Rename,
+            copies,
+            generated: false,
+            generator: None,
+        };
+        let pooler =
+            ConsumerSetup { name: "pooler".into(), files: vec![FileId(0)], fetch: None, slots: vec![slot] };
+        let setup = Setup {
+            rotation: "r1".into(),
+            files: vec![file],
+            consumers: vec![pooler],
+            roots: Vec::new(),
+            own_folders: vec![self.path("state")],
+            work: self.path("state/work"),
+            value_format: (b"abcdef0123456789".to_vec(), 64),
+            servers: issuer_at.iter().map(SocketAddr::port).collect(),
+            gate: None,
+            issuer_at,
+        };
+        Local::new(setup, FingerprintKey::new(&[7; 32]))
+    }
+}
+
+/// Holds a value, and listens; with the port of another one it is connected to that.
+const HOLDS: &str = "import socket, sys\n\
+    value = open(sys.argv[1]).read()\n\
+    listener = socket.create_server(('127.0.0.1', 0))\n\
+    out = socket.create_connection(('127.0.0.1', int(sys.argv[2]))) if len(sys.argv) > 2 else listener\n\
+    print(listener.getsockname()[1], out.getsockname()[1], flush=True)\n\
+    kept = []\n\
+    while True: kept.append(listener.accept())\n";
+
+struct Listening {
+    child: Child,
+    at: SocketAddr,
+    out: SocketAddr,
+}
+
+impl Listening {
+    fn start(scene: &Scene, behind: Option<SocketAddr>) -> Self {
+        let value = scene.path("state/value");
+        fs::create_dir_all(value.parent().unwrap()).unwrap();
+        fs::write(&value, password(&scene.old)).unwrap();
+        let mut command = Command::new("python3");
+        command.args(["-c", HOLDS]).arg(&value).args(behind.map(|at| at.port().to_string()));
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+        let port = |text: &str| SocketAddr::from(([127, 0, 0, 1], text.parse::<u16>().unwrap()));
+        let (at, out) = line.trim().split_once(' ').unwrap();
+        Self { at: port(at), out: port(out), child }
+    }
+}
+
+impl Drop for Listening {
+    fn drop(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+/// Sessions on the new login alone: whoever is found is found by what it holds.
+fn shown(client: SocketAddr) -> Sessions {
+    let session = Session { client: Some(client), pid: None, busy: false, handle: "1".into(), calls: None };
+    Sessions { old: Some(Vec::new()), new: Some(vec![session]) }
+}
+
+async fn is_holder(host: &Local, scene: &Scene, sessions: &Sessions, process: &Listening) -> bool {
+    let looked = host.enumerate(scene.values(), sessions, Which::New).await.unwrap();
+    let unexplained = looked.enumeration.instances.iter().filter(|seen| seen.consumer.is_none());
+    unexplained.filter_map(|seen| process_of(seen.who)).any(|found| found.pid == process.child.id())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pooler_in_the_issuers_place_is_a_holder() {
+    let scene = Scene::new();
+    let server = Listening::start(&scene, None);
+    let pooler = Listening::start(&scene, Some(server.at));
+    // What the server shows is the pooler's own end.
+    let sessions = shown(pooler.out);
+    let host = scene.host(vec![server.at]);
+    assert!(
+        is_holder(&host, &scene, &Sessions::default(), &server).await,
+        "nothing shows that it is the server"
+    );
+    let end = Instant::now() + Duration::from_secs(SEEN_S_MAX);
+    while is_holder(&host, &scene, &sessions, &server).await {
+        assert!(Instant::now() < end, "the server is never known by its session");
+    }
+    assert!(!is_holder(&host, &scene, &Sessions::default(), &server).await, "it is what it was seen to be");
+    assert!(is_holder(&host, &scene, &sessions, &pooler).await);
+    let host = scene.host(vec![pooler.at]);
+    let client = std::net::TcpStream::connect(pooler.at).unwrap();
+    assert!(
+        is_holder(&host, &scene, &sessions, &pooler).await,
+        "it listens where the issuer was asked, that is all"
+    );
+    assert!(is_holder(&host, &scene, &sessions, &server).await, "nobody listens there but the pooler");
+    drop(client);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_line_of_a_login_stays_until_that_was_ended() {
+    let scene = Scene::new();
+    let host = scene.host(Vec::new());
+    let list = scene.path("lists/userlist.txt");
+    let (old, new) = (password(&scene.old), password(&scene.new));
+    let before = format!("; people\n\"ada\" \"x\"\n\"app\" \"{old}\"\n\"bob\" \"y\"");
+    fs::write(&list, &before).unwrap();
+    let read = || fs::read_to_string(&list).unwrap();
+    let seen = async |stays| {
+        let looked = host.enumerate(scene.values(), &Sessions::default(), stays).await.unwrap();
+        assert_eq!(looked.enumeration.strangers, [0_u64; 0], "{:?}", looked.names);
+        looked.enumeration.files[0].1
+    };
+    let found = async |which| host.delivered(FileId(0), which, scene.values(), 9).await.unwrap();
+    assert!(host.trial(Values { old: &scene.old, new: None }).await.unwrap().is_empty());
+    host.carries(&scene.new).await.unwrap();
+    assert_eq!(seen(Which::New).await, Holds::Old);
+    assert_eq!(found(Which::New).await, Found::Absent);
+
+    host.deliver(FileId(0), Which::New, scene.values(), 1).await.unwrap();
+    let both = format!("; people\n\"ada\" \"x\"\n\"app\" \"{old}\"\n\"app_a\" \"{new}\"\n\"bob\" \"y\"");
+    assert_eq!(read(), both);
+    for stays in [Which::New, Which::Old] {
+        assert_eq!(seen(stays).await, Holds::New);
+    }
+    assert_eq!(found(Which::New).await, Found::Executed(None));
+    assert_eq!(found(Which::Old).await, Found::Absent, "the way back is still to be gone");
+    host.deliver(FileId(0), Which::New, scene.values(), 2).await.unwrap();
+    assert_eq!(read(), both, "however often");
+
+    host.deliver(FileId(0), Which::Old, scene.values(), 3).await.unwrap();
+    assert_eq!(read(), before);
+    assert_eq!(found(Which::Old).await, Found::Executed(None));
+
+    host.deliver(FileId(0), Which::New, scene.values(), 4).await.unwrap();
+    host.tell_ended(true);
+    assert_eq!(seen(Which::New).await, Holds::Old, "it has to be delivered once more");
+    assert_eq!(found(Which::New).await, Found::Absent);
+    let (residues, _) = host.sweep(scene.values()).await.unwrap();
+    assert!(!residues.iter().any(|one| one.place.contains("userlist")), "{residues:?}");
+    host.deliver(FileId(0), Which::New, scene.values(), 5).await.unwrap();
+    assert_eq!(read(), both.replace(&format!("\"app\" \"{old}\"\n"), ""));
+    assert_eq!(seen(Which::New).await, Holds::New);
+    assert_eq!(found(Which::New).await, Found::Executed(None));
+    // Somebody else's edit is theirs.
+    fs::write(&list, format!("\"app\" \"other\"\n\"app_a\" \"{new}\"\n")).unwrap();
+    assert_eq!(host.deliver(FileId(0), Which::New, scene.values(), 6).await.unwrap_err().code, "K0302");
+}
