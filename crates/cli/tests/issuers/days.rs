@@ -68,7 +68,8 @@ fn under_load(name: &str) {
         return;
     }
     if scene.spec.one_value() {
-        planned.says(&["WHICH ENDS THE OLD ONE AT ONCE"]);
+        planned.says(&["WHICH ENDS THE OLD ONE AT ONCE", "the gap is measured"]);
+        assert_eq!(planned.of("plan")[0]["gaps"][0], "api", "the gap is announced: {}", planned.text);
         scene.issuer.replaces(Duration::ZERO);
     }
     let waits = scene.run(&apply);

@@ -27,7 +27,7 @@ use days::{DAYS, DAYS_OF_A_NIGHT, Day};
 use keyroll_issuer::{ISSUER_FACTS, IssuerFact};
 
 /// Days at the same time: nearly all of a rotation is waiting.
-const LANES: usize = 4;
+const LANES: usize = 6;
 
 /// The part that this program plays when it was started as one.
 #[test]

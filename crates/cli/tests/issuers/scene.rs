@@ -271,11 +271,7 @@ impl Load<'_> {
     #[track_caller]
     pub fn none_failed(&mut self) {
         let (sent, failed) = self.since();
-        assert!(
-            sent > 0 && failed == 0,
-            "{failed} of {sent} failed: {:?}",
-            self.scene.refused()
-        );
+        assert!(sent > 0 && failed == 0, "{failed} of {sent} failed: {:?}", self.scene.refused());
         self.go_on();
     }
 
