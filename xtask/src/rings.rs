@@ -78,10 +78,18 @@ pub(crate) fn test(full: bool) -> Result<(), String> {
 fn night() -> Vec<Ring> {
     vec![
         ring("kill ring of a night", || kill::kill(&[])),
+        ring("every issuer, every day", issuers),
         ring("simulation: pairs on the full world", || sim::sim(&words(&["--full-pairs"]))),
         ring("simulation: triples", || sim::sim(&words(&["--triples"]))),
         ring("simulation: seeds of a night", || sim::sim(&words(&["--seeds", SEEDS_NIGHT]))),
     ]
+}
+
+/// Whole rotations with every shipped spec, in bad weather and in emergencies too.
+fn issuers() -> Result<(), String> {
+    let words =
+        ["KEYROLL_ISSUERS=all", "cargo", "test", "-p", "keyroll", "--test", "issuers", "--", "--nocapture"];
+    run("env", &words)
 }
 
 fn words(of: &[&str]) -> Vec<String> {

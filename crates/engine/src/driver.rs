@@ -200,8 +200,10 @@ impl<C: Core> Driver<C> {
 
     fn appended(&mut self, now_ms: u64) {
         let Some(pending) = self.pending.take() else { return };
-        // What a new phase wants to see is not a look repeated in vain: nothing is to be waited for.
-        if pending.next.phase() != self.state.phase() {
+        // What a new phase wants to see, or a consent is compared with, is not a look repeated in vain: nothing is to be
+        // waited for.
+        let consented = matches!(pending.event.fact, Fact::Consented(_));
+        if consented || pending.next.phase() != self.state.phase() {
             self.next_look.clear();
         }
         self.state = pending.next;

@@ -1,8 +1,8 @@
 //! What became of an intent whose outcome nobody saw. Never a blind retry: list, read back, probe.
 
 use keyroll_port::{Failure, Label, Probe};
-use keyroll_rotation::{Fact, Found, Op, Seq, State, Which};
-use keyroll_secret::Credential;
+use keyroll_rotation::{Fact, Found, Op, Overlap, Seq, State, Which};
+use keyroll_secret::{Credential, CredentialId};
 
 use crate::hands::{Bench, Old, label, values};
 use crate::look::cred;
@@ -110,7 +110,7 @@ impl Bench {
         if proposed.is_none() && chosen.is_some() {
             return Ok(Found::Unclear);
         }
-        self.find_by_probe(old, intent, proposed).await
+        self.find_by_probe(old, intent, proposed, state).await
     }
 
     async fn find_by_label(
@@ -144,18 +144,41 @@ impl Bench {
         old: &Old,
         intent: Seq,
         proposed: Option<Credential>,
+        state: &State,
     ) -> Result<Found, Failure> {
         if let Some(proposed) = proposed
             && self.accepted(&proposed).await
         {
-            let id = proposed.id.clone().or_else(|| old.credential.id.clone());
-            if let Some(id) = id {
-                let kept = Credential { id: Some(id.clone()), fields: proposed.fields };
-                self.ports.store.keep(self.secret(), &self.id, intent, &kept).await?;
-                return Ok(Found::Executed(Some(cred(&id))));
-            }
+            let Some(id) = self.id_of(old, &proposed, state).await? else { return Ok(Found::Unclear) };
+            let kept = Credential { id: Some(id.clone()), fields: proposed.fields };
+            self.ports.store.keep(self.secret(), &self.id, intent, &kept).await?;
+            return Ok(Found::Executed(Some(cred(&id))));
         }
         Ok(if self.accepted(&old.credential).await { Found::Absent } else { Found::Unclear })
+    }
+
+    /// The id of a value that we chose and that works. One that took the old one's place has its id; one beside it is the
+    /// only other that a whole list shows, and without such a list it cannot be told.
+    async fn id_of(
+        &self,
+        old: &Old,
+        proposed: &Credential,
+        state: &State,
+    ) -> Result<Option<CredentialId>, Failure> {
+        let capabilities = &state.plan().capabilities;
+        match (&proposed.id, capabilities.overlap) {
+            (Some(id), _) => return Ok(Some(id.clone())),
+            (None, Overlap::Grace { .. } | Overlap::None) => return Ok(old.credential.id.clone()),
+            (None, Overlap::Independent { .. } | Overlap::TwoSlots) => {}
+        }
+        if !capabilities.list {
+            return Ok(None);
+        }
+        let listing = self.listing(old).await?;
+        let mut others =
+            listing.entries.into_iter().filter(|entry| Some(&entry.id) != old.credential.id.as_ref());
+        let only = others.next().filter(|_| listing.complete && old.credential.id.is_some());
+        Ok(only.filter(|_| others.next().is_none()).map(|entry| entry.id))
     }
 
     async fn accepted(&self, credential: &Credential) -> bool {

@@ -13,7 +13,7 @@ use keyroll_rotation::{
     Seq, State, Which,
 };
 use parts::machine::Mishap;
-use parts::{Scene, locked};
+use parts::{Scene, capabilities, locked};
 use tokio::sync::mpsc;
 
 /// A rotation here takes milliseconds; one that stands is told by this.
@@ -67,6 +67,10 @@ fn drive(scene: &Scene) -> (Standing, Box<State>) {
 }
 
 fn drive_before(scene: &Scene, there: There, first: &[Command]) -> (Standing, Box<State>) {
+    drive_at(scene, there, first, pace())
+}
+
+fn drive_at(scene: &Scene, there: There, first: &[Command], pace: Pace) -> (Standing, Box<State>) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async {
         let (tell, commands) = mpsc::channel(8);
@@ -75,7 +79,7 @@ fn drive_before(scene: &Scene, there: There, first: &[Command]) -> (Standing, Bo
         }
         let mut quiet = Quiet(Vec::new(), there);
         let id = RotationId("0192".to_owned());
-        let driving = run(scene.ports(), id, pace(), commands, &mut quiet);
+        let driving = run(scene.ports(), id, pace, commands, &mut quiet);
         let ended = tokio::time::timeout(Duration::from_secs(RUN_S_MAX), driving).await;
         match ended {
             Ok(Ending::At(standing, state)) => (standing, state),
@@ -93,6 +97,16 @@ fn a_rotation_ends_the_old_key_and_no_other() {
     assert_eq!((standing, state.phase(), state.debt()), (Standing::Ended, Phase::Done, None));
     assert_eq!(*locked(&scene.keys.ended), ["id-1"]);
     assert_eq!((scene.safe.label(1), scene.safe.label(2)), (Some(Label::Retired), Some(Label::Current)));
+}
+
+/// The look that a consent is compared with is none that is repeated in vain.
+#[test]
+fn after_a_consent_one_looks_at_once() {
+    let scene = Scene::unconsented(capabilities(), &[]);
+    // Within one phase nobody looks twice.
+    let seldom = Pace { enumerate_ms: 3_600_000, ..pace() };
+    let (standing, state) = drive_at(&scene, There::Consents, &[], seldom);
+    assert_eq!((standing, state.phase(), state.debt()), (Standing::Ended, Phase::Done, None));
 }
 
 #[test]

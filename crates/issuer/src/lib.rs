@@ -9,6 +9,7 @@ mod answer;
 mod call;
 mod check;
 mod document;
+mod facts;
 mod http;
 mod identify;
 mod list;
@@ -32,6 +33,7 @@ mod target;
 mod template;
 mod tls;
 
+pub use facts::{ISSUER_FACTS, IssuerFact, issuers_markdown};
 pub use parse::SpecError;
 pub use registry::{ByHand, Spec};
 pub use runner::Runner;

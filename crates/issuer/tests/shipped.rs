@@ -3,7 +3,10 @@
 #![allow(clippy::disallowed_methods, reason = "a test looks from outside")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
-use keyroll_issuer::{Spec, spec_schema};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use keyroll_issuer::{ISSUER_FACTS, Spec, issuers_markdown, spec_schema};
 use keyroll_rotation::{LastUsed, MintedBy, Overlap};
 
 #[test]
@@ -45,6 +48,50 @@ fn the_schema_in_the_reference_is_current() {
         std::fs::write(path, &text).unwrap();
     }
     assert!(std::fs::read_to_string(path).unwrap() == text, "{path} is not current: cargo xtask codegen");
+}
+
+/// The page of issuers is generated. `cargo xtask codegen` writes it anew.
+#[test]
+fn the_page_of_issuers_is_current() {
+    let file = root().join("docs/reference/issuers.md");
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        fs::write(&file, issuers_markdown()).unwrap();
+    }
+    let found = fs::read_to_string(&file).unwrap_or_default();
+    assert!(found == issuers_markdown(), "docs/reference/issuers.md is not current: cargo xtask codegen");
+}
+
+/// Each shipped spec has its row, and each test that the page names is there.
+#[test]
+fn the_page_of_issuers_names_tests_that_there_are() {
+    let names: Vec<&str> = ISSUER_FACTS.iter().map(|fact| fact.name).collect();
+    assert_eq!(names, Spec::names());
+    let mut all = String::new();
+    for room in ["cli/tests", "issuer/tests"] {
+        sources(&root().join("crates").join(room), &mut all);
+    }
+    let page = issuers_markdown();
+    let tests = page.split('`').skip(1).step_by(2).filter(|word| word.contains('_') && !word.contains('/'));
+    let tests: Vec<&str> = tests.collect();
+    assert!(tests.len() >= 14, "{tests:?}");
+    for test in tests {
+        assert!(all.contains(&format!("fn {test}()")), "there is no test `{test}`");
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn sources(folder: &Path, all: &mut String) {
+    for entry in fs::read_dir(folder).unwrap().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            sources(&path, all);
+        } else if path.extension().is_some_and(|it| it == "rs") {
+            all.push_str(&fs::read_to_string(&path).unwrap());
+        }
+    }
 }
 
 /// Every key of the shipped specs stands in the schema, so that an editor does not call a good spec wrong.

@@ -18,6 +18,11 @@ pub fn tag() -> String {
     format!("t_{}", drawn(b"abcdefghijklmnopqrstuvwxyz", 8))
 }
 
+/// A random text of digits and the letters a to f, which stand in every alphabet of a key.
+pub(crate) fn hexadecimal(length: usize) -> String {
+    drawn(b"0123456789abcdef", length)
+}
+
 #[allow(clippy::panic, reason = "a test without randomness cannot go on")]
 fn drawn(from: &[u8], length: usize) -> String {
     let mut seed = vec![0; length];

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use keyroll_engine::{Command, Ending, Pace, Ports, Standing, run};
 use keyroll_host::Complaints;
 use keyroll_port::{Recorded, RotationId};
-use keyroll_rotation::{Aim, Debt, Fact, Hold, OldKey, Phase, State};
+use keyroll_rotation::{Aim, Debt, Fact, Hold, OldKey, Overlap, Phase, State};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -61,7 +61,7 @@ pub(crate) async fn drive(
     listener.abort();
     let residues = watch.residues();
     let blocked = watch.blocked_by();
-    let gap_s = watch.gap_s();
+    let not_there_s = watch.gap_s();
     let interrupted = stopped.load(std::sync::atomic::Ordering::SeqCst);
     let (exit, outcome, state) = judge(ending, interrupted, id)?;
     let recorded = journal.load(id).await.map_err(|error| driving().because_of(&error))?;
@@ -79,6 +79,9 @@ pub(crate) async fn drive(
         ui.event(Event::Done { outcome });
     }
     let took = Took::of(&recorded);
+    // Where the new value ends the old one, its users have none that works until they have moved.
+    let exchange_s = took.mint_to_last_moved_s.filter(|_| state.plan().capabilities.overlap == Overlap::None);
+    let gap_s = [not_there_s, exchange_s].into_iter().flatten().reduce(f64::max);
     ui.event(Event::Summary(Summary {
         outcome,
         requests: None,

@@ -49,7 +49,7 @@ pub(crate) fn plan(secret: &Secret, config: &Config, context: &mut Context) -> R
     }
     found.saved.write(&places)?;
     live::show(&found.live, &mut context.ui);
-    let (steps, gaps, least_s) = (steps(&found, secret), gaps(secret), least_s(&found));
+    let (steps, gaps, least_s) = (steps(&found, secret), gaps(&found, secret), least_s(&found));
     let apply_with = live::apply_with(&found.live, &id);
     let name = secret.name.to_string();
     context.ui.event(Event::Plan { id: id.clone(), secret: name, steps, gaps, least_s, apply_with });

@@ -31,8 +31,17 @@ pub(crate) fn show_findings(found: &Found, ui: &mut Ui) {
     }
 }
 
-/// The consumers that will not be there while they restart: nothing stands in for a single instance.
-pub(crate) fn gaps(secret: &Secret) -> Vec<String> {
+/// The consumers that will not be there for a while: those that [`alone`] names, and all where the new value ends the
+/// old one at once.
+pub(crate) fn gaps(found: &Found, secret: &Secret) -> Vec<String> {
+    match found.plan.capabilities.overlap {
+        Overlap::None => secret.consumers.iter().map(|consumer| consumer.name.to_string()).collect(),
+        Overlap::Independent { .. } | Overlap::TwoSlots | Overlap::Grace { .. } => alone(secret),
+    }
+}
+
+/// Those that are away while they restart: nothing stands in for a single instance.
+fn alone(secret: &Secret) -> Vec<String> {
     let gap = |consumer: &&Consumer| {
         let restarts = match &consumer.runs {
             Runs::Process { apply, .. } => matches!(apply, Apply::Restart(_)),
@@ -71,7 +80,9 @@ pub(crate) fn steps(found: &Found, secret: &Secret) -> Vec<String> {
         }
         Overlap::None => {
             vec![
-                "make the new key, WHICH ENDS THE OLD ONE AT ONCE (IRREVERSIBLE, asks first)".to_owned(),
+                "make the new key, WHICH ENDS THE OLD ONE AT ONCE (IRREVERSIBLE, asks first): until a consumer has moved \
+                 it has none that works, and the gap is measured"
+                    .to_owned(),
                 seen,
             ]
         }
@@ -106,7 +117,7 @@ pub(crate) fn steps(found: &Found, secret: &Secret) -> Vec<String> {
 fn moved(consumer: &Consumer, unit: &Unit, secret: &Secret) -> String {
     let name = &consumer.name;
     let verb = match unit.uptake {
-        Uptake::Verb if gaps(secret).contains(&name.to_string()) => {
+        Uptake::Verb if alone(secret).contains(&name.to_string()) => {
             "restart its only instance: IT IS NOT THERE MEANWHILE, the gap is measured".to_owned()
         }
         Uptake::Verb => format!("restart or signal {} instances, one by one", unit.slots),

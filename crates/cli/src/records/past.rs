@@ -12,7 +12,8 @@ use crate::ui::{EmergencyShown, Outcome};
 pub(crate) struct Took {
     /// From its opening to its last event, seconds.
     pub(crate) all_s: Option<f64>,
-    /// From the first mint intent to the last consumer that settled on the new version, seconds.
+    /// From the first mint intent, or the key that a person gave, to the last consumer that settled on the new version,
+    /// seconds.
     pub(crate) mint_to_last_moved_s: Option<f64>,
     /// From the first mint intent until the old key was seen dead, seconds.
     pub(crate) mint_to_dead_s: Option<f64>,
@@ -30,7 +31,7 @@ impl Took {
         for (event, unix_ms) in recorded.events.iter().zip(&recorded.unix_ms) {
             let before = settled(&state);
             let Ok((next, _)) = step(&state, event) else { break };
-            if matches!(event.fact, Fact::Intended(Op::Mint)) && minted.is_none() {
+            if matches!(event.fact, Fact::Intended(Op::Mint) | Fact::HandMinted(_)) && minted.is_none() {
                 minted = Some(*unix_ms);
             }
             if settled(&next) > before {
@@ -64,6 +65,9 @@ impl Clock {
     fn see(&mut self, before: &State, event: &Event, unix_ms: u64) {
         if matches!(event.fact, Fact::Escalated { .. }) && self.declared.is_none() {
             self.declared = Some(unix_ms);
+        }
+        if matches!(event.fact, Fact::HandMinted(_)) {
+            self.made = Some(unix_ms);
         }
         let Fact::Ended { intent, outcome: Seen::Done(_) } = &event.fact else { return };
         let op = before.intents().iter().find(|one| one.seq == *intent).map(|one| &one.op);

@@ -27,7 +27,8 @@ pub(crate) enum Event {
         id: String,
         secret: String,
         steps: Vec<String>,
-        /// The consumers that will not be there for a moment: one instance that is restarted.
+        /// The consumers that will not be there for a moment: one instance that is restarted, or all where the new value ends the
+        /// old one.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         gaps: Vec<String>,
         /// What has to be waited for in any case, seconds; restarts and checks come on top.
@@ -309,7 +310,8 @@ pub(crate) struct Summary {
     pub(crate) failed: Option<u64>,
     /// From the new key to the last consumer that was seen on it; none if this driver saw only a part of it.
     pub(crate) mint_to_last_moved_s: Option<f64>,
-    /// The longest time that a consumer with one instance was not there, as this driver measured it.
+    /// The longest time that a consumer with one instance was not there, as this driver measured it; where the new value
+    /// ends the old one, at least the time from the new one to the last consumer that was seen on it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) gap_s: Option<f64>,
     pub(crate) dead_confirmed: bool,

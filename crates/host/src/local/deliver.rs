@@ -369,6 +369,7 @@ impl Local {
         let Ok(Content { bytes, .. }) = self.resolved(file).and_then(|resolved| read(&resolved)) else {
             return false;
         };
+        let values = file.versions(values);
         let holds = |fields| holds_version(file, bytes.expose(), fields, None);
         holds(values.old) && values.new.is_some_and(holds)
     }

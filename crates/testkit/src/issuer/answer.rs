@@ -6,11 +6,15 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::books::Key;
+use super::described::{Asked, Described, HERE};
 use super::request::Request;
 use super::{Ask, Issuer, Mood};
 
 /// Keys of one page of the list.
 const PAGE: usize = 1;
+
+/// An answer without a body.
+const NO_CONTENT: u16 = 204;
 
 type Bytes = Zeroizing<Vec<u8>>;
 
@@ -30,7 +34,7 @@ type Answer = (u16, Bytes);
 impl Issuer {
     /// The mood that a request meets; a worker's call meets none.
     fn meets(&self, request: &Request) -> Option<Mood> {
-        let ask = if request.worker.is_some() { None } else { request.asks() }?;
+        let ask = if request.worker.is_some() { None } else { self.asks(request) }?;
         let mut books = self.books();
         let of = request.path.rsplit('/').next().unwrap_or_default().to_owned();
         books.asked.push((ask, of));
@@ -53,6 +57,7 @@ impl Issuer {
                 raw("HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:9/stolen\r\nContent-Length: 0\r\n\r\n")
             }
             Mood::Silence => Reply::Hang,
+            Mood::HalfList if self.described.is_some() => whole(self.torn(request)),
             Mood::HalfList if request.query.is_empty() => {
                 whole(shown(200, &json!({ "data": self.page(0), "next": "1" })))
             }
@@ -74,6 +79,7 @@ impl Issuer {
             }
             Mood::Another => whole(shown(200, &json!({ "id": "key_of_another", "account": "another" }))),
             Mood::Forbidden => whole(error(403, "forbidden")),
+            Mood::OtherReason => whole(shown(401, &json!({ "needs": "a second factor" }))),
         }
     }
 
@@ -86,8 +92,8 @@ impl Issuer {
             drop(books);
             return self.admin(request);
         }
-        let known = books.keys.iter().find(|key| key.digest == request.bearer).cloned();
-        let works = known.as_ref().is_some_and(Key::works);
+        let known = books.keys.iter().find(|key| key.digest == request.value).cloned();
+        let works = known.as_ref().is_some_and(|key| books.accepts(key, request.worker.is_some()));
         let whose = known.as_ref().map_or("nobody", |key| &key.id).to_owned();
         if known.as_ref().is_some_and(|key| key.disabled) {
             books.record.push((whose.clone(), client.to_owned(), request.worker.clone()));
@@ -102,10 +108,16 @@ impl Issuer {
             None if known.as_ref().is_some_and(|key| key.disabled) => books.refused_off.push(whose.clone()),
             None => {}
         }
+        if works {
+            books.used(&whose, client);
+        }
+        if let Some(described) = &self.described {
+            let (status, body) = described.me(request, works.then_some(whose.as_str()));
+            return shown(status, &body);
+        }
         if !works {
             return error(401, "invalid_key");
         }
-        books.used(&whose, client);
         match request.path.as_str() {
             "/v1/me" => shown(200, &json!({ "id": whose, "account": "acme" })),
             path if path.starts_with("/v1/keys") => error(403, "admin_only"),
@@ -114,6 +126,9 @@ impl Issuer {
     }
 
     fn admin(&self, request: &Request) -> Answer {
+        if let Some(described) = &self.described {
+            return self.by_spec(described, request);
+        }
         let parts: Vec<&str> = request.path.trim_start_matches('/').split('/').collect();
         match (request.asks(), parts.as_slice()) {
             (Some(Ask::Mint), _) => {
@@ -157,6 +172,50 @@ impl Issuer {
                 shown(200, &json!({ "ended": true }))
             }
             _ => error(404, "not_found"),
+        }
+    }
+
+    /// What an issuer of the spec's kind answers its admin.
+    fn by_spec(&self, described: &Described, request: &Request) -> Answer {
+        let Some(asked) = described.asked(request) else { return error(404, "not_found") };
+        let keys = self.books().keys.clone();
+        let id = asked.text("{cred.id}").unwrap_or_default();
+        let known = keys.iter().any(|key| key.id == id);
+        let change = |with: fn(&mut Key)| self.books().change(id, with).is_some();
+        let (status, body) = match asked.op {
+            "get" => described.settings(&asked, &keys),
+            "list" => described.list(&asked, &keys, request, PAGE, false),
+            "disable" => described.changed(&asked, change(|key| key.disabled = true), known),
+            "enable" => described.changed(&asked, change(|key| key.disabled = false), known),
+            "revoke" => described.changed(&asked, change(|key| key.deleted = true), known),
+            _ if !asked.copies_all() => (400, json!({ "message": "a setting is not the old key's" })),
+            _ if !described.has_room(self.keys().len()) => (403, json!({ "title": "no room" })),
+            _ => return self.minted_by_spec(described, &asked, request),
+        };
+        shown(status, &body)
+    }
+
+    fn minted_by_spec(&self, described: &Described, asked: &Asked<'_>, request: &Request) -> Answer {
+        let label = asked.text("{label}").unwrap_or_default();
+        let Some(chosen) = request.chosen else {
+            let (id, value) = self.mint(label);
+            let (status, body) = described.minted(asked, &id);
+            return (status, filled(&body.to_string(), &value));
+        };
+        let id = self.books().make((label, String::new()), chosen, Vec::new);
+        let (status, body) = described.minted(asked, &id);
+        shown(status, &body)
+    }
+
+    /// The first page of a list, and nothing after it.
+    fn torn(&self, request: &Request) -> Answer {
+        let Some(described) = &self.described else { return error(500, "storage") };
+        match described.asked(request).filter(|asked| described.begins(asked, request)) {
+            Some(asked) => {
+                let (status, body) = described.list(&asked, &self.books().keys, request, PAGE, true);
+                shown(status, &body)
+            }
+            None => error(500, "storage"),
         }
     }
 
@@ -204,6 +263,14 @@ fn minted(id: &str, value: &str) -> Bytes {
     body
 }
 
+/// A body with the value in its place; its buffer is overwritten when it is dropped.
+fn filled(body: &str, value: &str) -> Bytes {
+    let mut whole = Zeroizing::new(Vec::with_capacity(body.len() + value.len()));
+    let (before, after) = body.split_once(HERE).unwrap_or((body, ""));
+    [before, value, after].iter().for_each(|part| whole.extend_from_slice(part.as_bytes()));
+    whole
+}
+
 fn line(key: &Key, used: Option<&u64>) -> Value {
     json!({
         "id": key.id, "name": key.label, "disabled": key.disabled, "deleted": key.deleted,
@@ -212,6 +279,9 @@ fn line(key: &Key, used: Option<&u64>) -> Value {
 }
 
 fn shown(status: u16, body: &Value) -> Answer {
+    if status == NO_CONTENT {
+        return (status, Bytes::default());
+    }
     (status, Zeroizing::new(body.to_string().into_bytes()))
 }
 

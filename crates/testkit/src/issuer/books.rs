@@ -18,6 +18,8 @@ pub struct Key {
     pub disabled: bool,
     /// It was ended.
     pub deleted: bool,
+    /// How a list shows its value; empty where the issuer never saw it whole.
+    pub(super) hint: String,
     pub(super) digest: u64,
     /// It works from here on.
     born: Option<Instant>,
@@ -26,6 +28,12 @@ pub struct Key {
 }
 
 impl Key {
+    /// Whether its birth or its end is still spreading.
+    pub(super) fn spreads(&self) -> bool {
+        let now = Instant::now();
+        self.born.is_some_and(|born| now < born) || self.dies.is_some_and(|dies| now < dies)
+    }
+
     /// Whether a call with it is accepted now.
     pub(super) fn works(&self) -> bool {
         let now = Instant::now();
@@ -67,13 +75,20 @@ pub(super) struct Books {
     pub(super) replaces: Option<Duration>,
     /// Until a key works, and until it does not any more.
     pub(super) delays: (Duration, Duration),
+    /// While a change spreads, every other answer is of the other state; counts the answers.
+    pub(super) flaps: Option<u64>,
     /// Every value that was made or presented, masked; `None`: not kept.
     pub(super) kept: Option<BTreeSet<Vec<u8>>>,
 }
 
 impl Books {
     /// A new key; its id.
-    pub(super) fn make(&mut self, label: &str, digest: u64, masked: impl FnOnce() -> Vec<u8>) -> String {
+    pub(super) fn make(
+        &mut self,
+        (label, hint): (&str, String),
+        digest: u64,
+        masked: impl FnOnce() -> Vec<u8>,
+    ) -> String {
         if let Some(kept) = &mut self.kept {
             kept.insert(masked());
         }
@@ -86,8 +101,19 @@ impl Books {
             }
         }
         let (label, disabled, deleted, dies) = (label.to_owned(), false, false, None);
-        self.keys.push(Key { id: id.clone(), label, disabled, deleted, digest, born, dies });
+        self.keys.push(Key { id: id.clone(), label, hint, disabled, deleted, digest, born, dies });
         id
+    }
+
+    /// Whether a call with a key is accepted now.
+    pub(super) fn accepts(&mut self, key: &Key, of_worker: bool) -> bool {
+        match &mut self.flaps {
+            Some(answers) if key.spreads() && !of_worker => {
+                *answers += 1;
+                *answers % 2 == 0
+            }
+            Some(_) | None => key.works(),
+        }
     }
 
     /// Changes a key that is there; what it is then.

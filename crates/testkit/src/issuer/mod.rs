@@ -4,6 +4,7 @@
 
 mod answer;
 mod books;
+mod described;
 mod request;
 
 use std::io::{Read as _, Write as _};
@@ -18,7 +19,8 @@ use crate::alphanumeric;
 use answer::Reply;
 pub use books::Key;
 use books::{Books, Session};
-use request::{Digests, Reading, Request};
+pub use described::Described;
+use request::{Digests, Reading, Request, Shown};
 
 /// Bytes that are read at once: shorter than a value.
 const PIECE_BYTES: usize = 16;
@@ -78,6 +80,8 @@ pub enum Mood {
     Redirect,
     /// The administrator may not.
     Forbidden,
+    /// Refused for another reason than the key: a second factor is asked for.
+    OtherReason,
 }
 
 /// When a trap acts.
@@ -110,6 +114,9 @@ pub struct Issuer {
     books: Arc<Mutex<Books>>,
     traps: Arc<Mutex<Vec<Trap>>>,
     digests: Digests,
+    /// The spec that it answers by; none: those of [`Issuer::spec`].
+    described: Option<Arc<Described>>,
+    shown: Arc<Shown>,
     address: SocketAddr,
 }
 
@@ -118,12 +125,25 @@ impl Issuer {
     ///
     /// # Panics
     /// If it cannot listen on the loopback address.
-    #[allow(clippy::expect_used, reason = "a test without its issuer cannot go on")]
     pub fn start() -> (Self, Zeroizing<String>) {
+        Self::started(None)
+    }
+
+    /// One that answers as a spec expects.
+    ///
+    /// # Panics
+    /// If it is no spec, or it cannot listen on the loopback address.
+    pub fn described(spec: &str) -> (Self, Zeroizing<String>) {
+        Self::started(Some(Described::read(spec)))
+    }
+
+    #[allow(clippy::expect_used, reason = "a test without its issuer cannot go on")]
+    fn started(described: Option<Described>) -> (Self, Zeroizing<String>) {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port of the loopback address");
         let address = listener.local_addr().expect("the port that was bound");
-        let issuer =
-            Self { books: Arc::default(), traps: Arc::default(), digests: Digests::default(), address };
+        let shown = Arc::new(described.as_ref().map(Described::shown).unwrap_or_default());
+        let (books, traps, digests) = (Arc::default(), Arc::default(), Digests::default());
+        let issuer = Self { books, traps, digests, described: described.map(Arc::new), shown, address };
         let admin = Zeroizing::new(format!("admin_{}", alphanumeric(RANDOM)));
         issuer.books().admin = issuer.digests.of(admin.as_bytes());
         let serving = issuer.clone();
@@ -144,6 +164,13 @@ impl Issuer {
     /// It, described for keyroll; a request may take so long.
     pub fn spec(&self, request_max: &str) -> String {
         SPEC.replace("@PORT@", &self.port().to_string()).replace("@REQUEST_MAX@", request_max)
+    }
+
+    /// What a request asks for, if that is known here.
+    fn asks(&self, request: &Request) -> Option<Ask> {
+        let Some(described) = &self.described else { return request.asks() };
+        let admin = request.bearer == self.books().admin;
+        described.asks(request, admin)
     }
 
     fn books(&self) -> MutexGuard<'_, Books> {
@@ -198,6 +225,11 @@ impl Issuer {
         self.books().replaces = Some(grace);
     }
 
+    /// From now on, while a change spreads, every other answer to others than workers is of the other state.
+    pub fn flaps(&self) {
+        self.books().flaps = Some(0);
+    }
+
     /// What the values of new keys end with.
     pub fn tail(&self, tail: &'static str) {
         self.books().tail = tail;
@@ -230,12 +262,22 @@ impl Issuer {
 
     /// A new key: its id and its value.
     pub fn mint(&self, label: &str) -> (String, Zeroizing<String>) {
-        let mut books = self.books();
-        let random = Zeroizing::new(alphanumeric(RANDOM));
-        let mut value = Zeroizing::new(String::with_capacity(PREFIX.len() + RANDOM + books.tail.len()));
-        [PREFIX, &random, books.tail].iter().for_each(|part| value.push_str(part));
-        let id = books.make(label, self.digests.of(value.as_bytes()), || request::masked(value.as_bytes()));
+        let value = match &self.described {
+            Some(described) => described.value(),
+            None => self.acme(),
+        };
+        let hint = self.described.as_ref().map(|described| described.hint(&value)).unwrap_or_default();
+        let digest = self.digests.of(value.as_bytes());
+        let id = self.books().make((label, hint), digest, || request::masked(value.as_bytes()));
         (id, value)
+    }
+
+    fn acme(&self) -> Zeroizing<String> {
+        let tail = self.books().tail;
+        let random = Zeroizing::new(alphanumeric(RANDOM));
+        let mut value = Zeroizing::new(String::with_capacity(PREFIX.len() + RANDOM + tail.len()));
+        [PREFIX, &random, tail].iter().for_each(|part| value.push_str(part));
+        value
     }
 
     /// Ends a key, as its owner would at the console.
@@ -336,7 +378,7 @@ impl Issuer {
 
     /// The trap that this request springs.
     fn sprung(&self, request: &Request) -> Option<Trap> {
-        let ask = if request.worker.is_none() { request.asks()? } else { return None };
+        let ask = if request.worker.is_none() { self.asks(request)? } else { return None };
         let keys = self.keys();
         let key = keys.iter().find(|key| request.path.split('/').any(|part| part == key.id));
         let mut traps = self.traps();
@@ -347,7 +389,7 @@ impl Issuer {
     /// Reads a request in pieces that are shorter than a value, and takes the value's digest as it passes by: a whole
     /// one never stands in this process, where a search by value would find it.
     fn read(&self, stream: &mut TcpStream) -> Option<Request> {
-        let mut reading = Reading::new(&self.digests);
+        let mut reading = Reading::new(&self.digests, &self.shown);
         let mut piece = [0u8; PIECE_BYTES];
         loop {
             let count = stream.read(&mut piece).ok().filter(|count| *count > 0)?;

@@ -8,6 +8,8 @@ use mysql_async::{Conn, Opts, OptsBuilder};
 use redis::aio::MultiplexedConnection;
 use tokio_postgres::{Client, Config, NoTls};
 
+use super::web::Web;
+
 /// What went wrong at a server, as its client tells it.
 pub type Refusal = Box<dyn Error + Send + Sync>;
 
@@ -42,7 +44,7 @@ pub async fn log_in(url: &str) -> Result<(), Refusal> {
     backend(url)?.log_in().await?.ask().await.map(drop)
 }
 
-/// The server of a URL: `postgres://`, `redis://` or `mysql://`.
+/// The server of a URL: `postgres://`, `redis://`, `mysql://`, or an API's `web:`.
 pub(super) fn backend(url: &str) -> Result<Box<dyn Backend>, Refusal> {
     let scheme = url.split(':').next().unwrap_or_default();
     match scheme {
@@ -56,6 +58,10 @@ pub(super) fn backend(url: &str) -> Result<Box<dyn Backend>, Refusal> {
             Ok(Box::new(MariaDb(options.into())))
         }
         "redis" => Ok(Box::new(Redis(redis::Client::open(url)?))),
+        "web" => Web::read(url).map_or_else(
+            || Err("an API's URL is not whole".into()),
+            |web| Ok::<Box<dyn Backend>, _>(Box::new(web)),
+        ),
         _ => Err("no server is known by this URL".into()),
     }
 }

@@ -5,6 +5,7 @@ mod drive;
 mod env_file;
 mod front;
 mod http;
+mod web;
 mod worker;
 
 pub use backend::{Refusal, log_in};

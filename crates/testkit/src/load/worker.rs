@@ -20,7 +20,8 @@ const DRAIN_MS_MAX: u64 = 10_000;
 
 /// How one instance of the service runs.
 pub struct WorkerOptions {
-    /// `postgres://user:password@host:port/dbname`, or `redis://user:password@host:port/0`.
+    /// `postgres://user:password@host:port/dbname`, `redis://user:password@host:port/0`, or
+    /// `web:` and lines `PORT|PATH|NAME|HEADER|KEY`: APIs' paths, who calls, and the header up to the key.
     pub url: String,
     /// The port that it answers on.
     pub port: u16,
