@@ -147,6 +147,15 @@ impl Runs {
         }
     }
 
+    /// The user whose own service manager has it; the system's manager without one.
+    pub fn user(&self) -> Option<&str> {
+        match self {
+            Self::Unit { user, .. } | Self::Timer { user, .. } => user.as_deref(),
+            Self::Process { .. } | Self::Compose { .. } | Self::Container { .. } => None,
+            Self::AtRest | Self::Managed { .. } => None,
+        }
+    }
+
     pub(crate) fn build(shape: &At<RunsShape>, folder: &Path) -> Result<Self, Fault> {
         let runs = &shape.value;
         let wrong = |why: &str| Fault::new(Kind::BadCombination, why).at(&shape.span).help(FORMS);

@@ -12,6 +12,7 @@ pub(crate) struct Called {
     consumers: Vec<String>,
     files: Vec<String>,
     paths: Vec<Vec<String>>,
+    gate: bool,
 }
 
 impl Called {
@@ -22,7 +23,7 @@ impl Called {
         let config = Config::parse(&saved.config_text, &saved.config_file.display().to_string());
         let Ok(config) = config else { return Self::default() };
         let Ok(secret) = config.secret(&saved.secret) else { return Self::default() };
-        let mut called = Self::default();
+        let mut called = Self { gate: secret.gate.is_some(), ..Self::default() };
         for consumer in &secret.consumers {
             called.consumers.push(consumer.name.to_string());
             called.paths.push(consumer.paths.iter().map(|path| path.name.to_string()).collect());
@@ -57,6 +58,11 @@ impl Called {
             (Some(_), Some(name)) => format!("its path `{name}`"),
             (Some(_), None) => format!("its path {path}"),
         }
+    }
+
+    /// Whether an error rate is a gate of it.
+    pub(crate) fn has_gate(&self) -> bool {
+        self.gate
     }
 
     /// One file.
