@@ -1,7 +1,7 @@
 //! A manager that is not there, is of another version, or is another user's: refused before anything is changed.
 
 use std::os::unix::process::CommandExt as _;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use keyroll_testkit::ManagerTools;
 use keyroll_testkit::issuer::Ask;
@@ -225,8 +225,17 @@ fn left_out(case: &Case, tools: Option<&ManagerTools>) -> Option<&'static str> {
             (!found).then_some("docker is not installed")
         }
         Some(_) if tools.is_none() => Some("the managers are not installed"),
+        Some(name) if case.user.is_some_and(|user| !may_run(tools, name, user)) => {
+            Some("another user may not run what is installed")
+        }
         _ => None,
     }
+}
+
+fn may_run(tools: Option<&ManagerTools>, name: &str, user: u32) -> bool {
+    let mut command = Command::new(tools.map_or_else(|| name.into(), |tools| tools.program(name)));
+    command.arg("--help").uid(user).gid(user).stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
 }
 
 struct Day<'a> {
@@ -257,6 +266,7 @@ impl<'a> Day<'a> {
             day.sh(&format!("cat >{file} <<'END'\n#!/bin/sh\n{script}\nEND\nchmod 755 {file}"));
         }
         if let Some(user) = case.user {
+            day.sh(&format!("cp {} ../keyroll", env!("CARGO_BIN_EXE_keyroll")));
             day.sh(&format!("chown -R {user}:{user} ../../$(basename $(dirname $PWD))"));
         }
         day.sh(case.then);
@@ -275,12 +285,17 @@ impl<'a> Day<'a> {
 
     fn keyroll(&self, words: &[&str]) -> Ran {
         let mut command = self.scene.command(words);
+        if let Some(user) = self.case.user {
+            // Where it was built, another user may not come.
+            let own = self.scene.dir().with_file_name("keyroll");
+            let mut copied = Command::new(&own);
+            copied.args(command.get_args()).env_clear().uid(user).gid(user).current_dir(self.scene.dir());
+            copied.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+            command = copied;
+        }
         command.env("PATH", &self.path);
         if let Some(host) = self.case.docker_host {
             command.env("DOCKER_HOST", host.replace("@DIR@", self.scene.dir().to_str().unwrap()));
-        }
-        if let Some(user) = self.case.user {
-            command.uid(user).gid(user);
         }
         let output = command.output().unwrap();
         Ran::read(output.status.code(), &output.stdout, &output.stderr)
