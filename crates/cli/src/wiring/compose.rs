@@ -75,6 +75,7 @@ pub(crate) fn compose(
         consumers: setups,
         roots: roots.iter().cloned().chain(projects(secret)).collect(),
         own_folders: vec![places.state.clone(), places.keys.clone()],
+        instance_time_max: secret.deadlines.unit,
         work: places.state.join("work"),
         value_format: (format.alphabet, format.length_max),
         servers: issuer.endpoints().iter().filter_map(|place| port(place)).collect(),

@@ -2,6 +2,7 @@
 
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
+use std::sync::Mutex;
 
 use keyroll_testkit::ManagerTools;
 use keyroll_testkit::issuer::Ask;
@@ -14,6 +15,9 @@ use crate::told;
 
 /// A user without rights on any machine.
 const NOBODY: u32 = 65_534;
+
+/// Cases at the same time.
+const LANES: usize = 3;
 
 /// Its service is `bot`, whose copy is `bot/bot.env`.
 struct Case {
@@ -199,16 +203,21 @@ const CASES: &[Case] = &[
 fn managers_that_cannot_be_used_are_refused_with_nothing_changed() {
     let tools = ManagerTools::or_skip("managers on bad days", env!("CARGO_TARGET_TMPDIR"));
     let chosen = std::env::var("KEYROLL_CASE").unwrap_or_default();
-    for case in CASES.iter().filter(|case| case.name.contains(&chosen)) {
-        match left_out(case, tools.as_ref()) {
-            Some(why) => eprintln!("left out: {} ({why})", case.name),
-            None => {
-                println!("{}", case.name);
-                let day = Day::begin(case, tools.as_ref());
-                day.refused();
+    let left = Mutex::new(CASES.iter().filter(|case| case.name.contains(&chosen)));
+    let lane = || {
+        loop {
+            let Some(case) = left.lock().unwrap().next() else { return };
+            match left_out(case, tools.as_ref()) {
+                Some(why) => eprintln!("left out: {} ({why})", case.name),
+                None => Day::begin(case, tools.as_ref()).refused(),
             }
         }
-    }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..LANES {
+            scope.spawn(lane);
+        }
+    });
 }
 
 fn left_out(case: &Case, tools: Option<&ManagerTools>) -> Option<&'static str> {
@@ -336,7 +345,7 @@ startsecs=1
 stdout_logfile=NONE
 stderr_logfile=NONE
 END
-sed -i 's/^\[secrets.ring\]$/[secrets.ring]\nunit_deadline = "15s"\nphase_deadline = "15s"/' keyroll.toml
+sed -i 's/^\[secrets.ring\]$/[secrets.ring]\nunit_deadline = "8s"\nphase_deadline = "10s"/' keyroll.toml
 supervisord -c supervisord.conf
 until supervisorctl -c supervisord.conf status bot | grep -q RUNNING; do sleep 0.05; done
 "#;
