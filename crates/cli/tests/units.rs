@@ -87,7 +87,7 @@ impl Units {
         let cred = format!("LoadCredential=key:{dir}/cred/key\nLoadCredential=other:{dir}/cred/other\n");
         let parts = [
             ("cred.service", service("cred", "/run/credentials/cred.service/key", &cred)),
-            // Its value comes through the user's own manager, whose memory keeps it.
+            // Its value comes through the user's own manager, whose memory keeps what it starts others with.
             (
                 "bot.service",
                 service(
@@ -109,10 +109,13 @@ impl Units {
              cp cred.service job.service job.timer /etc/systemd/system/; \
              install -D -o deploy -m 644 bot.service /home/deploy/.config/systemd/user/bot.service; \
              chown -R deploy /home/deploy/.config; systemctl daemon-reload; systemctl start cred.service job.timer; \
+             { echo '[Service]'; echo 'Type=oneshot'; echo 'RemainAfterExit=yes'; echo 'ExecStart=/bin/true'; \
+               sed -n 's/^KEY=/Environment=KEPT=/p' bot/bot.env; } >/home/deploy/.config/systemd/user/kept.service; \
              loginctl enable-linger deploy; uid=$(id -u deploy); \
              until [ -S /run/user/$uid/bus ]; do sleep 0.05; done; \
              runuser -u deploy -- env XDG_RUNTIME_DIR=/run/user/$uid systemctl --user daemon-reload; \
-             runuser -u deploy -- env XDG_RUNTIME_DIR=/run/user/$uid systemctl --user start bot.service",
+             runuser -u deploy -- env XDG_RUNTIME_DIR=/run/user/$uid systemctl --user start bot.service kept.service; \
+             rm /home/deploy/.config/systemd/user/kept.service",
         );
         wait("calls of both services", || {
             ["cred", "bot"].iter().all(|name| units.scene.issuer.last_of(name).is_some())

@@ -1,4 +1,4 @@
-//! The journal of systemd, from a cursor on. Sources: journalctl(1) (`--after-cursor`, `--all`, `-u`, `+`),
+//! The journal of systemd, from a cursor on. Sources: journalctl(1) (`--cursor`, `--all`, `-u`, `+`),
 //! systemd.journal-fields(7), and systemd.io/JOURNAL_EXPORT_FORMATS ("Journal JSON Format").
 
 use keyroll_port::Failure;
@@ -41,16 +41,22 @@ impl JournalTail {
 
     pub(crate) fn look(&mut self) -> Result<LogCounts, Failure> {
         let mut counts = LogCounts { gap: !self.is_there()?, ..LogCounts::default() };
-        let after = self.cursor.as_ref().map(|cursor| format!("--after-cursor={cursor}"));
+        // With matches, `--after-cursor` of systemd 252 leaves out the first entry that matches wherever the cursor's own
+        // entry does not. So it is read from the cursor on, and that entry is passed over here.
+        let from = self.cursor.as_ref().map(|cursor| format!("--cursor={cursor}"));
         // Without `--all` a long line would be left out.
         let mut words = vec!["journalctl", "--no-pager", "--all", "-o", "json"];
         words.push("--output-fields=__CURSOR,MESSAGE,MESSAGE_ID,_SYSTEMD_UNIT,_SYSTEMD_USER_UNIT,_UID");
-        words.extend(after.as_deref());
+        words.extend(from.as_deref());
         let matches = self.unit.matches();
         words.extend(matches.iter().map(String::as_str));
-        let (patterns, unit, mut last) = (&self.patterns, &self.unit, None);
+        let (patterns, unit, seen, mut last) = (&self.patterns, &self.unit, &self.cursor, None);
         counts.more = read(&self.unit, &words, |entry| {
-            last = text(entry, "__CURSOR").or(last.take());
+            let cursor = text(entry, "__CURSOR");
+            if cursor.is_some() && cursor == *seen {
+                return;
+            }
+            last = cursor.or(last.take());
             counts.gap |= text(entry, "MESSAGE_ID").is_some_and(|id| id == DROPPED);
             if !unit.wrote(entry) {
                 return;

@@ -117,10 +117,19 @@ fn journal() {
     let place = log.place();
     says("echo refused again", &[]);
     assert!(!until(&mut at(&place), 0, 1).gap);
+    // One line of a service that goes on running, with nothing of its manager before it.
+    let waits = "until [ -e /run/go ]; do sleep 0.05; done; echo refused alone; sleep 1000";
+    run(&["systemd-run", "--quiet", "--collect", "--unit=app", "sh", "-c", waits]);
+    run(&["logger", "a line of another"]);
+    run(&["journalctl", "--sync"]);
+    let mut steady = follow();
+    run(&["touch", "/run/go"]);
+    assert!(!until(&mut steady, 0, 1).gap);
+    run(&["systemctl", "stop", "app"]);
     // What the journal dropped for coming too fast is missing for good, and it says so.
     let limits = ["-p", "LogRateLimitIntervalSec=1s", "-p", "LogRateLimitBurst=4"];
     says("for i in $(seq 400); do echo line $i; done; sleep 2; echo login ok", &limits);
-    assert!(until(&mut log, 1, 1).gap, "dropped lines were taken for silence");
+    assert!(until(&mut log, 1, 2).gap, "dropped lines were taken for silence");
     // So is what was thrown away together with the place that was remembered.
     let mut kept = follow();
     assert!(!kept.look().unwrap().gap);
