@@ -39,6 +39,7 @@ fn all() -> Vec<Part> {
         part("my_print_defaults", || have("my_print_defaults"), &["mariadb-client-core"]),
         // Brought by its own step below: Debian 12 has only version 1.
         part("docker compose", compose, &[]),
+        part("Prometheus", || Path::new("/usr/bin/prometheus").exists(), &["prometheus"]),
         part("mmdebstrap", || have("mmdebstrap"), &["mmdebstrap"]),
     ]
 }

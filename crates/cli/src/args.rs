@@ -318,7 +318,7 @@ pub(crate) struct RetryArgs {
 pub(crate) struct StatusArgs {
     /// The rotation; all if none is named
     pub(crate) id: Option<String>,
-    /// Keep watching until it ends
+    /// Keep watching as long as somebody drives it
     #[arg(short, long)]
     pub(crate) watch: bool,
 }

@@ -20,6 +20,7 @@ mod worker;
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 
 use rustix::process::Signal;
 
@@ -172,4 +173,32 @@ fn whoever_takes_a_rotation_up_meanwhile_is_not_disturbed() {
     person.end().exits(0).ended("done");
     assert_eq!(ran.code, Some(1), "{}", ran.text);
     scene.rotated();
+}
+
+/// However many secrets there are: a key that comes through a pipe comes once.
+#[test]
+fn the_store_is_opened_once_to_see_what_is_due() {
+    if Command::new("strace").arg("-V").output().is_err() {
+        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "strace is missing in CI");
+        eprintln!("left out, because strace is not installed: how often the store is opened");
+        return;
+    }
+    let scene = scene("90d", true);
+    let opened = || {
+        let record = scene.path("run/trace");
+        let mut command = Command::new("strace");
+        command.args(["-f", "-qq", "-e", "trace=openat", "-o"]).arg(&record);
+        command.args([env!("CARGO_BIN_EXE_keyroll"), "due", "--state", "../state", "--json"]);
+        let output = command.current_dir(scene.dir()).env("HOME", scene.dir()).output().unwrap();
+        let shown = String::from_utf8_lossy(&output.stdout).matches(r#""type":"due""#).count();
+        let text = fs::read_to_string(record).unwrap();
+        (shown, text.lines().filter(|line| line.contains("/secrets.db\"")).count())
+    };
+    let (one, opens) = opened();
+    assert!(one == 1 && opens > 0, "{one} shown, {opens} opens");
+    let more = ["beta", "gamma"]
+        .map(|name| format!("\n[secrets.{name}]\nissuer = \"file:./acme.toml\"\nrotate_every = \"9d\"\n"));
+    let config = scene.path("keyroll.toml");
+    fs::write(&config, fs::read_to_string(&config).unwrap() + &more.concat()).unwrap();
+    assert_eq!(opened(), (3, opens));
 }

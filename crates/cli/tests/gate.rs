@@ -17,11 +17,12 @@ mod scene;
 #[path = "hostile/worker.rs"]
 mod worker;
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpListener;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
-use keyroll_testkit::alphanumeric;
+use keyroll_testkit::{Prometheus, alphanumeric};
+use ran::wait;
 use scene::{Scene, put};
 
 /// The part that this program plays when it was started as one.
@@ -142,4 +143,73 @@ fn a_rate_that_nobody_can_tell_is_not_a_low_one() {
     let ran = scene.run(&["apply", &plan, "--confirm", "ring"]);
     ran.exits(5).says(&["K0368"]);
     scene.as_before();
+}
+
+/// What a real server asks for its numbers: one of them, in the text form of prometheus.io/docs/instrumenting.
+struct Numbers {
+    port: u16,
+    share: Arc<Mutex<&'static str>>,
+}
+
+impl Numbers {
+    fn start(share: &'static str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let numbers =
+            Self { port: listener.local_addr().unwrap().port(), share: Arc::new(Mutex::new(share)) };
+        let share = numbers.share.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let mut lines = BufReader::new(stream.try_clone().unwrap()).lines().map_while(Result::ok);
+                lines.by_ref().take_while(|line| !line.is_empty()).for_each(drop);
+                let body =
+                    format!("# TYPE share_of_failures gauge\nshare_of_failures {}\n", share.lock().unwrap());
+                let length = body.len();
+                let head = "HTTP/1.1 200 OK\r\ncontent-type: text/plain; version=0.0.4\r\nconnection: close";
+                let _ = write!(stream, "{head}\r\ncontent-length: {length}\r\n\r\n{body}");
+            }
+        });
+        numbers
+    }
+
+    /// Changes it, and waits until the server tells it so.
+    fn become_known(&self, share: &'static str, server: u16) {
+        *self.share.lock().unwrap() = share;
+        wait("the number at the server", || {
+            let mut stream = TcpStream::connect(("127.0.0.1", server)).unwrap();
+            let ask = "GET /api/v1/query?query=max(share_of_failures) HTTP/1.0\r\n\r\n";
+            stream.write_all(ask.as_bytes()).unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).is_ok() && answer.contains(&format!("\"{share}\"]"))
+        });
+    }
+}
+
+#[test]
+fn a_real_prometheus_holds_a_rotation_up_and_lets_it_go_on() {
+    let numbers = Numbers::start("0.001");
+    let Some(server) = Prometheus::start_or_skip("an error rate of a real server", numbers.port) else {
+        return;
+    };
+    numbers.become_known("0.001", server.port());
+    let scene = Scene::made(|config, _| {
+        let at = config.find("[[secrets.ring.consumers]]").unwrap();
+        let gate = format!(
+            "[secrets.ring.gate]\nurl = \"http://127.0.0.1:{}\"\nquery = \"max(share_of_failures)\"\nmax = 0.01\n\n",
+            server.port()
+        );
+        config.insert_str(at, &gate);
+    });
+    let id = scene.until("soak");
+    numbers.become_known("0.25", server.port());
+    let ran = scene.run(&["resume", &id, "--confirm", "ring"]);
+    ran.exits(6).says(&["K0368", "the error rate is 0.25, and 0.01 is the most that it may be"]);
+    let told = ran.paused()["reason"].as_str().unwrap().to_owned();
+    assert!(told.contains("the error rate of the gate rose"), "{told}");
+    scene.run(&["status", &id]).exits(6).says(&[&told]);
+    let keys = scene.issuer.keys();
+    assert!(keys.len() == 2 && keys.iter().all(|key| !key.disabled), "{keys:?}");
+    numbers.become_known("0.001", server.port());
+    scene.run(&["resume", &id, "--confirm", "ring"]).exits(0).ended("done");
+    scene.rotated();
 }

@@ -37,6 +37,7 @@ reads = { file = "./cred/key" }
 name  = "bot"
 runs  = { unit = "bot.service", user = "deploy" }
 reads = { env_file = "./bot/bot.env", variable = "KEY" }
+log   = { journal = "bot.service", failure = "bot was refused" }
 
 [[secrets.ring.consumers]]
 name  = "job"
@@ -86,7 +87,15 @@ impl Units {
         let cred = format!("LoadCredential=key:{dir}/cred/key\nLoadCredential=other:{dir}/cred/other\n");
         let parts = [
             ("cred.service", service("cred", "/run/credentials/cred.service/key", &cred)),
-            ("bot.service", service("bot", &format!("{dir}/bot/bot.env"), "")),
+            // Its value comes through the user's own manager, whose memory keeps what it starts others with.
+            (
+                "bot.service",
+                service(
+                    "bot",
+                    &format!("{dir}/bot/bot.env environment=KEY says={dir}/bot/say"),
+                    &format!("EnvironmentFile={dir}/bot/bot.env\n"),
+                ),
+            ),
             ("job.service", service("job", &format!("{dir}/job/job.env"), "Type=exec\n")),
             ("job.timer", "[Timer]\nOnCalendar=2199-01-01\n".to_owned()),
         ];
@@ -100,10 +109,13 @@ impl Units {
              cp cred.service job.service job.timer /etc/systemd/system/; \
              install -D -o deploy -m 644 bot.service /home/deploy/.config/systemd/user/bot.service; \
              chown -R deploy /home/deploy/.config; systemctl daemon-reload; systemctl start cred.service job.timer; \
+             { echo '[Service]'; echo 'Type=oneshot'; echo 'RemainAfterExit=yes'; echo 'ExecStart=/bin/true'; \
+               sed -n 's/^KEY=/Environment=KEPT=/p' bot/bot.env; } >/home/deploy/.config/systemd/user/kept.service; \
              loginctl enable-linger deploy; uid=$(id -u deploy); \
              until [ -S /run/user/$uid/bus ]; do sleep 0.05; done; \
              runuser -u deploy -- env XDG_RUNTIME_DIR=/run/user/$uid systemctl --user daemon-reload; \
-             runuser -u deploy -- env XDG_RUNTIME_DIR=/run/user/$uid systemctl --user start bot.service",
+             runuser -u deploy -- env XDG_RUNTIME_DIR=/run/user/$uid systemctl --user start bot.service kept.service; \
+             rm /home/deploy/.config/systemd/user/kept.service",
         );
         wait("calls of both services", || {
             ["cred", "bot"].iter().all(|name| units.scene.issuer.last_of(name).is_some())
@@ -177,6 +189,17 @@ fn credentials_a_users_manager_and_a_timer() {
     for name in ["cred", "bot"] {
         assert_eq!(units.scene.issuer.last_of(name), Some(keys[0].id.clone()), "{name}");
     }
+
+    // A line in the journal of the user's own unit, while the old key is off: it is on again.
+    units.inside("sed -i '/^soak /s/\"0s\"/\"30m\"/' keyroll.toml");
+    let ran = units.keyroll(&["plan", "ring"]);
+    let plan = ran.exits(0).of("plan")[0]["id"].as_str().unwrap().to_owned();
+    let running = Running::start(units.command(&["apply", &plan, "--confirm", "ring"]));
+    running.enters("soak");
+    units.inside("touch bot/say");
+    running.end().exits(6).says(&["used while it was disabled"]);
+    assert!(units.scene.issuer.keys().iter().all(|key| !key.disabled), "the old key is off");
+    units.keyroll(&["abort", &plan]).exits(5).ended("rolled_back");
 
     units.keyroll(&["plan", "ring"]).exits(0);
     units.inside(

@@ -147,12 +147,12 @@ impl Runs {
         }
     }
 
-    /// The user whose own service manager has it.
-    pub(crate) fn user(&self) -> Option<&str> {
+    /// The user whose own service manager has it; the system's manager without one.
+    pub fn user(&self) -> Option<&str> {
         match self {
             Self::Unit { user, .. } | Self::Timer { user, .. } => user.as_deref(),
             Self::Process { .. } | Self::Compose { .. } | Self::Container { .. } => None,
-            Self::Managed { .. } | Self::AtRest => None,
+            Self::AtRest | Self::Managed { .. } => None,
         }
     }
 

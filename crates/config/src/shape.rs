@@ -327,7 +327,8 @@ pub(crate) struct ReadShape {
 pub(crate) struct LogShape {
     /// The log file; `{instance}` may stand in it.
     pub(crate) file: Option<At<String>>,
-    /// Instead of `file`: the system's unit whose lines in systemd's journal are its log, `app@{instance}.service`.
+    /// Instead of `file`: the unit whose lines in systemd's journal are its log, `app@{instance}.service`. It is one of
+    /// the same manager as `runs.unit` or `runs.timer`: of the system, or of `runs.user`.
     pub(crate) journal: Option<At<String>>,
     /// Instead of `file`: the container whose output is its log, `app-{instance}`.
     pub(crate) docker: Option<At<String>>,

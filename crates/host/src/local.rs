@@ -10,6 +10,7 @@ mod inside;
 mod links;
 mod live;
 mod live_containers;
+mod live_units;
 mod logs;
 mod managers;
 mod mounts;

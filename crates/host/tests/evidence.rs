@@ -77,6 +77,7 @@ impl Place {
                 consumers: vec![consumer],
                 roots: Vec::new(),
                 own_folders: Vec::new(),
+                instance_time_max: std::time::Duration::from_secs(120),
                 work: self.path("work"),
                 value_format: (b"abc".to_vec(), 64),
                 servers: Vec::new(),

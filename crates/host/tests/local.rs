@@ -57,6 +57,7 @@ impl Place {
                 consumers,
                 roots: Vec::new(),
                 own_folders: vec![self.path("state")],
+                instance_time_max: std::time::Duration::from_secs(120),
                 work: self.path("state/work"),
                 value_format: (b"abcdef0123456789".to_vec(), 64),
                 servers: Vec::new(),

@@ -29,6 +29,7 @@ mod reread;
 mod settle;
 mod supervisor;
 mod systemd;
+mod systemd_manager;
 mod user;
 
 pub use adapter::{Adapter, AdapterRule, adapter_schema, check_adapter};
@@ -53,3 +54,4 @@ pub use rate::RateQuery;
 pub use reread::Reread;
 pub use supervisor::Supervisor;
 pub use systemd::{Unit, UnitFiles, UnitState};
+pub use user::uid_of;

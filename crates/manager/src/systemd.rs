@@ -1,5 +1,4 @@
 use std::ffi::OsString;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -9,7 +8,7 @@ use keyroll_port::{Class, Failure};
 use crate::command::{Ended, Output, With, run};
 use crate::find::list;
 use crate::instance::filled;
-use crate::user::User;
+use crate::systemd_manager::Manager;
 use crate::{Applied, CommandLine, InstanceProcess};
 
 /// How long one question to systemd may take, milliseconds.
@@ -406,42 +405,6 @@ impl Unit {
             "K0404" => absent("the program of systemd could not be started"),
             _ => failure,
         })
-    }
-}
-
-/// One user's own service manager.
-struct Manager {
-    user: User,
-    runtime: PathBuf,
-    /// The user is another than the one that keyroll runs as.
-    another: bool,
-}
-
-impl Manager {
-    fn of(name: &str) -> Result<Self, Failure> {
-        let user = User::named(name)?;
-        let own = rustix::process::geteuid();
-        let another = own.as_raw() != user.uid;
-        let runtime = PathBuf::from(format!("/run/user/{}", user.uid));
-        let absent = |why: String, help: String| {
-            Err(Failure::new(Class::Permanent, "K0406", format!("talk to the service manager of {name}"))
-                .because(why)
-                .help(help))
-        };
-        if another && !own.is_root() {
-            return absent(format!("only root or {name} may"), format!("run keyroll as root, or as {name}"));
-        }
-        let owned = std::fs::metadata(&runtime).is_ok_and(|meta| meta.is_dir() && meta.uid() == user.uid);
-        if !owned {
-            return absent(
-                format!(
-                    "it does not run: nobody of that name is logged in ({} is not there)",
-                    runtime.display()
-                ),
-                format!("loginctl enable-linger {name} keeps it running"),
-            );
-        }
-        Ok(Self { user, runtime, another })
     }
 }
 

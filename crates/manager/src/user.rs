@@ -2,6 +2,14 @@ use std::path::PathBuf;
 
 use keyroll_port::{Class, Failure};
 
+/// The number of a local user.
+///
+/// # Errors
+/// `K0409`: /etc/passwd has none of that name.
+pub fn uid_of(name: &str) -> Result<u32, Failure> {
+    User::named(name).map(|user| user.uid)
+}
+
 /// A user of this machine, as /etc/passwd has it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct User {

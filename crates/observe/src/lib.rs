@@ -41,7 +41,7 @@ pub use image::{Image, InProcess, image, is_interpreter};
 pub use listing::{Arguments, Hidden, Listing, Process, descendants, parents, process, processes};
 pub use log_docker::DockerPosition;
 pub use log_files::LogPosition;
-pub use log_source::{LogFollower, LogPlace, LogSource};
+pub use log_source::{JournalUnit, LogFollower, LogPlace, LogSource};
 pub use log_tail::{LogCounts, LogTail};
 pub use memory::{Copies, Gap, MemoryLimits, MemoryReport, memory_holds};
 pub use meter::memory_search_time;

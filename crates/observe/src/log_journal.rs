@@ -1,12 +1,12 @@
-//! The journal of systemd, from a cursor on. Sources: journalctl(1) (`--after-cursor`, `--all`, `-u`), and
-//! systemd.io/JOURNAL_EXPORT_FORMATS ("Journal JSON Format").
+//! The journal of systemd, from a cursor on. Sources: journalctl(1) (`--cursor`, `--all`, `-u`, `+`),
+//! systemd.journal-fields(7), and systemd.io/JOURNAL_EXPORT_FORMATS ("Journal JSON Format").
 
 use keyroll_port::Failure;
 use serde_json::Value;
 
-use crate::LogCounts;
 use crate::log_patterns::Patterns;
 use crate::log_program::{Take, not_read, run};
+use crate::{JournalUnit, LogCounts};
 
 /// The message by which the journal says that it dropped others of the same service for coming too fast. Source:
 /// sd-messages.h, SD_MESSAGE_JOURNAL_DROPPED.
@@ -17,22 +17,22 @@ const OTHERS_HIDDEN: &str = "not seeing messages from other users";
 
 /// The lines of one unit.
 pub(crate) struct JournalTail {
-    unit: String,
+    unit: JournalUnit,
     patterns: Patterns,
     /// The last entry of the journal that was seen; `None` = the journal was empty.
     cursor: Option<String>,
 }
 
 impl JournalTail {
-    pub(crate) fn at_end(unit: &str, patterns: Patterns) -> Result<Self, Failure> {
+    pub(crate) fn at_end(unit: &JournalUnit, patterns: Patterns) -> Result<Self, Failure> {
         let mut cursor = None;
         let words = ["journalctl", "--no-pager", "-o", "json", "--output-fields=__CURSOR", "-n", "1"];
         read(unit, &words, |entry| cursor = text(entry, "__CURSOR").or(cursor.take()))?;
         Ok(Self::at(unit, patterns, cursor))
     }
 
-    pub(crate) fn at(unit: &str, patterns: Patterns, cursor: Option<String>) -> Self {
-        Self { unit: whole_name(unit), patterns, cursor }
+    pub(crate) fn at(unit: &JournalUnit, patterns: Patterns, cursor: Option<String>) -> Self {
+        Self { unit: unit.whole(), patterns, cursor }
     }
 
     pub(crate) fn cursor(&self) -> Option<&str> {
@@ -41,17 +41,24 @@ impl JournalTail {
 
     pub(crate) fn look(&mut self) -> Result<LogCounts, Failure> {
         let mut counts = LogCounts { gap: !self.is_there()?, ..LogCounts::default() };
-        let after = self.cursor.as_ref().map(|cursor| format!("--after-cursor={cursor}"));
+        // With matches, `--after-cursor` of systemd 252 leaves out the first entry that matches wherever the cursor's own
+        // entry does not. So it is read from the cursor on, and that entry is passed over here.
+        let from = self.cursor.as_ref().map(|cursor| format!("--cursor={cursor}"));
         // Without `--all` a long line would be left out.
-        let mut words = vec!["journalctl", "--no-pager", "--all", "-o", "json", "-u", &self.unit];
-        words.push("--output-fields=__CURSOR,MESSAGE,MESSAGE_ID,_SYSTEMD_UNIT");
-        words.extend(after.as_deref());
-        let (patterns, unit, mut last) = (&self.patterns, &self.unit, None);
+        let mut words = vec!["journalctl", "--no-pager", "--all", "-o", "json"];
+        words.push("--output-fields=__CURSOR,MESSAGE,MESSAGE_ID,_SYSTEMD_UNIT,_SYSTEMD_USER_UNIT,_UID");
+        words.extend(from.as_deref());
+        let matches = self.unit.matches();
+        words.extend(matches.iter().map(String::as_str));
+        let (patterns, unit, seen, mut last) = (&self.patterns, &self.unit, &self.cursor, None);
         counts.more = read(&self.unit, &words, |entry| {
-            last = text(entry, "__CURSOR").or(last.take());
+            let cursor = text(entry, "__CURSOR");
+            if cursor.is_some() && cursor == *seen {
+                return;
+            }
+            last = cursor.or(last.take());
             counts.gap |= text(entry, "MESSAGE_ID").is_some_and(|id| id == DROPPED);
-            // The service manager's own lines about the unit hold its description, and show nothing.
-            if text(entry, "_SYSTEMD_UNIT").as_ref() != Some(unit) {
+            if !unit.wrote(entry) {
                 return;
             }
             match message(entry) {
@@ -87,8 +94,54 @@ fn whole_name(unit: &str) -> String {
     }
 }
 
+impl JournalUnit {
+    /// With the unit's whole name.
+    fn whole(&self) -> Self {
+        Self { unit: whole_name(&self.unit), user: self.user }
+    }
+
+    /// What is asked of journalctl. Its own `--user-unit` means the units of whoever asks. What is dropped for coming
+    /// too fast is counted for all units of a user together, and told by root alone.
+    fn matches(&self) -> Vec<String> {
+        let unit = &self.unit;
+        match self.user {
+            None => vec!["-u".to_owned(), unit.clone()],
+            Some(user) => vec![
+                format!("_SYSTEMD_USER_UNIT={unit}"),
+                format!("_UID={user}"),
+                "+".to_owned(),
+                format!("MESSAGE_ID={DROPPED}"),
+                format!("OBJECT_SYSTEMD_UNIT=user@{user}.service"),
+                "_UID=0".to_owned(),
+            ],
+        }
+    }
+
+    /// Whether the unit itself wrote an entry. The service manager's own lines about it hold its description, and show
+    /// nothing.
+    fn wrote(&self, entry: &Value) -> bool {
+        let (field, user) = match self.user {
+            None => ("_SYSTEMD_UNIT", true),
+            Some(user) => {
+                ("_SYSTEMD_USER_UNIT", text(entry, "_UID").is_some_and(|uid| uid == user.to_string()))
+            }
+        };
+        user && text(entry, field).as_ref() == Some(&self.unit)
+    }
+}
+
+/// `app.service`, `app.service of user 1000`.
+impl std::fmt::Display for JournalUnit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.user {
+            None => write!(f, "{}", self.unit),
+            Some(user) => write!(f, "{} of user {user}", self.unit),
+        }
+    }
+}
+
 /// Runs journalctl; each line must be an entry, and everything must be seen.
-fn read(unit: &str, words: &[&str], mut each: impl FnMut(&Value)) -> Result<bool, Failure> {
+fn read(unit: &JournalUnit, words: &[&str], mut each: impl FnMut(&Value)) -> Result<bool, Failure> {
     let what = format!("the journal of {unit}");
     let mut wrong = false;
     let ran = run(&what, words, Take::Output, |line| match serde_json::from_slice::<Value>(line) {

@@ -7,13 +7,22 @@ use crate::log_journal::JournalTail;
 use crate::log_patterns::Patterns;
 use crate::{DockerPosition, LogCounts, LogPosition, LogTail};
 
+/// A unit whose lines stand in the journal of systemd.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JournalUnit {
+    /// Its name; without a suffix `.service` is meant.
+    pub unit: String,
+    /// The number of the user whose own service manager has it; `None` = the system's.
+    pub user: Option<u32>,
+}
+
 /// Where the lines of a service are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LogSource {
     /// A file, through its rotations.
     File(PathBuf),
     /// The journal of systemd, by the unit.
-    Journal(String),
+    Journal(JournalUnit),
     /// The output of a container, by its name.
     Docker(String),
 }

@@ -6,7 +6,7 @@
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use keyroll_observe::{DockerPosition, LogCounts, LogFollower, LogPlace, LogSource};
+use keyroll_observe::{DockerPosition, JournalUnit, LogCounts, LogFollower, LogPlace, LogSource};
 use keyroll_testkit::SystemdHost;
 
 /// Which part this program plays where it was started as one.
@@ -19,6 +19,7 @@ const ARRIVAL_S_MAX: u64 = 60;
 fn part() {
     match std::env::var(PART).as_deref() {
         Ok("journal") => journal(),
+        Ok("of a user") => of_a_user(),
         Ok("hidden") => hidden(),
         Ok("docker") => docker(),
         Ok(_) | Err(_) => {}
@@ -68,6 +69,7 @@ fn the_journal_of_a_unit_is_followed_from_a_cursor() {
         played(&host.command(&words).output().unwrap());
     };
     play(&[], "journal");
+    play(&[], "of a user");
     play(&["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"], "hidden");
 }
 
@@ -77,8 +79,12 @@ fn says(script: &str, properties: &[&str]) {
     run(&[&start[..], properties, &["sh", "-c", script]].concat());
 }
 
+fn app(user: Option<u32>) -> LogSource {
+    LogSource::Journal(JournalUnit { unit: "app.service".to_owned(), user })
+}
+
 fn journal() {
-    let source = LogSource::Journal("app.service".to_owned());
+    let source = app(None);
     let follow = || LogFollower::at_end(&source, "login ok", "refused").unwrap();
     says("echo refused before", &[]);
     run(&["journalctl", "--sync"]);
@@ -111,10 +117,19 @@ fn journal() {
     let place = log.place();
     says("echo refused again", &[]);
     assert!(!until(&mut at(&place), 0, 1).gap);
+    // One line of a service that goes on running, with nothing of its manager before it.
+    let waits = "until [ -e /run/go ]; do sleep 0.05; done; echo refused alone; sleep 1000";
+    run(&["systemd-run", "--quiet", "--collect", "--unit=app", "sh", "-c", waits]);
+    run(&["logger", "a line of another"]);
+    run(&["journalctl", "--sync"]);
+    let mut steady = follow();
+    run(&["touch", "/run/go"]);
+    assert!(!until(&mut steady, 0, 1).gap);
+    run(&["systemctl", "stop", "app"]);
     // What the journal dropped for coming too fast is missing for good, and it says so.
     let limits = ["-p", "LogRateLimitIntervalSec=1s", "-p", "LogRateLimitBurst=4"];
     says("for i in $(seq 400); do echo line $i; done; sleep 2; echo login ok", &limits);
-    assert!(until(&mut log, 1, 1).gap, "dropped lines were taken for silence");
+    assert!(until(&mut log, 1, 2).gap, "dropped lines were taken for silence");
     // So is what was thrown away together with the place that was remembered.
     let mut kept = follow();
     assert!(!kept.look().unwrap().gap);
@@ -125,9 +140,38 @@ fn journal() {
     assert!(LogFollower::at(&LogSource::Docker("a".to_owned()), "a", "b", &mark).unwrap().is_none());
 }
 
+/// Two managers may have a unit of one name each.
+fn of_a_user() {
+    // What is dropped is counted for all units of the user together.
+    let limits = "[Service]\nLogRateLimitIntervalSec=1s\nLogRateLimitBurst=60\n";
+    let folder = std::path::Path::new("/etc/systemd/system/user@.service.d");
+    std::fs::create_dir_all(folder).unwrap();
+    std::fs::write(folder.join("limits.conf"), limits).unwrap();
+    run(&["sh", "-euc", "systemctl daemon-reload; useradd -m deploy; loginctl enable-linger deploy"]);
+    let uid: u32 = run(&["id", "-u", "deploy"]).trim().parse().unwrap();
+    run(&["sh", "-euc", &format!("until [ -S /run/user/{uid}/bus ]; do sleep 0.05; done")]);
+    let runtime = format!("XDG_RUNTIME_DIR=/run/user/{uid}");
+    let own = |script: &str| {
+        let as_user = ["runuser", "-u", "deploy", "--", "env", runtime.as_str()];
+        let start = ["systemd-run", "--user", "--quiet", "--wait", "--collect", "--unit=app"];
+        run(&[&as_user[..], &start, &["sh", "-c", script]].concat());
+    };
+    own("echo refused before");
+    run(&["journalctl", "--sync"]);
+    let follow = |user| LogFollower::at_end(&app(user), "login ok", "refused").unwrap();
+    let (mut users, mut systems, mut others) = (follow(Some(uid)), follow(None), follow(Some(uid + 1)));
+    own("echo login ok; echo refused once");
+    says("echo refused by the system; echo refused by the system", &[]);
+    assert!(!until(&mut users, 1, 1).gap);
+    assert!(!until(&mut systems, 0, 2).gap);
+    assert_eq!(others.look().unwrap(), LogCounts::default(), "the lines of another user");
+    own("for i in $(seq 400); do echo line $i; done; sleep 2; echo login ok");
+    assert!(until(&mut users, 1, 0).gap, "dropped lines were taken for silence");
+}
+
 /// A user who does not see the lines of services sees no silence either.
 fn hidden() {
-    let source = LogSource::Journal("app.service".to_owned());
+    let source = app(None);
     let seen = LogFollower::at_end(&source, "ok", "refused").and_then(|mut log| log.look());
     assert_eq!(seen.unwrap_err().code, "K0503");
 }

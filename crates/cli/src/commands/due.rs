@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use keyroll_config::{Config, Decide, Secret};
 use keyroll_journal::SqliteJournal;
-use keyroll_port::{Clock as _, Journal as _, Label, RotationId};
+use keyroll_port::{Clock as _, Journal as _, Label, RotationId, Store};
 use tokio::runtime::Runtime;
 
 use crate::args::DueArgs;
@@ -19,6 +19,10 @@ use crate::records::saved::Saved;
 use crate::records::versions::kept;
 use crate::ui::{DueShown, Event, Table, duration};
 use crate::wiring::open;
+
+/// What systemd is given, each with its path.
+const SERVICE: &str = include_str!("due/keyroll-due.service");
+const TIMER: &str = include_str!("due/keyroll-due.timer");
 
 /// Shows which secrets are due by their `rotate_every`; with `--apply` rotates those that stand under a standing consent.
 pub(super) fn run(args: &DueArgs, context: &mut Context) -> Result<Exit, Problem> {
@@ -101,12 +105,13 @@ fn stands(secret: &Secret) -> bool {
 fn look(config: &Config, places: &Places) -> Result<Vec<DueShown>, Problem> {
     let runtime = open::runtime()?;
     let journal = places.journal().exists().then(|| open::journal(places)).transpose()?;
+    let store = places.state.join("secrets.db").exists().then(|| open::store(places)).transpose()?;
     let now = keyroll_host::SystemClock::new().unix_ms();
     let mut rows = Vec::new();
     for secret in config.secrets.values() {
         let Some(every) = secret.rotate_every else { continue };
         let name = secret.name.as_str();
-        let made = made(&runtime, places, name)?;
+        let made = store.as_deref().map(|store| made(&runtime, store, name)).transpose()?.flatten();
         let open = match &journal {
             Some(journal) => open_now(&runtime, journal, name)?,
             None => None,
@@ -125,11 +130,8 @@ fn look(config: &Config, places: &Places) -> Result<Vec<DueShown>, Problem> {
 }
 
 /// When the current version was made; none where it was never taken in.
-fn made(runtime: &Runtime, places: &Places, secret: &str) -> Result<Option<u64>, Problem> {
-    if !places.state.join("secrets.db").exists() {
-        return Ok(None);
-    }
-    let versions = runtime.block_on(kept(open::store(places)?.as_ref(), secret))?;
+fn made(runtime: &Runtime, store: &dyn Store, secret: &str) -> Result<Option<u64>, Problem> {
+    let versions = runtime.block_on(kept(store, secret))?;
     Ok(versions.into_iter().find(|version| version.label == Label::Current).map(|version| version.unix_ms))
 }
 
@@ -198,31 +200,12 @@ fn timer(config: &Path, places: &Places) -> Result<String, Problem> {
             .because(format!("systemd would read {} in another way", path.display()))
             .help("use paths of letters, digits and /._-+@"));
     }
-    Ok(format!(
-        "# /etc/systemd/system/keyroll-due.service\n\
-         [Unit]\n\
-         Description=Rotate the keys that are due and stand under a standing consent\n\
-         After=network-online.target\n\
-         Wants=network-online.target\n\n\
-         [Service]\n\
-         Type=oneshot\n\
-         ExecStart={} --config {} --state {} --keys {} --no-input --plain due --apply\n\
-         # SIGINT pauses: both keys stay valid, until a person resumes.\n\
-         KillSignal=SIGINT\n\
-         KillMode=mixed\n\
-         TimeoutStopSec=120\n\
-         LimitCORE=0\n\
-         UMask=0077\n\n\
-         # /etc/systemd/system/keyroll-due.timer\n\
-         [Timer]\n\
-         OnCalendar=daily\n\
-         RandomizedDelaySec=1h\n\
-         Persistent=true\n\n\
-         [Install]\n\
-         WantedBy=timers.target\n",
+    let started = format!(
+        "{} --config {} --state {} --keys {}",
         program.display(),
         config.display(),
         places.state.display(),
         places.keys.display(),
-    ))
+    );
+    Ok([SERVICE, TIMER].join("\n").replace("@KEYROLL@", &started))
 }

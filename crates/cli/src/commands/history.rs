@@ -6,8 +6,8 @@ use crate::args::HistoryArgs;
 use crate::context::{Context, secret};
 use crate::exit::Exit;
 use crate::problem::Problem;
-use crate::records::past::{Took, outcome};
-use crate::records::{old_key, reasons, recorded};
+use crate::records::past::{Past, outcome};
+use crate::records::{old_key, reasons};
 use crate::ui::{Event, PastShown, Table, spent};
 use crate::wiring::open;
 
@@ -45,19 +45,19 @@ pub(super) fn run(args: &HistoryArgs, context: &mut Context) -> Result<Exit, Pro
 fn row(runtime: &Runtime, journal: &SqliteJournal, overview: &Overview) -> Result<PastShown, Problem> {
     let reading = |error| Problem::new("K0835", "read the rotations").because_of(&error);
     let recorded = runtime.block_on(journal.load(&overview.id)).map_err(reading)?;
-    let state = recorded::state_of(&recorded).ok();
-    let took = Took::of(&recorded);
-    let old_key = state.as_ref().map(|state| old_key::seen(&recorded, state).text());
+    let past = Past::of(&recorded);
+    let state = past.state.as_ref();
+    let old_key = state.map(|state| old_key::seen(&recorded, state).text());
     Ok(PastShown {
         id: overview.id.to_string(),
         secret: overview.secret.clone(),
         began: old_key::clock(overview.unix_ms),
-        outcome: state.as_ref().and_then(outcome),
-        phase: state.as_ref().and_then(|state| reasons::phase(state.phase())),
-        took_s: took.all_s,
-        mint_to_last_moved_s: took.mint_to_last_moved_s,
-        mint_to_dead_s: took.mint_to_dead_s,
-        emergency: took.emergency,
+        outcome: state.and_then(outcome),
+        phase: state.and_then(|state| reasons::phase(state.phase())),
+        took_s: past.all_s,
+        mint_to_last_moved_s: past.mint_to_last_moved_s,
+        mint_to_dead_s: past.mint_to_dead_s,
+        emergency: past.emergency,
         old_key: old_key.unwrap_or_else(|| "unknown: its journal cannot be read".to_owned()),
     })
 }

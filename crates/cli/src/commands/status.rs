@@ -13,7 +13,7 @@ use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::begun::driver;
 use crate::records::called::Called;
-use crate::records::past::outcome;
+use crate::records::past::{moved_units, outcome};
 use crate::records::waivers::Waivers;
 use crate::records::{blocked, old_key, reasons, recorded};
 use crate::ui::{Event, OldKeyShown, Outcome, StatusShown, Table, UnitShown};
@@ -48,12 +48,32 @@ pub(super) fn run(args: &StatusArgs, context: &mut Context) -> Result<Exit, Prob
             shown = rows;
         }
         let exit = shown.iter().map(exit).max_by_key(|exit| exit.number()).unwrap_or(Exit::Done);
-        let driven = shown.iter().any(|row| !row.ended && row.driver.is_some());
-        if !args.watch || !driven {
+        if !args.watch || !driven(&shown, args.id.is_none(), &places) {
+            if args.watch {
+                undriven(&shown, context);
+            }
             context.ui.settle();
             return Ok(exit);
         }
         thread::sleep(Duration::from_millis(WATCH_MS));
+    }
+}
+
+/// Whether anything may change: somebody drives what is shown, or is about to open a rotation.
+fn driven(shown: &[StatusShown], all: bool, places: &Places) -> bool {
+    let mut open = shown.iter().filter(|row| !row.ended).peekable();
+    match open.peek() {
+        Some(_) => open.any(|row| row.driver.is_some()),
+        None => all && driver(places).is_some(),
+    }
+}
+
+/// Why the watch is over, where something is open still.
+fn undriven(shown: &[StatusShown], context: &mut Context) {
+    for row in shown.iter().filter(|row| !row.ended) {
+        let next = row.next.as_ref().map(|next| format!(": {next}")).unwrap_or_default();
+        let id = &row.id;
+        context.ui.note(format!("nobody drives {id}, and nothing changes until somebody does{next}"));
     }
 }
 
@@ -180,7 +200,7 @@ fn row(
         .zip(called.consumers())
         .map(|(unit, name)| UnitShown { name: name.to_owned(), stage: stage(unit.stage, unit.toward) })
         .collect();
-    let moved = state.units().iter().filter(|unit| arrived(unit)).count();
+    let moved = moved_units(state);
     let mut row = StatusShown {
         id: overview.id.to_string(),
         secret: overview.secret.clone(),
@@ -203,10 +223,6 @@ fn row(
     };
     row.next = next(&row, way);
     row
-}
-
-fn arrived(unit: &keyroll_rotation::Unit) -> bool {
-    unit.stage == Stage::Settled && unit.toward == Which::New
 }
 
 /// Where one consumer is, in a word.

@@ -14,7 +14,7 @@ use super::watch::Watch;
 use crate::exit::Exit;
 use crate::problem::Problem;
 use crate::records::called::Called;
-use crate::records::past::Took;
+use crate::records::past::Past;
 use crate::records::reasons::{self, command, reason_text};
 use crate::records::waivers::Waivers;
 use crate::ui::{Event, Outcome, Summary, Ui};
@@ -78,15 +78,15 @@ pub(crate) async fn drive(
         residues.iter().cloned().for_each(|residue| ui.event(Event::Residue(residue)));
         ui.event(Event::Done { outcome });
     }
-    let took = Took::of(&recorded);
+    let past = Past::of(&recorded);
     // Where the new value ends the old one, its users have none that works until they have moved.
-    let exchange_s = took.mint_to_last_moved_s.filter(|_| state.plan().capabilities.overlap == Overlap::None);
+    let exchange_s = past.mint_to_last_moved_s.filter(|_| state.plan().capabilities.overlap == Overlap::None);
     let gap_s = [not_there_s, exchange_s].into_iter().flatten().reduce(f64::max);
     ui.event(Event::Summary(Summary {
         outcome,
         requests: None,
         failed: None,
-        mint_to_last_moved_s: took.mint_to_last_moved_s,
+        mint_to_last_moved_s: past.mint_to_last_moved_s,
         gap_s,
         dead_confirmed: state.phase() == Phase::Done
             && state.debt().is_none()
@@ -94,7 +94,7 @@ pub(crate) async fn drive(
         old_kept: state.plan().aim == Aim::Part,
         blocked_by: blocked,
         residues,
-        emergency: took.emergency,
+        emergency: past.emergency,
     }));
     ui.settle();
     Ok(exit)

@@ -3,6 +3,7 @@
 use std::fs;
 
 use keyroll_host::process_of;
+use keyroll_observe::NotVisible;
 use keyroll_rotation::{
     Aim, Blocker, ConsumerId, Holds, Incarnation, Life, Phase, State, Uptake, Waived, Which, blockers,
 };
@@ -34,8 +35,35 @@ pub(crate) fn all(called: &Called, state: &State) -> Vec<Holder> {
         | Phase::RolledBack => return Vec::new(),
     };
     let Some(look) = state.look() else { return Vec::new() };
-    let found = blockers(state, look, stays);
-    found.into_iter().take(SHOWN_MAX).map(|blocker| holder(called, state, blocker, stays)).collect()
+    let found =
+        blockers(state, look, stays).into_iter().filter_map(|blocker| as_it_is(state, blocker, stays));
+    found.take(SHOWN_MAX).map(|blocker| holder(called, state, blocker, stays)).collect()
+}
+
+/// A blocker as things are since the look: what was written and who ended meanwhile. None where it blocks no more.
+fn as_it_is(state: &State, blocker: Blocker, stays: Which) -> Option<Blocker> {
+    match blocker {
+        Blocker::File(file, seen) => {
+            let holds = state.files().get(file.index()).copied().unwrap_or(seen);
+            (holds != Holds::of(stays)).then_some(Blocker::File(file, holds))
+        }
+        Blocker::Stale(_, who, _) if gone(who) => None,
+        Blocker::Holder(_)
+        | Blocker::Stranger(_)
+        | Blocker::Unproven(..)
+        | Blocker::Stale(..)
+        | Blocker::Session(_)
+        | Blocker::Absent(_) => Some(blocker),
+    }
+}
+
+/// Whether a process of a look has surely ended by now.
+fn gone(who: Incarnation) -> bool {
+    let Some(id) = process_of(who) else { return false };
+    match keyroll_observe::process(id.pid) {
+        Ok(now) => now.id != id,
+        Err(why) => matches!(why, NotVisible::Vanished | NotVisible::Replaced),
+    }
 }
 
 /// One of them. What a process is, is looked up now: one that is gone by now is said to be gone.

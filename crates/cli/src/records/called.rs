@@ -14,6 +14,7 @@ pub(crate) struct Called {
     consumers: Vec<String>,
     files: Vec<String>,
     paths: Vec<Vec<String>>,
+    gate: bool,
 }
 
 impl Called {
@@ -24,7 +25,7 @@ impl Called {
         let config = Config::parse(&saved.config_text, &saved.config_file.display().to_string());
         let Ok(config) = config else { return Self::default() };
         let Ok(secret) = config.secret(&saved.secret) else { return Self::default() };
-        let mut called = Self::default();
+        let mut called = Self { gate: secret.gate.is_some(), ..Self::default() };
         let mut known = Vec::new();
         let own = match &saved.family {
             Some(Family::End { own, .. }) => own.clone(),
@@ -66,6 +67,11 @@ impl Called {
             (Some(_), Some(name)) => format!("its path `{name}`"),
             (Some(_), None) => format!("its path {path}"),
         }
+    }
+
+    /// Whether an error rate is a gate of it.
+    pub(crate) fn has_gate(&self) -> bool {
+        self.gate
     }
 
     /// One file.

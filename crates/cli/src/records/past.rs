@@ -7,9 +7,11 @@ use super::old_key;
 use super::saved::Saved;
 use crate::ui::{EmergencyShown, Outcome};
 
-/// What the journal tells of the time that a rotation took. Times are those of the wall clock.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Took {
+/// What the journal tells of a rotation's end and of the time that it took. Times are those of the wall clock.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Past {
+    /// Where it stands; none where an entry cannot follow from those before it.
+    pub(crate) state: Option<State>,
     /// From its opening to its last event, seconds.
     pub(crate) all_s: Option<f64>,
     /// From the first mint intent, or the key that a person gave, to the last consumer that settled on the new version,
@@ -21,7 +23,7 @@ pub(crate) struct Took {
     pub(crate) emergency: Option<EmergencyShown>,
 }
 
-impl Took {
+impl Past {
     pub(crate) fn of(recorded: &Recorded) -> Self {
         let Ok(mut state) = State::open(recorded.opening.plan.clone(), recorded.opening.at) else {
             return Self::default();
@@ -29,12 +31,14 @@ impl Took {
         let (mut minted, mut moved, mut dead) = (None, None, None);
         let mut clock = Clock::default();
         for (event, unix_ms) in recorded.events.iter().zip(&recorded.unix_ms) {
-            let before = settled(&state);
-            let Ok((next, _)) = step(&state, event) else { break };
+            let before = moved_units(&state);
+            let Ok((next, _)) = step(&state, event) else {
+                return Self::default();
+            };
             if matches!(event.fact, Fact::Intended(Op::Mint) | Fact::HandMinted(_)) && minted.is_none() {
                 minted = Some(*unix_ms);
             }
-            if settled(&next) > before {
+            if moved_units(&next) > before {
                 moved = Some(*unix_ms);
             }
             let over = matches!(next.phase(), Phase::Sweep | Phase::Done) && next.debt().is_none();
@@ -49,6 +53,7 @@ impl Took {
             all_s: seconds(Some(recorded.opening.unix_ms), recorded.unix_ms.last().copied()),
             mint_to_last_moved_s: seconds(minted, moved),
             mint_to_dead_s: seconds(minted, dead),
+            state: Some(state),
         }
     }
 }
@@ -97,7 +102,8 @@ fn seconds(from: Option<u64>, to: Option<u64>) -> Option<f64> {
     Some(std::time::Duration::from_millis(millis).as_secs_f64())
 }
 
-fn settled(state: &State) -> usize {
+/// The consumers that are on the new version.
+pub(crate) fn moved_units(state: &State) -> usize {
     let arrived = |unit: &&keyroll_rotation::Unit| unit.stage == Stage::Settled && unit.toward == Which::New;
     state.units().iter().filter(arrived).count()
 }

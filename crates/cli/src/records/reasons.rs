@@ -86,6 +86,12 @@ pub(crate) fn reason_text(called: &Called, state: &State, reason: Reason) -> Str
             format!("{} holds what neither keyroll nor the plan put there", called.file(file))
         }
         Reason::Unreadable(file) => format!("{} cannot be read", called.file(file)),
+        // The journal has one entry for both: somebody fails without the old key.
+        Reason::RefusedUse if called.has_gate() => {
+            "while the old key was disabled the error rate of the gate rose, \
+             or the key was used: it is on again"
+                .to_owned()
+        }
         Reason::RefusedUse => "the old key was used while it was disabled: it is on again".to_owned(),
         Reason::Consent => CONSENT.to_owned(),
         Reason::Unit(consumer) if state.plan().aim == Aim::End => {

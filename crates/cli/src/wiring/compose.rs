@@ -16,9 +16,9 @@ use keyroll_host::{
 };
 use keyroll_manager::{
     Adapter, AtRest, CommandLine, Compose, Container, ContainerVerb, Cron, Master, Pm2, Process, RateQuery,
-    Reread, Roll, Run, Supervisor, Unit, Verb, signal_by_name,
+    Reread, Roll, Run, Supervisor, Unit, Verb, signal_by_name, uid_of,
 };
-use keyroll_observe::LogSource;
+use keyroll_observe::{JournalUnit, LogSource};
 use keyroll_port::Issuer;
 use keyroll_rotation::{self as rotation, Delivery, FileId, Kinds, Policy, Uptake};
 use keyroll_secret::Fields;
@@ -94,6 +94,7 @@ pub(crate) fn compose_own(
         consumers: setups,
         roots: roots.iter().cloned().chain(projects(secret)).collect(),
         own_folders: vec![places.state.clone(), places.keys.clone()],
+        instance_time_max: secret.deadlines.unit,
         work: places.state.join("work"),
         value_format: (format.alphabet, format.length_max),
         servers: issuer
@@ -294,23 +295,28 @@ fn slots(consumer: &Consumer, folder: &Path, first: Option<FileId>) -> Result<Ve
                 instance: (!single).then(|| instance.name.to_string()),
                 run: run(&consumer.runs, instance, folder)?,
                 checks,
-                log: consumer.log.as_ref().map(|log| LogSetup {
-                    source: log_source(&log.source, instance),
-                    success: log.success.clone().unwrap_or_else(|| NOTHING.to_owned()),
-                    failure: log.failure.clone().unwrap_or_else(|| REFUSED_DEFAULT.to_owned()),
-                }),
+                log: consumer.log.as_ref().map(|log| log_setup(log, &consumer.runs, instance)).transpose()?,
                 ready: ready(&consumer.runs, instance),
             })
         })
         .collect()
 }
 
-fn log_source(source: &keyroll_config::LogSource, instance: &Instance) -> LogSource {
-    match source {
+fn log_setup(log: &keyroll_config::Log, runs: &Runs, instance: &Instance) -> Result<LogSetup, Problem> {
+    let source = match &log.source {
         keyroll_config::LogSource::File(path) => LogSource::File(PathBuf::from(fill(path, instance))),
-        keyroll_config::LogSource::Journal(unit) => LogSource::Journal(fill(unit, instance)),
+        keyroll_config::LogSource::Journal(unit) => {
+            // The unit of a user's own manager is another one than the system's of the same name.
+            let user = runs.user().map(uid_of).transpose()?;
+            LogSource::Journal(JournalUnit { unit: fill(unit, instance), user })
+        }
         keyroll_config::LogSource::Docker(name) => LogSource::Docker(fill(name, instance)),
-    }
+    };
+    Ok(LogSetup {
+        source,
+        success: log.success.clone().unwrap_or_else(|| NOTHING.to_owned()),
+        failure: log.failure.clone().unwrap_or_else(|| REFUSED_DEFAULT.to_owned()),
+    })
 }
 
 fn fill(argument: &Argument, instance: &Instance) -> String {

@@ -10,7 +10,7 @@ use keyroll_rotation::Holds;
 use keyroll_secret::{Credential, CredentialId, Fields};
 
 use super::compose::compose;
-use super::issuer::issuer;
+use super::issuer::{described, issuer};
 use super::open::{fingerprint_key, runtime};
 use crate::places::Places;
 use crate::problem::Problem;
@@ -36,8 +36,9 @@ pub(crate) fn look(
 ) -> Result<Looked, Problem> {
     let mut looked = Looked::default();
     blanks(&credential.fields, &mut looked);
-    let issuer = match issuer(secret) {
-        Ok(issuer) => issuer,
+    let described = described(secret).and_then(|of| Ok((of.issuer(secret, None)?, of.spec)));
+    let (issuer, spec) = match described {
+        Ok(described) => described,
         Err(problem) => {
             let why = problem.causes.join(": ");
             looked.not_visible.push(format!("whether the issuer accepts it: {why}"));
@@ -46,6 +47,11 @@ pub(crate) fn look(
     };
     if looked.against.is_empty() {
         runtime()?.block_on(ask(issuer.as_ref(), credential, &mut looked));
+    }
+    // A key of a form that was given out before is a key as long as it is accepted; else its form tells what went wrong.
+    if looked.good.is_empty() {
+        let faults = spec.map(|spec| spec.faults(&credential.fields)).unwrap_or_default();
+        looked.against.splice(0..0, faults);
     }
     copies(secret, credential, issuer.as_ref(), places, folder, &mut looked);
     Ok(looked)

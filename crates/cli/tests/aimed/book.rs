@@ -25,7 +25,8 @@ fn copied<T>(scene: &Scene, name: &str, with: impl FnOnce(&Connection) -> T) -> 
     with(&Connection::open(folder.path().join(name)).unwrap())
 }
 
-/// The operations that the last driver began and whose outcome it did not write down.
+/// The operations that the last driver began and whose outcome it did not write down; and the taking in of a value that is
+/// sealed and that no entry names.
 pub fn begun(scene: &Scene, id: &str) -> Vec<Kind> {
     let entries: Vec<Vec<u8>> = copied(scene, "journal.db", |journal| {
         let select = "SELECT bytes FROM entries JOIN rotations ON rotations.number = entries.rotation
@@ -33,16 +34,25 @@ pub fn begun(scene: &Scene, id: &str) -> Vec<Kind> {
         let mut select = journal.prepare(select).unwrap();
         select.query_map([id], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
     });
-    let mut open = BTreeMap::new();
+    let (mut open, mut taken) = (BTreeMap::new(), false);
     for (seq, bytes) in (1u64..).zip(&entries) {
         match decode_event(bytes).unwrap().fact {
             Fact::DriverStarted => open.clear(),
             Fact::Intended(op) => drop(open.insert(seq, Kind::of(&op))),
             Fact::Ended { intent, .. } => drop(open.remove(&intent)),
+            Fact::HandMinted(_) => taken = true,
             _ => {}
         }
     }
-    open.into_values().collect()
+    let mut all: Vec<Kind> = open.into_values().collect();
+    let given = copied(scene, "secrets.db", |store| {
+        let count = "SELECT count(*) FROM kept WHERE rotation = ?1";
+        store.query_row(count, [id], |row| row.get::<_, i64>(0)).unwrap()
+    });
+    if scene.by_hand() && !taken && given > 0 {
+        all.push(Kind::TakeIn);
+    }
+    all
 }
 
 /// What the store and the copies show, for a comparison.
@@ -89,6 +99,7 @@ impl Shown {
         match kind {
             Kind::Choose => Some(self.kept.1 > 0),
             Kind::Mint if sealed => Some(self.kept.0 > 0),
+            Kind::TakeIn => Some(self.kept.0 > 1),
             Kind::Stage => Some(self.label(true).is_some()),
             Kind::Promote => Some(self.label(true) == Some("current")),
             Kind::Demote => Some(self.label(false) == Some("current")),

@@ -30,6 +30,8 @@ pub enum Kind {
     DeleteAbandoned,
     RetireOld,
     RetireNew,
+    /// No operation: a value that a person gave is sealed, and becomes the new version with an entry.
+    TakeIn,
 }
 
 /// When the driver is killed.
@@ -135,7 +137,8 @@ impl Kind {
             Self::DeleteOrphan => Self::DeleteAbandoned,
             Self::DeleteAbandoned => Self::RetireOld,
             Self::RetireOld => Self::RetireNew,
-            Self::RetireNew => return None,
+            Self::RetireNew => Self::TakeIn,
+            Self::TakeIn => return None,
         })
     }
 
@@ -145,7 +148,7 @@ impl Kind {
         match self {
             Self::Mint if when == When::Sealed => By::Store,
             Self::Choose | Self::Stage | Self::Promote | Self::Demote => By::Store,
-            Self::RetireOld | Self::RetireNew => By::Store,
+            Self::RetireOld | Self::RetireNew | Self::TakeIn => By::Store,
             Self::DeliverNew | Self::DeliverOld => By::Folder,
             Self::Fetch | Self::ApplyNew | Self::ApplyOld => By::Command,
             Self::Mint => at_issuer(Ask::Mint, Said::Mint),
@@ -171,7 +174,10 @@ impl Kind {
             Self::DeleteOrphan | Self::DeleteAbandoned if !http => &[],
             // A role that is switched off has no sessions left: it is killed when it looks for them.
             Self::EndSessions if !http => &[Before],
-            // Scripts are the same.
+            // Sealed as it was given; and sealed under the number of an entry that is not there.
+            Self::TakeIn if http => &[Before, Sealed],
+            // Scripts are the same; and no person makes a login.
+            Self::TakeIn => &[],
             Self::Fetch if !http => &[],
             Self::Choose
             | Self::Stage

@@ -32,6 +32,9 @@ const REQUEST_MAX: &str = "2s";
 /// What the first key is called at the HTTP issuer.
 const BY_HAND: &str = "by hand";
 
+/// What a key is called that a person makes in the middle of a rotation.
+const MADE: &str = "made at the console";
+
 /// What is run next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Go {
@@ -43,6 +46,10 @@ pub enum Go {
     /// To a pause right after the old key was switched off: it is switched on again.
     ApplyUntilSoak,
     ApplyUntilQuiesce,
+    /// To where a key is waited for that a person makes.
+    ApplyUntilMade,
+    /// With that key.
+    Give,
     Abort,
     Resume,
     ResumeUntilStage,
@@ -58,6 +65,8 @@ pub enum End {
     /// With calls refused meanwhile: an outage was stated.
     DoneAfterOutage,
     RolledBack,
+    /// With a key that a person made.
+    DoneByHand,
 }
 
 /// A command, and where it is killed.
@@ -68,6 +77,7 @@ pub struct Lane {
     pub name: &'static str,
     http: bool,
     fetches: bool,
+    by_hand: bool,
     steps: Vec<Step>,
     end: End,
 }
@@ -91,7 +101,7 @@ pub fn lanes() -> Vec<Lane> {
 }
 
 fn lane(name: &'static str, http: bool, end: End, steps: &[Vec<Step>]) -> Lane {
-    Lane { name, http, fetches: false, steps: steps.concat(), end }
+    Lane { name, http, fetches: false, by_hand: false, steps: steps.concat(), end }
 }
 
 /// Without a kill.
@@ -220,6 +230,15 @@ fn http() -> Vec<Lane> {
             End::Done,
             &[all(Apply, Mint, &[After]), both(Resume, &[DeleteOrphan]), all(Resume, ApplyNew, &[Late])],
         ),
+        Lane {
+            by_hand: true,
+            ..lane(
+                "HTTP: made by hand",
+                true,
+                End::DoneByHand,
+                &[only(Go::ApplyUntilMade), all(Go::Give, Kind::TakeIn, &[Before, Sealed])],
+            )
+        },
         lane("HTTP: ended first", true, End::DoneAfterOutage, &[both(ApplyNow, &[Revoke])]),
     ]
 }
@@ -229,7 +248,7 @@ impl Lane {
     pub fn run(&self, program: &Path) -> Option<&'static str> {
         let mut gate = None;
         let scene = if self.http {
-            Scene::http_with(program, REQUEST_MAX, self.fetches)
+            Scene::http_of(program, REQUEST_MAX, self.fetches, self.by_hand)
         } else {
             Scene::postgres_by(program, |port| gate.insert(Gate::before(port)).port())?
         };
@@ -238,7 +257,8 @@ impl Lane {
             Run { lane: self, scene: &scene, gate, id, hasher: RandomState::new(), log: Vec::new() };
         for (at, (go, aim)) in self.steps.iter().enumerate() {
             // Once it was killed, the same command would be refused: it is resumed.
-            let go = if at > 0 && self.steps[at - 1].0 == *go { Go::Resume } else { *go };
+            let again = at > 0 && self.steps[at - 1].0 == *go && *go != Go::Give;
+            let go = if again { Go::Resume } else { *go };
             match aim {
                 Some((kind, when)) => run.kill_at(go, *kind, *when),
                 None => run.until_it_pauses(go),
@@ -246,7 +266,7 @@ impl Lane {
         }
         run.to_its_end();
         Some(match self.end {
-            End::Done | End::DoneAfterOutage => "done",
+            End::Done | End::DoneAfterOutage | End::DoneByHand => "done",
             End::RolledBack => "rolled back",
         })
     }
@@ -272,10 +292,11 @@ impl Run<'_> {
     fn words(&self, go: Go) -> Vec<&str> {
         let id = self.id.as_str();
         match go {
-            Go::Apply | Go::ApplyInVain => vec!["apply", id, "--confirm", "ring"],
+            Go::Apply | Go::ApplyInVain | Go::ApplyUntilMade => vec!["apply", id, "--confirm", "ring"],
             Go::ApplyNow => vec!["apply", id, "--confirm", "ring", "--emergency", "revoke-now"],
             Go::ApplyUntilSoak => vec!["apply", id, "--confirm", "ring", "--until", "soak"],
             Go::ApplyUntilQuiesce => vec!["apply", id, "--confirm", "ring", "--until", "quiesce"],
+            Go::Give => vec!["resume", id, "--confirm", "ring", "--value-file", "run/new.key"],
             Go::Abort => vec!["abort", id],
             Go::Resume => vec!["resume", id, "--confirm", "ring"],
             Go::ResumeUntilStage => vec!["resume", id, "--confirm", "ring", "--until", "stage"],
@@ -312,7 +333,8 @@ impl Run<'_> {
             // Another write of the same operation, or of one before it, which the next driver need not repeat.
             nth += u64::from(there || apart);
             apart = !there && !apart;
-            go = Go::Resume;
+            // Until its value is sealed a person has to give it again.
+            go = if go == Go::Give { go } else { Go::Resume };
         }
         panic!("{kind:?} {when:?} was not met in {BESIDE_MAX} runs\n{}", self.log.join("\n"));
     }
@@ -344,7 +366,9 @@ impl Run<'_> {
             }
             By::Store => {
                 let log = self.scene.home().join("state/secrets.db-wal");
-                let calls = if when.effected() { "fsync,fdatasync" } else { "pwrite64" };
+                // A commit of a given value is over when it is killed, whichever it is.
+                let calls =
+                    if when.effected() || kind == Kind::TakeIn { "fsync,fdatasync" } else { "pwrite64" };
                 begun = Some(trace::killed_on(self.scene.keyroll(), &record, &log, calls, nth));
             }
             By::Folder => {
@@ -370,17 +394,23 @@ impl Run<'_> {
 
     fn until_it_pauses(&mut self, go: Go) {
         let ran = ended(self.scene.command(None, &self.words(go)).spawn().unwrap());
-        assert_eq!(ran.code, Some(4), "{}\n{}", self.log.join("\n"), ran.text);
+        let code = if go == Go::ApplyUntilMade { 6 } else { 4 };
+        assert_eq!(ran.code, Some(code), "{}\n{}", self.log.join("\n"), ran.text);
         self.log.push(format!("{go:?} paused"));
+        if go == Go::ApplyUntilMade {
+            self.scene.made_by_hand(MADE);
+        }
     }
 
-    /// Nobody kills it any more.
+    /// Nobody kills it any more. Whoever made a key has thrown their file away: what was given is sealed.
     fn to_its_end(&self) {
+        let _ = fs::remove_file(self.scene.dir().join("run/new.key"));
         let ran = ended(self.scene.command(None, &self.words(Go::Resume)).spawn().unwrap());
         let told = || format!("{}\n{}", self.log.join("\n"), ran.text);
         let outcome = ran.events.iter().find(|event| event["type"] == "done").map(|event| &event["outcome"]);
         let (code, word, label) = match self.lane.end {
             End::Done | End::DoneAfterOutage => (0, "done", "keyroll/"),
+            End::DoneByHand => (0, "done", MADE),
             End::RolledBack => (5, "rolled_back", BY_HAND),
         };
         assert_eq!(
@@ -395,6 +425,7 @@ impl Run<'_> {
         println!("{}:\n  {}", self.lane.name, self.log.join("\n  "));
         match self.lane.end {
             End::Done => self.scene.check(),
+            End::DoneByHand => self.scene.check_unrefused(label),
             End::RolledBack | End::DoneAfterOutage => self.scene.check_end(label),
         }
     }

@@ -5,7 +5,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::time::{Duration, Instant};
 
-use keyroll_testkit::issuer::{Ask, Mood};
+pub use keyroll_testkit::issuer::by_hand as human;
+use keyroll_testkit::issuer::{Ask, Mood, without};
 use zeroize::Zeroizing;
 
 use crate::Case;
@@ -26,20 +27,7 @@ pub const CASES: &[Case] = &[
     ("a key made by hand that ends the one before", exchanged),
 ];
 
-fn without(spec: &str, name: &str) -> String {
-    let (before, rest) = spec.split_once(&format!("[{name}]\n")).unwrap();
-    let (_, after) = rest.split_once("\n[").unwrap();
-    format!("{before}[{after}")
-}
-
-/// The issuer's spec without its mint: a person makes keys.
-pub fn human(spec: &mut String) {
-    *spec = without(spec, "op.mint").replace("minted_by = \"api\"", "minted_by = \"human\"");
-    *spec += "\n[human]\nurl = \"https://acme.example/keys\"\nsteps = [\"press New key\", \"copy it\"]\n";
-    *spec += "revoke_steps = [\"press Delete beside the old key\"]\n";
-}
-
-/// The same without anything that ends or switches a key: a person does.
+/// An issuer at whose console a person makes keys and ends them: no API does.
 fn console(spec: &mut String) {
     human(spec);
     for name in ["op.disable", "op.enable", "op.revoke"] {

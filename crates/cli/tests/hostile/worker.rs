@@ -75,6 +75,10 @@ fn work(words: &BTreeMap<&str, &str>, path: &Path) {
             let mut log = fs::OpenOptions::new().create(true).append(true).open(words["refused"]).unwrap();
             writeln!(log, "{} was refused", words["name"]).unwrap();
         }
+        // A line of its own that looks like a refusal, when somebody asks for it.
+        if words.get("says").is_some_and(|file| fs::remove_file(file).is_ok()) {
+            println!("{} was refused", words["name"]);
+        }
         // Ready before it is known: the restart command waits for this file.
         if let Some(pid_file) = pid_file.as_ref().filter(|_| !known) {
             let beside = pid_file.with_extension(format!("new-{}", std::process::id()));

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use keyroll_needle::{NeedleId, Needles};
 use keyroll_secret::SecretBytes;
-use keyroll_testkit::issuer::Issuer;
+use keyroll_testkit::issuer::{self, Issuer};
 use keyroll_testkit::{Postgres, TempDir, alphanumeric, scram_verifier};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
@@ -32,6 +32,7 @@ pub struct Scene {
     pub accepts: Accepts,
     home: TempDir,
     keyroll: PathBuf,
+    by_hand: bool,
 }
 
 /// What a command said and how it ended.
@@ -62,22 +63,30 @@ impl Ran {
 impl Scene {
     /// With the HTTP issuer.
     pub fn http(keyroll: &Path) -> Self {
-        Self::http_with(keyroll, "2s", false)
+        Self::http_of(keyroll, "2s", false, false)
     }
 
-    /// With the HTTP issuer, to which a request may take so long; and with a consumer that fetches, or without.
-    pub fn http_with(keyroll: &Path, request_max: &str, fetches: bool) -> Self {
-        let (issuer, admin) = Issuer::start();
-        let words = format!("kind=http port={}", issuer.port());
-        let (id, value) = issuer.mint("by hand");
+    /// With the HTTP issuer, to which a request may take so long; with a consumer that fetches, or without; and with keys
+    /// that a person makes, or the API.
+    pub fn http_of(keyroll: &Path, request_max: &str, fetches: bool, by_hand: bool) -> Self {
+        let (accepts, admin) = Issuer::start();
+        let words = format!("kind=http port={}", accepts.port());
+        let (id, value) = accepts.mint("by hand");
         let mut config =
             include_str!("http.toml").to_owned() + &include_str!("consumers.toml").replace("@DERIVED@", "");
         if fetches {
             config += include_str!("puller.toml");
         }
-        let spec = issuer.spec(request_max);
-        let scene =
-            Self { accepts: Accepts::Http(issuer), home: TempDir::new().unwrap(), keyroll: keyroll.into() };
+        let mut spec = accepts.spec(request_max);
+        if by_hand {
+            issuer::by_hand(&mut spec);
+        }
+        let scene = Self {
+            accepts: Accepts::Http(accepts),
+            home: TempDir::new().unwrap(),
+            keyroll: keyroll.into(),
+            by_hand,
+        };
         scene.write(&config, &words);
         put(&scene.dir().join("acme.toml"), &[&spec], 0o644);
         put(&scene.dir().join("admin.key"), &[&admin, "\n"], 0o600);
@@ -115,6 +124,7 @@ impl Scene {
             accepts: Accepts::Postgres(server, runtime),
             home: TempDir::new().unwrap(),
             keyroll: keyroll.into(),
+            by_hand: false,
         };
         scene.write(&config, "kind=postgres");
         put(&scene.dir().join("admin.key"), &[&admin], 0o600);
@@ -133,6 +143,11 @@ impl Scene {
         scene.add(&[&["--id", "orders"], &fields[..]].concat(), &password);
         scene.start("kind=postgres");
         Some(scene)
+    }
+
+    /// Whether a person makes its keys.
+    pub fn by_hand(&self) -> bool {
+        self.by_hand
     }
 
     /// The folder of keyroll.toml.
@@ -258,14 +273,26 @@ impl Scene {
         plan["id"].as_str().unwrap().to_owned()
     }
 
+    /// A key that a person makes at the console, with this label, in a file of theirs.
+    pub fn made_by_hand(&self, label: &str) {
+        let Accepts::Http(issuer) = &self.accepts else { panic!("it has no console") };
+        let (_, value) = issuer.mint(label);
+        put(&self.dir().join("run/new.key"), &[&value, "\n"], 0o600);
+    }
+
     /// Everything that must be true once a rotation has ended well, with every call accepted all along.
     pub fn check(&self) {
+        self.check_unrefused("keyroll/");
+    }
+
+    /// The same with a key of this label.
+    pub fn check_unrefused(&self, label: &str) {
         let refused = fs::read_to_string(self.dir().join("log/refused")).unwrap();
         assert_eq!(refused, "", "a worker's call was refused");
         if let Accepts::Http(issuer) = &self.accepts {
             assert_eq!(issuer.refused_workers(), [] as [String; 0], "a worker's call was refused");
         }
-        self.check_end("keyroll/");
+        self.check_end(label);
     }
 
     /// Everything that must be true once a rotation has ended, the live key being labelled so.

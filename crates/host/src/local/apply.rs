@@ -11,7 +11,7 @@ use keyroll_rotation::{ConsumerId, FileId, Found, Seq, Which};
 
 use super::{ConsumerSetup, Local, SlotSetup, incarnation, process_of};
 
-/// How long a restart command may take, milliseconds.
+/// How long a restart command may take, milliseconds, where its instance may take longer.
 const APPLY_MS_MAX: u64 = 120_000;
 
 /// How long a command that a dead driver left may take to end, milliseconds.
@@ -62,6 +62,10 @@ impl Local {
         drop(fs::remove_file(self.pid_record(intent)));
     }
 
+    fn command_deadline(&self) -> Instant {
+        Instant::now() + self.setup.instance_time_max.min(Duration::from_millis(APPLY_MS_MAX))
+    }
+
     pub(super) fn apply_slot(
         &self,
         id: ConsumerId,
@@ -86,7 +90,7 @@ impl Local {
         if let Ok(now) = WrittenAt::now() {
             self.memo().applied.insert((id.0, slot), now);
         }
-        let deadline = Instant::now() + Duration::from_millis(APPLY_MS_MAX);
+        let deadline = self.command_deadline();
         let applied = apply(&setup.run, None, deadline, &mut |process| {
             self.record(intent, process);
         });
@@ -121,7 +125,7 @@ impl Local {
 
     /// Runs a command that makes copies.
     pub(super) fn generate(&self, line: &CommandLine, intent: Seq) -> Result<(), Failure> {
-        let deadline = Instant::now() + Duration::from_millis(APPLY_MS_MAX);
+        let deadline = self.command_deadline();
         let fetched = fetch(line, None, deadline, &mut |process| self.record(intent, process));
         self.forget_record(intent);
         fetched.map(drop).map_err(|failure| self.with_words(failure))

@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use keyroll_manager::{Compose, Container, Run, instances_in};
+use keyroll_manager::{AtRest, Compose, Container, Run, instances_in};
 use keyroll_observe::{
     FileLimits, Hidden, HoldersReport, Listing, MemoryLimits, NotSeen, NotVisible, Place, ProcessId, Sockets,
     process, processes, search_files, search_holders, shown, unit_folders,
@@ -28,9 +28,6 @@ const LISTING_MS_MAX: u64 = 10_000;
 
 /// How long the search of all processes may take, milliseconds.
 const HOLDERS_MS_MAX: u64 = 60_000;
-
-/// The system's service manager. Source: systemd(1).
-const MANAGER_PID: u32 = 1;
 
 /// The programs of a container engine, which hand the environment of a container on. Source: docker 20 to 28.
 const ENGINE: [&str; 5] = ["dockerd", "containerd", "containerd-shim", "containerd-shim-runc-v2", "runc"];
@@ -181,13 +178,15 @@ impl Local {
         let in_memory_alone = !holder.places.contains_key(&Place::Environment);
         in_memory_alone
             && slots.any(|slot| match &slot.run {
-                Run::Unit(_) => holder.process.id.pid == MANAGER_PID && exe == Some("systemd"),
+                Run::Unit(unit) | Run::AtRest(AtRest { timer: Some(unit) }) => {
+                    unit.has_as_manager(&holder.process)
+                }
                 Run::Compose(Compose { docker, .. }) | Run::Container(Container { docker, .. }) => {
                     exe.is_some_and(|name| ENGINE.contains(&name))
                         && holder.process.uid.is_some()
                         && holder.process.uid == docker.owner()
                 }
-                Run::Process(_) | Run::Reread(_) | Run::AtRest(_) => false,
+                Run::Process(_) | Run::Reread(_) | Run::AtRest(AtRest { timer: None }) => false,
                 Run::Supervisor(_) | Run::Pm2(_) | Run::Adapter(_) | Run::Master(_) | Run::Cron(_) => false,
             })
     }

@@ -1,6 +1,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use keyroll_copy::{Format, Slot, Template};
 use keyroll_manager::{Check, CommandLine, Run};
@@ -24,6 +25,8 @@ pub struct Setup {
     pub roots: Vec<PathBuf>,
     /// keyroll's own folders: they hold sealed values and are not searched.
     pub own_folders: Vec<PathBuf>,
+    /// How long one instance may take altogether: no command of it goes on for longer.
+    pub instance_time_max: Duration,
     /// Where pids of started commands and file locks are kept.
     pub work: PathBuf,
     /// The longest value, in bytes, and every byte that it may have, for Preflight.

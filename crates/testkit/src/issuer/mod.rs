@@ -108,6 +108,21 @@ struct Trap {
     act: Act,
 }
 
+/// A spec without one of its tables.
+pub fn without(spec: &str, name: &str) -> String {
+    let head = format!("[{name}]\n");
+    let (before, rest) = spec.split_once(&head).unwrap_or((spec, ""));
+    let after = rest.split_once("\n[").map_or("", |(_, after)| after);
+    format!("{before}[{after}")
+}
+
+/// The issuer's spec without its mint: a person makes keys.
+pub fn by_hand(spec: &mut String) {
+    *spec = without(spec, "op.mint").replace("minted_by = \"api\"", "minted_by = \"human\"");
+    *spec += "\n[human]\nurl = \"https://acme.example/keys\"\nsteps = [\"press New key\", \"copy it\"]\n";
+    *spec += "revoke_steps = [\"press Delete beside the old key\"]\n";
+}
+
 /// The issuer; it listens until the test ends.
 #[derive(Clone)]
 pub struct Issuer {
