@@ -78,10 +78,28 @@ pub(crate) fn test(full: bool) -> Result<(), String> {
 fn night() -> Vec<Ring> {
     vec![
         ring("kill ring of a night", || kill::kill(&[])),
+        ring("every manager's service under load", managers),
         ring("simulation: pairs on the full world", || sim::sim(&words(&["--full-pairs"]))),
         ring("simulation: triples", || sim::sim(&words(&["--triples"]))),
         ring("simulation: seeds of a night", || sim::sim(&words(&["--seeds", SEEDS_NIGHT]))),
     ]
+}
+
+/// Every row of docs/reference/managers.md, in all its courses.
+fn managers() -> Result<(), String> {
+    let words = [
+        "KEYROLL_MATRIX=full",
+        "cargo",
+        "test",
+        "--quiet",
+        "-p",
+        "keyroll",
+        "--test",
+        "matrix",
+        "--",
+        "--nocapture",
+    ];
+    run("env", &words)
 }
 
 fn words(of: &[&str]) -> Vec<String> {

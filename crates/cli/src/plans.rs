@@ -10,4 +10,5 @@ pub(crate) mod reach;
 mod subject;
 
 pub(crate) use look::Found;
+pub(crate) use outline::announced;
 pub(crate) use subject::Subject;

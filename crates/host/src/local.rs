@@ -13,6 +13,7 @@ mod live_containers;
 mod logs;
 mod managers;
 mod mounts;
+mod network;
 mod not_loaded;
 mod not_seen;
 mod prove;

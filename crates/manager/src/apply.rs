@@ -120,7 +120,8 @@ impl Applied {
 /// done. [`keyroll_port::Class::Unknown`]: it may have been done (ended with an error, timed out and was killed).
 /// Codes: `K0401` name, `K0402` exit status, `K0403` time-out, `K0404` not started, `K0405` no process to signal,
 /// `K0406` systemd absent, `K0407` unit, `K0408` pid file, `K0420` to `K0427` containers, `K0430` did not stay up,
-/// `K0431` supervisord, `K0432` pm2, `K0433` adapter, `K0434` master.
+/// `K0431` supervisord, `K0432` pm2, `K0433` adapter, `K0434` master,
+/// `K0436` a program that supervisord is starting.
 pub fn apply(
     run: &Run,
     instance: Option<&str>,

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use keyroll_observe::{Listing, ProcessId, descendants};
+use keyroll_observe::{Listing, Process, ProcessId, descendants};
 use keyroll_port::{Class, Failure};
 use rustix::process::Signal;
 
@@ -128,8 +128,9 @@ impl Master {
         }
         let exe = listing.seen.iter().find(|process| process.id == master).and_then(|it| it.exe.as_ref());
         let all = descendants(listing, master);
-        let alike =
-            all.iter().filter(|worker| worker.forked || (exe.is_some() && worker.exe.as_ref() == exe));
+        let alike = all.iter().filter(|worker| {
+            !is_beside(worker) && (worker.forked || (exe.is_some() && worker.exe.as_ref() == exe))
+        });
         Ok(alike
             .map(|worker| InstanceProcess {
                 process: worker.id,
@@ -142,4 +143,10 @@ impl Master {
     fn failed(&self, class: Class) -> Failure {
         Failure::new(class, "K0434", format!("replace the workers of {}", self.pid_file.display()))
     }
+}
+
+/// Python's own keeper of shared resources: each master that starts its workers as programs of their own (uvicorn) has
+/// one beside them. It is handed no request, reads no configuration, and stays when the workers are replaced.
+fn is_beside(process: &Process) -> bool {
+    process.args.any(|word| word.starts_with(b"from multiprocessing.resource_tracker import"))
 }
