@@ -73,6 +73,16 @@ impl Run {
         }
     }
 
+    /// Whether its only instance is not there for a while when it is told: the whole of it is ended and started again.
+    /// A master goes on while its workers are replaced, and a job ends by itself.
+    pub fn goes_away(&self) -> bool {
+        match self {
+            Self::Master(_) | Self::Cron(_) | Self::AtRest(_) => false,
+            Self::Process(_) | Self::Unit(_) | Self::Supervisor(_) | Self::Pm2(_) => self.starts_anew(),
+            Self::Compose(_) | Self::Container(_) | Self::Adapter(_) | Self::Reread(_) => self.starts_anew(),
+        }
+    }
+
     /// The manager's own process, whose memory holds what it starts others with, and which never presents it.
     pub fn keeper(&self) -> Option<u32> {
         match self {

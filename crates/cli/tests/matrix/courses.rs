@@ -33,6 +33,7 @@ impl Course {
 pub fn run(row: &'static Row, courses: &[Course]) -> String {
     let Some(mut place) = Place::raise(row) else { return "left out".to_owned() };
     place.trap();
+    let _front = front(&place);
     let mut told = Vec::new();
     for course in courses {
         println!("{}: {course:?}", row.name);
@@ -54,7 +55,9 @@ fn forward(place: &mut Place) -> String {
     place.rotated();
     let shown = &ran.of("summary")[0]["gaps"];
     if place.row.notice() != Notice::Away {
-        assert!(shown.is_null(), "nobody was away: {}", ran.text);
+        let longest = &ran.of("summary")[0]["gap_s"];
+        assert!(shown.is_null() && longest.is_null(), "nobody was away: {}", ran.text);
+        assert!(!ran.text.contains("not there for"), "nobody was away: {}", ran.text);
         return "nobody away".to_owned();
     }
     // Announced and measured, here and in the history; the length itself is the machine's.
@@ -82,7 +85,11 @@ fn killed(place: &mut Place) -> String {
     wait("the service is told", || place.told() != before);
     place.kill(&running, Signal::KILL);
     running.end();
-    place.run(&["resume", &plan, "--confirm", "ring"]).exits(0).ended("done");
+    let ran = place.run(&["resume", &plan, "--confirm", "ring"]);
+    if std::env::var_os("DEBUG_M").is_some() {
+        println!("{}", ran.text);
+    }
+    ran.exits(0).ended("done");
     place.rotated();
     let gaps = &past(place, &plan)["gaps"];
     assert_eq!(gaps.is_array(), place.row.notice() == Notice::Away, "{gaps}");
@@ -120,33 +127,30 @@ fn runtime() -> &'static Runtime {
     RUNTIME.get_or_init(|| Runtime::new().unwrap())
 }
 
-/// Callers at the service's address, through a front where it has two instances.
-struct Calls {
-    callers: Option<Callers>,
-    front: Option<Front>,
+/// A front before both instances, where there are two.
+fn front(place: &Place) -> Option<Front> {
+    let [first, second, port] = place.ports;
+    let both = [first, second];
+    let front = place.row.two.then(|| runtime().block_on(Front::start(port, &both)).unwrap())?;
+    wait("both instances are ready", || both.iter().all(|port| front.uses(*port)));
+    Some(front)
 }
+
+/// Callers at the service's address.
+struct Calls(Option<Callers>);
 
 impl Calls {
     fn start(place: &Place) -> Self {
         let _entered = runtime().enter();
-        let [first, second, front_port] = place.ports;
-        if place.row.notice() == Notice::Job {
-            return Self { callers: None, front: None };
-        }
-        let front = place.row.two.then(|| {
-            let both = [first, second];
-            let front = runtime().block_on(Front::start(front_port, &both)).unwrap();
-            wait("both instances are ready", || both.iter().all(|port| front.uses(*port)));
-            front
-        });
-        let port = if place.row.two { front_port } else { first };
-        Self { callers: Some(Callers::start(port, RATE)), front }
+        let [first, _, front] = place.ports;
+        let port = if place.row.two { front } else { first };
+        Self((place.row.notice() != Notice::Job).then(|| Callers::start(port, RATE)))
     }
 
     /// What they counted, and that nobody was refused.
     fn end(self, place: &Place) -> String {
         place.nobody_was_refused();
-        let Some(callers) = self.callers else { return place.jobs() };
+        let Some(callers) = self.0 else { return place.jobs() };
         let tally: Tally = runtime().block_on(callers.stop());
         assert!(tally.answers.contains_key("bot"), "nothing was answered: {:?}", tally.answers);
         let refused = tally.answers.keys().find(|answer| answer.contains("the query failed"));

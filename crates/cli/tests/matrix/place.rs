@@ -83,7 +83,9 @@ impl Place {
         let text = numbered(text, &self.ports)
             .replace("@SERVE@", &format!("serve {words}"))
             .replace("@WORDS@", &words);
+        let engine = self.engine.as_ref().map(Engine::host).unwrap_or_default();
         text.replace("@IMAGE@", IMAGE)
+            .replace("@ENGINE@", &engine)
             .replace("@DIR@", self.scene.dir().to_str().unwrap())
             .replace("@TARGET@", program.parent().unwrap().to_str().unwrap())
             .replace("@PROGRAM@", program.to_str().unwrap())

@@ -244,7 +244,7 @@ pub const ROWS: &[Row] = &[
         name: "supervisor-environment",
         runs: "supervisor = \"bot\", config = \"./supervisord.conf\", ready = \"@READY@\"",
         reads: "{ file = \"./supervisord.conf\", template = 'KEY=\"{value}\"' }",
-        start: supervisord!("KEY=\"$value\",", "environment=KEY"),
+        start: concat!("rm bot.env\n", supervisord!("KEY=\"$value\",", "environment=KEY")),
         told: SUPERVISOR_TOLD,
         stop: SUPERVISOR_STOP,
         ..NONE
@@ -397,7 +397,7 @@ pub const ROWS: &[Row] = &[
         runs: "container = \"bot\", restart = [\"./make.sh\"], ready = \"@READY@\"",
         start: concat!(
             "cat >make.sh <<'END'\n#!/bin/sh\nset -eu\ncd @DIR@\n",
-            "docker rm --force bot >/dev/null 2>&1 || true\n",
+            "export DOCKER_HOST=@ENGINE@\nif docker inspect bot >/dev/null 2>&1; then docker rm --force bot >/dev/null; fi\n",
             docker_run!("--env-file @DIR@/bot.env", "environment=KEY"),
             "END\nchmod 755 make.sh; ./make.sh"
         ),

@@ -45,8 +45,11 @@ impl Local {
     /// Follows the process that runs now, from before it is restarted.
     pub(super) fn watch_gap(&self, id: ConsumerId, setup: &SlotSetup) {
         let single = self.setup.consumer(id).is_some_and(|consumer| consumer.slots.len() == 1);
+        if !single || !setup.run.goes_away() {
+            return;
+        }
         let main = instances(&setup.run).ok().and_then(|all| all.into_iter().find(|one| one.main));
-        let Some(main) = main.filter(|_| single) else { return };
+        let Some(main) = main else { return };
         let watched = Arc::new(Mutex::new(Watched::default()));
         self.memo().gaps.open.insert(id, Arc::clone(&watched));
         let ready = setup.ready.clone();
