@@ -193,7 +193,7 @@ pub const MANAGER_FACTS: &[ManagerFact] = &[
         source: "a file that a worker reads when it is forked",
         verb: "`HUP` (or `USR1`, `USR2`) to the master; or worker by worker",
         wrong: "the same with a program that is loaded before the fork (`preload_app`)",
-        gap: "none with `HUP` or `TTIN`; one worker at a time with `workers`",
+        gap: "none with `HUP` or `TTIN` (a driver that is killed between that and `TTOU` leaves one worker more); one worker at a time with `workers`",
         proof: "each worker's memory and connections; none of before may be left",
         test: "every_worker_is_replaced_however_the_master_is_told",
         services: &[

@@ -14,6 +14,9 @@ use crate::{Applied, Find, InstanceProcess};
 /// How often it is looked while workers come and go, milliseconds.
 const STEP_MS: u64 = 50;
 
+/// How long fewer workers than before must stay the same to count as all that there will be.
+const FEWER_SETTLE: Duration = Duration::from_secs(8);
+
 /// A master that forks workers before they are needed, as gunicorn does. The workers use the value; each of them is
 /// proven, and the master is none of them: what it holds itself makes it a holder like any other process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +84,8 @@ impl Master {
             }
         }
         let what = format!("the workers of master {}", master.pid);
-        let of = Settling { what: &what, see: "its log", before: &before, at_least: before.len() };
+        let (at_least, fewer_after) = (before.len(), Some(FEWER_SETTLE));
+        let of = Settling { what: &what, see: "its log", before: &before, at_least, fewer_after };
         settle(&of, deadline, &mut || self.workers())?;
         Ok(Applied::without_output(format!("{} workers of master {} replaced", before.len(), master.pid)))
     }

@@ -99,7 +99,7 @@ impl Supervisor {
         }
         let what = format!("the program {} of supervisord", self.program);
         let see = format!("supervisorctl -c {} tail {}", self.config.display(), self.program);
-        let of = Settling { what: &what, see: &see, before: &old, at_least: 1 };
+        let of = Settling { what: &what, see: &see, before: &old, at_least: 1, fewer_after: None };
         settle(&of, deadline, &mut || self.up())?;
         Ok(Applied::without_output(format!("supervisorctl {} {}", verb[0], self.program)))
     }

@@ -86,9 +86,6 @@ fn killed(place: &mut Place) -> String {
     place.kill(&running, Signal::KILL);
     running.end();
     let ran = place.run(&["resume", &plan, "--confirm", "ring"]);
-    if std::env::var_os("DEBUG_M").is_some() {
-        println!("{}", ran.text);
-    }
     ran.exits(0).ended("done");
     place.rotated();
     let gaps = &past(place, &plan)["gaps"];
