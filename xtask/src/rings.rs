@@ -79,6 +79,7 @@ fn night() -> Vec<Ring> {
     vec![
         ring("kill ring of a night", || kill::kill(&[])),
         ring("every issuer, every day", issuers),
+        ring("every manager's service under load", managers),
         ring("simulation: pairs on the full world", || sim::sim(&words(&["--full-pairs"]))),
         ring("simulation: triples", || sim::sim(&words(&["--triples"]))),
         ring("simulation: seeds of a night", || sim::sim(&words(&["--seeds", SEEDS_NIGHT]))),
@@ -89,6 +90,23 @@ fn night() -> Vec<Ring> {
 fn issuers() -> Result<(), String> {
     let words =
         ["KEYROLL_ISSUERS=all", "cargo", "test", "-p", "keyroll", "--test", "issuers", "--", "--nocapture"];
+    run("env", &words)
+}
+
+/// Every row of docs/reference/managers.md, in all its courses.
+fn managers() -> Result<(), String> {
+    let words = [
+        "KEYROLL_MATRIX=full",
+        "cargo",
+        "test",
+        "--quiet",
+        "-p",
+        "keyroll",
+        "--test",
+        "matrix",
+        "--",
+        "--nocapture",
+    ];
     run("env", &words)
 }
 

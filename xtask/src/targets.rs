@@ -25,13 +25,14 @@ const PROGRAM_S_MAX: u64 = 20 * 60;
 const LOOK_MS: u64 = 50;
 
 /// The programs that take minutes, the longest first: begun last, one of them would run on alone.
-const LONGEST: [&str; 11] = [
+const LONGEST: [&str; 12] = [
     "cli/kill",
     "cli/aimed",
     "cli/hostile",
     "cli/postgres",
     "cli/servers",
     "cli/canary",
+    "cli/matrix",
     "cli/issuers",
     "cli/systemd",
     "store/hostile",

@@ -12,4 +12,5 @@ pub(crate) mod split;
 mod subject;
 
 pub(crate) use look::Found;
+pub(crate) use outline::announced;
 pub(crate) use subject::Subject;

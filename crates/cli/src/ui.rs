@@ -12,8 +12,8 @@ mod table;
 
 pub(crate) use cost::show_cost;
 pub(crate) use event::{
-    DueShown, EmergencyShown, Event, Finding, Grade, Holder, HostStep, OldKeyShown, Outcome, PastShown,
-    Phase, Residue, StatusShown, StepState, Summary, UnitShown, Version,
+    DueShown, EmergencyShown, Event, Finding, GapShown, Grade, Holder, HostStep, MeasuredBy, OldKeyShown,
+    Outcome, PastShown, Phase, Residue, StatusShown, StepState, Summary, UnitShown, Version,
 };
 pub(crate) use line::{duration, spent};
 pub(crate) use look::Look;

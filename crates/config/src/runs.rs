@@ -138,6 +138,18 @@ impl Runs {
         }
     }
 
+    /// How long an instance may take to finish what it is doing; `None` for what runs at times.
+    pub fn drain(&self) -> Option<Duration> {
+        match self {
+            Self::Process { drain, .. }
+            | Self::Unit { drain, .. }
+            | Self::Compose { drain, .. }
+            | Self::Container { drain, .. }
+            | Self::Managed { drain, .. } => Some(*drain),
+            Self::Timer { .. } | Self::AtRest => None,
+        }
+    }
+
     /// Whether nothing of it runs but at times.
     pub fn is_at_rest(&self) -> bool {
         match self {

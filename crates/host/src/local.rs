@@ -14,6 +14,7 @@ mod live_units;
 mod logs;
 mod managers;
 mod mounts;
+mod network;
 mod not_loaded;
 mod not_seen;
 mod prove;

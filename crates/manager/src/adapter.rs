@@ -71,7 +71,13 @@ impl Adapter {
             Takes::Reload => std::collections::BTreeSet::new(),
         };
         let see = format!("`{}`", self.command.name());
-        let of = Settling { what: &what, see: &see, before: &gone, at_least: before.len().max(1) };
+        let of = Settling {
+            what: &what,
+            see: &see,
+            before: &gone,
+            at_least: before.len().max(1),
+            fewer_after: None,
+        };
         settle(&of, deadline, &mut || Ok(mains(&self.instances()?)))?;
         Ok(crate::Applied::without_output(format!("{} {} applied", description.name, description.version)))
     }

@@ -73,6 +73,16 @@ impl Run {
         }
     }
 
+    /// Whether its only instance is not there for a while when it is told: the whole of it is ended and started again.
+    /// A master goes on while its workers are replaced, and a job ends by itself.
+    pub fn goes_away(&self) -> bool {
+        match self {
+            Self::Master(_) | Self::Cron(_) | Self::AtRest(_) => false,
+            Self::Process(_) | Self::Unit(_) | Self::Supervisor(_) | Self::Pm2(_) => self.starts_anew(),
+            Self::Compose(_) | Self::Container(_) | Self::Adapter(_) | Self::Reread(_) => self.starts_anew(),
+        }
+    }
+
     /// The manager's own process, whose memory holds what it starts others with, and which never presents it.
     pub fn keeper(&self) -> Option<u32> {
         match self {
@@ -120,7 +130,8 @@ impl Applied {
 /// done. [`keyroll_port::Class::Unknown`]: it may have been done (ended with an error, timed out and was killed).
 /// Codes: `K0401` name, `K0402` exit status, `K0403` time-out, `K0404` not started, `K0405` no process to signal,
 /// `K0406` systemd absent, `K0407` unit, `K0408` pid file, `K0420` to `K0427` containers, `K0430` did not stay up,
-/// `K0431` supervisord, `K0432` pm2, `K0433` adapter, `K0434` master.
+/// `K0431` supervisord, `K0432` pm2, `K0433` adapter, `K0434` master,
+/// `K0436` a program that supervisord is starting.
 pub fn apply(
     run: &Run,
     instance: Option<&str>,

@@ -16,9 +16,43 @@ pub struct ManagerFact {
     pub gap: &'static str,
     /// What is seen of it.
     pub proof: &'static str,
-    /// The test that shows the row.
+    /// The test that shows what applies it, and what does not.
     pub test: &'static str,
+    /// The services that are rotated for it.
+    pub services: &'static [ServiceFact],
 }
+
+/// A service of a row, rotated while it is called: forward, forward and back, and with the driver killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServiceFact {
+    /// What the tests call it.
+    pub name: &'static str,
+    /// What its callers may notice.
+    pub notice: Notice,
+    /// It is moved forward in each change's tests; the rest is done by those of a night.
+    pub daily: bool,
+}
+
+/// What callers may notice of a rotation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notice {
+    /// No request fails at the service's address.
+    NoneFails,
+    /// One instance is away meanwhile: the plan announces it, and it is measured.
+    Away,
+    /// A job, which nobody calls: no run of it fails.
+    Job,
+}
+
+const fn daily(name: &'static str, notice: Notice) -> ServiceFact {
+    ServiceFact { name, notice, daily: true }
+}
+
+const fn nightly(name: &'static str, notice: Notice) -> ServiceFact {
+    ServiceFact { name, notice, daily: false }
+}
+
+use Notice::{Away, Job, NoneFails};
 
 const OF_PROCESS: &str = "each process's own environment, memory and connections";
 
@@ -32,6 +66,7 @@ pub const MANAGER_FACTS: &[ManagerFact] = &[
         gap: "until the new process is ready; none with several instances behind a front",
         proof: OF_PROCESS,
         test: "an_edit_made_meanwhile_is_not_made_live",
+        services: &[daily("restart-two", NoneFails), nightly("restart-one", Away)],
     },
     ManagerFact {
         manager: "`signal`",
@@ -41,6 +76,7 @@ pub const MANAGER_FACTS: &[ManagerFact] = &[
         gap: "none",
         proof: "memory and connections; the environment is of before",
         test: "signals_have_names_and_numbers",
+        services: &[daily("signal", NoneFails)],
     },
     ManagerFact {
         manager: "`rereads`",
@@ -50,6 +86,7 @@ pub const MANAGER_FACTS: &[ManagerFact] = &[
         gap: "none",
         proof: "memory and connections; the environment is of before",
         test: "what_needs_nothing_does_nothing",
+        services: &[daily("rereads", NoneFails)],
     },
     ManagerFact {
         manager: "`unit`",
@@ -59,6 +96,7 @@ pub const MANAGER_FACTS: &[ManagerFact] = &[
         gap: "until the new process is ready",
         proof: "its credentials as it was given them, environment, memory and connections",
         test: "credentials_a_users_manager_and_a_timer",
+        services: &[nightly("unit-credential", Away)],
     },
     ManagerFact {
         manager: "`timer`",
@@ -68,6 +106,7 @@ pub const MANAGER_FACTS: &[ManagerFact] = &[
         gap: "none",
         proof: "its `check`; a job that runs right now is waited for",
         test: "credentials_a_users_manager_and_a_timer",
+        services: &[nightly("timer", Job)],
     },
     ManagerFact {
         manager: "`at_rest`",
@@ -77,6 +116,7 @@ pub const MANAGER_FACTS: &[ManagerFact] = &[
         gap: "none",
         proof: "its `check`, which must fail on a wrong copy",
         test: "two_secrets_in_one_file",
+        services: &[nightly("at-rest", Job)],
     },
     ManagerFact {
         manager: "`compose`",
@@ -86,6 +126,7 @@ pub const MANAGER_FACTS: &[ManagerFact] = &[
         gap: "until the new container is well; none with two services behind a front",
         proof: OF_PROCESS,
         test: "only_a_container_that_was_made_anew_has_the_new_value",
+        services: &[nightly("compose-two", NoneFails), nightly("compose-one", Away)],
     },
     ManagerFact {
         manager: "`container`",
@@ -95,6 +136,7 @@ pub const MANAGER_FACTS: &[ManagerFact] = &[
         gap: "until it is well",
         proof: OF_PROCESS,
         test: "a_plain_container_takes_a_mounted_file_by_a_restart_and_an_environment_by_its_command",
+        services: &[daily("container-file", Away)],
     },
     ManagerFact {
         manager: "`container`",
@@ -104,6 +146,7 @@ pub const MANAGER_FACTS: &[ManagerFact] = &[
         gap: "until it is well",
         proof: OF_PROCESS,
         test: "a_plain_container_takes_a_mounted_file_by_a_restart_and_an_environment_by_its_command",
+        services: &[nightly("container-environment", Away)],
     },
     ManagerFact {
         manager: "`unit`",
@@ -113,6 +156,7 @@ pub const MANAGER_FACTS: &[ManagerFact] = &[
         gap: "until the new process is ready",
         proof: OF_PROCESS,
         test: "units_are_moved_under_load",
+        services: &[daily("unit-environment", Away), nightly("unit-user", Away)],
     },
     ManagerFact {
         manager: "`supervisor`",
@@ -122,6 +166,7 @@ pub const MANAGER_FACTS: &[ManagerFact] = &[
         gap: "until the new process is ready",
         proof: OF_PROCESS,
         test: "restart_keeps_the_old_environment_and_update_applies_the_new_one",
+        services: &[nightly("supervisor-environment", Away)],
     },
     ManagerFact {
         manager: "`supervisor`",
@@ -131,6 +176,7 @@ pub const MANAGER_FACTS: &[ManagerFact] = &[
         gap: "until the new process is ready",
         proof: OF_PROCESS,
         test: "restart_keeps_the_old_environment_and_update_applies_the_new_one",
+        services: &[daily("supervisor-file", Away)],
     },
     ManagerFact {
         manager: "`pm2`",
@@ -140,15 +186,23 @@ pub const MANAGER_FACTS: &[ManagerFact] = &[
         gap: "until the new process is ready",
         proof: "each process's own environment, memory and connections; the dumps, by value",
         test: "only_the_ecosystem_file_with_update_env_applies_a_value",
+        services: &[daily("pm2", Away)],
     },
     ManagerFact {
         manager: "`master`",
         source: "a file that a worker reads when it is forked",
         verb: "`HUP` (or `USR1`, `USR2`) to the master; or worker by worker",
         wrong: "the same with a program that is loaded before the fork (`preload_app`)",
-        gap: "none with `HUP` or `TTIN`; one worker at a time with `workers`",
+        gap: "none with `HUP` or `TTIN` (a driver that is killed between that and `TTOU` leaves one worker more); one worker at a time with `workers`",
         proof: "each worker's memory and connections; none of before may be left",
         test: "every_worker_is_replaced_however_the_master_is_told",
+        services: &[
+            daily("gunicorn-hup", NoneFails),
+            nightly("gunicorn-workers", NoneFails),
+            nightly("gunicorn-ttin", NoneFails),
+            nightly("prefork-usr2", NoneFails),
+            daily("uvicorn-hup", NoneFails),
+        ],
     },
     ManagerFact {
         manager: "`master`",
@@ -158,6 +212,7 @@ pub const MANAGER_FACTS: &[ManagerFact] = &[
         gap: "-",
         proof: "its workers show the old value, and the master is a holder",
         test: "workers_of_a_preloading_gunicorn_are_not_believed",
+        services: &[],
     },
     ManagerFact {
         manager: "`cron`",
@@ -167,6 +222,7 @@ pub const MANAGER_FACTS: &[ManagerFact] = &[
         gap: "none",
         proof: "its `check`; a job that runs right now is waited for",
         test: "a_job_of_cron_that_runs_is_seen_and_one_that_does_not_is_at_rest",
+        services: &[daily("cron", Job)],
     },
     ManagerFact {
         manager: "`exec`",
@@ -176,6 +232,7 @@ pub const MANAGER_FACTS: &[ManagerFact] = &[
         gap: "what the adapter makes",
         proof: "the same as for any process, of those that it names",
         test: "a_service_behind_an_adapter_is_moved_and_comes_back",
+        services: &[daily("exec", Away)],
     },
 ];
 
@@ -193,11 +250,36 @@ const TAIL: &str = "\nWhatever was restarted must stay the same for two seconds:
     `dump.pm2.bak`, with mode 0644 as it comes: the plan says so, and as long as one of them has the old value the old key \
     is not ended.\n";
 
+const CARRIED_OUT: &str = "\n## Carried out\n\n\
+    Each service below is real, runs under its manager, and is called at its own address without a pause (a job runs every \
+    few seconds) while a rotation goes forward, while one is taken back at the last step that can be, and while one is \
+    carried out whose driver is killed as soon as the service is being told and that the next driver ends. *0 failed*: of \
+    all requests, in all three. *measured*: only one instance runs; the plan announces for how long it may be away, \
+    keyroll measures it, and `history --json` has both. The test is `every_manager_moves_its_service_under_load`; \
+    `cargo xtask test` moves the services marked *each* forward, `cargo xtask test --full` does everything.\n\n\
+    | `runs` | where the value stands | service | under load | taken back | driver killed | moved by |\n\
+    |---|---|---|---|---|---|---|\n";
+
 /// The page docs/reference/managers.md.
 pub fn managers_markdown() -> String {
     let rows = MANAGER_FACTS.iter().map(|row| {
         let cells = [row.manager, row.source, row.verb, row.wrong, row.gap, row.proof];
         format!("| {} | `{}` |\n", cells.join(" | "), row.test)
     });
-    HEAD.to_owned() + &rows.collect::<String>() + TAIL
+    let carried =
+        MANAGER_FACTS.iter().flat_map(|row| row.services.iter().map(move |one| carried_out(row, one)));
+    HEAD.to_owned() + &rows.collect::<String>() + TAIL + CARRIED_OUT + &carried.collect::<String>()
+}
+
+fn carried_out(row: &ManagerFact, one: &ServiceFact) -> String {
+    let load = match one.notice {
+        NoneFails => "0 failed",
+        Away => "away: announced and measured",
+        Job => "0 runs failed",
+    };
+    let by = if one.daily { "each" } else { "`--full`" };
+    format!(
+        "| {} | {} | `{}` | {load} | back on the old value | moved by the next driver | {by} |\n",
+        row.manager, row.source, one.name
+    )
 }

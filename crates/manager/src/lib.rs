@@ -42,7 +42,7 @@ pub use compose::Compose;
 pub use container::{Container, ContainerVerb};
 pub use cron::Cron;
 pub use docker::Docker;
-pub use facts::{MANAGER_FACTS, ManagerFact, managers_markdown};
+pub use facts::{MANAGER_FACTS, ManagerFact, Notice, ServiceFact, managers_markdown};
 pub use fetch::fetch;
 pub use find::Find;
 pub use instance::{InstanceProcess, check_instance_name};

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use keyroll_observe::{Listing, ProcessId, descendants};
+use keyroll_observe::{Listing, Process, ProcessId, descendants};
 use keyroll_port::{Class, Failure};
 use rustix::process::Signal;
 
@@ -13,6 +13,9 @@ use crate::{Applied, Find, InstanceProcess};
 
 /// How often it is looked while workers come and go, milliseconds.
 const STEP_MS: u64 = 50;
+
+/// How long fewer workers than before must stay the same to count as all that there will be.
+const FEWER_SETTLE: Duration = Duration::from_secs(8);
 
 /// A master that forks workers before they are needed, as gunicorn does. The workers use the value; each of them is
 /// proven, and the master is none of them: what it holds itself makes it a holder like any other process.
@@ -81,7 +84,8 @@ impl Master {
             }
         }
         let what = format!("the workers of master {}", master.pid);
-        let of = Settling { what: &what, see: "its log", before: &before, at_least: before.len() };
+        let (at_least, fewer_after) = (before.len(), Some(FEWER_SETTLE));
+        let of = Settling { what: &what, see: "its log", before: &before, at_least, fewer_after };
         settle(&of, deadline, &mut || self.workers())?;
         Ok(Applied::without_output(format!("{} workers of master {} replaced", before.len(), master.pid)))
     }
@@ -128,8 +132,9 @@ impl Master {
         }
         let exe = listing.seen.iter().find(|process| process.id == master).and_then(|it| it.exe.as_ref());
         let all = descendants(listing, master);
-        let alike =
-            all.iter().filter(|worker| worker.forked || (exe.is_some() && worker.exe.as_ref() == exe));
+        let alike = all.iter().filter(|worker| {
+            !is_beside(worker) && (worker.forked || (exe.is_some() && worker.exe.as_ref() == exe))
+        });
         Ok(alike
             .map(|worker| InstanceProcess {
                 process: worker.id,
@@ -142,4 +147,10 @@ impl Master {
     fn failed(&self, class: Class) -> Failure {
         Failure::new(class, "K0434", format!("replace the workers of {}", self.pid_file.display()))
     }
+}
+
+/// Python's own keeper of shared resources: each master that starts its workers as programs of their own (uvicorn) has
+/// one beside them. It is handed no request, reads no configuration, and stays when the workers are replaced.
+fn is_beside(process: &Process) -> bool {
+    process.args.any(|word| word.starts_with(b"from multiprocessing.resource_tracker import"))
 }

@@ -64,7 +64,13 @@ impl Pm2 {
         }
         let what = format!("the app {} of pm2", self.app);
         let see = format!("pm2 logs {} --nostream", self.app);
-        let of = Settling { what: &what, see: &see, before: &before, at_least: before.len().max(1) };
+        let of = Settling {
+            what: &what,
+            see: &see,
+            before: &before,
+            at_least: before.len().max(1),
+            fewer_after: None,
+        };
         settle(&of, deadline, &mut || self.up())?;
         // The list that a reboot starts from, and the one before it: saved twice neither holds the value that goes.
         if self.dumps()?.first().is_some_and(|dump| dump.exists()) {

@@ -23,6 +23,16 @@ pub(crate) struct Settling<'a> {
     pub(crate) before: &'a BTreeSet<ProcessId>,
     /// So many processes at least.
     pub(crate) at_least: usize,
+    /// Fewer of them will do if they stay the same for so long: among those of before some may have been on their way
+    /// out, as when a driver was killed amid a reload.
+    pub(crate) fewer_after: Option<Duration>,
+}
+
+impl Settling<'_> {
+    /// How long processes must stay the same to count.
+    fn time_for(&self, whole: bool) -> Duration {
+        if whole { SETTLE } else { self.fewer_after.unwrap_or(SETTLE) }
+    }
 }
 
 /// The main processes of a look.
@@ -43,12 +53,15 @@ pub(crate) fn settle(
     let mut stays: Option<(BTreeSet<ProcessId>, Instant)> = None;
     loop {
         let now = look().map_err(|failure| Failure { class: Class::Unknown, ..failure })?;
-        let moved = now.len() >= of.at_least && now.is_disjoint(of.before);
+        let whole = |all: &BTreeSet<ProcessId>| all.len() >= of.at_least;
+        let enough = whole(&now) || (of.fewer_after.is_some() && !now.is_empty());
+        let moved = enough && now.is_disjoint(of.before);
         match &stays {
-            Some((first, _)) if *first != now => {
+            Some((first, _)) if *first != now && whole(first) => {
                 return Err(fell(of, "a process of it ended again, or another one was started"));
             }
-            Some((_, since)) if since.elapsed() >= SETTLE => return Ok(()),
+            Some((first, _)) if *first != now => stays = moved.then(|| (now, Instant::now())),
+            Some((first, since)) if since.elapsed() >= of.time_for(whole(first)) => return Ok(()),
             Some(_) => {}
             None if moved => stays = Some((now, Instant::now())),
             None if Instant::now() >= deadline => {

@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use keyroll_observe::{Process, ProcessId};
@@ -16,6 +17,12 @@ const ASK_MS_MAX: u64 = 10_000;
 
 /// What stands in the command line of supervisord, however it was started.
 const SUPERVISORD: &[u8] = b"supervisord";
+/// How long a look waits for a program that supervisord has not started or stopped yet, milliseconds. It starts one
+/// within a second of when it was told.
+const BETWEEN_MS_MAX: u64 = 3_000;
+
+/// How often that is looked at, milliseconds.
+const BETWEEN_PAUSE_MS: u64 = 100;
 
 /// A program, or a group of programs, of supervisord.
 ///
@@ -52,6 +59,11 @@ impl Member {
             _ => None,
         };
         Some(Self { name: name.to_owned(), state: state.to_owned(), pid })
+    }
+
+    /// It has a process, or had one a moment ago, and `status` does not tell which.
+    fn between(&self) -> bool {
+        self.pid.is_none() && matches!(self.state.as_str(), "STARTING" | "STOPPING")
     }
 }
 
@@ -96,7 +108,7 @@ impl Supervisor {
         }
         let what = format!("the program {} of supervisord", self.program);
         let see = format!("supervisorctl -c {} tail {}", self.config.display(), self.program);
-        let of = Settling { what: &what, see: &see, before: &old, at_least: 1 };
+        let of = Settling { what: &what, see: &see, before: &old, at_least: 1, fewer_after: None };
         settle(&of, deadline, &mut || self.up())?;
         Ok(Applied::without_output(format!("supervisorctl {} {}", verb[0], self.program)))
     }
@@ -179,7 +191,10 @@ impl Supervisor {
     }
 
     fn processes(&self, members: &[Member]) -> Result<Vec<InstanceProcess>, Failure> {
-        let pids: Vec<u32> = members.iter().filter_map(|one| one.pid).collect();
+        let mut pids: Vec<u32> = members.iter().filter_map(|one| one.pid).collect();
+        for one in members.iter().filter(|one| one.between()) {
+            pids.extend(self.pid_of(&one.name)?);
+        }
         let listing = list()?;
         let found = with_workers(&listing, &pids)?;
         // The configuration may lead to a supervisord of another machine, or of a container that numbers otherwise.
@@ -199,8 +214,43 @@ impl Supervisor {
         Ok(found)
     }
 
+    /// The processes, those included that `status` is silent about: one that is starting or stopping has the value that
+    /// it was started with. One that is started again and again is neither there nor surely absent.
     pub(crate) fn instances(&self) -> Result<Vec<InstanceProcess>, Failure> {
-        self.processes(&self.members()?)
+        let end = Instant::now() + Duration::from_millis(BETWEEN_MS_MAX);
+        loop {
+            let members = self.members()?;
+            let found = self.processes(&members)?;
+            let seen = found.iter().filter(|one| one.main).count();
+            let open = members.iter().filter(|one| one.between() || one.pid.is_some()).count();
+            let again = members.iter().find(|one| one.state == "BACKOFF");
+            if seen >= open && again.is_none() {
+                return Ok(found);
+            }
+            if Instant::now() >= end {
+                let which = again.or_else(|| members.iter().find(|one| one.between()));
+                return match which {
+                    Some(which) => Err(self.between(which, "no process of it is told")),
+                    None => Ok(found),
+                };
+            }
+            sleep(Duration::from_millis(BETWEEN_PAUSE_MS));
+        }
+    }
+
+    /// The process of one program; none in the moment before it is started and after it has ended.
+    fn pid_of(&self, name: &str) -> Result<Option<u32>, Failure> {
+        let deadline = Instant::now() + Duration::from_millis(ASK_MS_MAX);
+        let said = text(&self.ctl(&["pid", name], deadline, &mut |_| {}).map_err(question)?);
+        Ok(said.trim().parse().ok().filter(|pid| *pid > 0))
+    }
+
+    fn between(&self, one: &Member, why: &str) -> Failure {
+        let config = self.config.display();
+        let what = format!("see the processes of the program {} of {config}", self.program);
+        Failure::new(Class::Retryable, "K0436", what)
+            .because(format!("{} is {}, and {why}", one.name, one.state))
+            .help(format!("`supervisorctl -c {config} tail {}` tells why; then `keyroll resume`", one.name))
     }
 
     /// supervisord itself: its memory holds what it starts its programs with.
@@ -267,6 +317,10 @@ mod tests {
         );
         assert_eq!(of("o  STOPPED   Nov 20 11:19 PM"), Some(("o".into(), "STOPPED".into(), None)));
         assert_eq!(of("w  FATAL     Exited too quickly"), Some(("w".into(), "FATAL".into(), None)));
+        // It runs already, and is not told which process it is.
+        assert!(
+            Member::of_line("w:w_00                           STARTING  ").is_some_and(|one| one.between())
+        );
         for other in
             ["", "nosuch: ERROR (no such process)", "unix:///tmp/s.sock no such file", "error: <class"]
         {

@@ -32,6 +32,9 @@ fn each_row_names_a_test() {
     for row in MANAGER_FACTS {
         let there = all.contains(&format!("fn {}()", row.test));
         assert!(there, "{} · {}: there is no test `{}`", row.manager, row.source, row.test);
+        for one in row.services {
+            assert!(all.contains(&format!("name: \"{}\",", one.name)), "there is no service `{}`", one.name);
+        }
     }
     // And each form of the configuration that runs something has a row.
     for form in [

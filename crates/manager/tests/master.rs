@@ -119,6 +119,31 @@ fn a_preloading_master_gives_new_workers_the_old_value() {
     assert!(scene.seen().is_empty(), "{:?}", scene.seen());
 }
 
+/// As a driver leaves it that is killed amid a reload: an old worker is still there beside all new ones, and no more than
+/// those will come.
+#[test]
+fn a_reload_that_was_left_in_the_middle_is_carried_out_again() {
+    let Some(scene) = Scene::start(&[]) else { return };
+    let signal = |name: &str, pid: u32| {
+        let told = Command::new("kill").args([name, &pid.to_string()]).status();
+        assert!(told.expect("kill").success());
+    };
+    let old = *scene.workers().first().expect("a worker");
+    signal("-STOP", old);
+    signal("-HUP", scene.master.id());
+    until("three more workers", || scene.workers().len() == 4 && scene.workers().contains(&old));
+    let before = scene.workers();
+    scene.set("new");
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            until("the next reload", || !scene.workers().is_subset(&before));
+            signal("-CONT", old);
+        });
+        scene.apply(Roll::Signal(1)).expect("applied");
+    });
+    assert!(scene.workers().len() == 3 && scene.workers().is_disjoint(&before));
+}
+
 #[test]
 fn workers_that_do_not_come_up_are_not_applied() {
     let Some(scene) = Scene::start(&[]) else { return };

@@ -36,10 +36,14 @@ const CONFIG: &str = "[supervisord]\nlogfile=@/s.log\npidfile=@/s.pid\n[unix_htt
 
 impl Scene {
     fn start() -> Option<Self> {
+        Self::of(CONFIG)
+    }
+
+    fn of(config: &str) -> Option<Self> {
         let tools = ManagerTools::or_skip("supervisord", env!("CARGO_TARGET_TMPDIR"))?;
         let folder = TempDir::new().expect("a folder");
         let scene = Self { tools, folder, old: tag(), new: tag() };
-        scene.write(CONFIG, &scene.old);
+        scene.write(config, &scene.old);
         let started = Command::new(scene.tools.program("supervisord")).arg("-c").arg(scene.config()).status();
         assert!(started.expect("supervisord").success());
         let deadline = soon();
@@ -185,4 +189,26 @@ fn a_bad_day_of_supervisord_is_named_before_anything_is_done() {
     }
     refused("supervisord is gone", Class::Retryable);
     assert_eq!(scene.found().expect_err("not visible, never none").code, "K0431");
+}
+
+/// Until it has been up for its `startsecs`, `supervisorctl status` tells no process of it.
+#[test]
+fn a_program_that_is_starting_runs_already() {
+    let Some(scene) = Scene::of(&CONFIG.replacen("startsecs=0", "startsecs=600", 1)) else { return };
+    assert!(scene.ctl(&["status", "bot:*"]).contains("STARTING"));
+    assert_eq!(scene.held(), ["old", "old"]);
+    // One that ends at once is started again and again: neither there nor surely absent.
+    let falls = "command=/bin/false\nstartretries=10000\n";
+    scene.write(
+        &CONFIG.replacen("command=/bin/sleep 1000\n", falls, 1).replacen("startsecs=0", "startsecs=5", 1),
+        &scene.new,
+    );
+    scene.ctl(&["reread"]);
+    scene.ctl(&["update", "bot"]);
+    let deadline = soon();
+    while !scene.ctl(&["status", "bot:*"]).contains("BACKOFF") {
+        assert!(Instant::now() < deadline, "{}", scene.ctl(&["status", "bot:*"]));
+    }
+    let failure = scene.found().expect_err("it cannot be told");
+    assert_eq!((failure.code, failure.class), ("K0436", Class::Retryable));
 }

@@ -49,6 +49,6 @@ pub use not_visible::NotVisible;
 pub use open_files::{OpenFiles, who_opened};
 pub use opens::{OpenWatch, sees_opens};
 pub use search::Search;
-pub use sockets::{SocketOwners, Sockets};
+pub use sockets::{SocketOwners, Sockets, in_own_network};
 pub use units::unit_folders;
 pub use worker::within;

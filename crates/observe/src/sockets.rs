@@ -158,6 +158,16 @@ impl Sockets {
     }
 }
 
+/// Whether a process is in keyroll's own network: in another one a loopback address is another place, and an issuer may
+/// see calls come from another address.
+///
+/// # Errors
+/// The network of one of them cannot be read.
+pub fn in_own_network(process: &ProcessId) -> Result<bool, NotVisible> {
+    let own = network(&ProcFolder::open(std::process::id())?)?;
+    Ok(network(&ProcFolder::open_exact(process)?)? == own)
+}
+
 fn network(folder: &ProcFolder) -> Result<u64, NotVisible> {
     number_in(&folder.link("ns/net")?, "net:[").ok_or(NotVisible::Malformed)
 }

@@ -102,6 +102,17 @@ pub struct Gap {
     pub consumer: ConsumerId,
     /// How long.
     pub length: Duration,
+    /// What its end was seen by.
+    pub back: Back,
+}
+
+/// What showed that a process serves again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Back {
+    /// Its `ready` address answered.
+    Ready,
+    /// It was seen on the value that it was moved to: the gap was not longer than that.
+    Proven,
 }
 
 /// A place that still holds the old value after everything.

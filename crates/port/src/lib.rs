@@ -14,7 +14,7 @@ mod store;
 pub use clock::Clock;
 pub use failure::{Class, Failure};
 pub use host::{
-    Applied, Brings, Gap, Holder, Host, Live, Looked, Named, Residue, SessionSource, Sessions, Values,
+    Applied, Back, Brings, Gap, Holder, Host, Live, Looked, Named, Residue, SessionSource, Sessions, Values,
 };
 pub use issuer::{
     Identity, Issuer, Listed, Listing, Minted, Probe, RefusalLog, RefusedUse, Session, ValueFormat,

@@ -5,11 +5,11 @@ use std::process::{Command, Stdio};
 use rustix::fs::{FlockOperation, flock};
 
 /// What pip brings, and what npm does. Changes with the folder's name.
-const PIP: [&str; 2] = ["supervisor==4.3.0", "gunicorn==23.0.0"];
+const PIP: [&str; 3] = ["supervisor==4.3.0", "gunicorn==23.0.0", "uvicorn==0.34.0"];
 const NPM: &str = "pm2@7.0.4";
-const FOLDER: &str = "managers-1";
+const FOLDER: &str = "managers-2";
 
-/// Real process managers: supervisord, gunicorn, pm2.
+/// Real process managers: supervisord, gunicorn, uvicorn, pm2.
 #[derive(Debug, Clone)]
 pub struct ManagerTools {
     folder: PathBuf,
@@ -36,17 +36,24 @@ impl ManagerTools {
         let folder = shared.join(FOLDER);
         let io = |error: std::io::Error| error.to_string();
         fs::create_dir_all(&folder).map_err(io)?;
+        let folder = folder.canonicalize().map_err(io)?;
         let lock = File::create(folder.join(".lock")).map_err(io)?;
         flock(&lock, FlockOperation::LockExclusive).map_err(|error| error.to_string())?;
         let done = folder.join(".done");
-        if !done.exists() {
+        if !is_installed(&folder, &done) {
             let venv = folder.join("venv");
+            for old in [&venv, &folder.join("node_modules")] {
+                match fs::remove_dir_all(old) {
+                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io(error)),
+                    Ok(()) | Err(_) => {}
+                }
+            }
             ran(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
             let pip = [&["install", "--quiet", "--disable-pip-version-check"][..], &PIP].concat();
             ran(Command::new(venv.join("bin/pip")).args(pip))?;
             let npm = ["install", "--silent", "--no-audit", "--no-fund", NPM];
             ran(Command::new("npm").args(npm).arg("--prefix").arg(&folder))?;
-            fs::write(&done, "").map_err(io)?;
+            fs::write(&done, folder.as_os_str().as_encoded_bytes()).map_err(io)?;
         }
         Ok(Self { folder })
     }
@@ -65,8 +72,31 @@ impl ManagerTools {
     }
 }
 
+/// Whether all was installed at this very place. What pip installs has the folder's path in it: in a folder that was
+/// moved or copied it starts what is at the place of before, if anything.
+fn is_installed(folder: &Path, done: &Path) -> bool {
+    fs::read(done).is_ok_and(|of| of == folder.as_os_str().as_encoded_bytes())
+}
+
 fn ran(command: &mut Command) -> Result<(), String> {
     let output = command.stdin(Stdio::null()).output().map_err(|error| format!("{command:?}: {error}"))?;
     let said = String::from_utf8_lossy(&output.stderr);
     if output.status.success() { Ok(()) } else { Err(format!("{command:?}: {}", said.trim())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tools_of_a_folder_that_was_moved_are_installed_anew() {
+        let home = tempfile::tempdir().unwrap();
+        let (first, second) = (home.path().join("a"), home.path().join("b"));
+        fs::create_dir(&first).unwrap();
+        assert!(!is_installed(&first, &first.join(".done")));
+        fs::write(first.join(".done"), first.as_os_str().as_encoded_bytes()).unwrap();
+        assert!(is_installed(&first, &first.join(".done")));
+        fs::rename(&first, &second).unwrap();
+        assert!(!is_installed(&second, &second.join(".done")));
+    }
 }

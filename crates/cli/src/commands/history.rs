@@ -5,10 +5,13 @@ use tokio::runtime::Runtime;
 use crate::args::HistoryArgs;
 use crate::context::{Context, secret};
 use crate::exit::Exit;
+use crate::places::Places;
 use crate::problem::Problem;
+use crate::records::gaps::Gaps;
 use crate::records::past::{Past, outcome};
+use crate::records::saved::Saved;
 use crate::records::{old_key, reasons};
-use crate::ui::{Event, PastShown, Table, spent};
+use crate::ui::{Event, GapShown, PastShown, Table, spent};
 use crate::wiring::open;
 
 /// How many rotations are shown where `--all` does not ask for more.
@@ -33,7 +36,7 @@ pub(super) fn run(args: &HistoryArgs, context: &mut Context) -> Result<Exit, Pro
     all.truncate(all.len() - more);
     let mut rows = Vec::new();
     for overview in &all {
-        rows.push(row(&runtime, &journal, overview)?);
+        rows.push(row(&runtime, &journal, overview, &places)?);
     }
     show(rows, context);
     if more > 0 {
@@ -42,7 +45,12 @@ pub(super) fn run(args: &HistoryArgs, context: &mut Context) -> Result<Exit, Pro
     Ok(Exit::Done)
 }
 
-fn row(runtime: &Runtime, journal: &SqliteJournal, overview: &Overview) -> Result<PastShown, Problem> {
+fn row(
+    runtime: &Runtime,
+    journal: &SqliteJournal,
+    overview: &Overview,
+    places: &Places,
+) -> Result<PastShown, Problem> {
     let reading = |error| Problem::new("K0835", "read the rotations").because_of(&error);
     let recorded = runtime.block_on(journal.load(&overview.id)).map_err(reading)?;
     let past = Past::of(&recorded);
@@ -58,6 +66,7 @@ fn row(runtime: &Runtime, journal: &SqliteJournal, overview: &Overview) -> Resul
         mint_to_last_moved_s: past.mint_to_last_moved_s,
         mint_to_dead_s: past.mint_to_dead_s,
         emergency: past.emergency,
+        gaps: Saved::of(&recorded).map_or_else(|_| Vec::new(), |saved| Gaps::past(places, &saved)),
         old_key: old_key.unwrap_or_else(|| "unknown: its journal cannot be read".to_owned()),
     })
 }
@@ -69,7 +78,8 @@ fn show(rows: Vec<PastShown>, context: &mut Context) {
     if rows.is_empty() {
         return context.ui.note("no rotation was begun");
     }
-    let mut table = Table::new(["BEGAN", "SECRET", "ROTATION", "ENDED", "TOOK", "MINT TO MOVED", "OLD KEY"]);
+    let mut table =
+        Table::new(["BEGAN", "SECRET", "ROTATION", "ENDED", "TOOK", "MINT TO MOVED", "AWAY", "OLD KEY"]);
     for row in rows {
         let at = row.phase.map(|phase| format!("open, at {}", phase.word()));
         let ended = row.outcome.map(|outcome| outcome.word().to_owned()).or(at);
@@ -80,10 +90,21 @@ fn show(rows: Vec<PastShown>, context: &mut Context) {
             ended.unwrap_or_else(|| "-".to_owned()),
             shown(row.took_s),
             shown(row.mint_to_last_moved_s),
+            away(&row.gaps),
             row.old_key,
         ]);
     }
     context.ui.data(&table.lines().join("\n"));
+}
+
+/// The longest that was measured.
+fn away(gaps: &[GapShown]) -> String {
+    let longest = gaps.iter().filter_map(|gap| gap.measured_s).reduce(f64::max);
+    match longest {
+        Some(seconds) => spent(seconds),
+        None if gaps.is_empty() => "-".to_owned(),
+        None => "not measured".to_owned(),
+    }
 }
 
 fn shown(seconds: Option<f64>) -> String {

@@ -14,6 +14,7 @@ use super::watch::Watch;
 use crate::exit::Exit;
 use crate::problem::Problem;
 use crate::records::called::Called;
+use crate::records::gaps::Gaps;
 use crate::records::past::Past;
 use crate::records::reasons::{self, command, reason_text};
 use crate::records::waivers::Waivers;
@@ -36,6 +37,8 @@ pub(crate) struct Wishes {
     pub(crate) complaints: Complaints,
     /// What a person does at the issuer's console.
     pub(crate) steps: Steps,
+    /// Who is away while they are restarted.
+    pub(crate) gaps: Gaps,
 }
 
 /// Drives it until it ends, stands still or needs a person, and says how it ended.
@@ -55,13 +58,13 @@ pub(crate) async fn drive(
     let stopped = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let listener = tokio::spawn(listen(tell.clone(), stopped.clone()));
     let journal = ports.journal.clone();
-    let called = (Called::of(&opened), wishes.waivers, wishes.complaints, wishes.steps);
+    let called = (Called::of(&opened), wishes.waivers, wishes.complaints, wishes.steps, wishes.gaps);
     let mut watch = Watch::new(ui, secret.to_owned(), names, called, wishes.confirmed, wishes.until, tell);
     let ending = run(ports, id.clone(), Pace::default(), commands, &mut watch).await;
     listener.abort();
     let residues = watch.residues();
     let blocked = watch.blocked_by();
-    let not_there_s = watch.gap_s();
+    let (not_there_s, gaps) = (watch.gap_s(), watch.gaps());
     let interrupted = stopped.load(std::sync::atomic::Ordering::SeqCst);
     let (exit, outcome, state) = judge(ending, interrupted, id)?;
     let recorded = journal.load(id).await.map_err(|error| driving().because_of(&error))?;
@@ -88,6 +91,7 @@ pub(crate) async fn drive(
         failed: None,
         mint_to_last_moved_s: past.mint_to_last_moved_s,
         gap_s,
+        gaps,
         dead_confirmed: state.phase() == Phase::Done
             && state.debt().is_none()
             && state.old_key() == OldKey::Ended,

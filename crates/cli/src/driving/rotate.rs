@@ -24,6 +24,7 @@ use crate::plans::{Found, Subject};
 use crate::problem::Problem;
 use crate::records::agree::agree;
 use crate::records::begun::{held, refuse_begun, refuse_other, refuse_shared};
+use crate::records::gaps::Gaps;
 use crate::records::recorded::{Opened, opened};
 use crate::records::saved::Saved;
 use crate::records::waivers::Waivers;
@@ -106,8 +107,9 @@ pub(crate) fn apply(saved: &Saved, asked: &Asked, context: &mut Context) -> Resu
     first.extend(accepted.into_iter().map(Fact::Accepted));
     first.extend(asked.emergency.map(|mode| Fact::Escalated { mode, pending_compromised: false }));
     let steps = Steps::of(described.spec.as_ref());
-    let wishes =
-        Wishes { confirmed: asked.confirm.is_some(), until: asked.until, first, waivers, complaints, steps };
+    let gaps = Gaps::of(&places, &id.0, secret);
+    let (confirmed, until) = (asked.confirm.is_some(), asked.until);
+    let wishes = Wishes { confirmed, until, first, waivers, complaints, steps, gaps };
     let names = names(secret);
     let journal = opened.journal.clone();
     let exit = runtime.block_on(drive(opened, &id, &saved.secret, names, wishes, &mut context.ui));
@@ -322,6 +324,7 @@ fn drive_on(
         waivers,
         complaints,
         steps,
+        gaps: Gaps::of(&places, &opened.id.0, secret),
     };
     let (journal, name) = (ports.journal.clone(), &opened.saved.secret);
     let exit = runtime.block_on(drive(ports, &opened.id, name, names(secret), wishes, &mut context.ui));

@@ -16,9 +16,10 @@ use crate::plans::live;
 use crate::problem::Problem;
 use crate::records::blocked;
 use crate::records::called::Called;
+use crate::records::gaps::Gaps;
 use crate::records::reasons;
 use crate::records::waivers::Waivers;
-use crate::ui::{self, Answer, Event, Grade, HostStep, Residue, StepState, Ui};
+use crate::ui::{self, Answer, Event, GapShown, Grade, HostStep, Residue, StepState, Ui};
 
 /// The name of the only host.
 const HOST: &str = "local";
@@ -52,6 +53,7 @@ pub(crate) struct Watch<'a> {
     blocked: Option<String>,
     residues: Vec<Residue>,
     gap: Option<std::time::Duration>,
+    gaps: Gaps,
     hold: Option<Hold>,
     /// What a person is being asked to consent to.
     asking: Option<u64>,
@@ -62,7 +64,7 @@ impl<'a> Watch<'a> {
         ui: &'a mut Ui,
         secret: String,
         names: Vec<Vec<String>>,
-        (called, waivers, complaints, steps): (Called, Waivers, Complaints, Steps),
+        (called, waivers, complaints, steps, gaps): (Called, Waivers, Complaints, Steps, Gaps),
         confirmed: bool,
         until: Option<Phase>,
         tell: mpsc::Sender<Command>,
@@ -88,6 +90,7 @@ impl<'a> Watch<'a> {
             blocked: None,
             residues: Vec::new(),
             gap: None,
+            gaps,
             hold: None,
             asking: None,
         }
@@ -100,6 +103,11 @@ impl<'a> Watch<'a> {
     /// The longest gap, in seconds to the millisecond.
     pub(crate) fn gap_s(&self) -> Option<f64> {
         self.gap.map(|gap| std::time::Duration::from_millis(millis(gap)).as_secs_f64())
+    }
+
+    /// What was announced, and what was measured of it.
+    pub(crate) fn gaps(&self) -> Vec<GapShown> {
+        self.gaps.shown()
     }
 
     pub(crate) fn blocked_by(&self) -> Option<String> {
@@ -141,7 +149,11 @@ impl<'a> Watch<'a> {
     fn gap(&mut self, gap: keyroll_port::Gap) {
         self.gap = self.gap.max(Some(gap.length));
         let consumer = self.consumer(gap.consumer.index());
-        let detail = format!("not there for {:.2} s", gap.length.as_secs_f64());
+        let measured = self.gaps.measured(&consumer, gap.length, gap.back);
+        let detail = measured.map_or_else(
+            || format!("not there for {:.2} s", gap.length.as_secs_f64()),
+            |measured| measured.text(),
+        );
         self.ui.event(Event::HostStep {
             host: HOST.to_owned(),
             consumer,

@@ -167,7 +167,9 @@ pub(crate) async fn look(
     };
     let LiveReport { live, not_visible } = live_now(&host, aim);
     let (granted, live) = granted(subject, live)?;
-    let not_visible = looked.not_visible.into_iter().chain(not_visible).collect();
+    let endpoints = issuer.endpoints();
+    let apart = host.in_other_networks()?.into_iter().map(|name| from_another_network(&name, &endpoints));
+    let not_visible = looked.not_visible.into_iter().chain(not_visible).chain(apart).collect();
     let seen = SeenAll {
         live: live.iter().map(|one| (one.difference.name.to_string(), one.difference.digest)).collect(),
         files,
@@ -190,8 +192,17 @@ pub(crate) async fn look(
     };
     refuse_unsound(subject, &plan)?;
     let saved = subject.saved(from_version, &plan, seen, settings);
-    let endpoints = issuer.endpoints();
     Ok(Found { saved, plan, endpoints, host, holders, not_visible, notes, live, granted })
+}
+
+/// The new key is tried from this machine's own network, and its calls are told apart by the address that they come from.
+fn from_another_network(name: &str, endpoints: &[String]) -> String {
+    let tried = endpoints.join(" and ");
+    format!(
+        "the way of '{name}' to the issuer: it runs in a network of its own, as a container on a bridge does; the new key \
+         is tried from this machine's network ({tried}), and if the issuer sees it under a translated address no call is \
+         known for its own"
+    )
 }
 
 /// The places with the value that no consumer names and nobody waived.

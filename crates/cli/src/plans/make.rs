@@ -8,7 +8,7 @@ use keyroll_port::{Clock as _, Journal as _, JournalError};
 
 use super::live;
 use super::look::{Found, look};
-use super::outline::{gaps, least_s, show_findings, steps};
+use super::outline::{announced, gaps, least_s, show_findings, steps};
 use super::subject::Subject;
 use crate::config_file;
 use crate::context::Context;
@@ -50,9 +50,10 @@ pub(crate) fn plan(secret: &Secret, config: &Config, context: &mut Context) -> R
     found.saved.write(&places)?;
     live::show(&found.live, &mut context.ui);
     let (steps, gaps, least_s) = (steps(&found, secret), gaps(&found, secret), least_s(&found));
+    let away = announced(secret);
     let apply_with = live::apply_with(&found.live, &id);
     let name = secret.name.to_string();
-    context.ui.event(Event::Plan { id: id.clone(), secret: name, steps, gaps, least_s, apply_with });
+    context.ui.event(Event::Plan { id: id.clone(), secret: name, steps, gaps, away, least_s, apply_with });
     Ok(id)
 }
 

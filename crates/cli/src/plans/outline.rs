@@ -7,7 +7,7 @@ use keyroll_rotation::{Consumer as Unit, LastUsed, MintedBy, Overlap, Uptake};
 
 use super::Found;
 use crate::records::blocked::described;
-use crate::ui::{Event, Ui, duration};
+use crate::ui::{Event, GapShown, Ui, duration};
 
 /// What was seen beside the plan itself: remarks, unexplained holders, what could not be looked at.
 pub(crate) fn show_findings(found: &Found, ui: &mut Ui) {
@@ -53,6 +53,34 @@ fn alone(secret: &Secret) -> Vec<String> {
         restarts && consumer.runs.instances().len() == 1
     };
     secret.consumers.iter().filter(gap).map(|consumer| consumer.name.to_string()).collect()
+}
+
+/// How long a manager lets a service take to end before it kills it, seconds, where nobody set it otherwise:
+/// `DefaultTimeoutStopSec` of systemd, `docker stop`, `stopwaitsecs` of supervisord, `kill_timeout` of pm2.
+fn grace_s(runs: &Runs) -> u64 {
+    match runs {
+        Runs::Unit { .. } => 90,
+        Runs::Compose { .. } | Runs::Container { .. } => 10,
+        Runs::Managed { by, .. } => match by {
+            Manager::Supervisor { .. } => 10,
+            Manager::Pm2 { .. } => 2,
+            Manager::Exec(_) | Manager::Master { .. } | Manager::Cron(_) => 0,
+        },
+        Runs::Process { .. } | Runs::Timer { .. } | Runs::AtRest => 0,
+    }
+}
+
+/// For how long each of them may be away: until the old process has ended, which is its `drain` or what its manager
+/// gives it, and then until the new one is ready, which has failed after `unit_deadline`.
+pub(crate) fn announced(secret: &Secret) -> Vec<GapShown> {
+    let single = gaps(secret);
+    let named = secret.consumers.iter().filter(|one| single.contains(&one.name.to_string()));
+    let gap = |consumer: &Consumer| {
+        let drain = consumer.runs.drain().map_or(0, |drain| drain.as_secs());
+        let most = drain.max(grace_s(&consumer.runs)).saturating_add(secret.deadlines.unit.as_secs());
+        GapShown { consumer: consumer.name.to_string(), announced_s: (0, most), measured_s: None, by: None }
+    };
+    named.map(gap).collect()
 }
 
 /// The steps in words. The last is the one that cannot be taken back, or, where the issuer has one value at a time, the
@@ -117,10 +145,12 @@ pub(crate) fn steps(found: &Found, secret: &Secret) -> Vec<String> {
 fn moved(consumer: &Consumer, unit: &Unit, secret: &Secret) -> String {
     let name = &consumer.name;
     let verb = match unit.uptake {
-        Uptake::Verb if alone(secret).contains(&name.to_string()) => {
-            "restart its only instance: IT IS NOT THERE MEANWHILE, the gap is measured".to_owned()
-        }
-        Uptake::Verb => format!("restart or signal {} instances, one by one", unit.slots),
+        Uptake::Verb => match announced(secret).into_iter().find(|gap| gap.consumer == name.to_string()) {
+            Some(GapShown { announced_s: (least, most), .. }) => format!(
+                "restart its only instance: IT IS NOT THERE MEANWHILE, for {least} to {most} s; the gap is measured"
+            ),
+            None => format!("restart or signal {} instances, one by one", unit.slots),
+        },
         Uptake::Rereads => "no restart: it reads the file again".to_owned(),
         Uptake::AtRest => "nothing runs: its check is run in its own environment".to_owned(),
     };

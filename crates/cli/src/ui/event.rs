@@ -31,6 +31,9 @@ pub(crate) enum Event {
         /// old one.
         #[serde(skip_serializing_if = "Vec::is_empty")]
         gaps: Vec<String>,
+        /// For how long each of them may be away, as far as it can be told beforehand.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        away: Vec<GapShown>,
         /// What has to be waited for in any case, seconds; restarts and checks come on top.
         least_s: u64,
         /// The command that carries it out, with what has to be accepted for that.
@@ -260,6 +263,50 @@ pub(crate) struct PastShown {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) emergency: Option<EmergencyShown>,
     pub(crate) old_key: String,
+    /// Each consumer with one instance that is restarted: what was announced and what was measured.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) gaps: Vec<GapShown>,
+}
+
+/// A consumer of which only one instance runs, while that is restarted.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct GapShown {
+    pub(crate) consumer: String,
+    /// The shortest and the longest time that it may be away, seconds; past the longest its move has failed.
+    pub(crate) announced_s: (u64, u64),
+    /// The longest that was measured, seconds; none where none was, or not to its end.
+    pub(crate) measured_s: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) by: Option<MeasuredBy>,
+}
+
+/// What showed that it was back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum MeasuredBy {
+    /// Its `ready` address answered.
+    Ready,
+    /// It was seen on the value that it was moved to: it was back before that.
+    Proven,
+}
+
+impl GapShown {
+    /// For people: `not there for 1.24 s (…; announced: 0 to 190 s)`.
+    pub(crate) fn text(&self) -> String {
+        let (least, most) = self.announced_s;
+        let measured = match (self.measured_s, self.by) {
+            (Some(s), Some(MeasuredBy::Proven)) => {
+                format!("not there for {s:.2} s at most (measured by our checks, until it was seen to work")
+            }
+            (Some(s), Some(MeasuredBy::Ready) | None) => {
+                format!("not there for {s:.2} s (measured by our checks, until `ready` answered")
+            }
+            (None, _) => {
+                "how long it was not there was not measured (no driver saw it end and come back".to_owned()
+            }
+        };
+        format!("{measured}; announced: {least} to {most} s)")
+    }
 }
 
 /// A version of a secret; its value is shown by no more than a keyed fingerprint.
@@ -314,6 +361,9 @@ pub(crate) struct Summary {
     /// ends the old one, at least the time from the new one to the last consumer that was seen on it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) gap_s: Option<f64>,
+    /// Each consumer with one instance that is restarted: what was announced and what was measured.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) gaps: Vec<GapShown>,
     pub(crate) dead_confirmed: bool,
     /// The old key is shared with others, and was kept.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -471,6 +521,7 @@ mod tests {
             failed: Some(0),
             mint_to_last_moved_s: Some(1.5),
             gap_s: None,
+            gaps: Vec::new(),
             dead_confirmed: false,
             old_kept: false,
             blocked_by: None,

@@ -66,7 +66,7 @@ pub(crate) fn line(event: &Event) -> Option<(Mark, String)> {
         Event::Secret { .. } | Event::Status(_) | Event::Due(_) | Event::Past(_) => return None,
         Event::Note { text } => (Mark::Plain, text.clone()),
         Event::Done { outcome } => (Mark::Plain, format!("ended: {}", outcome.word())),
-        Event::Plan { id, secret, steps, gaps: _, least_s, apply_with } => {
+        Event::Plan { id, secret, steps, gaps: _, away: _, least_s, apply_with } => {
             (Mark::Plain, plan(id, secret, steps, *least_s, apply_with))
         }
         Event::Residue(residue) => {

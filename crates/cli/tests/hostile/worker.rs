@@ -36,7 +36,7 @@ pub fn play() {
 
 /// The value of a line of a file: `KEY=value`, unless another variable is named. The rest of it is not kept: another
 /// secret may stand there.
-fn read_key(path: &Path, words: &BTreeMap<&str, &str>) -> String {
+pub fn read_key(path: &Path, words: &BTreeMap<&str, &str>) -> String {
     // Or of a variable of its environment.
     if let Some(name) = words.get("environment") {
         return std::env::var(name).unwrap();

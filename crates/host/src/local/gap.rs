@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use keyroll_manager::{Check, CheckAnswer, check, instances};
 use keyroll_observe::{ProcessId, process};
-use keyroll_port::Gap;
+use keyroll_port::{Back, Gap};
 use keyroll_rotation::ConsumerId;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -34,7 +34,7 @@ pub(super) struct Gaps {
 #[derive(Default)]
 struct Watched {
     exited: Option<Instant>,
-    back: Option<Instant>,
+    back: Option<(Instant, Back)>,
 }
 
 fn locked(watched: &Mutex<Watched>) -> std::sync::MutexGuard<'_, Watched> {
@@ -45,8 +45,11 @@ impl Local {
     /// Follows the process that runs now, from before it is restarted.
     pub(super) fn watch_gap(&self, id: ConsumerId, setup: &SlotSetup) {
         let single = self.setup.consumer(id).is_some_and(|consumer| consumer.slots.len() == 1);
+        if !single || !setup.run.goes_away() {
+            return;
+        }
         let main = instances(&setup.run).ok().and_then(|all| all.into_iter().find(|one| one.main));
-        let Some(main) = main.filter(|_| single) else { return };
+        let Some(main) = main else { return };
         let watched = Arc::new(Mutex::new(Watched::default()));
         self.memo().gaps.open.insert(id, Arc::clone(&watched));
         let ready = setup.ready.clone();
@@ -59,7 +62,7 @@ impl Local {
             if let Some(ready) = ready
                 && is_ready(&ready, deadline)
             {
-                locked(&watched).back = Some(Instant::now());
+                locked(&watched).back = Some((Instant::now(), Back::Ready));
             }
         });
     }
@@ -72,7 +75,7 @@ impl Local {
         if let Some(watched) = self.memo().gaps.open.get(&id) {
             let mut watched = locked(watched);
             if watched.exited.is_some() {
-                watched.back.get_or_insert_with(Instant::now);
+                watched.back.get_or_insert_with(|| (Instant::now(), Back::Proven));
             }
         }
     }
@@ -84,8 +87,8 @@ impl Local {
         let mut ended = Vec::new();
         gaps.open.retain(|consumer, watched| {
             let watched = locked(watched);
-            let (Some(exited), Some(back)) = (watched.exited, watched.back) else { return true };
-            ended.push(Gap { consumer: *consumer, length: back.saturating_duration_since(exited) });
+            let (Some(exited), Some((at, back))) = (watched.exited, watched.back) else { return true };
+            ended.push(Gap { consumer: *consumer, length: at.saturating_duration_since(exited), back });
             false
         });
         gaps.ended.append(&mut ended);

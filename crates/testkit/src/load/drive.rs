@@ -23,6 +23,24 @@ pub struct Tally {
     pub answers: BTreeMap<String, u64>,
     /// How long the callers called.
     pub elapsed: Duration,
+    /// The longest time from a request that failed to the next one that was answered.
+    pub away: Duration,
+    /// Since when nothing was answered, where that is so.
+    down: Option<Instant>,
+}
+
+impl Tally {
+    /// What became of a request that was sent then.
+    fn count(&mut self, sent: Instant, answered: bool) {
+        self.sent += 1;
+        if !answered {
+            self.failed += 1;
+            self.down.get_or_insert(sent);
+        } else if let Some(down) = self.down.filter(|down| *down < sent) {
+            self.away = self.away.max(down.elapsed());
+            self.down = None;
+        }
+    }
 }
 
 /// Callers that send requests at a steady rate until they are stopped.
@@ -64,19 +82,14 @@ async fn call(port: u16, rate: u32, stop: Arc<AtomicBool>) -> Tally {
         let Ok(place) = Arc::clone(&under_way).acquire_owned().await else { break };
         let tally = Arc::clone(&tally);
         tokio::spawn(async move {
+            let sent = Instant::now();
             let answer = http::get(port, "/q").await;
             let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
-            tally.sent += 1;
+            tally.count(sent, answer.as_ref().is_ok_and(|answer| answer.status == 200));
             let text = match answer {
                 Ok(answer) if answer.status == 200 => answer.body,
-                Ok(answer) => {
-                    tally.failed += 1;
-                    format!("{} {}", answer.status, answer.body)
-                }
-                Err(error) => {
-                    tally.failed += 1;
-                    error.to_string()
-                }
+                Ok(answer) => format!("{} {}", answer.status, answer.body),
+                Err(error) => error.to_string(),
             };
             *tally.answers.entry(text).or_default() += 1;
             drop(place);

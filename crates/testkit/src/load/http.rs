@@ -51,7 +51,9 @@ pub(super) async fn get(port: u16, path: &str) -> io::Result<Answer> {
 
 async fn exchange(port: u16, path: &str) -> io::Result<Answer> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
-    stream.write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").as_bytes()).await?;
+    stream
+        .write_all(format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes())
+        .await?;
     let mut seen = Vec::new();
     let mut limited = (&mut stream).take(MESSAGE_BYTES_MAX as u64);
     limited.read_to_end(&mut seen).await?;
@@ -59,7 +61,10 @@ async fn exchange(port: u16, path: &str) -> io::Result<Answer> {
     let bad = || io::Error::other("no whole answer");
     let (head, body) = text.split_once("\r\n\r\n").ok_or_else(bad)?;
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(bad)?;
-    let length = head.lines().find_map(|line| line.strip_prefix("Content-Length: ")?.parse::<usize>().ok());
+    // Names of headers are written as each server likes.
+    let length =
+        |line: &str| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse::<usize>().ok();
+    let length = head.lines().find_map(length);
     if length != Some(body.len()) {
         return Err(bad());
     }

@@ -43,8 +43,11 @@ pub struct Worker {
 }
 
 struct Shared {
-    server: Box<dyn Backend>,
-    idle: Mutex<Vec<Box<dyn Connection>>>,
+    server: Mutex<Arc<dyn Backend>>,
+    /// Each connection with the turn that it is of.
+    idle: Mutex<Vec<(usize, Box<dyn Connection>)>>,
+    /// How often the server was set anew.
+    turn: AtomicUsize,
     places: Semaphore,
     ready: AtomicBool,
     busy: AtomicUsize,
@@ -60,8 +63,9 @@ impl Worker {
         let append = |path| OpenOptions::new().create(true).append(true).open(path);
         let log = options.log.as_ref().map(append).transpose()?;
         let shared = Shared {
-            server: backend(&options.url)?,
+            server: Mutex::new(backend(&options.url)?.into()),
             idle: Mutex::default(),
+            turn: AtomicUsize::new(0),
             places: Semaphore::new(options.pool),
             ready: AtomicBool::new(true),
             busy: AtomicUsize::new(0),
@@ -76,6 +80,19 @@ impl Worker {
         let shared = Arc::new(shared);
         let accepting = tokio::spawn(accept(listener, Arc::clone(&shared)));
         Ok(Self { shared, accepting, drain_ms: options.drain_ms })
+    }
+
+    /// Uses another login from here on: idle connections are closed now, those in use when they are given back.
+    ///
+    /// # Errors
+    /// If the URL is none, or the login is refused: then it goes on as it was.
+    pub async fn renew(&self, url: &str) -> Result<(), Refusal> {
+        let server: Arc<dyn Backend> = backend(url)?.into();
+        drop(server.log_in().await?);
+        *self.shared.server.lock().unwrap_or_else(PoisonError::into_inner) = server;
+        self.shared.turn.fetch_add(1, Ordering::SeqCst);
+        self.shared.idle().clear();
+        Ok(())
     }
 
     /// Says that it is not ready, goes on answering for the drain time and until its last request is answered, then
@@ -126,22 +143,27 @@ impl Shared {
     /// One query on a connection of the pool; a connection that died while it was idle is replaced first.
     async fn query(&self) -> Result<String, Refusal> {
         let _place: SemaphorePermit<'_> = self.places.acquire().await?;
-        let idle = self.idle().pop().filter(|client| !client.is_closed());
-        let mut client = match idle {
-            Some(client) => client,
+        let idle = self.idle().pop().filter(|(_, client)| !client.is_closed());
+        let (turn, mut client) = match idle {
+            Some(known) => known,
             None => self.log_in().await?,
         };
         let said = client.ask().await?;
-        self.idle().push(client);
+        if turn == self.turn.load(Ordering::SeqCst) {
+            self.idle().push((turn, client));
+        }
         Ok(said)
     }
 
-    async fn log_in(&self) -> Result<Box<dyn Connection>, Refusal> {
-        let user = self.server.user();
-        match self.server.log_in().await {
+    async fn log_in(&self) -> Result<(usize, Box<dyn Connection>), Refusal> {
+        // The turn first: a connection of a server that is set meanwhile is closed once too often, and never kept.
+        let turn = self.turn.load(Ordering::SeqCst);
+        let server = Arc::clone(&self.server.lock().unwrap_or_else(PoisonError::into_inner));
+        let user = server.user();
+        match server.log_in().await {
             Ok(client) => {
                 self.note(&format!("logged in as {user}"));
-                Ok(client)
+                Ok((turn, client))
             }
             Err(error) => {
                 self.note(&format!("login as {user} failed: {error}"));
@@ -150,7 +172,7 @@ impl Shared {
         }
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Box<dyn Connection>>> {
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<(usize, Box<dyn Connection>)>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

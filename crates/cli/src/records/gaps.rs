@@ -1,0 +1,127 @@
+//! How long consumers with one instance were not there while they were restarted, beside what their plan announced. A
+//! line of `gaps.jsonl` in the state folder for each that was measured; nothing is decided by them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use keyroll_config::{Config, Secret};
+use keyroll_port::Back;
+use serde::{Deserialize, Serialize};
+
+use super::saved::Saved;
+use crate::places::Places;
+use crate::plans::announced;
+use crate::ui::{GapShown, MeasuredBy};
+
+/// One line: a gap that was measured.
+#[derive(Debug, Serialize, Deserialize)]
+struct Measured {
+    rotation: String,
+    consumer: String,
+    measured_s: f64,
+    by: MeasuredBy,
+}
+
+/// The gaps of one rotation.
+pub(crate) struct Gaps {
+    file: PathBuf,
+    rotation: String,
+    shown: BTreeMap<String, GapShown>,
+}
+
+impl Gaps {
+    /// What was announced, and what drivers of before have measured.
+    pub(crate) fn of(places: &Places, rotation: &str, secret: &Secret) -> Self {
+        let shown = announced(secret).into_iter().map(|gap| (gap.consumer.clone(), gap)).collect();
+        let mut gaps = Self { file: places.state.join("gaps.jsonl"), rotation: rotation.to_owned(), shown };
+        let lines = fs::File::open(&gaps.file).map(|file| BufReader::new(file).lines());
+        for line in lines.into_iter().flatten().map_while(Result::ok) {
+            // A driver that was ended in the middle of a line leaves one that is none.
+            if let Ok(one) = serde_json::from_str::<Measured>(&line)
+                && one.rotation == rotation
+            {
+                gaps.longest(&one);
+            }
+        }
+        gaps
+    }
+
+    /// Those of a rotation that is over, by the configuration that its plan was made from; none where that cannot be
+    /// read any more.
+    pub(crate) fn past(places: &Places, saved: &Saved) -> Vec<GapShown> {
+        let config = Config::parse(&saved.config_text, &saved.config_file.display().to_string()).ok();
+        let secret = config
+            .iter()
+            .flat_map(|config| config.secrets.values())
+            .find(|one| one.name.as_str() == saved.secret);
+        secret.map_or_else(Vec::new, |secret| Self::of(places, &saved.id, secret).shown())
+    }
+
+    /// Writes one down; what was announced of it.
+    pub(crate) fn measured(&mut self, consumer: &str, length: Duration, back: Back) -> Option<GapShown> {
+        let by = match back {
+            Back::Ready => MeasuredBy::Ready,
+            Back::Proven => MeasuredBy::Proven,
+        };
+        let measured_s = Duration::from_millis(u64::try_from(length.as_millis()).ok()?).as_secs_f64();
+        let (rotation, consumer) = (self.rotation.clone(), consumer.to_owned());
+        let one = Measured { rotation, consumer, measured_s, by };
+        // Shown all the same where it cannot be written.
+        let open = fs::OpenOptions::new().append(true).create(true).mode(0o600).open(&self.file);
+        if let (Ok(mut file), Ok(line)) = (open, serde_json::to_string(&one)) {
+            // Behind an end of line: what a killed driver left in the middle of one spoils no other.
+            drop(file.write_all(format!("\n{line}").as_bytes()));
+        }
+        self.longest(&one)
+    }
+
+    /// The longest of a consumer counts: it is away again on a way back.
+    fn longest(&mut self, one: &Measured) -> Option<GapShown> {
+        let shown = self.shown.get_mut(&one.consumer)?;
+        if shown.measured_s.is_none_or(|before| before < one.measured_s) {
+            (shown.measured_s, shown.by) = (Some(one.measured_s), Some(one.by));
+        }
+        Some(shown.clone())
+    }
+
+    /// All that were announced; one without a measure was not measured.
+    pub(crate) fn shown(&self) -> Vec<GapShown> {
+        self.shown.values().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONFIG: &str = "version = 1\n[secrets.ring]\nissuer = \"file:./acme.toml\"\nadmin = \"file:./admin.key\"\n\
+        [[secrets.ring.consumers]]\nname = \"bot\"\nruns = { restart = [\"./r\"], pid_file = \"./p\", drain = \"30s\" }\n\
+        reads = { file = \"./key\" }\n";
+
+    #[test]
+    fn what_a_killed_driver_measured_is_shown_and_its_torn_line_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let places =
+            Places { state: folder.path().into(), keys: folder.path().join("k"), sealing: None, ask: false };
+        let config = Config::parse(CONFIG, "/srv/keyroll.toml").unwrap();
+        let secret = config.secrets.values().next().unwrap();
+        let mut first = Gaps::of(&places, "r1", secret);
+        let shown = first.shown();
+        assert_eq!((shown[0].announced_s, shown[0].measured_s), ((0, 210), None));
+        assert!(shown[0].text().contains("not measured"), "{}", shown[0].text());
+        first.measured("bot", Duration::from_millis(2_500), Back::Ready).unwrap();
+        first.measured("bot", Duration::from_millis(1_250), Back::Proven).unwrap();
+        assert_eq!(first.measured("another", Duration::ZERO, Back::Ready), None);
+        let mut file = fs::OpenOptions::new().append(true).open(places.state.join("gaps.jsonl")).unwrap();
+        file.write_all(b"{\"rotation\":\"r1\",\"consu").unwrap();
+        let mut again = Gaps::of(&places, "r1", secret);
+        again.measured("bot", Duration::from_millis(3_000), Back::Ready).unwrap();
+        let again = Gaps::of(&places, "r1", secret).shown();
+        assert_eq!((again[0].measured_s, again[0].by), (Some(3.0), Some(MeasuredBy::Ready)));
+        assert_eq!(Gaps::of(&places, "r2", secret).shown()[0].measured_s, None);
+    }
+}
