@@ -25,6 +25,11 @@ fn all() -> Vec<Part> {
         part("psql and libpq", || have("psql"), &["postgresql-client-15"]),
         part("Redis", || have("redis-server"), &["redis-server"]),
         part("MariaDB", || Path::new("/usr/sbin/mariadbd").exists(), &["mariadb-server"]),
+        part(
+            "RabbitMQ",
+            || Path::new("/usr/lib/rabbitmq/bin/rabbitmq-server").exists(),
+            &["rabbitmq-server"],
+        ),
         part("strace", || have("strace"), &["strace"]),
         part("setpriv", || have("setpriv"), &["util-linux"]),
         part("setfattr", || have("setfattr"), &["attr"]),

@@ -14,6 +14,7 @@ const TABLES: &[(&str, &str)] = &[
     ("FieldShape", "[secrets.NAME.fields] FIELD = { … }"),
     ("PostgresShape", "[secrets.NAME.postgres]"),
     ("ServerShape", "[secrets.NAME.redis], [secrets.NAME.mariadb]"),
+    ("RabbitMqShape", "[secrets.NAME.rabbitmq]"),
     ("RevokeShape", "[secrets.NAME.revoke]"),
     ("ConsumerShape", "[[secrets.NAME.consumers]]"),
     ("RunsShape", "runs = { … }"),

@@ -202,3 +202,18 @@ async fn a_mariadb_rotation_goes_back_from_the_last_moment() {
 async fn a_killed_mariadb_rotation_loses_nothing() {
     killed_at(Kind::MariaDb, &MOMENTS[1..4]).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rabbitmq_users_are_replaced_under_load() {
+    replaced_under_load(Kind::RabbitMq).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rabbitmq_rotation_goes_back_from_the_last_moment() {
+    goes_back_before(Kind::RabbitMq, "decide").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_rabbitmq_rotation_loses_nothing() {
+    killed_at(Kind::RabbitMq, &MOMENTS[1..2]).await;
+}
