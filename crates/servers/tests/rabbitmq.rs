@@ -25,7 +25,7 @@ use keyroll_secret::{Credential, CredentialId};
 use keyroll_servers::{Broker, RabbitMq, TwoLogins};
 use keyroll_testkit::{Deadline, RabbitMq as Server, Relay, alphanumeric, manage as manage_as, until};
 use serde_json::{Value, json};
-use stage::{credential, field, mint, options, probe, refused, three_turns};
+use stage::{credential, field, mint, options, probe, refusal, three_turns};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -257,7 +257,7 @@ async fn a_slot_that_may_not_do_the_same_is_never_let_in() {
         let issuer = issuer_at(server, &user, (server.admin(), server.password()), port, "/");
         let proposed = issuer.propose(&current).unwrap().unwrap();
         let outcome = issuer.mint("keyroll/r/1", &current, Some(&proposed)).await;
-        assert_eq!(refused(outcome), ("K0149", Class::Retryable), "{request}");
+        assert_eq!(refusal(outcome), ("K0149", Class::Retryable), "{request}");
         assert_eq!(probe(&issuer, &proposed).await, Probe::Dead, "{request}");
         manage(server, "DELETE", &format!("/api/users/{user}_a"), &json!({})).await;
     }
@@ -355,7 +355,7 @@ async fn what_cannot_be_rotated_is_refused_beforehand() {
 
     let admin = credential("admin", server.password());
     let outcome = issuer(server, &user).preflight(&admin).await;
-    assert_eq!(refused(outcome), ("K0145", Class::Permanent));
+    assert_eq!(refusal(outcome), ("K0145", Class::Permanent));
     let body = json!({ "password": alphanumeric(20), "tags": "" });
     manage(server, "PUT", &format!("/api/users/{user}_a"), &body).await;
     assert_eq!(preflight(ours, port, "/").await, Some(("K0144", Class::Permanent)));

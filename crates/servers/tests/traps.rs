@@ -17,7 +17,7 @@ use keyroll_secret::Credential;
 use keyroll_servers::{MariaDb, Options, Redis, TwoLogins};
 use keyroll_testkit::{MariaDb as MariaDbServer, Redis as RedisServer, alphanumeric};
 use mysql_async::prelude::Queryable;
-use stage::{credential, field, mint, probe, refused, three_turns};
+use stage::{credential, field, mint, probe, refusal, three_turns};
 
 fn options(port: u16, admin: &str, password: &str) -> Options {
     stage::options(port, "orders", (admin, password), PATIENT_MS)
@@ -80,14 +80,14 @@ async fn mariadb_accounts_take_turns_and_no_password_is_in_a_statement() {
 async fn redis_is_refused_where_a_rotation_would_not_last() {
     let Some((server, issuer, current)) = redis().await else { return };
     server.admin_says("ACL SETUSER orders >another").await.unwrap();
-    assert_eq!(refused(issuer.preflight(&current).await), ("K0145", Class::Permanent));
+    assert_eq!(refusal(issuer.preflight(&current).await), ("K0145", Class::Permanent));
     server.admin_says("ACL SETUSER orders nopass").await.unwrap();
-    assert_eq!(refused(issuer.preflight(&current).await), ("K0143", Class::Permanent));
+    assert_eq!(refusal(issuer.preflight(&current).await), ("K0143", Class::Permanent));
     let password = field(&current, "password");
     server.admin_says(&format!("ACL SETUSER orders resetpass >{password}")).await.unwrap();
     issuer.preflight(&current).await.unwrap();
     server.admin_says("ACL SETUSER orders_a on >somebody").await.unwrap();
-    assert_eq!(refused(issuer.preflight(&current).await), ("K0144", Class::Permanent));
+    assert_eq!(refusal(issuer.preflight(&current).await), ("K0144", Class::Permanent));
     server.admin_says("ACL DELUSER orders_a").await.unwrap();
 
     let narrow = alphanumeric(20);
@@ -98,7 +98,7 @@ async fn redis_is_refused_where_a_rotation_would_not_last() {
     assert!(failure.help.unwrap().contains("+client|list"));
 
     server.admin_says("REPLICAOF 127.0.0.1 1").await.unwrap();
-    assert_eq!(refused(issuer.preflight(&current).await), ("K0148", Class::Permanent));
+    assert_eq!(refusal(issuer.preflight(&current).await), ("K0148", Class::Permanent));
 }
 
 #[tokio::test]
@@ -111,8 +111,8 @@ async fn a_redis_that_cannot_write_its_users_down_is_found_before_anything_is_ch
     let outcome = issuer.mint("keyroll/r/1", &current, Some(&proposed)).await;
     let ended = issuer.revoke(current.id.as_ref().unwrap()).await;
     fs::rename(&away, &home).unwrap();
-    assert_eq!(refused(outcome), ("K0147", Class::Permanent));
-    assert_eq!(refused(ended), ("K0147", Class::Permanent));
+    assert_eq!(refusal(outcome), ("K0147", Class::Permanent));
+    assert_eq!(refusal(ended), ("K0147", Class::Permanent));
     assert_eq!(probe(&issuer, &current).await, Probe::Alive);
     assert_eq!(probe(&issuer, &proposed).await, Probe::Dead);
 }
@@ -123,7 +123,7 @@ async fn users_in_memory_alone_are_refused() {
     let Some(server) = RedisServer::start_or_skip_with("users in memory", &settings) else { return };
     let issuer = Redis::issuer(options(server.port(), "default", "any")).unwrap();
     let outcome = issuer.preflight(&credential("orders", "any")).await;
-    assert_eq!(refused(outcome), ("K0148", Class::Permanent));
+    assert_eq!(refusal(outcome), ("K0148", Class::Permanent));
 }
 
 #[tokio::test]
@@ -156,7 +156,7 @@ async fn a_name_of_two_mariadb_accounts_is_refused_and_an_open_transaction_is_bu
     assert_eq!(issuer.end_sessions(&id, &handles, false).await.unwrap(), 1);
 
     server.admin_says(&["CREATE USER orders@'10.%' IDENTIFIED BY 'another'"]).await.unwrap();
-    assert_eq!(refused(issuer.preflight(&current).await), ("K0145", Class::Permanent));
+    assert_eq!(refusal(issuer.preflight(&current).await), ("K0145", Class::Permanent));
     server.admin_says(&["DROP USER orders@'10.%'", "SET GLOBAL max_password_errors = 3"]).await.unwrap();
-    assert_eq!(refused(issuer.preflight(&current).await), ("K0148", Class::Permanent));
+    assert_eq!(refusal(issuer.preflight(&current).await), ("K0148", Class::Permanent));
 }

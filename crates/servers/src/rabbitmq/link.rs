@@ -144,7 +144,8 @@ impl<'a> Link<'a> {
             .uri(path)
             .header(HOST, host)
             .header(USER_AGENT, "keyroll")
-            .header(ACCEPT, "application/json")
+            // Some requests that change something are refused to who accepts JSON alone.
+            .header(ACCEPT, "*/*")
             .header(CONTENT_TYPE, "application/json")
             .header(CONNECTION, "close")
             .header(AUTHORIZATION, self.login.clone())

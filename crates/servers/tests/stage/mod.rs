@@ -39,7 +39,7 @@ pub async fn probe(issuer: &TwoLogins, credential: &Credential) -> Probe {
     issuer.probe(&issuer.endpoints().remove(0), credential).await
 }
 
-pub fn refused<T>(outcome: Result<T, Failure>) -> (&'static str, Class) {
+pub fn refusal<T>(outcome: Result<T, Failure>) -> (&'static str, Class) {
     let failure = outcome.err().unwrap();
     (failure.code, failure.class)
 }
@@ -56,7 +56,7 @@ pub async fn three_turns(issuer: &TwoLogins, adopted: Credential) {
         assert_eq!(field(&new, "user"), format!("{user}_{slot}"));
         assert_eq!(issuer.identify(&new).await.unwrap().id, new.id);
         issuer.revoke(current.id.as_ref().unwrap()).await.unwrap();
-        assert_eq!(refused(issuer.enable(current.id.as_ref().unwrap()).await), ("K0146", Class::Permanent));
+        assert_eq!(refusal(issuer.enable(current.id.as_ref().unwrap()).await), ("K0146", Class::Permanent));
         past.push(current);
         // A late end of what was in a slot before ends nothing.
         for old in &past {
@@ -70,6 +70,6 @@ pub async fn three_turns(issuer: &TwoLogins, adopted: Credential) {
     // A label that was ended is never minted again.
     let last = past.pop().unwrap();
     let again = issuer.mint("keyroll/r1/1", &current, Some(&last)).await;
-    assert_eq!(refused(again), ("K0146", Class::Permanent));
+    assert_eq!(refusal(again), ("K0146", Class::Permanent));
     assert_eq!(probe(issuer, &last).await, Probe::Dead);
 }
