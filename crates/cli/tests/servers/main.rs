@@ -55,8 +55,7 @@ fn no_failure(tally: &Tally) {
 
 /// The old login is dead by the server's own word and its list; the new one is used.
 async fn dead(scene: &Scene, old: &str, kept: &str, new: &str) {
-    let answer = scene.answer(&scene.kept(kept));
-    assert!(answer.contains(scene.kind.refusal()), "{old}: {answer}");
+    scene.refused(&scene.kept(kept), old).await;
     assert_eq!(
         scene.server.login(old).await,
         Some(Login { on: false, password: false, sessions: 0 }),
@@ -94,8 +93,7 @@ async fn replaced_under_load(kind: Kind) {
     no_failure(&callers.stop().await);
     scene.server.restart();
     for (kept, login) in [("first", "orders"), ("second", "orders_a")] {
-        let answer = scene.answer(&scene.kept(kept));
-        assert!(answer.contains(kind.refusal()), "{login} after a restart: {answer}");
+        scene.refused(&scene.kept(kept), login).await;
     }
     assert_eq!(scene.answer(&scene.dir().join("app/api.env")), "accepted", "orders_b after a restart");
 }
@@ -125,8 +123,7 @@ async fn goes_back_before(kind: Kind, step: &str) {
         let status = Command::new("cmp").args([now, before]).status().unwrap();
         assert!(status.success(), "{copy} is what it was, byte for byte");
     }
-    let answer = scene.answer(&scene.kept("new"));
-    assert!(answer.contains(kind.refusal()), "{answer}");
+    scene.refused(&scene.kept("new"), "orders_a").await;
     let gone = scene.server.login("orders_a").await;
     assert_eq!(gone, Some(Login { on: false, password: false, sessions: 0 }));
     let back = scene.server.login("orders").await.unwrap();

@@ -116,6 +116,17 @@ impl Scene {
         fs::read_to_string(answer).unwrap()
     }
 
+    /// The server refuses the login in an env file, by its own word.
+    pub(crate) async fn refused(&self, env: &Path, login: &str) {
+        let before = self.server.refusals(login);
+        let answer = self.answer(env);
+        assert!(answer != "accepted" && answer.contains(self.kind.refusal()), "{login}: {answer}");
+        if let Some(before) = before {
+            let logged = || async { (self.server.refusals(login) > Some(before)).then_some(()) };
+            until(Deadline::seconds(PART_S_MAX), logged).await.unwrap();
+        }
+    }
+
     /// Callers at the front.
     pub(crate) fn callers(&self) -> Callers {
         Callers::start(self.front_port, RATE)

@@ -117,13 +117,14 @@ impl Kind {
         }
     }
 
-    /// What its client says of a credential that the server refuses.
+    /// What its client says of a credential that the server refuses. RabbitMQ hangs up on a client that does not know
+    /// better, as this one: its log has the word.
     pub(crate) fn refusal(self) -> &'static str {
         match self {
             Self::Redis => "AuthenticationFailed",
             // A wrong password, or an account that is locked.
             Self::MariaDb => "Access denied",
-            Self::RabbitMq => "ACCESS_REFUSED",
+            Self::RabbitMq => "",
         }
     }
 }
@@ -142,6 +143,20 @@ impl Server {
         match self {
             Self::Redis(_) | Self::MariaDb(_) => None,
             Self::RabbitMq(server) => Some(server.management_port()),
+        }
+    }
+
+    /// How often its log says that it refused this login, where its client is not told.
+    pub(crate) fn refusals(&self, login: &str) -> Option<usize> {
+        match self {
+            Self::Redis(_) | Self::MariaDb(_) => None,
+            Self::RabbitMq(server) => {
+                let log = std::fs::read_to_string(server.log_file()).unwrap();
+                Some(
+                    log.matches(&format!("PLAIN login refused: user '{login}' - invalid credentials"))
+                        .count(),
+                )
+            }
         }
     }
 
