@@ -26,6 +26,11 @@ fn all() -> Vec<Part> {
         part("Redis", || have("redis-server"), &["redis-server"]),
         part("MariaDB", || Path::new("/usr/sbin/mariadbd").exists(), &["mariadb-server"]),
         part("PgBouncer", || Path::new("/usr/sbin/pgbouncer").exists(), &["pgbouncer"]),
+        part(
+            "RabbitMQ",
+            || Path::new("/usr/lib/rabbitmq/bin/rabbitmq-server").exists(),
+            &["rabbitmq-server"],
+        ),
         part("strace", || have("strace"), &["strace"]),
         part("setpriv", || have("setpriv"), &["util-linux"]),
         part("setfattr", || have("setfattr"), &["attr"]),

@@ -49,7 +49,7 @@ pub use reference_page::reference_markdown;
 pub use runs::{Apply, Find, Instance, Runs};
 pub use schema::{SCHEMA_FILE_NAME, schema};
 pub use secret::{Decide, EvidenceKind, FieldSpec, Pooler, Postgres, Revoke, Secret};
-pub use server::{Server, ServerKind};
+pub use server::{Broker, Server, ServerKind};
 pub use signal::Signal;
 pub use split::{join_consumers, split_consumer};
 pub use template::{Part, Template};

@@ -69,7 +69,7 @@ impl Reference {
 
 impl IssuerRef {
     pub(crate) fn read(folder: &Path, text: &At<String>) -> Result<Self, Fault> {
-        let help = "write `postgres`, `redis`, `mariadb`, the name of a shipped spec such as `openrouter`, or `file:./own-spec.toml`";
+        let help = "write `postgres`, `redis`, `mariadb`, `rabbitmq`, the name of a shipped spec such as `openrouter`, or `file:./own-spec.toml`";
         if let Some(path) = text.value.strip_prefix("file:") {
             let path = At { value: path.to_owned(), span: text.span.clone() };
             return resolve(folder, "issuer", &path).map(Self::SpecFile);

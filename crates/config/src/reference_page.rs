@@ -15,6 +15,7 @@ const TABLES: &[(&str, &str)] = &[
     ("PostgresShape", "[secrets.NAME.postgres]"),
     ("PoolerShape", "[[secrets.NAME.postgres.poolers]]"),
     ("ServerShape", "[secrets.NAME.redis], [secrets.NAME.mariadb]"),
+    ("RabbitMqShape", "[secrets.NAME.rabbitmq]"),
     ("RevokeShape", "[secrets.NAME.revoke]"),
     ("ConsumerShape", "[[secrets.NAME.consumers]]"),
     ("RunsShape", "runs = { … }"),

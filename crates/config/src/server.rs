@@ -1,7 +1,9 @@
+use std::ops::Range;
+
 use crate::Kind;
 use crate::at::At;
 use crate::fault::Fault;
-use crate::shape::{SecretShape, ServerShape};
+use crate::shape::{RabbitMqShape, SecretShape, ServerShape};
 use crate::{IssuerRef, secret};
 
 /// A server that keeps logins, of which two take turns.
@@ -11,6 +13,8 @@ pub enum ServerKind {
     Redis,
     /// MariaDB, from version 10.5 on.
     MariaDb,
+    /// RabbitMQ, from version 3.10.8 on.
+    RabbitMq,
 }
 
 /// Where such a server is, and its two logins.
@@ -22,11 +26,46 @@ pub struct Server {
     pub port: u16,
     /// The two logins; they differ.
     pub slots: [String; 2],
+    /// Set exactly for [`ServerKind::RabbitMq`].
+    pub broker: Option<Broker>,
+}
+
+/// What RabbitMQ has beside what every such server has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broker {
+    /// The port of the management API.
+    pub management_port: u16,
+    /// The virtual host that consumers open.
+    pub vhost: String,
+}
+
+/// What stands in the table of any kind.
+struct Table<'a> {
+    span: &'a Range<usize>,
+    host: &'a At<String>,
+    port: Option<u16>,
+    slots: &'a At<Vec<At<String>>>,
+    broker: Option<&'a RabbitMqShape>,
+}
+
+impl<'a> From<&'a At<ServerShape>> for Table<'a> {
+    fn from(At { value, span }: &'a At<ServerShape>) -> Self {
+        let port = value.port.as_ref().map(|port| port.value);
+        Self { span, host: &value.host, port, slots: &value.slots, broker: None }
+    }
+}
+
+impl<'a> From<&'a At<RabbitMqShape>> for Table<'a> {
+    fn from(At { value, span }: &'a At<RabbitMqShape>) -> Self {
+        let port = value.port.as_ref().map(|port| port.value);
+        Self { span, host: &value.host, port, slots: &value.slots, broker: Some(value) }
+    }
 }
 
 impl ServerKind {
     /// Every kind with its word in the file.
-    pub const ALL: [(&str, Self); 2] = [("redis", Self::Redis), ("mariadb", Self::MariaDb)];
+    pub const ALL: [(&str, Self); 3] =
+        [("redis", Self::Redis), ("mariadb", Self::MariaDb), ("rabbitmq", Self::RabbitMq)];
 
     /// The word in the file, for `issuer` and for the table.
     pub fn word(self) -> &'static str {
@@ -40,7 +79,7 @@ impl ServerKind {
     /// The usual parts of its credential, and whether each is secret.
     pub(crate) fn fields(self) -> &'static [(&'static str, bool)] {
         match self {
-            Self::Redis | Self::MariaDb => {
+            Self::Redis | Self::MariaDb | Self::RabbitMq => {
                 &[("user", false), ("password", true), ("host", false), ("port", false)]
             }
         }
@@ -50,13 +89,15 @@ impl ServerKind {
         match self {
             Self::Redis => 6379,
             Self::MariaDb => 3306,
+            Self::RabbitMq => 5672,
         }
     }
 
-    fn table(self, shape: &SecretShape) -> Option<&At<ServerShape>> {
+    fn table(self, shape: &SecretShape) -> Option<Table<'_>> {
         match self {
-            Self::Redis => shape.redis.as_ref(),
-            Self::MariaDb => shape.mariadb.as_ref(),
+            Self::Redis => shape.redis.as_ref().map(Table::from),
+            Self::MariaDb => shape.mariadb.as_ref().map(Table::from),
+            Self::RabbitMq => shape.rabbitmq.as_ref().map(Table::from),
         }
     }
 }
@@ -68,7 +109,7 @@ impl Server {
             let table = kind.table(shape);
             if let Some(table) = table.filter(|_| *issuer != IssuerRef::Server(kind)) {
                 let why = format!("`{word}` goes with `issuer = \"{word}\"` only");
-                return Err(Fault::new(Kind::BadCombination, why).at(&table.span));
+                return Err(Fault::new(Kind::BadCombination, why).at(table.span));
             }
         }
         let IssuerRef::Server(kind) = issuer else { return Ok(None) };
@@ -79,23 +120,42 @@ impl Server {
                 .at(&shape.issuer.span)
                 .help("with `host` and two `slots`"));
         };
-        Self::build(*kind, table).map(Some)
+        Self::build(*kind, &table).map(Some)
     }
 
-    fn build(kind: ServerKind, table: &At<ServerShape>) -> Result<Self, Fault> {
-        let shape = &table.value;
+    fn build(kind: ServerKind, table: &Table<'_>) -> Result<Self, Fault> {
         let read = |slot: &At<String>| secret::read_identifier("slots", slot);
-        let slots: Vec<String> = shape.slots.value.iter().map(read).collect::<Result<_, _>>()?;
+        let slots: Vec<String> = table.slots.value.iter().map(read).collect::<Result<_, _>>()?;
         match <[String; 2]>::try_from(slots) {
             Ok(slots) if slots[0] != slots[1] => Ok(Self {
-                host: secret::read_server(&shape.host)?,
-                port: shape.port.as_ref().map_or(kind.port(), |port| port.value),
+                host: secret::read_server(table.host)?,
+                port: table.port.unwrap_or(kind.port()),
                 slots,
+                broker: table.broker.map(Broker::build).transpose()?,
             }),
             Ok(_) | Err(_) => {
                 let why = "`slots` must name two logins that differ from each other";
-                Err(Fault::new(Kind::BadCombination, why).at(&shape.slots.span))
+                Err(Fault::new(Kind::BadCombination, why).at(&table.slots.span))
             }
         }
+    }
+}
+
+impl Broker {
+    fn build(shape: &RabbitMqShape) -> Result<Self, Fault> {
+        let vhost = match &shape.vhost {
+            None => "/".to_owned(),
+            Some(vhost) => {
+                let fits =
+                    (1..=255).contains(&vhost.value.len()) && !vhost.value.chars().any(char::is_control);
+                if !fits {
+                    let why = "`vhost` must be 1 to 255 bytes without control characters";
+                    return Err(Fault::new(Kind::BadName, why).at(&vhost.span));
+                }
+                vhost.value.clone()
+            }
+        };
+        let management_port = shape.management_port.as_ref().map_or(15672, |port| port.value);
+        Ok(Self { management_port, vhost })
     }
 }

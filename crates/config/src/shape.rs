@@ -64,8 +64,8 @@ pub(crate) struct HostShape {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SecretShape {
-    /// Who accepts it: the name of a shipped spec (`openrouter`), `file:./own-spec.toml`, `postgres`, `redis`, or
-    /// `mariadb`.
+    /// Who accepts it: the name of a shipped spec (`openrouter`), `file:./own-spec.toml`, `postgres`, `redis`,
+    /// `mariadb`, or `rabbitmq`.
     pub(crate) issuer: At<String>,
     /// Where the credential is by which keyroll may make and end others at the issuer: `file:./admin.key`.
     pub(crate) admin: Option<At<String>>,
@@ -87,7 +87,7 @@ pub(crate) struct SecretShape {
     /// Overrides `defaults.phase_deadline`.
     pub(crate) phase_deadline: Option<At<String>>,
     /// The parts of the credential. Default: one secret field, `value`; for `postgres`: `user`, `password` (secret),
-    /// `host`, `port`, `dbname`; for `redis` and `mariadb`: `user`, `password` (secret), `host`, `port`.
+    /// `host`, `port`, `dbname`; for `redis`, `mariadb` and `rabbitmq`: `user`, `password` (secret), `host`, `port`.
     pub(crate) fields: Option<BTreeMap<At<String>, FieldShape>>,
     /// Texts rendered from the fields: `url = "http://svc:{value}@127.0.0.1/"`. `{field}` is percent-encoded for its
     /// position in a URL, `{field:raw}` is not. What follows `base64:` is written in Base64: npm's `_auth` is
@@ -100,6 +100,8 @@ pub(crate) struct SecretShape {
     pub(crate) redis: Option<At<ServerShape>>,
     /// The server and its two accounts; only with `issuer = "mariadb"`.
     pub(crate) mariadb: Option<At<ServerShape>>,
+    /// The server and its two users; only with `issuer = "rabbitmq"`.
+    pub(crate) rabbitmq: Option<At<RabbitMqShape>>,
     /// What must be seen before the old value is ended.
     #[serde(default)]
     pub(crate) revoke: RevokeShape,
@@ -178,6 +180,24 @@ pub(crate) struct ServerShape {
     /// The server's port. Default: the usual one, for `redis` 6379, for `mariadb` 3306.
     pub(crate) port: Option<At<u16>>,
     /// The two logins. They are made when first needed, with the rights of the login that consumers use now.
+    pub(crate) slots: At<Vec<At<String>>>,
+}
+
+/// A RabbitMQ server, and the two users between which a rotation goes to and fro.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RabbitMqShape {
+    /// The server's name or address. To any but this machine both ports are spoken to encrypted, and the server's
+    /// certificate must bear this name.
+    pub(crate) host: At<String>,
+    /// The port that consumers connect to. Default 5672; encrypted it is usually 5671.
+    pub(crate) port: Option<At<u16>>,
+    /// The port of the management API. Default 15672; encrypted it is usually 15671.
+    pub(crate) management_port: Option<At<u16>>,
+    /// The virtual host that consumers open: a login is tried up to it. Default `/`.
+    pub(crate) vhost: Option<At<String>>,
+    /// The two users. They are made when first needed, with the tags, permissions and limits of the user that consumers
+    /// log in as now.
     pub(crate) slots: At<Vec<At<String>>>,
 }
 

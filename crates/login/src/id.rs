@@ -29,6 +29,19 @@ impl Mark {
         }
     }
 
+    /// The mark among texts that may be marks: what was ended stays ended.
+    pub fn among<'a>(texts: impl Iterator<Item = &'a str>) -> Self {
+        let mut found = Self::Foreign;
+        for text in texts {
+            match (Self::read(Some(text)), &found) {
+                (ended @ Self::Ended(_), _) => found = ended,
+                (ours @ Self::Ours(_), Self::Foreign) => found = ours,
+                (Self::Ours(_) | Self::Foreign, _) => {}
+            }
+        }
+        found
+    }
+
     /// The label, ended or not.
     pub fn label(&self) -> Option<&str> {
         match self {

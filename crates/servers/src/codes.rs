@@ -18,3 +18,5 @@ pub(crate) const FENCED: &str = "K0146";
 pub(crate) const COMMAND: &str = "K0147";
 /// The server cannot be used: too old, a replica, or it would forget its logins.
 pub(crate) const SERVER: &str = "K0148";
+/// What one login may do was not to be had for the other.
+pub(crate) const UNLIKE: &str = "K0149";

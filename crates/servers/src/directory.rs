@@ -73,9 +73,9 @@ pub(crate) trait Directory: Send + Sync {
     /// Whether connections are encrypted.
     fn is_encrypted(&self) -> bool;
 
-    /// Everything about the server and the admin's rights that can be refused beforehand; what a person should know
-    /// comes back as notes. Nothing is changed.
-    async fn check(&self) -> Result<Vec<String>, Failure>;
+    /// Everything about the server, the admin's rights and what the slot is to get of the current login that can be
+    /// refused beforehand; what a person should know comes back as notes. Nothing is changed.
+    async fn check(&self, current: &str, slot: &str) -> Result<Vec<String>, Failure>;
 
     /// The logins.
     async fn read(&self) -> Result<Vec<Login>, Failure>;

@@ -1,4 +1,4 @@
-//! Servers with two logins that take turns, as issuers: Redis, MariaDB.
+//! Servers with two logins that take turns, as issuers: Redis, MariaDB, RabbitMQ.
 //!
 //! What is the same for all of them is in `two_logins.rs`; a server is a [`directory::Directory`].
 //!
@@ -9,6 +9,8 @@ mod codes;
 mod directory;
 mod mariadb;
 mod options;
+mod own;
+mod rabbitmq;
 mod redis;
 mod rules;
 mod stream;
@@ -16,5 +18,6 @@ mod two_logins;
 
 pub use mariadb::MariaDb;
 pub use options::{Admin, Options, REQUEST_MS_MAX_DEFAULT};
+pub use rabbitmq::{Broker, RabbitMq};
 pub use redis::Redis;
 pub use two_logins::TwoLogins;

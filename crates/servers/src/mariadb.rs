@@ -8,10 +8,6 @@ mod check;
 mod link;
 mod sessions;
 
-use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
-
 use async_trait::async_trait;
 use keyroll_port::{Class, Failure, Session};
 use keyroll_secret::SecretBytes;
@@ -19,20 +15,19 @@ use keyroll_secret::SecretBytes;
 use crate::codes;
 use crate::directory::{Attempt, Directory, Filling, Login, Switch};
 use crate::options::{Options, is_local};
+use crate::own::Own;
 use crate::two_logins::TwoLogins;
 use link::{Fault, Link};
 
 /// One request of the port is at most three connections, one after another.
 const CONNECTIONS_MAX: u64 = 3;
-/// Sessions of our own probes that are remembered, so that they are not taken for a consumer's while they end.
-const OWN_SESSIONS_MAX: usize = 256;
 /// How long a session of our own may take to end, milliseconds. Numbers of sessions begin anew with the server.
 const OWN_MS_MAX: u64 = 5_000;
 
 /// MariaDB as an issuer.
 pub struct MariaDb {
     options: Options,
-    own: Mutex<VecDeque<(u32, Instant)>>,
+    own: Own<u32>,
 }
 
 impl MariaDb {
@@ -48,7 +43,7 @@ impl MariaDb {
                 .because("connections to MariaDB are not encrypted yet, so it must be on this machine")
                 .help("run keyroll on the server's machine, with `host = \"127.0.0.1\"`"));
         }
-        Ok(TwoLogins::new(Self { options, own: Mutex::default() }))
+        Ok(TwoLogins::new(Self { options, own: Own::for_ms(OWN_MS_MAX) }))
     }
 
     fn limit_ms(&self) -> u64 {
@@ -68,19 +63,6 @@ impl MariaDb {
         link.await.map_err(|fault: Fault| {
             fault.of_connecting(format!("log in as {:?} at MariaDB {}", admin.user, options.endpoint()))
         })
-    }
-
-    fn is_own(&self, id: u32) -> bool {
-        let own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
-        own.iter().any(|(known, at)| *known == id && at.elapsed() < Duration::from_millis(OWN_MS_MAX))
-    }
-
-    fn remember(&self, id: u32) {
-        let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
-        if own.len() == OWN_SESSIONS_MAX {
-            own.pop_front();
-        }
-        own.push_back((id, Instant::now()));
     }
 
     fn attempted(&self, what: &str) -> String {
@@ -107,7 +89,7 @@ impl Directory for MariaDb {
         false
     }
 
-    async fn check(&self) -> Result<Vec<String>, Failure> {
+    async fn check(&self, _current: &str, _slot: &str) -> Result<Vec<String>, Failure> {
         check::run(self).await
     }
 
@@ -122,7 +104,7 @@ impl Directory for MariaDb {
     async fn attempt(&self, place: (&str, u16), user: &str, password: &SecretBytes) -> Attempt {
         match Link::open(place, user, password, self.limit_ms()).await {
             Ok(link) => {
-                self.remember(link.id());
+                self.own.remember(link.id());
                 link.close().await;
                 Attempt::Accepted
             }

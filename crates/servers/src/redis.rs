@@ -10,30 +10,26 @@ mod link;
 mod reply;
 mod users;
 
-use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
-
 use async_trait::async_trait;
 use keyroll_port::{Failure, Session};
 use keyroll_secret::SecretBytes;
 
 use crate::directory::{Attempt, Directory, Filling, Login, Switch};
 use crate::options::Options;
+use crate::own::Own;
 use crate::stream::Tls;
 use crate::two_logins::TwoLogins;
 use link::{Fault, Link};
 
 /// One request of the port is at most three connections, one after another.
 const CONNECTIONS_MAX: u64 = 3;
-/// Sessions of our own probes that are remembered, so that they are not taken for a consumer's while they end.
-const OWN_SESSIONS_MAX: usize = 256;
 
 /// Redis as an issuer.
 pub struct Redis {
     options: Options,
     tls: Tls,
     /// The client id and the address of our own probes' connections: an id alone begins anew with the server.
-    own: Mutex<VecDeque<(i64, String)>>,
+    own: Own<(i64, String)>,
 }
 
 impl Redis {
@@ -44,7 +40,7 @@ impl Redis {
     pub fn issuer(options: Options) -> Result<TwoLogins, Failure> {
         options.check()?;
         let tls = Tls::new(&options)?;
-        Ok(TwoLogins::new(Self { options, tls, own: Mutex::default() }))
+        Ok(TwoLogins::new(Self { options, tls, own: Own::for_ms(u64::MAX) }))
     }
 
     fn limit_ms(&self) -> u64 {
@@ -59,19 +55,6 @@ impl Redis {
         link.map_err(|fault| {
             fault.of_connecting(format!("log in as {:?} at Redis {}", admin.user, options.endpoint()))
         })
-    }
-
-    fn is_own(&self, id: i64, address: &str) -> bool {
-        let own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
-        own.iter().any(|(known, at)| *known == id && at == address)
-    }
-
-    fn remember(&self, id: i64, address: String) {
-        let mut own = self.own.lock().unwrap_or_else(PoisonError::into_inner);
-        if own.len() == OWN_SESSIONS_MAX {
-            own.pop_front();
-        }
-        own.push_back((id, address));
     }
 
     fn attempted(&self, what: &str) -> String {
@@ -98,7 +81,7 @@ impl Directory for Redis {
         self.tls.is_on()
     }
 
-    async fn check(&self) -> Result<Vec<String>, Failure> {
+    async fn check(&self, _current: &str, _slot: &str) -> Result<Vec<String>, Failure> {
         check::run(self).await
     }
 
@@ -111,7 +94,7 @@ impl Directory for Redis {
     async fn attempt(&self, place: (&str, u16), user: &str, password: &SecretBytes) -> Attempt {
         match Link::open(&self.tls, place, user, password, self.limit_ms()).await {
             Ok(link) => {
-                self.remember(link.hello.id, link.address.clone());
+                self.own.remember((link.hello.id, link.address.clone()));
                 Attempt::Accepted
             }
             Err(fault) if fault.is_wrong_password() => Attempt::Refused,
@@ -131,7 +114,8 @@ impl Directory for Redis {
         let mut link = self.admin().await?;
         let clients = clients::read(&mut link).await;
         let clients = clients.map_err(|fault| self.failed(&fault, "read the connected clients"))?;
-        let theirs = clients.iter().filter(|it| it.user == user && !self.is_own(it.id, &it.address));
+        let own = |it: &clients::Client| self.own.has(&(it.id, it.address.clone()));
+        let theirs = clients.iter().filter(|it| it.user == user && !own(it));
         Ok(theirs.map(clients::Client::session).collect())
     }
 

@@ -118,7 +118,7 @@ impl Issuer for TwoLogins {
         let options = self.directory.options();
         let user = user_of(current)?;
         let slot = options.next_slot(user);
-        let mut notes = self.directory.check().await?;
+        let mut notes = self.directory.check(user, slot).await?;
         let logins = self.directory.read().await?;
         check_current(&logins, options, user)?;
         let sessions = self.directory.sessions(slot).await?.len();

@@ -2,17 +2,20 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a broken step is a failed test")]
 
+mod stage;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use async_trait::async_trait;
 use keyroll_port::Issuer;
-use keyroll_port::conformance::{self, IssuerHarness, Weather};
-use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
-use keyroll_servers::{Admin, MariaDb, Options, TwoLogins};
+use keyroll_port::conformance::{IssuerHarness, Weather};
+use keyroll_secret::{Credential, CredentialId};
+use keyroll_servers::{MariaDb, TwoLogins};
 use keyroll_testkit::{MariaDb as Server, Relay, alphanumeric};
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
+use stage::{credential, field, options};
 
 struct Harness {
     server: Server,
@@ -30,25 +33,11 @@ impl Harness {
     async fn start(request_ms_max: u64) -> Option<Self> {
         let server = Server::start_or_skip("the issuer's conformance suite over MariaDB")?;
         let relay = Relay::start(server.port(), changes).await.unwrap();
-        let admin = Admin {
-            user: server.admin().to_owned(),
-            password: SecretBytes::from(server.password().to_owned()),
-        };
-        let options = Options {
-            host: "127.0.0.1".to_owned(),
-            port: relay.port(),
-            slots: ["orders_a".to_owned(), "orders_b".to_owned()],
-            root_certificates: None,
-            admin,
-            request_ms_max,
-        };
+        let admin = (server.admin(), server.password());
+        let options = options(relay.port(), "orders", admin, request_ms_max);
         let issuer = MariaDb::issuer(options).unwrap();
         Some(Self { server, relay, issuer, held: Vec::new() })
     }
-}
-
-fn field(credential: &Credential, name: &str) -> String {
-    String::from_utf8(credential.fields.get(name).unwrap().value.expose().to_vec()).unwrap()
 }
 
 #[async_trait]
@@ -70,10 +59,7 @@ impl IssuerHarness for Harness {
         for statement in statements {
             admin.query_drop(statement).await.unwrap();
         }
-        let mut fields = Fields::new();
-        fields.insert("user", SecretBytes::from("orders".to_owned()), false);
-        fields.insert("password", SecretBytes::from(password), true);
-        Credential { id: Some(CredentialId::new("orders")), fields }
+        credential("orders", &password)
     }
 
     fn issuer(&self) -> &dyn Issuer {
@@ -117,48 +103,4 @@ impl IssuerHarness for Harness {
     }
 }
 
-/// Long enough for a loaded machine: only the silent case waits for it.
-const PATIENT_MS: u64 = 60_000;
-const SILENT_MS: u64 = 3_000;
-
-#[tokio::test]
-async fn ok() {
-    let Some(mut harness) = Harness::start(PATIENT_MS).await else { return };
-    conformance::ok(&mut harness).await.unwrap();
-}
-
-#[tokio::test]
-async fn dead() {
-    let Some(mut harness) = Harness::start(PATIENT_MS).await else { return };
-    conformance::dead(&mut harness).await.unwrap();
-}
-
-#[tokio::test]
-async fn timeout() {
-    let Some(mut harness) = Harness::start(SILENT_MS).await else { return };
-    conformance::timeout(&mut harness).await.unwrap();
-}
-
-#[tokio::test]
-async fn odd() {
-    let Some(mut harness) = Harness::start(PATIENT_MS).await else { return };
-    conformance::odd(&mut harness).await.unwrap();
-}
-
-#[tokio::test]
-async fn absent() {
-    let Some(mut harness) = Harness::start(PATIENT_MS).await else { return };
-    conformance::absent(&mut harness).await.unwrap();
-}
-
-#[tokio::test]
-async fn lost() {
-    let Some(mut harness) = Harness::start(PATIENT_MS).await else { return };
-    conformance::lost(&mut harness).await.unwrap();
-}
-
-#[tokio::test]
-async fn refused() {
-    let Some(mut harness) = Harness::start(PATIENT_MS).await else { return };
-    conformance::refused(&mut harness).await.unwrap();
-}
+keyroll_port::conformance_tests!(Harness::start: ok, dead, timeout, odd, absent, lost, refused);

@@ -2,16 +2,19 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a broken step is a failed test")]
 
+mod stage;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use async_trait::async_trait;
 use keyroll_port::Issuer;
-use keyroll_port::conformance::{self, IssuerHarness, Weather};
-use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
-use keyroll_servers::{Admin, Options, Redis, TwoLogins};
+use keyroll_port::conformance::{IssuerHarness, Weather};
+use keyroll_secret::{Credential, CredentialId};
+use keyroll_servers::{Redis, TwoLogins};
 use keyroll_testkit::{Redis as Server, Relay, alphanumeric};
 use redis::aio::MultiplexedConnection;
+use stage::{credential, field, options};
 
 struct Harness {
     server: Server,
@@ -29,25 +32,11 @@ impl Harness {
     async fn start(request_ms_max: u64) -> Option<Self> {
         let server = Server::start_or_skip("the issuer's conformance suite over Redis")?;
         let relay = Relay::start(server.port(), changes).await.unwrap();
-        let admin = Admin {
-            user: server.admin().to_owned(),
-            password: SecretBytes::from(server.password().to_owned()),
-        };
-        let options = Options {
-            host: "127.0.0.1".to_owned(),
-            port: relay.port(),
-            slots: ["orders_a".to_owned(), "orders_b".to_owned()],
-            root_certificates: None,
-            admin,
-            request_ms_max,
-        };
+        let admin = (server.admin(), server.password());
+        let options = options(relay.port(), "orders", admin, request_ms_max);
         let issuer = Redis::issuer(options).unwrap();
         Some(Self { server, relay, issuer, held: Vec::new() })
     }
-}
-
-fn field(credential: &Credential, name: &str) -> String {
-    String::from_utf8(credential.fields.get(name).unwrap().value.expose().to_vec()).unwrap()
 }
 
 #[async_trait]
@@ -59,10 +48,7 @@ impl IssuerHarness for Harness {
         self.server.admin_says("ACL DELUSER orders orders_a orders_b").await.unwrap();
         let make = format!("ACL SETUSER orders on >{password} ~orders:* &* +@all -@dangerous");
         self.server.admin_says(&make).await.unwrap();
-        let mut fields = Fields::new();
-        fields.insert("user", SecretBytes::from("orders".to_owned()), false);
-        fields.insert("password", SecretBytes::from(password), true);
-        Credential { id: Some(CredentialId::new("orders")), fields }
+        credential("orders", &password)
     }
 
     fn issuer(&self) -> &dyn Issuer {
@@ -109,48 +95,4 @@ impl IssuerHarness for Harness {
     }
 }
 
-/// Long enough for a loaded machine: only the silent case waits for it.
-const PATIENT_MS: u64 = 60_000;
-const SILENT_MS: u64 = 3_000;
-
-#[tokio::test]
-async fn ok() {
-    let Some(mut harness) = Harness::start(PATIENT_MS).await else { return };
-    conformance::ok(&mut harness).await.unwrap();
-}
-
-#[tokio::test]
-async fn dead() {
-    let Some(mut harness) = Harness::start(PATIENT_MS).await else { return };
-    conformance::dead(&mut harness).await.unwrap();
-}
-
-#[tokio::test]
-async fn timeout() {
-    let Some(mut harness) = Harness::start(SILENT_MS).await else { return };
-    conformance::timeout(&mut harness).await.unwrap();
-}
-
-#[tokio::test]
-async fn odd() {
-    let Some(mut harness) = Harness::start(PATIENT_MS).await else { return };
-    conformance::odd(&mut harness).await.unwrap();
-}
-
-#[tokio::test]
-async fn absent() {
-    let Some(mut harness) = Harness::start(PATIENT_MS).await else { return };
-    conformance::absent(&mut harness).await.unwrap();
-}
-
-#[tokio::test]
-async fn lost() {
-    let Some(mut harness) = Harness::start(PATIENT_MS).await else { return };
-    conformance::lost(&mut harness).await.unwrap();
-}
-
-#[tokio::test]
-async fn refused() {
-    let Some(mut harness) = Harness::start(PATIENT_MS).await else { return };
-    conformance::refused(&mut harness).await.unwrap();
-}
+keyroll_port::conformance_tests!(Harness::start: ok, dead, timeout, odd, absent, lost, refused);

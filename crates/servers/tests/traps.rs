@@ -7,51 +7,20 @@
     reason = "a broken step is a failed test"
 )]
 
+mod stage;
+
 use std::fs;
 
-use keyroll_port::{Class, Failure, Issuer, Probe};
-use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
-use keyroll_servers::{Admin, MariaDb, Options, Redis, TwoLogins};
+use keyroll_port::conformance::PATIENT_MS;
+use keyroll_port::{Class, Issuer, Probe};
+use keyroll_secret::Credential;
+use keyroll_servers::{MariaDb, Options, Redis, TwoLogins};
 use keyroll_testkit::{MariaDb as MariaDbServer, Redis as RedisServer, alphanumeric};
 use mysql_async::prelude::Queryable;
-
-const PATIENT_MS: u64 = 60_000;
+use stage::{credential, field, mint, probe, refusal, three_turns};
 
 fn options(port: u16, admin: &str, password: &str) -> Options {
-    Options {
-        host: "127.0.0.1".to_owned(),
-        port,
-        slots: ["orders_a".to_owned(), "orders_b".to_owned()],
-        root_certificates: None,
-        admin: Admin { user: admin.to_owned(), password: SecretBytes::from(password.to_owned()) },
-        request_ms_max: PATIENT_MS,
-    }
-}
-
-fn credential(user: &str, password: &str) -> Credential {
-    let mut fields = Fields::new();
-    fields.insert("user", SecretBytes::from(user.to_owned()), false);
-    fields.insert("password", SecretBytes::from(password.to_owned()), true);
-    Credential { id: Some(CredentialId::new(user)), fields }
-}
-
-fn field(credential: &Credential, name: &str) -> String {
-    String::from_utf8(credential.fields.get(name).unwrap().value.expose().to_vec()).unwrap()
-}
-
-async fn mint(issuer: &TwoLogins, label: &str, current: &Credential) -> Credential {
-    let proposed = issuer.propose(current).unwrap().unwrap();
-    let minted = issuer.mint(label, current, Some(&proposed)).await.unwrap();
-    Credential { id: Some(minted.id), fields: minted.fields }
-}
-
-async fn probe(issuer: &TwoLogins, credential: &Credential) -> Probe {
-    issuer.probe(&issuer.endpoints()[0], credential).await
-}
-
-fn refused<T>(outcome: Result<T, Failure>) -> (&'static str, Class) {
-    let failure = outcome.err().unwrap();
-    (failure.code, failure.class)
+    stage::options(port, "orders", (admin, password), PATIENT_MS)
 }
 
 /// Redis with `orders`, which consumers use, and the issuer over it.
@@ -75,35 +44,6 @@ async fn mariadb() -> Option<(MariaDbServer, TwoLogins, Credential)> {
     server.admin_says(&[&make, "GRANT SELECT ON shop.* TO orders@'127.0.0.1'"]).await.unwrap();
     let issuer = MariaDb::issuer(options(server.port(), server.admin(), server.password())).unwrap();
     Some((server, issuer, credential("orders", &password)))
-}
-
-/// The life that every server's logins live: adopted first, then turn by turn, and nothing late does harm.
-async fn three_turns(issuer: &TwoLogins, adopted: Credential) {
-    let mut current = adopted;
-    let mut past: Vec<Credential> = Vec::new();
-    for (turn, slot) in ["orders_a", "orders_b", "orders_a"].into_iter().enumerate() {
-        issuer.preflight(&current).await.unwrap();
-        let label = format!("keyroll/r{turn}/1");
-        let new = mint(issuer, &label, &current).await;
-        assert_eq!(field(&new, "user"), slot);
-        assert_eq!(issuer.identify(&new).await.unwrap().id, new.id);
-        issuer.revoke(current.id.as_ref().unwrap()).await.unwrap();
-        assert_eq!(refused(issuer.enable(current.id.as_ref().unwrap()).await), ("K0146", Class::Permanent));
-        past.push(current);
-        // A late end of what was in a slot before ends nothing.
-        for old in &past {
-            issuer.revoke(old.id.as_ref().unwrap()).await.unwrap();
-            issuer.disable(old.id.as_ref().unwrap()).await.unwrap();
-            assert_eq!(probe(issuer, old).await, Probe::Dead);
-        }
-        assert_eq!(probe(issuer, &new).await, Probe::Alive);
-        current = new;
-    }
-    // A label that was ended is never minted again.
-    let last = past.pop().unwrap();
-    let again = issuer.mint("keyroll/r1/1", &current, Some(&last)).await;
-    assert_eq!(refused(again), ("K0146", Class::Permanent));
-    assert_eq!(probe(issuer, &last).await, Probe::Dead);
 }
 
 #[tokio::test]
@@ -140,14 +80,14 @@ async fn mariadb_accounts_take_turns_and_no_password_is_in_a_statement() {
 async fn redis_is_refused_where_a_rotation_would_not_last() {
     let Some((server, issuer, current)) = redis().await else { return };
     server.admin_says("ACL SETUSER orders >another").await.unwrap();
-    assert_eq!(refused(issuer.preflight(&current).await), ("K0145", Class::Permanent));
+    assert_eq!(refusal(issuer.preflight(&current).await), ("K0145", Class::Permanent));
     server.admin_says("ACL SETUSER orders nopass").await.unwrap();
-    assert_eq!(refused(issuer.preflight(&current).await), ("K0143", Class::Permanent));
+    assert_eq!(refusal(issuer.preflight(&current).await), ("K0143", Class::Permanent));
     let password = field(&current, "password");
     server.admin_says(&format!("ACL SETUSER orders resetpass >{password}")).await.unwrap();
     issuer.preflight(&current).await.unwrap();
     server.admin_says("ACL SETUSER orders_a on >somebody").await.unwrap();
-    assert_eq!(refused(issuer.preflight(&current).await), ("K0144", Class::Permanent));
+    assert_eq!(refusal(issuer.preflight(&current).await), ("K0144", Class::Permanent));
     server.admin_says("ACL DELUSER orders_a").await.unwrap();
 
     let narrow = alphanumeric(20);
@@ -158,7 +98,7 @@ async fn redis_is_refused_where_a_rotation_would_not_last() {
     assert!(failure.help.unwrap().contains("+client|list"));
 
     server.admin_says("REPLICAOF 127.0.0.1 1").await.unwrap();
-    assert_eq!(refused(issuer.preflight(&current).await), ("K0148", Class::Permanent));
+    assert_eq!(refusal(issuer.preflight(&current).await), ("K0148", Class::Permanent));
 }
 
 #[tokio::test]
@@ -171,8 +111,8 @@ async fn a_redis_that_cannot_write_its_users_down_is_found_before_anything_is_ch
     let outcome = issuer.mint("keyroll/r/1", &current, Some(&proposed)).await;
     let ended = issuer.revoke(current.id.as_ref().unwrap()).await;
     fs::rename(&away, &home).unwrap();
-    assert_eq!(refused(outcome), ("K0147", Class::Permanent));
-    assert_eq!(refused(ended), ("K0147", Class::Permanent));
+    assert_eq!(refusal(outcome), ("K0147", Class::Permanent));
+    assert_eq!(refusal(ended), ("K0147", Class::Permanent));
     assert_eq!(probe(&issuer, &current).await, Probe::Alive);
     assert_eq!(probe(&issuer, &proposed).await, Probe::Dead);
 }
@@ -183,7 +123,7 @@ async fn users_in_memory_alone_are_refused() {
     let Some(server) = RedisServer::start_or_skip_with("users in memory", &settings) else { return };
     let issuer = Redis::issuer(options(server.port(), "default", "any")).unwrap();
     let outcome = issuer.preflight(&credential("orders", "any")).await;
-    assert_eq!(refused(outcome), ("K0148", Class::Permanent));
+    assert_eq!(refusal(outcome), ("K0148", Class::Permanent));
 }
 
 #[tokio::test]
@@ -216,7 +156,7 @@ async fn a_name_of_two_mariadb_accounts_is_refused_and_an_open_transaction_is_bu
     assert_eq!(issuer.end_sessions(&id, &handles, false).await.unwrap(), 1);
 
     server.admin_says(&["CREATE USER orders@'10.%' IDENTIFIED BY 'another'"]).await.unwrap();
-    assert_eq!(refused(issuer.preflight(&current).await), ("K0145", Class::Permanent));
+    assert_eq!(refusal(issuer.preflight(&current).await), ("K0145", Class::Permanent));
     server.admin_says(&["DROP USER orders@'10.%'", "SET GLOBAL max_password_errors = 3"]).await.unwrap();
-    assert_eq!(refused(issuer.preflight(&current).await), ("K0148", Class::Permanent));
+    assert_eq!(refusal(issuer.preflight(&current).await), ("K0148", Class::Permanent));
 }

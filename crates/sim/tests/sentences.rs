@@ -72,7 +72,7 @@ fn the_core_names_no_issuer() {
         .unwrap()
         .filter_map(|entry| Some(entry.unwrap().path().file_stem()?.to_str()?.to_lowercase()))
         .collect();
-    names.extend(["postgres", "redis", "mariadb"].map(str::to_owned));
+    names.extend(["postgres", "redis", "mariadb", "rabbitmq"].map(str::to_owned));
     assert!(names.len() > 2);
     let mut core = Vec::new();
     sources(&root.join("crates/rotation/src"), &mut core);

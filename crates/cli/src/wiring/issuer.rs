@@ -7,7 +7,7 @@ use keyroll_issuer::{Runner, Spec};
 use keyroll_port::Issuer;
 use keyroll_postgres::{Admin, Options, Pooler, Postgres, REQUEST_MS_MAX_DEFAULT};
 use keyroll_secret::SecretBytes;
-use keyroll_servers::{MariaDb, Redis};
+use keyroll_servers::{MariaDb, RabbitMq, Redis};
 
 use crate::problem::Problem;
 
@@ -76,7 +76,10 @@ impl Described {
                 let postgres = secret.postgres.iter().map(|place| (&place.host, place.port));
                 let poolers = secret.postgres.iter().flat_map(|place| &place.poolers);
                 let poolers = poolers.map(|pooler| (&pooler.host, pooler.port));
-                let server = secret.server.iter().map(|place| (&place.host, place.port));
+                let server = secret.server.iter().flat_map(|place| {
+                    let management = place.broker.as_ref().map(|broker| broker.management_port);
+                    [Some(place.port), management].into_iter().flatten().map(|port| (&place.host, port))
+                });
                 postgres.chain(server).chain(poolers).map(|(host, port)| format!("{host}:{port}")).collect()
             }
         }
@@ -176,5 +179,10 @@ fn server(secret: &Secret, kind: ServerKind, admin: Option<SecretBytes>) -> Resu
     Ok(Arc::new(match kind {
         ServerKind::Redis => Redis::issuer(options)?,
         ServerKind::MariaDb => MariaDb::issuer(options)?,
+        ServerKind::RabbitMq => {
+            let broker = place.broker.as_ref().ok_or_else(table)?;
+            let (management_port, vhost) = (broker.management_port, broker.vhost.clone());
+            RabbitMq::issuer(options, keyroll_servers::Broker { management_port, vhost })?
+        }
     }))
 }

@@ -55,8 +55,7 @@ fn no_failure(tally: &Tally) {
 
 /// The old login is dead by the server's own word and its list; the new one is used.
 async fn dead(scene: &Scene, old: &str, kept: &str, new: &str) {
-    let answer = scene.answer(&scene.kept(kept));
-    assert!(answer.contains(scene.kind.refusal()), "{old}: {answer}");
+    scene.refused(&scene.kept(kept), old).await;
     assert_eq!(
         scene.server.login(old).await,
         Some(Login { on: false, password: false, sessions: 0 }),
@@ -94,8 +93,7 @@ async fn replaced_under_load(kind: Kind) {
     no_failure(&callers.stop().await);
     scene.server.restart();
     for (kept, login) in [("first", "orders"), ("second", "orders_a")] {
-        let answer = scene.answer(&scene.kept(kept));
-        assert!(answer.contains(kind.refusal()), "{login} after a restart: {answer}");
+        scene.refused(&scene.kept(kept), login).await;
     }
     assert_eq!(scene.answer(&scene.dir().join("app/api.env")), "accepted", "orders_b after a restart");
 }
@@ -125,8 +123,7 @@ async fn goes_back_before(kind: Kind, step: &str) {
         let status = Command::new("cmp").args([now, before]).status().unwrap();
         assert!(status.success(), "{copy} is what it was, byte for byte");
     }
-    let answer = scene.answer(&scene.kept("new"));
-    assert!(answer.contains(kind.refusal()), "{answer}");
+    scene.refused(&scene.kept("new"), "orders_a").await;
     let gone = scene.server.login("orders_a").await;
     assert_eq!(gone, Some(Login { on: false, password: false, sessions: 0 }));
     let back = scene.server.login("orders").await.unwrap();
@@ -201,4 +198,19 @@ async fn a_mariadb_rotation_goes_back_from_the_last_moment() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_killed_mariadb_rotation_loses_nothing() {
     killed_at(Kind::MariaDb, &MOMENTS[1..4]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rabbitmq_users_are_replaced_under_load() {
+    replaced_under_load(Kind::RabbitMq).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rabbitmq_rotation_goes_back_from_the_last_moment() {
+    goes_back_before(Kind::RabbitMq, "decide").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_rabbitmq_rotation_loses_nothing() {
+    killed_at(Kind::RabbitMq, &MOMENTS[1..2]).await;
 }

@@ -60,7 +60,7 @@ async fn seed(words: &Words) {
     let port: u16 = words.number("port");
     let admin = fs::read_to_string(dir.join("admin.key")).unwrap();
     let password = alphanumeric(32);
-    kind.seed(port, admin.trim_end(), &password).await;
+    kind.seed(port, words.number("management"), admin.trim_end(), &password).await;
     let url = kind.url("orders", &password, port);
     put(&dir.join("app/api.env"), &format!("# The API\nORDERS_USER=orders\nexport ORDERS_URL=\"{url}\"\n"));
     put(&dir.join("job/report.env"), &format!("ORDERS_URL={url}\n"));

@@ -43,11 +43,12 @@ impl Scene {
         let mut scene = Self { server, kind, home, ports, front_port, front: None, commands };
         scene.write();
         scene.part(&format!(
-            "seed kind={} dir={} kept={} keyroll={KEYROLL} port={}",
+            "seed kind={} dir={} kept={} keyroll={KEYROLL} port={} management={}",
             kind.word(),
             scene.dir().display(),
             scene.kept("first").display(),
-            scene.server.port()
+            scene.server.port(),
+            scene.server.management_port().unwrap_or_default()
         ));
         for instance in ["1", "2"] {
             let restart = scene.dir().join("app/restart.sh");
@@ -78,11 +79,13 @@ impl Scene {
         let dir = self.dir();
         put(&dir.join("admin.key"), &format!("{}\n", self.server.admin()), 0o600);
         let program = std::env::current_exe().unwrap();
+        let management = self.server.management_port();
+        let more = management.map(|port| format!("management_port = {port}\n")).unwrap_or_default();
         let fill = |text: &str| {
             text.replace("@KIND@", self.kind.word())
                 .replace("@SCHEME@", self.kind.scheme())
                 .replace("@PATH@", self.kind.path())
-                .replace("@MORE@", "")
+                .replace("@MORE@", &more)
                 .replace("@PORT@", &self.server.port().to_string())
                 .replace("@API_1@", &self.ports[0].to_string())
                 .replace("@API_2@", &self.ports[1].to_string())
@@ -111,6 +114,17 @@ impl Scene {
         let answer = self.home.path().join("answer");
         self.part(&format!("try env={} answer={}", env.display(), answer.display()));
         fs::read_to_string(answer).unwrap()
+    }
+
+    /// The server refuses the login in an env file, by its own word.
+    pub(crate) async fn refused(&self, env: &Path, login: &str) {
+        let before = self.server.refusals(login);
+        let answer = self.answer(env);
+        assert!(answer != "accepted" && answer.contains(self.kind.refusal()), "{login}: {answer}");
+        if let Some(before) = before {
+            let logged = || async { (self.server.refusals(login) > Some(before)).then_some(()) };
+            until(Deadline::seconds(PART_S_MAX), logged).await.unwrap();
+        }
     }
 
     /// Callers at the front.

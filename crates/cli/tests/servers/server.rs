@@ -1,19 +1,22 @@
 //! The servers that are rotated, each with what is its own.
 
-use keyroll_testkit::{MariaDb, Redis};
+use keyroll_testkit::{MariaDb, RabbitMq, Redis, manage};
 use mysql_async::prelude::Queryable as _;
+use serde_json::{Value, json};
 
 /// Which server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Redis,
     MariaDb,
+    RabbitMq,
 }
 
 /// One that runs.
 pub(crate) enum Server {
     Redis(Redis),
     MariaDb(MariaDb),
+    RabbitMq(RabbitMq),
 }
 
 /// A login as the server itself tells it.
@@ -26,7 +29,7 @@ pub(crate) struct Login {
 
 impl Kind {
     pub(crate) fn named(word: &str) -> Self {
-        let all = [Self::Redis, Self::MariaDb];
+        let all = [Self::Redis, Self::MariaDb, Self::RabbitMq];
         all.into_iter().find(|kind| kind.word() == word).unwrap()
     }
 
@@ -35,6 +38,7 @@ impl Kind {
         match self {
             Self::Redis => "redis",
             Self::MariaDb => "mariadb",
+            Self::RabbitMq => "rabbitmq",
         }
     }
 
@@ -42,6 +46,7 @@ impl Kind {
         match self {
             Self::Redis => "redis",
             Self::MariaDb => "mysql",
+            Self::RabbitMq => "amqp",
         }
     }
 
@@ -50,6 +55,7 @@ impl Kind {
         match self {
             Self::Redis => "0",
             Self::MariaDb => "shop",
+            Self::RabbitMq => "%2F",
         }
     }
 
@@ -61,11 +67,12 @@ impl Kind {
         match self {
             Self::Redis => Redis::start_or_skip(what).map(Server::Redis),
             Self::MariaDb => MariaDb::start_or_skip(what).map(Server::MariaDb),
+            Self::RabbitMq => RabbitMq::start_or_skip(what).map(Server::RabbitMq),
         }
     }
 
-    /// Makes the login that consumers use, as its admin.
-    pub(crate) async fn seed(self, port: u16, admin: &str, password: &str) {
+    /// Makes the login that consumers use, as its admin. `other`: the port of the server's management.
+    pub(crate) async fn seed(self, port: u16, other: u16, admin: &str, password: &str) {
         let (user, admin_password) = admin.split_once(':').unwrap();
         match self {
             Self::Redis => {
@@ -91,15 +98,33 @@ impl Kind {
                 }
                 admin.disconnect().await.unwrap();
             }
+            Self::RabbitMq => {
+                let queue = json!({ "durable": true, "auto_delete": false, "arguments": {} });
+                for (path, body) in [
+                    ("/api/queues/%2F/requests", queue),
+                    ("/api/users/orders", json!({ "password": password, "tags": "" })),
+                    (
+                        "/api/permissions/%2F/orders",
+                        json!({ "configure": "^$", "write": ".*", "read": "^requests$" }),
+                    ),
+                ] {
+                    let admin = (user, admin_password);
+                    let (status, said) =
+                        manage(other, admin, ("PUT", path), &body.to_string()).await.unwrap();
+                    assert!(status < 300, "{path}: {said}");
+                }
+            }
         }
     }
 
-    /// What its client says of a credential that the server refuses.
+    /// What its client says of a credential that the server refuses. RabbitMQ hangs up on a client that does not know
+    /// better, as this one: its log has the word.
     pub(crate) fn refusal(self) -> &'static str {
         match self {
             Self::Redis => "AuthenticationFailed",
             // A wrong password, or an account that is locked.
             Self::MariaDb => "Access denied",
+            Self::RabbitMq => "",
         }
     }
 }
@@ -109,6 +134,29 @@ impl Server {
         match self {
             Self::Redis(server) => server.port(),
             Self::MariaDb(server) => server.port(),
+            Self::RabbitMq(server) => server.port(),
+        }
+    }
+
+    /// The port of its management, where that is another one.
+    pub(crate) fn management_port(&self) -> Option<u16> {
+        match self {
+            Self::Redis(_) | Self::MariaDb(_) => None,
+            Self::RabbitMq(server) => Some(server.management_port()),
+        }
+    }
+
+    /// How often its log says that it refused this login, where its client is not told.
+    pub(crate) fn refusals(&self, login: &str) -> Option<usize> {
+        match self {
+            Self::Redis(_) | Self::MariaDb(_) => None,
+            Self::RabbitMq(server) => {
+                let log = std::fs::read_to_string(server.log_file()).unwrap();
+                Some(
+                    log.matches(&format!("PLAIN login refused: user '{login}' - invalid credentials"))
+                        .count(),
+                )
+            }
         }
     }
 
@@ -117,6 +165,7 @@ impl Server {
         match self {
             Self::Redis(server) => format!("{}:{}", server.admin(), server.password()),
             Self::MariaDb(server) => format!("{}:{}", server.admin(), server.password()),
+            Self::RabbitMq(server) => format!("{}:{}", server.admin(), server.password()),
         }
     }
 
@@ -145,6 +194,20 @@ impl Server {
                 admin.disconnect().await.unwrap();
                 row.map(|(on, password, sessions)| Login { on, password, sessions })
             }
+            Self::RabbitMq(server) => {
+                let (status, said) = server.manage("GET", &format!("/api/users/{name}"), "").await.unwrap();
+                if status == 404 {
+                    return None;
+                }
+                let user: Value = serde_json::from_str(&said).unwrap();
+                let hash = user["password_hash"].as_str().unwrap();
+                let open = format!("/api/connections/username/{name}");
+                let (_, said) = server.manage("GET", &open, "").await.unwrap();
+                let open: Vec<Value> = serde_json::from_str(&said).unwrap();
+                // The length of a salt and a SHA-256.
+                let (on, password) = (hash.len() == 48, !hash.is_empty());
+                Some(Login { on, password, sessions: open.len() })
+            }
         }
     }
 
@@ -153,6 +216,7 @@ impl Server {
         match self {
             Self::Redis(server) => server.restart().unwrap(),
             Self::MariaDb(server) => server.restart().unwrap(),
+            Self::RabbitMq(server) => server.restart().unwrap(),
         }
     }
 }

@@ -24,6 +24,30 @@ pub use ok::ok;
 pub use refused::refused;
 pub use timeout::timeout;
 
+/// How long a call may take, milliseconds: long enough for a loaded machine, and what the silent case waits for.
+pub const PATIENT_MS: u64 = 60_000;
+/// The same for the silent case.
+pub const SILENT_MS: u64 = 3_000;
+
+/// The named cases, each a test of its own over a harness. `$start` makes one whose calls may take so long, or none
+/// where its part is missing.
+#[macro_export]
+macro_rules! conformance_tests {
+    ($start:path: $($case:ident),+) => {
+        $(
+            #[tokio::test]
+            async fn $case() {
+                let limit_ms = match stringify!($case) {
+                    "timeout" => $crate::conformance::SILENT_MS,
+                    _ => $crate::conformance::PATIENT_MS,
+                };
+                let Some(mut harness) = $start(limit_ms).await else { return };
+                $crate::conformance::$case(&mut harness).await.unwrap();
+            }
+        )+
+    };
+}
+
 /// Runs every case, each on a fresh part, and stops at the first breach.
 ///
 /// # Errors

@@ -39,7 +39,7 @@ pub(super) async fn read(link: &mut Link) -> Result<Vec<Account>, Fault> {
     let roles: Vec<(String, String, String)> = link.rows(MARKS).await?;
     let account = |(user, host, locked, secret, plugin, others): Row| {
         let carried = roles.iter().filter(|(of, from, _)| *of == user && *from == host);
-        let mark = mark(carried.map(|(_, _, role)| role.as_str()));
+        let mark = Mark::among(carried.map(|(_, _, role)| role.as_str()));
         let native = plugin.is_empty() || plugin == "mysql_native_password";
         let by_password = native && others == 0;
         let hash = (by_password && secret.starts_with('*')).then_some(secret.clone());
@@ -49,19 +49,6 @@ pub(super) async fn read(link: &mut Link) -> Result<Vec<Account>, Fault> {
         Account { user, host, locked: locked == Some(true), hash, ways, empty, mark }
     };
     Ok(rows.into_iter().map(account).collect())
-}
-
-/// The mark among the roles of one account: what was ended stays ended.
-fn mark<'a>(roles: impl Iterator<Item = &'a str>) -> Mark {
-    let mut found = Mark::Foreign;
-    for role in roles {
-        match (Mark::read(Some(role)), &found) {
-            (ended @ Mark::Ended(_), _) => found = ended,
-            (ours @ Mark::Ours(_), Mark::Foreign) => found = ours,
-            (Mark::Ours(_) | Mark::Foreign, _) => {}
-        }
-    }
-    found
 }
 
 /// As logins: a name that stands for several accounts has the passwords of all of them.

@@ -60,7 +60,7 @@ pub(super) async fn list(server: &MariaDb, user: &str) -> Result<Vec<Session>, F
     let mut link = server.admin().await?;
     let found = read(&mut link).await.map_err(|fault| server.failed(&fault, "read the live sessions"))?;
     link.close().await;
-    let theirs = found.iter().filter(|it| it.user == user && !server.is_own(it.id));
+    let theirs = found.iter().filter(|it| it.user == user && !server.own.has(&it.id));
     Ok(theirs.map(Found::session).collect())
 }
 

@@ -1,27 +1,26 @@
+use super::web::Web;
 use std::error::Error;
 use std::str::FromStr;
 use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use zeroize::Zeroizing;
 
+use amqprs::BasicProperties;
+use amqprs::channel::{BasicGetArguments, BasicPublishArguments, Channel};
+use amqprs::connection::{Connection as AmqpConnection, OpenConnectionArguments};
 use async_trait::async_trait;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Opts, OptsBuilder};
 use redis::aio::MultiplexedConnection;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
 use tokio_postgres::{Client, Config, NoTls};
-use zeroize::Zeroizing;
-
-use super::web::Web;
 
 /// What went wrong at a server, as its client tells it.
 pub type Refusal = Box<dyn Error + Send + Sync>;
 
 /// How long a login may take, milliseconds.
 const CONNECT_MS_MAX: u64 = 10_000;
-
-/// The longest answer of the issuer, bytes.
-const ANSWER_BYTES_MAX: usize = 16_384;
 
 /// A server that a service keeps connections to.
 #[async_trait]
@@ -51,8 +50,8 @@ pub async fn log_in(url: &str) -> Result<(), Refusal> {
     backend(url)?.log_in().await?.ask().await.map(drop)
 }
 
-/// The server of a URL: `postgres://`, `redis://`, `mysql://`, an API's `web:`, or `acme://NAME:KEY@HOST:PORT` for the issuer
-/// of this crate.
+/// The server of a URL: `postgres://`, `redis://`, `mysql://`, `amqp://`, an API's `web:`, or `acme://NAME:KEY@HOST:PORT` for
+/// the issuer of this crate.
 pub(super) fn backend(url: &str) -> Result<Box<dyn Backend>, Refusal> {
     let scheme = url.split(':').next().unwrap_or_default();
     match scheme {
@@ -64,6 +63,9 @@ pub(super) fn backend(url: &str) -> Result<Box<dyn Backend>, Refusal> {
         "mysql" => {
             let options = OptsBuilder::from_opts(Opts::from_url(url)?).prefer_socket(false);
             Ok(Box::new(MariaDb(options.into())))
+        }
+        "amqp" => {
+            RabbitMq::read(url).map(|server| Box::new(server) as Box<dyn Backend>).ok_or("no AMQP URL".into())
         }
         "redis" => Ok(Box::new(Redis(redis::Client::open(url)?))),
         "web" => Web::read(url).map_or_else(
@@ -171,6 +173,71 @@ impl Connection for MariaDbConnection {
             self.0.query_first("SELECT CONCAT(USER(), ' ', (SELECT COUNT(*) FROM shop.requests))").await;
         self.1 = said.is_err();
         said?.ok_or_else(|| "no row".into())
+    }
+}
+
+/// The queue that every worker sends to and reads from.
+const QUEUE: &str = "requests";
+
+struct RabbitMq {
+    host: String,
+    port: u16,
+    user: String,
+    password: String,
+}
+
+impl RabbitMq {
+    /// `amqp://user:password@host:port/%2F`, with letters and digits for the two.
+    fn read(url: &str) -> Option<Self> {
+        let (login, place) = url.strip_prefix("amqp://")?.split_once('@')?;
+        let (user, password) = login.split_once(':')?;
+        let (host, port) = place.strip_suffix("/%2F")?.split_once(':')?;
+        let [user, password, host] = [user, password, host].map(str::to_owned);
+        Some(Self { host, port: port.parse().ok()?, user, password })
+    }
+}
+
+/// A connection with its channel.
+struct RabbitMqConnection {
+    user: String,
+    channel: Channel,
+    connection: AmqpConnection,
+    failed: bool,
+}
+
+#[async_trait]
+impl Backend for RabbitMq {
+    fn user(&self) -> String {
+        self.user.clone()
+    }
+
+    async fn log_in(&self) -> Result<Box<dyn Connection>, Refusal> {
+        let arguments = OpenConnectionArguments::new(&self.host, self.port, &self.user, &self.password);
+        let opening = AmqpConnection::open(&arguments);
+        let connection = tokio::time::timeout(Duration::from_millis(CONNECT_MS_MAX), opening).await??;
+        let channel = connection.open_channel(None).await?;
+        let user = self.user.clone();
+        Ok(Box::new(RabbitMqConnection { user, channel, connection, failed: false }))
+    }
+}
+
+#[async_trait]
+impl Connection for RabbitMqConnection {
+    fn is_closed(&self) -> bool {
+        self.failed || !self.connection.is_open() || !self.channel.is_open()
+    }
+
+    /// A message is sent, and one is read: there is always one, because everybody sends before reading.
+    async fn ask(&mut self) -> Result<String, Refusal> {
+        let to = BasicPublishArguments::new("", QUEUE);
+        let message = self.user.clone().into_bytes();
+        self.failed = true;
+        self.channel.basic_publish(BasicProperties::default(), message, to).await?;
+        let from = BasicGetArguments::new(QUEUE).no_ack(true).finish();
+        let got = self.channel.basic_get(from).await?;
+        self.failed = false;
+        let (_, _, content) = got.ok_or("the queue is empty")?;
+        Ok(String::from_utf8(content)?)
     }
 }
 

@@ -1,0 +1,161 @@
+use std::collections::BTreeMap;
+use std::net::{IpAddr, SocketAddr};
+
+use keyroll_port::{Failure, Session};
+use serde::Deserialize;
+
+use super::RabbitMq;
+use super::link::{Fault, Link, segment};
+
+/// The protocol whose channels tell everything that a connection does.
+const PROTOCOL: &str = "AMQP 0-9-1";
+
+/// A connection that is open now, by the server's own list.
+#[derive(Deserialize)]
+struct Open {
+    name: String,
+    user: String,
+}
+
+/// The same as it was at the last statistics, which are some seconds old.
+#[derive(Deserialize)]
+struct Past {
+    name: String,
+    #[serde(default)]
+    protocol: Option<String>,
+    #[serde(default)]
+    peer_host: Option<String>,
+    #[serde(default)]
+    peer_port: Option<u16>,
+}
+
+/// A channel at the last statistics. What is missing is not known to be nothing.
+#[derive(Deserialize)]
+struct Channel {
+    #[serde(default)]
+    connection_details: Option<Named>,
+    #[serde(default)]
+    idle_since: Option<String>,
+    #[serde(default)]
+    consumer_count: Option<u64>,
+    #[serde(default)]
+    messages_unacknowledged: Option<u64>,
+    #[serde(default)]
+    messages_unconfirmed: Option<u64>,
+    #[serde(default)]
+    messages_uncommitted: Option<u64>,
+    #[serde(default)]
+    acks_uncommitted: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    name: String,
+}
+
+impl Channel {
+    /// It hibernates, and holds nothing that an end would lose or send again.
+    fn is_idle(&self) -> bool {
+        let counts = [
+            self.consumer_count,
+            self.messages_unacknowledged,
+            self.messages_unconfirmed,
+            self.messages_uncommitted,
+            self.acks_uncommitted,
+        ];
+        self.idle_since.is_some() && counts.iter().all(|count| *count == Some(0))
+    }
+}
+
+/// The live connections of a user. The list is of now; that one is idle is told by statistics, and who is not in them
+/// yet is not known to be idle.
+async fn read(link: &Link<'_>, user: &str) -> Result<Vec<Session>, Fault> {
+    let open: Vec<Open> = link.get(&format!("/api/connections/username/{}", segment(user))).await?;
+    if open.is_empty() {
+        return Ok(Vec::new());
+    }
+    let past: Vec<Past> = link.get("/api/connections?columns=name,protocol,peer_host,peer_port").await?;
+    let channels: Vec<Channel> = link
+        .get("/api/channels?columns=connection_details.name,idle_since,consumer_count,messages_unacknowledged,messages_unconfirmed,messages_uncommitted,acks_uncommitted")
+        .await?;
+    let mut busy: BTreeMap<&str, bool> = BTreeMap::new();
+    for channel in &channels {
+        if let Some(of) = &channel.connection_details {
+            *busy.entry(of.name.as_str()).or_default() |= !channel.is_idle();
+        }
+    }
+    let session = |open: &Open| {
+        let past = past.iter().find(|past| past.name == open.name);
+        let known = past.is_some_and(|past| past.protocol.as_deref() == Some(PROTOCOL));
+        let busy = !known || busy.get(open.name.as_str()).copied().unwrap_or(false);
+        let client = client(&open.name).or_else(|| past.and_then(Past::client));
+        Session { client, pid: None, busy, handle: open.name.clone(), calls: None }
+    };
+    Ok(open.iter().filter(|it| it.user == user).map(session).collect())
+}
+
+impl Past {
+    fn client(&self) -> Option<SocketAddr> {
+        Some(SocketAddr::new(self.peer_host.as_ref()?.parse::<IpAddr>().ok()?, self.peer_port?))
+    }
+}
+
+/// The client's end in a connection's name, `127.0.0.1:34100 -> 127.0.0.1:5672`; names of hosts lead nowhere.
+fn client(name: &str) -> Option<SocketAddr> {
+    name.split_once(" -> ")?.0.parse().ok()
+}
+
+/// The live sessions of a user, but for our own probes.
+pub(super) async fn list(server: &RabbitMq, user: &str) -> Result<Vec<Session>, Failure> {
+    let sessions = read(&server.admin(), user).await;
+    let sessions = sessions.map_err(|fault| server.failed(&fault, "read the live connections"))?;
+    let own = |session: &Session| session.client.is_some_and(|client| server.own.has(&client));
+    Ok(sessions.into_iter().filter(|session| !own(session)).collect())
+}
+
+/// Ends the connections named, if they are still this user's, and still idle unless busy ones are meant too.
+pub(super) async fn end(
+    server: &RabbitMq,
+    user: &str,
+    handles: &[String],
+    busy: bool,
+) -> Result<usize, Failure> {
+    let what = "end the connections";
+    let link = server.admin();
+    let sessions = read(&link, user).await.map_err(|fault| server.failed(&fault, what))?;
+    let mut ended = 0;
+    for session in sessions.iter().filter(|it| handles.contains(&it.handle) && (busy || !it.busy)) {
+        let closed = link.delete(&format!("/api/connections/{}", segment(&session.handle))).await;
+        ended += usize::from(closed.map_err(|fault| fault.of_effect(server.attempted(what)))?);
+    }
+    Ok(ended)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_is_told_by_its_end() {
+        assert_eq!(client("127.0.0.1:34100 -> 127.0.0.1:5672"), Some("127.0.0.1:34100".parse().unwrap()));
+        assert_eq!(client("[::1]:34100 -> [::1]:5672"), Some("[::1]:34100".parse().unwrap()));
+        assert_eq!(client("app.example.org:34100 -> mq.example.org:5672"), None);
+        assert_eq!(client("<rabbit@host.1.2.3>"), None);
+    }
+
+    #[test]
+    fn what_is_not_surely_idle_is_busy() {
+        let channel = |text: &str| serde_json::from_str::<Channel>(text).unwrap();
+        let idle = r#"{"idle_since":"2026-11-21 02:00:00","consumer_count":0,"messages_unacknowledged":0,"messages_unconfirmed":0,"messages_uncommitted":0,"acks_uncommitted":0}"#;
+        assert!(channel(idle).is_idle());
+        for (from, to) in [
+            ("\"consumer_count\":0", "\"consumer_count\":1"),
+            ("\"messages_unacknowledged\":0", "\"messages_unacknowledged\":3"),
+            ("\"acks_uncommitted\":0", "\"acks_uncommitted\":1"),
+            ("\"idle_since\":\"2026-11-21 02:00:00\",", ""),
+            (",\"messages_unconfirmed\":0", ""),
+        ] {
+            assert!(!channel(&idle.replace(from, to)).is_idle(), "{to}");
+        }
+    }
+}
