@@ -1,5 +1,6 @@
 //! A small service over a database, a front before its instances, and callers that count: constant load for tests.
 
+mod acme;
 mod backend;
 mod drive;
 mod env_file;
