@@ -73,7 +73,7 @@ fn grace_s(runs: &Runs) -> u64 {
 /// For how long each of them may be away: until the old process has ended, which is its `drain` or what its manager
 /// gives it, and then until the new one is ready, which has failed after `unit_deadline`.
 pub(crate) fn announced(secret: &Secret) -> Vec<GapShown> {
-    let single = gaps(secret);
+    let single = alone(secret);
     let named = secret.consumers.iter().filter(|one| single.contains(&one.name.to_string()));
     let gap = |consumer: &Consumer| {
         let drain = consumer.runs.drain().map_or(0, |drain| drain.as_secs());

@@ -10,7 +10,7 @@ use keyroll_rotation::{MintedBy, Overlap};
 
 use super::live;
 use super::make::{absolute, look_at, refuse_open};
-use super::outline::{gaps, least_s, show_findings};
+use super::outline::{announced, gaps, least_s, show_findings};
 use super::{Found, Subject};
 use crate::config_file;
 use crate::context::Context;
@@ -59,10 +59,11 @@ pub(crate) fn plan(
     let saved = Saved { shares, ..found.saved.clone() };
     saved.write(&places)?;
     live::show(&found.live, &mut context.ui);
-    let (steps, gaps, least_s) = (steps(&saved, &found), gaps(secret), least_s(&found));
+    let (steps, gaps, least_s) = (steps(&saved, &found), gaps(&found, secret), least_s(&found));
+    let away = announced(secret);
     let apply_with = live::apply_with(&found.live, &id);
     let name = secret.name.to_string();
-    context.ui.event(Event::Plan { id: id.clone(), secret: name, steps, gaps, least_s, apply_with });
+    context.ui.event(Event::Plan { id: id.clone(), secret: name, steps, gaps, away, least_s, apply_with });
     Ok(id)
 }
 

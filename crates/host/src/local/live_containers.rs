@@ -82,7 +82,7 @@ fn in_project<'a>(file: &'a FileSetup, service: &str) -> Vec<&'a str> {
             }
             _ => None,
         },
-        CopySetup::Value { .. } | CopySetup::Within(_) => None,
+        CopySetup::Value { .. } | CopySetup::Within(_) | CopySetup::Login { .. } => None,
     });
     named.collect()
 }
