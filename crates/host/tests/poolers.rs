@@ -71,6 +71,7 @@ impl Scene {
             copies,
             generated: false,
             generator: None,
+            own: None,
         };
         let pooler =
             ConsumerSetup { name: "pooler".into(), files: vec![FileId(0)], fetch: None, slots: vec![slot] };
@@ -84,6 +85,7 @@ impl Scene {
             value_format: (b"abcdef0123456789".to_vec(), 64),
             servers: issuer_at.iter().map(SocketAddr::port).collect(),
             gate: None,
+            instance_time_max: std::time::Duration::from_secs(120),
             issuer_at,
         };
         Local::new(setup, FingerprintKey::new(&[7; 32]))
