@@ -168,8 +168,8 @@ pub(crate) async fn look(
     let LiveReport { live, not_visible } = live_now(&host, aim);
     let (granted, live) = granted(subject, live)?;
     let endpoints = issuer.endpoints();
-    let apart = host.in_other_networks()?.into_iter().map(|name| from_another_network(&name, &endpoints));
-    let not_visible = looked.not_visible.into_iter().chain(not_visible).chain(apart).collect();
+    let not_visible =
+        looked.not_visible.into_iter().chain(not_visible).chain(apart(&host, &endpoints)?).collect();
     let seen = SeenAll {
         live: live.iter().map(|one| (one.difference.name.to_string(), one.difference.digest)).collect(),
         files,
@@ -195,14 +195,18 @@ pub(crate) async fn look(
     Ok(Found { saved, plan, endpoints, host, holders, not_visible, notes, live, granted })
 }
 
-/// The new key is tried from this machine's own network, and its calls are told apart by the address that they come from.
-fn from_another_network(name: &str, endpoints: &[String]) -> String {
+/// Consumers that reach the issuer from another network: the new key is tried from this machine's own, and calls are told
+/// apart by the address that they come from.
+fn apart(host: &Local, endpoints: &[String]) -> Result<Vec<String>, Problem> {
     let tried = endpoints.join(" and ");
-    format!(
-        "the way of '{name}' to the issuer: it runs in a network of its own, as a container on a bridge does; the new key \
-         is tried from this machine's network ({tried}), and if the issuer sees it under a translated address no call is \
-         known for its own"
-    )
+    let told = |name| {
+        format!(
+            "the way of '{name}' to the issuer: it runs in a network of its own, as a container on a bridge does; the new \
+             key is tried from this machine's network ({tried}), and if the issuer sees it under a translated address no \
+             call is known for its own"
+        )
+    };
+    Ok(host.in_other_networks()?.into_iter().map(told).collect())
 }
 
 /// The places with the value that no consumer names and nobody waived.
