@@ -400,11 +400,7 @@ impl Run<'_> {
             return self.violate("end", "rolled back to a compromised value".into());
         }
         let Some(stays) = stays else { return self.violate("end", "no value stays".into()) };
-        let stays = if self.world.scene.family == Family::End { OWN } else { stays };
-        let kept = self.keeps_shared(state.phase());
-        if let Some(what) = self.shared_key_left(kept) {
-            return self.violate("end", what.into());
-        }
+        let (stays, kept) = (self.stays_with(stays), self.keeps_shared(state.phase()));
         for cred in self.world.issuer.creds.clone() {
             // By the credential itself: one that is made late may have the same value as one that was ended.
             let alive = cred.ended.is_none_or(|at| at > now);
@@ -424,8 +420,8 @@ impl Run<'_> {
         if self.world.store.current != stays {
             return self.violate("end", format!("the store holds {} as current", self.world.store.current));
         }
-        if stays == OLD && self.world.store.old_retired {
-            return self.violate("end", "the old value was dropped".into());
+        if let Some(what) = self.old_left(kept || stays == OLD, kept) {
+            return self.violate("end", what.into());
         }
         let leaked = state.emergency().is_some() && self.world.plan.capabilities.sessions;
         let gap = matches!(self.world.plan.capabilities.overlap, Overlap::None | Overlap::Grace { .. });
@@ -454,6 +450,11 @@ impl Run<'_> {
 }
 
 impl Run<'_> {
+    /// Whoever shared a key that was to be ended has one of their own, whatever became of that.
+    fn stays_with(&self, stays: Value) -> Value {
+        if self.world.scene.family == Family::End { OWN } else { stays }
+    }
+
     /// A rotation that ended there leaves the shared key to others.
     fn keeps_shared(&self, ended: Phase) -> bool {
         match self.world.scene.family {
@@ -463,18 +464,17 @@ impl Run<'_> {
         }
     }
 
-    /// What is not as it should be of a key that is shared, or was.
-    fn shared_key_left(&self, kept: bool) -> Option<&'static str> {
+    /// What is not as it should be of the old key, where it stays, and of one that was shared and ended.
+    fn old_left(&self, stays: bool, shared: bool) -> Option<&'static str> {
         let off = |cred: &Cred| cred.ended.is_none() && cred.off.is_some();
-        let dropped = self.world.store.old_retired;
-        match self.world.scene.family {
-            Family::None => None,
-            _ if kept && self.world.issuer.creds.first().is_some_and(off) => {
-                Some("a shared key stays switched off")
-            }
-            _ if kept && dropped => Some("the value of a shared key was dropped"),
-            Family::End if !kept && !dropped => Some("the value of the ended key is kept"),
-            Family::Part | Family::End => None,
+        let (dropped, ends) = (self.world.store.old_retired, self.world.scene.family == Family::End);
+        if shared && self.world.issuer.creds.first().is_some_and(off) {
+            return Some("a shared key stays switched off");
+        }
+        match (stays, dropped) {
+            (true, true) => Some("the old value was dropped"),
+            (false, false) if ends => Some("the value of the ended key is kept"),
+            (true, false) | (false, _) => None,
         }
     }
 

@@ -45,19 +45,7 @@ pub(super) fn run(args: &VerifyArgs, context: &mut Context) -> Result<Exit, Prob
             gone.push(info);
         }
     }
-    let current = current.ok_or_else(|| {
-        let problem = Problem::new("K0816", format!("verify {name}"));
-        match gone.is_empty() {
-            true => {
-                problem.because("its value was never taken in").help(format!("keyroll secret add {name}"))
-            }
-            false => problem
-                .because(
-                    "its last key was ended, and none took its place: its consumers have keys of their own",
-                )
-                .help(format!("keyroll history {name}")),
-        }
-    })?;
+    let current = current.ok_or_else(|| nothing(name, gone.is_empty()))?;
     let mut bad = false;
     let mut listed = None;
     for endpoint in issuer.endpoints() {
@@ -94,6 +82,17 @@ pub(super) fn run(args: &VerifyArgs, context: &mut Context) -> Result<Exit, Prob
         context.ui.event(Event::Check { name, finding: Finding::Note, detail, help: None });
     }
     Ok(if bad { Exit::Findings } else { Exit::Done })
+}
+
+/// There is no current value to ask about.
+fn nothing(name: &str, never: bool) -> Problem {
+    let problem = Problem::new("K0816", format!("verify {name}"));
+    match never {
+        true => problem.because("its value was never taken in").help(format!("keyroll secret add {name}")),
+        false => problem
+            .because("its last key was ended, and none took its place: its consumers have keys of their own")
+            .help(format!("keyroll history {name}")),
+    }
 }
 
 /// Which rotation saw a version dead, from its journal: its value is gone since, and cannot be presented.
