@@ -104,7 +104,7 @@ mod tests {
         });
         let path = "/srv/shop/compose.yaml".into();
         let (planned, write, copies) = (None, Write::Rename, copies.into());
-        let file = FileSetup { path, planned, write, copies, generated: false };
+        let file = FileSetup { path, planned, write, copies, generated: false, generator: None, own: None };
         assert_eq!(in_project(&file, "web"), ["KEY"]);
         assert_eq!(in_project(&file, "db"), [""; 0]);
     }
