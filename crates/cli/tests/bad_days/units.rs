@@ -148,7 +148,7 @@ fn units_on_bad_days_are_refused_or_rolled_back_or_paused() {
     day.on(&new);
 }
 
-/// Not there, masked, stopped, another user's; and a systemctl of another form.
+/// Not there, stopped, another user's; and a systemctl of another form.
 fn cannot_be_used(day: &Day) {
     let odd =
         "mkdir odd; cat >odd/systemctl <<'END'\n#!/bin/sh\necho 'Load: well'\nEND\nchmod 755 odd/systemctl";
@@ -156,22 +156,20 @@ fn cannot_be_used(day: &Day) {
     let path = format!("PATH={}:/usr/bin:/bin:/usr/sbin:/sbin", day.scene.path("odd").display());
     let (unit, plain) = (r#"{ unit = "api.service" }"#, &[][..]);
     let others = r#"{ unit = "api.service", user = "daemon" }"#;
-    let cases: [(&str, &str, &[&str], [&str; 3]); 3] = [
+    let asked_by = ["env", path.as_str()];
+    let cases = [
         (
             unit,
             r#"{ unit = "none.service" }"#,
             plain,
-            ["K0407", "systemd says it is not-found", "correct `runs.unit`"],
+            "K0407",
+            "systemd says it is not-found",
+            "correct `runs.unit`",
         ),
-        (
-            unit,
-            unit,
-            &["env", &path],
-            ["K0407", "systemd says it is unknown", "systemctl status api.service"],
-        ),
-        (unit, others, plain, ["K0406", "it does not run", "loginctl enable-linger daemon"]),
+        (unit, unit, &asked_by[..], "K0407", "systemd says it is unknown", "systemctl status api.service"),
+        (unit, others, plain, "K0406", "it does not run", "loginctl enable-linger daemon"),
     ];
-    for (from, to, before, [code, why, next]) in cases {
+    for (from, to, before, code, why, next) in cases {
         day.edit(from, to);
         let ran = day.keyroll_by(before, &["plan", "ring"]);
         ran.refused(1, code, &[why, next]);
