@@ -168,8 +168,7 @@ pub(crate) async fn look(
     let LiveReport { live, not_visible } = live_now(&host, aim);
     let (granted, live) = granted(subject, live)?;
     let endpoints = issuer.endpoints();
-    let not_visible =
-        looked.not_visible.into_iter().chain(not_visible).chain(apart(&host, &endpoints)?).collect();
+    let not_visible = [looked.not_visible, not_visible, apart(&host, &endpoints)?].concat();
     let seen = SeenAll {
         live: live.iter().map(|one| (one.difference.name.to_string(), one.difference.digest)).collect(),
         files,
