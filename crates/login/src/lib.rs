@@ -1,5 +1,5 @@
-//! What logins need that take turns at a server: which credential is in one, the passwords chosen for them, and TLS
-//! that verifies whom it talks to.
+//! What logins need that take turns at a server: which credential is in one, from one credential to the next, the
+//! passwords chosen for them, and TLS that verifies whom it talks to.
 //!
 //! Invariants, by what is absent: no connection is made here, and no id means two credentials, however often a login is
 //! used again.
@@ -8,5 +8,9 @@
 pub mod id;
 /// Passwords that we choose.
 pub mod password;
+/// Where a server is.
+pub mod place;
 /// Encryption with the server's certificate and name verified.
 pub mod tls;
+/// From one credential to the next.
+pub mod turn;

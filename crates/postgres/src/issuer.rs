@@ -1,19 +1,21 @@
 use async_trait::async_trait;
 use keyroll_login::id::{self, Mark};
 use keyroll_login::password;
+use keyroll_login::place::parse_endpoint;
+use keyroll_login::turn::{self, Turn};
 use keyroll_port::{
     Class, Failure, Identity, Issuer, Listed, Listing, Minted, Probe, RefusalLog, RefusedUse, Session,
     ValueFormat,
 };
 use keyroll_rotation::{Capabilities, LastUsed, MintedBy, Overlap, Refusals};
-use keyroll_secret::{Credential, CredentialId, SecretBytes};
+use keyroll_secret::{Credential, CredentialId};
 
 use crate::catalogue;
 use crate::codes;
 use crate::link::Fault;
 use crate::mint::{self, Mint};
-use crate::options::{Options, is_local, parse_endpoint};
-use crate::preflight::{self, user_of};
+use crate::options::{Options, is_local};
+use crate::preflight::{self, password_of, user_of, wrong};
 use crate::probe::Attempt;
 use crate::refusals;
 use crate::server::Server;
@@ -21,8 +23,6 @@ use crate::sessions;
 use crate::switch::{self, Switch};
 use crate::work::Work;
 
-/// What a decoy holds if the system has no randomness; no password of ours has a dash.
-const DECOY_WITHOUT_RANDOMNESS: &str = "keyroll-decoy";
 /// A role is seen by every new connection once its transaction is committed; a second is far more than that takes.
 const VISIBLE_MS_MAX: u64 = 1_000;
 
@@ -91,15 +91,6 @@ impl Postgres {
     }
 }
 
-fn password_of(credential: &Credential) -> Result<&SecretBytes, Failure> {
-    let field = credential.fields.get("password").map(|field| &field.value);
-    field.filter(|password| !password.is_empty()).ok_or_else(|| {
-        Failure::new(Class::Permanent, codes::CURRENT, "read the field `password` of the credential")
-            .because("it is missing or empty")
-            .help("a PostgreSQL secret has the fields user and password")
-    })
-}
-
 #[async_trait]
 impl Issuer for Postgres {
     fn capabilities(&self) -> &Capabilities {
@@ -153,21 +144,13 @@ impl Issuer for Postgres {
     fn propose(&self, current: &Credential) -> Result<Option<Credential>, Failure> {
         let slot = self.server.options.next_slot(user_of(current)?).to_owned();
         let password = password::generate().ok_or_else(mint::no_randomness)?;
-        let mut fields = current.fields.duplicate();
+        let options = &self.server.options;
         let own = [
-            ("host", self.server.options.host.clone()),
-            ("port", self.server.options.port.to_string()),
-            ("dbname", self.server.options.dbname.clone()),
+            ("host", options.host.clone()),
+            ("port", options.port.to_string()),
+            ("dbname", options.dbname.clone()),
         ];
-        for (name, value) in own {
-            if fields.get(name).is_none() {
-                fields.insert(name, SecretBytes::from(value), false);
-            }
-        }
-        let secret_user = fields.get("user").is_some_and(|field| field.secret);
-        fields.insert("user", SecretBytes::from(slot), secret_user);
-        fields.insert("password", password, true);
-        Ok(Some(Credential { id: None, fields }))
+        Ok(Some(turn::propose(current, &slot, password, &own)))
     }
 
     async fn mint(
@@ -176,20 +159,9 @@ impl Issuer for Postgres {
         current: &Credential,
         proposed: Option<&Credential>,
     ) -> Result<Minted, Failure> {
-        let refuse = |why: &'static str| {
-            Failure::new(Class::Permanent, codes::OPTIONS, "mint a PostgreSQL login").because(why)
-        };
-        let proposed = proposed.ok_or_else(|| refuse("nothing was proposed"))?;
-        let (user, slot, password) = (user_of(current)?, user_of(proposed)?, password_of(proposed)?);
-        if !self.server.options.is_slot(slot) || slot == user {
-            return Err(refuse("the proposed user is not the free slot"));
-        }
-        if !password::is_plain(password) {
-            return Err(refuse("the proposed password is not printable ASCII"));
-        }
-        if !id::is_label(label) {
-            return Err(refuse("the label does not start with keyroll/"));
-        }
+        let slots = &self.server.options.slots;
+        let Turn { user, slot, password, proposed } =
+            turn::turn(slots, label, current, proposed).map_err(wrong)?;
         let work = Work::open(&self.server).await?;
         let seen = catalogue::sees_passwords(work.link()).await;
         let seen = seen.map_err(|fault| work.failed(&fault, "read the admin's rights"))?;
@@ -238,16 +210,7 @@ impl Issuer for Postgres {
     }
 
     fn decoy(&self, current: &Credential) -> Credential {
-        let mut fields = current.fields.duplicate();
-        let wrong = password::generate().unwrap_or_else(|| DECOY_WITHOUT_RANDOMNESS.to_owned().into());
-        // Every secret field is wrong but the user: the control is about this login, not about any.
-        let secret = current.fields.secrets().map(|(name, _)| name.to_owned()).filter(|name| name != "user");
-        let secret: Vec<String> = secret.collect();
-        for name in &secret {
-            fields.insert(name.as_str(), wrong.duplicate(), true);
-        }
-        fields.insert("password", wrong, true);
-        Credential { id: None, fields }
+        turn::decoy(current)
     }
 
     async fn disable(&self, id: &CredentialId) -> Result<(), Failure> {

@@ -1,7 +1,7 @@
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 use keyroll_login::id::is_ambiguous;
+use keyroll_login::{place, turn};
 use keyroll_port::{Class, Failure};
 use keyroll_secret::SecretBytes;
 
@@ -56,24 +56,12 @@ impl Admin {
     /// # Errors
     /// K0201 where there is no colon or no user. The message never shows what was read.
     pub fn from_file(content: &SecretBytes) -> Result<Self, Failure> {
-        let refuse = |why: &'static str| {
+        let (user, password) = turn::read_admin(content, is_role_name).map_err(|why| {
             Failure::new(Class::Permanent, codes::OPTIONS, "read the PostgreSQL admin credential")
                 .because(why)
                 .help("write one line `user:password` into the file that `admin` names")
-        };
-        let text = std::str::from_utf8(content.expose()).map_err(|_| refuse("it is not UTF-8"))?;
-        let line = text.strip_suffix('\n').unwrap_or(text);
-        let line = line.strip_suffix('\r').unwrap_or(line);
-        if line.contains('\n') {
-            return Err(refuse("it has more than one line"));
-        }
-        match line.split_once(':') {
-            Some((user, password)) if is_role_name(user) && !password.is_empty() => {
-                let password = Some(SecretBytes::new(password.as_bytes().to_vec()));
-                Ok(Self { user: user.to_owned(), password, socket_dir: None })
-            }
-            _ => Err(refuse("it is not of the form `user:password`")),
-        }
+        })?;
+        Ok(Self { user, password: Some(password), socket_dir: None })
     }
 }
 
@@ -132,17 +120,12 @@ impl Options {
 
     /// `host:port`, an IPv6 address in brackets.
     pub(crate) fn endpoint(&self) -> String {
-        if self.host.contains(':') {
-            format!("[{}]:{}", self.host, self.port)
-        } else {
-            format!("{}:{}", self.host, self.port)
-        }
+        place::endpoint(&self.host, self.port)
     }
 
     /// The slot that the next credential goes to. Where the current role is no slot, the first.
     pub(crate) fn next_slot(&self, current_role: &str) -> &str {
-        let [one, two] = &self.slots;
-        if current_role == one { two } else { one }
+        turn::next_slot(&self.slots, current_role)
     }
 
     /// Whether a role is one of the two slots.
@@ -151,18 +134,9 @@ impl Options {
     }
 }
 
-/// Host and port of an endpoint.
-pub(crate) fn parse_endpoint(endpoint: &str) -> Option<(&str, u16)> {
-    let (host, port) = endpoint.rsplit_once(':')?;
-    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    Some((host, port.parse().ok()?))
-}
-
 /// Whether nothing leaves this machine: without encryption, anything else would show queries and could be forged.
 pub(crate) fn is_local(host: &str) -> bool {
-    host.starts_with('/')
-        || host == "localhost"
-        || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    host.starts_with('/') || place::is_loopback(host)
 }
 
 #[cfg(test)]
@@ -235,35 +209,5 @@ mod tests {
         options.host = "127.0.0.1".to_owned();
         options.root_certificates = Some("roots.pem".into());
         assert!(options.is_encrypted());
-    }
-
-    #[test]
-    fn the_slots_take_turns() {
-        let options = options();
-        assert_eq!(options.next_slot("orders"), "orders_a");
-        assert_eq!(options.next_slot("orders_a"), "orders_b");
-        assert_eq!(options.next_slot("orders_b"), "orders_a");
-    }
-
-    #[test]
-    fn endpoints_are_read_back() {
-        let mut options = options();
-        for host in ["127.0.0.1", "::1", "localhost", "/run/postgresql"] {
-            options.host = host.to_owned();
-            assert_eq!(parse_endpoint(&options.endpoint()), Some((host, 5432)));
-        }
-        assert_eq!(parse_endpoint("nothing"), None);
-    }
-
-    #[test]
-    fn the_admin_file_is_one_line_and_never_shown() {
-        let read = |text: &str| Admin::from_file(&SecretBytes::from(text.to_owned()));
-        let admin = read("ada:se:cret\n").ok().unwrap();
-        assert_eq!(admin.user, "ada");
-        assert_eq!(admin.password.unwrap().expose(), b"se:cret");
-        for text in ["", "canary", ":canary", "canary:", "a:canary\nb:canary\n"] {
-            let failure = read(text).err().unwrap();
-            assert!(!format!("{failure:?}").contains("canary"));
-        }
     }
 }

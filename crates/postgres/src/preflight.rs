@@ -1,7 +1,8 @@
 use keyroll_login::id::Mark;
 use keyroll_login::password;
+use keyroll_login::turn::{self, Wrong};
 use keyroll_port::{Class, Failure};
-use keyroll_secret::Credential;
+use keyroll_secret::{Credential, SecretBytes};
 
 use crate::catalogue::{self, Catalogue};
 use crate::codes;
@@ -63,13 +64,27 @@ pub(crate) async fn run(server: &Server, current: &Credential) -> Result<Vec<Str
 
 /// The field `user` of a credential.
 pub(crate) fn user_of(credential: &Credential) -> Result<&str, Failure> {
-    let field =
-        credential.fields.get("user").and_then(|field| std::str::from_utf8(field.value.expose()).ok());
-    field.filter(|user| !user.is_empty()).ok_or_else(|| {
-        Failure::new(Class::Permanent, codes::CURRENT, "read the field `user` of the credential")
-            .because("it is missing or no text")
-            .help("a PostgreSQL secret has the fields user and password")
-    })
+    turn::user_of(credential).map_err(wrong)
+}
+
+/// The field `password` of a credential.
+pub(crate) fn password_of(credential: &Credential) -> Result<&SecretBytes, Failure> {
+    turn::password_of(credential).map_err(wrong)
+}
+
+/// A credential that is none of PostgreSQL's, or a proposal that is none of ours.
+pub(crate) fn wrong(wrong: Wrong) -> Failure {
+    match wrong {
+        Wrong::Field(field) => {
+            let attempted = format!("read the field `{field}` of the credential");
+            Failure::new(Class::Permanent, codes::CURRENT, attempted)
+                .because("it is missing, empty or no text")
+                .help("a PostgreSQL secret has the fields user and password")
+        }
+        Wrong::Proposal(why) => {
+            Failure::new(Class::Permanent, codes::OPTIONS, "mint a PostgreSQL login").because(why)
+        }
+    }
 }
 
 async fn check_server(work: &Work<'_>) -> Result<(), Failure> {

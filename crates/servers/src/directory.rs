@@ -64,9 +64,6 @@ pub(crate) struct Filling<'a> {
 /// because a request is at most three of them.
 #[async_trait]
 pub(crate) trait Directory: Send + Sync {
-    /// What it is called: `Redis`.
-    fn kind(&self) -> &'static str;
-
     /// The options.
     fn options(&self) -> &Options;
 

@@ -9,12 +9,13 @@ mod link;
 mod sessions;
 
 use async_trait::async_trait;
+use keyroll_login::place::is_loopback;
 use keyroll_port::{Class, Failure, Session};
 use keyroll_secret::SecretBytes;
 
 use crate::codes;
 use crate::directory::{Attempt, Directory, Filling, Login, Switch};
-use crate::options::{Options, is_local};
+use crate::options::Options;
 use crate::own::Own;
 use crate::two_logins::TwoLogins;
 use link::{Fault, Link};
@@ -37,7 +38,7 @@ impl MariaDb {
     /// K0140, permanent.
     pub fn issuer(options: Options) -> Result<TwoLogins, Failure> {
         options.check()?;
-        if !is_local(&options.host) || options.root_certificates.is_some() {
+        if !is_loopback(&options.host) || options.root_certificates.is_some() {
             let attempted = format!("use the options of the server {}", options.endpoint());
             return Err(Failure::new(Class::Permanent, codes::OPTIONS, attempted)
                 .because("connections to MariaDB are not encrypted yet, so it must be on this machine")
@@ -77,10 +78,6 @@ impl MariaDb {
 
 #[async_trait]
 impl Directory for MariaDb {
-    fn kind(&self) -> &'static str {
-        "MariaDB"
-    }
-
     fn options(&self) -> &Options {
         &self.options
     }

@@ -1,7 +1,8 @@
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 use keyroll_login::id::is_ambiguous;
+use keyroll_login::place::{self, is_loopback};
+use keyroll_login::turn;
 use keyroll_port::{Class, Failure};
 use keyroll_secret::SecretBytes;
 
@@ -45,24 +46,12 @@ impl Admin {
     /// # Errors
     /// K0140 where there is no colon or no user. The message never shows what was read.
     pub fn from_file(content: &SecretBytes) -> Result<Self, Failure> {
-        let refuse = |why: &'static str| {
+        let (user, password) = turn::read_admin(content, is_name).map_err(|why| {
             Failure::new(Class::Permanent, codes::OPTIONS, "read the server's admin credential")
                 .because(why)
                 .help("write one line `user:password` into the file that `admin` names")
-        };
-        let text = std::str::from_utf8(content.expose()).map_err(|_| refuse("it is not UTF-8"))?;
-        let line = text.strip_suffix('\n').unwrap_or(text);
-        let line = line.strip_suffix('\r').unwrap_or(line);
-        if line.contains('\n') {
-            return Err(refuse("it has more than one line"));
-        }
-        match line.split_once(':') {
-            Some((user, password)) if is_name(user) && !password.is_empty() => {
-                let password = SecretBytes::new(password.as_bytes().to_vec());
-                Ok(Self { user: user.to_owned(), password })
-            }
-            _ => Err(refuse("it is not of the form `user:password`")),
-        }
+        })?;
+        Ok(Self { user, password })
     }
 }
 
@@ -96,39 +85,23 @@ impl Options {
 
     /// Whether connections are encrypted.
     pub(crate) fn is_encrypted(&self) -> bool {
-        self.root_certificates.is_some() || !is_local(&self.host)
+        self.root_certificates.is_some() || !is_loopback(&self.host)
     }
 
     /// `host:port`, an IPv6 address in brackets.
     pub(crate) fn endpoint(&self) -> String {
-        match self.host.contains(':') {
-            true => format!("[{}]:{}", self.host, self.port),
-            false => format!("{}:{}", self.host, self.port),
-        }
+        place::endpoint(&self.host, self.port)
     }
 
     /// The slot that the next credential goes to. Where the current login is no slot, the first.
     pub(crate) fn next_slot(&self, current: &str) -> &str {
-        let [one, two] = &self.slots;
-        if current == one { two } else { one }
+        turn::next_slot(&self.slots, current)
     }
 
     /// Whether a login is one of the two slots.
     pub(crate) fn is_slot(&self, login: &str) -> bool {
         self.slots.iter().any(|slot| slot == login)
     }
-}
-
-/// Host and port of an endpoint.
-pub(crate) fn parse_endpoint(endpoint: &str) -> Option<(&str, u16)> {
-    let (host, port) = endpoint.rsplit_once(':')?;
-    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-    Some((host, port.parse().ok()?))
-}
-
-/// Whether nothing leaves this machine: without encryption, anything else would show commands and could be forged.
-pub(crate) fn is_local(host: &str) -> bool {
-    host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Whether every server here keeps this name of a login whole.
@@ -176,23 +149,11 @@ mod tests {
         for local in ["127.0.0.1", "127.9.9.9", "::1", "localhost"] {
             options.host = local.to_owned();
             assert!(!options.is_encrypted(), "{local}");
-            assert_eq!(parse_endpoint(&options.endpoint()), Some((local, 6379)));
+            assert_eq!(place::parse_endpoint(&options.endpoint()), Some((local, 6379)));
         }
         for other in ["cache.example.org", "192.0.2.1", "localhost.example.org", "0.0.0.0", "/run/redis"] {
             options.host = other.to_owned();
             assert!(options.is_encrypted(), "{other}");
-        }
-    }
-
-    #[test]
-    fn the_admin_file_is_one_line_and_never_shown() {
-        let read = |text: &str| Admin::from_file(&SecretBytes::from(text.to_owned()));
-        let admin = read("ada:se:cret\n").ok().unwrap();
-        assert_eq!(admin.user, "ada");
-        assert_eq!(admin.password.expose(), b"se:cret");
-        for text in ["", "canary", ":canary", "canary:", "a:canary\nb:canary\n"] {
-            let failure = read(text).err().unwrap();
-            assert!(!format!("{failure:?}").contains("canary"));
         }
     }
 }

@@ -87,10 +87,6 @@ impl RabbitMq {
 
 #[async_trait]
 impl Directory for RabbitMq {
-    fn kind(&self) -> &'static str {
-        "RabbitMQ"
-    }
-
     fn options(&self) -> &Options {
         &self.options
     }

@@ -69,10 +69,6 @@ impl Redis {
 
 #[async_trait]
 impl Directory for Redis {
-    fn kind(&self) -> &'static str {
-        "Redis"
-    }
-
     fn options(&self) -> &Options {
         &self.options
     }

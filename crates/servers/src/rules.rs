@@ -1,6 +1,7 @@
 //! What must be true of the logins before one of them is changed.
 
 use keyroll_login::id::{Mark, Standing, is_ambiguous, split, standing};
+use keyroll_login::turn::{self, Wrong};
 use keyroll_port::{Class, Failure};
 use keyroll_secret::{Credential, CredentialId, SecretBytes};
 
@@ -15,21 +16,25 @@ pub(crate) fn find<'a>(logins: &'a [Login], name: &str) -> Option<&'a Login> {
 
 /// The field `user` of a credential.
 pub(crate) fn user_of(credential: &Credential) -> Result<&str, Failure> {
-    let field = credential.fields.get("user");
-    let text = field.and_then(|field| std::str::from_utf8(field.value.expose()).ok());
-    text.filter(|user| !user.is_empty()).ok_or_else(|| missing("user", "missing or no text"))
+    turn::user_of(credential).map_err(wrong)
 }
 
 /// The field `password` of a credential.
 pub(crate) fn password_of(credential: &Credential) -> Result<&SecretBytes, Failure> {
-    let field = credential.fields.get("password").map(|field| &field.value);
-    field.filter(|password| !password.is_empty()).ok_or_else(|| missing("password", "missing or empty"))
+    turn::password_of(credential).map_err(wrong)
 }
 
-fn missing(field: &str, why: &str) -> Failure {
-    Failure::new(Class::Permanent, codes::CURRENT, format!("read the field `{field}` of the credential"))
-        .because(format!("it is {why}"))
-        .help("a login's secret has the fields user and password")
+/// A credential that is none of such a server's, or a proposal that is none of ours.
+pub(crate) fn wrong(wrong: Wrong) -> Failure {
+    match wrong {
+        Wrong::Field(field) => {
+            let attempted = format!("read the field `{field}` of the credential");
+            Failure::new(Class::Permanent, codes::CURRENT, attempted)
+                .because("it is missing, empty or no text")
+                .help("a login's secret has the fields user and password")
+        }
+        Wrong::Proposal(why) => Failure::new(Class::Permanent, codes::OPTIONS, "mint a login").because(why),
+    }
 }
 
 /// The current login must be one that can be told from every other, and that its own password alone opens.

@@ -1,16 +1,15 @@
 use async_trait::async_trait;
+use keyroll_login::place::{is_loopback, parse_endpoint};
+use keyroll_login::turn::{self, Turn, Wrong};
 use keyroll_login::{id, password};
 use keyroll_port::{Class, Failure, Identity, Issuer, Listed, Listing, Minted, Probe, Session, ValueFormat};
 use keyroll_rotation::{Capabilities, LastUsed, MintedBy, Overlap, Refusals};
-use keyroll_secret::{Credential, CredentialId, SecretBytes};
+use keyroll_secret::{Credential, CredentialId};
 
 use crate::codes;
 use crate::directory::{Attempt, Directory, Filling, Switch};
-use crate::options::{is_local, parse_endpoint};
-use crate::rules::{check_current, check_slot, find, password_of, switchable, user_of};
+use crate::rules::{check_current, check_slot, find, password_of, switchable, user_of, wrong};
 
-/// What a decoy holds if the system has no randomness; no password of ours has a dash.
-const DECOY_WITHOUT_RANDOMNESS: &str = "keyroll-decoy";
 /// A login is seen by every new connection once the change is answered; a second is far more than that takes.
 const VISIBLE_MS_MAX: u64 = 1_000;
 /// The label against which a slot is looked at before there is one.
@@ -151,16 +150,8 @@ impl Issuer for TwoLogins {
         let options = self.directory.options();
         let slot = options.next_slot(user_of(current)?).to_owned();
         let password = password::generate().ok_or_else(no_randomness)?;
-        let mut fields = current.fields.duplicate();
-        for (name, value) in [("host", options.host.clone()), ("port", options.port.to_string())] {
-            if fields.get(name).is_none() {
-                fields.insert(name, SecretBytes::from(value), false);
-            }
-        }
-        let secret_user = fields.get("user").is_some_and(|field| field.secret);
-        fields.insert("user", SecretBytes::from(slot), secret_user);
-        fields.insert("password", password, true);
-        Ok(Some(Credential { id: None, fields }))
+        let own = [("host", options.host.clone()), ("port", options.port.to_string())];
+        Ok(Some(turn::propose(current, &slot, password, &own)))
     }
 
     async fn mint(
@@ -169,21 +160,11 @@ impl Issuer for TwoLogins {
         current: &Credential,
         proposed: Option<&Credential>,
     ) -> Result<Minted, Failure> {
-        let refuse = |why: &'static str| {
-            let attempted = format!("mint a {} login", self.directory.kind());
-            Failure::new(Class::Permanent, codes::OPTIONS, attempted).because(why)
-        };
-        let proposed = proposed.ok_or_else(|| refuse("nothing was proposed"))?;
-        let (user, slot, password) = (user_of(current)?, user_of(proposed)?, password_of(proposed)?);
         let options = self.directory.options();
-        if !options.is_slot(slot) || slot == user {
-            return Err(refuse("the proposed user is not the free slot"));
-        }
-        if !password::is_plain(password) {
-            return Err(refuse("the proposed password is not printable ASCII"));
-        }
-        if !id::is_label(label) || label.contains(|letter: char| !letter.is_ascii_graphic()) {
-            return Err(refuse("the label is not one of keyroll's"));
+        let Turn { user, slot, password, proposed } =
+            turn::turn(&options.slots, label, current, proposed).map_err(wrong)?;
+        if label.contains(|letter: char| !letter.is_ascii_graphic()) {
+            return Err(wrong(Wrong::Proposal("the label is not one of keyroll's")));
         }
         let logins = self.directory.read().await?;
         check_current(&logins, options, user)?;
@@ -210,7 +191,7 @@ impl Issuer for TwoLogins {
     }
 
     async fn probe(&self, endpoint: &str, credential: &Credential) -> Probe {
-        let may_reach = |host: &str| self.directory.is_encrypted() || is_local(host);
+        let may_reach = |host: &str| self.directory.is_encrypted() || is_loopback(host);
         let Some(place) = parse_endpoint(endpoint).filter(|(host, _)| may_reach(host)) else {
             return Probe::Unknown(format!("{endpoint:?} is no host:port, or would be reached unencrypted"));
         };
@@ -225,16 +206,7 @@ impl Issuer for TwoLogins {
     }
 
     fn decoy(&self, current: &Credential) -> Credential {
-        let mut fields = current.fields.duplicate();
-        let wrong = password::generate().unwrap_or_else(|| DECOY_WITHOUT_RANDOMNESS.to_owned().into());
-        // Every secret field is wrong but the user: the control is about this login, not about any.
-        let secret = current.fields.secrets().map(|(name, _)| name.to_owned()).filter(|name| name != "user");
-        let secret: Vec<String> = secret.collect();
-        for name in &secret {
-            fields.insert(name.as_str(), wrong.duplicate(), true);
-        }
-        fields.insert("password", wrong, true);
-        Credential { id: None, fields }
+        turn::decoy(current)
     }
 
     async fn disable(&self, id: &CredentialId) -> Result<(), Failure> {
