@@ -1,4 +1,4 @@
-//! Every test, as `cargo test` would run it: the programs are built once and run from here, two beside each other, the
+//! Every test, as `cargo test` would run it: the programs are built once and run from here, three beside each other, the
 //! longest first. What fails is run once more alone.
 
 use std::cell::Cell;
@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::run::root;
 
 /// Programs beside each other: most of the long ones is waiting.
-const AT_ONCE: usize = 2;
+const AT_ONCE: usize = 3;
 
 /// How long one program may take, seconds; then it is ended. The longest takes a quarter of it.
 const PROGRAM_S_MAX: u64 = 20 * 60;
@@ -25,15 +25,19 @@ const PROGRAM_S_MAX: u64 = 20 * 60;
 const LOOK_MS: u64 = 50;
 
 /// The programs that take minutes, the longest first: begun last, one of them would run on alone.
-const LONGEST: [&str; 12] = [
-    "cli/kill",
-    "cli/aimed",
-    "cli/hostile",
+const LONGEST: [&str; 16] = [
     "cli/postgres",
     "cli/servers",
-    "cli/canary",
+    "cli/kill",
+    "cli/hostile",
+    "cli/bad_days",
     "cli/matrix",
     "cli/issuers",
+    "cli/split",
+    "cli/aimed",
+    "cli/gate",
+    "cli/managers",
+    "cli/canary",
     "cli/systemd",
     "store/hostile",
     "journal/hostile",
