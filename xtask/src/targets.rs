@@ -1,4 +1,4 @@
-//! Every test, as `cargo test` would run it: the programs are built once and run from here, three beside each other, the
+//! Every test, as `cargo test` would run it: the programs are built once and run from here, two beside each other, the
 //! longest first. What fails is run once more alone.
 
 use std::cell::Cell;
@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::run::root;
 
 /// Programs beside each other: most of the long ones is waiting.
-const AT_ONCE: usize = 3;
+const AT_ONCE: usize = 2;
 
 /// How long one program may take, seconds; then it is ended. The longest takes a quarter of it.
 const PROGRAM_S_MAX: u64 = 20 * 60;
