@@ -4,6 +4,7 @@ pub(crate) mod adopt;
 pub(crate) mod by_hand;
 mod drive;
 mod finish;
+mod let_go;
 pub(crate) mod rotate;
 pub(crate) mod split;
 mod watch;

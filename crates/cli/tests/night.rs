@@ -256,3 +256,65 @@ fn a_gate_says_what_it_waits_for_while_it_waits() {
     running.end().exits(0).ended("done");
     scene.rotated();
 }
+
+/// Another secret beside the first, each with its own file and consumer.
+fn two_secrets() -> Scene {
+    let scene = Scene::made(|config, _| {
+        *config += r#"
+[secrets.side]
+issuer = "file:./acme.toml"
+admin  = "file:./admin.key"
+
+[secrets.side.revoke]
+old_idle_for = "0s"
+soak         = "0s"
+
+[[secrets.side.consumers]]
+name  = "nightly"
+runs  = { at_rest = true }
+reads = [{ env_file = "./also/side.env", variable = "SIDE" }]
+check = { exec = ["./check.sh", "SIDE", "{copy}"] }
+"#;
+    });
+    let (side, value) = scene.issuer.mint("by hand");
+    scene::put(&scene.path("also/side.env"), &["SIDE=", &value, "\n"], 0o600);
+    scene.add("side", &side, &value).exits(0);
+    scene
+}
+
+#[test]
+fn a_waiver_reaches_the_rotation_that_it_is_about_where_two_are_open() {
+    let scene = two_secrets();
+    let pid = scene.start_by_hand("keeper", &scene.path("api/api.env"), "idle=yes").to_string();
+    let side = scene.plan_of("side");
+    scene.run(&["apply", &side, "--confirm", "side", "--until", "quiesce"]).exits(4).paused();
+    let ring = scene.until("quiesce");
+    let waive = ["consumer", "waive", &pid, "--reason", "it never calls"];
+    let said = [ring.clone(), side.clone(), "--secret ring".to_owned(), "--secret side".to_owned()];
+    scene.run(&waive).refused(1, "K0807", &said.each_ref().map(String::as_str));
+    scene.run(&["resume", &ring, "--confirm", "ring"]).exits(6).says(&[&format!("process {pid}")]);
+    // Only one is blocked by it now.
+    scene.run(&waive).exits(0).says(&["waived for ring"]);
+    scene.run(&[&waive[..], &["--secret", "side"]].concat()).exits(0).says(&["waived for side"]);
+    let ran = scene.run(&["resume", &ring, "--confirm", "ring"]);
+    ran.exits(0).ended("done");
+    scene.run(&["abort", &side]).exits(5).ended("rolled_back");
+}
+
+#[test]
+fn a_driver_is_not_disturbed_by_a_word_to_another_rotation() {
+    let scene = two_secrets();
+    let side = scene.plan_of("side");
+    scene.run(&["apply", &side, "--confirm", "side", "--until", "quiesce"]).exits(4).paused();
+    let ring = scene.plan();
+    scene.sh("touch run/hold; rm -f run/restarting-api");
+    let running = scene.start(&["apply", &ring, "--confirm", "ring"]);
+    ran::wait("the restart", || scene.path("run/restarting-api").exists());
+    scene.run(&["resume"]).refused(1, "K0807", &[&ring, &side]);
+    scene.run(&["resume", &side]).refused(7, "K0828", &[&format!("keyroll status -w {ring}")]);
+    scene.run(&["abort", &side]).refused(7, "K0828", &[&format!("keyroll pause {ring}")]);
+    scene.sh("rm run/hold");
+    running.end().exits(0).ended("done");
+    scene.run(&["abort", &side]).exits(5).ended("rolled_back");
+    assert_eq!(scene.issuer.keys().len(), 2);
+}

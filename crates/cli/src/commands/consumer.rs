@@ -10,9 +10,10 @@ use keyroll_manager::{Find, Reread, Run};
 
 use crate::args::{AdoptArgs, ConsumerCommand};
 use crate::config_file;
-use crate::context::{Context, only_secret};
+use crate::context::Context;
 use crate::exit::Exit;
 use crate::problem::Problem;
+use crate::records::meant::meant;
 use crate::ui::Event;
 use crate::words;
 
@@ -28,7 +29,7 @@ pub(super) fn run(command: &ConsumerCommand, context: &mut Context) -> Result<Ex
 /// Writes the holder into keyroll.toml, then tells the open rotation, which rolls it at Deliver.
 fn adopt(args: &AdoptArgs, context: &mut Context) -> Result<Exit, Problem> {
     let config = context.config()?;
-    let secret = only_secret(&config, args.secret.as_deref())?;
+    let secret = meant(&config, args.secret.as_deref(), &args.holder, &context.places()?)?;
     let new = described(args, &config, secret)?;
     let path = context.config_path();
     let text = config_file::read(&path)?;
@@ -57,8 +58,8 @@ fn adopt(args: &AdoptArgs, context: &mut Context) -> Result<Exit, Problem> {
     if known {
         return Ok(Exit::Done);
     }
-    if crate::driving::adopt::adopted(&places, &new, &args.holder, &path, &edited)? {
-        context.ui.note("the open rotation knows it now: keyroll resume".to_owned());
+    if let Some(id) = crate::driving::adopt::adopted(&places, &new, &args.holder, &path, &edited)? {
+        context.ui.note(format!("the open rotation knows it now: keyroll resume {id}"));
     }
     Ok(Exit::Done)
 }

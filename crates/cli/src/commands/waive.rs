@@ -7,16 +7,19 @@ use keyroll_port::Label;
 use keyroll_rotation::{ConsumerId, Fact, Incarnation, State, Waived};
 
 use crate::args::WaiveArgs;
-use crate::context::{Context, only_secret};
+use crate::context::Context;
 use crate::driving::adopt::numbered;
 use crate::driving::rotate::{digest_of, tell};
 use crate::exit::Exit;
 use crate::places::Places;
 use crate::problem::Problem;
+use crate::records::begun::open_own;
 use crate::records::blocked;
+use crate::records::meant::meant;
 use crate::records::recorded::Opened;
 use crate::records::versions::{label, versions};
 use crate::records::waivers::Waivers;
+use crate::wiring::open::{journal, runtime};
 
 /// The longest reason, in bytes: it stands beside the journal for good.
 const REASON_BYTES_MAX: usize = 1_024;
@@ -25,7 +28,8 @@ const REASON_BYTES_MAX: usize = 1_024;
 /// consumer. A place can be waived before a rotation is open; the others are about one rotation.
 pub(super) fn run(args: &WaiveArgs, context: &mut Context) -> Result<Exit, Problem> {
     let config = context.config()?;
-    let secret = only_secret(&config, args.secret.as_deref())?;
+    let places = context.places()?;
+    let secret = meant(&config, args.secret.as_deref(), &args.holder, &places)?;
     let reason = args.reason.trim();
     if reason.is_empty() || reason.len() > REASON_BYTES_MAX || reason.chars().any(char::is_control) {
         return Err(waiving()
@@ -33,7 +37,6 @@ pub(super) fn run(args: &WaiveArgs, context: &mut Context) -> Result<Exit, Probl
             .help("say why it may keep the old value: it is recorded with the waiver")
             .exits(Exit::Usage));
     }
-    let places = context.places()?;
     let waived = named(&args.holder, secret)?;
     let what = shown(&args.holder, waived);
     let told = tell_open(&places, secret, &args.holder, waived)?;
@@ -144,11 +147,12 @@ fn tell_open(places: &Places, secret: &Secret, holder: &str, waived: Waived) -> 
             .because_of(&error)
             .help("keyroll pause, then waive again")
     })?;
-    let mut told = false;
-    let answer = tell(None, places, |opened| {
-        if opened.saved.secret != secret.name.as_str() || opened.state.ended() {
-            return Ok(Vec::new());
-        }
+    let reading = |error| Problem::new("K0835", "read the rotations").because_of(&error);
+    let (journal, runtime) = (journal(places)?, runtime()?);
+    let own = runtime.block_on(open_own(&journal, secret.name.as_str())).map_err(reading)?;
+    drop(journal);
+    let Some(own) = own else { return Ok(false) };
+    let answer = tell(Some(&own.0), places, |opened| {
         let waived = match waived {
             Waived::NotVisible(_) => Waived::NotVisible(number(opened, holder)?),
             Waived::Holder(_) | Waived::Copy(_) | Waived::BusySessions => waived,
@@ -156,14 +160,8 @@ fn tell_open(places: &Places, secret: &Secret, holder: &str, waived: Waived) -> 
         if let Waived::Holder(who) = waived {
             refuse_reused(&opened.state, who)?;
         }
-        told = true;
         Ok(vec![Fact::Waived(waived)])
     });
     drop(lock);
-    match answer {
-        Ok(_) => Ok(told),
-        // No rotation is open.
-        Err(problem) if problem.code == "K0807" => Ok(false),
-        Err(problem) => Err(problem),
-    }
+    answer.map(|_| true)
 }

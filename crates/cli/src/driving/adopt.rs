@@ -7,6 +7,7 @@ use std::sync::Arc;
 use keyroll_config::{Config, Consumer, NewConsumer};
 use keyroll_host::{LOCAL, Local, incarnation};
 use keyroll_journal::try_lock;
+use keyroll_port::RotationId;
 use keyroll_rotation::{Adoptee, Aim, Difference, Fact};
 
 use super::rotate::{digest_of, tell};
@@ -14,42 +15,39 @@ use crate::places::Places;
 use crate::plans::granted::Granted;
 use crate::plans::look::files as files_seen;
 use crate::problem::Problem;
-use crate::records::begun::open_of;
+use crate::records::begun::{open_of, open_own};
 use crate::records::recorded::Opened;
 use crate::records::saved::Saved;
 use crate::wiring::compose::compose;
 use crate::wiring::issuer::issuer;
 use crate::wiring::open::{fingerprint_key, folder_of, journal, runtime};
 
-/// Tells the open rotation of a secret, if there is one, of a consumer that was written into the configuration.
+/// Tells the open rotation of a secret, if there is one, of a consumer that was written into the configuration;
+/// which one it is.
 pub(crate) fn adopted(
     places: &Places,
     new: &NewConsumer,
     holder: &str,
     config_file: &Path,
     config_text: &str,
-) -> Result<bool, Problem> {
+) -> Result<Option<RotationId>, Problem> {
     if !places.journal().exists() {
-        return Ok(false);
+        return Ok(None);
     }
     let lock = try_lock(&places.state).map_err(|error| {
         Problem::new("K0828", "tell the open rotation")
             .because_of(&error)
             .help("keyroll pause, then adopt again: the consumer is in the configuration already")
     })?;
-    let told = tell(None, places, |opened| {
-        if opened.saved.secret != new.secret.as_str() || opened.state.ended() {
-            return Ok(Vec::new());
-        }
-        fact(opened, places, holder, config_file, config_text)
-    });
+    let reading = |error| Problem::new("K0835", "read the rotations").because_of(&error);
+    let (journal, runtime) = (journal(places)?, runtime()?);
+    let own = runtime.block_on(open_own(&journal, new.secret.as_str())).map_err(reading)?;
+    drop(journal);
+    // None is open: the configuration is all there is to tell.
+    let Some(own) = own else { return Ok(None) };
+    let told = tell(Some(&own.0), places, |opened| fact(opened, places, holder, config_file, config_text));
     drop(lock);
-    match told {
-        Ok(_) => Ok(true),
-        // No rotation is open: the configuration is all there is to tell.
-        Err(problem) if problem.code == "K0807" => Ok(false),
-        Err(problem) => Err(problem),
-    }
+    told.map(|opened| Some(opened.id))
 }
 
 /// The restart script that the person names is accepted as it is now, also where it is newer than what runs: that it

@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use keyroll_config::{Config, Secret};
 use keyroll_host::{Local, SystemClock, place_digest};
-use keyroll_journal::{LockError, SqliteJournal, StateLock, try_lock};
+use keyroll_journal::{SqliteJournal, StateLock};
 use keyroll_port::{Clock as _, Journal as _, JournalError, Opening, RotationId};
 use keyroll_rotation::{Fact, OldKey, Phase, Plan, Stamp, State};
 
 use super::by_hand::{self, Given, Steps};
 use super::drive::{Wishes, drive};
 use super::finish::finish;
+use super::let_go::let_go;
 use super::split::refuse_emergency;
 use crate::context::Context;
 use crate::exit::Exit;
@@ -25,18 +25,15 @@ use crate::problem::Problem;
 use crate::records::agree::agree;
 use crate::records::begun::{held, refuse_begun, refuse_other, refuse_shared};
 use crate::records::gaps::Gaps;
-use crate::records::recorded::{Opened, opened};
+use crate::records::recorded::{Opened, only_open, opened};
 use crate::records::saved::Saved;
 use crate::records::waivers::Waivers;
-use crate::ui::{Answer, Event, Ui};
+use crate::ui::{Answer, Event};
 use crate::wiring::compose::compose_own;
 use crate::wiring::family::{self, store_of};
 use crate::wiring::issuer::{Described, described};
-use crate::wiring::open::{self, fingerprint_key, folder_of, journal, lock, ports, runtime};
+use crate::wiring::open::{fingerprint_key, folder_of, journal, lock, ports, runtime};
 use crate::wiring::trusted::trusted;
-
-/// How long a driver that was asked to pause may take to let go, milliseconds.
-const LET_GO_MS_MAX: u64 = 30_000;
 
 /// What `apply` and `resume` are asked for.
 #[derive(Default)]
@@ -263,8 +260,16 @@ pub(crate) fn resume(
     context: &mut Context,
 ) -> Result<Exit, Problem> {
     let places = context.places()?;
-    let lock = let_go(&places, &mut context.ui)?;
-    drive_on(lock, id, asked, first, context)
+    let id = resolved(&places, id)?;
+    let lock = let_go(&places, &id, &mut context.ui)?;
+    drive_on(lock, Some(&id.0), asked, first, context)
+}
+
+/// The id of the rotation that is meant, before anything is asked of anybody.
+fn resolved(places: &Places, id: Option<&str>) -> Result<RotationId, Problem> {
+    places.ensure()?;
+    let journal = journal(places)?;
+    runtime()?.block_on(only_open(&journal, id))
 }
 
 /// Takes up an open rotation that nobody drives; a driver is not disturbed.
@@ -339,64 +344,14 @@ pub(crate) fn resumed(state: &State) -> Vec<Fact> {
     if state.hold().is_some() || debt { vec![Fact::Resumed] } else { Vec::new() }
 }
 
-/// The lock; a driver that has it is asked to pause first, as Ctrl-C would.
-fn let_go(places: &Places, ui: &mut Ui) -> Result<StateLock, Problem> {
-    places.ensure()?;
-    let deadline = Instant::now() + Duration::from_millis(LET_GO_MS_MAX);
-    let mut asked = false;
-    loop {
-        match try_lock(&places.state) {
-            Ok(lock) => return Ok(lock),
-            Err(error) => {
-                let pid = held_by(&error).filter(|_| Instant::now() < deadline);
-                let Some(pid) = pid else { return open::lock(places) };
-                if !asked {
-                    interrupt(pid)?;
-                    ui.note(format!(
-                        "process {pid} drives a rotation here: it was asked to pause, as Ctrl-C would"
-                    ));
-                    asked = true;
-                }
-                std::thread::sleep(Duration::from_millis(50));
-            }
-        }
-    }
-}
-
-fn held_by(error: &LockError) -> Option<u32> {
-    if let LockError::Held { pid, .. } = error { *pid } else { None }
-}
-
-fn interrupt(pid: u32) -> Result<(), Problem> {
-    let problem = |error: rustix::io::Errno| {
-        Problem::new("K0828", format!("ask the driver, process {pid}, to pause")).because_of(&error)
-    };
-    let target = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
-    let Some(target) = target else { return Ok(()) };
-    let descriptor = match rustix::process::pidfd_open(target, rustix::process::PidfdFlags::empty()) {
-        Ok(descriptor) => descriptor,
-        // It ended meanwhile: the lock is free, or another has it by now.
-        Err(rustix::io::Errno::SRCH) => return Ok(()),
-        Err(error) => return Err(problem(error)),
-    };
-    // The number was read from a file: one of another PID namespace, or of before, may be anybody's here.
-    let name = |pid: u32| keyroll_observe::process(pid).ok().map(|process| process.name);
-    let Some(other) = name(pid) else { return Ok(()) };
-    if Some(other) != name(std::process::id()) {
-        return Err(Problem::new("K0828", format!("ask the driver, process {pid}, to pause"))
-            .because("the process of that number is no keyroll")
-            .help("pause the driver where it runs, then run the command again"));
-    }
-    rustix::process::pidfd_send_signal(&descriptor, rustix::process::Signal::INT).map_err(problem)
-}
-
 /// Makes the rotation stand still: its driver is asked to, or the word is written down where there is none. An old key
 /// that is switched off is switched on again first.
 pub(crate) fn pause(id: Option<&str>, context: &mut Context) -> Result<Exit, Problem> {
     let places = context.places()?;
-    let lock = let_go(&places, &mut context.ui)?;
+    let id = resolved(&places, id)?;
+    let lock = let_go(&places, &id, &mut context.ui)?;
     let mut off = false;
-    let told = tell(id, &places, |opened| {
+    let told = tell(Some(&id.0), &places, |opened| {
         off = matches!(opened.state.old_key(), OldKey::Off(_)) && !opened.state.decided();
         match opened.state.hold() {
             Some(_) => Ok(Vec::new()),

@@ -105,6 +105,19 @@ pub(crate) fn refuse_shared(journal: &SqliteJournal, saved: &Saved) -> Result<()
     Ok(())
 }
 
+/// The rotation of this very secret, if one is open and has not ended.
+pub(crate) async fn open_own(
+    journal: &SqliteJournal,
+    secret: &str,
+) -> Result<Option<RotationId>, JournalError> {
+    for one in journal.list().await?.into_iter().filter(|one| one.open && one.secret == secret) {
+        if holds(journal, &one).await? {
+            return Ok(Some(one.id));
+        }
+    }
+    Ok(None)
+}
+
 async fn takes_from(journal: &SqliteJournal, one: &Overview, secret: &str) -> Result<bool, JournalError> {
     let family = Saved::of(&journal.load(&one.id).await?).ok().and_then(|saved| saved.family);
     Ok(matches!(family, Some(Family::Member { from, .. }) if from == secret))

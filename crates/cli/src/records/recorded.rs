@@ -82,7 +82,11 @@ pub(crate) async fn only_open(journal: &SqliteJournal, id: Option<&str>) -> Resu
             .await?
             .ok_or_else(|| attempted().because("none is open").help("keyroll plan SECRET makes a plan")),
         (Some(_), Some(_)) => {
-            Err(attempted().because("several are open").help("name one; keyroll status shows their ids"))
+            let open = all.iter().filter(|one| one.open);
+            let said: Vec<String> = open.map(|one| format!("{} of {}", one.id, one.secret)).collect();
+            Err(attempted()
+                .because(format!("several are open: {}", said.join(", ")))
+                .help("the same command with the id of the one that is meant"))
         }
     }
 }

@@ -1,0 +1,68 @@
+//! The secret that a word about a holder is meant for.
+
+use keyroll_config::{Config, Secret};
+use keyroll_port::{Journal as _, JournalError, RotationId};
+use keyroll_rotation::{Hold, Life, Reason, State};
+
+use super::blocked;
+use super::called::Called;
+use super::recorded::state_of;
+use crate::context::{only_secret, secret};
+use crate::places::Places;
+use crate::problem::Problem;
+use crate::wiring::open::{journal, runtime};
+
+/// An open rotation, and whether the holder is in its way.
+struct Open {
+    id: RotationId,
+    secret: String,
+    blocked: bool,
+}
+
+/// The secret that is named, the only one of the configuration, or that of the only open rotation that the process
+/// blocks.
+pub(crate) fn meant<'a>(
+    config: &'a Config,
+    named: Option<&str>,
+    holder: &str,
+    places: &Places,
+) -> Result<&'a Secret, Problem> {
+    if named.is_some() || config.secrets.len() <= 1 || !places.journal().exists() {
+        return only_secret(config, named);
+    }
+    let open = open(places, holder.parse().ok())?;
+    let mut blocked = open.iter().filter(|one| one.blocked);
+    match (blocked.next(), blocked.next()) {
+        (Some(one), None) => return secret(config, &one.secret),
+        (None, _) if open.is_empty() => return only_secret(config, None),
+        (None | Some(_), _) => {}
+    }
+    let said: Vec<String> = open.iter().map(|one| format!("{} of {}", one.id, one.secret)).collect();
+    let flags: Vec<String> = open.iter().map(|one| format!("--secret {}", one.secret)).collect();
+    Err(Problem::new("K0807", "find the rotation that is meant")
+        .because(format!("open here: {}", said.join(", ")))
+        .help(format!("the same command with {}", flags.join(" or "))))
+}
+
+fn open(places: &Places, pid: Option<u32>) -> Result<Vec<Open>, Problem> {
+    let reading = |error: JournalError| Problem::new("K0835", "read the rotations").because_of(&error);
+    let (journal, runtime) = (journal(places)?, runtime()?);
+    let mut open = Vec::new();
+    for one in runtime.block_on(journal.list()).map_err(reading)?.into_iter().filter(|one| one.open) {
+        let recorded = runtime.block_on(journal.load(&one.id)).map_err(reading)?;
+        let state = state_of(&recorded)?;
+        if !state.ended() {
+            let blocked = pid.is_some_and(|pid| blocks(&Called::of(&recorded), &state, pid));
+            open.push(Open { id: one.id, secret: one.secret, blocked });
+        }
+    }
+    Ok(open)
+}
+
+fn blocks(called: &Called, state: &State, pid: u32) -> bool {
+    let held = matches!(
+        state.hold(),
+        Some(Hold::Paused(Reason::Holder(who))) if matches!(who.life, Life::Process { pid: its, .. } if its == pid)
+    );
+    held || blocked::all(called, state).iter().any(|holder| holder.pid == Some(pid))
+}
