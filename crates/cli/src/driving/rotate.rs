@@ -359,11 +359,13 @@ pub(crate) fn pause(id: Option<&str>, context: &mut Context) -> Result<Exit, Pro
         }
     });
     drop(lock);
-    let id = told?.id;
+    let opened = told?;
+    let (id, decided) = (opened.id, opened.state.decided());
     if off {
         return resume(Some(&id.0), &Asked::default(), |_| Vec::new(), context);
     }
-    context.ui.note(format!("paused; both keys are as they were. keyroll resume {id}"));
+    let keys = if decided { "the old key is ended or being ended" } else { "both keys are as they were" };
+    context.ui.note(format!("paused; {keys}. keyroll resume {id}"));
     Ok(Exit::Paused)
 }
 
