@@ -248,9 +248,13 @@ fn a_gate_says_what_it_waits_for_while_it_waits() {
     let pid = fs::read_to_string(scene.path("run/api.pid")).unwrap().trim().parse().unwrap();
     scene.end(pid);
     let running = scene.start(&["resume", &id, "--confirm", "ring"]);
+    let go_on = format!("keyroll resume {id}");
     running.says("what it waits for", |event| {
         let what = event["what"].as_str().unwrap_or_default();
-        event["type"] == "waiting" && what.contains("api") && what.contains("nothing of it runs")
+        event["type"] == "waiting"
+            && what.contains("api")
+            && what.contains("nothing of it runs")
+            && what.contains(&go_on)
     });
     scene.restart("api", "api/api.env");
     running.end().exits(0).ended("done");
@@ -317,4 +321,25 @@ fn a_driver_is_not_disturbed_by_a_word_to_another_rotation() {
     running.end().exits(0).ended("done");
     scene.run(&["abort", &side]).exits(5).ended("rolled_back");
     assert_eq!(scene.issuer.keys().len(), 2);
+}
+
+#[test]
+fn all_that_blocks_is_named_and_the_own_shell_is_called_so() {
+    let scene = Scene::new();
+    let keeper = scene.start_by_hand("keeper", &scene.path("api/api.env"), "idle=yes");
+    let plan = scene.plan();
+    let inner = scene.command(&["apply", &plan, "--confirm", "ring"]);
+    let mut shell = std::process::Command::new("/bin/sh");
+    // It reads the old value into a variable, which it does not export.
+    shell.args(["-c", ". ./api/api.env; \"$0\" \"$@\"; exit $?"]).arg(inner.get_program());
+    shell.args(inner.get_args()).current_dir(scene.dir()).env_clear();
+    shell.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = shell.stdin(std::process::Stdio::null()).output().unwrap();
+    let ran = ran::Ran::read(output.status.code(), &output.stdout, &output.stderr);
+    ran.exits(6).says(&["it is the shell that you type in"]);
+    let blocked = ran.of("blocked");
+    let of = |pid: u32| blocked.iter().any(|event| event["holder"]["pid"] == pid);
+    assert!(of(keeper) && blocked.len() >= 2, "{}", ran.text);
+    scene.end(keeper);
+    scene.run(&["resume", &plan, "--confirm", "ring"]).exits(0).ended("done");
 }

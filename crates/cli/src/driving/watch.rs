@@ -240,12 +240,16 @@ impl<'a> Watch<'a> {
         if let Some(Hold::Paused(Reason::Holder(who))) = self.hold
             && let Life::Process { pid, .. } = who.life
         {
+            let others = blocked::all(&self.called, state).into_iter().filter(|one| one.pid != Some(pid));
             let mut holder = blocked::unexplained(who, state.plan().aim);
             if let Some((name, found_by)) = self.holders.get(&pid) {
                 (holder.name, holder.found_by) = (name.clone(), found_by.clone());
             }
             self.blocked = Some(holder.name.clone());
             self.ui.event(Event::Blocked { gate: ui::Phase::Disable, holder });
+            for holder in others {
+                self.ui.event(Event::Blocked { gate: ui::Phase::Disable, holder });
+            }
         } else if self.hold.is_some() {
             let gate = self.phase.and_then(reasons::phase).unwrap_or(ui::Phase::Disable);
             for holder in blocked::all(&self.called, state) {
@@ -387,7 +391,8 @@ impl Observer for Watch<'_> {
             Note::Failed(failure) => {
                 let problem = Problem::from(failure);
                 let causes = problem.causes.join(": ");
-                let help = problem.help.as_ref().map(|help| format!("; help: {help}")).unwrap_or_default();
+                let help = problem.help.as_ref().map(|help| self.called.addressed(help));
+                let help = help.map(|help| format!("; help: {help}")).unwrap_or_default();
                 let text = format!("could not {} ({}): {causes}{help}", problem.attempted, problem.code);
                 self.once(text.clone(), Event::Note { text });
             }

@@ -19,6 +19,9 @@ const SPLIT_AGAIN: &str =
 /// How many are shown: beyond that a list helps nobody.
 const SHOWN_MAX: usize = 12;
 
+/// How far up it is looked who started this process.
+const ABOVE_MAX: usize = 64;
+
 /// Everything that blocks it, by its last look; nothing where it was not looked yet, or has ended.
 pub(crate) fn all(called: &Called, state: &State) -> Vec<Holder> {
     let stays = match state.phase() {
@@ -37,7 +40,8 @@ pub(crate) fn all(called: &Called, state: &State) -> Vec<Holder> {
     let Some(look) = state.look() else { return Vec::new() };
     let found =
         blockers(state, look, stays).into_iter().filter_map(|blocker| as_it_is(state, blocker, stays));
-    found.take(SHOWN_MAX).map(|blocker| holder(called, state, blocker, stays)).collect()
+    let named = |holder: Holder| Holder { how_to_move: called.addressed(&holder.how_to_move), ..holder };
+    found.take(SHOWN_MAX).map(|blocker| named(holder(called, state, blocker, stays))).collect()
 }
 
 /// A blocker as things are since the look: what was written and who ended meanwhile. None where it blocks no more.
@@ -153,13 +157,32 @@ pub(crate) fn unexplained(who: Incarnation, aim: Aim) -> Holder {
     Holder {
         kind: "unexplained process",
         found_by: "an enumeration".to_owned(),
-        how_to_move: match aim {
-            Aim::End => SPLIT_AGAIN.to_owned(),
-            Aim::Replace | Aim::Part => format!("keyroll consumer adopt {pid} --name NAME --restart COMMAND"),
+        how_to_move: match (above_this(pid), aim) {
+            (true, Aim::End | Aim::Replace | Aim::Part) => {
+                "it is the shell that you type in, or what started it: open a new one and close this one"
+                    .to_owned()
+            }
+            (false, Aim::End) => SPLIT_AGAIN.to_owned(),
+            (false, Aim::Replace | Aim::Part) => {
+                format!("keyroll consumer adopt {pid} --name NAME --restart COMMAND")
+            }
         },
         or_else: Some(format!("keyroll consumer waive {pid} --reason WHY")),
         ..process(who, None)
     }
+}
+
+/// Whether this process was started by it, or by what it started: the shell that the command was typed in.
+fn above_this(pid: u32) -> bool {
+    let mut at = std::process::id();
+    for _ in 0..ABOVE_MAX {
+        let Ok(process) = keyroll_observe::process(at) else { return false };
+        if process.ppid == pid && pid > 1 {
+            return true;
+        }
+        at = process.ppid;
+    }
+    false
 }
 
 /// Somebody who uses the old key while it is switched off, or holds it then.

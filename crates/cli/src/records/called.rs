@@ -11,6 +11,7 @@ use super::saved::{Family, Saved};
 /// The names behind a rotation's numbers; a number without one is shown as such.
 #[derive(Debug, Default)]
 pub(crate) struct Called {
+    id: String,
     consumers: Vec<String>,
     files: Vec<String>,
     paths: Vec<Vec<String>>,
@@ -20,12 +21,13 @@ pub(crate) struct Called {
 impl Called {
     /// By the plan that the rotation was opened with, or as adoption left it.
     pub(crate) fn of(recorded: &Recorded) -> Self {
+        let mut called = Self { id: recorded.id.to_string(), ..Self::default() };
         let saved = Saved::of(recorded);
-        let Ok(saved) = saved else { return Self::default() };
+        let Ok(saved) = saved else { return called };
         let config = Config::parse(&saved.config_text, &saved.config_file.display().to_string());
-        let Ok(config) = config else { return Self::default() };
-        let Ok(secret) = config.secret(&saved.secret) else { return Self::default() };
-        let mut called = Self { gate: secret.gate.is_some(), ..Self::default() };
+        let Ok(config) = config else { return called };
+        let Ok(secret) = config.secret(&saved.secret) else { return called };
+        called.gate = secret.gate.is_some();
         let mut known = Vec::new();
         let own = match &saved.family {
             Some(Family::End { own, .. }) => own.clone(),
@@ -44,6 +46,16 @@ impl Called {
             }
         }
         called
+    }
+
+    /// A text whose commands to an open rotation name this one: another may be open beside it.
+    pub(crate) fn addressed(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for word in ["resume", "retry", "abort", "pause"] {
+            let (bare, whole) = (format!("keyroll {word}"), format!("keyroll {word} {}", self.id));
+            text = text.replace(&whole, &bare).replace(&bare, &whole);
+        }
+        text
     }
 
     /// One consumer.
