@@ -4,6 +4,8 @@ pub(crate) mod adopt;
 pub(crate) mod by_hand;
 mod drive;
 mod finish;
+pub(crate) mod prompted;
 pub(crate) mod rotate;
 pub(crate) mod split;
+pub(crate) mod steps;
 mod watch;
