@@ -5,6 +5,8 @@ pub(crate) mod by_hand;
 mod drive;
 mod finish;
 mod let_go;
+pub(crate) mod prompted;
 pub(crate) mod rotate;
 pub(crate) mod split;
+pub(crate) mod steps;
 mod watch;

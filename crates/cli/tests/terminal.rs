@@ -137,6 +137,8 @@ fn another_word_ends_nothing() {
     let mut terminal = Terminal::start(&scene, &["apply", &plan]);
     terminal.asked();
     terminal.types("yes\n");
+    wait("the question again", || terminal.shown().contains("that was not `ring`. Type it again"));
+    terminal.types("\n");
     assert_eq!(terminal.code(), Some(6), "{}", terminal.shown());
     let shown = terminal.shown();
     assert!(shown.contains("that was not `ring`: nothing is ended"), "{shown}");
@@ -144,6 +146,49 @@ fn another_word_ends_nothing() {
     old_is_on(&scene);
     scene.run(&["resume", "--confirm", "ring"]).exits(0).ended("done");
     scene.rotated();
+}
+
+#[test]
+fn a_mistyped_word_is_typed_again_twice_at_most() {
+    let scene = Scene::new();
+    let plan = scene.plan();
+    let mut terminal = Terminal::start(&scene, &["apply", &plan, "--until", "decide"]);
+    assert_eq!(terminal.code(), Some(4), "{}", terminal.shown());
+    let mut terminal = Terminal::start(&scene, &["resume", &plan]);
+    terminal.asked();
+    terminal.types("rign\nrnig\ngnir\nring\n");
+    assert_eq!(terminal.code(), Some(6), "{}", terminal.shown());
+    old_is_on(&scene);
+    let mut terminal = Terminal::start(&scene, &["resume", &plan]);
+    terminal.asked();
+    terminal.types("rign\nrnig\nring\n");
+    assert_eq!(terminal.code(), Some(0), "{}", terminal.shown());
+    scene.rotated();
+}
+
+/// What `apply` waits for it asks for: nobody pastes a key into the shell behind it.
+#[test]
+fn a_key_made_by_hand_is_asked_for_by_apply() {
+    let scene = Scene::made(|_, spec| hand::human(spec));
+    let plan = scene.plan();
+    let prompt = "of the new key of ring (not shown): ";
+    let mut terminal = Terminal::start(&scene, &["apply", &plan, "--confirm", "ring"]);
+    wait("the prompt", || terminal.shown().contains(prompt));
+    let (id, value) = scene.issuer.mint("made at the console");
+    let (first, second) = value.split_at(20);
+    // A line break in the middle: neither half is taken in, shown, or left for the shell.
+    terminal.types(&format!("{first}\n{second}\n"));
+    assert_eq!(terminal.code(), Some(6), "{}", terminal.shown());
+    let shown = terminal.shown();
+    assert!(shown.contains("1. press New key"), "{shown}");
+    assert!(shown.contains("the rest of what was pasted was thrown away"), "{shown}");
+    assert!(!shown.contains(first) && !shown.contains(second), "a part of the value is shown");
+    scene.run(&["status"]).exits(6).says(&["a person makes the new key"]);
+    let mut terminal = Terminal::start(&scene, &["resume", &plan, "--until", "quiesce"]);
+    wait("the prompt", || terminal.shown().contains(prompt));
+    terminal.types(&format!("{}\n", *value));
+    assert_eq!(terminal.code(), Some(4), "{}", terminal.shown());
+    assert_eq!(scene.holds("api/api.env").as_deref(), Some(id.as_str()));
 }
 
 #[test]

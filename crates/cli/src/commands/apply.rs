@@ -1,7 +1,7 @@
 use crate::args::ApplyArgs;
 use crate::context::{Context, rotation_id};
 use crate::driving::rotate::{Asked, apply};
-use crate::driving::split;
+use crate::driving::{prompted, split};
 use crate::exit::Exit;
 use crate::problem::Problem;
 use crate::records::saved::Saved;
@@ -22,6 +22,7 @@ pub(super) fn run(args: &ApplyArgs, context: &mut Context) -> Result<Exit, Probl
         emergency: args.emergency.map(Into::into),
         alerted_unix_ms: args.alerted_at.and_then(|at| u64::try_from(at.as_millisecond()).ok()),
         accept: args.accept.clone(),
+        prompts: true,
         ..Asked::default()
     };
     let saved = Saved::load(&context.places()?, &args.plan)?;
@@ -29,5 +30,6 @@ pub(super) fn run(args: &ApplyArgs, context: &mut Context) -> Result<Exit, Probl
         return split::carry_out(&saved, &asked, context);
     }
     let exit = apply(&saved, &asked, context)?;
+    let exit = prompted::go_on(Some(&saved.id), exit, &asked, context)?;
     split::go_on(&saved, exit, &asked, context)
 }

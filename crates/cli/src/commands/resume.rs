@@ -4,7 +4,7 @@ use crate::args::ResumeArgs;
 use crate::context::{Context, rotation_id};
 use crate::driving::by_hand::Given;
 use crate::driving::rotate::{Asked, resume, resumed};
-use crate::driving::split;
+use crate::driving::{prompted, split};
 use crate::exit::Exit;
 use crate::problem::Problem;
 
@@ -23,6 +23,7 @@ pub(super) fn run(args: &ResumeArgs, context: &mut Context) -> Result<Exit, Prob
             None => args.value_stdin.then_some(Given::Stdin),
         },
         revoked_by_hand: args.revoked_by_hand,
+        prompts: true,
     };
     let by_hand = args.revoked_by_hand;
     let plain = emergency.is_none() && asked.given.is_none() && asked.until.is_none() && !by_hand;
@@ -38,5 +39,6 @@ pub(super) fn run(args: &ResumeArgs, context: &mut Context) -> Result<Exit, Prob
         facts.extend(by_hand.then_some(Fact::HandRevoked));
         facts
     };
-    resume(args.id.as_deref(), &asked, first, context)
+    let exit = resume(args.id.as_deref(), &asked, first, context)?;
+    prompted::go_on(args.id.as_deref(), exit, &asked, context)
 }

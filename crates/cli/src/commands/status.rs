@@ -8,6 +8,7 @@ use tokio::runtime::Runtime;
 
 use crate::args::StatusArgs;
 use crate::context::{Context, rotation_id};
+use crate::driving::steps::awaited_back;
 use crate::exit::Exit;
 use crate::places::Places;
 use crate::problem::Problem;
@@ -134,6 +135,12 @@ fn look(
                 let mut row = row(&overview, &called, &state, driver, old_key);
                 row.blocked_by = blocked::all(&called, &state);
                 row.waived = blocked::waived(&called, &waivers, &state);
+                if let Some(back) = awaited_back(&recorded, &state, places) {
+                    row.why = Some(match row.why.take() {
+                        Some(why) => format!("{why}\n{back}"),
+                        None => back,
+                    });
+                }
                 rows.push(row);
             }
             Err(problem) if id.is_some() => return Err(problem),

@@ -10,13 +10,14 @@ use std::time::{Duration, Instant};
 
 use keyroll_config::{Name, Secret};
 use keyroll_host::SystemClock;
-use keyroll_issuer::{ByHand, Spec};
+use keyroll_issuer::Spec;
 use keyroll_journal::SqliteJournal;
 use keyroll_port::{Failure, Issuer, Journal as _, Probe, Recorded, RotationId, Store};
 use keyroll_rotation::{CredId, Fact, MintedBy, Person, Phase, Stamp, State, Want, step, wants};
 use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
 
 use super::rotate::write;
+use super::steps::Steps;
 use crate::exit::Exit;
 use crate::places::Places;
 use crate::problem::Problem;
@@ -44,33 +45,8 @@ pub(crate) enum Given {
     File(PathBuf),
 }
 
-/// The steps at the console, for a person.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Steps {
-    pub(crate) mint: String,
-    pub(crate) revoke: String,
-}
-
-impl Steps {
-    pub(crate) fn of(spec: Option<&Spec>) -> Self {
-        let Some(ByHand { url, steps, revoke_url, revoke_steps }) = spec.and_then(Spec::by_hand) else {
-            let at = |what: &str| format!("{what} at the issuer's console");
-            return Self { mint: at("make the new key"), revoke: at("end the old key") };
-        };
-        Self {
-            mint: numbered(&format!("make the new key at {url}"), steps),
-            revoke: numbered(&format!("end the old key at {revoke_url}"), revoke_steps),
-        }
-    }
-}
-
-fn numbered(what: &str, steps: &[String]) -> String {
-    let lines = (1..).zip(steps).map(|(at, step): (u32, &String)| format!("\n  {at}. {step}"));
-    format!("{what}{}", lines.collect::<String>())
-}
-
 /// Whether a key is waited for that a person makes; also while it stands still.
-fn awaited(state: &State) -> bool {
+pub(super) fn awaited(state: &State) -> bool {
     let asked = wants(state).contains(&Want::Person(Person::MintByHand));
     let human = state.plan().capabilities.minted_by == MintedBy::Human;
     asked || (human && state.phase() == Phase::Mint && state.new_version().is_none())
@@ -149,6 +125,10 @@ pub(super) fn take(
         }
     };
     runtime.block_on(desk.tell(open, credential, found))?;
+    if let Some(Given::File(path)) = given {
+        let path = path.display();
+        ui.note(format!("{path} still holds the key, which is in use from now on: remove that file"));
+    }
     Ok(true)
 }
 
@@ -160,6 +140,11 @@ fn refused(id: &RotationId, why: impl IntoIterator<Item = String>) -> Problem {
     let problem = Problem::new("K0871", "take in the key that was made by hand").exits(Exit::NeedsPerson);
     let problem = why.into_iter().fold(problem, Problem::because);
     problem.help(format!("make a key as the steps say, then: keyroll resume {id}"))
+}
+
+/// What was pasted is not the key as the console showed it; the key itself may well be right.
+fn slipped(id: &RotationId, why: impl IntoIterator<Item = String>) -> Problem {
+    refused(id, why).help(format!("paste the same key again, whole and alone: keyroll resume {id}"))
 }
 
 fn given_id(slot: u64) -> CredentialId {
@@ -233,7 +218,7 @@ impl Desk<'_> {
     async fn refuse_slips(&self, credential: &Credential, state: &State) -> Result<(), Problem> {
         let faults = self.spec.faults(&credential.fields);
         if !faults.is_empty() {
-            return Err(refused(self.id, faults));
+            return Err(slipped(self.id, faults));
         }
         let same = |other: &Credential| {
             let mut all = credential.fields.secrets();

@@ -9,7 +9,8 @@ use keyroll_rotation::{Aim, Debt, Fact, Hold, OldKey, Overlap, Phase, State};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::by_hand::Steps;
+use super::by_hand::awaited;
+use super::steps::Steps;
 use super::watch::Watch;
 use crate::exit::Exit;
 use crate::problem::Problem;
@@ -58,8 +59,17 @@ pub(crate) async fn drive(
     let stopped = Arc::new(std::sync::atomic::AtomicBool::new(false));
     let listener = tokio::spawn(listen(tell.clone(), stopped.clone()));
     let journal = ports.journal.clone();
+    let prompted = wishes.steps.prompted;
     let called = (Called::of(&opened), wishes.waivers, wishes.complaints, wishes.steps, wishes.gaps);
-    let mut watch = Watch::new(ui, secret.to_owned(), names, called, wishes.confirmed, wishes.until, tell);
+    let mut watch = Watch::new(
+        ui,
+        (id.0.clone(), secret.to_owned()),
+        names,
+        called,
+        wishes.confirmed,
+        wishes.until,
+        tell,
+    );
     let ending = run(ports, id.clone(), Pace::default(), commands, &mut watch).await;
     listener.abort();
     let residues = watch.residues();
@@ -68,6 +78,11 @@ pub(crate) async fn drive(
     let interrupted = stopped.load(std::sync::atomic::Ordering::SeqCst);
     let (exit, outcome, state) = judge(ending, interrupted, id)?;
     let recorded = journal.load(id).await.map_err(|error| driving().because_of(&error))?;
+    // Whoever is asked for the key in a moment is not told first that it waits for them.
+    if prompted && awaited(&state) && state.hold().is_none() && !interrupted {
+        ui.settle();
+        return Ok(exit);
+    }
     // A debt does not hold the secret: it is paid by `resume` or `revoke`, also after further rotations.
     if state.ended() {
         journal.close(id).await.map_err(|error| driving().because_of(&error))?;
@@ -81,27 +96,36 @@ pub(crate) async fn drive(
         residues.iter().cloned().for_each(|residue| ui.event(Event::Residue(residue)));
         ui.event(Event::Done { outcome });
     }
-    let past = Past::of(&recorded);
+    ui.event(Event::Summary(Summary {
+        gaps,
+        blocked_by: blocked,
+        residues,
+        ..summary(&recorded, &state, outcome, not_there_s)
+    }));
+    ui.settle();
+    Ok(exit)
+}
+
+/// What its journal and its state tell of the whole.
+fn summary(recorded: &Recorded, state: &State, outcome: Outcome, not_there_s: Option<f64>) -> Summary {
+    let past = Past::of(recorded);
     // Where the new value ends the old one, its users have none that works until they have moved.
     let exchange_s = past.mint_to_last_moved_s.filter(|_| state.plan().capabilities.overlap == Overlap::None);
-    let gap_s = [not_there_s, exchange_s].into_iter().flatten().reduce(f64::max);
-    ui.event(Event::Summary(Summary {
+    Summary {
         outcome,
         requests: None,
         failed: None,
         mint_to_last_moved_s: past.mint_to_last_moved_s,
-        gap_s,
-        gaps,
+        gap_s: [not_there_s, exchange_s].into_iter().flatten().reduce(f64::max),
+        gaps: Vec::new(),
         dead_confirmed: state.phase() == Phase::Done
             && state.debt().is_none()
             && state.old_key() == OldKey::Ended,
         old_kept: state.plan().aim == Aim::Part,
-        blocked_by: blocked,
-        residues,
+        blocked_by: None,
+        residues: Vec::new(),
         emergency: past.emergency,
-    }));
-    ui.settle();
-    Ok(exit)
+    }
 }
 
 fn driving() -> Problem {

@@ -9,11 +9,12 @@ use keyroll_journal::{SqliteJournal, StateLock};
 use keyroll_port::{Clock as _, Journal as _, JournalError, Opening, RotationId};
 use keyroll_rotation::{Fact, OldKey, Phase, Plan, Stamp, State};
 
-use super::by_hand::{self, Given, Steps};
+use super::by_hand::{self, Given};
 use super::drive::{Wishes, drive};
 use super::finish::finish;
 use super::let_go::let_go;
 use super::split::refuse_emergency;
+use super::steps::{Steps, way_back};
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::places::Places;
@@ -25,7 +26,7 @@ use crate::problem::Problem;
 use crate::records::agree::agree;
 use crate::records::begun::{held, refuse_begun, refuse_other, refuse_shared};
 use crate::records::gaps::Gaps;
-use crate::records::recorded::{Opened, only_open, opened};
+use crate::records::recorded::{Opened, only_open, opened, unread};
 use crate::records::saved::Saved;
 use crate::records::waivers::Waivers;
 use crate::ui::{Answer, Event};
@@ -49,6 +50,8 @@ pub(crate) struct Asked {
     pub(crate) given: Option<Given>,
     /// The old key was ended by hand.
     pub(crate) revoked_by_hand: bool,
+    /// Whoever sits there is asked for a key that is made by hand as soon as it is waited for.
+    pub(crate) prompts: bool,
 }
 
 /// Carries out a plan: refused if what it saw is not true any more.
@@ -62,7 +65,7 @@ pub(crate) fn apply(saved: &Saved, asked: &Asked, context: &mut Context) -> Resu
     let secret = crate::context::secret(&config, &saved.secret)?;
     let described = described(secret)?;
     refuse_outage(asked, secret, &described, true, &format!("apply {id}"))?;
-    consent_to_outage(asked, &saved.secret, context)?;
+    consent_to_outage(asked, &saved.secret, &format!("apply {id}"), context)?;
     refuse_grown(saved, secret, &described, None)?;
     let lock = lock(&places)?;
     if places.journal().exists() {
@@ -103,7 +106,8 @@ pub(crate) fn apply(saved: &Saved, asked: &Asked, context: &mut Context) -> Resu
         waivers.of(&saved.secret, saved.from_version).into_iter().map(Fact::Waived).collect();
     first.extend(accepted.into_iter().map(Fact::Accepted));
     first.extend(asked.emergency.map(|mode| Fact::Escalated { mode, pending_compromised: false }));
-    let steps = Steps::of(described.spec.as_ref());
+    let prompted = asked.prompts && context.ui.may_ask();
+    let steps = Steps { prompted, ..Steps::of(described.spec.as_ref()) };
     let gaps = Gaps::of(&places, &id.0, secret);
     let (confirmed, until) = (asked.confirm.is_some(), asked.until);
     let wishes = Wishes { confirmed, until, first, waivers, complaints, steps, gaps };
@@ -133,7 +137,7 @@ fn check_consent(asked: &Asked, name: &str) -> Result<(), Problem> {
 }
 
 /// Ending the old key before anything is moved asks nobody later: it is consented to before it begins.
-fn consent_to_outage(asked: &Asked, name: &str, context: &mut Context) -> Result<(), Problem> {
+fn consent_to_outage(asked: &Asked, name: &str, command: &str, context: &mut Context) -> Result<(), Problem> {
     if asked.emergency != Some(keyroll_rotation::Emergency::RevokeNow) || asked.confirm.is_some() {
         return Ok(());
     }
@@ -142,7 +146,7 @@ fn consent_to_outage(asked: &Asked, name: &str, context: &mut Context) -> Result
         Answer::Yes => Ok(()),
         Answer::No | Answer::Nobody => Err(Problem::new("K0808", format!("end the key of {name} at once"))
             .because("nobody consented")
-            .help(format!("the same command with --confirm={name}"))
+            .help(format!("keyroll {command} --emergency revoke-now --confirm={name}"))
             .exits(Exit::NeedsPerson)),
     }
 }
@@ -298,7 +302,7 @@ fn drive_on(
     let kept = opened.saved.settings.is_some() || opened.state.minted().is_some();
     let described = described(secret)?;
     refuse_outage(asked, secret, &described, kept, &format!("resume {}", opened.id))?;
-    consent_to_outage(asked, &opened.saved.secret, context)?;
+    consent_to_outage(asked, &opened.saved.secret, &format!("resume {}", opened.id), context)?;
     refuse_grown(&opened.saved, secret, &described, Some((&opened.id.0, &mut context.ui)))?;
     let issuer = (secret, &described);
     if asked.emergency.is_none() || asked.given.is_some() {
@@ -321,7 +325,10 @@ fn drive_on(
     let mut facts: Vec<Fact> = accepted.into_iter().map(Fact::Accepted).collect();
     facts.extend(first(&opened.state));
     let waivers = Waivers::load(&places)?;
-    let steps = Steps::of(described.spec.as_ref());
+    let recorded = runtime.block_on(ports.journal.load(&opened.id)).map_err(|error| unread(&error))?;
+    let back = way_back(&recorded, &opened.state, &described, &places);
+    let prompted = asked.prompts && context.ui.may_ask();
+    let steps = Steps { back, prompted, ..Steps::of(described.spec.as_ref()) };
     let wishes = Wishes {
         confirmed: asked.confirm.is_some(),
         until: asked.until,

@@ -11,7 +11,7 @@ use keyroll_rotation::{
 };
 use tokio::sync::mpsc;
 
-use super::by_hand::Steps;
+use super::steps::Steps;
 use crate::plans::live;
 use crate::problem::Problem;
 use crate::records::blocked;
@@ -28,9 +28,13 @@ const HOST: &str = "local";
 const WAIT_LOOK: Duration = Duration::from_secs(1);
 const WAIT_SHOWN: Duration = Duration::from_secs(5);
 
+/// A credential that does not stay is alive still, and only a person can end it.
+const STAYS_ALIVE: &str = "K0715";
+
 /// Shows a rotation, and answers for the person where they gave their word beforehand.
 pub(crate) struct Watch<'a> {
     ui: &'a mut Ui,
+    rotation: String,
     secret: String,
     /// Per consumer its name, then those of its slots.
     names: Vec<Vec<String>>,
@@ -62,7 +66,7 @@ pub(crate) struct Watch<'a> {
 impl<'a> Watch<'a> {
     pub(crate) fn new(
         ui: &'a mut Ui,
-        secret: String,
+        (rotation, secret): (String, String),
         names: Vec<Vec<String>>,
         (called, waivers, complaints, steps, gaps): (Called, Waivers, Complaints, Steps, Gaps),
         confirmed: bool,
@@ -71,6 +75,7 @@ impl<'a> Watch<'a> {
     ) -> Self {
         Self {
             ui,
+            rotation,
             secret,
             names,
             called,
@@ -300,7 +305,8 @@ impl<'a> Watch<'a> {
     }
 
     /// What is consented to: what ends, who was seen on the new key, what was waived, and how long the old key is off.
-    fn told_before_consent(&mut self, state: &State) {
+    /// Returns how many instances of consumers were seen.
+    fn told_before_consent(&mut self, state: &State) -> usize {
         let seen = state.look().map(|look| look.seen.instances.clone()).unwrap_or_default();
         let instances = seen.iter().filter_map(|seen| {
             let name = self.consumer(seen.consumer?.index());
@@ -309,7 +315,9 @@ impl<'a> Watch<'a> {
                 Life::AtRest(_) => format!("{name}, at rest"),
             })
         });
-        let instances = if state.new_version().is_some() { instances.collect() } else { Vec::new() };
+        let all: Vec<String> = instances.collect();
+        let count = all.len();
+        let instances = if state.new_version().is_some() { all } else { Vec::new() };
         let off_s = match state.old_key() {
             OldKey::Off(since) if since.boot == state.now().boot => {
                 Some(state.now().ms.saturating_sub(since.ms) / 1000)
@@ -320,6 +328,7 @@ impl<'a> Watch<'a> {
         let ends =
             format!("the old key of {} is ended at its issuer, and cannot be brought back", self.secret);
         self.ui.event(Event::Consent { ends, instances, waivers, off_s });
+        count
     }
 
     /// Asks once for each thing that is to be consented to; the driver goes on looking meanwhile.
@@ -331,8 +340,7 @@ impl<'a> Watch<'a> {
         if self.asking == Some(digest) {
             return Word::Awaited;
         }
-        self.told_before_consent(state);
-        let instances = state.look().map_or(0, |look| look.seen.instances.len());
+        let instances = self.told_before_consent(state);
         let question = match state.new_version() {
             Some(_) => {
                 format!("{instances} instances were looked at: nothing needs the old key. End it for good?")
@@ -391,8 +399,16 @@ impl Observer for Watch<'_> {
             Note::Failed(failure) => {
                 let problem = Problem::from(failure);
                 let causes = problem.causes.join(": ");
-                let help = problem.help.as_ref().map(|help| self.called.addressed(help));
-                let help = help.map(|help| format!("; help: {help}")).unwrap_or_default();
+                let help = match &self.steps.back {
+                    Some(back) if problem.code == STAYS_ALIVE => {
+                        let id = &self.rotation;
+                        format!("\n{back}\nthen: keyroll retry {id}")
+                    }
+                    Some(_) | None => {
+                        let help = problem.help.as_ref().map(|help| self.called.addressed(help));
+                        help.map(|help| format!("; help: {help}")).unwrap_or_default()
+                    }
+                };
                 let text = format!("could not {} ({}): {causes}{help}", problem.attempted, problem.code);
                 self.once(text.clone(), Event::Note { text });
             }
@@ -443,6 +459,7 @@ impl Observer for Watch<'_> {
         for person in people {
             match person {
                 Person::Consent(digest) => return self.consent(*digest, state),
+                Person::MintByHand if self.steps.prompted => {}
                 Person::MintByHand => self.ui.note(self.steps.mint.clone()),
                 Person::RevokeByHand => self.ui.note(self.steps.revoke.clone()),
             }

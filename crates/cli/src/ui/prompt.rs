@@ -4,6 +4,7 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 
 use keyroll_secret::SecretBytes;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
 use zeroize::{Zeroize as _, Zeroizing};
 
@@ -14,6 +15,12 @@ use crate::ui::Ui;
 
 /// The largest value that is taken in, in bytes (the limit of what a rotation carries).
 pub(crate) const VALUE_BYTES_MAX: usize = 65_536;
+
+/// How long a terminal must be quiet for a paste to be over, nanoseconds: one comes in pieces.
+const PENDING_LOOK_NS: i64 = 150_000_000;
+
+/// How often the name is asked for before nothing is ended: coming as far again takes a whole round.
+const NAME_ASKED_MAX: u32 = 3;
 
 /// The answer to a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,10 +85,9 @@ impl Ui {
 
     /// Asks for a name to be typed, for what cannot be undone.
     pub(crate) fn ask_name(&mut self, question: &str, name: &str) -> Answer {
-        match self.line(&format!("{question} Type `{name}` to go on: ")) {
-            Some(line) if line.trim() == name => Answer::Yes,
-            Some(_) => Answer::No,
-            None => Answer::Nobody,
+        match self.put(&format!("{question} Type `{name}` to go on: ")) {
+            true => typed_name(name),
+            false => Answer::Nobody,
         }
     }
 
@@ -98,22 +104,9 @@ impl Ui {
         let name = name.to_owned();
         // A read of a terminal cannot be called off: where nobody answers, the thread ends with the process.
         std::thread::spawn(move || {
-            let answer = match typed() {
-                Some(line) if line.trim() == name => Answer::Yes,
-                Some(_) => Answer::No,
-                None => Answer::Nobody,
-            };
-            if answer == Answer::No {
-                // What was typed is not repeated: it may have been a value.
-                let _ = writeln!(io::stderr(), "that was not `{name}`: nothing is ended");
-            }
-            answered(answer);
+            answered(typed_name(&name));
         });
         true
-    }
-
-    fn line(&mut self, question: &str) -> Option<String> {
-        if self.put(question) { typed() } else { None }
     }
 
     /// Shows a question, if there is somebody to read it.
@@ -125,6 +118,28 @@ impl Ui {
         }
         somebody
     }
+}
+
+/// The answer of whoever was asked for a name; one that is mistyped may be typed again.
+fn typed_name(name: &str) -> Answer {
+    for left in (0..NAME_ASKED_MAX).rev() {
+        let again = match typed().as_deref().map(str::trim) {
+            None => return Answer::Nobody,
+            Some(line) if line == name => return Answer::Yes,
+            Some("") => false,
+            Some(_) => left > 0,
+        };
+        // What was typed is not repeated: it may have been a value.
+        let said = match again {
+            true => format!("that was not `{name}`. Type it again, or nothing for no: "),
+            false => format!("that was not `{name}`: nothing is ended\n"),
+        };
+        let _ = io::stderr().write_all(said.as_bytes());
+        if !again {
+            break;
+        }
+    }
+    Answer::No
 }
 
 /// A line that somebody typed.
@@ -176,9 +191,35 @@ impl Silent {
     }
 }
 
+impl Silent {
+    /// Reads what is pending behind the line that was taken, which would be the shell's next command. Returns whether
+    /// it was more than white space.
+    fn thrown_away(&mut self) -> io::Result<bool> {
+        let look = Timespec { tv_sec: 0, tv_nsec: PENDING_LOOK_NS };
+        let mut more = false;
+        // Bounded: whoever types on for ever is not waited for.
+        for _ in 0..=VALUE_BYTES_MAX {
+            let mut pending = [PollFd::new(&self.terminal, PollFlags::IN)];
+            let ready = poll(&mut pending, Some(&look))?;
+            if ready == 0 || !pending.iter().any(|one| one.revents().contains(PollFlags::IN)) {
+                break;
+            }
+            let mut byte = [0_u8; 1];
+            let read = self.terminal.read(&mut byte)?;
+            more |= read > 0 && !byte[0].is_ascii_whitespace();
+            byte.zeroize();
+            if read == 0 {
+                break;
+            }
+        }
+        Ok(more)
+    }
+}
+
 impl Drop for Silent {
     fn drop(&mut self) {
-        let _ = tcsetattr(&self.terminal, OptionalActions::Now, &self.before);
+        // What is pending is not the shell's.
+        let _ = tcsetattr(&self.terminal, OptionalActions::Flush, &self.before);
         let _ = self.terminal.write_all(b"\n");
     }
 }
@@ -213,7 +254,15 @@ fn from_terminal(what: &str) -> Result<SecretBytes, Problem> {
             typed => bytes.push(typed),
         }
     }
-    Ok(SecretBytes::new(std::mem::take(&mut *bytes)))
+    match silent.thrown_away() {
+        Ok(false) => Ok(SecretBytes::new(std::mem::take(&mut *bytes))),
+        Ok(true) => Err(taking(what)
+            .because("what was pasted has a line break in it")
+            .because("the rest of what was pasted was thrown away, and nothing was taken in")
+            .help("paste it as one line, by the same command")
+            .exits(Exit::NeedsPerson)),
+        Err(error) => Err(taking(what).because_of(&error)),
+    }
 }
 
 #[cfg(test)]

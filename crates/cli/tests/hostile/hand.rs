@@ -118,7 +118,9 @@ fn slips() {
     for (given, why) in slips {
         let given = Zeroizing::new(given);
         let ran = scene.fed(&["resume", &plan, "--value-stdin"], &given);
-        ran.refused(6, "K0871", &[why, "keyroll resume"]);
+        let known = why.contains("known already");
+        let help = if known { "make a key as the steps say" } else { "paste the same key again" };
+        ran.refused(6, "K0871", &[why, help, "keyroll resume"]);
         still_waits(&scene, &ran, &given);
     }
     // As far as that: this test holds both values, and would be a holder that nobody explains.
@@ -212,13 +214,34 @@ fn back() {
     // The test holds it too, and would be a holder that nobody explains.
     drop(value);
     let stuck = scene.run(&["abort"]);
-    stuck.exits(6).says(&["K0715", "still accepts it", "keyroll retry"]);
+    // Which key, where, how, and that the other one stays: in the run and whenever it is looked at again.
+    let whole = |ran: &Ran| {
+        let print = fingerprint(&scene, &id);
+        let says = [
+            "end the NEW key, the one that you gave at 2",
+            "at https://acme.example/keys",
+            "the old one stays",
+        ];
+        ran.exits(6).says(&says);
+        ran.says(&[&print, "1. press Delete beside the old key", "keyroll retry"]);
+    };
+    stuck.says(&["K0715", "still accepts it"]);
+    whole(&stuck);
+    whole(&scene.run(&["status"]));
     assert_eq!(scene.holds("api/api.env").as_deref(), Some(scene.old.as_str()));
     // A word alone does not make it dead.
     scene.run(&["retry"]).exits(6).says(&["still accepts it"]);
     scene.issuer.end(&id);
     scene.run(&["retry"]).exits(5).ended("rolled_back");
     scene.as_before();
+}
+
+/// By what a person tells one version from another.
+fn fingerprint(scene: &Scene, id: &str) -> String {
+    let shown = scene.run(&["secret", "show", "ring"]);
+    let all = shown.of("secret").pop().unwrap()["versions"].clone();
+    let its = all.as_array().unwrap().iter().find(|one| one["id"] == id).cloned();
+    its.unwrap()["fingerprint"].as_str().unwrap().to_owned()
 }
 
 /// The leaked key is ended first, by the API; then everything waits for the person alone.
