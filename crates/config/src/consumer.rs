@@ -6,7 +6,7 @@ use crate::fault::Fault;
 use crate::runs::read_url;
 use crate::shape::{CheckShape, ConsumerShape};
 use crate::suggest::nearest;
-use crate::{Argument, Argv, Copy, FieldSpec, Kind, Log, LogSource, Name, Runs, Template};
+use crate::{Argument, Argv, Copy, FieldSpec, Kind, Log, Name, Runs, Template};
 
 /// A check that a value works for a consumer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,15 +76,6 @@ impl Consumer {
         let fetch =
             shape.fetch.as_ref().map(|words| Argv::read(folder, "fetch", words, &holes)).transpose()?;
         let log = shape.log.as_ref().map(|log| Log::read(log, folder, &holes)).transpose()?;
-        if let (Some(written), Some(Log { source: LogSource::Journal(_), .. }), Some(user)) =
-            (&shape.log, &log, runs.user())
-        {
-            let why =
-                format!("`log.journal` is of the system's units, and shows no line of a unit of `{user}`");
-            let help =
-                "name a `file` or leave `log` out: lines that are not seen would be taken for no refused use";
-            return Err(Fault::new(Kind::BadCombination, why).help(help).at(&written.span));
-        }
         let at_rest = runs.is_at_rest();
         let check =
             shape.check.as_ref().map(|check| read_check(check, folder, &holes, at_rest)).transpose()?;
