@@ -55,7 +55,9 @@ fn current(args: &RevokeArgs, secret: &Secret, context: &mut Context) -> Result<
         )));
     }
     let versions = versions(&places, secret)?;
-    let version = versions.first().and_then(|newest| u32::try_from(newest.version).ok()).unwrap_or(0);
+    // The newest may be one that was rolled back.
+    let current = versions.iter().find(|version| version.label == "current");
+    let version = current.and_then(|current| u32::try_from(current.version).ok()).unwrap_or(0);
     let members = split::members(name, version, &places)?;
     if members.is_empty() {
         return Err(problem("no other key of it is known beside which it could be seen dead".to_owned())

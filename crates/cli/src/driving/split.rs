@@ -60,8 +60,12 @@ pub(crate) fn carry_out(split: &Saved, asked: &Asked, context: &mut Context) -> 
         }
         write_down(split, share, context)?;
     }
-    let members: Vec<String> = split.shares.iter().map(|share| share.secret.clone()).collect();
-    end((&split.secret, split.from_version), (&members, Some(split)), asked, context)
+    // Those of a split of before are its members too.
+    let mut all = members(&split.secret, split.from_version, &places)?;
+    let new = split.shares.iter().map(|share| &share.secret).filter(|name| !all.contains(*name));
+    let new: Vec<String> = new.cloned().collect();
+    all.extend(new);
+    end((&split.secret, split.from_version), (&all, Some(split)), asked, context)
 }
 
 fn several(secret: &str) -> Problem {

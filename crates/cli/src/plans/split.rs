@@ -230,7 +230,15 @@ pub(crate) fn end(
     let now = Config::parse(&text, &file)?;
     let mut own = BTreeMap::new();
     let mut names = Vec::new();
-    for member in members.iter().filter_map(|member| now.secret(member).ok()) {
+    for name in members {
+        // Without its table nobody would ask whether its service has shown its own key.
+        let member = now.secret(name).map_err(|_| {
+            Problem::new("K0877", format!("end the key of {secret}"))
+                .because(format!("{name} got a key in its place, and keyroll.toml does not name it any more"))
+                .help(format!(
+                    "put [secrets.{name}] back; where its service is gone for good, without its consumers"
+                ))
+        })?;
         names.push(member.name.clone());
         own.extend(member.consumers.iter().map(|it| (it.name.to_string(), member.name.to_string())));
     }
