@@ -7,7 +7,7 @@ use crate::context::{Context, secret};
 use crate::exit::Exit;
 use crate::places::Places;
 use crate::problem::Problem;
-use crate::records::gaps::Gaps;
+use crate::records::gaps::{Gaps, Measured};
 use crate::records::past::{Past, outcome};
 use crate::records::saved::Saved;
 use crate::records::{old_key, reasons};
@@ -34,9 +34,10 @@ pub(super) fn run(args: &HistoryArgs, context: &mut Context) -> Result<Exit, Pro
     all.retain(|one| args.secret.as_ref().is_none_or(|name| *name == one.secret));
     let more = if args.all { 0 } else { all.len().saturating_sub(SHOWN_MAX) };
     all.truncate(all.len() - more);
+    let measured = Measured::all(&places);
     let mut rows = Vec::new();
     for overview in &all {
-        rows.push(row(&runtime, &journal, overview, &places)?);
+        rows.push(row(&runtime, &journal, overview, (&measured, &places))?);
     }
     show(rows, context);
     if more > 0 {
@@ -49,7 +50,7 @@ fn row(
     runtime: &Runtime,
     journal: &SqliteJournal,
     overview: &Overview,
-    places: &Places,
+    (measured, places): (&[Measured], &Places),
 ) -> Result<PastShown, Problem> {
     let reading = |error| Problem::new("K0835", "read the rotations").because_of(&error);
     let recorded = runtime.block_on(journal.load(&overview.id)).map_err(reading)?;
@@ -66,7 +67,7 @@ fn row(
         mint_to_last_moved_s: past.mint_to_last_moved_s,
         mint_to_dead_s: past.mint_to_dead_s,
         emergency: past.emergency,
-        gaps: Saved::of(&recorded).map_or_else(|_| Vec::new(), |saved| Gaps::past(places, &saved)),
+        gaps: Saved::of(&recorded).map_or_else(|_| Vec::new(), |saved| Gaps::past(measured, places, &saved)),
         old_key: old_key.unwrap_or_else(|| "unknown: its journal cannot be read".to_owned()),
     })
 }

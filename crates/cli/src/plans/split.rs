@@ -193,10 +193,10 @@ pub(crate) fn member(split: &Saved, share: &Share, context: &mut Context) -> Res
     let text = moved(&text, &split.config_file, &split.secret, share)?;
     let family =
         Family::Member { from: split.secret.clone(), version: split.from_version, split: split.id.clone() };
-    let (saved, found) = look((&share.secret, &family), &split.config_file, &text, &places)?;
+    let found = look((&share.secret, &family), &split.config_file, &text, &places)?;
     found.notes.iter().for_each(|note| context.ui.note(note.clone()));
-    saved.write(&places)?;
-    Ok(saved)
+    found.saved.write(&places)?;
+    Ok(found.saved)
 }
 
 /// A consumer that is another than the split was planned for.
@@ -259,13 +259,13 @@ pub(crate) fn end(
     // What the rotation goes by names all of them as consumers of the key that ends; it is written nowhere else.
     let text = join_consumers(&text, &file, &shared, &names)?;
     let family = Family::End { own, split: split.map(str::to_owned) };
-    let (saved, found) = look((secret, &family), config_file, &text, &places)?;
+    let found = look((secret, &family), config_file, &text, &places)?;
     show_findings(&found, &mut context.ui);
     if !found.saved.seen.unexplained.is_empty() {
         return Err(super::make::unexplained(&found));
     }
-    saved.write(&places)?;
-    Ok(saved)
+    found.saved.write(&places)?;
+    Ok(found.saved)
 }
 
 fn look(
@@ -273,7 +273,7 @@ fn look(
     config_file: &Path,
     text: &str,
     places: &Places,
-) -> Result<(Saved, Found), Problem> {
+) -> Result<Found, Problem> {
     let config = Config::parse(text, &config_file.display().to_string())?;
     let secret = crate::context::secret(&config, name)?;
     let id = new_id();
@@ -289,6 +289,5 @@ fn look(
         rehearse: true,
         family: Some(family),
     };
-    let found = look_at(&subject)?;
-    Ok((found.saved.clone(), found))
+    look_at(&subject)
 }

@@ -95,14 +95,8 @@ pub(crate) async fn open_of(
 /// A rotation of the shared key itself is open: none of its consumers gets a key of its own meanwhile.
 pub(crate) fn refuse_shared(journal: &SqliteJournal, saved: &Saved) -> Result<(), Problem> {
     let Some(Family::Member { from, .. }) = &saved.family else { return Ok(()) };
-    let failed = |error: JournalError| opening().because_of(&error);
-    let runtime = runtime()?;
-    for one in runtime.block_on(journal.list()).map_err(failed)? {
-        if one.open && one.secret == *from && runtime.block_on(holds(journal, &one)).map_err(failed)? {
-            return Err(held(&one.id));
-        }
-    }
-    Ok(())
+    let open = runtime()?.block_on(open_own(journal, from)).map_err(|error| opening().because_of(&error))?;
+    open.map_or(Ok(()), |by| Err(held(&by)))
 }
 
 /// The rotation of this very secret, if one is open and has not ended.

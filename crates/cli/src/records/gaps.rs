@@ -19,11 +19,25 @@ use crate::ui::{GapShown, MeasuredBy};
 
 /// One line: a gap that was measured.
 #[derive(Debug, Serialize, Deserialize)]
-struct Measured {
+pub(crate) struct Measured {
     rotation: String,
     consumer: String,
     measured_s: f64,
     by: MeasuredBy,
+}
+
+impl Measured {
+    /// All that any driver has written down here.
+    pub(crate) fn all(places: &Places) -> Vec<Self> {
+        let lines = fs::File::open(file(places)).map(|file| BufReader::new(file).lines());
+        // A driver that was ended in the middle of a line leaves one that is none.
+        let read = |line: String| serde_json::from_str(&line).ok();
+        lines.into_iter().flatten().map_while(Result::ok).filter_map(read).collect()
+    }
+}
+
+fn file(places: &Places) -> PathBuf {
+    places.state.join("gaps.jsonl")
 }
 
 /// The gaps of one rotation.
@@ -36,29 +50,24 @@ pub(crate) struct Gaps {
 impl Gaps {
     /// What was announced, and what drivers of before have measured.
     pub(crate) fn of(places: &Places, rotation: &str, secret: &Secret) -> Self {
+        Self::among(&Measured::all(places), places, rotation, secret)
+    }
+
+    fn among(measured: &[Measured], places: &Places, rotation: &str, secret: &Secret) -> Self {
         let shown = announced(secret).into_iter().map(|gap| (gap.consumer.clone(), gap)).collect();
-        let mut gaps = Self { file: places.state.join("gaps.jsonl"), rotation: rotation.to_owned(), shown };
-        let lines = fs::File::open(&gaps.file).map(|file| BufReader::new(file).lines());
-        for line in lines.into_iter().flatten().map_while(Result::ok) {
-            // A driver that was ended in the middle of a line leaves one that is none.
-            if let Ok(one) = serde_json::from_str::<Measured>(&line)
-                && one.rotation == rotation
-            {
-                gaps.longest(&one);
-            }
+        let mut gaps = Self { file: file(places), rotation: rotation.to_owned(), shown };
+        for one in measured.iter().filter(|one| one.rotation == rotation) {
+            gaps.longest(one);
         }
         gaps
     }
 
     /// Those of a rotation that is over, by the configuration that its plan was made from; none where that cannot be
     /// read any more.
-    pub(crate) fn past(places: &Places, saved: &Saved) -> Vec<GapShown> {
+    pub(crate) fn past(measured: &[Measured], places: &Places, saved: &Saved) -> Vec<GapShown> {
         let config = Config::parse(&saved.config_text, &saved.config_file.display().to_string()).ok();
-        let secret = config
-            .iter()
-            .flat_map(|config| config.secrets.values())
-            .find(|one| one.name.as_str() == saved.secret);
-        secret.map_or_else(Vec::new, |secret| Self::of(places, &saved.id, secret).shown())
+        let secret = config.as_ref().and_then(|config| config.secret(&saved.secret).ok());
+        secret.map_or_else(Vec::new, |secret| Self::among(measured, places, &saved.id, secret).shown())
     }
 
     /// Writes one down; what was announced of it.
