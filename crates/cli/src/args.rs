@@ -64,6 +64,9 @@ pub(crate) enum Command {
     /// Run a whole rotation on this machine, with an issuer and workers of its own
     #[command(after_help = examples::DEMO)]
     Demo(DemoArgs),
+    /// Show what secrets live on this machine and who runs on them; read-only
+    #[command(after_help = examples::SCAN)]
+    Scan(ScanArgs),
     /// Write a keyroll.toml to begin with
     #[command(after_help = examples::INIT)]
     Init,
@@ -143,6 +146,17 @@ pub(crate) struct DemoPartArgs {
     /// Which part, and its own words
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) words: Vec<String>,
+}
+
+/// `scan`.
+#[derive(Debug, Args)]
+pub(crate) struct ScanArgs {
+    /// Folders to look into [default: where settings are kept on this machine]
+    #[arg(value_name = "PATH")]
+    pub(crate) roots: Vec<PathBuf>,
+    /// How long each of the looks may take, seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub(crate) wait: u64,
 }
 
 /// `doctor`.

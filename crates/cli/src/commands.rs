@@ -16,6 +16,7 @@ mod plan;
 mod resume;
 mod retry;
 mod revoke;
+mod scan;
 mod schema;
 mod secret;
 mod split;
@@ -34,6 +35,7 @@ pub(crate) fn run(command: Command, context: &mut Context) -> ExitCode {
     let ended = match command {
         Command::Demo(args) => return demo::run(&args, context.ui.look),
         Command::DemoPart(args) => return demo::part(args),
+        Command::Scan(args) => scan::run(&args, context),
         Command::Init => init::run(context),
         Command::Doctor(args) => doctor::run(&args, context),
         Command::Secret(command) => secret::run(&command, context),

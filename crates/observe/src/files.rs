@@ -103,10 +103,37 @@ enum Found {
 /// Searches regular files below the roots (a root may be a file). Links, FIFOs, sockets and devices below a root are
 /// never opened; a root that is a link is followed. Files that vanish meanwhile are passed over in silence.
 pub fn search_files(roots: &[PathBuf], needles: &dyn Search, limits: FileLimits) -> FilesReport {
+    let mut hits = FilesReport::default();
+    let mut report = visit_files(roots, |_, _| true, limits, &mut |path, bytes| {
+        note_hits(path, bytes, needles, limits.hits_max, &mut hits);
+    });
+    report.hits = hits.hits;
+    report.not_searched.extend(hits.not_searched);
+    report
+}
+
+/// What is there at a path, for whoever chooses what is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A regular file of so many bytes.
+    File(u64),
+    /// A folder.
+    Folder,
+}
+
+/// Reads the regular files below the roots as [`search_files`] does, but only what `choose` accepts; a folder that it
+/// does not accept is not entered. The report has no hits.
+pub fn visit_files(
+    roots: &[PathBuf],
+    choose: fn(&Path, Kind) -> bool,
+    limits: FileLimits,
+    visit: &mut dyn FnMut(&Path, &[u8]),
+) -> FilesReport {
     let mut report = FilesReport::default();
     let owned = roots.to_vec();
-    let worker =
-        Worker::start(move |found| Walk { limits, found, seen: BTreeSet::new(), files: 0 }.roots(&owned));
+    let worker = Worker::start(move |found| {
+        Walk { limits, choose, found, seen: BTreeSet::new(), files: 0 }.roots(&owned)
+    });
     let deadline = Instant::now() + limits.wait;
     let mut last = roots.first().cloned().unwrap_or_default();
     let ended = match worker {
@@ -119,7 +146,7 @@ pub fn search_files(roots: &[PathBuf], needles: &dyn Search, limits: FileLimits)
             match worker.next(limits.step.min(left)) {
                 Ok(Some(Found::File(path, bytes))) => {
                     report.files += 1;
-                    note_hits(&path, &bytes, needles, limits.hits_max, &mut report);
+                    visit(&path, &bytes);
                     last = path;
                 }
                 Ok(Some(Found::Left(path, reason))) => leave(&mut report, path, reason),
@@ -166,6 +193,7 @@ fn note_hits(path: &Path, bytes: &[u8], needles: &dyn Search, hits_max: usize, r
 
 struct Walk<'a> {
     limits: FileLimits,
+    choose: fn(&Path, Kind) -> bool,
     found: &'a SyncSender<Found>,
     /// Folders and files that were visited: roots may overlap, and mounts may form rings.
     seen: BTreeSet<(u64, u64)>,
@@ -201,7 +229,8 @@ impl Walk<'_> {
             // Links are no copies of their own: what they lead to is found where it stands, if it is searched.
             return true;
         }
-        if !self.seen.insert((data.dev(), data.ino())) {
+        let chosen = if kind.is_file() { Kind::File(data.len()) } else { Kind::Folder };
+        if (depth > 0 && !(self.choose)(path, chosen)) || !self.seen.insert((data.dev(), data.ino())) {
             return true;
         }
         if kind.is_file() { self.file(path) } else { self.folder(path, depth, device, data.dev()) }

@@ -33,8 +33,10 @@ mod worker;
 
 pub use credentials::credential_has;
 pub use detach::detach;
-pub use environment::{Variable, environment_has, environment_holds, environment_names, variables_holding};
-pub use files::{FileHit, FileLimits, FilesReport, NotSearched, search_files, shown};
+pub use environment::{
+    Variable, environment_has, environment_holds, environment_names, environments, variables_holding,
+};
+pub use files::{FileHit, FileLimits, FilesReport, Kind, NotSearched, search_files, shown, visit_files};
 pub use holders::{Holder, HoldersReport, NotSeen, Place, own_tree, search_holders};
 pub use identity::{After, ProcessId, WrittenAt, boot, exec_came_after, forked_without_exec, started_after};
 pub use image::{Image, InProcess, image, is_interpreter};

@@ -1,0 +1,16 @@
+//! What a credential looks like: the rules of its issuers, the names that are given to it, and what is none.
+//!
+//! Invariants, by what is absent: no IO; no value leaves, only its place in what was given; a rule that does not
+//! compile is an error with its line, never a rule that matches nothing.
+
+mod name;
+mod plain;
+mod rule;
+mod rules;
+mod within;
+
+pub use name::names_a_secret;
+pub use plain::{NoSecret, no_secret};
+pub use rule::Rule;
+pub use rules::{Finding, RuleError, Rules};
+pub use within::passwords_in;

@@ -1,0 +1,19 @@
+//! Who holds which version of what: the copies of this machine, its processes, and which copy wins.
+//!
+//! Invariants, by what is absent: nothing is written, started or sent; no value leaves but as a [`ValueId`] and a label of its
+//! public beginning and its fingerprint; nothing that could not be read is left out in silence ([`Unseen`]).
+
+mod candidates;
+mod files;
+mod label;
+mod place;
+mod processes;
+mod secrets;
+mod survey;
+mod values;
+
+pub use label::Label;
+pub use place::{Place, Sighting, Unseen};
+pub use secrets::{Found, secrets};
+pub use survey::{Options, Survey, SurveyError, survey};
+pub use values::{Value, ValueId, Values};

@@ -1,0 +1,95 @@
+use std::collections::BTreeMap;
+
+use keyroll_leak::Rule;
+use keyroll_needle::{NeedleId, Needles, VALUE_BYTES_MAX, VALUE_BYTES_MIN};
+use keyroll_secret::{Fingerprint, FingerprintKey, SecretBytes};
+
+use crate::Label;
+
+/// The most values that are kept apart in one survey.
+const VALUES_MAX: usize = 10_000;
+
+/// One value, wherever it stands; the number means nothing behind its survey.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ValueId(pub u32);
+
+/// One value of a survey.
+pub struct Value {
+    bytes: SecretBytes,
+    /// Its keyed fingerprint.
+    pub fingerprint: Fingerprint,
+    /// What its form says that it is.
+    pub rule: Option<&'static Rule>,
+}
+
+impl Value {
+    /// What may be shown of it. `digits` of its fingerprint are enough to tell it from all others.
+    pub fn label(&self, digits: usize) -> Label {
+        Label::of(&self.bytes, self.rule, &self.fingerprint, digits)
+    }
+}
+
+/// Every value that a survey came upon, each once.
+pub struct Values {
+    key: FingerprintKey,
+    all: Vec<Value>,
+    known: BTreeMap<Fingerprint, ValueId>,
+}
+
+impl Values {
+    pub(crate) fn new(key: FingerprintKey) -> Self {
+        Self { key, all: Vec::new(), known: BTreeMap::new() }
+    }
+
+    /// The number of a value; `None` = it cannot be looked for, or there are too many.
+    pub(crate) fn add(&mut self, bytes: SecretBytes, rule: Option<&'static Rule>) -> Option<ValueId> {
+        if !(VALUE_BYTES_MIN..=VALUE_BYTES_MAX).contains(&bytes.len()) {
+            return None;
+        }
+        let fingerprint = self.key.fingerprint(&bytes);
+        if let Some(known) = self.known.get(&fingerprint) {
+            return Some(*known);
+        }
+        let id = ValueId(u32::try_from(self.all.len()).ok().filter(|_| self.all.len() < VALUES_MAX)?);
+        self.known.insert(fingerprint, id);
+        self.all.push(Value { bytes, fingerprint, rule });
+        Some(id)
+    }
+
+    /// One of them.
+    pub fn get(&self, id: ValueId) -> Option<&Value> {
+        self.all.get(usize::try_from(id.0).ok()?)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// What finds all of them in every encoding; `None` where there is nothing to look for.
+    pub(crate) fn needles(&self) -> Option<Needles> {
+        let numbered = (0..).map(NeedleId).zip(&self.all);
+        let builder = numbered.fold(Needles::builder(), |builder, (id, value)| builder.add(id, &value.bytes));
+        if self.all.is_empty() { None } else { builder.build().ok() }
+    }
+
+    /// How many hex digits of the fingerprints tell all values apart; at least six.
+    pub fn digits(&self) -> usize {
+        let shown: Vec<String> = self.known.keys().map(Label::hex).collect();
+        let differs = |digits: &usize| {
+            shown.windows(2).all(|pair| {
+                pair.iter()
+                    .map(|one| one.get(..*digits))
+                    .collect::<Vec<_>>()
+                    .windows(2)
+                    .all(|two| two.first() != two.last())
+            })
+        };
+        (Label::DIGITS_MIN..64).find(differs).unwrap_or(64)
+    }
+}
