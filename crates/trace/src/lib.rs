@@ -4,16 +4,22 @@
 //! public beginning and its fingerprint; nothing that could not be read is left out in silence ([`Unseen`]).
 
 mod candidates;
+mod chain;
 mod files;
 mod label;
 mod place;
 mod processes;
 mod secrets;
+mod service;
 mod survey;
 mod values;
+mod verdict;
 
+pub use chain::{Chain, Link, Standing};
 pub use label::Label;
 pub use place::{Place, Sighting, Unseen};
 pub use secrets::{Found, secrets};
+pub use service::{Keeper, Service};
 pub use survey::{Options, Survey, SurveyError, survey};
 pub use values::{Value, ValueId, Values};
+pub use verdict::{Doubt, Held, Memory, Verdict, verdict};
