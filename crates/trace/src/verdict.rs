@@ -67,8 +67,9 @@ pub fn verdict(next: Option<ValueId>, held: &Held) -> Verdict {
     let mut all: BTreeSet<ValueId> = start.union(memory).copied().collect();
     let has_next = all.remove(&next);
     match (has_next, all.is_empty()) {
-        // What a program was started with and never read again from elsewhere lies in its memory too, or nowhere.
-        (true, true) => Verdict::Current,
+        (true, true) if whole || start.contains(&next) => Verdict::Current,
+        // The part that was not read may hold another one.
+        (true, true) => Verdict::Unknown(Doubt::MemoryNotSearched),
         (true, false) => Verdict::Mixed,
         (false, false) if whole => Verdict::Stale,
         (false, false) => Verdict::Unknown(Doubt::MemoryNotSearched),
@@ -98,6 +99,7 @@ mod tests {
             (held(&[1], Memory::Whole(set(&[2]))), Verdict::Mixed),
             (held(&[], Memory::Whole(set(&[2]))), Verdict::Current),
             (held(&[], Memory::InPart(set(&[1, 2]))), Verdict::Mixed),
+            (held(&[], Memory::InPart(set(&[2]))), Verdict::Unknown(Doubt::MemoryNotSearched)),
             (held(&[], Memory::Whole(set(&[]))), Verdict::Unknown(Doubt::NothingSeen)),
             (Held::default(), Verdict::Unknown(Doubt::StartHidden)),
         ] {
