@@ -73,19 +73,7 @@ pub(crate) fn apply(saved: &Saved, asked: &Asked, context: &mut Context) -> Resu
         refuse_other(&journal, &saved.secret)?;
         refuse_shared(&journal, saved)?;
     }
-    let subject = Subject {
-        config: &config,
-        secret,
-        config_file: &saved.config_file,
-        config_text: &saved.config_text,
-        places: &places,
-        id,
-        unix_ms: saved.made_unix_ms,
-        described: &described,
-        rehearse: false,
-        family: saved.family.as_ref(),
-    };
-    let found = look_at(&subject)?;
+    let found = look_at(&Subject::again(saved, (&config, secret), &places, &described))?;
     refuse_stale(saved, &found)?;
     let mut accepted = live::accepted(saved, &found.live, &asked.accept, asked.emergency.is_some())?;
     accepted.extend(found.granted.into_iter().map(|one| one.difference));

@@ -159,19 +159,8 @@ fn refuse_other_than_planned(split: &Saved, asked: &Asked, places: &Places) -> R
     }
     let config = Config::parse(&text, &split.config_file.display().to_string())?;
     let secret = crate::context::secret(&config, &split.secret)?;
-    let subject = Subject {
-        config: &config,
-        secret,
-        config_file: &split.config_file,
-        config_text: &text,
-        places,
-        id: &split.id,
-        unix_ms: split.made_unix_ms,
-        described: &described(secret)?,
-        rehearse: false,
-        family: None,
-    };
-    let found = look_at(&subject)?;
+    let described = described(secret)?;
+    let found = look_at(&Subject::again(split, (&config, secret), places, &described))?;
     refuse_stale(split, &found)?;
     live::accepted(split, &found.live, &asked.accept, false).map(drop)
 }

@@ -120,7 +120,7 @@ fn on_this_machine(
         subject.secret,
         issuer,
         subject.places,
-        subject.id,
+        &subject.id,
         (folder, roots),
         &BTreeMap::new(),
         own,

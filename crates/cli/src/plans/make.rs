@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use keyroll_config::{Config, Secret};
-use keyroll_host::SystemClock;
-use keyroll_port::{Clock as _, Journal as _, JournalError};
+use keyroll_port::{Journal as _, JournalError};
 
 use super::live;
 use super::look::{Found, look};
@@ -20,7 +19,7 @@ use crate::records::begun::open_of;
 use crate::records::recorded::state_of;
 use crate::ui::Event;
 use crate::wiring::issuer::described;
-use crate::wiring::open::{fingerprint_key, journal, new_id, runtime, store};
+use crate::wiring::open::{fingerprint_key, journal, runtime, store};
 use crate::wiring::provable::provable;
 
 /// Looks at everything and saves what a rotation would do; the plan's id.
@@ -29,25 +28,15 @@ pub(crate) fn plan(secret: &Secret, config: &Config, context: &mut Context) -> R
     let config_file = absolute(&context.config_path())?;
     let config_text = config_file::read(&config_file)?;
     refuse_open(&places, secret.name.as_str())?;
-    let id = new_id();
-    let subject = Subject {
-        config,
-        secret,
-        config_file: &config_file,
-        config_text: &config_text,
-        places: &places,
-        id: &id,
-        unix_ms: SystemClock::new().unix_ms(),
-        described: &described(secret)?,
-        rehearse: true,
-        family: None,
-    };
+    let described = described(secret)?;
+    let subject = Subject::new((config, secret), (&config_file, &config_text), &places, &described);
     let found = look_at(&subject)?;
     show_findings(&found, &mut context.ui);
     if !found.saved.seen.unexplained.is_empty() {
         return Err(unexplained(&found));
     }
     found.saved.write(&places)?;
+    let id = found.saved.id.clone();
     live::show(&found.live, &mut context.ui);
     let (steps, gaps, least_s) = (steps(&found, secret), gaps(&found, secret), least_s(&found));
     let away = announced(secret);

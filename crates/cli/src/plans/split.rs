@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use keyroll_config::{Config, Consumer, Name, Secret, join_consumers, split_consumer};
-use keyroll_host::SystemClock;
-use keyroll_port::Clock as _;
 use keyroll_rotation::{MintedBy, Overlap};
 
 use super::live;
@@ -19,7 +17,6 @@ use crate::problem::Problem;
 use crate::records::saved::{Family, Saved, Share};
 use crate::ui::Event;
 use crate::wiring::issuer::described;
-use crate::wiring::open::new_id;
 
 /// Looks at everything, and saves who gets which key and in which order; the plan's id.
 pub(crate) fn plan(
@@ -35,19 +32,8 @@ pub(crate) fn plan(
     refuse_one_place(secret)?;
     refuse_open(&places, secret.name.as_str())?;
     edited(&config_text, &config_file, secret.name.as_str(), &shares)?;
-    let id = new_id();
-    let subject = Subject {
-        config,
-        secret,
-        config_file: &config_file,
-        config_text: &config_text,
-        places: &places,
-        id: &id,
-        unix_ms: SystemClock::new().unix_ms(),
-        described: &described(secret)?,
-        rehearse: true,
-        family: None,
-    };
+    let described = described(secret)?;
+    let subject = Subject::new((config, secret), (&config_file, &config_text), &places, &described);
     let found = look_at(&subject)?;
     refuse_limits(secret, &found, shares.len())?;
     show_findings(&found, &mut context.ui);
@@ -58,6 +44,7 @@ pub(crate) fn plan(
     }
     let saved = Saved { shares, ..found.saved.clone() };
     saved.write(&places)?;
+    let id = saved.id.clone();
     live::show(&found.live, &mut context.ui);
     let (steps, gaps, least_s) = (steps(&saved, &found), gaps(&found, secret), least_s(&found));
     let away = announced(secret);
@@ -276,18 +263,7 @@ fn look(
 ) -> Result<Found, Problem> {
     let config = Config::parse(text, &config_file.display().to_string())?;
     let secret = crate::context::secret(&config, name)?;
-    let id = new_id();
-    let subject = Subject {
-        config: &config,
-        secret,
-        config_file,
-        config_text: text,
-        places,
-        id: &id,
-        unix_ms: SystemClock::new().unix_ms(),
-        described: &described(secret)?,
-        rehearse: true,
-        family: Some(family),
-    };
-    look_at(&subject)
+    let described = described(secret)?;
+    let subject = Subject::new((&config, secret), (config_file, text), places, &described);
+    look_at(&Subject { family: Some(family), ..subject })
 }
