@@ -4,9 +4,7 @@ use keyroll_port::{
     Applied, Brings, Class, Failure, Gap, Holder, JournalError, Live, Opening, Probe, Residue, RotationId,
     Session, Sessions, Values,
 };
-use keyroll_rotation::{
-    Aim, ConsumerId, CredId, Effect, IllegalEvent, OldKey, Op, Outcome, Seq, State, Which,
-};
+use keyroll_rotation::{ConsumerId, CredId, Effect, IllegalEvent, OldKey, Op, Outcome, Seq, State, Which};
 use keyroll_secret::{Credential, CredentialId, Fields};
 use tokio::sync::{OnceCell, mpsc};
 
@@ -387,7 +385,7 @@ impl Bench {
         };
         let of_new = match state.new_version() {
             Some(new) => issuer.sessions(&CredentialId::new(new.credential.as_str())).await?,
-            None if state.plan().aim == Aim::End => self.sessions_since(old).await?,
+            None if !state.plan().aim.makes_new() => self.sessions_since(old).await?,
             None => None,
         };
         Ok(Sessions { old: of_old, new: of_new })

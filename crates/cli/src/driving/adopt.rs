@@ -8,7 +8,7 @@ use keyroll_config::{Config, Consumer, NewConsumer};
 use keyroll_host::{LOCAL, Local, incarnation};
 use keyroll_journal::try_lock;
 use keyroll_port::RotationId;
-use keyroll_rotation::{Adoptee, Aim, Difference, Fact};
+use keyroll_rotation::{Adoptee, Difference, Fact};
 
 use super::rotate::{digest_of, tell};
 use crate::places::Places;
@@ -107,7 +107,7 @@ fn fact(
     let config = Config::parse(config_text, &config_file.display().to_string())?;
     let secret = crate::context::secret(&config, &opened.saved.secret)?;
     let known = opened.state.plan();
-    if known.aim == Aim::End {
+    if !known.aim.makes_new() {
         return Err(Problem::new("K0841", "adopt the consumer into the open rotation")
             .because("it only ends the shared key, and moves nobody to another")
             .help(format!("keyroll abort {}, then: keyroll split {}", opened.id, opened.saved.secret)));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use keyroll_engine::{Command, Ending, Pace, Ports, Standing, run};
 use keyroll_host::Complaints;
 use keyroll_port::{Recorded, RotationId};
-use keyroll_rotation::{Aim, Debt, Fact, Hold, OldKey, Overlap, Phase, State};
+use keyroll_rotation::{Debt, Fact, Hold, OldKey, Overlap, Phase, State};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -121,7 +121,7 @@ fn summary(recorded: &Recorded, state: &State, outcome: Outcome, not_there_s: Op
         dead_confirmed: state.phase() == Phase::Done
             && state.debt().is_none()
             && state.old_key() == OldKey::Ended,
-        old_kept: state.plan().aim == Aim::Part,
+        old_kept: !state.plan().aim.ends_old(),
         blocked_by: None,
         residues: Vec::new(),
         emergency: past.emergency,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use keyroll_engine::{Command, Note, Observer, Standing, Word};
 use keyroll_host::Complaints;
 use keyroll_rotation::{
-    Aim, Event as Entry, Fact, Hold, Incarnation, Kinds, Life, OldKey, Op, Outcome as Ended, Person, Phase,
+    Event as Entry, Fact, Hold, Incarnation, Kinds, Life, OldKey, Op, Outcome as Ended, Person, Phase,
     Reason, Seq, State,
 };
 use tokio::sync::mpsc;
@@ -317,7 +317,7 @@ impl<'a> Watch<'a> {
         });
         let all: Vec<String> = instances.collect();
         let count = all.len();
-        let shown = state.new_version().is_some() || state.plan().aim == Aim::End;
+        let shown = state.new_version().is_some() || !state.plan().aim.makes_new();
         let instances = if shown { all } else { Vec::new() };
         let off_s = match state.old_key() {
             OldKey::Off(since) if since.boot == state.now().boot => {
@@ -343,7 +343,7 @@ impl<'a> Watch<'a> {
         }
         let instances = self.told_before_consent(state);
         let question = match state.new_version() {
-            None if state.plan().aim == Aim::End => format!(
+            None if !state.plan().aim.makes_new() => format!(
                 "{instances} instances were looked at, each on a key of its own: nothing needs the shared key. End it for good?"
             ),
             Some(_) => {

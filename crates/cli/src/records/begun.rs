@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use keyroll_journal::{LockError, SqliteJournal, try_lock};
 use keyroll_port::{Journal as _, JournalError, Overview, RotationId};
-use keyroll_rotation::{Aim, Phase, State};
+use keyroll_rotation::{Phase, State};
 
 use super::reasons;
 use super::recorded::holds;
@@ -45,11 +45,9 @@ fn told(places: &Places, id: &str, secret: &str, state: &State) -> Problem {
             .help(format!("keyroll revoke {secret} --version previous"))
             .exits(Exit::NeedsPerson);
     }
-    let done = match state.plan().aim {
-        Aim::Replace | Aim::End => {
-            "it was carried out already: the rotation is done, and its old key is dead"
-        }
-        Aim::Part => "it was carried out already: its consumer has a key of its own",
+    let done = match state.plan().aim.ends_old() {
+        true => "it was carried out already: the rotation is done, and its old key is dead",
+        false => "it was carried out already: its consumer has a key of its own",
     };
     let ended = [
         (Phase::Done, done),

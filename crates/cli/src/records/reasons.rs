@@ -1,6 +1,6 @@
 //! Why a rotation stands still, in words, and how it goes on.
 
-use keyroll_rotation::{Aim, Hold, Incarnation, Life, Person, Phase, Reason, State, Want, wants};
+use keyroll_rotation::{Hold, Incarnation, Life, Person, Phase, Reason, State, Want, wants};
 
 use super::called::Called;
 /// What a rotation waits for at Decide.
@@ -94,7 +94,7 @@ pub(crate) fn reason_text(called: &Called, state: &State, reason: Reason) -> Str
         }
         Reason::RefusedUse => "the old key was used while it was disabled: it is on again".to_owned(),
         Reason::Consent => CONSENT.to_owned(),
-        Reason::Unit(consumer) if state.plan().aim == Aim::End => {
+        Reason::Unit(consumer) if !state.plan().aim.makes_new() => {
             format!("{} is not on its own key, or has not shown it", called.consumer(consumer))
         }
         Reason::Unit(consumer) => {
