@@ -334,8 +334,7 @@ fn all_that_blocks_is_named_and_the_own_shell_is_called_so() {
     shell.args(["-c", ". ./api/api.env; \"$0\" \"$@\"; exit $?"]).arg(inner.get_program());
     shell.args(inner.get_args()).current_dir(scene.dir()).env_clear();
     shell.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let output = shell.stdin(std::process::Stdio::null()).output().unwrap();
-    let ran = ran::Ran::read(output.status.code(), &output.stdout, &output.stderr);
+    let ran = ran::Ran::run(shell.stdin(std::process::Stdio::null()));
     ran.exits(6).says(&["it is the shell that you type in"]);
     let blocked = ran.of("blocked");
     let of = |pid: u32| blocked.iter().any(|event| event["holder"]["pid"] == pid);

@@ -4,6 +4,7 @@
 //! and no part is ended but by the process id that was started here.
 
 mod chance;
+pub mod command;
 mod deadline;
 mod engine;
 pub mod issuer;

@@ -50,8 +50,7 @@ fn older_store() {
 }
 
 fn elsewhere(scene: &Scene, words: &[&str]) -> Ran {
-    let output = scene.command(words).env("KEYROLL_MACHINE", "elsewhere").output().unwrap();
-    Ran::read(output.status.code(), &output.stdout, &output.stderr)
+    Ran::run(scene.command(words).env("KEYROLL_MACHINE", "elsewhere"))
 }
 
 fn other_machine() {
@@ -111,8 +110,7 @@ fn nameless_machine() {
         all.args(["--mount", "--propagation", "private", "sh", "-euc", hide, "sh"]);
         all.arg(command.get_program()).args(command.get_args()).current_dir(scene.dir());
         all.envs(name.map(|name| ("KEYROLL_MACHINE", name)));
-        let output = all.output().unwrap();
-        Ran::read(output.status.code(), &output.stdout, &output.stderr)
+        Ran::run(&mut all)
     };
     hidden(None).refused(1, "K0862", &["KEYROLL_MACHINE=NAME"]);
     // A name is another machine than an id.
