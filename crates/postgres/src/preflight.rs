@@ -74,17 +74,7 @@ pub(crate) fn password_of(credential: &Credential) -> Result<&SecretBytes, Failu
 
 /// A credential that is none of PostgreSQL's, or a proposal that is none of ours.
 pub(crate) fn wrong(wrong: Wrong) -> Failure {
-    match wrong {
-        Wrong::Field(field) => {
-            let attempted = format!("read the field `{field}` of the credential");
-            Failure::new(Class::Permanent, codes::CURRENT, attempted)
-                .because("it is missing, empty or no text")
-                .help("a PostgreSQL secret has the fields user and password")
-        }
-        Wrong::Proposal(why) => {
-            Failure::new(Class::Permanent, codes::OPTIONS, "mint a PostgreSQL login").because(why)
-        }
-    }
+    wrong.failure(codes::CURRENT, codes::OPTIONS)
 }
 
 async fn check_server(work: &Work<'_>) -> Result<(), Failure> {
