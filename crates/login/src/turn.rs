@@ -38,9 +38,7 @@ impl Wrong {
                     .because("it is missing, empty or no text")
                     .help("a login's secret has the fields user and password")
             }
-            Self::Proposal(why) => {
-                Failure::new(Class::Permanent, proposal_code, "mint a login").because(why)
-            }
+            Self::Proposal(why) => Failure::new(Class::Permanent, proposal_code, "mint a login").because(why),
         }
     }
 }
