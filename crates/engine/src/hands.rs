@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use keyroll_port::{
     Applied, Brings, Class, Failure, Gap, Holder, JournalError, Live, Opening, Probe, Residue, RotationId,
@@ -8,6 +8,7 @@ use keyroll_rotation::{ConsumerId, CredId, Effect, IllegalEvent, OldKey, Op, Out
 use keyroll_secret::{Credential, CredentialId, Fields};
 use tokio::sync::{OnceCell, mpsc};
 
+use crate::beside::Candidate;
 use crate::{Ports, Trouble};
 
 /// Something for people beside the protocol's own entries.
@@ -49,6 +50,7 @@ pub struct Bench {
     pub(crate) opening: Opening,
     notes: mpsc::UnboundedSender<Note>,
     old: OnceCell<Arc<Old>>,
+    pub(crate) candidate: Mutex<Option<Candidate>>,
 }
 
 /// The version that is being replaced: it does not change during a rotation.
@@ -69,7 +71,7 @@ impl Bench {
         opening: Opening,
         notes: mpsc::UnboundedSender<Note>,
     ) -> Self {
-        Self { ports, id, opening, notes, old: OnceCell::new() }
+        Self { ports, id, opening, notes, old: OnceCell::new(), candidate: Mutex::default() }
     }
 
     pub(crate) fn secret(&self) -> &str {
@@ -297,6 +299,7 @@ impl Bench {
             Failure::new(Class::Permanent, "K0704", "choose the next value")
                 .because("the issuer chooses its own")
         })?;
+        self.keep_listed(old, intent).await?;
         self.ports.store.keep(self.secret(), &self.id, intent, &proposed).await
     }
 

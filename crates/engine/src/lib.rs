@@ -3,6 +3,7 @@
 //! [`Driver`] decides only when to ask, in which order and how often; [`run()`] carries out what it says. What is
 //! true of a rotation is decided by `keyroll_rotation::step` alone.
 
+mod beside;
 mod core;
 mod driver;
 mod exchange;

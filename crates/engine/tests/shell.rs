@@ -4,13 +4,14 @@
 
 mod parts;
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use keyroll_engine::{Command, Ending, Note, Observer, Pace, Standing, Word, run};
 use keyroll_port::{Label, RotationId};
 use keyroll_rotation::{
-    Capabilities, CredId, Emergency, Event, Fact, Hold, OldKey, Op, Outcome, Person, Phase, Reason, Refusals,
-    Seq, State, Which,
+    Capabilities, CredId, Emergency, Event, Fact, Hold, MintedBy, OldKey, Op, Outcome, Person, Phase, Reason,
+    Refusals, Seq, State, Which,
 };
 use parts::machine::Mishap;
 use parts::{Scene, capabilities, locked};
@@ -115,6 +116,34 @@ fn a_mint_that_answers_with_the_key_in_use_ends_nothing() {
     let (standing, state) = drive(&scene);
     assert!(locked(&scene.keys.ended).is_empty(), "the only key was ended");
     assert_eq!((standing, state.phase()), (Standing::Ended, Phase::RolledBack));
+}
+
+/// At an issuer without labels, which lists a new key four seconds late and says five; its answer to the mint is lost.
+fn unlabelled() -> Scene {
+    let able = Capabilities { minted_by: MintedBy::Us, label: false, birth_ms_max: 5_000, ..capabilities() };
+    let scene = Scene::with(able, &[], "id-2", "value-two");
+    scene.keys.lag_ms.store(4_000, Ordering::SeqCst);
+    *locked(&scene.fate.at) = Some((0, Mishap::Lost));
+    scene
+}
+
+#[test]
+fn a_colleagues_key_is_never_taken_for_one_whose_answer_was_lost() {
+    // It was there before.
+    let scene = unlabelled();
+    locked(&scene.keys.alive).insert("value-of-a-colleague".to_owned(), "id-9".to_owned());
+    let (standing, state) = drive(&scene);
+    assert_eq!((standing, state.phase()), (Standing::Ended, Phase::Done));
+    assert_eq!(*locked(&scene.keys.ended), ["id-1"]);
+
+    // It came at the same time, and ours is listed even later than the issuer says: both keys are kept, and a person
+    // is asked.
+    let scene = unlabelled();
+    scene.keys.lag_ms.store(5_500, Ordering::SeqCst);
+    *locked(&scene.keys.colleagues) = Some(("id-9".to_owned(), "value-of-a-colleague".to_owned()));
+    let (standing, state) = drive(&scene);
+    assert!(matches!(standing, Standing::Held(Hold::Stuck(Reason::Unclear(_)))), "{standing:?}");
+    assert!(state.new_version().is_none() && locked(&scene.keys.ended).is_empty());
 }
 
 #[test]

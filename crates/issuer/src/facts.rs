@@ -52,6 +52,11 @@ const SERVERS: &[[&str; 3]] = &[
         "two accounts that take turns; we choose the password",
         "`mariadb_accounts_are_replaced_under_load`, `a_mariadb_rotation_goes_back_from_the_last_moment`, `a_killed_mariadb_rotation_loses_nothing`",
     ],
+    [
+        "RabbitMQ users",
+        "two users that take turns; we choose the password",
+        "`rabbitmq_users_are_replaced_under_load`, `a_rabbitmq_rotation_goes_back_from_the_last_moment`, `a_killed_rabbitmq_rotation_loses_nothing`",
+    ],
 ];
 
 const HEAD: &str = "# Issuers\n\n\

@@ -154,7 +154,8 @@ pub trait Issuer: Send + Sync {
     fn propose(&self, current: &Credential) -> Result<Option<Credential>, Failure>;
 
     /// Makes the second credential under this label. `proposed` is what [`Issuer::propose`] returned.
-    /// With a proposed credential, a second call with the same label and value is harmless.
+    /// With a proposed credential, a second call with the same label and value is harmless; without labels it may say
+    /// that it cannot tell ([`Class::Unknown`](crate::Class)).
     async fn mint(
         &self,
         label: &str,

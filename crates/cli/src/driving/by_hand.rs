@@ -2,7 +2,7 @@
 //!
 //! The value is sealed before anything is asked about it. It becomes the new version only when the issuer accepts it,
 //! says to which id of the same account it belongs, and it is sealed under the number of the entry that says so. What
-//! cannot be seen stays sealed, and is taken up by the next `resume`.
+//! is not accepted in time, or cannot be seen, stays sealed, and is taken up by the next `resume`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use keyroll_journal::SqliteJournal;
 use keyroll_port::{Failure, Issuer, Journal as _, Probe, Recorded, RotationId, Store};
 use keyroll_rotation::{CredId, Fact, MintedBy, Person, Phase, Stamp, State, Want, step, wants};
 use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
+use tokio::runtime::Runtime;
 
 use super::rotate::write;
 use super::steps::Steps;
@@ -91,38 +92,8 @@ pub(super) fn take(
     let issuer = described.issuer(secret, None)?;
     let desk = Desk { id: &id, secret, spec, store, issuer, journal, recorded, old };
     let before = runtime.block_on(desk.pending(&open.state))?;
-    let (slot, credential) = match (given, before) {
-        (None, Some(before)) => {
-            ui.note("the key that was given before is sealed, and is taken up again");
-            before
-        }
-        (None, None) if !ui.may_ask() => return Ok(false),
-        (given, _) => {
-            if given.is_none() {
-                ui.note(Steps::of(Some(spec)).mint);
-            }
-            let credential = desk.read(given, ui)?;
-            runtime.block_on(desk.refuse_slips(&credential, &open.state))?;
-            let slot = runtime.block_on(desk.seal(&credential))?;
-            ui.note("the new value is sealed; the issuer is asked about it");
-            (slot, credential)
-        }
-    };
-    let plan = open.state.plan().clone();
-    let limit = plan.capabilities.birth_ms_max.saturating_add(plan.capabilities.request_ms_max);
-    let seen = runtime.block_on(desk.see(&credential, plan.denied_is_alive, limit, ui));
-    let found = match seen {
-        Ok(found) => found,
-        Err(Seen::Wrong(why) | Seen::NotYet(why)) => {
-            let given = given_id(slot);
-            runtime.block_on(desk.store.discard(desk.name(), &id, Some(&given), None))?;
-            return Err(refused(&id, [why]).because("nothing was changed: the old key is in use as before"));
-        }
-        Err(Seen::NotVisible(why)) => {
-            return Err(refused(&id, [why])
-                .because("it stays sealed, and the old key is in use as before")
-                .help(format!("keyroll resume {id}")));
-        }
+    let Some((credential, found)) = desk.until_seen(&runtime, before, given, &open.state, ui)? else {
+        return Ok(false);
     };
     runtime.block_on(desk.tell(open, credential, found))?;
     if let Some(Given::File(path)) = given {
@@ -174,7 +145,64 @@ impl Desk<'_> {
         entries.filter(|(_, event)| matches!(event.fact, Fact::HandMinted(_))).map(|(seq, _)| seq).collect()
     }
 
-    /// What was given and is sealed, and no entry names yet.
+    /// The value that was given before, given now or asked for, with the id that it was seen to have. What was not seen
+    /// stays sealed; only what is known to be another's, or the old key, is dropped.
+    fn until_seen(
+        &self,
+        runtime: &Runtime,
+        mut before: Option<(u64, Credential)>,
+        given: Option<&Given>,
+        state: &State,
+        ui: &mut Ui,
+    ) -> Result<Option<(Credential, CredId)>, Problem> {
+        let plan = state.plan();
+        let limit = plan.capabilities.birth_ms_max.saturating_add(plan.capabilities.request_ms_max);
+        loop {
+            let again = before.is_some() && given.is_none();
+            let (slot, credential) = match (given, before.take()) {
+                (None, Some(before)) => {
+                    ui.note("the key that was given before is sealed, and is taken up again");
+                    before
+                }
+                (None, None) if !ui.may_ask() => return Ok(None),
+                (given, _) => {
+                    if given.is_none() {
+                        ui.note(Steps::of(Some(self.spec)).mint);
+                    }
+                    let credential = self.read(given, ui)?;
+                    runtime.block_on(self.refuse_slips(&credential, state))?;
+                    let slot = runtime.block_on(self.seal(&credential))?;
+                    ui.note("the new value is sealed; the issuer is asked about it");
+                    (slot, credential)
+                }
+            };
+            match runtime.block_on(self.see(&credential, plan.denied_is_alive, limit, ui)) {
+                Ok(found) => return Ok(Some((credential, found))),
+                Err(Seen::Wrong(why)) => {
+                    let given = given_id(slot);
+                    runtime.block_on(self.store.discard(self.name(), self.id, Some(&given), None))?;
+                    let refused = refused(self.id, [why]);
+                    return Err(refused.because("nothing was changed: the old key is in use as before"));
+                }
+                // Whoever is there can give the right one; who is not there is told how.
+                Err(Seen::NotYet(why)) if again && ui.may_ask() => {
+                    ui.note(format!(
+                        "{why}; it stays sealed, and is asked about again unless another one is given"
+                    ));
+                }
+                Err(Seen::NotYet(why) | Seen::NotVisible(why)) => return Err(self.unseen(why)),
+            }
+        }
+    }
+
+    fn unseen(&self, why: String) -> Problem {
+        let id = self.id;
+        refused(id, [why])
+            .because("it stays sealed, and the old key is in use as before")
+            .help(format!("keyroll resume {id}\nanother key in its place: keyroll resume {id} --value-stdin"))
+    }
+
+    /// What was given last and is sealed, and no entry names yet.
     async fn pending(&self, state: &State) -> Result<Option<(u64, Credential)>, Failure> {
         let mut named = Vec::new();
         for seq in self.told(state) {
@@ -182,9 +210,8 @@ impl Desk<'_> {
         }
         for slot in (GIVEN..GIVEN.saturating_add(GIVEN_MAX)).rev() {
             let Some(kept) = self.store.kept(self.name(), self.id, slot).await? else { continue };
-            if !named.contains(&kept.fields.encode()) {
-                return Ok(Some((slot, kept)));
-            }
+            // What was given before one that was taken in is given up.
+            return Ok(if named.contains(&kept.fields.encode()) { None } else { Some((slot, kept)) });
         }
         Ok(None)
     }

@@ -51,6 +51,12 @@ pub(crate) struct Keys {
     /// Whether it has a record of refused uses, and what that shows since the mark, look after look.
     pub(crate) record: Mutex<Option<Vec<Result<usize, ()>>>>,
     pub(crate) next: (String, String),
+    /// A colleague makes this key, id and value, while a mint of ours is carried out.
+    pub(crate) colleagues: Mutex<Option<(String, String)>>,
+    /// How late a minted key is listed.
+    pub(crate) lag_ms: AtomicU64,
+    born_ms: AtomicU64,
+    time: Time,
     mints: AtomicU64,
     fate: Arc<Fate>,
 }
@@ -81,7 +87,8 @@ impl Issuer for Keys {
         Ok(Identity { id: None, principal: None })
     }
     fn propose(&self, _: &Credential) -> Result<Option<Credential>, Failure> {
-        Ok(None)
+        let ours = self.capabilities.minted_by == MintedBy::Us;
+        Ok(ours.then(|| Credential { id: None, ..credential("", &self.next.1) }))
     }
     async fn mint(&self, label: &str, _: &Credential, _: Option<&Credential>) -> Result<Minted, Failure> {
         self.fate.befall(|| {
@@ -95,13 +102,19 @@ impl Issuer for Keys {
                 alive.clear();
             }
             alive.insert(value.clone(), id.clone());
+            self.born_ms.store(self.time.monotonic_ms(), Ordering::SeqCst);
+            alive.extend(locked(&self.colleagues).take().map(|(id, value)| (value, id)));
             locked(&self.labels).insert(id.clone(), label.to_owned());
             let minted = credential(&id, &value);
             Minted { id: CredentialId::new(id), fields: minted.fields }
         })
     }
     async fn list(&self, _: &Credential) -> Result<Listing, Failure> {
-        let ids: BTreeSet<String> = locked(&self.alive).values().cloned().collect();
+        let mut ids: BTreeSet<String> = locked(&self.alive).values().cloned().collect();
+        let seen_ms = self.born_ms.load(Ordering::SeqCst) + self.lag_ms.load(Ordering::SeqCst);
+        if self.time.monotonic_ms() < seen_ms {
+            ids.remove(&self.next.0);
+        }
         let (labels, off) = (locked(&self.labels), locked(&self.off));
         let overlooked = !off.is_empty() && std::mem::take(&mut *locked(&self.overlooks));
         let entries = ids.into_iter().filter(|id| !(overlooked && off.contains(id))).map(|id| Listed {
@@ -463,6 +476,7 @@ impl Scene {
     pub(crate) fn of(plan: Plan, refusals: &[u32], id: &str, value: &str) -> Self {
         let fate = Arc::new(Fate::default());
         let alive = BTreeMap::from([("value-one".to_owned(), "id-1".to_owned())]);
+        let (started, skipped_ms) = (Instant::now(), Arc::<AtomicU64>::default());
         let keys = Keys {
             capabilities: plan.capabilities.clone(),
             off: Mutex::default(),
@@ -473,6 +487,10 @@ impl Scene {
             presented_off: AtomicU64::new(0),
             record: Mutex::default(),
             next: (id.to_owned(), value.to_owned()),
+            colleagues: Mutex::default(),
+            lag_ms: AtomicU64::new(0),
+            born_ms: AtomicU64::new(0),
+            time: Time(started, skipped_ms.clone()),
             mints: AtomicU64::new(0),
             fate: fate.clone(),
         };
@@ -492,9 +510,9 @@ impl Scene {
             epoch: AtomicU64::new(0),
             breaks_at: Mutex::default(),
             breaks_behind: Mutex::default(),
-            skipped_ms: Arc::default(),
+            skipped_ms,
         };
-        Self { keys: Arc::new(keys), safe, book: Arc::new(book), host, fate, started: Instant::now() }
+        Self { keys: Arc::new(keys), safe, book: Arc::new(book), host, fate, started }
     }
 
     pub(crate) fn ports(&self) -> Ports {
