@@ -19,19 +19,20 @@ const SHOWN_MAX: usize = 20;
 
 /// Shows the rotations of this machine, the newest first, from their journal: how each ended, and how long it took.
 pub(super) fn run(args: &HistoryArgs, context: &mut Context) -> Result<Exit, Problem> {
-    if let Some(name) = &args.secret {
-        secret(&context.config()?, name)?;
-    }
     let places = context.places()?;
     if !places.journal().exists() {
         context.ui.note(format!("no rotation was ever begun here ({})", places.state.display()));
         return Ok(Exit::Done);
     }
     let runtime = open::runtime()?;
-    let journal = open::journal(&places)?;
+    let (journal, doubt) = open::journal_for_a_look(&places)?;
     let reading = |error| Problem::new("K0835", "read the rotations").because_of(&error);
     let mut all = runtime.block_on(journal.list()).map_err(reading)?;
     all.retain(|one| args.secret.as_ref().is_none_or(|name| *name == one.secret));
+    // One that is in no configuration any more has a past too; a name without one may be mistyped.
+    if let Some(name) = args.secret.as_ref().filter(|_| all.is_empty()) {
+        secret(&context.config()?, name)?;
+    }
     let more = if args.all { 0 } else { all.len().saturating_sub(SHOWN_MAX) };
     all.truncate(all.len() - more);
     let measured = Measured::all(&places);
@@ -43,7 +44,7 @@ pub(super) fn run(args: &HistoryArgs, context: &mut Context) -> Result<Exit, Pro
     if more > 0 {
         context.ui.note(format!("{more} older: keyroll history --all"));
     }
-    Ok(Exit::Done)
+    doubt.map_or(Ok(Exit::Done), Err)
 }
 
 fn row(

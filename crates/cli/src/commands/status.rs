@@ -40,7 +40,7 @@ pub(super) fn run(args: &StatusArgs, context: &mut Context) -> Result<Exit, Prob
         };
     }
     let runtime = open::runtime()?;
-    let journal = open::journal(&places)?;
+    let (journal, doubt) = open::journal_for_a_look(&places)?;
     let mut shown = Vec::new();
     loop {
         let rows = look(&runtime, &journal, &places, args.id.as_deref())?;
@@ -54,7 +54,7 @@ pub(super) fn run(args: &StatusArgs, context: &mut Context) -> Result<Exit, Prob
                 undriven(&shown, context);
             }
             context.ui.settle();
-            return Ok(exit);
+            return doubt.map_or(Ok(exit), Err);
         }
         thread::sleep(Duration::from_millis(WATCH_MS));
     }
