@@ -249,7 +249,7 @@ pub(crate) struct PlanArgs {
 /// `apply`.
 #[derive(Debug, Args)]
 pub(crate) struct ApplyArgs {
-    /// The plan's id, as `plan` printed it
+    /// The plan's id, as `plan` printed it, or its beginning
     pub(crate) plan: String,
     /// Consent to the end of the old key, by the secret's name
     #[arg(long, value_name = "NAME")]
@@ -271,7 +271,7 @@ pub(crate) struct ApplyArgs {
 /// `resume`.
 #[derive(Debug, Args)]
 pub(crate) struct ResumeArgs {
-    /// The rotation; not needed if only one is open
+    /// The rotation, or the beginning of its id; not needed if only one is open
     pub(crate) id: Option<String>,
     /// Consent to the end of the old key, by the secret's name
     #[arg(long, value_name = "NAME")]
@@ -299,14 +299,14 @@ pub(crate) struct ResumeArgs {
 /// A command about one rotation.
 #[derive(Debug, Args)]
 pub(crate) struct IdArgs {
-    /// The rotation; not needed if only one is open
+    /// The rotation, or the beginning of its id; not needed if only one is open
     pub(crate) id: Option<String>,
 }
 
 /// `retry`.
 #[derive(Debug, Args)]
 pub(crate) struct RetryArgs {
-    /// The rotation; not needed if only one is open
+    /// The rotation, or the beginning of its id; not needed if only one is open
     pub(crate) id: Option<String>,
     /// Accept that restarts make this live beside the new value, by the name that was shown
     #[arg(long, value_name = "NAME")]
@@ -316,7 +316,7 @@ pub(crate) struct RetryArgs {
 /// `status`.
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
-    /// The rotation; all if none is named
+    /// The rotation, or the beginning of its id; all if none is named
     pub(crate) id: Option<String>,
     /// Keep watching as long as somebody drives it
     #[arg(short, long)]
@@ -337,8 +337,9 @@ pub(crate) struct DueArgs {
 /// `history`.
 #[derive(Debug, Args)]
 pub(crate) struct HistoryArgs {
-    /// The secret; all if none is named
-    pub(crate) secret: Option<String>,
+    /// A secret, or one rotation by its id; all if none is named
+    #[arg(value_name = "SECRET|ID")]
+    pub(crate) about: Option<String>,
     /// Show all, not the newest 20 only
     #[arg(long)]
     pub(crate) all: bool,

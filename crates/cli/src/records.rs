@@ -4,6 +4,7 @@ pub(crate) mod agree;
 pub(crate) mod begun;
 pub(crate) mod blocked;
 pub(crate) mod called;
+pub(crate) mod cause;
 pub(crate) mod gaps;
 pub(crate) mod meant;
 pub(crate) mod old_key;

@@ -15,7 +15,7 @@ pub(crate) use event::{
     DueShown, EmergencyShown, Event, Finding, GapShown, Grade, Holder, HostStep, MeasuredBy, OldKeyShown,
     Outcome, PastShown, Phase, Residue, StatusShown, StepState, Summary, UnitShown, Version,
 };
-pub(crate) use line::{duration, spent};
+pub(crate) use line::{clock, duration, spent};
 pub(crate) use look::Look;
 pub(crate) use prompt::{Answer, typed_hidden};
 pub(crate) use screen::Ui;

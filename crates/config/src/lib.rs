@@ -52,4 +52,5 @@ pub use secret::{Decide, EvidenceKind, FieldSpec, Pooler, Postgres, Revoke, Secr
 pub use server::{Broker, Server, ServerKind};
 pub use signal::Signal;
 pub use split::{join_consumers, split_consumer};
+pub use suggest::nearest;
 pub use template::{Part, Template};

@@ -25,7 +25,7 @@ pub(super) fn run(args: &ApplyArgs, context: &mut Context) -> Result<Exit, Probl
         prompts: true,
         ..Asked::default()
     };
-    let saved = Saved::load(&context.places()?, &args.plan)?;
+    let saved = Saved::meant(&context.places()?, &args.plan)?;
     if !saved.shares.is_empty() {
         return split::carry_out(&saved, &asked, context);
     }

@@ -10,6 +10,7 @@ use keyroll_port::Recorded;
 use keyroll_rotation::Fact;
 use serde::{Deserialize, Serialize};
 
+use crate::context::chosen_id;
 use crate::places::Places;
 use crate::problem::Problem;
 
@@ -160,6 +161,10 @@ impl SeenAll {
     }
 }
 
+fn not_found() -> Problem {
+    Problem::new("K0824", "find the plan").help("keyroll plan SECRET makes one and prints its id")
+}
+
 impl Saved {
     pub(crate) const fn form() -> u32 {
         VERSION
@@ -195,9 +200,28 @@ impl Saved {
         Self::load_file(&path)
     }
 
+    /// The same by what a person typed of its id.
+    pub(crate) fn meant(places: &Places, id: &str) -> Result<Self, Problem> {
+        let ids = Self::ids(places);
+        let id = chosen_id(id, ids.iter().map(String::as_str), not_found())?;
+        Self::load(places, &id)
+    }
+
+    /// The ids of all saved plans.
+    fn ids(places: &Places) -> Vec<String> {
+        let entries = fs::read_dir(Self::folder(places)).into_iter().flatten().flatten();
+        let name = |entry: fs::DirEntry| entry.file_name().into_string().ok();
+        entries.filter_map(name).filter_map(|name| name.strip_suffix(".json").map(str::to_owned)).collect()
+    }
+
+    /// The ids of the plans that are splits.
+    pub(crate) fn splits(places: &Places) -> Vec<String> {
+        let split = |id: &String| Self::load(places, id).is_ok_and(|saved| !saved.shares.is_empty());
+        Self::ids(places).into_iter().filter(split).collect()
+    }
+
     fn load_file(path: &Path) -> Result<Self, Problem> {
-        let attempted =
-            || Problem::new("K0824", "find the plan").help("keyroll plan SECRET makes one and prints its id");
+        let attempted = not_found;
         let meta = fs::metadata(path).map_err(|error| attempted().because_of(&error))?;
         if meta.len() > PLAN_BYTES_MAX {
             return Err(attempted().because("it is too large to be one"));

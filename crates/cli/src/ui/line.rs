@@ -123,17 +123,17 @@ fn summary(summary: &Summary) -> String {
     std::iter::once(line).chain(clock).collect::<Vec<_>>().join("\n")
 }
 
-/// The steps of an emergency, beside those of a runbook of ten minutes.
-fn clock(shown: &EmergencyShown) -> String {
+/// The steps of an emergency, beside the minutes after the alert within which they should be done.
+pub(crate) fn clock(shown: &EmergencyShown) -> String {
     let steps = [
         ("new key made", shown.alert_to_minted_s, 3),
         ("written to every copy", shown.alert_to_stored_s, 5),
         ("every consumer on it", shown.alert_to_moved_s, 6),
         ("old key dead", shown.alert_to_dead_s, 8),
     ];
-    let row = |(what, at, runbook): (&str, Option<f64>, u32)| {
+    let row = |(what, at, goal): (&str, Option<f64>, u32)| {
         let at = at.map_or_else(|| "not yet".to_owned(), |at| format!("after {}", spent(at)));
-        format!("\n  {what:<22} {at:<12} (a runbook allows {runbook} min)")
+        format!("\n  {what:<22} {at:<12} (keyroll's goal: {goal} min)")
     };
     format!("since the alert at {}{}", shown.alerted, steps.map(row).concat())
 }

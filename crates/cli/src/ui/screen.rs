@@ -58,6 +58,14 @@ impl Ui {
         let _ = out.flush();
     }
 
+    /// The same in lines that a terminal shows whole.
+    pub(crate) fn lines(&mut self, text: &str) {
+        match self.look.live && io::stdout().is_terminal() {
+            true => self.data(&wrapped(text, columns(), 0)),
+            false => self.data(text),
+        }
+    }
+
     /// A text for a file, on stdout, byte for byte; nothing of a secret is in it.
     pub(crate) fn file(&mut self, text: &[u8]) {
         self.settle();

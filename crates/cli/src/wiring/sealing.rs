@@ -204,13 +204,21 @@ static OPENED: Mutex<Vec<(PathBuf, SealingKey)>> = Mutex::new(Vec::new());
 pub(crate) fn sealing_key(places: &Places) -> Result<SealingKey, Problem> {
     places.ensure()?;
     let path = places.sealing_key();
+    match path.exists() || places.state.join("secrets.db").exists() {
+        // A store without its key cannot be read: a new key would hide that.
+        true => present_key(places),
+        false => create(places),
+    }
+}
+
+/// The same where nothing is made.
+pub(crate) fn present_key(places: &Places) -> Result<SealingKey, Problem> {
+    let path = places.sealing_key();
     match path.exists() {
         true => open(places, false),
-        // A store without its key cannot be read: a new key would hide that.
-        false if places.state.join("secrets.db").exists() => Err(using(&path)
+        false => Err(using(&path)
             .because("it is not there, and sealed values are")
-            .help("put it back from its backup: without it they cannot be opened")),
-        false => create(places),
+            .help("put it back from its backup, mode 0600; until then keyroll status shows what is open")),
     }
 }
 
