@@ -1,7 +1,7 @@
+mod configured;
+
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
-
-use keyroll_config::{Config, Consumer, IssuerRef, Reference};
 
 use keyroll_journal::{move_here, reset_witness};
 
@@ -14,7 +14,6 @@ use crate::places::{self, Places};
 use crate::problem::Problem;
 use crate::ui::{Answer, Event, Finding};
 use crate::wiring::open;
-use crate::wiring::programs::{missing, pid_files_missing};
 use crate::wiring::sealing;
 
 /// Looks at everything that a rotation needs, and changes nothing. Findings that would stop a rotation end it with 3.
@@ -37,11 +36,11 @@ pub(super) fn run(args: &DoctorArgs, context: &mut Context) -> Result<Exit, Prob
                 "configuration",
                 format!("{}: {}", path.display(), counted(config.secrets.len(), "secret")),
             );
-            look_at_config(&mut report, &config);
+            configured::look(&mut report, &config, &path, &places);
         }
         Err(problem) => report.problem("configuration", &problem),
     }
-    let bad = report.0.iter().any(|event| matches!(event, Event::Check { finding: Finding::Bad, .. }));
+    let bad = report.bad_count() > 0;
     for event in report.0 {
         context.ui.event(event);
     }
@@ -123,6 +122,10 @@ impl Report {
         self.add(Finding::Bad, name, detail, Some(help.to_owned()));
     }
 
+    fn bad_count(&self) -> usize {
+        self.0.iter().filter(|event| matches!(event, Event::Check { finding: Finding::Bad, .. })).count()
+    }
+
     fn problem(&mut self, name: &str, problem: &Problem) {
         let detail = problem.causes.join(": ");
         self.add(Finding::Bad, name, format!("{detail} ({})", problem.code), problem.help.clone());
@@ -192,9 +195,10 @@ fn look_at_wrapping(report: &mut Report, places: &Places) {
     }
 }
 
-/// A file that only its owner may use.
-fn look_at_private(report: &mut Report, name: &str, file: &Path, must_exist: bool) {
+/// A file that only its owner may use; whether it is one.
+fn look_at_private(report: &mut Report, name: &str, file: &Path, must_exist: bool) -> bool {
     let shown = file.display();
+    let before = report.bad_count();
     match file.metadata() {
         Ok(meta) if !meta.is_file() => {
             report.bad(name, format!("{shown} is not a regular file"), "put a file there")
@@ -211,6 +215,7 @@ fn look_at_private(report: &mut Report, name: &str, file: &Path, must_exist: boo
         Err(_) if !must_exist => report.note(name, format!("{shown} does not exist yet")),
         Err(error) => report.bad(name, format!("{shown}: {error}"), "make it, or correct the path"),
     }
+    report.bad_count() == before
 }
 
 fn look_at_process(report: &mut Report) {
@@ -237,71 +242,4 @@ fn look_at_process(report: &mut Report) {
 
 fn counted(count: usize, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
-}
-
-fn look_at_config(report: &mut Report, config: &Config) {
-    for secret in config.secrets.values() {
-        let name = format!("{}: issuer", secret.name);
-        match &secret.issuer {
-            IssuerRef::SpecFile(path) if !path.is_file() => {
-                report.bad(
-                    &name,
-                    format!("{} is not there", path.display()),
-                    "write it: docs/guides/write-an-issuer.md",
-                );
-            }
-            IssuerRef::SpecFile(path) => report.good(&name, path.display().to_string()),
-            IssuerRef::Shipped(spec) => report.good(&name, spec.to_string()),
-            IssuerRef::Postgres => report.good(&name, "postgres".to_owned()),
-            IssuerRef::Server(kind) => report.good(&name, kind.word().to_owned()),
-        }
-        match &secret.admin {
-            Some(Reference::File(path)) => {
-                look_at_private(report, &format!("{}: admin credential", secret.name), path, true);
-            }
-            None => report.note(&format!("{}: admin credential", secret.name), "none is named".to_owned()),
-        }
-        for pooler in secret.postgres.iter().flat_map(|place| &place.poolers) {
-            let Reference::File(path) = &pooler.admin;
-            look_at_private(report, &format!("{}: login of the pooler's console", secret.name), path, true);
-        }
-        if secret.consumers.is_empty() {
-            let help = format!("describe who uses it as [[secrets.{}.consumers]]", secret.name);
-            report.bad(&format!("{}: consumers", secret.name), "none".to_owned(), &help);
-        }
-        for missed in pid_files_missing(secret) {
-            report.note(secret.name.as_str(), missed);
-        }
-        for consumer in &secret.consumers {
-            look_at_consumer(report, &format!("{}: {}", secret.name, consumer.name), consumer);
-        }
-    }
-    for root in &config.search_roots {
-        match root.exists() {
-            true => report.good("search root", root.display().to_string()),
-            false => {
-                report.bad("search root", format!("{} is not there", root.display()), "correct search.roots")
-            }
-        }
-    }
-}
-
-fn look_at_consumer(report: &mut Report, name: &str, consumer: &Consumer) {
-    let copies = consumer.reads.iter().map(|copy| copy.place.path()).filter(|path| !path.is_file());
-    let copies = copies.map(|path| {
-        let why = format!("its copy {} is not there", path.display());
-        (why, "correct `reads` in keyroll.toml, or put the file there".to_owned())
-    });
-    let programs = missing(consumer).into_iter().map(|one| (format!("{}: {}", one.what, one.why), one.help));
-    let faults: Vec<(String, String)> = copies.chain(programs).collect();
-    for (why, help) in &faults {
-        report.bad(name, why.clone(), help);
-    }
-    if faults.is_empty() {
-        let copies = match consumer.reads.len() {
-            1 => "its copy and its programs are there".to_owned(),
-            several => format!("its {several} copies and its programs are there"),
-        };
-        report.good(name, copies);
-    }
 }
