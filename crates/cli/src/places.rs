@@ -77,6 +77,11 @@ impl Places {
         self.state.join("journal.db")
     }
 
+    /// The file of the sealed values.
+    pub(crate) fn sealed(&self) -> PathBuf {
+        self.state.join("secrets.db")
+    }
+
     /// The key's file; made on first use, mode 0600.
     pub(crate) fn sealing_key(&self) -> PathBuf {
         self.keys.join("sealing.key")

@@ -100,6 +100,17 @@ fn a_mistyped_spec_is_not_written_into_the_configuration() {
 }
 
 #[test]
+fn a_lost_sealing_key_is_begun_anew_from_the_copies() {
+    let scene = Scene::new();
+    fs::remove_file(scene.keys_folder().join("sealing.key")).unwrap();
+    scene.run(&["doctor"]).exits(3).says(&["not readable as long as that is so: ring", "K0623"]);
+    scene.sh("mv ../state ../state.lost; mv ../state.keys ../state.keys.lost");
+    scene.run(&["secret", "import", "--all"]).exits(0).says(&["taken in"]);
+    scene.apply().exits(0).ended("done");
+    scene.rotated();
+}
+
+#[test]
 fn a_command_that_cannot_be_run_is_told_at_plan() {
     let scene = Scene::new();
     let before = scene.snapshot();

@@ -4,6 +4,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use keyroll_journal::{move_here, reset_witness};
+use keyroll_store::{SealedStore, names_unvouched};
 
 use crate::args::DoctorArgs;
 use crate::context::Context;
@@ -27,7 +28,8 @@ pub(super) fn run(args: &DoctorArgs, context: &mut Context) -> Result<Exit, Prob
         return moved_here(&places, context);
     }
     look_at_places(&mut report, &places);
-    look_at_journal(&mut report, &places);
+    let key = look_at_sealing(&mut report, &places);
+    look_at_journal(&mut report, &places, key);
     look_at_process(&mut report);
     match context.config() {
         Ok(config) => {
@@ -92,9 +94,13 @@ fn moved_here(places: &Places, context: &mut Context) -> Result<Exit, Problem> {
 }
 
 /// Reads the whole journal against its witness.
-fn look_at_journal(report: &mut Report, places: &Places) {
+fn look_at_journal(report: &mut Report, places: &Places, key: bool) {
     if !places.journal().exists() {
         return;
+    }
+    if !key {
+        let detail = "not visible: whether it is this machine's is told with the sealing key".to_owned();
+        return report.note("journal's chain", detail);
     }
     match open::journal(places) {
         Ok(_) => report.good("journal's chain", "whole, and as new as its witness".to_owned()),
@@ -146,14 +152,16 @@ fn look_at_places(report: &mut Report, places: &Places) {
     }
     let files = [
         ("journal", places.journal()),
-        ("sealed values", places.state.join("secrets.db")),
+        ("sealed values", places.sealed()),
         ("sealing key", places.sealing_key()),
         ("epoch witness", places.witness()),
     ];
     for (name, file) in files {
-        look_at_private(report, name, &file, false);
+        // A key that is gone is told with what it sealed.
+        if file != places.sealing_key() || file.exists() || !places.sealed().exists() {
+            look_at_private(report, name, &file, false);
+        }
     }
-    look_at_wrapping(report, places);
     let device = |folder: &Path| folder.metadata().map(|meta| meta.dev()).ok();
     if let (Some(state), Some(keys)) = (device(&places.state), device(&places.keys)) {
         let help = format!(
@@ -172,20 +180,39 @@ fn look_at_places(report: &mut Report, places: &Places) {
     }
 }
 
-/// What the sealing key is wrapped with, and whether it opens.
-fn look_at_wrapping(report: &mut Report, places: &Places) {
-    let name = "sealing key's wrapping";
-    if !places.sealing_key().exists() {
-        return;
+/// What the sealing key is wrapped with, and whether it opens it and then the sealed values; whether there is a key to
+/// go on with.
+fn look_at_sealing(report: &mut Report, places: &Places) -> bool {
+    if !places.sealing_key().exists() && !places.sealed().exists() {
+        return false;
     }
-    match sealing::wrapping_of(places).and_then(|with| sealing::sealing_key(places).map(|_| with)) {
-        Ok(with) if with == "file" => {
+    let before = report.bad_count();
+    let name = "sealing key's wrapping";
+    let key = match sealing::sealing_key(places).and_then(|key| Ok((sealing::wrapping_of(places)?, key))) {
+        Ok((with, key)) if with == "file" => {
             let help = "keyroll secret rewrap --to SOURCE: docs/guides/keep-the-sealing-key.md";
             let detail = "none: whoever reads the file has the key".to_owned();
             report.add(Finding::Note, name, detail, Some(help.to_owned()));
+            Some(key)
         }
-        Ok(with) => report.good(name, format!("{with}, which opens it")),
-        Err(problem) => report.problem(name, &problem),
+        Ok((with, key)) => {
+            report.good(name, format!("{with}, which opens it"));
+            Some(key)
+        }
+        Err(problem) => {
+            report.problem("sealing key", &problem);
+            None
+        }
+    };
+    if let Some(key) = key.filter(|_| places.sealed().exists()) {
+        match SealedStore::open(&places.state, key) {
+            Ok(_) => report.good("sealed values", "the sealing key opens them".to_owned()),
+            Err(failure) => report.problem("sealed values", &Problem::from(failure)),
+        }
+    }
+    let opened = report.bad_count() == before;
+    if !opened && places.sealed().exists() {
+        tell_unreadable(report, places);
     }
     let mut left = places.sealing_key().into_os_string();
     left.push(".new");
@@ -193,6 +220,26 @@ fn look_at_wrapping(report: &mut Report, places: &Places) {
         let detail = format!("{} was left by a rewrap that was cut off", Path::new(&left).display());
         report.bad(name, detail, "run keyroll secret rewrap again: it removes it");
     }
+    opened
+}
+
+/// Which values nobody can read now, that nothing was ended by it, and what comes next.
+fn tell_unreadable(report: &mut Report, places: &Places) {
+    let names = match names_unvouched(&places.state) {
+        Ok(names) if names.is_empty() => return,
+        Ok(names) => names.join(", "),
+        Err(_) => "all of them; their names are not readable either".to_owned(),
+    };
+    let detail = format!(
+        "not readable as long as that is so: {names}. Their keys go on working, at their issuers and in the files of \
+         their consumers; nothing was ended (K0623)"
+    );
+    let help = format!(
+        "put the sealing.key of this state back into {}, from its backup; if there is none: \
+         docs/guides/keep-the-sealing-key.md, \"When it is lost\"",
+        places.keys.display()
+    );
+    report.bad("sealed values", detail, &help);
 }
 
 /// A file that only its owner may use; whether it is one.
