@@ -150,6 +150,12 @@ fn look_at_places(report: &mut Report, places: &Places) {
             },
         }
     }
+    for (path, mode) in places.wide() {
+        // The folder above it is closed: it is mended by the next command.
+        let detail =
+            format!("{} is open to others (mode {mode:04o}); the next command closes it", path.display());
+        report.note("state", detail);
+    }
     let files = [
         ("journal", places.journal()),
         ("sealed values", places.sealed()),
