@@ -31,6 +31,7 @@ use crate::context::Context;
 
 /// Runs one command, and shows the problem that it ended with.
 pub(crate) fn run(command: Command, context: &mut Context) -> ExitCode {
+    narrow(&command, context);
     let ended = match command {
         Command::Demo(args) => return demo::run(&args, context.ui.look),
         Command::DemoPart(args) => return demo::part(args),
@@ -60,4 +61,23 @@ pub(crate) fn run(command: Command, context: &mut Context) -> ExitCode {
         problem.exit()
     });
     exit.into()
+}
+
+/// Closes what an earlier version left open to others in the state folder; said once, for then it is closed.
+fn narrow(command: &Command, context: &mut Context) {
+    // Doctor changes nothing, and tells it; the others have nothing to do with that folder.
+    let elsewhere = matches!(
+        command,
+        Command::Doctor(_)
+            | Command::Demo(_)
+            | Command::DemoPart(_)
+            | Command::Init
+            | Command::Schema
+            | Command::Completion(_)
+            | Command::Man(_)
+    );
+    let Some(places) = context.places().ok().filter(|_| !elsewhere) else { return };
+    for line in places.narrow() {
+        context.ui.note(line);
+    }
 }

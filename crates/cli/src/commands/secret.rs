@@ -43,6 +43,9 @@ fn add(args: &SecretAddArgs, context: &mut Context) -> Result<Exit, Problem> {
     if edit.is_some() && !args.anyway {
         crate::wiring::issuer(wanted)?;
     }
+    if !args.anyway {
+        taken::readable(wanted)?;
+    }
     let mut given = plain_fields(wanted, &args.fields)?;
     let places = context.places()?;
     let mut fields = Fields::new();

@@ -242,7 +242,7 @@ fn too_slow(subject: &Subject<'_>, defect: PlanDefect) -> Problem {
 }
 
 /// Whether opens of the files can be seen, where the gate is to wait for them.
-fn refuse_unseen_reads(secret: &Secret) -> Result<(), Problem> {
+pub(crate) fn refuse_unseen_reads(secret: &Secret) -> Result<(), Problem> {
     if !secret.revoke.require.contains(&EvidenceKind::Read) {
         return Ok(());
     }

@@ -18,6 +18,7 @@ use crate::records::agree::agree;
 use crate::records::begun::open_of;
 use crate::records::recorded::state_of;
 use crate::ui::Event;
+use crate::wiring::fields::refuse_unfit_fields;
 use crate::wiring::issuer::described;
 use crate::wiring::open::{fingerprint_key, journal, runtime, store};
 use crate::wiring::provable::provable;
@@ -71,6 +72,7 @@ pub(super) fn refuse_open(places: &Places, name: &str) -> Result<(), Problem> {
 }
 
 pub(crate) fn look_at(subject: &Subject<'_>) -> Result<Found, Problem> {
+    refuse_unfit_fields(subject.described, subject.secret)?;
     let key = fingerprint_key(subject.places)?;
     let issuer = subject.described.issuer(subject.secret, None)?;
     let attributes = issuer.capabilities().attributes;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use keyroll_port::Recorded;
@@ -179,7 +179,8 @@ impl Saved {
         let folder = Self::folder(places);
         let path = folder.join(format!("{}.json", self.id));
         let attempted = || Problem::new("K0823", format!("save the plan {}", path.display()));
-        fs::create_dir_all(&folder).map_err(|error| attempted().because_of(&error))?;
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+        made.map_err(|error| attempted().because_of(&error))?;
         let text = self.text()?;
         let open = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
         let written =

@@ -8,7 +8,7 @@ use keyroll_rotation::{FileId, Found, Holds, Seq, Which};
 use keyroll_secret::{Fields, SecretBytes};
 use rustix::fs::{FlockOperation, flock};
 
-use super::{CopySetup, CopySource, FileSetup, Local};
+use super::{CopySetup, CopySource, FileSetup, Local, work};
 use crate::replace::replace_shown;
 use crate::{Content, Replacement, Resolved, TempName, Write, read, remove_temp, resolve, settle, trial};
 
@@ -229,8 +229,8 @@ impl Local {
                 .because(error)
         };
         let name = format!("{:016x}.lock", super::find::place_digest(&resolved.real));
-        std::fs::create_dir_all(&self.setup.work).map_err(failed)?;
-        let file = File::create(self.setup.work.join(name)).map_err(failed)?;
+        work::make(&self.setup.work).map_err(failed)?;
+        let file = work::create(&self.setup.work.join(name)).map_err(failed)?;
         flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|error| failed(error.into()))?;
         Ok(file)
     }

@@ -19,7 +19,7 @@ use super::find::{NEW, OLD, at_rest, needles};
 use super::inside::{Inside, read_inside};
 use super::not_loaded::Loaded;
 use super::said::ended;
-use super::{CheckSetup, FileSetup, Local, SlotSetup, incarnation};
+use super::{CheckSetup, FileSetup, Local, SlotSetup, incarnation, work};
 use crate::read;
 
 /// How long one check may take, milliseconds.
@@ -469,7 +469,7 @@ impl WrongCopy {
             )
             .because(error)
         };
-        fs::create_dir_all(folder).map_err(failed)?;
+        work::make(folder).map_err(failed)?;
         let path = folder.join(format!("control-{}-{consumer}-{path}", std::process::id()));
         drop(fs::remove_file(&path));
         let mut file: File =
