@@ -246,13 +246,16 @@ impl Bench {
             Op::EndSessions => self.end_sessions(&old).await?,
             Op::DeleteNew => {
                 if let Some(new) = state.new_version() {
-                    self.end(&Self::superfluous(&new.credential, &old, None)?).await?;
+                    let ended = Self::superfluous(&new.credential, &old, None)?;
+                    self.end(&ended).await?;
+                    self.strike(&ended, &old).await?;
                 }
             }
             Op::DeleteOrphan(credential) | Op::DeleteAbandoned(credential) => {
                 let new = state.new_version().map(|new| &new.credential);
                 let ended = Self::superfluous(credential, &old, new)?;
                 self.end(&ended).await?;
+                self.strike(&ended, &old).await?;
                 // Its value goes once its end was seen. A driver that ends in between begins again with the deletion.
                 self.discard(Some(&ended), state).await?;
             }
@@ -269,13 +272,7 @@ impl Bench {
         if issuer.revokes() {
             return issuer.revoke(id).await;
         }
-        let store = &self.ports.store;
-        let versions = store.versions(self.secret()).await?;
-        let its = versions.iter().find(|version| version.credential.as_ref() == Some(id));
-        let value = match its {
-            Some(version) => store.read(self.secret(), version.number).await?,
-            None => None,
-        };
+        let value = self.sealed_of(id).await?;
         let attempted = || Failure::new(Class::Permanent, "K0715", format!("see the credential {id} dead"));
         let help = format!("end it at the issuer's console, then: keyroll retry {}", self.id);
         let Some(value) = value else {
@@ -290,6 +287,27 @@ impl Bench {
             return Err(attempted().because(why).help(help));
         }
         Ok(())
+    }
+
+    /// What stands for an ended credential beside the old one. Its line is no harm: what cannot be edited any more is said
+    /// and left.
+    async fn strike(&self, ended: &CredentialId, old: &Old) -> Result<(), Failure> {
+        let Some(gone) = self.sealed_of(ended).await? else { return Ok(()) };
+        match self.ports.host.strike(values(old, Some(&gone))).await {
+            Err(failure) if failure.class != Class::Retryable => {
+                self.note(Note::Failed(failure));
+                Ok(())
+            }
+            struck => struck,
+        }
+    }
+
+    async fn sealed_of(&self, id: &CredentialId) -> Result<Option<Credential>, Failure> {
+        let versions = self.ports.store.versions(self.secret()).await?;
+        match versions.iter().find(|version| version.credential.as_ref() == Some(id)) {
+            Some(version) => self.ports.store.read(self.secret(), version.number).await,
+            None => Ok(None),
+        }
     }
 
     /// The next value is sealed before the issuer hears of it.

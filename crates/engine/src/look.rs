@@ -53,7 +53,8 @@ impl Bench {
             }
             Err(failure) => return Err(failure),
         }
-        for against in host.trial(values(old, None)).await? {
+        let next = issuer.propose(&old.credential).ok().flatten();
+        for against in host.trial(values(old, next.as_ref())).await? {
             self.note(Note::Failed(against));
             clear = false;
         }

@@ -256,6 +256,29 @@ fn a_driver_that_ends_behind_a_deletion_leaves_the_drop_to_the_next() {
 }
 
 #[test]
+fn what_stands_for_a_version_goes_only_with_its_deletion() {
+    let back = |mishap: Option<(usize, Mishap)>| {
+        let scene = Scene::new("id-2", "value-two");
+        *locked(&scene.book.breaks_at) = Some(Op::Promote);
+        drive(&scene);
+        *locked(&scene.fate.at) = mishap;
+        let (standing, state) = drive_before(&scene, There::Nobody, &[Command::Tell(Fact::AbortAsked)]);
+        (scene, standing, state)
+    };
+    let (calm, standing, state) = back(None);
+    assert_eq!((standing, state.phase()), (Standing::Ended, Phase::RolledBack));
+    assert_eq!(*locked(&calm.machine.struck), ["value-two"]);
+    for mishap in [Mishap::Lost, Mishap::Failed, Mishap::FailedForGood] {
+        for at in 3..calm.fate.count() {
+            let (scene, ..) = back(Some((at, mishap)));
+            let struck = !locked(&scene.machine.struck).is_empty();
+            let ended = locked(&scene.keys.ended).contains(&"id-2".to_owned());
+            assert!(!struck || ended, "{mishap:?} {at}: taken out beside a living login");
+        }
+    }
+}
+
+#[test]
 fn what_was_deleted_on_a_way_back_that_was_left_leaves_the_store_too() {
     let back = |behind: Option<Seq>| {
         let scene = Scene::new("id-2", "value-two");

@@ -147,6 +147,8 @@ pub(crate) async fn look(
     let host = Local::new(composed.setup, fingerprint_key(subject.places)?);
     let values = Values { old: &credential.fields, new: None };
     refuse_wrong_copies(&host, values, aim)?;
+    let next = issuer.propose(&credential).ok().flatten();
+    next.map_or(Ok(()), |next| host.refuse_taken(&next.fields))?;
     notes.extend(host.linked_files()?);
     if subject.rehearse && standing != Standing::Dead && aim.makes_new() {
         notes.extend(host.rehearse_checks(values).iter().map(check_note));
