@@ -23,6 +23,7 @@ mod leftover;
 mod master;
 mod output;
 mod pm2;
+mod pm2_list;
 mod process;
 mod rate;
 mod reread;
