@@ -7,7 +7,7 @@ use keyroll_config::{Config, Secret};
 use keyroll_host::{Local, SystemClock, place_digest};
 use keyroll_journal::{SqliteJournal, StateLock, Work};
 use keyroll_port::{Clock as _, Journal as _, JournalError, Opening, RotationId};
-use keyroll_rotation::{Fact, OldKey, Phase, Plan, Stamp, State};
+use keyroll_rotation::{Fact, Phase, Plan, Stamp, State};
 use keyroll_secret::Credential;
 
 use super::by_hand::{self, Given};
@@ -28,6 +28,7 @@ use crate::problem::Problem;
 use crate::records::agree::agree;
 use crate::records::begun::{held, refuse_begun, refuse_other, refuse_shared};
 use crate::records::gaps::Gaps;
+use crate::records::old_key;
 use crate::records::recorded::{Opened, only_open, opened, unread};
 use crate::records::saved::Saved;
 use crate::records::waivers::Waivers;
@@ -410,18 +411,14 @@ pub(crate) fn pause(id: Option<&str>, context: &mut Context) -> Result<Exit, Pro
     let places = context.places()?;
     let id = resolved(&places, id)?;
     let lock = let_go(&places, &id, false, &mut context.ui)?;
-    let mut off = false;
-    let told = tell(Some(&id.0), &places, |opened| {
-        off = matches!(opened.state.old_key(), OldKey::Off(_)) && !opened.state.decided();
-        match opened.state.hold() {
-            Some(_) => Ok(Vec::new()),
-            None => Ok(vec![Fact::PauseAsked]),
-        }
+    let told = tell(Some(&id.0), &places, |opened| match opened.state.hold() {
+        Some(_) => Ok(Vec::new()),
+        None => Ok(vec![Fact::PauseAsked]),
     });
     drop(lock);
     let opened = told?;
     let (id, decided) = (opened.id, opened.state.decided());
-    if off {
+    if old_key::may_be_off(&opened.state) {
         return resume(Some(&id.0), &Asked::default(), |_| Vec::new(), context);
     }
     let keys = if decided { "the old key is ended or being ended" } else { "both keys are as they were" };

@@ -22,6 +22,12 @@ pub(crate) fn seen(recorded: &Recorded, state: &State) -> OldKeyShown {
     }
 }
 
+/// Whether the old key is off, or may be by a switch nobody saw the outcome of, and somebody may need it.
+pub(crate) fn may_be_off(state: &State) -> bool {
+    let in_question = || state.intents().iter().any(|intent| matches!(intent.op, Op::Disable | Op::Enable));
+    state.must_enable() || (!state.decided() && in_question())
+}
+
 /// Which keys there are where it stands, in a sentence.
 pub(crate) fn keys(recorded: &Recorded, state: &State) -> String {
     let old = match (state.plan().aim, seen(recorded, state).state) {
