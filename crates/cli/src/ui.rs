@@ -9,6 +9,7 @@ mod prompt;
 mod render;
 mod screen;
 mod table;
+mod terminal;
 
 pub(crate) use cost::show_cost;
 pub(crate) use event::{
@@ -17,9 +18,10 @@ pub(crate) use event::{
 };
 pub(crate) use line::{clock, duration, spent};
 pub(crate) use look::Look;
-pub(crate) use prompt::{Answer, typed_hidden};
-pub(crate) use screen::Ui;
+pub(crate) use prompt::{Answer, Asking, typed_hidden};
+pub(crate) use screen::{Ui, aside};
 pub(crate) use table::Table;
+pub(crate) use terminal::put_terminal_back;
 
 use crate::exit::Exit;
 use crate::problem::Problem;

@@ -102,7 +102,7 @@ fn a_dead_driver_is_taken_over_and_a_living_one_is_not_disturbed() {
     running.enters("mint");
     scene.issuer.mood(Ask::Me, Mood::TooMany, 9999);
     running.enters("probe");
-    scene.run(&["due", "--apply"]).refused(7, "K0854", &["drives a rotation here"]);
+    scene.run(&["due", "--apply"]).refused(7, "K0854", &["it is not disturbed"]);
     running.signal(Signal::KILL);
     drop(running.end());
     scene.issuer.calm();

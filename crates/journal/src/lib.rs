@@ -20,7 +20,7 @@ mod write;
 mod writer;
 
 pub use error::OpenError;
-pub use lock::{LockError, StateLock, try_lock};
+pub use lock::{LockError, StateLock, Work, try_lock};
 pub use machine::Machine;
 pub use sqlite::{Accepted, SqliteJournal, move_here, reset_witness};
 pub use wire::WireError;

@@ -53,18 +53,18 @@ pub(super) fn run(args: &DoctorArgs, context: &mut Context) -> Result<Exit, Prob
 /// so, and only by typing it: entries that are lost may have made keys.
 fn accept_journal(places: &Places, context: &mut Context) -> Result<Exit, Problem> {
     let accepting = || Problem::new("K0818", "accept the journal as the newest there is");
-    let lock = open::lock(places)?;
     let question =
         "Did you look at the issuers for keys with labels of rotations that this journal does not have?";
     match context.ui.ask_name(question, "accept") {
         Answer::Yes => {}
-        Answer::No | Answer::Nobody => {
+        Answer::No | Answer::Nobody | Answer::Stopped => {
             return Err(accepting()
                 .because("nobody gave their word for it at the terminal")
                 .help("look at the issuers, then run keyroll doctor --accept-journal by hand")
                 .exits(Exit::NeedsPerson));
         }
     }
+    let lock = open::lock(places)?;
     let accepted = reset_witness(&places.state, &places.witness(), &lock).map_err(|error| {
         Problem::new(error.code(), "accept the journal").because_of(&error).help(error.help())
     })?;
@@ -76,17 +76,17 @@ fn accept_journal(places: &Places, context: &mut Context) -> Result<Exit, Proble
 /// more: two that drive the same rotations would each end keys that the other relies on.
 fn moved_here(places: &Places, context: &mut Context) -> Result<Exit, Problem> {
     let taking = || Problem::new("K0861", "take the state over for this machine");
-    let lock = open::lock(places)?;
     let question = "Is this the newest copy of the state, and does no other machine use it any more?";
     match context.ui.ask_name(question, "moved") {
         Answer::Yes => {}
-        Answer::No | Answer::Nobody => {
+        Answer::No | Answer::Nobody | Answer::Stopped => {
             return Err(taking()
                 .because("nobody gave their word for it at the terminal")
                 .help("end keyroll on the other machine, then run keyroll doctor --moved-here by hand")
                 .exits(Exit::NeedsPerson));
         }
     }
+    let lock = open::lock(places)?;
     let machine = machine::here(&open::fingerprint_key(places)?)?;
     move_here(&places.state, &places.witness(), &machine, &lock).map_err(|error| open::not_opened(&error))?;
     context.ui.note("this machine drives the rotations of this state from now on".to_owned());

@@ -1,7 +1,7 @@
 use std::thread;
 use std::time::Duration;
 
-use keyroll_journal::SqliteJournal;
+use keyroll_journal::{SqliteJournal, Work};
 use keyroll_port::{Journal as _, Overview};
 use keyroll_rotation::{Hold, Stage, State, Which};
 use tokio::runtime::Runtime;
@@ -12,7 +12,7 @@ use crate::driving::steps::awaited_back;
 use crate::exit::Exit;
 use crate::places::Places;
 use crate::problem::Problem;
-use crate::records::begun::driver;
+use crate::records::begun::{driver, held_by};
 use crate::records::called::Called;
 use crate::records::past::{moved_units, outcome};
 use crate::records::waivers::Waivers;
@@ -115,7 +115,7 @@ fn look(
     let reading = |error| Problem::new("K0835", "read the rotations").because_of(&error);
     // The list is newest first.
     let all = runtime.block_on(journal.list()).map_err(reading)?;
-    let driver = driver(places);
+    let held = held_by(places);
     let waivers = Waivers::load(places)?;
     let mut rows = Vec::new();
     let mut ended = 0;
@@ -131,6 +131,9 @@ fn look(
                 }
             }
         }
+        // Whoever drives another one does not drive this.
+        let its = |work: &Option<Work>| work.as_ref().is_none_or(|work| work.rotation == overview.id);
+        let driver = held.as_ref().filter(|(_, work)| its(work)).map(|(pid, _)| pid.unwrap_or_default());
         let recorded = runtime.block_on(journal.load(&overview.id)).map_err(reading)?;
         match recorded::state_of(&recorded) {
             Ok(state) => {

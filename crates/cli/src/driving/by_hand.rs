@@ -14,12 +14,12 @@ use keyroll_issuer::Spec;
 use keyroll_journal::SqliteJournal;
 use keyroll_port::{Failure, Issuer, Journal as _, Probe, Recorded, RotationId, Store};
 use keyroll_rotation::{CredId, Fact, MintedBy, Person, Phase, Stamp, State, Want, step, wants};
-use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
-use tokio::runtime::Runtime;
+use keyroll_secret::{Credential, CredentialId, Fields};
 
 use super::rotate::write;
 use super::steps::Steps;
 use crate::exit::Exit;
+use crate::interrupt;
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::recorded::Opened;
@@ -65,10 +65,40 @@ struct Desk<'a> {
     old: Credential,
 }
 
-/// Takes in the key that is waited for, if there is one: given with the command, given before, or asked for at a
-/// terminal. Returns whether the rotation was told of it.
+/// The key that is waited for, if it comes with the command, or if nobody gave one before and somebody can be asked.
+/// Whoever drives meanwhile is not held up.
+pub(super) fn read(
+    open: &Opened,
+    given: Option<&Given>,
+    (secret, described): (&Secret, &Described),
+    places: &Places,
+    ui: &mut Ui,
+) -> Result<Option<Credential>, Problem> {
+    if !awaited(&open.state) {
+        return given.map_or(Ok(None), |_| Err(not_awaited(&open.id)));
+    }
+    let Some(spec) = &described.spec else { return Ok(None) };
+    let desk = Desk::open(&open.id, (secret, described, spec), places)?;
+    if given.is_none() {
+        if !ui.may_ask() || runtime()?.block_on(desk.pending(&open.state))?.is_some() {
+            return Ok(None);
+        }
+        ui.note(Steps::of(Some(spec)).mint);
+    }
+    desk.read(given, ui).map(Some)
+}
+
+fn not_awaited(id: &RotationId) -> Problem {
+    Problem::new("K0870", "take in a key that was made by hand")
+        .because("this rotation does not wait for one now")
+        .help(format!("keyroll status {id}"))
+}
+
+/// Takes in the key that is waited for, if there is one: as it was read, or given before. Returns whether the rotation
+/// was told of it.
 pub(super) fn take(
     open: &mut Opened,
+    typed: Option<Credential>,
     given: Option<&Given>,
     (secret, described): (&Secret, &Described),
     places: &Places,
@@ -76,24 +106,37 @@ pub(super) fn take(
 ) -> Result<bool, Problem> {
     let id = open.id.clone();
     if !awaited(&open.state) {
-        return match given {
-            None => Ok(false),
-            Some(_) => Err(Problem::new("K0870", "take in a key that was made by hand")
-                .because("this rotation does not wait for one now")
-                .help(format!("keyroll status {id}"))),
-        };
+        return typed.map_or(Ok(false), |_| Err(not_awaited(&id)));
     }
     let Some(spec) = &described.spec else { return Ok(false) };
     let runtime = runtime()?;
-    let (journal, store) = (journal(places)?, store(places)?);
-    let recorded = runtime.block_on(journal.load(&id)).map_err(|error| reading().because_of(&error))?;
-    let old = runtime.block_on(store.read(secret.name.as_str(), recorded.opening.from_version))?;
-    let old = old.ok_or_else(|| reading().because("the old value is not sealed any more"))?;
-    let issuer = described.issuer(secret, None)?;
-    let desk = Desk { id: &id, secret, spec, store, issuer, journal, recorded, old };
+    let desk = Desk::open(&id, (secret, described, spec), places)?;
     let before = runtime.block_on(desk.pending(&open.state))?;
-    let Some((credential, found)) = desk.until_seen(&runtime, before, given, &open.state, ui)? else {
-        return Ok(false);
+    let (slot, credential) = match (typed, before) {
+        (None, Some(before)) => {
+            ui.note("the key that was given before is sealed, and is taken up again");
+            before
+        }
+        (None, None) => return Ok(false),
+        (Some(credential), _) => {
+            runtime.block_on(desk.refuse_slips(&credential, &open.state))?;
+            let slot = runtime.block_on(desk.seal(&credential))?;
+            ui.note("the new value is sealed; the issuer is asked about it");
+            (slot, credential)
+        }
+    };
+    let plan = open.state.plan().clone();
+    let limit = plan.capabilities.birth_ms_max.saturating_add(plan.capabilities.request_ms_max);
+    let seen = runtime.block_on(desk.see(&credential, plan.denied_is_alive, limit, ui));
+    let found = match seen {
+        Ok(found) => found,
+        Err(Seen::Wrong(why)) => {
+            let given = given_id(slot);
+            runtime.block_on(desk.store.discard(desk.name(), &id, Some(&given), None))?;
+            return Err(refused(&id, [why]).because("nothing was changed: the old key is in use as before"));
+        }
+        // What is not known to be another's, or the old key, may be right: it stays sealed.
+        Err(Seen::NotYet(why) | Seen::NotVisible(why)) => return Err(desk.unseen(why)),
     };
     runtime.block_on(desk.tell(open, credential, found))?;
     if let Some(Given::File(path)) = given {
@@ -132,7 +175,20 @@ enum Seen {
     NotVisible(String),
 }
 
-impl Desk<'_> {
+impl<'a> Desk<'a> {
+    fn open(
+        id: &'a RotationId,
+        (secret, described, spec): (&'a Secret, &Described, &'a Spec),
+        places: &Places,
+    ) -> Result<Self, Problem> {
+        let (runtime, journal, store) = (runtime()?, journal(places)?, store(places)?);
+        let recorded = runtime.block_on(journal.load(id)).map_err(|error| reading().because_of(&error))?;
+        let old = runtime.block_on(store.read(secret.name.as_str(), recorded.opening.from_version))?;
+        let old = old.ok_or_else(|| reading().because("the old value is not sealed any more"))?;
+        let issuer = described.issuer(secret, None)?;
+        Ok(Self { id, secret, spec, store, issuer, journal, recorded, old })
+    }
+
     fn name(&self) -> &str {
         self.secret.name.as_str()
     }
@@ -143,56 +199,6 @@ impl Desk<'_> {
         let first = state.seq().saturating_sub(count).saturating_add(1);
         let entries = (first..).zip(&self.recorded.events);
         entries.filter(|(_, event)| matches!(event.fact, Fact::HandMinted(_))).map(|(seq, _)| seq).collect()
-    }
-
-    /// The value that was given before, given now or asked for, with the id that it was seen to have. What was not seen
-    /// stays sealed; only what is known to be another's, or the old key, is dropped.
-    fn until_seen(
-        &self,
-        runtime: &Runtime,
-        mut before: Option<(u64, Credential)>,
-        given: Option<&Given>,
-        state: &State,
-        ui: &mut Ui,
-    ) -> Result<Option<(Credential, CredId)>, Problem> {
-        let plan = state.plan();
-        let limit = plan.capabilities.birth_ms_max.saturating_add(plan.capabilities.request_ms_max);
-        loop {
-            let again = before.is_some() && given.is_none();
-            let (slot, credential) = match (given, before.take()) {
-                (None, Some(before)) => {
-                    ui.note("the key that was given before is sealed, and is taken up again");
-                    before
-                }
-                (None, None) if !ui.may_ask() => return Ok(None),
-                (given, _) => {
-                    if given.is_none() {
-                        ui.note(Steps::of(Some(self.spec)).mint);
-                    }
-                    let credential = self.read(given, ui)?;
-                    runtime.block_on(self.refuse_slips(&credential, state))?;
-                    let slot = runtime.block_on(self.seal(&credential))?;
-                    ui.note("the new value is sealed; the issuer is asked about it");
-                    (slot, credential)
-                }
-            };
-            match runtime.block_on(self.see(&credential, plan.denied_is_alive, limit, ui)) {
-                Ok(found) => return Ok(Some((credential, found))),
-                Err(Seen::Wrong(why)) => {
-                    let given = given_id(slot);
-                    runtime.block_on(self.store.discard(self.name(), self.id, Some(&given), None))?;
-                    let refused = refused(self.id, [why]);
-                    return Err(refused.because("nothing was changed: the old key is in use as before"));
-                }
-                // Whoever is there can give the right one; who is not there is told how.
-                Err(Seen::NotYet(why)) if again && ui.may_ask() => {
-                    ui.note(format!(
-                        "{why}; it stays sealed, and is asked about again unless another one is given"
-                    ));
-                }
-                Err(Seen::NotYet(why) | Seen::NotVisible(why)) => return Err(self.unseen(why)),
-            }
-        }
     }
 
     fn unseen(&self, why: String) -> Problem {
@@ -232,13 +238,25 @@ impl Desk<'_> {
         }
         for name in secrets {
             let what = format!("{name} of the new key of {}", self.secret.name);
-            let value: SecretBytes = match given {
+            let value = match given {
                 Some(Given::File(path)) => ui.value_of_file(&what, path)?,
-                Some(Given::Stdin) | None => ui.hidden(&what)?,
+                Some(Given::Stdin) => ui.hidden(&what)?,
+                None => ui.hidden(&what).map_err(|problem| self.not_read(problem))?,
             };
             fields.insert(name.as_str(), value, true);
         }
         Ok(Credential { id: None, fields })
+    }
+
+    /// Whoever is asked anew is told that nothing is lost.
+    fn not_read(&self, problem: Problem) -> Problem {
+        let exit = if problem.exit() == Exit::Interrupted { Exit::Interrupted } else { Exit::NeedsPerson };
+        problem
+            .because(
+                "nothing was changed: the rotation waits for that key, and the old one is in use as before",
+            )
+            .help(format!("paste it whole and alone: keyroll resume {}", self.id))
+            .exits(exit)
     }
 
     /// Refuses what can be told from the value alone.
@@ -312,6 +330,10 @@ impl Desk<'_> {
                 }
                 Err(seen @ Seen::Wrong(_)) => return Err(seen),
                 Err(seen) if Instant::now() >= end => return Err(seen),
+                Err(_) if interrupt::is_asked() => {
+                    let why = "it was asked to stop (Ctrl-C or a signal) before that was seen";
+                    return Err(Seen::NotVisible(why.to_owned()));
+                }
                 Err(Seen::NotYet(why) | Seen::NotVisible(why)) => why,
             };
             if !shown {
@@ -319,7 +341,7 @@ impl Desk<'_> {
                 ui.note(format!("{why}; a new key may take a while here, it is asked again for {seconds} s"));
                 shown = true;
             }
-            tokio::time::sleep(Duration::from_millis(ASK_AGAIN_MS)).await;
+            pause().await;
         }
     }
 
@@ -461,7 +483,7 @@ async fn until_dead(issuer: &dyn Issuer, old: &Credential, limit_ms: u64, ui: &m
             break;
         }
         let why = why?;
-        if Instant::now() >= end {
+        if Instant::now() >= end || interrupt::is_asked() {
             return Some(why);
         }
         if !shown {
@@ -471,6 +493,11 @@ async fn until_dead(issuer: &dyn Issuer, old: &Credential, limit_ms: u64, ui: &m
             ));
             shown = true;
         }
-        tokio::time::sleep(Duration::from_millis(ASK_AGAIN_MS)).await;
+        pause().await;
     }
+}
+
+/// Between two questions, unless it is asked to stop.
+async fn pause() {
+    let _ = tokio::time::timeout(Duration::from_millis(ASK_AGAIN_MS), interrupt::asked()).await;
 }

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use keyroll_config::{Config, Secret};
 use keyroll_host::{Local, SystemClock, place_digest};
-use keyroll_journal::{SqliteJournal, StateLock};
+use keyroll_journal::{SqliteJournal, StateLock, Work};
 use keyroll_port::{Clock as _, Journal as _, JournalError, Opening, RotationId};
-use keyroll_rotation::{Fact, OldKey, Phase, Plan, Stamp, State};
+use keyroll_rotation::{Fact, Phase, Plan, Stamp, State};
+use keyroll_secret::Credential;
 
 use super::by_hand::{self, Given};
 use super::drive::{Wishes, drive};
@@ -17,6 +18,7 @@ use super::split::refuse_emergency;
 use super::steps::{Steps, way_back};
 use crate::context::Context;
 use crate::exit::Exit;
+use crate::interrupt;
 use crate::places::Places;
 use crate::plans::live;
 use crate::plans::make::look_at;
@@ -26,6 +28,7 @@ use crate::problem::Problem;
 use crate::records::agree::agree;
 use crate::records::begun::{held, refuse_begun, refuse_other, refuse_shared};
 use crate::records::gaps::Gaps;
+use crate::records::old_key;
 use crate::records::recorded::{Opened, only_open, opened, unread};
 use crate::records::saved::Saved;
 use crate::records::waivers::Waivers;
@@ -56,6 +59,7 @@ pub(crate) struct Asked {
 
 /// Carries out a plan: refused if what it saw is not true any more.
 pub(crate) fn apply(saved: &Saved, asked: &Asked, context: &mut Context) -> Result<Exit, Problem> {
+    interrupt::pause_from_now_on(context.ui.look);
     let places = context.places()?;
     let id = saved.id.as_str();
     refuse_begun(&places, id, &saved.secret)?;
@@ -67,7 +71,11 @@ pub(crate) fn apply(saved: &Saved, asked: &Asked, context: &mut Context) -> Resu
     refuse_outage(asked, secret, &described, true, &format!("apply {id}"))?;
     consent_to_outage(asked, &saved.secret, &format!("apply {id}"), context)?;
     refuse_grown(saved, secret, &described, None)?;
-    let lock = lock(&places)?;
+    let lock = match asked.emergency {
+        Some(_) => let_go(&places, &RotationId(id.to_owned()), true, &mut context.ui)?,
+        None => lock(&places)?,
+    };
+    works_on(&lock, id, &saved.secret);
     if places.journal().exists() {
         let journal = journal(&places)?;
         refuse_other(&journal, &saved.secret)?;
@@ -85,6 +93,7 @@ pub(crate) fn apply(saved: &Saved, asked: &Asked, context: &mut Context) -> Resu
     let store = runtime.block_on(store_of(&places, saved))?;
     let opened = ports(&places, store, issuer, found.host)?;
     let opening = opening(saved, asked, found.plan)?;
+    interrupt::refuse_more("carry out the plan", &format!("keyroll apply {id}"))?;
     runtime.block_on(finish(opened.journal.as_ref(), &places))?;
     runtime.block_on(agree(opened.journal.as_ref(), opened.store.as_ref(), &saved.secret))?;
     runtime.block_on(opened.journal.open(&id, &opening)).map_err(|error| not_opened(&error, &id))?;
@@ -132,10 +141,12 @@ fn consent_to_outage(asked: &Asked, name: &str, command: &str, context: &mut Con
     let question = format!("END the key of {name} now, before its consumers have another? IRREVERSIBLE.");
     match context.ui.ask_name(&question, name) {
         Answer::Yes => Ok(()),
-        Answer::No | Answer::Nobody => Err(Problem::new("K0808", format!("end the key of {name} at once"))
-            .because("nobody consented")
-            .help(format!("keyroll {command} --emergency revoke-now --confirm={name}"))
-            .exits(Exit::NeedsPerson)),
+        answer @ (Answer::No | Answer::Nobody | Answer::Stopped) => {
+            Err(Problem::new("K0808", format!("end the key of {name} at once"))
+                .because(answer.refusal())
+                .help(format!("keyroll {command} --emergency revoke-now --confirm={name}"))
+                .exits(answer.exit()))
+        }
     }
 }
 
@@ -251,10 +262,12 @@ pub(crate) fn resume(
     first: impl FnOnce(&State) -> Vec<Fact>,
     context: &mut Context,
 ) -> Result<Exit, Problem> {
+    interrupt::pause_from_now_on(context.ui.look);
     let places = context.places()?;
     let id = resolved(&places, id)?;
-    let lock = let_go(&places, &id, &mut context.ui)?;
-    drive_on(lock, Some(&id.0), asked, first, context)
+    let had = had_before(&id, asked, context)?;
+    let lock = let_go(&places, &id, asked.emergency.is_some(), &mut context.ui)?;
+    drive_on(lock, &id, asked, had, first, context)
 }
 
 /// The id of the rotation that is meant, before anything is asked of anybody.
@@ -266,22 +279,28 @@ fn resolved(places: &Places, id: Option<&str>) -> Result<RotationId, Problem> {
 
 /// Takes up an open rotation that nobody drives; a driver is not disturbed.
 pub(crate) fn take_up(id: &str, asked: &Asked, context: &mut Context) -> Result<Exit, Problem> {
+    interrupt::pause_from_now_on(context.ui.look);
+    let id = RotationId(id.to_owned());
+    let had = had_before(&id, asked, context)?;
     let lock = lock(&context.places()?)?;
-    drive_on(lock, Some(id), asked, |_| Vec::new(), context)
+    drive_on(lock, &id, asked, had, |_| Vec::new(), context)
 }
 
-fn drive_on(
-    lock: StateLock,
-    id: Option<&str>,
-    asked: &Asked,
-    first: impl FnOnce(&State) -> Vec<Fact>,
-    context: &mut Context,
-) -> Result<Exit, Problem> {
+/// What is had before a rotation is taken up.
+struct Had {
+    described: Described,
+    /// A key that was made by hand.
+    typed: Option<Credential>,
+}
+
+/// Looks whether the rotation may be taken up as asked, and has what a person gives and is asked for that. No lock is
+/// held meanwhile: whoever forgets a question keeps nobody out.
+fn had_before(id: &RotationId, asked: &Asked, context: &mut Context) -> Result<Had, Problem> {
     let places = context.places()?;
-    let runtime = runtime()?;
-    let journal = journal(&places)?;
-    let mut opened = runtime.block_on(opened(&journal, id))?;
-    drop(journal);
+    let opened = {
+        let journal = journal(&places)?;
+        runtime()?.block_on(opened(&journal, Some(&id.0)))?
+    };
     check_consent(asked, &opened.saved.secret)?;
     refuse_emergency(asked, &opened.saved)?;
     let config = parse_config(&opened.saved)?;
@@ -289,12 +308,38 @@ fn drive_on(
     trusted(&opened.saved.config_file, secret)?;
     let kept = opened.saved.settings.is_some() || opened.state.minted().is_some();
     let described = described(secret)?;
-    refuse_outage(asked, secret, &described, kept, &format!("resume {}", opened.id))?;
-    consent_to_outage(asked, &opened.saved.secret, &format!("resume {}", opened.id), context)?;
-    refuse_grown(&opened.saved, secret, &described, Some((&opened.id.0, &mut context.ui)))?;
+    refuse_outage(asked, secret, &described, kept, &format!("resume {id}"))?;
+    consent_to_outage(asked, &opened.saved.secret, &format!("resume {id}"), context)?;
+    refuse_grown(&opened.saved, secret, &described, Some((&id.0, &mut context.ui)))?;
+    let typed = match asked.emergency.is_none() || asked.given.is_some() {
+        true => by_hand::read(&opened, asked.given.as_ref(), (secret, &described), &places, &mut context.ui)?,
+        false => None,
+    };
+    Ok(Had { described, typed })
+}
+
+fn drive_on(
+    lock: StateLock,
+    id: &RotationId,
+    asked: &Asked,
+    had: Had,
+    first: impl FnOnce(&State) -> Vec<Fact>,
+    context: &mut Context,
+) -> Result<Exit, Problem> {
+    let places = context.places()?;
+    let runtime = runtime()?;
+    let journal = journal(&places)?;
+    let mut opened = runtime.block_on(opened(&journal, Some(&id.0)))?;
+    drop(journal);
+    works_on(&lock, &id.0, &opened.saved.secret);
+    refuse_emergency(asked, &opened.saved)?;
+    let config = parse_config(&opened.saved)?;
+    let secret = crate::context::secret(&config, &opened.saved.secret)?;
+    trusted(&opened.saved.config_file, secret)?;
+    let Had { described, typed } = had;
     let issuer = (secret, &described);
-    if asked.emergency.is_none() || asked.given.is_some() {
-        by_hand::take(&mut opened, asked.given.as_ref(), issuer, &places, &mut context.ui)?;
+    if asked.emergency.is_none() || typed.is_some() {
+        by_hand::take(&mut opened, typed, asked.given.as_ref(), issuer, &places, &mut context.ui)?;
     }
     if asked.revoked_by_hand {
         by_hand::see_dead(&opened, issuer, &places, &mut context.ui)?;
@@ -339,24 +384,29 @@ pub(crate) fn resumed(state: &State) -> Vec<Fact> {
     if state.hold().is_some() || debt { vec![Fact::Resumed] } else { Vec::new() }
 }
 
+/// Says in the lock what it is held for.
+fn works_on(lock: &StateLock, id: &str, secret: &str) {
+    lock.works_on(&Work {
+        rotation: RotationId(id.to_owned()),
+        secret: secret.to_owned(),
+        since_unix_ms: SystemClock::new().unix_ms(),
+    });
+}
+
 /// Makes the rotation stand still: its driver is asked to, or the word is written down where there is none. An old key
 /// that is switched off is switched on again first.
 pub(crate) fn pause(id: Option<&str>, context: &mut Context) -> Result<Exit, Problem> {
     let places = context.places()?;
     let id = resolved(&places, id)?;
-    let lock = let_go(&places, &id, &mut context.ui)?;
-    let mut off = false;
-    let told = tell(Some(&id.0), &places, |opened| {
-        off = matches!(opened.state.old_key(), OldKey::Off(_)) && !opened.state.decided();
-        match opened.state.hold() {
-            Some(_) => Ok(Vec::new()),
-            None => Ok(vec![Fact::PauseAsked]),
-        }
+    let lock = let_go(&places, &id, false, &mut context.ui)?;
+    let told = tell(Some(&id.0), &places, |opened| match opened.state.hold() {
+        Some(_) => Ok(Vec::new()),
+        None => Ok(vec![Fact::PauseAsked]),
     });
     drop(lock);
     let opened = told?;
     let (id, decided) = (opened.id, opened.state.decided());
-    if off {
+    if old_key::may_be_off(&opened.state) {
         return resume(Some(&id.0), &Asked::default(), |_| Vec::new(), context);
     }
     let keys = if decided { "the old key is ended or being ended" } else { "both keys are as they were" };

@@ -10,6 +10,7 @@ use super::rotate::{self, Asked, refuse_stale, resumed};
 use crate::config_file;
 use crate::context::{Context, consent};
 use crate::exit::Exit;
+use crate::interrupt;
 use crate::places::Places;
 use crate::plans::make::look_at;
 use crate::plans::{Subject, live, split as plans};
@@ -36,19 +37,31 @@ pub(crate) fn carry_out(split: &Saved, asked: &Asked, context: &mut Context) -> 
     if asked.until.is_some() || asked.emergency.is_some() {
         return Err(several(&split.secret));
     }
+    interrupt::pause_from_now_on(context.ui.look);
     consent(asked.confirm.as_deref(), &split.secret)?;
     let places = context.places()?;
     if !begun(split, &places)? {
         refuse_other_than_planned(split, asked, &places)?;
     }
-    for share in &split.shares {
+    for (at, share) in split.shares.iter().enumerate() {
+        if interrupt::is_asked() {
+            context.ui.note(stopped(split, at));
+            return Ok(Exit::Interrupted);
+        }
         let asked = Asked { accept: asked.accept.clone(), ..Asked::default() };
         let exit = match progress(&places, &member_of(split, share))? {
             Progress::Done => Exit::Done,
             Progress::Open(id) => rotate::resume(Some(&id.0), &asked, resumed, context)?,
             Progress::Fresh => {
                 let saved = plans::member(split, share, context)?;
-                rotate::apply(&saved, &asked, context)?
+                match rotate::apply(&saved, &asked, context) {
+                    // Asked to stop before it was begun.
+                    Err(problem) if problem.exit() == Exit::Interrupted => {
+                        context.ui.note(stopped(split, at));
+                        return Ok(Exit::Interrupted);
+                    }
+                    applied => applied?,
+                }
             }
         };
         if exit != Exit::Done {
@@ -65,7 +78,26 @@ pub(crate) fn carry_out(split: &Saved, asked: &Asked, context: &mut Context) -> 
     let new = split.shares.iter().map(|share| &share.secret).filter(|name| !all.contains(*name));
     let new: Vec<String> = new.cloned().collect();
     all.extend(new);
+    if interrupt::is_asked() {
+        context.ui.note(stopped(split, split.shares.len()));
+        return Ok(Exit::Interrupted);
+    }
     end((&split.secret, split.from_version), (&all, Some(split)), asked, context)
+}
+
+/// What stands where a split was asked to stop between two of its rotations.
+fn stopped(split: &Saved, moved: usize) -> String {
+    let names =
+        |shares: &[Share]| shares.iter().map(|share| share.consumer.as_str()).collect::<Vec<_>>().join(", ");
+    let (own, shared) = split.shares.split_at_checked(moved).unwrap_or_default();
+    let on = |names: String, what: &str| if names.is_empty() { names } else { format!("{names} {what}; ") };
+    format!(
+        "stopped between two rotations: {}{}the key of {} stays alive. To go on: keyroll resume {}",
+        on(names(own), "on keys of their own"),
+        on(names(shared), "on the shared one"),
+        split.secret,
+        split.id
+    )
 }
 
 fn several(secret: &str) -> Problem {

@@ -19,7 +19,7 @@ use crate::records::called::Called;
 use crate::records::gaps::Gaps;
 use crate::records::reasons;
 use crate::records::waivers::Waivers;
-use crate::ui::{self, Answer, Event, GapShown, Grade, HostStep, Residue, StepState, Ui};
+use crate::ui::{self, Answer, Asking, Event, GapShown, Grade, HostStep, Residue, StepState, Ui};
 
 /// The name of the only host.
 const HOST: &str = "local";
@@ -60,7 +60,7 @@ pub(crate) struct Watch<'a> {
     gaps: Gaps,
     hold: Option<Hold>,
     /// What a person is being asked to consent to.
-    asking: Option<u64>,
+    asking: Option<(u64, Asking)>,
 }
 
 impl<'a> Watch<'a> {
@@ -326,9 +326,13 @@ impl<'a> Watch<'a> {
             OldKey::Off(_) | OldKey::On | OldKey::Ended => None,
         };
         let waivers = blocked::waived(&self.called, &self.waivers, state);
-        let ends =
-            format!("the old key of {} is ended at its issuer, and cannot be brought back", self.secret);
-        self.ui.event(Event::Consent { ends, instances, waivers, off_s });
+        let shared = state.plan().aim == Aim::End;
+        let ends = format!(
+            "the {} key of {} is ended at its issuer, and cannot be brought back",
+            if shared { "shared" } else { "old" },
+            self.secret
+        );
+        self.ui.event(Event::Consent { ends, shared, instances, waivers, off_s });
         count
     }
 
@@ -338,7 +342,7 @@ impl<'a> Watch<'a> {
         if self.confirmed {
             return Word::Say(consented);
         }
-        if self.asking == Some(digest) {
+        if self.asking.as_ref().is_some_and(|(asked, _)| *asked == digest) {
             return Word::Awaited;
         }
         let instances = self.told_before_consent(state);
@@ -356,18 +360,18 @@ impl<'a> Watch<'a> {
         };
         let tell = self.tell.clone();
         let name = self.secret.clone();
+        // Whoever is still asked about what is not true any more gives no answer to this.
+        self.asking = None;
         let asked = self.ui.begin_ask_name(&question, &name, move |answer| {
             let word = match answer {
                 Answer::Yes => consented,
-                Answer::No | Answer::Nobody => Command::Unanswered,
+                Answer::No | Answer::Nobody | Answer::Stopped => Command::Unanswered,
             };
             // A driver that has ended meanwhile needs no answer.
             let _ = tell.blocking_send(word);
         });
-        if !asked {
-            return Word::Nobody;
-        }
-        self.asking = Some(digest);
+        let Some(asked) = asked else { return Word::Nobody };
+        self.asking = Some((digest, asked));
         Word::Awaited
     }
 }

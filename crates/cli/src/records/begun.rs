@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use keyroll_journal::{LockError, SqliteJournal, try_lock};
+use keyroll_journal::{LockError, SqliteJournal, Work, try_lock};
 use keyroll_port::{Journal as _, JournalError, Overview, RotationId};
 use keyroll_rotation::{Phase, State};
 
@@ -13,7 +13,7 @@ use super::saved::{Family, Saved};
 use crate::exit::Exit;
 use crate::places::Places;
 use crate::problem::Problem;
-use crate::wiring::open::{journal, runtime};
+use crate::wiring::open::{journal, runtime, who};
 
 fn opening() -> Problem {
     Problem::new("K0837", "carry out the plan")
@@ -58,8 +58,9 @@ fn told(places: &Places, id: &str, secret: &str, state: &State) -> Problem {
         return opening().because(why).help(format!("keyroll plan {secret} makes another plan"));
     }
     let at = reasons::phase(state.phase()).map_or("its end", crate::ui::Phase::word);
-    let (why, next) = match driver(places) {
-        Some(pid) => (format!("process {pid} is carrying it out, and is at {at}"), "status -w"),
+    let drives = held_by(places).filter(|(_, work)| work.as_ref().is_some_and(|work| work.rotation.0 == id));
+    let (why, next) = match drives {
+        Some((pid, work)) => (format!("{}, and is at {at}", who(pid, work.as_ref())), "status -w"),
         None => (format!("it was begun already, and stands at {at}"), "resume"),
     };
     opening().because(why).help(format!("keyroll {next} {id}")).exits(Exit::Held)
@@ -67,8 +68,13 @@ fn told(places: &Places, id: &str, secret: &str, state: &State) -> Problem {
 
 /// The process that drives the rotations of this state folder.
 pub(crate) fn driver(places: &Places) -> Option<u32> {
+    held_by(places).map(|(pid, _)| pid.unwrap_or_default())
+}
+
+/// Who has the lock of the state folder, and what for.
+pub(crate) fn held_by(places: &Places) -> Option<(Option<u32>, Option<Work>)> {
     match try_lock(&places.state) {
-        Err(LockError::Held { pid, .. }) => Some(pid.unwrap_or_default()),
+        Err(LockError::Held { pid, work, .. }) => Some((pid, work)),
         Ok(_) | Err(LockError::Io { .. }) => None,
         Err(_) => None,
     }

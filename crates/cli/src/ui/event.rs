@@ -62,6 +62,9 @@ pub(crate) enum Event {
     Consent {
         /// What is ended for good.
         ends: String,
+        /// It was shared, and whoever used it has a key of its own.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        shared: bool,
         instances: Vec<String>,
         /// What keeps the old value all the same.
         waivers: Vec<String>,

@@ -60,8 +60,8 @@ pub(crate) fn line(event: &Event) -> Option<(Mark, String)> {
             };
             (mark, format!("{name}: {detail}{help}"))
         }
-        Event::Consent { ends, instances, waivers, off_s } => {
-            (Mark::Wait, consent(ends, instances, waivers, *off_s))
+        Event::Consent { ends, shared, instances, waivers, off_s } => {
+            (Mark::Wait, consent((ends, *shared), instances, waivers, *off_s))
         }
         Event::Secret { .. } | Event::Status(_) | Event::Due(_) | Event::Past(_) => return None,
         Event::Note { text } => (Mark::Plain, text.clone()),
@@ -91,10 +91,16 @@ fn plan(id: &str, secret: &str, steps: &[String], least_s: u64, apply_with: &str
 }
 
 /// What a person is asked about, line by line.
-fn consent(ends: &str, instances: &[String], waivers: &[String], off_s: Option<u64>) -> String {
-    let mut text = format!("before the end of the old key\n  IRREVERSIBLE: {ends}");
+fn consent(
+    (ends, shared): (&str, bool),
+    instances: &[String],
+    waivers: &[String],
+    off_s: Option<u64>,
+) -> String {
+    let (key, new) = if shared { ("shared", "a key of its own") } else { ("old", "the new key") };
+    let mut text = format!("before the end of the {key} key\n  IRREVERSIBLE: {ends}");
     for instance in instances {
-        text.push_str(&format!("\n  on the new key: {instance}"));
+        text.push_str(&format!("\n  on {new}: {instance}"));
     }
     for waived in waivers {
         text.push_str(&format!("\n  waived, and may break: {waived}"));
@@ -103,7 +109,7 @@ fn consent(ends: &str, instances: &[String], waivers: &[String], off_s: Option<u
         text.push_str("\n  waived: nothing");
     }
     if let Some(seconds) = off_s {
-        text.push_str(&format!("\n  the old key has been switched off for {}", duration(seconds)));
+        text.push_str(&format!("\n  the {key} key has been switched off for {}", duration(seconds)));
     }
     text
 }

@@ -163,6 +163,15 @@ impl Ui {
     }
 }
 
+/// A sentence from beside what goes on, on stderr: it may stand behind a question, or behind a line that is written over.
+pub(crate) fn aside(look: Look, text: &str) {
+    if look.json {
+        return;
+    }
+    let text = if look.live { format!("\n{}", wrapped(text, columns(), 0)) } else { text.to_owned() };
+    let _ = io::stderr().write_all(format!("{text}\n").as_bytes());
+}
+
 /// Lines for a terminal of so many columns: broken between words, and indented under where their text begins. A line
 /// with a command stays whole, so that it can be copied. `before` is what stands before the first line.
 fn wrapped(text: &str, columns: usize, before: usize) -> String {

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use keyroll_engine::Ports;
 use keyroll_host::{Local, SystemClock};
-use keyroll_journal::{OpenError, SqliteJournal, StateLock, try_lock};
+use keyroll_journal::{LockError, OpenError, SqliteJournal, StateLock, Work, try_lock};
 use keyroll_port::{Issuer, Store};
 use keyroll_secret::{FingerprintKey, SealingKey};
 use keyroll_store::SealedStore;
@@ -13,6 +13,7 @@ use crate::exit::Exit;
 use crate::machine;
 use crate::places::{Places, check};
 use crate::problem::Problem;
+use crate::records::old_key::clock;
 use crate::redact::Remembering;
 use crate::wiring::sealing::{present_key, sealing_key};
 
@@ -94,12 +95,33 @@ pub(crate) fn not_opened(error: &OpenError) -> Problem {
 
 /// The right to drive on this machine.
 pub(crate) fn lock(places: &Places) -> Result<StateLock, Problem> {
-    try_lock(&places.state).map_err(|error| {
-        Problem::new("K0828", "become the driver of this machine's rotations")
-            .because_of(&error)
-            .help("keyroll status -w follows the rotation that is driven now")
-            .exits(Exit::Held)
-    })
+    try_lock(&places.state)
+        .map_err(|error| not_locked("become the driver of this machine's rotations", &error))
+}
+
+/// Who has the lock, and what for.
+pub(crate) fn not_locked(attempted: &str, error: &LockError) -> Problem {
+    let problem = Problem::new("K0828", attempted).exits(Exit::Held);
+    let LockError::Held { pid, work, .. } = error else { return problem.because_of(error) };
+    let problem = problem.because(who(*pid, work.as_ref()));
+    match work {
+        Some(Work { rotation, .. }) => problem.help(format!(
+            "keyroll status -w {rotation} follows it until it ends; keyroll pause {rotation} stops it"
+        )),
+        None => problem.help("it is over in a moment, or waits for somebody: keyroll status -w looks again"),
+    }
+}
+
+/// Whoever has the lock, by their own word.
+pub(crate) fn who(pid: Option<u32>, work: Option<&Work>) -> String {
+    let process = pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
+    match work {
+        Some(Work { rotation, secret, since_unix_ms }) => {
+            let since = clock(*since_unix_ms);
+            format!("{process} has carried out rotation {rotation} of {secret} since {since}")
+        }
+        None => format!("{process} has the state folder, and does not say for which rotation"),
+    }
 }
 
 /// Everything that a rotation is driven with.
