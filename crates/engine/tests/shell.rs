@@ -267,11 +267,11 @@ fn what_stands_for_a_version_goes_only_with_its_deletion() {
     };
     let (calm, standing, state) = back(None);
     assert_eq!((standing, state.phase()), (Standing::Ended, Phase::RolledBack));
-    assert_eq!(*locked(&calm.machine.struck), ["value-two"]);
+    assert_eq!(*locked(&calm.host.struck), ["value-two"]);
     for mishap in [Mishap::Lost, Mishap::Failed, Mishap::FailedForGood] {
         for at in 3..calm.fate.count() {
             let (scene, ..) = back(Some((at, mishap)));
-            let struck = !locked(&scene.machine.struck).is_empty();
+            let struck = !locked(&scene.host.struck).is_empty();
             let ended = locked(&scene.keys.ended).contains(&"id-2".to_owned());
             assert!(!struck || ended, "{mishap:?} {at}: taken out beside a living login");
         }

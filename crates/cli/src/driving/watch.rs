@@ -326,7 +326,7 @@ impl<'a> Watch<'a> {
             OldKey::Off(_) | OldKey::On | OldKey::Ended => None,
         };
         let waivers = blocked::waived(&self.called, &self.waivers, state);
-        let shared = state.plan().aim == Aim::End;
+        let shared = !state.plan().aim.makes_new();
         let ends = format!(
             "the {} key of {} is ended at its issuer, and cannot be brought back",
             if shared { "shared" } else { "old" },
