@@ -64,7 +64,8 @@ impl Userlist {
     pub fn without(file: &[u8], login: Login<'_>) -> Result<Option<SecretBytes>, CopyError> {
         let lines = read(file)?;
         let line = one(file, &lines, login.user)?.filter(|line| line.password == *login.password);
-        line.map(|line| changed(file, Some(whole_line(file, line)), &SecretBytes::new(Vec::new()))).transpose()
+        line.map(|line| changed(file, Some(whole_line(file, line)), &SecretBytes::new(Vec::new())))
+            .transpose()
     }
 
     /// The list with `to` in it, and `from` left or taken out. Every other byte stays; where both have one name, its line

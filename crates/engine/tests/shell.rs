@@ -238,11 +238,11 @@ fn what_stands_for_a_version_goes_only_with_its_deletion() {
     };
     let (calm, standing, state) = back(None);
     assert_eq!((standing, state.phase()), (Standing::Ended, Phase::RolledBack));
-    assert_eq!(*locked(&calm.machine.struck), ["value-two"]);
+    assert_eq!(*locked(&calm.host.struck), ["value-two"]);
     for mishap in [Mishap::Lost, Mishap::Failed, Mishap::FailedForGood] {
         for at in 3..calm.fate.count() {
             let (scene, ..) = back(Some((at, mishap)));
-            let struck = !locked(&scene.machine.struck).is_empty();
+            let struck = !locked(&scene.host.struck).is_empty();
             let ended = locked(&scene.keys.ended).contains(&"id-2".to_owned());
             assert!(!struck || ended, "{mishap:?} {at}: taken out beside a living login");
         }
@@ -275,6 +275,21 @@ fn what_was_deleted_on_a_way_back_that_was_left_leaves_the_store_too() {
 
 fn with_a_switch() -> Capabilities {
     Capabilities { disable: true, refusals: Refusals::ConsumerLogs, ..parts::capabilities() }
+}
+
+#[test]
+fn a_switch_off_that_came_half_way_is_carried_out_again() {
+    for half in [false, true] {
+        let scene = Scene::with(with_a_switch(), &[], "id-2", "value-two");
+        *locked(&scene.book.breaks_at) = Some(Op::Disable);
+        assert_eq!(drive(&scene).0, Standing::Lost);
+        assert!(locked(&scene.keys.off).contains("id-1"));
+        *locked(&scene.keys.half_off) = half;
+        let (standing, state) = drive(&scene);
+        assert_eq!((standing, state.phase()), (Standing::Ended, Phase::Done), "{half}");
+        assert!(!*locked(&scene.keys.half_off));
+        assert_eq!(intended(&scene, &Op::Disable).len(), 1 + usize::from(half));
+    }
 }
 
 #[test]

@@ -125,7 +125,8 @@ impl Local {
                 "writing it in place was cut short, or somebody wrote after it: look at its lines".to_owned(),
             ));
         }
-        let left = without(file, content.bytes.expose(), gone, stays).map_err(|error| refused(file, &error))?;
+        let left =
+            without(file, content.bytes.expose(), gone, stays).map_err(|error| refused(file, &error))?;
         let Some(left) = left else { return Ok(()) };
         if file.write == Write::InPlace {
             self.keep_contents(mark, [&content.bytes, &left])?;

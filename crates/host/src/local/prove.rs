@@ -249,8 +249,7 @@ impl Local {
             return Ok(if ask(&exec(command.clone()), None)? { Kinds::REPORTED } else { Kinds::NONE });
         };
         let alone = self.alone(file, which, values)?;
-        let alone =
-            alone.map(|bytes| OwnCopy::make(&self.setup.work, (id.0, path), &bytes)).transpose()?;
+        let alone = alone.map(|bytes| OwnCopy::make(&self.setup.work, (id.0, path), &bytes)).transpose()?;
         let place = alone.as_ref().map_or(file.path.as_path(), |copy| &copy.0);
         let mut said = None;
         let answer = answer(&exec(with_copy(command, place)), None, &mut said)?;
@@ -470,12 +469,7 @@ struct OwnCopy(PathBuf);
 impl OwnCopy {
     fn make(folder: &Path, (consumer, path): (u16, u8), bytes: &SecretBytes) -> Result<Self, Failure> {
         let failed = |error: std::io::Error| {
-            Failure::new(
-                keyroll_port::Class::Retryable,
-                "K0359",
-                "write a copy for a check",
-            )
-            .because(error)
+            Failure::new(keyroll_port::Class::Retryable, "K0359", "write a copy for a check").because(error)
         };
         fs::create_dir_all(folder).map_err(failed)?;
         let path = folder.join(format!("control-{}-{consumer}-{path}", std::process::id()));
