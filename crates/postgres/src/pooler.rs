@@ -251,15 +251,12 @@ impl Table {
     fn of(what: &'static str, messages: &[SimpleQueryMessage]) -> Self {
         let mut table = Self { what, columns: Vec::new(), rows: Vec::new() };
         for message in messages {
-            match message {
-                SimpleQueryMessage::RowDescription(columns) => {
-                    table.columns = columns.iter().map(|column| column.name().to_owned()).collect();
-                }
-                SimpleQueryMessage::Row(row) => {
-                    let field = |at| row.try_get(at).ok().flatten().unwrap_or_default().to_owned();
-                    table.rows.push((0..row.len()).map(field).collect());
-                }
-                _ => {}
+            if let SimpleQueryMessage::RowDescription(columns) = message {
+                table.columns = columns.iter().map(|column| column.name().to_owned()).collect();
+            }
+            if let SimpleQueryMessage::Row(row) = message {
+                let field = |at| row.try_get(at).ok().flatten().unwrap_or_default().to_owned();
+                table.rows.push((0..row.len()).map(field).collect());
             }
         }
         table
