@@ -358,7 +358,10 @@ impl Bench {
         let sessions = self.ports.issuer.sessions(id).await?.unwrap_or_default();
         let idle: Vec<String> = sessions.iter().filter(|it| !it.busy).map(|it| it.handle.clone()).collect();
         if !idle.is_empty() {
-            self.ports.issuer.end_sessions(id, &idle, false).await?;
+            let ended = self.ports.issuer.end_sessions(id, &idle, false).await?;
+            if ended < idle.len() {
+                self.note(Note::Failed(not_all_ended(ended, idle.len())));
+            }
         }
         Ok(())
     }
@@ -430,6 +433,12 @@ impl Bench {
 /// Whether nothing uses the old credential any more: with a debt it lives on.
 pub(crate) fn old_ended(state: &State) -> bool {
     state.old_key() == OldKey::Ended && state.debt().is_none()
+}
+
+fn not_all_ended(ended: usize, of: usize) -> Failure {
+    Failure::new(Class::Retryable, "K0159", format!("end {of} idle sessions on the old credential"))
+        .because(format!("{ended} were ended; the others went by themselves, are busy by now, or are not ended from here"))
+        .help("a client of a pooler that is idle stays logged in there until it comes again, or the pooler is restarted")
 }
 
 /// The value that was chosen is not in the store.

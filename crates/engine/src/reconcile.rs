@@ -86,7 +86,11 @@ impl Bench {
         }
         let listing = self.listing(old).await?;
         let entry = listing.entries.iter().find(|entry| Some(&entry.id) == old.credential.id.as_ref());
-        Ok(entry.is_some_and(|entry| entry.disabled))
+        match entry.filter(|entry| entry.disabled) {
+            // Its second half may have come to nothing: then it is carried out again.
+            Some(entry) => self.ports.issuer.is_wholly_off(&entry.id).await,
+            None => Ok(false),
+        }
     }
 
     /// A mint's answer may be lost: its value is here, or the credential is there without it, or neither.

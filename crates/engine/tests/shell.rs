@@ -307,6 +307,21 @@ fn with_a_switch() -> Capabilities {
 }
 
 #[test]
+fn a_switch_off_that_came_half_way_is_carried_out_again() {
+    for half in [false, true] {
+        let scene = Scene::with(with_a_switch(), &[], "id-2", "value-two");
+        *locked(&scene.book.breaks_at) = Some(Op::Disable);
+        assert_eq!(drive(&scene).0, Standing::Lost);
+        assert!(locked(&scene.keys.off).contains("id-1"));
+        *locked(&scene.keys.half_off) = half;
+        let (standing, state) = drive(&scene);
+        assert_eq!((standing, state.phase()), (Standing::Ended, Phase::Done), "{half}");
+        assert!(!*locked(&scene.keys.half_off));
+        assert_eq!(intended(&scene, &Op::Disable).len(), 1 + usize::from(half));
+    }
+}
+
+#[test]
 fn nobody_to_consent_leaves_the_old_key_on() {
     let scene = Scene::unconsented(with_a_switch(), &[]);
     let (standing, state) = drive(&scene);

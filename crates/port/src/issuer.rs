@@ -175,6 +175,12 @@ pub trait Issuer: Send + Sync {
     /// Switches a credential off, reversibly. Harmless if it is off already.
     async fn disable(&self, id: &CredentialId) -> Result<(), Failure>;
 
+    /// Whether nothing lets a credential in that is shown switched off, as after a [`Self::disable`] that was carried out
+    /// to its end.
+    async fn is_wholly_off(&self, _id: &CredentialId) -> Result<bool, Failure> {
+        Ok(true)
+    }
+
     /// Switches it on again. Harmless if it is on.
     async fn enable(&self, id: &CredentialId) -> Result<(), Failure>;
 

@@ -55,7 +55,13 @@ pub(crate) async fn run(server: &Server, current: &Credential) -> Result<Vec<Str
     notes.extend(check_session_user(&work).await?);
     notes.extend(note_of_room(&work, &roles, user).await?);
     work.roll_back().await?;
-    pooler::look(server, user).await?;
+    notes.extend(pooler::look(server, user).await?.kept().iter().map(|database| {
+        format!(
+            "a client of the pooler keeps its connection to {database:?} for as long as it is logged in (pool_mode = \
+             session): one that stays on the old login holds the rotation up until it comes again, or its connection is \
+             ended once the login is dead"
+        )
+    }));
     for role in [user, slot] {
         control(server, role).await?;
     }

@@ -46,6 +46,8 @@ pub(crate) struct Keys {
     pub(crate) off: Mutex<BTreeSet<String>>,
     /// The next list misses those that are off, as where another key is deleted between two of its pages.
     pub(crate) overlooks: Mutex<bool>,
+    /// A switch off came to its first half only.
+    pub(crate) half_off: Mutex<bool>,
     /// How often a key that was off was presented.
     pub(crate) presented_off: AtomicU64,
     /// Whether it has a record of refused uses, and what that shows since the mark, look after look.
@@ -141,7 +143,11 @@ impl Issuer for Keys {
     async fn disable(&self, id: &CredentialId) -> Result<(), Failure> {
         self.fate.befall(|| {
             locked(&self.off).insert(id.as_str().to_owned());
+            *locked(&self.half_off) = false;
         })
+    }
+    async fn is_wholly_off(&self, _: &CredentialId) -> Result<bool, Failure> {
+        Ok(!*locked(&self.half_off))
     }
     async fn enable(&self, id: &CredentialId) -> Result<(), Failure> {
         self.fate.befall(|| {
@@ -238,7 +244,7 @@ impl Store for Safe {
         let info = |it: &(u32, Label, Option<Credential>, Seq)| VersionInfo {
             number: it.0,
             label: it.1,
-            credential: None,
+            credential: it.2.as_ref().and_then(|credential| credential.id.clone()),
             fingerprints: Vec::new(),
             unix_ms: 0,
         };
@@ -481,6 +487,7 @@ impl Scene {
             capabilities: plan.capabilities.clone(),
             off: Mutex::default(),
             overlooks: Mutex::default(),
+            half_off: Mutex::default(),
             alive: Mutex::new(alive),
             labels: Mutex::default(),
             ended: Mutex::default(),
