@@ -230,6 +230,9 @@ pub(crate) struct SecretRewrapArgs {
     /// What it is wrapped with from now on: file (nothing), file:PATH, credential:NAME, fd:NUMBER, passphrase
     #[arg(long, value_name = "SOURCE")]
     pub(crate) to: String,
+    /// With --to fd:NUMBER: another pipe with the same key, by which it is opened once before the old wrapping goes
+    #[arg(long, value_name = "fd:NUMBER")]
+    pub(crate) again: Option<String>,
 }
 
 /// A command about one secret.

@@ -218,7 +218,21 @@ fn a_key_comes_through_a_pipe_and_no_other_descriptor() {
         shell.args(["-c", &format!("keyroll() {{ {BINARY} --state s \"$@\"; }}; {command}")]);
         shell.current_dir(scene.path()).env_remove("KEYROLL_SEALING_KEY").output().unwrap()
     };
-    good(&bash("keyroll secret rewrap --to fd:3 3< <(cat one)"));
+    // What cannot be had a second time is refused before anything is replaced.
+    scene.key("other");
+    let before = scene.sealing_key();
+    for (command, why) in [
+        ("keyroll secret rewrap --to fd:3 3< <(cat one)", "K0622"),
+        ("keyroll secret rewrap --to fd:3 --again fd:3 3< <(cat one)", "K0622"),
+        ("keyroll secret rewrap --to file --again fd:3 3< <(cat one)", "K0622"),
+        ("keyroll secret rewrap --to fd:3 --again fd:4 3< <(cat one) 4< <(cat other)", "K0826"),
+        ("keyroll secret rewrap --to fd:3 --again fd:4 3< <(cat one) 4< <(false)", "K0826"),
+        ("keyroll secret rewrap --to fd:3 --again fd:9 3< <(cat one)", "K0882"),
+    ] {
+        refused(&bash(command), why);
+        assert!(scene.sealing_key() == before, "{command}: it was replaced");
+    }
+    good(&bash("keyroll secret rewrap --to fd:3 --again fd:4 3< <(cat one) 4< <(cat one)"));
     let shown = good(&bash("keyroll secret show acme --sealing-key fd:5 5< <(cat one)"));
     assert_eq!(fingerprint(&shown), print);
     let shown = good(&bash("KEYROLL_SEALING_KEY=fd:5 keyroll secret show acme 5< <(cat one)"));

@@ -7,11 +7,11 @@
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
 
-use keyroll_port::Failure;
+use keyroll_port::{Class, Failure};
 use keyroll_rotation::{Capabilities, Overlap, Seq, State};
 use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
 
-use crate::hands::{Bench, Note, Old};
+use crate::hands::{Bench, Old};
 
 /// Where the ids are sealed that were listed before a value was chosen: above the number of any entry.
 const LISTED: Seq = 1 << 61;
@@ -34,20 +34,20 @@ fn compares(capabilities: &Capabilities) -> bool {
 }
 
 impl Bench {
-    /// Seals which ids there are before the next value is chosen. Without a whole list nothing is kept, and a lost
-    /// answer stays unclear.
+    /// Seals which ids there are before the next value is chosen: without that nothing is minted.
     pub(crate) async fn keep_listed(&self, old: &Old, choose: Seq) -> Result<(), Failure> {
         if !compares(self.ports.issuer.capabilities()) {
             return Ok(());
         }
-        let listing = match self.listing(old).await {
-            Ok(listing) if listing.complete => listing,
-            Ok(_) => return Ok(()),
-            Err(failure) => {
-                self.note(Note::Failed(failure));
-                return Ok(());
-            }
-        };
+        let listing = self.listing(old).await?;
+        if !listing.complete {
+            return Err(Failure::new(
+                Class::Retryable,
+                "K0118",
+                "list the credentials before the next one is made",
+            )
+            .because("the issuer's list is not whole"));
+        }
         let lines: Vec<&str> = listing.entries.iter().map(|entry| entry.id.as_str()).collect();
         let mut fields = Fields::new();
         fields.insert(FIELD, SecretBytes::from(lines.join("\n")), true);

@@ -247,14 +247,14 @@ impl Bench {
             Op::DeleteNew => {
                 if let Some(new) = state.new_version() {
                     let ended = Self::superfluous(&new.credential, &old, None)?;
-                    self.end(&ended).await?;
+                    self.end(&ended, &old, state).await?;
                     self.strike(&ended, &old).await?;
                 }
             }
             Op::DeleteOrphan(credential) | Op::DeleteAbandoned(credential) => {
                 let new = state.new_version().map(|new| &new.credential);
                 let ended = Self::superfluous(credential, &old, new)?;
-                self.end(&ended).await?;
+                self.end(&ended, &old, state).await?;
                 self.strike(&ended, &old).await?;
                 // Its value goes once its end was seen. A driver that ends in between begins again with the deletion.
                 self.discard(Some(&ended), state).await?;
@@ -265,26 +265,53 @@ impl Bench {
         Ok(None)
     }
 
-    /// Ends a credential that does not stay. Where only a person can, it counts as ended once every endpoint refuses it
-    ///; their word alone is nothing.
-    async fn end(&self, id: &CredentialId) -> Result<(), Failure> {
+    /// Ends a credential that does not stay. Where only a person can, it counts as ended once it is seen dead; their
+    /// word alone is nothing.
+    async fn end(&self, id: &CredentialId, old: &Old, state: &State) -> Result<(), Failure> {
         let issuer = &self.ports.issuer;
         if issuer.revokes() {
             return issuer.revoke(id).await;
         }
         let value = self.sealed_of(id).await?;
-        let attempted = || Failure::new(Class::Permanent, "K0715", format!("see the credential {id} dead"));
-        let help = format!("end it at the issuer's console, then: keyroll retry {}", self.id);
-        let Some(value) = value else {
-            return Err(attempted().because("its value is not sealed, so nobody can ask").help(help));
+        let failed = |why: String| {
+            Failure::new(Class::Permanent, "K0715", format!("see the credential {id} dead"))
+                .because(why)
+                .help(format!("end it at the issuer's console, then: keyroll retry {}", self.id))
         };
+        let Some(value) = value else {
+            return Err(failed("its value is not sealed, so nobody can ask".to_owned()));
+        };
+        let new = self.new_credential(state).await?.filter(|new| new.id.as_ref() != Some(id));
+        let stays = new.as_ref().unwrap_or(&old.credential);
+        for _ in 0..state.plan().policy.probes_dead.max(1) {
+            self.refused_beside(&value, stays).await.map_err(failed)?;
+        }
+        Ok(())
+    }
+
+    /// Whether every endpoint refuses a value as it refuses a wrong one, and goes on accepting the one that stays. An
+    /// issuer that refuses everything shows nothing.
+    async fn refused_beside(&self, value: &Credential, stays: &Credential) -> Result<(), String> {
+        let issuer = &self.ports.issuer;
         for endpoint in issuer.endpoints() {
-            let why = match issuer.probe(&endpoint, &value).await {
-                Probe::Dead => continue,
-                Probe::Alive | Probe::Denied => format!("{endpoint} still accepts it"),
-                Probe::Unknown(why) => format!("{endpoint}: {why}"),
-            };
-            return Err(attempted().because(why).help(help));
+            match issuer.probe(&endpoint, value).await {
+                Probe::Dead => {}
+                Probe::Alive | Probe::Denied => return Err(format!("{endpoint} still accepts it")),
+                Probe::Unknown(why) => return Err(format!("{endpoint}: {why}")),
+            }
+            match issuer.probe(&endpoint, stays).await {
+                Probe::Alive | Probe::Denied => {}
+                Probe::Dead | Probe::Unknown(_) => {
+                    return Err(format!(
+                        "{endpoint} does not accept the key that stays either: its refusal tells nothing"
+                    ));
+                }
+            }
+            if issuer.probe(&endpoint, &issuer.decoy(stays)).await != Probe::Dead {
+                return Err(format!(
+                    "{endpoint} does not refuse a wrong key in this way: its refusal tells nothing"
+                ));
+            }
         }
         Ok(())
     }

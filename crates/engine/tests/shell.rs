@@ -147,6 +147,25 @@ fn a_colleagues_key_is_never_taken_for_one_whose_answer_was_lost() {
 }
 
 #[test]
+fn a_new_key_that_a_person_ends_is_dead_only_beside_an_accepted_one() {
+    let scene = Scene::unconsented(capabilities(), &[]);
+    let (standing, _) = drive(&scene);
+    assert!(matches!(standing, Standing::Person(_)), "{standing:?}");
+    // An issuer that refuses everything while the new key is seen dead on the way back.
+    scene.keys.console.store(true, Ordering::SeqCst);
+    scene.keys.refuses_meanwhile.store(true, Ordering::SeqCst);
+    let (standing, state) = drive_before(&scene, There::Nobody, &[Command::Tell(Fact::AbortAsked)]);
+    assert!(matches!(standing, Standing::Held(Hold::Stuck(_))), "{standing:?}");
+    assert_eq!(state.phase(), Phase::RollingBack);
+    assert!(scene.safe.sealed().contains("value-two"), "both are kept");
+    // It is over, and the person has ended it.
+    scene.keys.refuses_meanwhile.store(false, Ordering::SeqCst);
+    locked(&scene.keys.alive).remove("value-two");
+    let (standing, state) = drive_before(&scene, There::Nobody, &[Command::Tell(Fact::Retried)]);
+    assert_eq!((standing, state.phase()), (Standing::Ended, Phase::RolledBack));
+}
+
+#[test]
 fn one_id_with_two_values_ends_nothing() {
     let scene = Scene::new("id-1", "value-two");
     let (_, state) = drive(&scene);

@@ -7,7 +7,7 @@ pub(crate) mod machine;
 pub(crate) use machine::{Fate, Machine};
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -57,6 +57,11 @@ pub(crate) struct Keys {
     pub(crate) colleagues: Mutex<Option<(String, String)>>,
     /// How late a minted key is listed.
     pub(crate) lag_ms: AtomicU64,
+    /// Only a person ends keys here.
+    pub(crate) console: AtomicBool,
+    /// Every key is refused while the new one is to be deleted.
+    pub(crate) refuses_meanwhile: AtomicBool,
+    deleting: Arc<AtomicBool>,
     born_ms: AtomicU64,
     time: Time,
     mints: AtomicU64,
@@ -134,6 +139,9 @@ impl Issuer for Keys {
         if known.is_some_and(|id| off.contains(&id)) {
             self.presented_off.fetch_add(1, Ordering::SeqCst);
         }
+        if self.refuses_meanwhile.load(Ordering::SeqCst) && self.deleting.load(Ordering::SeqCst) {
+            return Probe::Dead;
+        }
         let on = locked(&self.alive).get(&value_of(credential)).is_some_and(|id| !off.contains(id));
         if on { Probe::Alive } else { Probe::Dead }
     }
@@ -153,6 +161,9 @@ impl Issuer for Keys {
         self.fate.befall(|| {
             locked(&self.off).remove(id.as_str());
         })
+    }
+    fn revokes(&self) -> bool {
+        !self.console.load(Ordering::SeqCst)
     }
     async fn revoke(&self, id: &CredentialId) -> Result<(), Failure> {
         self.fate.befall(|| {
@@ -322,6 +333,7 @@ pub(crate) struct Book {
     /// Breaks off behind this many entries, once.
     pub(crate) breaks_behind: Mutex<Option<Seq>>,
     skipped_ms: Arc<AtomicU64>,
+    deleting: Arc<AtomicBool>,
 }
 
 impl Book {
@@ -349,6 +361,11 @@ impl Journal for Book {
     }
     async fn append(&self, _: &RotationId, seq: Seq, event: &Event, _: u64) -> Result<(), JournalError> {
         let op = self.outcome_of(event);
+        match (&event.fact, &op) {
+            (Fact::Intended(Op::DeleteNew), _) => self.deleting.store(true, Ordering::SeqCst),
+            (_, Some(Op::DeleteNew)) => self.deleting.store(false, Ordering::SeqCst),
+            _ => {}
+        }
         let mut breaks = locked(&self.breaks_at);
         if op.is_some() && *breaks == op {
             *breaks = None;
@@ -483,6 +500,7 @@ impl Scene {
         let fate = Arc::new(Fate::default());
         let alive = BTreeMap::from([("value-one".to_owned(), "id-1".to_owned())]);
         let (started, skipped_ms) = (Instant::now(), Arc::<AtomicU64>::default());
+        let deleting = Arc::<AtomicBool>::default();
         let keys = Keys {
             capabilities: plan.capabilities.clone(),
             off: Mutex::default(),
@@ -496,6 +514,9 @@ impl Scene {
             next: (id.to_owned(), value.to_owned()),
             colleagues: Mutex::default(),
             lag_ms: AtomicU64::new(0),
+            console: AtomicBool::default(),
+            refuses_meanwhile: AtomicBool::default(),
+            deleting: deleting.clone(),
             born_ms: AtomicU64::new(0),
             time: Time(started, skipped_ms.clone()),
             mints: AtomicU64::new(0),
@@ -518,6 +539,7 @@ impl Scene {
             breaks_at: Mutex::default(),
             breaks_behind: Mutex::default(),
             skipped_ms,
+            deleting,
         };
         Self { keys: Arc::new(keys), safe, book: Arc::new(book), host, fate, started }
     }
