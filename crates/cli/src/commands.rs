@@ -56,6 +56,7 @@ pub(crate) fn run(command: Command, context: &mut Context) -> ExitCode {
         Command::Completion(args) => completion::run(&args, context),
         Command::Man(args) => man::run(&args, context),
     };
+    let ended = ended.and_then(|exit| context.ui.lost().map_or(Ok(exit), Err));
     let exit = ended.unwrap_or_else(|problem| {
         context.ui.problem(&problem);
         problem.exit()

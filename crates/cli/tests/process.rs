@@ -178,6 +178,18 @@ fn a_reader_that_goes_away_is_no_failure() {
     assert_eq!(wait(&mut child).code(), Some(0));
 }
 
+/// A unit or a completion that is cut off would be used as it is.
+#[test]
+fn what_cannot_be_written_is_a_failure() {
+    let folder = folder();
+    for words in [&["schema"] as &[&str], &["completion", "bash"], &["due", "--timer"]] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = keyroll(folder.path()).args(words).stdout(full).stderr(Stdio::piped()).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{words:?}: {}", text(&output));
+        assert!(text(&output).contains("error[K0886]"), "{words:?}: {}", text(&output));
+    }
+}
+
 #[test]
 fn an_edit_goes_through_a_link_and_keeps_the_mode() {
     let folder = folder();
