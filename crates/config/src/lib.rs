@@ -42,7 +42,6 @@ pub use gate::Gate;
 pub use log::{Log, LogSource};
 pub use manager::{Manager, Roll};
 pub use name::{NAME_BYTES_MAX, Name};
-pub use period::{PERIOD_DAYS_MAX, format_period, parse_period};
 pub use placeholder::{Argument, Argv};
 pub use reference::{IssuerRef, Reference, StoreRef};
 pub use reference_page::reference_markdown;

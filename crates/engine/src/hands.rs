@@ -44,7 +44,7 @@ pub enum Note {
 }
 
 /// The ports of one rotation, with what their calls need. Carries operations out, looks, and decides nothing.
-pub struct Bench {
+pub(crate) struct Bench {
     pub(crate) ports: Ports,
     pub(crate) id: RotationId,
     pub(crate) opening: Opening,

@@ -46,7 +46,7 @@ pub use docker::Docker;
 pub use facts::{MANAGER_FACTS, ManagerFact, Notice, ServiceFact, managers_markdown};
 pub use fetch::fetch;
 pub use find::Find;
-pub use instance::{InstanceProcess, check_instance_name};
+pub use instance::InstanceProcess;
 pub use leftover::{Leftover, end_leftover};
 pub use master::{Master, Roll};
 pub use pm2::Pm2;

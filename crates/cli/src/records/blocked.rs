@@ -74,7 +74,7 @@ fn gone(who: Incarnation) -> bool {
 fn holder(called: &Called, state: &State, blocker: Blocker, stays: Which) -> Holder {
     let goes = if stays == Which::New { "old" } else { "new" };
     let stays = if stays == Which::New { "new" } else { "old" };
-    let moves = state.plan().aim.makes_new();
+    let ends = !state.plan().aim.makes_new();
     match blocker {
         Blocker::Holder(who) => {
             let found_by = format!("it holds the {goes} key, and no consumer explains it");
@@ -83,7 +83,7 @@ fn holder(called: &Called, state: &State, blocker: Blocker, stays: Which) -> Hol
         Blocker::Stranger(_) => Holder {
             kind: "unexplained copy",
             found_by: format!("a file that no consumer names holds the {goes} key"),
-            how_to_move: if moves { "keyroll consumer adopt PATH --name NAME" } else { SPLIT_AGAIN }
+            how_to_move: if ends { SPLIT_AGAIN } else { "keyroll consumer adopt PATH --name NAME" }
                 .to_owned(),
             or_else: Some("keyroll consumer waive PATH --reason WHY".to_owned()),
             ..nameless("a file")
@@ -118,11 +118,9 @@ fn holder(called: &Called, state: &State, blocker: Blocker, stays: Which) -> Hol
         Blocker::Stale(consumer, who, path) => Holder {
             kind: "stale instance",
             found_by: format!("it runs on the {goes} key on {}", called.path(consumer, path)),
-            how_to_move: match moves {
-                true => "restart it, or keyroll resume, which moves it again".to_owned(),
-                false => {
-                    "see that its file holds its own key, and restart it, then keyroll resume".to_owned()
-                }
+            how_to_move: match ends {
+                true => "see that its file holds its own key, and restart it, then keyroll resume".to_owned(),
+                false => "restart it, or keyroll resume, which moves it again".to_owned(),
             },
             or_else: None,
             ..process(who, Some(called.consumer(consumer)))
