@@ -1,5 +1,7 @@
 //! What making a container anew would make live beside the value.
 
+use std::path::Path;
+
 use keyroll_copy::{Format, Slot};
 use keyroll_manager::{Compose, Container, ContainerVerb};
 use keyroll_observe::{Image, ProcessId};
@@ -23,8 +25,11 @@ impl Local {
             subject.consumer.files.iter().filter_map(|id| self.setup.file(*id)).collect();
         let written = files.iter().flat_map(|file| in_project(file, &compose.service));
         let own: Vec<&str> = files.iter().flat_map(|file| own_variables(file)).chain(written).collect();
+        let named = files.iter().map(|file| (file.path.as_path(), own_variables(file)));
+        let from: Vec<(&Path, &str)> =
+            named.flat_map(|(path, names)| names.into_iter().map(move |name| (path, name))).collect();
         self.mounted(subject, process, report);
-        let brings = match compose.brings(&own) {
+        let brings = match compose.brings(&own, &from) {
             Ok(brings) => brings,
             Err(failure) => {
                 let what = format!("what a restart of '{consumer}' would make live");
