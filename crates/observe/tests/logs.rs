@@ -20,6 +20,7 @@ fn part() {
     match std::env::var(PART).as_deref() {
         Ok("journal") => journal(),
         Ok("of a user") => of_a_user(),
+        Ok("alias") => by_its_alias(),
         Ok("hidden") => hidden(),
         Ok("docker") => docker(),
         Ok(_) | Err(_) => {}
@@ -70,6 +71,7 @@ fn the_journal_of_a_unit_is_followed_from_a_cursor() {
     };
     play(&[], "journal");
     play(&[], "of a user");
+    play(&[], "alias");
     play(&["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"], "hidden");
 }
 
@@ -138,6 +140,23 @@ fn journal() {
     run(&["journalctl", "--sync", "--rotate", "--vacuum-time=1us"]);
     assert!(kept.look().unwrap().gap, "a cursor that is gone was taken for the end");
     assert!(LogFollower::at(&LogSource::Docker("a".to_owned()), "a", "b", &mark).unwrap().is_none());
+}
+
+/// A unit's lines are marked with its first name, whatever it is called; or stand in a journal that is not followed.
+fn by_its_alias() {
+    let unit = "[Service]\nExecStart=/bin/sh -c 'echo refused by an alias; exec sleep 1000'\n[Install]\nAlias=shop.service\n";
+    std::fs::write("/etc/systemd/system/real.service", unit).unwrap();
+    run(&["systemctl", "enable", "--quiet", "real.service"]);
+    let shop = LogSource::Journal(JournalUnit { unit: "shop".to_owned(), user: None });
+    let follow = || LogFollower::at_end(&shop, "login ok", "refused");
+    let mut log = follow().unwrap();
+    run(&["systemctl", "start", "shop"]);
+    assert!(!until(&mut log, 0, 1).gap);
+    let apart = unit.replace("[Install]", "LogNamespace=shop\n[Install]");
+    std::fs::write("/etc/systemd/system/real.service", apart).unwrap();
+    run(&["systemctl", "daemon-reload"]);
+    assert_eq!(follow().err().unwrap().code, "K0413");
+    run(&["systemctl", "stop", "real"]);
 }
 
 /// Two managers may have a unit of one name each.
