@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use keyroll_copy::{Format, Slot};
-use keyroll_manager::{Compose, Container, ContainerVerb};
+use keyroll_manager::{Compose, Container, ContainerVerb, Docker, Run};
+use keyroll_needle::Needles;
 use keyroll_observe::{Image, ProcessId};
 use keyroll_port::Live;
 use keyroll_rotation::Difference;
@@ -64,6 +65,43 @@ impl Local {
             "what else '{}' is made with: only its restart command knows",
             subject.consumer.name
         ));
+    }
+
+    /// Containers that do not run and were made with the value that goes: with a start of theirs it is back, and no file
+    /// shows it. They are looked for where a consumer is a container.
+    pub(super) fn stopped_containers(&self, needles: &Needles, goes: u32) -> Vec<String> {
+        let slots = self.setup.consumers.iter().flat_map(|consumer| &consumer.slots);
+        let mut engines: Vec<&Docker> = Vec::new();
+        for slot in slots {
+            let engine = match &slot.run {
+                Run::Compose(compose) => &compose.docker,
+                Run::Container(container) => &container.docker,
+                Run::Process(_) | Run::Reread(_) | Run::Unit(_) | Run::AtRest(_) | Run::Supervisor(_) => {
+                    continue;
+                }
+                Run::Pm2(_) | Run::Adapter(_) | Run::Master(_) | Run::Cron(_) => continue,
+            };
+            if !engines.contains(&engine) {
+                engines.push(engine);
+            }
+        }
+        let mut lines = Vec::new();
+        for engine in engines {
+            match engine.stopped() {
+                Ok(stopped) => {
+                    for (name, starts_with) in stopped {
+                        let mut holds = false;
+                        needles.find(starts_with.expose(), &mut |hit| holds |= hit.id.0 == goes);
+                        if holds {
+                            let name = name.escape_debug();
+                            lines.push(format!("the stopped container {name}: it was made with the value, and a start of it brings that back (docker rm {name})"));
+                        }
+                    }
+                }
+                Err(failure) => lines.push(format!("stopped containers: could not {}", failure.attempted)),
+            }
+        }
+        lines
     }
 
     /// What stands in a mounted file beside the value, nobody sees from outside.
