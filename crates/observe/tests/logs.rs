@@ -173,7 +173,9 @@ fn of_a_user() {
     let own = |script: &str| {
         let as_user = ["runuser", "-u", "deploy", "--", "env", runtime.as_str()];
         let start = ["systemd-run", "--user", "--quiet", "--wait", "--collect", "--unit=app"];
-        run(&[&as_user[..], &start, &["sh", "-c", script]].concat());
+        // The journal asks the process itself which unit of a user it is of: one that has ended is of none.
+        let script = format!("{script}; sleep 3");
+        run(&[&as_user[..], &start, &["sh", "-c", &script]].concat());
     };
     own("echo refused before");
     run(&["journalctl", "--sync"]);
