@@ -139,6 +139,21 @@ fn nothing_in_the_state_is_open_to_others_whatever_the_umask_is() {
     assert_eq!(open_to_others(&scene), Vec::<std::path::PathBuf>::new());
     let again = scene.run(&["abort"]);
     assert!(!again.exits(5).text.contains("open to others"), "{}", again.text);
+    assert!(again.of("summary")[0]["mint_to_last_moved_s"].is_null(), "all were taken back: {}", again.text);
+    scene.as_before();
+}
+
+#[test]
+fn on_the_way_back_it_is_the_new_key_that_somebody_holds() {
+    let scene = Scene::new();
+    let id = scene.until("quiesce");
+    let pid = scene.start_by_hand("keeper", &scene.path("api/api.env"), "idle=yes");
+    let ran = scene.run(&["abort", &id]);
+    ran.exits(6).says(&[&format!("process {pid} holds the new value")]);
+    let gates: Vec<_> = ran.of("blocked").iter().map(|one| one["gate"].clone()).collect();
+    assert!(!gates.is_empty() && gates.iter().all(|gate| gate == "rolling_back"), "{}", ran.text);
+    scene.end(pid);
+    scene.run(&["resume", &id]).exits(5).ended("rolled_back");
     scene.as_before();
 }
 

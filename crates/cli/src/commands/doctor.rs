@@ -238,14 +238,15 @@ fn tell_unreadable(report: &mut Report, places: &Places) {
     };
     let detail = format!(
         "not readable as long as that is so: {names}. Their keys go on working, at their issuers and in the files of \
-         their consumers; nothing was ended (K0623)"
+         their consumers; nothing was ended"
     );
     let help = format!(
         "put the sealing.key of this state back into {}, from its backup; if there is none: \
          docs/guides/keep-the-sealing-key.md, \"When it is lost\"",
         places.keys.display()
     );
-    report.bad("sealed values", detail, &help);
+    let problem = Problem::new("K0623", "read the sealed values").because(detail).help(help);
+    report.problem("sealed values", &problem);
 }
 
 /// A file that only its owner may use; whether it is one.

@@ -251,9 +251,12 @@ impl<'a> Watch<'a> {
                 (holder.name, holder.found_by) = (name.clone(), found_by.clone());
             }
             self.blocked = Some(holder.name.clone());
-            self.ui.event(Event::Blocked { gate: ui::Phase::Disable, holder });
+            // On the way back it is the new key that cannot go yet; else the switch comes next.
+            let back = state.phase() == Phase::RollingBack;
+            let gate = if back { ui::Phase::RollingBack } else { ui::Phase::Disable };
+            self.ui.event(Event::Blocked { gate, holder });
             for holder in others {
-                self.ui.event(Event::Blocked { gate: ui::Phase::Disable, holder });
+                self.ui.event(Event::Blocked { gate, holder });
             }
         } else if self.hold.is_some() {
             let gate = self.phase.and_then(reasons::phase).unwrap_or(ui::Phase::Disable);

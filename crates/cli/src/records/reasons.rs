@@ -95,15 +95,24 @@ pub(crate) fn way_out(reason: Reason) -> Option<String> {
     }
 }
 
+/// Which of the two keys is to end: on the way back it is the new one.
+fn leaving(state: &State) -> &'static str {
+    if state.phase() == Phase::RollingBack { "new" } else { "old" }
+}
+
 /// Why it stands still, for a person.
 pub(crate) fn reason_text(called: &Called, state: &State, reason: Reason) -> String {
     match reason {
         Reason::Asked => "it was asked to pause (Ctrl-C, a signal, --until, or another command)".to_owned(),
         Reason::Holder(who) => match who.life {
-            Life::Process { pid, .. } => format!("process {pid} holds the old value and nobody explains it"),
-            Life::AtRest(_) => "something at rest holds the old value and nobody explains it".to_owned(),
+            Life::Process { pid, .. } => {
+                format!("process {pid} holds the {} value and nobody explains it", leaving(state))
+            }
+            Life::AtRest(_) => {
+                format!("something at rest holds the {} value and nobody explains it", leaving(state))
+            }
         },
-        Reason::Stranger(_) => "a file that no consumer names holds the old value".to_owned(),
+        Reason::Stranger(_) => format!("a file that no consumer names holds the {} value", leaving(state)),
         Reason::Foreign(file) => {
             format!("{} holds what neither keyroll nor the plan put there", called.file(file))
         }
