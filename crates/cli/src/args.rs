@@ -1,3 +1,4 @@
+mod alerted;
 mod split;
 mod steps;
 
@@ -260,8 +261,9 @@ pub(crate) struct ApplyArgs {
     /// The value is known to others: move everything at once, or end it first
     #[arg(long, value_name = "HOW", conflicts_with = "until")]
     pub(crate) emergency: Option<Emergency>,
-    /// When the alert came, RFC 3339: the report's times count from there, else from this command
-    #[arg(long, value_name = "TIME", requires = "emergency")]
+    /// When the alert came: 03:05 (today or yesterday), 5m (ago), or RFC 3339; the report's times count from there,
+    /// else from this command
+    #[arg(long, value_name = "TIME", requires = "emergency", value_parser = alerted::alerted)]
     pub(crate) alerted_at: Option<jiff::Timestamp>,
     /// Accept that restarts make this live beside the new value, by the name that was shown
     #[arg(long, value_name = "NAME")]
