@@ -84,15 +84,20 @@ fn plan(id: &str, secret: &str, steps: &[String], least_s: u64, apply_with: &str
         0 => "the restarts and their checks".to_owned(),
         seconds => format!("{} of waiting, besides the restarts and their checks", duration(seconds)),
     };
+    let last = match steps.contains("IRREVERSIBLE") {
+        true => "the step that is IRREVERSIBLE",
+        // A person ends the old key, and until then it works.
+        false => "the last step",
+    };
     format!(
-        "plan {id} for {secret}; nothing was touched{steps}\n  takes at least {least}\n  everything before the step that is IRREVERSIBLE can be taken back: \
+        "plan {id} for {secret}; nothing was touched{steps}\n  takes at least {least}\n  everything before {last} can be taken back: \
          keyroll abort {id}\n  to carry it out: {apply_with}"
     )
 }
 
 /// What a person is asked about, line by line.
 fn consent(ends: &str, instances: &[String], waivers: &[String], off_s: Option<u64>) -> String {
-    let mut text = format!("before the end of the old key\n  IRREVERSIBLE: {ends}");
+    let mut text = format!("before the end of the old key\n  {ends}");
     for instance in instances {
         text.push_str(&format!("\n  on the new key: {instance}"));
     }

@@ -151,6 +151,7 @@ fn typed() -> Option<String> {
 
 fn taking(what: &str) -> Problem {
     Problem::new("K0806", format!("take in {what}"))
+        .help("run it again: at a terminal the value is asked for, not echoed; elsewhere give it on stdin")
 }
 
 /// All of a stream, without one line end at its end.
