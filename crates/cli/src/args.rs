@@ -1,4 +1,5 @@
 mod alerted;
+mod issuers;
 mod split;
 mod steps;
 
@@ -6,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use issuers::IssuersCommand;
 pub(crate) use split::SplitArgs;
 pub(crate) use steps::{Emergency, Step};
 
@@ -74,6 +76,9 @@ pub(crate) enum Command {
     /// Add, list and show secrets; never their values
     #[command(subcommand)]
     Secret(SecretCommand),
+    /// Show what issuers are known, what each can do, and what a person does by hand
+    #[command(subcommand)]
+    Issuers(IssuersCommand),
     /// Look at everything, and save what a rotation would do; touches nothing
     #[command(after_help = examples::PLAN)]
     Plan(PlanArgs),

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use keyroll_engine::{Command, Note, Observer, Standing, Word};
 use keyroll_host::Complaints;
 use keyroll_rotation::{
-    Aim, Event as Entry, Fact, Hold, Incarnation, Kinds, Life, OldKey, Op, Outcome as Ended, Overlap, Person, Phase,
-    Reason, Seq, State,
+    Aim, Event as Entry, Fact, Hold, Incarnation, Kinds, Life, OldKey, Op, Outcome as Ended, Overlap, Person,
+    Phase, Reason, Seq, State,
 };
 use tokio::sync::mpsc;
 

@@ -63,7 +63,9 @@ pub(crate) fn line(event: &Event) -> Option<(Mark, String)> {
         Event::Consent { ends, instances, waivers, off_s } => {
             (Mark::Wait, consent(ends, instances, waivers, *off_s))
         }
-        Event::Secret { .. } | Event::Status(_) | Event::Due(_) | Event::Past(_) => return None,
+        Event::Secret { .. } | Event::Status(_) | Event::Due(_) | Event::Past(_) | Event::Issuer(_) => {
+            return None;
+        }
         Event::Note { text } => (Mark::Plain, text.clone()),
         Event::Done { outcome } => (Mark::Plain, format!("ended: {}", outcome.word())),
         Event::Plan { id, secret, steps, gaps: _, away: _, least_s, apply_with } => {
