@@ -1,3 +1,5 @@
+use std::path::Path;
+
 use keyroll_config::{Config, IssuerRef};
 use keyroll_issuer::{Spec, mechanism};
 use keyroll_rotation::LastUsed;
@@ -32,7 +34,7 @@ fn list(context: &mut Context) -> Result<(), Problem> {
     let config = context.config().ok();
     for secret in config.iter().flat_map(|config| config.secrets.values()) {
         let IssuerRef::SpecFile(path) = &secret.issuer else { continue };
-        let name = format!("file:{}", path.display());
+        let name = file_name(path, context);
         if all.iter().any(|one| one.name == name) {
             continue;
         }
@@ -46,9 +48,10 @@ fn list(context: &mut Context) -> Result<(), Problem> {
         all.into_iter().for_each(|one| context.ui.event(Event::Issuer(one)));
         return Ok(());
     }
-    let mut table = Table::new(["ISSUER", "KEY MADE BY", "AT A TIME", "ENDED BY"]);
+    let mut table = Table::new(["ISSUER", "MADE BY", "AT A TIME", "ENDED BY"]);
     for one in all {
-        table.row([one.name, one.made_by, one.keys, one.ended_by]);
+        let made_by = one.made_by.split(',').next().unwrap_or_default().to_owned();
+        table.row([one.name, made_by, one.keys, one.ended_by]);
     }
     context.ui.lines(&table.lines().join("\n"));
     context.ui.note("besides: postgres, redis, mariadb, rabbitmq, whose logins take turns (docs/guides)");
@@ -76,7 +79,7 @@ fn own(name: &str, context: &Context) -> Result<IssuerShown, Problem> {
     let secrets = config.iter().flat_map(|config| config.secrets.values());
     for secret in secrets {
         let file = match &secret.issuer {
-            IssuerRef::SpecFile(path) => Some(format!("file:{}", path.display())),
+            IssuerRef::SpecFile(path) => Some(file_name(path, context)),
             IssuerRef::Shipped(_) | IssuerRef::Postgres | IssuerRef::Server(_) => None,
         };
         let short = name.strip_prefix("file:").map(|path| path.trim_start_matches("./"));
@@ -96,6 +99,15 @@ fn own(name: &str, context: &Context) -> Result<IssuerShown, Problem> {
         return Ok(shown(&name, &spec, tried));
     }
     Err(near().unwrap_or_else(|| Problem::new("K0115", "find the issuer")))
+}
+
+/// A spec file as keyroll.toml names it, where it is beside that.
+fn file_name(path: &Path, context: &Context) -> String {
+    let config = std::path::absolute(context.config_path()).unwrap_or_default();
+    match config.parent().and_then(|folder| path.strip_prefix(folder).ok()) {
+        Some(beside) => format!("file:./{}", beside.display()),
+        None => format!("file:{}", path.display()),
+    }
 }
 
 fn unread(error: &keyroll_issuer::SpecError) -> Problem {
