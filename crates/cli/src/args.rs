@@ -1,3 +1,5 @@
+mod alerted;
+mod issuers;
 mod split;
 mod steps;
 
@@ -5,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use issuers::IssuersCommand;
 pub(crate) use split::SplitArgs;
 pub(crate) use steps::{Emergency, Step};
 
@@ -73,6 +76,9 @@ pub(crate) enum Command {
     /// Add, list and show secrets; never their values
     #[command(subcommand)]
     Secret(SecretCommand),
+    /// Show what issuers are known, what each can do, and what a person does by hand
+    #[command(subcommand)]
+    Issuers(IssuersCommand),
     /// Look at everything, and save what a rotation would do; touches nothing
     #[command(after_help = examples::PLAN)]
     Plan(PlanArgs),
@@ -263,8 +269,9 @@ pub(crate) struct ApplyArgs {
     /// The value is known to others: move everything at once, or end it first
     #[arg(long, value_name = "HOW", conflicts_with = "until")]
     pub(crate) emergency: Option<Emergency>,
-    /// When the alert came, RFC 3339: the report's times count from there, else from this command
-    #[arg(long, value_name = "TIME", requires = "emergency")]
+    /// When the alert came: 03:05 (today or yesterday), 5m (ago), or RFC 3339; the report's times count from there,
+    /// else from this command
+    #[arg(long, value_name = "TIME", requires = "emergency", value_parser = alerted::alerted)]
     pub(crate) alerted_at: Option<jiff::Timestamp>,
     /// Accept that restarts make this live beside the new value, by the name that was shown
     #[arg(long, value_name = "NAME")]

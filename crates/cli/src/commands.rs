@@ -10,6 +10,7 @@ mod doctor;
 mod due;
 mod history;
 mod init;
+mod issuers;
 mod man;
 mod pause;
 mod plan;
@@ -38,6 +39,7 @@ pub(crate) fn run(command: Command, context: &mut Context) -> ExitCode {
         Command::Init => init::run(context),
         Command::Doctor(args) => doctor::run(&args, context),
         Command::Secret(command) => secret::run(&command, context),
+        Command::Issuers(command) => issuers::run(&command, context),
         Command::Plan(args) => plan::run(&args, context),
         Command::Split(args) => split::run(&args, context),
         Command::Apply(args) => apply::run(&args, context),

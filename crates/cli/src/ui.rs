@@ -2,6 +2,7 @@
 
 mod cost;
 mod event;
+mod issuer;
 mod line;
 mod look;
 mod progress;
@@ -16,6 +17,7 @@ pub(crate) use event::{
     DueShown, EmergencyShown, Event, Finding, GapShown, Grade, Holder, HostStep, MeasuredBy, OldKeyShown,
     Outcome, PastShown, Phase, Residue, StatusShown, StepState, Summary, UnitShown, Version,
 };
+pub(crate) use issuer::IssuerShown;
 pub(crate) use line::{clock, duration, spent};
 pub(crate) use look::Look;
 pub(crate) use prompt::{Answer, Asking, typed_hidden};

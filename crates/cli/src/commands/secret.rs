@@ -189,7 +189,9 @@ fn hidden_fields(secret: &Secret, context: &mut Context) -> Result<Vec<(Name, Se
 }
 
 fn adding(secret: &Secret) -> Problem {
-    Problem::new("K0806", format!("add {}", secret.name))
+    Problem::new("K0806", format!("add {}", secret.name)).help(
+        "run it again at a terminal, where each field is asked for; on stdin: one NAME=VALUE line for each",
+    )
 }
 
 fn list(context: &mut Context) -> Result<Exit, Problem> {

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use keyroll_engine::{Command, Note, Observer, Standing, Word};
 use keyroll_host::Complaints;
 use keyroll_rotation::{
-    Event as Entry, Fact, Hold, Incarnation, Kinds, Life, OldKey, Op, Outcome as Ended, Person, Phase,
-    Reason, Seq, State,
+    Event as Entry, Fact, Hold, Incarnation, Kinds, Life, OldKey, Op, Outcome as Ended, Overlap, Person,
+    Phase, Reason, Seq, State,
 };
 use tokio::sync::mpsc;
 
@@ -330,11 +330,15 @@ impl<'a> Watch<'a> {
         };
         let waivers = blocked::waived(&self.called, &self.waivers, state);
         let shared = !state.plan().aim.makes_new();
-        let ends = format!(
-            "the {} key of {} is ended at its issuer, and cannot be brought back",
-            if shared { "shared" } else { "old" },
-            self.secret
-        );
+        let (key, name) = (if shared { "shared" } else { "old" }, &self.secret);
+        let ends = match by_person(state) {
+            true => format!(
+                "keyroll does not go back after this; the {key} key of {name} works until you end it at its console"
+            ),
+            false => format!(
+                "IRREVERSIBLE: the {key} key of {name} is ended at its issuer, and cannot be brought back"
+            ),
+        };
         self.ui.event(Event::Consent { ends, shared, instances, waivers, off_s });
         count
     }
@@ -352,6 +356,9 @@ impl<'a> Watch<'a> {
         let question = match state.new_version() {
             None if !state.plan().aim.makes_new() => format!(
                 "{instances} instances were looked at, each on a key of its own: nothing needs the shared key. End it for good?"
+            ),
+            Some(_) if by_person(state) => format!(
+                "{instances} instances were looked at: nothing needs the old key. Go on to its end, which is yours?"
             ),
             Some(_) => {
                 format!("{instances} instances were looked at: nothing needs the old key. End it for good?")
@@ -394,7 +401,9 @@ impl Observer for Watch<'_> {
                 let instances = state.look().map_or(0, |look| look.seen.instances.len());
                 let instances = u64::try_from(instances).unwrap_or(u64::MAX);
                 let waivers = u64::try_from(state.waived().len()).unwrap_or(u64::MAX);
-                self.ui.event(Event::Decided { by: "this command".to_owned(), instances, waivers });
+                let standing = state.plan().policy.standing_consent && waivers == 0 && !self.confirmed;
+                let by = if standing { "the standing consent in keyroll.toml" } else { "this command" };
+                self.ui.event(Event::Decided { by: by.to_owned(), instances, waivers });
             }
             _ => {}
         }
@@ -477,6 +486,12 @@ impl Observer for Watch<'_> {
         }
         Word::Nobody
     }
+}
+
+/// Whether the old key works until a person ends it.
+fn by_person(state: &State) -> bool {
+    let ends_itself = matches!(state.plan().capabilities.overlap, Overlap::None | Overlap::Grace { .. });
+    !state.plan().bound && !ends_itself
 }
 
 fn millis(length: std::time::Duration) -> u64 {

@@ -82,6 +82,7 @@ impl Told {
     }
 
     /// How a consumer failed by this entry, if it did.
+    #[allow(clippy::wildcard_enum_match_arm, reason = "a projection: most operations are no consumer's")]
     fn unit(
         &self,
         id: ConsumerId,

@@ -17,7 +17,9 @@ pub(crate) fn awaited(state: &State, id: &str, secret: &str) -> Option<(String, 
     }
     wants(state).into_iter().find_map(|want| match want {
         Want::Person(Person::Consent(_)) => Some(consent()),
-        want => at_the_console(&want, id),
+        Want::Person(_) | Want::Do(_) | Want::Ask(_) | Want::Decide(_) | Want::Wait(_) => {
+            at_the_console(&want, id)
+        }
     })
 }
 

@@ -99,6 +99,8 @@ pub(crate) enum Event {
     Due(DueShown),
     /// One rotation, for `history`.
     Past(PastShown),
+    /// One issuer, for `issuers`.
+    Issuer(super::IssuerShown),
     /// A sentence.
     Note { text: String },
     /// A place that is left with the old value.

@@ -63,7 +63,9 @@ pub(crate) fn line(event: &Event) -> Option<(Mark, String)> {
         Event::Consent { ends, shared, instances, waivers, off_s } => {
             (Mark::Wait, consent((ends, *shared), instances, waivers, *off_s))
         }
-        Event::Secret { .. } | Event::Status(_) | Event::Due(_) | Event::Past(_) => return None,
+        Event::Secret { .. } | Event::Status(_) | Event::Due(_) | Event::Past(_) | Event::Issuer(_) => {
+            return None;
+        }
         Event::Note { text } => (Mark::Plain, text.clone()),
         Event::Done { outcome } => (Mark::Plain, format!("ended: {}", outcome.word())),
         Event::Plan { id, secret, steps, gaps: _, away: _, least_s, apply_with } => {
@@ -84,8 +86,13 @@ fn plan(id: &str, secret: &str, steps: &[String], least_s: u64, apply_with: &str
         0 => "the restarts and their checks".to_owned(),
         seconds => format!("{} of waiting, besides the restarts and their checks", duration(seconds)),
     };
+    let last = match steps.contains("IRREVERSIBLE") {
+        true => "the step that is IRREVERSIBLE",
+        // A person ends the old key, and until then it works.
+        false => "the last step",
+    };
     format!(
-        "plan {id} for {secret}; nothing was touched{steps}\n  takes at least {least}\n  everything before the step that is IRREVERSIBLE can be taken back: \
+        "plan {id} for {secret}; nothing was touched{steps}\n  takes at least {least}\n  everything before {last} can be taken back: \
          keyroll abort {id}\n  to carry it out: {apply_with}"
     )
 }
@@ -98,7 +105,7 @@ fn consent(
     off_s: Option<u64>,
 ) -> String {
     let (key, new) = if shared { ("shared", "a key of its own") } else { ("old", "the new key") };
-    let mut text = format!("before the end of the {key} key\n  IRREVERSIBLE: {ends}");
+    let mut text = format!("before the end of the {key} key\n  {ends}");
     for instance in instances {
         text.push_str(&format!("\n  on {new}: {instance}"));
     }

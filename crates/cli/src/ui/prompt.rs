@@ -208,6 +208,7 @@ fn typed(off: Option<&PipeReader>) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
 
 fn taking(what: &str) -> Problem {
     Problem::new("K0806", format!("take in {what}"))
+        .help("run it again: at a terminal the value is asked for, not echoed; elsewhere give it on stdin")
 }
 
 fn from_stdin(what: &str) -> Result<SecretBytes, Problem> {

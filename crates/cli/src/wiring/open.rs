@@ -79,9 +79,9 @@ pub(crate) fn journal_for_a_look(places: &Places) -> Result<(Arc<SqliteJournal>,
         Err(problem) => problem,
     };
     let journal = SqliteJournal::open_for_a_look(&places.state).map_err(|error| not_opened(&error))?;
-    let doubt = doubt.exits(Exit::NeedsPerson).because(
-        "what is shown is of the journal alone; not visible: whether it is the newest, and of this machine, and fingerprints",
-    );
+    let doubt = doubt
+        .exits(Exit::NeedsPerson)
+        .because("what is shown is of the journal alone and unchecked, and fingerprints are sealed");
     Ok((Arc::new(journal), Some(doubt)))
 }
 
