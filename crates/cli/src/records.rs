@@ -5,6 +5,7 @@ pub(crate) mod begun;
 pub(crate) mod blocked;
 pub(crate) mod called;
 pub(crate) mod gaps;
+pub(crate) mod index;
 pub(crate) mod meant;
 pub(crate) mod old_key;
 pub(crate) mod past;

@@ -1,14 +1,15 @@
 //! The lock of the state folder, also where a driver has it: that of the same rotation is asked to pause.
 
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
 
 use keyroll_journal::{LockError, StateLock, try_lock};
-use keyroll_port::{Journal as _, JournalError, RotationId};
+use keyroll_port::{JournalError, RotationId};
 
 use crate::exit::Exit;
 use crate::places::Places;
 use crate::problem::Problem;
-use crate::records::recorded::state_of;
+use crate::records::index::Index;
 use crate::ui::Ui;
 use crate::wiring::open::{self, journal, runtime};
 
@@ -17,14 +18,15 @@ const LET_GO_MS_MAX: u64 = 30_000;
 /// How long a process may have the lock that drives nothing of this rotation: one that is just ending, milliseconds.
 const OTHER_MS_MAX: u64 = 5_000;
 
-/// The lock; a driver of this rotation that has it is asked to pause first, as Ctrl-C would. One of another rotation
-/// is not disturbed.
-pub(super) fn let_go(places: &Places, id: &RotationId, ui: &mut Ui) -> Result<StateLock, Problem> {
+/// The lock; a driver of one of these rotations that has it is asked to pause first, as Ctrl-C would. One of another
+/// rotation is not disturbed.
+pub(super) fn let_go(places: &Places, ids: &[RotationId], ui: &mut Ui) -> Result<StateLock, Problem> {
     places.ensure()?;
     let began = Instant::now();
     let (deadline, other_deadline) =
         (began + Duration::from_millis(LET_GO_MS_MAX), began + Duration::from_millis(OTHER_MS_MAX));
     let mut asked = false;
+    let mut known = Known::default();
     loop {
         match try_lock(&places.state) {
             Ok(lock) => return Ok(lock),
@@ -32,11 +34,11 @@ pub(super) fn let_go(places: &Places, id: &RotationId, ui: &mut Ui) -> Result<St
                 let pid = held_by(&error).filter(|_| Instant::now() < deadline);
                 let Some(pid) = pid else { return open::lock(places) };
                 if !asked {
-                    match driven(places)? {
-                        Some(driven) if driven == *id => {
+                    match known.driven(places)? {
+                        Some(driven) if ids.contains(&driven) => {
                             interrupt(pid)?;
                             ui.note(format!(
-                                "process {pid} drives rotation {id}: it was asked to pause, as Ctrl-C would"
+                                "process {pid} drives rotation {driven}: it was asked to pause, as Ctrl-C would"
                             ));
                             asked = true;
                         }
@@ -50,20 +52,52 @@ pub(super) fn let_go(places: &Places, id: &RotationId, ui: &mut Ui) -> Result<St
     }
 }
 
+/// What was read of the journal, until it changes.
+#[derive(Default)]
+struct Known(Option<(Vec<Written>, Option<RotationId>)>);
+
+/// How long a file is and when it was written.
+type Written = Option<(u64, SystemTime)>;
+
+impl Known {
+    fn driven(&mut self, places: &Places) -> Result<Option<RotationId>, Problem> {
+        // Looked at before it is read: what is written meanwhile is a change.
+        let now = written(places);
+        if let Some((before, driven)) = &self.0
+            && *before == now
+        {
+            return Ok(driven.clone());
+        }
+        let driven = driven(places)?;
+        self.0 = Some((now, driven.clone()));
+        Ok(driven)
+    }
+}
+
+/// The journal's files; a commit is in the log beside the database first.
+fn written(places: &Places) -> Vec<Written> {
+    let database = places.journal();
+    let mut log = database.clone().into_os_string();
+    log.push("-wal");
+    let of = |path: &Path| {
+        let meta = std::fs::metadata(path).ok()?;
+        Some((meta.len(), meta.modified().ok()?))
+    };
+    vec![of(&database), of(Path::new(&log))]
+}
+
 /// The rotation that whoever has the lock drives, as far as the journal tells: one that is open and does not stand
 /// still. Of several the one with the newest entry, for only who has the lock writes any.
 fn driven(places: &Places) -> Result<Option<RotationId>, Problem> {
     let reading = |error: JournalError| Problem::new("K0835", "read the rotations").because_of(&error);
-    let (journal, runtime) = (journal(places)?, runtime()?);
+    let index = runtime()?.block_on(Index::read(journal(places)?.as_ref())).map_err(reading)?;
     let mut newest: Option<(u64, RotationId)> = None;
-    // The list is newest first: where times are equal the first stays.
-    for one in runtime.block_on(journal.list()).map_err(reading)?.into_iter().filter(|one| one.open) {
-        let recorded = runtime.block_on(journal.load(&one.id)).map_err(reading)?;
-        let Ok(state) = state_of(&recorded) else { continue };
-        let at = recorded.unix_ms.last().copied().unwrap_or(recorded.opening.unix_ms);
-        let goes_on = state.hold().is_none() && !state.ended();
+    // The newest stand first: where times are equal the first stays.
+    for one in index.iter() {
+        let at = one.recorded.unix_ms.last().copied().unwrap_or(one.recorded.opening.unix_ms);
+        let goes_on = one.state.as_ref().is_some_and(|state| state.hold().is_none());
         if goes_on && newest.as_ref().is_none_or(|(before, _)| at > *before) {
-            newest = Some((at, one.id));
+            newest = Some((at, one.id().clone()));
         }
     }
     Ok(newest.map(|(_, id)| id))

@@ -1,8 +1,10 @@
 //! What is other in a plan about a key that several consumers share.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use keyroll_host::{LiveReport, Local};
+use keyroll_config::Config;
+use keyroll_host::{LiveReport, Local, place_digest};
 use keyroll_port::{Holder, Host as _, Looked, Store};
 use keyroll_rotation::{Aim, Kinds, Policy};
 
@@ -16,7 +18,7 @@ use crate::wiring::open::store;
 pub(super) fn old_store(subject: &Subject<'_>) -> Result<Arc<dyn Store>, Problem> {
     match subject.family {
         Some(family @ Family::Member { .. }) => family::member(subject.places, subject.secret, family),
-        Some(Family::End { .. }) | None => Ok(store(subject.places)?),
+        Some(Family::End { .. } | Family::Leaked { .. }) | None => Ok(store(subject.places)?),
     }
 }
 
@@ -36,6 +38,18 @@ pub(super) fn live_now(host: &Local, aim: Aim) -> LiveReport {
         Aim::Replace | Aim::Part => host.live_now(),
         Aim::End => LiveReport::default(),
     }
+}
+
+/// The digests of the copies whose consumers open rotations give a key of their own: each holds the shared one until it
+/// is moved by its own.
+pub(crate) fn copies_apart(config: &Config, family: Option<&Family>) -> Vec<u64> {
+    let Some(Family::Leaked { apart }) = family else { return Vec::new() };
+    let consumers = apart.iter().filter_map(|it| config.secret(&it.secret).ok()?.consumer(&it.consumer));
+    consumers.flat_map(|it| &it.reads).map(|copy| place(copy.place.path())).collect()
+}
+
+fn place(path: &Path) -> u64 {
+    place_digest(&path.canonicalize().unwrap_or_else(|_| path.to_owned()))
 }
 
 /// Running holders that nobody explains.

@@ -6,7 +6,7 @@ use keyroll_config::Config;
 use keyroll_port::Recorded;
 use keyroll_rotation::{ConsumerId, FileId};
 
-use super::saved::{Family, Saved};
+use super::saved::{Apart, Family, Saved};
 
 /// The names behind a rotation's numbers; a number without one is shown as such.
 #[derive(Debug, Default)]
@@ -15,6 +15,7 @@ pub(crate) struct Called {
     consumers: Vec<String>,
     files: Vec<String>,
     paths: Vec<Vec<String>>,
+    apart: Vec<Apart>,
     gate: bool,
 }
 
@@ -31,8 +32,11 @@ impl Called {
         let mut known = Vec::new();
         let own = match &saved.family {
             Some(Family::End { own, .. }) => own.clone(),
-            Some(Family::Member { .. }) | None => BTreeMap::new(),
+            Some(Family::Member { .. } | Family::Leaked { .. }) | None => BTreeMap::new(),
         };
+        if let Some(Family::Leaked { apart }) = &saved.family {
+            called.apart.clone_from(apart);
+        }
         for consumer in &secret.consumers {
             called.consumers.push(consumer.name.to_string());
             called.paths.push(consumer.paths.iter().map(|path| path.name.to_string()).collect());
@@ -56,6 +60,14 @@ impl Called {
             text = text.replace(&whole, &bare).replace(&bare, &whole);
         }
         text
+    }
+
+    /// Who is moved by another rotation, which is open; none where nobody is.
+    pub(crate) fn apart(&self) -> Option<String> {
+        let one = |it: &Apart| format!("`{}` (keyroll status {})", it.consumer, it.rotation);
+        let all: Vec<String> = self.apart.iter().map(one).collect();
+        (!all.is_empty())
+            .then(|| format!("where it is one of these, their own rotation moves it: {}", all.join(", ")))
     }
 
     /// One consumer.
