@@ -165,7 +165,10 @@ fn each_consumer_gets_a_key_of_its_own_and_no_call_fails() {
     let again = scene.run(&["split", "ring-api"]).exits(0).of("plan")[0]["id"].as_str().unwrap().to_owned();
     let ran = scene.run(&["apply", &again, "--confirm", "ring-api"]);
     ran.exits(0).ended("done");
-    scene.run(&["plan", "ring-api"]).refused(1, "K0809", &["no consumer of it"]);
+    put(&scene.path("run/late.toml"), &[&LATE.replace("secrets.ring.", "secrets.ring-api.")], 0o644);
+    scene.sh("cat run/late.toml >>keyroll.toml; cp api/api.env api/late.env");
+    scene.run(&["plan", "ring-api"]).refused(1, "K0829", &["its last key was ended"]);
+    scene.sh("rm api/late.env");
     scene.run(&["verify", "ring-api-api"]).exits(0);
 }
 

@@ -82,7 +82,15 @@ fn several(secret: &str) -> Problem {
 pub(super) fn refuse_emergency(asked: &Asked, saved: &Saved) -> Result<(), Problem> {
     match (&saved.family, asked.emergency) {
         (Some(Family::Member { from, .. }), Some(_)) => Err(several(from)),
-        (Some(Family::End { .. }), Some(_)) => Err(several(&saved.secret)),
+        (Some(Family::End { .. }), Some(_)) => {
+            let (id, secret) = (&saved.id, &saved.secret);
+            Err(Problem::new("K0878", format!("end the key of {secret} in an emergency"))
+                .because("this ends it already, as soon as nobody holds it any more")
+                .help(format!(
+                    "keyroll status {id} names who does: move them, or let them break with keyroll consumer waive, then keyroll resume {id} --confirm={secret}"
+                ))
+                .exits(Exit::Usage))
+        }
         (Some(Family::Leaked { .. }) | None, _) | (Some(_), None) => Ok(()),
     }
 }
