@@ -6,6 +6,7 @@ pub(crate) mod blocked;
 pub(crate) mod called;
 pub(crate) mod cause;
 pub(crate) mod gaps;
+pub(crate) mod index;
 pub(crate) mod meant;
 pub(crate) mod old_key;
 pub(crate) mod past;

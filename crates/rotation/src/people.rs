@@ -268,6 +268,10 @@ pub(crate) fn escalated(
     if next.emergency != Some(Emergency::RevokeNow) || next.decided.is_none() {
         next.emergency = Some(mode);
     }
+    if next.phase == Phase::Sweep {
+        // What was ended before the key was seen dead may have come back.
+        next.sessions_ended = None;
+    }
     let held = next.hold.take().is_some();
     (next.consent, next.refused_use) = (None, false);
     let backwards = next.phase == Phase::RollingBack;

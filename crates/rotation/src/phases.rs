@@ -14,6 +14,8 @@ mod soak;
 mod stage;
 mod sweep;
 
+pub(crate) use sweep::was_wanted;
+
 use crate::state::{OldKey, Phase, State, Streak};
 use crate::{EndpointId, MintedBy, Op, Overlap, Refusals, Want, Which, unit};
 

@@ -30,7 +30,7 @@ pub(super) fn run(args: &ApplyArgs, context: &mut Context) -> Result<Exit, Probl
     }
     let exit = apply(&saved, &asked, context)?;
     let exit = prompted::go_on(Some(&saved.id), exit, &asked, context)?;
-    split::go_on(&saved, exit, &asked, context)
+    split::go_on(&saved, exit, context)
 }
 
 /// When the clock of the emergency starts, in full: a time of day may be meant of another day.

@@ -7,7 +7,7 @@ use keyroll_config::{Config, Secret};
 use keyroll_host::{Local, SystemClock, place_digest};
 use keyroll_journal::{SqliteJournal, StateLock, Work};
 use keyroll_port::{Clock as _, Journal as _, JournalError, Opening, RotationId};
-use keyroll_rotation::{Fact, Phase, Plan, Stamp, State};
+use keyroll_rotation::{Fact, OldKey, Phase, Plan, Stamp, State, Waived};
 use keyroll_secret::Credential;
 
 use super::by_hand::{self, Given};
@@ -23,14 +23,14 @@ use crate::places::Places;
 use crate::plans::live;
 use crate::plans::make::look_at;
 use crate::plans::reach::refuse_grown;
-use crate::plans::{Found, Subject};
+use crate::plans::{Found, Subject, copies_apart};
 use crate::problem::Problem;
 use crate::records::agree::agree;
 use crate::records::begun::{held, refuse_begun, refuse_other, refuse_shared};
 use crate::records::gaps::Gaps;
 use crate::records::old_key;
 use crate::records::recorded::{Opened, only_open, opened, unread};
-use crate::records::saved::Saved;
+use crate::records::saved::{Family, Saved};
 use crate::records::waivers::Waivers;
 use crate::ui::{Answer, Event};
 use crate::wiring::compose::compose_own;
@@ -78,7 +78,7 @@ pub(crate) fn apply(saved: &Saved, asked: &Asked, context: &mut Context) -> Resu
     works_on(&lock, id, &saved.secret);
     if places.journal().exists() {
         let journal = journal(&places)?;
-        refuse_other(&journal, &saved.secret)?;
+        refuse_other(&journal, saved, asked.emergency.is_some())?;
         refuse_shared(&journal, saved)?;
     }
     let found = look_at(&Subject::again(saved, (&config, secret), &places, &described))?;
@@ -101,6 +101,8 @@ pub(crate) fn apply(saved: &Saved, asked: &Asked, context: &mut Context) -> Resu
     let waivers = Waivers::load(&places)?;
     let mut first: Vec<Fact> =
         waivers.of(&saved.secret, saved.from_version).into_iter().map(Fact::Waived).collect();
+    let apart = copies_apart(&config, saved.family.as_ref());
+    first.extend(apart.into_iter().map(|place| Fact::Waived(Waived::Copy(place))));
     first.extend(accepted.into_iter().map(Fact::Accepted));
     first.extend(asked.emergency.map(|mode| Fact::Escalated { mode, pending_compromised: false }));
     let prompted = asked.prompts && context.ui.may_ask();
@@ -373,6 +375,9 @@ fn drive_on(
     };
     let (journal, name) = (ports.journal.clone(), &opened.saved.secret);
     let exit = runtime.block_on(drive(ports, &opened.id, name, names(secret), wishes, &mut context.ui));
+    if let Ok(Exit::Done) = exit {
+        runtime.block_on(family::forget(&places, &opened.saved))?;
+    }
     let exit = exit.and_then(|exit| runtime.block_on(finish(journal.as_ref(), &places)).map(|()| exit));
     drop(lock);
     exit
@@ -399,9 +404,13 @@ pub(crate) fn pause(id: Option<&str>, context: &mut Context) -> Result<Exit, Pro
     let places = context.places()?;
     let id = resolved(&places, id)?;
     let lock = let_go(&places, &id, false, &mut context.ui)?;
-    let told = tell(Some(&id.0), &places, |opened| match opened.state.hold() {
-        Some(_) => Ok(Vec::new()),
-        None => Ok(vec![Fact::PauseAsked]),
+    let mut off = false;
+    let told = tell(Some(&id.0), &places, |opened| {
+        off = matches!(opened.state.old_key(), OldKey::Off(_)) && !opened.state.decided();
+        match opened.state.hold() {
+            Some(_) => Ok(Vec::new()),
+            None => Ok(vec![Fact::PauseAsked]),
+        }
     });
     drop(lock);
     let opened = told?;
@@ -469,10 +478,28 @@ pub(crate) fn refuse_decided(id: Option<&str>, context: &mut Context) -> Result<
     if !opened.state.decided() && opened.state.phase() != Phase::Done {
         return Ok(());
     }
-    let problem = Problem::new("K0842", "go back to the old key")
-        .because("the point of no return lies behind: the old key is ended or being ended");
-    Err(match opened.state.ended() {
-        true => problem.help(format!("make another key: keyroll plan {}", opened.saved.secret)),
-        false => problem.help(format!("go on to the new key: keyroll resume {}", opened.id)),
-    })
+    Err(no_way_back(&opened))
+}
+
+/// What is true instead, and what can be done.
+fn no_way_back(opened: &Opened) -> Problem {
+    let name = &opened.saved.secret;
+    let problem = Problem::new("K0842", "go back to the old key");
+    let behind = "the point of no return lies behind: the old key is ended or being ended";
+    match (&opened.saved.family, opened.state.ended()) {
+        (Some(Family::Member { from, .. }), _) => problem
+            .because(format!(
+                "its consumer has a key of its own, {name}; the key of {from} was not ended by it, and others may use that"
+            ))
+            .help(format!(
+                "keyroll plan {name} makes it another key; keyroll secret show {from} says whether the shared one is current still"
+            )),
+        (Some(Family::End { .. }), true) => problem
+            .because("the shared key is ended, and its consumers have keys of their own")
+            .help("keyroll status shows those; keyroll plan of one of them makes it another"),
+        (Some(Family::Leaked { .. }) | None, true) => {
+            problem.because(behind).help(format!("make another key: keyroll plan {name}"))
+        }
+        (_, false) => problem.because(behind).help(format!("go on: keyroll resume {}", opened.id)),
+    }
 }

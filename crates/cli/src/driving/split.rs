@@ -53,6 +53,7 @@ pub(crate) fn carry_out(split: &Saved, asked: &Asked, context: &mut Context) -> 
             Progress::Done => Exit::Done,
             Progress::Open(id) => rotate::resume(Some(&id.0), &asked, resumed, context)?,
             Progress::Fresh => {
+                refuse_replaced(split, &places)?;
                 let saved = plans::member(split, share, context)?;
                 match rotate::apply(&saved, &asked, context) {
                     // Asked to stop before it was begun.
@@ -104,7 +105,7 @@ fn several(secret: &str) -> Problem {
     Problem::new("K0878", format!("split {secret}"))
         .because("--until and --emergency are about one rotation, and a split is several")
         .help(format!(
-            "keyroll abort what is open, then: keyroll plan {secret}, which replaces the shared key"
+            "keyroll plan {secret}, then keyroll apply PLAN_ID --emergency roll-first: it replaces the shared key, and waits for nothing that is open"
         ))
         .exits(Exit::Usage)
 }
@@ -113,22 +114,26 @@ fn several(secret: &str) -> Problem {
 pub(super) fn refuse_emergency(asked: &Asked, saved: &Saved) -> Result<(), Problem> {
     match (&saved.family, asked.emergency) {
         (Some(Family::Member { from, .. }), Some(_)) => Err(several(from)),
-        (Some(Family::End { .. }), Some(_)) => Err(several(&saved.secret)),
-        (Some(_), None) | (None, _) => Ok(()),
+        (Some(Family::End { .. }), Some(_)) => {
+            let (id, secret) = (&saved.id, &saved.secret);
+            Err(Problem::new("K0878", format!("end the key of {secret} in an emergency"))
+                .because("this ends it already, as soon as nobody holds it any more")
+                .help(format!(
+                    "keyroll status {id} names who does: move them, or let them break with keyroll consumer waive, then keyroll resume {id} --confirm={secret}"
+                ))
+                .exits(Exit::Usage))
+        }
+        (Some(Family::Leaked { .. }) | None, _) | (Some(_), None) => Ok(()),
     }
 }
 
 /// After a rotation that belongs to a split, the rest of it.
-pub(crate) fn go_on(
-    saved: &Saved,
-    exit: Exit,
-    asked: &Asked,
-    context: &mut Context,
-) -> Result<Exit, Problem> {
+pub(crate) fn go_on(saved: &Saved, exit: Exit, context: &mut Context) -> Result<Exit, Problem> {
     match saved.family.as_ref().and_then(Family::split) {
         Some(id) if exit == Exit::Done => {
             let split = Saved::load(&context.places()?, id)?;
-            carry_out(&split, &Asked { confirm: asked.confirm.clone(), ..Asked::default() }, context)
+            // A consent is to this rotation alone.
+            carry_out(&split, &Asked::default(), context)
         }
         Some(_) | None => Ok(exit),
     }
@@ -179,6 +184,25 @@ fn begun(split: &Saved, places: &Places) -> Result<bool, Problem> {
         }
     }
     Ok(false)
+}
+
+/// A key that was replaced since is not what the rest of the consumers use.
+fn refuse_replaced(split: &Saved, places: &Places) -> Result<(), Problem> {
+    if current(places, &split.secret, split.from_version)? {
+        return Ok(());
+    }
+    Err(Problem::new("K0876", format!("go on with the split of {}", split.secret))
+        .because(format!(
+            "v{}, which was to be split, is not its current version any more",
+            split.from_version
+        ))
+        .help(format!("keyroll split {}", split.secret)))
+}
+
+fn current(places: &Places, secret: &str, version: u32) -> Result<bool, Problem> {
+    let kept =
+        runtime()?.block_on(async { kept(store(places)?.as_ref(), secret).await.map_err(Problem::from) })?;
+    Ok(kept.iter().any(|it| it.number == version && it.label == Label::Current))
 }
 
 /// Before the first rotation of it: what the plan saw must still be true.
@@ -254,8 +278,6 @@ pub(crate) fn end(
     context: &mut Context,
 ) -> Result<Exit, Problem> {
     let places = context.places()?;
-    let versions =
-        runtime()?.block_on(async { kept(store(&places)?.as_ref(), secret).await.map_err(Problem::from) })?;
     let is_it = |saved: &Saved| {
         matches!(saved.family, Some(Family::End { .. }))
             && saved.secret == secret
@@ -269,7 +291,7 @@ pub(crate) fn end(
         }
         Progress::Fresh => {}
     }
-    if !versions.iter().any(|it| it.number == version && it.label == Label::Current) {
+    if !current(&places, secret, version)? {
         return Err(Problem::new("K0877", format!("end the key of {secret}"))
             .because(format!("v{version} is not its current version any more"))
             .help(format!("keyroll status; keyroll secret show {secret}")));

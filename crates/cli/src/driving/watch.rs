@@ -246,7 +246,7 @@ impl<'a> Watch<'a> {
             && let Life::Process { pid, .. } = who.life
         {
             let others = blocked::all(&self.called, state).into_iter().filter(|one| one.pid != Some(pid));
-            let mut holder = blocked::unexplained(who, state.plan().aim);
+            let mut holder = blocked::unexplained(&self.called, who, state.plan().aim);
             if let Some((name, found_by)) = self.holders.get(&pid) {
                 (holder.name, holder.found_by) = (name.clone(), found_by.clone());
             }

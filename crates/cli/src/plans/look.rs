@@ -15,7 +15,7 @@ use keyroll_secret::{Credential, CredentialId, FingerprintKey, SecretBytes};
 
 use super::clear::refuse_clear;
 use super::granted::Granted;
-use super::shared::{holders, live_now, policy_for};
+use super::shared::{copies_apart, holders, live_now, policy_for};
 use super::subject::Subject;
 use crate::exit::Exit;
 use crate::places::Places;
@@ -211,10 +211,12 @@ fn apart(host: &Local, endpoints: &[String]) -> Result<Vec<String>, Problem> {
 /// The places with the value that no consumer names and nobody waived.
 fn unexplained(subject: &Subject<'_>, version: u32, looked: &Looked) -> Result<Vec<String>, Problem> {
     let waivers = Waivers::load(subject.places)?;
+    let apart = copies_apart(subject.config, subject.family);
     let names = looked
         .names
         .iter()
         .filter(|named| !waivers.has_copy(subject.secret.name.as_str(), version, named.digest))
+        .filter(|named| !apart.contains(&named.digest))
         .map(|named| named.name.clone());
     Ok(names.collect())
 }

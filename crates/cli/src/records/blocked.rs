@@ -78,7 +78,7 @@ fn holder(called: &Called, state: &State, blocker: Blocker, stays: Which) -> Hol
     match blocker {
         Blocker::Holder(who) => {
             let found_by = format!("it holds the {goes} key, and no consumer explains it");
-            Holder { found_by, ..unexplained(who, state.plan().aim) }
+            Holder { found_by, ..unexplained(called, who, state.plan().aim) }
         }
         Blocker::Stranger(_) => Holder {
             kind: "unexplained copy",
@@ -149,7 +149,7 @@ fn runs(state: &State, consumer: ConsumerId) -> bool {
 }
 
 /// A running holder that nobody explains, and what can be done about it.
-pub(crate) fn unexplained(who: Incarnation, aim: Aim) -> Holder {
+pub(crate) fn unexplained(called: &Called, who: Incarnation, aim: Aim) -> Holder {
     let pid = match who.life {
         Life::Process { pid, .. } => pid,
         Life::AtRest(_) => 0,
@@ -162,7 +162,9 @@ pub(crate) fn unexplained(who: Incarnation, aim: Aim) -> Holder {
                 "it is the shell that you type in, or what started it: open a new one and close this one"
                     .to_owned()
             }
-            (false, true) => format!("keyroll consumer adopt {pid} --name NAME --restart COMMAND"),
+            (false, true) => called
+                .apart()
+                .unwrap_or_else(|| format!("keyroll consumer adopt {pid} --name NAME --restart COMMAND")),
             (false, false) => SPLIT_AGAIN.to_owned(),
         },
         or_else: Some(format!("keyroll consumer waive {pid} --reason WHY")),

@@ -6,7 +6,7 @@ use keyroll_config::Config;
 use keyroll_port::Recorded;
 use keyroll_rotation::{ConsumerId, FileId};
 
-use super::saved::{Family, Saved};
+use super::saved::{Apart, Family, Saved};
 
 /// What a command of ours begins with, and the verbs that a rotation's id follows.
 const COMMAND: &str = "keyroll ";
@@ -25,6 +25,7 @@ pub(crate) struct Called {
     consumers: Vec<String>,
     files: Vec<String>,
     paths: Vec<Vec<String>>,
+    apart: Vec<Apart>,
     gate: bool,
 }
 
@@ -41,8 +42,11 @@ impl Called {
         let mut known = Vec::new();
         let own = match &saved.family {
             Some(Family::End { own, .. }) => own.clone(),
-            Some(Family::Member { .. }) | None => BTreeMap::new(),
+            Some(Family::Member { .. } | Family::Leaked { .. }) | None => BTreeMap::new(),
         };
+        if let Some(Family::Leaked { apart }) = &saved.family {
+            called.apart.clone_from(apart);
+        }
         for consumer in &secret.consumers {
             called.consumers.push(consumer.name.to_string());
             called.paths.push(consumer.paths.iter().map(|path| path.name.to_string()).collect());
@@ -77,6 +81,14 @@ impl Called {
             rest = behind;
         }
         out + rest
+    }
+
+    /// Who is moved by another rotation, which is open; none where nobody is.
+    pub(crate) fn apart(&self) -> Option<String> {
+        let one = |it: &Apart| format!("`{}` (keyroll status {})", it.consumer, it.rotation);
+        let all: Vec<String> = self.apart.iter().map(one).collect();
+        (!all.is_empty())
+            .then(|| format!("where it is one of these, their own rotation moves it: {}", all.join(", ")))
     }
 
     /// One consumer.

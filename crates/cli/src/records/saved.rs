@@ -80,6 +80,18 @@ pub(crate) enum Family {
         /// The plan of the split, where it is its last step.
         split: Option<String>,
     },
+    /// The shared key itself is replaced in an emergency, while rotations that give consumers of it a key of their own
+    /// are open. Those are not among its consumers.
+    Leaked { apart: Vec<Apart> },
+}
+
+/// A consumer that an open rotation gives a key of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Apart {
+    pub(crate) rotation: String,
+    pub(crate) secret: String,
+    pub(crate) consumer: String,
 }
 
 impl Family {
@@ -88,6 +100,7 @@ impl Family {
         match self {
             Self::Member { split, .. } => Some(split),
             Self::End { split, .. } => split.as_deref(),
+            Self::Leaked { .. } => None,
         }
     }
 }
