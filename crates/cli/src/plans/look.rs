@@ -15,7 +15,7 @@ use keyroll_secret::{Credential, CredentialId, FingerprintKey, SecretBytes};
 
 use super::clear::refuse_clear;
 use super::granted::Granted;
-use super::shared::{holders, live_now, policy_for};
+use super::shared::{holders, live_now, old_store, policy_for};
 use super::subject::Subject;
 use crate::exit::Exit;
 use crate::places::Places;
@@ -139,7 +139,7 @@ pub(crate) async fn look(
     issuer: Arc<dyn Issuer>,
 ) -> Result<Found, Problem> {
     let aim = family::aim(subject.family);
-    let store = family::planned(subject.places, subject.secret.name.as_str(), subject.family)?;
+    let store = old_store(subject)?;
     let asked = at_issuer(subject, store.as_ref(), issuer.as_ref()).await?;
     let AtIssuer { from_version, credential, listing, standing, bound, able, settings, mut notes } = asked;
     let own = family::own_of(subject.places, subject.family).await?;

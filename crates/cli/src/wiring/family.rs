@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use keyroll_config::Secret;
 use keyroll_port::{Class, Failure, Label, RotationId, Store, VersionInfo};
 use keyroll_rotation::{Aim, Seq};
 use keyroll_secret::{Credential, CredentialId, Fields};
@@ -31,25 +32,26 @@ pub(crate) fn aim(family: Option<&Family>) -> Aim {
 
 /// The store of a rotation.
 pub(crate) async fn store_of(places: &Places, saved: &Saved) -> Result<Arc<dyn Store>, Problem> {
-    let Some(Family::End { own, .. }) = &saved.family else {
-        return planned(places, &saved.secret, saved.family.as_ref());
-    };
     let sealed = store(places)?;
-    let present = present(sealed.as_ref(), own).await?;
-    let (secret, version) = (saved.secret.clone(), saved.from_version);
-    Ok(Arc::new(Ended { sealed, secret, version, present }))
+    Ok(match &saved.family {
+        None => sealed,
+        Some(Family::Member { from, version, .. }) => {
+            Arc::new(Member { sealed, secret: saved.secret.clone(), from: from.clone(), version: *version })
+        }
+        Some(Family::End { own, .. }) => {
+            let present = present(sealed.as_ref(), own).await?;
+            let (secret, version) = (saved.secret.clone(), saved.from_version);
+            Arc::new(Ended { sealed, secret, version, present })
+        }
+    })
 }
 
-/// The store of a rotation that is being planned: what the old version is read from is, where a consumer of a shared key
-/// gets one of its own, the shared secret.
-pub(crate) fn planned(
-    places: &Places,
-    secret: &str,
-    family: Option<&Family>,
-) -> Result<Arc<dyn Store>, Problem> {
+/// The store of a member's rotation that is not planned yet.
+pub(crate) fn member(places: &Places, secret: &Secret, family: &Family) -> Result<Arc<dyn Store>, Problem> {
     let sealed = store(places)?;
-    let Some(Family::Member { from, version, .. }) = family else { return Ok(sealed) };
-    Ok(Arc::new(Member { sealed, secret: secret.to_owned(), from: from.clone(), version: *version }))
+    let Family::Member { from, version, .. } = family else { return Ok(sealed) };
+    let secret = secret.name.to_string();
+    Ok(Arc::new(Member { sealed, secret, from: from.clone(), version: *version }))
 }
 
 /// Begins the secret of a member, whose first version its rotation makes.
