@@ -95,15 +95,7 @@ impl Compose {
         let deadline = Instant::now() + Duration::from_millis(LOOK_MS_MAX);
         let project = self.project()?;
         let mut brings = Brings::default();
-        let named: Vec<&str> =
-            files.iter().filter(|(file, _)| project.fills_from(file)).map(|(_, name)| *name).collect();
-        let filled = if named.is_empty() { Vec::new() } else { self.filled(&project, &named, deadline) };
-        for one in filled.iter().filter(|one| one.mixed) {
-            brings.not_visible.push(format!(
-                "what else stands in {} of the service {}: it holds the value",
-                one.name, self.service
-            ));
-        }
+        let filled = self.filled_from(files, &project, deadline, &mut brings);
         let own: Vec<&str> = own.iter().copied().chain(filled.iter().map(|one| one.name.as_str())).collect();
         let own = own.as_slice();
         let Some(container) = project.containers.iter().find(|one| one.runs()) else { return Ok(brings) };
@@ -139,11 +131,8 @@ impl Compose {
                     "is new: what runs does not have it"
                 }
             };
-            brings.edits.push(environment(
-                name,
-                format!("{name} of the service {} {what}", self.service),
-                value,
-            ));
+            let what = format!("{name} of the service {} {what}", self.service);
+            brings.edits.push(environment(name, what, value));
         }
         for (name, running) in &runs {
             let known = service.environment.contains_key(name) || of_image.contains_key(name);
@@ -171,6 +160,26 @@ impl Compose {
             None => brings.not_visible.push(format!("{}: compose does not tell what it would do", beside())),
         }
         Ok(brings)
+    }
+
+    /// The variables that compose fills in from these files. What stands beside the value in one of them is not told.
+    fn filled_from(
+        &self,
+        files: &[(&Path, &str)],
+        project: &Project,
+        deadline: Instant,
+        brings: &mut Brings,
+    ) -> Vec<Filled> {
+        let named: Vec<&str> =
+            files.iter().filter(|(file, _)| project.fills_from(file)).map(|(_, name)| *name).collect();
+        let filled = if named.is_empty() { Vec::new() } else { self.filled(project, &named, deadline) };
+        for one in filled.iter().filter(|one| one.mixed) {
+            brings.not_visible.push(format!(
+                "what else stands in {} of the service {}: it holds the value",
+                one.name, self.service
+            ));
+        }
+        filled
     }
 
     /// The variables of the service that compose fills in from these (`${KEY}`); none where it does not tell.

@@ -2,7 +2,8 @@ use keyroll_rotation::Fact;
 
 use crate::args::IdArgs;
 use crate::context::{Context, meant_rotation};
-use crate::driving::rotate::{Asked, refuse_decided, resume};
+use crate::driving::rotate::{Asked, resume};
+use crate::driving::told::refuse_decided;
 use crate::exit::Exit;
 use crate::problem::Problem;
 

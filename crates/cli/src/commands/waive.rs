@@ -9,7 +9,7 @@ use keyroll_rotation::{ConsumerId, Fact, Incarnation, State, Waived};
 use crate::args::WaiveArgs;
 use crate::context::Context;
 use crate::driving::adopt::numbered;
-use crate::driving::rotate::{digest_of, tell};
+use crate::driving::told::{digest_of, tell};
 use crate::exit::Exit;
 use crate::places::Places;
 use crate::problem::Problem;

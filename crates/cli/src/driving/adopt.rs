@@ -10,7 +10,7 @@ use keyroll_journal::try_lock;
 use keyroll_port::RotationId;
 use keyroll_rotation::{Adoptee, Difference, Fact};
 
-use super::rotate::{digest_of, tell};
+use super::told::{digest_of, tell};
 use crate::exit::Exit;
 use crate::places::Places;
 use crate::plans::granted::Granted;

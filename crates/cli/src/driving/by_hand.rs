@@ -1,4 +1,4 @@
-//! What a person does at the issuer's console: a key that they made is taken in, and one that they ended is seen dead.
+//! What a person makes at the issuer's console is taken in.
 //!
 //! The value is sealed before anything is asked about it. It becomes the new version only when the issuer accepts it,
 //! says to which id of the same account it belongs, and it is sealed under the number of the entry that says so. What
@@ -16,8 +16,8 @@ use keyroll_port::{Failure, Issuer, Journal as _, Probe, Recorded, RotationId, S
 use keyroll_rotation::{CredId, Fact, MintedBy, Person, Phase, Stamp, State, Want, step, wants};
 use keyroll_secret::{Credential, CredentialId, Fields};
 
-use super::rotate::write;
 use super::steps::Steps;
+use super::told::write;
 use crate::exit::Exit;
 use crate::interrupt;
 use crate::places::Places;
@@ -436,68 +436,7 @@ impl<'a> Desk<'a> {
     }
 }
 
-/// A person says that they ended the old key: it is asked until every endpoint refuses it, for as long as a death may
-/// take here. Their word alone changes nothing.
-pub(super) fn see_dead(
-    open: &Opened,
-    (secret, described): (&Secret, &Described),
-    places: &Places,
-    ui: &mut Ui,
-) -> Result<(), Problem> {
-    if open.state.phase() != Phase::Revoke || open.state.hold().is_some() {
-        return Ok(());
-    }
-    let (runtime, store, issuer) = (runtime()?, store(places)?, described.issuer(secret, None)?);
-    let old = runtime.block_on(store.read(secret.name.as_str(), open.saved.from_version))?;
-    let Some(old) = old else { return Ok(()) };
-    let able = issuer.capabilities();
-    let limit_ms = able.death_ms_max.saturating_add(able.request_ms_max);
-    let why = runtime.block_on(until_dead(issuer.as_ref(), &old, limit_ms, ui));
-    why.map_or(Ok(()), |why| {
-        Err(Problem::new("K0872", "see the old key dead")
-            .because(why)
-            .because("nothing was recorded: the rotation still waits for its end")
-            .help(format!(
-                "{}\nthen: keyroll resume {} --revoked-by-hand",
-                Steps::of(described.spec.as_ref()).revoke,
-                open.id
-            ))
-            .exits(Exit::NeedsPerson))
-    })
-}
-
-/// Why it is not seen dead, once the time is over.
-async fn until_dead(issuer: &dyn Issuer, old: &Credential, limit_ms: u64, ui: &mut Ui) -> Option<String> {
-    let end = Instant::now() + Duration::from_millis(limit_ms);
-    let mut shown = false;
-    loop {
-        let mut why = None;
-        for endpoint in issuer.endpoints() {
-            why = match issuer.probe(&endpoint, old).await {
-                Probe::Dead => continue,
-                Probe::Alive | Probe::Denied => Some(format!("{endpoint} still accepts it")),
-                Probe::Unknown(unknown) => {
-                    Some(format!("whether {endpoint} refuses it is not visible: {unknown}"))
-                }
-            };
-            break;
-        }
-        let why = why?;
-        if Instant::now() >= end || interrupt::is_asked() {
-            return Some(why);
-        }
-        if !shown {
-            ui.note(format!(
-                "{why}; an end may take a while here, it is asked again for {} s",
-                limit_ms / 1_000
-            ));
-            shown = true;
-        }
-        pause().await;
-    }
-}
-
 /// Between two questions, unless it is asked to stop.
-async fn pause() {
+pub(super) async fn pause() {
     let _ = tokio::time::timeout(Duration::from_millis(ASK_AGAIN_MS), interrupt::asked()).await;
 }

@@ -1,21 +1,24 @@
 //! `plan`, `apply`, `resume` and the words to an open rotation.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use keyroll_config::{Config, Secret};
-use keyroll_host::{Local, SystemClock, place_digest};
-use keyroll_journal::{SqliteJournal, StateLock, Work};
-use keyroll_port::{Clock as _, Journal as _, JournalError, Opening, RotationId};
+use keyroll_host::{Local, SystemClock};
+use keyroll_journal::{StateLock, Work};
+use keyroll_port::{Clock as _, Opening, RotationId};
 use keyroll_rotation::{Fact, OldKey, Phase, Plan, Stamp, State, Waived};
 use keyroll_secret::Credential;
 
+use super::allowed::{check_consent, consent_to_outage, not_opened, refuse_outage, refuse_stale};
 use super::by_hand::{self, Given};
+use super::dead_by_hand::see_dead;
 use super::drive::{Wishes, drive};
 use super::finish::finish;
 use super::let_go::let_go;
 use super::split::refuse_emergency;
 use super::steps::{Steps, way_back};
+use super::told::tell;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::interrupt;
@@ -23,16 +26,16 @@ use crate::places::Places;
 use crate::plans::live;
 use crate::plans::make::look_at;
 use crate::plans::reach::refuse_grown;
-use crate::plans::{Found, Subject, copies_apart};
+use crate::plans::{Subject, copies_apart};
 use crate::problem::Problem;
 use crate::records::agree::agree;
-use crate::records::begun::{held, refuse_begun, refuse_other, refuse_shared};
+use crate::records::begun::{refuse_begun, refuse_other, refuse_shared};
 use crate::records::gaps::Gaps;
 use crate::records::old_key;
 use crate::records::recorded::{Opened, only_open, opened, unread};
-use crate::records::saved::{Family, Saved};
+use crate::records::saved::Saved;
 use crate::records::waivers::Waivers;
-use crate::ui::{Answer, Event};
+use crate::ui::Event;
 use crate::wiring::compose::compose_own;
 use crate::wiring::family::{self, store_of};
 use crate::wiring::issuer::{Described, described};
@@ -129,92 +132,6 @@ fn opening(saved: &Saved, asked: &Asked, plan: Plan) -> Result<Opening, Problem>
         at: Stamp { ms: clock.monotonic_ms(), boot: clock.boot(), epoch: 0 },
         unix_ms: clock.unix_ms(),
     })
-}
-
-fn check_consent(asked: &Asked, name: &str) -> Result<(), Problem> {
-    crate::context::consent(asked.confirm.as_deref(), name)
-}
-
-/// Ending the old key before anything is moved asks nobody later: it is consented to before it begins.
-fn consent_to_outage(asked: &Asked, name: &str, command: &str, context: &mut Context) -> Result<(), Problem> {
-    if asked.emergency != Some(keyroll_rotation::Emergency::RevokeNow) || asked.confirm.is_some() {
-        return Ok(());
-    }
-    let question = format!("END the key of {name} now, before its consumers have another? IRREVERSIBLE.");
-    match context.ui.ask_name(&question, name) {
-        Answer::Yes => Ok(()),
-        answer @ (Answer::No | Answer::Nobody | Answer::Stopped) => {
-            Err(Problem::new("K0808", format!("end the key of {name} at once"))
-                .because(answer.refusal())
-                .help(format!("keyroll {command} --emergency revoke-now --confirm={name}"))
-                .exits(answer.exit()))
-        }
-    }
-}
-
-/// A key is not ended first where only it could make the next one. `kept`: what the next one copies of it is known.
-fn refuse_outage(
-    asked: &Asked,
-    secret: &Secret,
-    described: &Described,
-    kept: bool,
-    command: &str,
-) -> Result<(), Problem> {
-    if asked.emergency != Some(keyroll_rotation::Emergency::RevokeNow) {
-        return Ok(());
-    }
-    let Some(spec) = &described.spec else { return Ok(()) };
-    let why = match (spec.mints_with_its_own(), spec.copies_settings() && !kept) {
-        (true, _) => "its issuer makes a new key only for the holder of one that works",
-        (false, true) => {
-            "the new key copies its settings, and this plan, of an older keyroll, has not kept them"
-        }
-        (false, false) => return Ok(()),
-    };
-    let name = &secret.name;
-    Err(Problem::new("K0852", format!("end the key of {name} before there is another"))
-        .because(why)
-        .help(format!("keyroll {command} --emergency roll-first --confirm={name}")))
-}
-
-fn not_opened(error: &JournalError, id: &RotationId) -> Problem {
-    let problem = Problem::new("K0837", "open the rotation").because_of(error);
-    match error {
-        JournalError::Held { by } if by != id => held(by),
-        JournalError::Held { .. } | JournalError::Conflict { .. } => problem
-            .because("this plan was begun already")
-            .help(format!("keyroll status {id}"))
-            .exits(Exit::Held),
-        JournalError::Fenced { .. }
-        | JournalError::Unavailable(_)
-        | JournalError::UnknownCommit(_)
-        | JournalError::Damaged(_)
-        | JournalError::Newer { .. } => problem,
-    }
-}
-
-pub(super) fn refuse_stale(saved: &Saved, found: &Found) -> Result<(), Problem> {
-    let mut lines = saved.seen.differences(&found.saved.seen);
-    if saved.from_version != found.saved.from_version {
-        lines.push("another version of the secret is current".to_owned());
-    }
-    // A value that died since would be replaced as a recovery: another plan, with an outage that must be stated.
-    let (before, now) = (saved, &found.saved);
-    if (before.recovery, before.denied_is_alive) != (now.recovery, now.denied_is_alive) {
-        lines.push("the current value reads otherwise at the issuer".to_owned());
-    }
-    if before.bound != now.bound {
-        lines.push("the current value is bound otherwise to an id at the issuer".to_owned());
-    }
-    if before.settings != now.settings {
-        lines.push("the settings of the key in use are others, and the new key copies them".to_owned());
-    }
-    if lines.is_empty() {
-        return Ok(());
-    }
-    let problem = Problem::new("K0838", "apply the plan: what it saw is not true any more");
-    let problem = lines.into_iter().fold(problem, Problem::because);
-    Err(problem.help(format!("keyroll plan {}", saved.secret)))
 }
 
 fn parse_config(saved: &Saved) -> Result<Config, Problem> {
@@ -344,7 +261,7 @@ fn drive_on(
         by_hand::take(&mut opened, typed, asked.given.as_ref(), issuer, &places, &mut context.ui)?;
     }
     if asked.revoked_by_hand {
-        by_hand::see_dead(&opened, issuer, &places, &mut context.ui)?;
+        see_dead(&opened, issuer, &places, &mut context.ui)?;
     }
     let host = host_of(&opened, &config, &described, &places)?;
     let complaints = host.complaints();
@@ -421,85 +338,4 @@ pub(crate) fn pause(id: Option<&str>, context: &mut Context) -> Result<Exit, Pro
     let keys = if decided { "the old key is ended or being ended" } else { "both keys are as they were" };
     context.ui.note(format!("paused; {keys}. keyroll resume {id}"));
     Ok(Exit::Paused)
-}
-
-/// Writes words into an open rotation that nobody drives; each is checked by the protocol first.
-pub(crate) fn tell(
-    id: Option<&str>,
-    places: &Places,
-    facts: impl FnOnce(&Opened) -> Result<Vec<Fact>, Problem>,
-) -> Result<Opened, Problem> {
-    let runtime = runtime()?;
-    let journal = journal(places)?;
-    runtime.block_on(async {
-        let mut opened = opened(&journal, id).await?;
-        let facts = facts(&opened)?;
-        if facts.is_empty() {
-            return Ok(opened);
-        }
-        let attempted = || Problem::new("K0840", "tell the rotation");
-        let epoch = journal.take_over(&opened.id).await.map_err(|error| attempted().because_of(&error))?;
-        for fact in std::iter::once(Fact::DriverStarted).chain(facts) {
-            write(&journal, &mut opened, epoch, fact).await?;
-        }
-        Ok(opened)
-    })
-}
-
-/// Writes one word down, checked by the protocol first.
-pub(super) async fn write(
-    journal: &SqliteJournal,
-    opened: &mut Opened,
-    epoch: u64,
-    fact: Fact,
-) -> Result<(), Problem> {
-    let clock = SystemClock::new();
-    let attempted = || Problem::new("K0840", "tell the rotation");
-    let at = Stamp { ms: clock.monotonic_ms(), boot: clock.boot(), epoch };
-    let event = keyroll_rotation::Event { at, fact };
-    let (next, _) = keyroll_rotation::step(&opened.state, &event)
-        .map_err(|illegal| attempted().because(illegal.why).help(format!("keyroll status {}", opened.id)))?;
-    let written = journal.append(&opened.id, next.seq(), &event, clock.unix_ms()).await;
-    written.map_err(|error| attempted().because_of(&error))?;
-    opened.state = next;
-    Ok(())
-}
-
-/// The digest under which a copy in a place is waived.
-pub(crate) fn digest_of(path: &Path) -> u64 {
-    place_digest(&path.canonicalize().unwrap_or_else(|_| path.to_owned()))
-}
-
-/// After the point of no return there is nothing to undo: the way is another rotation.
-pub(crate) fn refuse_decided(id: Option<&str>, context: &mut Context) -> Result<(), Problem> {
-    let places = context.places()?;
-    let journal = journal(&places)?;
-    let opened = runtime()?.block_on(opened(&journal, id))?;
-    if !opened.state.decided() && opened.state.phase() != Phase::Done {
-        return Ok(());
-    }
-    Err(no_way_back(&opened))
-}
-
-/// What is true instead, and what can be done.
-fn no_way_back(opened: &Opened) -> Problem {
-    let name = &opened.saved.secret;
-    let problem = Problem::new("K0842", "go back to the old key");
-    let behind = "the point of no return lies behind: the old key is ended or being ended";
-    match (&opened.saved.family, opened.state.ended()) {
-        (Some(Family::Member { from, .. }), _) => problem
-            .because(format!(
-                "its consumer has a key of its own, {name}; the key of {from} was not ended by it, and others may use that"
-            ))
-            .help(format!(
-                "keyroll plan {name} makes it another key; keyroll secret show {from} says whether the shared one is current still"
-            )),
-        (Some(Family::End { .. }), true) => problem
-            .because("the shared key is ended, and its consumers have keys of their own")
-            .help("keyroll status shows those; keyroll plan of one of them makes it another"),
-        (Some(Family::Leaked { .. }) | None, true) => {
-            problem.because(behind).help(format!("make another key: keyroll plan {name}"))
-        }
-        (_, false) => problem.because(behind).help(format!("go on: keyroll resume {}", opened.id)),
-    }
 }

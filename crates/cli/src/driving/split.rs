@@ -6,7 +6,8 @@ use keyroll_journal::SqliteJournal;
 use keyroll_port::{Journal as _, JournalError, Label, RotationId};
 use keyroll_rotation::Phase;
 
-use super::rotate::{self, Asked, refuse_stale, resumed};
+use super::allowed::refuse_stale;
+use super::rotate::{self, Asked, resumed};
 use crate::config_file;
 use crate::context::{Context, consent};
 use crate::exit::Exit;
