@@ -124,19 +124,26 @@ fn nothing_in_the_state_is_open_to_others_whatever_the_umask_is() {
     // A pid file that everybody may write is not believed, and that is right.
     scene.sh("sed -i '1a umask 022' restart.sh");
     scene.restart("api", "api/api.env");
-    let rotate = format!(
-        "umask 0000; id=$({binary} plan ring --state ../state --json | sed -n 's/.*\"type\":\"plan\",\"id\":\"\\([0-9a-f]*\\)\".*/\\1/p'); \
-         {binary} apply $id --state ../state --json --no-input --confirm ring --until quiesce >log/said || [ $? = 4 ]"
-    );
-    scene.sh(&rotate);
-    assert_eq!(open_to_others(&scene), Vec::<std::path::PathBuf>::new());
+    let none = Vec::<std::path::PathBuf>::new();
+    scene.sh(&format!("umask 0000; {binary} plan ring --state ../state --json >log/planned"));
+    // Before the next command, which would close it.
+    assert_eq!(open_to_others(&scene), none);
+    let plan = fs::read_to_string(scene.path("log/planned")).unwrap();
+    let id =
+        plan.split("\"type\":\"plan\",\"id\":\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    scene.sh(&format!(
+        "umask 0000; {binary} apply {id} --state ../state --json --no-input --confirm ring --until quiesce >log/said \
+         || [ $? = 4 ]"
+    ));
+    assert_eq!(open_to_others(&scene), none);
+    assert!(!fs::read_to_string(scene.path("log/said")).unwrap().contains("open to others"));
     // Made by an earlier version: closed by the next command, which says so, once.
     scene.sh("chmod 0755 ../state/plans ../state/work; chmod 0644 ../state/plans/*.json");
     let wide = open_to_others(&scene).len();
     scene.run(&["doctor"]).says(&["state/plans is open to others (mode 0755)"]);
     assert_eq!(open_to_others(&scene).len(), wide, "doctor changes nothing");
     scene.run(&["status"]).says(&["state/plans was open to others (mode 0755), and is not any more"]);
-    assert_eq!(open_to_others(&scene), Vec::<std::path::PathBuf>::new());
+    assert_eq!(open_to_others(&scene), none);
     let again = scene.run(&["abort"]);
     assert!(!again.exits(5).text.contains("open to others"), "{}", again.text);
     assert!(again.of("summary")[0]["mint_to_last_moved_s"].is_null(), "all were taken back: {}", again.text);
