@@ -74,13 +74,6 @@ struct Service {
     environment: BTreeMap<String, Option<Hidden>>,
 }
 
-/// A variable of a service that compose fills in.
-struct Filled {
-    name: String,
-    /// From others too.
-    mixed: bool,
-}
-
 /// The environment that a container or an image was made with.
 type Variables = BTreeMap<String, SecretBytes>;
 
@@ -95,16 +88,8 @@ impl Compose {
         let deadline = Instant::now() + Duration::from_millis(LOOK_MS_MAX);
         let project = self.project()?;
         let mut brings = Brings::default();
-        let named: Vec<&str> =
-            files.iter().filter(|(file, _)| project.fills_from(file)).map(|(_, name)| *name).collect();
-        let filled = if named.is_empty() { Vec::new() } else { self.filled(&project, &named, deadline) };
-        for one in filled.iter().filter(|one| one.mixed) {
-            brings.not_visible.push(format!(
-                "what else stands in {} of the service {}: it holds the value",
-                one.name, self.service
-            ));
-        }
-        let own: Vec<&str> = own.iter().copied().chain(filled.iter().map(|one| one.name.as_str())).collect();
+        let filled = self.filled(&project, files, deadline, &mut brings);
+        let own: Vec<&str> = own.iter().copied().chain(filled.iter().map(String::as_str)).collect();
         let own = own.as_slice();
         let Some(container) = project.containers.iter().find(|one| one.runs()) else { return Ok(brings) };
         let (service, settings) = match self.resolved(&project, own, deadline) {
@@ -145,14 +130,12 @@ impl Compose {
                 value,
             ));
         }
-        for (name, running) in &runs {
-            let known = service.environment.contains_key(name) || of_image.contains_key(name);
-            if !known && !own.contains(&name.as_str()) {
-                neutral.push((name, running));
-                let what =
-                    format!("{name} of the service {} was taken out: what runs still has it", self.service);
-                brings.edits.push(environment(name, what, SecretBytes::new(Vec::new())));
-            }
+        let known = |name: &str| service.environment.contains_key(name) || of_image.contains_key(name);
+        for (name, running) in runs.iter().filter(|(name, _)| !known(name) && !own.contains(&name.as_str())) {
+            neutral.push((name, running));
+            let what =
+                format!("{name} of the service {} was taken out: what runs still has it", self.service);
+            brings.edits.push(environment(name, what, SecretBytes::new(Vec::new())));
         }
         let beside = || format!("the other settings of the service {}", self.service);
         if new_image || new_variables {
@@ -174,7 +157,13 @@ impl Compose {
     }
 
     /// The variables of the service that compose fills in from these (`${KEY}`); none where it does not tell.
-    fn filled(&self, project: &Project, from: &[&str], deadline: Instant) -> Vec<Filled> {
+    fn filled(
+        &self,
+        project: &Project,
+        files: &[(&Path, &str)],
+        deadline: Instant,
+        brings: &mut Brings,
+    ) -> Vec<String> {
         #[derive(Deserialize)]
         struct Raw<'a> {
             #[serde(borrow)]
@@ -185,6 +174,11 @@ impl Compose {
             #[serde(borrow, default)]
             environment: BTreeMap<String, &'a RawValue>,
         }
+        let from: Vec<&str> =
+            files.iter().filter(|(file, _)| project.fills_from(file)).map(|(_, name)| *name).collect();
+        if from.is_empty() {
+            return Vec::new();
+        }
         let words = project.words(&["config", "--no-interpolate", "--format", "json", "--", &self.service]);
         let Ok((answer, _)) = self.docker.ask(&words, None, deadline) else { return Vec::new() };
         let raw: Option<Raw<'_>> = serde_json::from_slice(answer.expose()).ok();
@@ -193,8 +187,13 @@ impl Compose {
         let all = variables.map(|one| one.environment).unwrap_or_default().into_iter();
         let filled = all.filter_map(|(name, text)| {
             let named = references(text.get());
-            let mixed = named.iter().any(|one| !from.contains(one));
-            named.iter().any(|one| from.contains(one)).then_some(Filled { name, mixed })
+            let (ours, others): (Vec<&str>, Vec<&str>) =
+                named.into_iter().partition(|one| from.contains(one));
+            if !ours.is_empty() && !others.is_empty() {
+                let what = format!("what else stands in {name} of the service {}", self.service);
+                brings.not_visible.push(format!("{what}: it holds the value"));
+            }
+            (!ours.is_empty()).then_some(name)
         });
         filled.collect()
     }
