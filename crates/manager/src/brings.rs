@@ -104,8 +104,7 @@ impl Compose {
         let new_image = self.image(&project, &service, container, deadline, &mut brings)?;
         let runs = self.variables(&["container", "inspect"], &container.id, deadline)?;
         let of_image = self.variables(&["image", "inspect"], &container.image, deadline).unwrap_or_default();
-        let mut neutral: Vec<(&str, &SecretBytes)> = Vec::new();
-        let mut new_variables = false;
+        let (mut neutral, mut new_variables): (Vec<(&str, &SecretBytes)>, bool) = (Vec::new(), false);
         for (name, value) in &service.environment {
             let Some(Hidden(value)) = value else { continue };
             let value = plain(value);
