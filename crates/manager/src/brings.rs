@@ -74,13 +74,6 @@ struct Service {
     environment: BTreeMap<String, Option<Hidden>>,
 }
 
-/// A variable of a service that compose fills in.
-struct Filled {
-    name: String,
-    /// From others too.
-    mixed: bool,
-}
-
 /// The environment that a container or an image was made with.
 type Variables = BTreeMap<String, SecretBytes>;
 
@@ -95,8 +88,8 @@ impl Compose {
         let deadline = Instant::now() + Duration::from_millis(LOOK_MS_MAX);
         let project = self.project()?;
         let mut brings = Brings::default();
-        let filled = self.filled_from(files, &project, deadline, &mut brings);
-        let own: Vec<&str> = own.iter().copied().chain(filled.iter().map(|one| one.name.as_str())).collect();
+        let filled = self.filled(&project, files, deadline, &mut brings);
+        let own: Vec<&str> = own.iter().copied().chain(filled.iter().map(String::as_str)).collect();
         let own = own.as_slice();
         let Some(container) = project.containers.iter().find(|one| one.runs()) else { return Ok(brings) };
         let (service, settings) = match self.resolved(&project, own, deadline) {
@@ -111,8 +104,7 @@ impl Compose {
         let new_image = self.image(&project, &service, container, deadline, &mut brings)?;
         let runs = self.variables(&["container", "inspect"], &container.id, deadline)?;
         let of_image = self.variables(&["image", "inspect"], &container.image, deadline).unwrap_or_default();
-        let mut neutral: Vec<(&str, &SecretBytes)> = Vec::new();
-        let mut new_variables = false;
+        let (mut neutral, mut new_variables): (Vec<(&str, &SecretBytes)>, bool) = (Vec::new(), false);
         for (name, value) in &service.environment {
             let Some(Hidden(value)) = value else { continue };
             let value = plain(value);
@@ -131,17 +123,18 @@ impl Compose {
                     "is new: what runs does not have it"
                 }
             };
-            let what = format!("{name} of the service {} {what}", self.service);
-            brings.edits.push(environment(name, what, value));
+            brings.edits.push(environment(
+                name,
+                format!("{name} of the service {} {what}", self.service),
+                value,
+            ));
         }
-        for (name, running) in &runs {
-            let known = service.environment.contains_key(name) || of_image.contains_key(name);
-            if !known && !own.contains(&name.as_str()) {
-                neutral.push((name, running));
-                let what =
-                    format!("{name} of the service {} was taken out: what runs still has it", self.service);
-                brings.edits.push(environment(name, what, SecretBytes::new(Vec::new())));
-            }
+        let known = |name: &str| service.environment.contains_key(name) || of_image.contains_key(name);
+        for (name, running) in runs.iter().filter(|(name, _)| !known(name) && !own.contains(&name.as_str())) {
+            neutral.push((name, running));
+            let what =
+                format!("{name} of the service {} was taken out: what runs still has it", self.service);
+            brings.edits.push(environment(name, what, SecretBytes::new(Vec::new())));
         }
         let beside = || format!("the other settings of the service {}", self.service);
         if new_image || new_variables {
@@ -162,28 +155,14 @@ impl Compose {
         Ok(brings)
     }
 
-    /// The variables that compose fills in from these files. What stands beside the value in one of them is not told.
-    fn filled_from(
+    /// The variables of the service that compose fills in from these (`${KEY}`); none where it does not tell.
+    fn filled(
         &self,
-        files: &[(&Path, &str)],
         project: &Project,
+        files: &[(&Path, &str)],
         deadline: Instant,
         brings: &mut Brings,
-    ) -> Vec<Filled> {
-        let named: Vec<&str> =
-            files.iter().filter(|(file, _)| project.fills_from(file)).map(|(_, name)| *name).collect();
-        let filled = if named.is_empty() { Vec::new() } else { self.filled(project, &named, deadline) };
-        for one in filled.iter().filter(|one| one.mixed) {
-            brings.not_visible.push(format!(
-                "what else stands in {} of the service {}: it holds the value",
-                one.name, self.service
-            ));
-        }
-        filled
-    }
-
-    /// The variables of the service that compose fills in from these (`${KEY}`); none where it does not tell.
-    fn filled(&self, project: &Project, from: &[&str], deadline: Instant) -> Vec<Filled> {
+    ) -> Vec<String> {
         #[derive(Deserialize)]
         struct Raw<'a> {
             #[serde(borrow)]
@@ -194,6 +173,11 @@ impl Compose {
             #[serde(borrow, default)]
             environment: BTreeMap<String, &'a RawValue>,
         }
+        let from: Vec<&str> =
+            files.iter().filter(|(file, _)| project.fills_from(file)).map(|(_, name)| *name).collect();
+        if from.is_empty() {
+            return Vec::new();
+        }
         let words = project.words(&["config", "--no-interpolate", "--format", "json", "--", &self.service]);
         let Ok((answer, _)) = self.docker.ask(&words, None, deadline) else { return Vec::new() };
         let raw: Option<Raw<'_>> = serde_json::from_slice(answer.expose()).ok();
@@ -202,8 +186,13 @@ impl Compose {
         let all = variables.map(|one| one.environment).unwrap_or_default().into_iter();
         let filled = all.filter_map(|(name, text)| {
             let named = references(text.get());
-            let mixed = named.iter().any(|one| !from.contains(one));
-            named.iter().any(|one| from.contains(one)).then_some(Filled { name, mixed })
+            let (ours, others): (Vec<&str>, Vec<&str>) =
+                named.into_iter().partition(|one| from.contains(one));
+            if !ours.is_empty() && !others.is_empty() {
+                let what = format!("what else stands in {name} of the service {}", self.service);
+                brings.not_visible.push(format!("{what}: it holds the value"));
+            }
+            (!ours.is_empty()).then_some(name)
         });
         filled.collect()
     }
