@@ -1,3 +1,5 @@
+mod alerted;
+mod issuers;
 mod split;
 mod steps;
 
@@ -5,6 +7,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use issuers::IssuersCommand;
 pub(crate) use split::SplitArgs;
 pub(crate) use steps::{Emergency, Step};
 
@@ -76,6 +79,9 @@ pub(crate) enum Command {
     /// Add, list and show secrets; never their values
     #[command(subcommand)]
     Secret(SecretCommand),
+    /// Show what issuers are known, what each can do, and what a person does by hand
+    #[command(subcommand)]
+    Issuers(IssuersCommand),
     /// Look at everything, and save what a rotation would do; touches nothing
     #[command(after_help = examples::PLAN)]
     Plan(PlanArgs),
@@ -244,6 +250,9 @@ pub(crate) struct SecretRewrapArgs {
     /// What it is wrapped with from now on: file (nothing), file:PATH, credential:NAME, fd:NUMBER, passphrase
     #[arg(long, value_name = "SOURCE")]
     pub(crate) to: String,
+    /// With --to fd:NUMBER: another pipe with the same key, by which it is opened once before the old wrapping goes
+    #[arg(long, value_name = "fd:NUMBER")]
+    pub(crate) again: Option<String>,
 }
 
 /// A command about one secret.
@@ -263,7 +272,7 @@ pub(crate) struct PlanArgs {
 /// `apply`.
 #[derive(Debug, Args)]
 pub(crate) struct ApplyArgs {
-    /// The plan's id, as `plan` printed it
+    /// The plan's id, as `plan` printed it, or its beginning
     pub(crate) plan: String,
     /// Consent to the end of the old key, by the secret's name
     #[arg(long, value_name = "NAME")]
@@ -274,8 +283,9 @@ pub(crate) struct ApplyArgs {
     /// The value is known to others: move everything at once, or end it first
     #[arg(long, value_name = "HOW", conflicts_with = "until")]
     pub(crate) emergency: Option<Emergency>,
-    /// When the alert came, RFC 3339: the report's times count from there, else from this command
-    #[arg(long, value_name = "TIME", requires = "emergency")]
+    /// When the alert came: 03:05 (today or yesterday), 5m (ago), or RFC 3339; the report's times count from there,
+    /// else from this command
+    #[arg(long, value_name = "TIME", requires = "emergency", value_parser = alerted::alerted)]
     pub(crate) alerted_at: Option<jiff::Timestamp>,
     /// Accept that restarts make this live beside the new value, by the name that was shown
     #[arg(long, value_name = "NAME")]
@@ -285,7 +295,7 @@ pub(crate) struct ApplyArgs {
 /// `resume`.
 #[derive(Debug, Args)]
 pub(crate) struct ResumeArgs {
-    /// The rotation; not needed if only one is open
+    /// The rotation, or the beginning of its id; not needed if only one is open
     pub(crate) id: Option<String>,
     /// Consent to the end of the old key, by the secret's name
     #[arg(long, value_name = "NAME")]
@@ -313,14 +323,14 @@ pub(crate) struct ResumeArgs {
 /// A command about one rotation.
 #[derive(Debug, Args)]
 pub(crate) struct IdArgs {
-    /// The rotation; not needed if only one is open
+    /// The rotation, or the beginning of its id; not needed if only one is open
     pub(crate) id: Option<String>,
 }
 
 /// `retry`.
 #[derive(Debug, Args)]
 pub(crate) struct RetryArgs {
-    /// The rotation; not needed if only one is open
+    /// The rotation, or the beginning of its id; not needed if only one is open
     pub(crate) id: Option<String>,
     /// Accept that restarts make this live beside the new value, by the name that was shown
     #[arg(long, value_name = "NAME")]
@@ -330,7 +340,7 @@ pub(crate) struct RetryArgs {
 /// `status`.
 #[derive(Debug, Args)]
 pub(crate) struct StatusArgs {
-    /// The rotation; all if none is named
+    /// The rotation, or the beginning of its id; all if none is named
     pub(crate) id: Option<String>,
     /// Keep watching as long as somebody drives it
     #[arg(short, long)]
@@ -351,8 +361,9 @@ pub(crate) struct DueArgs {
 /// `history`.
 #[derive(Debug, Args)]
 pub(crate) struct HistoryArgs {
-    /// The secret; all if none is named
-    pub(crate) secret: Option<String>,
+    /// A secret, or one rotation by its id; all if none is named
+    #[arg(value_name = "SECRET|ID")]
+    pub(crate) about: Option<String>,
     /// Show all, not the newest 20 only
     #[arg(long)]
     pub(crate) all: bool,

@@ -10,6 +10,7 @@ mod doctor;
 mod due;
 mod history;
 mod init;
+mod issuers;
 mod man;
 mod pause;
 mod plan;
@@ -32,6 +33,7 @@ use crate::context::Context;
 
 /// Runs one command, and shows the problem that it ended with.
 pub(crate) fn run(command: Command, context: &mut Context) -> ExitCode {
+    narrow(&command, context);
     let ended = match command {
         Command::Demo(args) => return demo::run(&args, context.ui.look),
         Command::DemoPart(args) => return demo::part(args),
@@ -39,6 +41,7 @@ pub(crate) fn run(command: Command, context: &mut Context) -> ExitCode {
         Command::Init => init::run(context),
         Command::Doctor(args) => doctor::run(&args, context),
         Command::Secret(command) => secret::run(&command, context),
+        Command::Issuers(command) => issuers::run(&command, context),
         Command::Plan(args) => plan::run(&args, context),
         Command::Split(args) => split::run(&args, context),
         Command::Apply(args) => apply::run(&args, context),
@@ -57,9 +60,29 @@ pub(crate) fn run(command: Command, context: &mut Context) -> ExitCode {
         Command::Completion(args) => completion::run(&args, context),
         Command::Man(args) => man::run(&args, context),
     };
+    let ended = ended.and_then(|exit| context.ui.lost().map_or(Ok(exit), Err));
     let exit = ended.unwrap_or_else(|problem| {
         context.ui.problem(&problem);
         problem.exit()
     });
     exit.into()
+}
+
+/// Closes what an earlier version left open to others in the state folder; said once, for then it is closed.
+fn narrow(command: &Command, context: &mut Context) {
+    // Doctor changes nothing, and tells it; the others have nothing to do with that folder.
+    let elsewhere = matches!(
+        command,
+        Command::Doctor(_)
+            | Command::Demo(_)
+            | Command::DemoPart(_)
+            | Command::Init
+            | Command::Schema
+            | Command::Completion(_)
+            | Command::Man(_)
+    );
+    let Some(places) = context.places().ok().filter(|_| !elsewhere) else { return };
+    for line in places.narrow() {
+        context.ui.note(line);
+    }
 }

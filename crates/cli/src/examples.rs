@@ -17,6 +17,9 @@ Exit codes: 0 done, 1 refused, nothing changed, 2 usage, 6 needs a person, 7 hel
 a driver";
 pub(crate) const SECRET_LIST: &str = "Example: keyroll secret list\nExit codes: 0 done, 1 failed";
 pub(crate) const SECRET_SHOW: &str = "Example: keyroll secret show openrouter\nExit codes: 0 done, 1 failed";
+pub(crate) const ISSUERS_LIST: &str = "Example: keyroll issuers list\nExit codes: 0 done, 1 failed";
+pub(crate) const ISSUERS_SHOW: &str =
+    "Example: keyroll issuers show openrouter\nExit codes: 0 done, 1 failed";
 pub(crate) const PLAN: &str = "\
 Example: keyroll plan openrouter
 Exit codes: 0 saved, 1 refused, nothing changed, 6 needs a person, 7 a rotation of

@@ -35,6 +35,7 @@ pub(crate) fn ignores_hangup() -> bool {
 /// The process ends at once, on whatever thread it was: the journal is made for that, and a driver that lost a part
 /// must not go on.
 fn report(info: &PanicHookInfo<'_>) {
+    crate::ui::put_terminal_back();
     let _ = std::io::stderr().write_all(panic_text(info).as_bytes());
     std::process::exit(i32::from(Exit::NeedsPerson.number()));
 }

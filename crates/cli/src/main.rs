@@ -13,6 +13,7 @@ mod env;
 mod examples;
 mod exit;
 mod harden;
+mod interrupt;
 mod machine;
 #[cfg(test)]
 mod named_commands;

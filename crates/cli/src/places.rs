@@ -1,5 +1,5 @@
-use std::fs::DirBuilder;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::fs::{DirBuilder, Permissions};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::args::Globals;
@@ -72,9 +72,53 @@ impl Places {
         Ok(())
     }
 
+    /// What in the state folder others may use, with its mode: an earlier version made it so, or a person did.
+    pub(crate) fn wide(&self) -> Vec<(PathBuf, u32)> {
+        let mut wide = Vec::new();
+        let mut folders = vec![self.state.clone()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+                // A link is not followed, and what went meanwhile is nobody's.
+                let Ok(meta) = entry.path().symlink_metadata() else { continue };
+                if meta.is_dir() {
+                    folders.push(entry.path());
+                } else if !meta.is_file() {
+                    continue;
+                }
+                if meta.mode() & 0o077 != 0 {
+                    wide.push((entry.path(), meta.mode() & 0o7777));
+                }
+            }
+        }
+        wide.sort();
+        wide
+    }
+
+    /// Takes the rights of others away there; what was done, in words. By its name alone: opening a database to change
+    /// its mode would take back every lock on it.
+    pub(crate) fn narrow(&self) -> Vec<String> {
+        // What is not this user's, or stands open itself, is told by the command that needs it.
+        if check(&self.state).is_err() {
+            return Vec::new();
+        }
+        let narrowed = self.wide().into_iter().filter(|(path, mode)| {
+            std::fs::set_permissions(path, Permissions::from_mode(mode & !0o077)).is_ok()
+        });
+        narrowed
+            .map(|(path, mode)| {
+                format!("{} was open to others (mode {mode:04o}), and is not any more", path.display())
+            })
+            .collect()
+    }
+
     /// The journal's file.
     pub(crate) fn journal(&self) -> PathBuf {
         self.state.join("journal.db")
+    }
+
+    /// The file of the sealed values.
+    pub(crate) fn sealed(&self) -> PathBuf {
+        self.state.join("secrets.db")
     }
 
     /// The key's file; made on first use, mode 0600.

@@ -2,6 +2,7 @@
 
 mod cost;
 mod event;
+mod issuer;
 mod line;
 mod look;
 mod progress;
@@ -9,17 +10,20 @@ mod prompt;
 mod render;
 mod screen;
 mod table;
+mod terminal;
 
 pub(crate) use cost::show_cost;
 pub(crate) use event::{
     DueShown, EmergencyShown, Event, Finding, GapShown, Grade, Holder, HostStep, MeasuredBy, OldKeyShown,
     Outcome, PastShown, Phase, Residue, StatusShown, StepState, Summary, UnitShown, Version,
 };
-pub(crate) use line::{duration, spent};
+pub(crate) use issuer::IssuerShown;
+pub(crate) use line::{clock, duration, spent};
 pub(crate) use look::Look;
-pub(crate) use prompt::{Answer, typed_hidden};
-pub(crate) use screen::Ui;
+pub(crate) use prompt::{Answer, Asking, typed_hidden};
+pub(crate) use screen::{Ui, aside};
 pub(crate) use table::Table;
+pub(crate) use terminal::put_terminal_back;
 
 use crate::exit::Exit;
 use crate::problem::Problem;

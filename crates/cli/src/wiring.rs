@@ -2,6 +2,7 @@
 
 pub(crate) mod compose;
 pub(crate) mod family;
+pub(crate) mod fields;
 pub(crate) mod gathered;
 mod here;
 pub(crate) mod issuer;

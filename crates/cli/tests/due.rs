@@ -18,11 +18,12 @@ mod scene;
 mod worker;
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 use keyroll_testkit::issuer::{Ask, Issuer, Mood};
 use scene::Scene;
@@ -102,7 +103,7 @@ fn a_dead_driver_is_taken_over_and_a_living_one_is_not_disturbed() {
     running.enters("mint");
     scene.issuer.mood(Ask::Me, Mood::TooMany, 9999);
     running.enters("probe");
-    scene.run(&["due", "--apply"]).refused(7, "K0854", &["drives a rotation here"]);
+    scene.run(&["due", "--apply"]).refused(7, "K0854", &["it is not disturbed"]);
     running.signal(Signal::KILL);
     drop(running.end());
     scene.issuer.calm();
@@ -172,6 +173,21 @@ fn whoever_takes_a_rotation_up_meanwhile_is_not_disturbed() {
     scene.issuer.calm();
     person.end().exits(0).ended("done");
     assert_eq!(ran.code, Some(1), "{}", ran.text);
+    scene.rotated();
+    // Stopped between the two: the next one is not begun, though it is due again.
+    let slow = TcpListener::bind("127.0.0.1:0").unwrap();
+    write("alpha.toml", &spec.replace(&ports.0, &slow.local_addr().unwrap().port().to_string()));
+    let mut timer = Command::new(env!("CARGO_BIN_EXE_keyroll"));
+    timer.args(["due", "--apply", "--state", "../state"]).current_dir(scene.dir()).env("HOME", scene.dir());
+    let mut timer = timer.stdin(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let asked = slow.accept().unwrap();
+    kill_process(Pid::from_child(&timer), Signal::INT).unwrap();
+    let mut said = BufReader::new(timer.stderr.take().unwrap()).lines().map(Result::unwrap);
+    said.find(|line| line.contains("stopping at the next safe point")).unwrap();
+    drop((asked, slow));
+    let said: Vec<String> = said.collect();
+    assert_eq!(timer.wait().unwrap().code(), Some(130), "{said:?}");
+    assert!(said.iter().any(|line| line.contains("stopped before ring")), "{said:?}");
     scene.rotated();
 }
 

@@ -19,6 +19,7 @@ mod scene;
 mod worker;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 use scene::Scene;
 
@@ -97,6 +98,81 @@ fn a_mistyped_spec_is_not_written_into_the_configuration() {
     let words = ["second", "--issuer", "file:./amce.toml", "--admin", "file:./admin.key", "--id", &id];
     scene.take_in(&words, &value).refused(1, "K0821", &["amce.toml"]);
     assert_eq!(fs::read_to_string(scene.path("keyroll.toml")).unwrap(), before);
+}
+
+/// Everything below the state folder, with whether others may use it.
+fn open_to_others(scene: &Scene) -> Vec<std::path::PathBuf> {
+    let mut all = Vec::new();
+    let mut folders = vec![scene.state(), scene.keys_folder()];
+    while let Some(folder) = folders.pop() {
+        all.push(folder.clone());
+        for entry in fs::read_dir(folder).unwrap().flatten() {
+            if entry.path().is_dir() { folders.push(entry.path()) } else { all.push(entry.path()) }
+        }
+    }
+    assert!(all.len() > 6, "{all:?}");
+    all.retain(|path| fs::metadata(path).unwrap().permissions().mode() & 0o077 != 0);
+    all
+}
+
+#[test]
+fn nothing_in_the_state_is_open_to_others_whatever_the_umask_is() {
+    let scene = Scene::made(|config, _| {
+        config.push_str("check = { exec = [\"./check.sh\", \"KEY\", \"{copy}\"] }\n")
+    });
+    let binary = env!("CARGO_BIN_EXE_keyroll");
+    // A pid file that everybody may write is not believed, and that is right.
+    scene.sh("sed -i '1a umask 022' restart.sh");
+    scene.restart("api", "api/api.env");
+    let none = Vec::<std::path::PathBuf>::new();
+    scene.sh(&format!("umask 0000; {binary} plan ring --state ../state --json >log/planned"));
+    // Before the next command, which would close it.
+    assert_eq!(open_to_others(&scene), none);
+    let plan = fs::read_to_string(scene.path("log/planned")).unwrap();
+    let id =
+        plan.split("\"type\":\"plan\",\"id\":\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    scene.sh(&format!(
+        "umask 0000; {binary} apply {id} --state ../state --json --no-input --confirm ring --until quiesce >log/said \
+         || [ $? = 4 ]"
+    ));
+    assert_eq!(open_to_others(&scene), none);
+    assert!(!fs::read_to_string(scene.path("log/said")).unwrap().contains("open to others"));
+    // Made by an earlier version: closed by the next command, which says so, once.
+    scene.sh("chmod 0755 ../state/plans ../state/work; chmod 0644 ../state/plans/*.json");
+    let wide = open_to_others(&scene).len();
+    scene.run(&["doctor"]).says(&["state/plans is open to others (mode 0755)"]);
+    assert_eq!(open_to_others(&scene).len(), wide, "doctor changes nothing");
+    scene.run(&["status"]).says(&["state/plans was open to others (mode 0755), and is not any more"]);
+    assert_eq!(open_to_others(&scene), none);
+    let again = scene.run(&["abort"]);
+    assert!(!again.exits(5).text.contains("open to others"), "{}", again.text);
+    assert!(again.of("summary")[0]["mint_to_last_moved_s"].is_null(), "all were taken back: {}", again.text);
+    scene.as_before();
+}
+
+#[test]
+fn on_the_way_back_it_is_the_new_key_that_somebody_holds() {
+    let scene = Scene::new();
+    let id = scene.until("quiesce");
+    let pid = scene.start_by_hand("keeper", &scene.path("api/api.env"), "idle=yes");
+    let ran = scene.run(&["abort", &id]);
+    ran.exits(6).says(&[&format!("process {pid} holds the new value")]);
+    let gates: Vec<_> = ran.of("blocked").iter().map(|one| one["gate"].clone()).collect();
+    assert!(!gates.is_empty() && gates.iter().all(|gate| gate == "rolling_back"), "{}", ran.text);
+    scene.end(pid);
+    scene.run(&["resume", &id]).exits(5).ended("rolled_back");
+    scene.as_before();
+}
+
+#[test]
+fn a_lost_sealing_key_is_begun_anew_from_the_copies() {
+    let scene = Scene::new();
+    fs::remove_file(scene.keys_folder().join("sealing.key")).unwrap();
+    scene.run(&["doctor"]).exits(3).says(&["not readable as long as that is so: ring", "K0623"]);
+    scene.sh("mv ../state ../state.lost; mv ../state.keys ../state.keys.lost");
+    scene.run(&["secret", "import", "--all"]).exits(0).says(&["taken in"]);
+    scene.apply().exits(0).ended("done");
+    scene.rotated();
 }
 
 #[test]
@@ -334,8 +410,7 @@ fn all_that_blocks_is_named_and_the_own_shell_is_called_so() {
     shell.args(["-c", ". ./api/api.env; \"$0\" \"$@\"; exit $?"]).arg(inner.get_program());
     shell.args(inner.get_args()).current_dir(scene.dir()).env_clear();
     shell.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let output = shell.stdin(std::process::Stdio::null()).output().unwrap();
-    let ran = ran::Ran::read(output.status.code(), &output.stdout, &output.stderr);
+    let ran = ran::Ran::run(shell.stdin(std::process::Stdio::null()));
     ran.exits(6).says(&["it is the shell that you type in"]);
     let blocked = ran.of("blocked");
     let of = |pid: u32| blocked.iter().any(|event| event["holder"]["pid"] == pid);

@@ -97,6 +97,63 @@ fn doctor_says_where_the_key_is_and_who_may_read_it() {
     assert!(shown.contains("back up ") && shown.contains("backed up apart is not visible"), "{shown}");
 }
 
+/// A spec of one's own that is broken, and a shipped one whose fields are not those of the secret.
+const UNFIT: &str = r#"version = 1
+[secrets.own]
+issuer = "file:./own.toml"
+[[secrets.own.consumers]]
+name  = "nightly"
+runs  = { at_rest = true }
+reads = { env_file = "./own.env", variable = "KYE" }
+check = { exec = ["/bin/true", "{copy}"] }
+[secrets.forge]
+issuer = "gitlab"
+admin  = "file:./admin.key"
+[[secrets.forge.consumers]]
+name  = "nightly"
+runs  = { at_rest = true }
+reads = { env_file = "./own.env", variable = "KEY" }
+"#;
+
+#[test]
+fn what_plan_would_refuse_is_told_by_doctor_and_before_a_value_is_taken_in() {
+    let folder = folder();
+    let write = |name: &str, text: &str| {
+        fs::write(folder.path().join(name), text).unwrap();
+        fs::set_permissions(folder.path().join(name), fs::Permissions::from_mode(0o600)).unwrap();
+    };
+    write("keyroll.toml", UNFIT);
+    write("own.toml", "spec = 1\nid = \"own\"\ntitel = \"Own\"\n");
+    write("own.env", &format!("KEY={}\n", value()));
+    write("admin.key", &value());
+    let doctor = keyroll(folder.path()).args(["--state", "s", "doctor"]).output().unwrap();
+    let shown = text(&doctor);
+    assert_eq!(doctor.status.code(), Some(3), "{shown}");
+    for said in [
+        "own: issuer: ",
+        "own.toml:3:1: unknown key `titel` (K0100)",
+        "forge: fields: its issuer needs the field `user_id`, which it does not have (K0890)",
+        "the variable KYE is not there",
+        "`user_id = { secret = false }`",
+        "forge: consumers: the old key would never be ended",
+    ] {
+        assert!(shown.contains(said), "{said}: {shown}");
+    }
+    for (words, code) in [
+        (["--state", "s", "secret", "add", "own"], "K0100"),
+        (["--state", "s", "secret", "add", "forge"], "K0890"),
+        (["--state", "s", "secret", "import", "forge"], "K0890"),
+    ] {
+        let refused = given(folder.path(), &words, &value());
+        assert!(refused.status.code() == Some(1) && text(&refused).contains(code), "{}", text(&refused));
+    }
+    assert!(!folder.path().join("s").exists(), "nothing was kept");
+    let mended = format!("{UNFIT}[secrets.forge.fields]\nvalue = {{}}\nuser_id = {{ secret = false }}\n");
+    write("keyroll.toml", &mended.replace("KYE", "KEY"));
+    let shown = text(&keyroll(folder.path()).args(["--state", "s", "doctor"]).output().unwrap());
+    assert!(!shown.contains("K0890") && !shown.contains("KYE"), "{shown}");
+}
+
 #[test]
 fn state_goes_where_the_flags_the_environment_and_the_user_say() {
     let folder = folder();
@@ -119,6 +176,18 @@ fn a_reader_that_goes_away_is_no_failure() {
     let mut child = keyroll(folder.path()).arg("schema").stdout(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     assert_eq!(wait(&mut child).code(), Some(0));
+}
+
+/// A unit or a completion that is cut off would be used as it is.
+#[test]
+fn what_cannot_be_written_is_a_failure() {
+    let folder = folder();
+    for words in [&["schema"] as &[&str], &["completion", "bash"], &["due", "--timer"]] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = keyroll(folder.path()).args(words).stdout(full).stderr(Stdio::piped()).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{words:?}: {}", text(&output));
+        assert!(text(&output).contains("error[K0886]"), "{words:?}: {}", text(&output));
+    }
 }
 
 #[test]

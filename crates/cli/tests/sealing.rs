@@ -132,6 +132,39 @@ fn a_key_is_wrapped_anew_and_everything_that_it_sealed_stays() {
 }
 
 #[test]
+fn doctor_says_what_a_lost_or_foreign_key_leaves_unreadable() {
+    let scene = Scene::new();
+    good(&scene.add(&[]));
+    let (file, away) = (scene.path().join("s.keys/sealing.key"), scene.path().join("away"));
+    let told = |why: &str| {
+        let output = scene.run(&["doctor"]);
+        let said = text(&output);
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        for words in
+            [why, "not readable as long as that is so: acme. Their keys go on working", "When it is lost"]
+        {
+            assert!(said.contains(words), "{words}: {said}");
+        }
+        assert!(!said.contains("it is made on first use") && !said.contains("exist yet; it"), "{said}");
+    };
+    fs::rename(&file, &away).unwrap();
+    told("it is not there, and sealed values are (K0826)");
+    assert!(!file.exists(), "no other key was made");
+    let other = Scene::new();
+    good(&other.add(&[]));
+    fs::copy(other.path().join("s.keys/sealing.key"), &file).unwrap();
+    told("the store was made with another sealing key (K0619)");
+    fs::copy(&away, &file).unwrap();
+    let one = scene.key("one");
+    good(&scene.run(&["secret", "rewrap", "--to", &one]));
+    fs::rename(scene.path().join("one"), scene.path().join("two")).unwrap();
+    told("(K0882)");
+    fs::rename(scene.path().join("two"), scene.path().join("one")).unwrap();
+    let said = text(&scene.run(&["doctor"]));
+    assert!(said.contains("the sealing key opens them") && !said.contains("not readable"), "{said}");
+}
+
+#[test]
 fn a_key_is_wrapped_neither_with_itself_nor_with_what_keyroll_writes() {
     let scene = Scene::new();
     good(&scene.add(&[]));
@@ -185,7 +218,21 @@ fn a_key_comes_through_a_pipe_and_no_other_descriptor() {
         shell.args(["-c", &format!("keyroll() {{ {BINARY} --state s \"$@\"; }}; {command}")]);
         shell.current_dir(scene.path()).env_remove("KEYROLL_SEALING_KEY").output().unwrap()
     };
-    good(&bash("keyroll secret rewrap --to fd:3 3< <(cat one)"));
+    // What cannot be had a second time is refused before anything is replaced.
+    scene.key("other");
+    let before = scene.sealing_key();
+    for (command, why) in [
+        ("keyroll secret rewrap --to fd:3 3< <(cat one)", "K0622"),
+        ("keyroll secret rewrap --to fd:3 --again fd:3 3< <(cat one)", "K0622"),
+        ("keyroll secret rewrap --to file --again fd:3 3< <(cat one)", "K0622"),
+        ("keyroll secret rewrap --to fd:3 --again fd:4 3< <(cat one) 4< <(cat other)", "K0826"),
+        ("keyroll secret rewrap --to fd:3 --again fd:4 3< <(cat one) 4< <(false)", "K0826"),
+        ("keyroll secret rewrap --to fd:3 --again fd:9 3< <(cat one)", "K0882"),
+    ] {
+        refused(&bash(command), why);
+        assert!(scene.sealing_key() == before, "{command}: it was replaced");
+    }
+    good(&bash("keyroll secret rewrap --to fd:3 --again fd:4 3< <(cat one) 4< <(cat one)"));
     let shown = good(&bash("keyroll secret show acme --sealing-key fd:5 5< <(cat one)"));
     assert_eq!(fingerprint(&shown), print);
     let shown = good(&bash("KEYROLL_SEALING_KEY=fd:5 keyroll secret show acme 5< <(cat one)"));

@@ -57,6 +57,14 @@ reads = [{ env_file = "./api/jobs.env", variable = "KEY" }]
 log   = { file = "./log/refused", failure = "was refused" }
 "#;
 
+const LATE: &str = r#"
+[[secrets.ring.consumers]]
+name  = "late"
+runs  = { restart = ["./restart.sh", "late", "api/late.env"], pid_file = "./run/late.pid" }
+reads = [{ env_file = "./api/late.env", variable = "KEY" }]
+log   = { file = "./log/refused", failure = "was refused" }
+"#;
+
 /// Three workers on one key, each with a file of its own.
 fn shared() -> Scene {
     let scene = Scene::made(|config, _| config.push_str(MORE));
@@ -82,6 +90,15 @@ fn plan(scene: &Scene) -> String {
     told["id"].as_str().unwrap().to_owned()
 }
 
+/// Ids sort by time.
+fn newest_plan(scene: &Scene, secret: &str) -> String {
+    let named = format!("\"secret\": \"{secret}\",\n  \"from_version\"");
+    let all = fs::read_dir(scene.state().join("plans")).unwrap().map(|entry| entry.unwrap().path());
+    let mut its = all.filter(|path| fs::read_to_string(path).unwrap().contains(&named)).collect::<Vec<_>>();
+    its.sort();
+    its.pop().unwrap().file_stem().unwrap().to_str().unwrap().to_owned()
+}
+
 fn carry_out(scene: &Scene, plan: &str) -> Ran {
     scene.run(&["apply", plan, "--confirm", "ring"])
 }
@@ -97,17 +114,17 @@ fn own(scene: &Scene, names: &[&str]) -> Vec<String> {
     all
 }
 
-/// Three keys, each with a label of its own rotation; the shared one is dead, and no call was refused.
-fn split(scene: &Scene) {
+/// A key each, each with a label of its own rotation; the shared one is dead, and no call was refused.
+fn split(scene: &Scene, names: &[&str]) {
     let keys = scene.issuer.keys();
-    assert_eq!(keys.len(), 3, "one key per consumer, and the shared one is dead: {keys:?}");
+    assert_eq!(keys.len(), names.len(), "one key per consumer, and the shared one is dead: {keys:?}");
     assert!(keys.iter().all(|key| key.id != scene.old && !key.disabled), "{keys:?}");
     let rotations: BTreeSet<&str> = keys
         .iter()
         .map(|key| key.label.strip_prefix("keyroll/").unwrap().split('/').next().unwrap())
         .collect();
-    assert_eq!(rotations.len(), 3, "a label of its own each: {keys:?}");
-    let own: BTreeSet<String> = own(scene, &NAMES).into_iter().collect();
+    assert_eq!(rotations.len(), names.len(), "a label of its own each: {keys:?}");
+    let own: BTreeSet<String> = own(scene, names).into_iter().collect();
     assert_eq!(own, keys.iter().map(|key| key.id.clone()).collect(), "each works on another key");
     assert_eq!(fs::read_to_string(scene.path("log/refused")).unwrap(), "", "no call was refused");
     let config = fs::read_to_string(scene.path("keyroll.toml")).unwrap();
@@ -116,7 +133,7 @@ fn split(scene: &Scene) {
     }
     assert!(!config.contains("[[secrets.ring.consumers]]"), "{config}");
     scene.run(&["status"]).exits(0);
-    for name in NAMES {
+    for name in names {
         let secret = format!("ring-{name}");
         scene.run(&["verify", &secret]).exits(0);
         let shown = scene.run(&["secret", "show", &secret]);
@@ -132,7 +149,7 @@ fn each_consumer_gets_a_key_of_its_own_and_no_call_fails() {
     let scene = shared();
     let plan = plan(&scene);
     carry_out(&scene, &plan).exits(0).ended("done");
-    split(&scene);
+    split(&scene, &NAMES);
     // Said once more it changes nothing; and a member is rotated like any secret.
     let keys = scene.issuer.keys();
     carry_out(&scene, &plan).exits(0);
@@ -144,15 +161,30 @@ fn each_consumer_gets_a_key_of_its_own_and_no_call_fails() {
     let now = scene.issuer.keys();
     assert_eq!(now.len(), 3, "{now:?}");
     assert_eq!(now.iter().filter(|key| keys.contains(key)).count(), 2, "only its own key changed: {now:?}");
+    // A member is split like any other, and what it was made from says nothing against that.
+    let again = scene.run(&["split", "ring-api"]).exits(0).of("plan")[0]["id"].as_str().unwrap().to_owned();
+    let ran = scene.run(&["apply", &again, "--confirm", "ring-api"]);
+    ran.exits(0).ended("done");
+    put(&scene.path("run/late.toml"), &[&LATE.replace("secrets.ring.", "secrets.ring-api.")], 0o644);
+    scene.sh("cat run/late.toml >>keyroll.toml; cp api/api.env api/late.env");
+    scene.run(&["plan", "ring-api"]).refused(1, "K0829", &["its last key was ended"]);
+    scene.sh("rm api/late.env");
+    scene.run(&["verify", "ring-api-api"]).exits(0);
 }
 
 #[test]
 fn a_member_that_fails_goes_back_alone_and_a_stranger_holds_up_the_end_of_the_shared_key() {
     let scene = shared();
     scene.sh("sha256sum api/mail.env >run/picky");
+    put(&scene.path("run/late.toml"), &[LATE], 0o644);
     let plan = plan(&scene);
     let ran = carry_out(&scene, &plan);
     ran.exits(5).ended("rolled_back");
+    // The first has moved: no going back, and nothing was ended by that.
+    let first = ran.of("rotation")[0]["id"].as_str().unwrap().to_owned();
+    let undo = scene.run(&["undo", &first]);
+    undo.refused(1, "K0842", &["the key of ring was not ended by it", "keyroll plan ring-api"]);
+    assert!(!undo.text.contains("is ended or being ended"), "{}", undo.text);
     let keys = scene.issuer.keys();
     let old = keys.iter().find(|key| key.id == scene.old).expect("the shared key is there");
     assert!(!old.disabled && keys.len() == 2, "{keys:?}");
@@ -163,9 +195,16 @@ fn a_member_that_fails_goes_back_alone_and_a_stranger_holds_up_the_end_of_the_sh
     assert!(config.contains("[secrets.ring-api]") && !config.contains("ring-mail"), "{config}");
     // The cause is removed, and the same plan goes on where it stands, up to the end of the shared key: somebody else
     // holds that too.
-    scene.sh("rm run/picky");
+    scene.sh("rm run/picky; cp api/mail.env run/late.env");
     let pid = scene.start_by_hand("stranger", &scene.path("api/mail.env"), "");
-    carry_out(&scene, &plan).exits(6).says(&[&format!("process {pid}"), "keyroll split again"]);
+    // A consent to a member's plan is to that alone: what follows it goes on without one.
+    let lock = fs::File::open(scene.state().join("lock")).unwrap();
+    lock.try_lock().unwrap();
+    carry_out(&scene, &plan).refused(7, "K0828", &[]);
+    drop(lock);
+    let member = newest_plan(&scene, "ring-mail");
+    let ran = scene.run(&["apply", &member, "--confirm", "ring-mail"]);
+    ran.exits(6).says(&[&format!("process {pid}"), "keyroll split again"]);
     let keys = scene.issuer.keys();
     let old = keys.iter().find(|key| key.id == scene.old).expect("the shared key is alive");
     assert!(!old.disabled && keys.len() == 4, "{keys:?}");
@@ -178,8 +217,17 @@ fn a_member_that_fails_goes_back_alone_and_a_stranger_holds_up_the_end_of_the_sh
     scene.sh("cp keyroll.toml run/whole.toml && sed -i 's/secrets[.]ring-mail/secrets.other/' keyroll.toml");
     scene.run(&end).refused(1, "K0877", &["put [secrets.ring-mail] back"]);
     scene.sh("cp run/whole.toml keyroll.toml");
+    // One that comes late is split off too, and the end asks those of the first split as well.
+    scene.sh("cp run/late.env api/late.env; cat run/late.toml >>keyroll.toml");
+    scene.restart("late", "api/late.env");
+    let second = scene.run(&["split", "ring"]).exits(0).of("plan")[0]["id"].as_str().unwrap().to_owned();
+    scene.restart("jobs", "run/late.env");
+    carry_out(&scene, &second).exits(4).says(&["`jobs` is not on its own key"]);
+    assert!(scene.issuer.keys().iter().any(|key| key.id == scene.old), "the shared key is alive");
+    scene.run(&["abort"]).exits(1).ended("rolled_back");
+    scene.restart("jobs", "api/jobs.env");
     scene.run(&end).exits(0).ended("done");
-    split(&scene);
+    split(&scene, &["api", "mail", "jobs", "late"]);
     scene.run(&["verify", "ring"]).refused(1, "K0816", &["its consumers have keys of their own"]);
 }
 
@@ -199,7 +247,7 @@ fn killed_in_the_middle_it_is_resumed_to_its_end() {
     again.signal(Signal::KILL);
     assert_eq!(again.end().code, None);
     scene.run(&["resume", "--confirm", "ring"]).exits(0).ended("done");
-    split(&scene);
+    split(&scene, &NAMES);
 }
 
 #[test]
@@ -213,4 +261,52 @@ fn two_that_read_one_place_are_refused_before_anything_is_changed() {
     let ran = scene.run(&["split", "ring"]);
     ran.refused(1, "K0874", &["api", "mail", "api/api.env", "keyroll split ring"]);
     assert_eq!(scene.snapshot(), before);
+    // Nor is anything taken for a key of a consumer's own that the store had before.
+    let (id, value) = scene.issuer.mint("by hand");
+    let other = "\n[secrets.ring-jobs]\nissuer = \"file:./acme.toml\"\nadmin = \"file:./admin.key\"\n";
+    let config = fs::read_to_string(scene.path("keyroll.toml")).unwrap();
+    fs::write(scene.path("keyroll.toml"), config.clone() + other).unwrap();
+    scene.add("ring-jobs", &id, &value).exits(0);
+    let apart = config.replacen("./api/api.env", "./api/other.env", 1);
+    fs::write(scene.path("keyroll.toml"), apart).unwrap();
+    let taken = scene.run(&["split", "ring"]);
+    taken.refused(1, "K0873", &["has a secret ring-jobs already: its v1 is current", "--into jobs=NAME"]);
+}
+
+/// A member that can neither go on nor back holds nobody up when the shared key has leaked: what stays open is named, and
+/// goes forward afterwards.
+#[test]
+fn a_leak_of_the_shared_key_does_not_wait_for_a_member_that_is_stuck() {
+    let scene = shared();
+    let split = plan(&scene);
+    // No restart of it works any more, neither forward nor back.
+    scene
+        .sh("printf nothing >run/picky.txt; sha256sum run/picky.txt >run/picky; printf other >run/picky.txt");
+    let ran = carry_out(&scene, &split);
+    ran.exits(6);
+    let open = ran.rotation();
+    let refused = scene.run(&["resume", &open, "--emergency", "roll-first", "--confirm", "ring-mail"]);
+    refused.refused(2, "K0878", &["keyroll plan ring"]);
+    let planned = scene.run(&["plan", "ring"]);
+    planned.exits(0).says(&[&format!("mail is not moved by this: rotation {open}"), "only with --emergency"]);
+    let leaked = planned.of("plan")[0]["id"].as_str().unwrap().to_owned();
+    scene.run(&["apply", &leaked, "--confirm", "ring"]).refused(7, "K0879", &[&open, "--emergency"]);
+    let ran = scene.run(&["apply", &leaked, "--emergency", "roll-first", "--confirm", "ring"]);
+    // Everybody else has moved. The one on the leaked key is named, and so is the rotation that moves it.
+    ran.exits(6).says(&[&format!("`mail` (keyroll status {open})")]);
+    let held = own(&scene, &["api", "jobs"]);
+    assert!(!held.contains(&scene.old), "{held:?}");
+    scene.run(&["resume", &leaked, "--emergency", "revoke-now", "--confirm", "ring"]).exits(0).ended("done");
+    assert!(scene.issuer.keys().iter().all(|key| key.id != scene.old), "the leaked key is dead");
+    // The member only goes forward now, and the rest of the split is of a key that is gone.
+    scene.sh("rm run/picky");
+    scene.run(&["retry", &open]).exits(0).ended("done");
+    scene.run(&["resume", &open]).refused(1, "K0876", &["keyroll split ring"]);
+    let held = own(&scene, &NAMES);
+    assert_eq!(held.iter().collect::<BTreeSet<_>>().len(), 3, "{held:?}");
+    assert_eq!(scene.issuer.keys().len(), 3, "{:?}", scene.issuer.keys());
+    let config = fs::read_to_string(scene.path("keyroll.toml")).unwrap();
+    assert!(config.contains("[secrets.ring-mail]"), "{config}");
+    scene.run(&["status"]).exits(0);
+    scene.run(&["verify", "ring"]).exits(0);
 }

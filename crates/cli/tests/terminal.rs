@@ -26,10 +26,12 @@ use std::process::{Child, Command};
 use std::sync::{Arc, Mutex};
 
 use rustix::fs::OFlags;
+use rustix::process::{Pid, Signal, kill_process};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{LocalModes, tcgetattr};
 
 use ran::wait;
-use scene::Scene;
+use scene::{Scene, put};
 
 /// A name and what it does.
 type Case = (&'static str, fn());
@@ -49,6 +51,16 @@ struct Terminal {
 
 impl Terminal {
     fn start(scene: &Scene, words: &[&str]) -> Self {
+        Self::run(scene, &[], words)
+    }
+
+    /// With a shell behind it, that says which line it is left.
+    fn in_a_shell(scene: &Scene, words: &[&str]) -> Self {
+        let script = r#""$@"; echo "it ended with $?"; IFS= read -r left; echo "the shell was left <$left>""#;
+        Self::run(scene, &["sh", "-c", script, "sh"], words)
+    }
+
+    fn run(scene: &Scene, before: &[&str], words: &[&str]) -> Self {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
@@ -57,7 +69,9 @@ impl Terminal {
         let slave = || OpenOptions::new().read(true).write(true).custom_flags(flags).open(&name).unwrap();
         let mut command = Command::new("setsid");
         command
-            .args(["--ctty", env!("CARGO_BIN_EXE_keyroll")])
+            .arg("--ctty")
+            .args(before)
+            .arg(env!("CARGO_BIN_EXE_keyroll"))
             .args(words)
             .args(["--state", "../state"])
             .current_dir(scene.dir())
@@ -92,7 +106,21 @@ impl Terminal {
     }
 
     fn asked(&self) {
-        wait("the question", || self.shown().contains("Type `ring` to go on: "));
+        self.says("Type `ring` to go on: ");
+    }
+
+    fn says(&self, text: &str) {
+        wait(text, || self.shown().contains(text));
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// Whether what is typed is shown, which a shell relies on.
+    fn echoes(&self) -> bool {
+        let modes = tcgetattr(self.keys.as_ref().unwrap()).unwrap().local_modes;
+        modes.contains(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG)
     }
 
     fn types(&mut self, text: &str) {
@@ -229,12 +257,232 @@ fn a_key_made_by_hand_is_typed_unseen() {
     let mut terminal = Terminal::start(&scene, &["resume", &plan, "--until", "quiesce"]);
     wait("the prompt", || terminal.shown().contains("of the new key of ring (not shown): "));
     assert!(terminal.shown().contains("1. press New key"), "{}", terminal.shown());
-    terminal.types(&format!("{}\r", *value));
+    // As a browser and a terminal may give it: marked as a paste, on a line of its own, with blanks around it.
+    terminal.types(&format!("\x1b[200~\r\n \u{a0}{} \r\n\x1b[201~\r", *value));
     assert_eq!(terminal.code(), Some(4), "{}", terminal.shown());
     assert!(!terminal.shown().contains(&value[8..]), "it is shown");
+    assert!(terminal.shown().contains("white space around it was taken off"), "{}", terminal.shown());
     drop(value);
     assert_eq!(scene.holds("api/api.env").as_deref(), Some(id.as_str()));
     old_is_on(&scene);
+}
+
+const PROMPT: &str = "of the new key of ring (not shown): ";
+
+/// A rotation that waits for a key that a person makes.
+fn waiting() -> (Scene, String) {
+    let scene = Scene::made(|_, spec| hand::human(spec));
+    let plan = scene.plan();
+    scene.run(&["apply", &plan]).exits(6);
+    (scene, plan)
+}
+
+/// However a hidden prompt ends, the shell behind it shows what is typed, and nothing is lost.
+#[test]
+fn a_terminal_is_never_left_without_its_echo() {
+    let (scene, plan) = waiting();
+    type End = fn(&mut Terminal);
+    let ends: [(&str, End); 4] = [
+        ("Ctrl-C", |terminal| terminal.types("half a key\x03")),
+        ("Ctrl-Z", |terminal| terminal.types("\x1a")),
+        ("SIGTERM", |terminal| terminal.signal(Signal::TERM)),
+        ("SIGHUP", |terminal| terminal.signal(Signal::HUP)),
+    ];
+    for (what, end) in ends {
+        for words in [&["resume", &plan] as &[&str], &["secret", "add", "ring", "--id", &scene.old]] {
+            let mut terminal = Terminal::start(&scene, words);
+            terminal.says("(not shown): ");
+            assert!(!terminal.echoes(), "{what}");
+            end(&mut terminal);
+            let (code, shown) = (terminal.code(), terminal.shown());
+            assert_eq!(code, Some(130), "{what}: {shown}");
+            assert!(terminal.echoes(), "{what}: {shown}");
+            let next = format!("keyroll resume {plan}");
+            assert!(words[0] != "resume" || shown.contains(&next), "{what}: {shown}");
+        }
+    }
+    scene.run(&["status"]).exits(6).says(&["a person makes the new key"]);
+    let keys = scene.issuer.keys();
+    assert!(keys.len() == 1 && !keys[0].disabled, "{keys:?}");
+}
+
+/// What is pasted behind a line, or is too much for one, is no command.
+#[test]
+fn nothing_of_a_paste_reaches_the_shell() {
+    let (scene, plan) = waiting();
+    for (paste, why) in [
+        (format!("{}\nreboot\n", "x".repeat(70_000)), "it is larger than 65536 bytes"),
+        ("half\x03of it\nreboot\n".to_owned(), "it was cancelled"),
+        ("first\nsecond\nreboot\n".to_owned(), "has a line break in it"),
+        ("an\x1b[Darrow\n".to_owned(), "a control character"),
+    ] {
+        let mut terminal = Terminal::in_a_shell(&scene, &["resume", &plan]);
+        terminal.says(PROMPT);
+        terminal.types(&paste);
+        terminal.says("it ended with ");
+        terminal.types("what I typed\n");
+        assert_eq!(terminal.code(), Some(0));
+        let shown = terminal.shown();
+        assert!(shown.contains(why) && shown.contains(&plan), "{shown}");
+        assert!(shown.contains("the shell was left <what I typed>"), "{shown}");
+    }
+}
+
+/// At a question nothing is under way: it is called off at once, with both keys on.
+#[test]
+fn ctrl_c_at_a_question_says_what_stands() {
+    let scene = Scene::new();
+    let plan = scene.plan();
+    let mut terminal = Terminal::start(&scene, &["apply", &plan]);
+    terminal.asked();
+    terminal.types("\x03");
+    assert_eq!(terminal.code(), Some(130), "{}", terminal.shown());
+    let shown = terminal.shown();
+    for said in ["stopping at the next safe point", &format!("keyroll resume {plan}"), "the old key is on"] {
+        assert!(shown.contains(said), "{said}: {shown}");
+    }
+    // A question before anything is driven.
+    let mut terminal = Terminal::start(&scene, &["resume", &plan, "--emergency=revoke-now"]);
+    terminal.asked();
+    terminal.types("\x03");
+    assert_eq!(terminal.code(), Some(130), "{}", terminal.shown());
+    assert!(terminal.shown().contains("before anybody consented"), "{}", terminal.shown());
+    old_is_on(&scene);
+    scene.run(&["abort", &plan]).exits(5);
+    scene.as_before();
+}
+
+#[test]
+fn a_second_ctrl_c_ends_at_once() {
+    let scene = Scene::new();
+    let plan = scene.plan();
+    scene.sh("touch run/hold; rm -f run/restarting-api");
+    let mut terminal = Terminal::start(&scene, &["apply", &plan, "--confirm", "ring"]);
+    wait("the restart", || scene.path("run/restarting-api").exists());
+    terminal.types("\x03");
+    terminal.says("Ctrl-C once more ends at once");
+    // The restart is held up: it does not come to its safe point.
+    wait("the end", || {
+        terminal.types("\x03");
+        terminal.child.try_wait().unwrap().is_some()
+    });
+    assert_eq!(terminal.code(), Some(130), "{}", terminal.shown());
+    assert!(terminal.shown().contains("ended at once"), "{}", terminal.shown());
+    scene.sh("rm run/hold");
+    scene.run(&["resume", "--confirm", "ring"]).exits(0).ended("done");
+    scene.rotated();
+}
+
+/// Somebody was asked for a key and went home.
+#[test]
+fn a_forgotten_prompt_keeps_nobody_out() {
+    let (scene, plan) = waiting();
+    let mut forgotten = Terminal::start(&scene, &["resume", &plan, "--until", "roll"]);
+    forgotten.says(PROMPT);
+    let elsewhere = scene.run(&["resume", &plan, "--emergency", "roll-first", "--confirm", "ring"]);
+    elsewhere.exits(6).says(&["a person makes the new key"]);
+    // Whoever comes back to it finds it as it was.
+    let (id, value) = scene.issuer.mint("made at the console");
+    forgotten.types(&format!("{}\n", *value));
+    drop(value);
+    forgotten.code();
+    let ran = scene.run(&["resume", &plan, "--confirm", "ring"]);
+    ran.exits(0).ended("done").says(&[r#""emergency":{"#]);
+    assert_eq!(scene.holds("api/api.env").as_deref(), Some(id.as_str()));
+}
+
+const SIDE: &str = r#"
+[secrets.side]
+issuer = "file:./acme.toml"
+admin  = "file:./admin.key"
+
+[secrets.side.revoke]
+old_idle_for = "0s"
+soak         = "0s"
+
+[[secrets.side.consumers]]
+name  = "nightly"
+runs  = { at_rest = true }
+reads = [{ env_file = "./side.env", variable = "SIDE" }]
+check = { exec = ["./check.sh", "SIDE", "{copy}"] }
+"#;
+
+/// Whoever drives says for which rotation; in an emergency it pauses for another one.
+#[test]
+fn an_emergency_asks_the_driver_of_another_secret_to_pause() {
+    let scene = Scene::made(|config, _| *config += SIDE);
+    let (side, value) = scene.issuer.mint("by hand");
+    put(&scene.path("side.env"), &["SIDE=", &value, "\n"], 0o600);
+    scene.add("side", &side, &value).exits(0);
+    drop(value);
+    let plan = scene.plan();
+    let mut forgotten = Terminal::start(&scene, &["apply", &plan]);
+    forgotten.asked();
+    let urgent = scene.plan_of("side");
+    let pid = forgotten.child.id();
+    let who = format!("process {pid} has carried out rotation {plan} of ring since ");
+    scene.run(&["apply", &urgent, "--confirm", "side"]).refused(7, "K0828", &[&who, "keyroll pause"]);
+    let ran = scene.run(&["apply", &urgent, "--emergency", "roll-first", "--confirm", "side"]);
+    ran.exits(0).ended("done").says(&[&who, "for this emergency it was asked to pause"]);
+    assert_eq!(forgotten.code(), Some(130), "{}", forgotten.shown());
+    let next = format!("keyroll resume {plan}");
+    assert!(forgotten.shown().contains(&next), "{}", forgotten.shown());
+    scene.run(&["resume", &plan, "--confirm", "ring"]).exits(0).ended("done");
+}
+
+const MAIL: &str = r#"
+[[secrets.ring.consumers]]
+name  = "mail"
+runs  = { restart = ["./restart.sh", "mail", "api/mail.env"], pid_file = "./run/mail.pid" }
+reads = [{ env_file = "./api/mail.env", variable = "KEY" }]
+log   = { file = "./log/refused", failure = "was refused" }
+"#;
+
+/// Between two rotations nobody drives, and Ctrl-C is heard all the same. The end of the shared key is asked for once.
+#[test]
+fn a_split_stops_between_two_rotations_and_asks_for_its_end() {
+    let scene = Scene::made(|config, _| config.push_str(MAIL));
+    scene.copy("api/api.env", "api/mail.env");
+    scene.restart("mail", "api/mail.env");
+    let ran = scene.run(&["split", "ring"]);
+    ran.exits(0);
+    let plan = ran.of("plan")[0]["id"].as_str().unwrap().to_owned();
+    let mut terminal = Terminal::start(&scene, &["apply", &plan]);
+    terminal.says("moved api into [secrets.ring-api]");
+    terminal.types("\x03");
+    assert_eq!(terminal.code(), Some(130), "{}", terminal.shown());
+    let shown = terminal.shown();
+    let said = "stopped between two rotations: api on keys of their own; mail on the shared one; the key of \
+                ring stays alive";
+    assert!(unwrapped(&shown).contains(said), "{shown}");
+    assert!(shown.contains(&format!("keyroll resume {plan}")), "{shown}");
+    let keys = scene.issuer.keys();
+    assert!(keys.len() == 2 && keys.iter().all(|key| !key.disabled), "{keys:?}");
+    let mut terminal = Terminal::start(&scene, &["resume", &plan]);
+    terminal.asked();
+    let shown = unwrapped(&terminal.shown());
+    assert_eq!(shown.matches("Type `").count(), 1, "{shown}");
+    for said in [
+        "IRREVERSIBLE: the shared key of ring is ended",
+        "on a key of its own: mail, process",
+        "the shared key has been switched off",
+        "2 instances",
+        "nothing needs the shared key",
+    ] {
+        assert!(shown.contains(said), "{said}: {shown}");
+    }
+    terminal.types("ring\n");
+    assert_eq!(terminal.code(), Some(0), "{}", terminal.shown());
+    let keys = scene.issuer.keys();
+    assert!(keys.len() == 2 && keys.iter().all(|key| key.id != scene.old), "{keys:?}");
+    if std::env::var_os("KEYROLL_SHOW").is_some() {
+        println!("{}", terminal.shown());
+    }
+}
+
+/// A text of a terminal as one line.
+fn unwrapped(shown: &str) -> String {
+    shown.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[track_caller]

@@ -139,8 +139,7 @@ impl Units {
     }
 
     fn keyroll(&self, words: &[&str]) -> Ran {
-        let output = self.command(words).output().unwrap();
-        Ran::read(output.status.code(), &output.stdout, &output.stderr)
+        Ran::run(&mut self.command(words))
     }
 }
 

@@ -42,7 +42,6 @@ pub use gate::Gate;
 pub use log::{Log, LogSource};
 pub use manager::{Manager, Roll};
 pub use name::{NAME_BYTES_MAX, Name};
-pub use period::{PERIOD_DAYS_MAX, format_period, parse_period};
 pub use placeholder::{Argument, Argv};
 pub use reference::{IssuerRef, Reference, StoreRef};
 pub use reference_page::reference_markdown;
@@ -52,4 +51,5 @@ pub use secret::{Decide, EvidenceKind, FieldSpec, Pooler, Postgres, Revoke, Secr
 pub use server::{Broker, Server, ServerKind};
 pub use signal::Signal;
 pub use split::{join_consumers, split_consumer};
+pub use suggest::nearest;
 pub use template::{Part, Template};

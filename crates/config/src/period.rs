@@ -5,13 +5,13 @@ use crate::at::At;
 use crate::fault::Fault;
 
 /// The longest length of time that a configuration may name, in days.
-pub const PERIOD_DAYS_MAX: u64 = 3_660;
+pub(crate) const PERIOD_DAYS_MAX: u64 = 3_660;
 
 const UNITS_MS: [(&str, u64); 6] =
     [("w", 604_800_000), ("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
 
 /// Reads `500ms`, `10s`, `30m`, `12h`, `90d` or `2w`; `None` for anything else, or above [`PERIOD_DAYS_MAX`].
-pub fn parse_period(text: &str) -> Option<Duration> {
+pub(crate) fn parse_period(text: &str) -> Option<Duration> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at_checked(digits)?;
     let (_, unit_ms) = UNITS_MS.iter().find(|(name, _)| *name == unit)?;
@@ -20,7 +20,7 @@ pub fn parse_period(text: &str) -> Option<Duration> {
 }
 
 /// Writes a length of time in the largest unit that holds it exactly, as [`parse_period`] reads it.
-pub fn format_period(period: Duration) -> String {
+pub(crate) fn format_period(period: Duration) -> String {
     let ms = u64::try_from(period.as_millis()).unwrap_or(u64::MAX);
     let exact = UNITS_MS.iter().find(|(_, unit_ms)| ms > 0 && ms.is_multiple_of(*unit_ms));
     exact.map_or_else(|| "0s".to_owned(), |(name, unit_ms)| format!("{}{name}", ms / unit_ms))

@@ -68,6 +68,17 @@ impl Reference {
 }
 
 impl IssuerRef {
+    /// The fields of a secret whose table does not say them, and whether each is secret.
+    pub fn usual_fields(&self) -> &'static [(&'static str, bool)] {
+        match self {
+            Self::Postgres => {
+                &[("user", false), ("password", true), ("host", false), ("port", false), ("dbname", false)]
+            }
+            Self::Server(kind) => kind.fields(),
+            Self::Shipped(_) | Self::SpecFile(_) => &[("value", true)],
+        }
+    }
+
     pub(crate) fn read(folder: &Path, text: &At<String>) -> Result<Self, Fault> {
         let help = "write `postgres`, `redis`, `mariadb`, `rabbitmq`, the name of a shipped spec such as `openrouter`, or `file:./own-spec.toml`";
         if let Some(path) = text.value.strip_prefix("file:") {

@@ -262,13 +262,7 @@ impl EvidenceKind {
 fn read_fields(shape: &SecretShape, issuer: &IssuerRef) -> Result<BTreeMap<Name, FieldSpec>, Fault> {
     let mut fields = BTreeMap::new();
     let Some(written) = &shape.fields else {
-        let usual: &[(&str, bool)] = match issuer {
-            IssuerRef::Postgres => {
-                &[("user", false), ("password", true), ("host", false), ("port", false), ("dbname", false)]
-            }
-            IssuerRef::Server(kind) => kind.fields(),
-            IssuerRef::Shipped(_) | IssuerRef::SpecFile(_) => &[("value", true)],
-        };
+        let usual = issuer.usual_fields();
         for (name, secret) in usual {
             fields.extend(Name::new(*name).map(|name| (name, FieldSpec { secret: *secret })));
         }

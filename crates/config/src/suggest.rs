@@ -2,7 +2,7 @@
 const EDITS_MAX: usize = 3;
 
 /// The candidate nearest to what was written, where one is near enough to be meant.
-pub(crate) fn nearest<'a>(written: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(written: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let allowed = EDITS_MAX.min(written.chars().count().div_ceil(3).max(1));
     candidates
         .into_iter()

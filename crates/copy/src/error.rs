@@ -79,6 +79,12 @@ pub enum CopyError {
         /// Where.
         slot: String,
     },
+    /// A list of logins has a line of the name that is to be written, and not with its password.
+    #[error("{slot} is there with another password than the one that belongs there")]
+    Taken {
+        /// Where.
+        slot: String,
+    },
     /// A template names a field that the secret does not have.
     #[error("the template names the field {name}, which the secret does not have")]
     NoField {
@@ -111,6 +117,7 @@ impl CopyError {
             Self::Pointer { .. } => "K0309",
             Self::Template { .. } | Self::NoField { .. } => "K0307",
             Self::Verifier { .. } => "K0321",
+            Self::Taken { .. } => "K0324",
         }
     }
 
@@ -142,6 +149,9 @@ impl CopyError {
             }
             Self::Verifier { .. } => {
                 "let PgBouncer ask the server (auth_query), or write the password itself there; then `keyroll plan` again"
+            }
+            Self::Taken { .. } => {
+                "see whose line it is; if it is nobody's any more, take it out of the list, then `keyroll plan` again"
             }
             Self::NoField { .. } => "add the field to the secret or correct the name in keyroll.toml",
             Self::FieldNotCarried { .. } => {

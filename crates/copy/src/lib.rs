@@ -24,6 +24,5 @@ mod yaml;
 pub use error::CopyError;
 pub use format::{Edit, FILE_BYTES_MAX, Format, Variables};
 pub use slot::{Part, Pointer, Slot};
-pub use spelling::VARIABLE_BYTES_MAX;
-pub use template::{Carried, Found, TEMPLATE_BYTES_MAX, Template};
+pub use template::{Carried, Found, Template};
 pub use userlist::{Before, Login, Userlist};

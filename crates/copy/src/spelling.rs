@@ -10,7 +10,7 @@
 use keyroll_secret::SecretBytes;
 
 /// The longest value of a variable, in bytes: docker's reader stops at lines of 64 KiB.
-pub const VARIABLE_BYTES_MAX: usize = 32 * 1024;
+const VARIABLE_BYTES_MAX: usize = 32 * 1024;
 
 /// The quotes around a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,7 +11,7 @@ mod found;
 pub use found::Found;
 
 /// The longest template, in bytes.
-pub const TEMPLATE_BYTES_MAX: usize = 64 * 1024;
+const TEMPLATE_BYTES_MAX: usize = 64 * 1024;
 
 /// A text with placeholders that a secret's fields are rendered into, such as
 /// `postgres://{user}:{password}@127.0.0.1:5432/orders`.

@@ -60,10 +60,19 @@ impl Userlist {
         Ok(one(file, &lines, user)?.is_some())
     }
 
-    /// The list with `to` in it, and `from` left or taken out. Every other byte stays; a login of the same name gets the
-    /// other password where it stands.
+    /// The list without this login; `None` if it is not there, or has another password: that line is somebody else's.
+    pub fn without(file: &[u8], login: Login<'_>) -> Result<Option<SecretBytes>, CopyError> {
+        let lines = read(file)?;
+        let line = one(file, &lines, login.user)?.filter(|line| line.password == *login.password);
+        line.map(|line| changed(file, Some(whole_line(file, line)), &SecretBytes::new(Vec::new())))
+            .transpose()
+    }
+
+    /// The list with `to` in it, and `from` left or taken out. Every other byte stays; where both have one name, its line
+    /// gets the other password.
     ///
-    /// [`CopyError::Drifted`] if the list has neither of them as they should be.
+    /// [`CopyError::Drifted`] if the list has neither of them as they should be, [`CopyError::Taken`] if it has a line
+    /// of the name of `to` that is not its own.
     pub fn put(
         file: &[u8],
         from: Login<'_>,
@@ -88,39 +97,24 @@ impl Userlist {
                 &quoted_text(to.password, PASSWORD_BYTES_MAX)?,
             );
         }
+        if new.is_some() && there.is_none() {
+            return Err(CopyError::Taken { slot: slot(to.user) });
+        }
         if old.is_some() && kept.is_none() && before == Before::Goes {
             return Err(drifted());
         }
-        // From the end to the beginning of the file, so that the places of the lines stay true.
         let entry = entry(to)?;
-        let mut now = SecretBytes::new(file.to_vec());
-        let add = new.is_none();
-        match (before, kept) {
-            (Before::Goes, Some(line)) if add => {
+        match (before, kept, there) {
+            (Before::Goes, Some(line), None) => {
                 let end = ending(file, line);
-                let text = line.whole.start..line.whole.end - end.len();
-                now = changed(now.expose(), Some(text), &entry)?;
+                changed(file, Some(line.whole.start..line.whole.end - end.len()), &entry)
             }
-            (Before::Stays, Some(line)) if add => now = inserted(file, line, &entry)?,
-            (Before::Goes, Some(line)) => {
-                let whole = whole_line(file, line);
-                let mut spans = vec![(whole, SecretBytes::new(Vec::new()))];
-                if let Some(new) = new.filter(|_| there.is_none()) {
-                    spans.push((new.at.clone(), quoted_text(to.password, PASSWORD_BYTES_MAX)?));
-                }
-                spans.sort_by_key(|(span, _)| std::cmp::Reverse(span.start));
-                for (span, with) in spans {
-                    now = changed(now.expose(), Some(span), &with)?;
-                }
+            (Before::Stays, Some(line), None) => inserted(file, line, &entry),
+            (Before::Goes, Some(line), Some(_)) => {
+                changed(file, Some(whole_line(file, line)), &SecretBytes::new(Vec::new()))
             }
-            (Before::Stays, Some(_)) | (_, None) => {
-                if let Some(new) = new.filter(|_| there.is_none()) {
-                    now =
-                        changed(file, Some(new.at.clone()), &quoted_text(to.password, PASSWORD_BYTES_MAX)?)?;
-                }
-            }
+            (Before::Stays, Some(_), Some(_)) | (_, None, _) => changed(file, None, &entry),
         }
-        Ok(now)
     }
 
     /// Whether the list can have this login.
@@ -347,6 +341,7 @@ mod tests {
             }
             assert_eq!(put(&both, OLD, NEW, Before::Stays).unwrap(), both, "a second time changes nothing");
             assert_eq!(put(&both, NEW, OLD, Before::Goes).unwrap(), file, "back");
+            assert_eq!(put(&both, NEW, OLD, Before::Stays).unwrap(), both);
             let after = put(&both, OLD, NEW, Before::Goes).unwrap();
             assert!(!Userlist::knows(after.as_bytes(), &secret("app")).unwrap(), "{after}");
             assert_eq!(
@@ -363,11 +358,31 @@ mod tests {
     }
 
     #[test]
-    fn what_was_left_of_a_login_gets_the_new_password() {
-        let both = put("\"app_a\" \"dead\"\n\"app\" \"one\"\n", OLD, NEW, Before::Stays).unwrap();
-        assert_eq!(both, "\"app_a\" \"t\"\"wo\"\n\"app\" \"one\"\n");
-        let only = put("\"app_a\" \"dead\"\n\"app\" \"one\"\n", OLD, NEW, Before::Goes).unwrap();
-        assert_eq!(only, "\"app_a\" \"t\"\"wo\"\n");
+    fn a_line_of_the_next_name_is_somebody_elses() {
+        for file in ["\"app_a\" \"dead\"\n\"app\" \"one\"\n", "\"app\" \"one\"\n\"app_a\" \"md50\""] {
+            for before in [Before::Stays, Before::Goes] {
+                assert_eq!(put(file, OLD, NEW, before).unwrap_err(), "K0324", "{file}");
+            }
+        }
+        // On the way back too.
+        let file = "\"app\" \"other\"\n\"app_a\" \"t\"\"wo\"\n";
+        assert_eq!(put(file, NEW, OLD, Before::Stays).unwrap_err(), "K0324");
+    }
+
+    #[test]
+    fn a_login_is_taken_out_with_its_own_password_only() {
+        let (user, password) = (secret("app_a"), secret("t\"wo"));
+        let taken = |file: &str| {
+            let login = Login { user: &user, password: &password };
+            let left = Userlist::without(file.as_bytes(), login).unwrap();
+            left.map(|left| String::from_utf8(left.expose().to_vec()).unwrap())
+        };
+        for file in ["; a\n\"app\" \"one\"\n\"bob\" \"x\"", "\"app\" \"one\"", "\"app\" \"one\"\r\n"] {
+            let both = put(file, OLD, NEW, Before::Stays).unwrap();
+            assert_eq!(taken(&both).as_deref(), Some(file));
+            assert_eq!(taken(file), None);
+        }
+        assert_eq!(taken("\"app_a\" \"two\"\n"), None);
     }
 
     #[test]

@@ -95,7 +95,7 @@ impl Books {
     }
 
     /// Seconds from the deletion of a key to the moment from which the issuer refuses it.
-    pub fn deletion_to_death_s(&self, key: &str) -> Option<f64> {
+    pub(crate) fn deletion_to_death_s(&self, key: &str) -> Option<f64> {
         let dates = self.dates(key)?;
         Some(seconds(dates.deleted_unix_ms?, dates.dead_unix_ms?))
     }

@@ -51,7 +51,7 @@ impl Scene {
     }
 
     /// Leaves the folder, with keys of an issuer that is gone, when this is dropped.
-    pub fn keep_folder(&mut self) {
+    pub(crate) fn keep_folder(&mut self) {
         self.keep = true;
     }
 

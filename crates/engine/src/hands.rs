@@ -1,15 +1,14 @@
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use keyroll_port::{
     Applied, Brings, Class, Failure, Gap, Holder, JournalError, Live, Opening, Probe, Residue, RotationId,
     Session, Sessions, Values,
 };
-use keyroll_rotation::{
-    Aim, ConsumerId, CredId, Effect, IllegalEvent, OldKey, Op, Outcome, Seq, State, Which,
-};
+use keyroll_rotation::{ConsumerId, CredId, Effect, IllegalEvent, OldKey, Op, Outcome, Seq, State, Which};
 use keyroll_secret::{Credential, CredentialId, Fields};
 use tokio::sync::{OnceCell, mpsc};
 
+use crate::beside::Candidate;
 use crate::{Ports, Trouble};
 
 /// Something for people beside the protocol's own entries.
@@ -45,12 +44,13 @@ pub enum Note {
 }
 
 /// The ports of one rotation, with what their calls need. Carries operations out, looks, and decides nothing.
-pub struct Bench {
+pub(crate) struct Bench {
     pub(crate) ports: Ports,
     pub(crate) id: RotationId,
     pub(crate) opening: Opening,
     notes: mpsc::UnboundedSender<Note>,
     old: OnceCell<Arc<Old>>,
+    pub(crate) candidate: Mutex<Option<Candidate>>,
 }
 
 /// The version that is being replaced: it does not change during a rotation.
@@ -71,7 +71,7 @@ impl Bench {
         opening: Opening,
         notes: mpsc::UnboundedSender<Note>,
     ) -> Self {
-        Self { ports, id, opening, notes, old: OnceCell::new() }
+        Self { ports, id, opening, notes, old: OnceCell::new(), candidate: Mutex::default() }
     }
 
     pub(crate) fn secret(&self) -> &str {
@@ -246,13 +246,16 @@ impl Bench {
             Op::EndSessions => self.end_sessions(&old).await?,
             Op::DeleteNew => {
                 if let Some(new) = state.new_version() {
-                    self.end(&Self::superfluous(&new.credential, &old, None)?).await?;
+                    let ended = Self::superfluous(&new.credential, &old, None)?;
+                    self.end(&ended, &old, state).await?;
+                    self.strike(&ended, &old).await?;
                 }
             }
             Op::DeleteOrphan(credential) | Op::DeleteAbandoned(credential) => {
                 let new = state.new_version().map(|new| &new.credential);
                 let ended = Self::superfluous(credential, &old, new)?;
-                self.end(&ended).await?;
+                self.end(&ended, &old, state).await?;
+                self.strike(&ended, &old).await?;
                 // Its value goes once its end was seen. A driver that ends in between begins again with the deletion.
                 self.discard(Some(&ended), state).await?;
             }
@@ -262,34 +265,76 @@ impl Bench {
         Ok(None)
     }
 
-    /// Ends a credential that does not stay. Where only a person can, it counts as ended once every endpoint refuses it
-    ///; their word alone is nothing.
-    async fn end(&self, id: &CredentialId) -> Result<(), Failure> {
+    /// Ends a credential that does not stay. Where only a person can, it counts as ended once it is seen dead; their
+    /// word alone is nothing.
+    async fn end(&self, id: &CredentialId, old: &Old, state: &State) -> Result<(), Failure> {
         let issuer = &self.ports.issuer;
         if issuer.revokes() {
             return issuer.revoke(id).await;
         }
-        let store = &self.ports.store;
-        let versions = store.versions(self.secret()).await?;
-        let its = versions.iter().find(|version| version.credential.as_ref() == Some(id));
-        let value = match its {
-            Some(version) => store.read(self.secret(), version.number).await?,
-            None => None,
+        let value = self.sealed_of(id).await?;
+        let failed = |why: String| {
+            Failure::new(Class::Permanent, "K0715", format!("see the credential {id} dead"))
+                .because(why)
+                .help(format!("end it at the issuer's console, then: keyroll retry {}", self.id))
         };
-        let attempted = || Failure::new(Class::Permanent, "K0715", format!("see the credential {id} dead"));
-        let help = format!("end it at the issuer's console, then: keyroll retry {}", self.id);
         let Some(value) = value else {
-            return Err(attempted().because("its value is not sealed, so nobody can ask").help(help));
+            return Err(failed("its value is not sealed, so nobody can ask".to_owned()));
         };
-        for endpoint in issuer.endpoints() {
-            let why = match issuer.probe(&endpoint, &value).await {
-                Probe::Dead => continue,
-                Probe::Alive | Probe::Denied => format!("{endpoint} still accepts it"),
-                Probe::Unknown(why) => format!("{endpoint}: {why}"),
-            };
-            return Err(attempted().because(why).help(help));
+        let new = self.new_credential(state).await?.filter(|new| new.id.as_ref() != Some(id));
+        let stays = new.as_ref().unwrap_or(&old.credential);
+        for _ in 0..state.plan().policy.probes_dead.max(1) {
+            self.refused_beside(&value, stays).await.map_err(failed)?;
         }
         Ok(())
+    }
+
+    /// Whether every endpoint refuses a value as it refuses a wrong one, and goes on accepting the one that stays. An
+    /// issuer that refuses everything shows nothing.
+    async fn refused_beside(&self, value: &Credential, stays: &Credential) -> Result<(), String> {
+        let issuer = &self.ports.issuer;
+        for endpoint in issuer.endpoints() {
+            match issuer.probe(&endpoint, value).await {
+                Probe::Dead => {}
+                Probe::Alive | Probe::Denied => return Err(format!("{endpoint} still accepts it")),
+                Probe::Unknown(why) => return Err(format!("{endpoint}: {why}")),
+            }
+            match issuer.probe(&endpoint, stays).await {
+                Probe::Alive | Probe::Denied => {}
+                Probe::Dead | Probe::Unknown(_) => {
+                    return Err(format!(
+                        "{endpoint} does not accept the key that stays either: its refusal tells nothing"
+                    ));
+                }
+            }
+            if issuer.probe(&endpoint, &issuer.decoy(stays)).await != Probe::Dead {
+                return Err(format!(
+                    "{endpoint} does not refuse a wrong key in this way: its refusal tells nothing"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// What stands for an ended credential beside the old one. Its line is no harm: what cannot be edited any more is said
+    /// and left.
+    async fn strike(&self, ended: &CredentialId, old: &Old) -> Result<(), Failure> {
+        let Some(gone) = self.sealed_of(ended).await? else { return Ok(()) };
+        match self.ports.host.strike(values(old, Some(&gone))).await {
+            Err(failure) if failure.class != Class::Retryable => {
+                self.note(Note::Failed(failure));
+                Ok(())
+            }
+            struck => struck,
+        }
+    }
+
+    async fn sealed_of(&self, id: &CredentialId) -> Result<Option<Credential>, Failure> {
+        let versions = self.ports.store.versions(self.secret()).await?;
+        match versions.iter().find(|version| version.credential.as_ref() == Some(id)) {
+            Some(version) => self.ports.store.read(self.secret(), version.number).await,
+            None => Ok(None),
+        }
     }
 
     /// The next value is sealed before the issuer hears of it.
@@ -299,6 +344,7 @@ impl Bench {
             Failure::new(Class::Permanent, "K0704", "choose the next value")
                 .because("the issuer chooses its own")
         })?;
+        self.keep_listed(old, intent).await?;
         self.ports.store.keep(self.secret(), &self.id, intent, &proposed).await
     }
 
@@ -339,7 +385,10 @@ impl Bench {
         let sessions = self.ports.issuer.sessions(id).await?.unwrap_or_default();
         let idle: Vec<String> = sessions.iter().filter(|it| !it.busy).map(|it| it.handle.clone()).collect();
         if !idle.is_empty() {
-            self.ports.issuer.end_sessions(id, &idle, false).await?;
+            let ended = self.ports.issuer.end_sessions(id, &idle, false).await?;
+            if ended < idle.len() {
+                self.note(Note::Failed(not_all_ended(ended, idle.len())));
+            }
         }
         Ok(())
     }
@@ -387,7 +436,7 @@ impl Bench {
         };
         let of_new = match state.new_version() {
             Some(new) => issuer.sessions(&CredentialId::new(new.credential.as_str())).await?,
-            None if state.plan().aim == Aim::End => self.sessions_since(old).await?,
+            None if !state.plan().aim.makes_new() => self.sessions_since(old).await?,
             None => None,
         };
         Ok(Sessions { old: of_old, new: of_new })
@@ -411,6 +460,12 @@ impl Bench {
 /// Whether nothing uses the old credential any more: with a debt it lives on.
 pub(crate) fn old_ended(state: &State) -> bool {
     state.old_key() == OldKey::Ended && state.debt().is_none()
+}
+
+fn not_all_ended(ended: usize, of: usize) -> Failure {
+    Failure::new(Class::Retryable, "K0159", format!("end {of} idle sessions on the old credential"))
+        .because(format!("{ended} were ended; the others went by themselves, are busy by now, or are not ended from here"))
+        .help("a client of a pooler that is idle stays logged in there until it comes again, or the pooler is restarted")
 }
 
 /// The value that was chosen is not in the store.

@@ -3,6 +3,7 @@
 //! [`Driver`] decides only when to ask, in which order and how often; [`run()`] carries out what it says. What is
 //! true of a rotation is decided by `keyroll_rotation::step` alone.
 
+mod beside;
 mod core;
 mod driver;
 mod exchange;
@@ -17,7 +18,7 @@ mod run;
 pub use core::{Core, Protocol};
 pub use driver::Driver;
 pub use exchange::{Action, Input, Poll, Standing, Trouble};
-pub use hands::{Bench, Note};
-pub use pace::{BACKOFF_MS_MAX, Pace};
+pub use hands::Note;
+pub use pace::Pace;
 pub use ports::Ports;
 pub use run::{Command, Ending, Observer, Word, replay, run};

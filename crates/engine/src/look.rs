@@ -1,8 +1,8 @@
 use async_trait::async_trait;
 use keyroll_port::{Class, Failure, Label, Listing, Probe, SessionSource, Sessions};
 use keyroll_rotation::{
-    Aim, Answer, ConsumerId, EndpointId, Fact, Labelled, Op, Phase, PreflightSeen, Query, Seq, Standing,
-    State, Which,
+    Answer, ConsumerId, EndpointId, Fact, Labelled, Op, Phase, PreflightSeen, Query, Seq, Standing, State,
+    Which,
 };
 use keyroll_secret::{Credential, CredentialId};
 
@@ -53,7 +53,8 @@ impl Bench {
             }
             Err(failure) => return Err(failure),
         }
-        for against in host.trial(values(old, None)).await? {
+        let next = issuer.propose(&old.credential).ok().flatten();
+        for against in host.trial(values(old, next.as_ref())).await? {
             self.note(Note::Failed(against));
             clear = false;
         }
@@ -258,7 +259,7 @@ impl Bench {
             self.note(Note::NotVisible(looked.not_visible));
         }
         // Whoever else holds a key that is shared and kept goes on with it: nobody is told of them.
-        if stays == Which::New && state.plan().aim == Aim::Part {
+        if stays == Which::New && !state.plan().aim.ends_old() {
             return Ok(Fact::Enumerated(looked.enumeration));
         }
         for instance in looked.enumeration.instances.iter().filter(|it| it.consumer.is_none()) {

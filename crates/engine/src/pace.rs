@@ -27,7 +27,7 @@ pub struct Pace {
 const URGENCY: u64 = 4;
 
 /// The longest pause between two attempts of a failed operation.
-pub const BACKOFF_MS_MAX: u64 = 30_000;
+const BACKOFF_MS_MAX: u64 = 30_000;
 
 impl Default for Pace {
     fn default() -> Self {

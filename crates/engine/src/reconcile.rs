@@ -86,7 +86,11 @@ impl Bench {
         }
         let listing = self.listing(old).await?;
         let entry = listing.entries.iter().find(|entry| Some(&entry.id) == old.credential.id.as_ref());
-        Ok(entry.is_some_and(|entry| entry.disabled))
+        match entry.filter(|entry| entry.disabled) {
+            // Its second half may have come to nothing: then it is carried out again.
+            Some(entry) => self.ports.issuer.is_wholly_off(&entry.id).await,
+            None => Ok(false),
+        }
     }
 
     /// A mint's answer may be lost: its value is here, or the credential is there without it, or neither.
@@ -149,7 +153,9 @@ impl Bench {
         if let Some(proposed) = proposed
             && self.accepted(&proposed).await
         {
-            let Some(id) = self.id_of(old, &proposed, state).await? else { return Ok(Found::Unclear) };
+            let Some(id) = self.id_of(old, (intent, &proposed), state).await? else {
+                return Ok(Found::Unclear);
+            };
             let kept = Credential { id: Some(id.clone()), fields: proposed.fields };
             self.ports.store.keep(self.secret(), &self.id, intent, &kept).await?;
             return Ok(Found::Executed(Some(cred(&id))));
@@ -157,28 +163,21 @@ impl Bench {
         Ok(if self.accepted(&old.credential).await { Found::Absent } else { Found::Unclear })
     }
 
-    /// The id of a value that we chose and that works. One that took the old one's place has its id; one beside it is the
-    /// only other that a whole list shows, and without such a list it cannot be told.
+    /// The id of a value that we chose and that works. One that took the old one's place has its id; one beside it is
+    /// told by the lists of before and after.
     async fn id_of(
         &self,
         old: &Old,
-        proposed: &Credential,
+        (intent, proposed): (Seq, &Credential),
         state: &State,
     ) -> Result<Option<CredentialId>, Failure> {
-        let capabilities = &state.plan().capabilities;
-        match (&proposed.id, capabilities.overlap) {
-            (Some(id), _) => return Ok(Some(id.clone())),
-            (None, Overlap::Grace { .. } | Overlap::None) => return Ok(old.credential.id.clone()),
-            (None, Overlap::Independent { .. } | Overlap::TwoSlots) => {}
+        match (&proposed.id, state.plan().capabilities.overlap) {
+            (Some(id), _) => Ok(Some(id.clone())),
+            (None, Overlap::Grace { .. } | Overlap::None) => Ok(old.credential.id.clone()),
+            (None, Overlap::Independent { .. } | Overlap::TwoSlots) => {
+                self.only_new(old, intent, state).await
+            }
         }
-        if !capabilities.list {
-            return Ok(None);
-        }
-        let listing = self.listing(old).await?;
-        let mut others =
-            listing.entries.into_iter().filter(|entry| Some(&entry.id) != old.credential.id.as_ref());
-        let only = others.next().filter(|_| listing.complete && old.credential.id.is_some());
-        Ok(only.filter(|_| others.next().is_none()).map(|entry| entry.id))
     }
 
     async fn accepted(&self, credential: &Credential) -> bool {

@@ -4,13 +4,14 @@
 
 mod parts;
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use keyroll_engine::{Command, Ending, Note, Observer, Pace, Standing, Word, run};
 use keyroll_port::{Label, RotationId};
 use keyroll_rotation::{
-    Capabilities, CredId, Emergency, Event, Fact, Hold, OldKey, Op, Outcome, Person, Phase, Reason, Refusals,
-    Seq, State, Which,
+    Capabilities, CredId, Emergency, Event, Fact, Hold, MintedBy, OldKey, Op, Outcome, Person, Phase, Reason,
+    Refusals, Seq, State, Which,
 };
 use parts::machine::Mishap;
 use parts::{Scene, capabilities, locked};
@@ -114,6 +115,53 @@ fn a_mint_that_answers_with_the_key_in_use_ends_nothing() {
     let scene = Scene::new("id-1", "value-one");
     let (standing, state) = drive(&scene);
     assert!(locked(&scene.keys.ended).is_empty(), "the only key was ended");
+    assert_eq!((standing, state.phase()), (Standing::Ended, Phase::RolledBack));
+}
+
+/// At an issuer without labels, which lists a new key four seconds late and says five; its answer to the mint is lost.
+fn unlabelled() -> Scene {
+    let able = Capabilities { minted_by: MintedBy::Us, label: false, birth_ms_max: 5_000, ..capabilities() };
+    let scene = Scene::with(able, &[], "id-2", "value-two");
+    scene.keys.lag_ms.store(4_000, Ordering::SeqCst);
+    *locked(&scene.fate.at) = Some((0, Mishap::Lost));
+    scene
+}
+
+#[test]
+fn a_colleagues_key_is_never_taken_for_one_whose_answer_was_lost() {
+    // It was there before.
+    let scene = unlabelled();
+    locked(&scene.keys.alive).insert("value-of-a-colleague".to_owned(), "id-9".to_owned());
+    let (standing, state) = drive(&scene);
+    assert_eq!((standing, state.phase()), (Standing::Ended, Phase::Done));
+    assert_eq!(*locked(&scene.keys.ended), ["id-1"]);
+
+    // It came at the same time, and ours is listed even later than the issuer says: both keys are kept, and a person
+    // is asked.
+    let scene = unlabelled();
+    scene.keys.lag_ms.store(5_500, Ordering::SeqCst);
+    *locked(&scene.keys.colleagues) = Some(("id-9".to_owned(), "value-of-a-colleague".to_owned()));
+    let (standing, state) = drive(&scene);
+    assert!(matches!(standing, Standing::Held(Hold::Stuck(Reason::Unclear(_)))), "{standing:?}");
+    assert!(state.new_version().is_none() && locked(&scene.keys.ended).is_empty());
+}
+
+#[test]
+fn a_new_key_that_a_person_ends_is_dead_only_beside_an_accepted_one() {
+    let scene = Scene::unconsented(capabilities(), &[]);
+    let (standing, _) = drive(&scene);
+    assert!(matches!(standing, Standing::Person(_)), "{standing:?}");
+    // An issuer that refuses everything while the new key is seen dead on the way back.
+    scene.keys.console.store(true, Ordering::SeqCst);
+    scene.keys.refuses_meanwhile.store(true, Ordering::SeqCst);
+    let (standing, state) = drive_before(&scene, There::Nobody, &[Command::Tell(Fact::AbortAsked)]);
+    assert!(matches!(standing, Standing::Held(Hold::Stuck(_))), "{standing:?}");
+    assert_eq!(state.phase(), Phase::RollingBack);
+    assert!(scene.safe.sealed().contains("value-two"), "both are kept");
+    // It is over, and the person has ended it.
+    scene.keys.refuses_meanwhile.store(false, Ordering::SeqCst);
+    locked(&scene.keys.alive).remove("value-two");
+    let (standing, state) = drive_before(&scene, There::Nobody, &[Command::Tell(Fact::Retried)]);
     assert_eq!((standing, state.phase()), (Standing::Ended, Phase::RolledBack));
 }
 
@@ -227,6 +275,29 @@ fn a_driver_that_ends_behind_a_deletion_leaves_the_drop_to_the_next() {
 }
 
 #[test]
+fn what_stands_for_a_version_goes_only_with_its_deletion() {
+    let back = |mishap: Option<(usize, Mishap)>| {
+        let scene = Scene::new("id-2", "value-two");
+        *locked(&scene.book.breaks_at) = Some(Op::Promote);
+        drive(&scene);
+        *locked(&scene.fate.at) = mishap;
+        let (standing, state) = drive_before(&scene, There::Nobody, &[Command::Tell(Fact::AbortAsked)]);
+        (scene, standing, state)
+    };
+    let (calm, standing, state) = back(None);
+    assert_eq!((standing, state.phase()), (Standing::Ended, Phase::RolledBack));
+    assert_eq!(*locked(&calm.host.struck), ["value-two"]);
+    for mishap in [Mishap::Lost, Mishap::Failed, Mishap::FailedForGood] {
+        for at in 3..calm.fate.count() {
+            let (scene, ..) = back(Some((at, mishap)));
+            let struck = !locked(&scene.host.struck).is_empty();
+            let ended = locked(&scene.keys.ended).contains(&"id-2".to_owned());
+            assert!(!struck || ended, "{mishap:?} {at}: taken out beside a living login");
+        }
+    }
+}
+
+#[test]
 fn what_was_deleted_on_a_way_back_that_was_left_leaves_the_store_too() {
     let back = |behind: Option<Seq>| {
         let scene = Scene::new("id-2", "value-two");
@@ -252,6 +323,21 @@ fn what_was_deleted_on_a_way_back_that_was_left_leaves_the_store_too() {
 
 fn with_a_switch() -> Capabilities {
     Capabilities { disable: true, refusals: Refusals::ConsumerLogs, ..parts::capabilities() }
+}
+
+#[test]
+fn a_switch_off_that_came_half_way_is_carried_out_again() {
+    for half in [false, true] {
+        let scene = Scene::with(with_a_switch(), &[], "id-2", "value-two");
+        *locked(&scene.book.breaks_at) = Some(Op::Disable);
+        assert_eq!(drive(&scene).0, Standing::Lost);
+        assert!(locked(&scene.keys.off).contains("id-1"));
+        *locked(&scene.keys.half_off) = half;
+        let (standing, state) = drive(&scene);
+        assert_eq!((standing, state.phase()), (Standing::Ended, Phase::Done), "{half}");
+        assert!(!*locked(&scene.keys.half_off));
+        assert_eq!(intended(&scene, &Op::Disable).len(), 1 + usize::from(half));
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod gap;
 mod gate;
 mod inside;
 mod links;
+mod lists;
 mod live;
 mod live_containers;
 mod live_units;
@@ -201,6 +202,10 @@ impl Host for Local {
 
     fn tell_ended(&self, old: bool) {
         self.memo().old_ended = old;
+    }
+
+    async fn strike(&self, values: Values<'_>) -> Result<(), Failure> {
+        block_in_place(|| self.strike_all(values))
     }
 
     fn gaps(&self) -> Vec<Gap> {

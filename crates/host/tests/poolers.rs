@@ -193,17 +193,32 @@ async fn the_line_of_a_login_stays_until_that_was_ended() {
     host.deliver(FileId(0), Which::New, scene.values(), 1).await.unwrap();
     let both = format!("; people\n\"ada\" \"x\"\n\"app\" \"{old}\"\n\"app_a\" \"{new}\"\n\"bob\" \"y\"");
     assert_eq!(read(), both);
-    for stays in [Which::New, Which::Old] {
-        assert_eq!(seen(stays).await, Holds::New);
+    // Both are let in: it holds the one that is to stay.
+    assert_eq!((seen(Which::New).await, seen(Which::Old).await), (Holds::New, Holds::Old));
+    for which in [Which::New, Which::Old] {
+        assert_eq!(found(which).await, Found::Executed(None));
     }
-    assert_eq!(found(Which::New).await, Found::Executed(None));
-    assert_eq!(found(Which::Old).await, Found::Absent, "the way back is still to be gone");
     host.deliver(FileId(0), Which::New, scene.values(), 2).await.unwrap();
     assert_eq!(read(), both, "however often");
 
+    // Somebody may still log in with the new one, whoever goes back: it goes once it was deleted.
     host.deliver(FileId(0), Which::Old, scene.values(), 3).await.unwrap();
+    assert_eq!(read(), both);
+    host.strike(scene.values()).await.unwrap();
     assert_eq!(read(), before);
+    host.strike(scene.values()).await.unwrap();
+    assert_eq!(read(), before, "however often");
     assert_eq!(found(Which::Old).await, Found::Executed(None));
+    // A line of its name that is not its own is nobody's to remove.
+    let theirs = before.replace("\"bob\"", "\"app_a\" \"theirs\"\n\"bob\"");
+    fs::write(&list, &theirs).unwrap();
+    host.strike(scene.values()).await.unwrap();
+    assert_eq!(host.refuse_taken(&scene.new).unwrap_err().code, "K0324");
+    assert_eq!(host.trial(scene.values()).await.unwrap()[0].code, "K0324");
+    assert_eq!(host.deliver(FileId(0), Which::New, scene.values(), 4).await.unwrap_err().code, "K0324");
+    assert_eq!(read(), theirs);
+    fs::write(&list, &before).unwrap();
+    host.refuse_taken(&scene.new).unwrap();
 
     host.deliver(FileId(0), Which::New, scene.values(), 4).await.unwrap();
     host.tell_ended(true);

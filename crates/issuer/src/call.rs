@@ -33,6 +33,10 @@ pub(crate) struct Call<'a> {
     pub(crate) nature: Nature,
 }
 
+/// What to do about an answer that makes no sense.
+const SENSELESS: &str = "ask again in a minute, an open rotation by `keyroll resume`; if it stays, compare the spec with \
+                         the issuer's reference";
+
 impl Call<'_> {
     /// Sends it once; an answer that settles nothing is a failure already.
     pub(crate) async fn send(&self, values: &Values<'_>) -> Result<Answer, Failure> {
@@ -52,7 +56,7 @@ impl Call<'_> {
         match answer.unsettling() {
             None => Ok(answer),
             Some(why) if answer.status() == 429 => Err(self.fail(Class::Retryable, "K0108").because(why)),
-            Some(why) => Err(self.fail(self.unsettled(), "K0106").because(why)),
+            Some(why) => Err(self.fail(self.unsettled(), "K0106").because(why).help(SENSELESS)),
         }
     }
 
@@ -77,7 +81,8 @@ impl Call<'_> {
 
     /// An answer that claims success and makes no sense.
     pub(crate) fn nonsense(&self, answer: &Answer, why: &str) -> Failure {
-        self.fail(self.unsettled(), "K0106").because(format!("{} ({why})", answer.summary()))
+        let why = format!("{} ({why})", answer.summary());
+        self.fail(self.unsettled(), "K0106").because(why).help(SENSELESS)
     }
 
     /// A failure of this call.

@@ -52,6 +52,11 @@ const SERVERS: &[[&str; 3]] = &[
         "two accounts that take turns; we choose the password",
         "`mariadb_accounts_are_replaced_under_load`, `a_mariadb_rotation_goes_back_from_the_last_moment`, `a_killed_mariadb_rotation_loses_nothing`",
     ],
+    [
+        "RabbitMQ users",
+        "two users that take turns; we choose the password",
+        "`rabbitmq_users_are_replaced_under_load`, `a_rabbitmq_rotation_goes_back_from_the_last_moment`, `a_killed_rabbitmq_rotation_loses_nothing`",
+    ],
 ];
 
 const HEAD: &str = "# Issuers\n\n\
@@ -84,8 +89,8 @@ fn yes(there: bool) -> &'static str {
     if there { "yes" } else { "-" }
 }
 
-fn row(fact: &IssuerFact) -> Option<String> {
-    let spec = Spec::shipped(fact.name).ok()?;
+/// Who makes keys by a spec, how many live beside each other, and who ends them, in words.
+pub fn mechanism(spec: &Spec) -> [String; 3] {
     let can = spec.capabilities();
     let minted = match can.minted_by {
         MintedBy::Api => "API",
@@ -99,19 +104,26 @@ fn row(fact: &IssuerFact) -> Option<String> {
         Overlap::Grace { .. } => "a grace".to_owned(),
         Overlap::None => "one value at a time".to_owned(),
     };
-    let used = match can.last_used {
-        LastUsed::NotVisible => "-",
-        LastUsed::PerKey { .. } => "per key",
-        LastUsed::PerPrincipal => "per principal",
-    };
     let ended = match (can.overlap, spec.revokes()) {
         (Overlap::None | Overlap::Grace { .. }, _) => "the new one",
         (_, true) => "API",
         (_, false) => "a person",
     };
+    [minted.to_owned(), overlap, ended.to_owned()]
+}
+
+fn row(fact: &IssuerFact) -> Option<String> {
+    let spec = Spec::shipped(fact.name).ok()?;
+    let can = spec.capabilities();
+    let [minted, overlap, ended] = mechanism(&spec);
+    let used = match can.last_used {
+        LastUsed::NotVisible => "-",
+        LastUsed::PerKey { .. } => "per key",
+        LastUsed::PerPrincipal => "per principal",
+    };
     let hint = spec.document().op.list.as_ref().is_some_and(|list| list.hint.is_some());
     let when = if fact.every_run { "every run" } else { "every night" };
-    let cells = [yes(can.list), yes(hint), used, yes(can.disable), ended, when].join(" | ");
+    let cells = [yes(can.list), yes(hint), used, yes(can.disable), &ended, when].join(" | ");
     Some(format!("| `{}` | {minted}; {overlap} | {cells} |\n", fact.name))
 }
 

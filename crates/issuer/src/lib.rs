@@ -33,7 +33,7 @@ mod target;
 mod template;
 mod tls;
 
-pub use facts::{ISSUER_FACTS, IssuerFact, issuers_markdown};
+pub use facts::{ISSUER_FACTS, IssuerFact, issuers_markdown, mechanism};
 pub use parse::SpecError;
 pub use registry::{ByHand, Spec};
 pub use runner::Runner;

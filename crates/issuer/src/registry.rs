@@ -178,6 +178,11 @@ impl Spec {
         &self.0.provenance.checked
     }
 
+    /// What no page states, and was assumed or measured, one sentence each.
+    pub fn assumed(&self) -> &[String] {
+        &self.0.provenance.assumed
+    }
+
     /// What the issuer can do, as it follows from the operations that are there.
     pub fn capabilities(&self) -> Capabilities {
         let document = &self.0;

@@ -137,29 +137,25 @@ impl Runner {
     ) -> Result<Option<Minted>, Failure> {
         let Some(op) = self.document().op.list.as_ref() else { return Ok(None) };
         let call = self.call("look for an earlier mint", op.caller, &op.request, Nature::Read);
-        let torn = || call.fail(Class::Retryable, "K0106").because("the issuer's list is not whole");
-        let minted = |id| Minted { id, fields: proposed.fields.duplicate() };
         if op.label.is_some() {
             let listing = self.listing(op, current).await?;
             let found = listing.entries.into_iter().find(|entry| entry.label.as_deref() == Some(label));
-            return if found.is_none() && !listing.complete {
-                Err(torn())
-            } else {
-                Ok(found.map(|it| minted(it.id)))
+            return match found {
+                None if !listing.complete => {
+                    Err(call.fail(Class::Retryable, "K0106").because("the issuer's list is not whole"))
+                }
+                found => Ok(found.map(|it| Minted { id: it.id, fields: proposed.fields.duplicate() })),
             };
         }
-        // Of two slots one is the credential in use: if our value works already, the other is it.
         for endpoint in self.endpoints() {
             if self.probe(&endpoint, proposed).await != Probe::Alive {
                 return Ok(None);
             }
         }
-        let listing = self.listing(op, current).await?;
-        let mut others = listing.entries.into_iter().filter(|entry| Some(&entry.id) != current.id.as_ref());
-        match (others.next(), others.next(), listing.complete) {
-            (Some(only), None, true) => Ok(Some(minted(only.id))),
-            _ => Err(torn()),
-        }
+        // It was made, and this list alone does not tell which of the others it is: one may be somebody else's.
+        Err(call
+            .fail(Class::Unknown, "K0117")
+            .because("the value works already, and its id is not told by a label"))
     }
 
     fn by_a_person(&self) -> Failure {

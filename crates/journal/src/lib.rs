@@ -1,8 +1,8 @@
 //! The append-only list of events on SQLite, its persisted forms, and the witness beside it.
 //!
 //! Invariants, by what is absent: no entry is ever changed or removed (triggers refuse it), no write is answered
-//! before its commit returned, no write of an older driver is taken, and no journal is opened that is older than
-//! its witness. Values of secrets are never here.
+//! before its commit returned, no write of an older driver is taken, and no journal is opened to be written that
+//! is older than its witness. Values of secrets are never here.
 
 mod chain;
 mod error;
@@ -20,7 +20,7 @@ mod write;
 mod writer;
 
 pub use error::OpenError;
-pub use lock::{LockError, StateLock, try_lock};
+pub use lock::{LockError, StateLock, Work, try_lock};
 pub use machine::Machine;
 pub use sqlite::{Accepted, SqliteJournal, move_here, reset_witness};
 pub use wire::WireError;

@@ -1,11 +1,12 @@
 use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use keyroll_port::RotationId;
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
@@ -21,20 +22,25 @@ const INSTANT_MS_MAX: Duration = Duration::from_millis(200);
 /// How often it is tried again meanwhile.
 const INSTANT_RETRY_MS: Duration = Duration::from_millis(5);
 
-/// A process id has at most ten digits; more is not read.
-const PID_BYTES_MAX: u64 = 16;
+/// What an earlier keyroll reads of the file: the first line, which has the process id alone, is as long.
+const PID_BYTES: u64 = 16;
+
+/// What is read of the file; a rotation's id and a secret's name have at most 64 bytes each.
+const FILE_BYTES_MAX: u64 = 256;
 
 /// Why the state folder was not locked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LockError {
     /// Another driver has it.
-    #[error("another keyroll process{} drives the rotations of {folder}", pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default())]
+    #[error("another keyroll process{} has the rotations of {folder}", pid.map(|pid| format!(" (pid {pid})")).unwrap_or_default())]
     Held {
         /// The state folder.
         folder: PathBuf,
-        /// Its process id, as it wrote it down; for display only.
+        /// Its process id, as it wrote it down.
         pid: Option<u32>,
+        /// What it does with it, if it said so.
+        work: Option<Work>,
     },
     /// The system refused an operation.
     #[error("could not {action} {path}")]
@@ -48,18 +54,38 @@ pub enum LockError {
     },
 }
 
+/// What the holder of a lock does with it. Only its own word: it is for people, and for whoever asks it to let go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Work {
+    /// The rotation that it drives.
+    pub rotation: RotationId,
+    /// Its secret.
+    pub secret: String,
+    /// Since when, milliseconds since the Unix epoch.
+    pub since_unix_ms: u64,
+}
+
 /// The right to drive the rotations of one state folder on this machine. Clones share it; the kernel takes it back
 /// when the last one is dropped or the process ends, however it ends. Children do not inherit it.
 #[derive(Debug, Clone)]
 pub struct StateLock {
     folder: PathBuf,
-    _file: Arc<File>,
+    file: Arc<File>,
 }
 
 impl StateLock {
     /// The folder that it locks.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Writes down what it is held for, for whoever finds it held. Nothing rests on it: where it cannot be written,
+    /// nobody is told.
+    pub fn works_on(&self, work: &Work) {
+        let Work { rotation, secret, since_unix_ms } = work;
+        let line = format!("{rotation} {since_unix_ms} {secret}\n");
+        let _ =
+            self.file.set_len(PID_BYTES).and_then(|()| self.file.write_all_at(line.as_bytes(), PID_BYTES));
     }
 }
 
@@ -86,7 +112,8 @@ pub fn try_lock(folder: &Path) -> Result<StateLock, LockError> {
         match take(&file) {
             Ok(()) => {}
             Err(Errno::WOULDBLOCK) => {
-                return Err(LockError::Held { folder: folder.to_owned(), pid: pid(&file) });
+                let (pid, work) = signed(&file);
+                return Err(LockError::Held { folder: folder.to_owned(), pid, work });
             }
             Err(error) => return Err(io("lock")(error.into())),
         }
@@ -95,14 +122,14 @@ pub fn try_lock(folder: &Path) -> Result<StateLock, LockError> {
         match std::fs::symlink_metadata(&path) {
             Ok(there) if (there.dev(), there.ino()) == (locked.dev(), locked.ino()) => {
                 sign(&file).map_err(io("write"))?;
-                return Ok(StateLock { folder: folder.to_owned(), _file: Arc::new(file) });
+                return Ok(StateLock { folder: folder.to_owned(), file: Arc::new(file) });
             }
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(io("inspect")(error)),
         }
     }
-    Err(LockError::Held { folder: folder.to_owned(), pid: None })
+    Err(LockError::Held { folder: folder.to_owned(), pid: None, work: None })
 }
 
 /// A process that only asks whether somebody drives holds the lock for an instant: that is waited out.
@@ -116,13 +143,29 @@ fn take(file: &File) -> Result<(), Errno> {
     }
 }
 
-fn sign(mut file: &File) -> io::Result<()> {
-    file.set_len(0)?;
-    file.write_all(format!("{}\n", std::process::id()).as_bytes())
+fn sign(file: &File) -> io::Result<()> {
+    // What stood behind it is taken away first: nobody reads the work of one beside the process of another.
+    file.set_len(PID_BYTES)?;
+    let width = usize::try_from(PID_BYTES - 1).unwrap_or_default();
+    file.write_all_at(format!("{:<width$}\n", std::process::id()).as_bytes(), 0)
 }
 
-fn pid(file: &File) -> Option<u32> {
+fn signed(file: &File) -> (Option<u32>, Option<Work>) {
     let mut text = String::new();
-    file.take(PID_BYTES_MAX).read_to_string(&mut text).ok()?;
-    text.trim().parse().ok()
+    if file.take(FILE_BYTES_MAX).read_to_string(&mut text).is_err() {
+        return (None, None);
+    }
+    let (first, rest) = text.split_once('\n').unwrap_or_default();
+    (first.trim().parse().ok(), work_of(rest))
+}
+
+/// A line that was not written whole says nothing.
+fn work_of(text: &str) -> Option<Work> {
+    let mut words = text.strip_suffix('\n')?.splitn(3, ' ');
+    let (rotation, since, secret) = (words.next()?, words.next()?, words.next()?);
+    Some(Work {
+        rotation: RotationId(rotation.to_owned()),
+        secret: secret.to_owned(),
+        since_unix_ms: since.parse().ok()?,
+    })
 }

@@ -26,7 +26,8 @@ const DATABASE_FILE: &str = "journal.db";
 /// [`JournalError::UnknownCommit`] and nothing is written any more: the process must end and read the journal again.
 /// Dropping the journal ends both threads after what waits is written.
 pub struct SqliteJournal {
-    desk: Arc<Desk>,
+    /// None where it was opened for a look: nothing is written by it.
+    desk: Option<Arc<Desk>>,
     requests: Option<mpsc::Sender<Request>>,
     questions: Option<mpsc::Sender<Question>>,
     writer: Option<JoinHandle<()>>,
@@ -49,6 +50,22 @@ impl SqliteJournal {
         Self::open_as(dir, witness, Some(machine))
     }
 
+    /// Opens a journal that is there for a look at it, whoever it belongs to and whatever its witness says: neither is
+    /// asked, and every write is refused. What it says is its own word alone.
+    pub fn open_for_a_look(dir: &Path) -> Result<Self, OpenError> {
+        let path = dir.join(DATABASE_FILE);
+        keyroll_database::local(dir).map_err(|error| OpenError::of(dir, error))?;
+        let reads = verified(&path)?;
+        let (questions, reader) = reading(reads, &path)?;
+        Ok(Self {
+            desk: None,
+            requests: None,
+            questions: Some(questions),
+            writer: None,
+            reader: Some(reader),
+        })
+    }
+
     fn open_as(dir: &Path, witness: &Path, machine: Option<&Machine>) -> Result<Self, OpenError> {
         let (path, witness) = prepare(dir, witness)?;
         // Read first: a driver that writes both meanwhile only makes the journal longer than this.
@@ -69,16 +86,13 @@ impl SqliteJournal {
         path: PathBuf,
         witness: Witness,
     ) -> Result<Self, OpenError> {
-        let fail = |source| OpenError::Io { action: "start a thread for", path: path.clone(), source };
+        let (questions, reader) = reading(reads, &path)?;
         let (requests, asked) = mpsc::channel(QUEUE_REQUESTS_MAX);
-        let (questions, queue) = mpsc::channel(QUEUE_QUESTIONS_MAX);
         let desk = Arc::new(Desk::new(Writer::new(connection, path.clone(), witness)));
         let served = desk.clone();
-        let named = |name: &str| thread::Builder::new().name(name.to_owned());
-        let writer = named("journal-writer").spawn(move || served.serve(asked)).map_err(fail)?;
-        let reader = named("journal-reader").spawn(move || reader::serve(reads, queue)).map_err(fail)?;
+        let writer = named("journal-writer").spawn(move || served.serve(asked)).map_err(unstarted(&path))?;
         Ok(Self {
-            desk,
+            desk: Some(desk),
             requests: Some(requests),
             questions: Some(questions),
             writer: Some(writer),
@@ -91,7 +105,7 @@ impl SqliteJournal {
         request: impl FnOnce(oneshot::Sender<Result<u64, JournalError>>) -> Request,
     ) -> Result<u64, JournalError> {
         let (answer, answered) = oneshot::channel();
-        let unsent = || JournalError::Unavailable("the journal's writer has ended".into());
+        let unsent = || JournalError::Unavailable("the journal is not written by this process".into());
         let requests = self.requests.as_ref().ok_or_else(unsent)?;
         requests.send(request(answer)).await.map_err(|_| unsent())?;
         // It was sent and never answered: whether it was written is not known.
@@ -99,10 +113,12 @@ impl SqliteJournal {
     }
 
     async fn write(&self, write: Write) -> Result<u64, JournalError> {
-        if let Some(done) = self.desk.alone(&write) {
+        let read_only = || JournalError::Unavailable("the journal was opened for a look only".into());
+        let desk = self.desk.as_ref().ok_or_else(read_only)?;
+        if let Some(done) = desk.alone(&write) {
             return done;
         }
-        let waiting = self.desk.wait();
+        let waiting = desk.wait();
         self.request(|answer| Request::Write(write, answer, waiting)).await
     }
 
@@ -124,6 +140,22 @@ impl Drop for SqliteJournal {
         self.requests = None;
         join(self.writer.take());
     }
+}
+
+fn named(name: &str) -> thread::Builder {
+    thread::Builder::new().name(name.to_owned())
+}
+
+fn unstarted(path: &Path) -> impl FnOnce(std::io::Error) -> OpenError {
+    let path = path.to_owned();
+    move |source| OpenError::Io { action: "start a thread for", path, source }
+}
+
+/// The thread that reads.
+fn reading(reads: Connection, path: &Path) -> Result<(mpsc::Sender<Question>, JoinHandle<()>), OpenError> {
+    let (questions, queue) = mpsc::channel(QUEUE_QUESTIONS_MAX);
+    let reader = named("journal-reader").spawn(move || reader::serve(reads, queue));
+    Ok((questions, reader.map_err(unstarted(path))?))
 }
 
 fn join(thread: Option<JoinHandle<()>>) {
@@ -203,7 +235,7 @@ pub struct Accepted {
 /// only a person who looked there may call this. Errors: another folder's lock, damage, or the system's refusal.
 pub fn reset_witness(dir: &Path, witness: &Path, lock: &StateLock) -> Result<Accepted, OpenError> {
     if lock.folder() != dir {
-        return Err(OpenError::Lock(LockError::Held { folder: dir.to_owned(), pid: None }));
+        return Err(OpenError::Lock(LockError::Held { folder: dir.to_owned(), pid: None, work: None }));
     }
     let (path, witness) = prepare(dir, witness)?;
     let seen = witness.read().ok().flatten().map_or(0, |seen| seen.epoch);
@@ -222,7 +254,7 @@ pub fn reset_witness(dir: &Path, witness: &Path, lock: &StateLock) -> Result<Acc
 /// Errors: another folder's lock, damage, or the system's refusal.
 pub fn move_here(dir: &Path, witness: &Path, machine: &Machine, lock: &StateLock) -> Result<(), OpenError> {
     if lock.folder() != dir {
-        return Err(OpenError::Lock(LockError::Held { folder: dir.to_owned(), pid: None }));
+        return Err(OpenError::Lock(LockError::Held { folder: dir.to_owned(), pid: None, work: None }));
     }
     let (path, _) = prepare(dir, witness)?;
     machine::take(&mut verified(&path)?, &path, machine)

@@ -189,7 +189,7 @@ fn the_lock_of_a_killed_process_is_free() {
     child.kill().unwrap();
     child.wait().unwrap();
     let held = try_lock(&place.state()).unwrap();
-    assert_eq!(fs::read_to_string(&lock).unwrap(), format!("{}\n", std::process::id()));
+    assert_eq!(fs::read_to_string(&lock).unwrap(), format!("{:<15}\n", std::process::id()));
     drop(held);
 }
 

@@ -5,7 +5,9 @@ mod sample;
 
 use std::fs;
 
-use keyroll_journal::{LockError, Machine, OpenError, SqliteJournal, move_here, reset_witness, try_lock};
+use keyroll_journal::{
+    LockError, Machine, OpenError, SqliteJournal, Work, move_here, reset_witness, try_lock,
+};
 use keyroll_port::{Journal, JournalError};
 use keyroll_rotation::Fact;
 use sample::{Place, event, id, opening};
@@ -275,10 +277,26 @@ fn one_process_drives() {
     let shared = lock.clone();
     let own = std::process::id();
     assert!(matches!(try_lock(&place.state()), Err(LockError::Held { pid: Some(pid), .. }) if pid == own));
+    // What it is held for is told as long as it is, by its holder's word; a line that is cut off says nothing.
+    let work = Work { rotation: id(1), secret: "ring".to_owned(), since_unix_ms: 7 };
+    let said = || match try_lock(&place.state()) {
+        Err(LockError::Held { pid, work, .. }) => (pid, work),
+        other => panic!("{other:?}"),
+    };
+    lock.works_on(&work);
+    assert_eq!(said(), (Some(own), Some(work)));
+    let (file, all) = (place.state().join("lock"), fs::read_to_string(place.state().join("lock")).unwrap());
+    assert_eq!(all.get(..16).unwrap().trim(), own.to_string(), "an earlier keyroll reads as much");
+    for cut in 17..all.len() {
+        fs::write(&file, &all[..cut]).unwrap();
+        assert_eq!(said(), (Some(own), None));
+    }
     drop(lock);
     assert!(try_lock(&place.state()).is_err(), "a clone still holds it");
     drop(shared);
-    drop(try_lock(&place.state()).unwrap());
+    let next = try_lock(&place.state()).unwrap();
+    assert_eq!(said(), (Some(own), None), "what another did says nothing of this one");
+    drop(next);
     let other = try_lock(&place.root().join("other")).unwrap();
     assert!(matches!(reset_witness(&place.state(), &place.witness(), &other), Err(OpenError::Lock(_))));
 }

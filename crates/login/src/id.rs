@@ -57,7 +57,7 @@ pub fn ended(label: &str) -> String {
 }
 
 /// Whether a text is a label of ours.
-pub fn is_label(text: &str) -> bool {
+pub(crate) fn is_label(text: &str) -> bool {
     text.strip_prefix(LABEL_PREFIX).is_some_and(|rest| !rest.is_empty() && !text.contains('\0'))
 }
 

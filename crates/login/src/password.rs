@@ -26,7 +26,7 @@ pub fn generate() -> Option<SecretBytes> {
 }
 
 /// Whether a password can be made a verifier from as it is (SASLprep changes nothing in printable ASCII).
-pub fn is_plain(password: &SecretBytes) -> bool {
+pub(crate) fn is_plain(password: &SecretBytes) -> bool {
     !password.is_empty() && password.expose().iter().all(|byte| (b' '..=b'~').contains(byte))
 }
 

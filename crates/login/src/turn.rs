@@ -1,3 +1,4 @@
+use keyroll_port::{Class, Failure};
 use keyroll_secret::{Credential, SecretBytes};
 
 use crate::{id, password};
@@ -24,6 +25,22 @@ pub enum Wrong {
     Field(&'static str),
     /// What was proposed, or its label, is not ours.
     Proposal(&'static str),
+}
+
+impl Wrong {
+    /// What an issuer's adapter says, with its codes: of a credential that is none of its server's, and of a proposal
+    /// that is none of ours.
+    pub fn failure(self, field_code: &'static str, proposal_code: &'static str) -> Failure {
+        match self {
+            Self::Field(field) => {
+                let attempted = format!("read the field `{field}` of the credential");
+                Failure::new(Class::Permanent, field_code, attempted)
+                    .because("it is missing, empty or no text")
+                    .help("a login's secret has the fields user and password")
+            }
+            Self::Proposal(why) => Failure::new(Class::Permanent, proposal_code, "mint a login").because(why),
+        }
+    }
 }
 
 /// Reads the admin's file: `user:password` on one line; the password is all after the first colon, without the line's

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use keyroll_port::Failure;
 use keyroll_secret::SecretBytes;
 use serde::de::{Deserializer, Visitor};
 use serde::{Deserialize, de};
+use serde_json::value::RawValue;
 
 use crate::Compose;
 use crate::compose::{Project, UP};
@@ -76,15 +78,19 @@ struct Service {
 type Variables = BTreeMap<String, SecretBytes>;
 
 impl Compose {
-    /// What `up` would make live now beside the variables `own`, which hold the value. The judgement is compose's own:
-    /// it is asked what it would do if those variables held what runs.
+    /// What `up` would make live now beside the variables `own`, which hold the value, and those that compose makes from
+    /// `files`: files with the variable in them that holds it. The judgement is compose's own: it is asked what it would
+    /// do if those variables held what runs.
     ///
     /// # Errors
     /// The engine or compose does not tell.
-    pub fn brings(&self, own: &[&str]) -> Result<Brings, Failure> {
+    pub fn brings(&self, own: &[&str], files: &[(&Path, &str)]) -> Result<Brings, Failure> {
         let deadline = Instant::now() + Duration::from_millis(LOOK_MS_MAX);
         let project = self.project()?;
         let mut brings = Brings::default();
+        let filled = self.filled(&project, files, deadline, &mut brings);
+        let own: Vec<&str> = own.iter().copied().chain(filled.iter().map(String::as_str)).collect();
+        let own = own.as_slice();
         let Some(container) = project.containers.iter().find(|one| one.runs()) else { return Ok(brings) };
         let (service, settings) = match self.resolved(&project, own, deadline) {
             Ok(resolved) => resolved,
@@ -98,8 +104,7 @@ impl Compose {
         let new_image = self.image(&project, &service, container, deadline, &mut brings)?;
         let runs = self.variables(&["container", "inspect"], &container.id, deadline)?;
         let of_image = self.variables(&["image", "inspect"], &container.image, deadline).unwrap_or_default();
-        let mut neutral: Vec<(&str, &SecretBytes)> = Vec::new();
-        let mut new_variables = false;
+        let (mut neutral, mut new_variables): (Vec<(&str, &SecretBytes)>, bool) = (Vec::new(), false);
         for (name, value) in &service.environment {
             let Some(Hidden(value)) = value else { continue };
             let value = plain(value);
@@ -124,14 +129,12 @@ impl Compose {
                 value,
             ));
         }
-        for (name, running) in &runs {
-            let known = service.environment.contains_key(name) || of_image.contains_key(name);
-            if !known && !own.contains(&name.as_str()) {
-                neutral.push((name, running));
-                let what =
-                    format!("{name} of the service {} was taken out: what runs still has it", self.service);
-                brings.edits.push(environment(name, what, SecretBytes::new(Vec::new())));
-            }
+        let known = |name: &str| service.environment.contains_key(name) || of_image.contains_key(name);
+        for (name, running) in runs.iter().filter(|(name, _)| !known(name) && !own.contains(&name.as_str())) {
+            neutral.push((name, running));
+            let what =
+                format!("{name} of the service {} was taken out: what runs still has it", self.service);
+            brings.edits.push(environment(name, what, SecretBytes::new(Vec::new())));
         }
         let beside = || format!("the other settings of the service {}", self.service);
         if new_image || new_variables {
@@ -150,6 +153,48 @@ impl Compose {
             None => brings.not_visible.push(format!("{}: compose does not tell what it would do", beside())),
         }
         Ok(brings)
+    }
+
+    /// The variables of the service that compose fills in from these (`${KEY}`); none where it does not tell.
+    fn filled(
+        &self,
+        project: &Project,
+        files: &[(&Path, &str)],
+        deadline: Instant,
+        brings: &mut Brings,
+    ) -> Vec<String> {
+        #[derive(Deserialize)]
+        struct Raw<'a> {
+            #[serde(borrow)]
+            services: BTreeMap<String, &'a RawValue>,
+        }
+        #[derive(Deserialize)]
+        struct Variables<'a> {
+            #[serde(borrow, default)]
+            environment: BTreeMap<String, &'a RawValue>,
+        }
+        let from: Vec<&str> =
+            files.iter().filter(|(file, _)| project.fills_from(file)).map(|(_, name)| *name).collect();
+        if from.is_empty() {
+            return Vec::new();
+        }
+        let words = project.words(&["config", "--no-interpolate", "--format", "json", "--", &self.service]);
+        let Ok((answer, _)) = self.docker.ask(&words, None, deadline) else { return Vec::new() };
+        let raw: Option<Raw<'_>> = serde_json::from_slice(answer.expose()).ok();
+        let service = raw.and_then(|raw| raw.services.get(&self.service).copied());
+        let variables = service.and_then(|one| serde_json::from_str::<Variables<'_>>(one.get()).ok());
+        let all = variables.map(|one| one.environment).unwrap_or_default().into_iter();
+        let filled = all.filter_map(|(name, text)| {
+            let named = references(text.get());
+            let (ours, others): (Vec<&str>, Vec<&str>) =
+                named.into_iter().partition(|one| from.contains(one));
+            if !ours.is_empty() && !others.is_empty() {
+                let what = format!("what else stands in {name} of the service {}", self.service);
+                brings.not_visible.push(format!("{what}: it holds the value"));
+            }
+            (!ours.is_empty()).then_some(name)
+        });
+        filled.collect()
     }
 
     fn unreadable(&self, project: &Project) -> Edit {
@@ -278,6 +323,24 @@ fn environment(name: &str, what: String, mark: SecretBytes) -> Edit {
     Edit { kind: "environment", name: name.to_owned(), what, mark }
 }
 
+/// The variables that a text of a compose file refers to: `$NAME`, `${NAME}`, `${NAME:-${OTHER}}`. `$$` is a plain `$`.
+fn references(text: &str) -> Vec<&str> {
+    let mut named = Vec::new();
+    let mut rest = text;
+    while let Some((_, after)) = rest.split_once('$') {
+        if let Some(plain) = after.strip_prefix('$') {
+            rest = plain;
+            continue;
+        }
+        let name = after.strip_prefix('{').unwrap_or(after);
+        let end = name.find(|byte: char| !byte.is_ascii_alphanumeric() && byte != '_').unwrap_or(name.len());
+        let (name, behind) = name.split_at(end);
+        named.extend(Some(name).filter(|name| !name.is_empty()));
+        rest = behind;
+    }
+    named
+}
+
 /// A text of JSON; `$` twice, or compose would put a variable of its own in its place.
 fn quoted(text: &[u8], into: &mut Vec<u8>) {
     into.push(b'"');
@@ -316,6 +379,11 @@ fn plain(printed: &SecretBytes) -> SecretBytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reference_is_told_from_a_dollar() {
+        assert_eq!(references("\"$A-${B}:${C:-${D}}.$$E $${F} $\""), ["A", "B", "C", "D"]);
+    }
 
     #[test]
     fn an_override_is_json_whatever_a_value_holds() {

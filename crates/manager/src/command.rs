@@ -13,7 +13,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
 use crate::instance::filled;
-use crate::output::{Drain, beginning_of, memory_file, small_memory_file, written_to};
+use crate::output::{Drain, beginning_of, list_in, memory_file, small_memory_file, written_to};
 use crate::user::User;
 
 /// The variables that a started command gets, as far as keyroll has them.
@@ -101,6 +101,8 @@ pub(crate) enum Output {
     Both,
     /// Its standard output is kept whole, if it is not much; the command leaves nothing behind.
     Whole,
+    /// Its standard output is kept whole, and may be long: a list. The command leaves nothing behind.
+    List,
     /// What it complains about on standard error is kept whole, if it is not much; the command leaves nothing behind.
     Complaint,
     /// The beginning of the answer is kept, and the complaint apart from it; the command leaves nothing behind.
@@ -112,7 +114,7 @@ impl Output {
     fn is_gated(self) -> bool {
         match self {
             Self::Drain | Self::Both | Self::Whole => true,
-            Self::Keep | Self::Complaint | Self::Answer => false,
+            Self::Keep | Self::List | Self::Complaint | Self::Answer => false,
         }
     }
 }
@@ -257,18 +259,27 @@ fn held_back(
     Ok((command, Some(writer)))
 }
 
+/// The program of that name in keyroll's search path, or the path itself; `None` where nothing can be run there.
+pub(crate) fn found(program: &str) -> Option<PathBuf> {
+    if program.contains('/') {
+        return Some(PathBuf::from(program)).filter(|path| runs(path));
+    }
+    let path = std::env::var_os("PATH").unwrap_or_else(|| PATH_DEFAULT.into());
+    std::env::split_paths(&path).map(|folder| folder.join(program)).find(|path| runs(path))
+}
+
+fn runs(path: &Path) -> bool {
+    let meta = std::fs::metadata(path);
+    meta.is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}
+
 /// Whether there is such a program, as the system would look for it.
 fn executable(line: &CommandLine) -> std::io::Result<()> {
-    let runs = |path: &Path| {
-        let meta = std::fs::metadata(path);
-        meta.is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
-    };
     let found = if line.program.contains('/') {
         let folder = line.folder.as_deref().unwrap_or(Path::new("."));
         runs(&folder.join(&line.program))
     } else {
-        let path = std::env::var_os("PATH").unwrap_or_else(|| PATH_DEFAULT.into());
-        std::env::split_paths(&path).any(|folder| runs(&folder.join(&line.program)))
+        found(&line.program).is_some()
     };
     if found { Ok(()) } else { Err(std::io::ErrorKind::NotFound.into()) }
 }
@@ -278,6 +289,7 @@ enum Capture {
     Drained(Drain),
     Memory(std::fs::File),
     Small(std::fs::File),
+    Long(std::fs::File),
     Apart(std::fs::File, std::fs::File),
 }
 
@@ -304,6 +316,11 @@ impl Capture {
                 command.stdout(file.try_clone()?).stderr(Stdio::null());
                 Ok(Self::Small(file))
             }
+            Output::List => {
+                let file = memory_file()?;
+                command.stdout(file.try_clone()?).stderr(Stdio::null());
+                Ok(Self::Long(file))
+            }
             Output::Complaint => {
                 let file = small_memory_file()?;
                 command.stdout(Stdio::null()).stderr(file.try_clone()?);
@@ -323,6 +340,7 @@ impl Capture {
             Self::Drained(drain) => (Some(drain.kept()), None),
             Self::Memory(mut file) => (Some(beginning_of(&mut file)), None),
             Self::Small(mut file) => (written_to(&mut file), None),
+            Self::Long(mut file) => (list_in(&mut file), None),
             Self::Apart(mut answer, mut complaint) => {
                 (Some(beginning_of(&mut answer)), written_to(&mut complaint))
             }

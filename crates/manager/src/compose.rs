@@ -68,6 +68,15 @@ impl Project {
         self.files.iter().map(String::as_str)
     }
 
+    /// Whether compose fills in variables from this file: `.env` of its folder, unless others were named.
+    pub(crate) fn fills_from(&self, file: &Path) -> bool {
+        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        let default = Path::new(&self.folder).join(".env");
+        let named = self.variables.iter().map(PathBuf::from);
+        let all: Vec<PathBuf> = if self.variables.is_empty() { vec![default] } else { named.collect() };
+        all.iter().any(|one| real(one) == real(file))
+    }
+
     fn with_files<'a>(&'a self, last: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
         let mut words = vec!["compose", "--project-name", &self.name, "--project-directory", &self.folder];
         words.extend(self.files.iter().flat_map(|file| ["--file", file.as_str()]));

@@ -11,6 +11,7 @@ use keyroll_secret::SecretBytes;
 use serde::Deserialize;
 
 use crate::command::{Ended, Output, With, run};
+use crate::settle::question;
 use crate::{CommandLine, InstanceProcess};
 
 /// How long one question to the engine may take, milliseconds.
@@ -133,6 +134,34 @@ impl Docker {
         let answer = self.ask(&[&words, which].concat(), None, deadline)?.0;
         let lines = answer.expose().split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         lines.map(|line| serde_json::from_slice(line).map_err(|_| other_version())).collect()
+    }
+
+    /// The containers that do not run, by name, each with the environment and the command that it would start with.
+    ///
+    /// # Errors
+    /// The engine does not tell: `K0420` to `K0424`.
+    pub fn stopped(&self) -> Result<Vec<(String, SecretBytes)>, Failure> {
+        let deadline = Instant::now() + Duration::from_millis(ASK_MS_MAX);
+        let states = ["--filter", "status=exited", "--filter", "status=created", "--filter", "status=dead"];
+        let words = [&["ps", "--all", "--quiet", "--no-trunc"][..], &states].concat();
+        let (ids, _) = self.ask(&words, None, deadline)?;
+        let ids = String::from_utf8_lossy(ids.expose()).into_owned();
+        let ids: Vec<&str> = ids.split_ascii_whitespace().collect();
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let form = "{{.Name}}\t{{json .Config.Env}}{{json .Config.Cmd}}{{json .Config.Entrypoint}}";
+        let words = [&["container", "inspect", "--format", form, "--"][..], &ids].concat();
+        // One that is removed at this moment is left out, and the others are told.
+        let ended = self.run(&words, &With::output(Output::List), deadline, &mut |_| {}).map_err(question)?;
+        let answer = ended.output.ok_or_else(other_version)?;
+        let one = |line: &[u8]| {
+            let at = line.iter().position(|byte| *byte == b'\t')?;
+            let (name, starts_with) = line.split_at(at);
+            let name = String::from_utf8_lossy(name).trim_start_matches('/').to_owned();
+            Some((name, SecretBytes::new(starts_with.to_vec())))
+        };
+        Ok(answer.expose().split(|byte| *byte == b'\n').filter_map(one).collect())
     }
 
     /// The answer to a question, and what was said beside it. A question has no effect, whatever became of it.

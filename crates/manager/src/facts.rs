@@ -181,7 +181,7 @@ pub const MANAGER_FACTS: &[ManagerFact] = &[
     ManagerFact {
         manager: "`pm2`",
         source: "a file that the ecosystem file reads, or the ecosystem file",
-        verb: "`pm2 restart ECOSYSTEM --only APP --update-env`, then `pm2 save` twice where there is a dump",
+        verb: "`pm2 restart ECOSYSTEM --only APP --update-env` in the environment that the app was started in; then its entries in the dumps, where there are any",
         wrong: "`pm2 restart APP`: the daemon's environment; with `--update-env`: the shell's",
         gap: "until the new process is ready",
         proof: "each process's own environment, memory and connections; the dumps, by value",

@@ -22,7 +22,7 @@ pub struct InstanceProcess {
 ///
 /// # Errors
 /// `K0401`: empty, longer than 64 bytes, or with other characters than letters, digits, `.`, `_` and `-`.
-pub fn check_instance_name(name: &str) -> Result<(), Failure> {
+fn check_instance_name(name: &str) -> Result<(), Failure> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     let plain = !name.is_empty() && name.len() <= NAME_BYTES_MAX && name.bytes().all(allowed);
     if plain && !name.starts_with(['.', '-']) {

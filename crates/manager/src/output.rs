@@ -12,6 +12,9 @@ use crate::command::{ended_by, with_plain_environment};
 /// How much of a command's output is kept, bytes.
 const OUTPUT_BYTES_MAX: u64 = 64 * 1024;
 
+/// How long a list may be, bytes: hundreds of apps with their whole environments.
+const LIST_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
 /// How long the rest of the output is awaited after the command ended, milliseconds.
 const OUTPUT_END_MS_MAX: u64 = 300;
 
@@ -80,6 +83,14 @@ pub(crate) fn small_memory_file() -> std::io::Result<File> {
     file.set_len(OUTPUT_BYTES_MAX)?;
     rustix::fs::fcntl_add_seals(&file, SealFlags::GROW)?;
     Ok(file)
+}
+
+/// All of a list; nothing if it is longer than any can be.
+pub(crate) fn list_in(file: &mut File) -> Option<SecretBytes> {
+    let long = file.metadata().ok().map(|meta| meta.len()).filter(|long| *long <= LIST_BYTES_MAX)?;
+    let mut bytes = Vec::with_capacity(usize::try_from(long).ok()?.saturating_add(1));
+    file.rewind().and_then(|()| file.take(long).read_to_end(&mut bytes)).ok()?;
+    Some(SecretBytes::new(bytes))
 }
 
 /// All that was written to such a file; nothing if that may not be all, since a value could be cut in two at its end.

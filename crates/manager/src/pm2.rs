@@ -1,14 +1,16 @@
-use std::ffi::OsString;
+use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use keyroll_observe::ProcessId;
 use keyroll_port::{Class, Failure};
+use keyroll_secret::SecretBytes;
 use rustix::process::geteuid;
 
-use crate::command::{Ended, Output, With, run};
+use crate::command::{Ended, Output, With, found, run};
 use crate::find::{list, with_workers};
+use crate::pm2_list::{Listed, listed, with_apps};
 use crate::process::Said;
 use crate::settle::{Settling, mains, question, settle, text};
 use crate::user::User;
@@ -20,6 +22,10 @@ const ASK_MS_MAX: u64 = 20_000;
 /// The list from which pm2 starts its apps after a reboot, and the list before that. Both hold whole environments.
 const DUMPS: [&str; 2] = ["dump.pm2", "dump.pm2.bak"];
 
+/// Replaces the file, through a link too, by what is read; its mode stays.
+const REPLACE: &str = "set -eu; umask 077; file=$(readlink -f \"$1\"); cat >\"$file.keyroll\"; \
+                       chmod --reference=\"$file\" \"$file.keyroll\"; sync \"$file.keyroll\"; mv \"$file.keyroll\" \"$file\"";
+
 /// Write permission of everybody; in a sticky folder only the owner of a file may replace it.
 const OTHERS_WRITE: u32 = 0o002;
 const STICKY: u32 = 0o1000;
@@ -27,7 +33,7 @@ const STICKY: u32 = 0o1000;
 /// An app of pm2.
 ///
 /// `pm2 restart NAME` keeps the environment that the daemon has; only a restart by the ecosystem file with
-/// `--update-env` takes the file's. What stands in the dump is what starts after a reboot (seen with pm2 7.0.4).
+/// `--update-env` takes the file's, and with it everything in the environment of who restarts it. What stands in the dump is what starts after a reboot (seen with pm2 7.0.4).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pm2 {
     /// The ecosystem file.
@@ -51,10 +57,23 @@ impl Pm2 {
         deadline: Instant,
         started: &mut dyn FnMut(ProcessId),
     ) -> Result<Applied, Failure> {
+        let list = self.list()?;
+        let apps = self.listed(&list)?;
+        if apps.iter().any(Listed::is_stopped) {
+            return Err(self
+                .failed(Class::Permanent, "restart")
+                .because("it is stopped, and a restart would start it")
+                .help(format!(
+                    "start it by its ecosystem file, or declare it `at_rest` and `pm2 delete {}`: by its name pm2 \
+                     would start it with the value of before; then `keyroll resume`",
+                    self.app
+                )));
+        }
+        let environment = apps.first().map(Listed::environment).unwrap_or_default();
         let before = mains(&self.instances()?);
         let ecosystem = self.ecosystem.to_string_lossy();
         let verb = ["restart", &ecosystem, "--only", &self.app, "--update-env"];
-        self.carry_out(&verb, deadline, started)?;
+        self.carry_out(&verb, &environment, deadline, started)?;
         let now = mains(&self.instances().map_err(unknown)?);
         if let Some(kept) = now.intersection(&before).next() {
             return Err(self
@@ -72,13 +91,55 @@ impl Pm2 {
             fewer_after: None,
         };
         settle(&of, deadline, &mut || self.up())?;
-        // The list that a reboot starts from, and the one before it: saved twice neither holds the value that goes.
-        if self.dumps()?.first().is_some_and(|dump| dump.exists()) {
-            for _ in DUMPS {
-                self.carry_out(&["save"], deadline, started)?;
+        self.keep_in_dumps(deadline)?;
+        Ok(Applied::without_output(format!("pm2 {}", verb.join(" "))))
+    }
+
+    /// Writes the app as it runs now into the lists that a reboot starts from. `pm2 save` would put in what a person
+    /// never saved, and take out what does not run now.
+    fn keep_in_dumps(&self, deadline: Instant) -> Result<(), Failure> {
+        let failed = |why: &str, dump: &Path| {
+            self.failed(Class::Unknown, "write into the dump")
+                .because(why.to_owned())
+                .help(format!("`pm2 save` writes {} by what runs now; then `keyroll resume`", dump.display()))
+        };
+        let user = self.user()?;
+        let list = self.list().map_err(unknown)?;
+        let apps = self.listed(&list).map_err(unknown)?;
+        for dump in self.dumps()?.iter().filter(|dump| dump.exists()) {
+            let place = dump.to_string_lossy();
+            let with = With { user: user.as_ref(), ..With::output(Output::List) };
+            let line = CommandLine::program("cat", ["--", &*place]);
+            let kept = run(&line, &with, deadline, &mut |_| {}).map_err(unknown)?;
+            let kept = kept.output.filter(|_| kept.status.success());
+            let kept = kept.ok_or_else(|| failed("it could not be read", dump))?;
+            let Some(now) = with_apps(&kept, &self.app, &apps) else {
+                return Err(failed("it is no list of pm2's", dump));
+            };
+            let with = With { input: Some(&now), output: Output::Keep, ..with };
+            let line = CommandLine::program("/bin/sh", ["-c", REPLACE, "sh", &*place]);
+            let written = run(&line, &with, deadline, &mut |_| {}).map_err(unknown)?;
+            if !written.status.success() {
+                return Err(failed("it could not be replaced", dump));
             }
         }
-        Ok(Applied::without_output(format!("pm2 {}", verb.join(" "))))
+        Ok(())
+    }
+
+    /// All apps of this pm2, with their whole environments.
+    fn list(&self) -> Result<SecretBytes, Failure> {
+        let deadline = Instant::now() + Duration::from_millis(ASK_MS_MAX);
+        let ended = self.pm2(&["jlist"], Output::List, &[], deadline, &mut |_| {}).map_err(question)?;
+        ended.output.filter(|_| ended.status.success()).ok_or_else(|| self.other_form("pm2 jlist"))
+    }
+
+    fn listed<'a>(&self, list: &'a SecretBytes) -> Result<Vec<Listed<'a>>, Failure> {
+        listed(list, &self.app).ok_or_else(|| self.other_form("pm2 jlist"))
+    }
+
+    fn other_form(&self, question: &str) -> Failure {
+        self.failed(Class::Permanent, "find")
+            .because(format!("the answer to `{question}` has another form: is it another version of pm2?"))
     }
 
     fn up(&self) -> Result<std::collections::BTreeSet<ProcessId>, Failure> {
@@ -96,7 +157,8 @@ impl Pm2 {
     /// The process of each of the app's instances; 0 for one that does not run.
     fn pids(&self) -> Result<Vec<u32>, Failure> {
         let deadline = Instant::now() + Duration::from_millis(ASK_MS_MAX);
-        let ended = self.pm2(&["pid", &self.app], deadline, &mut |_| {}).map_err(question)?;
+        let words = ["pid", &self.app];
+        let ended = self.pm2(&words, Output::Both, &[], deadline, &mut |_| {}).map_err(question)?;
         let said = text(&ended);
         let lines: Vec<&str> = said.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         let wrong = |why: &str| {
@@ -193,10 +255,11 @@ impl Pm2 {
     fn carry_out(
         &self,
         words: &[&str],
+        environment: &[(&str, String)],
         deadline: Instant,
         started: &mut dyn FnMut(ProcessId),
     ) -> Result<(), Failure> {
-        let ended = self.pm2(words, deadline, started)?;
+        let ended = self.pm2(words, Output::Both, environment, deadline, started)?;
         if ended.status.success() {
             return Ok(());
         }
@@ -207,32 +270,58 @@ impl Pm2 {
             .help("run it by hand and mend it, then `keyroll resume`"))
     }
 
-    /// The ecosystem file is a program: it is run as the user whose pm2 it is, never with more rights.
-    fn pm2(
-        &self,
-        words: &[&str],
-        deadline: Instant,
-        started: &mut dyn FnMut(ProcessId),
-    ) -> Result<Ended, Failure> {
+    /// Whom it is run as, where that is not keyroll's own user.
+    fn user(&self) -> Result<Option<User>, Failure> {
         let home = self.home()?;
         let owner = self.owner(&home)?;
         let own = geteuid();
-        if owner != own.as_raw() && !own.is_root() {
+        if owner == own.as_raw() {
+            self.refuse_anothers(&[&home, &self.ecosystem])?;
+            return Ok(None);
+        }
+        if !own.is_root() {
             return Err(self
                 .failed(Class::Permanent, "ask pm2 for")
                 .because(format!("{} belongs to user {owner}", home.display()))
                 .help("run keyroll as that user, or as root"));
         }
-        let user = if owner == own.as_raw() { None } else { Some(User::of_uid(owner)?) };
-        if user.is_none() {
-            self.refuse_anothers(&[&home, &self.ecosystem])?;
-        }
+        User::of_uid(owner).map(Some)
+    }
+
+    /// The ecosystem file is a program: it is run as the user whose pm2 it is, never with more rights. What stands in
+    /// the environment of `pm2 restart` becomes the app's: it has nothing in it but what is given here.
+    fn pm2(
+        &self,
+        words: &[&str],
+        output: Output,
+        environment: &[(&str, String)],
+        deadline: Instant,
+        started: &mut dyn FnMut(ProcessId),
+    ) -> Result<Ended, Failure> {
+        let user = self.user()?;
+        let home = self.home()?;
         self.daemon(&home)?;
-        let variables: [(&str, OsString); 1] = [("PM2_HOME", home.into_os_string())];
-        let line = CommandLine::program(self.program.to_string_lossy(), words.iter().copied());
+        let mut all = vec!["-i".to_owned(), format!("PM2_HOME={}", home.display())];
+        all.extend(environment.iter().map(|(name, value)| format!("{name}={value}")));
+        all.extend(self.command());
+        all.extend(words.iter().map(|word| (*word).to_owned()));
+        let line = CommandLine::program("/usr/bin/env", all);
         let line = CommandLine { folder: self.ecosystem.parent().map(Path::to_owned), ..line };
-        let with = With { user: user.as_ref(), output: Output::Both, variables: &variables, input: None };
-        run(&line, &with, deadline, started)
+        let with = With { user: user.as_ref(), ..With::output(output) };
+        let attempted = || format!("carry out `pm2 {}`", words.join(" "));
+        run(&line, &with, deadline, started).map_err(|failure| Failure { attempted: attempted(), ..failure })
+    }
+
+    /// The program with what interprets it, both looked up in keyroll's own search path: the app's may lead elsewhere.
+    fn command(&self) -> Vec<String> {
+        let program = self.program.to_string_lossy().into_owned();
+        let program = found(&program).unwrap_or_else(|| self.program.clone());
+        let mut begins = [0; 64];
+        let read = std::fs::File::open(&program).and_then(|mut file| file.read(&mut begins)).unwrap_or(0);
+        let begins = String::from_utf8_lossy(begins.get(..read).unwrap_or_default()).into_owned();
+        let named = begins.strip_prefix("#!/usr/bin/env ").and_then(|rest| rest.split_once('\n'));
+        let interpreter = named.and_then(|(name, _)| found(name.trim()));
+        interpreter.into_iter().chain([program]).map(|path| path.to_string_lossy().into_owned()).collect()
     }
 
     fn failed(&self, class: Class, verb: &str) -> Failure {

@@ -306,7 +306,7 @@ impl Unit {
     ///
     /// # Errors
     /// As [`Unit::state`].
-    pub fn started_by_timer(&self) -> Result<Self, Failure> {
+    pub(crate) fn started_by_timer(&self) -> Result<Self, Failure> {
         let timer = self.name(None)?;
         let state = self.state(None)?;
         if state.active != "active" {

@@ -107,8 +107,30 @@ impl Place {
         found.into_iter().filter(|one| one.main).map(|one| one.process).collect()
     }
 
+    /// Compose makes variables of a service from the managed file: they hold the value, and are no edits.
+    fn is_filled_in(&self, old: &str, new: &str) {
+        let all =
+            PROJECT.replace("MODE: quiet", "MODE: '${TOKEN}', URL: 'a:${TOKEN}@${PLACE}', OFF: '$${TOKEN}'");
+        self.write("compose.yaml", &all);
+        self.write(".env", &format!("TOKEN={old}\nPLACE=here\n"));
+        self.up();
+        self.write(".env", &format!("TOKEN={new}\nPLACE=here\n"));
+        let file = self.path(".env");
+        let brings = self.service("web").brings(&["KEY"], &[(&file, "TOKEN")]).expect("told");
+        assert_eq!(names(&brings), [""; 0], "the value alone was delivered");
+        assert!(brings.not_visible[0].contains("in URL of the service web"), "{:?}", brings.not_visible);
+        // A file that the project is not filled in from explains nothing.
+        let other = self.path("web.env");
+        let brings = self.service("web").brings(&["KEY"], &[(&other, "TOKEN")]).expect("told");
+        assert_eq!(names(&brings), ["environment:MODE", "environment:URL"]);
+        let all = all.replace("OFF: '$${TOKEN}'", "OFF: 'on'");
+        self.write("compose.yaml", &all);
+        let brings = self.service("web").brings(&["KEY"], &[(&file, "TOKEN")]).expect("told");
+        assert_eq!(names(&brings), ["environment:OFF"]);
+    }
+
     fn brings(&self, own: &[&str]) -> Brings {
-        self.service("web").brings(own).expect("told")
+        self.service("web").brings(own, &[]).expect("told")
     }
 }
 
@@ -352,6 +374,7 @@ fn edits_that_a_recreation_would_make_live_are_named_and_never_shown() {
     let edited = place.brings(&["KEY"]);
     assert_eq!(names(&edited), ["image:keyroll-test:1"]);
     assert!(edited.not_visible[0].contains("image is another one"), "{:?}", edited.not_visible);
+    place.is_filled_in(&old, &new);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 // Helpers of tests may fail loudly.
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -29,7 +30,10 @@ impl Scene {
         let scene = Self { tools, folder: TempDir::new().expect("a folder"), old: tag(), new: tag() };
         scene.write(&scene.old, "setInterval(() => {}, 1000)");
         fs::create_dir(scene.home()).expect("a folder");
-        scene.pm2(&["start", "ecosystem.config.js"], &[]);
+        // A person's shell, with more and other things in it than keyroll's.
+        let path = format!("/of/a/person:{}", std::env::var("PATH").expect("a path"));
+        let shell = [("PATH", path.as_str()), ("LANG", "C.UTF-8"), ("LC_TIME", "C"), ("HOME", "/tmp")];
+        scene.pm2(&["start", "ecosystem.config.js"], &shell);
         Some(scene)
     }
 
@@ -62,8 +66,28 @@ impl Scene {
     }
 
     fn apply(&self) -> Result<String, Failure> {
+        self.apply_to("bot")
+    }
+
+    fn apply_to(&self, app: &str) -> Result<String, Failure> {
         let deadline = Instant::now() + Duration::from_secs(PATIENCE_S);
-        apply(&self.app("bot"), None, deadline, &mut |_| {}).map(|applied| applied.done)
+        apply(&self.app(app), None, deadline, &mut |_| {}).map(|applied| applied.done)
+    }
+
+    /// What an app's first process was started with, without what pm2 counts.
+    fn environment(&self, app: &str) -> BTreeMap<String, String> {
+        let found = instances(&self.app(app)).expect("found");
+        let first = found.iter().find(|one| one.main).expect("a process").process.pid;
+        let bytes = fs::read(format!("/proc/{first}/environ")).expect("an environment");
+        let all = String::from_utf8_lossy(&bytes).into_owned();
+        // What pm2 itself counts and notes is written small.
+        let of_start =
+            |name: &str| ["NODE_UNIQUE_ID", "KEY"].contains(&name) || name.starts_with(char::is_lowercase);
+        all.split('\0')
+            .filter_map(|one| one.split_once('='))
+            .filter(|(name, _)| !of_start(name))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect()
     }
 
     /// Which value the processes were started with.
@@ -96,12 +120,9 @@ impl Drop for Scene {
 fn only_the_ecosystem_file_with_update_env_applies_a_value() {
     let Some(scene) = Scene::start() else { return };
     assert_eq!(scene.held(), ["old", "old"]);
+    let before = scene.environment("bot");
+    assert!(before["PATH"].starts_with("/of/a/person:") && before["LC_TIME"] == "C", "{before:?}");
     scene.write(&scene.new, "setInterval(() => {}, 1000)");
-    // The wrong verbs: the daemon's environment, and the shell's.
-    scene.pm2(&["restart", "bot"], &[]);
-    assert_eq!(scene.held(), ["old", "old"], "a restart by name keeps what the daemon has");
-    scene.pm2(&["restart", "bot", "--update-env"], &[("KEY", "of-the-shell")]);
-    assert_eq!(scene.held(), ["none", "none"], "a restart by name takes the shell's");
     let other = scene.pm2(&["pid", "other"], &[]);
     scene.apply().expect("applied");
     assert_eq!(scene.held(), ["new", "new"]);
@@ -110,6 +131,49 @@ fn only_the_ecosystem_file_with_update_env_applies_a_value() {
         !scene.home().join("dump.pm2").exists(),
         "a dump where there was none starts more after a reboot"
     );
+    assert_eq!(scene.environment("bot"), before);
+    // What was in keyroll's environment is not in the app's: of one that reads its value from a file, and whose ecosystem
+    // file has no `env`, pm2 takes the whole environment of who restarts it.
+    let before = scene.environment("other");
+    for _ in 0..2 {
+        scene.apply_to("other").expect("applied");
+        let now = scene.environment("other");
+        let names = before.keys().chain(now.keys());
+        let other: BTreeSet<&String> = names.filter(|name| before.get(*name) != now.get(*name)).collect();
+        assert_eq!(other, BTreeSet::new(), "what keyroll ran with is the app's now");
+    }
+    // The wrong verbs: they give the old one no more, and a third. the daemon's environment, and the shell's.
+    scene.pm2(&["restart", "bot"], &[]);
+    assert_eq!(scene.held(), ["new", "new"], "a restart by name keeps what the daemon has");
+    scene.pm2(&["restart", "bot", "--update-env"], &[("KEY", "of-the-shell")]);
+    assert_eq!(scene.held(), ["none", "none"], "a restart by name takes the shell's");
+}
+
+/// A person saved one app of two, stopped the other since, and runs a third that they never saved.
+#[test]
+fn a_stopped_app_stays_stopped_and_a_dump_goes_on_holding_what_was_saved() {
+    let Some(scene) = Scene::start() else { return };
+    scene.pm2(&["save"], &[]);
+    scene.pm2(&["stop", "bot"], &[]);
+    let failure = scene.apply().expect_err("it is stopped");
+    assert_eq!((failure.code, failure.class), ("K0432", Class::Permanent));
+    assert_eq!(scene.pm2(&["pid", "bot"], &[]).trim(), "0\n0", "it was started");
+    scene.pm2(&["start", "bot"], &[]);
+    scene.pm2(&["delete", "other"], &[]);
+    scene.pm2(&["start", "/bin/sleep", "--name", "unsaved", "--", "1000"], &[]);
+    scene.write(&scene.new, "setInterval(() => {}, 1000)");
+    scene.apply().expect("applied");
+    let dump = scene.home().join("dump.pm2");
+    let saved = fs::read_to_string(&dump).expect("a dump");
+    let entries: Vec<serde_json::Value> = serde_json::from_str(&saved).expect("a list");
+    let names: Vec<&str> = entries.iter().filter_map(|one| one["name"].as_str()).collect();
+    assert_eq!(names, ["bot", "other", "bot"]);
+    assert!(saved.contains(&scene.new) && !saved.contains(&scene.old));
+    // A reboot starts from it.
+    scene.pm2(&["kill"], &[]);
+    scene.pm2(&["resurrect"], &[]);
+    assert_eq!(scene.held(), ["new", "new"]);
+    assert!(!scene.home().join("dump.pm2.keyroll").exists());
 }
 
 #[test]

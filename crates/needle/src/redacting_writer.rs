@@ -34,11 +34,6 @@ impl<W: Write> RedactingWriter<W> {
         Self { inner, prefixes, held: Zeroizing::default(), base: 0, open: Vec::new(), ready: Vec::new() }
     }
 
-    /// Looks for another set of needles from here on, also in what is held back; what was let through is gone.
-    pub fn replace_needles(&mut self, needles: Arc<Needles>) {
-        self.prefixes = Prefixes::new(needles);
-    }
-
     /// The inner writer; what is written to it directly is not looked at.
     pub fn get_ref(&self) -> &W {
         &self.inner

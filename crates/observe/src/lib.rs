@@ -45,7 +45,7 @@ pub use log_docker::DockerPosition;
 pub use log_files::LogPosition;
 pub use log_source::{JournalUnit, LogFollower, LogPlace, LogSource};
 pub use log_tail::{LogCounts, LogTail};
-pub use memory::{Copies, Gap, MemoryLimits, MemoryReport, memory_holds};
+pub use memory::{Gap, MemoryLimits, MemoryReport, memory_holds};
 pub use meter::memory_search_time;
 pub use not_visible::NotVisible;
 pub use open_files::{OpenFiles, who_opened};

@@ -1,7 +1,7 @@
 //! The journal of systemd, from a cursor on. Sources: journalctl(1) (`--cursor`, `--all`, `-u`, `+`),
 //! systemd.journal-fields(7), and systemd.io/JOURNAL_EXPORT_FORMATS ("Journal JSON Format").
 
-use keyroll_port::Failure;
+use keyroll_port::{Class, Failure};
 use serde_json::Value;
 
 use crate::log_patterns::Patterns;
@@ -28,11 +28,15 @@ impl JournalTail {
         let mut cursor = None;
         let words = ["journalctl", "--no-pager", "-o", "json", "--output-fields=__CURSOR", "-n", "1"];
         read(unit, &words, |entry| cursor = text(entry, "__CURSOR").or(cursor.take()))?;
-        Ok(Self::at(unit, patterns, cursor))
+        Self::at(unit, patterns, cursor)
     }
 
-    pub(crate) fn at(unit: &JournalUnit, patterns: Patterns, cursor: Option<String>) -> Self {
-        Self { unit: unit.whole(), patterns, cursor }
+    pub(crate) fn at(
+        unit: &JournalUnit,
+        patterns: Patterns,
+        cursor: Option<String>,
+    ) -> Result<Self, Failure> {
+        Ok(Self { unit: unit.whole()?, patterns, cursor })
     }
 
     pub(crate) fn cursor(&self) -> Option<&str> {
@@ -95,9 +99,33 @@ fn whole_name(unit: &str) -> String {
 }
 
 impl JournalUnit {
-    /// With the unit's whole name.
-    fn whole(&self) -> Self {
-        Self { unit: whole_name(&self.unit), user: self.user }
+    /// With the unit's whole name, and the name by which its lines are marked: one that was given may be an alias of it.
+    /// A manager that does not answer, or knows no such unit now, leaves the name as it was given.
+    ///
+    /// # Errors
+    /// `K0413`: its lines stand in a journal of their own (`LogNamespace=`), which is not followed.
+    fn whole(&self) -> Result<Self, Failure> {
+        let given = Self { unit: whole_name(&self.unit), user: self.user };
+        // A user's manager gives its services no journal of their own, and is not asked.
+        if self.user.is_some() {
+            return Ok(given);
+        }
+        let words = ["systemctl", "show", "--property=Id,LoadState,LogNamespace", "--", given.unit.as_str()];
+        let mut told = Vec::new();
+        let asked = run(&format!("the name of {given}"), &words, Take::Output, |line| {
+            let line = String::from_utf8_lossy(line);
+            told.extend(line.trim().split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned())));
+        });
+        let told = |key: &str| told.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_str());
+        if !asked.is_ok_and(|ran| ran.good) || told("LoadState") != Some("loaded") {
+            return Ok(given);
+        }
+        if let Some(apart) = told("LogNamespace").filter(|apart| !apart.is_empty()) {
+            return Err(Failure::new(Class::Permanent, "K0413", format!("read the journal of {given}"))
+                .because(format!("its lines stand in a journal of their own, LogNamespace={apart}"))
+                .help("let the service write a file and name that: `log = { file = PATH, … }`; or take LogNamespace= out"));
+        }
+        Ok(Self { unit: told("Id").filter(|id| !id.is_empty()).map_or(given.unit, str::to_owned), ..given })
     }
 
     /// What is asked of journalctl. Its own `--user-unit` means the units of whoever asks. What is dropped for coming

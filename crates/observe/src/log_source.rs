@@ -51,7 +51,8 @@ impl LogFollower {
     /// Follows a log from its present end on.
     ///
     /// # Errors
-    /// `K0501` a pattern is wrong; `K0502` the file, `K0503` the journal or the container's output cannot be read.
+    /// `K0501` a pattern is wrong; `K0502` the file, `K0503` the journal or the container's output cannot be read;
+    /// `K0413` the unit writes to a journal of its own.
     pub fn at_end(source: &LogSource, success: &str, failure: &str) -> Result<Self, Failure> {
         Ok(Self(match source {
             LogSource::File(path) => Tail::File(Box::new(LogTail::at_end(path, success, failure)?)),
@@ -80,7 +81,7 @@ impl LogFollower {
                 Some(Self(Tail::File(Box::new(LogTail::at(path, success, failure, *at)?))))
             }
             (LogSource::Journal(unit), LogPlace::Journal(cursor)) => {
-                Some(Self(Tail::Journal(JournalTail::at(unit, patterns, cursor.clone()))))
+                Some(Self(Tail::Journal(JournalTail::at(unit, patterns, cursor.clone())?)))
             }
             (LogSource::Docker(name), LogPlace::Docker(at)) => {
                 Some(Self(Tail::Docker(DockerTail::at(name, patterns, at.clone()))))

@@ -18,9 +18,6 @@ const MAPS_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// How much is read at once, bytes.
 const PIECE_BYTES: u64 = 1024 * 1024;
 
-/// How many addresses of one value are kept; more copies are only counted.
-const ADDRESSES_MAX: usize = 1024;
-
 /// How many different gaps are kept apart.
 const GAPS_MAX: usize = 64;
 
@@ -42,15 +39,6 @@ impl Default for MemoryLimits {
     }
 }
 
-/// The copies of one value in a process's memory.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Copies {
-    /// How many there are.
-    pub count: u64,
-    /// Where, in rising order; at most the first 1024.
-    pub addresses: Vec<u64>,
-}
-
 /// A part of the memory that could hold a value and was not read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gap {
@@ -70,8 +58,8 @@ pub struct MemoryReport {
     pub process: ProcessId,
     /// Nothing could be read at all, and why.
     pub not_visible: Option<NotVisible>,
-    /// Per value what was found; a value without copies has no entry.
-    pub found: BTreeMap<u32, Copies>,
+    /// Per value how many copies were found; a value without copies has no entry.
+    pub found: BTreeMap<u32, u64>,
     /// How many bytes were searched.
     pub bytes_read: u64,
     /// What could not be searched.
@@ -90,21 +78,7 @@ impl MemoryReport {
 
     /// How many copies of a value were found.
     pub fn count(&self, id: u32) -> u64 {
-        self.found.get(&id).map_or(0, |copies| copies.count)
-    }
-
-    /// How many copies stand where an earlier look saw none: a value in use is copied to new places. `None` where
-    /// the two looks cannot be compared (another process, not visible, more copies than addresses are kept).
-    pub fn fresh_since(&self, earlier: &Self, id: u32) -> Option<u64> {
-        let comparable = self.process == earlier.process && self.visible() && earlier.visible();
-        let empty = Copies::default();
-        let (now, before) = (self.found.get(&id).unwrap_or(&empty), earlier.found.get(&id).unwrap_or(&empty));
-        let kept_all = |copies: &Copies| copies.count == copies.addresses.len() as u64;
-        if !comparable || !kept_all(now) || !kept_all(before) {
-            return None;
-        }
-        let fresh = now.addresses.iter().filter(|address| before.addresses.binary_search(address).is_err());
-        Some(fresh.count() as u64)
+        self.found.get(&id).copied().unwrap_or(0)
     }
 
     fn gap(&mut self, bytes: u64, reason: NotVisible) {
@@ -210,12 +184,8 @@ impl Joined {
         hits.sort_unstable();
         // Two encodings of one value can match at one place; it is one copy.
         hits.dedup();
-        for (id, offset) in hits {
-            let copies = report.found.entry(id).or_default();
-            copies.count += 1;
-            if copies.addresses.len() < ADDRESSES_MAX {
-                copies.addresses.push(self.start + offset as u64);
-            }
+        for (id, _) in hits {
+            *report.found.entry(id).or_default() += 1;
         }
         self.held.drain(..cut);
         self.start += cut as u64;
@@ -359,7 +329,7 @@ mod tests {
                     joined.search(100 + from as u64, &text[from..to], &Word(b"needle"), &mut report);
                 }
                 joined.finish(&Word(b"needle"), &mut report);
-                assert_eq!(report.found[&1].addresses, [102, 112, 118], "cut at {cut} and {second}");
+                assert_eq!(report.count(1), 3, "cut at {cut} and {second}");
             }
         }
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::proc::ProcFolder;
 use crate::worker::read_each;
-use crate::{Listing, NotVisible, Process, ProcessId};
+use crate::{Listing, NotVisible, ProcessId};
 
 /// The largest table of connections that is read, bytes.
 const TABLE_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -147,14 +147,6 @@ impl Sockets {
                 self.by_address.entry((network, local)).or_default().push(connection);
             }
         }
-    }
-}
-
-/// For a session over a local socket the issuer tells the client's process number itself.
-impl Sockets {
-    /// The listed process of that number.
-    pub fn process_by_pid(listing: &Listing, pid: u32) -> Option<&Process> {
-        listing.seen.iter().find(|process| process.id.pid == pid)
     }
 }
 

@@ -20,6 +20,7 @@ fn part() {
     match std::env::var(PART).as_deref() {
         Ok("journal") => journal(),
         Ok("of a user") => of_a_user(),
+        Ok("alias") => by_its_alias(),
         Ok("hidden") => hidden(),
         Ok("docker") => docker(),
         Ok(_) | Err(_) => {}
@@ -70,6 +71,7 @@ fn the_journal_of_a_unit_is_followed_from_a_cursor() {
     };
     play(&[], "journal");
     play(&[], "of a user");
+    play(&[], "alias");
     play(&["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"], "hidden");
 }
 
@@ -140,6 +142,23 @@ fn journal() {
     assert!(LogFollower::at(&LogSource::Docker("a".to_owned()), "a", "b", &mark).unwrap().is_none());
 }
 
+/// A unit's lines are marked with its first name, whatever it is called; or stand in a journal that is not followed.
+fn by_its_alias() {
+    let unit = "[Service]\nExecStart=/bin/sh -c 'echo refused by an alias; exec sleep 1000'\n[Install]\nAlias=shop.service\n";
+    std::fs::write("/etc/systemd/system/real.service", unit).unwrap();
+    run(&["systemctl", "enable", "--quiet", "real.service"]);
+    let shop = LogSource::Journal(JournalUnit { unit: "shop".to_owned(), user: None });
+    let follow = || LogFollower::at_end(&shop, "login ok", "refused");
+    let mut log = follow().unwrap();
+    run(&["systemctl", "start", "shop"]);
+    assert!(!until(&mut log, 0, 1).gap);
+    let apart = unit.replace("[Install]", "LogNamespace=shop\n[Install]");
+    std::fs::write("/etc/systemd/system/real.service", apart).unwrap();
+    run(&["systemctl", "daemon-reload"]);
+    assert_eq!(follow().err().unwrap().code, "K0413");
+    run(&["systemctl", "stop", "real"]);
+}
+
 /// Two managers may have a unit of one name each.
 fn of_a_user() {
     // What is dropped is counted for all units of the user together.
@@ -154,7 +173,9 @@ fn of_a_user() {
     let own = |script: &str| {
         let as_user = ["runuser", "-u", "deploy", "--", "env", runtime.as_str()];
         let start = ["systemd-run", "--user", "--quiet", "--wait", "--collect", "--unit=app"];
-        run(&[&as_user[..], &start, &["sh", "-c", script]].concat());
+        // The journal asks the process itself which unit of a user it is of: one that has ended is of none.
+        let script = format!("{script}; sleep 3");
+        run(&[&as_user[..], &start, &["sh", "-c", &script]].concat());
     };
     own("echo refused before");
     run(&["journalctl", "--sync"]);

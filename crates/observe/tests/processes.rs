@@ -184,7 +184,7 @@ fn a_process_that_just_executes_its_program_does_not_seem_to_hold_nothing() {
 }
 
 #[test]
-fn a_value_is_found_in_memory_in_every_encoding_with_its_addresses() {
+fn a_value_is_found_in_memory_in_every_encoding() {
     let (held, other) = (generated(), generated());
     let mut running = Running::python(HOLD);
     running.tell(&held);
@@ -198,31 +198,8 @@ fn a_value_is_found_in_memory_in_every_encoding_with_its_addresses() {
     assert!(report.visible(), "{report:?}");
     assert!(report.count(7) >= 1);
     assert_eq!(report.count(8), 0);
-    let addresses = &report.found[&7].addresses;
-    assert!(addresses.is_sorted() && addresses.len() as u64 == report.count(7));
-    assert_eq!(report.fresh_since(&report, 7), Some(0));
-    assert_eq!(report.fresh_since(&report, 8), Some(0));
     assert!(environment_holds(&running.id(), &needles).expect("visible").is_empty());
     assert!(report.bytes_read < 1 << 30, "untouched pages are not read: {}", report.bytes_read);
-}
-
-#[test]
-fn a_value_loaded_again_stands_at_fresh_addresses() {
-    let held = generated();
-    let mut running = Running::python(
-        "v = input(); keep = []\nprint('ready')\nwhile True:\n  input(); keep.extend(''.join(list(v)) for _ in range(200)); print('more')",
-    );
-    running.tell(&held);
-    running.line();
-    let plain = Plain::of(&[&held]);
-    let first = memory_holds(&running.id(), &plain, MemoryLimits::default());
-    running.tell("again");
-    running.line();
-    let second = memory_holds(&running.id(), &plain, MemoryLimits::default());
-    assert!(second.fresh_since(&first, 0).expect("comparable") >= 1);
-    let other = Running::python(HOLD);
-    let third = memory_holds(&other.id(), &plain, MemoryLimits::default());
-    assert_eq!(third.fresh_since(&first, 0), None, "two processes cannot be compared");
 }
 
 #[test]

@@ -129,7 +129,8 @@ pub struct Residue {
 #[async_trait]
 pub trait Host: Send + Sync {
     /// The writing part of Preflight: a real temporary file beside each target, the plan's digests still true.
-    /// Each entry is one thing that stands against the rotation.
+    /// Each entry is one thing that stands against the rotation. `values.new` is one that could be made, if any is known:
+    /// it is for what stands under its name already.
     async fn trial(&self, values: Values<'_>) -> Result<Vec<Failure>, Failure>;
 
     /// Whether every copy's format can carry these values.
@@ -156,6 +157,12 @@ pub trait Host: Send + Sync {
     /// Told before every look and operation: whether the old credential was ended for good, so that what stands for it
     /// beside the new one may go.
     fn tell_ended(&self, _old: bool) {}
+
+    /// Takes what stands for the new version beside the old one out of every file: that version was ended for good. What
+    /// somebody else wrote there stays. The same call again is harmless.
+    async fn strike(&self, _values: Values<'_>) -> Result<(), Failure> {
+        Ok(())
+    }
 
     /// Runs a pull consumer's fetch.
     async fn fetch(&self, consumer: ConsumerId, intent: Seq) -> Result<(), Failure>;

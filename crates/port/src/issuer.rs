@@ -154,7 +154,8 @@ pub trait Issuer: Send + Sync {
     fn propose(&self, current: &Credential) -> Result<Option<Credential>, Failure>;
 
     /// Makes the second credential under this label. `proposed` is what [`Issuer::propose`] returned.
-    /// With a proposed credential, a second call with the same label and value is harmless.
+    /// With a proposed credential, a second call with the same label and value is harmless; without labels it may say
+    /// that it cannot tell ([`Class::Unknown`](crate::Class)).
     async fn mint(
         &self,
         label: &str,
@@ -173,6 +174,12 @@ pub trait Issuer: Send + Sync {
 
     /// Switches a credential off, reversibly. Harmless if it is off already.
     async fn disable(&self, id: &CredentialId) -> Result<(), Failure>;
+
+    /// Whether nothing lets a credential in that is shown switched off, as after a [`Self::disable`] that was carried out
+    /// to its end.
+    async fn is_wholly_off(&self, _id: &CredentialId) -> Result<bool, Failure> {
+        Ok(true)
+    }
 
     /// Switches it on again. Harmless if it is on.
     async fn enable(&self, id: &CredentialId) -> Result<(), Failure>;

@@ -4,6 +4,10 @@
 pub(crate) const POOLER: &str = "K0155";
 /// What answers in the server's place is a pooler.
 pub(crate) const BEHIND: &str = "K0156";
+/// Several poolers listen at one port.
+pub(crate) const SHARED_PORT: &str = "K0157";
+/// A pooler's version does not show what is needed.
+pub(crate) const POOLER_VERSION: &str = "K0158";
 /// The options name something that cannot be used.
 pub(crate) const OPTIONS: &str = "K0201";
 /// The admin connection could not be made.

@@ -218,6 +218,10 @@ impl Issuer for Postgres {
         sessions::end_pooled(&self.server, id).await
     }
 
+    async fn is_wholly_off(&self, id: &CredentialId) -> Result<bool, Failure> {
+        sessions::none_pooled(&self.server, id).await
+    }
+
     async fn enable(&self, id: &CredentialId) -> Result<(), Failure> {
         switch::apply(&self.server, id, Switch::On).await
     }

@@ -55,7 +55,13 @@ pub(crate) async fn run(server: &Server, current: &Credential) -> Result<Vec<Str
     notes.extend(check_session_user(&work).await?);
     notes.extend(note_of_room(&work, &roles, user).await?);
     work.roll_back().await?;
-    pooler::look(server, user).await?;
+    notes.extend(pooler::look(server, user).await?.kept().iter().map(|database| {
+        format!(
+            "a client of the pooler keeps its connection to {database:?} for as long as it is logged in (pool_mode = \
+             session): one that stays on the old login holds the rotation up until it comes again, or its connection is \
+             ended once the login is dead"
+        )
+    }));
     for role in [user, slot] {
         control(server, role).await?;
     }
@@ -74,17 +80,7 @@ pub(crate) fn password_of(credential: &Credential) -> Result<&SecretBytes, Failu
 
 /// A credential that is none of PostgreSQL's, or a proposal that is none of ours.
 pub(crate) fn wrong(wrong: Wrong) -> Failure {
-    match wrong {
-        Wrong::Field(field) => {
-            let attempted = format!("read the field `{field}` of the credential");
-            Failure::new(Class::Permanent, codes::CURRENT, attempted)
-                .because("it is missing, empty or no text")
-                .help("a PostgreSQL secret has the fields user and password")
-        }
-        Wrong::Proposal(why) => {
-            Failure::new(Class::Permanent, codes::OPTIONS, "mint a PostgreSQL login").because(why)
-        }
-    }
+    wrong.failure(codes::CURRENT, codes::OPTIONS)
 }
 
 async fn check_server(work: &Work<'_>) -> Result<(), Failure> {

@@ -49,10 +49,31 @@ pub(crate) async fn list(server: &Server, id: &CredentialId) -> Result<Vec<Sessi
         rows.iter().filter(|row| !server.own.contains((row.get(0), row.get(1)))).map(session).collect();
     work.close().await;
     let pooled = pooler::look(server, &role).await?;
-    let shown = sessions.iter().filter_map(|session| session.client).collect();
+    let shown = sessions.iter().filter_map(|session| session.client.map(|at| (at, session.busy))).collect();
     let clients: Vec<Session> = pooled.sessions(&shown).collect();
     let own = sessions.into_iter().filter(|session| !session.client.is_some_and(|client| pooled.has(client)));
     Ok(own.chain(clients).collect())
+}
+
+/// What poolers keep open with the credential's role and nobody uses, by the process and its start.
+async fn kept(server: &Server, work: &Work<'_>, role: &str) -> Result<Vec<(i32, i64)>, Failure> {
+    require_sight(work).await?;
+    let pooled = pooler::look(server, role).await?;
+    let rows = work.rows(SESSIONS, &[&role], "read the live sessions").await?;
+    let free = rows.iter().filter(|row| session(row).client.is_some_and(|client| pooled.has_free(client)));
+    Ok(free.map(|row| (row.get(0), row.get(1))).collect())
+}
+
+/// Whether poolers keep nothing open with it that nobody uses: what [`end_pooled`] is for.
+pub(crate) async fn none_pooled(server: &Server, id: &CredentialId) -> Result<bool, Failure> {
+    if server.options.poolers.is_empty() {
+        return Ok(true);
+    }
+    let work = Work::open(server).await?;
+    let Some(role) = role_of(&work, &server.options, id).await? else { return Ok(true) };
+    let kept = kept(server, &work, &role).await?;
+    work.close().await;
+    Ok(kept.is_empty())
 }
 
 /// Ends what poolers keep open with the credential's role and nobody uses: with it they would let its login in although
@@ -64,20 +85,13 @@ pub(crate) async fn end_pooled(server: &Server, id: &CredentialId) -> Result<(),
     let unclear = |failure| Failure { class: Class::Unknown, ..failure };
     let work = Work::open(server).await.map_err(unclear)?;
     let Some(role) = role_of(&work, &server.options, id).await.map_err(unclear)? else { return Ok(()) };
-    require_sight(&work).await.map_err(unclear)?;
-    let pooled = pooler::look(server, &role).await.map_err(unclear)?;
-    let rows = work.rows(SESSIONS, &[&role], "read the live sessions").await.map_err(unclear)?;
-    let free = rows.iter().filter(|row| session(row).client.is_some_and(|client| pooled.has_free(client)));
     let (pids, starts): (Vec<i32>, Vec<i64>) =
-        free.map(|row| (row.get::<_, i32>(0), row.get::<_, i64>(1))).unzip();
+        kept(server, &work, &role).await.map_err(unclear)?.into_iter().unzip();
     if !pids.is_empty() {
-        work.rows(
-            END,
-            &[&role, &pids, &starts, &false, &END_WAIT_MS_MAX],
-            "end the sessions that poolers keep",
-        )
-        .await
-        .map_err(unclear)?;
+        let attempted = "end the sessions that poolers keep";
+        work.rows(END, &[&role, &pids, &starts, &false, &END_WAIT_MS_MAX], attempted)
+            .await
+            .map_err(unclear)?;
     }
     work.close().await;
     Ok(())
@@ -93,7 +107,17 @@ pub(crate) async fn end(
     let work = Work::open(server).await?;
     let Some(role) = role_of(&work, &server.options, id).await? else { return Ok(0) };
     require_sight(&work).await?;
-    let (pids, starts): (Vec<i32>, Vec<i64>) = handles.iter().filter_map(|handle| parse(handle)).unzip();
+    let (of_poolers, own): (Vec<String>, Vec<String>) =
+        handles.iter().cloned().partition(|handle| pooler::is_handle(handle));
+    let mut named: Vec<(i32, i64)> = own.iter().filter_map(|handle| parse(handle)).collect();
+    if !of_poolers.is_empty() {
+        let pooled = pooler::look(server, &role).await?;
+        let behind = pooled.behind(&of_poolers);
+        let rows = work.rows(SESSIONS, &[&role], "read the live sessions").await?;
+        let rows = rows.iter().filter(|row| session(row).client.is_some_and(|at| behind.contains(&at)));
+        named.extend(rows.map(|row| (row.get::<_, i32>(0), row.get::<_, i64>(1))));
+    }
+    let (pids, starts): (Vec<i32>, Vec<i64>) = named.into_iter().unzip();
     let rows = work.link().rows(END, &[&role, &pids, &starts, &busy, &END_WAIT_MS_MAX]).await;
     let rows = rows.map_err(|fault| match fault.without_effect(codes::STATEMENT, "end the sessions") {
         // Signals that were sent are not taken back with the statement.
@@ -102,6 +126,10 @@ pub(crate) async fn end(
     })?;
     let ended: i64 = rows.first().map_or(0, |row| row.get(0));
     work.close().await;
+    if !of_poolers.is_empty() {
+        // A client that has no connection now would be given one of these.
+        end_pooled(server, id).await?;
+    }
     Ok(usize::try_from(ended).unwrap_or(0))
 }
 

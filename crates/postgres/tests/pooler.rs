@@ -30,6 +30,10 @@ struct Pooled {
 
 impl Pooled {
     async fn new(left_out: &str) -> Option<Self> {
+        Self::with("pool_mode = transaction", left_out).await
+    }
+
+    async fn with(settings: &str, left_out: &str) -> Option<Self> {
         if !PgBouncer::is_there(left_out) {
             return None;
         }
@@ -46,7 +50,7 @@ impl Pooled {
         fs::write(folder.join("userlist.txt"), list).unwrap();
         let ini = format!(
             "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
-             unix_socket_dir =\npool_mode = transaction\nauth_type = scram-sha-256\nauth_file = {}/userlist.txt\n\
+             unix_socket_dir =\n{settings}\nauth_type = scram-sha-256\nauth_file = {}/userlist.txt\n\
              stats_users = stats\nignore_startup_parameters = options\n\
              query_wait_timeout = 2\nserver_login_retry = 1\n",
             stage.server.port(),
@@ -142,4 +146,61 @@ async fn a_pooler_is_neither_the_server_nor_silent() {
     let behind = options(pooled.port, &stage.names, server.superuser(), server.password());
     let failure = Postgres::new(behind).unwrap().preflight(&stage.current).await.unwrap_err();
     assert_eq!(failure.code, "K0156", "{failure:?}");
+}
+
+#[tokio::test]
+async fn a_client_that_keeps_its_connection_is_as_busy_as_that_and_is_ended_with_it() {
+    let Some(pooled) = Pooled::with("pool_mode = session", "a client by session").await else { return };
+    let stage = &pooled.stage;
+    let issuer = Postgres::new(pooled.options(&pooled.stats)).unwrap();
+    let seen = async || issuer.sessions(id(&stage.current)).await.unwrap().unwrap();
+    let (client, at) = pooled.client(&stage.current).await.unwrap();
+    client.simple_query("SELECT 1").await.unwrap();
+    let notes = issuer.preflight(&stage.current).await.unwrap();
+    assert!(notes.iter().any(|note| note.contains("pool_mode = session")), "{notes:?}");
+    client.simple_query("BEGIN").await.unwrap();
+    let busy = seen().await;
+    assert_eq!((busy.len(), busy[0].client, busy[0].busy), (1, Some(at), true));
+    let handles = [busy[0].handle.clone()];
+    assert_eq!(issuer.end_sessions(id(&stage.current), &handles, false).await.unwrap(), 0);
+    client.simple_query("COMMIT").await.unwrap();
+    assert!(!seen().await[0].busy, "it only keeps its connection");
+    assert_eq!(issuer.end_sessions(id(&stage.current), &handles, false).await.unwrap(), 1);
+    let gone = || async { seen().await.is_empty().then_some(()) };
+    until(Deadline::seconds(SEEN_S_MAX), gone).await.unwrap();
+    assert!(client.simple_query("SELECT 1").await.is_err());
+}
+
+#[tokio::test]
+async fn half_a_disable_shows_and_one_of_several_at_a_port_is_not_believed() {
+    let settings = "pool_mode = transaction\nso_reuseport = 0";
+    let Some(pooled) = Pooled::with(settings, "half a disable").await else { return };
+    let stage = &pooled.stage;
+    let issuer = Postgres::new(pooled.options(&pooled.stats)).unwrap();
+    let (client, _) = pooled.client(&stage.current).await.unwrap();
+    client.simple_query("SELECT 1").await.unwrap();
+    // As after an end in its middle: the login is off, and the pooler has its connection still.
+    stage.issuer.disable(id(&stage.current)).await.unwrap();
+    assert!(!issuer.is_wholly_off(id(&stage.current)).await.unwrap());
+    // An idle client has no connection of its own: it is not ended, and can do nothing.
+    let handles: Vec<String> = issuer
+        .sessions(id(&stage.current))
+        .await
+        .unwrap()
+        .unwrap()
+        .into_iter()
+        .map(|one| one.handle)
+        .collect();
+    assert_eq!(
+        (handles.len(), issuer.end_sessions(id(&stage.current), &handles, false).await.unwrap()),
+        (1, 0)
+    );
+    assert!(client.simple_query("SELECT 1").await.is_err());
+    issuer.disable(id(&stage.current)).await.unwrap();
+    assert!(issuer.is_wholly_off(id(&stage.current)).await.unwrap());
+    let Some(several) = Pooled::with("pool_mode = transaction\nso_reuseport = 1", "several").await else {
+        return;
+    };
+    let issuer = Postgres::new(several.options(&several.stats)).unwrap();
+    assert_eq!(issuer.preflight(&several.stage.current).await.unwrap_err().code, "K0157");
 }

@@ -2,8 +2,7 @@
 
 use crate::state::{Look, State};
 use crate::{
-    Aim, ConsumerId, Enumeration, FileId, Holds, Incarnation, Kinds, Life, Plan, Proof, Seen, Sight, Waived,
-    Which,
+    ConsumerId, Enumeration, FileId, Holds, Incarnation, Kinds, Life, Plan, Proof, Seen, Sight, Waived, Which,
 };
 
 /// What stands between a rotation and the end of a key, by name.
@@ -62,7 +61,7 @@ pub fn blockers(state: &State, look: &Look, stays: Which) -> Vec<Blocker> {
             found.push(Blocker::Absent(id));
         }
     }
-    if state.aim() == Aim::Part && stays == Which::New {
+    if !state.aim().ends_old() && stays == Which::New {
         found.retain(|blocker| !of_others(seen, *blocker));
     }
     found

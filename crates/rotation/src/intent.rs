@@ -15,7 +15,7 @@ pub(crate) const ATTEMPTS_MAX: u8 = 5;
 
 pub(crate) fn intended(next: &mut State, before: &State, op: &Op) -> Result<Vec<Effect>, &'static str> {
     let wanted = wants(before).into_iter().any(|want| want == Want::Do(op.clone()));
-    if !wanted {
+    if !wanted && !phases::was_wanted(before, op) {
         return Err("nothing wants this operation now");
     }
     let intent = Intent { seq: next.seq, op: op.clone(), status: IntentStatus::Running };

@@ -32,7 +32,7 @@ pub(crate) fn adopted(
     files: &[HostId],
     explains: Adoptee,
 ) -> Result<(), &'static str> {
-    if next.ended() || next.phase == Phase::RollingBack || next.aim() == Aim::End {
+    if next.ended() || next.phase == Phase::RollingBack || !next.aim().makes_new() {
         return Err("nothing is being moved forward");
     }
     let plan = Arc::make_mut(&mut next.plan);
@@ -165,7 +165,7 @@ fn go_on(next: &mut State) {
     next.phase_since = next.now;
     let forward = next.phase != Phase::RollingBack;
     retake_units(next, forward);
-    if matches!(next.phase, Phase::Quiesce | Phase::RollingBack) && next.aim() != Aim::End {
+    if matches!(next.phase, Phase::Quiesce | Phase::RollingBack) && next.aim().makes_new() {
         retake_unproven(next, if forward { Which::New } else { Which::Old });
     }
     let exchanges = phases::exchanges(next);
@@ -268,6 +268,10 @@ pub(crate) fn escalated(
     if next.emergency != Some(Emergency::RevokeNow) || next.decided.is_none() {
         next.emergency = Some(mode);
     }
+    if next.phase == Phase::Sweep {
+        // What was ended before the key was seen dead may have come back.
+        next.sessions_ended = None;
+    }
     let held = next.hold.take().is_some();
     (next.consent, next.refused_use) = (None, false);
     let backwards = next.phase == Phase::RollingBack;
@@ -363,7 +367,7 @@ pub(crate) fn hand_revoked(next: &mut State) -> Result<(), &'static str> {
                 | Hold::Paused(Reason::Failed(_) | Reason::Overdue(_))
         )
     );
-    if next.aim() == Aim::Part {
+    if !next.aim().ends_old() {
         return Err("the old key is kept: others use it");
     }
     if next.phase != Phase::Revoke && !failed {

@@ -14,8 +14,10 @@ mod soak;
 mod stage;
 mod sweep;
 
+pub(crate) use sweep::was_wanted;
+
 use crate::state::{OldKey, Phase, State, Streak};
-use crate::{Aim, EndpointId, MintedBy, Op, Overlap, Refusals, Want, Which, unit};
+use crate::{EndpointId, MintedBy, Op, Overlap, Refusals, Want, Which, unit};
 
 /// What the present phase would have done next.
 pub(crate) fn wants(state: &State, out: &mut Vec<Want>) {
@@ -85,7 +87,7 @@ pub(crate) fn refusals_visible(state: &State) -> bool {
 
 /// The phase after Preflight.
 pub(crate) fn first(state: &State) -> Phase {
-    if state.aim() == Aim::End {
+    if !state.aim().makes_new() {
         return Phase::Quiesce;
     }
     let decide_first = exchanges(state) && state.decided.is_none() && state.old != OldKey::Ended;
@@ -117,5 +119,5 @@ pub(crate) fn not_yet(state: &State, streaks: &[Streak], need: u8) -> Vec<Endpoi
 /// Everybody was moved to the new version, or has a key of their own.
 pub(crate) fn rolled(state: &State) -> bool {
     let arrived = |unit: &crate::Unit| unit.stage == crate::Stage::Settled && unit.toward == Which::New;
-    (state.promoted || state.aim() == Aim::End) && state.units.iter().all(arrived)
+    (state.promoted || !state.aim().makes_new()) && state.units.iter().all(arrived)
 }

@@ -1,4 +1,4 @@
-use crate::{Capabilities, EndpointId, FileId, HostId, Kinds, Overlap};
+use crate::{Capabilities, EndpointId, FileId, Holds, HostId, Kinds, Overlap};
 
 /// The most paths that one consumer may have; a plan with more is refused.
 pub const PATHS_MAX: usize = 8;
@@ -49,6 +49,29 @@ pub enum Aim {
     Part,
     /// The old key is ended and none is made: those who shared it have keys of their own.
     End,
+}
+
+impl Aim {
+    /// Whether a key is made, and the consumers are moved to it; else each of them has one of its own already.
+    pub const fn makes_new(self) -> bool {
+        match self {
+            Self::Replace | Self::Part => true,
+            Self::End => false,
+        }
+    }
+
+    /// Whether the old key is ended; else it is kept, because others use it.
+    pub const fn ends_old(self) -> bool {
+        match self {
+            Self::Replace | Self::End => true,
+            Self::Part => false,
+        }
+    }
+
+    /// What every copy holds as it begins.
+    pub const fn begins_on(self) -> Holds {
+        if self.makes_new() { Holds::Old } else { Holds::New }
+    }
 }
 
 /// Who moves the value to a consumer.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::state::{Hold, Idle, Intent, IntentStatus, Look, OldKey, Phase, Reason, Stage, State};
 use crate::{
-    Aim, Answer, ConsumerId, EndpointId, Enumeration, Labelled, Op, PreflightSeen, Proof, Standing, Streak,
-    Which, intent, phases, unit,
+    Answer, ConsumerId, EndpointId, Enumeration, Labelled, Op, PreflightSeen, Proof, Standing, Streak, Which,
+    intent, phases, unit,
 };
 
 pub(crate) fn preflight(next: &mut State, seen: PreflightSeen) {
@@ -75,7 +75,7 @@ pub(crate) fn probed(
         count(streak, alive, now);
     }
     // Without an accepted control beside it a refusal may be an outage: it neither counts nor resets.
-    let control_alive = control.map_or(next.aim() != Aim::End, |control| accepted(next, control));
+    let control_alive = control.map_or(next.aim().makes_new(), |control| accepted(next, control));
     let dead = answer == Answer::Dead;
     if let Some(streak) = next.dead.get_mut(endpoint.index())
         && (alive || (dead && control_alive))

@@ -173,13 +173,10 @@ impl State {
     pub fn open(plan: Plan, at: Stamp) -> Result<Self, crate::PlanDefect> {
         plan.check()?;
         // Whoever shared a key that is only ended has one of their own: nobody is moved.
-        let (unit, holds) = match plan.aim {
-            Aim::Replace | Aim::Part => (Unit::waiting(at), Holds::Old),
-            Aim::End => (Unit { stage: Stage::Settled, ..Unit::waiting(at) }, Holds::New),
-        };
-        let units = vec![unit; plan.consumers.len()];
+        let stage = if plan.aim.makes_new() { Stage::Waiting } else { Stage::Settled };
+        let units = vec![Unit { stage, ..Unit::waiting(at) }; plan.consumers.len()];
         let streaks = vec![Streak::default(); plan.endpoints.len()];
-        let files = vec![holds; plan.files.len()];
+        let files = vec![plan.aim.begins_on(); plan.files.len()];
         let old = if plan.recovery { OldKey::Ended } else { OldKey::On };
         Ok(Self {
             plan: Arc::new(plan),

@@ -161,6 +161,28 @@ fn sessions_end_with_a_leaked_key_and_once_more_when_it_is_dead() {
 }
 
 #[test]
+fn an_emergency_in_the_last_step_ends_sessions_once_more_and_old_journals_are_read_as_they_were() {
+    let mut plan = walk::plan();
+    plan.capabilities.sessions = true;
+    let mut walk = Walk::of(plan);
+    let last = Want::Do(Op::Retire(Which::Old));
+    walk.until(|state| state.phase() == Phase::Sweep && wants(state).contains(&last));
+    walk.say(emergency(Emergency::RollFirst));
+    assert_eq!((walk.state.phase(), wants(&walk.state)), (Phase::Sweep, vec![Want::Do(Op::EndSessions)]));
+    // As a driver of before went on.
+    let mut then = walk.clone();
+    let intent = then.begin(&Op::Retire(Which::Old));
+    then.end(intent, Outcome::Done(None));
+    assert_eq!(then.state.phase(), Phase::Done);
+    let intent = walk.begin(&Op::EndSessions);
+    assert!(!wants(&walk.state).contains(&last), "the old value is dropped after its sessions");
+    walk.end(intent, Outcome::Done(None));
+    assert_eq!(wants(&walk.state), vec![last]);
+    walk.until(|state| state.ended());
+    assert_eq!(walk.state.debt(), None);
+}
+
+#[test]
 fn what_a_drivers_end_left_of_a_mint_is_not_counted() {
     let mut walk = Walk::to(Phase::Mint);
     for _ in 0..7 {

@@ -20,3 +20,7 @@ pub(crate) const COMMAND: &str = "K0147";
 pub(crate) const SERVER: &str = "K0148";
 /// What one login may do was not to be had for the other.
 pub(crate) const UNLIKE: &str = "K0149";
+/// A node of the server's cluster is down or parted from the others.
+pub(crate) const NODES: &str = "K0150";
+/// The server answered that it changed a login, and did not.
+pub(crate) const KEPT: &str = "K0151";

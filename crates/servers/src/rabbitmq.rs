@@ -7,8 +7,11 @@ mod amqp;
 mod change;
 mod check;
 mod connections;
+mod limits;
 mod link;
+mod nodes;
 mod rights;
+mod silence;
 mod users;
 
 use std::net::SocketAddr;
@@ -25,6 +28,7 @@ use crate::own::Own;
 use crate::stream::Tls;
 use crate::two_logins::TwoLogins;
 use link::{Fault, Link};
+use silence::Silence;
 
 /// One request of the port is at most three of ours, one after another.
 const CALLS_MAX: u64 = 3;
@@ -47,6 +51,7 @@ pub struct RabbitMq {
     tls: Tls,
     /// Our end of our own probes' connections.
     own: Own<SocketAddr>,
+    silence: Silence,
 }
 
 impl RabbitMq {
@@ -57,7 +62,13 @@ impl RabbitMq {
     pub fn issuer(options: Options, broker: Broker) -> Result<TwoLogins, Failure> {
         options.check()?;
         let tls = Tls::new(&options)?;
-        Ok(TwoLogins::new(Self { options, broker, tls, own: Own::for_ms(OWN_MS_MAX) }))
+        Ok(TwoLogins::new(Self {
+            options,
+            broker,
+            tls,
+            own: Own::for_ms(OWN_MS_MAX),
+            silence: Silence::default(),
+        }))
     }
 
     fn limit_ms(&self) -> u64 {

@@ -26,15 +26,7 @@ pub(crate) fn password_of(credential: &Credential) -> Result<&SecretBytes, Failu
 
 /// A credential that is none of such a server's, or a proposal that is none of ours.
 pub(crate) fn wrong(wrong: Wrong) -> Failure {
-    match wrong {
-        Wrong::Field(field) => {
-            let attempted = format!("read the field `{field}` of the credential");
-            Failure::new(Class::Permanent, codes::CURRENT, attempted)
-                .because("it is missing, empty or no text")
-                .help("a login's secret has the fields user and password")
-        }
-        Wrong::Proposal(why) => Failure::new(Class::Permanent, codes::OPTIONS, "mint a login").because(why),
-    }
+    wrong.failure(codes::CURRENT, codes::OPTIONS)
 }
 
 /// The current login must be one that can be told from every other, and that its own password alone opens.

@@ -20,7 +20,7 @@ use amqprs::channel::{BasicGetArguments, BasicPublishArguments, Channel};
 use amqprs::connection::Connection;
 use async_trait::async_trait;
 use keyroll_port::conformance::{IssuerHarness, PATIENT_MS, Weather};
-use keyroll_port::{Class, Issuer, Probe};
+use keyroll_port::{Class, Issuer, Probe, Session};
 use keyroll_secret::{Credential, CredentialId};
 use keyroll_servers::{Broker, RabbitMq, TwoLogins};
 use keyroll_testkit::{Deadline, RabbitMq as Server, Relay, alphanumeric, manage as manage_as, until};
@@ -163,8 +163,22 @@ impl IssuerHarness for Harness {
             let port = u16::try_from(found["peer_port"].as_u64()?).ok()?;
             Some(SocketAddr::new(found["peer_host"].as_str()?.parse().ok()?, port))
         };
-        Some(until(Deadline::seconds(STATISTICS_S_MAX), there).await.unwrap())
+        let client = until(Deadline::seconds(STATISTICS_S_MAX), there).await.unwrap();
+        let id = credential.id.as_ref().unwrap();
+        let idle = || async {
+            sessions(&self.issuer, id)
+                .await
+                .iter()
+                .any(|it| it.client == Some(client) && !it.busy)
+                .then_some(())
+        };
+        until(Deadline::seconds(STATISTICS_S_MAX), idle).await.unwrap();
+        Some(client)
     }
+}
+
+async fn sessions(issuer: &TwoLogins, id: &CredentialId) -> Vec<Session> {
+    issuer.sessions(id).await.unwrap().unwrap()
 }
 
 keyroll_port::conformance_tests!(Harness::start: ok, dead, timeout, odd, absent, lost, refused);
@@ -227,16 +241,21 @@ async fn users_take_turns_and_each_may_do_exactly_the_same() {
     assert_eq!(rights(server, &format!("{user}_b")).await, wanted);
 }
 
-/// A management API that says yes to this request and does nothing.
-async fn lying(upstream: u16, request: &'static str) -> u16 {
+/// What says yes and does nothing.
+const YES: &str = "HTTP/1.1 204 No Content\r\n\r\n";
+
+/// A management API that answers this request itself, from when it was sent the other one.
+async fn lying(upstream: u16, (request, after): (&'static str, &'static str), answer: String) -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
+        let mut since = false;
         while let Ok((mut client, _)) = listener.accept().await {
             let mut first = vec![0; 65_536];
             let Ok(count) = client.read(&mut first).await else { continue };
-            if first.starts_with(request.as_bytes()) {
-                let _ = client.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await;
+            since |= first.starts_with(after.as_bytes());
+            if since && first.starts_with(request.as_bytes()) {
+                let _ = client.write_all(answer.as_bytes()).await;
                 continue;
             }
             let mut server = TcpStream::connect(("127.0.0.1", upstream)).await.unwrap();
@@ -253,7 +272,7 @@ async fn a_slot_that_may_not_do_the_same_is_never_let_in() {
     let current = make(server, &user).await;
     let wanted = rights(server, &user).await;
     for request in ["PUT /api/permissions", "PUT /api/topic-permissions", "PUT /api/user-limits"] {
-        let port = lying(server.management_port(), request).await;
+        let port = lying(server.management_port(), (request, ""), YES.to_owned()).await;
         let issuer = issuer_at(server, &user, (server.admin(), server.password()), port, "/");
         let proposed = issuer.propose(&current).unwrap().unwrap();
         let outcome = issuer.mint("keyroll/r/1", &current, Some(&proposed)).await;
@@ -264,6 +283,80 @@ async fn a_slot_that_may_not_do_the_same_is_never_let_in() {
     assert_eq!(rights(server, &user).await, wanted);
     let minted = mint(&issuer(server, &user), "keyroll/r/2", &current).await;
     assert_eq!(rights(server, &field(&minted, "user")).await, wanted);
+}
+
+#[tokio::test]
+async fn a_mint_is_believed_only_when_its_password_was_read_back() {
+    let Some((server, user)) = server() else { return };
+    let current = make(server, &user).await;
+    // A slot that may do the same already: only the password is missing.
+    let slot = mint(&issuer(server, &user), "keyroll/r/1", &current).await;
+    issuer(server, &user).revoke(slot.id.as_ref().unwrap()).await.unwrap();
+    let ours = (server.admin(), server.password());
+    let busy = "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n";
+    for (request, after, answer, code) in [
+        ("PUT /api/users", "", YES, "K0151"),
+        // Something was changed before that.
+        ("GET /api/users", "PUT /api/users", busy, "K0147"),
+    ] {
+        let port = lying(server.management_port(), (request, after), answer.to_owned()).await;
+        let issuer = issuer_at(server, &user, ours, port, "/");
+        let proposed = issuer.propose(&current).unwrap().unwrap();
+        let outcome = issuer.mint("keyroll/r/2", &current, Some(&proposed)).await;
+        assert_eq!(refusal(outcome), (code, Class::Unknown), "{request}");
+        assert_eq!(probe(&issuer, &proposed).await, Probe::Dead, "{request}");
+    }
+}
+
+#[tokio::test]
+async fn a_cluster_that_is_not_whole_is_refused_before_anything_changes() {
+    let Some((server, user)) = server() else { return };
+    let current = make(server, &user).await;
+    for (nodes, why) in [
+        (
+            r#"[{"name":"rabbit@a","running":true,"partitions":[]},{"name":"rabbit@b","running":false}]"#,
+            "rabbit@b does not run",
+        ),
+        (r#"[{"name":"rabbit@a","running":true,"partitions":["rabbit@b"]}]"#, "parted from rabbit@b"),
+    ] {
+        let length = nodes.len();
+        let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{nodes}");
+        let port = lying(server.management_port(), ("GET /api/nodes", ""), answer).await;
+        let issuer = issuer_at(server, &user, (server.admin(), server.password()), port, "/");
+        let failure = issuer.preflight(&current).await.unwrap_err();
+        assert_eq!((failure.code, failure.class), ("K0150", Class::Retryable));
+        assert!(failure.source.unwrap().to_string().contains(why));
+        let proposed = issuer.propose(&current).unwrap().unwrap();
+        let outcome = issuer.mint("keyroll/r/1", &current, Some(&proposed)).await;
+        assert_eq!(refusal(outcome), ("K0150", Class::Retryable));
+        // Whose connections it has is not visible either.
+        let outcome = issuer.sessions(current.id.as_ref().unwrap()).await;
+        assert_eq!(refusal(outcome), ("K0150", Class::Retryable));
+    }
+    let users = read(server, "/api/users?columns=name").await;
+    assert!(users.iter().all(|it| it["name"] != format!("{user}_a").as_str()), "nothing was made");
+}
+
+#[tokio::test]
+async fn a_limit_on_connections_that_a_move_would_hit_is_told_at_plan() {
+    let Some((server, user)) = server() else { return };
+    let current = make(server, &user).await;
+    manage(server, "PUT", &format!("/api/vhosts/{user}"), &json!({})).await;
+    let body = json!({ "configure": ".*", "write": ".*", "read": ".*" });
+    manage(server, "PUT", &format!("/api/permissions/{user}/{user}"), &body).await;
+    let issuer =
+        issuer_at(server, &user, (server.admin(), server.password()), server.management_port(), &user);
+    let limits = async || {
+        let notes = issuer.preflight(&current).await.unwrap();
+        notes.into_iter().filter(|note| note.contains("connections and has")).collect::<Vec<_>>()
+    };
+    assert!(limits().await.is_empty());
+    for (path, limit) in [(format!("/api/user-limits/{user}"), 1), (format!("/api/vhost-limits/{user}"), 0)] {
+        manage(server, "PUT", &format!("{path}/max-connections"), &json!({ "value": limit })).await;
+    }
+    let _open = server.connect(&user, &field(&current, "password")).await.unwrap();
+    let told = limits().await;
+    assert!(told.len() == 2 && told[0].contains("1 connections and has 1"), "{told:?}");
 }
 
 /// A message in a queue of this name, and a channel of the user's that reads it.
@@ -282,13 +375,21 @@ async fn an_open_connection_outlives_its_password_and_is_ended_only_when_idle() 
     let current = make(server, &user).await;
     let (issuer, id) = (issuer(server, &user), current.id.clone().unwrap());
     let connection = server.connect(&user, &field(&current, "password")).await.unwrap();
+    let known = || async {
+        let connections = read(server, "/api/connections?columns=user,protocol,recv_oct,channels").await;
+        let mine = connections.iter().find(|it| it["user"] == user.as_str())?;
+        (mine["recv_oct"].is_u64() && mine["channels"] == 0).then_some(())
+    };
+    until(Deadline::seconds(STATISTICS_S_MAX), known).await.unwrap();
+    // The statistics have the connection, without the channel that is opened now.
     let channel = channel(server, &connection, &user).await;
     issuer.revoke(&id).await.unwrap();
     assert_eq!(probe(&issuer, &current).await, Probe::Dead);
     // It goes on: what it takes now is not acknowledged, and an end would send it again.
     let taken = channel.basic_get(BasicGetArguments::new(&user)).await.unwrap().unwrap();
-    let seen = issuer.sessions(&id).await.unwrap().unwrap();
+    let seen = sessions(&issuer, &id).await;
     assert!(seen.len() == 1 && seen[0].busy, "not in the statistics yet, or busy: {seen:?}");
+    assert_eq!(issuer.end_sessions(&id, &[seen[0].handle.clone()], false).await.unwrap(), 0);
     let known = || async {
         let channels = read(server, "/api/channels?columns=user,messages_unacknowledged").await;
         let mine = channels.iter().find(|channel| channel["user"] == user.as_str())?;

@@ -41,8 +41,15 @@ async fn mariadb() -> Option<(MariaDbServer, TwoLogins, Credential)> {
     let password = alphanumeric(20);
     let make =
         format!("CREATE USER orders@'127.0.0.1' IDENTIFIED BY '{password}' WITH MAX_USER_CONNECTIONS 7");
-    server.admin_says(&[&make, "GRANT SELECT ON shop.* TO orders@'127.0.0.1'"]).await.unwrap();
-    let issuer = MariaDb::issuer(options(server.port(), server.admin(), server.password())).unwrap();
+    // The rights that docs/guides/rotate-a-mariadb-account.md gives to the admin, and no others.
+    let own = alphanumeric(20);
+    let admin = format!("CREATE USER keyroll_admin@'127.0.0.1' IDENTIFIED BY '{own}'");
+    let rights = "GRANT CREATE USER, PROCESS, CONNECTION ADMIN ON *.* TO keyroll_admin@'127.0.0.1'";
+    let read = "GRANT SELECT ON mysql.* TO keyroll_admin@'127.0.0.1'";
+    let on = "GRANT SELECT ON shop.* TO keyroll_admin@'127.0.0.1' WITH GRANT OPTION";
+    let all = [&make, "GRANT SELECT ON shop.* TO orders@'127.0.0.1'", &admin, rights, read, on];
+    server.admin_says(&all).await.unwrap();
+    let issuer = MariaDb::issuer(options(server.port(), "keyroll_admin", &own)).unwrap();
     Some((server, issuer, credential("orders", &password)))
 }
 

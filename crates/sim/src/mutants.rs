@@ -84,4 +84,5 @@ pub const ALL: &[Mutant] = &[
     people::WAIVED_IS_DELIVERED,
     people::LEFT_SWITCHED_OFF,
     people::STUCK_SWITCHED_OFF,
+    people::LATE_EMERGENCY_ENDS_NO_SESSIONS,
 ];

@@ -69,3 +69,16 @@ pub(crate) fn open(folder: &Path) -> Result<Connection, Failure> {
         });
     opened.map_err(|error| Attempt(&said).database(error))
 }
+
+/// The names of secrets with sealed values in a store that is there, in their order. Nothing vouches for them: they are
+/// for a message to a person who has lost the sealing key, and for nothing else.
+///
+/// # Errors
+/// What the opening of the store says, but for its key. Blocking.
+pub fn names_unvouched(folder: &Path) -> Result<Vec<String>, Failure> {
+    let connection = open(folder)?;
+    let all = "SELECT secret FROM versions WHERE sealed IS NOT NULL
+               UNION SELECT secret FROM kept WHERE sealed IS NOT NULL ORDER BY 1";
+    let names = connection.prepare(all).and_then(|mut all| all.query_map([], |row| row.get(0))?.collect());
+    names.map_err(|error| Attempt("read the names in the sealed store").sqlite(error))
+}

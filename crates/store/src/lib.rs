@@ -11,4 +11,5 @@ mod payload;
 mod sealed;
 mod steps;
 
+pub use database::names_unvouched;
 pub use sealed::SealedStore;

@@ -1,9 +1,10 @@
-//! Real parts for tests: databases, hosts, managers; their start and stop.
+//! Real parts for tests: databases, hosts, managers, their start and stop; and what a command of the program said.
 //!
 //! Invariants, by what is absent: nothing here listens anywhere but on loopback, no process outlives the test's,
 //! and no part is ended but by the process id that was started here.
 
 mod chance;
+pub mod command;
 mod deadline;
 mod engine;
 pub mod issuer;

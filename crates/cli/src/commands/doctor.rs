@@ -1,9 +1,10 @@
+mod configured;
+
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use keyroll_config::{Config, Consumer, IssuerRef, Reference};
-
 use keyroll_journal::{move_here, reset_witness};
+use keyroll_store::{SealedStore, names_unvouched};
 
 use crate::args::DoctorArgs;
 use crate::context::Context;
@@ -14,7 +15,6 @@ use crate::places::{self, Places};
 use crate::problem::Problem;
 use crate::ui::{Answer, Event, Finding};
 use crate::wiring::open;
-use crate::wiring::programs::{missing, pid_files_missing};
 use crate::wiring::sealing;
 
 /// Looks at everything that a rotation needs, and changes nothing. Findings that would stop a rotation end it with 3.
@@ -28,7 +28,8 @@ pub(super) fn run(args: &DoctorArgs, context: &mut Context) -> Result<Exit, Prob
         return moved_here(&places, context);
     }
     look_at_places(&mut report, &places);
-    look_at_journal(&mut report, &places);
+    let key = look_at_sealing(&mut report, &places);
+    look_at_journal(&mut report, &places, key);
     look_at_process(&mut report);
     match context.config() {
         Ok(config) => {
@@ -37,11 +38,11 @@ pub(super) fn run(args: &DoctorArgs, context: &mut Context) -> Result<Exit, Prob
                 "configuration",
                 format!("{}: {}", path.display(), counted(config.secrets.len(), "secret")),
             );
-            look_at_config(&mut report, &config);
+            configured::look(&mut report, &config, &path, &places);
         }
         Err(problem) => report.problem("configuration", &problem),
     }
-    let bad = report.0.iter().any(|event| matches!(event, Event::Check { finding: Finding::Bad, .. }));
+    let bad = report.bad_count() > 0;
     for event in report.0 {
         context.ui.event(event);
     }
@@ -52,18 +53,18 @@ pub(super) fn run(args: &DoctorArgs, context: &mut Context) -> Result<Exit, Prob
 /// so, and only by typing it: entries that are lost may have made keys.
 fn accept_journal(places: &Places, context: &mut Context) -> Result<Exit, Problem> {
     let accepting = || Problem::new("K0818", "accept the journal as the newest there is");
-    let lock = open::lock(places)?;
     let question =
         "Did you look at the issuers for keys with labels of rotations that this journal does not have?";
     match context.ui.ask_name(question, "accept") {
         Answer::Yes => {}
-        Answer::No | Answer::Nobody => {
+        Answer::No | Answer::Nobody | Answer::Stopped => {
             return Err(accepting()
                 .because("nobody gave their word for it at the terminal")
                 .help("look at the issuers, then run keyroll doctor --accept-journal by hand")
                 .exits(Exit::NeedsPerson));
         }
     }
+    let lock = open::lock(places)?;
     let accepted = reset_witness(&places.state, &places.witness(), &lock).map_err(|error| {
         Problem::new(error.code(), "accept the journal").because_of(&error).help(error.help())
     })?;
@@ -75,17 +76,17 @@ fn accept_journal(places: &Places, context: &mut Context) -> Result<Exit, Proble
 /// more: two that drive the same rotations would each end keys that the other relies on.
 fn moved_here(places: &Places, context: &mut Context) -> Result<Exit, Problem> {
     let taking = || Problem::new("K0861", "take the state over for this machine");
-    let lock = open::lock(places)?;
     let question = "Is this the newest copy of the state, and does no other machine use it any more?";
     match context.ui.ask_name(question, "moved") {
         Answer::Yes => {}
-        Answer::No | Answer::Nobody => {
+        Answer::No | Answer::Nobody | Answer::Stopped => {
             return Err(taking()
                 .because("nobody gave their word for it at the terminal")
                 .help("end keyroll on the other machine, then run keyroll doctor --moved-here by hand")
                 .exits(Exit::NeedsPerson));
         }
     }
+    let lock = open::lock(places)?;
     let machine = machine::here(&open::fingerprint_key(places)?)?;
     move_here(&places.state, &places.witness(), &machine, &lock).map_err(|error| open::not_opened(&error))?;
     context.ui.note("this machine drives the rotations of this state from now on".to_owned());
@@ -93,9 +94,13 @@ fn moved_here(places: &Places, context: &mut Context) -> Result<Exit, Problem> {
 }
 
 /// Reads the whole journal against its witness.
-fn look_at_journal(report: &mut Report, places: &Places) {
+fn look_at_journal(report: &mut Report, places: &Places, key: bool) {
     if !places.journal().exists() {
         return;
+    }
+    if !key {
+        let detail = "not visible: whether it is this machine's is told with the sealing key".to_owned();
+        return report.note("journal's chain", detail);
     }
     match open::journal(places) {
         Ok(_) => report.good("journal's chain", "whole, and as new as its witness".to_owned()),
@@ -123,6 +128,10 @@ impl Report {
         self.add(Finding::Bad, name, detail, Some(help.to_owned()));
     }
 
+    fn bad_count(&self) -> usize {
+        self.0.iter().filter(|event| matches!(event, Event::Check { finding: Finding::Bad, .. })).count()
+    }
+
     fn problem(&mut self, name: &str, problem: &Problem) {
         let detail = problem.causes.join(": ");
         self.add(Finding::Bad, name, format!("{detail} ({})", problem.code), problem.help.clone());
@@ -141,16 +150,24 @@ fn look_at_places(report: &mut Report, places: &Places) {
             },
         }
     }
+    for (path, mode) in places.wide() {
+        // The folder above it is closed: it is mended by the next command.
+        let detail =
+            format!("{} is open to others (mode {mode:04o}); the next command closes it", path.display());
+        report.note("state", detail);
+    }
     let files = [
         ("journal", places.journal()),
-        ("sealed values", places.state.join("secrets.db")),
+        ("sealed values", places.sealed()),
         ("sealing key", places.sealing_key()),
         ("epoch witness", places.witness()),
     ];
     for (name, file) in files {
-        look_at_private(report, name, &file, false);
+        // A key that is gone is told with what it sealed.
+        if file != places.sealing_key() || file.exists() || !places.sealed().exists() {
+            look_at_private(report, name, &file, false);
+        }
     }
-    look_at_wrapping(report, places);
     let device = |folder: &Path| folder.metadata().map(|meta| meta.dev()).ok();
     if let (Some(state), Some(keys)) = (device(&places.state), device(&places.keys)) {
         let help = format!(
@@ -169,20 +186,39 @@ fn look_at_places(report: &mut Report, places: &Places) {
     }
 }
 
-/// What the sealing key is wrapped with, and whether it opens.
-fn look_at_wrapping(report: &mut Report, places: &Places) {
-    let name = "sealing key's wrapping";
-    if !places.sealing_key().exists() {
-        return;
+/// What the sealing key is wrapped with, and whether it opens it and then the sealed values; whether there is a key to
+/// go on with.
+fn look_at_sealing(report: &mut Report, places: &Places) -> bool {
+    if !places.sealing_key().exists() && !places.sealed().exists() {
+        return false;
     }
-    match sealing::wrapping_of(places).and_then(|with| sealing::sealing_key(places).map(|_| with)) {
-        Ok(with) if with == "file" => {
+    let before = report.bad_count();
+    let name = "sealing key's wrapping";
+    let key = match sealing::sealing_key(places).and_then(|key| Ok((sealing::wrapping_of(places)?, key))) {
+        Ok((with, key)) if with == "file" => {
             let help = "keyroll secret rewrap --to SOURCE: docs/guides/keep-the-sealing-key.md";
             let detail = "none: whoever reads the file has the key".to_owned();
             report.add(Finding::Note, name, detail, Some(help.to_owned()));
+            Some(key)
         }
-        Ok(with) => report.good(name, format!("{with}, which opens it")),
-        Err(problem) => report.problem(name, &problem),
+        Ok((with, key)) => {
+            report.good(name, format!("{with}, which opens it"));
+            Some(key)
+        }
+        Err(problem) => {
+            report.problem("sealing key", &problem);
+            None
+        }
+    };
+    if let Some(key) = key.filter(|_| places.sealed().exists()) {
+        match SealedStore::open(&places.state, key) {
+            Ok(_) => report.good("sealed values", "the sealing key opens them".to_owned()),
+            Err(failure) => report.problem("sealed values", &Problem::from(failure)),
+        }
+    }
+    let opened = report.bad_count() == before;
+    if !opened && places.sealed().exists() {
+        tell_unreadable(report, places);
     }
     let mut left = places.sealing_key().into_os_string();
     left.push(".new");
@@ -190,11 +226,33 @@ fn look_at_wrapping(report: &mut Report, places: &Places) {
         let detail = format!("{} was left by a rewrap that was cut off", Path::new(&left).display());
         report.bad(name, detail, "run keyroll secret rewrap again: it removes it");
     }
+    opened
 }
 
-/// A file that only its owner may use.
-fn look_at_private(report: &mut Report, name: &str, file: &Path, must_exist: bool) {
+/// Which values nobody can read now, that nothing was ended by it, and what comes next.
+fn tell_unreadable(report: &mut Report, places: &Places) {
+    let names = match names_unvouched(&places.state) {
+        Ok(names) if names.is_empty() => return,
+        Ok(names) => names.join(", "),
+        Err(_) => "all of them; their names are not readable either".to_owned(),
+    };
+    let detail = format!(
+        "not readable as long as that is so: {names}. Their keys go on working, at their issuers and in the files of \
+         their consumers; nothing was ended"
+    );
+    let help = format!(
+        "put the sealing.key of this state back into {}, from its backup; if there is none: \
+         docs/guides/keep-the-sealing-key.md, \"When it is lost\"",
+        places.keys.display()
+    );
+    let problem = Problem::new("K0623", "read the sealed values").because(detail).help(help);
+    report.problem("sealed values", &problem);
+}
+
+/// A file that only its owner may use; whether it is one.
+fn look_at_private(report: &mut Report, name: &str, file: &Path, must_exist: bool) -> bool {
     let shown = file.display();
+    let before = report.bad_count();
     match file.metadata() {
         Ok(meta) if !meta.is_file() => {
             report.bad(name, format!("{shown} is not a regular file"), "put a file there")
@@ -211,6 +269,7 @@ fn look_at_private(report: &mut Report, name: &str, file: &Path, must_exist: boo
         Err(_) if !must_exist => report.note(name, format!("{shown} does not exist yet")),
         Err(error) => report.bad(name, format!("{shown}: {error}"), "make it, or correct the path"),
     }
+    report.bad_count() == before
 }
 
 fn look_at_process(report: &mut Report) {
@@ -237,71 +296,4 @@ fn look_at_process(report: &mut Report) {
 
 fn counted(count: usize, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
-}
-
-fn look_at_config(report: &mut Report, config: &Config) {
-    for secret in config.secrets.values() {
-        let name = format!("{}: issuer", secret.name);
-        match &secret.issuer {
-            IssuerRef::SpecFile(path) if !path.is_file() => {
-                report.bad(
-                    &name,
-                    format!("{} is not there", path.display()),
-                    "write it: docs/guides/write-an-issuer.md",
-                );
-            }
-            IssuerRef::SpecFile(path) => report.good(&name, path.display().to_string()),
-            IssuerRef::Shipped(spec) => report.good(&name, spec.to_string()),
-            IssuerRef::Postgres => report.good(&name, "postgres".to_owned()),
-            IssuerRef::Server(kind) => report.good(&name, kind.word().to_owned()),
-        }
-        match &secret.admin {
-            Some(Reference::File(path)) => {
-                look_at_private(report, &format!("{}: admin credential", secret.name), path, true);
-            }
-            None => report.note(&format!("{}: admin credential", secret.name), "none is named".to_owned()),
-        }
-        for pooler in secret.postgres.iter().flat_map(|place| &place.poolers) {
-            let Reference::File(path) = &pooler.admin;
-            look_at_private(report, &format!("{}: login of the pooler's console", secret.name), path, true);
-        }
-        if secret.consumers.is_empty() {
-            let help = format!("describe who uses it as [[secrets.{}.consumers]]", secret.name);
-            report.bad(&format!("{}: consumers", secret.name), "none".to_owned(), &help);
-        }
-        for missed in pid_files_missing(secret) {
-            report.note(secret.name.as_str(), missed);
-        }
-        for consumer in &secret.consumers {
-            look_at_consumer(report, &format!("{}: {}", secret.name, consumer.name), consumer);
-        }
-    }
-    for root in &config.search_roots {
-        match root.exists() {
-            true => report.good("search root", root.display().to_string()),
-            false => {
-                report.bad("search root", format!("{} is not there", root.display()), "correct search.roots")
-            }
-        }
-    }
-}
-
-fn look_at_consumer(report: &mut Report, name: &str, consumer: &Consumer) {
-    let copies = consumer.reads.iter().map(|copy| copy.place.path()).filter(|path| !path.is_file());
-    let copies = copies.map(|path| {
-        let why = format!("its copy {} is not there", path.display());
-        (why, "correct `reads` in keyroll.toml, or put the file there".to_owned())
-    });
-    let programs = missing(consumer).into_iter().map(|one| (format!("{}: {}", one.what, one.why), one.help));
-    let faults: Vec<(String, String)> = copies.chain(programs).collect();
-    for (why, help) in &faults {
-        report.bad(name, why.clone(), help);
-    }
-    if faults.is_empty() {
-        let copies = match consumer.reads.len() {
-            1 => "its copy and its programs are there".to_owned(),
-            several => format!("its {several} copies and its programs are there"),
-        };
-        report.good(name, copies);
-    }
 }

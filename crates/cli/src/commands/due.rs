@@ -10,10 +10,11 @@ use crate::args::DueArgs;
 use crate::context::{Context, secret};
 use crate::driving::rotate::{Asked, apply, take_up};
 use crate::exit::Exit;
+use crate::interrupt;
 use crate::places::Places;
 use crate::plans::make;
 use crate::problem::Problem;
-use crate::records::begun::{driver, open_of};
+use crate::records::begun::{held_by, open_of};
 use crate::records::recorded::state_of;
 use crate::records::saved::Saved;
 use crate::records::versions::kept;
@@ -40,14 +41,22 @@ pub(super) fn run(args: &DueArgs, context: &mut Context) -> Result<Exit, Problem
         show(rows, context);
         return Ok(if due { Exit::Findings } else { Exit::Done });
     }
-    if let Some(pid) = driver(&places) {
+    if let Some((pid, work)) = held_by(&places) {
         return Err(Problem::new("K0854", "rotate what is due")
-            .because(format!("process {pid} drives a rotation here, and is not disturbed"))
+            .because(format!("{}: it is not disturbed", open::who(pid, work.as_ref())))
             .help("nothing was done; the next run of the timer looks again")
             .exits(Exit::Held));
     }
+    interrupt::pause_from_now_on(context.ui.look);
     let mut worst = Exit::Done;
     for row in rows.into_iter().filter(|row| row.due() || row.open.is_some()) {
+        if interrupt::is_asked() {
+            context.ui.note(format!(
+                "stopped before {}: nothing more was begun; the next run looks again",
+                row.secret
+            ));
+            return Ok(Exit::Interrupted);
+        }
         let secret = secret(&config, &row.secret)?;
         // One that fails holds none of the others up.
         let exit = carry_out(&row, secret, &config, context).unwrap_or_else(|problem| {

@@ -1,7 +1,7 @@
 use keyroll_rotation::{Fact, State};
 
 use crate::args::ResumeArgs;
-use crate::context::{Context, rotation_id};
+use crate::context::{Context, meant_rotation};
 use crate::driving::by_hand::Given;
 use crate::driving::rotate::{Asked, resume, resumed};
 use crate::driving::{prompted, split};
@@ -10,7 +10,8 @@ use crate::problem::Problem;
 
 /// Continues a rotation that has no driver or is paused; this process drives it.
 pub(super) fn run(args: &ResumeArgs, context: &mut Context) -> Result<Exit, Problem> {
-    args.id.as_deref().map_or(Ok(()), rotation_id)?;
+    let id = meant_rotation(args.id.as_deref(), context)?;
+    let id = id.as_deref();
     let emergency = args.emergency.map(Into::into);
     let asked = Asked {
         confirm: args.confirm.clone(),
@@ -27,7 +28,7 @@ pub(super) fn run(args: &ResumeArgs, context: &mut Context) -> Result<Exit, Prob
     };
     let by_hand = args.revoked_by_hand;
     let plain = emergency.is_none() && asked.given.is_none() && asked.until.is_none() && !by_hand;
-    if let Some(split) = plain.then(|| split::meant(args.id.as_deref(), context)).transpose()?.flatten() {
+    if let Some(split) = plain.then(|| split::meant(id, context)).transpose()?.flatten() {
         return split::carry_out(&split, &asked, context);
     }
     let first = |state: &State| {
@@ -39,6 +40,6 @@ pub(super) fn run(args: &ResumeArgs, context: &mut Context) -> Result<Exit, Prob
         facts.extend(by_hand.then_some(Fact::HandRevoked));
         facts
     };
-    let exit = resume(args.id.as_deref(), &asked, first, context)?;
-    prompted::go_on(args.id.as_deref(), exit, &asked, context)
+    let exit = resume(id, &asked, first, context)?;
+    prompted::go_on(id, exit, &asked, context)
 }

@@ -33,11 +33,11 @@ pub(super) fn run(args: &RevokeArgs, context: &mut Context) -> Result<Exit, Prob
     if args.confirm.is_none() {
         match context.ui.ask_name(&format!("END the previous key of {name}? IRREVERSIBLE."), name) {
             Answer::Yes => {}
-            Answer::No | Answer::Nobody => {
+            answer @ (Answer::No | Answer::Nobody | Answer::Stopped) => {
                 return Err(Problem::new("K0808", format!("revoke the previous version of {name}"))
-                    .because("nobody consented")
+                    .because(answer.refusal())
                     .help(format!("keyroll revoke {name} --version previous --confirm={name}"))
-                    .exits(Exit::NeedsPerson));
+                    .exits(answer.exit()));
             }
         }
     }

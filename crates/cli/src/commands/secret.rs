@@ -43,6 +43,9 @@ fn add(args: &SecretAddArgs, context: &mut Context) -> Result<Exit, Problem> {
     if edit.is_some() && !args.anyway {
         crate::wiring::issuer(wanted)?;
     }
+    if !args.anyway {
+        taken::readable(wanted)?;
+    }
     let mut given = plain_fields(wanted, &args.fields)?;
     let places = context.places()?;
     let mut fields = Fields::new();
@@ -186,7 +189,9 @@ fn hidden_fields(secret: &Secret, context: &mut Context) -> Result<Vec<(Name, Se
 }
 
 fn adding(secret: &Secret) -> Problem {
-    Problem::new("K0806", format!("add {}", secret.name))
+    Problem::new("K0806", format!("add {}", secret.name)).help(
+        "run it again at a terminal, where each field is asked for; on stdin: one NAME=VALUE line for each",
+    )
 }
 
 fn list(context: &mut Context) -> Result<Exit, Problem> {

@@ -1,23 +1,23 @@
 use std::thread;
 use std::time::Duration;
 
-use keyroll_journal::SqliteJournal;
+use keyroll_journal::{SqliteJournal, Work};
 use keyroll_port::{Journal as _, Overview};
 use keyroll_rotation::{Hold, Stage, State, Which};
 use tokio::runtime::Runtime;
 
 use crate::args::StatusArgs;
-use crate::context::{Context, rotation_id};
+use crate::context::{Context, chosen_id, no_rotation, rotation_id};
 use crate::driving::steps::awaited_back;
 use crate::exit::Exit;
 use crate::places::Places;
 use crate::problem::Problem;
-use crate::records::begun::driver;
+use crate::records::begun::{driver, held_by};
 use crate::records::called::Called;
 use crate::records::past::{moved_units, outcome};
 use crate::records::waivers::Waivers;
-use crate::records::{blocked, old_key, reasons, recorded};
-use crate::ui::{Event, OldKeyShown, Outcome, StatusShown, Table, UnitShown};
+use crate::records::{blocked, cause, old_key, reasons, recorded};
+use crate::ui::{Event, OldKeyShown, Outcome, Phase, StatusShown, Table, UnitShown};
 use crate::wiring::open;
 
 /// Between two looks of `--watch`, milliseconds.
@@ -32,7 +32,7 @@ pub(super) fn run(args: &StatusArgs, context: &mut Context) -> Result<Exit, Prob
     if !places.journal().exists() {
         let why = format!("no rotation was ever begun here ({})", places.state.display());
         return match &args.id {
-            Some(_) => Err(finding().because(why).help("keyroll plan SECRET makes a plan")),
+            Some(_) => Err(no_rotation().because(why).help("keyroll plan SECRET makes a plan")),
             None => {
                 context.ui.note(why);
                 Ok(Exit::Done)
@@ -40,10 +40,18 @@ pub(super) fn run(args: &StatusArgs, context: &mut Context) -> Result<Exit, Prob
         };
     }
     let runtime = open::runtime()?;
-    let journal = open::journal(&places)?;
+    let (journal, doubt) = open::journal_for_a_look(&places)?;
+    let id = match &args.id {
+        Some(id) => {
+            let reading = |error| Problem::new("K0835", "read the rotations").because_of(&error);
+            let all = runtime.block_on(journal.list()).map_err(reading)?;
+            Some(chosen_id(id, all.iter().map(|one| one.id.0.as_str()), no_rotation())?)
+        }
+        None => None,
+    };
     let mut shown = Vec::new();
     loop {
-        let rows = look(&runtime, &journal, &places, args.id.as_deref())?;
+        let rows = look(&runtime, &journal, &places, id.as_deref())?;
         if rows != shown {
             show(&rows, args.id.is_some(), context);
             shown = rows;
@@ -54,7 +62,7 @@ pub(super) fn run(args: &StatusArgs, context: &mut Context) -> Result<Exit, Prob
                 undriven(&shown, context);
             }
             context.ui.settle();
-            return Ok(exit);
+            return doubt.map_or(Ok(exit), Err);
         }
         thread::sleep(Duration::from_millis(WATCH_MS));
     }
@@ -76,10 +84,6 @@ fn undriven(shown: &[StatusShown], context: &mut Context) {
         let id = &row.id;
         context.ui.note(format!("nobody drives {id}, and nothing changes until somebody does{next}"));
     }
-}
-
-fn finding() -> Problem {
-    Problem::new("K0807", "find the rotation")
 }
 
 /// No driver is 4 before the point of no return, 6 after it; something owed or explained is a person's.
@@ -111,7 +115,7 @@ fn look(
     let reading = |error| Problem::new("K0835", "read the rotations").because_of(&error);
     // The list is newest first.
     let all = runtime.block_on(journal.list()).map_err(reading)?;
-    let driver = driver(places);
+    let held = held_by(places);
     let waivers = Waivers::load(places)?;
     let mut rows = Vec::new();
     let mut ended = 0;
@@ -127,6 +131,9 @@ fn look(
                 }
             }
         }
+        // Whoever drives another one does not drive this.
+        let its = |work: &Option<Work>| work.as_ref().is_none_or(|work| work.rotation == overview.id);
+        let driver = held.as_ref().filter(|(_, work)| its(work)).map(|(pid, _)| pid.unwrap_or_default());
         let recorded = runtime.block_on(journal.load(&overview.id)).map_err(reading)?;
         match recorded::state_of(&recorded) {
             Ok(state) => {
@@ -135,6 +142,7 @@ fn look(
                 let mut row = row(&overview, &called, &state, driver, old_key);
                 row.blocked_by = blocked::all(&called, &state);
                 row.waived = blocked::waived(&called, &waivers, &state);
+                row.cause = cause::of(&recorded, &called);
                 if let Some(back) = awaited_back(&recorded, &state, places) {
                     row.why = Some(match row.why.take() {
                         Some(why) => format!("{why}\n{back}"),
@@ -148,10 +156,7 @@ fn look(
             Err(problem) => rows.push(unreadable(&overview, &problem)),
         }
     }
-    match id.is_some() && rows.is_empty() {
-        true => Err(finding().because("no rotation has this id").help("keyroll status shows the ids of all")),
-        false => Ok(rows),
-    }
+    Ok(rows)
 }
 
 /// When it was opened, for people.
@@ -175,6 +180,7 @@ fn unreadable(overview: &Overview, problem: &Problem) -> StatusShown {
         driver: None,
         outcome: None,
         why: Some(format!("its journal cannot be read ({})", problem.code)),
+        cause: None,
         person: true,
         blocked_by: Vec::new(),
         waived: Vec::new(),
@@ -223,6 +229,7 @@ fn row(
         driver: driver.filter(|_| !state.ended() && state.hold().is_none()),
         outcome: outcome(state),
         why,
+        cause: None,
         person: person || state.hold().is_some_and(reasons::needs_person),
         blocked_by: Vec::new(),
         waived: Vec::new(),
@@ -257,14 +264,15 @@ fn show(rows: &[StatusShown], details: bool, context: &mut Context) {
     }
     if details {
         for row in rows {
-            context.ui.data(&card(row).join("\n"));
+            context.ui.lines(&card(row).join("\n"));
         }
         return;
     }
     let mut table = Table::new(["ROTATION", "SECRET", "AT", "MOVED", "OLD KEY"]);
     for row in rows {
         let moved = format!("{}/{}", row.moved, row.units.len());
-        table.row([row.id.clone(), row.secret.clone(), at(row).to_owned(), moved, row.old_key.text()]);
+        let old_key = row.old_key.state.to_owned();
+        table.row([row.id.clone(), row.secret.clone(), at(row).to_owned(), moved, old_key]);
     }
     let mut lines = table.lines().into_iter();
     let mut text: Vec<String> = lines.next().into_iter().collect();
@@ -272,9 +280,14 @@ fn show(rows: &[StatusShown], details: bool, context: &mut Context) {
         text.push(line);
         let state = said(row);
         text.extend(state.map(|state| format!("  {state}")));
+        text.extend(led(row).map(|(what, why)| format!("  {what}: {why}")));
+        for holder in &row.blocked_by {
+            let lines = holder.lines("blocked by ");
+            text.extend(lines.into_iter().map(|line| format!("  {line}")));
+        }
         text.extend(row.next.as_ref().map(|next| format!("  next: {next}")));
     }
-    context.ui.data(&text.join("\n"));
+    context.ui.lines(&text.join("\n"));
 }
 
 fn at(row: &StatusShown) -> &'static str {
@@ -292,6 +305,12 @@ fn said(row: &StatusShown) -> Option<String> {
     }
 }
 
+/// What led to where it stands, by what that is.
+fn led(row: &StatusShown) -> Option<(&'static str, &String)> {
+    let back = row.outcome == Some(Outcome::RolledBack) || row.phase == Some(Phase::RollingBack);
+    row.cause.as_ref().map(|why| (if back { "went back" } else { "seen" }, why))
+}
+
 /// One rotation, with all that is known of it.
 fn card(row: &StatusShown) -> Vec<String> {
     let mut table = Table::new(["rotation", row.id.as_str()]);
@@ -301,6 +320,9 @@ fn card(row: &StatusShown) -> Vec<String> {
     line("at", at(row).to_owned());
     if let Some(said) = said(row) {
         line("state", said);
+    }
+    if let Some((what, why)) = led(row) {
+        line(what, why.clone());
     }
     line("old key", row.old_key.text());
     let no_return = match (row.decided, row.ended) {

@@ -1,3 +1,4 @@
+use keyroll_config::IssuerRef;
 use keyroll_journal::{LockError, StateLock, try_lock};
 use keyroll_port::{Issuer, Journal as _, Label, Listing, Probe, Store as _};
 use keyroll_rotation::{OldKey, Phase};
@@ -30,6 +31,7 @@ pub(super) fn run(args: &VerifyArgs, context: &mut Context) -> Result<Exit, Prob
     let places = context.places()?;
     let name = secret.name.as_str();
     let issuer = crate::wiring::issuer(secret)?;
+    let login = matches!(secret.issuer, IssuerRef::Postgres | IssuerRef::Server(_));
     let runtime = open::runtime()?;
     let store = open::store(&places)?;
     let mut current = None;
@@ -62,8 +64,10 @@ pub(super) fn run(args: &VerifyArgs, context: &mut Context) -> Result<Exit, Prob
                         Some(known) => known,
                         None => listed.insert(runtime.block_on(list(issuer.as_ref(), &current))),
                     };
-                    let detail =
-                        format!("not presented ({why}); {}", standing(listing, credential.id.as_ref()));
+                    let detail = format!(
+                        "not presented ({why}); {}",
+                        standing(listing, credential.id.as_ref(), login)
+                    );
                     let name = format!("{name} v{} {label}", info.number);
                     context.ui.event(Event::Check { name, finding: Finding::Note, detail, help: None });
                     continue;
@@ -76,8 +80,10 @@ pub(super) fn run(args: &VerifyArgs, context: &mut Context) -> Result<Exit, Prob
     for info in gone.iter().rev().take(GONE_SHOWN_MAX) {
         let listing = listed.get_or_insert_with(|| runtime.block_on(list(issuer.as_ref(), &current)));
         let ended = ended_by(&runtime, &places, name, info.number)?;
-        let detail =
-            format!("{ended}its value is not kept any more; {}", standing(listing, info.credential.as_ref()));
+        let detail = format!(
+            "{ended}its value is not kept any more; {}",
+            standing(listing, info.credential.as_ref(), login)
+        );
         let name = format!("{name} v{} {}", info.number, versions::label(info.label));
         context.ui.event(Event::Check { name, finding: Finding::Note, detail, help: None });
     }
@@ -159,13 +165,17 @@ async fn list(issuer: &dyn Issuer, current: &Credential) -> Option<Listing> {
 }
 
 /// What the issuer's list says of a version.
-fn standing(listing: &Option<Listing>, id: Option<&CredentialId>) -> &'static str {
+fn standing(listing: &Option<Listing>, id: Option<&CredentialId>, login: bool) -> &'static str {
     let (Some(listing), Some(id)) = (listing, id) else {
         return "whether it is on is not visible: the issuer shows no list of it";
     };
     match listing.entries.iter().find(|entry| entry.id == *id) {
         Some(entry) if entry.disabled => "the issuer lists it as switched off",
         Some(_) => "the issuer lists it as on",
+        // A login is never removed: it is switched off without a password, or carries a later key.
+        None if listing.complete && login => {
+            "no login has this password any more; the login itself is never removed"
+        }
         None if listing.complete => "the issuer does not list it any more",
         None => "the issuer's list is not whole, and does not show it",
     }
@@ -178,6 +188,7 @@ fn show(context: &mut Context, name: String, answer: &Probe, must_live: bool) ->
     let (detail, lives) = match answer {
         Probe::Alive => ("alive".to_owned(), Some(true)),
         Probe::Denied => ("alive: authenticated, and not permitted".to_owned(), Some(true)),
+        Probe::Dead if control => ("a wrong value is refused, as it must be".to_owned(), Some(false)),
         Probe::Dead => ("dead".to_owned(), Some(false)),
         Probe::Unknown(why) => (format!("unknown: {why}"), None),
     };
@@ -187,7 +198,7 @@ fn show(context: &mut Context, name: String, answer: &Probe, must_live: bool) ->
     };
     let help = match (bad, control) {
         (true, true) => {
-            Some("this call cannot show that a credential is dead: look at the issuer's spec".to_owned())
+            Some("a wrong value was not seen refused: this call cannot show that a credential is dead: look at the issuer's spec".to_owned())
         }
         (true, false) => Some("ask again; keyroll plan shows how a dead value is replaced".to_owned()),
         (false, _) => None,

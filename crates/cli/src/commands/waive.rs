@@ -9,7 +9,7 @@ use keyroll_rotation::{ConsumerId, Fact, Incarnation, State, Waived};
 use crate::args::WaiveArgs;
 use crate::context::Context;
 use crate::driving::adopt::numbered;
-use crate::driving::rotate::{digest_of, tell};
+use crate::driving::told::{digest_of, tell};
 use crate::exit::Exit;
 use crate::places::Places;
 use crate::problem::Problem;
@@ -19,7 +19,7 @@ use crate::records::meant::meant;
 use crate::records::recorded::Opened;
 use crate::records::versions::{label, versions};
 use crate::records::waivers::Waivers;
-use crate::wiring::open::{journal, runtime};
+use crate::wiring::open::{journal, not_locked, runtime};
 
 /// The longest reason, in bytes: it stands beside the journal for good.
 const REASON_BYTES_MAX: usize = 1_024;
@@ -143,8 +143,8 @@ fn tell_open(places: &Places, secret: &Secret, holder: &str, waived: Waived) -> 
         return Ok(false);
     }
     let lock = try_lock(&places.state).map_err(|error| {
-        Problem::new("K0828", "tell the open rotation")
-            .because_of(&error)
+        not_locked("tell the open rotation", &error)
+            .exits(Exit::Failed)
             .help("keyroll pause, then waive again")
     })?;
     let reading = |error| Problem::new("K0835", "read the rotations").because_of(&error);

@@ -8,9 +8,10 @@ use keyroll_config::{Config, Consumer, NewConsumer};
 use keyroll_host::{LOCAL, Local, incarnation};
 use keyroll_journal::try_lock;
 use keyroll_port::RotationId;
-use keyroll_rotation::{Adoptee, Aim, Difference, Fact};
+use keyroll_rotation::{Adoptee, Difference, Fact};
 
-use super::rotate::{digest_of, tell};
+use super::told::{digest_of, tell};
+use crate::exit::Exit;
 use crate::places::Places;
 use crate::plans::granted::Granted;
 use crate::plans::look::files as files_seen;
@@ -20,7 +21,7 @@ use crate::records::recorded::Opened;
 use crate::records::saved::Saved;
 use crate::wiring::compose::compose;
 use crate::wiring::issuer::issuer;
-use crate::wiring::open::{fingerprint_key, folder_of, journal, runtime};
+use crate::wiring::open::{fingerprint_key, folder_of, journal, not_locked, runtime};
 
 /// Tells the open rotation of a secret, if there is one, of a consumer that was written into the configuration;
 /// which one it is.
@@ -35,8 +36,8 @@ pub(crate) fn adopted(
         return Ok(None);
     }
     let lock = try_lock(&places.state).map_err(|error| {
-        Problem::new("K0828", "tell the open rotation")
-            .because_of(&error)
+        not_locked("tell the open rotation", &error)
+            .exits(Exit::Failed)
             .help("keyroll pause, then adopt again: the consumer is in the configuration already")
     })?;
     let reading = |error| Problem::new("K0835", "read the rotations").because_of(&error);
@@ -107,7 +108,7 @@ fn fact(
     let config = Config::parse(config_text, &config_file.display().to_string())?;
     let secret = crate::context::secret(&config, &opened.saved.secret)?;
     let known = opened.state.plan();
-    if known.aim == Aim::End {
+    if !known.aim.makes_new() {
         return Err(Problem::new("K0841", "adopt the consumer into the open rotation")
             .because("it only ends the shared key, and moves nobody to another")
             .help(format!("keyroll abort {}, then: keyroll split {}", opened.id, opened.saved.secret)));

@@ -1,8 +1,8 @@
-//! What a person does at the issuer's console: a key that they made is taken in, and one that they ended is seen dead.
+//! What a person makes at the issuer's console is taken in.
 //!
 //! The value is sealed before anything is asked about it. It becomes the new version only when the issuer accepts it,
 //! says to which id of the same account it belongs, and it is sealed under the number of the entry that says so. What
-//! cannot be seen stays sealed, and is taken up by the next `resume`.
+//! is not accepted in time, or cannot be seen, stays sealed, and is taken up by the next `resume`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -14,11 +14,12 @@ use keyroll_issuer::Spec;
 use keyroll_journal::SqliteJournal;
 use keyroll_port::{Failure, Issuer, Journal as _, Probe, Recorded, RotationId, Store};
 use keyroll_rotation::{CredId, Fact, MintedBy, Person, Phase, Stamp, State, Want, step, wants};
-use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
+use keyroll_secret::{Credential, CredentialId, Fields};
 
-use super::rotate::write;
 use super::steps::Steps;
+use super::told::write;
 use crate::exit::Exit;
+use crate::interrupt;
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::recorded::Opened;
@@ -64,10 +65,40 @@ struct Desk<'a> {
     old: Credential,
 }
 
-/// Takes in the key that is waited for, if there is one: given with the command, given before, or asked for at a
-/// terminal. Returns whether the rotation was told of it.
+/// The key that is waited for, if it comes with the command, or if nobody gave one before and somebody can be asked.
+/// Whoever drives meanwhile is not held up.
+pub(super) fn read(
+    open: &Opened,
+    given: Option<&Given>,
+    (secret, described): (&Secret, &Described),
+    places: &Places,
+    ui: &mut Ui,
+) -> Result<Option<Credential>, Problem> {
+    if !awaited(&open.state) {
+        return given.map_or(Ok(None), |_| Err(not_awaited(&open.id)));
+    }
+    let Some(spec) = &described.spec else { return Ok(None) };
+    let desk = Desk::open(&open.id, (secret, described, spec), places)?;
+    if given.is_none() {
+        if !ui.may_ask() || runtime()?.block_on(desk.pending(&open.state))?.is_some() {
+            return Ok(None);
+        }
+        ui.note(Steps::of(Some(spec)).mint);
+    }
+    desk.read(given, ui).map(Some)
+}
+
+fn not_awaited(id: &RotationId) -> Problem {
+    Problem::new("K0870", "take in a key that was made by hand")
+        .because("this rotation does not wait for one now")
+        .help(format!("keyroll status {id}"))
+}
+
+/// Takes in the key that is waited for, if there is one: as it was read, or given before. Returns whether the rotation
+/// was told of it.
 pub(super) fn take(
     open: &mut Opened,
+    typed: Option<Credential>,
     given: Option<&Given>,
     (secret, described): (&Secret, &Described),
     places: &Places,
@@ -75,33 +106,19 @@ pub(super) fn take(
 ) -> Result<bool, Problem> {
     let id = open.id.clone();
     if !awaited(&open.state) {
-        return match given {
-            None => Ok(false),
-            Some(_) => Err(Problem::new("K0870", "take in a key that was made by hand")
-                .because("this rotation does not wait for one now")
-                .help(format!("keyroll status {id}"))),
-        };
+        return typed.map_or(Ok(false), |_| Err(not_awaited(&id)));
     }
     let Some(spec) = &described.spec else { return Ok(false) };
     let runtime = runtime()?;
-    let (journal, store) = (journal(places)?, store(places)?);
-    let recorded = runtime.block_on(journal.load(&id)).map_err(|error| reading().because_of(&error))?;
-    let old = runtime.block_on(store.read(secret.name.as_str(), recorded.opening.from_version))?;
-    let old = old.ok_or_else(|| reading().because("the old value is not sealed any more"))?;
-    let issuer = described.issuer(secret, None)?;
-    let desk = Desk { id: &id, secret, spec, store, issuer, journal, recorded, old };
+    let desk = Desk::open(&id, (secret, described, spec), places)?;
     let before = runtime.block_on(desk.pending(&open.state))?;
-    let (slot, credential) = match (given, before) {
+    let (slot, credential) = match (typed, before) {
         (None, Some(before)) => {
             ui.note("the key that was given before is sealed, and is taken up again");
             before
         }
-        (None, None) if !ui.may_ask() => return Ok(false),
-        (given, _) => {
-            if given.is_none() {
-                ui.note(Steps::of(Some(spec)).mint);
-            }
-            let credential = desk.read(given, ui)?;
+        (None, None) => return Ok(false),
+        (Some(credential), _) => {
             runtime.block_on(desk.refuse_slips(&credential, &open.state))?;
             let slot = runtime.block_on(desk.seal(&credential))?;
             ui.note("the new value is sealed; the issuer is asked about it");
@@ -113,16 +130,13 @@ pub(super) fn take(
     let seen = runtime.block_on(desk.see(&credential, plan.denied_is_alive, limit, ui));
     let found = match seen {
         Ok(found) => found,
-        Err(Seen::Wrong(why) | Seen::NotYet(why)) => {
+        Err(Seen::Wrong(why)) => {
             let given = given_id(slot);
             runtime.block_on(desk.store.discard(desk.name(), &id, Some(&given), None))?;
             return Err(refused(&id, [why]).because("nothing was changed: the old key is in use as before"));
         }
-        Err(Seen::NotVisible(why)) => {
-            return Err(refused(&id, [why])
-                .because("it stays sealed, and the old key is in use as before")
-                .help(format!("keyroll resume {id}")));
-        }
+        // What is not known to be another's, or the old key, may be right: it stays sealed.
+        Err(Seen::NotYet(why) | Seen::NotVisible(why)) => return Err(desk.unseen(why)),
     };
     runtime.block_on(desk.tell(open, credential, found))?;
     if let Some(Given::File(path)) = given {
@@ -161,7 +175,20 @@ enum Seen {
     NotVisible(String),
 }
 
-impl Desk<'_> {
+impl<'a> Desk<'a> {
+    fn open(
+        id: &'a RotationId,
+        (secret, described, spec): (&'a Secret, &Described, &'a Spec),
+        places: &Places,
+    ) -> Result<Self, Problem> {
+        let (runtime, journal, store) = (runtime()?, journal(places)?, store(places)?);
+        let recorded = runtime.block_on(journal.load(id)).map_err(|error| reading().because_of(&error))?;
+        let old = runtime.block_on(store.read(secret.name.as_str(), recorded.opening.from_version))?;
+        let old = old.ok_or_else(|| reading().because("the old value is not sealed any more"))?;
+        let issuer = described.issuer(secret, None)?;
+        Ok(Self { id, secret, spec, store, issuer, journal, recorded, old })
+    }
+
     fn name(&self) -> &str {
         self.secret.name.as_str()
     }
@@ -174,7 +201,14 @@ impl Desk<'_> {
         entries.filter(|(_, event)| matches!(event.fact, Fact::HandMinted(_))).map(|(seq, _)| seq).collect()
     }
 
-    /// What was given and is sealed, and no entry names yet.
+    fn unseen(&self, why: String) -> Problem {
+        let id = self.id;
+        refused(id, [why])
+            .because("it stays sealed, and the old key is in use as before")
+            .help(format!("keyroll resume {id}\nanother key in its place: keyroll resume {id} --value-stdin"))
+    }
+
+    /// What was given last and is sealed, and no entry names yet.
     async fn pending(&self, state: &State) -> Result<Option<(u64, Credential)>, Failure> {
         let mut named = Vec::new();
         for seq in self.told(state) {
@@ -182,9 +216,8 @@ impl Desk<'_> {
         }
         for slot in (GIVEN..GIVEN.saturating_add(GIVEN_MAX)).rev() {
             let Some(kept) = self.store.kept(self.name(), self.id, slot).await? else { continue };
-            if !named.contains(&kept.fields.encode()) {
-                return Ok(Some((slot, kept)));
-            }
+            // What was given before one that was taken in is given up.
+            return Ok(if named.contains(&kept.fields.encode()) { None } else { Some((slot, kept)) });
         }
         Ok(None)
     }
@@ -205,13 +238,25 @@ impl Desk<'_> {
         }
         for name in secrets {
             let what = format!("{name} of the new key of {}", self.secret.name);
-            let value: SecretBytes = match given {
+            let value = match given {
                 Some(Given::File(path)) => ui.value_of_file(&what, path)?,
-                Some(Given::Stdin) | None => ui.hidden(&what)?,
+                Some(Given::Stdin) => ui.hidden(&what)?,
+                None => ui.hidden(&what).map_err(|problem| self.not_read(problem))?,
             };
             fields.insert(name.as_str(), value, true);
         }
         Ok(Credential { id: None, fields })
+    }
+
+    /// Whoever is asked anew is told that nothing is lost.
+    fn not_read(&self, problem: Problem) -> Problem {
+        let exit = if problem.exit() == Exit::Interrupted { Exit::Interrupted } else { Exit::NeedsPerson };
+        problem
+            .because(
+                "nothing was changed: the rotation waits for that key, and the old one is in use as before",
+            )
+            .help(format!("paste it whole and alone: keyroll resume {}", self.id))
+            .exits(exit)
     }
 
     /// Refuses what can be told from the value alone.
@@ -285,6 +330,10 @@ impl Desk<'_> {
                 }
                 Err(seen @ Seen::Wrong(_)) => return Err(seen),
                 Err(seen) if Instant::now() >= end => return Err(seen),
+                Err(_) if interrupt::is_asked() => {
+                    let why = "it was asked to stop (Ctrl-C or a signal) before that was seen";
+                    return Err(Seen::NotVisible(why.to_owned()));
+                }
                 Err(Seen::NotYet(why) | Seen::NotVisible(why)) => why,
             };
             if !shown {
@@ -292,7 +341,7 @@ impl Desk<'_> {
                 ui.note(format!("{why}; a new key may take a while here, it is asked again for {seconds} s"));
                 shown = true;
             }
-            tokio::time::sleep(Duration::from_millis(ASK_AGAIN_MS)).await;
+            pause().await;
         }
     }
 
@@ -387,63 +436,7 @@ impl Desk<'_> {
     }
 }
 
-/// A person says that they ended the old key: it is asked until every endpoint refuses it, for as long as a death may
-/// take here. Their word alone changes nothing.
-pub(super) fn see_dead(
-    open: &Opened,
-    (secret, described): (&Secret, &Described),
-    places: &Places,
-    ui: &mut Ui,
-) -> Result<(), Problem> {
-    if open.state.phase() != Phase::Revoke || open.state.hold().is_some() {
-        return Ok(());
-    }
-    let (runtime, store, issuer) = (runtime()?, store(places)?, described.issuer(secret, None)?);
-    let old = runtime.block_on(store.read(secret.name.as_str(), open.saved.from_version))?;
-    let Some(old) = old else { return Ok(()) };
-    let able = issuer.capabilities();
-    let limit_ms = able.death_ms_max.saturating_add(able.request_ms_max);
-    let why = runtime.block_on(until_dead(issuer.as_ref(), &old, limit_ms, ui));
-    why.map_or(Ok(()), |why| {
-        Err(Problem::new("K0872", "see the old key dead")
-            .because(why)
-            .because("nothing was recorded: the rotation still waits for its end")
-            .help(format!(
-                "{}\nthen: keyroll resume {} --revoked-by-hand",
-                Steps::of(described.spec.as_ref()).revoke,
-                open.id
-            ))
-            .exits(Exit::NeedsPerson))
-    })
-}
-
-/// Why it is not seen dead, once the time is over.
-async fn until_dead(issuer: &dyn Issuer, old: &Credential, limit_ms: u64, ui: &mut Ui) -> Option<String> {
-    let end = Instant::now() + Duration::from_millis(limit_ms);
-    let mut shown = false;
-    loop {
-        let mut why = None;
-        for endpoint in issuer.endpoints() {
-            why = match issuer.probe(&endpoint, old).await {
-                Probe::Dead => continue,
-                Probe::Alive | Probe::Denied => Some(format!("{endpoint} still accepts it")),
-                Probe::Unknown(unknown) => {
-                    Some(format!("whether {endpoint} refuses it is not visible: {unknown}"))
-                }
-            };
-            break;
-        }
-        let why = why?;
-        if Instant::now() >= end {
-            return Some(why);
-        }
-        if !shown {
-            ui.note(format!(
-                "{why}; an end may take a while here, it is asked again for {} s",
-                limit_ms / 1_000
-            ));
-            shown = true;
-        }
-        tokio::time::sleep(Duration::from_millis(ASK_AGAIN_MS)).await;
-    }
+/// Between two questions, unless it is asked to stop.
+pub(super) async fn pause() {
+    let _ = tokio::time::timeout(Duration::from_millis(ASK_AGAIN_MS), interrupt::asked()).await;
 }

@@ -1,21 +1,20 @@
 //! Drives a rotation in this process and shows it.
 
-use std::sync::Arc;
-
 use keyroll_engine::{Command, Ending, Pace, Ports, Standing, run};
 use keyroll_host::Complaints;
 use keyroll_port::{Recorded, RotationId};
-use keyroll_rotation::{Aim, Debt, Fact, Hold, OldKey, Overlap, Phase, State};
-use tokio::signal::unix::{SignalKind, signal};
+use keyroll_rotation::{Debt, Fact, Hold, OldKey, Overlap, Phase, State};
 use tokio::sync::mpsc;
 
 use super::by_hand::awaited;
 use super::steps::Steps;
 use super::watch::Watch;
 use crate::exit::Exit;
+use crate::interrupt;
 use crate::problem::Problem;
 use crate::records::called::Called;
 use crate::records::gaps::Gaps;
+use crate::records::old_key;
 use crate::records::past::Past;
 use crate::records::reasons::{self, command, reason_text};
 use crate::records::waivers::Waivers;
@@ -56,8 +55,11 @@ pub(crate) async fn drive(
     for fact in wishes.first {
         tell.send(Command::Tell(fact)).await.map_err(|error| driving().because_of(&error))?;
     }
-    let stopped = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let listener = tokio::spawn(listen(tell.clone(), stopped.clone()));
+    // One that was asked to stop before it began begins nothing but its pause.
+    if interrupt::is_asked() {
+        listen(tell.clone()).await;
+    }
+    let listener = tokio::spawn(listen(tell.clone()));
     let journal = ports.journal.clone();
     let prompted = wishes.steps.prompted;
     let called = (Called::of(&opened), wishes.waivers, wishes.complaints, wishes.steps, wishes.gaps);
@@ -75,7 +77,7 @@ pub(crate) async fn drive(
     let residues = watch.residues();
     let blocked = watch.blocked_by();
     let (not_there_s, gaps) = (watch.gap_s(), watch.gaps());
-    let interrupted = stopped.load(std::sync::atomic::Ordering::SeqCst);
+    let interrupted = interrupt::is_asked();
     let (exit, outcome, state) = judge(ending, interrupted, id)?;
     let recorded = journal.load(id).await.map_err(|error| driving().because_of(&error))?;
     // Whoever is asked for the key in a moment is not told first that it waits for them.
@@ -91,6 +93,9 @@ pub(crate) async fn drive(
         ui.event(Event::Paused { reason, resume_with });
     } else if let Some(hold) = state.hold() {
         show_hold(ui, &recorded, &state, hold, id);
+    }
+    if interrupted {
+        show_stopped(ui, &recorded, &state, id);
     }
     if state.ended() {
         residues.iter().cloned().for_each(|residue| ui.event(Event::Residue(residue)));
@@ -121,7 +126,7 @@ fn summary(recorded: &Recorded, state: &State, outcome: Outcome, not_there_s: Op
         dead_confirmed: state.phase() == Phase::Done
             && state.debt().is_none()
             && state.old_key() == OldKey::Ended,
-        old_kept: state.plan().aim == Aim::Part,
+        old_kept: !state.plan().aim.ends_old(),
         blocked_by: None,
         residues: Vec::new(),
         emergency: past.emergency,
@@ -132,27 +137,9 @@ fn driving() -> Problem {
     Problem::new("K0834", "drive the rotation")
 }
 
-/// Ctrl-C, SIGTERM and a terminal that is closed pause: nothing is lost.
-async fn listen(tell: mpsc::Sender<Command>, stopped: Arc<std::sync::atomic::AtomicBool>) {
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        return;
-    };
-    // Whoever started it under nohup wants it to outlive the terminal.
-    let hangup = if crate::harden::ignores_hangup() { None } else { signal(SignalKind::hangup()).ok() };
-    let hung_up = async {
-        match hangup {
-            Some(mut hangup) => drop(hangup.recv().await),
-            None => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
-        () = hung_up => {}
-    }
-    stopped.store(true, std::sync::atomic::Ordering::SeqCst);
+/// Asked to stop, also before it was driven, it pauses: nothing is lost.
+async fn listen(tell: mpsc::Sender<Command>) {
+    interrupt::asked().await;
     // A driver that has ended meanwhile needs no word.
     let _ = tell.send(Command::Tell(Fact::PauseAsked)).await;
     let _ = tell.send(Command::Leave).await;
@@ -210,6 +197,20 @@ fn ended(state: &State) -> (Exit, Outcome) {
         _ if state.minted().is_none() => (Exit::Failed, Outcome::RolledBack),
         _ => (Exit::RolledBack, Outcome::RolledBack),
     }
+}
+
+/// What stands where it was asked to stop.
+fn show_stopped(ui: &mut Ui, recorded: &Recorded, state: &State, id: &RotationId) {
+    if state.ended() {
+        return;
+    }
+    if state.hold().is_none() {
+        ui.event(Event::Paused {
+            reason: "it was asked to stop".to_owned(),
+            resume_with: format!("keyroll resume {id}"),
+        });
+    }
+    ui.note(old_key::keys(recorded, state));
 }
 
 fn show_hold(ui: &mut Ui, recorded: &Recorded, state: &State, hold: Hold, id: &RotationId) {

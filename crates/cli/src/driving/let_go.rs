@@ -1,16 +1,16 @@
-//! The lock of the state folder, also where a driver has it: that of the same rotation is asked to pause.
+//! The lock of the state folder, also where a driver has it: one of the same rotation is asked to pause, and in an
+//! emergency any.
 
 use std::time::{Duration, Instant};
 
-use keyroll_journal::{LockError, StateLock, try_lock};
-use keyroll_port::{Journal as _, JournalError, RotationId};
+use keyroll_journal::{LockError, StateLock, Work, try_lock};
+use keyroll_port::RotationId;
 
-use crate::exit::Exit;
+use crate::interrupt;
 use crate::places::Places;
 use crate::problem::Problem;
-use crate::records::recorded::state_of;
 use crate::ui::Ui;
-use crate::wiring::open::{self, journal, runtime};
+use crate::wiring::open::{not_locked, who};
 
 /// How long a driver that was asked to pause may take to let go, milliseconds.
 const LET_GO_MS_MAX: u64 = 30_000;
@@ -18,74 +18,54 @@ const LET_GO_MS_MAX: u64 = 30_000;
 const OTHER_MS_MAX: u64 = 5_000;
 
 /// The lock; a driver of this rotation that has it is asked to pause first, as Ctrl-C would. One of another rotation
-/// is not disturbed.
-pub(super) fn let_go(places: &Places, id: &RotationId, ui: &mut Ui) -> Result<StateLock, Problem> {
+/// is not disturbed, but in an emergency.
+pub(super) fn let_go(
+    places: &Places,
+    id: &RotationId,
+    emergency: bool,
+    ui: &mut Ui,
+) -> Result<StateLock, Problem> {
     places.ensure()?;
     let began = Instant::now();
     let (deadline, other_deadline) =
         (began + Duration::from_millis(LET_GO_MS_MAX), began + Duration::from_millis(OTHER_MS_MAX));
     let mut asked = false;
     loop {
-        match try_lock(&places.state) {
+        let (error, pid, work) = match try_lock(&places.state) {
             Ok(lock) => return Ok(lock),
-            Err(error) => {
-                let pid = held_by(&error).filter(|_| Instant::now() < deadline);
-                let Some(pid) = pid else { return open::lock(places) };
-                if !asked {
-                    match driven(places)? {
-                        Some(driven) if driven == *id => {
-                            interrupt(pid)?;
-                            ui.note(format!(
-                                "process {pid} drives rotation {id}: it was asked to pause, as Ctrl-C would"
-                            ));
-                            asked = true;
-                        }
-                        driven if Instant::now() >= other_deadline => return Err(other(pid, driven)),
-                        Some(_) | None => {}
-                    }
-                }
-                std::thread::sleep(Duration::from_millis(50));
+            Err(LockError::Held { folder, pid: Some(pid), work }) if Instant::now() < deadline => {
+                (LockError::Held { folder, pid: Some(pid), work: work.clone() }, pid, work)
             }
+            Err(error) => return Err(not_locked("become the driver of this rotation", &error)),
+        };
+        interrupt::refuse_more("become the driver of this rotation", &format!("keyroll resume {id}"))?;
+        let drives_it = work.as_ref().is_some_and(|work| work.rotation == *id);
+        let over = Instant::now() >= other_deadline;
+        if !asked && (drives_it || emergency && (work.is_some() || over)) {
+            ask_to_pause(pid)?;
+            ui.note(asked_to_pause(pid, work.as_ref(), drives_it));
+            asked = true;
+        } else if !asked && over {
+            return Err(not_locked("become the driver of this rotation", &error)
+                .because("it was not disturbed: it drives nothing of this rotation"));
         }
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 
-/// The rotation that whoever has the lock drives, as far as the journal tells: one that is open and does not stand
-/// still. Of several the one with the newest entry, for only who has the lock writes any.
-fn driven(places: &Places) -> Result<Option<RotationId>, Problem> {
-    let reading = |error: JournalError| Problem::new("K0835", "read the rotations").because_of(&error);
-    let (journal, runtime) = (journal(places)?, runtime()?);
-    let mut newest: Option<(u64, RotationId)> = None;
-    // The list is newest first: where times are equal the first stays.
-    for one in runtime.block_on(journal.list()).map_err(reading)?.into_iter().filter(|one| one.open) {
-        let recorded = runtime.block_on(journal.load(&one.id)).map_err(reading)?;
-        let Ok(state) = state_of(&recorded) else { continue };
-        let at = recorded.unix_ms.last().copied().unwrap_or(recorded.opening.unix_ms);
-        let goes_on = state.hold().is_none() && !state.ended();
-        if goes_on && newest.as_ref().is_none_or(|(before, _)| at > *before) {
-            newest = Some((at, one.id));
-        }
-    }
-    Ok(newest.map(|(_, id)| id))
-}
-
-fn other(pid: u32, driven: Option<RotationId>) -> Problem {
-    let problem = Problem::new("K0828", "become the driver of this rotation").exits(Exit::Held);
-    match driven {
-        Some(id) => problem
-            .because(format!("process {pid} drives another one, {id}, and was not disturbed"))
-            .help(format!("keyroll status -w {id} follows it until it ends; keyroll pause {id} stops it")),
-        None => problem
-            .because(format!("process {pid} has the state folder, and drives nothing of this rotation"))
-            .help("keyroll status -w follows the rotation that is driven now"),
+fn asked_to_pause(pid: u32, work: Option<&Work>, drives_it: bool) -> String {
+    let who = who(Some(pid), work);
+    match work {
+        Some(_) if drives_it => format!("{who}: it was asked to pause, as Ctrl-C would"),
+        Some(work) => format!(
+            "{who}: for this emergency it was asked to pause; afterwards: keyroll resume {}",
+            work.rotation
+        ),
+        None => format!("{who}: for this emergency it was asked to end"),
     }
 }
 
-fn held_by(error: &LockError) -> Option<u32> {
-    if let LockError::Held { pid, .. } = error { *pid } else { None }
-}
-
-fn interrupt(pid: u32) -> Result<(), Problem> {
+fn ask_to_pause(pid: u32) -> Result<(), Problem> {
     let problem = |error: rustix::io::Errno| {
         Problem::new("K0828", format!("ask the driver, process {pid}, to pause")).because_of(&error)
     };
@@ -105,5 +85,7 @@ fn interrupt(pid: u32) -> Result<(), Problem> {
             .because("the process of that number is no keyroll")
             .help("pause the driver where it runs, then run the command again"));
     }
-    rustix::process::pidfd_send_signal(&descriptor, rustix::process::Signal::INT).map_err(problem)
+    // Not as Ctrl-C, of which a second one ends it at once; and one that was stopped by Ctrl-Z goes on, to hear it.
+    rustix::process::pidfd_send_signal(&descriptor, rustix::process::Signal::TERM).map_err(problem)?;
+    rustix::process::pidfd_send_signal(&descriptor, rustix::process::Signal::CONT).map_err(problem)
 }

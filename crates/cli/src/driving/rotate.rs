@@ -1,35 +1,41 @@
 //! `plan`, `apply`, `resume` and the words to an open rotation.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use keyroll_config::{Config, Secret};
-use keyroll_host::{Local, SystemClock, place_digest};
-use keyroll_journal::{SqliteJournal, StateLock};
-use keyroll_port::{Clock as _, Journal as _, JournalError, Opening, RotationId};
-use keyroll_rotation::{Fact, OldKey, Phase, Plan, Stamp, State};
+use keyroll_host::{Local, SystemClock};
+use keyroll_journal::{StateLock, Work};
+use keyroll_port::{Clock as _, Opening, RotationId};
+use keyroll_rotation::{Fact, OldKey, Phase, Plan, Stamp, State, Waived};
+use keyroll_secret::Credential;
 
+use super::allowed::{check_consent, consent_to_outage, not_opened, refuse_outage, refuse_stale};
 use super::by_hand::{self, Given};
+use super::dead_by_hand::see_dead;
 use super::drive::{Wishes, drive};
 use super::finish::finish;
 use super::let_go::let_go;
 use super::split::refuse_emergency;
 use super::steps::{Steps, way_back};
+use super::told::tell;
 use crate::context::Context;
 use crate::exit::Exit;
+use crate::interrupt;
 use crate::places::Places;
 use crate::plans::live;
 use crate::plans::make::look_at;
 use crate::plans::reach::refuse_grown;
-use crate::plans::{Found, Subject};
+use crate::plans::{Subject, copies_apart};
 use crate::problem::Problem;
 use crate::records::agree::agree;
-use crate::records::begun::{held, refuse_begun, refuse_other, refuse_shared};
+use crate::records::begun::{refuse_begun, refuse_other, refuse_shared};
 use crate::records::gaps::Gaps;
+use crate::records::old_key;
 use crate::records::recorded::{Opened, only_open, opened, unread};
 use crate::records::saved::Saved;
 use crate::records::waivers::Waivers;
-use crate::ui::{Answer, Event};
+use crate::ui::Event;
 use crate::wiring::compose::compose_own;
 use crate::wiring::family::{self, store_of};
 use crate::wiring::issuer::{Described, described};
@@ -56,6 +62,7 @@ pub(crate) struct Asked {
 
 /// Carries out a plan: refused if what it saw is not true any more.
 pub(crate) fn apply(saved: &Saved, asked: &Asked, context: &mut Context) -> Result<Exit, Problem> {
+    interrupt::pause_from_now_on(context.ui.look);
     let places = context.places()?;
     let id = saved.id.as_str();
     refuse_begun(&places, id, &saved.secret)?;
@@ -67,25 +74,17 @@ pub(crate) fn apply(saved: &Saved, asked: &Asked, context: &mut Context) -> Resu
     refuse_outage(asked, secret, &described, true, &format!("apply {id}"))?;
     consent_to_outage(asked, &saved.secret, &format!("apply {id}"), context)?;
     refuse_grown(saved, secret, &described, None)?;
-    let lock = lock(&places)?;
+    let lock = match asked.emergency {
+        Some(_) => let_go(&places, &RotationId(id.to_owned()), true, &mut context.ui)?,
+        None => lock(&places)?,
+    };
+    works_on(&lock, id, &saved.secret);
     if places.journal().exists() {
         let journal = journal(&places)?;
-        refuse_other(&journal, &saved.secret)?;
+        refuse_other(&journal, saved, asked.emergency.is_some())?;
         refuse_shared(&journal, saved)?;
     }
-    let subject = Subject {
-        config: &config,
-        secret,
-        config_file: &saved.config_file,
-        config_text: &saved.config_text,
-        places: &places,
-        id,
-        unix_ms: saved.made_unix_ms,
-        described: &described,
-        rehearse: false,
-        family: saved.family.as_ref(),
-    };
-    let found = look_at(&subject)?;
+    let found = look_at(&Subject::again(saved, (&config, secret), &places, &described))?;
     refuse_stale(saved, &found)?;
     let mut accepted = live::accepted(saved, &found.live, &asked.accept, asked.emergency.is_some())?;
     accepted.extend(found.granted.into_iter().map(|one| one.difference));
@@ -97,6 +96,7 @@ pub(crate) fn apply(saved: &Saved, asked: &Asked, context: &mut Context) -> Resu
     let store = runtime.block_on(store_of(&places, saved))?;
     let opened = ports(&places, store, issuer, found.host)?;
     let opening = opening(saved, asked, found.plan)?;
+    interrupt::refuse_more("carry out the plan", &format!("keyroll apply {id}"))?;
     runtime.block_on(finish(opened.journal.as_ref(), &places))?;
     runtime.block_on(agree(opened.journal.as_ref(), opened.store.as_ref(), &saved.secret))?;
     runtime.block_on(opened.journal.open(&id, &opening)).map_err(|error| not_opened(&error, &id))?;
@@ -104,6 +104,8 @@ pub(crate) fn apply(saved: &Saved, asked: &Asked, context: &mut Context) -> Resu
     let waivers = Waivers::load(&places)?;
     let mut first: Vec<Fact> =
         waivers.of(&saved.secret, saved.from_version).into_iter().map(Fact::Waived).collect();
+    let apart = copies_apart(&config, saved.family.as_ref());
+    first.extend(apart.into_iter().map(|place| Fact::Waived(Waived::Copy(place))));
     first.extend(accepted.into_iter().map(Fact::Accepted));
     first.extend(asked.emergency.map(|mode| Fact::Escalated { mode, pending_compromised: false }));
     let prompted = asked.prompts && context.ui.may_ask();
@@ -130,90 +132,6 @@ fn opening(saved: &Saved, asked: &Asked, plan: Plan) -> Result<Opening, Problem>
         at: Stamp { ms: clock.monotonic_ms(), boot: clock.boot(), epoch: 0 },
         unix_ms: clock.unix_ms(),
     })
-}
-
-fn check_consent(asked: &Asked, name: &str) -> Result<(), Problem> {
-    crate::context::consent(asked.confirm.as_deref(), name)
-}
-
-/// Ending the old key before anything is moved asks nobody later: it is consented to before it begins.
-fn consent_to_outage(asked: &Asked, name: &str, command: &str, context: &mut Context) -> Result<(), Problem> {
-    if asked.emergency != Some(keyroll_rotation::Emergency::RevokeNow) || asked.confirm.is_some() {
-        return Ok(());
-    }
-    let question = format!("END the key of {name} now, before its consumers have another? IRREVERSIBLE.");
-    match context.ui.ask_name(&question, name) {
-        Answer::Yes => Ok(()),
-        Answer::No | Answer::Nobody => Err(Problem::new("K0808", format!("end the key of {name} at once"))
-            .because("nobody consented")
-            .help(format!("keyroll {command} --emergency revoke-now --confirm={name}"))
-            .exits(Exit::NeedsPerson)),
-    }
-}
-
-/// A key is not ended first where only it could make the next one. `kept`: what the next one copies of it is known.
-fn refuse_outage(
-    asked: &Asked,
-    secret: &Secret,
-    described: &Described,
-    kept: bool,
-    command: &str,
-) -> Result<(), Problem> {
-    if asked.emergency != Some(keyroll_rotation::Emergency::RevokeNow) {
-        return Ok(());
-    }
-    let Some(spec) = &described.spec else { return Ok(()) };
-    let why = match (spec.mints_with_its_own(), spec.copies_settings() && !kept) {
-        (true, _) => "its issuer makes a new key only for the holder of one that works",
-        (false, true) => {
-            "the new key copies its settings, and this plan, of an older keyroll, has not kept them"
-        }
-        (false, false) => return Ok(()),
-    };
-    let name = &secret.name;
-    Err(Problem::new("K0852", format!("end the key of {name} before there is another"))
-        .because(why)
-        .help(format!("keyroll {command} --emergency roll-first --confirm={name}")))
-}
-
-fn not_opened(error: &JournalError, id: &RotationId) -> Problem {
-    let problem = Problem::new("K0837", "open the rotation").because_of(error);
-    match error {
-        JournalError::Held { by } if by != id => held(by),
-        JournalError::Held { .. } | JournalError::Conflict { .. } => problem
-            .because("this plan was begun already")
-            .help(format!("keyroll status {id}"))
-            .exits(Exit::Held),
-        JournalError::Fenced { .. }
-        | JournalError::Unavailable(_)
-        | JournalError::UnknownCommit(_)
-        | JournalError::Damaged(_)
-        | JournalError::Newer { .. } => problem,
-    }
-}
-
-pub(super) fn refuse_stale(saved: &Saved, found: &Found) -> Result<(), Problem> {
-    let mut lines = saved.seen.differences(&found.saved.seen);
-    if saved.from_version != found.saved.from_version {
-        lines.push("another version of the secret is current".to_owned());
-    }
-    // A value that died since would be replaced as a recovery: another plan, with an outage that must be stated.
-    let (before, now) = (saved, &found.saved);
-    if (before.recovery, before.denied_is_alive) != (now.recovery, now.denied_is_alive) {
-        lines.push("the current value reads otherwise at the issuer".to_owned());
-    }
-    if before.bound != now.bound {
-        lines.push("the current value is bound otherwise to an id at the issuer".to_owned());
-    }
-    if before.settings != now.settings {
-        lines.push("the settings of the key in use are others, and the new key copies them".to_owned());
-    }
-    if lines.is_empty() {
-        return Ok(());
-    }
-    let problem = Problem::new("K0838", "apply the plan: what it saw is not true any more");
-    let problem = lines.into_iter().fold(problem, Problem::because);
-    Err(problem.help(format!("keyroll plan {}", saved.secret)))
 }
 
 fn parse_config(saved: &Saved) -> Result<Config, Problem> {
@@ -263,10 +181,12 @@ pub(crate) fn resume(
     first: impl FnOnce(&State) -> Vec<Fact>,
     context: &mut Context,
 ) -> Result<Exit, Problem> {
+    interrupt::pause_from_now_on(context.ui.look);
     let places = context.places()?;
     let id = resolved(&places, id)?;
-    let lock = let_go(&places, &id, &mut context.ui)?;
-    drive_on(lock, Some(&id.0), asked, first, context)
+    let had = had_before(&id, asked, context)?;
+    let lock = let_go(&places, &id, asked.emergency.is_some(), &mut context.ui)?;
+    drive_on(lock, &id, asked, had, first, context)
 }
 
 /// The id of the rotation that is meant, before anything is asked of anybody.
@@ -278,22 +198,28 @@ fn resolved(places: &Places, id: Option<&str>) -> Result<RotationId, Problem> {
 
 /// Takes up an open rotation that nobody drives; a driver is not disturbed.
 pub(crate) fn take_up(id: &str, asked: &Asked, context: &mut Context) -> Result<Exit, Problem> {
+    interrupt::pause_from_now_on(context.ui.look);
+    let id = RotationId(id.to_owned());
+    let had = had_before(&id, asked, context)?;
     let lock = lock(&context.places()?)?;
-    drive_on(lock, Some(id), asked, |_| Vec::new(), context)
+    drive_on(lock, &id, asked, had, |_| Vec::new(), context)
 }
 
-fn drive_on(
-    lock: StateLock,
-    id: Option<&str>,
-    asked: &Asked,
-    first: impl FnOnce(&State) -> Vec<Fact>,
-    context: &mut Context,
-) -> Result<Exit, Problem> {
+/// What is had before a rotation is taken up.
+struct Had {
+    described: Described,
+    /// A key that was made by hand.
+    typed: Option<Credential>,
+}
+
+/// Looks whether the rotation may be taken up as asked, and has what a person gives and is asked for that. No lock is
+/// held meanwhile: whoever forgets a question keeps nobody out.
+fn had_before(id: &RotationId, asked: &Asked, context: &mut Context) -> Result<Had, Problem> {
     let places = context.places()?;
-    let runtime = runtime()?;
-    let journal = journal(&places)?;
-    let mut opened = runtime.block_on(opened(&journal, id))?;
-    drop(journal);
+    let opened = {
+        let journal = journal(&places)?;
+        runtime()?.block_on(opened(&journal, Some(&id.0)))?
+    };
     check_consent(asked, &opened.saved.secret)?;
     refuse_emergency(asked, &opened.saved)?;
     let config = parse_config(&opened.saved)?;
@@ -301,15 +227,41 @@ fn drive_on(
     trusted(&opened.saved.config_file, secret)?;
     let kept = opened.saved.settings.is_some() || opened.state.minted().is_some();
     let described = described(secret)?;
-    refuse_outage(asked, secret, &described, kept, &format!("resume {}", opened.id))?;
-    consent_to_outage(asked, &opened.saved.secret, &format!("resume {}", opened.id), context)?;
-    refuse_grown(&opened.saved, secret, &described, Some((&opened.id.0, &mut context.ui)))?;
+    refuse_outage(asked, secret, &described, kept, &format!("resume {id}"))?;
+    consent_to_outage(asked, &opened.saved.secret, &format!("resume {id}"), context)?;
+    refuse_grown(&opened.saved, secret, &described, Some((&id.0, &mut context.ui)))?;
+    let typed = match asked.emergency.is_none() || asked.given.is_some() {
+        true => by_hand::read(&opened, asked.given.as_ref(), (secret, &described), &places, &mut context.ui)?,
+        false => None,
+    };
+    Ok(Had { described, typed })
+}
+
+fn drive_on(
+    lock: StateLock,
+    id: &RotationId,
+    asked: &Asked,
+    had: Had,
+    first: impl FnOnce(&State) -> Vec<Fact>,
+    context: &mut Context,
+) -> Result<Exit, Problem> {
+    let places = context.places()?;
+    let runtime = runtime()?;
+    let journal = journal(&places)?;
+    let mut opened = runtime.block_on(opened(&journal, Some(&id.0)))?;
+    drop(journal);
+    works_on(&lock, &id.0, &opened.saved.secret);
+    refuse_emergency(asked, &opened.saved)?;
+    let config = parse_config(&opened.saved)?;
+    let secret = crate::context::secret(&config, &opened.saved.secret)?;
+    trusted(&opened.saved.config_file, secret)?;
+    let Had { described, typed } = had;
     let issuer = (secret, &described);
-    if asked.emergency.is_none() || asked.given.is_some() {
-        by_hand::take(&mut opened, asked.given.as_ref(), issuer, &places, &mut context.ui)?;
+    if asked.emergency.is_none() || typed.is_some() {
+        by_hand::take(&mut opened, typed, asked.given.as_ref(), issuer, &places, &mut context.ui)?;
     }
     if asked.revoked_by_hand {
-        by_hand::see_dead(&opened, issuer, &places, &mut context.ui)?;
+        see_dead(&opened, issuer, &places, &mut context.ui)?;
     }
     let host = host_of(&opened, &config, &described, &places)?;
     let complaints = host.complaints();
@@ -340,6 +292,9 @@ fn drive_on(
     };
     let (journal, name) = (ports.journal.clone(), &opened.saved.secret);
     let exit = runtime.block_on(drive(ports, &opened.id, name, names(secret), wishes, &mut context.ui));
+    if let Ok(Exit::Done) = exit {
+        runtime.block_on(family::forget(&places, &opened.saved))?;
+    }
     let exit = exit.and_then(|exit| runtime.block_on(finish(journal.as_ref(), &places)).map(|()| exit));
     drop(lock);
     exit
@@ -351,12 +306,21 @@ pub(crate) fn resumed(state: &State) -> Vec<Fact> {
     if state.hold().is_some() || debt { vec![Fact::Resumed] } else { Vec::new() }
 }
 
+/// Says in the lock what it is held for.
+fn works_on(lock: &StateLock, id: &str, secret: &str) {
+    lock.works_on(&Work {
+        rotation: RotationId(id.to_owned()),
+        secret: secret.to_owned(),
+        since_unix_ms: SystemClock::new().unix_ms(),
+    });
+}
+
 /// Makes the rotation stand still: its driver is asked to, or the word is written down where there is none. An old key
 /// that is switched off is switched on again first.
 pub(crate) fn pause(id: Option<&str>, context: &mut Context) -> Result<Exit, Problem> {
     let places = context.places()?;
     let id = resolved(&places, id)?;
-    let lock = let_go(&places, &id, &mut context.ui)?;
+    let lock = let_go(&places, &id, false, &mut context.ui)?;
     let mut off = false;
     let told = tell(Some(&id.0), &places, |opened| {
         off = matches!(opened.state.old_key(), OldKey::Off(_)) && !opened.state.decided();
@@ -368,73 +332,10 @@ pub(crate) fn pause(id: Option<&str>, context: &mut Context) -> Result<Exit, Pro
     drop(lock);
     let opened = told?;
     let (id, decided) = (opened.id, opened.state.decided());
-    if off {
+    if old_key::may_be_off(&opened.state) {
         return resume(Some(&id.0), &Asked::default(), |_| Vec::new(), context);
     }
     let keys = if decided { "the old key is ended or being ended" } else { "both keys are as they were" };
     context.ui.note(format!("paused; {keys}. keyroll resume {id}"));
     Ok(Exit::Paused)
-}
-
-/// Writes words into an open rotation that nobody drives; each is checked by the protocol first.
-pub(crate) fn tell(
-    id: Option<&str>,
-    places: &Places,
-    facts: impl FnOnce(&Opened) -> Result<Vec<Fact>, Problem>,
-) -> Result<Opened, Problem> {
-    let runtime = runtime()?;
-    let journal = journal(places)?;
-    runtime.block_on(async {
-        let mut opened = opened(&journal, id).await?;
-        let facts = facts(&opened)?;
-        if facts.is_empty() {
-            return Ok(opened);
-        }
-        let attempted = || Problem::new("K0840", "tell the rotation");
-        let epoch = journal.take_over(&opened.id).await.map_err(|error| attempted().because_of(&error))?;
-        for fact in std::iter::once(Fact::DriverStarted).chain(facts) {
-            write(&journal, &mut opened, epoch, fact).await?;
-        }
-        Ok(opened)
-    })
-}
-
-/// Writes one word down, checked by the protocol first.
-pub(super) async fn write(
-    journal: &SqliteJournal,
-    opened: &mut Opened,
-    epoch: u64,
-    fact: Fact,
-) -> Result<(), Problem> {
-    let clock = SystemClock::new();
-    let attempted = || Problem::new("K0840", "tell the rotation");
-    let at = Stamp { ms: clock.monotonic_ms(), boot: clock.boot(), epoch };
-    let event = keyroll_rotation::Event { at, fact };
-    let (next, _) = keyroll_rotation::step(&opened.state, &event)
-        .map_err(|illegal| attempted().because(illegal.why).help(format!("keyroll status {}", opened.id)))?;
-    let written = journal.append(&opened.id, next.seq(), &event, clock.unix_ms()).await;
-    written.map_err(|error| attempted().because_of(&error))?;
-    opened.state = next;
-    Ok(())
-}
-
-/// The digest under which a copy in a place is waived.
-pub(crate) fn digest_of(path: &Path) -> u64 {
-    place_digest(&path.canonicalize().unwrap_or_else(|_| path.to_owned()))
-}
-
-/// After the point of no return there is nothing to undo: the way is another rotation.
-pub(crate) fn refuse_decided(id: Option<&str>, context: &mut Context) -> Result<(), Problem> {
-    let places = context.places()?;
-    let journal = journal(&places)?;
-    let opened = runtime()?.block_on(opened(&journal, id))?;
-    if !opened.state.decided() && opened.state.phase() != Phase::Done {
-        return Ok(());
-    }
-    let problem = Problem::new("K0842", "go back to the old key")
-        .because("the point of no return lies behind: the old key is ended or being ended");
-    Err(match opened.state.ended() {
-        true => problem.help(format!("make another key: keyroll plan {}", opened.saved.secret)),
-        false => problem.help(format!("go on to the new key: keyroll resume {}", opened.id)),
-    })
 }

@@ -6,10 +6,12 @@ use keyroll_journal::SqliteJournal;
 use keyroll_port::{Journal as _, JournalError, Label, RotationId};
 use keyroll_rotation::Phase;
 
-use super::rotate::{self, Asked, refuse_stale, resumed};
+use super::allowed::refuse_stale;
+use super::rotate::{self, Asked, resumed};
 use crate::config_file;
 use crate::context::{Context, consent};
 use crate::exit::Exit;
+use crate::interrupt;
 use crate::places::Places;
 use crate::plans::make::look_at;
 use crate::plans::{Subject, live, split as plans};
@@ -36,19 +38,32 @@ pub(crate) fn carry_out(split: &Saved, asked: &Asked, context: &mut Context) -> 
     if asked.until.is_some() || asked.emergency.is_some() {
         return Err(several(&split.secret));
     }
+    interrupt::pause_from_now_on(context.ui.look);
     consent(asked.confirm.as_deref(), &split.secret)?;
     let places = context.places()?;
     if !begun(split, &places)? {
         refuse_other_than_planned(split, asked, &places)?;
     }
-    for share in &split.shares {
+    for (at, share) in split.shares.iter().enumerate() {
+        if interrupt::is_asked() {
+            context.ui.note(stopped(split, at));
+            return Ok(Exit::Interrupted);
+        }
         let asked = Asked { accept: asked.accept.clone(), ..Asked::default() };
         let exit = match progress(&places, &member_of(split, share))? {
             Progress::Done => Exit::Done,
             Progress::Open(id) => rotate::resume(Some(&id.0), &asked, resumed, context)?,
             Progress::Fresh => {
+                refuse_replaced(split, &places)?;
                 let saved = plans::member(split, share, context)?;
-                rotate::apply(&saved, &asked, context)?
+                match rotate::apply(&saved, &asked, context) {
+                    // Asked to stop before it was begun.
+                    Err(problem) if problem.exit() == Exit::Interrupted => {
+                        context.ui.note(stopped(split, at));
+                        return Ok(Exit::Interrupted);
+                    }
+                    applied => applied?,
+                }
             }
         };
         if exit != Exit::Done {
@@ -65,14 +80,33 @@ pub(crate) fn carry_out(split: &Saved, asked: &Asked, context: &mut Context) -> 
     let new = split.shares.iter().map(|share| &share.secret).filter(|name| !all.contains(*name));
     let new: Vec<String> = new.cloned().collect();
     all.extend(new);
+    if interrupt::is_asked() {
+        context.ui.note(stopped(split, split.shares.len()));
+        return Ok(Exit::Interrupted);
+    }
     end((&split.secret, split.from_version), (&all, Some(split)), asked, context)
+}
+
+/// What stands where a split was asked to stop between two of its rotations.
+fn stopped(split: &Saved, moved: usize) -> String {
+    let names =
+        |shares: &[Share]| shares.iter().map(|share| share.consumer.as_str()).collect::<Vec<_>>().join(", ");
+    let (own, shared) = split.shares.split_at_checked(moved).unwrap_or_default();
+    let on = |names: String, what: &str| if names.is_empty() { names } else { format!("{names} {what}; ") };
+    format!(
+        "stopped between two rotations: {}{}the key of {} stays alive. To go on: keyroll resume {}",
+        on(names(own), "on keys of their own"),
+        on(names(shared), "on the shared one"),
+        split.secret,
+        split.id
+    )
 }
 
 fn several(secret: &str) -> Problem {
     Problem::new("K0878", format!("split {secret}"))
         .because("--until and --emergency are about one rotation, and a split is several")
         .help(format!(
-            "keyroll abort what is open, then: keyroll plan {secret}, which replaces the shared key"
+            "keyroll plan {secret}, then keyroll apply PLAN_ID --emergency roll-first: it replaces the shared key, and waits for nothing that is open"
         ))
         .exits(Exit::Usage)
 }
@@ -81,22 +115,26 @@ fn several(secret: &str) -> Problem {
 pub(super) fn refuse_emergency(asked: &Asked, saved: &Saved) -> Result<(), Problem> {
     match (&saved.family, asked.emergency) {
         (Some(Family::Member { from, .. }), Some(_)) => Err(several(from)),
-        (Some(Family::End { .. }), Some(_)) => Err(several(&saved.secret)),
-        (Some(_), None) | (None, _) => Ok(()),
+        (Some(Family::End { .. }), Some(_)) => {
+            let (id, secret) = (&saved.id, &saved.secret);
+            Err(Problem::new("K0878", format!("end the key of {secret} in an emergency"))
+                .because("this ends it already, as soon as nobody holds it any more")
+                .help(format!(
+                    "keyroll status {id} names who does: move them, or let them break with keyroll consumer waive, then keyroll resume {id} --confirm={secret}"
+                ))
+                .exits(Exit::Usage))
+        }
+        (Some(Family::Leaked { .. }) | None, _) | (Some(_), None) => Ok(()),
     }
 }
 
 /// After a rotation that belongs to a split, the rest of it.
-pub(crate) fn go_on(
-    saved: &Saved,
-    exit: Exit,
-    asked: &Asked,
-    context: &mut Context,
-) -> Result<Exit, Problem> {
+pub(crate) fn go_on(saved: &Saved, exit: Exit, context: &mut Context) -> Result<Exit, Problem> {
     match saved.family.as_ref().and_then(Family::split) {
         Some(id) if exit == Exit::Done => {
             let split = Saved::load(&context.places()?, id)?;
-            carry_out(&split, &Asked { confirm: asked.confirm.clone(), ..Asked::default() }, context)
+            // A consent is to this rotation alone.
+            carry_out(&split, &Asked::default(), context)
         }
         Some(_) | None => Ok(exit),
     }
@@ -149,6 +187,25 @@ fn begun(split: &Saved, places: &Places) -> Result<bool, Problem> {
     Ok(false)
 }
 
+/// A key that was replaced since is not what the rest of the consumers use.
+fn refuse_replaced(split: &Saved, places: &Places) -> Result<(), Problem> {
+    if current(places, &split.secret, split.from_version)? {
+        return Ok(());
+    }
+    Err(Problem::new("K0876", format!("go on with the split of {}", split.secret))
+        .because(format!(
+            "v{}, which was to be split, is not its current version any more",
+            split.from_version
+        ))
+        .help(format!("keyroll split {}", split.secret)))
+}
+
+fn current(places: &Places, secret: &str, version: u32) -> Result<bool, Problem> {
+    let kept =
+        runtime()?.block_on(async { kept(store(places)?.as_ref(), secret).await.map_err(Problem::from) })?;
+    Ok(kept.iter().any(|it| it.number == version && it.label == Label::Current))
+}
+
 /// Before the first rotation of it: what the plan saw must still be true.
 fn refuse_other_than_planned(split: &Saved, asked: &Asked, places: &Places) -> Result<(), Problem> {
     let text = config_file::read(&split.config_file)?;
@@ -159,19 +216,8 @@ fn refuse_other_than_planned(split: &Saved, asked: &Asked, places: &Places) -> R
     }
     let config = Config::parse(&text, &split.config_file.display().to_string())?;
     let secret = crate::context::secret(&config, &split.secret)?;
-    let subject = Subject {
-        config: &config,
-        secret,
-        config_file: &split.config_file,
-        config_text: &text,
-        places,
-        id: &split.id,
-        unix_ms: split.made_unix_ms,
-        described: &described(secret)?,
-        rehearse: false,
-        family: None,
-    };
-    let found = look_at(&subject)?;
+    let described = described(secret)?;
+    let found = look_at(&Subject::again(split, (&config, secret), places, &described))?;
     refuse_stale(split, &found)?;
     live::accepted(split, &found.live, &asked.accept, false).map(drop)
 }
@@ -233,8 +279,6 @@ pub(crate) fn end(
     context: &mut Context,
 ) -> Result<Exit, Problem> {
     let places = context.places()?;
-    let versions =
-        runtime()?.block_on(async { kept(store(&places)?.as_ref(), secret).await.map_err(Problem::from) })?;
     let is_it = |saved: &Saved| {
         matches!(saved.family, Some(Family::End { .. }))
             && saved.secret == secret
@@ -248,7 +292,7 @@ pub(crate) fn end(
         }
         Progress::Fresh => {}
     }
-    if !versions.iter().any(|it| it.number == version && it.label == Label::Current) {
+    if !current(&places, secret, version)? {
         return Err(Problem::new("K0877", format!("end the key of {secret}"))
             .because(format!("v{version} is not its current version any more"))
             .help(format!("keyroll status; keyroll secret show {secret}")));

@@ -5,9 +5,11 @@ use keyroll_port::Recorded;
 use keyroll_rotation::{Fact, Phase, State};
 
 use crate::places::Places;
+use crate::problem::Problem;
 use crate::records::old_key::clock;
 use crate::wiring::issuer::Described;
 use crate::wiring::open::{runtime, store};
+use crate::wiring::sealing::present_key;
 
 /// The steps at the console, for a person.
 #[derive(Debug, Clone, Default)]
@@ -53,8 +55,11 @@ pub(crate) fn way_back(
     let given = recorded.events.iter().zip(&recorded.unix_ms).rev();
     let mut given = given.filter(|(event, _)| matches!(&event.fact, Fact::HandMinted(id) if id == new));
     let at = given.next().map(|(_, unix_ms)| clock(*unix_ms))?;
-    let print = fingerprint(&recorded.opening.secret, new.as_str(), places);
-    let print = print.map(|print| format!(" (fingerprint {print})")).unwrap_or_default();
+    let print = match fingerprint(&recorded.opening.secret, new.as_str(), places) {
+        Ok(print) => print.map(|print| format!(" (fingerprint {print})")).unwrap_or_default(),
+        // Whoever looks without the sealing key is told the rest of it.
+        Err(_) => " (its fingerprint is sealed)".to_owned(),
+    };
     let what = format!(
         "end the NEW key, the one that you gave at {at}{print}, at {revoke_url} (its steps for an old key)"
     );
@@ -73,9 +78,9 @@ pub(crate) fn awaited_back(recorded: &Recorded, state: &State, places: &Places) 
     way_back(recorded, state, &described, places)
 }
 
-fn fingerprint(secret: &str, id: &str, places: &Places) -> Option<String> {
-    let store = store(places).ok()?;
-    let all = runtime().ok()?.block_on(keyroll_port::Store::versions(store.as_ref(), secret)).ok()?;
-    let its = all.iter().find(|version| version.credential.as_ref().is_some_and(|one| one.as_str() == id))?;
-    its.fingerprints.first().map(|(_, print)| print.to_string())
+fn fingerprint(secret: &str, id: &str, places: &Places) -> Result<Option<String>, Problem> {
+    present_key(places)?;
+    let all = runtime()?.block_on(keyroll_port::Store::versions(store(places)?.as_ref(), secret))?;
+    let its = all.iter().find(|version| version.credential.as_ref().is_some_and(|one| one.as_str() == id));
+    Ok(its.and_then(|version| version.fingerprints.first()).map(|(_, print)| print.to_string()))
 }

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use keyroll_engine::{Command, Note, Observer, Standing, Word};
 use keyroll_host::Complaints;
 use keyroll_rotation::{
-    Aim, Event as Entry, Fact, Hold, Incarnation, Kinds, Life, OldKey, Op, Outcome as Ended, Person, Phase,
-    Reason, Seq, State,
+    Event as Entry, Fact, Hold, Incarnation, Kinds, Life, OldKey, Op, Outcome as Ended, Overlap, Person,
+    Phase, Reason, Seq, State,
 };
 use tokio::sync::mpsc;
 
@@ -19,7 +19,7 @@ use crate::records::called::Called;
 use crate::records::gaps::Gaps;
 use crate::records::reasons;
 use crate::records::waivers::Waivers;
-use crate::ui::{self, Answer, Event, GapShown, Grade, HostStep, Residue, StepState, Ui};
+use crate::ui::{self, Answer, Asking, Event, GapShown, Grade, HostStep, Residue, StepState, Ui};
 
 /// The name of the only host.
 const HOST: &str = "local";
@@ -60,7 +60,7 @@ pub(crate) struct Watch<'a> {
     gaps: Gaps,
     hold: Option<Hold>,
     /// What a person is being asked to consent to.
-    asking: Option<u64>,
+    asking: Option<(u64, Asking)>,
 }
 
 impl<'a> Watch<'a> {
@@ -246,14 +246,17 @@ impl<'a> Watch<'a> {
             && let Life::Process { pid, .. } = who.life
         {
             let others = blocked::all(&self.called, state).into_iter().filter(|one| one.pid != Some(pid));
-            let mut holder = blocked::unexplained(who, state.plan().aim);
+            let mut holder = blocked::unexplained(&self.called, who, state.plan().aim);
             if let Some((name, found_by)) = self.holders.get(&pid) {
                 (holder.name, holder.found_by) = (name.clone(), found_by.clone());
             }
             self.blocked = Some(holder.name.clone());
-            self.ui.event(Event::Blocked { gate: ui::Phase::Disable, holder });
+            // On the way back it is the new key that cannot go yet; else the switch comes next.
+            let back = state.phase() == Phase::RollingBack;
+            let gate = if back { ui::Phase::RollingBack } else { ui::Phase::Disable };
+            self.ui.event(Event::Blocked { gate, holder });
             for holder in others {
-                self.ui.event(Event::Blocked { gate: ui::Phase::Disable, holder });
+                self.ui.event(Event::Blocked { gate, holder });
             }
         } else if self.hold.is_some() {
             let gate = self.phase.and_then(reasons::phase).unwrap_or(ui::Phase::Disable);
@@ -317,7 +320,7 @@ impl<'a> Watch<'a> {
         });
         let all: Vec<String> = instances.collect();
         let count = all.len();
-        let shown = state.new_version().is_some() || state.plan().aim == Aim::End;
+        let shown = state.new_version().is_some() || !state.plan().aim.makes_new();
         let instances = if shown { all } else { Vec::new() };
         let off_s = match state.old_key() {
             OldKey::Off(since) if since.boot == state.now().boot => {
@@ -326,9 +329,17 @@ impl<'a> Watch<'a> {
             OldKey::Off(_) | OldKey::On | OldKey::Ended => None,
         };
         let waivers = blocked::waived(&self.called, &self.waivers, state);
-        let ends =
-            format!("the old key of {} is ended at its issuer, and cannot be brought back", self.secret);
-        self.ui.event(Event::Consent { ends, instances, waivers, off_s });
+        let shared = !state.plan().aim.makes_new();
+        let (key, name) = (if shared { "shared" } else { "old" }, &self.secret);
+        let ends = match by_person(state) {
+            true => format!(
+                "keyroll does not go back after this; the {key} key of {name} works until you end it at its console"
+            ),
+            false => format!(
+                "IRREVERSIBLE: the {key} key of {name} is ended at its issuer, and cannot be brought back"
+            ),
+        };
+        self.ui.event(Event::Consent { ends, shared, instances, waivers, off_s });
         count
     }
 
@@ -338,13 +349,16 @@ impl<'a> Watch<'a> {
         if self.confirmed {
             return Word::Say(consented);
         }
-        if self.asking == Some(digest) {
+        if self.asking.as_ref().is_some_and(|(asked, _)| *asked == digest) {
             return Word::Awaited;
         }
         let instances = self.told_before_consent(state);
         let question = match state.new_version() {
-            None if state.plan().aim == Aim::End => format!(
+            None if !state.plan().aim.makes_new() => format!(
                 "{instances} instances were looked at, each on a key of its own: nothing needs the shared key. End it for good?"
+            ),
+            Some(_) if by_person(state) => format!(
+                "{instances} instances were looked at: nothing needs the old key. Go on to its end, which is yours?"
             ),
             Some(_) => {
                 format!("{instances} instances were looked at: nothing needs the old key. End it for good?")
@@ -356,18 +370,18 @@ impl<'a> Watch<'a> {
         };
         let tell = self.tell.clone();
         let name = self.secret.clone();
+        // Whoever is still asked about what is not true any more gives no answer to this.
+        self.asking = None;
         let asked = self.ui.begin_ask_name(&question, &name, move |answer| {
             let word = match answer {
                 Answer::Yes => consented,
-                Answer::No | Answer::Nobody => Command::Unanswered,
+                Answer::No | Answer::Nobody | Answer::Stopped => Command::Unanswered,
             };
             // A driver that has ended meanwhile needs no answer.
             let _ = tell.blocking_send(word);
         });
-        if !asked {
-            return Word::Nobody;
-        }
-        self.asking = Some(digest);
+        let Some(asked) = asked else { return Word::Nobody };
+        self.asking = Some((digest, asked));
         Word::Awaited
     }
 }
@@ -387,7 +401,9 @@ impl Observer for Watch<'_> {
                 let instances = state.look().map_or(0, |look| look.seen.instances.len());
                 let instances = u64::try_from(instances).unwrap_or(u64::MAX);
                 let waivers = u64::try_from(state.waived().len()).unwrap_or(u64::MAX);
-                self.ui.event(Event::Decided { by: "this command".to_owned(), instances, waivers });
+                let standing = state.plan().policy.standing_consent && waivers == 0 && !self.confirmed;
+                let by = if standing { "the standing consent in keyroll.toml" } else { "this command" };
+                self.ui.event(Event::Decided { by: by.to_owned(), instances, waivers });
             }
             _ => {}
         }
@@ -470,6 +486,12 @@ impl Observer for Watch<'_> {
         }
         Word::Nobody
     }
+}
+
+/// Whether the old key works until a person ends it.
+fn by_person(state: &State) -> bool {
+    let ends_itself = matches!(state.plan().capabilities.overlap, Overlap::None | Overlap::Grace { .. });
+    !state.plan().bound && !ends_itself
 }
 
 fn millis(length: std::time::Duration) -> u64 {

@@ -15,7 +15,7 @@ use keyroll_secret::{Credential, CredentialId, FingerprintKey, SecretBytes};
 
 use super::clear::refuse_clear;
 use super::granted::Granted;
-use super::shared::{holders, live_now, old_store, policy_for};
+use super::shared::{copies_apart, holders, live_now, policy_for};
 use super::subject::Subject;
 use crate::exit::Exit;
 use crate::places::Places;
@@ -120,7 +120,7 @@ fn on_this_machine(
         subject.secret,
         issuer,
         subject.places,
-        subject.id,
+        &subject.id,
         (folder, roots),
         &BTreeMap::new(),
         own,
@@ -139,7 +139,7 @@ pub(crate) async fn look(
     issuer: Arc<dyn Issuer>,
 ) -> Result<Found, Problem> {
     let aim = family::aim(subject.family);
-    let store = old_store(subject)?;
+    let store = family::planned(subject.places, subject.secret.name.as_str(), subject.family)?;
     let asked = at_issuer(subject, store.as_ref(), issuer.as_ref()).await?;
     let AtIssuer { from_version, credential, listing, standing, bound, able, settings, mut notes } = asked;
     let own = family::own_of(subject.places, subject.family).await?;
@@ -147,8 +147,10 @@ pub(crate) async fn look(
     let host = Local::new(composed.setup, fingerprint_key(subject.places)?);
     let values = Values { old: &credential.fields, new: None };
     refuse_wrong_copies(&host, values, aim)?;
+    let next = issuer.propose(&credential).ok().flatten();
+    next.map_or(Ok(()), |next| host.refuse_taken(&next.fields))?;
     notes.extend(host.linked_files()?);
-    if subject.rehearse && standing != Standing::Dead && aim != Aim::End {
+    if subject.rehearse && standing != Standing::Dead && aim.makes_new() {
         notes.extend(host.rehearse_checks(values).iter().map(check_note));
     }
     let sessions = match (&credential.id, issuer.capabilities().sessions) {
@@ -158,12 +160,10 @@ pub(crate) async fn look(
         _ => Sessions::default(),
     };
     let looked = host.enumerate(values, &sessions, Which::New).await?;
-    let (unexplained, holders) = match aim {
-        Aim::Replace | Aim::End => {
-            (unexplained(subject, from_version, &looked)?, holders(&host, &looked).await)
-        }
-        // Whoever else holds a key that is shared and kept goes on with it.
-        Aim::Part => (Vec::new(), Vec::new()),
+    // Whoever else holds a key that is shared and kept goes on with it.
+    let (unexplained, holders) = match aim.ends_old() {
+        true => (unexplained(subject, from_version, &looked)?, holders(&host, &looked).await),
+        false => (Vec::new(), Vec::new()),
     };
     let LiveReport { live, not_visible } = live_now(&host, aim);
     let (granted, live) = granted(subject, live)?;
@@ -211,10 +211,12 @@ fn apart(host: &Local, endpoints: &[String]) -> Result<Vec<String>, Problem> {
 /// The places with the value that no consumer names and nobody waived.
 fn unexplained(subject: &Subject<'_>, version: u32, looked: &Looked) -> Result<Vec<String>, Problem> {
     let waivers = Waivers::load(subject.places)?;
+    let apart = copies_apart(subject.config, subject.family);
     let names = looked
         .names
         .iter()
         .filter(|named| !waivers.has_copy(subject.secret.name.as_str(), version, named.digest))
+        .filter(|named| !apart.contains(&named.digest))
         .map(|named| named.name.clone());
     Ok(names.collect())
 }
@@ -244,7 +246,7 @@ fn too_slow(subject: &Subject<'_>, defect: PlanDefect) -> Problem {
 }
 
 /// Whether opens of the files can be seen, where the gate is to wait for them.
-fn refuse_unseen_reads(secret: &Secret) -> Result<(), Problem> {
+pub(crate) fn refuse_unseen_reads(secret: &Secret) -> Result<(), Problem> {
     if !secret.revoke.require.contains(&EvidenceKind::Read) {
         return Ok(());
     }
@@ -450,13 +452,12 @@ pub(crate) fn files(paths: &[PathBuf], key: &FingerprintKey) -> Result<BTreeMap<
 
 fn refuse_wrong_copies(host: &Local, values: Values<'_>, aim: Aim) -> Result<(), Problem> {
     host.refuse_unseen_mounts()?;
-    let right = if aim == Aim::End { Holds::New } else { Holds::Old };
-    let wrong = host.file_states(values).into_iter().find(|(_, holds)| *holds != right);
+    let wrong = host.file_states(values).into_iter().find(|(_, holds)| *holds != aim.begins_on());
     wrong.map_or(Ok(()), |(path, holds)| {
         let why = match holds {
             Holds::Unreadable => "it cannot be read".to_owned(),
             // A place that is mistyped, most likely, or one that readers disagree on.
-            Holds::Old if aim == Aim::End => "it holds the shared key again".to_owned(),
+            Holds::Old if !aim.makes_new() => "it holds the shared key again".to_owned(),
             Holds::Old | Holds::New | Holds::Other => {
                 host.unclear(&path).unwrap_or_else(|| "it holds something else".to_owned())
             }

@@ -126,11 +126,15 @@ pub(crate) fn steps(found: &Found, secret: &Secret) -> Vec<String> {
                 steps
                     .push(format!("switch the old key off, and watch for {soak} whether anybody is refused"));
             }
-            let end = match by_hand && !plan.bound {
-                true => {
+            let end = match (plan.bound, plan.policy.standing_consent) {
+                (false, _) => {
                     "wait until you have ENDED the old key at the console (asks again), and see it refused"
                 }
-                false => "END the old key, and see it refused (IRREVERSIBLE, asks again)",
+                (true, false) => "END the old key, and see it refused (IRREVERSIBLE, asks again)",
+                (true, true) => {
+                    "END the old key, and see it refused (IRREVERSIBLE, by the standing consent in keyroll.toml: asks only \
+                     if something was waived)"
+                }
             };
             steps.push(end.to_owned());
         }

@@ -2,7 +2,6 @@
 
 use keyroll_config::Secret;
 
-use crate::exit::Exit;
 use crate::problem::Problem;
 use crate::records::saved::Saved;
 use crate::ui::{Answer, Ui};
@@ -38,10 +37,10 @@ pub(crate) fn refuse_grown(
         format!("Credentials of {} would be sent to {} from now on.", secret.name, grown.join(", "));
     match ui.ask_name(&question, first) {
         Answer::Yes => Ok(()),
-        Answer::No | Answer::Nobody => Err(problem
+        answer @ (Answer::No | Answer::Nobody | Answer::Stopped) => Err(problem
             .help(format!(
                 "put the spec back, then: keyroll resume {id}; if the issuer did move, run that at a terminal, where it asks"
             ))
-            .exits(Exit::NeedsPerson)),
+            .exits(answer.exit())),
     }
 }

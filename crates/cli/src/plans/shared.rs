@@ -1,41 +1,37 @@
 //! What is other in a plan about a key that several consumers share.
 
-use std::sync::Arc;
+use std::path::Path;
 
-use keyroll_host::{LiveReport, Local};
-use keyroll_port::{Holder, Host as _, Looked, Store};
+use keyroll_config::Config;
+use keyroll_host::{LiveReport, Local, place_digest};
+use keyroll_port::{Holder, Host as _, Looked};
 use keyroll_rotation::{Aim, Kinds, Policy};
 
-use super::Subject;
-use crate::problem::Problem;
 use crate::records::saved::Family;
-use crate::wiring::family;
-use crate::wiring::open::store;
-
-/// What the old version is read from: where a consumer of a shared key gets one of its own, the shared secret.
-pub(super) fn old_store(subject: &Subject<'_>) -> Result<Arc<dyn Store>, Problem> {
-    match subject.family {
-        Some(family @ Family::Member { .. }) => family::member(subject.places, subject.secret, family),
-        Some(Family::End { .. }) | None => Ok(store(subject.places)?),
-    }
-}
 
 /// Where a key is only ended nothing is written whose opening could be seen, and a person is asked each time.
 pub(super) fn policy_for(aim: Aim, policy: Policy) -> Policy {
-    match aim {
-        Aim::Replace | Aim::Part => policy,
-        Aim::End => {
-            Policy { require: policy.require.without(Kinds::READ), standing_consent: false, ..policy }
-        }
+    if aim.makes_new() {
+        return policy;
     }
+    Policy { require: policy.require.without(Kinds::READ), standing_consent: false, ..policy }
 }
 
 /// What restarts would make live; where a key is only ended nothing is restarted.
 pub(super) fn live_now(host: &Local, aim: Aim) -> LiveReport {
-    match aim {
-        Aim::Replace | Aim::Part => host.live_now(),
-        Aim::End => LiveReport::default(),
-    }
+    if aim.makes_new() { host.live_now() } else { LiveReport::default() }
+}
+
+/// The digests of the copies whose consumers open rotations give a key of their own: each holds the shared one until it
+/// is moved by its own.
+pub(crate) fn copies_apart(config: &Config, family: Option<&Family>) -> Vec<u64> {
+    let Some(Family::Leaked { apart }) = family else { return Vec::new() };
+    let consumers = apart.iter().filter_map(|it| config.secret(&it.secret).ok()?.consumer(&it.consumer));
+    consumers.flat_map(|it| &it.reads).map(|copy| place(copy.place.path())).collect()
+}
+
+fn place(path: &Path) -> u64 {
+    place_digest(&path.canonicalize().unwrap_or_else(|_| path.to_owned()))
 }
 
 /// Running holders that nobody explains.

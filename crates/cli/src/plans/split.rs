@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use keyroll_config::{Config, Consumer, Name, Secret, join_consumers, split_consumer};
-use keyroll_host::SystemClock;
-use keyroll_port::Clock as _;
+use keyroll_port::Label;
 use keyroll_rotation::{MintedBy, Overlap};
 
 use super::live;
@@ -14,12 +13,14 @@ use super::outline::{announced, gaps, least_s, show_findings};
 use super::{Found, Subject};
 use crate::config_file;
 use crate::context::Context;
+use crate::exit::Exit;
 use crate::places::Places;
 use crate::problem::Problem;
-use crate::records::saved::{Family, Saved, Share};
+use crate::records::saved::{Apart, Family, Saved, Share};
+use crate::records::versions::{kept, label};
 use crate::ui::Event;
 use crate::wiring::issuer::described;
-use crate::wiring::open::new_id;
+use crate::wiring::open::{runtime, store};
 
 /// Looks at everything, and saves who gets which key and in which order; the plan's id.
 pub(crate) fn plan(
@@ -32,22 +33,12 @@ pub(crate) fn plan(
     let config_file = absolute(&context.config_path())?;
     let config_text = config_file::read(&config_file)?;
     let shares = shares(secret, into)?;
+    shares.iter().try_for_each(|share| refuse_taken(&places, secret.name.as_str(), share))?;
     refuse_one_place(secret)?;
-    refuse_open(&places, secret.name.as_str())?;
+    refuse_members(&refuse_open(&places, secret.name.as_str())?, secret)?;
     edited(&config_text, &config_file, secret.name.as_str(), &shares)?;
-    let id = new_id();
-    let subject = Subject {
-        config,
-        secret,
-        config_file: &config_file,
-        config_text: &config_text,
-        places: &places,
-        id: &id,
-        unix_ms: SystemClock::new().unix_ms(),
-        described: &described(secret)?,
-        rehearse: true,
-        family: None,
-    };
+    let described = described(secret)?;
+    let subject = Subject::new((config, secret), (&config_file, &config_text), &places, &described);
     let found = look_at(&subject)?;
     refuse_limits(secret, &found, shares.len())?;
     show_findings(&found, &mut context.ui);
@@ -58,6 +49,7 @@ pub(crate) fn plan(
     }
     let saved = Saved { shares, ..found.saved.clone() };
     saved.write(&places)?;
+    let id = saved.id.clone();
     live::show(&found.live, &mut context.ui);
     let (steps, gaps, least_s) = (steps(&saved, &found), gaps(&found, secret), least_s(&found));
     let away = announced(secret);
@@ -65,6 +57,15 @@ pub(crate) fn plan(
     let name = secret.name.to_string();
     context.ui.event(Event::Plan { id: id.clone(), secret: name, steps, gaps, away, least_s, apply_with });
     Ok(id)
+}
+
+/// A split of before is open still.
+fn refuse_members(apart: &[Apart], secret: &Secret) -> Result<(), Problem> {
+    let Some(one) = apart.first() else { return Ok(()) };
+    Err(Problem::new("K0846", format!("plan a split of {}", secret.name))
+        .because(format!("rotation {} gives {} a key of its own, and is open", one.rotation, one.consumer))
+        .help(format!("keyroll resume {}, or keyroll abort {}", one.rotation, one.rotation))
+        .exits(Exit::Held))
 }
 
 fn splitting(secret: &str) -> Problem {
@@ -102,6 +103,30 @@ fn share(secret: &Secret, consumer: &Consumer, into: &BTreeMap<String, String>) 
             .help(format!("name it: --into {name}=NAME")));
     }
     Ok(Share { consumer: name.to_owned(), secret: own })
+}
+
+/// A name under which the store has a key already: the rotation would take that for the shared one's successor.
+fn refuse_taken(places: &Places, secret: &str, share: &Share) -> Result<(), Problem> {
+    if !places.state.join("secrets.db").exists() {
+        return Ok(());
+    }
+    let own = runtime()?
+        .block_on(async { kept(store(places)?.as_ref(), &share.secret).await.map_err(Problem::from) })?;
+    // What a rotation made that was rolled back is nobody's key.
+    let live = own.iter().find(|version| matches!(version.label, Label::Current | Label::Pending));
+    live.map_or(Ok(()), |version| {
+        Err(splitting(secret)
+            .because(format!(
+                "the store has a secret {} already: its v{} is {}",
+                share.secret,
+                version.number,
+                label(version.label)
+            ))
+            .help(format!(
+                "name another one: --into {}=NAME; keyroll history {}",
+                share.consumer, share.secret
+            )))
+    })
 }
 
 /// One place holds one value: whoever reads the same one cannot have two keys.
@@ -190,6 +215,7 @@ pub(crate) fn member(split: &Saved, share: &Share, context: &mut Context) -> Res
     let places = context.places()?;
     let text = config_file::read(&split.config_file)?;
     refuse_changed(split, share, &text)?;
+    refuse_taken(&places, &split.secret, share)?;
     let text = moved(&text, &split.config_file, &split.secret, share)?;
     let family =
         Family::Member { from: split.secret.clone(), version: split.from_version, split: split.id.clone() };
@@ -276,18 +302,7 @@ fn look(
 ) -> Result<Found, Problem> {
     let config = Config::parse(text, &config_file.display().to_string())?;
     let secret = crate::context::secret(&config, name)?;
-    let id = new_id();
-    let subject = Subject {
-        config: &config,
-        secret,
-        config_file,
-        config_text: text,
-        places,
-        id: &id,
-        unix_ms: SystemClock::new().unix_ms(),
-        described: &described(secret)?,
-        rehearse: true,
-        family: Some(family),
-    };
-    look_at(&subject)
+    let described = described(secret)?;
+    let subject = Subject::new((&config, secret), (config_file, text), places, &described);
+    look_at(&Subject { family: Some(family), ..subject })
 }

@@ -1,7 +1,7 @@
 //! Whether the store is as new as the journal: one that was restored alone from a backup is not.
 
 use keyroll_port::{Journal, JournalError, Label, RotationId, Store, VersionInfo};
-use keyroll_rotation::{Op, Phase, State};
+use keyroll_rotation::{Aim, Op, Phase, State};
 
 use super::recorded::state_of;
 use super::versions::kept;
@@ -13,6 +13,7 @@ use crate::problem::Problem;
 pub(crate) async fn agree(journal: &dyn Journal, store: &dyn Store, secret: &str) -> Result<(), Problem> {
     let failed = |error: JournalError| Problem::new("K0835", "read the rotations").because_of(&error);
     let versions = kept(store, secret).await?;
+    let mut closed = false;
     for one in journal.list().await.map_err(failed)? {
         if one.secret != secret {
             continue;
@@ -20,7 +21,9 @@ pub(crate) async fn agree(journal: &dyn Journal, store: &dyn Store, secret: &str
         let recorded = journal.load(&one.id).await.map_err(failed)?;
         let state = state_of(&recorded)?;
         let from = recorded.opening.from_version;
-        let lacking = match lacking(&state, from, &versions) {
+        // The newest stand first: after its end a secret that was split has no current version.
+        closed |= state.plan().aim == Aim::End && (state.phase() == Phase::Done || dropping(&state));
+        let lacking = match lacking(&state, from, &versions).filter(|_| !closed || from > 0) {
             Some(lacking) => Some(lacking),
             None => unsealed(&state, store, secret, &one.id).await?,
         };
@@ -56,8 +59,7 @@ async fn unsealed(
     secret: &str,
     id: &RotationId,
 ) -> Result<Option<String>, Problem> {
-    let dropping = state.intents().iter().any(|open| matches!(open.op, Op::Retire(_)));
-    if state.ended() || state.phase() == Phase::RollingBack || dropping {
+    if state.ended() || state.phase() == Phase::RollingBack || dropping(state) {
         return Ok(None);
     }
     let intent = state.new_version().map(|new| new.mint).or_else(|| state.chosen());
@@ -66,6 +68,10 @@ async fn unsealed(
         Some(_) => Ok(None),
         None => Ok(Some(format!("the new value that it sealed under entry {intent} is not in the store"))),
     }
+}
+
+fn dropping(state: &State) -> bool {
+    state.intents().iter().any(|open| matches!(open.op, Op::Retire(_)))
 }
 
 fn older(secret: &str, id: &RotationId, lacking: String) -> Problem {

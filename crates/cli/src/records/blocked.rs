@@ -74,11 +74,11 @@ fn gone(who: Incarnation) -> bool {
 fn holder(called: &Called, state: &State, blocker: Blocker, stays: Which) -> Holder {
     let goes = if stays == Which::New { "old" } else { "new" };
     let stays = if stays == Which::New { "new" } else { "old" };
-    let ends = state.plan().aim == Aim::End;
+    let ends = !state.plan().aim.makes_new();
     match blocker {
         Blocker::Holder(who) => {
             let found_by = format!("it holds the {goes} key, and no consumer explains it");
-            Holder { found_by, ..unexplained(who, state.plan().aim) }
+            Holder { found_by, ..unexplained(called, who, state.plan().aim) }
         }
         Blocker::Stranger(_) => Holder {
             kind: "unexplained copy",
@@ -149,7 +149,7 @@ fn runs(state: &State, consumer: ConsumerId) -> bool {
 }
 
 /// A running holder that nobody explains, and what can be done about it.
-pub(crate) fn unexplained(who: Incarnation, aim: Aim) -> Holder {
+pub(crate) fn unexplained(called: &Called, who: Incarnation, aim: Aim) -> Holder {
     let pid = match who.life {
         Life::Process { pid, .. } => pid,
         Life::AtRest(_) => 0,
@@ -157,15 +157,15 @@ pub(crate) fn unexplained(who: Incarnation, aim: Aim) -> Holder {
     Holder {
         kind: "unexplained process",
         found_by: "an enumeration".to_owned(),
-        how_to_move: match (above_this(pid), aim) {
-            (true, Aim::End | Aim::Replace | Aim::Part) => {
+        how_to_move: match (above_this(pid), aim.makes_new()) {
+            (true, _) => {
                 "it is the shell that you type in, or what started it: open a new one and close this one"
                     .to_owned()
             }
-            (false, Aim::End) => SPLIT_AGAIN.to_owned(),
-            (false, Aim::Replace | Aim::Part) => {
-                format!("keyroll consumer adopt {pid} --name NAME --restart COMMAND")
-            }
+            (false, true) => called
+                .apart()
+                .unwrap_or_else(|| format!("keyroll consumer adopt {pid} --name NAME --restart COMMAND")),
+            (false, false) => SPLIT_AGAIN.to_owned(),
         },
         or_else: Some(format!("keyroll consumer waive {pid} --reason WHY")),
         ..process(who, None)

@@ -6,7 +6,17 @@ use keyroll_config::Config;
 use keyroll_port::Recorded;
 use keyroll_rotation::{ConsumerId, FileId};
 
-use super::saved::{Family, Saved};
+use super::saved::{Apart, Family, Saved};
+
+/// What a command of ours begins with, and the verbs that a rotation's id follows.
+const COMMAND: &str = "keyroll ";
+const OF_ROTATIONS: [&str; 4] = ["resume", "retry", "abort", "pause"];
+/// The length of a rotation's id in hexadecimal digits.
+const ID_LENGTH: usize = 32;
+
+fn is_id(word: &str) -> bool {
+    word.len() == ID_LENGTH && word.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
 
 /// The names behind a rotation's numbers; a number without one is shown as such.
 #[derive(Debug, Default)]
@@ -15,6 +25,7 @@ pub(crate) struct Called {
     consumers: Vec<String>,
     files: Vec<String>,
     paths: Vec<Vec<String>>,
+    apart: Vec<Apart>,
     gate: bool,
 }
 
@@ -31,8 +42,11 @@ impl Called {
         let mut known = Vec::new();
         let own = match &saved.family {
             Some(Family::End { own, .. }) => own.clone(),
-            Some(Family::Member { .. }) | None => BTreeMap::new(),
+            Some(Family::Member { .. } | Family::Leaked { .. }) | None => BTreeMap::new(),
         };
+        if let Some(Family::Leaked { apart }) = &saved.family {
+            called.apart.clone_from(apart);
+        }
         for consumer in &secret.consumers {
             called.consumers.push(consumer.name.to_string());
             called.paths.push(consumer.paths.iter().map(|path| path.name.to_string()).collect());
@@ -48,14 +62,33 @@ impl Called {
         called
     }
 
-    /// A text whose commands to an open rotation name this one: another may be open beside it.
+    /// A text whose commands to an open rotation name this one: another may be open beside it. One that names a rotation
+    /// keeps it.
     pub(crate) fn addressed(&self, text: &str) -> String {
-        let mut text = text.to_owned();
-        for word in ["resume", "retry", "abort", "pause"] {
-            let (bare, whole) = (format!("keyroll {word}"), format!("keyroll {word} {}", self.id));
-            text = text.replace(&whole, &bare).replace(&bare, &whole);
+        let (mut out, mut rest) = (String::new(), text);
+        while let Some(at) = rest.find(COMMAND) {
+            let (before, after) = rest.split_at(at + COMMAND.len());
+            let end = after.find(|it: char| !(it.is_ascii_lowercase() || it == '-')).unwrap_or(after.len());
+            let (word, behind) = after.split_at(end);
+            out.push_str(before);
+            out.push_str(word);
+            let next = behind.strip_prefix(' ').unwrap_or_default();
+            let named = next.split(|it: char| !it.is_ascii_alphanumeric()).next().is_some_and(is_id);
+            if OF_ROTATIONS.contains(&word) && !named {
+                out.push(' ');
+                out.push_str(&self.id);
+            }
+            rest = behind;
         }
-        text
+        out + rest
+    }
+
+    /// Who is moved by another rotation, which is open; none where nobody is.
+    pub(crate) fn apart(&self) -> Option<String> {
+        let one = |it: &Apart| format!("`{}` (keyroll status {})", it.consumer, it.rotation);
+        let all: Vec<String> = self.apart.iter().map(one).collect();
+        (!all.is_empty())
+            .then(|| format!("where it is one of these, their own rotation moves it: {}", all.join(", ")))
     }
 
     /// One consumer.
@@ -89,5 +122,32 @@ impl Called {
     /// One file.
     pub(crate) fn file(&self, id: FileId) -> String {
         self.files.get(id.index()).cloned().unwrap_or_else(|| format!("file {}", id.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_to_a_rotation_names_it_once() {
+        let (one, other) = ("a1".repeat(16), "b2".repeat(16));
+        let called = Called { id: one.clone(), ..Called::default() };
+        let cases = [
+            (
+                "then `keyroll resume`, or keyroll abort".to_owned(),
+                format!("then `keyroll resume {one}`, or keyroll abort {one}"),
+            ),
+            (
+                "keyroll resume --revoked-by-hand".to_owned(),
+                format!("keyroll resume {one} --revoked-by-hand"),
+            ),
+            (format!("keyroll retry {one}"), format!("keyroll retry {one}")),
+            (format!("keyroll retry {other}, then"), format!("keyroll retry {other}, then")),
+            ("keyroll paused it; keyroll plan".to_owned(), "keyroll paused it; keyroll plan".to_owned()),
+        ];
+        for (text, meant) in cases {
+            assert_eq!(called.addressed(&text), meant);
+        }
     }
 }

@@ -1,12 +1,12 @@
 //! The secret that a word about a holder is meant for.
 
 use keyroll_config::{Config, Secret};
-use keyroll_port::{Journal as _, JournalError, RotationId};
+use keyroll_port::{JournalError, RotationId};
 use keyroll_rotation::{Hold, Life, Reason, State};
 
 use super::blocked;
 use super::called::Called;
-use super::recorded::state_of;
+use super::index::Index;
 use crate::context::{only_secret, secret};
 use crate::places::Places;
 use crate::problem::Problem;
@@ -47,16 +47,13 @@ pub(crate) fn meant<'a>(
 fn open(places: &Places, pid: Option<u32>) -> Result<Vec<Open>, Problem> {
     let reading = |error: JournalError| Problem::new("K0835", "read the rotations").because_of(&error);
     let (journal, runtime) = (journal(places)?, runtime()?);
-    let mut open = Vec::new();
-    for one in runtime.block_on(journal.list()).map_err(reading)?.into_iter().filter(|one| one.open) {
-        let recorded = runtime.block_on(journal.load(&one.id)).map_err(reading)?;
-        let state = state_of(&recorded)?;
-        if !state.ended() {
-            let blocked = pid.is_some_and(|pid| blocks(&Called::of(&recorded), &state, pid));
-            open.push(Open { id: one.id, secret: one.secret, blocked });
-        }
-    }
-    Ok(open)
+    let index = runtime.block_on(Index::read(&journal)).map_err(reading)?;
+    let open = index.iter().map(|one| {
+        let blocks = |state, pid| blocks(&Called::of(&one.recorded), state, pid);
+        let blocked = one.state.as_ref().zip(pid).is_some_and(|(state, pid)| blocks(state, pid));
+        Open { id: one.id().clone(), secret: one.secret().to_owned(), blocked }
+    });
+    Ok(open.collect())
 }
 
 fn blocks(called: &Called, state: &State, pid: u32) -> bool {

@@ -1,7 +1,7 @@
 //! What is known of the old key's switch, for people: on, off since when, ended, or not known.
 
 use keyroll_port::Recorded;
-use keyroll_rotation::{Fact, OldKey, Op, Outcome, Seq, State};
+use keyroll_rotation::{Aim, Fact, OldKey, Op, Outcome, Seq, State};
 
 use crate::ui::OldKeyShown;
 
@@ -20,6 +20,27 @@ pub(crate) fn seen(recorded: &Recorded, state: &State) -> OldKeyShown {
         OldKey::Off(_) => OldKeyShown { state: "off", since: since(recorded, &Op::Disable) },
         OldKey::Ended => OldKeyShown { state: "ended", since: since(recorded, &Op::Revoke) },
     }
+}
+
+/// Whether the old key is off, or may be by a switch nobody saw the outcome of, and somebody may need it.
+pub(crate) fn may_be_off(state: &State) -> bool {
+    let in_question = || state.intents().iter().any(|intent| matches!(intent.op, Op::Disable | Op::Enable));
+    state.must_enable() || (!state.decided() && in_question())
+}
+
+/// Which keys there are where it stands, in a sentence.
+pub(crate) fn keys(recorded: &Recorded, state: &State) -> String {
+    let old = match (state.plan().aim, seen(recorded, state).state) {
+        (_, "unknown") => "whether the old key is on is not known".to_owned(),
+        (Aim::Replace, its) => format!("the old key is {its}"),
+        (Aim::Part | Aim::End, its) => format!("the shared key is {its}"),
+    };
+    let new = match (state.plan().aim, state.new_version()) {
+        (Aim::End, _) => "each consumer has its own",
+        (Aim::Replace | Aim::Part, Some(_)) => "the new one was made",
+        (Aim::Replace | Aim::Part, None) => "no new one was made",
+    };
+    format!("{old}, {new}")
 }
 
 /// When an operation was last seen done.

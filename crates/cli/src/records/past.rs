@@ -15,7 +15,7 @@ pub(crate) struct Past {
     /// From its opening to its last event, seconds.
     pub(crate) all_s: Option<f64>,
     /// From the first mint intent, or the key that a person gave, to the last consumer that settled on the new version,
-    /// seconds.
+    /// seconds; none of a rotation that goes back or went.
     pub(crate) mint_to_last_moved_s: Option<f64>,
     /// From the first mint intent until the old key was seen dead, seconds.
     pub(crate) mint_to_dead_s: Option<f64>,
@@ -51,7 +51,8 @@ impl Past {
         Self {
             emergency: clock.shown(recorded, moved, dead),
             all_s: seconds(Some(recorded.opening.unix_ms), recorded.unix_ms.last().copied()),
-            mint_to_last_moved_s: seconds(minted, moved),
+            // On the way back whoever had moved was given the old value again: nothing is finished that this could be of.
+            mint_to_last_moved_s: seconds(minted, moved).filter(|_| !goes_back(&state)),
             mint_to_dead_s: seconds(minted, dead),
             state: Some(state),
         }
@@ -100,6 +101,10 @@ impl Clock {
 fn seconds(from: Option<u64>, to: Option<u64>) -> Option<f64> {
     let millis = to?.saturating_sub(from?);
     Some(std::time::Duration::from_millis(millis).as_secs_f64())
+}
+
+fn goes_back(state: &State) -> bool {
+    matches!(state.phase(), Phase::RollingBack | Phase::RolledBack)
 }
 
 /// The consumers that are on the new version.

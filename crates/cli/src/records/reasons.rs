@@ -1,6 +1,8 @@
 //! Why a rotation stands still, in words, and how it goes on.
 
-use keyroll_rotation::{Aim, Hold, Incarnation, Life, Person, Phase, Reason, State, Want, wants};
+use keyroll_rotation::{
+    Event, Fact, Hold, Incarnation, Life, Person, Phase, Reason, State, Want, step, wants,
+};
 
 use super::called::Called;
 /// What a rotation waits for at Decide.
@@ -15,6 +17,15 @@ pub(crate) fn awaited(state: &State, id: &str, secret: &str) -> Option<(String, 
     }
     wants(state).into_iter().find_map(|want| match want {
         Want::Person(Person::Consent(_)) => Some(consent()),
+        Want::Person(_) | Want::Do(_) | Want::Ask(_) | Want::Decide(_) | Want::Wait(_) => {
+            at_the_console(&want, id)
+        }
+    })
+}
+
+/// What a person does at the issuer's console, and the command that goes on after it.
+fn at_the_console(want: &Want, id: &str) -> Option<(String, String)> {
+    match want {
         Want::Person(Person::MintByHand) => Some((
             "a person makes the new key at the issuer's console".to_owned(),
             format!("keyroll resume {id}, at a terminal, or with --value-file FILE or --value-stdin"),
@@ -23,8 +34,17 @@ pub(crate) fn awaited(state: &State, id: &str, secret: &str) -> Option<(String, 
             "a person ends the old key at the issuer's console".to_owned(),
             format!("keyroll resume {id} --revoked-by-hand"),
         )),
-        Want::Do(_) | Want::Ask(_) | Want::Decide(_) | Want::Wait(_) => None,
-    })
+        Want::Person(Person::Consent(_)) | Want::Do(_) | Want::Ask(_) | Want::Decide(_) | Want::Wait(_) => {
+            None
+        }
+    }
+}
+
+/// What a rotation that a person has paused waits for at the console: as long as it stands nothing is wanted of anybody.
+fn behind_the_pause(state: &State, id: &str) -> Option<(String, String)> {
+    let resumed = Event { at: state.now(), fact: Fact::Resumed };
+    let (next, _) = step(state, &resumed).ok()?;
+    wants(&next).iter().find_map(|want| at_the_console(want, id))
 }
 
 /// The command that continues it, with what has to be said to it.
@@ -35,6 +55,10 @@ pub(crate) fn command(state: &State, hold: Hold, id: &str) -> String {
             let accepted: String = state.refused().iter().map(accept).collect();
             format!("keyroll resume {id}{accepted}")
         }
+        Hold::Paused(Reason::Asked) => match behind_the_pause(state, id) {
+            Some((what, command)) => format!("{command} ({what})"),
+            None => format!("keyroll resume {id}"),
+        },
         Hold::Paused(_) => format!("keyroll resume {id}"),
         Hold::Stuck(_) => format!("keyroll retry {id}"),
     }
@@ -73,15 +97,24 @@ pub(crate) fn way_out(reason: Reason) -> Option<String> {
     }
 }
 
+/// Which of the two keys is to end: on the way back it is the new one.
+fn leaving(state: &State) -> &'static str {
+    if state.phase() == Phase::RollingBack { "new" } else { "old" }
+}
+
 /// Why it stands still, for a person.
 pub(crate) fn reason_text(called: &Called, state: &State, reason: Reason) -> String {
     match reason {
         Reason::Asked => "it was asked to pause (Ctrl-C, a signal, --until, or another command)".to_owned(),
         Reason::Holder(who) => match who.life {
-            Life::Process { pid, .. } => format!("process {pid} holds the old value and nobody explains it"),
-            Life::AtRest(_) => "something at rest holds the old value and nobody explains it".to_owned(),
+            Life::Process { pid, .. } => {
+                format!("process {pid} holds the {} value and nobody explains it", leaving(state))
+            }
+            Life::AtRest(_) => {
+                format!("something at rest holds the {} value and nobody explains it", leaving(state))
+            }
         },
-        Reason::Stranger(_) => "a file that no consumer names holds the old value".to_owned(),
+        Reason::Stranger(_) => format!("a file that no consumer names holds the {} value", leaving(state)),
         Reason::Foreign(file) => {
             format!("{} holds what neither keyroll nor the plan put there", called.file(file))
         }
@@ -94,7 +127,7 @@ pub(crate) fn reason_text(called: &Called, state: &State, reason: Reason) -> Str
         }
         Reason::RefusedUse => "the old key was used while it was disabled: it is on again".to_owned(),
         Reason::Consent => CONSENT.to_owned(),
-        Reason::Unit(consumer) if state.plan().aim == Aim::End => {
+        Reason::Unit(consumer) if !state.plan().aim.makes_new() => {
             format!("{} is not on its own key, or has not shown it", called.consumer(consumer))
         }
         Reason::Unit(consumer) => {

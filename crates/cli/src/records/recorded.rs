@@ -6,6 +6,7 @@ use keyroll_port::{Journal, JournalError, Overview, Recorded, RotationId};
 use keyroll_rotation::State;
 
 use super::saved::Saved;
+use crate::context::{chosen_id, no_rotation};
 use crate::exit::Exit;
 use crate::problem::Problem;
 
@@ -69,10 +70,7 @@ pub(crate) async fn only_open(journal: &SqliteJournal, id: Option<&str>) -> Resu
     let attempted = || Problem::new("K0807", "find the rotation");
     let all = journal.list().await.map_err(|error| attempted().because_of(&error))?;
     if let Some(id) = id {
-        let found = all.iter().find(|one| one.id.0 == id);
-        return found.map(|one| one.id.clone()).ok_or_else(|| {
-            attempted().because("no rotation has this id").help("keyroll status shows the ids of all")
-        });
+        return chosen_id(id, all.iter().map(|one| one.id.0.as_str()), no_rotation()).map(RotationId);
     }
     let mut open = all.iter().filter(|one| one.open);
     match (open.next(), open.next()) {

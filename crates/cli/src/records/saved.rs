@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use keyroll_port::Recorded;
 use keyroll_rotation::Fact;
 use serde::{Deserialize, Serialize};
 
+use crate::context::chosen_id;
 use crate::places::Places;
 use crate::problem::Problem;
 
@@ -79,6 +80,18 @@ pub(crate) enum Family {
         /// The plan of the split, where it is its last step.
         split: Option<String>,
     },
+    /// The shared key itself is replaced in an emergency, while rotations that give consumers of it a key of their own
+    /// are open. Those are not among its consumers.
+    Leaked { apart: Vec<Apart> },
+}
+
+/// A consumer that an open rotation gives a key of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Apart {
+    pub(crate) rotation: String,
+    pub(crate) secret: String,
+    pub(crate) consumer: String,
 }
 
 impl Family {
@@ -87,6 +100,7 @@ impl Family {
         match self {
             Self::Member { split, .. } => Some(split),
             Self::End { split, .. } => split.as_deref(),
+            Self::Leaked { .. } => None,
         }
     }
 }
@@ -160,6 +174,10 @@ impl SeenAll {
     }
 }
 
+fn not_found() -> Problem {
+    Problem::new("K0824", "find the plan").help("keyroll plan SECRET makes one and prints its id")
+}
+
 impl Saved {
     pub(crate) const fn form() -> u32 {
         VERSION
@@ -174,7 +192,8 @@ impl Saved {
         let folder = Self::folder(places);
         let path = folder.join(format!("{}.json", self.id));
         let attempted = || Problem::new("K0823", format!("save the plan {}", path.display()));
-        fs::create_dir_all(&folder).map_err(|error| attempted().because_of(&error))?;
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+        made.map_err(|error| attempted().because_of(&error))?;
         let text = self.text()?;
         let open = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
         let written =
@@ -195,9 +214,28 @@ impl Saved {
         Self::load_file(&path)
     }
 
+    /// The same by what a person typed of its id.
+    pub(crate) fn meant(places: &Places, id: &str) -> Result<Self, Problem> {
+        let ids = Self::ids(places);
+        let id = chosen_id(id, ids.iter().map(String::as_str), not_found())?;
+        Self::load(places, &id)
+    }
+
+    /// The ids of all saved plans.
+    fn ids(places: &Places) -> Vec<String> {
+        let entries = fs::read_dir(Self::folder(places)).into_iter().flatten().flatten();
+        let name = |entry: fs::DirEntry| entry.file_name().into_string().ok();
+        entries.filter_map(name).filter_map(|name| name.strip_suffix(".json").map(str::to_owned)).collect()
+    }
+
+    /// The ids of the plans that are splits.
+    pub(crate) fn splits(places: &Places) -> Vec<String> {
+        let split = |id: &String| Self::load(places, id).is_ok_and(|saved| !saved.shares.is_empty());
+        Self::ids(places).into_iter().filter(split).collect()
+    }
+
     fn load_file(path: &Path) -> Result<Self, Problem> {
-        let attempted =
-            || Problem::new("K0824", "find the plan").help("keyroll plan SECRET makes one and prints its id");
+        let attempted = not_found;
         let meta = fs::metadata(path).map_err(|error| attempted().because_of(&error))?;
         if meta.len() > PLAN_BYTES_MAX {
             return Err(attempted().because("it is too large to be one"));

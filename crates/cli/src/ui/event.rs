@@ -62,6 +62,9 @@ pub(crate) enum Event {
     Consent {
         /// What is ended for good.
         ends: String,
+        /// It was shared, and whoever used it has a key of its own.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        shared: bool,
         instances: Vec<String>,
         /// What keeps the old value all the same.
         waivers: Vec<String>,
@@ -96,6 +99,8 @@ pub(crate) enum Event {
     Due(DueShown),
     /// One rotation, for `history`.
     Past(PastShown),
+    /// One issuer, for `issuers`.
+    Issuer(super::IssuerShown),
     /// A sentence.
     Note { text: String },
     /// A place that is left with the old value.
@@ -218,6 +223,9 @@ pub(crate) struct StatusShown {
     pub(crate) outcome: Option<Outcome>,
     /// Why it stands still.
     pub(crate) why: Option<String>,
+    /// What led to it: why it goes or went back, or what a consumer did not show.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cause: Option<String>,
     /// It does not go on by resuming alone.
     pub(crate) person: bool,
     pub(crate) blocked_by: Vec<Holder>,
@@ -263,6 +271,9 @@ pub(crate) struct PastShown {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) emergency: Option<EmergencyShown>,
     pub(crate) old_key: String,
+    /// Why it goes or went back, or what a consumer did not show.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cause: Option<String>,
     /// Each consumer with one instance that is restarted: what was announced and what was measured.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) gaps: Vec<GapShown>,

@@ -60,10 +60,12 @@ pub(crate) fn line(event: &Event) -> Option<(Mark, String)> {
             };
             (mark, format!("{name}: {detail}{help}"))
         }
-        Event::Consent { ends, instances, waivers, off_s } => {
-            (Mark::Wait, consent(ends, instances, waivers, *off_s))
+        Event::Consent { ends, shared, instances, waivers, off_s } => {
+            (Mark::Wait, consent((ends, *shared), instances, waivers, *off_s))
         }
-        Event::Secret { .. } | Event::Status(_) | Event::Due(_) | Event::Past(_) => return None,
+        Event::Secret { .. } | Event::Status(_) | Event::Due(_) | Event::Past(_) | Event::Issuer(_) => {
+            return None;
+        }
         Event::Note { text } => (Mark::Plain, text.clone()),
         Event::Done { outcome } => (Mark::Plain, format!("ended: {}", outcome.word())),
         Event::Plan { id, secret, steps, gaps: _, away: _, least_s, apply_with } => {
@@ -84,17 +86,28 @@ fn plan(id: &str, secret: &str, steps: &[String], least_s: u64, apply_with: &str
         0 => "the restarts and their checks".to_owned(),
         seconds => format!("{} of waiting, besides the restarts and their checks", duration(seconds)),
     };
+    let last = match steps.contains("IRREVERSIBLE") {
+        true => "the step that is IRREVERSIBLE",
+        // A person ends the old key, and until then it works.
+        false => "the last step",
+    };
     format!(
-        "plan {id} for {secret}; nothing was touched{steps}\n  takes at least {least}\n  everything before the step that is IRREVERSIBLE can be taken back: \
+        "plan {id} for {secret}; nothing was touched{steps}\n  takes at least {least}\n  everything before {last} can be taken back: \
          keyroll abort {id}\n  to carry it out: {apply_with}"
     )
 }
 
 /// What a person is asked about, line by line.
-fn consent(ends: &str, instances: &[String], waivers: &[String], off_s: Option<u64>) -> String {
-    let mut text = format!("before the end of the old key\n  IRREVERSIBLE: {ends}");
+fn consent(
+    (ends, shared): (&str, bool),
+    instances: &[String],
+    waivers: &[String],
+    off_s: Option<u64>,
+) -> String {
+    let (key, new) = if shared { ("shared", "a key of its own") } else { ("old", "the new key") };
+    let mut text = format!("before the end of the {key} key\n  {ends}");
     for instance in instances {
-        text.push_str(&format!("\n  on the new key: {instance}"));
+        text.push_str(&format!("\n  on {new}: {instance}"));
     }
     for waived in waivers {
         text.push_str(&format!("\n  waived, and may break: {waived}"));
@@ -103,7 +116,7 @@ fn consent(ends: &str, instances: &[String], waivers: &[String], off_s: Option<u
         text.push_str("\n  waived: nothing");
     }
     if let Some(seconds) = off_s {
-        text.push_str(&format!("\n  the old key has been switched off for {}", duration(seconds)));
+        text.push_str(&format!("\n  the {key} key has been switched off for {}", duration(seconds)));
     }
     text
 }
@@ -123,17 +136,17 @@ fn summary(summary: &Summary) -> String {
     std::iter::once(line).chain(clock).collect::<Vec<_>>().join("\n")
 }
 
-/// The steps of an emergency, beside those of a runbook of ten minutes.
-fn clock(shown: &EmergencyShown) -> String {
+/// The steps of an emergency, beside the minutes after the alert within which they should be done.
+pub(crate) fn clock(shown: &EmergencyShown) -> String {
     let steps = [
         ("new key made", shown.alert_to_minted_s, 3),
         ("written to every copy", shown.alert_to_stored_s, 5),
         ("every consumer on it", shown.alert_to_moved_s, 6),
         ("old key dead", shown.alert_to_dead_s, 8),
     ];
-    let row = |(what, at, runbook): (&str, Option<f64>, u32)| {
+    let row = |(what, at, goal): (&str, Option<f64>, u32)| {
         let at = at.map_or_else(|| "not yet".to_owned(), |at| format!("after {}", spent(at)));
-        format!("\n  {what:<22} {at:<12} (a runbook allows {runbook} min)")
+        format!("\n  {what:<22} {at:<12} (keyroll's goal: {goal} min)")
     };
     format!("since the alert at {}{}", shown.alerted, steps.map(row).concat())
 }

@@ -1,23 +1,25 @@
 use std::fs::{File, OpenOptions};
-use std::io::{self, IsTerminal as _, Read, Write as _};
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::io::{self, IsTerminal as _, PipeReader, PipeWriter, Read, Write as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use keyroll_secret::SecretBytes;
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::termios::{LocalModes, OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcsetattr};
-use zeroize::{Zeroize as _, Zeroizing};
+use rustix::fs::OFlags;
+use zeroize::Zeroizing;
 
 use crate::exit::Exit;
+use crate::interrupt;
 use crate::problem::Problem;
 use crate::redact;
 use crate::ui::Ui;
+use crate::ui::terminal::{Heeding, Line, Ready, Silent, ready};
 
 /// The largest value that is taken in, in bytes (the limit of what a rotation carries).
 pub(crate) const VALUE_BYTES_MAX: usize = 65_536;
 
-/// How long a terminal must be quiet for a paste to be over, nanoseconds: one comes in pieces.
-const PENDING_LOOK_NS: i64 = 150_000_000;
+/// The longest line that a terminal gives at once, in bytes (termios(3)).
+const LINE_BYTES_MAX: usize = 4096;
 
 /// How often the name is asked for before nothing is ended: coming as far again takes a whole round.
 const NAME_ASKED_MAX: u32 = 3;
@@ -29,21 +31,41 @@ pub(crate) enum Answer {
     No,
     /// Nobody can be asked.
     Nobody,
+    /// It was asked to stop meanwhile.
+    Stopped,
 }
+
+impl Answer {
+    /// Why nothing is done, where it is not yes.
+    pub(crate) fn refusal(self) -> &'static str {
+        match self {
+            Self::Yes | Self::No | Self::Nobody => "nobody consented",
+            Self::Stopped => "it was asked to stop (Ctrl-C or a signal) before anybody consented",
+        }
+    }
+
+    /// How the command ends then.
+    pub(crate) fn exit(self) -> Exit {
+        if self == Self::Stopped { Exit::Interrupted } else { Exit::NeedsPerson }
+    }
+}
+
+/// A question that waits for its answer; dropped, it is not asked any more.
+pub(crate) struct Asking(#[allow(dead_code, reason = "its end is what is heard")] PipeWriter);
 
 impl Ui {
     /// Reads a value without showing it: from the terminal, or all of stdin if that is not one.
     pub(crate) fn hidden(&mut self, what: &str) -> Result<SecretBytes, Problem> {
         self.settle();
         let value = match io::stdin().is_terminal() {
-            true if self.look.input => from_terminal(what)?,
+            true if self.look.input => self.typed(what)?,
             true => {
                 return Err(taking(what)
                     .because("nobody may be asked (--no-input)")
                     .help("give the value on stdin: keyroll secret add NAME < FILE")
                     .exits(Exit::NeedsPerson));
             }
-            false => from_reader(what, io::stdin().lock())?,
+            false => from_stdin(what)?,
         };
         if value.is_empty() {
             return Err(taking(what).because("it is empty"));
@@ -52,11 +74,28 @@ impl Ui {
         Ok(value)
     }
 
+    fn typed(&mut self, what: &str) -> Result<SecretBytes, Problem> {
+        let (mut bytes, blanks) = trimmed(from_terminal(what)?);
+        if bytes.iter().any(|byte| byte.is_ascii_control() && *byte != b'\t') {
+            return Err(taking(what)
+                .because("there is a control character in it: an arrow, Esc, or Ctrl with a letter")
+                .help("paste it again, by the same command")
+                .exits(Exit::NeedsPerson));
+        }
+        if blanks && !bytes.is_empty() {
+            self.note("the white space around it was taken off; where it belongs to it, give it on stdin");
+        }
+        Ok(SecretBytes::new(std::mem::take(&mut *bytes)))
+    }
+
     /// Reads a value from a file that only its owner can read, or from a pipe.
     #[allow(clippy::unused_self, reason = "everything that is taken in is taken in here")]
     pub(crate) fn value_of_file(&mut self, what: &str, path: &Path) -> Result<SecretBytes, Problem> {
         let attempted = || taking(&format!("{what} from {}", path.display()));
-        let file = File::open(path).map_err(|error| attempted().because_of(&error))?;
+        // A pipe that nobody writes to is not waited for in the opening, which hears no signal.
+        let flags = OFlags::NONBLOCK.bits().cast_signed();
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(path);
+        let file = file.map_err(|error| attempted().because_of(&error))?;
         let meta = file.metadata().map_err(|error| attempted().because_of(&error))?;
         if meta.is_file() && meta.mode() & 0o077 != 0 {
             let why = format!("others may read it (mode {:04o})", meta.mode() & 0o7777);
@@ -65,7 +104,7 @@ impl Ui {
         if !meta.is_file() && !meta.file_type().is_fifo() {
             return Err(attempted().because("it is neither a file nor a pipe"));
         }
-        let value = from_reader(what, file)?;
+        let value = from_reader(what, Heeding(file))?;
         if value.is_empty() {
             return Err(attempted().because("it is empty"));
         }
@@ -86,27 +125,30 @@ impl Ui {
     /// Asks for a name to be typed, for what cannot be undone.
     pub(crate) fn ask_name(&mut self, question: &str, name: &str) -> Answer {
         match self.put(&format!("{question} Type `{name}` to go on: ")) {
-            true => typed_name(name),
+            true => typed_name(name, None),
             false => Answer::Nobody,
         }
     }
 
-    /// The same without waiting for the answer, which comes on a thread of its own. Returns whether somebody is asked.
+    /// The same without waiting for the answer, which comes on a thread of its own, unless it was asked to stop. None
+    /// where nobody is asked.
     pub(crate) fn begin_ask_name(
         &mut self,
         question: &str,
         name: &str,
         answered: impl FnOnce(Answer) + Send + 'static,
-    ) -> bool {
+    ) -> Option<Asking> {
+        // Two that read one terminal would take each other's answers.
+        let (off, asking) = io::pipe().ok()?;
         if !self.put(&format!("{question} Type `{name}` to go on: ")) {
-            return false;
+            return None;
         }
         let name = name.to_owned();
-        // A read of a terminal cannot be called off: where nobody answers, the thread ends with the process.
-        std::thread::spawn(move || {
-            answered(typed_name(&name));
+        std::thread::spawn(move || match typed_name(&name, Some(&off)) {
+            Answer::Stopped => {}
+            answer @ (Answer::Yes | Answer::No | Answer::Nobody) => answered(answer),
         });
-        true
+        Some(Asking(asking))
     }
 
     /// Shows a question, if there is somebody to read it.
@@ -121,13 +163,17 @@ impl Ui {
 }
 
 /// The answer of whoever was asked for a name; one that is mistyped may be typed again.
-fn typed_name(name: &str) -> Answer {
+fn typed_name(name: &str, off: Option<&PipeReader>) -> Answer {
     for left in (0..NAME_ASKED_MAX).rev() {
-        let again = match typed().as_deref().map(str::trim) {
-            None => return Answer::Nobody,
-            Some(line) if line == name => return Answer::Yes,
-            Some("") => false,
-            Some(_) => left > 0,
+        let line = match typed(off) {
+            Ok(Some(line)) => line,
+            Ok(None) => return Answer::Stopped,
+            Err(_) => return Answer::Nobody,
+        };
+        let again = match std::str::from_utf8(&line).map(str::trim) {
+            Ok(line) if line == name => return Answer::Yes,
+            Ok("") => false,
+            Ok(_) | Err(_) => left > 0,
         };
         // What was typed is not repeated: it may have been a value.
         let said = match again {
@@ -142,15 +188,33 @@ fn typed_name(name: &str) -> Answer {
     Answer::No
 }
 
-/// A line that somebody typed.
-fn typed() -> Option<String> {
-    let mut line = String::new();
-    let read = io::stdin().read_line(&mut line).ok()?;
-    (read > 0).then_some(line)
+/// A line that somebody typed; none if it was asked to stop.
+fn typed(off: Option<&PipeReader>) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+    let stdin = io::stdin();
+    let others: Vec<_> = interrupt::wake().into_iter().chain(off.map(PipeReader::as_fd)).collect();
+    if ready(stdin.as_fd(), &others, None)? == Ready::Stopped {
+        return Ok(None);
+    }
+    // A terminal gives one line at most, and nothing is kept back of the next.
+    let mut line = Zeroizing::new(vec![0; LINE_BYTES_MAX]);
+    match rustix::io::read(&stdin, line.as_mut_slice())? {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        length => {
+            line.truncate(length);
+            Ok(Some(line))
+        }
+    }
 }
 
 fn taking(what: &str) -> Problem {
     Problem::new("K0806", format!("take in {what}"))
+        .help("run it again: at a terminal the value is asked for, not echoed; elsewhere give it on stdin")
+}
+
+fn from_stdin(what: &str) -> Result<SecretBytes, Problem> {
+    // Not by its buffer: that would keep a copy.
+    let stdin = io::stdin().as_fd().try_clone_to_owned().map_err(|error| taking(what).because_of(&error))?;
+    from_reader(what, Heeding(File::from(stdin)))
 }
 
 /// All of a stream, without one line end at its end.
@@ -158,7 +222,10 @@ fn from_reader(what: &str, reader: impl Read) -> Result<SecretBytes, Problem> {
     // Room for all of it at once: a buffer that grows would leave copies behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(VALUE_BYTES_MAX + 2));
     let limit = VALUE_BYTES_MAX as u64 + 2;
-    reader.take(limit).read_to_end(&mut bytes).map_err(|error| taking(what).because_of(&error))?;
+    reader.take(limit).read_to_end(&mut bytes).map_err(|error| match interrupt::is_asked() {
+        true => taking(what).because("it was cancelled").exits(Exit::Interrupted),
+        false => taking(what).because_of(&error),
+    })?;
     if bytes.last() == Some(&b'\n') {
         bytes.pop();
         if bytes.last() == Some(&b'\r') {
@@ -171,98 +238,47 @@ fn from_reader(what: &str, reader: impl Read) -> Result<SecretBytes, Problem> {
     Ok(SecretBytes::new(std::mem::take(&mut *bytes)))
 }
 
-/// The terminal without echo; put back as it was when this is dropped.
-struct Silent {
-    terminal: File,
-    before: Termios,
-}
-
-impl Silent {
-    fn open() -> io::Result<Self> {
-        let terminal = OpenOptions::new().read(true).write(true).open("/dev/tty")?;
-        let before = tcgetattr(&terminal)?;
-        let mut silent = before.clone();
-        // Ctrl-C comes as a byte, so that the terminal can be put back first.
-        silent.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG);
-        silent.special_codes[SpecialCodeIndex::VMIN] = 1;
-        silent.special_codes[SpecialCodeIndex::VTIME] = 0;
-        tcsetattr(&terminal, OptionalActions::Flush, &silent)?;
-        Ok(Self { terminal, before })
-    }
-}
-
-impl Silent {
-    /// Reads what is pending behind the line that was taken, which would be the shell's next command. Returns whether
-    /// it was more than white space.
-    fn thrown_away(&mut self) -> io::Result<bool> {
-        let look = Timespec { tv_sec: 0, tv_nsec: PENDING_LOOK_NS };
-        let mut more = false;
-        // Bounded: whoever types on for ever is not waited for.
-        for _ in 0..=VALUE_BYTES_MAX {
-            let mut pending = [PollFd::new(&self.terminal, PollFlags::IN)];
-            let ready = poll(&mut pending, Some(&look))?;
-            if ready == 0 || !pending.iter().any(|one| one.revents().contains(PollFlags::IN)) {
-                break;
-            }
-            let mut byte = [0_u8; 1];
-            let read = self.terminal.read(&mut byte)?;
-            more |= read > 0 && !byte[0].is_ascii_whitespace();
-            byte.zeroize();
-            if read == 0 {
-                break;
-            }
-        }
-        Ok(more)
-    }
-}
-
-impl Drop for Silent {
-    fn drop(&mut self) {
-        // What is pending is not the shell's.
-        let _ = tcsetattr(&self.terminal, OptionalActions::Flush, &self.before);
-        let _ = self.terminal.write_all(b"\n");
-    }
-}
-
 /// Reads a value at the terminal without showing it, whatever stdin is.
 pub(crate) fn typed_hidden(what: &str) -> Result<SecretBytes, Problem> {
-    let value = from_terminal(what)?;
+    let mut bytes = from_terminal(what)?;
+    let value = SecretBytes::new(std::mem::take(&mut *bytes));
     redact::remember(&value);
     Ok(value)
 }
 
-fn from_terminal(what: &str) -> Result<SecretBytes, Problem> {
-    let mut silent = Silent::open().map_err(|error| taking(what).because_of(&error))?;
-    let _ = silent.terminal.write_all(format!("{what} (not shown): ").as_bytes());
-    let mut bytes = Zeroizing::new(Vec::with_capacity(VALUE_BYTES_MAX + 1));
-    loop {
-        let mut byte = [0_u8; 1];
-        let read = silent.terminal.read(&mut byte).map_err(|error| taking(what).because_of(&error))?;
-        let [typed] = byte;
-        byte.zeroize();
-        match typed {
-            _ if read == 0 => break,
-            b'\n' | b'\r' => break,
-            3 | 4 => return Err(taking(what).because("it was cancelled").exits(Exit::Interrupted)),
-            8 | 127 => {
-                bytes.pop();
-            }
-            21 => bytes.clear(),
-            _ if bytes.len() >= VALUE_BYTES_MAX => {
-                return Err(taking(what).because(format!("it is larger than {VALUE_BYTES_MAX} bytes")));
-            }
-            typed => bytes.push(typed),
+/// A line of the terminal, without showing it.
+fn from_terminal(what: &str) -> Result<Zeroizing<Vec<u8>>, Problem> {
+    let failed = |error: io::Error| taking(what).because_of(&error);
+    let mut silent = Silent::open().map_err(failed)?;
+    silent.show(&format!("{what} (not shown): "));
+    let (line, more) = silent.line().map_err(failed)?;
+    drop(silent);
+    let thrown = "the rest of what was pasted was thrown away, and nothing was taken in";
+    match (line, more) {
+        (Line::Cancelled, _) => Err(taking(what).because("it was cancelled").exits(Exit::Interrupted)),
+        (Line::TooLong, _) => {
+            Err(taking(what).because(format!("it is larger than {VALUE_BYTES_MAX} bytes")).because(thrown))
         }
-    }
-    match silent.thrown_away() {
-        Ok(false) => Ok(SecretBytes::new(std::mem::take(&mut *bytes))),
-        Ok(true) => Err(taking(what)
+        (Line::Typed(_), true) => Err(taking(what)
             .because("what was pasted has a line break in it")
-            .because("the rest of what was pasted was thrown away, and nothing was taken in")
+            .because(thrown)
             .help("paste it as one line, by the same command")
             .exits(Exit::NeedsPerson)),
-        Err(error) => Err(taking(what).because_of(&error)),
+        (Line::Typed(bytes), false) => Ok(bytes),
     }
+}
+
+/// A key as it was meant: white space around it came with the paste. Returns whether there was any.
+fn trimmed(mut bytes: Zeroizing<Vec<u8>>) -> (Zeroizing<Vec<u8>>, bool) {
+    let Ok(text) = std::str::from_utf8(&bytes) else { return (bytes, false) };
+    // Browsers copy characters that nobody sees.
+    let around = |c: char| c.is_whitespace() || matches!(c, '\u{200b}' | '\u{2060}' | '\u{feff}');
+    let end = text.trim_end_matches(around).len();
+    let begin = end.saturating_sub(text.get(..end).unwrap_or_default().trim_start_matches(around).len());
+    let blanks = begin > 0 || end < bytes.len();
+    bytes.truncate(end);
+    bytes.drain(..begin);
+    (bytes, blanks)
 }
 
 #[cfg(test)]
@@ -275,6 +291,16 @@ mod tests {
         {
             let value = from_reader("a value", given.as_bytes()).unwrap();
             assert_eq!(value.expose(), taken.as_bytes());
+        }
+    }
+
+    #[test]
+    fn what_nobody_sees_around_a_key_is_taken_off() {
+        for (typed, taken, blanks) in
+            [("v", "v", false), (" v w\t ", "v w", true), ("\u{feff}v\u{a0}", "v", true), ("  ", "", true)]
+        {
+            let (bytes, had) = trimmed(Zeroizing::new(typed.as_bytes().to_vec()));
+            assert_eq!((bytes.as_slice(), had), (taken.as_bytes(), blanks));
         }
     }
 

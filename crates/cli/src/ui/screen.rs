@@ -19,11 +19,13 @@ pub(crate) struct Ui {
     started: bool,
     /// Whether the cursor stands behind a live line.
     open: bool,
+    /// Why what was asked for could not be written.
+    lost: Option<io::Error>,
 }
 
 impl Ui {
     pub(crate) fn new(look: Look) -> Self {
-        Self { look, progress: Progress::default(), started: false, open: false }
+        Self { look, progress: Progress::default(), started: false, open: false, lost: None }
     }
 
     /// Shows one event: a line of JSON on stdout, or a line for people on stderr.
@@ -53,17 +55,35 @@ impl Ui {
     pub(crate) fn data(&mut self, text: &str) {
         self.settle();
         let text = redact::pass(text);
-        let mut out = io::stdout().lock();
-        let _ = writeln!(out, "{}", clean(&text));
-        let _ = out.flush();
+        self.write(format!("{}\n", clean(&text)).as_bytes());
+    }
+
+    /// The same in lines that a terminal shows whole.
+    pub(crate) fn lines(&mut self, text: &str) {
+        match self.look.live && io::stdout().is_terminal() {
+            true => self.data(&wrapped(text, columns(), 0)),
+            false => self.data(text),
+        }
     }
 
     /// A text for a file, on stdout, byte for byte; nothing of a secret is in it.
     pub(crate) fn file(&mut self, text: &[u8]) {
         self.settle();
+        self.write(text);
+    }
+
+    fn write(&mut self, text: &[u8]) {
         let mut out = io::stdout().lock();
-        let _ = out.write_all(text);
-        let _ = out.flush();
+        if let Err(error) = out.write_all(text).and_then(|()| out.flush()) {
+            self.lost = Some(error);
+        }
+    }
+
+    /// What was asked for could not be written; a reader who went away has read what they wanted.
+    pub(crate) fn lost(&mut self) -> Option<Problem> {
+        let error = self.lost.take().filter(|error| error.kind() != io::ErrorKind::BrokenPipe)?;
+        let problem = Problem::new("K0886", "write down what was asked for").because_of(&error);
+        Some(problem.help("make room where stdout goes, then run the same command again"))
     }
 
     /// What the command was asked for, as a line for people, on stdout.
@@ -153,6 +173,15 @@ impl Ui {
             }
         }
     }
+}
+
+/// A sentence from beside what goes on, on stderr: it may stand behind a question, or behind a line that is written over.
+pub(crate) fn aside(look: Look, text: &str) {
+    if look.json {
+        return;
+    }
+    let text = if look.live { format!("\n{}", wrapped(text, columns(), 0)) } else { text.to_owned() };
+    let _ = io::stderr().write_all(format!("{text}\n").as_bytes());
 }
 
 /// Lines for a terminal of so many columns: broken between words, and indented under where their text begins. A line

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use keyroll_config::Secret;
 use keyroll_port::{Class, Failure, Label, RotationId, Store, VersionInfo};
 use keyroll_rotation::{Aim, Seq};
 use keyroll_secret::{Credential, CredentialId, Fields};
@@ -24,7 +23,7 @@ pub(crate) type Own = BTreeMap<String, Arc<Fields>>;
 /// What a rotation is for.
 pub(crate) fn aim(family: Option<&Family>) -> Aim {
     match family {
-        None => Aim::Replace,
+        None | Some(Family::Leaked { .. }) => Aim::Replace,
         Some(Family::Member { .. }) => Aim::Part,
         Some(Family::End { .. }) => Aim::End,
     }
@@ -32,32 +31,64 @@ pub(crate) fn aim(family: Option<&Family>) -> Aim {
 
 /// The store of a rotation.
 pub(crate) async fn store_of(places: &Places, saved: &Saved) -> Result<Arc<dyn Store>, Problem> {
+    let Some(Family::End { own, .. }) = &saved.family else {
+        return of_rotation(places, &saved.secret, &saved.id, saved.family.as_ref());
+    };
     let sealed = store(places)?;
-    Ok(match &saved.family {
-        None => sealed,
-        Some(Family::Member { from, version, .. }) => {
-            Arc::new(Member { sealed, secret: saved.secret.clone(), from: from.clone(), version: *version })
-        }
-        Some(Family::End { own, .. }) => {
-            let present = present(sealed.as_ref(), own).await?;
-            let (secret, version) = (saved.secret.clone(), saved.from_version);
-            Arc::new(Ended { sealed, secret, version, present })
-        }
-    })
+    let present = present(sealed.as_ref(), own).await?;
+    let (secret, version) = (saved.secret.clone(), saved.from_version);
+    Ok(Arc::new(Ended { sealed, secret, version, present }))
 }
 
-/// The store of a member's rotation that is not planned yet.
-pub(crate) fn member(places: &Places, secret: &Secret, family: &Family) -> Result<Arc<dyn Store>, Problem> {
-    let sealed = store(places)?;
-    let Family::Member { from, version, .. } = family else { return Ok(sealed) };
-    let secret = secret.name.to_string();
-    Ok(Arc::new(Member { sealed, secret, from: from.clone(), version: *version }))
+/// The store of a rotation that is being planned: what the old version is read from is, where a consumer of a shared key
+/// gets one of its own, the shared secret.
+pub(crate) fn planned(
+    places: &Places,
+    secret: &str,
+    family: Option<&Family>,
+) -> Result<Arc<dyn Store>, Problem> {
+    of_rotation(places, secret, "", family)
 }
 
-/// Begins the secret of a member, whose first version its rotation makes.
+fn of_rotation(
+    places: &Places,
+    secret: &str,
+    rotation: &str,
+    family: Option<&Family>,
+) -> Result<Arc<dyn Store>, Problem> {
+    let sealed = store(places)?;
+    let Some(Family::Member { from, version, .. }) = family else { return Ok(sealed) };
+    let (secret, rotation) = (secret.to_owned(), RotationId(rotation.to_owned()));
+    Ok(Arc::new(Member { sealed, secret, rotation, from: from.clone(), version: *version }))
+}
+
+/// The entry under which the shared value is kept for a member's rotation; its own begin with 1.
+const SHARED: Seq = 0;
+
+/// Begins the secret of a member, whose first version its rotation makes. A shared key that is replaced beside members
+/// that are open is kept for them: they look for its value after it is dropped here.
 pub(crate) async fn found(places: &Places, saved: &Saved) -> Result<(), Problem> {
-    if let Some(Family::Member { .. }) = &saved.family {
-        store(places)?.0.found(&saved.secret).await?;
+    match &saved.family {
+        Some(Family::Member { .. }) => store(places)?.0.found(&saved.secret).await?,
+        Some(Family::Leaked { apart }) => {
+            let sealed = store(places)?;
+            let shared = sealed.read(&saved.secret, saved.from_version).await?;
+            for (one, shared) in apart.iter().filter_map(|one| Some((one, shared.as_ref()?))) {
+                sealed.keep(&one.secret, &RotationId(one.rotation.clone()), SHARED, shared).await?;
+            }
+        }
+        Some(Family::End { .. }) | None => {}
+    }
+    Ok(())
+}
+
+/// Drops what was kept of the shared key for a member's rotation that is done.
+pub(crate) async fn forget(places: &Places, saved: &Saved) -> Result<(), Problem> {
+    let Some(Family::Member { .. }) = &saved.family else { return Ok(()) };
+    let (sealed, rotation) = (store(places)?, RotationId(saved.id.clone()));
+    let kept = sealed.kept(&saved.secret, &rotation, SHARED).await?;
+    if let Some(id) = kept.and_then(|shared| shared.id) {
+        sealed.discard(&saved.secret, &rotation, Some(&id), None).await?;
     }
     Ok(())
 }
@@ -113,6 +144,7 @@ async fn present(
 struct Member {
     sealed: Arc<Remembering<SealedStore>>,
     secret: String,
+    rotation: RotationId,
     from: String,
     version: u32,
 }
@@ -139,9 +171,13 @@ impl Member {
     }
 
     async fn read(&self, secret: &str, number: u32) -> Result<Option<Credential>, Failure> {
-        match secret == self.secret && number == 0 {
-            true => self.sealed.read(&self.from, self.version).await,
-            false => self.sealed.read(secret, number).await,
+        if secret != self.secret || number != 0 {
+            return self.sealed.read(secret, number).await;
+        }
+        match self.sealed.read(&self.from, self.version).await? {
+            Some(shared) => Ok(Some(shared)),
+            None if self.rotation.0.is_empty() => Ok(None),
+            None => self.sealed.kept(secret, &self.rotation, SHARED).await,
         }
     }
 

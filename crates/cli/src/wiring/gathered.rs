@@ -32,7 +32,13 @@ pub(crate) fn gather(secret: &Secret, only: Option<&Path>) -> Result<Gathered, P
         let place = copy.place.to_string();
         let setup = copy_setup(secret, copy)?;
         match fields_of(&setup, copy.place.path()) {
-            Ok(found) => found.into_iter().for_each(|(name, value)| gathered.put(name, value, &place)),
+            Ok(found) => found.into_iter().for_each(|(name, value)| {
+                // A host or a user is no value: cut out of every line it would hide what is said.
+                if secret.fields.get(name.as_str()).is_none_or(|field| field.secret) {
+                    redact::remember(&value);
+                }
+                gathered.put(name, value, &place);
+            }),
             Err(why) => {
                 let line = format!("{place}: {why}");
                 if !gathered.not_read.contains(&line) {
@@ -51,7 +57,6 @@ fn is_one(path: &Path, other: &Path) -> bool {
 
 impl Gathered {
     fn put(&mut self, name: String, value: SecretBytes, place: &str) {
-        redact::remember(&value);
         let values = self.fields.entry(name).or_default();
         match values.iter_mut().find(|(known, _)| *known == value) {
             Some((_, places)) if places.iter().any(|known| known == place) => {}

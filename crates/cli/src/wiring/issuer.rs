@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use keyroll_config::{IssuerRef, Reference, Secret, ServerKind};
 use keyroll_host::{read, resolve};
-use keyroll_issuer::{Runner, Spec};
+use keyroll_issuer::{Runner, Spec, SpecError};
 use keyroll_port::Issuer;
 use keyroll_postgres::{Admin, Options, Pooler, Postgres, REQUEST_MS_MAX_DEFAULT};
 use keyroll_secret::SecretBytes;
@@ -24,7 +24,12 @@ pub(crate) struct Described {
 
 /// Reads what the configuration says of a secret's issuer, once.
 pub(crate) fn described(secret: &Secret) -> Result<Described, Problem> {
-    let unread = |error| Problem::new("K0101", "read the issuer's spec").because_of(&error);
+    let unread = |error: SpecError| {
+        let problem = Problem::new(error.code, "read the issuer's spec").because_of(&error);
+        problem.help(
+            error.help.unwrap_or_else(|| "docs/guides/write-an-issuer.md explains every key".to_owned()),
+        )
+    };
     Ok(match &secret.issuer {
         IssuerRef::Postgres | IssuerRef::Server(_) => Described { spec: None, text: None },
         IssuerRef::Shipped(name) => {

@@ -204,13 +204,21 @@ static OPENED: Mutex<Vec<(PathBuf, SealingKey)>> = Mutex::new(Vec::new());
 pub(crate) fn sealing_key(places: &Places) -> Result<SealingKey, Problem> {
     places.ensure()?;
     let path = places.sealing_key();
+    match path.exists() || places.state.join("secrets.db").exists() {
+        // A store without its key cannot be read: a new key would hide that.
+        true => present_key(places),
+        false => create(places),
+    }
+}
+
+/// The same where nothing is made.
+pub(crate) fn present_key(places: &Places) -> Result<SealingKey, Problem> {
+    let path = places.sealing_key();
     match path.exists() {
         true => open(places, false),
-        // A store without its key cannot be read: a new key would hide that.
-        false if places.state.join("secrets.db").exists() => Err(using(&path)
+        false => Err(using(&path)
             .because("it is not there, and sealed values are")
-            .help("put it back from its backup: without it they cannot be opened")),
-        false => create(places),
+            .help("put it back from its backup, mode 0600; until then keyroll status shows what is open")),
     }
 }
 
@@ -323,11 +331,35 @@ fn create(places: &Places) -> Result<SealingKey, Problem> {
     Ok(key)
 }
 
-/// Puts the same key into its file with another wrapping. The old file stays until the new one was read back from the
+/// Where the wrapping is read once more before the old one goes; `None` where that tells nothing: there is none, or it
+/// was typed twice. A pipe can be read once, and what came out of it may have been half a key, or a program's
+/// complaint: only the same from a second one shows that it can be had again.
+///
+/// # Errors
+/// K0622, with nothing read or changed.
+pub(crate) fn proof<'a>(to: &'a Source, again: Option<&'a Source>) -> Result<Option<&'a Source>, Problem> {
+    let pipes = "keyroll secret rewrap --to fd:3 --again fd:4 3< <(COMMAND) 4< <(COMMAND), where COMMAND prints the key";
+    let refused = |why: &str| {
+        let attempted = format!("try what wraps the sealing key: {}", to.recorded());
+        Err(Problem::new("K0622", attempted).because(why).help(pipes))
+    };
+    match (to, again) {
+        (Source::Pipe(one), Some(Source::Pipe(other))) if one != other => Ok(again),
+        (Source::Pipe(_), None) => {
+            refused("a pipe can be read once, so nobody knows whether the key can be had again")
+        }
+        (Source::Pipe(_), Some(_)) => refused("it is tried by another pipe: --again fd:NUMBER"),
+        (_, Some(_)) => refused("--again is for a key from a pipe; every other source is tried by itself"),
+        (Source::File(_) | Source::Credential(_), None) => Ok(Some(to)),
+        (Source::Bare | Source::Passphrase, None) => Ok(None),
+    }
+}
+
+/// Puts the same key into its file with another wrapping, tried by `proof`. The old file stays until the new one was read back from the
 /// disk and opened, and is replaced in one step: a crash leaves one of them, whole. Two must not do this at once.
 ///
 /// Returns what it was wrapped with before.
-pub(crate) fn rewrap(places: &Places, to: &Source) -> Result<String, Problem> {
+pub(crate) fn rewrap(places: &Places, to: &Source, proof: Option<&Source>) -> Result<String, Problem> {
     let path = places.sealing_key();
     let failed = |error: &dyn std::error::Error| {
         Problem::new("K0826", format!("replace the sealing key {}", path.display())).because_of(error)
@@ -343,10 +375,10 @@ pub(crate) fn rewrap(places: &Places, to: &Source) -> Result<String, Problem> {
     let back = match (KeyFile::load(staged.path()).map_err(|error| failed(&error))?, material) {
         (KeyFile::Bare(key), None) => key,
         (KeyFile::Wrapped(wrapped), Some(material)) => {
-            // What can be read again is: the wrapping that is found next time must open it.
-            let material = match to {
-                Source::File(_) | Source::Credential(_) => to.material(false, places)?.unwrap_or(material),
-                Source::Bare | Source::Pipe(_) | Source::Passphrase => material,
+            // The wrapping that is found next time must open it.
+            let material = match proof {
+                Some(proof) => proof.material(false, places)?.unwrap_or(material),
+                None => material,
             };
             wrapped.open(&material.wrapping()).map_err(|error| failed(&error))?
         }

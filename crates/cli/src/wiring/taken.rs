@@ -10,7 +10,8 @@ use keyroll_rotation::Holds;
 use keyroll_secret::{Credential, CredentialId, Fields};
 
 use super::compose::compose;
-use super::issuer::{described, issuer};
+use super::fields::refuse_unfit_fields;
+use super::issuer::{Described, described, issuer};
 use super::open::{fingerprint_key, runtime};
 use crate::places::Places;
 use crate::problem::Problem;
@@ -36,7 +37,8 @@ pub(crate) fn look(
 ) -> Result<Looked, Problem> {
     let mut looked = Looked::default();
     blanks(&credential.fields, &mut looked);
-    let described = described(secret).and_then(|of| Ok((of.issuer(secret, None)?, of.spec)));
+    // The file of the admin often comes later: without it nothing is asked, and that is said.
+    let described = readable(secret).and_then(|of| Ok((of.issuer(secret, None)?, of.spec)));
     let (issuer, spec) = match described {
         Ok(described) => described,
         Err(problem) => {
@@ -55,6 +57,14 @@ pub(crate) fn look(
     }
     copies(secret, credential, issuer.as_ref(), places, folder, &mut looked);
     Ok(looked)
+}
+
+/// Refuses a secret whose issuer is not described as it must be, or that does not have its fields: nothing could be asked
+/// or made with its value. To be called before a person is asked for it.
+pub(crate) fn readable(secret: &Secret) -> Result<Described, Problem> {
+    let described = described(secret)?;
+    refuse_unfit_fields(&described, secret)?;
+    Ok(described)
 }
 
 /// The id that the issuer says a value belongs to, where it says one.

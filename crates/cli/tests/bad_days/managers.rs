@@ -306,8 +306,7 @@ impl<'a> Day<'a> {
         if let Some(host) = self.case.docker_host {
             command.env("DOCKER_HOST", host.replace("@DIR@", self.scene.dir().to_str().unwrap()));
         }
-        let output = command.output().unwrap();
-        Ran::read(output.status.code(), &output.stdout, &output.stderr)
+        Ran::run(&mut command)
     }
 
     fn refused(&self) {

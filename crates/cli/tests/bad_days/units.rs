@@ -91,8 +91,7 @@ impl Day {
     }
 
     fn keyroll_by(&self, before: &[&str], words: &[&str]) -> Ran {
-        let output = self.command(before, words).output().unwrap();
-        Ran::read(output.status.code(), &output.stdout, &output.stderr)
+        Ran::run(&mut self.command(before, words))
     }
 
     fn plan(&self) -> String {

@@ -50,7 +50,51 @@ fn the_way_back_does_not_tell_of_a_copy_as_it_was_before_it_was_put_back() {
         assert!(copies.is_empty() && !told.text.contains("it holds the new key"), "{}", told.text);
     }
     assert_eq!(scene.issuer.keys().len(), 2, "both keys work");
+    status.says(&[
+        "`api` did not take the old key: its restart, or what else tells it, failed each time, at 2",
+    ]);
     fs::remove_file(scene.path("run/fail")).unwrap();
     scene.run(&["retry", &id]).exits(5).ended("rolled_back");
+    scene.run(&["status", &id]).exits(0).says(&["somebody asked for it (keyroll abort or undo), at 2"]);
     scene.as_before();
+}
+
+/// Whoever comes later reads why, with no output of the run that saw it.
+#[test]
+fn what_turned_it_back_is_told_afterwards() {
+    let limit = |config: &mut String, _: &mut String| {
+        *config = config.replace("[secrets.ring.revoke]", "unit_deadline = \"5s\"\n\n[secrets.ring.revoke]");
+    };
+    let scene = Scene::made(limit);
+    // The restart is said to be done, and nothing was restarted.
+    scene.sh("sed -i 's|^exec 9.*|if [ -e run/skip ]; then exit 0; fi; &|' restart.sh; touch run/skip");
+    let accept = ["--accept", "api/restart:restart.sh"];
+    let plan = scene.plan();
+    scene.run(&[&["apply", &plan, "--confirm", "ring"][..], &accept].concat()).exits(5).ended("rolled_back");
+    let tells = |words: &[&str]| {
+        for command in [["status", &plan], ["history", &plan]] {
+            let ran = scene.run(&command);
+            let kind = if command[0] == "status" { "status" } else { "past" };
+            let cause = ran.of(kind)[0]["cause"].as_str().unwrap_or_else(|| panic!("no cause: {}", ran.text));
+            assert!(words.iter().all(|word| cause.contains(word)), "{cause}");
+        }
+    };
+    tells(&["`api` did not show the new key within 5 s", "process ", ", at 2"]);
+    scene.as_before();
+    let id = scene.plan();
+    scene.run(&[&["apply", &id, "--until", "mint"][..], &accept].concat()).exits(4);
+    scene.run(&["abort", &id[..30]]).exits(1).ended("rolled_back");
+    // An id by its beginning, one that several have, and one that is mistyped.
+    scene.run(&["status", &id[..31]]).exits(0).says(&[&id]);
+    scene.run(&["history", &id[..31]]).exits(0).says(&[&id]);
+    for command in ["status", "resume", "pause", "history"] {
+        scene.run(&[command, &id[..3]]).refused(1, "K0807", &["2 ids begin with this", &plan]);
+    }
+    let flip = if id.ends_with('0') { "1" } else { "0" };
+    let mistyped = format!("{}{flip}", &id[..31]);
+    for command in ["status", "resume", "abort", "history"] {
+        scene.run(&[command, &mistyped]).refused(1, "K0807", &[&format!("did you mean {id}?")]);
+    }
+    scene.run(&["apply", &id[..3]]).refused(1, "K0824", &["2 ids begin with this"]);
+    scene.run(&["apply", &mistyped]).refused(1, "K0824", &["did you mean"]);
 }

@@ -19,6 +19,7 @@ mod worker;
 
 use std::fs;
 
+use ran::Ran;
 use rustix::process::Signal;
 use scene::Scene;
 
@@ -32,9 +33,20 @@ fn part() {
 fn services_are_moved_one_by_one_while_they_call() {
     let Some(scene) = Scene::raise("services of docker compose") else { return };
     let other = scene.container("other");
+    // Somebody's container of before, which nobody started since.
+    let variables = scene.path("shop/worker.env").display().to_string();
+    let idle = ["create", "--name", "idle", "--env-file", &variables, "--network", "none", "keyroll-test:1"];
+    scene.docker(&[&idle[..], &["/bin/sleep", "1000"]].concat());
+    let idle = "the stopped container idle";
+    let told = |ran: &Ran| ran.of("not_visible").iter().any(|event| event["what"] == idle);
+    let planned = scene.run(&["plan", "ring"]);
+    assert!(told(planned.exits(0)), "{}", planned.text);
     let plan = scene.plan();
     let ran = scene.run(&["apply", &plan, "--confirm", "ring"]);
     ran.exits(0).ended("done");
+    assert!(told(&ran), "{}", ran.text);
+    scene.docker(&["rm", "idle"]);
+    assert!(!told(&scene.run(&["plan", "ring"])), "it is gone");
     for grade in ["loaded", "exercised"] {
         let shown: Vec<&str> = ran
             .of("evidence")

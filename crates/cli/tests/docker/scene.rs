@@ -128,8 +128,7 @@ impl Scene {
     }
 
     pub fn run(&self, words: &[&str]) -> Ran {
-        let output = self.command(words).output().unwrap();
-        Ran::read(output.status.code(), &output.stdout, &output.stderr)
+        Ran::run(&mut self.command(words))
     }
 
     pub fn start(&self, words: &[&str]) -> Running {
@@ -138,10 +137,7 @@ impl Scene {
 
     fn add(&self, value: &Zeroizing<String>) {
         let words = ["secret", "add", "ring", "--id", &self.old];
-        let mut child = self.command(&words).stdin(Stdio::piped()).spawn().unwrap();
-        child.stdin.take().unwrap().write_all(value.as_bytes()).unwrap();
-        let output = child.wait_with_output().unwrap();
-        Ran::read(output.status.code(), &output.stdout, &output.stderr).exits(0);
+        Ran::fed(&mut self.command(&words), value).exits(0);
     }
 
     #[track_caller]

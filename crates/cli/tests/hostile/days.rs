@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use keyroll_database::rusqlite::Connection;
+use keyroll_testkit::issuer::{Ask, Mood};
 use rustix::process::Signal;
 
 use crate::Case;
@@ -120,18 +121,25 @@ fn no_witness() {
     scene.rotated();
 }
 
-/// A driver that does not answer keeps the right to drive; nobody else begins beside it.
+/// A driver that was put to sleep hears that it is to pause. One that does not let go keeps the right to drive; nobody
+/// else begins beside it.
 fn stopped_driver() {
     let scene = Scene::new();
     let plan = scene.plan();
     let running = scene.start(&["apply", &plan, "--confirm", "ring"]);
-    running.enters("roll");
+    running.enters("probe");
     running.signal(Signal::STOP);
+    scene.run(&["pause"]).exits(4);
+    running.end().exits(130);
+    scene.sh("touch run/hold; rm -f run/restarting-api");
+    let running = scene.start(&["resume", "--confirm", "ring"]);
+    wait("the restart", || scene.path("run/restarting-api").exists());
     let before = (scene.issuer.made(), scene.issuer.deletions());
-    scene.run(&["resume", "--confirm", "ring"]).refused(7, "K0828", &["keyroll status -w"]);
+    scene.run(&["resume", "--confirm", "ring"]).refused(7, "K0828", &["keyroll status -w", &plan]);
     assert_eq!((scene.issuer.made(), scene.issuer.deletions()), before);
     running.signal(Signal::KILL);
     assert_eq!(running.end().code, None);
+    scene.sh("rm run/hold");
     scene.run(&["resume", "--confirm", "ring"]).exits(0).ended("done");
     scene.rotated();
     assert_eq!(scene.issuer.made(), 2);
@@ -252,12 +260,13 @@ fn hung_up() {
     running.signal(Signal::HUP);
     running.end().exits(130);
     assert!(!off(&scene), "the old key is off, and nobody looks");
-    // Without a driver `pause` switches it on as well.
+    // Without a driver `pause` switches it on as well, also where nobody saw it switched off.
+    scene.issuer.mood(Ask::Disable, Mood::Lost, 99);
     let running = scene.start(&["resume", &plan, "--confirm", "ring"]);
     wait("the old key is off", || off(&scene));
-    running.enters("soak");
     running.signal(Signal::KILL);
     let _ = running.end();
+    scene.issuer.calm();
     assert!(off(&scene));
     scene.run(&["pause", &plan]).exits(4);
     assert!(!off(&scene), "paused with a switched-off key");

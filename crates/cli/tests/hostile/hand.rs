@@ -20,6 +20,7 @@ pub const CASES: &[Case] = &[
     ("a key made by hand that the issuer does not know, or of another account", not_it),
     ("a key made by hand while the issuer is silent", sealed_meanwhile),
     ("a key made by hand that is born late", born_late),
+    ("a key made by hand that is born later than the issuer says", born_too_late),
     ("a key that nobody waits for", not_awaited),
     ("an end by hand that is said and not done", said_and_not_done),
     ("back from a key made by hand", back),
@@ -135,7 +136,11 @@ fn not_it() {
     let (ended, value) = scene.issuer.mint("ended already");
     scene.issuer.end(&ended);
     let ran = scene.fed(&["resume", "--value-stdin"], &value);
-    ran.refused(6, "K0871", &["refuses it: it is not a living key"]);
+    ran.refused(6, "K0871", &["refuses it: it is not a living key", "it stays sealed", "--value-stdin"]);
+    still_waits(&scene, &ran, &value);
+    // Nobody pastes it once more, and another one can be given in its place.
+    let ran = scene.run(&["resume"]);
+    ran.refused(6, "K0871", &["is taken up again", "refuses it: it is not a living key"]);
     still_waits(&scene, &ran, &value);
     let (id, value) = scene.issuer.mint("made at the console");
     // Its first answers, to the probe and to whose it is, speak of another account.
@@ -164,6 +169,21 @@ fn sealed_meanwhile() {
     scene.issuer.calm();
     let ran = if again.code == Some(0) { again } else { scene.run(&["resume", "--confirm", "ring"]) };
     ran.exits(0).ended("done");
+    moved_to(&scene, &id);
+}
+
+/// Accepted only after all the time that the issuer says: it was given once.
+fn born_too_late() {
+    let scene = scene();
+    waiting(&scene);
+    let (id, value) = scene.issuer.mint("made at the console");
+    scene.issuer.end(&id);
+    let ran = scene.fed(&["resume", "--value-stdin"], &value);
+    ran.refused(6, "K0871", &["refuses it", "it stays sealed"]);
+    still_waits(&scene, &ran, &value);
+    scene.issuer.restore(&id);
+    let ran = scene.run(&["resume", "--confirm", "ring"]);
+    ran.exits(0).ended("done").says(&["is taken up again"]);
     moved_to(&scene, &id);
 }
 

@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
 use keyroll_testkit::TempDir;
+use keyroll_testkit::command::end_own;
 use rustix::process::{Pid, Signal, kill_process};
 use zeroize::Zeroizing;
 
@@ -144,8 +145,7 @@ impl Scene {
     }
 
     pub fn run(&self, words: &[&str]) -> Ran {
-        let output = self.command(words).output().unwrap();
-        Ran::read(output.status.code(), &output.stdout, &output.stderr)
+        Ran::run(&mut self.command(words))
     }
 
     pub fn start(&self, words: &[&str]) -> Running {
@@ -164,10 +164,7 @@ impl Scene {
 
     /// A command with a value on its stdin.
     pub fn fed(&self, words: &[&str], value: &Zeroizing<String>) -> Ran {
-        let mut child = self.command(words).stdin(Stdio::piped()).spawn().unwrap();
-        child.stdin.take().unwrap().write_all(value.as_bytes()).unwrap();
-        let output = child.wait_with_output().unwrap();
-        Ran::read(output.status.code(), &output.stdout, &output.stderr)
+        Ran::fed(&mut self.command(words), value)
     }
 
     /// A plan's id.
@@ -264,7 +261,6 @@ impl Scene {
 
 impl Drop for Scene {
     fn drop(&mut self) {
-        let exe = std::env::current_exe().ok();
         let mut all: Vec<u32> = self.started.lock().unwrap().clone();
         all.extend(
             fs::read_dir(self.path("run"))
@@ -274,10 +270,7 @@ impl Drop for Scene {
                 .filter_map(|entry| fs::read_to_string(entry.path()).ok()?.trim().parse::<u32>().ok()),
         );
         for pid in all {
-            let ours = fs::read_link(format!("/proc/{pid}/exe")).ok() == exe;
-            if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw).filter(|_| ours) {
-                let _ = kill_process(pid, Signal::KILL);
-            }
+            end_own(pid);
         }
         if std::thread::panicking() && std::env::var_os("KEYROLL_KEEP").is_some() {
             let _ = Command::new("cp").arg("-a").arg(self.home.path()).arg("/tmp/kept-scene").status();

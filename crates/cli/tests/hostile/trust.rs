@@ -13,6 +13,7 @@ pub const CASES: &[Case] = &[
     ("a store from a backup", older_store),
     ("a state folder on another machine", other_machine),
     ("a machine without an id", nameless_machine),
+    ("a look without the sealing key", sealing_key_lost),
     ("a configuration that others can change", writable),
     ("a value in the configuration", in_the_clear),
     ("a spec that sends credentials elsewhere", grown_reach),
@@ -50,8 +51,7 @@ fn older_store() {
 }
 
 fn elsewhere(scene: &Scene, words: &[&str]) -> Ran {
-    let output = scene.command(words).env("KEYROLL_MACHINE", "elsewhere").output().unwrap();
-    Ran::read(output.status.code(), &output.stdout, &output.stderr)
+    Ran::run(scene.command(words).env("KEYROLL_MACHINE", "elsewhere"))
 }
 
 fn other_machine() {
@@ -95,6 +95,37 @@ fn by_hand(scene: &Scene, words: &[&str], answer: &str) {
     drop(input);
 }
 
+/// What is open is the first thing that somebody asks who has lost the key, and no value is needed to say it.
+fn sealing_key_lost() {
+    let scene = Scene::new();
+    let id = scene.until("quiesce");
+    let before = scene.snapshot();
+    // The key alone, its whole folder, and the key of another installation in its place.
+    for (lose, code) in [
+        ("mv ../state.keys/sealing.key ../kept", "K0826"),
+        ("mv ../state.keys ../away", "K0826"),
+        (
+            "mkdir -p -m 700 ../state.keys; (umask 077; head -c 32 /dev/urandom > ../state.keys/sealing.key)",
+            "K0827",
+        ),
+    ] {
+        scene.sh(lose);
+        let status = scene.run(&["status"]);
+        status.refused(6, code, &["journal alone"]);
+        assert_eq!(status.of("status")[0]["id"], id.as_str(), "{}", status.text);
+        let past = scene.run(&["history"]);
+        past.refused(6, code, &[]);
+        assert_eq!(past.of("past")[0]["id"], id.as_str(), "{}", past.text);
+        // Whatever acts is refused as before.
+        scene.run(&["resume", "--confirm", "ring"]).says(&[code]);
+    }
+    scene.sh("rm -rf ../state.keys; mv ../away ../state.keys; mv ../kept ../state.keys/sealing.key");
+    assert_eq!((scene.snapshot(), scene.issuer.deletions()), (before, Vec::new()));
+    scene.run(&["status"]).exits(4);
+    scene.run(&["resume", "--confirm", "ring"]).exits(0).ended("done");
+    scene.rotated();
+}
+
 fn nameless_machine() {
     if !rustix::process::geteuid().is_root() {
         eprintln!("left out: only root may mount (a machine without an id)");
@@ -111,10 +142,9 @@ fn nameless_machine() {
         all.args(["--mount", "--propagation", "private", "sh", "-euc", hide, "sh"]);
         all.arg(command.get_program()).args(command.get_args()).current_dir(scene.dir());
         all.envs(name.map(|name| ("KEYROLL_MACHINE", name)));
-        let output = all.output().unwrap();
-        Ran::read(output.status.code(), &output.stdout, &output.stderr)
+        Ran::run(&mut all)
     };
-    hidden(None).refused(1, "K0862", &["KEYROLL_MACHINE=NAME"]);
+    hidden(None).refused(6, "K0862", &["KEYROLL_MACHINE=NAME"]);
     // A name is another machine than an id.
     hidden(Some("box")).refused(6, "K0861", &[]);
     assert_eq!(scene.snapshot(), before);

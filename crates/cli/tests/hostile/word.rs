@@ -52,7 +52,7 @@ fn roll_first() {
     scene.sh("touch run/hold; rm -f run/restarting-api");
     let words = ["apply", &plan, "--emergency", "roll-first", "--confirm", "ring"];
     let later = [&words[..], &["--alerted-at", "2199-01-01T00:00:00Z"]].concat();
-    scene.run(&later).refused(2, "K0802", &["in the future"]);
+    scene.run(&later).refused(2, "K0802", &["2199-01-01", "in the future", "it is 2"]);
     let running = scene.start(&[&words[..], &["--alerted-at", "2026-01-01T00:00:00Z"]].concat());
     wait("the restart", || scene.path("run/restarting-api").exists());
     assert!(scene.issuer.keys().iter().any(|key| key.id == scene.old && !key.disabled));
@@ -76,11 +76,24 @@ fn revoke_now() {
     let scene = Scene::new();
     let plan = scene.plan();
     scene.sh("touch run/hold; rm -f run/restarting-api");
-    let running = scene.start(&["apply", &plan, "--emergency", "revoke-now", "--confirm", "ring"]);
+    let words = ["apply", &plan, "--emergency", "revoke-now", "--confirm", "ring", "--alerted-at", "5m"];
+    let running = scene.start(&words);
     wait("the restart", || scene.path("run/restarting-api").exists());
     assert!(scene.issuer.keys().iter().all(|key| key.id != scene.old), "the old key is alive still");
     scene.sh("rm run/hold");
-    running.end().exits(0).ended("done");
+    let ran = running.end();
+    ran.exits(0).ended("done").says(&["counting from the alert at 2", "5 min ago"]);
+    let clock = &ran.of("summary")[0]["emergency"];
+    assert!(clock["alert_to_minted_s"].as_f64().unwrap() >= 300.0, "{clock}");
+    // The same for people, without the flag for machines.
+    let past = std::process::Command::new(env!("CARGO_BIN_EXE_keyroll"))
+        .args(["history", &plan, "--state", "../state", "--no-input"])
+        .current_dir(scene.dir())
+        .env_clear()
+        .output()
+        .unwrap();
+    let past = String::from_utf8_lossy(&past.stdout).into_owned();
+    assert!(past.contains("since the alert at 2") && past.contains("old key dead"), "{past}");
     scene.rotated();
 }
 

@@ -41,7 +41,7 @@ fn two_keys_of_one_service() {
     let running = Running::start(scene.command(&["apply", &other, "--confirm", "side"]));
     wait("the restart", || scene.path("run/restarting-2").exists());
     // One driver at a time: restarts of one never meet those of the other.
-    scene.run(&["due", "--apply"]).refused(7, "K0854", &["drives a rotation here"]);
+    scene.run(&["due", "--apply"]).refused(7, "K0854", &["it is not disturbed"]);
     assert_eq!(side.keys().len(), 2, "all four keys are alive");
     fs::remove_file(scene.path("run/hold-2")).unwrap();
     running.end().exits(0).ended("done");

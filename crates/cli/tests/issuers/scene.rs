@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, LazyLock, OnceLock};
 
+use keyroll_testkit::command::end_own;
 use keyroll_testkit::issuer::{Ask, Described, Issuer, Moment};
 use keyroll_testkit::load::{Callers, Front};
 use keyroll_testkit::{TempDir, free_port};
@@ -167,16 +168,12 @@ impl Scene {
     }
 
     pub fn run(&self, words: &[&str]) -> Ran {
-        let output = self.command(words).output().unwrap();
-        Ran::read(output.status.code(), &output.stdout, &output.stderr)
+        Ran::run(&mut self.command(words))
     }
 
     /// A command with a value on its stdin.
     pub fn fed(&self, words: &[&str], value: &Zeroizing<String>) -> Ran {
-        let mut child = self.command(words).stdin(Stdio::piped()).spawn().unwrap();
-        child.stdin.take().unwrap().write_all(value.as_bytes()).unwrap();
-        let output = child.wait_with_output().unwrap();
-        Ran::read(output.status.code(), &output.stdout, &output.stderr)
+        Ran::fed(&mut self.command(words), value)
     }
 
     #[track_caller]
@@ -293,14 +290,9 @@ impl Load<'_> {
 
 impl Drop for Scene {
     fn drop(&mut self) {
-        let exe = std::env::current_exe().ok();
         for name in ["api-1", "api-2"] {
             let pid = fs::read_to_string(self.path(&format!("run/{name}.pid"))).ok();
-            let pid = pid.and_then(|text| text.trim().parse::<i32>().ok()).and_then(Pid::from_raw);
-            let ours = |pid: &Pid| fs::read_link(format!("/proc/{}/exe", pid.as_raw_nonzero())).ok() == exe;
-            if let Some(pid) = pid.filter(ours) {
-                let _ = kill_process(pid, Signal::KILL);
-            }
+            pid.and_then(|text| text.trim().parse().ok()).into_iter().for_each(end_own);
             if std::thread::panicking() {
                 let log = fs::read_to_string(self.path(&format!("log/{name}.log"))).unwrap_or_default();
                 let tail: Vec<&str> = log.lines().rev().take(5).collect();

@@ -49,6 +49,7 @@ fn an_app_of_pm2_is_moved_with_its_dump_and_comes_back() {
     let other = pid(&service, "other");
     // What a reboot would start from is told, with its mode.
     service.run(&["plan", "ring"]).exits(0).says(&["dump.pm2", "mode 0644", "chmod 600"]);
+    service.sh("pm2 save >/dev/null");
     service.comes_back();
     assert!(holds_what_the_file_holds(&service, "pm2/dump.pm2"));
     let before = pid(&service, "bot");

@@ -51,8 +51,7 @@ impl Service {
     }
 
     pub fn run(&self, words: &[&str]) -> Ran {
-        let output = self.command(words).output().unwrap();
-        Ran::read(output.status.code(), &output.stdout, &output.stderr)
+        Ran::run(&mut self.command(words))
     }
 
     pub fn plan(&self) -> String {

@@ -144,8 +144,7 @@ impl Place {
     }
 
     pub fn run(&self, words: &[&str]) -> Ran {
-        let output = self.command(words).output().unwrap();
-        Ran::read(output.status.code(), &output.stdout, &output.stderr)
+        Ran::run(&mut self.command(words))
     }
 
     pub fn kill(&self, running: &Running, signal: Signal) {

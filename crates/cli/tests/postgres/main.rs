@@ -16,11 +16,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
+use keyroll_testkit::command::Ran;
 use keyroll_testkit::load::Tally;
 use keyroll_testkit::{Deadline, until};
 use tokio::sync::Mutex;
 
-use scene::{Ran, Scene, rate};
+use scene::{Scene, rate};
 
 /// The files that hold the value.
 const COPIES: [&str; 3] = ["app/api.env", "billing/billing.env", "job/pgpass"];
@@ -51,7 +52,7 @@ async fn pids(scene: &Scene) -> BTreeSet<String> {
 
 /// The pids of which the command saw that the server accepted them on the new login.
 fn exercised(ran: &Ran) -> BTreeSet<String> {
-    let shown = ran.of_type("evidence").filter(|event| event["grade"] == "exercised");
+    let shown = ran.of("evidence").into_iter().filter(|event| event["grade"] == "exercised");
     shown.map(|event| event["instance"].as_str().unwrap().to_owned()).collect()
 }
 
@@ -83,20 +84,20 @@ async fn dead(scene: &Scene, old: &str, kept: &str, new: &str) {
 
 async fn rotate(scene: &Scene) {
     let (id, planned) = scene.plan().await;
-    let plan = planned.of_type("plan").next().unwrap();
+    let plan = planned.of("plan")[0];
     assert_eq!(plan["gaps"], serde_json::json!(["billing"]), "the gap is announced");
     let announced =
         plan["steps"].as_array().unwrap().iter().filter(|step| step.to_string().contains("NOT THERE"));
     assert_eq!(announced.count(), 1, "{plan}");
     let ran = scene.run(&["apply", &id, "--confirm", "orders-db"]).await;
-    assert_eq!(ran.code, Some(0), "{}", ran.text());
+    ran.exits(0);
     let summary = ran.summary();
     println!("rotated: {summary}");
     assert_eq!(summary["outcome"], "done");
     assert_eq!(summary["dead_confirmed"], true);
     assert!(summary["gap_s"].as_f64().is_some_and(|gap| gap > 0.0), "the gap is measured");
-    let measured = ran.of_type("host_step").filter(|step| step["detail"].is_string());
-    assert!(measured.map(|step| &step["consumer"]).eq(["billing"]), "of one consumer: {}", ran.text());
+    let measured = ran.of("host_step").into_iter().filter(|step| step["detail"].is_string());
+    assert!(measured.map(|step| &step["consumer"]).eq(["billing"]), "of one consumer: {}", ran.text);
     let (shown, running) = (exercised(&ran), pids(scene).await);
     assert!(running.is_subset(&shown), "{shown:?} of {running:?}");
 }
@@ -136,7 +137,7 @@ async fn go_back_before(step: &str) {
     }
     let (id, _) = scene.plan().await;
     let ran = scene.run(&["apply", &id, "--until", step]).await;
-    assert_eq!(ran.code, Some(4), "{}", ran.text());
+    ran.exits(4);
     let (shown, running) = (exercised(&ran), pids(&scene).await);
     assert!(running.is_subset(&shown), "{shown:?} of {running:?}");
     let before = role(&scene, "orders").await;
@@ -145,7 +146,7 @@ async fn go_back_before(step: &str) {
     assert_eq!(scene.answer(&scene.kept("new")), "accepted");
 
     let ran = scene.run(&["abort", &id]).await;
-    assert_eq!(ran.code, Some(5), "{}", ran.text());
+    ran.exits(5);
     println!("rolled back: {}", ran.summary());
     assert_eq!(ran.summary()["outcome"], "rolled_back");
     for copy in COPIES {
@@ -189,7 +190,7 @@ async fn a_killed_driver_loses_nothing() {
         }
         driver.kill();
         let ran = scene.run(&["resume", &id, "--confirm", "orders-db"]).await;
-        assert_eq!(ran.code, Some(0), "killed after {moment}: {}", ran.text());
+        assert_eq!(ran.code, Some(0), "killed after {moment}: {}", ran.text);
         println!("killed after {moment}, resumed: {}", ran.summary());
         assert_eq!(ran.summary()["outcome"], "done");
         dead(&scene, old, "before", new).await;
@@ -210,9 +211,9 @@ async fn a_forgotten_login_in_the_soak_is_switched_on_again_and_named() {
     fs::write(&config, text.replace("soak = \"2s\"", "soak = \"30m\"")).unwrap();
     let (id, planned) = scene.plan().await;
     assert!(
-        planned.text().contains("seen in PostgreSQL's log (csvlog) and in the logs of api"),
+        planned.text.contains("seen in PostgreSQL's log (csvlog) and in the logs of api"),
         "{}",
-        planned.text()
+        planned.text
     );
     let driver = scene.start(&["apply", &id, "--confirm", "orders-db"]);
     let soaks = || async { driver.text().contains("\"phase\":\"soak\"").then_some(()) };
@@ -222,15 +223,15 @@ async fn a_forgotten_login_in_the_soak_is_switched_on_again_and_named() {
     assert!(!role(&scene, "orders").await.unwrap().0, "the old login is off");
     let mut forgotten = scene.forget(&scene.kept("first"));
     let ran = driver.ended().await;
-    assert_eq!(ran.code, Some(6), "{}", ran.text());
-    assert!(ran.of_type("paused").next().is_some(), "{}", ran.text());
+    ran.exits(6);
+    assert!(!ran.of("paused").is_empty(), "{}", ran.text);
     assert!(role(&scene, "orders").await.unwrap().0, "the old login is off");
     assert_eq!(scene.answer(&scene.kept("first")), "accepted");
-    let named = ran.of_type("blocked").any(|event| event["holder"]["pid"] == forgotten.id());
-    assert!(named, "process {} is not named: {}", forgotten.id(), ran.text());
+    let named = ran.of("blocked").into_iter().any(|event| event["holder"]["pid"] == forgotten.id());
+    assert!(named, "process {} is not named: {}", forgotten.id(), ran.text);
     forgotten.kill().unwrap();
     forgotten.wait().unwrap();
     let ran = scene.run(&["abort", &id]).await;
-    assert_eq!(ran.code, Some(5), "{}", ran.text());
+    ran.exits(5);
     assert_eq!(scene.answer(&scene.kept("first")), "accepted");
 }

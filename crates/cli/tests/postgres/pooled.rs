@@ -74,13 +74,30 @@ async fn a_login_is_replaced_through_a_pooler_with_a_list() {
 async fn go_back(scene: &Scene) {
     let before = scene.kept("userlist");
     fs::copy(list(scene), &before).unwrap();
+    // A line of an earlier time that has the next one's name.
+    let mut append = Command::new("sed");
+    append.args(["-i", r#"$a "orders_a" "gone""#]).arg(list(scene));
+    assert!(append.status().unwrap().success());
+    let ran = scene.run(&["plan", "orders-db"]).await;
+    assert!(ran.code != Some(0) && ran.text().contains("K0324"), "{}", ran.text());
+    fs::copy(&before, list(scene)).unwrap();
     let (id, _) = scene.plan().await;
     let ran = scene.run(&["apply", &id, "--until", "decide"]).await;
     assert_eq!(ran.code, Some(4), "{}", ran.text());
     let (shown, running) = (exercised(&ran), pids(scene));
     assert!(running.is_subset(&shown), "{shown:?} of {running:?}");
     assert_eq!(users(scene), ["stats", "orders", "orders_a", "someone"]);
+    // Who cannot be taken back goes on through the pooler, which was taken back, on the new login.
+    let (env, restart) = (scene.dir().join("app/api.env"), scene.dir().join("app/restart.sh"));
+    fs::copy(&env, scene.kept("second")).unwrap();
+    let works = fs::read(&restart).unwrap();
+    fs::write(&restart, "#!/bin/sh\nexit 1\n").unwrap();
     let ran = scene.run(&["abort", &id]).await;
+    assert!(ran.code != Some(5) && ran.text().contains("stuck"), "{}", ran.text());
+    assert_eq!(users(scene), ["stats", "orders", "orders_a", "someone"]);
+    assert_eq!(scene.answer(&scene.kept("second")), "accepted");
+    fs::write(&restart, works).unwrap();
+    let ran = scene.run(&["retry", &id]).await;
     assert_eq!(ran.code, Some(5), "{}", ran.text());
     let status = Command::new("cmp").args([list(scene), before]).status().unwrap();
     assert!(status.success(), "the list is what it was, byte for byte");

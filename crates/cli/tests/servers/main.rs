@@ -16,11 +16,12 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::process::Command;
 
+use keyroll_testkit::command::Ran;
 use keyroll_testkit::load::Tally;
 use keyroll_testkit::{Deadline, until};
 use tokio::sync::Mutex;
 
-use scene::{Ran, Scene, rate};
+use scene::{Scene, rate};
 use server::{Kind, Login};
 
 /// The files that hold the value.
@@ -43,7 +44,7 @@ fn pids(scene: &Scene) -> BTreeSet<String> {
 
 /// The pids of which the command saw that the server accepted them on the new login.
 fn exercised(ran: &Ran) -> BTreeSet<String> {
-    let shown = ran.of_type("evidence").filter(|event| event["grade"] == "exercised");
+    let shown = ran.of("evidence").into_iter().filter(|event| event["grade"] == "exercised");
     shown.map(|event| event["instance"].as_str().unwrap().to_owned()).collect()
 }
 
@@ -71,7 +72,7 @@ async fn dead(scene: &Scene, old: &str, kept: &str, new: &str) {
 async fn rotate(scene: &Scene) {
     let (id, _) = scene.plan().await;
     let ran = scene.run(&["apply", &id, "--confirm", "orders"]).await;
-    assert_eq!(ran.code, Some(0), "{}", ran.text());
+    ran.exits(0);
     let summary = ran.summary();
     println!("rotated: {summary}");
     assert_eq!(summary["outcome"], "done");
@@ -108,14 +109,14 @@ async fn goes_back_before(kind: Kind, step: &str) {
     }
     let (id, _) = scene.plan().await;
     let ran = scene.run(&["apply", &id, "--until", step]).await;
-    assert_eq!(ran.code, Some(4), "{}", ran.text());
+    ran.exits(4);
     let before = scene.server.login("orders").await.unwrap();
     assert!(before.on && before.password && before.sessions == 0, "all have moved, and it works: {before:?}");
     fs::copy(scene.dir().join("app/api.env"), scene.kept("new")).unwrap();
     assert_eq!(scene.answer(&scene.kept("new")), "accepted");
 
     let ran = scene.run(&["abort", &id]).await;
-    assert_eq!(ran.code, Some(5), "{}", ran.text());
+    ran.exits(5);
     println!("rolled back: {}", ran.summary());
     assert_eq!(ran.summary()["outcome"], "rolled_back");
     for copy in COPIES {
@@ -156,7 +157,7 @@ async fn killed_at(kind: Kind, moments: &[&str]) {
         }
         driver.kill();
         let ran = scene.run(&["resume", &id, "--confirm", "orders"]).await;
-        assert_eq!(ran.code, Some(0), "killed after {moment}: {}", ran.text());
+        assert_eq!(ran.code, Some(0), "killed after {moment}: {}", ran.text);
         println!("killed after {moment}, resumed: {}", ran.summary());
         assert_eq!(ran.summary()["outcome"], "done");
         dead(&scene, old, "before", new).await;

@@ -2,13 +2,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use keyroll_testkit::command::{Ran, Started, end_own};
 use keyroll_testkit::load::{Callers, Front, Tally};
 use keyroll_testkit::{Deadline, TempDir, free_port, until};
-use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
 
 use crate::part::PART;
 use crate::server::{Kind, Server};
@@ -18,8 +17,6 @@ const KEYROLL: &str = env!("CARGO_BIN_EXE_keyroll");
 pub(crate) const RATE: u32 = 330;
 /// How long a part may take to start or to end, seconds.
 const PART_S_MAX: u64 = 60;
-/// How long one command may take, seconds.
-const COMMAND_S_MAX: u64 = 300;
 
 /// The whole scene; dropping it ends its processes by their ids.
 pub(crate) struct Scene {
@@ -161,17 +158,14 @@ impl Scene {
     pub(crate) fn start(&self, words: &[&str]) -> Started {
         let number = self.commands.fetch_add(1, Ordering::SeqCst);
         let output = self.home.path().join(format!("output-{number}"));
-        let out = fs::File::create(&output).unwrap();
-        let mut command = self.keyroll(words);
-        command.stdout(out.try_clone().unwrap()).stderr(out);
-        Started { child: command.spawn().unwrap(), output }
+        Started::start(&mut self.keyroll(words), output)
     }
 
     /// A plan's id and its steps.
     pub(crate) async fn plan(&self) -> (String, Ran) {
         let ran = self.run(&["plan", "orders"]).await;
-        assert_eq!(ran.code, Some(0), "{}", ran.text());
-        let id = ran.of_type("plan").next().unwrap()["id"].as_str().unwrap().to_owned();
+        ran.exits(0);
+        let id = ran.of("plan")[0]["id"].as_str().unwrap().to_owned();
         (id, ran)
     }
 }
@@ -180,14 +174,7 @@ impl Drop for Scene {
     fn drop(&mut self) {
         for name in ["api-1", "api-2"] {
             let pid = pid_of(&self.dir().join(format!("run/{name}.pid")));
-            let pid = pid.and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
-            let ours = |pid: Pid| {
-                let exe = fs::read_link(format!("/proc/{}/exe", pid.as_raw_nonzero()));
-                exe.ok() == std::env::current_exe().ok()
-            };
-            if let Some(pid) = pid.filter(|pid| ours(*pid)) {
-                let _ = kill_process(pid, Signal::KILL);
-            }
+            pid.into_iter().for_each(end_own);
         }
         if std::thread::panicking() {
             for name in ["api-1", "api-2"] {
@@ -207,61 +194,6 @@ fn put(path: &Path, text: &str, mode: u32) {
     use std::os::unix::fs::PermissionsExt as _;
     fs::write(path, text).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
-}
-
-/// A command that runs.
-pub(crate) struct Started {
-    child: Child,
-    output: PathBuf,
-}
-
-impl Started {
-    /// What it wrote so far.
-    pub(crate) fn text(&self) -> String {
-        fs::read_to_string(&self.output).unwrap_or_default()
-    }
-
-    /// Ends it at once, as a crash would.
-    pub(crate) fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    /// Awaits its end.
-    pub(crate) async fn ended(mut self) -> Ran {
-        let child = &mut self.child;
-        let ended = until(Deadline::seconds(COMMAND_S_MAX), || std::future::ready(child.try_wait().unwrap()));
-        let Ok(status) = ended.await else {
-            let _ = self.child.kill();
-            let _ = self.child.wait();
-            panic!("the command does not end: {}", self.text());
-        };
-        let text = self.text();
-        let events = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
-        Ran { code: status.code(), events, text }
-    }
-}
-
-/// What a command said and how it ended.
-pub(crate) struct Ran {
-    pub(crate) code: Option<i32>,
-    pub(crate) events: Vec<Value>,
-    text: String,
-}
-
-impl Ran {
-    /// Everything that it wrote.
-    pub(crate) fn text(&self) -> &str {
-        &self.text
-    }
-
-    pub(crate) fn of_type<'a>(&'a self, of: &'a str) -> impl Iterator<Item = &'a Value> {
-        self.events.iter().filter(move |event| event["type"] == of)
-    }
-
-    pub(crate) fn summary(&self) -> &Value {
-        self.of_type("summary").last().unwrap_or_else(|| panic!("no summary: {}", self.text()))
-    }
 }
 
 /// Requests a second.

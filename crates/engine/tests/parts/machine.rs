@@ -80,6 +80,8 @@ pub(crate) struct Machine {
     /// How often it was told to count refusals from now on, and what is refused after the first time.
     watched: AtomicUsize,
     pub(crate) refused_at_first: Mutex<u32>,
+    /// What was taken out beside the old value, of what the issuer was seen to have ended.
+    pub(crate) struck: Mutex<Vec<String>>,
 }
 
 fn text(fields: &Fields) -> String {
@@ -107,8 +109,8 @@ impl Machine {
         let refusals = Mutex::new(refusals.to_vec());
         let inside = Mutex::new(Inside { files, procs, pids: 1_000 });
         let (watched, refused_at_first) = (AtomicUsize::new(0), Mutex::new(0));
-        let (consumers, mark) = (plan.consumers.clone(), Mutex::default());
-        Self { consumers, safe, fate, inside, refusals, mark, watched, refused_at_first }
+        let (consumers, mark, struck) = (plan.consumers.clone(), Mutex::default(), Mutex::default());
+        Self { consumers, safe, fate, inside, refusals, mark, watched, refused_at_first, struck }
     }
 
     /// What every process has loaded by now.
@@ -161,6 +163,9 @@ impl Host for Machine {
         let there = locked(&self.inside).files[file.index()].clone();
         let goal = value(values, which);
         Ok(if Some(there) == goal { Found::Executed(None) } else { Found::Absent })
+    }
+    async fn strike(&self, values: Values<'_>) -> Result<(), Failure> {
+        self.fate.befall(|| locked(&self.struck).extend(value(values, Which::New)))
     }
     async fn fetch(&self, consumer: ConsumerId, _: Seq) -> Result<(), Failure> {
         self.fate.befall(|| {

@@ -7,7 +7,7 @@ pub(crate) mod machine;
 pub(crate) use machine::{Fate, Machine};
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -46,11 +46,24 @@ pub(crate) struct Keys {
     pub(crate) off: Mutex<BTreeSet<String>>,
     /// The next list misses those that are off, as where another key is deleted between two of its pages.
     pub(crate) overlooks: Mutex<bool>,
+    /// A switch off came to its first half only.
+    pub(crate) half_off: Mutex<bool>,
     /// How often a key that was off was presented.
     pub(crate) presented_off: AtomicU64,
     /// Whether it has a record of refused uses, and what that shows since the mark, look after look.
     pub(crate) record: Mutex<Option<Vec<Result<usize, ()>>>>,
     pub(crate) next: (String, String),
+    /// A colleague makes this key, id and value, while a mint of ours is carried out.
+    pub(crate) colleagues: Mutex<Option<(String, String)>>,
+    /// How late a minted key is listed.
+    pub(crate) lag_ms: AtomicU64,
+    /// Only a person ends keys here.
+    pub(crate) console: AtomicBool,
+    /// Every key is refused while the new one is to be deleted.
+    pub(crate) refuses_meanwhile: AtomicBool,
+    deleting: Arc<AtomicBool>,
+    born_ms: AtomicU64,
+    time: Time,
     mints: AtomicU64,
     fate: Arc<Fate>,
 }
@@ -81,7 +94,8 @@ impl Issuer for Keys {
         Ok(Identity { id: None, principal: None })
     }
     fn propose(&self, _: &Credential) -> Result<Option<Credential>, Failure> {
-        Ok(None)
+        let ours = self.capabilities.minted_by == MintedBy::Us;
+        Ok(ours.then(|| Credential { id: None, ..credential("", &self.next.1) }))
     }
     async fn mint(&self, label: &str, _: &Credential, _: Option<&Credential>) -> Result<Minted, Failure> {
         self.fate.befall(|| {
@@ -95,13 +109,19 @@ impl Issuer for Keys {
                 alive.clear();
             }
             alive.insert(value.clone(), id.clone());
+            self.born_ms.store(self.time.monotonic_ms(), Ordering::SeqCst);
+            alive.extend(locked(&self.colleagues).take().map(|(id, value)| (value, id)));
             locked(&self.labels).insert(id.clone(), label.to_owned());
             let minted = credential(&id, &value);
             Minted { id: CredentialId::new(id), fields: minted.fields }
         })
     }
     async fn list(&self, _: &Credential) -> Result<Listing, Failure> {
-        let ids: BTreeSet<String> = locked(&self.alive).values().cloned().collect();
+        let mut ids: BTreeSet<String> = locked(&self.alive).values().cloned().collect();
+        let seen_ms = self.born_ms.load(Ordering::SeqCst) + self.lag_ms.load(Ordering::SeqCst);
+        if self.time.monotonic_ms() < seen_ms {
+            ids.remove(&self.next.0);
+        }
         let (labels, off) = (locked(&self.labels), locked(&self.off));
         let overlooked = !off.is_empty() && std::mem::take(&mut *locked(&self.overlooks));
         let entries = ids.into_iter().filter(|id| !(overlooked && off.contains(id))).map(|id| Listed {
@@ -119,6 +139,9 @@ impl Issuer for Keys {
         if known.is_some_and(|id| off.contains(&id)) {
             self.presented_off.fetch_add(1, Ordering::SeqCst);
         }
+        if self.refuses_meanwhile.load(Ordering::SeqCst) && self.deleting.load(Ordering::SeqCst) {
+            return Probe::Dead;
+        }
         let on = locked(&self.alive).get(&value_of(credential)).is_some_and(|id| !off.contains(id));
         if on { Probe::Alive } else { Probe::Dead }
     }
@@ -128,12 +151,19 @@ impl Issuer for Keys {
     async fn disable(&self, id: &CredentialId) -> Result<(), Failure> {
         self.fate.befall(|| {
             locked(&self.off).insert(id.as_str().to_owned());
+            *locked(&self.half_off) = false;
         })
+    }
+    async fn is_wholly_off(&self, _: &CredentialId) -> Result<bool, Failure> {
+        Ok(!*locked(&self.half_off))
     }
     async fn enable(&self, id: &CredentialId) -> Result<(), Failure> {
         self.fate.befall(|| {
             locked(&self.off).remove(id.as_str());
         })
+    }
+    fn revokes(&self) -> bool {
+        !self.console.load(Ordering::SeqCst)
     }
     async fn revoke(&self, id: &CredentialId) -> Result<(), Failure> {
         self.fate.befall(|| {
@@ -225,7 +255,7 @@ impl Store for Safe {
         let info = |it: &(u32, Label, Option<Credential>, Seq)| VersionInfo {
             number: it.0,
             label: it.1,
-            credential: None,
+            credential: it.2.as_ref().and_then(|credential| credential.id.clone()),
             fingerprints: Vec::new(),
             unix_ms: 0,
         };
@@ -303,6 +333,7 @@ pub(crate) struct Book {
     /// Breaks off behind this many entries, once.
     pub(crate) breaks_behind: Mutex<Option<Seq>>,
     skipped_ms: Arc<AtomicU64>,
+    deleting: Arc<AtomicBool>,
 }
 
 impl Book {
@@ -330,6 +361,11 @@ impl Journal for Book {
     }
     async fn append(&self, _: &RotationId, seq: Seq, event: &Event, _: u64) -> Result<(), JournalError> {
         let op = self.outcome_of(event);
+        match (&event.fact, &op) {
+            (Fact::Intended(Op::DeleteNew), _) => self.deleting.store(true, Ordering::SeqCst),
+            (_, Some(Op::DeleteNew)) => self.deleting.store(false, Ordering::SeqCst),
+            _ => {}
+        }
         let mut breaks = locked(&self.breaks_at);
         if op.is_some() && *breaks == op {
             *breaks = None;
@@ -463,16 +499,26 @@ impl Scene {
     pub(crate) fn of(plan: Plan, refusals: &[u32], id: &str, value: &str) -> Self {
         let fate = Arc::new(Fate::default());
         let alive = BTreeMap::from([("value-one".to_owned(), "id-1".to_owned())]);
+        let (started, skipped_ms) = (Instant::now(), Arc::<AtomicU64>::default());
+        let deleting = Arc::<AtomicBool>::default();
         let keys = Keys {
             capabilities: plan.capabilities.clone(),
             off: Mutex::default(),
             overlooks: Mutex::default(),
+            half_off: Mutex::default(),
             alive: Mutex::new(alive),
             labels: Mutex::default(),
             ended: Mutex::default(),
             presented_off: AtomicU64::new(0),
             record: Mutex::default(),
             next: (id.to_owned(), value.to_owned()),
+            colleagues: Mutex::default(),
+            lag_ms: AtomicU64::new(0),
+            console: AtomicBool::default(),
+            refuses_meanwhile: AtomicBool::default(),
+            deleting: deleting.clone(),
+            born_ms: AtomicU64::new(0),
+            time: Time(started, skipped_ms.clone()),
             mints: AtomicU64::new(0),
             fate: fate.clone(),
         };
@@ -492,9 +538,10 @@ impl Scene {
             epoch: AtomicU64::new(0),
             breaks_at: Mutex::default(),
             breaks_behind: Mutex::default(),
-            skipped_ms: Arc::default(),
+            skipped_ms,
+            deleting,
         };
-        Self { keys: Arc::new(keys), safe, book: Arc::new(book), host, fate, started: Instant::now() }
+        Self { keys: Arc::new(keys), safe, book: Arc::new(book), host, fate, started }
     }
 
     pub(crate) fn ports(&self) -> Ports {

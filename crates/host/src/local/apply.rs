@@ -1,6 +1,7 @@
 //! The verb that applies a value, and the children that it started.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use keyroll_observe::{ProcessId, WrittenAt};
 use keyroll_port::{Applied, Brings, Class, Failure};
 use keyroll_rotation::{ConsumerId, FileId, Found, Seq, Which};
 
-use super::{ConsumerSetup, Local, SlotSetup, incarnation, process_of};
+use super::{ConsumerSetup, Local, SlotSetup, incarnation, process_of, work};
 
 /// How long a restart command may take, milliseconds, where its instance may take longer.
 const APPLY_MS_MAX: u64 = 120_000;
@@ -46,7 +47,11 @@ impl Local {
     fn record(&self, intent: Seq, process: ProcessId) {
         let line = format!("{} {} {}\n", process.boot, process.pid, process.start_ticks);
         // Without the record a new driver cannot end the command: it then waits for its own evidence instead.
-        drop(fs::create_dir_all(&self.setup.work).and_then(|()| fs::write(self.pid_record(intent), line)));
+        drop(
+            work::make(&self.setup.work)
+                .and_then(|()| work::create(&self.pid_record(intent)))
+                .and_then(|mut file| file.write_all(line.as_bytes())),
+        );
     }
 
     fn recorded(&self, intent: Seq) -> Option<ProcessId> {

@@ -2,13 +2,14 @@
 
 use std::fs::File;
 
-use keyroll_copy::{Before, CopyError, Edit, Format, Login, Slot, Userlist};
+use keyroll_copy::{Before, CopyError, Edit, Format, Slot, Userlist};
 use keyroll_port::{Class, Failure, Values};
 use keyroll_rotation::{FileId, Found, Holds, Seq, Which};
 use keyroll_secret::{Fields, SecretBytes};
 use rustix::fs::{FlockOperation, flock};
 
-use super::{CopySetup, CopySource, FileSetup, Local};
+use super::lists::{Pair, refuse_taken};
+use super::{CopySetup, CopySource, FileSetup, Local, work};
 use crate::replace::replace_shown;
 use crate::{Content, Replacement, Resolved, TempName, Write, read, remove_temp, resolve, settle, trial};
 
@@ -27,21 +28,7 @@ pub(super) fn rendered(copy: &CopySetup, fields: &Fields) -> Result<SecretBytes,
     }
 }
 
-/// A login of a list: its name and its password.
-struct Pair(SecretBytes, SecretBytes);
-
-impl Pair {
-    fn of(copy: &CopySetup, user: &str, fields: &Fields) -> Result<Self, CopyError> {
-        let user = fields.get(user).ok_or_else(|| CopyError::NoField { name: user.to_owned() })?;
-        Ok(Self(user.value.duplicate(), rendered(copy, fields)?))
-    }
-
-    fn login(&self) -> Login<'_> {
-        Login { user: &self.0, password: &self.1 }
-    }
-}
-
-fn refused(file: &FileSetup, error: &CopyError) -> Failure {
+pub(super) fn refused(file: &FileSetup, error: &CopyError) -> Failure {
     let attempted = format!("edit {}", file.path.display());
     Failure::new(Class::Permanent, error.code(), attempted).because(error.to_string()).help(error.help())
 }
@@ -205,17 +192,7 @@ impl Local {
         }
     }
 
-    /// The version whose login must be gone where this one is delivered. On the way back the new one's goes at once:
-    /// whoever comes through the list was given the old one before. On the way forward the old one's stays until it was
-    /// ended: somebody may still log in with it.
-    pub(super) fn leaves<'a>(&self, which: Which, values: Values<'a>) -> Option<&'a Fields> {
-        match which {
-            Which::Old => values.new,
-            Which::New => self.old_ended().then_some(values.old),
-        }
-    }
-
-    fn temp_name(&self, intent: Seq) -> Result<TempName, Failure> {
+    pub(super) fn temp_name(&self, intent: Seq) -> Result<TempName, Failure> {
         TempName::new(&format!("{}-{intent}", self.setup.rotation)).ok_or_else(|| {
             Failure::new(Class::Permanent, "K0353", "name a temporary file")
                 .because("the rotation's id has odd characters")
@@ -223,14 +200,14 @@ impl Local {
     }
 
     /// Two rotations may write one file: one at a time, each reading it anew.
-    fn lock(&self, resolved: &Resolved) -> Result<File, Failure> {
+    pub(super) fn lock(&self, resolved: &Resolved) -> Result<File, Failure> {
         let failed = |error: std::io::Error| {
             Failure::new(Class::Retryable, "K0354", format!("lock {}", resolved.real.display()))
                 .because(error)
         };
         let name = format!("{:016x}.lock", super::find::place_digest(&resolved.real));
-        std::fs::create_dir_all(&self.setup.work).map_err(failed)?;
-        let file = File::create(self.setup.work.join(name)).map_err(failed)?;
+        work::make(&self.setup.work).map_err(failed)?;
+        let file = work::create(&self.setup.work.join(name)).map_err(failed)?;
         flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|error| failed(error.into()))?;
         Ok(file)
     }
@@ -299,15 +276,19 @@ impl Local {
 
     /// What is overwritten in place is no longer the one and not yet the other for a moment: both are known by their
     /// digests before that, by any driver.
-    fn keep_contents(&self, intent: Seq, both: [&SecretBytes; 2]) -> Result<(), Failure> {
+    pub(super) fn keep_contents(&self, intent: Seq, both: [&SecretBytes; 2]) -> Result<(), Failure> {
         let text: String = both.map(|one| format!("{:?}\n", self.key.fingerprint(one).as_bytes())).concat();
         self.keep_whole(&self.contents(intent), &text).map_err(|error| {
             Failure::new(Class::Retryable, "K0354", "remember what is overwritten in place").because(error)
         })
     }
 
+    pub(super) fn forget_contents(&self, intent: Seq) {
+        drop(std::fs::remove_file(self.setup.work.join(self.contents(intent))));
+    }
+
     /// Whether a write in place ended in its middle, or somebody wrote after it.
-    fn is_mixture(&self, intent: Seq, now: &SecretBytes) -> bool {
+    pub(super) fn is_mixture(&self, intent: Seq, now: &SecretBytes) -> bool {
         let both = std::fs::read_to_string(self.setup.work.join(self.contents(intent))).unwrap_or_default();
         let print = format!("{:?}", self.key.fingerprint(now).as_bytes());
         !both.is_empty() && !both.lines().any(|line| line == print)
@@ -401,6 +382,9 @@ impl Local {
         }
         if file.generated {
             return Ok(());
+        }
+        if let Some(next) = values.new {
+            refuse_taken(file, content.bytes.expose(), next).map_err(|error| refused(file, &error))?;
         }
         let temp = TempName::new(&format!("{}-trial-{}", self.setup.rotation, id.0));
         let temp = temp.map_or_else(|| self.temp_name(0), Ok)?;

@@ -345,6 +345,7 @@ impl Local {
         if more > 0 {
             not_visible.push(format!("{more} more files and folders: not named here"));
         }
+        not_visible.extend(self.stopped_containers(needles, goes));
         (names.iter().map(|named| named.digest).collect(), names, not_visible)
     }
 

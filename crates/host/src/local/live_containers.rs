@@ -1,7 +1,10 @@
 //! What making a container anew would make live beside the value.
 
+use std::path::Path;
+
 use keyroll_copy::{Format, Slot};
-use keyroll_manager::{Compose, Container, ContainerVerb};
+use keyroll_manager::{Compose, Container, ContainerVerb, Docker, Run};
+use keyroll_needle::Needles;
 use keyroll_observe::{Image, ProcessId};
 use keyroll_port::Live;
 use keyroll_rotation::Difference;
@@ -23,8 +26,11 @@ impl Local {
             subject.consumer.files.iter().filter_map(|id| self.setup.file(*id)).collect();
         let written = files.iter().flat_map(|file| in_project(file, &compose.service));
         let own: Vec<&str> = files.iter().flat_map(|file| own_variables(file)).chain(written).collect();
+        let named = files.iter().map(|file| (file.path.as_path(), own_variables(file)));
+        let from: Vec<(&Path, &str)> =
+            named.flat_map(|(path, names)| names.into_iter().map(move |name| (path, name))).collect();
         self.mounted(subject, process, report);
-        let brings = match compose.brings(&own) {
+        let brings = match compose.brings(&own, &from) {
             Ok(brings) => brings,
             Err(failure) => {
                 let what = format!("what a restart of '{consumer}' would make live");
@@ -59,6 +65,43 @@ impl Local {
             "what else '{}' is made with: only its restart command knows",
             subject.consumer.name
         ));
+    }
+
+    /// Containers that do not run and were made with the value that goes: with a start of theirs it is back, and no file
+    /// shows it. They are looked for where a consumer is a container.
+    pub(super) fn stopped_containers(&self, needles: &Needles, goes: u32) -> Vec<String> {
+        let slots = self.setup.consumers.iter().flat_map(|consumer| &consumer.slots);
+        let mut engines: Vec<&Docker> = Vec::new();
+        for slot in slots {
+            let engine = match &slot.run {
+                Run::Compose(compose) => &compose.docker,
+                Run::Container(container) => &container.docker,
+                Run::Process(_) | Run::Reread(_) | Run::Unit(_) | Run::AtRest(_) | Run::Supervisor(_) => {
+                    continue;
+                }
+                Run::Pm2(_) | Run::Adapter(_) | Run::Master(_) | Run::Cron(_) => continue,
+            };
+            if !engines.contains(&engine) {
+                engines.push(engine);
+            }
+        }
+        let mut lines = Vec::new();
+        for engine in engines {
+            match engine.stopped() {
+                Ok(stopped) => {
+                    for (name, starts_with) in stopped {
+                        let mut holds = false;
+                        needles.find(starts_with.expose(), &mut |hit| holds |= hit.id.0 == goes);
+                        if holds {
+                            let name = name.escape_debug();
+                            lines.push(format!("the stopped container {name}: it was made with the value, and a start of it brings that back (docker rm {name})"));
+                        }
+                    }
+                }
+                Err(failure) => lines.push(format!("stopped containers: could not {}", failure.attempted)),
+            }
+        }
+        lines
     }
 
     /// What stands in a mounted file beside the value, nobody sees from outside.

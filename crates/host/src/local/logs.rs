@@ -8,7 +8,7 @@ use keyroll_observe::{DockerPosition, LogFollower, LogPlace, LogPosition};
 use keyroll_port::{Class, Failure};
 use keyroll_rotation::{ConsumerId, FileId};
 
-use super::{Local, SlotSetup};
+use super::{Local, SlotSetup, work};
 
 /// How often one look reads on where there is more.
 const LOOKS_MAX: usize = 16;
@@ -113,14 +113,14 @@ impl Local {
     /// Keeps a text among keyroll's own work, whole or not at all, and on the disk: marks that were cut short would be
     /// taken for logs without refusals.
     pub(super) fn keep_whole(&self, name: &str, text: &str) -> std::io::Result<()> {
-        let work = &self.setup.work;
-        fs::create_dir_all(work)?;
-        let beside = work.join(format!("{name}-new"));
-        let mut file = File::create(&beside)?;
+        let folder = &self.setup.work;
+        work::make(folder)?;
+        let beside = folder.join(format!("{name}-new"));
+        let mut file = work::create(&beside)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
-        fs::rename(&beside, work.join(name))?;
-        File::open(work)?.sync_all()
+        fs::rename(&beside, folder.join(name))?;
+        File::open(folder)?.sync_all()
     }
 
     /// Refused uses since [`Self::mark_logs`], also where another driver made the marks.

@@ -19,7 +19,7 @@ use super::find::{NEW, OLD, at_rest, needles};
 use super::inside::{Inside, read_inside};
 use super::not_loaded::Loaded;
 use super::said::ended;
-use super::{CheckSetup, FileSetup, Local, SlotSetup, incarnation};
+use super::{CheckSetup, FileSetup, Local, SlotSetup, incarnation, work};
 use crate::read;
 
 /// How long one check may take, milliseconds.
@@ -82,7 +82,7 @@ impl Local {
             let Some(Some(setup)) = setup.checks.get(at) else { continue };
             let path = u8::try_from(at).unwrap_or(u8::MAX);
             *kinds = match setup {
-                CheckSetup::Exec { .. } if delivered => self.exec_check(id, path, setup, values)?,
+                CheckSetup::Exec { .. } if delivered => self.exec_check(id, path, setup, which, values)?,
                 CheckSetup::Exec { .. } | CheckSetup::Http(_) => Kinds::NONE,
             };
             if delivered {
@@ -174,7 +174,9 @@ impl Local {
             CheckSetup::Exec { .. } if known.has(Kinds::REPORTED) && self.cannot_fail(one.consumer, path) => {
                 Ok(Kinds::NONE)
             }
-            CheckSetup::Exec { .. } => block_in_place(|| self.exec_check(one.consumer, path, setup, values)),
+            CheckSetup::Exec { .. } => {
+                block_in_place(|| self.exec_check(one.consumer, path, setup, which, values))
+            }
             CheckSetup::Http(_) if known.has(Kinds::EXERCISED.and(Kinds::REPORTED)) => Ok(Kinds::NONE),
             CheckSetup::Http(request) => {
                 let before = self.calls_now(which, &one.process, source).await?;
@@ -236,6 +238,7 @@ impl Local {
         id: ConsumerId,
         path: u8,
         setup: &CheckSetup,
+        which: Which,
         values: Values<'_>,
     ) -> Result<Kinds, Failure> {
         let CheckSetup::Exec { command, copy } = setup else { return Ok(Kinds::NONE) };
@@ -245,8 +248,12 @@ impl Local {
             self.memo().controls.insert((id.0, path), false);
             return Ok(if ask(&exec(command.clone()), None)? { Kinds::REPORTED } else { Kinds::NONE });
         };
+        let alone = self.alone(file, which, values)?;
+        let alone = alone.map(|bytes| OwnCopy::make(&self.setup.work, (id.0, path), &bytes)).transpose()?;
+        let place = alone.as_ref().map_or(file.path.as_path(), |copy| &copy.0);
         let mut said = None;
-        let answer = answer(&exec(with_copy(command, &file.path)), None, &mut said)?;
+        let answer = answer(&exec(with_copy(command, place)), None, &mut said)?;
+        drop(alone);
         self.complains((id.0, path), complaint(&answer, said.as_ref(), values)?);
         if answer != CheckAnswer::Passed {
             return Ok(Kinds::NONE);
@@ -276,7 +283,7 @@ impl Local {
     ) -> Result<Option<bool>, Failure> {
         let content = read(&self.resolved(file)?)?;
         let Some(wrong) = wrong_copy(content.bytes.expose(), values) else { return Ok(Some(false)) };
-        let place = WrongCopy::make(&self.setup.work, of, &wrong)?;
+        let place = OwnCopy::make(&self.setup.work, of, &wrong)?;
         Ok(match answer(&exec(with_copy(command, &place.0)), None, &mut None)? {
             CheckAnswer::Passed => Some(false),
             CheckAnswer::Failed(_) => Some(true),
@@ -456,20 +463,15 @@ fn another(byte: u8, drawn: u8) -> u8 {
     first + (byte - first + 1 + drawn % (count - 1)) % count
 }
 
-/// A file with a wrong value, gone when it is dropped.
-struct WrongCopy(PathBuf);
+/// A file of ours for a check, gone when it is dropped.
+struct OwnCopy(PathBuf);
 
-impl WrongCopy {
+impl OwnCopy {
     fn make(folder: &Path, (consumer, path): (u16, u8), bytes: &SecretBytes) -> Result<Self, Failure> {
         let failed = |error: std::io::Error| {
-            Failure::new(
-                keyroll_port::Class::Retryable,
-                "K0359",
-                "write a copy with a wrong value for a control",
-            )
-            .because(error)
+            Failure::new(keyroll_port::Class::Retryable, "K0359", "write a copy for a check").because(error)
         };
-        fs::create_dir_all(folder).map_err(failed)?;
+        work::make(folder).map_err(failed)?;
         let path = folder.join(format!("control-{}-{consumer}-{path}", std::process::id()));
         drop(fs::remove_file(&path));
         let mut file: File =
@@ -480,7 +482,7 @@ impl WrongCopy {
     }
 }
 
-impl Drop for WrongCopy {
+impl Drop for OwnCopy {
     fn drop(&mut self) {
         // Left behind by a kill it would hold no value of this secret, but the file's other lines: the next driver
         // removes it.

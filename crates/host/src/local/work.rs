@@ -1,12 +1,28 @@
 //! What keyroll writes down for itself while it works on this machine: none of it outlives its rotation.
 
-use std::fs;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use keyroll_port::{Class, Failure};
 
 /// Files by which rotations and hosts exclude one another: they are empty, and removing one would unlock nothing.
 const LOCK_SUFFIX: &str = ".lock";
+
+/// The modes of the folder and of what stands in it: nobody else has anything to look for there, whatever the umask is.
+const FOLDER_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
+
+/// Makes the work folder where it is missing.
+pub(super) fn make(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder)
+}
+
+/// A file in it, new or emptied.
+pub(super) fn create(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(true).mode(FILE_MODE).open(path)
+}
 
 /// Removes from the work folder what belongs to no open rotation: records of commands, marks in logs, wrong copies of
 /// a control that a killed driver left. Only for whoever holds the state's lock.

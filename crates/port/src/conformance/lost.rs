@@ -32,7 +32,11 @@ async fn lost_mint(harness: &mut dyn IssuerHarness) -> Result<(), Breach> {
     harness.settle().await;
     if minted_by == MintedBy::Us {
         let again = harness.issuer().mint(LABEL, &current, proposed.as_ref()).await;
-        succeeds("the same mint again", again)?;
+        // Without a label one list does not tell which id it got.
+        match again {
+            Err(failure) if failure.class == Class::Unknown && !harness.issuer().capabilities().label => {}
+            again => drop(succeeds("the same mint again", again)?),
+        }
         harness.settle().await;
     }
     orphan(harness.issuer(), &current).await

@@ -1,7 +1,7 @@
 use super::{exchanges, refusals_visible};
 use crate::gate::{Blocker, blockers, digest};
 use crate::state::{Look, OldKey, Phase, State};
-use crate::{Aim, MintedBy, Person, Query, Want, Which};
+use crate::{MintedBy, Person, Query, Want, Which};
 
 pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     let Some(look) = state.fresh_look(state.entered) else {
@@ -78,7 +78,7 @@ pub(super) fn settle(next: &mut State) -> bool {
         return true;
     }
     if next.old == OldKey::Ended {
-        let minted = next.new_version().is_some() || next.aim() == Aim::End;
+        let minted = next.new_version().is_some() || !next.aim().makes_new();
         next.enter(if minted { super::after_end(next) } else { Phase::Mint });
         return true;
     }

@@ -1,6 +1,6 @@
 use crate::gate::{Blocker, blockers};
 use crate::state::{Hold, OldKey, Phase, Reason, Stage, State};
-use crate::{Aim, FileId, Holds, LastUsed, Op, Query, Waived, Want, Which, unit};
+use crate::{FileId, Holds, LastUsed, Op, Query, Waived, Want, Which, unit};
 
 /// How often copies or instances may fall back before a person is asked.
 const REROLLS_MAX: u8 = 5;
@@ -32,8 +32,7 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
 /// Whether the window in which the old key must be unused is still open.
 fn needs_idle(state: &State) -> bool {
     let LastUsed::PerKey { lag_ms, granularity_ms } = state.plan.capabilities.last_used else { return false };
-    let kept = state.aim() == Aim::Part;
-    if kept || state.emergency.is_some() || state.old == OldKey::Ended {
+    if !state.aim().ends_old() || state.emergency.is_some() || state.old == OldKey::Ended {
         return false;
     }
     let window = state.plan.policy.idle_ms.max(lag_ms.saturating_add(granularity_ms));
@@ -59,7 +58,7 @@ pub(super) fn settle(next: &mut State) -> bool {
 
 /// The phase that follows, by what is still to be done to the old key.
 fn after(state: &State) -> Phase {
-    if state.aim() == Aim::Part {
+    if !state.aim().ends_old() {
         // Others use the old key: it is neither switched off nor ended, nor is its value dropped.
         Phase::Done
     } else if state.old == OldKey::Ended {
@@ -95,7 +94,7 @@ fn react(next: &mut State, blocked: &[Blocker]) -> bool {
 
 /// Copies that drifted and instances that run on the old value re-enter Roll; those that have shown nothing, if told so.
 pub(super) fn fallen_back(next: &mut State, blocked: &[Blocker], unproven_too: bool) -> bool {
-    if next.aim() == Aim::End {
+    if !next.aim().makes_new() {
         return behind(next, blocked, unproven_too);
     }
     let mut again = false;

@@ -22,11 +22,34 @@ pub(super) fn wants(state: &State, out: &mut Vec<Want>) {
     if state.plan.capabilities.list && (!listed(state) || undead(state)) {
         out.push(Want::Ask(Query::List));
     }
+    if owes_sessions(state) {
+        unit::offer(state, Op::EndSessions, out);
+    }
     if state.residues.is_none() {
         out.push(Want::Ask(Query::Sweep));
-    } else if out.is_empty() && state.abandoned.is_empty() && state.debt.is_none() && !state.retired {
+    } else if out.is_empty()
+        && state.abandoned.is_empty()
+        && state.debt.is_none()
+        && !owes_sessions(state)
+        && !state.retired
+    {
         unit::offer(state, Op::Retire(Which::Old), out);
     }
+}
+
+/// An emergency was declared when the key had been seen dead already: sessions are ended once more.
+fn owes_sessions(state: &State) -> bool {
+    let dead = state.old == OldKey::Ended && state.debt.is_none();
+    dead && state.emergency.is_some() && super::has_sessions(state) && state.sessions_ended.is_none()
+}
+
+/// What was wanted when an emergency that was declared here ended no sessions: journals of then have it.
+pub(crate) fn was_wanted(state: &State, op: &Op) -> bool {
+    if state.phase != Phase::Sweep || !owes_sessions(state) {
+        return false;
+    }
+    let then = State { sessions_ended: Some(0), ..state.clone() };
+    crate::wants(&then).contains(&Want::Do(op.clone()))
 }
 
 /// Whose instances run that nobody has seen work: what they hold is not told from memory. With a debt the old key lives

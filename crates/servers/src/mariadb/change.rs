@@ -130,8 +130,15 @@ fn carry(grant: &str, from: &str, to: &str, marks: &[String]) -> Option<Vec<Stri
             .map_or("", |at| rest.get(at..).unwrap_or("")),
         None => tail,
     };
-    (tail.is_empty() || tail.starts_with(" REQUIRE ") || tail.starts_with(" WITH "))
-        .then(|| vec![format!("{head} TO {to}{tail}")])
+    let known = tail.is_empty() || tail.starts_with(" REQUIRE ") || tail.starts_with(" WITH ");
+    // Not even the right to nothing may be granted everywhere by whoever holds no right everywhere to grant on. What
+    // stands beside it is the account's own.
+    let statement = match what == "USAGE ON *.*" && !tail.contains("GRANT OPTION") {
+        true if tail.is_empty() => return Some(Vec::new()),
+        true => format!("ALTER USER {to}{tail}"),
+        false => format!("{head} TO {to}{tail}"),
+    };
+    known.then(|| vec![statement])
 }
 
 /// What MariaDB itself keeps of a password, the SHA-1 of its SHA-1: it never gets more from us. The password has 238 random bits.
@@ -160,7 +167,11 @@ mod tests {
             carried(
                 "GRANT USAGE ON *.* TO `orders`@`127.0.0.1` IDENTIFIED BY PASSWORD '*2B60' REQUIRE SSL WITH MAX_USER_CONNECTIONS 5"
             ),
-            one("GRANT USAGE ON *.* TO `orders_a`@`127.0.0.1` REQUIRE SSL WITH MAX_USER_CONNECTIONS 5")
+            one("ALTER USER `orders_a`@`127.0.0.1` REQUIRE SSL WITH MAX_USER_CONNECTIONS 5")
+        );
+        assert_eq!(
+            carried("GRANT USAGE ON *.* TO `orders`@`127.0.0.1` IDENTIFIED BY PASSWORD '*2B60'"),
+            Some(Vec::new())
         );
         assert_eq!(
             carried("GRANT ALL PRIVILEGES ON `shop`.* TO `orders`@`127.0.0.1` WITH GRANT OPTION"),

@@ -22,13 +22,12 @@ pub(super) async fn fill(server: &RabbitMq, filling: &Filling<'_>) -> Result<(),
     let link = server.admin();
     let failed = |fault: Fault| fault.without_effect(server.attempted(&what));
     let effect = |fault: Fault| fault.of_effect(server.attempted(&what));
+    let after = |fault: Fault| fault.after_effect(server.attempted(&what));
     let all = users::read(&link).await.map_err(failed)?;
     let current = find(&all, filling.current).ok_or_else(|| gone(server, filling.current, &what))?;
     let wanted = rights::read(&link, current).await.map_err(failed)?;
     let slot = find(&all, filling.slot);
-    let mark = Mark::Ours(filling.label.to_owned());
-    if let Some(slot) =
-        slot.filter(|slot| slot.login.on && slot.login.mark == mark && slot.has(filling.password))
+    if let Some(slot) = slot.filter(|slot| slot.carries(filling.label, filling.password))
         && slot.tags == current.tags
         && rights::read(&link, slot).await.map_err(failed)? == wanted
     {
@@ -38,21 +37,30 @@ pub(super) async fn fill(server: &RabbitMq, filling: &Filling<'_>) -> Result<(),
     let path = users::path(filling.slot);
     link.put(&path, &Wanted::closed(&current.tags, before)).await.map_err(effect)?;
     let has = match slot {
-        Some(slot) => rights::read(&link, slot).await.map_err(failed)?,
+        Some(slot) => rights::read(&link, slot).await.map_err(after)?,
         None => BTreeSet::new(),
     };
-    rights::give(&link, filling.slot, &has, &wanted).await.map_err(effect)?;
+    rights::give(&link, filling.slot, &has, &wanted).await.map_err(after)?;
     alike(server, &link, filling, &what).await?;
     let opened = Wanted::opened(&current.tags, filling.label, filling.password).ok_or_else(|| {
-        Failure::new(Class::Retryable, codes::COMMAND, server.attempted(&what))
+        Failure::new(Class::Unknown, codes::COMMAND, server.attempted(&what))
             .because("the system has no randomness")
     })?;
-    link.put(&path, &opened).await.map_err(effect)
+    link.put(&path, &opened).await.map_err(after)?;
+    // An answer is a word; what stands there is read.
+    let all = users::read(&link).await.map_err(after)?;
+    match find(&all, filling.slot).is_some_and(|slot| slot.carries(filling.label, filling.password)) {
+        true => Ok(()),
+        false => Err(Failure::new(Class::Unknown, codes::KEPT, server.attempted(&what)).because(format!(
+            "it answered that {:?} was changed, and tells another password or label",
+            filling.slot
+        ))),
+    }
 }
 
 /// Both may do the same, by what the server says now: nobody can log in as the slot yet.
 async fn alike(server: &RabbitMq, link: &Link<'_>, filling: &Filling<'_>, what: &str) -> Result<(), Failure> {
-    let failed = |fault: Fault| fault.without_effect(server.attempted(what));
+    let failed = |fault: Fault| fault.after_effect(server.attempted(what));
     let all = users::read(link).await.map_err(failed)?;
     let find = |name: &str| find(&all, name).ok_or_else(|| gone(server, name, what));
     let (current, slot) = (find(filling.current)?, find(filling.slot)?);

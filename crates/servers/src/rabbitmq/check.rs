@@ -1,11 +1,11 @@
 use keyroll_port::{Class, Failure};
 use serde::Deserialize;
 
-use super::RabbitMq;
 use super::change::find;
 use super::link::Link;
 use super::rights::{self, Right};
 use super::users::{self, Tags};
+use super::{RabbitMq, limits, nodes};
 use crate::codes;
 
 /// The oldest server: it lists the connections of a user as they are, not as they were at the last statistics.
@@ -34,6 +34,7 @@ pub(super) async fn run(server: &RabbitMq, current: &str, slot: &str) -> Result<
     let overview: Overview =
         link.get("/api/overview").await.map_err(|fault| server.failed(&fault, "read its version"))?;
     check_version(server, &overview.rabbitmq_version)?;
+    nodes::whole(server, &link, "look at the nodes of its cluster").await?;
     let mut notes = vec![
         "users that stand in a file of definitions, loaded when the server starts, come back as they are there: take the old one out of it".to_owned(),
     ];
@@ -93,7 +94,8 @@ async fn check_copied(
             .because(format!("it may not open the virtual host {vhost:?}"))
             .help("set `vhost` to one that its consumers open"));
     }
-    let mut notes = Vec::new();
+    let mut notes =
+        limits::read(link, user, vhost).await.map_err(|fault| server.failed(&fault, "read its limits"))?;
     if wanted.iter().any(Right::names_its_user) {
         notes
             .push("topic permissions with {username} mean another name for each of the two users".to_owned());

@@ -1,11 +1,12 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
 
 use keyroll_port::{Failure, Session};
 use serde::Deserialize;
 
-use super::RabbitMq;
 use super::link::{Fault, Link, segment};
+use super::{RabbitMq, nodes};
 
 /// The protocol whose channels tell everything that a connection does.
 const PROTOCOL: &str = "AMQP 0-9-1";
@@ -27,6 +28,10 @@ struct Past {
     peer_host: Option<String>,
     #[serde(default)]
     peer_port: Option<u16>,
+    #[serde(default)]
+    channels: Option<usize>,
+    #[serde(default)]
+    recv_oct: Option<u64>,
 }
 
 /// A channel at the last statistics. What is missing is not known to be nothing.
@@ -67,27 +72,39 @@ impl Channel {
     }
 }
 
+/// What the statistics know of the channels of one connection.
+#[derive(Default)]
+struct Channels {
+    known: usize,
+    busy: bool,
+}
+
 /// The live connections of a user. The list is of now; that one is idle is told by statistics, and who is not in them
 /// yet is not known to be idle.
-async fn read(link: &Link<'_>, user: &str) -> Result<Vec<Session>, Fault> {
+async fn read(server: &RabbitMq, link: &Link<'_>, user: &str) -> Result<Vec<Session>, Fault> {
     let open: Vec<Open> = link.get(&format!("/api/connections/username/{}", segment(user))).await?;
     if open.is_empty() {
         return Ok(Vec::new());
     }
-    let past: Vec<Past> = link.get("/api/connections?columns=name,protocol,peer_host,peer_port").await?;
+    let past: Vec<Past> =
+        link.get("/api/connections?columns=name,protocol,peer_host,peer_port,channels,recv_oct").await?;
     let channels: Vec<Channel> = link
         .get("/api/channels?columns=connection_details.name,idle_since,consumer_count,messages_unacknowledged,messages_unconfirmed,messages_uncommitted,acks_uncommitted")
         .await?;
-    let mut busy: BTreeMap<&str, bool> = BTreeMap::new();
+    let mut of: BTreeMap<&str, Channels> = BTreeMap::new();
     for channel in &channels {
-        if let Some(of) = &channel.connection_details {
-            *busy.entry(of.name.as_str()).or_default() |= !channel.is_idle();
+        if let Some(connection) = &channel.connection_details {
+            let all = of.entry(connection.name.as_str()).or_default();
+            all.known += 1;
+            all.busy |= !channel.is_idle();
         }
     }
+    let received = past.iter().filter_map(|past| Some((past.name.as_str(), past.recv_oct?)));
+    let silent = server.silence.look(received, Instant::now());
     let session = |open: &Open| {
         let past = past.iter().find(|past| past.name == open.name);
-        let known = past.is_some_and(|past| past.protocol.as_deref() == Some(PROTOCOL));
-        let busy = !known || busy.get(open.name.as_str()).copied().unwrap_or(false);
+        let idle = past.is_some_and(|past| past.is_idle(of.get(open.name.as_str())));
+        let busy = !idle || !silent.contains(&open.name);
         let client = client(&open.name).or_else(|| past.and_then(Past::client));
         Session { client, pid: None, busy, handle: open.name.clone(), calls: None }
     };
@@ -95,6 +112,12 @@ async fn read(link: &Link<'_>, user: &str) -> Result<Vec<Session>, Fault> {
 }
 
 impl Past {
+    /// Every channel that the connection counts is in the statistics, and at rest.
+    fn is_idle(&self, channels: Option<&Channels>) -> bool {
+        let (known, busy) = channels.map_or((0, false), |all| (all.known, all.busy));
+        self.protocol.as_deref() == Some(PROTOCOL) && self.channels == Some(known) && !busy
+    }
+
     fn client(&self) -> Option<SocketAddr> {
         Some(SocketAddr::new(self.peer_host.as_ref()?.parse::<IpAddr>().ok()?, self.peer_port?))
     }
@@ -107,8 +130,10 @@ fn client(name: &str) -> Option<SocketAddr> {
 
 /// The live sessions of a user, but for our own probes.
 pub(super) async fn list(server: &RabbitMq, user: &str) -> Result<Vec<Session>, Failure> {
-    let sessions = read(&server.admin(), user).await;
-    let sessions = sessions.map_err(|fault| server.failed(&fault, "read the live connections"))?;
+    let what = "read the live connections";
+    let link = server.admin();
+    nodes::whole(server, &link, what).await?;
+    let sessions = read(server, &link, user).await.map_err(|fault| server.failed(&fault, what))?;
     let own = |session: &Session| session.client.is_some_and(|client| server.own.has(&client));
     Ok(sessions.into_iter().filter(|session| !own(session)).collect())
 }
@@ -122,7 +147,7 @@ pub(super) async fn end(
 ) -> Result<usize, Failure> {
     let what = "end the connections";
     let link = server.admin();
-    let sessions = read(&link, user).await.map_err(|fault| server.failed(&fault, what))?;
+    let sessions = read(server, &link, user).await.map_err(|fault| server.failed(&fault, what))?;
     let mut ended = 0;
     for session in sessions.iter().filter(|it| handles.contains(&it.handle) && (busy || !it.busy)) {
         let closed = link.delete(&format!("/api/connections/{}", segment(&session.handle))).await;
@@ -141,6 +166,21 @@ mod tests {
         assert_eq!(client("[::1]:34100 -> [::1]:5672"), Some("[::1]:34100".parse().unwrap()));
         assert_eq!(client("app.example.org:34100 -> mq.example.org:5672"), None);
         assert_eq!(client("<rabbit@host.1.2.3>"), None);
+    }
+
+    #[test]
+    fn a_channel_that_is_not_in_the_statistics_is_busy() {
+        let past = |text: &str| serde_json::from_str::<Past>(text).unwrap();
+        let counted = |count: usize| {
+            past(&format!(r#"{{"name":"n","protocol":"AMQP 0-9-1","channels":{count},"recv_oct":1}}"#))
+        };
+        let known = |known, busy| Some(Channels { known, busy });
+        assert!(counted(0).is_idle(None) && counted(1).is_idle(known(1, false).as_ref()));
+        assert!(!counted(1).is_idle(None), "opened, and never in the statistics");
+        assert!(!counted(2).is_idle(known(1, false).as_ref()));
+        assert!(!counted(1).is_idle(known(1, true).as_ref()));
+        // The connection itself is known by its beginning alone.
+        assert!(!past(r#"{"name":"n","protocol":"AMQP 0-9-1"}"#).is_idle(None));
     }
 
     #[test]

@@ -220,6 +220,11 @@ impl Fault {
         }
     }
 
+    /// A request failed after another one that changed something: whatever it is, that may stand.
+    pub(super) fn after_effect(&self, attempted: String) -> Failure {
+        Failure { class: Class::Unknown, ..self.without_effect(attempted) }
+    }
+
     /// A request failed that changes something: without an answer, or with a server's own error, it may have.
     pub(super) fn of_effect(&self, attempted: String) -> Failure {
         let unclear = matches!(self, Self::Lost(_)) || (matches!(self, Self::Said(..)) && !self.is_final());
@@ -248,6 +253,9 @@ mod tests {
         assert_eq!(class(&said(400, "bad_request")), permanent("K0147"));
         for fault in [said(503, ""), said(429, ""), said(302, ""), Fault::Lost("gone".to_owned())] {
             assert_eq!(class(&fault), (Class::Retryable, Class::Unknown, "K0147"), "{fault:?}");
+        }
+        for fault in [said(401, "Login failed"), said(503, ""), Fault::Unsent("refused".to_owned())] {
+            assert_eq!(fault.after_effect("read".to_owned()).class, Class::Unknown, "{fault:?}");
         }
         let unsent = Fault::Unsent("refused".to_owned());
         assert_eq!(class(&unsent), (Class::Retryable, Class::Retryable, "K0141"));

@@ -103,8 +103,13 @@ impl Told {
 }
 
 impl User {
+    /// Whether this password lets the user in, under this label.
+    pub(super) fn carries(&self, label: &str, password: &SecretBytes) -> bool {
+        self.login.on && self.login.mark == Mark::Ours(label.to_owned()) && self.has(password)
+    }
+
     /// Whether this password is the user's, as far as it was made here.
-    pub(super) fn has(&self, password: &SecretBytes) -> bool {
+    fn has(&self, password: &SecretBytes) -> bool {
         let salted = self.hash.split_first_chunk::<SALT_BYTES>();
         self.algorithm == ALGORITHM && salted.is_some_and(|(salt, _)| self.hash == hash(*salt, password))
     }

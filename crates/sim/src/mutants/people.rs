@@ -2,8 +2,8 @@
 
 use keyroll_engine::{Action, Input};
 use keyroll_rotation::{
-    ConsumerId, Emergency, Event, Fact, Hold, Op, Outcome, Person, Query, Reason, State, Waived, Want, Which,
-    consent_digest,
+    ConsumerId, Emergency, Event, Fact, Hold, Op, Outcome, Person, Phase, Query, Reason, State, Waived, Want,
+    Which, consent_digest,
 };
 
 use crate::mutant::Mutant;
@@ -74,6 +74,24 @@ fn waived_unasked(_: &State, event: &mut Event) {
 /// What cannot be seen is waived by nobody.
 pub(super) const WAIVED_UNASKED: Mutant =
     Mutant { name: "waived unasked", sentence: "P-32", event: waived_unasked, ..Mutant::NONE };
+
+fn late_emergency_ends_no_sessions(state: &State, wanted: &mut Vec<Want>) {
+    let owed = Want::Do(Op::EndSessions);
+    if state.phase() == Phase::Sweep && wanted.contains(&owed) {
+        wanted.retain(|want| *want != owed);
+        if wanted.is_empty() {
+            wanted.push(Want::Do(Op::Retire(Which::Old)));
+        }
+    }
+}
+
+/// An emergency that is declared in the last step ends no sessions.
+pub(super) const LATE_EMERGENCY_ENDS_NO_SESSIONS: Mutant = Mutant {
+    name: "late emergency ends no sessions",
+    sentence: "P-94",
+    wants: late_emergency_ends_no_sessions,
+    ..Mutant::NONE
+};
 
 fn left_switched_off(state: &State, wanted: &mut Vec<Want>) {
     if state.hold() == Some(Hold::Paused(Reason::Consent)) {

@@ -300,6 +300,11 @@ impl Issuer {
         self.books().keys.iter_mut().filter(|key| key.id == id).for_each(|key| key.deleted = true);
     }
 
+    /// One that was ended is accepted again.
+    pub fn restore(&self, id: &str) {
+        self.books().keys.iter_mut().filter(|key| key.id == id).for_each(|key| key.deleted = false);
+    }
+
     /// Every key that was not deleted.
     pub fn keys(&self) -> Vec<Key> {
         self.books().keys.iter().filter(|key| !key.deleted).cloned().collect()

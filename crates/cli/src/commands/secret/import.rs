@@ -54,6 +54,9 @@ fn take(
 ) -> Result<(), Problem> {
     let path = context.config_path();
     let config_file = std::path::absolute(&path).unwrap_or(path);
+    if !args.anyway {
+        taken::readable(wanted)?;
+    }
     let gathered = gather(wanted, args.from.as_deref())?;
     if !gathered.not_read.is_empty() && !args.anyway {
         let problem = importing(wanted, "K0881");

@@ -1,0 +1,59 @@
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::link::{Fault, Link, segment};
+use super::users::User;
+
+/// The limit that a move can hit. One on channels counts for each user alone, and both have the same.
+const CONNECTIONS: &str = "max-connections";
+
+#[derive(Deserialize)]
+struct Limits {
+    value: BTreeMap<String, i64>,
+}
+
+#[derive(Deserialize)]
+struct Name {}
+
+/// What is to be said of limits on connections. While consumers move, those of both users are open beside each other,
+/// and a login is tried.
+pub(super) async fn read(link: &Link<'_>, user: &User, vhost: &str) -> Result<Vec<String>, Fault> {
+    let name = &user.login.name;
+    let of_user = user.limits.get(CONNECTIONS).copied();
+    let limits: Vec<Limits> = link.get(&format!("/api/vhost-limits/{}", segment(vhost))).await?;
+    let of_vhost = limits.iter().find_map(|limits| limits.value.get(CONNECTIONS).copied());
+    if of_user.is_none() && of_vhost.is_none() {
+        return Ok(Vec::new());
+    }
+    let count = async |path: String| link.get::<Vec<Name>>(&path).await.map(|all| all.len());
+    let users = count(format!("/api/connections/username/{}", segment(name))).await?;
+    let all = count(format!("/api/vhosts/{}/connections?columns=name", segment(vhost))).await?;
+    let user = hit(of_user, users, 1).map(|limit| {
+        format!("{name:?} may have {limit} connections and has {users}: a login that is tried may take the place of a consumer's")
+    });
+    let vhost = hit(of_vhost, all, users + 1).map(|limit| {
+        format!("the virtual host {vhost:?} takes {limit} connections and has {all}, {users} of them of {name:?}: while consumers move, those of both users may not fit")
+    });
+    Ok(user.into_iter().chain(vhost).collect())
+}
+
+/// The limit, if what is open and what comes do not fit; a negative one is none.
+fn hit(limit: Option<i64>, open: usize, more: usize) -> Option<usize> {
+    let limit = usize::try_from(limit?).ok()?;
+    (open.saturating_add(more) > limit).then_some(limit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_that_would_be_hit_is_told() {
+        assert_eq!(hit(Some(10), 5, 6), Some(10));
+        assert_eq!(hit(Some(10), 5, 5), None);
+        assert_eq!(hit(Some(-1), 5, 5), None, "no limit");
+        assert_eq!(hit(None, 5, 5), None);
+        assert_eq!(hit(Some(0), 0, 1), Some(0));
+    }
+}
