@@ -23,6 +23,7 @@ mod yaml;
 
 pub use error::CopyError;
 pub use format::{Edit, FILE_BYTES_MAX, Format, Variables};
+pub use json::strict as strict_json;
 pub use slot::{Part, Pointer, Slot};
 pub use template::{Carried, Found, Template};
 pub use userlist::{Before, Login, Userlist};
