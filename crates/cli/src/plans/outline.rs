@@ -47,7 +47,9 @@ fn alone(secret: &Secret) -> Vec<String> {
             Runs::Process { apply, .. } => matches!(apply, Apply::Restart(_)),
             Runs::Unit { .. } | Runs::Compose { .. } => true,
             Runs::Container { apply, .. } => *apply != Some(Apply::Rereads),
-            Runs::Managed { by, .. } => !matches!(by, Manager::Cron(_) | Manager::Master { .. }),
+            Runs::Managed { by, .. } => {
+                !matches!(by, Manager::Cron(_) | Manager::Master { .. } | Manager::LiteLlm(_))
+            }
             Runs::Timer { .. } | Runs::AtRest => false,
         };
         restarts && consumer.runs.instances().len() == 1
@@ -64,7 +66,7 @@ fn grace_s(runs: &Runs) -> u64 {
         Runs::Managed { by, .. } => match by {
             Manager::Supervisor { .. } => 10,
             Manager::Pm2 { .. } => 2,
-            Manager::Exec(_) | Manager::Master { .. } | Manager::Cron(_) => 0,
+            Manager::Exec(_) | Manager::Master { .. } | Manager::Cron(_) | Manager::LiteLlm(_) => 0,
         },
         Runs::Process { .. } | Runs::Timer { .. } | Runs::AtRest => 0,
     }

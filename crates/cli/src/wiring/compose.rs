@@ -6,17 +6,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keyroll_config::{
-    Apply, Argument, Check, Consumer, Copy, EntryPart, EvidenceKind, FileFormat, Find, Instance, Manager,
-    OnFailure, Place, Reference, Runs, Secret, Source, WriteMode,
+    Apply, Argument, Check, Consumer, Copy, EntryPart, EvidenceKind, FileFormat, Find, Instance,
+    LiteLlmCheck, Manager, OnFailure, Place, Reference, Runs, Secret, Source, WriteMode,
 };
 use keyroll_copy::{Format, Part, Slot, Template};
 use keyroll_host::{
-    CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, GateSetup, LOCAL, LogSetup, Setup,
-    SlotSetup, Write,
+    CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, GateSetup, LOCAL, LiteLlmSetup, LogSetup,
+    Setup, SlotSetup, Write,
 };
 use keyroll_manager::{
-    Adapter, AtRest, CommandLine, Compose, Container, ContainerVerb, Cron, Master, Pm2, Process, RateQuery,
-    Reread, Roll, Run, Supervisor, Unit, Verb, signal_by_name, uid_of,
+    Adapter, Agent, AtRest, CommandLine, Compose, Container, ContainerVerb, Cron, LiteLlm, Master, Pm2,
+    Process, RateQuery, Reread, Roll, Run, Supervisor, Unit, Verb, signal_by_name, uid_of,
 };
 use keyroll_observe::{JournalUnit, LogSource};
 use keyroll_port::Issuer;
@@ -286,14 +286,18 @@ fn slots(consumer: &Consumer, folder: &Path, first: Option<FileId>) -> Result<Ve
     instances
         .iter()
         .map(|instance| {
-            let mut checks =
-                vec![consumer.check.as_ref().map(|check| check_setup(check, instance, folder, first))];
+            let mut checks = vec![
+                consumer.check.as_ref().map(|check| check_setup(check, consumer, instance, folder, first)),
+            ];
             checks.extend(
-                consumer.paths.iter().map(|path| Some(check_setup(&path.check, instance, folder, first))),
+                consumer
+                    .paths
+                    .iter()
+                    .map(|path| Some(check_setup(&path.check, consumer, instance, folder, first))),
             );
             Ok(SlotSetup {
                 instance: (!single).then(|| instance.name.to_string()),
-                run: run(&consumer.runs, instance, folder)?,
+                run: with_variables(run(&consumer.runs, instance, folder)?, consumer),
                 checks,
                 log: consumer.log.as_ref().map(|log| log_setup(log, &consumer.runs, instance)).transpose()?,
                 ready: ready(&consumer.runs, instance),
@@ -335,7 +339,48 @@ fn ready(runs: &Runs, instance: &Instance) -> Option<keyroll_manager::Check> {
     Some(keyroll_manager::Check::Http { url: fill(url, instance), contains: None })
 }
 
-fn check_setup(check: &Check, instance: &Instance, folder: &Path, first: Option<FileId>) -> CheckSetup {
+/// The files of variables that a consumer reads the value from, and their names.
+fn variables(consumer: &Consumer) -> impl Iterator<Item = (&PathBuf, &String)> {
+    consumer.reads.iter().filter_map(|copy| match &copy.place {
+        Place::EnvFile { path, variable } => Some((path, variable)),
+        Place::File { .. } | Place::Inside { .. } | Place::Userlist { .. } | Place::Within { .. } => None,
+    })
+}
+
+fn with_variables(run: Run, consumer: &Consumer) -> Run {
+    match run {
+        Run::Agent(Agent::LiteLlm(proxy)) => Run::Agent(Agent::LiteLlm(LiteLlm {
+            variables: variables(consumer).map(|(_, name)| name.clone()).collect(),
+            ..proxy
+        })),
+        other => other,
+    }
+}
+
+fn litellm_setup(check: &LiteLlmCheck, consumer: &Consumer) -> LiteLlmSetup {
+    let field = consumer.reads.iter().find_map(|copy| match &copy.source {
+        Source::Field(name) => Some(name.to_string()),
+        Source::Derived(_) | Source::Template(_) => None,
+    });
+    let mut env_files: Vec<PathBuf> = variables(consumer).map(|(path, _)| path.clone()).collect();
+    env_files.dedup();
+    LiteLlmSetup {
+        address: check.address,
+        config: check.config.clone(),
+        key: check.key.as_ref().map(|Reference::File(path)| path.clone()),
+        model: check.model.clone(),
+        env_files,
+        field: field.unwrap_or_else(|| "value".to_owned()),
+    }
+}
+
+fn check_setup(
+    check: &Check,
+    consumer: &Consumer,
+    instance: &Instance,
+    folder: &Path,
+    first: Option<FileId>,
+) -> CheckSetup {
     match check {
         // The place of the copy stays open: the control runs the same command on a wrong one.
         Check::Exec(argv) => {
@@ -345,6 +390,7 @@ fn check_setup(check: &Check, instance: &Instance, folder: &Path, first: Option<
         Check::Http(url) => {
             CheckSetup::Http(keyroll_manager::Check::Http { url: fill(url, instance), contains: None })
         }
+        Check::LiteLlm(of) => CheckSetup::LiteLlm(litellm_setup(of, consumer)),
     }
 }
 
@@ -417,6 +463,9 @@ fn managed(by: &Manager, instance: &Instance, folder: &Path) -> Run {
                 keyroll_config::Roll::Signal(one) => Roll::Signal(signal_by_name(one.name()).unwrap_or(0)),
             },
         }),
+        Manager::LiteLlm(address) => {
+            Run::Agent(Agent::LiteLlm(LiteLlm { address: *address, variables: Vec::new() }))
+        }
         Manager::Cron(table) => {
             Run::Cron(Cron { table: table.clone(), with_user: !table.starts_with("/var/spool/cron") })
         }

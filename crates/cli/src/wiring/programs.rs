@@ -51,7 +51,7 @@ pub(crate) fn missing(consumer: &Consumer) -> Vec<Missing> {
     let checks = consumer.check.iter().chain(consumer.paths.iter().map(|path| &path.check));
     let checks = checks.filter_map(|check| match check {
         Check::Exec(argv) => Some(("check", argv)),
-        Check::Http(_) => None,
+        Check::Http(_) | Check::LiteLlm(_) => None,
     });
     let manager = match &consumer.runs {
         Runs::Managed { by, .. } => by.program(),

@@ -17,6 +17,8 @@ pub(crate) fn provable(consumer: &Consumer, attributes: bool) -> Result<(), Prob
         let enough = match check {
             _ if seen_there && path.is_none() => true,
             Some(Check::Http(_)) => seen_there,
+            // Each worker answers for itself, whether or not the issuer shows it.
+            Some(Check::LiteLlm(_)) => true,
             Some(Check::Exec(argv)) => !seen_there && argv.uses("copy"),
             None => false,
         };

@@ -61,7 +61,7 @@ pub(crate) fn commands(consumer: &Consumer) -> Vec<Vec<String>> {
     };
     let execs = checks.filter_map(|check| match check {
         Check::Exec(argv) => Some(argv),
-        Check::Http(_) => None,
+        Check::Http(_) | Check::LiteLlm(_) => None,
     });
     let generators = consumer.reads.iter().filter_map(|copy| copy.generated.as_ref());
     let all = restart.into_iter().chain(consumer.fetch.iter()).chain(generators).chain(execs);
@@ -100,7 +100,7 @@ fn of_manager(runs: &Runs) -> Option<PathBuf> {
     match by {
         Manager::Supervisor { config, .. } => Some(config.clone()),
         // A command is looked at with the others; the others carry nothing out.
-        Manager::Exec(_) | Manager::Master { .. } | Manager::Cron(_) => None,
+        Manager::Exec(_) | Manager::Master { .. } | Manager::Cron(_) | Manager::LiteLlm(_) => None,
         // It is run as the user whose pm2 it is.
         Manager::Pm2 { ecosystem, home, .. } => {
             let owner = home.as_ref().unwrap_or(ecosystem).metadata().ok()?.uid();

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 use super::books::Key;
 use super::described::{Asked, Described, HERE};
 use super::request::Request;
-use super::{Ask, Issuer, Mood};
+use super::{Ask, Issuer, ModelCall, Mood, model};
 
 /// Keys of one page of the list.
 const PAGE: usize = 1;
@@ -110,6 +110,13 @@ impl Issuer {
         }
         if works {
             books.used(&whose, client);
+        }
+        if let Some(caller) = model::caller(&request.path) {
+            books.models.push(ModelCall { caller, key: whose, client: client.to_owned(), accepted: works });
+            return match works {
+                true => shown(200, &model::answer(request)),
+                false => shown(401, &model::refusal()),
+            };
         }
         if let Some(described) = &self.described {
             let (status, body) = described.me(request, works.then_some(whose.as_str()));

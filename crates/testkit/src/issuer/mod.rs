@@ -5,6 +5,7 @@
 mod answer;
 mod books;
 mod described;
+mod model;
 mod request;
 
 use std::io::{Read as _, Write as _};
@@ -20,6 +21,7 @@ use answer::Reply;
 pub use books::Key;
 use books::{Books, Session};
 pub use described::Described;
+pub use model::ModelCall;
 use request::{Digests, Reading, Request, Shown};
 
 /// Bytes that are read at once: shorter than a value.
@@ -329,6 +331,11 @@ impl Issuer {
     /// Forgets who called last, so that only new calls count.
     pub fn forget(&self) {
         self.books().last.clear();
+    }
+
+    /// Every call for a model, in its order.
+    pub fn model_calls(&self) -> Vec<ModelCall> {
+        self.books().models.clone()
     }
 
     /// From now on every value is kept, masked, that is made or presented.

@@ -6,7 +6,7 @@ use std::hash::{BuildHasher as _, Hasher as _};
 
 use serde_json::Value;
 
-use super::Ask;
+use super::{Ask, model};
 
 /// The longest request, bytes.
 const REQUEST_BYTES_MAX: usize = 8 * 1024;
@@ -215,12 +215,12 @@ impl<'a> Reading<'a> {
     }
 
     pub(super) fn request(self) -> Request {
-        let worker = self.header("x-worker");
         let first = self.head.first().map(|line| String::from_utf8_lossy(line).into_owned());
         let first = first.unwrap_or_default();
         let mut words = first.split(' ');
         let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let worker = self.header("x-worker").or_else(|| model::caller(path));
         Request {
             method: method.to_owned(),
             path: path.to_owned(),

@@ -1,0 +1,9 @@
+//! The LiteLLM proxy. What is said here of its behaviour was seen with the release 1.106.2.
+
+mod config;
+mod model_id;
+mod variables;
+
+pub use config::{Deployment, Mode, ProxyConfig};
+pub use model_id::{Foretold, Unforetold, Versions};
+pub use variables::Variables;
