@@ -5,6 +5,7 @@
 //! nothing started here ends with keyroll, or holds an open file of it; no signal by process number alone.
 
 mod adapter;
+mod agent;
 mod apply;
 mod at_rest;
 mod brings;
@@ -21,6 +22,7 @@ mod http;
 mod instance;
 mod leftover;
 mod master;
+mod openclaw;
 mod output;
 mod pm2;
 mod pm2_list;
@@ -31,9 +33,11 @@ mod settle;
 mod supervisor;
 mod systemd;
 mod systemd_manager;
+mod turn;
 mod user;
 
 pub use adapter::{Adapter, AdapterRule, adapter_schema, check_adapter};
+pub use agent::Agent;
 pub use apply::{Applied, Run, apply, instances, instances_in};
 pub use at_rest::AtRest;
 pub use brings::{Brings, Edit};
@@ -49,10 +53,12 @@ pub use find::Find;
 pub use instance::InstanceProcess;
 pub use leftover::{Leftover, end_leftover};
 pub use master::{Master, Roll};
+pub use openclaw::{OpenClaw, Start};
 pub use pm2::Pm2;
 pub use process::{Process, Said, Verb, signal_by_name};
 pub use rate::RateQuery;
 pub use reread::Reread;
 pub use supervisor::Supervisor;
 pub use systemd::{Unit, UnitFiles, UnitState};
+pub use turn::Turn;
 pub use user::uid_of;
