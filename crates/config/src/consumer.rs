@@ -8,7 +8,7 @@ use crate::path::resolve;
 use crate::runs::{read_loopback, read_url};
 use crate::shape::{CheckShape, ConsumerShape};
 use crate::suggest::nearest;
-use crate::{Argument, Argv, Copy, FieldSpec, Kind, Log, Name, Reference, Runs, Template};
+use crate::{Argument, Argv, Copy, FieldSpec, Kind, Log, Manager, Name, Reference, Runs, Template};
 
 /// A check that a value works for a consumer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +19,13 @@ pub enum Check {
     Http(Argument),
     /// A request to each worker of a LiteLLM proxy for each of its models.
     LiteLlm(LiteLlmCheck),
+    /// One turn of an agent, pinned to a model.
+    Turn {
+        /// `provider/model`.
+        model: String,
+        /// Which agent; its default one where none is named.
+        agent: Option<String>,
+    },
 }
 
 /// How the workers of a LiteLLM proxy are asked.
@@ -96,6 +103,8 @@ impl Consumer {
         let at_rest = runs.is_at_rest();
         let check =
             shape.check.as_ref().map(|check| read_check(check, folder, &holes, at_rest)).transpose()?;
+        let turn_of = |check: &Check| matches!(check, Check::Turn { .. });
+        let asked = matches!(&runs, Runs::Managed { by: Manager::OpenClaw { .. }, .. });
         let mut paths: Vec<PathCheck> = Vec::new();
         for path in &shape.paths {
             let name = Name::read("a path", &path.name)?;
@@ -105,6 +114,10 @@ impl Consumer {
                 );
             }
             paths.push(PathCheck { name, check: read_check(&path.check, folder, &holes, at_rest)? });
+        }
+        if !asked && check.iter().chain(paths.iter().map(|path| &path.check)).any(turn_of) {
+            let why = "`check.turn` asks an agent: it goes with `runs.openclaw`";
+            return Err(Fault::new(Kind::BadCombination, why).at(&shape.runs.span));
         }
         Ok(Self { name, host, runs, reads, fetch, log, check, paths })
     }
@@ -129,6 +142,32 @@ fn refuse_half_generated(reads: &[Copy], fetched: bool) -> Result<(), Fault> {
         }
     }
     Ok(())
+}
+
+/// `provider/model`, which becomes a line of a request.
+fn read_model(text: &At<String>) -> Result<String, Fault> {
+    let plain =
+        |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b':' | b'/' | b'@' | b'+');
+    let parts =
+        text.value.split_once('/').is_some_and(|(provider, model)| !provider.is_empty() && !model.is_empty());
+    match parts && text.value.len() <= 256 && text.value.bytes().all(plain) {
+        true => Ok(text.value.clone()),
+        false => {
+            Err(Fault::new(Kind::BadName, "`turn` is a model with its provider: `openai/gpt-5.4`")
+                .at(&text.span))
+        }
+    }
+}
+
+fn read_agent(text: &At<String>) -> Result<String, Fault> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+    match (1..=64).contains(&text.value.len()) && text.value.bytes().all(plain) {
+        true => Ok(text.value.clone()),
+        false => {
+            Err(Fault::new(Kind::BadName, "`agent` is the id of an agent: letters, digits, `_` and `-`")
+                .at(&text.span))
+        }
+    }
 }
 
 /// Which placeholders have a meaning for this consumer.
@@ -188,6 +227,17 @@ fn read_check(shape: &At<CheckShape>, folder: &Path, holes: &[&str], at_rest: bo
     }
     if shape.value.config.is_some() || shape.value.key.is_some() || shape.value.model.is_some() {
         return wrong("`config`, `key` and `model` of a check go with `litellm`");
+    }
+    if let Some(model) = &shape.value.turn {
+        if shape.value.exec.is_some() || shape.value.http.is_some() {
+            return wrong("`check` needs one of `exec`, `http`, `turn`");
+        }
+        let agent = shape.value.agent.as_ref();
+        let (model, agent) = (read_model(model)?, agent.map(|agent| read_agent(agent)).transpose()?);
+        return Ok(Check::Turn { model, agent });
+    }
+    if let Some(agent) = &shape.value.agent {
+        return Err(Fault::new(Kind::BadCombination, "`agent` goes with `turn`").at(&agent.span));
     }
     match (&shape.value.exec, &shape.value.http) {
         (Some(words), None) => {

@@ -40,7 +40,7 @@ pub use edit::{NewApply, NewConsumer, NewSecret, add_consumer, add_secret, repla
 pub use error::{ConfigError, Kind, Position};
 pub use gate::Gate;
 pub use log::{Log, LogSource};
-pub use manager::{Manager, Roll};
+pub use manager::{Manager, Roll, Start};
 pub use name::{NAME_BYTES_MAX, Name};
 pub use placeholder::{Argument, Argv};
 pub use reference::{IssuerRef, Reference, StoreRef};

@@ -8,7 +8,7 @@ use crate::fault::Fault;
 use crate::path::resolve;
 use crate::period::read_period;
 use crate::shape::RunsShape;
-use crate::{Argument, Argv, Kind, Manager, Name, Signal};
+use crate::{Argument, Argv, Kind, Manager, Name, Signal, Start};
 
 /// How long an instance may take to finish what it is doing, unless the file says otherwise.
 const DRAIN_DEFAULT_MS: u64 = 10_000;
@@ -127,7 +127,8 @@ const FORMS: &str = "the forms are: { restart = [\"…\"], pid_file = \"…\" } 
                      { compose = \"/srv/app\", service = \"web\" } · { container = \"web\" } · { at_rest = true } · \
                      { supervisor = \"app\" } · { pm2 = \"ecosystem.config.js\", app = \"app\" } · \
                      { exec = [\"./adapter\"] } · { master = \"./gunicorn.pid\" } · { cron = \"/etc/cron.d/job\" } · \
-                     { litellm = \"http://127.0.0.1:4000\" }";
+                     { litellm = \"http://127.0.0.1:4000\" } · \
+                     { openclaw = \"/home/claw/.openclaw\", provider = \"openai\" }";
 
 impl Runs {
     /// The names of all that can be enumerated; one, `main`, for a unit or a consumer at rest.
@@ -183,6 +184,9 @@ impl Runs {
         if let Some(container) = &runs.container {
             return Self::build_container(container, shape, folder);
         }
+        if let Some(state) = &runs.openclaw {
+            return Self::build_openclaw(state, shape, folder);
+        }
         let chosen = [
             runs.compose.is_some(),
             runs.restart.is_some(),
@@ -201,7 +205,7 @@ impl Runs {
         if chosen.iter().filter(|chosen| **chosen).count() != 1 {
             return Err(wrong(
                 "`runs` needs exactly one of `restart`, `signal`, `rereads`, `unit`, `timer`, `compose`, `container`, \
-                 `at_rest`, `supervisor`, `pm2`, `exec`, `master`, `cron`, `litellm`",
+                 `at_rest`, `supervisor`, `pm2`, `exec`, `master`, `cron`, `litellm`, `openclaw`",
             ));
         }
         if let Some(place) = &runs.compose {
@@ -312,6 +316,45 @@ impl Runs {
             ready: read_url("ready", runs.ready.as_ref(), &[])?,
             drain: read_drain(runs)?,
         })
+    }
+
+    fn build_openclaw(state: &At<String>, shape: &At<RunsShape>, folder: &Path) -> Result<Self, Fault> {
+        let runs = &shape.value;
+        let wrong = |why: &str| Fault::new(Kind::BadCombination, why).at(&shape.span).help(FORMS);
+        let others = [
+            runs.signal.is_some(),
+            runs.rereads.is_some(),
+            runs.timer.is_some(),
+            runs.compose.is_some(),
+            runs.service.is_some(),
+            runs.at_rest.is_some(),
+            runs.supervisor.is_some(),
+            runs.config.is_some(),
+            runs.pm2.is_some(),
+            runs.app.is_some(),
+            runs.home.is_some(),
+            runs.exec.is_some(),
+            runs.master.is_some(),
+            runs.reload.is_some(),
+            runs.cron.is_some(),
+            runs.ready.is_some(),
+            runs.restart.is_some() && runs.unit.is_some(),
+            runs.user.is_some() && runs.unit.is_none(),
+            has_process_keys(runs),
+        ];
+        if others.into_iter().any(|there| there) {
+            return Err(wrong(
+                "`openclaw` goes with `provider` and `program`, with `restart` or `unit`, and with `drain` only: its own \
+                 files say which process it is, and it says itself when it is ready",
+            ));
+        }
+        let start = match (&runs.restart, &runs.unit) {
+            (Some(words), _) => Some(Start::Command(Argv::read(folder, "restart", words, &[])?)),
+            (None, Some(unit)) => Some(Start::Unit(read_unit("service", unit)?, read_user(runs)?)),
+            (None, None) => None,
+        };
+        let by = Manager::openclaw(state, start, runs, folder)?;
+        Ok(Self::Managed { by, instances: main_instance(), ready: None, drain: read_drain(runs)? })
     }
 
     fn build_process(shape: &At<RunsShape>, folder: &Path) -> Result<Self, Fault> {

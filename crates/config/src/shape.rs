@@ -242,7 +242,8 @@ pub(crate) struct ConsumerShape {
 }
 
 /// What runs. Exactly one of `restart`, `signal`, `rereads`, `unit`, `timer`, `compose`, `container`, `at_rest`,
-/// `supervisor`, `pm2`, `exec`, `master`, `cron`, `litellm`; with `container` also `restart` or `rereads`.
+/// `supervisor`, `pm2`, `exec`, `master`, `cron`, `litellm`, `openclaw`; with `container` also `restart` or `rereads`, with
+/// `openclaw` also `restart` or `unit`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RunsShape {
@@ -293,6 +294,14 @@ pub(crate) struct RunsShape {
     /// while another one answers. For a proxy whose keys stand in the environment that it was started with, name what
     /// restarts it instead.
     pub(crate) litellm: Option<At<String>>,
+    /// The state folder of OpenClaw, `/home/claw/.openclaw`. What applies a new key follows from where its gateway takes it
+    /// from. Where that is read by a new process alone, `restart` is the command that ends the gateway and starts it, or
+    /// `unit` its unit.
+    pub(crate) openclaw: Option<At<String>>,
+    /// With `openclaw`: the model provider whose key this is, as its settings name it.
+    pub(crate) provider: Option<At<String>>,
+    /// With `openclaw`: the path of its program. Default: `openclaw` in the PATH.
+    pub(crate) program: Option<At<String>>,
     /// The names of its instances, for `{instance}`. They are moved one by one.
     pub(crate) instances: Option<At<Vec<At<String>>>>,
     /// The port of each instance in the order of `instances`, for `{port}`.
@@ -365,7 +374,7 @@ pub(crate) struct LogShape {
     pub(crate) failure: Option<At<String>>,
 }
 
-/// One check: `exec`, `http`, or `litellm` with `config`.
+/// One check: `exec`, `http`, `turn`, or `litellm` with `config`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CheckShape {
@@ -383,6 +392,11 @@ pub(crate) struct CheckShape {
     pub(crate) key: Option<At<String>>,
     /// With `litellm`: one of its models, as callers name it. Default: all that use the credential.
     pub(crate) model: Option<At<String>>,
+    /// With `runs.openclaw`: one turn of the agent, pinned to this model, `provider/model`: no other one answers in its
+    /// place. It is a call that costs.
+    pub(crate) turn: Option<At<String>>,
+    /// With `turn`: the agent that is asked. Default: OpenClaw's own default one.
+    pub(crate) agent: Option<At<String>>,
 }
 
 /// One further flow that must work.

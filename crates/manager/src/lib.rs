@@ -5,6 +5,7 @@
 //! nothing started here ends with keyroll, or holds an open file of it; no signal by process number alone.
 
 mod adapter;
+mod agent;
 mod apply;
 mod at_rest;
 mod brings;
@@ -22,6 +23,7 @@ mod instance;
 mod leftover;
 mod litellm;
 mod master;
+mod openclaw;
 mod output;
 mod pm2;
 mod pm2_list;
@@ -32,9 +34,11 @@ mod settle;
 mod supervisor;
 mod systemd;
 mod systemd_manager;
+mod turn;
 mod user;
 
 pub use adapter::{Adapter, AdapterRule, adapter_schema, check_adapter};
+pub use agent::Agent;
 pub use apply::{Applied, Run, apply, instances, instances_in};
 pub use at_rest::AtRest;
 pub use brings::{Brings, Edit};
@@ -51,10 +55,12 @@ pub use instance::InstanceProcess;
 pub use leftover::{Leftover, end_leftover};
 pub use litellm::{Door, LiteLlm, ModelAnswer, Proxy, ask_model};
 pub use master::{Master, Roll};
+pub use openclaw::{OpenClaw, Start};
 pub use pm2::Pm2;
 pub use process::{Process, Said, Verb, signal_by_name};
 pub use rate::RateQuery;
 pub use reread::Reread;
 pub use supervisor::Supervisor;
 pub use systemd::{Unit, UnitFiles, UnitState};
+pub use turn::Turn;
 pub use user::uid_of;

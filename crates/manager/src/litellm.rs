@@ -50,6 +50,16 @@ impl LiteLlm {
         Some(self.look().ok()??.master?.pid)
     }
 
+    /// What speaks against replacing its workers, as it runs now.
+    pub(crate) fn objections(&self) -> Vec<Failure> {
+        match self.look() {
+            // What does not run is told where it is asked for its key.
+            Ok(None) => Vec::new(),
+            Ok(Some(proxy)) => self.refuse(&proxy).err().into_iter().collect(),
+            Err(failure) => vec![failure],
+        }
+    }
+
     pub(crate) fn apply(&self, deadline: Instant) -> Result<Applied, Failure> {
         let Some(proxy) = self.look()? else {
             return Err(self
@@ -95,7 +105,7 @@ impl LiteLlm {
     ///
     /// # Errors
     /// `K0445`, `K0446`: nothing was done.
-    pub(crate) fn refuse(&self, proxy: &Proxy) -> Result<(), Failure> {
+    fn refuse(&self, proxy: &Proxy) -> Result<(), Failure> {
         let Some(master) = proxy.master.filter(|_| proxy.workers.len() > 1) else {
             return Err(self
                 .failed(Class::Permanent)

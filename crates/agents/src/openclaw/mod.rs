@@ -10,5 +10,6 @@ mod state;
 pub use error::OpenClawError;
 pub use home::OpenClawHome;
 pub use key::{Bound, KeySource, Takes};
-pub use reply::{Reloaded, Unusable};
+pub use reply::Reloaded;
 pub use settings::OpenClawSettings;
+pub use state::CoolDown;

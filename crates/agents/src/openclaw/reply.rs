@@ -22,47 +22,19 @@ impl Reloaded {
     }
 }
 
-/// A key that the gateway does not use for a while: it answers by itself, and asks nobody.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Unusable {
-    /// `inline-api-key:PROVIDER`, or a profile's name.
-    #[serde(rename = "profileId")]
-    pub id: String,
-    /// `cooldown` or `disabled`.
-    #[serde(default)]
-    pub kind: String,
-    /// Why it says so: `auth`, `billing`.
-    #[serde(default)]
-    pub reason: Option<String>,
-    /// For how long still, milliseconds.
-    #[serde(default)]
-    pub remaining_ms: u64,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-#[derive(Deserialize)]
-struct Status {
-    auth: Auth,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Auth {
-    #[serde(default)]
-    unusable_profiles: Vec<Unusable>,
-}
-
-impl Unusable {
-    /// Those in the answer of `models status --json`; `None` where it is none of this release's. Nothing else of that answer
-    /// is taken: the key that it shows a part of is the one that the command read, not the gateway's.
-    pub fn read(text: &str) -> Option<Vec<Self>> {
-        let status: Status = serde_json::from_str(text.get(text.find('{')?..)?.trim_end()).ok()?;
-        Some(status.auth.unusable_profiles)
-    }
-
-    /// Whether it stands between a provider and its key.
-    pub fn is_of(&self, provider: &str) -> bool {
-        let id = self.id.strip_prefix("inline-api-key:").unwrap_or(&self.id);
-        id.split(':').next() == Some(provider)
+    #[test]
+    fn a_reload_that_kept_an_old_key_is_not_whole_although_it_says_ok() {
+        let read = |text: &str| Reloaded::read(text).map(|it| it.is_whole());
+        assert_eq!(read("{\"ok\":true,\"warningCount\":0}\n"), Some(true));
+        assert_eq!(read("a line before\n{ \"ok\": true, \"warningCount\": 1 }"), Some(false));
+        assert_eq!(read("{\"ok\":false,\"warningCount\":0}"), Some(false));
+        for none in ["", "ok", "{\"ok\":true}", "{\"warningCount\":0}", "{\"ok\":true,\"warningCount\":0} {"]
+        {
+            assert_eq!(read(none), None, "{none}");
+        }
     }
 }

@@ -86,6 +86,7 @@ async fn at_issuer(
     refuse_unseen_reads(subject.secret)?;
     trusted(subject.config_file, subject.secret)?;
     refuse_missing(subject.secret)?;
+    refuse_objections(subject)?;
     let (from_version, credential) = current(store, subject.secret).await?;
     refuse_clear(subject, &credential)?;
     let mut notes = issuer.preflight(&credential).await?;
@@ -105,6 +106,18 @@ async fn at_issuer(
     notes.extend(dumps_in_sight(subject.secret));
     let settings = issuer.settings(&credential).await?;
     Ok(AtIssuer { from_version, credential, listing, standing, bound, able, settings, notes })
+}
+
+/// Refuses what an agent's own files speak against: another place that it takes its key from, above all.
+fn refuse_objections(subject: &Subject<'_>) -> Result<(), Problem> {
+    for consumer in &subject.secret.consumers {
+        for run in runs_of(consumer, folder_of(subject.config_file))? {
+            if let Some(failure) = run.agent().and_then(|agent| agent.objections().into_iter().next()) {
+                return Err(failure.into());
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The configuration's files and consumers by number, and its files as they are now.

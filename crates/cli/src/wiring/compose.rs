@@ -5,18 +5,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use keyroll_agents::{AgentSlot, OpenClawHome};
 use keyroll_config::{
-    Apply, Argument, Check, Consumer, Copy, EntryPart, EvidenceKind, FileFormat, Find, Instance,
-    LiteLlmCheck, Manager, OnFailure, Place, Reference, Runs, Secret, Source, WriteMode,
+    Apply, Argument, Check, Consumer, Copy, EntryPart, EvidenceKind, FileFormat, Find, Instance, Manager,
+    OnFailure, Place, Reference, Runs, Secret, Source, WriteMode,
 };
 use keyroll_copy::{Format, Part, Slot, Template};
 use keyroll_host::{
-    CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, GateSetup, LOCAL, LiteLlmSetup, LogSetup,
-    Setup, SlotSetup, Write,
+    CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, GateSetup, LOCAL, LogSetup, Setup,
+    SlotSetup, Write,
 };
 use keyroll_manager::{
-    Adapter, Agent, AtRest, CommandLine, Compose, Container, ContainerVerb, Cron, LiteLlm, Master, Pm2,
-    Process, RateQuery, Reread, Roll, Run, Supervisor, Unit, Verb, signal_by_name, uid_of,
+    Adapter, Agent, AtRest, CommandLine, Compose, Container, ContainerVerb, Cron, LiteLlm, Master, OpenClaw,
+    Pm2, Process, RateQuery, Reread, Roll, Run, Start, Supervisor, Turn, Unit, Verb, signal_by_name, uid_of,
 };
 use keyroll_observe::{JournalUnit, LogSource};
 use keyroll_port::Issuer;
@@ -25,6 +26,7 @@ use keyroll_secret::Fields;
 
 use super::family::Own;
 use super::here::on_this_machine;
+use super::litellm::{litellm_setup, variable_names};
 use super::logins::{passes_on, pooler_ports, refuse_unfit_lists};
 use super::project::files_of;
 use crate::places::Places;
@@ -112,10 +114,11 @@ pub(crate) fn compose_own(
     Ok(Composed { setup, consumers, files: hosts })
 }
 
-/// Files in which a value may stand where nobody looks for it: `environment:` of a project.
+/// Where a value may stand and nobody looks for it: `environment:` of a project, the state folder of an agent.
 fn projects(secret: &Secret) -> impl Iterator<Item = PathBuf> {
     secret.consumers.iter().flat_map(|consumer| match &consumer.runs {
         Runs::Compose { place, .. } => files_of(place),
+        Runs::Managed { by: Manager::OpenClaw { state, .. }, .. } => vec![state.clone()],
         Runs::Process { .. }
         | Runs::Unit { .. }
         | Runs::Timer { .. }
@@ -297,7 +300,7 @@ fn slots(consumer: &Consumer, folder: &Path, first: Option<FileId>) -> Result<Ve
             );
             Ok(SlotSetup {
                 instance: (!single).then(|| instance.name.to_string()),
-                run: with_variables(run(&consumer.runs, instance, folder)?, consumer),
+                run: run(consumer, instance, folder)?,
                 checks,
                 log: consumer.log.as_ref().map(|log| log_setup(log, &consumer.runs, instance)).transpose()?,
                 ready: ready(&consumer.runs, instance),
@@ -329,6 +332,11 @@ fn fill(argument: &Argument, instance: &Instance) -> String {
 
 fn ready(runs: &Runs, instance: &Instance) -> Option<keyroll_manager::Check> {
     let url = match runs {
+        Runs::Managed { by: Manager::OpenClaw { state, .. }, .. } => {
+            let port = OpenClawHome::at(state).settings().ok()?.port;
+            let url = format!("http://127.0.0.1:{port}/readyz");
+            return Some(keyroll_manager::Check::Http { url, contains: Some("\"ready\":true".to_owned()) });
+        }
         Runs::Process { ready, .. }
         | Runs::Unit { ready, .. }
         | Runs::Compose { ready, .. }
@@ -339,41 +347,6 @@ fn ready(runs: &Runs, instance: &Instance) -> Option<keyroll_manager::Check> {
     Some(keyroll_manager::Check::Http { url: fill(url, instance), contains: None })
 }
 
-/// The files of variables that a consumer reads the value from, and their names.
-fn variables(consumer: &Consumer) -> impl Iterator<Item = (&PathBuf, &String)> {
-    consumer.reads.iter().filter_map(|copy| match &copy.place {
-        Place::EnvFile { path, variable } => Some((path, variable)),
-        Place::File { .. } | Place::Inside { .. } | Place::Userlist { .. } | Place::Within { .. } => None,
-    })
-}
-
-fn with_variables(run: Run, consumer: &Consumer) -> Run {
-    match run {
-        Run::Agent(Agent::LiteLlm(proxy)) => Run::Agent(Agent::LiteLlm(LiteLlm {
-            variables: variables(consumer).map(|(_, name)| name.clone()).collect(),
-            ..proxy
-        })),
-        other => other,
-    }
-}
-
-fn litellm_setup(check: &LiteLlmCheck, consumer: &Consumer) -> LiteLlmSetup {
-    let field = consumer.reads.iter().find_map(|copy| match &copy.source {
-        Source::Field(name) => Some(name.to_string()),
-        Source::Derived(_) | Source::Template(_) => None,
-    });
-    let mut env_files: Vec<PathBuf> = variables(consumer).map(|(path, _)| path.clone()).collect();
-    env_files.dedup();
-    LiteLlmSetup {
-        address: check.address,
-        config: check.config.clone(),
-        key: check.key.as_ref().map(|Reference::File(path)| path.clone()),
-        model: check.model.clone(),
-        env_files,
-        field: field.unwrap_or_else(|| "value".to_owned()),
-    }
-}
-
 fn check_setup(
     check: &Check,
     consumer: &Consumer,
@@ -381,7 +354,20 @@ fn check_setup(
     folder: &Path,
     first: Option<FileId>,
 ) -> CheckSetup {
+    let runs = &consumer.runs;
     match check {
+        Check::Turn { model, agent } => {
+            let state = match &consumer.runs {
+                Runs::Managed { by: Manager::OpenClaw { state, .. }, .. } => state.clone(),
+                // The configuration refuses a turn of anything else.
+                Runs::Managed { .. } | Runs::Process { .. } | Runs::Unit { .. } | Runs::Timer { .. } => {
+                    PathBuf::new()
+                }
+                Runs::Compose { .. } | Runs::Container { .. } | Runs::AtRest => PathBuf::new(),
+            };
+            let turn = Turn { state, model: model.clone(), agent: agent.clone() };
+            CheckSetup::Http(keyroll_manager::Check::Turn(turn))
+        }
         // The place of the copy stays open: the control runs the same command on a wrong one.
         Check::Exec(argv) => {
             let words = argv.fill(instance.name.as_str(), instance.port, Some(Path::new("{copy}")));
@@ -398,8 +384,13 @@ fn systemd_unit(name: &str, user: &Option<String>) -> Unit {
     Unit { user: user.clone(), ..Unit::new(name) }
 }
 
-fn run(runs: &Runs, instance: &Instance, folder: &Path) -> Result<Run, Problem> {
-    let (apply, by) = match runs {
+/// What a consumer's instances are told by.
+pub(crate) fn runs_of(consumer: &Consumer, folder: &Path) -> Result<Vec<Run>, Problem> {
+    consumer.runs.instances().iter().map(|instance| run(consumer, instance, folder)).collect()
+}
+
+fn run(consumer: &Consumer, instance: &Instance, folder: &Path) -> Result<Run, Problem> {
+    let (apply, by) = match &consumer.runs {
         Runs::AtRest => return Ok(Run::AtRest(AtRest::default())),
         Runs::Timer { name, user } => {
             return Ok(Run::AtRest(AtRest { timer: Some(systemd_unit(name, user)) }));
@@ -418,7 +409,7 @@ fn run(runs: &Runs, instance: &Instance, folder: &Path) -> Result<Run, Problem> 
             };
             return Ok(Run::Container(Container::new(name.clone(), verb)));
         }
-        Runs::Managed { by, .. } => return Ok(managed(by, instance, folder)),
+        Runs::Managed { by, .. } => return Ok(managed(consumer, by, instance, folder)),
         Runs::Process { apply, find, .. } => (apply, find),
     };
     let find = match by {
@@ -445,9 +436,36 @@ fn run(runs: &Runs, instance: &Instance, folder: &Path) -> Result<Run, Problem> 
     Ok(Run::Process(Process { instances: Vec::new(), find, verb }))
 }
 
+/// Where a copy stands, in the words of agents.
+fn agent_slot(place: &Place) -> (PathBuf, AgentSlot) {
+    let slot = match place {
+        Place::EnvFile { variable, .. } => AgentSlot::Variable(variable.clone()),
+        Place::File { .. } => AgentSlot::Whole,
+        Place::Inside { at, .. } => AgentSlot::Pointer(at.clone()),
+        Place::Userlist { user, .. } => AgentSlot::Row(user.to_string()),
+        Place::Within { template, .. } => AgentSlot::Row(template.clone()),
+    };
+    (place.path().to_owned(), slot)
+}
+
 /// What one of the other managers runs.
-fn managed(by: &Manager, instance: &Instance, folder: &Path) -> Run {
+fn managed(consumer: &Consumer, by: &Manager, instance: &Instance, folder: &Path) -> Run {
     match by {
+        Manager::OpenClaw { state, provider, program, start } => {
+            let start = start.as_ref().map(|start| match start {
+                keyroll_config::Start::Command(argv) => {
+                    Start::Command(line(argv.fill("main", None, None), folder))
+                }
+                keyroll_config::Start::Unit(name, user) => Start::Unit(Box::new(systemd_unit(name, user))),
+            });
+            Run::Agent(Agent::OpenClaw(OpenClaw {
+                state: state.clone(),
+                provider: provider.clone(),
+                program: program.clone().unwrap_or_else(|| PathBuf::from("openclaw")),
+                start,
+                reads: consumer.reads.iter().map(|copy| agent_slot(&copy.place)).collect(),
+            }))
+        }
         Manager::Supervisor { program, config } => Run::Supervisor(Supervisor::new(program.clone(), config)),
         Manager::Pm2 { ecosystem, app, home } => Run::Pm2(Pm2::new(ecosystem, app.clone(), home.clone())),
         Manager::Exec(argv) => Run::Adapter(Adapter {
@@ -464,7 +482,7 @@ fn managed(by: &Manager, instance: &Instance, folder: &Path) -> Run {
             },
         }),
         Manager::LiteLlm(address) => {
-            Run::Agent(Agent::LiteLlm(LiteLlm { address: *address, variables: Vec::new() }))
+            Run::Agent(Agent::LiteLlm(LiteLlm { address: *address, variables: variable_names(consumer) }))
         }
         Manager::Cron(table) => {
             Run::Cron(Cron { table: table.clone(), with_user: !table.starts_with("/var/spool/cron") })

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use keyroll_config::{Apply, Check, Consumer, Find, Manager, Runs, Secret};
+use keyroll_config::{Apply, Check, Consumer, Find, Manager, Runs, Secret, Start};
 use keyroll_manager::{Pm2, Run};
 
 use super::trusted::INTERPRETERS;
@@ -40,6 +40,9 @@ pub(crate) fn missing(consumer: &Consumer) -> Vec<Missing> {
         Runs::Process { apply: Apply::Restart(argv), .. }
         | Runs::Container { apply: Some(Apply::Restart(argv)), .. } => Some(("restart", argv)),
         Runs::Managed { by: Manager::Exec(argv), .. } => Some(("adapter", argv)),
+        Runs::Managed { by: Manager::OpenClaw { start: Some(Start::Command(argv)), .. }, .. } => {
+            Some(("restart", argv))
+        }
         Runs::Process { .. }
         | Runs::Unit { .. }
         | Runs::Compose { .. }
@@ -51,7 +54,7 @@ pub(crate) fn missing(consumer: &Consumer) -> Vec<Missing> {
     let checks = consumer.check.iter().chain(consumer.paths.iter().map(|path| &path.check));
     let checks = checks.filter_map(|check| match check {
         Check::Exec(argv) => Some(("check", argv)),
-        Check::Http(_) | Check::LiteLlm(_) => None,
+        Check::Http(_) | Check::Turn { .. } | Check::LiteLlm(_) => None,
     });
     let manager = match &consumer.runs {
         Runs::Managed { by, .. } => by.program(),

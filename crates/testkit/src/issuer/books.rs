@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpStream;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::{Ask, ModelCall, Mood};
+use super::model::ModelCall;
+use super::{Ask, Mood};
 use crate::alphanumeric;
 
 /// One key, without its value.
@@ -69,8 +70,8 @@ pub(super) struct Books {
     pub(super) refused_off: Vec<String>,
     /// Calls of workers that were refused.
     pub(super) refused_workers: Vec<String>,
-    /// Calls for models.
-    pub(super) models: Vec<ModelCall>,
+    /// Calls of models, in their order.
+    pub(super) model_calls: Vec<ModelCall>,
     /// What minted values end with, instead of letters.
     pub(super) tail: &'static str,
     /// A new key ends all others, so much later.

@@ -328,14 +328,14 @@ impl Issuer {
         self.books().last.get(worker).filter(|(_, accepted)| *accepted).map(|(key, _)| key.clone())
     }
 
+    /// Every call of a model: the judge's log.
+    pub fn model_calls(&self) -> Vec<ModelCall> {
+        self.books().model_calls.clone()
+    }
+
     /// Forgets who called last, so that only new calls count.
     pub fn forget(&self) {
         self.books().last.clear();
-    }
-
-    /// Every call for a model, in its order.
-    pub fn model_calls(&self) -> Vec<ModelCall> {
-        self.books().models.clone()
     }
 
     /// From now on every value is kept, masked, that is made or presented.

@@ -6,10 +6,10 @@ use std::hash::{BuildHasher as _, Hasher as _};
 
 use serde_json::Value;
 
-use super::{Ask, model};
+use super::Ask;
 
-/// The longest request, bytes.
-const REQUEST_BYTES_MAX: usize = 8 * 1024;
+/// The longest request, bytes: an agent sends a model what it is told about itself, and its tools.
+const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Where credentials stand in the requests of one issuer. They are digested as they pass by.
 #[derive(Clone)]
@@ -24,7 +24,8 @@ pub(super) struct Shown {
 
 impl Default for Shown {
     fn default() -> Self {
-        Self { headers: vec![b"authorization: bearer ".to_vec()], basic: false, body: None }
+        let headers = vec![b"authorization: bearer ".to_vec(), b"x-api-key: ".to_vec()];
+        Self { headers, basic: false, body: None }
     }
 }
 
@@ -215,12 +216,12 @@ impl<'a> Reading<'a> {
     }
 
     pub(super) fn request(self) -> Request {
+        let worker = self.header("x-worker");
         let first = self.head.first().map(|line| String::from_utf8_lossy(line).into_owned());
         let first = first.unwrap_or_default();
         let mut words = first.split(' ');
         let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let worker = self.header("x-worker").or_else(|| model::caller(path));
         Request {
             method: method.to_owned(),
             path: path.to_owned(),
