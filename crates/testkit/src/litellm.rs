@@ -55,24 +55,8 @@ impl LiteLlmProgram {
         Ok(Self { program: venv.join("bin/litellm") })
     }
 
-    /// A proxy of so many workers on this port, in a folder that holds its `config.yaml`. Nothing of this process's
-    /// environment is handed on but the search path. It is the caller's to end.
-    /// environment is handed on but the search path. It is the caller's to end.
-    ///
-    /// # Errors
-    /// If it cannot be started.
-    pub fn command(&self, folder: &Path, port: u16, workers: u8) -> Command {
-        let mut command = Command::new(&self.program);
-        command
-            .args(["--config", "config.yaml", "--host", "127.0.0.1", "--telemetry", "False"])
-            .args(["--port", &port.to_string(), "--num_workers", &workers.to_string()])
-            .current_dir(folder)
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("HOME", folder)
-            // The list of models that comes with it: nothing is asked of another machine.
-            .env("LITELLM_LOCAL_MODEL_COST_MAP", "True")
-            .stdin(Stdio::null());
-        command
+    /// The command of the proxy.
+    pub fn program(&self) -> &Path {
+        &self.program
     }
 }
