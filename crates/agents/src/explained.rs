@@ -64,7 +64,7 @@ fn started(name: &str, applies: &'static str, seems: Option<&'static str>) -> Ag
 
 /// The first of these that can win does; the others are read, and lose to it. What stands before it and cannot be seen
 /// may win, and leaves nobody certain.
-fn ranked(links: Vec<AgentLink>) -> Vec<AgentLink> {
+pub(crate) fn ranked(links: Vec<AgentLink>) -> Vec<AgentLink> {
     let mut decided = false;
     let rank = |mut link: AgentLink| {
         match link.standing {

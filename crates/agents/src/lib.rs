@@ -15,7 +15,7 @@ pub use document::DocumentError;
 pub use explained::{Explained, explained};
 pub use facts::{AGENT_FACTS, AgentFact, Tried, agents_markdown};
 pub use link::{AgentLink, AgentSlot, Standing};
-pub use litellm::{Deployment, Foretold, Mode, ProxyConfig, Unforetold, Variables, Versions};
+pub use litellm::{Deployment, Foretold, Mode, ProxyConfig, Unforetold, Variables, Versions, litellm_config};
 pub use openclaw::{
     Bound, CoolDown, KeySource, OpenClawError, OpenClawHome, OpenClawSettings, Reloaded, Takes,
 };

@@ -2,8 +2,10 @@
 
 mod config;
 mod model_id;
+mod places;
 mod variables;
 
 pub use config::{Deployment, Mode, ProxyConfig};
 pub use model_id::{Foretold, Unforetold, Versions};
+pub use places::litellm_config;
 pub use variables::Variables;

@@ -109,10 +109,14 @@ fn hermes_is_explained() {
         "{{\"credential_pool\": {{\"openrouter\": [{{\"id\": \"a\", \"api_key\": \"{three}\"}}, {{\"id\": \"b\", \"api_key\": \"{four}\"}}]}}}}"
     );
     put(home.path(), ".hermes/auth.json", &pool);
-    put(home.path(), ".hermes/config.yaml", "model:\n  default: x/y\n  api_key: ${OTHER}\n");
+    put(
+        home.path(),
+        ".hermes/config.yaml",
+        &format!("model:\n  api_key: ${{OTHER}}\ncustom_providers:\n- name: own\n  api_key: {two}\n"),
+    );
     let found = all(&home, &["TELEGRAM_BOT_TOKEN"]);
     let names: Vec<&str> = found.iter().map(|one| one.name.as_str()).collect();
-    assert_eq!(names, ["OPENROUTER_API_KEY", "TELEGRAM_BOT_TOKEN", "openrouter", "model"]);
+    assert_eq!(names, ["OPENROUTER_API_KEY", "TELEGRAM_BOT_TOKEN", "openrouter", "own"]);
     assert_eq!(standings(&found[0]), [Wins]);
     assert!(matches!(standings(&found[1]).as_slice(), [NotVisible(_), Shadowed]), "an export may win");
     assert_eq!(found[2].links.len(), 2);

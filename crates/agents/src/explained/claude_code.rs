@@ -1,4 +1,5 @@
-//! Claude Code. Source: code.claude.com/docs/en/authentication and /settings, read 2026-11.
+//! Claude Code. Source: code.claude.com/docs/en/authentication and /settings, read 2026-11. Since 2.0.1 `env` of settings
+//! wins over the environment (anthropics/claude-code#8500).
 
 use std::path::{Path, PathBuf};
 

@@ -135,6 +135,11 @@ fn holds_key(name: &str, node: &Node) -> bool {
     key && matches!(node, Node::Text(text) if !text.is_empty())
 }
 
+/// A key itself, and no reference to a variable.
+fn is_literal(node: Option<&Node>) -> bool {
+    matches!(node, Some(Node::Text(text)) if !text.is_empty() && !text.expose().starts_with(b"${"))
+}
+
 /// Keys that were written into `config.yaml` all the same.
 fn settings(home: &Path) -> Vec<Explained> {
     let path = home.join("config.yaml");
@@ -148,13 +153,13 @@ fn settings(home: &Path) -> Vec<Explained> {
         seems: Some("a new key in .env"),
     };
     let mut all = Vec::new();
-    if file.has(&["model", "api_key"]) {
+    if is_literal(file.at("model").and_then(|model| model.at("api_key"))) {
         let links = vec![link("/model/api_key".to_owned())];
         all.push(Explained { agent: AGENT, name: "model".to_owned(), links });
     }
     for (at, provider) in (0..).zip(file.at("custom_providers").map(Node::entries).unwrap_or_default()) {
         let at: usize = at;
-        if provider.has(&["api_key"]) {
+        if is_literal(provider.at("api_key")) {
             let name = provider.at("name").and_then(Node::name).unwrap_or_else(|| at.to_string());
             all.push(Explained {
                 agent: AGENT,
