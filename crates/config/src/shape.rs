@@ -370,7 +370,7 @@ pub(crate) struct LogShape {
     pub(crate) failure: Option<At<String>>,
 }
 
-/// One check: `exec`, `http` or `turn`.
+/// One check: `exec`, `http` or `turn`; with `turn` also `exec`, which comes before it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CheckShape {
