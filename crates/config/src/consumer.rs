@@ -226,7 +226,10 @@ fn read_exec(
     let with_copy: Vec<&str> = holes.iter().copied().chain(["copy"]).collect();
     let argv = Argv::read(folder, "check.exec", words, &with_copy)?;
     match argv.words().iter().any(|word| word.uses("copy") && word.text() != "{copy}") {
-        true => Err(Fault::new(Kind::BadPlaceholder, "`check.exec`: `{copy}` stands alone as a word").at(&shape.span)),
+        true => {
+            Err(Fault::new(Kind::BadPlaceholder, "`check.exec`: `{copy}` stands alone as a word")
+                .at(&shape.span))
+        }
         false => Ok(argv),
     }
 }

@@ -314,7 +314,8 @@ async fn a_job_that_was_started_with_the_old_value_has_not_loaded_the_new_one_by
     let shown = async |pid: u32| {
         let words = [expected.display().to_string(), "{copy}".to_owned()];
         let command = CommandLine::program("cmp", words);
-        let mut job = at_rest(vec![FileId(0)], Some(CheckSetup::Exec { command, copy: Some(FileId(0)), turn: None }));
+        let mut job =
+            at_rest(vec![FileId(0)], Some(CheckSetup::Exec { command, copy: Some(FileId(0)), turn: None }));
         job.slots[0].run = Run::AtRest(AtRest { timer: Some(timer(&place, pid)) });
         let host = place.host(vec![file(&path, vec![variable("KEY")])], vec![job]);
         let looked = host.enumerate(values, &Sessions::default(), Which::New).await.unwrap();
