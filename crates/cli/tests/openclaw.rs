@@ -21,7 +21,7 @@ mod scene;
 #[path = "hostile/worker.rs"]
 mod worker;
 
-use gateway::{Claw, KEYS};
+use gateway::Claw;
 
 /// The part that this program plays when it was started as one.
 #[test]
@@ -34,7 +34,7 @@ fn part() {
 #[test]
 fn openclaw_moves_under_load() {
     let Some(claw) = Claw::start("openclaw_moves_under_load") else { return };
-    for key in KEYS {
+    for key in claw.keys.clone() {
         let calls = claw.calls(key.provider);
         let ran = claw.rotate(key);
         let (sent, failed) = calls.end();
@@ -47,6 +47,21 @@ fn openclaw_moves_under_load() {
         }
         claw.on_its_new_key(key);
     }
+    if let Some(key) = claw.keys.iter().find(|key| key.provider == "ref") {
+        after_a_cool_down(&claw, key);
+    }
+}
+
+/// An answer that speaks of money stops a provider for ten minutes, whatever its key is, and a new key inherits that.
+fn after_a_cool_down(claw: &Claw, key: &gateway::Key) {
+    claw.scene.issuer.spend(true);
+    claw.ask(key.provider).expect_err("nothing is left to spend");
+    claw.scene.issuer.spend(false);
+    let before = claw.scene.issuer.model_calls().len();
+    claw.ask(key.provider).expect_err("it is left alone");
+    assert_eq!(claw.scene.issuer.model_calls().len(), before, "the gateway answers by itself");
+    claw.rotate(key);
+    claw.on_its_new_key(key);
 }
 
 /// The gateway was started with the variable in its environment: what stands in `.env` is read and loses, also after a

@@ -25,7 +25,19 @@ pub enum Check {
         model: String,
         /// Which agent; its default one where none is named.
         agent: Option<String>,
+        /// A command that must succeed before it, as in [`Check::Exec`].
+        after: Option<Argv>,
     },
+}
+
+impl Check {
+    /// Its command, where it has one.
+    pub fn command(&self) -> Option<&Argv> {
+        match self {
+            Self::Exec(argv) | Self::Turn { after: Some(argv), .. } => Some(argv),
+            Self::Http(_) | Self::LiteLlm(_) | Self::Turn { after: None, .. } => None,
+        }
+    }
 }
 
 /// How the workers of a LiteLLM proxy are asked.
@@ -228,29 +240,19 @@ fn read_check(shape: &At<CheckShape>, folder: &Path, holes: &[&str], at_rest: bo
     if shape.value.config.is_some() || shape.value.key.is_some() || shape.value.model.is_some() {
         return wrong("`config`, `key` and `model` of a check go with `litellm`");
     }
+    let exec = shape.value.exec.as_ref().map(|words| read_exec(words, shape, folder, holes)).transpose()?;
     if let Some(model) = &shape.value.turn {
-        if shape.value.exec.is_some() || shape.value.http.is_some() {
-            return wrong("`check` needs one of `exec`, `http`, `turn`");
+        if shape.value.http.is_some() {
+            return wrong("`check.turn` goes with `exec`, and not with `http`");
         }
-        let agent = shape.value.agent.as_ref();
-        let (model, agent) = (read_model(model)?, agent.map(|agent| read_agent(agent)).transpose()?);
-        return Ok(Check::Turn { model, agent });
+        let agent = shape.value.agent.as_ref().map(read_agent).transpose()?;
+        return Ok(Check::Turn { model: read_model(model)?, agent, after: exec });
     }
     if let Some(agent) = &shape.value.agent {
         return Err(Fault::new(Kind::BadCombination, "`agent` goes with `turn`").at(&agent.span));
     }
-    match (&shape.value.exec, &shape.value.http) {
-        (Some(words), None) => {
-            let with_copy: Vec<&str> = holes.iter().copied().chain(["copy"]).collect();
-            let argv = Argv::read(folder, "check.exec", words, &with_copy)?;
-            match argv.words().iter().any(|word| word.uses("copy") && word.text() != "{copy}") {
-                true => {
-                    Err(Fault::new(Kind::BadPlaceholder, "`check.exec`: `{copy}` stands alone as a word")
-                        .at(&shape.span))
-                }
-                false => Ok(Check::Exec(argv)),
-            }
-        }
+    match (exec, &shape.value.http) {
+        (Some(argv), None) => Ok(Check::Exec(argv)),
         (None, Some(_)) if at_rest => {
             wrong("`check.http` asks a running process, and nothing runs: use `check.exec`")
         }
@@ -259,5 +261,22 @@ fn read_check(shape: &At<CheckShape>, folder: &Path, holes: &[&str], at_rest: bo
             None => wrong("`check` needs `exec` or `http`"),
         },
         (None, None) | (Some(_), Some(_)) => wrong("`check` needs `exec` or `http`, not both"),
+    }
+}
+
+fn read_exec(
+    words: &At<Vec<At<String>>>,
+    shape: &At<CheckShape>,
+    folder: &Path,
+    holes: &[&str],
+) -> Result<Argv, Fault> {
+    let with_copy: Vec<&str> = holes.iter().copied().chain(["copy"]).collect();
+    let argv = Argv::read(folder, "check.exec", words, &with_copy)?;
+    match argv.words().iter().any(|word| word.uses("copy") && word.text() != "{copy}") {
+        true => {
+            Err(Fault::new(Kind::BadPlaceholder, "`check.exec`: `{copy}` stands alone as a word")
+                .at(&shape.span))
+        }
+        false => Ok(argv),
     }
 }

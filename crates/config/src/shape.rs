@@ -374,7 +374,7 @@ pub(crate) struct LogShape {
     pub(crate) failure: Option<At<String>>,
 }
 
-/// One check: `exec`, `http`, `turn`, or `litellm` with `config`.
+/// One check: `exec`, `http`, `turn`, or `litellm` with `config`; with `turn` also `exec`, which comes before it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CheckShape {

@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use keyroll_agents::{AgentSlot, Bound, OpenClawHome, Reloaded, Takes};
+use keyroll_agents::{AgentSlot, Bound, OpenClawHome, Reloaded, Standing, Takes};
 use keyroll_observe::{Listing, Process, ProcessId, descendants, environment_names};
 use keyroll_port::{Class, Failure};
 use keyroll_secret::SecretBytes;
@@ -169,7 +169,9 @@ impl OpenClaw {
             (None, Takes::Reload | Takes::Restart) => true,
             (None, Takes::Itself | Takes::InPlace) => false,
         };
-        let places: Vec<&str> = bound.chain.iter().map(|link| link.what.as_str()).collect();
+        let wins = bound.chain.iter().position(|link| link.standing == Standing::Wins);
+        let places: Vec<&str> =
+            bound.chain.iter().skip(wins.unwrap_or_default()).map(|link| link.what.as_str()).collect();
         let first = places.first().copied().unwrap_or("a place that is not visible");
         // What `reads` names is a link of the chain that loses: a change of it would change nothing.
         let loses = bound.file.is_none() && bound.takes == Takes::Restart && {

@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use rustix::fs::{FlockOperation, flock};
 
 /// The releases that are installed. The folder's name has them.
-const NODE: &str = "24.11.1";
+const NODE: &str = "24.21.0";
 const OPENCLAW: &str = "2026.9.6";
 
 /// OpenClaw itself, and the node that runs it, as npm brings them.

@@ -56,6 +56,18 @@ impl OpenClawHome {
         Self { state: state.into() }
     }
 
+    /// The installations of a user, by the user's home: the usual one, and those of named profiles.
+    pub fn of_user(home: &Path) -> Vec<Self> {
+        let folders = fs::read_dir(home).into_iter().flatten().flatten().map(|entry| entry.path());
+        let named = |path: &PathBuf| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name == ".openclaw" || name.starts_with(".openclaw-")
+        };
+        let mut found: Vec<Self> = folders.filter(named).map(Self::at).filter(Self::is_there).collect();
+        found.sort_by(|one, other| one.state.cmp(&other.state));
+        found
+    }
+
     /// Whether there is one.
     pub fn is_there(&self) -> bool {
         self.settings_file().is_file()

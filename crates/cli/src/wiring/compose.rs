@@ -356,8 +356,13 @@ fn check_setup(
 ) -> CheckSetup {
     let runs = &consumer.runs;
     match check {
-        Check::Turn { model, agent } => {
-            let state = match &consumer.runs {
+        // The place of the copy stays open: the control runs the same command on a wrong one.
+        Check::Exec(argv) => {
+            let words = argv.fill(instance.name.as_str(), instance.port, Some(Path::new("{copy}")));
+            CheckSetup::Exec { command: line(words, folder), copy: first, turn: None }
+        }
+        Check::Turn { model, agent, after } => {
+            let state = match runs {
                 Runs::Managed { by: Manager::OpenClaw { state, .. }, .. } => state.clone(),
                 // The configuration refuses a turn of anything else.
                 Runs::Managed { .. } | Runs::Process { .. } | Runs::Unit { .. } | Runs::Timer { .. } => {
@@ -366,12 +371,13 @@ fn check_setup(
                 Runs::Compose { .. } | Runs::Container { .. } | Runs::AtRest => PathBuf::new(),
             };
             let turn = Turn { state, model: model.clone(), agent: agent.clone() };
-            CheckSetup::Http(keyroll_manager::Check::Turn(turn))
-        }
-        // The place of the copy stays open: the control runs the same command on a wrong one.
-        Check::Exec(argv) => {
-            let words = argv.fill(instance.name.as_str(), instance.port, Some(Path::new("{copy}")));
-            CheckSetup::Exec { command: line(words, folder), copy: first }
+            match after {
+                None => CheckSetup::Http(keyroll_manager::Check::Turn(turn)),
+                Some(argv) => {
+                    let words = argv.fill(instance.name.as_str(), instance.port, Some(Path::new("{copy}")));
+                    CheckSetup::Exec { command: line(words, folder), copy: first, turn: Some(turn) }
+                }
+            }
         }
         Check::Http(url) => {
             CheckSetup::Http(keyroll_manager::Check::Http { url: fill(url, instance), contains: None })

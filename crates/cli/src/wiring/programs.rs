@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use keyroll_config::{Apply, Check, Consumer, Find, Manager, Runs, Secret, Start};
+use keyroll_config::{Apply, Consumer, Find, Manager, Runs, Secret, Start};
 use keyroll_manager::{Pm2, Run};
 
 use super::trusted::INTERPRETERS;
@@ -52,10 +52,7 @@ pub(crate) fn missing(consumer: &Consumer) -> Vec<Missing> {
         | Runs::AtRest => None,
     };
     let checks = consumer.check.iter().chain(consumer.paths.iter().map(|path| &path.check));
-    let checks = checks.filter_map(|check| match check {
-        Check::Exec(argv) => Some(("check", argv)),
-        Check::Http(_) | Check::Turn { .. } | Check::LiteLlm(_) => None,
-    });
+    let checks = checks.filter_map(|check| Some(("check", check.command()?)));
     let manager = match &consumer.runs {
         Runs::Managed { by, .. } => by.program(),
         Runs::Process { .. } | Runs::Unit { .. } | Runs::Timer { .. } | Runs::AtRest => None,

@@ -60,10 +60,7 @@ pub(crate) fn commands(consumer: &Consumer) -> Vec<Vec<String>> {
         | Runs::Timer { .. }
         | Runs::AtRest => None,
     };
-    let execs = checks.filter_map(|check| match check {
-        Check::Exec(argv) => Some(argv),
-        Check::Http(_) | Check::Turn { .. } | Check::LiteLlm(_) => None,
-    });
+    let execs = checks.filter_map(Check::command);
     let generators = consumer.reads.iter().filter_map(|copy| copy.generated.as_ref());
     let all = restart.into_iter().chain(consumer.fetch.iter()).chain(generators).chain(execs);
     all.map(|argv| argv.fill("", None, None)).collect()

@@ -23,29 +23,103 @@ pub struct Key {
     reads: &'static str,
     /// What else `runs` says.
     runs: &'static str,
+    /// What `apiKey` says; `@VALUE@` is the key.
+    api_key: &'static str,
+    /// What stands before the key in a file of its own.
+    file: Option<(&'static str, &'static str)>,
+    /// Run with `@CLAW@` as its program, before the gateway starts.
+    first: &'static str,
     /// Nobody answers while it takes the new one.
     pub away: bool,
+    /// It is rotated in each change's tests; the others in those of a night.
+    pub daily: bool,
 }
 
-/// One key for each mechanism.
+const NONE: Key =
+    Key { provider: "", reads: "", runs: "", api_key: "", file: None, first: "", away: false, daily: false };
+
+/// One key for each source; those of each mechanism first.
 pub const KEYS: &[Key] = &[
     Key {
         provider: "lit",
         reads: "{ file = \"./claw/openclaw.json\", format = \"json\", at = \"/models/providers/lit/apiKey\" }",
-        runs: "",
-        away: false,
+        api_key: "\"@VALUE@\"",
+        daily: true,
+        ..NONE
     },
-    Key { provider: "ref", reads: "{ file = \"./kept/ref.key\" }", runs: "", away: false },
+    Key {
+        provider: "ref",
+        reads: "{ file = \"./kept/ref.key\" }",
+        api_key: "{\"source\":\"file\",\"provider\":\"keyfile\",\"id\":\"value\"}",
+        file: Some(("kept/ref.key", "")),
+        daily: true,
+        ..NONE
+    },
     Key {
         provider: "env",
         reads: "{ env_file = \"./claw/.env\", variable = \"ENV_KEY\" }",
         runs: ", restart = [\"./claw.sh\"]",
+        api_key: "\"${ENV_KEY}\"",
+        file: Some(("claw/.env", "ENV_KEY=")),
         away: true,
+        daily: true,
+        ..NONE
+    },
+    Key {
+        provider: "exe",
+        reads: "{ file = \"./kept/exe.key\" }",
+        api_key: "{\"source\":\"exec\",\"provider\":\"resolver\",\"id\":\"exe\"}",
+        file: Some(("kept/exe.key", "")),
+        ..NONE
+    },
+    Key {
+        provider: "sto",
+        reads: "{ file = \"./kept/sto.key\" }",
+        api_key: "{\"source\":\"store\",\"provider\":\"default\",\"id\":\"STO_KEY\"}",
+        file: Some(("kept/sto.key", "")),
+        first: "@CLAW@ secrets store set STO_KEY --kind secret <kept/sto.key",
+        ..NONE
+    },
+    Key {
+        provider: "pro",
+        reads: "{ file = \"./kept/pro.key\" }",
+        api_key: "\"pro:manual\"",
+        file: Some(("kept/pro.key", "")),
+        first: "@CLAW@ models auth paste-api-key --provider pro --profile-id pro:manual <kept/pro.key",
+        ..NONE
+    },
+    Key {
+        provider: "vars",
+        reads: "{ file = \"./claw/openclaw.json\", format = \"json\", at = \"/env/vars/VARS_KEY\" }",
+        api_key: "\"${VARS_KEY}\"",
+        away: true,
+        ..NONE
     },
 ];
 
+/// Those of this run: `KEYROLL_AGENTS=full` all, another word those of which it is the name.
+pub fn chosen() -> Vec<&'static Key> {
+    let word = std::env::var("KEYROLL_AGENTS").unwrap_or_default();
+    let wanted = |key: &&Key| match word.as_str() {
+        "" => key.daily,
+        "full" => true,
+        word => key.provider == word,
+    };
+    KEYS.iter().filter(wanted).collect()
+}
+
+/// The end of a provider.
+const MODELS: &str = ",\"models\":[{\"id\":\"fake-1\",\"name\":\"Fake\",\"reasoning\":false,\"input\":[\"text\"],\
+                      \"cost\":{\"input\":0,\"output\":0,\"cacheRead\":0,\"cacheWrite\":0},\
+                      \"contextWindow\":128000,\"maxTokens\":4096}]}";
+
+/// A program of a person that resolves references.
+const RESOLVER: &str = "#!/bin/sh\ncat >/dev/null\n\
+    printf '{\"protocolVersion\":1,\"values\":{\"exe\":\"%s\"}}' \"$(cat @DIR@/kept/exe.key)\"\n";
+
 pub struct Claw {
     pub scene: Scene,
+    pub keys: Vec<&'static Key>,
     port: u16,
     token: String,
 }
@@ -53,33 +127,34 @@ pub struct Claw {
 impl Claw {
     /// A gateway that answers; `None` where OpenClaw cannot be had.
     pub fn start(what: &str) -> Option<Self> {
-        Self::raise(what, "")
+        Self::raise(what, chosen(), "")
     }
 
     /// The same, started with the variable that its `.env` has.
     pub fn start_with_its_variable(what: &str) -> Option<Self> {
-        Self::raise(what, "export ENV_KEY=$(sed -n 's/^ENV_KEY=//p' claw/.env)\n")
+        let env = KEYS.iter().filter(|key| key.provider == "env").collect();
+        Self::raise(what, env, "export ENV_KEY=$(sed -n 's/^ENV_KEY=//p' claw/.env)\n")
     }
 
-    fn raise(what: &str, before: &str) -> Option<Self> {
+    fn raise(what: &str, keys: Vec<&'static Key>, before: &str) -> Option<Self> {
         let openclaw = OpenClaw::or_skip(what)?;
         let port = free_port().unwrap();
         let scene = Scene::made(|config, _| {
             let end = config.find("[secrets.ring]").unwrap();
             let head = config[..end].to_owned();
             let ring = config[end..].to_owned();
-            *config = head + &ring + &KEYS.iter().map(|key| table(key, &openclaw)).collect::<String>();
+            *config = head + &ring + &keys.iter().map(|key| table(key, &openclaw)).collect::<String>();
         });
         // The other scenes' own worker, which has no part here.
         let pid = fs::read_to_string(scene.path("run/api.pid")).unwrap();
         scene.end(pid.trim().parse().unwrap());
         fs::remove_file(scene.path("run/api.pid")).unwrap();
         let token = alphanumeric(32);
-        let claw = Self { scene, port, token };
+        let claw = Self { scene, keys, port, token };
         claw.furnish(&openclaw, before);
         claw.scene.sh("./claw.sh");
         wait("the gateway is ready", || claw.is_ready());
-        for key in KEYS {
+        for key in &claw.keys {
             claw.ask(key.provider).expect("a turn on the key that everything starts with");
         }
         Some(claw)
@@ -88,66 +163,94 @@ impl Claw {
     /// Its folder, with a key of its own for each provider.
     fn furnish(&self, openclaw: &OpenClaw, before: &str) {
         let scene = &self.scene;
-        let dir = scene.dir();
         scene.sh("mkdir -m 700 claw kept home");
-        let issuer = scene.issuer.port();
-        let mut settings = Zeroizing::new(String::with_capacity(16 * 1024));
-        settings.push_str(&format!(
+        let minted: Vec<_> = self.keys.iter().map(|key| (key, scene.issuer.mint("by hand"))).collect();
+        let mut settings = Zeroizing::new(String::with_capacity(64 * 1024));
+        settings.push_str(&self.head());
+        for (at, (key, (_, value))) in minted.iter().enumerate() {
+            settings.push_str(if at == 0 { "" } else { "," });
+            let issuer = scene.issuer.port();
+            let place =
+                format!("\"baseUrl\":\"http://127.0.0.1:{issuer}/v1\",\"api\":\"openai-completions\"");
+            settings.push_str(&format!("\"{}\":{{{place},\"apiKey\":", key.provider));
+            let (left, right) = key.api_key.split_once("@VALUE@").unwrap_or((key.api_key, ""));
+            let literal = key.api_key.contains("@VALUE@");
+            [left, if literal { value } else { "" }, right].iter().for_each(|part| settings.push_str(part));
+            settings.push_str(MODELS);
+            if let Some((file, before)) = key.file {
+                put(&scene.path(file), &[before, value, "\n"], 0o600);
+            }
+        }
+        settings.push_str("}}");
+        for (_, (_, value)) in minted.iter().filter(|(key, _)| key.provider == "vars") {
+            [",\"env\":{\"vars\":{\"VARS_KEY\":\"", value, "\"}}"]
+                .iter()
+                .for_each(|part| settings.push_str(part));
+        }
+        settings.push_str("}\n");
+        put(&scene.path("claw/openclaw.json"), &[&settings], 0o600);
+        for (key, (id, value)) in &minted {
+            scene.fed(&["secret", "add", key.provider, "--id", id], value).exits(0);
+        }
+        put(
+            &scene.path("kept/resolver"),
+            &[&RESOLVER.replace("@DIR@", scene.dir().to_str().unwrap())],
+            0o755,
+        );
+        put(&scene.path("claw.sh"), &[&self.script(openclaw, before)], 0o755);
+        for key in self.keys.iter().filter(|key| !key.first.is_empty()) {
+            let program = format!("{} {}", openclaw.node().display(), openclaw.program().display());
+            scene.sh(&format!(
+                "{}\n{} >/dev/null",
+                self.around(openclaw),
+                key.first.replace("@CLAW@", &program)
+            ));
+        }
+    }
+
+    /// The settings up to the providers.
+    fn head(&self) -> String {
+        format!(
             "{{\"gateway\":{{\"mode\":\"local\",\"port\":{},\"bind\":\"loopback\",\
              \"auth\":{{\"mode\":\"token\",\"token\":\"{}\"}},\
              \"http\":{{\"endpoints\":{{\"chatCompletions\":{{\"enabled\":true}}}}}}}},\
-             \"agents\":{{\"defaults\":{{\"model\":{{\"primary\":\"lit/fake-1\",\"fallbacks\":[\"ref/fake-1\"]}}}}}},\
-             \"secrets\":{{\"providers\":{{\"keyfile\":{{\"source\":\"file\",\"path\":\"{}\",\"mode\":\"singleValue\"}}}}}},\
+             \"agents\":{{\"defaults\":{{\"model\":{{\"primary\":\"{}/fake-1\"}}}}}},\
+             \"secrets\":{{\"providers\":{{\
+             \"keyfile\":{{\"source\":\"file\",\"path\":\"{dir}/kept/ref.key\",\"mode\":\"singleValue\"}},\
+             \"resolver\":{{\"source\":\"exec\",\"command\":\"{dir}/kept/resolver\"}}}}}},\
              \"models\":{{\"mode\":\"merge\",\"providers\":{{",
             self.port,
             self.token,
-            scene.path("kept/ref.key").display()
-        ));
-        for (at, key) in KEYS.iter().enumerate() {
-            let (id, value) = scene.issuer.mint("by hand");
-            let provider = key.provider;
-            scene.fed(&["secret", "add", provider, "--id", &id, "--anyway"], &value).exits(0);
-            settings.push_str(if at == 0 { "" } else { "," });
-            settings.push_str(&format!(
-                "\"{provider}\":{{\"baseUrl\":\"http://127.0.0.1:{issuer}/v1\",\"api\":\"openai-completions\",\"apiKey\":"
-            ));
-            match provider {
-                "lit" => ["\"", value.as_str(), "\""].iter().for_each(|part| settings.push_str(part)),
-                "ref" => {
-                    put(&scene.path("kept/ref.key"), &[&value], 0o600);
-                    settings.push_str("{\"source\":\"file\",\"provider\":\"keyfile\",\"id\":\"value\"}");
-                }
-                _ => {
-                    put(&scene.path("claw/.env"), &["ENV_KEY=", &value, "\n"], 0o600);
-                    settings.push_str("\"${ENV_KEY}\"");
-                }
-            }
-            settings.push_str(
-                ",\"models\":[{\"id\":\"fake-1\",\"name\":\"Fake\",\"reasoning\":false,\"input\":[\"text\"],\
-                 \"cost\":{\"input\":0,\"output\":0,\"cacheRead\":0,\"cacheWrite\":0},\
-                 \"contextWindow\":128000,\"maxTokens\":4096}]}",
-            );
-        }
-        settings.push_str("}}}\n");
-        put(&scene.path("claw/openclaw.json"), &[&settings], 0o600);
-        let (node, program) = (openclaw.node(), openclaw.program());
-        let script = format!(
+            self.keys[0].provider,
+            dir = self.scene.dir().display()
+        )
+    }
+
+    /// What its program finds around it.
+    fn around(&self, openclaw: &OpenClaw) -> String {
+        format!(
+            "export HOME={dir}/home OPENCLAW_STATE_DIR={dir}/claw OPENCLAW_CONFIG_PATH={dir}/claw/openclaw.json\n\
+             export OPENCLAW_DISABLE_BONJOUR=1 OPENCLAW_NO_AUTO_UPDATE=1 OPENCLAW_OFFLINE=1 PATH={bin}:$PATH\n\
+             unset INVOCATION_ID JOURNAL_STREAM SYSTEMD_EXEC_PID",
+            dir = self.scene.dir().display(),
+            bin = openclaw.node().parent().unwrap_or(Path::new("/usr/bin")).display(),
+        )
+    }
+
+    fn script(&self, openclaw: &OpenClaw, before: &str) -> String {
+        format!(
             "#!/bin/sh\n# Ends the gateway, and starts it again. It returns once that runs.\nset -eu\ncd {dir}\n\
              exec 9>run/claw.lock\nflock 9\n\
              if [ -e run/claw.pid ]; then\n  pid=$(cat run/claw.pid)\n  kill -TERM \"$pid\" 2>/dev/null || true\n  \
              while kill -0 \"$pid\" 2>/dev/null && ! grep -q '^State:.Z' \"/proc/$pid/status\" 2>/dev/null; do sleep 0.1; done\n  \
-             rm -f run/claw.pid\nfi\n{before}\
-             export HOME={dir}/home OPENCLAW_STATE_DIR={dir}/claw OPENCLAW_CONFIG_PATH={dir}/claw/openclaw.json\n\
-             export OPENCLAW_DISABLE_BONJOUR=1 OPENCLAW_NO_AUTO_UPDATE=1 OPENCLAW_OFFLINE=1 PATH={bin}:$PATH\n\
-             unset INVOCATION_ID JOURNAL_STREAM SYSTEMD_EXEC_PID\n\
+             rm -f run/claw.pid\nfi\n{before}{around}\n\
              setsid sh -c 'echo $$ >run/claw.pid; exec 9>&-; exec {node} {program} gateway run' </dev/null >>log/claw.out 2>&1 &\n\
              while [ ! -s run/claw.pid ]; do sleep 0.05; done\n",
-            dir = dir.display(),
-            node = node.display(),
-            program = program.display(),
-            bin = node.parent().unwrap_or(Path::new("/usr/bin")).display(),
-        );
-        put(&scene.path("claw.sh"), &[&script], 0o755);
+            dir = self.scene.dir().display(),
+            around = self.around(openclaw),
+            node = openclaw.node().display(),
+            program = openclaw.program().display(),
+        )
     }
 
     fn is_ready(&self) -> bool {

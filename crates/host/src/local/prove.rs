@@ -259,7 +259,7 @@ impl Local {
         which: Which,
         values: Values<'_>,
     ) -> Result<Kinds, Failure> {
-        let CheckSetup::Exec { command, copy } = setup else { return Ok(Kinds::NONE) };
+        let CheckSetup::Exec { command, copy, turn } = setup else { return Ok(Kinds::NONE) };
         let uses_copy = command.arguments.iter().any(|argument| argument.contains(COPY));
         let file = copy.and_then(|copy| self.setup.file(copy)).filter(|_| uses_copy);
         let Some(file) = file else {
@@ -270,8 +270,11 @@ impl Local {
         let alone = alone.map(|bytes| OwnCopy::make(&self.setup.work, (id.0, path), &bytes)).transpose()?;
         let place = alone.as_ref().map_or(file.path.as_path(), |copy| &copy.0);
         let mut said = None;
-        let answer = answer(&exec(with_copy(command, place)), None, &mut said)?;
+        let mut answer = answer(&exec(with_copy(command, place)), None, &mut said)?;
         drop(alone);
+        if let (CheckAnswer::Passed, Some(turn)) = (&answer, turn) {
+            answer = self::answer(&Check::Turn(turn.clone()), None, &mut said)?;
+        }
         self.complains((id.0, path), complaint(&answer, said.as_ref(), values)?);
         if answer != CheckAnswer::Passed {
             return Ok(Kinds::NONE);

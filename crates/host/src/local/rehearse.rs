@@ -20,7 +20,7 @@ impl Local {
             let checks = consumer.slots.first().into_iter().flat_map(|slot| &slot.checks);
             for (path, check) in (0u8..).zip(checks) {
                 let (command, copy) = match check {
-                    Some(CheckSetup::Exec { command, copy }) => (command, copy),
+                    Some(CheckSetup::Exec { command, copy, .. }) => (command, copy),
                     Some(CheckSetup::LiteLlm(of)) => {
                         against.extend(self.rehearse_litellm(of, values).err());
                         continue;

@@ -113,10 +113,15 @@ impl Issuer {
             books.used(&whose, client);
         }
         if let Some(shape) = Shape::of(request) {
+            let spent = books.spent;
             drop(books);
             let (key, pid, model) = (whose, pid_of(client), model_of(request));
             self.books().model_calls.push(ModelCall { key, pid, accepted: works, model });
-            return if works { shape.answered(request) } else { shape.refused() };
+            return match works {
+                true if spent => shape.spent(),
+                true => shape.answered(request),
+                false => shape.refused(),
+            };
         }
         if let Some(described) = &self.described {
             let (status, body) = described.me(request, works.then_some(whose.as_str()));

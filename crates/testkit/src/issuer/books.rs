@@ -70,6 +70,8 @@ pub(super) struct Books {
     pub(super) refused_off: Vec<String>,
     /// Calls of workers that were refused.
     pub(super) refused_workers: Vec<String>,
+    /// Whether nothing is left to spend on models.
+    pub(super) spent: bool,
     /// Calls of models, in their order.
     pub(super) model_calls: Vec<ModelCall>,
     /// What minted values end with, instead of letters.

@@ -328,6 +328,11 @@ impl Issuer {
         self.books().last.get(worker).filter(|(_, accepted)| *accepted).map(|(key, _)| key.clone())
     }
 
+    /// From now on nothing is left to spend on models, or something is again: keys are accepted all the same.
+    pub fn spend(&self, all: bool) {
+        self.books().spent = all;
+    }
+
     /// Every call of a model: the judge's log.
     pub fn model_calls(&self) -> Vec<ModelCall> {
         self.books().model_calls.clone()

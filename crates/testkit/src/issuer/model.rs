@@ -56,6 +56,20 @@ impl Shape {
         shown(401, &body)
     }
 
+    /// The key works, and nothing is left to spend.
+    pub(super) fn spent(self) -> Answer {
+        let why = "You exceeded your current quota, please check your plan and billing details.";
+        let body = match self {
+            Self::OpenAi => json!({ "error": {
+                "message": why, "type": "insufficient_quota", "code": "insufficient_quota",
+            } }),
+            Self::Anthropic => {
+                json!({ "type": "error", "error": { "type": "billing_error", "message": why } })
+            }
+        };
+        shown(429, &body)
+    }
+
     pub(super) fn answered(self, request: &Request) -> Answer {
         let model = model_of(request);
         let streams = request.body.as_ref().and_then(|body| body.get("stream")?.as_bool()) == Some(true);
