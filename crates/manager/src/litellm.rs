@@ -23,7 +23,10 @@ pub use ask_model::{ModelAnswer, ask_model};
 pub use workers::Proxy;
 
 /// How often it is looked while a worker goes and comes, milliseconds.
-const STEP_MS: u64 = 200;
+const STEP_MS: u64 = 500;
+
+/// How many connections are opened for one question about health: a worker that does not take requests yet is asked again.
+const HEALTH_CONNECTIONS_MAX: usize = 40;
 
 /// How long one answer to a question about health may take, milliseconds.
 const HEALTH_MS_MAX: u64 = 5_000;
@@ -159,7 +162,8 @@ impl LiteLlm {
     fn answers(&self, proxy: &Proxy, worker: &ProcessId) -> bool {
         let door = Door { address: self.address, key: None };
         let deadline = Instant::now() + Duration::from_millis(HEALTH_MS_MAX);
-        let asked = proxy.ask(&door, worker, ("GET", "/health/liveliness", b""), deadline);
+        let asked =
+            proxy.ask(&door, worker, ("GET", "/health/liveliness", b""), (HEALTH_CONNECTIONS_MAX, deadline));
         matches!(asked, Ok(Answer { status: 200, .. }))
     }
 

@@ -82,7 +82,7 @@ impl Local {
             let known = memo.workers.entry((one.consumer.0, path, which)).or_default();
             known.insert(one.process, state);
             known.retain(|process, _| workers.contains(process) || *process == one.process);
-            sentence(known, which)
+            sentence(known, word(which))
         };
         self.complains((one.consumer.0, path), said);
         Ok(kinds)
@@ -111,7 +111,7 @@ impl Local {
             };
             known.insert(worker, state);
         }
-        sentence(&known, Which::Old).map_or(Ok(()), failed)
+        sentence(&known, "the key of now").map_or(Ok(()), failed)
     }
 }
 
@@ -121,12 +121,15 @@ fn workers_of(setup: &LiteLlmSetup) -> Result<Vec<ProcessId>, String> {
     Ok(proxy.map(|proxy| proxy.workers.into_iter().collect()).unwrap_or_default())
 }
 
-/// What is known of the workers, in one sentence; `None` = all that were asked have the version.
-fn sentence(known: &BTreeMap<ProcessId, Result<(), String>>, which: Which) -> Option<String> {
-    let word = match which {
+fn word(which: Which) -> &'static str {
+    match which {
         Which::Old => "the old key",
         Which::New => "the new key",
-    };
+    }
+}
+
+/// What is known of the workers, in one sentence; `None` = all that were asked have the version.
+fn sentence(known: &BTreeMap<ProcessId, Result<(), String>>, word: &str) -> Option<String> {
     let with: Vec<String> =
         known.iter().filter(|(_, state)| state.is_ok()).map(|(process, _)| process.pid.to_string()).collect();
     let without: Vec<String> = known
@@ -261,14 +264,14 @@ mod tests {
         let process = |pid| ProcessId { boot: 1, pid, start_ticks: 1 };
         let other = || Err("it holds the other version for l1".to_owned());
         let mut known = BTreeMap::from([(process(7), Ok(())), (process(8), other())]);
-        let said = sentence(&known, Which::New).unwrap();
+        let said = sentence(&known, "the new key").unwrap();
         assert_eq!(
             said,
             "its workers differ: 7 answers with the new key; worker 8: it holds the other version for l1"
         );
         known.insert(process(7), other());
-        assert!(sentence(&known, Which::New).unwrap().starts_with("worker 7: it holds"));
+        assert!(sentence(&known, "the new key").unwrap().starts_with("worker 7: it holds"));
         known = BTreeMap::from([(process(7), Ok(()))]);
-        assert_eq!(sentence(&known, Which::New), None);
+        assert_eq!(sentence(&known, "the new key"), None);
     }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use keyroll_observe::ProcessId;
 use serde_json::json;
 
+use super::workers::CONNECTIONS_MAX;
 use super::{Door, Proxy};
 
 /// How long one answer may take, milliseconds: a model is asked.
@@ -50,7 +51,7 @@ pub fn ask_model(proxy: &Proxy, door: &Door, worker: &ProcessId, id: &str, embed
         ),
     };
     let body = body.to_string();
-    let answer = match proxy.ask(door, worker, ("POST", path, body.as_bytes()), deadline) {
+    let answer = match proxy.ask(door, worker, ("POST", path, body.as_bytes()), (CONNECTIONS_MAX, deadline)) {
         Ok(answer) => answer,
         Err(why) => return ModelAnswer::None(why),
     };

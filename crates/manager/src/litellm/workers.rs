@@ -8,8 +8,8 @@ use keyroll_observe::{Listing, Process, ProcessId, Sockets};
 
 use super::ask::{Answer, Connection, Door};
 
-/// How often a connection is opened until one worker has taken one: the kernel gives them to whoever is first.
-const CONNECTIONS_MAX: usize = 400;
+/// How many connections are opened until one worker has taken one: the kernel gives each to whoever is first.
+pub(super) const CONNECTIONS_MAX: usize = 400;
 
 /// How long it is waited until a connection is taken, milliseconds: a busy worker takes it later.
 const TAKEN_MS_MAX: u64 = 3_000;
@@ -60,17 +60,17 @@ impl Proxy {
         door: &Door,
         worker: &ProcessId,
         request: (&str, &str, &[u8]),
-        deadline: Instant,
+        (connections, deadline): (usize, Instant),
     ) -> Result<Answer, String> {
         let (method, path, body) = request;
-        for _ in 0..CONNECTIONS_MAX {
+        for _ in 0..connections {
             let connection = Connection::open(door, deadline)?;
             let taken = self.taken_by(door, &connection, deadline)?;
             if taken == Some(*worker) {
                 return connection.send(door, method, path, body);
             }
         }
-        Err(format!("process {} took none of {CONNECTIONS_MAX} connections", worker.pid))
+        Err(format!("process {} took none of {connections} connections", worker.pid))
     }
 
     /// Who took a connection; `None` = nobody of the workers has, in time.
