@@ -46,6 +46,9 @@ fn openclaw_moves_under_load() {
             assert_eq!(failed, 0, "{}: {}", key.provider, ran.text);
         }
         claw.on_its_new_key(key);
+        if key.goes_back() {
+            claw.there_and_back(key);
+        }
     }
     if let Some(key) = claw.keys.iter().find(|key| key.provider == "ref") {
         after_a_cool_down(&claw, key);

@@ -150,7 +150,9 @@ impl<'de> Deserialize<'de> for Env {
                             let all: BTreeMap<String, IgnoredAny> = map.next_value()?;
                             names.extend(all.into_keys().map(|name| (name, "/env/vars/")));
                         }
-                        "shellEnv" => drop(map.next_value::<IgnoredAny>()?),
+                        "shellEnv" => {
+                            map.next_value::<IgnoredAny>()?;
+                        }
                         _ => {
                             map.next_value::<IgnoredAny>()?;
                             names.entry(name).or_insert("/env/");
@@ -290,7 +292,7 @@ impl OpenClawSettings {
 
     /// The file that a reference's resolver reads, `~` led to the home of whoever the state belongs to.
     pub(super) fn resolver_path(&self, name: &str, home: &Path) -> Option<PathBuf> {
-        let path = self.resolvers.get(name)?.path.as_deref()?;
+        let path = self.resolvers.get(name).filter(|it| it.source == "file")?.path.as_deref()?;
         Some(path.strip_prefix("~/").map_or_else(|| PathBuf::from(path), |rest| home.join(rest)))
     }
 }

@@ -106,8 +106,7 @@ impl OpenClawHome {
     }
 }
 
-/// Milliseconds as JavaScript keeps them.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "`as` saturates, which is meant")]
+/// Milliseconds as JavaScript keeps them; `as` saturates, which is meant.
 fn whole(number: f64) -> u64 {
     number as u64
 }

@@ -290,6 +290,24 @@ impl Claw {
         ran
     }
 
+    /// To the last step that can be taken back, and back.
+    pub fn there_and_back(&self, key: &Key) {
+        self.ask(key.provider).expect("a turn before");
+        let before = self.last_key();
+        let ran = self.scene.run(&["plan", key.provider]);
+        let plan = ran.exits(0).of("plan")[0]["id"].as_str().unwrap().to_owned();
+        self.scene.run(&["apply", &plan, "--confirm", key.provider, "--until", "quiesce"]).exits(4).paused();
+        self.ask(key.provider).expect("a turn on the new key");
+        assert_ne!(self.last_key(), before, "{}: it was moved", key.provider);
+        self.scene.run(&["abort", &plan]).exits(5).ended("rolled_back");
+        self.ask(key.provider).expect("a turn on the old key again");
+        assert_eq!(self.last_key(), before, "{}: it is back", key.provider);
+    }
+
+    fn last_key(&self) -> String {
+        self.scene.issuer.model_calls().pop().expect("a call").key
+    }
+
     /// The last call of a turn was of this gateway, with a key that keyroll made; and no call was ever refused.
     pub fn on_its_new_key(&self, key: &Key) {
         self.ask(key.provider).expect("a turn on the new key");
