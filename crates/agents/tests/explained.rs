@@ -156,7 +156,7 @@ fn n8n_is_explained() {
     assert_eq!(beside.len(), 2, "nothing was made beside it: {beside:?}");
     // A database of another form is named, and no guess is made.
     fs::remove_file(&path).unwrap();
-    drop(Connection::open(&path).unwrap().execute_batch("CREATE TABLE other (a)").unwrap());
+    Connection::open(&path).unwrap().execute_batch("CREATE TABLE other (a)").unwrap();
     let found = all(&home, &[]);
     assert!(matches!(found[0].links[0].standing, NotVisible(why) if why.contains("another form")));
     fs::write(&path, "no database").unwrap();

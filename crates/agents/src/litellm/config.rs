@@ -85,9 +85,9 @@ impl ProxyConfig {
 
     /// The models that answer in the place of this one, in their order, each once.
     pub fn fallbacks_of(&self, group: &str) -> Vec<&str> {
-        let mine = self.fallbacks.iter().filter(|(of, _)| of == group || of == "*");
+        let of = |name: &str| self.fallbacks.iter().filter(move |(of, _)| of == name).flat_map(|(_, to)| to);
         let mut all: Vec<&str> = Vec::new();
-        for name in mine.flat_map(|(_, to)| to) {
+        for name in of(group).chain(of("*")) {
             if name != group && !all.contains(&name.as_str()) {
                 all.push(name);
             }

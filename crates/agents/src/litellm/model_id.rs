@@ -60,7 +60,7 @@ pub struct Versions<'a> {
 }
 
 /// What a variable holds; `None` = it is set nowhere.
-pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<SecretBytes>;
+pub(super) type Lookup<'a> = &'a dyn Fn(&str) -> Option<SecretBytes>;
 
 impl ProxyConfig {
     /// The ids of every deployment that uses the value, whichever of its versions stands there now, each with its number.

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use keyroll_testkit::issuer::without;
-use keyroll_testkit::{LiteLlmProgram, free_port};
+use keyroll_testkit::{LiteLlmProgram, alphanumeric, free_port};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::ran::{Ran, wait};
@@ -64,6 +64,8 @@ pub const SOURCES: &[Source] = &[
 pub struct Proxy {
     pub scene: Scene,
     port: u16,
+    /// The proxy's own key: it refuses to start without one.
+    key: String,
 }
 
 impl Proxy {
@@ -88,7 +90,8 @@ impl Proxy {
         let pid = fs::read_to_string(scene.path("run/api.pid")).unwrap();
         scene.end(pid.trim().parse().unwrap());
         fs::remove_file(scene.path("run/api.pid")).unwrap();
-        let proxy = Self { scene, port };
+        let key = format!("sk-{}", alphanumeric(48));
+        let proxy = Self { scene, port, key };
         proxy.furnish(&program, before);
         proxy.scene.sh("./proxy.sh");
         wait("both workers answer", || {
@@ -100,6 +103,7 @@ impl Proxy {
     fn furnish(&self, program: &LiteLlmProgram, before: &str) {
         let scene = &self.scene;
         scene.sh("mkdir -m 700 proxy kept");
+        put(&scene.path("proxy.key"), &[&self.key, "\n"], 0o600);
         let issuer = scene.issuer.port();
         let entry = |name: &str, model: &str| {
             format!(
@@ -111,7 +115,11 @@ impl Proxy {
             let (id, value) = scene.issuer.mint("by hand");
             scene.fed(&["secret", "add", source.secret, "--id", &id, "--anyway"], &value).exits(0);
             match source.secret {
-                "dot" => put(&scene.path("proxy/.env"), &["DOT_KEY=", &value, "\n"], 0o600),
+                "dot" => put(
+                    &scene.path("proxy/.env"),
+                    &["LITELLM_MASTER_KEY=", &self.key, "\nDOT_KEY=", &value, "\n"],
+                    0o600,
+                ),
                 "lit" => put(
                     &scene.path("proxy/config.yaml"),
                     &[
@@ -172,7 +180,7 @@ impl Proxy {
 
     /// One request for a model, as callers make it.
     pub fn ask(&self, model: &str) -> Result<(), String> {
-        asked(self.port, model)
+        asked(self.port, &self.key, model)
     }
 
     /// Splits the proxy: one worker comes up with a value that is none of ours, as after an edit that somebody forgot to
@@ -224,15 +232,15 @@ impl Proxy {
 
     /// Whoever asks for a model all the time.
     pub fn calls(&self, source: &Source) -> Calls {
-        let (port, model) = (self.port, source.model);
+        let (port, model, key) = (self.port, source.model, self.key.clone());
         let counts = Arc::new((AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0)));
         let threads = (0..3)
             .map(|_| {
-                let shared = Arc::clone(&counts);
+                let (shared, key) = (Arc::clone(&counts), key.clone());
                 std::thread::spawn(move || {
                     while !shared.0.load(Ordering::Relaxed) {
                         shared.1.fetch_add(1, Ordering::Relaxed);
-                        if let Err(why) = asked(port, model) {
+                        if let Err(why) = asked(port, &key, model) {
                             println!("{model}: {why}");
                             shared.2.fetch_add(1, Ordering::Relaxed);
                         }
@@ -301,7 +309,7 @@ fn table(source: &Source, port: u16) -> String {
         "\n[secrets.{secret}]\nissuer = \"file:./acme.toml\"\nadmin = \"file:./admin.key\"\nunit_deadline = \"10m\"\nphase_deadline = \"30m\"\n\
          [secrets.{secret}.revoke]\nold_idle_for = \"0s\"\nsoak = \"0s\"\n\
          [[secrets.{secret}.consumers]]\nname = \"proxy\"\nruns = {{ {runs} }}\nreads = {reads}\n\
-         check = {{ litellm = \"http://127.0.0.1:{port}\", config = \"./proxy/config.yaml\" }}\n"
+         check = {{ litellm = \"http://127.0.0.1:{port}\", config = \"./proxy/config.yaml\", key = \"file:./proxy.key\" }}\n"
     )
 }
 
@@ -320,11 +328,12 @@ impl Calls {
     }
 }
 
-fn asked(port: u16, model: &str) -> Result<(), String> {
+fn asked(port: u16, key: &str, model: &str) -> Result<(), String> {
     let body =
         format!("{{\"model\":\"{model}\",\"messages\":[{{\"role\":\"user\",\"content\":\"say ready\"}}]}}");
     let text = format!(
         "POST /v1/chat/completions HTTP/1.1\r\nHost: proxy\r\nConnection: close\r\nContent-Type: application/json\r\n\
+         Authorization: Bearer {key}\r\n\
          Content-Length: {}\r\n\r\n{body}",
         body.len()
     );
