@@ -122,7 +122,9 @@ fn cell<T: DeserializeOwned>(path: &Path, row: &str) -> Result<Option<T>, &'stat
     database.busy_timeout(Duration::from_millis(BUSY_MS_MAX)).map_err(unread)?;
     let read = database.query_row(row, [], |row| {
         let cell = row.get_ref(0)?;
-        Ok(cell.as_str().ok().and_then(|text| serde_json::from_str(text).ok()))
+        // A list would be read as a table of which every key is missing.
+        let text = cell.as_str().ok().filter(|text| text.trim_start().starts_with('{'));
+        Ok(text.and_then(|text| serde_json::from_str(text).ok()))
     });
     match read.optional().map_err(unread)? {
         None => Ok(None),

@@ -22,7 +22,7 @@ use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::saved::{Saved, SeenAll, SeenFile};
 use crate::records::waivers::Waivers;
-use crate::wiring::compose::{Composed, compose_own, policy};
+use crate::wiring::compose::{Composed, compose_own, policy, runs_of};
 use crate::wiring::family::{self, Own};
 use crate::wiring::issuer::Described;
 use crate::wiring::open::{fingerprint_key, folder_of};

@@ -140,10 +140,7 @@ impl Claw {
         let openclaw = OpenClaw::or_skip(what)?;
         let port = free_port().unwrap();
         let scene = Scene::made(|config, _| {
-            let end = config.find("[secrets.ring]").unwrap();
-            let head = config[..end].to_owned();
-            let ring = config[end..].to_owned();
-            *config = head + &ring + &keys.iter().map(|key| table(key, &openclaw)).collect::<String>();
+            *config += &keys.iter().map(|key| table(key, &openclaw)).collect::<String>();
         });
         // The other scenes' own worker, which has no part here.
         let pid = fs::read_to_string(scene.path("run/api.pid")).unwrap();
@@ -175,7 +172,9 @@ impl Claw {
             settings.push_str(&format!("\"{}\":{{{place},\"apiKey\":", key.provider));
             let (left, right) = key.api_key.split_once("@VALUE@").unwrap_or((key.api_key, ""));
             let literal = key.api_key.contains("@VALUE@");
-            [left, if literal { value } else { "" }, right].iter().for_each(|part| settings.push_str(part));
+            [left, if literal { value.as_str() } else { "" }, right]
+                .iter()
+                .for_each(|part| settings.push_str(part));
             settings.push_str(MODELS);
             if let Some((file, before)) = key.file {
                 put(&scene.path(file), &[before, value, "\n"], 0o600);
@@ -183,7 +182,7 @@ impl Claw {
         }
         settings.push_str("}}");
         for (_, (_, value)) in minted.iter().filter(|(key, _)| key.provider == "vars") {
-            [",\"env\":{\"vars\":{\"VARS_KEY\":\"", value, "\"}}"]
+            [",\"env\":{\"vars\":{\"VARS_KEY\":\"", value.as_str(), "\"}}"]
                 .iter()
                 .for_each(|part| settings.push_str(part));
         }
