@@ -5,8 +5,11 @@
 
 mod candidates;
 mod chain;
+mod evidence;
 mod files;
+mod instance;
 mod label;
+mod memory;
 mod place;
 mod processes;
 mod secrets;
@@ -16,7 +19,10 @@ mod values;
 mod verdict;
 
 pub use chain::{Chain, Link, Standing};
+pub use evidence::Evidence;
+pub use instance::{Instance, Opened, StartUnseen, Worker};
 pub use label::Label;
+pub use memory::{MemoryAhead, MemoryStage};
 pub use place::{Place, Sighting, Unseen};
 pub use secrets::{Found, secrets};
 pub use service::{Keeper, Service};

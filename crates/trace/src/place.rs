@@ -22,6 +22,13 @@ pub enum Place {
         /// Under which name.
         variable: String,
     },
+    /// In a credential that systemd gave a process at its start.
+    Credential {
+        /// Which process.
+        process: ProcessId,
+        /// The credential's name.
+        name: String,
+    },
     /// In a process's command line, which every user of the machine can read.
     Arguments {
         /// Which process.
@@ -38,9 +45,10 @@ impl Place {
     /// The process, where it is in one.
     pub fn process(&self) -> Option<&ProcessId> {
         match self {
-            Self::Environment { process, .. } | Self::Arguments { process } | Self::Memory { process } => {
-                Some(process)
-            }
+            Self::Environment { process, .. }
+            | Self::Credential { process, .. }
+            | Self::Arguments { process }
+            | Self::Memory { process } => Some(process),
             Self::File { .. } => None,
         }
     }

@@ -1,14 +1,15 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use keyroll_leak::{RuleError, Rules};
-use keyroll_needle::Encoding;
-use keyroll_observe::{FileLimits, Listing, processes, visit_files};
+use keyroll_needle::{Encoding, Needles};
+use keyroll_observe::{FileLimits, Listing, NotVisible, ProcessId, processes, visit_files};
 use keyroll_secret::{FingerprintKey, SecretBytes};
 
 use crate::candidates::in_text;
-use crate::{Place, Sighting, Unseen, Values, files, processes as running};
+use crate::processes::Running;
+use crate::{Instance, Place, Sighting, Unseen, Values, files};
 
 /// What is looked at.
 #[derive(Debug, Clone)]
@@ -27,6 +28,8 @@ pub struct Survey {
     pub sightings: Vec<Sighting>,
     /// The processes that were there.
     pub listing: Listing,
+    /// The same without keyroll's own, each with what it was seen to hold.
+    pub instances: BTreeMap<ProcessId, Instance>,
     /// How many files were read.
     pub files: usize,
     /// What could not be looked at.
@@ -39,9 +42,6 @@ pub enum SurveyError {
     /// The rules that come with the program.
     #[error("the rules cannot be read")]
     Rules(#[source] RuleError),
-    /// The list of processes.
-    #[error("/proc cannot be read: {0}")]
-    Processes(String),
 }
 
 /// Looks at everything once. Read-only.
@@ -50,9 +50,17 @@ pub enum SurveyError {
 /// There is nothing to look at it with.
 pub fn survey(options: &Options, key: FingerprintKey) -> Result<Survey, SurveyError> {
     let rules = Rules::shipped().map_err(SurveyError::Rules)?;
-    let listing = processes(options.wait).map_err(|reason| SurveyError::Processes(reason.to_string()))?;
     let mut values = Values::new(key);
-    let (mut sightings, mut unseen) = running::look(&listing, rules, options.wait, &mut values);
+    let (mut sightings, mut unseen) = (Vec::new(), Vec::new());
+    // Without processes there are still files.
+    let listing = processes(options.wait).unwrap_or_else(|reason| {
+        let why =
+            if reason == NotVisible::Vanished { "it is not there".to_owned() } else { reason.to_string() };
+        let what = "processes".to_owned();
+        unseen.push(Unseen { what, reason: format!("/proc cannot be read: {why}"), uid: None });
+        Listing::default()
+    });
+    let running = Running::look(&listing, rules, options.wait, &mut values, &mut sightings, &mut unseen);
     let hidden = listing.hidden.iter().map(|one| Unseen {
         what: one.pid.map_or_else(|| "processes".to_owned(), |pid| format!("process {pid}")),
         reason: one.reason.clone(),
@@ -77,16 +85,26 @@ pub fn survey(options: &Options, key: FingerprintKey) -> Result<Survey, SurveyEr
         reason: one.reason,
         uid: None,
     }));
-    let mut survey = Survey { values, sightings, listing, files: report.files, unseen };
-    survey.by_value(&roots, limits, options.wait);
+    let instances = BTreeMap::new();
+    let mut survey = Survey { values, sightings, listing, instances, files: report.files, unseen };
+    survey.by_value(running, &roots, limits, options.wait);
     Ok(survey)
 }
 
 impl Survey {
     /// Every value is looked for again, wherever it stands and in whatever form.
-    fn by_value(&mut self, roots: &[PathBuf], limits: FileLimits, wait: Duration) {
-        let Some(needles) = self.values.needles() else { return };
-        running::by_value(&self.listing, &needles, wait, &mut self.sightings);
+    fn by_value(&mut self, mut running: Running, roots: &[PathBuf], limits: FileLimits, wait: Duration) {
+        let needles = self.values.needles();
+        if let Some(needles) = &needles {
+            self.files_by_value(needles, roots, limits);
+        }
+        let (sightings, unseen) = (&mut self.sightings, &mut self.unseen);
+        running.by_value(&self.listing, &self.values, needles.as_ref(), sightings, unseen);
+        running.open(sightings, wait, unseen);
+        self.instances = running.instances;
+    }
+
+    fn files_by_value(&mut self, needles: &Needles, roots: &[PathBuf], limits: FileLimits) {
         let mut known: BTreeSet<(crate::ValueId, Place)> =
             self.sightings.iter().map(|one| (one.value, one.place.clone())).collect();
         let sightings = &mut self.sightings;

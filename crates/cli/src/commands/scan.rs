@@ -68,7 +68,10 @@ fn labels(found: &Found, survey: &Survey) -> String {
 fn copies(found: &Found) -> usize {
     let files = found.sightings.iter().filter_map(|one| match &one.place {
         Place::File { path, line } => Some((path, line)),
-        Place::Environment { .. } | Place::Arguments { .. } | Place::Memory { .. } => None,
+        Place::Environment { .. }
+        | Place::Credential { .. }
+        | Place::Arguments { .. }
+        | Place::Memory { .. } => None,
     });
     files.collect::<BTreeSet<_>>().len()
 }
@@ -98,7 +101,10 @@ fn risks(found: &Found) -> String {
             Place::Arguments { .. } => {
                 risks.insert("in a command line");
             }
-            Place::File { .. } | Place::Environment { .. } | Place::Memory { .. } => {}
+            Place::File { .. }
+            | Place::Environment { .. }
+            | Place::Credential { .. }
+            | Place::Memory { .. } => {}
         }
     }
     some(risks.into_iter().map(str::to_owned).collect())
