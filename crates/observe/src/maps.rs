@@ -65,7 +65,9 @@ pub(crate) fn choose(line: &str) -> Option<Choice> {
     if name.starts_with("/secretmem") {
         return Some(Choice::Closed(size));
     }
-    if !read || ["[vvar", "[vdso]", "[vsyscall]"].iter().any(|own| name.starts_with(own)) {
+    // The rings of io_uring hold addresses and lengths of what a program sends, and nothing of it.
+    let kernels = ["[vvar", "[vdso]", "[vsyscall]", "anon_inode:[io_uring]", "anon_inode:[perf_event]"];
+    if !read || kernels.iter().any(|own| name.starts_with(own)) {
         return Some(Choice::Leave);
     }
     if private {
@@ -96,6 +98,7 @@ mod tests {
         assert!(leave("7f0000000000-7f0000021000 r-xp 00001000 08:01 1234       /usr/lib/libx.so"));
         assert!(leave("7f0000000000-7f0000021000 ---p 00000000 00:00 0 "));
         assert!(leave("7ffc3d5f0000-7ffc3d5f4000 r--p 00000000 00:00 0                  [vvar]"));
+        assert!(leave("7f0000000000-7f0000001000 rw-s 00000000 00:0f 12         anon_inode:[io_uring]"));
         assert!(leave("7f0000000000-7f0000021000 r--s 00000000 08:01 99         /var/cache/big"));
         assert!(read("7f0000000000-7f0000021000 rw-s 00000000 00:01 77         /memfd:x (deleted)"));
     }

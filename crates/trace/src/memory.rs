@@ -3,12 +3,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use keyroll_needle::{Encoding, Needles};
-use keyroll_observe::{MemoryLimits, MemoryReport, ProcessId, Search, memory_holds, resident_bytes};
+use keyroll_observe::{
+    Gap, MemoryLimits, MemoryReport, NotVisible, ProcessId, Search, memory_holds, resident_bytes,
+};
 
 use crate::{Memory, Place, Sighting, Survey, Unseen, ValueId};
 
 /// How long one process may take to say how large it is.
 const RESIDENT_WAIT: Duration = Duration::from_secs(1);
+
+/// How often a memory is looked at whole where it holds a value, and how often it is looked at for that at most.
+const WHOLE_LOOKS: usize = 2;
+const LOOKS_MAX: usize = 4;
 
 /// Limits of the second stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,12 +93,11 @@ impl Survey {
     }
 
     fn note(&mut self, process: ProcessId, report: &MemoryReport, forms: &BTreeMap<u32, Encoding>) {
-        use keyroll_observe::NotVisible::{Replaced, Vanished};
         let Some(instance) = self.instances.get_mut(&process) else { return };
         let uid = self.listing.seen.iter().find(|one| one.id == process).and_then(|one| one.uid);
         let gone =
             [&report.not_visible].into_iter().flatten().chain(report.gaps.iter().map(|gap| &gap.reason));
-        if gone.into_iter().any(|reason| matches!(reason, Vanished | Replaced)) {
+        if gone.into_iter().any(|reason| matches!(reason, NotVisible::Vanished | NotVisible::Replaced)) {
             // What it held says nothing of the one that may run in its place, which was not looked at.
             self.instances.remove(&process);
             let (what, reason) = (format!("process {}", process.pid), "it ended meanwhile".to_owned());
@@ -127,15 +132,23 @@ struct Looked {
 
 /// A program goes on while it is read and moves what it holds: a value could stand where was not looked yet, and then
 /// where was looked before. Where a value was found, on which a verdict may rest, everything is looked at twice, and what
-/// was found either time counts.
+/// was found either time counts. What was unmapped while it was read is no gap of the next look.
 fn look(process: &ProcessId, needles: &Needles, limits: MemoryLimits) -> Looked {
     let search = Noting { needles, forms: RefCell::default() };
     let began = Instant::now();
     let mut report = memory_holds(process, &search, limits);
-    if report.whole() && !report.found.is_empty() {
+    let mut whole = usize::from(report.whole());
+    for _ in 1..LOOKS_MAX {
+        let wanted = if report.found.is_empty() { 1 } else { WHOLE_LOOKS };
+        let passing =
+            report.visible() && report.gaps.iter().all(|gap| gap.reason == NotVisible::ClosedMemory);
+        if whole >= wanted || !passing {
+            break;
+        }
         let bytes_max = limits.bytes_max.saturating_sub(report.bytes_read);
         let wait = limits.wait.saturating_sub(began.elapsed());
         let again = memory_holds(process, &search, MemoryLimits { bytes_max, wait, ..limits });
+        whole += usize::from(again.whole());
         for (counted, more) in [(&mut report.found, again.found), (&mut report.at_start, again.at_start)] {
             for (id, copies) in more {
                 let known = counted.entry(id).or_default();
@@ -144,9 +157,7 @@ fn look(process: &ProcessId, needles: &Needles, limits: MemoryLimits) -> Looked 
         }
         report.bytes_read += again.bytes_read;
         report.gaps = again.gaps;
-        if let Some(reason) = again.not_visible {
-            report.gaps.push(keyroll_observe::Gap { bytes: 0, reason });
-        }
+        report.gaps.extend(again.not_visible.map(|reason| Gap { bytes: 0, reason }));
     }
     Looked { report, forms: search.forms.into_inner() }
 }
