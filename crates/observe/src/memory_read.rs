@@ -109,10 +109,9 @@ pub(crate) fn read_memory(
             };
     }
     regions.sort_by_key(|region| region.kind);
-    // In vain where nobody takes the pieces any more, or the process is gone.
-    let read = told && regions.iter().all(|region| reader.region(region));
-    drop(reader.hand_over());
-    drop(read);
+    if told && regions.iter().all(|region| reader.region(region)) {
+        reader.hand_over();
+    }
 }
 
 struct Reader<'c> {
@@ -214,7 +213,9 @@ impl Reader<'_> {
 
     /// What was read before is handed over first: it was seen.
     fn failed(&mut self) -> bool {
-        drop(self.hand_over() && self.pieces.send(Piece::Failed(NotVisible::Vanished)).is_ok());
+        if self.hand_over() {
+            drop(self.pieces.send(Piece::Failed(NotVisible::Vanished)));
+        }
         false
     }
 

@@ -70,7 +70,9 @@ impl Survey {
         let mut files = BTreeSet::new();
         for sighting in of {
             match &sighting.place {
-                Place::File { path, .. } => drop(files.insert(path)),
+                Place::File { path, .. } => {
+                    files.insert(path);
+                }
                 Place::Memory { .. } => {}
                 place @ (Place::Environment { .. } | Place::Credential { .. } | Place::Arguments { .. }) => {
                     if place.process() == Some(process) {

@@ -68,6 +68,25 @@ pub struct Opened {
 }
 
 impl Instance {
+    /// A process of which nothing was seen yet.
+    pub fn new(process: ProcessId) -> Self {
+        Self {
+            process,
+            parent: None,
+            started_unix_ms: None,
+            forked: false,
+            shell: false,
+            unit: None,
+            container: None,
+            worker: None,
+            start: Err(StartUnseen::Hidden(NotVisible::OutOfTime)),
+            memory: Memory::NotSearched,
+            copies: BTreeMap::new(),
+            open: BTreeSet::new(),
+            read: BTreeSet::new(),
+        }
+    }
+
     /// What it was seen to hold of these versions of one secret; `common` = one of them may stand anywhere by chance.
     pub fn held(&self, versions: &BTreeSet<ValueId>, common: bool) -> Held {
         let of = |all: &BTreeSet<ValueId>| all.intersection(versions).copied().collect();
@@ -113,7 +132,6 @@ pub(crate) fn instances(listing: &Listing, own: &[u32]) -> BTreeMap<ProcessId, I
     listed
         .map(|one| {
             let instance = Instance {
-                process: one.id,
                 parent: by_pid.get(&one.ppid).map(|parent| parent.id),
                 started_unix_ms: started_unix_ms(&one.id).ok(),
                 forked: one.forked,
@@ -121,11 +139,7 @@ pub(crate) fn instances(listing: &Listing, own: &[u32]) -> BTreeMap<ProcessId, I
                 unit: one.unit().map(str::to_owned),
                 container: one.container().map(str::to_owned),
                 worker: place.get(&one.id).copied(),
-                start: Err(StartUnseen::Hidden(NotVisible::OutOfTime)),
-                memory: Memory::NotSearched,
-                copies: BTreeMap::new(),
-                open: BTreeSet::new(),
-                read: BTreeSet::new(),
+                ..Instance::new(one.id)
             };
             (one.id, instance)
         })
