@@ -49,7 +49,7 @@ pub use log_tail::{LogCounts, LogTail};
 pub use memory::{Gap, MemoryLimits, MemoryReport, memory_holds, resident_bytes};
 pub use meter::memory_search_time;
 pub use not_visible::NotVisible;
-pub use open_files::{OpenFile, OpenFiles, open_files, who_opened};
+pub use open_files::{OpenAnswer, OpenFile, OpenFiles, open_files, who_opened};
 pub use opens::{OpenWatch, sees_opens};
 pub use search::Search;
 pub use sockets::{SocketOwners, Sockets, in_own_network};

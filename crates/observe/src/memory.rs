@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
-use crate::memory_read::{BUFFERS_MAX, Buffer, Part, Piece, read_memory};
+use crate::memory_read::{BUFFERS_MAX, Buffer, Piece, read_memory};
 use crate::meter::Meter;
 use crate::proc::ProcFolder;
 use crate::worker::{Worker, within};
@@ -284,7 +284,7 @@ mod tests {
         let process = ProcessId { boot: 1, pid: 1, start_ticks: 1 };
         let mut look = Look::new(MemoryReport::new(process, None), 8);
         for (address, bytes) in [(100, &b"..nee"[..]), (4096, b"dle.needle"), (9000, b"nee")] {
-            let at = buffer.parts.last().map_or(8, |part: &Part| part.end);
+            let at = buffer.parts.last().map_or(8, |part| part.end);
             buffer.bytes[at..at + bytes.len()].copy_from_slice(bytes);
             buffer.note(address, bytes.len());
         }

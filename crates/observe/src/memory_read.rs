@@ -225,7 +225,7 @@ impl Reader<'_> {
         let page = rustix::param::page_size() as u64;
         self.entries.resize(usize::try_from((end - start) / page * 8).unwrap_or(0), 0);
         let read = self.pagemap.as_ref().map(|file| file.read_exact_at(&mut self.entries, start / page * 8));
-        if !read.is_some_and(|read| read.is_ok()) {
+        if read.is_none_or(|read| read.is_err()) {
             return vec![(start, end)];
         }
         let mut parts: Vec<(u64, u64)> = Vec::new();

@@ -25,12 +25,11 @@ pub struct OpenFile {
     pub file: (u64, u64),
 }
 
+/// What a process has open, or why that is not visible.
+pub type OpenAnswer = Result<Vec<OpenFile>, NotVisible>;
+
 /// The regular files that each of the processes has open. What a program read and closed is not among them.
-pub fn open_files(
-    processes: &[ProcessId],
-    wait: Duration,
-    take: &mut dyn FnMut(&ProcessId, Result<Vec<OpenFile>, NotVisible>),
-) {
+pub fn open_files(processes: &[ProcessId], wait: Duration, take: &mut dyn FnMut(&ProcessId, OpenAnswer)) {
     let step = Duration::from_millis(STEP_MS_MAX);
     read_each(processes, step, Instant::now() + wait, open_of, take);
 }
@@ -68,7 +67,7 @@ pub fn who_opened(listing: &Listing, path: &Path, wait: Duration) -> OpenFiles {
     found
 }
 
-fn open_of(process: &ProcessId) -> Result<Vec<OpenFile>, NotVisible> {
+fn open_of(process: &ProcessId) -> OpenAnswer {
     let folder = ProcFolder::open_exact(process)?;
     let descriptors = folder.numbers("fd", OPEN_FILES_MAX)?;
     // One that was closed meanwhile is not open.
