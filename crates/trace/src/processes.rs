@@ -3,7 +3,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use keyroll_leak::Rules;
+use keyroll_leak::{Rules, names_a_secret};
 use keyroll_needle::{Encoding, Needles};
 use keyroll_observe::{Listing, NotVisible, ProcessId, Start, open_files, own_tree, starts};
 use keyroll_secret::SecretBytes;
@@ -207,8 +207,8 @@ fn in_start(
     }
 }
 
-/// What looks like a credential in some bytes. The name is that of the slot: one within the bytes may belong to a part of
-/// the value.
+/// What looks like a credential in some bytes. The name is that of the slot; where it has none, one within the bytes that
+/// says what it is (`--api-key=…`), and no other: that could be a value.
 fn take(
     bytes: &[u8],
     place: &Place,
@@ -220,7 +220,7 @@ fn take(
     for one in in_text(bytes, rules) {
         let found = SecretBytes::new(bytes.get(one.span).unwrap_or_default().to_vec());
         if let Some(value) = values.add(found, one.rule) {
-            let name = name.map(str::to_owned);
+            let name = name.map(str::to_owned).or_else(|| one.name.filter(|name| names_a_secret(name)));
             sightings.push(Sighting { value, place: place.clone(), name, encoding: Encoding::Raw });
         }
     }
