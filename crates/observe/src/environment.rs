@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use crate::credentials::{Credential, credentials};
 use crate::proc::ProcFolder;
 use crate::worker::read_each;
-use crate::{NotVisible, ProcessId, Search};
+use crate::{NotVisible, ProcessId, Program, Search};
 
 /// The longest environment that is read, bytes. The kernel allows 6 MiB for arguments and environment together
 /// (`_STK_LIM / 4 * 3` in fs/exec.c).
@@ -59,9 +59,15 @@ pub fn variables_holding(
 pub struct Start {
     environment: Zeroizing<Vec<u8>>,
     credentials: Result<Vec<Credential>, NotVisible>,
+    program: Program,
 }
 
 impl Start {
+    /// Which program run it was read of.
+    pub fn program(&self) -> Program {
+        self.program
+    }
+
     /// The entries of its environment, each with the name of its variable; one that is no variable has none, and may
     /// be a value. For matching only.
     pub fn entries(&self) -> impl Iterator<Item = (Option<String>, &[u8])> {
@@ -207,7 +213,7 @@ pub(crate) fn read_start(process: &ProcessId) -> Result<Start, NotVisible> {
     let folder = ProcFolder::open_exact(process)?;
     let environment = environment_of(&folder)?;
     let credentials = credentials(&folder, &environment);
-    Ok(Start { environment, credentials })
+    Ok(Start { environment, credentials, program: Program(folder.stat.image) })
 }
 
 fn read_environment(process: &ProcessId) -> Result<Zeroizing<Vec<u8>>, NotVisible> {
@@ -239,8 +245,11 @@ mod tests {
 
     #[test]
     fn an_environment_that_was_written_over_is_told_from_one() {
-        let start =
-            |bytes: &[u8]| Start { environment: Zeroizing::new(bytes.to_vec()), credentials: Ok(Vec::new()) };
+        let start = |bytes: &[u8]| Start {
+            environment: Zeroizing::new(bytes.to_vec()),
+            credentials: Ok(Vec::new()),
+            program: Program::default(),
+        };
         for whole in [&b"A=b\0C=\0"[..], b"", b"BASH_FUNC_x%%=() { :\n}\0"] {
             assert!(!start(whole).overwritten(), "{}", String::from_utf8_lossy(whole));
         }

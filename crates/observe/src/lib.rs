@@ -39,7 +39,9 @@ pub use environment::{
 };
 pub use files::{FileHit, FileLimits, FilesReport, Kind, NotSearched, search_files, shown, visit_files};
 pub use holders::{Holder, HoldersReport, NotSeen, Place, own_tree, passes_on, search_holders};
-pub use identity::{After, ProcessId, WrittenAt, boot, exec_came_after, forked_without_exec, started_after};
+pub use identity::{
+    After, ProcessId, Program, WrittenAt, boot, exec_came_after, forked_without_exec, started_after,
+};
 pub use image::{Image, InProcess, image, is_interpreter, started_unix_ms};
 pub use listing::{Arguments, Hidden, Listing, Process, descendants, parents, process, processes};
 pub use log_docker::DockerPosition;

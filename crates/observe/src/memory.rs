@@ -8,7 +8,7 @@ use crate::memory_read::{BUFFERS_MAX, Buffer, Piece, read_memory};
 use crate::meter::Meter;
 use crate::proc::ProcFolder;
 use crate::worker::{Worker, within};
-use crate::{NotVisible, ProcessId, Search};
+use crate::{NotVisible, ProcessId, Program, Search};
 
 /// The longest /proc/PID/statm, bytes: seven numbers.
 const STATM_BYTES_MAX: usize = 4096;
@@ -51,6 +51,8 @@ pub struct Gap {
 pub struct MemoryReport {
     /// Which process.
     pub process: ProcessId,
+    /// Which program ran in it.
+    pub program: Program,
     /// Nothing could be read at all, and why.
     pub not_visible: Option<NotVisible>,
     /// Per value how many copies were found; a value without copies has no entry.
@@ -67,7 +69,8 @@ pub struct MemoryReport {
 impl MemoryReport {
     fn new(process: ProcessId, not_visible: Option<NotVisible>) -> Self {
         let (found, at_start) = Default::default();
-        Self { process, not_visible, found, at_start, bytes_read: 0, gaps: Vec::new() }
+        let program = Program::default();
+        Self { process, program, not_visible, found, at_start, bytes_read: 0, gaps: Vec::new() }
     }
 
     /// Whether at least something was read.
@@ -137,7 +140,7 @@ pub fn memory_holds(process: &ProcessId, needles: &dyn Search, limits: MemoryLim
             false => (worker.next(limits.step.min(left)), NotVisible::Stuck),
         };
         match answer {
-            Ok(Some(Piece::Kept(kept))) => look.kept = kept,
+            Ok(Some(Piece::Of(program, kept))) => (look.report.program, look.kept) = (program, kept),
             Ok(Some(Piece::Bytes(mut buffer))) => {
                 look.search(&mut buffer, needles);
                 // Sending fails when everything was read: then the buffer is overwritten and freed.

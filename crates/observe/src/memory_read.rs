@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use crate::maps::{Choice, Region, choose};
 use crate::proc::ProcFolder;
-use crate::{NotVisible, ProcessId};
+use crate::{NotVisible, ProcessId, Program};
 
 /// The largest /proc/PID/maps that is read, bytes.
 const MAPS_BYTES_MAX: usize = 32 * 1024 * 1024;
@@ -19,8 +19,8 @@ pub(crate) const BUFFERS_MAX: usize = 3;
 
 /// What the reading thread tells.
 pub(crate) enum Piece {
-    /// The addresses of what the kernel keeps of the start; before any bytes.
-    Kept([[u64; 2]; 2]),
+    /// Whose memory it is, before any bytes: the program, and the addresses of what the kernel keeps of its start.
+    Of(Program, [[u64; 2]; 2]),
     Bytes(Buffer),
     Gap {
         bytes: u64,
@@ -81,9 +81,9 @@ pub(crate) fn read_memory(
         // The map was readable and the memory is not: this is the process's or the machine's own choice.
         let closed = |reason| if reason == NotVisible::Permission { NotVisible::NoPtrace } else { reason };
         let memory = folder.file("mem").map_err(closed)?;
-        Ok((maps, memory, folder.file("pagemap").ok(), folder.stat.kept))
+        Ok((maps, memory, folder.file("pagemap").ok(), folder.stat))
     });
-    let (maps, memory, pagemap, kept) = match opened {
+    let (maps, memory, pagemap, stat) = match opened {
         Ok(opened) => opened,
         Err(reason) => return drop(pieces.send(Piece::Failed(reason))),
     };
@@ -93,7 +93,7 @@ pub(crate) fn read_memory(
     let entries = Vec::new();
     let mut reader =
         Reader { memory, pagemap, left: bytes_max, room, spare, pieces, buffer: None, made: 0, entries };
-    let mut told = pieces.send(Piece::Kept(kept)).is_ok();
+    let mut told = pieces.send(Piece::Of(Program(stat.image), stat.kept)).is_ok();
     let mut regions = Vec::new();
     for line in String::from_utf8_lossy(&maps).lines() {
         told = told

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use keyroll_observe::{Listing, NotVisible, Process, ProcessId, passes_on, started_unix_ms};
+use keyroll_observe::{Listing, NotVisible, Process, ProcessId, Program, passes_on, started_unix_ms};
 
 use crate::{Held, Memory, ValueId};
 
@@ -24,6 +24,8 @@ pub struct Instance {
     pub container: Option<String>,
     /// Its place among the workers of one master.
     pub worker: Option<Worker>,
+    /// The program that was looked at; another one that it executes later is another instance.
+    pub program: Program,
     /// Every value in what it was started with; or why that is not visible, or not whole.
     pub start: Result<BTreeSet<ValueId>, StartUnseen>,
     /// Every value in its memory.
@@ -79,6 +81,7 @@ impl Instance {
             unit: None,
             container: None,
             worker: None,
+            program: Program::default(),
             start: Err(StartUnseen::Hidden(NotVisible::OutOfTime)),
             memory: Memory::NotSearched,
             copies: BTreeMap::new(),

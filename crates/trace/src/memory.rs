@@ -97,10 +97,13 @@ impl Survey {
         let uid = self.listing.seen.iter().find(|one| one.id == process).and_then(|one| one.uid);
         let gone =
             [&report.not_visible].into_iter().flatten().chain(report.gaps.iter().map(|gap| &gap.reason));
-        if gone.into_iter().any(|reason| matches!(reason, NotVisible::Vanished | NotVisible::Replaced)) {
-            // What it held says nothing of the one that may run in its place, which was not looked at.
+        let ended =
+            gone.into_iter().any(|reason| matches!(reason, NotVisible::Vanished | NotVisible::Replaced));
+        if ended || instance.program.differs(report.program) {
+            // What it held says nothing of what may run in its place, which was not looked at.
             self.instances.remove(&process);
-            let (what, reason) = (format!("process {}", process.pid), "it ended meanwhile".to_owned());
+            let reason = if ended { "it ended meanwhile" } else { "it executed another program meanwhile" };
+            let (what, reason) = (format!("process {}", process.pid), reason.to_owned());
             return self.unseen.push(Unseen { what, reason, uid });
         }
         let unseen = report.not_visible.iter().map(|reason| (reason, 0));

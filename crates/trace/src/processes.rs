@@ -132,6 +132,7 @@ impl Running {
                 unseen.push(self.unseen(process, "environment", reason));
             }
             if let Some(instance) = self.instances.get_mut(&process) {
+                instance.program = start.program();
                 instance.start = hidden.map_or_else(|| Ok(BTreeSet::new()), Err);
             }
         }

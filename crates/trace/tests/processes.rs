@@ -196,6 +196,22 @@ fn a_process_that_ended_meanwhile_is_no_instance_and_is_named() {
     assert!(seen.survey.unseen.iter().any(|one| one.what == what && one.reason == "it ended meanwhile"));
 }
 
+#[test]
+fn a_program_that_was_executed_meanwhile_is_not_judged_by_what_came_before_it() {
+    let scene = Scene::new();
+    let script = "echo ready; read value; export SERVICE_API_KEY=$value; exec sh -c 'echo again; read line'";
+    let mut running = Running::with(["sh", "-c", script], &scene.old);
+    let mut seen = scene.survey();
+    // The wrapper had the old version; the service that it becomes has the next one.
+    running.tell(&scene.new);
+    assert_eq!(running.line(), "again");
+    seen.search(&[running.id()]);
+    assert!(!seen.survey.instances.contains_key(&running.id()));
+    let what = format!("process {}", running.child.id());
+    let named = seen.survey.unseen.iter().find(|one| one.what == what).expect("it is named");
+    assert_eq!(named.reason, "it executed another program meanwhile");
+}
+
 /// Set when it is dropped, also by a test that fails.
 struct Stop<'f>(&'f AtomicBool);
 
