@@ -9,6 +9,7 @@ use keyroll_secret::{Credential, CredentialId, Fields};
 use tokio::sync::{OnceCell, mpsc};
 
 use crate::beside::Candidate;
+use crate::look::Unexplained;
 use crate::{Ports, Trouble};
 
 /// Something for people beside the protocol's own entries.
@@ -51,6 +52,7 @@ pub(crate) struct Bench {
     notes: mpsc::UnboundedSender<Note>,
     old: OnceCell<Arc<Old>>,
     pub(crate) candidate: Mutex<Option<Candidate>>,
+    pub(crate) unexplained: Mutex<Unexplained>,
 }
 
 /// The version that is being replaced: it does not change during a rotation.
@@ -71,7 +73,15 @@ impl Bench {
         opening: Opening,
         notes: mpsc::UnboundedSender<Note>,
     ) -> Self {
-        Self { ports, id, opening, notes, old: OnceCell::new(), candidate: Mutex::default() }
+        Self {
+            ports,
+            id,
+            opening,
+            notes,
+            old: OnceCell::new(),
+            candidate: Mutex::default(),
+            unexplained: Mutex::default(),
+        }
     }
 
     pub(crate) fn secret(&self) -> &str {

@@ -110,6 +110,21 @@ fn after_a_consent_one_looks_at_once() {
     assert_eq!((standing, state.phase(), state.debt()), (Standing::Ended, Phase::Done, None));
 }
 
+/// A holder that was there at one look alone was about to end; one that stays is a person's to explain.
+#[test]
+fn who_is_met_once_holds_nothing_up() {
+    let ended = |looks: u32| {
+        let scene = Scene::new("id-2", "value-two");
+        *locked(&scene.host.strange_looks) = looks;
+        let (_, state) = drive(&scene);
+        (state.phase(), state.hold())
+    };
+    assert_eq!(ended(1), (Phase::Done, None));
+    let (phase, hold) = ended(u32::MAX);
+    assert_eq!(phase, Phase::Quiesce);
+    assert!(matches!(hold, Some(Hold::Paused(Reason::Holder(_)))), "{hold:?}");
+}
+
 #[test]
 fn a_mint_that_answers_with_the_key_in_use_ends_nothing() {
     let scene = Scene::new("id-1", "value-one");
