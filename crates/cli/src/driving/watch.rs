@@ -227,6 +227,9 @@ impl<'a> Watch<'a> {
         if self.phase == Some(phase) {
             return;
         }
+        if self.phase == Some(Phase::RollingBack) && phase != Phase::RolledBack {
+            self.ui.note("there is no way back any more, since the old key does not work: it goes forward, on the new one");
+        }
         self.phase = Some(phase);
         if let Some(shown) = reasons::phase(phase) {
             self.ui.event(Event::Phase { phase: shown });

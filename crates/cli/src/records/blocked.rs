@@ -96,7 +96,9 @@ fn holder(called: &Called, state: &State, blocker: Blocker, stays: Which) -> Hol
                 Holds::Other => "it holds what neither keyroll nor the plan put there".to_owned(),
                 Holds::Unreadable => "it cannot be read".to_owned(),
             },
-            how_to_move: "put the line right by hand, then keyroll retry".to_owned(),
+            how_to_move:
+                "put the line of before back by hand (with the old value or the new one), then keyroll retry"
+                    .to_owned(),
             or_else: None,
             ..nameless(&called.file(file))
         },

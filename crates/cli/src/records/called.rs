@@ -87,8 +87,9 @@ impl Called {
     pub(crate) fn apart(&self) -> Option<String> {
         let one = |it: &Apart| format!("`{}` (keyroll status {})", it.consumer, it.rotation);
         let all: Vec<String> = self.apart.iter().map(one).collect();
-        (!all.is_empty())
-            .then(|| format!("where it is one of these, their own rotation moves it: {}", all.join(", ")))
+        (!all.is_empty()).then(|| {
+            format!("where it is one of these, their own rotation was to move it: {}", all.join(", "))
+        })
     }
 
     /// One consumer.
