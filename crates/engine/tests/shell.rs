@@ -336,6 +336,19 @@ fn what_was_deleted_on_a_way_back_that_was_left_leaves_the_store_too() {
     assert_eq!(scene.safe.sealed(), [scene.safe.current_value()].into());
 }
 
+/// Where one look does not tell who is idle, an emergency looks again before it goes on: nobody comes back to it.
+#[test]
+fn a_session_that_is_not_known_to_be_idle_yet_ends_with_a_leaked_key() {
+    let scene = Scene::with(Capabilities { sessions: true, ..capabilities() }, &[], "id-2", "value-two");
+    *locked(&scene.keys.unknown_looks) = Some(1);
+    *locked(&scene.book.breaks_at) = Some(Op::Mint);
+    let escalated = Fact::Escalated { mode: Emergency::RevokeNow, pending_compromised: false };
+    let (standing, _) = drive_before(&scene, There::Nobody, &[Command::Tell(escalated)]);
+    assert_eq!(standing, Standing::Lost);
+    assert_eq!(*locked(&scene.keys.ended), ["id-1"]);
+    assert_eq!(*locked(&scene.keys.unknown_looks), None, "it outlives the key that it was opened with");
+}
+
 fn with_a_switch() -> Capabilities {
     Capabilities { disable: true, refusals: Refusals::ConsumerLogs, ..parts::capabilities() }
 }

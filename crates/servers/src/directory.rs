@@ -90,6 +90,11 @@ pub(crate) trait Directory: Send + Sync {
     /// The live sessions of a login, but for those of our own probes.
     async fn sessions(&self, user: &str) -> Result<Vec<Session>, Failure>;
 
+    /// As [`keyroll_port::Issuer::idle_ms`].
+    fn idle_ms(&self) -> u64 {
+        0
+    }
+
     /// Ends the sessions named, if they are still what they were; how many.
     async fn end(&self, user: &str, handles: &[String], busy: bool) -> Result<usize, Failure>;
 }

@@ -143,6 +143,10 @@ impl Directory for RabbitMq {
         connections::list(self, user).await
     }
 
+    fn idle_ms(&self) -> u64 {
+        silence::known_ms()
+    }
+
     async fn end(&self, user: &str, handles: &[String], busy: bool) -> Result<usize, Failure> {
         connections::end(self, user, handles, busy).await
     }

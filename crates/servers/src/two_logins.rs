@@ -228,6 +228,10 @@ impl Issuer for TwoLogins {
         }
     }
 
+    fn idle_ms(&self) -> u64 {
+        self.directory.idle_ms()
+    }
+
     async fn end_sessions(
         &self,
         id: &CredentialId,
