@@ -110,6 +110,10 @@ impl Directory for RabbitMq {
         check::run(self, current, slot).await
     }
 
+    async fn whole(&self, what: &str) -> Result<(), Failure> {
+        nodes::whole(self, &self.admin(), what).await
+    }
+
     async fn read(&self) -> Result<Vec<Login>, Failure> {
         let users =
             users::read(&self.admin()).await.map_err(|fault| self.failed(&fault, "read the users"))?;
