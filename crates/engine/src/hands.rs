@@ -4,7 +4,9 @@ use keyroll_port::{
     Applied, Brings, Class, Failure, Gap, Holder, JournalError, Live, Opening, Probe, Residue, RotationId,
     Values,
 };
-use keyroll_rotation::{ConsumerId, CredId, Effect, IllegalEvent, OldKey, Op, Outcome, Seq, State, Which};
+use keyroll_rotation::{
+    ConsumerId, CredId, Effect, IllegalEvent, OldKey, Op, Outcome, Overlap, Seq, State, Which,
+};
 use keyroll_secret::{Credential, CredentialId, Fields};
 use tokio::sync::{OnceCell, mpsc};
 
@@ -228,6 +230,9 @@ impl Bench {
             Op::Stage => drop(self.stage(state).await?),
             Op::Deliver(file, which) => {
                 let new = self.new_credential(state).await?;
+                if *which == Which::New {
+                    self.strike_replaced(&old, state).await?;
+                }
                 let values = values(&old, new.as_ref());
                 host.deliver(*file, *which, values, intent).await?;
             }
@@ -337,6 +342,18 @@ impl Bench {
             }
             struck => struck,
         }
+    }
+
+    /// What stands for a version that this rotation gave up and whose slot the new one took: with that it was ended, and
+    /// whoever ended it may have come to no more. Its line has the new one's name, which could not be delivered.
+    async fn strike_replaced(&self, old: &Old, state: &State) -> Result<(), Failure> {
+        if state.plan().capabilities.overlap != Overlap::TwoSlots {
+            return Ok(());
+        }
+        for replaced in state.abandoned() {
+            self.strike(&CredentialId::new(replaced.as_str()), old).await?;
+        }
+        Ok(())
     }
 
     async fn sealed_of(&self, id: &CredentialId) -> Result<Option<Credential>, Failure> {

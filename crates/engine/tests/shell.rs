@@ -10,8 +10,8 @@ use std::time::Duration;
 use keyroll_engine::{Command, Ending, Note, Observer, Pace, Standing, Word, run};
 use keyroll_port::{Label, RotationId};
 use keyroll_rotation::{
-    Capabilities, CredId, Emergency, Event, Fact, Hold, MintedBy, OldKey, Op, Outcome, Person, Phase, Reason,
-    Refusals, Seq, State, Which,
+    Capabilities, Consumer, CredId, Delivery, Emergency, Event, Fact, FileId, Hold, HostId, MintedBy, OldKey,
+    Op, Outcome, Overlap, Person, Phase, Reason, Refusals, Seq, State, Uptake, Which,
 };
 use parts::machine::Mishap;
 use parts::{Scene, capabilities, locked};
@@ -309,6 +309,40 @@ fn what_stands_for_a_version_goes_only_with_its_deletion() {
             let ended = locked(&scene.keys.ended).contains(&"id-2".to_owned());
             assert!(!struck || ended, "{mishap:?} {at}: taken out beside a living login");
         }
+    }
+}
+
+/// The driver ends between the end of a login and the line that stands for it: the next version has its name. Where the
+/// versions have names of their own, the login may live on.
+#[test]
+fn what_a_deletion_that_was_cut_short_left_goes_before_the_next_is_delivered() {
+    for (overlap, struck) in [(Overlap::TwoSlots, true), (Overlap::Independent { max: 0 }, false)] {
+        let mut plan = parts::plan(Capabilities { overlap, ..capabilities() });
+        plan.files.push(HostId(0));
+        plan.consumers.push(Consumer {
+            host: HostId(0),
+            delivery: Delivery::Push,
+            uptake: Uptake::Rereads,
+            files: vec![FileId(0)],
+            slots: 1,
+            paths: 1,
+            attributable: false,
+        });
+        let scene = Scene::of(plan, &[], "id-2", "value-two");
+        let first = Op::Deliver(FileId(0), Which::New);
+        let escalated = Fact::Escalated { mode: Emergency::RollFirst, pending_compromised: false };
+        for (op, word) in
+            [(Op::Promote, None), (Op::DeleteNew, Some(Fact::AbortAsked)), (first, Some(escalated))]
+        {
+            *locked(&scene.book.breaks_at) = Some(op.clone());
+            let words: Vec<_> = word.into_iter().map(Command::Tell).collect();
+            // As if it had ended right behind the deletion.
+            locked(&scene.host.struck).clear();
+            let (standing, _) = drive_before(&scene, There::Nobody, &words);
+            assert_eq!(standing, Standing::Lost, "{op:?}");
+        }
+        assert!(locked(&scene.keys.ended).contains(&"id-2".to_owned()));
+        assert_eq!(*locked(&scene.host.struck), vec!["value-two"; usize::from(struck)]);
     }
 }
 
