@@ -151,6 +151,12 @@ fn a_colleagues_key_is_never_taken_for_one_whose_answer_was_lost() {
     assert_eq!((standing, state.phase()), (Standing::Ended, Phase::Done));
     assert_eq!(*locked(&scene.keys.ended), ["id-1"]);
 
+    // What the store takes in as secret is cut out of all output: an id never is, also if it is the only one.
+    let scene = unlabelled();
+    drive(&scene);
+    let secrets = locked(&scene.safe.secrets);
+    assert!(secrets.iter().any(|it| it.contains("id-1")) && !secrets.contains("id-1"), "{secrets:?}");
+
     // It came at the same time, and ours is listed even later than the issuer says: both keys are kept, and a person
     // is asked.
     let scene = unlabelled();

@@ -212,6 +212,8 @@ pub(crate) struct Safe {
     fate: Arc<Fate>,
     versions: Mutex<Vec<Version>>,
     kept: Mutex<BTreeMap<Seq, Credential>>,
+    /// Every secret that was ever to be kept.
+    pub(crate) secrets: Mutex<BTreeSet<String>>,
 }
 
 impl Safe {
@@ -276,6 +278,9 @@ impl Store for Safe {
         Ok(versions.iter().find(|it| it.0 == number).and_then(|it| it.2.as_ref()).map(Credential::duplicate))
     }
     async fn keep(&self, _: &str, _: &RotationId, intent: Seq, it: &Credential) -> Result<(), Failure> {
+        let secrets =
+            it.fields.secrets().map(|(_, value)| String::from_utf8_lossy(value.expose()).into_owned());
+        locked(&self.secrets).extend(secrets);
         locked(&self.kept).insert(intent, it.duplicate());
         Ok(())
     }
