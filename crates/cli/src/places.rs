@@ -145,8 +145,8 @@ impl Places {
 fn is_own(name: &OsStr) -> bool {
     let name = name.to_string_lossy();
     let is_of =
-        |own: &&str| name.strip_prefix(own).is_some_and(|end| end.is_empty() || end.starts_with(['-', '.']));
-    FOLDERS.contains(&name.as_ref()) || FILES.iter().any(|own| is_of(own))
+        |own: &&str| name.strip_prefix(*own).is_some_and(|end| end.is_empty() || end.starts_with(['-', '.']));
+    FOLDERS.contains(&name.as_ref()) || FILES.iter().any(is_of)
 }
 
 /// Refuses a folder of ours that belongs to another, or that others may use.

@@ -61,7 +61,7 @@ pub(super) fn let_go(
 /// Whether the newest entry of all rotations that go on is of this one: only who has the lock writes any.
 fn drives(places: &Places, id: &RotationId) -> Result<bool, Problem> {
     let reading = |error: JournalError| Problem::new("K0835", "read the rotations").because_of(&error);
-    let index = runtime()?.block_on(Index::read(&journal(places)?)).map_err(reading)?;
+    let index = runtime()?.block_on(Index::read(journal(places)?.as_ref())).map_err(reading)?;
     let goes_on = |one: &&Standing| one.state.as_ref().is_some_and(|state| state.hold().is_none());
     let last = |one: &&Standing| one.recorded.unix_ms.last().copied().unwrap_or(one.recorded.opening.unix_ms);
     Ok(index.iter().filter(goes_on).max_by_key(last).is_some_and(|one| one.id() == id))
