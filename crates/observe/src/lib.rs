@@ -26,9 +26,11 @@ mod not_visible;
 mod open_files;
 mod opens;
 mod proc;
+mod reading;
 mod search;
 mod sockets;
 mod units;
+mod walk;
 mod worker;
 
 pub use credentials::credential_has;
@@ -36,7 +38,7 @@ pub use detach::detach;
 pub use environment::{
     Variable, environment_has, environment_holds, environment_names, environments, variables_holding,
 };
-pub use files::{FileHit, FileLimits, FilesReport, Kind, NotSearched, search_files, shown, visit_files};
+pub use files::{Choice, FileHit, FileLimits, FilesReport, Kind, NotSearched, search_files, shown};
 pub use holders::{Holder, HoldersReport, NotSeen, Place, own_tree, search_holders};
 pub use identity::{After, ProcessId, WrittenAt, boot, exec_came_after, forked_without_exec, started_after};
 pub use image::{Image, InProcess, image, is_interpreter};
@@ -50,7 +52,9 @@ pub use meter::memory_search_time;
 pub use not_visible::NotVisible;
 pub use open_files::{OpenFiles, who_opened};
 pub use opens::{OpenWatch, sees_opens};
+pub use reading::{Read, read_regular};
 pub use search::Search;
 pub use sockets::{SocketOwners, Sockets, in_own_network};
 pub use units::unit_folders;
+pub use walk::{Look, look_at_files};
 pub use worker::within;
