@@ -6,6 +6,9 @@ const PARTS: [&str; 6] = ["password", "pwd", "accountkey", "sharedaccesskey", "a
 /// Words before a token in the line that is sent to a server.
 const SCHEMES: [&str; 3] = ["bearer ", "token ", "apikey "];
 
+/// How far before its scheme the name of a header is looked for, bytes.
+const NAME_BYTES_MAX: usize = 64;
+
 /// Where passwords stand in connection strings: `postgres://user:HERE@host/db`. As they are written there, so percent-encoded
 /// where the value needs it.
 pub fn passwords_in(text: &[u8]) -> Vec<Range<usize>> {
@@ -36,8 +39,9 @@ pub fn tokens_in(text: &[u8]) -> Vec<Range<usize>> {
             // The scheme is what the value of a header begins with.
             let before = small.get(..start - scheme.len()).unwrap_or_default();
             let opens = before.last().is_none_or(|byte| matches!(byte, b':' | b'"' | b'\'' | b'=' | b' '));
-            let named = before.windows(13).any(|part| part == b"authorization")
-                || before.iter().all(|byte| !byte.is_ascii_alphanumeric());
+            let near = before.get(before.len().saturating_sub(NAME_BYTES_MAX)..).unwrap_or_default();
+            let named = near.windows(13).any(|part| part == b"authorization")
+                || near.iter().all(|byte| !byte.is_ascii_alphanumeric());
             let rest = text.get(start..).unwrap_or_default();
             let length = rest.iter().position(|byte| !in_token(*byte)).unwrap_or(rest.len());
             if opens && named && length > 0 {
