@@ -102,8 +102,10 @@ pub enum Choice {
     Look,
     /// It is none of what is looked for.
     Pass,
-    /// It may be, and is not looked at, for this reason.
+    /// It may be, and is not looked at, for this reason: counted.
     LeaveOut(&'static str),
+    /// The same, and it is named.
+    Name(&'static str),
 }
 
 pub(crate) fn leave(report: &mut FilesReport, path: PathBuf, reason: String) {

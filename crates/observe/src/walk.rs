@@ -309,9 +309,10 @@ impl<T: Send + 'static> Thread<'_, T> {
         let chosen = if kind.is_file() { Kind::File(data.len()) } else { Kind::Folder };
         match (self.pool.choose)(&path, chosen) {
             Choice::Look => {}
-            Choice::Pass | Choice::LeaveOut(_) if depth == 0 => {}
+            Choice::Pass | Choice::LeaveOut(_) | Choice::Name(_) if depth == 0 => {}
             Choice::Pass => return true,
             Choice::LeaveOut(reason) => return self.tell(Told::LeftOut(reason)),
+            Choice::Name(reason) => return self.left(&path, reason),
         }
         let mut state = self.pool.lock();
         if kind.is_dir() {
