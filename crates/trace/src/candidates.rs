@@ -192,7 +192,7 @@ fn unquoted(line: &[u8], span: Range<usize>) -> Range<usize> {
 }
 
 /// The name of what stands in the same line.
-fn name_before(text: &[u8], at: usize) -> Option<String> {
+pub(crate) fn name_before(text: &[u8], at: usize) -> Option<String> {
     let before = text.get(..at)?;
     let near = before.get(before.len().saturating_sub(LINE_BYTES_MAX)..)?;
     let line = near.iter().rposition(|byte| matches!(byte, b'\n' | 0)).map_or(0, |last| last + 1);

@@ -193,7 +193,13 @@ impl Reading<'_> {
             let value = text.get(span.clone()).unwrap_or_default();
             if names_a_secret(&own) && no_secret(value).is_none() && fresh(&known, &span) {
                 known.push(span.clone());
-                self.push(entry, SecretBytes::new(value.to_vec()), Some(own), self.rules.of(value), Encoding::Raw);
+                self.push(
+                    entry,
+                    SecretBytes::new(value.to_vec()),
+                    Some(own),
+                    self.rules.of(value),
+                    Encoding::Raw,
+                );
             }
         }
     }

@@ -31,13 +31,12 @@ const INSTALLED_BELOW: [&str; 8] = [
 ];
 
 /// What containers are made of.
-const CONTAINERS: [&str; 6] = [
+const CONTAINERS: [&str; 5] = [
     "/var/lib/docker/overlay2",
     "/var/lib/docker/rootfs",
     "/var/lib/docker/image",
     "/var/lib/containerd",
     "containers/storage/overlay",
-    "docker/containers",
 ];
 
 /// Folders that a tool builds into, each with the file beside it that says so.

@@ -5,7 +5,17 @@ use keyroll_leak::names_a_secret;
 
 /// What people and programs put behind the name of a file that they keep an old version of.
 const LEFTOVERS: [&str; 11] = [
-    ".bak", ".backup", ".old", ".orig", ".save", ".saved", ".last-good", ".migrated", ".dpkg-", ".rpmsave", "~",
+    ".bak",
+    ".backup",
+    ".old",
+    ".orig",
+    ".save",
+    ".saved",
+    ".last-good",
+    ".migrated",
+    ".dpkg-",
+    ".rpmsave",
+    "~",
 ];
 
 /// The largest file that is one value, bytes: a private key of 16,384 bits is written in 13 KiB.
