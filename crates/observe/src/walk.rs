@@ -22,7 +22,7 @@ const THREADS: usize = 2;
 const ANSWERS_MAX: usize = 8;
 
 /// How long nothing may come before it is asked who is stuck, milliseconds.
-const QUIET_MS_MAX: u64 = 200;
+const QUIET_MS_MAX: u64 = 20;
 
 /// File systems that hold no files of anybody: /proc, /sys, control groups, debugfs, tracefs, devpts, BPF, securityfs,
 /// pstore, configfs, selinuxfs. Source: include/uapi/linux/magic.h.

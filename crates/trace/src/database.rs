@@ -44,10 +44,10 @@ pub(crate) fn each_cell(
     take: &mut dyn FnMut(&Cell<'_>),
 ) -> Result<(), String> {
     wal::apply(&mut database, log);
-    let said = |error: Error| match error {
-        // A message of SQLite's may quote a statement of the schema.
-        Error::SqliteFailure(code, _) => format!("the database cannot be read: {code}"),
-        _ => "the database cannot be read".to_owned(),
+    // A message of SQLite's may quote a statement of the schema.
+    let said = |error: Error| match error.sqlite_error() {
+        Some(code) => format!("the database cannot be read: {code}"),
+        None => "the database cannot be read".to_owned(),
     };
     let mut connection = Connection::open_in_memory().map_err(said)?;
     connection.deserialize_read_exact(MAIN_DB, database.as_slice(), database.len(), true).map_err(said)?;

@@ -38,7 +38,7 @@ pub(crate) fn in_file(bytes: &[u8], format: Option<Format>, rules: &'static Rule
         let within = |entry: &Entry| entry.span.start < one.span.end && one.span.start < entry.span.end;
         let near = entries.partition_point(|entry| entry.span.end <= one.span.start);
         if !entries.get(near).is_some_and(within) {
-            reading.found.push(Spotted { slot: None, ..Spotted::of(bytes, one.span, one.name, one.rule) });
+            reading.found.push(Spotted::of(bytes, one.span, one.name, one.rule));
         }
     }
     told(bytes, reading.found)

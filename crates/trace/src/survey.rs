@@ -70,7 +70,7 @@ pub fn survey(options: &Options, key: FingerprintKey) -> Result<Survey, SurveyEr
     let rules = Rules::shipped().map_err(SurveyError::Rules)?;
     let listing = processes(options.wait).map_err(|reason| SurveyError::Processes(reason.to_string()))?;
     let mut values = Values::new(key);
-    let (mut sightings, mut unseen) = running::look(&listing, rules, options.wait, &mut values);
+    let (sightings, mut unseen) = running::look(&listing, rules, options.wait, &mut values);
     let hidden = listing.hidden.iter().map(|one| Unseen {
         what: one.pid.map_or_else(|| "processes".to_owned(), |pid| format!("process {pid}")),
         reason: one.reason.clone(),
