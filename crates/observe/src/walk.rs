@@ -68,6 +68,7 @@ pub fn look_at_files<T: Send + 'static>(
     });
     let tasks = roots.iter().rev().map(|root| Task::Root(root.clone()));
     pool.lock().tasks.extend(tasks);
+    pool.lock().roots.extend(roots.iter().cloned());
     for _ in 0..THREADS {
         if let Err(reason) = Pool::start(&pool, sender.clone()) {
             leave(&mut report, roots.first().cloned().unwrap_or_default(), format!("everything: {reason}"));
@@ -164,7 +165,9 @@ struct State {
     threads: u64,
     /// Folders that were visited: roots may overlap, and mounts may form rings.
     folders: HashSet<(u64, u64)>,
-    /// Roots that are files, which may stand below other roots too.
+    /// The roots as they were given: one that is a file may stand below another too.
+    roots: BTreeSet<PathBuf>,
+    /// Roots that are files and were met.
     root_files: BTreeSet<PathBuf>,
     files: usize,
     /// There are as many files as are read: no folder is entered any more.
@@ -326,11 +329,8 @@ impl<T: Send + 'static> Thread<'_, T> {
             self.put(Task::Folder { path, depth, device: data.dev() });
             return true;
         }
-        let known = if depth == 0 {
-            !state.root_files.insert(path.clone())
-        } else {
-            state.root_files.contains(&path)
-        };
+        let known =
+            if depth == 0 { !state.root_files.insert(path.clone()) } else { state.roots.contains(&path) };
         if known {
             return true;
         }

@@ -15,6 +15,9 @@ pub(crate) struct Candidate {
 /// The longest line that is read by name, bytes: what is longer was written by a machine for another.
 const LINE_BYTES_MAX: usize = 16 * 1024;
 
+/// The header that a token is sent in.
+const HEADER: &[u8] = b"authorization";
+
 /// Everything in a text that looks like a credential, or whose name says that it is one; in the order of the text.
 pub(crate) fn in_text(text: &[u8], rules: &'static Rules) -> Vec<Candidate> {
     let formed = by_form(text, rules);
@@ -91,6 +94,10 @@ fn in_line(
 /// `NAME=value`, `name: "value"`, `export NAME='value'`: the name and where the value stands.
 fn assignment(line: &[u8]) -> Option<(String, Range<usize>)> {
     let sign = line.iter().position(|byte| matches!(byte, b'=' | b':'))?;
+    // An address begins with a word and a colon too.
+    if line.get(sign..)?.starts_with(b"://") {
+        return None;
+    }
     let before = String::from_utf8_lossy(line.get(..sign)?).into_owned();
     let name = before.trim().trim_start_matches("- ").trim_start_matches("export ").trim();
     let name = name.trim_matches(['"', '\'']);
@@ -205,6 +212,9 @@ pub(crate) fn name_before(text: &[u8], at: usize) -> Option<String> {
     let set = set.map(|name| String::from_utf8_lossy(name).trim_start_matches('-').to_owned());
     if let Some(name) = set.filter(|name| is_name(name)) {
         return Some(name);
+    }
+    if near.windows(HEADER.len()).any(|part| part.eq_ignore_ascii_case(HEADER)) {
+        return Some("Authorization".to_owned());
     }
     let mut upto = near.to_vec();
     // Something for the value to be, whose end is not known here.

@@ -71,7 +71,11 @@ pub(crate) fn candidates(path: &Path, bytes: Zeroizing<Vec<u8>>, rules: &'static
     let held = in_file(&bytes, format_of(path, &bytes), rules).into_iter();
     let held = held.map(|one| {
         let place = Place::File { path: path.to_owned(), line: one.line };
-        InFile::of(one, place)
+        let mut one = InFile::of(one, place);
+        if one.slot == Some(Slot::Whole) {
+            one.name = path.file_stem().map(|name| name.to_string_lossy().into_owned());
+        }
+        one
     });
     Seen { held: held.collect(), sealed, unseen: None }
 }
@@ -98,7 +102,7 @@ fn in_database(path: &Path, bytes: Zeroizing<Vec<u8>>, rules: &'static Rules) ->
         let document = matches!(text.first(), Some(b'{' | b'[')).then_some(Format::Json);
         let mut held = in_file(cell.bytes, document.or(Some(Format::Whole)), rules);
         // A text that is no document is a secret only where its column or its row says so, or its form does.
-        let named = [Some(cell.column), cell.beside].into_iter().flatten().find(|name| names_a_secret(name));
+        let named = named(cell);
         if document.is_none() {
             held.retain(|one| named.is_some() || one.rule.is_some() || one.value.len() < cell.bytes.len());
         }
@@ -112,6 +116,14 @@ fn in_database(path: &Path, bytes: Zeroizing<Vec<u8>>, rules: &'static Rules) ->
     });
     seen.unseen = read.err();
     seen
+}
+
+/// The name that says that a text of a row is a secret: its column's, or where that only says *value* its row's.
+fn named<'a>(cell: &Cell<'a>) -> Option<&'a str> {
+    let column = Some(cell.column).filter(|column| names_a_secret(column));
+    let holds = ["value", "val", "data", "secret", "content", "payload", "text"];
+    let holds = holds.iter().any(|name| cell.column.eq_ignore_ascii_case(name));
+    column.or(cell.beside.filter(|name| holds && names_a_secret(name)))
 }
 
 fn row(path: &Path, cell: &Cell<'_>) -> Place {
@@ -191,9 +203,7 @@ fn known_in_database(path: &Path, bytes: Zeroizing<Vec<u8>>, needles: &Needles) 
         needles.find(cell.bytes, &mut |hit| {
             let value = ValueId(hit.id.0);
             remains.remove(&value);
-            let named =
-                [Some(cell.column), cell.beside].into_iter().flatten().find(|name| names_a_secret(name));
-            let name = named.or(cell.beside).map(str::to_owned);
+            let name = named(cell).or(cell.beside).map(str::to_owned);
             found.insert(Known { value, place: row(path, cell), name, slot: None, encoding: hit.encoding });
         });
     });
