@@ -1,10 +1,21 @@
 use std::ops::Range;
+use std::sync::OnceLock;
 
-/// Words before a password in a connection string of parts: `Server=db;User Id=app;Password=HERE;`.
-const PARTS: [&str; 6] = ["password", "pwd", "accountkey", "sharedaccesskey", "accesskey", "secretkey"];
+use aho_corasick::AhoCorasick;
 
-/// Words before a token in the line that is sent to a server.
-const SCHEMES: [&str; 3] = ["bearer ", "token ", "apikey "];
+/// Words before a token in the line that is sent to a server, and words before a password in a connection string of parts:
+/// `Server=db;User Id=app;Password=HERE;`.
+const BEFORE: [&str; 9] = [
+    "bearer ",
+    "token ",
+    "apikey ",
+    "password=",
+    "pwd=",
+    "accountkey=",
+    "sharedaccesskey=",
+    "accesskey=",
+    "secretkey=",
+];
 
 /// How far before its scheme the name of a header is looked for, bytes.
 const NAME_BYTES_MAX: usize = 64;
@@ -32,44 +43,31 @@ pub fn passwords_in(text: &[u8]) -> Vec<Range<usize>> {
 /// Where tokens stand behind their scheme, `Authorization: Bearer HERE`, and passwords in connection strings of parts. As they
 /// are written there.
 pub fn tokens_in(text: &[u8]) -> Vec<Range<usize>> {
-    let mut found = Vec::new();
-    let small = text.to_ascii_lowercase();
-    for scheme in SCHEMES {
-        for start in behind(&small, scheme.as_bytes()) {
-            // The scheme is what the value of a header begins with.
-            let before = small.get(..start - scheme.len()).unwrap_or_default();
-            let opens = before.last().is_none_or(|byte| matches!(byte, b':' | b'"' | b'\'' | b'=' | b' '));
-            let near = before.get(before.len().saturating_sub(NAME_BYTES_MAX)..).unwrap_or_default();
-            let named = near.windows(13).any(|part| part == b"authorization")
-                || near.iter().all(|byte| !byte.is_ascii_alphanumeric());
-            let rest = text.get(start..).unwrap_or_default();
-            let length = rest.iter().position(|byte| !in_token(*byte)).unwrap_or(rest.len());
-            if opens && named && length > 0 {
-                found.push(start..start + length);
-            }
-        }
-    }
-    for word in PARTS {
-        for start in behind(&small, format!("{word}=").as_bytes()) {
-            let before = small.get(..start - word.len() - 1).unwrap_or_default();
-            let rest = text.get(start..).unwrap_or_default();
-            let length = rest.iter().position(|byte| ends_part(*byte)).unwrap_or(rest.len());
-            if before.last() == Some(&b';') && length > 0 {
-                found.push(start..start + length);
-            }
-        }
-    }
-    found
+    static WORDS: OnceLock<Option<AhoCorasick>> = OnceLock::new();
+    let words = WORDS.get_or_init(|| AhoCorasick::builder().ascii_case_insensitive(true).build(BEFORE).ok());
+    let Some(words) = words else { return Vec::new() };
+    let place = |word: aho_corasick::Match| {
+        let before = text.get(..word.start())?;
+        let part = text.get(word.end() - 1) == Some(&b'=');
+        let good = if part { before.last() == Some(&b';') } else { begins_a_header(before) };
+        let ends = if part { ends_part } else { ends_token };
+        let rest = text.get(word.end()..).filter(|_| good)?;
+        let length = rest.iter().position(|byte| ends(*byte)).unwrap_or(rest.len());
+        (length > 0).then(|| word.end()..word.end() + length)
+    };
+    words.find_iter(text).filter_map(place).collect()
 }
 
-/// The places behind each occurrence.
-fn behind(text: &[u8], word: &[u8]) -> Vec<usize> {
-    let windows = text.windows(word.len()).enumerate();
-    windows.filter(|(_, part)| *part == word).map(|(at, _)| at + word.len()).collect()
+/// Whether a scheme stands where the value of a header does, or alone.
+fn begins_a_header(before: &[u8]) -> bool {
+    let opens = before.last().is_none_or(|byte| matches!(byte, b':' | b'"' | b'\'' | b'=' | b' '));
+    let near = before.get(before.len().saturating_sub(NAME_BYTES_MAX)..).unwrap_or_default();
+    let named = near.windows(13).any(|part| part.eq_ignore_ascii_case(b"authorization"));
+    opens && (named || near.iter().all(|byte| !byte.is_ascii_alphanumeric()))
 }
 
-fn in_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte)
+fn ends_token(byte: u8) -> bool {
+    !(byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte))
 }
 
 fn ends_part(byte: u8) -> bool {

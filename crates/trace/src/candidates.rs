@@ -15,6 +15,9 @@ pub(crate) struct Candidate {
 /// The longest line that is read by name, bytes: what is longer was written by a machine for another.
 const LINE_BYTES_MAX: usize = 16 * 1024;
 
+/// No published form of a credential is shorter, bytes.
+pub(crate) const FORM_BYTES_MIN: usize = 16;
+
 /// The header that a token is sent in.
 const HEADER: &[u8] = b"authorization";
 
@@ -66,7 +69,8 @@ fn in_line(
     let add = |name: Option<String>, within: Range<usize>, named: bool, found: &mut Vec<Candidate>| {
         let span = line.start + within.start..line.start + within.end;
         let value = text.get(span.clone()).unwrap_or_default();
-        let rule = rules.of(value).filter(|_| !is_example(value));
+        let rule = if value.len() < FORM_BYTES_MIN { None } else { rules.of(value) };
+        let rule = rule.filter(|_| !is_example(value));
         let here = found.get(first..).unwrap_or_default().iter();
         let mut known = here.chain(formed.iter().copied());
         if (rule.is_some() || named)
@@ -124,6 +128,10 @@ fn is_name(name: &str) -> bool {
 
 /// What the words of a line set: `Environment="NAME=value"`, `docker run -e NAME=value`, `--api-key value`, `ENV NAME value`.
 pub(crate) fn settings_in(line: &[u8]) -> Vec<(String, Range<usize>)> {
+    let any = line.contains(&b'=') || line.windows(2).any(|pair| pair == b"--");
+    if !any && !line.starts_with(b"ENV ") && !line.starts_with(b"setenv ") {
+        return Vec::new();
+    }
     let words = words(line);
     let text = |span: &Range<usize>| {
         String::from_utf8_lossy(line.get(span.clone()).unwrap_or_default()).into_owned()
@@ -146,7 +154,8 @@ pub(crate) fn settings_in(line: &[u8]) -> Vec<(String, Range<usize>)> {
             if is_name(name) {
                 found.push((name.to_owned(), value));
             }
-        } else if let (Some(flag), Some(next)) = (text(word).strip_prefix("--"), next)
+        } else if raw.starts_with(b"--")
+            && let (Some(flag), Some(next)) = (text(word).strip_prefix("--"), next)
             && is_name(flag)
             && line.get(next.start) != Some(&b'-')
         {

@@ -6,7 +6,7 @@ use keyroll_leak::{Rule, Rules, is_example, names_a_secret, no_secret, passwords
 use keyroll_needle::Encoding;
 use keyroll_secret::SecretBytes;
 
-use crate::candidates::{by_form, in_text, settings_in};
+use crate::candidates::{FORM_BYTES_MIN, by_form, in_text, settings_in};
 
 /// The most values that one file is asked for: one with more is a list of something else.
 const FOUND_MAX: usize = 2_000;
@@ -134,29 +134,26 @@ struct Reading<'a> {
 
 impl Reading<'_> {
     fn entry(&mut self, entry: &Entry, before: Option<&Entry>) {
-        let key = self.beside(entry).or_else(|| flag(entry, before?));
-        let (name, key) = match key {
-            Some(key) => (Some(key.clone()), key),
-            None => (shown_name(&entry.slot), last_name(&entry.slot).to_owned()),
-        };
-        let named = names_a_secret(&key) || self.is_login(&entry.slot);
+        let beside = self.beside(entry).or_else(|| flag(entry, before?));
+        let key = beside.as_deref().unwrap_or_else(|| last_name(&entry.slot));
+        let named = names_a_secret(key) || self.is_login(&entry.slot);
+        let called = |own: Option<String>| own.or_else(|| beside.clone()).or_else(|| shown_name(&entry.slot));
+        let first = self.found.len();
         match &entry.value {
             Ok(value) => {
                 let text = value.expose();
-                let first = self.found.len();
-                self.inside(text, entry, &name);
-                if self.found.len() == first && named && no_secret(text).is_none() {
-                    let rule = self.rules.of(text);
-                    self.push(entry, value.duplicate(), name, rule, Encoding::Raw);
+                self.inside(text, entry, &called);
+                let rule = if text.len() < FORM_BYTES_MIN { None } else { self.rules.of(text) };
+                let rule = rule.filter(|_| !is_example(text));
+                if self.found.len() == first && (named || rule.is_some()) && no_secret(text).is_none() {
+                    self.push(entry, (value.duplicate(), Encoding::Raw), called(None), rule);
                 }
             }
             // Readers take it apart differently: its text is looked at as it stands.
             Err(_) => {
                 let raw = self.bytes.get(entry.span.clone()).unwrap_or_default();
-                let first = self.found.len();
                 for one in in_text(raw, self.rules) {
-                    let (value, encoding) = decoded(raw, one.span);
-                    self.push(entry, value, one.name.or_else(|| name.clone()), one.rule, encoding);
+                    self.push(entry, decoded(raw, one.span), called(one.name), one.rule);
                 }
                 let inner = match raw {
                     [open @ (b'"' | b'\''), inner @ .., close] if open == close => inner,
@@ -164,42 +161,30 @@ impl Reading<'_> {
                 };
                 let single = !inner.contains(&b'\n');
                 if self.found.len() == first && named && single && no_secret(inner).is_none() {
-                    self.push(entry, SecretBytes::new(inner.to_vec()), name, None, Encoding::Raw);
+                    let value = SecretBytes::new(inner.to_vec());
+                    self.push(entry, (value, Encoding::Raw), called(None), None);
                 }
             }
         }
     }
 
     /// What stands in a value that is more than a secret: a connection string, a command, a document.
-    fn inside(&mut self, text: &[u8], entry: &Entry, name: &Option<String>) {
+    fn inside(&mut self, text: &[u8], entry: &Entry, called: &dyn Fn(Option<String>) -> Option<String>) {
         let mut known: Vec<Range<usize>> = Vec::new();
         let fresh = |known: &[Range<usize>], span: &Range<usize>| {
             !known.iter().any(|one| one.start < span.end && span.start < one.end)
         };
         for one in by_form(text, self.rules) {
             known.push(one.span.clone());
-            let (value, encoding) = decoded(text, one.span);
-            self.push(entry, value, name.clone(), one.rule, encoding);
+            self.push(entry, decoded(text, one.span), called(None), one.rule);
         }
-        for span in passwords_in(text).into_iter().chain(tokens_in(text)) {
+        let parts = passwords_in(text).into_iter().chain(tokens_in(text)).map(|span| (None, span));
+        let set = settings_in(text).into_iter().filter(|(own, _)| names_a_secret(own));
+        for (own, span) in parts.chain(set.map(|(own, span)| (Some(own), span))) {
             let value = text.get(span.clone()).unwrap_or_default();
-            if no_secret(value).is_none() && fresh(&known, &span) {
+            if known.len() < FOUND_MAX && no_secret(value).is_none() && fresh(&known, &span) {
                 known.push(span.clone());
-                let (value, encoding) = decoded(text, span);
-                self.push(entry, value, name.clone(), None, encoding);
-            }
-        }
-        for (own, span) in settings_in(text) {
-            let value = text.get(span.clone()).unwrap_or_default();
-            if names_a_secret(&own) && no_secret(value).is_none() && fresh(&known, &span) {
-                known.push(span.clone());
-                self.push(
-                    entry,
-                    SecretBytes::new(value.to_vec()),
-                    Some(own),
-                    self.rules.of(value),
-                    Encoding::Raw,
-                );
+                self.push(entry, decoded(text, span), called(own), None);
             }
         }
     }
@@ -207,12 +192,10 @@ impl Reading<'_> {
     fn push(
         &mut self,
         entry: &Entry,
-        value: SecretBytes,
+        (value, encoding): (SecretBytes, Encoding),
         name: Option<String>,
         rule: Option<&'static Rule>,
-        encoding: Encoding,
     ) {
-        let rule = rule.filter(|_| !is_example(value.expose()));
         let slot = Some(entry.slot.clone());
         self.found.push(Spotted { at: entry.span.start, value, name, slot, rule, encoding });
     }
