@@ -5,8 +5,9 @@ use aho_corasick::AhoCorasick;
 
 /// Words before a token in the line that is sent to a server, and words before a password in a connection string of parts:
 /// `Server=db;User Id=app;Password=HERE;`.
-const BEFORE: [&str; 9] = [
+const BEFORE: [&str; 10] = [
     "bearer ",
+    "basic ",
     "token ",
     "apikey ",
     "password=",

@@ -1,15 +1,21 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use keyroll_copy::{Entry, Format, Part, Slot, percent_decoded};
 use keyroll_leak::{Rule, Rules, is_example, names_a_secret, no_secret, passwords_in, tokens_in};
 use keyroll_needle::Encoding;
 use keyroll_secret::SecretBytes;
+use zeroize::Zeroizing;
 
 use crate::candidates::{FORM_BYTES_MIN, by_form, in_text, settings_in};
 
 /// The most values that one file is asked for: one with more is a list of something else.
 const FOUND_MAX: usize = 2_000;
+
+/// The scheme of a login in a header.
+const BASIC: &[u8] = b"basic ";
 
 /// A value of a file that may be a secret.
 pub(crate) struct Held {
@@ -89,9 +95,22 @@ impl Spotted {
     }
 }
 
-/// A password of a URL is written with percent signs where it needs them; the value is what they stand for.
+/// The password of a login that is written as one word: base64 of `user:password` (RFC 7617).
+fn of_login(text: &[u8]) -> Option<SecretBytes> {
+    let login = Zeroizing::new(STANDARD.decode(text).ok()?);
+    let colon = login.iter().position(|byte| *byte == b':')?;
+    let password = login.get(colon + 1..).filter(|password| !password.is_empty())?;
+    Some(SecretBytes::new(password.to_vec()))
+}
+
+/// A password of a URL is written with percent signs where it needs them, one behind `Basic` with its user in base64; the
+/// value is what they stand for.
 fn decoded(bytes: &[u8], span: Range<usize>) -> (SecretBytes, Encoding) {
     let raw = bytes.get(span.clone()).unwrap_or_default();
+    let before = bytes.get(span.start.saturating_sub(BASIC.len())..span.start).unwrap_or_default();
+    if let Some(password) = of_login(raw).filter(|_| before.eq_ignore_ascii_case(BASIC)) {
+        return (password, Encoding::Base64);
+    }
     let of_url = bytes.get(span.end) == Some(&b'@') && raw.contains(&b'%');
     match percent_decoded(raw).filter(|_| of_url) {
         Some(plain) => (SecretBytes::new(plain), Encoding::Percent),
@@ -142,6 +161,11 @@ impl Reading<'_> {
         match &entry.value {
             Ok(value) => {
                 let text = value.expose();
+                if let Some(password) =
+                    of_login(text).filter(|_| matches!(key, "auth" | "_auth") || key.ends_with(":_auth"))
+                {
+                    self.push(entry, (password, Encoding::Base64), called(None), None);
+                }
                 self.inside(text, entry, &called);
                 let rule = if text.len() < FORM_BYTES_MIN { None } else { self.rules.of(text) };
                 let rule = rule.filter(|_| !is_example(text));

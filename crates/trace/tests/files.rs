@@ -9,6 +9,8 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use keyroll_copy::Slot;
 use keyroll_database::rusqlite::Connection;
 use keyroll_needle::Encoding;
@@ -170,6 +172,25 @@ fn a_value_that_is_known_is_found_in_every_form_and_in_any_file() {
     assert!(matches!(&json.slot, Some(Slot::At(pointer)) if pointer.steps() == ["x"]));
     let left = survey.unseen.iter().filter(|one| one.reason == "what was installed or built");
     assert_eq!(left.map(|one| one.what.as_str()).collect::<Vec<_>>(), ["1 folders or files"]);
+}
+
+#[test]
+fn a_login_in_one_word_is_a_copy_of_its_password() {
+    let home = Home::new();
+    let password = generated();
+    let login = STANDARD.encode(format!("ada:{password}"));
+    home.write(
+        ".docker/config.json",
+        format!("{{\"auths\":{{\"https://h/v1/\":{{\"auth\":\"{login}\"}}}}}}"),
+    );
+    home.write(".npmrc", format!("//h/:_auth={login}\n"));
+    home.write("call.sh", format!("curl -H 'Authorization: Basic {login}' h\n"));
+    let survey = home.survey();
+    let found = of(&survey, &password);
+    let places: Vec<(&Path, Encoding)> =
+        found.iter().map(|one| (one.place.file().unwrap(), one.encoding)).collect();
+    let wanted = [".docker/config.json", ".npmrc", "call.sh"].map(|path| home.at(path));
+    assert_eq!(places, wanted.iter().map(|path| (path.as_path(), Encoding::Base64)).collect::<Vec<_>>());
 }
 
 #[test]
