@@ -322,14 +322,15 @@ pub(crate) fn git(file: &[u8], name: &str, part: Part) -> Result<Option<Spot>, C
 
 /// Every login of a `.git-credentials`.
 pub(crate) fn git_all(file: &[u8]) -> Vec<(Slot, Spot)> {
-    let mut times: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
+    let mut times: BTreeMap<[Option<Vec<u8>>; 4], usize> = BTreeMap::new();
     let mut found = Vec::new();
     for line in lines(file) {
         let Some(address) = Address::of(file, line.clone()) else { continue };
         let (Some(user), Some(password)) = (address.user, address.password) else { continue };
         let part = |span: &Range<usize>| file.get(span.clone()).unwrap_or_default();
         let name = [part(&(line.start..user.end)), b"@", part(&(address.host.start..line.end))].concat();
-        let Some(known) = percent::decode(&name) else { continue };
+        let known =
+            [&address.scheme, &user, &address.host, &address.path].map(|span| percent::decode(part(span)));
         let Ok(name) = String::from_utf8(name) else { continue };
         *times.entry(known.clone()).or_default() += 1;
         for (part, span) in [(Part::User, user), (Part::Password, password)] {
@@ -342,7 +343,7 @@ pub(crate) fn git_all(file: &[u8]) -> Vec<(Slot, Spot)> {
             found.push((known.clone(), Slot::Entry { name: name.clone(), part }, spot));
         }
     }
-    let told = |(known, slot, mut spot): (Vec<u8>, Slot, Spot)| {
+    let told = |(known, slot, mut spot): ([Option<Vec<u8>>; 4], Slot, Spot)| {
         if times.get(&known).is_some_and(|times| *times > 1) {
             spot.value = Err(TWICE);
         }
