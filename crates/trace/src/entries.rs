@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use crate::candidates::{FORM_BYTES_MIN, by_form, in_text, settings_in};
 
 /// The most values that one file is asked for: one with more is a list of something else.
-const FOUND_MAX: usize = 2_000;
+pub(crate) const FOUND_MAX: usize = 2_000;
 
 /// The scheme of a login in a header.
 const BASIC: &[u8] = b"basic ";
@@ -108,7 +108,9 @@ fn of_login(text: &[u8]) -> Option<SecretBytes> {
 fn decoded(bytes: &[u8], span: Range<usize>) -> (SecretBytes, Encoding) {
     let raw = bytes.get(span.clone()).unwrap_or_default();
     let before = bytes.get(span.start.saturating_sub(BASIC.len())..span.start).unwrap_or_default();
-    if let Some(password) = of_login(raw).filter(|_| before.eq_ignore_ascii_case(BASIC)) {
+    if before.eq_ignore_ascii_case(BASIC)
+        && let Some(password) = of_login(raw)
+    {
         return (password, Encoding::Base64);
     }
     let of_url = bytes.get(span.end) == Some(&b'@') && raw.contains(&b'%');
@@ -161,8 +163,8 @@ impl Reading<'_> {
         match &entry.value {
             Ok(value) => {
                 let text = value.expose();
-                if let Some(password) =
-                    of_login(text).filter(|_| matches!(key, "auth" | "_auth") || key.ends_with(":_auth"))
+                if (matches!(key, "auth" | "_auth") || key.ends_with(":_auth"))
+                    && let Some(password) = of_login(text)
                 {
                     self.push(entry, (password, Encoding::Base64), called(None), None);
                 }

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 use keyroll_copy::{Format, Slot};
 use keyroll_leak::{NoSecret, Rule, Rules, names_a_secret, no_secret};
 use keyroll_needle::{Encoding, Needles, VALUE_BYTES_MIN};
-use keyroll_observe::read_regular;
+use keyroll_observe::{NotVisible, read_regular};
 use keyroll_secret::SecretBytes;
 use zeroize::Zeroizing;
 
 use crate::candidates::name_before;
 use crate::database::{Cell, each_cell, is_database};
-use crate::entries::{Held, in_file, shown_name};
+use crate::entries::{FOUND_MAX, Held, in_file, shown_name};
 use crate::kinds::{format_of, sealed};
 use crate::{Place, ValueId};
 
@@ -77,7 +77,10 @@ pub(crate) fn candidates(path: &Path, bytes: Zeroizing<Vec<u8>>, rules: &'static
         }
         one
     });
-    Seen { held: held.collect(), sealed, unseen: None }
+    let held: Vec<InFile> = held.collect();
+    let more = held.len() >= FOUND_MAX;
+    let unseen = more.then(|| format!("it has more than {FOUND_MAX} values: the rest was not read by name"));
+    Seen { held, sealed, unseen }
 }
 
 impl InFile {
@@ -136,11 +139,37 @@ fn row(path: &Path, cell: &Cell<'_>) -> Place {
 }
 
 /// Shows the rows of a database with what its log has.
-fn with_rows(path: &Path, bytes: Zeroizing<Vec<u8>>, take: &mut dyn FnMut(&Cell<'_>)) -> Result<(), String> {
-    let log = beside(path, "-wal").map(|log| read_regular(&log, LOG_BYTES_MAX));
-    let log = log.and_then(Result::ok).map(|read| read.bytes).unwrap_or_default();
+fn with_rows(
+    path: &Path,
+    mut bytes: Zeroizing<Vec<u8>>,
+    take: &mut dyn FnMut(&Cell<'_>),
+) -> Result<(), String> {
     let deadline = Instant::now() + Duration::from_secs(DATABASE_SECONDS_MAX);
-    each_cell(bytes, &log, deadline, take)
+    let Some(path_of_log) = beside(path, "-wal") else { return each_cell(bytes, &[], deadline, take) };
+    let mut wrong = None;
+    for last in [false, true] {
+        let log = match read_regular(&path_of_log, LOG_BYTES_MAX) {
+            Ok(read) => read.bytes,
+            Err(NotVisible::Vanished) => Zeroizing::default(),
+            Err(reason) => {
+                wrong = Some(format!("without its log: {reason}"));
+                Zeroizing::default()
+            }
+        };
+        // What was moved from the log into the database between the two reads is in neither.
+        match read_regular(path, LOG_BYTES_MAX) {
+            Ok(again) if !last && *again.bytes != *bytes => bytes = again.bytes,
+            Ok(again) => {
+                let moved = *again.bytes != *bytes;
+                drop(again);
+                wrong = wrong.or(moved.then(|| "it changed while it was read, twice".to_owned()));
+                each_cell(bytes, &log, deadline, take)?;
+                return wrong.map_or(Ok(()), Err);
+            }
+            Err(reason) => return Err(reason.to_string()),
+        }
+    }
+    Ok(())
 }
 
 /// What a database keeps beside itself, where it is there.
