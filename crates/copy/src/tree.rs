@@ -101,10 +101,6 @@ impl Tree {
         let (mut found, mut bytes) = (Vec::new(), 0);
         let mut open = vec![(0, String::new(), false)];
         while let Some((index, way, twice)) = open.pop() {
-            bytes += way.len();
-            if bytes > POINTERS_BYTES_MAX {
-                return Err(CopyError::TooLarge { bytes, max: POINTERS_BYTES_MAX });
-            }
             let steps: Vec<(String, usize)> = match nodes.get_mut(index).and_then(Option::take) {
                 None => continue,
                 Some(Node { kind: Kind::Value(mut spot), .. }) => {
@@ -127,11 +123,15 @@ impl Tree {
             for (step, _) in &steps {
                 *times.entry(step).or_default() += 1;
             }
-            let below = steps.iter().map(|(step, child)| {
+            for (step, child) in &steps {
                 let again = times.get(step.as_str()).is_some_and(|times| *times > 1);
-                (*child, Pointer::behind(&way, step), twice || again)
-            });
-            open.extend(below);
+                let below = Pointer::behind(&way, step);
+                bytes += below.len();
+                if bytes > POINTERS_BYTES_MAX {
+                    return Err(CopyError::TooLarge { bytes, max: POINTERS_BYTES_MAX });
+                }
+                open.push((*child, below, twice || again));
+            }
         }
         Ok(found)
     }
