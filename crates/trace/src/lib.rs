@@ -5,21 +5,27 @@
 
 mod candidates;
 mod chain;
+mod database;
+mod entries;
 mod files;
+mod kinds;
 mod label;
+mod look;
 mod place;
 mod processes;
+mod roots;
 mod secrets;
 mod service;
 mod survey;
 mod values;
 mod verdict;
+mod wal;
 
 pub use chain::{Chain, Link, Standing};
 pub use label::Label;
 pub use place::{Place, Sighting, Unseen};
 pub use secrets::{Found, secrets};
 pub use service::{Keeper, Service};
-pub use survey::{Options, Survey, SurveyError, survey};
+pub use survey::{Options, Store, Survey, SurveyError, survey};
 pub use values::{Value, ValueId, Values};
 pub use verdict::{Doubt, Held, Memory, Verdict, verdict};

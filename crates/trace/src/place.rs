@@ -1,5 +1,6 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use keyroll_copy::Slot;
 use keyroll_needle::Encoding;
 use keyroll_observe::ProcessId;
 
@@ -14,6 +15,22 @@ pub enum Place {
         path: PathBuf,
         /// In which line, from 1 on.
         line: u64,
+    },
+    /// In a row of a database.
+    Row {
+        /// Its file.
+        path: PathBuf,
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// The number of the row in its table.
+        row: i64,
+    },
+    /// In the file of a database or in its log, and in no row: written over, deleted, or rolled back.
+    Remains {
+        /// Which file.
+        path: PathBuf,
     },
     /// In the environment that a process was started with.
     Environment {
@@ -41,7 +58,15 @@ impl Place {
             Self::Environment { process, .. } | Self::Arguments { process } | Self::Memory { process } => {
                 Some(process)
             }
-            Self::File { .. } => None,
+            Self::File { .. } | Self::Row { .. } | Self::Remains { .. } => None,
+        }
+    }
+
+    /// The file, where it is in one.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File { path, .. } | Self::Row { path, .. } | Self::Remains { path } => Some(path),
+            Self::Environment { .. } | Self::Arguments { .. } | Self::Memory { .. } => None,
         }
     }
 }
@@ -55,6 +80,8 @@ pub struct Sighting {
     pub place: Place,
     /// The name that it has there: a variable, a key of a document.
     pub name: Option<String>,
+    /// Its place by the format of the file, where it has one.
+    pub slot: Option<Slot>,
     /// In which form.
     pub encoding: Encoding,
 }

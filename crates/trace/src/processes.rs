@@ -36,7 +36,13 @@ pub(crate) fn look(
                 let bytes = SecretBytes::new(argument.get(one.span).unwrap_or_default().to_vec());
                 if let Some(value) = values.add(bytes, one.rule) {
                     let place = Place::Arguments { process: process.id };
-                    sightings.push(Sighting { value, place, name: one.name, encoding: Encoding::Raw });
+                    sightings.push(Sighting {
+                        value,
+                        place,
+                        name: one.name,
+                        slot: None,
+                        encoding: Encoding::Raw,
+                    });
                 }
             }
             false
@@ -57,7 +63,7 @@ fn in_environment(
             let bytes = SecretBytes::new(entry.get(one.span).unwrap_or_default().to_vec());
             let (Some(variable), Some(value)) = (one.name, values.add(bytes, one.rule)) else { continue };
             let place = Place::Environment { process, variable: variable.clone() };
-            found.push(Sighting { value, place, name: Some(variable), encoding: Encoding::Raw });
+            found.push(Sighting { value, place, name: Some(variable), slot: None, encoding: Encoding::Raw });
         }
     }
     found
@@ -79,6 +85,8 @@ pub(crate) fn by_value(listing: &Listing, needles: &Needles, wait: Duration, sig
                     value: crate::ValueId(hit.id.0),
                     place,
                     name: Some(variable),
+                    slot: None,
+                    slot: None,
                     encoding: hit.encoding,
                 };
                 if !sightings.contains(&sighting) {

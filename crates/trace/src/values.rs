@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use keyroll_leak::Rule;
+use keyroll_leak::{Rule, is_distinct};
 use keyroll_needle::{NeedleId, Needles, VALUE_BYTES_MAX, VALUE_BYTES_MIN};
 use keyroll_secret::{Fingerprint, FingerprintKey, SecretBytes};
 
@@ -71,9 +71,20 @@ impl Values {
         self.all.is_empty()
     }
 
+    /// How many are ordinary words, which are not looked for beyond where they were found by name.
+    pub(crate) fn ordinary(&self) -> usize {
+        self.all.iter().filter(|value| !is_distinct(value.bytes.expose())).count()
+    }
+
+    /// Whether there may be more than are kept.
+    pub(crate) fn is_full(&self) -> bool {
+        self.all.len() >= VALUES_MAX
+    }
+
     /// What finds all of them in every encoding; `None` where there is nothing to look for.
     pub(crate) fn needles(&self) -> Option<Needles> {
-        let numbered = (0..).map(NeedleId).zip(&self.all);
+        let numbered =
+            (0..).map(NeedleId).zip(&self.all).filter(|(_, value)| is_distinct(value.bytes.expose()));
         let builder = numbered.fold(Needles::builder(), |builder, (id, value)| builder.add(id, &value.bytes));
         if self.all.is_empty() { None } else { builder.build().ok() }
     }
