@@ -8,6 +8,7 @@ mod credentials;
 mod detach;
 mod environment;
 mod files;
+mod folder;
 mod holders;
 mod identity;
 mod image;
@@ -37,6 +38,7 @@ pub use environment::{
     Variable, environment_has, environment_holds, environment_names, environments, variables_holding,
 };
 pub use files::{FileHit, FileLimits, FilesReport, Kind, NotSearched, search_files, shown, visit_files};
+pub use folder::{has_other_files, working_folder};
 pub use holders::{Holder, HoldersReport, NotSeen, Place, own_tree, search_holders};
 pub use identity::{After, ProcessId, WrittenAt, boot, exec_came_after, forked_without_exec, started_after};
 pub use image::{Image, InProcess, image, is_interpreter};

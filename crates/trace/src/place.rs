@@ -32,6 +32,26 @@ pub enum Place {
         /// Which process.
         process: ProcessId,
     },
+    /// In what a manager keeps: a container's configuration, an image, the memory of a daemon.
+    Record {
+        /// Of which kind.
+        record: Record,
+        /// What it is of: the container's name, the image's, the unit's.
+        of: String,
+        /// Under which name.
+        variable: String,
+    },
+}
+
+/// What a manager keeps values in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Record {
+    /// What a container was made with.
+    Container,
+    /// An image: whoever has it has the value.
+    Image,
+    /// The memory of a manager: systemd's, pm2's, supervisord's.
+    Manager,
 }
 
 impl Place {
@@ -41,7 +61,7 @@ impl Place {
             Self::Environment { process, .. } | Self::Arguments { process } | Self::Memory { process } => {
                 Some(process)
             }
-            Self::File { .. } => None,
+            Self::File { .. } | Self::Record { .. } => None,
         }
     }
 }

@@ -3,12 +3,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use keyroll_leak::{RuleError, Rules};
+use keyroll_manager::Docker;
 use keyroll_needle::Encoding;
 use keyroll_observe::{FileLimits, Listing, processes, visit_files};
 use keyroll_secret::{FingerprintKey, SecretBytes};
 
 use crate::candidates::in_text;
-use crate::{Place, Sighting, Unseen, Values, files, processes as running};
+use crate::service::services;
+use crate::{Place, Service, Sighting, Unseen, Values, files, processes as running};
 
 /// What is looked at.
 #[derive(Debug, Clone)]
@@ -29,8 +31,17 @@ pub struct Survey {
     pub listing: Listing,
     /// How many files were read.
     pub files: usize,
+    /// What is kept running, and where each takes its secrets from.
+    pub services: Vec<Service>,
     /// What could not be looked at.
     pub unseen: Vec<Unseen>,
+}
+
+/// The managers that are asked, beside those that are found by their processes.
+#[derive(Debug, Clone, Default)]
+pub struct Managers {
+    /// The container engine.
+    pub docker: Docker,
 }
 
 /// Why there is no survey at all.
@@ -49,6 +60,18 @@ pub enum SurveyError {
 /// # Errors
 /// There is nothing to look at it with.
 pub fn survey(options: &Options, key: FingerprintKey) -> Result<Survey, SurveyError> {
+    survey_with(options, &Managers::default(), key)
+}
+
+/// The same, with these managers.
+///
+/// # Errors
+/// There is nothing to look at it with.
+pub fn survey_with(
+    options: &Options,
+    managers: &Managers,
+    key: FingerprintKey,
+) -> Result<Survey, SurveyError> {
     let rules = Rules::shipped().map_err(SurveyError::Rules)?;
     let listing = processes(options.wait).map_err(|reason| SurveyError::Processes(reason.to_string()))?;
     let mut values = Values::new(key);
@@ -77,7 +100,10 @@ pub fn survey(options: &Options, key: FingerprintKey) -> Result<Survey, SurveyEr
         reason: one.reason,
         uid: None,
     }));
-    let mut survey = Survey { values, sightings, listing, files: report.files, unseen };
+    let (services, hidden) =
+        services(&listing, &managers.docker, rules, options.wait, &mut values, &mut sightings);
+    unseen.extend(hidden);
+    let mut survey = Survey { values, sightings, listing, files: report.files, services, unseen };
     survey.by_value(&roots, limits, options.wait);
     Ok(survey)
 }
