@@ -94,7 +94,7 @@ impl Docker {
         ids.sort_unstable();
         ids.dedup();
         let words = ["image", "inspect", "--format", "[{{json .Id}},{{json .Config.Env}}]", "--"];
-        let Ok(answer) = self.list(&[&words, &ids[..]].concat(), deadline) else { return BTreeMap::new() };
+        let Ok(answer) = self.list(&[&words[..], &ids].concat(), deadline) else { return BTreeMap::new() };
         let lines = answer.expose().split(|byte| *byte == b'\n');
         let read = lines.filter_map(|line| serde_json::from_slice::<Image>(line).ok());
         read.map(|Image(id, all)| (id, pairs(all))).collect()

@@ -2,12 +2,13 @@
 
 use std::path::PathBuf;
 
+use keyroll_observe::read_small;
 use keyroll_secret::SecretBytes;
 
 use crate::Cron;
 
 /// The largest table that is read, bytes.
-const TABLE_BYTES_MAX: u64 = 1 << 20;
+const TABLE_BYTES_MAX: usize = 1 << 20;
 
 /// Where tables lie, and whether their lines name a user. Source: cron(8) of Debian, cronie and busybox.
 const FOLDERS: [(&str, bool); 4] = [
@@ -62,11 +63,7 @@ impl Cron {
     /// # Errors
     /// It cannot be read.
     pub fn read(&self) -> std::io::Result<CronTable> {
-        let meta = std::fs::metadata(&self.table)?;
-        if !meta.is_file() || meta.len() > TABLE_BYTES_MAX {
-            return Err(std::io::ErrorKind::InvalidInput.into());
-        }
-        let text = SecretBytes::new(std::fs::read(&self.table)?);
+        let text = read_small(&self.table, TABLE_BYTES_MAX)?;
         let mut table = CronTable::default();
         for (bytes, line) in text.expose().split(|byte| *byte == b'\n').zip(1..) {
             if let Some((name, value)) = assignment(bytes) {

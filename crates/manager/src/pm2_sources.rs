@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use keyroll_observe::{Listing, Process, ProcessId};
+use keyroll_observe::{Listing, Process, ProcessId, read_small};
 use keyroll_port::{Class, Failure};
 use keyroll_secret::SecretBytes;
 use serde::Deserialize;
@@ -20,7 +20,7 @@ use crate::brings::{Hidden, Variables};
 const ANSWER_WAIT: Duration = Duration::from_secs(5);
 
 /// The longest answer, and the longest dump, bytes: hundreds of apps with their whole environments.
-const ANSWER_BYTES_MAX: u64 = 16 << 20;
+const ANSWER_BYTES_MAX: usize = 16 << 20;
 
 /// The name under which its daemon runs. Source: pm2 7.0.4, lib/Daemon.js.
 const DAEMON: &[u8] = b"God Daemon (";
@@ -88,7 +88,7 @@ impl Pm2Daemon {
         socket.set_read_timeout(Some(ANSWER_WAIT))?;
         socket.set_write_timeout(Some(ANSWER_WAIT))?;
         let question = br#"j:{"type":"call","method":"getMonitorData","args":[{}]}"#;
-        let mut message = vec![1 << 4 | 2];
+        let mut message = vec![0x12];
         for part in [&question[..], b"s:keyroll:0"] {
             message.extend(u32::try_from(part.len()).unwrap_or(0).to_be_bytes());
             message.extend(part);
@@ -98,10 +98,11 @@ impl Pm2Daemon {
         socket.read_exact(&mut head)?;
         let [_, a, b, c, d] = head;
         let long = u32::from_be_bytes([a, b, c, d]);
-        if u64::from(long) > ANSWER_BYTES_MAX {
+        let long = usize::try_from(long).unwrap_or(usize::MAX);
+        if long > ANSWER_BYTES_MAX {
             return Err(std::io::ErrorKind::InvalidData.into());
         }
-        let mut answer = vec![0; usize::try_from(long).unwrap_or(0)];
+        let mut answer = vec![0; long];
         let read = socket.read_exact(&mut answer);
         let answer = SecretBytes::new(answer);
         read.map(|()| answer)
@@ -113,11 +114,7 @@ impl Pm2Daemon {
 /// # Errors
 /// It cannot be read, or is none.
 pub fn pm2_dump(path: &Path) -> std::io::Result<Vec<Pm2App>> {
-    let meta = std::fs::metadata(path)?;
-    if !meta.is_file() || meta.len() > ANSWER_BYTES_MAX {
-        return Err(std::io::ErrorKind::InvalidData.into());
-    }
-    let dump = SecretBytes::new(std::fs::read(path)?);
+    let dump = read_small(path, ANSWER_BYTES_MAX)?;
     let entries: Vec<BTreeMap<String, &RawValue>> = serde_json::from_slice(dump.expose())?;
     Ok(entries.into_iter().filter_map(|entry| app(None, &entry)).collect())
 }

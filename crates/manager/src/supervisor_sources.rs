@@ -5,13 +5,13 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
-use keyroll_observe::{Listing, Process, ProcessId, working_folder};
+use keyroll_observe::{Listing, Process, ProcessId, read_small, working_folder};
 use keyroll_secret::SecretBytes;
 
 use crate::supervisor::is_supervisord;
 
 /// The largest file of its configuration that is read, bytes, and the most that it includes.
-const FILE_BYTES_MAX: u64 = 1 << 20;
+const FILE_BYTES_MAX: usize = 1 << 20;
 const FILES_MAX: usize = 256;
 
 /// Where it looks where no file was named. Source: supervisor 4.3.0, options.py, `Options.__init__`.
@@ -58,9 +58,11 @@ pub struct SupervisorConfig {
 impl Supervisord {
     /// Those among these processes.
     pub fn all(listing: &Listing) -> Vec<Self> {
-        let daemons =
-            listing.seen.iter().filter(|one| !one.forked || one.ppid == 1).filter(|one| is_daemon(one));
-        daemons.map(|one| Self { process: one.id, config: config_of(one) }).collect()
+        let daemons: Vec<&Process> = listing.seen.iter().filter(|one| is_daemon(one)).collect();
+        // What it has just forked has not become its program yet.
+        let forked = |one: &Process| daemons.iter().any(|other| other.id.pid == one.ppid);
+        let own = daemons.iter().filter(|one| !forked(one));
+        own.map(|one| Self { process: one.id, config: config_of(one) }).collect()
     }
 }
 
@@ -106,7 +108,7 @@ impl SupervisorConfig {
         let mut at = 0;
         while let Some(file) = files.get(at).cloned().filter(|_| at < FILES_MAX) {
             at += 1;
-            match read(&file) {
+            match read_small(&file, FILE_BYTES_MAX) {
                 Ok(text) => {
                     let included = config.add(&file, text.expose());
                     // Only the first file includes others. Source: supervisor 4.3.0, options.py, `read_config`.
@@ -139,14 +141,6 @@ impl SupervisorConfig {
     }
 }
 
-fn read(path: &Path) -> std::io::Result<SecretBytes> {
-    let meta = std::fs::metadata(path)?;
-    if !meta.is_file() || meta.len() > FILE_BYTES_MAX {
-        return Err(std::io::ErrorKind::InvalidInput.into());
-    }
-    Ok(SecretBytes::new(std::fs::read(path)?))
-}
-
 /// Section, key, value and line of each entry: a value goes on in lines that begin with a blank, and ends before ` ;`.
 /// Source: Python's configparser, as supervisor uses it.
 fn entries(text: &[u8]) -> Vec<(String, String, SecretBytes, u64)> {
@@ -155,8 +149,10 @@ fn entries(text: &[u8]) -> Vec<(String, String, SecretBytes, u64)> {
     let mut open = false;
     for (line, number) in text.split(|byte| *byte == b'\n').zip(1..) {
         let goes_on = line.first().is_some_and(u8::is_ascii_whitespace);
-        let line =
-            line.windows(2).position(|two| two == b" ;" || two == b"\t;").map_or(line, |at| &line[..at]);
+        let line = line
+            .windows(2)
+            .position(|two| two == b" ;" || two == b"\t;")
+            .map_or(line, |at| line.get(..at).unwrap_or(line));
         let line = line.trim_ascii();
         if line.is_empty() || matches!(line.first(), Some(b'#' | b';')) {
             continue;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use keyroll_observe::read_small;
 use keyroll_port::{Class, Failure};
 use keyroll_secret::SecretBytes;
 
@@ -14,7 +15,7 @@ use crate::words::words;
 const ALL_MS_MAX: u64 = 20_000;
 
 /// The largest unit file that is read, bytes.
-const UNIT_BYTES_MAX: u64 = 1 << 20;
+const UNIT_BYTES_MAX: usize = 1 << 20;
 
 /// Source: org.freedesktop.systemd1(5).
 const SOURCES: &str = "--property=Id,ActiveState,MainPID,ControlGroup,FragmentPath,DropInPaths,Environment,\
@@ -109,7 +110,7 @@ impl UnitSources {
         let mut unit = Self::default();
         let (mut fragment, mut loaded) = (PathBuf::new(), Vec::new());
         for line in lines {
-            let at = line.iter().position(|byte| *byte == b'=')?;
+            let Some(at) = line.iter().position(|byte| *byte == b'=') else { continue };
             let (key, value) = (line.get(..at)?, line.get(at + 1..)?);
             let text = || String::from_utf8_lossy(value).into_owned();
             match key {
@@ -184,12 +185,7 @@ fn of_unit(unit: &str, fragment: PathBuf, loaded: Vec<PathBuf>) -> Vec<PathBuf> 
 /// # Errors
 /// It cannot be read.
 pub fn unit_lines(path: &Path) -> std::io::Result<Vec<UnitLine>> {
-    let meta = std::fs::metadata(path)?;
-    if !meta.is_file() || meta.len() > UNIT_BYTES_MAX {
-        return Err(std::io::ErrorKind::InvalidInput.into());
-    }
-    let text = SecretBytes::new(std::fs::read(path)?);
-    Ok(lines_in(text.expose()))
+    read_small(path, UNIT_BYTES_MAX).map(|text| lines_in(text.expose()))
 }
 
 fn lines_in(text: &[u8]) -> Vec<UnitLine> {

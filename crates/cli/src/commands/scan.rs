@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use keyroll_observe::{Process, ProcessId};
 use keyroll_secret::FingerprintKey;
-use keyroll_trace::{Found, Options, Place, Survey, secrets, survey};
+use keyroll_trace::{Found, Options, Place, Record, Survey, secrets, survey};
 use zeroize::Zeroizing;
 
 use crate::args::ScanArgs;
@@ -68,7 +68,9 @@ fn labels(found: &Found, survey: &Survey) -> String {
 fn copies(found: &Found) -> usize {
     let files = found.sightings.iter().filter_map(|one| match &one.place {
         Place::File { path, line } => Some((path, line)),
-        Place::Environment { .. } | Place::Arguments { .. } | Place::Memory { .. } => None,
+        Place::Environment { .. } | Place::Arguments { .. } | Place::Memory { .. } | Place::Record { .. } => {
+            None
+        }
     });
     files.collect::<BTreeSet<_>>().len()
 }
@@ -98,7 +100,10 @@ fn risks(found: &Found) -> String {
             Place::Arguments { .. } => {
                 risks.insert("in a command line");
             }
-            Place::File { .. } | Place::Environment { .. } | Place::Memory { .. } => {}
+            Place::Record { record: Record::Image, .. } => {
+                risks.insert("in an image");
+            }
+            Place::File { .. } | Place::Environment { .. } | Place::Memory { .. } | Place::Record { .. } => {}
         }
     }
     some(risks.into_iter().map(str::to_owned).collect())

@@ -2,12 +2,13 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use keyroll_copy::Format;
+use keyroll_observe::read_small;
 use keyroll_secret::SecretBytes;
 
 use super::source::{Entry, Source};
 
 /// The largest file of variables that is read, bytes.
-const BYTES_MAX: u64 = 1 << 20;
+const BYTES_MAX: usize = 1 << 20;
 
 /// Why a spelling does not tell the value.
 const DOUBTFUL: &str = "its readers take the spelling apart in different ways";
@@ -38,11 +39,7 @@ pub(crate) fn source(what: impl Into<String>, path: &Path) -> Source {
 
 /// The bytes of a regular file, which may be behind a link. Pipes and devices are not opened.
 pub(crate) fn read(path: &Path) -> std::io::Result<SecretBytes> {
-    let meta = std::fs::metadata(path)?;
-    if !meta.is_file() || meta.len() > BYTES_MAX {
-        return Err(ErrorKind::InvalidInput.into());
-    }
-    std::fs::read(path).map(SecretBytes::new)
+    read_small(path, BYTES_MAX)
 }
 
 /// A file that is one value, without the line end behind it.

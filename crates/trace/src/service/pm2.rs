@@ -56,7 +56,10 @@ fn app(
     dumps: &[(PathBuf, Vec<Pm2App>)],
 ) -> Kept {
     let folder = apps.first().map(|app| app.folder.clone()).unwrap_or_default();
-    let mains: Vec<_> = apps.iter().filter_map(|app| around.process(app.pid?)).map(|one| one.id).collect();
+    // Whoever is asked could name any process: only its own children are believed.
+    let mains = apps.iter().filter_map(|app| around.process(app.pid?));
+    let mains = mains.filter(|one| one.ppid == daemon.process.pid).map(|one| one.id);
+    let mains: Vec<_> = mains.collect();
     let workers = mains.iter().flat_map(|main| descendants(around.listing, *main));
     let processes = mains.iter().copied().chain(workers.map(|one| one.id)).collect();
     let file = ECOSYSTEMS.iter().map(|name| folder.join(name)).find(|path| path.is_file());

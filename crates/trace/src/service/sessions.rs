@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use keyroll_manager::{Variables, home_of};
-use keyroll_observe::{Process, ProcessId, image};
+use keyroll_observe::{InProcess, Process, ProcessId, image};
 
 use super::Keeper;
 use super::around::Around;
@@ -110,23 +110,25 @@ fn of_shell(root: &Process, own: &Variables, shell: &Process, exports: Option<&V
 }
 
 /// The script that a shell runs, where it is no person's.
-fn script(shell: &Process) -> Option<PathBuf> {
-    image(&shell.id).ok()?.script.map(|script| script.here).filter(|path| path.is_file())
+fn script(shell: &Process) -> Option<InProcess> {
+    image(&shell.id).ok()?.script.filter(|script| script.here.is_file())
 }
 
 /// The files that a script reads variables from: `. ./api.env`. What is later wins.
-fn sourced(shell: &Process, script: &Path) -> Vec<Source> {
-    let Ok(text) = env_file::read(script) else { return Vec::new() };
+fn sourced(shell: &Process, script: &InProcess) -> Vec<Source> {
+    let Ok(text) = env_file::read(&script.here) else { return Vec::new() };
     let Some(folder) = dotenv::here(&shell.id) else { return Vec::new() };
     let text = String::from_utf8_lossy(text.expose()).into_owned();
     let words: Vec<&str> =
         text.split(|letter: char| letter.is_whitespace() || matches!(letter, ';' | '&' | '"')).collect();
     let named = words.windows(2).filter(|two| matches!(two, [".", _] | ["source", _]));
-    let paths =
-        named.filter_map(|two| two.get(1)).map(|word| folder.join(word)).filter(|path| path.is_file());
-    let restart = format!("{} once more", script.display());
+    let paths = named
+        .filter_map(|two| two.get(1))
+        .map(|word| folder.join(word.trim_start_matches("./")))
+        .filter(|path| path.is_file());
+    let restart = format!("{} once more", script.path.display());
     let source = |path: PathBuf| {
-        let what = format!("{} as {} reads it", path.display(), script.display());
+        let what = format!("{} as {} reads it", path.display(), script.path.display());
         env_file::source(what, &path).applied_by(&restart)
     };
     let mut all: Vec<Source> = paths.map(source).collect();

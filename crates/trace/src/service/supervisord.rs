@@ -45,8 +45,9 @@ fn programs(around: &mut Around<'_>, daemon: &Supervisord) -> Vec<Kept> {
     names.extend(started.iter().map(|one| one.group.clone()));
     names.sort();
     names.dedup();
-    let of_group =
-        |one: &Started, program: &str| one.group == program || one.name.split('_').next() == Some(program);
+    let of_group = |one: &Started, program: &str| {
+        one.group == program || one.name == program || one.name.starts_with(&format!("{program}_"))
+    };
     // A group of several programs has the processes of each of them under its own name.
     names.retain(|name| {
         config.programs.contains_key(name)
@@ -142,7 +143,8 @@ fn sources(
                 Some(value) => Entry::at(one.line, value),
                 None => Entry::not_told(one.line, "it is made of other variables"),
             };
-            if shadowed || same(one) { live } else { edited }.entries.insert(one.name.clone(), entry);
+            let into = if shadowed || same(one) { live } else { edited };
+            into.entries.insert(one.name.clone(), entry);
         }
         all.extend(files.into_values().flatten());
     }

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use keyroll_manager::{UnitLine, UnitSays, UnitSources, Variables, unit_lines, unit_sources};
@@ -48,14 +48,14 @@ fn of_manager(around: &mut Around<'_>, user: Option<&str>) -> Vec<Kept> {
 fn service(around: &Around<'_>, unit: UnitSources, user: Option<&str>, of_manager: &Variables) -> Kept {
     let keeper = if user.is_some() { Keeper::SystemdUser } else { Keeper::Systemd };
     let name = user.map_or_else(|| unit.unit.clone(), |user| format!("{} of {user}", unit.unit));
-    let processes = processes(around, &unit.control_group);
+    let processes = processes(around, &unit.control_group, user);
     let main = processes.iter().find(|id| id.pid == unit.main_pid).copied();
     let project = unit.of_unit.first().and_then(|path| path.parent()).map(Path::to_owned);
     let verbs = Verbs::of(&unit.unit, user);
     let mut sources = vec![
         Source::of_file(
             format!("ExecStart= of {}", unit.unit),
-            unit.of_unit.first().map_or(Path::new(""), |it| it),
+            unit.of_unit.first().map_or(Path::new(""), PathBuf::as_path),
         )
         .holding(unit.wrapper.into_iter().collect())
         .applied_by(&verbs.read_again)
@@ -85,14 +85,16 @@ fn service(around: &Around<'_>, unit: UnitSources, user: Option<&str>, of_manage
     Kept { keeper, name, processes, main, project, sources }
 }
 
-/// Inside a container the kernel may show a longer path, of which systemd knows the end.
-fn processes(around: &Around<'_>, group: &str) -> Vec<ProcessId> {
+/// The processes of a control group; a user's manager is believed of that user's alone. Inside a container the kernel may show a longer path, of which systemd knows the end.
+fn processes(around: &Around<'_>, group: &str, user: Option<&str>) -> Vec<ProcessId> {
     if group.is_empty() || group == "/" {
         return Vec::new();
     }
     let below = format!("{group}/");
     let inside = |path: &str| path.ends_with(group) || path.contains(&below);
-    let belongs = around.listing.seen.iter().filter(|one| one.cgroup.as_deref().is_some_and(inside));
+    let whose = |uid: Option<u32>| uid.and_then(|uid| around.users.get(&uid)).map(String::as_str);
+    let all = around.listing.seen.iter().filter(|one| user.is_none() || user == whose(one.uid));
+    let belongs = all.filter(|one| one.cgroup.as_deref().is_some_and(inside));
     belongs.map(|one| one.id).collect()
 }
 
@@ -134,7 +136,7 @@ impl Files {
     /// `Environment=` as systemd has loaded it, and as the files say now; what is later wins.
     fn environment(&self, unit: &str, loaded: &Variables, verbs: &Verbs) -> Vec<Source> {
         let said = self.said();
-        let agrees = |name: &str| {
+        let same = |name: &str| {
             let last = said.iter().rev().find_map(|(_, said)| said.get(name));
             match (last, loaded.get(name)) {
                 (Some((_, Some(value))), Some(loaded)) => value == loaded,
@@ -142,10 +144,11 @@ impl Files {
                 (None, _) | (Some(_), None) => false,
             }
         };
+        let agreed: BTreeSet<String> = loaded.keys().filter(|name| same(name)).cloned().collect();
         let kept = Origin::Kept(Record::Manager, unit.to_owned());
         let what = format!("what systemd has loaded of {unit}");
         let mut of_memory = Source::new(what, kept).applied_by(&verbs.read_again).not_by(&verbs.restart);
-        for (name, value) in loaded.iter().filter(|(name, _)| !agrees(name)) {
+        for (name, value) in loaded.iter().filter(|(name, _)| !agreed.contains(*name)) {
             of_memory.entries.insert(name.clone(), Entry::at(1, value.duplicate()));
         }
         let mut sources = vec![of_memory];
@@ -157,13 +160,13 @@ impl Files {
             };
             let (mut live, mut edited) = (source(Read::Start), source(Read::Not));
             for (name, (line, value)) in said {
-                let holds = agrees(&name);
+                let into = if agreed.contains(&name) { &mut live } else { &mut edited };
                 let value = value.or_else(|| loaded.get(&name).map(|it| it.duplicate()));
                 let entry = match value {
                     Some(value) => Entry::at(line, value),
                     None => Entry::not_told(line, "only systemd can tell what its specifier stands for"),
                 };
-                if holds { &mut live } else { &mut edited }.entries.insert(name, entry);
+                into.entries.insert(name, entry);
             }
             sources.extend([live, edited]);
         }
