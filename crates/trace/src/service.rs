@@ -1,5 +1,6 @@
 mod around;
 mod build;
+mod check;
 mod containers;
 mod cron;
 mod dotenv;
@@ -92,6 +93,7 @@ pub(crate) fn services(
         }
     }
     all.extend(sessions::kept(&mut around, &taken));
+    check::check(&around, &mut all);
     for one in &mut all {
         dotenv::add(&around, one);
     }

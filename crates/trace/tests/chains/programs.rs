@@ -1,6 +1,7 @@
 //! Programs that no manager keeps: shells, their children, and a real library that reads `.env`.
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use keyroll_testkit::ManagerTools;
 
@@ -122,6 +123,20 @@ fn a_shell_hands_on_what_it_was_started_with_and_a_script_reads_its_files_again(
     let shell = start();
     assert_eq!(place.taken(), chain.next);
     let worker = place.child(&shell);
+    end(worker, shell);
+    // A line of the script wins over the file: nothing is foretold that the last start contradicts.
+    place.scene.write("start.sh", &format!("set -a\n. ./api.env\n{KEY}={{third}}\n{line}\n"));
+    let written = Instant::now();
+    until("the file is surely older", || (written.elapsed() > Duration::from_millis(100)).then_some(()));
+    let shell = start();
+    assert_eq!(place.taken(), "third");
+    let worker = place.child(&shell);
+    let chain = place.chain(worker);
+    assert_eq!(chain.next, "-", "{chain:#?}");
+    assert_eq!(
+        chain.links[0],
+        format!("not visible third whatever set it when process {worker} was started")
+    );
     end(worker, shell);
 }
 
