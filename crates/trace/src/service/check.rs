@@ -36,13 +36,20 @@ pub(crate) fn check(around: &Around<'_>, all: &mut [Kept]) {
 
 /// The variables of a start that its sources do not explain.
 fn contradicted(around: &Around<'_>, sources: &[Source], start: &Variables, began: u64) -> Option<Variables> {
+    let of = |record: Record, name: &str| {
+        let kept = |one: &&Source| matches!(&one.origin, Origin::Kept(known, _) if *known == record);
+        sources.iter().filter(kept).find(|one| name.is_empty() || one.entries.contains_key(name))
+    };
+    // A container's program gets what the container was made with, whatever its project says since.
+    let in_container = of(Record::Container, "").is_some();
+    let read_then = |name: &str| {
+        let wins = sources.iter().find(|one| one.read == Read::Start && one.entries.contains_key(name))?;
+        (wins.each_start && written_before(&wins.origin, began)).then_some(wins)
+    };
     let unexplained = |name: &str, value: &SecretBytes| {
-        let wins = sources.iter().find(|one| one.read == Read::Start && one.entries.contains_key(name));
-        // Of a service of compose: what the container was made with must be what its program got.
-        let made = sources.iter().find(|one| is_container(one) && one.entries.contains_key(name));
-        let settled = |one: &&Source| is_container(one) || written_before(&one.origin, began);
-        let says_other = |one: &Source| one.value(name).is_some_and(|known| known != value);
-        made.or(wins).filter(settled).is_some_and(says_other)
+        let made_with = || of(Record::Container, name).or_else(|| of(Record::Image, name));
+        let read = if in_container { made_with() } else { read_then(name) };
+        read.and_then(|one| one.value(name)).is_some_and(|known| known != value)
     };
     let other: Variables = start
         .iter()
@@ -50,10 +57,6 @@ fn contradicted(around: &Around<'_>, sources: &[Source], start: &Variables, bega
         .map(|(name, value)| (name.clone(), value.duplicate()))
         .collect();
     (!other.is_empty()).then_some(other)
-}
-
-fn is_container(source: &Source) -> bool {
-    matches!(source.origin, Origin::Kept(Record::Container, _))
 }
 
 fn written_before(origin: &Origin, began: u64) -> bool {

@@ -15,7 +15,7 @@ const DOUBTFUL: &str = "its readers take the spelling apart in different ways";
 
 /// A file of lines `NAME=value` as a source. One that is not there says nothing.
 pub(crate) fn source(what: impl Into<String>, path: &Path) -> Source {
-    let mut source = Source::of_file(what, path);
+    let mut source = Source { each_start: true, ..Source::of_file(what, path) };
     let file = match read(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return source,

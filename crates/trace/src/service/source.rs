@@ -59,6 +59,8 @@ pub(crate) struct Source {
     /// It may hold any name, and cannot be read: why.
     pub(crate) closed: Option<&'static str>,
     pub(crate) read: Read,
+    /// Each start reads it anew, as it is then.
+    pub(crate) each_start: bool,
     pub(crate) applies: Option<String>,
     pub(crate) seems: Option<String>,
 }
@@ -71,6 +73,7 @@ impl Source {
             entries: BTreeMap::new(),
             closed: None,
             read: Read::Start,
+            each_start: false,
             applies: None,
             seems: None,
         }
