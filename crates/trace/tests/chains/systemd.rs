@@ -6,7 +6,7 @@ use keyroll_secret::FingerprintKey;
 use keyroll_testkit::SystemdHost;
 use keyroll_trace::{Options, survey};
 
-use crate::scene::{Scene, TIME_MAX, Told, told};
+use crate::scene::{Scene, TIME_MAX, Told, told, until};
 
 /// The folder of the scene, in the environment of the program that looks.
 const FOLDER: &str = "KEYROLL_TEST_SCENE";
@@ -31,6 +31,14 @@ struct Host {
 }
 
 impl Host {
+    fn raise(what: &str) -> Option<Self> {
+        let scene = Scene::new();
+        let deps = std::env::current_exe().unwrap().parent().unwrap().to_owned();
+        let host = SystemdHost::start_or_skip(what, &[&scene.dir(), Path::new(&deps)])?;
+        scene.write("versions", &serde_json::to_string(scene.versions()).unwrap());
+        Some(Self { host, scene })
+    }
+
     fn run(&self, words: &[&str]) -> String {
         let output = self.host.command(words).output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
@@ -68,23 +76,47 @@ impl Host {
     }
 }
 
+/// A job that is started as soon as cron is, and notes its environment; before it a line of the table, behind it another.
+const JOBS: &str =
+    "TABLE_API_KEY = \"{second}\"\n@reboot root env >@/ran.new; mv @/ran.new @/ran\nTABLE_API_KEY={third}\n";
+
+#[test]
+fn a_job_of_cron_has_its_table_before_the_environment_of_all() {
+    let Some(host) = Host::raise("chains of cron") else { return };
+    host.scene.write("jobs", JOBS);
+    host.scene.write("environment", "TABLE_API_KEY={first}\nPAM_API_KEY={first}\n");
+    host.sh("cp @/environment /etc/environment; cp @/jobs /etc/cron.d/jobs; systemctl stop cron; rm -f /run/crond.reboot; systemctl start cron");
+    let all = host.look();
+    let of = |name: &str| {
+        let found = all.iter().find(|one| one.service == "/etc/cron.d/jobs line 2" && one.name == name);
+        found.unwrap_or_else(|| panic!("{name}: {all:#?}"))
+    };
+    let table = of("TABLE_API_KEY");
+    assert_eq!(
+        table.links,
+        ["wins second assignments in /etc/cron.d/jobs", "shadowed first /etc/environment"]
+    );
+    let ran = until("the job has run", || std::fs::read_to_string(host.scene.path("ran")).ok());
+    let has = |name: &str| {
+        let value = ran.lines().find_map(|line| line.strip_prefix(&format!("{name}=")));
+        host.scene.version(value.unwrap_or_default().as_bytes())
+    };
+    for name in ["TABLE_API_KEY", "PAM_API_KEY"] {
+        assert_eq!(has(name), of(name).next, "{name}: {ran}");
+    }
+}
+
 const UNIT: &str = "[Service]\nExecStart=/bin/sleep 100000\nEnvironment=UNIT_API_KEY={first} BOTH_API_KEY={third}\n\
     EnvironmentFile=@/all.env\nEnvironmentFile=-@/app.env\nLoadCredential=db_password:@/db\n";
 
 #[test]
 fn a_unit_is_started_with_what_systemd_has_loaded_and_with_its_files_as_they_are() {
-    let scene = Scene::new();
-    let deps = std::env::current_exe().unwrap().parent().unwrap().to_owned();
-    let Some(host) = SystemdHost::start_or_skip("chains of systemd", &[&scene.dir(), Path::new(&deps)])
-    else {
-        return;
-    };
-    scene.write("versions", &serde_json::to_string(scene.versions()).unwrap());
+    let Some(host) = Host::raise("chains of systemd") else { return };
+    let scene = &host.scene;
     scene.write("app.service", UNIT);
     scene.write("all.env", "FILE_API_KEY={third}\n");
     scene.write("app.env", "FILE_API_KEY={first}\nBOTH_API_KEY={first}\n");
     scene.write("db", "{first}\n");
-    let host = Host { host, scene };
     host.sh("cp @/app.service /etc/systemd/system/; systemctl daemon-reload; systemctl start app");
     let app = |name: &str| host.chain("systemd", "app.service", name);
     let both = app("BOTH_API_KEY");
