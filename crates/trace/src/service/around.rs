@@ -53,7 +53,8 @@ impl<'a> Around<'a> {
 
     /// Something of a manager was not told.
     pub(crate) fn not_told(&mut self, what: impl Into<String>, failure: &Failure) {
-        let source = failure.source.as_ref().map_or_else(|| failure.attempted.clone(), ToString::to_string);
+        let source = failure.source.as_ref().map(|source| source.to_string());
+        let source = source.unwrap_or_else(|| failure.attempted.clone());
         self.not_seen(what, source);
     }
 

@@ -3,7 +3,7 @@ use std::path::Path;
 
 use keyroll_copy::{CopyError, Format};
 use keyroll_manager::{ComposeSources, ContainerSources, Variables};
-use keyroll_observe::descendants;
+use keyroll_observe::{descendants, shown};
 use keyroll_secret::SecretBytes;
 
 use super::Keeper;
@@ -95,7 +95,7 @@ fn mounted(around: &Around<'_>, one: &ContainerSources, applies: &str, seems: Op
         if !secret || value.len() > MOUNTED_BYTES_MAX {
             continue;
         }
-        let source = Source::of_file(format!("{} mounted at {}", here.display(), there.display()), here);
+        let source = Source::of_file(format!("{} mounted at {}", shown(&here), shown(&there)), here);
         let mut source = source.applied_by(applies);
         source.seems = seems.map(str::to_owned);
         let name = there.to_string_lossy().into_owned();
@@ -113,7 +113,7 @@ fn composed(around: &mut Around<'_>, containers: Vec<ContainerSources>) -> Optio
     let mut sources = match &of.next {
         Ok(next) => project(around, of, next, first),
         Err(why) => {
-            let what = format!("compose's service {} of {}", of.service, of.folder.display());
+            let what = format!("compose's service {} of {}", of.service, shown(&of.folder));
             around.not_seen(what.clone(), why.clone());
             vec![Source::new(what, Origin::Nowhere).closed("compose does not tell what it would start now")]
         }
@@ -178,14 +178,11 @@ fn project(
                 let filled = fills.iter().find_map(|source| filled(source, value)).filter(|_| made);
                 let source = match filled {
                     Some((other, variable, line)) => {
-                        let what = format!(
-                            "{} fills {variable} into environment: of {}",
-                            other.what,
-                            path.display()
-                        );
+                        let what =
+                            format!("{} fills {variable} into environment: of {}", other.what, shown(&path));
                         Source::of_file(what, path_of(other)).with(name, Entry::at(line, value.duplicate()))
                     }
-                    None => Source::of_file(format!("environment: in {}", path.display()), path)
+                    None => Source::of_file(format!("environment: in {}", shown(&path)), path)
                         .with(name, Entry::at(line, value.duplicate())),
                 };
                 all.push(source);
@@ -210,7 +207,7 @@ fn path_of(source: &Source) -> &Path {
 
 /// A file that `${NAME}` is filled in from.
 fn fills(path: &Path) -> Source {
-    env_file::source(path.display().to_string(), path)
+    env_file::source(shown(&path), path)
 }
 
 /// The variable of such a file that a value is made of.
@@ -252,7 +249,7 @@ fn env_files(of: &ComposeSources, files: &[(&Path, SecretBytes)]) -> Vec<Source>
         named.extend(listed);
         all.extend(named.into_iter().rev().map(|name| {
             let path = of.folder.join(&name);
-            env_file::source(format!("env_file: {}", path.display()), &path)
+            env_file::source(format!("env_file: {}", shown(&path)), &path)
         }));
     }
     all

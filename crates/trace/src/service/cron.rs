@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use keyroll_manager::{Cron, CronJob, CronTable};
-use keyroll_observe::{ProcessId, descendants};
+use keyroll_observe::{ProcessId, descendants, shown};
 
 use super::Keeper;
 use super::around::Around;
@@ -21,7 +21,7 @@ pub(crate) fn kept(around: &mut Around<'_>) -> Vec<Kept> {
     for cron in Cron::tables() {
         match cron.read() {
             Ok(table) => all.extend(of_table(around, &cron.table, &table)),
-            Err(error) => around.not_seen(cron.table.display().to_string(), error.to_string()),
+            Err(error) => around.not_seen(shown(&cron.table), error.to_string()),
         }
     }
     all
@@ -34,7 +34,7 @@ pub(crate) fn of_table(around: &Around<'_>, path: &Path, table: &CronTable) -> V
         let processes = running(around, job);
         Kept {
             keeper: Keeper::Cron,
-            name: format!("{} line {}", path.display(), job.line),
+            name: format!("{} line {}", shown(&path), job.line),
             main: processes.first().copied(),
             processes,
             project: path.parent().map(Path::to_owned),
@@ -47,7 +47,7 @@ pub(crate) fn of_table(around: &Around<'_>, path: &Path, table: &CronTable) -> V
 /// Assignments hold for the jobs behind them. A job that starts later reads the table as it is then.
 fn sources(path: &Path, table: &CronTable, job: &CronJob) -> Vec<Source> {
     let next = "nothing: the next run reads it";
-    let mut own = Source::of_file(format!("assignments in {}", path.display()), path).applied_by(next);
+    let mut own = Source::of_file(format!("assignments in {}", shown(&path)), path).applied_by(next);
     for one in table.variables.iter().filter(|one| one.line < job.line) {
         own.entries.insert(one.name.clone(), Entry::at(one.line, one.value.duplicate()));
     }

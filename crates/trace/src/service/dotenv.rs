@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use keyroll_observe::{ProcessId, has_other_files, image, working_folder};
+use keyroll_observe::{ProcessId, has_other_files, image, shown, working_folder};
 
 use super::Keeper;
 use super::around::Around;
@@ -40,7 +40,7 @@ pub(crate) fn add(around: &Around<'_>, kept: &mut Kept) {
 pub(crate) fn source(around: &Around<'_>, process: &ProcessId) -> Option<(Source, bool)> {
     let folder = here(process)?;
     let path = folder.join(NAME);
-    let source = env_file::source(path.display().to_string(), &path);
+    let source = env_file::source(shown(&path), &path);
     if source.says_nothing() {
         return None;
     }

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use keyroll_manager::{Pm2App, Pm2Daemon, pm2_dump};
-use keyroll_observe::descendants;
+use keyroll_observe::{descendants, shown};
 use keyroll_secret::SecretBytes;
 
 use super::Keeper;
@@ -29,7 +29,7 @@ pub(crate) fn kept(around: &mut Around<'_>) -> Vec<Kept> {
         let apps = match daemon.apps() {
             Ok(apps) => apps,
             Err(failure) => {
-                around.not_told(format!("the apps of pm2 in {}", daemon.home.display()), &failure);
+                around.not_told(format!("the apps of pm2 in {}", shown(&daemon.home)), &failure);
                 continue;
             }
         };
@@ -63,12 +63,12 @@ fn app(
     let workers = mains.iter().flat_map(|main| descendants(around.listing, *main));
     let processes = mains.iter().copied().chain(workers.map(|one| one.id)).collect();
     let file = ECOSYSTEMS.iter().map(|name| folder.join(name)).find(|path| path.is_file());
-    let shown = file.as_deref().unwrap_or(Path::new("ECOSYSTEM"));
-    let right = format!("pm2 restart {} --only {name} --update-env", shown.display());
+    let ecosystem = file.as_deref().unwrap_or(Path::new("ECOSYSTEM"));
+    let right = format!("pm2 restart {} --only {name} --update-env", shown(ecosystem));
     let wrong = format!("pm2 restart {name}");
     let mut sources: Vec<Source> = Vec::new();
     for app in apps {
-        let kept = Origin::Kept(Record::Manager, format!("pm2 in {}", daemon.home.display()));
+        let kept = Origin::Kept(Record::Manager, format!("pm2 in {}", shown(&daemon.home)));
         let what = format!("what pm2's daemon {} keeps of {name}", daemon.process.pid);
         let mut source = Source::new(what, kept).holding(app.variables).applied_by(&right).not_by(&wrong);
         if let Some(first) = sources.last() {
@@ -80,7 +80,7 @@ fn app(
     }
     let names: Vec<String> = sources.iter().flat_map(|source| source.entries.keys().cloned()).collect();
     if let Some(path) = &file {
-        let source = Source::of_file(format!("the ecosystem file {}", path.display()), path);
+        let source = Source::of_file(format!("the ecosystem file {}", shown(&path)), path);
         let mut source = source.read(Read::Not).applied_by(&right).not_by(&wrong);
         source.entries = written(path, &name, &names);
         sources.push(source);
@@ -88,7 +88,7 @@ fn app(
     for (path, saved) in dumps {
         for app in saved.iter().filter(|app| app.name == name) {
             let variables = app.variables.iter().map(|(name, value)| (name.clone(), value.duplicate()));
-            let source = Source::of_file(format!("{}, from which a boot starts", path.display()), path);
+            let source = Source::of_file(format!("{}, from which a boot starts", shown(&path)), path);
             let source = source.holding(variables.collect()).read(Read::Not);
             sources.push(source.applied_by(format!("{right}, then pm2 save")).not_by(&wrong));
         }

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use keyroll_manager::{Variables, home_of};
-use keyroll_observe::{InProcess, Process, ProcessId, image};
+use keyroll_observe::{InProcess, Process, ProcessId, image, shown};
 
 use super::Keeper;
 use super::around::Around;
@@ -126,9 +126,9 @@ fn sourced(shell: &Process, script: &InProcess) -> Vec<Source> {
         .filter_map(|two| two.get(1))
         .map(|word| folder.join(word.trim_start_matches("./")))
         .filter(|path| path.is_file());
-    let restart = format!("{} once more", script.path.display());
+    let restart = format!("{} once more", shown(&script.path));
     let source = |path: PathBuf| {
-        let what = format!("{} as {} reads it", path.display(), script.path.display());
+        let what = format!("{} as {} reads it", shown(&path), shown(&script.path));
         env_file::source(what, &path).applied_by(&restart)
     };
     let mut all: Vec<Source> = paths.map(source).collect();
@@ -149,7 +149,7 @@ fn of_nobody(around: &Around<'_>, root: &Process, own: &Variables) -> Vec<Source
         if read.as_ref().is_some_and(|(source, _)| dotenv::is_file(source, &path)) {
             continue;
         }
-        all.extend(split(env_file::source(path.display().to_string(), &path), own));
+        all.extend(split(env_file::source(shown(&path), &path), own));
     }
     if let Some((source, overrides)) = read {
         if overrides {
@@ -211,7 +211,7 @@ fn profiles(uid: Option<u32>) -> Vec<Source> {
     let own = home.iter().flat_map(|home| PROFILES.iter().map(|name| home.join(name)));
     let paths: Vec<PathBuf> = own.chain(PROFILES_OF_ALL.iter().map(PathBuf::from)).collect();
     let source = |path: PathBuf| {
-        let source = env_file::source(path.display().to_string(), &path).read(Read::Not);
+        let source = env_file::source(shown(&path), &path).read(Read::Not);
         source.applied_by("a new login, and a start from it").not_by("the edit alone")
     };
     paths.into_iter().map(source).collect()

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use keyroll_manager::{Assigned, SupervisorConfig, Supervisord, Variables};
-use keyroll_observe::{ProcessId, descendants};
+use keyroll_observe::{ProcessId, descendants, shown};
 use keyroll_secret::SecretBytes;
 
 use super::Keeper;
@@ -28,16 +28,16 @@ struct Started {
 }
 
 fn programs(around: &mut Around<'_>, daemon: &Supervisord) -> Vec<Kept> {
-    let shown = format!("the programs of supervisord {}", daemon.process.pid);
+    let whose = format!("the programs of supervisord {}", daemon.process.pid);
     let config = match &daemon.config {
         Some(path) => SupervisorConfig::read(path),
         None => {
-            around.not_seen(shown.clone(), "its configuration cannot be found");
+            around.not_seen(whose, "its configuration cannot be found");
             SupervisorConfig::default()
         }
     };
     for (path, reason) in &config.unread {
-        around.not_seen(path.display().to_string(), reason.clone());
+        around.not_seen(shown(&path), reason.clone());
     }
     let started = started(around, daemon);
     let own = around.starts(&[daemon.process]).remove(&daemon.process);
@@ -93,7 +93,7 @@ fn sources(
     own: Option<&Variables>,
 ) -> Vec<Source> {
     let config_path =
-        daemon.config.as_deref().map_or_else(String::new, |path| format!(" -c {}", path.display()));
+        daemon.config.as_deref().map_or_else(String::new, |path| format!(" -c {}", shown(&path)));
     let right =
         format!("supervisorctl{config_path} reread, then supervisorctl{config_path} update {program}");
     let wrong = format!("supervisorctl{config_path} restart {program}:*");
@@ -132,7 +132,7 @@ fn sources(
         let mut files: BTreeMap<&PathBuf, [Source; 2]> = BTreeMap::new();
         for one in list {
             let new = |read| {
-                let what = format!("environment= of {section} in {}", one.file.display());
+                let what = format!("environment= of {section} in {}", shown(&one.file));
                 Source::of_file(what, &one.file).read(read).applied_by(&right).not_by(&wrong)
             };
             let [live, edited] = files.entry(&one.file).or_insert_with(|| [new(Read::Start), new(Read::Not)]);

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use keyroll_manager::{UnitLine, UnitSays, UnitSources, Variables, unit_lines, unit_sources};
-use keyroll_observe::ProcessId;
+use keyroll_observe::{ProcessId, shown};
 
 use super::Keeper;
 use super::around::Around;
@@ -62,7 +62,7 @@ fn service(around: &Around<'_>, unit: UnitSources, user: Option<&str>, of_manage
         .not_by(&verbs.restart),
     ];
     for path in unit.environment_files.iter().rev() {
-        let what = format!("EnvironmentFile={}", path.display());
+        let what = format!("EnvironmentFile={}", shown(&path));
         let source = if path.to_string_lossy().contains('*') {
             Source::of_file(what, path).closed("it is a pattern of names")
         } else {
@@ -154,7 +154,7 @@ impl Files {
         let mut sources = vec![of_memory];
         for (path, said) in said.into_iter().rev() {
             let source = |read| {
-                let what = format!("Environment= in {}", path.display());
+                let what = format!("Environment= in {}", shown(&path));
                 let source = Source::of_file(what, path).read(read);
                 source.applied_by(&verbs.read_again).not_by(&verbs.restart)
             };
@@ -207,7 +207,7 @@ impl Files {
                 let what = format!(
                     "LoadCredential{}={name}:{}",
                     if closed { "Encrypted" } else { "" },
-                    path.display()
+                    shown(&path)
                 );
                 let source = Source::of_file(what, path).applied_by(&verbs.restart).not_by(&verbs.reload);
                 let mut entry = match env_file::read(path) {

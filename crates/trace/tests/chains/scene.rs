@@ -63,7 +63,7 @@ impl Scene {
         &self.versions
     }
 
-    /// Writes a file; `{second}` stands for that version, `@` for the folder.
+    /// Writes a file; `{second}` stands for that version, `@/` for the folder.
     pub fn write(&self, name: &str, text: &str) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -71,7 +71,7 @@ impl Scene {
     }
 
     pub fn filled(&self, text: &str) -> String {
-        let mut text = text.replace('@', &self.dir().display().to_string());
+        let mut text = text.replace("@/", &format!("{}/", self.dir().display()));
         for (name, value) in &self.versions {
             text = text.replace(&format!("{{{name}}}"), value);
         }
