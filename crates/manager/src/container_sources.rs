@@ -105,10 +105,7 @@ impl Docker {
         let mut projects = BTreeMap::new();
         for one in made.iter().filter(|one| one.service.is_some()) {
             let Some(project) = Project::of(&one.state) else { continue };
-            if !projects.contains_key(&project.name) {
-                let answer = self.resolve(&project, deadline);
-                projects.insert(project.name, answer);
-            }
+            projects.entry(project.name.clone()).or_insert_with(|| self.resolve(&project, deadline));
         }
         projects
     }

@@ -25,7 +25,7 @@ const SOURCES: &str = "--property=Id,ActiveState,MainPID,ControlGroup,FragmentPa
 const DROP_IN_FOLDERS: [&str; 3] = ["/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system"];
 
 /// A variable with its value.
-pub type Variable = (String, SecretBytes);
+pub(crate) type Variable = (String, SecretBytes);
 
 /// A service as its manager has loaded it, with everything that a start takes variables from.
 #[derive(Default)]
