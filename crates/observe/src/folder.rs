@@ -1,16 +1,21 @@
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::proc::ProcFolder;
 use crate::{NotVisible, ProcessId};
 
-/// The folder that a process stands in, as this process sees it.
+/// The folder that a process works in, as it is named where the process runs: in a container that is another tree.
 ///
 /// # Errors
-/// The process is gone or closed to this user; [`NotVisible::Malformed`] where it sees other folders than this one: it has
-/// a root or mounts of its own.
+/// It is not visible, and why.
 pub fn working_folder(process: &ProcessId) -> Result<PathBuf, NotVisible> {
-    let theirs = ProcFolder::open_exact(process)?;
-    let ours = ProcFolder::open(std::process::id())?;
-    let same = theirs.link("ns/mnt")? == ours.link("ns/mnt")? && theirs.link("root")? == Path::new("/");
-    if same { theirs.link("cwd") } else { Err(NotVisible::Malformed) }
+    ProcFolder::open_exact(process)?.link("cwd")
+}
+
+/// Whether a process sees other files under the same names than this one: it has a mount namespace of its own.
+///
+/// # Errors
+/// It is not visible, and why.
+pub fn has_other_files(process: &ProcessId) -> Result<bool, NotVisible> {
+    let own = std::fs::read_link("/proc/self/ns/mnt").map_err(|error| NotVisible::of_io(&error))?;
+    Ok(ProcFolder::open_exact(process)?.link("ns/mnt")? != own)
 }

@@ -29,6 +29,7 @@ mod opens;
 mod proc;
 mod reading;
 mod search;
+mod small_file;
 mod sockets;
 mod units;
 mod walk;
@@ -40,7 +41,7 @@ pub use environment::{
     Variable, environment_has, environment_holds, environment_names, environments, variables_holding,
 };
 pub use files::{Choice, FileHit, FileLimits, FilesReport, Kind, NotSearched, search_files, shown};
-pub use folder::working_folder;
+pub use folder::{has_other_files, working_folder};
 pub use holders::{Holder, HoldersReport, NotSeen, Place, own_tree, search_holders};
 pub use identity::{After, ProcessId, WrittenAt, boot, exec_came_after, forked_without_exec, started_after};
 pub use image::{Image, InProcess, image, is_interpreter};
@@ -56,6 +57,7 @@ pub use open_files::{OpenFiles, who_opened};
 pub use opens::{OpenWatch, sees_opens};
 pub use reading::{Read, read_regular};
 pub use search::Search;
+pub use small_file::read_small;
 pub use sockets::{SocketOwners, Sockets, in_own_network};
 pub use units::unit_folders;
 pub use walk::{Look, look_at_files};

@@ -49,6 +49,26 @@ pub enum Place {
         /// Which process.
         process: ProcessId,
     },
+    /// In what a manager keeps: a container's configuration, an image, the memory of a daemon.
+    Record {
+        /// Of which kind.
+        record: Record,
+        /// What it is of: the container's name, the image's, the unit's.
+        of: String,
+        /// Under which name.
+        variable: String,
+    },
+}
+
+/// What a manager keeps values in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Record {
+    /// What a container was made with.
+    Container,
+    /// An image: whoever has it has the value.
+    Image,
+    /// The memory of a manager: systemd's, pm2's, supervisord's.
+    Manager,
 }
 
 impl Place {
@@ -58,7 +78,7 @@ impl Place {
             Self::Environment { process, .. } | Self::Arguments { process } | Self::Memory { process } => {
                 Some(process)
             }
-            Self::File { .. } | Self::Row { .. } | Self::Remains { .. } => None,
+            Self::File { .. } | Self::Row { .. } | Self::Remains { .. } | Self::Record { .. } => None,
         }
     }
 
@@ -66,7 +86,9 @@ impl Place {
     pub fn file(&self) -> Option<&Path> {
         match self {
             Self::File { path, .. } | Self::Row { path, .. } | Self::Remains { path } => Some(path),
-            Self::Environment { .. } | Self::Arguments { .. } | Self::Memory { .. } => None,
+            Self::Environment { .. } | Self::Arguments { .. } | Self::Memory { .. } | Self::Record { .. } => {
+                None
+            }
         }
     }
 }

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use keyroll_observe::{Listing, read_regular, working_folder};
+use keyroll_observe::{Listing, Process, has_other_files, read_regular, working_folder};
 
 /// Where people and programs keep settings on every machine.
 const EVERYWHERE: [&str; 8] =
@@ -21,7 +21,8 @@ const OF_THE_MACHINE: [&str; 12] =
 /// run now, this one too.
 pub(crate) fn roots(listing: &Listing) -> Vec<PathBuf> {
     let standing = EVERYWHERE.iter().chain(&STATE).map(PathBuf::from);
-    let running = listing.seen.iter().filter_map(|process| working_folder(&process.id).ok());
+    let ours = |process: &&Process| !has_other_files(&process.id).unwrap_or(true);
+    let running = listing.seen.iter().filter(ours).filter_map(|process| working_folder(&process.id).ok());
     let all: BTreeSet<PathBuf> =
         standing.chain(homes()).chain(running.filter(|folder| is_somebodys(folder))).collect();
     all.into_iter().filter(|root| root.exists()).collect()

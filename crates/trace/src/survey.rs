@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keyroll_leak::{RuleError, Rules};
+use keyroll_manager::Docker;
 use keyroll_observe::{FileLimits, FilesReport, Listing, Look, look_at_files, processes, shown};
 use keyroll_secret::FingerprintKey;
 
 use crate::look::{Known, Seen, candidates, known};
 use crate::roots::roots;
-use crate::{Place, Sighting, Unseen, ValueId, Values, files, processes as running};
+use crate::service::services;
+use crate::{Place, Service, Sighting, Unseen, ValueId, Values, files, processes as running};
 
 /// The largest file that is read whole, bytes: a database is taken apart in memory, and two are at a time.
 const FILE_BYTES_MAX: usize = 16 << 20;
@@ -47,8 +49,17 @@ pub struct Survey {
     pub files: usize,
     /// Encrypted stores: present, and unreadable.
     pub stores: Vec<Store>,
+    /// What is kept running, and where each takes its secrets from.
+    pub services: Vec<Service>,
     /// What could not be looked at.
     pub unseen: Vec<Unseen>,
+}
+
+/// The managers that are asked, beside those that are found by their processes.
+#[derive(Debug, Clone, Default)]
+pub struct Managers {
+    /// The container engine.
+    pub docker: Docker,
 }
 
 /// Why there is no survey at all.
@@ -67,17 +78,32 @@ pub enum SurveyError {
 /// # Errors
 /// There is nothing to look at it with.
 pub fn survey(options: &Options, key: FingerprintKey) -> Result<Survey, SurveyError> {
+    survey_with(options, &Managers::default(), key)
+}
+
+/// The same, with these managers.
+///
+/// # Errors
+/// There is nothing to look at it with.
+pub fn survey_with(
+    options: &Options,
+    managers: &Managers,
+    key: FingerprintKey,
+) -> Result<Survey, SurveyError> {
     let rules = Rules::shipped().map_err(SurveyError::Rules)?;
     let listing = processes(options.wait).map_err(|reason| SurveyError::Processes(reason.to_string()))?;
     let mut values = Values::new(key);
-    let (sightings, mut unseen) = running::look(&listing, rules, options.wait, &mut values);
+    let (mut sightings, mut unseen) = running::look(&listing, rules, options.wait, &mut values);
     let hidden = listing.hidden.iter().map(|one| Unseen {
         what: one.pid.map_or_else(|| "processes".to_owned(), |pid| format!("process {pid}")),
         reason: one.reason.clone(),
         uid: None,
     });
     unseen.extend(hidden);
-    let mut survey = Survey { values, sightings, listing, files: 0, stores: Vec::new(), unseen };
+    let (services, of_services) =
+        services(&listing, &managers.docker, rules, options.wait, &mut values, &mut sightings);
+    unseen.extend(of_services);
+    let mut survey = Survey { values, sightings, listing, files: 0, stores: Vec::new(), services, unseen };
     let roots = if options.roots.is_empty() { roots(&survey.listing) } else { options.roots.clone() };
     survey.by_name(&roots, options.wait, rules);
     survey.by_value(&roots, options.wait);

@@ -56,6 +56,11 @@ impl Values {
         Some(id)
     }
 
+    /// The number of a value that was come upon before.
+    pub fn known(&self, bytes: &SecretBytes) -> Option<ValueId> {
+        self.known.get(&self.key.fingerprint(bytes)).copied()
+    }
+
     /// One of them.
     pub fn get(&self, id: ValueId) -> Option<&Value> {
         self.all.get(usize::try_from(id.0).ok()?)
