@@ -70,10 +70,10 @@ impl Survey {
         let mut files = BTreeSet::new();
         for sighting in of {
             match &sighting.place {
-                Place::File { path, .. } => {
-                    files.insert(path);
+                Place::File { .. } | Place::Row { .. } | Place::Remains { .. } => {
+                    files.extend(sighting.place.file());
                 }
-                Place::Memory { .. } => {}
+                Place::Memory { .. } | Place::Record { .. } => {}
                 place @ (Place::Environment { .. } | Place::Credential { .. } | Place::Arguments { .. }) => {
                     if place.process() == Some(process) {
                         found.push(Evidence::StartedWith { place: place.clone(), value: sighting.value });
@@ -89,12 +89,12 @@ impl Survey {
         for (value, copies) in instance.copies.iter().filter(|(value, _)| versions.contains(value)) {
             found.push(Evidence::InMemory { value: *value, copies: *copies });
         }
-        for open in instance.open.iter().filter(|open| files.contains(&open.path)) {
+        for open in instance.open.iter().filter(|open| files.contains(open.path.as_path())) {
             found.push(Evidence::HasOpen { path: open.path.clone(), replaced: open.replaced });
         }
         for path in files {
             let after = started_after(instance, path);
-            found.push(Evidence::Started { path: path.clone(), after });
+            found.push(Evidence::Started { path: path.to_owned(), after });
         }
         found
     }

@@ -117,7 +117,7 @@ impl Survey {
         let found: BTreeSet<ValueId> = instance.copies.keys().copied().collect();
         let sighting = |value: &ValueId| {
             let encoding = forms.get(&value.0).copied().unwrap_or(Encoding::Raw);
-            Sighting { value: *value, place: Place::Memory { process }, name: None, encoding }
+            Sighting { value: *value, place: Place::Memory { process }, name: None, slot: None, encoding }
         };
         self.sightings.extend(found.iter().map(sighting));
         instance.memory = match report {

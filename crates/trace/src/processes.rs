@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use keyroll_leak::{Rules, names_a_secret};
@@ -98,7 +98,7 @@ impl Running {
                 let common = values.get(value).is_none_or(crate::Value::common);
                 if (!common || whole(bytes, hit.start, hit.end)) && known.insert((value, place.clone())) {
                     let (name, encoding) = (name.map(str::to_owned), hit.encoding);
-                    sightings.push(Sighting { value, place: place.clone(), name, encoding });
+                    sightings.push(Sighting { value, place: place.clone(), name, slot: None, encoding });
                 }
             });
         };
@@ -141,7 +141,11 @@ impl Running {
                 Place::Environment { process, .. }
                 | Place::Credential { process, .. }
                 | Place::Arguments { process } => self.instances.get_mut(process),
-                Place::File { .. } | Place::Memory { .. } => None,
+                Place::File { .. }
+                | Place::Row { .. }
+                | Place::Remains { .. }
+                | Place::Record { .. }
+                | Place::Memory { .. } => None,
             };
             if let Some(Ok(start)) = started.map(|one| one.start.as_mut()) {
                 start.insert(sighting.value);
@@ -151,13 +155,13 @@ impl Running {
 
     /// Which of the files with copies each process has open.
     pub(crate) fn open(&mut self, sightings: &[Sighting], wait: Duration, unseen: &mut Vec<Unseen>) {
-        let mut of_path: BTreeMap<&PathBuf, BTreeSet<ValueId>> = BTreeMap::new();
+        let mut of_path: BTreeMap<&Path, BTreeSet<ValueId>> = BTreeMap::new();
         for sighting in sightings {
-            if let Place::File { path, .. } = &sighting.place {
+            if let Some(path) = sighting.place.file() {
                 of_path.entry(path).or_default().insert(sighting.value);
             }
         }
-        let mut of_file: BTreeMap<(u64, u64), (&PathBuf, &BTreeSet<ValueId>)> = BTreeMap::new();
+        let mut of_file: BTreeMap<(u64, u64), (&Path, &BTreeSet<ValueId>)> = BTreeMap::new();
         for (path, values) in &of_path {
             if let Ok(data) = std::fs::symlink_metadata(path) {
                 of_file.insert((data.dev(), data.ino()), (path, values));
@@ -172,9 +176,9 @@ impl Running {
                 let Some(instance) = self.instances.get_mut(process) else { return };
                 for file in files {
                     if let Some((path, values)) = of_file.get(&file.file) {
-                        instance.open.insert(Opened { path: (*path).clone(), replaced: false });
+                        instance.open.insert(Opened { path: path.to_path_buf(), replaced: false });
                         instance.read.extend(*values);
-                    } else if file.removed && of_path.contains_key(&file.path) {
+                    } else if file.removed && of_path.contains_key(file.path.as_path()) {
                         instance.open.insert(Opened { path: file.path, replaced: true });
                     }
                 }
@@ -222,7 +226,8 @@ fn take(
         let found = SecretBytes::new(bytes.get(one.span).unwrap_or_default().to_vec());
         if let Some(value) = values.add(found, one.rule) {
             let name = name.map(str::to_owned).or_else(|| one.name.filter(|name| names_a_secret(name)));
-            sightings.push(Sighting { value, place: place.clone(), name, encoding: Encoding::Raw });
+            let (place, encoding) = (place.clone(), Encoding::Raw);
+            sightings.push(Sighting { value, place, name, slot: None, encoding });
         }
     }
 }

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use keyroll_leak::Rule;
+use keyroll_leak::{Rule, is_distinct};
 use keyroll_needle::{NeedleId, Needles, VALUE_BYTES_MAX, VALUE_BYTES_MIN};
 use keyroll_secret::{Fingerprint, FingerprintKey, SecretBytes};
 
@@ -38,7 +38,7 @@ impl Value {
         let bytes = self.bytes.expose();
         let mixed = bytes.iter().any(u8::is_ascii_digit) && bytes.iter().any(u8::is_ascii_alphabetic);
         let apart = if mixed { APART_MIXED_BYTES_MIN } else { APART_BYTES_MIN };
-        self.rule.is_none() && bytes.len() < apart
+        !is_distinct(bytes) || (self.rule.is_none() && bytes.len() < apart)
     }
 }
 
@@ -69,6 +69,11 @@ impl Values {
         Some(id)
     }
 
+    /// The number of a value that was come upon before.
+    pub fn known(&self, bytes: &SecretBytes) -> Option<ValueId> {
+        self.known.get(&self.key.fingerprint(bytes)).copied()
+    }
+
     /// One of them.
     pub fn get(&self, id: ValueId) -> Option<&Value> {
         self.all.get(usize::try_from(id.0).ok()?)
@@ -89,9 +94,19 @@ impl Values {
         self.all.is_empty()
     }
 
+    /// How many are ordinary words, which are not looked for beyond where they were found by name.
+    pub(crate) fn ordinary(&self) -> usize {
+        self.all.iter().filter(|value| !is_distinct(value.bytes.expose())).count()
+    }
+
+    /// Whether there may be more than are kept.
+    pub(crate) fn is_full(&self) -> bool {
+        self.all.len() >= VALUES_MAX
+    }
+
     /// What finds all of them in every encoding; `None` where there is nothing to look for.
     pub(crate) fn needles(&self) -> Option<Needles> {
-        self.needles_of(|_| true)
+        self.needles_of(|value| is_distinct(value.bytes.expose()))
     }
 
     /// The same for memory: only what does not stand there by chance.
