@@ -302,11 +302,8 @@ fn is_text(text: &str) -> bool {
 fn is_path(text: &str) -> bool {
     let rooted = ["/", "./", "../", "~/"].iter().any(|start| text.starts_with(start));
     let class = |byte: u8| (byte.is_ascii_lowercase(), byte.is_ascii_uppercase(), byte.is_ascii_digit());
-    let changes = |part: &str| {
-        let mut pairs = part.as_bytes().windows(2);
-        let change = |pair: &[u8]| matches!(pair, [one, two] if class(*one) != class(*two));
-        std::iter::from_fn(|| pairs.next()).filter(|pair| change(pair)).count()
-    };
+    let change = |pair: &&[u8]| matches!(pair, [one, two] if class(*one) != class(*two));
+    let changes = |part: &str| part.as_bytes().windows(2).filter(change).count();
     rooted && text.split('/').all(|part| changes(part) * 3 <= part.len() + 3)
 }
 

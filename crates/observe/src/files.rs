@@ -82,6 +82,7 @@ pub fn search_files(roots: &[PathBuf], needles: &dyn Search, limits: FileLimits)
     });
     report.hits = hits.hits;
     report.hits.sort();
+    report.hits.dedup();
     report.not_searched.extend(hits.not_searched);
     report
 }

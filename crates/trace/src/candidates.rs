@@ -197,14 +197,17 @@ fn words(line: &[u8]) -> Vec<Range<usize>> {
 /// Without quotes around it, and without a comma or the like behind them.
 fn unquoted(line: &[u8], span: Range<usize>) -> Range<usize> {
     let text = line.get(span.clone()).unwrap_or_default();
-    let ends = |byte: &u8| !matches!(byte, b',' | b';' | b')' | b'\\');
-    let end = text.iter().rposition(ends).map_or(0, |last| last + 1);
-    match text.get(..end) {
-        Some([open @ (b'"' | b'\''), inner @ .., close]) if open == close => {
-            span.start + 1..span.start + 1 + inner.len()
+    let until = |marks: &[u8]| text.iter().rposition(|byte| !marks.contains(byte)).map_or(0, |last| last + 1);
+    let end = until(b",;\\");
+    // A bracket belongs to the word, unless it stands behind quotes.
+    for end in [end, until(b",;\\)]}")] {
+        if let Some([open @ (b'"' | b'\''), inner @ .., close]) = text.get(..end)
+            && open == close
+        {
+            return span.start + 1..span.start + 1 + inner.len();
         }
-        Some(_) | None => span.start..span.start + end,
     }
+    span.start..span.start + end
 }
 
 /// The name of what stands in the same line.

@@ -186,7 +186,7 @@ fn folder(path: &Path) -> Choice {
         Choice::LeaveOut("the history of a git repository is compressed")
     } else if CONTAINERS.iter().any(|below| path.ends_with(below.trim_start_matches('/'))) {
         Choice::LeaveOut("what containers are made of")
-    } else if INSTALLED.contains(&name.as_ref())
+    } else if INSTALLED.contains(&&*name)
         || INSTALLED_BELOW.iter().any(|below| path.ends_with(below))
         || BUILT.iter().any(built)
     {
@@ -225,10 +225,7 @@ fn holds_settings(name: &str) -> bool {
 /// A folder whose files are values: `/run/secrets`, `/etc/credstore`, a table of cron.
 fn in_credentials(path: &Path) -> bool {
     let folder = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
-    matches!(
-        folder.as_ref(),
-        "secrets" | "credentials" | "credstore" | "crontabs" | "cron.d" | "default" | ".ssh"
-    )
+    matches!(&*folder, "secrets" | "credentials" | "credstore" | "crontabs" | "cron.d" | "default" | ".ssh")
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 use std::path::Path;
+use std::sync::OnceLock;
 
+use aho_corasick::AhoCorasick;
 use keyroll_copy::Format;
 use keyroll_leak::names_a_secret;
 
@@ -20,6 +22,9 @@ const LEFTOVERS: [&str; 11] = [
 
 /// The largest file that is one value, bytes: a private key of 16,384 bits is written in 13 KiB.
 const WHOLE_BYTES_MAX: usize = 16 * 1024;
+
+/// The largest text that is searched for encrypted parts, bytes.
+const TEXT_BYTES_MAX: usize = 1 << 20;
 
 /// The name that a file had before it became a leftover, in small letters: `openclaw.json.bak.1` was `openclaw.json`.
 pub(crate) fn original(name: &str) -> String {
@@ -42,7 +47,7 @@ pub(crate) fn is_env(name: &str) -> bool {
 pub(crate) fn format_of(path: &Path, bytes: &[u8]) -> Option<Format> {
     let name = original(&path.file_name()?.to_string_lossy());
     let folder = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
-    let by_name = match (folder.as_ref(), name.as_str()) {
+    let by_name = match (&*folder, name.as_str()) {
         (_, ".npmrc") => Some(Format::Npmrc),
         (_, ".pgpass" | "pgpass.conf") => Some(Format::Pgpass),
         (_, ".netrc" | "_netrc") => Some(Format::Netrc),
@@ -107,17 +112,23 @@ pub(crate) fn sealed(path: &Path, bytes: &[u8]) -> Option<&'static str> {
         (b"U2FsdGVkX1", "OpenSSL"),
     ];
     let whole = begins.iter().find(|(start, _)| bytes.starts_with(start)).map(|(_, kind)| *kind);
-    let parts: [(&[u8], &str); 5] = [
-        (b"ENC[AES256_GCM,", "sops"),
-        (b"$ANSIBLE_VAULT;", "Ansible Vault"),
-        (b"kind: SealedSecret", "Sealed Secrets"),
-        (b"EJ[1:", "ejson"),
-        (b"\"encryptedPassword\"", "a browser's logins"),
+    let text = bytes.len() <= TEXT_BYTES_MAX && !bytes.contains(&0);
+    whole.or_else(|| sealed_by_name(path)).or_else(|| if text { sealed_in_part(bytes) } else { None })
+}
+
+/// Values that are encrypted each for itself, in a text.
+fn sealed_in_part(text: &[u8]) -> Option<&'static str> {
+    const PARTS: [(&str, &str); 5] = [
+        ("ENC[AES256_GCM,", "sops"),
+        ("$ANSIBLE_VAULT;", "Ansible Vault"),
+        ("kind: SealedSecret", "Sealed Secrets"),
+        ("EJ[1:", "ejson"),
+        ("\"encryptedPassword\"", "a browser's logins"),
     ];
-    let has = |part: &[u8]| bytes.windows(part.len()).any(|window| window == part);
-    let inside = || parts.iter().find(|(part, _)| has(part)).map(|(_, kind)| *kind);
-    let text = bytes.len() <= 1 << 20 && !bytes.contains(&0);
-    whole.or_else(|| sealed_by_name(path)).or_else(|| if text { inside() } else { None })
+    static MARKS: OnceLock<Option<AhoCorasick>> = OnceLock::new();
+    let marks = MARKS.get_or_init(|| AhoCorasick::new(PARTS.map(|(mark, _)| mark)).ok());
+    let found = marks.as_ref()?.find(text)?;
+    PARTS.get(found.pattern().as_usize()).map(|(_, kind)| *kind)
 }
 
 /// Encrypted files whose names alone say so.
