@@ -85,14 +85,14 @@ impl Survey {
             let of_one = MemoryLimits { bytes_max: left, wait: time, ..MemoryLimits::default() };
             let Looked { report, forms } = look(process, &needles, of_one);
             left = left.saturating_sub(report.bytes_read);
-            self.note(*process, &report, &forms);
+            self.note_memory(*process, &report, &forms);
             if let Some(instance) = self.instances.get(process) {
                 told(*process, &instance.memory);
             }
         }
     }
 
-    fn note(&mut self, process: ProcessId, report: &MemoryReport, forms: &BTreeMap<u32, Encoding>) {
+    fn note_memory(&mut self, process: ProcessId, report: &MemoryReport, forms: &BTreeMap<u32, Encoding>) {
         let Some(instance) = self.instances.get_mut(&process) else { return };
         let uid = self.listing.seen.iter().find(|one| one.id == process).and_then(|one| one.uid);
         let gone =
