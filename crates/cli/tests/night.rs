@@ -347,21 +347,7 @@ fn a_gate_says_what_it_waits_for_while_it_waits() {
 /// Another secret beside the first, each with its own file and consumer.
 fn two_secrets() -> Scene {
     let scene = Scene::made(|config, _| {
-        *config += r#"
-[secrets.side]
-issuer = "file:./acme.toml"
-admin  = "file:./admin.key"
-
-[secrets.side.revoke]
-old_idle_for = "0s"
-soak         = "0s"
-
-[[secrets.side.consumers]]
-name  = "nightly"
-runs  = { at_rest = true }
-reads = [{ env_file = "./also/side.env", variable = "SIDE" }]
-check = { exec = ["./check.sh", "SIDE", "{copy}"] }
-"#;
+        *config += &scene::side("./also/side.env");
     });
     let (side, value) = scene.issuer.mint("by hand");
     scene::put(&scene.path("also/side.env"), &["SIDE=", &value, "\n"], 0o600);

@@ -7,7 +7,7 @@ use keyroll_config::{Config, Secret};
 use keyroll_host::{Local, SystemClock};
 use keyroll_journal::{StateLock, Work};
 use keyroll_port::{Clock as _, Opening, RotationId};
-use keyroll_rotation::{Fact, OldKey, Phase, Plan, Stamp, State};
+use keyroll_rotation::{Fact, Phase, Plan, Stamp, State};
 use keyroll_secret::Credential;
 
 use super::allowed::{check_consent, consent_to_outage, not_opened, refuse_outage, refuse_stale};
@@ -324,13 +324,9 @@ pub(crate) fn pause(id: Option<&str>, context: &mut Context) -> Result<Exit, Pro
     let places = context.places()?;
     let id = resolved(&places, id)?;
     let lock = let_go(&places, &id, false, &mut context.ui)?;
-    let mut off = false;
-    let told = tell(Some(&id.0), &places, |opened| {
-        off = matches!(opened.state.old_key(), OldKey::Off(_)) && !opened.state.decided();
-        match opened.state.hold() {
-            Some(_) => Ok(Vec::new()),
-            None => Ok(vec![Fact::PauseAsked]),
-        }
+    let told = tell(Some(&id.0), &places, |opened| match opened.state.hold() {
+        Some(_) => Ok(Vec::new()),
+        None => Ok(vec![Fact::PauseAsked]),
     });
     drop(lock);
     let opened = told?;
