@@ -179,11 +179,10 @@ impl Runs {
                 return Err(wrong(&format!("`{key}` is true or is left out")).at(&flag.span));
             }
         }
-        if let Some(container) = &runs.container {
-            return Self::build_container(container, shape, folder);
-        }
-        if let Some(state) = &runs.openclaw {
-            return Self::build_openclaw(state, shape, folder);
+        match (&runs.container, &runs.openclaw) {
+            (Some(container), _) => return Self::build_container(container, shape, folder),
+            (None, Some(state)) => return Self::build_openclaw(state, shape, folder),
+            (None, None) => {}
         }
         let chosen = [
             runs.compose.is_some(),
@@ -291,6 +290,7 @@ impl Runs {
             [runs.signal.is_some(), runs.unit.is_some(), runs.compose.is_some(), runs.service.is_some()];
         let others =
             others.into_iter().chain([runs.timer.is_some(), runs.user.is_some(), runs.at_rest.is_some()]);
+        let others = others.chain([runs.openclaw.is_some()]);
         let more = others.into_iter().any(|there| there) || runs.instances.is_some();
         if more
             || runs.ports.is_some()
