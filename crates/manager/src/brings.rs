@@ -43,7 +43,7 @@ pub struct Brings {
 }
 
 /// A text that may be a value: it is taken out of the answer into memory that is wiped.
-struct Hidden(SecretBytes);
+pub(crate) struct Hidden(pub(crate) SecretBytes);
 
 impl<'de> Deserialize<'de> for Hidden {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -63,19 +63,19 @@ impl<'de> Deserialize<'de> for Hidden {
 
 /// A project as compose resolves it. Source: `docker compose config --format json`.
 #[derive(Deserialize)]
-struct Resolved {
-    services: BTreeMap<String, Service>,
+pub(crate) struct Resolved {
+    pub(crate) services: BTreeMap<String, Service>,
 }
 
 #[derive(Deserialize)]
-struct Service {
+pub(crate) struct Service {
     image: Option<String>,
     #[serde(default)]
-    environment: BTreeMap<String, Option<Hidden>>,
+    pub(crate) environment: BTreeMap<String, Option<Hidden>>,
 }
 
-/// The environment that a container or an image was made with.
-type Variables = BTreeMap<String, SecretBytes>;
+/// Variables with their values: the environment that a container or an image was made with.
+pub type Variables = BTreeMap<String, SecretBytes>;
 
 impl Compose {
     /// What `up` would make live now beside the variables `own`, which hold the value, and those that compose makes from
@@ -252,12 +252,7 @@ impl Compose {
         let (answer, _) = self.docker.ask(&words, None, deadline)?;
         let all: Option<Vec<Hidden>> =
             serde_json::from_slice(answer.expose()).map_err(|_| crate::docker::other_version())?;
-        let pair = |Hidden(line): Hidden| {
-            let at = line.expose().iter().position(|byte| *byte == b'=')?;
-            let (name, value) = (line.expose().get(..at)?, line.expose().get(at + 1..)?);
-            Some((String::from_utf8_lossy(name).into_owned(), SecretBytes::new(value.to_vec())))
-        };
-        Ok(all.into_iter().flatten().filter_map(pair).collect())
+        Ok(pairs(all))
     }
 
     /// Whether compose would recreate the containers if these variables held this; `None` = it does not say.
@@ -319,6 +314,16 @@ impl Compose {
     }
 }
 
+/// Lines `NAME=VALUE`.
+pub(crate) fn pairs(all: Option<Vec<Hidden>>) -> Variables {
+    let pair = |Hidden(line): Hidden| {
+        let at = line.expose().iter().position(|byte| *byte == b'=')?;
+        let (name, value) = (line.expose().get(..at)?, line.expose().get(at + 1..)?);
+        Some((String::from_utf8_lossy(name).into_owned(), SecretBytes::new(value.to_vec())))
+    };
+    all.into_iter().flatten().filter_map(pair).collect()
+}
+
 fn environment(name: &str, what: String, mark: SecretBytes) -> Edit {
     Edit { kind: "environment", name: name.to_owned(), what, mark }
 }
@@ -359,7 +364,7 @@ fn quoted(text: &[u8], into: &mut Vec<u8>) {
 }
 
 /// A value as the container gets it: compose prints `$` twice.
-fn plain(printed: &SecretBytes) -> SecretBytes {
+pub(crate) fn plain(printed: &SecretBytes) -> SecretBytes {
     let mut bytes = Vec::with_capacity(printed.len());
     let mut doubled = false;
     for byte in printed.expose() {

@@ -32,6 +32,7 @@ pub struct Compose {
 }
 
 /// The containers of a service, and the project that they belong to.
+#[derive(Default)]
 pub(crate) struct Project {
     pub(crate) name: String,
     folder: String,
@@ -41,6 +42,31 @@ pub(crate) struct Project {
 }
 
 impl Project {
+    /// The project that a container was created from, by the labels that compose gave it; without its containers.
+    pub(crate) fn of(container: &State) -> Option<Self> {
+        let split = |text: &Option<String>| -> Vec<String> {
+            let all = text.iter().flat_map(|text| text.split(','));
+            all.filter(|one| !one.is_empty()).map(str::to_owned).collect()
+        };
+        Some(Self {
+            name: container.project.clone()?,
+            folder: container.folder.clone().unwrap_or_default(),
+            files: split(&container.files),
+            variables: split(&container.variables),
+            containers: Vec::new(),
+        })
+    }
+
+    pub(crate) fn folder(&self) -> PathBuf {
+        PathBuf::from(&self.folder)
+    }
+
+    /// The files that compose fills in variables from: `.env` of its folder, unless others were named.
+    pub(crate) fn fills(&self) -> Vec<PathBuf> {
+        let named = self.variables.iter().map(PathBuf::from);
+        if self.variables.is_empty() { vec![self.folder().join(".env")] } else { named.collect() }
+    }
+
     /// `compose` with the project, the files and the folder that the containers were created from.
     pub(crate) fn words<'a>(&'a self, more: &[&'a str]) -> Vec<&'a str> {
         self.with_files(&[], more)
@@ -68,13 +94,10 @@ impl Project {
         self.files.iter().map(String::as_str)
     }
 
-    /// Whether compose fills in variables from this file: `.env` of its folder, unless others were named.
+    /// Whether compose fills in variables from this file.
     pub(crate) fn fills_from(&self, file: &Path) -> bool {
         let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        let default = Path::new(&self.folder).join(".env");
-        let named = self.variables.iter().map(PathBuf::from);
-        let all: Vec<PathBuf> = if self.variables.is_empty() { vec![default] } else { named.collect() };
-        all.iter().any(|one| real(one) == real(file))
+        self.fills().iter().any(|one| real(one) == real(file))
     }
 
     fn with_files<'a>(&'a self, last: &[&'a str], more: &[&'a str]) -> Vec<&'a str> {
@@ -121,16 +144,8 @@ impl Compose {
                 .because("two projects were started from this folder")
                 .help("end the one that is not meant: `docker compose --project-name NAME down`"));
         }
-        let split = |text: &Option<String>| -> Vec<String> {
-            text.iter()
-                .flat_map(|text| text.split(','))
-                .filter(|one| !one.is_empty())
-                .map(str::to_owned)
-                .collect()
-        };
-        let (files, variables) = (split(&first.files), split(&first.variables));
-        let folder = first.folder.clone().unwrap_or_default();
-        Ok(Project { name, folder, files, variables, containers })
+        let project = Project::of(first).unwrap_or_default();
+        Ok(Project { name, containers, ..project })
     }
 
     /// Whether a container was created from this folder or file.

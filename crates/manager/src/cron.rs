@@ -35,7 +35,7 @@ impl Cron {
     }
 
     /// The command of one line; everything behind its first unescaped `%` is the job's standard input.
-    fn command(&self, line: &str) -> Option<String> {
+    pub(crate) fn command(&self, line: &str) -> Option<String> {
         let mut rest = line.trim_start();
         let first = rest.chars().next()?;
         if !(first.is_ascii_digit() || first == '*' || first == '@') {

@@ -30,7 +30,7 @@ const SOCKET: &str = "unix:///var/run/docker.sock";
 const STOPPED: [i64; 3] = [0, 137, 143];
 
 /// What is asked of a container: no environment, no labels of others, no output of health checks.
-const STATE: &str = concat!(
+pub(crate) const STATE: &str = concat!(
     r#"{"id":{{json .Id}},"name":{{json .Name}},"image":{{json .Image}},"status":{{json .State.Status}},"#,
     r#""pid":{{json .State.Pid}},"exit":{{json .State.ExitCode}},"oom":{{json .State.OOMKilled}},"started":{{json .State.StartedAt}},"#,
     r#""restarts":{{json .RestartCount}},"#,
@@ -95,6 +95,8 @@ pub(crate) struct Mount {
     pub(crate) kind: String,
     #[serde(default)]
     pub(crate) source: PathBuf,
+    #[serde(default)]
+    pub(crate) destination: PathBuf,
 }
 
 impl State {

@@ -68,7 +68,7 @@ impl Member {
 }
 
 /// Whether a process is a supervisord: a program of Python's that was started under that name.
-fn is_supervisord(process: &Process) -> bool {
+pub(crate) fn is_supervisord(process: &Process) -> bool {
     let named = |word: &[u8]| word.windows(SUPERVISORD.len()).any(|part| part == SUPERVISORD);
     let first = process.args.program().is_some_and(|program| named(program.as_os_str().as_encoded_bytes()));
     first || process.args.any(named) || named(process.name.as_bytes())

@@ -337,13 +337,8 @@ impl Unit {
         deadline: Instant,
     ) -> Result<String, Failure> {
         let deadline = deadline.min(Instant::now() + Duration::from_millis(SHOW_MS_MAX));
-        let ended = self.ask_by(program, question, deadline, &mut |_| {}).map_err(|mut failure| {
-            // A question has no effect, whatever became of it.
-            if failure.class == Class::Unknown {
-                failure.class = Class::Retryable;
-            }
-            failure
-        })?;
+        let ended =
+            self.ask_by(program, question, Output::Keep, deadline, &mut |_| {}).map_err(question_failed)?;
         if !ended.status.success() {
             return Err(failed(unit, Class::Retryable, "ask systemd for").because(ended.status.to_string()));
         }
@@ -373,13 +368,19 @@ impl Unit {
         deadline: Instant,
         started: &mut dyn FnMut(ProcessId),
     ) -> Result<Ended, Failure> {
-        self.ask_by(&self.systemctl, arguments, deadline, started)
+        self.ask_by(&self.systemctl, arguments, Output::Keep, deadline, started)
+    }
+
+    /// A question to systemctl whose answer may be long.
+    pub(crate) fn ask_list(&self, question: &[&str], deadline: Instant) -> Result<Ended, Failure> {
+        self.ask_by(&self.systemctl, question, Output::List, deadline, &mut |_| {}).map_err(question_failed)
     }
 
     fn ask_by(
         &self,
         program: &Path,
         arguments: &[&str],
+        output: Output,
         deadline: Instant,
         started: &mut dyn FnMut(ProcessId),
     ) -> Result<Ended, Failure> {
@@ -400,7 +401,7 @@ impl Unit {
         let variables: Vec<(&str, OsString)> =
             manager.iter().map(|one| ("XDG_RUNTIME_DIR", one.runtime.clone().into())).collect();
         let user = manager.as_ref().filter(|one| one.another).map(|one| &one.user);
-        let with = With { user, variables: &variables, ..With::output(Output::Keep) };
+        let with = With { user, variables: &variables, ..With::output(output) };
         run(&line, &with, deadline, started).map_err(|failure| match failure.code {
             "K0404" => absent("the program of systemd could not be started"),
             _ => failure,
@@ -427,6 +428,14 @@ fn pairs(text: &str) -> Option<Vec<(String, PathBuf)>> {
     let pair =
         |one: &serde_json::Value| Some((one.get(0)?.as_str()?.to_owned(), one.get(1)?.as_str()?.into()));
     value.get("data")?.as_array()?.iter().map(pair).collect()
+}
+
+/// A question has no effect, whatever became of it.
+fn question_failed(mut failure: Failure) -> Failure {
+    if failure.class == Class::Unknown {
+        failure.class = Class::Retryable;
+    }
+    failure
 }
 
 /// After the restart was asked for, a question that fails leaves the effect unknown.

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use keyroll_port::{Class, Failure};
@@ -8,6 +9,21 @@ use keyroll_port::{Class, Failure};
 /// `K0409`: /etc/passwd has none of that name.
 pub fn uid_of(name: &str) -> Result<u32, Failure> {
     User::named(name).map(|user| user.uid)
+}
+
+/// The home folder of a local user.
+pub fn home_of(uid: u32) -> Option<PathBuf> {
+    User::of_uid(uid).ok().map(|user| user.home)
+}
+
+/// The local users, by number, with their names.
+pub fn user_names() -> BTreeMap<u32, String> {
+    let list = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let named = list.lines().filter_map(|line| {
+        let name = line.split(':').next()?;
+        Some((User::of_line(line, name)?.uid, name.to_owned()))
+    });
+    named.collect()
 }
 
 /// A user of this machine, as /etc/passwd has it.

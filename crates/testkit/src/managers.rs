@@ -5,9 +5,9 @@ use std::process::{Command, Stdio};
 use rustix::fs::{FlockOperation, flock};
 
 /// What pip brings, and what npm does. Changes with the folder's name.
-const PIP: [&str; 3] = ["supervisor==4.3.0", "gunicorn==23.0.0", "uvicorn==0.34.0"];
+const PIP: [&str; 4] = ["supervisor==4.3.0", "gunicorn==23.0.0", "uvicorn==0.34.0", "python-dotenv==1.0.1"];
 const NPM: &str = "pm2@7.0.4";
-const FOLDER: &str = "managers-2";
+const FOLDER: &str = "managers-3";
 
 /// Real process managers: supervisord, gunicorn, uvicorn, pm2.
 #[derive(Debug, Clone)]

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use crate::engine::{Engine, HostError, failed, have, said};
 
 /// What a host has besides a minimal Debian.
-const PACKAGES: &str = "systemd,systemd-sysv,dbus,procps,libpam-systemd,dbus-user-session";
+const PACKAGES: &str = "systemd,systemd-sysv,dbus,procps,libpam-systemd,dbus-user-session,cron";
 /// Changes with everything that the image is made of, so that an old one is not taken.
-const IMAGE: &str = "keyroll-host-2";
+const IMAGE: &str = "keyroll-host-3";
 /// How long an image may take to be made, milliseconds.
 const IMAGE_MS_MAX: u64 = 300_000;
 /// How long the engine or a host may take to come up, milliseconds.

@@ -1,25 +1,37 @@
 //! Who holds which version of what: the copies of this machine, its processes, and which copy wins.
 //!
-//! Invariants, by what is absent: nothing is written, started or sent; no value leaves but as a [`ValueId`] and a label of its
+//! Invariants, by what is absent: nothing is written or sent, and nothing started but what asks a manager; no value leaves but as a [`ValueId`] and a label of its
 //! public beginning and its fingerprint; nothing that could not be read is left out in silence ([`Unseen`]).
 
 mod candidates;
 mod chain;
+mod database;
+mod entries;
+mod evidence;
 mod files;
+mod instance;
+mod kinds;
 mod label;
+mod look;
+mod memory;
 mod place;
 mod processes;
+mod roots;
 mod secrets;
 mod service;
 mod survey;
 mod values;
 mod verdict;
+mod wal;
 
 pub use chain::{Chain, Link, Standing};
+pub use evidence::Evidence;
+pub use instance::{Instance, Opened, StartUnseen, Worker};
 pub use label::Label;
-pub use place::{Place, Sighting, Unseen};
+pub use memory::{MemoryAhead, MemoryStage};
+pub use place::{Place, Record, Sighting, Unseen};
 pub use secrets::{Found, secrets};
 pub use service::{Keeper, Service};
-pub use survey::{Options, Survey, SurveyError, survey};
+pub use survey::{Managers, Options, Store, Survey, SurveyError, survey, survey_with};
 pub use values::{Value, ValueId, Values};
 pub use verdict::{Doubt, Held, Memory, Verdict, verdict};

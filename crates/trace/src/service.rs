@@ -1,6 +1,27 @@
-use std::path::PathBuf;
+mod around;
+mod build;
+mod check;
+mod containers;
+mod cron;
+mod dotenv;
+mod env_file;
+mod pm2;
+mod sessions;
+mod source;
+mod supervisord;
+mod systemd;
 
-use keyroll_observe::ProcessId;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use keyroll_leak::Rules;
+use keyroll_manager::Docker;
+use keyroll_observe::{Listing, ProcessId, own_tree};
+
+use crate::{Chain, Sighting, Unseen, Values};
+use around::Around;
+use source::Kept;
 
 /// What keeps a service running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,4 +57,48 @@ pub struct Service {
     pub processes: Vec<ProcessId>,
     /// The folder of its project: where its manifest stands.
     pub project: Option<PathBuf>,
+    /// Where its program takes each secret from; one for each name.
+    pub chains: Vec<Chain>,
+}
+
+impl Service {
+    /// The chain of one name.
+    pub fn chain(&self, name: &str) -> Option<&Chain> {
+        self.chains.iter().find(|one| one.name == name)
+    }
+}
+
+/// Every service of this machine with its chains. What managers keep is a place of its own: it is added to `sightings`.
+/// `values` knows every value of a chain afterwards.
+pub(crate) fn services(
+    listing: &Listing,
+    docker: &Docker,
+    rules: &'static Rules,
+    wait: Duration,
+    values: &mut Values,
+    sightings: &mut Vec<Sighting>,
+) -> (Vec<Service>, Vec<Unseen>) {
+    let mut around = Around::new(listing, docker, rules, wait);
+    let own: BTreeSet<u32> = own_tree(listing).into_iter().collect();
+    let mut taken: BTreeSet<ProcessId> =
+        listing.seen.iter().map(|one| one.id).filter(|id| own.contains(&id.pid)).collect();
+    let mut all: Vec<Kept> = Vec::new();
+    // A manager within another one has its processes before the outer one gets the rest.
+    let keepers: [fn(&mut Around<'_>) -> Vec<Kept>; 5] =
+        [containers::kept, pm2::kept, supervisord::kept, cron::kept, systemd::kept];
+    for keeper in keepers {
+        for mut one in keeper(&mut around) {
+            one.processes.retain(|process| taken.insert(*process));
+            all.push(one);
+        }
+    }
+    all.extend(sessions::kept(&mut around, &taken));
+    check::check(&around, &mut all);
+    for one in &mut all {
+        dotenv::add(&around, one);
+    }
+    let mut sighted: BTreeSet<Sighting> = sightings.drain(..).collect();
+    let services = all.into_iter().map(|one| build::service(one, rules, values, &mut sighted)).collect();
+    sightings.extend(sighted);
+    (services, around.unseen)
 }

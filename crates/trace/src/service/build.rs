@@ -1,0 +1,132 @@
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use keyroll_leak::{Rule, Rules, names_a_secret, no_secret, passwords_in};
+use keyroll_needle::Encoding;
+use keyroll_secret::SecretBytes;
+
+use super::Service;
+use super::source::{Entry, Kept, Origin, Read, Source};
+use crate::{Chain, Link, Place, Sighting, Standing, ValueId, Values};
+
+/// The most chains of one service.
+const CHAINS_MAX: usize = 256;
+
+/// A service with a chain for each name under which a secret stands in one of its sources.
+pub(crate) fn service(
+    kept: Kept,
+    rules: &'static Rules,
+    values: &mut Values,
+    sightings: &mut BTreeSet<Sighting>,
+) -> Service {
+    let mut names: BTreeSet<&str> = BTreeSet::new();
+    for (name, entry) in kept.sources.iter().flat_map(|source| &source.entries) {
+        if is_secret(name, entry, rules, values) {
+            names.insert(name);
+        }
+    }
+    let names = names.into_iter().take(CHAINS_MAX);
+    let chains = names.map(|name| chain(name, &kept.sources, rules, values, sightings)).collect();
+    Service { keeper: kept.keeper, name: kept.name, processes: kept.processes, project: kept.project, chains }
+}
+
+fn is_secret(name: &str, entry: &Entry, rules: &'static Rules, values: &Values) -> bool {
+    let Ok(value) = &entry.value else { return names_a_secret(name) };
+    entry.secret || within(name, value.expose(), rules).is_some() || values.known(value).is_some()
+}
+
+/// The part of a value that is a secret: all of it, or the password of a connection string.
+pub(crate) fn within(
+    name: &str,
+    value: &[u8],
+    rules: &'static Rules,
+) -> Option<(Range<usize>, Option<&'static Rule>)> {
+    let whole = 0..value.len();
+    if let Some(rule) = rules.of(value) {
+        return Some((whole, Some(rule)));
+    }
+    if let Some(span) = passwords_in(value).into_iter().next() {
+        let password = value.get(span.clone()).unwrap_or_default();
+        return no_secret(password).is_none().then_some((span, None));
+    }
+    if names_a_secret(name) && no_secret(value).is_none() {
+        return Some((whole, None));
+    }
+    let mut found = None;
+    rules.find(value, &mut |finding| {
+        found.get_or_insert((finding.span, Some(finding.rule)));
+    });
+    found
+}
+
+fn chain(
+    name: &str,
+    sources: &[Source],
+    rules: &'static Rules,
+    values: &mut Values,
+    sightings: &mut BTreeSet<Sighting>,
+) -> Chain {
+    let mut links = Vec::new();
+    let mut decided = false;
+    for source in sources {
+        let entry = source.entries.get(name);
+        let standing = match (entry, source.read, source.closed) {
+            (None, Read::Start | Read::Perhaps(_), Some(why)) if !decided => Standing::NotVisible(why),
+            (None, _, _) => continue,
+            (Some(_), Read::Not, _) => Standing::NotRead,
+            (Some(_), Read::Start | Read::Perhaps(_), _) if decided => Standing::Shadowed,
+            (Some(_), Read::Perhaps(why), _) => Standing::NotVisible(why),
+            (Some(Entry { value: Err(why), .. }), Read::Start, _) => {
+                decided = true;
+                Standing::NotVisible(why)
+            }
+            (Some(_), Read::Start, _) => {
+                decided = true;
+                Standing::Wins
+            }
+        };
+        let place = entry.and_then(|entry| place(name, entry, source));
+        let value = entry.and_then(|entry| number(name, entry, rules, values));
+        if let (Some(place), Some(value)) = (&place, value) {
+            let name = Some(name.to_owned());
+            sightings.insert(Sighting {
+                value,
+                place: place.clone(),
+                name,
+                slot: None,
+                encoding: Encoding::Raw,
+            });
+        }
+        links.push(Link {
+            place,
+            what: source.what.clone(),
+            value,
+            standing,
+            applies: source.applies.clone(),
+            seems: source.seems.clone(),
+        });
+    }
+    Chain { name: name.to_owned(), links }
+}
+
+fn place(name: &str, entry: &Entry, source: &Source) -> Option<Place> {
+    match &source.origin {
+        Origin::File(path) => Some(Place::File { path: path.clone(), line: entry.line }),
+        Origin::Start(process) => Some(Place::Environment { process: *process, variable: name.to_owned() }),
+        Origin::Kept(record, of) => {
+            Some(Place::Record { record: *record, of: of.clone(), variable: name.to_owned() })
+        }
+        Origin::Nowhere => None,
+    }
+}
+
+/// The number of what stands there; none where it is a placeholder, or nothing.
+fn number(name: &str, entry: &Entry, rules: &'static Rules, values: &mut Values) -> Option<ValueId> {
+    let value = entry.value.as_ref().ok()?;
+    let (span, rule) = match within(name, value.expose(), rules) {
+        Some(found) => found,
+        None if entry.secret || no_secret(value.expose()).is_none() => (0..value.len(), None),
+        None => return values.known(value),
+    };
+    values.add(SecretBytes::new(value.expose().get(span)?.to_vec()), rule)
+}

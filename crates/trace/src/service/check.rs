@@ -1,0 +1,79 @@
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use keyroll_manager::Variables;
+use keyroll_observe::image;
+use keyroll_secret::SecretBytes;
+
+use super::Keeper;
+use super::around::Around;
+use super::source::{Kept, Origin, Read, Source};
+use crate::Record;
+
+/// A file counts as older than a process if it was changed so long before it, milliseconds: the kernel writes the times of
+/// files by a clock of its own, which is behind by up to a tick.
+const MARGIN_MS: u64 = 20;
+
+const WHY: &str = "what runs was started with another value than this, after it was written";
+
+/// What a process was started with is what was read then. Where the source that seems to win was there already and says
+/// something else, another one wins that is not known (an entrypoint, a line of a script): then it is not told which does.
+pub(crate) fn check(around: &Around<'_>, all: &mut [Kept]) {
+    let mains: Vec<_> =
+        all.iter().filter(|one| one.keeper != Keeper::Nobody).filter_map(|one| one.main).collect();
+    let starts = around.starts(&mains);
+    for one in all.iter_mut().filter(|one| one.keeper != Keeper::Nobody && !one.sources.is_empty()) {
+        let Some((main, start)) = one.main.and_then(|main| Some((main, starts.get(&main)?))) else {
+            continue;
+        };
+        let Some(began) = image(&main).ok().map(|image| image.started_unix_ms) else { continue };
+        let Some(other) = contradicted(around, &one.sources, start, began) else { continue };
+        let what = format!("whatever set it when process {} was started", main.pid);
+        let source = Source::new(what, Origin::Start(main)).holding(other).read(Read::Perhaps(WHY));
+        one.sources.insert(0, source);
+    }
+}
+
+/// The variables of a start that its sources do not explain.
+fn contradicted(around: &Around<'_>, sources: &[Source], start: &Variables, began: u64) -> Option<Variables> {
+    let of = |record: Record, name: &str| {
+        let kept = |one: &&Source| matches!(&one.origin, Origin::Kept(known, _) if *known == record);
+        sources.iter().filter(kept).find(|one| name.is_empty() || one.entries.contains_key(name))
+    };
+    // A container's program gets what the container was made with, whatever its project says since.
+    let in_container = of(Record::Container, "").is_some();
+    let read_then = |name: &str| {
+        let wins = sources.iter().find(|one| one.read == Read::Start && one.entries.contains_key(name))?;
+        (wins.each_start && written_before(&wins.origin, began)).then_some(wins)
+    };
+    let unexplained = |name: &str, value: &SecretBytes| {
+        let made_with = || of(Record::Container, name).or_else(|| of(Record::Image, name));
+        let read = if in_container { made_with() } else { read_then(name) };
+        read.and_then(|one| one.value(name)).is_some_and(|known| known != value)
+    };
+    let other: Variables = start
+        .iter()
+        .filter(|(name, value)| around.is_secret(name, value) && unexplained(name, value))
+        .map(|(name, value)| (name.clone(), value.duplicate()))
+        .collect();
+    (!other.is_empty()).then_some(other)
+}
+
+fn written_before(origin: &Origin, began: u64) -> bool {
+    match origin {
+        Origin::File(path) => {
+            changed_ms(path).is_some_and(|changed| changed.saturating_add(MARGIN_MS) <= began)
+        }
+        Origin::Start(_) | Origin::Kept(..) | Origin::Nowhere => false,
+    }
+}
+
+/// When a file was written, or put under its name.
+fn changed_ms(path: &Path) -> Option<u64> {
+    let meta = std::fs::metadata(path).ok()?;
+    let ms = |seconds: i64, nanoseconds: i64| {
+        let whole = u64::try_from(seconds).ok()?.saturating_mul(1_000);
+        Some(whole.saturating_add(u64::try_from(nanoseconds).ok()? / 1_000_000))
+    };
+    Some(ms(meta.mtime(), meta.mtime_nsec())?.max(ms(meta.ctime(), meta.ctime_nsec())?))
+}

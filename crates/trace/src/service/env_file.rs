@@ -1,0 +1,82 @@
+use std::io::ErrorKind;
+use std::path::Path;
+
+use keyroll_copy::Format;
+use keyroll_observe::read_small;
+use keyroll_secret::SecretBytes;
+
+use super::source::{Entry, Source};
+
+/// The largest file of variables that is read, bytes.
+const BYTES_MAX: usize = 1 << 20;
+
+/// Why a spelling does not tell the value.
+const DOUBTFUL: &str = "its readers take the spelling apart in different ways";
+
+/// A file of lines `NAME=value` as a source. One that is not there says nothing.
+pub(crate) fn source(what: impl Into<String>, path: &Path) -> Source {
+    let mut source = Source { each_start: true, ..Source::of_file(what, path) };
+    let file = match read(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return source,
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            return source.closed("this user may not read it");
+        }
+        Err(_) => return source.closed("it is no file that can be read"),
+    };
+    match Format::Dotenv.variables(file.expose()) {
+        Ok(variables) => {
+            for (name, value) in variables {
+                let line = line_of(file.expose(), &name);
+                let value = value.map_err(|_| DOUBTFUL);
+                source.entries.insert(name, Entry { value, line, secret: false });
+            }
+            source
+        }
+        Err(_) => source.closed("it is no file of variables"),
+    }
+}
+
+/// The bytes of a regular file, which may be behind a link. Pipes and devices are not opened.
+pub(crate) fn read(path: &Path) -> std::io::Result<SecretBytes> {
+    read_small(path, BYTES_MAX)
+}
+
+/// A file that is one value, without the line end behind it.
+pub(crate) fn whole(file: &SecretBytes) -> SecretBytes {
+    let bytes = file.expose();
+    let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    SecretBytes::new(bytes.strip_suffix(b"\r").unwrap_or(bytes).to_vec())
+}
+
+/// The last line that gives this name something, from 1 on; the first one where none does.
+pub(crate) fn line_of(file: &[u8], name: &str) -> u64 {
+    let gives = |line: &[u8]| {
+        let line = line.trim_ascii_start();
+        let line = line.strip_prefix(b"export ").unwrap_or(line);
+        let line = line.strip_prefix(b"- ").unwrap_or(line).trim_ascii_start();
+        let line = line.strip_prefix(b"\"").or_else(|| line.strip_prefix(b"'")).unwrap_or(line);
+        let behind = line.strip_prefix(name.as_bytes()).map(<[u8]>::trim_ascii_start);
+        behind.is_some_and(|rest| matches!(rest.first(), Some(b'=' | b':' | b'"' | b'\'')))
+    };
+    let lines = file.split(|byte| *byte == b'\n').zip(1..);
+    lines.filter(|(line, _)| gives(line)).last().map_or(1, |(_, number)| number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_variables_says_what_its_last_lines_say() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(".env");
+        std::fs::write(&path, "KEY=one\nexport KEY='two'\nODD=\"a$b\"\n").unwrap();
+        let read = source("x", &path);
+        assert!(read.value("KEY").is_some_and(|value| value.expose() == b"two"));
+        assert_eq!(read.entries["KEY"].line, 2);
+        assert!(read.entries["ODD"].value.is_err(), "some readers expand it");
+        assert!(source("x", &folder.path().join("none")).says_nothing());
+        assert!(source("x", folder.path()).closed.is_some());
+    }
+}

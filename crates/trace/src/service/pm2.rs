@@ -1,0 +1,185 @@
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use keyroll_manager::{Pm2App, Pm2Daemon, pm2_dump};
+use keyroll_observe::{descendants, shown};
+use keyroll_secret::SecretBytes;
+
+use super::Keeper;
+use super::around::Around;
+use super::env_file;
+use super::source::{Entry, Kept, Origin, Read, Source};
+use crate::Record;
+
+/// What a person calls the file that apps are started from.
+const ECOSYSTEMS: [&str; 7] = [
+    "ecosystem.config.js",
+    "ecosystem.config.cjs",
+    "ecosystem.config.mjs",
+    "ecosystem.config.json",
+    "ecosystem.json",
+    "pm2.config.js",
+    "process.json",
+];
+
+/// The apps of every pm2 that runs.
+pub(crate) fn kept(around: &mut Around<'_>) -> Vec<Kept> {
+    let mut all = Vec::new();
+    for daemon in Pm2Daemon::all(around.listing) {
+        let apps = match daemon.apps() {
+            Ok(apps) => apps,
+            Err(failure) => {
+                around.not_told(format!("the apps of pm2 in {}", shown(&daemon.home)), &failure);
+                continue;
+            }
+        };
+        let mut of_name: BTreeMap<String, Vec<Pm2App>> = BTreeMap::new();
+        for app in apps {
+            of_name.entry(app.name.clone()).or_default().push(app);
+        }
+        let dumps: Vec<(PathBuf, Vec<Pm2App>)> = daemon
+            .dumps()
+            .into_iter()
+            .filter_map(|path| Some((path.clone(), pm2_dump(&path).ok()?)))
+            .collect();
+        all.extend(of_name.into_iter().map(|(name, apps)| app(around, &daemon, name, apps, &dumps)));
+    }
+    all
+}
+
+/// An app of several instances: each starts again with what the daemon has of it.
+fn app(
+    around: &Around<'_>,
+    daemon: &Pm2Daemon,
+    name: String,
+    apps: Vec<Pm2App>,
+    dumps: &[(PathBuf, Vec<Pm2App>)],
+) -> Kept {
+    let folder = apps.first().map(|app| app.folder.clone()).unwrap_or_default();
+    // Whoever is asked could name any process: only its own children are believed.
+    let mains = apps.iter().filter_map(|app| around.process(app.pid?));
+    let mains = mains.filter(|one| one.ppid == daemon.process.pid).map(|one| one.id);
+    let mains: Vec<_> = mains.collect();
+    let workers = mains.iter().flat_map(|main| descendants(around.listing, *main));
+    let processes = mains.iter().copied().chain(workers.map(|one| one.id)).collect();
+    let file = ECOSYSTEMS.iter().map(|name| folder.join(name)).find(|path| path.is_file());
+    let ecosystem = file.as_deref().unwrap_or(Path::new("ECOSYSTEM"));
+    let right = format!("pm2 restart {} --only {name} --update-env", shown(ecosystem));
+    let wrong = format!("pm2 restart {name}");
+    let mut sources: Vec<Source> = Vec::new();
+    for app in apps {
+        let kept = Origin::Kept(Record::Manager, format!("pm2 in {}", shown(&daemon.home)));
+        let what = format!("what pm2's daemon {} keeps of {name}", daemon.process.pid);
+        let mut source = Source::new(what, kept).holding(app.variables).applied_by(&right).not_by(&wrong);
+        if let Some(first) = sources.last() {
+            source.entries.retain(|name, entry| entry.value.as_ref().ok() != first.value(name));
+            source.read = Read::Perhaps("its instances are kept with different values");
+        }
+        // The first instance's stand last: where another has a different one, nothing wins.
+        sources.insert(0, source);
+    }
+    let names: Vec<String> = sources.iter().flat_map(|source| source.entries.keys().cloned()).collect();
+    if let Some(path) = &file {
+        let source = Source::of_file(format!("the ecosystem file {}", shown(&path)), path);
+        let mut source = source.read(Read::Not).applied_by(&right).not_by(&wrong);
+        source.entries = written(path, &name, &names);
+        sources.push(source);
+    }
+    for (path, saved) in dumps {
+        for app in saved.iter().filter(|app| app.name == name) {
+            let variables = app.variables.iter().map(|(name, value)| (name.clone(), value.duplicate()));
+            let source = Source::of_file(format!("{}, from which a boot starts", shown(&path)), path);
+            let source = source.holding(variables.collect()).read(Read::Not);
+            sources.push(source.applied_by(format!("{right}, then pm2 save")).not_by(&wrong));
+        }
+    }
+    Kept {
+        keeper: Keeper::Pm2,
+        name,
+        processes,
+        main: mains.first().copied(),
+        project: Some(folder),
+        sources,
+    }
+}
+
+/// The variables that an ecosystem file holds as they are. It is a program: what it computes is not visible, and it is not
+/// run. Of several apps in one file those names count that have one value behind the app's name, before the next app's.
+fn written(path: &Path, app: &str, names: &[String]) -> BTreeMap<String, Entry> {
+    let Ok(file) = env_file::read(path) else { return BTreeMap::new() };
+    let text = String::from_utf8_lossy(file.expose());
+    let mut from = 0;
+    let mut to = text.len();
+    for (at, value) in values(&text, "name") {
+        if value == app {
+            from = at;
+        } else if at > from && from > 0 {
+            to = to.min(at);
+        }
+    }
+    let part = text.get(from..to).unwrap_or_default();
+    let before = text.get(..from).unwrap_or_default().matches('\n').count() as u64;
+    let mut found = BTreeMap::new();
+    for name in names {
+        let line = |at: usize| before + 1 + part.get(..at).unwrap_or_default().matches('\n').count() as u64;
+        let entry = match values(part, name).as_slice() {
+            [(at, value)] => Entry::at(line(*at), SecretBytes::new(value.as_bytes().to_vec())),
+            [] if part.contains(name.as_str()) => {
+                Entry::not_told(1, "it is a program, and is not run to look")
+            }
+            [] => continue,
+            [(at, _), ..] => Entry::not_told(line(*at), "it gives several values for it"),
+        };
+        found.insert(name.clone(), entry);
+    }
+    found
+}
+
+/// `NAME: 'value'` or `"NAME": "value"` in a text: where, and what. A value with an escape or a `${` is none.
+fn values<'a>(text: &'a str, name: &str) -> Vec<(usize, &'a str)> {
+    let mut found = Vec::new();
+    for (at, _) in text.match_indices(name) {
+        let before = text.get(..at).and_then(|before| before.chars().next_back());
+        if before.is_some_and(|letter| letter.is_alphanumeric() || matches!(letter, '_' | '$' | '.')) {
+            continue;
+        }
+        let rest = text.get(at + name.len()..).unwrap_or_default();
+        let rest = rest.strip_prefix(['"', '\'']).unwrap_or(rest).trim_start();
+        let Some(rest) = rest.strip_prefix(':').map(str::trim_start) else { continue };
+        let Some(quote) = rest.chars().next().filter(|letter| matches!(letter, '"' | '\'' | '`')) else {
+            continue;
+        };
+        let Some((value, _)) = rest.get(1..).and_then(|rest| rest.split_once(quote)) else { continue };
+        if !value.contains('\\') && !value.contains("${") && !value.contains('\n') {
+            found.push((at, value));
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn literals_of_an_ecosystem_file_are_seen_and_the_rest_is_not_guessed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ecosystem.config.js");
+        let text = "const K = process.env.K;\nmodule.exports = { apps: [\n{ name: 'a', env: { KEY: 'one', MADE: K } },\n\
+                    { \"name\": \"b\", \"env\": { \"KEY\": \"two\",\n 'OTHER': `x${K}` } }] };\n";
+        std::fs::write(&path, text).unwrap();
+        let names = ["KEY", "MADE", "OTHER", "NONE"].map(str::to_owned);
+        let of = |app: &str| -> Vec<String> {
+            let told = |entry: &Entry| match &entry.value {
+                Ok(value) => String::from_utf8_lossy(value.expose()).into_owned(),
+                Err(_) => "?".to_owned(),
+            };
+            written(&path, app, &names)
+                .iter()
+                .map(|(name, one)| format!("{name}={} {}", told(one), one.line))
+                .collect()
+        };
+        assert_eq!(of("a"), ["KEY=one 3", "MADE=? 1"]);
+        assert_eq!(of("b"), ["KEY=two 4", "OTHER=? 1"]);
+    }
+}

@@ -1,0 +1,218 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use keyroll_manager::{Variables, home_of};
+use keyroll_observe::{InProcess, Process, ProcessId, image, shown};
+
+use super::Keeper;
+use super::around::Around;
+use super::source::{Entry, Kept, Origin, Read, Source};
+use super::{dotenv, env_file};
+
+/// Shells, by the name of their program.
+const SHELLS: [&str; 8] = ["sh", "bash", "dash", "zsh", "ksh", "fish", "ash", "busybox"];
+
+/// What shells read when they begin, below a home folder and for everybody. Source: bash(1), zsh(1), pam_env(8).
+const PROFILES: [&str; 6] = [".profile", ".bash_profile", ".bashrc", ".zshenv", ".zprofile", ".zshrc"];
+const PROFILES_OF_ALL: [&str; 3] = ["/etc/environment", "/etc/profile", "/etc/bash.bashrc"];
+
+/// The most files of one folder that are looked at for what a program was started with.
+const FILES_MAX: usize = 64;
+
+/// What no manager keeps: each process that a shell or nobody has started, with its own workers.
+pub(crate) fn kept(around: &mut Around<'_>, taken: &BTreeSet<ProcessId>) -> Vec<Kept> {
+    let left: BTreeMap<u32, &Process> = around
+        .listing
+        .seen
+        .iter()
+        .filter(|one| !taken.contains(&one.id))
+        .map(|one| (one.id.pid, one))
+        .collect();
+    let begins = |one: &Process| {
+        let parent = left.get(&one.ppid);
+        one.ppid <= 1 || is_shell(one) || parent.is_none_or(|parent| is_shell(parent))
+    };
+    let roots: Vec<&Process> = left.values().filter(|one| begins(one)).copied().collect();
+    let ids: Vec<ProcessId> = left.values().map(|one| one.id).collect();
+    let starts = around.starts(&ids);
+    let mut all = Vec::new();
+    for root in roots {
+        let mut processes = vec![root.id];
+        let mut at = 0;
+        while let Some(parent) = processes.get(at).map(|id| id.pid) {
+            let children = left.values().filter(|one| one.ppid == parent && !begins(one));
+            processes.extend(children.map(|one| one.id));
+            at += 1;
+        }
+        let Some(own) = starts.get(&root.id) else { continue };
+        // A shell that was started by nobody who is left has parents of its own elsewhere: a login.
+        let shell = around.process(root.ppid).filter(|parent| is_shell(parent));
+        let sources = match shell {
+            Some(shell) => of_shell(root, own, shell, starts.get(&shell.id)),
+            None if is_shell(root) => vec![given(root, own).read(Read::Start)],
+            None => of_nobody(around, root, own),
+        };
+        let keeper = if shell.is_some() || is_shell(root) { Keeper::Session } else { Keeper::Nobody };
+        let mut sources: Vec<Source> = sources;
+        // Nobody asks where what is no secret comes from, and most processes hold none.
+        let holds = own.iter().any(|(name, value)| around.is_secret(name, value));
+        if keeper == Keeper::Session && holds {
+            sources.extend(profiles(root.uid));
+        }
+        sources.retain(|source| !source.says_nothing());
+        let name = format!("{} {}", called(root), root.id.pid);
+        all.push(Kept { keeper, name, processes, main: Some(root.id), project: None, sources });
+    }
+    all
+}
+
+fn is_shell(process: &Process) -> bool {
+    let name = process.exe.as_deref().and_then(Path::file_name).unwrap_or_default();
+    SHELLS.iter().any(|shell| name == *shell)
+}
+
+/// The script that it runs, or its program.
+fn called(process: &Process) -> String {
+    let image = image(&process.id).ok();
+    let path = image.map(|image| image.script.map_or(image.program.path, |script| script.path));
+    let path = path.or_else(|| process.exe.clone()).unwrap_or_default();
+    let name = path.file_name().map(|name| keyroll_observe::shown(Path::new(name)));
+    name.filter(|name| !name.is_empty()).unwrap_or_else(|| process.name.clone())
+}
+
+/// What a process was started with.
+fn given(process: &Process, own: &Variables) -> Source {
+    let copied = own.iter().map(|(name, value)| (name.clone(), value.duplicate())).collect();
+    Source::new(format!("what process {} was started with", process.id.pid), Origin::Start(process.id))
+        .holding(copied)
+}
+
+/// A shell's child has what the shell exports: that was read when the shell began, or set in it since.
+fn of_shell(root: &Process, own: &Variables, shell: &Process, exports: Option<&Variables>) -> Vec<Source> {
+    let again = "a new shell, and a start from it";
+    let pid = shell.id.pid;
+    let name =
+        |source: Source| source.applied_by(again).not_by("an edit of the file that the shell has read");
+    if let Some(script) = script(shell) {
+        let mut all: Vec<Source> = sourced(shell, &script);
+        // What the script itself sets is not told from what it was given.
+        all.push(name(given(root, own).read(if all.is_empty() { Read::Start } else { Read::Not })));
+        return all;
+    }
+    let Some(exports) = exports else { return vec![name(given(root, own))] };
+    let mut since = given(root, own);
+    since.what = format!("what shell {pid} has exported since it began");
+    since.entries.retain(|name, entry| entry.value.as_ref().ok() != exports.get(name));
+    let copied = exports.iter().filter(|(name, _)| own.contains_key(*name));
+    let copied = copied.map(|(name, value)| (name.clone(), value.duplicate())).collect();
+    let began = Source::new(format!("what shell {pid} exports since it began"), Origin::Start(shell.id));
+    vec![name(since), name(began.holding(copied))]
+}
+
+/// The script that a shell runs, where it is no person's.
+fn script(shell: &Process) -> Option<InProcess> {
+    image(&shell.id).ok()?.script.filter(|script| script.here.is_file())
+}
+
+/// The files that a script reads variables from: `. ./api.env`. What is later wins.
+fn sourced(shell: &Process, script: &InProcess) -> Vec<Source> {
+    let Ok(text) = env_file::read(&script.here) else { return Vec::new() };
+    let Some(folder) = dotenv::here(&shell.id) else { return Vec::new() };
+    let text = String::from_utf8_lossy(text.expose()).into_owned();
+    let words: Vec<&str> =
+        text.split(|letter: char| letter.is_whitespace() || matches!(letter, ';' | '&' | '"')).collect();
+    let named = words.windows(2).filter(|two| matches!(two, [".", _] | ["source", _]));
+    let paths = named
+        .filter_map(|two| two.get(1))
+        .map(|word| folder.join(word.trim_start_matches("./")))
+        .filter(|path| path.is_file());
+    let restart = format!("{} once more", shown(&script.path));
+    let source = |path: PathBuf| {
+        let what = format!("{} as {} reads it", shown(&path), shown(&script.path));
+        env_file::source(what, &path).applied_by(&restart)
+    };
+    let mut all: Vec<Source> = paths.map(source).collect();
+    all.reverse();
+    all
+}
+
+/// What started it does not run any more, or is no shell: nothing tells where the next start takes a variable from, but
+/// a file of its own folder that holds just what it was started with.
+fn of_nobody(around: &Around<'_>, root: &Process, own: &Variables) -> Vec<Source> {
+    let mut all = Vec::new();
+    let read = dotenv::source(around, &root.id);
+    let overrides = read.as_ref().is_some_and(|(_, overrides)| *overrides);
+    let holds = own.iter().any(|(name, value)| around.is_secret(name, value));
+    let path = dotenv::here(&root.id).filter(|_| holds);
+    let files = path.iter().flat_map(|folder| env_files(folder));
+    for path in files {
+        if read.as_ref().is_some_and(|(source, _)| dotenv::is_file(source, &path)) {
+            continue;
+        }
+        all.extend(split(env_file::source(shown(&path), &path), own));
+    }
+    if let Some((source, overrides)) = read {
+        if overrides {
+            all.insert(0, source);
+        } else {
+            let (mut environment, mut file) = (given(root, own), source);
+            environment.entries.retain(|name, _| file.entries.contains_key(name));
+            // The environment wins, and whoever brings it again is not known: unless both hold the same.
+            environment.read = Read::Perhaps("what started it does not run any more");
+            environment.entries.retain(|name, entry| entry.value.as_ref().ok() != file.value(name));
+            if file.entries.keys().any(|name| own.get(name).is_some() && own.get(name) == file.value(name)) {
+                file.read = Read::Start;
+            }
+            all.push(environment);
+            all.push(file);
+        }
+    }
+    let rest = given(root, own).read(if overrides { Read::Start } else { Read::Not });
+    all.push(rest.applied_by("a start by whatever started it"));
+    all
+}
+
+/// A file of variables in the folder of a program: it counts for the names of which it holds what the program was started
+/// with; of the others it cannot be told.
+fn split(source: Source, own: &Variables) -> [Source; 2] {
+    let mut same = Source { entries: BTreeMap::new(), ..Source::new(source.what.clone(), Origin::Nowhere) };
+    let mut other = source;
+    same.origin = match &other.origin {
+        Origin::File(path) => Origin::File(path.clone()),
+        Origin::Start(_) | Origin::Kept(..) | Origin::Nowhere => Origin::Nowhere,
+    };
+    other.closed = None;
+    let holds =
+        |name: &str, entry: &Entry| own.contains_key(name) && entry.value.as_ref().ok() == own.get(name);
+    let (mine, rest): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        std::mem::take(&mut other.entries).into_iter().partition(|(name, entry)| holds(name, entry));
+    same.entries = mine;
+    other.entries = rest.into_iter().filter(|(name, _)| own.contains_key(name)).collect();
+    other.read = Read::Perhaps("nothing shows whether what starts it reads this file");
+    let again = "a start by whatever started it";
+    [other.applied_by(again), same.applied_by(again)]
+}
+
+/// Files of variables in a folder: `api.env`, `.env.production`.
+fn env_files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let named = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        name.split('.').any(|part| part == "env")
+    };
+    let mut all: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(named).take(FILES_MAX).collect();
+    all.sort();
+    all
+}
+
+/// What a shell reads when it begins: a running one has its own copy.
+fn profiles(uid: Option<u32>) -> Vec<Source> {
+    let home = uid.and_then(home_of);
+    let own = home.iter().flat_map(|home| PROFILES.iter().map(|name| home.join(name)));
+    let paths: Vec<PathBuf> = own.chain(PROFILES_OF_ALL.iter().map(PathBuf::from)).collect();
+    let source = |path: PathBuf| {
+        let source = env_file::source(shown(&path), &path).read(Read::Not);
+        source.applied_by("a new login, and a start from it").not_by("the edit alone")
+    };
+    paths.into_iter().map(source).collect()
+}

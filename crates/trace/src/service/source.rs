@@ -1,0 +1,136 @@
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use keyroll_manager::Variables;
+use keyroll_observe::ProcessId;
+use keyroll_secret::SecretBytes;
+
+use super::Keeper;
+use crate::Record;
+
+/// What a source says of one name.
+pub(crate) struct Entry {
+    /// The value; or why it cannot be told.
+    pub(crate) value: Result<SecretBytes, &'static str>,
+    /// Its line, where it stands in a file; from 1 on.
+    pub(crate) line: u64,
+    /// It is a secret, whatever its form and its name: a credential, a mounted secret.
+    pub(crate) secret: bool,
+}
+
+impl Entry {
+    pub(crate) fn at(line: u64, value: SecretBytes) -> Self {
+        Self { value: Ok(value), line, secret: false }
+    }
+
+    pub(crate) fn not_told(line: u64, why: &'static str) -> Self {
+        Self { value: Err(why), line, secret: false }
+    }
+}
+
+/// Where a source stands.
+pub(crate) enum Origin {
+    /// In a file.
+    File(PathBuf),
+    /// In the environment that a process was started with.
+    Start(ProcessId),
+    /// In what a manager keeps.
+    Kept(Record, String),
+    /// Nowhere that can be pointed at.
+    Nowhere,
+}
+
+/// Whether the next start reads a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Read {
+    /// It does.
+    Start,
+    /// It does not: something else must happen before, or nothing reads it any more.
+    Not,
+    /// It cannot be told, and why.
+    Perhaps(&'static str),
+}
+
+/// One place that a start may take variables from.
+pub(crate) struct Source {
+    pub(crate) what: String,
+    pub(crate) origin: Origin,
+    pub(crate) entries: BTreeMap<String, Entry>,
+    /// It may hold any name, and cannot be read: why.
+    pub(crate) closed: Option<&'static str>,
+    pub(crate) read: Read,
+    /// Each start reads it anew, as it is then.
+    pub(crate) each_start: bool,
+    pub(crate) applies: Option<String>,
+    pub(crate) seems: Option<String>,
+}
+
+impl Source {
+    pub(crate) fn new(what: impl Into<String>, origin: Origin) -> Self {
+        Self {
+            what: what.into(),
+            origin,
+            entries: BTreeMap::new(),
+            closed: None,
+            read: Read::Start,
+            each_start: false,
+            applies: None,
+            seems: None,
+        }
+    }
+
+    pub(crate) fn of_file(what: impl Into<String>, path: &Path) -> Self {
+        Self::new(what, Origin::File(path.to_owned()))
+    }
+
+    pub(crate) fn applied_by(mut self, applies: impl Into<String>) -> Self {
+        self.applies = Some(applies.into());
+        self
+    }
+
+    pub(crate) fn not_by(mut self, seems: impl Into<String>) -> Self {
+        self.seems = Some(seems.into());
+        self
+    }
+
+    pub(crate) fn read(mut self, read: Read) -> Self {
+        self.read = read;
+        self
+    }
+
+    pub(crate) fn closed(mut self, why: &'static str) -> Self {
+        self.closed = Some(why);
+        self
+    }
+
+    pub(crate) fn with(mut self, name: impl Into<String>, entry: Entry) -> Self {
+        self.entries.insert(name.into(), entry);
+        self
+    }
+
+    pub(crate) fn holding(mut self, variables: Variables) -> Self {
+        self.entries.extend(variables.into_iter().map(|(name, value)| (name, Entry::at(1, value))));
+        self
+    }
+
+    /// The value of a name, where it is told.
+    pub(crate) fn value(&self, name: &str) -> Option<&SecretBytes> {
+        self.entries.get(name)?.value.as_ref().ok()
+    }
+
+    pub(crate) fn says_nothing(&self) -> bool {
+        self.entries.is_empty() && self.closed.is_none()
+    }
+}
+
+/// A service with its sources, before its values are known by number.
+pub(crate) struct Kept {
+    pub(crate) keeper: Keeper,
+    pub(crate) name: String,
+    pub(crate) processes: Vec<ProcessId>,
+    /// The process that its program begins in.
+    pub(crate) main: Option<ProcessId>,
+    pub(crate) project: Option<PathBuf>,
+    /// The strongest first.
+    pub(crate) sources: Vec<Source>,
+}

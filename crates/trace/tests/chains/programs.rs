@@ -1,0 +1,148 @@
+//! Programs that no manager keeps: shells, their children, and a real library that reads `.env`.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use keyroll_testkit::ManagerTools;
+
+use crate::scene::{Running, Scene, Told, until};
+
+const KEY: &str = "ACME_API_KEY";
+
+/// Notes what it runs on, then stays.
+const WORKER: &str = "import dotenv, os, time\ndotenv.load_dotenv('.env'%)\nopen('taken.new', 'w').write(os.environ['ACME_API_KEY'])\n\
+    os.rename('taken.new', 'taken')\ntime.sleep(1000)\n";
+
+struct Place {
+    scene: Scene,
+    tools: ManagerTools,
+}
+
+impl Place {
+    fn raise(what: &str) -> Option<Self> {
+        let tools = ManagerTools::or_skip(what, env!("CARGO_TARGET_TMPDIR"))?;
+        let place = Self { scene: Scene::new(), tools };
+        place.scene.write("worker.py", &WORKER.replace('%', ""));
+        Some(place)
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.current_dir(self.scene.dir()).env_clear().env("PATH", self.tools.path());
+        command
+    }
+
+    /// Which version the worker has taken, and its process below the one that was started.
+    fn taken(&self) -> String {
+        let path = self.scene.path("taken");
+        let value = until("the worker has begun", || std::fs::read(&path).ok());
+        std::fs::remove_file(path).unwrap();
+        self.scene.version(&value)
+    }
+
+    fn child(&self, parent: &Running) -> u32 {
+        let path = format!("/proc/{0}/task/{0}/children", parent.pid());
+        until("it has a child", || {
+            std::fs::read_to_string(&path).ok()?.split_ascii_whitespace().next()?.parse().ok()
+        })
+    }
+
+    fn python(&self) -> String {
+        self.tools.program("python3").display().to_string()
+    }
+
+    fn chain(&self, pid: u32) -> Told {
+        self.scene.chain_of(pid, KEY)
+    }
+}
+
+#[test]
+fn an_environment_wins_over_a_file_of_a_library_unless_it_overrides() {
+    let Some(place) = Place::raise("chains of a library") else { return };
+    place.scene.write(".env", &format!("{KEY}={{second}}\n"));
+    // Without anything in the environment the file counts.
+    let worker = Running::start(place.command(&place.python()).arg("worker.py"));
+    let taken = place.taken();
+    let chain = place.chain(worker.pid());
+    assert_eq!((chain.next.as_str(), taken.as_str()), ("second", "second"), "{chain:#?}");
+    assert_eq!(chain.links[0], "wins second @/.env");
+    drop(worker);
+    // A shell's export wins.
+    let line = format!("export {KEY}={}; {} worker.py; :", place.scene.value("first"), place.python());
+    let shell = Running::start(place.command("bash").args(["-c", &line]));
+    let taken = place.taken();
+    let worker = place.child(&shell);
+    let chain = place.chain(worker);
+    assert_eq!((chain.next.as_str(), taken.as_str()), ("first", "first"), "{chain:#?}");
+    assert!(chain.links[0].starts_with("wins first what shell "), "{chain:#?}");
+    assert_eq!(chain.links.last().unwrap(), "shadowed second @/.env");
+    end(worker, shell);
+    // Unless the program says otherwise.
+    place.scene.write("worker.py", &WORKER.replace('%', ", override = True"));
+    let shell = Running::start(place.command("bash").args(["-c", &line]));
+    let taken = place.taken();
+    let worker = place.child(&shell);
+    let chain = place.chain(worker);
+    assert_eq!((chain.next.as_str(), taken.as_str()), ("second", "second"), "{chain:#?}");
+    end(worker, shell);
+    // Nobody knows who would start it, and with what.
+    place.scene.write("worker.py", &WORKER.replace('%', ""));
+    let worker =
+        Running::start(place.command(&place.python()).arg("worker.py").env(KEY, place.scene.value("first")));
+    assert_eq!(place.taken(), "first");
+    let chain = place.chain(worker.pid());
+    assert_eq!(chain.next, "-", "{chain:#?}");
+    assert!(chain.links[0].starts_with("not visible first what process "), "{chain:#?}");
+    assert_eq!(place.scene.chain_of(worker.pid(), KEY).keeper, "nobody");
+}
+
+#[test]
+fn a_shell_hands_on_what_it_was_started_with_and_a_script_reads_its_files_again() {
+    let Some(place) = Place::raise("chains of shells") else { return };
+    place.scene.write(".env", "");
+    let line = format!("{} worker.py; :", place.python());
+    let shell =
+        Running::start(place.command("bash").args(["-c", &line]).env(KEY, place.scene.value("first")));
+    let taken = place.taken();
+    let worker = place.child(&shell);
+    let chain = place.chain(worker);
+    assert_eq!((chain.next.as_str(), taken.as_str()), ("first", "first"), "{chain:#?}");
+    assert_eq!(chain.links[0], format!("wins first what shell {} exports since it began", shell.pid()));
+    end(worker, shell);
+    place.scene.write("api.env", &format!("{KEY}={{first}}\n"));
+    place.scene.write("start.sh", &format!("set -a\n. ./api.env\n{line}\n"));
+    let start = || Running::start(place.command("bash").arg("start.sh"));
+    let shell = start();
+    assert_eq!(place.taken(), "first");
+    place.scene.write("api.env", &format!("{KEY}={{second}}\n"));
+    let worker = place.child(&shell);
+    let chain = place.chain(worker);
+    assert_eq!(chain.links[0], "wins second @/api.env as @/start.sh reads it", "{chain:#?}");
+    assert_eq!(chain.next, "second");
+    end(worker, shell);
+    let shell = start();
+    assert_eq!(place.taken(), chain.next);
+    let worker = place.child(&shell);
+    end(worker, shell);
+    // A line of the script wins over the file: nothing is foretold that the last start contradicts.
+    place.scene.write("start.sh", &format!("set -a\n. ./api.env\n{KEY}={{third}}\n{line}\n"));
+    let written = Instant::now();
+    until("the file is surely older", || (written.elapsed() > Duration::from_millis(100)).then_some(()));
+    let shell = start();
+    assert_eq!(place.taken(), "third");
+    let worker = place.child(&shell);
+    let chain = place.chain(worker);
+    assert_eq!(chain.next, "-", "{chain:#?}");
+    assert_eq!(
+        chain.links[0],
+        format!("not visible third whatever set it when process {worker} was started")
+    );
+    end(worker, shell);
+}
+
+/// Ends a worker, then the shell that waits for it.
+fn end(worker: u32, mut shell: Running) {
+    let status = Command::new("kill").arg(worker.to_string()).status().unwrap();
+    assert!(status.success());
+    shell.0.wait().unwrap();
+}

@@ -1,0 +1,162 @@
+//! Units of a real systemd in a host of their own: the look is made inside it, by this program itself.
+
+use std::path::{Path, PathBuf};
+
+use keyroll_secret::FingerprintKey;
+use keyroll_testkit::SystemdHost;
+use keyroll_trace::{Options, survey};
+
+use crate::scene::{Scene, TIME_MAX, Told, told, until};
+
+/// The folder of the scene, in the environment of the program that looks.
+const FOLDER: &str = "KEYROLL_TEST_SCENE";
+
+/// What it writes before what it saw.
+const SAW: &str = "saw: ";
+
+/// Not a test of its own: the program is run once more inside the host.
+#[test]
+fn looks_inside() {
+    let Some(folder) = std::env::var_os(FOLDER).map(PathBuf::from) else { return };
+    let options = Options { roots: vec![folder.clone()], wait: TIME_MAX };
+    let survey = survey(&options, FingerprintKey::new(&[7; 32])).unwrap();
+    for one in told(&survey, &Scene::again(&folder), &folder) {
+        println!("\n{SAW}{}", one.to_json());
+    }
+}
+
+struct Host {
+    host: SystemdHost,
+    scene: Scene,
+}
+
+impl Host {
+    fn raise(what: &str) -> Option<Self> {
+        let scene = Scene::new();
+        let deps = std::env::current_exe().unwrap().parent().unwrap().to_owned();
+        let host = SystemdHost::start_or_skip(what, &[&scene.dir(), Path::new(&deps)])?;
+        scene.write("versions", &serde_json::to_string(scene.versions()).unwrap());
+        Some(Self { host, scene })
+    }
+
+    fn run(&self, words: &[&str]) -> String {
+        let output = self.host.command(words).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{words:?}: {said}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    fn sh(&self, line: &str) -> String {
+        self.run(&["sh", "-euc", &self.scene.filled(line)])
+    }
+
+    fn look(&self) -> Vec<Told> {
+        let program = std::env::current_exe().unwrap();
+        let folder = format!("{FOLDER}={}", self.scene.dir().display());
+        let words =
+            ["env", &folder, program.to_str().unwrap(), "--exact", "systemd::looks_inside", "--nocapture"];
+        let said = self.run(&words);
+        let lines = said.lines().filter_map(|line| line.strip_prefix(SAW));
+        lines.map(|line| Told::of_json(&serde_json::from_str(line).unwrap())).collect()
+    }
+
+    fn chain(&self, keeper: &str, service: &str, name: &str) -> Told {
+        let all = self.look();
+        let mut found =
+            all.iter().filter(|one| one.keeper == keeper && one.service == service && one.name == name);
+        found.next().unwrap_or_else(|| panic!("{keeper} {service} {name}: {all:#?}")).clone()
+    }
+
+    /// Which version the unit's main process was started with.
+    fn has(&self, unit: &str, name: &str) -> String {
+        let line = format!(
+            "tr '\\0' '\\n' </proc/$(systemctl show --property MainPID --value {unit})/environ | sed -n 's/^{name}=//p'"
+        );
+        self.scene.version(self.sh(&line).trim().as_bytes())
+    }
+}
+
+/// A job that is started as soon as cron is, and notes its environment; before it a line of the table, behind it another.
+const JOBS: &str =
+    "TABLE_API_KEY = \"{second}\"\n@reboot root env >@/ran.new; mv @/ran.new @/ran\nTABLE_API_KEY={third}\n";
+
+#[test]
+fn a_job_of_cron_has_its_table_before_the_environment_of_all() {
+    let Some(host) = Host::raise("chains of cron") else { return };
+    host.scene.write("jobs", JOBS);
+    host.scene.write("environment", "TABLE_API_KEY={first}\nPAM_API_KEY={first}\n");
+    host.sh("cp @/environment /etc/environment; cp @/jobs /etc/cron.d/jobs; systemctl stop cron; rm -f /run/crond.reboot; systemctl start cron");
+    let all = host.look();
+    let of = |name: &str| {
+        let found = all.iter().find(|one| one.service == "/etc/cron.d/jobs line 2" && one.name == name);
+        found.unwrap_or_else(|| panic!("{name}: {all:#?}"))
+    };
+    let table = of("TABLE_API_KEY");
+    assert_eq!(
+        table.links,
+        ["wins second assignments in /etc/cron.d/jobs", "shadowed first /etc/environment"]
+    );
+    let ran = until("the job has run", || std::fs::read_to_string(host.scene.path("ran")).ok());
+    let has = |name: &str| {
+        let value = ran.lines().find_map(|line| line.strip_prefix(&format!("{name}=")));
+        host.scene.version(value.unwrap_or_default().as_bytes())
+    };
+    for name in ["TABLE_API_KEY", "PAM_API_KEY"] {
+        assert_eq!(has(name), of(name).next, "{name}: {ran}");
+    }
+}
+
+const UNIT: &str = "[Service]\nExecStart=/bin/sleep 100000\nEnvironment=UNIT_API_KEY={first} BOTH_API_KEY={third}\n\
+    EnvironmentFile=@/all.env\nEnvironmentFile=-@/app.env\nLoadCredential=db_password:@/db\n";
+
+#[test]
+fn a_unit_is_started_with_what_systemd_has_loaded_and_with_its_files_as_they_are() {
+    let Some(host) = Host::raise("chains of systemd") else { return };
+    let scene = &host.scene;
+    scene.write("app.service", UNIT);
+    scene.write("all.env", "FILE_API_KEY={third}\n");
+    scene.write("app.env", "FILE_API_KEY={first}\nBOTH_API_KEY={first}\n");
+    scene.write("db", "{first}\n");
+    host.sh("cp @/app.service /etc/systemd/system/; systemctl daemon-reload; systemctl start app");
+    let app = |name: &str| host.chain("systemd", "app.service", name);
+    let both = app("BOTH_API_KEY");
+    assert_eq!((both.next.as_str(), both.pids.len()), ("first", 1), "{both:#?}");
+    assert_eq!(both.links[0], "wins first EnvironmentFile=@/app.env");
+    assert_eq!(both.links[1], "shadowed third Environment= in /etc/systemd/system/app.service");
+    assert_eq!(app("UNIT_API_KEY").links, ["wins first Environment= in /etc/systemd/system/app.service"]);
+    assert_eq!(app("credential:db_password").next, "first");
+    // Files are read at each start; a drop-in only once systemd has been told.
+    host.scene.write("app.env", "FILE_API_KEY={second}\n");
+    host.scene.write("db", "{second}\n");
+    host.scene.write("key.conf", "[Service]\nEnvironment=UNIT_API_KEY={second}\n");
+    host.sh("mkdir -p /etc/systemd/system/app.service.d; cp @/key.conf /etc/systemd/system/app.service.d/; \
+             systemctl set-environment OWN_API_KEY={fourth}");
+    let unit = app("UNIT_API_KEY");
+    assert_eq!(
+        unit.links,
+        [
+            "wins first what systemd has loaded of app.service",
+            "not read second Environment= in /etc/systemd/system/app.service.d/key.conf",
+            "not read first Environment= in /etc/systemd/system/app.service",
+        ]
+    );
+    let foretold = |names: &[&str]| -> Vec<String> { names.iter().map(|name| app(name).next).collect() };
+    let names = ["FILE_API_KEY", "BOTH_API_KEY", "UNIT_API_KEY", "OWN_API_KEY"];
+    let next = foretold(&names);
+    assert_eq!(next, ["second", "third", "first", "fourth"]);
+    assert_eq!(app("credential:db_password").next, "second");
+    host.sh("systemctl restart app");
+    let has = |names: &[&str]| -> Vec<String> { names.iter().map(|name| host.has("app", name)).collect() };
+    assert_eq!(has(&names), next);
+    assert_eq!(
+        host.scene.version(host.sh("cat /run/credentials/app.service/db_password").trim().as_bytes()),
+        "second"
+    );
+    host.sh("systemctl daemon-reload");
+    assert_eq!(
+        app("UNIT_API_KEY").links[0],
+        "wins second Environment= in /etc/systemd/system/app.service.d/key.conf"
+    );
+    host.sh("systemctl restart app");
+    assert_eq!(host.has("app", "UNIT_API_KEY"), "second");
+}
