@@ -84,7 +84,7 @@ pub const AGENT_FACTS: &[AgentFact] = &[
         "nothing: read within a second",
         "where a profile wins: `config hot reload applied`",
         "not",
-        Tried::Rotated(OPENCLAW),
+        Tried::Seen(OPENCLAW),
     ),
     openclaw(
         "`env.vars` in `openclaw.json`",
@@ -100,7 +100,7 @@ pub const AGENT_FACTS: &[AgentFact] = &[
         "a new process: `restart` or `unit`",
         STALE,
         "17 to 50 s",
-        Tried::Rotated(OPENCLAW),
+        Tried::Seen(OPENCLAW),
     ),
     openclaw(
         "a file, by a reference",
@@ -108,7 +108,7 @@ pub const AGENT_FACTS: &[AgentFact] = &[
         "`secrets reload`, `warningCount` 0",
         "a reload with a warning: `ok`, and the old key stays",
         "not",
-        Tried::Rotated(OPENCLAW),
+        Tried::Seen(OPENCLAW),
     ),
     openclaw(
         "a program, by a reference",

@@ -4,6 +4,7 @@
 //! carry the place, never the text that stands there); an unknown key is an error, never ignored; nothing is
 //! defaulted that the protocol needs a person to say. This room reads one file and imports none of ours.
 
+mod agent;
 mod at;
 mod config;
 mod consumer;

@@ -8,7 +8,7 @@ use crate::fault::Fault;
 use crate::path::resolve;
 use crate::period::read_period;
 use crate::shape::RunsShape;
-use crate::{Argument, Argv, Kind, Manager, Name, Signal, Start};
+use crate::{Argument, Argv, Kind, Manager, Name, Signal};
 
 /// How long an instance may take to finish what it is doing, unless the file says otherwise.
 const DRAIN_DEFAULT_MS: u64 = 10_000;
@@ -122,7 +122,7 @@ pub enum Runs {
     },
 }
 
-const FORMS: &str = "the forms are: { restart = [\"…\"], pid_file = \"…\" } · { signal = \"HUP\", pid_file = \"…\" } · \
+pub(crate) const FORMS: &str = "the forms are: { restart = [\"…\"], pid_file = \"…\" } · { signal = \"HUP\", pid_file = \"…\" } · \
                      { rereads = true, pid_file = \"…\" } · { unit = \"app.service\" } · { timer = \"job.timer\" } · \
                      { compose = \"/srv/app\", service = \"web\" } · { container = \"web\" } · { at_rest = true } · \
                      { supervisor = \"app\" } · { pm2 = \"ecosystem.config.js\", app = \"app\" } · \
@@ -181,11 +181,10 @@ impl Runs {
                 return Err(wrong(&format!("`{key}` is true or is left out")).at(&flag.span));
             }
         }
-        if let Some(container) = &runs.container {
-            return Self::build_container(container, shape, folder);
-        }
-        if let Some(state) = &runs.openclaw {
-            return Self::build_openclaw(state, shape, folder);
+        match (&runs.container, &runs.openclaw) {
+            (Some(container), _) => return Self::build_container(container, shape, folder),
+            (None, Some(state)) => return Self::build_openclaw(state, shape, folder),
+            (None, None) => {}
         }
         let chosen = [
             runs.compose.is_some(),
@@ -294,6 +293,7 @@ impl Runs {
             [runs.signal.is_some(), runs.unit.is_some(), runs.compose.is_some(), runs.service.is_some()];
         let others =
             others.into_iter().chain([runs.timer.is_some(), runs.user.is_some(), runs.at_rest.is_some()]);
+        let others = others.chain([runs.openclaw.is_some()]);
         let more = others.into_iter().any(|there| there) || runs.instances.is_some();
         if more
             || runs.ports.is_some()
@@ -316,45 +316,6 @@ impl Runs {
             ready: read_url("ready", runs.ready.as_ref(), &[])?,
             drain: read_drain(runs)?,
         })
-    }
-
-    fn build_openclaw(state: &At<String>, shape: &At<RunsShape>, folder: &Path) -> Result<Self, Fault> {
-        let runs = &shape.value;
-        let wrong = |why: &str| Fault::new(Kind::BadCombination, why).at(&shape.span).help(FORMS);
-        let others = [
-            runs.signal.is_some(),
-            runs.rereads.is_some(),
-            runs.timer.is_some(),
-            runs.compose.is_some(),
-            runs.service.is_some(),
-            runs.at_rest.is_some(),
-            runs.supervisor.is_some(),
-            runs.config.is_some(),
-            runs.pm2.is_some(),
-            runs.app.is_some(),
-            runs.home.is_some(),
-            runs.exec.is_some(),
-            runs.master.is_some(),
-            runs.reload.is_some(),
-            runs.cron.is_some(),
-            runs.ready.is_some(),
-            runs.restart.is_some() && runs.unit.is_some(),
-            runs.user.is_some() && runs.unit.is_none(),
-            has_process_keys(runs),
-        ];
-        if others.into_iter().any(|there| there) {
-            return Err(wrong(
-                "`openclaw` goes with `provider` and `program`, with `restart` or `unit`, and with `drain` only: its own \
-                 files say which process it is, and it says itself when it is ready",
-            ));
-        }
-        let start = match (&runs.restart, &runs.unit) {
-            (Some(words), _) => Some(Start::Command(Argv::read(folder, "restart", words, &[])?)),
-            (None, Some(unit)) => Some(Start::Unit(read_unit("service", unit)?, read_user(runs)?)),
-            (None, None) => None,
-        };
-        let by = Manager::openclaw(state, start, runs, folder)?;
-        Ok(Self::Managed { by, instances: main_instance(), ready: None, drain: read_drain(runs)? })
     }
 
     fn build_process(shape: &At<RunsShape>, folder: &Path) -> Result<Self, Fault> {
@@ -392,7 +353,7 @@ impl Runs {
 }
 
 /// The full name of a unit of a kind.
-fn read_unit(kind: &str, text: &At<String>) -> Result<String, Fault> {
+pub(crate) fn read_unit(kind: &str, text: &At<String>) -> Result<String, Fault> {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'@' | b':' | b'\\');
     let name = text.value.strip_suffix(kind).and_then(|rest| rest.strip_suffix('.')).unwrap_or_default();
     let good = !name.is_empty()
@@ -409,7 +370,7 @@ fn read_unit(kind: &str, text: &At<String>) -> Result<String, Fault> {
 }
 
 /// A local user's name, as useradd(8) allows it.
-fn read_user(runs: &RunsShape) -> Result<Option<String>, Fault> {
+pub(crate) fn read_user(runs: &RunsShape) -> Result<Option<String>, Fault> {
     let Some(text) = &runs.user else { return Ok(None) };
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'$');
     let good = (1..=32).contains(&text.value.len())
@@ -422,7 +383,7 @@ fn read_user(runs: &RunsShape) -> Result<Option<String>, Fault> {
 }
 
 /// Whether a key stands there that a unit or a job at rest does not have.
-fn has_process_keys(runs: &RunsShape) -> bool {
+pub(crate) fn has_process_keys(runs: &RunsShape) -> bool {
     runs.instances.is_some() || runs.ports.is_some() || has_find_keys(runs)
 }
 
@@ -443,11 +404,11 @@ fn read_docker_name(key: &str, name: &At<String>) -> Result<(), Fault> {
     Err(Fault::new(Kind::BadName, why).at(&name.span))
 }
 
-fn main_instance() -> Vec<Instance> {
+pub(crate) fn main_instance() -> Vec<Instance> {
     Name::new("main").map(|name| Instance { name, port: None }).into_iter().collect()
 }
 
-fn read_drain(runs: &RunsShape) -> Result<Duration, Fault> {
+pub(crate) fn read_drain(runs: &RunsShape) -> Result<Duration, Fault> {
     read_period("drain", runs.drain.as_ref(), Duration::from_millis(DRAIN_DEFAULT_MS))
 }
 

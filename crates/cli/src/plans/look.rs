@@ -22,7 +22,8 @@ use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::saved::{Saved, SeenAll, SeenFile};
 use crate::records::waivers::Waivers;
-use crate::wiring::compose::{Composed, compose_own, policy, runs_of};
+use crate::wiring::agents::refuse_objections;
+use crate::wiring::compose::{Composed, compose_own, policy};
 use crate::wiring::family::{self, Own};
 use crate::wiring::issuer::Described;
 use crate::wiring::open::{fingerprint_key, folder_of};
@@ -86,7 +87,7 @@ async fn at_issuer(
     refuse_unseen_reads(subject.secret)?;
     trusted(subject.config_file, subject.secret)?;
     refuse_missing(subject.secret)?;
-    refuse_objections(subject)?;
+    refuse_objections(subject.secret, folder_of(subject.config_file))?;
     let (from_version, credential) = current(store, subject.secret).await?;
     refuse_clear(subject, &credential)?;
     let mut notes = issuer.preflight(&credential).await?;
@@ -106,18 +107,6 @@ async fn at_issuer(
     notes.extend(dumps_in_sight(subject.secret));
     let settings = issuer.settings(&credential).await?;
     Ok(AtIssuer { from_version, credential, listing, standing, bound, able, settings, notes })
-}
-
-/// Refuses what an agent's own files speak against: another place that it takes its key from, above all.
-fn refuse_objections(subject: &Subject<'_>) -> Result<(), Problem> {
-    for consumer in &subject.secret.consumers {
-        for run in runs_of(consumer, folder_of(subject.config_file))? {
-            if let Some(failure) = run.agent().and_then(|agent| agent.objections().into_iter().next()) {
-                return Err(failure.into());
-            }
-        }
-    }
-    Ok(())
 }
 
 /// The configuration's files and consumers by number, and its files as they are now.

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use keyroll_agents::{AgentSlot, OpenClawHome};
 use keyroll_config::{
     Apply, Argument, Check, Consumer, Copy, EntryPart, EvidenceKind, FileFormat, Find, Instance, Manager,
     OnFailure, Place, Reference, Runs, Secret, Source, WriteMode,
@@ -16,14 +15,15 @@ use keyroll_host::{
     SlotSetup, Write,
 };
 use keyroll_manager::{
-    Adapter, Agent, AtRest, CommandLine, Compose, Container, ContainerVerb, Cron, LiteLlm, Master, OpenClaw,
-    Pm2, Process, RateQuery, Reread, Roll, Run, Start, Supervisor, Turn, Unit, Verb, signal_by_name, uid_of,
+    Adapter, Agent, AtRest, CommandLine, Compose, Container, ContainerVerb, Cron, LiteLlm, Master, Pm2,
+    Process, RateQuery, Reread, Roll, Run, Supervisor, Unit, Verb, signal_by_name, uid_of,
 };
 use keyroll_observe::{JournalUnit, LogSource};
 use keyroll_port::Issuer;
 use keyroll_rotation::{self as rotation, Delivery, FileId, Kinds, Policy, Uptake};
 use keyroll_secret::Fields;
 
+use super::agents::{agent_ready, openclaw, turn};
 use super::family::Own;
 use super::here::on_this_machine;
 use super::litellm::{litellm_setup, variable_names};
@@ -277,7 +277,7 @@ fn unit(consumer: &Consumer, files: Vec<FileId>, attributes: bool) -> Result<rot
     })
 }
 
-fn line(words: Vec<String>, folder: &Path) -> CommandLine {
+pub(super) fn line(words: Vec<String>, folder: &Path) -> CommandLine {
     let mut words = words.into_iter();
     let program = words.next().unwrap_or_default();
     CommandLine { folder: Some(folder.to_owned()), ..CommandLine::program(program, words) }
@@ -332,11 +332,7 @@ fn fill(argument: &Argument, instance: &Instance) -> String {
 
 fn ready(runs: &Runs, instance: &Instance) -> Option<keyroll_manager::Check> {
     let url = match runs {
-        Runs::Managed { by: Manager::OpenClaw { state, .. }, .. } => {
-            let port = OpenClawHome::at(state).settings().ok()?.port;
-            let url = format!("http://127.0.0.1:{port}/readyz");
-            return Some(keyroll_manager::Check::Http { url, contains: Some("\"ready\":true".to_owned()) });
-        }
+        Runs::Managed { by: Manager::OpenClaw { state, .. }, .. } => return agent_ready(state),
         Runs::Process { ready, .. }
         | Runs::Unit { ready, .. }
         | Runs::Compose { ready, .. }
@@ -362,15 +358,7 @@ fn check_setup(
             CheckSetup::Exec { command: line(words, folder), copy: first, turn: None }
         }
         Check::Turn { model, agent, after } => {
-            let state = match runs {
-                Runs::Managed { by: Manager::OpenClaw { state, .. }, .. } => state.clone(),
-                // The configuration refuses a turn of anything else.
-                Runs::Managed { .. } | Runs::Process { .. } | Runs::Unit { .. } | Runs::Timer { .. } => {
-                    PathBuf::new()
-                }
-                Runs::Compose { .. } | Runs::Container { .. } | Runs::AtRest => PathBuf::new(),
-            };
-            let turn = Turn { state, model: model.clone(), agent: agent.clone() };
+            let turn = turn(runs, model, agent.as_deref());
             match after {
                 None => CheckSetup::Http(keyroll_manager::Check::Turn(turn)),
                 Some(argv) => {
@@ -386,16 +374,11 @@ fn check_setup(
     }
 }
 
-fn systemd_unit(name: &str, user: &Option<String>) -> Unit {
+pub(super) fn systemd_unit(name: &str, user: &Option<String>) -> Unit {
     Unit { user: user.clone(), ..Unit::new(name) }
 }
 
-/// What a consumer's instances are told by.
-pub(crate) fn runs_of(consumer: &Consumer, folder: &Path) -> Result<Vec<Run>, Problem> {
-    consumer.runs.instances().iter().map(|instance| run(consumer, instance, folder)).collect()
-}
-
-fn run(consumer: &Consumer, instance: &Instance, folder: &Path) -> Result<Run, Problem> {
+pub(super) fn run(consumer: &Consumer, instance: &Instance, folder: &Path) -> Result<Run, Problem> {
     let (apply, by) = match &consumer.runs {
         Runs::AtRest => return Ok(Run::AtRest(AtRest::default())),
         Runs::Timer { name, user } => {
@@ -442,35 +425,11 @@ fn run(consumer: &Consumer, instance: &Instance, folder: &Path) -> Result<Run, P
     Ok(Run::Process(Process { instances: Vec::new(), find, verb }))
 }
 
-/// Where a copy stands, in the words of agents.
-fn agent_slot(place: &Place) -> (PathBuf, AgentSlot) {
-    let slot = match place {
-        Place::EnvFile { variable, .. } => AgentSlot::Variable(variable.clone()),
-        Place::File { .. } => AgentSlot::Whole,
-        Place::Inside { at, .. } => AgentSlot::Pointer(at.clone()),
-        Place::Userlist { user, .. } => AgentSlot::Row(user.to_string()),
-        Place::Within { template, .. } => AgentSlot::Row(template.clone()),
-    };
-    (place.path().to_owned(), slot)
-}
-
 /// What one of the other managers runs.
 fn managed(consumer: &Consumer, by: &Manager, instance: &Instance, folder: &Path) -> Run {
     match by {
         Manager::OpenClaw { state, provider, program, start } => {
-            let start = start.as_ref().map(|start| match start {
-                keyroll_config::Start::Command(argv) => {
-                    Start::Command(line(argv.fill("main", None, None), folder))
-                }
-                keyroll_config::Start::Unit(name, user) => Start::Unit(Box::new(systemd_unit(name, user))),
-            });
-            Run::Agent(Agent::OpenClaw(OpenClaw {
-                state: state.clone(),
-                provider: provider.clone(),
-                program: program.clone().unwrap_or_else(|| PathBuf::from("openclaw")),
-                start,
-                reads: consumer.reads.iter().map(|copy| agent_slot(&copy.place)).collect(),
-            }))
+            openclaw(consumer, (state, provider), (program.as_ref(), start.as_ref()), folder)
         }
         Manager::Supervisor { program, config } => Run::Supervisor(Supervisor::new(program.clone(), config)),
         Manager::Pm2 { ecosystem, app, home } => Run::Pm2(Pm2::new(ecosystem, app.clone(), home.clone())),

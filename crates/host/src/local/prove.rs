@@ -18,7 +18,7 @@ use super::enumerate::{Running, listing, sockets};
 use super::find::{NEW, OLD, at_rest, needles};
 use super::inside::{Inside, read_inside};
 use super::not_loaded::Loaded;
-use super::said::ended;
+use super::said::complaint;
 use super::{CheckSetup, FileSetup, Local, SlotSetup, incarnation, work};
 use crate::read;
 
@@ -438,19 +438,6 @@ pub(super) fn answer(
 ) -> Result<CheckAnswer, Failure> {
     let deadline = Instant::now() + Duration::from_millis(CHECK_MS_MAX);
     check(request, instance, deadline, said)
-}
-
-/// How a check did not pass, in words.
-fn complaint(
-    answer: &CheckAnswer,
-    said: Option<&SecretBytes>,
-    values: Values<'_>,
-) -> Result<Option<String>, Failure> {
-    Ok(match answer {
-        CheckAnswer::Passed => None,
-        CheckAnswer::Failed(how) => Some(ended(how, said, &needles(values)?)),
-        CheckAnswer::Unknown(why) => Some(why.clone()),
-    })
 }
 
 /// The file with every secret byte run replaced by others of the same kind and length, drawn anew each time: a command
