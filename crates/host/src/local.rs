@@ -30,7 +30,7 @@ mod sweep;
 mod unnamed;
 mod work;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -85,7 +85,7 @@ struct Memo {
     /// How each holder was found, as a clause.
     found_by: HashMap<Incarnation, String>,
     /// Per (consumer, path, version): what each worker of a proxy showed.
-    workers: HashMap<(u16, u8, Which), BTreeMap<ProcessId, Result<(), String>>>,
+    workers: HashMap<(u16, u8, Which), litellm::Shows>,
     /// The values that were last told, to be cut out of what commands say.
     needles: Option<std::sync::Arc<keyroll_needle::Needles>>,
     /// Per (consumer, slot): when the verb was last carried out.

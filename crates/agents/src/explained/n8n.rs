@@ -76,7 +76,9 @@ fn credentials(look: &Look<'_>, path: &std::path::Path) -> Vec<Explained> {
         let id = match id {
             rusqlite::types::Value::Integer(number) => number.to_string(),
             rusqlite::types::Value::Text(text) => text,
-            _ => "?".to_owned(),
+            rusqlite::types::Value::Null
+            | rusqlite::types::Value::Real(_)
+            | rusqlite::types::Value::Blob(_) => "?".to_owned(),
         };
         let what = format!("credential '{name}' ({kind}) of {}", path.display());
         let row = format!("credentials_entity.id={id}");

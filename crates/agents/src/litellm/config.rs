@@ -85,11 +85,14 @@ impl ProxyConfig {
 
     /// The models that answer in the place of this one, in their order, each once.
     pub fn fallbacks_of(&self, group: &str) -> Vec<&str> {
-        let of = |name: &str| self.fallbacks.iter().filter(move |(of, _)| of == name).flat_map(|(_, to)| to);
         let mut all: Vec<&str> = Vec::new();
-        for name in of(group).chain(of("*")) {
-            if name != group && !all.contains(&name.as_str()) {
-                all.push(name);
+        for key in [group, "*"] {
+            for (_, to) in self.fallbacks.iter().filter(|(of, _)| of == key) {
+                for name in to.iter().filter(|name| *name != group) {
+                    if !all.contains(&name.as_str()) {
+                        all.push(name);
+                    }
+                }
             }
         }
         all

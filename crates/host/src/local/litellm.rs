@@ -47,6 +47,9 @@ struct Asked {
     mode: Mode,
 }
 
+/// What each worker showed of a version; `Err` says what it showed instead.
+pub(super) type Shows = BTreeMap<ProcessId, Result<(), String>>;
+
 /// What one worker showed.
 enum Shown {
     /// It answered for every model with the version, and knows none under a value that nobody has.
@@ -129,7 +132,7 @@ fn word(which: Which) -> &'static str {
 }
 
 /// What is known of the workers, in one sentence; `None` = all that were asked have the version.
-fn sentence(known: &BTreeMap<ProcessId, Result<(), String>>, word: &str) -> Option<String> {
+fn sentence(known: &Shows, word: &str) -> Option<String> {
     let with: Vec<String> =
         known.iter().filter(|(_, state)| state.is_ok()).map(|(process, _)| process.pid.to_string()).collect();
     let without: Vec<String> = known

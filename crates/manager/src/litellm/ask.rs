@@ -93,10 +93,8 @@ fn left(deadline: Instant) -> Result<Duration, String> {
 
 #[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
 fn told(error: std::io::Error) -> String {
-    match error.kind() {
-        ErrorKind::TimedOut | ErrorKind::WouldBlock => "no answer in time".to_owned(),
-        _ => error.to_string(),
-    }
+    let late = [ErrorKind::TimedOut, ErrorKind::WouldBlock].contains(&error.kind());
+    if late { "no answer in time".to_owned() } else { error.to_string() }
 }
 
 fn parse(bytes: &[u8]) -> Option<Answer> {

@@ -87,10 +87,9 @@ impl Proxy {
             let sockets = Sockets::read(&listing, &[], wait).map_err(|error| error.to_string())?;
             let takes = |worker: &&ProcessId| sockets.serves(worker, &[door.address], connection.local);
             let takers: Vec<&ProcessId> = self.workers.iter().filter(takes).collect();
-            match takers.as_slice() {
-                [one] => return Ok(Some(**one)),
-                // Between the two ends of a fork it is in both.
-                [_, _, ..] | [] => {}
+            // Between the two ends of a fork it is in both.
+            if let [one] = takers.as_slice() {
+                return Ok(Some(**one));
             }
             if let Some((process, why)) = sockets.hidden.first() {
                 return Err(format!("the open files of process {} are not visible: {why}", process.pid));
