@@ -83,13 +83,13 @@ fn codex_is_explained() {
     put(home.path(), ".codex/config.toml", &provider);
     let found = all(&home, &["CODEX_API_KEY"]);
     let names: Vec<&str> = found.iter().map(|one| one.name.as_str()).collect();
-    assert_eq!(names, ["openai", "own", "bare"]);
+    assert_eq!(names, ["openai", "bare", "own"]);
     assert_eq!(standings(&found[0]), [Wins, Shadowed]);
-    assert!(matches!(found[1].links[0].standing, NotVisible(_)), "no session has it");
-    assert_eq!(standings(&found[2]), [Wins]);
+    assert_eq!(standings(&found[1]), [Wins]);
+    assert!(matches!(found[2].links[0].standing, NotVisible(_)), "no session has it");
     shows_none(&found, &[&key, &token]);
     let found = all(&home, &["OWN_KEY"]);
-    assert_eq!(standings(&found[1]), [Wins]);
+    assert_eq!(standings(&found[2]), [Wins]);
     // In the keyring the file is not read, and what is there cannot be seen.
     put(home.path(), ".codex/config.toml", "cli_auth_credentials_store = \"keyring\"\n");
     let found = all(&home, &[]);
