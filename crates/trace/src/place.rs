@@ -1,7 +1,8 @@
-use std::path::PathBuf;
+use std::fmt;
+use std::path::{Path, PathBuf};
 
 use keyroll_needle::Encoding;
-use keyroll_observe::ProcessId;
+use keyroll_observe::{ProcessId, shown};
 
 use crate::ValueId;
 
@@ -42,6 +43,28 @@ impl Place {
                 Some(process)
             }
             Self::File { .. } => None,
+        }
+    }
+
+    /// The file, where it is in one.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::File { path, .. } => Some(path),
+            Self::Environment { .. } | Self::Arguments { .. } | Self::Memory { .. } => None,
+        }
+    }
+}
+
+/// For people; whoever names files and variables cannot write to a terminal with it.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path, line } => write!(f, "{}:{line}", shown(path)),
+            Self::Environment { process, variable } => {
+                write!(f, "{} in the environment of {process}", shown(Path::new(variable)))
+            }
+            Self::Arguments { process } => write!(f, "the command line of {process}"),
+            Self::Memory { process } => write!(f, "the memory of {process}"),
         }
     }
 }

@@ -9,21 +9,25 @@ use keyroll_secret::SecretBytes;
 use crate::candidates::in_text;
 use crate::{Place, Sighting, Unseen, Values};
 
-/// What the environments and command lines of all processes hold.
+/// What the environments and command lines of all processes hold, what could not be read, and whose environment was.
 pub(crate) fn look(
     listing: &Listing,
     rules: &'static Rules,
     wait: Duration,
     values: &mut Values,
-) -> (Vec<Sighting>, Vec<Unseen>) {
+) -> (Vec<Sighting>, Vec<Unseen>, Vec<ProcessId>) {
     let own = own_tree(listing);
     let ids: Vec<ProcessId> =
         listing.seen.iter().map(|one| one.id).filter(|id| !own.contains(&id.pid)).collect();
     let users: BTreeMap<ProcessId, Option<u32>> = listing.seen.iter().map(|one| (one.id, one.uid)).collect();
     let mut sightings = Vec::new();
     let mut unseen = Vec::new();
+    let mut read = Vec::new();
     environments(&ids, wait, &mut |process, answer| match answer {
-        Ok(bytes) => sightings.extend(in_environment(*process, bytes, rules, values)),
+        Ok(bytes) => {
+            read.push(*process);
+            sightings.extend(in_environment(*process, bytes, rules, values));
+        }
         Err(NotVisible::Vanished | NotVisible::Replaced) => {}
         Err(reason) => {
             let uid = users.get(process).copied().flatten();
@@ -42,7 +46,7 @@ pub(crate) fn look(
             false
         });
     }
-    (sightings, unseen)
+    (sightings, unseen, read)
 }
 
 fn in_environment(

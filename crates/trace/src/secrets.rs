@@ -1,52 +1,260 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 
-use crate::{Sighting, Survey, ValueId};
+use keyroll_secret::Fingerprint;
 
-/// One secret: the values that stand under one name, or of one kind.
+use crate::joins::Joins;
+use crate::naming::{name_of, told_apart};
+use crate::users::users;
+use crate::{Chain, Keeper, Place, Sighting, Survey, User, ValueId, slots};
+
+/// A secret that is configured, with what is known of its versions.
 #[derive(Debug, Clone)]
-pub struct Found {
-    /// What it is called: who issues it, or its most frequent name.
+pub struct Managed {
+    /// Its name in the configuration.
     pub name: String,
-    /// Its values; more than one are versions, or different credentials of one name.
-    pub values: Vec<ValueId>,
-    /// Where they stand.
-    pub sightings: Vec<Sighting>,
+    /// Its versions.
+    pub versions: Vec<Version>,
 }
 
-/// The secrets of a survey, those that most depend on first.
-pub fn secrets(survey: &Survey) -> Vec<Found> {
-    let mut of_value: BTreeMap<ValueId, Vec<&Sighting>> = BTreeMap::new();
+/// One version of a managed secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    /// v1, v2 …
+    pub number: u32,
+    /// What it is now: `current`, `previous`.
+    pub state: &'static str,
+    /// Of its secret fields, by the key of the survey.
+    pub fingerprints: Vec<Fingerprint>,
+}
+
+/// One secret: the values that stood, or stand, in the same slots.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// What it is called.
+    pub name: String,
+    /// Its values: of a configured one the newest version first, else the most frequent.
+    pub values: Vec<ValueId>,
+    /// The versions that are known by the configuration, by value.
+    pub versions: BTreeMap<ValueId, Version>,
+    /// It stands in the configuration.
+    pub managed: bool,
+    /// Where the values stand.
+    pub sightings: Vec<Sighting>,
+    /// Who uses it: holds a value, or would take one at a start.
+    pub users: Vec<User>,
+}
+
+impl Found {
+    /// The places at rest, each once.
+    pub fn copies(&self) -> BTreeMap<&Place, &Sighting> {
+        let at_rest = self.sightings.iter().filter(|one| one.place.process().is_none());
+        at_rest.map(|one| (&one.place, one)).collect()
+    }
+
+    /// Whether one change of it concerns several: more than one consumer, shells left out that merely pass it on.
+    pub fn shared(&self) -> bool {
+        self.users.iter().filter(|user| user.keeper != Keeper::Session).count() > 1
+    }
+
+    /// Whether copies at rest hold different values.
+    pub fn copies_differ(&self) -> bool {
+        let at_rest = self.sightings.iter().filter(|one| one.place.process().is_none());
+        at_rest.map(|one| one.value).collect::<BTreeSet<_>>().len() > 1
+    }
+
+    /// Whether a chain takes one of its values.
+    pub fn is_taken_by(&self, chain: &Chain) -> bool {
+        chain.links.iter().any(|link| link.value.is_some_and(|value| self.values.contains(&value)))
+    }
+}
+
+/// The secrets of a survey, those that most depend on first. docs/design/discovery.md §2 says what is one.
+pub fn secrets(survey: &Survey, managed: &[Managed]) -> Vec<Found> {
+    let numbers = managed_values(survey, managed);
+    let mut joins = Joins::new(survey.values.len());
+    for values in &numbers {
+        joins.all(values.keys().copied());
+    }
+    let users = users(survey);
+    join_chains(survey, &users, &mut joins);
+    join_slots(survey, &mut joins);
+    join_projects(survey, &mut joins);
+    let mut groups: BTreeMap<usize, Vec<&Sighting>> = BTreeMap::new();
     for sighting in &survey.sightings {
-        of_value.entry(sighting.value).or_default().push(sighting);
+        groups.entry(joins.root(sighting.value)).or_default().push(sighting);
     }
-    let mut groups: BTreeMap<String, BTreeSet<ValueId>> = BTreeMap::new();
-    for (value, sightings) in &of_value {
-        groups.entry(called(survey, *value, sightings)).or_default().insert(*value);
-    }
-    let mut found: Vec<Found> = groups
-        .into_iter()
-        .map(|(name, values)| {
-            let mut sightings: Vec<Sighting> = values
-                .iter()
-                .filter_map(|value| of_value.get(value))
-                .flatten()
-                .map(|one| (*one).clone())
-                .collect();
-            sightings.sort();
-            sightings.dedup();
-            Found { name, values: values.into_iter().collect(), sightings }
-        })
-        .collect();
-    found.sort_by_key(|one| std::cmp::Reverse(one.sightings.len()));
+    let mut found: Vec<Found> =
+        groups.into_values().map(|all| gathered(survey, all, (managed, &numbers), &users)).collect();
+    found.sort_by_cached_key(|one| {
+        let first = one.sightings.first().map(|one| one.place.clone());
+        (std::cmp::Reverse((one.users.len(), one.sightings.len())), one.name.clone(), first)
+    });
+    let taken = found.iter().filter(|one| one.managed).map(|one| one.name.clone()).collect();
+    let mut free: Vec<&mut Found> = found.iter_mut().filter(|one| !one.managed).collect();
+    let mut names: Vec<(String, String)> =
+        free.iter().map(|one| (one.name.clone(), whereabouts(one))).collect();
+    told_apart(&mut names, &taken);
+    free.iter_mut().zip(names).for_each(|(one, (name, _))| one.name = name);
     found
 }
 
-fn called(survey: &Survey, value: ValueId, sightings: &[&Sighting]) -> String {
-    let rule = survey.values.get(value).and_then(|value| value.rule).filter(|rule| !rule.provider.is_empty());
-    let mut names: BTreeMap<&str, usize> = BTreeMap::new();
-    for name in sightings.iter().filter_map(|one| one.name.as_deref()) {
-        *names.entry(name).or_default() += 1;
+/// Per managed secret its versions, by the value that was seen.
+fn managed_values(survey: &Survey, managed: &[Managed]) -> Vec<BTreeMap<ValueId, Version>> {
+    let of = |one: &Managed| {
+        let pairs = one
+            .versions
+            .iter()
+            .flat_map(|version| version.fingerprints.iter().map(move |print| (print, version)));
+        pairs.filter_map(|(print, version)| Some((survey.values.of(print)?, version.clone()))).collect()
+    };
+    managed.iter().map(of).collect()
+}
+
+fn gathered(
+    survey: &Survey,
+    all: Vec<&Sighting>,
+    (managed, numbers): (&[Managed], &[BTreeMap<ValueId, Version>]),
+    users: &[User],
+) -> Found {
+    let mut count: BTreeMap<ValueId, usize> = BTreeMap::new();
+    all.iter().for_each(|one| *count.entry(one.value).or_default() += 1);
+    let known =
+        managed.iter().zip(numbers).find(|(_, values)| values.keys().any(|value| count.contains_key(value)));
+    let versions: BTreeMap<ValueId, Version> = known.map(|(_, values)| values.clone()).unwrap_or_default();
+    let mut values: Vec<ValueId> = count.keys().copied().collect();
+    values.sort_by_key(|value| {
+        let number = versions.get(value).map(|version| version.number);
+        (std::cmp::Reverse(number), std::cmp::Reverse(count.get(value).copied()), *value)
+    });
+    let rule = values.iter().find_map(|value| survey.values.get(*value)?.rule);
+    let name = match known {
+        Some((managed, _)) => managed.name.clone(),
+        None => {
+            name_of(all.iter().filter_map(|one| one.name.as_deref()), rule.map(|rule| rule.provider.as_str()))
+        }
+    };
+    let mut sightings: Vec<Sighting> = all.into_iter().cloned().collect();
+    sightings.sort();
+    sightings.dedup();
+    let mut found = Found { name, values, versions, managed: known.is_some(), sightings, users: Vec::new() };
+    found.users = used_by(&found, survey, users);
+    found
+}
+
+/// Who holds one of the values, and which services would take one.
+fn used_by(found: &Found, survey: &Survey, users: &[User]) -> Vec<User> {
+    let holders: BTreeSet<_> = found.sightings.iter().filter_map(|one| one.place.process()).collect();
+    let uses = |user: &User| {
+        let mut user = user.clone();
+        let service = user.service.and_then(|at| survey.services.get(at));
+        let takes =
+            service.is_some_and(|service| service.chains.iter().any(|chain| found.is_taken_by(chain)));
+        if user.processes.iter().any(|process| holders.contains(process)) {
+            // A master, or a wrapper, may hold nothing itself.
+            user.processes.retain(|process| holders.contains(process));
+            return Some(user);
+        }
+        takes.then_some(user)
+    };
+    users.iter().filter_map(uses).collect()
+}
+
+/// Rule 2: what one service takes under one name, and what its processes were started with under that name.
+fn join_chains(survey: &Survey, users: &[User], joins: &mut Joins) {
+    let mut started: BTreeMap<(_, &str), Vec<ValueId>> = BTreeMap::new();
+    for sighting in &survey.sightings {
+        if let Place::Environment { process, variable } = &sighting.place {
+            started.entry((*process, variable.as_str())).or_default().push(sighting.value);
+        }
     }
-    let most = names.into_iter().max_by_key(|(_, count)| *count).map(|(name, _)| name.to_owned());
-    most.or_else(|| rule.map(|rule| rule.provider.clone())).unwrap_or_else(|| "unnamed".to_owned())
+    for service in &survey.services {
+        for chain in &service.chains {
+            let own = service.processes.iter().filter_map(|one| started.get(&(*one, chain.name.as_str())));
+            let links = chain.links.iter().filter_map(|link| link.value);
+            joins.all(links.chain(own.flatten().copied()));
+        }
+    }
+    let kept = users.iter().filter(|user| !matches!(user.keeper, Keeper::Session | Keeper::Nobody));
+    for user in kept {
+        let mut names: BTreeMap<&str, Vec<ValueId>> = BTreeMap::new();
+        for ((process, name), values) in &started {
+            if user.processes.contains(process) {
+                names.entry(*name).or_default().extend(values);
+            }
+        }
+        names.into_values().for_each(|values| joins.all(values.into_iter()));
+    }
+}
+
+/// Where a copy stands in its file: the name there, and which of several of that name it is.
+struct Slot<'s> {
+    sighting: &'s Sighting,
+    path: &'s Path,
+    name: &'s str,
+    number: usize,
+}
+
+fn slots_of(survey: &Survey) -> Vec<Slot<'_>> {
+    let mut named: Vec<(&Path, &str, u64, &Sighting)> = Vec::new();
+    for sighting in &survey.sightings {
+        if let (Place::File { path, line }, Some(name)) = (&sighting.place, sighting.name.as_deref()) {
+            named.push((path, name, *line, sighting));
+        }
+    }
+    named.sort_by_key(|(path, name, line, _)| (*path, *name, *line));
+    let mut all: Vec<Slot<'_>> = Vec::new();
+    for (path, name, _, sighting) in named {
+        let number = match all.last() {
+            Some(last) if (last.path, last.name) == (path, name) && !slots::later_wins(path) => {
+                last.number + 1
+            }
+            Some(_) | None => 0,
+        };
+        all.push(Slot { sighting, path, name, number });
+    }
+    all
+}
+
+/// Rule 3: the same slot of a file and of its leftovers.
+fn join_slots(survey: &Survey, joins: &mut Joins) {
+    let mut same: BTreeMap<(PathBuf, &str, usize), Vec<ValueId>> = BTreeMap::new();
+    for slot in slots_of(survey) {
+        let file = slots::leftover_of(slot.path).unwrap_or_else(|| slot.path.to_owned());
+        same.entry((file, slot.name, slot.number)).or_default().push(slot.sighting.value);
+    }
+    same.into_values().for_each(|values| joins.all(values.into_iter()));
+}
+
+/// Rule 4: the same name in several manifests of one project, where it stands once in each, says more than *password*, and no
+/// two of the values are of different issuers.
+fn join_projects(survey: &Survey, joins: &mut Joins) {
+    let mut projects = slots::Projects::default();
+    let mut same: BTreeMap<(PathBuf, &str), Vec<Slot<'_>>> = BTreeMap::new();
+    for slot in slots_of(survey) {
+        if keyroll_leak::named_for(slot.name).is_none() {
+            continue;
+        }
+        if let Some(project) = projects.of(slot.path) {
+            same.entry((project, slot.name)).or_default().push(slot);
+        }
+    }
+    for slots in same.into_values() {
+        let issuer = |slot: &Slot<'_>| Some(survey.values.get(slot.sighting.value)?.rule?.provider.as_str());
+        let issuers: BTreeSet<&str> = slots.iter().filter_map(issuer).collect();
+        if issuers.len() <= 1 && slots.iter().all(|slot| slot.number == 0) {
+            joins.all(slots.iter().map(|slot| slot.sighting.value));
+        }
+    }
+}
+
+/// Where a secret is at home: its project, who uses it, or the folder of its first copy.
+fn whereabouts(found: &Found) -> String {
+    let files = || found.sightings.iter().filter_map(|one| one.place.path());
+    let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let mut projects = slots::Projects::default();
+    let project = files().find_map(|path| projects.of(path)).and_then(|folder| name(&folder));
+    let user = || found.users.first().map(|user| user.name.clone());
+    let folder = || files().find_map(Path::parent).and_then(name);
+    project.or_else(user).or_else(folder).unwrap_or_default()
 }

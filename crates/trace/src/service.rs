@@ -2,6 +2,8 @@ use std::path::PathBuf;
 
 use keyroll_observe::ProcessId;
 
+use crate::Chain;
+
 /// What keeps a service running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Keeper {
@@ -36,4 +38,6 @@ pub struct Service {
     pub processes: Vec<ProcessId>,
     /// The folder of its project: where its manifest stands.
     pub project: Option<PathBuf>,
+    /// Where it takes its values from, one chain for each name.
+    pub chains: Vec<Chain>,
 }

@@ -1,14 +1,14 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use keyroll_leak::{RuleError, Rules};
 use keyroll_needle::Encoding;
-use keyroll_observe::{FileLimits, Listing, processes, visit_files};
+use keyroll_observe::{FileLimits, Listing, ProcessId, processes, visit_files};
 use keyroll_secret::{FingerprintKey, SecretBytes};
 
 use crate::candidates::in_text;
-use crate::{Place, Sighting, Unseen, Values, files, processes as running};
+use crate::{Held, Memory, Place, Service, Sighting, Unseen, ValueId, Values, files, processes as running};
 
 /// What is looked at.
 #[derive(Debug, Clone)]
@@ -27,6 +27,10 @@ pub struct Survey {
     pub sightings: Vec<Sighting>,
     /// The processes that were there.
     pub listing: Listing,
+    /// What is kept running, and where it takes its values from.
+    pub services: Vec<Service>,
+    /// What each process was seen to hold, of all values.
+    pub held: BTreeMap<ProcessId, Held>,
     /// How many files were read.
     pub files: usize,
     /// What could not be looked at.
@@ -44,15 +48,23 @@ pub enum SurveyError {
     Processes(String),
 }
 
-/// Looks at everything once. Read-only.
+/// Looks at everything once, for what looks like a secret and for the values that are known. Read-only.
 ///
 /// # Errors
 /// There is nothing to look at it with.
-pub fn survey(options: &Options, key: FingerprintKey) -> Result<Survey, SurveyError> {
+pub fn survey(
+    options: &Options,
+    key: FingerprintKey,
+    known: Vec<SecretBytes>,
+) -> Result<Survey, SurveyError> {
     let rules = Rules::shipped().map_err(SurveyError::Rules)?;
     let listing = processes(options.wait).map_err(|reason| SurveyError::Processes(reason.to_string()))?;
     let mut values = Values::new(key);
-    let (mut sightings, mut unseen) = running::look(&listing, rules, options.wait, &mut values);
+    for value in known {
+        let rule = rules.of(value.expose());
+        values.add(value, rule);
+    }
+    let (mut sightings, mut unseen, read) = running::look(&listing, rules, options.wait, &mut values);
     let hidden = listing.hidden.iter().map(|one| Unseen {
         what: one.pid.map_or_else(|| "processes".to_owned(), |pid| format!("process {pid}")),
         reason: one.reason.clone(),
@@ -77,23 +89,40 @@ pub fn survey(options: &Options, key: FingerprintKey) -> Result<Survey, SurveyEr
         reason: one.reason,
         uid: None,
     }));
-    let mut survey = Survey { values, sightings, listing, files: report.files, unseen };
+    let (services, held) = (Vec::new(), BTreeMap::new());
+    let mut survey = Survey { values, sightings, listing, services, held, files: report.files, unseen };
     survey.by_value(&roots, limits, options.wait);
+    survey.started_with(&read);
     Ok(survey)
 }
 
 impl Survey {
+    /// What each process whose environment could be read was started with.
+    fn started_with(&mut self, read: &[ProcessId]) {
+        let seen = |process: &ProcessId| Held {
+            start: read.contains(process).then(BTreeSet::new),
+            memory: Memory::NotSearched,
+        };
+        self.held = self.listing.seen.iter().map(|one| (one.id, seen(&one.id))).collect();
+        for sighting in &self.sightings {
+            let Place::Environment { process, .. } = &sighting.place else { continue };
+            if let Some(start) = self.held.get_mut(process).and_then(|held| held.start.as_mut()) {
+                start.insert(sighting.value);
+            }
+        }
+    }
+
     /// Every value is looked for again, wherever it stands and in whatever form.
     fn by_value(&mut self, roots: &[PathBuf], limits: FileLimits, wait: Duration) {
         let Some(needles) = self.values.needles() else { return };
         running::by_value(&self.listing, &needles, wait, &mut self.sightings);
-        let mut known: BTreeSet<(crate::ValueId, Place)> =
+        let mut known: BTreeSet<(ValueId, Place)> =
             self.sightings.iter().map(|one| (one.value, one.place.clone())).collect();
         let sightings = &mut self.sightings;
         visit_files(roots, files::wanted, limits, &mut |path, bytes| {
             needles.find(bytes, &mut |hit| {
                 let place = Place::File { path: path.to_owned(), line: line_of(bytes, hit.start) };
-                let value = crate::ValueId(hit.id.0);
+                let value = ValueId(hit.id.0);
                 if known.insert((value, place.clone())) {
                     sightings.push(Sighting { value, place, name: None, encoding: hit.encoding });
                 }

@@ -9,6 +9,9 @@ use crate::Label;
 /// The most values that are kept apart in one survey.
 const VALUES_MAX: usize = 10_000;
 
+/// The fewest bytes of a value that is cut out of everything that is shown: people choose words as passwords.
+const REDACTED_BYTES_MIN: usize = 12;
+
 /// One value, wherever it stands; the number means nothing behind its survey.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ValueId(pub u32);
@@ -61,6 +64,11 @@ impl Values {
         self.all.get(usize::try_from(id.0).ok()?)
     }
 
+    /// The one with this fingerprint.
+    pub fn of(&self, fingerprint: &Fingerprint) -> Option<ValueId> {
+        self.known.get(fingerprint).copied()
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.all.len()
@@ -76,6 +84,17 @@ impl Values {
         let numbered = (0..).map(NeedleId).zip(&self.all);
         let builder = numbered.fold(Needles::builder(), |builder, (id, value)| builder.add(id, &value.bytes));
         if self.all.is_empty() { None } else { builder.build().ok() }
+    }
+
+    /// What cuts every value out of a text, but those that are as short as ordinary words.
+    pub fn redactor(&self) -> Option<Needles> {
+        let long =
+            (0..).map(NeedleId).zip(&self.all).filter(|(_, value)| value.bytes.len() >= REDACTED_BYTES_MIN);
+        let long: Vec<_> = long.collect();
+        let begun = Needles::builder();
+        let builder =
+            long.iter().fold(begun, |all, (id, value)| all.add(*id, &value.bytes).name(*id, "value"));
+        if long.is_empty() { None } else { builder.build().ok() }
     }
 
     /// How many hex digits of the fingerprints tell all values apart; at least six.

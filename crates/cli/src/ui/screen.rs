@@ -7,6 +7,7 @@ use crate::ui::event::{Event, EventLine, STREAM_VERSION};
 use crate::ui::line::{Mark, clean, line};
 use crate::ui::progress::{Draw, Progress};
 use crate::ui::render;
+use crate::ui::table::Table;
 
 /// How wide a live line may be where the terminal does not say.
 const COLUMNS_DEFAULT: usize = 80;
@@ -64,6 +65,15 @@ impl Ui {
             true => self.data(&wrapped(text, columns(), 0)),
             false => self.data(text),
         }
+    }
+
+    /// A table, in lines that a terminal shows whole.
+    pub(crate) fn table(&mut self, table: &Table) {
+        let lines = match self.look.live && io::stdout().is_terminal() {
+            true => table.lines_in(columns()),
+            false => table.lines(),
+        };
+        self.data(&lines.join("\n"));
     }
 
     /// A text for a file, on stdout, byte for byte; nothing of a secret is in it.

@@ -1,0 +1,133 @@
+use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt as _;
+
+use keyroll_trace::{Chain, Doubt, Found, Link, Memory, Row, Standing, ValueId, Verdict};
+
+use super::Seen;
+use super::shown::winner;
+use crate::records::blocked::started;
+use crate::records::old_key::clock;
+
+/// The word for a verdict.
+pub(crate) fn verdict_word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Current => "current",
+        Verdict::Stale => "stale",
+        Verdict::Mixed => "mixed",
+        Verdict::Unknown(_) => "unknown",
+    }
+}
+
+/// Why an instance runs on what it runs on, in one line.
+pub(crate) fn cause(seen: &Seen, found: &Found, row: &Row<'_>) -> String {
+    let next = row.chain.and_then(Chain::next);
+    match row.verdict {
+        Verdict::Current => current(seen, found, row, next),
+        Verdict::Stale => {
+            let old = held(seen, found, row, |id| Some(id) != next);
+            format!("runs on a STALE value: {old}, {}{}", now(seen, found, row, next), way(row.chain))
+        }
+        Verdict::Mixed => {
+            let both = held(seen, found, row, |_| true);
+            format!("holds more than one value: {both}; {}{}", now(seen, found, row, next), way(row.chain))
+        }
+        Verdict::Unknown(Doubt::MemoryNotSearched) => {
+            let started = held(seen, found, row, |_| true);
+            let memory = match row.held.memory {
+                Memory::NotSearched => "its memory was not searched",
+                Memory::Closed => "its memory is closed to this user",
+                Memory::InPart(_) | Memory::Whole(_) => "a part of its memory was not searched",
+            };
+            let now = now(seen, found, row, next);
+            format!("not known: {started}, {now}, and {memory}, so it may have read it since")
+        }
+        Verdict::Unknown(Doubt::NoChain) => unchained(seen, found, row),
+        Verdict::Unknown(Doubt::StartHidden) => {
+            "not known: what it was started with is closed to this user".to_owned()
+        }
+        Verdict::Unknown(Doubt::NothingSeen) => {
+            "not known: none of the values was seen in it; it may hold one in another form".to_owned()
+        }
+    }
+}
+
+/// It runs on what a start would take; a copy that differs changes nothing, and that is what somebody wonders about.
+fn current(seen: &Seen, found: &Found, row: &Row<'_>, next: Option<ValueId>) -> String {
+    let label = next.map(|id| seen.label(found, id)).unwrap_or_default();
+    let from = row.chain.and_then(winner).map(source).unwrap_or_default();
+    let differs = |link: &&Link| {
+        matches!(link.standing, Standing::Shadowed | Standing::NotRead)
+            && link.value.is_some_and(|value| Some(value) != next)
+    };
+    let decoy = row.chain.and_then(|chain| chain.links.iter().find(differs)).map(|link| {
+        let other = link.value.map(|id| seen.label(found, id)).unwrap_or_default();
+        let why = if link.standing == Standing::NotRead { "is not read" } else { "does not win" };
+        format!("; {} holds {other} and {why}", source(link))
+    });
+    format!("runs on {label}, which a new start would take from {from}{}", decoy.unwrap_or_default())
+}
+
+/// Where a new start would take it from is not known.
+fn unchained(seen: &Seen, found: &Found, row: &Row<'_>) -> String {
+    let what = held(seen, found, row, |_| true);
+    match row.chain {
+        Some(chain) => {
+            let hidden = chain.links.iter().find_map(|link| match link.standing {
+                Standing::NotVisible(why) => Some(format!("{} is not visible ({why})", source(link))),
+                Standing::Wins | Standing::Shadowed | Standing::NotRead => None,
+            });
+            let hidden = hidden.unwrap_or_else(|| "no place has a value".to_owned());
+            format!("not known: {what}; what a new start would take is not known: {hidden}")
+        }
+        None => {
+            let differ = if found.copies_differ() { "; the copies at rest differ" } else { "" };
+            format!("not known: {what}; where a new start would take it from is not known{differ}")
+        }
+    }
+}
+
+/// What it was seen to hold: `its environment at start holds sk-…·9f3c21`.
+fn held(seen: &Seen, found: &Found, row: &Row<'_>, wanted: impl Fn(ValueId) -> bool) -> String {
+    let mut parts = Vec::new();
+    let labels = |all: &BTreeSet<ValueId>| {
+        let all: Vec<String> =
+            all.iter().filter(|id| wanted(**id)).map(|id| seen.label(found, *id)).collect();
+        all.join(" and ")
+    };
+    let start = row.held.start.as_ref().map(&labels).unwrap_or_default();
+    if !start.is_empty() {
+        let at = started(row.process.start_ticks).map(|at| format!(" (started {at})")).unwrap_or_default();
+        parts.push(format!("its environment at start holds {start}{at}"));
+    }
+    if let Memory::Whole(all) | Memory::InPart(all) = &row.held.memory {
+        let memory = labels(all);
+        if !memory.is_empty() {
+            parts.push(format!("its memory holds {memory}"));
+        }
+    }
+    if parts.is_empty() { "it was seen with it".to_owned() } else { parts.join(", ") }
+}
+
+/// What stands where it would be taken from: `/srv/.env:3 holds sk-…·a1 now (changed 2026-11-14 …)`.
+fn now(seen: &Seen, found: &Found, row: &Row<'_>, next: Option<ValueId>) -> String {
+    let Some(link) = row.chain.and_then(winner) else { return "what wins is not known".to_owned() };
+    let label = next.map(|id| seen.label(found, id)).unwrap_or_default();
+    let changed = link.place.as_ref().and_then(|place| place.path()?.metadata().ok());
+    let changed = changed.and_then(|data| u64::try_from(data.mtime()).ok());
+    let changed =
+        changed.map(|at| format!(" (changed {})", clock(at.saturating_mul(1000)))).unwrap_or_default();
+    format!("{} holds {label} now{changed}", source(link))
+}
+
+/// What moves it, and what only seems to.
+fn way(chain: Option<&Chain>) -> String {
+    let Some(link) = chain.and_then(winner) else { return String::new() };
+    let applies = link.applies.as_ref().map(|applies| format!("; to move it: {applies}")).unwrap_or_default();
+    let seems = link.seems.as_ref().map(|seems| format!(" (not: {seems})")).unwrap_or_default();
+    format!("{applies}{seems}")
+}
+
+/// A link by its place, or by what it is where it has none.
+fn source(link: &Link) -> String {
+    link.place.as_ref().map_or_else(|| link.what.clone(), ToString::to_string)
+}
