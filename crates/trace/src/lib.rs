@@ -25,7 +25,7 @@ mod verdict;
 
 pub use chain::{Chain, Link, Standing};
 pub use label::Label;
-pub use memory::Searched;
+pub use memory::{MemoryAhead, MemoryStage};
 pub use place::{Place, Sighting, Unseen};
 pub use risks::{Risk, Risks};
 pub use rows::{Row, chains_of, rows};

@@ -2,7 +2,7 @@ use std::collections::BTreeSet;
 
 use keyroll_observe::ProcessId;
 
-use crate::{Chain, Found, Held, Memory, Survey, User, ValueId, Verdict, verdict};
+use crate::{Chain, Found, Held, Survey, User, ValueId, Verdict, verdict};
 
 /// One instance and one name under which it takes a secret.
 #[derive(Debug, Clone)]
@@ -22,10 +22,11 @@ pub struct Row<'s> {
 /// Every instance that uses a secret, with what is known of it.
 pub fn rows<'s>(survey: &'s Survey, found: &'s Found) -> Vec<Row<'s>> {
     let mut all = Vec::new();
+    let versions: BTreeSet<ValueId> = found.values.iter().copied().collect();
     for user in &found.users {
         let chains = chains_of(survey, found, user);
         for process in &user.processes {
-            let held = held_of(survey, found, process);
+            let held = survey.held(process, &versions).unwrap_or_default();
             if chains.is_empty() {
                 let verdict = verdict(None, &held);
                 all.push(Row { user, process: *process, chain: None, held, verdict });
@@ -44,18 +45,4 @@ pub fn rows<'s>(survey: &'s Survey, found: &'s Found) -> Vec<Row<'s>> {
 pub fn chains_of<'s>(survey: &'s Survey, found: &Found, user: &User) -> Vec<&'s Chain> {
     let service = user.service.and_then(|at| survey.services.get(at));
     service.into_iter().flat_map(|service| &service.chains).filter(|chain| found.is_taken_by(chain)).collect()
-}
-
-/// What a process holds, of one secret's values alone.
-fn held_of(survey: &Survey, found: &Found, process: &ProcessId) -> Held {
-    let Some(held) = survey.held.get(process) else { return Held::default() };
-    let own =
-        |all: &BTreeSet<ValueId>| all.iter().copied().filter(|value| found.values.contains(value)).collect();
-    let memory = match &held.memory {
-        Memory::NotSearched => Memory::NotSearched,
-        Memory::Whole(all) => Memory::Whole(own(all)),
-        Memory::InPart(all) => Memory::InPart(own(all)),
-        Memory::Closed => Memory::Closed,
-    };
-    Held { start: held.start.as_ref().map(own), memory }
 }

@@ -106,7 +106,7 @@ fn managed_values(survey: &Survey, managed: &[Managed]) -> Vec<BTreeMap<ValueId,
             .versions
             .iter()
             .flat_map(|version| version.fingerprints.iter().map(move |print| (print, version)));
-        pairs.filter_map(|(print, version)| Some((survey.values.of(print)?, version.clone()))).collect()
+        pairs.filter_map(|(print, version)| Some((survey.values.with(print)?, version.clone()))).collect()
     };
     managed.iter().map(of).collect()
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use keyroll_leak::{RuleError, Rules};
 use keyroll_needle::Encoding;
-use keyroll_observe::{FileLimits, Listing, ProcessId, processes, visit_files};
+use keyroll_observe::{FileLimits, Listing, ProcessId, own_tree, processes, visit_files};
 use keyroll_secret::{FingerprintKey, SecretBytes};
 
 use crate::candidates::in_text;
@@ -29,8 +29,8 @@ pub struct Survey {
     pub listing: Listing,
     /// What is kept running, and where it takes its values from.
     pub services: Vec<Service>,
-    /// What each process was seen to hold, of all values.
-    pub held: BTreeMap<ProcessId, Held>,
+    /// The same without keyroll's own, each with what it was seen to hold of all values.
+    pub instances: BTreeMap<ProcessId, Held>,
     /// How many files were read.
     pub files: usize,
     /// What could not be looked at.
@@ -89,24 +89,39 @@ pub fn survey(
         reason: one.reason,
         uid: None,
     }));
-    let (services, held) = (Vec::new(), BTreeMap::new());
-    let mut survey = Survey { values, sightings, listing, services, held, files: report.files, unseen };
+    let (services, instances) = (Vec::new(), BTreeMap::new());
+    let mut survey = Survey { values, sightings, listing, services, instances, files: report.files, unseen };
     survey.by_value(&roots, limits, options.wait);
     survey.started_with(&read);
     Ok(survey)
 }
 
 impl Survey {
+    /// What an instance was seen to hold of these versions of one secret; `None` = there is no such instance.
+    pub fn held(&self, process: &ProcessId, versions: &BTreeSet<ValueId>) -> Option<Held> {
+        let held = self.instances.get(process)?;
+        let of = |all: &BTreeSet<ValueId>| all.intersection(versions).copied().collect();
+        let memory = match &held.memory {
+            Memory::NotSearched => Memory::NotSearched,
+            Memory::Closed => Memory::Closed,
+            Memory::Whole(found) => Memory::Whole(of(found)),
+            Memory::InPart(found) => Memory::InPart(of(found)),
+        };
+        Some(Held { start: held.start.as_ref().map(of), memory })
+    }
+
     /// What each process whose environment could be read was started with.
     fn started_with(&mut self, read: &[ProcessId]) {
-        let seen = |process: &ProcessId| Held {
-            start: read.contains(process).then(BTreeSet::new),
+        let own = own_tree(&self.listing);
+        let others = self.listing.seen.iter().filter(|one| !own.contains(&one.id.pid));
+        let seen = |process: ProcessId| Held {
+            start: read.contains(&process).then(BTreeSet::new),
             memory: Memory::NotSearched,
         };
-        self.held = self.listing.seen.iter().map(|one| (one.id, seen(&one.id))).collect();
+        self.instances = others.map(|one| (one.id, seen(one.id))).collect();
         for sighting in &self.sightings {
             let Place::Environment { process, .. } = &sighting.place else { continue };
-            if let Some(start) = self.held.get_mut(process).and_then(|held| held.start.as_mut()) {
+            if let Some(start) = self.instances.get_mut(process).and_then(|held| held.start.as_mut()) {
                 start.insert(sighting.value);
             }
         }

@@ -65,7 +65,7 @@ impl Values {
     }
 
     /// The one with this fingerprint.
-    pub fn of(&self, fingerprint: &Fingerprint) -> Option<ValueId> {
+    pub fn with(&self, fingerprint: &Fingerprint) -> Option<ValueId> {
         self.known.get(fingerprint).copied()
     }
 

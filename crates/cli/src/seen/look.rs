@@ -3,7 +3,7 @@ use std::time::{Duration, Instant};
 
 use keyroll_port::Store as _;
 use keyroll_secret::{FingerprintKey, SecretBytes};
-use keyroll_trace::{Found, Managed, Options, Survey, Version, secrets, survey};
+use keyroll_trace::{Found, Managed, Memory, MemoryStage, Options, Survey, Version, secrets, survey};
 use zeroize::Zeroizing;
 
 use crate::args::LookArgs;
@@ -54,7 +54,6 @@ pub(crate) fn look(roots: &[PathBuf], args: &LookArgs, context: &mut Context) ->
         processes: survey.listing.seen.len(),
         files: survey.files,
         services: survey.services.len(),
-        bytes: 0,
         values: survey.values.len(),
         took_s: began.elapsed().as_secs_f64(),
     }));
@@ -70,21 +69,30 @@ impl Seen {
             return false;
         }
         let values = self.survey.values.len();
+        let ahead = self.survey.memory_ahead(&self.survey.instances.keys().copied().collect());
         context.ui.event(Event::Waiting {
             what: format!(
-                "a search of the processes' memory for {values} values, {} GiB at most (--memory 0 leaves it out)",
+                "a search of the memory of {} processes for {values} values, {} GiB at most (--memory 0 leaves it out)",
+                ahead.processes.len(),
                 args.memory
             ),
             seconds_max: Some(args.wait),
         });
         let began = Instant::now();
-        let searched = self.survey.search_memory(args.memory << 30, Duration::from_secs(args.wait));
+        let stage = MemoryStage {
+            bytes_max: args.memory << 30,
+            wait: Duration::from_secs(args.wait),
+            ..MemoryStage::default()
+        };
+        let mut searched = 0;
+        self.survey.search_memory(&ahead, stage, &mut |_, memory| {
+            searched += usize::from(!matches!(memory, Memory::Closed | Memory::NotSearched));
+        });
         context.ui.event(Event::Scan(ScanShown {
             stage: "memory",
-            processes: searched.processes,
+            processes: searched,
             files: 0,
             services: 0,
-            bytes: searched.bytes,
             values,
             took_s: began.elapsed().as_secs_f64(),
         }));

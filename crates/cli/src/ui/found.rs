@@ -10,8 +10,6 @@ pub(crate) struct ScanShown {
     pub(crate) processes: usize,
     pub(crate) files: usize,
     pub(crate) services: usize,
-    /// Bytes of memory.
-    pub(crate) bytes: u64,
     pub(crate) values: usize,
     pub(crate) took_s: f64,
 }
