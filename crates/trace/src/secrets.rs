@@ -258,3 +258,151 @@ fn whereabouts(found: &Found) -> String {
     let folder = || files().find_map(Path::parent).and_then(name);
     project.or_else(user).or_else(folder).unwrap_or_default()
 }
+
+#[cfg(test)]
+mod tests {
+    use keyroll_needle::Encoding;
+    use keyroll_observe::{Listing, ProcessId};
+    use keyroll_secret::{FingerprintKey, SecretBytes};
+
+    use super::*;
+    use crate::{Link, Service, Standing, Values};
+
+    fn empty() -> Survey {
+        Survey {
+            values: Values::new(FingerprintKey::new(&[7; 32])),
+            sightings: Vec::new(),
+            listing: Listing::default(),
+            services: Vec::new(),
+            instances: BTreeMap::new(),
+            files: 0,
+            unseen: Vec::new(),
+        }
+    }
+
+    fn seen(survey: &mut Survey, place: Place, name: &str, value: &str) -> ValueId {
+        let value = survey.values.add(SecretBytes::from(value.to_owned()), None).unwrap();
+        let name = Some(name.to_owned());
+        survey.sightings.push(Sighting { value, place, name, encoding: Encoding::Raw });
+        value
+    }
+
+    fn file(path: impl Into<PathBuf>, line: u64) -> Place {
+        Place::File { path: path.into(), line }
+    }
+
+    fn process(pid: u32) -> ProcessId {
+        ProcessId { boot: 1, pid, start_ticks: u64::from(pid) }
+    }
+
+    fn in_environment(pid: u32, variable: &str) -> Place {
+        Place::Environment { process: process(pid), variable: variable.to_owned() }
+    }
+
+    /// The names, each with how many values it has.
+    fn names(survey: &Survey) -> Vec<(String, usize)> {
+        let mut all: Vec<_> =
+            secrets(survey, &[]).into_iter().map(|found| (found.name, found.values.len())).collect();
+        all.sort();
+        all
+    }
+
+    fn said(all: &[(&str, usize)]) -> Vec<(String, usize)> {
+        all.iter().map(|(name, values)| ((*name).to_owned(), *values)).collect()
+    }
+
+    #[test]
+    fn one_value_is_one_secret_whatever_it_is_called() {
+        let mut survey = empty();
+        seen(&mut survey, file("/srv/a/api.env", 1), "OPENAI_API_KEY", "the-first-value");
+        seen(&mut survey, file("/srv/b/config.toml", 4), "openai.key", "the-first-value");
+        seen(&mut survey, in_environment(4, "AI_TOKEN"), "AI_TOKEN", "the-first-value");
+        assert_eq!(names(&survey), said(&[("openai", 1)]));
+    }
+
+    #[test]
+    fn the_same_name_in_two_places_is_two_secrets_with_their_places() {
+        let mut survey = empty();
+        seen(&mut survey, file("/srv/shop/api.env", 1), "OPENAI_API_KEY", "the-first-value");
+        seen(&mut survey, file("/srv/mail/api.env", 1), "OPENAI_API_KEY", "the-second-value");
+        assert_eq!(names(&survey), said(&[("openai.mail", 1), ("openai.shop", 1)]));
+    }
+
+    #[test]
+    fn a_leftover_is_another_version_of_its_file_slot_by_slot() {
+        let mut survey = empty();
+        for (path, first, second) in [
+            ("/srv/a/conf.json", "the-first-value", "another-of-that-name"),
+            ("/srv/a/conf.json.bak.2", "the-older-value", "another-of-that-name"),
+        ] {
+            seen(&mut survey, file(path, 3), "KEEPER_TOKEN", first);
+            seen(&mut survey, file(path, 9), "KEEPER_TOKEN", second);
+        }
+        assert_eq!(names(&survey), said(&[("keeper.a", 2), ("keeper.a.2", 1)]));
+    }
+
+    #[test]
+    fn the_same_name_in_one_project_is_one_secret_unless_it_stands_there_twice() {
+        let dir = tempfile::tempdir().unwrap();
+        let shop = dir.path().join("shop");
+        std::fs::create_dir_all(shop.join("worker")).unwrap();
+        std::fs::write(shop.join("compose.yaml"), "").unwrap();
+        let (one, other) = (shop.join("api.env"), shop.join("worker/job.toml"));
+        let mut survey = empty();
+        seen(&mut survey, file(&one, 1), "OPENAI_API_KEY", "the-first-value");
+        seen(&mut survey, file(&other, 1), "OPENAI_API_KEY", "the-second-value");
+        seen(&mut survey, file(&one, 2), "password", "the-third-value");
+        seen(&mut survey, file(&other, 2), "password", "the-fourth-value");
+        let found = secrets(&survey, &[]);
+        let openai = found.iter().find(|one| one.name == "openai").unwrap();
+        assert!(openai.values.len() == 2 && openai.copies_differ(), "{found:?}");
+        assert_eq!(found.len(), 3, "a name that says nothing joins nothing: {found:?}");
+        seen(&mut survey, file(&other, 7), "OPENAI_API_KEY", "the-fifth-value");
+        assert_eq!(secrets(&survey, &[]).len(), 5);
+    }
+
+    #[test]
+    fn what_a_service_was_started_with_and_what_its_file_has_now_are_one_secret() {
+        let mut survey = empty();
+        seen(&mut survey, in_environment(9, "OPENAI_API_KEY"), "OPENAI_API_KEY", "the-first-value");
+        let now = seen(&mut survey, file("/srv/a/api.env", 1), "OPENAI_API_KEY", "the-second-value");
+        assert_eq!(names(&survey).len(), 2);
+        let link = Link {
+            place: Some(file("/srv/a/api.env", 1)),
+            what: "EnvironmentFile=/srv/a/api.env".to_owned(),
+            value: Some(now),
+            standing: Standing::Wins,
+            applies: None,
+            seems: None,
+        };
+        let chain = Chain { name: "OPENAI_API_KEY".to_owned(), links: vec![link] };
+        survey.services.push(Service {
+            keeper: Keeper::Systemd,
+            name: "api".to_owned(),
+            processes: vec![process(9)],
+            project: None,
+            chains: vec![chain],
+        });
+        let found = secrets(&survey, &[]);
+        assert_eq!(names(&survey), said(&[("openai", 2)]));
+        let users: Vec<&str> = found[0].users.iter().map(|user| user.name.as_str()).collect();
+        assert!(users == ["api"] && !found[0].shared(), "{found:?}");
+    }
+
+    #[test]
+    fn a_configured_secret_has_its_name_and_its_versions_newest_first() {
+        let mut survey = empty();
+        let old = seen(&mut survey, file("/srv/a/api.env", 1), "X_TOKEN", "the-first-value");
+        let new = seen(&mut survey, file("/srv/b/api.env", 1), "Y_TOKEN", "the-second-value");
+        let version = |number, id: ValueId, state| Version {
+            number,
+            state,
+            fingerprints: vec![survey.values.get(id).unwrap().fingerprint],
+        };
+        let versions = vec![version(6, old, "previous"), version(7, new, "current")];
+        let found = secrets(&survey, &[Managed { name: "acme".to_owned(), versions }]);
+        assert_eq!(found.len(), 1);
+        assert!(found[0].name == "acme" && found[0].managed && found[0].values == [new, old], "{found:?}");
+        assert_eq!(found[0].versions[&new].number, 7);
+    }
+}

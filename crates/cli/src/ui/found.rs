@@ -19,9 +19,8 @@ impl ScanShown {
     pub(crate) fn text(&self) -> String {
         let Self { processes, files, services, values, took_s, .. } = self;
         if self.stage == "memory" {
-            let mib = self.bytes >> 20;
             return format!(
-                "searched {mib} MiB of the memory of {processes} processes for {values} values in {took_s:.1} s"
+                "searched the memory of {processes} processes for {values} values in {took_s:.1} s"
             );
         }
         let services = if *services == 0 { String::new() } else { format!("{services} services, ") };
