@@ -42,7 +42,9 @@ impl Risks {
             if let Place::Arguments { process } = &sighting.place {
                 risks.insert(Risk::Arguments(*process));
             }
-            let Some(path) = sighting.place.path() else { continue };
+        }
+        let paths: BTreeSet<&Path> = found.sightings.iter().filter_map(|one| one.place.path()).collect();
+        for path in paths {
             if readable_by_all(path) {
                 risks.insert(Risk::OthersRead(path.to_owned()));
             }

@@ -92,8 +92,9 @@ pub fn secrets(survey: &Survey, managed: &[Managed]) -> Vec<Found> {
     });
     let taken = found.iter().filter(|one| one.managed).map(|one| one.name.clone()).collect();
     let mut free: Vec<&mut Found> = found.iter_mut().filter(|one| !one.managed).collect();
+    let mut projects = slots::Projects::default();
     let mut names: Vec<(String, String)> =
-        free.iter().map(|one| (one.name.clone(), whereabouts(one))).collect();
+        free.iter().map(|one| (one.name.clone(), whereabouts(one, &mut projects))).collect();
     told_apart(&mut names, &taken);
     free.iter_mut().zip(names).for_each(|(one, (name, _))| one.name = name);
     found
@@ -249,10 +250,9 @@ fn join_projects(survey: &Survey, joins: &mut Joins) {
 }
 
 /// Where a secret is at home: its project, who uses it, or the folder of its first copy.
-fn whereabouts(found: &Found) -> String {
+fn whereabouts(found: &Found, projects: &mut slots::Projects) -> String {
     let files = || found.sightings.iter().filter_map(|one| one.place.path());
     let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
-    let mut projects = slots::Projects::default();
     let project = files().find_map(|path| projects.of(path)).and_then(|folder| name(&folder));
     let user = || found.users.first().map(|user| user.name.clone());
     let folder = || files().find_map(Path::parent).and_then(name);

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use keyroll_observe::{Process, ProcessId};
 
@@ -34,7 +34,7 @@ pub(crate) fn users(survey: &Survey) -> Vec<User> {
             service: Some(at),
         })
         .collect();
-    let kept: Vec<ProcessId> = all.iter().flat_map(|user| user.processes.clone()).collect();
+    let kept: BTreeSet<ProcessId> = all.iter().flat_map(|user| user.processes.clone()).collect();
     let mut others: BTreeMap<(Keeper, String), Vec<ProcessId>> = BTreeMap::new();
     for process in survey.listing.seen.iter().filter(|one| !kept.contains(&one.id)) {
         others.entry(by_group(process)).or_default().push(process.id);

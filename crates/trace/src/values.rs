@@ -40,12 +40,13 @@ pub struct Values {
 }
 
 impl Values {
-    pub(crate) fn new(key: FingerprintKey) -> Self {
+    /// None yet; fingerprints are made with this key.
+    pub fn new(key: FingerprintKey) -> Self {
         Self { key, all: Vec::new(), known: BTreeMap::new() }
     }
 
     /// The number of a value; `None` = it cannot be looked for, or there are too many.
-    pub(crate) fn add(&mut self, bytes: SecretBytes, rule: Option<&'static Rule>) -> Option<ValueId> {
+    pub fn add(&mut self, bytes: SecretBytes, rule: Option<&'static Rule>) -> Option<ValueId> {
         if !(VALUE_BYTES_MIN..=VALUE_BYTES_MAX).contains(&bytes.len()) {
             return None;
         }

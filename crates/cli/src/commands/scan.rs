@@ -70,6 +70,12 @@ fn instances(seen: &Seen, context: &mut Context) {
         all.into_iter().for_each(|one| context.ui.event(Event::Instance(one)));
         return;
     }
+    let count = |verdict: &str| all.iter().filter(|one| one.verdict == verdict).count();
+    let verdicts =
+        ["current", "stale", "mixed", "unknown"].map(|verdict| format!("{} {verdict}", count(verdict)));
+    if !all.is_empty() {
+        context.ui.note(format!("{} uses of secrets by processes: {}", all.len(), verdicts.join(", ")));
+    }
     let behind: Vec<&InstanceShown> =
         all.iter().filter(|one| matches!(one.verdict, "stale" | "mixed")).collect();
     if behind.is_empty() {

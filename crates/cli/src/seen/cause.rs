@@ -131,3 +131,114 @@ fn way(chain: Option<&Chain>) -> String {
 fn source(link: &Link) -> String {
     link.place.as_ref().map_or_else(|| link.what.clone(), ToString::to_string)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use keyroll_needle::Encoding;
+    use keyroll_observe::{Listing, ProcessId};
+    use keyroll_secret::{FingerprintKey, SecretBytes};
+    use keyroll_trace::{Held, Keeper, Place, Service, Sighting, Survey, Values, rows, secrets};
+
+    use super::*;
+
+    const API: ProcessId = ProcessId { boot: 1, pid: 4711, start_ticks: 1 };
+
+    /// A service that was started with `start`, holds `memory`, and would take what `places` says: the first wins.
+    fn causes(
+        start: &[&str],
+        memory: &dyn Fn(BTreeSet<ValueId>) -> Memory,
+        places: &[(&str, &str)],
+    ) -> Vec<String> {
+        let mut values = Values::new(FingerprintKey::new(&[7; 32]));
+        let mut id = |text: &str| values.add(SecretBytes::from(text.to_owned()), None).unwrap();
+        let mut standing = Standing::Wins;
+        let (mut links, mut sightings) = (Vec::new(), Vec::new());
+        for (path, value) in places {
+            let (place, value) = (Place::File { path: path.into(), line: 3 }, id(value));
+            let sighting = Sighting {
+                value,
+                place: place.clone(),
+                name: Some("X_KEY".to_owned()),
+                encoding: Encoding::Raw,
+            };
+            sightings.push(sighting);
+            links.push(Link {
+                place: Some(place),
+                what: format!("EnvironmentFile={path}"),
+                value: Some(value),
+                standing: std::mem::replace(&mut standing, Standing::Shadowed),
+                applies: Some("systemctl restart api".to_owned()),
+                seems: Some("systemctl reload api".to_owned()),
+            });
+        }
+        let started: BTreeSet<ValueId> = start.iter().map(|text| id(text)).collect();
+        for value in &started {
+            let place = Place::Environment { process: API, variable: "X_KEY".to_owned() };
+            sightings.push(Sighting {
+                value: *value,
+                place,
+                name: Some("X_KEY".to_owned()),
+                encoding: Encoding::Raw,
+            });
+        }
+        let memory = memory(places.iter().map(|(_, value)| id(value)).collect());
+        let chains = vec![Chain { name: "X_KEY".to_owned(), links }];
+        let keeper = Keeper::Systemd;
+        let service = Service { keeper, name: "api".to_owned(), processes: vec![API], project: None, chains };
+        let survey = Survey {
+            values,
+            sightings,
+            listing: Listing::default(),
+            services: vec![service],
+            instances: BTreeMap::from([(API, Held { start: Some(started), memory })]),
+            files: 2,
+            unseen: Vec::new(),
+        };
+        let found = secrets(&survey, &[]);
+        let seen = Seen { survey, found, digits: 6, managed: Vec::new() };
+        let all = seen.found.iter().flat_map(|found| {
+            rows(&seen.survey, found).into_iter().map(|row| cause(&seen, found, &row)).collect::<Vec<_>>()
+        });
+        all.collect()
+    }
+
+    const NEW: (&str, &str) = ("/nowhere/api.env", "the-newest-value");
+    const OLD: &str = "the-value-before";
+
+    #[test]
+    fn a_stale_instance_is_told_by_what_it_holds_what_stands_there_and_what_moves_it() {
+        let [cause] = &causes(&[OLD], &|_| Memory::Whole(BTreeSet::new()), &[NEW])[..] else { panic!() };
+        assert!(cause.starts_with("runs on a STALE value: its environment at start holds …·"), "{cause}");
+        assert!(cause.contains("/nowhere/api.env:3 holds …·"), "{cause}");
+        assert!(
+            cause.ends_with("; to move it: systemctl restart api (not: systemctl reload api)"),
+            "{cause}"
+        );
+    }
+
+    #[test]
+    fn a_decoy_is_named_where_a_change_of_it_did_nothing() {
+        let edited = ("/nowhere/edited.env", OLD);
+        let [cause] = &causes(&[NEW.1], &|_| Memory::NotSearched, &[NEW, edited])[..] else { panic!() };
+        assert!(cause.starts_with("runs on …·"), "{cause}");
+        assert!(cause.contains("which a new start would take from /nowhere/api.env:3"), "{cause}");
+        assert!(cause.contains("; /nowhere/edited.env:3 holds …·"), "{cause}");
+        assert!(cause.ends_with(" and does not win"), "{cause}");
+    }
+
+    #[test]
+    fn without_its_memory_nobody_is_called_stale() {
+        for (memory, why) in [
+            (Memory::NotSearched, "its memory was not searched"),
+            (Memory::Closed, "its memory is closed to this user"),
+            (Memory::InPart(BTreeSet::new()), "a part of its memory was not searched"),
+        ] {
+            let [cause] = &causes(&[OLD], &|_| memory.clone(), &[NEW])[..] else { panic!() };
+            assert!(cause.starts_with("not known: ") && cause.contains(why), "{cause}");
+        }
+        let [cause] = &causes(&[OLD], &Memory::Whole, &[NEW])[..] else { panic!() };
+        assert!(cause.starts_with("holds more than one value: "), "{cause}");
+    }
+}

@@ -22,7 +22,7 @@ pub(crate) struct Seen {
     pub(crate) found: Vec<Found>,
     /// How many digits tell the values apart.
     pub(crate) digits: usize,
-    managed: Vec<Managed>,
+    pub(super) managed: Vec<Managed>,
 }
 
 /// The first stage: listings, environments, files.
