@@ -15,6 +15,9 @@ use crate::redact;
 use crate::ui::{Event, ScanShown};
 use crate::wiring::open;
 
+/// How often it is said how far a search is.
+const SAID_EVERY: Duration = Duration::from_millis(200);
+
 /// What was seen of this machine.
 pub(crate) struct Seen {
     pub(crate) survey: Survey,
@@ -42,6 +45,7 @@ pub(crate) fn look(roots: &[PathBuf], args: &LookArgs, context: &mut Context) ->
         Some(known) => known,
         None => Known { key: run_key()?, managed: Vec::new(), values: Vec::new() },
     };
+    context.ui.live("looking at processes, environments and files …");
     let looked = survey(&options, key, values);
     let survey = looked.map_err(|error| {
         Problem::new("K0910", "look at this machine")
@@ -84,9 +88,14 @@ impl Seen {
             wait: Duration::from_secs(args.wait),
             ..MemoryStage::default()
         };
-        let mut searched = 0;
+        let (mut searched, mut done, mut said) = (0, 0_usize, Instant::now());
         self.survey.search_memory(&ahead, stage, &mut |_, memory| {
             searched += usize::from(!matches!(memory, Memory::Closed | Memory::NotSearched));
+            done += 1;
+            if said.elapsed() > SAID_EVERY {
+                said = Instant::now();
+                context.ui.live(format!("the memory of {done} of {} processes …", ahead.processes.len()));
+            }
         });
         context.ui.event(Event::Scan(ScanShown {
             stage: "memory",

@@ -134,6 +134,22 @@ impl Ui {
         for draw in self.progress.finish() {
             self.draw(draw);
         }
+        self.wipe();
+    }
+
+    /// A line that the next one is written over, where lines can be; nothing elsewhere.
+    pub(crate) fn live(&mut self, text: impl Into<String>) {
+        if self.look.live {
+            self.draw(Draw::Over(text.into()));
+        }
+    }
+
+    /// Takes a live line away.
+    fn wipe(&mut self) {
+        if self.open {
+            let _ = io::stderr().write_all(b"\r\x1b[2K");
+            self.open = false;
+        }
     }
 
     fn json(&mut self, event: Event) {
@@ -168,10 +184,7 @@ impl Ui {
     }
 
     fn draw(&mut self, draw: Draw) {
-        if self.open {
-            let _ = io::stderr().write_all(b"\r\x1b[2K");
-            self.open = false;
-        }
+        self.wipe();
         match draw {
             Draw::Line(mark, text) => self.message(mark, &text),
             Draw::Over(text) => {
