@@ -24,6 +24,8 @@ pub enum Risk {
     TrackedUnknown(PathBuf),
     /// A copy that somebody or something left behind.
     Leftover(PathBuf),
+    /// It holds a version that was ended.
+    Retired(PathBuf),
     /// Copies at rest hold different values.
     Differ,
 }
@@ -57,6 +59,9 @@ impl Risks {
                 risks.insert(Risk::Leftover(path.to_owned()));
             }
         }
+        let retired = |value| found.versions.get(value).is_some_and(|version| version.state == "retired");
+        let ended = found.sightings.iter().filter(|one| retired(&one.value));
+        risks.extend(ended.filter_map(|one| one.place.path()).map(|path| Risk::Retired(path.to_owned())));
         if found.copies_differ() {
             risks.insert(Risk::Differ);
         }

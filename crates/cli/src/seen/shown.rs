@@ -158,6 +158,7 @@ fn risks_of(all: &BTreeSet<Risk>) -> Vec<String> {
                 ("perhaps tracked by git (its index is not visible):", Some(keyroll_observe::shown(path)))
             }
             Risk::Leftover(path) => ("left behind:", Some(keyroll_observe::shown(path))),
+            Risk::Retired(path) => ("holds a retired version:", Some(keyroll_observe::shown(path))),
             Risk::Differ => ("copies differ", None),
         };
         match kinds.iter_mut().find(|(known, _, _)| *known == kind) {
