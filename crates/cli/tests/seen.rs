@@ -101,7 +101,9 @@ impl Scene {
             self.needles().find(bytes, &mut |hit| leaks.push((hit.id.0, hit.encoding)));
             assert_eq!(leaks, [], "{words:?} shows a value");
         }
-        let written = |letter: char| letter.is_control() && letter != '\n' || letter == '\u{202e}';
+        // In a stream for machines a letter that turns the line around is the letter of a name.
+        let turns = |letter: char| letter == '\u{202e}' && !words.contains(&"--json");
+        let written = |letter: char| letter.is_control() && letter != '\n' || turns(letter);
         assert!(!text.contains(written), "{words:?}: {text:?}");
         output
     }
@@ -167,7 +169,7 @@ fn every_copy_and_every_process_is_shown_and_no_value() {
     assert!(risks.contains(&format!("in the command line of process {}", pids[2])), "{risks}");
     // For people.
     let text = shown(&scene.look(&["scan", "shop", "--memory", "0"]));
-    for part in ["SECRET", "github", "ghp_…·", "everybody may read", "sleep ×2", "keyroll why "] {
+    for part in ["SECRET", "github", "ghp_…·", "everybody may read", "×2", "keyroll why "] {
         assert!(text.contains(part), "{part}: {text}");
     }
     assert!(!text.contains("searched the memory"), "{text}");
@@ -182,7 +184,7 @@ fn what_is_asked_about_is_answered_and_never_repeated() {
     for what in ["github", pid.as_str()] {
         let text = run(&["why", what]);
         assert!(
-            text.contains(&format!("sleep (pid {pid}) not known: its environment at start holds ghp_…·")),
+            text.contains(&format!("(pid {pid}) not known: its environment at start holds ghp_…·")),
             "{text}"
         );
     }
@@ -212,8 +214,9 @@ fn drawings_hold_every_place_and_no_name_leaves_its_quotes() {
     for format in ["dot", "mermaid", "svg"] {
         let output = scene.look(&["graph", "--in", "shop", "--memory", "0", "--format", format]);
         let text = String::from_utf8(output.stdout).unwrap();
-        for part in ["shop/.env:2", "url.env:1", "GITHUB_TOKEN", "sleep"] {
-            assert!(text.contains(part) != (part == "GITHUB_TOKEN"), "{format} {part}: {text}");
+        let pid = format!("{} (unknown)", scene.processes[0].id());
+        for part in ["shop/.env:2", "url.env:1", "ghp_…·", "stands in", &pid] {
+            assert!(text.contains(part), "{format} {part}: {text}");
         }
     }
     let events = scene.events(&["graph", "github", "--in", "shop", "--memory", "0"]);
