@@ -315,7 +315,7 @@ mod tests {
     fn one_value_is_one_secret_whatever_it_is_called() {
         let mut survey = empty();
         seen(&mut survey, file("/srv/a/api.env", 1), "OPENAI_API_KEY", "the-first-value");
-        seen(&mut survey, file("/srv/b/config.toml", 4), "openai.key", "the-first-value");
+        seen(&mut survey, file("/srv/b/config.toml", 4), "openai.apiKey", "the-first-value");
         seen(&mut survey, in_environment(4, "AI_TOKEN"), "AI_TOKEN", "the-first-value");
         assert_eq!(names(&survey), said(&[("openai", 1)]));
     }

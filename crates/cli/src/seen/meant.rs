@@ -46,16 +46,17 @@ pub(crate) fn secret<'s>(seen: &'s Seen, word: &str) -> Result<&'s Found, Proble
     let begins: Vec<&Found> = seen.found.iter().filter(|found| begins(&found.name, word)).collect();
     let labelled: Vec<&Found> = seen.found.iter().filter(|found| has_label(seen, found, word)).collect();
     let problem = || Problem::new("K0911", "find the secret that is meant");
-    match (begins.as_slice(), labelled.as_slice()) {
-        ([only], _) | ([], [only]) => Ok(only),
-        ([], []) => {
+    let all = if begins.is_empty() { labelled } else { begins };
+    match all.as_slice() {
+        [only] => Ok(only),
+        [] => {
             let names = seen.found.iter().map(|found| found.name.as_str());
             let near = keyroll_config::nearest(word, names).map(|name| format!("did you mean {name}? "));
             Err(problem().because("no secret that was found, no process and no file goes by this").help(
                 format!("{}keyroll scan shows the names of all that it finds", near.unwrap_or_default()),
             ))
         }
-        (several, _) | ([], several) => {
+        several => {
             let names: Vec<&str> = several.iter().map(|found| found.name.as_str()).collect();
             Err(problem()
                 .because("several secrets begin with this")

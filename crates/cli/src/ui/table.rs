@@ -43,7 +43,7 @@ impl Table {
 
     fn widths(&self) -> Vec<usize> {
         let columns = self.rows.iter().map(Vec::len).max().unwrap_or_default();
-        let of = |column| {
+        let of = |column: usize| {
             let cells = self.rows.iter().filter_map(|row: &Vec<String>| row.get(column));
             cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
         };
