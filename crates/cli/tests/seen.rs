@@ -295,7 +295,7 @@ fn a_whole_look_writes_nothing_ends_nothing_and_calls_nobody() {
         strace.args(["-f", "-qq", "-y", "-s", "0", "-o"]).arg(record.path());
         strace.args([
             "-e",
-            "trace=%file,%network,%desc,kill,tgkill,tkill,ptrace,process_vm_writev,execve",
+            "trace=%file,%network,write,pwrite64,writev,ftruncate,fallocate,fchmod,fchown,fsetxattr,kill,tgkill,tkill,ptrace,process_vm_writev",
             "--",
             BINARY,
         ]);
