@@ -18,6 +18,8 @@ const BINARY: &str = env!("CARGO_BIN_EXE_keyroll");
 /// A machine of its own as far as files go: a project with copies, leftovers and a repository, and processes that hold values.
 struct Scene {
     dir: tempfile::TempDir,
+    /// What its secret is called: other scenes run beside this one, and others' processes have names of their own.
+    word: String,
     /// What `.env` has now, what it had, another secret, one of a file with a hostile name.
     new: String,
     old: String,
@@ -33,12 +35,14 @@ impl Scene {
         let (new, old) = (value(), value());
         let (other, hostile) = (alphanumeric(30), alphanumeric(30));
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
-        let mut scene = Self { dir, new, old, other, hostile, processes: Vec::new() };
+        let letters = alphanumeric(200).chars().filter(char::is_ascii_lowercase).take(8).collect();
+        let mut scene = Self { dir, word: letters, new, old, other, hostile, processes: Vec::new() };
+        let (name, password) = (scene.variable(), format!("{}DB_PASSWORD", scene.word.to_uppercase()));
         fs::create_dir_all(scene.shop().join("deep")).unwrap();
         scene.file("shop/compose.yaml", "services: {}\n", 0o644);
-        scene.file("shop/.env", &format!("LOG=info\nGITHUB_TOKEN={}\n", scene.new), 0o644);
-        scene.file("shop/.env.bak", &format!("GITHUB_TOKEN={}\n", scene.old), 0o600);
-        scene.file("shop/db.env", &format!("DB_PASSWORD={}\n", scene.other), 0o600);
+        scene.file("shop/.env", &format!("LOG=info\n{name}={}\n", scene.new), 0o644);
+        scene.file("shop/.env.bak", &format!("{name}={}\n", scene.old), 0o600);
+        scene.file("shop/db.env", &format!("{password}={}\n", scene.other), 0o600);
         let url = format!("DATABASE_URL=postgres://app:{}@127.0.0.1/shop\n", scene.other);
         scene.file("shop/deep/url.env", &url, 0o600);
         let hostile = format!("MAILER_API_KEY={}\n", scene.hostile);
@@ -50,11 +54,16 @@ impl Scene {
             assert!(done.status.success());
         }
         for value in [scene.old.clone(), scene.new.clone()] {
-            scene.start(Command::new("sleep").arg("100000").env("GITHUB_TOKEN", value));
+            scene.start(Command::new("sleep").arg("100000").env(&name, value));
         }
         let argument = format!("--password={}", scene.other);
         scene.start(Command::new("sh").args(["-c", "read line; :", "sh", &argument]));
         scene
+    }
+
+    /// The variable of its secret.
+    fn variable(&self) -> String {
+        format!("{}_TOKEN", self.word.to_uppercase())
     }
 
     fn shop(&self) -> PathBuf {
@@ -142,7 +151,7 @@ fn every_copy_and_every_process_is_shown_and_no_value() {
     let events = scene.events(&["scan", "shop", "--memory", "0"]);
     assert_eq!(events[0]["type"], "start");
     let found = of(&events, "found");
-    let token = found.iter().find(|one| one["secret"] == "github").unwrap();
+    let token = found.iter().find(|one| one["secret"] == *scene.word).unwrap();
     assert_eq!(token["values"].as_array().unwrap().len(), 2, "{token}");
     assert!(token["values"][0]["label"].as_str().unwrap().starts_with("ghp_…·"), "{token}");
     let places: Vec<&str> =
@@ -157,10 +166,13 @@ fn every_copy_and_every_process_is_shown_and_no_value() {
     let pids: Vec<u64> = scene.processes.iter().map(|one| u64::from(one.id())).collect();
     let instances = of(&events, "instance");
     for pid in &pids[..2] {
-        assert!(instances.iter().any(|one| one["pid"] == *pid && one["secret"] == "github"), "{instances:?}");
+        assert!(
+            instances.iter().any(|one| one["pid"] == *pid && one["secret"] == *scene.word),
+            "{instances:?}"
+        );
     }
     // A connection string is a copy of its password.
-    let password = found.iter().find(|one| one["secret"] == "db").unwrap();
+    let password = found.iter().find(|one| one["secret"] == format!("{}db", scene.word)).unwrap();
     assert_eq!(
         (password["values"].as_array().unwrap().len(), password["copies"].as_array().unwrap().len()),
         (1, 2)
@@ -169,7 +181,7 @@ fn every_copy_and_every_process_is_shown_and_no_value() {
     assert!(risks.contains(&format!("in the command line of process {}", pids[2])), "{risks}");
     // For people.
     let text = shown(&scene.look(&["scan", "shop", "--memory", "0"]));
-    for part in ["SECRET", "github", "ghp_…·", "everybody may read", "×2", "keyroll why "] {
+    for part in ["SECRET", scene.word.as_str(), "ghp_…·", "everybody may read", "×2", "keyroll why "] {
         assert!(text.contains(part), "{part}: {text}");
     }
     assert!(!text.contains("searched the memory"), "{text}");
@@ -181,7 +193,7 @@ fn what_is_asked_about_is_answered_and_never_repeated() {
     let quick = ["--memory", "0", "--in", "shop"];
     let run = |words: &[&str]| shown(&scene.look(&[words, &quick].concat()));
     let pid = scene.processes[0].id().to_string();
-    for what in ["github", pid.as_str()] {
+    for what in [scene.word.as_str(), pid.as_str()] {
         let text = run(&["why", what]);
         assert!(
             text.contains(&format!("(pid {pid}) not known: its environment at start holds ghp_…·")),
@@ -191,16 +203,17 @@ fn what_is_asked_about_is_answered_and_never_repeated() {
     let text = run(&["why", "shop/.env"]);
     assert!(text.contains("/shop/.env:2 holds ghp_…·"), "{text}");
     assert!(text.contains("no service that is known reads it"), "{text}");
-    let text = run(&["why", "github"]);
+    let text = run(&["why", &scene.word]);
     assert!(text.contains("copies differ: ghp_…·"), "{text}");
-    let text = run(&["trace", "github"]);
-    for part in ["COPY", ".env.bak:1", "GITHUB_TOKEN", "plain", "INSTANCE", "not searched", "unknown"] {
+    let text = run(&["trace", &scene.word]);
+    for part in ["COPY", ".env.bak:1", &scene.variable(), "plain", "INSTANCE", "not searched", "unknown"] {
         assert!(text.contains(part), "{part}: {text}");
     }
-    let text = run(&["trace", "db"]);
+    let text = run(&["trace", &format!("{}db", scene.word)]);
     assert!(text.contains("url.env:1"), "{text}");
+    let (near, meant) = (format!("{}x", scene.word), format!("did you mean {}?", scene.word));
     // A value instead of a name, and a name with a letter wrong.
-    for (word, said) in [(scene.new.as_str(), "keyroll scan shows"), ("githib", "did you mean github?")] {
+    for (word, said) in [(scene.new.as_str(), "keyroll scan shows"), (near.as_str(), meant.as_str())] {
         let output = scene.command(&[&["trace", word], &quick[..]].concat()).output().unwrap();
         let text = shown(&output);
         assert!(output.status.code() == Some(1) && text.contains("K0911") && text.contains(said), "{text}");
@@ -219,7 +232,7 @@ fn drawings_hold_every_place_and_no_name_leaves_its_quotes() {
             assert!(text.contains(part), "{format} {part}: {text}");
         }
     }
-    let events = scene.events(&["graph", "github", "--in", "shop", "--memory", "0"]);
+    let events = scene.events(&["graph", &scene.word, "--in", "shop", "--memory", "0"]);
     let graph = of(&events, "graph")[0];
     let nodes = graph["nodes"].as_array().unwrap();
     let count = |kind: &str| nodes.iter().filter(|node| node["kind"] == kind).count();
@@ -287,8 +300,8 @@ fn a_whole_look_writes_nothing_ends_nothing_and_calls_nobody() {
     let record = tempfile::NamedTempFile::new().unwrap();
     for words in [
         &["scan", "shop", "--memory", "1"][..],
-        &["why", "github", "--in", "shop", "--memory", "0"],
-        &["trace", "github", "--in", "shop", "--memory", "0"],
+        &["why", &scene.word, "--in", "shop", "--memory", "0"],
+        &["trace", &scene.word, "--in", "shop", "--memory", "0"],
         &["graph", "--in", "shop", "--memory", "0"],
     ] {
         let mut strace = Command::new("strace");
