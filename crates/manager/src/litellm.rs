@@ -115,7 +115,7 @@ impl LiteLlm {
                 .because("one process answers alone: nobody would answer while it is replaced")
                 .help("name what restarts it (`runs.unit`, `runs.compose`, `runs.restart`), or start it with `--num_workers 2`"));
         };
-        for process in proxy.workers.iter().chain([&master]) {
+        for process in [&master].into_iter().chain(&proxy.workers) {
             let names = environment_names(process).map_err(|why| {
                 self.failed(Class::Retryable)
                     .because(format!("the environment of process {} is not visible: {why}", process.pid))
