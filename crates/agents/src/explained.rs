@@ -9,7 +9,7 @@ mod read;
 
 use std::path::Path;
 
-use crate::{AgentLink, AgentSlot, Standing};
+use crate::{AgentLink, AgentSlot, LITELLM, Standing};
 
 /// Where one program takes one of its keys from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,6 +32,24 @@ pub(crate) struct Look<'a> {
     tells: &'a dyn Fn(&str) -> Option<String>,
     /// Whether a running program was started with a variable; nothing of its value.
     started_with: &'a dyn Fn(&str) -> bool,
+}
+
+/// Programs by the names of their commands.
+const COMMANDS: [(&str, &str); 7] = [
+    ("litellm", LITELLM),
+    ("claude", "Claude Code"),
+    ("codex", "Codex"),
+    ("hermes", "Hermes"),
+    ("hermes-agent", "Hermes"),
+    ("n8n", "n8n"),
+    ("open-webui", "Open WebUI"),
+];
+
+/// The program that a word of a command line names, if it is one that is known here.
+pub fn agent_of(word: &[u8]) -> Option<&'static str> {
+    let name = word.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    let known = COMMANDS.iter().find(|(command, _)| command.as_bytes() == name);
+    known.map(|(_, agent)| *agent)
 }
 
 /// Every key of the programs known here in a user's home, and in the folder of a project or of a running program.

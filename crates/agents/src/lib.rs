@@ -12,10 +12,10 @@ mod litellm;
 mod openclaw;
 
 pub use document::DocumentError;
-pub use explained::{Explained, explained};
+pub use explained::{Explained, agent_of, explained};
 pub use facts::{AGENT_FACTS, AgentFact, Tried, agents_markdown};
 pub use link::{AgentLink, AgentSlot, Standing};
-pub use litellm::{Deployment, Foretold, Mode, ProxyConfig, Unforetold, Variables, Versions, litellm_config};
+pub use litellm::{Deployment, Foretold, LITELLM, Mode, ProxyConfig, Unforetold, Variables, Versions};
 pub use openclaw::{
     Bound, CoolDown, KeySource, OpenClawError, OpenClawHome, OpenClawSettings, Reloaded, Takes,
 };

@@ -7,5 +7,5 @@ mod variables;
 
 pub use config::{Deployment, Mode, ProxyConfig};
 pub use model_id::{Foretold, Unforetold, Versions};
-pub use places::litellm_config;
+pub use places::LITELLM;
 pub use variables::Variables;

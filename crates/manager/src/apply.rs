@@ -76,6 +76,11 @@ impl Run {
         }
     }
 
+    /// Whether the verb itself replaces one process after the other and sees each new one answer.
+    pub fn rolls(&self) -> bool {
+        matches!(self, Self::Agent(Agent::LiteLlm(_)))
+    }
+
     /// Whether its only instance is not there for a while when it is told: the whole of it is ended and started again.
     /// A master goes on while its workers are replaced, and a job ends by itself.
     pub fn goes_away(&self) -> bool {

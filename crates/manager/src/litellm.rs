@@ -109,12 +109,20 @@ impl LiteLlm {
     /// # Errors
     /// `K0445`, `K0446`: nothing was done.
     fn refuse(&self, proxy: &Proxy) -> Result<(), Failure> {
-        let Some(master) = proxy.master.filter(|_| proxy.workers.len() > 1) else {
+        let Some(master) = proxy.master else {
             return Err(self
                 .failed(Class::Permanent)
                 .because("one process answers alone: nobody would answer while it is replaced")
                 .help("name what restarts it (`runs.unit`, `runs.compose`, `runs.restart`), or start it with `--num_workers 2`"));
         };
+        if proxy.workers.len() < 2 {
+            return Err(self
+                .failed(Class::Retryable)
+                .because(format!("one worker of process {} answers alone now", master.pid))
+                .help(
+                    "wait until its other workers have started (its log tells), then run the command again",
+                ));
+        }
         for process in [&master].into_iter().chain(&proxy.workers) {
             let names = environment_names(process).map_err(|why| {
                 self.failed(Class::Retryable)

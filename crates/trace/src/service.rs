@@ -1,3 +1,4 @@
+mod agents;
 mod around;
 mod build;
 mod check;
@@ -42,6 +43,9 @@ pub enum Keeper {
     Cron,
     /// A person's session: a shell and what was started from it.
     Session,
+    /// A program whose own files say where its keys are. What is known of it is from its documents: it is explained, and
+    /// not delivered.
+    Agent,
     /// Nobody who is known.
     Nobody,
 }
@@ -74,7 +78,7 @@ pub(crate) fn services(
     listing: &Listing,
     docker: &Docker,
     rules: &'static Rules,
-    wait: Duration,
+    (wait, homes): (Duration, &[PathBuf]),
     values: &mut Values,
     sightings: &mut Vec<Sighting>,
 ) -> (Vec<Service>, Vec<Unseen>) {
@@ -97,6 +101,7 @@ pub(crate) fn services(
     for one in &mut all {
         dotenv::add(&around, one);
     }
+    agents::add(&mut around, rules, homes, &mut all);
     let mut sighted: BTreeSet<Sighting> = sightings.drain(..).collect();
     let services = all.into_iter().map(|one| build::service(one, rules, values, &mut sighted)).collect();
     sightings.extend(sighted);

@@ -1,34 +1,18 @@
 //! Where a proxy takes the keys of its models from.
 
-use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use keyroll_copy::Format;
 
 use super::config::{Param, ProxyConfig};
 use crate::{AgentLink, AgentSlot, Explained, Standing};
 
-const AGENT: &str = "LiteLLM";
+/// The proxy, by its name.
+pub const LITELLM: &str = "LiteLLM";
 
 const WORKERS: &str = "new workers, one by one (`runs.litellm`)";
 
 const ANEW: &str = "a new proxy: whatever starts it";
-
-/// The proxy's configuration file, where its command line names one.
-pub fn litellm_config<'a>(words: impl IntoIterator<Item = &'a [u8]>) -> Option<PathBuf> {
-    let mut words = words.into_iter();
-    while let Some(word) = words.next() {
-        let path = match word {
-            b"--config" | b"-c" => words.next(),
-            _ => word.strip_prefix(b"--config="),
-        };
-        if let Some(path) = path {
-            return Some(PathBuf::from(OsStr::from_bytes(path)));
-        }
-    }
-    None
-}
 
 impl ProxyConfig {
     /// Where each model's key stands: in `config` itself, in an environment, or in the `.env` of the folder that the
@@ -64,7 +48,7 @@ impl ProxyConfig {
                     seems: None,
                 }],
             };
-            Explained { agent: AGENT, name: one.group.clone(), links }
+            Explained { agent: LITELLM, name: one.group.clone(), links }
         };
         self.deployments.iter().enumerate().map(|(at, one)| key(one, at)).collect()
     }
@@ -116,15 +100,6 @@ impl ProxyConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_configuration_is_named_by_the_command_line() {
-        let words = |line: &'static str| litellm_config(line.split(' ').map(str::as_bytes));
-        assert_eq!(words("litellm --config a.yaml --port 4000"), Some(PathBuf::from("a.yaml")));
-        assert_eq!(words("litellm --port 4000 --config=/b.yaml"), Some(PathBuf::from("/b.yaml")));
-        assert_eq!(words("python -c /c.yaml"), Some(PathBuf::from("/c.yaml")));
-        assert_eq!(words("litellm --config"), None);
-    }
 
     #[test]
     fn a_variable_of_the_environment_wins_over_the_file_beside_it() {

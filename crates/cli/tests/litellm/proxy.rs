@@ -149,7 +149,7 @@ impl Proxy {
              set -a; . ./kept/proxy.env; set +a\ncd proxy\n\
              export HOME={dir}/proxy LITELLM_LOCAL_MODEL_COST_MAP=True\n\
              setsid sh -c 'echo $$ >../run/proxy.pid; exec 9>&-; exec {program} --config config.yaml --host 127.0.0.1 \
-             --port {port} --num_workers 2 --timeout_worker_healthcheck 180 --telemetry False' </dev/null >>../log/proxy.out 2>&1 &\n\
+             --port {port} --num_workers 2 --timeout_worker_healthcheck 20 --telemetry False' </dev/null >>../log/proxy.out 2>&1 &\n\
              while [ ! -s ../run/proxy.pid ]; do sleep 0.05; done\n\
              python3 - <<'END'\nimport time, urllib.request\nuntil = time.time() + 300\nwhile time.time() < until:\n    \
              try:\n        urllib.request.urlopen('http://127.0.0.1:{port}/health/liveliness', timeout=5)\n        break\n    \
