@@ -260,7 +260,8 @@ fn is_marked(text: &str) -> bool {
     };
     let marks = [("$", ""), ("%", "%"), ("@", "@"), ("@", ""), ("__", "__"), ("{", "}"), ("[", "]")];
     let below = text.strip_prefix('$').and_then(|rest| rest.split_once('/'));
-    below.is_some_and(|(name, _)| is_word(name))
+    let first = text.strip_prefix('{').and_then(|rest| rest.split_once('}'));
+    below.or(first).is_some_and(|(name, _)| is_word(name))
         || marks.iter().any(|(open, close)| {
             let named = |name: &str| is_word(name) && (matches!(*open, "$" | "{") || variable(name));
             between(open, close).is_some_and(named)
@@ -344,7 +345,9 @@ fn is_path(text: &str) -> bool {
     let class = |byte: u8| (byte.is_ascii_lowercase(), byte.is_ascii_uppercase(), byte.is_ascii_digit());
     let change = |pair: &&[u8]| matches!(pair, [one, two] if class(*one) != class(*two));
     let changes = |part: &str| part.as_bytes().windows(2).filter(change).count();
-    rooted && text.split('/').all(|part| changes(part) * 3 <= part.len() + 3)
+    // Neither alphabet of base64 has both.
+    let named = text.contains(['.', '_', '-']) && text.get(1..).is_some_and(|rest| rest.contains('/'));
+    rooted && (named || text.split('/').all(|part| changes(part) * 3 <= part.len() + 3))
 }
 
 /// An address without a login.
@@ -400,6 +403,8 @@ mod tests {
             ("true", NoSecret::Short),
             ("/run/secrets/key", NoSecret::Setting),
             ("~/.config/app/token.json", NoSecret::Setting),
+            ("/tmp/.tmph3l2rQ7Xk9Zb/app", NoSecret::Setting),
+            ("{value}@127.0.0.1:@ISSUER", NoSecret::Reference),
             ("https://api.openai.com/v1", NoSecret::Setting),
             ("1718000000", NoSecret::Setting),
             ("2026-01-02T03:04:05Z", NoSecret::Setting),
