@@ -234,7 +234,7 @@ pub fn is_distinct(value: &[u8]) -> bool {
         [u8::is_ascii_lowercase, u8::is_ascii_uppercase, u8::is_ascii_digit, |byte| {
             !byte.is_ascii_alphanumeric()
         }];
-    let kinds = kinds.iter().filter(|kind| value.iter().any(|byte| kind(byte))).count();
+    let kinds = kinds.iter().filter(|kind| value.iter().any(kind)).count();
     let words = value.split(|byte| !byte.is_ascii_alphanumeric()).all(|word| {
         let letters = word.iter().all(u8::is_ascii_lowercase) && word.len() < 2 * BYTES_MIN;
         letters || word.iter().all(u8::is_ascii_digit) && word.len() < BYTES_MIN

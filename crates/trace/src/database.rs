@@ -90,7 +90,7 @@ fn each_row(
         Ok(statement) => (statement, 1),
         Err(_) => (connection.prepare(&format!("SELECT * FROM \"{quoted}\""))?, 0),
     };
-    let columns: Vec<String> = statement.column_names().into_iter().skip(first).map(str::to_owned).collect();
+    let columns: Vec<String> = statement.column_names().skip(first).map(str::to_owned).collect();
     let mut rows = statement.query([])?;
     let mut number = 0;
     while let Some(row) = rows.next()? {
