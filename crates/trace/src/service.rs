@@ -101,7 +101,7 @@ pub(crate) fn services(
     for one in &mut all {
         dotenv::add(&around, one);
     }
-    agents::add(&mut around, rules, homes, &mut all);
+    agents::add(&mut around, homes, &mut all);
     let mut sighted: BTreeSet<Sighting> = sightings.drain(..).collect();
     let services = all.into_iter().map(|one| build::service(one, rules, values, &mut sighted)).collect();
     sightings.extend(sighted);

@@ -177,7 +177,7 @@ fn the_overridden_key_of_a_proxy_is_named() {
         panic!("{chain:?}");
     };
     assert!(matches!(file, Standing::Shadowed | Standing::Wins), "{chain:?}");
-    assert_eq!(told(&survey, chain, &old)[0].1, true);
+    assert!(told(&survey, chain, &old)[0].1);
     assert_eq!(chain.next(), None);
     assert!(chain.links[1].seems.as_deref().is_some_and(|seems| seems.contains("SIGHUP")), "{chain:?}");
     let chain = found.chain("TWO_API_KEY").unwrap();

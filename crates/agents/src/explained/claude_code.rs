@@ -25,6 +25,8 @@ pub(super) fn keys(look: &Look<'_>) -> Vec<Explained> {
         files.extend(["settings.local.json", "settings.json"].map(|name| folder.join(".claude").join(name)));
     }
     files.push(home.join("settings.json"));
+    // A project may be the home itself.
+    files.dedup();
     let files: Vec<(PathBuf, Node)> =
         files.into_iter().filter_map(|path| Some((path.clone(), node(&path, Node::json)?.ok()?))).collect();
     let mut links = Vec::new();

@@ -2,21 +2,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use keyroll_agents::{AgentLink, AgentSlot, Explained, LITELLM, ProxyConfig, Standing, agent_of, explained};
-use keyroll_copy::{Pointer, Slot};
-use keyroll_leak::{Rules, no_secret};
+use keyroll_copy::{Format, Pointer, Slot};
+use keyroll_leak::no_secret;
 use keyroll_manager::Variables;
 use keyroll_observe::{Arguments, Process, ProcessId, has_other_files, read_regular, shown};
 use keyroll_secret::SecretBytes;
-use zeroize::Zeroizing;
 
 use super::around::Around;
 use super::env_file;
 use super::source::{Entry, Kept, Origin, Read, Source};
 use super::{Keeper, dotenv};
+use crate::Unseen;
 use crate::entries::shown_name;
 use crate::kinds::format_of;
-use crate::look::candidates;
-use crate::{Place, Unseen};
+use crate::look::with_rows;
 
 /// How many words of a command line are looked at for the program that it names.
 const PROGRAM_WORDS_MAX: usize = 3;
@@ -40,7 +39,7 @@ struct Running<'a> {
 }
 
 /// Adds what agents' own files say: to what runs, whoever keeps it; of those that do not run as services of their own.
-pub(crate) fn add(around: &mut Around<'_>, rules: &'static Rules, homes: &[PathBuf], all: &mut Vec<Kept>) {
+pub(crate) fn add(around: &mut Around<'_>, homes: &[PathBuf], all: &mut Vec<Kept>) {
     let mut closed = Closed::new();
     let mut told: BTreeSet<PathBuf> = BTreeSet::new();
     let parts: Vec<Kept> = all.iter_mut().filter_map(|kept| part(around, kept)).collect();
@@ -59,7 +58,7 @@ pub(crate) fn add(around: &mut Around<'_>, rules: &'static Rules, homes: &[PathB
             kept.keeper = Keeper::Agent;
             kept.name = format!("{} {}", running.agent, running.process.id.pid);
         }
-        join(kept, &found, Some(&running), rules, &mut closed);
+        join(kept, &found, Some(&running), &mut closed);
     }
     for home in homes {
         let mut of_home: BTreeMap<&'static str, Vec<Explained>> = BTreeMap::new();
@@ -80,7 +79,7 @@ pub(crate) fn add(around: &mut Around<'_>, rules: &'static Rules, homes: &[PathB
                 project: None,
                 sources: Vec::new(),
             };
-            join(&mut kept, &found, None, rules, &mut closed);
+            join(&mut kept, &found, None, &mut closed);
             all.push(kept);
         }
     }
@@ -210,13 +209,7 @@ fn copied(all: &Variables) -> Variables {
 
 /// The links become sources, in their order and before everything else that a service has; where a link is the environment,
 /// whatever is known of who sets that takes its place.
-fn join(
-    kept: &mut Kept,
-    found: &[Explained],
-    running: Option<&Running<'_>>,
-    rules: &'static Rules,
-    closed: &mut Closed,
-) {
+fn join(kept: &mut Kept, found: &[Explained], running: Option<&Running<'_>>, closed: &mut Closed) {
     let mut own: Vec<Source> = Vec::new();
     let files: BTreeSet<&PathBuf> =
         found.iter().flat_map(|one| &one.links).filter_map(|link| link.file.as_ref()).collect();
@@ -233,7 +226,7 @@ fn join(
             };
             let sources = match (&link.file, &link.slot) {
                 (None, Some(AgentSlot::Variable(name))) => of_start(kept, name, read, running, &files),
-                (Some(path), Some(slot)) => of_file(link, path, slot, rules),
+                (Some(path), Some(slot)) => of_file(link, path, slot),
                 (None, _) | (Some(_), None) => Vec::new(),
             };
             if sources.is_empty() {
@@ -290,7 +283,17 @@ fn of_start(
         }
         entry.secret = true;
         let same = Source::new(source.what.clone(), source.origin.clone()).with(name, entry);
-        let known = if source.read == Read::Start { read } else { source.read };
+        let own = running.is_some_and(|running| source.origin == Origin::Start(running.process.id));
+        let known = match (source.read, read) {
+            (Read::Start, _) => read,
+            // It is read, and whoever brings it the next time is not known.
+            (Read::Not, Read::Start) if own => Read::Perhaps("what started it does not run any more"),
+            (Read::Not, _) if own => read,
+            (other, _) => other,
+        };
+        if all.iter().any(|one: &Source| one.origin == source.origin) {
+            continue;
+        }
         all.push(Source { each_start: source.each_start, ..same.read(known) });
     }
     let given = running.and_then(|running| Some((running, running.start.get(name)?)));
@@ -303,7 +306,7 @@ fn of_start(
 }
 
 /// What stands in a file of an agent.
-fn of_file(link: &AgentLink, path: &Path, slot: &AgentSlot, rules: &'static Rules) -> Vec<Source> {
+fn of_file(link: &AgentLink, path: &Path, slot: &AgentSlot) -> Vec<Source> {
     match slot {
         AgentSlot::Variable(name) => {
             let mut source = env_file::source(&link.what, path);
@@ -312,7 +315,7 @@ fn of_file(link: &AgentLink, path: &Path, slot: &AgentSlot, rules: &'static Rule
             if source.says_nothing() { Vec::new() } else { vec![source] }
         }
         AgentSlot::Pointer(at) => at_pointer(&link.what, path, at).into_iter().collect(),
-        AgentSlot::Row(at) => in_row(&link.what, path, at, rules),
+        AgentSlot::Row(at) => in_row(&link.what, path, at),
         AgentSlot::Whole => Vec::new(),
     }
 }
@@ -333,18 +336,29 @@ fn at_pointer(what: &str, path: &Path, at: &str) -> Option<Source> {
 }
 
 /// `table.column/way/to/it`: what stands in a document in a row. What is encrypted shows nothing.
-fn in_row(what: &str, path: &Path, at: &str, rules: &'static Rules) -> Vec<Source> {
+fn in_row(what: &str, path: &Path, at: &str) -> Vec<Source> {
     let (cell, way) = at.split_once('/').unwrap_or((at, ""));
     let Ok(way) = Pointer::parse(&format!("/{way}")) else { return Vec::new() };
     let Ok(file) = read_regular(path, FILE_BYTES_MAX) else { return Vec::new() };
-    let seen = candidates(path, Zeroizing::new(file.bytes.to_vec()), rules);
-    let held = seen.held.into_iter().filter_map(|one| {
-        let Place::Row { table, column, .. } = &one.place else { return None };
-        let slot = one.slot.filter(|_| format!("{table}.{column}") == cell)?;
-        let Slot::At(pointer) = &slot else { return None };
-        let name = shown_name(&slot).filter(|_| pointer.steps().starts_with(way.steps()))?;
-        let entry = Entry { value: Ok(one.value), line: 1, secret: true };
-        Some(Source::new(what, Origin::Nowhere).with(name, entry))
+    let mut all = Vec::new();
+    let read = with_rows(path, file.bytes, &mut |row| {
+        if format!("{}.{}", row.table, row.column) != cell {
+            return;
+        }
+        for entry in Format::Json.entries(row.bytes).unwrap_or_default() {
+            let Slot::At(pointer) = &entry.slot else { continue };
+            let Some(name) = shown_name(&entry.slot).filter(|_| pointer.steps().starts_with(way.steps()))
+            else {
+                continue;
+            };
+            let entry = Entry { value: entry.value, line: 1, secret: true };
+            all.push(Source::new(what, Origin::Nowhere).with(name, entry));
+        }
     });
-    held.collect()
+    // A later row has taken the place of an earlier one.
+    if read.is_err() {
+        all.clear();
+    }
+    all.reverse();
+    all
 }
