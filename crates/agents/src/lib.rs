@@ -11,5 +11,5 @@ mod openclaw;
 pub use facts::{AGENT_FACTS, AgentFact, Tried, agents_markdown};
 pub use link::{AgentLink, AgentSlot, Standing};
 pub use openclaw::{
-    Bound, CoolDown, KeySource, OpenClawError, OpenClawHome, OpenClawSettings, Reloaded, Takes,
+    Bound, CoolDown, KeySource, OpenClawError, OpenClawHome, OpenClawSettings, Reloaded, Started, Takes,
 };

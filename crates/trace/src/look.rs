@@ -139,7 +139,7 @@ fn row(path: &Path, cell: &Cell<'_>) -> Place {
 }
 
 /// Shows the rows of a database with what its log has.
-fn with_rows(
+pub(crate) fn with_rows(
     path: &Path,
     mut bytes: Zeroizing<Vec<u8>>,
     take: &mut dyn FnMut(&Cell<'_>),

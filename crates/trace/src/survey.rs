@@ -12,7 +12,7 @@ use keyroll_secret::{FingerprintKey, SecretBytes};
 
 use crate::look::{Known, Seen, candidates, known};
 use crate::processes::Running;
-use crate::roots::roots;
+use crate::roots::{homes, roots};
 use crate::service::services;
 use crate::{Instance, Place, Service, Sighting, Unseen, ValueId, Values, files};
 
@@ -115,8 +115,10 @@ pub fn survey_with(
         uid: None,
     });
     unseen.extend(hidden);
+    let homes = if options.roots.is_empty() { homes() } else { options.roots.clone() };
+    let around = (&managers.docker, homes.as_slice());
     let (services, of_services) =
-        services(&listing, &managers.docker, rules, options.wait, &mut values, &mut sightings);
+        services(&listing, around, rules, options.wait, &mut values, &mut sightings);
     unseen.extend(of_services);
     let (instances, stores) = (BTreeMap::new(), Vec::new());
     let mut survey = Survey { values, sightings, listing, instances, files: 0, stores, services, unseen };
