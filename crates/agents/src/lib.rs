@@ -17,5 +17,5 @@ pub use facts::{AGENT_FACTS, AgentFact, Tried, agents_markdown};
 pub use link::{AgentLink, AgentSlot, Standing};
 pub use litellm::{Deployment, Foretold, LITELLM, Mode, ProxyConfig, Unforetold, Variables, Versions};
 pub use openclaw::{
-    Bound, CoolDown, KeySource, OpenClawError, OpenClawHome, OpenClawSettings, Reloaded, Takes,
+    Bound, CoolDown, KeySource, OpenClawError, OpenClawHome, OpenClawSettings, Reloaded, Started, Takes,
 };

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use keyroll_agents::{AgentSlot, Bound, KeySource, OpenClawHome, Standing, Takes};
+use keyroll_agents::{AgentSlot, Bound, KeySource, OpenClawHome, Standing, Started, Takes};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -41,7 +41,7 @@ fn profiles(home: &OpenClawHome, json: &str) {
 
 fn bound(home: &OpenClawHome, started_with: &[&str]) -> Bound {
     let names: BTreeSet<String> = started_with.iter().map(|name| (*name).to_owned()).collect();
-    home.bound("p", Some(&names)).unwrap()
+    home.bound("p", Some(&Started { names: Some(names), folder: None })).unwrap()
 }
 
 #[test]
@@ -98,6 +98,30 @@ fn a_variable_is_taken_from_the_start_then_from_dotenv_then_from_the_settings() 
         let found = home.bound("p", None).unwrap();
         assert!(matches!(found.chain.first().unwrap().standing, Standing::NotVisible(_)), "{found:?}");
     }
+}
+
+/// Each of these was read in the release's own documents: the folder that the gateway works in, and the file of a service
+/// that OpenClaw has installed, may win over its own file.
+#[test]
+fn what_may_win_over_its_own_file_is_named_before_it() {
+    let (_folder, home) = home("\"${P_KEY}\"", "");
+    fs::write(home.dotenv(), format!("P_KEY={}\n", value("dotenv"))).unwrap();
+    let work = tempfile::tempdir().unwrap();
+    fs::write(work.path().join(".env"), "OTHER=1\n").unwrap();
+    let bound = |names: &[&str]| {
+        let names = Some(names.iter().map(|name| (*name).to_owned()).collect());
+        home.bound("p", Some(&Started { names, folder: Some(work.path().to_owned()) })).unwrap()
+    };
+    assert_eq!(bound(&[]).chain.len(), 1, "the file beside it says nothing of the variable");
+    fs::write(work.path().join(".env"), format!("P_KEY={}\n", value("beside"))).unwrap();
+    let found = bound(&[]);
+    assert_eq!(found.chain[0].file, Some(work.path().join(".env")));
+    assert!(matches!(found.chain[0].standing, Standing::NotVisible(_)), "{found:?}");
+    assert_eq!((found.chain[1].standing, &found.file), (Standing::Wins, &Some(home.dotenv())));
+    fs::write(work.path().join(".env"), "").unwrap();
+    let found = bound(&["P_KEY", "OPENCLAW_SERVICE_MANAGED_ENV_KEYS"]);
+    assert!(matches!(found.chain[0].standing, Standing::NotVisible(_)), "{found:?}");
+    assert_eq!(found.file, Some(home.dotenv()));
 }
 
 #[test]

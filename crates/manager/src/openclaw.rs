@@ -1,11 +1,10 @@
-use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use keyroll_agents::{AgentSlot, Bound, OpenClawHome, Reloaded, Standing, Takes};
-use keyroll_observe::{Listing, Process, ProcessId, descendants, environment_names};
+use keyroll_agents::{AgentSlot, Bound, OpenClawHome, Reloaded, Standing, Started, Takes};
+use keyroll_observe::{Listing, Process, ProcessId, descendants, environment_names, working_folder};
 use keyroll_port::{Class, Failure};
 use keyroll_secret::SecretBytes;
 use rustix::process::geteuid;
@@ -127,8 +126,11 @@ impl OpenClaw {
 
     /// Where the key is taken from, of a gateway that runs: with the names in the environment of its start.
     fn bound(&self, gateway: Option<&Process>) -> Result<Bound, Failure> {
-        let names: Option<BTreeSet<String>> = gateway.and_then(|one| environment_names(&one.id).ok());
-        self.home().bound(&self.provider, names.as_ref()).map_err(|error| {
+        let started = gateway.map(|one| Started {
+            names: environment_names(&one.id).ok(),
+            folder: working_folder(&one.id).ok(),
+        });
+        self.home().bound(&self.provider, started.as_ref()).map_err(|error| {
             self.elsewhere().because(error.to_string()).help(format!(
                 "correct `runs.provider` in keyroll.toml, or the settings: {}",
                 self.home().settings_file().display()
@@ -178,7 +180,12 @@ impl OpenClaw {
             let mut lower = bound.chain.iter().skip(1).filter_map(|link| link.file.as_deref());
             lower.any(|file| reads(file, None))
         };
-        if !known || loses {
+        // Another file has the variable, and it is not known whether it is taken from there.
+        let doubt = bound.takes == Takes::Restart && {
+            let mut before = bound.chain.iter().take_while(|link| link.standing != Standing::Wins);
+            before.any(|link| link.file.as_deref().is_some_and(|file| !reads(file, link.slot.as_ref())))
+        };
+        if !known || loses || doubt {
             let rest = places.get(1..).unwrap_or_default();
             let over = if rest.is_empty() {
                 String::new()

@@ -6,6 +6,7 @@ mod containers;
 mod cron;
 mod dotenv;
 mod env_file;
+mod openclaw;
 mod pm2;
 mod sessions;
 mod source;
@@ -73,12 +74,12 @@ impl Service {
 }
 
 /// Every service of this machine with its chains. What managers keep is a place of its own: it is added to `sightings`.
-/// `values` knows every value of a chain afterwards.
+/// `values` knows every value of a chain afterwards. `homes`: where programs that call models keep what is theirs.
 pub(crate) fn services(
     listing: &Listing,
-    docker: &Docker,
+    (docker, homes): (&Docker, &[PathBuf]),
     rules: &'static Rules,
-    (wait, homes): (Duration, &[PathBuf]),
+    wait: Duration,
     values: &mut Values,
     sightings: &mut Vec<Sighting>,
 ) -> (Vec<Service>, Vec<Unseen>) {
@@ -102,6 +103,7 @@ pub(crate) fn services(
         dotenv::add(&around, one);
     }
     agents::add(&mut around, homes, &mut all);
+    openclaw::add(&mut around, homes, &mut all);
     let mut sighted: BTreeSet<Sighting> = sightings.drain(..).collect();
     let services = all.into_iter().map(|one| build::service(one, rules, values, &mut sighted)).collect();
     sightings.extend(sighted);

@@ -116,9 +116,9 @@ pub fn survey_with(
     });
     unseen.extend(hidden);
     let homes = homes(&options.roots);
-    let around = (options.wait, homes.as_slice());
+    let around = (&managers.docker, homes.as_slice());
     let (services, of_services) =
-        services(&listing, &managers.docker, rules, around, &mut values, &mut sightings);
+        services(&listing, around, rules, options.wait, &mut values, &mut sightings);
     unseen.extend(of_services);
     let (instances, stores) = (BTreeMap::new(), Vec::new());
     let mut survey = Survey { values, sightings, listing, instances, files: 0, stores, services, unseen };

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::error::OpenClawError;
 use super::settings::{OpenClawSettings, SETTINGS_BYTES_MAX};
+use super::state::STATE;
 
 /// The settings, in the state folder.
 pub(super) const SETTINGS: &str = "openclaw.json";
@@ -81,6 +82,11 @@ impl OpenClawHome {
     /// `.env`.
     pub fn dotenv(&self) -> PathBuf {
         self.state.join(DOTENV)
+    }
+
+    /// The database of its profiles and of its store.
+    pub fn database(&self) -> PathBuf {
+        self.state.join(STATE)
     }
 
     /// What `openclaw.json` says.

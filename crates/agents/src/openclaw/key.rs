@@ -3,7 +3,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::error::OpenClawError;
-use super::home::{OpenClawHome, SETTINGS};
+use super::home::{DOTENV, OpenClawHome, SETTINGS};
 use super::settings::{KeyForm, OpenClawSettings};
 use crate::{AgentLink, AgentSlot, Standing};
 
@@ -41,6 +41,15 @@ pub enum Takes {
     Restart,
 }
 
+/// What is known of a gateway that runs.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Started {
+    /// The names in the environment that it was started with, where they are visible.
+    pub names: Option<BTreeSet<String>>,
+    /// The folder that it works in, where that is visible.
+    pub folder: Option<PathBuf>,
+}
+
 /// From where the key of a provider would be taken by a gateway that starts now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bound {
@@ -62,19 +71,30 @@ const RELOAD: &str = "openclaw secrets reload, with warningCount 0";
 const RESTART: &str = "a new process: stop the gateway and start it";
 const NO_RELOAD: &str =
     "openclaw secrets reload, openclaw gateway restart, SIGUSR2: each reports success, and the old key stays";
+/// The variable by which a service that OpenClaw has installed says which variables are its own.
+const MANAGED: &str = "OPENCLAW_SERVICE_MANAGED_ENV_KEYS";
+
 const STORE: &str = "openclaw secrets store set, then openclaw secrets reload";
 const PASTE: &str = "openclaw models auth paste-api-key";
 
 impl OpenClawHome {
-    /// Where the key of a provider is taken from. `started_with`: the names in the environment that the gateway was started
-    /// with, where it runs and they are visible.
+    /// Where the key of a provider is taken from; `started`: the gateway, where one runs.
     ///
     /// # Errors
     /// The settings cannot be read, or have no such provider.
-    pub fn bound(
+    pub fn bound(&self, provider: &str, started: Option<&Started>) -> Result<Bound, OpenClawError> {
+        self.bound_by(provider, started, &|provider| self.profiles_of(provider))
+    }
+
+    /// The same, by whoever has read the ids of a provider's profiles already, in their order.
+    ///
+    /// # Errors
+    /// The settings cannot be read, or have no such provider.
+    pub fn bound_by(
         &self,
         provider: &str,
-        started_with: Option<&BTreeSet<String>>,
+        started: Option<&Started>,
+        profiles: &dyn Fn(&str) -> Result<Vec<String>, &'static str>,
     ) -> Result<Bound, OpenClawError> {
         let settings = self.settings()?;
         let Some(form) = settings.providers.get(provider) else {
@@ -84,12 +104,12 @@ impl OpenClawHome {
             return Err(OpenClawError::NoProvider { path, provider: provider.to_owned(), there });
         };
         match form {
-            KeyForm::Literal => Ok(self.literal(provider)),
-            KeyForm::Variable(name) => Ok(self.variable(&settings, name, started_with)),
+            KeyForm::Literal => Ok(self.literal(provider, profiles(provider))),
+            KeyForm::Variable(name) => Ok(self.variable(&settings, name, started)),
             KeyForm::Profile(id) => Ok(self.of_profile(id)),
-            KeyForm::Absent => self.absent(provider),
+            KeyForm::Absent => self.absent(provider, profiles(provider)),
             KeyForm::Reference { source, resolver, id } => match source.as_str() {
-                "env" => Ok(self.variable(&settings, id, started_with)),
+                "env" => Ok(self.variable(&settings, id, started)),
                 "store" => Ok(self.store(id)),
                 "exec" => Ok(self.program(resolver, id)),
                 "file" => self.file(&settings, provider, resolver, id),
@@ -104,7 +124,7 @@ impl OpenClawHome {
     }
 
     /// A profile wins over a key in the settings, and loses to a variable or a reference there.
-    fn literal(&self, provider: &str) -> Bound {
+    fn literal(&self, provider: &str, profiles: Result<Vec<String>, &'static str>) -> Bound {
         let at = format!("/models/providers/{}/apiKey", escaped(provider));
         let here = |standing| AgentLink {
             what: format!("apiKey of {provider} in {SETTINGS}"),
@@ -114,7 +134,7 @@ impl OpenClawHome {
             applies: SELF,
             seems: None,
         };
-        match self.profiles_of(provider) {
+        match profiles {
             Ok(ids) => match ids.into_iter().next() {
                 Some(id) => {
                     let mut bound = self.of_profile(&id);
@@ -167,8 +187,12 @@ impl OpenClawHome {
         }
     }
 
-    fn absent(&self, provider: &str) -> Result<Bound, OpenClawError> {
-        match self.profiles_of(provider).map(|ids| ids.into_iter().next()) {
+    fn absent(
+        &self,
+        provider: &str,
+        profiles: Result<Vec<String>, &'static str>,
+    ) -> Result<Bound, OpenClawError> {
+        match profiles.map(|ids| ids.into_iter().next()) {
             Ok(Some(id)) => Ok(self.of_profile(&id)),
             Ok(None) => Err(self.reference(provider, "that is missing, and no profile is there for it")),
             Err(why) => Err(self
@@ -176,59 +200,69 @@ impl OpenClawHome {
         }
     }
 
-    /// The environment that it was started with, then `.env`, then `env` of the settings.
-    fn variable(
-        &self,
-        settings: &OpenClawSettings,
-        name: &str,
-        started_with: Option<&BTreeSet<String>>,
-    ) -> Bound {
-        let dotenv = self.dotenv();
-        let in_dotenv = names_in(&dotenv);
-        let in_settings = settings.variables.get(name).map(|under| format!("{under}{}", escaped(name)));
-        let mut won = false;
-        let mut take = |there: bool| match (there, won) {
-            (true, false) => {
-                won = true;
-                Standing::Wins
-            }
-            (true, true) => Standing::Shadowed,
-            (false, _) => Standing::NotRead,
+    /// The environment that it was started with, then `.env` of the folder that it works in, `.env` of its own, and `env`
+    /// of the settings. Source: docs/help/environment.md of the release.
+    fn variable(&self, settings: &OpenClawSettings, name: &str, started: Option<&Started>) -> Bound {
+        let slot = Some(AgentSlot::Variable(name.to_owned()));
+        let in_file = |path: PathBuf, standing| AgentLink {
+            what: format!("{name} in {}", path.display()),
+            file: Some(path),
+            slot: slot.clone(),
+            standing,
+            applies: RESTART,
+            seems: Some(NO_RELOAD),
         };
+        let own = names_in(&self.dotenv());
+        let names = started.and_then(|started| started.names.as_ref());
+        let installed = names.is_some_and(|names| names.contains(MANAGED));
         let mut chain = vec![AgentLink {
             what: format!("{name} in the environment that the gateway is started with"),
             file: None,
-            slot: Some(AgentSlot::Variable(name.to_owned())),
-            standing: match started_with {
-                Some(names) => take(names.contains(name)),
+            slot: slot.clone(),
+            standing: match names {
+                Some(names) if !names.contains(name) => Standing::NotRead,
+                Some(_) if installed && own.as_ref().is_ok_and(|own| own.contains(name)) => {
+                    Standing::NotVisible("its own service: it may take .env instead")
+                }
+                Some(_) => Standing::Wins,
                 None => Standing::NotVisible("the gateway does not run, or its environment is closed"),
             },
             applies: RESTART,
             seems: Some(NO_RELOAD),
         }];
-        let own = match &in_dotenv {
-            Ok(names) => take(names.contains(name)),
-            Err(why) => Standing::NotVisible(why),
-        };
-        chain.push(AgentLink {
-            what: format!("{name} in {}", dotenv.display()),
-            file: Some(dotenv.clone()),
-            slot: Some(AgentSlot::Variable(name.to_owned())),
-            standing: own,
-            applies: RESTART,
-            seems: Some(NO_RELOAD),
-        });
-        if let Some(at) = &in_settings {
+        let beside = started.and_then(|started| started.folder.as_ref()).map(|folder| folder.join(DOTENV));
+        if let Some(path) = beside.filter(|path| *path != self.dotenv()) {
+            // Of names that it knows itself, or that end in certain words, it takes none from there.
+            let standing = match names_in(&path) {
+                Ok(names) if names.contains(name) => Standing::NotVisible(
+                    "of the folder that the gateway works in: it is read unless OpenClaw knows the name as a provider's",
+                ),
+                Ok(_) => Standing::NotRead,
+                Err(why) => Standing::NotVisible(why),
+            };
+            chain.push(in_file(path, standing));
+        }
+        chain.push(in_file(self.dotenv(), standing_of(own, name)));
+        if let Some(path) = self.gateway_env() {
+            let standing = standing_of(names_in(&path), name);
+            chain.push(in_file(path, standing));
+        }
+        if let Some(under) = settings.variables.get(name) {
             chain.push(AgentLink {
                 what: format!("{name} under env in {SETTINGS}"),
                 file: Some(self.settings_file()),
-                slot: Some(AgentSlot::Pointer(at.clone())),
-                standing: take(true),
+                slot: Some(AgentSlot::Pointer(format!("{under}{}", escaped(name)))),
+                standing: Standing::Wins,
                 applies: IN_PLACE,
                 seems: Some("openclaw secrets reload: it reports success, and the old key stays"),
             });
         }
         chain.retain(|link| link.standing != Standing::NotRead);
+        for loser in chain.iter_mut().skip_while(|link| link.standing != Standing::Wins).skip(1) {
+            if loser.standing == Standing::Wins {
+                loser.standing = Standing::Shadowed;
+            }
+        }
         let winner = chain.iter().find(|link| link.standing == Standing::Wins);
         let takes = match winner {
             Some(link) if link.applies == IN_PLACE => Takes::InPlace,
@@ -241,6 +275,12 @@ impl OpenClawHome {
             slot: winner.and_then(|link| link.slot.clone()),
             chain,
         }
+    }
+
+    /// What an older release kept variables in; the usual state folder alone reads it.
+    fn gateway_env(&self) -> Option<PathBuf> {
+        let home = self.state.parent().filter(|_| self.state.ends_with(".openclaw"))?;
+        Some(home.join(".config/openclaw/gateway.env"))
     }
 
     fn store(&self, name: &str) -> Bound {
@@ -296,6 +336,15 @@ impl OpenClawHome {
             slot: Some(slot),
             chain: vec![link],
         })
+    }
+}
+
+/// Whether a file of variables has a name, so that it could win.
+fn standing_of(names: Result<BTreeSet<String>, &'static str>, name: &str) -> Standing {
+    match names {
+        Ok(names) if names.contains(name) => Standing::Wins,
+        Ok(_) => Standing::NotRead,
+        Err(why) => Standing::NotVisible(why),
     }
 }
 

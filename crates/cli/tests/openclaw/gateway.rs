@@ -3,12 +3,13 @@
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use keyroll_testkit::command::end_one_of;
 use keyroll_testkit::{OpenClaw, alphanumeric, free_port};
 use zeroize::Zeroizing;
 
@@ -122,6 +123,14 @@ pub struct Claw {
     pub keys: Vec<&'static Key>,
     port: u16,
     token: String,
+    node: PathBuf,
+}
+
+impl Drop for Claw {
+    fn drop(&mut self) {
+        let pid = fs::read_to_string(self.scene.path("run/claw.pid")).unwrap_or_default();
+        pid.trim().parse().into_iter().for_each(|pid| end_one_of(pid, &self.node));
+    }
 }
 
 impl Claw {
@@ -147,7 +156,7 @@ impl Claw {
         scene.end(pid.trim().parse().unwrap());
         fs::remove_file(scene.path("run/api.pid")).unwrap();
         let token = alphanumeric(32);
-        let claw = Self { scene, keys, port, token };
+        let claw = Self { scene, keys, port, token, node: openclaw.node() };
         claw.furnish(&openclaw, before);
         claw.scene.sh("./claw.sh");
         wait("the gateway is ready", || claw.is_ready());

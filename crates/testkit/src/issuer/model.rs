@@ -146,23 +146,35 @@ fn anthropic_stream(model: &str) -> String {
     events.iter().map(|(name, body)| format!("event: {name}\ndata: {body}\n\n")).collect()
 }
 
-/// The process that holds this end of a connection, `127.0.0.1:40112`, on this machine.
+/// How often the process at the other end is looked for: the kernel's table is read in pieces, and an entry is passed over
+/// where others come and go meanwhile.
+const LOOKS: u32 = 20;
+
+/// The process that holds this end of a connection, `127.0.0.1:40112`, on this machine. It waits for its answer, so it is
+/// there.
 pub(super) fn pid_of(client: &str) -> Option<u32> {
     let port: u16 = client.rsplit_once(':')?.1.parse().ok()?;
+    (0..LOOKS).find_map(|_| holder(&socket_of(port)?))
+}
+
+/// The socket of a connection's end. What was closed a while ago has the number 0.
+fn socket_of(port: u16) -> Option<String> {
     let table = fs::read_to_string("/proc/net/tcp").ok()?;
     // The columns of /proc/net/tcp: number, local, remote, state, queues, timer, retransmits, user, timeout, inode.
-    let mine =
-        table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>()).find(|columns| {
-            let local = columns.get(1).and_then(|place| place.rsplit_once(':'));
-            local.and_then(|(_, port)| u16::from_str_radix(port, 16).ok()) == Some(port)
-        })?;
-    let socket = format!("socket:[{}]", mine.get(9)?);
+    table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>()).find_map(|columns| {
+        let local = u16::from_str_radix(columns.get(1)?.rsplit_once(':')?.1, 16).ok()?;
+        let number = columns.get(9).filter(|number| local == port && **number != "0")?;
+        Some(format!("socket:[{number}]"))
+    })
+}
+
+fn holder(socket: &str) -> Option<u32> {
     let processes = fs::read_dir("/proc").ok()?.flatten();
     let mut numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
     numbers.find(|pid| {
         let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
         let mut links = files.filter_map(|file| fs::read_link(file.path()).ok());
-        links.any(|link| link.to_str() == Some(socket.as_str()))
+        links.any(|link| link.to_str() == Some(socket))
     })
 }
 

@@ -12,10 +12,10 @@ use super::around::Around;
 use super::env_file;
 use super::source::{Entry, Kept, Origin, Read, Source};
 use super::{Keeper, dotenv};
-use crate::Unseen;
 use crate::entries::shown_name;
 use crate::kinds::format_of;
 use crate::look::with_rows;
+use crate::{Place, Unseen};
 
 /// How many words of a command line are looked at for the program that it names.
 const PROGRAM_WORDS_MAX: usize = 3;
@@ -352,7 +352,9 @@ fn in_row(what: &str, path: &Path, at: &str) -> Vec<Source> {
                 continue;
             };
             let entry = Entry { value: entry.value, line: 1, secret: true };
-            all.push(Source::new(what, Origin::Nowhere).with(name, entry));
+            let (table, column) = (row.table.to_owned(), row.column.to_owned());
+            let place = Place::Row { path: path.to_owned(), table, column, row: row.row };
+            all.push(Source::new(what, Origin::At(place)).with(name, entry));
         }
     });
     // A later row has taken the place of an earlier one.

@@ -201,7 +201,7 @@ fn project(
 fn path_of(source: &Source) -> &Path {
     match &source.origin {
         Origin::File(path) => path,
-        Origin::Start(_) | Origin::Kept(..) | Origin::Nowhere => Path::new(""),
+        Origin::Start(_) | Origin::Kept(..) | Origin::At(_) | Origin::Nowhere => Path::new(""),
     }
 }
 
