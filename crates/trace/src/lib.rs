@@ -12,6 +12,7 @@ mod files;
 mod instance;
 mod kinds;
 mod label;
+mod logins;
 mod look;
 mod memory;
 mod place;
