@@ -42,6 +42,8 @@ pub struct ContainerSources {
     pub of_image: Variables,
     /// What is mounted from this machine: where it stands here, and there.
     pub mounts: Vec<(PathBuf, PathBuf)>,
+    /// Where the engine keeps its volumes.
+    pub volumes: Vec<PathBuf>,
     /// Where compose has made it.
     pub compose: Option<ComposeSources>,
 }
@@ -189,12 +191,14 @@ impl Made {
             }
         });
         let of_image = images.get(&self.state.image).map(copied).unwrap_or_default();
-        let binds = self.state.mounts.iter().filter(|mount| mount.kind == "bind");
+        let of_kind = |kind: &'static str| self.state.mounts.iter().filter(move |mount| mount.kind == kind);
+        let binds = of_kind("bind");
         ContainerSources {
             name: self.state.shown().to_owned(),
             runs: self.state.runs(),
             pid: self.state.pid,
             mounts: binds.map(|mount| (mount.source.clone(), mount.destination.clone())).collect(),
+            volumes: of_kind("volume").map(|mount| mount.source.clone()).collect(),
             image: self.image,
             variables: self.variables,
             of_image,

@@ -73,6 +73,14 @@ impl Service {
     }
 }
 
+/// What the managers of a machine were asked.
+pub(crate) struct Asked {
+    pub(crate) services: Vec<Service>,
+    /// Where their files stand.
+    pub(crate) folders: BTreeSet<PathBuf>,
+    pub(crate) unseen: Vec<Unseen>,
+}
+
 /// Every service of this machine with its chains. What managers keep is a place of its own: it is added to `sightings`.
 /// `values` knows every value of a chain afterwards. `homes`: where programs that call models keep what is theirs.
 pub(crate) fn services(
@@ -82,7 +90,7 @@ pub(crate) fn services(
     wait: Duration,
     values: &mut Values,
     sightings: &mut Vec<Sighting>,
-) -> (Vec<Service>, Vec<Unseen>) {
+) -> Asked {
     let mut around = Around::new(listing, docker, rules, wait);
     let own: BTreeSet<u32> = own_tree(listing).into_iter().collect();
     let mut taken: BTreeSet<ProcessId> =
@@ -105,7 +113,9 @@ pub(crate) fn services(
     agents::add(&mut around, homes, &mut all);
     openclaw::add(&mut around, homes, &mut all);
     let mut sighted: BTreeSet<Sighting> = sightings.drain(..).collect();
+    let Around { mut folders, unseen, .. } = around;
+    folders.extend(all.iter().filter_map(|one| one.project.clone()));
     let services = all.into_iter().map(|one| build::service(one, rules, values, &mut sighted)).collect();
     sightings.extend(sighted);
-    (services, around.unseen)
+    Asked { services, folders, unseen }
 }

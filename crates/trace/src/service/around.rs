@@ -1,4 +1,5 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use keyroll_leak::Rules;
@@ -16,6 +17,8 @@ pub(crate) struct Around<'a> {
     pub(crate) docker: &'a Docker,
     pub(crate) users: BTreeMap<u32, String>,
     pub(crate) unseen: Vec<Unseen>,
+    /// Where files of services stand: folders of projects, what is mounted into containers, their volumes.
+    pub(crate) folders: BTreeSet<PathBuf>,
     rules: &'static Rules,
     wait: Duration,
 }
@@ -27,7 +30,8 @@ impl<'a> Around<'a> {
         rules: &'static Rules,
         wait: Duration,
     ) -> Self {
-        Self { listing, docker, users: user_names(), unseen: Vec::new(), rules, wait }
+        let (users, unseen, folders) = (user_names(), Vec::new(), BTreeSet::new());
+        Self { listing, docker, users, unseen, folders, rules, wait }
     }
 
     /// The process of this number.

@@ -33,6 +33,8 @@ pub(crate) fn kept(around: &mut Around<'_>) -> Vec<Kept> {
     let mut of_service: BTreeMap<(String, String), Vec<ContainerSources>> = BTreeMap::new();
     let mut all = Vec::new();
     for one in containers {
+        around.folders.extend(one.mounts.iter().map(|(here, _)| here.clone()));
+        around.folders.extend(one.volumes.iter().cloned());
         match &one.compose {
             Some(of) => of_service.entry((of.project.clone(), of.service.clone())).or_default().push(one),
             None => all.push(plain(around, one)),
