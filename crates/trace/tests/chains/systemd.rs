@@ -160,3 +160,31 @@ fn a_unit_is_started_with_what_systemd_has_loaded_and_with_its_files_as_they_are
     host.sh("systemctl restart app");
     assert_eq!(host.has("app", "UNIT_API_KEY"), "second");
 }
+
+#[test]
+fn a_users_own_unit_is_told_of_by_that_users_manager() {
+    let Some(host) = Host::raise("chains of a user's systemd") else { return };
+    let scene = &host.scene;
+    scene.write("bot.service", "[Service]\nExecStart=/bin/sleep 100000\nEnvironmentFile=@/bot.env\n");
+    scene.write("bot.env", "FILE_API_KEY={first}\n");
+    host.sh("useradd --create-home bot; chmod 755 @/ @/bot.env; home=$(getent passwd bot | cut -d: -f6); \
+         install -d -o bot -g bot $home/.config $home/.config/systemd $home/.config/systemd/user; \
+         cp @/bot.service $home/.config/systemd/user/; loginctl enable-linger bot; \
+         until [ -S /run/user/$(id -u bot)/systemd/private ]; do sleep 0.1; done");
+    let user = |line: &str| {
+        let line = format!("XDG_RUNTIME_DIR=/run/user/$(id -u) {line}");
+        host.run(&["su", "bot", "-s", "/bin/sh", "-c", &line])
+    };
+    user("systemctl --user daemon-reload; XDG_RUNTIME_DIR=/run/user/$(id -u) systemctl --user start bot");
+    scene.write("bot.env", "FILE_API_KEY={second}\n");
+    let file = || host.chain("systemd-user", "bot.service of bot", "FILE_API_KEY");
+    let told = file();
+    assert_eq!((told.next.as_str(), told.pids.len()), ("second", 1), "{told:#?}");
+    let started_with = |pid: u32| {
+        let line = format!("tr '\\0' '\\n' </proc/{pid}/environ | sed -n 's/^FILE_API_KEY=//p'");
+        scene.version(host.sh(&line).trim().as_bytes())
+    };
+    assert_eq!(started_with(told.pids[0]), "first");
+    user("systemctl --user restart bot");
+    assert_eq!(started_with(file().pids[0]), told.next);
+}
