@@ -55,8 +55,8 @@ pub fn dotenv(data: &[u8]) {
     assert!(others(before) == others(after), "no other variable changes");
 }
 
-/// A number of a format, a new value, an alphabet, and a file: what is written at a place is read again and can be put
-/// back.
+/// A number of a format, a new value, an alphabet, and a file: what is listed is read by its slot, what is written at a
+/// place is read again and can be put back.
 pub fn place(data: &[u8]) {
     let [format, new, alphabet, file] = parts(data);
     let (format, at) = match format.first().copied().unwrap_or_default() % 9 {
@@ -70,6 +70,10 @@ pub fn place(data: &[u8]) {
         7 => (Format::Netrc, "m"),
         _ => (Format::GitCredentials, "https://h"),
     };
+    for entry in format.entries(file).unwrap_or_default() {
+        let read = format.read(file, &entry.slot).ok().flatten();
+        assert!(read == entry.value.ok(), "what is listed is read by its slot");
+    }
     let Ok(slot) = format.slot(at, None) else { return };
     let promised = format.carries(file, &slot, alphabet, new.len()).is_ok();
     let Ok(Some(old)) = format.read(file, &slot) else { return };

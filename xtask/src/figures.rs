@@ -38,13 +38,14 @@ struct Figure {
 type Measure = fn(&mut Vec<Figure>) -> Result<(), String>;
 
 /// What is measured, by name, in the order of the page.
-const MEASURES: [(&str, Measure); 7] = [
+const MEASURES: [(&str, Measure); 8] = [
     ("demo", demo),
     ("start-up", start_up),
     ("size", size),
     ("cost", cost),
     ("journal", journal),
     ("needle", needle),
+    ("processes", processes),
     ("simulation", simulation),
 ];
 
@@ -258,7 +259,11 @@ fn cost(all: &mut Vec<Figure>) -> Result<(), String> {
 }
 
 fn example(package: &str) -> Result<Value, String> {
-    let words = ["run", "--release", "--quiet", "-p", package, "--example", "throughput"];
+    named_example(package, "throughput")
+}
+
+fn named_example(package: &str, name: &str) -> Result<Value, String> {
+    let words = ["run", "--release", "--quiet", "-p", package, "--example", name];
     last_json(&output("cargo", &words)?)
 }
 
@@ -300,6 +305,31 @@ fn needle(all: &mut Vec<Figure>) -> Result<(), String> {
             command,
         });
     }
+    Ok(())
+}
+
+fn processes(all: &mut Vec<Figure>) -> Result<(), String> {
+    let seen = example("keyroll-observe")?;
+    println!("{seen}");
+    all.push(Figure {
+        what: "search of a process's memory for 100 values in all encodings, beside reading the same pages",
+        value: format!(
+            "{:.2} × ({:.1} GB/s; {:.2} × by the time of all cores)",
+            number(&seen, "ratio"),
+            number(&seen, "search_gbps"),
+            number(&seen, "cpu_ratio")
+        ),
+        limit: "≥ 0.6 ×",
+        command: "cargo run --release -p keyroll-observe --example throughput",
+    });
+    let seen = named_example("keyroll-trace", "processes")?;
+    println!("{seen}");
+    all.push(Figure {
+        what: "environments, command lines and open files of 300 processes and more, and 100 files",
+        value: format!("{:.2} s ({} processes)", number(&seen, "first_stage_s"), number(&seen, "processes")),
+        limit: "≤ 5 s",
+        command: "cargo run --release -p keyroll-trace --example processes",
+    });
     Ok(())
 }
 

@@ -42,13 +42,15 @@ Example: keyroll status
 Exit codes: 0 nothing to do, 4 paused or no driver, 6 needs a person";
 pub(crate) const ABORT: &str = "\
 Example: keyroll abort
-Exit codes: 1 refused or nothing was changed, 5 rolled back, 6 needs a person";
+Exit codes: 0 went forward, since the old key is dead, 1 refused or nothing was
+changed, 5 rolled back, 6 needs a person";
 pub(crate) const RETRY: &str = "\
 Example: keyroll retry
 Exit codes: 0 done, 4 paused, 5 rolled back, 6 needs a person, 130 interrupted";
 pub(crate) const UNDO: &str = "\
 Example: keyroll undo
-Exit codes: 1 refused or nothing was changed, 5 rolled back, 6 needs a person";
+Exit codes: 0 went forward, since the old key is dead, 1 refused or nothing was
+changed, 5 rolled back, 6 needs a person";
 pub(crate) const ADOPT: &str = "\
 Example: keyroll consumer adopt 4711 --name mailer --restart ./restart.sh \\
            --pid-file ./mailer.pid --check \"./probe.sh {copy}\"

@@ -1,3 +1,4 @@
+use std::ffi::OsStr;
 use std::fs::{DirBuilder, Permissions};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -20,6 +21,10 @@ pub(crate) struct Places {
     /// Whether a person may be asked for its passphrase.
     pub(crate) ask: bool,
 }
+
+/// What keyroll makes in the state folder.
+const FOLDERS: [&str; 2] = ["plans", "work"];
+const FILES: [&str; 6] = ["journal.db", "secrets.db", "lock", "adopted.json", "waivers.json", "gaps.jsonl"];
 
 /// The mode of both folders.
 const FOLDER_MODE: u32 = 0o700;
@@ -72,12 +77,16 @@ impl Places {
         Ok(())
     }
 
-    /// What in the state folder others may use, with its mode: an earlier version made it so, or a person did.
+    /// What keyroll keeps in the state folder and others may use, with its mode: an earlier version made it so, or a person
+    /// did. What else stands in that folder is a person's own.
     pub(crate) fn wide(&self) -> Vec<(PathBuf, u32)> {
         let mut wide = Vec::new();
         let mut folders = vec![self.state.clone()];
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+                if folder == self.state && !is_own(&entry.file_name()) {
+                    continue;
+                }
                 // A link is not followed, and what went meanwhile is nobody's.
                 let Ok(meta) = entry.path().symlink_metadata() else { continue };
                 if meta.is_dir() {
@@ -130,6 +139,14 @@ impl Places {
     pub(crate) fn witness(&self) -> PathBuf {
         self.keys.join("witness")
     }
+}
+
+/// Whether keyroll made it: by its name, which may have an end behind it (a database's log, a file that is being written).
+fn is_own(name: &OsStr) -> bool {
+    let name = name.to_string_lossy();
+    let is_of =
+        |own: &&str| name.strip_prefix(*own).is_some_and(|end| end.is_empty() || end.starts_with(['-', '.']));
+    FOLDERS.contains(&name.as_ref()) || FILES.iter().any(is_of)
 }
 
 /// Refuses a folder of ours that belongs to another, or that others may use.

@@ -13,5 +13,4 @@ mod subject;
 
 pub(crate) use look::Found;
 pub(crate) use outline::announced;
-pub(crate) use shared::copies_apart;
 pub(crate) use subject::Subject;

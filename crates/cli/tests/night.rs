@@ -139,11 +139,18 @@ fn nothing_in_the_state_is_open_to_others_whatever_the_umask_is() {
     assert!(!fs::read_to_string(scene.path("log/said")).unwrap().contains("open to others"));
     // Made by an earlier version: closed by the next command, which says so, once.
     scene.sh("chmod 0755 ../state/plans ../state/work; chmod 0644 ../state/plans/*.json");
+    // A person's own, in the same folder.
+    let own = scene.state().join("notes");
+    fs::create_dir(&own).unwrap();
+    scene.sh("echo >../state/notes/lock; chmod 0755 ../state/notes; chmod 0644 ../state/notes/lock");
     let wide = open_to_others(&scene).len();
     scene.run(&["doctor"]).says(&["state/plans is open to others (mode 0755)"]);
     assert_eq!(open_to_others(&scene).len(), wide, "doctor changes nothing");
     scene.run(&["status"]).says(&["state/plans was open to others (mode 0755), and is not any more"]);
-    assert_eq!(open_to_others(&scene), none);
+    let mut left = open_to_others(&scene);
+    left.sort();
+    assert_eq!(left, [own.clone(), own.join("lock")]);
+    fs::remove_dir_all(&own).unwrap();
     let again = scene.run(&["abort"]);
     assert!(!again.exits(5).text.contains("open to others"), "{}", again.text);
     assert!(again.of("summary")[0]["mint_to_last_moved_s"].is_null(), "all were taken back: {}", again.text);
@@ -340,21 +347,7 @@ fn a_gate_says_what_it_waits_for_while_it_waits() {
 /// Another secret beside the first, each with its own file and consumer.
 fn two_secrets() -> Scene {
     let scene = Scene::made(|config, _| {
-        *config += r#"
-[secrets.side]
-issuer = "file:./acme.toml"
-admin  = "file:./admin.key"
-
-[secrets.side.revoke]
-old_idle_for = "0s"
-soak         = "0s"
-
-[[secrets.side.consumers]]
-name  = "nightly"
-runs  = { at_rest = true }
-reads = [{ env_file = "./also/side.env", variable = "SIDE" }]
-check = { exec = ["./check.sh", "SIDE", "{copy}"] }
-"#;
+        *config += &scene::side("./also/side.env");
     });
     let (side, value) = scene.issuer.mint("by hand");
     scene::put(&scene.path("also/side.env"), &["SIDE=", &value, "\n"], 0o600);

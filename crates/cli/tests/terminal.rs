@@ -391,26 +391,10 @@ fn a_forgotten_prompt_keeps_nobody_out() {
     assert_eq!(scene.holds("api/api.env").as_deref(), Some(id.as_str()));
 }
 
-const SIDE: &str = r#"
-[secrets.side]
-issuer = "file:./acme.toml"
-admin  = "file:./admin.key"
-
-[secrets.side.revoke]
-old_idle_for = "0s"
-soak         = "0s"
-
-[[secrets.side.consumers]]
-name  = "nightly"
-runs  = { at_rest = true }
-reads = [{ env_file = "./side.env", variable = "SIDE" }]
-check = { exec = ["./check.sh", "SIDE", "{copy}"] }
-"#;
-
 /// Whoever drives says for which rotation; in an emergency it pauses for another one.
 #[test]
 fn an_emergency_asks_the_driver_of_another_secret_to_pause() {
-    let scene = Scene::made(|config, _| *config += SIDE);
+    let scene = Scene::made(|config, _| config.push_str(&scene::side("./side.env")));
     let (side, value) = scene.issuer.mint("by hand");
     put(&scene.path("side.env"), &["SIDE=", &value, "\n"], 0o600);
     scene.add("side", &side, &value).exits(0);

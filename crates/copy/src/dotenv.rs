@@ -2,10 +2,10 @@ use std::ops::Range;
 
 use keyroll_secret::SecretBytes;
 
-use crate::CopyError;
 use crate::format::Variables;
 use crate::spelling::{self, Style};
 use crate::spot::{self, Spot};
+use crate::{CopyError, Slot};
 
 /// Every assignment of a variable, in order; the last wins for every reader.
 pub(crate) fn spots(file: &[u8], name: &str) -> Result<Vec<Spot>, CopyError> {
@@ -15,6 +15,21 @@ pub(crate) fn spots(file: &[u8], name: &str) -> Result<Vec<Spot>, CopyError> {
         style: spot::Style::Env(assignment.style),
     });
     Ok(spots.collect())
+}
+
+/// Every assignment of every variable.
+pub(crate) fn all(file: &[u8]) -> Vec<(Slot, Spot)> {
+    let scan = Scan::of(file);
+    let spot = |assignment: &Assignment| {
+        let name = std::str::from_utf8(file.get(assignment.name.clone())?).ok()?;
+        let value = match scan.open_quote {
+            Some((line, why)) if assignment.line >= line => Err(why),
+            Some(_) | None => assignment.decoded(file),
+        };
+        let style = spot::Style::Env(assignment.style);
+        Some((Slot::Variable(name.to_owned()), Spot { span: assignment.raw.clone(), value, style }))
+    };
+    scan.assignments.iter().filter_map(spot).collect()
 }
 
 /// Every variable with the value of its last assignment, or why that cannot be told: where readers expand it, what

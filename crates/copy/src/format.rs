@@ -186,7 +186,7 @@ impl Format {
 }
 
 /// The text of a file whose format is of characters. A mark of the byte order before it is what few readers expect.
-fn text<'a>(file: &'a [u8], format: &'static str) -> Result<&'a str, CopyError> {
+pub(crate) fn text<'a>(file: &'a [u8], format: &'static str) -> Result<&'a str, CopyError> {
     let wrong = |at| CopyError::Malformed { format, line: line_of(file, at) };
     let text = std::str::from_utf8(file).map_err(|error| wrong(error.valid_up_to()))?;
     match text.starts_with('\u{feff}') {
@@ -228,7 +228,7 @@ fn apply(file: &[u8], changes: Vec<Change>) -> SecretBytes {
     SecretBytes::new(out)
 }
 
-fn limited(file: &[u8]) -> Result<(), CopyError> {
+pub(crate) fn limited(file: &[u8]) -> Result<(), CopyError> {
     if file.len() > FILE_BYTES_MAX {
         return Err(CopyError::TooLarge { bytes: file.len(), max: FILE_BYTES_MAX });
     }

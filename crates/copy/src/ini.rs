@@ -1,6 +1,7 @@
 //! Files of `name = value` lines under `[section]` heads. What their readers do, by their own documents: Python's
 //! configparser (AWS credentials, supervisord), MySQL's option files, npm's `ini` package.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use keyroll_secret::SecretBytes;
@@ -8,6 +9,10 @@ use keyroll_secret::SecretBytes;
 use crate::slot::Pointer;
 use crate::spot::{Spot, Style, ambiguous};
 use crate::{CopyError, quoted};
+
+const TWICE: &str = "a name that stands there twice, or is written in another way";
+
+const TWICE_SECTION: &str = "a section that stands there twice";
 
 /// What stands around a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,81 +72,163 @@ pub(crate) fn find(file: &[u8], pointer: &Pointer, kind: Kind) -> Result<Option<
             });
         }
     };
-    let mut scan = Scan { section: None, sections_seen: 0, found: None };
-    let mut lines = lines(file);
-    while let Some(span) = lines.next() {
-        scan.line(file, span, lines.clone(), (wanted, name), kind)?;
+    let (mut section, mut sections_seen, mut found) = (None, 0, None);
+    for line in scan(file, kind) {
+        match line {
+            Line::Head(head) => {
+                let text = file.get(head.clone());
+                sections_seen += usize::from(wanted.is_some_and(|wanted| text == Some(wanted.as_bytes())));
+                if sections_seen > 1 {
+                    return Err(ambiguous(file, head.start, TWICE_SECTION));
+                }
+                section = Some(head);
+            }
+            Line::Setting(setting) => {
+                let current = section.clone().and_then(|section: Range<usize>| file.get(section));
+                let there = file.get(setting.name.clone()).unwrap_or_default();
+                if current != wanted.map(str::as_bytes) || !same(there, name.as_bytes()) {
+                    continue;
+                }
+                if found.is_some() || there != name.as_bytes() {
+                    return Err(ambiguous(file, setting.name.start, TWICE));
+                }
+                found = Some(setting.spot(file));
+            }
+        }
     }
-    Ok(scan.found)
+    Ok(found)
 }
 
-struct Scan {
-    section: Option<Range<usize>>,
-    sections_seen: usize,
-    found: Option<Spot>,
+/// Every setting with its place.
+pub(crate) fn all(file: &[u8], kind: Kind) -> Vec<(Pointer, Spot)> {
+    let mut sections: BTreeMap<&[u8], usize> = BTreeMap::new();
+    let mut names: BTreeMap<(Option<&[u8]>, Vec<u8>), usize> = BTreeMap::new();
+    let mut section = None;
+    let lines: Vec<Line> = scan(file, kind).collect();
+    for line in &lines {
+        match line {
+            Line::Head(head) => {
+                section = file.get(head.clone());
+                *sections.entry(section.unwrap_or_default()).or_default() += 1;
+            }
+            Line::Setting(setting) => *names.entry(setting.known_as(section, file)).or_default() += 1,
+        }
+    }
+    let mut found = Vec::new();
+    section = None;
+    for line in lines {
+        let setting = match line {
+            Line::Head(head) => {
+                section = file.get(head);
+                continue;
+            }
+            Line::Setting(setting) => setting,
+        };
+        let mut spot = setting.spot(file);
+        if section.is_some_and(|section| sections.get(section).is_some_and(|times| *times > 1)) {
+            spot.value = Err(TWICE_SECTION);
+        } else if names.get(&setting.known_as(section, file)).is_some_and(|times| *times > 1) {
+            spot.value = Err(TWICE);
+        }
+        found.extend(setting.pointer(section, file, kind).map(|pointer| (pointer, spot)));
+    }
+    found
 }
 
-impl Scan {
-    fn line(
-        &mut self,
-        file: &[u8],
-        span: Range<usize>,
-        rest: impl Iterator<Item = Range<usize>>,
-        (wanted, name): (Option<&str>, &str),
-        kind: Kind,
-    ) -> Result<(), CopyError> {
-        let line = file.get(span.clone()).unwrap_or_default();
-        let inner = trimmed(line);
-        let text = line.get(inner.clone()).unwrap_or_default();
-        if is_nothing(text) {
-            return Ok(());
+/// What a line is, blank ones and comments apart.
+enum Line {
+    /// The name of a section.
+    Head(Range<usize>),
+    Setting(Setting),
+}
+
+/// A name with its value.
+struct Setting {
+    name: Range<usize>,
+    value: Range<usize>,
+    /// What some readers make of it.
+    doubt: Option<&'static str>,
+}
+
+impl Setting {
+    fn spot(&self, file: &[u8]) -> Spot {
+        match self.doubt {
+            Some(why) => Spot::doubtful(self.value.clone(), why),
+            None => spot(file, self.value.clone()),
         }
-        if let Some(head) = text
-            .strip_prefix(b"[")
-            .and_then(|rest| rest.iter().position(|byte| *byte == b']').and_then(|end| rest.get(..end)))
-        {
-            let at = span.start + inner.start + 1;
-            self.section = Some(at..at + head.len());
-            self.sections_seen += usize::from(wanted.is_some_and(|wanted| wanted.as_bytes() == head));
-            if self.sections_seen > 1 {
-                return Err(ambiguous(file, at, "a section that stands there twice"));
-            }
-            return Ok(());
-        }
-        let current = self.section.clone().and_then(|section| file.get(section));
-        if current != wanted.map(str::as_bytes) {
-            return Ok(());
-        }
-        let ends = |byte: &u8| *byte == b'=' || kind == Kind::Ini && *byte == b':';
-        let Some(end) = text.iter().position(ends) else { return Ok(()) };
-        let found = text.get(..end).map(|name| name.trim_ascii()).unwrap_or_default();
-        if !same(found, name.as_bytes()) {
-            return Ok(());
-        }
-        let at = span.start + inner.start;
-        if self.found.is_some() || found != name.as_bytes() {
-            return Err(ambiguous(file, at, "a name that stands there twice, or is written in another way"));
-        }
-        let value = trimmed(text.get(end + 1..).unwrap_or_default());
-        let value = at + end + 1 + value.start..at + end + 1 + value.end;
-        let indented = inner.start > 0 && kind == Kind::Ini;
-        // Blank lines and comments do not end a value that goes on with an indented line.
-        let mut rest = rest.filter_map(|next| file.get(next));
-        let next = rest.find(|next| !is_nothing(next.trim_ascii()));
-        let continued =
-            kind == Kind::Ini && next.is_some_and(|next| next.starts_with(b" ") || next.starts_with(b"\t"));
-        self.found = Some(match (indented, continued) {
-            (true, _) => {
-                Spot::doubtful(value, "an indented line, which some readers take for more of the one before")
-            }
-            (_, true) => Spot::doubtful(
-                value,
-                "an indented line behind the value, which some readers take for more of it",
-            ),
-            (false, false) => spot(file, value),
-        });
-        Ok(())
     }
+
+    /// Settings that some reader takes for the same are the same by this.
+    fn known_as<'a>(&self, section: Option<&'a [u8]>, file: &[u8]) -> (Option<&'a [u8]>, Vec<u8>) {
+        let name = file.get(self.name.clone()).unwrap_or_default();
+        (section, name.iter().map(alike).collect())
+    }
+
+    fn pointer(&self, section: Option<&[u8]>, file: &[u8], kind: Kind) -> Option<Pointer> {
+        let name = std::str::from_utf8(file.get(self.name.clone())?).ok()?;
+        match (kind, section) {
+            (Kind::Npmrc, None) => Some(Pointer::key(name)),
+            // npm's settings have no sections.
+            (Kind::Npmrc, Some(_)) => None,
+            (Kind::Ini, section) => {
+                let section = section.map(|section| std::str::from_utf8(section)).transpose().ok()?;
+                let way = section.map_or_else(String::new, |section| Pointer::behind("", section));
+                Pointer::parse(&Pointer::behind(&way, name)).ok()
+            }
+        }
+    }
+}
+
+/// The lines of a file that are something.
+fn scan(file: &[u8], kind: Kind) -> impl Iterator<Item = Line> {
+    let mut rest = lines(file);
+    std::iter::from_fn(move || {
+        loop {
+            let span = rest.next()?;
+            if let Some(line) = read(file, span, rest.clone(), kind) {
+                return Some(line);
+            }
+        }
+    })
+}
+
+fn read(
+    file: &[u8],
+    span: Range<usize>,
+    rest: impl Iterator<Item = Range<usize>>,
+    kind: Kind,
+) -> Option<Line> {
+    let line = file.get(span.clone()).unwrap_or_default();
+    let inner = trimmed(line);
+    let text = line.get(inner.clone()).unwrap_or_default();
+    if is_nothing(text) {
+        return None;
+    }
+    let at = span.start + inner.start;
+    let head = text.strip_prefix(b"[").and_then(|rest| rest.iter().position(|byte| *byte == b']'));
+    if let Some(length) = head {
+        return Some(Line::Head(at + 1..at + 1 + length));
+    }
+    let ends = |byte: &u8| *byte == b'=' || kind == Kind::Ini && *byte == b':';
+    let end = text.iter().position(ends)?;
+    let name = trimmed(text.get(..end).unwrap_or_default());
+    let value = trimmed(text.get(end + 1..).unwrap_or_default());
+    // Blank lines and comments do not end a value that goes on with an indented line.
+    let mut rest = rest.filter_map(|next| file.get(next));
+    let next = rest.find(|next| !is_nothing(next.trim_ascii()));
+    let continued = next.is_some_and(|next| next.starts_with(b" ") || next.starts_with(b"\t"));
+    let doubt = match (kind, inner.start > 0, continued) {
+        (Kind::Npmrc, _, _) | (Kind::Ini, false, false) => None,
+        (Kind::Ini, true, _) => Some("an indented line, which some readers take for more of the one before"),
+        (Kind::Ini, false, true) => {
+            Some("an indented line behind the value, which some readers take for more of it")
+        }
+    };
+    Some(Line::Setting(Setting {
+        name: at + name.start..at + name.end,
+        value: at + end + 1 + value.start..at + end + 1 + value.end,
+        doubt,
+    }))
 }
 
 fn spot(file: &[u8], span: Range<usize>) -> Spot {
@@ -167,8 +254,11 @@ fn spot(file: &[u8], span: Range<usize>) -> Spot {
 
 /// configparser does not distinguish capitals, MySQL does not distinguish `-` and `_`.
 fn same(one: &[u8], other: &[u8]) -> bool {
-    let plain = |byte: &u8| if *byte == b'-' { b'_' } else { byte.to_ascii_lowercase() };
-    one.iter().map(plain).eq(other.iter().map(plain))
+    one.iter().map(alike).eq(other.iter().map(alike))
+}
+
+fn alike(byte: &u8) -> u8 {
+    if *byte == b'-' { b'_' } else { byte.to_ascii_lowercase() }
 }
 
 /// An empty line or a comment.

@@ -4,6 +4,7 @@
 //! no spelling is written that a reader of such a file would read as something else.
 
 mod dotenv;
+mod entries;
 mod error;
 mod format;
 mod ini;
@@ -21,8 +22,10 @@ mod userlist;
 mod whole;
 mod yaml;
 
+pub use entries::Entry;
 pub use error::CopyError;
 pub use format::{Edit, FILE_BYTES_MAX, Format, Variables};
+pub use percent::decode as percent_decoded;
 pub use slot::{Part, Pointer, Slot};
 pub use template::{Carried, Found, Template};
 pub use userlist::{Before, Login, Userlist};

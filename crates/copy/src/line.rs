@@ -1,5 +1,6 @@
 //! Files of credentials, an entry each: libpq's `.pgpass`, `.netrc`, git's `.git-credentials`.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use keyroll_secret::SecretBytes;
@@ -7,9 +8,11 @@ use keyroll_secret::SecretBytes;
 use crate::ini::lines;
 use crate::slot::Part;
 use crate::spot::{Spot, Style, ambiguous};
-use crate::{CopyError, percent, quoted};
+use crate::{CopyError, Slot, percent, quoted};
 
 const TWICE: &str = "an entry that stands there twice";
+
+const STRANGE: &str = "a word that is not of such a file";
 
 /// A line of `.pgpass`: `host:port:database:user:password`, a `\` before `:` and `\` in a field (libpq, "The Password
 /// File"). The first line that fits wins, and `*` fits everything.
@@ -54,6 +57,51 @@ pub(crate) fn pgpass(file: &[u8], name: &str, part: Part) -> Result<Option<Spot>
         before.push(texts);
     }
     Ok(found)
+}
+
+/// How many lines with a `*` are looked at for one that fits: a file with more is nobody's.
+const PATTERNS_MAX: usize = 256;
+
+/// Every login of a `.pgpass`.
+pub(crate) fn pgpass_all(file: &[u8]) -> Vec<(Slot, Spot)> {
+    let parted = lines(file).filter_map(|span| {
+        let line = file.get(span.clone()).filter(|line| !line.starts_with(b"#"))?;
+        Some((span.start, fields(line))).filter(|(_, parts)| parts.len() >= 5)
+    });
+    let parted: Vec<(usize, Vec<(Range<usize>, Vec<u8>)>)> = parted.collect();
+    let texts = |parts: &[(Range<usize>, Vec<u8>)]| -> Vec<Vec<u8>> {
+        parts.iter().take(4).map(|(_, text)| text.clone()).collect()
+    };
+    let mut times: BTreeMap<Vec<Vec<u8>>, usize> = BTreeMap::new();
+    for (_, parts) in &parted {
+        *times.entry(texts(parts)).or_default() += 1;
+    }
+    let mut patterns: Vec<Vec<Vec<u8>>> = Vec::new();
+    let mut found = Vec::new();
+    for (start, parts) in parted {
+        let texts = texts(&parts);
+        let fits = |one: &Vec<Vec<u8>>| one.iter().zip(&texts).all(|(one, text)| one == b"*" || one == text);
+        let doubt = if times.get(&texts).is_some_and(|times| *times > 1) {
+            Some(TWICE)
+        } else if patterns.len() >= PATTERNS_MAX || patterns.iter().any(fits) {
+            Some("a line before it that fits too, and wins")
+        } else {
+            (parts.len() > 5).then_some("a : in the password without a \\ before it")
+        };
+        if texts.iter().any(|text| text == b"*") {
+            patterns.push(texts);
+        }
+        let end = parts.get(3).map_or(0, |(inner, _)| inner.end);
+        let name = file.get(start..start + end).and_then(|name| std::str::from_utf8(name).ok());
+        let (Some(name), Some((inner, text))) = (name, parts.into_iter().nth(4)) else { continue };
+        let span = start + inner.start..start + inner.end;
+        let spot = match doubt {
+            Some(why) => Spot::doubtful(span, why),
+            None => Spot { span, value: Ok(SecretBytes::new(text)), style: Style::Pgpass },
+        };
+        found.push((Slot::Entry { name: name.to_owned(), part: Part::Password }, spot));
+    }
+    found
 }
 
 /// The fields of a line and what they stand for.
@@ -129,10 +177,60 @@ pub(crate) fn netrc(file: &[u8], name: &str, part: Part) -> Result<Option<Spot>,
                     found = Some(netrc_spot(there, value));
                 }
             }
-            _ => return Err(ambiguous(file, word.start, "a word that is not of such a file")),
+            _ => return Err(ambiguous(file, word.start, STRANGE)),
         }
     }
     Ok(found)
+}
+
+/// Every login of a `.netrc`.
+pub(crate) fn netrc_all(file: &[u8]) -> Vec<(Slot, Spot)> {
+    let mut words = Words { file, at: 0 };
+    let mut machine: Option<&str> = None;
+    let mut entries: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut found: Vec<(&str, Part, Spot)> = Vec::new();
+    let mut strange = false;
+    while let Some(word) = words.next() {
+        let text = file.get(word).unwrap_or_default();
+        match text {
+            [b'#', ..] => words.skip_line(),
+            b"macdef" => words.skip_macro(),
+            b"default" => machine = None,
+            b"machine" | b"login" | b"password" | b"account" => {
+                let Some(value) = words.next() else { break };
+                let there = file.get(value.clone()).unwrap_or_default();
+                match (text, machine) {
+                    (b"machine", _) => {
+                        machine = std::str::from_utf8(there).ok();
+                        *entries.entry(machine.unwrap_or_default()).or_default() += 1;
+                    }
+                    (b"login", Some(name)) => found.push((name, Part::User, netrc_spot(there, value))),
+                    (b"password", Some(name)) => {
+                        found.push((name, Part::Password, netrc_spot(there, value)));
+                    }
+                    (_, Some(_) | None) => {}
+                }
+            }
+            _ => {
+                strange = true;
+                break;
+            }
+        }
+    }
+    let mut times: BTreeMap<(&str, Part), usize> = BTreeMap::new();
+    for (name, part, _) in &found {
+        *times.entry((name, *part)).or_default() += 1;
+    }
+    let told = |(name, part, mut spot): (&str, Part, Spot)| {
+        let twice = entries.get(name).is_some_and(|entries| *entries > 1);
+        if strange {
+            spot.value = Err(STRANGE);
+        } else if twice || times.get(&(name, part)).is_some_and(|times| *times > 1) {
+            spot.value = Err(TWICE);
+        }
+        (Slot::Entry { name: name.to_owned(), part }, spot)
+    };
+    found.into_iter().map(told).collect()
 }
 
 fn netrc_spot(text: &[u8], span: Range<usize>) -> Spot {
@@ -220,6 +318,38 @@ pub(crate) fn git(file: &[u8], name: &str, part: Part) -> Result<Option<Spot>, C
         });
     }
     Ok(found)
+}
+
+/// Every login of a `.git-credentials`.
+pub(crate) fn git_all(file: &[u8]) -> Vec<(Slot, Spot)> {
+    let mut times: BTreeMap<[Option<Vec<u8>>; 4], usize> = BTreeMap::new();
+    let mut found = Vec::new();
+    for line in lines(file) {
+        let Some(address) = Address::of(file, line.clone()) else { continue };
+        let (Some(user), Some(password)) = (address.user, address.password) else { continue };
+        let part = |span: &Range<usize>| file.get(span.clone()).unwrap_or_default();
+        let name = [part(&(line.start..user.end)), b"@", part(&(address.host.start..line.end))].concat();
+        let known =
+            [&address.scheme, &user, &address.host, &address.path].map(|span| percent::decode(part(span)));
+        let Ok(name) = String::from_utf8(name) else { continue };
+        *times.entry(known.clone()).or_default() += 1;
+        for (part, span) in [(Part::User, user), (Part::Password, password)] {
+            let spot = match percent::decode(file.get(span.clone()).unwrap_or_default()) {
+                Some(value) => {
+                    Spot { span, value: Ok(SecretBytes::new(value)), style: Style::GitCredentials }
+                }
+                None => Spot::doubtful(span, "a % that no two digits follow"),
+            };
+            found.push((known.clone(), Slot::Entry { name: name.clone(), part }, spot));
+        }
+    }
+    let told = |(known, slot, mut spot): ([Option<Vec<u8>>; 4], Slot, Spot)| {
+        if times.get(&known).is_some_and(|times| *times > 1) {
+            spot.value = Err(TWICE);
+        }
+        (slot, spot)
+    };
+    found.into_iter().map(told).collect()
 }
 
 /// The spans of a URL.

@@ -63,8 +63,13 @@ impl Pointer {
         Ok(Self { text: text.to_owned(), steps })
     }
 
+    /// One step more than the text of a pointer has.
+    pub(crate) fn behind(text: &str, step: &str) -> String {
+        format!("{text}/{}", step.replace('~', "~0").replace('/', "~1"))
+    }
+
     /// The pointer to one key, whatever it is written with.
-    fn key(name: &str) -> Self {
+    pub(crate) fn key(name: &str) -> Self {
         Self { text: name.to_owned(), steps: vec![name.to_owned()] }
     }
 

@@ -1,6 +1,14 @@
+use std::collections::BTreeMap;
+
 use crate::CopyError;
 use crate::slot::Pointer;
 use crate::spot::{Spot, ambiguous};
+
+/// All places of a file together, bytes as they are written: names that are long and stand above many values, or tables
+/// that stand very deep in each other, are no settings of anybody.
+const POINTERS_BYTES_MAX: usize = 8 << 20;
+
+const TWICE: &str = "a name that stands there twice";
 
 /// A file of nested tables and lists, whatever its syntax; flat, so that its depth costs no stack.
 pub(crate) struct Tree {
@@ -82,9 +90,50 @@ impl Tree {
             [one] => Ok(Some(*one)),
             [_, second, ..] => {
                 let at = self.nodes.get(*second).map_or(node.at, |node| node.at);
-                Err(ambiguous(file, at, "a name that stands there twice"))
+                Err(ambiguous(file, at, TWICE))
             }
         }
+    }
+
+    /// Every value with the way to it.
+    pub(crate) fn each(self) -> Result<Vec<(Pointer, Spot)>, CopyError> {
+        let mut nodes: Vec<Option<Node>> = self.nodes.into_iter().map(Some).collect();
+        let (mut found, mut bytes) = (Vec::new(), 0);
+        let mut open = vec![(0, String::new(), false)];
+        while let Some((index, way, twice)) = open.pop() {
+            let steps: Vec<(String, usize)> = match nodes.get_mut(index).and_then(Option::take) {
+                None => continue,
+                Some(Node { kind: Kind::Value(mut spot), .. }) => {
+                    if twice {
+                        spot.value = Err(TWICE);
+                    }
+                    // The root itself has no place.
+                    found.extend(Pointer::parse(&way).ok().map(|pointer| (pointer, spot)));
+                    continue;
+                }
+                Some(Node { kind: Kind::Table(entries), .. }) => {
+                    entries.into_iter().filter_map(|(name, child)| Some((name?, child))).collect()
+                }
+                Some(Node { kind: Kind::List(all), .. }) => {
+                    let named = |(number, child): (usize, usize)| (item(&nodes, number, child), child);
+                    all.into_iter().enumerate().map(named).collect()
+                }
+            };
+            let mut times: BTreeMap<&str, usize> = BTreeMap::new();
+            for (step, _) in &steps {
+                *times.entry(step).or_default() += 1;
+            }
+            for (step, child) in &steps {
+                let again = times.get(step.as_str()).is_some_and(|times| *times > 1);
+                let below = Pointer::behind(&way, step);
+                bytes += below.len();
+                if bytes > POINTERS_BYTES_MAX {
+                    return Err(CopyError::TooLarge { bytes, max: POINTERS_BYTES_MAX });
+                }
+                open.push((*child, below, twice || again));
+            }
+        }
+        Ok(found)
     }
 
     /// A number from 0, `[name=value]` for the tables that say so, or in Compose the name of an item `NAME=value`.
@@ -114,4 +163,16 @@ impl Tree {
         let Some(Node { kind: Kind::Value(spot), .. }) = self.nodes.get(index) else { return false };
         spot.style.item().is_some_and(|item| item == name)
     }
+}
+
+/// The step to one of a list: the name of an item `NAME=value` in Compose, unless it would read as something else; else
+/// its number.
+fn item(nodes: &[Option<Node>], number: usize, child: usize) -> String {
+    let node = nodes.get(child).and_then(Option::as_ref);
+    let name = match node.map(|node| &node.kind) {
+        Some(Kind::Value(spot)) => spot.style.item(),
+        Some(Kind::Table(_) | Kind::List(_)) | None => None,
+    };
+    let own = |name: &&str| !name.starts_with('[') && !name.bytes().all(|byte| byte.is_ascii_digit());
+    name.filter(own).map_or_else(|| number.to_string(), str::to_owned)
 }

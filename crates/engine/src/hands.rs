@@ -2,13 +2,16 @@ use std::sync::{Arc, Mutex};
 
 use keyroll_port::{
     Applied, Brings, Class, Failure, Gap, Holder, JournalError, Live, Opening, Probe, Residue, RotationId,
-    Session, Sessions, Values,
+    Values,
 };
-use keyroll_rotation::{ConsumerId, CredId, Effect, IllegalEvent, OldKey, Op, Outcome, Seq, State, Which};
+use keyroll_rotation::{
+    ConsumerId, CredId, Effect, IllegalEvent, OldKey, Op, Outcome, Overlap, Seq, State, Which,
+};
 use keyroll_secret::{Credential, CredentialId, Fields};
 use tokio::sync::{OnceCell, mpsc};
 
 use crate::beside::Candidate;
+use crate::look::Unexplained;
 use crate::{Ports, Trouble};
 
 /// Something for people beside the protocol's own entries.
@@ -51,6 +54,7 @@ pub(crate) struct Bench {
     notes: mpsc::UnboundedSender<Note>,
     old: OnceCell<Arc<Old>>,
     pub(crate) candidate: Mutex<Option<Candidate>>,
+    pub(crate) unexplained: Mutex<Unexplained>,
 }
 
 /// The version that is being replaced: it does not change during a rotation.
@@ -71,7 +75,15 @@ impl Bench {
         opening: Opening,
         notes: mpsc::UnboundedSender<Note>,
     ) -> Self {
-        Self { ports, id, opening, notes, old: OnceCell::new(), candidate: Mutex::default() }
+        Self {
+            ports,
+            id,
+            opening,
+            notes,
+            old: OnceCell::new(),
+            candidate: Mutex::default(),
+            unexplained: Mutex::default(),
+        }
     }
 
     pub(crate) fn secret(&self) -> &str {
@@ -218,6 +230,9 @@ impl Bench {
             Op::Stage => drop(self.stage(state).await?),
             Op::Deliver(file, which) => {
                 let new = self.new_credential(state).await?;
+                if *which == Which::New {
+                    self.strike_replaced(&old, state).await?;
+                }
                 let values = values(&old, new.as_ref());
                 host.deliver(*file, *which, values, intent).await?;
             }
@@ -243,7 +258,7 @@ impl Bench {
             }
             Op::Enable => issuer.enable(Self::old_id(&old)?).await?,
             Op::Revoke => issuer.revoke(Self::ending(&old, state)?).await?,
-            Op::EndSessions => self.end_sessions(&old).await?,
+            Op::EndSessions => self.end_sessions(&old, state).await?,
             Op::DeleteNew => {
                 if let Some(new) = state.new_version() {
                     let ended = Self::superfluous(&new.credential, &old, None)?;
@@ -329,6 +344,18 @@ impl Bench {
         }
     }
 
+    /// What stands for a version that this rotation gave up and whose slot the new one took: with that it was ended, and
+    /// whoever ended it may have come to no more. Its line has the new one's name, which could not be delivered.
+    async fn strike_replaced(&self, old: &Old, state: &State) -> Result<(), Failure> {
+        if state.plan().capabilities.overlap != Overlap::TwoSlots {
+            return Ok(());
+        }
+        for replaced in state.abandoned() {
+            self.strike(&CredentialId::new(replaced.as_str()), old).await?;
+        }
+        Ok(())
+    }
+
     async fn sealed_of(&self, id: &CredentialId) -> Result<Option<Credential>, Failure> {
         let versions = self.ports.store.versions(self.secret()).await?;
         match versions.iter().find(|version| version.credential.as_ref() == Some(id)) {
@@ -380,19 +407,6 @@ impl Bench {
         self.ports.store.stage(self.secret(), &self.id, new.mint).await
     }
 
-    async fn end_sessions(&self, old: &Old) -> Result<(), Failure> {
-        let id = Self::old_id(old)?;
-        let sessions = self.ports.issuer.sessions(id).await?.unwrap_or_default();
-        let idle: Vec<String> = sessions.iter().filter(|it| !it.busy).map(|it| it.handle.clone()).collect();
-        if !idle.is_empty() {
-            let ended = self.ports.issuer.end_sessions(id, &idle, false).await?;
-            if ended < idle.len() {
-                self.note(Note::Failed(not_all_ended(ended, idle.len())));
-            }
-        }
-        Ok(())
-    }
-
     async fn retire(&self, which: Which, state: &State) -> Result<(), Failure> {
         let number = match which {
             Which::Old => {
@@ -423,49 +437,11 @@ impl Bench {
         }
         self.ports.store.stage(self.secret(), &self.id, mint).await.map(Some)
     }
-
-    /// Live sessions of both versions, where the issuer shows them.
-    pub(crate) async fn sessions(&self, old: &Old, state: &State) -> Result<Sessions, Failure> {
-        let issuer = &self.ports.issuer;
-        if !issuer.capabilities().sessions {
-            return Ok(Sessions::default());
-        }
-        let of_old = match &old.credential.id {
-            Some(id) => issuer.sessions(id).await?,
-            None => None,
-        };
-        let of_new = match state.new_version() {
-            Some(new) => issuer.sessions(&CredentialId::new(new.credential.as_str())).await?,
-            None if !state.plan().aim.makes_new() => self.sessions_since(old).await?,
-            None => None,
-        };
-        Ok(Sessions { old: of_old, new: of_new })
-    }
-}
-
-impl Bench {
-    /// Live sessions of the versions after the old one: of a key that was shared, those that its consumers use now.
-    async fn sessions_since(&self, old: &Old) -> Result<Option<Vec<Session>>, Failure> {
-        let versions = self.ports.store.versions(self.secret()).await?;
-        let mut all = None;
-        for id in versions.iter().filter(|it| it.number > old.number).filter_map(|it| it.credential.as_ref())
-        {
-            let Some(sessions) = self.ports.issuer.sessions(id).await? else { continue };
-            all.get_or_insert_with(Vec::new).extend(sessions);
-        }
-        Ok(all)
-    }
 }
 
 /// Whether nothing uses the old credential any more: with a debt it lives on.
 pub(crate) fn old_ended(state: &State) -> bool {
     state.old_key() == OldKey::Ended && state.debt().is_none()
-}
-
-fn not_all_ended(ended: usize, of: usize) -> Failure {
-    Failure::new(Class::Retryable, "K0159", format!("end {of} idle sessions on the old credential"))
-        .because(format!("{ended} were ended; the others went by themselves, are busy by now, or are not ended from here"))
-        .help("a client of a pooler that is idle stays logged in there until it comes again, or the pooler is restarted")
 }
 
 /// The value that was chosen is not in the store.

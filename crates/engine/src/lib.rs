@@ -14,6 +14,7 @@ mod ports;
 mod reconcile;
 mod refusals;
 mod run;
+mod sessions;
 
 pub use core::{Core, Protocol};
 pub use driver::Driver;

@@ -1,12 +1,25 @@
+use std::collections::BTreeSet;
+use std::sync::PoisonError;
+
 use async_trait::async_trait;
 use keyroll_port::{Class, Failure, Label, Listing, Probe, SessionSource, Sessions};
 use keyroll_rotation::{
-    Answer, ConsumerId, EndpointId, Fact, Labelled, Op, Phase, PreflightSeen, Query, Seq, Standing, State,
-    Which,
+    Answer, ConsumerId, EndpointId, Enumeration, Fact, Incarnation, Labelled, Op, Phase, PreflightSeen,
+    Query, Seq, Standing, State, Which,
 };
 use keyroll_secret::{Credential, CredentialId};
 
 use crate::hands::{Bench, Note, Old, old_ended, values};
+
+/// How many looks of one driver may be made again because somebody was seen for the first time.
+const AGAIN_MAX: u8 = 3;
+
+/// The holders of earlier looks that nobody explains.
+#[derive(Default)]
+pub(crate) struct Unexplained {
+    known: BTreeSet<Incarnation>,
+    again: u8,
+}
 
 impl Bench {
     /// Looks, and says what was seen; `None` if nothing could be seen.
@@ -249,7 +262,8 @@ impl Bench {
         let new = self.new_credential(state).await?;
         let sessions = self.sessions(old, state).await?;
         let stays = if state.phase() == Phase::RollingBack { Which::Old } else { Which::New };
-        let looked = self.ports.host.enumerate(values(old, new.as_ref()), &sessions, stays).await?;
+        let mut looked = self.ports.host.enumerate(values(old, new.as_ref()), &sessions, stays).await?;
+        looked.enumeration.complete &= self.all_met(&looked.enumeration);
         for named in &looked.names {
             if let Err(error) = self.ports.journal.remember(named.digest, &named.name).await {
                 self.note(Note::Journal(error.to_string()));
@@ -273,6 +287,18 @@ impl Bench {
             }
         }
         Ok(Fact::Enumerated(looked.enumeration))
+    }
+
+    /// Whether every holder that nobody explains was there at an earlier look too. One that is met for the first time may
+    /// be about to end (a command that a person ran, a job): the look is made again before it holds anything up. Whoever
+    /// comes back as another process each time is believed in the end.
+    fn all_met(&self, seen: &Enumeration) -> bool {
+        let mut unexplained = self.unexplained.lock().unwrap_or_else(PoisonError::into_inner);
+        let strange = seen.instances.iter().filter(|it| it.consumer.is_none());
+        let first = strange.filter(|it| unexplained.known.insert(it.who)).count() > 0;
+        let again = first && unexplained.again < AGAIN_MAX;
+        unexplained.again = unexplained.again.saturating_add(u8::from(again));
+        !again
     }
 
     async fn prove(

@@ -10,8 +10,8 @@ use std::time::Duration;
 use keyroll_engine::{Command, Ending, Note, Observer, Pace, Standing, Word, run};
 use keyroll_port::{Label, RotationId};
 use keyroll_rotation::{
-    Capabilities, CredId, Emergency, Event, Fact, Hold, MintedBy, OldKey, Op, Outcome, Person, Phase, Reason,
-    Refusals, Seq, State, Which,
+    Capabilities, Consumer, CredId, Delivery, Emergency, Event, Fact, FileId, Hold, HostId, MintedBy, OldKey,
+    Op, Outcome, Overlap, Person, Phase, Reason, Refusals, Seq, State, Uptake, Which,
 };
 use parts::machine::Mishap;
 use parts::{Scene, capabilities, locked};
@@ -110,6 +110,21 @@ fn after_a_consent_one_looks_at_once() {
     assert_eq!((standing, state.phase(), state.debt()), (Standing::Ended, Phase::Done, None));
 }
 
+/// A holder that was there at one look alone was about to end; one that stays is a person's to explain.
+#[test]
+fn who_is_met_once_holds_nothing_up() {
+    let ended = |looks: u32| {
+        let scene = Scene::new("id-2", "value-two");
+        *locked(&scene.host.strange_looks) = looks;
+        let (_, state) = drive(&scene);
+        (state.phase(), state.hold())
+    };
+    assert_eq!(ended(1), (Phase::Done, None));
+    let (phase, hold) = ended(u32::MAX);
+    assert_eq!(phase, Phase::Quiesce);
+    assert!(matches!(hold, Some(Hold::Paused(Reason::Holder(_)))), "{hold:?}");
+}
+
 #[test]
 fn a_mint_that_answers_with_the_key_in_use_ends_nothing() {
     let scene = Scene::new("id-1", "value-one");
@@ -135,6 +150,12 @@ fn a_colleagues_key_is_never_taken_for_one_whose_answer_was_lost() {
     let (standing, state) = drive(&scene);
     assert_eq!((standing, state.phase()), (Standing::Ended, Phase::Done));
     assert_eq!(*locked(&scene.keys.ended), ["id-1"]);
+
+    // What the store takes in as secret is cut out of all output: an id never is, also if it is the only one.
+    let scene = unlabelled();
+    drive(&scene);
+    let secrets = locked(&scene.safe.secrets);
+    assert!(secrets.iter().any(|it| it.contains("id-1")) && !secrets.contains("id-1"), "{secrets:?}");
 
     // It came at the same time, and ours is listed even later than the issuer says: both keys are kept, and a person
     // is asked.
@@ -297,6 +318,40 @@ fn what_stands_for_a_version_goes_only_with_its_deletion() {
     }
 }
 
+/// The driver ends between the end of a login and the line that stands for it: the next version has its name. Where the
+/// versions have names of their own, the login may live on.
+#[test]
+fn what_a_deletion_that_was_cut_short_left_goes_before_the_next_is_delivered() {
+    for (overlap, struck) in [(Overlap::TwoSlots, true), (Overlap::Independent { max: 0 }, false)] {
+        let mut plan = parts::plan(Capabilities { overlap, ..capabilities() });
+        plan.files.push(HostId(0));
+        plan.consumers.push(Consumer {
+            host: HostId(0),
+            delivery: Delivery::Push,
+            uptake: Uptake::Rereads,
+            files: vec![FileId(0)],
+            slots: 1,
+            paths: 1,
+            attributable: false,
+        });
+        let scene = Scene::of(plan, &[], "id-2", "value-two");
+        let first = Op::Deliver(FileId(0), Which::New);
+        let escalated = Fact::Escalated { mode: Emergency::RollFirst, pending_compromised: false };
+        for (op, word) in
+            [(Op::Promote, None), (Op::DeleteNew, Some(Fact::AbortAsked)), (first, Some(escalated))]
+        {
+            *locked(&scene.book.breaks_at) = Some(op.clone());
+            let words: Vec<_> = word.into_iter().map(Command::Tell).collect();
+            // As if it had ended right behind the deletion.
+            locked(&scene.host.struck).clear();
+            let (standing, _) = drive_before(&scene, There::Nobody, &words);
+            assert_eq!(standing, Standing::Lost, "{op:?}");
+        }
+        assert!(locked(&scene.keys.ended).contains(&"id-2".to_owned()));
+        assert_eq!(*locked(&scene.host.struck), vec!["value-two"; usize::from(struck)]);
+    }
+}
+
 #[test]
 fn what_was_deleted_on_a_way_back_that_was_left_leaves_the_store_too() {
     let back = |behind: Option<Seq>| {
@@ -319,6 +374,19 @@ fn what_was_deleted_on_a_way_back_that_was_left_leaves_the_store_too() {
     let (standing, state) = drive_before(&scene, There::Nobody, &[Command::Tell(escalated)]);
     assert_eq!((standing, state.phase()), (Standing::Ended, Phase::Done));
     assert_eq!(scene.safe.sealed(), [scene.safe.current_value()].into());
+}
+
+/// Where one look does not tell who is idle, an emergency looks again before it goes on: nobody comes back to it.
+#[test]
+fn a_session_that_is_not_known_to_be_idle_yet_ends_with_a_leaked_key() {
+    let scene = Scene::with(Capabilities { sessions: true, ..capabilities() }, &[], "id-2", "value-two");
+    *locked(&scene.keys.unknown_looks) = Some(1);
+    *locked(&scene.book.breaks_at) = Some(Op::Mint);
+    let escalated = Fact::Escalated { mode: Emergency::RevokeNow, pending_compromised: false };
+    let (standing, _) = drive_before(&scene, There::Nobody, &[Command::Tell(escalated)]);
+    assert_eq!(standing, Standing::Lost);
+    assert_eq!(*locked(&scene.keys.ended), ["id-1"]);
+    assert_eq!(*locked(&scene.keys.unknown_looks), None, "it outlives the key that it was opened with");
 }
 
 fn with_a_switch() -> Capabilities {

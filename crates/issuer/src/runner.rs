@@ -155,7 +155,10 @@ impl Runner {
         // It was made, and this list alone does not tell which of the others it is: one may be somebody else's.
         Err(call
             .fail(Class::Unknown, "K0117")
-            .because("the value works already, and its id is not told by a label"))
+            .because("the value works already, and its id is not told by a label")
+            .help(
+                "if it stands: end the new key that is nobody's at the issuer's console, then: keyroll retry",
+            ))
     }
 
     fn by_a_person(&self) -> Failure {

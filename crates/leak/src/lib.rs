@@ -10,7 +10,7 @@ mod rules;
 mod within;
 
 pub use name::names_a_secret;
-pub use plain::{NoSecret, no_secret};
+pub use plain::{NoSecret, is_distinct, is_example, no_secret};
 pub use rule::Rule;
 pub use rules::{Finding, RuleError, Rules};
-pub use within::passwords_in;
+pub use within::{passwords_in, tokens_in};

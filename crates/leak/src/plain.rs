@@ -1,3 +1,5 @@
+use crate::names_a_secret;
+
 /// Why a value that stands where a secret could is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NoSecret {
@@ -9,85 +11,314 @@ pub enum NoSecret {
     Placeholder,
     /// A switch, a number, a path, an address.
     Setting,
+    /// What a password is checked with, or a checksum: it does not open anything.
+    Hash,
+    /// It is encrypted: a secret, and unreadable here.
+    Sealed,
+    /// Words for people: a label, an explanation.
+    Text,
 }
 
 /// The fewest bytes of a secret that is found by its name alone.
 const BYTES_MIN: usize = 8;
 
-const PLACEHOLDERS: [&str; 22] = [
-    "changeme",
-    "change-me",
-    "change_me",
-    "placeholder",
-    "example",
-    "your-",
-    "your_",
-    "yourkey",
-    "xxxx",
-    "todo",
-    "dummy",
-    "redacted",
-    "replace",
-    "insert",
-    "sk-...",
-    "<",
-    "fake",
-    "sample",
-    "enter-",
-    "paste",
-    "notset",
-    "undefined",
+/// How encrypted values begin, in small letters: sops, Ansible, OpenSSL and CryptoJS, age, PGP, Vault's transit, Spring,
+/// Jasypt, Fernet, ejson.
+const SEALED: [&str; 11] = [
+    "enc[",
+    "$ansible_vault;",
+    "u2fsdgvkx1",
+    "-----begin age encrypted",
+    "-----begin pgp message",
+    "age-encryption.org/",
+    "vault:v1:",
+    "{cipher}",
+    "enc(",
+    "gaaaaab",
+    "ej[1:",
 ];
 
-const REFERENCES: [&str; 16] = [
+/// How verifiers and checksums begin, in small letters.
+const HASHES: [&str; 21] = [
+    "$1$",
+    "$2a$",
+    "$2b$",
+    "$2y$",
+    "$5$",
+    "$6$",
+    "$7$",
+    "$y$",
+    "$apr1$",
+    "$argon2",
+    "$pbkdf2",
+    "$scrypt$",
+    "pbkdf2",
+    "scrypt:",
+    "bcrypt",
+    "{ssha",
+    "{sha",
+    "{crypt}",
+    "scram-sha-",
+    "sha256:",
+    "sha512-",
+];
+
+const REFERENCES: [&str; 54] = [
     "${",
     "$(",
+    "$env:",
     "{{",
-    "os.environ/",
+    "<%",
+    "%(",
+    "%env(",
+    "#{",
+    "@@",
+    "os.environ",
+    "os.getenv",
+    "process.env",
+    "import.meta.env",
+    "std::env",
+    "getenv(",
+    "env(",
+    "env.",
+    "env[",
     "env:",
+    "env/",
     "file:",
     "op://",
     "vault:",
+    "vault://",
+    "bao:",
     "secret:",
-    "arn:aws:secretsmanager",
+    "secret/",
+    "secrets.",
+    "secretref:",
+    "arn:aws:",
     "ref+",
     "!vault",
-    "enc[",
-    "sops:",
+    "!secret",
+    "!env",
+    "!ref",
+    "!sub",
+    "!getatt",
     "keyroll:",
-    "bao:",
+    "ssm:",
+    "aws-sm:",
+    "gcp-sm:",
+    "sm://",
+    "akv://",
+    "doppler:",
+    "infisical:",
+    "keychain:",
+    "@microsoft.keyvault(",
+    "projects/",
+    "var.",
+    "local.",
+    "data.",
+    "module.",
+    "config.",
+    "settings.",
 ];
 
-/// Why a value is no secret, or nothing where it may be one.
+/// What stands in a value that somebody is to replace, anywhere in it, in small letters.
+const PLACEHOLDERS: [&str; 24] = [
+    "changeme",
+    "change-me",
+    "change_me",
+    "change this",
+    "placeholder",
+    "example",
+    "yourkey",
+    "your-",
+    "your_",
+    "your ",
+    "xxxxx",
+    "redacted",
+    "replaceme",
+    "replace-",
+    "replace_",
+    "replace ",
+    "insert-",
+    "insert_",
+    "insert ",
+    "enter-",
+    "enter_",
+    "enter ",
+    "...",
+    "****",
+];
+
+/// The same where they are a word of their own.
+const PLACEHOLDER_WORDS: [&str; 10] =
+    ["todo", "tbd", "dummy", "fake", "sample", "paste", "xxxx", "notset", "redacted", "placeholder"];
+
+/// What stands for the whole of a value.
+const WHOLE: [&str; 14] = [
+    "undefined",
+    "required",
+    "optional",
+    "disabled",
+    "unspecified",
+    "password",
+    "passphrase",
+    "username",
+    "anonymous",
+    "encrypted",
+    "not-set",
+    "not_set",
+    "not set",
+    "no-secret",
+];
+
+/// Why a value under a secret's name is no secret, or nothing where it may be one.
 pub fn no_secret(value: &[u8]) -> Option<NoSecret> {
     let text = String::from_utf8_lossy(value);
     let text = text.trim();
     let small = text.to_ascii_lowercase();
-    if REFERENCES.iter().any(|start| small.starts_with(start)) || is_variable(text) {
+    if SEALED.iter().any(|start| small.starts_with(start)) {
+        return Some(NoSecret::Sealed);
+    }
+    if HASHES.iter().any(|start| small.starts_with(start)) || is_md5(&small) {
+        return Some(NoSecret::Hash);
+    }
+    if REFERENCES.iter().any(|start| small.starts_with(start)) || is_name(text) || is_expression(text) {
         return Some(NoSecret::Reference);
     }
     if value.len() < BYTES_MIN {
         return Some(NoSecret::Short);
     }
-    let first = small.bytes().next().unwrap_or_default();
-    if PLACEHOLDERS.iter().any(|word| small.contains(word)) || small.bytes().all(|byte| byte == first) {
+    if is_placeholder(&small) || is_made_up(value) {
         return Some(NoSecret::Placeholder);
     }
-    let setting =
-        small.starts_with('/') || small.starts_with("./") || small.starts_with("~/") || is_address(&small);
-    let number = small.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b':'));
-    (setting || number).then_some(NoSecret::Setting)
+    if is_text(text) {
+        return Some(NoSecret::Text);
+    }
+    (is_path(text) || is_address(&small) || is_number(&small)).then_some(NoSecret::Setting)
 }
 
-/// `$NAME`, whole.
-fn is_variable(text: &str) -> bool {
-    let Some(name) = text.strip_prefix('$') else { return false };
-    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+/// Whether a value that has the form of a credential is one for a document: `AKIAIOSFODNN7EXAMPLE`, `ghp_xxxx…`.
+pub fn is_example(value: &[u8]) -> bool {
+    let small = value.to_ascii_lowercase();
+    let has = |word: &str| small.windows(word.len()).any(|part| part == word.as_bytes());
+    // Words that a random text of such a length has by chance in one of many millions.
+    ["example", "placeholder", "redacted", "changeme", "xxxxxxxx"].iter().any(|word| has(word))
+        || is_made_up(value)
+}
+
+/// Whether a value can be looked for by itself. An ordinary word, as people give it for a password, stands everywhere.
+pub fn is_distinct(value: &[u8]) -> bool {
+    let kinds: [fn(&u8) -> bool; 4] =
+        [u8::is_ascii_lowercase, u8::is_ascii_uppercase, u8::is_ascii_digit, |byte| {
+            !byte.is_ascii_alphanumeric()
+        }];
+    let kinds = kinds.iter().filter(|kind| value.iter().any(|byte| kind(byte))).count();
+    let words = value.split(|byte| !byte.is_ascii_alphanumeric()).all(|word| {
+        let letters = word.iter().all(u8::is_ascii_lowercase) && word.len() < 2 * BYTES_MIN;
+        letters || word.iter().all(u8::is_ascii_digit) && word.len() < BYTES_MIN
+    });
+    // Words with a number or a mark between them are a name or a version as well as a password, unless they are long.
+    value.len() >= BYTES_MIN && kinds >= 2 && !(words && value.len() < 2 * BYTES_MIN)
+        || value.len() >= 2 * BYTES_MIN && different(value) >= BYTES_MIN && !words
+        || value.len() >= 3 * BYTES_MIN && different(value) >= BYTES_MIN
+}
+
+/// `$NAME`, `%NAME%`, `@NAME@`, `__NAME__`, `{NAME}`, or the bare name of what holds a secret: `OPENAI_API_KEY`.
+fn is_name(text: &str) -> bool {
+    let word = |name: &str| {
+        let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+        !name.is_empty() && name.bytes().all(good)
+    };
+    let between = |open: &str, close: &str| text.strip_prefix(open).and_then(|rest| rest.strip_suffix(close));
+    let marked = [("$", ""), ("%", "%"), ("@", "@"), ("__", "__"), ("{", "}"), ("[", "]")];
+    let variable = |name: &str| {
+        name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_' || byte.is_ascii_digit())
+    };
+    let marked = marked.iter().any(|(open, close)| {
+        between(open, close).is_some_and(|name| word(name) && (*open == "$" || variable(name)))
+    });
+    let bare = word(text) && !text.bytes().any(|byte| byte.is_ascii_digit());
+    marked || bare && names_a_secret(text) && text.bytes().any(|byte| !byte.is_ascii_lowercase())
+}
+
+/// A call or an index of a program: `lookup("key")`, `config["key"]`.
+fn is_expression(text: &str) -> bool {
+    let text = text.trim_end_matches([';', ',']);
+    let Some(open) = text.find(['(', '[']) else { return false };
+    let closed = text.ends_with([')', ']']);
+    let name = text.get(..open).unwrap_or_default();
+    let good = |byte: u8| byte.is_ascii_alphabetic() || matches!(byte, b'_' | b'.' | b':');
+    closed && name.len() > 2 && name.bytes().all(good)
+}
+
+fn is_md5(small: &str) -> bool {
+    let digits = small.strip_prefix("md5").unwrap_or_default();
+    digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+fn is_placeholder(small: &str) -> bool {
+    let mut words = small.split(|letter: char| !letter.is_ascii_alphanumeric());
+    (small.starts_with('<') && small.ends_with('>'))
+        || WHOLE.contains(&small)
+        || PLACEHOLDERS.iter().any(|mark| small.contains(mark))
+        || words.any(|word| PLACEHOLDER_WORDS.contains(&word))
+}
+
+/// A row of the same few letters, or of letters in their order: what people type where a key would stand.
+fn is_made_up(value: &[u8]) -> bool {
+    let from = value.iter().position(|byte| !byte.is_ascii_alphanumeric()).map_or(0, |at| at + 1);
+    // What stands behind the public beginning, where that leaves anything.
+    let random = value.get(from..).filter(|rest| rest.len() >= BYTES_MIN).unwrap_or(value);
+    let next = |pair: &&[u8]| match pair {
+        [one, two] => {
+            one == two || one.wrapping_add(1) == *two || (*one == b'9' && matches!(two, b'0' | b'a' | b'A'))
+        }
+        _ => false,
+    };
+    let in_order = random.windows(2).filter(next).count();
+    let few = different(random) <= if random.len() < 12 { 2 } else { 3 };
+    few || random.len() >= 12 && in_order * 5 >= random.len() * 3
+}
+
+fn different(value: &[u8]) -> usize {
+    let mut seen = [false; 256];
+    for byte in value {
+        if let Some(place) = seen.get_mut(usize::from(*byte)) {
+            *place = true;
+        }
+    }
+    seen.iter().filter(|seen| **seen).count()
+}
+
+/// Several words of which the first begins with a capital, or that end as a sentence does.
+fn is_text(text: &str) -> bool {
+    let letters =
+        |word: &str| word.chars().all(|letter| letter.is_alphabetic() || ",.'’()/&-".contains(letter));
+    let several = text.contains(' ');
+    let sentence = text.ends_with(['.', '?', '!', ':', '…']);
+    several && (sentence || text.starts_with(char::is_uppercase) && text.split(' ').all(letters))
+}
+
+/// Base64 has `/` too, at its beginning in one of 64 values: a part of a path is a word.
+fn is_path(text: &str) -> bool {
+    let rooted = ["/", "./", "../", "~/"].iter().any(|start| text.starts_with(start));
+    let class = |byte: u8| (byte.is_ascii_lowercase(), byte.is_ascii_uppercase(), byte.is_ascii_digit());
+    let change = |pair: &&[u8]| matches!(pair, [one, two] if class(*one) != class(*two));
+    let changes = |part: &str| part.as_bytes().windows(2).filter(change).count();
+    rooted && text.split('/').all(|part| changes(part) * 3 <= part.len() + 3)
 }
 
 /// An address without a login.
 fn is_address(text: &str) -> bool {
     text.split_once("://").is_some_and(|(_, rest)| !rest.contains('@'))
+}
+
+/// Numbers, times, versions; with a unit behind them.
+fn is_number(small: &str) -> bool {
+    let number = small.trim_end_matches(|letter: char| letter.is_ascii_alphabetic() || letter == ' ');
+    let unit = small.len() - number.len();
+    let mark =
+        |byte: u8| byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b':' | b'+' | b't' | b' ' | b'_');
+    unit <= 8 && !number.is_empty() && number.bytes().all(mark)
 }
 
 #[cfg(test)]
@@ -101,18 +332,77 @@ mod tests {
             ("$OPENAI_API_KEY", NoSecret::Reference),
             ("os.environ/OPENAI_API_KEY", NoSecret::Reference),
             ("op://vault/item/key", NoSecret::Reference),
+            ("%API_TOKEN%", NoSecret::Reference),
+            ("__DB_PASSWORD__", NoSecret::Reference),
+            ("OPENAI_API_KEY", NoSecret::Reference),
+            ("x-access-token", NoSecret::Reference),
+            ("process.env.TOKEN", NoSecret::Reference),
+            ("lookup('env', 'TOKEN')", NoSecret::Reference),
+            ("arn:aws:secretsmanager:eu-west-1:1:secret:x", NoSecret::Reference),
+            ("${{ secrets.NPM_TOKEN }}", NoSecret::Reference),
+            ("vault:secret/data/app#key", NoSecret::Reference),
             ("<your key here>", NoSecret::Placeholder),
             ("sk-xxxxxxxxxxxxxxxx", NoSecret::Placeholder),
+            ("sk-1234567890abcdef1234567890abcdef", NoSecret::Placeholder),
             ("changeme123", NoSecret::Placeholder),
+            ("your-api-key", NoSecret::Placeholder),
+            ("********", NoSecret::Placeholder),
+            ("sk-ant-...", NoSecret::Placeholder),
+            ("0000000000000000", NoSecret::Placeholder),
+            ("https://api.example.net/v1", NoSecret::Placeholder),
             ("true", NoSecret::Short),
             ("/run/secrets/key", NoSecret::Setting),
-            ("https://api.example.net/v1", NoSecret::Placeholder),
+            ("~/.config/app/token.json", NoSecret::Setting),
             ("https://api.openai.com/v1", NoSecret::Setting),
             ("1718000000", NoSecret::Setting),
+            ("2026-01-02T03:04:05Z", NoSecret::Setting),
+            ("86400 seconds", NoSecret::Setting),
+            ("md5a1b2c3d4e5f60718a9b0c1d2e3f40516", NoSecret::Hash),
+            ("ENC[AES256_GCM,data:abc,type:str]", NoSecret::Sealed),
+            ("Forgot your password?", NoSecret::Placeholder),
+            ("Reset Password", NoSecret::Text),
+            ("a password has eight letters.", NoSecret::Text),
         ] {
             assert_eq!(no_secret(value.as_bytes()), Some(why), "{value}");
         }
-        assert_eq!(no_secret(b"correct horse battery"), None);
-        assert_eq!(no_secret(b"pa$$w0rd-of-mine"), None);
+        for value in [
+            "correct horse battery",
+            "pa$$w0rd-of-mine",
+            "hunter2hunter2",
+            "<b>4Kd9x",
+            "data-7f3KqZ",
+            "a(9kL)q2f",
+        ] {
+            assert_eq!(no_secret(value.as_bytes()), None, "{value}");
+        }
+        // Made here, so that no file has the text of a hash or of a key.
+        for (start, why) in
+            [("$2b$12$", NoSecret::Hash), ("U2FsdGVkX1", NoSecret::Sealed), ("gAAAAAB", NoSecret::Sealed)]
+        {
+            assert_eq!(no_secret(format!("{start}{}", "kD93hfQ0plm4").as_bytes()), Some(why), "{start}");
+        }
+        assert_eq!(no_secret(b"/Kx8mQ2vR7tZ1nB5cY9wLpD4sG6hJ3fA=="), None, "base64 may begin with a slash");
+    }
+
+    #[test]
+    fn a_key_of_a_document_is_an_example() {
+        for value in
+            ["AKIAIOSFODNN7EXAMPLE", "ghp_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", "glpat-12345678901234567890"]
+        {
+            assert!(is_example(value.as_bytes()), "{value}");
+        }
+        assert!(!is_example(b"glpat-kD93hfQ0plm4XyT71bQe"));
+    }
+
+    #[test]
+    fn ordinary_words_are_not_looked_for() {
+        for value in ["postgres", "my-secret-pw", "rabbitmq", "00000000000000000000", "app-db-2024"] {
+            assert!(!is_distinct(value.as_bytes()), "{value}");
+        }
+        for value in
+            ["kD93hfQ0plm4", "Tr0ub4dor", "a3f81c09be77d214", "correct horse battery staple", "pa$$w0rd"]
+        {
+            assert!(is_distinct(value.as_bytes()), "{value}");
+        }
     }
 }

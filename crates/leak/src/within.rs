@@ -1,4 +1,25 @@
 use std::ops::Range;
+use std::sync::OnceLock;
+
+use aho_corasick::AhoCorasick;
+
+/// Words before a token in the line that is sent to a server, and words before a password in a connection string of parts:
+/// `Server=db;User Id=app;Password=HERE;`.
+const BEFORE: [&str; 10] = [
+    "bearer ",
+    "basic ",
+    "token ",
+    "apikey ",
+    "password=",
+    "pwd=",
+    "accountkey=",
+    "sharedaccesskey=",
+    "accesskey=",
+    "secretkey=",
+];
+
+/// How far before its scheme the name of a header is looked for, bytes.
+const NAME_BYTES_MAX: usize = 64;
 
 /// Where passwords stand in connection strings: `postgres://user:HERE@host/db`. As they are written there, so percent-encoded
 /// where the value needs it.
@@ -20,6 +41,40 @@ pub fn passwords_in(text: &[u8]) -> Vec<Range<usize>> {
     found
 }
 
+/// Where tokens stand behind their scheme, `Authorization: Bearer HERE`, and passwords in connection strings of parts. As they
+/// are written there.
+pub fn tokens_in(text: &[u8]) -> Vec<Range<usize>> {
+    static WORDS: OnceLock<Option<AhoCorasick>> = OnceLock::new();
+    let words = WORDS.get_or_init(|| AhoCorasick::builder().ascii_case_insensitive(true).build(BEFORE).ok());
+    let Some(words) = words else { return Vec::new() };
+    let place = |word: aho_corasick::Match| {
+        let before = text.get(..word.start())?;
+        let part = text.get(word.end() - 1) == Some(&b'=');
+        let good = if part { before.last() == Some(&b';') } else { begins_a_header(before) };
+        let ends = if part { ends_part } else { ends_token };
+        let rest = text.get(word.end()..).filter(|_| good)?;
+        let length = rest.iter().position(|byte| ends(*byte)).unwrap_or(rest.len());
+        (length > 0).then(|| word.end()..word.end() + length)
+    };
+    words.find_iter(text).filter_map(place).collect()
+}
+
+/// Whether a scheme stands where the value of a header does, or alone.
+fn begins_a_header(before: &[u8]) -> bool {
+    let opens = before.last().is_none_or(|byte| matches!(byte, b':' | b'"' | b'\'' | b'=' | b' '));
+    let near = before.get(before.len().saturating_sub(NAME_BYTES_MAX)..).unwrap_or_default();
+    let named = near.windows(13).any(|part| part.eq_ignore_ascii_case(b"authorization"));
+    opens && (named || near.iter().all(|byte| !byte.is_ascii_alphanumeric()))
+}
+
+fn ends_token(byte: u8) -> bool {
+    !(byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte))
+}
+
+fn ends_part(byte: u8) -> bool {
+    matches!(byte, b';' | b'"' | b'\'' | b'\n' | b'\r' | 0)
+}
+
 fn ends_authority(byte: u8) -> bool {
     matches!(byte, b'/' | b'?' | b'#' | b'"' | b'\'' | b'<' | b'>' | b'`')
         || byte.is_ascii_whitespace()
@@ -30,15 +85,27 @@ fn ends_authority(byte: u8) -> bool {
 mod tests {
     use super::*;
 
+    fn shown(text: &str, find: fn(&[u8]) -> Vec<Range<usize>>) -> Vec<String> {
+        find(text.as_bytes()).into_iter().map(|span| text[span].to_owned()).collect()
+    }
+
     #[test]
     fn a_password_stands_between_the_colon_and_the_last_at() {
-        let shown = |text: &str| -> Vec<String> {
-            passwords_in(text.as_bytes()).into_iter().map(|span| text[span].to_owned()).collect()
-        };
+        let shown = |text| shown(text, passwords_in);
         assert_eq!(shown("postgres://app:p%40ss@db:5432/x"), ["p%40ss"]);
         assert_eq!(shown("a=redis://:only@h b=amqp://u:two@h"), ["only", "two"]);
         assert_eq!(shown("mysql://u:a@b@h"), ["a@b"]);
         assert!(shown("https://user@host/a:b@c").is_empty());
         assert!(shown("https://host:443/").is_empty());
+    }
+
+    #[test]
+    fn a_token_stands_behind_its_scheme_and_a_password_behind_its_word() {
+        let shown = |text| shown(text, tokens_in);
+        assert_eq!(shown("curl -H \"Authorization: Bearer abc.d-e_f\" x"), ["abc.d-e_f"]);
+        assert_eq!(shown("Bearer abc123"), ["abc123"]);
+        assert_eq!(shown("Server=db;User Id=app;Password=p@ss w;Timeout=5"), ["p@ss w"]);
+        assert!(shown("the bearer token is sent").is_empty());
+        assert!(shown("xPassword=abc").is_empty());
     }
 }

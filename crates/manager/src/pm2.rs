@@ -22,9 +22,11 @@ const ASK_MS_MAX: u64 = 20_000;
 /// The list from which pm2 starts its apps after a reboot, and the list before that. Both hold whole environments.
 const DUMPS: [&str; 2] = ["dump.pm2", "dump.pm2.bak"];
 
-/// Replaces the file, through a link too, by what is read; its mode stays.
-const REPLACE: &str = "set -eu; umask 077; file=$(readlink -f \"$1\"); cat >\"$file.keyroll\"; \
-                       chmod --reference=\"$file\" \"$file.keyroll\"; sync \"$file.keyroll\"; mv \"$file.keyroll\" \"$file\"";
+/// Replaces the file, through a link too, by what is read; its mode stays. What it writes beside it is a new file for its
+/// owner alone, whatever stood there, and is gone again when that comes to nothing: it holds whole environments.
+const REPLACE: &str = "set -euC; umask 077; file=$(readlink -f \"$1\"); new=\"$file.keyroll\"; rm -f -- \"$new\"; \
+                       trap 'rm -f -- \"$new\"' EXIT; trap 'exit 1' HUP INT TERM; cat >\"$new\"; \
+                       sync \"$new\"; chmod --reference=\"$file\" \"$new\"; mv -f -- \"$new\" \"$file\"";
 
 /// Write permission of everybody; in a sticky folder only the owner of a file may replace it.
 const OTHERS_WRITE: u32 = 0o002;
@@ -335,9 +337,42 @@ fn unknown(failure: Failure) -> Failure {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{chown, symlink};
+    use std::io::Write as _;
+    use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 
     use super::*;
+
+    #[test]
+    fn what_is_written_beside_a_dump_is_a_new_file_and_gone_when_that_fails() {
+        let folder = tempfile::tempdir().unwrap();
+        let [dump, beside, other] =
+            ["dump.pm2", "dump.pm2.keyroll", "other"].map(|name| folder.path().join(name));
+        let text = "environment ".repeat(1_000);
+        let replace = |before: &str| {
+            let mut shell = std::process::Command::new("/bin/sh")
+                .args(["-c", &format!("{before}{REPLACE}"), "sh"])
+                .arg(&dump)
+                .stdin(std::process::Stdio::piped())
+                .stderr(std::process::Stdio::null())
+                .spawn()
+                .unwrap();
+            // It may end before it has read everything.
+            let _ = shell.stdin.take().unwrap().write_all(text.as_bytes());
+            shell.wait().unwrap().success()
+        };
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().mode() & 0o777;
+        for path in [&dump, &other] {
+            std::fs::write(path, "before").unwrap();
+        }
+        std::fs::set_permissions(&dump, std::fs::Permissions::from_mode(0o640)).unwrap();
+        // No file may be longer than a block of 512 bytes: as on a full disk.
+        assert!(!replace("ulimit -f 1; "));
+        assert!(std::fs::read_to_string(&dump).unwrap() == "before" && !beside.exists());
+        symlink(&other, &beside).unwrap();
+        assert!(replace(""));
+        assert_eq!(std::fs::read_to_string(&other).unwrap(), "before", "written through a link");
+        assert!(std::fs::read_to_string(&dump).unwrap() == text && mode(&dump) == 0o640 && !beside.exists());
+    }
 
     /// The user whose app it is leads to a folder of root's: what stands in his ecosystem file would be run by root.
     #[test]

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use crate::credentials::{Credential, credentials};
 use crate::proc::ProcFolder;
 use crate::worker::read_each;
-use crate::{NotVisible, ProcessId, Search};
+use crate::{NotVisible, ProcessId, Program, Search};
 
 /// The longest environment that is read, bytes. The kernel allows 6 MiB for arguments and environment together
 /// (`_STK_LIM / 4 * 3` in fs/exec.c).
@@ -54,13 +54,52 @@ pub fn variables_holding(
     found
 }
 
-/// What a process was started with: its environment, and what systemd gave it as credentials.
-pub(crate) struct Start {
+/// What a process was started with: its environment, and what systemd gave it as credentials. It is full of secrets:
+/// it cannot be printed, and is overwritten on drop.
+pub struct Start {
     environment: Zeroizing<Vec<u8>>,
     credentials: Result<Vec<Credential>, NotVisible>,
+    program: Program,
 }
 
 impl Start {
+    /// Which program run it was read of.
+    pub fn program(&self) -> Program {
+        self.program
+    }
+
+    /// The entries of its environment, each with the name of its variable; one that is no variable has none, and may
+    /// be a value. For matching only.
+    pub fn entries(&self) -> impl Iterator<Item = (Option<String>, &[u8])> {
+        let entries = self.environment.split(|byte| *byte == 0).filter(|entry| !entry.is_empty());
+        entries.map(|entry| (variable(entry), entry))
+    }
+
+    /// What systemd gave it, by name.
+    ///
+    /// # Errors
+    /// It is not visible, and why.
+    pub fn credentials(&self) -> Result<impl Iterator<Item = (&str, &[u8])>, NotVisible> {
+        let all = self.credentials.as_ref().map_err(Clone::clone)?;
+        Ok(all.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())))
+    }
+
+    /// Whether the process wrote over its environment, as `setproctitle` does: what it was started with is not visible.
+    pub fn overwritten(&self) -> bool {
+        let entry = |entry: &[u8]| {
+            let name = entry.iter().position(|byte| *byte == b'=').and_then(|end| entry.get(..end));
+            name.is_some_and(|name| !name.is_empty() && name.iter().all(u8::is_ascii_graphic))
+        };
+        let first = self.environment.split(|byte| *byte == 0).next();
+        !self.environment.is_empty() && !first.is_some_and(entry)
+    }
+
+    /// How much of it is kept, bytes.
+    pub fn bytes(&self) -> usize {
+        let credentials = self.credentials.iter().flatten().map(|(_, bytes)| bytes.len());
+        self.environment.len() + credentials.sum::<usize>()
+    }
+
     /// What is found counts, whatever else is hidden; where something is hidden, nothing found is not none.
     pub(crate) fn holds(&self, needles: &dyn Search) -> Result<BTreeSet<u32>, NotVisible> {
         let mut found = ids_in(&self.environment, needles);
@@ -147,6 +186,16 @@ pub fn environments(
     });
 }
 
+/// What each of the processes was started with.
+pub fn starts(
+    processes: &[ProcessId],
+    wait: Duration,
+    take: &mut dyn FnMut(&ProcessId, Result<Start, NotVisible>),
+) {
+    let step = Duration::from_millis(ENVIRONMENT_STEP_MS_MAX);
+    read_each(processes, step, Instant::now() + wait, read_start, take);
+}
+
 /// A name as a shell could have set it: what a process wrote over its environment is none.
 fn variable(entry: &[u8]) -> Option<String> {
     let name = entry.get(..entry.iter().position(|byte| *byte == b'=')?)?;
@@ -179,7 +228,7 @@ pub(crate) fn read_start(process: &ProcessId) -> Result<Start, NotVisible> {
     let folder = ProcFolder::open_exact(process)?;
     let environment = environment_of(&folder)?;
     let credentials = credentials(&folder, &environment);
-    Ok(Start { environment, credentials })
+    Ok(Start { environment, credentials, program: Program(folder.stat.image) })
 }
 
 fn read_environment(process: &ProcessId) -> Result<Zeroizing<Vec<u8>>, NotVisible> {
@@ -203,4 +252,24 @@ fn environment_of(folder: &ProcFolder) -> Result<Zeroizing<Vec<u8>>, NotVisible>
 fn executing(folder: &ProcFolder) -> bool {
     let lines = folder.read("cmdline", ENVIRONMENT_BYTES_MAX);
     lines.is_ok_and(|words| words.is_empty()) && folder.link("exe").is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_environment_that_was_written_over_is_told_from_one() {
+        let start = |bytes: &[u8]| Start {
+            environment: Zeroizing::new(bytes.to_vec()),
+            credentials: Ok(Vec::new()),
+            program: Program::default(),
+        };
+        for whole in [&b"A=b\0C=\0"[..], b"", b"BASH_FUNC_x%%=() { :\n}\0"] {
+            assert!(!start(whole).overwritten(), "{}", String::from_utf8_lossy(whole));
+        }
+        for over in [&b"\0\0\0\0"[..], b"orker 3 (x=1)\0\0", b"a title\0A=b\0", b"\0A=b\0"] {
+            assert!(start(over).overwritten(), "{}", String::from_utf8_lossy(over));
+        }
+    }
 }

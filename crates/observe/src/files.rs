@@ -1,39 +1,15 @@
-use std::collections::BTreeSet;
-use std::fs::File;
-use std::os::unix::fs::MetadataExt;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::SyncSender;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-use rustix::fs::{CWD, Mode, OFlags};
 use zeroize::Zeroizing;
 
-use crate::proc::read_bounded;
-use crate::worker::Worker;
-use crate::{NotVisible, Search};
-
-/// How deep folders are followed.
-const DEPTH_MAX: usize = 64;
+use crate::Search;
+use crate::walk::{Look, look_at_files};
 
 /// How many places that were not searched are named one by one.
 const NOT_SEARCHED_MAX: usize = 10_000;
-
-/// File systems that hold no files of anybody: /proc, /sys, control groups, debugfs, tracefs, devpts, BPF, securityfs,
-/// pstore, configfs, selinuxfs. Source: include/uapi/linux/magic.h.
-const KERNEL_FILE_SYSTEMS: [u64; 12] = [
-    0x9fa0,
-    0x6265_6572,
-    0x27e0eb,
-    0x6367_7270,
-    0x6462_6720,
-    0x7472_6163,
-    0x1cd1,
-    0xcafe_4a11,
-    0x7363_6673,
-    0x6165_676c,
-    0x6265_6570,
-    0xf97c_ff8c,
-];
 
 /// Limits of a search through files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,22 +68,21 @@ pub struct FilesReport {
     pub not_searched: Vec<NotSearched>,
     /// How many files were searched.
     pub files: usize,
-}
-
-/// What the walking thread tells.
-enum Found {
-    File(PathBuf, Zeroizing<Vec<u8>>),
-    Left(PathBuf, String),
+    /// How many files and folders were left out by choice, by reason.
+    pub left_out: BTreeMap<&'static str, u64>,
 }
 
 /// Searches regular files below the roots (a root may be a file). Links, FIFOs, sockets and devices below a root are
 /// never opened; a root that is a link is followed. Files that vanish meanwhile are passed over in silence.
 pub fn search_files(roots: &[PathBuf], needles: &dyn Search, limits: FileLimits) -> FilesReport {
     let mut hits = FilesReport::default();
-    let mut report = visit_files(roots, |_, _| true, limits, &mut |path, bytes| {
-        note_hits(path, bytes, needles, limits.hits_max, &mut hits);
+    let whole: Look<Zeroizing<Vec<u8>>> = Arc::new(|_, bytes| bytes);
+    let mut report = look_at_files(roots, |_, _| Choice::Look, limits, &whole, &mut |path, bytes| {
+        note_hits(path, &bytes, needles, limits.hits_max, &mut hits);
     });
     report.hits = hits.hits;
+    report.hits.sort();
+    report.hits.dedup();
     report.not_searched.extend(hits.not_searched);
     report
 }
@@ -121,47 +96,20 @@ pub enum Kind {
     Folder,
 }
 
-/// Reads the regular files below the roots as [`search_files`] does, but only what `choose` accepts; a folder that it
-/// does not accept is not entered. The report has no hits.
-pub fn visit_files(
-    roots: &[PathBuf],
-    choose: fn(&Path, Kind) -> bool,
-    limits: FileLimits,
-    visit: &mut dyn FnMut(&Path, &[u8]),
-) -> FilesReport {
-    let mut report = FilesReport::default();
-    let owned = roots.to_vec();
-    let worker = Worker::start(move |found| {
-        Walk { limits, choose, found, seen: BTreeSet::new(), files: 0 }.roots(&owned)
-    });
-    let deadline = Instant::now() + limits.wait;
-    let mut last = roots.first().cloned().unwrap_or_default();
-    let ended = match worker {
-        Err(reason) => Err(reason),
-        Ok(worker) => loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                break Err(NotVisible::OutOfTime);
-            }
-            match worker.next(limits.step.min(left)) {
-                Ok(Some(Found::File(path, bytes))) => {
-                    report.files += 1;
-                    visit(&path, &bytes);
-                    last = path;
-                }
-                Ok(Some(Found::Left(path, reason))) => leave(&mut report, path, reason),
-                Ok(None) => break Ok(()),
-                Err(reason) => break Err(reason),
-            }
-        },
-    };
-    if let Err(reason) = ended {
-        leave(&mut report, last, format!("everything behind it: {reason}"));
-    }
-    report
+/// What is done with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    /// A file is read, a folder entered.
+    Look,
+    /// It is none of what is looked for.
+    Pass,
+    /// It may be, and is not looked at, for this reason: counted.
+    LeaveOut(&'static str),
+    /// The same, and it is named.
+    Name(&'static str),
 }
 
-fn leave(report: &mut FilesReport, path: PathBuf, reason: String) {
+pub(crate) fn leave(report: &mut FilesReport, path: PathBuf, reason: String) {
     match report.not_searched.len().cmp(&NOT_SEARCHED_MAX) {
         std::cmp::Ordering::Less => report.not_searched.push(NotSearched { path, reason }),
         std::cmp::Ordering::Equal => {
@@ -189,114 +137,6 @@ fn note_hits(path: &Path, bytes: &[u8], needles: &dyn Search, hits_max: usize, r
         }
         report.hits.push(FileHit { path: path.to_owned(), line, id });
     }
-}
-
-struct Walk<'a> {
-    limits: FileLimits,
-    choose: fn(&Path, Kind) -> bool,
-    found: &'a SyncSender<Found>,
-    /// Folders and files that were visited: roots may overlap, and mounts may form rings.
-    seen: BTreeSet<(u64, u64)>,
-    files: usize,
-}
-
-impl Walk<'_> {
-    fn roots(&mut self, roots: &[PathBuf]) {
-        for root in roots {
-            let told = match std::fs::canonicalize(root) {
-                Ok(path) => self.enter(&path, 0, None),
-                Err(error) => self.left(root, error.to_string()),
-            };
-            if !told {
-                return;
-            }
-        }
-    }
-
-    /// `false` = nobody takes the answers any more.
-    fn left(&self, path: &Path, reason: impl Into<String>) -> bool {
-        self.found.send(Found::Left(path.to_owned(), reason.into())).is_ok()
-    }
-
-    fn enter(&mut self, path: &Path, depth: usize, device: Option<u64>) -> bool {
-        let data = match std::fs::symlink_metadata(path) {
-            Ok(data) => data,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && depth > 0 => return true,
-            Err(error) => return self.left(path, error.to_string()),
-        };
-        let kind = data.file_type();
-        if !(kind.is_file() || kind.is_dir()) {
-            // Links are no copies of their own: what they lead to is found where it stands, if it is searched.
-            return true;
-        }
-        let chosen = if kind.is_file() { Kind::File(data.len()) } else { Kind::Folder };
-        if (depth > 0 && !(self.choose)(path, chosen)) || !self.seen.insert((data.dev(), data.ino())) {
-            return true;
-        }
-        if kind.is_file() { self.file(path) } else { self.folder(path, depth, device, data.dev()) }
-    }
-
-    fn folder(&mut self, path: &Path, depth: usize, device: Option<u64>, own: u64) -> bool {
-        if device != Some(own) && kernel_file_system(path) {
-            return self.left(path, "a file system of the kernel");
-        }
-        if depth == DEPTH_MAX {
-            return self.left(path, "folders nested too deep");
-        }
-        if path.ends_with(".git/objects") {
-            return self.left(path, "the history of a git repository is compressed");
-        }
-        let entries = match std::fs::read_dir(path) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return true,
-            Err(error) => return self.left(path, error.to_string()),
-        };
-        for entry in entries {
-            let told = match entry {
-                Ok(entry) => self.enter(&entry.path(), depth + 1, Some(own)),
-                Err(error) => self.left(path, error.to_string()),
-            };
-            if !told {
-                return false;
-            }
-        }
-        true
-    }
-
-    fn file(&mut self, path: &Path) -> bool {
-        if self.files == self.limits.files_max {
-            self.left(path, "this and everything behind it: more files than the limit");
-            return false;
-        }
-        self.files += 1;
-        match read_regular(path, self.limits.file_bytes_max) {
-            Ok(bytes) => self.found.send(Found::File(path.to_owned(), bytes)).is_ok(),
-            Err(NotVisible::Vanished) => true,
-            Err(reason) => self.left(path, reason.to_string()),
-        }
-    }
-}
-
-/// The kind is asked again of what was opened: the name may lead to something else by then.
-fn read_regular(path: &Path, bytes_max: usize) -> Result<Zeroizing<Vec<u8>>, NotVisible> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(CWD, path, flags, Mode::empty()).map_err(NotVisible::of)?;
-    let mut file = File::from(file);
-    let data = file.metadata().map_err(|error| NotVisible::of_io(&error))?;
-    if !data.is_file() {
-        return Err(NotVisible::Vanished);
-    }
-    if usize::try_from(data.len()).map_or(true, |length| length > bytes_max) {
-        return Err(NotVisible::TooLarge);
-    }
-    read_bounded(&mut file, bytes_max).map(Zeroizing::new)
-}
-
-fn kernel_file_system(path: &Path) -> bool {
-    let kind = rustix::fs::statfs(path).map(|data| data.f_type);
-    kind.is_ok_and(|kind| {
-        u64::try_from(kind).is_ok_and(|kind| KERNEL_FILE_SYSTEMS.contains(&(kind & 0xffff_ffff)))
-    })
 }
 
 /// A path for people: whoever may name files must not be able to write lines of output with one.

@@ -129,7 +129,7 @@ fn note(
 
 /// A shell that waits for a person: no command (`-c`) and no script among its arguments, and a terminal as its standard
 /// input. What comes from a file or a pipe is a program that works with the value (`sh < script`, `bash -s`).
-fn passes_on(process: &Process) -> bool {
+pub fn passes_on(process: &Process) -> bool {
     let known = |path: Option<&Path>| {
         let name = path.and_then(Path::file_name).and_then(|name| name.to_str()).unwrap_or_default();
         SHELLS.contains(&name.strip_prefix('-').unwrap_or(name))

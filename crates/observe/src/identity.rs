@@ -29,6 +29,18 @@ impl fmt::Display for ProcessId {
     }
 }
 
+/// One run of a program in a process: a process that executes another one is the same process, and holds nothing of what
+/// it held. Told apart by addresses that are drawn at random for each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Program(pub(crate) [u64; 3]);
+
+impl Program {
+    /// Whether these are surely two: `false` also where the kernel hides one of them.
+    pub fn differs(self, other: Self) -> bool {
+        !self.0.contains(&0) && !other.0.contains(&0) && self != other
+    }
+}
+
 /// When a write was complete, on the boot clock: the clock that process start times are given in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct WrittenAt {

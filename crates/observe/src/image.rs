@@ -99,8 +99,12 @@ fn script(process: &Process) -> Option<PathBuf> {
     found
 }
 
-/// The wall clock at the start of a process, by the boot clock that its start is given in.
-fn started_unix_ms(id: &ProcessId) -> Result<u64, NotVisible> {
+/// The wall clock at the start of a process, by the boot clock that its start is given in: milliseconds since 1970, at
+/// most 10 ms too early.
+///
+/// # Errors
+/// The two clocks could not be read together.
+pub fn started_unix_ms(id: &ProcessId) -> Result<u64, NotVisible> {
     let ms = |clock| {
         let now = clock_gettime(clock);
         let seconds = u64::try_from(now.tv_sec).unwrap_or(0);

@@ -22,39 +22,47 @@ mod log_source;
 mod log_tail;
 mod maps;
 mod memory;
+mod memory_read;
 mod meter;
 mod not_visible;
 mod open_files;
 mod opens;
 mod proc;
+mod reading;
 mod search;
 mod small_file;
 mod sockets;
 mod units;
+mod walk;
 mod worker;
 
 pub use credentials::credential_has;
 pub use detach::detach;
 pub use environment::{
-    Variable, environment_has, environment_holds, environment_names, environments, variables_holding,
+    Start, Variable, environment_has, environment_holds, environment_names, environments, starts,
+    variables_holding,
 };
-pub use files::{FileHit, FileLimits, FilesReport, Kind, NotSearched, search_files, shown, visit_files};
+pub use files::{Choice, FileHit, FileLimits, FilesReport, Kind, NotSearched, search_files, shown};
 pub use folder::{has_other_files, working_folder};
-pub use holders::{Holder, HoldersReport, NotSeen, Place, own_tree, search_holders};
-pub use identity::{After, ProcessId, WrittenAt, boot, exec_came_after, forked_without_exec, started_after};
-pub use image::{Image, InProcess, image, is_interpreter};
+pub use holders::{Holder, HoldersReport, NotSeen, Place, own_tree, passes_on, search_holders};
+pub use identity::{
+    After, ProcessId, Program, WrittenAt, boot, exec_came_after, forked_without_exec, started_after,
+};
+pub use image::{Image, InProcess, image, is_interpreter, started_unix_ms};
 pub use listing::{Arguments, Hidden, Listing, Process, descendants, parents, process, processes};
 pub use log_docker::DockerPosition;
 pub use log_files::LogPosition;
 pub use log_source::{JournalUnit, LogFollower, LogPlace, LogSource};
 pub use log_tail::{LogCounts, LogTail};
-pub use memory::{Gap, MemoryLimits, MemoryReport, memory_holds};
+pub use memory::{Gap, MemoryLimits, MemoryReport, memory_holds, resident_bytes};
 pub use meter::memory_search_time;
 pub use not_visible::NotVisible;
-pub use open_files::{OpenFiles, who_opened};
+pub use open_files::{OpenAnswer, OpenFile, OpenFiles, open_files, who_opened};
 pub use opens::{OpenWatch, sees_opens};
+pub use reading::{Read, read_regular};
 pub use search::Search;
 pub use small_file::read_small;
 pub use sockets::{SocketOwners, Sockets, in_own_network};
 pub use units::unit_folders;
+pub use walk::{Look, look_at_files};
 pub use worker::within;

@@ -24,6 +24,9 @@ const SMALL_BYTES_MAX: usize = 64 * 1024;
 /// How long one process may take to answer, milliseconds.
 const PROCESS_STEP_MS_MAX: u64 = 1_000;
 
+/// How long the ids are that docker, podman, containerd and CRI-O give.
+const CONTAINER_ID_LETTERS: usize = 64;
+
 /// How long a parent chain may be.
 const PARENTS_MAX: usize = 256;
 
@@ -104,6 +107,16 @@ impl Process {
         self.cgroup.as_deref()?.rsplit('/').find(is_unit)
     }
 
+    /// The container that the process runs in, by its control group: the id that its engine gave it.
+    pub fn container(&self) -> Option<&str> {
+        self.cgroup.as_deref()?.rsplit('/').find_map(|part| {
+            let id = part.strip_suffix(".scope").unwrap_or(part);
+            let id = id.rsplit('-').next().unwrap_or(id);
+            let whole = id.len() == CONTAINER_ID_LETTERS && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+            whole.then_some(id)
+        })
+    }
+
     /// Whether the process runs this executable: by path, or by file name where `exe` has no folder.
     pub fn runs(&self, exe: &Path) -> bool {
         let Some(own) = &self.exe else { return false };
@@ -136,6 +149,8 @@ pub struct Listing {
 /// /proc itself cannot be read.
 pub fn processes(wait: Duration) -> Result<Listing, NotVisible> {
     let deadline = Instant::now() + wait;
+    // Without it no process can be told from another: each would seem to have ended, and nothing to run here.
+    boot()?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let folder = rustix::fs::openat(CWD, "/proc", flags, Mode::empty()).map_err(NotVisible::of)?;
     let pids = numbers_in(&folder, PROCESSES_MAX)?;
@@ -223,7 +238,7 @@ fn read_process(pid: &u32) -> Result<Option<Process>, NotVisible> {
     }))
 }
 
-fn undeleted(path: PathBuf) -> (Option<PathBuf>, bool) {
+pub(crate) fn undeleted(path: PathBuf) -> (Option<PathBuf>, bool) {
     match path.as_os_str().as_bytes().strip_suffix(b" (deleted)") {
         Some(before) => (Some(PathBuf::from(std::ffi::OsString::from_vec(before.to_vec()))), true),
         None => (Some(path), false),
@@ -275,6 +290,23 @@ mod tests {
         }
         assert_eq!(control_group(b"0::/\n"), None);
         assert_eq!(control_group(b"nonsense"), None);
+    }
+
+    #[test]
+    fn the_container_comes_from_the_control_group() {
+        let id = "0123456789abcdef".repeat(4);
+        for group in [
+            format!("/docker/{id}"),
+            format!("/system.slice/docker-{id}.scope"),
+            format!("/machine.slice/libpod-{id}.scope/container"),
+            format!("/kubepods/burstable/pod1-2/cri-containerd-{id}.scope"),
+        ] {
+            let process = Process { cgroup: Some(group.clone()), ..sample() };
+            assert_eq!(process.container(), Some(id.as_str()), "{group}");
+        }
+        for group in ["/system.slice/app.service", "/docker", &format!("/docker/{}x", &id[1..])] {
+            assert_eq!(Process { cgroup: Some(group.into()), ..sample() }.container(), None, "{group}");
+        }
     }
 
     #[test]

@@ -1,14 +1,33 @@
 /// The largest shared mapping that is read, bytes: shared memory of a service is small, mapped data files are not.
 const SHARED_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
+/// What a mapping is, those first in which a program most likely keeps a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    /// `[heap]`.
+    Heap,
+    /// No file behind it: further heaps, stacks.
+    Anonymous,
+    /// A writable private copy of a file's content.
+    OfFile,
+    /// Shared with others.
+    Shared,
+}
+
 /// One mapping of a process. Source: proc_pid_maps(5).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Region {
     pub(crate) start: u64,
     pub(crate) end: u64,
-    /// A private mapping: its pages can be looked up in /proc/PID/pagemap. Pages of a shared one may exist without
-    /// being mapped yet.
-    pub(crate) private: bool,
+    pub(crate) kind: Kind,
+}
+
+impl Region {
+    /// Pages of a private mapping can be looked up in /proc/PID/pagemap; those of a shared one may exist without being
+    /// mapped yet.
+    pub(crate) fn private(&self) -> bool {
+        self.kind != Kind::Shared
+    }
 }
 
 /// What is done with one mapping.
@@ -36,11 +55,19 @@ pub(crate) fn choose(line: &str) -> Option<Choice> {
     let (_offset, _device) = (fields.next()?, fields.next()?);
     let file = fields.next()? != "0";
     let name = fields.next().unwrap_or("").trim_start();
-    let region = Region { start, end, private };
+    let kind = match (private, file) {
+        (true, false) if name == "[heap]" => Kind::Heap,
+        (true, false) => Kind::Anonymous,
+        (true, true) => Kind::OfFile,
+        (false, _) => Kind::Shared,
+    };
+    let region = Region { start, end, kind };
     if name.starts_with("/secretmem") {
         return Some(Choice::Closed(size));
     }
-    if !read || ["[vvar", "[vdso]", "[vsyscall]"].iter().any(|own| name.starts_with(own)) {
+    // The rings of io_uring hold addresses and lengths of what a program sends, and nothing of it.
+    let kernels = ["[vvar", "[vdso]", "[vsyscall]", "anon_inode:[io_uring]", "anon_inode:[perf_event]"];
+    if !read || kernels.iter().any(|own| name.starts_with(own)) {
         return Some(Choice::Leave);
     }
     if private {
@@ -71,8 +98,25 @@ mod tests {
         assert!(leave("7f0000000000-7f0000021000 r-xp 00001000 08:01 1234       /usr/lib/libx.so"));
         assert!(leave("7f0000000000-7f0000021000 ---p 00000000 00:00 0 "));
         assert!(leave("7ffc3d5f0000-7ffc3d5f4000 r--p 00000000 00:00 0                  [vvar]"));
+        assert!(leave("7f0000000000-7f0000001000 rw-s 00000000 00:0f 12         anon_inode:[io_uring]"));
         assert!(leave("7f0000000000-7f0000021000 r--s 00000000 08:01 99         /var/cache/big"));
         assert!(read("7f0000000000-7f0000021000 rw-s 00000000 00:01 77         /memfd:x (deleted)"));
+    }
+
+    #[test]
+    fn the_heap_comes_first_and_what_is_shared_last() {
+        let kind = |line: &str| match choose(line) {
+            Some(Choice::Read(region)) => region.kind,
+            other => panic!("{other:?}"),
+        };
+        let kinds = [
+            "55d0c0000000-55d0c0021000 rw-p 00000000 00:00 0                          [heap]",
+            "7f0000000000-7f0000021000 rw-p 00000000 00:00 0 ",
+            "7f0000000000-7f0000021000 rw-p 00001000 08:01 1234       /usr/lib/libx.so",
+            "7f0000000000-7f0000021000 rw-s 00000000 00:01 77         /memfd:x (deleted)",
+        ]
+        .map(kind);
+        assert_eq!(kinds, [Kind::Heap, Kind::Anonymous, Kind::OfFile, Kind::Shared]);
     }
 
     #[test]

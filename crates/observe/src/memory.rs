@@ -1,22 +1,17 @@
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::os::unix::fs::FileExt;
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
 use zeroize::Zeroizing;
 
-use crate::maps::{Choice, Region, choose};
+use crate::memory_read::{BUFFERS_MAX, Buffer, Piece, read_memory};
 use crate::meter::Meter;
 use crate::proc::ProcFolder;
-use crate::worker::Worker;
-use crate::{NotVisible, ProcessId, Search};
+use crate::worker::{Worker, within};
+use crate::{NotVisible, ProcessId, Program, Search};
 
-/// The largest /proc/PID/maps that is read, bytes.
-const MAPS_BYTES_MAX: usize = 32 * 1024 * 1024;
-
-/// How much is read at once, bytes.
-const PIECE_BYTES: u64 = 1024 * 1024;
+/// The longest /proc/PID/statm, bytes: seven numbers.
+const STATM_BYTES_MAX: usize = 4096;
 
 /// How many different gaps are kept apart.
 const GAPS_MAX: usize = 64;
@@ -56,10 +51,15 @@ pub struct Gap {
 pub struct MemoryReport {
     /// Which process.
     pub process: ProcessId,
+    /// Which program ran in it.
+    pub program: Program,
     /// Nothing could be read at all, and why.
     pub not_visible: Option<NotVisible>,
     /// Per value how many copies were found; a value without copies has no entry.
     pub found: BTreeMap<u32, u64>,
+    /// How many of these stand in what the kernel keeps of the start, command line and environment: they say what the
+    /// process was started with, and nothing of what it has read since.
+    pub at_start: BTreeMap<u32, u64>,
     /// How many bytes were searched.
     pub bytes_read: u64,
     /// What could not be searched.
@@ -68,7 +68,9 @@ pub struct MemoryReport {
 
 impl MemoryReport {
     fn new(process: ProcessId, not_visible: Option<NotVisible>) -> Self {
-        Self { process, not_visible, found: BTreeMap::new(), bytes_read: 0, gaps: Vec::new() }
+        let (found, at_start) = Default::default();
+        let program = Program::default();
+        Self { process, program, not_visible, found, at_start, bytes_read: 0, gaps: Vec::new() }
     }
 
     /// Whether at least something was read.
@@ -81,6 +83,16 @@ impl MemoryReport {
         self.found.get(&id).copied().unwrap_or(0)
     }
 
+    /// How many copies were found beside what the kernel keeps of the start.
+    pub fn own(&self, id: u32) -> u64 {
+        self.count(id).saturating_sub(self.at_start.get(&id).copied().unwrap_or(0))
+    }
+
+    /// Whether everything that could hold a value was searched.
+    pub fn whole(&self) -> bool {
+        self.visible() && self.gaps.is_empty()
+    }
+
     fn gap(&mut self, bytes: u64, reason: NotVisible) {
         if let Some(known) = self.gaps.iter_mut().find(|gap| gap.reason == reason) {
             known.bytes = known.bytes.saturating_add(bytes);
@@ -90,11 +102,17 @@ impl MemoryReport {
     }
 }
 
-/// What the reading thread tells.
-enum Piece {
-    Bytes { address: u64, bytes: Zeroizing<Vec<u8>> },
-    Gap { bytes: u64, reason: NotVisible },
-    Failed(NotVisible),
+/// How much of a process is in memory now, bytes: about what a search of it reads.
+///
+/// # Errors
+/// It is not visible, and why.
+pub fn resident_bytes(process: &ProcessId, wait: Duration) -> Result<u64, NotVisible> {
+    let process = *process;
+    let text = within(wait, move || ProcFolder::open_exact(&process)?.read("statm", STATM_BYTES_MAX))??;
+    // Pages: all, resident, and more. Source: proc_pid_statm(5).
+    let text = String::from_utf8_lossy(&text);
+    let pages = text.split_ascii_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok());
+    pages.map(|pages| pages.saturating_mul(rustix::param::page_size() as u64)).ok_or(NotVisible::Malformed)
 }
 
 /// Searches the memory of one process: private and shared data, heap, stacks; not code, not files mapped read-only.
@@ -102,18 +120,19 @@ enum Piece {
 /// The process is not stopped; pages that were never touched are not read, so the look does not grow it.
 pub fn memory_holds(process: &ProcessId, needles: &dyn Search, limits: MemoryLimits) -> MemoryReport {
     let _searching = Meter::start();
-    let mut report = MemoryReport::new(*process, None);
+    let keep = needles.longest().saturating_sub(1);
     let (target, bytes_max) = (*process, limits.bytes_max);
+    let (give, spare) = sync_channel(BUFFERS_MAX);
     let read = move |pieces: &SyncSender<Piece>| {
         let _reading = Meter::start();
-        read_memory(&target, bytes_max, pieces);
+        read_memory(&target, bytes_max, keep, &spare, pieces);
     };
     let worker = match Worker::start(read) {
         Ok(worker) => worker,
         Err(reason) => return MemoryReport::new(*process, Some(reason)),
     };
     let deadline = Instant::now() + limits.wait;
-    let mut joined = Joined::with_room(needles.longest());
+    let mut look = Look::new(MemoryReport::new(*process, None), keep);
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
         let (answer, late) = match left.is_zero() {
@@ -121,18 +140,21 @@ pub fn memory_holds(process: &ProcessId, needles: &dyn Search, limits: MemoryLim
             false => (worker.next(limits.step.min(left)), NotVisible::Stuck),
         };
         match answer {
-            Ok(Some(Piece::Bytes { address, bytes })) => joined.search(address, &bytes, needles, &mut report),
-            Ok(Some(Piece::Gap { bytes, reason })) => report.gap(bytes, reason),
-            Ok(Some(Piece::Failed(reason))) => fail(&mut report, reason),
-            Ok(None) => break,
+            Ok(Some(Piece::Of(program, kept))) => (look.report.program, look.kept) = (program, kept),
+            Ok(Some(Piece::Bytes(mut buffer))) => {
+                look.search(&mut buffer, needles);
+                // Sending fails when everything was read: then the buffer is overwritten and freed.
+                drop(give.try_send(buffer));
+            }
+            Ok(Some(Piece::Gap { bytes, reason })) => look.report.gap(bytes, reason),
+            Ok(Some(Piece::Failed(reason))) => fail(&mut look.report, reason),
+            Ok(None) => return look.report,
             Err(_) => {
-                fail(&mut report, late);
-                break;
+                fail(&mut look.report, late);
+                return look.report;
             }
         }
     }
-    joined.finish(needles, &mut report);
-    report
 }
 
 /// A failure before anything was read means "not visible"; one after it is a gap of unknown size.
@@ -144,157 +166,67 @@ fn fail(report: &mut MemoryReport, reason: NotVisible) {
     }
 }
 
-/// Pieces that lie side by side, searched so that a match across their border is found once.
-#[derive(Default)]
-struct Joined {
-    start: u64,
-    held: Zeroizing<Vec<u8>>,
+/// A look through pieces in the order in which they come. Where two lie side by side the end of the first is searched
+/// again with the second, so that a match across their border is found, and one before it is not counted twice.
+struct Look {
+    report: MemoryReport,
+    kept: [[u64; 2]; 2],
+    /// The longest match less one byte.
+    keep: usize,
+    /// The end of the last piece, and the address behind it.
+    end: Zeroizing<Vec<u8>>,
+    behind: u64,
+    /// What was counted in that end: addresses and values.
+    counted: Vec<(u64, u32)>,
 }
 
-impl Joined {
-    /// With room for a piece and a rest, so that the buffer never moves and leaves a copy behind.
-    fn with_room(longest: usize) -> Self {
-        let piece = usize::try_from(PIECE_BYTES).unwrap_or(0);
-        Self { start: 0, held: Zeroizing::new(Vec::with_capacity(piece + longest)) }
+impl Look {
+    fn new(report: MemoryReport, keep: usize) -> Self {
+        let end = Zeroizing::new(Vec::with_capacity(keep));
+        Self { report, kept: [[0; 2]; 2], keep, end, behind: 0, counted: Vec::new() }
     }
 
-    fn search(&mut self, address: u64, bytes: &[u8], needles: &dyn Search, report: &mut MemoryReport) {
-        report.bytes_read = report.bytes_read.saturating_add(bytes.len() as u64);
-        if self.start + self.held.len() as u64 != address {
-            self.finish(needles, report);
-            self.start = address;
-        }
-        self.held.extend_from_slice(bytes);
-        // A match that begins in the last `longest - 1` bytes may go on in the next piece: it is left for then.
-        let keep = needles.longest().saturating_sub(1).min(self.held.len());
-        self.count_before(self.held.len() - keep, needles, report);
-    }
-
-    fn finish(&mut self, needles: &dyn Search, report: &mut MemoryReport) {
-        self.count_before(self.held.len(), needles, report);
-    }
-
-    fn count_before(&mut self, cut: usize, needles: &dyn Search, report: &mut MemoryReport) {
-        let mut hits = Vec::new();
-        needles.find(&self.held, &mut |id, offset| {
-            if offset < cut {
-                hits.push((id, offset));
+    fn search(&mut self, buffer: &mut Buffer, needles: &dyn Search) {
+        let last = buffer.parts.len().saturating_sub(1);
+        for (index, part) in std::mem::take(&mut buffer.parts).into_iter().enumerate() {
+            // Parts of one buffer are apart, or they would be one part: only the first may go on from the last buffer.
+            let carried = if index == 0 && part.address == self.behind { self.end.len() } else { 0 };
+            let from = part.start.saturating_sub(carried);
+            if let Some(room) = buffer.bytes.get_mut(from..part.start).filter(|_| carried > 0) {
+                room.copy_from_slice(&self.end);
             }
-        });
+            let bytes = buffer.bytes.get(from..part.end).unwrap_or_default();
+            let address = part.address - carried as u64;
+            self.part(address, bytes, carried > 0, needles);
+            self.report.bytes_read += (part.end - part.start) as u64;
+            if index == last {
+                let end = bytes.get(bytes.len().saturating_sub(self.keep)..).unwrap_or_default();
+                self.behind = address + bytes.len() as u64;
+                self.end.clear();
+                self.end.extend_from_slice(end);
+                let from = self.behind - end.len() as u64;
+                self.counted.retain(|(at, _)| *at >= from);
+            }
+        }
+    }
+
+    fn part(&mut self, address: u64, bytes: &[u8], goes_on: bool, needles: &dyn Search) {
+        let mut hits = Vec::new();
+        needles.find(bytes, &mut |id, offset| hits.push((address + offset as u64, id)));
         hits.sort_unstable();
         // Two encodings of one value can match at one place; it is one copy.
         hits.dedup();
-        for (id, _) in hits {
-            *report.found.entry(id).or_default() += 1;
-        }
-        self.held.drain(..cut);
-        self.start += cut as u64;
-    }
-}
-
-fn read_memory(process: &ProcessId, bytes_max: u64, pieces: &SyncSender<Piece>) {
-    let opened = ProcFolder::open_exact(process).and_then(|folder| {
-        let maps = folder.read("maps", MAPS_BYTES_MAX)?;
-        // The map was readable and the memory is not: this is the process's or the machine's own choice.
-        let closed = |reason| if reason == NotVisible::Permission { NotVisible::NoPtrace } else { reason };
-        let memory = folder.file("mem").map_err(closed)?;
-        Ok((maps, memory, folder.file("pagemap").ok()))
-    });
-    let (maps, memory, pagemap) = match opened {
-        Ok(opened) => opened,
-        Err(reason) => return drop(pieces.send(Piece::Failed(reason))),
-    };
-    let mut left = bytes_max;
-    for line in String::from_utf8_lossy(&maps).lines() {
-        let told = match choose(line) {
-            Some(Choice::Leave) => true,
-            Some(Choice::Closed(bytes)) => send_gap(pieces, bytes, NotVisible::ClosedMemory),
-            Some(Choice::TooLarge(bytes)) => send_gap(pieces, bytes, NotVisible::TooLarge),
-            Some(Choice::Read(region)) => read_region(&memory, pagemap.as_ref(), &region, &mut left, pieces),
-            None => send_gap(pieces, 0, NotVisible::Malformed),
-        };
-        if !told {
-            return;
-        }
-    }
-    if maps.is_empty() {
-        drop(pieces.send(Piece::Failed(NotVisible::Vanished)));
-    }
-}
-
-fn send_gap(pieces: &SyncSender<Piece>, bytes: u64, reason: NotVisible) -> bool {
-    pieces.send(Piece::Gap { bytes, reason }).is_ok()
-}
-
-/// Reads one mapping piece by piece. `false` = nobody takes the pieces any more, or the process is gone.
-fn read_region(
-    memory: &File,
-    pagemap: Option<&File>,
-    region: &Region,
-    left: &mut u64,
-    pieces: &SyncSender<Piece>,
-) -> bool {
-    let mut address = region.start;
-    while address < region.end {
-        let end = region.end.min(address.saturating_add(PIECE_BYTES));
-        let pages = pagemap.filter(|_| region.private);
-        for (start, end) in pages.map_or(vec![(address, end)], |pages| touched(pages, address, end)) {
-            if end - start > *left {
-                return send_gap(pieces, region.end - start, NotVisible::TooLarge);
+        for (at, id) in &hits {
+            if goes_on && self.counted.contains(&(*at, *id)) {
+                continue;
             }
-            *left -= end - start;
-            let Ok(length) = usize::try_from(end - start) else { return false };
-            let mut bytes = Zeroizing::new(vec![0; length]);
-            let sent = match memory.read_at(&mut bytes, start) {
-                // The address space is gone: the process ended or executed another program.
-                Ok(0) => drop_failed(pieces),
-                Ok(read) => {
-                    bytes.truncate(read);
-                    let whole =
-                        read == length || send_gap(pieces, (length - read) as u64, NotVisible::ClosedMemory);
-                    whole && pieces.send(Piece::Bytes { address: start, bytes }).is_ok()
-                }
-                // EIO: unmapped since, or not readable by anyone.
-                Err(error) if error.raw_os_error() == Some(libc::EIO) => {
-                    send_gap(pieces, end - start, NotVisible::ClosedMemory)
-                }
-                Err(error) if error.raw_os_error() == Some(libc::ESRCH) => drop_failed(pieces),
-                Err(error) => send_gap(pieces, end - start, NotVisible::of_io(&error)),
-            };
-            if !sent {
-                return false;
+            *self.report.found.entry(*id).or_default() += 1;
+            if self.kept.iter().any(|[from, to]| (from..to).contains(&at)) {
+                *self.report.at_start.entry(*id).or_default() += 1;
             }
         }
-        address = end;
+        self.counted = hits;
     }
-    true
-}
-
-fn drop_failed(pieces: &SyncSender<Piece>) -> bool {
-    drop(pieces.send(Piece::Failed(NotVisible::Vanished)));
-    false
-}
-
-/// The parts of an address range that have pages, in memory or swapped out: bits 63 and 62 of each 64-bit entry of
-/// /proc/PID/pagemap. Source: admin-guide/mm/pagemap.rst. All of it where the entries cannot be read.
-fn touched(pagemap: &File, start: u64, end: u64) -> Vec<(u64, u64)> {
-    let page = rustix::param::page_size() as u64;
-    let mut entries = vec![0; usize::try_from((end - start) / page * 8).unwrap_or(0)];
-    if pagemap.read_exact_at(&mut entries, start / page * 8).is_err() {
-        return vec![(start, end)];
-    }
-    let mut parts: Vec<(u64, u64)> = Vec::new();
-    for (index, entry) in entries.chunks_exact(8).enumerate() {
-        // Little-endian machines only: the two bits are in the last byte.
-        let present = entry.last().is_some_and(|high| high & 0b1100_0000 != 0);
-        let here = start + index as u64 * page;
-        match parts.last_mut() {
-            _ if !present => {}
-            Some((_, behind)) if *behind == here => *behind = here + page,
-            _ => parts.push((here, here + page)),
-        }
-    }
-    parts
 }
 
 #[cfg(test)]
@@ -317,30 +249,60 @@ mod tests {
         }
     }
 
+    /// Gives the pieces to a look, each in a buffer of its own.
+    fn looked(pieces: &[(u64, &[u8])], kept: [[u64; 2]; 2]) -> MemoryReport {
+        let needle = Word(b"needle");
+        let keep = needle.longest() - 1;
+        let process = ProcessId { boot: 1, pid: 1, start_ticks: 1 };
+        let mut look = Look { kept, ..Look::new(MemoryReport::new(process, None), keep) };
+        for (address, bytes) in pieces {
+            let mut buffer = Buffer::new(keep);
+            buffer.bytes[keep..keep + bytes.len()].copy_from_slice(bytes);
+            buffer.note(*address, bytes.len());
+            look.search(&mut buffer, &needle);
+        }
+        look.report
+    }
+
     #[test]
     fn a_match_across_pieces_is_counted_once_wherever_the_border_is() {
         let text = b"..needle....needleneedle..";
-        let process = ProcessId { boot: 1, pid: 1, start_ticks: 1 };
         for cut in 0..=text.len() {
             for second in cut..=text.len() {
-                let mut report = MemoryReport::new(process, None);
-                let mut joined = Joined::default();
-                for (from, to) in [(0, cut), (cut, second), (second, text.len())] {
-                    joined.search(100 + from as u64, &text[from..to], &Word(b"needle"), &mut report);
-                }
-                joined.finish(&Word(b"needle"), &mut report);
-                assert_eq!(report.count(1), 3, "cut at {cut} and {second}");
+                let pieces = [(0, cut), (cut, second), (second, text.len())]
+                    .map(|(from, to)| (100 + from as u64, &text[from..to]));
+                assert_eq!(looked(&pieces, [[0; 2]; 2]).count(1), 3, "cut at {cut} and {second}");
             }
         }
     }
 
     #[test]
     fn pieces_that_are_apart_are_not_joined() {
-        let mut report = MemoryReport::new(ProcessId { boot: 1, pid: 1, start_ticks: 1 }, None);
-        let mut joined = Joined::default();
-        joined.search(100, b"..nee", &Word(b"needle"), &mut report);
-        joined.search(4096, b"dle..", &Word(b"needle"), &mut report);
-        joined.finish(&Word(b"needle"), &mut report);
-        assert_eq!(report.count(1), 0);
+        assert_eq!(looked(&[(100, b"..nee"), (4096, b"dle..")], [[0; 2]; 2]).count(1), 0);
+    }
+
+    #[test]
+    fn parts_of_one_buffer_are_searched_one_by_one() {
+        let mut buffer = Buffer::new(8);
+        let process = ProcessId { boot: 1, pid: 1, start_ticks: 1 };
+        let mut look = Look::new(MemoryReport::new(process, None), 8);
+        for (address, bytes) in [(100, &b"..nee"[..]), (4096, b"dle.needle"), (9000, b"nee")] {
+            let at = buffer.parts.last().map_or(8, |part| part.end);
+            buffer.bytes[at..at + bytes.len()].copy_from_slice(bytes);
+            buffer.note(address, bytes.len());
+        }
+        look.search(&mut buffer, &Word(b"needle"));
+        assert_eq!((look.report.count(1), look.report.bytes_read), (1, 18));
+        let mut next = Buffer::new(8);
+        next.bytes[8..11].copy_from_slice(b"dle");
+        next.note(9003, 3);
+        look.search(&mut next, &Word(b"needle"));
+        assert_eq!(look.report.count(1), 2, "the last part goes on in the next buffer");
+    }
+
+    #[test]
+    fn what_the_kernel_keeps_of_the_start_is_counted_apart() {
+        let report = looked(&[(100, b"needle..needle..needle")], [[108, 110], [0, 0]]);
+        assert_eq!((report.count(1), report.own(1)), (3, 2));
     }
 }

@@ -4,7 +4,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
-use rustix::fs::{CWD, Dir, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags};
 
 use crate::{NotVisible, ProcessId};
 
@@ -24,6 +24,8 @@ pub(crate) struct Stat {
     pub(crate) start_ticks: u64,
     /// `start_code`, `arg_start`, `env_start`: one exec's own addresses; all zero where the kernel hides them.
     pub(crate) image: [u64; 3],
+    /// What the kernel keeps of the start: the addresses of the command line and of the environment, each from and to.
+    pub(crate) kept: [[u64; 2]; 2],
 }
 
 /// `PF_FORKNOEXEC` of include/linux/sched.h: forked, and no exec since.
@@ -48,6 +50,7 @@ impl Stat {
             threads: number(17)?,
             start_ticks: number(19)?,
             image: [number(23)?, number(45)?, number(47)?],
+            kept: [[number(45)?, number(46)?], [number(47)?, number(48)?]],
         };
         Some((stat, name))
     }
@@ -127,6 +130,12 @@ impl ProcFolder {
         Ok(PathBuf::from(std::ffi::OsString::from_vec(bytes)))
     }
 
+    /// What stands behind a link such as `fd/3`, also where it has no name any more.
+    pub(crate) fn behind(&self, link: &str) -> Result<rustix::fs::Stat, NotVisible> {
+        rustix::fs::statat(self.space.as_ref().unwrap_or(&self.folder), link, AtFlags::empty())
+            .map_err(NotVisible::of)
+    }
+
     /// The numbered entries of a sub-folder such as `fd`.
     pub(crate) fn numbers(&self, folder: &str, count_max: usize) -> Result<Vec<u32>, NotVisible> {
         numbers_in(&open_folder(&self.folder, folder)?, count_max)
@@ -186,6 +195,7 @@ mod tests {
         assert_eq!(name, b"a) S (b c)");
         assert_eq!((stat.ppid, stat.start_ticks, stat.threads), (3, 998_877, 1));
         assert_eq!(stat.image, [10, 40, 50]);
+        assert_eq!(stat.kept, [[40, 41], [50, 51]]);
         assert!(stat.forked_no_exec());
         assert!(Stat::parse(b"7 (x").is_none());
         assert!(Stat::parse(b"").is_none());

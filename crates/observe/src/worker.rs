@@ -10,6 +10,9 @@ const WORKERS_MAX: usize = 32;
 /// The stack of a reading thread, bytes.
 const STACK_BYTES: usize = 256 * 1024;
 
+/// The stack of one that takes files apart too, bytes: 128 levels of a document, and SQLite.
+const PARSING_STACK_BYTES: usize = 2 * 1024 * 1024;
+
 static WORKERS: AtomicUsize = AtomicUsize::new(0);
 
 struct Counted;
@@ -30,20 +33,8 @@ pub(crate) struct Worker<T> {
 impl<T: Send + 'static> Worker<T> {
     /// Starts the thread. `read` gives its answers to the sender and ends when sending fails.
     pub(crate) fn start(read: impl FnOnce(&SyncSender<T>) + Send + 'static) -> Result<Self, NotVisible> {
-        if WORKERS.fetch_add(1, Ordering::SeqCst) >= WORKERS_MAX {
-            WORKERS.fetch_sub(1, Ordering::SeqCst);
-            return Err(NotVisible::TooManyStuck);
-        }
-        let counted = Counted;
         let (sender, answers) = sync_channel(1);
-        std::thread::Builder::new()
-            .name("observe".into())
-            .stack_size(STACK_BYTES)
-            .spawn(move || {
-                let _counted = counted;
-                read(&sender);
-            })
-            .map_err(|error| NotVisible::of_io(&error))?;
+        start(STACK_BYTES, move || read(&sender))?;
         Ok(Self { answers })
     }
 
@@ -55,6 +46,25 @@ impl<T: Send + 'static> Worker<T> {
             Err(RecvTimeoutError::Timeout) => Err(NotVisible::Stuck),
         }
     }
+}
+
+/// A thread that counts as one of those that may be left behind, with room for parsers.
+pub(crate) fn start_counted(work: impl FnOnce() + Send + 'static) -> Result<(), NotVisible> {
+    start(PARSING_STACK_BYTES, work)
+}
+
+fn start(stack: usize, work: impl FnOnce() + Send + 'static) -> Result<(), NotVisible> {
+    if WORKERS.fetch_add(1, Ordering::SeqCst) >= WORKERS_MAX {
+        WORKERS.fetch_sub(1, Ordering::SeqCst);
+        return Err(NotVisible::TooManyStuck);
+    }
+    let counted = Counted;
+    let thread = std::thread::Builder::new().name("observe".into()).stack_size(stack);
+    let started = thread.spawn(move || {
+        let _counted = counted;
+        work();
+    });
+    started.map(drop).map_err(|error| NotVisible::of_io(&error))
 }
 
 /// What may block for ever, carried out on a thread of its own and waited for so long: an open on a dead mount, say.

@@ -195,6 +195,12 @@ pub trait Issuer: Send + Sync {
     /// Live sessions of a credential; `None` where the issuer shows none.
     async fn sessions(&self, id: &CredentialId) -> Result<Option<Vec<Session>>, Failure>;
 
+    /// How long a session has to be looked at, again and again, before it is known to be idle: until then it is shown as
+    /// busy, milliseconds. 0 where one look tells.
+    fn idle_ms(&self) -> u64 {
+        0
+    }
+
     /// Ends the named sessions. With `busy` false a session that is busy by now is left alone.
     /// Returns how many were ended.
     async fn end_sessions(&self, id: &CredentialId, handles: &[String], busy: bool)

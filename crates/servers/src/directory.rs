@@ -74,6 +74,12 @@ pub(crate) trait Directory: Send + Sync {
     /// refused beforehand; what a person should know comes back as notes. Nothing is changed.
     async fn check(&self, current: &str, slot: &str) -> Result<Vec<String>, Failure>;
 
+    /// Refuses where the server shows and keeps only a part: a cluster with a node that is not seen. Asked before sessions
+    /// are read, before a mint, and before the last login that lets anybody in is ended.
+    async fn whole(&self, _what: &str) -> Result<(), Failure> {
+        Ok(())
+    }
+
     /// The logins.
     async fn read(&self) -> Result<Vec<Login>, Failure>;
 
@@ -87,8 +93,13 @@ pub(crate) trait Directory: Send + Sync {
     /// Carries a switch out.
     async fn switch(&self, login: &Login, switch: Switch) -> Result<(), Failure>;
 
-    /// The live sessions of a login, but for those of our own probes.
+    /// The live sessions of a login as far as they are seen, but for those of our own probes.
     async fn sessions(&self, user: &str) -> Result<Vec<Session>, Failure>;
+
+    /// As [`keyroll_port::Issuer::idle_ms`].
+    fn idle_ms(&self) -> u64 {
+        0
+    }
 
     /// Ends the sessions named, if they are still what they were; how many.
     async fn end(&self, user: &str, handles: &[String], busy: bool) -> Result<usize, Failure>;

@@ -110,6 +110,10 @@ impl Directory for RabbitMq {
         check::run(self, current, slot).await
     }
 
+    async fn whole(&self, what: &str) -> Result<(), Failure> {
+        nodes::whole(self, &self.admin(), what).await
+    }
+
     async fn read(&self) -> Result<Vec<Login>, Failure> {
         let users =
             users::read(&self.admin()).await.map_err(|fault| self.failed(&fault, "read the users"))?;
@@ -141,6 +145,10 @@ impl Directory for RabbitMq {
 
     async fn sessions(&self, user: &str) -> Result<Vec<Session>, Failure> {
         connections::list(self, user).await
+    }
+
+    fn idle_ms(&self) -> u64 {
+        silence::known_ms()
     }
 
     async fn end(&self, user: &str, handles: &[String], busy: bool) -> Result<usize, Failure> {

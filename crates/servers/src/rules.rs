@@ -113,7 +113,8 @@ pub(crate) fn switchable<'a>(
     }
 }
 
-fn is_ended(login: &Login) -> bool {
+/// Whether it was ended for good.
+pub(crate) fn is_ended(login: &Login) -> bool {
     matches!(login.mark, Mark::Ended(_)) || (login.passwords == 0 && !login.open)
 }
 

@@ -7,8 +7,8 @@ use keyroll_rotation::{Capabilities, LastUsed, MintedBy, Overlap, Refusals};
 use keyroll_secret::{Credential, CredentialId};
 
 use crate::codes;
-use crate::directory::{Attempt, Directory, Filling, Switch};
-use crate::rules::{check_current, check_slot, find, password_of, switchable, user_of, wrong};
+use crate::directory::{Attempt, Directory, Filling, Login, Switch};
+use crate::rules::{check_current, check_slot, find, is_ended, password_of, switchable, user_of, wrong};
 
 /// A login is seen by every new connection once the change is answered; a second is far more than that takes.
 const VISIBLE_MS_MAX: u64 = 1_000;
@@ -55,10 +55,18 @@ impl TwoLogins {
                 .because("it is keyroll's own login"));
         }
         let logins = self.directory.read().await?;
-        match switchable(&logins, id, switch)? {
-            Some(login) => self.directory.switch(login, switch).await,
-            None => Ok(()),
+        let Some(login) = switchable(&logins, id, switch)? else { return Ok(()) };
+        if switch == Switch::End && !is_ended(login) && !self.another_lives(&logins, login) {
+            // The next one is made after this one is gone: what would refuse that is refused now.
+            self.directory.whole("end the only login that lets anybody in").await?;
         }
+        self.directory.switch(login, switch).await
+    }
+
+    /// Whether another one of the two logins that take turns lets somebody in.
+    fn another_lives(&self, logins: &[Login], than: &Login) -> bool {
+        let is_slot = |it: &&Login| self.directory.options().is_slot(&it.name) && it.name != than.name;
+        logins.iter().filter(is_slot).any(|it| !it.is_off())
     }
 
     /// The login whose sessions are the credential's; `None` if it is gone or carries a later credential.
@@ -168,6 +176,11 @@ impl Issuer for TwoLogins {
         }
         let logins = self.directory.read().await?;
         check_current(&logins, options, user)?;
+        // Where the one in use was ended already everybody is waiting for the next: a node that is missing is no reason to
+        // let them wait longer.
+        if !find(&logins, user).is_some_and(is_ended) {
+            self.directory.whole(&format!("mint into the user {slot:?}")).await?;
+        }
         let sessions = self.directory.sessions(slot).await?.len();
         check_slot(slot, find(&logins, slot), sessions, label)?;
         self.directory.fill(&Filling { slot, current: user, label, password }).await?;
@@ -223,9 +236,17 @@ impl Issuer for TwoLogins {
 
     async fn sessions(&self, id: &CredentialId) -> Result<Option<Vec<Session>>, Failure> {
         match self.login_of(id).await? {
-            Some(user) => self.directory.sessions(&user).await.map(Some),
+            Some(user) => {
+                // Who is not seen would be missed, and nobody would be told.
+                self.directory.whole("read the live connections").await?;
+                self.directory.sessions(&user).await.map(Some)
+            }
             None => Ok(Some(Vec::new())),
         }
+    }
+
+    fn idle_ms(&self) -> u64 {
+        self.directory.idle_ms()
     }
 
     async fn end_sessions(

@@ -332,9 +332,31 @@ async fn a_cluster_that_is_not_whole_is_refused_before_anything_changes() {
         // Whose connections it has is not visible either.
         let outcome = issuer.sessions(current.id.as_ref().unwrap()).await;
         assert_eq!(refusal(outcome), ("K0150", Class::Retryable));
+        // In an emergency the old one is ended first: then nobody would be let in.
+        let outcome = issuer.revoke(current.id.as_ref().unwrap()).await;
+        assert_eq!(refusal(outcome), ("K0150", Class::Retryable));
+        assert_eq!(probe(&issuer, &current).await, Probe::Alive);
     }
     let users = read(server, "/api/users?columns=name").await;
     assert!(users.iter().all(|it| it["name"] != format!("{user}_a").as_str()), "nothing was made");
+}
+
+/// A node that goes after the old login was ended does not make that outage longer.
+#[tokio::test]
+async fn a_cluster_that_is_not_whole_any_more_does_not_hold_up_the_way_out_of_an_outage() {
+    let Some((server, user)) = server() else { return };
+    let current = make(server, &user).await;
+    issuer(server, &user).revoke(current.id.as_ref().unwrap()).await.unwrap();
+    let nodes = r#"[{"name":"rabbit@b","running":false}]"#;
+    let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{nodes}", nodes.len());
+    let port = lying(server.management_port(), ("GET /api/nodes", ""), answer).await;
+    let issuer = issuer_at(server, &user, (server.admin(), server.password()), port, "/");
+    let minted = mint(&issuer, "keyroll/r/1", &current).await;
+    assert_eq!(probe(&issuer, &minted).await, Probe::Alive);
+    // Twice is once; the other one is the only one now.
+    issuer.revoke(current.id.as_ref().unwrap()).await.unwrap();
+    let outcome = issuer.revoke(minted.id.as_ref().unwrap()).await;
+    assert_eq!(refusal(outcome), ("K0150", Class::Retryable));
 }
 
 #[tokio::test]

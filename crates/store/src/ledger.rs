@@ -104,7 +104,7 @@ impl<'a> Ledger<'a> {
         self.book_if_any(name)?.ok_or_else(|| {
             self.attempt
                 .refuse(MISSING, format!("there is no secret '{name}'"))
-                .help("see the names with `keyroll secret list`")
+                .help("`keyroll secret list` shows the names; a value that is not kept yet is taken in by `keyroll secret import NAME`")
         })
     }
 

@@ -1,6 +1,6 @@
 use std::ops::Range;
 
-use keyroll_leak::{Rule, Rules, names_a_secret, no_secret, passwords_in};
+use keyroll_leak::{Rule, Rules, is_example, names_a_secret, no_secret, passwords_in, tokens_in};
 
 /// A value that may be a secret, in a text.
 pub(crate) struct Candidate {
@@ -15,54 +15,97 @@ pub(crate) struct Candidate {
 /// The longest line that is read by name, bytes: what is longer was written by a machine for another.
 const LINE_BYTES_MAX: usize = 16 * 1024;
 
-/// Everything in a text that looks like a credential, or whose name says that it is one.
+/// No published form of a credential is shorter, bytes.
+pub(crate) const FORM_BYTES_MIN: usize = 16;
+
+/// The header that a token is sent in.
+const HEADER: &[u8] = b"authorization";
+
+/// Everything in a text that looks like a credential, or whose name says that it is one; in the order of the text.
 pub(crate) fn in_text(text: &[u8], rules: &'static Rules) -> Vec<Candidate> {
+    let formed = by_form(text, rules);
     let mut found = Vec::new();
-    rules.find(text, &mut |finding| {
-        let name = name_before(text, finding.span.start);
-        found.push(Candidate { span: finding.span, name, rule: Some(finding.rule) });
-    });
     let mut start = 0;
     for line in text.split_inclusive(|byte| *byte == b'\n' || *byte == 0) {
         let end = start + line.len();
         if line.len() <= LINE_BYTES_MAX {
-            in_line(text, start..end, rules, &mut found);
+            let from = formed.partition_point(|one| one.span.end <= start);
+            let here: Vec<&Candidate> =
+                formed.iter().skip(from).take_while(|one| one.span.start < end).collect();
+            in_line(text, start..end, rules, &here, &mut found);
         }
         start = end;
     }
+    found.extend(formed);
+    found.sort_by_key(|one| one.span.start);
     found
 }
 
-fn in_line(text: &[u8], line: Range<usize>, rules: &'static Rules, found: &mut Vec<Candidate>) {
-    let known = |found: &[Candidate], span: &Range<usize>| {
-        found.iter().any(|one| one.span.start < span.end && span.start < one.span.end)
-    };
-    let bytes = text.get(line.clone()).unwrap_or_default();
-    for span in passwords_in(bytes) {
-        let span = line.start + span.start..line.start + span.end;
-        let value = text.get(span.clone()).unwrap_or_default();
-        if no_secret(value).is_none() && !known(found, &span) {
-            let name = name_before(text, span.start);
-            found.push(Candidate { span, name, rule: None });
+/// What its form shows, wherever it stands in a text.
+pub(crate) fn by_form(text: &[u8], rules: &'static Rules) -> Vec<Candidate> {
+    let mut found = Vec::new();
+    rules.find(text, &mut |finding| {
+        if !text.get(finding.span.clone()).is_some_and(is_example) {
+            let name = name_before(text, finding.span.start);
+            found.push(Candidate { span: finding.span, name, rule: Some(finding.rule) });
         }
+    });
+    found.sort_by_key(|one| one.span.start);
+    found
+}
+
+fn in_line(
+    text: &[u8],
+    line: Range<usize>,
+    rules: &'static Rules,
+    formed: &[&Candidate],
+    found: &mut Vec<Candidate>,
+) {
+    let bytes = text.get(line.clone()).unwrap_or_default();
+    if !bytes.iter().any(|byte| matches!(byte, b'=' | b':' | b' ')) {
+        return;
     }
-    let Some((name, value)) = assignment(bytes) else { return };
-    let span = line.start + value.start..line.start + value.end;
-    let value = text.get(span.clone()).unwrap_or_default();
-    let rule = rules.of(value);
-    if (rule.is_some() || names_a_secret(&name)) && no_secret(value).is_none() && !known(found, &span) {
-        found.push(Candidate { span, name: Some(name), rule });
+    let first = found.len();
+    let add = |name: Option<String>, within: Range<usize>, named: bool, found: &mut Vec<Candidate>| {
+        let span = line.start + within.start..line.start + within.end;
+        let value = text.get(span.clone()).unwrap_or_default();
+        let rule = if value.len() < FORM_BYTES_MIN { None } else { rules.of(value) };
+        let rule = rule.filter(|_| !is_example(value));
+        let here = found.get(first..).unwrap_or_default().iter();
+        let mut known = here.chain(formed.iter().copied());
+        if (rule.is_some() || named)
+            && no_secret(value).is_none()
+            && !known.any(|one| one.span.start < span.end && span.start < one.span.end)
+        {
+            found.push(Candidate { span, name, rule });
+        }
+    };
+    for within in passwords_in(bytes).into_iter().chain(tokens_in(bytes)) {
+        let name = name_before(text, line.start + within.start);
+        add(name, within, true, found);
+    }
+    // The words first: what stands in one is told apart better than the whole behind a name.
+    for (name, within) in settings_in(bytes) {
+        let named = names_a_secret(&name);
+        add(Some(name), within, named, found);
+    }
+    if let Some((name, within)) = assignment(bytes) {
+        let named = names_a_secret(&name);
+        add(Some(name), within, named, found);
     }
 }
 
 /// `NAME=value`, `name: "value"`, `export NAME='value'`: the name and where the value stands.
 fn assignment(line: &[u8]) -> Option<(String, Range<usize>)> {
     let sign = line.iter().position(|byte| matches!(byte, b'=' | b':'))?;
+    // An address begins with a word and a colon too.
+    if line.get(sign..)?.starts_with(b"://") {
+        return None;
+    }
     let before = String::from_utf8_lossy(line.get(..sign)?).into_owned();
     let name = before.trim().trim_start_matches("- ").trim_start_matches("export ").trim();
     let name = name.trim_matches(['"', '\'']);
-    let good = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-' | '.');
-    if name.is_empty() || !name.chars().all(good) {
+    if !is_name(name) {
         return None;
     }
     let behind = line.get(sign + 1..)?;
@@ -78,11 +121,114 @@ fn assignment(line: &[u8]) -> Option<(String, Range<usize>)> {
     Some((name.to_owned(), start..start + length))
 }
 
+fn is_name(name: &str) -> bool {
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    !name.is_empty() && name.bytes().all(good)
+}
+
+/// What the words of a line set: `Environment="NAME=value"`, `docker run -e NAME=value`, `--api-key value`, `ENV NAME value`.
+pub(crate) fn settings_in(line: &[u8]) -> Vec<(String, Range<usize>)> {
+    let any = line.contains(&b'=') || line.windows(2).any(|pair| pair == b"--");
+    if !any && !line.starts_with(b"ENV ") && !line.starts_with(b"setenv ") {
+        return Vec::new();
+    }
+    let words = words(line);
+    let text = |span: &Range<usize>| {
+        String::from_utf8_lossy(line.get(span.clone()).unwrap_or_default()).into_owned()
+    };
+    let mut found = Vec::new();
+    for (index, word) in words.iter().enumerate() {
+        let raw = line.get(word.clone()).unwrap_or_default();
+        let next = words.get(index + 1);
+        if let Some(sign) = raw.iter().position(|byte| *byte == b'=') {
+            // In a unit the word is the name of a list of such words: the innermost name counts.
+            let name = text(&(word.start..word.start + sign));
+            let inner = unquoted(line, word.start + sign + 1..word.end);
+            let again = line.get(inner.clone()).unwrap_or_default();
+            let nested = again.iter().position(|byte| *byte == b'=').filter(|_| name == "Environment");
+            let (name, value) = match nested {
+                Some(at) => (text(&(inner.start..inner.start + at)), inner.start + at + 1..inner.end),
+                None => (name, inner),
+            };
+            let name = name.trim_start_matches('-');
+            if is_name(name) {
+                found.push((name.to_owned(), value));
+            }
+        } else if raw.starts_with(b"--")
+            && let (Some(flag), Some(next)) = (text(word).strip_prefix("--"), next)
+            && is_name(flag)
+            && line.get(next.start) != Some(&b'-')
+        {
+            found.push((flag.to_owned(), next.clone()));
+        } else if index == 0
+            && matches!(raw, b"ENV" | b"setenv")
+            && let (Some(name), Some(value)) = (next, words.get(2))
+            && is_name(&text(name))
+        {
+            found.push((text(name), value.clone()));
+        }
+    }
+    found
+}
+
+/// The words of a line as a shell parts them, without the quotes around one and what stands between them in a list.
+fn words(line: &[u8]) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let (mut start, mut quote) = (None, None);
+    for (at, byte) in line.iter().chain(b"\n").enumerate() {
+        match (quote, byte) {
+            (Some(open), byte) if open == byte => quote = None,
+            (Some(_), b'\n') | (None, b' ' | b'\t' | b'\r' | b'\n' | 0) => {
+                if let Some(start) = start.take() {
+                    found.push(unquoted(line, start..at));
+                }
+                quote = None;
+            }
+            (Some(_), _) => {}
+            (None, byte) => {
+                start.get_or_insert(at);
+                quote = matches!(byte, b'"' | b'\'').then_some(byte);
+            }
+        }
+    }
+    found
+}
+
+/// Without quotes around it, and without a comma or the like behind them.
+fn unquoted(line: &[u8], span: Range<usize>) -> Range<usize> {
+    let text = line.get(span.clone()).unwrap_or_default();
+    let until = |marks: &[u8]| text.iter().rposition(|byte| !marks.contains(byte)).map_or(0, |last| last + 1);
+    let end = until(b",;\\");
+    // A bracket belongs to the word, unless it stands behind quotes.
+    for end in [end, until(b",;\\)]}")] {
+        if let Some([open @ (b'"' | b'\''), inner @ .., close]) = text.get(..end)
+            && open == close
+        {
+            return span.start + 1..span.start + 1 + inner.len();
+        }
+    }
+    span.start..span.start + end
+}
+
 /// The name of what stands in the same line.
-fn name_before(text: &[u8], at: usize) -> Option<String> {
+pub(crate) fn name_before(text: &[u8], at: usize) -> Option<String> {
     let before = text.get(..at)?;
-    let line = before.iter().rposition(|byte| matches!(byte, b'\n' | 0)).map_or(0, |last| last + 1);
-    let mut upto = before.get(line..)?.to_vec();
+    let near = before.get(before.len().saturating_sub(LINE_BYTES_MAX)..)?;
+    let line = near.iter().rposition(|byte| matches!(byte, b'\n' | 0)).map_or(0, |last| last + 1);
+    let near = near.get(line..)?;
+    // The last word that sets something is nearer than the first name of the line.
+    let word = near.rsplit(|byte| matches!(byte, b' ' | b'\t' | b'"' | b'\'')).next();
+    let word = word.filter(|word| !word.contains(&b';'));
+    let set =
+        word.and_then(|word| word.iter().position(|byte| *byte == b'=').and_then(|sign| word.get(..sign)));
+    let set = set.map(|name| String::from_utf8_lossy(name).trim_start_matches('-').to_owned());
+    if let Some(name) = set.filter(|name| is_name(name)) {
+        return Some(name);
+    }
+    if near.windows(HEADER.len()).any(|part| part.eq_ignore_ascii_case(HEADER)) {
+        return Some("Authorization".to_owned());
+    }
+    let mut upto = near.to_vec();
     // Something for the value to be, whose end is not known here.
     upto.push(b'x');
     let closing: Vec<u8> =
@@ -95,6 +241,8 @@ fn name_before(text: &[u8], at: usize) -> Option<String> {
 mod tests {
     use super::*;
 
+    const VALUE: &str = "kD93hfQ0plm4";
+
     fn shown(text: &str) -> Vec<(Option<String>, String)> {
         let rules = Rules::shipped().unwrap();
         let all = in_text(text.as_bytes(), rules);
@@ -103,22 +251,33 @@ mod tests {
 
     #[test]
     fn values_are_found_by_their_names_in_every_common_spelling() {
-        let value = "kD93hfQ0plm4";
         for line in [
-            format!("DB_PASSWORD={value}\n"),
-            format!("export DB_PASSWORD='{value}' # mine\n"),
-            format!("  \"DB_PASSWORD\": \"{value}\",\n"),
-            format!("- DB_PASSWORD={value}"),
-            format!("DB_PASSWORD = {value} # mine\r\n"),
+            format!("DB_PASSWORD={VALUE}\n"),
+            format!("export DB_PASSWORD='{VALUE}' # mine\n"),
+            format!("  \"DB_PASSWORD\": \"{VALUE}\",\n"),
+            format!("- DB_PASSWORD={VALUE}"),
+            format!("DB_PASSWORD = {VALUE} # mine\r\n"),
+            format!("Environment=\"MODE=x y\" \"DB_PASSWORD={VALUE}\"\n"),
+            format!("Environment=DB_PASSWORD={VALUE}\n"),
+            format!("docker run -d -e DB_PASSWORD={VALUE} image\n"),
+            format!("DB_PASSWORD={VALUE} ./run --fast\n"),
+            format!("* * * * * root DB_PASSWORD={VALUE} /usr/bin/job\n"),
+            format!("ENV DB_PASSWORD {VALUE}\n"),
+            format!("  \"--DB_PASSWORD={VALUE}\",\n"),
         ] {
-            assert_eq!(shown(&line), [(Some("DB_PASSWORD".to_owned()), value.to_owned())], "{line}");
+            assert_eq!(shown(&line), [(Some("DB_PASSWORD".to_owned()), VALUE.to_owned())], "{line}");
         }
+        let flag = format!("ExecStart=/usr/bin/app --api-key {VALUE} --port 80\n");
+        assert_eq!(shown(&flag), [(Some("api-key".to_owned()), VALUE.to_owned())]);
         assert!(shown("DB_PASSWORD=${OTHER}\nDB_PASSWORD=\nHOME=/root/of/all\n").is_empty());
+        assert!(shown("mysql --password --host db.internal.net\n").is_empty());
     }
 
     #[test]
     fn a_connection_string_is_a_copy_of_its_password() {
-        let text = "DATABASE_URL=postgres://app:kD93hfQ0plm4@db/x\n";
-        assert_eq!(shown(text), [(Some("DATABASE_URL".to_owned()), "kD93hfQ0plm4".to_owned())]);
+        let text = format!("DATABASE_URL=postgres://app:{VALUE}@db/x\n");
+        assert_eq!(shown(&text), [(Some("DATABASE_URL".to_owned()), VALUE.to_owned())]);
+        let text = format!("DB=Server=db;User Id=app;Password={VALUE};\n");
+        assert_eq!(shown(&text), [(Some("DB".to_owned()), VALUE.to_owned())]);
     }
 }

@@ -1,31 +1,58 @@
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use keyroll_observe::Kind;
+use keyroll_observe::{Choice, Kind};
 
-/// The largest file that is read for what looks like a secret, bytes: what people write by hand is far smaller.
-const CANDIDATE_BYTES_MAX: u64 = 1 << 20;
+use crate::kinds::{is_env, is_leftover, original, sealed_by_name};
 
-/// Folders of what was installed or built: nobody keeps a key there, and they are most of a machine's files.
-const LEFT_OUT: [&str; 14] = [
+/// Folders of what was installed or built, by name: nobody keeps a key there, and they are most of a machine's files.
+const INSTALLED: [&str; 10] = [
     "node_modules",
     "site-packages",
     "dist-packages",
     "__pycache__",
-    "target",
-    ".git",
-    ".cache",
-    "vendor",
     ".venv",
     ".rustup",
-    ".cargo",
     ".npm",
-    "go",
     ".nvm",
+    ".pnpm-store",
+    "bower_components",
 ];
 
+/// The same where they stand below one folder alone.
+const INSTALLED_BELOW: [&str; 8] = [
+    "pkg/mod",
+    ".cargo/registry",
+    ".cargo/git",
+    "lib/apt",
+    "lib/dpkg",
+    "local/share/Trash",
+    "lib/snapd",
+    "lib/flatpak",
+];
+
+/// What containers are made of.
+const CONTAINERS: [&str; 5] = [
+    "/var/lib/docker/overlay2",
+    "/var/lib/docker/rootfs",
+    "/var/lib/docker/image",
+    "/var/lib/containerd",
+    "containers/storage/overlay",
+];
+
+/// Folders that a tool builds into, each with the file beside it that says so.
+const BUILT: [(&str, &str); 5] = [
+    ("target", "Cargo.toml"),
+    ("target", "pom.xml"),
+    ("vendor", "go.mod"),
+    ("vendor", "composer.json"),
+    ("vendor", "Gemfile"),
+];
+
+/// What is inside a `.git` and may hold a login.
+const IN_GIT: [&str; 5] = ["config", "config.worktree", "FETCH_HEAD", "modules", "credentials"];
+
 /// Names of files that hold settings, by how they end.
-const ENDS: [&str; 24] = [
-    ".env",
+const ENDS: [&str; 32] = [
     ".envrc",
     ".conf",
     ".config",
@@ -43,16 +70,25 @@ const ENDS: [&str; 24] = [
     ".timer",
     ".socket",
     ".sh",
+    ".bash",
+    ".zsh",
+    ".fish",
     ".tfvars",
+    ".tfstate",
     ".pem",
     ".key",
     ".token",
     ".secret",
+    ".password",
     ".txt",
+    ".enc",
+    ".xml",
+    ".hcl",
+    ".pm2",
 ];
 
-/// Names of files that hold settings, whole.
-const NAMES: [&str; 26] = [
+/// Names of files that hold settings, whole; beside them every `.…rc` and `.…_history`.
+const NAMES: [&str; 32] = [
     "env",
     "environment",
     "config",
@@ -62,16 +98,13 @@ const NAMES: [&str; 26] = [
     "_netrc",
     ".pgpass",
     ".git-credentials",
-    ".npmrc",
-    ".yarnrc",
-    ".pypirc",
+    ".gitconfig",
     ".profile",
-    ".bashrc",
     ".bash_profile",
-    ".zshrc",
+    ".bash_aliases",
     ".zshenv",
     ".zprofile",
-    ".my.cnf",
+    ".zlogin",
     ".s3cfg",
     ".boto",
     ".dockercfg",
@@ -79,42 +112,120 @@ const NAMES: [&str; 26] = [
     "dump.pm2",
     "id_rsa",
     "id_ed25519",
+    "id_ecdsa",
+    "dockerfile",
+    "jenkinsfile",
+    "makefile",
+    "procfile",
+    "vagrantfile",
+    "wp-config.php",
+    "settings.py",
+    "local_settings.py",
 ];
 
-/// Whether a file or a folder is looked into.
-pub(crate) fn wanted(path: &Path, kind: Kind) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
+/// Lists of what a project is built from: full of checksums, without a secret.
+const LOCKS: [&str; 9] = [
+    "package-lock.json",
+    "npm-shrinkwrap.json",
+    "yarn.lock",
+    "pnpm-lock.yaml",
+    "composer.lock",
+    "cargo.lock",
+    "poetry.lock",
+    "go.sum",
+    "flake.lock",
+];
+
+const DATABASES: [&str; 6] = [".sqlite", ".sqlite3", ".db", ".db3", ".vscdb", ".s3db"];
+
+const ARCHIVES: [&str; 18] = [
+    ".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".jar", ".war", ".deb", ".rpm",
+    ".apk", ".cpio", ".lz4", ".tbz2", ".txz",
+];
+
+/// Pictures, sound, fonts, programs: what holds a value there is looked for with other means.
+const MEDIA: [&str; 28] = [
+    ".png", ".jpg", ".jpeg", ".gif", ".webp", ".ico", ".mp3", ".mp4", ".mkv", ".webm", ".mov", ".ogg",
+    ".wav", ".flac", ".ttf", ".otf", ".woff", ".woff2", ".so", ".a", ".o", ".pyc", ".class", ".rlib",
+    ".rmeta", ".wasm", ".iso", ".qcow2",
+];
+
+/// Whether a file or a folder is looked into for what may be a secret.
+pub(crate) fn settings(path: &Path, kind: Kind) -> Choice {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    let ends = |all: &[&str]| all.iter().any(|end| name.ends_with(end));
     match kind {
-        Kind::Folder => !LEFT_OUT.contains(&name.as_ref()),
-        Kind::File(bytes) => bytes > 0 && bytes <= CANDIDATE_BYTES_MAX && holds_settings(&name),
+        Kind::Folder => folder(path),
+        Kind::File(0) => Choice::Pass,
+        Kind::File(_) if in_git(path) || LOCKS.contains(&name.as_str()) || is_beside(&name) => Choice::Pass,
+        Kind::File(_) if sealed_by_name(path).is_some() || ends(&DATABASES) => Choice::Look,
+        Kind::File(_) if ends(&ARCHIVES) => Choice::Name("an archive is not opened"),
+        Kind::File(_) if ends(&MEDIA) => Choice::Pass,
+        Kind::File(_) if holds_settings(&name) || in_credentials(path) => Choice::Look,
+        Kind::File(_) => Choice::Pass,
     }
+}
+
+/// Whether a file or a folder is looked into for values that are known.
+pub(crate) fn everything(path: &Path, kind: Kind) -> Choice {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    let ends = |all: &[&str]| all.iter().any(|end| name.ends_with(end));
+    match kind {
+        Kind::Folder => folder(path),
+        Kind::File(0) => Choice::Pass,
+        Kind::File(_) if in_git(path) || is_beside(&name) || ends(&ARCHIVES) => Choice::Pass,
+        Kind::File(_) if ends(&MEDIA) => Choice::LeaveOut("pictures, sound, fonts and programs"),
+        Kind::File(_) => Choice::Look,
+    }
+}
+
+fn folder(path: &Path) -> Choice {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let built = |(folder, beside): &(&str, &str)| *folder == name && path.with_file_name(beside).exists();
+    if in_git(path) {
+        Choice::LeaveOut("the history of a git repository is compressed")
+    } else if CONTAINERS.iter().any(|below| path.ends_with(below.trim_start_matches('/'))) {
+        Choice::LeaveOut("what containers are made of")
+    } else if INSTALLED.contains(&&*name)
+        || INSTALLED_BELOW.iter().any(|below| path.ends_with(below))
+        || BUILT.iter().any(built)
+    {
+        Choice::LeaveOut("what was installed or built")
+    } else if name == ".cache" {
+        Choice::LeaveOut("caches")
+    } else {
+        Choice::Look
+    }
+}
+
+/// Inside a `.git`, and nothing that may hold a login.
+fn in_git(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    path.parent().is_some_and(|parent| parent.ends_with(".git")) && !IN_GIT.iter().any(|kept| name == *kept)
+}
+
+/// What a database keeps beside itself: it is read with it.
+fn is_beside(name: &str) -> bool {
+    let beside = ["-wal", "-shm", "-journal"].iter().find_map(|end| name.strip_suffix(end));
+    beside.is_some_and(|base| DATABASES.iter().any(|end| base.ends_with(end)))
 }
 
 /// Also with something behind it: `.env.production`, `openclaw.json.bak.1`.
 fn holds_settings(name: &str) -> bool {
-    let small = name.to_ascii_lowercase();
-    let env = small.starts_with(".env") || small.split('.').any(|part| part == "env");
-    let copied = [".bak", ".old", ".orig", ".save", ".last-good", "~"];
-    env || NAMES.contains(&small.as_str())
-        || ENDS.iter().any(|end| small.ends_with(end))
-        || copied.iter().any(|mark| small.contains(mark))
+    let plain = original(name);
+    let shell = plain.starts_with('.') && (plain.ends_with("rc") || plain.ends_with("_history"));
+    is_env(&plain)
+        || shell
+        || NAMES.contains(&plain.as_str())
+        || ENDS.iter().any(|end| plain.ends_with(end))
+        || keyroll_leak::names_a_secret(&plain)
+        || is_leftover(name)
 }
 
-/// Where people and programs keep settings on this machine.
-pub(crate) fn roots() -> Vec<PathBuf> {
-    [
-        "/etc",
-        "/root",
-        "/home",
-        "/srv",
-        "/opt",
-        "/usr/local/etc",
-        "/var/lib",
-        "/var/spool/cron",
-        "/run/secrets",
-    ]
-    .map(PathBuf::from)
-    .into()
+/// A folder whose files are values: `/run/secrets`, `/etc/credstore`, a table of cron.
+fn in_credentials(path: &Path) -> bool {
+    let folder = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+    matches!(&*folder, "secrets" | "credentials" | "credstore" | "crontabs" | "cron.d" | "default" | ".ssh")
 }
 
 #[cfg(test)]
@@ -123,6 +234,7 @@ mod tests {
 
     #[test]
     fn settings_and_their_leftovers_are_looked_into() {
+        let look = |path: &str| settings(Path::new(path), Kind::File(100));
         for name in [
             ".env",
             "api.env",
@@ -132,13 +244,25 @@ mod tests {
             "compose.yaml",
             "env.local",
             "x.service",
+            "db_password",
+            ".zsh_history",
+            ".wgetrc",
+            "terraform.tfstate",
+            "state.sqlite",
+            "vault.kdbx",
+            ".git/config",
+            ".kube/config",
+            "secrets/one",
         ] {
-            assert!(wanted(&Path::new("/srv").join(name), Kind::File(100)), "{name}");
+            assert_eq!(look(&format!("/srv/{name}")), Choice::Look, "{name}");
         }
-        for name in ["a.png", "main.rs", "README"] {
-            assert!(!wanted(&Path::new("/srv").join(name), Kind::File(100)), "{name}");
+        for name in ["a.png", "main.rs", "README", "package-lock.json", "state.sqlite-wal", ".git/index"] {
+            assert_eq!(look(&format!("/srv/{name}")), Choice::Pass, "{name}");
         }
-        assert!(!wanted(Path::new("/srv/node_modules"), Kind::Folder));
-        assert!(!wanted(Path::new("/srv/.env"), Kind::File(1 << 30)));
+        assert!(matches!(look("/srv/a.tar.gz"), Choice::Name(_)));
+        assert!(matches!(settings(Path::new("/srv/node_modules"), Kind::Folder), Choice::LeaveOut(_)));
+        assert!(matches!(settings(Path::new("/srv/.git/objects"), Kind::Folder), Choice::LeaveOut(_)));
+        assert_eq!(settings(Path::new("/srv/target"), Kind::Folder), Choice::Look);
+        assert_eq!(everything(Path::new("/srv/main.rs"), Kind::File(100)), Choice::Look);
     }
 }

@@ -5,21 +5,33 @@
 
 mod candidates;
 mod chain;
+mod database;
+mod entries;
+mod evidence;
 mod files;
+mod instance;
+mod kinds;
 mod label;
+mod look;
+mod memory;
 mod place;
 mod processes;
+mod roots;
 mod secrets;
 mod service;
 mod survey;
 mod values;
 mod verdict;
+mod wal;
 
 pub use chain::{Chain, Link, Standing};
+pub use evidence::Evidence;
+pub use instance::{Instance, Opened, StartUnseen, Worker};
 pub use label::Label;
+pub use memory::{MemoryAhead, MemoryStage};
 pub use place::{Place, Record, Sighting, Unseen};
 pub use secrets::{Found, secrets};
 pub use service::{Keeper, Service};
-pub use survey::{Managers, Options, Survey, SurveyError, survey, survey_with};
+pub use survey::{Managers, Options, Store, Survey, SurveyError, survey, survey_with};
 pub use values::{Value, ValueId, Values};
 pub use verdict::{Doubt, Held, Memory, Verdict, verdict};

@@ -1,5 +1,6 @@
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use keyroll_copy::Slot;
 use keyroll_needle::Encoding;
 use keyroll_observe::ProcessId;
 
@@ -15,12 +16,35 @@ pub enum Place {
         /// In which line, from 1 on.
         line: u64,
     },
+    /// In a row of a database.
+    Row {
+        /// Its file.
+        path: PathBuf,
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// The number of the row in its table.
+        row: i64,
+    },
+    /// In the file of a database or in its log, and in no row: written over, deleted, or rolled back.
+    Remains {
+        /// Which file.
+        path: PathBuf,
+    },
     /// In the environment that a process was started with.
     Environment {
         /// Which process.
         process: ProcessId,
         /// Under which name.
         variable: String,
+    },
+    /// In a credential that systemd gave a process at its start.
+    Credential {
+        /// Which process.
+        process: ProcessId,
+        /// The credential's name.
+        name: String,
     },
     /// In a process's command line, which every user of the machine can read.
     Arguments {
@@ -58,10 +82,23 @@ impl Place {
     /// The process, where it is in one.
     pub fn process(&self) -> Option<&ProcessId> {
         match self {
-            Self::Environment { process, .. } | Self::Arguments { process } | Self::Memory { process } => {
-                Some(process)
-            }
-            Self::File { .. } | Self::Record { .. } => None,
+            Self::Environment { process, .. }
+            | Self::Credential { process, .. }
+            | Self::Arguments { process }
+            | Self::Memory { process } => Some(process),
+            Self::File { .. } | Self::Row { .. } | Self::Remains { .. } | Self::Record { .. } => None,
+        }
+    }
+
+    /// The file, where it is in one.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File { path, .. } | Self::Row { path, .. } | Self::Remains { path } => Some(path),
+            Self::Environment { .. }
+            | Self::Credential { .. }
+            | Self::Arguments { .. }
+            | Self::Memory { .. }
+            | Self::Record { .. } => None,
         }
     }
 }
@@ -75,6 +112,8 @@ pub struct Sighting {
     pub place: Place,
     /// The name that it has there: a variable, a key of a document.
     pub name: Option<String>,
+    /// Its place by the format of the file, where it has one.
+    pub slot: Option<Slot>,
     /// In which form.
     pub encoding: Encoding,
 }

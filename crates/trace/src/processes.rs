@@ -1,90 +1,233 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::time::Duration;
 
-use keyroll_leak::Rules;
+use keyroll_leak::{Rules, names_a_secret};
 use keyroll_needle::{Encoding, Needles};
-use keyroll_observe::{Listing, NotVisible, ProcessId, environments, own_tree};
+use keyroll_observe::{Listing, NotVisible, ProcessId, Start, open_files, own_tree, starts};
 use keyroll_secret::SecretBytes;
 
 use crate::candidates::in_text;
-use crate::{Place, Sighting, Unseen, Values};
+use crate::instance::{Instance, Opened, StartUnseen, instances};
+use crate::{Place, Sighting, Unseen, ValueId, Values};
 
-/// What the environments and command lines of all processes hold.
-pub(crate) fn look(
-    listing: &Listing,
-    rules: &'static Rules,
-    wait: Duration,
-    values: &mut Values,
-) -> (Vec<Sighting>, Vec<Unseen>) {
-    let own = own_tree(listing);
-    let ids: Vec<ProcessId> =
-        listing.seen.iter().map(|one| one.id).filter(|id| !own.contains(&id.pid)).collect();
-    let users: BTreeMap<ProcessId, Option<u32>> = listing.seen.iter().map(|one| (one.id, one.uid)).collect();
-    let mut sightings = Vec::new();
-    let mut unseen = Vec::new();
-    environments(&ids, wait, &mut |process, answer| match answer {
-        Ok(bytes) => sightings.extend(in_environment(*process, bytes, rules, values)),
-        Err(NotVisible::Vanished | NotVisible::Replaced) => {}
-        Err(reason) => {
-            let uid = users.get(process).copied().flatten();
-            unseen.push(Unseen { what: format!("process {}", process.pid), reason: reason.to_string(), uid });
-        }
-    });
-    for process in listing.seen.iter().filter(|one| !own.contains(&one.id.pid)) {
-        process.args.any(|argument| {
-            for one in in_text(argument, rules) {
-                let bytes = SecretBytes::new(argument.get(one.span).unwrap_or_default().to_vec());
-                if let Some(value) = values.add(bytes, one.rule) {
-                    let place = Place::Arguments { process: process.id };
-                    sightings.push(Sighting { value, place, name: one.name, encoding: Encoding::Raw });
-                }
-            }
-            false
-        });
-    }
-    (sightings, unseen)
+/// How much of what processes were started with is kept at once, bytes: thousands of ordinary environments.
+const KEPT_BYTES_MAX: usize = 64 << 20;
+
+/// What stands in the place of a variable's name where there is none; it could itself be a value.
+const UNNAMED: &str = "(no variable)";
+
+/// What runs, from the first look at it until every value is known that it may hold.
+pub(crate) struct Running {
+    pub(crate) instances: BTreeMap<ProcessId, Instance>,
+    starts: BTreeMap<ProcessId, Start>,
+    users: BTreeMap<ProcessId, Option<u32>>,
 }
 
-fn in_environment(
-    process: ProcessId,
-    bytes: &[u8],
-    rules: &'static Rules,
-    values: &mut Values,
-) -> Vec<Sighting> {
-    let mut found = Vec::new();
-    for entry in bytes.split(|byte| *byte == 0) {
-        for one in in_text(entry, rules) {
-            let bytes = SecretBytes::new(entry.get(one.span).unwrap_or_default().to_vec());
-            let (Some(variable), Some(value)) = (one.name, values.add(bytes, one.rule)) else { continue };
-            let place = Place::Environment { process, variable: variable.clone() };
-            found.push(Sighting { value, place, name: Some(variable), encoding: Encoding::Raw });
+impl Running {
+    /// Reads what every process was started with, and takes in what looks like a credential there.
+    pub(crate) fn look(
+        listing: &Listing,
+        rules: &'static Rules,
+        wait: Duration,
+        values: &mut Values,
+        sightings: &mut Vec<Sighting>,
+        unseen: &mut Vec<Unseen>,
+    ) -> Self {
+        let users = listing.seen.iter().map(|one| (one.id, one.uid)).collect();
+        let instances = instances(listing, &own_tree(listing));
+        let mut running = Self { instances, starts: BTreeMap::new(), users };
+        running.read(wait, unseen);
+        for (process, start) in &running.starts {
+            in_start(*process, start, rules, values, sightings);
         }
-    }
-    found
-}
-
-/// Where the values of others stand in an environment too, in whatever form.
-pub(crate) fn by_value(listing: &Listing, needles: &Needles, wait: Duration, sightings: &mut Vec<Sighting>) {
-    let own = own_tree(listing);
-    let ids: Vec<ProcessId> =
-        listing.seen.iter().map(|one| one.id).filter(|id| !own.contains(&id.pid)).collect();
-    environments(&ids, wait, &mut |process, answer| {
-        let entries = answer.unwrap_or_default().split(|byte| *byte == 0);
-        for entry in entries {
-            needles.find(entry, &mut |hit| {
-                let name = entry.split(|byte| *byte == b'=').next().unwrap_or_default();
-                let variable = String::from_utf8_lossy(name).into_owned();
-                let place = Place::Environment { process: *process, variable: variable.clone() };
-                let sighting = Sighting {
-                    value: crate::ValueId(hit.id.0),
-                    place,
-                    name: Some(variable),
-                    encoding: hit.encoding,
-                };
-                if !sightings.contains(&sighting) {
-                    sightings.push(sighting);
-                }
+        for process in listing.seen.iter().filter(|one| running.instances.contains_key(&one.id)) {
+            let place = Place::Arguments { process: process.id };
+            process.args.any(|argument| {
+                take(argument, &place, None, rules, values, sightings);
+                false
             });
         }
-    });
+        running
+    }
+
+    fn read(&mut self, wait: Duration, unseen: &mut Vec<Unseen>) {
+        let ids: Vec<ProcessId> = self.instances.keys().copied().collect();
+        let mut kept = 0;
+        starts(&ids, wait, &mut |process, answer| {
+            let answer = answer.and_then(|start| {
+                kept += start.bytes();
+                if kept > KEPT_BYTES_MAX { Err(NotVisible::TooLarge) } else { Ok(start) }
+            });
+            match answer {
+                Ok(start) => drop(self.starts.insert(*process, start)),
+                // It is not there any more, and holds nothing.
+                Err(NotVisible::Vanished | NotVisible::Replaced) => drop(self.instances.remove(process)),
+                Err(reason) => {
+                    unseen.push(self.unseen(*process, "environment", &reason));
+                    if let Some(instance) = self.instances.get_mut(process) {
+                        instance.start = Err(StartUnseen::Hidden(reason));
+                    }
+                }
+            }
+        });
+    }
+
+    fn unseen(&self, process: ProcessId, what: &str, reason: &impl ToString) -> Unseen {
+        let uid = self.users.get(&process).copied().flatten();
+        Unseen { what: format!("{what} of process {}", process.pid), reason: reason.to_string(), uid }
+    }
+
+    /// Every value is looked for again in what the processes were started with, in whatever form; after it every
+    /// instance says which it was started with, and what was read is dropped.
+    pub(crate) fn by_value(
+        &mut self,
+        listing: &Listing,
+        values: &Values,
+        needles: Option<&Needles>,
+        sightings: &mut Vec<Sighting>,
+        unseen: &mut Vec<Unseen>,
+    ) {
+        let mut known: BTreeSet<(ValueId, Place)> =
+            sightings.iter().map(|one| (one.value, one.place.clone())).collect();
+        let mut seen = |bytes: &[u8], place: Place, name: Option<&str>| {
+            let Some(needles) = needles else { return };
+            needles.find(bytes, &mut |hit| {
+                let value = ValueId(hit.id.0);
+                let common = values.get(value).is_none_or(crate::Value::common);
+                if (!common || whole(bytes, hit.start, hit.end)) && known.insert((value, place.clone())) {
+                    let (name, encoding) = (name.map(str::to_owned), hit.encoding);
+                    sightings.push(Sighting { value, place: place.clone(), name, slot: None, encoding });
+                }
+            });
+        };
+        for (process, start) in &self.starts {
+            for (name, entry) in start.entries() {
+                let variable = name.clone().unwrap_or_else(|| UNNAMED.to_owned());
+                seen(entry, Place::Environment { process: *process, variable }, name.as_deref());
+            }
+            for (name, bytes) in start.credentials().into_iter().flatten() {
+                let place = Place::Credential { process: *process, name: name.to_owned() };
+                seen(bytes, place, Some(name));
+            }
+        }
+        for process in listing.seen.iter().filter(|one| self.instances.contains_key(&one.id)) {
+            process.args.any(|argument| {
+                seen(argument, Place::Arguments { process: process.id }, None);
+                false
+            });
+        }
+        self.started_with(sightings, unseen);
+    }
+
+    fn started_with(&mut self, sightings: &[Sighting], unseen: &mut Vec<Unseen>) {
+        for (process, start) in std::mem::take(&mut self.starts) {
+            let hidden = match start.credentials() {
+                _ if start.overwritten() => Some(StartUnseen::Overwritten),
+                Ok(_) => None,
+                Err(reason) => Some(StartUnseen::Hidden(reason)),
+            };
+            if let Some(reason) = &hidden {
+                unseen.push(self.unseen(process, "environment", reason));
+            }
+            if let Some(instance) = self.instances.get_mut(&process) {
+                instance.program = start.program();
+                instance.start = hidden.map_or_else(|| Ok(BTreeSet::new()), Err);
+            }
+        }
+        for sighting in sightings {
+            let started = match &sighting.place {
+                Place::Environment { process, .. }
+                | Place::Credential { process, .. }
+                | Place::Arguments { process } => self.instances.get_mut(process),
+                Place::File { .. }
+                | Place::Row { .. }
+                | Place::Remains { .. }
+                | Place::Record { .. }
+                | Place::Memory { .. } => None,
+            };
+            if let Some(Ok(start)) = started.map(|one| one.start.as_mut()) {
+                start.insert(sighting.value);
+            }
+        }
+    }
+
+    /// Which of the files with copies each process has open.
+    pub(crate) fn open(&mut self, sightings: &[Sighting], wait: Duration, unseen: &mut Vec<Unseen>) {
+        let mut of_path: BTreeMap<&Path, BTreeSet<ValueId>> = BTreeMap::new();
+        for sighting in sightings {
+            if let Some(path) = sighting.place.file() {
+                of_path.entry(path).or_default().insert(sighting.value);
+            }
+        }
+        let mut of_file: BTreeMap<(u64, u64), (&Path, &BTreeSet<ValueId>)> = BTreeMap::new();
+        for (path, values) in &of_path {
+            if let Ok(data) = std::fs::symlink_metadata(path) {
+                of_file.insert((data.dev(), data.ino()), (path, values));
+            }
+        }
+        if of_path.is_empty() {
+            return;
+        }
+        let ids: Vec<ProcessId> = self.instances.keys().copied().collect();
+        open_files(&ids, wait, &mut |process, answer| match answer {
+            Ok(files) => {
+                let Some(instance) = self.instances.get_mut(process) else { return };
+                for file in files {
+                    if let Some((path, values)) = of_file.get(&file.file) {
+                        instance.open.insert(Opened { path: path.to_path_buf(), replaced: false });
+                        instance.read.extend(*values);
+                    } else if file.removed && of_path.contains_key(file.path.as_path()) {
+                        instance.open.insert(Opened { path: file.path, replaced: true });
+                    }
+                }
+            }
+            Err(NotVisible::Vanished | NotVisible::Replaced) => drop(self.instances.remove(process)),
+            Err(reason) => unseen.push(self.unseen(*process, "open files", &reason)),
+        });
+    }
+}
+
+/// Whether a match is all that stands behind the name.
+fn whole(entry: &[u8], start: usize, end: usize) -> bool {
+    let begins = start.checked_sub(1).is_none_or(|before| entry.get(before) == Some(&b'='));
+    begins && end == entry.len()
+}
+
+fn in_start(
+    process: ProcessId,
+    start: &Start,
+    rules: &'static Rules,
+    values: &mut Values,
+    sightings: &mut Vec<Sighting>,
+) {
+    for (name, entry) in start.entries() {
+        let variable = name.clone().unwrap_or_else(|| UNNAMED.to_owned());
+        take(entry, &Place::Environment { process, variable }, name.as_deref(), rules, values, sightings);
+    }
+    for (name, bytes) in start.credentials().into_iter().flatten() {
+        let place = Place::Credential { process, name: name.to_owned() };
+        take(bytes, &place, Some(name), rules, values, sightings);
+    }
+}
+
+/// What looks like a credential in some bytes. The name is that of the slot; where it has none, one within the bytes that
+/// says what it is (`--api-key=…`), and no other: that could be a value.
+fn take(
+    bytes: &[u8],
+    place: &Place,
+    name: Option<&str>,
+    rules: &'static Rules,
+    values: &mut Values,
+    sightings: &mut Vec<Sighting>,
+) {
+    for one in in_text(bytes, rules) {
+        let found = SecretBytes::new(bytes.get(one.span).unwrap_or_default().to_vec());
+        if let Some(value) = values.add(found, one.rule) {
+            let name = name.map(str::to_owned).or_else(|| one.name.filter(|name| names_a_secret(name)));
+            let (place, encoding) = (place.clone(), Encoding::Raw);
+            sightings.push(Sighting { value, place, name, slot: None, encoding });
+        }
+    }
 }

@@ -1,16 +1,26 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use keyroll_leak::{RuleError, Rules};
 use keyroll_manager::Docker;
-use keyroll_needle::Encoding;
-use keyroll_observe::{FileLimits, Listing, processes, visit_files};
-use keyroll_secret::{FingerprintKey, SecretBytes};
+use keyroll_observe::{
+    FileLimits, FilesReport, Listing, Look, NotVisible, ProcessId, look_at_files, processes, shown,
+};
+use keyroll_secret::FingerprintKey;
 
-use crate::candidates::in_text;
+use crate::look::{Known, Seen, candidates, known};
+use crate::processes::Running;
+use crate::roots::roots;
 use crate::service::services;
-use crate::{Place, Service, Sighting, Unseen, Values, files, processes as running};
+use crate::{Instance, Place, Service, Sighting, Unseen, ValueId, Values, files};
+
+/// The largest file that is read whole, bytes: a database is taken apart in memory, and two are at a time.
+const FILE_BYTES_MAX: usize = 16 << 20;
+
+/// The most files that are searched for known values.
+const FILES_MAX: usize = 400_000;
 
 /// What is looked at.
 #[derive(Debug, Clone)]
@@ -21,6 +31,15 @@ pub struct Options {
     pub wait: Duration,
 }
 
+/// Something at rest whose values cannot be read without its key.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Store {
+    /// Its file.
+    pub path: PathBuf,
+    /// What it is encrypted with: `sops`, `KeePass`.
+    pub kind: &'static str,
+}
+
 /// What stands where.
 pub struct Survey {
     /// Every value, once.
@@ -29,8 +48,12 @@ pub struct Survey {
     pub sightings: Vec<Sighting>,
     /// The processes that were there.
     pub listing: Listing,
+    /// The same without keyroll's own, each with what it was seen to hold.
+    pub instances: BTreeMap<ProcessId, Instance>,
     /// How many files were read.
     pub files: usize,
+    /// Encrypted stores: present, and unreadable.
+    pub stores: Vec<Store>,
     /// What is kept running, and where each takes its secrets from.
     pub services: Vec<Service>,
     /// What could not be looked at.
@@ -50,9 +73,6 @@ pub enum SurveyError {
     /// The rules that come with the program.
     #[error("the rules cannot be read")]
     Rules(#[source] RuleError),
-    /// The list of processes.
-    #[error("/proc cannot be read: {0}")]
-    Processes(String),
 }
 
 /// Looks at everything once. Read-only.
@@ -73,61 +93,118 @@ pub fn survey_with(
     key: FingerprintKey,
 ) -> Result<Survey, SurveyError> {
     let rules = Rules::shipped().map_err(SurveyError::Rules)?;
-    let listing = processes(options.wait).map_err(|reason| SurveyError::Processes(reason.to_string()))?;
     let mut values = Values::new(key);
-    let (mut sightings, mut unseen) = running::look(&listing, rules, options.wait, &mut values);
+    let (mut sightings, mut unseen) = (Vec::new(), Vec::new());
+    // Without processes there are still files.
+    let listing = processes(options.wait).unwrap_or_else(|reason| {
+        let why =
+            if reason == NotVisible::Vanished { "it is not there".to_owned() } else { reason.to_string() };
+        let what = "processes".to_owned();
+        unseen.push(Unseen { what, reason: format!("/proc cannot be read: {why}"), uid: None });
+        Listing::default()
+    });
+    let running = Running::look(&listing, rules, options.wait, &mut values, &mut sightings, &mut unseen);
     let hidden = listing.hidden.iter().map(|one| Unseen {
         what: one.pid.map_or_else(|| "processes".to_owned(), |pid| format!("process {pid}")),
         reason: one.reason.clone(),
         uid: None,
     });
     unseen.extend(hidden);
-    let roots = if options.roots.is_empty() { files::roots() } else { options.roots.clone() };
-    let roots: Vec<PathBuf> = roots.into_iter().filter(|root| root.exists()).collect();
-    let limits = FileLimits { wait: options.wait, ..FileLimits::default() };
-    let report = visit_files(&roots, files::wanted, limits, &mut |path, bytes| {
-        for one in in_text(bytes, rules) {
-            let line = line_of(bytes, one.span.start);
-            let value = SecretBytes::new(bytes.get(one.span).unwrap_or_default().to_vec());
-            if let Some(value) = values.add(value, one.rule) {
-                let place = Place::File { path: path.to_owned(), line };
-                sightings.push(Sighting { value, place, name: one.name, encoding: Encoding::Raw });
-            }
-        }
-    });
-    unseen.extend(report.not_searched.into_iter().map(|one| Unseen {
-        what: keyroll_observe::shown(&one.path),
-        reason: one.reason,
-        uid: None,
-    }));
-    let (services, hidden) =
+    let (services, of_services) =
         services(&listing, &managers.docker, rules, options.wait, &mut values, &mut sightings);
-    unseen.extend(hidden);
-    let mut survey = Survey { values, sightings, listing, files: report.files, services, unseen };
-    survey.by_value(&roots, limits, options.wait);
+    unseen.extend(of_services);
+    let (instances, stores) = (BTreeMap::new(), Vec::new());
+    let mut survey = Survey { values, sightings, listing, instances, files: 0, stores, services, unseen };
+    let roots = if options.roots.is_empty() { roots(&survey.listing) } else { options.roots.clone() };
+    survey.by_name(&roots, options.wait, rules);
+    survey.by_value(&roots, options.wait);
+    survey.held_by(running, options.wait);
+    survey.sightings.sort();
+    survey.unseen.sort();
+    survey.unseen.dedup();
     Ok(survey)
 }
 
-impl Survey {
-    /// Every value is looked for again, wherever it stands and in whatever form.
-    fn by_value(&mut self, roots: &[PathBuf], limits: FileLimits, wait: Duration) {
-        let Some(needles) = self.values.needles() else { return };
-        running::by_value(&self.listing, &needles, wait, &mut self.sightings);
-        let mut known: BTreeSet<(crate::ValueId, Place)> =
-            self.sightings.iter().map(|one| (one.value, one.place.clone())).collect();
-        let sightings = &mut self.sightings;
-        visit_files(roots, files::wanted, limits, &mut |path, bytes| {
-            needles.find(bytes, &mut |hit| {
-                let place = Place::File { path: path.to_owned(), line: line_of(bytes, hit.start) };
-                let value = crate::ValueId(hit.id.0);
-                if known.insert((value, place.clone())) {
-                    sightings.push(Sighting { value, place, name: None, encoding: hit.encoding });
-                }
-            });
-        });
-    }
+fn limits(wait: Duration) -> FileLimits {
+    FileLimits { wait, file_bytes_max: FILE_BYTES_MAX, files_max: FILES_MAX, ..FileLimits::default() }
 }
 
-fn line_of(bytes: &[u8], at: usize) -> u64 {
-    bytes.get(..at).unwrap_or_default().iter().filter(|byte| **byte == b'\n').count() as u64 + 1
+impl Survey {
+    /// What looks like a secret, or is called one.
+    fn by_name(&mut self, roots: &[PathBuf], wait: Duration, rules: &'static Rules) {
+        let look: Look<Seen> = Arc::new(move |path, bytes| candidates(path, bytes, rules));
+        let report = look_at_files(roots, files::settings, limits(wait), &look, &mut |path, seen| {
+            self.unseen.extend(seen.unseen.map(|reason| Unseen { what: shown(path), reason, uid: None }));
+            self.stores.extend(seen.sealed.map(|kind| Store { path: path.to_owned(), kind }));
+            for one in seen.held {
+                if let Some(value) = self.values.add(one.value, one.rule) {
+                    let (name, slot, encoding) = (one.name, one.slot, one.encoding);
+                    self.sightings.push(Sighting { value, place: one.place, name, slot, encoding });
+                }
+            }
+        });
+        self.files = report.files;
+        self.stores.sort();
+        // One place may show a value in two ways: that with a name says more.
+        self.sightings.sort_by(|one, other| {
+            let known = |sighting: &Sighting| (sighting.slot.is_none(), sighting.name.is_none());
+            (one.value, &one.place, known(one)).cmp(&(other.value, &other.place, known(other)))
+        });
+        self.sightings
+            .dedup_by(|later, earlier| later.value == earlier.value && later.place == earlier.place);
+        self.note(report);
+        if self.values.is_full() {
+            let reason = "there are more than one survey keeps apart".to_owned();
+            self.unseen.push(Unseen { what: "some values".to_owned(), reason, uid: None });
+        }
+    }
+
+    /// Every value is looked for again in what runs, and every process becomes an instance of what it holds.
+    fn held_by(&mut self, mut running: Running, wait: Duration) {
+        let needles = self.values.needles();
+        let (sightings, unseen) = (&mut self.sightings, &mut self.unseen);
+        running.by_value(&self.listing, &self.values, needles.as_ref(), sightings, unseen);
+        running.open(sightings, wait, unseen);
+        self.instances = running.instances;
+    }
+
+    /// The same in files, in whatever form.
+    fn by_value(&mut self, roots: &[PathBuf], wait: Duration) {
+        let Some(needles) = self.values.needles() else { return };
+        let mut there: BTreeSet<(ValueId, Place)> =
+            self.sightings.iter().map(|one| (one.value, one.place.clone())).collect();
+        let needles = Arc::new(needles);
+        let look: Look<Vec<Known>> = Arc::new(move |path, bytes| known(path, bytes, &needles));
+        let sightings = &mut self.sightings;
+        let report = look_at_files(roots, files::everything, limits(wait), &look, &mut |_, found| {
+            for one in found {
+                if there.insert((one.value, one.place.clone())) {
+                    let Known { value, place, name, slot, encoding } = one;
+                    sightings.push(Sighting { value, place, name, slot, encoding });
+                }
+            }
+        });
+        self.files = self.files.max(report.files);
+        self.note(report);
+        let ordinary = self.values.ordinary();
+        if ordinary > 0 {
+            let what = format!("further copies of {ordinary} values");
+            let reason = "an ordinary word: it is found under its names alone".to_owned();
+            self.unseen.push(Unseen { what, reason, uid: None });
+        }
+    }
+
+    fn note(&mut self, report: FilesReport) {
+        self.unseen.extend(report.not_searched.into_iter().map(|one| Unseen {
+            what: shown(&one.path),
+            reason: one.reason,
+            uid: None,
+        }));
+        let counts: BTreeMap<&str, u64> = report.left_out;
+        self.unseen.extend(counts.into_iter().map(|(reason, count)| Unseen {
+            what: format!("{count} folders or files"),
+            reason: reason.to_owned(),
+            uid: None,
+        }));
+    }
 }

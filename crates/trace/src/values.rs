@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use keyroll_leak::Rule;
+use keyroll_leak::{Rule, is_distinct};
 use keyroll_needle::{NeedleId, Needles, VALUE_BYTES_MAX, VALUE_BYTES_MIN};
 use keyroll_secret::{Fingerprint, FingerprintKey, SecretBytes};
 
@@ -8,6 +8,10 @@ use crate::Label;
 
 /// The most values that are kept apart in one survey.
 const VALUES_MAX: usize = 10_000;
+
+/// A value of no known form is told from chance in memory if it is so long, or so long with letters and digits.
+const APART_BYTES_MIN: usize = 20;
+const APART_MIXED_BYTES_MIN: usize = 12;
 
 /// One value, wherever it stands; the number means nothing behind its survey.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,6 +30,15 @@ impl Value {
     /// What may be shown of it. `digits` of its fingerprint are enough to tell it from all others.
     pub fn label(&self, digits: usize) -> Label {
         Label::of(&self.bytes, self.rule, &self.fingerprint, digits)
+    }
+
+    /// Whether it could stand somewhere by chance, as `postgres` or `administrator` do: found in memory, or within
+    /// something longer, it says nothing.
+    pub fn common(&self) -> bool {
+        let bytes = self.bytes.expose();
+        let mixed = bytes.iter().any(u8::is_ascii_digit) && bytes.iter().any(u8::is_ascii_alphabetic);
+        let apart = if mixed { APART_MIXED_BYTES_MIN } else { APART_BYTES_MIN };
+        !is_distinct(bytes) || (self.rule.is_none() && bytes.len() < apart)
     }
 }
 
@@ -66,6 +79,11 @@ impl Values {
         self.all.get(usize::try_from(id.0).ok()?)
     }
 
+    /// The number of this value, where the survey came upon it.
+    pub fn of(&self, bytes: &SecretBytes) -> Option<ValueId> {
+        self.known.get(&self.key.fingerprint(bytes)).copied()
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.all.len()
@@ -76,11 +94,31 @@ impl Values {
         self.all.is_empty()
     }
 
+    /// How many are ordinary words, which are not looked for beyond where they were found by name.
+    pub(crate) fn ordinary(&self) -> usize {
+        self.all.iter().filter(|value| !is_distinct(value.bytes.expose())).count()
+    }
+
+    /// Whether there may be more than are kept.
+    pub(crate) fn is_full(&self) -> bool {
+        self.all.len() >= VALUES_MAX
+    }
+
     /// What finds all of them in every encoding; `None` where there is nothing to look for.
     pub(crate) fn needles(&self) -> Option<Needles> {
-        let numbered = (0..).map(NeedleId).zip(&self.all);
+        self.needles_of(|value| is_distinct(value.bytes.expose()))
+    }
+
+    /// The same for memory: only what does not stand there by chance.
+    pub(crate) fn needles_for_memory(&self) -> Option<Needles> {
+        self.needles_of(|value| !value.common())
+    }
+
+    fn needles_of(&self, wanted: fn(&Value) -> bool) -> Option<Needles> {
+        let mut numbered = (0..).map(NeedleId).zip(&self.all).filter(|(_, value)| wanted(value)).peekable();
+        numbered.peek()?;
         let builder = numbered.fold(Needles::builder(), |builder, (id, value)| builder.add(id, &value.bytes));
-        if self.all.is_empty() { None } else { builder.build().ok() }
+        builder.build().ok()
     }
 
     /// How many hex digits of the fingerprints tell all values apart; at least six.

@@ -5,10 +5,12 @@ use crate::ValueId;
 /// What an instance was seen to hold of one secret's versions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Held {
-    /// In what it was started with: environment, credentials. `None` = not visible.
+    /// In what it was started with: environment, command line, credentials. `None` = not visible, or not whole.
     pub start: Option<BTreeSet<ValueId>>,
     /// In its memory, without what the kernel keeps of its start.
     pub memory: Memory,
+    /// In files that it was seen to open since they have this content: it may have read them, and need not hold them.
+    pub read: BTreeSet<ValueId>,
 }
 
 /// What a search of a process's memory showed.
@@ -23,6 +25,8 @@ pub enum Memory {
     InPart(BTreeSet<ValueId>),
     /// Nothing of it could be read.
     Closed,
+    /// One of the versions may stand anywhere by chance: what is found in memory says nothing.
+    Common,
 }
 
 /// What an instance runs on.
@@ -43,8 +47,16 @@ pub enum Verdict {
 pub enum Doubt {
     /// Which copy wins is not known.
     NoChain,
-    /// It was started with another version, and may have read the next one since: its memory was not searched, or not whole.
+    /// It may hold the next version or another: its memory was not searched.
     MemoryNotSearched,
+    /// The same: its memory was not searched whole.
+    MemoryInPart,
+    /// The same: its memory is closed to this user.
+    MemoryClosed,
+    /// The same: a version could stand in memory by chance.
+    CommonValue,
+    /// It was seen to open the winning copy, and holds another version: it may read its copy at each use.
+    ReadSince,
     /// What it was started with is closed to this user.
     StartHidden,
     /// It was seen to hold none of the versions.
@@ -58,23 +70,26 @@ pub enum Doubt {
 pub fn verdict(next: Option<ValueId>, held: &Held) -> Verdict {
     let Some(next) = next else { return Verdict::Unknown(Doubt::NoChain) };
     let empty = BTreeSet::new();
-    let (memory, whole) = match &held.memory {
-        Memory::Whole(found) => (found, true),
-        Memory::InPart(found) => (found, false),
-        Memory::NotSearched | Memory::Closed => (&empty, false),
+    let (memory, doubt) = match &held.memory {
+        Memory::Whole(found) => (found, None),
+        Memory::InPart(found) => (found, Some(Doubt::MemoryInPart)),
+        Memory::NotSearched => (&empty, Some(Doubt::MemoryNotSearched)),
+        Memory::Closed => (&empty, Some(Doubt::MemoryClosed)),
+        Memory::Common => (&empty, Some(Doubt::CommonValue)),
     };
     let start = held.start.as_ref().unwrap_or(&empty);
     let mut all: BTreeSet<ValueId> = start.union(memory).copied().collect();
     let has_next = all.remove(&next);
-    match (has_next, all.is_empty()) {
-        (true, true) if whole || start.contains(&next) => Verdict::Current,
-        // The part that was not read may hold another one.
-        (true, true) => Verdict::Unknown(Doubt::MemoryNotSearched),
-        (true, false) => Verdict::Mixed,
-        (false, false) if whole => Verdict::Stale,
-        (false, false) => Verdict::Unknown(Doubt::MemoryNotSearched),
-        (false, true) if held.start.is_none() => Verdict::Unknown(Doubt::StartHidden),
-        (false, true) => Verdict::Unknown(Doubt::NothingSeen),
+    match (has_next, all.is_empty(), doubt) {
+        (true, false, _) => Verdict::Mixed,
+        (true, true, None) => Verdict::Current,
+        (true, true, Some(_)) if start.contains(&next) => Verdict::Current,
+        (false, false, None) if held.read.contains(&next) => Verdict::Unknown(Doubt::ReadSince),
+        (false, false, None) => Verdict::Stale,
+        (false, true, None) => Verdict::Unknown(Doubt::NothingSeen),
+        (false, true, Some(_)) if held.start.is_none() => Verdict::Unknown(Doubt::StartHidden),
+        // What was not read may hold another one.
+        (true | false, true | false, Some(doubt)) => Verdict::Unknown(doubt),
     }
 }
 
@@ -89,22 +104,32 @@ mod tests {
     #[test]
     fn a_verdict_needs_what_it_says() {
         let next = Some(ValueId(2));
-        let held = |start: &[u32], memory: Memory| Held { start: Some(set(start)), memory };
+        let held =
+            |start: &[u32], memory: Memory| Held { start: Some(set(start)), memory, ..Held::default() };
+        let unknown = Verdict::Unknown;
         for (held, wanted) in [
             (held(&[2], Memory::NotSearched), Verdict::Current),
-            (held(&[1], Memory::NotSearched), Verdict::Unknown(Doubt::MemoryNotSearched)),
-            (held(&[1], Memory::Closed), Verdict::Unknown(Doubt::MemoryNotSearched)),
-            (held(&[1], Memory::InPart(set(&[1]))), Verdict::Unknown(Doubt::MemoryNotSearched)),
+            (held(&[2], Memory::Whole(set(&[2]))), Verdict::Current),
+            (held(&[1], Memory::NotSearched), unknown(Doubt::MemoryNotSearched)),
+            (held(&[1], Memory::Closed), unknown(Doubt::MemoryClosed)),
+            (held(&[1], Memory::Common), unknown(Doubt::CommonValue)),
+            (held(&[1], Memory::InPart(set(&[1]))), unknown(Doubt::MemoryInPart)),
             (held(&[1], Memory::Whole(set(&[]))), Verdict::Stale),
             (held(&[1], Memory::Whole(set(&[2]))), Verdict::Mixed),
+            (held(&[2], Memory::InPart(set(&[1]))), Verdict::Mixed),
+            (held(&[], Memory::Whole(set(&[1]))), Verdict::Stale),
             (held(&[], Memory::Whole(set(&[2]))), Verdict::Current),
             (held(&[], Memory::InPart(set(&[1, 2]))), Verdict::Mixed),
-            (held(&[], Memory::InPart(set(&[2]))), Verdict::Unknown(Doubt::MemoryNotSearched)),
-            (held(&[], Memory::Whole(set(&[]))), Verdict::Unknown(Doubt::NothingSeen)),
-            (Held::default(), Verdict::Unknown(Doubt::StartHidden)),
+            (held(&[], Memory::InPart(set(&[2]))), unknown(Doubt::MemoryInPart)),
+            (held(&[], Memory::Whole(set(&[]))), unknown(Doubt::NothingSeen)),
+            (held(&[], Memory::NotSearched), unknown(Doubt::MemoryNotSearched)),
+            (Held { memory: Memory::Whole(set(&[2])), ..Held::default() }, Verdict::Current),
+            (Held { read: set(&[2]), ..held(&[1], Memory::Whole(set(&[]))) }, unknown(Doubt::ReadSince)),
+            (Held { read: set(&[1]), ..held(&[1], Memory::Whole(set(&[]))) }, Verdict::Stale),
+            (Held::default(), unknown(Doubt::StartHidden)),
         ] {
             assert_eq!(verdict(next, &held), wanted, "{held:?}");
         }
-        assert_eq!(verdict(None, &held(&[1], Memory::NotSearched)), Verdict::Unknown(Doubt::NoChain));
+        assert_eq!(verdict(None, &held(&[1], Memory::NotSearched)), unknown(Doubt::NoChain));
     }
 }

@@ -12,5 +12,5 @@ pub(super) fn run(args: &IdArgs, context: &mut Context) -> Result<Exit, Problem>
     let id = meant_rotation(args.id.as_deref(), context)?;
     let id = id.as_deref();
     refuse_decided(id, context)?;
-    resume(id, &Asked::default(), |_| vec![Fact::AbortAsked], context)
+    resume(id, &Asked { back: true, ..Asked::default() }, |_| vec![Fact::AbortAsked], context)
 }

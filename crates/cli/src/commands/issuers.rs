@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::exit::Exit;
 use crate::problem::Problem;
 use crate::ui::{Event, IssuerShown, Table};
-use crate::wiring::issuer::described;
+use crate::wiring::issuer::{described, spec_text};
 
 /// Of every shipped spec.
 const NEVER_TRIED: &str = "never against the real service; by whole rotations against a local server that answers as the spec expects";
@@ -97,6 +97,11 @@ fn own(name: &str, context: &Context) -> Result<IssuerShown, Problem> {
             (_, file) => (file.unwrap_or_default(), NOT_KNOWN),
         };
         return Ok(shown(&name, &spec, tried));
+    }
+    if let Some(path) = name.strip_prefix("file:").map(Path::new).filter(|path| path.is_file()) {
+        let spec =
+            Spec::parse(&spec_text(path)?, &path.display().to_string()).map_err(|error| unread(&error))?;
+        return Ok(shown(name, &spec, NOT_KNOWN));
     }
     Err(near().unwrap_or_else(|| Problem::new("K0115", "find the issuer")))
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use keyroll_observe::{Process, ProcessId};
 use keyroll_secret::FingerprintKey;
-use keyroll_trace::{Found, Options, Place, Record, Survey, secrets, survey};
+use keyroll_trace::{Found, Options, Place, Survey, secrets, survey};
 use zeroize::Zeroizing;
 
 use crate::args::ScanArgs;
@@ -45,6 +45,10 @@ pub(super) fn run(args: &ScanArgs, context: &mut Context) -> Result<Exit, Proble
         ]);
     }
     context.ui.data(&table.lines().join("\n"));
+    for store in &survey.stores {
+        let path = keyroll_observe::shown(&store.path);
+        context.ui.note(format!("encrypted: {path}: {}, values unreadable", store.kind));
+    }
     for unseen in &survey.unseen {
         context.ui.note(format!("not visible: {}: {}", unseen.what, unseen.reason));
     }
@@ -67,10 +71,12 @@ fn labels(found: &Found, survey: &Survey) -> String {
 
 fn copies(found: &Found) -> usize {
     let files = found.sightings.iter().filter_map(|one| match &one.place {
-        Place::File { path, line } => Some((path, line)),
-        Place::Environment { .. } | Place::Arguments { .. } | Place::Memory { .. } | Place::Record { .. } => {
-            None
-        }
+        Place::File { .. } | Place::Row { .. } | Place::Remains { .. } => Some(&one.place),
+        Place::Environment { .. }
+        | Place::Credential { .. }
+        | Place::Arguments { .. }
+        | Place::Memory { .. }
+        | Place::Record { .. } => None,
     });
     files.collect::<BTreeSet<_>>().len()
 }
@@ -94,16 +100,21 @@ fn risks(found: &Found) -> String {
     let mut risks = BTreeSet::new();
     for sighting in &found.sightings {
         match &sighting.place {
-            Place::File { path, .. } if readable_by_all(path) => {
+            Place::File { path, .. } | Place::Row { path, .. } | Place::Remains { path }
+                if readable_by_all(path) =>
+            {
                 risks.insert("a copy that everybody may read");
             }
             Place::Arguments { .. } => {
                 risks.insert("in a command line");
             }
-            Place::Record { record: Record::Image, .. } => {
-                risks.insert("in an image");
-            }
-            Place::File { .. } | Place::Environment { .. } | Place::Memory { .. } | Place::Record { .. } => {}
+            Place::File { .. }
+            | Place::Row { .. }
+            | Place::Remains { .. }
+            | Place::Record { .. }
+            | Place::Environment { .. }
+            | Place::Credential { .. }
+            | Place::Memory { .. } => {}
         }
     }
     some(risks.into_iter().map(str::to_owned).collect())

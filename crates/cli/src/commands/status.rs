@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use keyroll_journal::{SqliteJournal, Work};
 use keyroll_port::{Journal as _, Overview};
-use keyroll_rotation::{Hold, Stage, State, Which};
+use keyroll_rotation::{Emergency, Hold, Stage, State, Which};
 use tokio::runtime::Runtime;
 
 use crate::args::StatusArgs;
@@ -174,6 +174,7 @@ fn unreadable(overview: &Overview, problem: &Problem) -> StatusShown {
         ended: !overview.open,
         owes: false,
         decided: false,
+        emergency: None,
         moved: 0,
         units: Vec::new(),
         old_key: OldKeyShown { state: "unknown", since: None },
@@ -222,6 +223,10 @@ fn row(
         ended: state.ended(),
         owes: state.debt().is_some(),
         decided: state.decided(),
+        emergency: state.emergency().map(|mode| match mode {
+            Emergency::RollFirst => "roll-first",
+            Emergency::RevokeNow => "revoke-now",
+        }),
         moved,
         units,
         old_key,
@@ -325,8 +330,14 @@ fn card(row: &StatusShown) -> Vec<String> {
         line(what, why.clone());
     }
     line("old key", row.old_key.text());
+    if let Some(mode) = row.emergency {
+        line("emergency", mode.to_owned());
+    }
     let no_return = match (row.decided, row.ended) {
         (true, _) => Some("behind: there is no way back"),
+        (false, false) if row.emergency.is_some() => {
+            Some("there is no way back: the old value is compromised")
+        }
         (false, false) => Some("ahead: keyroll abort takes it back"),
         (false, true) => None,
     };

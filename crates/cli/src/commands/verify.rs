@@ -57,8 +57,8 @@ pub(super) fn run(args: &VerifyArgs, context: &mut Context) -> Result<Exit, Prob
             let label = versions::label(info.label);
             // Held for this one call: meanwhile nobody switches anything off.
             let quiet = quiet(&runtime, &places, name, info.number)?;
-            let answer = match &quiet {
-                Quiet::Not(_lock) => runtime.block_on(issuer.probe(&endpoint, credential)),
+            let (answer, needed) = match &quiet {
+                Quiet::Not(_lock, needed) => (runtime.block_on(issuer.probe(&endpoint, credential)), *needed),
                 Quiet::Because(why) => {
                     let listing = match &listed {
                         Some(known) => known,
@@ -74,7 +74,7 @@ pub(super) fn run(args: &VerifyArgs, context: &mut Context) -> Result<Exit, Prob
                 }
             };
             let what = format!("{name} v{} {label} at {endpoint}", info.number);
-            bad |= show(context, what, &answer, info.label == Label::Current);
+            bad |= show(context, what, &answer, needed || info.label == Label::Current);
         }
     }
     for info in gone.iter().rev().take(GONE_SHOWN_MAX) {
@@ -122,8 +122,8 @@ fn ended_by(runtime: &Runtime, places: &Places, secret: &str, version: u32) -> R
 
 /// Whether a version may be presented now.
 enum Quiet {
-    /// It may, for as long as this is kept: with the lock nobody can begin to drive.
-    Not(Option<StateLock>),
+    /// It may, for as long as the lock is kept: nobody can begin to drive. And whether an open rotation needs it alive.
+    Not(Option<StateLock>, bool),
     /// It may not, and why.
     Because(String),
 }
@@ -132,12 +132,12 @@ enum Quiet {
 /// key off at any moment, and on the way back the new one: neither is presented.
 fn quiet(runtime: &Runtime, places: &Places, secret: &str, version: u32) -> Result<Quiet, Problem> {
     if !places.journal().exists() {
-        return Ok(Quiet::Not(None));
+        return Ok(Quiet::Not(None, false));
     }
     let reading = |error| Problem::new("K0835", "read the rotations").because_of(&error);
     let journal = open::journal(places)?;
     let Some(id) = runtime.block_on(open_of(&journal, secret)).map_err(reading)? else {
-        return Ok(Quiet::Not(None));
+        return Ok(Quiet::Not(None, false));
     };
     let lock = match try_lock(&places.state) {
         Ok(lock) => lock,
@@ -153,7 +153,9 @@ fn quiet(runtime: &Runtime, places: &Places, secret: &str, version: u32) -> Resu
     Ok(match (old, state.old_key()) {
         (true, OldKey::Off(_)) => Quiet::Because(format!("rotation {id} switched it off")),
         _ if old && state.must_enable() => Quiet::Because(format!("rotation {id} may have switched it off")),
-        (true | false, OldKey::On | OldKey::Off(_) | OldKey::Ended) => Quiet::Not(Some(lock)),
+        // An old key that is on is in use, and what there is to go back to.
+        (true, OldKey::On) => Quiet::Not(Some(lock), true),
+        (true | false, OldKey::On | OldKey::Off(_) | OldKey::Ended) => Quiet::Not(Some(lock), false),
     })
 }
 

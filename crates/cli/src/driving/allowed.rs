@@ -33,10 +33,17 @@ pub(super) fn consent_to_outage(
         answer @ (Answer::No | Answer::Nobody | Answer::Stopped) => {
             Err(Problem::new("K0808", format!("end the key of {name} at once"))
                 .because(answer.refusal())
-                .help(format!("keyroll {command} --emergency revoke-now --confirm={name}"))
+                .help(format!("keyroll {command} --emergency revoke-now --confirm={name}{}", alerted(asked)))
                 .exits(answer.exit()))
         }
     }
+}
+
+/// The time of the alert, as it is given once more.
+fn alerted(asked: &Asked) -> String {
+    let at = asked.alerted_unix_ms.and_then(|ms| i64::try_from(ms).ok());
+    let at = at.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    at.map(|at| format!(" --alerted-at={at}")).unwrap_or_default()
 }
 
 /// A key is not ended first where only it could make the next one. `kept`: what the next one copies of it is known.

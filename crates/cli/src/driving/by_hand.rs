@@ -23,7 +23,7 @@ use crate::interrupt;
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::recorded::Opened;
-use crate::ui::{Event, Ui};
+use crate::ui::{Answer, Event, Ui};
 use crate::wiring::issuer::Described;
 use crate::wiring::open::{journal, runtime, store};
 
@@ -80,12 +80,30 @@ pub(super) fn read(
     let Some(spec) = &described.spec else { return Ok(None) };
     let desk = Desk::open(&open.id, (secret, described, spec), places)?;
     if given.is_none() {
-        if !ui.may_ask() || runtime()?.block_on(desk.pending(&open.state))?.is_some() {
+        if !ui.may_ask() || !desk.wants_another(&open.state, ui)? {
             return Ok(None);
         }
         ui.note(Steps::of(Some(spec)).mint);
     }
     desk.read(given, ui).map(Some)
+}
+
+/// On the way back: what a person gave and nobody was seen to accept is theirs to end.
+pub(super) fn tell_of_given(
+    open: &Opened,
+    (secret, described): (&Secret, &Described),
+    places: &Places,
+    ui: &mut Ui,
+) -> Result<(), Problem> {
+    let Some(spec) = &described.spec else { return Ok(()) };
+    if !awaited(&open.state) {
+        return Ok(());
+    }
+    let desk = Desk::open(&open.id, (secret, described, spec), places)?;
+    if runtime()?.block_on(desk.pending(&open.state))?.is_some() {
+        ui.note("the key that was given was never seen accepted, and is not used: if there is such a key, end it at the issuer's console");
+    }
+    Ok(())
 }
 
 fn not_awaited(id: &RotationId) -> Problem {
@@ -201,6 +219,19 @@ impl<'a> Desk<'a> {
         entries.filter(|(_, event)| matches!(event.fact, Fact::HandMinted(_))).map(|(seq, _)| seq).collect()
     }
 
+    /// Whether a person is asked for a key: none was given before, or it is not accepted, and they have another.
+    fn wants_another(&self, state: &State, ui: &mut Ui) -> Result<bool, Problem> {
+        let runtime = runtime()?;
+        let Some((_, before)) = runtime.block_on(self.pending(state))? else { return Ok(true) };
+        let seen = runtime.block_on(self.accepted(&before, state.plan().denied_is_alive));
+        let Err(Seen::Wrong(why) | Seen::NotYet(why) | Seen::NotVisible(why)) = seen else {
+            return Ok(false);
+        };
+        ui.note(format!("the key that was given before is sealed, and is not accepted so far: {why}"));
+        let question = "Is there another one? Anything else asks about that one again.";
+        Ok(matches!(ui.ask_name(question, "another"), Answer::Yes))
+    }
+
     fn unseen(&self, why: String) -> Problem {
         let id = self.id;
         refused(id, [why])
@@ -230,11 +261,13 @@ impl<'a> Desk<'a> {
         for (name, field) in self.old.fields.iter().filter(|(_, field)| !field.secret) {
             fields.insert(name, field.value.duplicate(), false);
         }
-        if given.is_some() && secrets.len() != 1 {
+        let typed = given.is_none() || (given == Some(&Given::Stdin) && ui.may_ask());
+        if !typed && secrets.len() != 1 {
             return Err(refused(
                 self.id,
                 ["it has several secret fields: they are typed at a terminal".to_owned()],
-            ));
+            )
+            .help(format!("at a terminal: keyroll resume {} --value-stdin", self.id)));
         }
         for name in secrets {
             let what = format!("{name} of the new key of {}", self.secret.name);
@@ -293,7 +326,9 @@ impl<'a> Desk<'a> {
         for slot in GIVEN..GIVEN.saturating_add(GIVEN_MAX) {
             let sealed = Credential { id: Some(given_id(slot)), fields: credential.fields.duplicate() };
             match self.store.keep(self.name(), self.id, slot, &sealed).await {
-                Ok(()) => return Ok(slot),
+                // One that was dropped as wrong before, and is given again, is not sealed under its old number.
+                Ok(()) if self.store.kept(self.name(), self.id, slot).await?.is_some() => return Ok(slot),
+                Ok(()) => {}
                 // Another value was given under this number.
                 Err(failure) if failure.code == OTHER_VALUE => {}
                 Err(failure) => return Err(failure.into()),

@@ -51,7 +51,8 @@ pub(crate) async fn drive(
     ui: &mut Ui,
 ) -> Result<Exit, Problem> {
     let opened = ports.journal.load(id).await.map_err(|error| driving().because_of(&error))?;
-    let (tell, commands) = mpsc::channel(COMMANDS_MAX);
+    // Nobody reads before the drive begins: what is told first, and a word to pause, have room of their own.
+    let (tell, commands) = mpsc::channel(COMMANDS_MAX.saturating_add(wishes.first.len()).saturating_add(1));
     for fact in wishes.first {
         tell.send(Command::Tell(fact)).await.map_err(|error| driving().because_of(&error))?;
     }

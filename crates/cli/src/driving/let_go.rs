@@ -4,13 +4,14 @@
 use std::time::{Duration, Instant};
 
 use keyroll_journal::{LockError, StateLock, Work, try_lock};
-use keyroll_port::RotationId;
+use keyroll_port::{JournalError, RotationId};
 
 use crate::interrupt;
 use crate::places::Places;
 use crate::problem::Problem;
+use crate::records::index::{Index, Standing};
 use crate::ui::Ui;
-use crate::wiring::open::{not_locked, who};
+use crate::wiring::open::{journal, not_locked, runtime, who};
 
 /// How long a driver that was asked to pause may take to let go, milliseconds.
 const LET_GO_MS_MAX: u64 = 30_000;
@@ -39,7 +40,11 @@ pub(super) fn let_go(
             Err(error) => return Err(not_locked("become the driver of this rotation", &error)),
         };
         interrupt::refuse_more("become the driver of this rotation", &format!("keyroll resume {id}"))?;
-        let drives_it = work.as_ref().is_some_and(|work| work.rotation == *id);
+        let drives_it = match &work {
+            Some(work) => work.rotation == *id,
+            // An older keyroll does not say what for it has the lock.
+            None => !asked && drives(places, id)?,
+        };
         let over = Instant::now() >= other_deadline;
         if !asked && (drives_it || emergency && (work.is_some() || over)) {
             ask_to_pause(pid)?;
@@ -47,16 +52,25 @@ pub(super) fn let_go(
             asked = true;
         } else if !asked && over {
             return Err(not_locked("become the driver of this rotation", &error)
-                .because("it was not disturbed: it drives nothing of this rotation"));
+                .because("it was not disturbed: nothing shows that it drives this rotation"));
         }
         std::thread::sleep(Duration::from_millis(50));
     }
 }
 
+/// Whether the newest entry of all rotations that go on is of this one: only who has the lock writes any.
+fn drives(places: &Places, id: &RotationId) -> Result<bool, Problem> {
+    let reading = |error: JournalError| Problem::new("K0835", "read the rotations").because_of(&error);
+    let index = runtime()?.block_on(Index::read(journal(places)?.as_ref())).map_err(reading)?;
+    let goes_on = |one: &&Standing| one.state.as_ref().is_some_and(|state| state.hold().is_none());
+    let last = |one: &&Standing| one.recorded.unix_ms.last().copied().unwrap_or(one.recorded.opening.unix_ms);
+    Ok(index.iter().filter(goes_on).max_by_key(last).is_some_and(|one| one.id() == id))
+}
+
 fn asked_to_pause(pid: u32, work: Option<&Work>, drives_it: bool) -> String {
     let who = who(Some(pid), work);
     match work {
-        Some(_) if drives_it => format!("{who}: it was asked to pause, as Ctrl-C would"),
+        Some(_) | None if drives_it => format!("{who}: it was asked to pause, as Ctrl-C would"),
         Some(work) => format!(
             "{who}: for this emergency it was asked to pause; afterwards: keyroll resume {}",
             work.rotation

@@ -7,7 +7,7 @@ use keyroll_config::{Config, Secret};
 use keyroll_host::{Local, SystemClock};
 use keyroll_journal::{StateLock, Work};
 use keyroll_port::{Clock as _, Opening, RotationId};
-use keyroll_rotation::{Fact, OldKey, Phase, Plan, Stamp, State, Waived};
+use keyroll_rotation::{Fact, Phase, Plan, Stamp, State};
 use keyroll_secret::Credential;
 
 use super::allowed::{check_consent, consent_to_outage, not_opened, refuse_outage, refuse_stale};
@@ -23,10 +23,10 @@ use crate::context::Context;
 use crate::exit::Exit;
 use crate::interrupt;
 use crate::places::Places;
+use crate::plans::Subject;
 use crate::plans::live;
 use crate::plans::make::look_at;
 use crate::plans::reach::refuse_grown;
-use crate::plans::{Subject, copies_apart};
 use crate::problem::Problem;
 use crate::records::agree::agree;
 use crate::records::begun::{refuse_begun, refuse_other, refuse_shared};
@@ -58,6 +58,8 @@ pub(crate) struct Asked {
     pub(crate) revoked_by_hand: bool,
     /// Whoever sits there is asked for a key that is made by hand as soon as it is waited for.
     pub(crate) prompts: bool,
+    /// It goes back: nobody is asked for a new key.
+    pub(crate) back: bool,
 }
 
 /// Carries out a plan: refused if what it saw is not true any more.
@@ -104,8 +106,6 @@ pub(crate) fn apply(saved: &Saved, asked: &Asked, context: &mut Context) -> Resu
     let waivers = Waivers::load(&places)?;
     let mut first: Vec<Fact> =
         waivers.of(&saved.secret, saved.from_version).into_iter().map(Fact::Waived).collect();
-    let apart = copies_apart(&config, saved.family.as_ref());
-    first.extend(apart.into_iter().map(|place| Fact::Waived(Waived::Copy(place))));
     first.extend(accepted.into_iter().map(Fact::Accepted));
     first.extend(asked.emergency.map(|mode| Fact::Escalated { mode, pending_compromised: false }));
     let prompted = asked.prompts && context.ui.may_ask();
@@ -230,7 +230,10 @@ fn had_before(id: &RotationId, asked: &Asked, context: &mut Context) -> Result<H
     refuse_outage(asked, secret, &described, kept, &format!("resume {id}"))?;
     consent_to_outage(asked, &opened.saved.secret, &format!("resume {id}"), context)?;
     refuse_grown(&opened.saved, secret, &described, Some((&id.0, &mut context.ui)))?;
-    let typed = match asked.emergency.is_none() || asked.given.is_some() {
+    if asked.back {
+        by_hand::tell_of_given(&opened, (secret, &described), &places, &mut context.ui)?;
+    }
+    let typed = match !asked.back && (asked.emergency.is_none() || asked.given.is_some()) {
         true => by_hand::read(&opened, asked.given.as_ref(), (secret, &described), &places, &mut context.ui)?,
         false => None,
     };
@@ -257,7 +260,7 @@ fn drive_on(
     trusted(&opened.saved.config_file, secret)?;
     let Had { described, typed } = had;
     let issuer = (secret, &described);
-    if asked.emergency.is_none() || typed.is_some() {
+    if !asked.back && (asked.emergency.is_none() || typed.is_some()) {
         by_hand::take(&mut opened, typed, asked.given.as_ref(), issuer, &places, &mut context.ui)?;
     }
     if asked.revoked_by_hand {
@@ -321,13 +324,9 @@ pub(crate) fn pause(id: Option<&str>, context: &mut Context) -> Result<Exit, Pro
     let places = context.places()?;
     let id = resolved(&places, id)?;
     let lock = let_go(&places, &id, false, &mut context.ui)?;
-    let mut off = false;
-    let told = tell(Some(&id.0), &places, |opened| {
-        off = matches!(opened.state.old_key(), OldKey::Off(_)) && !opened.state.decided();
-        match opened.state.hold() {
-            Some(_) => Ok(Vec::new()),
-            None => Ok(vec![Fact::PauseAsked]),
-        }
+    let told = tell(Some(&id.0), &places, |opened| match opened.state.hold() {
+        Some(_) => Ok(Vec::new()),
+        None => Ok(vec![Fact::PauseAsked]),
     });
     drop(lock);
     let opened = told?;

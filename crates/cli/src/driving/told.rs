@@ -66,6 +66,11 @@ pub(crate) fn refuse_decided(id: Option<&str>, context: &mut Context) -> Result<
     let places = context.places()?;
     let journal = journal(&places)?;
     let opened = runtime()?.block_on(opened(&journal, id))?;
+    if opened.state.emergency().is_some() && !opened.state.ended() {
+        return Err(Problem::new("K0842", "go back to the old key")
+            .because("this is an emergency: the old value is compromised, and is never gone back to")
+            .help(format!("go on: keyroll resume {}", opened.id)));
+    }
     if !opened.state.decided() && opened.state.phase() != Phase::Done {
         return Ok(());
     }

@@ -23,8 +23,9 @@ pub(super) fn live_now(host: &Local, aim: Aim) -> LiveReport {
 }
 
 /// The digests of the copies whose consumers open rotations give a key of their own: each holds the shared one until it
-/// is moved by its own.
-pub(crate) fn copies_apart(config: &Config, family: Option<&Family>) -> Vec<u64> {
+/// is moved by its own. Only a plan looks past them: a member may yet go back to the shared key, so that its end waits for
+/// each of them, unless a person waives it by name.
+pub(super) fn copies_apart(config: &Config, family: Option<&Family>) -> Vec<u64> {
     let Some(Family::Leaked { apart }) = family else { return Vec::new() };
     let consumers = apart.iter().filter_map(|it| config.secret(&it.secret).ok()?.consumer(&it.consumer));
     consumers.flat_map(|it| &it.reads).map(|copy| place(copy.place.path())).collect()

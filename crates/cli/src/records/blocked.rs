@@ -12,6 +12,9 @@ use super::called::Called;
 use super::waivers::Waivers;
 use crate::ui::Holder;
 
+/// Of a line that somebody edited.
+const LINE_BACK: &str = "put the line of before back by hand (the old value is enough), then keyroll retry";
+
 /// Where a shared key is only ended nobody is moved by that.
 const SPLIT_AGAIN: &str =
     "keyroll abort, name it as a consumer of the shared secret in keyroll.toml, then keyroll split again";
@@ -96,7 +99,7 @@ fn holder(called: &Called, state: &State, blocker: Blocker, stays: Which) -> Hol
                 Holds::Other => "it holds what neither keyroll nor the plan put there".to_owned(),
                 Holds::Unreadable => "it cannot be read".to_owned(),
             },
-            how_to_move: "put the line right by hand, then keyroll retry".to_owned(),
+            how_to_move: LINE_BACK.to_owned(),
             or_else: None,
             ..nameless(&called.file(file))
         },

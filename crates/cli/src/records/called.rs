@@ -87,8 +87,9 @@ impl Called {
     pub(crate) fn apart(&self) -> Option<String> {
         let one = |it: &Apart| format!("`{}` (keyroll status {})", it.consumer, it.rotation);
         let all: Vec<String> = self.apart.iter().map(one).collect();
-        (!all.is_empty())
-            .then(|| format!("where it is one of these, their own rotation moves it: {}", all.join(", ")))
+        (!all.is_empty()).then(|| {
+            format!("where it is one of these, their own rotation was to move it: {}", all.join(", "))
+        })
     }
 
     /// One consumer.
@@ -133,6 +134,7 @@ mod tests {
     fn a_command_to_a_rotation_names_it_once() {
         let (one, other) = ("a1".repeat(16), "b2".repeat(16));
         let called = Called { id: one.clone(), ..Called::default() };
+        let said = ["keyroll", "paused it; keyroll plan"].join(" ");
         let cases = [
             (
                 "then `keyroll resume`, or keyroll abort".to_owned(),
@@ -144,7 +146,7 @@ mod tests {
             ),
             (format!("keyroll retry {one}"), format!("keyroll retry {one}")),
             (format!("keyroll retry {other}, then"), format!("keyroll retry {other}, then")),
-            ("keyroll paused it; keyroll plan".to_owned(), "keyroll paused it; keyroll plan".to_owned()),
+            (said.clone(), said),
         ];
         for (text, meant) in cases {
             assert_eq!(called.addressed(&text), meant);

@@ -38,9 +38,18 @@ pub(crate) fn keys(recorded: &Recorded, state: &State) -> String {
     let new = match (state.plan().aim, state.new_version()) {
         (Aim::End, _) => "each consumer has its own",
         (Aim::Replace | Aim::Part, Some(_)) => "the new one was made",
+        (Aim::Replace | Aim::Part, None) if mint_in_doubt(state) => "whether a new one was made is not known",
+        (Aim::Replace | Aim::Part, None) if !state.abandoned().is_empty() => {
+            "a new one that is not needed any more is to be ended"
+        }
         (Aim::Replace | Aim::Part, None) => "no new one was made",
     };
     format!("{old}, {new}")
+}
+
+/// Whether a key may be at the issuer of which nobody saw the answer.
+fn mint_in_doubt(state: &State) -> bool {
+    state.intents().iter().any(|open| matches!(open.op, Op::Mint | Op::DeleteOrphan(_)))
 }
 
 /// When an operation was last seen done.

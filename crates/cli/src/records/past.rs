@@ -48,6 +48,8 @@ impl Past {
             clock.see(&state, event, *unix_ms);
             state = next;
         }
+        // As long as one has not moved there is no last one.
+        let moved = moved.filter(|_| moved_units(&state) == state.units().len());
         Self {
             emergency: clock.shown(recorded, moved, dead),
             all_s: seconds(Some(recorded.opening.unix_ms), recorded.unix_ms.last().copied()),

@@ -114,7 +114,10 @@ pub(crate) fn reason_text(called: &Called, state: &State, reason: Reason) -> Str
                 format!("something at rest holds the {} value and nobody explains it", leaving(state))
             }
         },
-        Reason::Stranger(_) => format!("a file that no consumer names holds the {} value", leaving(state)),
+        Reason::Stranger(_) => {
+            let why = format!("a file that no consumer names holds the {} value", leaving(state));
+            called.apart().map_or_else(|| why.clone(), |moved| format!("{why}; {moved}"))
+        }
         Reason::Foreign(file) => {
             format!("{} holds what neither keyroll nor the plan put there", called.file(file))
         }

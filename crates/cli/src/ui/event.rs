@@ -214,6 +214,9 @@ pub(crate) struct StatusShown {
     pub(crate) owes: bool,
     /// The point of no return lies behind.
     pub(crate) decided: bool,
+    /// How the emergency is met, where it is one: `roll-first` or `revoke-now`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) emergency: Option<&'static str>,
     /// Consumers on the new version.
     pub(crate) moved: usize,
     pub(crate) units: Vec<UnitShown>,

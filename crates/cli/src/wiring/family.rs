@@ -74,7 +74,11 @@ pub(crate) async fn found(places: &Places, saved: &Saved) -> Result<(), Problem>
             let sealed = store(places)?;
             let shared = sealed.read(&saved.secret, saved.from_version).await?;
             for (one, shared) in apart.iter().filter_map(|one| Some((one, shared.as_ref()?))) {
-                sealed.keep(&one.secret, &RotationId(one.rotation.clone()), SHARED, shared).await?;
+                let rotation = RotationId(one.rotation.clone());
+                // It began with an earlier key of the two, which is kept for it already.
+                if sealed.kept(&one.secret, &rotation, SHARED).await?.is_none() {
+                    sealed.keep(&one.secret, &rotation, SHARED, shared).await?;
+                }
             }
         }
         Some(Family::End { .. }) | None => {}

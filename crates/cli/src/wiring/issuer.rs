@@ -96,7 +96,8 @@ pub(crate) fn issuer(secret: &Secret) -> Result<Arc<dyn Issuer>, Problem> {
     described(secret)?.issuer(secret, None)
 }
 
-fn spec_text(path: &Path) -> Result<String, Problem> {
+/// The text of a spec of one's own.
+pub(crate) fn spec_text(path: &Path) -> Result<String, Problem> {
     let attempted = || {
         Problem::new("K0821", format!("read the issuer's spec {}", path.display()))
             .help("correct the path after `file:`, or write the spec: docs/guides/write-an-issuer.md")

@@ -218,7 +218,7 @@ pub(crate) fn present_key(places: &Places) -> Result<SealingKey, Problem> {
         true => open(places, false),
         false => Err(using(&path)
             .because("it is not there, and sealed values are")
-            .help("put it back from its backup, mode 0600; until then keyroll status shows what is open")),
+            .help("put it back from its backup, mode 0600; where there is none: keyroll doctor says what is lost and what to do. keyroll status shows what is open")),
     }
 }
 

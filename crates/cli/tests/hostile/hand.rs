@@ -21,6 +21,7 @@ pub const CASES: &[Case] = &[
     ("a key made by hand while the issuer is silent", sealed_meanwhile),
     ("a key made by hand that is born late", born_late),
     ("a key made by hand that is born later than the issuer says", born_too_late),
+    ("a key made by hand that was mistyped, and back", mistyped_and_back),
     ("a key that nobody waits for", not_awaited),
     ("an end by hand that is said and not done", said_and_not_done),
     ("back from a key made by hand", back),
@@ -185,6 +186,17 @@ fn born_too_late() {
     let ran = scene.run(&["resume", "--confirm", "ring"]);
     ran.exits(0).ended("done").says(&["is taken up again"]);
     moved_to(&scene, &id);
+}
+
+/// Whoever cannot get the key that is waited for goes back: nobody asks about the one that was mistyped.
+fn mistyped_and_back() {
+    let scene = scene();
+    let open = waiting(&scene);
+    let (id, value) = scene.issuer.mint("made at the console");
+    scene.issuer.end(&id);
+    scene.fed(&["resume", "--value-stdin"], &value).refused(6, "K0871", &["it stays sealed"]);
+    let ran = scene.run(&["abort", &open]);
+    ran.exits(1).ended("rolled_back").says(&["end it at the issuer's console"]);
 }
 
 fn born_late() {

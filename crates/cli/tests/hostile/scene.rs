@@ -278,6 +278,26 @@ impl Drop for Scene {
     }
 }
 
+/// Another secret, whose only consumer is at rest and reads `SIDE` in this file.
+pub fn side(env_file: &str) -> String {
+    r#"
+[secrets.side]
+issuer = "file:./acme.toml"
+admin  = "file:./admin.key"
+
+[secrets.side.revoke]
+old_idle_for = "0s"
+soak         = "0s"
+
+[[secrets.side.consumers]]
+name  = "nightly"
+runs  = { at_rest = true }
+reads = [{ env_file = "ENV_FILE", variable = "SIDE" }]
+check = { exec = ["./check.sh", "SIDE", "{copy}"] }
+"#
+    .replace("ENV_FILE", env_file)
+}
+
 pub fn put(path: &Path, pieces: &[&str], mode: u32) {
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(path).unwrap();
     for piece in pieces {

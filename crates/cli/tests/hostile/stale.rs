@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::Case;
-use crate::scene::{Scene, put};
+use crate::scene::{Scene, put, side};
 use keyroll_testkit::issuer::Ask;
 
 pub const CASES: &[Case] = &[
@@ -98,21 +98,7 @@ fn two_of_one_secret() {
 /// One file, one variable each: each rotation changes its own bytes, also while the other stands still half-way.
 fn two_secrets_in_one_file() {
     let scene = Scene::made(|config, _| {
-        *config += r#"
-[secrets.side]
-issuer = "file:./acme.toml"
-admin  = "file:./admin.key"
-
-[secrets.side.revoke]
-old_idle_for = "0s"
-soak         = "0s"
-
-[[secrets.side.consumers]]
-name  = "nightly"
-runs  = { at_rest = true }
-reads = [{ env_file = "./api/api.env", variable = "SIDE" }]
-check = { exec = ["./check.sh", "SIDE", "{copy}"] }
-"#;
+        *config += &side("./api/api.env");
     });
     let (side, value) = scene.issuer.mint("by hand");
     put(&scene.path("line"), &["SIDE=", &value, "\n"], 0o600);

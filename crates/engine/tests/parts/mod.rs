@@ -59,6 +59,8 @@ pub(crate) struct Keys {
     pub(crate) lag_ms: AtomicU64,
     /// Only a person ends keys here.
     pub(crate) console: AtomicBool,
+    /// Whether the one session of the old key is known to be idle after so many looks more; none is there otherwise.
+    pub(crate) unknown_looks: Mutex<Option<usize>>,
     /// Every key is refused while the new one is to be deleted.
     pub(crate) refuses_meanwhile: AtomicBool,
     deleting: Arc<AtomicBool>,
@@ -172,11 +174,19 @@ impl Issuer for Keys {
             locked(&self.alive).retain(|_, held| held != id.as_str());
         })
     }
-    async fn sessions(&self, _: &CredentialId) -> Result<Option<Vec<Session>>, Failure> {
-        Ok(None)
+    async fn sessions(&self, id: &CredentialId) -> Result<Option<Vec<Session>>, Failure> {
+        let mut unknown = locked(&self.unknown_looks);
+        let Some(looks) = unknown.as_mut().filter(|_| id.as_str() == "id-1") else { return Ok(None) };
+        let busy = *looks > 0;
+        *looks = looks.saturating_sub(1);
+        Ok(Some(vec![Session { client: None, pid: None, busy, handle: "one".to_owned(), calls: None }]))
     }
-    async fn end_sessions(&self, _: &CredentialId, _: &[String], _: bool) -> Result<usize, Failure> {
-        Ok(0)
+    fn idle_ms(&self) -> u64 {
+        2
+    }
+    async fn end_sessions(&self, _: &CredentialId, handles: &[String], _: bool) -> Result<usize, Failure> {
+        *locked(&self.unknown_looks) = None;
+        Ok(handles.len())
     }
     async fn mark_refusals(&self, _: &Credential) -> Result<String, Failure> {
         let unread = || Failure::new(Class::Retryable, "K0714", "mark the record");
@@ -202,6 +212,8 @@ pub(crate) struct Safe {
     fate: Arc<Fate>,
     versions: Mutex<Vec<Version>>,
     kept: Mutex<BTreeMap<Seq, Credential>>,
+    /// Every secret that was ever to be kept.
+    pub(crate) secrets: Mutex<BTreeSet<String>>,
 }
 
 impl Safe {
@@ -266,6 +278,9 @@ impl Store for Safe {
         Ok(versions.iter().find(|it| it.0 == number).and_then(|it| it.2.as_ref()).map(Credential::duplicate))
     }
     async fn keep(&self, _: &str, _: &RotationId, intent: Seq, it: &Credential) -> Result<(), Failure> {
+        let secrets =
+            it.fields.secrets().map(|(_, value)| String::from_utf8_lossy(value.expose()).into_owned());
+        locked(&self.secrets).extend(secrets);
         locked(&self.kept).insert(intent, it.duplicate());
         Ok(())
     }
@@ -515,6 +530,7 @@ impl Scene {
             colleagues: Mutex::default(),
             lag_ms: AtomicU64::new(0),
             console: AtomicBool::default(),
+            unknown_looks: Mutex::default(),
             refuses_meanwhile: AtomicBool::default(),
             deleting: deleting.clone(),
             born_ms: AtomicU64::new(0),

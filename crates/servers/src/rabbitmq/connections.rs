@@ -5,8 +5,8 @@ use std::time::Instant;
 use keyroll_port::{Failure, Session};
 use serde::Deserialize;
 
+use super::RabbitMq;
 use super::link::{Fault, Link, segment};
-use super::{RabbitMq, nodes};
 
 /// The protocol whose channels tell everything that a connection does.
 const PROTOCOL: &str = "AMQP 0-9-1";
@@ -128,11 +128,10 @@ fn client(name: &str) -> Option<SocketAddr> {
     name.split_once(" -> ")?.0.parse().ok()
 }
 
-/// The live sessions of a user, but for our own probes.
+/// The live sessions of a user on the nodes that are seen, but for our own probes.
 pub(super) async fn list(server: &RabbitMq, user: &str) -> Result<Vec<Session>, Failure> {
     let what = "read the live connections";
     let link = server.admin();
-    nodes::whole(server, &link, what).await?;
     let sessions = read(server, &link, user).await.map_err(|fault| server.failed(&fault, what))?;
     let own = |session: &Session| session.client.is_some_and(|client| server.own.has(&client));
     Ok(sessions.into_iter().filter(|session| !own(session)).collect())

@@ -5,8 +5,15 @@ use std::time::{Duration, Instant};
 /// How long a connection must have been silent before it counts as idle. Statistics of a connection are made each five
 /// seconds and gathered each five seconds, as the server comes; what was done within them is in the next ones.
 const SILENCE: Duration = Duration::from_secs(10);
+/// How old the statistics may be.
+const STATISTICS: Duration = Duration::from_secs(10);
 /// A heartbeat's frame is of 8 bytes, and the least one that does anything of 12.
 const FRAME_BYTES_MIN: u64 = 12;
+
+/// How long a silent connection is looked at before it is known to be silent: its first statistics may still be missing.
+pub(super) fn known_ms() -> u64 {
+    u64::try_from((SILENCE + STATISTICS).as_millis()).unwrap_or(u64::MAX)
+}
 
 /// Since when connections are seen to send nothing but heartbeats. A channel that is opened for one message and closed
 /// again is in no list of channels, but its bytes are counted.

@@ -89,7 +89,13 @@ fn chain(
         let value = entry.and_then(|entry| number(name, entry, rules, values));
         if let (Some(place), Some(value)) = (&place, value) {
             let name = Some(name.to_owned());
-            sightings.insert(Sighting { value, place: place.clone(), name, encoding: Encoding::Raw });
+            sightings.insert(Sighting {
+                value,
+                place: place.clone(),
+                name,
+                slot: None,
+                encoding: Encoding::Raw,
+            });
         }
         links.push(Link {
             place,

@@ -1,0 +1,55 @@
+use std::fs::{File, Metadata};
+use std::io::Seek;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use rustix::fs::{CWD, Mode, OFlags};
+use zeroize::Zeroizing;
+
+use crate::NotVisible;
+use crate::proc::read_bounded;
+
+/// A file that was read.
+pub struct Read {
+    /// All of it.
+    pub bytes: Zeroizing<Vec<u8>>,
+    /// It changed while it was read, and once more while it was read again: the bytes may be of several versions.
+    pub changing: bool,
+}
+
+/// Reads a regular file whole. A link in its place is not followed, a FIFO or a device is not waited for.
+///
+/// # Errors
+/// [`NotVisible::Vanished`] where no regular file is there, [`NotVisible::TooLarge`] above the limit.
+pub fn read_regular(path: &Path, bytes_max: usize) -> Result<Read, NotVisible> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(CWD, path, flags, Mode::empty()).map_err(NotVisible::of)?;
+    let mut file = File::from(file);
+    let asked = |file: &File| file.metadata().map_err(|error| NotVisible::of_io(&error));
+    let mut before = asked(&file)?;
+    // The kind is asked of what was opened: the name may lead to something else by then.
+    if !before.is_file() {
+        return Err(NotVisible::Vanished);
+    }
+    let mut again = false;
+    loop {
+        if usize::try_from(before.len()).map_or(true, |length| length > bytes_max) {
+            return Err(NotVisible::TooLarge);
+        }
+        let bytes = read_bounded(&mut file, bytes_max).map(Zeroizing::new)?;
+        let after = asked(&file)?;
+        let changing = version(&before) != version(&after);
+        if again || !changing {
+            return Ok(Read { bytes, changing });
+        }
+        again = true;
+        before = after;
+        file.rewind().map_err(|error| NotVisible::of_io(&error))?;
+    }
+}
+
+/// What changes with every write. The time of the last change has the coarseness of the kernel's clock, so two writes
+/// within some milliseconds may look like one.
+fn version(data: &Metadata) -> (u64, i64, i64, i64, i64) {
+    (data.len(), data.mtime(), data.mtime_nsec(), data.ctime(), data.ctime_nsec())
+}

@@ -1,0 +1,244 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use keyroll_copy::{Format, Slot};
+use keyroll_leak::{NoSecret, Rule, Rules, names_a_secret, no_secret};
+use keyroll_needle::{Encoding, Needles, VALUE_BYTES_MIN};
+use keyroll_observe::{NotVisible, read_regular};
+use keyroll_secret::SecretBytes;
+use zeroize::Zeroizing;
+
+use crate::candidates::name_before;
+use crate::database::{Cell, each_cell, is_database};
+use crate::entries::{FOUND_MAX, Held, in_file, shown_name};
+use crate::kinds::{format_of, sealed};
+use crate::{Place, ValueId};
+
+/// The largest file that is read for what looks like a secret, bytes: what people write by hand is far smaller.
+const CANDIDATE_BYTES_MAX: usize = 1 << 20;
+
+/// The longest time for the rows of one database, seconds.
+const DATABASE_SECONDS_MAX: u64 = 3;
+
+/// What shows that a text is encrypted stands at its beginning, bytes.
+const SEALED_BYTES_MIN: usize = 64;
+
+/// The largest log of a database that is read, bytes.
+const LOG_BYTES_MAX: usize = 16 << 20;
+
+/// What a file shows by itself.
+#[derive(Default)]
+pub(crate) struct Seen {
+    pub(crate) held: Vec<InFile>,
+    /// What it is encrypted with, wholly or in part.
+    pub(crate) sealed: Option<&'static str>,
+    /// What of it was not read.
+    pub(crate) unseen: Option<String>,
+}
+
+/// A value that may be a secret, in a file.
+pub(crate) struct InFile {
+    pub(crate) value: SecretBytes,
+    pub(crate) place: Place,
+    pub(crate) name: Option<String>,
+    pub(crate) slot: Option<Slot>,
+    pub(crate) rule: Option<&'static Rule>,
+    pub(crate) encoding: Encoding,
+}
+
+/// A known value, in a file.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Known {
+    pub(crate) value: ValueId,
+    pub(crate) place: Place,
+    pub(crate) name: Option<String>,
+    pub(crate) slot: Option<Slot>,
+    pub(crate) encoding: Encoding,
+}
+
+/// Everything in a file that may be a secret.
+pub(crate) fn candidates(path: &Path, bytes: Zeroizing<Vec<u8>>, rules: &'static Rules) -> Seen {
+    if is_database(&bytes) {
+        return in_database(path, bytes, rules);
+    }
+    let sealed = sealed(path, &bytes);
+    if bytes.len() > CANDIDATE_BYTES_MAX {
+        let why = format!("larger than {} MiB: searched for known values alone", CANDIDATE_BYTES_MAX >> 20);
+        return Seen { sealed, unseen: Some(why), ..Seen::default() };
+    }
+    let held = in_file(&bytes, format_of(path, &bytes), rules).into_iter();
+    let held = held.map(|one| {
+        let place = Place::File { path: path.to_owned(), line: one.line };
+        let mut one = InFile::of(one, place);
+        if one.slot == Some(Slot::Whole) {
+            one.name = path.file_stem().map(|name| name.to_string_lossy().into_owned());
+        }
+        one
+    });
+    let held: Vec<InFile> = held.collect();
+    let more = held.len() >= FOUND_MAX;
+    let unseen = more.then(|| format!("it has more than {FOUND_MAX} values: the rest was not read by name"));
+    Seen { held, sealed, unseen }
+}
+
+impl InFile {
+    fn of(held: Held, place: Place) -> Self {
+        let Held { value, name, slot, rule, encoding, .. } = held;
+        Self { value, place, name, slot, rule, encoding }
+    }
+}
+
+fn in_database(path: &Path, bytes: Zeroizing<Vec<u8>>, rules: &'static Rules) -> Seen {
+    let mut seen = Seen::default();
+    let read = with_rows(path, bytes, &mut |cell| {
+        let begin = cell.bytes.get(..SEALED_BYTES_MIN).unwrap_or(cell.bytes);
+        if begin.len() < VALUE_BYTES_MIN {
+            return;
+        }
+        if matches!(no_secret(begin), Some(NoSecret::Sealed)) {
+            seen.sealed = Some("rows that its program encrypted");
+        }
+        let place = || row(path, cell);
+        let text = cell.bytes.trim_ascii_start();
+        let document = matches!(text.first(), Some(b'{' | b'[')).then_some(Format::Json);
+        let mut held = in_file(cell.bytes, document.or(Some(Format::Whole)), rules);
+        // A text that is no document is a secret only where its column or its row says so, or its form does.
+        let named = named(cell);
+        if document.is_none() {
+            held.retain(|one| named.is_some() || one.rule.is_some() || one.value.len() < cell.bytes.len());
+        }
+        seen.held.extend(held.into_iter().map(|mut one| {
+            one.name = one.name.or_else(|| named.or(cell.beside).map(str::to_owned));
+            if document.is_none() {
+                one.slot = None;
+            }
+            InFile::of(one, place())
+        }));
+    });
+    seen.unseen = read.err();
+    seen
+}
+
+/// The name that says that a text of a row is a secret: its column's, or where that only says *value* its row's.
+fn named<'a>(cell: &Cell<'a>) -> Option<&'a str> {
+    let column = Some(cell.column).filter(|column| names_a_secret(column));
+    let holds = ["value", "val", "data", "secret", "content", "payload", "text"];
+    let holds = holds.iter().any(|name| cell.column.eq_ignore_ascii_case(name));
+    column.or(cell.beside.filter(|name| holds && names_a_secret(name)))
+}
+
+fn row(path: &Path, cell: &Cell<'_>) -> Place {
+    Place::Row {
+        path: path.to_owned(),
+        table: cell.table.to_owned(),
+        column: cell.column.to_owned(),
+        row: cell.row,
+    }
+}
+
+/// Shows the rows of a database with what its log has.
+fn with_rows(
+    path: &Path,
+    mut bytes: Zeroizing<Vec<u8>>,
+    take: &mut dyn FnMut(&Cell<'_>),
+) -> Result<(), String> {
+    let deadline = Instant::now() + Duration::from_secs(DATABASE_SECONDS_MAX);
+    let Some(path_of_log) = beside(path, "-wal") else { return each_cell(bytes, &[], deadline, take) };
+    let mut wrong = None;
+    for last in [false, true] {
+        let log = match read_regular(&path_of_log, LOG_BYTES_MAX) {
+            Ok(read) => read.bytes,
+            Err(NotVisible::Vanished) => Zeroizing::default(),
+            Err(reason) => {
+                wrong = Some(format!("without its log: {reason}"));
+                Zeroizing::default()
+            }
+        };
+        // What was moved from the log into the database between the two reads is in neither.
+        match read_regular(path, LOG_BYTES_MAX) {
+            Ok(again) if !last && *again.bytes != *bytes => bytes = again.bytes,
+            Ok(again) => {
+                let moved = *again.bytes != *bytes;
+                drop(again);
+                wrong = wrong.or(moved.then(|| "it changed while it was read, twice".to_owned()));
+                each_cell(bytes, &log, deadline, take)?;
+                return wrong.map_or(Ok(()), Err);
+            }
+            Err(reason) => return Err(reason.to_string()),
+        }
+    }
+    Ok(())
+}
+
+/// What a database keeps beside itself, where it is there.
+fn beside(path: &Path, end: &str) -> Option<PathBuf> {
+    let mut name = OsString::from(path.as_os_str());
+    name.push(end);
+    Some(PathBuf::from(name)).filter(|path| path.exists())
+}
+
+/// Every known value in a file, in whatever form.
+pub(crate) fn known(path: &Path, bytes: Zeroizing<Vec<u8>>, needles: &Needles) -> Vec<Known> {
+    if is_database(&bytes) {
+        return known_in_database(path, bytes, needles);
+    }
+    let mut hits = Vec::new();
+    needles.find(&bytes, &mut |hit| hits.push(hit));
+    if hits.is_empty() {
+        return Vec::new();
+    }
+    hits.sort_by_key(|hit| (hit.start, hit.id));
+    let entries = format_of(path, &bytes).and_then(|format| format.entries(&bytes).ok()).unwrap_or_default();
+    let (mut line, mut counted) = (1, 0);
+    let mut told = BTreeMap::new();
+    for hit in hits {
+        let between = bytes.get(counted..hit.start).unwrap_or_default();
+        line += between.iter().filter(|byte| **byte == b'\n').count() as u64;
+        counted = hit.start;
+        let near = entries.partition_point(|entry| entry.span.end <= hit.start);
+        let slot =
+            entries.get(near).filter(|entry| entry.span.start < hit.end).map(|entry| entry.slot.clone());
+        let name = match &slot {
+            Some(slot) => shown_name(slot),
+            None => name_before(&bytes, hit.start),
+        };
+        let place = Place::File { path: path.to_owned(), line };
+        let value = ValueId(hit.id.0);
+        told.entry((value, line)).or_insert(Known { value, place, name, slot, encoding: hit.encoding });
+    }
+    told.into_values().collect()
+}
+
+/// A value that stands in the bytes of a database or of its log, and in no row, was written over or deleted.
+fn known_in_database(path: &Path, bytes: Zeroizing<Vec<u8>>, needles: &Needles) -> Vec<Known> {
+    let mut remains: BTreeMap<ValueId, (PathBuf, Encoding)> = BTreeMap::new();
+    let mut search = |path: &Path, bytes: &[u8]| {
+        needles.find(bytes, &mut |hit| {
+            remains.entry(ValueId(hit.id.0)).or_insert_with(|| (path.to_owned(), hit.encoding));
+        });
+    };
+    search(path, &bytes);
+    for end in ["-wal", "-journal"] {
+        let Some(other) = beside(path, end) else { continue };
+        if let Ok(read) = read_regular(&other, LOG_BYTES_MAX) {
+            search(&other, &read.bytes);
+        }
+    }
+    let mut found = BTreeSet::new();
+    // What of the rows cannot be read was told when they were looked at first.
+    let _ = with_rows(path, bytes, &mut |cell| {
+        needles.find(cell.bytes, &mut |hit| {
+            let value = ValueId(hit.id.0);
+            remains.remove(&value);
+            let name = named(cell).or(cell.beside).map(str::to_owned);
+            found.insert(Known { value, place: row(path, cell), name, slot: None, encoding: hit.encoding });
+        });
+    });
+    let left = remains.into_iter().map(|(value, (path, encoding))| {
+        let place = Place::Remains { path };
+        Known { value, place, name: None, slot: None, encoding }
+    });
+    found.into_iter().chain(left).collect()
+}

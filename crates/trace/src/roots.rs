@@ -1,0 +1,62 @@
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use keyroll_observe::{Listing, Process, has_other_files, read_regular, working_folder};
+
+/// Where people and programs keep settings on every machine.
+const EVERYWHERE: [&str; 8] =
+    ["/etc", "/root", "/home", "/srv", "/opt", "/usr/local/etc", "/var/spool/cron", "/run/secrets"];
+
+/// Where services keep what is theirs.
+const STATE: [&str; 2] = ["/var/lib", "/var/www"];
+
+/// The list of users; a larger one is not read, bytes.
+const USERS_BYTES_MAX: usize = 4 << 20;
+
+/// Folders that programs stand in and nobody's settings are in: what is below them is the machine's.
+const OF_THE_MACHINE: [&str; 12] =
+    ["/", "/usr", "/bin", "/sbin", "/lib", "/boot", "/proc", "/sys", "/dev", "/run", "/tmp", "/var"];
+
+/// The folders that are looked through where none is named: those of settings, the homes of all users, and where programs
+/// run now, this one too.
+pub(crate) fn roots(listing: &Listing) -> Vec<PathBuf> {
+    let standing = EVERYWHERE.iter().chain(&STATE).map(PathBuf::from);
+    let ours = |process: &&Process| !has_other_files(&process.id).unwrap_or(true);
+    let running = listing.seen.iter().filter(ours).filter_map(|process| working_folder(&process.id).ok());
+    let all: BTreeSet<PathBuf> =
+        standing.chain(homes()).chain(running.filter(|folder| is_somebodys(folder))).collect();
+    all.into_iter().filter(|root| root.exists()).collect()
+}
+
+/// The homes of the users of this machine.
+fn homes() -> Vec<PathBuf> {
+    let Ok(users) = read_regular(Path::new("/etc/passwd"), USERS_BYTES_MAX) else { return Vec::new() };
+    let text = String::from_utf8_lossy(&users.bytes).into_owned();
+    let home = |line: &str| line.split(':').nth(5).map(PathBuf::from);
+    text.lines().filter_map(home).filter(|home| is_somebodys(home)).collect()
+}
+
+/// A folder with something of its own: not the machine's, and not one of its first level.
+fn is_somebodys(folder: &Path) -> bool {
+    let machines = OF_THE_MACHINE.iter().any(|one| folder == Path::new(one));
+    let below = ["/usr", "/proc", "/sys", "/dev", "/boot", "/lib", "/bin", "/sbin"];
+    let kept = ["/usr/local", "/usr/src"];
+    let installed =
+        below.iter().any(|one| folder.starts_with(one)) && !kept.iter().any(|one| folder.starts_with(one));
+    folder.is_absolute() && !machines && !installed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_machine_itself_is_nobodys() {
+        for folder in ["/srv/app", "/home/ada/work", "/tmp/run", "/var/lib/app", "/usr/local/app"] {
+            assert!(is_somebodys(Path::new(folder)), "{folder}");
+        }
+        for folder in ["/", "/tmp", "/usr/sbin", "/proc/1", "/dev", "nonsense", ""] {
+            assert!(!is_somebodys(Path::new(folder)), "{folder}");
+        }
+    }
+}
