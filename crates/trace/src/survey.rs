@@ -111,7 +111,7 @@ pub fn survey_with(
     });
     unseen.extend(hidden);
     let (services, of_services) =
-        services(&listing, &managers.docker, rules, options.wait, &mut values, &mut sightings);
+        services(&listing, running.starts(), &managers.docker, rules, &mut values, &mut sightings);
     unseen.extend(of_services);
     let (instances, stores) = (BTreeMap::new(), Vec::new());
     let mut survey = Survey { values, sightings, listing, instances, files: 0, stores, services, unseen };
