@@ -119,13 +119,13 @@ pub fn survey_with(
         uid: None,
     });
     unseen.extend(hidden);
-    let asked = services(&listing, &managers.docker, rules, options.wait, &mut values, &mut sightings);
-    unseen.extend(asked.unseen);
-    let services = asked.services;
+    let kept = services(&listing, running.starts(), &managers.docker, rules, &mut values, &mut sightings);
+    unseen.extend(kept.unseen);
+    let services = kept.services;
     let (instances, stores) = (BTreeMap::new(), Vec::new());
     let mut survey = Survey { values, sightings, listing, instances, files: 0, stores, services, unseen };
     let roots = match options.roots.is_empty() {
-        true => roots(&survey.listing, asked.folders),
+        true => roots(&survey.listing, kept.folders),
         false => options.roots.clone(),
     };
     survey.by_name(&roots, options.wait, rules);
