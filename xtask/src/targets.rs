@@ -25,7 +25,7 @@ const PROGRAM_S_MAX: u64 = 20 * 60;
 const LOOK_MS: u64 = 50;
 
 /// The programs that take minutes, the longest first: begun last, one of them would run on alone.
-const LONGEST: [&str; 16] = [
+const LONGEST: [&str; 17] = [
     "cli/postgres",
     "cli/servers",
     "cli/kill",
@@ -34,6 +34,7 @@ const LONGEST: [&str; 16] = [
     "cli/matrix",
     "cli/issuers",
     "cli/split",
+    "cli/openclaw",
     "cli/aimed",
     "cli/gate",
     "cli/managers",

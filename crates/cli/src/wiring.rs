@@ -1,5 +1,6 @@
 //! Where the rooms meet: what a configuration names becomes an issuer, a setup of this machine, and ports.
 
+pub(crate) mod agents;
 pub(crate) mod compose;
 pub(crate) mod family;
 pub(crate) mod fields;

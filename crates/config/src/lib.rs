@@ -4,6 +4,7 @@
 //! carry the place, never the text that stands there); an unknown key is an error, never ignored; nothing is
 //! defaulted that the protocol needs a person to say. This room reads one file and imports none of ours.
 
+mod agent;
 mod at;
 mod config;
 mod consumer;
@@ -40,7 +41,7 @@ pub use edit::{NewApply, NewConsumer, NewSecret, add_consumer, add_secret, repla
 pub use error::{ConfigError, Kind, Position};
 pub use gate::Gate;
 pub use log::{Log, LogSource};
-pub use manager::{Manager, Roll};
+pub use manager::{Manager, Roll, Start};
 pub use name::{NAME_BYTES_MAX, Name};
 pub use placeholder::{Argument, Argv};
 pub use reference::{IssuerRef, Reference, StoreRef};

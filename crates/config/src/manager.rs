@@ -37,6 +37,26 @@ pub enum Manager {
     },
     /// Jobs of cron, of which nothing runs now.
     Cron(PathBuf),
+    /// The gateway of OpenClaw.
+    OpenClaw {
+        /// Its state folder.
+        state: PathBuf,
+        /// The model provider whose key is rotated.
+        provider: String,
+        /// Its program, where it is named.
+        program: Option<PathBuf>,
+        /// What starts it anew, where it is named.
+        start: Option<Start>,
+    },
+}
+
+/// What ends a process and starts another one in its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Start {
+    /// A command.
+    Command(Argv),
+    /// A unit of systemd, and the user whose own manager has it.
+    Unit(String, Option<String>),
 }
 
 /// How the workers of a master are replaced.
@@ -75,7 +95,8 @@ impl Manager {
         match self {
             Self::Supervisor { .. } => Some("supervisorctl"),
             Self::Pm2 { .. } => Some("pm2"),
-            Self::Exec(_) | Self::Master { .. } | Self::Cron(_) => None,
+            Self::OpenClaw { program: None, .. } => Some("openclaw"),
+            Self::Exec(_) | Self::Master { .. } | Self::Cron(_) | Self::OpenClaw { .. } => None,
         }
     }
 
@@ -86,6 +107,8 @@ impl Manager {
             ("app", "pm2", &runs.app, runs.pm2.is_some()),
             ("home", "pm2", &runs.home, runs.pm2.is_some()),
             ("reload", "master", &runs.reload, runs.master.is_some()),
+            ("provider", "openclaw", &runs.provider, runs.openclaw.is_some()),
+            ("program", "openclaw", &runs.program, runs.openclaw.is_some()),
         ] {
             if let Some(text) = text.as_ref().filter(|_| !there) {
                 let why = format!("`{key}` goes with `{with}`");
@@ -119,6 +142,22 @@ impl Manager {
             return Argv::read(folder, "exec", words, holes).map(|argv| Some(Self::Exec(argv)));
         }
         Ok(None)
+    }
+
+    /// The gateway of OpenClaw with this state folder.
+    pub(crate) fn openclaw(
+        state: &At<String>,
+        start: Option<Start>,
+        runs: &RunsShape,
+        folder: &Path,
+    ) -> Result<Self, Fault> {
+        let Some(provider) = &runs.provider else {
+            let why = "`openclaw` goes with `provider`, the model provider whose key this is";
+            return Err(Fault::new(Kind::BadCombination, why).at(&state.span));
+        };
+        let program = runs.program.as_ref().map(|path| resolve(folder, "program", path)).transpose()?;
+        let (state, provider) = (resolve(folder, "openclaw", state)?, word("provider", provider)?);
+        Ok(Self::OpenClaw { state, provider, program, start })
     }
 }
 

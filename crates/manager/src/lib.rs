@@ -5,6 +5,7 @@
 //! nothing started here ends with keyroll, or holds an open file of it; no signal by process number alone.
 
 mod adapter;
+mod agent;
 mod apply;
 mod at_rest;
 mod brings;
@@ -23,6 +24,7 @@ mod http;
 mod instance;
 mod leftover;
 mod master;
+mod openclaw;
 mod output;
 mod pattern;
 mod pm2;
@@ -36,6 +38,7 @@ mod supervisor;
 mod supervisor_sources;
 mod systemd;
 mod systemd_manager;
+mod turn;
 mod unit_credentials;
 mod unit_sources;
 mod unit_text;
@@ -43,6 +46,7 @@ mod user;
 mod words;
 
 pub use adapter::{Adapter, AdapterRule, adapter_schema, check_adapter};
+pub use agent::Agent;
 pub use apply::{Applied, Run, apply, instances, instances_in};
 pub use at_rest::AtRest;
 pub use brings::{Brings, Edit, Variables, references};
@@ -60,6 +64,7 @@ pub use find::Find;
 pub use instance::InstanceProcess;
 pub use leftover::{Leftover, end_leftover};
 pub use master::{Master, Roll};
+pub use openclaw::{OpenClaw, Start};
 pub use pattern::files_of;
 pub use pm2::Pm2;
 pub use pm2_sources::{Pm2App, Pm2Daemon, pm2_dump};
@@ -69,6 +74,7 @@ pub use reread::Reread;
 pub use supervisor::Supervisor;
 pub use supervisor_sources::{Assigned, SupervisorConfig, Supervisord};
 pub use systemd::{Unit, UnitFiles, UnitState};
+pub use turn::Turn;
 pub use unit_credentials::{CredentialFrom, UnitCredential};
 pub use unit_sources::{EnvironmentFile, UnitSources, UnitsSources, Wrapper, unit_sources};
 pub use unit_text::{UnitLine, UnitSays, unit_lines};

@@ -29,7 +29,7 @@ pub(crate) fn roots(listing: &Listing, of_managers: BTreeSet<PathBuf>) -> Vec<Pa
 }
 
 /// The homes of the users of this machine.
-fn homes() -> Vec<PathBuf> {
+pub(crate) fn homes() -> Vec<PathBuf> {
     let Ok(users) = read_regular(Path::new("/etc/passwd"), USERS_BYTES_MAX) else { return Vec::new() };
     let text = String::from_utf8_lossy(&users.bytes).into_owned();
     let home = |line: &str| line.split(':').nth(5).map(PathBuf::from);

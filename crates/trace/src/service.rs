@@ -10,6 +10,7 @@ mod dotenv_calls;
 mod env_file;
 mod environment_d;
 mod mounted;
+mod openclaw;
 mod pm2;
 mod sessions;
 mod source;
@@ -81,11 +82,11 @@ pub(crate) struct Running {
 }
 
 /// Every service of this machine with its chains. What managers keep is a place of its own: it is added to `sightings`.
-/// `values` knows every value of a chain afterwards.
+/// `values` knows every value of a chain afterwards. `homes`: where programs that call models keep what is theirs.
 pub(crate) fn services(
     listing: &Listing,
     starts: &BTreeMap<ProcessId, Start>,
-    docker: &Docker,
+    (docker, homes): (&Docker, &[PathBuf]),
     rules: &'static Rules,
     values: &mut Values,
     sightings: &mut Vec<Sighting>,
@@ -113,6 +114,7 @@ pub(crate) fn services(
     for one in &mut all {
         dotenv::add(&around, one);
     }
+    openclaw::add(&mut around, homes, &mut all);
     let mut sighted: BTreeSet<Sighting> = sightings.drain(..).collect();
     let Around { mut folders, unseen, .. } = around;
     folders.extend(all.iter().filter_map(|one| one.project.clone()));

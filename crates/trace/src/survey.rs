@@ -12,7 +12,7 @@ use keyroll_secret::{FingerprintKey, SecretBytes};
 
 use crate::look::{AllKnown, Known, Seen, candidates, candidates_in_pieces, known, known_in_pieces};
 use crate::processes::Running;
-use crate::roots::roots;
+use crate::roots::{homes, roots};
 use crate::service::services;
 use crate::{Instance, Place, Service, Sighting, Unseen, ValueId, Values, files};
 
@@ -119,7 +119,9 @@ pub fn survey_with(
         uid: None,
     });
     unseen.extend(hidden);
-    let kept = services(&listing, running.starts(), &managers.docker, rules, &mut values, &mut sightings);
+    let homes = if options.roots.is_empty() { homes() } else { options.roots.clone() };
+    let around = (&managers.docker, homes.as_slice());
+    let kept = services(&listing, running.starts(), around, rules, &mut values, &mut sightings);
     unseen.extend(kept.unseen);
     let services = kept.services;
     let (instances, stores) = (BTreeMap::new(), Vec::new());

@@ -19,7 +19,7 @@ impl Local {
         for (id, consumer) in self.setup.consumer_ids() {
             let checks = consumer.slots.first().into_iter().flat_map(|slot| &slot.checks);
             for (path, check) in (0u8..).zip(checks) {
-                let Some(CheckSetup::Exec { command, copy }) = check else { continue };
+                let Some(CheckSetup::Exec { command, copy, .. }) = check else { continue };
                 let uses_copy = command.arguments.iter().any(|argument| argument.contains(COPY));
                 let file = copy.and_then(|copy| self.setup.file(copy)).filter(|_| uses_copy);
                 let told = match file {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keyroll_copy::{Format, Slot, Template};
-use keyroll_manager::{Check, CommandLine, Run};
+use keyroll_manager::{Check, CommandLine, Run, Turn};
 use keyroll_observe::LogSource;
 use keyroll_port::Values;
 use keyroll_rotation::{ConsumerId, FileId};
@@ -124,6 +124,8 @@ pub enum CheckSetup {
         command: CommandLine,
         /// The file that stands for `{copy}`.
         copy: Option<FileId>,
+        /// A turn of the agent, which must succeed after it. It shows the process; only the command can be shown to fail.
+        turn: Option<Turn>,
     },
     /// A request to the running process.
     Http(Check),

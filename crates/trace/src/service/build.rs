@@ -139,6 +139,7 @@ fn place(name: &str, entry: &Entry, source: &Source) -> Option<Place> {
         Origin::Kept(record, of) => {
             Some(Place::Record { record: *record, of: of.clone(), variable: name.to_owned() })
         }
+        Origin::At(place) => Some(place.clone()),
         Origin::Nowhere => None,
     }
 }

@@ -178,7 +178,7 @@ fn split(source: Source, own: &Variables) -> [Source; 2] {
     let mut other = source;
     same.origin = match &other.origin {
         Origin::File(path) => Origin::File(path.clone()),
-        Origin::Start(_) | Origin::Kept(..) | Origin::Nowhere => Origin::Nowhere,
+        Origin::Start(_) | Origin::Kept(..) | Origin::At(_) | Origin::Nowhere => Origin::Nowhere,
     };
     other.closed = None;
     let holds =

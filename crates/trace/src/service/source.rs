@@ -6,7 +6,7 @@ use keyroll_observe::ProcessId;
 use keyroll_secret::SecretBytes;
 
 use super::Keeper;
-use crate::Record;
+use crate::{Place, Record};
 
 /// What a source says of one name.
 pub(crate) struct Entry {
@@ -37,6 +37,8 @@ pub(crate) enum Origin {
     Start(ProcessId),
     /// In what a manager keeps.
     Kept(Record, String),
+    /// In a row of a database.
+    At(Place),
     /// Nowhere that can be pointed at.
     Nowhere,
 }
