@@ -34,7 +34,7 @@ mod suggest;
 mod template;
 
 pub use config::{CONFIG_BYTES_MAX, Config, Defaults, OnFailure};
-pub use consumer::{Check, Consumer, PathCheck};
+pub use consumer::{Check, Consumer, LiteLlmCheck, PathCheck};
 pub use copy::{Copy, FileFormat, Part as EntryPart, Place, Source, WriteMode};
 pub use deadline::Deadlines;
 pub use edit::{NewApply, NewConsumer, NewSecret, add_consumer, add_secret, replace_consumer};

@@ -1,3 +1,4 @@
+mod agents;
 mod around;
 mod asked;
 mod build;
@@ -47,6 +48,9 @@ pub enum Keeper {
     Cron,
     /// A person's session: a shell and what was started from it.
     Session,
+    /// A program whose own files say where its keys are. What is known of it is from its documents: it is explained, and
+    /// not delivered.
+    Agent,
     /// Nobody who is known.
     Nobody,
 }
@@ -114,6 +118,7 @@ pub(crate) fn services(
     for one in &mut all {
         dotenv::add(&around, one);
     }
+    agents::add(&mut around, homes, &mut all);
     openclaw::add(&mut around, homes, &mut all);
     let mut sighted: BTreeSet<Sighting> = sightings.drain(..).collect();
     let Around { mut folders, unseen, .. } = around;

@@ -119,7 +119,7 @@ pub fn survey_with(
         uid: None,
     });
     unseen.extend(hidden);
-    let homes = if options.roots.is_empty() { homes() } else { options.roots.clone() };
+    let homes = homes(&options.roots);
     let around = (&managers.docker, homes.as_slice());
     let kept = services(&listing, running.starts(), around, rules, &mut values, &mut sightings);
     unseen.extend(kept.unseen);

@@ -139,6 +139,7 @@ pub(crate) fn keeper(keeper: Keeper) -> &'static str {
         Keeper::Supervisord => "supervisord",
         Keeper::Cron => "cron",
         Keeper::Session => "a session",
+        Keeper::Agent => "an agent: explained, not delivered yet",
         Keeper::Nobody => "nobody",
     }
 }

@@ -54,7 +54,7 @@ pub(crate) fn in_image(
 }
 
 fn is_secret(name: &str, entry: &Entry, rules: &'static Rules, values: &Values) -> bool {
-    let Ok(value) = &entry.value else { return names_a_secret(name) };
+    let Ok(value) = &entry.value else { return entry.secret || names_a_secret(name) };
     entry.secret || within(name, value.expose(), rules).is_some() || values.of(value).is_some()
 }
 
@@ -97,6 +97,7 @@ fn chain(
             (None, Read::Start | Read::Perhaps(_), Some(why)) if !decided => Standing::NotVisible(why),
             (None, _, _) => continue,
             (Some(_), Read::Not, _) => Standing::NotRead,
+            (Some(_), Read::Loses, _) => Standing::Shadowed,
             (Some(_), Read::Start | Read::Perhaps(_), _) if decided => Standing::Shadowed,
             (Some(_), Read::Perhaps(why), _) => Standing::NotVisible(why),
             (Some(Entry { value: Err(why), .. }), Read::Start, _) => {

@@ -29,7 +29,7 @@ impl Entry {
 }
 
 /// Where a source stands.
-#[derive(Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Origin {
     /// In a file.
     File(PathBuf),
@@ -48,6 +48,8 @@ pub(crate) enum Origin {
 pub(crate) enum Read {
     /// It does.
     Start,
+    /// It does, and another one wins whatever stands here: one of another name.
+    Loses,
     /// It does not: something else must happen before, or nothing reads it any more.
     Not,
     /// It cannot be told, and why.

@@ -171,6 +171,7 @@ fn keeper(keeper: Keeper) -> &'static str {
         Keeper::Supervisord => "supervisord",
         Keeper::Cron => "cron",
         Keeper::Session => "session",
+        Keeper::Agent => "agent",
         Keeper::Nobody => "nobody",
     }
 }
