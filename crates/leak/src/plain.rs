@@ -181,7 +181,7 @@ pub fn no_secret(value: &[u8]) -> Option<NoSecret> {
     if HASHES.iter().any(|start| small.starts_with(start)) || is_md5(&small) {
         return Some(NoSecret::Hash);
     }
-    if REFERENCES.iter().any(|start| small.starts_with(start)) || is_name(text) || is_expression(text) {
+    if REFERENCES.iter().any(|start| small.starts_with(start)) || is_marked(text) || is_expression(text) {
         return Some(NoSecret::Reference);
     }
     if value.len() < BYTES_MIN {
@@ -189,6 +189,10 @@ pub fn no_secret(value: &[u8]) -> Option<NoSecret> {
     }
     if is_placeholder(&small) || is_made_up(value) {
         return Some(NoSecret::Placeholder);
+    }
+    // After the placeholders: `your-api-key` is the name of nothing.
+    if is_name(text) {
+        return Some(NoSecret::Reference);
     }
     if is_text(text) {
         return Some(NoSecret::Text);
@@ -222,22 +226,27 @@ pub fn is_distinct(value: &[u8]) -> bool {
         || value.len() >= 3 * BYTES_MIN && different(value) >= BYTES_MIN
 }
 
-/// `$NAME`, `%NAME%`, `@NAME@`, `__NAME__`, `{NAME}`, or the bare name of what holds a secret: `OPENAI_API_KEY`.
-fn is_name(text: &str) -> bool {
-    let word = |name: &str| {
-        let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
-        !name.is_empty() && name.bytes().all(good)
-    };
+/// `$NAME`, `%NAME%`, `@NAME@`, `__NAME__`, `{NAME}`, `[NAME]`.
+fn is_marked(text: &str) -> bool {
     let between = |open: &str, close: &str| text.strip_prefix(open).and_then(|rest| rest.strip_suffix(close));
-    let marked = [("$", ""), ("%", "%"), ("@", "@"), ("__", "__"), ("{", "}"), ("[", "]")];
     let variable = |name: &str| {
         name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_' || byte.is_ascii_digit())
     };
-    let marked = marked.iter().any(|(open, close)| {
-        between(open, close).is_some_and(|name| word(name) && (*open == "$" || variable(name)))
-    });
-    let bare = word(text) && !text.bytes().any(|byte| byte.is_ascii_digit());
-    marked || bare && names_a_secret(text) && text.bytes().any(|byte| !byte.is_ascii_lowercase())
+    [("$", ""), ("%", "%"), ("@", "@"), ("__", "__"), ("{", "}"), ("[", "]")].iter().any(|(open, close)| {
+        between(open, close).is_some_and(|name| is_word(name) && (*open == "$" || variable(name)))
+    })
+}
+
+/// The bare name of what holds a secret: `OPENAI_API_KEY`.
+fn is_name(text: &str) -> bool {
+    let digits = text.bytes().any(|byte| byte.is_ascii_digit());
+    let small = text.bytes().all(|byte| byte.is_ascii_lowercase());
+    is_word(text) && !digits && !small && names_a_secret(text)
+}
+
+fn is_word(name: &str) -> bool {
+    let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    !name.is_empty() && name.bytes().all(good)
 }
 
 /// A call or an index of a program: `lookup("key")`, `config["key"]`.

@@ -61,14 +61,15 @@ pub(crate) fn line(event: &Event) -> Option<(Mark, String)> {
             (mark, format!("{name}: {detail}{help}"))
         }
         Event::Consent { ends, shared, instances, waivers, off_s } => {
-            (Mark::Wait, consent((ends, *shared), instances, waivers, *off_s))
+            let asked = consent((ends, *shared), instances, waivers, *off_s);
+            (Mark::Wait, asked)
         }
+        // Tables and drawings, which the commands show.
         Event::Secret { .. } | Event::Status(_) | Event::Due(_) | Event::Past(_) | Event::Issuer(_) => {
             return None;
         }
-        Event::Scan(scan) => (Mark::Plain, scan.text()),
-        // Tables and drawings, which the commands show.
         Event::Found(_) | Event::Instance(_) | Event::Chain(_) | Event::Graph(_) => return None,
+        Event::Scan(scan) => (Mark::Plain, scan.text()),
         Event::Note { text } => (Mark::Plain, text.clone()),
         Event::Done { outcome } => (Mark::Plain, format!("ended: {}", outcome.word())),
         Event::Plan { id, secret, steps, gaps: _, away: _, least_s, apply_with } => {
