@@ -16,8 +16,8 @@ mod terminal;
 
 pub(crate) use cost::show_cost;
 pub(crate) use event::{
-    DueShown, EmergencyShown, Event, Finding, Grade, Holder, HostStep, OldKeyShown,
-    Outcome, PastShown, Phase, Residue, StatusShown, StepState, Summary, UnitShown, Version,
+    DueShown, EmergencyShown, Event, Finding, Grade, Holder, HostStep, OldKeyShown, Outcome, PastShown,
+    Phase, Residue, StatusShown, StepState, Summary, UnitShown, Version,
 };
 pub(crate) use found::{
     ChainShown, CopyShown, EdgeShown, FoundShown, GraphShown, InstanceShown, LinkShown, MemoryShown,

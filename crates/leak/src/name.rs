@@ -48,6 +48,10 @@ const ABOUT: [&str; 10] = ["file", "path", "id", "name", "url", "type", "ttl", "
 
 /// Whether a name says that its value is a secret: `OPENAI_API_KEY`, `dbPassword`, `bot-token`; not `TOKEN_FILE`.
 pub fn names_a_secret(name: &str) -> bool {
+    // What shells call the folder that they stand in.
+    if name == "PWD" {
+        return false;
+    }
     let mut words = words(name);
     while words.last().is_some_and(|last| comes_after(last)) {
         words.pop();
@@ -155,6 +159,8 @@ mod tests {
             "API_KEY_ID",
             "COMPASS",
             "max_tokens",
+            "PWD",
+            "OLDPWD",
             "",
         ] {
             assert!(!names_a_secret(name), "{name}");

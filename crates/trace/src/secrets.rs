@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use keyroll_needle::Encoding;
 use keyroll_secret::Fingerprint;
 
 use crate::joins::Joins;
@@ -61,6 +62,17 @@ impl Found {
     pub fn copies_differ(&self) -> bool {
         let at_rest = self.sightings.iter().filter(|one| one.place.process().is_none());
         at_rest.map(|one| one.value).collect::<BTreeSet<_>>().len() > 1
+    }
+
+    /// The copy at rest that holds another value than this one and was changed last; what is left behind of a file says
+    /// nothing of what is meant now.
+    pub fn other_than(&self, value: ValueId) -> Option<(&Place, &Sighting)> {
+        let others = self.copies().into_iter().filter(|(place, sighting)| {
+            let leftover = place.file().is_some_and(|file| slots::leftover_of(file).is_some());
+            sighting.value != value && !leftover
+        });
+        let changed = |place: &Place| place.file()?.metadata().ok()?.modified().ok();
+        others.max_by_key(|(place, sighting)| (changed(place), sighting.encoding == Encoding::Raw))
     }
 
     /// Whether a chain takes one of its values.
@@ -261,7 +273,6 @@ fn whereabouts(found: &Found, projects: &mut slots::Projects) -> String {
 
 #[cfg(test)]
 mod tests {
-    use keyroll_needle::Encoding;
     use keyroll_observe::{Listing, ProcessId};
     use keyroll_secret::{FingerprintKey, SecretBytes};
 

@@ -115,13 +115,13 @@ impl<'s> Containers<'s> {
 
     /// The file is changed in place, so that the container sees it, and the program says that it has reloaded it.
     fn raise_snapshot(&self) {
-        self.snapshot.write("key.txt", "{old}\n");
-        self.snapshot.write("key.txt.bak", "{old}\n");
-        let mount = format!("{}:/run/secrets/key:ro", self.snapshot.at("key.txt"));
+        self.snapshot.write("api.key", "{old}\n");
+        self.snapshot.write("api.key.bak", "{old}\n");
+        let mount = format!("{}:/run/secrets/key:ro", self.snapshot.at("api.key"));
         self.run("snapshot", &["--volume", &mount], BARE, &["/usr/bin/python3", "-c", SNAPSHOT]);
         let says = |word: &str| wait(word, || self.docker(&["logs", "snapshot"]).contains(word));
         says("ready");
-        self.snapshot.write("key.txt", "{new}\n");
+        self.snapshot.write("api.key", "{new}\n");
         self.docker(&["kill", "--signal", "HUP", "snapshot"]);
         says("reloaded");
     }
@@ -221,11 +221,11 @@ impl<'s> Containers<'s> {
 
     fn reload(&self) -> Truth {
         let (scene, pid) = (&self.snapshot, self.pid("snapshot"));
-        let says = ["runs on a STALE value", "memory holds", "@/key.txt:1 holds", "docker restart snapshot"];
+        let says = ["runs on a STALE value", "memory holds", "@/api.key:1 holds", "docker restart snapshot"];
         Truth {
             cause: "11 a snapshot after a reload that went well",
             name: "/run/secrets/key",
-            copies: vec![(scene.at("key.txt:1"), New), (scene.at("key.txt.bak:1"), Old)],
+            copies: vec![(scene.at("api.key:1"), New), (scene.at("api.key.bak:1"), Old)],
             instances: vec![Runs::new(pid, &[Old], New)],
             keepers: Vec::new(),
             line: Line::of(pid, &says).within(scene),

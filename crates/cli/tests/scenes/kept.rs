@@ -136,11 +136,13 @@ impl<'s> Managers<'s> {
         let scene = &self.supervisord;
         let pid = self.pids("bot")[0];
         let daemon = self.ctl(&["pid"]).parse().unwrap();
-        let says = ["runs on ", "take from @/supervisord.conf:10", "@/app/api.env:1 holds"];
+        let at = scene.line("supervisord.conf", Old);
+        let from = format!("take from {at}");
+        let says = ["runs on ", &from, "@/app/api.env:1 holds"];
         Truth {
             cause: "8 a literal copy in a second manifest",
             name: "LITERAL_API_KEY",
-            copies: vec![(scene.at("app/api.env:1"), New), (scene.at("supervisord.conf:10"), Old)],
+            copies: vec![(scene.at("app/api.env:1"), New), (at.clone(), Old)],
             instances: vec![Runs::new(pid, &[Old], Old)],
             keepers: vec![daemon],
             line: Line::of(pid, &says).within(scene),

@@ -223,9 +223,10 @@ fn titled(stage: &Stage) -> Truth {
          ctypes.memmove(start, b'api: serving', 12)\nopen('ready', 'w').close()\ntime.sleep(100000)\n",
     );
     let pids = scene.script(".", "set -a\n. ./api.env\npython3 app.py\n:\n");
+    scene.write("api.env.bak", "TITLED_API_KEY={old}\n");
     scene.write("api.env", "TITLED_API_KEY={new}\n");
     come(&scene);
-    let copies = [("api.env:1", New)];
+    let copies = [("api.env:1", New), ("api.env.bak:1", Old)];
     let says = ["runs on a STALE value", "memory holds", "@/api.env:1 holds"];
     let cause = "- a title over the environment";
     Truth {

@@ -9,7 +9,7 @@ use keyroll_testkit::command::{Ran, wait};
 use keyroll_testkit::{ManagerTools, TempDir};
 use rustix::process::{Pid, Signal, kill_process_group};
 
-use crate::truth::Values;
+use crate::truth::{Values, Version};
 
 pub const KEYROLL: &str = env!("CARGO_BIN_EXE_keyroll");
 
@@ -112,6 +112,13 @@ impl Scene<'_> {
     /// A copy's place, as it is shown.
     pub fn at(&self, place: &str) -> String {
         self.path(place).display().to_string()
+    }
+
+    /// The line of a file that holds a version.
+    pub fn line(&self, name: &str, version: Version) -> String {
+        let text = fs::read_to_string(self.path(name)).unwrap();
+        let line = text.lines().position(|line| line.contains(self.values.of(version))).unwrap();
+        self.at(&format!("{name}:{}", line + 1))
     }
 
     /// Starts `start.sh` of a folder by a shell, which waits for what it starts: the shell and its child.

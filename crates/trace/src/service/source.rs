@@ -29,6 +29,7 @@ impl Entry {
 }
 
 /// Where a source stands.
+#[derive(Clone)]
 pub(crate) enum Origin {
     /// In a file.
     File(PathBuf),
@@ -56,6 +57,8 @@ pub(crate) struct Source {
     pub(crate) what: String,
     pub(crate) origin: Origin,
     pub(crate) entries: BTreeMap<String, Entry>,
+    /// It is a file that may be missing, and is.
+    pub(crate) missing: bool,
     /// It may hold any name, and cannot be read: why.
     pub(crate) closed: Option<&'static str>,
     pub(crate) read: Read,
@@ -71,6 +74,7 @@ impl Source {
             what: what.into(),
             origin,
             entries: BTreeMap::new(),
+            missing: false,
             closed: None,
             read: Read::Start,
             each_start: false,
@@ -113,13 +117,25 @@ impl Source {
         self
     }
 
+    /// The same place with other entries.
+    pub(crate) fn part(&self, entries: BTreeMap<String, Entry>) -> Self {
+        Self {
+            entries,
+            what: self.what.clone(),
+            origin: self.origin.clone(),
+            applies: self.applies.clone(),
+            seems: self.seems.clone(),
+            ..*self
+        }
+    }
+
     /// The value of a name, where it is told.
     pub(crate) fn value(&self, name: &str) -> Option<&SecretBytes> {
         self.entries.get(name)?.value.as_ref().ok()
     }
 
     pub(crate) fn says_nothing(&self) -> bool {
-        self.entries.is_empty() && self.closed.is_none()
+        self.entries.is_empty() && self.closed.is_none() && !self.missing
     }
 }
 

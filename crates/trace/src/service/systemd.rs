@@ -66,7 +66,7 @@ fn service(around: &Around<'_>, unit: UnitSources, user: Option<&str>, of_manage
         let source = if path.to_string_lossy().contains('*') {
             Source::of_file(what, path).closed("it is a pattern of names")
         } else {
-            env_file::source(what, path)
+            env_file::optional(what, path)
         };
         sources.push(source.applied_by(&verbs.restart).not_by(&verbs.reload));
     }
@@ -82,6 +82,9 @@ fn service(around: &Around<'_>, unit: UnitSources, user: Option<&str>, of_manage
         sources.iter_mut().for_each(|source| drop(source.entries.remove(name)));
     }
     sources.retain(|source| !source.says_nothing());
+    if sources.iter().all(|source| source.missing) {
+        sources.clear();
+    }
     Kept { keeper, name, processes, main, project, sources }
 }
 
