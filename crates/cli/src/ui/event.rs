@@ -4,6 +4,8 @@
 
 use serde::Serialize;
 
+use crate::ui::GapShown;
+
 /// The version of the stream, in its first line.
 pub(crate) const STREAM_VERSION: u32 = 1;
 

@@ -37,7 +37,7 @@ fn programs(around: &mut Around<'_>, daemon: &Supervisord) -> Vec<Kept> {
         }
     };
     for (path, reason) in &config.unread {
-        around.not_seen(shown(&path), reason.clone());
+        around.not_seen(shown(path), reason.clone());
     }
     let started = started(around, daemon);
     let own = around.starts(&[daemon.process]).remove(&daemon.process);
@@ -93,7 +93,7 @@ fn sources(
     own: Option<&Variables>,
 ) -> Vec<Source> {
     let config_path =
-        daemon.config.as_deref().map_or_else(String::new, |path| format!(" -c {}", shown(&path)));
+        daemon.config.as_deref().map_or_else(String::new, |path| format!(" -c {}", shown(path)));
     let right =
         format!("supervisorctl{config_path} reread, then supervisorctl{config_path} update {program}");
     let wrong = format!("supervisorctl{config_path} restart {program}:*");
