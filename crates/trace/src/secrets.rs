@@ -72,7 +72,7 @@ impl Found {
             sighting.value != value && !leftover
         });
         let changed = |place: &Place| place.file()?.metadata().ok()?.modified().ok();
-        others.max_by_key(|(place, sighting)| (changed(place), sighting.encoding == Encoding::Raw))
+        others.max_by_key(|(place, sighting)| (sighting.encoding == Encoding::Raw, changed(place)))
     }
 
     /// Whether a chain takes one of its values.
@@ -211,9 +211,10 @@ struct Slot<'s> {
 fn slots_of(survey: &Survey) -> Vec<Slot<'_>> {
     let mut named: Vec<(&Path, &str, u64, &Sighting)> = Vec::new();
     for sighting in &survey.sightings {
-        if let (Place::File { path, line }, Some(name)) = (&sighting.place, sighting.name.as_deref()) {
-            named.push((path, name, *line, sighting));
-        }
+        let (Place::File { path, line }, Some(name)) = (&sighting.place, sighting.name.as_deref()) else {
+            continue;
+        };
+        named.push((path, name, *line, sighting));
     }
     named.sort_by_key(|(path, name, line, _)| (*path, *name, *line));
     let mut all: Vec<Slot<'_>> = Vec::new();
@@ -234,7 +235,9 @@ fn join_slots(survey: &Survey, joins: &mut Joins) {
     let mut same: BTreeMap<(PathBuf, &str, usize), Vec<ValueId>> = BTreeMap::new();
     for slot in slots_of(survey) {
         let file = slots::leftover_of(slot.path).unwrap_or_else(|| slot.path.to_owned());
-        same.entry((file, slot.name, slot.number)).or_default().push(slot.sighting.value);
+        // A file that is one value has one slot, whatever its name is.
+        let name = if slot.sighting.slot == Some(keyroll_copy::Slot::Whole) { "" } else { slot.name };
+        same.entry((file, name, slot.number)).or_default().push(slot.sighting.value);
     }
     same.into_values().for_each(|values| joins.all(values.into_iter()));
 }

@@ -47,10 +47,16 @@ pub(crate) fn kept(around: &mut Around<'_>, taken: &BTreeSet<ProcessId>) -> Vec<
             processes.extend(children.map(|one| one.id));
             at += 1;
         }
-        let Some(own) = starts.get(&root.id) else { continue };
         // A shell that was started by nobody who is left has parents of its own elsewhere: a login.
         let shell = around.process(root.ppid).filter(|parent| is_shell(parent));
+        let none = Variables::new();
+        let own = match (starts.get(&root.id), shell) {
+            (Some(own), _) => own,
+            (None, Some(_)) => &none,
+            (None, None) => continue,
+        };
         let sources = match shell {
+            Some(shell) if !starts.contains_key(&root.id) => of_hidden(root, shell),
             Some(shell) => of_shell(root, own, shell, starts.get(&shell.id)),
             None if is_shell(root) => of_itself(root, own),
             None => of_nobody(around, root, own),
@@ -116,6 +122,13 @@ fn of_shell(root: &Process, own: &Variables, shell: &Process, exports: Option<&V
 fn of_itself(shell: &Process, own: &Variables) -> Vec<Source> {
     let mut all = script(shell).map(|script| sourced(shell, &script)).unwrap_or_default();
     all.push(given(shell, own));
+    all
+}
+
+/// Of a shell's child that hides what it was started with, or wrote over it, the files that the script reads are known.
+fn of_hidden(root: &Process, shell: &Process) -> Vec<Source> {
+    let mut all = script(shell).map(|script| sourced(shell, &script)).unwrap_or_default();
+    all.push(given(root, &Variables::new()).closed("it is hidden, or the process wrote over it"));
     all
 }
 
