@@ -99,16 +99,14 @@ impl<'a> Running<'a> {
             Ok(false) | Err(_) => PathBuf::from("/"),
         };
         // A worker may have been handed what its master read from a file.
-        let starts = around.starts(&kept.processes);
-        let own = starts.get(&process.id).map(copied).unwrap_or_default();
-        let mut start = own;
+        let mut start = around.start(&process.id).unwrap_or_default();
         let mut started = process.id;
-        for (id, variables) in &starts {
-            for (name, value) in variables {
-                if !start.contains_key(name) {
+        for id in &kept.processes {
+            for (name, value) in around.start(id).unwrap_or_default() {
+                start.entry(name).or_insert_with(|| {
                     started = *id;
-                    start.insert(name.clone(), value.duplicate());
-                }
+                    value
+                });
             }
         }
         Some(Self { agent, process, folder, root, start, started })
@@ -165,7 +163,7 @@ fn part(around: &Around<'_>, kept: &mut Kept) -> Option<Kept> {
         std::mem::take(&mut kept.processes).into_iter().partition(|id| own.contains(&id.pid));
     kept.processes = rest;
     let what = format!("what process {} was started with", agent.id.pid);
-    let start = around.starts(&[agent.id]).remove(&agent.id).unwrap_or_default();
+    let start = around.start(&agent.id).unwrap_or_default();
     let source = Source::new(what, Origin::Start(agent.id)).holding(start);
     Some(Kept {
         keeper: Keeper::Nobody,
@@ -201,10 +199,6 @@ fn config_of(words: &Arguments) -> Option<PathBuf> {
         path.is_some()
     });
     path
-}
-
-fn copied(all: &Variables) -> Variables {
-    all.iter().map(|(name, value)| (name.clone(), value.duplicate())).collect()
 }
 
 /// The links become sources, in their order and before everything else that a service has; where a link is the environment,

@@ -93,6 +93,9 @@ fn chain(
     let mut decided = false;
     for source in sources {
         let entry = source.entries.get(name);
+        if source.missing && !decided {
+            links.push(not_there(source));
+        }
         let standing = match (entry, source.read, source.closed) {
             (None, Read::Start | Read::Perhaps(_), Some(why)) if !decided => Standing::NotVisible(why),
             (None, _, _) => continue,
@@ -131,6 +134,18 @@ fn chain(
         });
     }
     Chain { name: name.to_owned(), links }
+}
+
+/// A file that would be read where this chain goes on, and is not there.
+fn not_there(source: &Source) -> Link {
+    Link {
+        place: None,
+        what: source.what.clone(),
+        value: None,
+        standing: Standing::NotThere,
+        applies: source.applies.clone(),
+        seems: source.seems.clone(),
+    }
 }
 
 fn place(name: &str, entry: &Entry, source: &Source) -> Option<Place> {

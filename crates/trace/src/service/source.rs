@@ -61,6 +61,8 @@ pub(crate) struct Source {
     pub(crate) what: String,
     pub(crate) origin: Origin,
     pub(crate) entries: BTreeMap<String, Entry>,
+    /// It is a file that may be missing, and is.
+    pub(crate) missing: bool,
     /// It may hold any name, and cannot be read: why.
     pub(crate) closed: Option<&'static str>,
     pub(crate) read: Read,
@@ -76,6 +78,7 @@ impl Source {
             what: what.into(),
             origin,
             entries: BTreeMap::new(),
+            missing: false,
             closed: None,
             read: Read::Start,
             each_start: false,
@@ -123,11 +126,19 @@ impl Source {
         let (apart, left) =
             std::mem::take(&mut self.entries).into_iter().partition(|(name, entry)| mine(name, entry));
         self.entries = left;
-        let mut other = Self::new(self.what.clone(), self.origin.clone()).read(Read::Not);
-        other.entries = apart;
-        other.applies.clone_from(&self.applies);
-        other.seems.clone_from(&self.seems);
-        other
+        self.part(apart).read(Read::Not)
+    }
+
+    /// The same place with other entries.
+    pub(crate) fn part(&self, entries: BTreeMap<String, Entry>) -> Self {
+        Self {
+            entries,
+            what: self.what.clone(),
+            origin: self.origin.clone(),
+            applies: self.applies.clone(),
+            seems: self.seems.clone(),
+            ..*self
+        }
     }
 
     /// The value of a name, where it is told.
@@ -145,7 +156,7 @@ impl Source {
     }
 
     pub(crate) fn says_nothing(&self) -> bool {
-        self.entries.is_empty() && self.closed.is_none()
+        self.entries.is_empty() && self.closed.is_none() && !self.missing
     }
 }
 

@@ -63,6 +63,9 @@ fn service(around: &Around<'_>, unit: UnitSources, user: Option<&str>, of_manage
     sources = wrapped(unit.wrapper, &unit.unit, fragment, sources, &verbs);
     sources.extend(files.credentials(&unit.credentials, &verbs));
     sources.retain(|source| !source.says_nothing());
+    if sources.iter().all(|source| source.missing) {
+        sources.clear();
+    }
     Kept { keeper, name, processes, main, project, sources }
 }
 
@@ -73,7 +76,7 @@ fn environment_file(file: &EnvironmentFile, verbs: &Verbs) -> Vec<Source> {
         if path != file.written {
             what = format!("{} of {what}", shown(path));
         }
-        env_file::source(what, path).applied_by(&verbs.restart).not_by(&verbs.reload)
+        env_file::optional(what, path).applied_by(&verbs.restart).not_by(&verbs.reload)
     };
     let there = file.files.iter().any(|path| path.exists());
     if !there && !file.optional {
