@@ -31,7 +31,7 @@ pub use label::Label;
 pub use memory::{MemoryAhead, MemoryStage};
 pub use place::{Place, Record, Sighting, Unseen};
 pub use secrets::{Found, secrets};
-pub use service::{Keeper, Service};
+pub use service::{Handle, Keeper, Service};
 pub use survey::{Managers, Options, Store, Survey, SurveyError, survey, survey_with};
 pub use values::{Value, ValueId, Values};
 pub use verdict::{Doubt, Held, Memory, Verdict, verdict};

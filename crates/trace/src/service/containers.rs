@@ -6,10 +6,10 @@ use keyroll_manager::{ComposeSources, ContainerSources, Variables};
 use keyroll_observe::{descendants, shown};
 use keyroll_secret::SecretBytes;
 
-use super::Keeper;
 use super::around::Around;
 use super::env_file;
 use super::source::{Entry, Kept, Origin, Read, Source};
+use super::{Handle, Keeper};
 use crate::Record;
 
 /// The most entries of an `env_file:` that are looked at.
@@ -65,7 +65,8 @@ fn plain(around: &Around<'_>, one: ContainerSources) -> Kept {
     sources.extend(mounted(around, &one, &restart, None));
     let processes = processes(around, &one);
     let main = processes.first().copied();
-    Kept { keeper: Keeper::Docker, name: one.name, processes, main, project: None, sources }
+    let handle = Handle::Container(one.name.clone());
+    Kept { keeper: Keeper::Docker, name: one.name, handle, processes, main, project: None, sources }
 }
 
 /// What a container was given, and what it has from its image.
@@ -140,6 +141,7 @@ fn composed(around: &mut Around<'_>, containers: Vec<ContainerSources>) -> Optio
     Some(Kept {
         keeper: Keeper::Compose,
         name: format!("{}/{}", of.project, of.service),
+        handle: Handle::Compose { folder: of.folder.clone(), service: of.service.clone() },
         main: processes.first().copied(),
         processes,
         project: Some(of.folder.clone()),

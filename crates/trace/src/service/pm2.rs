@@ -5,10 +5,10 @@ use keyroll_manager::{Pm2App, Pm2Daemon, pm2_dump};
 use keyroll_observe::{descendants, shown};
 use keyroll_secret::SecretBytes;
 
-use super::Keeper;
 use super::around::Around;
 use super::env_file;
 use super::source::{Entry, Kept, Origin, Read, Source};
+use super::{Handle, Keeper};
 use crate::Record;
 
 /// What a person calls the file that apps are started from.
@@ -96,6 +96,7 @@ fn app(
     Kept {
         keeper: Keeper::Pm2,
         name,
+        handle: Handle::Pm2 { ecosystem: file, home: daemon.home.clone() },
         processes,
         main: mains.first().copied(),
         project: Some(folder),

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use keyroll_manager::{Variables, home_of};
 use keyroll_observe::{InProcess, Process, ProcessId, image, shown};
 
-use super::Keeper;
 use super::around::Around;
 use super::source::{Entry, Kept, Origin, Read, Source};
+use super::{Handle, Keeper};
 use super::{dotenv, env_file};
 
 /// Shells, by the name of their program.
@@ -61,7 +61,8 @@ pub(crate) fn kept(around: &mut Around<'_>, taken: &BTreeSet<ProcessId>) -> Vec<
         }
         sources.retain(|source| !source.says_nothing());
         let name = format!("{} {}", called(root), root.id.pid);
-        all.push(Kept { keeper, name, processes, main: Some(root.id), project: None, sources });
+        let (handle, main) = (Handle::None, Some(root.id));
+        all.push(Kept { keeper, name, handle, processes, main, project: None, sources });
     }
     all
 }

@@ -5,7 +5,7 @@ use keyroll_manager::Variables;
 use keyroll_observe::ProcessId;
 use keyroll_secret::SecretBytes;
 
-use super::Keeper;
+use super::{Handle, Keeper};
 use crate::Record;
 
 /// What a source says of one name.
@@ -127,6 +127,7 @@ impl Source {
 pub(crate) struct Kept {
     pub(crate) keeper: Keeper,
     pub(crate) name: String,
+    pub(crate) handle: Handle,
     pub(crate) processes: Vec<ProcessId>,
     /// The process that its program begins in.
     pub(crate) main: Option<ProcessId>,

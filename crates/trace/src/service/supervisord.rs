@@ -5,9 +5,9 @@ use keyroll_manager::{Assigned, SupervisorConfig, Supervisord, Variables};
 use keyroll_observe::{ProcessId, descendants, shown};
 use keyroll_secret::SecretBytes;
 
-use super::Keeper;
 use super::around::Around;
 use super::source::{Entry, Kept, Origin, Read, Source};
+use super::{Handle, Keeper};
 use crate::Record;
 
 /// The programs of every supervisord that runs.
@@ -63,7 +63,8 @@ fn programs(around: &mut Around<'_>, daemon: &Supervisord) -> Vec<Kept> {
         let workers = mains.iter().flat_map(|main| descendants(around.listing, *main)).map(|one| one.id);
         let processes = mains.iter().copied().chain(workers).collect();
         let (keeper, main, project) = (Keeper::Supervisord, mains.first().copied(), project.clone());
-        Kept { keeper, name, processes, main, project, sources }
+        let handle = Handle::Supervisor { config: daemon.config.clone() };
+        Kept { keeper, name, handle, processes, main, project, sources }
     };
     names.into_iter().map(with).collect()
 }

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use keyroll_manager::{UnitLine, UnitSays, UnitSources, Variables, unit_lines, unit_sources};
 use keyroll_observe::{ProcessId, shown};
 
-use super::Keeper;
 use super::around::Around;
 use super::env_file;
 use super::source::{Entry, Kept, Origin, Read, Source};
+use super::{Handle, Keeper};
 use crate::Record;
 
 /// Where the managers of users have their sockets. Source: systemd(1).
@@ -48,6 +48,7 @@ fn of_manager(around: &mut Around<'_>, user: Option<&str>) -> Vec<Kept> {
 fn service(around: &Around<'_>, unit: UnitSources, user: Option<&str>, of_manager: &Variables) -> Kept {
     let keeper = if user.is_some() { Keeper::SystemdUser } else { Keeper::Systemd };
     let name = user.map_or_else(|| unit.unit.clone(), |user| format!("{} of {user}", unit.unit));
+    let handle = Handle::Unit { name: unit.unit.clone(), user: user.map(str::to_owned) };
     let processes = processes(around, &unit.control_group, user);
     let main = processes.iter().find(|id| id.pid == unit.main_pid).copied();
     let project = unit.of_unit.first().and_then(|path| path.parent()).map(Path::to_owned);
@@ -82,7 +83,7 @@ fn service(around: &Around<'_>, unit: UnitSources, user: Option<&str>, of_manage
         sources.iter_mut().for_each(|source| drop(source.entries.remove(name)));
     }
     sources.retain(|source| !source.says_nothing());
-    Kept { keeper, name, processes, main, project, sources }
+    Kept { keeper, name, handle, processes, main, project, sources }
 }
 
 /// The processes of a control group; a user's manager is believed of that user's alone. Inside a container the kernel may show a longer path, of which systemd knows the end.
