@@ -1,5 +1,6 @@
 mod alerted;
 mod issuers;
+mod look;
 mod split;
 mod steps;
 
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use issuers::IssuersCommand;
+pub(crate) use look::{Drawn, GraphArgs, LookArgs, ScanArgs, TraceArgs, WhyArgs};
 pub(crate) use split::SplitArgs;
 pub(crate) use steps::{Emergency, Step};
 
@@ -70,6 +72,15 @@ pub(crate) enum Command {
     /// Show what secrets live on this machine and who runs on them; read-only
     #[command(after_help = examples::SCAN)]
     Scan(ScanArgs),
+    /// Say which copy of a secret wins and who runs on what; read-only
+    #[command(after_help = examples::WHY)]
+    Why(WhyArgs),
+    /// Show every copy of a secret, and every process with what it holds; read-only
+    #[command(after_help = examples::TRACE)]
+    Trace(TraceArgs),
+    /// Draw who takes what from where; read-only
+    #[command(after_help = examples::GRAPH)]
+    Graph(GraphArgs),
     /// Write a keyroll.toml to begin with
     #[command(after_help = examples::INIT)]
     Init,
@@ -152,17 +163,6 @@ pub(crate) struct DemoPartArgs {
     /// Which part, and its own words
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) words: Vec<String>,
-}
-
-/// `scan`.
-#[derive(Debug, Args)]
-pub(crate) struct ScanArgs {
-    /// Folders to look into [default: where settings are kept on this machine]
-    #[arg(value_name = "PATH")]
-    pub(crate) roots: Vec<PathBuf>,
-    /// How long each of the looks may take, seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-    pub(crate) wait: u64,
 }
 
 /// `doctor`.

@@ -23,6 +23,7 @@ mod problem;
 mod records;
 mod redact;
 mod reference_page;
+mod seen;
 mod ui;
 mod usage;
 mod wiring;

@@ -2,6 +2,7 @@
 
 mod cost;
 mod event;
+mod found;
 mod issuer;
 mod line;
 mod look;
@@ -17,8 +18,12 @@ pub(crate) use event::{
     DueShown, EmergencyShown, Event, Finding, GapShown, Grade, Holder, HostStep, MeasuredBy, OldKeyShown,
     Outcome, PastShown, Phase, Residue, StatusShown, StepState, Summary, UnitShown, Version,
 };
+pub(crate) use found::{
+    ChainShown, CopyShown, EdgeShown, FoundShown, GraphShown, InstanceShown, LinkShown, MemoryShown,
+    NodeShown, ScanShown, UserShown, ValueShown,
+};
 pub(crate) use issuer::IssuerShown;
-pub(crate) use line::{clock, duration, spent};
+pub(crate) use line::{clean, clock, duration, spent};
 pub(crate) use look::Look;
 pub(crate) use prompt::{Answer, Asking, typed_hidden};
 pub(crate) use screen::{Ui, aside};

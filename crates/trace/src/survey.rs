@@ -8,7 +8,7 @@ use keyroll_manager::Docker;
 use keyroll_observe::{
     FileLimits, FilesReport, Listing, Look, NotVisible, ProcessId, look_at_files, processes, shown,
 };
-use keyroll_secret::FingerprintKey;
+use keyroll_secret::{FingerprintKey, SecretBytes};
 
 use crate::look::{Known, Seen, candidates, known};
 use crate::processes::Running;
@@ -75,15 +75,15 @@ pub enum SurveyError {
     Rules(#[source] RuleError),
 }
 
-/// Looks at everything once. Read-only.
+/// Looks at everything once, for what looks like a secret and for the values that are known. Read-only.
 ///
 /// # Errors
 /// There is nothing to look at it with.
 pub fn survey(options: &Options, key: FingerprintKey) -> Result<Survey, SurveyError> {
-    survey_with(options, &Managers::default(), key)
+    survey_with(options, &Managers::default(), key, Vec::new())
 }
 
-/// The same, with these managers.
+/// The same, with these managers, and of values that are known beforehand.
 ///
 /// # Errors
 /// There is nothing to look at it with.
@@ -91,9 +91,14 @@ pub fn survey_with(
     options: &Options,
     managers: &Managers,
     key: FingerprintKey,
+    known: Vec<SecretBytes>,
 ) -> Result<Survey, SurveyError> {
     let rules = Rules::shipped().map_err(SurveyError::Rules)?;
     let mut values = Values::new(key);
+    for value in known {
+        let rule = rules.of(value.expose());
+        values.add(value, rule);
+    }
     let (mut sightings, mut unseen) = (Vec::new(), Vec::new());
     // Without processes there are still files.
     let listing = processes(options.wait).unwrap_or_else(|reason| {

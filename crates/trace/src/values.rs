@@ -13,6 +13,9 @@ const VALUES_MAX: usize = 10_000;
 const APART_BYTES_MIN: usize = 20;
 const APART_MIXED_BYTES_MIN: usize = 12;
 
+/// The fewest bytes of a value that is cut out of everything that is shown: people choose words as passwords.
+const REDACTED_BYTES_MIN: usize = 12;
+
 /// One value, wherever it stands; the number means nothing behind its survey.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ValueId(pub u32);
@@ -50,12 +53,13 @@ pub struct Values {
 }
 
 impl Values {
-    pub(crate) fn new(key: FingerprintKey) -> Self {
+    /// None yet; fingerprints are made with this key.
+    pub fn new(key: FingerprintKey) -> Self {
         Self { key, all: Vec::new(), known: BTreeMap::new() }
     }
 
     /// The number of a value; `None` = it cannot be looked for, or there are too many.
-    pub(crate) fn add(&mut self, bytes: SecretBytes, rule: Option<&'static Rule>) -> Option<ValueId> {
+    pub fn add(&mut self, bytes: SecretBytes, rule: Option<&'static Rule>) -> Option<ValueId> {
         if !(VALUE_BYTES_MIN..=VALUE_BYTES_MAX).contains(&bytes.len()) {
             return None;
         }
@@ -69,11 +73,6 @@ impl Values {
         Some(id)
     }
 
-    /// The number of a value that was come upon before.
-    pub fn known(&self, bytes: &SecretBytes) -> Option<ValueId> {
-        self.known.get(&self.key.fingerprint(bytes)).copied()
-    }
-
     /// One of them.
     pub fn get(&self, id: ValueId) -> Option<&Value> {
         self.all.get(usize::try_from(id.0).ok()?)
@@ -82,6 +81,11 @@ impl Values {
     /// The number of this value, where the survey came upon it.
     pub fn of(&self, bytes: &SecretBytes) -> Option<ValueId> {
         self.known.get(&self.key.fingerprint(bytes)).copied()
+    }
+
+    /// The one with this fingerprint.
+    pub fn with(&self, fingerprint: &Fingerprint) -> Option<ValueId> {
+        self.known.get(fingerprint).copied()
     }
 
     /// How many there are.
@@ -119,6 +123,17 @@ impl Values {
         numbered.peek()?;
         let builder = numbered.fold(Needles::builder(), |builder, (id, value)| builder.add(id, &value.bytes));
         builder.build().ok()
+    }
+
+    /// What cuts every value out of a text, but those that are as short as ordinary words.
+    pub fn redactor(&self) -> Option<Needles> {
+        let long =
+            (0..).map(NeedleId).zip(&self.all).filter(|(_, value)| value.bytes.len() >= REDACTED_BYTES_MIN);
+        let long: Vec<_> = long.collect();
+        let begun = Needles::builder();
+        let builder =
+            long.iter().fold(begun, |all, (id, value)| all.add(*id, &value.bytes).name(*id, "value"));
+        if long.is_empty() { None } else { builder.build().ok() }
     }
 
     /// How many hex digits of the fingerprints tell all values apart; at least six.

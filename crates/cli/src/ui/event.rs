@@ -101,6 +101,16 @@ pub(crate) enum Event {
     Past(PastShown),
     /// One issuer, for `issuers`.
     Issuer(super::IssuerShown),
+    /// What a look at this machine took.
+    Scan(super::ScanShown),
+    /// One secret that was found on this machine.
+    Found(super::FoundShown),
+    /// One process that uses a secret.
+    Instance(super::InstanceShown),
+    /// Where a service takes a secret from.
+    Chain(super::ChainShown),
+    /// Who takes what from where.
+    Graph(super::GraphShown),
     /// A sentence.
     Note { text: String },
     /// A place that is left with the old value.

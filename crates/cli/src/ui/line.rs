@@ -66,6 +66,9 @@ pub(crate) fn line(event: &Event) -> Option<(Mark, String)> {
         Event::Secret { .. } | Event::Status(_) | Event::Due(_) | Event::Past(_) | Event::Issuer(_) => {
             return None;
         }
+        Event::Scan(scan) => (Mark::Plain, scan.text()),
+        // Tables and drawings, which the commands show.
+        Event::Found(_) | Event::Instance(_) | Event::Chain(_) | Event::Graph(_) => return None,
         Event::Note { text } => (Mark::Plain, text.clone()),
         Event::Done { outcome } => (Mark::Plain, format!("ended: {}", outcome.word())),
         Event::Plan { id, secret, steps, gaps: _, away: _, least_s, apply_with } => {

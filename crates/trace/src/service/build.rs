@@ -33,7 +33,7 @@ pub(crate) fn service(
 
 fn is_secret(name: &str, entry: &Entry, rules: &'static Rules, values: &Values) -> bool {
     let Ok(value) = &entry.value else { return names_a_secret(name) };
-    entry.secret || within(name, value.expose(), rules).is_some() || values.known(value).is_some()
+    entry.secret || within(name, value.expose(), rules).is_some() || values.of(value).is_some()
 }
 
 /// The part of a value that is a secret: all of it, or the password of a connection string.
@@ -127,7 +127,7 @@ fn number(name: &str, entry: &Entry, rules: &'static Rules, values: &mut Values)
     let (span, rule) = match within(name, value.expose(), rules) {
         Some(found) => found,
         None if entry.secret || no_secret(value.expose()).is_none() => (0..value.len(), None),
-        None => return values.known(value),
+        None => return values.of(value),
     };
     values.add(SecretBytes::new(value.expose().get(span)?.to_vec()), rule)
 }

@@ -84,7 +84,7 @@ impl Scene {
 
     pub fn survey(&self) -> Survey {
         let options = Options { roots: vec![self.dir()], wait: TIME_MAX };
-        survey_with(&options, &self.managers, FingerprintKey::new(&[7; 32])).unwrap()
+        survey_with(&options, &self.managers, FingerprintKey::new(&[7; 32]), Vec::new()).unwrap()
     }
 
     /// The chain of a name of one service.
@@ -128,7 +128,7 @@ fn version(versions: &BTreeMap<String, String>, is: impl Fn(&str) -> bool) -> St
 pub fn told(survey: &Survey, versions: &BTreeMap<String, String>, folder: &Path) -> Vec<Told> {
     let named = |id: Option<keyroll_trace::ValueId>| {
         version(versions, |value| {
-            let known = survey.values.known(&SecretBytes::new(value.as_bytes().to_vec()));
+            let known = survey.values.of(&SecretBytes::new(value.as_bytes().to_vec()));
             known.is_some() && known == id
         })
     };
