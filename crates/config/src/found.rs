@@ -49,7 +49,8 @@ pub enum Said {
 }
 
 impl FoundSecret {
-    fn text(&self) -> String {
+    /// Its table.
+    pub fn text(&self) -> String {
         let mut lines = comments(&self.notes);
         lines.push(format!("[secrets.{}]", Key::new(self.name.as_str())));
         lines.push(format!("issuer = {}", quoted(&self.issuer)));
@@ -98,7 +99,8 @@ fn quoted(text: &str) -> Value {
 /// Lines that say nothing to a reader of TOML, whatever stands in them.
 fn comments(lines: &[String]) -> Vec<String> {
     let one = |line: &String| {
-        let line: String = line.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+        let line: String =
+            line.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
         format!("# {line}").trim_end().to_owned()
     };
     lines.iter().map(one).collect()
@@ -141,7 +143,8 @@ pub fn with_consumer(
         one.insert("name", quoted(new.name.as_str()));
         one.insert("runs", Value::InlineTable(new.runs_table()));
         one.insert("reads", Value::Array(new.reads.iter().map(copy_table).collect()));
-        let at = behind_last(list).ok_or_else(|| refuse(format!("the place of `consumers` of `{secret}`")))?;
+        let at =
+            behind_last(list).ok_or_else(|| refuse(format!("the place of `consumers` of `{secret}`")))?;
         let before = if list.is_empty() { "" } else { ", " };
         return checked(&inserted(text, &[(at, &format!("{before}{one}"))]), file_name);
     }

@@ -30,6 +30,7 @@ mod users;
 mod values;
 mod verdict;
 mod wal;
+mod writable;
 
 pub use chain::{Chain, Link, Standing};
 pub use evidence::Evidence;
@@ -41,7 +42,9 @@ pub use risks::{Risk, Risks};
 pub use rows::{Row, chains_of, rows};
 pub use secrets::{Found, Managed, Version, secrets};
 pub use service::{Handle, Keeper, Service};
+pub use slots::is_left_behind;
 pub use survey::{Managers, Options, Store, Survey, SurveyError, survey, survey_with};
 pub use users::User;
 pub use values::{Value, ValueId, Values};
 pub use verdict::{Doubt, Held, Memory, Verdict, verdict};
+pub use writable::{Writable, writable};
