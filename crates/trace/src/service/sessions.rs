@@ -8,6 +8,7 @@ use super::around::Around;
 use super::source::{Entry, Kept, Origin, Read, Source};
 use super::{Handle, Keeper};
 use super::{dotenv, env_file};
+use crate::is_left_behind;
 
 /// Shells, by the name of their program.
 const SHELLS: [&str; 8] = ["sh", "bash", "dash", "zsh", "ksh", "fish", "ash", "busybox"];
@@ -199,7 +200,7 @@ fn env_files(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let named = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        name.split('.').any(|part| part == "env")
+        name.split('.').any(|part| part == "env") && !is_left_behind(path)
     };
     let mut all: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(named).take(FILES_MAX).collect();
     all.sort();
