@@ -6,6 +6,9 @@ use toml_edit::{Array, Document, InlineTable, Item, Key, TableLike, Value};
 
 use crate::{Config, ConfigError, Kind, Name};
 
+/// The longest line of a comment, bytes, unless one word is longer.
+const COMMENT_BYTES_MAX: usize = 118;
+
 /// A secret that was found, to be written into a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundSecret {
@@ -96,14 +99,24 @@ fn quoted(text: &str) -> Value {
     Value::from(text)
 }
 
-/// Lines that say nothing to a reader of TOML, whatever stands in them.
-fn comments(lines: &[String]) -> Vec<String> {
-    let one = |line: &String| {
+/// Lines that say nothing to a reader of TOML, whatever stands in them; long ones go on in the next.
+pub fn comments(lines: &[String]) -> Vec<String> {
+    let mut all = Vec::new();
+    for line in lines {
         let line: String =
             line.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
-        format!("# {line}").trim_end().to_owned()
-    };
-    lines.iter().map(one).collect()
+        let mut now = "#".to_owned();
+        for word in line.split(' ') {
+            if now.len() > 1 && now.len() + word.len() >= COMMENT_BYTES_MAX {
+                all.push(now.trim_end().to_owned());
+                now = "#  ".to_owned();
+            }
+            now.push(' ');
+            now.push_str(word);
+        }
+        all.push(now.trim_end().to_owned());
+    }
+    all
 }
 
 /// Adds a secret behind everything else. The result is checked whole before it is returned.

@@ -46,8 +46,22 @@ const AFTER: [&str; 12] = [
 /// Words at the end of names that stand for something about a secret, which is none itself.
 const ABOUT: [&str; 10] = ["file", "path", "id", "name", "url", "type", "ttl", "length", "header", "env"];
 
+/// What systemd calls by a credential's name: where it is from, and whether there is one. And the folder of a shell.
+const DIRECTIVES: [&str; 7] = [
+    "pwd",
+    "loadcredential",
+    "loadcredentialencrypted",
+    "importcredential",
+    "setcredentialencrypted",
+    "conditioncredential",
+    "assertcredential",
+];
+
 /// Whether a name says that its value is a secret: `OPENAI_API_KEY`, `dbPassword`, `bot-token`; not `TOKEN_FILE`.
 pub fn names_a_secret(name: &str) -> bool {
+    if DIRECTIVES.contains(&name.to_ascii_lowercase().as_str()) {
+        return false;
+    }
     let mut words = words(name);
     while words.last().is_some_and(|last| comes_after(last)) {
         words.pop();
@@ -148,6 +162,9 @@ mod tests {
         }
         for name in [
             "TOKEN_FILE",
+            "LoadCredential",
+            "PWD",
+            "ConditionCredential",
             "PATH",
             "KEY_ID",
             "SSH_AUTH_SOCK",

@@ -80,7 +80,8 @@ pub fn look_at_files<T: Send + 'static>(
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             pool.lock().over = true;
-            for path in pool.at_work() {
+            told.rest(&answers);
+            for path in pool.unreached() {
                 told.left(path, format!("this and everything behind it: {}", NotVisible::OutOfTime));
             }
             break;
@@ -207,9 +208,14 @@ impl<T: Send + 'static> Pool<T> {
         })
     }
 
-    /// What the threads are at.
-    fn at_work(&self) -> Vec<PathBuf> {
-        self.lock().at.values().map(|(path, _)| path.clone()).collect()
+    /// What the threads are at, and the folders of what waits behind it.
+    fn unreached(&self) -> BTreeSet<PathBuf> {
+        let state = self.lock();
+        let waiting = state.tasks.iter().map(|task| match task {
+            Task::Root(path) | Task::Folder { path, .. } => path.clone(),
+            Task::File(path) => path.parent().unwrap_or(path).to_owned(),
+        });
+        state.at.values().map(|(path, _)| path.clone()).chain(waiting).collect()
     }
 
     /// Leaves the threads behind that have been at one thing for longer than a step.

@@ -37,8 +37,8 @@ const EXAMPLE: &str = "
 # check = { exec = [\"./probe.sh\", \"{copy}\"] }
 ";
 
-/// How many names stand in one line.
-const NAMES_SHOWN_MAX: usize = 8;
+/// How many secrets that were left out are named one by one.
+const NAMED_MAX: usize = 8;
 
 /// Writes a keyroll.toml from what was found, or adds to the one that is there what is new; its schema beside it. What stands
 /// there stays byte by byte. Then looks at every line of it, as doctor does.
@@ -118,11 +118,13 @@ fn found(
     let text = before.unwrap_or(HEAD);
     let joined = join(text, &file.display().to_string(), &drafts, &seen.survey)?;
     tell_missed(&seen.survey.unseen, context);
+    for one in left_out.iter().take(NAMED_MAX) {
+        context.ui.note(format!("left out: {one}"));
+    }
     if !left_out.is_empty() {
-        context.ui.note(format!(
-            "left out, since nobody who is known runs on them: {}; with --secret NAME they are written too",
-            some(&left_out)
-        ));
+        let more = left_out.len().saturating_sub(NAMED_MAX);
+        let more = if more > 0 { format!("and {more} more; ") } else { String::new() };
+        context.ui.note(format!("{more}with --secret NAME one that was left out is written too"));
     }
     Ok(joined)
 }
@@ -173,12 +175,4 @@ fn empty(args: &InitArgs, path: &Path, context: &mut Context) -> Result<Exit, Pr
     write_new(path, &text, context)?;
     context.ui.note("next: keyroll secret add NAME --issuer SPEC --admin file:./FILE");
     Ok(Exit::Done)
-}
-
-fn some(all: &[&str]) -> String {
-    let shown: Vec<&str> = all.iter().take(NAMES_SHOWN_MAX).copied().collect();
-    match all.len().saturating_sub(NAMES_SHOWN_MAX) {
-        0 => shown.join(", "),
-        more => format!("{} and {more} more", shown.join(", ")),
-    }
 }

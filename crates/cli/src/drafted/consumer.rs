@@ -3,7 +3,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use keyroll_config::{FoundConsumer, FoundCopy, Name, Said};
-use keyroll_observe::{ProcessId, Sockets, shown};
+use keyroll_observe::{ProcessId, Sockets, shown, working_folder};
 use keyroll_trace::{Chain, Found, Handle, Keeper, Link, Place, Service, Standing, Survey, User, chains_of};
 
 use super::copy::{copy, written};
@@ -148,9 +148,11 @@ fn copies(
         if any {
             continue;
         }
-        let folder =
+        let of_service =
             manifest.and_then(Path::parent).or(service.and_then(|service| service.project.as_deref()));
-        for place in beside(found, wins, &chain.name, folder) {
+        let own = || process::main_of(around.survey, user).and_then(|main| working_folder(&main).ok());
+        let folder = of_service.map(Path::to_owned).or_else(own).filter(|folder| folder.parent().is_some());
+        for place in beside(found, wins, &chain.name, folder.as_deref()) {
             if take(&place, &chain.name, &mut notes) {
                 any = true;
                 notes.push(format!(

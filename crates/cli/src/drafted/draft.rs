@@ -26,6 +26,8 @@ pub(crate) struct Draft<'s> {
     pub(super) consumers: Vec<Drafted>,
     /// What is no part of it, and why.
     pub(crate) left: Vec<String>,
+    /// How many use it and are no consumers.
+    users_left: usize,
     /// What a person has to fill in besides what its consumers need.
     pub(super) open: Vec<String>,
 }
@@ -42,7 +44,7 @@ pub(crate) struct Wanted<'s> {
 }
 
 /// Every secret that somebody runs on, and those that were left out, by name.
-pub(crate) fn drafts<'s>(wanted: &Wanted<'s>, all: &[&'s Found]) -> (Vec<Draft<'s>>, Vec<&'s str>) {
+pub(crate) fn drafts<'s>(wanted: &Wanted<'s>, all: &[&'s Found]) -> (Vec<Draft<'s>>, Vec<String>) {
     let sockets = Sockets::read(&wanted.survey.listing, &[], SOCKETS_WAIT).ok();
     let around = Around { survey: wanted.survey, folder: wanted.folder, sockets: sockets.as_ref() };
     let (mut drafts, mut left_out) = (Vec::new(), Vec::new());
@@ -60,7 +62,10 @@ pub(crate) fn drafts<'s>(wanted: &Wanted<'s>, all: &[&'s Found]) -> (Vec<Draft<'
             resting(&around, &mut draft);
         }
         match draft.consumers.is_empty() && !found.managed {
-            true => left_out.push(found.name.as_str()),
+            true => left_out.push(match draft.users_left {
+                0 => format!("{}: nobody who is known runs on it", found.name),
+                _ => format!("{}: {}", found.name, draft.left.first().map_or("", String::as_str)),
+            }),
             false => drafts.push(draft),
         }
     }
@@ -78,6 +83,7 @@ fn draft<'s>(around: &Around<'_>, found: &'s Found, name: Name) -> Draft<'s> {
             Err(why) => left.push(why),
         }
     }
+    let users_left = left.len();
     let read: BTreeSet<Place> = consumers.iter().flat_map(|one| one.reads.iter().cloned()).collect();
     left.extend(left_out(around, found, &read));
     let mut notes = vec![together(&consumers)];
@@ -86,7 +92,7 @@ fn draft<'s>(around: &Around<'_>, found: &'s Found, name: Name) -> Draft<'s> {
     }
     notes.extend(issuer.notes);
     let secret = FoundSecret { name, notes, issuer: issuer.written, admin: issuer.admin };
-    Draft { found, secret, consumers, left, open: issuer.open }
+    Draft { found, secret, consumers, left, users_left, open: issuer.open }
 }
 
 /// Shared or local.

@@ -1,7 +1,8 @@
 use std::collections::BTreeSet;
 
 use keyroll_config::{
-    Config, ConfigError, FoundConsumer, FoundCopy, Name, Place, Secret, with_consumer, with_copy, with_secret,
+    Config, ConfigError, FoundConsumer, FoundCopy, Name, Place, Secret, comments, with_consumer, with_copy,
+    with_secret,
 };
 use keyroll_trace::Survey;
 
@@ -152,12 +153,9 @@ impl Joined {
 
     /// Lines that no reader of TOML takes for anything.
     fn comment(&mut self, head: &str, lines: &[String]) {
-        let mut block = String::from("\n");
-        for line in std::iter::once(&head.to_owned()).chain(lines) {
-            let line: String =
-                redact::pass(line).chars().map(|one| if one.is_control() { ' ' } else { one }).collect();
-            block.push_str(&format!("# {line}\n"));
-        }
+        let lines = std::iter::once(head).chain(lines.iter().map(String::as_str));
+        let lines: Vec<String> = lines.map(|line| redact::pass(line).into_owned()).collect();
+        let block = format!("\n{}\n", comments(&lines).join("\n"));
         self.text.push_str(&block);
     }
 }

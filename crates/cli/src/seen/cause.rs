@@ -215,6 +215,7 @@ mod tests {
             services: vec![service],
             instances: BTreeMap::from([(API, Instance { start: Ok(started), memory, ..Instance::new(API) })]),
             files: 2,
+            stores: Vec::new(),
             unseen: Vec::new(),
         };
         let found = secrets(&survey, &[]);

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use keyroll_leak::Rules;
 use keyroll_manager::{Docker, Variables, user_names};
-use keyroll_observe::{Listing, Process, ProcessId, environments};
+use keyroll_observe::{Listing, Process, ProcessId, Start, starts};
 use keyroll_port::Failure;
 use keyroll_secret::SecretBytes;
 
@@ -35,12 +35,13 @@ impl<'a> Around<'a> {
         self.listing.seen.iter().find(|one| one.id.pid == pid)
     }
 
-    /// What processes were started with, each by its number; one that is closed or has ended is not among them.
+    /// What processes were started with, each by its number; one that is closed, has ended or wrote over its environment
+    /// is not among them.
     pub(crate) fn starts(&self, processes: &[ProcessId]) -> BTreeMap<ProcessId, Variables> {
         let mut all = BTreeMap::new();
-        environments(processes, self.wait, &mut |process, answer| {
-            if let Ok(bytes) = answer {
-                all.insert(*process, variables(bytes));
+        starts(processes, self.wait, &mut |process, answer| {
+            if let Some(start) = answer.ok().filter(|start| !start.overwritten()) {
+                all.insert(*process, variables(&start));
             }
         });
         all
@@ -64,9 +65,9 @@ impl<'a> Around<'a> {
 }
 
 /// Of several entries of one name the first, as getenv(3) reads it.
-fn variables(environment: &[u8]) -> Variables {
+fn variables(start: &Start) -> Variables {
     let mut all = Variables::new();
-    for entry in environment.split(|byte| *byte == 0) {
+    for (_, entry) in start.entries() {
         let Some(at) = entry.iter().position(|byte| *byte == b'=') else { continue };
         let (name, value) = entry.split_at(at);
         let Ok(name) = std::str::from_utf8(name) else { continue };

@@ -96,7 +96,7 @@ fn mounted(around: &Around<'_>, one: &ContainerSources, applies: &str, seems: Op
         if !secret || value.len() > MOUNTED_BYTES_MAX {
             continue;
         }
-        let source = Source::of_file(format!("{} mounted at {}", shown(&here), shown(&there)), here);
+        let source = Source::of_file(format!("{} mounted at {}", shown(here), shown(there)), here);
         let mut source = source.applied_by(applies);
         source.seems = seems.map(str::to_owned);
         let name = there.to_string_lossy().into_owned();
@@ -181,10 +181,10 @@ fn project(
                 let source = match filled {
                     Some((other, variable, line)) => {
                         let what =
-                            format!("{} fills {variable} into environment: of {}", other.what, shown(&path));
+                            format!("{} fills {variable} into environment: of {}", other.what, shown(path));
                         Source::of_file(what, path_of(other)).with(name, Entry::at(line, value.duplicate()))
                     }
-                    None => Source::of_file(format!("environment: in {}", shown(&path)), path)
+                    None => Source::of_file(format!("environment: in {}", shown(path)), path)
                         .with(name, Entry::at(line, value.duplicate())),
                 };
                 all.push(source);
@@ -209,7 +209,7 @@ fn path_of(source: &Source) -> &Path {
 
 /// A file that `${NAME}` is filled in from.
 fn fills(path: &Path) -> Source {
-    env_file::source(shown(&path), path)
+    env_file::source(shown(path), path)
 }
 
 /// The variable of such a file that a value is made of.

@@ -34,7 +34,7 @@ pub(crate) fn of_table(around: &Around<'_>, path: &Path, table: &CronTable) -> V
         let processes = running(around, job);
         Kept {
             keeper: Keeper::Cron,
-            name: format!("{} line {}", shown(&path), job.line),
+            name: format!("{} line {}", shown(path), job.line),
             handle: Handle::Cron(path.to_owned()),
             main: processes.first().copied(),
             processes,
@@ -48,7 +48,7 @@ pub(crate) fn of_table(around: &Around<'_>, path: &Path, table: &CronTable) -> V
 /// Assignments hold for the jobs behind them. A job that starts later reads the table as it is then.
 fn sources(path: &Path, table: &CronTable, job: &CronJob) -> Vec<Source> {
     let next = "nothing: the next run reads it";
-    let mut own = Source::of_file(format!("assignments in {}", shown(&path)), path).applied_by(next);
+    let mut own = Source::of_file(format!("assignments in {}", shown(path)), path).applied_by(next);
     for one in table.variables.iter().filter(|one| one.line < job.line) {
         own.entries.insert(one.name.clone(), Entry::at(one.line, one.value.duplicate()));
     }
@@ -57,7 +57,7 @@ fn sources(path: &Path, table: &CronTable, job: &CronJob) -> Vec<Source> {
         let lines = std::fs::read_to_string(path).unwrap_or_default();
         lines.lines().any(|line| !line.trim_start().starts_with('#') && line.contains("pam_env.so"))
     };
-    if PAM.iter().any(|path| by_pam(&path)) {
+    if PAM.iter().any(by_pam) {
         all.push(env_file::source(OF_PAM, Path::new(OF_PAM)).applied_by(next));
     }
     all.retain(|source| !source.says_nothing());

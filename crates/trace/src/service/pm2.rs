@@ -80,7 +80,7 @@ fn app(
     }
     let names: Vec<String> = sources.iter().flat_map(|source| source.entries.keys().cloned()).collect();
     if let Some(path) = &file {
-        let source = Source::of_file(format!("the ecosystem file {}", shown(&path)), path);
+        let source = Source::of_file(format!("the ecosystem file {}", shown(path)), path);
         let mut source = source.read(Read::Not).applied_by(&right).not_by(&wrong);
         source.entries = written(path, &name, &names);
         sources.push(source);
@@ -88,7 +88,7 @@ fn app(
     for (path, saved) in dumps {
         for app in saved.iter().filter(|app| app.name == name) {
             let variables = app.variables.iter().map(|(name, value)| (name.clone(), value.duplicate()));
-            let source = Source::of_file(format!("{}, from which a boot starts", shown(&path)), path);
+            let source = Source::of_file(format!("{}, from which a boot starts", shown(path)), path);
             let source = source.holding(variables.collect()).read(Read::Not);
             sources.push(source.applied_by(format!("{right}, then pm2 save")).not_by(&wrong));
         }

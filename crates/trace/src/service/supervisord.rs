@@ -37,7 +37,7 @@ fn programs(around: &mut Around<'_>, daemon: &Supervisord) -> Vec<Kept> {
         }
     };
     for (path, reason) in &config.unread {
-        around.not_seen(shown(&path), reason.clone());
+        around.not_seen(shown(path), reason.clone());
     }
     let started = started(around, daemon);
     let own = around.starts(&[daemon.process]).remove(&daemon.process);
@@ -94,12 +94,11 @@ fn sources(
     own: Option<&Variables>,
 ) -> Vec<Source> {
     let config_path =
-        daemon.config.as_deref().map_or_else(String::new, |path| format!(" -c {}", shown(&path)));
-    let right =
-        format!("supervisorctl{config_path} reread, then supervisorctl{config_path} update {program}");
-    let wrong = format!("supervisorctl{config_path} restart {program}:*");
-    let none = Vec::new();
-    let of_program = config.programs.get(program).unwrap_or(&none);
+        daemon.config.as_deref().map_or_else(String::new, |path| format!(" -c {}", shown(path)));
+    let ctl = format!("supervisorctl{config_path}");
+    let right = format!("{ctl} reread, then {ctl} update {program}");
+    let wrong = format!("{ctl} restart {program}:*");
+    let of_program = config.programs.get(program).map(Vec::as_slice).unwrap_or_default();
     let mut written: BTreeMap<&str, &Assigned> = BTreeMap::new();
     for one in config.of_all.iter().chain(of_program) {
         written.insert(&one.name, one);
@@ -128,7 +127,7 @@ fn sources(
     }
     let mut all = vec![loaded];
     for (section, list) in
-        [(format!("[program:{program}]"), of_program), ("[supervisord]".to_owned(), &config.of_all)]
+        [(format!("[program:{program}]"), of_program), ("[supervisord]".to_owned(), config.of_all.as_slice())]
     {
         let mut files: BTreeMap<&PathBuf, [Source; 2]> = BTreeMap::new();
         for one in list {

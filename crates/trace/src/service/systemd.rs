@@ -63,7 +63,7 @@ fn service(around: &Around<'_>, unit: UnitSources, user: Option<&str>, of_manage
         .not_by(&verbs.restart),
     ];
     for path in unit.environment_files.iter().rev() {
-        let what = format!("EnvironmentFile={}", shown(&path));
+        let what = format!("EnvironmentFile={}", shown(path));
         let source = if path.to_string_lossy().contains('*') {
             Source::of_file(what, path).closed("it is a pattern of names")
         } else {
@@ -155,7 +155,7 @@ impl Files {
         let mut sources = vec![of_memory];
         for (path, said) in said.into_iter().rev() {
             let source = |read| {
-                let what = format!("Environment= in {}", shown(&path));
+                let what = format!("Environment= in {}", shown(path));
                 let source = Source::of_file(what, path).read(read);
                 source.applied_by(&verbs.read_again).not_by(&verbs.restart)
             };
@@ -205,11 +205,8 @@ impl Files {
                     UnitSays::Encrypted(name, path) => (name, path, true),
                     UnitSays::Variable(..) | UnitSays::Reset => continue,
                 };
-                let what = format!(
-                    "LoadCredential{}={name}:{}",
-                    if closed { "Encrypted" } else { "" },
-                    shown(&path)
-                );
+                let what =
+                    format!("LoadCredential{}={name}:{}", if closed { "Encrypted" } else { "" }, shown(path));
                 let source = Source::of_file(what, path).applied_by(&verbs.restart).not_by(&verbs.reload);
                 let mut entry = match env_file::read(path) {
                     _ if closed => Entry::not_told(1, "it is encrypted"),
