@@ -76,7 +76,8 @@ fn environment_file(file: &EnvironmentFile, verbs: &Verbs) -> Vec<Source> {
         if path != file.written {
             what = format!("{} of {what}", shown(path));
         }
-        env_file::optional(what, path).applied_by(&verbs.restart).not_by(&verbs.reload)
+        let read = if file.optional { env_file::optional(what, path) } else { env_file::source(what, path) };
+        read.applied_by(&verbs.restart).not_by(&verbs.reload)
     };
     let there = file.files.iter().any(|path| path.exists());
     if !there && !file.optional {
