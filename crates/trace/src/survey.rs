@@ -121,16 +121,17 @@ pub fn survey_with(
     unseen.extend(hidden);
     let homes = homes(&options.roots);
     let around = (&managers.docker, homes.as_slice());
-    let asked = services(&listing, around, rules, options.wait, &mut values, &mut sightings);
-    unseen.extend(asked.unseen);
-    let services = asked.services;
+    let kept = services(&listing, running.starts(), around, rules, &mut values, &mut sightings);
+    unseen.extend(kept.unseen);
+    let services = kept.services;
     let (instances, stores) = (BTreeMap::new(), Vec::new());
     let mut survey = Survey { values, sightings, listing, instances, files: 0, stores, services, unseen };
     let roots = match options.roots.is_empty() {
-        true => roots(&survey.listing, asked.folders),
+        true => roots(&survey.listing, kept.folders),
         false => options.roots.clone(),
     };
     survey.by_name(&roots, options.wait, rules);
+    survey.derive();
     survey.by_value(&roots, options.wait);
     survey.held_by(running, options.wait);
     survey.sightings.sort();
@@ -178,6 +179,21 @@ impl Survey {
         if self.values.is_full() {
             let reason = "there are more than one survey keeps apart".to_owned();
             self.unseen.push(Unseen { what: "some values".to_owned(), reason, uid: None });
+        }
+    }
+
+    /// What is another value in base64 or the like is a copy of that one, wherever it stands.
+    fn derive(&mut self) {
+        let derived = self.values.derive();
+        for one in &mut self.sightings {
+            if let Some((of, encoding)) = derived.get(&one.value) {
+                (one.value, one.encoding) = (*of, *encoding);
+            }
+        }
+        let links =
+            self.services.iter_mut().flat_map(|one| &mut one.chains).flat_map(|chain| &mut chain.links);
+        for value in links.filter_map(|link| link.value.as_mut()) {
+            *value = derived.get(value).map_or(*value, |(of, _)| *of);
         }
     }
 

@@ -100,6 +100,7 @@ impl Seen {
                 Standing::Wins => ("wins", None),
                 Standing::Shadowed => ("shadowed", None),
                 Standing::NotRead => ("not read", None),
+                Standing::NotThere => ("not there", None),
                 Standing::NotVisible(why) => ("not visible", Some(why)),
             };
             LinkShown {

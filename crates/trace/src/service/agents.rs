@@ -11,7 +11,7 @@ use keyroll_secret::SecretBytes;
 use super::around::Around;
 use super::env_file;
 use super::source::{Entry, Kept, Origin, Read, Source};
-use super::{Keeper, dotenv};
+use super::{Handle, Keeper, dotenv};
 use crate::entries::shown_name;
 use crate::kinds::format_of;
 use crate::look::with_rows;
@@ -74,6 +74,7 @@ pub(crate) fn add(around: &mut Around<'_>, homes: &[PathBuf], all: &mut Vec<Kept
             let mut kept = Kept {
                 keeper: Keeper::Agent,
                 name,
+                handle: Handle::None,
                 processes: Vec::new(),
                 main: None,
                 project: None,
@@ -99,16 +100,14 @@ impl<'a> Running<'a> {
             Ok(false) | Err(_) => PathBuf::from("/"),
         };
         // A worker may have been handed what its master read from a file.
-        let starts = around.starts(&kept.processes);
-        let own = starts.get(&process.id).map(copied).unwrap_or_default();
-        let mut start = own;
+        let mut start = around.start(&process.id).unwrap_or_default();
         let mut started = process.id;
-        for (id, variables) in &starts {
-            for (name, value) in variables {
-                if !start.contains_key(name) {
+        for id in &kept.processes {
+            for (name, value) in around.start(id).unwrap_or_default() {
+                start.entry(name).or_insert_with(|| {
                     started = *id;
-                    start.insert(name.clone(), value.duplicate());
-                }
+                    value
+                });
             }
         }
         Some(Self { agent, process, folder, root, start, started })
@@ -165,11 +164,12 @@ fn part(around: &Around<'_>, kept: &mut Kept) -> Option<Kept> {
         std::mem::take(&mut kept.processes).into_iter().partition(|id| own.contains(&id.pid));
     kept.processes = rest;
     let what = format!("what process {} was started with", agent.id.pid);
-    let start = around.starts(&[agent.id]).remove(&agent.id).unwrap_or_default();
+    let start = around.start(&agent.id).unwrap_or_default();
     let source = Source::new(what, Origin::Start(agent.id)).holding(start);
     Some(Kept {
         keeper: Keeper::Nobody,
         name: format!("{} {}", agent.name, agent.id.pid),
+        handle: Handle::None,
         processes,
         main: Some(agent.id),
         project: None,
@@ -201,10 +201,6 @@ fn config_of(words: &Arguments) -> Option<PathBuf> {
         path.is_some()
     });
     path
-}
-
-fn copied(all: &Variables) -> Variables {
-    all.iter().map(|(name, value)| (name.clone(), value.duplicate())).collect()
 }
 
 /// The links become sources, in their order and before everything else that a service has; where a link is the environment,

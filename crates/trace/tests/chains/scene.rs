@@ -144,6 +144,7 @@ pub(crate) fn told(survey: &Survey, versions: &BTreeMap<String, String>, folder:
                     Standing::Wins => "wins",
                     Standing::Shadowed => "shadowed",
                     Standing::NotRead => "not read",
+                    Standing::NotThere => "not there",
                     Standing::NotVisible(_) => "not visible",
                 };
                 format!("{standing} {} {}", named(link.value), link.what.replace(&folder, "@"))
