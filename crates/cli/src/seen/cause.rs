@@ -88,9 +88,9 @@ fn decoy(seen: &Seen, found: &Found, chain: &Chain, next: Option<ValueId>) -> St
     };
     let Some(link) = chain.links.iter().find(differs) else { return String::new() };
     let other = link.value.map(|id| seen.label(found, id)).unwrap_or_default();
-    let (why, way) = match link.standing {
-        Standing::NotRead => ("is not read", way_of(link)),
-        _ => ("does not win", String::new()),
+    let (why, way) = match link.standing == Standing::NotRead {
+        true => ("is not read", way_of(link)),
+        false => ("does not win", String::new()),
     };
     format!("; {} holds {other} and {why}{way}", source(link))
 }
@@ -98,10 +98,8 @@ fn decoy(seen: &Seen, found: &Found, chain: &Chain, next: Option<ValueId>) -> St
 /// A copy that no chain of this service knows of, and that holds another value of the same secret.
 fn elsewhere(seen: &Seen, found: &Found, next: ValueId) -> String {
     let Some((place, sighting)) = found.other_than(next) else { return String::new() };
-    let form = match sighting.encoding {
-        Encoding::Raw => String::new(),
-        form => format!(" ({})", form.name()),
-    };
+    let raw = sighting.encoding == Encoding::Raw;
+    let form = if raw { String::new() } else { format!(" ({})", sighting.encoding.name()) };
     let (label, changed) = (seen.label(found, sighting.value), changed(place));
     format!("; the copies differ: {place} holds {label}{form}{changed}")
 }
