@@ -394,6 +394,7 @@ mod tests {
         survey.services.push(Service {
             keeper: Keeper::Systemd,
             name: "api".to_owned(),
+            handle: crate::Handle::None,
             processes: vec![process(9)],
             project: None,
             chains: vec![chain],

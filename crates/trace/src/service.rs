@@ -55,6 +55,43 @@ pub enum Keeper {
     Nobody,
 }
 
+/// By what its keeper knows a service: what a rotation would tell it with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Handle {
+    /// A unit of systemd.
+    Unit {
+        /// Its whole name.
+        name: String,
+        /// The user whose own manager has it.
+        user: Option<String>,
+    },
+    /// A service of docker compose.
+    Compose {
+        /// The project's folder.
+        folder: PathBuf,
+        /// The service.
+        service: String,
+    },
+    /// A container that was made by hand, by its name.
+    Container(String),
+    /// An app of pm2.
+    Pm2 {
+        /// The ecosystem file, where one lies beside the app.
+        ecosystem: Option<PathBuf>,
+        /// pm2's own folder.
+        home: PathBuf,
+    },
+    /// A program of supervisord.
+    Supervisor {
+        /// The file that it is configured by, where it can be found.
+        config: Option<PathBuf>,
+    },
+    /// A job of a crontab.
+    Cron(PathBuf),
+    /// Nothing that could be told.
+    None,
+}
+
 /// What is kept running, with the processes that it consists of now.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Service {
@@ -62,6 +99,8 @@ pub struct Service {
     pub keeper: Keeper,
     /// Its name there.
     pub name: String,
+    /// By what it is told.
+    pub handle: Handle,
     /// Its processes, masters and workers alike; none where it does not run.
     pub processes: Vec<ProcessId>,
     /// The folder of its project: where its manifest stands.

@@ -35,6 +35,18 @@ impl Value {
         Label::of(&self.bytes, self.rule, &self.fingerprint, digits)
     }
 
+    /// How many bytes of a text are this value, as it is or as a URL has it, if the text begins with it.
+    pub(crate) fn begins(&self, text: &[u8]) -> Option<usize> {
+        let own = self.bytes.expose();
+        if text.starts_with(own) {
+            return Some(own.len());
+        }
+        let end = text.iter().position(|byte| matches!(byte, b'@' | b'/' | b'"' | b'\'' | b' ' | b'&'));
+        let part = text.get(..end?).filter(|part| part.contains(&b'%'))?;
+        let plain = keyroll_copy::percent_decoded(part).map(SecretBytes::new)?;
+        (plain == self.bytes).then_some(part.len())
+    }
+
     /// Whether it could stand somewhere by chance, as `postgres` or `administrator` do: found in memory, or within
     /// something longer, it says nothing.
     pub fn common(&self) -> bool {

@@ -6,10 +6,10 @@ use keyroll_secret::SecretBytes;
 pub struct Variables(Vec<(String, SecretBytes)>);
 
 impl Variables {
-    /// Those of an environment as the kernel keeps it, entries `NAME=value` each ended by a NUL.
-    pub fn started_with(environment: &[u8]) -> Self {
+    /// Those of an environment: entries `NAME=value`.
+    pub fn started_with<'a>(entries: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut variables = Self::default();
-        for entry in environment.split(|byte| *byte == 0) {
+        for entry in entries {
             let Some(sign) = entry.iter().position(|byte| *byte == b'=') else { continue };
             let (name, value) = entry.split_at(sign);
             variables.add(
@@ -47,7 +47,7 @@ mod tests {
 
     #[test]
     fn what_a_program_was_started_with_wins_over_a_file() {
-        let mut variables = Variables::started_with(b"A=1\0B=x=y\0nothing\0");
+        let mut variables = Variables::started_with([b"A=1".as_slice(), b"B=x=y", b"nothing"]);
         variables.add_file(b"A=2\nC='3'\nC=4\n");
         let shown =
             |name| variables.get(name).map(|value| String::from_utf8_lossy(value.expose()).into_owned());

@@ -183,7 +183,7 @@ mod tests {
 
     use keyroll_observe::{Listing, ProcessId};
     use keyroll_secret::{FingerprintKey, SecretBytes};
-    use keyroll_trace::{Instance, Keeper, Service, Sighting, Survey, Values, rows, secrets};
+    use keyroll_trace::{Handle, Instance, Keeper, Service, Sighting, Survey, Values, rows, secrets};
 
     use super::*;
 
@@ -232,7 +232,14 @@ mod tests {
         let memory = memory(places.iter().map(|(_, value)| id(value)).collect());
         let chains = vec![Chain { name: "X_KEY".to_owned(), links }];
         let keeper = Keeper::Systemd;
-        let service = Service { keeper, name: "api".to_owned(), processes: vec![API], project: None, chains };
+        let service = Service {
+            keeper,
+            name: "api".to_owned(),
+            handle: Handle::None,
+            processes: vec![API],
+            project: None,
+            chains,
+        };
         let survey = Survey {
             values,
             sightings,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use keyroll_agents::{Foretold, Mode, ProxyConfig, Variables, Versions};
 use keyroll_manager::{Door, ModelAnswer, Proxy, ask_model};
-use keyroll_observe::{ProcessId, environments};
+use keyroll_observe::{ProcessId, starts};
 use keyroll_port::{Class, Failure, Values};
 use keyroll_rotation::{Kinds, Which};
 use keyroll_secret::{Fields, SecretBytes};
@@ -200,9 +200,9 @@ fn models(worker: &ProcessId, setup: &LiteLlmSetup, values: Values<'_>) -> Resul
     let config = ProxyConfig::read(file.expose())
         .map_err(|error| format!("{} cannot be read: {error}", setup.config.display()))?;
     let mut variables = Variables::default();
-    environments(&[*worker], ENVIRONMENT_WAIT, &mut |_, answer| {
-        if let Ok(bytes) = answer {
-            variables = Variables::started_with(bytes);
+    starts(&[*worker], ENVIRONMENT_WAIT, &mut |_, answer| {
+        if let Ok(start) = answer {
+            variables = Variables::started_with(start.entries().map(|(_, entry)| entry));
         }
     });
     for path in &setup.env_files {

@@ -11,7 +11,7 @@ use keyroll_secret::SecretBytes;
 use super::around::Around;
 use super::env_file;
 use super::source::{Entry, Kept, Origin, Read, Source};
-use super::{Keeper, dotenv};
+use super::{Handle, Keeper, dotenv};
 use crate::entries::shown_name;
 use crate::kinds::format_of;
 use crate::look::with_rows;
@@ -74,6 +74,7 @@ pub(crate) fn add(around: &mut Around<'_>, homes: &[PathBuf], all: &mut Vec<Kept
             let mut kept = Kept {
                 keeper: Keeper::Agent,
                 name,
+                handle: Handle::None,
                 processes: Vec::new(),
                 main: None,
                 project: None,
@@ -168,6 +169,7 @@ fn part(around: &Around<'_>, kept: &mut Kept) -> Option<Kept> {
     Some(Kept {
         keeper: Keeper::Nobody,
         name: format!("{} {}", agent.name, agent.id.pid),
+        handle: Handle::None,
         processes,
         main: Some(agent.id),
         project: None,

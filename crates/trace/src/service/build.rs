@@ -28,7 +28,8 @@ pub(crate) fn service(
     }
     let names = names.into_iter().take(CHAINS_MAX);
     let chains = names.map(|name| chain(name, &kept.sources, rules, values, sightings)).collect();
-    Service { keeper: kept.keeper, name: kept.name, processes: kept.processes, project: kept.project, chains }
+    let Kept { keeper, name, handle, processes, project, .. } = kept;
+    Service { keeper, name, handle, processes, project, chains }
 }
 
 /// What is baked into an image: whoever has it has the value, whether a container is made of it or not.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::around::Around;
 use super::source::{Entry, Kept, Origin, Read, Source};
-use super::{Keeper, env_file};
+use super::{Handle, Keeper, env_file};
 use crate::Place;
 use crate::look::with_rows;
 
@@ -162,6 +162,7 @@ fn kept_of<'k>(
         all.push(Kept {
             keeper: Keeper::Nobody,
             name: format!("openclaw{of_whom} in {}", shown(&home.state)),
+            handle: Handle::None,
             processes: id.into_iter().collect(),
             main: id,
             project: Some(home.state.clone()),

@@ -6,10 +6,10 @@ use keyroll_observe::shown;
 use keyroll_port::Failure;
 use keyroll_secret::SecretBytes;
 
-use super::Keeper;
 use super::around::Around;
 use super::env_file;
 use super::source::{Entry, Kept, Origin, Read, Source};
+use super::{Handle, Keeper};
 use crate::Record;
 
 /// What a person calls the file that apps are started from.
@@ -102,6 +102,7 @@ fn app(
     Kept {
         keeper: Keeper::Pm2,
         name,
+        handle: Handle::Pm2 { ecosystem: file, home: daemon.home.clone() },
         processes,
         main: mains.first().copied(),
         project: Some(folder),

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use keyroll_manager::{Variables, home_of};
 use keyroll_observe::{InProcess, Process, ProcessId, image, shown};
 
-use super::Keeper;
 use super::around::Around;
 use super::source::{Entry, Kept, Origin, Read, Source};
+use super::{Handle, Keeper};
 use super::{dotenv, env_file};
+use crate::is_left_behind;
 
 /// Shells, by the name of their program.
 const SHELLS: [&str; 8] = ["sh", "bash", "dash", "zsh", "ksh", "fish", "ash", "busybox"];
@@ -67,7 +68,8 @@ pub(crate) fn kept(around: &mut Around<'_>, taken: &BTreeSet<ProcessId>) -> Vec<
         }
         sources.retain(|source| !source.says_nothing());
         let name = format!("{} {}", called(root), root.id.pid);
-        all.push(Kept { keeper, name, processes, main: Some(root.id), project: None, sources });
+        let (handle, main) = (Handle::None, Some(root.id));
+        all.push(Kept { keeper, name, handle, processes, main, project: None, sources });
     }
     all
 }
@@ -244,7 +246,7 @@ fn env_files(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let named = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        name.split('.').any(|part| part == "env")
+        name.split('.').any(|part| part == "env") && !is_left_behind(path)
     };
     let mut all: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(named).take(FILES_MAX).collect();
     all.sort();

@@ -5,7 +5,7 @@ use keyroll_manager::Variables;
 use keyroll_observe::ProcessId;
 use keyroll_secret::SecretBytes;
 
-use super::Keeper;
+use super::{Handle, Keeper};
 use crate::{Place, Record};
 
 /// What a source says of one name.
@@ -164,6 +164,7 @@ impl Source {
 pub(crate) struct Kept {
     pub(crate) keeper: Keeper,
     pub(crate) name: String,
+    pub(crate) handle: Handle,
     pub(crate) processes: Vec<ProcessId>,
     /// The process that its program begins in.
     pub(crate) main: Option<ProcessId>,
