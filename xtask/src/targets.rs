@@ -25,7 +25,8 @@ const PROGRAM_S_MAX: u64 = 20 * 60;
 const LOOK_MS: u64 = 50;
 
 /// The programs that take minutes, the longest first: begun last, one of them would run on alone.
-const LONGEST: [&str; 17] = [
+const LONGEST: [&str; 22] = [
+    "cli/litellm",
     "cli/postgres",
     "cli/servers",
     "cli/kill",
@@ -38,7 +39,11 @@ const LONGEST: [&str; 17] = [
     "cli/aimed",
     "cli/gate",
     "cli/managers",
+    "trace/chains",
+    "cli/scenes",
+    "cli/init",
     "cli/canary",
+    "cli/seen",
     "cli/systemd",
     "store/hostile",
     "journal/hostile",

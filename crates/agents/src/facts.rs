@@ -51,6 +51,31 @@ const fn openclaw(
     AgentFact { agent: "OpenClaw", source, loses_to, applies, seems, away, tried, test }
 }
 
+const LITELLM: &str = "1.106.2";
+
+const fn litellm(
+    source: &'static str,
+    loses_to: &'static str,
+    applies: &'static str,
+    seems: &'static str,
+    away: &'static str,
+    tried: Tried,
+) -> AgentFact {
+    let test = "litellm_moves_worker_by_worker_under_load";
+    AgentFact { agent: "LiteLLM", source, loses_to, applies, seems, away, tried, test }
+}
+
+const fn documented(
+    agent: &'static str,
+    source: &'static str,
+    loses_to: &'static str,
+    applies: &'static str,
+    seems: &'static str,
+    test: &'static str,
+) -> AgentFact {
+    AgentFact { agent, source, loses_to, applies, seems, away: "-", tried: Tried::Documented, test }
+}
+
 /// Every row, in the order of the page. A program's rows stand beside each other.
 pub const AGENT_FACTS: &[AgentFact] = &[
     openclaw(
@@ -108,6 +133,88 @@ pub const AGENT_FACTS: &[AgentFact] = &[
         "a new `apiKey` in `openclaw.json`",
         "not",
         Tried::Seen(OPENCLAW),
+    ),
+    litellm(
+        "`.env` in the folder that it runs in, by `os.environ/NAME`",
+        "the environment of its start, `environment_variables` of `config.yaml`",
+        "`litellm`: each worker is ended while another one answers, and comes up with it",
+        "SIGHUP to the master: it gives a new worker 5 s to start, which take 20, and keeps the old one",
+        "not, with two workers or more",
+        Tried::Rotated(LITELLM),
+    ),
+    litellm(
+        "`api_key` in `config.yaml`",
+        "-",
+        "`litellm`: as above",
+        "`/health/readiness`: healthy on any key",
+        "not, with two workers or more",
+        Tried::Rotated(LITELLM),
+    ),
+    litellm(
+        "the environment of its start, by `os.environ/NAME`",
+        "`environment_variables` of `config.yaml`",
+        "a new process: `restart`, `unit`, `compose`",
+        "a new worker: it inherits the old one",
+        "20 to 60 s",
+        Tried::Rotated(LITELLM),
+    ),
+    AgentFact {
+        agent: "LiteLLM",
+        source: "its database (`store_model_in_db`), encrypted",
+        loses_to: "-",
+        applies: "its admin API",
+        seems: "an edit of `config.yaml`",
+        away: "not",
+        tried: Tried::Documented,
+        test: "",
+    },
+    documented(
+        "Hermes",
+        "`~/.hermes/.env`",
+        "the environment of its start, in some releases",
+        "nothing: the next turn; `hermes gateway restart` where an auxiliary client kept the old key",
+        "`hermes auth reset`",
+        "hermes_is_explained",
+    ),
+    documented(
+        "Hermes",
+        "`credential_pool` in `~/.hermes/auth.json`",
+        "-",
+        "`hermes auth`, then `hermes auth reset PROVIDER`: a new key inherits that the old one was refused",
+        "an answer of the provider: another key of the pool gave it",
+        "hermes_is_explained",
+    ),
+    documented(
+        "n8n",
+        "`credentials_entity` of its database, encrypted: named, not read",
+        "`CREDENTIALS_OVERWRITE_DATA`",
+        "`PATCH /api/v1/credentials/ID`",
+        "deleting it and making another: workflows name it by its id",
+        "n8n_is_explained",
+    ),
+    documented(
+        "Open WebUI",
+        "the table `config` of `webui.db`",
+        "the environment, with `ENABLE_PERSISTENT_CONFIG=False` alone",
+        "its admin's page or API",
+        "the environment and a restart",
+        "open_webui_is_explained",
+    ),
+    documented(
+        "Claude Code",
+        "`env` of settings files, the environment, `apiKeyHelper`, a login",
+        "in this order; `ANTHROPIC_AUTH_TOKEN` before `ANTHROPIC_API_KEY`",
+        "a new session; `apiKeyHelper` is asked again",
+        "an edit while a session runs",
+        "claude_code_is_explained",
+    ),
+    documented(
+        "Codex",
+        "`auth.json`, `env_key` of a provider in `config.toml`",
+        "`CODEX_API_KEY` for `codex exec`",
+        "`codex login --with-api-key`, then a new session",
+        "a new `OPENAI_API_KEY` in the environment",
+        "codex_is_explained",
     ),
 ];
 

@@ -7,6 +7,7 @@ pub(crate) mod fields;
 pub(crate) mod gathered;
 mod here;
 pub(crate) mod issuer;
+mod litellm;
 mod logins;
 pub(crate) mod open;
 pub(crate) mod programs;

@@ -1,12 +1,14 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use crate::at::At;
 use crate::fault::Fault;
-use crate::runs::read_url;
+use crate::path::resolve;
+use crate::runs::{read_loopback, read_url};
 use crate::shape::{CheckShape, ConsumerShape};
 use crate::suggest::nearest;
-use crate::{Argument, Argv, Copy, FieldSpec, Kind, Log, Manager, Name, Runs, Template};
+use crate::{Argument, Argv, Copy, FieldSpec, Kind, Log, Manager, Name, Reference, Runs, Template};
 
 /// A check that a value works for a consumer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +17,8 @@ pub enum Check {
     Exec(Argv),
     /// A request to the running process; `{instance}` and `{port}` may stand in it.
     Http(Argument),
+    /// A request to each worker of a LiteLLM proxy for each of its models.
+    LiteLlm(LiteLlmCheck),
     /// One turn of an agent, pinned to a model.
     Turn {
         /// `provider/model`.
@@ -31,9 +35,22 @@ impl Check {
     pub fn command(&self) -> Option<&Argv> {
         match self {
             Self::Exec(argv) | Self::Turn { after: Some(argv), .. } => Some(argv),
-            Self::Http(_) | Self::Turn { after: None, .. } => None,
+            Self::Http(_) | Self::LiteLlm(_) | Self::Turn { after: None, .. } => None,
         }
     }
+}
+
+/// How the workers of a LiteLLM proxy are asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiteLlmCheck {
+    /// Where it answers.
+    pub address: SocketAddr,
+    /// Its configuration file.
+    pub config: PathBuf,
+    /// Its own key, where it has one.
+    pub key: Option<Reference>,
+    /// One of its models; without it all that use the credential.
+    pub model: Option<String>,
 }
 
 /// One flow that must work besides the consumer's main one.
@@ -191,8 +208,38 @@ fn read_host(text: Option<&At<String>>, hosts: &BTreeSet<Name>) -> Result<Name, 
     Err(text.into_iter().fold(fault, |fault, text| fault.at(&text.span)))
 }
 
+fn read_litellm(
+    url: &At<String>,
+    shape: &At<CheckShape>,
+    folder: &Path,
+    at_rest: bool,
+) -> Result<Check, Fault> {
+    let check = &shape.value;
+    let wrong = |why: &str| Fault::new(Kind::BadCombination, why).at(&shape.span);
+    if check.exec.is_some() || check.http.is_some() {
+        return Err(wrong("`check` needs one of `exec`, `http` and `litellm`"));
+    }
+    if at_rest {
+        return Err(wrong("`check.litellm` asks a running proxy, and nothing runs"));
+    }
+    let config =
+        check.config.as_ref().ok_or_else(|| wrong("`litellm` goes with `config`, its configuration file"))?;
+    Ok(Check::LiteLlm(LiteLlmCheck {
+        address: read_loopback("check.litellm", url)?,
+        config: resolve(folder, "check.config", config)?,
+        key: check.key.as_ref().map(|key| Reference::read(folder, "check.key", key)).transpose()?,
+        model: check.model.as_ref().map(|model| model.value.clone()),
+    }))
+}
+
 fn read_check(shape: &At<CheckShape>, folder: &Path, holes: &[&str], at_rest: bool) -> Result<Check, Fault> {
     let wrong = |why: &str| Err(Fault::new(Kind::BadCombination, why).at(&shape.span));
+    if let Some(url) = &shape.value.litellm {
+        return read_litellm(url, shape, folder, at_rest);
+    }
+    if shape.value.config.is_some() || shape.value.key.is_some() || shape.value.model.is_some() {
+        return wrong("`config`, `key` and `model` of a check go with `litellm`");
+    }
     let exec = shape.value.exec.as_ref().map(|words| read_exec(words, shape, folder, holes)).transpose()?;
     if let Some(model) = &shape.value.turn {
         if shape.value.http.is_some() {

@@ -13,6 +13,7 @@ mod deadline;
 mod edit;
 mod error;
 mod fault;
+mod found;
 mod gate;
 mod log;
 mod manager;
@@ -34,11 +35,14 @@ mod suggest;
 mod template;
 
 pub use config::{CONFIG_BYTES_MAX, Config, Defaults, OnFailure};
-pub use consumer::{Check, Consumer, PathCheck};
+pub use consumer::{Check, Consumer, LiteLlmCheck, PathCheck};
 pub use copy::{Copy, FileFormat, Part as EntryPart, Place, Source, WriteMode};
 pub use deadline::Deadlines;
 pub use edit::{NewApply, NewConsumer, NewSecret, add_consumer, add_secret, replace_consumer};
 pub use error::{ConfigError, Kind, Position};
+pub use found::{
+    FoundConsumer, FoundCopy, FoundSecret, Said, comments, with_consumer, with_copy, with_secret,
+};
 pub use gate::Gate;
 pub use log::{Log, LogSource};
 pub use manager::{Manager, Roll, Start};

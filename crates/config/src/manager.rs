@@ -1,9 +1,11 @@
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::at::At;
 use crate::config::one_of;
 use crate::fault::Fault;
 use crate::path::resolve;
+use crate::runs::read_loopback;
 use crate::shape::RunsShape;
 use crate::{Argv, Kind, Signal};
 
@@ -37,6 +39,8 @@ pub enum Manager {
     },
     /// Jobs of cron, of which nothing runs now.
     Cron(PathBuf),
+    /// A LiteLLM proxy, whose workers are replaced one by one: where it answers.
+    LiteLlm(SocketAddr),
     /// The gateway of OpenClaw.
     OpenClaw {
         /// Its state folder.
@@ -96,7 +100,11 @@ impl Manager {
             Self::Supervisor { .. } => Some("supervisorctl"),
             Self::Pm2 { .. } => Some("pm2"),
             Self::OpenClaw { program: None, .. } => Some("openclaw"),
-            Self::Exec(_) | Self::Master { .. } | Self::Cron(_) | Self::OpenClaw { .. } => None,
+            Self::Exec(_)
+            | Self::Master { .. }
+            | Self::Cron(_)
+            | Self::LiteLlm(_)
+            | Self::OpenClaw { .. } => None,
         }
     }
 
@@ -137,6 +145,9 @@ impl Manager {
         }
         if let Some(path) = &runs.cron {
             return Ok(Some(Self::Cron(resolve(folder, "cron", path)?)));
+        }
+        if let Some(url) = &runs.litellm {
+            return read_loopback("litellm", url).map(|address| Some(Self::LiteLlm(address)));
         }
         if let Some(words) = &runs.exec {
             return Argv::read(folder, "exec", words, holes).map(|argv| Some(Self::Exec(argv)));

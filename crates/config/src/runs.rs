@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -126,6 +127,7 @@ pub(crate) const FORMS: &str = "the forms are: { restart = [\"…\"], pid_file =
                      { compose = \"/srv/app\", service = \"web\" } · { container = \"web\" } · { at_rest = true } · \
                      { supervisor = \"app\" } · { pm2 = \"ecosystem.config.js\", app = \"app\" } · \
                      { exec = [\"./adapter\"] } · { master = \"./gunicorn.pid\" } · { cron = \"/etc/cron.d/job\" } · \
+                     { litellm = \"http://127.0.0.1:4000\" } · \
                      { openclaw = \"/home/claw/.openclaw\", provider = \"openai\" }";
 
 impl Runs {
@@ -197,11 +199,12 @@ impl Runs {
             runs.exec.is_some(),
             runs.master.is_some(),
             runs.cron.is_some(),
+            runs.litellm.is_some(),
         ];
         if chosen.iter().filter(|chosen| **chosen).count() != 1 {
             return Err(wrong(
                 "`runs` needs exactly one of `restart`, `signal`, `rereads`, `unit`, `timer`, `compose`, `container`, \
-                 `at_rest`, `supervisor`, `pm2`, `exec`, `master`, `cron`, `openclaw`",
+                 `at_rest`, `supervisor`, `pm2`, `exec`, `master`, `cron`, `litellm`, `openclaw`",
             ));
         }
         if let Some(place) = &runs.compose {
@@ -462,6 +465,18 @@ fn read_find(shape: &At<RunsShape>, folder: &Path, holes: &[&str]) -> Result<Fin
             Err(Fault::new(Kind::BadCombination, why).at(&shape.span).help(FORMS))
         }
     }
+}
+
+/// The address of a program of this machine, `http://127.0.0.1:4000`: it is asked with a key of its own, which would be
+/// read on the way to another.
+pub(crate) fn read_loopback(key: &str, text: &At<String>) -> Result<SocketAddr, Fault> {
+    let why =
+        format!("`{key}` must be http:// with a numeric loopback address and a port: http://127.0.0.1:4000");
+    let wrong = || Fault::new(Kind::WrongForm, why).at(&text.span);
+    let rest = text.value.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
+    let rest = rest.map(|rest| rest.replacen("localhost:", "127.0.0.1:", 1));
+    let address = rest.and_then(|rest| rest.parse::<SocketAddr>().ok());
+    address.filter(|address| address.ip().is_loopback()).ok_or_else(wrong)
 }
 
 /// Reads an http address of this machine or another; it never carries a user or a password.

@@ -321,3 +321,17 @@ fn an_agent_is_read_with_what_starts_it_and_its_turns() {
     let (start, _) = read(", restart = [\"./r\"]", "{ turn = \"openai/x\" }");
     assert!(matches!(start, Some(Start::Command(_))));
 }
+
+#[test]
+fn a_proxy_is_rolled_and_asked_at_an_address_of_this_machine() {
+    let text = "version = 1\n[secrets.a]\nissuer = \"openai\"\nadmin = \"file:./a\"\n[[secrets.a.consumers]]\nname = \"proxy\"\n\
+                runs = { litellm = \"http://localhost:4000/\" }\nreads = { env_file = \"./.env\", variable = \"KEY\" }\n\
+                check = { litellm = \"http://127.0.0.1:4000\", config = \"./config.yaml\", key = \"file:./k\", model = \"l1\" }\n";
+    let config = Config::parse(text, "/srv/keyroll.toml").unwrap();
+    let consumer = &config.secrets["a"].consumers[0];
+    let at = "127.0.0.1:4000".parse().unwrap();
+    assert!(matches!(&consumer.runs, Runs::Managed { by: Manager::LiteLlm(address), .. } if *address == at));
+    let Some(Check::LiteLlm(check)) = &consumer.check else { panic!("{consumer:?}") };
+    assert_eq!((check.address, check.model.as_deref()), (at, Some("l1")));
+    assert!(check.config.ends_with("config.yaml") && check.key.is_some());
+}

@@ -321,3 +321,43 @@ fn an_agent_has_one_way_to_be_started_and_only_it_takes_turns() {
     let unit = "runs = { unit = \"a.service\" }\nreads = { file = \"./k\" }\ncheck = { turn = \"p/x\" }\n";
     expect(&with_consumer(unit), "K0012", 6, "goes with `runs.openclaw`");
 }
+
+#[test]
+fn a_proxy_is_of_this_machine_and_asked_by_its_own_configuration() {
+    for runs in [
+        "\"http://10.0.0.7:4000\"",
+        "\"https://127.0.0.1:4000\"",
+        "\"http://127.0.0.1\"",
+        "\"http://u:p@127.0.0.1:1\"",
+    ] {
+        expect(
+            &with_runs(&format!("{{ litellm = {runs} }}")),
+            "K0005",
+            6,
+            "numeric loopback address and a port",
+        );
+    }
+    expect(
+        &with_runs("{ litellm = \"http://127.0.0.1:1\", pid_file = \"./p\" }"),
+        "K0012",
+        6,
+        "knows its processes",
+    );
+    expect(
+        &with_runs("{ litellm = \"http://127.0.0.1:1\", master = \"./p\" }"),
+        "K0012",
+        6,
+        "exactly one of",
+    );
+    let checked = |check: &str| {
+        with_consumer(&format!(
+            "runs = {{ unit = \"a.service\" }}\nreads = {{ file = \"./k\" }}\ncheck = {check}\n"
+        ))
+    };
+    let url = "litellm = \"http://127.0.0.1:4000\"";
+    expect(&checked(&format!("{{ {url} }}")), "K0012", 8, "goes with `config`");
+    expect(&checked(&format!("{{ {url}, config = \"./c\", exec = [\"./p\"] }}")), "K0012", 8, "one of");
+    expect(&checked("{ exec = [\"./p\"], config = \"./c\" }"), "K0012", 8, "go with `litellm`");
+    let value = format!("{{ {url}, config = \"./c\", key = \"not-a-reference\" }}");
+    expect(&checked(&value), "K0005", 8, "must be a reference");
+}

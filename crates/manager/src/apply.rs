@@ -76,6 +76,11 @@ impl Run {
         }
     }
 
+    /// Whether the verb itself replaces one process after the other and sees each new one answer.
+    pub fn rolls(&self) -> bool {
+        matches!(self, Self::Agent(Agent::LiteLlm(_)))
+    }
+
     /// Whether its only instance is not there for a while when it is told: the whole of it is ended and started again.
     /// A master goes on while its workers are replaced, and a job ends by itself.
     pub fn goes_away(&self) -> bool {
@@ -83,7 +88,7 @@ impl Run {
             Self::Master(_) | Self::Cron(_) | Self::AtRest(_) => false,
             Self::Process(_) | Self::Unit(_) | Self::Supervisor(_) | Self::Pm2(_) => self.starts_anew(),
             Self::Compose(_) | Self::Container(_) | Self::Adapter(_) | Self::Reread(_) => self.starts_anew(),
-            Self::Agent(_) => self.starts_anew(),
+            Self::Agent(agent) => agent.goes_away(),
         }
     }
 
@@ -94,7 +99,8 @@ impl Run {
             Self::Pm2(pm2) => pm2.keeper(),
             Self::Process(_) | Self::Unit(_) | Self::Reread(_) | Self::AtRest(_) => None,
             Self::Compose(_) | Self::Container(_) => None,
-            Self::Adapter(_) | Self::Master(_) | Self::Cron(_) | Self::Agent(_) => None,
+            Self::Agent(agent) => agent.keeper(),
+            Self::Adapter(_) | Self::Master(_) | Self::Cron(_) => None,
         }
     }
 
@@ -146,7 +152,8 @@ impl Applied {
 /// Codes: `K0401` name, `K0402` exit status, `K0403` time-out, `K0404` not started, `K0405` no process to signal,
 /// `K0406` systemd absent, `K0407` unit, `K0408` pid file, `K0420` to `K0427` containers, `K0430` did not stay up,
 /// `K0431` supervisord, `K0432` pm2, `K0433` adapter, `K0434` master,
-/// `K0436` a program that supervisord is starting, `K0440` and `K0441` an agent.
+/// `K0436` a program that supervisord is starting, `K0440` and `K0441` an agent,
+/// `K0445` and `K0446` LiteLLM.
 pub fn apply(
     run: &Run,
     instance: Option<&str>,

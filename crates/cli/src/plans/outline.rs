@@ -52,7 +52,9 @@ fn alone(secret: &Secret) -> Vec<String> {
                 let bound = OpenClawHome::at(state).bound(provider, None);
                 bound.map_or(true, |bound| matches!(bound.takes, Takes::Restart | Takes::InPlace))
             }
-            Runs::Managed { by, .. } => !matches!(by, Manager::Cron(_) | Manager::Master { .. }),
+            Runs::Managed { by, .. } => {
+                !matches!(by, Manager::Cron(_) | Manager::Master { .. } | Manager::LiteLlm(_))
+            }
             Runs::Timer { .. } | Runs::AtRest => false,
         };
         restarts && consumer.runs.instances().len() == 1
@@ -69,7 +71,7 @@ fn grace_s(runs: &Runs) -> u64 {
         Runs::Managed { by, .. } => match by {
             Manager::Supervisor { .. } => 10,
             Manager::Pm2 { .. } => 2,
-            Manager::Exec(_) | Manager::Master { .. } | Manager::Cron(_) => 0,
+            Manager::Exec(_) | Manager::Master { .. } | Manager::Cron(_) | Manager::LiteLlm(_) => 0,
             // It answers what it was asked before it ends (seen with 2026.9.6).
             Manager::OpenClaw { .. } => 315,
         },

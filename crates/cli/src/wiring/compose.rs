@@ -15,8 +15,8 @@ use keyroll_host::{
     SlotSetup, Write,
 };
 use keyroll_manager::{
-    Adapter, AtRest, CommandLine, Compose, Container, ContainerVerb, Cron, Master, Pm2, Process, RateQuery,
-    Reread, Roll, Run, Supervisor, Unit, Verb, signal_by_name, uid_of,
+    Adapter, Agent, AtRest, CommandLine, Compose, Container, ContainerVerb, Cron, LiteLlm, Master, Pm2,
+    Process, RateQuery, Reread, Roll, Run, Supervisor, Unit, Verb, signal_by_name, uid_of,
 };
 use keyroll_observe::{JournalUnit, LogSource};
 use keyroll_port::Issuer;
@@ -26,6 +26,7 @@ use keyroll_secret::Fields;
 use super::agents::{agent_ready, openclaw, turn};
 use super::family::Own;
 use super::here::on_this_machine;
+use super::litellm::{litellm_setup, variable_names};
 use super::logins::{passes_on, pooler_ports, refuse_unfit_lists};
 use super::project::files_of;
 use crate::places::Places;
@@ -289,21 +290,17 @@ fn slots(consumer: &Consumer, folder: &Path, first: Option<FileId>) -> Result<Ve
         .iter()
         .map(|instance| {
             let mut checks = vec![
-                consumer
-                    .check
-                    .as_ref()
-                    .map(|check| check_setup(check, &consumer.runs, instance, folder, first)),
+                consumer.check.as_ref().map(|check| check_setup(check, consumer, instance, folder, first)),
             ];
             checks.extend(
                 consumer
                     .paths
                     .iter()
-                    .map(|path| Some(check_setup(&path.check, &consumer.runs, instance, folder, first))),
+                    .map(|path| Some(check_setup(&path.check, consumer, instance, folder, first))),
             );
-            let run = run(consumer, instance, folder)?;
             Ok(SlotSetup {
                 instance: (!single).then(|| instance.name.to_string()),
-                run,
+                run: run(consumer, instance, folder)?,
                 checks,
                 log: consumer.log.as_ref().map(|log| log_setup(log, &consumer.runs, instance)).transpose()?,
                 ready: ready(&consumer.runs, instance),
@@ -348,11 +345,12 @@ fn ready(runs: &Runs, instance: &Instance) -> Option<keyroll_manager::Check> {
 
 fn check_setup(
     check: &Check,
-    runs: &Runs,
+    consumer: &Consumer,
     instance: &Instance,
     folder: &Path,
     first: Option<FileId>,
 ) -> CheckSetup {
+    let runs = &consumer.runs;
     match check {
         // The place of the copy stays open: the control runs the same command on a wrong one.
         Check::Exec(argv) => {
@@ -372,6 +370,7 @@ fn check_setup(
         Check::Http(url) => {
             CheckSetup::Http(keyroll_manager::Check::Http { url: fill(url, instance), contains: None })
         }
+        Check::LiteLlm(of) => CheckSetup::LiteLlm(litellm_setup(of, consumer)),
     }
 }
 
@@ -447,6 +446,9 @@ fn managed(consumer: &Consumer, by: &Manager, instance: &Instance, folder: &Path
                 keyroll_config::Roll::Signal(one) => Roll::Signal(signal_by_name(one.name()).unwrap_or(0)),
             },
         }),
+        Manager::LiteLlm(address) => {
+            Run::Agent(Agent::LiteLlm(LiteLlm { address: *address, variables: variable_names(consumer) }))
+        }
         Manager::Cron(table) => {
             Run::Cron(Cron { table: table.clone(), with_user: !table.starts_with("/var/spool/cron") })
         }

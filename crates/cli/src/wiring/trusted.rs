@@ -98,7 +98,7 @@ fn of_manager(runs: &Runs) -> Option<PathBuf> {
     match by {
         Manager::Supervisor { config, .. } => Some(config.clone()),
         // A command is looked at with the others; the others carry nothing out.
-        Manager::Exec(_) | Manager::Master { .. } | Manager::Cron(_) => None,
+        Manager::Exec(_) | Manager::Master { .. } | Manager::Cron(_) | Manager::LiteLlm(_) => None,
         // It is run as the user whose installation it is, and so is its program.
         Manager::OpenClaw { state, program, .. } => {
             let owner = state.metadata().ok()?.uid();

@@ -83,7 +83,7 @@ impl Local {
             let path = u8::try_from(at).unwrap_or(u8::MAX);
             *kinds = match setup {
                 CheckSetup::Exec { .. } if delivered => self.exec_check(id, path, setup, which, values)?,
-                CheckSetup::Exec { .. } | CheckSetup::Http(_) => Kinds::NONE,
+                CheckSetup::Exec { .. } | CheckSetup::Http(_) | CheckSetup::LiteLlm(_) => Kinds::NONE,
             };
             if delivered {
                 *kinds = kinds.and(Kinds::DELIVERED);
@@ -198,6 +198,14 @@ impl Local {
                 let after = self.calls_now(which, &one.process, source).await?;
                 let seen = if after > before { Kinds::EXERCISED } else { Kinds::NONE };
                 Ok(Kinds::REPORTED.and(seen))
+            }
+            CheckSetup::LiteLlm(_) if known.has(Kinds::CHECKED.and(Kinds::LOADED)) => Ok(Kinds::NONE),
+            CheckSetup::LiteLlm(of) => {
+                let before = self.calls_now(which, &one.process, source).await?;
+                let shown = block_in_place(|| self.litellm_shows(one, path, of, which, values))?;
+                let after = self.calls_now(which, &one.process, source).await?;
+                let seen = if after > before { Kinds::EXERCISED } else { Kinds::NONE };
+                Ok(if shown == Kinds::NONE { shown } else { shown.and(seen) })
             }
         }
     }

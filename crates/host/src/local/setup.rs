@@ -11,6 +11,7 @@ use keyroll_rotation::{ConsumerId, FileId};
 use keyroll_secret::Fields;
 
 use super::gate::GateSetup;
+use super::litellm::LiteLlmSetup;
 use crate::Write;
 
 /// What this machine is told about one secret: its files and consumers in the plan's order.
@@ -129,6 +130,8 @@ pub enum CheckSetup {
     },
     /// A request to the running process.
     Http(Check),
+    /// A request to each worker of a LiteLLM proxy.
+    LiteLlm(LiteLlmSetup),
 }
 
 /// A consumer's log.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::around::Around;
 use super::source::{Entry, Kept, Origin, Read, Source};
-use super::{Keeper, env_file};
+use super::{Handle, Keeper, env_file};
 use crate::Place;
 use crate::look::with_rows;
 
@@ -73,8 +73,6 @@ pub(crate) fn add(around: &mut Around<'_>, homes: &[PathBuf], all: &mut Vec<Kept
 fn running(around: &mut Around<'_>) -> Vec<PathBuf> {
     let listing = around.listing;
     let gateways: Vec<&Process> = listing.seen.iter().filter(|one| one.name.starts_with(NAME)).collect();
-    let ids: Vec<_> = gateways.iter().map(|one| one.id).collect();
-    let starts = around.starts(&ids);
     let mut found = Vec::new();
     for one in gateways {
         let what = || format!("the keys of OpenClaw's gateway {}", one.id.pid);
@@ -82,7 +80,7 @@ fn running(around: &mut Around<'_>) -> Vec<PathBuf> {
             around.not_seen(what(), "its files are in a container, or closed to this user");
             continue;
         }
-        let Some(start) = starts.get(&one.id) else {
+        let Some(start) = around.start(&one.id) else {
             around.not_seen(what(), "what it was started with is closed to this user");
             continue;
         };
@@ -115,7 +113,7 @@ fn add_one(around: &mut Around<'_>, home: &OpenClawHome, all: &mut Vec<Kept>) {
         around.process(pid).filter(of)
     });
     let started = gateway.map(|one| Started {
-        names: around.starts(&[one.id]).remove(&one.id).map(|start| start.into_keys().collect()),
+        names: around.start(&one.id).map(|start| start.into_keys().collect()),
         folder: working_folder(&one.id).ok(),
     });
     let database = Database::read(home);
@@ -164,6 +162,7 @@ fn kept_of<'k>(
         all.push(Kept {
             keeper: Keeper::Nobody,
             name: format!("openclaw{of_whom} in {}", shown(&home.state)),
+            handle: Handle::None,
             processes: id.into_iter().collect(),
             main: id,
             project: Some(home.state.clone()),
@@ -228,7 +227,7 @@ fn source(
             if kept.keeper != Keeper::Nobody && kept.sources.iter().any(told) {
                 return None;
             }
-            match gateway.and_then(|one| Some((one.id, around.starts(&[one.id]).remove(&one.id)?))) {
+            match gateway.and_then(|one| Some((one.id, around.start(&one.id)?))) {
                 Some((id, mut start)) => {
                     if read == Read::Start {
                         read =
