@@ -1,5 +1,5 @@
 /// The last words of a name that say: here stands a secret.
-const LAST: [&[&str]; 22] = [
+const LAST: [&[&str]; 23] = [
     &["api", "key"],
     &["apikey"],
     &["access", "key"],
@@ -12,6 +12,8 @@ const LAST: [&[&str]; 22] = [
     &["account", "key"],
     &["salt", "key"],
     &["auth", "key"],
+    // Of a kubeconfig.
+    &["key", "data"],
     &["token"],
     &["secret"],
     &["password"],
@@ -54,6 +56,10 @@ pub fn names_a_secret(name: &str) -> bool {
         .is_some_and(|last| AFTER.contains(&last.as_str()) || last.bytes().all(|byte| byte.is_ascii_digit()))
     {
         words.pop();
+    }
+    // Where it is: `existingSecret` of a Helm chart, `LoadCredential` of a unit.
+    if words.first().is_some_and(|first| matches!(first.as_str(), "existing" | "load" | "import")) {
+        return false;
     }
     if words.last().is_some_and(|last| ABOUT.contains(&last.as_str())) {
         return false;
@@ -118,6 +124,8 @@ mod tests {
             "API_KEY_ID",
             "COMPASS",
             "max_tokens",
+            "existingSecret",
+            "LoadCredential",
             "",
         ] {
             assert!(!names_a_secret(name), "{name}");

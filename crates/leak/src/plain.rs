@@ -63,7 +63,7 @@ const HASHES: [&str; 21] = [
     "sha512-",
 ];
 
-const REFERENCES: [&str; 54] = [
+const REFERENCES: [&str; 58] = [
     "${",
     "$(",
     "$env:",
@@ -72,6 +72,10 @@ const REFERENCES: [&str; 54] = [
     "%(",
     "%env(",
     "#{",
+    "%{",
+    "((",
+    "[[",
+    "$__",
     "@@",
     "os.environ",
     "os.getenv",
@@ -153,7 +157,7 @@ const PLACEHOLDER_WORDS: [&str; 10] =
     ["todo", "tbd", "dummy", "fake", "sample", "paste", "xxxx", "notset", "redacted", "placeholder"];
 
 /// What stands for the whole of a value.
-const WHOLE: [&str; 14] = [
+const WHOLE: [&str; 18] = [
     "undefined",
     "required",
     "optional",
@@ -168,6 +172,10 @@ const WHOLE: [&str; 14] = [
     "not_set",
     "not set",
     "no-secret",
+    "same-origin",
+    "generate",
+    "automatic",
+    "external",
 ];
 
 /// Why a value under a secret's name is no secret, or nothing where it may be one.
@@ -178,7 +186,7 @@ pub fn no_secret(value: &[u8]) -> Option<NoSecret> {
     if SEALED.iter().any(|start| small.starts_with(start)) {
         return Some(NoSecret::Sealed);
     }
-    if HASHES.iter().any(|start| small.starts_with(start)) || is_md5(&small) {
+    if HASHES.iter().any(|start| small.starts_with(start)) || is_md5(&small) || is_verifier(&small) {
         return Some(NoSecret::Hash);
     }
     if REFERENCES.iter().any(|start| small.starts_with(start)) || is_marked(text) || is_expression(text) {
@@ -226,15 +234,23 @@ pub fn is_distinct(value: &[u8]) -> bool {
         || value.len() >= 3 * BYTES_MIN && different(value) >= BYTES_MIN
 }
 
-/// `$NAME`, `%NAME%`, `@NAME@`, `__NAME__`, `{NAME}`, `[NAME]`.
+/// `$NAME`, `%NAME%`, `@NAME@`, `__NAME__`, `{NAME}`, `{name}`, `[NAME]`, `:name`.
 fn is_marked(text: &str) -> bool {
     let between = |open: &str, close: &str| text.strip_prefix(open).and_then(|rest| rest.strip_suffix(close));
     let variable = |name: &str| {
         name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_' || byte.is_ascii_digit())
     };
-    [("$", ""), ("%", "%"), ("@", "@"), ("__", "__"), ("{", "}"), ("[", "]")].iter().any(|(open, close)| {
-        between(open, close).is_some_and(|name| is_word(name) && (*open == "$" || variable(name)))
-    })
+    // Of a text that is formatted, or of a statement.
+    let small = |name: &str| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    let formatted = [("{", "}"), (":", "")]
+        .iter()
+        .any(|(open, close)| between(open, close).is_some_and(|name| small(name) && names_a_secret(name)));
+    formatted
+        || [("$", ""), ("%", "%"), ("@", "@"), ("__", "__"), ("{", "}"), ("[", "]")].iter().any(
+            |(open, close)| {
+                between(open, close).is_some_and(|name| is_word(name) && (*open == "$" || variable(name)))
+            },
+        )
 }
 
 /// The bare name of what holds a secret: `OPENAI_API_KEY`.
@@ -262,6 +278,12 @@ fn is_expression(text: &str) -> bool {
 fn is_md5(small: &str) -> bool {
     let digits = small.strip_prefix("md5").unwrap_or_default();
     digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// A line of `htpasswd`: the user before what the password is checked with.
+fn is_verifier(small: &str) -> bool {
+    let behind = small.split_once(':').map_or("", |(_, behind)| behind);
+    behind.starts_with(['$', '{']) && HASHES.iter().any(|start| behind.starts_with(start))
 }
 
 fn is_placeholder(small: &str) -> bool {
@@ -311,9 +333,11 @@ fn is_text(text: &str) -> bool {
 fn is_path(text: &str) -> bool {
     let rooted = ["/", "./", "../", "~/"].iter().any(|start| text.starts_with(start));
     let class = |byte: u8| (byte.is_ascii_lowercase(), byte.is_ascii_uppercase(), byte.is_ascii_digit());
-    let change = |pair: &&[u8]| matches!(pair, [one, two] if class(*one) != class(*two));
+    let in_word = |byte: &u8| byte.is_ascii_alphanumeric();
+    let change =
+        |pair: &&[u8]| matches!(pair, [one, two] if class(*one) != class(*two)) && pair.iter().all(in_word);
     let changes = |part: &str| part.as_bytes().windows(2).filter(change).count();
-    rooted && text.split('/').all(|part| changes(part) * 3 <= part.len() + 3)
+    rooted && text.split('/').all(|part| changes(part) * 4 <= part.len() + 8)
 }
 
 /// An address without a login.
