@@ -1,5 +1,7 @@
 mod alerted;
+mod init;
 mod issuers;
+mod look;
 mod split;
 mod steps;
 
@@ -7,7 +9,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use init::InitArgs;
 pub(crate) use issuers::IssuersCommand;
+pub(crate) use look::{Drawn, GraphArgs, LookArgs, ScanArgs, TraceArgs, WhyArgs};
 pub(crate) use split::SplitArgs;
 pub(crate) use steps::{Emergency, Step};
 
@@ -70,9 +74,18 @@ pub(crate) enum Command {
     /// Show what secrets live on this machine and who runs on them; read-only
     #[command(after_help = examples::SCAN)]
     Scan(ScanArgs),
-    /// Write a keyroll.toml to begin with
+    /// Say which copy of a secret wins and who runs on what; read-only
+    #[command(after_help = examples::WHY)]
+    Why(WhyArgs),
+    /// Show every copy of a secret, and every process with what it holds; read-only
+    #[command(after_help = examples::TRACE)]
+    Trace(TraceArgs),
+    /// Draw who takes what from where; read-only
+    #[command(after_help = examples::GRAPH)]
+    Graph(GraphArgs),
+    /// Write a keyroll.toml from what is found on this machine, or add to it what is new
     #[command(after_help = examples::INIT)]
-    Init,
+    Init(InitArgs),
     /// Look at everything that a rotation needs, and change nothing
     #[command(after_help = examples::DOCTOR)]
     Doctor(DoctorArgs),
@@ -152,17 +165,6 @@ pub(crate) struct DemoPartArgs {
     /// Which part, and its own words
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub(crate) words: Vec<String>,
-}
-
-/// `scan`.
-#[derive(Debug, Args)]
-pub(crate) struct ScanArgs {
-    /// Folders to look into [default: where settings are kept on this machine]
-    #[arg(value_name = "PATH")]
-    pub(crate) roots: Vec<PathBuf>,
-    /// How long each of the looks may take, seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-    pub(crate) wait: u64,
 }
 
 /// `doctor`.

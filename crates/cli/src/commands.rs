@@ -8,6 +8,7 @@ mod consumer;
 mod demo;
 mod doctor;
 mod due;
+mod graph;
 mod history;
 mod init;
 mod issuers;
@@ -22,9 +23,11 @@ mod schema;
 mod secret;
 mod split;
 mod status;
+mod trace;
 mod undo;
 mod verify;
 mod waive;
+mod why;
 
 use std::process::ExitCode;
 
@@ -38,7 +41,10 @@ pub(crate) fn run(command: Command, context: &mut Context) -> ExitCode {
         Command::Demo(args) => return demo::run(&args, context.ui.look),
         Command::DemoPart(args) => return demo::part(args),
         Command::Scan(args) => scan::run(&args, context),
-        Command::Init => init::run(context),
+        Command::Why(args) => why::run(&args, context),
+        Command::Trace(args) => trace::run(&args, context),
+        Command::Graph(args) => graph::run(&args, context),
+        Command::Init(args) => init::run(&args, context),
         Command::Doctor(args) => doctor::run(&args, context),
         Command::Secret(command) => secret::run(&command, context),
         Command::Issuers(command) => issuers::run(&command, context),
@@ -70,13 +76,18 @@ pub(crate) fn run(command: Command, context: &mut Context) -> ExitCode {
 
 /// Closes what an earlier version left open to others in the state folder; said once, for then it is closed.
 fn narrow(command: &Command, context: &mut Context) {
-    // Doctor changes nothing, and tells it; the others have nothing to do with that folder.
+    // Doctor changes nothing, and tells it; what looks at the machine changes nothing either; the others have nothing to do with
+    // that folder.
     let elsewhere = matches!(
         command,
         Command::Doctor(_)
+            | Command::Scan(_)
+            | Command::Why(_)
+            | Command::Trace(_)
+            | Command::Graph(_)
             | Command::Demo(_)
             | Command::DemoPart(_)
-            | Command::Init
+            | Command::Init(_)
             | Command::Schema
             | Command::Completion(_)
             | Command::Man(_)

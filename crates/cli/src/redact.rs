@@ -11,11 +11,13 @@ use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
 const VALUES_MAX: usize = 1_024;
 
 /// The values that this process took in, and the matcher for all their encodings.
-static KNOWN: Mutex<Known> = Mutex::new(Known { values: Vec::new(), needles: None });
+static KNOWN: Mutex<Known> = Mutex::new(Known { values: Vec::new(), needles: None, found: None });
 
 struct Known {
     values: Vec<SecretBytes>,
     needles: Option<Needles>,
+    /// The matcher for what a survey of the machine found.
+    found: Option<Needles>,
 }
 
 /// From here on this value is cut out of everything that is printed, in every encoding: the last net, not the first.
@@ -38,6 +40,11 @@ pub(crate) fn remember(value: &SecretBytes) {
     }
 }
 
+/// The same for all that a survey found, in place of what one found before.
+pub(crate) fn remember_found(needles: Option<Needles>) {
+    KNOWN.lock().unwrap_or_else(PoisonError::into_inner).found = needles;
+}
+
 /// The secret fields of a credential.
 pub(crate) fn remember_fields(fields: &Fields) {
     fields.secrets().for_each(|(_, value)| remember(value));
@@ -46,10 +53,13 @@ pub(crate) fn remember_fields(fields: &Fields) {
 /// The text without any value that is known. Everything that is printed passes through here.
 pub(crate) fn pass(text: &str) -> Cow<'_, str> {
     let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    match &known.needles {
-        Some(needles) => needles.redact_text(text),
-        None => Cow::Borrowed(text),
-    }
+    known.needles.iter().chain(&known.found).fold(Cow::Borrowed(text), |text, needles| {
+        let clean = match needles.redact_text(&text) {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(clean) => Some(clean),
+        };
+        clean.map_or(text, Cow::Owned)
+    })
 }
 
 /// A store that remembers every value that passes through it, so that none is ever printed.

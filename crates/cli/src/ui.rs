@@ -2,6 +2,8 @@
 
 mod cost;
 mod event;
+mod found;
+mod gap;
 mod issuer;
 mod line;
 mod look;
@@ -14,11 +16,16 @@ mod terminal;
 
 pub(crate) use cost::show_cost;
 pub(crate) use event::{
-    DueShown, EmergencyShown, Event, Finding, GapShown, Grade, Holder, HostStep, MeasuredBy, OldKeyShown,
-    Outcome, PastShown, Phase, Residue, StatusShown, StepState, Summary, UnitShown, Version,
+    DueShown, EmergencyShown, Event, Finding, Grade, Holder, HostStep, OldKeyShown, Outcome, PastShown,
+    Phase, Residue, StatusShown, StepState, Summary, UnitShown, Version,
 };
+pub(crate) use found::{
+    ChainShown, CopyShown, EdgeShown, FoundShown, GraphShown, InstanceShown, LinkShown, MemoryShown,
+    NodeShown, ScanShown, UserShown, ValueShown,
+};
+pub(crate) use gap::{GapShown, MeasuredBy};
 pub(crate) use issuer::IssuerShown;
-pub(crate) use line::{clock, duration, spent};
+pub(crate) use line::{clean, clock, duration, spent};
 pub(crate) use look::Look;
 pub(crate) use prompt::{Answer, Asking, typed_hidden};
 pub(crate) use screen::{Ui, aside};

@@ -9,7 +9,7 @@ mod rule;
 mod rules;
 mod within;
 
-pub use name::names_a_secret;
+pub use name::{named_for, names_a_secret};
 pub use plain::{NoSecret, is_distinct, is_example, no_secret};
 pub use rule::Rule;
 pub use rules::{Finding, RuleError, Rules};

@@ -48,17 +48,28 @@ const AFTER: [&str; 12] = [
 /// Words at the end of names that stand for something about a secret, which is none itself.
 const ABOUT: [&str; 10] = ["file", "path", "id", "name", "url", "type", "ttl", "length", "header", "env"];
 
+/// What systemd calls by a credential's name: where it is from, and whether there is one. And the folder of a shell.
+const DIRECTIVES: [&str; 7] = [
+    "pwd",
+    "loadcredential",
+    "loadcredentialencrypted",
+    "importcredential",
+    "setcredentialencrypted",
+    "conditioncredential",
+    "assertcredential",
+];
+
 /// Whether a name says that its value is a secret: `OPENAI_API_KEY`, `dbPassword`, `bot-token`; not `TOKEN_FILE`.
 pub fn names_a_secret(name: &str) -> bool {
+    if DIRECTIVES.contains(&name.to_ascii_lowercase().as_str()) {
+        return false;
+    }
     let mut words = words(name);
-    while words
-        .last()
-        .is_some_and(|last| AFTER.contains(&last.as_str()) || last.bytes().all(|byte| byte.is_ascii_digit()))
-    {
+    while words.last().is_some_and(|last| comes_after(last)) {
         words.pop();
     }
-    // Where it is: `existingSecret` of a Helm chart, `LoadCredential` of a unit.
-    if words.first().is_some_and(|first| matches!(first.as_str(), "existing" | "load" | "import")) {
+    // What is there already: `existingSecret` of a Helm chart names it.
+    if words.first().is_some_and(|first| first == "existing") {
         return false;
     }
     if words.last().is_some_and(|last| ABOUT.contains(&last.as_str())) {
@@ -67,11 +78,51 @@ pub fn names_a_secret(name: &str) -> bool {
     if words.last().is_some_and(|last| JOINED.iter().any(|end| last.ends_with(end))) {
         return true;
     }
-    LAST.iter().any(|last| {
-        let from = words.len().checked_sub(last.len());
-        from.and_then(|from| words.get(from..))
-            .is_some_and(|tail| tail.iter().zip(*last).all(|(a, b)| a == b))
+    LAST.iter().any(|last| ends_in(&words, last))
+}
+
+/// Words that say nothing of whose secret it is where they stand alone.
+const WEAK: [&str; 16] = [
+    "api", "app", "auth", "access", "bearer", "bot", "client", "default", "env", "key", "my", "personal",
+    "refresh", "session", "user", "value",
+];
+
+/// Whose secret a name says that it is: `openai` of `OPENAI_API_KEY` and of `providers.openai.apiKey`; none of `apiKey`.
+pub fn named_for(name: &str) -> Option<String> {
+    name.rsplit(['.', '/', ':', '[', ']']).find_map(|part| {
+        let mut words = words(part);
+        let after = words.iter().rev().take_while(|word| comes_after(word)).count();
+        let after = words.split_off(words.len() - after);
+        while let Some(left) = without_last(&words) {
+            words.truncate(left.0);
+            words.extend(left.1);
+        }
+        if words.iter().all(|word| WEAK.contains(&word.as_str())) {
+            return None;
+        }
+        words.extend(after);
+        Some(words.join("-"))
     })
+}
+
+/// How many words are left before those that say that it is a secret, and what is left of the last one.
+fn without_last(words: &[String]) -> Option<(usize, Option<String>)> {
+    let longest = LAST.iter().filter(|last| ends_in(words, last)).map(|last| last.len()).max();
+    if let Some(longest) = longest {
+        return Some((words.len() - longest, None));
+    }
+    let last = words.last()?;
+    let before = JOINED.iter().find_map(|end| last.strip_suffix(end)).filter(|before| !before.is_empty())?;
+    Some((words.len() - 1, Some(before.to_owned())))
+}
+
+fn ends_in(words: &[String], last: &[&str]) -> bool {
+    let tail = words.len().checked_sub(last.len()).and_then(|from| words.get(from..));
+    tail.is_some_and(|tail| tail.iter().zip(last).all(|(a, b)| a == b))
+}
+
+fn comes_after(word: &str) -> bool {
+    AFTER.contains(&word) || word.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// The words of a name, in small letters: cut at what is no letter or digit, and where a capital follows a small one.
@@ -117,6 +168,9 @@ mod tests {
         }
         for name in [
             "TOKEN_FILE",
+            "LoadCredential",
+            "PWD",
+            "ConditionCredential",
             "PATH",
             "KEY_ID",
             "SSH_AUTH_SOCK",
@@ -126,9 +180,33 @@ mod tests {
             "max_tokens",
             "existingSecret",
             "LoadCredential",
+            "PWD",
+            "OLDPWD",
             "",
         ] {
             assert!(!names_a_secret(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_name_says_whose_secret_it_is() {
+        for (name, whose) in [
+            ("OPENAI_API_KEY", Some("openai")),
+            ("providers.openai.apiKey", Some("openai")),
+            ("env.vars.OPENAI_API_KEY", Some("openai")),
+            ("profiles.anthropic:default.key", Some("anthropic")),
+            ("AWS_SECRET_ACCESS_KEY", Some("aws")),
+            ("TELEGRAM_BOT_TOKEN", Some("telegram-bot")),
+            ("DB_PASSWORD_2", Some("db-2")),
+            ("OPENAI_API_KEY_PROD", Some("openai-prod")),
+            ("PGPASSWORD", Some("pg")),
+            ("DATABASE_URL", Some("database-url")),
+            ("apiKey", None),
+            ("client_secret", None),
+            ("password", None),
+            ("", None),
+        ] {
+            assert_eq!(named_for(name).as_deref(), whose, "{name}");
         }
     }
 }

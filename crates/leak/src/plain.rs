@@ -17,6 +17,8 @@ pub enum NoSecret {
     Sealed,
     /// Words for people: a label, an explanation.
     Text,
+    /// The half of a pair of keys that everybody may have, and certificates.
+    Public,
 }
 
 /// The fewest bytes of a secret that is found by its name alone.
@@ -62,6 +64,20 @@ const HASHES: [&str; 21] = [
     "sha256:",
     "sha512-",
 ];
+
+/// How what is public begins, in small letters.
+const PUBLIC: [&str; 7] = [
+    "-----begin public key",
+    "-----begin rsa public key",
+    "-----begin certificate",
+    "ssh-rsa aaaa",
+    "ssh-ed25519 aaaa",
+    "ecdsa-sha2-",
+    "sk-ssh-ed25519",
+];
+
+/// Words before what is sent in a header.
+const SCHEMES: [&str; 4] = ["bearer ", "basic ", "token ", "bot "];
 
 const REFERENCES: [&str; 58] = [
     "${",
@@ -181,8 +197,11 @@ const WHOLE: [&str; 18] = [
 /// Why a value under a secret's name is no secret, or nothing where it may be one.
 pub fn no_secret(value: &[u8]) -> Option<NoSecret> {
     let text = String::from_utf8_lossy(value);
-    let text = text.trim();
+    let text = without_scheme(text.trim());
     let small = text.to_ascii_lowercase();
+    if PUBLIC.iter().any(|start| small.starts_with(start)) {
+        return Some(NoSecret::Public);
+    }
     if SEALED.iter().any(|start| small.starts_with(start)) {
         return Some(NoSecret::Sealed);
     }
@@ -223,7 +242,7 @@ pub fn is_distinct(value: &[u8]) -> bool {
         [u8::is_ascii_lowercase, u8::is_ascii_uppercase, u8::is_ascii_digit, |byte| {
             !byte.is_ascii_alphanumeric()
         }];
-    let kinds = kinds.iter().filter(|kind| value.iter().any(|byte| kind(byte))).count();
+    let kinds = kinds.iter().filter(|kind| value.iter().any(kind)).count();
     let words = value.split(|byte| !byte.is_ascii_alphanumeric()).all(|word| {
         let letters = word.iter().all(u8::is_ascii_lowercase) && word.len() < 2 * BYTES_MIN;
         letters || word.iter().all(u8::is_ascii_digit) && word.len() < BYTES_MIN
@@ -234,30 +253,39 @@ pub fn is_distinct(value: &[u8]) -> bool {
         || value.len() >= 3 * BYTES_MIN && different(value) >= BYTES_MIN
 }
 
-/// `$NAME`, `%NAME%`, `@NAME@`, `__NAME__`, `{NAME}`, `{name}`, `[NAME]`, `:name`.
+fn without_scheme(text: &str) -> &str {
+    let begins =
+        |scheme: &&&str| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme));
+    let scheme = SCHEMES.iter().find(begins).map_or(0, |scheme| scheme.len());
+    text.get(scheme..).unwrap_or_default().trim_start()
+}
+
+/// `$NAME`, `$NAME/file`, `%NAME%`, `@NAME@`, `@NAME`, `__NAME__`, `{name}`, `[NAME]`, `:name`.
 fn is_marked(text: &str) -> bool {
     let between = |open: &str, close: &str| text.strip_prefix(open).and_then(|rest| rest.strip_suffix(close));
     let variable = |name: &str| {
         name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_' || byte.is_ascii_digit())
     };
-    // Of a text that is formatted, or of a statement.
+    // Of a statement.
     let small = |name: &str| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-    let formatted = [("{", "}"), (":", "")]
-        .iter()
-        .any(|(open, close)| between(open, close).is_some_and(|name| small(name) && names_a_secret(name)));
-    formatted
-        || [("$", ""), ("%", "%"), ("@", "@"), ("__", "__"), ("{", "}"), ("[", "]")].iter().any(
-            |(open, close)| {
-                between(open, close).is_some_and(|name| is_word(name) && (*open == "$" || variable(name)))
-            },
-        )
+    let bound = between(":", "").is_some_and(|name| small(name) && names_a_secret(name));
+    let marks = [("$", ""), ("%", "%"), ("@", "@"), ("@", ""), ("__", "__"), ("{", "}"), ("[", "]")];
+    let below = text.strip_prefix('$').and_then(|rest| rest.split_once('/'));
+    let first = text.strip_prefix('{').and_then(|rest| rest.split_once('}'));
+    bound
+        || below.or(first).is_some_and(|(name, _)| is_word(name))
+        || marks.iter().any(|(open, close)| {
+            let named = |name: &str| is_word(name) && (matches!(*open, "$" | "{") || variable(name));
+            between(open, close).is_some_and(named)
+        })
 }
 
-/// The bare name of what holds a secret: `OPENAI_API_KEY`.
+/// The bare name of a variable, or of what holds a secret: `CREDENTIALS_DIRECTORY`, `x-access-token`.
 fn is_name(text: &str) -> bool {
     let digits = text.bytes().any(|byte| byte.is_ascii_digit());
     let small = text.bytes().all(|byte| byte.is_ascii_lowercase());
-    is_word(text) && !digits && !small && names_a_secret(text)
+    let variable = text.contains('_') && text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+    is_word(text) && (variable || !digits && !small && names_a_secret(text))
 }
 
 fn is_word(name: &str) -> bool {
@@ -337,7 +365,9 @@ fn is_path(text: &str) -> bool {
     let change =
         |pair: &&[u8]| matches!(pair, [one, two] if class(*one) != class(*two)) && pair.iter().all(in_word);
     let changes = |part: &str| part.as_bytes().windows(2).filter(change).count();
-    rooted && text.split('/').all(|part| changes(part) * 4 <= part.len() + 8)
+    // Neither alphabet of base64 has both.
+    let named = text.contains(['.', '_', '-']) && text.get(1..).is_some_and(|rest| rest.contains('/'));
+    rooted && (named || text.split('/').all(|part| changes(part) * 4 <= part.len() + 8))
 }
 
 /// An address without a login.
@@ -368,6 +398,13 @@ mod tests {
             ("%API_TOKEN%", NoSecret::Reference),
             ("__DB_PASSWORD__", NoSecret::Reference),
             ("OPENAI_API_KEY", NoSecret::Reference),
+            ("CREDENTIALS_DIRECTORY", NoSecret::Reference),
+            ("$dir/private/cakey.pem", NoSecret::Reference),
+            ("@BILLING", NoSecret::Reference),
+            ("{cred.value}", NoSecret::Reference),
+            ("Bearer {cred.value}", NoSecret::Reference),
+            ("Bearer ${TOKEN}", NoSecret::Reference),
+            ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIK2m", NoSecret::Public),
             ("x-access-token", NoSecret::Reference),
             ("process.env.TOKEN", NoSecret::Reference),
             ("lookup('env', 'TOKEN')", NoSecret::Reference),
@@ -386,6 +423,8 @@ mod tests {
             ("true", NoSecret::Short),
             ("/run/secrets/key", NoSecret::Setting),
             ("~/.config/app/token.json", NoSecret::Setting),
+            ("/tmp/.tmph3l2rQ7Xk9Zb/app", NoSecret::Setting),
+            ("{value}@127.0.0.1:@ISSUER", NoSecret::Reference),
             ("https://api.openai.com/v1", NoSecret::Setting),
             ("1718000000", NoSecret::Setting),
             ("2026-01-02T03:04:05Z", NoSecret::Setting),

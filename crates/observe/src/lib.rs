@@ -41,8 +41,7 @@ mod worker;
 pub use credentials::credential_has;
 pub use detach::detach;
 pub use environment::{
-    Start, Variable, environment_has, environment_holds, environment_names, environments, starts,
-    variables_holding,
+    Start, Variable, environment_has, environment_holds, environment_names, starts, variables_holding,
 };
 pub use files::{Choice, FileHit, FileLimits, FilesReport, Kind, NotSearched, search_files, shown};
 pub use folder::{has_other_files, working_folder};

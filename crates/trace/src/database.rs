@@ -118,7 +118,7 @@ fn each_row(
         Ok(statement) => (statement, 1),
         Err(_) => (connection.prepare(&format!("SELECT * FROM \"{quoted}\""))?, 0),
     };
-    let columns: Vec<String> = statement.column_names().into_iter().skip(first).map(str::to_owned).collect();
+    let columns: Vec<String> = statement.column_names().skip(first).map(str::to_owned).collect();
     let mut rows = statement.query([])?;
     let mut number = 0;
     while let Some(row) = rows.next()? {
@@ -139,11 +139,16 @@ fn each_row(
     Ok(())
 }
 
+/// A checksum or a UUID: it tells rows apart and names nothing.
+fn is_number(text: &str) -> bool {
+    text.len() >= 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
+}
+
 /// The text of the column that names rows.
 fn name_of(row: &Row<'_>, columns: &[String], first: usize) -> Option<String> {
     let names = ["key", "name", "variable", "provider", "id"];
     let at =
         names.iter().find_map(|name| columns.iter().position(|column| column.eq_ignore_ascii_case(name)))?;
     let text = row.get_ref(at + first).ok()?.as_str().ok()?;
-    (!text.is_empty() && text.len() <= NAME_BYTES_MAX).then(|| text.to_owned())
+    (!text.is_empty() && text.len() <= NAME_BYTES_MAX && !is_number(text)).then(|| text.to_owned())
 }

@@ -5,7 +5,11 @@ use keyroll_observe::{Choice, Kind};
 use crate::kinds::{is_env, is_leftover, original, sealed_by_name};
 
 /// Folders of what was installed or built, by name: nobody keeps a key there, and they are most of a machine's files.
-const INSTALLED: [&str; 10] = [
+const INSTALLED: [&str; 14] = [
+    ".pyenv",
+    ".rbenv",
+    ".asdf",
+    ".sdkman",
     "node_modules",
     "site-packages",
     "dist-packages",
@@ -32,7 +36,7 @@ const INSTALLED_BELOW: [&str; 8] = [
 
 /// What containers are made of.
 const CONTAINERS: [&str; 5] = [
-    "/var/lib/docker/overlay2",
+    "overlay2",
     "/var/lib/docker/rootfs",
     "/var/lib/docker/image",
     "/var/lib/containerd",
@@ -47,6 +51,9 @@ const BUILT: [(&str, &str); 5] = [
     ("vendor", "composer.json"),
     ("vendor", "Gemfile"),
 ];
+
+/// Settings of the machine whose names look like those of secrets.
+const OF_THE_MACHINE: [&str; 2] = ["etc/nsswitch.conf", "etc/ssl/openssl.cnf"];
 
 /// What is inside a `.git` and may hold a login.
 const IN_GIT: [&str; 5] = ["config", "config.worktree", "FETCH_HEAD", "modules", "credentials"];
@@ -158,6 +165,7 @@ pub(crate) fn settings(path: &Path, kind: Kind) -> Choice {
     let ends = |all: &[&str]| all.iter().any(|end| name.ends_with(end));
     match kind {
         Kind::Folder => folder(path),
+        Kind::File if OF_THE_MACHINE.iter().any(|one| path.ends_with(one)) => Choice::Pass,
         Kind::File if in_git(path) || LOCKS.contains(&name.as_str()) || is_beside(&name) => Choice::Pass,
         Kind::File if sealed_by_name(path).is_some() || ends(&DATABASES) => Choice::Look,
         Kind::File if ends(&ARCHIVES) => Choice::Name("an archive is not opened"),
@@ -256,7 +264,9 @@ mod tests {
         ] {
             assert_eq!(look(&format!("/srv/{name}")), Choice::Look, "{name}");
         }
-        for name in ["a.png", "main.rs", "README", "package-lock.json", "state.sqlite-wal", ".git/index"] {
+        for name in
+            ["a.png", "main.rs", "env.rs", "README", "package-lock.json", "state.sqlite-wal", ".git/index"]
+        {
             assert_eq!(look(&format!("/srv/{name}")), Choice::Pass, "{name}");
         }
         assert!(matches!(look("/srv/a.tar.gz"), Choice::Name(_)));

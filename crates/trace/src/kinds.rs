@@ -40,7 +40,9 @@ pub(crate) fn is_leftover(name: &str) -> bool {
 
 /// Whether a name is that of an env file: `.env`, `api.env`, `.env.production`, `env.local`.
 pub(crate) fn is_env(name: &str) -> bool {
-    name.starts_with(".env") || name.split('.').any(|part| part == "env")
+    let source = [".rs", ".go", ".c", ".h", ".cpp", ".java", ".kt", ".md", ".d.ts"];
+    let named = name.starts_with(".env") || name.split('.').any(|part| part == "env");
+    named && !source.iter().any(|end| name.ends_with(end))
 }
 
 /// How the file's own readers take it apart, by its name and how it begins; `None` = line by line.

@@ -1,8 +1,9 @@
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use keyroll_copy::Slot;
 use keyroll_needle::Encoding;
-use keyroll_observe::ProcessId;
+use keyroll_observe::{ProcessId, shown};
 
 use crate::ValueId;
 
@@ -101,6 +102,37 @@ impl Place {
             | Self::Record { .. } => None,
         }
     }
+}
+
+/// For people; whoever names files and variables cannot write to a terminal with it.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { path, line } => write!(f, "{}:{line}", shown(path)),
+            Self::Row { path, table, column, row } => {
+                write!(f, "{} table {} column {} row {row}", shown(path), harmless(table), harmless(column))
+            }
+            Self::Remains { path } => write!(f, "what is left of deleted rows in {}", shown(path)),
+            Self::Environment { process, variable } => {
+                write!(f, "{} in the environment of {process}", harmless(variable))
+            }
+            Self::Credential { process, name } => write!(f, "credential {} of {process}", harmless(name)),
+            Self::Arguments { process } => write!(f, "the command line of {process}"),
+            Self::Memory { process } => write!(f, "the memory of {process}"),
+            Self::Record { record, of, variable } => {
+                let (variable, of) = (harmless(variable), harmless(of));
+                match record {
+                    Record::Container => write!(f, "{variable} of container {of}"),
+                    Record::Image => write!(f, "{variable} in image {of}"),
+                    Record::Manager => write!(f, "{variable} kept by {of}"),
+                }
+            }
+        }
+    }
+}
+
+fn harmless(name: &str) -> String {
+    shown(Path::new(name))
 }
 
 /// One value in one place.

@@ -8,11 +8,11 @@ use keyroll_manager::Docker;
 use keyroll_observe::{
     FileLimits, FilesReport, Listing, Look, NotVisible, ProcessId, look_at_files, processes, shown,
 };
-use keyroll_secret::FingerprintKey;
+use keyroll_secret::{FingerprintKey, SecretBytes};
 
 use crate::look::{AllKnown, Known, Seen, candidates, candidates_in_pieces, known, known_in_pieces};
 use crate::processes::Running;
-use crate::roots::roots;
+use crate::roots::{homes, roots};
 use crate::service::services;
 use crate::{Instance, Place, Service, Sighting, Unseen, ValueId, Values, files};
 
@@ -79,15 +79,15 @@ pub enum SurveyError {
     Rules(#[source] RuleError),
 }
 
-/// Looks at everything once. Read-only.
+/// Looks at everything once, for what looks like a secret and for the values that are known. Read-only.
 ///
 /// # Errors
 /// There is nothing to look at it with.
 pub fn survey(options: &Options, key: FingerprintKey) -> Result<Survey, SurveyError> {
-    survey_with(options, &Managers::default(), key)
+    survey_with(options, &Managers::default(), key, Vec::new())
 }
 
-/// The same, with these managers.
+/// The same, with these managers, and of values that are known beforehand.
 ///
 /// # Errors
 /// There is nothing to look at it with.
@@ -95,9 +95,14 @@ pub fn survey_with(
     options: &Options,
     managers: &Managers,
     key: FingerprintKey,
+    known: Vec<SecretBytes>,
 ) -> Result<Survey, SurveyError> {
     let rules = Rules::shipped().map_err(SurveyError::Rules)?;
     let mut values = Values::new(key);
+    for value in known {
+        let rule = rules.of(value.expose());
+        values.add(value, rule);
+    }
     let (mut sightings, mut unseen) = (Vec::new(), Vec::new());
     // Without processes there are still files.
     let listing = processes(options.wait).unwrap_or_else(|reason| {
@@ -114,16 +119,19 @@ pub fn survey_with(
         uid: None,
     });
     unseen.extend(hidden);
-    let asked = services(&listing, &managers.docker, rules, options.wait, &mut values, &mut sightings);
-    unseen.extend(asked.unseen);
-    let services = asked.services;
+    let homes = homes(&options.roots);
+    let around = (&managers.docker, homes.as_slice());
+    let kept = services(&listing, running.starts(), around, rules, &mut values, &mut sightings);
+    unseen.extend(kept.unseen);
+    let services = kept.services;
     let (instances, stores) = (BTreeMap::new(), Vec::new());
     let mut survey = Survey { values, sightings, listing, instances, files: 0, stores, services, unseen };
     let roots = match options.roots.is_empty() {
-        true => roots(&survey.listing, asked.folders),
+        true => roots(&survey.listing, kept.folders),
         false => options.roots.clone(),
     };
     survey.by_name(&roots, options.wait, rules);
+    survey.derive();
     survey.by_value(&roots, options.wait);
     survey.held_by(running, options.wait);
     survey.sightings.sort();
@@ -171,6 +179,21 @@ impl Survey {
         if self.values.is_full() {
             let reason = "there are more than one survey keeps apart".to_owned();
             self.unseen.push(Unseen { what: "some values".to_owned(), reason, uid: None });
+        }
+    }
+
+    /// What is another value in base64 or the like is a copy of that one, wherever it stands.
+    fn derive(&mut self) {
+        let derived = self.values.derive();
+        for one in &mut self.sightings {
+            if let Some((of, encoding)) = derived.get(&one.value) {
+                (one.value, one.encoding) = (*of, *encoding);
+            }
+        }
+        let links =
+            self.services.iter_mut().flat_map(|one| &mut one.chains).flat_map(|chain| &mut chain.links);
+        for value in links.filter_map(|link| link.value.as_mut()) {
+            *value = derived.get(value).map_or(*value, |(of, _)| *of);
         }
     }
 

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use keyroll_leak::{Rule, is_distinct};
-use keyroll_needle::{NeedleId, Needles, VALUE_BYTES_MAX, VALUE_BYTES_MIN};
+use keyroll_needle::{Encoding, NeedleId, Needles, VALUE_BYTES_MAX, VALUE_BYTES_MIN};
 use keyroll_secret::{Fingerprint, FingerprintKey, SecretBytes};
 
 use crate::Label;
@@ -12,6 +12,9 @@ const VALUES_MAX: usize = 10_000;
 /// A value of no known form is told from chance in memory if it is so long, or so long with letters and digits.
 const APART_BYTES_MIN: usize = 20;
 const APART_MIXED_BYTES_MIN: usize = 12;
+
+/// The fewest bytes of a value that is cut out of everything that is shown: people choose words as passwords.
+const REDACTED_BYTES_MIN: usize = 12;
 
 /// One value, wherever it stands; the number means nothing behind its survey.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,6 +35,18 @@ impl Value {
         Label::of(&self.bytes, self.rule, &self.fingerprint, digits)
     }
 
+    /// How many bytes of a text are this value, as it is or as a URL has it, if the text begins with it.
+    pub(crate) fn begins(&self, text: &[u8]) -> Option<usize> {
+        let own = self.bytes.expose();
+        if text.starts_with(own) {
+            return Some(own.len());
+        }
+        let end = text.iter().position(|byte| matches!(byte, b'@' | b'/' | b'"' | b'\'' | b' ' | b'&'));
+        let part = text.get(..end?).filter(|part| part.contains(&b'%'))?;
+        let plain = keyroll_copy::percent_decoded(part).map(SecretBytes::new)?;
+        (plain == self.bytes).then_some(part.len())
+    }
+
     /// Whether it could stand somewhere by chance, as `postgres` or `administrator` do: found in memory, or within
     /// something longer, it says nothing.
     pub fn common(&self) -> bool {
@@ -47,15 +62,18 @@ pub struct Values {
     key: FingerprintKey,
     all: Vec<Value>,
     known: BTreeMap<Fingerprint, ValueId>,
+    /// Those that are others in another form, or have one in them.
+    derived: BTreeMap<ValueId, (ValueId, Encoding)>,
 }
 
 impl Values {
-    pub(crate) fn new(key: FingerprintKey) -> Self {
-        Self { key, all: Vec::new(), known: BTreeMap::new() }
+    /// None yet; fingerprints are made with this key.
+    pub fn new(key: FingerprintKey) -> Self {
+        Self { key, all: Vec::new(), known: BTreeMap::new(), derived: BTreeMap::new() }
     }
 
     /// The number of a value; `None` = it cannot be looked for, or there are too many.
-    pub(crate) fn add(&mut self, bytes: SecretBytes, rule: Option<&'static Rule>) -> Option<ValueId> {
+    pub fn add(&mut self, bytes: SecretBytes, rule: Option<&'static Rule>) -> Option<ValueId> {
         if !(VALUE_BYTES_MIN..=VALUE_BYTES_MAX).contains(&bytes.len()) {
             return None;
         }
@@ -69,11 +87,6 @@ impl Values {
         Some(id)
     }
 
-    /// The number of a value that was come upon before.
-    pub fn known(&self, bytes: &SecretBytes) -> Option<ValueId> {
-        self.known.get(&self.key.fingerprint(bytes)).copied()
-    }
-
     /// One of them.
     pub fn get(&self, id: ValueId) -> Option<&Value> {
         self.all.get(usize::try_from(id.0).ok()?)
@@ -82,6 +95,11 @@ impl Values {
     /// The number of this value, where the survey came upon it.
     pub fn of(&self, bytes: &SecretBytes) -> Option<ValueId> {
         self.known.get(&self.key.fingerprint(bytes)).copied()
+    }
+
+    /// The one with this fingerprint.
+    pub fn with(&self, fingerprint: &Fingerprint) -> Option<ValueId> {
+        self.known.get(fingerprint).copied()
     }
 
     /// How many there are.
@@ -114,11 +132,43 @@ impl Values {
         self.needles_of(|value| !value.common())
     }
 
+    /// Tells apart what is a value of its own, and what is another one in base64 or the like: a copy of that one. `of` = the
+    /// value that it is a copy of, and the form that it has there.
+    pub(crate) fn derive(&mut self) -> &BTreeMap<ValueId, (ValueId, Encoding)> {
+        if let Some(needles) = self.needles_of(|value| !value.common()) {
+            for (at, value) in (0..).zip(&self.all) {
+                let mut of = None;
+                needles.find(value.bytes.expose(), &mut |hit| {
+                    if hit.encoding != Encoding::Raw && hit.id.0 != at {
+                        of.get_or_insert((ValueId(hit.id.0), hit.encoding));
+                    }
+                });
+                if let Some(of) = of {
+                    self.derived.insert(ValueId(at), of);
+                }
+            }
+        }
+        &self.derived
+    }
+
     fn needles_of(&self, wanted: fn(&Value) -> bool) -> Option<Needles> {
-        let mut numbered = (0..).map(NeedleId).zip(&self.all).filter(|(_, value)| wanted(value)).peekable();
+        let own =
+            |(id, value): &(NeedleId, &Value)| wanted(value) && !self.derived.contains_key(&ValueId(id.0));
+        let mut numbered = (0..).map(NeedleId).zip(&self.all).filter(own).peekable();
         numbered.peek()?;
         let builder = numbered.fold(Needles::builder(), |builder, (id, value)| builder.add(id, &value.bytes));
         builder.build().ok()
+    }
+
+    /// What cuts every value out of a text, but those that are as short as ordinary words.
+    pub fn redactor(&self) -> Option<Needles> {
+        let long =
+            (0..).map(NeedleId).zip(&self.all).filter(|(_, value)| value.bytes.len() >= REDACTED_BYTES_MIN);
+        let long: Vec<_> = long.collect();
+        let begun = Needles::builder();
+        let builder =
+            long.iter().fold(begun, |all, (id, value)| all.add(*id, &value.bytes).name(*id, "value"));
+        if long.is_empty() { None } else { builder.build().ok() }
     }
 
     /// How many hex digits of the fingerprints tell all values apart; at least six.

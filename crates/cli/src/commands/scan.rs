@@ -1,127 +1,92 @@
-use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::fs::MetadataExt as _;
-use std::time::{Duration, Instant};
-
-use keyroll_observe::{Process, ProcessId};
-use keyroll_secret::FingerprintKey;
-use keyroll_trace::{Found, Options, Place, Survey, secrets, survey};
-use zeroize::Zeroizing;
+use keyroll_trace::{Found, Risks};
 
 use crate::args::ScanArgs;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::problem::Problem;
-use crate::ui::Table;
-
-/// Everybody may read it.
-const MODE_OTHERS_READ: u32 = 0o004;
+use crate::seen::{Seen, look, tell_missed};
+use crate::ui::{Event, FoundShown, InstanceShown, Table};
 
 /// How many names stand in one cell.
 const NAMES_SHOWN_MAX: usize = 3;
 
 /// Shows what secrets live on this machine, who runs on them, and what could not be seen. Read-only.
 pub(super) fn run(args: &ScanArgs, context: &mut Context) -> Result<Exit, Problem> {
-    let began = Instant::now();
-    let options = Options { roots: args.roots.clone(), wait: Duration::from_secs(args.wait) };
-    let looking = |error: String| Problem::new("K0910", "look at this machine").because(error);
-    let survey = survey(&options, run_key()?).map_err(|error| looking(error.to_string()))?;
-    let found = secrets(&survey);
-    let processes: BTreeMap<ProcessId, &Process> =
-        survey.listing.seen.iter().map(|one| (one.id, one)).collect();
-    context.ui.note(format!(
-        "scanned {} processes and {} files in {:.1} s",
-        processes.len(),
-        survey.files,
-        began.elapsed().as_secs_f64()
-    ));
-    let mut table = Table::new(["SECRET", "VALUES", "COPIES", "USED BY", "RISK"]);
-    for one in &found {
-        table.row([
-            one.name.clone(),
-            labels(one, &survey),
-            copies(one).to_string(),
-            users(one, &processes),
-            risks(one),
-        ]);
+    let mut seen = look(&args.roots, &args.look, context)?;
+    let mut risks = Risks::default();
+    let first: Vec<FoundShown> = seen.found.iter().map(|one| seen.secret(one, &mut risks)).collect();
+    show(&first, context);
+    if seen.memory(&args.look, context) {
+        let news: Vec<FoundShown> = seen.found.iter().map(|one| seen.secret(one, &mut risks)).collect();
+        let news: Vec<FoundShown> = news.into_iter().filter(|one| !first.contains(one)).collect();
+        if !news.is_empty() {
+            context.ui.note("the memory of processes holds more:");
+            show(&news, context);
+        }
     }
-    context.ui.data(&table.lines().join("\n"));
-    for store in &survey.stores {
-        let path = keyroll_observe::shown(&store.path);
-        context.ui.note(format!("encrypted: {path}: {}, values unreadable", store.kind));
-    }
-    for unseen in &survey.unseen {
-        context.ui.note(format!("not visible: {}: {}", unseen.what, unseen.reason));
+    instances(&seen, context);
+    tell_missed(&seen.survey.unseen, context);
+    if let Some(one) = seen.found.first() {
+        context.ui.note(format!("keyroll why {} tells which copy wins and who runs on what", one.name));
     }
     Ok(Exit::Done)
 }
 
-/// Fingerprints are told apart within one run; the key is nobody's.
-fn run_key() -> Result<FingerprintKey, Problem> {
-    let mut bytes = Zeroizing::new([0_u8; 32]);
-    aws_lc_rs::rand::fill(bytes.as_mut())
-        .map_err(|_| Problem::new("K0910", "make a key for the fingerprints of this run"))?;
-    Ok(FingerprintKey::new(&bytes))
-}
-
-fn labels(found: &Found, survey: &Survey) -> String {
-    let digits = survey.values.digits();
-    let values = found.values.iter().filter_map(|id| survey.values.get(*id));
-    some(values.map(|value| value.label(digits).to_string()).collect())
-}
-
-fn copies(found: &Found) -> usize {
-    let files = found.sightings.iter().filter_map(|one| match &one.place {
-        Place::File { .. } | Place::Row { .. } | Place::Remains { .. } => Some(&one.place),
-        Place::Environment { .. }
-        | Place::Credential { .. }
-        | Place::Arguments { .. }
-        | Place::Memory { .. }
-        | Place::Record { .. } => None,
-    });
-    files.collect::<BTreeSet<_>>().len()
-}
-
-fn users(found: &Found, processes: &BTreeMap<ProcessId, &Process>) -> String {
-    let ids: BTreeSet<&ProcessId> = found.sightings.iter().filter_map(|one| one.place.process()).collect();
-    let mut names: BTreeMap<String, usize> = BTreeMap::new();
-    for process in ids.into_iter().filter_map(|id| processes.get(id)) {
-        let name = process.unit().unwrap_or(&process.name);
-        *names.entry(name.to_owned()).or_default() += 1;
+fn show(all: &[FoundShown], context: &mut Context) {
+    if context.ui.look.json {
+        all.iter().for_each(|one| context.ui.event(Event::Found(one.clone())));
+        return;
     }
-    some(
-        names
-            .into_iter()
-            .map(|(name, count)| if count == 1 { name } else { format!("{name} ×{count}") })
-            .collect(),
-    )
-}
-
-fn risks(found: &Found) -> String {
-    let mut risks = BTreeSet::new();
-    for sighting in &found.sightings {
-        match &sighting.place {
-            Place::File { path, .. } | Place::Row { path, .. } | Place::Remains { path }
-                if readable_by_all(path) =>
-            {
-                risks.insert("a copy that everybody may read");
-            }
-            Place::Arguments { .. } => {
-                risks.insert("in a command line");
-            }
-            Place::File { .. }
-            | Place::Row { .. }
-            | Place::Remains { .. }
-            | Place::Record { .. }
-            | Place::Environment { .. }
-            | Place::Credential { .. }
-            | Place::Memory { .. } => {}
-        }
+    let mut table = Table::new(["SECRET", "VALUES", "COPIES", "USED BY", "RISK"]);
+    for one in all {
+        table.row([
+            one.secret.clone(),
+            some(one.values.iter().map(|value| value.text()).collect()),
+            one.copies.len().to_string(),
+            some(one.used_by.iter().map(named).collect()),
+            one.risks.join("; "),
+        ]);
     }
-    some(risks.into_iter().map(str::to_owned).collect())
+    match all {
+        [] => context.ui.data("no secret was found"),
+        _ => context.ui.table(&table),
+    }
 }
 
-fn readable_by_all(path: &std::path::Path) -> bool {
-    std::fs::symlink_metadata(path).is_ok_and(|data| data.mode() & MODE_OTHERS_READ != 0)
+/// `api`, `mailer ×4`.
+fn named(user: &crate::ui::UserShown) -> String {
+    match user.processes.len() {
+        0 => format!("{} (at rest)", user.name),
+        1 => user.name.clone(),
+        several => format!("{} ×{several}", user.name),
+    }
+}
+
+/// Whoever does not run on what a new start would take, or holds more than that.
+fn instances(seen: &Seen, context: &mut Context) {
+    let all = |found: &Found| seen.instances(found);
+    let all: Vec<InstanceShown> = seen.found.iter().flat_map(all).collect();
+    if context.ui.look.json {
+        all.into_iter().for_each(|one| context.ui.event(Event::Instance(one)));
+        return;
+    }
+    let count = |verdict: &str| all.iter().filter(|one| one.verdict == verdict).count();
+    let verdicts =
+        ["current", "stale", "mixed", "unknown"].map(|verdict| format!("{} {verdict}", count(verdict)));
+    if !all.is_empty() {
+        context.ui.note(format!("{} uses of secrets by processes: {}", all.len(), verdicts.join(", ")));
+    }
+    let behind: Vec<&InstanceShown> =
+        all.iter().filter(|one| matches!(one.verdict, "stale" | "mixed")).collect();
+    if behind.is_empty() {
+        return;
+    }
+    let mut table = Table::new(["INSTANCE", "SECRET", "VERDICT", "WHY"]);
+    for one in behind {
+        let instance = format!("{} (pid {})", one.used_by, one.pid);
+        table.row([instance, one.secret.clone(), one.verdict.to_owned(), one.cause.clone()]);
+    }
+    context.ui.table(&table);
 }
 
 fn some(all: Vec<String>) -> String {

@@ -7,6 +7,7 @@ use crate::ui::event::{Event, EventLine, STREAM_VERSION};
 use crate::ui::line::{Mark, clean, line};
 use crate::ui::progress::{Draw, Progress};
 use crate::ui::render;
+use crate::ui::table::Table;
 
 /// How wide a live line may be where the terminal does not say.
 const COLUMNS_DEFAULT: usize = 80;
@@ -64,6 +65,15 @@ impl Ui {
             true => self.data(&wrapped(text, columns(), 0)),
             false => self.data(text),
         }
+    }
+
+    /// A table, in lines that a terminal shows whole.
+    pub(crate) fn table(&mut self, table: &Table) {
+        let lines = match self.look.live && io::stdout().is_terminal() {
+            true => table.lines_in(columns()),
+            false => table.lines(),
+        };
+        self.data(&lines.join("\n"));
     }
 
     /// A text for a file, on stdout, byte for byte; nothing of a secret is in it.
@@ -124,6 +134,22 @@ impl Ui {
         for draw in self.progress.finish() {
             self.draw(draw);
         }
+        self.wipe();
+    }
+
+    /// A line that the next one is written over, where lines can be; nothing elsewhere.
+    pub(crate) fn live(&mut self, text: impl Into<String>) {
+        if self.look.live {
+            self.draw(Draw::Over(text.into()));
+        }
+    }
+
+    /// Takes a live line away.
+    fn wipe(&mut self) {
+        if self.open {
+            let _ = io::stderr().write_all(b"\r\x1b[2K");
+            self.open = false;
+        }
     }
 
     fn json(&mut self, event: Event) {
@@ -158,10 +184,7 @@ impl Ui {
     }
 
     fn draw(&mut self, draw: Draw) {
-        if self.open {
-            let _ = io::stderr().write_all(b"\r\x1b[2K");
-            self.open = false;
-        }
+        self.wipe();
         match draw {
             Draw::Line(mark, text) => self.message(mark, &text),
             Draw::Over(text) => {

@@ -9,6 +9,9 @@ pub(crate) struct Table {
 /// Between two columns.
 const GAP: usize = 2;
 
+/// What a column is not made narrower than.
+const WIDTH_MIN: usize = 8;
+
 impl Table {
     pub(crate) fn new<const N: usize>(head: [&str; N]) -> Self {
         Self { rows: vec![head.map(str::to_owned).to_vec()] }
@@ -18,15 +21,38 @@ impl Table {
         self.rows.push(cells.iter().map(|cell| clean(cell).replace('\n', " ")).collect());
     }
 
+    /// The same in a terminal of so many columns: the widest cells are broken between words, and where that is not enough
+    /// within them.
+    pub(crate) fn lines_in(&self, columns: usize) -> Vec<String> {
+        let mut widths = self.widths();
+        while widths.iter().map(|width| width + GAP).sum::<usize>() > columns + GAP {
+            let Some(widest) = widths.iter_mut().max().filter(|width| **width > WIDTH_MIN) else { break };
+            *widest -= 1;
+        }
+        let mut all = Self { rows: Vec::new() };
+        for row in &self.rows {
+            let cells: Vec<Vec<String>> =
+                row.iter().zip(&widths).map(|(cell, width)| broken(cell, *width)).collect();
+            let height = cells.iter().map(Vec::len).max().unwrap_or_default();
+            let part =
+                |at: usize| cells.iter().map(|cell| cell.get(at).cloned().unwrap_or_default()).collect();
+            all.rows.extend((0..height).map(part));
+        }
+        all.lines()
+    }
+
+    fn widths(&self) -> Vec<usize> {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or_default();
+        let of = |column: usize| {
+            let cells = self.rows.iter().filter_map(|row: &Vec<String>| row.get(column));
+            cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
+        };
+        (0..columns).map(of).collect()
+    }
+
     /// The lines, heading first, without trailing blanks.
     pub(crate) fn lines(&self) -> Vec<String> {
-        let columns = self.rows.iter().map(Vec::len).max().unwrap_or_default();
-        let widths: Vec<usize> = (0..columns)
-            .map(|column| {
-                let cells = self.rows.iter().filter_map(|row| row.get(column));
-                cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
-            })
-            .collect();
+        let widths = self.widths();
         let line = |row: &Vec<String>| {
             let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<w$}", w = width + GAP));
             cells.collect::<String>().trim_end().to_owned()
@@ -35,9 +61,52 @@ impl Table {
     }
 }
 
+/// A cell in rows that are no wider than that; what has no blank is broken where it must be.
+fn broken(cell: &str, width: usize) -> Vec<String> {
+    let mut rows = vec![String::new()];
+    let mut used = 0;
+    for word in cell.split(' ') {
+        let long = word.chars().count();
+        if used > 0 && used + 1 + long > width {
+            rows.push(String::new());
+            used = 0;
+        } else if used > 0 {
+            rows.last_mut().into_iter().for_each(|row| row.push(' '));
+            used += 1;
+        }
+        for letter in word.chars() {
+            if used == width {
+                rows.push(String::new());
+                used = 0;
+            }
+            rows.last_mut().into_iter().for_each(|row| row.push(letter));
+            used += 1;
+        }
+    }
+    rows
+}
+
 #[cfg(test)]
 mod tests {
     use super::Table;
+
+    #[test]
+    fn a_narrow_terminal_gets_every_letter() {
+        let mut table = Table::new(["SECRET", "RISK"]);
+        table.row(["openai".to_owned(), "a copy that everybody may read".to_owned()]);
+        table.row(["db".to_owned(), "/a/very/long/path/without/blanks".to_owned()]);
+        let wide = table.lines_in(80);
+        assert_eq!(wide, table.lines());
+        let narrow = table.lines_in(20);
+        assert!(narrow.iter().all(|line| line.chars().count() <= 20), "{narrow:?}");
+        let letters = |lines: &[String]| {
+            let mut all: Vec<char> = lines.concat().chars().filter(|letter| *letter != ' ').collect();
+            all.sort_unstable();
+            all
+        };
+        assert_eq!(letters(&narrow), letters(&wide));
+        assert_eq!(narrow[1..4], ["openai  a copy that", "        everybody", "        may read"]);
+    }
 
     #[test]
     fn columns_are_aligned() {

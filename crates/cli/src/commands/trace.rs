@@ -1,0 +1,74 @@
+use keyroll_trace::{Found, Risks};
+
+use crate::args::TraceArgs;
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::problem::Problem;
+use crate::seen::{Seen, look, secret, tell_missed};
+use crate::ui::{Event, InstanceShown, Table};
+
+/// Shows every copy of one secret, and every process that uses it with what is known of it. Read-only.
+pub(super) fn run(args: &TraceArgs, context: &mut Context) -> Result<Exit, Problem> {
+    let mut seen = look(&args.roots, &args.look, context)?;
+    // A name that is wrong is told before the memory is searched.
+    secret(&seen, &args.secret)?;
+    seen.memory(&args.look, context);
+    let found = secret(&seen, &args.secret)?;
+    show(&seen, found, context);
+    tell_missed(&seen.survey.unseen, context);
+    Ok(Exit::Done)
+}
+
+fn show(seen: &Seen, found: &Found, context: &mut Context) {
+    let shown = seen.secret(found, &mut Risks::default());
+    let instances = seen.instances(found);
+    if context.ui.look.json {
+        context.ui.event(Event::Found(shown));
+        instances.into_iter().for_each(|one| context.ui.event(Event::Instance(one)));
+        return;
+    }
+    let values: Vec<String> = shown.values.iter().map(crate::ui::ValueShown::text).collect();
+    context.ui.lines(&format!("{}: {}", shown.secret, values.join(", ")));
+    let restart: Vec<String> = shown
+        .used_by
+        .iter()
+        .filter_map(|user| user.applies.as_ref().map(|applies| format!("{}: {applies}", user.name)))
+        .collect();
+    let kind =
+        if shown.shared { "shared: one change of it concerns all of them" } else { "local: one consumer" };
+    context.ui.lines(kind);
+    restart.iter().for_each(|line| context.ui.lines(&format!("  to apply a change at {line}")));
+    shown.risks.iter().for_each(|risk| context.ui.lines(&format!("  risk: {risk}")));
+    let mut table = Table::new(["COPY", "NAME", "VALUE", "FORM"]);
+    for copy in shown.copies {
+        let name = copy.name.unwrap_or_else(|| "-".to_owned());
+        table.row([copy.place, name, copy.value, copy.form.to_owned()]);
+    }
+    context.ui.data("");
+    context.ui.table(&table);
+    if instances.is_empty() {
+        context.ui.data("\nno process that could be looked at holds it");
+        return;
+    }
+    let mut table = Table::new(["INSTANCE", "STARTED", "ENVIRONMENT", "MEMORY", "NEXT", "VERDICT"]);
+    instances.iter().for_each(|one| table.row(row(one)));
+    context.ui.data("");
+    context.ui.table(&table);
+}
+
+fn row(one: &InstanceShown) -> [String; 6] {
+    let all = |values: &[String]| if values.is_empty() { "-".to_owned() } else { values.join(", ") };
+    let memory = match (one.memory.searched, one.memory.values.as_slice()) {
+        ("whole", values) => all(values),
+        (how, []) => how.to_owned(),
+        (how, values) => format!("{} ({how})", values.join(", ")),
+    };
+    [
+        format!("{} (pid {})", one.used_by, one.pid),
+        one.started.clone().unwrap_or_else(|| "-".to_owned()),
+        one.start.as_ref().map_or_else(|| "not visible".to_owned(), |values| all(values)),
+        memory,
+        one.next.clone().unwrap_or_else(|| "not known".to_owned()),
+        one.verdict.to_owned(),
+    ]
+}

@@ -1,0 +1,195 @@
+use std::path::Path;
+
+use keyroll_trace::{Found, User, chains_of};
+
+use crate::args::WhyArgs;
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::problem::Problem;
+use crate::seen::{Meant, Seen, look, meant, tell_missed};
+use crate::ui::{ChainShown, Event, InstanceShown, Table};
+
+/// The verdicts, what a person has to know first.
+const WORST_FIRST: [&str; 4] = ["stale", "mixed", "unknown", "current"];
+
+/// Says which copy wins and who runs on what: one line of cause first, then the chain. Read-only.
+pub(super) fn run(args: &WhyArgs, context: &mut Context) -> Result<Exit, Problem> {
+    let mut seen = look(&args.roots, &args.look, context)?;
+    meant(&seen, &args.what)?;
+    seen.memory(&args.look, context);
+    match meant(&seen, &args.what)? {
+        Meant::Secret(found) => secret(&seen, found, context),
+        Meant::Process(pid) => process(&seen, pid, context),
+        Meant::Path(path) => file(&seen, &path, context),
+    }
+    tell_missed(&seen.survey.unseen, context);
+    Ok(Exit::Done)
+}
+
+fn secret(seen: &Seen, found: &Found, context: &mut Context) {
+    let instances = seen.instances(found);
+    if instances.is_empty() {
+        say(&format!("{}: no process that could be looked at holds it", found.name), context);
+    }
+    causes(instances, context);
+    differing(seen, found, context);
+    found.users.iter().for_each(|user| chains(seen.chains(found, user), context));
+}
+
+fn process(seen: &Seen, pid: u32, context: &mut Context) {
+    let all =
+        |found: &Found| seen.instances(found).into_iter().filter(|one| one.pid == pid).collect::<Vec<_>>();
+    let mut any = false;
+    for found in &seen.found {
+        let own = all(found);
+        if own.is_empty() {
+            continue;
+        }
+        any = true;
+        causes(own, context);
+        let its = |user: &&User| user.processes.iter().any(|process| process.pid == pid);
+        found.users.iter().filter(its).for_each(|user| chains(seen.chains(found, user), context));
+    }
+    if !any {
+        say(&format!("process {pid}: none of the values that are known was seen in it"), context);
+    }
+}
+
+fn file(seen: &Seen, path: &Path, context: &mut Context) {
+    let mut any = false;
+    for found in &seen.found {
+        let here: Vec<_> = found
+            .copies()
+            .into_iter()
+            .filter(|(place, _)| place.file().is_some_and(|one| one.starts_with(path)))
+            .collect();
+        if here.is_empty() {
+            continue;
+        }
+        any = true;
+        let mut readers: Vec<&User> = Vec::new();
+        for (place, sighting) in here {
+            let mut uses = Vec::new();
+            for user in &found.users {
+                for chain in chains_of(&seen.survey, found, user) {
+                    let Some(link) = chain.links.iter().find(|link| link.place.as_ref() == Some(place))
+                    else {
+                        continue;
+                    };
+                    uses.push(used(user, chain, link));
+                    if !readers.contains(&user) {
+                        readers.push(user);
+                    }
+                }
+            }
+            let uses = match uses.is_empty() {
+                true => "no service that is known reads it".to_owned(),
+                false => uses.join("; "),
+            };
+            let label = seen.label(found, sighting.value);
+            say(&format!("{place} holds {label} of {}: {uses}", found.name), context);
+        }
+        readers.into_iter().for_each(|user| chains(seen.chains(found, user), context));
+    }
+    if !any {
+        let path = keyroll_observe::shown(path);
+        say(&format!("{path}: none of the values that are known was seen in it"), context);
+    }
+}
+
+/// What a copy is to whoever could read it.
+fn used(user: &User, chain: &keyroll_trace::Chain, link: &keyroll_trace::Link) -> String {
+    use keyroll_trace::Standing;
+    let name = &user.name;
+    let winner =
+        chain.links.iter().find(|link| link.standing == Standing::Wins).map(|link| link.what.as_str());
+    let winner = winner.unwrap_or("another place");
+    match link.standing {
+        Standing::Wins => format!("it wins for {name}"),
+        Standing::Shadowed => format!("it is a decoy for {name}: {winner} wins"),
+        Standing::NotRead => format!("{name} does not read it: {winner} wins"),
+        Standing::NotThere => format!("{name} would read it, and it is not there: {winner} wins"),
+        Standing::NotVisible(why) => format!("whether {name} takes it is not visible ({why})"),
+    }
+}
+
+/// Each cause once, the worst first.
+fn causes(mut all: Vec<InstanceShown>, context: &mut Context) {
+    all.sort_by_key(|one| WORST_FIRST.iter().position(|word| *word == one.verdict));
+    if context.ui.look.json {
+        all.into_iter().for_each(|one| context.ui.event(Event::Instance(one)));
+        return;
+    }
+    let mut told: Vec<(InstanceShown, usize)> = Vec::new();
+    for one in all {
+        let same = |other: &InstanceShown| other.used_by == one.used_by && other.cause == one.cause;
+        match told.iter_mut().find(|(other, _)| same(other)) {
+            Some((_, count)) => *count += 1,
+            None => told.push((one, 1)),
+        }
+    }
+    for (one, count) in told {
+        let who = match count {
+            1 => format!("pid {}", one.pid),
+            several => format!("{several} processes, one is {}", one.pid),
+        };
+        context.ui.lines(&format!("{} ({who}) {}", one.used_by, one.cause));
+    }
+}
+
+/// Copies at rest that differ, where that is not what the chains say.
+fn differing(seen: &Seen, found: &Found, context: &mut Context) {
+    if !found.copies_differ() || context.ui.look.json {
+        return;
+    }
+    for id in &found.values {
+        let places: Vec<String> = found
+            .copies()
+            .into_iter()
+            .filter(|(_, sighting)| sighting.value == *id)
+            .map(|(place, sighting)| {
+                let raw = sighting.encoding == keyroll_needle::Encoding::Raw;
+                let form = if raw { String::new() } else { format!(" ({})", sighting.encoding.name()) };
+                format!("{place}{form}")
+            })
+            .collect();
+        if !places.is_empty() {
+            let label = seen.label(found, *id);
+            context.ui.lines(&format!("copies differ: {label} stands in {}", places.join(", ")));
+        }
+    }
+}
+
+fn chains(all: Vec<ChainShown>, context: &mut Context) {
+    for chain in all {
+        if context.ui.look.json {
+            context.ui.event(Event::Chain(chain));
+            continue;
+        }
+        let (name, who, keeper) = (&chain.name, &chain.used_by, chain.keeper);
+        context.ui.lines(&format!("\n{name} of {who} ({keeper}), what wins first:"));
+        let mut table =
+            Table::new(["STANDING", "PLACE", "VALUE", "WHAT", "TO APPLY A CHANGE", "WHAT ONLY SEEMS TO"]);
+        for link in &chain.links {
+            let dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+            let why = link.why.map(|why| format!(": {why}")).unwrap_or_default();
+            table.row([
+                format!("{}{why}", link.standing),
+                dash(&link.place),
+                dash(&link.value),
+                link.what.clone(),
+                dash(&link.applies),
+                dash(&link.seems),
+            ]);
+        }
+        context.ui.table(&table);
+    }
+}
+
+/// An answer that is one sentence.
+fn say(text: &str, context: &mut Context) {
+    match context.ui.look.json {
+        true => context.ui.note(text),
+        false => context.ui.lines(text),
+    }
+}

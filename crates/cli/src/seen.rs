@@ -1,0 +1,17 @@
+//! This machine as `scan`, `why`, `trace` and `graph` show it. Nothing here changes anything.
+
+mod cause;
+mod drawn;
+mod look;
+mod meant;
+mod missed;
+mod shown;
+mod svg;
+
+pub(crate) use cause::{cause, verdict_word};
+pub(crate) use drawn::{dot, drawn, mermaid};
+pub(crate) use look::{Seen, look};
+pub(crate) use meant::{Meant, meant, secret};
+pub(crate) use missed::tell_missed;
+pub(crate) use shown::keeper;
+pub(crate) use svg::svg;

@@ -1,0 +1,171 @@
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use keyroll_port::Store as _;
+use keyroll_secret::{FingerprintKey, SecretBytes};
+use keyroll_trace::{
+    Found, Managed, Managers, Memory, MemoryStage, Options, Survey, Version, secrets, survey_with,
+};
+use zeroize::Zeroizing;
+
+use crate::args::LookArgs;
+use crate::context::Context;
+use crate::places::Places;
+use crate::problem::Problem;
+use crate::records::versions::label;
+use crate::redact;
+use crate::ui::{Event, ScanShown};
+use crate::wiring::open;
+
+/// How often it is said how far a search is.
+const SAID_EVERY: Duration = Duration::from_millis(200);
+
+/// What was seen of this machine.
+pub(crate) struct Seen {
+    pub(crate) survey: Survey,
+    /// The secrets, those that most depend on first.
+    pub(crate) found: Vec<Found>,
+    /// How many digits tell the values apart.
+    pub(crate) digits: usize,
+    pub(super) managed: Vec<Managed>,
+}
+
+/// The first stage: listings, environments, files.
+pub(crate) fn look(roots: &[PathBuf], args: &LookArgs, context: &mut Context) -> Result<Seen, Problem> {
+    let began = Instant::now();
+    let options = Options { roots: roots.to_vec(), wait: Duration::from_secs(args.wait) };
+    let known = match known(context) {
+        Ok(known) => known,
+        Err(problem) => {
+            let why = problem.causes.first().unwrap_or(&problem.attempted).clone();
+            let what = "the values and versions of configured secrets".to_owned();
+            context.ui.event(Event::NotVisible { what, why });
+            None
+        }
+    };
+    let Known { key, managed, values } = match known {
+        Some(known) => known,
+        None => Known { key: run_key()?, managed: Vec::new(), values: Vec::new() },
+    };
+    context.ui.live("looking at processes, environments and files …");
+    let looked = survey_with(&options, &Managers::default(), key, values);
+    let survey = looked.map_err(|error| {
+        Problem::new("K0910", "look at this machine")
+            .because_of(&error)
+            .help("mount /proc, or run it where it is; keyroll doctor looks at the rest")
+    })?;
+    redact::remember_found(survey.values.redactor());
+    context.ui.event(Event::Scan(ScanShown {
+        stage: "files",
+        processes: survey.listing.seen.len(),
+        files: survey.files,
+        services: survey.services.len(),
+        values: survey.values.len(),
+        took_s: began.elapsed().as_secs_f64(),
+    }));
+    let found = secrets(&survey, &managed);
+    let digits = survey.values.digits();
+    Ok(Seen { survey, found, digits, managed })
+}
+
+impl Seen {
+    /// The second stage, announced: the memory of processes. Nothing where it was not wanted, or no value is known.
+    pub(crate) fn memory(&mut self, args: &LookArgs, context: &mut Context) -> bool {
+        if args.memory == 0 || self.survey.values.is_empty() {
+            return false;
+        }
+        let values = self.survey.values.len();
+        let ahead = self.survey.memory_ahead(&self.survey.instances.keys().copied().collect());
+        let (processes, limit) = (ahead.processes.len(), args.memory);
+        let about = size(ahead.bytes.min(limit << 30));
+        context.ui.event(Event::Waiting {
+            what: format!(
+                "a search of the memory of {processes} processes for {values} values: about {about}, {limit} GiB at most (--memory 0 leaves it out)"
+            ),
+            seconds_max: Some(args.wait),
+        });
+        let began = Instant::now();
+        let stage = MemoryStage {
+            bytes_max: args.memory << 30,
+            wait: Duration::from_secs(args.wait),
+            ..MemoryStage::default()
+        };
+        let (mut searched, mut done, mut said) = (0, 0_usize, Instant::now());
+        self.survey.search_memory(&ahead, stage, &mut |_, memory| {
+            searched += usize::from(!matches!(memory, Memory::Closed | Memory::NotSearched));
+            done += 1;
+            if said.elapsed() > SAID_EVERY {
+                said = Instant::now();
+                context.ui.live(format!("the memory of {done} of {} processes …", ahead.processes.len()));
+            }
+        });
+        context.ui.event(Event::Scan(ScanShown {
+            stage: "memory",
+            processes: searched,
+            files: 0,
+            services: 0,
+            values,
+            took_s: began.elapsed().as_secs_f64(),
+        }));
+        self.found = secrets(&self.survey, &self.managed);
+        true
+    }
+}
+
+/// In MiB; GiB where there are many.
+fn size(bytes: u64) -> String {
+    let mib = bytes.div_ceil(1 << 20);
+    if mib < 1 << 10 {
+        format!("{mib} MiB")
+    } else {
+        format!("{}.{} GiB", mib >> 10, (mib & 1023) * 10 / 1024)
+    }
+}
+
+/// What keyroll's own store knows.
+struct Known {
+    key: FingerprintKey,
+    managed: Vec<Managed>,
+    values: Vec<SecretBytes>,
+}
+
+/// Of a store that is there and can be opened without a question; nothing where there is none. Nothing is made.
+fn known(context: &Context) -> Result<Option<Known>, Problem> {
+    let Ok(places) = context.places() else { return Ok(None) };
+    if !places.sealed().exists() || !places.sealing_key().exists() {
+        return Ok(None);
+    }
+    let places = Places { ask: false, ..places };
+    let key = open::fingerprint_key(&places)?;
+    let store = open::store(&places)?;
+    let (managed, values) = open::runtime()?.block_on(async {
+        let (mut managed, mut values) = (Vec::new(), Vec::new());
+        for name in store.secrets().await? {
+            let mut versions = Vec::new();
+            for version in store.versions(&name).await? {
+                if let Some(credential) = store.read(&name, version.number).await? {
+                    values.extend(credential.fields.secrets().map(|(_, value)| value.duplicate()));
+                }
+                versions.push(Version {
+                    number: version.number,
+                    state: label(version.label),
+                    fingerprints: version.fingerprints.into_iter().map(|(_, print)| print).collect(),
+                });
+            }
+            managed.push(Managed { name, versions });
+        }
+        Ok::<_, Problem>((managed, values))
+    })?;
+    Ok(Some(Known { key, managed, values }))
+}
+
+/// Fingerprints are told apart within one run; the key is nobody's.
+fn run_key() -> Result<FingerprintKey, Problem> {
+    let mut bytes = Zeroizing::new([0_u8; 32]);
+    aws_lc_rs::rand::fill(bytes.as_mut()).map_err(|_| {
+        Problem::new("K0910", "make a key for the fingerprints of this run")
+            .because("the machine gives no random bytes")
+            .help("run it again")
+    })?;
+    Ok(FingerprintKey::new(&bytes))
+}

@@ -1,0 +1,122 @@
+//! Which file a copy belongs to: its project, and the file that it is a leftover of.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+/// What stands in the folder that a project begins in.
+const PROJECT_MARKS: [&str; 6] =
+    [".git", "compose.yaml", "compose.yml", "docker-compose.yaml", "docker-compose.yml", "openclaw.json"];
+
+/// Folders that hold many projects, also where somebody keeps them in a repository.
+const NO_PROJECTS: [&str; 9] =
+    ["/", "/etc", "/home", "/root", "/srv", "/opt", "/var", "/var/lib", "/usr/local/etc"];
+
+/// What copies of a file end in.
+const LEFTOVER_ENDS: [&str; 8] = [".bak", ".old", ".orig", ".save", ".last-good", ".backup", ".copy", "~"];
+
+/// The fewest digits of a date behind a file name: `api.env.20251104`.
+const DATE_DIGITS_MIN: usize = 8;
+
+/// How far up a project's folder is looked for.
+const PARENTS_MAX: usize = 16;
+
+/// Projects of files, each folder looked at once.
+#[derive(Default)]
+pub(crate) struct Projects {
+    known: BTreeMap<PathBuf, Option<PathBuf>>,
+}
+
+impl Projects {
+    /// The folder of the project that a file belongs to, if it belongs to one.
+    pub(crate) fn of(&mut self, file: &Path) -> Option<PathBuf> {
+        let folder = file.parent()?;
+        if let Some(known) = self.known.get(folder) {
+            return known.clone();
+        }
+        let begins = |folder: &&Path| PROJECT_MARKS.iter().any(|mark| folder.join(mark).exists());
+        let found = folder.ancestors().take(PARENTS_MAX).take_while(|folder| holds_one(folder)).find(begins);
+        let found = found.map(Path::to_owned);
+        self.known.insert(folder.to_owned(), found.clone());
+        found
+    }
+}
+
+fn holds_one(folder: &Path) -> bool {
+    let home = folder.parent() == Some(Path::new("/home"));
+    !home && !NO_PROJECTS.iter().any(|many| folder == Path::new(many))
+}
+
+/// The file that this one is a leftover of by its name: `api.env` of `api.env.bak.1` and of `api.env~`.
+pub(crate) fn leftover_of(file: &Path) -> Option<PathBuf> {
+    let name = file.file_name()?.as_bytes();
+    let mut left = name;
+    while let Some(shorter) = shortened(left) {
+        left = shorter;
+    }
+    (left.len() < name.len()).then(|| file.with_file_name(OsStr::from_bytes(left)))
+}
+
+/// Whether a file is by its name a copy that somebody or something left behind.
+pub fn is_left_behind(file: &Path) -> bool {
+    leftover_of(file).is_some()
+}
+
+fn shortened(name: &[u8]) -> Option<&[u8]> {
+    let text = std::str::from_utf8(name).ok()?;
+    let ends = LEFTOVER_ENDS.iter().find_map(|end| text.strip_suffix(end));
+    let date = || {
+        let before = text.trim_end_matches(|letter: char| {
+            letter.is_ascii_digit() || matches!(letter, '-' | '_' | 'T' | ':')
+        });
+        let digits = text.get(before.len()..)?.bytes().filter(u8::is_ascii_digit).count();
+        let before = before.strip_suffix('.').unwrap_or(before);
+        let numbered = LEFTOVER_ENDS.iter().any(|end| before.ends_with(end)) && digits > 0;
+        (digits >= DATE_DIGITS_MIN || numbered).then_some(before)
+    };
+    ends.or_else(date).filter(|before| !before.is_empty()).map(str::as_bytes)
+}
+
+/// Whether a later line of one name wins over an earlier one in this file.
+pub(crate) fn later_wins(file: &Path) -> bool {
+    let name = file.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    name.split('.').any(|part| matches!(part, "env" | "envrc" | "environment"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leftovers_are_known_by_their_names() {
+        for (name, of) in [
+            ("api.env.bak", Some("api.env")),
+            ("api.env.bak.1", Some("api.env")),
+            (".env~", Some(".env")),
+            ("openclaw.json.last-good", Some("openclaw.json")),
+            ("api.env.2025-11-04", Some("api.env")),
+            ("api.env.20251104T1200", Some("api.env")),
+            ("api.env.bak-20251104", Some("api.env")),
+            (".env.2", None),
+            (".env.production", None),
+            ("~", None),
+            (".bak", None),
+        ] {
+            let wanted = of.map(|of| Path::new("/srv").join(of));
+            assert_eq!(leftover_of(&Path::new("/srv").join(name)), wanted, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_project_is_the_nearest_folder_with_a_manifest_and_no_folder_of_many() {
+        let dir = tempfile::tempdir().unwrap();
+        let inner = dir.path().join("shop/api");
+        std::fs::create_dir_all(&inner).unwrap();
+        std::fs::write(dir.path().join("shop/compose.yaml"), "").unwrap();
+        let of = |path: &Path| Projects::default().of(path);
+        assert_eq!(of(&inner.join(".env")), Some(dir.path().join("shop")));
+        assert_eq!(of(&dir.path().join(".env")), None);
+        assert!(!holds_one(Path::new("/etc")) && !holds_one(Path::new("/home/anna")));
+    }
+}
