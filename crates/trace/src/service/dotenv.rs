@@ -45,7 +45,7 @@ pub(crate) fn source(around: &Around<'_>, process: &ProcessId) -> Option<(Source
         return None;
     }
     let reads = reads(around, process, &folder);
-    let source = source.applied_by("a restart of the program");
+    let source = Source { read_later: true, ..source.applied_by("a restart of the program") };
     let source = match reads {
         Reads::Fills | Reads::Overrides => source,
         Reads::NotSeen => source.read(Read::Perhaps("nothing shows whether the program reads it")),
