@@ -214,6 +214,7 @@ mod tests {
                 what: format!("EnvironmentFile={path}"),
                 value: Some(value),
                 standing: std::mem::replace(&mut standing, Standing::Shadowed),
+                read_later: false,
                 applies: Some("systemctl restart api".to_owned()),
                 seems: Some("systemctl reload api".to_owned()),
             });

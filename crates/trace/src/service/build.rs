@@ -130,6 +130,7 @@ fn chain(
             what: source.what.clone(),
             value,
             standing,
+            read_later: source.read_later,
             applies: source.applies.clone(),
             seems: source.seems.clone(),
         });

@@ -68,6 +68,8 @@ pub(crate) struct Source {
     pub(crate) read: Read,
     /// Each start reads it anew, as it is then.
     pub(crate) each_start: bool,
+    /// The program reads it by itself, after it has begun.
+    pub(crate) read_later: bool,
     pub(crate) applies: Option<String>,
     pub(crate) seems: Option<String>,
 }
@@ -82,6 +84,7 @@ impl Source {
             closed: None,
             read: Read::Start,
             each_start: false,
+            read_later: false,
             applies: None,
             seems: None,
         }
