@@ -181,7 +181,7 @@ fn every_copy_and_every_process_is_shown_and_no_value() {
     assert!(risks.contains(&format!("in the command line of process {}", pids[2])), "{risks}");
     // For people.
     let text = shown(&scene.look(&["scan", "shop", "--memory", "0"]));
-    for part in ["SECRET", scene.word.as_str(), "ghp_…·", "everybody may read", "×2", "keyroll why "] {
+    for part in ["SECRET", scene.word.as_str(), "ghp_…·", "world-readable", "×2", "keyroll why "] {
         assert!(text.contains(part), "{part}: {text}");
     }
     assert!(!text.contains("searched the memory"), "{text}");
@@ -193,12 +193,11 @@ fn what_is_asked_about_is_answered_and_never_repeated() {
     let quick = ["--memory", "0", "--in", "shop"];
     let run = |words: &[&str]| shown(&scene.look(&[words, &quick].concat()));
     let pid = scene.processes[0].id().to_string();
-    for what in [scene.word.as_str(), pid.as_str()] {
+    let of_several = format!(", {}:", scene.word);
+    for (what, secret) in [(scene.word.as_str(), ""), (pid.as_str(), &of_several)] {
         let text = run(&["why", what]);
-        assert!(
-            text.contains(&format!("(pid {pid}) not known: its environment at start holds ghp_…·")),
-            "{text}"
-        );
+        let said = format!("sleep (pid {pid}){secret} not known: its environment at start holds ghp_…·");
+        assert!(text.contains(&said), "{text}");
     }
     let text = run(&["why", "shop/.env"]);
     assert!(text.contains("/shop/.env:2 holds ghp_…·"), "{text}");

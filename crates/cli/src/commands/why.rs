@@ -6,11 +6,8 @@ use crate::args::WhyArgs;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::problem::Problem;
-use crate::seen::{Meant, Seen, look, meant, tell_missed};
-use crate::ui::{ChainShown, Event, InstanceShown, Table};
-
-/// The verdicts, what a person has to know first.
-const WORST_FIRST: [&str; 4] = ["stale", "mixed", "unknown", "current"];
+use crate::seen::{Meant, Seen, causes, look, meant, tell_missed};
+use crate::ui::{ChainShown, Event, Table};
 
 /// Says which copy wins and who runs on what: one line of cause first, then the chain. Read-only.
 pub(super) fn run(args: &WhyArgs, context: &mut Context) -> Result<Exit, Problem> {
@@ -22,7 +19,7 @@ pub(super) fn run(args: &WhyArgs, context: &mut Context) -> Result<Exit, Problem
         Meant::Process(pid) => process(&seen, pid, context),
         Meant::Path(path) => file(&seen, &path, context),
     }
-    tell_missed(&seen.survey.unseen, context);
+    tell_missed(&seen.survey, context);
     Ok(Exit::Done)
 }
 
@@ -31,7 +28,7 @@ fn secret(seen: &Seen, found: &Found, context: &mut Context) {
     if instances.is_empty() {
         say(&format!("{}: no process that could be looked at holds it", found.name), context);
     }
-    causes(instances, context);
+    causes(instances, false, context);
     differing(seen, found, context);
     found.users.iter().for_each(|user| chains(seen.chains(found, user), context));
 }
@@ -46,7 +43,7 @@ fn process(seen: &Seen, pid: u32, context: &mut Context) {
             continue;
         }
         any = true;
-        causes(own, context);
+        causes(own, true, context);
         let its = |user: &&User| user.processes.iter().any(|process| process.pid == pid);
         found.users.iter().filter(its).for_each(|user| chains(seen.chains(found, user), context));
     }
@@ -109,30 +106,6 @@ fn used(user: &User, chain: &keyroll_trace::Chain, link: &keyroll_trace::Link) -
         Standing::Shadowed => format!("it is a decoy for {name}: {winner} wins"),
         Standing::NotRead => format!("{name} does not read it: {winner} wins"),
         Standing::NotVisible(why) => format!("whether {name} takes it is not visible ({why})"),
-    }
-}
-
-/// Each cause once, the worst first.
-fn causes(mut all: Vec<InstanceShown>, context: &mut Context) {
-    all.sort_by_key(|one| WORST_FIRST.iter().position(|word| *word == one.verdict));
-    if context.ui.look.json {
-        all.into_iter().for_each(|one| context.ui.event(Event::Instance(one)));
-        return;
-    }
-    let mut told: Vec<(InstanceShown, usize)> = Vec::new();
-    for one in all {
-        let same = |other: &InstanceShown| other.used_by == one.used_by && other.cause == one.cause;
-        match told.iter_mut().find(|(other, _)| same(other)) {
-            Some((_, count)) => *count += 1,
-            None => told.push((one, 1)),
-        }
-    }
-    for (one, count) in told {
-        let who = match count {
-            1 => format!("pid {}", one.pid),
-            several => format!("{several} processes, one is {}", one.pid),
-        };
-        context.ui.lines(&format!("{} ({who}) {}", one.used_by, one.cause));
     }
 }
 
