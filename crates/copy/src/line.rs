@@ -62,13 +62,16 @@ pub(crate) fn pgpass(file: &[u8], name: &str, part: Part) -> Result<Option<Spot>
 /// How many lines with a `*` are looked at for one that fits: a file with more is nobody's.
 const PATTERNS_MAX: usize = 256;
 
+/// The fields of a line, each with where it stands and what it says.
+type Fields = Vec<(Range<usize>, Vec<u8>)>;
+
 /// Every login of a `.pgpass`.
 pub(crate) fn pgpass_all(file: &[u8]) -> Vec<(Slot, Spot)> {
     let parted = lines(file).filter_map(|span| {
         let line = file.get(span.clone()).filter(|line| !line.starts_with(b"#"))?;
         Some((span.start, fields(line))).filter(|(_, parts)| parts.len() >= 5)
     });
-    let parted: Vec<(usize, Vec<(Range<usize>, Vec<u8>)>)> = parted.collect();
+    let parted: Vec<(usize, Fields)> = parted.collect();
     let texts = |parts: &[(Range<usize>, Vec<u8>)]| -> Vec<Vec<u8>> {
         parts.iter().take(4).map(|(_, text)| text.clone()).collect()
     };
@@ -105,7 +108,7 @@ pub(crate) fn pgpass_all(file: &[u8]) -> Vec<(Slot, Spot)> {
 }
 
 /// The fields of a line and what they stand for.
-fn fields(line: &[u8]) -> Vec<(Range<usize>, Vec<u8>)> {
+fn fields(line: &[u8]) -> Fields {
     let mut all = Vec::new();
     let (mut start, mut text, mut at) = (0, Vec::with_capacity(line.len()), 0);
     while let Some(&byte) = line.get(at) {

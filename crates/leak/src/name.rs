@@ -46,8 +46,9 @@ const AFTER: [&str; 12] = [
 /// Words at the end of names that stand for something about a secret, which is none itself.
 const ABOUT: [&str; 10] = ["file", "path", "id", "name", "url", "type", "ttl", "length", "header", "env"];
 
-/// What systemd calls by a credential's name: where it is from, and whether there is one.
-const DIRECTIVES: [&str; 6] = [
+/// What systemd calls by a credential's name: where it is from, and whether there is one. And the folder of a shell.
+const DIRECTIVES: [&str; 7] = [
+    "pwd",
     "loadcredential",
     "loadcredentialencrypted",
     "importcredential",
@@ -163,6 +164,7 @@ mod tests {
         for name in [
             "TOKEN_FILE",
             "LoadCredential",
+            "PWD",
             "ConditionCredential",
             "PATH",
             "KEY_ID",

@@ -234,7 +234,7 @@ pub fn is_distinct(value: &[u8]) -> bool {
         [u8::is_ascii_lowercase, u8::is_ascii_uppercase, u8::is_ascii_digit, |byte| {
             !byte.is_ascii_alphanumeric()
         }];
-    let kinds = kinds.iter().filter(|kind| value.iter().any(|byte| kind(byte))).count();
+    let kinds = kinds.iter().filter(|kind| value.iter().any(kind)).count();
     let words = value.split(|byte| !byte.is_ascii_alphanumeric()).all(|word| {
         let letters = word.iter().all(u8::is_ascii_lowercase) && word.len() < 2 * BYTES_MIN;
         letters || word.iter().all(u8::is_ascii_digit) && word.len() < BYTES_MIN
@@ -261,7 +261,8 @@ fn is_marked(text: &str) -> bool {
     let marks = [("$", ""), ("%", "%"), ("@", "@"), ("@", ""), ("__", "__"), ("{", "}"), ("[", "]")];
     let rest = text.strip_prefix('$');
     let below = rest.and_then(|rest| rest.split_once('/').or_else(|| rest.split_once("::")));
-    below.is_some_and(|(name, _)| is_word(name))
+    let first = text.strip_prefix('{').and_then(|rest| rest.split_once('}'));
+    below.or(first).is_some_and(|(name, _)| is_word(name))
         || marks.iter().any(|(open, close)| {
             let named = |name: &str| is_word(name) && (matches!(*open, "$" | "{") || variable(name));
             between(open, close).is_some_and(named)
@@ -354,7 +355,9 @@ fn is_path(text: &str) -> bool {
     let class = |byte: u8| (byte.is_ascii_lowercase(), byte.is_ascii_uppercase(), byte.is_ascii_digit());
     let change = |pair: &&[u8]| matches!(pair, [one, two] if class(*one) != class(*two));
     let changes = |part: &str| part.as_bytes().windows(2).filter(change).count();
-    rooted && text.split('/').all(|part| changes(part) * 3 <= part.len() + 3)
+    // Neither alphabet of base64 has both.
+    let named = text.contains(['.', '_', '-']) && text.get(1..).is_some_and(|rest| rest.contains('/'));
+    rooted && (named || text.split('/').all(|part| changes(part) * 3 <= part.len() + 3))
 }
 
 /// An address without a login.
@@ -412,6 +415,8 @@ mod tests {
             ("/tmp/.tmpR7tZ1nB5cY", NoSecret::Setting),
             ("$insta::secret", NoSecret::Reference),
             ("~/.config/app/token.json", NoSecret::Setting),
+            ("/tmp/.tmph3l2rQ7Xk9Zb/app", NoSecret::Setting),
+            ("{value}@127.0.0.1:@ISSUER", NoSecret::Reference),
             ("https://api.openai.com/v1", NoSecret::Setting),
             ("1718000000", NoSecret::Setting),
             ("2026-01-02T03:04:05Z", NoSecret::Setting),

@@ -54,7 +54,9 @@ pub fn tokens_in(text: &[u8]) -> Vec<Range<usize>> {
         let ends = if part { ends_part } else { ends_token };
         let rest = text.get(word.end()..).filter(|_| good)?;
         let length = rest.iter().position(|byte| ends(*byte)).unwrap_or(rest.len());
-        (length > 0).then(|| word.end()..word.end() + length)
+        // `Basic decoding` is the beginning of a sentence.
+        let said = !part && rest.get(..length)?.iter().all(u8::is_ascii_lowercase);
+        (length > 0 && !said).then(|| word.end()..word.end() + length)
     };
     words.find_iter(text).filter_map(place).collect()
 }

@@ -171,21 +171,6 @@ pub fn environment_names(process: &ProcessId) -> Result<BTreeSet<String>, NotVis
     found
 }
 
-/// The environments that processes were started with, as the kernel keeps them: entries `NAME=value`, each ended by a NUL.
-/// What is shown to `take` is full of secrets: it is not to be kept.
-pub fn environments(
-    processes: &[ProcessId],
-    wait: Duration,
-    take: &mut dyn FnMut(&ProcessId, Result<&[u8], NotVisible>),
-) {
-    let step = Duration::from_millis(ENVIRONMENT_STEP_MS_MAX);
-    let deadline = Instant::now() + wait;
-    read_each(processes, step, deadline, read_environment, &mut |process, answer| match answer {
-        Ok(bytes) => take(process, Ok(bytes.as_slice())),
-        Err(reason) => take(process, Err(reason)),
-    });
-}
-
 /// What each of the processes was started with.
 pub fn starts(
     processes: &[ProcessId],

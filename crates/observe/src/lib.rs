@@ -27,6 +27,8 @@ mod meter;
 mod not_visible;
 mod open_files;
 mod opens;
+mod pieces;
+mod pool;
 mod proc;
 mod reading;
 mod search;
@@ -39,8 +41,7 @@ mod worker;
 pub use credentials::credential_has;
 pub use detach::detach;
 pub use environment::{
-    Start, Variable, environment_has, environment_holds, environment_names, environments, starts,
-    variables_holding,
+    Start, Variable, environment_has, environment_holds, environment_names, starts, variables_holding,
 };
 pub use files::{Choice, FileHit, FileLimits, FilesReport, Kind, NotSearched, search_files, shown};
 pub use folder::{has_other_files, working_folder};
@@ -59,6 +60,7 @@ pub use meter::memory_search_time;
 pub use not_visible::NotVisible;
 pub use open_files::{OpenAnswer, OpenFile, OpenFiles, open_files, who_opened};
 pub use opens::{OpenWatch, sees_opens};
+pub use pieces::{Piece, Pieces};
 pub use reading::{Read, read_regular};
 pub use search::Search;
 pub use small_file::read_small;

@@ -265,7 +265,7 @@ fn file_systems_of_the_kernel_and_numbers_of_files_have_limits() {
     let limits = FileLimits { wait: Duration::ZERO, ..FileLimits::default() };
     let report = search_files(&[folder.path().into()], &Plain::of(&["absent value"]), limits);
     assert!(
-        report.files == 0 && report.not_searched.len() == 1,
+        report.files == 0 && !report.not_searched.is_empty(),
         "nothing searched is never an empty success"
     );
 }

@@ -14,6 +14,7 @@ mod instance;
 mod joins;
 mod kinds;
 mod label;
+mod logins;
 mod look;
 mod memory;
 mod naming;

@@ -51,8 +51,11 @@ fn page_bytes(database: &[u8]) -> usize {
     }
 }
 
-/// The frames up to the last commit, each with the number of its page, and how many pages the database has then.
-fn committed(log: &[u8], page_bytes: usize) -> Option<(Vec<(usize, &[u8])>, usize)> {
+/// The number of a page and its bytes.
+type Frame<'l> = (usize, &'l [u8]);
+
+/// The frames up to the last commit, and how many pages the database has then.
+fn committed(log: &[u8], page_bytes: usize) -> Option<(Vec<Frame<'_>>, usize)> {
     let header = log.get(..HEADER_BYTES)?;
     let magic = word(header, 0)?;
     let big = magic & 1 == 1;

@@ -337,7 +337,7 @@ fn a_command_line_and_a_credential_are_part_of_the_start() {
     assert_eq!(seen.verdict(&by_argument.id()), Verdict::Current);
     let place = Place::Arguments { process: by_argument.id() };
     let named = seen.survey.sightings.iter().find(|one| one.place == place).expect("a sighting");
-    assert_eq!(named.name.as_deref(), Some("--api-key"));
+    assert_eq!(named.name.as_deref(), Some("api-key"));
     if !root() {
         return eprintln!("left out: only root may write to /run/credentials");
     }

@@ -119,9 +119,10 @@ fn differing(seen: &Seen, found: &Found, context: &mut Context) {
             .copies()
             .into_iter()
             .filter(|(_, sighting)| sighting.value == *id)
-            .map(|(place, sighting)| match sighting.encoding {
-                keyroll_needle::Encoding::Raw => place.to_string(),
-                form => format!("{place} ({})", form.name()),
+            .map(|(place, sighting)| {
+                let raw = sighting.encoding == keyroll_needle::Encoding::Raw;
+                let form = if raw { String::new() } else { format!(" ({})", sighting.encoding.name()) };
+                format!("{place}{form}")
             })
             .collect();
         if !places.is_empty() {

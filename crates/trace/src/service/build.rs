@@ -2,12 +2,13 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 
 use keyroll_leak::{Rule, Rules, names_a_secret, no_secret, passwords_in};
+use keyroll_manager::Variables;
 use keyroll_needle::Encoding;
 use keyroll_secret::SecretBytes;
 
 use super::Service;
 use super::source::{Entry, Kept, Origin, Read, Source};
-use crate::{Chain, Link, Place, Sighting, Standing, ValueId, Values};
+use crate::{Chain, Link, Place, Record, Sighting, Standing, ValueId, Values};
 
 /// The most chains of one service.
 const CHAINS_MAX: usize = 256;
@@ -28,6 +29,28 @@ pub(crate) fn service(
     let names = names.into_iter().take(CHAINS_MAX);
     let chains = names.map(|name| chain(name, &kept.sources, rules, values, sightings)).collect();
     Service { keeper: kept.keeper, name: kept.name, processes: kept.processes, project: kept.project, chains }
+}
+
+/// What is baked into an image: whoever has it has the value, whether a container is made of it or not.
+pub(crate) fn in_image(
+    image: &str,
+    variables: Variables,
+    rules: &'static Rules,
+    values: &mut Values,
+    sightings: &mut BTreeSet<Sighting>,
+) {
+    let kept = Origin::Kept(Record::Image, image.to_owned());
+    let source = Source::new(image, kept).holding(variables);
+    for (name, entry) in &source.entries {
+        if !is_secret(name, entry, rules, values) {
+            continue;
+        }
+        let value = number(name, entry, rules, values);
+        if let (Some(place), Some(value)) = (place(name, entry, &source), value) {
+            let name = Some(name.clone());
+            sightings.insert(Sighting { value, place, name, slot: None, encoding: Encoding::Raw });
+        }
+    }
 }
 
 fn is_secret(name: &str, entry: &Entry, rules: &'static Rules, values: &Values) -> bool {

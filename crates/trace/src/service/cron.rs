@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use keyroll_manager::{Cron, CronJob, CronTable};
-use keyroll_observe::{ProcessId, descendants, shown};
+use keyroll_observe::{ProcessId, shown};
 
 use super::Keeper;
 use super::around::Around;
@@ -34,7 +34,7 @@ pub(crate) fn of_table(around: &Around<'_>, path: &Path, table: &CronTable) -> V
         let processes = running(around, job);
         Kept {
             keeper: Keeper::Cron,
-            name: format!("{} line {}", shown(&path), job.line),
+            name: format!("{} line {}", shown(path), job.line),
             main: processes.first().copied(),
             processes,
             project: path.parent().map(Path::to_owned),
@@ -47,7 +47,7 @@ pub(crate) fn of_table(around: &Around<'_>, path: &Path, table: &CronTable) -> V
 /// Assignments hold for the jobs behind them. A job that starts later reads the table as it is then.
 fn sources(path: &Path, table: &CronTable, job: &CronJob) -> Vec<Source> {
     let next = "nothing: the next run reads it";
-    let mut own = Source::of_file(format!("assignments in {}", shown(&path)), path).applied_by(next);
+    let mut own = Source::of_file(format!("assignments in {}", shown(path)), path).applied_by(next);
     for one in table.variables.iter().filter(|one| one.line < job.line) {
         own.entries.insert(one.name.clone(), Entry::at(one.line, one.value.duplicate()));
     }
@@ -56,7 +56,7 @@ fn sources(path: &Path, table: &CronTable, job: &CronJob) -> Vec<Source> {
         let lines = std::fs::read_to_string(path).unwrap_or_default();
         lines.lines().any(|line| !line.trim_start().starts_with('#') && line.contains("pam_env.so"))
     };
-    if PAM.iter().any(|path| by_pam(&path)) {
+    if PAM.iter().any(by_pam) {
         all.push(env_file::source(OF_PAM, Path::new(OF_PAM)).applied_by(next));
     }
     all.retain(|source| !source.says_nothing());
@@ -68,10 +68,5 @@ fn running(around: &Around<'_>, job: &CronJob) -> Vec<ProcessId> {
     let command = String::from_utf8_lossy(job.command.expose()).into_owned();
     let seen = around.listing.seen.iter();
     let mains = seen.filter(|one| one.args.holds("-c".as_ref()) && one.args.holds(command.as_ref()));
-    mains
-        .flat_map(|main| {
-            let workers = descendants(around.listing, main.id).into_iter().map(|one| one.id);
-            std::iter::once(main.id).chain(workers).collect::<Vec<_>>()
-        })
-        .collect()
+    mains.flat_map(|main| around.tree(main.id)).collect()
 }

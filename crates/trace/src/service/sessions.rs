@@ -33,22 +33,19 @@ pub(crate) fn kept(around: &mut Around<'_>, taken: &BTreeSet<ProcessId>) -> Vec<
         one.ppid <= 1 || is_shell(one) || parent.is_none_or(|parent| is_shell(parent))
     };
     let roots: Vec<&Process> = left.values().filter(|one| begins(one)).copied().collect();
-    let ids: Vec<ProcessId> = left.values().map(|one| one.id).collect();
-    let starts = around.starts(&ids);
     let mut all = Vec::new();
     for root in roots {
-        let mut processes = vec![root.id];
-        let mut at = 0;
-        while let Some(parent) = processes.get(at).map(|id| id.pid) {
-            let children = left.values().filter(|one| one.ppid == parent && !begins(one));
-            processes.extend(children.map(|one| one.id));
+        let (mut processes, mut at) = (vec![root.id], 0);
+        while let Some(parent) = processes.get(at).copied() {
+            let children = around.children(parent.pid).iter().filter(|one| left.contains_key(&one.id.pid));
+            processes.extend(children.filter(|one| !begins(one)).map(|one| one.id));
             at += 1;
         }
-        let Some(own) = starts.get(&root.id) else { continue };
+        let Some(own) = &around.start(&root.id) else { continue };
         // A shell that was started by nobody who is left has parents of its own elsewhere: a login.
         let shell = around.process(root.ppid).filter(|parent| is_shell(parent));
         let sources = match shell {
-            Some(shell) => of_shell(root, own, shell, starts.get(&shell.id)),
+            Some(shell) => of_shell(root, own, shell, around.start(&shell.id).as_ref()),
             None if is_shell(root) => vec![given(root, own).read(Read::Start)],
             None => of_nobody(around, root, own),
         };
@@ -66,7 +63,7 @@ pub(crate) fn kept(around: &mut Around<'_>, taken: &BTreeSet<ProcessId>) -> Vec<
     all
 }
 
-fn is_shell(process: &Process) -> bool {
+pub(super) fn is_shell(process: &Process) -> bool {
     let name = process.exe.as_deref().and_then(Path::file_name).unwrap_or_default();
     SHELLS.iter().any(|shell| name == *shell)
 }
@@ -140,33 +137,35 @@ fn sourced(shell: &Process, script: &InProcess) -> Vec<Source> {
 /// a file of its own folder that holds just what it was started with.
 fn of_nobody(around: &Around<'_>, root: &Process, own: &Variables) -> Vec<Source> {
     let mut all = Vec::new();
-    let read = dotenv::source(around, &root.id);
-    let overrides = read.as_ref().is_some_and(|(_, overrides)| *overrides);
+    let read = dotenv::sources(around, &root.id);
     let holds = own.iter().any(|(name, value)| around.is_secret(name, value));
     let path = dotenv::here(&root.id).filter(|_| holds);
     let files = path.iter().flat_map(|folder| env_files(folder));
     for path in files {
-        if read.as_ref().is_some_and(|(source, _)| dotenv::is_file(source, &path)) {
+        if read.iter().any(|(source, _)| dotenv::is_file(source, &path)) {
             continue;
         }
         all.extend(split(env_file::source(shown(&path), &path), own));
     }
-    if let Some((source, overrides)) = read {
-        if overrides {
-            all.insert(0, source);
-        } else {
-            let (mut environment, mut file) = (given(root, own), source);
-            environment.entries.retain(|name, _| file.entries.contains_key(name));
-            // The environment wins, and whoever brings it again is not known: unless both hold the same.
-            environment.read = Read::Perhaps("what started it does not run any more");
-            environment.entries.retain(|name, entry| entry.value.as_ref().ok() != file.value(name));
-            if file.entries.keys().any(|name| own.get(name).is_some() && own.get(name) == file.value(name)) {
-                file.read = Read::Start;
-            }
-            all.push(environment);
-            all.push(file);
+    let (over, mut fills): (Vec<_>, Vec<_>) = read.into_iter().partition(|(_, overrides)| *overrides);
+    let overrides = !over.is_empty();
+    over.into_iter().for_each(|(source, _)| all.insert(0, source));
+    if !fills.is_empty() && !overrides {
+        let file = |name: &str| fills.iter().find_map(|(source, _)| source.value(name));
+        let same = |name: &str| own.get(name).is_some() && own.get(name) == file(name);
+        let named = |name: &String| fills.iter().any(|(source, _)| source.entries.contains_key(name));
+        let mut environment = given(root, own);
+        // The environment wins, and whoever brings it again is not known: unless both hold the same.
+        environment.read = Read::Perhaps("what started it does not run any more");
+        environment.entries.retain(|name, _| named(name) && !same(name));
+        let read_at_start: Vec<bool> =
+            fills.iter().map(|(source, _)| source.entries.keys().any(|name| same(name))).collect();
+        for ((source, _), _) in fills.iter_mut().zip(read_at_start).filter(|(_, read)| *read) {
+            source.read = Read::Start;
         }
+        all.push(environment);
     }
+    all.extend(fills.into_iter().map(|(source, _)| source));
     let rest = given(root, own).read(if overrides { Read::Start } else { Read::Not });
     all.push(rest.applied_by("a start by whatever started it"));
     all

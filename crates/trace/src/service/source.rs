@@ -29,6 +29,7 @@ impl Entry {
 }
 
 /// Where a source stands.
+#[derive(Clone)]
 pub(crate) enum Origin {
     /// In a file.
     File(PathBuf),
@@ -113,9 +114,30 @@ impl Source {
         self
     }
 
+    /// The entries of these names, apart, as a source that the next start does not read.
+    pub(crate) fn set_aside(&mut self, mine: impl Fn(&str, &Entry) -> bool) -> Self {
+        let (apart, left) =
+            std::mem::take(&mut self.entries).into_iter().partition(|(name, entry)| mine(name, entry));
+        self.entries = left;
+        let mut other = Self::new(self.what.clone(), self.origin.clone()).read(Read::Not);
+        other.entries = apart;
+        other.applies.clone_from(&self.applies);
+        other.seems.clone_from(&self.seems);
+        other
+    }
+
     /// The value of a name, where it is told.
     pub(crate) fn value(&self, name: &str) -> Option<&SecretBytes> {
         self.entries.get(name)?.value.as_ref().ok()
+    }
+
+    /// Whether another source is the same file under the same name.
+    pub(crate) fn is_at(&self, other: &Self) -> bool {
+        let same = match (&self.origin, &other.origin) {
+            (Origin::File(own), Origin::File(other)) => own == other,
+            _ => false,
+        };
+        same && self.entries.keys().eq(other.entries.keys())
     }
 
     pub(crate) fn says_nothing(&self) -> bool {

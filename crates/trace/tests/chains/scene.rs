@@ -12,12 +12,12 @@ use keyroll_trace::{Keeper, Managers, Options, Standing, Survey, survey_with};
 use serde_json::{Value, json};
 
 /// How long anything that must come may take.
-pub const TIME_MAX: Duration = Duration::from_secs(100);
+pub(crate) const TIME_MAX: Duration = Duration::from_secs(100);
 
 /// Versions of a value, by the names that the tests call them.
 const VERSIONS: [&str; 4] = ["first", "second", "third", "fourth"];
 
-pub struct Scene {
+pub(crate) struct Scene {
     folder: TempDir,
     versions: BTreeMap<String, String>,
     pub managers: Managers,
@@ -25,7 +25,7 @@ pub struct Scene {
 
 /// A chain with its values by their names; `-` where there is none.
 #[derive(Debug, Clone)]
-pub struct Told {
+pub(crate) struct Told {
     pub keeper: String,
     pub service: String,
     pub name: String,
@@ -36,41 +36,41 @@ pub struct Told {
 }
 
 impl Scene {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let folder = TempDir::new().unwrap();
         let versions = VERSIONS.iter().map(|name| ((*name).to_owned(), alphanumeric(24))).collect();
         Self { folder, versions, managers: Managers::default() }
     }
 
     /// The scene that another process has made.
-    pub fn again(folder: &Path) -> BTreeMap<String, String> {
+    pub(crate) fn again(folder: &Path) -> BTreeMap<String, String> {
         serde_json::from_slice(&fs::read(folder.join("versions")).unwrap()).unwrap()
     }
 
-    pub fn dir(&self) -> PathBuf {
+    pub(crate) fn dir(&self) -> PathBuf {
         self.folder.path().canonicalize().unwrap()
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir().join(name)
     }
 
-    pub fn value(&self, version: &str) -> &str {
+    pub(crate) fn value(&self, version: &str) -> &str {
         &self.versions[version]
     }
 
-    pub fn versions(&self) -> &BTreeMap<String, String> {
+    pub(crate) fn versions(&self) -> &BTreeMap<String, String> {
         &self.versions
     }
 
     /// Writes a file; `{second}` stands for that version, `@/` for the folder.
-    pub fn write(&self, name: &str, text: &str) {
+    pub(crate) fn write(&self, name: &str, text: &str) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, self.filled(text)).unwrap();
     }
 
-    pub fn filled(&self, text: &str) -> String {
+    pub(crate) fn filled(&self, text: &str) -> String {
         let mut text = text.replace("@/", &format!("{}/", self.dir().display()));
         for (name, value) in &self.versions {
             text = text.replace(&format!("{{{name}}}"), value);
@@ -78,17 +78,17 @@ impl Scene {
         text
     }
 
-    pub fn look(&self) -> Vec<Told> {
+    pub(crate) fn look(&self) -> Vec<Told> {
         told(&self.survey(), &self.versions, &self.dir())
     }
 
-    pub fn survey(&self) -> Survey {
+    pub(crate) fn survey(&self) -> Survey {
         let options = Options { roots: vec![self.dir()], wait: TIME_MAX };
         survey_with(&options, &self.managers, FingerprintKey::new(&[7; 32]), Vec::new()).unwrap()
     }
 
     /// The chain of a name of one service.
-    pub fn chain(&self, keeper: &str, service: &str, name: &str) -> Told {
+    pub(crate) fn chain(&self, keeper: &str, service: &str, name: &str) -> Told {
         let all = self.look();
         let found: Vec<&Told> = all
             .iter()
@@ -99,7 +99,7 @@ impl Scene {
     }
 
     /// The chains of whatever service a process belongs to.
-    pub fn chain_of(&self, pid: u32, name: &str) -> Told {
+    pub(crate) fn chain_of(&self, pid: u32, name: &str) -> Told {
         let all = self.look();
         let found: Vec<&Told> =
             all.iter().filter(|one| one.pids.contains(&pid) && one.name == name).collect();
@@ -108,14 +108,14 @@ impl Scene {
     }
 
     /// Which version a process was started with.
-    pub fn started_with(&self, pid: u32, name: &str) -> String {
+    pub(crate) fn started_with(&self, pid: u32, name: &str) -> String {
         let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
         let prefix = format!("{name}=");
         let entry = environment.split(|byte| *byte == 0).find_map(|one| one.strip_prefix(prefix.as_bytes()));
         self.version(entry.unwrap_or_default())
     }
 
-    pub fn version(&self, value: &[u8]) -> String {
+    pub(crate) fn version(&self, value: &[u8]) -> String {
         version(&self.versions, |known| known.as_bytes() == value)
     }
 }
@@ -125,7 +125,7 @@ fn version(versions: &BTreeMap<String, String>, is: impl Fn(&str) -> bool) -> St
 }
 
 /// Every chain in which one of the versions stands.
-pub fn told(survey: &Survey, versions: &BTreeMap<String, String>, folder: &Path) -> Vec<Told> {
+pub(crate) fn told(survey: &Survey, versions: &BTreeMap<String, String>, folder: &Path) -> Vec<Told> {
     let named = |id: Option<keyroll_trace::ValueId>| {
         version(versions, |value| {
             let known = survey.values.of(&SecretBytes::new(value.as_bytes().to_vec()));
@@ -176,14 +176,14 @@ fn keeper(keeper: Keeper) -> &'static str {
 }
 
 impl Told {
-    pub fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         json!({
             "keeper": self.keeper, "service": self.service, "name": self.name, "next": self.next,
             "links": self.links, "pids": self.pids,
         })
     }
 
-    pub fn of_json(value: &Value) -> Self {
+    pub(crate) fn of_json(value: &Value) -> Self {
         let text = |key: &str| value[key].as_str().unwrap().to_owned();
         let all = |key: &str| value[key].as_array().unwrap().clone();
         Self {
@@ -198,7 +198,7 @@ impl Told {
 }
 
 /// Looks until something is there.
-pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let end = Instant::now() + TIME_MAX;
     loop {
         if let Some(found) = look() {
@@ -210,14 +210,14 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 }
 
 /// A process that ends with its test.
-pub struct Running(pub Child);
+pub(crate) struct Running(pub Child);
 
 impl Running {
-    pub fn start(command: &mut Command) -> Self {
+    pub(crate) fn start(command: &mut Command) -> Self {
         Self(command.stdin(Stdio::piped()).spawn().unwrap())
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.0.id()
     }
 }
