@@ -21,16 +21,14 @@ pub(super) fn run(args: &ScanArgs, context: &mut Context) -> Result<Exit, Proble
     show(&first, args.all, context);
     if seen.memory(&args.look, context) {
         let news: Vec<FoundShown> = seen.found.iter().map(|one| seen.secret(one, &mut risks)).collect();
-        let news: Vec<FoundShown> = news.into_iter().filter(|one| !first.contains(one)).collect();
-        if !news.is_empty() {
-            context.ui.note("with what the memory of processes holds:");
-            show(&news, args.all, context);
-        }
+        in_memory(&first, &news, context);
     }
     let next = instances(&seen, context);
     stores(&seen, context);
     tell_missed(&seen.survey, context);
-    if let Some(name) = next.or_else(|| Some(seen.found.first()?.name.clone())) {
+    let differs = || seen.found.iter().find(|one| !one.users.is_empty() && one.copies_differ());
+    let next = next.or_else(|| Some(differs().or(seen.found.first())?.name.clone()));
+    if let Some(name) = next {
         context.ui.note(format!("which copy wins, and who runs on what: keyroll why {name}"));
     }
     Ok(Exit::Done)
@@ -60,6 +58,25 @@ fn show(all: &[FoundShown], every: bool, context: &mut Context) {
     let more = all.len() - rows;
     if more > 0 {
         context.ui.note(format!("and {more} more that nothing was seen to use: keyroll scan --all"));
+    }
+}
+
+/// What the search of memory showed beyond the first table: who else holds a value.
+fn in_memory(before: &[FoundShown], after: &[FoundShown], context: &mut Context) {
+    let known = |one: &FoundShown| before.iter().find(|other| other.secret == one.secret);
+    for one in after.iter().filter(|one| !before.contains(one)) {
+        if context.ui.look.json {
+            context.ui.event(Event::Found(one.clone()));
+            continue;
+        }
+        let is_new = |user: &&UserShown| {
+            let was = known(one).and_then(|other| other.used_by.iter().find(|was| was.name == user.name));
+            was.is_none_or(|was| was.processes.len() < user.processes.len())
+        };
+        let users: Vec<UserShown> = one.used_by.iter().filter(is_new).cloned().collect();
+        if !users.is_empty() {
+            context.ui.lines(&format!("{} is also in the memory of {}", one.secret, some(named(&users))));
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use crate::context::Context;
 use crate::exit::Exit;
 use crate::problem::Problem;
 use crate::seen::{Seen, look, secret, tell_missed};
-use crate::ui::{Event, FoundShown, InstanceShown, Table};
+use crate::ui::{CopyShown, Event, FoundShown, InstanceShown, Table};
 
 /// Shows every copy of one secret, and every process that uses it with what is known of it. Read-only.
 pub(super) fn run(args: &TraceArgs, context: &mut Context) -> Result<Exit, Problem> {
@@ -36,10 +36,14 @@ fn show(seen: &Seen, found: &Found, evidence: bool, context: &mut Context) {
         }
     }
     shown.risks.iter().for_each(|risk| context.ui.lines(&format!("  risk: {risk}")));
-    let mut table = Table::new(["COPY", "NAME", "VALUE", "FORM"]);
-    for copy in shown.copies {
-        let name = copy.name.unwrap_or_else(|| "-".to_owned());
-        table.row([copy.place, name, copy.value, copy.form.to_owned()]);
+    let mut table = Table::new(["VALUE", "COPY", "NAME"]);
+    let value = |label: &str| shown.values.iter().position(|value| value.text() == label);
+    let mut copies: Vec<&CopyShown> = shown.copies.iter().collect();
+    copies.sort_by_key(|copy| value(&copy.value));
+    for copy in copies {
+        let form = if copy.form == "plain" { String::new() } else { format!(" ({})", copy.form) };
+        let name = copy.name.clone().unwrap_or_else(|| "-".to_owned());
+        table.row([format!("{}{form}", copy.value), copy.place.clone(), name]);
     }
     context.ui.data("");
     context.ui.table(&table);
@@ -76,7 +80,7 @@ fn row(one: &InstanceShown) -> [String; 6] {
         (how, values) => format!("{} ({how})", values.join(", ")),
     };
     [
-        one.who(),
+        format!("{} {}", one.program, one.pid),
         one.started.clone().unwrap_or_else(|| "-".to_owned()),
         one.start.as_ref().map_or_else(|| "not visible".to_owned(), |values| all(values)),
         memory,

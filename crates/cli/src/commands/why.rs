@@ -7,7 +7,7 @@ use crate::context::Context;
 use crate::exit::Exit;
 use crate::problem::Problem;
 use crate::seen::{Meant, Seen, causes, look, meant, tell_missed};
-use crate::ui::{ChainShown, Event, Table};
+use crate::ui::{ChainShown, Event, LinkShown, Table};
 
 /// Says which copy wins and who runs on what: one line of cause first, then the chain. Read-only.
 pub(super) fn run(args: &WhyArgs, context: &mut Context) -> Result<Exit, Problem> {
@@ -140,21 +140,41 @@ fn chains(all: Vec<ChainShown>, context: &mut Context) {
         }
         let (name, who, keeper) = (&chain.name, &chain.used_by, chain.keeper);
         context.ui.lines(&format!("\n{name} of {who} ({keeper}), what wins first:"));
-        let mut table =
-            Table::new(["STANDING", "PLACE", "VALUE", "WHAT", "TO APPLY A CHANGE", "WHAT ONLY SEEMS TO"]);
+        let mut table = Table::new(["STANDING", "VALUE", "WHERE"]);
         for link in &chain.links {
-            let dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
-            let why = link.why.map(|why| format!(": {why}")).unwrap_or_default();
-            table.row([
-                format!("{}{why}", link.standing),
-                dash(&link.place),
-                dash(&link.value),
-                link.what.clone(),
-                dash(&link.applies),
-                dash(&link.seems),
-            ]);
+            let why = link.why.map(|why| format!(" ({why})")).unwrap_or_default();
+            let value = link.value.clone().unwrap_or_else(|| "-".to_owned());
+            table.row([link.standing.to_owned(), value, format!("{}{why}", place(link))]);
         }
         context.ui.table(&table);
+        let mut told: Vec<&LinkShown> = Vec::new();
+        for link in &chain.links {
+            let same = |other: &&LinkShown| (&other.applies, &other.seems) == (&link.applies, &link.seems);
+            if !told.iter().any(same) {
+                told.push(link);
+            }
+        }
+        let several = told.len() > 1;
+        for link in told {
+            let of = if several { format!(" of {}", place(link)) } else { String::new() };
+            let line = |begin: &str, text: &String| format!("{begin}{of}: {text}");
+            let all = [("to apply a change", &link.applies), ("what only seems to apply one", &link.seems)];
+            for (begin, text) in all {
+                text.iter().for_each(|text| context.ui.lines(&line(begin, text)));
+            }
+        }
+    }
+}
+
+/// What a link is, with its line where it is in a file: `EnvironmentFile=/srv/api.env:3`.
+fn place(link: &LinkShown) -> String {
+    let Some(place) = &link.place else { return link.what.clone() };
+    match place.rsplit_once(':') {
+        Some((path, _)) if place.starts_with('/') && link.what.contains(path) => {
+            link.what.replacen(path, place, 1)
+        }
+        Some(_) if place.starts_with('/') => format!("{} in {place}", link.what),
+        Some(_) | None => link.what.clone(),
     }
 }
 

@@ -25,11 +25,19 @@ pub(crate) fn cause(seen: &Seen, found: &Found, row: &Row<'_>) -> String {
         Verdict::Current => current(seen, found, row, next),
         Verdict::Stale => {
             let old = held(seen, found, row, |id| Some(id) != next);
-            format!("runs on a STALE value: {old}, {}{}", now(seen, found, row, next), way(row.chain))
+            format!(
+                "runs on a STALE value: {old}, {}{}",
+                now(seen, found, row, next),
+                way(row.chain.and_then(winner))
+            )
         }
         Verdict::Mixed => {
             let both = held(seen, found, row, |_| true);
-            format!("holds more than one value: {both}; {}{}", now(seen, found, row, next), way(row.chain))
+            format!(
+                "holds more than one value: {both}; {}{}",
+                now(seen, found, row, next),
+                way(row.chain.and_then(winner))
+            )
         }
         Verdict::Unknown(Doubt::MemoryNotSearched) => {
             in_doubt(seen, found, row, "its memory was not searched, so it may have read it since")
@@ -73,8 +81,11 @@ fn current(seen: &Seen, found: &Found, row: &Row<'_>, next: Option<ValueId>) -> 
     };
     let decoy = row.chain.and_then(|chain| chain.links.iter().find(differs)).map(|link| {
         let other = link.value.map(|id| seen.label(found, id)).unwrap_or_default();
-        let why = if link.standing == Standing::NotRead { "is not read" } else { "does not win" };
-        format!("; {} holds {other} and {why}", source(link))
+        let (why, way) = match link.standing == Standing::NotRead {
+            true => ("is not read", way(Some(link))),
+            false => ("does not win", way(row.chain.and_then(winner))),
+        };
+        format!("; {} holds {other} and {why}{way}", source(link))
     });
     format!("runs on {label}, which a new start would take from {from}{}", decoy.unwrap_or_default())
 }
@@ -85,7 +96,16 @@ fn unchained(seen: &Seen, found: &Found, row: &Row<'_>) -> String {
     match row.chain {
         Some(chain) => {
             let hidden = chain.links.iter().find_map(|link| match link.standing {
-                Standing::NotVisible(why) => Some(format!("{} is not visible ({why})", source(link))),
+                Standing::NotVisible(why) => Some(match link.value {
+                    Some(value) => {
+                        let label = seen.label(found, value);
+                        format!(
+                            "{} holds {label}, and whether it is taken is not visible ({why})",
+                            source(link)
+                        )
+                    }
+                    None => format!("{} is not visible ({why})", source(link)),
+                }),
                 Standing::Wins | Standing::Shadowed | Standing::NotRead => None,
             });
             let hidden = hidden.unwrap_or_else(|| "no place has a value".to_owned());
@@ -132,8 +152,8 @@ fn now(seen: &Seen, found: &Found, row: &Row<'_>, next: Option<ValueId>) -> Stri
 }
 
 /// What moves it, and what only seems to.
-fn way(chain: Option<&Chain>) -> String {
-    let Some(link) = chain.and_then(winner) else { return String::new() };
+fn way(link: Option<&Link>) -> String {
+    let Some(link) = link else { return String::new() };
     let applies = link.applies.as_ref().map(|applies| format!("; to move it: {applies}")).unwrap_or_default();
     let seems = link.seems.as_ref().map(|seems| format!(" (not: {seems})")).unwrap_or_default();
     format!("{applies}{seems}")
@@ -240,7 +260,12 @@ mod tests {
         assert!(cause.starts_with("runs on …·"), "{cause}");
         assert!(cause.contains("which a new start would take from /nowhere/api.env:3"), "{cause}");
         assert!(cause.contains("; /nowhere/edited.env:3 holds …·"), "{cause}");
-        assert!(cause.ends_with(" and does not win"), "{cause}");
+        assert!(
+            cause.ends_with(
+                " and does not win; to move it: systemctl restart api (not: systemctl reload api)"
+            ),
+            "{cause}"
+        );
     }
 
     #[test]

@@ -117,8 +117,18 @@ impl Seen {
     pub(crate) fn instances_with_evidence(&self, found: &Found) -> Vec<InstanceShown> {
         let versions = found.values.iter().copied().collect();
         let shown = |row: &Row<'_>| {
-            let evidence = self.survey.evidence(&row.process, &versions);
-            let evidence = evidence.iter().filter_map(|one| self.thread(found, one)).collect();
+            let all = self.survey.evidence(&row.process, &versions);
+            let mut evidence: Vec<String> = all.iter().filter_map(|one| self.thread(found, one)).collect();
+            for (wanted, word) in [(After::Yes, "after"), (After::No, "before")] {
+                let files = all.iter().filter_map(|one| {
+                    let Evidence::Started { path, after } = one else { return None };
+                    (*after == wanted).then(|| keyroll_observe::shown(path))
+                });
+                let files: Vec<String> = files.collect();
+                if !files.is_empty() {
+                    evidence.push(format!("was started {word} the last change of {}", files.join(", ")));
+                }
+            }
             InstanceShown { evidence, ..self.instance(found, row) }
         };
         rows(&self.survey, found).iter().map(shown).collect()
@@ -148,13 +158,8 @@ impl Seen {
             Evidence::HasOpen { path: file, replaced: true } => {
                 format!("has an earlier {} open, which was replaced since", path(file))
             }
-            Evidence::Started { path: file, after: After::Yes } => {
-                format!("was started after {} was last changed", path(file))
-            }
-            Evidence::Started { path: file, after: After::No } => {
-                format!("was started before {} was last changed", path(file))
-            }
-            Evidence::Started { after: After::Unknown, .. } => return None,
+            // Told together: there are as many as copies.
+            Evidence::Started { .. } => return None,
         })
     }
 
@@ -245,8 +250,8 @@ fn risks_of(all: &BTreeSet<Risk>) -> Vec<String> {
 fn in_short(all: &BTreeSet<Risk>) -> String {
     const WORDS: [&str; 8] = [
         "copies differ",
-        "a retired version",
-        "an old copy",
+        "retired version",
+        "old copy",
         "in a command line",
         "world-readable",
         "in git",
