@@ -183,7 +183,7 @@ fn row(path: &Path, cell: &Cell<'_>) -> Place {
 }
 
 /// Shows the rows of a database with what its log has.
-fn with_rows(path: &Path, mut bytes: Zeroizing<Vec<u8>>, take: Take<'_>) -> Result<(), String> {
+pub(crate) fn with_rows(path: &Path, mut bytes: Zeroizing<Vec<u8>>, take: Take<'_>) -> Result<(), String> {
     let deadline = deadline();
     let Some(path_of_log) = beside(path, "-wal") else { return each_cell(bytes, &[], deadline, take) };
     let mut wrong = None;

@@ -24,19 +24,26 @@ pub(crate) fn roots(listing: &Listing, of_managers: BTreeSet<PathBuf>) -> Vec<Pa
     let ours = |process: &&Process| !has_other_files(&process.id).unwrap_or(true);
     let running = listing.seen.iter().filter(ours).filter_map(|process| working_folder(&process.id).ok());
     let found = running.chain(of_managers).filter(|folder| is_somebodys(folder));
-    let all: BTreeSet<PathBuf> = standing.chain(homes()).chain(found).collect();
+    let all: BTreeSet<PathBuf> = standing.chain(of_users()).chain(found).collect();
     all.into_iter().filter(|root| root.exists()).collect()
 }
 
 /// Where processes stand, but in a home or in a folder of the machine, where anybody stands.
 pub(crate) fn standing<'p>(processes: impl Iterator<Item = &'p ProcessId>) -> Vec<(ProcessId, PathBuf)> {
-    let homes = homes();
+    let homes = of_users();
     let folder = |process: &ProcessId| Some((*process, working_folder(process).ok()?));
     processes.filter_map(folder).filter(|(_, one)| is_somebodys(one) && !homes.contains(one)).collect()
 }
 
+/// The folders that may be somebody's home: those of all users, or of what was named each folder itself and the homes below.
+pub(crate) fn homes(named: &[PathBuf]) -> Vec<PathBuf> {
+    let within = |home: &PathBuf| named.is_empty() || named.iter().any(|root| home.starts_with(root));
+    let all: BTreeSet<PathBuf> = of_users().into_iter().filter(within).chain(named.iter().cloned()).collect();
+    all.into_iter().collect()
+}
+
 /// The homes of the users of this machine.
-fn homes() -> Vec<PathBuf> {
+fn of_users() -> Vec<PathBuf> {
     let Ok(users) = read_regular(Path::new("/etc/passwd"), USERS_BYTES_MAX) else { return Vec::new() };
     let text = String::from_utf8_lossy(&users.bytes).into_owned();
     let home = |line: &str| line.split(':').nth(5).map(PathBuf::from);

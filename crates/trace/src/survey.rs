@@ -12,7 +12,7 @@ use keyroll_secret::{FingerprintKey, SecretBytes};
 
 use crate::look::{AllKnown, Known, Seen, candidates, candidates_in_pieces, known, known_in_pieces};
 use crate::processes::Running;
-use crate::roots::{self, roots};
+use crate::roots::{self, homes, roots};
 use crate::service::services;
 use crate::{Instance, Place, Service, Sighting, Unseen, ValueId, Values, files};
 
@@ -121,7 +121,9 @@ pub fn survey_with(
         uid: None,
     });
     unseen.extend(hidden);
-    let kept = services(&listing, running.starts(), &managers.docker, rules, &mut values, &mut sightings);
+    let homes = homes(&options.roots);
+    let around = (&managers.docker, homes.as_slice());
+    let kept = services(&listing, running.starts(), around, rules, &mut values, &mut sightings);
     unseen.extend(kept.unseen);
     let services = kept.services;
     let (instances, stores) = (BTreeMap::new(), Vec::new());
@@ -131,6 +133,7 @@ pub fn survey_with(
         false => options.roots.clone(),
     };
     survey.by_name(&roots, options.wait, rules);
+    survey.derive();
     survey.by_value(&roots, options.wait);
     survey.held_by(running, options.wait);
     survey.sightings.sort();
@@ -182,6 +185,21 @@ impl Survey {
         if self.values.is_full() {
             let reason = "there are more than one survey keeps apart".to_owned();
             self.unseen.push(Unseen { what: "some values".to_owned(), reason, uid: None });
+        }
+    }
+
+    /// What is another value in base64 or the like is a copy of that one, wherever it stands.
+    fn derive(&mut self) {
+        let derived = self.values.derive();
+        for one in &mut self.sightings {
+            if let Some((of, encoding)) = derived.get(&one.value) {
+                (one.value, one.encoding) = (*of, *encoding);
+            }
+        }
+        let links =
+            self.services.iter_mut().flat_map(|one| &mut one.chains).flat_map(|chain| &mut chain.links);
+        for value in links.filter_map(|link| link.value.as_mut()) {
+            *value = derived.get(value).map_or(*value, |(of, _)| *of);
         }
     }
 
