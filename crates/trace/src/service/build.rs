@@ -145,6 +145,7 @@ fn not_there(source: &Source) -> Link {
         what: source.what.clone(),
         value: None,
         standing: Standing::NotThere,
+        read_later: source.read_later,
         applies: source.applies.clone(),
         seems: source.seems.clone(),
     }
