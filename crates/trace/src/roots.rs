@@ -3,6 +3,8 @@ use std::path::{Path, PathBuf};
 
 use keyroll_observe::{Listing, Process, has_other_files, read_regular, working_folder};
 
+use crate::Service;
+
 /// Where people and programs keep settings on every machine.
 const EVERYWHERE: [&str; 8] =
     ["/etc", "/root", "/home", "/srv", "/opt", "/usr/local/etc", "/var/spool/cron", "/run/secrets"];
@@ -18,13 +20,14 @@ const OF_THE_MACHINE: [&str; 12] =
     ["/", "/usr", "/bin", "/sbin", "/lib", "/boot", "/proc", "/sys", "/dev", "/run", "/tmp", "/var"];
 
 /// The folders that are looked through where none is named: those of settings, the homes of all users, and where programs
-/// run now, this one too.
-pub(crate) fn roots(listing: &Listing) -> Vec<PathBuf> {
+/// run now, this one too; and those of projects, which a container does not run in.
+pub(crate) fn roots(listing: &Listing, services: &[Service]) -> Vec<PathBuf> {
     let standing = EVERYWHERE.iter().chain(&STATE).map(PathBuf::from);
     let ours = |process: &&Process| !has_other_files(&process.id).unwrap_or(true);
     let running = listing.seen.iter().filter(ours).filter_map(|process| working_folder(&process.id).ok());
-    let all: BTreeSet<PathBuf> =
-        standing.chain(homes()).chain(running.filter(|folder| is_somebodys(folder))).collect();
+    let projects = services.iter().filter_map(|service| service.project.clone());
+    let theirs = running.chain(projects).filter(|folder| is_somebodys(folder));
+    let all: BTreeSet<PathBuf> = standing.chain(homes()).chain(theirs).collect();
     all.into_iter().filter(|root| root.exists()).collect()
 }
 

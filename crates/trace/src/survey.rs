@@ -120,7 +120,11 @@ pub fn survey_with(
     unseen.extend(of_services);
     let (instances, stores) = (BTreeMap::new(), Vec::new());
     let mut survey = Survey { values, sightings, listing, instances, files: 0, stores, services, unseen };
-    let roots = if options.roots.is_empty() { roots(&survey.listing) } else { options.roots.clone() };
+    let roots = if options.roots.is_empty() {
+        roots(&survey.listing, &survey.services)
+    } else {
+        options.roots.clone()
+    };
     survey.by_name(&roots, options.wait, rules);
     survey.by_value(&roots, options.wait);
     survey.held_by(running, options.wait);

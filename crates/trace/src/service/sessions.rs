@@ -6,7 +6,7 @@ use keyroll_observe::{InProcess, Process, ProcessId, image, shown};
 
 use super::Keeper;
 use super::around::Around;
-use super::source::{Entry, Kept, Origin, Read, Source};
+use super::source::{Entry, Kept, Origin, Read, Source, word};
 use super::{dotenv, env_file};
 
 /// Shells, by the name of their program.
@@ -123,7 +123,7 @@ fn sourced(shell: &Process, script: &InProcess) -> Vec<Source> {
         .filter_map(|two| two.get(1))
         .map(|word| folder.join(word.trim_start_matches("./")))
         .filter(|path| path.is_file());
-    let restart = format!("{} once more", shown(&script.path));
+    let restart = format!("{} once more", word(shown(&script.path)));
     let source = |path: PathBuf| {
         let what = format!("{} as {} reads it", shown(&path), shown(&script.path));
         env_file::source(what, &path).applied_by(&restart)
