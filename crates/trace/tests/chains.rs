@@ -9,6 +9,8 @@
     reason = "a broken step is a failed test"
 )]
 
+#[path = "chains/bad_days.rs"]
+mod bad_days;
 #[path = "chains/containers.rs"]
 mod containers;
 #[path = "chains/openclaw.rs"]
