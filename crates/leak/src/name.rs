@@ -172,6 +172,8 @@ mod tests {
             "API_KEY_ID",
             "COMPASS",
             "max_tokens",
+            "PWD",
+            "OLDPWD",
             "",
         ] {
             assert!(!names_a_secret(name), "{name}");

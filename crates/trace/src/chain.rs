@@ -9,6 +9,8 @@ pub enum Standing {
     Shadowed,
     /// It looks like a source and is none: nothing reads it any more, or it is read at another time.
     NotRead,
+    /// It would win, or be read, and is not there: a file that may be missing.
+    NotThere,
     /// It may win, and cannot be seen: why.
     NotVisible(&'static str),
 }
@@ -48,7 +50,7 @@ impl Chain {
             match link.standing {
                 Standing::Wins => return link.value,
                 Standing::NotVisible(_) => return None,
-                Standing::Shadowed | Standing::NotRead => {}
+                Standing::Shadowed | Standing::NotRead | Standing::NotThere => {}
             }
         }
         None

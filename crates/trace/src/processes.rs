@@ -61,6 +61,11 @@ impl Running {
         running
     }
 
+    /// What each was started with, until [`Running::by_value`].
+    pub(crate) fn starts(&self) -> &BTreeMap<ProcessId, Start> {
+        &self.starts
+    }
+
     fn read(&mut self, wait: Duration, unseen: &mut Vec<Unseen>) {
         let ids: Vec<ProcessId> = self.instances.keys().copied().collect();
         let mut kept = 0;

@@ -108,6 +108,7 @@ fn used(user: &User, chain: &keyroll_trace::Chain, link: &keyroll_trace::Link) -
         Standing::Wins => format!("it wins for {name}"),
         Standing::Shadowed => format!("it is a decoy for {name}: {winner} wins"),
         Standing::NotRead => format!("{name} does not read it: {winner} wins"),
+        Standing::NotThere => format!("{name} would read it, and it is not there: {winner} wins"),
         Standing::NotVisible(why) => format!("whether {name} takes it is not visible ({why})"),
     }
 }
@@ -146,9 +147,10 @@ fn differing(seen: &Seen, found: &Found, context: &mut Context) {
             .copies()
             .into_iter()
             .filter(|(_, sighting)| sighting.value == *id)
-            .map(|(place, sighting)| match sighting.encoding {
-                keyroll_needle::Encoding::Raw => place.to_string(),
-                form => format!("{place} ({})", form.name()),
+            .map(|(place, sighting)| {
+                let raw = sighting.encoding == keyroll_needle::Encoding::Raw;
+                let form = if raw { String::new() } else { format!(" ({})", sighting.encoding.name()) };
+                format!("{place}{form}")
             })
             .collect();
         if !places.is_empty() {

@@ -53,16 +53,10 @@ pub(crate) fn line(event: &Event) -> Option<(Mark, String)> {
         Event::Undo { what, with } => (Mark::Plain, format!("{what}\n  to undo: {with}")),
         Event::Check { name, finding, detail, help } => {
             let help = help.as_ref().map(|help| format!("\n  help: {help}")).unwrap_or_default();
-            let mark = match finding {
-                Finding::Good => Mark::Good,
-                Finding::Note => Mark::Plain,
-                Finding::Bad => Mark::Bad,
-            };
-            (mark, format!("{name}: {detail}{help}"))
+            (of_finding(*finding), format!("{name}: {detail}{help}"))
         }
         Event::Consent { ends, shared, instances, waivers, off_s } => {
-            let asked = consent((ends, *shared), instances, waivers, *off_s);
-            (Mark::Wait, asked)
+            (Mark::Wait, consent((ends, *shared), instances, waivers, *off_s))
         }
         // Tables and drawings, which the commands show.
         Event::Secret { .. } | Event::Status(_) | Event::Due(_) | Event::Past(_) | Event::Issuer(_) => {
@@ -81,6 +75,14 @@ pub(crate) fn line(event: &Event) -> Option<(Mark, String)> {
         Event::Summary(all) => (Mark::Plain, summary(all)),
     };
     Some(shown)
+}
+
+fn of_finding(finding: Finding) -> Mark {
+    match finding {
+        Finding::Good => Mark::Good,
+        Finding::Note => Mark::Plain,
+        Finding::Bad => Mark::Bad,
+    }
 }
 
 fn plan(id: &str, secret: &str, steps: &[String], least_s: u64, apply_with: &str) -> String {

@@ -2,13 +2,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use keyroll_manager::{Pm2App, Pm2Daemon, pm2_dump};
-use keyroll_observe::{descendants, shown};
+use keyroll_observe::shown;
+use keyroll_port::Failure;
 use keyroll_secret::SecretBytes;
 
-use super::Keeper;
 use super::around::Around;
 use super::env_file;
 use super::source::{Entry, Kept, Origin, Read, Source};
+use super::{Handle, Keeper};
 use crate::Record;
 
 /// What a person calls the file that apps are started from.
@@ -23,10 +24,13 @@ const ECOSYSTEMS: [&str; 7] = [
 ];
 
 /// The apps of every pm2 that runs.
-pub(crate) fn kept(around: &mut Around<'_>) -> Vec<Kept> {
+pub(crate) fn kept(
+    around: &mut Around<'_>,
+    asked: Vec<(Pm2Daemon, Result<Vec<Pm2App>, Failure>)>,
+) -> Vec<Kept> {
     let mut all = Vec::new();
-    for daemon in Pm2Daemon::all(around.listing) {
-        let apps = match daemon.apps() {
+    for (daemon, apps) in asked {
+        let apps = match apps {
             Ok(apps) => apps,
             Err(failure) => {
                 around.not_told(format!("the apps of pm2 in {}", shown(&daemon.home)), &failure);
@@ -60,8 +64,7 @@ fn app(
     let mains = apps.iter().filter_map(|app| around.process(app.pid?));
     let mains = mains.filter(|one| one.ppid == daemon.process.pid).map(|one| one.id);
     let mains: Vec<_> = mains.collect();
-    let workers = mains.iter().flat_map(|main| descendants(around.listing, *main));
-    let processes = mains.iter().copied().chain(workers.map(|one| one.id)).collect();
+    let processes = mains.iter().flat_map(|main| around.tree(*main)).collect();
     let file = ECOSYSTEMS.iter().map(|name| folder.join(name)).find(|path| path.is_file());
     let ecosystem = file.as_deref().unwrap_or(Path::new("ECOSYSTEM"));
     let right = format!("pm2 restart {} --only {name} --update-env", shown(ecosystem));
@@ -86,16 +89,20 @@ fn app(
         sources.push(source);
     }
     for (path, saved) in dumps {
+        let file = env_file::read(path).unwrap_or_else(|_| SecretBytes::new(Vec::new()));
         for app in saved.iter().filter(|app| app.name == name) {
-            let variables = app.variables.iter().map(|(name, value)| (name.clone(), value.duplicate()));
+            let at = |name: &String| env_file::line_of(file.expose(), name);
+            let entries = app.variables.iter();
+            let entries = entries.map(|(name, value)| (name.clone(), Entry::at(at(name), value.duplicate())));
             let source = Source::of_file(format!("{}, from which a boot starts", shown(path)), path);
-            let source = source.holding(variables.collect()).read(Read::Not);
+            let source = Source { entries: entries.collect(), ..source.read(Read::Not) };
             sources.push(source.applied_by(format!("{right}, then pm2 save")).not_by(&wrong));
         }
     }
     Kept {
         keeper: Keeper::Pm2,
         name,
+        handle: Handle::Pm2 { ecosystem: file, home: daemon.home.clone() },
         processes,
         main: mains.first().copied(),
         project: Some(folder),

@@ -2,12 +2,12 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use keyroll_manager::{Assigned, SupervisorConfig, Supervisord, Variables};
-use keyroll_observe::{ProcessId, descendants, shown};
+use keyroll_observe::{ProcessId, shown};
 use keyroll_secret::SecretBytes;
 
-use super::Keeper;
 use super::around::Around;
 use super::source::{Entry, Kept, Origin, Read, Source};
+use super::{Handle, Keeper};
 use crate::Record;
 
 /// The programs of every supervisord that runs.
@@ -40,7 +40,7 @@ fn programs(around: &mut Around<'_>, daemon: &Supervisord) -> Vec<Kept> {
         around.not_seen(shown(path), reason.clone());
     }
     let started = started(around, daemon);
-    let own = around.starts(&[daemon.process]).remove(&daemon.process);
+    let own = around.start(&daemon.process);
     let mut names: Vec<String> = config.programs.keys().cloned().collect();
     names.extend(started.iter().map(|one| one.group.clone()));
     names.sort();
@@ -60,26 +60,25 @@ fn programs(around: &mut Around<'_>, daemon: &Supervisord) -> Vec<Kept> {
         let mine: Vec<&Started> = started.iter().filter(|one| of_group(one, &name)).collect();
         let sources = sources(daemon, &config, &name, &mine, own.as_ref());
         let mains: Vec<ProcessId> = mine.iter().map(|one| one.process).collect();
-        let workers = mains.iter().flat_map(|main| descendants(around.listing, *main)).map(|one| one.id);
-        let processes = mains.iter().copied().chain(workers).collect();
+        let processes = mains.iter().flat_map(|main| around.tree(*main)).collect();
         let (keeper, main, project) = (Keeper::Supervisord, mains.first().copied(), project.clone());
-        Kept { keeper, name, processes, main, project, sources }
+        let handle = Handle::Supervisor { config: daemon.config.clone() };
+        Kept { keeper, name, handle, processes, main, project, sources }
     };
     names.into_iter().map(with).collect()
 }
 
 fn started(around: &Around<'_>, daemon: &Supervisord) -> Vec<Started> {
-    let children = around.listing.seen.iter().filter(|one| one.ppid == daemon.process.pid);
-    let children: Vec<ProcessId> = children.map(|one| one.id).collect();
     let text = |environment: &Variables, name: &str| {
         environment.get(name).map(|value| String::from_utf8_lossy(value.expose()).into_owned())
     };
-    let named = |(process, environment): (ProcessId, Variables)| {
+    let named = |process: ProcessId| {
+        let environment = around.start(&process)?;
         let name = text(&environment, "SUPERVISOR_PROCESS_NAME")?;
         let group = text(&environment, "SUPERVISOR_GROUP_NAME").unwrap_or_else(|| name.clone());
         Some(Started { process, group, name, environment })
     };
-    around.starts(&children).into_iter().filter_map(named).collect()
+    around.children(daemon.process.pid).iter().filter_map(|one| named(one.id)).collect()
 }
 
 /// `environment=` of the program wins over that of `[supervisord]`, and both over supervisord's own environment. It starts
@@ -94,11 +93,10 @@ fn sources(
 ) -> Vec<Source> {
     let config_path =
         daemon.config.as_deref().map_or_else(String::new, |path| format!(" -c {}", shown(path)));
-    let right =
-        format!("supervisorctl{config_path} reread, then supervisorctl{config_path} update {program}");
-    let wrong = format!("supervisorctl{config_path} restart {program}:*");
-    let none = Vec::new();
-    let of_program = config.programs.get(program).unwrap_or(&none);
+    let ctl = format!("supervisorctl{config_path}");
+    let right = format!("{ctl} reread, then {ctl} update {program}");
+    let wrong = format!("{ctl} restart {program}:*");
+    let of_program = config.programs.get(program).map(Vec::as_slice).unwrap_or_default();
     let mut written: BTreeMap<&str, &Assigned> = BTreeMap::new();
     for one in config.of_all.iter().chain(of_program) {
         written.insert(&one.name, one);
@@ -127,7 +125,7 @@ fn sources(
     }
     let mut all = vec![loaded];
     for (section, list) in
-        [(format!("[program:{program}]"), of_program), ("[supervisord]".to_owned(), &config.of_all)]
+        [(format!("[program:{program}]"), of_program), ("[supervisord]".to_owned(), config.of_all.as_slice())]
     {
         let mut files: BTreeMap<&PathBuf, [Source; 2]> = BTreeMap::new();
         for one in list {
