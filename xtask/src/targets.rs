@@ -25,12 +25,12 @@ const PROGRAM_S_MAX: u64 = 20 * 60;
 const LOOK_MS: u64 = 50;
 
 /// The programs that take minutes, the longest first: begun last, one of them would run on alone.
-const LONGEST: [&str; 18] = [
+const LONGEST: [&str; 22] = [
+    "cli/litellm",
     "cli/postgres",
     "cli/servers",
     "cli/kill",
     "cli/hostile",
-    "cli/litellm",
     "cli/bad_days",
     "cli/matrix",
     "cli/issuers",
@@ -39,7 +39,11 @@ const LONGEST: [&str; 18] = [
     "cli/aimed",
     "cli/gate",
     "cli/managers",
+    "trace/chains",
+    "cli/scenes",
+    "cli/init",
     "cli/canary",
+    "cli/seen",
     "cli/systemd",
     "store/hostile",
     "journal/hostile",
