@@ -1,4 +1,5 @@
 mod alerted;
+mod init;
 mod issuers;
 mod look;
 mod split;
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use init::InitArgs;
 pub(crate) use issuers::IssuersCommand;
 pub(crate) use look::{Drawn, GraphArgs, LookArgs, ScanArgs, TraceArgs, WhyArgs};
 pub(crate) use split::SplitArgs;
@@ -81,9 +83,9 @@ pub(crate) enum Command {
     /// Draw who takes what from where; read-only
     #[command(after_help = examples::GRAPH)]
     Graph(GraphArgs),
-    /// Write a keyroll.toml to begin with
+    /// Write a keyroll.toml from what is found on this machine, or add to it what is new
     #[command(after_help = examples::INIT)]
-    Init,
+    Init(InitArgs),
     /// Look at everything that a rotation needs, and change nothing
     #[command(after_help = examples::DOCTOR)]
     Doctor(DoctorArgs),

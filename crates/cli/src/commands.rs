@@ -44,7 +44,7 @@ pub(crate) fn run(command: Command, context: &mut Context) -> ExitCode {
         Command::Why(args) => why::run(&args, context),
         Command::Trace(args) => trace::run(&args, context),
         Command::Graph(args) => graph::run(&args, context),
-        Command::Init => init::run(context),
+        Command::Init(args) => init::run(&args, context),
         Command::Doctor(args) => doctor::run(&args, context),
         Command::Secret(command) => secret::run(&command, context),
         Command::Issuers(command) => issuers::run(&command, context),
@@ -87,7 +87,7 @@ fn narrow(command: &Command, context: &mut Context) {
             | Command::Graph(_)
             | Command::Demo(_)
             | Command::DemoPart(_)
-            | Command::Init
+            | Command::Init(_)
             | Command::Schema
             | Command::Completion(_)
             | Command::Man(_)

@@ -6,7 +6,9 @@ pub(crate) const WHY: &str = "Example: keyroll why openai\nExit codes: 0 done, 1
 pub(crate) const TRACE: &str = "Example: keyroll trace openai\nExit codes: 0 done, 1 failed";
 pub(crate) const GRAPH: &str =
     "Example: keyroll graph openai --format svg > openai.svg\nExit codes: 0 done, 1 failed";
-pub(crate) const INIT: &str = "Example: keyroll init\nExit codes: 0 done, 1 failed, nothing changed";
+pub(crate) const INIT: &str = "\
+Example: keyroll init --dry-run
+Exit codes: 0 done, 1 failed, nothing changed";
 pub(crate) const DOCTOR: &str =
     "Example: keyroll doctor\nExit codes: 0 nothing is in the way, 3 findings, 6 needs a person";
 pub(crate) const SECRET_ADD: &str = "\

@@ -7,6 +7,7 @@ mod args;
 mod commands;
 mod config_file;
 mod context;
+mod drafted;
 mod driving;
 #[cfg_attr(not(test), allow(dead_code, reason = "the reference page is made from the registry by a test"))]
 mod env;

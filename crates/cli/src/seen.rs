@@ -13,4 +13,5 @@ pub(crate) use drawn::{dot, drawn, mermaid};
 pub(crate) use look::{Seen, look};
 pub(crate) use meant::{Meant, meant, secret};
 pub(crate) use missed::tell_missed;
+pub(crate) use shown::keeper;
 pub(crate) use svg::svg;

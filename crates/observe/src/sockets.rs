@@ -125,6 +125,12 @@ impl Sockets {
         holders.flatten().any(|holder| holder == process)
     }
 
+    /// Where a process takes connections.
+    pub fn listening_of(&self, process: &ProcessId) -> Vec<SocketAddr> {
+        let held = |number: &u64| self.holders.get(number).is_some_and(|all| all.contains(process));
+        self.listening.iter().filter(|(_, number)| held(number)).map(|(at, _)| *at).collect()
+    }
+
     /// Whether a process holds this machine's end of the connection from a client to one of these places.
     pub fn serves(&self, process: &ProcessId, places: &[SocketAddr], client: SocketAddr) -> bool {
         let client = plain(client);

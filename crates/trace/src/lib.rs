@@ -5,6 +5,7 @@
 
 mod candidates;
 mod chain;
+mod changed;
 mod database;
 mod entries;
 mod evidence;
@@ -14,6 +15,7 @@ mod instance;
 mod joins;
 mod kinds;
 mod label;
+mod logins;
 mod look;
 mod memory;
 mod naming;
@@ -30,6 +32,7 @@ mod users;
 mod values;
 mod verdict;
 mod wal;
+mod writable;
 
 pub use chain::{Chain, Link, Standing};
 pub use evidence::Evidence;
@@ -40,8 +43,10 @@ pub use place::{Place, Record, Sighting, Unseen};
 pub use risks::{Risk, Risks};
 pub use rows::{Row, chains_of, rows};
 pub use secrets::{Found, Managed, Version, secrets};
-pub use service::{Keeper, Service};
+pub use service::{Handle, Keeper, Service};
+pub use slots::is_left_behind;
 pub use survey::{Managers, Options, Store, Survey, SurveyError, survey, survey_with};
 pub use users::User;
 pub use values::{Value, ValueId, Values};
 pub use verdict::{Doubt, Held, Memory, Verdict, verdict};
+pub use writable::{Writable, writable};

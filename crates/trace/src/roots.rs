@@ -3,8 +3,6 @@ use std::path::{Path, PathBuf};
 
 use keyroll_observe::{Listing, Process, has_other_files, read_regular, working_folder};
 
-use crate::Service;
-
 /// Where people and programs keep settings on every machine.
 const EVERYWHERE: [&str; 8] =
     ["/etc", "/root", "/home", "/srv", "/opt", "/usr/local/etc", "/var/spool/cron", "/run/secrets"];
@@ -19,20 +17,26 @@ const USERS_BYTES_MAX: usize = 4 << 20;
 const OF_THE_MACHINE: [&str; 12] =
     ["/", "/usr", "/bin", "/sbin", "/lib", "/boot", "/proc", "/sys", "/dev", "/run", "/tmp", "/var"];
 
-/// The folders that are looked through where none is named: those of settings, the homes of all users, and where programs
-/// run now, this one too; and those of projects, which a container does not run in.
-pub(crate) fn roots(listing: &Listing, services: &[Service]) -> Vec<PathBuf> {
+/// The folders that are looked through where none is named: those of settings, the homes of all users, where programs run
+/// now, this one too, and what managers named.
+pub(crate) fn roots(listing: &Listing, of_managers: BTreeSet<PathBuf>) -> Vec<PathBuf> {
     let standing = EVERYWHERE.iter().chain(&STATE).map(PathBuf::from);
     let ours = |process: &&Process| !has_other_files(&process.id).unwrap_or(true);
     let running = listing.seen.iter().filter(ours).filter_map(|process| working_folder(&process.id).ok());
-    let projects = services.iter().filter_map(|service| service.project.clone());
-    let theirs = running.chain(projects).filter(|folder| is_somebodys(folder));
-    let all: BTreeSet<PathBuf> = standing.chain(homes()).chain(theirs).collect();
+    let found = running.chain(of_managers).filter(|folder| is_somebodys(folder));
+    let all: BTreeSet<PathBuf> = standing.chain(of_users()).chain(found).collect();
     all.into_iter().filter(|root| root.exists()).collect()
 }
 
+/// The folders that may be somebody's home: those of all users, or of what was named each folder itself and the homes below.
+pub(crate) fn homes(named: &[PathBuf]) -> Vec<PathBuf> {
+    let within = |home: &PathBuf| named.is_empty() || named.iter().any(|root| home.starts_with(root));
+    let all: BTreeSet<PathBuf> = of_users().into_iter().filter(within).chain(named.iter().cloned()).collect();
+    all.into_iter().collect()
+}
+
 /// The homes of the users of this machine.
-fn homes() -> Vec<PathBuf> {
+fn of_users() -> Vec<PathBuf> {
     let Ok(users) = read_regular(Path::new("/etc/passwd"), USERS_BYTES_MAX) else { return Vec::new() };
     let text = String::from_utf8_lossy(&users.bytes).into_owned();
     let home = |line: &str| line.split(':').nth(5).map(PathBuf::from);

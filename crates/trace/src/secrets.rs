@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use keyroll_needle::Encoding;
 use keyroll_secret::Fingerprint;
 
 use crate::joins::Joins;
@@ -61,6 +62,17 @@ impl Found {
     pub fn copies_differ(&self) -> bool {
         let at_rest = self.sightings.iter().filter(|one| one.place.process().is_none());
         at_rest.map(|one| one.value).collect::<BTreeSet<_>>().len() > 1
+    }
+
+    /// The copy at rest that holds another value than this one and was changed last; what is left behind of a file says
+    /// nothing of what is meant now.
+    pub fn other_than(&self, value: ValueId) -> Option<(&Place, &Sighting)> {
+        let others = self.copies().into_iter().filter(|(place, sighting)| {
+            let leftover = place.file().is_some_and(|file| slots::leftover_of(file).is_some());
+            sighting.value != value && !leftover
+        });
+        let changed = |place: &Place| place.file()?.metadata().ok()?.modified().ok();
+        others.max_by_key(|(place, sighting)| (sighting.encoding == Encoding::Raw, changed(place)))
     }
 
     /// Whether a chain takes one of its values.
@@ -199,9 +211,10 @@ struct Slot<'s> {
 fn slots_of(survey: &Survey) -> Vec<Slot<'_>> {
     let mut named: Vec<(&Path, &str, u64, &Sighting)> = Vec::new();
     for sighting in &survey.sightings {
-        if let (Place::File { path, line }, Some(name)) = (&sighting.place, sighting.name.as_deref()) {
-            named.push((path, name, *line, sighting));
-        }
+        let (Place::File { path, line }, Some(name)) = (&sighting.place, sighting.name.as_deref()) else {
+            continue;
+        };
+        named.push((path, name, *line, sighting));
     }
     named.sort_by_key(|(path, name, line, _)| (*path, *name, *line));
     let mut all: Vec<Slot<'_>> = Vec::new();
@@ -222,7 +235,9 @@ fn join_slots(survey: &Survey, joins: &mut Joins) {
     let mut same: BTreeMap<(PathBuf, &str, usize), Vec<ValueId>> = BTreeMap::new();
     for slot in slots_of(survey) {
         let file = slots::leftover_of(slot.path).unwrap_or_else(|| slot.path.to_owned());
-        same.entry((file, slot.name, slot.number)).or_default().push(slot.sighting.value);
+        // A file that is one value has one slot, whatever its name is.
+        let name = if slot.sighting.slot == Some(keyroll_copy::Slot::Whole) { "" } else { slot.name };
+        same.entry((file, name, slot.number)).or_default().push(slot.sighting.value);
     }
     same.into_values().for_each(|values| joins.all(values.into_iter()));
 }
@@ -261,7 +276,6 @@ fn whereabouts(found: &Found, projects: &mut slots::Projects) -> String {
 
 #[cfg(test)]
 mod tests {
-    use keyroll_needle::Encoding;
     use keyroll_observe::{Listing, ProcessId};
     use keyroll_secret::{FingerprintKey, SecretBytes};
 
@@ -373,6 +387,7 @@ mod tests {
             what: "EnvironmentFile=/srv/a/api.env".to_owned(),
             value: Some(now),
             standing: Standing::Wins,
+            read_later: false,
             applies: None,
             seems: None,
         };
@@ -380,6 +395,7 @@ mod tests {
         survey.services.push(Service {
             keeper: Keeper::Systemd,
             name: "api".to_owned(),
+            handle: crate::Handle::None,
             processes: vec![process(9)],
             project: None,
             chains: vec![chain],

@@ -1,3 +1,4 @@
+mod agents;
 mod around;
 mod asked;
 mod build;
@@ -11,6 +12,7 @@ mod dotenv_calls;
 mod env_file;
 mod environment_d;
 mod mounted;
+mod openclaw;
 mod pm2;
 mod sessions;
 mod source;
@@ -48,8 +50,48 @@ pub enum Keeper {
     Cron,
     /// A person's session: a shell and what was started from it.
     Session,
+    /// A program whose own files say where its keys are. What is known of it is from its documents: it is explained, and
+    /// not delivered.
+    Agent,
     /// Nobody who is known.
     Nobody,
+}
+
+/// By what its keeper knows a service: what a rotation would tell it with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Handle {
+    /// A unit of systemd.
+    Unit {
+        /// Its whole name.
+        name: String,
+        /// The user whose own manager has it.
+        user: Option<String>,
+    },
+    /// A service of docker compose.
+    Compose {
+        /// The project's folder.
+        folder: PathBuf,
+        /// The service.
+        service: String,
+    },
+    /// A container that was made by hand, by its name.
+    Container(String),
+    /// An app of pm2.
+    Pm2 {
+        /// The ecosystem file, where one lies beside the app.
+        ecosystem: Option<PathBuf>,
+        /// pm2's own folder.
+        home: PathBuf,
+    },
+    /// A program of supervisord.
+    Supervisor {
+        /// The file that it is configured by, where it can be found.
+        config: Option<PathBuf>,
+    },
+    /// A job of a crontab.
+    Cron(PathBuf),
+    /// Nothing that could be told.
+    None,
 }
 
 /// What is kept running, with the processes that it consists of now.
@@ -59,6 +101,8 @@ pub struct Service {
     pub keeper: Keeper,
     /// Its name there.
     pub name: String,
+    /// By what it is told.
+    pub handle: Handle,
     /// Its processes, masters and workers alike; none where it does not run.
     pub processes: Vec<ProcessId>,
     /// The folder of its project: where its manifest stands.
@@ -74,16 +118,24 @@ impl Service {
     }
 }
 
+/// What is kept running on a machine.
+pub(crate) struct Running {
+    pub(crate) services: Vec<Service>,
+    /// Where their files stand.
+    pub(crate) folders: BTreeSet<PathBuf>,
+    pub(crate) unseen: Vec<Unseen>,
+}
+
 /// Every service of this machine with its chains. What managers keep is a place of its own: it is added to `sightings`.
-/// `values` knows every value of a chain afterwards.
+/// `values` knows every value of a chain afterwards. `homes`: where programs that call models keep what is theirs.
 pub(crate) fn services(
     listing: &Listing,
     starts: &BTreeMap<ProcessId, Start>,
-    docker: &Docker,
+    (docker, homes): (&Docker, &[PathBuf]),
     rules: &'static Rules,
     values: &mut Values,
     sightings: &mut Vec<Sighting>,
-) -> (Vec<Service>, Vec<Unseen>) {
+) -> Running {
     let mut around = Around::new(listing, starts, rules);
     let Asked { containers, units, pm2 } = Asked::ask(listing, docker, &around.users);
     let own: BTreeSet<u32> = own_tree(listing).into_iter().collect();
@@ -110,11 +162,15 @@ pub(crate) fn services(
     for one in &mut all {
         dotenv::add(&around, one);
     }
+    agents::add(&mut around, homes, &mut all);
+    openclaw::add(&mut around, homes, &mut all);
     let mut sighted: BTreeSet<Sighting> = sightings.drain(..).collect();
+    let Around { mut folders, unseen, .. } = around;
+    folders.extend(all.iter().filter_map(|one| one.project.clone()));
     let services = all.into_iter().map(|one| build::service(one, rules, values, &mut sighted)).collect();
     for (image, variables) in images {
         build::in_image(&image, variables, rules, values, &mut sighted);
     }
     sightings.extend(sighted);
-    (services, around.unseen)
+    Running { services, folders, unseen }
 }

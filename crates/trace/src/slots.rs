@@ -58,6 +58,11 @@ pub(crate) fn leftover_of(file: &Path) -> Option<PathBuf> {
     (left.len() < name.len()).then(|| file.with_file_name(OsStr::from_bytes(left)))
 }
 
+/// Whether a file is by its name a copy that somebody or something left behind.
+pub fn is_left_behind(file: &Path) -> bool {
+    leftover_of(file).is_some()
+}
+
 fn shortened(name: &[u8]) -> Option<&[u8]> {
     let text = std::str::from_utf8(name).ok()?;
     let ends = LEFTOVER_ENDS.iter().find_map(|end| text.strip_suffix(end));

@@ -10,14 +10,18 @@ use keyroll_observe::{
 };
 use keyroll_secret::{FingerprintKey, SecretBytes};
 
-use crate::look::{Known, Seen, candidates, known};
+use crate::look::{AllKnown, Known, Seen, candidates, candidates_in_pieces, known, known_in_pieces};
 use crate::processes::Running;
-use crate::roots::roots;
+use crate::roots::{homes, roots};
 use crate::service::services;
 use crate::{Instance, Place, Service, Sighting, Unseen, ValueId, Values, files};
 
 /// The largest file that is read whole, bytes: a database is taken apart in memory, and two are at a time.
 const FILE_BYTES_MAX: usize = 16 << 20;
+
+/// How much of a larger one is searched for known values, bytes, and of all such files together: on two cores a second or two.
+const LARGE_FILE_BYTES_MAX: u64 = 256 << 20;
+const LARGE_BYTES_MAX: u64 = 1 << 30;
 
 /// The most files that are searched for known values.
 const FILES_MAX: usize = 400_000;
@@ -115,17 +119,19 @@ pub fn survey_with(
         uid: None,
     });
     unseen.extend(hidden);
-    let (services, of_services) =
-        services(&listing, running.starts(), &managers.docker, rules, &mut values, &mut sightings);
-    unseen.extend(of_services);
+    let homes = homes(&options.roots);
+    let around = (&managers.docker, homes.as_slice());
+    let kept = services(&listing, running.starts(), around, rules, &mut values, &mut sightings);
+    unseen.extend(kept.unseen);
+    let services = kept.services;
     let (instances, stores) = (BTreeMap::new(), Vec::new());
     let mut survey = Survey { values, sightings, listing, instances, files: 0, stores, services, unseen };
-    let roots = if options.roots.is_empty() {
-        roots(&survey.listing, &survey.services)
-    } else {
-        options.roots.clone()
+    let roots = match options.roots.is_empty() {
+        true => roots(&survey.listing, kept.folders),
+        false => options.roots.clone(),
     };
     survey.by_name(&roots, options.wait, rules);
+    survey.derive();
     survey.by_value(&roots, options.wait);
     survey.held_by(running, options.wait);
     survey.sightings.sort();
@@ -135,14 +141,22 @@ pub fn survey_with(
 }
 
 fn limits(wait: Duration) -> FileLimits {
-    FileLimits { wait, file_bytes_max: FILE_BYTES_MAX, files_max: FILES_MAX, ..FileLimits::default() }
+    FileLimits {
+        wait,
+        file_bytes_max: FILE_BYTES_MAX,
+        large_file_bytes_max: LARGE_FILE_BYTES_MAX,
+        large_bytes_max: LARGE_BYTES_MAX,
+        files_max: FILES_MAX,
+        ..FileLimits::default()
+    }
 }
 
 impl Survey {
     /// What looks like a secret, or is called one.
     fn by_name(&mut self, roots: &[PathBuf], wait: Duration, rules: &'static Rules) {
-        let look: Look<Seen> = Arc::new(move |path, bytes| candidates(path, bytes, rules));
-        let report = look_at_files(roots, files::settings, limits(wait), &look, &mut |path, seen| {
+        let look: Look<Seen> = Look::new(move |path, bytes| candidates(path, bytes, rules))
+            .and_in_pieces(move |path, pieces| candidates_in_pieces(path, pieces, rules));
+        let report = look_at_files(roots, files::settings, limits(wait), look, &mut |path, seen| {
             self.unseen.extend(seen.unseen.map(|reason| Unseen { what: shown(path), reason, uid: None }));
             self.stores.extend(seen.sealed.map(|kind| Store { path: path.to_owned(), kind }));
             for one in seen.held {
@@ -168,6 +182,21 @@ impl Survey {
         }
     }
 
+    /// What is another value in base64 or the like is a copy of that one, wherever it stands.
+    fn derive(&mut self) {
+        let derived = self.values.derive();
+        for one in &mut self.sightings {
+            if let Some((of, encoding)) = derived.get(&one.value) {
+                (one.value, one.encoding) = (*of, *encoding);
+            }
+        }
+        let links =
+            self.services.iter_mut().flat_map(|one| &mut one.chains).flat_map(|chain| &mut chain.links);
+        for value in links.filter_map(|link| link.value.as_mut()) {
+            *value = derived.get(value).map_or(*value, |(of, _)| *of);
+        }
+    }
+
     /// Every value is looked for again in what runs, and every process becomes an instance of what it holds.
     fn held_by(&mut self, mut running: Running, wait: Duration) {
         let needles = self.values.needles();
@@ -183,10 +212,16 @@ impl Survey {
         let mut there: BTreeSet<(ValueId, Place)> =
             self.sightings.iter().map(|one| (one.value, one.place.clone())).collect();
         let needles = Arc::new(needles);
-        let look: Look<Vec<Known>> = Arc::new(move |path, bytes| known(path, bytes, &needles));
-        let sightings = &mut self.sightings;
-        let report = look_at_files(roots, files::everything, limits(wait), &look, &mut |_, found| {
-            for one in found {
+        let again = Arc::clone(&needles);
+        let look: Look<AllKnown> = Look::new(move |path, bytes| known(path, bytes, &needles))
+            .and_in_pieces(move |path, pieces| known_in_pieces(path, pieces, &again));
+        let (sightings, unseen) = (&mut self.sightings, &mut self.unseen);
+        let report = look_at_files(roots, files::everything, limits(wait), look, &mut |path, found| {
+            if found.more {
+                let reason = "it has known values at more places than are told".to_owned();
+                unseen.push(Unseen { what: shown(path), reason, uid: None });
+            }
+            for one in found.held {
                 if there.insert((one.value, one.place.clone())) {
                     let Known { value, place, name, slot, encoding } = one;
                     sightings.push(Sighting { value, place, name, slot, encoding });

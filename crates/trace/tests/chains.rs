@@ -13,6 +13,8 @@
 mod bad_days;
 #[path = "chains/containers.rs"]
 mod containers;
+#[path = "chains/openclaw.rs"]
+mod openclaw;
 #[path = "chains/pm2.rs"]
 mod pm2;
 #[path = "chains/programs.rs"]

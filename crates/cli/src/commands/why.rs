@@ -108,6 +108,7 @@ fn used(user: &User, chain: &keyroll_trace::Chain, link: &keyroll_trace::Link) -
         Standing::Wins => format!("it wins for {name}"),
         Standing::Shadowed => format!("it is a decoy for {name}: {winner} wins"),
         Standing::NotRead => format!("{name} does not read it: {winner} wins"),
+        Standing::NotThere => format!("{name} would read it, and it is not there: {winner} wins"),
         Standing::NotVisible(why) => format!("whether {name} takes it is not visible ({why})"),
     }
 }

@@ -100,6 +100,7 @@ impl Seen {
                 Standing::Wins => ("wins", None),
                 Standing::Shadowed => ("shadowed", None),
                 Standing::NotRead => ("not read", None),
+                Standing::NotThere => ("not there", None),
                 Standing::NotVisible(why) => ("not visible", Some(why)),
             };
             LinkShown {
@@ -139,6 +140,7 @@ pub(crate) fn keeper(keeper: Keeper) -> &'static str {
         Keeper::Supervisord => "supervisord",
         Keeper::Cron => "cron",
         Keeper::Session => "a session",
+        Keeper::Agent => "an agent: explained, not delivered yet",
         Keeper::Nobody => "nobody",
     }
 }

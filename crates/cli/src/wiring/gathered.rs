@@ -65,6 +65,13 @@ impl Gathered {
         }
     }
 
+    /// Every value, with its field.
+    pub(crate) fn values(&self) -> impl Iterator<Item = (&str, &SecretBytes)> {
+        self.fields
+            .iter()
+            .flat_map(|(name, values)| values.iter().map(move |(value, _)| (name.as_str(), value)))
+    }
+
     /// The one value of a field; `None` where no place holds it.
     ///
     /// Errors: each of several values by its fingerprint, with its places. No value is among them.

@@ -1,4 +1,5 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use keyroll_leak::Rules;
 use keyroll_manager::{Variables, user_names};
@@ -14,6 +15,8 @@ pub(crate) struct Around<'a> {
     pub(crate) listing: &'a Listing,
     pub(crate) users: BTreeMap<u32, String>,
     pub(crate) unseen: Vec<Unseen>,
+    /// Where files of services stand: folders of projects, what is mounted into containers, volumes too.
+    pub(crate) folders: BTreeSet<PathBuf>,
     starts: &'a BTreeMap<ProcessId, Start>,
     of_pid: BTreeMap<u32, &'a Process>,
     children: BTreeMap<u32, Vec<&'a Process>>,
@@ -31,7 +34,8 @@ impl<'a> Around<'a> {
         for one in &listing.seen {
             children.entry(one.ppid).or_default().push(one);
         }
-        Self { listing, users: user_names(), unseen: Vec::new(), starts, of_pid, children, rules }
+        let (users, unseen, folders) = (user_names(), Vec::new(), BTreeSet::new());
+        Self { listing, users, unseen, folders, starts, of_pid, children, rules }
     }
 
     /// The process of this number.

@@ -30,8 +30,8 @@ pub(crate) fn service(
     }
     let names = names.into_iter().take(CHAINS_MAX);
     let chains = names.map(|name| chain(name, &kept.sources, rules, values, sightings)).collect();
-    let name = printable(&kept.name);
-    Service { keeper: kept.keeper, name, processes: kept.processes, project: kept.project, chains }
+    let Kept { keeper, name, handle, processes, project, .. } = kept;
+    Service { keeper, name: printable(&name), handle, processes, project, chains }
 }
 
 /// A name that somebody else gave, without what a terminal would obey.
@@ -62,7 +62,7 @@ pub(crate) fn in_image(
 }
 
 fn is_secret(name: &str, entry: &Entry, rules: &'static Rules, values: &Values) -> bool {
-    let Ok(value) = &entry.value else { return names_a_secret(name) };
+    let Ok(value) = &entry.value else { return entry.secret || names_a_secret(name) };
     entry.secret || within(name, value.expose(), rules).is_some() || values.of(value).is_some()
 }
 
@@ -101,10 +101,14 @@ fn chain(
     let mut decided = false;
     for source in sources {
         let entry = source.entries.get(name);
+        if source.missing && !decided {
+            links.push(not_there(source));
+        }
         let standing = match (entry, source.read, source.closed) {
             (None, Read::Start | Read::Perhaps(_), Some(why)) if !decided => Standing::NotVisible(why),
             (None, _, _) => continue,
             (Some(_), Read::Not, _) => Standing::NotRead,
+            (Some(_), Read::Loses, _) => Standing::Shadowed,
             (Some(_), Read::Start | Read::Perhaps(_), _) if decided => Standing::Shadowed,
             (Some(_), Read::Perhaps(why), _) => Standing::NotVisible(why),
             (Some(Entry { value: Err(why), .. }), Read::Start, _) => {
@@ -133,11 +137,24 @@ fn chain(
             what: printable(&source.what),
             value,
             standing,
+            read_later: source.read_later,
             applies: source.applies.as_deref().map(printable),
             seems: source.seems.as_deref().map(printable),
         });
     }
     Chain { name: printable(name), links }
+}
+
+/// A file that would be read where this chain goes on, and is not there.
+fn not_there(source: &Source) -> Link {
+    Link {
+        place: None,
+        what: printable(&source.what),
+        value: None,
+        standing: Standing::NotThere,
+        applies: source.applies.as_deref().map(printable),
+        seems: source.seems.as_deref().map(printable),
+    }
 }
 
 fn place(name: &str, entry: &Entry, source: &Source) -> Option<Place> {
@@ -147,6 +164,7 @@ fn place(name: &str, entry: &Entry, source: &Source) -> Option<Place> {
         Origin::Kept(record, of) => {
             Some(Place::Record { record: *record, of: of.clone(), variable: name.to_owned() })
         }
+        Origin::At(place) => Some(place.clone()),
         Origin::Nowhere => None,
     }
 }

@@ -61,7 +61,7 @@ fn written_before(origin: &Origin, began: u64) -> bool {
         Origin::File(path) => {
             changed_ms(path).is_some_and(|changed| changed.saturating_add(MARGIN_MS) <= began)
         }
-        Origin::Start(_) | Origin::Kept(..) | Origin::Nowhere => false,
+        Origin::Start(_) | Origin::Kept(..) | Origin::At(_) | Origin::Nowhere => false,
     }
 }
 

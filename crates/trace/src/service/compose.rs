@@ -10,7 +10,7 @@ use super::around::Around;
 use super::containers::{image, made_with, processes, record};
 use super::mounted::{Inside, mounted};
 use super::source::{Entry, Kept, Origin, Read, Source};
-use super::{Keeper, env_file, sessions};
+use super::{Handle, Keeper, env_file, sessions};
 
 /// The most entries of an `env_file:` that are looked at.
 const ENV_FILES_MAX: usize = 32;
@@ -59,6 +59,7 @@ pub(super) fn composed(around: &mut Around<'_>, containers: Vec<ContainerSources
     Some(Kept {
         keeper: Keeper::Compose,
         name: format!("{}/{}", of.project, of.service),
+        handle: Handle::Compose { folder: of.folder.clone(), service: of.service.clone() },
         main: processes.first().copied(),
         processes,
         project: Some(of.folder.clone()),

@@ -9,7 +9,7 @@ use keyroll_secret::SecretBytes;
 use super::around::Around;
 use super::mounted::{Inside, mounted};
 use super::source::{Kept, Origin, Source};
-use super::{Keeper, compose};
+use super::{Handle, Keeper, compose};
 use crate::{Record, Unseen};
 
 /// The program that keeps each container of podman. Source: conmon(8).
@@ -35,6 +35,7 @@ pub(crate) fn kept(
     let mut of_service: BTreeMap<(String, String), Vec<ContainerSources>> = BTreeMap::new();
     let mut all = Vec::new();
     for one in containers {
+        around.folders.extend(one.mounts.iter().map(|(here, _)| here.clone()));
         match &one.compose {
             Some(of) => of_service.entry((of.project.clone(), of.service.clone())).or_default().push(one),
             None => all.push(plain(around, one)),
@@ -73,7 +74,8 @@ fn plain(around: &Around<'_>, one: ContainerSources) -> Kept {
     sources.extend(mounted(around, &inside).into_iter().map(|source| source.applied_by(&restart)));
     let processes = processes(around, &one);
     let main = processes.first().copied();
-    Kept { keeper: Keeper::Docker, name: one.name, processes, main, project: None, sources }
+    let handle = Handle::Container(one.name.clone());
+    Kept { keeper: Keeper::Docker, name: one.name, handle, processes, main, project: None, sources }
 }
 
 /// What a container was made with itself.

@@ -3,10 +3,10 @@ use std::path::Path;
 use keyroll_manager::{Cron, CronJob, CronTable};
 use keyroll_observe::{ProcessId, shown};
 
-use super::Keeper;
 use super::around::Around;
 use super::env_file;
 use super::source::{Entry, Kept, Source};
+use super::{Handle, Keeper};
 
 /// Where it is said what a job's environment is made of beside its table. Source: pam.d(5), pam_env(8).
 const PAM: [&str; 2] = ["/etc/pam.d/cron", "/etc/pam.d/crond"];
@@ -35,6 +35,7 @@ pub(crate) fn of_table(around: &Around<'_>, path: &Path, table: &CronTable) -> V
         Kept {
             keeper: Keeper::Cron,
             name: format!("{} line {}", shown(path), job.line),
+            handle: Handle::Cron(path.to_owned()),
             main: processes.first().copied(),
             processes,
             project: path.parent().map(Path::to_owned),

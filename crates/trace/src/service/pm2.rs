@@ -6,10 +6,10 @@ use keyroll_observe::shown;
 use keyroll_port::Failure;
 use keyroll_secret::SecretBytes;
 
-use super::Keeper;
 use super::around::Around;
 use super::env_file;
 use super::source::{Entry, Kept, Origin, Read, Source, word};
+use super::{Handle, Keeper};
 use crate::Record;
 
 /// What a person calls the file that apps are started from.
@@ -118,16 +118,20 @@ fn app(
         sources.push(source);
     }
     for (path, saved) in dumps {
+        let file = env_file::read(path).unwrap_or_else(|_| SecretBytes::new(Vec::new()));
         for app in saved.iter().filter(|app| app.name == name) {
-            let variables = app.variables.iter().map(|(name, value)| (name.clone(), value.duplicate()));
+            let at = |name: &String| env_file::line_of(file.expose(), name);
+            let entries = app.variables.iter();
+            let entries = entries.map(|(name, value)| (name.clone(), Entry::at(at(name), value.duplicate())));
             let source = Source::of_file(format!("{}, from which a boot starts", shown(path)), path);
-            let source = source.holding(variables.collect()).read(Read::Not);
+            let source = Source { entries: entries.collect(), ..source.read(Read::Not) };
             sources.push(source.applied_by(format!("{right}, then pm2 save")).not_by(&wrong));
         }
     }
     Kept {
         keeper: Keeper::Pm2,
         name,
+        handle: Handle::Pm2 { ecosystem: file, home: daemon.home.clone() },
         processes,
         main: mains.first().copied(),
         project: Some(folder),

@@ -5,8 +5,8 @@ use keyroll_manager::Variables;
 use keyroll_observe::ProcessId;
 use keyroll_secret::SecretBytes;
 
-use super::Keeper;
-use crate::Record;
+use super::{Handle, Keeper};
+use crate::{Place, Record};
 
 /// What a source says of one name.
 pub(crate) struct Entry {
@@ -29,7 +29,7 @@ impl Entry {
 }
 
 /// Where a source stands.
-#[derive(Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Origin {
     /// In a file.
     File(PathBuf),
@@ -37,6 +37,8 @@ pub(crate) enum Origin {
     Start(ProcessId),
     /// In what a manager keeps.
     Kept(Record, String),
+    /// In a row of a database.
+    At(Place),
     /// Nowhere that can be pointed at.
     Nowhere,
 }
@@ -46,6 +48,8 @@ pub(crate) enum Origin {
 pub(crate) enum Read {
     /// It does.
     Start,
+    /// It does, and another one wins whatever stands here: one of another name.
+    Loses,
     /// It does not: something else must happen before, or nothing reads it any more.
     Not,
     /// It cannot be told, and why.
@@ -57,11 +61,15 @@ pub(crate) struct Source {
     pub(crate) what: String,
     pub(crate) origin: Origin,
     pub(crate) entries: BTreeMap<String, Entry>,
+    /// It is a file that may be missing, and is.
+    pub(crate) missing: bool,
     /// It may hold any name, and cannot be read: why.
     pub(crate) closed: Option<&'static str>,
     pub(crate) read: Read,
     /// Each start reads it anew, as it is then.
     pub(crate) each_start: bool,
+    /// The program reads it by itself, after it has begun.
+    pub(crate) read_later: bool,
     pub(crate) applies: Option<String>,
     pub(crate) seems: Option<String>,
 }
@@ -72,9 +80,11 @@ impl Source {
             what: what.into(),
             origin,
             entries: BTreeMap::new(),
+            missing: false,
             closed: None,
             read: Read::Start,
             each_start: false,
+            read_later: false,
             applies: None,
             seems: None,
         }
@@ -119,11 +129,19 @@ impl Source {
         let (apart, left) =
             std::mem::take(&mut self.entries).into_iter().partition(|(name, entry)| mine(name, entry));
         self.entries = left;
-        let mut other = Self::new(self.what.clone(), self.origin.clone()).read(Read::Not);
-        other.entries = apart;
-        other.applies.clone_from(&self.applies);
-        other.seems.clone_from(&self.seems);
-        other
+        self.part(apart).read(Read::Not)
+    }
+
+    /// The same place with other entries.
+    pub(crate) fn part(&self, entries: BTreeMap<String, Entry>) -> Self {
+        Self {
+            entries,
+            what: self.what.clone(),
+            origin: self.origin.clone(),
+            applies: self.applies.clone(),
+            seems: self.seems.clone(),
+            ..*self
+        }
     }
 
     /// The value of a name, where it is told.
@@ -141,7 +159,7 @@ impl Source {
     }
 
     pub(crate) fn says_nothing(&self) -> bool {
-        self.entries.is_empty() && self.closed.is_none()
+        self.entries.is_empty() && self.closed.is_none() && !self.missing
     }
 }
 
@@ -149,6 +167,7 @@ impl Source {
 pub(crate) struct Kept {
     pub(crate) keeper: Keeper,
     pub(crate) name: String,
+    pub(crate) handle: Handle,
     pub(crate) processes: Vec<ProcessId>,
     /// The process that its program begins in.
     pub(crate) main: Option<ProcessId>,
@@ -160,7 +179,7 @@ pub(crate) struct Kept {
 impl Kept {
     /// A service of which nothing is told but its processes.
     pub(crate) fn untold(keeper: Keeper, name: String, processes: Vec<ProcessId>) -> Self {
-        Self { keeper, name, processes, main: None, project: None, sources: Vec::new() }
+        Self { keeper, name, handle: Handle::None, processes, main: None, project: None, sources: Vec::new() }
     }
 }
 

@@ -5,9 +5,9 @@ use keyroll_manager::{Assigned, SupervisorConfig, Supervisord, Variables};
 use keyroll_observe::{ProcessId, shown};
 use keyroll_secret::SecretBytes;
 
-use super::Keeper;
 use super::around::Around;
 use super::source::{Entry, Kept, Origin, Read, Source, word};
+use super::{Handle, Keeper};
 use crate::Record;
 
 /// The programs of every supervisord that runs.
@@ -62,7 +62,8 @@ fn programs(around: &mut Around<'_>, daemon: &Supervisord) -> Vec<Kept> {
         let mains: Vec<ProcessId> = mine.iter().map(|one| one.process).collect();
         let processes = mains.iter().flat_map(|main| around.tree(*main)).collect();
         let (keeper, main, project) = (Keeper::Supervisord, mains.first().copied(), project.clone());
-        Kept { keeper, name, processes, main, project, sources }
+        let handle = Handle::Supervisor { config: daemon.config.clone() };
+        Kept { keeper, name, handle, processes, main, project, sources }
     };
     names.into_iter().map(with).collect()
 }

@@ -8,10 +8,9 @@ use keyroll_observe::{ProcessId, shown};
 use keyroll_port::Failure;
 use keyroll_secret::SecretBytes;
 
-use super::Keeper;
 use super::around::Around;
 use super::source::{Entry, Kept, Origin, Read, Source, word};
-use super::{credentials, env_file, environment_d};
+use super::{Handle, Keeper, credentials, env_file, environment_d};
 use crate::Record;
 
 /// The services of the system's manager and of the users' own ones.
@@ -45,6 +44,7 @@ fn of_manager(
 fn service(around: &Around<'_>, unit: UnitSources, user: Option<&str>, of_manager: &Variables) -> Kept {
     let keeper = if user.is_some() { Keeper::SystemdUser } else { Keeper::Systemd };
     let name = user.map_or_else(|| unit.unit.clone(), |user| format!("{} of {user}", unit.unit));
+    let handle = Handle::Unit { name: unit.unit.clone(), user: user.map(str::to_owned) };
     let processes = processes(around, &unit, user);
     let main = processes.iter().find(|id| id.pid == unit.main_pid).copied();
     let project = unit.of_unit.first().and_then(|path| path.parent()).map(Path::to_owned);
@@ -62,7 +62,10 @@ fn service(around: &Around<'_>, unit: UnitSources, user: Option<&str>, of_manage
     sources = wrapped(unit.wrapper, &unit.unit, fragment, sources, &verbs);
     sources.extend(credentials::sources(&files, &unit.credentials, &verbs));
     sources.retain(|source| !source.says_nothing());
-    Kept { keeper, name, processes, main, project, sources }
+    if sources.iter().all(|source| source.missing) {
+        sources.clear();
+    }
+    Kept { keeper, name, handle, processes, main, project, sources }
 }
 
 /// The files of one `EnvironmentFile=`; of a pattern what is later wins.
@@ -72,7 +75,8 @@ fn environment_file(file: &EnvironmentFile, verbs: &Verbs) -> Vec<Source> {
         if path != file.written {
             what = format!("{} of {what}", shown(path));
         }
-        env_file::source(what, path).applied_by(&verbs.restart).not_by(&verbs.reload)
+        let read = if file.optional { env_file::optional(what, path) } else { env_file::source(what, path) };
+        read.applied_by(&verbs.restart).not_by(&verbs.reload)
     };
     let there = file.files.iter().any(|path| path.exists());
     if !there && !file.optional {

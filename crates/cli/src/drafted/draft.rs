@@ -1,0 +1,199 @@
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use keyroll_config::{FoundSecret, Name};
+use keyroll_needle::Encoding;
+use keyroll_observe::{Sockets, shown};
+use keyroll_trace::{Found, Keeper, Place, Standing, Survey, chains_of, is_left_behind};
+
+use super::consumer::{Around, Drafted, at_rest, drafted};
+use super::issuer::issuer;
+
+/// How long the connections of the machine may be looked at.
+const SOCKETS_WAIT: Duration = Duration::from_secs(5);
+
+/// The most things of one name.
+const NUMBER_MAX: u32 = 1_000;
+
+/// How many places of one secret are named one by one.
+const NAMED_MAX: usize = 24;
+
+/// A secret that was found, as it would be written.
+pub(crate) struct Draft<'s> {
+    pub(crate) found: &'s Found,
+    pub(crate) secret: FoundSecret,
+    pub(super) consumers: Vec<Drafted>,
+    /// What is no part of it, and why.
+    pub(crate) left: Vec<String>,
+    /// How many use it and are no consumers.
+    users_left: usize,
+    /// What a person has to fill in besides what its consumers need.
+    pub(super) open: Vec<String>,
+}
+
+/// What is drafted.
+pub(crate) struct Wanted<'s> {
+    pub(crate) survey: &'s Survey,
+    /// Where copies must stand; empty = anywhere.
+    pub(crate) roots: Vec<PathBuf>,
+    /// The folder of keyroll.toml.
+    pub(crate) folder: &'s Path,
+    /// They were asked for by name: also what nobody runs on is drafted.
+    pub(crate) named: bool,
+}
+
+/// Every secret that somebody runs on, and those that were left out, by name.
+pub(crate) fn drafts<'s>(wanted: &Wanted<'s>, all: &[&'s Found]) -> (Vec<Draft<'s>>, Vec<String>) {
+    let sockets = Sockets::read(&wanted.survey.listing, &[], SOCKETS_WAIT).ok();
+    let around = Around { survey: wanted.survey, folder: wanted.folder, sockets: sockets.as_ref() };
+    let (mut drafts, mut left_out) = (Vec::new(), Vec::new());
+    let mut given = BTreeSet::new();
+    for found in all {
+        let below = |root: &PathBuf| {
+            found.sightings.iter().filter_map(|one| one.place.file()).any(|path| path.starts_with(root))
+        };
+        if !wanted.roots.is_empty() && !wanted.roots.iter().any(below) {
+            continue;
+        }
+        let Some(name) = named(&found.name, &mut given) else { continue };
+        let mut draft = draft(&around, found, name);
+        if draft.consumers.is_empty() && (wanted.named || found.managed) {
+            resting(&around, &mut draft);
+        }
+        match draft.consumers.is_empty() && !found.managed {
+            true => left_out.push(match draft.users_left {
+                0 => format!("{}: nobody who is known runs on it", found.name),
+                _ => format!("{}: {}", found.name, draft.left.first().map_or("", String::as_str)),
+            }),
+            false => drafts.push(draft),
+        }
+    }
+    (drafts, left_out)
+}
+
+fn draft<'s>(around: &Around<'_>, found: &'s Found, name: Name) -> Draft<'s> {
+    let issuer = issuer(around.survey, found, name.as_str());
+    let mut left = Vec::new();
+    let mut consumers = Vec::new();
+    let mut given = BTreeSet::new();
+    for user in &found.users {
+        match drafted(around, found, user, &mut |word| named(word, &mut given)) {
+            Ok(one) => consumers.push(one),
+            Err(why) => left.push(why),
+        }
+    }
+    let users_left = left.len();
+    let read: BTreeSet<Place> = consumers.iter().flat_map(|one| one.reads.iter().cloned()).collect();
+    left.extend(left_out(around, found, &read));
+    let mut notes = vec![together(&consumers)];
+    if found.copies_differ() {
+        notes.push(format!("its copies hold different values: keyroll why {}", found.name));
+    }
+    notes.extend(issuer.notes);
+    let secret = FoundSecret { name, notes, issuer: issuer.written, admin: issuer.admin };
+    Draft { found, secret, consumers, left, users_left, open: issuer.open }
+}
+
+/// Shared or local.
+fn together(consumers: &[Drafted]) -> String {
+    let names: Vec<&str> = consumers.iter().map(|one| one.consumer.name.as_str()).collect();
+    match names.as_slice() {
+        [] => "nobody who is known runs on it".to_owned(),
+        [only] => format!("used by {only} alone"),
+        several => {
+            format!("shared by {}: one rotation moves all of them, one after the other", several.join(", "))
+        }
+    }
+}
+
+/// Copies that nobody who is known reads become consumers at rest, where the secret was asked for by its name.
+fn resting(around: &Around<'_>, draft: &mut Draft<'_>) {
+    let mut given = BTreeSet::new();
+    let places: BTreeSet<&Place> = draft.found.copies().into_keys().collect();
+    for place in places.into_iter().filter(|place| place.file().is_some_and(|path| !is_left_behind(path))) {
+        if let Ok(one) = at_rest(around, draft.found, place, &mut |word| named(word, &mut given)) {
+            draft.consumers.push(one);
+        }
+    }
+    let read: BTreeSet<Place> = draft.consumers.iter().flat_map(|one| one.reads.iter().cloned()).collect();
+    draft.left.retain(|line| !read.iter().any(|place| line.starts_with(&format!("{place}:"))));
+}
+
+/// Every copy that no consumer has, with what it is.
+fn left_out(around: &Around<'_>, found: &Found, read: &BTreeSet<Place>) -> Vec<String> {
+    let copies = found.copies();
+    let mut all: Vec<String> = Vec::new();
+    for (place, sighting) in copies.iter().filter(|(place, _)| !read.contains(place)) {
+        let why = match place {
+            Place::File { path, .. } if is_left_behind(path) => {
+                "left behind: it is not changed; delete it".to_owned()
+            }
+            Place::File { .. } if sighting.encoding != Encoding::Raw => {
+                format!("it stands there as {}", sighting.encoding.name())
+            }
+            Place::File { .. } => of_chains(around, found, place),
+            Place::Row { .. } => "a row of a database: it is not written".to_owned(),
+            Place::Remains { .. } => "it stands in no row any more: VACUUM takes it out".to_owned(),
+            Place::Record { .. } => of_chains(around, found, place),
+            Place::Environment { .. }
+            | Place::Credential { .. }
+            | Place::Arguments { .. }
+            | Place::Memory { .. } => continue,
+        };
+        all.push(format!("{place}: {why}"));
+    }
+    let arguments = found.sightings.iter().filter(|one| matches!(one.place, Place::Arguments { .. }));
+    all.extend(arguments.map(|one| format!("{}: every user of the machine sees it there", one.place)));
+    all.sort();
+    all.dedup();
+    let more = all.len().saturating_sub(NAMED_MAX);
+    all.truncate(NAMED_MAX);
+    if more > 0 {
+        all.push(format!("and {more} more: keyroll trace {}", found.name));
+    }
+    all
+}
+
+/// What a copy is to those who could read it.
+fn of_chains(around: &Around<'_>, found: &Found, place: &Place) -> String {
+    for user in &found.users {
+        for chain in chains_of(around.survey, found, user) {
+            let Some(link) = chain.links.iter().find(|link| link.place.as_ref() == Some(place)) else {
+                continue;
+            };
+            let wins = chain.links.iter().find(|link| link.standing == Standing::Wins);
+            let wins = wins.map_or("another place", |link| link.what.as_str());
+            let whose = &user.name;
+            return match link.standing {
+                Standing::Shadowed => format!("a decoy for {whose}: {wins} wins"),
+                Standing::NotRead => format!("{whose} does not read it: {wins} wins"),
+                Standing::NotThere => format!("{whose} would read it, and it is not there"),
+                Standing::NotVisible(why) => format!("whether {whose} takes it is not visible ({why})"),
+                Standing::Wins => match user.keeper {
+                    Keeper::Session => format!("{whose} takes it, a session's own"),
+                    _ => format!("{whose} takes it, and nothing could write it there"),
+                },
+            };
+        }
+    }
+    "no service that is known reads it; a plan stops at it until it is deleted or stands among somebody's `reads`".to_owned()
+}
+
+/// A name that the configuration takes, and that none of those given has.
+pub(super) fn named(word: &str, given: &mut BTreeSet<Name>) -> Option<Name> {
+    let good = |letter: char| match letter.to_ascii_lowercase() {
+        letter @ ('a'..='z' | '0'..='9' | '.' | '_' | '-') => letter,
+        _ => '-',
+    };
+    let plain: String = shown(Path::new(word)).chars().map(good).collect();
+    let plain = plain.trim_matches(['-', '.', '_']);
+    // Room for a number.
+    let plain: String = plain.chars().take(keyroll_config::NAME_BYTES_MAX - 4).collect();
+    let base = if plain.is_empty() { "unnamed".to_owned() } else { plain };
+    let numbered =
+        |number: u32| Name::new(if number == 1 { base.clone() } else { format!("{base}-{number}") });
+    let free = (1..NUMBER_MAX).filter_map(numbered).find(|name| !given.contains(name))?;
+    given.insert(free.clone());
+    Some(free)
+}
