@@ -77,8 +77,12 @@ impl Survey {
         let of = self.listing.seen.iter().find(|one| one.id == *process);
         let shell = of.and_then(|one| one.exe.as_deref()).is_some_and(is_shell);
         let read_later = shell || wins.is_some_and(|link| link.read_later);
+        let variables: BTreeSet<&str> =
+            chain.links.iter().filter_map(|link| variable(link.place.as_ref()?)).collect();
         let own = |place: &Place| match place {
-            Place::Environment { variable, .. } => *variable == chain.name,
+            Place::Environment { variable, .. } => {
+                *variable == chain.name || variables.contains(variable.as_str())
+            }
             Place::Credential { name, .. } => *name == chain.name,
             // Which of its arguments a program takes a value from is its own affair.
             Place::Arguments { .. } => true,
@@ -152,6 +156,19 @@ impl Survey {
         };
         let first = self.instances.get(&of.process).and_then(|own| above(&own));
         std::iter::successors(first, above).take(PARENTS_MAX)
+    }
+}
+
+fn variable(place: &Place) -> Option<&str> {
+    match place {
+        Place::Environment { variable, .. } => Some(variable),
+        Place::File { .. }
+        | Place::Row { .. }
+        | Place::Remains { .. }
+        | Place::Credential { .. }
+        | Place::Arguments { .. }
+        | Place::Memory { .. }
+        | Place::Record { .. } => None,
     }
 }
 

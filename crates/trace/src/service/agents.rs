@@ -233,7 +233,8 @@ fn join(kept: &mut Kept, found: &[Explained], running: Option<&Running<'_>>, clo
             }
             own.extend(sources.into_iter().map(|source| {
                 let read = if source.read == Read::Start { read } else { source.read };
-                let source = source.read(read).applied_by(link.applies);
+                let mut source = source.read(read).applied_by(link.applies);
+                source.read_later = link.file.is_some();
                 match link.seems {
                     Some(seems) => source.not_by(seems),
                     None => source,

@@ -31,7 +31,8 @@ pub(crate) fn service(
     let names = names.into_iter().take(CHAINS_MAX);
     let chains = names.map(|name| chain(name, &kept.sources, rules, values, sightings)).collect();
     let Kept { keeper, name, handle, processes, project, .. } = kept;
-    Service { keeper, name: printable(&name), handle, processes, project, chains }
+    let name = printable(&name);
+    Service { keeper, name, handle, processes, project, chains }
 }
 
 /// A name that somebody else gave, without what a terminal would obey.
@@ -152,6 +153,7 @@ fn not_there(source: &Source) -> Link {
         what: printable(&source.what),
         value: None,
         standing: Standing::NotThere,
+        read_later: source.read_later,
         applies: source.applies.as_deref().map(printable),
         seems: source.seems.as_deref().map(printable),
     }
