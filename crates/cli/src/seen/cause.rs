@@ -88,9 +88,11 @@ fn decoy(seen: &Seen, found: &Found, chain: &Chain, next: Option<ValueId>) -> St
     };
     let Some(link) = chain.links.iter().find(differs) else { return String::new() };
     let other = link.value.map(|id| seen.label(found, id)).unwrap_or_default();
-    let (why, way) = match link.standing == Standing::NotRead {
-        true => ("is not read", way_of(link)),
-        false => ("does not win", String::new()),
+    let (why, way) = match link.standing {
+        Standing::NotRead => ("is not read", way_of(link)),
+        Standing::Wins | Standing::Shadowed | Standing::NotThere | Standing::NotVisible(_) => {
+            ("does not win", String::new())
+        }
     };
     format!("; {} holds {other} and {why}{way}", source(link))
 }
@@ -110,7 +112,13 @@ fn unchained(seen: &Seen, found: &Found, row: &Row<'_>) -> String {
     match row.chain {
         Some(chain) => {
             let hidden = chain.links.iter().find_map(|link| match link.standing {
-                Standing::NotVisible(why) => Some(format!("{} is not visible ({why})", source(link))),
+                Standing::NotVisible(why) => Some(match link.value {
+                    Some(value) => {
+                        let (source, label) = (source(link), seen.label(found, value));
+                        format!("{source} holds {label}, and whether it is taken is not visible ({why})")
+                    }
+                    None => format!("{} is not visible ({why})", source(link)),
+                }),
                 Standing::Wins | Standing::Shadowed | Standing::NotRead | Standing::NotThere => None,
             });
             let hidden = hidden.unwrap_or_else(|| "no place has a value".to_owned());
@@ -214,6 +222,7 @@ mod tests {
                 what: format!("EnvironmentFile={path}"),
                 value: Some(value),
                 standing: std::mem::replace(&mut standing, Standing::Shadowed),
+                read_later: false,
                 applies: Some("systemctl restart api".to_owned()),
                 seems: Some("systemctl reload api".to_owned()),
             });
