@@ -109,7 +109,8 @@ impl Draw {
     }
 
     fn of(&mut self, alphabet: &[u8], length: usize) -> Vec<u8> {
-        (0..length).map(|_| alphabet[self.below(alphabet.len())]).collect()
+        let one = |draw: &mut Self| alphabet.get(draw.below(alphabet.len())).copied();
+        (0..length).filter_map(|_| one(self)).collect()
     }
 }
 
