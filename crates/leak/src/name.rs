@@ -82,9 +82,10 @@ pub fn names_a_secret(name: &str) -> bool {
 }
 
 /// Words that say nothing of whose secret it is where they stand alone.
-const WEAK: [&str; 16] = [
-    "api", "app", "auth", "access", "bearer", "bot", "client", "default", "env", "key", "my", "personal",
-    "refresh", "session", "user", "value",
+const WEAK: [&str; 24] = [
+    "access", "admin", "api", "app", "auth", "basic", "bearer", "body", "bot", "client", "config", "default",
+    "env", "header", "headers", "json", "key", "my", "personal", "refresh", "request", "session", "user",
+    "value",
 ];
 
 /// Whose secret a name says that it is: `openai` of `OPENAI_API_KEY` and of `providers.openai.apiKey`; none of `apiKey`.
@@ -201,6 +202,7 @@ mod tests {
             ("OPENAI_API_KEY_PROD", Some("openai-prod")),
             ("PGPASSWORD", Some("pg")),
             ("DATABASE_URL", Some("database-url")),
+            ("auth.admin.header.Authorization", None),
             ("apiKey", None),
             ("client_secret", None),
             ("password", None),

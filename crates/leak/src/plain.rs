@@ -260,7 +260,7 @@ fn without_scheme(text: &str) -> &str {
     text.get(scheme..).unwrap_or_default().trim_start()
 }
 
-/// `$NAME`, `$NAME/file`, `%NAME%`, `@NAME@`, `@NAME`, `__NAME__`, `{name}`, `[NAME]`, `:name`.
+/// `$NAME`, `$NAME/file`, `$section::NAME`, `%NAME%`, `@NAME@`, `@NAME`, `__NAME__`, `{name}`, `[NAME]`, `:name`.
 fn is_marked(text: &str) -> bool {
     let between = |open: &str, close: &str| text.strip_prefix(open).and_then(|rest| rest.strip_suffix(close));
     let variable = |name: &str| {
@@ -270,7 +270,8 @@ fn is_marked(text: &str) -> bool {
     let small = |name: &str| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
     let bound = between(":", "").is_some_and(|name| small(name) && names_a_secret(name));
     let marks = [("$", ""), ("%", "%"), ("@", "@"), ("@", ""), ("__", "__"), ("{", "}"), ("[", "]")];
-    let below = text.strip_prefix('$').and_then(|rest| rest.split_once('/'));
+    let rest = text.strip_prefix('$');
+    let below = rest.and_then(|rest| rest.split_once('/').or_else(|| rest.split_once("::")));
     let first = text.strip_prefix('{').and_then(|rest| rest.split_once('}'));
     bound
         || below.or(first).is_some_and(|(name, _)| is_word(name))
@@ -357,8 +358,17 @@ fn is_text(text: &str) -> bool {
     several && (sentence || text.starts_with(char::is_uppercase) && text.split(' ').all(letters))
 }
 
-/// Base64 has `/` too, at its beginning in one of 64 values: a part of a path is a word.
+/// Folders of the first level that are on every machine.
+const FOLDERS: [&str; 18] = [
+    "/bin/", "/boot/", "/dev/", "/etc/", "/home/", "/lib/", "/media/", "/mnt/", "/opt/", "/proc/", "/root/",
+    "/run/", "/sbin/", "/srv/", "/sys/", "/tmp/", "/usr/", "/var/",
+];
+
+/// Base64 has `/` too, at its beginning in one of 64 values: a part of a path is a word, or it begins as paths do.
 fn is_path(text: &str) -> bool {
+    if FOLDERS.iter().any(|folder| text.starts_with(folder)) {
+        return true;
+    }
     let rooted = ["/", "./", "../", "~/"].iter().any(|start| text.starts_with(start));
     let class = |byte: u8| (byte.is_ascii_lowercase(), byte.is_ascii_uppercase(), byte.is_ascii_digit());
     let in_word = |byte: &u8| byte.is_ascii_alphanumeric();
@@ -422,6 +432,8 @@ mod tests {
             ("https://api.example.net/v1", NoSecret::Placeholder),
             ("true", NoSecret::Short),
             ("/run/secrets/key", NoSecret::Setting),
+            ("/tmp/.tmpR7tZ1nB5cY", NoSecret::Setting),
+            ("$insta::secret", NoSecret::Reference),
             ("~/.config/app/token.json", NoSecret::Setting),
             ("/tmp/.tmph3l2rQ7Xk9Zb/app", NoSecret::Setting),
             ("{value}@127.0.0.1:@ISSUER", NoSecret::Reference),

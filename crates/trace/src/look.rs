@@ -127,7 +127,7 @@ fn deadline() -> Instant {
 }
 
 /// What takes the rows of a database one by one.
-type Take<'t> = &'t mut dyn FnMut(&Cell<'_>);
+pub(crate) type Take<'t> = &'t mut dyn FnMut(&Cell<'_>);
 
 fn in_database(
     path: &Path,

@@ -114,6 +114,7 @@ fn plain(id: &ProcessId) -> Process {
         args: keyroll_observe::Arguments::default(),
         cgroup: None,
         forked: false,
+        program: keyroll_observe::Program::default(),
     }
 }
 
