@@ -189,9 +189,16 @@ impl Running {
         }
     }
 
-    /// Which of the files with copies each process has open.
-    pub(crate) fn open(&mut self, sightings: &[Sighting], wait: Duration, unseen: &mut Vec<Unseen>) {
-        let mut of_path: BTreeMap<&Path, BTreeSet<ValueId>> = BTreeMap::new();
+    /// Which of the files with copies, and of these others, each process has open.
+    pub(crate) fn open(
+        &mut self,
+        sightings: &[Sighting],
+        others: &[&Path],
+        wait: Duration,
+        unseen: &mut Vec<Unseen>,
+    ) {
+        let mut of_path: BTreeMap<&Path, BTreeSet<ValueId>> =
+            others.iter().map(|path| (*path, BTreeSet::new())).collect();
         for sighting in sightings {
             if let Some(path) = sighting.place.file() {
                 of_path.entry(path).or_default().insert(sighting.value);

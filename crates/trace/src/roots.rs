@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use keyroll_observe::{Listing, Process, has_other_files, read_regular, working_folder};
+use keyroll_observe::{Listing, Process, ProcessId, has_other_files, read_regular, working_folder};
 
 /// Where people and programs keep settings on every machine.
 const EVERYWHERE: [&str; 8] =
@@ -26,6 +26,13 @@ pub(crate) fn roots(listing: &Listing, of_managers: BTreeSet<PathBuf>) -> Vec<Pa
     let found = running.chain(of_managers).filter(|folder| is_somebodys(folder));
     let all: BTreeSet<PathBuf> = standing.chain(of_users()).chain(found).collect();
     all.into_iter().filter(|root| root.exists()).collect()
+}
+
+/// Where processes stand, but in a home or in a folder of the machine, where anybody stands.
+pub(crate) fn standing<'p>(processes: impl Iterator<Item = &'p ProcessId>) -> Vec<(ProcessId, PathBuf)> {
+    let homes = of_users();
+    let folder = |process: &ProcessId| Some((*process, working_folder(process).ok()?));
+    processes.filter_map(folder).filter(|(_, one)| is_somebodys(one) && !homes.contains(one)).collect()
 }
 
 /// The folders that may be somebody's home: those of all users, or of what was named each folder itself and the homes below.

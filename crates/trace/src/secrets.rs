@@ -100,7 +100,8 @@ pub fn secrets(survey: &Survey, managed: &[Managed]) -> Vec<Found> {
         groups.into_values().map(|all| gathered(survey, all, (managed, &numbers), &users)).collect();
     found.sort_by_cached_key(|one| {
         let first = one.sightings.first().map(|one| one.place.clone());
-        (std::cmp::Reverse((one.users.len(), one.sightings.len())), one.name.clone(), first)
+        let most = (one.users.len(), one.managed, has_issuer(survey, one), one.sightings.len());
+        (std::cmp::Reverse(most), one.name.clone(), first)
     });
     let taken = found.iter().filter(|one| one.managed).map(|one| one.name.clone()).collect();
     let mut free: Vec<&mut Found> = found.iter_mut().filter(|one| !one.managed).collect();
@@ -110,6 +111,12 @@ pub fn secrets(survey: &Survey, managed: &[Managed]) -> Vec<Found> {
     told_apart(&mut names, &taken);
     free.iter_mut().zip(names).for_each(|(one, (name, _))| one.name = name);
     found
+}
+
+/// Whether the form of one of its values says who issues it.
+fn has_issuer(survey: &Survey, found: &Found) -> bool {
+    let rules = found.values.iter().filter_map(|value| survey.values.get(*value)?.rule);
+    rules.into_iter().any(|rule| !rule.provider.is_empty())
 }
 
 /// Per managed secret its versions, by the value that was seen.
@@ -144,7 +151,9 @@ fn gathered(
     let name = match known {
         Some((managed, _)) => managed.name.clone(),
         None => {
-            name_of(all.iter().filter_map(|one| one.name.as_deref()), rule.map(|rule| rule.provider.as_str()))
+            let names = all.iter().filter_map(|one| one.name.as_deref());
+            let first = all.iter().filter_map(|one| one.place.file()).min();
+            name_of(names, rule.map(|rule| rule.provider.as_str()), first)
         }
     };
     let mut sightings: Vec<Sighting> = all.into_iter().cloned().collect();

@@ -1,5 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use keyroll_secret::{FingerprintKey, SecretBytes};
 
 use crate::look::{AllKnown, Known, Seen, candidates, candidates_in_pieces, known, known_in_pieces};
 use crate::processes::Running;
-use crate::roots::{homes, roots};
+use crate::roots::{self, homes, roots};
 use crate::service::services;
 use crate::{Instance, Place, Service, Sighting, Unseen, ValueId, Values, files};
 
@@ -42,6 +42,8 @@ pub struct Store {
     pub path: PathBuf,
     /// What it is encrypted with: `sops`, `KeePass`.
     pub kind: &'static str,
+    /// Who seems to use it: has it open, or runs in the folder that it stands in.
+    pub used_by: Vec<ProcessId>,
 }
 
 /// What stands where.
@@ -158,7 +160,11 @@ impl Survey {
             .and_in_pieces(move |path, pieces| candidates_in_pieces(path, pieces, rules));
         let report = look_at_files(roots, files::settings, limits(wait), look, &mut |path, seen| {
             self.unseen.extend(seen.unseen.map(|reason| Unseen { what: shown(path), reason, uid: None }));
-            self.stores.extend(seen.sealed.map(|kind| Store { path: path.to_owned(), kind }));
+            self.stores.extend(seen.sealed.map(|kind| Store {
+                path: path.to_owned(),
+                kind,
+                used_by: Vec::new(),
+            }));
             for one in seen.held {
                 if let Some(value) = self.values.add(one.value, one.rule) {
                     let (name, slot, encoding) = (one.name, one.slot, one.encoding);
@@ -202,8 +208,21 @@ impl Survey {
         let needles = self.values.needles();
         let (sightings, unseen) = (&mut self.sightings, &mut self.unseen);
         running.by_value(&self.listing, &self.values, needles.as_ref(), sightings, unseen);
-        running.open(sightings, wait, unseen);
+        let stores: Vec<&Path> = self.stores.iter().map(|store| store.path.as_path()).collect();
+        running.open(sightings, &stores, wait, unseen);
         self.instances = running.instances;
+        let folders: Vec<(ProcessId, PathBuf)> = match self.stores.is_empty() {
+            true => Vec::new(),
+            false => roots::standing(self.instances.keys()),
+        };
+        for store in &mut self.stores {
+            let within = |folder: &Path| store.path.parent().is_some_and(|parent| parent == folder);
+            let opened = |one: &Instance| one.open.iter().any(|open| open.path == store.path);
+            let opened = self.instances.values().filter(|one| opened(one)).map(|one| one.process);
+            let beside = folders.iter().filter(|(_, folder)| within(folder)).map(|(process, _)| *process);
+            let all: BTreeSet<ProcessId> = opened.chain(beside).collect();
+            store.used_by = all.into_iter().collect();
+        }
     }
 
     /// The same in files, in whatever form.

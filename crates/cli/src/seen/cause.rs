@@ -90,7 +90,9 @@ fn decoy(seen: &Seen, found: &Found, chain: &Chain, next: Option<ValueId>) -> St
     let other = link.value.map(|id| seen.label(found, id)).unwrap_or_default();
     let (why, way) = match link.standing {
         Standing::NotRead => ("is not read", way_of(link)),
-        _ => ("does not win", String::new()),
+        Standing::Wins | Standing::Shadowed | Standing::NotThere | Standing::NotVisible(_) => {
+            ("does not win", String::new())
+        }
     };
     format!("; {} holds {other} and {why}{way}", source(link))
 }
@@ -98,10 +100,8 @@ fn decoy(seen: &Seen, found: &Found, chain: &Chain, next: Option<ValueId>) -> St
 /// A copy that no chain of this service knows of, and that holds another value of the same secret.
 fn elsewhere(seen: &Seen, found: &Found, next: ValueId) -> String {
     let Some((place, sighting)) = found.other_than(next) else { return String::new() };
-    let form = match sighting.encoding {
-        Encoding::Raw => String::new(),
-        form => format!(" ({})", form.name()),
-    };
+    let raw = sighting.encoding == Encoding::Raw;
+    let form = if raw { String::new() } else { format!(" ({})", sighting.encoding.name()) };
     let (label, changed) = (seen.label(found, sighting.value), changed(place));
     format!("; the copies differ: {place} holds {label}{form}{changed}")
 }
@@ -112,7 +112,13 @@ fn unchained(seen: &Seen, found: &Found, row: &Row<'_>) -> String {
     match row.chain {
         Some(chain) => {
             let hidden = chain.links.iter().find_map(|link| match link.standing {
-                Standing::NotVisible(why) => Some(format!("{} is not visible ({why})", source(link))),
+                Standing::NotVisible(why) => Some(match link.value {
+                    Some(value) => {
+                        let (source, label) = (source(link), seen.label(found, value));
+                        format!("{source} holds {label}, and whether it is taken is not visible ({why})")
+                    }
+                    None => format!("{} is not visible ({why})", source(link)),
+                }),
                 Standing::Wins | Standing::Shadowed | Standing::NotRead | Standing::NotThere => None,
             });
             let hidden = hidden.unwrap_or_else(|| "no place has a value".to_owned());
