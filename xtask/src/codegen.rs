@@ -1,7 +1,8 @@
 use crate::run::run;
 
 /// The packages whose tests compare a document under docs/reference with what the types say.
-const GENERATED: [&str; 4] = ["keyroll-config", "keyroll-issuer", "keyroll-manager", "keyroll"];
+const GENERATED: [&str; 5] =
+    ["keyroll-config", "keyroll-issuer", "keyroll-manager", "keyroll-agents", "keyroll"];
 
 /// These tests have this word in their names.
 const FILTER: &str = "current";

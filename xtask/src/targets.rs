@@ -25,7 +25,8 @@ const PROGRAM_S_MAX: u64 = 20 * 60;
 const LOOK_MS: u64 = 50;
 
 /// The programs that take minutes, the longest first: begun last, one of them would run on alone.
-const LONGEST: [&str; 16] = [
+const LONGEST: [&str; 22] = [
+    "cli/litellm",
     "cli/postgres",
     "cli/servers",
     "cli/kill",
@@ -34,10 +35,15 @@ const LONGEST: [&str; 16] = [
     "cli/matrix",
     "cli/issuers",
     "cli/split",
+    "cli/openclaw",
     "cli/aimed",
     "cli/gate",
     "cli/managers",
+    "trace/chains",
+    "cli/scenes",
+    "cli/init",
     "cli/canary",
+    "cli/seen",
     "cli/systemd",
     "store/hostile",
     "journal/hostile",

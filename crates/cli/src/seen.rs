@@ -7,6 +7,7 @@ mod meant;
 mod missed;
 mod shown;
 mod svg;
+mod told;
 
 pub(crate) use cause::{cause, verdict_word};
 pub(crate) use drawn::{dot, drawn, mermaid};
@@ -15,3 +16,4 @@ pub(crate) use meant::{Meant, meant, secret};
 pub(crate) use missed::tell_missed;
 pub(crate) use shown::keeper;
 pub(crate) use svg::svg;
+pub(crate) use told::{causes, summed};

@@ -21,7 +21,7 @@ pub(crate) use event::{
 };
 pub(crate) use found::{
     ChainShown, CopyShown, EdgeShown, FoundShown, GraphShown, InstanceShown, LinkShown, MemoryShown,
-    NodeShown, ScanShown, UserShown, ValueShown,
+    NodeShown, ScanShown, StoreShown, UserShown, ValueShown,
 };
 pub(crate) use gap::{GapShown, MeasuredBy};
 pub(crate) use issuer::IssuerShown;

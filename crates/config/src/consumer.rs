@@ -1,12 +1,14 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use crate::at::At;
 use crate::fault::Fault;
-use crate::runs::read_url;
+use crate::path::resolve;
+use crate::runs::{read_loopback, read_url};
 use crate::shape::{CheckShape, ConsumerShape};
 use crate::suggest::nearest;
-use crate::{Argument, Argv, Copy, FieldSpec, Kind, Log, Name, Runs, Template};
+use crate::{Argument, Argv, Copy, FieldSpec, Kind, Log, Manager, Name, Reference, Runs, Template};
 
 /// A check that a value works for a consumer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +17,40 @@ pub enum Check {
     Exec(Argv),
     /// A request to the running process; `{instance}` and `{port}` may stand in it.
     Http(Argument),
+    /// A request to each worker of a LiteLLM proxy for each of its models.
+    LiteLlm(LiteLlmCheck),
+    /// One turn of an agent, pinned to a model.
+    Turn {
+        /// `provider/model`.
+        model: String,
+        /// Which agent; its default one where none is named.
+        agent: Option<String>,
+        /// A command that must succeed before it, as in [`Check::Exec`].
+        after: Option<Argv>,
+    },
+}
+
+impl Check {
+    /// Its command, where it has one.
+    pub fn command(&self) -> Option<&Argv> {
+        match self {
+            Self::Exec(argv) | Self::Turn { after: Some(argv), .. } => Some(argv),
+            Self::Http(_) | Self::LiteLlm(_) | Self::Turn { after: None, .. } => None,
+        }
+    }
+}
+
+/// How the workers of a LiteLLM proxy are asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiteLlmCheck {
+    /// Where it answers.
+    pub address: SocketAddr,
+    /// Its configuration file.
+    pub config: PathBuf,
+    /// Its own key, where it has one.
+    pub key: Option<Reference>,
+    /// One of its models; without it all that use the credential.
+    pub model: Option<String>,
 }
 
 /// One flow that must work besides the consumer's main one.
@@ -79,6 +115,8 @@ impl Consumer {
         let at_rest = runs.is_at_rest();
         let check =
             shape.check.as_ref().map(|check| read_check(check, folder, &holes, at_rest)).transpose()?;
+        let turn_of = |check: &Check| matches!(check, Check::Turn { .. });
+        let asked = matches!(&runs, Runs::Managed { by: Manager::OpenClaw { .. }, .. });
         let mut paths: Vec<PathCheck> = Vec::new();
         for path in &shape.paths {
             let name = Name::read("a path", &path.name)?;
@@ -88,6 +126,10 @@ impl Consumer {
                 );
             }
             paths.push(PathCheck { name, check: read_check(&path.check, folder, &holes, at_rest)? });
+        }
+        if !asked && check.iter().chain(paths.iter().map(|path| &path.check)).any(turn_of) {
+            let why = "`check.turn` asks an agent: it goes with `runs.openclaw`";
+            return Err(Fault::new(Kind::BadCombination, why).at(&shape.runs.span));
         }
         Ok(Self { name, host, runs, reads, fetch, log, check, paths })
     }
@@ -112,6 +154,32 @@ fn refuse_half_generated(reads: &[Copy], fetched: bool) -> Result<(), Fault> {
         }
     }
     Ok(())
+}
+
+/// `provider/model`, which becomes a line of a request.
+fn read_model(text: &At<String>) -> Result<String, Fault> {
+    let plain =
+        |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b':' | b'/' | b'@' | b'+');
+    let parts =
+        text.value.split_once('/').is_some_and(|(provider, model)| !provider.is_empty() && !model.is_empty());
+    match parts && text.value.len() <= 256 && text.value.bytes().all(plain) {
+        true => Ok(text.value.clone()),
+        false => {
+            Err(Fault::new(Kind::BadName, "`turn` is a model with its provider: `openai/gpt-5.4`")
+                .at(&text.span))
+        }
+    }
+}
+
+fn read_agent(text: &At<String>) -> Result<String, Fault> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
+    match (1..=64).contains(&text.value.len()) && text.value.bytes().all(plain) {
+        true => Ok(text.value.clone()),
+        false => {
+            Err(Fault::new(Kind::BadName, "`agent` is the id of an agent: letters, digits, `_` and `-`")
+                .at(&text.span))
+        }
+    }
 }
 
 /// Which placeholders have a meaning for this consumer.
@@ -140,20 +208,51 @@ fn read_host(text: Option<&At<String>>, hosts: &BTreeSet<Name>) -> Result<Name, 
     Err(text.into_iter().fold(fault, |fault, text| fault.at(&text.span)))
 }
 
+fn read_litellm(
+    url: &At<String>,
+    shape: &At<CheckShape>,
+    folder: &Path,
+    at_rest: bool,
+) -> Result<Check, Fault> {
+    let check = &shape.value;
+    let wrong = |why: &str| Fault::new(Kind::BadCombination, why).at(&shape.span);
+    if check.exec.is_some() || check.http.is_some() {
+        return Err(wrong("`check` needs one of `exec`, `http` and `litellm`"));
+    }
+    if at_rest {
+        return Err(wrong("`check.litellm` asks a running proxy, and nothing runs"));
+    }
+    let config =
+        check.config.as_ref().ok_or_else(|| wrong("`litellm` goes with `config`, its configuration file"))?;
+    Ok(Check::LiteLlm(LiteLlmCheck {
+        address: read_loopback("check.litellm", url)?,
+        config: resolve(folder, "check.config", config)?,
+        key: check.key.as_ref().map(|key| Reference::read(folder, "check.key", key)).transpose()?,
+        model: check.model.as_ref().map(|model| model.value.clone()),
+    }))
+}
+
 fn read_check(shape: &At<CheckShape>, folder: &Path, holes: &[&str], at_rest: bool) -> Result<Check, Fault> {
     let wrong = |why: &str| Err(Fault::new(Kind::BadCombination, why).at(&shape.span));
-    match (&shape.value.exec, &shape.value.http) {
-        (Some(words), None) => {
-            let with_copy: Vec<&str> = holes.iter().copied().chain(["copy"]).collect();
-            let argv = Argv::read(folder, "check.exec", words, &with_copy)?;
-            match argv.words().iter().any(|word| word.uses("copy") && word.text() != "{copy}") {
-                true => {
-                    Err(Fault::new(Kind::BadPlaceholder, "`check.exec`: `{copy}` stands alone as a word")
-                        .at(&shape.span))
-                }
-                false => Ok(Check::Exec(argv)),
-            }
+    if let Some(url) = &shape.value.litellm {
+        return read_litellm(url, shape, folder, at_rest);
+    }
+    if shape.value.config.is_some() || shape.value.key.is_some() || shape.value.model.is_some() {
+        return wrong("`config`, `key` and `model` of a check go with `litellm`");
+    }
+    let exec = shape.value.exec.as_ref().map(|words| read_exec(words, shape, folder, holes)).transpose()?;
+    if let Some(model) = &shape.value.turn {
+        if shape.value.http.is_some() {
+            return wrong("`check.turn` goes with `exec`, and not with `http`");
         }
+        let agent = shape.value.agent.as_ref().map(read_agent).transpose()?;
+        return Ok(Check::Turn { model: read_model(model)?, agent, after: exec });
+    }
+    if let Some(agent) = &shape.value.agent {
+        return Err(Fault::new(Kind::BadCombination, "`agent` goes with `turn`").at(&agent.span));
+    }
+    match (exec, &shape.value.http) {
+        (Some(argv), None) => Ok(Check::Exec(argv)),
         (None, Some(_)) if at_rest => {
             wrong("`check.http` asks a running process, and nothing runs: use `check.exec`")
         }
@@ -162,5 +261,22 @@ fn read_check(shape: &At<CheckShape>, folder: &Path, holes: &[&str], at_rest: bo
             None => wrong("`check` needs `exec` or `http`"),
         },
         (None, None) | (Some(_), Some(_)) => wrong("`check` needs `exec` or `http`, not both"),
+    }
+}
+
+fn read_exec(
+    words: &At<Vec<At<String>>>,
+    shape: &At<CheckShape>,
+    folder: &Path,
+    holes: &[&str],
+) -> Result<Argv, Fault> {
+    let with_copy: Vec<&str> = holes.iter().copied().chain(["copy"]).collect();
+    let argv = Argv::read(folder, "check.exec", words, &with_copy)?;
+    match argv.words().iter().any(|word| word.uses("copy") && word.text() != "{copy}") {
+        true => {
+            Err(Fault::new(Kind::BadPlaceholder, "`check.exec`: `{copy}` stands alone as a word")
+                .at(&shape.span))
+        }
+        false => Ok(argv),
     }
 }

@@ -4,6 +4,7 @@
 //! carry the place, never the text that stands there); an unknown key is an error, never ignored; nothing is
 //! defaulted that the protocol needs a person to say. This room reads one file and imports none of ours.
 
+mod agent;
 mod at;
 mod config;
 mod consumer;
@@ -34,7 +35,7 @@ mod suggest;
 mod template;
 
 pub use config::{CONFIG_BYTES_MAX, Config, Defaults, OnFailure};
-pub use consumer::{Check, Consumer, PathCheck};
+pub use consumer::{Check, Consumer, LiteLlmCheck, PathCheck};
 pub use copy::{Copy, FileFormat, Part as EntryPart, Place, Source, WriteMode};
 pub use deadline::Deadlines;
 pub use edit::{NewApply, NewConsumer, NewSecret, add_consumer, add_secret, replace_consumer};
@@ -44,7 +45,7 @@ pub use found::{
 };
 pub use gate::Gate;
 pub use log::{Log, LogSource};
-pub use manager::{Manager, Roll};
+pub use manager::{Manager, Roll, Start};
 pub use name::{NAME_BYTES_MAX, Name};
 pub use placeholder::{Argument, Argv};
 pub use reference::{IssuerRef, Reference, StoreRef};

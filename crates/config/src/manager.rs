@@ -1,9 +1,11 @@
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::at::At;
 use crate::config::one_of;
 use crate::fault::Fault;
 use crate::path::resolve;
+use crate::runs::read_loopback;
 use crate::shape::RunsShape;
 use crate::{Argv, Kind, Signal};
 
@@ -37,6 +39,28 @@ pub enum Manager {
     },
     /// Jobs of cron, of which nothing runs now.
     Cron(PathBuf),
+    /// A LiteLLM proxy, whose workers are replaced one by one: where it answers.
+    LiteLlm(SocketAddr),
+    /// The gateway of OpenClaw.
+    OpenClaw {
+        /// Its state folder.
+        state: PathBuf,
+        /// The model provider whose key is rotated.
+        provider: String,
+        /// Its program, where it is named.
+        program: Option<PathBuf>,
+        /// What starts it anew, where it is named.
+        start: Option<Start>,
+    },
+}
+
+/// What ends a process and starts another one in its place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Start {
+    /// A command.
+    Command(Argv),
+    /// A unit of systemd, and the user whose own manager has it.
+    Unit(String, Option<String>),
 }
 
 /// How the workers of a master are replaced.
@@ -75,7 +99,12 @@ impl Manager {
         match self {
             Self::Supervisor { .. } => Some("supervisorctl"),
             Self::Pm2 { .. } => Some("pm2"),
-            Self::Exec(_) | Self::Master { .. } | Self::Cron(_) => None,
+            Self::OpenClaw { program: None, .. } => Some("openclaw"),
+            Self::Exec(_)
+            | Self::Master { .. }
+            | Self::Cron(_)
+            | Self::LiteLlm(_)
+            | Self::OpenClaw { .. } => None,
         }
     }
 
@@ -86,6 +115,8 @@ impl Manager {
             ("app", "pm2", &runs.app, runs.pm2.is_some()),
             ("home", "pm2", &runs.home, runs.pm2.is_some()),
             ("reload", "master", &runs.reload, runs.master.is_some()),
+            ("provider", "openclaw", &runs.provider, runs.openclaw.is_some()),
+            ("program", "openclaw", &runs.program, runs.openclaw.is_some()),
         ] {
             if let Some(text) = text.as_ref().filter(|_| !there) {
                 let why = format!("`{key}` goes with `{with}`");
@@ -115,10 +146,29 @@ impl Manager {
         if let Some(path) = &runs.cron {
             return Ok(Some(Self::Cron(resolve(folder, "cron", path)?)));
         }
+        if let Some(url) = &runs.litellm {
+            return read_loopback("litellm", url).map(|address| Some(Self::LiteLlm(address)));
+        }
         if let Some(words) = &runs.exec {
             return Argv::read(folder, "exec", words, holes).map(|argv| Some(Self::Exec(argv)));
         }
         Ok(None)
+    }
+
+    /// The gateway of OpenClaw with this state folder.
+    pub(crate) fn openclaw(
+        state: &At<String>,
+        start: Option<Start>,
+        runs: &RunsShape,
+        folder: &Path,
+    ) -> Result<Self, Fault> {
+        let Some(provider) = &runs.provider else {
+            let why = "`openclaw` goes with `provider`, the model provider whose key this is";
+            return Err(Fault::new(Kind::BadCombination, why).at(&state.span));
+        };
+        let program = runs.program.as_ref().map(|path| resolve(folder, "program", path)).transpose()?;
+        let (state, provider) = (resolve(folder, "openclaw", state)?, word("provider", provider)?);
+        Ok(Self::OpenClaw { state, provider, program, start })
     }
 }
 

@@ -1,3 +1,4 @@
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -121,11 +122,13 @@ pub enum Runs {
     },
 }
 
-const FORMS: &str = "the forms are: { restart = [\"…\"], pid_file = \"…\" } · { signal = \"HUP\", pid_file = \"…\" } · \
+pub(crate) const FORMS: &str = "the forms are: { restart = [\"…\"], pid_file = \"…\" } · { signal = \"HUP\", pid_file = \"…\" } · \
                      { rereads = true, pid_file = \"…\" } · { unit = \"app.service\" } · { timer = \"job.timer\" } · \
                      { compose = \"/srv/app\", service = \"web\" } · { container = \"web\" } · { at_rest = true } · \
                      { supervisor = \"app\" } · { pm2 = \"ecosystem.config.js\", app = \"app\" } · \
-                     { exec = [\"./adapter\"] } · { master = \"./gunicorn.pid\" } · { cron = \"/etc/cron.d/job\" }";
+                     { exec = [\"./adapter\"] } · { master = \"./gunicorn.pid\" } · { cron = \"/etc/cron.d/job\" } · \
+                     { litellm = \"http://127.0.0.1:4000\" } · \
+                     { openclaw = \"/home/claw/.openclaw\", provider = \"openai\" }";
 
 impl Runs {
     /// The names of all that can be enumerated; one, `main`, for a unit or a consumer at rest.
@@ -178,27 +181,15 @@ impl Runs {
                 return Err(wrong(&format!("`{key}` is true or is left out")).at(&flag.span));
             }
         }
-        if let Some(container) = &runs.container {
-            return Self::build_container(container, shape, folder);
+        match (&runs.container, &runs.openclaw) {
+            (Some(container), _) => return Self::build_container(container, shape, folder),
+            (None, Some(state)) => return Self::build_openclaw(state, shape, folder),
+            (None, None) => {}
         }
-        let chosen = [
-            runs.compose.is_some(),
-            runs.restart.is_some(),
-            runs.signal.is_some(),
-            runs.rereads.is_some(),
-            runs.unit.is_some(),
-            runs.timer.is_some(),
-            runs.at_rest.is_some(),
-            runs.supervisor.is_some(),
-            runs.pm2.is_some(),
-            runs.exec.is_some(),
-            runs.master.is_some(),
-            runs.cron.is_some(),
-        ];
-        if chosen.iter().filter(|chosen| **chosen).count() != 1 {
+        if runs.forms() != 1 {
             return Err(wrong(
                 "`runs` needs exactly one of `restart`, `signal`, `rereads`, `unit`, `timer`, `compose`, `container`, \
-                 `at_rest`, `supervisor`, `pm2`, `exec`, `master`, `cron`",
+                 `at_rest`, `supervisor`, `pm2`, `exec`, `master`, `cron`, `litellm`, `openclaw`",
             ));
         }
         if let Some(place) = &runs.compose {
@@ -287,6 +278,7 @@ impl Runs {
             [runs.signal.is_some(), runs.unit.is_some(), runs.compose.is_some(), runs.service.is_some()];
         let others =
             others.into_iter().chain([runs.timer.is_some(), runs.user.is_some(), runs.at_rest.is_some()]);
+        let others = others.chain([runs.openclaw.is_some()]);
         let more = others.into_iter().any(|there| there) || runs.instances.is_some();
         if more
             || runs.ports.is_some()
@@ -346,7 +338,7 @@ impl Runs {
 }
 
 /// The full name of a unit of a kind.
-fn read_unit(kind: &str, text: &At<String>) -> Result<String, Fault> {
+pub(crate) fn read_unit(kind: &str, text: &At<String>) -> Result<String, Fault> {
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'@' | b':' | b'\\');
     let name = text.value.strip_suffix(kind).and_then(|rest| rest.strip_suffix('.')).unwrap_or_default();
     let good = !name.is_empty()
@@ -363,7 +355,7 @@ fn read_unit(kind: &str, text: &At<String>) -> Result<String, Fault> {
 }
 
 /// A local user's name, as useradd(8) allows it.
-fn read_user(runs: &RunsShape) -> Result<Option<String>, Fault> {
+pub(crate) fn read_user(runs: &RunsShape) -> Result<Option<String>, Fault> {
     let Some(text) = &runs.user else { return Ok(None) };
     let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.' | b'$');
     let good = (1..=32).contains(&text.value.len())
@@ -376,7 +368,7 @@ fn read_user(runs: &RunsShape) -> Result<Option<String>, Fault> {
 }
 
 /// Whether a key stands there that a unit or a job at rest does not have.
-fn has_process_keys(runs: &RunsShape) -> bool {
+pub(crate) fn has_process_keys(runs: &RunsShape) -> bool {
     runs.instances.is_some() || runs.ports.is_some() || has_find_keys(runs)
 }
 
@@ -397,11 +389,11 @@ fn read_docker_name(key: &str, name: &At<String>) -> Result<(), Fault> {
     Err(Fault::new(Kind::BadName, why).at(&name.span))
 }
 
-fn main_instance() -> Vec<Instance> {
+pub(crate) fn main_instance() -> Vec<Instance> {
     Name::new("main").map(|name| Instance { name, port: None }).into_iter().collect()
 }
 
-fn read_drain(runs: &RunsShape) -> Result<Duration, Fault> {
+pub(crate) fn read_drain(runs: &RunsShape) -> Result<Duration, Fault> {
     read_period("drain", runs.drain.as_ref(), Duration::from_millis(DRAIN_DEFAULT_MS))
 }
 
@@ -458,6 +450,18 @@ fn read_find(shape: &At<RunsShape>, folder: &Path, holes: &[&str]) -> Result<Fin
             Err(Fault::new(Kind::BadCombination, why).at(&shape.span).help(FORMS))
         }
     }
+}
+
+/// The address of a program of this machine, `http://127.0.0.1:4000`: it is asked with a key of its own, which would be
+/// read on the way to another.
+pub(crate) fn read_loopback(key: &str, text: &At<String>) -> Result<SocketAddr, Fault> {
+    let why =
+        format!("`{key}` must be http:// with a numeric loopback address and a port: http://127.0.0.1:4000");
+    let wrong = || Fault::new(Kind::WrongForm, why).at(&text.span);
+    let rest = text.value.strip_prefix("http://").map(|rest| rest.trim_end_matches('/'));
+    let rest = rest.map(|rest| rest.replacen("localhost:", "127.0.0.1:", 1));
+    let address = rest.and_then(|rest| rest.parse::<SocketAddr>().ok());
+    address.filter(|address| address.ip().is_loopback()).ok_or_else(wrong)
 }
 
 /// Reads an http address of this machine or another; it never carries a user or a password.

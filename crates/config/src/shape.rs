@@ -242,7 +242,8 @@ pub(crate) struct ConsumerShape {
 }
 
 /// What runs. Exactly one of `restart`, `signal`, `rereads`, `unit`, `timer`, `compose`, `container`, `at_rest`,
-/// `supervisor`, `pm2`, `exec`, `master`, `cron`; with `container` also `restart` or `rereads`.
+/// `supervisor`, `pm2`, `exec`, `master`, `cron`, `litellm`, `openclaw`; with `container` also `restart` or `rereads`, with
+/// `openclaw` also `restart` or `unit`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct RunsShape {
@@ -289,6 +290,18 @@ pub(crate) struct RunsShape {
     /// A crontab whose jobs read the copies: `/etc/cron.d/backup`. Nothing is restarted; a job that runs right now is
     /// waited for.
     pub(crate) cron: Option<At<String>>,
+    /// A LiteLLM proxy with several workers: where it answers, `http://127.0.0.1:4000`. They are replaced one by one, each only
+    /// while another one answers. For a proxy whose keys stand in the environment that it was started with, name what
+    /// restarts it instead.
+    pub(crate) litellm: Option<At<String>>,
+    /// The state folder of OpenClaw, `/home/claw/.openclaw`. What applies a new key follows from where its gateway takes it
+    /// from. Where that is read by a new process alone, `restart` is the command that ends the gateway and starts it, or
+    /// `unit` its unit.
+    pub(crate) openclaw: Option<At<String>>,
+    /// With `openclaw`: the model provider whose key this is, as its settings name it.
+    pub(crate) provider: Option<At<String>>,
+    /// With `openclaw`: the path of its program. Default: `openclaw` in the PATH.
+    pub(crate) program: Option<At<String>>,
     /// The names of its instances, for `{instance}`. They are moved one by one.
     pub(crate) instances: Option<At<Vec<At<String>>>>,
     /// The port of each instance in the order of `instances`, for `{port}`.
@@ -303,6 +316,30 @@ pub(crate) struct RunsShape {
     pub(crate) ready: Option<At<String>>,
     /// How long an instance may take to finish what it is doing. Default 10s.
     pub(crate) drain: Option<At<String>>,
+}
+
+impl RunsShape {
+    /// How many of the forms stand there that say by themselves what runs; one must.
+    pub(crate) fn forms(&self) -> usize {
+        [
+            self.compose.is_some(),
+            self.restart.is_some(),
+            self.signal.is_some(),
+            self.rereads.is_some(),
+            self.unit.is_some(),
+            self.timer.is_some(),
+            self.at_rest.is_some(),
+            self.supervisor.is_some(),
+            self.pm2.is_some(),
+            self.exec.is_some(),
+            self.master.is_some(),
+            self.cron.is_some(),
+            self.litellm.is_some(),
+        ]
+        .into_iter()
+        .filter(|there| *there)
+        .count()
+    }
 }
 
 /// One copy. `env_file` with `variable`, or `file` (the whole file), or `file` with `format` and `at`, or `file` with
@@ -361,7 +398,7 @@ pub(crate) struct LogShape {
     pub(crate) failure: Option<At<String>>,
 }
 
-/// One check: `exec` or `http`.
+/// One check: `exec`, `http`, `turn`, or `litellm` with `config`; with `turn` also `exec`, which comes before it.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct CheckShape {
@@ -370,6 +407,20 @@ pub(crate) struct CheckShape {
     pub(crate) exec: Option<At<Vec<At<String>>>>,
     /// A request to the running process that makes it use the credential: `http://127.0.0.1:{port}/check`.
     pub(crate) http: Option<At<String>>,
+    /// Where a LiteLLM proxy answers, `http://127.0.0.1:4000`: each of its workers is asked for each of its models that uses
+    /// the credential, by an id that only a worker with this version knows.
+    pub(crate) litellm: Option<At<String>>,
+    /// With `litellm`: its configuration file, `./config.yaml`.
+    pub(crate) config: Option<At<String>>,
+    /// With `litellm`: where the proxy's own key is, `file:./proxy.key`, if it asks for one.
+    pub(crate) key: Option<At<String>>,
+    /// With `litellm`: one of its models, as callers name it. Default: all that use the credential.
+    pub(crate) model: Option<At<String>>,
+    /// With `runs.openclaw`: one turn of the agent, pinned to this model, `provider/model`: no other one answers in its
+    /// place. It is a call that costs.
+    pub(crate) turn: Option<At<String>>,
+    /// With `turn`: the agent that is asked. Default: OpenClaw's own default one.
+    pub(crate) agent: Option<At<String>>,
 }
 
 /// One further flow that must work.

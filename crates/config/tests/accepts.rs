@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use keyroll_config::{
-    Apply, Check, Config, Deadlines, Decide, EvidenceKind, FileFormat, Find, IssuerRef, OnFailure, Part,
-    Place, Reference, Runs, Signal, Source, StoreRef, WriteMode,
+    Apply, Check, Config, Deadlines, Decide, EvidenceKind, FileFormat, Find, IssuerRef, Manager, OnFailure,
+    Part, Place, Reference, Runs, Signal, Source, Start, StoreRef, WriteMode,
 };
 
 const FULL: &str = r#"#:schema ./keyroll.schema.json
@@ -290,4 +290,48 @@ fn a_file_is_made_by_one_command_or_written() {
     );
     assert!(parse(made, "fetch = [\"./get\"]\n").is_err(), "fetched and made");
     assert!(parse(&made.replace(" }", ", write = \"in_place\" }"), "").is_err(), "written and made");
+}
+
+#[test]
+fn an_agent_is_read_with_what_starts_it_and_its_turns() {
+    let text = |runs: &str, check: &str| {
+        format!(
+            "version = 1\n[secrets.a]\nissuer = \"openai\"\nadmin = \"file:./a\"\n[[secrets.a.consumers]]\nname = \"claw\"\n\
+             runs = {{ openclaw = \"./claw\", provider = \"openai\"{runs} }}\nreads = {{ file = \"./k\" }}\ncheck = {check}\n"
+        )
+    };
+    let read = |runs: &str, check: &str| {
+        let config = Config::parse(&text(runs, check), "/srv/keyroll.toml").unwrap();
+        let consumer = config.secrets["a"].consumers[0].clone();
+        let Runs::Managed { by: Manager::OpenClaw { state, provider, start, .. }, .. } = consumer.runs else {
+            panic!("no agent: {consumer:?}")
+        };
+        assert!(state.ends_with("claw") && provider == "openai");
+        (start, consumer.check.unwrap())
+    };
+    let (start, check) = read("", "{ turn = \"openai/gpt-5.4\", agent = \"main\" }");
+    assert_eq!(start, None);
+    assert!(matches!(check, Check::Turn { agent: Some(agent), after: None, .. } if agent == "main"));
+    let (start, check) = read(
+        ", unit = \"claw.service\", user = \"ada\"",
+        "{ exec = [\"./p\", \"{copy}\"], turn = \"openai/x\" }",
+    );
+    assert_eq!(start, Some(Start::Unit("claw.service".to_owned(), Some("ada".to_owned()))));
+    assert!(check.command().is_some_and(|argv| argv.uses("copy")) && matches!(check, Check::Turn { .. }));
+    let (start, _) = read(", restart = [\"./r\"]", "{ turn = \"openai/x\" }");
+    assert!(matches!(start, Some(Start::Command(_))));
+}
+
+#[test]
+fn a_proxy_is_rolled_and_asked_at_an_address_of_this_machine() {
+    let text = "version = 1\n[secrets.a]\nissuer = \"openai\"\nadmin = \"file:./a\"\n[[secrets.a.consumers]]\nname = \"proxy\"\n\
+                runs = { litellm = \"http://localhost:4000/\" }\nreads = { env_file = \"./.env\", variable = \"KEY\" }\n\
+                check = { litellm = \"http://127.0.0.1:4000\", config = \"./config.yaml\", key = \"file:./k\", model = \"l1\" }\n";
+    let config = Config::parse(text, "/srv/keyroll.toml").unwrap();
+    let consumer = &config.secrets["a"].consumers[0];
+    let at = "127.0.0.1:4000".parse().unwrap();
+    assert!(matches!(&consumer.runs, Runs::Managed { by: Manager::LiteLlm(address), .. } if *address == at));
+    let Some(Check::LiteLlm(check)) = &consumer.check else { panic!("{consumer:?}") };
+    assert_eq!((check.address, check.model.as_deref()), (at, Some("l1")));
+    assert!(check.config.ends_with("config.yaml") && check.key.is_some());
 }

@@ -293,3 +293,71 @@ fn a_wrong_secret_name_has_a_suggestion() {
     assert_eq!(config.secret("acne").unwrap_err(), "did you mean `acme`?");
     assert_eq!(config.secret("other").unwrap_err(), "the secrets are: acme");
 }
+
+#[test]
+fn an_agent_has_one_way_to_be_started_and_only_it_takes_turns() {
+    let claw = |rest: &str| with_runs(&format!("{{ openclaw = \"./claw\"{rest} }}"));
+    expect(&claw(""), "K0012", 6, "goes with `provider`");
+    expect(&claw(", provider = \"a b\""), "K0005", 6, "must be one name");
+    for more in
+        ["ready = \"http://127.0.0.1:1/\"", "pid_file = \"./p\"", "user = \"ada\"", "signal = \"HUP\""]
+    {
+        expect(&claw(&format!(", provider = \"p\", {more}")), "K0012", 6, "its own files say which process");
+    }
+    let both = ", provider = \"p\", restart = [\"./r\"], unit = \"a.service\"";
+    expect(&claw(both), "K0012", 6, "with `restart` or `unit`");
+    expect(&with_runs("{ at_rest = true, provider = \"p\" }"), "K0012", 6, "goes with `openclaw`");
+    let checked = |check: &str| {
+        let lines = format!(
+            "runs = {{ openclaw = \"./claw\", provider = \"p\" }}\nreads = {{ file = \"./k\" }}\ncheck = {check}\n"
+        );
+        with_consumer(&lines)
+    };
+    expect(&checked("{ turn = \"gpt\" }"), "K0005", 8, "model with its provider");
+    expect(&checked("{ turn = \"p/x\\r\\ny: z\" }"), "K0005", 8, "model with its provider");
+    expect(&checked("{ turn = \"p/x\", agent = \"a/b\" }"), "K0005", 8, "the id of an agent");
+    expect(&checked("{ exec = [\"./p\"], agent = \"a\" }"), "K0012", 8, "goes with `turn`");
+    expect(&checked("{ http = \"http://127.0.0.1:1/\", turn = \"p/x\" }"), "K0012", 8, "not with `http`");
+    let unit = "runs = { unit = \"a.service\" }\nreads = { file = \"./k\" }\ncheck = { turn = \"p/x\" }\n";
+    expect(&with_consumer(unit), "K0012", 6, "goes with `runs.openclaw`");
+}
+
+#[test]
+fn a_proxy_is_of_this_machine_and_asked_by_its_own_configuration() {
+    for runs in [
+        "\"http://10.0.0.7:4000\"",
+        "\"https://127.0.0.1:4000\"",
+        "\"http://127.0.0.1\"",
+        "\"http://u:p@127.0.0.1:1\"",
+    ] {
+        expect(
+            &with_runs(&format!("{{ litellm = {runs} }}")),
+            "K0005",
+            6,
+            "numeric loopback address and a port",
+        );
+    }
+    expect(
+        &with_runs("{ litellm = \"http://127.0.0.1:1\", pid_file = \"./p\" }"),
+        "K0012",
+        6,
+        "knows its processes",
+    );
+    expect(
+        &with_runs("{ litellm = \"http://127.0.0.1:1\", master = \"./p\" }"),
+        "K0012",
+        6,
+        "exactly one of",
+    );
+    let checked = |check: &str| {
+        with_consumer(&format!(
+            "runs = {{ unit = \"a.service\" }}\nreads = {{ file = \"./k\" }}\ncheck = {check}\n"
+        ))
+    };
+    let url = "litellm = \"http://127.0.0.1:4000\"";
+    expect(&checked(&format!("{{ {url} }}")), "K0012", 8, "goes with `config`");
+    expect(&checked(&format!("{{ {url}, config = \"./c\", exec = [\"./p\"] }}")), "K0012", 8, "one of");
+    expect(&checked("{ exec = [\"./p\"], config = \"./c\" }"), "K0012", 8, "go with `litellm`");
+    let value = format!("{{ {url}, config = \"./c\", key = \"not-a-reference\" }}");
+    expect(&checked(&value), "K0005", 8, "must be a reference");
+}

@@ -24,7 +24,7 @@ pub(crate) fn tree(text: &str) -> Result<Tree, CopyError> {
 
 /// The text with spaces in place of what readers of settings files take beside RFC 8259: comments, and a comma behind
 /// the last entry. Everything else stays where it is.
-fn strict(text: &str) -> SecretBytes {
+pub fn strict(text: &str) -> SecretBytes {
     let mut out = text.as_bytes().to_vec();
     let (mut at, mut comma) = (0, None);
     while let Some(&byte) = out.get(at) {

@@ -25,6 +25,7 @@ mod yaml;
 pub use entries::Entry;
 pub use error::CopyError;
 pub use format::{Edit, FILE_BYTES_MAX, Format, Variables};
+pub use json::strict as strict_json;
 pub use percent::decode as percent_decoded;
 pub use slot::{Part, Pointer, Slot};
 pub use template::{Carried, Found, Template};

@@ -48,6 +48,13 @@ struct Line {
 pub struct Userlist;
 
 impl Userlist {
+    /// Every login: the user, where the password stands, and the password or what it is checked with.
+    pub fn logins(file: &[u8]) -> Result<Vec<(String, usize, SecretBytes)>, CopyError> {
+        let told =
+            |line: Line| (String::from_utf8_lossy(&line.user).into_owned(), line.at.start, line.password);
+        Ok(read(file)?.into_iter().map(told).collect())
+    }
+
     /// Whether this login is let in with this password.
     pub fn has(file: &[u8], login: Login<'_>) -> Result<bool, CopyError> {
         let lines = read(file)?;

@@ -18,8 +18,8 @@ mod trial;
 pub use clock::SystemClock;
 pub use digest::Digest;
 pub use local::{
-    CheckSetup, Complaints, ConsumerSetup, CopySetup, CopySource, FileSetup, GateSetup, LOCAL, LiveReport,
-    Local, LogSetup, Setup, SlotSetup, incarnation, place_digest, process_of, tidy,
+    CheckSetup, Complaints, ConsumerSetup, CopySetup, CopySource, FileSetup, GateSetup, LOCAL, LiteLlmSetup,
+    LiveReport, Local, LogSetup, Setup, SlotSetup, incarnation, place_digest, process_of, tidy,
 };
 pub use read::{Content, TARGET_BYTES_MAX, read};
 pub use replace::{Replaced, Replacement, Write, replace, settle};

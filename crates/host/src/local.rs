@@ -9,6 +9,7 @@ mod gate;
 mod inside;
 mod links;
 mod lists;
+mod litellm;
 mod live;
 mod live_containers;
 mod live_units;
@@ -44,6 +45,7 @@ use tokio::task::block_in_place;
 
 pub use find::place_digest;
 pub use gate::GateSetup;
+pub use litellm::LiteLlmSetup;
 pub use live::LiveReport;
 pub use said::Complaints;
 pub use setup::{CheckSetup, ConsumerSetup, CopySetup, CopySource, FileSetup, LogSetup, Setup, SlotSetup};
@@ -82,6 +84,8 @@ struct Memo {
     gaps: gap::Gaps,
     /// How each holder was found, as a clause.
     found_by: HashMap<Incarnation, String>,
+    /// Per (consumer, path, version): what each worker of a proxy showed.
+    workers: HashMap<(u16, u8, Which), litellm::Shows>,
     /// The values that were last told, to be cut out of what commands say.
     needles: Option<std::sync::Arc<keyroll_needle::Needles>>,
     /// Per (consumer, slot): when the verb was last carried out.

@@ -161,7 +161,7 @@ async fn a_word_of_its_log_does_not_keep_a_check_from_being_made() {
         success: "accepted".into(),
         failure: "refused".into(),
     };
-    let check = CheckSetup::Exec { command, copy: Some(FileId(0)) };
+    let check = CheckSetup::Exec { command, copy: Some(FileId(0)), turn: None };
     let host =
         place.host(vec![place.env("app.env", "value", &place.old)], place.rereads(Some(check), Some(setup)));
     host.deliver(FileId(0), Which::New, place.values(), 1).await.unwrap();
@@ -420,6 +420,7 @@ async fn a_unit_that_did_not_come_back_is_no_job_at_rest() {
     let check = CheckSetup::Exec {
         command: script(&place, "check.sh", "grep -q val-new \"$1\""),
         copy: Some(FileId(0)),
+        turn: None,
     };
     let slot = SlotSetup { run: Run::Unit(unit), ..place.rereads(Some(check), None) };
     let host = place.host(vec![place.env("app.env", "value", &place.old)], slot);

@@ -229,7 +229,7 @@ async fn a_check_counts_as_checked_only_if_it_can_fail() {
     let expected = place.write("expected", &format!("KEY={}\n", place.new));
     let proof = |program: &'static str, arguments: Vec<String>| {
         let command = CommandLine::program(program, arguments);
-        let check = CheckSetup::Exec { command, copy: Some(FileId(0)) };
+        let check = CheckSetup::Exec { command, copy: Some(FileId(0)), turn: None };
         place.host(vec![file(&path, vec![variable("KEY")])], vec![at_rest(vec![FileId(0)], Some(check))])
     };
     let kinds = async |host: &Local| {
@@ -260,7 +260,7 @@ async fn a_service_that_did_not_come_back_is_no_job_at_rest() {
     let expected = place.write("expected", &format!("KEY={}\n", place.new));
     let check = || {
         let words = [expected.display().to_string(), "{copy}".to_owned()];
-        CheckSetup::Exec { command: CommandLine::program("cmp", words), copy: Some(FileId(0)) }
+        CheckSetup::Exec { command: CommandLine::program("cmp", words), copy: Some(FileId(0)), turn: None }
     };
     let find = Find::PidFile { path: place.path("app.pid"), exe: None };
     let restart = Verb::Restart(CommandLine::program("true", Vec::<String>::new()));
@@ -314,7 +314,8 @@ async fn a_job_that_was_started_with_the_old_value_has_not_loaded_the_new_one_by
     let shown = async |pid: u32| {
         let words = [expected.display().to_string(), "{copy}".to_owned()];
         let command = CommandLine::program("cmp", words);
-        let mut job = at_rest(vec![FileId(0)], Some(CheckSetup::Exec { command, copy: Some(FileId(0)) }));
+        let mut job =
+            at_rest(vec![FileId(0)], Some(CheckSetup::Exec { command, copy: Some(FileId(0)), turn: None }));
         job.slots[0].run = Run::AtRest(AtRest { timer: Some(timer(&place, pid)) });
         let host = place.host(vec![file(&path, vec![variable("KEY")])], vec![job]);
         let looked = host.enumerate(values, &Sessions::default(), Which::New).await.unwrap();
@@ -400,7 +401,7 @@ async fn a_check_that_shows_nothing_is_told_before_anything_is_made() {
     let before = fields(&place.old);
     let told = |program: &str, arguments: &[&str]| {
         let command = CommandLine::program(program, arguments.iter().copied());
-        let check = CheckSetup::Exec { command, copy: Some(FileId(0)) };
+        let check = CheckSetup::Exec { command, copy: Some(FileId(0)), turn: None };
         let consumers = vec![at_rest(vec![FileId(0)], Some(check))];
         let host = place.host(vec![file(&path, vec![variable("KEY")])], consumers);
         let against = host.rehearse_checks(Values { old: &before, new: None });

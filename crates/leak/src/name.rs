@@ -1,5 +1,5 @@
 /// The last words of a name that say: here stands a secret.
-const LAST: [&[&str]; 22] = [
+const LAST: [&[&str]; 23] = [
     &["api", "key"],
     &["apikey"],
     &["access", "key"],
@@ -12,6 +12,8 @@ const LAST: [&[&str]; 22] = [
     &["account", "key"],
     &["salt", "key"],
     &["auth", "key"],
+    // Of a kubeconfig.
+    &["key", "data"],
     &["token"],
     &["secret"],
     &["password"],
@@ -66,6 +68,10 @@ pub fn names_a_secret(name: &str) -> bool {
     while words.last().is_some_and(|last| comes_after(last)) {
         words.pop();
     }
+    // What is there already: `existingSecret` of a Helm chart names it.
+    if words.first().is_some_and(|first| first == "existing") {
+        return false;
+    }
     if words.last().is_some_and(|last| ABOUT.contains(&last.as_str())) {
         return false;
     }
@@ -76,9 +82,10 @@ pub fn names_a_secret(name: &str) -> bool {
 }
 
 /// Words that say nothing of whose secret it is where they stand alone.
-const WEAK: [&str; 16] = [
-    "api", "app", "auth", "access", "bearer", "bot", "client", "default", "env", "key", "my", "personal",
-    "refresh", "session", "user", "value",
+const WEAK: [&str; 24] = [
+    "access", "admin", "api", "app", "auth", "basic", "bearer", "body", "bot", "client", "config", "default",
+    "env", "header", "headers", "json", "key", "my", "personal", "refresh", "request", "session", "user",
+    "value",
 ];
 
 /// Whose secret a name says that it is: `openai` of `OPENAI_API_KEY` and of `providers.openai.apiKey`; none of `apiKey`.
@@ -172,6 +179,10 @@ mod tests {
             "API_KEY_ID",
             "COMPASS",
             "max_tokens",
+            "existingSecret",
+            "LoadCredential",
+            "PWD",
+            "OLDPWD",
             "",
         ] {
             assert!(!names_a_secret(name), "{name}");
@@ -191,6 +202,7 @@ mod tests {
             ("OPENAI_API_KEY_PROD", Some("openai-prod")),
             ("PGPASSWORD", Some("pg")),
             ("DATABASE_URL", Some("database-url")),
+            ("auth.admin.header.Authorization", None),
             ("apiKey", None),
             ("client_secret", None),
             ("password", None),

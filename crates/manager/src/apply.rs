@@ -7,8 +7,8 @@ use keyroll_secret::SecretBytes;
 
 use crate::find::list;
 use crate::{
-    Adapter, AtRest, Compose, Container, ContainerVerb, Cron, InstanceProcess, Master, Pm2, Process, Reread,
-    Supervisor, Unit, Verb,
+    Adapter, Agent, AtRest, Compose, Container, ContainerVerb, Cron, InstanceProcess, Master, Pm2, Process,
+    Reread, Supervisor, Unit, Verb,
 };
 
 /// How a consumer runs: what applies a value to it, and where its processes are found.
@@ -36,6 +36,8 @@ pub enum Run {
     Master(Master),
     /// Jobs of cron.
     Cron(Cron),
+    /// A program that calls models, told by means of its own.
+    Agent(Agent),
 }
 
 impl Run {
@@ -43,7 +45,7 @@ impl Run {
     pub fn is_told(&self) -> bool {
         match self {
             Self::Process(_) | Self::Unit(_) | Self::Supervisor(_) | Self::Compose(_) => true,
-            Self::Pm2(_) | Self::Adapter(_) | Self::Master(_) => true,
+            Self::Pm2(_) | Self::Adapter(_) | Self::Master(_) | Self::Agent(_) => true,
             Self::Container(container) => container.verb != ContainerVerb::Rereads,
             Self::Reread(_) | Self::AtRest(_) | Self::Cron(_) => false,
         }
@@ -55,7 +57,7 @@ impl Run {
             Self::AtRest(_) | Self::Cron(_) => true,
             Self::Process(_) | Self::Reread(_) | Self::Unit(_) | Self::Supervisor(_) => false,
             Self::Compose(_) | Self::Container(_) => false,
-            Self::Pm2(_) | Self::Adapter(_) | Self::Master(_) => false,
+            Self::Pm2(_) | Self::Adapter(_) | Self::Master(_) | Self::Agent(_) => false,
         }
     }
 
@@ -67,10 +69,16 @@ impl Run {
             Self::Compose(_) => true,
             Self::Container(container) => container.verb != ContainerVerb::Rereads,
             Self::Adapter(adapter) => adapter.starts_anew(),
+            Self::Agent(agent) => agent.starts_anew(),
             // Each run of a job is a new process.
             Self::AtRest(_) => true,
             Self::Reread(_) => false,
         }
+    }
+
+    /// Whether the verb itself replaces one process after the other and sees each new one answer.
+    pub fn rolls(&self) -> bool {
+        matches!(self, Self::Agent(Agent::LiteLlm(_)))
     }
 
     /// Whether its only instance is not there for a while when it is told: the whole of it is ended and started again.
@@ -80,6 +88,7 @@ impl Run {
             Self::Master(_) | Self::Cron(_) | Self::AtRest(_) => false,
             Self::Process(_) | Self::Unit(_) | Self::Supervisor(_) | Self::Pm2(_) => self.starts_anew(),
             Self::Compose(_) | Self::Container(_) | Self::Adapter(_) | Self::Reread(_) => self.starts_anew(),
+            Self::Agent(agent) => agent.goes_away(),
         }
     }
 
@@ -90,6 +99,7 @@ impl Run {
             Self::Pm2(pm2) => pm2.keeper(),
             Self::Process(_) | Self::Unit(_) | Self::Reread(_) | Self::AtRest(_) => None,
             Self::Compose(_) | Self::Container(_) => None,
+            Self::Agent(agent) => agent.keeper(),
             Self::Adapter(_) | Self::Master(_) | Self::Cron(_) => None,
         }
     }
@@ -101,6 +111,17 @@ impl Run {
             Self::Process(_) | Self::Unit(_) | Self::Reread(_) | Self::AtRest(_) => Vec::new(),
             Self::Compose(_) | Self::Container(_) => Vec::new(),
             Self::Supervisor(_) | Self::Adapter(_) | Self::Master(_) | Self::Cron(_) => Vec::new(),
+            Self::Agent(_) => Vec::new(),
+        }
+    }
+
+    /// It, where it is an agent.
+    pub fn agent(&self) -> Option<&Agent> {
+        match self {
+            Self::Agent(agent) => Some(agent),
+            Self::Process(_) | Self::Unit(_) | Self::Reread(_) | Self::AtRest(_) | Self::Compose(_) => None,
+            Self::Container(_) | Self::Supervisor(_) | Self::Pm2(_) | Self::Adapter(_) => None,
+            Self::Master(_) | Self::Cron(_) => None,
         }
     }
 }
@@ -131,7 +152,8 @@ impl Applied {
 /// Codes: `K0401` name, `K0402` exit status, `K0403` time-out, `K0404` not started, `K0405` no process to signal,
 /// `K0406` systemd absent, `K0407` unit, `K0408` pid file, `K0420` to `K0427` containers, `K0430` did not stay up,
 /// `K0431` supervisord, `K0432` pm2, `K0433` adapter, `K0434` master,
-/// `K0436` a program that supervisord is starting.
+/// `K0436` a program that supervisord is starting, `K0440` and `K0441` an agent,
+/// `K0445` and `K0446` LiteLLM.
 pub fn apply(
     run: &Run,
     instance: Option<&str>,
@@ -150,6 +172,7 @@ pub fn apply(
         Run::Adapter(adapter) => adapter.apply(deadline, started),
         Run::Master(master) => master.apply(deadline),
         Run::Cron(cron) => Ok(cron.apply()),
+        Run::Agent(agent) => agent.apply(deadline, started),
     }
 }
 
@@ -159,7 +182,9 @@ pub fn apply(
 /// It cannot be told: no answer is ever "none" because something was not visible.
 pub fn instances(run: &Run) -> Result<Vec<InstanceProcess>, Failure> {
     match run {
-        Run::Process(_) | Run::Reread(_) | Run::Master(_) | Run::Cron(_) => instances_in(run, &list()?),
+        Run::Process(_) | Run::Reread(_) | Run::Master(_) | Run::Cron(_) | Run::Agent(_) => {
+            instances_in(run, &list()?)
+        }
         Run::Unit(_) | Run::Compose(_) | Run::Container(_) | Run::AtRest(_) => {
             instances_in(run, &Listing::default())
         }
@@ -185,5 +210,6 @@ pub fn instances_in(run: &Run, listing: &Listing) -> Result<Vec<InstanceProcess>
         Run::Adapter(adapter) => adapter.instances(),
         Run::Master(master) => master.instances_in(listing),
         Run::Cron(cron) => cron.instances_in(listing),
+        Run::Agent(agent) => agent.instances_in(listing),
     }
 }

@@ -63,15 +63,15 @@ impl<'de> Deserialize<'de> for Hidden {
 
 /// A project as compose resolves it. Source: `docker compose config --format json`.
 #[derive(Deserialize)]
-pub(crate) struct Resolved {
-    pub(crate) services: BTreeMap<String, Service>,
+struct Resolved {
+    services: BTreeMap<String, Service>,
 }
 
 #[derive(Deserialize)]
-pub(crate) struct Service {
+struct Service {
     image: Option<String>,
     #[serde(default)]
-    pub(crate) environment: BTreeMap<String, Option<Hidden>>,
+    environment: BTreeMap<String, Option<Hidden>>,
 }
 
 /// Variables with their values: the environment that a container or an image was made with.
@@ -329,7 +329,7 @@ fn environment(name: &str, what: String, mark: SecretBytes) -> Edit {
 }
 
 /// The variables that a text of a compose file refers to: `$NAME`, `${NAME}`, `${NAME:-${OTHER}}`. `$$` is a plain `$`.
-fn references(text: &str) -> Vec<&str> {
+pub fn references(text: &str) -> Vec<&str> {
     let mut named = Vec::new();
     let mut rest = text;
     while let Some((_, after)) = rest.split_once('$') {

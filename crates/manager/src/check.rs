@@ -3,11 +3,11 @@ use std::time::Instant;
 use keyroll_port::{Class, Failure};
 use keyroll_secret::SecretBytes;
 
-use crate::CommandLine;
 use crate::command::{Output, With, run};
 use crate::http::Url;
 use crate::instance::filled;
 use crate::user::User;
+use crate::{CommandLine, Turn};
 
 /// A question whether a path works.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub enum Check {
         /// What the first 64 KiB of the body must hold.
         contains: Option<String>,
     },
+    /// A turn of an agent.
+    Turn(Turn),
 }
 
 /// What a check showed.
@@ -42,7 +44,7 @@ pub enum CheckAnswer {
 /// Asks once. `said`: what a command that failed wrote to standard error, as it is: it may hold a value.
 ///
 /// # Errors
-/// The check itself is wrong or cannot be started (`K0401`, `K0404`, `K0409`, `K0412`): nothing is known of the path.
+/// The check itself is wrong or cannot be started (`K0401`, `K0404`, `K0409`, `K0412`, `K0442`): nothing is known of the path.
 pub fn check(
     check: &Check,
     instance: Option<&str>,
@@ -52,6 +54,7 @@ pub fn check(
     match check {
         Check::Exec { command, user } => exec(&command.filled(instance)?, user.as_deref(), deadline, said),
         Check::Http { url, contains } => http(&filled(url, instance)?, contains.as_deref(), deadline),
+        Check::Turn(turn) => turn.ask(deadline),
     }
 }
 

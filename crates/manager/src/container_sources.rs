@@ -2,21 +2,29 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use keyroll_port::{Class, Failure};
 use keyroll_secret::SecretBytes;
 use serde::Deserialize;
 
-use crate::brings::{Hidden, Resolved, Variables, pairs, plain};
+use crate::brings::{Hidden, Variables, pairs, plain};
 use crate::command::{Output, With};
 use crate::compose::Project;
 use crate::docker::{Docker, STATE, State, other_version};
 use crate::settle::question;
 
+/// How long the engine may take for its first answer, milliseconds: one that hangs is not waited for any longer.
+const FIRST_MS_MAX: u64 = 10_000;
+
 /// How long all questions together may take, milliseconds.
 const LOOK_MS_MAX: u64 = 30_000;
+
+/// How many projects compose resolves at once: each keeps a processor busy for a tenth of a second.
+const RESOLVERS: usize = 2;
 
 /// What is asked of a container beside its state; between the two and behind each a tabulator, which JSON has none of.
 const MADE_WITH: &str = "\t{{json .Config.Env}}\t{{json .Config.Image}}\t\
@@ -30,7 +38,7 @@ const NOTHING_REMOTE: [&str; 2] = ["COMPOSE_EXPERIMENTAL_GIT_REMOTE", "COMPOSE_E
 pub struct ContainerSources {
     /// Its name.
     pub name: String,
-    /// Its image, as whoever made it named it.
+    /// Its image, as the engine names it.
     pub image: String,
     /// It runs.
     pub runs: bool,
@@ -40,10 +48,32 @@ pub struct ContainerSources {
     pub variables: Variables,
     /// The variables of its image.
     pub of_image: Variables,
-    /// What is mounted from this machine: where it stands here, and there.
-    pub mounts: Vec<(PathBuf, PathBuf)>,
+    /// What is mounted from this machine, volumes too: where it stands here, and there.
+    pub mounts: Mounts,
     /// Where compose has made it.
     pub compose: Option<ComposeSources>,
+}
+
+/// Where something stands on this machine, and where in a container.
+pub type Mounts = Vec<(PathBuf, PathBuf)>;
+
+/// The containers of an engine, and the images that it has.
+#[derive(Default)]
+pub struct EngineSources {
+    /// Every container, running or not.
+    pub containers: Vec<ContainerSources>,
+    /// What each image brings, by its name; one without a name by its number.
+    pub images: BTreeMap<String, Variables>,
+}
+
+/// What a container would be made with now.
+pub struct ComposeNext {
+    /// Its environment beside its image's.
+    pub variables: Variables,
+    /// The variables that it would take from whoever calls compose, who has none of them now.
+    pub of_caller: Vec<String>,
+    /// What would be mounted of this machine; volumes are not among it.
+    pub mounts: Mounts,
 }
 
 /// The service that a container belongs to, and what its project says now.
@@ -58,56 +88,84 @@ pub struct ComposeSources {
     pub files: Vec<PathBuf>,
     /// The files that `${NAME}` is filled in from.
     pub fills: Vec<PathBuf>,
-    /// The environment that a container made now would get beside its image's; or why compose does not tell.
-    pub next: Result<Variables, String>,
+    /// What a container made now would get; or why compose does not tell.
+    pub next: Result<ComposeNext, String>,
 }
 
 impl Docker {
-    /// Every container of this engine, running or not.
+    /// Every container and every image of this engine.
     ///
     /// # Errors
     /// The engine does not tell: `K0420` to `K0424`.
-    pub fn sources(&self) -> Result<Vec<ContainerSources>, Failure> {
+    pub fn sources(&self) -> Result<EngineSources, Failure> {
         let deadline = Instant::now() + Duration::from_millis(LOOK_MS_MAX);
-        let ids = self.list(&["ps", "--all", "--quiet", "--no-trunc"], deadline)?;
-        let ids = String::from_utf8_lossy(ids.expose()).into_owned();
-        let ids: Vec<&str> = ids.split_ascii_whitespace().collect();
-        if ids.is_empty() {
-            return Ok(Vec::new());
+        let first = Instant::now() + Duration::from_millis(FIRST_MS_MAX);
+        let ids = self.list(&["ps", "--all", "--quiet", "--no-trunc"], first)?;
+        let ids = lines(&ids);
+        let mut made = Vec::new();
+        if !ids.is_empty() {
+            let form = format!("{STATE}{MADE_WITH}");
+            let words = ["container", "inspect", "--format", form.as_str(), "--"];
+            let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+            let answer = self.list(&[&words[..], &ids].concat(), deadline)?;
+            let lines = answer.expose().split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+            let read: Option<Vec<Made>> = lines.map(Made::of_line).collect();
+            made = read.ok_or_else(other_version)?;
         }
-        let form = format!("{STATE}{MADE_WITH}");
-        let words = [&["container", "inspect", "--format", form.as_str(), "--"][..], &ids].concat();
-        let answer = self.list(&words, deadline)?;
-        let lines = answer.expose().split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
-        let made: Option<Vec<Made>> = lines.map(Made::of_line).collect();
-        let made = made.ok_or_else(other_version)?;
         let images = self.images(&made, deadline);
         let projects = self.projects(&made, deadline);
-        Ok(made.into_iter().map(|one| one.sources(&images, &projects)).collect())
+        let containers = made.into_iter().map(|one| one.sources(&images, &projects)).collect();
+        let images = images.into_values().map(|image| (image.name, image.variables)).collect();
+        Ok(EngineSources { containers, images })
     }
 
-    /// What each image brings; one that was removed meanwhile has nothing.
-    fn images(&self, made: &[Made], deadline: Instant) -> BTreeMap<String, Variables> {
+    /// What each image brings, by its number; one that was removed meanwhile has nothing.
+    fn images(&self, made: &[Made], deadline: Instant) -> BTreeMap<String, Image> {
         #[derive(Deserialize)]
-        struct Image(String, Option<Vec<Hidden>>);
+        struct Told(String, Option<Vec<Hidden>>, Option<Vec<String>>);
+        let all = self.list(&["image", "ls", "--quiet", "--no-trunc"], deadline);
+        let all = all.map(|answer| lines(&answer)).unwrap_or_default();
         let mut ids: Vec<&str> = made.iter().map(|one| one.state.image.as_str()).collect();
+        ids.extend(all.iter().map(String::as_str));
         ids.sort_unstable();
         ids.dedup();
-        let words = ["image", "inspect", "--format", "[{{json .Id}},{{json .Config.Env}}]", "--"];
+        if ids.is_empty() {
+            return BTreeMap::new();
+        }
+        let form = "[{{json .Id}},{{json .Config.Env}},{{json .RepoTags}}]";
+        let words = ["image", "inspect", "--format", form, "--"];
         let Ok(answer) = self.list(&[&words[..], &ids].concat(), deadline) else { return BTreeMap::new() };
         let lines = answer.expose().split(|byte| *byte == b'\n');
-        let read = lines.filter_map(|line| serde_json::from_slice::<Image>(line).ok());
-        read.map(|Image(id, all)| (id, pairs(all))).collect()
+        let read = lines.filter_map(|line| serde_json::from_slice::<Told>(line).ok());
+        let image = |Told(id, all, names): Told| {
+            let name = names.unwrap_or_default().into_iter().next().unwrap_or_else(|| id.clone());
+            (id, Image { name, variables: pairs(all) })
+        };
+        read.map(image).collect()
     }
 
     /// Each project as compose resolves it now, by its name.
     fn projects(&self, made: &[Made], deadline: Instant) -> BTreeMap<String, Result<Answer, String>> {
-        let mut projects = BTreeMap::new();
-        for one in made.iter().filter(|one| one.service.is_some()) {
-            let Some(project) = Project::of(&one.state) else { continue };
-            projects.entry(project.name.clone()).or_insert_with(|| self.resolve(&project, deadline));
-        }
-        projects
+        let of_compose = made.iter().filter(|one| one.service.is_some());
+        let projects = of_compose.filter_map(|one| Project::of(&one.state));
+        let projects: BTreeMap<String, Project> =
+            projects.map(|project| (project.name.clone(), project)).collect();
+        let projects: Vec<&Project> = projects.values().collect();
+        let (next, answers) = (AtomicUsize::new(0), Mutex::new(BTreeMap::new()));
+        let resolve = || {
+            while let Some(project) = projects.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let answer = self.resolve(project, deadline);
+                if let Ok(mut answers) = answers.lock() {
+                    answers.insert(project.name.clone(), answer);
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..RESOLVERS.min(projects.len()) {
+                scope.spawn(resolve);
+            }
+        });
+        answers.into_inner().unwrap_or_default()
     }
 
     fn resolve(&self, project: &Project, deadline: Instant) -> Result<Answer, String> {
@@ -118,13 +176,34 @@ impl Docker {
             "K0423" => "docker compose is not there".to_owned(),
             _ => "compose cannot read the project any more".to_owned(),
         })?;
-        let read: Resolved = serde_json::from_slice(answer.expose())
+        let told: Told = serde_json::from_slice(answer.expose())
             .map_err(|_| "compose answered in a form that is not known".to_owned())?;
-        let values = |all: BTreeMap<String, Option<Hidden>>| {
-            let given = all.into_iter().filter_map(|(name, value)| Some((name, value?)));
-            given.map(|(name, Hidden(value))| (name, plain(&value))).collect()
+        let Told { services, secrets, configs } = told;
+        let of =
+            |files: &Option<BTreeMap<String, ToldFile>>, name: &str| files.as_ref()?.get(name)?.file.clone();
+        let next = |(name, one): (String, ToldService)| {
+            let target = |used: &ToldUse, folder: &str| {
+                Path::new(folder).join(used.target.as_deref().unwrap_or(&used.source))
+            };
+            let mut mounts = Mounts::new();
+            for used in one.secrets.iter().flatten() {
+                mounts.extend(of(&secrets, &used.source).map(|file| (file, target(used, "/run/secrets"))));
+            }
+            for used in one.configs.iter().flatten() {
+                mounts.extend(of(&configs, &used.source).map(|file| (file, target(used, "/"))));
+            }
+            let binds = one.volumes.into_iter().flatten().filter(|volume| volume.kind == "bind");
+            mounts.extend(binds.filter_map(|volume| Some((volume.source?, volume.target))));
+            let (mut variables, mut of_caller) = (Variables::new(), Vec::new());
+            for (name, value) in one.environment.into_iter().flatten() {
+                match value {
+                    Some(Hidden(value)) => drop(variables.insert(name, plain(&value))),
+                    None => of_caller.push(name),
+                }
+            }
+            (name, ComposeNext { variables, of_caller, mounts })
         };
-        Ok(read.services.into_iter().map(|(name, one)| (name, values(one.environment))).collect())
+        Ok(services.into_iter().map(next).collect())
     }
 
     /// The answer to a question that may be long, whatever part of it was refused.
@@ -141,8 +220,53 @@ impl Docker {
     }
 }
 
-/// The environment of each service.
-type Answer = BTreeMap<String, Variables>;
+/// What each service would get.
+type Answer = BTreeMap<String, ComposeNext>;
+
+/// An image by its name.
+struct Image {
+    name: String,
+    variables: Variables,
+}
+
+/// A project as compose resolves it. Source: `docker compose config --format json`.
+#[derive(Deserialize)]
+struct Told {
+    services: BTreeMap<String, ToldService>,
+    secrets: Option<BTreeMap<String, ToldFile>>,
+    configs: Option<BTreeMap<String, ToldFile>>,
+}
+
+#[derive(Deserialize)]
+struct ToldService {
+    environment: Option<BTreeMap<String, Option<Hidden>>>,
+    secrets: Option<Vec<ToldUse>>,
+    configs: Option<Vec<ToldUse>>,
+    volumes: Option<Vec<ToldVolume>>,
+}
+
+#[derive(Deserialize)]
+struct ToldUse {
+    source: String,
+    target: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct ToldFile {
+    file: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+struct ToldVolume {
+    #[serde(rename = "type")]
+    kind: String,
+    source: Option<PathBuf>,
+    target: PathBuf,
+}
+
+fn lines(answer: &SecretBytes) -> Vec<String> {
+    String::from_utf8_lossy(answer.expose()).split_ascii_whitespace().map(str::to_owned).collect()
+}
 
 /// A container as the engine told of it.
 struct Made {
@@ -164,7 +288,7 @@ impl Made {
 
     fn sources(
         self,
-        images: &BTreeMap<String, Variables>,
+        images: &BTreeMap<String, Image>,
         projects: &BTreeMap<String, Result<Answer, String>>,
     ) -> ContainerSources {
         let copied = |all: &Variables| -> Variables {
@@ -173,7 +297,10 @@ impl Made {
         let compose = self.service.as_ref().zip(Project::of(&self.state)).map(|(service, project)| {
             let next = match projects.get(&project.name) {
                 Some(Ok(answer)) => match answer.get(service) {
-                    Some(variables) => Ok(copied(variables)),
+                    Some(next) => {
+                        let (of_caller, mounts) = (next.of_caller.clone(), next.mounts.clone());
+                        Ok(ComposeNext { variables: copied(&next.variables), of_caller, mounts })
+                    }
                     None => Err("its project has no such service any more".to_owned()),
                 },
                 Some(Err(why)) => Err(why.clone()),
@@ -188,14 +315,16 @@ impl Made {
                 next,
             }
         });
-        let of_image = images.get(&self.state.image).map(copied).unwrap_or_default();
-        let binds = self.state.mounts.iter().filter(|mount| mount.kind == "bind");
+        let known = images.get(&self.state.image);
+        let of_image = known.map(|image| copied(&image.variables)).unwrap_or_default();
+        let image = known.map_or(self.image, |image| image.name.clone());
+        let mounts = self.state.mounts.iter().filter(|mount| mount.source.is_absolute());
         ContainerSources {
             name: self.state.shown().to_owned(),
             runs: self.state.runs(),
             pid: self.state.pid,
-            mounts: binds.map(|mount| (mount.source.clone(), mount.destination.clone())).collect(),
-            image: self.image,
+            mounts: mounts.map(|mount| (mount.source.clone(), mount.destination.clone())).collect(),
+            image,
             variables: self.variables,
             of_image,
             compose,

@@ -67,6 +67,30 @@ impl Url {
 
     /// The same with a bearer token, which is sent to this machine only: it would be read on the way.
     pub(crate) fn get_as(&self, token: Option<&SecretBytes>, deadline: Instant) -> Result<Answer, String> {
+        self.ask("GET", "", token, b"", deadline)
+    }
+
+    /// One POST of JSON, with more lines of the head, each ended by CR and LF.
+    pub(crate) fn post_as(
+        &self,
+        token: Option<&SecretBytes>,
+        lines: &str,
+        json: &[u8],
+        deadline: Instant,
+    ) -> Result<Answer, String> {
+        let length = json.len();
+        let lines = format!("Content-Type: application/json\r\nContent-Length: {length}\r\n{lines}");
+        self.ask("POST", &lines, token, json, deadline)
+    }
+
+    fn ask(
+        &self,
+        method: &str,
+        lines: &str,
+        token: Option<&SecretBytes>,
+        body: &[u8],
+        deadline: Instant,
+    ) -> Result<Answer, String> {
         if token.is_some() && !self.address.ip().is_loopback() {
             return Err("a token is sent to loopback only".to_owned());
         }
@@ -81,8 +105,10 @@ impl Url {
         let mut stream = TcpStream::connect_timeout(&self.address, left()?).map_err(told)?;
         stream.set_write_timeout(Some(left()?)).map_err(told)?;
         // Version 1.0: the answer then comes in one piece and ends with the connection.
-        let request =
-            format!("GET {} HTTP/1.0\r\nHost: {}\r\nConnection: close\r\n\r\n", self.path, self.host);
+        let request = format!(
+            "{method} {} HTTP/1.0\r\nHost: {}\r\nConnection: close\r\n{lines}\r\n",
+            self.path, self.host
+        );
         let (line, rest) = request.split_at(request.len().saturating_sub(2));
         stream.write_all(line.as_bytes()).map_err(told)?;
         if let Some(token) = token {
@@ -91,6 +117,7 @@ impl Url {
             stream.write_all(b"\r\n").map_err(told)?;
         }
         stream.write_all(rest.as_bytes()).map_err(told)?;
+        stream.write_all(body).map_err(told)?;
         let (mut bytes, mut piece) = (Vec::new(), [0; 4096]);
         while (bytes.len() as u64) < ANSWER_BYTES_MAX && !complete(&bytes) {
             // The limit counts for the whole answer, not for each piece of it.

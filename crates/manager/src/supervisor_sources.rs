@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use keyroll_observe::{Listing, Process, ProcessId, read_small, working_folder};
 use keyroll_secret::SecretBytes;
 
+use crate::pattern::files_of;
 use crate::supervisor::is_supervisord;
 
 /// The largest file of its configuration that is read, bytes, and the most that it includes.
@@ -127,7 +128,7 @@ impl SupervisorConfig {
         let mut included = Vec::new();
         for (section, key, value, line) in entries(text) {
             match (section.as_str(), key.as_str()) {
-                ("include", "files") => included.extend(glob(file, value.expose())),
+                ("include", "files") => included.extend(self::included(file, value.expose())),
                 ("supervisord", "environment") => self.of_all = assigned(&value, file, line),
                 (section, "environment") => {
                     if let Some(program) = section.strip_prefix("program:") {
@@ -228,32 +229,14 @@ fn expanded(value: &[u8]) -> Option<SecretBytes> {
     Some(SecretBytes::new(out))
 }
 
-/// Patterns of names in one folder, as nearly every configuration has them: `conf.d/*.conf`.
-fn glob(file: &Path, patterns: &[u8]) -> Vec<PathBuf> {
+/// The files of an `include`, each pattern's by their names. Source: supervisor 4.3.0, options.py, `read_include_config`.
+fn included(file: &Path, patterns: &[u8]) -> Vec<PathBuf> {
     let folder = file.parent().unwrap_or(Path::new("/"));
     let text = String::from_utf8_lossy(patterns).into_owned();
-    let mut all = Vec::new();
-    for pattern in text.split_ascii_whitespace() {
-        let pattern = folder.join(pattern.replace("%(here)s", &folder.to_string_lossy()));
-        let name = pattern.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let Some((before, after)) = name.split_once('*') else {
-            all.push(pattern);
-            continue;
-        };
-        let entries =
-            pattern.parent().and_then(|folder| std::fs::read_dir(folder).ok()).into_iter().flatten();
-        let mut found: Vec<PathBuf> = entries
-            .flatten()
-            .filter(|entry| {
-                let name = entry.file_name().to_string_lossy().into_owned();
-                name.len() >= before.len() + after.len() && name.starts_with(before) && name.ends_with(after)
-            })
-            .map(|entry| entry.path())
-            .collect();
-        found.sort();
-        all.extend(found);
-    }
-    all
+    let patterns = text.split_ascii_whitespace();
+    patterns
+        .flat_map(|pattern| files_of(&folder.join(pattern.replace("%(here)s", &folder.to_string_lossy()))))
+        .collect()
 }
 
 #[cfg(test)]

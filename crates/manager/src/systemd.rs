@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use keyroll_observe::ProcessId;
 use keyroll_port::{Class, Failure};
+use keyroll_secret::SecretBytes;
 
 use crate::command::{Ended, Output, With, run};
 use crate::find::list;
@@ -285,20 +286,30 @@ impl Unit {
     /// As [`Unit::state`].
     pub fn credentials(&self, instance: Option<&str>) -> Result<Vec<(String, PathBuf)>, Failure> {
         let unit = self.name(instance)?;
-        let path = object(&unit);
-        let question = [
-            "--json=short",
-            "get-property",
-            "org.freedesktop.systemd1",
-            &path,
-            "org.freedesktop.systemd1.Service",
-            "LoadCredential",
-        ];
         let deadline = Instant::now() + Duration::from_millis(SHOW_MS_MAX);
-        let text = self.answer(Path::new(BUSCTL), &unit, &question, deadline)?;
-        pairs(&text).ok_or_else(|| {
+        let answer = self.properties(&unit, &["LoadCredential"], deadline)?;
+        pairs(&String::from_utf8_lossy(answer.expose())).ok_or_else(|| {
             failed(&unit, Class::Retryable, "ask systemd for the credentials of")
                 .because("its answer has another form")
+        })
+    }
+
+    /// What the bus says of a service, a line for each property up to the first that it does not know.
+    pub(crate) fn properties(
+        &self,
+        unit: &str,
+        properties: &[&str],
+        deadline: Instant,
+    ) -> Result<SecretBytes, Failure> {
+        let deadline = deadline.min(Instant::now() + Duration::from_millis(SHOW_MS_MAX));
+        let (path, of) = (object(unit), "org.freedesktop.systemd1");
+        let question = ["--json=short", "get-property", of, &path, "org.freedesktop.systemd1.Service"];
+        let question = [&question[..], properties].concat();
+        let asked = self.ask_by(Path::new(BUSCTL), &question, Output::List, deadline, &mut |_| {});
+        let ended = asked.map_err(question_failed)?;
+        let answer = ended.output.filter(|answer| ended.status.success() || !answer.is_empty());
+        answer.ok_or_else(|| {
+            failed(unit, Class::Retryable, "ask systemd for").because(ended.status.to_string())
         })
     }
 

@@ -1,28 +1,34 @@
 //! What a start of systemd's services takes its variables from: all of a manager's services at once.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use keyroll_observe::read_small;
 use keyroll_port::{Class, Failure};
 use keyroll_secret::SecretBytes;
 
-use crate::Unit;
+use crate::pattern::{files_of, is_pattern};
 use crate::words::words;
+use crate::{Unit, UnitCredential};
 
 /// How long one question about all units may take, milliseconds.
 const ALL_MS_MAX: u64 = 20_000;
 
-/// The largest unit file that is read, bytes.
-const UNIT_BYTES_MAX: usize = 1 << 20;
-
 /// Source: org.freedesktop.systemd1(5).
 const SOURCES: &str = "--property=Id,ActiveState,MainPID,ControlGroup,FragmentPath,DropInPaths,Environment,\
-                       EnvironmentFiles,UnsetEnvironment,ExecStart";
+                       EnvironmentFiles,UnsetEnvironment,PassEnvironment,ExecStart,SourcePath";
 
-/// Where drop-ins are put by people and programs. Source: systemd.unit(5).
-const DROP_IN_FOLDERS: [&str; 3] = ["/etc/systemd/system", "/run/systemd/system", "/usr/lib/systemd/system"];
+/// Where drop-ins are put by people and programs; of two with one name the first counts. Source: systemd.unit(5).
+const DROP_INS: [&str; 5] = [
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/lib/systemd/system",
+];
+const DROP_INS_OF_USERS: [&str; 4] =
+    ["/etc/systemd/user", "/run/systemd/user", "/usr/local/lib/systemd/user", "/usr/lib/systemd/user"];
 
 /// A variable with its value.
 pub(crate) type Variable = (String, SecretBytes);
@@ -43,31 +49,39 @@ pub struct UnitSources {
     /// `Environment=` as the manager has loaded it.
     pub environment: Vec<Variable>,
     /// `EnvironmentFile=`; what is later wins. The manager reads them at each start.
-    pub environment_files: Vec<PathBuf>,
-    /// What is taken out of the environment again.
-    pub unset: Vec<String>,
-    /// What a wrapper in `ExecStart=` sets: `env NAME=VALUE program`.
-    pub wrapper: Vec<Variable>,
+    pub environment_files: Vec<EnvironmentFile>,
+    /// What is taken out of the environment again, by its name; with a value only where it is that.
+    pub unset: Vec<(String, Option<SecretBytes>)>,
+    /// What is handed on of what the manager itself was started with.
+    pub passed: Vec<String>,
+    /// What stands around the program in `ExecStart=`.
+    pub wrapper: Wrapper,
+    /// What a start is given as credentials.
+    pub credentials: Vec<UnitCredential>,
+    /// What a generator made the unit file of.
+    pub made_of: Option<PathBuf>,
 }
 
-/// A line of a unit file that says something of its environment.
-pub struct UnitLine {
-    /// Which line, from 1 on.
-    pub line: u64,
-    /// What it says.
-    pub says: UnitSays,
+/// One `EnvironmentFile=`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnvironmentFile {
+    /// As it is written: a file, or a pattern of names.
+    pub written: PathBuf,
+    /// The files that are there now, in the order in which they are read.
+    pub files: Vec<PathBuf>,
+    /// It may be missing; without it the service starts only where it is there.
+    pub optional: bool,
 }
 
-/// What a line of a unit file says.
-pub enum UnitSays {
-    /// `Environment=NAME=VALUE`; no value where it depends on a specifier (`%h`).
-    Variable(String, Option<SecretBytes>),
-    /// `Environment=`: what was said before does not hold.
-    Reset,
-    /// `LoadCredential=NAME:PATH`.
-    Credential(String, PathBuf),
-    /// `LoadCredentialEncrypted=NAME:PATH`.
-    Encrypted(String, PathBuf),
+/// What `env` before a program does: `env -i NAME=VALUE program`.
+#[derive(Default)]
+pub struct Wrapper {
+    /// What it sets; no value where the manager puts a variable in.
+    pub sets: Vec<(String, Option<SecretBytes>)>,
+    /// What it takes out: `-u NAME`.
+    pub removes: Vec<String>,
+    /// It begins with nothing: `-i`.
+    pub empties: bool,
 }
 
 /// The services of a manager, and its own environment, which it hands on.
@@ -87,7 +101,12 @@ pub fn unit_sources(user: Option<&str>) -> Result<UnitsSources, Failure> {
     let deadline = Instant::now() + Duration::from_millis(ALL_MS_MAX);
     let shown = all.list(&["show", "--all", SOURCES, "--", "*.service"], deadline)?;
     let units = shown.expose().split(|byte| *byte == b'\n').collect::<Vec<_>>();
-    let units = units.split(|line| line.is_empty()).filter_map(UnitSources::of_lines).collect();
+    let of_user = user.is_some();
+    let read = units.split(|line| line.is_empty()).filter_map(|lines| UnitSources::of_lines(lines, of_user));
+    let mut units: Vec<UnitSources> = read.collect();
+    for unit in &mut units {
+        unit.credentials = all.given(unit, deadline);
+    }
     let own = all.list(&["show-environment"], deadline)?;
     let of_manager = own.expose().split(|byte| *byte == b'\n').flat_map(words);
     Ok(UnitsSources { units, of_manager: of_manager.filter_map(variable).collect() })
@@ -106,7 +125,7 @@ impl Unit {
 }
 
 impl UnitSources {
-    fn of_lines(lines: &[&[u8]]) -> Option<Self> {
+    fn of_lines(lines: &[&[u8]], of_user: bool) -> Option<Self> {
         let mut unit = Self::default();
         let (mut fragment, mut loaded) = (PathBuf::new(), Vec::new());
         for line in lines {
@@ -121,39 +140,72 @@ impl UnitSources {
                 b"FragmentPath" => fragment = PathBuf::from(text()),
                 b"DropInPaths" => loaded = text().split_ascii_whitespace().map(PathBuf::from).collect(),
                 b"Environment" => unit.environment = words(value).into_iter().filter_map(variable).collect(),
-                b"UnsetEnvironment" => {
-                    unit.unset = text().split_ascii_whitespace().map(str::to_owned).collect()
+                b"UnsetEnvironment" => unit.unset = words(value).into_iter().map(unset).collect(),
+                b"PassEnvironment" => {
+                    unit.passed = text().split_ascii_whitespace().map(str::to_owned).collect()
                 }
                 b"EnvironmentFiles" => unit.environment_files.extend(environment_file(&text())),
-                b"ExecStart" => unit.wrapper.extend(wrapper(value)),
+                b"ExecStart" => unit.wrapper = wrapper(value),
+                b"SourcePath" => unit.made_of = Some(PathBuf::from(text())).filter(|path| path.is_absolute()),
                 _ => {}
             }
         }
-        unit.of_unit = of_unit(&unit.unit, fragment, loaded);
+        unit.of_unit = of_unit(&unit.unit, fragment, loaded, of_user);
         Some(unit).filter(|unit| !unit.unit.is_empty())
     }
 }
 
 /// `PATH (ignore_errors=no)`
-fn environment_file(text: &str) -> Option<PathBuf> {
-    let end = text.rfind(" (ignore_errors=").unwrap_or(text.len());
-    text.get(..end).map(PathBuf::from).filter(|path| path.is_absolute())
+fn environment_file(text: &str) -> Option<EnvironmentFile> {
+    let (path, rest) = text.rsplit_once(" (ignore_errors=").unwrap_or((text, ""));
+    let written = PathBuf::from(path);
+    let files = if is_pattern(&written) { files_of(&written) } else { vec![written.clone()] };
+    let optional = rest.starts_with("yes");
+    written.is_absolute().then_some(EnvironmentFile { written, files, optional })
 }
 
-/// `{ path=/usr/bin/env ; argv[]=/usr/bin/env NAME=VALUE program ; ignore_errors=no ; …`
-fn wrapper(shown: &[u8]) -> Vec<Variable> {
+/// `NAME`, or `NAME=VALUE`.
+fn unset(word: Vec<u8>) -> (String, Option<SecretBytes>) {
+    let name = String::from_utf8_lossy(&word).into_owned();
+    variable(word).map_or((name, None), |(name, value)| (name, Some(value)))
+}
+
+/// `{ path=/usr/bin/env ; argv[]=/usr/bin/env -u OTHER NAME=VALUE program ; ignore_errors=no ; …`
+fn wrapper(shown: &[u8]) -> Wrapper {
+    let mut all = Wrapper::default();
     let find = |what: &[u8]| shown.windows(what.len()).position(|window| window == what);
-    let (Some(from), Some(to)) = (find(b"argv[]="), find(b" ; ignore_errors=")) else { return Vec::new() };
+    let (Some(from), Some(to)) = (find(b"argv[]="), find(b" ; ignore_errors=")) else { return all };
     let line = shown.get(from + 7..to).unwrap_or_default();
-    let mut all = line.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
-    let program = all.next().map(|path| Path::new(std::str::from_utf8(path).unwrap_or_default()));
+    let mut words = line.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
+    let program = words.next().map(|path| Path::new(std::str::from_utf8(path).unwrap_or_default()));
     if program.and_then(Path::file_name) != Some("env".as_ref()) {
-        return Vec::new();
+        return all;
     }
-    all.map_while(|word| variable(word.to_vec())).collect()
+    let text = |word: &[u8]| String::from_utf8_lossy(word).into_owned();
+    while let Some(word) = words.next() {
+        match word {
+            b"-i" | b"-" | b"--ignore-environment" => all.empties = true,
+            b"-u" | b"--unset" => all.removes.extend(words.next().map(text)),
+            b"-C" | b"--chdir" => drop(words.next()),
+            [b'-', b'u', name @ ..] => all.removes.push(text(name)),
+            word if word.starts_with(b"--unset=") => {
+                all.removes.extend(word.get(8..).map(text));
+            }
+            [b'-', ..] => {}
+            word => match variable(word.to_vec()) {
+                // The manager puts its variables in before `env` is started.
+                Some((name, value)) => {
+                    let value = Some(value).filter(|value| !value.expose().contains(&b'$'));
+                    all.sets.push((name, value));
+                }
+                None => break,
+            },
+        }
+    }
+    all
 }
 
-fn variable(word: Vec<u8>) -> Option<Variable> {
+pub(crate) fn variable(word: Vec<u8>) -> Option<Variable> {
     let word = SecretBytes::new(word);
     let at = word.expose().iter().position(|byte| *byte == b'=')?;
     let (name, value) = (word.expose().get(..at)?, word.expose().get(at + 1..)?);
@@ -163,94 +215,29 @@ fn variable(word: Vec<u8>) -> Option<Variable> {
 
 /// The unit file, then the drop-ins by their names, with those that lie there and were not loaded:
 /// `NeedDaemonReload` does not tell of the first one in a new folder (seen with systemd 252).
-fn of_unit(unit: &str, fragment: PathBuf, loaded: Vec<PathBuf>) -> Vec<PathBuf> {
+fn of_unit(unit: &str, fragment: PathBuf, loaded: Vec<PathBuf>, of_user: bool) -> Vec<PathBuf> {
     let template = unit.split_once('@').map(|(name, _)| format!("{name}@.service"));
-    let beside = fragment.parent().map(Path::to_owned);
-    let folders: BTreeSet<PathBuf> = DROP_IN_FOLDERS.iter().map(PathBuf::from).chain(beside).collect();
-    let names = [Some(unit.to_owned()), template].into_iter().flatten();
-    let mut all: BTreeSet<PathBuf> = loaded.into_iter().collect();
-    for folder in names.flat_map(|name| folders.iter().map(move |folder| folder.join(format!("{name}.d")))) {
-        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-        all.extend(
-            entries.map(|entry| entry.path()).filter(|path| path.extension() == Some("conf".as_ref())),
-        );
+    let names: Vec<String> = [Some(unit.to_owned()), template].into_iter().flatten().collect();
+    let beside = fragment.parent().map(Path::to_owned).filter(|folder| folder.is_absolute());
+    let known = if of_user { DROP_INS_OF_USERS.iter() } else { DROP_INS.iter() };
+    let known: Vec<PathBuf> = known.map(PathBuf::from).collect();
+    // A folder of the user's own goes before those of all.
+    let folders = beside.into_iter().filter(|folder| !known.contains(folder)).chain(known.iter().cloned());
+    let mut of_name: BTreeMap<OsString, PathBuf> = BTreeMap::new();
+    let named = |path: &PathBuf| path.file_name().map(OsStr::to_owned);
+    for path in loaded {
+        of_name.extend(named(&path).map(|name| (name, path)));
     }
-    let mut all: Vec<PathBuf> = all.into_iter().collect();
-    all.sort_by(|one, other| one.file_name().cmp(&other.file_name()));
-    std::iter::once(fragment).chain(all).filter(|path| path.is_absolute()).collect()
-}
-
-/// What a unit file or drop-in says of the environment of its service, in its order.
-///
-/// # Errors
-/// It cannot be read.
-pub fn unit_lines(path: &Path) -> std::io::Result<Vec<UnitLine>> {
-    read_small(path, UNIT_BYTES_MAX).map(|text| lines_in(text.expose()))
-}
-
-fn lines_in(text: &[u8]) -> Vec<UnitLine> {
-    let mut said = Vec::new();
-    let (mut section, mut whole, mut first) = (Vec::new(), SecretBytes::new(Vec::new()), 1);
-    for (line, at) in text.split(|byte| *byte == b'\n').zip(1..) {
-        let line = line.trim_ascii();
-        if whole.is_empty() {
-            first = at;
-            if line.is_empty() || matches!(line.first(), Some(b'#' | b';')) {
-                continue;
-            }
-        }
-        let (part, goes_on) = line.strip_suffix(b"\\").map_or((line, false), |part| (part, true));
-        whole = SecretBytes::new([whole.expose(), if whole.is_empty() { b"" } else { b" " }, part].concat());
-        if goes_on {
-            continue;
-        }
-        let line = std::mem::replace(&mut whole, SecretBytes::new(Vec::new()));
-        if line.expose().first() == Some(&b'[') {
-            section = line.expose().to_vec();
-        } else if section == b"[Service]" {
-            said.extend(says(line.expose()).into_iter().map(|says| UnitLine { line: first, says }));
+    for folder in
+        folders.flat_map(|folder| names.clone().into_iter().map(move |name| folder.join(name + ".d")))
+    {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+        for path in entries.filter(|path| path.extension() == Some("conf".as_ref())) {
+            let Some(name) = named(&path) else { continue };
+            of_name.entry(name).or_insert(path);
         }
     }
-    said
-}
-
-fn says(line: &[u8]) -> Vec<UnitSays> {
-    let Some(at) = line.iter().position(|byte| *byte == b'=') else { return Vec::new() };
-    let (key, value) =
-        (line.get(..at).unwrap_or_default(), line.get(at + 1..).unwrap_or_default().trim_ascii());
-    let credential = || {
-        let text = std::str::from_utf8(value).ok()?;
-        let (name, path) = text.split_once(':')?;
-        Some((name.to_owned(), PathBuf::from(path)))
-    };
-    match key.trim_ascii_end() {
-        b"Environment" if value.is_empty() => vec![UnitSays::Reset],
-        b"Environment" => {
-            let all = words(value).into_iter().filter_map(variable);
-            all.map(|(name, value)| UnitSays::Variable(name, without_specifiers(&value))).collect()
-        }
-        b"LoadCredential" => {
-            credential().map(|(name, path)| UnitSays::Credential(name, path)).into_iter().collect()
-        }
-        b"LoadCredentialEncrypted" => {
-            credential().map(|(name, path)| UnitSays::Encrypted(name, path)).into_iter().collect()
-        }
-        _ => Vec::new(),
-    }
-}
-
-/// `%%` is a `%`; anything else behind one is known to the manager alone.
-fn without_specifiers(value: &SecretBytes) -> Option<SecretBytes> {
-    let mut out = Vec::with_capacity(value.len());
-    let mut bytes = value.expose().iter();
-    while let Some(byte) = bytes.next() {
-        if *byte == b'%' && bytes.next() != Some(&b'%') {
-            drop(SecretBytes::new(out));
-            return None;
-        }
-        out.push(*byte);
-    }
-    Some(SecretBytes::new(out))
+    std::iter::once(fragment).chain(of_name.into_values()).filter(|path| path.is_absolute()).collect()
 }
 
 #[cfg(test)]
@@ -267,37 +254,34 @@ mod tests {
     fn a_unit_is_read_as_systemctl_shows_it() {
         let text = "Id=app.service\nActiveState=active\nMainPID=7\nControlGroup=/system.slice/app.service\n\
                     FragmentPath=/nowhere/app.service\nDropInPaths=/nowhere/b.conf /nowhere/a.conf\n\
-                    Environment=A=1 \"B=two words\" C=$'x\\ny'\nUnsetEnvironment=Z Y\n\
+                    Environment=A=1 \"B=two words\" C=$'x\\ny'\nUnsetEnvironment=Z Y=1\n\
+                    PassEnvironment=P\nSourcePath=/etc/init.d/app\n\
                     EnvironmentFiles=/srv/a b.env (ignore_errors=no)\nEnvironmentFiles=/srv/c.env (ignore_errors=yes)\n\
-                    ExecStart={ path=/usr/bin/env ; argv[]=/usr/bin/env K=v L=w prog M=n ; ignore_errors=no ; pid=1 }";
+                    ExecStart={ path=/usr/bin/env ; argv[]=/usr/bin/env -i -u A --unset=B K=v L=$W prog M=n ; ignore_errors=no ; pid=1 }";
         let lines: Vec<&[u8]> = text.lines().map(str::as_bytes).collect();
-        let unit = UnitSources::of_lines(&lines).unwrap();
+        let unit = UnitSources::of_lines(&lines, false).unwrap();
         assert_eq!((unit.unit.as_str(), unit.main_pid, unit.active.as_str()), ("app.service", 7, "active"));
         assert_eq!(shown(&unit.environment), ["A=1", "B=two words", "C=x\ny"]);
-        assert_eq!(shown(&unit.wrapper), ["K=v", "L=w"]);
-        assert_eq!(unit.unset, ["Z", "Y"]);
-        assert_eq!(unit.environment_files, [Path::new("/srv/a b.env"), Path::new("/srv/c.env")]);
+        let sets = |wrapper: &Wrapper| -> Vec<(String, bool)> {
+            wrapper.sets.iter().map(|(name, value)| (name.clone(), value.is_some())).collect()
+        };
+        assert_eq!(sets(&unit.wrapper), [("K".into(), true), ("L".into(), false)]);
+        assert_eq!(
+            (unit.wrapper.removes.as_slice(), unit.wrapper.empties),
+            (&["A".to_owned(), "B".to_owned()][..], true)
+        );
+        let unset: Vec<(&str, bool)> =
+            unit.unset.iter().map(|(name, value)| (name.as_str(), value.is_some())).collect();
+        assert_eq!(unset, [("Z", false), ("Y", true)]);
+        assert_eq!(
+            (unit.passed.as_slice(), unit.made_of.as_deref()),
+            (&["P".to_owned()][..], Some(Path::new("/etc/init.d/app")))
+        );
+        let of_files: Vec<(&Path, bool)> =
+            unit.environment_files.iter().map(|one| (one.written.as_path(), one.optional)).collect();
+        assert_eq!(of_files, [(Path::new("/srv/a b.env"), false), (Path::new("/srv/c.env"), true)]);
         let files = ["/nowhere/app.service", "/nowhere/a.conf", "/nowhere/b.conf"].map(PathBuf::from);
         assert_eq!(unit.of_unit, files);
-        assert!(UnitSources::of_lines(&[]).is_none());
-    }
-
-    #[test]
-    fn lines_of_a_unit_file_are_told_with_their_numbers() {
-        let text = "[Unit]\nEnvironment=NO=1\n# x\n[Service]\nEnvironment=A=1 'B=2 3' \\\n  C=%h D=5%%\n;\nEnvironment=\n\
-                    LoadCredential=db:/etc/db\nLoadCredentialEncrypted=x:/etc/x.cred\n";
-        let told: Vec<String> = lines_in(text.as_bytes())
-            .into_iter()
-            .map(|one| match one.says {
-                UnitSays::Variable(name, Some(value)) => {
-                    format!("{} {name}={}", one.line, String::from_utf8_lossy(value.expose()))
-                }
-                UnitSays::Variable(name, None) => format!("{} {name}?", one.line),
-                UnitSays::Reset => format!("{} reset", one.line),
-                UnitSays::Credential(name, path) => format!("{} {name}:{}", one.line, path.display()),
-                UnitSays::Encrypted(name, _) => format!("{} {name} encrypted", one.line),
-            })
-            .collect();
-        assert_eq!(told, ["5 A=1", "5 B=2 3", "5 C?", "5 D=5%", "8 reset", "9 db:/etc/db", "10 x encrypted"]);
+        assert!(UnitSources::of_lines(&[], false).is_none());
     }
 }

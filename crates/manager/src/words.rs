@@ -37,6 +37,19 @@ fn word(line: &[u8]) -> (Vec<u8>, &[u8]) {
     (out, rest)
 }
 
+/// A text with its escapes read, and nothing else of it.
+pub(crate) fn unescaped(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&byte, behind)) = rest.split_first() {
+        rest = if byte == b'\\' { escaped(behind, &mut out) } else { behind };
+        if byte != b'\\' {
+            out.push(byte);
+        }
+    }
+    out
+}
+
 /// What stands behind a backslash. Source: systemd.syntax(7), "Quoting".
 fn escaped<'a>(behind: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
     let number = |skip: usize, digits: usize, base: u32| {

@@ -1,6 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
@@ -16,6 +15,10 @@ const NOT_SEARCHED_MAX: usize = 10_000;
 pub struct FileLimits {
     /// The largest file that is searched, bytes.
     pub file_bytes_max: usize,
+    /// How much of one that is larger is read piece by piece, bytes; 0 = nothing.
+    pub large_file_bytes_max: u64,
+    /// The same of all such files together.
+    pub large_bytes_max: u64,
     /// The most files that are searched.
     pub files_max: usize,
     /// The most hits that are told.
@@ -26,11 +29,13 @@ pub struct FileLimits {
     pub step: Duration,
 }
 
-/// 8 MiB a file, 200 000 files, 10 000 hits, 60 seconds, 5 seconds.
+/// 8 MiB a file, nothing of larger ones, 200 000 files, 10 000 hits, 60 seconds, 5 seconds.
 impl Default for FileLimits {
     fn default() -> Self {
         Self {
             file_bytes_max: 8 << 20,
+            large_file_bytes_max: 0,
+            large_bytes_max: 0,
             files_max: 200_000,
             hits_max: 10_000,
             wait: Duration::from_secs(60),
@@ -76,8 +81,8 @@ pub struct FilesReport {
 /// never opened; a root that is a link is followed. Files that vanish meanwhile are passed over in silence.
 pub fn search_files(roots: &[PathBuf], needles: &dyn Search, limits: FileLimits) -> FilesReport {
     let mut hits = FilesReport::default();
-    let whole: Look<Zeroizing<Vec<u8>>> = Arc::new(|_, bytes| bytes);
-    let mut report = look_at_files(roots, |_, _| Choice::Look, limits, &whole, &mut |path, bytes| {
+    let whole: Look<Zeroizing<Vec<u8>>> = Look::new(|_, bytes| bytes).with_large_answers();
+    let mut report = look_at_files(roots, |_, _| Choice::Look, limits, whole, &mut |path, bytes| {
         note_hits(path, &bytes, needles, limits.hits_max, &mut hits);
     });
     report.hits = hits.hits;
@@ -90,8 +95,8 @@ pub fn search_files(roots: &[PathBuf], needles: &dyn Search, limits: FileLimits)
 /// What is there at a path, for whoever chooses what is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// A regular file of so many bytes.
-    File(u64),
+    /// A regular file.
+    File,
     /// A folder.
     Folder,
 }

@@ -27,6 +27,8 @@ mod meter;
 mod not_visible;
 mod open_files;
 mod opens;
+mod pieces;
+mod pool;
 mod proc;
 mod reading;
 mod search;
@@ -47,7 +49,7 @@ pub use holders::{Holder, HoldersReport, NotSeen, Place, own_tree, passes_on, se
 pub use identity::{
     After, ProcessId, Program, WrittenAt, boot, exec_came_after, forked_without_exec, started_after,
 };
-pub use image::{Image, InProcess, image, is_interpreter, started_unix_ms};
+pub use image::{Image, InProcess, image, is_interpreter, script, started_unix_ms};
 pub use listing::{Arguments, Hidden, Listing, Process, descendants, parents, process, processes};
 pub use log_docker::DockerPosition;
 pub use log_files::LogPosition;
@@ -58,6 +60,7 @@ pub use meter::memory_search_time;
 pub use not_visible::NotVisible;
 pub use open_files::{OpenAnswer, OpenFile, OpenFiles, open_files, who_opened};
 pub use opens::{OpenWatch, sees_opens};
+pub use pieces::{Piece, Pieces};
 pub use reading::{Read, read_regular};
 pub use search::Search;
 pub use small_file::read_small;

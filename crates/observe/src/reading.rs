@@ -22,15 +22,25 @@ pub struct Read {
 /// # Errors
 /// [`NotVisible::Vanished`] where no regular file is there, [`NotVisible::TooLarge`] above the limit.
 pub fn read_regular(path: &Path, bytes_max: usize) -> Result<Read, NotVisible> {
+    let (file, before) = open_regular(path)?;
+    read_opened(file, before, bytes_max)
+}
+
+/// Opens a regular file, and says what it is.
+pub(crate) fn open_regular(path: &Path) -> Result<(File, Metadata), NotVisible> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(CWD, path, flags, Mode::empty()).map_err(NotVisible::of)?;
-    let mut file = File::from(file);
-    let asked = |file: &File| file.metadata().map_err(|error| NotVisible::of_io(&error));
-    let mut before = asked(&file)?;
+    let file = File::from(rustix::fs::openat(CWD, path, flags, Mode::empty()).map_err(NotVisible::of)?);
     // The kind is asked of what was opened: the name may lead to something else by then.
-    if !before.is_file() {
-        return Err(NotVisible::Vanished);
-    }
+    let data = file.metadata().map_err(|error| NotVisible::of_io(&error))?;
+    if data.is_file() { Ok((file, data)) } else { Err(NotVisible::Vanished) }
+}
+
+pub(crate) fn read_opened(
+    mut file: File,
+    mut before: Metadata,
+    bytes_max: usize,
+) -> Result<Read, NotVisible> {
+    let asked = |file: &File| file.metadata().map_err(|error| NotVisible::of_io(&error));
     let mut again = false;
     loop {
         if usize::try_from(before.len()).map_or(true, |length| length > bytes_max) {
@@ -50,6 +60,6 @@ pub fn read_regular(path: &Path, bytes_max: usize) -> Result<Read, NotVisible> {
 
 /// What changes with every write. The time of the last change has the coarseness of the kernel's clock, so two writes
 /// within some milliseconds may look like one.
-fn version(data: &Metadata) -> (u64, i64, i64, i64, i64) {
+pub(crate) fn version(data: &Metadata) -> (u64, i64, i64, i64, i64) {
     (data.len(), data.mtime(), data.mtime_nsec(), data.ctime(), data.ctime_nsec())
 }

@@ -22,7 +22,7 @@ fn a_file_that_does_not_answer_is_left_behind_alone() {
     let over = Arc::new(AtomicBool::new(false));
     let end = Arc::clone(&over);
     // Two of them, so that every thread is stuck once.
-    let look: Look<()> = Arc::new(move |path, _| {
+    let look: Look<()> = Look::new(move |path, _| {
         while matches!(name(path).as_str(), "7" | "150") && !end.load(Ordering::SeqCst) {
             std::thread::park_timeout(Duration::from_millis(20));
         }
@@ -30,7 +30,7 @@ fn a_file_that_does_not_answer_is_left_behind_alone() {
     let limits = FileLimits { step: Duration::from_millis(1500), ..FileLimits::default() };
     let mut seen = BTreeSet::new();
     let report =
-        look_at_files(&[folder.path().into()], |_, _| Choice::Look, limits, &look, &mut |path, ()| {
+        look_at_files(&[folder.path().into()], |_, _| Choice::Look, limits, look, &mut |path, ()| {
             assert!(seen.insert(name(path)), "each file once");
         });
     over.store(true, Ordering::SeqCst);
@@ -45,9 +45,9 @@ fn what_is_chosen_is_read_and_what_is_left_out_is_counted() {
     fn choose(path: &Path, kind: Kind) -> Choice {
         match (kind, name(path).as_str()) {
             (Kind::Folder, "installed") => Choice::LeaveOut("installed"),
-            (Kind::File(_), "pass") => Choice::Pass,
-            (Kind::File(_), "named") => Choice::Name("not opened"),
-            (Kind::File(_) | Kind::Folder, _) => Choice::Look,
+            (Kind::File, "pass") => Choice::Pass,
+            (Kind::File, "named") => Choice::Name("not opened"),
+            (Kind::File | Kind::Folder, _) => Choice::Look,
         }
     }
     let folder = tempfile::tempdir().expect("a folder");
@@ -60,10 +60,10 @@ fn what_is_chosen_is_read_and_what_is_left_out_is_counted() {
     }
     // A second name of one file is a copy of its own; a root below another one is no second visit.
     std::fs::hard_link(at("one/two/look"), at("one/again")).expect("a link");
-    let look: Look<Vec<u8>> = Arc::new(|_, bytes| bytes.to_vec());
+    let look: Look<Vec<u8>> = Look::new(|_, bytes| bytes.to_vec());
     let mut seen = Vec::new();
     let roots = [at(""), at("one/two"), at("one/two/look")];
-    let report = look_at_files(&roots, choose, FileLimits::default(), &look, &mut |path, bytes| {
+    let report = look_at_files(&roots, choose, FileLimits::default(), look, &mut |path, bytes| {
         seen.push((path.to_owned(), bytes));
     });
     seen.sort();

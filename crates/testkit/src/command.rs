@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -234,8 +234,13 @@ impl Started {
 /// Ends a process of the test's own program at once. An id that was read from a file may be another's by now: that one
 /// is left alone.
 pub fn end_own(pid: u32) {
-    let ours = fs::read_link(format!("/proc/{pid}/exe")).ok() == std::env::current_exe().ok();
-    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw).filter(|_| ours) {
+    std::env::current_exe().into_iter().for_each(|program| end_one_of(pid, &program));
+}
+
+/// The same, of a process of another program.
+pub fn end_one_of(pid: u32, program: &Path) {
+    let its = fs::read_link(format!("/proc/{pid}/exe")).ok() == program.canonicalize().ok();
+    if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw).filter(|_| its) {
         let _ = kill_process(pid, Signal::KILL);
     }
 }

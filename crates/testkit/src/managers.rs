@@ -74,11 +74,11 @@ impl ManagerTools {
 
 /// Whether all was installed at this very place. What pip installs has the folder's path in it: in a folder that was
 /// moved or copied it starts what is at the place of before, if anything.
-fn is_installed(folder: &Path, done: &Path) -> bool {
+pub(crate) fn is_installed(folder: &Path, done: &Path) -> bool {
     fs::read(done).is_ok_and(|of| of == folder.as_os_str().as_encoded_bytes())
 }
 
-fn ran(command: &mut Command) -> Result<(), String> {
+pub(crate) fn ran(command: &mut Command) -> Result<(), String> {
     let output = command.stdin(Stdio::null()).output().map_err(|error| format!("{command:?}: {error}"))?;
     let said = String::from_utf8_lossy(&output.stderr);
     if output.status.success() { Ok(()) } else { Err(format!("{command:?}: {}", said.trim())) }

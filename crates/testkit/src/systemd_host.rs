@@ -134,11 +134,16 @@ impl Drop for SystemdHost {
     }
 }
 
-/// The host's image: made once, kept in the user's cache.
-fn image() -> Result<PathBuf, HostError> {
+/// The folder of this crate in the user's cache.
+pub(crate) fn cache() -> PathBuf {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
-    let folder = cache.unwrap_or_else(std::env::temp_dir).join("keyroll-testkit");
+    cache.unwrap_or_else(std::env::temp_dir).join("keyroll-testkit")
+}
+
+/// The host's image: made once, kept in the user's cache.
+fn image() -> Result<PathBuf, HostError> {
+    let folder = cache();
     let image = folder.join(format!("{IMAGE}.tar"));
     if image.exists() {
         return Ok(image);

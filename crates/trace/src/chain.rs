@@ -9,6 +9,8 @@ pub enum Standing {
     Shadowed,
     /// It looks like a source and is none: nothing reads it any more, or it is read at another time.
     NotRead,
+    /// It would win, or be read, and is not there: a file that may be missing.
+    NotThere,
     /// It may win, and cannot be seen: why.
     NotVisible(&'static str),
 }
@@ -24,6 +26,8 @@ pub struct Link {
     pub value: Option<ValueId>,
     /// Whether it wins.
     pub standing: Standing,
+    /// The program reads it by itself after it has begun: what it was started with says nothing of it.
+    pub read_later: bool,
     /// What makes a change of it live.
     pub applies: Option<String>,
     /// What seems to and does not.
@@ -46,7 +50,7 @@ impl Chain {
             match link.standing {
                 Standing::Wins => return link.value,
                 Standing::NotVisible(_) => return None,
-                Standing::Shadowed | Standing::NotRead => {}
+                Standing::Shadowed | Standing::NotRead | Standing::NotThere => {}
             }
         }
         None

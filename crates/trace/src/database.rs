@@ -1,8 +1,9 @@
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 use std::time::Instant;
 
 use keyroll_database::rusqlite::types::ValueRef;
-use keyroll_database::rusqlite::{Connection, Error, MAIN_DB, Row};
-
+use keyroll_database::rusqlite::{Connection, Error, MAIN_DB, OpenFlags, Row};
 use zeroize::Zeroizing;
 
 use crate::wal;
@@ -44,14 +45,41 @@ pub(crate) fn each_cell(
     take: &mut dyn FnMut(&Cell<'_>),
 ) -> Result<(), String> {
     wal::apply(&mut database, log);
-    // A message of SQLite's may quote a statement of the schema.
-    let said = |error: Error| match error.sqlite_error() {
-        Some(code) => format!("the database cannot be read: {code}"),
-        None => "the database cannot be read".to_owned(),
-    };
     let mut connection = Connection::open_in_memory().map_err(said)?;
     connection.deserialize_read_exact(MAIN_DB, database.as_slice(), database.len(), true).map_err(said)?;
     drop(database);
+    each_table(&connection, deadline, take)
+}
+
+/// The same of a database that is too large for a copy in memory: as its file is, without its log. SQLite is told that nobody
+/// writes, so that it takes no lock and makes nothing; where somebody does, a page may be of another time than its neighbour.
+///
+/// # Errors
+/// As of [`each_cell`].
+pub(crate) fn each_cell_of_file(
+    path: &Path,
+    deadline: Instant,
+    take: &mut dyn FnMut(&Cell<'_>),
+) -> Result<(), String> {
+    let encoded: String = path.as_os_str().as_bytes().iter().map(|byte| format!("%{byte:02X}")).collect();
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    let connection = Connection::open_with_flags(format!("file:{encoded}?immutable=1"), flags);
+    each_table(&connection.map_err(said)?, deadline, take)
+}
+
+/// A message of SQLite's may quote a statement of the schema.
+fn said(error: Error) -> String {
+    match error.sqlite_error() {
+        Some(code) => format!("the database cannot be read: {code}"),
+        None => "the database cannot be read".to_owned(),
+    }
+}
+
+fn each_table(
+    connection: &Connection,
+    deadline: Instant,
+    take: &mut dyn FnMut(&Cell<'_>),
+) -> Result<(), String> {
     connection
         .execute_batch(
             "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY;",
@@ -67,7 +95,7 @@ pub(crate) fn each_cell(
     let mut left = ROWS_MAX;
     let mut wrong = None;
     for table in tables {
-        let read = each_row(&connection, &table, deadline, &mut left, take);
+        let read = each_row(connection, &table, deadline, &mut left, take);
         wrong = wrong.or(read.err().map(|error| format!("its table {table}: {}", said(error))));
         if left == 0 || Instant::now() >= deadline {
             return Err("more rows, or more time, than one database is given".to_owned());

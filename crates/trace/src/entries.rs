@@ -79,7 +79,7 @@ pub(crate) fn shown_name(slot: &Slot) -> Option<String> {
 }
 
 /// Where a value stands, before its line is counted.
-struct Spotted {
+pub(crate) struct Spotted {
     at: usize,
     value: SecretBytes,
     name: Option<String>,
@@ -89,6 +89,10 @@ struct Spotted {
 }
 
 impl Spotted {
+    pub(crate) fn named(at: usize, value: SecretBytes, name: String) -> Self {
+        Self { at, value, name: Some(name), slot: None, rule: None, encoding: Encoding::Raw }
+    }
+
     fn of(bytes: &[u8], span: Range<usize>, name: Option<String>, rule: Option<&'static Rule>) -> Self {
         let (value, encoding) = decoded(bytes, span.clone());
         Self { at: span.start, value, name, slot: None, rule, encoding }
@@ -120,7 +124,7 @@ fn decoded(bytes: &[u8], span: Range<usize>) -> (SecretBytes, Encoding) {
     }
 }
 
-fn told(bytes: &[u8], mut found: Vec<Spotted>) -> Vec<Held> {
+pub(crate) fn told(bytes: &[u8], mut found: Vec<Spotted>) -> Vec<Held> {
     found.sort_by_key(|one| one.at);
     let (mut line, mut counted) = (1, 0);
     let held = found.into_iter().take(FOUND_MAX).map(|one| {

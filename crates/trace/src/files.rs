@@ -95,7 +95,7 @@ const ENDS: [&str; 32] = [
 ];
 
 /// Names of files that hold settings, whole; beside them every `.…rc` and `.…_history`.
-const NAMES: [&str; 32] = [
+const NAMES: [&str; 34] = [
     "env",
     "environment",
     "config",
@@ -117,6 +117,8 @@ const NAMES: [&str; 32] = [
     ".dockercfg",
     "crontab",
     "dump.pm2",
+    "ecosystem.config.js",
+    "ecosystem.config.cjs",
     "id_rsa",
     "id_ed25519",
     "id_ecdsa",
@@ -163,14 +165,13 @@ pub(crate) fn settings(path: &Path, kind: Kind) -> Choice {
     let ends = |all: &[&str]| all.iter().any(|end| name.ends_with(end));
     match kind {
         Kind::Folder => folder(path),
-        Kind::File(0) => Choice::Pass,
-        Kind::File(_) if OF_THE_MACHINE.iter().any(|one| path.ends_with(one)) => Choice::Pass,
-        Kind::File(_) if in_git(path) || LOCKS.contains(&name.as_str()) || is_beside(&name) => Choice::Pass,
-        Kind::File(_) if sealed_by_name(path).is_some() || ends(&DATABASES) => Choice::Look,
-        Kind::File(_) if ends(&ARCHIVES) => Choice::Name("an archive is not opened"),
-        Kind::File(_) if ends(&MEDIA) => Choice::Pass,
-        Kind::File(_) if holds_settings(&name) || in_credentials(path) => Choice::Look,
-        Kind::File(_) => Choice::Pass,
+        Kind::File if OF_THE_MACHINE.iter().any(|one| path.ends_with(one)) => Choice::Pass,
+        Kind::File if in_git(path) || LOCKS.contains(&name.as_str()) || is_beside(&name) => Choice::Pass,
+        Kind::File if sealed_by_name(path).is_some() || ends(&DATABASES) => Choice::Look,
+        Kind::File if ends(&ARCHIVES) => Choice::Name("an archive is not opened"),
+        Kind::File if ends(&MEDIA) => Choice::Pass,
+        Kind::File if holds_settings(&name) || in_credentials(path) => Choice::Look,
+        Kind::File => Choice::Pass,
     }
 }
 
@@ -180,10 +181,9 @@ pub(crate) fn everything(path: &Path, kind: Kind) -> Choice {
     let ends = |all: &[&str]| all.iter().any(|end| name.ends_with(end));
     match kind {
         Kind::Folder => folder(path),
-        Kind::File(0) => Choice::Pass,
-        Kind::File(_) if in_git(path) || is_beside(&name) || ends(&ARCHIVES) => Choice::Pass,
-        Kind::File(_) if ends(&MEDIA) => Choice::LeaveOut("pictures, sound, fonts and programs"),
-        Kind::File(_) => Choice::Look,
+        Kind::File if in_git(path) || is_beside(&name) || ends(&ARCHIVES) => Choice::Pass,
+        Kind::File if ends(&MEDIA) => Choice::LeaveOut("pictures, sound, fonts and programs"),
+        Kind::File => Choice::Look,
     }
 }
 
@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn settings_and_their_leftovers_are_looked_into() {
-        let look = |path: &str| settings(Path::new(path), Kind::File(100));
+        let look = |path: &str| settings(Path::new(path), Kind::File);
         for name in [
             ".env",
             "api.env",
@@ -273,6 +273,6 @@ mod tests {
         assert!(matches!(settings(Path::new("/srv/node_modules"), Kind::Folder), Choice::LeaveOut(_)));
         assert!(matches!(settings(Path::new("/srv/.git/objects"), Kind::Folder), Choice::LeaveOut(_)));
         assert_eq!(settings(Path::new("/srv/target"), Kind::Folder), Choice::Look);
-        assert_eq!(everything(Path::new("/srv/main.rs"), Kind::File(100)), Choice::Look);
+        assert_eq!(everything(Path::new("/srv/main.rs"), Kind::File), Choice::Look);
     }
 }

@@ -5,6 +5,7 @@
 
 mod candidates;
 mod chain;
+mod changed;
 mod database;
 mod entries;
 mod evidence;
@@ -14,6 +15,7 @@ mod instance;
 mod joins;
 mod kinds;
 mod label;
+mod logins;
 mod look;
 mod memory;
 mod naming;

@@ -6,14 +6,15 @@ use std::time::{Duration, Instant};
 use keyroll_copy::{Format, Slot};
 use keyroll_leak::{NoSecret, Rule, Rules, names_a_secret, no_secret};
 use keyroll_needle::{Encoding, Needles, VALUE_BYTES_MIN};
-use keyroll_observe::{NotVisible, read_regular};
+use keyroll_observe::{NotVisible, Pieces, read_regular};
 use keyroll_secret::SecretBytes;
 use zeroize::Zeroizing;
 
 use crate::candidates::name_before;
-use crate::database::{Cell, each_cell, is_database};
+use crate::database::{Cell, each_cell, each_cell_of_file, is_database};
 use crate::entries::{FOUND_MAX, Held, in_file, shown_name};
-use crate::kinds::{format_of, sealed};
+use crate::kinds::{format_of, is_translation, sealed};
+use crate::logins::without_place;
 use crate::{Place, ValueId};
 
 /// The largest file that is read for what looks like a secret, bytes: what people write by hand is far smaller.
@@ -27,6 +28,12 @@ const SEALED_BYTES_MIN: usize = 64;
 
 /// The largest log of a database that is read, bytes.
 const LOG_BYTES_MAX: usize = 16 << 20;
+
+/// The most places of known values in one large file, or in the rows of one database.
+const HITS_MAX: usize = 20_000;
+
+/// The most values that one database is asked for.
+const ROWS_FOUND_MAX: usize = 20_000;
 
 /// What a file shows by itself.
 #[derive(Default)]
@@ -61,23 +68,32 @@ pub(crate) struct Known {
 /// Everything in a file that may be a secret.
 pub(crate) fn candidates(path: &Path, bytes: Zeroizing<Vec<u8>>, rules: &'static Rules) -> Seen {
     if is_database(&bytes) {
-        return in_database(path, bytes, rules);
+        return in_database(path, rules, |take| with_rows(path, bytes, take));
     }
     let sealed = sealed(path, &bytes);
     if bytes.len() > CANDIDATE_BYTES_MAX {
-        let why = format!("larger than {} MiB: searched for known values alone", CANDIDATE_BYTES_MAX >> 20);
-        return Seen { sealed, unseen: Some(why), ..Seen::default() };
+        return Seen { sealed, unseen: Some(too_large()), ..Seen::default() };
     }
-    let held = in_file(&bytes, format_of(path, &bytes), rules).into_iter();
+    let mut held = in_file(&bytes, format_of(path, &bytes), rules);
+    if is_translation(path) {
+        held.retain(|one| one.rule.is_some());
+    }
+    let held = held.into_iter();
     let held = held.map(|one| {
         let place = Place::File { path: path.to_owned(), line: one.line };
         let mut one = InFile::of(one, place);
         if one.slot == Some(Slot::Whole) {
-            one.name = path.file_stem().map(|name| name.to_string_lossy().into_owned());
+            let name = path.file_stem().map(|name| name.to_string_lossy().into_owned());
+            one.name = name.map(|name| name.trim_start_matches('.').to_owned());
         }
         one
     });
-    let held: Vec<InFile> = held.collect();
+    let mut held: Vec<InFile> = held.collect();
+    let logins = without_place(path, &bytes).into_iter();
+    held.extend(logins.map(|one| {
+        let place = Place::File { path: path.to_owned(), line: one.line };
+        InFile::of(one, place)
+    }));
     let more = held.len() >= FOUND_MAX;
     let unseen = more.then(|| format!("it has more than {FOUND_MAX} values: the rest was not read by name"));
     Seen { held, sealed, unseen }
@@ -90,9 +106,39 @@ impl InFile {
     }
 }
 
-fn in_database(path: &Path, bytes: Zeroizing<Vec<u8>>, rules: &'static Rules) -> Seen {
+/// The same of a file that is not read whole.
+pub(crate) fn candidates_in_pieces(path: &Path, pieces: &mut Pieces<'_>, rules: &'static Rules) -> Seen {
+    let Some(first) = pieces.next(0) else { return Seen::default() };
+    if is_database(first.bytes) {
+        let why = "a large database: its rows without what only its log has";
+        let mut seen = in_database(path, rules, |take| each_cell_of_file(path, deadline(), take));
+        seen.unseen = seen.unseen.or_else(|| beside(path, "-wal").map(|_| why.to_owned()));
+        return seen;
+    }
+    Seen { sealed: sealed(path, first.bytes), unseen: Some(too_large()), ..Seen::default() }
+}
+
+fn too_large() -> String {
+    format!("larger than {} MiB: searched for known values alone", CANDIDATE_BYTES_MAX >> 20)
+}
+
+fn deadline() -> Instant {
+    Instant::now() + Duration::from_secs(DATABASE_SECONDS_MAX)
+}
+
+/// What takes the rows of a database one by one.
+pub(crate) type Take<'t> = &'t mut dyn FnMut(&Cell<'_>);
+
+fn in_database(
+    path: &Path,
+    rules: &'static Rules,
+    read: impl FnOnce(Take<'_>) -> Result<(), String>,
+) -> Seen {
     let mut seen = Seen::default();
-    let read = with_rows(path, bytes, &mut |cell| {
+    let read = read(&mut |cell| {
+        if seen.held.len() >= ROWS_FOUND_MAX {
+            return;
+        }
         let begin = cell.bytes.get(..SEALED_BYTES_MIN).unwrap_or(cell.bytes);
         if begin.len() < VALUE_BYTES_MIN {
             return;
@@ -117,7 +163,10 @@ fn in_database(path: &Path, bytes: Zeroizing<Vec<u8>>, rules: &'static Rules) ->
             InFile::of(one, place())
         }));
     });
-    seen.unseen = read.err();
+    let more = seen.held.len() >= ROWS_FOUND_MAX;
+    let more =
+        more.then(|| format!("it has more than {ROWS_FOUND_MAX} values: the rest was not read by name"));
+    seen.unseen = read.err().or(more);
     seen
 }
 
@@ -139,12 +188,8 @@ fn row(path: &Path, cell: &Cell<'_>) -> Place {
 }
 
 /// Shows the rows of a database with what its log has.
-fn with_rows(
-    path: &Path,
-    mut bytes: Zeroizing<Vec<u8>>,
-    take: &mut dyn FnMut(&Cell<'_>),
-) -> Result<(), String> {
-    let deadline = Instant::now() + Duration::from_secs(DATABASE_SECONDS_MAX);
+pub(crate) fn with_rows(path: &Path, mut bytes: Zeroizing<Vec<u8>>, take: Take<'_>) -> Result<(), String> {
+    let deadline = deadline();
     let Some(path_of_log) = beside(path, "-wal") else { return each_cell(bytes, &[], deadline, take) };
     let mut wrong = None;
     for last in [false, true] {
@@ -180,14 +225,30 @@ fn beside(path: &Path, end: &str) -> Option<PathBuf> {
 }
 
 /// Every known value in a file, in whatever form.
-pub(crate) fn known(path: &Path, bytes: Zeroizing<Vec<u8>>, needles: &Needles) -> Vec<Known> {
+#[derive(Default)]
+pub(crate) struct AllKnown {
+    pub(crate) held: Vec<Known>,
+    /// There were more.
+    pub(crate) more: bool,
+}
+
+impl AllKnown {
+    fn of(all: impl IntoIterator<Item = Known>) -> Self {
+        let mut all = all.into_iter();
+        let held = all.by_ref().take(HITS_MAX).collect();
+        Self { held, more: all.next().is_some() }
+    }
+}
+
+/// Looks for known values in a file.
+pub(crate) fn known(path: &Path, bytes: Zeroizing<Vec<u8>>, needles: &Needles) -> AllKnown {
     if is_database(&bytes) {
         return known_in_database(path, bytes, needles);
     }
     let mut hits = Vec::new();
     needles.find(&bytes, &mut |hit| hits.push(hit));
     if hits.is_empty() {
-        return Vec::new();
+        return AllKnown::default();
     }
     hits.sort_by_key(|hit| (hit.start, hit.id));
     let entries = format_of(path, &bytes).and_then(|format| format.entries(&bytes).ok()).unwrap_or_default();
@@ -208,37 +269,92 @@ pub(crate) fn known(path: &Path, bytes: Zeroizing<Vec<u8>>, needles: &Needles) -
         let value = ValueId(hit.id.0);
         told.entry((value, line)).or_insert(Known { value, place, name, slot, encoding: hit.encoding });
     }
-    told.into_values().collect()
+    AllKnown::of(told.into_values())
+}
+
+/// The same in a file that is not read whole.
+pub(crate) fn known_in_pieces(path: &Path, pieces: &mut Pieces<'_>, needles: &Needles) -> AllKnown {
+    let keep = needles.longest().saturating_sub(1);
+    let mut told: BTreeMap<(ValueId, u64), Known> = BTreeMap::new();
+    let (mut first, mut database) = (true, false);
+    while let Some(piece) = pieces.next(keep) {
+        database |= std::mem::take(&mut first) && is_database(piece.bytes);
+        let mut hits = Vec::new();
+        // What ends in what was kept was told before.
+        needles.find(piece.bytes, &mut |hit| hits.extend((hit.end > piece.again).then_some(hit)));
+        hits.sort_by_key(|hit| (hit.start, hit.id));
+        let (mut line, mut counted) = (piece.line, 0);
+        for hit in hits {
+            let between = piece.bytes.get(counted..hit.start).unwrap_or_default();
+            line += between.iter().filter(|byte| **byte == b'\n').count() as u64;
+            counted = hit.start;
+            let value = ValueId(hit.id.0);
+            let place = Place::File { path: path.to_owned(), line };
+            let name = if database { None } else { name_before(piece.bytes, hit.start) };
+            let known = Known { value, place, name, slot: None, encoding: hit.encoding };
+            if told.len() <= HITS_MAX {
+                told.entry((value, line)).or_insert(known);
+            }
+        }
+    }
+    if !database {
+        return AllKnown::of(told.into_values());
+    }
+    let remains = told.into_iter().map(|((value, _), known)| (value, (path.to_owned(), known.encoding)));
+    let mut remains = remains.collect();
+    in_logs(path, needles, &mut remains);
+    in_rows_or_left(path, needles, remains, |take| each_cell_of_file(path, deadline(), take))
+}
+
+/// Where values were seen in the bytes of a database or beside it, and in which form.
+type Remains = BTreeMap<ValueId, (PathBuf, Encoding)>;
+
+fn in_bytes(path: &Path, bytes: &[u8], needles: &Needles, remains: &mut Remains) {
+    needles.find(bytes, &mut |hit| {
+        remains.entry(ValueId(hit.id.0)).or_insert_with(|| (path.to_owned(), hit.encoding));
+    });
+}
+
+/// In what a database keeps beside itself.
+fn in_logs(path: &Path, needles: &Needles, remains: &mut Remains) {
+    for other in ["-wal", "-journal"].iter().filter_map(|end| beside(path, end)) {
+        if let Ok(read) = read_regular(&other, LOG_BYTES_MAX) {
+            in_bytes(&other, &read.bytes, needles, remains);
+        }
+    }
 }
 
 /// A value that stands in the bytes of a database or of its log, and in no row, was written over or deleted.
-fn known_in_database(path: &Path, bytes: Zeroizing<Vec<u8>>, needles: &Needles) -> Vec<Known> {
-    let mut remains: BTreeMap<ValueId, (PathBuf, Encoding)> = BTreeMap::new();
-    let mut search = |path: &Path, bytes: &[u8]| {
-        needles.find(bytes, &mut |hit| {
-            remains.entry(ValueId(hit.id.0)).or_insert_with(|| (path.to_owned(), hit.encoding));
-        });
-    };
-    search(path, &bytes);
-    for end in ["-wal", "-journal"] {
-        let Some(other) = beside(path, end) else { continue };
-        if let Ok(read) = read_regular(&other, LOG_BYTES_MAX) {
-            search(&other, &read.bytes);
-        }
-    }
+fn known_in_database(path: &Path, bytes: Zeroizing<Vec<u8>>, needles: &Needles) -> AllKnown {
+    let mut remains = Remains::new();
+    in_bytes(path, &bytes, needles, &mut remains);
+    in_logs(path, needles, &mut remains);
+    in_rows_or_left(path, needles, remains, |take| with_rows(path, bytes, take))
+}
+
+/// What stands in the rows of a database; and what does not, although it stands in its bytes.
+fn in_rows_or_left(
+    path: &Path,
+    needles: &Needles,
+    mut remains: Remains,
+    read: impl FnOnce(Take<'_>) -> Result<(), String>,
+) -> AllKnown {
     let mut found = BTreeSet::new();
     // What of the rows cannot be read was told when they were looked at first.
-    let _ = with_rows(path, bytes, &mut |cell| {
+    let _ = read(&mut |cell| {
         needles.find(cell.bytes, &mut |hit| {
             let value = ValueId(hit.id.0);
             remains.remove(&value);
             let name = named(cell).or(cell.beside).map(str::to_owned);
-            found.insert(Known { value, place: row(path, cell), name, slot: None, encoding: hit.encoding });
+            if found.len() <= HITS_MAX {
+                let place = row(path, cell);
+                found.insert(Known { value, place, name, slot: None, encoding: hit.encoding });
+            }
         });
     });
     let left = remains.into_iter().map(|(value, (path, encoding))| {
         let place = Place::Remains { path };
         Known { value, place, name: None, slot: None, encoding }
     });
-    found.into_iter().chain(left).collect()
+    AllKnown::of(found.into_iter().chain(left))
 }

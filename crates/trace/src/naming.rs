@@ -1,17 +1,26 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use keyroll_leak::{named_for, names_a_secret};
 
 /// The longest name of a secret, bytes: what a configuration takes.
 const NAME_BYTES_MAX: usize = 64;
 
-/// What a secret is called by the names that its values have, and by who issues it.
-pub(crate) fn name_of<'a>(names: impl Iterator<Item = &'a str>, provider: Option<&str>) -> String {
-    let (mut sure, mut other): (BTreeMap<String, usize>, BTreeMap<String, usize>) = Default::default();
+/// What a secret is called by the names that its values have, by who issues it, or by the file that it stands in.
+pub(crate) fn name_of<'a>(
+    names: impl Iterator<Item = &'a str>,
+    provider: Option<&str>,
+    file: Option<&Path>,
+) -> String {
+    let [mut sure, mut other, mut weak]: [BTreeMap<String, usize>; 3] = Default::default();
     for name in names {
-        let Some(whose) = named_for(name) else { continue };
         let last = name.rsplit('.').next().unwrap_or(name);
-        let count = if names_a_secret(last) { &mut sure } else { &mut other };
+        let (count, whose) = match (named_for(name), names_a_secret(last)) {
+            (Some(whose), true) => (&mut sure, whose),
+            (Some(whose), false) => (&mut other, whose),
+            (None, true) => (&mut weak, last.to_owned()),
+            (None, false) => continue,
+        };
         *count.entry(whose).or_default() += 1;
     }
     // Of those that are as frequent the first by the alphabet, so that the name stays.
@@ -19,7 +28,8 @@ pub(crate) fn name_of<'a>(names: impl Iterator<Item = &'a str>, provider: Option
         counts.into_iter().rev().max_by_key(|(_, count)| *count).map(|(name, _)| name)
     };
     let provider = || provider.filter(|provider| !provider.is_empty()).map(str::to_owned);
-    let name = most(sure).or_else(provider).or_else(|| most(other));
+    let stem = || Some(file?.file_stem()?.to_string_lossy().into_owned());
+    let name = most(sure).or_else(provider).or_else(|| most(other)).or_else(|| most(weak)).or_else(stem);
     plain(&name.unwrap_or_else(|| "unnamed".to_owned()))
 }
 
@@ -61,12 +71,15 @@ mod tests {
 
     #[test]
     fn a_secret_is_called_by_its_most_frequent_name_then_by_its_issuer() {
-        let named = |names: &[&str], provider| name_of(names.iter().copied(), provider);
+        let named = |names: &[&str], provider| name_of(names.iter().copied(), provider, None);
         assert_eq!(named(&["OPENAI_API_KEY", "AI_KEY", "openai.apiKey"], Some("x")), "openai");
         assert_eq!(named(&["apiKey"], Some("anthropic")), "anthropic");
         assert_eq!(named(&["DATABASE_URL", "DB_PASSWORD"], None), "db");
         assert_eq!(named(&["DATABASE_URL"], None), "database-url");
-        assert_eq!(named(&["password"], None), "unnamed");
+        assert_eq!(named(&["password"], None), "password");
+        let key = Path::new("/etc/ssl/private/Shop_front.key");
+        assert_eq!(name_of([].into_iter(), None, Some(key)), "shop_front");
+        assert_eq!(named(&[], None), "unnamed");
         assert_eq!(named(&["B_TOKEN", "A_TOKEN"], None), "a");
     }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use keyroll_observe::ProcessId;
 
 use crate::git::Tracked;
-use crate::{Found, Place, slots};
+use crate::{Found, Place, Record, slots};
 
 /// The bit that lets everybody in: to read a file, to pass a folder.
 const OTHERS_READ: u32 = 0o004;
@@ -18,6 +18,8 @@ pub enum Risk {
     OthersRead(PathBuf),
     /// Every user of the machine sees the command line of a process.
     Arguments(ProcessId),
+    /// It is baked into an image of this name: whoever has the image has it.
+    Image(String),
     /// It is in a repository's index.
     Tracked(PathBuf),
     /// It stands in a work tree whose index cannot be read.
@@ -41,9 +43,18 @@ impl Risks {
     pub fn of(&mut self, found: &Found) -> BTreeSet<Risk> {
         let mut risks = BTreeSet::new();
         for sighting in &found.sightings {
-            if let Place::Arguments { process } = &sighting.place {
-                risks.insert(Risk::Arguments(*process));
-            }
+            let risk = match &sighting.place {
+                Place::Arguments { process } => Risk::Arguments(*process),
+                Place::Record { record: Record::Image, of, .. } => Risk::Image(of.clone()),
+                Place::Record { record: Record::Container | Record::Manager, .. }
+                | Place::File { .. }
+                | Place::Row { .. }
+                | Place::Remains { .. }
+                | Place::Environment { .. }
+                | Place::Credential { .. }
+                | Place::Memory { .. } => continue,
+            };
+            risks.insert(risk);
         }
         let paths: BTreeSet<&Path> = found.sightings.iter().filter_map(|one| one.place.file()).collect();
         for path in paths {

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use keyroll_observe::{Listing, Process, has_other_files, read_regular, working_folder};
+use keyroll_observe::{Listing, Process, ProcessId, has_other_files, read_regular, working_folder};
 
 /// Where people and programs keep settings on every machine.
 const EVERYWHERE: [&str; 8] =
@@ -17,19 +17,33 @@ const USERS_BYTES_MAX: usize = 4 << 20;
 const OF_THE_MACHINE: [&str; 12] =
     ["/", "/usr", "/bin", "/sbin", "/lib", "/boot", "/proc", "/sys", "/dev", "/run", "/tmp", "/var"];
 
-/// The folders that are looked through where none is named: those of settings, the homes of all users, and where programs
-/// run now, this one too.
-pub(crate) fn roots(listing: &Listing) -> Vec<PathBuf> {
+/// The folders that are looked through where none is named: those of settings, the homes of all users, where programs run
+/// now, this one too, and what managers named.
+pub(crate) fn roots(listing: &Listing, of_managers: BTreeSet<PathBuf>) -> Vec<PathBuf> {
     let standing = EVERYWHERE.iter().chain(&STATE).map(PathBuf::from);
     let ours = |process: &&Process| !has_other_files(&process.id).unwrap_or(true);
     let running = listing.seen.iter().filter(ours).filter_map(|process| working_folder(&process.id).ok());
-    let all: BTreeSet<PathBuf> =
-        standing.chain(homes()).chain(running.filter(|folder| is_somebodys(folder))).collect();
+    let found = running.chain(of_managers).filter(|folder| is_somebodys(folder));
+    let all: BTreeSet<PathBuf> = standing.chain(of_users()).chain(found).collect();
     all.into_iter().filter(|root| root.exists()).collect()
 }
 
+/// Where processes stand, but in a home or in a folder of the machine, where anybody stands.
+pub(crate) fn standing<'p>(processes: impl Iterator<Item = &'p ProcessId>) -> Vec<(ProcessId, PathBuf)> {
+    let homes = of_users();
+    let folder = |process: &ProcessId| Some((*process, working_folder(process).ok()?));
+    processes.filter_map(folder).filter(|(_, one)| is_somebodys(one) && !homes.contains(one)).collect()
+}
+
+/// The folders that may be somebody's home: those of all users, or of what was named each folder itself and the homes below.
+pub(crate) fn homes(named: &[PathBuf]) -> Vec<PathBuf> {
+    let within = |home: &PathBuf| named.is_empty() || named.iter().any(|root| home.starts_with(root));
+    let all: BTreeSet<PathBuf> = of_users().into_iter().filter(within).chain(named.iter().cloned()).collect();
+    all.into_iter().collect()
+}
+
 /// The homes of the users of this machine.
-fn homes() -> Vec<PathBuf> {
+fn of_users() -> Vec<PathBuf> {
     let Ok(users) = read_regular(Path::new("/etc/passwd"), USERS_BYTES_MAX) else { return Vec::new() };
     let text = String::from_utf8_lossy(&users.bytes).into_owned();
     let home = |line: &str| line.split(':').nth(5).map(PathBuf::from);

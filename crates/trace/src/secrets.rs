@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use keyroll_needle::Encoding;
 use keyroll_secret::Fingerprint;
 
 use crate::joins::Joins;
@@ -63,6 +64,17 @@ impl Found {
         at_rest.map(|one| one.value).collect::<BTreeSet<_>>().len() > 1
     }
 
+    /// The copy at rest that holds another value than this one and was changed last; what is left behind of a file says
+    /// nothing of what is meant now.
+    pub fn other_than(&self, value: ValueId) -> Option<(&Place, &Sighting)> {
+        let others = self.copies().into_iter().filter(|(place, sighting)| {
+            let leftover = place.file().is_some_and(|file| slots::leftover_of(file).is_some());
+            sighting.value != value && !leftover
+        });
+        let changed = |place: &Place| place.file()?.metadata().ok()?.modified().ok();
+        others.max_by_key(|(place, sighting)| (sighting.encoding == Encoding::Raw, changed(place)))
+    }
+
     /// Whether a chain takes one of its values.
     pub fn is_taken_by(&self, chain: &Chain) -> bool {
         chain.links.iter().any(|link| link.value.is_some_and(|value| self.values.contains(&value)))
@@ -88,7 +100,8 @@ pub fn secrets(survey: &Survey, managed: &[Managed]) -> Vec<Found> {
         groups.into_values().map(|all| gathered(survey, all, (managed, &numbers), &users)).collect();
     found.sort_by_cached_key(|one| {
         let first = one.sightings.first().map(|one| one.place.clone());
-        (std::cmp::Reverse((one.users.len(), one.sightings.len())), one.name.clone(), first)
+        let most = (one.users.len(), one.managed, has_issuer(survey, one), one.sightings.len());
+        (std::cmp::Reverse(most), one.name.clone(), first)
     });
     let taken = found.iter().filter(|one| one.managed).map(|one| one.name.clone()).collect();
     let mut free: Vec<&mut Found> = found.iter_mut().filter(|one| !one.managed).collect();
@@ -98,6 +111,12 @@ pub fn secrets(survey: &Survey, managed: &[Managed]) -> Vec<Found> {
     told_apart(&mut names, &taken);
     free.iter_mut().zip(names).for_each(|(one, (name, _))| one.name = name);
     found
+}
+
+/// Whether the form of one of its values says who issues it.
+fn has_issuer(survey: &Survey, found: &Found) -> bool {
+    let rules = found.values.iter().filter_map(|value| survey.values.get(*value)?.rule);
+    rules.into_iter().any(|rule| !rule.provider.is_empty())
 }
 
 /// Per managed secret its versions, by the value that was seen.
@@ -132,7 +151,9 @@ fn gathered(
     let name = match known {
         Some((managed, _)) => managed.name.clone(),
         None => {
-            name_of(all.iter().filter_map(|one| one.name.as_deref()), rule.map(|rule| rule.provider.as_str()))
+            let names = all.iter().filter_map(|one| one.name.as_deref());
+            let first = all.iter().filter_map(|one| one.place.file()).min();
+            name_of(names, rule.map(|rule| rule.provider.as_str()), first)
         }
     };
     let mut sightings: Vec<Sighting> = all.into_iter().cloned().collect();
@@ -199,9 +220,10 @@ struct Slot<'s> {
 fn slots_of(survey: &Survey) -> Vec<Slot<'_>> {
     let mut named: Vec<(&Path, &str, u64, &Sighting)> = Vec::new();
     for sighting in &survey.sightings {
-        if let (Place::File { path, line }, Some(name)) = (&sighting.place, sighting.name.as_deref()) {
-            named.push((path, name, *line, sighting));
-        }
+        let (Place::File { path, line }, Some(name)) = (&sighting.place, sighting.name.as_deref()) else {
+            continue;
+        };
+        named.push((path, name, *line, sighting));
     }
     named.sort_by_key(|(path, name, line, _)| (*path, *name, *line));
     let mut all: Vec<Slot<'_>> = Vec::new();
@@ -222,7 +244,9 @@ fn join_slots(survey: &Survey, joins: &mut Joins) {
     let mut same: BTreeMap<(PathBuf, &str, usize), Vec<ValueId>> = BTreeMap::new();
     for slot in slots_of(survey) {
         let file = slots::leftover_of(slot.path).unwrap_or_else(|| slot.path.to_owned());
-        same.entry((file, slot.name, slot.number)).or_default().push(slot.sighting.value);
+        // A file that is one value has one slot, whatever its name is.
+        let name = if slot.sighting.slot == Some(keyroll_copy::Slot::Whole) { "" } else { slot.name };
+        same.entry((file, name, slot.number)).or_default().push(slot.sighting.value);
     }
     same.into_values().for_each(|values| joins.all(values.into_iter()));
 }
@@ -261,7 +285,6 @@ fn whereabouts(found: &Found, projects: &mut slots::Projects) -> String {
 
 #[cfg(test)]
 mod tests {
-    use keyroll_needle::Encoding;
     use keyroll_observe::{Listing, ProcessId};
     use keyroll_secret::{FingerprintKey, SecretBytes};
 
@@ -373,6 +396,7 @@ mod tests {
             what: "EnvironmentFile=/srv/a/api.env".to_owned(),
             value: Some(now),
             standing: Standing::Wins,
+            read_later: false,
             applies: None,
             seems: None,
         };

@@ -1,27 +1,35 @@
+mod agents;
 mod around;
+mod asked;
 mod build;
 mod check;
+mod compose;
 mod containers;
+mod credentials;
 mod cron;
 mod dotenv;
+mod dotenv_calls;
 mod env_file;
+mod environment_d;
+mod mounted;
+mod openclaw;
 mod pm2;
 mod sessions;
 mod source;
 mod supervisord;
 mod systemd;
+mod unanswered;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use keyroll_leak::Rules;
 use keyroll_manager::Docker;
-use keyroll_observe::{Listing, ProcessId, own_tree};
+use keyroll_observe::{Listing, ProcessId, Start, own_tree};
 
 use crate::{Chain, Sighting, Unseen, Values};
 use around::Around;
-use source::Kept;
+use asked::Asked;
 
 /// What keeps a service running.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,6 +50,9 @@ pub enum Keeper {
     Cron,
     /// A person's session: a shell and what was started from it.
     Session,
+    /// A program whose own files say where its keys are. What is known of it is from its documents: it is explained, and
+    /// not delivered.
+    Agent,
     /// Nobody who is known.
     Nobody,
 }
@@ -107,37 +118,59 @@ impl Service {
     }
 }
 
+/// What is kept running on a machine.
+pub(crate) struct Running {
+    pub(crate) services: Vec<Service>,
+    /// Where their files stand.
+    pub(crate) folders: BTreeSet<PathBuf>,
+    pub(crate) unseen: Vec<Unseen>,
+}
+
 /// Every service of this machine with its chains. What managers keep is a place of its own: it is added to `sightings`.
-/// `values` knows every value of a chain afterwards.
+/// `values` knows every value of a chain afterwards. `homes`: where programs that call models keep what is theirs.
 pub(crate) fn services(
     listing: &Listing,
-    docker: &Docker,
+    starts: &BTreeMap<ProcessId, Start>,
+    (docker, homes): (&Docker, &[PathBuf]),
     rules: &'static Rules,
-    wait: Duration,
     values: &mut Values,
     sightings: &mut Vec<Sighting>,
-) -> (Vec<Service>, Vec<Unseen>) {
-    let mut around = Around::new(listing, docker, rules, wait);
+) -> Running {
+    let mut around = Around::new(listing, starts, rules);
+    let Asked { containers, units, pm2 } = Asked::ask(listing, docker, &around.users);
     let own: BTreeSet<u32> = own_tree(listing).into_iter().collect();
     let mut taken: BTreeSet<ProcessId> =
         listing.seen.iter().map(|one| one.id).filter(|id| own.contains(&id.pid)).collect();
-    let mut all: Vec<Kept> = Vec::new();
     // A manager within another one has its processes before the outer one gets the rest.
-    let keepers: [fn(&mut Around<'_>) -> Vec<Kept>; 5] =
-        [containers::kept, pm2::kept, supervisord::kept, cron::kept, systemd::kept];
-    for keeper in keepers {
-        for mut one in keeper(&mut around) {
-            one.processes.retain(|process| taken.insert(*process));
-            all.push(one);
-        }
+    let (containers, images) = match containers {
+        Ok(engine) => (Ok(engine.containers), engine.images),
+        Err(failure) => (Err(failure), BTreeMap::new()),
+    };
+    let mut all = containers::kept(&mut around, containers, docker);
+    all.extend(pm2::kept(&mut around, pm2));
+    all.extend(supervisord::kept(&mut around));
+    all.extend(cron::kept(&mut around));
+    all.extend(systemd::kept(&mut around, units));
+    for one in &mut all {
+        one.processes.retain(|process| taken.insert(*process));
     }
+    let untold = unanswered::kept(&around, &taken);
+    taken.extend(untold.iter().flat_map(|one| &one.processes));
+    all.extend(untold);
     all.extend(sessions::kept(&mut around, &taken));
     check::check(&around, &mut all);
     for one in &mut all {
         dotenv::add(&around, one);
     }
+    agents::add(&mut around, homes, &mut all);
+    openclaw::add(&mut around, homes, &mut all);
     let mut sighted: BTreeSet<Sighting> = sightings.drain(..).collect();
+    let Around { mut folders, unseen, .. } = around;
+    folders.extend(all.iter().filter_map(|one| one.project.clone()));
     let services = all.into_iter().map(|one| build::service(one, rules, values, &mut sighted)).collect();
+    for (image, variables) in images {
+        build::in_image(&image, variables, rules, values, &mut sighted);
+    }
     sightings.extend(sighted);
-    (services, around.unseen)
+    Running { services, folders, unseen }
 }

@@ -1,5 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,14 +10,18 @@ use keyroll_observe::{
 };
 use keyroll_secret::{FingerprintKey, SecretBytes};
 
-use crate::look::{Known, Seen, candidates, known};
+use crate::look::{AllKnown, Known, Seen, candidates, candidates_in_pieces, known, known_in_pieces};
 use crate::processes::Running;
-use crate::roots::roots;
+use crate::roots::{self, homes, roots};
 use crate::service::services;
 use crate::{Instance, Place, Service, Sighting, Unseen, ValueId, Values, files};
 
 /// The largest file that is read whole, bytes: a database is taken apart in memory, and two are at a time.
 const FILE_BYTES_MAX: usize = 16 << 20;
+
+/// How much of a larger one is searched for known values, bytes, and of all such files together: on two cores a second or two.
+const LARGE_FILE_BYTES_MAX: u64 = 256 << 20;
+const LARGE_BYTES_MAX: u64 = 1 << 30;
 
 /// The most files that are searched for known values.
 const FILES_MAX: usize = 400_000;
@@ -38,6 +42,8 @@ pub struct Store {
     pub path: PathBuf,
     /// What it is encrypted with: `sops`, `KeePass`.
     pub kind: &'static str,
+    /// Who seems to use it: has it open, or runs in the folder that it stands in.
+    pub used_by: Vec<ProcessId>,
 }
 
 /// What stands where.
@@ -115,13 +121,19 @@ pub fn survey_with(
         uid: None,
     });
     unseen.extend(hidden);
-    let (services, of_services) =
-        services(&listing, &managers.docker, rules, options.wait, &mut values, &mut sightings);
-    unseen.extend(of_services);
+    let homes = homes(&options.roots);
+    let around = (&managers.docker, homes.as_slice());
+    let kept = services(&listing, running.starts(), around, rules, &mut values, &mut sightings);
+    unseen.extend(kept.unseen);
+    let services = kept.services;
     let (instances, stores) = (BTreeMap::new(), Vec::new());
     let mut survey = Survey { values, sightings, listing, instances, files: 0, stores, services, unseen };
-    let roots = if options.roots.is_empty() { roots(&survey.listing) } else { options.roots.clone() };
+    let roots = match options.roots.is_empty() {
+        true => roots(&survey.listing, kept.folders),
+        false => options.roots.clone(),
+    };
     survey.by_name(&roots, options.wait, rules);
+    survey.derive();
     survey.by_value(&roots, options.wait);
     survey.held_by(running, options.wait);
     survey.sightings.sort();
@@ -131,16 +143,28 @@ pub fn survey_with(
 }
 
 fn limits(wait: Duration) -> FileLimits {
-    FileLimits { wait, file_bytes_max: FILE_BYTES_MAX, files_max: FILES_MAX, ..FileLimits::default() }
+    FileLimits {
+        wait,
+        file_bytes_max: FILE_BYTES_MAX,
+        large_file_bytes_max: LARGE_FILE_BYTES_MAX,
+        large_bytes_max: LARGE_BYTES_MAX,
+        files_max: FILES_MAX,
+        ..FileLimits::default()
+    }
 }
 
 impl Survey {
     /// What looks like a secret, or is called one.
     fn by_name(&mut self, roots: &[PathBuf], wait: Duration, rules: &'static Rules) {
-        let look: Look<Seen> = Arc::new(move |path, bytes| candidates(path, bytes, rules));
-        let report = look_at_files(roots, files::settings, limits(wait), &look, &mut |path, seen| {
+        let look: Look<Seen> = Look::new(move |path, bytes| candidates(path, bytes, rules))
+            .and_in_pieces(move |path, pieces| candidates_in_pieces(path, pieces, rules));
+        let report = look_at_files(roots, files::settings, limits(wait), look, &mut |path, seen| {
             self.unseen.extend(seen.unseen.map(|reason| Unseen { what: shown(path), reason, uid: None }));
-            self.stores.extend(seen.sealed.map(|kind| Store { path: path.to_owned(), kind }));
+            self.stores.extend(seen.sealed.map(|kind| Store {
+                path: path.to_owned(),
+                kind,
+                used_by: Vec::new(),
+            }));
             for one in seen.held {
                 if let Some(value) = self.values.add(one.value, one.rule) {
                     let (name, slot, encoding) = (one.name, one.slot, one.encoding);
@@ -164,13 +188,41 @@ impl Survey {
         }
     }
 
+    /// What is another value in base64 or the like is a copy of that one, wherever it stands.
+    fn derive(&mut self) {
+        let derived = self.values.derive();
+        for one in &mut self.sightings {
+            if let Some((of, encoding)) = derived.get(&one.value) {
+                (one.value, one.encoding) = (*of, *encoding);
+            }
+        }
+        let links =
+            self.services.iter_mut().flat_map(|one| &mut one.chains).flat_map(|chain| &mut chain.links);
+        for value in links.filter_map(|link| link.value.as_mut()) {
+            *value = derived.get(value).map_or(*value, |(of, _)| *of);
+        }
+    }
+
     /// Every value is looked for again in what runs, and every process becomes an instance of what it holds.
     fn held_by(&mut self, mut running: Running, wait: Duration) {
         let needles = self.values.needles();
         let (sightings, unseen) = (&mut self.sightings, &mut self.unseen);
         running.by_value(&self.listing, &self.values, needles.as_ref(), sightings, unseen);
-        running.open(sightings, wait, unseen);
+        let stores: Vec<&Path> = self.stores.iter().map(|store| store.path.as_path()).collect();
+        running.open(sightings, &stores, wait, unseen);
         self.instances = running.instances;
+        let folders: Vec<(ProcessId, PathBuf)> = match self.stores.is_empty() {
+            true => Vec::new(),
+            false => roots::standing(self.instances.keys()),
+        };
+        for store in &mut self.stores {
+            let within = |folder: &Path| store.path.parent().is_some_and(|parent| parent == folder);
+            let opened = |one: &Instance| one.open.iter().any(|open| open.path == store.path);
+            let opened = self.instances.values().filter(|one| opened(one)).map(|one| one.process);
+            let beside = folders.iter().filter(|(_, folder)| within(folder)).map(|(process, _)| *process);
+            let all: BTreeSet<ProcessId> = opened.chain(beside).collect();
+            store.used_by = all.into_iter().collect();
+        }
     }
 
     /// The same in files, in whatever form.
@@ -179,10 +231,16 @@ impl Survey {
         let mut there: BTreeSet<(ValueId, Place)> =
             self.sightings.iter().map(|one| (one.value, one.place.clone())).collect();
         let needles = Arc::new(needles);
-        let look: Look<Vec<Known>> = Arc::new(move |path, bytes| known(path, bytes, &needles));
-        let sightings = &mut self.sightings;
-        let report = look_at_files(roots, files::everything, limits(wait), &look, &mut |_, found| {
-            for one in found {
+        let again = Arc::clone(&needles);
+        let look: Look<AllKnown> = Look::new(move |path, bytes| known(path, bytes, &needles))
+            .and_in_pieces(move |path, pieces| known_in_pieces(path, pieces, &again));
+        let (sightings, unseen) = (&mut self.sightings, &mut self.unseen);
+        let report = look_at_files(roots, files::everything, limits(wait), look, &mut |path, found| {
+            if found.more {
+                let reason = "it has known values at more places than are told".to_owned();
+                unseen.push(Unseen { what: shown(path), reason, uid: None });
+            }
+            for one in found.held {
                 if there.insert((one.value, one.place.clone())) {
                     let Known { value, place, name, slot, encoding } = one;
                     sightings.push(Sighting { value, place, name, slot, encoding });

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use keyroll_leak::{Rule, is_distinct};
-use keyroll_needle::{NeedleId, Needles, VALUE_BYTES_MAX, VALUE_BYTES_MIN};
+use keyroll_needle::{Encoding, NeedleId, Needles, VALUE_BYTES_MAX, VALUE_BYTES_MIN};
 use keyroll_secret::{Fingerprint, FingerprintKey, SecretBytes};
 
 use crate::Label;
@@ -62,12 +62,14 @@ pub struct Values {
     key: FingerprintKey,
     all: Vec<Value>,
     known: BTreeMap<Fingerprint, ValueId>,
+    /// Those that are others in another form, or have one in them.
+    derived: BTreeMap<ValueId, (ValueId, Encoding)>,
 }
 
 impl Values {
     /// None yet; fingerprints are made with this key.
     pub fn new(key: FingerprintKey) -> Self {
-        Self { key, all: Vec::new(), known: BTreeMap::new() }
+        Self { key, all: Vec::new(), known: BTreeMap::new(), derived: BTreeMap::new() }
     }
 
     /// The number of a value; `None` = it cannot be looked for, or there are too many.
@@ -125,13 +127,40 @@ impl Values {
         self.needles_of(|value| is_distinct(value.bytes.expose()))
     }
 
+    /// The values that these find.
+    pub(crate) fn searched(&self) -> impl Iterator<Item = ValueId> {
+        let numbered = (0..).map(ValueId).zip(&self.all);
+        numbered.filter(|(_, value)| is_distinct(value.bytes.expose())).map(|(id, _)| id)
+    }
+
     /// The same for memory: only what does not stand there by chance.
     pub(crate) fn needles_for_memory(&self) -> Option<Needles> {
         self.needles_of(|value| !value.common())
     }
 
+    /// Tells apart what is a value of its own, and what is another one in base64 or the like: a copy of that one. `of` = the
+    /// value that it is a copy of, and the form that it has there.
+    pub(crate) fn derive(&mut self) -> &BTreeMap<ValueId, (ValueId, Encoding)> {
+        if let Some(needles) = self.needles_of(|value| !value.common()) {
+            for (at, value) in (0..).zip(&self.all) {
+                let mut of = None;
+                needles.find(value.bytes.expose(), &mut |hit| {
+                    if hit.encoding != Encoding::Raw && hit.id.0 != at {
+                        of.get_or_insert((ValueId(hit.id.0), hit.encoding));
+                    }
+                });
+                if let Some(of) = of {
+                    self.derived.insert(ValueId(at), of);
+                }
+            }
+        }
+        &self.derived
+    }
+
     fn needles_of(&self, wanted: fn(&Value) -> bool) -> Option<Needles> {
-        let mut numbered = (0..).map(NeedleId).zip(&self.all).filter(|(_, value)| wanted(value)).peekable();
+        let own =
+            |(id, value): &(NeedleId, &Value)| wanted(value) && !self.derived.contains_key(&ValueId(id.0));
+        let mut numbered = (0..).map(NeedleId).zip(&self.all).filter(own).peekable();
         numbered.peek()?;
         let builder = numbered.fold(Needles::builder(), |builder, (id, value)| builder.add(id, &value.bytes));
         builder.build().ok()
@@ -161,5 +190,25 @@ impl Values {
             })
         };
         (Label::DIGITS_MIN..64).find(differs).unwrap_or(64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_stand_anywhere_by_chance_is_common() {
+        let common = |text: &str| {
+            let mut values = Values::new(FingerprintKey::new(&[7; 32]));
+            let id = values.add(SecretBytes::from(text.to_owned()), None).unwrap();
+            values.get(id).unwrap().common()
+        };
+        for text in ["administrator", "kD93hfQ0pl", "qwzxvkjhgpwmtbn"] {
+            assert!(common(text), "{text}");
+        }
+        for text in ["kD93hfQ0plm4", "qwzxvkjhgpwmtbnqwzxv"] {
+            assert!(!common(text), "{text}");
+        }
     }
 }

@@ -19,6 +19,9 @@ pub(crate) struct ScanArgs {
     /// Folders to look into [default: where settings are kept on this machine]
     #[arg(value_name = "PATH")]
     pub(crate) roots: Vec<PathBuf>,
+    /// Show also the rest of what nothing was seen to use
+    #[arg(long)]
+    pub(crate) all: bool,
     #[command(flatten)]
     pub(crate) look: LookArgs,
 }
@@ -42,6 +45,9 @@ pub(crate) struct TraceArgs {
     /// A secret as scan names it
     #[arg(value_name = "SECRET")]
     pub(crate) secret: String,
+    /// Show all that was seen of each process
+    #[arg(long)]
+    pub(crate) evidence: bool,
     /// A folder to look into [default: where settings are kept on this machine]
     #[arg(long = "in", value_name = "PATH")]
     pub(crate) roots: Vec<PathBuf>,

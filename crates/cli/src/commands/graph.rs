@@ -27,6 +27,6 @@ pub(super) fn run(args: &GraphArgs, context: &mut Context) -> Result<Exit, Probl
         };
         context.ui.file(redact::pass(&text).as_bytes());
     }
-    tell_missed(&seen.survey.unseen, context);
+    tell_missed(&seen.survey, context);
     Ok(Exit::Done)
 }

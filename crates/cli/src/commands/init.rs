@@ -118,7 +118,7 @@ fn found(
     let (drafts, left_out) = drafts(&wanted, &all);
     let text = before.unwrap_or(HEAD);
     let joined = join(text, &file.display().to_string(), &drafts, &seen.survey)?;
-    tell_missed(&seen.survey.unseen, context);
+    tell_missed(&seen.survey, context);
     for one in left_out.iter().take(NAMED_MAX) {
         context.ui.note(format!("left out: {one}"));
     }

@@ -1,92 +1,138 @@
-use keyroll_trace::{Found, Risks};
+use keyroll_trace::Risks;
 
 use crate::args::ScanArgs;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::problem::Problem;
-use crate::seen::{Seen, look, tell_missed};
-use crate::ui::{Event, FoundShown, InstanceShown, Table};
+use crate::seen::{Seen, causes, look, summed, tell_missed};
+use crate::ui::{Event, FoundShown, InstanceShown, StoreShown, Table, UserShown};
 
 /// How many names stand in one cell.
 const NAMES_SHOWN_MAX: usize = 3;
+
+/// Behind so many rows no more are shown of what nothing uses: what is in use is what a person looks for.
+const ROWS_MAX: usize = 20;
 
 /// Shows what secrets live on this machine, who runs on them, and what could not be seen. Read-only.
 pub(super) fn run(args: &ScanArgs, context: &mut Context) -> Result<Exit, Problem> {
     let mut seen = look(&args.roots, &args.look, context)?;
     let mut risks = Risks::default();
     let first: Vec<FoundShown> = seen.found.iter().map(|one| seen.secret(one, &mut risks)).collect();
-    show(&first, context);
+    show(&first, args.all, context);
     if seen.memory(&args.look, context) {
         let news: Vec<FoundShown> = seen.found.iter().map(|one| seen.secret(one, &mut risks)).collect();
-        let news: Vec<FoundShown> = news.into_iter().filter(|one| !first.contains(one)).collect();
-        if !news.is_empty() {
-            context.ui.note("the memory of processes holds more:");
-            show(&news, context);
-        }
+        in_memory(&first, &news, context);
     }
-    instances(&seen, context);
-    tell_missed(&seen.survey.unseen, context);
-    if let Some(one) = seen.found.first() {
-        context.ui.note(format!("keyroll why {} tells which copy wins and who runs on what", one.name));
+    let next = instances(&seen, context);
+    stores(&seen, context);
+    tell_missed(&seen.survey, context);
+    let differs = || seen.found.iter().find(|one| !one.users.is_empty() && one.copies_differ());
+    let next = next.or_else(|| Some(differs().or(seen.found.first())?.name.clone()));
+    if let Some(name) = next {
+        context.ui.note(format!("which copy wins, and who runs on what: keyroll why {name}"));
     }
     Ok(Exit::Done)
 }
 
-fn show(all: &[FoundShown], context: &mut Context) {
+fn show(all: &[FoundShown], every: bool, context: &mut Context) {
     if context.ui.look.json {
         all.iter().for_each(|one| context.ui.event(Event::Found(one.clone())));
         return;
     }
+    if all.is_empty() {
+        return context.ui.data("no secret was found");
+    }
+    let used = all.iter().filter(|one| one.managed || !one.used_by.is_empty()).count();
+    let rows = if every { all.len() } else { all.len().min(used.max(ROWS_MAX)) };
     let mut table = Table::new(["SECRET", "VALUES", "COPIES", "USED BY", "RISK"]);
-    for one in all {
+    for one in all.iter().take(rows) {
         table.row([
             one.secret.clone(),
             some(one.values.iter().map(|value| value.text()).collect()),
             one.copies.len().to_string(),
-            some(one.used_by.iter().map(named).collect()),
-            one.risks.join("; "),
+            some(named(&one.used_by)),
+            one.risk.clone(),
         ]);
     }
-    match all {
-        [] => context.ui.data("no secret was found"),
-        _ => context.ui.table(&table),
+    context.ui.table(&table);
+    let more = all.len() - rows;
+    if more > 0 {
+        context.ui.note(format!("and {more} more that nothing was seen to use: keyroll scan --all"));
+    }
+}
+
+/// What the search of memory showed beyond the first table: who else holds a value.
+fn in_memory(before: &[FoundShown], after: &[FoundShown], context: &mut Context) {
+    let known = |one: &FoundShown| before.iter().find(|other| other.secret == one.secret);
+    for one in after.iter().filter(|one| !before.contains(one)) {
+        if context.ui.look.json {
+            context.ui.event(Event::Found(one.clone()));
+            continue;
+        }
+        let is_new = |user: &&UserShown| {
+            let was = known(one).and_then(|other| other.used_by.iter().find(|was| was.name == user.name));
+            was.is_none_or(|was| was.processes.len() < user.processes.len())
+        };
+        let users: Vec<UserShown> = one.used_by.iter().filter(is_new).cloned().collect();
+        if !users.is_empty() {
+            context.ui.lines(&format!("{} is also in the memory of {}", one.secret, some(named(&users))));
+        }
     }
 }
 
 /// `api`, `mailer ×4`.
-fn named(user: &crate::ui::UserShown) -> String {
-    match user.processes.len() {
-        0 => format!("{} (at rest)", user.name),
-        1 => user.name.clone(),
-        several => format!("{} ×{several}", user.name),
+fn named(users: &[UserShown]) -> Vec<String> {
+    let mut all: Vec<(&str, usize)> = Vec::new();
+    for user in users {
+        let processes = user.processes.len();
+        match all.iter_mut().find(|(name, _)| *name == user.program) {
+            Some((_, count)) => *count += processes,
+            None => all.push((&user.program, processes)),
+        }
     }
+    let shown = all.into_iter().map(|(name, count)| match count {
+        0 => format!("{name} (at rest)"),
+        1 => name.to_owned(),
+        several => format!("{name} ×{several}"),
+    });
+    shown.collect()
 }
 
-/// Whoever does not run on what a new start would take, or holds more than that.
-fn instances(seen: &Seen, context: &mut Context) {
-    let all = |found: &Found| seen.instances(found);
-    let all: Vec<InstanceShown> = seen.found.iter().flat_map(all).collect();
+/// Whoever does not run on what a new start would take, or holds more than that: each in one line. What to ask about next.
+fn instances(seen: &Seen, context: &mut Context) -> Option<String> {
+    let all: Vec<InstanceShown> = seen.found.iter().flat_map(|found| seen.instances(found)).collect();
     if context.ui.look.json {
         all.into_iter().for_each(|one| context.ui.event(Event::Instance(one)));
-        return;
+        return None;
     }
-    let count = |verdict: &str| all.iter().filter(|one| one.verdict == verdict).count();
-    let verdicts =
-        ["current", "stale", "mixed", "unknown"].map(|verdict| format!("{} {verdict}", count(verdict)));
-    if !all.is_empty() {
-        context.ui.note(format!("{} uses of secrets by processes: {}", all.len(), verdicts.join(", ")));
+    let sums = summed(&all);
+    let behind: Vec<InstanceShown> =
+        all.into_iter().filter(|one| matches!(one.verdict, "stale" | "mixed")).collect();
+    let first = behind.iter().find(|one| one.verdict == "stale").or(behind.first());
+    let first = first.map(|one| one.secret.clone());
+    if !behind.is_empty() {
+        context.ui.data("");
+        causes(behind, true, context);
     }
-    let behind: Vec<&InstanceShown> =
-        all.iter().filter(|one| matches!(one.verdict, "stale" | "mixed")).collect();
-    if behind.is_empty() {
-        return;
+    if !sums.is_empty() {
+        context.ui.note(format!("processes that use them: {sums}"));
     }
-    let mut table = Table::new(["INSTANCE", "SECRET", "VERDICT", "WHY"]);
-    for one in behind {
-        let instance = format!("{} (pid {})", one.used_by, one.pid);
-        table.row([instance, one.secret.clone(), one.verdict.to_owned(), one.cause.clone()]);
+    first
+}
+
+/// What is there and cannot be read.
+fn stores(seen: &Seen, context: &mut Context) {
+    for store in &seen.survey.stores {
+        let name = |process: &keyroll_observe::ProcessId| {
+            let one = seen.survey.listing.seen.iter().find(|one| one.id == *process);
+            format!("{} (pid {})", one.map_or("?", |one| one.name.as_str()), process.pid)
+        };
+        context.ui.event(Event::Store(StoreShown {
+            path: keyroll_observe::shown(&store.path),
+            encrypted_with: store.kind,
+            used_by: store.used_by.iter().map(name).collect(),
+        }));
     }
-    context.ui.table(&table);
 }
 
 fn some(all: Vec<String>) -> String {

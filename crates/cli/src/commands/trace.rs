@@ -5,7 +5,7 @@ use crate::context::Context;
 use crate::exit::Exit;
 use crate::problem::Problem;
 use crate::seen::{Seen, look, secret, tell_missed};
-use crate::ui::{Event, InstanceShown, Table};
+use crate::ui::{CopyShown, Event, FoundShown, InstanceShown, Table};
 
 /// Shows every copy of one secret, and every process that uses it with what is known of it. Read-only.
 pub(super) fn run(args: &TraceArgs, context: &mut Context) -> Result<Exit, Problem> {
@@ -14,14 +14,14 @@ pub(super) fn run(args: &TraceArgs, context: &mut Context) -> Result<Exit, Probl
     secret(&seen, &args.secret)?;
     seen.memory(&args.look, context);
     let found = secret(&seen, &args.secret)?;
-    show(&seen, found, context);
-    tell_missed(&seen.survey.unseen, context);
+    show(&seen, found, args.evidence, context);
+    tell_missed(&seen.survey, context);
     Ok(Exit::Done)
 }
 
-fn show(seen: &Seen, found: &Found, context: &mut Context) {
+fn show(seen: &Seen, found: &Found, evidence: bool, context: &mut Context) {
     let shown = seen.secret(found, &mut Risks::default());
-    let instances = seen.instances(found);
+    let instances = seen.instances_with_evidence(found);
     if context.ui.look.json {
         context.ui.event(Event::Found(shown));
         instances.into_iter().for_each(|one| context.ui.event(Event::Instance(one)));
@@ -29,20 +29,21 @@ fn show(seen: &Seen, found: &Found, context: &mut Context) {
     }
     let values: Vec<String> = shown.values.iter().map(crate::ui::ValueShown::text).collect();
     context.ui.lines(&format!("{}: {}", shown.secret, values.join(", ")));
-    let restart: Vec<String> = shown
-        .used_by
-        .iter()
-        .filter_map(|user| user.applies.as_ref().map(|applies| format!("{}: {applies}", user.name)))
-        .collect();
-    let kind =
-        if shown.shared { "shared: one change of it concerns all of them" } else { "local: one consumer" };
-    context.ui.lines(kind);
-    restart.iter().for_each(|line| context.ui.lines(&format!("  to apply a change at {line}")));
+    context.ui.lines(&kind(&shown));
+    for user in &shown.used_by {
+        if let Some(applies) = &user.applies {
+            context.ui.lines(&format!("  a change is live at {} after: {applies}", user.name));
+        }
+    }
     shown.risks.iter().for_each(|risk| context.ui.lines(&format!("  risk: {risk}")));
-    let mut table = Table::new(["COPY", "NAME", "VALUE", "FORM"]);
-    for copy in shown.copies {
-        let name = copy.name.unwrap_or_else(|| "-".to_owned());
-        table.row([copy.place, name, copy.value, copy.form.to_owned()]);
+    let mut table = Table::new(["VALUE", "COPY", "NAME"]);
+    let value = |label: &str| shown.values.iter().position(|value| value.text() == label);
+    let mut copies: Vec<&CopyShown> = shown.copies.iter().collect();
+    copies.sort_by_key(|copy| value(&copy.value));
+    for copy in copies {
+        let form = if copy.form == "plain" { String::new() } else { format!(" ({})", copy.form) };
+        let name = copy.name.clone().unwrap_or_else(|| "-".to_owned());
+        table.row([format!("{}{form}", copy.value), copy.place.clone(), name]);
     }
     context.ui.data("");
     context.ui.table(&table);
@@ -54,6 +55,21 @@ fn show(seen: &Seen, found: &Found, context: &mut Context) {
     instances.iter().for_each(|one| table.row(row(one)));
     context.ui.data("");
     context.ui.table(&table);
+    for one in instances.iter().filter(|_| evidence) {
+        context.ui.lines(&format!("\n{}: {}", one.who(), one.verdict));
+        one.evidence.iter().for_each(|line| context.ui.lines(&format!("  {line}")));
+    }
+}
+
+/// Whether one change of it concerns several.
+fn kind(shown: &FoundShown) -> String {
+    match shown.used_by.len() {
+        0 => "nothing that was seen uses it".to_owned(),
+        several if shown.shared => {
+            format!("shared by {several}: it is one rotation, with each of them as a consumer")
+        }
+        _ => "local: one consumer".to_owned(),
+    }
 }
 
 fn row(one: &InstanceShown) -> [String; 6] {
@@ -64,7 +80,7 @@ fn row(one: &InstanceShown) -> [String; 6] {
         (how, values) => format!("{} ({how})", values.join(", ")),
     };
     [
-        format!("{} (pid {})", one.used_by, one.pid),
+        format!("{} {}", one.program, one.pid),
         one.started.clone().unwrap_or_else(|| "-".to_owned()),
         one.start.as_ref().map_or_else(|| "not visible".to_owned(), |values| all(values)),
         memory,

@@ -6,11 +6,8 @@ use crate::args::WhyArgs;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::problem::Problem;
-use crate::seen::{Meant, Seen, look, meant, tell_missed};
-use crate::ui::{ChainShown, Event, InstanceShown, Table};
-
-/// The verdicts, what a person has to know first.
-const WORST_FIRST: [&str; 4] = ["stale", "mixed", "unknown", "current"];
+use crate::seen::{Meant, Seen, causes, look, meant, tell_missed};
+use crate::ui::{ChainShown, Event, LinkShown, Table};
 
 /// Says which copy wins and who runs on what: one line of cause first, then the chain. Read-only.
 pub(super) fn run(args: &WhyArgs, context: &mut Context) -> Result<Exit, Problem> {
@@ -22,7 +19,7 @@ pub(super) fn run(args: &WhyArgs, context: &mut Context) -> Result<Exit, Problem
         Meant::Process(pid) => process(&seen, pid, context),
         Meant::Path(path) => file(&seen, &path, context),
     }
-    tell_missed(&seen.survey.unseen, context);
+    tell_missed(&seen.survey, context);
     Ok(Exit::Done)
 }
 
@@ -31,7 +28,7 @@ fn secret(seen: &Seen, found: &Found, context: &mut Context) {
     if instances.is_empty() {
         say(&format!("{}: no process that could be looked at holds it", found.name), context);
     }
-    causes(instances, context);
+    causes(instances, false, context);
     differing(seen, found, context);
     found.users.iter().for_each(|user| chains(seen.chains(found, user), context));
 }
@@ -46,7 +43,7 @@ fn process(seen: &Seen, pid: u32, context: &mut Context) {
             continue;
         }
         any = true;
-        causes(own, context);
+        causes(own, true, context);
         let its = |user: &&User| user.processes.iter().any(|process| process.pid == pid);
         found.users.iter().filter(its).for_each(|user| chains(seen.chains(found, user), context));
     }
@@ -108,31 +105,8 @@ fn used(user: &User, chain: &keyroll_trace::Chain, link: &keyroll_trace::Link) -
         Standing::Wins => format!("it wins for {name}"),
         Standing::Shadowed => format!("it is a decoy for {name}: {winner} wins"),
         Standing::NotRead => format!("{name} does not read it: {winner} wins"),
+        Standing::NotThere => format!("{name} would read it, and it is not there: {winner} wins"),
         Standing::NotVisible(why) => format!("whether {name} takes it is not visible ({why})"),
-    }
-}
-
-/// Each cause once, the worst first.
-fn causes(mut all: Vec<InstanceShown>, context: &mut Context) {
-    all.sort_by_key(|one| WORST_FIRST.iter().position(|word| *word == one.verdict));
-    if context.ui.look.json {
-        all.into_iter().for_each(|one| context.ui.event(Event::Instance(one)));
-        return;
-    }
-    let mut told: Vec<(InstanceShown, usize)> = Vec::new();
-    for one in all {
-        let same = |other: &InstanceShown| other.used_by == one.used_by && other.cause == one.cause;
-        match told.iter_mut().find(|(other, _)| same(other)) {
-            Some((_, count)) => *count += 1,
-            None => told.push((one, 1)),
-        }
-    }
-    for (one, count) in told {
-        let who = match count {
-            1 => format!("pid {}", one.pid),
-            several => format!("{several} processes, one is {}", one.pid),
-        };
-        context.ui.lines(&format!("{} ({who}) {}", one.used_by, one.cause));
     }
 }
 
@@ -167,21 +141,41 @@ fn chains(all: Vec<ChainShown>, context: &mut Context) {
         }
         let (name, who, keeper) = (&chain.name, &chain.used_by, chain.keeper);
         context.ui.lines(&format!("\n{name} of {who} ({keeper}), what wins first:"));
-        let mut table =
-            Table::new(["STANDING", "PLACE", "VALUE", "WHAT", "TO APPLY A CHANGE", "WHAT ONLY SEEMS TO"]);
+        let mut table = Table::new(["STANDING", "VALUE", "WHERE"]);
         for link in &chain.links {
-            let dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
-            let why = link.why.map(|why| format!(": {why}")).unwrap_or_default();
-            table.row([
-                format!("{}{why}", link.standing),
-                dash(&link.place),
-                dash(&link.value),
-                link.what.clone(),
-                dash(&link.applies),
-                dash(&link.seems),
-            ]);
+            let why = link.why.map(|why| format!(" ({why})")).unwrap_or_default();
+            let value = link.value.clone().unwrap_or_else(|| "-".to_owned());
+            table.row([link.standing.to_owned(), value, format!("{}{why}", place(link))]);
         }
         context.ui.table(&table);
+        let mut told: Vec<&LinkShown> = Vec::new();
+        for link in &chain.links {
+            let same = |other: &&LinkShown| (&other.applies, &other.seems) == (&link.applies, &link.seems);
+            if !told.iter().any(same) {
+                told.push(link);
+            }
+        }
+        let several = told.len() > 1;
+        for link in told {
+            let of = if several { format!(" of {}", place(link)) } else { String::new() };
+            let line = |begin: &str, text: &String| format!("{begin}{of}: {text}");
+            let all = [("to apply a change", &link.applies), ("what only seems to apply one", &link.seems)];
+            for (begin, text) in all {
+                text.iter().for_each(|text| context.ui.lines(&line(begin, text)));
+            }
+        }
+    }
+}
+
+/// What a link is, with its line where it is in a file: `EnvironmentFile=/srv/api.env:3`.
+fn place(link: &LinkShown) -> String {
+    let Some(place) = &link.place else { return link.what.clone() };
+    match place.rsplit_once(':') {
+        Some((path, _)) if place.starts_with('/') && link.what.contains(path) => {
+            link.what.replacen(path, place, 1)
+        }
+        Some(_) if place.starts_with('/') => format!("{} in {place}", link.what),
+        Some(_) | None => link.what.clone(),
     }
 }
 

@@ -62,7 +62,7 @@ impl<'a> Copies<'a> {
         let wins = holding().find(|link| link.standing == Standing::Wins);
         let hidden = chain.links.iter().find_map(|link| match link.standing {
             Standing::NotVisible(why) => Some((link, why)),
-            Standing::Wins | Standing::Shadowed | Standing::NotRead => None,
+            Standing::Wins | Standing::Shadowed | Standing::NotRead | Standing::NotThere => None,
         });
         if let (None, Some((link, why))) = (wins, hidden) {
             let (name, what) = (&chain.name, &link.what);

@@ -71,6 +71,7 @@ pub(super) fn is_same(known: &Consumer, new: &Consumer, processes: &[ProcessId])
             }
             (Manager::Cron(table), Manager::Cron(other)) => is_one(table, other),
             (Manager::Master { pid_file, .. }, _) => has_pid(pid_file, processes),
+            (Manager::LiteLlm(_) | Manager::OpenClaw { .. }, _) => by == other,
             (Manager::Supervisor { .. } | Manager::Pm2 { .. } | Manager::Exec(_) | Manager::Cron(_), _) => {
                 false
             }
@@ -181,7 +182,15 @@ fn handle_gone(runs: &Runs, services: &[Service]) -> Option<String> {
             let is = |one: &Service| matches!(&one.handle, Handle::Pm2 { .. }) && one.name == *app;
             (any(&is), format!("the app {app} of pm2"))
         }
-        Runs::Managed { by: Manager::Exec(_) | Manager::Master { .. } | Manager::Cron(_), .. }
+        Runs::Managed {
+            by:
+                Manager::Exec(_)
+                | Manager::Master { .. }
+                | Manager::Cron(_)
+                | Manager::LiteLlm(_)
+                | Manager::OpenClaw { .. },
+            ..
+        }
         | Runs::Process { .. }
         | Runs::Timer { .. }
         | Runs::AtRest => return None,

@@ -22,6 +22,7 @@ use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::saved::{Saved, SeenAll, SeenFile};
 use crate::records::waivers::Waivers;
+use crate::wiring::agents::refuse_objections;
 use crate::wiring::compose::{Composed, compose_own, policy};
 use crate::wiring::family::{self, Own};
 use crate::wiring::issuer::Described;
@@ -86,6 +87,7 @@ async fn at_issuer(
     refuse_unseen_reads(subject.secret)?;
     trusted(subject.config_file, subject.secret)?;
     refuse_missing(subject.secret)?;
+    refuse_objections(subject.secret, folder_of(subject.config_file))?;
     let (from_version, credential) = current(store, subject.secret).await?;
     refuse_clear(subject, &credential)?;
     let mut notes = issuer.preflight(&credential).await?;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use keyroll_agents::{OpenClawHome, Takes};
 use keyroll_config::{Apply, Consumer, Manager, Runs, Secret};
 use keyroll_rotation::{Consumer as Unit, LastUsed, MintedBy, Overlap, Uptake};
 
@@ -47,7 +48,13 @@ fn alone(secret: &Secret) -> Vec<String> {
             Runs::Process { apply, .. } => matches!(apply, Apply::Restart(_)),
             Runs::Unit { .. } | Runs::Compose { .. } => true,
             Runs::Container { apply, .. } => *apply != Some(Apply::Rereads),
-            Runs::Managed { by, .. } => !matches!(by, Manager::Cron(_) | Manager::Master { .. }),
+            Runs::Managed { by: Manager::OpenClaw { state, provider, .. }, .. } => {
+                let bound = OpenClawHome::at(state).bound(provider, None);
+                bound.map_or(true, |bound| matches!(bound.takes, Takes::Restart | Takes::InPlace))
+            }
+            Runs::Managed { by, .. } => {
+                !matches!(by, Manager::Cron(_) | Manager::Master { .. } | Manager::LiteLlm(_))
+            }
             Runs::Timer { .. } | Runs::AtRest => false,
         };
         restarts && consumer.runs.instances().len() == 1
@@ -64,7 +71,9 @@ fn grace_s(runs: &Runs) -> u64 {
         Runs::Managed { by, .. } => match by {
             Manager::Supervisor { .. } => 10,
             Manager::Pm2 { .. } => 2,
-            Manager::Exec(_) | Manager::Master { .. } | Manager::Cron(_) => 0,
+            Manager::Exec(_) | Manager::Master { .. } | Manager::Cron(_) | Manager::LiteLlm(_) => 0,
+            // It answers what it was asked before it ends (seen with 2026.9.6).
+            Manager::OpenClaw { .. } => 315,
         },
         Runs::Process { .. } | Runs::Timer { .. } | Runs::AtRest => 0,
     }

@@ -1,7 +1,8 @@
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt as _;
 
-use keyroll_trace::{Chain, Doubt, Found, Link, Memory, Row, Standing, ValueId, Verdict};
+use keyroll_needle::Encoding;
+use keyroll_trace::{Chain, Doubt, Found, Link, Memory, Place, Row, Standing, ValueId, Verdict};
 
 use super::Seen;
 use super::shown::winner;
@@ -29,7 +30,9 @@ pub(crate) fn cause(seen: &Seen, found: &Found, row: &Row<'_>) -> String {
         }
         Verdict::Mixed => {
             let both = held(seen, found, row, |_| true);
-            format!("holds more than one value: {both}; {}{}", now(seen, found, row, next), way(row.chain))
+            let decoy = row.chain.map(|chain| decoy(seen, found, chain, next)).unwrap_or_default();
+            let now = now(seen, found, row, next);
+            format!("holds more than one value: {both}; {now}{decoy}{}", way(row.chain))
         }
         Verdict::Unknown(Doubt::MemoryNotSearched) => {
             in_doubt(seen, found, row, "its memory was not searched, so it may have read it since")
@@ -67,16 +70,40 @@ fn in_doubt(seen: &Seen, found: &Found, row: &Row<'_>, why: &str) -> String {
 fn current(seen: &Seen, found: &Found, row: &Row<'_>, next: Option<ValueId>) -> String {
     let label = next.map(|id| seen.label(found, id)).unwrap_or_default();
     let from = row.chain.and_then(winner).map(source).unwrap_or_default();
+    let links = row.chain.map(|chain| chain.links.as_slice()).unwrap_or_default();
+    let missing = links.iter().find(|link| link.standing == Standing::NotThere);
+    let missing = missing.map(|link| format!("; {} is not there", link.what)).unwrap_or_default();
+    let mut decoy = row.chain.map(|chain| decoy(seen, found, chain, next)).unwrap_or_default();
+    if decoy.is_empty() {
+        decoy = next.map(|next| elsewhere(seen, found, next)).unwrap_or_default();
+    }
+    format!("runs on {label}, which a new start would take from {from}{missing}{decoy}")
+}
+
+/// A copy of the chain that holds another value and changes nothing; of one that something must happen for, what that is.
+fn decoy(seen: &Seen, found: &Found, chain: &Chain, next: Option<ValueId>) -> String {
     let differs = |link: &&Link| {
         matches!(link.standing, Standing::Shadowed | Standing::NotRead)
             && link.value.is_some_and(|value| Some(value) != next)
     };
-    let decoy = row.chain.and_then(|chain| chain.links.iter().find(differs)).map(|link| {
-        let other = link.value.map(|id| seen.label(found, id)).unwrap_or_default();
-        let why = if link.standing == Standing::NotRead { "is not read" } else { "does not win" };
-        format!("; {} holds {other} and {why}", source(link))
-    });
-    format!("runs on {label}, which a new start would take from {from}{}", decoy.unwrap_or_default())
+    let Some(link) = chain.links.iter().find(differs) else { return String::new() };
+    let other = link.value.map(|id| seen.label(found, id)).unwrap_or_default();
+    let (why, way) = match link.standing {
+        Standing::NotRead => ("is not read", way_of(link)),
+        Standing::Wins | Standing::Shadowed | Standing::NotThere | Standing::NotVisible(_) => {
+            ("does not win", String::new())
+        }
+    };
+    format!("; {} holds {other} and {why}{way}", source(link))
+}
+
+/// A copy that no chain of this service knows of, and that holds another value of the same secret.
+fn elsewhere(seen: &Seen, found: &Found, next: ValueId) -> String {
+    let Some((place, sighting)) = found.other_than(next) else { return String::new() };
+    let raw = sighting.encoding == Encoding::Raw;
+    let form = if raw { String::new() } else { format!(" ({})", sighting.encoding.name()) };
+    let (label, changed) = (seen.label(found, sighting.value), changed(place));
+    format!("; the copies differ: {place} holds {label}{form}{changed}")
 }
 
 /// Where a new start would take it from is not known.
@@ -85,8 +112,14 @@ fn unchained(seen: &Seen, found: &Found, row: &Row<'_>) -> String {
     match row.chain {
         Some(chain) => {
             let hidden = chain.links.iter().find_map(|link| match link.standing {
-                Standing::NotVisible(why) => Some(format!("{} is not visible ({why})", source(link))),
-                Standing::Wins | Standing::Shadowed | Standing::NotRead => None,
+                Standing::NotVisible(why) => Some(match link.value {
+                    Some(value) => {
+                        let (source, label) = (source(link), seen.label(found, value));
+                        format!("{source} holds {label}, and whether it is taken is not visible ({why})")
+                    }
+                    None => format!("{} is not visible ({why})", source(link)),
+                }),
+                Standing::Wins | Standing::Shadowed | Standing::NotRead | Standing::NotThere => None,
             });
             let hidden = hidden.unwrap_or_else(|| "no place has a value".to_owned());
             format!("not known: {what}; what a new start would take is not known: {hidden}")
@@ -124,34 +157,41 @@ fn held(seen: &Seen, found: &Found, row: &Row<'_>, wanted: impl Fn(ValueId) -> b
 fn now(seen: &Seen, found: &Found, row: &Row<'_>, next: Option<ValueId>) -> String {
     let Some(link) = row.chain.and_then(winner) else { return "what wins is not known".to_owned() };
     let label = next.map(|id| seen.label(found, id)).unwrap_or_default();
-    let changed = link.place.as_ref().and_then(|place| place.file()?.metadata().ok());
-    let changed = changed.and_then(|data| u64::try_from(data.mtime()).ok());
-    let changed =
-        changed.map(|at| format!(" (changed {})", clock(at.saturating_mul(1000)))).unwrap_or_default();
+    let changed = link.place.as_ref().map(changed).unwrap_or_default();
     format!("{} holds {label} now{changed}", source(link))
+}
+
+/// When a file was changed: ` (changed 2026-11-14 …)`.
+fn changed(place: &Place) -> String {
+    let data = place.file().and_then(|file| file.metadata().ok());
+    let at = data.and_then(|data| u64::try_from(data.mtime()).ok());
+    at.map(|at| format!(" (changed {})", clock(at.saturating_mul(1000)))).unwrap_or_default()
 }
 
 /// What moves it, and what only seems to.
 fn way(chain: Option<&Chain>) -> String {
-    let Some(link) = chain.and_then(winner) else { return String::new() };
+    chain.and_then(winner).map(way_of).unwrap_or_default()
+}
+
+fn way_of(link: &Link) -> String {
     let applies = link.applies.as_ref().map(|applies| format!("; to move it: {applies}")).unwrap_or_default();
     let seems = link.seems.as_ref().map(|seems| format!(" (not: {seems})")).unwrap_or_default();
     format!("{applies}{seems}")
 }
 
-/// A link by its place, or by what it is where it has none.
+/// A link by its place; by what it is where it has none, or is in a process.
 fn source(link: &Link) -> String {
-    link.place.as_ref().map_or_else(|| link.what.clone(), ToString::to_string)
+    let place = link.place.as_ref().filter(|place| place.process().is_none());
+    place.map_or_else(|| link.what.clone(), ToString::to_string)
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use keyroll_needle::Encoding;
     use keyroll_observe::{Listing, ProcessId};
     use keyroll_secret::{FingerprintKey, SecretBytes};
-    use keyroll_trace::{Handle, Instance, Keeper, Place, Service, Sighting, Survey, Values, rows, secrets};
+    use keyroll_trace::{Handle, Instance, Keeper, Service, Sighting, Survey, Values, rows, secrets};
 
     use super::*;
 
@@ -182,6 +222,7 @@ mod tests {
                 what: format!("EnvironmentFile={path}"),
                 value: Some(value),
                 standing: std::mem::replace(&mut standing, Standing::Shadowed),
+                read_later: false,
                 applies: Some("systemctl restart api".to_owned()),
                 seems: Some("systemctl reload api".to_owned()),
             });

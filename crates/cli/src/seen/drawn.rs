@@ -33,6 +33,7 @@ pub(crate) fn drawn<'f>(seen: &Seen, all: impl Iterator<Item = &'f Found>) -> Gr
                     Standing::Wins => "wins",
                     Standing::Shadowed => "shadowed",
                     Standing::NotRead => "not read",
+                    Standing::NotThere => "not there",
                     Standing::NotVisible(_) => "not visible",
                 };
                 let known = link.place.as_ref().and_then(|place| copies.get(place).cloned());

@@ -76,11 +76,14 @@ impl Seen {
         }
         let values = self.survey.values.len();
         let ahead = self.survey.memory_ahead(&self.survey.instances.keys().copied().collect());
-        let (processes, limit) = (ahead.processes.len(), args.memory);
-        let about = size(ahead.bytes.min(limit << 30));
+        let processes = ahead.processes.len();
+        let about = match ahead.bytes > args.memory << 30 {
+            true => format!("{} GiB of {}", args.memory, size(ahead.bytes)),
+            false => size(ahead.bytes),
+        };
         context.ui.event(Event::Waiting {
             what: format!(
-                "a search of the memory of {processes} processes for {values} values: about {about}, {limit} GiB at most (--memory 0 leaves it out)"
+                "the search of the memory of {processes} processes for {values} values, about {about} (--memory 0 leaves it out)"
             ),
             seconds_max: Some(args.wait),
         });

@@ -1,8 +1,9 @@
 use std::collections::BTreeSet;
 
 use keyroll_needle::Encoding;
+use keyroll_observe::{After, ProcessId};
 use keyroll_trace::{
-    Chain, Found, Keeper, Memory, Risk, Risks, Row, Standing, User, ValueId, chains_of, rows,
+    Chain, Evidence, Found, Keeper, Memory, Risk, Risks, Row, Standing, User, ValueId, chains_of, rows,
 };
 
 use super::{Seen, cause, verdict_word};
@@ -34,6 +35,7 @@ impl Seen {
 
     /// One secret.
     pub(crate) fn secret(&self, found: &Found, risks: &mut Risks) -> FoundShown {
+        let all = risks.of(found);
         FoundShown {
             secret: found.name.clone(),
             managed: found.managed,
@@ -41,7 +43,8 @@ impl Seen {
             copies: self.copies(found),
             used_by: found.users.iter().map(|user| self.user(found, user)).collect(),
             shared: found.shared(),
-            risks: risks_of(&risks.of(found)),
+            risks: risks_of(&all),
+            risk: in_short(&all),
         }
     }
 
@@ -60,9 +63,24 @@ impl Seen {
         UserShown {
             keeper: keeper(user.keeper),
             name: user.name.clone(),
+            program: self.program(user, user.processes.first()),
             processes: user.processes.iter().map(|process| process.pid).collect(),
             applies: winners.filter_map(|link| link.applies.clone()).next(),
         }
+    }
+
+    /// What runs: a service by its name; of what nobody keeps the program that this process is, for what began it may be a shell
+    /// or a tool that started much.
+    fn program(&self, user: &User, process: Option<&ProcessId>) -> String {
+        if !matches!(user.keeper, Keeper::Nobody | Keeper::Session) {
+            return user.name.clone();
+        }
+        let numbered = user.name.rsplit_once(' ');
+        let numbered = numbered.and_then(|(name, pid)| Some((name, pid.parse::<u32>().ok()?)));
+        let (name, pid) = numbered.map_or((user.name.as_str(), None), |(name, pid)| (name, Some(pid)));
+        let other = process.filter(|process| pid.is_some_and(|pid| pid != process.pid));
+        let other = other.and_then(|process| self.survey.listing.seen.iter().find(|one| one.id == *process));
+        other.map_or(name, |one| one.name.as_str()).to_owned()
     }
 
     /// Every process that uses a secret.
@@ -82,6 +100,7 @@ impl Seen {
             secret: found.name.clone(),
             used_by: row.user.name.clone(),
             keeper: keeper(row.user.keeper),
+            program: self.program(row.user, Some(&row.process)),
             pid: row.process.pid,
             started: started(row.process.start_ticks),
             name: row.chain.map(|chain| chain.name.clone()),
@@ -90,7 +109,58 @@ impl Seen {
             next: row.chain.and_then(Chain::next).map(|id| self.label(found, id)),
             verdict: verdict_word(row.verdict),
             cause: cause(self, found, row),
+            evidence: Vec::new(),
         }
+    }
+
+    /// Every process that uses a secret, each with all that was seen of it.
+    pub(crate) fn instances_with_evidence(&self, found: &Found) -> Vec<InstanceShown> {
+        let versions = found.values.iter().copied().collect();
+        let shown = |row: &Row<'_>| {
+            let all = self.survey.evidence(&row.process, &versions);
+            let mut evidence: Vec<String> = all.iter().filter_map(|one| self.thread(found, one)).collect();
+            for (wanted, word) in [(After::Yes, "after"), (After::No, "before")] {
+                let files = all.iter().filter_map(|one| {
+                    let Evidence::Started { path, after } = one else { return None };
+                    (*after == wanted).then(|| keyroll_observe::shown(path))
+                });
+                let files: Vec<String> = files.collect();
+                if !files.is_empty() {
+                    evidence.push(format!("was started {word} the last change of {}", files.join(", ")));
+                }
+            }
+            InstanceShown { evidence, ..self.instance(found, row) }
+        };
+        rows(&self.survey, found).iter().map(shown).collect()
+    }
+
+    /// One thing that was seen of a process.
+    fn thread(&self, found: &Found, seen: &Evidence) -> Option<String> {
+        let path = |path: &std::path::Path| keyroll_observe::shown(path);
+        Some(match seen {
+            Evidence::StartedWith { place, value } => {
+                format!("was started with {}: {place}", self.label(found, *value))
+            }
+            Evidence::InheritedFrom { process, value } => {
+                format!("has {} from process {}, which started it", self.label(found, *value), process.pid)
+            }
+            Evidence::ForkOf(process) => {
+                format!(
+                    "is a fork of process {} and executed no program since: it has what that one had loaded",
+                    process.pid
+                )
+            }
+            Evidence::InMemory { value, copies } => {
+                let times = if *copies == 1 { "once".to_owned() } else { format!("{copies} times") };
+                format!("holds {} in its memory, {times}", self.label(found, *value))
+            }
+            Evidence::HasOpen { path: file, replaced: false } => format!("has {} open", path(file)),
+            Evidence::HasOpen { path: file, replaced: true } => {
+                format!("has an earlier {} open, which was replaced since", path(file))
+            }
+            // Told together: there are as many as copies.
+            Evidence::Started { .. } => return None,
+        })
     }
 
     /// The chains by which a user takes a secret.
@@ -100,6 +170,7 @@ impl Seen {
                 Standing::Wins => ("wins", None),
                 Standing::Shadowed => ("shadowed", None),
                 Standing::NotRead => ("not read", None),
+                Standing::NotThere => ("not there", None),
                 Standing::NotVisible(why) => ("not visible", Some(why)),
             };
             LinkShown {
@@ -139,6 +210,7 @@ pub(crate) fn keeper(keeper: Keeper) -> &'static str {
         Keeper::Supervisord => "supervisord",
         Keeper::Cron => "cron",
         Keeper::Session => "a session",
+        Keeper::Agent => "an agent: explained, not delivered yet",
         Keeper::Nobody => "nobody",
     }
 }
@@ -154,6 +226,7 @@ fn risks_of(all: &BTreeSet<Risk>) -> Vec<String> {
         let (kind, what) = match risk {
             Risk::OthersRead(path) => ("everybody may read", Some(keyroll_observe::shown(path))),
             Risk::Arguments(process) => ("in the command line of process", Some(process.to_string())),
+            Risk::Image(name) => ("in image", Some(super::drawn::plain(name))),
             Risk::Tracked(path) => ("tracked by git:", Some(keyroll_observe::shown(path))),
             Risk::TrackedUnknown(path) => {
                 ("perhaps tracked by git (its index is not visible):", Some(keyroll_observe::shown(path)))
@@ -173,4 +246,36 @@ fn risks_of(all: &BTreeSet<Risk>) -> Vec<String> {
         format!("{kind}{what}{more}")
     };
     kinds.into_iter().map(text).collect()
+}
+
+/// The same in few words, what endangers a rotation first: `copies differ, world-readable ×3`.
+fn in_short(all: &BTreeSet<Risk>) -> String {
+    const WORDS: [&str; 8] = [
+        "copies differ",
+        "retired version",
+        "old copy",
+        "in a command line",
+        "world-readable",
+        "in git",
+        "in an image",
+        "perhaps in git",
+    ];
+    let word = |risk: &Risk| match risk {
+        Risk::Differ => 0,
+        Risk::Retired(_) => 1,
+        Risk::Leftover(_) => 2,
+        Risk::Arguments(_) => 3,
+        Risk::OthersRead(_) => 4,
+        Risk::Tracked(_) => 5,
+        Risk::Image(_) => 6,
+        Risk::TrackedUnknown(_) => 7,
+    };
+    let said = WORDS.iter().enumerate().filter_map(|(at, text)| {
+        match all.iter().filter(|risk| word(risk) == at).count() {
+            0 => None,
+            1 => Some((*text).to_owned()),
+            several => Some(format!("{text} ×{several}")),
+        }
+    });
+    said.collect::<Vec<_>>().join(", ")
 }

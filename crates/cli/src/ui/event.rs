@@ -107,6 +107,8 @@ pub(crate) enum Event {
     Scan(super::ScanShown),
     /// One secret that was found on this machine.
     Found(super::FoundShown),
+    /// An encrypted store that was found on this machine.
+    Store(super::StoreShown),
     /// One process that uses a secret.
     Instance(super::InstanceShown),
     /// Where a service takes a secret from.

@@ -59,11 +59,36 @@ pub(crate) struct CopyShown {
     pub(crate) form: &'static str,
 }
 
+/// A file whose values cannot be read without its key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct StoreShown {
+    pub(crate) path: String,
+    /// `sops`, `KeePass` …
+    pub(crate) encrypted_with: &'static str,
+    /// Who has it open, or runs in its folder.
+    pub(crate) used_by: Vec<String>,
+}
+
+impl StoreShown {
+    /// For people.
+    pub(crate) fn text(&self) -> String {
+        let Self { path, encrypted_with, used_by } = self;
+        let users = match used_by.is_empty() {
+            true => String::new(),
+            false => format!("; seems to be used by {}", used_by.join(", ")),
+        };
+        format!("encrypted: {path} ({encrypted_with}): its values are not visible{users}")
+    }
+}
+
 /// Who uses a secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct UserShown {
     pub(crate) keeper: &'static str,
     pub(crate) name: String,
+    /// What runs there; of a service its name.
+    #[serde(skip)]
+    pub(crate) program: String,
     pub(crate) processes: Vec<u32>,
     /// What makes a change of it live there, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -82,6 +107,9 @@ pub(crate) struct FoundShown {
     /// A change concerns more than one of them.
     pub(crate) shared: bool,
     pub(crate) risks: Vec<String>,
+    /// The same in few words, for a cell.
+    #[serde(skip)]
+    pub(crate) risk: String,
 }
 
 /// What a search of a process's memory showed.
@@ -98,6 +126,8 @@ pub(crate) struct InstanceShown {
     pub(crate) secret: String,
     pub(crate) used_by: String,
     pub(crate) keeper: &'static str,
+    /// What runs there; of a service its name.
+    pub(crate) program: String,
     pub(crate) pid: u32,
     pub(crate) started: Option<String>,
     /// The name under which it takes the secret.
@@ -110,6 +140,16 @@ pub(crate) struct InstanceShown {
     /// `current`, `stale`, `mixed`, `unknown`.
     pub(crate) verdict: &'static str,
     pub(crate) cause: String,
+    /// What was seen, one thing in each line; where it was asked for.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) evidence: Vec<String>,
+}
+
+impl InstanceShown {
+    /// `api (pid 4711)`.
+    pub(crate) fn who(&self) -> String {
+        format!("{} (pid {})", self.program, self.pid)
+    }
 }
 
 /// Where a service takes a secret from, what wins first.

@@ -63,6 +63,7 @@ pub(crate) fn line(event: &Event) -> Option<(Mark, String)> {
             return None;
         }
         Event::Found(_) | Event::Instance(_) | Event::Chain(_) | Event::Graph(_) => return None,
+        Event::Store(store) => (Mark::Plain, store.text()),
         Event::Scan(scan) => (Mark::Plain, scan.text()),
         Event::Note { text } => (Mark::Plain, text.clone()),
         Event::Done { outcome } => (Mark::Plain, format!("ended: {}", outcome.word())),

@@ -15,16 +15,18 @@ use keyroll_host::{
     SlotSetup, Write,
 };
 use keyroll_manager::{
-    Adapter, AtRest, CommandLine, Compose, Container, ContainerVerb, Cron, Master, Pm2, Process, RateQuery,
-    Reread, Roll, Run, Supervisor, Unit, Verb, signal_by_name, uid_of,
+    Adapter, Agent, AtRest, CommandLine, Compose, Container, ContainerVerb, Cron, LiteLlm, Master, Pm2,
+    Process, RateQuery, Reread, Roll, Run, Supervisor, Unit, Verb, signal_by_name, uid_of,
 };
 use keyroll_observe::{JournalUnit, LogSource};
 use keyroll_port::Issuer;
 use keyroll_rotation::{self as rotation, Delivery, FileId, Kinds, Policy, Uptake};
 use keyroll_secret::Fields;
 
+use super::agents::{agent_ready, openclaw, turn};
 use super::family::Own;
 use super::here::on_this_machine;
+use super::litellm::{litellm_setup, variable_names};
 use super::logins::{passes_on, pooler_ports, refuse_unfit_lists};
 use super::project::files_of;
 use crate::places::Places;
@@ -112,10 +114,11 @@ pub(crate) fn compose_own(
     Ok(Composed { setup, consumers, files: hosts })
 }
 
-/// Files in which a value may stand where nobody looks for it: `environment:` of a project.
+/// Where a value may stand and nobody looks for it: `environment:` of a project, the state folder of an agent.
 fn projects(secret: &Secret) -> impl Iterator<Item = PathBuf> {
     secret.consumers.iter().flat_map(|consumer| match &consumer.runs {
         Runs::Compose { place, .. } => files_of(place),
+        Runs::Managed { by: Manager::OpenClaw { state, .. }, .. } => vec![state.clone()],
         Runs::Process { .. }
         | Runs::Unit { .. }
         | Runs::Timer { .. }
@@ -274,7 +277,7 @@ fn unit(consumer: &Consumer, files: Vec<FileId>, attributes: bool) -> Result<rot
     })
 }
 
-fn line(words: Vec<String>, folder: &Path) -> CommandLine {
+pub(super) fn line(words: Vec<String>, folder: &Path) -> CommandLine {
     let mut words = words.into_iter();
     let program = words.next().unwrap_or_default();
     CommandLine { folder: Some(folder.to_owned()), ..CommandLine::program(program, words) }
@@ -286,14 +289,18 @@ fn slots(consumer: &Consumer, folder: &Path, first: Option<FileId>) -> Result<Ve
     instances
         .iter()
         .map(|instance| {
-            let mut checks =
-                vec![consumer.check.as_ref().map(|check| check_setup(check, instance, folder, first))];
+            let mut checks = vec![
+                consumer.check.as_ref().map(|check| check_setup(check, consumer, instance, folder, first)),
+            ];
             checks.extend(
-                consumer.paths.iter().map(|path| Some(check_setup(&path.check, instance, folder, first))),
+                consumer
+                    .paths
+                    .iter()
+                    .map(|path| Some(check_setup(&path.check, consumer, instance, folder, first))),
             );
             Ok(SlotSetup {
                 instance: (!single).then(|| instance.name.to_string()),
-                run: run(&consumer.runs, instance, folder)?,
+                run: run(consumer, instance, folder)?,
                 checks,
                 log: consumer.log.as_ref().map(|log| log_setup(log, &consumer.runs, instance)).transpose()?,
                 ready: ready(&consumer.runs, instance),
@@ -325,6 +332,7 @@ fn fill(argument: &Argument, instance: &Instance) -> String {
 
 fn ready(runs: &Runs, instance: &Instance) -> Option<keyroll_manager::Check> {
     let url = match runs {
+        Runs::Managed { by: Manager::OpenClaw { state, .. }, .. } => return agent_ready(state),
         Runs::Process { ready, .. }
         | Runs::Unit { ready, .. }
         | Runs::Compose { ready, .. }
@@ -335,25 +343,43 @@ fn ready(runs: &Runs, instance: &Instance) -> Option<keyroll_manager::Check> {
     Some(keyroll_manager::Check::Http { url: fill(url, instance), contains: None })
 }
 
-fn check_setup(check: &Check, instance: &Instance, folder: &Path, first: Option<FileId>) -> CheckSetup {
+fn check_setup(
+    check: &Check,
+    consumer: &Consumer,
+    instance: &Instance,
+    folder: &Path,
+    first: Option<FileId>,
+) -> CheckSetup {
+    let runs = &consumer.runs;
     match check {
         // The place of the copy stays open: the control runs the same command on a wrong one.
         Check::Exec(argv) => {
             let words = argv.fill(instance.name.as_str(), instance.port, Some(Path::new("{copy}")));
-            CheckSetup::Exec { command: line(words, folder), copy: first }
+            CheckSetup::Exec { command: line(words, folder), copy: first, turn: None }
+        }
+        Check::Turn { model, agent, after } => {
+            let turn = turn(runs, model, agent.as_deref());
+            match after {
+                None => CheckSetup::Http(keyroll_manager::Check::Turn(turn)),
+                Some(argv) => {
+                    let words = argv.fill(instance.name.as_str(), instance.port, Some(Path::new("{copy}")));
+                    CheckSetup::Exec { command: line(words, folder), copy: first, turn: Some(turn) }
+                }
+            }
         }
         Check::Http(url) => {
             CheckSetup::Http(keyroll_manager::Check::Http { url: fill(url, instance), contains: None })
         }
+        Check::LiteLlm(of) => CheckSetup::LiteLlm(litellm_setup(of, consumer)),
     }
 }
 
-fn systemd_unit(name: &str, user: &Option<String>) -> Unit {
+pub(super) fn systemd_unit(name: &str, user: &Option<String>) -> Unit {
     Unit { user: user.clone(), ..Unit::new(name) }
 }
 
-fn run(runs: &Runs, instance: &Instance, folder: &Path) -> Result<Run, Problem> {
-    let (apply, by) = match runs {
+pub(super) fn run(consumer: &Consumer, instance: &Instance, folder: &Path) -> Result<Run, Problem> {
+    let (apply, by) = match &consumer.runs {
         Runs::AtRest => return Ok(Run::AtRest(AtRest::default())),
         Runs::Timer { name, user } => {
             return Ok(Run::AtRest(AtRest { timer: Some(systemd_unit(name, user)) }));
@@ -372,7 +398,7 @@ fn run(runs: &Runs, instance: &Instance, folder: &Path) -> Result<Run, Problem> 
             };
             return Ok(Run::Container(Container::new(name.clone(), verb)));
         }
-        Runs::Managed { by, .. } => return Ok(managed(by, instance, folder)),
+        Runs::Managed { by, .. } => return Ok(managed(consumer, by, instance, folder)),
         Runs::Process { apply, find, .. } => (apply, find),
     };
     let find = match by {
@@ -400,8 +426,11 @@ fn run(runs: &Runs, instance: &Instance, folder: &Path) -> Result<Run, Problem> 
 }
 
 /// What one of the other managers runs.
-fn managed(by: &Manager, instance: &Instance, folder: &Path) -> Run {
+fn managed(consumer: &Consumer, by: &Manager, instance: &Instance, folder: &Path) -> Run {
     match by {
+        Manager::OpenClaw { state, provider, program, start } => {
+            openclaw(consumer, (state, provider), (program.as_ref(), start.as_ref()), folder)
+        }
         Manager::Supervisor { program, config } => Run::Supervisor(Supervisor::new(program.clone(), config)),
         Manager::Pm2 { ecosystem, app, home } => Run::Pm2(Pm2::new(ecosystem, app.clone(), home.clone())),
         Manager::Exec(argv) => Run::Adapter(Adapter {
@@ -417,6 +446,9 @@ fn managed(by: &Manager, instance: &Instance, folder: &Path) -> Run {
                 keyroll_config::Roll::Signal(one) => Roll::Signal(signal_by_name(one.name()).unwrap_or(0)),
             },
         }),
+        Manager::LiteLlm(address) => {
+            Run::Agent(Agent::LiteLlm(LiteLlm { address: *address, variables: variable_names(consumer) }))
+        }
         Manager::Cron(table) => {
             Run::Cron(Cron { table: table.clone(), with_user: !table.starts_with("/var/spool/cron") })
         }

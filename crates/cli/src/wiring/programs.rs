@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use keyroll_config::{Apply, Check, Consumer, Find, Manager, Runs, Secret};
+use keyroll_config::{Apply, Consumer, Find, Manager, Runs, Secret, Start};
 use keyroll_manager::{Pm2, Run};
 
 use super::trusted::INTERPRETERS;
@@ -40,6 +40,9 @@ pub(crate) fn missing(consumer: &Consumer) -> Vec<Missing> {
         Runs::Process { apply: Apply::Restart(argv), .. }
         | Runs::Container { apply: Some(Apply::Restart(argv)), .. } => Some(("restart", argv)),
         Runs::Managed { by: Manager::Exec(argv), .. } => Some(("adapter", argv)),
+        Runs::Managed { by: Manager::OpenClaw { start: Some(Start::Command(argv)), .. }, .. } => {
+            Some(("restart", argv))
+        }
         Runs::Process { .. }
         | Runs::Unit { .. }
         | Runs::Compose { .. }
@@ -49,10 +52,7 @@ pub(crate) fn missing(consumer: &Consumer) -> Vec<Missing> {
         | Runs::AtRest => None,
     };
     let checks = consumer.check.iter().chain(consumer.paths.iter().map(|path| &path.check));
-    let checks = checks.filter_map(|check| match check {
-        Check::Exec(argv) => Some(("check", argv)),
-        Check::Http(_) => None,
-    });
+    let checks = checks.filter_map(|check| Some(("check", check.command()?)));
     let manager = match &consumer.runs {
         Runs::Managed { by, .. } => by.program(),
         Runs::Process { .. } | Runs::Unit { .. } | Runs::Timer { .. } | Runs::AtRest => None,

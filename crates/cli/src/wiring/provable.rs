@@ -16,8 +16,12 @@ pub(crate) fn provable(consumer: &Consumer, attributes: bool) -> Result<(), Prob
     for (path, check) in std::iter::once(main).chain(others) {
         let enough = match check {
             _ if seen_there && path.is_none() => true,
-            Some(Check::Http(_)) => seen_there,
-            Some(Check::Exec(argv)) => !seen_there && argv.uses("copy"),
+            Some(Check::Http(_) | Check::Turn { after: None, .. }) => seen_there,
+            Some(Check::Exec(argv) | Check::Turn { after: Some(argv), .. }) => {
+                !seen_there && argv.uses("copy")
+            }
+            // Each worker answers for itself, whether or not the issuer shows it.
+            Some(Check::LiteLlm(_)) => true,
             None => false,
         };
         if !enough {

@@ -5,7 +5,7 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use keyroll_config::{Apply, Check, Consumer, IssuerRef, Manager, Runs, Secret};
+use keyroll_config::{Apply, Check, Consumer, IssuerRef, Manager, Runs, Secret, Start};
 
 use super::open::folder_of;
 use super::project::files_of;
@@ -51,6 +51,7 @@ pub(crate) fn commands(consumer: &Consumer) -> Vec<Vec<String>> {
         Runs::Process { apply: Apply::Restart(argv), .. }
         | Runs::Container { apply: Some(Apply::Restart(argv)), .. } => Some(argv),
         Runs::Managed { by: Manager::Exec(argv), .. } => Some(argv),
+        Runs::Managed { by: Manager::OpenClaw { start: Some(Start::Command(argv)), .. }, .. } => Some(argv),
         Runs::Process { .. }
         | Runs::Unit { .. }
         | Runs::Compose { .. }
@@ -59,10 +60,7 @@ pub(crate) fn commands(consumer: &Consumer) -> Vec<Vec<String>> {
         | Runs::Timer { .. }
         | Runs::AtRest => None,
     };
-    let execs = checks.filter_map(|check| match check {
-        Check::Exec(argv) => Some(argv),
-        Check::Http(_) => None,
-    });
+    let execs = checks.filter_map(Check::command);
     let generators = consumer.reads.iter().filter_map(|copy| copy.generated.as_ref());
     let all = restart.into_iter().chain(consumer.fetch.iter()).chain(generators).chain(execs);
     all.map(|argv| argv.fill("", None, None)).collect()
@@ -100,7 +98,12 @@ fn of_manager(runs: &Runs) -> Option<PathBuf> {
     match by {
         Manager::Supervisor { config, .. } => Some(config.clone()),
         // A command is looked at with the others; the others carry nothing out.
-        Manager::Exec(_) | Manager::Master { .. } | Manager::Cron(_) => None,
+        Manager::Exec(_) | Manager::Master { .. } | Manager::Cron(_) | Manager::LiteLlm(_) => None,
+        // It is run as the user whose installation it is, and so is its program.
+        Manager::OpenClaw { state, program, .. } => {
+            let owner = state.metadata().ok()?.uid();
+            program.clone().filter(|_| owner == rustix::process::geteuid().as_raw())
+        }
         // It is run as the user whose pm2 it is.
         Manager::Pm2 { ecosystem, home, .. } => {
             let owner = home.as_ref().unwrap_or(ecosystem).metadata().ok()?.uid();

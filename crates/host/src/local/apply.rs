@@ -95,7 +95,11 @@ impl Local {
         if let Ok(now) = WrittenAt::now() {
             self.memo().applied.insert((id.0, slot), now);
         }
-        let deadline = self.command_deadline();
+        let deadline = match setup.run.rolls() {
+            // As many one after the other as there are: only what the instance as a whole may take is known.
+            true => Instant::now() + self.setup.instance_time_max,
+            false => self.command_deadline(),
+        };
         let applied = apply(&setup.run, None, deadline, &mut |process| {
             self.record(intent, process);
         });

@@ -120,7 +120,8 @@ impl Local {
         // more holder: such a look proves nothing, and is made again.
         let complete = !cut_short(&sights.report) && (going.is_none() || sockets.is_some());
         let sockets = sockets.unwrap_or_default();
-        let mut found_by = self.holders(&running, &sights, (&sockets, sessions), &mut seen);
+        let helpers = self.helpers(&listing, values, stays);
+        let mut found_by = self.holders(&running, &sights, &helpers, (&sockets, sessions), &mut seen);
         running.iter().for_each(|one| self.note_sessions(&one.process, sessions, &sockets));
         let joined = going
             .as_ref()
@@ -188,6 +189,7 @@ impl Local {
                 }
                 Run::Process(_) | Run::Reread(_) | Run::AtRest(AtRest { timer: None }) => false,
                 Run::Supervisor(_) | Run::Pm2(_) | Run::Adapter(_) | Run::Master(_) | Run::Cron(_) => false,
+                Run::Agent(_) => false,
             })
     }
 
@@ -216,6 +218,7 @@ impl Local {
         &self,
         running: &[Running],
         sights: &Sights,
+        helpers: &BTreeMap<ProcessId, bool>,
         (sockets, sessions): (&Sockets, &Sessions),
         seen: &mut Vec<Seen>,
     ) -> BTreeMap<Incarnation, String> {
@@ -224,7 +227,9 @@ impl Local {
         for holder in &sights.report.holders {
             let known = running.iter().any(|one| one.process == holder.process.id);
             let shown = holder.shell || self.hands_on(holder) || self.is_issuer(holder, sockets, sessions);
-            if known || shown || keeps(&keepers, holder) || searches(holder) {
+            let hands_on = holder.places.contains_key(&Place::Environment);
+            let helps = helpers.get(&holder.process.id).is_some_and(|waits| *waits || !hands_on);
+            if known || shown || helps || keeps(&keepers, holder) || searches(holder) {
                 continue;
             }
             let who = incarnation(&holder.process.id);
@@ -306,7 +311,10 @@ impl Local {
         needles: &keyroll_needle::Needles,
         goes: u32,
     ) -> (Vec<u64>, Vec<Named>, Vec<String>) {
-        let (kept, explained) = self.kept(values, goes);
+        let (mut kept, mut explained) = self.kept(values, goes);
+        let left = self.left();
+        kept.extend(left.iter().cloned());
+        explained.extend(left);
         let roots = [self.search_roots(), kept].concat();
         let report = search_files(&roots, needles, FileLimits::default());
         let own: Vec<PathBuf> =

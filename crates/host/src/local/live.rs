@@ -115,7 +115,7 @@ impl Local {
             Run::Unit(unit) => Some(unit),
             Run::Compose(_) | Run::Supervisor(_) | Run::Pm2(_) => None,
             Run::Container(container) if container.verb != ContainerVerb::Rereads => None,
-            Run::Adapter(_) | Run::Master(_) => {
+            Run::Adapter(_) | Run::Master(_) | Run::Agent(_) => {
                 report.not_visible.push(format!(
                     "what '{}' loads beside the value: it is told to take it by its own means",
                     consumer.name
@@ -165,6 +165,7 @@ impl Local {
             Run::Container(container) => return self.container(subject, process, container, image, report),
             Run::Process(_) | Run::Unit(_) | Run::Reread(_) | Run::AtRest(_) => {}
             Run::Supervisor(_) | Run::Pm2(_) | Run::Adapter(_) | Run::Master(_) | Run::Cron(_) => {}
+            Run::Agent(_) => {}
         }
         let mut environment = Vec::new();
         if let Some(unit) = subject.unit {

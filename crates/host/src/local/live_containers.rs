@@ -79,7 +79,7 @@ impl Local {
                 Run::Process(_) | Run::Reread(_) | Run::Unit(_) | Run::AtRest(_) | Run::Supervisor(_) => {
                     continue;
                 }
-                Run::Pm2(_) | Run::Adapter(_) | Run::Master(_) | Run::Cron(_) => continue,
+                Run::Pm2(_) | Run::Adapter(_) | Run::Master(_) | Run::Cron(_) | Run::Agent(_) => continue,
             };
             if !engines.contains(&engine) {
                 engines.push(engine);

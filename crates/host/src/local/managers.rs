@@ -1,9 +1,10 @@
 //! What the managers of services keep beside the services themselves: what they were told to start them with.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use keyroll_manager::{Run, Supervisor};
-use keyroll_observe::{Holder, Image, Place};
+use keyroll_manager::{Agent, Run, Supervisor};
+use keyroll_observe::{Holder, Image, Listing, Place, ProcessId};
 use keyroll_port::Values;
 use keyroll_rotation::{Holds, Which};
 
@@ -30,7 +31,7 @@ impl Local {
             Run::Pm2(of) => self.ecosystem(subject, &of.ecosystem, image, report),
             Run::Process(_) | Run::Unit(_) | Run::Reread(_) | Run::AtRest(_) => {}
             Run::Compose(_) | Run::Container(_) => {}
-            Run::Adapter(_) | Run::Master(_) | Run::Cron(_) => {}
+            Run::Adapter(_) | Run::Master(_) | Run::Cron(_) | Run::Agent(_) => {}
         }
     }
 
@@ -46,6 +47,33 @@ impl Local {
             return;
         }
         self.changed(subject, "ecosystem", path, path, image, report);
+    }
+
+    /// Own processes of agents that hand their environment on and call nobody; with each whether its consumer's files hold
+    /// the version that goes still. One that has it in its environment afterwards starts others with it.
+    pub(super) fn helpers(
+        &self,
+        listing: &Listing,
+        values: Values<'_>,
+        stays: Which,
+    ) -> BTreeMap<ProcessId, bool> {
+        let mut found = BTreeMap::new();
+        for consumer in &self.setup.consumers {
+            let agents = consumer.slots.iter().filter_map(|slot| slot.run.agent());
+            let helpers: Vec<ProcessId> = agents.flat_map(|agent| agent.helpers(listing)).collect();
+            let going = if stays == Which::New { Holds::Old } else { Holds::New };
+            let mut files = consumer.files.iter().filter_map(|id| self.setup.file(*id));
+            let waits = !helpers.is_empty() && files.all(|file| self.holds(file, values, stays) == going);
+            found.extend(helpers.into_iter().map(|helper| (helper, waits)));
+        }
+        found
+    }
+
+    /// Files in which agents leave copies that they take no key from: named by the last search, and in nobody's way.
+    pub(super) fn left(&self) -> Vec<PathBuf> {
+        let slots = self.setup.consumers.iter().flat_map(|consumer| &consumer.slots);
+        let left = slots.filter_map(|slot| slot.run.agent()).flat_map(Agent::left);
+        left.filter_map(|path| path.canonicalize().ok()).collect()
     }
 
     /// Files that managers write themselves: copies that explain themselves as long as the consumer's own files hold

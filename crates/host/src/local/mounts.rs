@@ -47,6 +47,7 @@ fn rereads(run: &Run) -> Option<&Container> {
         | Run::Pm2(_)
         | Run::Adapter(_)
         | Run::Master(_)
-        | Run::Cron(_) => None,
+        | Run::Cron(_)
+        | Run::Agent(_) => None,
     }
 }

@@ -18,7 +18,7 @@ use super::enumerate::{Running, listing, sockets};
 use super::find::{NEW, OLD, at_rest, needles};
 use super::inside::{Inside, read_inside};
 use super::not_loaded::Loaded;
-use super::said::ended;
+use super::said::complaint;
 use super::{CheckSetup, FileSetup, Local, SlotSetup, incarnation, work};
 use crate::read;
 
@@ -83,7 +83,7 @@ impl Local {
             let path = u8::try_from(at).unwrap_or(u8::MAX);
             *kinds = match setup {
                 CheckSetup::Exec { .. } if delivered => self.exec_check(id, path, setup, which, values)?,
-                CheckSetup::Exec { .. } | CheckSetup::Http(_) => Kinds::NONE,
+                CheckSetup::Exec { .. } | CheckSetup::Http(_) | CheckSetup::LiteLlm(_) => Kinds::NONE,
             };
             if delivered {
                 *kinds = kinds.and(Kinds::DELIVERED);
@@ -179,15 +179,33 @@ impl Local {
             }
             CheckSetup::Http(_) if known.has(Kinds::EXERCISED.and(Kinds::REPORTED)) => Ok(Kinds::NONE),
             CheckSetup::Http(request) => {
+                // A turn is a call that costs: where the issuer shows nobody's calls, one more would show nothing more.
+                if known.has(Kinds::REPORTED)
+                    && matches!(request, Check::Turn(_))
+                    && source.now().await?.new.is_none()
+                {
+                    return Ok(Kinds::NONE);
+                }
                 let before = self.calls_now(which, &one.process, source).await?;
-                let passed = block_in_place(|| ask(request, slot.instance.as_deref()))?;
-                if !passed {
+                let answer = block_in_place(|| answer(request, slot.instance.as_deref(), &mut None))?;
+                if matches!(request, Check::Turn(_)) {
+                    self.complains((one.consumer.0, path), complaint(&answer, None, values)?);
+                }
+                if answer != CheckAnswer::Passed {
                     return Ok(Kinds::NONE);
                 }
                 // The request was addressed to this process; the issuer saw a call from it on this version since.
                 let after = self.calls_now(which, &one.process, source).await?;
                 let seen = if after > before { Kinds::EXERCISED } else { Kinds::NONE };
                 Ok(Kinds::REPORTED.and(seen))
+            }
+            CheckSetup::LiteLlm(_) if known.has(Kinds::CHECKED.and(Kinds::LOADED)) => Ok(Kinds::NONE),
+            CheckSetup::LiteLlm(of) => {
+                let before = self.calls_now(which, &one.process, source).await?;
+                let shown = block_in_place(|| self.litellm_shows(one, path, of, which, values))?;
+                let after = self.calls_now(which, &one.process, source).await?;
+                let seen = if after > before { Kinds::EXERCISED } else { Kinds::NONE };
+                Ok(if shown == Kinds::NONE { shown } else { shown.and(seen) })
             }
         }
     }
@@ -241,7 +259,7 @@ impl Local {
         which: Which,
         values: Values<'_>,
     ) -> Result<Kinds, Failure> {
-        let CheckSetup::Exec { command, copy } = setup else { return Ok(Kinds::NONE) };
+        let CheckSetup::Exec { command, copy, turn } = setup else { return Ok(Kinds::NONE) };
         let uses_copy = command.arguments.iter().any(|argument| argument.contains(COPY));
         let file = copy.and_then(|copy| self.setup.file(copy)).filter(|_| uses_copy);
         let Some(file) = file else {
@@ -252,8 +270,11 @@ impl Local {
         let alone = alone.map(|bytes| OwnCopy::make(&self.setup.work, (id.0, path), &bytes)).transpose()?;
         let place = alone.as_ref().map_or(file.path.as_path(), |copy| &copy.0);
         let mut said = None;
-        let answer = answer(&exec(with_copy(command, place)), None, &mut said)?;
+        let mut answer = answer(&exec(with_copy(command, place)), None, &mut said)?;
         drop(alone);
+        if let (CheckAnswer::Passed, Some(turn)) = (&answer, turn) {
+            answer = self::answer(&Check::Turn(turn.clone()), None, &mut said)?;
+        }
         self.complains((id.0, path), complaint(&answer, said.as_ref(), values)?);
         if answer != CheckAnswer::Passed {
             return Ok(Kinds::NONE);
@@ -417,19 +438,6 @@ pub(super) fn answer(
 ) -> Result<CheckAnswer, Failure> {
     let deadline = Instant::now() + Duration::from_millis(CHECK_MS_MAX);
     check(request, instance, deadline, said)
-}
-
-/// How a check did not pass, in words.
-fn complaint(
-    answer: &CheckAnswer,
-    said: Option<&SecretBytes>,
-    values: Values<'_>,
-) -> Result<Option<String>, Failure> {
-    Ok(match answer {
-        CheckAnswer::Passed => None,
-        CheckAnswer::Failed(how) => Some(ended(how, said, &needles(values)?)),
-        CheckAnswer::Unknown(why) => Some(why.clone()),
-    })
 }
 
 /// The file with every secret byte run replaced by others of the same kind and length, drawn anew each time: a command

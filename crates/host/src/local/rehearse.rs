@@ -19,7 +19,14 @@ impl Local {
         for (id, consumer) in self.setup.consumer_ids() {
             let checks = consumer.slots.first().into_iter().flat_map(|slot| &slot.checks);
             for (path, check) in (0u8..).zip(checks) {
-                let Some(CheckSetup::Exec { command, copy }) = check else { continue };
+                let (command, copy) = match check {
+                    Some(CheckSetup::Exec { command, copy, .. }) => (command, copy),
+                    Some(CheckSetup::LiteLlm(of)) => {
+                        against.extend(self.rehearse_litellm(of, values).err());
+                        continue;
+                    }
+                    Some(CheckSetup::Http(_)) | None => continue,
+                };
                 let uses_copy = command.arguments.iter().any(|argument| argument.contains(COPY));
                 let file = copy.and_then(|copy| self.setup.file(copy)).filter(|_| uses_copy);
                 let told = match file {

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use keyroll_manager::Said;
+use keyroll_manager::{CheckAnswer, Said};
 use keyroll_needle::Needles;
 use keyroll_port::{Failure, Values};
 use keyroll_rotation::ConsumerId;
@@ -62,6 +62,19 @@ impl Local {
 pub(super) fn ended(status: &str, output: Option<&SecretBytes>, needles: &Needles) -> String {
     let words = output.map(|output| last_words(output, needles)).unwrap_or_default();
     if words.is_empty() { status.to_owned() } else { format!("{status}; it said: {words}") }
+}
+
+/// How a check did not pass, in words.
+pub(super) fn complaint(
+    answer: &CheckAnswer,
+    said: Option<&SecretBytes>,
+    values: Values<'_>,
+) -> Result<Option<String>, Failure> {
+    Ok(match answer {
+        CheckAnswer::Passed => None,
+        CheckAnswer::Failed(how) => Some(ended(how, said, &needles(values)?)),
+        CheckAnswer::Unknown(why) => Some(why.clone()),
+    })
 }
 
 fn last_words(output: &SecretBytes, needles: &Needles) -> String {

@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keyroll_copy::{Format, Slot, Template};
-use keyroll_manager::{Check, CommandLine, Run};
+use keyroll_manager::{Check, CommandLine, Run, Turn};
 use keyroll_observe::LogSource;
 use keyroll_port::Values;
 use keyroll_rotation::{ConsumerId, FileId};
 use keyroll_secret::Fields;
 
 use super::gate::GateSetup;
+use super::litellm::LiteLlmSetup;
 use crate::Write;
 
 /// What this machine is told about one secret: its files and consumers in the plan's order.
@@ -124,9 +125,13 @@ pub enum CheckSetup {
         command: CommandLine,
         /// The file that stands for `{copy}`.
         copy: Option<FileId>,
+        /// A turn of the agent, which must succeed after it. It shows the process; only the command can be shown to fail.
+        turn: Option<Turn>,
     },
     /// A request to the running process.
     Http(Check),
+    /// A request to each worker of a LiteLLM proxy.
+    LiteLlm(LiteLlmSetup),
 }
 
 /// A consumer's log.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use keyroll_observe::{MemoryLimits, Place, search_holders};
+use keyroll_observe::{FileLimits, MemoryLimits, Place, search_files, search_holders, shown};
 use keyroll_port::{Failure, Residue, Values};
 use keyroll_rotation::{Holds, Which};
 
@@ -25,6 +25,14 @@ impl Local {
                 reason: "holds the dead value; no consumer reads it".into(),
             })
             .collect();
+        let left = search_files(&self.left(), &needles, FileLimits::default());
+        for hit in left.hits.iter().filter(|hit| hit.id == OLD) {
+            let place = shown(&hit.path);
+            if residues.iter().all(|known| known.place != place) {
+                let reason = "holds the dead value; its agent left it there and takes no key from it".into();
+                residues.push(Residue { place, reason });
+            }
+        }
         for file in &self.setup.files {
             // An ended login that stands beside the new one is taken out by another delivery.
             if self.holds(file, values, Which::New) == Holds::Old && !self.has_both(file, values) {

@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::books::Key;
 use super::described::{Asked, Described, HERE};
+use super::model::{ModelCall, Shape, model_of, pid_of};
 use super::request::Request;
 use super::{Ask, Issuer, Mood};
 
@@ -29,7 +30,7 @@ pub(super) enum Reply {
 }
 
 /// A status and a body.
-type Answer = (u16, Bytes);
+pub(super) type Answer = (u16, Bytes);
 
 impl Issuer {
     /// The mood that a request meets; a worker's call meets none.
@@ -110,6 +111,17 @@ impl Issuer {
         }
         if works {
             books.used(&whose, client);
+        }
+        if let Some(shape) = Shape::of(request) {
+            let spent = books.spent;
+            drop(books);
+            let (key, pid, model) = (whose, pid_of(client), model_of(request));
+            self.books().model_calls.push(ModelCall { key, pid, accepted: works, model });
+            return match works {
+                true if spent => shape.spent(),
+                true => shape.answered(request),
+                false => shape.refused(),
+            };
         }
         if let Some(described) = &self.described {
             let (status, body) = described.me(request, works.then_some(whose.as_str()));
@@ -236,8 +248,9 @@ impl Issuer {
 /// The whole answer, or so many bytes of its body.
 fn message((status, body): &Answer, most: usize) -> Bytes {
     let length = body.len();
-    let head =
-        format!("HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n");
+    let streams = body.starts_with(b"data: ") || body.starts_with(b"event: ");
+    let kind = if streams { "text/event-stream" } else { "application/json" };
+    let head = format!("HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nContent-Length: {length}\r\n\r\n");
     let sent = body.get(..most).unwrap_or(body);
     let mut whole = Zeroizing::new(Vec::with_capacity(head.len() + sent.len()));
     whole.extend_from_slice(head.as_bytes());
@@ -278,7 +291,7 @@ fn line(key: &Key, used: Option<&u64>) -> Value {
     })
 }
 
-fn shown(status: u16, body: &Value) -> Answer {
+pub(super) fn shown(status: u16, body: &Value) -> Answer {
     if status == NO_CONTENT {
         return (status, Bytes::default());
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::TcpStream;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use super::model::ModelCall;
 use super::{Ask, Mood};
 use crate::alphanumeric;
 
@@ -69,6 +70,10 @@ pub(super) struct Books {
     pub(super) refused_off: Vec<String>,
     /// Calls of workers that were refused.
     pub(super) refused_workers: Vec<String>,
+    /// Whether nothing is left to spend on models.
+    pub(super) spent: bool,
+    /// Calls of models, in their order.
+    pub(super) model_calls: Vec<ModelCall>,
     /// What minted values end with, instead of letters.
     pub(super) tail: &'static str,
     /// A new key ends all others, so much later.

@@ -5,6 +5,7 @@
 mod answer;
 mod books;
 mod described;
+mod model;
 mod request;
 
 use std::io::{Read as _, Write as _};
@@ -20,6 +21,7 @@ use answer::Reply;
 pub use books::Key;
 use books::{Books, Session};
 pub use described::Described;
+pub use model::ModelCall;
 use request::{Digests, Reading, Request, Shown};
 
 /// Bytes that are read at once: shorter than a value.
@@ -324,6 +326,16 @@ impl Issuer {
     /// The key that a worker called with last, if that was accepted.
     pub fn last_of(&self, worker: &str) -> Option<String> {
         self.books().last.get(worker).filter(|(_, accepted)| *accepted).map(|(key, _)| key.clone())
+    }
+
+    /// From now on nothing is left to spend on models, or something is again: keys are accepted all the same.
+    pub fn spend(&self, all: bool) {
+        self.books().spent = all;
+    }
+
+    /// Every call of a model: the judge's log.
+    pub fn model_calls(&self) -> Vec<ModelCall> {
+        self.books().model_calls.clone()
     }
 
     /// Forgets who called last, so that only new calls count.

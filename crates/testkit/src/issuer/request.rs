@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::Ask;
 
-/// The longest request, bytes.
-const REQUEST_BYTES_MAX: usize = 8 * 1024;
+/// The longest request, bytes: an agent sends a model what it is told about itself, and its tools.
+const REQUEST_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Where credentials stand in the requests of one issuer. They are digested as they pass by.
 #[derive(Clone)]
@@ -24,7 +24,8 @@ pub(super) struct Shown {
 
 impl Default for Shown {
     fn default() -> Self {
-        Self { headers: vec![b"authorization: bearer ".to_vec()], basic: false, body: None }
+        let headers = vec![b"authorization: bearer ".to_vec(), b"x-api-key: ".to_vec()];
+        Self { headers, basic: false, body: None }
     }
 }
 

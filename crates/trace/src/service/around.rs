@@ -1,50 +1,74 @@
-use std::collections::BTreeMap;
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use keyroll_leak::Rules;
-use keyroll_manager::{Docker, Variables, user_names};
-use keyroll_observe::{Listing, Process, ProcessId, Start, starts};
+use keyroll_manager::{Variables, user_names};
+use keyroll_observe::{Listing, Process, ProcessId, Start};
 use keyroll_port::Failure;
 use keyroll_secret::SecretBytes;
 
 use super::build::within;
 use crate::Unseen;
 
-/// What is around a service: the processes, the managers, the users.
+/// What is around a service: the processes, what managers say, the users.
 pub(crate) struct Around<'a> {
     pub(crate) listing: &'a Listing,
-    pub(crate) docker: &'a Docker,
     pub(crate) users: BTreeMap<u32, String>,
     pub(crate) unseen: Vec<Unseen>,
+    /// Where files of services stand: folders of projects, what is mounted into containers, volumes too.
+    pub(crate) folders: BTreeSet<PathBuf>,
+    starts: &'a BTreeMap<ProcessId, Start>,
+    of_pid: BTreeMap<u32, &'a Process>,
+    children: BTreeMap<u32, Vec<&'a Process>>,
     rules: &'static Rules,
-    wait: Duration,
 }
 
 impl<'a> Around<'a> {
     pub(crate) fn new(
         listing: &'a Listing,
-        docker: &'a Docker,
+        starts: &'a BTreeMap<ProcessId, Start>,
         rules: &'static Rules,
-        wait: Duration,
     ) -> Self {
-        Self { listing, docker, users: user_names(), unseen: Vec::new(), rules, wait }
+        let of_pid = listing.seen.iter().map(|one| (one.id.pid, one)).collect();
+        let mut children: BTreeMap<u32, Vec<&Process>> = BTreeMap::new();
+        for one in &listing.seen {
+            children.entry(one.ppid).or_default().push(one);
+        }
+        let (users, unseen, folders) = (user_names(), Vec::new(), BTreeSet::new());
+        Self { listing, users, unseen, folders, starts, of_pid, children, rules }
     }
 
     /// The process of this number.
     pub(crate) fn process(&self, pid: u32) -> Option<&'a Process> {
-        self.listing.seen.iter().find(|one| one.id.pid == pid)
+        self.of_pid.get(&pid).copied()
     }
 
-    /// What processes were started with, each by its number; one that is closed, has ended or wrote over its environment
-    /// is not among them.
-    pub(crate) fn starts(&self, processes: &[ProcessId]) -> BTreeMap<ProcessId, Variables> {
-        let mut all = BTreeMap::new();
-        starts(processes, self.wait, &mut |process, answer| {
-            if let Some(start) = answer.ok().filter(|start| !start.overwritten()) {
-                all.insert(*process, variables(&start));
-            }
-        });
+    /// What it has started itself.
+    pub(crate) fn children(&self, pid: u32) -> &[&'a Process] {
+        self.children.get(&pid).map_or(&[], Vec::as_slice)
+    }
+
+    /// A process, and all that came of it.
+    pub(crate) fn tree(&self, root: ProcessId) -> Vec<ProcessId> {
+        let (mut all, mut at) = (vec![root], 0);
+        while let Some(parent) = all.get(at).copied() {
+            all.extend(self.children(parent.pid).iter().map(|one| one.id));
+            at += 1;
+        }
         all
+    }
+
+    /// What a process was started with; none where it is closed, has ended, or was written over.
+    pub(crate) fn start(&self, process: &ProcessId) -> Option<Variables> {
+        let start = self.starts.get(process).filter(|start| !start.overwritten())?;
+        let mut all = Variables::new();
+        for (name, entry) in start.entries() {
+            let Some(name) = name else { continue };
+            let value = entry.get(name.len() + 1..).unwrap_or_default();
+            // Of several entries of one name the first, as getenv(3) reads it.
+            all.entry(name).or_insert_with(|| SecretBytes::new(value.to_vec()));
+        }
+        Some(all)
     }
 
     /// Whether a variable is a secret by its form or its name.
@@ -62,18 +86,4 @@ impl<'a> Around<'a> {
     pub(crate) fn not_seen(&mut self, what: impl Into<String>, reason: impl Into<String>) {
         self.unseen.push(Unseen { what: what.into(), reason: reason.into(), uid: None });
     }
-}
-
-/// Of several entries of one name the first, as getenv(3) reads it.
-fn variables(start: &Start) -> Variables {
-    let mut all = Variables::new();
-    for (_, entry) in start.entries() {
-        let Some(at) = entry.iter().position(|byte| *byte == b'=') else { continue };
-        let (name, value) = entry.split_at(at);
-        let Ok(name) = std::str::from_utf8(name) else { continue };
-        if !all.contains_key(name) {
-            all.insert(name.to_owned(), SecretBytes::new(value.get(1..).unwrap_or_default().to_vec()));
-        }
-    }
-    all
 }

@@ -1,13 +1,16 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::path::Path;
 
 use keyroll_leak::{Rule, Rules, names_a_secret, no_secret, passwords_in};
+use keyroll_manager::Variables;
 use keyroll_needle::Encoding;
+use keyroll_observe::shown;
 use keyroll_secret::SecretBytes;
 
 use super::Service;
 use super::source::{Entry, Kept, Origin, Read, Source};
-use crate::{Chain, Link, Place, Sighting, Standing, ValueId, Values};
+use crate::{Chain, Link, Place, Record, Sighting, Standing, ValueId, Values};
 
 /// The most chains of one service.
 const CHAINS_MAX: usize = 256;
@@ -28,11 +31,39 @@ pub(crate) fn service(
     let names = names.into_iter().take(CHAINS_MAX);
     let chains = names.map(|name| chain(name, &kept.sources, rules, values, sightings)).collect();
     let Kept { keeper, name, handle, processes, project, .. } = kept;
+    let name = printable(&name);
     Service { keeper, name, handle, processes, project, chains }
 }
 
+/// A name that somebody else gave, without what a terminal would obey.
+fn printable(text: &str) -> String {
+    shown(Path::new(text))
+}
+
+/// What is baked into an image: whoever has it has the value, whether a container is made of it or not.
+pub(crate) fn in_image(
+    image: &str,
+    variables: Variables,
+    rules: &'static Rules,
+    values: &mut Values,
+    sightings: &mut BTreeSet<Sighting>,
+) {
+    let kept = Origin::Kept(Record::Image, image.to_owned());
+    let source = Source::new(image, kept).holding(variables);
+    for (name, entry) in &source.entries {
+        if !is_secret(name, entry, rules, values) {
+            continue;
+        }
+        let value = number(name, entry, rules, values);
+        if let (Some(place), Some(value)) = (place(name, entry, &source), value) {
+            let name = Some(name.clone());
+            sightings.insert(Sighting { value, place, name, slot: None, encoding: Encoding::Raw });
+        }
+    }
+}
+
 fn is_secret(name: &str, entry: &Entry, rules: &'static Rules, values: &Values) -> bool {
-    let Ok(value) = &entry.value else { return names_a_secret(name) };
+    let Ok(value) = &entry.value else { return entry.secret || names_a_secret(name) };
     entry.secret || within(name, value.expose(), rules).is_some() || values.of(value).is_some()
 }
 
@@ -71,10 +102,14 @@ fn chain(
     let mut decided = false;
     for source in sources {
         let entry = source.entries.get(name);
+        if source.missing && !decided {
+            links.push(not_there(source));
+        }
         let standing = match (entry, source.read, source.closed) {
             (None, Read::Start | Read::Perhaps(_), Some(why)) if !decided => Standing::NotVisible(why),
             (None, _, _) => continue,
             (Some(_), Read::Not, _) => Standing::NotRead,
+            (Some(_), Read::Loses, _) => Standing::Shadowed,
             (Some(_), Read::Start | Read::Perhaps(_), _) if decided => Standing::Shadowed,
             (Some(_), Read::Perhaps(why), _) => Standing::NotVisible(why),
             (Some(Entry { value: Err(why), .. }), Read::Start, _) => {
@@ -100,14 +135,28 @@ fn chain(
         }
         links.push(Link {
             place,
-            what: source.what.clone(),
+            what: printable(&source.what),
             value,
             standing,
-            applies: source.applies.clone(),
-            seems: source.seems.clone(),
+            read_later: source.read_later,
+            applies: source.applies.as_deref().map(printable),
+            seems: source.seems.as_deref().map(printable),
         });
     }
-    Chain { name: name.to_owned(), links }
+    Chain { name: printable(name), links }
+}
+
+/// A file that would be read where this chain goes on, and is not there.
+fn not_there(source: &Source) -> Link {
+    Link {
+        place: None,
+        what: printable(&source.what),
+        value: None,
+        standing: Standing::NotThere,
+        read_later: source.read_later,
+        applies: source.applies.as_deref().map(printable),
+        seems: source.seems.as_deref().map(printable),
+    }
 }
 
 fn place(name: &str, entry: &Entry, source: &Source) -> Option<Place> {
@@ -117,6 +166,7 @@ fn place(name: &str, entry: &Entry, source: &Source) -> Option<Place> {
         Origin::Kept(record, of) => {
             Some(Place::Record { record: *record, of: of.clone(), variable: name.to_owned() })
         }
+        Origin::At(place) => Some(place.clone()),
         Origin::Nowhere => None,
     }
 }

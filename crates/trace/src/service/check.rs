@@ -19,15 +19,12 @@ const WHY: &str = "what runs was started with another value than this, after it 
 /// What a process was started with is what was read then. Where the source that seems to win was there already and says
 /// something else, another one wins that is not known (an entrypoint, a line of a script): then it is not told which does.
 pub(crate) fn check(around: &Around<'_>, all: &mut [Kept]) {
-    let mains: Vec<_> =
-        all.iter().filter(|one| one.keeper != Keeper::Nobody).filter_map(|one| one.main).collect();
-    let starts = around.starts(&mains);
     for one in all.iter_mut().filter(|one| one.keeper != Keeper::Nobody && !one.sources.is_empty()) {
-        let Some((main, start)) = one.main.and_then(|main| Some((main, starts.get(&main)?))) else {
+        let Some((main, start)) = one.main.and_then(|main| Some((main, around.start(&main)?))) else {
             continue;
         };
         let Some(began) = image(&main).ok().map(|image| image.started_unix_ms) else { continue };
-        let Some(other) = contradicted(around, &one.sources, start, began) else { continue };
+        let Some(other) = contradicted(around, &one.sources, &start, began) else { continue };
         let what = format!("whatever set it when process {} was started", main.pid);
         let source = Source::new(what, Origin::Start(main)).holding(other).read(Read::Perhaps(WHY));
         one.sources.insert(0, source);
@@ -64,7 +61,7 @@ fn written_before(origin: &Origin, began: u64) -> bool {
         Origin::File(path) => {
             changed_ms(path).is_some_and(|changed| changed.saturating_add(MARGIN_MS) <= began)
         }
-        Origin::Start(_) | Origin::Kept(..) | Origin::Nowhere => false,
+        Origin::Start(_) | Origin::Kept(..) | Origin::At(_) | Origin::Nowhere => false,
     }
 }
 

@@ -1,7 +1,7 @@
 use std::path::Path;
 
 use keyroll_manager::{Cron, CronJob, CronTable};
-use keyroll_observe::{ProcessId, descendants, shown};
+use keyroll_observe::{ProcessId, shown};
 
 use super::around::Around;
 use super::env_file;
@@ -69,10 +69,5 @@ fn running(around: &Around<'_>, job: &CronJob) -> Vec<ProcessId> {
     let command = String::from_utf8_lossy(job.command.expose()).into_owned();
     let seen = around.listing.seen.iter();
     let mains = seen.filter(|one| one.args.holds("-c".as_ref()) && one.args.holds(command.as_ref()));
-    mains
-        .flat_map(|main| {
-            let workers = descendants(around.listing, main.id).into_iter().map(|one| one.id);
-            std::iter::once(main.id).chain(workers).collect::<Vec<_>>()
-        })
-        .collect()
+    mains.flat_map(|main| around.tree(main.id)).collect()
 }

@@ -4,6 +4,7 @@ use keyroll_observe::{ProcessId, has_other_files, image, shown, working_folder};
 
 use super::Keeper;
 use super::around::Around;
+use super::dotenv_calls::{Call, Which, calls};
 use super::env_file;
 use super::source::{Kept, Origin, Read, Source};
 
@@ -14,43 +15,140 @@ const NAME: &str = ".env";
 const LIBRARIES: [&str; 1] = ["node_modules/dotenv"];
 const PYTHON: [&str; 2] = ["venv", ".venv"];
 
-/// What a program's own text says of `.env`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reads {
-    /// It is read, and the environment wins.
-    Fills,
-    /// It is read, and wins over the environment.
-    Overrides,
-    /// Nothing was seen that reads it.
-    NotSeen,
-}
+/// The most files of a program that are looked at for a call.
+const TEXTS_MAX: usize = 64;
 
-/// Adds `.env` of the folder that a service's program works in, where it is there: a library reads it after the program
-/// has begun, and leaves alone what the environment has, unless it is told to override.
+/// The most folders above another that are looked in.
+const ABOVE_MAX: usize = 32;
+
+/// The parts of `/proc/PID/root`.
+const ROOT_PARTS: usize = 4;
+
+const COMPUTED: &str = "the program computes which file it reads";
+const LIES_THERE: &str = "a library that reads it lies beside the program, and nothing shows that it is used";
+const NOT_SEEN: &str = "nothing shows whether the program reads it";
+
+/// Adds the files that a library reads for a service's program: after it has begun, and leaving alone what the environment
+/// has, unless it is told to override.
 pub(crate) fn add(around: &Around<'_>, kept: &mut Kept) {
-    // One whose starter is unknown has it among its sources already.
+    // One whose starter is unknown has them among its sources already.
     let (Some(main), false) = (kept.main, kept.keeper == Keeper::Nobody) else { return };
-    if let Some((source, overrides)) = source(around, &main) {
+    for (source, overrides) in sources(around, &main) {
         let at = if overrides { 0 } else { kept.sources.len() };
         kept.sources.insert(at, source);
     }
 }
 
-/// `.env` of a process, and whether it wins over everything else.
-pub(crate) fn source(around: &Around<'_>, process: &ProcessId) -> Option<(Source, bool)> {
-    let folder = here(process)?;
-    let path = folder.join(NAME);
-    let source = env_file::source(shown(&path), &path);
-    if source.says_nothing() {
-        return None;
+/// The files that a library reads for a process, in the order of its calls, each with whether it wins over everything
+/// before it.
+pub(crate) fn sources(around: &Around<'_>, process: &ProcessId) -> Vec<(Source, bool)> {
+    let Some(folder) = here(process) else { return Vec::new() };
+    let mut all: Vec<(Source, bool)> = Vec::new();
+    for (path, call) in files(around, process, &folder) {
+        let source = env_file::source(shown(&path), &path).applied_by("a restart of the program");
+        let source = Source { read_later: true, ..source };
+        if source.says_nothing() || all.iter().any(|(known, _)| is_file(known, &path)) {
+            continue;
+        }
+        let (read, overrides) = match call {
+            Ok(Call { which: Which::Computed, .. }) => (Read::Perhaps(COMPUTED), false),
+            Ok(call) => (Read::Start, call.overrides),
+            Err(why) => (Read::Perhaps(why), false),
+        };
+        all.push((source.read(read), overrides));
     }
-    let reads = reads(around, process, &folder);
-    let source = source.applied_by("a restart of the program");
-    let source = match reads {
-        Reads::Fills | Reads::Overrides => source,
-        Reads::NotSeen => source.read(Read::Perhaps("nothing shows whether the program reads it")),
+    all
+}
+
+/// Which files, and by which call; or why that is not told.
+fn files(
+    around: &Around<'_>,
+    process: &ProcessId,
+    folder: &Path,
+) -> Vec<(PathBuf, Result<Call, &'static str>)> {
+    let mut all = Vec::new();
+    for name in by_arguments(around, process) {
+        let call = Call { which: Which::Named(name.clone()), overrides: false };
+        all.push((inside(folder, &name), Ok(call)));
+    }
+    let elsewhere = has_other_files(process).unwrap_or(true);
+    let script = image(process).ok().and_then(|image| image.script);
+    let script = script.map(|script| if elsewhere { script.here } else { script.path });
+    let texts = script.iter().flat_map(|script| texts(script, folder));
+    for (text, call) in texts {
+        let beside = text.parent().unwrap_or(folder);
+        let path = match &call.which {
+            Which::Named(name) => Some(inside(folder, name)),
+            Which::Above(name) => above(beside, name),
+            Which::AboveHere(name) => above(folder, name),
+            Which::Here => Some(folder.join(NAME)),
+            Which::Computed => above(beside, NAME).or_else(|| above(folder, NAME)),
+        };
+        all.extend(path.map(|path| (path, Ok(call))));
+    }
+    if all.is_empty() {
+        let lies = LIBRARIES.iter().any(|library| folder.join(library).is_dir()) || python_library(folder);
+        all.push((folder.join(NAME), Err(if lies { LIES_THERE } else { NOT_SEEN })));
+    }
+    all
+}
+
+/// `--env-file=PATH`, as node, uvicorn and others take it.
+fn by_arguments(around: &Around<'_>, process: &ProcessId) -> Vec<String> {
+    let (mut all, mut next) = (Vec::new(), false);
+    let Some(process) = around.process(process.pid) else { return all };
+    process.args.any(|word| {
+        let text = || String::from_utf8_lossy(word).into_owned();
+        if std::mem::take(&mut next) {
+            all.push(text());
+        }
+        next = matches!(word, b"--env-file" | b"--env-file-if-exists");
+        let named = [&b"--env-file="[..], b"--env-file-if-exists="];
+        let path = named.iter().find_map(|option| word.strip_prefix(*option));
+        all.extend(path.map(|path| String::from_utf8_lossy(path).into_owned()));
+        false
+    });
+    all
+}
+
+/// The calls of a script; where it has none and a file is there that it may mean, those of the texts beside it.
+fn texts(script: &Path, folder: &Path) -> Vec<(PathBuf, Call)> {
+    let python = script.extension() == Some("py".as_ref());
+    let of = |path: &Path| -> Vec<(PathBuf, Call)> {
+        let Ok(text) = env_file::read(path) else { return Vec::new() };
+        let text = String::from_utf8_lossy(text.expose()).into_owned();
+        calls(&text, python).into_iter().map(|call| (path.to_owned(), call)).collect()
     };
-    Some((source, reads == Reads::Overrides))
+    let own = of(script);
+    let beside = script.parent().unwrap_or(folder);
+    if !own.is_empty() || (above(beside, NAME).is_none() && above(folder, NAME).is_none()) {
+        return own;
+    }
+    let entries = std::fs::read_dir(beside).into_iter().flatten().flatten().map(|entry| entry.path());
+    let alike = |path: &PathBuf| {
+        path != script && path.extension().is_some() && path.extension() == script.extension()
+    };
+    let mut others: Vec<PathBuf> = entries.filter(alike).take(TEXTS_MAX).collect();
+    others.sort();
+    others.iter().flat_map(|path| of(path)).collect()
+}
+
+/// A path of a process as it is named from here: `folder` is where it works.
+fn inside(folder: &Path, name: &str) -> PathBuf {
+    let name = name.strip_prefix("./").unwrap_or(name);
+    let mut root = folder.components();
+    match (root.by_ref().take(ROOT_PARTS).collect::<PathBuf>(), Path::new(name).strip_prefix("/")) {
+        // The files of a container.
+        (root, Ok(rest)) if root.starts_with("/proc") && root.ends_with("root") => root.join(rest),
+        (_, _) => folder.join(name),
+    }
+}
+
+/// The first of a name in a folder or above it; of a container not beyond its own root.
+fn above(folder: &Path, name: &str) -> Option<PathBuf> {
+    let own = |folder: &&Path| !folder.starts_with("/proc") || folder.components().count() >= ROOT_PARTS;
+    let folders = folder.ancestors().take_while(own).take(ABOVE_MAX);
+    folders.map(|folder| folder.join(name)).find(|path| path.is_file())
 }
 
 /// The working folder of a process as it is named from here.
@@ -61,27 +159,6 @@ pub(crate) fn here(process: &ProcessId) -> Option<PathBuf> {
         return Some(Path::new("/proc").join(process.pid.to_string()).join("root").join(inside));
     }
     Some(folder)
-}
-
-/// The text of the script that runs is looked at, and what lies beside it. A library that is used from elsewhere in a
-/// large program is found by its folder.
-fn reads(around: &Around<'_>, process: &ProcessId, folder: &Path) -> Reads {
-    let script = image(process).ok().and_then(|image| image.script);
-    let text = script.and_then(|script| env_file::read(&script.here).ok());
-    let text = text.map(|text| String::from_utf8_lossy(text.expose()).into_owned()).unwrap_or_default();
-    let given = around.process(process.pid).is_some_and(|one| {
-        one.args
-            .any(|word| word.starts_with(b"--env-file") || word.ends_with(b"/dotenv") || word == b"dotenv")
-    });
-    if text.contains("dotenv") || text.contains(".env\"") || text.contains(".env'") || given {
-        let packed: String = text.chars().filter(|letter| !letter.is_whitespace()).collect();
-        let overrides = ["override=True", "override:true"].iter().any(|word| packed.contains(word));
-        return if overrides { Reads::Overrides } else { Reads::Fills };
-    }
-    if LIBRARIES.iter().any(|library| folder.join(library).is_dir()) || python_library(folder) {
-        return Reads::Fills;
-    }
-    Reads::NotSeen
 }
 
 /// `venv/lib/python3.11/site-packages/dotenv`

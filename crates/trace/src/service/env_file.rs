@@ -37,6 +37,13 @@ pub(crate) fn source(what: impl Into<String>, path: &Path) -> Source {
     }
 }
 
+/// The same for one that is read if it is there: that it is not there is worth knowing.
+pub(crate) fn optional(what: impl Into<String>, path: &Path) -> Source {
+    let source = source(what, path);
+    let missing = source.says_nothing() && std::fs::metadata(path).is_err();
+    Source { missing, ..source }
+}
+
 /// The bytes of a regular file, which may be behind a link. Pipes and devices are not opened.
 pub(crate) fn read(path: &Path) -> std::io::Result<SecretBytes> {
     read_small(path, BYTES_MAX)

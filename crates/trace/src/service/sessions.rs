@@ -5,7 +5,7 @@ use keyroll_manager::{Variables, home_of};
 use keyroll_observe::{InProcess, Process, ProcessId, image, shown};
 
 use super::around::Around;
-use super::source::{Entry, Kept, Origin, Read, Source};
+use super::source::{Entry, Kept, Origin, Read, Source, word};
 use super::{Handle, Keeper};
 use super::{dotenv, env_file};
 use crate::is_left_behind;
@@ -16,6 +16,9 @@ const SHELLS: [&str; 8] = ["sh", "bash", "dash", "zsh", "ksh", "fish", "ash", "b
 /// What shells read when they begin, below a home folder and for everybody. Source: bash(1), zsh(1), pam_env(8).
 const PROFILES: [&str; 6] = [".profile", ".bash_profile", ".bashrc", ".zshenv", ".zprofile", ".zshrc"];
 const PROFILES_OF_ALL: [&str; 3] = ["/etc/environment", "/etc/profile", "/etc/bash.bashrc"];
+
+/// Words by which a script does one thing or another.
+const CONDITIONS: [&str; 8] = ["if", "elif", "case", "&&", "||", "[", "[[", "test"];
 
 /// The most files of one folder that are looked at for what a program was started with.
 const FILES_MAX: usize = 64;
@@ -34,23 +37,26 @@ pub(crate) fn kept(around: &mut Around<'_>, taken: &BTreeSet<ProcessId>) -> Vec<
         one.ppid <= 1 || is_shell(one) || parent.is_none_or(|parent| is_shell(parent))
     };
     let roots: Vec<&Process> = left.values().filter(|one| begins(one)).copied().collect();
-    let ids: Vec<ProcessId> = left.values().map(|one| one.id).collect();
-    let starts = around.starts(&ids);
     let mut all = Vec::new();
     for root in roots {
-        let mut processes = vec![root.id];
-        let mut at = 0;
-        while let Some(parent) = processes.get(at).map(|id| id.pid) {
-            let children = left.values().filter(|one| one.ppid == parent && !begins(one));
-            processes.extend(children.map(|one| one.id));
+        let (mut processes, mut at) = (vec![root.id], 0);
+        while let Some(parent) = processes.get(at).copied() {
+            let children = around.children(parent.pid).iter().filter(|one| left.contains_key(&one.id.pid));
+            processes.extend(children.filter(|one| !begins(one)).map(|one| one.id));
             at += 1;
         }
-        let Some(own) = starts.get(&root.id) else { continue };
         // A shell that was started by nobody who is left has parents of its own elsewhere: a login.
         let shell = around.process(root.ppid).filter(|parent| is_shell(parent));
+        let start = around.start(&root.id);
+        if start.is_none() && shell.is_none() {
+            continue;
+        }
+        let hidden = start.is_none();
+        let own = &start.unwrap_or_default();
         let sources = match shell {
-            Some(shell) => of_shell(root, own, shell, starts.get(&shell.id)),
-            None if is_shell(root) => vec![given(root, own).read(Read::Start)],
+            Some(shell) if hidden => of_hidden(root, shell),
+            Some(shell) => of_shell(root, own, shell, around.start(&shell.id).as_ref()),
+            None if is_shell(root) => of_itself(root, own),
             None => of_nobody(around, root, own),
         };
         let keeper = if shell.is_some() || is_shell(root) { Keeper::Session } else { Keeper::Nobody };
@@ -68,7 +74,7 @@ pub(crate) fn kept(around: &mut Around<'_>, taken: &BTreeSet<ProcessId>) -> Vec<
     all
 }
 
-fn is_shell(process: &Process) -> bool {
+pub(super) fn is_shell(process: &Process) -> bool {
     let name = process.exe.as_deref().and_then(Path::file_name).unwrap_or_default();
     SHELLS.iter().any(|shell| name == *shell)
 }
@@ -111,6 +117,20 @@ fn of_shell(root: &Process, own: &Variables, shell: &Process, exports: Option<&V
     vec![name(since), name(began.holding(copied))]
 }
 
+/// A shell has what it was started with, and what its script reads.
+fn of_itself(shell: &Process, own: &Variables) -> Vec<Source> {
+    let mut all = script(shell).map(|script| sourced(shell, &script)).unwrap_or_default();
+    all.push(given(shell, own));
+    all
+}
+
+/// Of a shell's child that hides what it was started with, or wrote over it, the files that the script reads are known.
+fn of_hidden(root: &Process, shell: &Process) -> Vec<Source> {
+    let mut all = script(shell).map(|script| sourced(shell, &script)).unwrap_or_default();
+    all.push(given(root, &Variables::new()).closed("it is hidden, or the process wrote over it"));
+    all
+}
+
 /// The script that a shell runs, where it is no person's.
 fn script(shell: &Process) -> Option<InProcess> {
     image(&shell.id).ok()?.script.filter(|script| script.here.is_file())
@@ -126,15 +146,43 @@ fn sourced(shell: &Process, script: &InProcess) -> Vec<Source> {
     let named = words.windows(2).filter(|two| matches!(two, [".", _] | ["source", _]));
     let paths = named
         .filter_map(|two| two.get(1))
-        .map(|word| folder.join(word.trim_start_matches("./")))
-        .filter(|path| path.is_file());
-    let restart = format!("{} once more", shown(&script.path));
+        .filter(|word| is_path(word))
+        .map(|word| folder.join(word.trim_start_matches("./")));
+    let restart = format!("{} once more", word(shown(&script.path)));
     let source = |path: PathBuf| {
         let what = format!("{} as {} reads it", shown(&path), shown(&script.path));
-        env_file::source(what, &path).applied_by(&restart)
+        env_file::optional(what, &path).applied_by(&restart)
     };
-    let mut all: Vec<Source> = paths.map(source).collect();
+    let mut all: Vec<Source> = paths.map(source).filter(|source| !source.says_nothing()).collect();
     all.reverse();
+    if words.iter().any(|word| CONDITIONS.contains(word)) { chosen(all) } else { all }
+}
+
+/// Whether a word behind `.` is a file that can be told from here: none that the shell makes of something.
+fn is_path(word: &str) -> bool {
+    word.contains('/') && !word.contains(['$', '`', '*', '(', '\'', '"'])
+}
+
+/// Of files that a script reads under a condition, nothing tells from here which of them it reads: where they give one
+/// name different values, nothing wins.
+fn chosen(all: Vec<Source>) -> Vec<Source> {
+    let differs = |name: &String| {
+        let mut given =
+            all.iter().filter_map(|source| source.entries.get(name)).map(|entry| entry.value.as_ref().ok());
+        given.next().is_some_and(|first| given.any(|other| other != first))
+    };
+    let names: BTreeSet<String> =
+        all.iter().flat_map(|source| source.entries.keys()).filter(|name| differs(name)).cloned().collect();
+    let apart = |mut source: Source| {
+        let (mine, rest): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            std::mem::take(&mut source.entries).into_iter().partition(|(name, _)| names.contains(name));
+        let perhaps = source.part(mine).read(Read::Perhaps("its script reads it under a condition"));
+        [Source { missing: false, ..perhaps }, Source { entries: rest, ..source }]
+    };
+    let mut all: Vec<Source> =
+        all.into_iter().flat_map(apart).filter(|source| !source.says_nothing()).collect();
+    // The one that is not there may be the one that was meant.
+    all.sort_by_key(|source| !source.missing);
     all
 }
 
@@ -142,33 +190,35 @@ fn sourced(shell: &Process, script: &InProcess) -> Vec<Source> {
 /// a file of its own folder that holds just what it was started with.
 fn of_nobody(around: &Around<'_>, root: &Process, own: &Variables) -> Vec<Source> {
     let mut all = Vec::new();
-    let read = dotenv::source(around, &root.id);
-    let overrides = read.as_ref().is_some_and(|(_, overrides)| *overrides);
+    let read = dotenv::sources(around, &root.id);
     let holds = own.iter().any(|(name, value)| around.is_secret(name, value));
     let path = dotenv::here(&root.id).filter(|_| holds);
     let files = path.iter().flat_map(|folder| env_files(folder));
     for path in files {
-        if read.as_ref().is_some_and(|(source, _)| dotenv::is_file(source, &path)) {
+        if read.iter().any(|(source, _)| dotenv::is_file(source, &path)) {
             continue;
         }
         all.extend(split(env_file::source(shown(&path), &path), own));
     }
-    if let Some((source, overrides)) = read {
-        if overrides {
-            all.insert(0, source);
-        } else {
-            let (mut environment, mut file) = (given(root, own), source);
-            environment.entries.retain(|name, _| file.entries.contains_key(name));
-            // The environment wins, and whoever brings it again is not known: unless both hold the same.
-            environment.read = Read::Perhaps("what started it does not run any more");
-            environment.entries.retain(|name, entry| entry.value.as_ref().ok() != file.value(name));
-            if file.entries.keys().any(|name| own.get(name).is_some() && own.get(name) == file.value(name)) {
-                file.read = Read::Start;
-            }
-            all.push(environment);
-            all.push(file);
+    let (over, mut fills): (Vec<_>, Vec<_>) = read.into_iter().partition(|(_, overrides)| *overrides);
+    let overrides = !over.is_empty();
+    over.into_iter().for_each(|(source, _)| all.insert(0, source));
+    if !fills.is_empty() && !overrides {
+        let file = |name: &str| fills.iter().find_map(|(source, _)| source.value(name));
+        let same = |name: &str| own.get(name).is_some() && own.get(name) == file(name);
+        let named = |name: &String| fills.iter().any(|(source, _)| source.entries.contains_key(name));
+        let mut environment = given(root, own);
+        // The environment wins, and whoever brings it again is not known: unless both hold the same.
+        environment.read = Read::Perhaps("what started it does not run any more");
+        environment.entries.retain(|name, _| named(name) && !same(name));
+        let read_at_start: Vec<bool> =
+            fills.iter().map(|(source, _)| source.entries.keys().any(|name| same(name))).collect();
+        for ((source, _), _) in fills.iter_mut().zip(read_at_start).filter(|(_, read)| *read) {
+            source.read = Read::Start;
         }
+        all.push(environment);
     }
+    all.extend(fills.into_iter().map(|(source, _)| source));
     let rest = given(root, own).read(if overrides { Read::Start } else { Read::Not });
     all.push(rest.applied_by("a start by whatever started it"));
     all
@@ -177,13 +227,9 @@ fn of_nobody(around: &Around<'_>, root: &Process, own: &Variables) -> Vec<Source
 /// A file of variables in the folder of a program: it counts for the names of which it holds what the program was started
 /// with; of the others it cannot be told.
 fn split(source: Source, own: &Variables) -> [Source; 2] {
-    let mut same = Source { entries: BTreeMap::new(), ..Source::new(source.what.clone(), Origin::Nowhere) };
     let mut other = source;
-    same.origin = match &other.origin {
-        Origin::File(path) => Origin::File(path.clone()),
-        Origin::Start(_) | Origin::Kept(..) | Origin::Nowhere => Origin::Nowhere,
-    };
     other.closed = None;
+    let mut same = other.part(BTreeMap::new());
     let holds =
         |name: &str, entry: &Entry| own.contains_key(name) && entry.value.as_ref().ok() == own.get(name);
     let (mine, rest): (BTreeMap<_, _>, BTreeMap<_, _>) =

@@ -6,7 +6,7 @@ use keyroll_observe::ProcessId;
 use keyroll_secret::SecretBytes;
 
 use super::{Handle, Keeper};
-use crate::Record;
+use crate::{Place, Record};
 
 /// What a source says of one name.
 pub(crate) struct Entry {
@@ -29,6 +29,7 @@ impl Entry {
 }
 
 /// Where a source stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Origin {
     /// In a file.
     File(PathBuf),
@@ -36,6 +37,8 @@ pub(crate) enum Origin {
     Start(ProcessId),
     /// In what a manager keeps.
     Kept(Record, String),
+    /// In a row of a database.
+    At(Place),
     /// Nowhere that can be pointed at.
     Nowhere,
 }
@@ -45,6 +48,8 @@ pub(crate) enum Origin {
 pub(crate) enum Read {
     /// It does.
     Start,
+    /// It does, and another one wins whatever stands here: one of another name.
+    Loses,
     /// It does not: something else must happen before, or nothing reads it any more.
     Not,
     /// It cannot be told, and why.
@@ -56,11 +61,15 @@ pub(crate) struct Source {
     pub(crate) what: String,
     pub(crate) origin: Origin,
     pub(crate) entries: BTreeMap<String, Entry>,
+    /// It is a file that may be missing, and is.
+    pub(crate) missing: bool,
     /// It may hold any name, and cannot be read: why.
     pub(crate) closed: Option<&'static str>,
     pub(crate) read: Read,
     /// Each start reads it anew, as it is then.
     pub(crate) each_start: bool,
+    /// The program reads it by itself, after it has begun.
+    pub(crate) read_later: bool,
     pub(crate) applies: Option<String>,
     pub(crate) seems: Option<String>,
 }
@@ -71,9 +80,11 @@ impl Source {
             what: what.into(),
             origin,
             entries: BTreeMap::new(),
+            missing: false,
             closed: None,
             read: Read::Start,
             each_start: false,
+            read_later: false,
             applies: None,
             seems: None,
         }
@@ -113,13 +124,42 @@ impl Source {
         self
     }
 
+    /// The entries of these names, apart, as a source that the next start does not read.
+    pub(crate) fn set_aside(&mut self, mine: impl Fn(&str, &Entry) -> bool) -> Self {
+        let (apart, left) =
+            std::mem::take(&mut self.entries).into_iter().partition(|(name, entry)| mine(name, entry));
+        self.entries = left;
+        self.part(apart).read(Read::Not)
+    }
+
+    /// The same place with other entries.
+    pub(crate) fn part(&self, entries: BTreeMap<String, Entry>) -> Self {
+        Self {
+            entries,
+            what: self.what.clone(),
+            origin: self.origin.clone(),
+            applies: self.applies.clone(),
+            seems: self.seems.clone(),
+            ..*self
+        }
+    }
+
     /// The value of a name, where it is told.
     pub(crate) fn value(&self, name: &str) -> Option<&SecretBytes> {
         self.entries.get(name)?.value.as_ref().ok()
     }
 
+    /// Whether another source is the same file under the same name.
+    pub(crate) fn is_at(&self, other: &Self) -> bool {
+        let same = match (&self.origin, &other.origin) {
+            (Origin::File(own), Origin::File(other)) => own == other,
+            _ => false,
+        };
+        same && self.entries.keys().eq(other.entries.keys())
+    }
+
     pub(crate) fn says_nothing(&self) -> bool {
-        self.entries.is_empty() && self.closed.is_none()
+        self.entries.is_empty() && self.closed.is_none() && !self.missing
     }
 }
 
@@ -134,4 +174,39 @@ pub(crate) struct Kept {
     pub(crate) project: Option<PathBuf>,
     /// The strongest first.
     pub(crate) sources: Vec<Source>,
+}
+
+impl Kept {
+    /// A service of which nothing is told but its processes.
+    pub(crate) fn untold(keeper: Keeper, name: String, processes: Vec<ProcessId>) -> Self {
+        Self { keeper, name, handle: Handle::None, processes, main: None, project: None, sources: Vec::new() }
+    }
+}
+
+/// A name as a word of a command that a person may copy: what a shell would take apart stands in quotes.
+pub(crate) fn word(text: impl AsRef<str>) -> String {
+    let text = text.as_ref();
+    let plain = |letter: char| letter.is_alphanumeric() || "-_.,@:/+=%".contains(letter);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_shell_would_take_apart_stands_in_quotes() {
+        for (text, wanted) in [
+            ("/srv/a-b.js", "/srv/a-b.js"),
+            ("a b", "'a b'"),
+            ("a'b", "'a'\\''b'"),
+            ("$(x)", "'$(x)'"),
+            ("", "''"),
+        ] {
+            assert_eq!(word(text), wanted);
+        }
+    }
 }

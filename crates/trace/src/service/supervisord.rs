@@ -2,11 +2,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use keyroll_manager::{Assigned, SupervisorConfig, Supervisord, Variables};
-use keyroll_observe::{ProcessId, descendants, shown};
+use keyroll_observe::{ProcessId, shown};
 use keyroll_secret::SecretBytes;
 
 use super::around::Around;
-use super::source::{Entry, Kept, Origin, Read, Source};
+use super::source::{Entry, Kept, Origin, Read, Source, word};
 use super::{Handle, Keeper};
 use crate::Record;
 
@@ -40,7 +40,7 @@ fn programs(around: &mut Around<'_>, daemon: &Supervisord) -> Vec<Kept> {
         around.not_seen(shown(path), reason.clone());
     }
     let started = started(around, daemon);
-    let own = around.starts(&[daemon.process]).remove(&daemon.process);
+    let own = around.start(&daemon.process);
     let mut names: Vec<String> = config.programs.keys().cloned().collect();
     names.extend(started.iter().map(|one| one.group.clone()));
     names.sort();
@@ -60,8 +60,7 @@ fn programs(around: &mut Around<'_>, daemon: &Supervisord) -> Vec<Kept> {
         let mine: Vec<&Started> = started.iter().filter(|one| of_group(one, &name)).collect();
         let sources = sources(daemon, &config, &name, &mine, own.as_ref());
         let mains: Vec<ProcessId> = mine.iter().map(|one| one.process).collect();
-        let workers = mains.iter().flat_map(|main| descendants(around.listing, *main)).map(|one| one.id);
-        let processes = mains.iter().copied().chain(workers).collect();
+        let processes = mains.iter().flat_map(|main| around.tree(*main)).collect();
         let (keeper, main, project) = (Keeper::Supervisord, mains.first().copied(), project.clone());
         let handle = Handle::Supervisor { config: daemon.config.clone() };
         Kept { keeper, name, handle, processes, main, project, sources }
@@ -70,17 +69,16 @@ fn programs(around: &mut Around<'_>, daemon: &Supervisord) -> Vec<Kept> {
 }
 
 fn started(around: &Around<'_>, daemon: &Supervisord) -> Vec<Started> {
-    let children = around.listing.seen.iter().filter(|one| one.ppid == daemon.process.pid);
-    let children: Vec<ProcessId> = children.map(|one| one.id).collect();
     let text = |environment: &Variables, name: &str| {
         environment.get(name).map(|value| String::from_utf8_lossy(value.expose()).into_owned())
     };
-    let named = |(process, environment): (ProcessId, Variables)| {
+    let named = |process: ProcessId| {
+        let environment = around.start(&process)?;
         let name = text(&environment, "SUPERVISOR_PROCESS_NAME")?;
         let group = text(&environment, "SUPERVISOR_GROUP_NAME").unwrap_or_else(|| name.clone());
         Some(Started { process, group, name, environment })
     };
-    around.starts(&children).into_iter().filter_map(named).collect()
+    around.children(daemon.process.pid).iter().filter_map(|one| named(one.id)).collect()
 }
 
 /// `environment=` of the program wins over that of `[supervisord]`, and both over supervisord's own environment. It starts
@@ -94,10 +92,10 @@ fn sources(
     own: Option<&Variables>,
 ) -> Vec<Source> {
     let config_path =
-        daemon.config.as_deref().map_or_else(String::new, |path| format!(" -c {}", shown(path)));
+        daemon.config.as_deref().map_or_else(String::new, |path| format!(" -c {}", word(shown(path))));
     let ctl = format!("supervisorctl{config_path}");
-    let right = format!("{ctl} reread, then {ctl} update {program}");
-    let wrong = format!("{ctl} restart {program}:*");
+    let right = format!("{ctl} reread, then {ctl} update {}", word(program));
+    let wrong = format!("{ctl} restart {}:*", word(program));
     let of_program = config.programs.get(program).map(Vec::as_slice).unwrap_or_default();
     let mut written: BTreeMap<&str, &Assigned> = BTreeMap::new();
     for one in config.of_all.iter().chain(of_program) {

@@ -1,36 +1,32 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use keyroll_manager::{UnitLine, UnitSays, UnitSources, Variables, unit_lines, unit_sources};
+use keyroll_manager::{
+    EnvironmentFile, UnitLine, UnitSays, UnitSources, UnitsSources, Variables, Wrapper, unit_lines,
+};
 use keyroll_observe::{ProcessId, shown};
+use keyroll_port::Failure;
+use keyroll_secret::SecretBytes;
 
 use super::around::Around;
-use super::env_file;
-use super::source::{Entry, Kept, Origin, Read, Source};
-use super::{Handle, Keeper};
+use super::source::{Entry, Kept, Origin, Read, Source, word};
+use super::{Handle, Keeper, credentials, env_file, environment_d};
 use crate::Record;
 
-/// Where the managers of users have their sockets. Source: systemd(1).
-const USERS: &str = "/run/user";
-
 /// The services of the system's manager and of the users' own ones.
-pub(crate) fn kept(around: &mut Around<'_>) -> Vec<Kept> {
-    let mut all = of_manager(around, None);
-    let users: Vec<String> = std::fs::read_dir(USERS)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter(|entry| entry.path().join("systemd/private").exists())
-        .filter_map(|entry| around.users.get(&entry.file_name().to_str()?.parse().ok()?).cloned())
-        .collect();
-    for user in users {
-        all.extend(of_manager(around, Some(&user)));
-    }
-    all
+pub(crate) fn kept(
+    around: &mut Around<'_>,
+    asked: Vec<(Option<String>, Result<UnitsSources, Failure>)>,
+) -> Vec<Kept> {
+    asked.into_iter().flat_map(|(user, answer)| of_manager(around, user.as_deref(), answer)).collect()
 }
 
-fn of_manager(around: &mut Around<'_>, user: Option<&str>) -> Vec<Kept> {
-    let asked = match unit_sources(user) {
+fn of_manager(
+    around: &mut Around<'_>,
+    user: Option<&str>,
+    answer: Result<UnitsSources, Failure>,
+) -> Vec<Kept> {
+    let asked = match answer {
         Ok(asked) => asked,
         // There is no systemd here, or no such manager runs.
         Err(failure) if failure.code == "K0406" && user.is_none() => return Vec::new(),
@@ -40,8 +36,8 @@ fn of_manager(around: &mut Around<'_>, user: Option<&str>) -> Vec<Kept> {
             return Vec::new();
         }
     };
-    let of_manager: Variables = asked.of_manager.into_iter().collect();
-    let units = asked.units.into_iter().map(|unit| service(around, unit, user, &of_manager));
+    let own: Variables = asked.of_manager.into_iter().collect();
+    let units = asked.units.into_iter().map(|unit| service(around, unit, user, &own));
     units.filter(|one| !one.processes.is_empty() || !one.sources.is_empty()).collect()
 }
 
@@ -49,87 +45,145 @@ fn service(around: &Around<'_>, unit: UnitSources, user: Option<&str>, of_manage
     let keeper = if user.is_some() { Keeper::SystemdUser } else { Keeper::Systemd };
     let name = user.map_or_else(|| unit.unit.clone(), |user| format!("{} of {user}", unit.unit));
     let handle = Handle::Unit { name: unit.unit.clone(), user: user.map(str::to_owned) };
-    let processes = processes(around, &unit.control_group, user);
+    let processes = processes(around, &unit, user);
     let main = processes.iter().find(|id| id.pid == unit.main_pid).copied();
     let project = unit.of_unit.first().and_then(|path| path.parent()).map(Path::to_owned);
-    let verbs = Verbs::of(&unit.unit, user);
-    let mut sources = vec![
-        Source::of_file(
-            format!("ExecStart= of {}", unit.unit),
-            unit.of_unit.first().map_or(Path::new(""), PathBuf::as_path),
-        )
-        .holding(unit.wrapper.into_iter().collect())
-        .applied_by(&verbs.read_again)
-        .not_by(&verbs.restart),
-    ];
-    for path in unit.environment_files.iter().rev() {
-        let what = format!("EnvironmentFile={}", shown(path));
-        let source = if path.to_string_lossy().contains('*') {
-            Source::of_file(what, path).closed("it is a pattern of names")
-        } else {
-            env_file::source(what, path)
-        };
-        sources.push(source.applied_by(&verbs.restart).not_by(&verbs.reload));
-    }
-    let files = Files::read(&unit.of_unit);
+    let verbs = Verbs::of(&unit, user);
+    let mut sources: Vec<Source> =
+        unit.environment_files.iter().rev().flat_map(|file| environment_file(file, &verbs)).collect();
+    let files = UnitText::read(&unit.of_unit);
     let loaded: Variables = unit.environment.into_iter().collect();
     sources.extend(files.environment(&unit.unit, &loaded, &verbs));
-    sources.extend(files.credentials(&verbs));
-    let handed_on = of_manager.iter().map(|(name, value)| (name.clone(), value.duplicate())).collect();
-    let what = "the service manager's own environment";
-    let own = Source::new(what, Origin::Kept(Record::Manager, "systemd".to_owned())).holding(handed_on);
-    sources.push(own.applied_by(format!("{} set-environment, then {}", verbs.systemctl, verbs.restart)));
-    for name in &unit.unset {
-        sources.iter_mut().for_each(|source| drop(source.entries.remove(name)));
-    }
+    sources.extend(passed(around, user, &unit.passed));
+    sources.extend(environment_d::sources(around, user, of_manager, &verbs));
+    let out = taken_out(&mut sources, &unit.unset);
+    sources.extend(out);
+    let fragment = unit.of_unit.first().map_or(Path::new(""), PathBuf::as_path);
+    sources = wrapped(unit.wrapper, &unit.unit, fragment, sources, &verbs);
+    sources.extend(credentials::sources(&files, &unit.credentials, &verbs));
     sources.retain(|source| !source.says_nothing());
+    if sources.iter().all(|source| source.missing) {
+        sources.clear();
+    }
     Kept { keeper, name, handle, processes, main, project, sources }
 }
 
-/// The processes of a control group; a user's manager is believed of that user's alone. Inside a container the kernel may show a longer path, of which systemd knows the end.
-fn processes(around: &Around<'_>, group: &str, user: Option<&str>) -> Vec<ProcessId> {
-    if group.is_empty() || group == "/" {
-        return Vec::new();
+/// The files of one `EnvironmentFile=`; of a pattern what is later wins.
+fn environment_file(file: &EnvironmentFile, verbs: &Verbs) -> Vec<Source> {
+    let of = |path: &Path| {
+        let mut what = format!("EnvironmentFile={}", shown(&file.written));
+        if path != file.written {
+            what = format!("{} of {what}", shown(path));
+        }
+        let read = if file.optional { env_file::optional(what, path) } else { env_file::source(what, path) };
+        read.applied_by(&verbs.restart).not_by(&verbs.reload)
+    };
+    let there = file.files.iter().any(|path| path.exists());
+    if !there && !file.optional {
+        return vec![of(&file.written).closed("it is not there, and without it systemd starts nothing")];
     }
-    let below = format!("{group}/");
-    let inside = |path: &str| path.ends_with(group) || path.contains(&below);
+    file.files.iter().rev().map(|path| of(path)).collect()
+}
+
+/// What the system's manager hands on of what it was started with itself. A user's hands on all that it has.
+fn passed(around: &Around<'_>, user: Option<&str>, names: &[String]) -> Option<Source> {
+    let manager = around.process(1).filter(|_| user.is_none() && !names.is_empty())?.id;
+    let mut all = around.start(&manager)?;
+    all.retain(|name, _| names.contains(name));
+    let what = "PassEnvironment= of what the service manager was started with";
+    Some(Source::new(what, Origin::Start(manager)).holding(all).applied_by("a new boot"))
+}
+
+/// `UnsetEnvironment=` takes a variable out again, wherever it is from; with a value only where it has that in the end.
+fn taken_out(sources: &mut [Source], unset: &[(String, Option<SecretBytes>)]) -> Vec<Source> {
+    let wins = |name: &str| {
+        let read = sources.iter().filter(|source| source.read == Read::Start);
+        read.filter_map(|source| source.entries.get(name)).next()?.value.as_ref().ok()
+    };
+    let mut out: BTreeSet<&str> = BTreeSet::new();
+    for (name, value) in unset {
+        if value.as_ref().is_none_or(|value| wins(name) == Some(value)) {
+            out.insert(name);
+        }
+    }
+    sources.iter_mut().map(|source| source.set_aside(|name, _| out.contains(name))).collect()
+}
+
+/// What `env` before the program changes of all the others.
+fn wrapped(
+    wrapper: Wrapper,
+    unit: &str,
+    fragment: &Path,
+    mut others: Vec<Source>,
+    verbs: &Verbs,
+) -> Vec<Source> {
+    let what = format!("ExecStart= of {unit}");
+    let mut own = Source::of_file(what, fragment).applied_by(&verbs.read_again).not_by(&verbs.restart);
+    for (name, value) in wrapper.sets {
+        let entry = match value {
+            Some(value) => Entry::at(1, value),
+            None => Entry::not_told(1, "systemd puts another variable in"),
+        };
+        own.entries.insert(name, entry);
+    }
+    let gone = |name: &str| wrapper.empties || wrapper.removes.iter().any(|removed| removed == name);
+    let aside: Vec<Source> = others.iter_mut().map(|source| source.set_aside(|name, _| gone(name))).collect();
+    if wrapper.empties {
+        others.iter_mut().for_each(|source| source.closed = None);
+    }
+    std::iter::once(own).chain(others).chain(aside).collect()
+}
+
+/// The processes of its control group; a user's manager is believed of that user's alone. Inside a container the kernel
+/// may show a longer path, of which systemd knows the end. A process that has just begun is not in its group yet.
+fn processes(around: &Around<'_>, unit: &UnitSources, user: Option<&str>) -> Vec<ProcessId> {
+    let group = unit.control_group.as_str();
+    let (known, below) = (!group.is_empty() && group != "/", format!("{group}/"));
+    let inside = |path: &str| known && (path.ends_with(group) || path.contains(&below));
     let whose = |uid: Option<u32>| uid.and_then(|uid| around.users.get(&uid)).map(String::as_str);
     let all = around.listing.seen.iter().filter(|one| user.is_none() || user == whose(one.uid));
-    let belongs = all.filter(|one| one.cgroup.as_deref().is_some_and(inside));
+    let belongs = all.filter(|one| one.id.pid == unit.main_pid || one.cgroup.as_deref().is_some_and(inside));
     belongs.map(|one| one.id).collect()
 }
 
 /// The commands that make a change live, and those that only seem to.
-struct Verbs {
-    systemctl: String,
-    restart: String,
-    reload: String,
+pub(super) struct Verbs {
+    pub(super) systemctl: String,
+    pub(super) restart: String,
+    pub(super) reload: String,
     /// After a unit file was changed.
-    read_again: String,
+    pub(super) read_again: String,
 }
 
 impl Verbs {
-    fn of(unit: &str, user: Option<&str>) -> Self {
+    fn of(unit: &UnitSources, user: Option<&str>) -> Self {
         let systemctl = if user.is_some() { "systemctl --user" } else { "systemctl" };
-        let restart = format!("{systemctl} restart {unit}");
+        let restart = format!("{systemctl} restart {}", unit.unit);
+        let again = format!("{systemctl} daemon-reload, then {restart}");
+        let transient = |path: &PathBuf| path.components().any(|part| part.as_os_str() == "transient");
+        let read_again = match &unit.made_of {
+            Some(path) => format!("an edit of {}, of which a generator made it; {again}", word(shown(path))),
+            None if unit.of_unit.first().is_some_and(transient) => "systemd-run once more".to_owned(),
+            None => again,
+        };
         Self {
             systemctl: systemctl.to_owned(),
-            reload: format!("{systemctl} reload {unit}"),
-            read_again: format!("{systemctl} daemon-reload, then {restart}"),
+            reload: format!("{systemctl} reload {}", unit.unit),
+            read_again,
             restart,
         }
     }
 }
 
 /// The unit file and its drop-ins, in their order.
-struct Files {
-    all: Vec<(PathBuf, Result<Vec<UnitLine>, std::io::Error>)>,
+pub(super) struct UnitText {
+    pub(super) all: Vec<(PathBuf, Result<Vec<UnitLine>, std::io::Error>)>,
 }
 
 /// What a file says of a variable; no value where only the manager can tell it.
-type Said = BTreeMap<String, (u64, Option<keyroll_secret::SecretBytes>)>;
+type Said = BTreeMap<String, (u64, Option<SecretBytes>)>;
 
-impl Files {
+impl UnitText {
     fn read(paths: &[PathBuf]) -> Self {
         Self { all: paths.iter().map(|path| (path.clone(), unit_lines(path))).collect() }
     }
@@ -188,33 +242,8 @@ impl Files {
                             said.insert(name.clone(), (line.line, value));
                         }
                     }
-                    UnitSays::Credential(..) | UnitSays::Encrypted(..) => {}
+                    UnitSays::Credential(..) | UnitSays::Encrypted(..) | UnitSays::Set(..) => {}
                 }
-            }
-        }
-        all
-    }
-
-    /// What the next start is given as credentials: read then, and the same until the service ends.
-    fn credentials(&self, verbs: &Verbs) -> Vec<Source> {
-        let mut all = Vec::new();
-        for (_, lines) in self.all.iter().rev() {
-            for line in lines.iter().flatten() {
-                let (name, path, closed) = match &line.says {
-                    UnitSays::Credential(name, path) => (name, path, false),
-                    UnitSays::Encrypted(name, path) => (name, path, true),
-                    UnitSays::Variable(..) | UnitSays::Reset => continue,
-                };
-                let what =
-                    format!("LoadCredential{}={name}:{}", if closed { "Encrypted" } else { "" }, shown(path));
-                let source = Source::of_file(what, path).applied_by(&verbs.restart).not_by(&verbs.reload);
-                let mut entry = match env_file::read(path) {
-                    _ if closed => Entry::not_told(1, "it is encrypted"),
-                    Ok(file) => Entry::at(1, env_file::whole(&file)),
-                    Err(_) => Entry::not_told(1, "it cannot be read"),
-                };
-                entry.secret = true;
-                all.push(source.with(format!("credential:{name}"), entry));
             }
         }
         all

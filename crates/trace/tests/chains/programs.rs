@@ -97,6 +97,47 @@ fn an_environment_wins_over_a_file_of_a_library_unless_it_overrides() {
 }
 
 #[test]
+fn a_library_looks_for_its_file_from_where_its_caller_stands() {
+    let Some(place) = Place::raise("chains of a library's search") else { return };
+    let start = |folder: &str| {
+        let line = format!("cd @/{folder} && exec {} @/src/app/worker.py", place.python());
+        Running::start(place.command("bash").args(["-c", &place.scene.filled(&line)]))
+    };
+    let worker = |call: &str| {
+        let text = WORKER.replace("load_dotenv('.env'%)", call).replace("'taken", "'@/taken");
+        place.scene.write("src/app/worker.py", &text);
+    };
+    place.scene.write("elsewhere/.env", &format!("{KEY}={{first}}\n"));
+    place.scene.write("src/.env", &format!("{KEY}={{second}}\n"));
+    for (call, wins, file) in [
+        ("load_dotenv()", "second", "src/.env"),
+        ("load_dotenv(dotenv.find_dotenv(usecwd=True))", "first", "elsewhere/.env"),
+        ("load_dotenv('../src/.env')", "second", "elsewhere/../src/.env"),
+    ] {
+        worker(call);
+        let process = start("elsewhere");
+        assert_eq!(place.taken(), wins, "{call}");
+        let chain = place.chain(process.pid());
+        assert_eq!(
+            (chain.next.as_str(), chain.links[0].as_str()),
+            (wins, &*format!("wins {wins} @/{file}")),
+            "{call} {chain:#?}"
+        );
+    }
+    // What is computed is not guessed, and the nearer file of two wins.
+    worker("load_dotenv('/'.join(['..', 'src', '.env']))");
+    let process = start("elsewhere");
+    assert_eq!(place.taken(), "second");
+    let chain = place.chain(process.pid());
+    assert_eq!(chain.next, "-", "{chain:#?}");
+    drop(process);
+    place.scene.write("src/app/.env", &format!("{KEY}={{third}}\n"));
+    worker("load_dotenv()");
+    let process = start("elsewhere");
+    assert_eq!((place.taken().as_str(), place.chain(process.pid()).next.as_str()), ("third", "third"));
+}
+
+#[test]
 fn a_shell_hands_on_what_it_was_started_with_and_a_script_reads_its_files_again() {
     let Some(place) = Place::raise("chains of shells") else { return };
     place.scene.write(".env", "");

@@ -144,6 +144,7 @@ pub(crate) fn told(survey: &Survey, versions: &BTreeMap<String, String>, folder:
                     Standing::Wins => "wins",
                     Standing::Shadowed => "shadowed",
                     Standing::NotRead => "not read",
+                    Standing::NotThere => "not there",
                     Standing::NotVisible(_) => "not visible",
                 };
                 format!("{standing} {} {}", named(link.value), link.what.replace(&folder, "@"))
@@ -171,6 +172,7 @@ fn keeper(keeper: Keeper) -> &'static str {
         Keeper::Supervisord => "supervisord",
         Keeper::Cron => "cron",
         Keeper::Session => "session",
+        Keeper::Agent => "agent",
         Keeper::Nobody => "nobody",
     }
 }

@@ -160,3 +160,155 @@ fn a_unit_is_started_with_what_systemd_has_loaded_and_with_its_files_as_they_are
     host.sh("systemctl restart app");
     assert_eq!(host.has("app", "UNIT_API_KEY"), "second");
 }
+
+/// Everything else that has a say in what a service is started with.
+const ODD: &str = "[Service]\nExecStart=/usr/bin/env -u GONE_API_KEY WRAP_API_KEY={third} sleep 100000\n\
+    Environment=WRAP_API_KEY={first} GONE_API_KEY={first} TAKEN_API_KEY={first} LEFT_API_KEY={first} SAME_API_KEY={second}\n\
+    EnvironmentFile=@/conf.d/*.env\nUnsetEnvironment=TAKEN_API_KEY LEFT_API_KEY={third} SAME_API_KEY={second}\n\
+    LoadCredential=stored_key\nLoadCredential=both_key:@/both\nSetCredential=both_key:{third}\n\
+    LoadCredential=lost_key:@/lost\nSetCredential=lost_key:{fourth}\nSetCredential=inline_key:{first}\n";
+
+const EMPTY: &str =
+    "[Service]\nEnvironment=LOST_API_KEY={first}\nExecStart=env -i ONLY_API_KEY={second} sleep 100000\n";
+
+const MISSING: &str =
+    "[Service]\nEnvironment=MISS_API_KEY={first}\nEnvironmentFile=@/missing.env\nExecStart=sleep 100000\n";
+
+#[test]
+fn what_a_unit_takes_away_and_is_given_beside_its_environment_is_told() {
+    let Some(host) = Host::raise("chains of odd units") else { return };
+    let names = ["odd", "empty", "missing"];
+    for (name, text) in names.iter().zip([ODD, EMPTY, MISSING]) {
+        host.scene.write(&format!("{name}.service"), text);
+    }
+    host.scene.write("conf.d/1.env", "PATTERN_API_KEY={first}\n");
+    host.scene.write("conf.d/2.env", "PATTERN_API_KEY={second}\n");
+    host.scene.write("both", "{second}");
+    // Of two drop-ins with one name that of the system's own folder does not count.
+    host.scene.write("vendor", "[Service]\nEnvironment=MASK_API_KEY={first}\n");
+    host.scene.write("own", "[Service]\nEnvironment=MASK_API_KEY={second}\n");
+    host.sh("for of in vendor:/usr/lib own:/etc; do d=${of#*:}/systemd/system/odd.service.d; mkdir -p $d; cp @/${of%%:*} $d/k.conf; done");
+    host.scene.write("stored", "{second}\n");
+    host.sh("mkdir -p /etc/credstore; cp @/stored /etc/credstore/stored_key; cp @/*.service /etc/systemd/system/; \
+             systemctl daemon-reload; systemctl start odd empty; ! systemctl start missing");
+    let all = host.look();
+    let of = |unit: &str, name: &str| {
+        let found = all.iter().find(|one| one.service == format!("{unit}.service") && one.name == name);
+        found.unwrap_or_else(|| panic!("{unit} {name}: {all:#?}")).clone()
+    };
+    for (unit, name, next) in [
+        ("odd", "WRAP_API_KEY", "third"),
+        ("odd", "GONE_API_KEY", "-"),
+        ("odd", "TAKEN_API_KEY", "-"),
+        ("odd", "LEFT_API_KEY", "first"),
+        ("odd", "SAME_API_KEY", "-"),
+        ("odd", "PATTERN_API_KEY", "second"),
+        ("odd", "MASK_API_KEY", "second"),
+        ("empty", "ONLY_API_KEY", "second"),
+        ("empty", "LOST_API_KEY", "-"),
+    ] {
+        let chain = of(unit, name);
+        assert_eq!((chain.next.as_str(), host.has(unit, name).as_str()), (next, next), "{chain:#?}");
+    }
+    assert_eq!(
+        of("odd", "PATTERN_API_KEY").links[0],
+        "wins second @/conf.d/2.env of EnvironmentFile=@/conf.d/*.env"
+    );
+    let mask = of("odd", "MASK_API_KEY").links;
+    assert_eq!(mask, ["wins second Environment= in /etc/systemd/system/odd.service.d/k.conf"]);
+    // It does not start: nothing is next.
+    let missing = of("missing", "MISS_API_KEY");
+    assert_eq!((missing.next.as_str(), missing.pids.len()), ("-", 0), "{missing:#?}");
+    assert_eq!(missing.links[0], "not visible - EnvironmentFile=@/missing.env");
+    let given = |name: &str| {
+        let line = format!("cat /run/credentials/odd.service/{name}");
+        host.scene.version(host.sh(&line).trim().as_bytes())
+    };
+    let credentials = ["stored_key", "both_key", "lost_key", "inline_key"];
+    for name in credentials {
+        let chain = of("odd", &format!("credential:{name}"));
+        assert_eq!(given(name), chain.next, "{chain:#?}");
+        assert_ne!(chain.next, "-", "{chain:#?}");
+    }
+    // An edit that systemd has not read.
+    host.scene.write(
+        "odd.service",
+        &ODD.replace("inline_key:{first}", "inline_key:{second}").replace("@/both", "@/lost2"),
+    );
+    host.scene.write("lost2", "{first}");
+    host.sh("cp @/odd.service /etc/systemd/system/");
+    for (reload, inline, both) in
+        [("true", "first", "second"), ("systemctl daemon-reload", "second", "first")]
+    {
+        host.sh(reload);
+        let (told_inline, told_both) = (
+            host.chain("systemd", "odd.service", "credential:inline_key"),
+            host.chain("systemd", "odd.service", "credential:both_key"),
+        );
+        host.sh("systemctl restart odd");
+        assert_eq!(
+            (told_inline.next.as_str(), given("inline_key").as_str()),
+            (inline, inline),
+            "{told_inline:#?}"
+        );
+        assert_eq!((told_both.next.as_str(), given("both_key").as_str()), (both, both), "{told_both:#?}");
+    }
+}
+
+#[test]
+fn a_users_own_unit_is_told_of_by_that_users_manager() {
+    let Some(host) = Host::raise("chains of a user's systemd") else { return };
+    let scene = &host.scene;
+    scene.write("bot.service", "[Service]\nExecStart=/bin/sleep 100000\nEnvironmentFile=@/bot.env\n");
+    scene.write("bot.env", "FILE_API_KEY={first}\n");
+    host.sh("useradd --create-home bot; chmod 755 @/ @/bot.env; home=$(getent passwd bot | cut -d: -f6); \
+         install -d -o bot -g bot $home/.config $home/.config/systemd $home/.config/systemd/user; \
+         cp @/bot.service $home/.config/systemd/user/; loginctl enable-linger bot; \
+         until [ -S /run/user/$(id -u bot)/systemd/private ]; do sleep 0.1; done");
+    let user = |line: &str| {
+        let line = format!("XDG_RUNTIME_DIR=/run/user/$(id -u) {line}");
+        host.run(&["su", "bot", "-s", "/bin/sh", "-c", &line])
+    };
+    user("systemctl --user daemon-reload; XDG_RUNTIME_DIR=/run/user/$(id -u) systemctl --user start bot");
+    scene.write("bot.env", "FILE_API_KEY={second}\n");
+    let file = || host.chain("systemd-user", "bot.service of bot", "FILE_API_KEY");
+    let told = file();
+    assert_eq!((told.next.as_str(), told.pids.len()), ("second", 1), "{told:#?}");
+    let started_with = |pid: u32| {
+        let line = format!("tr '\\0' '\\n' </proc/{pid}/environ | sed -n 's/^FILE_API_KEY=//p'");
+        scene.version(host.sh(&line).trim().as_bytes())
+    };
+    assert_eq!(started_with(told.pids[0]), "first");
+    user("systemctl --user restart bot");
+    assert_eq!(started_with(file().pids[0]), told.next);
+    // Files of the user's manager: it reads them when it is told to reload.
+    let has = |pid: u32| {
+        let line = format!("tr '\\0' '\\n' </proc/{pid}/environ | sed -n 's/^OWN_API_KEY=//p'");
+        scene.version(host.sh(&line).trim().as_bytes())
+    };
+    let own = || host.chain("systemd-user", "bot.service of bot", "OWN_API_KEY");
+    let restarted = |told: &Told| {
+        user("systemctl --user restart bot");
+        assert_eq!(has(own().pids[0]), told.next, "{told:#?}");
+    };
+    scene.write("own.conf", "OWN_API_KEY={first}\n");
+    let copy =
+        "d=$(getent passwd bot | cut -d: -f6)/.config/environment.d; install -d -o bot $d; cp @/own.conf $d/";
+    host.sh(&format!("{copy}; chmod 644 $d/own.conf"));
+    user("systemctl --user daemon-reload");
+    let told = own();
+    assert!(told.next == "first" && told.links[0].contains("environment.d/own.conf"), "{told:#?}");
+    restarted(&told);
+    scene.write("own.conf", "OWN_API_KEY={second}\n");
+    host.sh(copy);
+    let told = own();
+    assert!(told.next == "first" && told.links[1].starts_with("not read second "), "{told:#?}");
+    restarted(&told);
+    user("systemctl --user daemon-reload");
+    assert_eq!(own().next, "second");
+    restarted(&own());
+    user(&scene.filled("systemctl --user set-environment OWN_API_KEY={third}"));
+    let told = own();
+    assert_eq!(told.links[0], "wins third the service manager's own environment", "{told:#?}");
+    restarted(&told);
+}

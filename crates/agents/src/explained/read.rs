@@ -1,0 +1,49 @@
+use std::fs::File;
+use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use keyroll_secret::SecretBytes;
+use rusqlite::{Connection, OpenFlags};
+
+use crate::document::{DocumentError, FILE_BYTES_MAX, Node};
+
+/// A pipe does not keep the reader waiting, and a link is not followed. Source: open(2), `O_NONBLOCK`, `O_NOFOLLOW`.
+const FLAGS: i32 = 0o4000 | 0o400_000;
+
+/// A regular file; `None` = there is none, or none that can be read.
+pub(super) fn bytes(path: &Path) -> Option<SecretBytes> {
+    let file = File::options().read(true).custom_flags(FLAGS).open(path).ok()?;
+    let meta = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
+    let most = FILE_BYTES_MAX as u64;
+    if meta.len() > most {
+        return None;
+    }
+    // Reserved in full: a buffer that grows leaves copies behind.
+    let mut bytes = Vec::with_capacity(FILE_BYTES_MAX);
+    file.take(most).read_to_end(&mut bytes).ok()?;
+    Some(SecretBytes::new(bytes))
+}
+
+/// A file of settings. `Err` = it is there and not understood.
+pub(super) fn node(
+    path: &Path,
+    read: fn(&[u8]) -> Result<Node, DocumentError>,
+) -> Option<Result<Node, DocumentError>> {
+    bytes(path).map(|file| read(file.expose()))
+}
+
+/// A folder that a variable names, or the usual one in the home.
+pub(super) fn folder(look: &super::Look<'_>, variable: &str, usual: &str) -> PathBuf {
+    (look.tells)(variable).map_or_else(|| look.home.join(usual), PathBuf::from)
+}
+
+/// A SQLite database as its file stands there, without what waits beside it (`-wal`): opening it otherwise would write.
+pub(super) fn database(path: &Path) -> Result<Connection, &'static str> {
+    let text = path.to_str().ok_or("its path is no text")?;
+    let escaped = text.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags)
+        .map_err(|_| "its database cannot be opened")
+}

@@ -1,0 +1,21 @@
+//! Programs that call models and keep their keys in places of their own: where a key stands, which copy wins, what makes
+//! a new one live, and which of a program's own signs of success are none.
+//!
+//! Invariants, by what is absent: nothing is written, started or sent; no key is kept, only the form in which it stands;
+//! what a release keeps in a form that is not known is *not visible*, never *none*.
+
+mod document;
+mod explained;
+mod facts;
+mod link;
+mod litellm;
+mod openclaw;
+
+pub use document::DocumentError;
+pub use explained::{Explained, agent_of, explained};
+pub use facts::{AGENT_FACTS, AgentFact, Tried, agents_markdown};
+pub use link::{AgentLink, AgentSlot, Standing};
+pub use litellm::{Deployment, Foretold, LITELLM, Mode, ProxyConfig, Unforetold, Variables, Versions};
+pub use openclaw::{
+    Bound, CoolDown, KeySource, OpenClawError, OpenClawHome, OpenClawSettings, Reloaded, Started, Takes,
+};

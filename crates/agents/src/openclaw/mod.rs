@@ -1,0 +1,15 @@
+//! OpenClaw. What is said here of its behaviour was seen with the release 2026.9.6 unless it says otherwise.
+
+mod error;
+mod home;
+mod key;
+mod reply;
+mod settings;
+mod state;
+
+pub use error::OpenClawError;
+pub use home::OpenClawHome;
+pub use key::{Bound, KeySource, Started, Takes};
+pub use reply::Reloaded;
+pub use settings::OpenClawSettings;
+pub use state::CoolDown;

@@ -1,0 +1,134 @@
+//! Its databases, read and never written: which profiles there are, of which no key is taken out, and which keys it leaves
+//! alone for a while.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::home::OpenClawHome;
+
+/// The database, in the state folder.
+pub(super) const STATE: &str = "state/openclaw.sqlite";
+
+/// The database of an agent, in its folder.
+const AGENT: &str = "agent/openclaw-agent.sqlite";
+
+/// How long a writer is waited for, milliseconds.
+const BUSY_MS_MAX: u64 = 2_000;
+
+/// What it calls the health of a provider's key that is no profile.
+const INLINE: &str = "inline-api-key:";
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Profiles {
+    profiles: BTreeMap<String, Profile>,
+}
+
+/// Without its key.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Profile {
+    provider: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Health {
+    usage_stats: BTreeMap<String, Usage>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default, rename_all = "camelCase")]
+struct Usage {
+    cooldown_until: Option<f64>,
+    cooldown_reason: Option<String>,
+    disabled_until: Option<f64>,
+    disabled_reason: Option<String>,
+}
+
+/// A key that an agent does not use until then: the gateway answers by itself and asks nobody, whatever the key is now.
+/// It stands for the provider, and a new key inherits it, through reload and restart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CoolDown {
+    /// The agent's database.
+    pub database: PathBuf,
+    /// What it is called there.
+    pub id: String,
+    /// Until when, milliseconds since 1970.
+    pub until_unix_ms: u64,
+    /// Why: `auth`, `billing`.
+    pub reason: String,
+}
+
+impl OpenClawHome {
+    /// The ids of a provider's profiles, in their order.
+    ///
+    /// # Errors
+    /// Why they are not visible.
+    pub(super) fn profiles_of(&self, provider: &str) -> Result<Vec<String>, &'static str> {
+        let row = "SELECT value_json FROM config_machine_state WHERE state_key = 'authProfiles.store'";
+        let found: Profiles = cell(&self.state.join(STATE), row)?.unwrap_or_default();
+        Ok(found.profiles.into_iter().filter(|(_, it)| it.provider == provider).map(|(id, _)| id).collect())
+    }
+
+    /// The keys of a provider that its agents leave alone now.
+    ///
+    /// # Errors
+    /// Why that is not visible.
+    pub fn cool_downs(&self, provider: &str, now_unix_ms: u64) -> Result<Vec<CoolDown>, &'static str> {
+        let mut all = Vec::new();
+        for agent in self.agents() {
+            let database = agent.join(AGENT);
+            let row = "SELECT state_json FROM auth_profile_state WHERE state_key = 'primary'";
+            let found: Health = cell(&database, row)?.unwrap_or_default();
+            for (id, usage) in found.usage_stats {
+                let of = id.strip_prefix(INLINE).unwrap_or(&id).split(':').next();
+                let until = [
+                    (usage.cooldown_until, usage.cooldown_reason),
+                    (usage.disabled_until, usage.disabled_reason),
+                ];
+                let until = until.into_iter().filter_map(|(until, reason)| Some((whole(until?), reason)));
+                let last = until.max_by_key(|(until, _)| *until).filter(|(until, _)| *until > now_unix_ms);
+                if let Some((until_unix_ms, reason)) = last
+                    && of == Some(provider)
+                {
+                    let (database, reason) = (database.clone(), reason.unwrap_or_default());
+                    all.push(CoolDown { database, id, until_unix_ms, reason });
+                }
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// Milliseconds as JavaScript keeps them; `as` saturates, which is meant.
+fn whole(number: f64) -> u64 {
+    number as u64
+}
+
+/// One cell of JSON; `None` where there is no database or no row.
+fn cell<T: DeserializeOwned>(path: &Path, row: &str) -> Result<Option<T>, &'static str> {
+    if !path.exists() {
+        return Ok(None);
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let database = Connection::open_with_flags(path, flags).map_err(|_| "its database cannot be opened")?;
+    let unread = |_| "its database cannot be read, or has another form than this release's";
+    database.busy_timeout(Duration::from_millis(BUSY_MS_MAX)).map_err(unread)?;
+    let read = database.query_row(row, [], |row| {
+        let cell = row.get_ref(0)?;
+        // A list would be read as a table of which every key is missing.
+        let text = cell.as_str().ok().filter(|text| text.trim_start().starts_with('{'));
+        Ok(text.and_then(|text| serde_json::from_str(text).ok()))
+    });
+    match read.optional().map_err(unread)? {
+        None => Ok(None),
+        Some(Some(found)) => Ok(Some(found)),
+        Some(None) => Err("what its database keeps has another form than this release's"),
+    }
+}

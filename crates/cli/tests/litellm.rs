@@ -1,0 +1,79 @@
+//! The LiteLLM proxy itself, with two workers: rotated by the shipped program while models are asked for. Its issuer shows
+//! nobody's connections, as most do not: each worker has to show the new key itself. The provider's own log is the judge:
+//! which key, which process, accepted or not.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    reason = "a broken step is a failed test; the scene is another test's too"
+)]
+
+#[path = "litellm/proxy.rs"]
+mod proxy;
+#[path = "hostile/ran.rs"]
+mod ran;
+#[path = "hostile/scene.rs"]
+mod scene;
+#[path = "hostile/worker.rs"]
+mod worker;
+
+use proxy::{Proxy, SOURCES};
+
+/// The part that this program plays when it was started as one.
+#[test]
+fn part() {
+    worker::play();
+}
+
+/// `KEYROLL_AGENTS=full`: every source of a key; else the first one.
+fn full() -> bool {
+    std::env::var("KEYROLL_AGENTS").is_ok_and(|word| word == "full")
+}
+
+/// A split proxy is named, and healed; then each worker is replaced while another one answers, and shows the new key for
+/// each of its models, the one that is otherwise a fallback too.
+#[test]
+fn litellm_moves_worker_by_worker_under_load() {
+    let Some(proxy) = Proxy::start("litellm_moves_worker_by_worker_under_load") else { return };
+    for source in SOURCES.iter().filter(|source| full() || source.daily) {
+        if source.daily {
+            proxy.split(source);
+        }
+        let before = proxy.workers();
+        let calls = proxy.calls(source);
+        let ran = proxy.rotate(source);
+        let (sent, failed) = calls.end();
+        println!("{}: {sent} requests, {failed} failed", source.secret);
+        assert!(sent > 0, "no model was asked for");
+        if source.rolls {
+            assert_eq!(failed, 0, "{}", ran.text);
+        }
+        assert!(ran.events.iter().any(|event| event["gaps"].is_array()) != source.rolls, "{}", ran.text);
+        let after = proxy.workers();
+        assert!(after.is_disjoint(&before) && after.len() == before.len(), "{before:?} {after:?}");
+        proxy.on_its_new_key(source);
+    }
+}
+
+/// The proxy was started with the variable in its environment: what stands in `.env` is written, and no worker reads it,
+/// however often it is replaced. That is told before anything is made.
+#[test]
+fn a_variable_of_its_environment_is_named_before_anything_is_made() {
+    let what = "a_variable_of_its_environment_is_named_before_anything_is_made";
+    if !full() {
+        eprintln!(
+            "left out: {what} (KEYROLL_AGENTS=full); workers of the same kind are refused so in keyroll-manager"
+        );
+        return;
+    }
+    let Some(proxy) = Proxy::start_with_its_variable(what) else { return };
+    let made = proxy.scene.issuer.made();
+    let ran = proxy.scene.run(&["plan", "dot"]);
+    ran.exits(1).says(&["K0446", "DOT_KEY in its environment", "the file is not read"]);
+    assert_eq!(proxy.scene.issuer.made(), made);
+}

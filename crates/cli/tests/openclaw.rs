@@ -1,0 +1,82 @@
+//! OpenClaw itself, with one key for each mechanism by which its gateway takes one: rotated by the shipped program while
+//! turns are asked for. The provider's own log is the judge: which key, which process, accepted or not.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    reason = "a broken step is a failed test; the scene is another test's too"
+)]
+
+#[path = "openclaw/gateway.rs"]
+mod gateway;
+#[path = "hostile/ran.rs"]
+mod ran;
+#[path = "hostile/scene.rs"]
+mod scene;
+#[path = "hostile/worker.rs"]
+mod worker;
+
+use gateway::Claw;
+
+/// The part that this program plays when it was started as one.
+#[test]
+fn part() {
+    worker::play();
+}
+
+/// A literal key, which the gateway reads again by itself; a file, by a reload; a variable, by a new process. What a person
+/// would be told is `applied` without effect (a reload for the variable) is refused or goes on to the end.
+#[test]
+fn openclaw_moves_under_load() {
+    let Some(claw) = Claw::start("openclaw_moves_under_load") else { return };
+    for key in claw.keys.clone() {
+        let calls = claw.calls(key.provider);
+        let ran = claw.rotate(key);
+        let (sent, failed) = calls.end();
+        println!("{}: {sent} turns, {failed} failed", key.provider);
+        assert!(sent > 0, "no turn was asked for");
+        let away = ran.events.iter().any(|event| event["gaps"].is_array());
+        assert_eq!(away, key.away, "{}: {}", key.provider, ran.text);
+        if !key.away {
+            assert_eq!(failed, 0, "{}: {}", key.provider, ran.text);
+        }
+        claw.on_its_new_key(key);
+        if key.provider == "ref" {
+            claw.there_and_back(key);
+        }
+    }
+    if let Some(key) = claw.keys.iter().find(|key| key.provider == "ref") {
+        after_a_cool_down(&claw, key);
+    }
+}
+
+/// An answer that speaks of money stops a provider for ten minutes, whatever its key is, and a new key inherits that.
+fn after_a_cool_down(claw: &Claw, key: &gateway::Key) {
+    claw.scene.issuer.spend(true);
+    claw.ask(key.provider).expect_err("nothing is left to spend");
+    claw.scene.issuer.spend(false);
+    let before = claw.scene.issuer.model_calls().len();
+    claw.ask(key.provider).expect_err("it is left alone");
+    assert_eq!(claw.scene.issuer.model_calls().len(), before, "the gateway answers by itself");
+    claw.rotate(key);
+    claw.on_its_new_key(key);
+}
+
+/// The gateway was started with the variable in its environment: what stands in `.env` is read and loses, also after a
+/// restart. That is told before anything is made.
+#[test]
+fn a_copy_that_loses_is_named_before_anything_is_made() {
+    let Some(claw) = Claw::start_with_its_variable("a_copy_that_loses_is_named_before_anything_is_made")
+    else {
+        return;
+    };
+    let made = claw.scene.issuer.made();
+    let ran = claw.scene.run(&["plan", "env"]);
+    ran.refused(1, "K0441", &["the environment that the gateway is started with", "wins over"]);
+    assert_eq!(claw.scene.issuer.made(), made);
+}

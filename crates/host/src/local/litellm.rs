@@ -1,0 +1,280 @@
+//! Evidence from each worker of a LiteLLM proxy: it is asked for a model by the id that only a worker with this version of
+//! the key knows.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use keyroll_agents::{Foretold, Mode, ProxyConfig, Variables, Versions};
+use keyroll_manager::{Door, ModelAnswer, Proxy, ask_model};
+use keyroll_observe::{ProcessId, starts};
+use keyroll_port::{Class, Failure, Values};
+use keyroll_rotation::{Kinds, Which};
+use keyroll_secret::{Fields, SecretBytes};
+
+use super::Local;
+use super::enumerate::{Running, listing};
+use crate::{read, resolve};
+
+/// How long the environment of a worker may take to be read.
+const ENVIRONMENT_WAIT: Duration = Duration::from_secs(5);
+
+/// How many bytes a key that nobody has is drawn of.
+const NOBODYS_BYTES: usize = 24;
+
+/// How a proxy's workers are asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LiteLlmSetup {
+    /// Where it answers.
+    pub address: SocketAddr,
+    /// Its configuration file.
+    pub config: PathBuf,
+    /// The file with its own key, where it has one.
+    pub key: Option<PathBuf>,
+    /// One of its models, as callers name it; `None` = all that use the value.
+    pub model: Option<String>,
+    /// Files of variables that its workers read.
+    pub env_files: Vec<PathBuf>,
+    /// The field that its models use.
+    pub field: String,
+}
+
+/// One model of a worker under both versions, and under a value that nobody has.
+struct Asked {
+    told: Foretold,
+    nobodys: String,
+    mode: Mode,
+}
+
+/// What each worker showed of a version; `Err` says what it showed instead.
+pub(super) type Shows = BTreeMap<ProcessId, Result<(), String>>;
+
+/// What one worker showed.
+enum Shown {
+    /// It answered for every model with the version, and knows none under a value that nobody has.
+    All,
+    /// The same, but it answers whatever it is asked for.
+    Anything,
+    /// Not that; why.
+    Not(String),
+}
+
+impl Local {
+    /// What a worker shows of a version. Where it is not that version, the complaint says what of all its workers is known.
+    pub(super) fn litellm_shows(
+        &self,
+        one: &Running,
+        path: u8,
+        setup: &LiteLlmSetup,
+        which: Which,
+        values: Values<'_>,
+    ) -> Result<Kinds, Failure> {
+        let shown = match ask_worker(&one.process, setup, which, values) {
+            Ok(shown) => shown,
+            Err(why) => Shown::Not(why),
+        };
+        let (kinds, state) = match &shown {
+            Shown::All => (Kinds::LOADED.and(Kinds::CHECKED).and(Kinds::REPORTED), Ok(())),
+            Shown::Anything => (Kinds::REPORTED, Ok(())),
+            Shown::Not(why) => (Kinds::NONE, Err(why.clone())),
+        };
+        let workers = workers_of(setup).unwrap_or_default();
+        let said = {
+            let mut memo = self.memo();
+            let known = memo.workers.entry((one.consumer.0, path, which)).or_default();
+            known.insert(one.process, state);
+            known.retain(|process, _| workers.contains(process) || *process == one.process);
+            sentence(known, word(which))
+        };
+        self.complains((one.consumer.0, path), said);
+        Ok(kinds)
+    }
+
+    /// Asks every worker for the version of now, once, before anything is made: what speaks against each.
+    pub(super) fn rehearse_litellm(&self, setup: &LiteLlmSetup, values: Values<'_>) -> Result<(), Failure> {
+        let failed = |why: String| {
+            Err(Failure::new(Class::Permanent, "K0365", format!("have every worker at {} show the key", setup.address))
+                .because(why)
+                .help("make them all run on the value of now (a roll, a restart), or correct `check`, then plan again"))
+        };
+        let workers = match workers_of(setup) {
+            Ok(workers) if workers.is_empty() => {
+                return failed("nobody who is visible listens there".to_owned());
+            }
+            Ok(workers) => workers,
+            Err(why) => return failed(why),
+        };
+        let mut known = BTreeMap::new();
+        for worker in workers {
+            let state = match ask_worker(&worker, setup, Which::Old, values) {
+                Ok(Shown::All) => Ok(()),
+                Ok(Shown::Anything) => Err("it answers whatever it is asked for".to_owned()),
+                Ok(Shown::Not(why)) | Err(why) => Err(why),
+            };
+            known.insert(worker, state);
+        }
+        sentence(&known, "the key of now").map_or(Ok(()), failed)
+    }
+}
+
+fn workers_of(setup: &LiteLlmSetup) -> Result<Vec<ProcessId>, String> {
+    let listing = listing().map_err(|failure| failure.to_string())?;
+    let proxy = Proxy::at(setup.address, &listing)?;
+    Ok(proxy.map(|proxy| proxy.workers.into_iter().collect()).unwrap_or_default())
+}
+
+fn word(which: Which) -> &'static str {
+    match which {
+        Which::Old => "the old key",
+        Which::New => "the new key",
+    }
+}
+
+/// What is known of the workers, in one sentence; `None` = all that were asked have the version.
+fn sentence(known: &Shows, word: &str) -> Option<String> {
+    let with: Vec<String> =
+        known.iter().filter(|(_, state)| state.is_ok()).map(|(process, _)| process.pid.to_string()).collect();
+    let without: Vec<String> = known
+        .iter()
+        .filter_map(|(process, state)| Some(format!("worker {}: {}", process.pid, state.as_ref().err()?)))
+        .collect();
+    match (with.as_slice(), without.as_slice()) {
+        (_, []) => None,
+        ([], all) => Some(all.join("; ")),
+        (some, others) => Some(format!(
+            "its workers differ: {} answers with {word}; {}",
+            some.join(", "),
+            others.join("; ")
+        )),
+    }
+}
+
+fn ask_worker(
+    worker: &ProcessId,
+    setup: &LiteLlmSetup,
+    which: Which,
+    values: Values<'_>,
+) -> Result<Shown, String> {
+    let asked = models(worker, setup, values)?;
+    let key = setup.key.as_deref().map(key_in).transpose()?;
+    let door = Door { address: setup.address, key };
+    let listing = listing().map_err(|failure| failure.to_string())?;
+    let proxy = Proxy::at(setup.address, &listing)?.ok_or("nobody who is visible listens there")?;
+    if !proxy.workers.contains(worker) {
+        return Err("it does not listen there".to_owned());
+    }
+    let mut blind = false;
+    for one in &asked {
+        let (id, other) = match which {
+            Which::Old => (&one.told.old, &one.told.new),
+            Which::New => (&one.told.new, &one.told.old),
+        };
+        let ask = |id: &str| ask_model(&proxy, &door, worker, id, one.mode == Mode::Embedding);
+        let group = &one.told.group;
+        let why = match ask(id) {
+            ModelAnswer::Answered => {
+                blind |= ask(&one.nobodys) != ModelAnswer::Unknown;
+                continue;
+            }
+            ModelAnswer::Unknown => match ask(other) {
+                ModelAnswer::Answered | ModelAnswer::Refused(_) => {
+                    format!("it holds the other version for {group}")
+                }
+                ModelAnswer::Unknown | ModelAnswer::Elsewhere | ModelAnswer::None(_) => {
+                    format!("it has no model {group} with either version")
+                }
+            },
+            ModelAnswer::Refused(status) => format!("its key for {group} was not accepted (status {status})"),
+            ModelAnswer::Elsewhere => format!("another model answered in the place of {group}"),
+            ModelAnswer::None(why) => format!("{group}: {why}"),
+        };
+        return Ok(Shown::Not(why));
+    }
+    Ok(if blind { Shown::Anything } else { Shown::All })
+}
+
+/// The models of the configuration that use the value.
+fn models(worker: &ProcessId, setup: &LiteLlmSetup, values: Values<'_>) -> Result<Vec<Asked>, String> {
+    let file = content(&setup.config)?;
+    let config = ProxyConfig::read(file.expose())
+        .map_err(|error| format!("{} cannot be read: {error}", setup.config.display()))?;
+    let mut variables = Variables::default();
+    starts(&[*worker], ENVIRONMENT_WAIT, &mut |_, answer| {
+        if let Ok(start) = answer {
+            variables = Variables::started_with(start.entries().map(|(_, entry)| entry));
+        }
+    });
+    for path in &setup.env_files {
+        variables.add_file(content(path)?.expose());
+    }
+    let of = |fields: &Fields| fields.get(&setup.field).map(|field| field.value.duplicate());
+    let old = of(values.old).ok_or("the value has no such field")?;
+    let nobodys = nobodys()?;
+    let new = values.new.and_then(of).unwrap_or_else(|| nobodys.duplicate());
+    let lookup = |name: &str| variables.get(name);
+    let told = config.foretell(Versions { old: &old, new: &new }, &lookup);
+    let mut asked = Vec::new();
+    for (at, told) in told.into_iter() {
+        let Some(deployment) = config.deployments.get(at) else { continue };
+        if setup.model.as_ref().is_some_and(|model| *model != deployment.group) {
+            continue;
+        }
+        let told = told.map_err(|why| why.to_string())?;
+        if deployment.mode == Mode::Other {
+            return Err(format!("{} takes no question that is known here", deployment.group));
+        }
+        if deployment.answers_by_itself() {
+            return Err(format!("{} answers by itself (`mock_response`)", deployment.group));
+        }
+        let nobodys = config
+            .foretell_one(at, Versions { old: &old, new: &new }, &nobodys, &lookup)
+            .map_err(|why| why.to_string())?;
+        asked.push(Asked { told, nobodys, mode: deployment.mode });
+    }
+    match asked.is_empty() {
+        true => Err(format!("no model of {} uses the value", setup.config.display())),
+        false => Ok(asked),
+    }
+}
+
+fn content(path: &Path) -> Result<SecretBytes, String> {
+    let resolved = resolve(path).map_err(|failure| failure.to_string())?;
+    Ok(read(&resolved).map_err(|failure| failure.to_string())?.bytes)
+}
+
+/// A key that stands alone in a file.
+fn key_in(path: &Path) -> Result<SecretBytes, String> {
+    let bytes = content(path)?;
+    let line = bytes.expose();
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    Ok(SecretBytes::new(line.strip_suffix(b"\r").unwrap_or(line).to_vec()))
+}
+
+/// A value that nobody has.
+fn nobodys() -> Result<SecretBytes, String> {
+    let mut drawn = [0; NOBODYS_BYTES];
+    aws_lc_rs::rand::fill(&mut drawn).map_err(|_| "no random number could be drawn")?;
+    Ok(SecretBytes::from(drawn.iter().map(|byte| format!("{byte:02x}")).collect::<String>()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_split_brain_is_named_with_who_has_which() {
+        let process = |pid| ProcessId { boot: 1, pid, start_ticks: 1 };
+        let other = || Err("it holds the other version for l1".to_owned());
+        let mut known = BTreeMap::from([(process(7), Ok(())), (process(8), other())]);
+        let said = sentence(&known, "the new key").unwrap();
+        assert_eq!(
+            said,
+            "its workers differ: 7 answers with the new key; worker 8: it holds the other version for l1"
+        );
+        known.insert(process(7), other());
+        assert!(sentence(&known, "the new key").unwrap().starts_with("worker 7: it holds"));
+        known = BTreeMap::from([(process(7), Ok(()))]);
+        assert_eq!(sentence(&known, "the new key"), None);
+    }
+}

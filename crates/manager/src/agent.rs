@@ -1,0 +1,84 @@
+use std::time::Instant;
+
+use keyroll_observe::{Listing, ProcessId};
+use keyroll_port::Failure;
+
+use crate::{Applied, InstanceProcess, LiteLlm, OpenClaw};
+
+/// A program that calls models, told by means of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Agent {
+    /// OpenClaw.
+    OpenClaw(OpenClaw),
+    /// A LiteLLM proxy, worker by worker.
+    LiteLlm(LiteLlm),
+}
+
+impl Agent {
+    /// What stands against a rotation of its key, before anything is made. Empty = nothing.
+    pub fn objections(&self) -> Vec<Failure> {
+        match self {
+            Self::OpenClaw(openclaw) => openclaw.objections(),
+            Self::LiteLlm(proxy) => proxy.objections(),
+        }
+    }
+
+    /// Its own processes which hand their environment on to others and call nobody. They are no instances: nothing of them
+    /// can be proven.
+    pub fn helpers(&self, listing: &Listing) -> Vec<ProcessId> {
+        match self {
+            Self::OpenClaw(openclaw) => openclaw.helpers(listing),
+            Self::LiteLlm(_) => Vec::new(),
+        }
+    }
+
+    /// Files in which it leaves copies that it takes no key from.
+    pub fn left(&self) -> Vec<std::path::PathBuf> {
+        match self {
+            Self::OpenClaw(openclaw) => openclaw.home().left(),
+            Self::LiteLlm(_) => Vec::new(),
+        }
+    }
+
+    pub(crate) fn apply(
+        &self,
+        deadline: Instant,
+        started: &mut dyn FnMut(ProcessId),
+    ) -> Result<Applied, Failure> {
+        match self {
+            Self::OpenClaw(openclaw) => openclaw.apply(deadline, started),
+            Self::LiteLlm(proxy) => proxy.apply(deadline),
+        }
+    }
+
+    pub(crate) fn instances_in(&self, listing: &Listing) -> Result<Vec<InstanceProcess>, Failure> {
+        match self {
+            Self::OpenClaw(openclaw) => openclaw.instances_in(listing),
+            Self::LiteLlm(proxy) => proxy.instances(),
+        }
+    }
+
+    /// Whether a new process takes the value. Without an answer the stricter of the two is true.
+    pub(crate) fn starts_anew(&self) -> bool {
+        match self {
+            Self::OpenClaw(openclaw) => openclaw.starts_anew(),
+            Self::LiteLlm(_) => true,
+        }
+    }
+
+    /// Whether it is not there for a while when it is told.
+    pub(crate) fn goes_away(&self) -> bool {
+        match self {
+            Self::OpenClaw(openclaw) => openclaw.starts_anew(),
+            Self::LiteLlm(_) => false,
+        }
+    }
+
+    /// Its process that starts the others, never calls anybody, and hands no value on.
+    pub(crate) fn keeper(&self) -> Option<u32> {
+        match self {
+            Self::OpenClaw(_) => None,
+            Self::LiteLlm(proxy) => proxy.keeper(),
+        }
+    }
+}

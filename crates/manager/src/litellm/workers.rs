@@ -1,0 +1,139 @@
+//! The processes behind a proxy's address, and which of them took a connection.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use keyroll_observe::{Listing, Process, ProcessId, Sockets};
+
+use super::ask::{Answer, Connection, Door};
+
+/// How many connections are opened until one worker has taken one: the kernel gives each to whoever is first.
+pub(super) const CONNECTIONS_MAX: usize = 400;
+
+/// How long it is waited until a connection is taken, milliseconds: a busy worker takes it later.
+const TAKEN_MS_MAX: u64 = 3_000;
+
+/// How often it is looked who took a connection, milliseconds.
+const STEP_MS: u64 = 5;
+
+/// How long a look at the workers' sockets may take, milliseconds.
+const SOCKETS_MS_MAX: u64 = 2_000;
+
+/// What listens at the address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proxy {
+    /// The process that starts the workers; `None` = there is one process, which answers itself.
+    pub master: Option<ProcessId>,
+    /// The processes that answer.
+    pub workers: BTreeSet<ProcessId>,
+}
+
+impl Proxy {
+    /// Those of a listing that listen at the address; `None` = nobody who is visible does.
+    ///
+    /// # Errors
+    /// The connections of this machine cannot be read; in words.
+    pub fn at(address: SocketAddr, listing: &Listing) -> Result<Option<Self>, String> {
+        let wait = Duration::from_millis(SOCKETS_MS_MAX);
+        let sockets = Sockets::read(listing, &[], wait).map_err(|error| error.to_string())?;
+        let listens = |process: &&Process| sockets.listens(&process.id, &[address]);
+        let holders: Vec<&Process> = listing.seen.iter().filter(listens).collect();
+        Ok(Self::of(&holders))
+    }
+
+    /// The master has the socket, and so has each worker that it started.
+    fn of(holders: &[&Process]) -> Option<Self> {
+        let top = holders.iter().find(|one| !holders.iter().any(|other| other.id.pid == one.ppid))?;
+        let workers: BTreeSet<ProcessId> =
+            holders.iter().filter(|one| one.ppid == top.id.pid).map(|one| one.id).collect();
+        Some(match workers.is_empty() {
+            true => Self { master: None, workers: BTreeSet::from([top.id]) },
+            false => Self { master: Some(top.id), workers },
+        })
+    }
+
+    /// A request that this one of the workers answers: connections are opened until it has taken one, and the others
+    /// are closed without a word.
+    pub(super) fn ask(
+        &self,
+        door: &Door,
+        worker: &ProcessId,
+        request: (&str, &str, &[u8]),
+        (connections, deadline): (usize, Instant),
+    ) -> Result<Answer, String> {
+        let (method, path, body) = request;
+        for _ in 0..connections {
+            let connection = Connection::open(door, deadline)?;
+            let taken = self.taken_by(door, &connection, deadline)?;
+            if taken == Some(*worker) {
+                return connection.send(door, method, path, body);
+            }
+        }
+        Err(format!("process {} took none of {connections} connections", worker.pid))
+    }
+
+    /// Who took a connection; `None` = nobody of the workers has, in time.
+    fn taken_by(
+        &self,
+        door: &Door,
+        connection: &Connection,
+        deadline: Instant,
+    ) -> Result<Option<ProcessId>, String> {
+        let listing = Listing { seen: self.workers.iter().map(plain).collect(), ..Listing::default() };
+        let until = deadline.min(Instant::now() + Duration::from_millis(TAKEN_MS_MAX));
+        loop {
+            let wait = Duration::from_millis(SOCKETS_MS_MAX);
+            let sockets = Sockets::read(&listing, &[], wait).map_err(|error| error.to_string())?;
+            let takes = |worker: &&ProcessId| sockets.serves(worker, &[door.address], connection.local);
+            let takers: Vec<&ProcessId> = self.workers.iter().filter(takes).collect();
+            // Between the two ends of a fork it is in both.
+            if let [one] = takers.as_slice() {
+                return Ok(Some(**one));
+            }
+            if let Some((process, why)) = sockets.hidden.first() {
+                return Err(format!("the open files of process {} are not visible: {why}", process.pid));
+            }
+            if Instant::now() >= until {
+                return Ok(None);
+            }
+            std::thread::sleep(Duration::from_millis(STEP_MS));
+        }
+    }
+}
+
+/// A process of which nothing but its id is asked.
+fn plain(id: &ProcessId) -> Process {
+    Process {
+        id: *id,
+        ppid: 0,
+        uid: None,
+        name: String::new(),
+        exe: None,
+        exe_deleted: false,
+        args: keyroll_observe::Arguments::default(),
+        cgroup: None,
+        forked: false,
+        program: keyroll_observe::Program::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn process(pid: u32, ppid: u32) -> Process {
+        Process { ppid, ..plain(&ProcessId { boot: 1, pid, start_ticks: 1 }) }
+    }
+
+    #[test]
+    fn the_master_is_who_started_the_others() {
+        let (master, one, two) = (process(10, 1), process(11, 10), process(12, 10));
+        let proxy = Proxy::of(&[&two, &one, &master]).unwrap();
+        assert_eq!(proxy.master, Some(master.id));
+        assert_eq!(proxy.workers, BTreeSet::from([one.id, two.id]));
+        let alone = Proxy::of(&[&master]).unwrap();
+        assert_eq!((alone.master, alone.workers), (None, BTreeSet::from([master.id])));
+        assert_eq!(Proxy::of(&[]), None);
+    }
+}

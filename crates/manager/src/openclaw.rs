@@ -1,0 +1,470 @@
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use keyroll_agents::{AgentSlot, Bound, OpenClawHome, Reloaded, Standing, Started, Takes};
+use keyroll_observe::{Listing, Process, ProcessId, descendants, environment_names, working_folder};
+use keyroll_port::{Class, Failure};
+use keyroll_secret::SecretBytes;
+use rustix::process::geteuid;
+use serde::Deserialize;
+
+use crate::command::{Output, With, found, run};
+use crate::find::list;
+use crate::http::Url;
+use crate::process::{Said, restart};
+use crate::settle::question;
+use crate::user::User;
+use crate::{Applied, CommandLine, InstanceProcess, Unit};
+
+/// How often it is looked whether the gateway is ready, milliseconds.
+const STEP_MS: u64 = 200;
+
+/// How long one question whether it is ready may take, milliseconds.
+const READY_MS_MAX: u64 = 2_000;
+
+/// The longest value that is pasted, bytes: what a command held back may be handed.
+const VALUE_BYTES_MAX: u64 = 4_000;
+
+/// What begins the short name of a gateway. Source: seen with 2026.9.6, which gives itself the name.
+const NAME: &str = "openclaw";
+
+/// The gateway of an installation of OpenClaw, and the model provider whose key is rotated.
+///
+/// What applies a new key is not chosen by a person: it follows from where the gateway takes the key from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenClaw {
+    /// The state folder, `~/.openclaw`.
+    pub state: PathBuf,
+    /// The model provider, as the settings name it.
+    pub provider: String,
+    /// Its own program; by name it is looked up in PATH.
+    pub program: PathBuf,
+    /// What ends its process and starts another one, where that can be needed.
+    pub start: Option<Start>,
+    /// Where the configuration says that the key stands.
+    pub reads: Vec<(PathBuf, AgentSlot)>,
+}
+
+/// What starts a gateway anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Start {
+    /// A command.
+    Command(CommandLine),
+    /// systemd.
+    Unit(Box<Unit>),
+}
+
+#[derive(Deserialize)]
+struct Readiness {
+    ready: bool,
+}
+
+impl OpenClaw {
+    pub(crate) fn home(&self) -> OpenClawHome {
+        OpenClawHome::at(&self.state)
+    }
+
+    /// What stands against a rotation, before anything is made.
+    pub(crate) fn objections(&self) -> Vec<Failure> {
+        let gateway = match list().and_then(|listing| self.gateway(&listing)) {
+            Ok(gateway) => gateway,
+            Err(failure) => return vec![failure],
+        };
+        match self.bound(gateway.as_ref()) {
+            Ok(bound) => self.against(&bound).into_iter().collect(),
+            Err(failure) => vec![failure],
+        }
+    }
+
+    /// The process that serves this state folder; `None` = none does.
+    fn gateway(&self, listing: &Listing) -> Result<Option<Process>, Failure> {
+        let Some((pid, began)) = self.home().gateway() else { return Ok(None) };
+        let hidden = |why: String| {
+            Failure::new(Class::Retryable, "K0411", format!("find the gateway of {}", self.state.display()))
+                .because(why)
+                .help("run keyroll as root or as the gateway's user, outside containers")
+        };
+        if let Some(one) = listing.hidden.iter().find(|one| one.pid.is_none_or(|it| it == pid)) {
+            return Err(hidden(one.reason.to_string()));
+        }
+        let it_is = |process: &&Process| {
+            process.id.pid == pid
+                && began.map_or(process.name.starts_with(NAME), |began| began == process.id.start_ticks)
+        };
+        match listing.seen.iter().find(it_is) {
+            Some(process) => Ok(Some(process.clone())),
+            // A lock that was left by one that was killed: then nobody listens.
+            None if self.listens() => Err(hidden(format!(
+                "it names process {pid}, which is another one here, and something listens at its port"
+            ))),
+            None => Ok(None),
+        }
+    }
+
+    fn listens(&self) -> bool {
+        let Ok(settings) = self.home().settings() else { return false };
+        let place = SocketAddr::from((Ipv4Addr::LOCALHOST, settings.port));
+        TcpStream::connect_timeout(&place, Duration::from_millis(READY_MS_MAX)).is_ok()
+    }
+
+    pub(crate) fn instances_in(&self, listing: &Listing) -> Result<Vec<InstanceProcess>, Failure> {
+        let gateway = self.gateway(listing)?;
+        let one = |process: Process| InstanceProcess { process: process.id, instance: None, main: true };
+        Ok(gateway.map(one).into_iter().collect())
+    }
+
+    pub(crate) fn helpers(&self, listing: &Listing) -> Vec<ProcessId> {
+        let Ok(Some(gateway)) = self.gateway(listing) else { return Vec::new() };
+        let mut found = descendants(listing, gateway.id);
+        found.retain(|one| {
+            one.exe.is_some() && one.exe == gateway.exe && one.args.any(OpenClawHome::is_helper)
+        });
+        found.into_iter().map(|one| one.id).collect()
+    }
+
+    /// Where the key is taken from, of a gateway that runs: with the names in the environment of its start.
+    fn bound(&self, gateway: Option<&Process>) -> Result<Bound, Failure> {
+        let started = gateway.map(|one| Started {
+            names: environment_names(&one.id).ok(),
+            folder: working_folder(&one.id).ok(),
+        });
+        self.home().bound(&self.provider, started.as_ref()).map_err(|error| {
+            self.elsewhere().because(error.to_string()).help(format!(
+                "correct `runs.provider` in keyroll.toml, or the settings: {}",
+                self.home().settings_file().display()
+            ))
+        })
+    }
+
+    fn elsewhere(&self) -> Failure {
+        let what = format!("see where OpenClaw takes the key of {} from", self.provider);
+        Failure::new(Class::Permanent, "K0441", what)
+    }
+
+    /// What speaks against telling it.
+    fn against(&self, bound: &Bound) -> Option<Failure> {
+        if let Some(path) = self.home().old_profiles().first() {
+            return Some(
+                self.failed(Class::Permanent, "be told of a key while")
+                    .because(format!(
+                        "{} is there: every request to its providers would fail",
+                        path.display()
+                    ))
+                    .help("stop the gateway, move the file away, start it; then `keyroll resume`"),
+            );
+        }
+        let reads = |path: &Path, slot: Option<&AgentSlot>| {
+            self.reads.iter().any(|(file, at)| {
+                let same = file == path
+                    || (file.canonicalize().ok().is_some()
+                        && file.canonicalize().ok() == path.canonicalize().ok());
+                same && slot.is_none_or(|slot| slot == at)
+            })
+        };
+        let known = match (&bound.file, &bound.takes) {
+            (Some(file), _) => reads(file, bound.slot.as_ref()),
+            // It is handed the file of which this is the whole.
+            (None, Takes::Store(_) | Takes::Profile(_)) => self.value_file().is_some(),
+            // Which file the program reads only a person knows, and what a process was started with, its manager.
+            (None, Takes::Reload | Takes::Restart) => true,
+            (None, Takes::Itself | Takes::InPlace) => false,
+        };
+        let wins = bound.chain.iter().position(|link| link.standing == Standing::Wins);
+        let places: Vec<&str> =
+            bound.chain.iter().skip(wins.unwrap_or_default()).map(|link| link.what.as_str()).collect();
+        let first = places.first().copied().unwrap_or("a place that is not visible");
+        // What `reads` names is a link of the chain that loses: a change of it would change nothing.
+        let loses = bound.file.is_none() && bound.takes == Takes::Restart && {
+            let mut lower = bound.chain.iter().skip(1).filter_map(|link| link.file.as_deref());
+            lower.any(|file| reads(file, None))
+        };
+        // Another file has the variable, and it is not known whether it is taken from there.
+        let doubt = bound.takes == Takes::Restart && {
+            let mut before = bound.chain.iter().take_while(|link| link.standing != Standing::Wins);
+            before.any(|link| link.file.as_deref().is_some_and(|file| !reads(file, link.slot.as_ref())))
+        };
+        if !known || loses || doubt {
+            let rest = places.get(1..).unwrap_or_default();
+            let over = if rest.is_empty() {
+                String::new()
+            } else {
+                format!(", which wins over {}", rest.join(", "))
+            };
+            return Some(
+                self.elsewhere()
+                    .because(format!("it takes it from {first}{over}; `reads` names another place"))
+                    .help("name that place in `reads`, or take the copy there away, in keyroll.toml or on the machine"),
+            );
+        }
+        if bound.takes == Takes::Restart && self.start.is_none() {
+            return Some(
+                self.elsewhere()
+                    .because(format!("it takes it from {first}, which only a new process reads"))
+                    .help("say what starts its gateway anew: `restart = [\"…\"]` or `unit = \"openclaw-gateway.service\"`"),
+            );
+        }
+        None
+    }
+
+    /// The first copy that is a whole file.
+    fn value_file(&self) -> Option<&Path> {
+        let whole = self.reads.iter().find(|(_, slot)| *slot == AgentSlot::Whole);
+        whole.map(|(path, _)| path.as_path())
+    }
+
+    pub(crate) fn starts_anew(&self) -> bool {
+        self.bound(None).map_or(true, |bound| bound.takes == Takes::Restart)
+    }
+
+    pub(crate) fn apply(
+        &self,
+        deadline: Instant,
+        started: &mut dyn FnMut(ProcessId),
+    ) -> Result<Applied, Failure> {
+        let gateway = self.gateway(&list()?)?;
+        let bound = self.bound(gateway.as_ref())?;
+        if let Some(against) = self.against(&bound) {
+            return Err(against);
+        }
+        let done = match (&bound.takes, &gateway) {
+            (Takes::Restart, _) => self.start_anew(gateway.as_ref(), deadline, started)?,
+            (_, None) => {
+                return Err(self
+                    .failed(Class::Retryable, "be told of a new key")
+                    .because("its gateway does not run")
+                    .help("start it, then `keyroll resume`"));
+            }
+            (Takes::Itself, Some(_)) => "nothing: it reads its settings again by itself".to_owned(),
+            (Takes::InPlace, Some(_)) => "nothing: it restarts itself in its process".to_owned(),
+            (Takes::Reload, Some(gateway)) => self.reload(gateway, deadline, started)?,
+            (Takes::Store(name), Some(gateway)) => {
+                self.store(name, gateway, deadline, started)?;
+                self.reload(gateway, deadline, started).map_err(unknown)?
+            }
+            (Takes::Profile(id), Some(gateway)) => self.paste(id, gateway, deadline, started)?,
+        };
+        self.await_ready(deadline)?;
+        self.clear_cool_downs(deadline, started)?;
+        Ok(Applied::without_output(done))
+    }
+
+    fn start_anew(
+        &self,
+        before: Option<&Process>,
+        deadline: Instant,
+        started: &mut dyn FnMut(ProcessId),
+    ) -> Result<String, Failure> {
+        let applied = match &self.start {
+            Some(Start::Command(line)) => restart(line, deadline, started)?,
+            Some(Start::Unit(unit)) => unit.apply(None, deadline, started)?,
+            None => {
+                return Err(self
+                    .failed(Class::Permanent, "be started anew")
+                    .because("nothing is named for it"));
+            }
+        };
+        loop {
+            let now = self.gateway(&list().map_err(unknown)?).map_err(unknown)?;
+            if now.is_some_and(|now| before.is_none_or(|before| before.id != now.id)) {
+                return Ok(applied.done);
+            }
+            if Instant::now() >= deadline {
+                return Err(self
+                    .failed(Class::Unknown, "be seen in a new process")
+                    .because(match before {
+                        Some(before) => {
+                            format!("process {} of before is its gateway still, or none is", before.id.pid)
+                        }
+                        None => "none is its gateway".to_owned(),
+                    })
+                    .help("see why it does not come up, then `keyroll resume` or `keyroll abort`"));
+            }
+            std::thread::sleep(Duration::from_millis(STEP_MS));
+        }
+    }
+
+    /// Its answer says `ok` where an old key was kept, too.
+    fn reload(
+        &self,
+        gateway: &Process,
+        deadline: Instant,
+        started: &mut dyn FnMut(ProcessId),
+    ) -> Result<String, Failure> {
+        let words = ["secrets", "reload", "--json"];
+        let said = self.told(gateway, &words, None, deadline, started)?;
+        let text = String::from_utf8_lossy(said.expose()).into_owned();
+        match Reloaded::read(&text) {
+            Some(reloaded) if reloaded.is_whole() => Ok("openclaw secrets reload: warningCount 0".to_owned()),
+            Some(reloaded) => Err(self
+                .failed(Class::Unknown, "take every key by `openclaw secrets reload`")
+                .because(format!(
+                    "it answered ok = {}, warningCount = {}: a key of before was kept",
+                    reloaded.ok, reloaded.warning_count
+                ))
+                .help("`openclaw doctor` names the reference (a file must be 0600, its owner's, no link); then `keyroll resume`")),
+            None => Err(self
+                .failed(Class::Unknown, "understand the answer of `openclaw secrets reload --json`")
+                .because("it has another form than 2026.9.6's")),
+        }
+    }
+
+    fn store(
+        &self,
+        name: &str,
+        gateway: &Process,
+        deadline: Instant,
+        started: &mut dyn FnMut(ProcessId),
+    ) -> Result<(), Failure> {
+        let value = self.value()?;
+        let words = ["secrets", "store", "set", name, "--kind", "secret"];
+        self.told(gateway, &words, Some(&value), deadline, started).map(drop)
+    }
+
+    fn paste(
+        &self,
+        id: &str,
+        gateway: &Process,
+        deadline: Instant,
+        started: &mut dyn FnMut(ProcessId),
+    ) -> Result<String, Failure> {
+        let value = self.value()?;
+        let words = ["models", "auth", "paste-api-key", "--provider", &self.provider, "--profile-id", id];
+        self.told(gateway, &words, Some(&value), deadline, started)?;
+        Ok(format!("openclaw models auth paste-api-key for {id}"))
+    }
+
+    /// What was delivered, for a command that takes it on its standard input.
+    fn value(&self) -> Result<SecretBytes, Failure> {
+        let failed = || self.failed(Class::Permanent, "be handed the new key");
+        let path = self.value_file().ok_or_else(|| failed().because("`reads` names no whole file"))?;
+        let length = path.metadata().map_err(|error| failed().because(error))?.len();
+        if length > VALUE_BYTES_MAX {
+            return Err(failed().because(format!("{} is longer than a key", path.display())));
+        }
+        let value = std::fs::read(path).map(SecretBytes::new).map_err(|error| failed().because(error))?;
+        let plain = value.expose().trim_ascii_end();
+        Ok(SecretBytes::new(plain.to_vec()))
+    }
+
+    /// A new key inherits the cool-down that the one of before brought upon its provider, and no command of OpenClaw ends
+    /// it. What is taken away is that entry alone; the gateway looks again at the reload.
+    fn clear_cool_downs(&self, deadline: Instant, started: &mut dyn FnMut(ProcessId)) -> Result<(), Failure> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let found = self.home().cool_downs(&self.provider, u64::try_from(now).unwrap_or(u64::MAX));
+        // What cannot be seen is left as it is: it ends by itself.
+        let mut found = found.unwrap_or_default();
+        found.retain(|one| !one.id.contains(['\u{22}', '\\']));
+        if found.is_empty() {
+            return Ok(());
+        }
+        let failed = |why: String| {
+            self.failed(Class::Unknown, "end the cool-down of the key before")
+                .because(why)
+                .help("it ends by itself, after 30 s (refused) or 10 min (billing); then `keyroll resume`")
+        };
+        for one in &found {
+            let database = rusqlite::Connection::open_with_flags(
+                &one.database,
+                rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX,
+            );
+            let database = database.map_err(|error| failed(error.to_string()))?;
+            database.busy_timeout(Duration::from_secs(5)).map_err(|error| failed(error.to_string()))?;
+            let place = format!("$.usageStats.\"{}\"", one.id);
+            let taken = database.execute(
+                "UPDATE auth_profile_state SET state_json = json_remove(state_json, ?1) WHERE state_key = 'primary'",
+                [&place],
+            );
+            taken.map_err(|error| failed(error.to_string()))?;
+        }
+        let gateway = self.gateway(&list().map_err(unknown)?).map_err(unknown)?;
+        let gateway = gateway.ok_or_else(|| failed("its gateway does not run".to_owned()))?;
+        self.reload(&gateway, deadline, started).map(drop).map_err(unknown)
+    }
+
+    fn await_ready(&self, deadline: Instant) -> Result<(), Failure> {
+        let failed = |class| self.failed(class, "be seen ready");
+        let settings =
+            self.home().settings().map_err(|error| failed(Class::Unknown).because(error.to_string()))?;
+        let url = format!("http://127.0.0.1:{}/readyz", settings.port);
+        let url = Url::parse(&url).map_err(|why| failed(Class::Unknown).because(why))?;
+        loop {
+            let soon = Instant::now() + Duration::from_millis(READY_MS_MAX);
+            // Any path that it does not know answers 200, too.
+            let ready =
+                url.get(soon).ok().and_then(|answer| serde_json::from_slice::<Readiness>(&answer.body).ok());
+            if ready.is_some_and(|it| it.ready) {
+                return Ok(());
+            }
+            if Instant::now() >= deadline {
+                return Err(failed(Class::Unknown)
+                    .because("its /readyz does not say so")
+                    .help("see its log, then `keyroll resume` or `keyroll abort`"));
+            }
+            std::thread::sleep(Duration::from_millis(STEP_MS));
+        }
+    }
+
+    /// A command of its own program, by the interpreter that the gateway runs, as the gateway's user.
+    fn told(
+        &self,
+        gateway: &Process,
+        words: &[&str],
+        input: Option<&SecretBytes>,
+        deadline: Instant,
+        started: &mut dyn FnMut(ProcessId),
+    ) -> Result<SecretBytes, Failure> {
+        let named = self.program.to_string_lossy();
+        let program = found(&named).and_then(|path| path.canonicalize().ok()).ok_or_else(|| {
+            self.failed(Class::Permanent, "be told")
+                .because(format!("{named}: there is no such program"))
+                .help("write its path into `runs.program`")
+        })?;
+        let script = program.extension().is_some_and(|it| it == "mjs" || it == "js");
+        let interpreter = gateway.exe.as_ref().filter(|_| script);
+        let all = interpreter.into_iter().chain([&program]).map(|path| path.to_string_lossy().into_owned());
+        let mut all = all.chain(words.iter().map(|word| (*word).to_owned()));
+        let line = CommandLine::program(all.next().unwrap_or_default(), all);
+        let variables = [
+            ("OPENCLAW_STATE_DIR", self.state.clone().into_os_string()),
+            ("OPENCLAW_CONFIG_PATH", self.home().settings_file().into_os_string()),
+            ("OPENCLAW_NO_AUTO_UPDATE", "1".into()),
+            ("OPENCLAW_OFFLINE", "1".into()),
+        ];
+        let user = self.user()?;
+        let with = With { user: user.as_ref(), variables: &variables, input, ..With::output(Output::Whole) };
+        let what = words.iter().take(3).copied().collect::<Vec<_>>().join(" ");
+        let ended = run(&line, &with, deadline, started)
+            .map_err(|failure| Failure { attempted: format!("carry out `openclaw {what}`"), ..failure })?;
+        let status = ended.status;
+        match ended.output {
+            Some(output) if status.success() => Ok(output),
+            output => Err(self
+                .failed(Class::Unknown, "be told")
+                .because(Said { status: format!("openclaw {what}: {status}"), output })
+                .help("run it by hand as the gateway's user and mend it, then `keyroll resume`")),
+        }
+    }
+
+    /// Whose installation it is, where that is not keyroll's own user: nothing of it is run with more rights.
+    fn user(&self) -> Result<Option<User>, Failure> {
+        let failed = || self.failed(Class::Permanent, "be told");
+        let owner = self.state.metadata().map_err(|error| question(failed()).because(error))?.uid();
+        match geteuid() {
+            own if own.as_raw() == owner => Ok(None),
+            own if own.is_root() => User::of_uid(owner).map(Some),
+            _ => Err(failed()
+                .because(format!("{} belongs to user {owner}", self.state.display()))
+                .help("run keyroll as that user, or as root")),
+        }
+    }
+
+    fn failed(&self, class: Class, verb: &str) -> Failure {
+        Failure::new(class, "K0440", format!("see OpenClaw in {} {verb}", self.state.display()))
+    }
+}
+
+fn unknown(failure: Failure) -> Failure {
+    Failure { class: Class::Unknown, ..failure }
+}

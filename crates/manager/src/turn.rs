@@ -1,0 +1,79 @@
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use keyroll_agents::OpenClawHome;
+use keyroll_port::{Class, Failure};
+
+use crate::CheckAnswer;
+use crate::http::Url;
+
+/// What is asked of the model. It costs a call.
+const QUESTION: &str = "Answer with the one word: ready";
+
+/// One turn of an agent, pinned to one model: a turn with its own choice would be answered by a fallback, and prove nothing
+/// of this one. Each begins a session of its own, and nothing of it is kept but what the agent itself keeps.
+///
+/// Source: in 2026.9.6 a model that the caller names has no fallbacks (`x-openclaw-model`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Turn {
+    /// The state folder of the installation.
+    pub state: std::path::PathBuf,
+    /// `provider/model`.
+    pub model: String,
+    /// Which agent; its default one where none is named.
+    pub agent: Option<String>,
+}
+
+impl Turn {
+    /// Asks once.
+    ///
+    /// # Errors
+    /// `K0442`: it cannot be asked for.
+    pub(crate) fn ask(&self, deadline: Instant) -> Result<CheckAnswer, Failure> {
+        let home = OpenClawHome::at(&self.state);
+        let failed = || {
+            let what = format!("ask OpenClaw in {} for a turn with {}", self.state.display(), self.model);
+            Failure::new(Class::Permanent, "K0442", what)
+        };
+        let settings = home.settings().map_err(|error| failed().because(error.to_string()))?;
+        if !settings.answers_http {
+            return Err(failed()
+                .because("its gateway answers no turns over HTTP")
+                .help("set gateway.http.endpoints.chatCompletions.enabled to true in openclaw.json"));
+        }
+        let Some(token) = settings.token() else {
+            return Err(failed()
+                .because("gateway.auth.token in its settings is no plain token")
+                .help("use `check.exec` with a command of your own, or let the gateway's token stand in openclaw.json"));
+        };
+        let url = format!("http://127.0.0.1:{}/v1/chat/completions", settings.port);
+        let url = Url::parse(&url).map_err(|why| failed().because(why))?;
+        let agent = self.agent.as_deref().unwrap_or("default");
+        let body = serde_json::json!({
+            "model": format!("openclaw/{agent}"),
+            "messages": [{ "role": "user", "content": QUESTION }],
+        });
+        let lines = format!("x-openclaw-model: {}\r\n", self.model);
+        let answer = match url.post_as(Some(token), &lines, body.to_string().as_bytes(), deadline) {
+            Ok(answer) => answer,
+            Err(why) => return Ok(CheckAnswer::Unknown(why)),
+        };
+        if answer.status == 200 {
+            return Ok(CheckAnswer::Passed);
+        }
+        Ok(CheckAnswer::Failed(format!("HTTP status {}{}", answer.status, self.left_alone(&home))))
+    }
+
+    /// Why nobody was asked, where that is so: the provider is left alone for a while, whatever its key is now.
+    fn left_alone(&self, home: &OpenClawHome) -> String {
+        let provider = self.model.split('/').next().unwrap_or_default();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let now = u64::try_from(now).unwrap_or(u64::MAX);
+        match home.cool_downs(provider, now) {
+            Ok(all) => all.first().map_or_else(String::new, |one| {
+                let left = one.until_unix_ms.saturating_sub(now) / 1_000;
+                format!("; it leaves {provider} alone for {left} s more ({})", one.reason)
+            }),
+            Err(why) => format!("; whether it leaves {provider} alone for a while is not visible: {why}"),
+        }
+    }
+}

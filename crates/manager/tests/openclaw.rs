@@ -1,0 +1,157 @@
+//! What a gateway that answers with success, and keeps its old key, is taken for. The program here says what OpenClaw
+//! 2026.9.6 was seen to say; the program itself is rotated in crates/cli/tests/openclaw.rs.
+
+// Helpers of tests may fail loudly.
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use keyroll_agents::AgentSlot;
+use keyroll_manager::{Agent, OpenClaw, Run, apply, instances};
+use keyroll_observe::process;
+use keyroll_port::{Class, Failure};
+use tempfile::TempDir;
+
+/// A state folder whose gateway is this test: it says that it is ready, and its program says `answer`.
+struct Scene {
+    folder: TempDir,
+    openclaw: OpenClaw,
+}
+
+impl Scene {
+    fn new(answer: &str) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                drop(stream.read(&mut [0; 1024]));
+                drop(stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\n{\"ready\":true}"));
+            }
+        });
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("claw");
+        fs::create_dir_all(state.join("tmp/openclaw-0")).unwrap();
+        let key = folder.path().join("p.key");
+        fs::write(&key, format!("sk-{}", std::process::id())).unwrap();
+        let settings = format!(
+            "{{\"gateway\":{{\"port\":{port}}},\"secrets\":{{\"providers\":{{\"one\":{{\"source\":\"file\",\
+             \"path\":\"{}\",\"mode\":\"singleValue\"}}}}}},\"models\":{{\"providers\":{{\"p\":{{\"apiKey\":\
+             {{\"source\":\"file\",\"provider\":\"one\",\"id\":\"value\"}}}}}}}}}}",
+            key.display()
+        );
+        fs::write(state.join("openclaw.json"), settings).unwrap();
+        let own = process(std::process::id()).unwrap().id;
+        let lock = format!(
+            "{{\"pid\":{},\"createdAt\":\"\",\"configPath\":\"\",\"startTime\":{}}}",
+            own.pid, own.start_ticks
+        );
+        fs::write(state.join("tmp/openclaw-0/gateway.state.lock"), lock).unwrap();
+        let program = folder.path().join("openclaw");
+        let script = format!("#!/bin/sh\necho \"$*\" >>{}/told\necho '{answer}'\n", folder.path().display());
+        fs::write(&program, script).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        let reads = vec![(key, AgentSlot::Whole)];
+        let openclaw = OpenClaw { state, provider: "p".to_owned(), program, start: None, reads };
+        Self { folder, openclaw }
+    }
+
+    fn run(&self) -> Run {
+        Run::Agent(Agent::OpenClaw(self.openclaw.clone()))
+    }
+
+    fn apply(&self) -> Result<String, Failure> {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        apply(&self.run(), None, deadline, &mut |_| {}).map(|applied| applied.done)
+    }
+
+    fn told(&self) -> String {
+        fs::read_to_string(self.folder.path().join("told")).unwrap_or_default()
+    }
+
+    fn state(&self, name: &str) -> PathBuf {
+        self.openclaw.state.join(name)
+    }
+}
+
+fn text(failure: &Failure) -> String {
+    let cause = failure.source.as_ref().map(ToString::to_string).unwrap_or_default();
+    format!("{} {} {cause}", failure.code, failure.attempted)
+}
+
+#[test]
+fn a_reload_counts_only_without_a_warning() {
+    let good = Scene::new("{\"ok\":true,\"warningCount\":0}");
+    assert_eq!(good.apply().unwrap(), "openclaw secrets reload: warningCount 0");
+    assert_eq!(good.told(), "secrets reload --json\n");
+    for answer in
+        ["{\"ok\":true,\"warningCount\":1}", "{\"ok\":false,\"warningCount\":0}", "Secrets reloaded."]
+    {
+        let failure = Scene::new(answer).apply().unwrap_err();
+        assert_eq!((failure.class, failure.code), (Class::Unknown, "K0440"), "{answer}: {}", text(&failure));
+    }
+}
+
+#[test]
+fn the_gateway_is_the_process_that_its_lock_names_and_that_began_then() {
+    let scene = Scene::new("");
+    let found = instances(&scene.run()).unwrap();
+    assert_eq!(found.len(), 1);
+    assert!(found[0].main && found[0].process.pid == std::process::id());
+    let own = process(std::process::id()).unwrap().id;
+    let other = format!("{{\"pid\":{},\"startTime\":{}}}", own.pid, own.start_ticks + 1);
+    fs::write(scene.state("tmp/openclaw-0/gateway.state.lock"), other).unwrap();
+    // Something listens at its port: that none runs is not what was seen.
+    assert_eq!(instances(&scene.run()).unwrap_err().code, "K0411");
+    fs::remove_file(scene.state("tmp/openclaw-0/gateway.state.lock")).unwrap();
+    assert_eq!(instances(&scene.run()).unwrap(), []);
+}
+
+#[test]
+fn a_key_that_is_taken_from_elsewhere_is_named_and_nothing_is_told() {
+    let mut scene = Scene::new("{\"ok\":true,\"warningCount\":0}");
+    assert!(Agent::OpenClaw(scene.openclaw.clone()).objections().is_empty());
+    scene.openclaw.reads = vec![(scene.state("openclaw.json"), AgentSlot::Whole)];
+    let failure = scene.apply().unwrap_err();
+    assert_eq!((failure.class, failure.code), (Class::Permanent, "K0441"), "{}", text(&failure));
+    assert!(text(&failure).contains("p.key"), "{}", text(&failure));
+    assert_eq!(Agent::OpenClaw(scene.openclaw.clone()).objections().len(), 1);
+    assert_eq!(scene.told(), "");
+}
+
+#[test]
+fn profiles_of_an_older_release_hold_everything_up() {
+    let scene = Scene::new("{\"ok\":true,\"warningCount\":0}");
+    fs::create_dir_all(scene.state("agents/main/agent")).unwrap();
+    fs::write(scene.state("agents/main/agent/auth-profiles.json"), "{}").unwrap();
+    let failure = scene.apply().unwrap_err();
+    assert_eq!((failure.class, failure.code), (Class::Permanent, "K0440"), "{}", text(&failure));
+    assert_eq!(scene.told(), "");
+}
+
+/// A new key would inherit it; the entries of others stay.
+#[test]
+fn a_cool_down_of_the_provider_is_ended_and_no_other_one() {
+    let scene = Scene::new("{\"ok\":true,\"warningCount\":0}");
+    let folder = scene.state("agents/main/agent");
+    fs::create_dir_all(&folder).unwrap();
+    let database = rusqlite::Connection::open(folder.join("openclaw-agent.sqlite")).unwrap();
+    let table = "CREATE TABLE auth_profile_state (state_key TEXT NOT NULL PRIMARY KEY, state_json TEXT NOT NULL, \
+                 updated_at INTEGER NOT NULL) STRICT";
+    database.execute(table, []).unwrap();
+    let json = "{\"usageStats\":{\"inline-api-key:p\":{\"disabledUntil\":9e15,\"disabledReason\":\"billing\"},\
+                \"inline-api-key:q\":{\"disabledUntil\":9e15}},\"order\":[1]}";
+    database.execute("INSERT INTO auth_profile_state VALUES ('primary', ?1, 1)", [json]).unwrap();
+    scene.apply().unwrap();
+    assert_eq!(scene.told(), "secrets reload --json\nsecrets reload --json\n", "it looks again");
+    let now: String =
+        database.query_row("SELECT state_json FROM auth_profile_state", [], |row| row.get(0)).unwrap();
+    assert!(
+        !now.contains("inline-api-key:p") && now.contains("inline-api-key:q") && now.contains("[1]"),
+        "{now}"
+    );
+}

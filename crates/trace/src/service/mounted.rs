@@ -1,0 +1,84 @@
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use keyroll_leak::names_a_secret;
+use keyroll_manager::{ContainerSources, Variables};
+use keyroll_observe::shown;
+
+use super::around::Around;
+use super::env_file;
+use super::source::{Entry, Source};
+
+/// The largest mounted file that is taken for one value, bytes: a private key with its certificates.
+const BYTES_MAX: usize = 64 * 1024;
+
+/// The most files that the variables of one container name.
+const NAMED_MAX: usize = 64;
+
+/// Where docker and compose put secrets. Source: docs.docker.com/compose, "Secrets".
+const SECRETS: &str = "/run/secrets";
+
+/// The files of a container as its program finds them.
+pub(super) struct Inside<'a> {
+    given: &'a Variables,
+    mounts: &'a [(PathBuf, PathBuf)],
+    /// Its own files, where it runs.
+    root: Option<PathBuf>,
+}
+
+impl<'a> Inside<'a> {
+    pub(super) fn of(one: &ContainerSources, given: &'a Variables, mounts: &'a [(PathBuf, PathBuf)]) -> Self {
+        let root = Path::new("/proc").join(one.pid.to_string()).join("root");
+        Self { given, mounts, root: Some(root).filter(|_| one.runs && one.pid > 0) }
+    }
+
+    /// Where a path of the container stands on this machine, and whether it is mounted.
+    fn here(&self, there: &Path) -> Option<(PathBuf, bool)> {
+        let over = self.mounts.iter().filter(|(_, mount)| there.starts_with(mount));
+        let deepest = over.max_by_key(|(_, mount)| mount.components().count());
+        if let Some((here, mount)) = deepest {
+            let rest = there.strip_prefix(mount).ok()?;
+            return Some((if rest.as_os_str().is_empty() { here.clone() } else { here.join(rest) }, true));
+        }
+        Some((self.root.as_ref()?.join(there.strip_prefix("/").ok()?), false))
+    }
+
+    /// The files that are values: those that are mounted alone, and those that a variable names (`DB_PASSWORD_FILE`).
+    fn files(&self) -> BTreeMap<&'a Path, Option<&'a str>> {
+        let mut all: BTreeMap<&Path, Option<&str>> =
+            self.mounts.iter().map(|(_, there)| (there.as_path(), None)).collect();
+        let named = self.given.iter().filter_map(|(name, value)| {
+            let what = name.strip_suffix("_FILE").or_else(|| name.strip_suffix("_file"))?;
+            let path = Path::new(std::str::from_utf8(value.expose()).ok()?);
+            let meant = names_a_secret(what) || path.starts_with(SECRETS);
+            (meant && path.is_absolute()).then_some((path, Some(name.as_str())))
+        });
+        all.extend(named.take(NAMED_MAX));
+        all
+    }
+}
+
+/// Files that are one value each, under the name that they have in the container.
+pub(super) fn mounted(around: &Around<'_>, inside: &Inside<'_>) -> Vec<Source> {
+    let mut all = Vec::new();
+    for (there, named) in inside.files() {
+        let Some((here, is_mounted)) = inside.here(there) else { continue };
+        let Ok(file) = env_file::read(&here) else { continue };
+        let value = env_file::whole(&file);
+        let called = there.file_name().unwrap_or_default().to_string_lossy();
+        let secret = named.is_some() || there.starts_with(SECRETS) || around.is_secret(&called, &value);
+        if !secret || value.is_empty() || value.len() > BYTES_MAX {
+            continue;
+        }
+        let mut what = format!("{} mounted at {}", shown(&here), shown(there));
+        if !is_mounted {
+            what = format!("{} of the container itself", shown(there));
+        }
+        if let Some(variable) = named {
+            what = format!("{what}, which {variable} names");
+        }
+        let name = there.to_string_lossy().into_owned();
+        all.push(Source::of_file(what, &here).with(name, Entry { secret: true, ..Entry::at(1, value) }));
+    }
+    all
+}

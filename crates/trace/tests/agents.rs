@@ -1,0 +1,196 @@
+//! Programs whose own files say where their keys are, from files made to their documented formats: which copy wins, what is
+//! a decoy, and what cannot be read.
+
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a broken step is a failed test"
+)]
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use keyroll_secret::{FingerprintKey, SecretBytes};
+use keyroll_testkit::{TempDir, alphanumeric};
+use keyroll_trace::{Chain, Keeper, Managers, Options, Service, Standing, Survey, survey_with};
+use rusqlite::Connection;
+
+/// How long anything that must come may take.
+const TIME_MAX: Duration = Duration::from_secs(100);
+
+struct Home(TempDir);
+
+impl Home {
+    fn new() -> Self {
+        Self(TempDir::new().unwrap())
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().canonicalize().unwrap().join(name)
+    }
+
+    fn put(&self, name: &str, text: &str) {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    fn survey(&self) -> Survey {
+        let options = Options { roots: vec![self.0.path().canonicalize().unwrap()], wait: TIME_MAX };
+        survey_with(&options, &Managers::default(), FingerprintKey::new(&[7; 32]), Vec::new()).unwrap()
+    }
+
+    /// A program that stays, under the name of one that is known.
+    fn start(&self, name: &str, words: &[&str], with: &[(&str, &str)]) -> Running {
+        let program = format!("bin/{name}");
+        self.put(&program, "import time\nopen('started', 'w').close()\ntime.sleep(100000)\n");
+        let mut command = Command::new("python3");
+        command.arg(self.path(&program)).args(words).current_dir(self.path(""));
+        command.envs(with.iter().copied()).env("HOME", self.path(""));
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
+        let until = Instant::now() + TIME_MAX;
+        while !self.path("started").exists() {
+            assert!(Instant::now() < until, "{name} never began");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Running(child)
+    }
+}
+
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn value() -> String {
+    format!("sk-{}", alphanumeric(40))
+}
+
+fn service<'a>(survey: &'a Survey, name: &str) -> &'a Service {
+    let names: Vec<&String> = survey.services.iter().map(|one| &one.name).collect();
+    survey
+        .services
+        .iter()
+        .find(|one| one.name.starts_with(name))
+        .unwrap_or_else(|| panic!("{name}: {names:?}"))
+}
+
+/// Each link's standing and whether it holds this value.
+fn told(survey: &Survey, chain: &Chain, value: &str) -> Vec<(Standing, bool)> {
+    let known = survey.values.of(&SecretBytes::from(value.to_owned()));
+    chain.links.iter().map(|link| (link.standing, link.value.is_some() && link.value == known)).collect()
+}
+
+#[test]
+fn what_agents_keep_is_found_where_they_keep_it() {
+    let home = Home::new();
+    let (anthropic, token, openai, hermes, sealed, web) =
+        (value(), value(), value(), value(), value(), value());
+    home.put(
+        ".claude/settings.json",
+        &format!(
+            "{{\"env\": {{\n\"ANTHROPIC_API_KEY\": \"{anthropic}\", \"ANTHROPIC_AUTH_TOKEN\": \"{token}\"}}}}"
+        ),
+    );
+    home.put(".codex/auth.json", &format!("{{\"OPENAI_API_KEY\": \"{openai}\", \"tokens\": null}}"));
+    home.put(".hermes/.env", &format!("OPENROUTER_API_KEY={hermes}\n"));
+    fs::create_dir_all(home.path(".n8n")).unwrap();
+    let database = Connection::open(home.path(".n8n/database.sqlite")).unwrap();
+    let table = "CREATE TABLE credentials_entity (id varchar(36) PRIMARY KEY, name varchar(128), data text, type varchar(128));";
+    database.execute_batch(table).unwrap();
+    database
+        .execute("INSERT INTO credentials_entity VALUES ('a', 'mine', ?1, 'openAiApi')", [&sealed])
+        .unwrap();
+    drop(database);
+    fs::create_dir_all(home.path(".open-webui")).unwrap();
+    let database = Connection::open(home.path(".open-webui/webui.db")).unwrap();
+    database.execute_batch("CREATE TABLE config (id INTEGER PRIMARY KEY, data JSON NOT NULL)").unwrap();
+    let data = format!("{{\"openai\": {{\"api_base_urls\": [\"x\"], \"api_keys\": [\"{web}\"]}}}}");
+    database.execute("INSERT INTO config VALUES (1, ?1)", [&data]).unwrap();
+    drop(database);
+    let survey = home.survey();
+    for (name, key, held) in [
+        ("Claude Code", "ANTHROPIC_AUTH_TOKEN", &token),
+        ("Codex", "OPENAI_API_KEY", &openai),
+        ("Hermes", "OPENROUTER_API_KEY", &hermes),
+        ("Open WebUI", "openai.api_keys.0", &web),
+    ] {
+        let found = service(&survey, &format!("{name} of "));
+        assert_eq!(found.keeper, Keeper::Agent);
+        let names: Vec<&String> = found.chains.iter().map(|chain| &chain.name).collect();
+        let chain = found.chain(key).unwrap_or_else(|| panic!("{name}: {names:?}"));
+        assert_eq!(told(&survey, chain, held), [(Standing::Wins, true)], "{chain:?}");
+    }
+    // A bearer token wins over a key, wherever the two stand.
+    let shadowed = service(&survey, "Claude Code of ").chain("ANTHROPIC_API_KEY").unwrap();
+    assert_eq!(told(&survey, shadowed, &anthropic), [(Standing::Shadowed, true)], "{shadowed:?}");
+    // What is encrypted is named.
+    let named = survey.unseen.iter().find(|one| one.what.contains("database.sqlite, of n8n"));
+    assert_eq!(named.map(|one| one.reason.as_str()), Some("it is encrypted"), "{:?}", survey.unseen);
+}
+
+#[test]
+fn a_session_that_runs_takes_its_settings_before_what_it_was_started_with() {
+    let home = Home::new();
+    let (exported, set) = (value(), value());
+    home.put(".claude/settings.json", &format!("{{\"env\": {{\"ANTHROPIC_API_KEY\": \"{set}\"}}}}"));
+    let session = home.start("claude", &[], &[("ANTHROPIC_API_KEY", &exported)]);
+    let survey = home.survey();
+    let found = service(&survey, &format!("Claude Code {}", session.0.id()));
+    assert_eq!(found.keeper, Keeper::Agent);
+    assert!(found.processes.iter().any(|one| one.pid == session.0.id()));
+    let chain = found.chain("ANTHROPIC_API_KEY").unwrap();
+    assert_eq!(told(&survey, chain, &set)[0], (Standing::Wins, true), "{chain:?}");
+    let decoy = chain.links.iter().find(|link| link.what.contains("was started with")).expect("its start");
+    assert_eq!(decoy.standing, Standing::Shadowed, "{chain:?}");
+    assert!(survey.services.iter().all(|one| !one.name.starts_with("Claude Code of")), "told once");
+}
+
+/// The key in `.env` is new, and the proxy was started with the old one: the file is a decoy.
+#[test]
+fn the_overridden_key_of_a_proxy_is_named() {
+    let home = Home::new();
+    let (old, new, literal, set) = (value(), value(), value(), value());
+    let models = format!(
+        "model_list:\n- {{model_name: a, litellm_params: {{model: openai/x, api_key: os.environ/ONE_API_KEY}}}}\n\
+         - {{model_name: b, litellm_params: {{model: openai/x, api_key: {literal}}}}}\n\
+         - {{model_name: c, litellm_params: {{model: openai/x, api_key: os.environ/TWO_API_KEY}}}}\n\
+         environment_variables:\n  TWO_API_KEY: {set}\n"
+    );
+    home.put("config.yaml", &models);
+    home.put(".env", &format!("ONE_API_KEY={new}\nTWO_API_KEY={new}\n"));
+    let proxy = home.start("litellm", &["--config", "config.yaml", "--port", "1"], &[("ONE_API_KEY", &old)]);
+    let survey = home.survey();
+    let its = |one: &&Service| one.processes.iter().any(|process| process.pid == proxy.0.id());
+    let found = survey.services.iter().find(its).expect("the proxy");
+    let chain = found.chain("ONE_API_KEY").unwrap();
+    // What starts it is not known: whether the next start brings the old key again neither.
+    let [(Standing::NotVisible(_), false), (file, true)] = told(&survey, chain, &new)[..] else {
+        panic!("{chain:?}");
+    };
+    assert!(matches!(file, Standing::Shadowed | Standing::Wins), "{chain:?}");
+    assert!(told(&survey, chain, &old)[0].1);
+    assert_eq!(chain.next(), None);
+    assert!(chain.links[1].seems.as_deref().is_some_and(|seems| seems.contains("SIGHUP")), "{chain:?}");
+    let chain = found.chain("TWO_API_KEY").unwrap();
+    assert_eq!(told(&survey, chain, &set)[0], (Standing::Wins, true), "{chain:?}");
+    assert_eq!(told(&survey, chain, &new).last(), Some(&(Standing::Shadowed, true)), "{chain:?}");
+    let chain = found.chain("model_list.1.litellm_params.api_key").unwrap();
+    assert_eq!(told(&survey, chain, &literal), [(Standing::Wins, true)], "{chain:?}");
+    drop(proxy);
+    // Without the variable in its environment the file wins.
+    fs::remove_file(home.path("started")).unwrap();
+    let proxy = home.start("litellm", &["--config=config.yaml"], &[]);
+    let survey = home.survey();
+    let its = |one: &&Service| one.processes.iter().any(|process| process.pid == proxy.0.id());
+    let chain = survey.services.iter().find(its).expect("the proxy").chain("ONE_API_KEY").unwrap();
+    assert_eq!(told(&survey, chain, &new), [(Standing::Wins, true)], "{chain:?}");
+}
