@@ -113,8 +113,21 @@ fn managers() -> Result<(), String> {
 
 /// Every source from which an agent takes its key, with the agent itself.
 fn agents() -> Result<(), String> {
-    let words =
-        ["KEYROLL_AGENTS=full", "cargo", "test", "-p", "keyroll", "--test", "openclaw", "--", "--nocapture"];
+    let words = [
+        "KEYROLL_AGENTS=full",
+        "cargo",
+        "test",
+        "-p",
+        "keyroll",
+        "--test",
+        "openclaw",
+        "--test",
+        "litellm",
+        "--",
+        "--nocapture",
+        "--test-threads",
+        "1",
+    ];
     run("env", &words)
 }
 

@@ -55,9 +55,9 @@ fn given(folder: &Path, arguments: &[&str], stdin: &str) -> Output {
 }
 
 #[test]
-fn init_writes_what_is_accepted_and_never_over_anything() {
+fn an_empty_beginning_is_accepted_and_written_over_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let run = || keyroll(folder.path()).arg("init").output().unwrap();
+    let run = || keyroll(folder.path()).args(["init", "--empty"]).output().unwrap();
     assert_eq!(run().status.code(), Some(0));
     let listed = keyroll(folder.path()).args(["--state", "s", "secret", "list"]).output().unwrap();
     assert_eq!(listed.status.code(), Some(0), "{}", text(&listed));

@@ -14,10 +14,19 @@
     reason = "a broken step is a failed test"
 )]
 
+#[path = "hostile/ran.rs"]
+mod ran;
+#[path = "hostile/scene.rs"]
+mod scene;
+#[path = "hostile/worker.rs"]
+mod worker;
+
 #[path = "scenes/containers.rs"]
 mod containers;
 #[path = "scenes/kept.rs"]
 mod kept;
+#[path = "scenes/rotated.rs"]
+mod rotated;
 #[path = "scenes/score.rs"]
 mod score;
 #[path = "scenes/shells.rs"]
@@ -31,6 +40,12 @@ mod units;
 
 use stage::Stage;
 use truth::Truth;
+
+/// The part that this program plays when it was started as one.
+#[test]
+fn part() {
+    worker::play();
+}
 
 /// Everything on this machine, looked at once: scripts, managers, containers.
 #[test]
@@ -59,4 +74,10 @@ fn units_are_judged_by_what_systemd_would_start() {
     score::every_cause_is_named(&[host.root(), "/etc/systemd/system".into()], &all, &|words| {
         host.keyroll(words)
     });
+}
+
+/// A rotation that meets one of the causes comes out right or refuses; until it is mended both keys work.
+#[test]
+fn a_rotation_that_meets_a_cause_comes_out_right_or_refuses() {
+    rotated::all();
 }

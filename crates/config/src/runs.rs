@@ -186,22 +186,7 @@ impl Runs {
             (None, Some(state)) => return Self::build_openclaw(state, shape, folder),
             (None, None) => {}
         }
-        let chosen = [
-            runs.compose.is_some(),
-            runs.restart.is_some(),
-            runs.signal.is_some(),
-            runs.rereads.is_some(),
-            runs.unit.is_some(),
-            runs.timer.is_some(),
-            runs.at_rest.is_some(),
-            runs.supervisor.is_some(),
-            runs.pm2.is_some(),
-            runs.exec.is_some(),
-            runs.master.is_some(),
-            runs.cron.is_some(),
-            runs.litellm.is_some(),
-        ];
-        if chosen.iter().filter(|chosen| **chosen).count() != 1 {
+        if runs.forms() != 1 {
             return Err(wrong(
                 "`runs` needs exactly one of `restart`, `signal`, `rereads`, `unit`, `timer`, `compose`, `container`, \
                  `at_rest`, `supervisor`, `pm2`, `exec`, `master`, `cron`, `litellm`, `openclaw`",

@@ -318,6 +318,30 @@ pub(crate) struct RunsShape {
     pub(crate) drain: Option<At<String>>,
 }
 
+impl RunsShape {
+    /// How many of the forms stand there that say by themselves what runs; one must.
+    pub(crate) fn forms(&self) -> usize {
+        [
+            self.compose.is_some(),
+            self.restart.is_some(),
+            self.signal.is_some(),
+            self.rereads.is_some(),
+            self.unit.is_some(),
+            self.timer.is_some(),
+            self.at_rest.is_some(),
+            self.supervisor.is_some(),
+            self.pm2.is_some(),
+            self.exec.is_some(),
+            self.master.is_some(),
+            self.cron.is_some(),
+            self.litellm.is_some(),
+        ]
+        .into_iter()
+        .filter(|there| *there)
+        .count()
+    }
+}
+
 /// One copy. `env_file` with `variable`, or `file` (the whole file), or `file` with `format` and `at`, or `file` with
 /// `template`.
 #[derive(Debug, Deserialize, JsonSchema)]

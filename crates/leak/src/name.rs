@@ -1,5 +1,5 @@
 /// The last words of a name that say: here stands a secret.
-const LAST: [&[&str]; 22] = [
+const LAST: [&[&str]; 23] = [
     &["api", "key"],
     &["apikey"],
     &["access", "key"],
@@ -12,6 +12,8 @@ const LAST: [&[&str]; 22] = [
     &["account", "key"],
     &["salt", "key"],
     &["auth", "key"],
+    // Of a kubeconfig.
+    &["key", "data"],
     &["token"],
     &["secret"],
     &["password"],
@@ -65,6 +67,10 @@ pub fn names_a_secret(name: &str) -> bool {
     let mut words = words(name);
     while words.last().is_some_and(|last| comes_after(last)) {
         words.pop();
+    }
+    // What is there already: `existingSecret` of a Helm chart names it.
+    if words.first().is_some_and(|first| first == "existing") {
+        return false;
     }
     if words.last().is_some_and(|last| ABOUT.contains(&last.as_str())) {
         return false;
@@ -173,6 +179,8 @@ mod tests {
             "API_KEY_ID",
             "COMPASS",
             "max_tokens",
+            "existingSecret",
+            "LoadCredential",
             "PWD",
             "OLDPWD",
             "",

@@ -79,7 +79,7 @@ const PUBLIC: [&str; 7] = [
 /// Words before what is sent in a header.
 const SCHEMES: [&str; 4] = ["bearer ", "basic ", "token ", "bot "];
 
-const REFERENCES: [&str; 54] = [
+const REFERENCES: [&str; 58] = [
     "${",
     "$(",
     "$env:",
@@ -88,6 +88,10 @@ const REFERENCES: [&str; 54] = [
     "%(",
     "%env(",
     "#{",
+    "%{",
+    "((",
+    "[[",
+    "$__",
     "@@",
     "os.environ",
     "os.getenv",
@@ -169,7 +173,7 @@ const PLACEHOLDER_WORDS: [&str; 10] =
     ["todo", "tbd", "dummy", "fake", "sample", "paste", "xxxx", "notset", "redacted", "placeholder"];
 
 /// What stands for the whole of a value.
-const WHOLE: [&str; 14] = [
+const WHOLE: [&str; 18] = [
     "undefined",
     "required",
     "optional",
@@ -184,6 +188,10 @@ const WHOLE: [&str; 14] = [
     "not_set",
     "not set",
     "no-secret",
+    "same-origin",
+    "generate",
+    "automatic",
+    "external",
 ];
 
 /// Why a value under a secret's name is no secret, or nothing where it may be one.
@@ -197,7 +205,7 @@ pub fn no_secret(value: &[u8]) -> Option<NoSecret> {
     if SEALED.iter().any(|start| small.starts_with(start)) {
         return Some(NoSecret::Sealed);
     }
-    if HASHES.iter().any(|start| small.starts_with(start)) || is_md5(&small) {
+    if HASHES.iter().any(|start| small.starts_with(start)) || is_md5(&small) || is_verifier(&small) {
         return Some(NoSecret::Hash);
     }
     if REFERENCES.iter().any(|start| small.starts_with(start)) || is_marked(text) || is_expression(text) {
@@ -252,17 +260,21 @@ fn without_scheme(text: &str) -> &str {
     text.get(scheme..).unwrap_or_default().trim_start()
 }
 
-/// `$NAME`, `$NAME/file`, `$section::NAME`, `%NAME%`, `@NAME@`, `@NAME`, `__NAME__`, `{name}`, `[NAME]`.
+/// `$NAME`, `$NAME/file`, `$section::NAME`, `%NAME%`, `@NAME@`, `@NAME`, `__NAME__`, `{name}`, `[NAME]`, `:name`.
 fn is_marked(text: &str) -> bool {
     let between = |open: &str, close: &str| text.strip_prefix(open).and_then(|rest| rest.strip_suffix(close));
     let variable = |name: &str| {
         name.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_' || byte.is_ascii_digit())
     };
+    // Of a statement.
+    let small = |name: &str| name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    let bound = between(":", "").is_some_and(|name| small(name) && names_a_secret(name));
     let marks = [("$", ""), ("%", "%"), ("@", "@"), ("@", ""), ("__", "__"), ("{", "}"), ("[", "]")];
     let rest = text.strip_prefix('$');
     let below = rest.and_then(|rest| rest.split_once('/').or_else(|| rest.split_once("::")));
     let first = text.strip_prefix('{').and_then(|rest| rest.split_once('}'));
-    below.or(first).is_some_and(|(name, _)| is_word(name))
+    bound
+        || below.or(first).is_some_and(|(name, _)| is_word(name))
         || marks.iter().any(|(open, close)| {
             let named = |name: &str| is_word(name) && (matches!(*open, "$" | "{") || variable(name));
             between(open, close).is_some_and(named)
@@ -295,6 +307,12 @@ fn is_expression(text: &str) -> bool {
 fn is_md5(small: &str) -> bool {
     let digits = small.strip_prefix("md5").unwrap_or_default();
     digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// A line of `htpasswd`: the user before what the password is checked with.
+fn is_verifier(small: &str) -> bool {
+    let behind = small.split_once(':').map_or("", |(_, behind)| behind);
+    behind.starts_with(['$', '{']) && HASHES.iter().any(|start| behind.starts_with(start))
 }
 
 fn is_placeholder(small: &str) -> bool {
@@ -353,11 +371,13 @@ fn is_path(text: &str) -> bool {
     }
     let rooted = ["/", "./", "../", "~/"].iter().any(|start| text.starts_with(start));
     let class = |byte: u8| (byte.is_ascii_lowercase(), byte.is_ascii_uppercase(), byte.is_ascii_digit());
-    let change = |pair: &&[u8]| matches!(pair, [one, two] if class(*one) != class(*two));
+    let in_word = |byte: &u8| byte.is_ascii_alphanumeric();
+    let change =
+        |pair: &&[u8]| matches!(pair, [one, two] if class(*one) != class(*two)) && pair.iter().all(in_word);
     let changes = |part: &str| part.as_bytes().windows(2).filter(change).count();
     // Neither alphabet of base64 has both.
     let named = text.contains(['.', '_', '-']) && text.get(1..).is_some_and(|rest| rest.contains('/'));
-    rooted && (named || text.split('/').all(|part| changes(part) * 3 <= part.len() + 3))
+    rooted && (named || text.split('/').all(|part| changes(part) * 4 <= part.len() + 8))
 }
 
 /// An address without a login.

@@ -39,6 +39,8 @@ pub struct Rules {
     /// The beginnings of all rules, each with its rule.
     begins: AhoCorasick,
     of_begin: Vec<usize>,
+    /// The rules whose values may begin with a byte, for each byte.
+    of_byte: Vec<Vec<usize>>,
 }
 
 #[derive(Deserialize)]
@@ -81,7 +83,14 @@ impl Rules {
             all.iter().enumerate().flat_map(|(index, rule)| rule.begins.iter().map(move |_| index)).collect();
         let begins = AhoCorasick::new(all.iter().flat_map(|rule| &rule.begins));
         let begins = begins.map_err(|error| RuleError { file: "all".to_owned(), why: error.to_string() })?;
-        Ok(Self { all, begins, of_begin })
+        let may = |rule: &Rule, byte: u8| {
+            rule.begins.is_empty() || rule.begins.iter().any(|begin| begin.bytes().next() == Some(byte))
+        };
+        let of_byte = (0..=u8::MAX).map(|byte| {
+            all.iter().enumerate().filter(|(_, rule)| may(rule, byte)).map(|(index, _)| index).collect()
+        });
+        let of_byte = of_byte.collect();
+        Ok(Self { all, begins, of_begin, of_byte })
     }
 
     /// All of them.
@@ -111,7 +120,9 @@ impl Rules {
         let begins = |rule: &&Rule| {
             rule.begins.is_empty() || rule.begins.iter().any(|begin| value.starts_with(begin.as_bytes()))
         };
-        self.all.iter().filter(begins).find(|rule| rule.is(value))
+        let first = usize::from(*value.first()?);
+        let may = self.of_byte.get(first)?.iter().filter_map(|index| self.all.get(*index));
+        may.filter(begins).find(|rule| rule.is(value))
     }
 }
 

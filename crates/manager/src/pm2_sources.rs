@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use keyroll_observe::{Listing, Process, ProcessId, read_small};
+use keyroll_observe::{Listing, Process, ProcessId, read_small, within};
 use keyroll_port::{Class, Failure};
 use keyroll_secret::SecretBytes;
 use serde::Deserialize;
@@ -16,7 +16,8 @@ use serde_json::value::RawValue;
 
 use crate::brings::{Hidden, Variables};
 
-/// How long the daemon may take between two parts of its answer.
+/// How long the daemon may take for its answer, and between two parts of it.
+const ASK_WAIT: Duration = Duration::from_secs(10);
 const ANSWER_WAIT: Duration = Duration::from_secs(5);
 
 /// The longest answer, and the longest dump, bytes: hundreds of apps with their whole environments.
@@ -67,7 +68,11 @@ impl Pm2Daemon {
     /// # Errors
     /// `K0432`: it does not answer, or in another form.
     pub fn apps(&self) -> Result<Vec<Pm2App>, Failure> {
-        let answer = self.ask().map_err(|error| self.failed().because(error))?;
+        // A socket can block for ever, and a daemon may send its answer byte by byte.
+        let daemon = self.clone();
+        let asked = within(ASK_WAIT, move || daemon.ask());
+        let answer = asked.map_err(|_| self.failed().because("it does not answer"))?;
+        let answer = answer.map_err(|error| self.failed().because(error))?;
         apps_in(&answer).ok_or_else(|| self.failed().because("its answer has another form"))
     }
 

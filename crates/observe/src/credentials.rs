@@ -1,6 +1,7 @@
 //! What systemd gave a service as credentials: files that stay as they were at its start, as its environment does.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path};
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use zeroize::Zeroizing;
 use crate::environment::ENVIRONMENT_STEP_MS_MAX;
 use crate::proc::{ProcFolder, read_bounded};
 use crate::worker::read_each;
-use crate::{NotVisible, ProcessId, Variable};
+use crate::{NotVisible, ProcessId, Variable, started_unix_ms};
 
 /// The variable that names their folder, and where systemd makes it: `/run/credentials/UNIT`, for a user's service
 /// `/run/user/UID/credentials/UNIT`. Source: systemd.exec(5). A process could name any other folder there: it is not
@@ -22,11 +23,19 @@ const VARIABLE: &[u8] = b"CREDENTIALS_DIRECTORY=";
 const COUNT_MAX: usize = 256;
 const BYTES_MAX: usize = 1 << 20;
 
+/// How long after the start of a process what it was given may be written, milliseconds: systemd writes it when the
+/// process is there and before it executes the program.
+const WRITTEN_MS_MAX: u64 = 5_000;
+
 /// Its name, and what it holds.
 pub(crate) type Credential = (String, Zeroizing<Vec<u8>>);
 
 /// The credentials of a process with this environment; none where it names no folder of systemd's.
-pub(crate) fn credentials(folder: &ProcFolder, environment: &[u8]) -> Result<Vec<Credential>, NotVisible> {
+pub(crate) fn credentials(
+    process: &ProcessId,
+    folder: &ProcFolder,
+    environment: &[u8],
+) -> Result<Vec<Credential>, NotVisible> {
     let named = environment.split(|byte| *byte == 0).find_map(|entry| entry.strip_prefix(VARIABLE));
     let Some(below) = named.and_then(|path| std::str::from_utf8(path).ok()).and_then(of_systemd) else {
         return Ok(Vec::new());
@@ -42,6 +51,7 @@ pub(crate) fn credentials(folder: &ProcFolder, environment: &[u8]) -> Result<Vec
         Err(rustix::io::Errno::NOENT) => return Ok(Vec::new()),
         Err(error) => return Err(NotVisible::of(error)),
     };
+    let started = started_unix_ms(process)?;
     let mut found = Vec::new();
     for entry in Dir::read_from(&place).map_err(NotVisible::of)? {
         let entry = entry.map_err(NotVisible::of)?;
@@ -54,11 +64,21 @@ pub(crate) fn credentials(folder: &ProcFolder, environment: &[u8]) -> Result<Vec
         }
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let mut file = openat(&place, name, flags, Mode::empty()).map(File::from).map_err(NotVisible::of)?;
-        if file.metadata().is_ok_and(|meta| meta.is_file()) {
+        let meta = file.metadata().map_err(|error| NotVisible::of_io(&error))?;
+        if meta.is_file() {
+            // One that a restart left behind sees what the next start was given.
+            if later(&meta, started) {
+                return Err(NotVisible::Newer);
+            }
             found.push((name.to_owned(), Zeroizing::new(read_bounded(&mut file, BYTES_MAX)?)));
         }
     }
     Ok(found)
+}
+
+fn later(meta: &Metadata, started: u64) -> bool {
+    let changed = u64::try_from(meta.ctime()).unwrap_or(0).saturating_mul(1_000);
+    changed > started.saturating_add(WRITTEN_MS_MAX)
 }
 
 /// The path below the root, where it is one of systemd's.
@@ -85,7 +105,7 @@ pub fn credential_has(process: &ProcessId, name: &str, value: &SecretBytes) -> R
     let read = |process: &ProcessId| {
         let folder = ProcFolder::open_exact(process)?;
         let environment = Zeroizing::new(folder.read("environ", crate::environment::ENVIRONMENT_BYTES_MAX)?);
-        credentials(&folder, &environment)
+        credentials(process, &folder, &environment)
     };
     let mut found = Err(NotVisible::Stuck);
     read_each(&[*process], step, Instant::now() + step, read, &mut |_, answer| {
@@ -105,6 +125,14 @@ pub fn credential_has(process: &ProcessId, name: &str, value: &SecretBytes) -> R
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_written_long_after_the_start_was_given_to_another() {
+        let meta = tempfile::tempfile().unwrap().metadata().unwrap();
+        let now = u64::try_from(meta.ctime()).unwrap() * 1_000;
+        assert!(!later(&meta, now) && !later(&meta, now - WRITTEN_MS_MAX));
+        assert!(later(&meta, now - WRITTEN_MS_MAX - 1_000));
+    }
 
     #[test]
     fn only_folders_of_systemd_are_followed() {

@@ -210,10 +210,21 @@ pub(crate) fn ids_in(bytes: &[u8], needles: &dyn Search) -> BTreeSet<u32> {
 
 /// Credentials count as part of the environment that a service was started with.
 pub(crate) fn read_start(process: &ProcessId) -> Result<Start, NotVisible> {
-    let folder = ProcFolder::open_exact(process)?;
-    let environment = environment_of(&folder)?;
-    let credentials = credentials(&folder, &environment);
-    Ok(Start { environment, credentials, program: Program(folder.stat.image) })
+    let mut looks = 0;
+    loop {
+        let folder = ProcFolder::open_exact(process)?;
+        let environment = environment_of(&folder)?;
+        let credentials = credentials(process, &folder, &environment);
+        let program = Program(folder.stat.image);
+        looks += 1;
+        // What is read of a process that executes another program meanwhile belongs to neither.
+        if !program.differs(Program(ProcFolder::open_exact(process)?.stat.image)) {
+            return Ok(Start { environment, credentials, program });
+        }
+        if looks == EXEC_LOOKS_MAX {
+            return Err(NotVisible::Stuck);
+        }
+    }
 }
 
 fn read_environment(process: &ProcessId) -> Result<Zeroizing<Vec<u8>>, NotVisible> {

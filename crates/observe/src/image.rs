@@ -83,8 +83,9 @@ fn inside(root: &Path, path: &Path) -> PathBuf {
     root.join(path.strip_prefix("/").unwrap_or(path))
 }
 
-/// The first argument that is no option, unless the program stands in the command line itself.
-fn script(process: &Process) -> Option<PathBuf> {
+/// The file that an interpreter runs by its command line: the first argument that is no option, unless the program stands in
+/// the command line itself.
+pub fn script(process: &Process) -> Option<PathBuf> {
     let mut found = None;
     process.args.any(|argument| {
         if NO_FILE.contains(&argument) {

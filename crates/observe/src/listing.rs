@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::proc::{ProcFolder, numbers_in};
 use crate::worker::read_each;
-use crate::{NotVisible, ProcessId, boot};
+use crate::{NotVisible, ProcessId, Program, boot};
 
 /// How many processes a listing holds at most.
 const PROCESSES_MAX: usize = 65_536;
@@ -64,6 +64,18 @@ impl Arguments {
         self.each().skip(1).any(predicate)
     }
 
+    /// Whether the process wrote over it to show a title, as far as that can be told: a title is a text with spaces in
+    /// the place of the program's name, or goes beyond its end. Source: proc_pid_cmdline(5).
+    pub fn overwritten(&self) -> bool {
+        let name = self.each().next().unwrap_or_default();
+        !self.0.is_empty() && (self.0.last() != Some(&0) || name.contains(&b' '))
+    }
+
+    /// What it shows instead.
+    pub fn title(&self) -> Option<&[u8]> {
+        self.each().next().filter(|_| self.overwritten())
+    }
+
     /// How many arguments there are behind the program's name.
     pub fn count(&self) -> usize {
         self.each().count().saturating_sub(1)
@@ -97,6 +109,8 @@ pub struct Process {
     pub cgroup: Option<String>,
     /// Forked, and no exec since: it holds what its parent had loaded.
     pub forked: bool,
+    /// The program whose command line this is.
+    pub program: Program,
 }
 
 impl Process {
@@ -158,6 +172,10 @@ pub fn processes(wait: Duration) -> Result<Listing, NotVisible> {
     if pid_hiding() {
         let reason = "/proc is mounted with hidepid: other users' processes are not listed".to_owned();
         listing.hidden.push(Hidden { pid: None, reason });
+    }
+    if within_namespace() {
+        let reason = "only this container, or PID namespace, was looked at: nothing outside of it is listed";
+        listing.hidden.push(Hidden { pid: None, reason: reason.to_owned() });
     }
     let step = Duration::from_millis(PROCESS_STEP_MS_MAX);
     read_each(&pids, step, deadline, read_process, &mut |pid, answer| match answer {
@@ -235,6 +253,7 @@ fn read_process(pid: &u32) -> Result<Option<Process>, NotVisible> {
         args: Arguments(Zeroizing::new(args)),
         cgroup: folder.read("cgroup", SMALL_BYTES_MAX).ok().and_then(|text| control_group(&text)),
         forked: folder.stat.forked_no_exec(),
+        program: Program(folder.stat.image),
     }))
 }
 
@@ -263,17 +282,38 @@ fn control_group(text: &[u8]) -> Option<String> {
     path_of(":").or_else(|| path_of("name=systemd:"))
 }
 
-/// Whether /proc hides other users' processes from this listing. Source: proc(5), `hidepid`.
+/// Whether this is not the machine's first PID namespace: what runs outside of it is not shown. Source: the number that
+/// the kernel gives the first (`PROC_PID_INIT_INO` of include/linux/proc_ns.h).
+fn within_namespace() -> bool {
+    const FIRST: &str = "pid:[4026531836]";
+    std::fs::read_link("/proc/self/ns/pid").is_ok_and(|link| link.as_os_str() != FIRST)
+}
+
+/// Whether this process may look into every other one (`CAP_SYS_PTRACE`, bit 19): from it nothing is hidden.
+fn sees_all() -> bool {
+    const PTRACE: u64 = 1 << 19;
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let held = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    held.and_then(|held| u64::from_str_radix(held.trim(), 16).ok()).is_some_and(|held| held & PTRACE != 0)
+}
+
+/// Whether /proc hides other users' processes from this listing: from all but those who may trace anybody and, where that is
+/// not all that counts, those of one group, root's own if none is named. Source: proc(5), `hidepid` and `gid`.
 fn pid_hiding() -> bool {
-    let root = rustix::process::geteuid().is_root();
     let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let hides = |line: &str| {
-        line.split_ascii_whitespace().nth(4) == Some("/proc")
-            && ["hidepid=2", "hidepid=invisible", "hidepid=4", "hidepid=ptraceable"]
-                .iter()
-                .any(|option| line.split([',', ' ']).any(|part| part == *option))
+    let groups = || {
+        let own = rustix::process::getgroups().unwrap_or_default().into_iter();
+        own.chain([rustix::process::getegid()]).map(rustix::process::Gid::as_raw)
     };
-    !root && mounts.lines().any(hides)
+    let hides = |line: &str| {
+        let options: Vec<&str> = line.split([',', ' ']).collect();
+        let any = |names: [&str; 2]| names.iter().any(|name| options.contains(name));
+        let named = options.iter().find_map(|option| option.strip_prefix("gid=")?.parse().ok());
+        let member = || groups().any(|group| group == named.unwrap_or(0));
+        any(["hidepid=4", "hidepid=ptraceable"]) || (any(["hidepid=2", "hidepid=invisible"]) && !member())
+    };
+    let of_proc = |line: &&str| line.split_ascii_whitespace().nth(4) == Some("/proc");
+    !sees_all() && mounts.lines().filter(of_proc).any(hides)
 }
 
 #[cfg(test)]
@@ -319,6 +359,17 @@ mod tests {
     }
 
     #[test]
+    fn a_title_is_told_from_a_command_line() {
+        let over = |line: &[u8]| Arguments(Zeroizing::new(line.to_vec())).overwritten();
+        for line in [&b"python3\0worker.py\0--key=a b\0\0"[..], b"sh\0-c\0echo a b\0", b"sleep\0", b""] {
+            assert!(!over(line), "{}", String::from_utf8_lossy(line));
+        }
+        for line in [&b"nginx: worker process\0\0\0"[..], b"php-fpm: pool www\0", b"title", b"a\0longer"] {
+            assert!(over(line), "{}", String::from_utf8_lossy(line));
+        }
+    }
+
+    #[test]
     fn an_executable_matches_by_path_or_by_name() {
         let process = Process { exe: Some("/usr/bin/python3.11".into()), ..sample() };
         assert!(process.runs(Path::new("python3.11")));
@@ -338,6 +389,7 @@ mod tests {
             args: Arguments::default(),
             cgroup: None,
             forked: false,
+            program: Program::default(),
         }
     }
 }

@@ -1,6 +1,10 @@
 /// The largest shared mapping that is read, bytes: shared memory of a service is small, mapped data files are not.
 const SHARED_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
+/// The largest mapping that its program closed to itself and that is looked through for pages, bytes: reserved addresses,
+/// of which a program may have a terabyte without a page behind them.
+const RESERVED_BYTES_MAX: u64 = 256 << 30;
+
 /// What a mapping is, those first in which a program most likely keeps a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
@@ -10,6 +14,8 @@ pub(crate) enum Kind {
     Anonymous,
     /// A writable private copy of a file's content.
     OfFile,
+    /// No file behind it, and closed to its own program: reserved, or a secret that is opened for each use.
+    Reserved,
     /// Shared with others.
     Shared,
 }
@@ -67,7 +73,14 @@ pub(crate) fn choose(line: &str) -> Option<Choice> {
     }
     // The rings of io_uring hold addresses and lengths of what a program sends, and nothing of it.
     let kernels = ["[vvar", "[vdso]", "[vsyscall]", "anon_inode:[io_uring]", "anon_inode:[perf_event]"];
-    if !read || kernels.iter().any(|own| name.starts_with(own)) {
+    if kernels.iter().any(|own| name.starts_with(own)) {
+        return Some(Choice::Leave);
+    }
+    if !read && private && !file {
+        let reserved = Region { kind: Kind::Reserved, ..region };
+        return Some(if size > RESERVED_BYTES_MAX { Choice::TooLarge(size) } else { Choice::Read(reserved) });
+    }
+    if !read {
         return Some(Choice::Leave);
     }
     if private {
@@ -96,7 +109,8 @@ mod tests {
         assert!(read("7f0000000000-7f0000021000 r--p 00000000 00:00 0 "));
         assert!(read("7f0000000000-7f0000021000 rw-p 00001000 08:01 1234       /usr/lib/libx.so"));
         assert!(leave("7f0000000000-7f0000021000 r-xp 00001000 08:01 1234       /usr/lib/libx.so"));
-        assert!(leave("7f0000000000-7f0000021000 ---p 00000000 00:00 0 "));
+        assert!(read("7f0000000000-7f0000021000 ---p 00000000 00:00 0 "));
+        assert!(leave("7f0000000000-7f0000021000 ---p 00001000 08:01 1234       /usr/lib/libx.so"));
         assert!(leave("7ffc3d5f0000-7ffc3d5f4000 r--p 00000000 00:00 0                  [vvar]"));
         assert!(leave("7f0000000000-7f0000001000 rw-s 00000000 00:0f 12         anon_inode:[io_uring]"));
         assert!(leave("7f0000000000-7f0000021000 r--s 00000000 08:01 99         /var/cache/big"));

@@ -4,15 +4,18 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
 
 use zeroize::Zeroizing;
 
-use crate::maps::{Choice, Region, choose};
+use crate::maps::{Choice, Kind, Region, choose};
 use crate::proc::ProcFolder;
 use crate::{NotVisible, ProcessId, Program};
 
 /// The largest /proc/PID/maps that is read, bytes.
-const MAPS_BYTES_MAX: usize = 32 * 1024 * 1024;
+pub(crate) const MAPS_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 /// How much is handed over at once, bytes: it fits into a core's cache.
 const PIECE_BYTES: usize = 1024 * 1024;
+
+/// How much of what is reserved is asked for at once, bytes: there are few pages in it.
+const RESERVED_STEP_BYTES: u64 = 64 << 20;
 
 /// How many buffers there are: one is filled while one is searched, and one waits.
 pub(crate) const BUFFERS_MAX: usize = 3;
@@ -81,7 +84,9 @@ pub(crate) fn read_memory(
         // The map was readable and the memory is not: this is the process's or the machine's own choice.
         let closed = |reason| if reason == NotVisible::Permission { NotVisible::NoPtrace } else { reason };
         let memory = folder.file("mem").map_err(closed)?;
-        Ok((maps, memory, folder.file("pagemap").ok(), folder.stat))
+        let pagemap = folder.file("pagemap").ok();
+        // Asked for last: a program that was executed meanwhile is told from the one that was looked for.
+        Ok((maps, memory, pagemap, ProcFolder::open_exact(process)?.stat))
     });
     let (maps, memory, pagemap, stat) = match opened {
         Ok(opened) => opened,
@@ -163,8 +168,15 @@ impl Reader<'_> {
     fn region(&mut self, region: &Region) -> bool {
         let mut address = region.start;
         while address < region.end {
-            let end = region.end.min(address.saturating_add(PIECE_BYTES as u64));
-            let runs = if region.private() { self.touched(address, end) } else { vec![(address, end)] };
+            let reserved = region.kind == Kind::Reserved;
+            let step = if reserved { RESERVED_STEP_BYTES } else { PIECE_BYTES as u64 };
+            let end = region.end.min(address.saturating_add(step));
+            let touched = if region.private() { self.touched(address, end) } else { None };
+            let runs = match touched {
+                Some(runs) => runs,
+                None if reserved => return self.gap(region.end - address, NotVisible::NoPtrace),
+                None => vec![(address, end)],
+            };
             for (start, end) in runs {
                 if end - start > self.left {
                     return self.gap(region.end - start, NotVisible::TooLarge);
@@ -220,13 +232,13 @@ impl Reader<'_> {
     }
 
     /// The parts of an address range that have pages, in memory or swapped out: bits 63 and 62 of each 64-bit entry of
-    /// /proc/PID/pagemap. Source: admin-guide/mm/pagemap.rst. All of it where the entries cannot be read.
-    fn touched(&mut self, start: u64, end: u64) -> Vec<(u64, u64)> {
+    /// /proc/PID/pagemap. Source: admin-guide/mm/pagemap.rst. `None` where the entries cannot be read.
+    fn touched(&mut self, start: u64, end: u64) -> Option<Vec<(u64, u64)>> {
         let page = rustix::param::page_size() as u64;
         self.entries.resize(usize::try_from((end - start) / page * 8).unwrap_or(0), 0);
         let read = self.pagemap.as_ref().map(|file| file.read_exact_at(&mut self.entries, start / page * 8));
         if read.is_none_or(|read| read.is_err()) {
-            return vec![(start, end)];
+            return None;
         }
         let mut parts: Vec<(u64, u64)> = Vec::new();
         for (index, entry) in self.entries.chunks_exact(8).enumerate() {
@@ -239,6 +251,6 @@ impl Reader<'_> {
                 _ => parts.push((here, here + page)),
             }
         }
-        parts
+        Some(parts)
     }
 }

@@ -31,6 +31,9 @@ pub enum NotVisible {
     /// Secret memory (`memfd_secret`) or a device mapping, which the kernel shows to nobody.
     #[error("memory that the kernel shows to nobody")]
     ClosedMemory,
+    /// What stands there was written after the process was started.
+    #[error("it was written after the process was started")]
+    Newer,
     /// What the kernel wrote could not be understood.
     #[error("an unexpected answer from /proc")]
     Malformed,

@@ -1,15 +1,20 @@
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::FileType;
 
 use crate::listing::undeleted;
+use crate::memory_read::MAPS_BYTES_MAX;
 use crate::proc::ProcFolder;
 use crate::worker::read_each;
 use crate::{Listing, NotVisible, ProcessId};
 
 /// How many open files of one process are looked at.
 const OPEN_FILES_MAX: usize = 65_536;
+
+/// Mappings that are called as files and are none.
+const NO_FILES: [&str; 5] = ["/dev/", "/memfd:", "/SYSV", "/secretmem", "/[aio]"];
 
 /// How long one process may take to answer, milliseconds.
 const STEP_MS_MAX: u64 = 2_000;
@@ -28,7 +33,8 @@ pub struct OpenFile {
 /// What a process has open, or why that is not visible.
 pub type OpenAnswer = Result<Vec<OpenFile>, NotVisible>;
 
-/// The regular files that each of the processes has open. What a program read and closed is not among them.
+/// The regular files that each of the processes has open, or mapped beside its code. What a program read and closed is not
+/// among them.
 pub fn open_files(processes: &[ProcessId], wait: Duration, take: &mut dyn FnMut(&ProcessId, OpenAnswer)) {
     let step = Duration::from_millis(STEP_MS_MAX);
     read_each(processes, step, Instant::now() + wait, open_of, take);
@@ -80,5 +86,55 @@ fn open_of(process: &ProcessId) -> OpenAnswer {
         let regular = FileType::from_raw_mode(behind.st_mode) == FileType::RegularFile;
         regular.then_some(OpenFile { path, removed, file: (behind.st_dev, behind.st_ino) })
     });
-    Ok(open.collect())
+    let mut open: Vec<OpenFile> = open.collect();
+    open.extend(mapped_files(&folder));
+    Ok(open)
+}
+
+/// The files that are mapped into its memory, which a program reads without an open file: not its code.
+fn mapped_files(folder: &ProcFolder) -> Vec<OpenFile> {
+    let maps = folder.read("maps", MAPS_BYTES_MAX).unwrap_or_default();
+    let maps = String::from_utf8_lossy(&maps);
+    let (mut code, mut data) = (BTreeSet::new(), BTreeMap::new());
+    for mapped in maps.lines().filter_map(mapped) {
+        if mapped.code {
+            code.insert(mapped.file);
+        }
+        data.entry(mapped.file).or_insert(mapped);
+    }
+    let of = |(file, mapped): (&str, Mapped<'_>)| {
+        let (path, removed) = undeleted(PathBuf::from(file));
+        // Only root may ask what is behind a mapping; for others the path tells, where it leads to the same file.
+        let link = format!("map_files/{:x}-{:x}", mapped.start, mapped.end);
+        let (behind, removed) = match folder.behind(&link) {
+            Ok(behind) => (behind, removed),
+            Err(_) => {
+                let named = rustix::fs::stat(file).ok()?;
+                (named, removed || named.st_ino != mapped.number)
+            }
+        };
+        Some(OpenFile { path: path?, removed, file: (behind.st_dev, behind.st_ino) })
+    };
+    data.into_iter().filter(|(file, _)| !code.contains(file)).filter_map(of).collect()
+}
+
+/// One mapping of a file.
+struct Mapped<'m> {
+    start: u64,
+    end: u64,
+    code: bool,
+    number: u64,
+    file: &'m str,
+}
+
+/// By a line of /proc/PID/maps. Source: proc_pid_maps(5).
+fn mapped(line: &str) -> Option<Mapped<'_>> {
+    let mut fields = line.splitn(6, ' ');
+    let (start, end) = fields.next()?.split_once('-')?;
+    let permissions = fields.next()?;
+    let number = fields.nth(2)?.parse().ok().filter(|number| *number != 0)?;
+    let file = fields.next()?.trim_start();
+    let there = file.starts_with('/') && !NO_FILES.iter().any(|start| file.starts_with(start));
+    let (start, end) = (u64::from_str_radix(start, 16).ok()?, u64::from_str_radix(end, 16).ok()?);
+    there.then_some(Mapped { start, end, code: permissions.contains('x'), number, file })
 }

@@ -85,7 +85,7 @@ fn in_line(
         add(name, within, true, found);
     }
     // The words first: what stands in one is told apart better than the whole behind a name.
-    for (name, within) in settings_in(bytes) {
+    for (name, within) in settings_in(bytes).into_iter().chain(pairs_in(bytes)) {
         let named = names_a_secret(&name);
         add(Some(name), within, named, found);
     }
@@ -126,10 +126,47 @@ fn is_name(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(good)
 }
 
+/// What stands between two quoted words where the first is the name of the second: of Python and JavaScript, of PHP and
+/// Ruby, of XML; behind a bracket a comma, as in `define('NAME', 'value')`.
+const BETWEEN: [&[u8]; 3] = [b":", b"=>", b"value="];
+
+/// Quoted names with quoted values, wherever they stand in a line.
+fn pairs_in(line: &[u8]) -> Vec<(String, Range<usize>)> {
+    let mut found = Vec::new();
+    let mut last: Option<Range<usize>> = None;
+    let mut rest = 0;
+    while let Some(open) = line.get(rest..).and_then(|rest| rest.iter().position(|byte| is_quote(*byte))) {
+        let open = rest + open;
+        let behind = line.get(open + 1..).unwrap_or_default();
+        let Some(length) = behind.iter().position(|byte| Some(byte) == line.get(open)) else { break };
+        let word = open + 1..open + 1 + length;
+        if let Some(name) = last.take() {
+            let between = line.get(name.end + 1..open).unwrap_or_default().trim_ascii();
+            let called = name.start.checked_sub(2).and_then(|at| line.get(at)) == Some(&b'(');
+            let text = String::from_utf8_lossy(line.get(name).unwrap_or_default()).into_owned();
+            if (BETWEEN.contains(&between) || called && between == b",") && is_name(&text) {
+                found.push((text, word.clone()));
+            }
+        }
+        rest = word.end + 1;
+        last = Some(word);
+    }
+    found
+}
+
+fn is_quote(byte: u8) -> bool {
+    matches!(byte, b'"' | b'\'')
+}
+
+/// Commands that give a name what stands behind it, in small letters: of a Dockerfile, csh and fish, Apache, nginx.
+const SETTERS: [&[u8]; 4] = [b"env", b"setenv", b"set", b"fastcgi_param"];
+
 /// What the words of a line set: `Environment="NAME=value"`, `docker run -e NAME=value`, `--api-key value`, `ENV NAME value`.
 pub(crate) fn settings_in(line: &[u8]) -> Vec<(String, Range<usize>)> {
     let any = line.contains(&b'=') || line.windows(2).any(|pair| pair == b"--");
-    if !any && !line.starts_with(b"ENV ") && !line.starts_with(b"setenv ") {
+    let first = line.trim_ascii_start().split(|byte| *byte == b' ').next().unwrap_or_default();
+    let sets = SETTERS.iter().any(|word| first.eq_ignore_ascii_case(word));
+    if !any && !sets {
         return Vec::new();
     }
     let words = words(line);
@@ -145,7 +182,12 @@ pub(crate) fn settings_in(line: &[u8]) -> Vec<(String, Range<usize>)> {
             let name = text(&(word.start..word.start + sign));
             let inner = unquoted(line, word.start + sign + 1..word.end);
             let again = line.get(inner.clone()).unwrap_or_default();
-            let nested = again.iter().position(|byte| *byte == b'=').filter(|_| name == "Environment");
+            let inside = |sign: u8| again.iter().position(|byte| *byte == sign);
+            let nested = match name.as_str() {
+                "Environment" => inside(b'='),
+                "SetCredential" => inside(b':'),
+                _ => None,
+            };
             let (name, value) = match nested {
                 Some(at) => (text(&(inner.start..inner.start + at)), inner.start + at + 1..inner.end),
                 None => (name, inner),
@@ -160,12 +202,13 @@ pub(crate) fn settings_in(line: &[u8]) -> Vec<(String, Range<usize>)> {
             && line.get(next.start) != Some(&b'-')
         {
             found.push((flag.to_owned(), next.clone()));
-        } else if index == 0
-            && matches!(raw, b"ENV" | b"setenv")
-            && let (Some(name), Some(value)) = (next, words.get(2))
-            && is_name(&text(name))
-        {
-            found.push((text(name), value.clone()));
+        } else if index == 0 && sets {
+            let mut given = words.iter().skip(1).skip_while(|word| line.get(word.start) == Some(&b'-'));
+            if let (Some(name), Some(value)) = (given.next(), given.next())
+                && is_name(&text(name))
+            {
+                found.push((text(name), value.clone()));
+            }
         }
     }
     found
@@ -174,10 +217,16 @@ pub(crate) fn settings_in(line: &[u8]) -> Vec<(String, Range<usize>)> {
 /// The words of a line as a shell parts them, without the quotes around one and what stands between them in a list.
 fn words(line: &[u8]) -> Vec<Range<usize>> {
     let mut found = Vec::new();
-    let (mut start, mut quote) = (None, None);
+    let (mut start, mut quote, mut closed) = (None, None, false);
     for (at, byte) in line.iter().chain(b"\n").enumerate() {
+        // A list of quoted words has none between them.
+        let listed = std::mem::take(&mut closed) && *byte == b',';
         match (quote, byte) {
-            (Some(open), byte) if open == byte => quote = None,
+            (Some(open), byte) if open == byte => {
+                quote = None;
+                closed = true;
+            }
+            (None, _) if listed => found.extend(start.take().map(|start| unquoted(line, start..at))),
             (Some(_), b'\n') | (None, b' ' | b'\t' | b'\r' | b'\n' | 0) => {
                 if let Some(start) = start.take() {
                     found.push(unquoted(line, start..at));

@@ -26,6 +26,8 @@ pub struct Link {
     pub value: Option<ValueId>,
     /// Whether it wins.
     pub standing: Standing,
+    /// The program reads it by itself after it has begun: what it was started with says nothing of it.
+    pub read_later: bool,
     /// What makes a change of it live.
     pub applies: Option<String>,
     /// What seems to and does not.

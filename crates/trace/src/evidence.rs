@@ -1,10 +1,11 @@
 use std::collections::BTreeSet;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
 use keyroll_observe::{After, ProcessId};
 
-use crate::{Held, Instance, Place, Survey, Value, ValueId};
+use crate::instance::is_shell;
+use crate::{Chain, Held, Instance, Place, Standing, Survey, Value, ValueId};
 
 /// How far apart two readings of the clock may lie that are told as before and after, milliseconds: a start is known to
 /// 10 ms, and a file's time to one tick of the kernel.
@@ -46,7 +47,7 @@ pub enum Evidence {
         /// It is an earlier one.
         replaced: bool,
     },
-    /// Whether it was started after a copy was last changed, by the file's own time.
+    /// Whether it was started after a copy was last changed, by the file's own times.
     Started {
         /// The copy.
         path: PathBuf,
@@ -60,6 +61,45 @@ impl Survey {
     pub fn held(&self, process: &ProcessId, versions: &BTreeSet<ValueId>) -> Option<Held> {
         let common = versions.iter().any(|value| self.values.get(*value).is_none_or(Value::common));
         Some(self.instances.get(process)?.held(versions, common))
+    }
+
+    /// The same for one of the names that its program takes the secret by: what stands under this name in its start says
+    /// what it runs on, unless the program reads the copy by itself.
+    pub fn held_by_chain(
+        &self,
+        process: &ProcessId,
+        versions: &BTreeSet<ValueId>,
+        chain: &Chain,
+    ) -> Option<Held> {
+        let mut held = self.held(process, versions)?;
+        let wins = chain.links.iter().find(|link| link.standing == Standing::Wins);
+        // A shell sets its variables anew as it goes on.
+        let of = self.listing.seen.iter().find(|one| one.id == *process);
+        let shell = of.and_then(|one| one.exe.as_deref()).is_some_and(is_shell);
+        let read_later = shell || wins.is_some_and(|link| link.read_later);
+        let variables: BTreeSet<&str> =
+            chain.links.iter().filter_map(|link| variable(link.place.as_ref()?)).collect();
+        let own = |place: &Place| match place {
+            Place::Environment { variable, .. } => {
+                *variable == chain.name || variables.contains(variable.as_str())
+            }
+            Place::Credential { name, .. } => *name == chain.name,
+            // Which of its arguments a program takes a value from is its own affair.
+            Place::Arguments { .. } => true,
+            Place::File { .. }
+            | Place::Row { .. }
+            | Place::Remains { .. }
+            | Place::Record { .. }
+            | Place::Memory { .. } => false,
+        };
+        if let Some(start) = &mut held.start {
+            let here = self.sightings.iter().filter(|one| one.place.process() == Some(process));
+            let named: BTreeSet<ValueId> =
+                here.filter(|one| !read_later && own(&one.place)).map(|one| one.value).collect();
+            held.beside = start.difference(&named).copied().collect();
+            start.retain(|value| named.contains(value));
+        }
+        Some(held)
     }
 
     /// Everything that was seen of an instance and these versions of one secret.
@@ -119,13 +159,39 @@ impl Survey {
     }
 }
 
+fn variable(place: &Place) -> Option<&str> {
+    match place {
+        Place::Environment { variable, .. } => Some(variable),
+        Place::File { .. }
+        | Place::Row { .. }
+        | Place::Remains { .. }
+        | Place::Credential { .. }
+        | Place::Arguments { .. }
+        | Place::Memory { .. }
+        | Place::Record { .. } => None,
+    }
+}
+
+/// By the times of the file: that of its content can be set to anything (`cp -p`), that of its last change of any kind to
+/// nothing but now. Between the two it is not told.
 fn started_after(instance: &Instance, path: &Path) -> After {
-    let changed = std::fs::symlink_metadata(path).and_then(|data| data.modified()).ok();
-    let changed = changed.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-    let changed = changed.and_then(|since| u64::try_from(since.as_millis()).ok());
-    match (instance.started_unix_ms, changed) {
-        (Some(started), Some(changed)) if started > changed.saturating_add(CLOCK_MS) => After::Yes,
-        (Some(started), Some(changed)) if started.saturating_add(CLOCK_MS) < changed => After::No,
-        _ => After::Unknown,
+    let Ok(data) = std::fs::symlink_metadata(path) else { return After::Unknown };
+    let ms = |seconds: i64, nanoseconds: i64| {
+        let whole = u64::try_from(seconds).ok()?.saturating_mul(1_000);
+        Some(whole.saturating_add(u64::try_from(nanoseconds).ok()? / 1_000_000))
+    };
+    let written = ms(data.mtime(), data.mtime_nsec());
+    let changed = ms(data.ctime(), data.ctime_nsec());
+    match (instance.started_unix_ms, written, changed) {
+        (Some(started), Some(written), Some(changed)) => {
+            if started > written.max(changed).saturating_add(CLOCK_MS) {
+                After::Yes
+            } else if started.saturating_add(CLOCK_MS) < written.min(changed) {
+                After::No
+            } else {
+                After::Unknown
+            }
+        }
+        (Some(_) | None, Some(_) | None, Some(_) | None) => After::Unknown,
     }
 }

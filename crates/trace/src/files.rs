@@ -95,7 +95,7 @@ const ENDS: [&str; 32] = [
 ];
 
 /// Names of files that hold settings, whole; beside them every `.…rc` and `.…_history`.
-const NAMES: [&str; 32] = [
+const NAMES: [&str; 34] = [
     "env",
     "environment",
     "config",
@@ -117,6 +117,8 @@ const NAMES: [&str; 32] = [
     ".dockercfg",
     "crontab",
     "dump.pm2",
+    "ecosystem.config.js",
+    "ecosystem.config.cjs",
     "id_rsa",
     "id_ed25519",
     "id_ecdsa",

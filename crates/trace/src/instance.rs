@@ -1,9 +1,14 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use keyroll_observe::{Listing, NotVisible, Process, ProcessId, Program, passes_on, started_unix_ms};
+use keyroll_observe::{
+    Listing, NotVisible, Process, ProcessId, Program, is_interpreter, passes_on, script, started_unix_ms,
+};
 
 use crate::{Held, Memory, ValueId};
+
+/// What stands in the command line of a worker that Python's `multiprocessing` starts as a program of its own.
+const SPAWNED: &[u8] = b"multiprocessing";
 
 /// One running process: what it is a part of, and which values it was seen to hold.
 #[derive(Debug, Clone)]
@@ -101,7 +106,8 @@ impl Instance {
             Memory::InPart(found) => Memory::InPart(of(found)),
             Memory::Common => Memory::Common,
         };
-        Held { start: self.start.as_ref().ok().map(of), memory, read: of(&self.read) }
+        let start = self.start.as_ref().ok().map(of);
+        Held { start, beside: BTreeSet::new(), memory, read: of(&self.read) }
     }
 
     /// Every value that it was seen to hold, wherever.
@@ -149,11 +155,20 @@ pub(crate) fn instances(listing: &Listing, own: &[u32]) -> BTreeMap<ProcessId, I
         .collect()
 }
 
-/// Whether one is the master of the other: both run one program, and it is not a shell, whose children are anybody.
+/// Whether one is the master of the other: a fork of it, or both run one program. What a shell starts is anybody, and so
+/// is what an interpreter starts with another script: supervisord's programs are no workers of it.
 fn masters(parent: &Process, child: &Process) -> bool {
-    let shell = |path: &std::path::Path| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.ends_with("sh") || name == "busybox"
+    let Some(exe) = parent.exe.as_deref().filter(|exe| parent.exe == child.exe && !is_shell(exe)) else {
+        return false;
     };
-    parent.exe.as_deref().is_some_and(|exe| !shell(exe)) && parent.exe == child.exe
+    // Python's own way to start workers anew.
+    let spawned =
+        |process: &Process| process.args.any(|one| one.windows(SPAWNED.len()).any(|at| at == SPAWNED));
+    child.forked || !is_interpreter(exe) || spawned(child) || script(parent) == script(child)
+}
+
+/// A shell, or the program that is every other one as well.
+pub(crate) fn is_shell(exe: &Path) -> bool {
+    let name = exe.file_name().unwrap_or_default().to_string_lossy();
+    name.ends_with("sh") || name == "busybox"
 }

@@ -83,8 +83,11 @@ fn by_content(name: &str, bytes: &[u8]) -> Option<Format> {
     }
     let mut lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
     let first = lines.find(|line| !line.is_empty() && !matches!(line.first(), Some(b'#' | b';')))?;
+    let inner = first.get(1..)?.trim_ascii_start().first();
     match (first.first()?, first.last()?) {
         (b'{', _) => Some(Format::Json),
+        // A list of documents; the name of a section is a word.
+        (b'[', _) if matches!(inner, None | Some(b'{' | b'[' | b'"')) => Some(Format::Json),
         (b'[', b']') if !is_unit(name) => Some(Format::Ini),
         _ => None,
     }
@@ -94,6 +97,15 @@ fn by_content(name: &str, bytes: &[u8]) -> Option<Format> {
 fn is_unit(name: &str) -> bool {
     [".service", ".timer", ".socket", ".mount", ".path", ".target"].iter().any(|end| name.ends_with(end))
         || name.ends_with(".conf") && !name.contains("supervisor")
+}
+
+/// Whether a file has words in one language for those of a program: under the name of a secret stands its word.
+pub(crate) fn is_translation(path: &Path) -> bool {
+    const FOLDERS: [&str; 8] =
+        ["locales", "locale", "i18n", "l10n", "lang", "langs", "translations", "messages"];
+    let within = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    FOLDERS.contains(&&*within) || name.starts_with("messages_") || name.starts_with("translation")
 }
 
 /// What a file is encrypted with, by how it begins or by its name.
@@ -179,7 +191,7 @@ mod tests {
             ("/etc/supervisord.conf", "; c\n[program:x]\n", Some(Format::Ini)),
             ("/etc/systemd/system/x.service", "[Service]\n", None),
             ("/h/.bashrc", "export A=b", None),
-            ("/h/.pm2/dump.pm2", "[{", None),
+            ("/h/.pm2/dump.pm2", "[{", Some(Format::Json)),
         ] {
             assert_eq!(format(path, text), wanted, "{path}");
         }

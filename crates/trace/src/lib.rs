@@ -5,6 +5,7 @@
 
 mod candidates;
 mod chain;
+mod changed;
 mod database;
 mod entries;
 mod evidence;

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use crate::candidates::name_before;
 use crate::database::{Cell, each_cell, each_cell_of_file, is_database};
 use crate::entries::{FOUND_MAX, Held, in_file, shown_name};
-use crate::kinds::{format_of, sealed};
+use crate::kinds::{format_of, is_translation, sealed};
 use crate::logins::without_place;
 use crate::{Place, ValueId};
 
@@ -74,12 +74,17 @@ pub(crate) fn candidates(path: &Path, bytes: Zeroizing<Vec<u8>>, rules: &'static
     if bytes.len() > CANDIDATE_BYTES_MAX {
         return Seen { sealed, unseen: Some(too_large()), ..Seen::default() };
     }
-    let held = in_file(&bytes, format_of(path, &bytes), rules).into_iter();
+    let mut held = in_file(&bytes, format_of(path, &bytes), rules);
+    if is_translation(path) {
+        held.retain(|one| one.rule.is_some());
+    }
+    let held = held.into_iter();
     let held = held.map(|one| {
         let place = Place::File { path: path.to_owned(), line: one.line };
         let mut one = InFile::of(one, place);
         if one.slot == Some(Slot::Whole) {
-            one.name = path.file_stem().map(|name| name.to_string_lossy().into_owned());
+            let name = path.file_stem().map(|name| name.to_string_lossy().into_owned());
+            one.name = name.map(|name| name.trim_start_matches('.').to_owned());
         }
         one
     });
@@ -122,7 +127,7 @@ fn deadline() -> Instant {
 }
 
 /// What takes the rows of a database one by one.
-type Take<'t> = &'t mut dyn FnMut(&Cell<'_>);
+pub(crate) type Take<'t> = &'t mut dyn FnMut(&Cell<'_>);
 
 fn in_database(
     path: &Path,

@@ -7,6 +7,7 @@ use keyroll_observe::{
     Gap, MemoryLimits, MemoryReport, NotVisible, ProcessId, Search, memory_holds, resident_bytes,
 };
 
+use crate::processes::executed;
 use crate::{Memory, Place, Sighting, Survey, Unseen, ValueId};
 
 /// How long one process may take to say how large it is.
@@ -80,16 +81,18 @@ impl Survey {
                     reason: format!("{reason} was reached before it"),
                     uid: None,
                 });
-                return;
+                break;
             }
             let of_one = MemoryLimits { bytes_max: left, wait: time, ..MemoryLimits::default() };
-            let Looked { report, forms } = look(process, &needles, of_one);
+            let holds = self.instances.get(process).is_some_and(|one| !one.values().is_empty());
+            let Looked { report, forms } = look(process, &needles, of_one, holds);
             left = left.saturating_sub(report.bytes_read);
             self.note_memory(*process, &report, &forms);
             if let Some(instance) = self.instances.get(process) {
                 told(*process, &instance.memory);
             }
         }
+        self.leave_changed();
     }
 
     fn note_memory(&mut self, process: ProcessId, report: &MemoryReport, forms: &BTreeMap<u32, Encoding>) {
@@ -102,9 +105,9 @@ impl Survey {
         if ended || instance.program.differs(report.program) {
             // What it held says nothing of what may run in its place, which was not looked at.
             self.instances.remove(&process);
-            let reason = if ended { "it ended meanwhile" } else { "it executed another program meanwhile" };
-            let (what, reason) = (format!("process {}", process.pid), reason.to_owned());
-            return self.unseen.push(Unseen { what, reason, uid });
+            let (what, reason) = (format!("process {}", process.pid), "it ended meanwhile".to_owned());
+            let unseen = if ended { Unseen { what, reason, uid } } else { executed(process, uid) };
+            return self.unseen.push(unseen);
         }
         let unseen = report.not_visible.iter().map(|reason| (reason, 0));
         for (reason, bytes) in unseen.chain(report.gaps.iter().map(|gap| (&gap.reason, gap.bytes))) {
@@ -134,15 +137,15 @@ struct Looked {
 }
 
 /// A program goes on while it is read and moves what it holds: a value could stand where was not looked yet, and then
-/// where was looked before. Where a value was found, on which a verdict may rest, everything is looked at twice, and what
-/// was found either time counts. What was unmapped while it was read is no gap of the next look.
-fn look(process: &ProcessId, needles: &Needles, limits: MemoryLimits) -> Looked {
+/// where was looked before. Where a value was found, or was in its start, on which a verdict may rest, everything is looked
+/// at twice, and what was found either time counts. What was unmapped while it was read is no gap of the next look.
+fn look(process: &ProcessId, needles: &Needles, limits: MemoryLimits, holds: bool) -> Looked {
     let search = Noting { needles, forms: RefCell::default() };
     let began = Instant::now();
     let mut report = memory_holds(process, &search, limits);
     let mut whole = usize::from(report.whole());
     for _ in 1..LOOKS_MAX {
-        let wanted = if report.found.is_empty() { 1 } else { WHOLE_LOOKS };
+        let wanted = if report.found.is_empty() && !holds { 1 } else { WHOLE_LOOKS };
         let passing =
             report.visible() && report.gaps.iter().all(|gap| gap.reason == NotVisible::ClosedMemory);
         if whole >= wanted || !passing {

@@ -3,7 +3,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use keyroll_leak::{Rules, names_a_secret};
+use keyroll_leak::{Rules, names_a_secret, no_secret};
 use keyroll_needle::{Encoding, Needles};
 use keyroll_observe::{Listing, NotVisible, ProcessId, Start, open_files, own_tree, starts};
 use keyroll_secret::SecretBytes;
@@ -39,13 +39,22 @@ impl Running {
         let instances = instances(listing, &own_tree(listing));
         let mut running = Self { instances, starts: BTreeMap::new(), users };
         running.read(wait, unseen);
+        running.leave_executed(listing, unseen);
         for (process, start) in &running.starts {
             in_start(*process, start, rules, values, sightings);
         }
         for process in listing.seen.iter().filter(|one| running.instances.contains_key(&one.id)) {
             let place = Place::Arguments { process: process.id };
+            if let Some(title) = process.args.title() {
+                take(title, &place, None, rules, values, sightings);
+            }
+            let mut flag: Option<String> = None;
             process.args.any(|argument| {
-                take(argument, &place, None, rules, values, sightings);
+                match flag.take() {
+                    Some(name) => behind_flag(argument, &place, &name, rules, values, sightings),
+                    None => take(argument, &place, None, rules, values, sightings),
+                }
+                flag = secret_flag(argument);
                 false
             });
         }
@@ -79,6 +88,17 @@ impl Running {
         });
     }
 
+    /// What was listed of one that executed another program since is not of the program that was read.
+    fn leave_executed(&mut self, listing: &Listing, unseen: &mut Vec<Unseen>) {
+        for listed in &listing.seen {
+            if self.starts.get(&listed.id).is_some_and(|start| start.program().differs(listed.program)) {
+                self.starts.remove(&listed.id);
+                self.instances.remove(&listed.id);
+                unseen.push(executed(listed.id, listed.uid));
+            }
+        }
+    }
+
     fn unseen(&self, process: ProcessId, what: &str, reason: &impl ToString) -> Unseen {
         let uid = self.users.get(&process).copied().flatten();
         Unseen { what: format!("{what} of process {}", process.pid), reason: reason.to_string(), uid }
@@ -101,7 +121,8 @@ impl Running {
             needles.find(bytes, &mut |hit| {
                 let value = ValueId(hit.id.0);
                 let common = values.get(value).is_none_or(crate::Value::common);
-                if (!common || whole(bytes, hit.start, hit.end)) && known.insert((value, place.clone())) {
+                let alone = || name.is_none_or(names_a_secret) && whole(bytes, hit.start, hit.end);
+                if (!common || alone()) && known.insert((value, place.clone())) {
                     let (name, encoding) = (name.map(str::to_owned), hit.encoding);
                     sightings.push(Sighting { value, place: place.clone(), name, slot: None, encoding });
                 }
@@ -118,15 +139,23 @@ impl Running {
             }
         }
         for process in listing.seen.iter().filter(|one| self.instances.contains_key(&one.id)) {
+            let place = Place::Arguments { process: process.id };
+            process.args.title().into_iter().for_each(|title| seen(title, place.clone(), None));
             process.args.any(|argument| {
-                seen(argument, Place::Arguments { process: process.id }, None);
+                seen(argument, place.clone(), None);
                 false
             });
         }
-        self.started_with(sightings, unseen);
+        let titled = listing.seen.iter().filter(|one| one.args.overwritten()).map(|one| one.id);
+        self.started_with(sightings, &titled.collect(), unseen);
     }
 
-    fn started_with(&mut self, sightings: &[Sighting], unseen: &mut Vec<Unseen>) {
+    fn started_with(
+        &mut self,
+        sightings: &[Sighting],
+        titled: &BTreeSet<ProcessId>,
+        unseen: &mut Vec<Unseen>,
+    ) {
         for (process, start) in std::mem::take(&mut self.starts) {
             let hidden = match start.credentials() {
                 _ if start.overwritten() => Some(StartUnseen::Overwritten),
@@ -143,6 +172,8 @@ impl Running {
         }
         for sighting in sightings {
             let started = match &sighting.place {
+                // What a process shows in place of its command line says nothing of its start.
+                Place::Arguments { process } if titled.contains(process) => None,
                 Place::Environment { process, .. }
                 | Place::Credential { process, .. }
                 | Place::Arguments { process } => self.instances.get_mut(process),
@@ -201,6 +232,40 @@ impl Running {
     }
 }
 
+/// One that was another program than that which was looked at, or is by now.
+pub(crate) fn executed(process: ProcessId, uid: Option<u32>) -> Unseen {
+    let (what, reason) =
+        (format!("process {}", process.pid), "it executed another program meanwhile".to_owned());
+    Unseen { what, reason, uid }
+}
+
+/// The name of an option whose value is the next argument and a secret: `--api-key`.
+fn secret_flag(argument: &[u8]) -> Option<String> {
+    let name = std::str::from_utf8(argument.strip_prefix(b"--")?).ok()?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    (name.bytes().all(plain) && names_a_secret(name)).then(|| name.to_owned())
+}
+
+/// What stands behind such an option: all of the argument, where nothing in it looks like a credential of its own.
+fn behind_flag(
+    argument: &[u8],
+    place: &Place,
+    name: &str,
+    rules: &'static Rules,
+    values: &mut Values,
+    sightings: &mut Vec<Sighting>,
+) {
+    let before = sightings.len();
+    take(argument, place, Some(name), rules, values, sightings);
+    if sightings.len() > before || argument.starts_with(b"-") || no_secret(argument).is_some() {
+        return;
+    }
+    if let Some(value) = values.add(SecretBytes::new(argument.to_vec()), None) {
+        let (place, name, encoding) = (place.clone(), Some(name.to_owned()), Encoding::Raw);
+        sightings.push(Sighting { value, place, name, slot: None, encoding });
+    }
+}
+
 /// Whether a match is all that stands behind the name.
 fn whole(entry: &[u8], start: usize, end: usize) -> bool {
     let begins = start.checked_sub(1).is_none_or(|before| entry.get(before) == Some(&b'='));
@@ -241,5 +306,46 @@ fn take(
             let (place, encoding) = (place.clone(), Encoding::Raw);
             sightings.push(Sighting { value, place, name, slot: None, encoding });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+    use std::time::Instant;
+
+    use keyroll_observe::{process, processes};
+    use keyroll_secret::FingerprintKey;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn one_that_executes_another_program_after_it_was_listed_is_left_and_named() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "read line; exec sleep 600"]);
+        let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
+        let asked = Instant::now();
+        let pid = child.id();
+        let is = |name: &str| process(pid).is_ok_and(|one| one.name == name && !one.forked);
+        while !is("sh") && asked.elapsed() < PATIENCE {
+            std::thread::yield_now();
+        }
+        let listing = processes(PATIENCE).unwrap();
+        child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+        while !is("sleep") && asked.elapsed() < PATIENCE {
+            std::thread::yield_now();
+        }
+        let rules = Rules::shipped().unwrap();
+        let mut values = Values::new(FingerprintKey::new(&[7; 32]));
+        let (mut sightings, mut unseen) = (Vec::new(), Vec::new());
+        let running = Running::look(&listing, rules, PATIENCE, &mut values, &mut sightings, &mut unseen);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(running.instances.keys().all(|one| one.pid != pid));
+        let named = unseen.iter().find(|one| one.what == format!("process {pid}")).unwrap();
+        assert_eq!(named.reason, "it executed another program meanwhile");
     }
 }

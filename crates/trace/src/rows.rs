@@ -26,15 +26,17 @@ pub fn rows<'s>(survey: &'s Survey, found: &'s Found) -> Vec<Row<'s>> {
     for user in &found.users {
         let chains = chains_of(survey, found, user);
         for process in &user.processes {
-            let held = survey.held(process, &versions).unwrap_or_default();
+            // One that ended meanwhile is no instance.
+            let Some(held) = survey.held(process, &versions) else { continue };
             if chains.is_empty() {
                 let verdict = verdict(None, &held);
                 all.push(Row { user, process: *process, chain: None, held, verdict });
                 continue;
             }
-            all.extend(chains.iter().map(|chain| {
+            all.extend(chains.iter().filter_map(|chain| {
+                let held = survey.held_by_chain(process, &versions, chain)?;
                 let verdict = verdict(chain.next(), &held);
-                Row { user, process: *process, chain: Some(chain), held: held.clone(), verdict }
+                Some(Row { user, process: *process, chain: Some(chain), held, verdict })
             }));
         }
     }

@@ -398,6 +398,7 @@ mod tests {
             what: "EnvironmentFile=/srv/a/api.env".to_owned(),
             value: Some(now),
             standing: Standing::Wins,
+            read_later: false,
             applies: None,
             seems: None,
         };

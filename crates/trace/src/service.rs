@@ -5,6 +5,7 @@ mod build;
 mod check;
 mod compose;
 mod containers;
+mod credentials;
 mod cron;
 mod dotenv;
 mod dotenv_calls;
@@ -17,6 +18,7 @@ mod sessions;
 mod source;
 mod supervisord;
 mod systemd;
+mod unanswered;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -152,6 +154,9 @@ pub(crate) fn services(
     for one in &mut all {
         one.processes.retain(|process| taken.insert(*process));
     }
+    let untold = unanswered::kept(&around, &taken);
+    taken.extend(untold.iter().flat_map(|one| &one.processes));
+    all.extend(untold);
     all.extend(sessions::kept(&mut around, &taken));
     check::check(&around, &mut all);
     for one in &mut all {

@@ -127,6 +127,12 @@ impl Values {
         self.needles_of(|value| is_distinct(value.bytes.expose()))
     }
 
+    /// The values that these find.
+    pub(crate) fn searched(&self) -> impl Iterator<Item = ValueId> {
+        let numbered = (0..).map(ValueId).zip(&self.all);
+        numbered.filter(|(_, value)| is_distinct(value.bytes.expose())).map(|(id, _)| id)
+    }
+
     /// The same for memory: only what does not stand there by chance.
     pub(crate) fn needles_for_memory(&self) -> Option<Needles> {
         self.needles_of(|value| !value.common())
@@ -184,5 +190,25 @@ impl Values {
             })
         };
         (Label::DIGITS_MIN..64).find(differs).unwrap_or(64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_could_stand_anywhere_by_chance_is_common() {
+        let common = |text: &str| {
+            let mut values = Values::new(FingerprintKey::new(&[7; 32]));
+            let id = values.add(SecretBytes::from(text.to_owned()), None).unwrap();
+            values.get(id).unwrap().common()
+        };
+        for text in ["administrator", "kD93hfQ0pl", "qwzxvkjhgpwmtbn"] {
+            assert!(common(text), "{text}");
+        }
+        for text in ["kD93hfQ0plm4", "qwzxvkjhgpwmtbnqwzxv"] {
+            assert!(!common(text), "{text}");
+        }
     }
 }

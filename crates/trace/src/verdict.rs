@@ -7,6 +7,9 @@ use crate::ValueId;
 pub struct Held {
     /// In what it was started with: environment, command line, credentials. `None` = not visible, or not whole.
     pub start: Option<BTreeSet<ValueId>>,
+    /// The same, in a place that its program does not take this one from: under another name, or where the program reads
+    /// a copy by itself after its start. It holds them, and need not run on them.
+    pub beside: BTreeSet<ValueId>,
     /// In its memory, without what the kernel keeps of its start.
     pub memory: Memory,
     /// In files that it was seen to open since they have this content: it may have read them, and need not hold them.
@@ -78,12 +81,14 @@ pub fn verdict(next: Option<ValueId>, held: &Held) -> Verdict {
         Memory::Common => (&empty, Some(Doubt::CommonValue)),
     };
     let start = held.start.as_ref().unwrap_or(&empty);
-    let mut all: BTreeSet<ValueId> = start.union(memory).copied().collect();
+    let mut all: BTreeSet<ValueId> = start.iter().chain(&held.beside).chain(memory).copied().collect();
     let has_next = all.remove(&next);
+    // It may have read another copy since.
+    let other_read = held.read.iter().any(|value| *value != next);
     match (has_next, all.is_empty(), doubt) {
         (true, false, _) => Verdict::Mixed,
         (true, true, None) => Verdict::Current,
-        (true, true, Some(_)) if start.contains(&next) => Verdict::Current,
+        (true, true, Some(_)) if start.contains(&next) && !other_read => Verdict::Current,
         (false, false, None) if held.read.contains(&next) => Verdict::Unknown(Doubt::ReadSince),
         (false, false, None) => Verdict::Stale,
         (false, true, None) => Verdict::Unknown(Doubt::NothingSeen),
@@ -125,6 +130,14 @@ mod tests {
             (held(&[], Memory::NotSearched), unknown(Doubt::MemoryNotSearched)),
             (Held { memory: Memory::Whole(set(&[2])), ..Held::default() }, Verdict::Current),
             (Held { read: set(&[2]), ..held(&[1], Memory::Whole(set(&[]))) }, unknown(Doubt::ReadSince)),
+            (Held { read: set(&[2]), ..held(&[2], Memory::NotSearched) }, Verdict::Current),
+            (Held { read: set(&[1]), ..held(&[2], Memory::NotSearched) }, unknown(Doubt::MemoryNotSearched)),
+            (Held { read: set(&[1]), ..held(&[2], Memory::Whole(set(&[]))) }, Verdict::Current),
+            (Held { beside: set(&[2]), ..held(&[], Memory::NotSearched) }, unknown(Doubt::MemoryNotSearched)),
+            (Held { beside: set(&[2]), ..held(&[], Memory::Whole(set(&[]))) }, Verdict::Current),
+            (Held { beside: set(&[2]), ..held(&[], Memory::Whole(set(&[1]))) }, Verdict::Mixed),
+            (Held { beside: set(&[1]), ..held(&[2], Memory::NotSearched) }, Verdict::Mixed),
+            (Held { beside: set(&[1]), ..held(&[], Memory::Whole(set(&[]))) }, Verdict::Stale),
             (Held { read: set(&[1]), ..held(&[1], Memory::Whole(set(&[]))) }, Verdict::Stale),
             (Held::default(), unknown(Doubt::StartHidden)),
         ] {

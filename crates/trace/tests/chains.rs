@@ -9,8 +9,12 @@
     reason = "a broken step is a failed test"
 )]
 
+#[path = "chains/bad_days.rs"]
+mod bad_days;
 #[path = "chains/containers.rs"]
 mod containers;
+#[path = "chains/openclaw.rs"]
+mod openclaw;
 #[path = "chains/pm2.rs"]
 mod pm2;
 #[path = "chains/programs.rs"]

@@ -3,6 +3,8 @@
 // Helpers of tests may fail loudly.
 #![allow(clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "processes/doubts.rs"]
+mod doubts;
 mod parts;
 
 use std::collections::BTreeSet;
@@ -10,7 +12,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use keyroll_needle::Encoding;
 use keyroll_observe::After;
@@ -249,8 +251,9 @@ fn processes_that_come_and_go_while_they_are_read_hold_nobody_up() {
 fn an_open_copy_is_evidence_of_reading_and_of_nothing_more() {
     let scene = Scene::new();
     let earlier = scene.folder.path().join("api.env.bak");
-    let hour_ago = SystemTime::now() - Duration::from_secs(3600);
-    std::fs::File::open(&earlier).and_then(|file| file.set_modified(hour_ago)).expect("a time");
+    let changed = std::fs::metadata(&earlier).and_then(|data| data.modified()).expect("a time");
+    let later = || SystemTime::now().duration_since(changed).is_ok_and(|since| since.as_millis() > 100);
+    until("the file is older than what starts now", later);
     let program = "print('ready', flush=True)\np = input(); f = open(p)\nprint('open', flush=True); input()";
     let mut running = Running::with(["python3", "-c", program], &scene.old);
     running.tell(scene.file().to_str().expect("text"));

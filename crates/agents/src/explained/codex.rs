@@ -1,5 +1,7 @@
 //! Codex. Source: developers.openai.com/codex/auth and /config-reference, read 2026-11.
 
+use std::path::Path;
+
 use super::read::{folder, node};
 use super::{Explained, Look, ranked, started};
 use crate::document::Node;
@@ -64,8 +66,14 @@ pub(super) fn keys(look: &Look<'_>) -> Vec<Explained> {
     if !links.is_empty() {
         all.push(Explained { agent: AGENT, name: "openai".to_owned(), links: ranked(links) });
     }
-    let providers = settings.as_ref().and_then(|it| it.at("model_providers")).map(Node::names);
-    for (name, provider) in providers.unwrap_or_default() {
+    all.extend(settings.iter().flat_map(|file| providers(look, file, &settings_at)));
+    all
+}
+
+/// Providers of its settings, each with a variable or a token of its own.
+fn providers(look: &Look<'_>, settings: &Node, settings_at: &Path) -> Vec<Explained> {
+    let mut all = Vec::new();
+    for (name, provider) in settings.at("model_providers").map(Node::names).unwrap_or_default() {
         let mut links = Vec::new();
         if let Some(variable) = provider.at("env_key").and_then(Node::name) {
             let mut link = started(&variable, SESSION, Some("a new value in a shell that runs already"));
@@ -78,7 +86,7 @@ pub(super) fn keys(look: &Look<'_>) -> Vec<Explained> {
         if provider.has(&["experimental_bearer_token"]) {
             links.push(AgentLink {
                 what: format!("experimental_bearer_token of {name} in {}", settings_at.display()),
-                file: Some(settings_at.clone()),
+                file: Some(settings_at.to_owned()),
                 slot: Some(AgentSlot::Pointer(format!("/model_providers/{name}/experimental_bearer_token"))),
                 standing: Standing::Shadowed,
                 applies: SESSION,

@@ -101,7 +101,7 @@ fn found(
     let file = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let roots: Vec<_> = args.roots.iter().filter_map(|root| root.canonicalize().ok()).collect();
     if roots.len() < args.roots.len() {
-        return Err(Problem::new("K0922", "look into the folders that are named")
+        return Err(Problem::new("K0921", "look into the folders that are named")
             .because("one of them is not there")
             .help("name folders that are there, or none for all where settings are kept"));
     }

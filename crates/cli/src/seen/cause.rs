@@ -100,10 +100,8 @@ fn decoy(seen: &Seen, found: &Found, chain: &Chain, next: Option<ValueId>) -> St
 /// A copy that no chain of this service knows of, and that holds another value of the same secret.
 fn elsewhere(seen: &Seen, found: &Found, next: ValueId) -> String {
     let Some((place, sighting)) = found.other_than(next) else { return String::new() };
-    let form = match sighting.encoding {
-        Encoding::Raw => String::new(),
-        form => format!(" ({})", form.name()),
-    };
+    let raw = sighting.encoding == Encoding::Raw;
+    let form = if raw { String::new() } else { format!(" ({})", sighting.encoding.name()) };
     let (label, changed) = (seen.label(found, sighting.value), changed(place));
     format!("; the copies differ: {place} holds {label}{form}{changed}")
 }
@@ -224,6 +222,7 @@ mod tests {
                 what: format!("EnvironmentFile={path}"),
                 value: Some(value),
                 standing: std::mem::replace(&mut standing, Standing::Shadowed),
+                read_later: false,
                 applies: Some("systemctl restart api".to_owned()),
                 seems: Some("systemctl reload api".to_owned()),
             });

@@ -98,13 +98,13 @@ pub const KEYS: &[Key] = &[
     },
 ];
 
-/// Those of this run: `KEYROLL_AGENTS=full` all, another word those of which it is the name.
+/// Those of this run: `KEYROLL_AGENTS=full` all, other words those of which they are the names (`lit,pro`).
 pub fn chosen() -> Vec<&'static Key> {
     let word = std::env::var("KEYROLL_AGENTS").unwrap_or_default();
     let wanted = |key: &&Key| match word.as_str() {
         "" => key.daily,
         "full" => true,
-        word => key.provider == word,
+        words => words.split(',').any(|word| key.provider == word),
     };
     KEYS.iter().filter(wanted).collect()
 }

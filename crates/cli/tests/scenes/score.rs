@@ -2,23 +2,28 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Mutex;
 
 use keyroll_testkit::command::Ran;
 use serde_json::Value;
 
 use crate::truth::{Truth, Version};
 
+/// Questions at the same time.
+const LANES: usize = 2;
+
 /// The largest part of the instances that may be unknown, in hundredths.
 const UNKNOWN_MAX: usize = 5;
 
 /// Looks once at all scenes, prints the table, and fails where anything in it is wrong.
 #[track_caller]
-pub fn every_cause_is_named(roots: &[PathBuf], all: &[Truth], look: &dyn Fn(&[&str]) -> Ran) {
+pub fn every_cause_is_named(roots: &[PathBuf], all: &[Truth], look: &(dyn Fn(&[&str]) -> Ran + Sync)) {
     let roots: Vec<&str> = roots.iter().map(|root| root.to_str().unwrap()).collect();
     let ran = look(&[&["scan", "--json", "--wait", "300"], &roots[..]].concat());
     ran.exits(0);
     let said = Said::of(&ran);
-    let scores: Vec<Score> = all.iter().map(|truth| score(truth, &said, roots[0])).collect();
+    let mut scores: Vec<Score> = all.iter().map(|truth| score(truth, &said, roots[0])).collect();
+    asked(&mut scores, all, &said, &roots, look);
     let table = table(&scores);
     println!("{table}");
     let mut wrong: Vec<String> = scores.iter().flat_map(|one| one.wrong.clone()).collect();
@@ -161,11 +166,52 @@ fn instances(truth: &Truth, said: &Said, labels: &BTreeMap<Version, String>, sco
 
 fn line(truth: &Truth, said: &Said, score: &mut Score) {
     let causes: Vec<&str> = rows(said, truth.line.pid).filter_map(|row| row["cause"].as_str()).collect();
-    score.named = causes
-        .iter()
-        .any(|cause| !cause.contains('\n') && truth.line.says.iter().all(|part| cause.contains(part)));
+    score.named = causes.iter().any(|cause| truth.line.is_in(cause));
     if !score.named {
         score.wrong.push(format!("it is not named: {:#?} in {causes:#?}", truth.line.says));
+    }
+}
+
+/// `why` says the same in one line, for each of the causes; `trace` shows the same rows of the first.
+fn asked(
+    scores: &mut [Score],
+    all: &[Truth],
+    said: &Said,
+    roots: &[&str],
+    look: &(dyn Fn(&[&str]) -> Ran + Sync),
+) {
+    let left = Mutex::new(scores.iter_mut().zip(all).filter(|(_, truth)| truth.is_numbered()));
+    let below: Vec<&str> = roots.iter().flat_map(|root| ["--in", root]).collect();
+    let why = |truth: &Truth| {
+        let pid = truth.line.pid.to_string();
+        let one = truth.instances.iter().find(|one| one.pid == truth.line.pid).unwrap();
+        let memory: &[&str] =
+            if one.verdict() == Some("current") { &["--memory", "0"] } else { &["--wait", "300"] };
+        let ran = look(&[&["why", &pid], &below[..], memory].concat());
+        let here = format!("(pid {pid}) ");
+        let named = ran.text.lines().any(|line| line.contains(&here) && truth.line.is_in(line));
+        (!(named && ran.code == Some(0)))
+            .then(|| format!("why does not name it: {:#?} in {}", truth.line.says, ran.text))
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..LANES {
+            scope.spawn(|| {
+                loop {
+                    let Some((score, truth)) = left.lock().unwrap().next() else { return };
+                    score.wrong.extend(why(truth));
+                }
+            });
+        }
+    });
+    let (first, secret) = (&all[0], rows(said, all[0].line.pid).find_map(|row| row["secret"].as_str()));
+    let ran = look(&[&["trace", secret.unwrap()], &below[..], &["--wait", "300"]].concat());
+    for one in &first.instances {
+        let shown = |line: &str| {
+            line.contains(&format!("(pid {})", one.pid)) && line.ends_with(one.verdict().unwrap())
+        };
+        if !ran.text.lines().any(|line| shown(line.trim_end())) {
+            scores[0].wrong.push(format!("trace does not show process {}: {}", one.pid, ran.text));
+        }
     }
 }
 

@@ -49,9 +49,21 @@ pub struct Line {
     pub says: Vec<String>,
 }
 
+impl Truth {
+    /// Whether it is one of the causes, and not what looks like one.
+    pub fn is_numbered(&self) -> bool {
+        self.cause.starts_with(|letter: char| letter.is_ascii_digit())
+    }
+}
+
 impl Line {
     pub fn of(pid: u32, says: &[&str]) -> Self {
         Self { pid, says: says.iter().map(|one| (*one).to_owned()).collect() }
+    }
+
+    /// Whether a text is one line with all of it.
+    pub fn is_in(&self, text: &str) -> bool {
+        !text.contains('\n') && self.says.iter().all(|part| text.contains(part))
     }
 
     /// With the scene's folder in the place of `@/`.

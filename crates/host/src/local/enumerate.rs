@@ -218,7 +218,7 @@ impl Local {
         &self,
         running: &[Running],
         sights: &Sights,
-        helpers: &BTreeSet<ProcessId>,
+        helpers: &BTreeMap<ProcessId, bool>,
         (sockets, sessions): (&Sockets, &Sessions),
         seen: &mut Vec<Seen>,
     ) -> BTreeMap<Incarnation, String> {
@@ -227,7 +227,8 @@ impl Local {
         for holder in &sights.report.holders {
             let known = running.iter().any(|one| one.process == holder.process.id);
             let shown = holder.shell || self.hands_on(holder) || self.is_issuer(holder, sockets, sessions);
-            let helps = helpers.contains(&holder.process.id);
+            let hands_on = holder.places.contains_key(&Place::Environment);
+            let helps = helpers.get(&holder.process.id).is_some_and(|waits| *waits || !hands_on);
             if known || shown || helps || keeps(&keepers, holder) || searches(holder) {
                 continue;
             }

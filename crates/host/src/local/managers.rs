@@ -1,6 +1,6 @@
 //! What the managers of services keep beside the services themselves: what they were told to start them with.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use keyroll_manager::{Agent, Run, Supervisor};
@@ -49,18 +49,22 @@ impl Local {
         self.changed(subject, "ecosystem", path, path, image, report);
     }
 
-    /// Own processes of agents that hand their environment on and call nobody: explained as long as their consumer's files
-    /// hold the version that goes. One that still has it afterwards starts others with it.
-    pub(super) fn helpers(&self, listing: &Listing, values: Values<'_>, stays: Which) -> BTreeSet<ProcessId> {
-        let mut found = BTreeSet::new();
+    /// Own processes of agents that hand their environment on and call nobody; with each whether its consumer's files hold
+    /// the version that goes still. One that has it in its environment afterwards starts others with it.
+    pub(super) fn helpers(
+        &self,
+        listing: &Listing,
+        values: Values<'_>,
+        stays: Which,
+    ) -> BTreeMap<ProcessId, bool> {
+        let mut found = BTreeMap::new();
         for consumer in &self.setup.consumers {
             let agents = consumer.slots.iter().filter_map(|slot| slot.run.agent());
             let helpers: Vec<ProcessId> = agents.flat_map(|agent| agent.helpers(listing)).collect();
             let going = if stays == Which::New { Holds::Old } else { Holds::New };
             let mut files = consumer.files.iter().filter_map(|id| self.setup.file(*id));
-            if !helpers.is_empty() && files.all(|file| self.holds(file, values, stays) == going) {
-                found.extend(helpers);
-            }
+            let waits = !helpers.is_empty() && files.all(|file| self.holds(file, values, stays) == going);
+            found.extend(helpers.into_iter().map(|helper| (helper, waits)));
         }
         found
     }

@@ -225,15 +225,16 @@ fn join(kept: &mut Kept, found: &[Explained], running: Option<&Running<'_>>, clo
                 (Some(path), Some(slot)) => of_file(link, path, slot),
                 (None, _) | (Some(_), None) => Vec::new(),
             };
-            if sources.is_empty() {
-                if let Standing::NotVisible(why) = link.standing {
-                    let what = link.file.as_deref().map_or_else(|| link.what.clone(), shown);
-                    *closed.entry((format!("{what}, of {}", one.agent), why)).or_default() += 1;
-                }
+            if sources.is_empty()
+                && let Standing::NotVisible(why) = link.standing
+            {
+                let what = link.file.as_deref().map_or_else(|| link.what.clone(), shown);
+                *closed.entry((format!("{what}, of {}", one.agent), why)).or_default() += 1;
             }
             own.extend(sources.into_iter().map(|source| {
                 let read = if source.read == Read::Start { read } else { source.read };
-                let source = source.read(read).applied_by(link.applies);
+                let mut source = source.read(read).applied_by(link.applies);
+                source.read_later = link.file.is_some();
                 match link.seems {
                     Some(seems) => source.not_by(seems),
                     None => source,
@@ -321,7 +322,7 @@ fn at_pointer(what: &str, path: &Path, at: &str) -> Option<Source> {
     let name = shown_name(&slot)?;
     let file = env_file::read(path).ok()?;
     let entries = format_of(path, file.expose())?.entries(file.expose()).ok()?;
-    let entry = entries.into_iter().filter(|entry| entry.slot == slot).next_back()?;
+    let entry = entries.into_iter().rfind(|entry| entry.slot == slot)?;
     let before = file.expose().get(..entry.span.start).unwrap_or_default();
     let line = before.iter().filter(|byte| **byte == b'\n').count() as u64 + 1;
     let value = match entry.value {
@@ -353,10 +354,10 @@ fn in_row(what: &str, path: &Path, at: &str) -> Vec<Source> {
             all.push(Source::new(what, Origin::At(place)).with(name, entry));
         }
     });
-    // A later row has taken the place of an earlier one.
     if read.is_err() {
         all.clear();
     }
+    // A later row has taken the place of an earlier one.
     all.reverse();
     all
 }

@@ -10,14 +10,15 @@ const USERS: &str = "/run/user";
 /// What the managers answered: they are asked at once, because one that hangs takes its whole time.
 pub(crate) struct Asked {
     pub(crate) containers: Result<EngineSources, Failure>,
-    /// Of the system's systemd, and of each user's own one.
+    /// Of each user's own systemd, and of the system's.
     pub(crate) units: Vec<(Option<String>, Result<UnitsSources, Failure>)>,
     pub(crate) pm2: Vec<(Pm2Daemon, Result<Vec<Pm2App>, Failure>)>,
 }
 
 impl Asked {
     pub(crate) fn ask(listing: &Listing, docker: &Docker, users: &BTreeMap<u32, String>) -> Self {
-        let managers = std::iter::once(None).chain(users_with_one(users).into_iter().map(Some));
+        // A user's manager is a service of the system's: the inner one has its processes first.
+        let managers = users_with_one(users).into_iter().map(Some).chain([None]);
         std::thread::scope(|scope| {
             let units: Vec<_> = managers
                 .map(|user| scope.spawn(move || (user.clone(), unit_sources(user.as_deref()))))

@@ -1,9 +1,11 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::path::Path;
 
 use keyroll_leak::{Rule, Rules, names_a_secret, no_secret, passwords_in};
 use keyroll_manager::Variables;
 use keyroll_needle::Encoding;
+use keyroll_observe::shown;
 use keyroll_secret::SecretBytes;
 
 use super::Service;
@@ -29,7 +31,13 @@ pub(crate) fn service(
     let names = names.into_iter().take(CHAINS_MAX);
     let chains = names.map(|name| chain(name, &kept.sources, rules, values, sightings)).collect();
     let Kept { keeper, name, handle, processes, project, .. } = kept;
+    let name = printable(&name);
     Service { keeper, name, handle, processes, project, chains }
+}
+
+/// A name that somebody else gave, without what a terminal would obey.
+fn printable(text: &str) -> String {
+    shown(Path::new(text))
 }
 
 /// What is baked into an image: whoever has it has the value, whether a container is made of it or not.
@@ -127,25 +135,27 @@ fn chain(
         }
         links.push(Link {
             place,
-            what: source.what.clone(),
+            what: printable(&source.what),
             value,
             standing,
-            applies: source.applies.clone(),
-            seems: source.seems.clone(),
+            read_later: source.read_later,
+            applies: source.applies.as_deref().map(printable),
+            seems: source.seems.as_deref().map(printable),
         });
     }
-    Chain { name: name.to_owned(), links }
+    Chain { name: printable(name), links }
 }
 
 /// A file that would be read where this chain goes on, and is not there.
 fn not_there(source: &Source) -> Link {
     Link {
         place: None,
-        what: source.what.clone(),
+        what: printable(&source.what),
         value: None,
         standing: Standing::NotThere,
-        applies: source.applies.clone(),
-        seems: source.seems.clone(),
+        read_later: source.read_later,
+        applies: source.applies.as_deref().map(printable),
+        seems: source.seems.as_deref().map(printable),
     }
 }
 

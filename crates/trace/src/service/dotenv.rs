@@ -63,6 +63,7 @@ pub(crate) fn sources(around: &Around<'_>, process: &ProcessId) -> Vec<(Source, 
     let mut all: Vec<(Source, bool)> = Vec::new();
     for (path, call) in files(around, process, &folder) {
         let source = env_file::source(shown(&path), &path).applied_by("a restart of the program");
+        let source = Source { read_later: true, ..source };
         if source.says_nothing() || all.iter().any(|(known, _)| is_file(known, &path)) {
             continue;
         }

@@ -78,5 +78,5 @@ fn files(around: &Around<'_>, user: &str) -> Vec<Source> {
 
 /// It is told of each variable, and does not stand in the way of others where it cannot be read: the manager has read it.
 fn source(path: &Path) -> Source {
-    Source { closed: None, each_start: false, ..env_file::source(shown(&path), path) }
+    Source { closed: None, each_start: false, ..env_file::source(shown(path), path) }
 }

@@ -245,6 +245,7 @@ fn source(
     let what = of_start.map_or(what, |id| format!("what OpenClaw's gateway {} was started with", id.pid));
     let entry = Entry { secret: true, ..entry };
     let mut source = Source::new(what, origin).with(name, entry).read(read).applied_by(link.applies);
+    source.read_later = link.file.is_some();
     if let Some(seems) = link.seems {
         source = source.not_by(seems);
     }

@@ -1,14 +1,14 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use keyroll_manager::{Pm2App, Pm2Daemon, pm2_dump};
+use keyroll_manager::{Pm2App, Pm2Daemon, home_of, pm2_dump};
 use keyroll_observe::shown;
 use keyroll_port::Failure;
 use keyroll_secret::SecretBytes;
 
 use super::around::Around;
 use super::env_file;
-use super::source::{Entry, Kept, Origin, Read, Source};
+use super::source::{Entry, Kept, Origin, Read, Source, word};
 use super::{Handle, Keeper};
 use crate::Record;
 
@@ -29,11 +29,15 @@ pub(crate) fn kept(
     asked: Vec<(Pm2Daemon, Result<Vec<Pm2App>, Failure>)>,
 ) -> Vec<Kept> {
     let mut all = Vec::new();
+    let run: Vec<PathBuf> = asked.iter().map(|(daemon, _)| daemon.home.clone()).collect();
     for (daemon, apps) in asked {
         let apps = match apps {
             Ok(apps) => apps,
             Err(failure) => {
-                around.not_told(format!("the apps of pm2 in {}", shown(&daemon.home)), &failure);
+                let name = format!("the apps of pm2 in {}", shown(&daemon.home));
+                around.not_told(name.clone(), &failure);
+                let processes = around.tree(daemon.process).into_iter().skip(1).collect();
+                all.push(Kept::untold(Keeper::Pm2, name, processes));
                 continue;
             }
         };
@@ -48,7 +52,32 @@ pub(crate) fn kept(
             .collect();
         all.extend(of_name.into_iter().map(|(name, apps)| app(around, &daemon, name, apps, &dumps)));
     }
+    let homes: BTreeSet<PathBuf> =
+        around.users.keys().filter_map(|uid| home_of(*uid)).map(|home| home.join(".pm2")).collect();
+    all.extend(homes.iter().filter(|home| !run.contains(home)).flat_map(|home| at_rest(home)));
     all
+}
+
+/// The apps that a pm2 would bring back that does not run now: it starts from its list when the machine does.
+fn at_rest(home: &Path) -> Vec<Kept> {
+    let path = home.join("dump.pm2");
+    let Ok(apps) = pm2_dump(&path) else { return Vec::new() };
+    let again = "pm2 start with the new value, then pm2 save";
+    let mut of_name: BTreeMap<String, Kept> = BTreeMap::new();
+    for app in apps {
+        let what = format!("{}, from which `pm2 resurrect` starts", shown(&path));
+        let mut source = Source::of_file(what, &path).holding(app.variables).applied_by(again);
+        let kept = of_name.entry(app.name.clone()).or_insert_with(|| {
+            let project = Some(app.folder.clone());
+            Kept { project, ..Kept::untold(Keeper::Pm2, app.name, Vec::new()) }
+        });
+        if let Some(first) = kept.sources.last() {
+            source.entries.retain(|name, entry| entry.value.as_ref().ok() != first.value(name));
+            source.read = Read::Perhaps("its instances are kept with different values");
+        }
+        kept.sources.insert(0, source);
+    }
+    of_name.into_values().collect()
 }
 
 /// An app of several instances: each starts again with what the daemon has of it.
@@ -67,8 +96,8 @@ fn app(
     let processes = mains.iter().flat_map(|main| around.tree(*main)).collect();
     let file = ECOSYSTEMS.iter().map(|name| folder.join(name)).find(|path| path.is_file());
     let ecosystem = file.as_deref().unwrap_or(Path::new("ECOSYSTEM"));
-    let right = format!("pm2 restart {} --only {name} --update-env", shown(ecosystem));
-    let wrong = format!("pm2 restart {name}");
+    let right = format!("pm2 restart {} --only {} --update-env", word(shown(ecosystem)), word(&name));
+    let wrong = format!("pm2 restart {}", word(&name));
     let mut sources: Vec<Source> = Vec::new();
     for app in apps {
         let kept = Origin::Kept(Record::Manager, format!("pm2 in {}", shown(&daemon.home)));
@@ -167,6 +196,21 @@ fn values<'a>(text: &'a str, name: &str) -> Vec<(usize, &'a str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_list_without_a_daemon_is_what_a_boot_starts_from() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = r#"[{"name":"bot","pm_cwd":"/srv","A_API_KEY":"one","B_API_KEY":"same"},
+                       {"name":"bot","pm_cwd":"/srv","A_API_KEY":"two","B_API_KEY":"same"},{"name":"web","env":{"A_API_KEY":"x"}}]"#;
+        std::fs::write(folder.path().join("dump.pm2"), text).unwrap();
+        let all = at_rest(folder.path());
+        let [bot, web] = all.as_slice() else { panic!("two apps") };
+        assert_eq!((bot.name.as_str(), bot.sources.len(), bot.processes.len()), ("bot", 2, 0));
+        assert_eq!(bot.sources[0].read, Read::Perhaps("its instances are kept with different values"));
+        assert_eq!(bot.sources[0].entries.keys().collect::<Vec<_>>(), ["A_API_KEY"]);
+        assert!(web.sources[0].value("A_API_KEY").is_some() && web.sources[0].read == Read::Start);
+        assert!(at_rest(&folder.path().join("none")).is_empty());
+    }
 
     #[test]
     fn literals_of_an_ecosystem_file_are_seen_and_the_rest_is_not_guessed() {

@@ -5,7 +5,7 @@ use keyroll_manager::{Variables, home_of};
 use keyroll_observe::{InProcess, Process, ProcessId, image, shown};
 
 use super::around::Around;
-use super::source::{Entry, Kept, Origin, Read, Source};
+use super::source::{Entry, Kept, Origin, Read, Source, word};
 use super::{Handle, Keeper};
 use super::{dotenv, env_file};
 use crate::is_left_behind;
@@ -148,7 +148,7 @@ fn sourced(shell: &Process, script: &InProcess) -> Vec<Source> {
         .filter_map(|two| two.get(1))
         .filter(|word| is_path(word))
         .map(|word| folder.join(word.trim_start_matches("./")));
-    let restart = format!("{} once more", shown(&script.path));
+    let restart = format!("{} once more", word(shown(&script.path)));
     let source = |path: PathBuf| {
         let what = format!("{} as {} reads it", shown(&path), shown(&script.path));
         env_file::optional(what, &path).applied_by(&restart)

@@ -68,6 +68,8 @@ pub(crate) struct Source {
     pub(crate) read: Read,
     /// Each start reads it anew, as it is then.
     pub(crate) each_start: bool,
+    /// The program reads it by itself, after it has begun.
+    pub(crate) read_later: bool,
     pub(crate) applies: Option<String>,
     pub(crate) seems: Option<String>,
 }
@@ -82,6 +84,7 @@ impl Source {
             closed: None,
             read: Read::Start,
             each_start: false,
+            read_later: false,
             applies: None,
             seems: None,
         }
@@ -171,4 +174,39 @@ pub(crate) struct Kept {
     pub(crate) project: Option<PathBuf>,
     /// The strongest first.
     pub(crate) sources: Vec<Source>,
+}
+
+impl Kept {
+    /// A service of which nothing is told but its processes.
+    pub(crate) fn untold(keeper: Keeper, name: String, processes: Vec<ProcessId>) -> Self {
+        Self { keeper, name, handle: Handle::None, processes, main: None, project: None, sources: Vec::new() }
+    }
+}
+
+/// A name as a word of a command that a person may copy: what a shell would take apart stands in quotes.
+pub(crate) fn word(text: impl AsRef<str>) -> String {
+    let text = text.as_ref();
+    let plain = |letter: char| letter.is_alphanumeric() || "-_.,@:/+=%".contains(letter);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_shell_would_take_apart_stands_in_quotes() {
+        for (text, wanted) in [
+            ("/srv/a-b.js", "/srv/a-b.js"),
+            ("a b", "'a b'"),
+            ("a'b", "'a'\\''b'"),
+            ("$(x)", "'$(x)'"),
+            ("", "''"),
+        ] {
+            assert_eq!(word(text), wanted);
+        }
+    }
 }

@@ -6,7 +6,7 @@ use keyroll_observe::{ProcessId, shown};
 use keyroll_secret::SecretBytes;
 
 use super::around::Around;
-use super::source::{Entry, Kept, Origin, Read, Source};
+use super::source::{Entry, Kept, Origin, Read, Source, word};
 use super::{Handle, Keeper};
 use crate::Record;
 
@@ -92,10 +92,10 @@ fn sources(
     own: Option<&Variables>,
 ) -> Vec<Source> {
     let config_path =
-        daemon.config.as_deref().map_or_else(String::new, |path| format!(" -c {}", shown(path)));
+        daemon.config.as_deref().map_or_else(String::new, |path| format!(" -c {}", word(shown(path))));
     let ctl = format!("supervisorctl{config_path}");
-    let right = format!("{ctl} reread, then {ctl} update {program}");
-    let wrong = format!("{ctl} restart {program}:*");
+    let right = format!("{ctl} reread, then {ctl} update {}", word(program));
+    let wrong = format!("{ctl} restart {}:*", word(program));
     let of_program = config.programs.get(program).map(Vec::as_slice).unwrap_or_default();
     let mut written: BTreeMap<&str, &Assigned> = BTreeMap::new();
     for one in config.of_all.iter().chain(of_program) {

@@ -2,16 +2,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use keyroll_manager::{
-    CredentialFrom, EnvironmentFile, UnitCredential, UnitLine, UnitSays, UnitSources, UnitsSources,
-    Variables, Wrapper, unit_lines,
+    EnvironmentFile, UnitLine, UnitSays, UnitSources, UnitsSources, Variables, Wrapper, unit_lines,
 };
 use keyroll_observe::{ProcessId, shown};
 use keyroll_port::Failure;
 use keyroll_secret::SecretBytes;
 
 use super::around::Around;
-use super::source::{Entry, Kept, Origin, Read, Source};
-use super::{Handle, Keeper, env_file, environment_d};
+use super::source::{Entry, Kept, Origin, Read, Source, word};
+use super::{Handle, Keeper, credentials, env_file, environment_d};
 use crate::Record;
 
 /// The services of the system's manager and of the users' own ones.
@@ -61,7 +60,7 @@ fn service(around: &Around<'_>, unit: UnitSources, user: Option<&str>, of_manage
     sources.extend(out);
     let fragment = unit.of_unit.first().map_or(Path::new(""), PathBuf::as_path);
     sources = wrapped(unit.wrapper, &unit.unit, fragment, sources, &verbs);
-    sources.extend(files.credentials(&unit.credentials, &verbs));
+    sources.extend(credentials::sources(&files, &unit.credentials, &verbs));
     sources.retain(|source| !source.says_nothing());
     if sources.iter().all(|source| source.missing) {
         sources.clear();
@@ -96,7 +95,7 @@ fn passed(around: &Around<'_>, user: Option<&str>, names: &[String]) -> Option<S
 }
 
 /// `UnsetEnvironment=` takes a variable out again, wherever it is from; with a value only where it has that in the end.
-fn taken_out(sources: &mut Vec<Source>, unset: &[(String, Option<SecretBytes>)]) -> Vec<Source> {
+fn taken_out(sources: &mut [Source], unset: &[(String, Option<SecretBytes>)]) -> Vec<Source> {
     let wins = |name: &str| {
         let read = sources.iter().filter(|source| source.read == Read::Start);
         read.filter_map(|source| source.entries.get(name)).next()?.value.as_ref().ok()
@@ -151,7 +150,7 @@ fn processes(around: &Around<'_>, unit: &UnitSources, user: Option<&str>) -> Vec
 pub(super) struct Verbs {
     pub(super) systemctl: String,
     pub(super) restart: String,
-    reload: String,
+    pub(super) reload: String,
     /// After a unit file was changed.
     pub(super) read_again: String,
 }
@@ -163,7 +162,7 @@ impl Verbs {
         let again = format!("{systemctl} daemon-reload, then {restart}");
         let transient = |path: &PathBuf| path.components().any(|part| part.as_os_str() == "transient");
         let read_again = match &unit.made_of {
-            Some(path) => format!("an edit of {}, of which a generator made it; {again}", shown(path)),
+            Some(path) => format!("an edit of {}, of which a generator made it; {again}", word(shown(path))),
             None if unit.of_unit.first().is_some_and(transient) => "systemd-run once more".to_owned(),
             None => again,
         };
@@ -177,8 +176,8 @@ impl Verbs {
 }
 
 /// The unit file and its drop-ins, in their order.
-struct UnitText {
-    all: Vec<(PathBuf, Result<Vec<UnitLine>, std::io::Error>)>,
+pub(super) struct UnitText {
+    pub(super) all: Vec<(PathBuf, Result<Vec<UnitLine>, std::io::Error>)>,
 }
 
 /// What a file says of a variable; no value where only the manager can tell it.
@@ -210,7 +209,7 @@ impl UnitText {
         let mut sources = vec![of_memory];
         for (path, said) in said.into_iter().rev() {
             let source = |read| {
-                let what = format!("Environment= in {}", shown(&path));
+                let what = format!("Environment= in {}", shown(path));
                 let source = Source::of_file(what, path).read(read);
                 source.applied_by(&verbs.read_again).not_by(&verbs.restart)
             };
@@ -249,106 +248,4 @@ impl UnitText {
         }
         all
     }
-
-    /// What the next start is given as credentials: read then, and the same until the service ends. What the unit says
-    /// itself counts where no file of that name is there.
-    fn credentials(&self, loaded: &[UnitCredential], verbs: &Verbs) -> Vec<Source> {
-        let (mut all, mut said) = (Vec::new(), Vec::new());
-        for (path, lines) in &self.all {
-            said.extend(lines.iter().flatten().map(|line| (path, line)));
-        }
-        let secret = |entry: Entry| Entry { secret: true, ..entry };
-        for one in loaded {
-            let slot = format!("credential:{}", one.name);
-            let source = match &one.from {
-                CredentialFrom::File(path) => {
-                    let what = format!("LoadCredential={}:{}", one.name, shown(path));
-                    Source::of_file(what, path).with(slot, secret(credential(path)))
-                }
-                CredentialFrom::Imported(path) => {
-                    let what = format!("ImportCredential= takes {}", shown(path));
-                    Source::of_file(what, path).with(slot, secret(credential(path)))
-                }
-                CredentialFrom::Encrypted(path) => {
-                    let what = path.as_deref().map_or_else(
-                        || "SetCredentialEncrypted=".to_owned(),
-                        |path| format!("LoadCredentialEncrypted={}:{}", one.name, shown(path)),
-                    );
-                    let origin = path.clone().map_or(Origin::Nowhere, Origin::File);
-                    Source::new(what, origin).with(slot, secret(Entry::not_told(1, "it is encrypted")))
-                }
-                CredentialFrom::Set(value) => {
-                    let same = |line: &UnitLine| match &line.says {
-                        UnitSays::Set(name, text) => {
-                            *name == one.name && text.as_ref().is_none_or(|it| it == value)
-                        }
-                        _ => false,
-                    };
-                    let written = said.iter().rev().find(|(_, line)| same(line));
-                    let source = match written {
-                        Some((path, _)) => {
-                            Source::of_file(format!("SetCredential= in {}", shown(path)), path)
-                        }
-                        None => {
-                            let kept = Origin::Kept(Record::Manager, "systemd".to_owned());
-                            Source::new("SetCredential= as systemd has loaded it", kept)
-                        }
-                    };
-                    let line = written.map_or(1, |(_, line)| line.line);
-                    let source = source.with(slot, secret(Entry::at(line, value.duplicate())));
-                    all.push(source.applied_by(&verbs.read_again).not_by(&verbs.restart));
-                    continue;
-                }
-            };
-            all.push(source.applied_by(&verbs.restart).not_by(&verbs.reload));
-        }
-        all.extend(said.into_iter().filter_map(|(path, line)| not_loaded(path, line, loaded, verbs)));
-        all
-    }
-}
-
-/// The value of a credential's file.
-fn credential(path: &Path) -> Entry {
-    match env_file::read(path) {
-        Ok(file) => Entry::at(1, env_file::whole(&file)),
-        Err(_) => Entry::not_told(1, "it is no file that can be read"),
-    }
-}
-
-/// A line with a credential that systemd has not read, or not like this.
-fn not_loaded(path: &Path, line: &UnitLine, loaded: &[UnitCredential], verbs: &Verbs) -> Option<Source> {
-    let (name, entry, from) = match &line.says {
-        UnitSays::Credential(name, file) if file.is_absolute() => (name, credential(file), Some(file)),
-        UnitSays::Set(name, Some(value)) => (name, Entry::at(line.line, value.duplicate()), None),
-        UnitSays::Credential(..)
-        | UnitSays::Set(_, None)
-        | UnitSays::Encrypted(..)
-        | UnitSays::Variable(..)
-        | UnitSays::Reset => return None,
-    };
-    let of_name = |one: &&UnitCredential| one.name == *name;
-    let live = |one: &UnitCredential| match (&one.from, from) {
-        (CredentialFrom::File(known), Some(file)) => known == file,
-        (CredentialFrom::Set(known), None) => entry.value.as_ref().ok() == Some(known),
-        // A specifier stands for a part of its path.
-        _ => file_with_specifier(from),
-    };
-    // A file that is missing gives its place to what the unit says.
-    let gives_way = from.is_some_and(|file| !file.exists());
-    if gives_way || loaded.iter().filter(of_name).any(live) {
-        return None;
-    }
-    let what = match from {
-        Some(file) => format!("LoadCredential={name}:{} in {}", shown(file), shown(path)),
-        None => format!("SetCredential= in {}", shown(path)),
-    };
-    let source = Source::of_file(what, from.map_or(path, PathBuf::as_path)).read(Read::Not);
-    let entry = Entry { secret: true, ..entry };
-    Some(
-        source.with(format!("credential:{name}"), entry).applied_by(&verbs.read_again).not_by(&verbs.restart),
-    )
-}
-
-fn file_with_specifier(file: Option<&PathBuf>) -> bool {
-    file.is_some_and(|file| file.as_os_str().as_encoded_bytes().contains(&b'%'))
 }

@@ -233,11 +233,14 @@ fn an_image_that_nothing_runs_of_is_a_place_of_its_values() {
 fn a_container_made_by_hand_keeps_what_it_was_made_with() {
     let Some(place) = Place::raise("chains of containers") else { return };
     place.scene.write("run.env", "FILE_API_KEY={first}\n");
-    let over = place.scene.filled("OVER_API_KEY={second}");
+    let over_second = place.scene.filled("OVER_API_KEY={second}");
     let usr = ["--volume", "/usr:/usr:ro", "--network", "none", "--stop-signal", "SIGKILL"];
-    let words =
-        [&["run", "--detach", "--name", "plain"][..], &usr, &["--env", &over, "--env-file", "run.env"]]
-            .concat();
+    let words = [
+        &["run", "--detach", "--name", "plain"][..],
+        &usr,
+        &["--env", &over_second, "--env-file", "run.env"],
+    ]
+    .concat();
     place.docker(&[&words[..], &[IMAGE, "/bin/sleep", "100000"]].concat());
     place.scene.write("run.env", "FILE_API_KEY={second}\n");
     let of = |name: &str| place.scene.chain("docker", "plain", name);
@@ -256,6 +259,17 @@ fn a_container_made_by_hand_keeps_what_it_was_made_with() {
     for name in ["FILE_API_KEY", "OVER_API_KEY", "IMAGE_API_KEY"] {
         assert_eq!(place.scene.started_with(place.pid("plain"), name), of(name).next, "{name}");
     }
+    // A line of its command wins over what it was made with: nothing is foretold of that name.
+    let line = place.scene.filled("export OVER_API_KEY={third}; exec /bin/sleep 100000");
+    let words = [&["run", "--detach", "--name", "odd"][..], &usr, &["--env", &over_second]].concat();
+    place.docker(&[&words[..], &[IMAGE, "/bin/sh", "-c", &line]].concat());
+    let odd = until("its command has begun", || {
+        let pid = place.pid("odd");
+        (place.scene.started_with(pid, "OVER_API_KEY") == "third")
+            .then(|| place.scene.chain("docker", "odd", "OVER_API_KEY"))
+    });
+    assert_eq!(odd.next, "-", "{odd:#?}");
+    assert!(odd.links[0].starts_with("not visible third whatever set it "), "{odd:#?}");
     // It is told of one that does not run, too.
     place.docker(&["stop", "--time", "0", "plain"]);
     let stopped = of("FILE_API_KEY");

@@ -184,6 +184,10 @@ fn what_a_unit_takes_away_and_is_given_beside_its_environment_is_told() {
     host.scene.write("conf.d/1.env", "PATTERN_API_KEY={first}\n");
     host.scene.write("conf.d/2.env", "PATTERN_API_KEY={second}\n");
     host.scene.write("both", "{second}");
+    // Of two drop-ins with one name that of the system's own folder does not count.
+    host.scene.write("vendor", "[Service]\nEnvironment=MASK_API_KEY={first}\n");
+    host.scene.write("own", "[Service]\nEnvironment=MASK_API_KEY={second}\n");
+    host.sh("for of in vendor:/usr/lib own:/etc; do d=${of#*:}/systemd/system/odd.service.d; mkdir -p $d; cp @/${of%%:*} $d/k.conf; done");
     host.scene.write("stored", "{second}\n");
     host.sh("mkdir -p /etc/credstore; cp @/stored /etc/credstore/stored_key; cp @/*.service /etc/systemd/system/; \
              systemctl daemon-reload; systemctl start odd empty; ! systemctl start missing");
@@ -199,6 +203,7 @@ fn what_a_unit_takes_away_and_is_given_beside_its_environment_is_told() {
         ("odd", "LEFT_API_KEY", "first"),
         ("odd", "SAME_API_KEY", "-"),
         ("odd", "PATTERN_API_KEY", "second"),
+        ("odd", "MASK_API_KEY", "second"),
         ("empty", "ONLY_API_KEY", "second"),
         ("empty", "LOST_API_KEY", "-"),
     ] {
@@ -209,6 +214,8 @@ fn what_a_unit_takes_away_and_is_given_beside_its_environment_is_told() {
         of("odd", "PATTERN_API_KEY").links[0],
         "wins second @/conf.d/2.env of EnvironmentFile=@/conf.d/*.env"
     );
+    let mask = of("odd", "MASK_API_KEY").links;
+    assert_eq!(mask, ["wins second Environment= in /etc/systemd/system/odd.service.d/k.conf"]);
     // It does not start: nothing is next.
     let missing = of("missing", "MISS_API_KEY");
     assert_eq!((missing.next.as_str(), missing.pids.len()), ("-", 0), "{missing:#?}");
