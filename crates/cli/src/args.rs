@@ -2,16 +2,18 @@ mod alerted;
 mod init;
 mod issuers;
 mod look;
+mod revoke;
 mod split;
 mod steps;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
 pub(crate) use init::InitArgs;
 pub(crate) use issuers::IssuersCommand;
 pub(crate) use look::{Drawn, GraphArgs, LookArgs, ScanArgs, TraceArgs, WhyArgs};
+pub(crate) use revoke::{RevocableVersion, RevokeArgs};
 pub(crate) use split::SplitArgs;
 pub(crate) use steps::{Emergency, Step};
 
@@ -476,26 +478,4 @@ pub(crate) struct WaiveArgs {
 pub(crate) struct VerifyArgs {
     /// The secret's name
     pub(crate) secret: String,
-}
-
-/// `revoke`.
-#[derive(Debug, Args)]
-pub(crate) struct RevokeArgs {
-    /// The secret's name
-    pub(crate) secret: String,
-    /// Which version
-    #[arg(long, value_name = "LABEL")]
-    pub(crate) version: RevocableVersion,
-    /// Consent to the end of that key, by the secret's name
-    #[arg(long, value_name = "NAME")]
-    pub(crate) confirm: Option<String>,
-}
-
-/// The version that `revoke` can end. A current one that is in use is ended by rotating.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum RevocableVersion {
-    /// The one before the current
-    Previous,
-    /// The current one, where each of its consumers has a key of its own by now
-    Current,
 }

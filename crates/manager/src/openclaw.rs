@@ -355,7 +355,7 @@ impl OpenClaw {
         let found = self.home().cool_downs(&self.provider, u64::try_from(now).unwrap_or(u64::MAX));
         // What cannot be seen is left as it is: it ends by itself.
         let mut found = found.unwrap_or_default();
-        found.retain(|one| !one.id.contains(['"', '\\']));
+        found.retain(|one| !one.id.contains(['\u{22}', '\\']));
         if found.is_empty() {
             return Ok(());
         }

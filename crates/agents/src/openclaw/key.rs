@@ -215,31 +215,22 @@ impl OpenClawHome {
         let own = names_in(&self.dotenv());
         let names = started.and_then(|started| started.names.as_ref());
         let installed = names.is_some_and(|names| names.contains(MANAGED));
-        let mut chain = vec![AgentLink {
-            what: format!("{name} in the environment that the gateway is started with"),
-            file: None,
-            slot: slot.clone(),
-            standing: match names {
-                Some(names) if !names.contains(name) => Standing::NotRead,
-                Some(_) if installed && own.as_ref().is_ok_and(|own| own.contains(name)) => {
-                    Standing::NotVisible("its own service: it may take .env instead")
-                }
-                Some(_) => Standing::Wins,
-                None => Standing::NotVisible("the gateway does not run, or its environment is closed"),
-            },
-            applies: RESTART,
-            seems: Some(NO_RELOAD),
-        }];
+        let of_start = match names {
+            Some(names) if !names.contains(name) => Standing::NotRead,
+            Some(_) if installed && own.as_ref().is_ok_and(|own| own.contains(name)) => {
+                Standing::NotVisible("its own service: it may take .env instead")
+            }
+            Some(_) => Standing::Wins,
+            None => Standing::NotVisible("the gateway does not run, or its environment is closed"),
+        };
+        let what = format!("{name} in the environment that the gateway is started with");
+        let seems = Some(NO_RELOAD);
+        let (file, slot_of_start) = (None, slot.clone());
+        let mut chain =
+            vec![AgentLink { what, file, slot: slot_of_start, standing: of_start, applies: RESTART, seems }];
         let beside = started.and_then(|started| started.folder.as_ref()).map(|folder| folder.join(DOTENV));
         if let Some(path) = beside.filter(|path| *path != self.dotenv()) {
-            // Of names that it knows itself, or that end in certain words, it takes none from there.
-            let standing = match names_in(&path) {
-                Ok(names) if names.contains(name) => Standing::NotVisible(
-                    "of the folder that the gateway works in: it is read unless OpenClaw knows the name as a provider's",
-                ),
-                Ok(_) => Standing::NotRead,
-                Err(why) => Standing::NotVisible(why),
-            };
+            let standing = of_working_folder(&path, name);
             chain.push(in_file(path, standing));
         }
         chain.push(in_file(self.dotenv(), standing_of(own, name)));
@@ -367,4 +358,16 @@ fn names_in(path: &Path) -> Result<BTreeSet<String>, &'static str> {
         (!name.starts_with('#')).then(|| name.trim_end().to_owned())
     });
     Ok(names.collect())
+}
+
+/// What `.env` of the folder that the gateway works in gives: of names that it knows itself, or that end in certain words,
+/// it takes none from there.
+fn of_working_folder(path: &Path, name: &str) -> Standing {
+    match names_in(path) {
+        Ok(names) if names.contains(name) => Standing::NotVisible(
+            "of the folder that the gateway works in: it is read unless OpenClaw knows the name as a provider's",
+        ),
+        Ok(_) => Standing::NotRead,
+        Err(why) => Standing::NotVisible(why),
+    }
 }

@@ -234,7 +234,7 @@ fn told(
     places: &BTreeSet<Place>,
 ) -> Result<Told, Left> {
     let path = |path: &Path| {
-        let why = || format!("{}: the path {} cannot be written in keyroll.toml", user.name, shown(&path));
+        let why = || format!("{}: the path {} cannot be written in keyroll.toml", user.name, shown(path));
         written(path, around.folder).ok_or_else(why)
     };
     let Some(service) = service else { return Ok(of_nobody(around, user, name)) };

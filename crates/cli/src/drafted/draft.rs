@@ -170,10 +170,10 @@ fn of_chains(around: &Around<'_>, found: &Found, place: &Place) -> String {
                 Standing::NotRead => format!("{whose} does not read it: {wins} wins"),
                 Standing::NotThere => format!("{whose} would read it, and it is not there"),
                 Standing::NotVisible(why) => format!("whether {whose} takes it is not visible ({why})"),
-                Standing::Wins => match user.keeper {
-                    Keeper::Session => format!("{whose} takes it, a session's own"),
-                    _ => format!("{whose} takes it, and nothing could write it there"),
-                },
+                Standing::Wins if user.keeper == Keeper::Session => {
+                    format!("{whose} takes it, a session's own")
+                }
+                Standing::Wins => format!("{whose} takes it, and nothing could write it there"),
             };
         }
     }

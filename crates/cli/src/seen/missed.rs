@@ -56,12 +56,13 @@ fn sums(
             None => drop(others.entry((rank, reason)).or_default().insert(&one.what)),
         }
     }
-    let mut alike: BTreeMap<(bool, &str, Option<u32>, Vec<&str>), Vec<u32>> = BTreeMap::new();
+    let mut alike: BTreeMap<_, Vec<u32>> = BTreeMap::new();
     for ((rank, reason, uid, pid), parts) in parts {
         alike.entry((rank, reason, uid, parts.into_iter().collect())).or_default().push(pid);
     }
     let mut all: Vec<(bool, String, String)> = Vec::new();
     for ((rank, reason, uid, parts), pids) in alike {
+        let parts: Vec<&str> = parts;
         let parts = listed(&parts);
         let parts = if parts.is_empty() { String::new() } else { format!("{parts} of ") };
         let whose =

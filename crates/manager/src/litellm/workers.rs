@@ -111,7 +111,6 @@ fn plain(id: &ProcessId) -> Process {
         name: String::new(),
         exe: None,
         exe_deleted: false,
-        program: keyroll_observe::Program::default(),
         args: keyroll_observe::Arguments::default(),
         cgroup: None,
         forked: false,

@@ -32,9 +32,9 @@ fn a_large_file_is_searched_in_pieces_and_its_holes_cost_nothing() {
     sparse.write_all_at(format!("\nAPI_KEY={value}\n").as_bytes(), 9 << 30).unwrap();
     let survey = home.survey();
     let lines = |name: &str| -> Vec<(u64, Encoding)> {
-        let found = of(&survey, &value).into_iter().filter_map(|one| match &one.place {
-            Place::File { path, line } if *path == home.at(name) => Some((*line, one.encoding)),
-            _ => None,
+        let found = of(&survey, &value).into_iter().filter_map(|one| {
+            let Place::File { path, line } = &one.place else { return None };
+            (*path == home.at(name)).then_some((*line, one.encoding))
         });
         found.collect()
     };
