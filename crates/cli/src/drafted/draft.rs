@@ -175,7 +175,6 @@ fn of_chains(around: &Around<'_>, found: &Found, place: &Place) -> String {
                 Standing::NotRead | Standing::NotThere => {
                     format!("{whose} does not read it: {wins} wins")
                 }
-                Standing::NotThere => format!("{whose} would read it, and it is not there"),
                 Standing::NotVisible(why) => format!("whether {whose} takes it is not visible ({why})"),
                 Standing::Wins if user.keeper == Keeper::Session => {
                     format!("{whose} takes it, a session's own")
