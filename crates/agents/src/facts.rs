@@ -61,7 +61,10 @@ const fn litellm(
     away: &'static str,
     tried: Tried,
 ) -> AgentFact {
-    let test = "litellm_moves_worker_by_worker_under_load";
+    let test = match tried {
+        Tried::Rotated(_) => "litellm_moves_worker_by_worker_under_load",
+        Tried::Seen(_) | Tried::Documented => "",
+    };
     AgentFact { agent: "LiteLLM", source, loses_to, applies, seems, away, tried, test }
 }
 
@@ -156,7 +159,7 @@ pub const AGENT_FACTS: &[AgentFact] = &[
         "a new process: `restart`, `unit`, `compose`",
         "a new worker: it inherits the old one",
         "20 to 60 s",
-        Tried::Rotated(LITELLM),
+        Tried::Seen(LITELLM),
     ),
     AgentFact {
         agent: "LiteLLM",

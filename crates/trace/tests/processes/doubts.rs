@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use keyroll_observe::After;
 use keyroll_trace::{
-    Chain, Doubt, Evidence, Keeper, Link, Opened, Place, Service, Standing, Verdict, verdict,
+    Chain, Doubt, Evidence, Handle, Keeper, Link, Opened, Place, Service, Standing, Verdict, verdict,
 };
 
 use crate::parts::{NAME, Running, Scene, Seen, generated, root, until};
@@ -164,6 +164,7 @@ fn a_copy_that_changes_while_processes_are_looked_at_makes_nobody_stale() {
         handle: keyroll_trace::Handle::None,
         processes: vec![running.id()],
         project: None,
+        handle: Handle::None,
         chains: vec![chain(&scene, &seen, false)],
     };
     seen.survey.services = vec![service];
