@@ -141,9 +141,8 @@ fn a_file_that_somebody_edited_stays_byte_for_byte_but_for_what_is_new() {
     for part in [
         format!("[secrets.{word}]\nissuer = \"file:./FILL-IN-{word}-issuer.toml\"\n"),
         format!("[[secrets.{word}.consumers]]\nname  = \"sleep\"\n"),
-        format!(
-            "runs  = {{ restart = [\"./FILL-IN-restart-sleep.sh\"], pid_file = \"./one/run/app.pid\" }}\n"
-        ),
+        "runs  = { restart = [\"./FILL-IN-restart-sleep.sh\"], pid_file = \"./one/run/app.pid\" }\n"
+            .to_owned(),
         format!("reads = {{ env_file = \"./one/app.env\", variable = \"{variable}\" }}\n"),
         "app.env.bak:1: left behind".to_owned(),
     ] {

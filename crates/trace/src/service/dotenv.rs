@@ -50,7 +50,7 @@ fn restart(kept: &Kept) -> String {
         Keeper::Supervisord => format!("supervisorctl restart {name}:*"),
         Keeper::Pm2 => format!("pm2 restart {name}"),
         Keeper::Docker => format!("docker restart {name}"),
-        Keeper::Compose | Keeper::Cron | Keeper::Session | Keeper::Nobody => {
+        Keeper::Compose | Keeper::Cron | Keeper::Session | Keeper::Agent | Keeper::Nobody => {
             "a restart of the program".to_owned()
         }
     }
