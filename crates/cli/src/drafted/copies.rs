@@ -78,11 +78,11 @@ impl<'a> Copies<'a> {
         let of_manifest = of_manifest.filter_map(|link| link.place.as_ref());
         let of_manifest = of_manifest.filter(|place| place.file().is_some() && place.file() == manifest);
         let of_manifest: Vec<&Place> = of_manifest.collect();
-        let mut any = false;
+        let before = self.all.len();
         for place in of_manifest {
-            any |= self.take(place, &chain.name);
+            self.take(place, &chain.name);
         }
-        if any {
+        if self.all.len() > before {
             return;
         }
         if !self.of_folder(Some((&chain.name, from))) {

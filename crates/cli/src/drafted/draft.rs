@@ -172,9 +172,8 @@ fn of_chains(around: &Around<'_>, found: &Found, place: &Place) -> String {
             let whose = &user.name;
             return match link.standing {
                 Standing::Shadowed => format!("a decoy for {whose}: {wins} wins"),
-                Standing::NotRead | Standing::NotThere => {
-                    format!("{whose} does not read it: {wins} wins")
-                }
+                Standing::NotRead => format!("{whose} does not read it: {wins} wins"),
+                Standing::NotThere => format!("{whose} would read it, and it is not there"),
                 Standing::NotVisible(why) => format!("whether {whose} takes it is not visible ({why})"),
                 Standing::Wins if user.keeper == Keeper::Session => {
                     format!("{whose} takes it, a session's own")
