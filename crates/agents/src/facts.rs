@@ -87,7 +87,7 @@ pub const AGENT_FACTS: &[AgentFact] = &[
         "nothing: read within a second",
         "where a profile wins: `config hot reload applied`",
         "not",
-        Tried::Seen(OPENCLAW),
+        Tried::Rotated(OPENCLAW),
     ),
     openclaw(
         "`env.vars` in `openclaw.json`",
@@ -95,15 +95,15 @@ pub const AGENT_FACTS: &[AgentFact] = &[
         "nothing: it restarts itself in its process",
         "`secrets reload`",
         "5 to 15 s",
-        Tried::Seen(OPENCLAW),
+        Tried::Rotated(OPENCLAW),
     ),
     openclaw(
         "`.env`, by `${NAME}` or a reference",
-        "the environment of its start",
+        "the environment of its start, `.env` of the folder that it works in",
         "a new process: `restart` or `unit`",
         STALE,
         "17 to 50 s",
-        Tried::Seen(OPENCLAW),
+        Tried::Rotated(OPENCLAW),
     ),
     openclaw(
         "a file, by a reference",
@@ -111,7 +111,7 @@ pub const AGENT_FACTS: &[AgentFact] = &[
         "`secrets reload`, `warningCount` 0",
         "a reload with a warning: `ok`, and the old key stays",
         "not",
-        Tried::Seen(OPENCLAW),
+        Tried::Rotated(OPENCLAW),
     ),
     openclaw(
         "a program, by a reference",
@@ -119,7 +119,7 @@ pub const AGENT_FACTS: &[AgentFact] = &[
         "`secrets reload`, `warningCount` 0",
         "a reload with a warning: `ok`, and the old key stays",
         "not",
-        Tried::Seen(OPENCLAW),
+        Tried::Rotated(OPENCLAW),
     ),
     openclaw(
         "its store, by a reference",
@@ -127,7 +127,7 @@ pub const AGENT_FACTS: &[AgentFact] = &[
         "`secrets store set`, then `secrets reload`",
         "`secrets store set` alone",
         "not",
-        Tried::Seen(OPENCLAW),
+        Tried::Rotated(OPENCLAW),
     ),
     openclaw(
         "a profile",
@@ -135,7 +135,7 @@ pub const AGENT_FACTS: &[AgentFact] = &[
         "`models auth paste-api-key`",
         "a new `apiKey` in `openclaw.json`",
         "not",
-        Tried::Seen(OPENCLAW),
+        Tried::Rotated(OPENCLAW),
     ),
     litellm(
         "`.env` in the folder that it runs in, by `os.environ/NAME`",
