@@ -161,7 +161,6 @@ fn a_copy_that_changes_while_processes_are_looked_at_makes_nobody_stale() {
     let service = Service {
         keeper: Keeper::Nobody,
         name: "api".to_owned(),
-        handle: keyroll_trace::Handle::None,
         processes: vec![running.id()],
         project: None,
         handle: Handle::None,
