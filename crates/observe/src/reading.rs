@@ -63,3 +63,19 @@ pub(crate) fn read_opened(
 pub(crate) fn version(data: &Metadata) -> (u64, i64, i64, i64, i64) {
     (data.len(), data.mtime(), data.mtime_nsec(), data.ctime(), data.ctime_nsec())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_changed_once_is_read_again_and_is_whole_then() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("file");
+        std::fs::write(&path, "before").expect("a file");
+        let (file, before) = open_regular(&path).expect("open");
+        std::fs::write(&path, "what it is now").expect("a file");
+        let read = read_opened(file, before, 100).expect("read");
+        assert_eq!((read.bytes.as_slice(), read.changing), (b"what it is now".as_slice(), false));
+    }
+}

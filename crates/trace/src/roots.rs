@@ -73,4 +73,21 @@ mod tests {
             assert!(!is_somebodys(Path::new(folder)), "{folder}");
         }
     }
+
+    #[test]
+    fn what_managers_name_is_a_root_unless_it_is_the_machines() {
+        let folder = tempfile::tempdir().unwrap();
+        let bound = folder.path().to_owned();
+        let named = BTreeSet::from([
+            bound.clone(),
+            PathBuf::from("/"),
+            PathBuf::from("/usr/lib"),
+            bound.join("gone"),
+        ]);
+        let roots = roots(&Listing::default(), named);
+        assert!(roots.contains(&bound), "{roots:?}");
+        assert!(
+            !roots.iter().any(|one| one == Path::new("/") || one.starts_with("/usr/lib") || !one.exists())
+        );
+    }
 }
