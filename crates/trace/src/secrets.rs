@@ -170,8 +170,10 @@ fn used_by(found: &Found, survey: &Survey, users: &[User]) -> Vec<User> {
     let uses = |user: &User| {
         let mut user = user.clone();
         let service = user.service.and_then(|at| survey.services.get(at));
-        let takes =
-            service.is_some_and(|service| service.chains.iter().any(|chain| found.is_taken_by(chain)));
+        // Of what nobody keeps it is not known that it is started again, nor what its folder has to do with it.
+        let kept = !matches!(user.keeper, Keeper::Session | Keeper::Nobody);
+        let mut chains = service.into_iter().flat_map(|service| &service.chains);
+        let takes = kept && chains.any(|chain| found.is_taken_by(chain));
         if user.processes.iter().any(|process| holders.contains(process)) {
             // A master, or a wrapper, may hold nothing itself.
             user.processes.retain(|process| holders.contains(process));

@@ -77,6 +77,9 @@ impl Seen {
         let values = self.survey.values.len();
         let ahead = self.survey.memory_ahead(&self.survey.instances.keys().copied().collect());
         let processes = ahead.processes.len();
+        if processes == 0 {
+            return false;
+        }
         let about = match ahead.bytes > args.memory << 30 {
             true => format!("{} GiB of {}", args.memory, size(ahead.bytes)),
             false => size(ahead.bytes),

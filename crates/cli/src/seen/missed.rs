@@ -8,6 +8,9 @@ use crate::ui::Event;
 /// How many places or processes of one reason are named.
 const NAMED_MAX: usize = 3;
 
+/// What the kernel says to a user who may not.
+const DENIED: &str = "permission denied";
+
 /// Says what could not be looked at, summed up by reason and user, with the command that would show more. What was refused
 /// comes first, then what a limit left out.
 pub(crate) fn tell_missed(survey: &Survey, context: &mut Context) {
@@ -40,12 +43,17 @@ fn sums(
     let mut parts: BTreeMap<(bool, &str, Option<u32>, u32), BTreeSet<&str>> = BTreeMap::new();
     let mut others: BTreeMap<(bool, &str), BTreeSet<&str>> = BTreeMap::new();
     for one in unseen {
-        let rank = !is_refused(&one.reason);
+        let (rank, reason) = match is_refused(&one.reason) {
+            // However the kernel's answer was put into words.
+            true if one.reason.to_ascii_lowercase().starts_with(DENIED) => (false, DENIED),
+            true => (false, one.reason.as_str()),
+            false => (true, one.reason.as_str()),
+        };
         match of_process(&one.what) {
             Some((part, pid)) => {
-                parts.entry((rank, one.reason.as_str(), one.uid, pid)).or_default().insert(part);
+                parts.entry((rank, reason, one.uid, pid)).or_default().insert(part);
             }
-            None => drop(others.entry((rank, one.reason.as_str())).or_default().insert(&one.what)),
+            None => drop(others.entry((rank, reason)).or_default().insert(&one.what)),
         }
     }
     let mut alike: BTreeMap<_, Vec<u32>> = BTreeMap::new();
@@ -146,7 +154,7 @@ mod tests {
         }
         miss("4096 bytes of memory of process 9".to_owned(), "the limit of time", Some(5));
         miss("process 10".to_owned(), "it ended meanwhile", None);
-        miss("/b".to_owned(), "permission denied", None);
+        miss("/b".to_owned(), "Permission denied (os error 13)", None);
         let names = BTreeMap::from([(7, "nginx"), (8, "cron")]);
         let users = BTreeMap::from([(0, "root".to_owned())]);
         let said: Vec<String> =

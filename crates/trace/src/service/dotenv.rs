@@ -33,9 +33,26 @@ const NOT_SEEN: &str = "nothing shows whether the program reads it";
 pub(crate) fn add(around: &Around<'_>, kept: &mut Kept) {
     // One whose starter is unknown has them among its sources already.
     let (Some(main), false) = (kept.main, kept.keeper == Keeper::Nobody) else { return };
+    let restart = restart(kept);
     for (source, overrides) in sources(around, &main) {
+        let source = source.applied_by(&restart);
         let at = if overrides { 0 } else { kept.sources.len() };
         kept.sources.insert(at, source);
+    }
+}
+
+/// What starts a program anew, and with it reads such a file.
+fn restart(kept: &Kept) -> String {
+    let name = &kept.name;
+    match kept.keeper {
+        Keeper::Systemd => format!("systemctl restart {name}"),
+        Keeper::SystemdUser => format!("systemctl --user restart {name}"),
+        Keeper::Supervisord => format!("supervisorctl restart {name}:*"),
+        Keeper::Pm2 => format!("pm2 restart {name}"),
+        Keeper::Docker => format!("docker restart {name}"),
+        Keeper::Compose | Keeper::Cron | Keeper::Session | Keeper::Agent | Keeper::Nobody => {
+            "a restart of the program".to_owned()
+        }
     }
 }
 
