@@ -37,6 +37,8 @@ pub(crate) fn kept(around: &mut Around<'_>, taken: &BTreeSet<ProcessId>) -> Vec<
         one.ppid <= 1 || is_shell(one) || parent.is_none_or(|parent| is_shell(parent))
     };
     let roots: Vec<&Process> = left.values().filter(|one| begins(one)).copied().collect();
+    // One user's are the same for all that the user has started.
+    let mut read: BTreeMap<Option<u32>, Vec<Source>> = BTreeMap::new();
     let mut all = Vec::new();
     for root in roots {
         let (mut processes, mut at) = (vec![root.id], 0);
@@ -64,7 +66,8 @@ pub(crate) fn kept(around: &mut Around<'_>, taken: &BTreeSet<ProcessId>) -> Vec<
         // Nobody asks where what is no secret comes from, and most processes hold none.
         let holds = own.iter().any(|(name, value)| around.is_secret(name, value));
         if keeper == Keeper::Session && holds {
-            sources.extend(profiles(root.uid));
+            let profiles = read.entry(root.uid).or_insert_with(|| profiles(root.uid));
+            sources.extend(profiles.iter().map(Source::duplicate));
         }
         sources.retain(|source| !source.says_nothing());
         let name = format!("{} {}", called(root), root.id.pid);

@@ -19,6 +19,12 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
+    /// A second one, on purpose.
+    pub(crate) fn duplicate(&self) -> Self {
+        let value = self.value.as_ref().map(SecretBytes::duplicate).map_err(|why| *why);
+        Self { value, line: self.line, secret: self.secret }
+    }
+
     pub(crate) fn at(line: u64, value: SecretBytes) -> Self {
         Self { value: Ok(value), line, secret: false }
     }
@@ -142,6 +148,11 @@ impl Source {
             seems: self.seems.clone(),
             ..*self
         }
+    }
+
+    /// The same source for another service.
+    pub(crate) fn duplicate(&self) -> Self {
+        self.part(self.entries.iter().map(|(name, entry)| (name.clone(), entry.duplicate())).collect())
     }
 
     /// The value of a name, where it is told.
