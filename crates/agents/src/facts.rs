@@ -61,7 +61,10 @@ const fn litellm(
     away: &'static str,
     tried: Tried,
 ) -> AgentFact {
-    let test = "litellm_moves_worker_by_worker_under_load";
+    let test = match tried {
+        Tried::Rotated(_) => "litellm_moves_worker_by_worker_under_load",
+        Tried::Seen(_) | Tried::Documented => "",
+    };
     AgentFact { agent: "LiteLLM", source, loses_to, applies, seems, away, tried, test }
 }
 
@@ -84,7 +87,7 @@ pub const AGENT_FACTS: &[AgentFact] = &[
         "nothing: read within a second",
         "where a profile wins: `config hot reload applied`",
         "not",
-        Tried::Seen(OPENCLAW),
+        Tried::Rotated(OPENCLAW),
     ),
     openclaw(
         "`env.vars` in `openclaw.json`",
@@ -92,15 +95,15 @@ pub const AGENT_FACTS: &[AgentFact] = &[
         "nothing: it restarts itself in its process",
         "`secrets reload`",
         "5 to 15 s",
-        Tried::Seen(OPENCLAW),
+        Tried::Rotated(OPENCLAW),
     ),
     openclaw(
         "`.env`, by `${NAME}` or a reference",
-        "the environment of its start",
+        "the environment of its start, `.env` of the folder that it works in",
         "a new process: `restart` or `unit`",
         STALE,
         "17 to 50 s",
-        Tried::Seen(OPENCLAW),
+        Tried::Rotated(OPENCLAW),
     ),
     openclaw(
         "a file, by a reference",
@@ -108,7 +111,7 @@ pub const AGENT_FACTS: &[AgentFact] = &[
         "`secrets reload`, `warningCount` 0",
         "a reload with a warning: `ok`, and the old key stays",
         "not",
-        Tried::Seen(OPENCLAW),
+        Tried::Rotated(OPENCLAW),
     ),
     openclaw(
         "a program, by a reference",
@@ -116,7 +119,7 @@ pub const AGENT_FACTS: &[AgentFact] = &[
         "`secrets reload`, `warningCount` 0",
         "a reload with a warning: `ok`, and the old key stays",
         "not",
-        Tried::Seen(OPENCLAW),
+        Tried::Rotated(OPENCLAW),
     ),
     openclaw(
         "its store, by a reference",
@@ -124,7 +127,7 @@ pub const AGENT_FACTS: &[AgentFact] = &[
         "`secrets store set`, then `secrets reload`",
         "`secrets store set` alone",
         "not",
-        Tried::Seen(OPENCLAW),
+        Tried::Rotated(OPENCLAW),
     ),
     openclaw(
         "a profile",
@@ -132,7 +135,7 @@ pub const AGENT_FACTS: &[AgentFact] = &[
         "`models auth paste-api-key`",
         "a new `apiKey` in `openclaw.json`",
         "not",
-        Tried::Seen(OPENCLAW),
+        Tried::Rotated(OPENCLAW),
     ),
     litellm(
         "`.env` in the folder that it runs in, by `os.environ/NAME`",
@@ -156,7 +159,7 @@ pub const AGENT_FACTS: &[AgentFact] = &[
         "a new process: `restart`, `unit`, `compose`",
         "a new worker: it inherits the old one",
         "20 to 60 s",
-        Tried::Rotated(LITELLM),
+        Tried::Seen(LITELLM),
     ),
     AgentFact {
         agent: "LiteLLM",

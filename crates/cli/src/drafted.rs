@@ -2,6 +2,7 @@
 //! to say is named as such.
 
 mod consumer;
+mod copies;
 mod copy;
 mod draft;
 mod issuer;

@@ -37,14 +37,13 @@ fn openclaw_moves_under_load() {
     for key in claw.keys.clone() {
         let calls = claw.calls(key.provider);
         let ran = claw.rotate(key);
-        let (sent, failed) = calls.end();
+        let (sent, failed, gaps) = calls.end();
         println!("{}: {sent} turns, {failed} failed", key.provider);
         assert!(sent > 0, "no turn was asked for");
         let away = ran.events.iter().any(|event| event["gaps"].is_array());
         assert_eq!(away, key.away, "{}: {}", key.provider, ran.text);
-        if !key.away {
-            assert_eq!(failed, 0, "{}: {}", key.provider, ran.text);
-        }
+        // Where a source forces a restart they fail while nobody is there, once; elsewhere none does.
+        assert!(gaps <= usize::from(key.away), "{}: {gaps} times: {}", key.provider, ran.text);
         claw.on_its_new_key(key);
         if key.provider == "ref" {
             claw.there_and_back(key);
@@ -79,4 +78,23 @@ fn a_copy_that_loses_is_named_before_anything_is_made() {
     let ran = claw.scene.run(&["plan", "env"]);
     ran.refused(1, "K0441", &["the environment that the gateway is started with", "wins over"]);
     assert_eq!(claw.scene.issuer.made(), made);
+    why_names_it(&claw);
+}
+
+/// Somebody edits the file: the gateway goes on as it is, and `why` names the copy that stands before it.
+fn why_names_it(claw: &Claw) {
+    let (_, value) = claw.scene.issuer.mint("by hand");
+    std::fs::remove_file(claw.scene.path("claw/.env")).unwrap();
+    scene::put(&claw.scene.path("claw/.env"), &["ENV_KEY=", &value, "\n"], 0o600);
+    let pid = std::fs::read_to_string(claw.scene.path("run/claw.pid")).unwrap();
+    let pid = pid.trim();
+    let ran = claw.scene.run(&["why", pid, "--in", "."]);
+    let chains = ran.exits(0).of("chain");
+    let chain = chains.iter().find(|chain| chain["name"] == "ENV_KEY").expect(&ran.text);
+    let (first, second) = (&chain["links"][0], &chain["links"][1]);
+    let start = format!("what OpenClaw's gateway {pid} was started with");
+    assert!(first["what"] == start.as_str() && first["standing"] == "not visible", "{chain}");
+    assert!(second["what"].as_str().unwrap().ends_with("claw/.env"), "{chain}");
+    assert!(first["value"].is_string() && second["value"].is_string(), "{chain}");
+    assert_ne!(first["value"], second["value"], "{chain}");
 }

@@ -109,7 +109,8 @@ impl Draw {
     }
 
     fn of(&mut self, alphabet: &[u8], length: usize) -> Vec<u8> {
-        (0..length).map(|_| alphabet[self.below(alphabet.len())]).collect()
+        let one = |draw: &mut Self| alphabet.get(draw.below(alphabet.len())).copied();
+        (0..length).filter_map(|_| one(self)).collect()
     }
 }
 
@@ -126,15 +127,15 @@ fn no_random_value_is_taken_for_something_else() {
     let mut draw = Draw(0x6c65_616b);
     for (alphabet, shortest) in alphabets {
         let (mut lost, mut common) = (0, 0);
-        for _ in 0..20_000 {
+        for _ in 0..5_000 {
             let length = shortest + draw.below(40);
             let value = draw.of(alphabet, length);
             lost += usize::from(no_secret(&value).is_some() || is_example(&value));
             common += usize::from(!is_distinct(&value));
         }
         // One in some thousands begins with a slash and reads as a path.
-        assert!(lost <= 4, "{lost} of {}", String::from_utf8_lossy(alphabet));
-        assert!(common <= 2, "{common} of {}", String::from_utf8_lossy(alphabet));
+        assert!(lost <= 2, "{lost} of {}", String::from_utf8_lossy(alphabet));
+        assert!(common <= 1, "{common} of {}", String::from_utf8_lossy(alphabet));
     }
 }
 

@@ -20,6 +20,8 @@ pub struct Pieces<'a> {
     filled: usize,
     /// Where the next piece begins in the file.
     at: u64,
+    /// Where the file ended when it was opened: what is written behind that meanwhile is no part of this reading.
+    end: u64,
     /// In which line the buffer begins, from 1 on.
     line: u64,
     /// What all large files together may still cost, bytes.
@@ -46,12 +48,14 @@ impl<'a> Pieces<'a> {
     /// `file_bytes_max` of one, and `budget` of all.
     pub(crate) fn new(
         file: File,
+        end: u64,
         file_bytes_max: u64,
         budget: &'a AtomicU64,
         goes_on: &'a dyn Fn() -> bool,
     ) -> Self {
         let (buffer, left) = (Zeroizing::default(), file_bytes_max);
-        Self { file, buffer, filled: 0, at: 0, line: 1, budget, left, read: 0, goes_on, stopped: None }
+        let (filled, at, line, read, stopped) = (0, 0, 1, 0, None);
+        Self { file, buffer, filled, at, end, line, budget, left, read, goes_on, stopped }
     }
 
     /// The next piece, which begins with the last `keep` bytes of the one before it: what was cut in two stands whole in one of
@@ -82,6 +86,9 @@ impl<'a> Pieces<'a> {
             Err(rustix::io::Errno::NXIO) => return Ok(None),
             Err(_) => self.file.seek(SeekFrom::Start(self.at)).map_err(said)?,
         };
+        if data >= self.end {
+            return Ok(None);
+        }
         // Room for all at once: a buffer that grows leaves copies behind.
         self.buffer.resize(keep + PIECE_BYTES, 0);
         let kept = if data == self.at { keep.min(self.filled) } else { 0 };
@@ -91,7 +98,7 @@ impl<'a> Pieces<'a> {
         self.buffer.copy_within(dropped..self.filled, 0);
         self.at = data;
         self.filled = kept;
-        let wanted = self.afford(self.file.metadata().map_err(said)?.len())?;
+        let wanted = self.afford(self.end - data)?;
         while self.filled < kept + wanted {
             let Some(room) = self.buffer.get_mut(self.filled..kept + wanted) else { break };
             match self.file.read(room) {
@@ -108,8 +115,8 @@ impl<'a> Pieces<'a> {
     }
 
     /// How much may be read now.
-    fn afford(&mut self, length: u64) -> Result<usize, String> {
-        let wanted = (PIECE_BYTES as u64).min(self.left);
+    fn afford(&mut self, there: u64) -> Result<usize, String> {
+        let wanted = (PIECE_BYTES as u64).min(self.left).min(there);
         let take = |left: u64| (left >= wanted && wanted > 0).then(|| left - wanted);
         if self.budget.fetch_update(Ordering::SeqCst, Ordering::SeqCst, take).is_err() {
             let why = if self.left == 0 { "as one file" } else { "as all large files together" };
@@ -117,7 +124,7 @@ impl<'a> Pieces<'a> {
             return Err(format!(
                 "{} of {} MiB were searched: as much {why} may cost",
                 mebi(self.read),
-                mebi(length)
+                mebi(self.end)
             ));
         }
         self.left -= wanted;

@@ -386,7 +386,7 @@ impl<T: Send + 'static> Thread<'_, T> {
                 Some(look) => {
                     let goes_on = || self.goes_on();
                     let max = limits.large_file_bytes_max;
-                    let mut pieces = Pieces::new(file, max, &self.pool.large, &goes_on);
+                    let mut pieces = Pieces::new(file, data.len(), max, &self.pool.large, &goes_on);
                     Ok((look(path, &mut pieces), pieces.finish(&data)))
                 }
                 None => {

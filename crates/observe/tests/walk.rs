@@ -73,6 +73,100 @@ fn what_is_chosen_is_read_and_what_is_left_out_is_counted() {
     assert_eq!(named, [at("one/two/named")]);
 }
 
+/// Reads large files whole, piece by piece.
+fn in_pieces(keep: usize, meanwhile: impl Fn(&Path) + Send + Sync + 'static) -> Look<Vec<u8>> {
+    Look::new(|_, bytes| bytes.to_vec()).and_in_pieces(move |path, pieces| {
+        let mut all = Vec::new();
+        while let Some(piece) = pieces.next(keep) {
+            let lines = all.iter().take(all.len() - piece.again).filter(|byte| **byte == b'\n').count();
+            assert_eq!(piece.line, lines as u64 + 1, "the line that a piece begins in");
+            assert!(all.ends_with(piece.bytes.get(..piece.again).unwrap_or_default()));
+            all.extend(piece.bytes.get(piece.again..).unwrap_or_default());
+            meanwhile(path);
+        }
+        all
+    })
+}
+
+fn large() -> FileLimits {
+    let (large_file_bytes_max, large_bytes_max) = (3 << 20, 5 << 20);
+    FileLimits { file_bytes_max: 1000, large_file_bytes_max, large_bytes_max, ..FileLimits::default() }
+}
+
+#[test]
+fn a_large_file_is_read_in_pieces_within_its_limits() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let lines = |bytes: usize| -> Vec<u8> {
+        (0..bytes).map(|at| if at % 37 == 0 { b'\n' } else { (at % 251) as u8 | 0x80 }).collect()
+    };
+    let (fits, over) = (lines(2_500_000), lines(4 << 20));
+    std::fs::write(folder.path().join("fits"), &fits).expect("a file");
+    let look = || in_pieces(100, |_| ());
+    let roots = [folder.path().to_owned()];
+    let read = |limits: FileLimits| {
+        let mut seen = Vec::new();
+        let report = look_at_files(&roots, |_, _| Choice::Look, limits, look(), &mut |path, bytes| {
+            seen.push((name(path), bytes));
+        });
+        seen.sort();
+        let left: Vec<String> = report.not_searched.into_iter().map(|one| one.reason).collect();
+        (seen, left)
+    };
+    assert_eq!(read(large()), (vec![("fits".to_owned(), fits)], Vec::new()));
+    // One that is larger is read as far as it may be; all of them together too.
+    std::fs::write(folder.path().join("over"), &over).expect("a file");
+    let (seen, left) = read(large());
+    let bytes: usize = seen.iter().map(|(_, bytes)| bytes.len()).sum();
+    assert!((4 << 20..=5 << 20).contains(&bytes), "{bytes}");
+    assert!(left.iter().all(|reason| reason.contains("MiB were searched")) && !left.is_empty(), "{left:?}");
+    let (seen, left) = read(FileLimits { large_file_bytes_max: 0, ..large() });
+    assert_eq!((seen.len(), left.len()), (0, 2), "none is read where none may be");
+}
+
+#[test]
+fn a_large_file_that_changes_while_it_is_read_is_said_to() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("log"), vec![b'x'; 2 << 20]).expect("a file");
+    let write = |path: &Path| {
+        let mut file = std::fs::OpenOptions::new().append(true).open(path).expect("open");
+        file.write_all(b"y").expect("write");
+    };
+    let roots = [folder.path().to_owned()];
+    let report = look_at_files(&roots, |_, _| Choice::Look, large(), in_pieces(8, write), &mut |_, bytes| {
+        assert_eq!(bytes.len(), 2 << 20);
+    });
+    let left: Vec<&str> = report.not_searched.iter().map(|one| one.reason.as_str()).collect();
+    assert_eq!(left, ["it changed while it was read"]);
+}
+
+#[test]
+fn a_folder_may_have_a_hundred_thousand_files() {
+    const FILES: usize = 100_000;
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(folder.path().join("many")).expect("a folder");
+    // Names of a few files: a file system makes those fast.
+    for number in 0..FILES {
+        let at = folder.path().join("many").join(format!("{number}"));
+        if number % 20_000 == 0 {
+            std::fs::write(&at, "x").expect("a file");
+        } else {
+            let first = folder.path().join("many").join(format!("{}", number - number % 20_000));
+            std::fs::hard_link(first, at).expect("a link");
+        }
+    }
+    let roots = [folder.path().to_owned()];
+    let count = |files_max: usize| {
+        let limits = FileLimits { files_max, wait: Duration::from_secs(300), ..FileLimits::default() };
+        let look: Look<usize> = Look::new(|_, bytes| bytes.len());
+        let mut bytes = 0;
+        let report =
+            look_at_files(&roots, |_, _| Choice::Look, limits, look, &mut |_, length| bytes += length);
+        (report.files, bytes, report.not_searched.len())
+    };
+    assert_eq!(count(FILES), (FILES, FILES, 0));
+    assert_eq!(count(FILES - 1), (FILES - 1, FILES - 1, 1), "what a limit leaves out is named once");
+}
+
 #[test]
 fn a_file_that_changes_while_it_is_read_is_said_to() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -86,7 +86,8 @@ fn main() {
     let (mut processes, mut services, mut chains) = (0, 0, 0);
     for _ in 0..3 {
         let begun = Instant::now();
-        let seen = survey_with(&options, &managers, FingerprintKey::new(&[7; 32])).expect("a survey");
+        let seen =
+            survey_with(&options, &managers, FingerprintKey::new(&[7; 32]), Vec::new()).expect("a survey");
         took.push(format!("{:.2}", begun.elapsed().as_secs_f64()));
         (processes, services) = (seen.instances.len(), seen.services.len());
         chains = seen.services.iter().map(|one| one.chains.len()).sum::<usize>();

@@ -2,6 +2,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::LookArgs;
+
 /// `init`.
 #[derive(Debug, Args)]
 pub(crate) struct InitArgs {
@@ -17,7 +19,6 @@ pub(crate) struct InitArgs {
     /// A file to begin with, without looking at the machine
     #[arg(long, conflicts_with_all = ["roots", "secrets"])]
     pub(crate) empty: bool,
-    /// How long each of the looks may take, seconds
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-    pub(crate) wait: u64,
+    #[command(flatten)]
+    pub(crate) look: LookArgs,
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use keyroll_config::{Config, SCHEMA_FILE_NAME};
 
 use super::doctor;
-use crate::args::{DoctorArgs, InitArgs, LookArgs};
+use crate::args::{DoctorArgs, InitArgs};
 use crate::config_file;
 use crate::context::Context;
 use crate::drafted::{Joined, Wanted, drafts, join};
@@ -105,7 +105,8 @@ fn found(
             .because("one of them is not there")
             .help("name folders that are there, or none for all where settings are kept"));
     }
-    let seen = look(&roots, &LookArgs { wait: args.wait, memory: 0 }, context)?;
+    let mut seen = look(&roots, &args.look, context)?;
+    seen.memory(&args.look, context);
     let named = args.secrets.iter().map(|word| secret(&seen, word)).collect::<Result<Vec<_>, _>>()?;
     let all = if named.is_empty() { seen.found.iter().collect() } else { named };
     let wanted = Wanted {

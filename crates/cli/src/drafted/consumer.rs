@@ -2,10 +2,11 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use keyroll_config::{FoundConsumer, FoundCopy, Name, Said};
-use keyroll_observe::{ProcessId, Sockets, shown, working_folder};
-use keyroll_trace::{Chain, Found, Handle, Keeper, Link, Place, Service, Standing, Survey, User, chains_of};
+use keyroll_config::{FoundConsumer, Name, Said};
+use keyroll_observe::{ProcessId, Sockets, shown};
+use keyroll_trace::{Found, Handle, Keeper, Place, Service, Standing, Survey, User};
 
+use super::copies::{Copies, value_at};
 use super::copy::{copy, written};
 use super::issuer::FILL_IN;
 use super::process;
@@ -43,7 +44,7 @@ pub(super) fn drafted(
     if user.keeper == Keeper::Session && is_shell(around.survey, user) {
         return Err(format!("{}: a shell that passes it on to what is started from it", user.name));
     }
-    let (copies, places, mut notes) = copies(around, found, user, service);
+    let Copies { all: copies, places, mut notes, .. } = Copies::of(around, found, user, service);
     if copies.is_empty() {
         let why = notes.first().cloned().unwrap_or_else(|| "no copy that it reads can be seen".to_owned());
         return Err(format!("{} ({}): {why}", user.name, keeper(user.keeper)));
@@ -101,111 +102,6 @@ fn short(user: &User, service: Option<&Service>) -> String {
         }
         Some(Handle::Container(_) | Handle::Pm2 { .. } | Handle::Supervisor { .. }) => user.name.clone(),
     }
-}
-
-/// The copies that a start takes the secret from, their places, and what was not to be had.
-fn copies(
-    around: &Around<'_>,
-    found: &Found,
-    user: &User,
-    service: Option<&Service>,
-) -> (Vec<FoundCopy>, BTreeSet<Place>, Vec<String>) {
-    let (mut all, mut places, mut notes) = (Vec::new(), BTreeSet::new(), Vec::new());
-    let mut take = |place: &Place, name: &str, notes: &mut Vec<String>| {
-        let (Place::File { path, line }, Some(value)) = (place, value_at(found, place)) else { return false };
-        match copy(around.survey, (path, *line), name, value, around.folder) {
-            Ok(copy) => {
-                places.insert(place.clone());
-                if !all.contains(&copy) {
-                    all.push(copy);
-                }
-                true
-            }
-            Err(why) => {
-                notes.push(format!("{place} cannot be written: {why}"));
-                false
-            }
-        }
-    };
-    for chain in chains_of(around.survey, found, user) {
-        let wins = chain.links.iter().find(|link| link.standing == Standing::Wins && holds(found, link));
-        let Some(wins) = wins else {
-            notes.extend(not_told(chain));
-            continue;
-        };
-        if wins.place.as_ref().is_some_and(|place| take(place, &chain.name, &mut notes)) {
-            continue;
-        }
-        // What a manager keeps came from a file: one that its own verb reads, or one of its project.
-        let manifest = service.and_then(|service| manifest(&service.handle));
-        let of_manifest = chain.links.iter().filter(|link| holds(found, link) && link.value == wins.value);
-        let of_manifest = of_manifest.filter_map(|link| link.place.as_ref());
-        let of_manifest = of_manifest.filter(|place| place.file().is_some() && place.file() == manifest);
-        let mut any = false;
-        for place in of_manifest.collect::<Vec<_>>() {
-            any |= take(place, &chain.name, &mut notes);
-        }
-        if any {
-            continue;
-        }
-        let of_service =
-            manifest.and_then(Path::parent).or(service.and_then(|service| service.project.as_deref()));
-        let own = || process::main_of(around.survey, user).and_then(|main| working_folder(&main).ok());
-        let folder = of_service.map(Path::to_owned).or_else(own).filter(|folder| folder.parent().is_some());
-        for place in beside(found, wins, &chain.name, folder.as_deref()) {
-            if take(&place, &chain.name, &mut notes) {
-                any = true;
-                notes.push(format!(
-                    "{place} has the same under the same name; that its start reads it was not seen"
-                ));
-            }
-        }
-        if !any {
-            notes.push(format!("{} wins, and no file is seen that it comes from", wins.what));
-        }
-    }
-    (all, places, notes)
-}
-
-/// The value of a secret that stands in a place.
-fn value_at(found: &Found, place: &Place) -> Option<keyroll_trace::ValueId> {
-    found.sightings.iter().find(|one| one.place == *place).map(|one| one.value)
-}
-
-fn holds(found: &Found, link: &Link) -> bool {
-    link.value.is_some_and(|value| found.values.contains(&value))
-}
-
-fn not_told(chain: &Chain) -> Option<String> {
-    let link = chain.links.iter().find(|link| matches!(link.standing, Standing::NotVisible(_)))?;
-    let Standing::NotVisible(why) = link.standing else { return None };
-    Some(format!("which copy of {} wins is not visible: {} ({why})", chain.name, link.what))
-}
-
-/// The file that a manager describes a service by.
-fn manifest(handle: &Handle) -> Option<&Path> {
-    match handle {
-        Handle::Pm2 { ecosystem, .. } => ecosystem.as_deref(),
-        Handle::Supervisor { config } => config.as_deref(),
-        Handle::Cron(table) => Some(table),
-        Handle::Unit { .. } | Handle::Compose { .. } | Handle::Container(_) | Handle::None => None,
-    }
-}
-
-/// Files of a folder that hold the same value under the same name; none that somebody left behind.
-fn beside(found: &Found, wins: &Link, name: &str, folder: Option<&Path>) -> Vec<Place> {
-    let Some(folder) = folder else { return Vec::new() };
-    let same = |one: &&keyroll_trace::Sighting| {
-        Some(one.value) == wins.value
-            && one.name.as_deref() == Some(name)
-            && one.slot.is_some()
-            && one
-                .place
-                .file()
-                .is_some_and(|path| path.starts_with(folder) && !keyroll_trace::is_left_behind(path))
-    };
-    let all: BTreeSet<Place> = found.sightings.iter().filter(same).map(|one| one.place.clone()).collect();
-    all.into_iter().collect()
 }
 
 /// How a consumer is told.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use keyroll_config::{FoundSecret, Name};
 use keyroll_needle::Encoding;
 use keyroll_observe::{Sockets, shown};
-use keyroll_trace::{Found, Keeper, Place, Standing, Survey, chains_of, is_left_behind};
+use keyroll_trace::{Found, Keeper, Link, Place, Standing, Survey, chains_of, is_left_behind};
 
 use super::consumer::{Around, Drafted, at_rest, drafted};
 use super::issuer::issuer;
@@ -159,9 +159,14 @@ fn left_out(around: &Around<'_>, found: &Found, read: &BTreeSet<Place>) -> Vec<S
 fn of_chains(around: &Around<'_>, found: &Found, place: &Place) -> String {
     for user in &found.users {
         for chain in chains_of(around.survey, found, user) {
-            let Some(link) = chain.links.iter().find(|link| link.place.as_ref() == Some(place)) else {
-                continue;
+            let here = |link: &&Link| link.place.as_ref() == Some(place);
+            // Of a file that holds it several times a chain knows one place.
+            let file = |link: &&Link| {
+                let path = link.place.as_ref().and_then(Place::file);
+                path.is_some() && path == place.file() && link.standing == Standing::NotRead
             };
+            let link = chain.links.iter().find(here).or_else(|| chain.links.iter().find(file));
+            let Some(link) = link else { continue };
             let wins = chain.links.iter().find(|link| link.standing == Standing::Wins);
             let wins = wins.map_or("another place", |link| link.what.as_str());
             let whose = &user.name;

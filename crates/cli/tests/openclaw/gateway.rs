@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -274,19 +274,21 @@ impl Claw {
     /// Whoever asks for turns all the time.
     pub fn calls(&self, provider: &'static str) -> Calls {
         let (port, token) = (self.port, self.token.clone());
-        let counts = Arc::new((AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0)));
-        let shared = Arc::clone(&counts);
+        let over = Arc::new(AtomicBool::new(false));
+        let shared = Arc::clone(&over);
         let thread = std::thread::spawn(move || {
-            while !shared.0.load(Ordering::Relaxed) {
-                shared.1.fetch_add(1, Ordering::Relaxed);
-                if let Err(why) = asked(port, &token, provider) {
+            let mut answered = Vec::new();
+            while !shared.load(Ordering::Relaxed) {
+                let said = asked(port, &token, provider);
+                answered.push(said.is_ok());
+                if let Err(why) = said {
                     println!("{provider}: {why}");
-                    shared.2.fetch_add(1, Ordering::Relaxed);
                 }
                 std::thread::sleep(Duration::from_millis(500));
             }
+            answered
         });
-        Calls { counts, thread }
+        Calls { over, thread }
     }
 
     pub fn rotate(&self, key: &Key) -> Ran {
@@ -345,16 +347,18 @@ fn table(key: &Key, openclaw: &OpenClaw) -> String {
 
 /// Turns that are asked for meanwhile.
 pub struct Calls {
-    counts: Arc<(AtomicBool, AtomicUsize, AtomicUsize)>,
-    thread: JoinHandle<()>,
+    over: Arc<AtomicBool>,
+    thread: JoinHandle<Vec<bool>>,
 }
 
 impl Calls {
-    /// How many were sent, and how many failed.
-    pub fn end(self) -> (usize, usize) {
-        self.counts.0.store(true, Ordering::Relaxed);
-        self.thread.join().unwrap();
-        (self.counts.1.load(Ordering::Relaxed), self.counts.2.load(Ordering::Relaxed))
+    /// How many were sent, how many failed, and how often it was that they began to fail.
+    pub fn end(self) -> (usize, usize, usize) {
+        self.over.store(true, Ordering::Relaxed);
+        let answered = self.thread.join().unwrap();
+        let failed = answered.iter().filter(|one| !**one).count();
+        let began = answered.windows(2).filter(|two| two[0] && !two[1]).count();
+        (answered.len(), failed, began + usize::from(answered.first() == Some(&false)))
     }
 }
 

@@ -1,7 +1,5 @@
 //! Scenes of a real container engine and a real docker compose.
 
-use std::fs;
-
 use keyroll_testkit::Engine;
 use keyroll_testkit::command::wait;
 
@@ -131,25 +129,8 @@ impl<'s> Containers<'s> {
         self.docker(&[&run[..], words, &["--stop-signal", "SIGKILL", image], command].concat());
     }
 
-    /// The engine, and what it keeps its containers with.
-    fn keepers(&self) -> Vec<u32> {
-        let engine = self.engine.pid().unwrap();
-        let mut all = vec![engine];
-        let mut at = 0;
-        while let Some(pid) = all.get(at).copied() {
-            at += 1;
-            for task in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
-                let text = fs::read_to_string(task.path().join("children")).unwrap_or_default();
-                all.extend(text.split_ascii_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
-            }
-        }
-        all
-    }
-
     pub fn truths(&self) -> Vec<Truth> {
-        let keepers = self.keepers();
-        let all = vec![self.restart(), self.sidecar(), self.nodes(), self.image(), self.reload()];
-        all.into_iter().map(|truth| Truth { keepers: keepers.clone(), ..truth }).collect()
+        vec![self.restart(), self.sidecar(), self.nodes(), self.image(), self.reload()]
     }
 
     fn restart(&self) -> Truth {
@@ -168,7 +149,6 @@ impl<'s> Containers<'s> {
                 ("RESTART_API_KEY of container scene-shop-web-1".to_owned(), Old),
             ],
             instances: vec![Runs::new(pid, &[Old], New)],
-            keepers: Vec::new(),
             line: Line::of(pid, &says).within(scene),
         }
     }
@@ -182,7 +162,6 @@ impl<'s> Containers<'s> {
             name: "PAIR_API_KEY",
             copies: vec![(self.pair.at("pair.env:1"), New), (of("main"), New), (of("sidecar"), Old)],
             instances: vec![Runs::new(main, &[New], New), Runs::new(sidecar, &[Old], New)],
-            keepers: Vec::new(),
             line: Line::of(sidecar, &says).within(&self.pair),
         }
     }
@@ -196,7 +175,6 @@ impl<'s> Containers<'s> {
             name: "NODE_API_KEY",
             copies: vec![(self.node.at(".env:1"), New), (of("1"), Old), (of("2"), New)],
             instances: vec![Runs::new(first, &[Old], New), Runs::new(second, &[New], New)],
-            keepers: Vec::new(),
             line: Line::of(first, &says).within(&self.node),
         }
     }
@@ -214,7 +192,6 @@ impl<'s> Containers<'s> {
             name: "BAKED_API_KEY",
             copies,
             instances: vec![Runs::new(api, &[New], New), Runs::new(job, &[Old], Old)],
-            keepers: Vec::new(),
             line: Line::of(job, &says).within(&self.baked),
         }
     }
@@ -227,7 +204,6 @@ impl<'s> Containers<'s> {
             name: "/run/secrets/key",
             copies: vec![(scene.at("api.key:1"), New), (scene.at("api.key.bak:1"), Old)],
             instances: vec![Runs::new(pid, &[Old], New)],
-            keepers: Vec::new(),
             line: Line::of(pid, &says).within(scene),
         }
     }

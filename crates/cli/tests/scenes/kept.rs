@@ -102,7 +102,6 @@ impl<'s> Managers<'s> {
     fn dump(&self) -> Truth {
         let scene = &self.pm2;
         let pid = self.pm2(&["pid", "bot"]).parse().unwrap();
-        let daemon: u32 = fs::read_to_string(scene.path("home/pm2.pid")).unwrap().trim().parse().unwrap();
         let says = [
             "runs on ",
             "ecosystem.config.js:2 holds",
@@ -120,7 +119,6 @@ impl<'s> Managers<'s> {
             name: "DUMP_API_KEY",
             copies,
             instances: vec![Runs::new(pid, &[Old], Old)],
-            keepers: vec![daemon],
             line: Line::of(pid, &says).within(scene),
         }
     }
@@ -135,7 +133,6 @@ impl<'s> Managers<'s> {
     fn literal(&self) -> Truth {
         let scene = &self.supervisord;
         let pid = self.pids("bot")[0];
-        let daemon = self.ctl(&["pid"]).parse().unwrap();
         let at = scene.line("supervisord.conf", Old);
         let from = format!("take from {at}");
         let says = ["runs on ", &from, "@/app/api.env:1 holds"];
@@ -144,7 +141,6 @@ impl<'s> Managers<'s> {
             name: "LITERAL_API_KEY",
             copies: vec![(scene.at("app/api.env:1"), New), (at.clone(), Old)],
             instances: vec![Runs::new(pid, &[Old], Old)],
-            keepers: vec![daemon],
             line: Line::of(pid, &says).within(scene),
         }
     }
@@ -152,13 +148,11 @@ impl<'s> Managers<'s> {
     fn fleet(&self) -> Truth {
         let scene = &self.fleet;
         let pids = self.pids("fleet:");
-        let daemon = self.ctl(&["pid"]).parse().unwrap();
         Truth {
             cause: "- a fleet where all is well",
             name: "FLEET_API_KEY",
             copies: vec![(scene.at("fleet.conf:3"), New)],
             instances: pids.iter().map(|pid| Runs::new(*pid, &[New], New)).collect(),
-            keepers: vec![daemon],
             line: Line::of(pids[0], &["runs on ", "take from @/fleet.conf:3"]).within(scene),
         }
     }

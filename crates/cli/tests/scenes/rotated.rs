@@ -99,13 +99,13 @@ fn image() {
          rm run/image run/container"
     ));
     let pid = engine.docker(&["inspect", "--format", "{{.State.Pid}}", "baked"]).output().unwrap();
-    let pid = String::from_utf8_lossy(&pid.stdout).trim().to_owned();
+    let pid = String::from_utf8_lossy(&pid.stdout).trim().parse::<u64>().ok();
     let ran = scene.apply();
     ran.exits(6).paused();
     let blocked = ran.of("blocked");
     assert!(
-        blocked.iter().any(|one| one["holder"]["pid"].to_string() == pid),
-        "{pid} is not named: {}",
+        blocked.iter().any(|one| one["holder"]["pid"].as_u64() == pid),
+        "{pid:?} is not named: {}",
         ran.text
     );
     both_live(&scene, &ran);

@@ -46,7 +46,7 @@ fn truth(
     line: Line,
 ) -> Truth {
     let copies = copies.iter().map(|(place, version)| (scene.at(place), *version)).collect();
-    Truth { cause, name, copies, instances: Vec::new(), keepers: Vec::new(), line: line.within(scene) }
+    Truth { cause, name, copies, instances: Vec::new(), line: line.within(scene) }
 }
 
 fn cached(stage: &Stage) -> Truth {

@@ -24,8 +24,6 @@ pub struct Truth {
     pub copies: Vec<(String, Version)>,
     /// Who runs on what.
     pub instances: Vec<Runs>,
-    /// Whoever holds it for others: a manager's daemon.
-    pub keepers: Vec<u32>,
     /// The line that names the cause.
     pub line: Line,
 }

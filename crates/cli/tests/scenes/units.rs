@@ -76,8 +76,7 @@ impl Host {
         says: &[&str],
     ) -> Truth {
         let line = Line::of(runs.pid, says).within(scene);
-        // The manager itself.
-        Truth { cause, name, copies: Vec::new(), instances: vec![runs], keepers: vec![1], line }
+        Truth { cause, name, copies: Vec::new(), instances: vec![runs], line }
     }
 
     /// Edited, and reloaded: `systemctl reload` succeeds.

@@ -56,6 +56,8 @@ enum Shown {
     All,
     /// The same, but it answers whatever it is asked for.
     Anything,
+    /// It is no worker, and every worker that there is showed all.
+    Whole,
     /// Not that; why.
     Not(String),
 }
@@ -70,16 +72,22 @@ impl Local {
         which: Which,
         values: Values<'_>,
     ) -> Result<Kinds, Failure> {
-        let shown = match ask_worker(&one.process, setup, which, values) {
+        let shown = match ask_process(&one.process, setup, which, values) {
             Ok(shown) => shown,
             Err(why) => Shown::Not(why),
         };
         let (kinds, state) = match &shown {
             Shown::All => (Kinds::LOADED.and(Kinds::CHECKED).and(Kinds::REPORTED), Ok(())),
+            Shown::Whole => (Kinds::CHECKED.and(Kinds::REPORTED), Ok(())),
             Shown::Anything => (Kinds::REPORTED, Ok(())),
             Shown::Not(why) => (Kinds::NONE, Err(why.clone())),
         };
         let workers = workers_of(setup).unwrap_or_default();
+        if !workers.contains(&one.process) {
+            // A master, or whatever is around it: what all of them show was told in one sentence.
+            self.complains((one.consumer.0, path), state.err());
+            return Ok(kinds);
+        }
         let said = {
             let mut memo = self.memo();
             let known = memo.workers.entry((one.consumer.0, path, which)).or_default();
@@ -108,7 +116,7 @@ impl Local {
         let mut known = BTreeMap::new();
         for worker in workers {
             let state = match ask_worker(&worker, setup, Which::Old, values) {
-                Ok(Shown::All) => Ok(()),
+                Ok(Shown::All | Shown::Whole) => Ok(()),
                 Ok(Shown::Anything) => Err("it answers whatever it is asked for".to_owned()),
                 Ok(Shown::Not(why)) | Err(why) => Err(why),
             };
@@ -150,6 +158,32 @@ fn sentence(known: &Shows, word: &str) -> Option<String> {
     }
 }
 
+/// One that answers is asked itself; of any other that belongs to the proxy all that answer are.
+fn ask_process(
+    process: &ProcessId,
+    setup: &LiteLlmSetup,
+    which: Which,
+    values: Values<'_>,
+) -> Result<Shown, String> {
+    let workers = workers_of(setup)?;
+    if workers.contains(process) {
+        return ask_worker(process, setup, which, values);
+    }
+    if workers.is_empty() {
+        return Err("nobody who is visible listens there".to_owned());
+    }
+    let mut known = Shows::new();
+    for worker in workers {
+        let state = match ask_worker(&worker, setup, which, values)? {
+            Shown::All | Shown::Whole => Ok(()),
+            Shown::Anything => return Ok(Shown::Anything),
+            Shown::Not(why) => Err(why),
+        };
+        known.insert(worker, state);
+    }
+    Ok(sentence(&known, word(which)).map_or(Shown::Whole, Shown::Not))
+}
+
 fn ask_worker(
     worker: &ProcessId,
     setup: &LiteLlmSetup,
@@ -164,20 +198,25 @@ fn ask_worker(
     if !proxy.workers.contains(worker) {
         return Err("it does not listen there".to_owned());
     }
+    let ask = |id: &str, mode: Mode| ask_model(&proxy, &door, worker, id, mode == Mode::Embedding);
+    Ok(judged(&asked, which, &ask))
+}
+
+/// What the answers say: each model must be known by the version's id and answer, and by an id of nobody's key it must not.
+fn judged(asked: &[Asked], which: Which, ask: &dyn Fn(&str, Mode) -> ModelAnswer) -> Shown {
     let mut blind = false;
-    for one in &asked {
+    for one in asked {
         let (id, other) = match which {
             Which::Old => (&one.told.old, &one.told.new),
             Which::New => (&one.told.new, &one.told.old),
         };
-        let ask = |id: &str| ask_model(&proxy, &door, worker, id, one.mode == Mode::Embedding);
         let group = &one.told.group;
-        let why = match ask(id) {
+        let why = match ask(id, one.mode) {
             ModelAnswer::Answered => {
-                blind |= ask(&one.nobodys) != ModelAnswer::Unknown;
+                blind |= ask(&one.nobodys, one.mode) != ModelAnswer::Unknown;
                 continue;
             }
-            ModelAnswer::Unknown => match ask(other) {
+            ModelAnswer::Unknown => match ask(other, one.mode) {
                 ModelAnswer::Answered | ModelAnswer::Refused(_) => {
                     format!("it holds the other version for {group}")
                 }
@@ -189,9 +228,9 @@ fn ask_worker(
             ModelAnswer::Elsewhere => format!("another model answered in the place of {group}"),
             ModelAnswer::None(why) => format!("{group}: {why}"),
         };
-        return Ok(Shown::Not(why));
+        return Shown::Not(why);
     }
-    Ok(if blind { Shown::Anything } else { Shown::All })
+    if blind { Shown::Anything } else { Shown::All }
 }
 
 /// The models of the configuration that use the value.
@@ -261,6 +300,40 @@ fn nobodys() -> Result<SecretBytes, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn model(group: &str) -> Asked {
+        let told =
+            Foretold { group: group.to_owned(), old: format!("{group} old"), new: format!("{group} new") };
+        Asked { told, nobodys: format!("{group} nobody's"), mode: Mode::Chat }
+    }
+
+    #[test]
+    fn a_worker_shows_a_version_by_the_ids_that_only_its_holder_knows() {
+        use ModelAnswer::{Answered, Elsewhere, Refused, Unknown};
+        let models = [model("l1"), model("backup")];
+        let knows = |ids: &'static [&'static str]| {
+            move |id: &str, _: Mode| if ids.contains(&id) { Answered } else { Unknown }
+        };
+        let why = |shown: Shown| match shown {
+            Shown::Not(why) => why,
+            Shown::All | Shown::Whole => "all".to_owned(),
+            Shown::Anything => "anything".to_owned(),
+        };
+        let moved = knows(&["l1 new", "backup new"]);
+        assert_eq!(why(judged(&models, Which::New, &moved)), "all");
+        assert_eq!(why(judged(&models, Which::Old, &moved)), "it holds the other version for l1");
+        let stale = knows(&["l1 new", "backup old"]);
+        assert_eq!(why(judged(&models, Which::New, &stale)), "it holds the other version for backup");
+        assert_eq!(why(judged(&models, Which::New, &knows(&[]))), "it has no model l1 with either version");
+        assert_eq!(why(judged(&models, Which::New, &|_, _| Answered)), "anything", "it tells nothing apart");
+        let refused = |_: &str, _: Mode| Refused(401);
+        assert_eq!(
+            why(judged(&models, Which::New, &refused)),
+            "its key for l1 was not accepted (status 401)"
+        );
+        let elsewhere = |_: &str, _: Mode| Elsewhere;
+        assert_eq!(why(judged(&models, Which::New, &elsewhere)), "another model answered in the place of l1");
+    }
 
     #[test]
     fn a_split_brain_is_named_with_who_has_which() {

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use keyroll_observe::After;
 use keyroll_trace::{
-    Chain, Doubt, Evidence, Keeper, Link, Opened, Place, Service, Standing, Verdict, verdict,
+    Chain, Doubt, Evidence, Handle, Keeper, Link, Opened, Place, Service, Standing, Verdict, verdict,
 };
 
 use crate::parts::{NAME, Running, Scene, Seen, generated, root, until};
@@ -161,9 +161,9 @@ fn a_copy_that_changes_while_processes_are_looked_at_makes_nobody_stale() {
     let service = Service {
         keeper: Keeper::Nobody,
         name: "api".to_owned(),
-        handle: keyroll_trace::Handle::None,
         processes: vec![running.id()],
         project: None,
+        handle: Handle::None,
         chains: vec![chain(&scene, &seen, false)],
     };
     seen.survey.services = vec![service];
