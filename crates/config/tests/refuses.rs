@@ -332,7 +332,7 @@ fn a_proxy_is_of_this_machine_and_asked_by_its_own_configuration() {
     ] {
         expect(
             &with_runs(&format!("{{ litellm = {runs} }}")),
-            "K0005",
+            "K0004",
             6,
             "numeric loopback address and a port",
         );
@@ -359,5 +359,5 @@ fn a_proxy_is_of_this_machine_and_asked_by_its_own_configuration() {
     expect(&checked(&format!("{{ {url}, config = \"./c\", exec = [\"./p\"] }}")), "K0012", 8, "one of");
     expect(&checked("{ exec = [\"./p\"], config = \"./c\" }"), "K0012", 8, "go with `litellm`");
     let value = format!("{{ {url}, config = \"./c\", key = \"not-a-reference\" }}");
-    expect(&checked(&value), "K0005", 8, "must be a reference");
+    expect(&checked(&value), "K0004", 8, "must be a reference");
 }
