@@ -187,7 +187,7 @@ fn asked(
         let memory: &[&str] =
             if one.verdict() == Some("current") { &["--memory", "0"] } else { &["--wait", "300"] };
         let ran = look(&[&["why", &pid], &below[..], memory].concat());
-        let here = format!("(pid {pid}) ");
+        let here = format!("(pid {pid})");
         let named = ran.text.lines().any(|line| line.contains(&here) && truth.line.is_in(line));
         (!(named && ran.code == Some(0)))
             .then(|| format!("why does not name it: {:#?} in {}", truth.line.says, ran.text))
@@ -205,10 +205,12 @@ fn asked(
     let (first, secret) = (&all[0], rows(said, all[0].line.pid).find_map(|row| row["secret"].as_str()));
     let ran = look(&[&["trace", secret.unwrap()], &below[..], &["--wait", "300"]].concat());
     for one in &first.instances {
+        let pid = one.pid.to_string();
         let shown = |line: &str| {
-            line.contains(&format!("(pid {})", one.pid)) && line.ends_with(one.verdict().unwrap())
+            let words: Vec<&str> = line.split_whitespace().collect();
+            words.contains(&&*pid) && words.last().copied() == one.verdict()
         };
-        if !ran.text.lines().any(|line| shown(line.trim_end())) {
+        if !ran.text.lines().any(shown) {
             scores[0].wrong.push(format!("trace does not show process {}: {}", one.pid, ran.text));
         }
     }
