@@ -1,3 +1,4 @@
+use std::ffi::OsStr;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -99,13 +100,27 @@ fn is_unit(name: &str) -> bool {
         || name.ends_with(".conf") && !name.contains("supervisor")
 }
 
-/// Whether a file has words in one language for those of a program: under the name of a secret stands its word.
+/// Whether a file has words in one language for those of a program: under the name of a secret stands its word. An app that
+/// is itself called `lang` has settings: the language must be named, `locales/de.json`, `lang/pt-BR/login.yml`,
+/// `messages_fr.properties`.
 pub(crate) fn is_translation(path: &Path) -> bool {
-    const FOLDERS: [&str; 8] =
-        ["locales", "locale", "i18n", "l10n", "lang", "langs", "translations", "messages"];
-    let within = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    FOLDERS.contains(&&*within) || name.starts_with("messages_") || name.starts_with("translation")
+    const FOLDERS: [&str; 7] = ["locales", "locale", "i18n", "l10n", "lang", "langs", "translations"];
+    let text = |part: Option<&OsStr>| part.unwrap_or_default().to_string_lossy().into_owned();
+    let below = |folder: Option<&Path>| FOLDERS.contains(&text(folder.and_then(Path::file_name)).as_str());
+    let (stem, folder) = (text(path.file_stem()), path.parent());
+    let above = folder.and_then(Path::parent);
+    let messages = stem.split_once('_').is_some_and(|(first, tag)| first == "messages" && is_language(tag));
+    messages
+        || below(folder) && is_language(&stem)
+        || below(above) && is_language(&text(folder.and_then(Path::file_name)))
+}
+
+/// `de`, `pt-BR`, `zh_Hans`.
+fn is_language(tag: &str) -> bool {
+    let (language, region) = tag.split_once(['-', '_']).unwrap_or((tag, "XX"));
+    let known = |part: &str| part.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let small = language.bytes().all(|byte| byte.is_ascii_lowercase());
+    language.len() == 2 && small && (2..=4).contains(&region.len()) && known(region)
 }
 
 /// What a file is encrypted with, by how it begins or by its name.
@@ -202,6 +217,23 @@ mod tests {
         assert!(is_leftover(".env.bak") && is_leftover("openclaw.json.last-good") && is_leftover("x.yml~"));
         assert!(!is_leftover(".env") && !is_leftover("~"));
         assert_eq!(original("openclaw.json.bak.4"), "openclaw.json");
+    }
+
+    #[test]
+    fn a_translation_names_its_language() {
+        for path in [
+            "/s/locales/de.json",
+            "/s/lang/pt-BR/login.yml",
+            "/s/messages_fr.properties",
+            "/s/i18n/zh_Hans.json",
+        ] {
+            assert!(is_translation(Path::new(path)), "{path}");
+        }
+        for path in
+            ["/srv/lang/.env", "/srv/lang/config.yaml", "/srv/de/app.json", "/srv/lang/api/app.env.json"]
+        {
+            assert!(!is_translation(Path::new(path)), "{path}");
+        }
     }
 
     #[test]
