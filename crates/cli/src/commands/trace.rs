@@ -48,7 +48,7 @@ fn show(seen: &Seen, found: &Found, evidence: bool, context: &mut Context) {
     context.ui.data("");
     context.ui.table(&table);
     if instances.is_empty() {
-        context.ui.data("\nno process that could be looked at holds it");
+        context.ui.data(&format!("\n{}", seen.nobody()));
         return;
     }
     let mut table = Table::new(["INSTANCE", "STARTED", "ENVIRONMENT", "MEMORY", "NEXT", "VERDICT"]);

@@ -26,7 +26,7 @@ pub(super) fn run(args: &WhyArgs, context: &mut Context) -> Result<Exit, Problem
 fn secret(seen: &Seen, found: &Found, context: &mut Context) {
     let instances = seen.instances(found);
     if instances.is_empty() {
-        say(&format!("{}: no process that could be looked at holds it", found.name), context);
+        say(&format!("{}: {}", found.name, seen.nobody()), context);
     }
     causes(instances, false, context);
     differing(seen, found, context);
@@ -48,7 +48,11 @@ fn process(seen: &Seen, pid: u32, context: &mut Context) {
         found.users.iter().filter(its).for_each(|user| chains(seen.chains(found, user), context));
     }
     if !any {
-        say(&format!("process {pid}: none of the values that are known was seen in it"), context);
+        let how = seen.not_searched();
+        say(
+            &format!("process {pid}: none of the values that stand anywhere now was seen in it{how}"),
+            context,
+        );
     }
 }
 
@@ -90,7 +94,7 @@ fn file(seen: &Seen, path: &Path, context: &mut Context) {
     }
     if !any {
         let path = keyroll_observe::shown(path);
-        say(&format!("{path}: none of the values that are known was seen in it"), context);
+        say(&format!("{path}: none of the values that are known stands in it"), context);
     }
 }
 

@@ -118,6 +118,22 @@ impl Seen {
     }
 }
 
+impl Seen {
+    /// Why no process is shown: what was not looked at, or stands nowhere any more, is not taken for *no*.
+    pub(crate) fn nobody(&self) -> String {
+        format!(
+            "no process was seen with a value of it that stands anywhere now{}; one that holds an older value, of which no copy is left, cannot be told",
+            self.not_searched()
+        )
+    }
+
+    /// What was left out of the look at processes, to be said behind a *no*.
+    pub(crate) fn not_searched(&self) -> &'static str {
+        let searched = |one: &keyroll_trace::Instance| one.memory != Memory::NotSearched;
+        if self.survey.instances.values().any(searched) { "" } else { " (memory was not searched)" }
+    }
+}
+
 /// In MiB; GiB where there are many.
 fn size(bytes: u64) -> String {
     let mib = bytes.div_ceil(1 << 20);
