@@ -4,6 +4,7 @@
 //! Invariants, by what is absent: nothing is written, started or sent; no key is kept, only the form in which it stands;
 //! what a release keeps in a form that is not known is *not visible*, never *none*.
 
+mod database;
 mod document;
 mod explained;
 mod facts;

@@ -1,12 +1,10 @@
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::time::Instant;
 
+use keyroll_database::Foreign;
 use keyroll_database::rusqlite::types::ValueRef;
-use keyroll_database::rusqlite::{Connection, Error, MAIN_DB, OpenFlags, Row};
+use keyroll_database::rusqlite::{Error, Row};
 use zeroize::Zeroizing;
-
-use crate::wal;
 
 /// How a file of SQLite begins.
 const MAGIC: &[u8] = b"SQLite format 3\0";
@@ -33,26 +31,20 @@ pub(crate) fn is_database(bytes: &[u8]) -> bool {
     bytes.starts_with(MAGIC)
 }
 
-/// Shows every text of every row as they were when the files were read. The database is read as a copy in memory: no lock
-/// is taken and nothing is written beside it.
+/// Shows every text of every row as they were when the files were read.
 ///
 /// # Errors
 /// The part that could not be read: a table that is damaged, or more rows or time than there is.
 pub(crate) fn each_cell(
-    mut database: Zeroizing<Vec<u8>>,
+    database: Zeroizing<Vec<u8>>,
     log: &[u8],
     deadline: Instant,
     take: &mut dyn FnMut(&Cell<'_>),
 ) -> Result<(), String> {
-    wal::apply(&mut database, log);
-    let mut connection = Connection::open_in_memory().map_err(said)?;
-    connection.deserialize_read_exact(MAIN_DB, database.as_slice(), database.len(), true).map_err(said)?;
-    drop(database);
-    each_table(&connection, deadline, take)
+    each_table(&Foreign::of_copy(database, log, deadline).map_err(said)?, deadline, take)
 }
 
-/// The same of a database that is too large for a copy in memory: as its file is, without its log. SQLite is told that nobody
-/// writes, so that it takes no lock and makes nothing; where somebody does, a page may be of another time than its neighbour.
+/// The same of a database that is too large for a copy in memory: as its file is, without its log.
 ///
 /// # Errors
 /// As of [`each_cell`].
@@ -61,10 +53,7 @@ pub(crate) fn each_cell_of_file(
     deadline: Instant,
     take: &mut dyn FnMut(&Cell<'_>),
 ) -> Result<(), String> {
-    let encoded: String = path.as_os_str().as_bytes().iter().map(|byte| format!("%{byte:02X}")).collect();
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-    let connection = Connection::open_with_flags(format!("file:{encoded}?immutable=1"), flags);
-    each_table(&connection.map_err(said)?, deadline, take)
+    each_table(&Foreign::of_file(path, deadline).map_err(said)?, deadline, take)
 }
 
 /// A message of SQLite's may quote a statement of the schema.
@@ -75,27 +64,12 @@ fn said(error: Error) -> String {
     }
 }
 
-fn each_table(
-    connection: &Connection,
-    deadline: Instant,
-    take: &mut dyn FnMut(&Cell<'_>),
-) -> Result<(), String> {
-    connection
-        .execute_batch(
-            "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA temp_store = MEMORY;",
-        )
-        .map_err(said)?;
-    let tables: Vec<String> = {
-        let mut statement = connection
-            .prepare("SELECT name FROM sqlite_schema WHERE type = 'table' AND rootpage > 0")
-            .map_err(said)?;
-        let names = statement.query_map([], |row| row.get(0)).map_err(said)?;
-        names.filter_map(Result::ok).collect()
-    };
+fn each_table(database: &Foreign, deadline: Instant, take: &mut dyn FnMut(&Cell<'_>)) -> Result<(), String> {
+    let tables = database.tables().map_err(said)?;
     let mut left = ROWS_MAX;
     let mut wrong = None;
     for table in tables {
-        let read = each_row(connection, &table, deadline, &mut left, take);
+        let read = each_row(database, &table, deadline, &mut left, take);
         wrong = wrong.or(read.err().map(|error| format!("its table {table}: {}", said(error))));
         if left == 0 || Instant::now() >= deadline {
             return Err("more rows, or more time, than one database is given".to_owned());
@@ -105,19 +79,13 @@ fn each_table(
 }
 
 fn each_row(
-    connection: &Connection,
+    database: &Foreign,
     table: &str,
     deadline: Instant,
     left: &mut usize,
     take: &mut dyn FnMut(&Cell<'_>),
 ) -> Result<(), Error> {
-    let quoted = table.replace('"', "\"\"");
-    // A table without numbers of its own is read without.
-    let numbered = connection.prepare(&format!("SELECT rowid, * FROM \"{quoted}\""));
-    let (mut statement, first) = match numbered {
-        Ok(statement) => (statement, 1),
-        Err(_) => (connection.prepare(&format!("SELECT * FROM \"{quoted}\""))?, 0),
-    };
+    let (mut statement, first) = database.rows(table)?;
     let columns: Vec<String> = statement.column_names().skip(first).map(str::to_owned).collect();
     let mut rows = statement.query([])?;
     let mut number = 0;
@@ -132,7 +100,7 @@ fn each_row(
             take(&Cell { table, column, row: own, beside: beside.as_deref(), bytes });
         }
         *left = left.saturating_sub(1);
-        if *left == 0 || (number % 256 == 0 && Instant::now() >= deadline) {
+        if *left == 0 || Instant::now() >= deadline {
             break;
         }
     }

@@ -31,7 +31,6 @@ mod survey;
 mod users;
 mod values;
 mod verdict;
-mod wal;
 mod writable;
 
 pub use chain::{Chain, Link, Standing};

@@ -4,6 +4,8 @@
 
 #[path = "files/bad.rs"]
 mod bad;
+#[path = "files/hostile.rs"]
+mod hostile;
 #[path = "files/kinds.rs"]
 mod kinds;
 #[path = "files/lookalikes.rs"]

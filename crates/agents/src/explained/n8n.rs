@@ -1,6 +1,9 @@
 //! n8n. Source: docs.n8n.io/hosting/configuration (encryption key, credential overwrites, environment variables) and the
 //! schema of its database, read 2026-11.
 
+use keyroll_database::rusqlite::types::ValueRef;
+use keyroll_database::rusqlite::{self, Row};
+
 use super::read::{database, folder, node};
 use super::{Explained, Look, ranked, started};
 use crate::document::Node;
@@ -8,8 +11,8 @@ use crate::{AgentLink, AgentSlot, Standing};
 
 const AGENT: &str = "n8n";
 
-/// The most credentials of one database that are named.
-const CREDENTIALS_MAX: usize = 1_000;
+/// The longest text of a row that is shown, characters.
+const SHOWN_CHARS_MAX: usize = 200;
 
 const API: &str = "`PATCH /api/v1/credentials/ID`: its workflows go on naming it";
 
@@ -56,13 +59,13 @@ fn credentials(look: &Look<'_>, path: &std::path::Path) -> Vec<Explained> {
     };
     let listed = database(path).and_then(|database| {
         let odd = |_| "its database has another form than its documents say";
-        let mut rows =
-            database.prepare("SELECT id, name, type FROM credentials_entity ORDER BY id").map_err(odd)?;
-        let read = |row: &rusqlite::Row<'_>| {
-            Ok((row.get::<_, rusqlite::types::Value>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
-        };
-        let found = rows.query_map([], read).map_err(odd)?;
-        found.take(CREDENTIALS_MAX).collect::<Result<Vec<_>, _>>().map_err(odd)
+        let columns = ["id", "name", "type"];
+        let mut rows = database.select("credentials_entity", &columns, "LIMIT 1000").map_err(odd)?;
+        let read = |row: &Row<'_>| Ok((short(row, 0)?, short(row, 1)?, short(row, 2)?));
+        let mut found =
+            rows.query_map([], read).and_then(Iterator::collect::<Result<Vec<_>, _>>).map_err(odd)?;
+        found.sort();
+        Ok(found)
     });
     let found = match listed {
         Ok(found) => found,
@@ -72,14 +75,7 @@ fn credentials(look: &Look<'_>, path: &std::path::Path) -> Vec<Explained> {
         }
     };
     let overwritten = (look.started_with)("CREDENTIALS_OVERWRITE_DATA");
-    let explain = |(id, name, kind): (rusqlite::types::Value, String, String)| {
-        let id = match id {
-            rusqlite::types::Value::Integer(number) => number.to_string(),
-            rusqlite::types::Value::Text(text) => text,
-            rusqlite::types::Value::Null
-            | rusqlite::types::Value::Real(_)
-            | rusqlite::types::Value::Blob(_) => "?".to_owned(),
-        };
+    let explain = |(id, name, kind): (String, String, String)| {
         let what = format!("credential '{name}' ({kind}) of {}", path.display());
         let row = format!("credentials_entity.id={id}");
         let mut links = vec![link(what, Some(row), "it is encrypted")];
@@ -91,4 +87,13 @@ fn credentials(look: &Look<'_>, path: &std::path::Path) -> Vec<Explained> {
         Explained { agent: AGENT, name, links }
     };
     found.into_iter().map(explain).collect()
+}
+
+/// A text of a row that is shown: nobody needs more of it, and its writer may have made it endless.
+fn short(row: &Row<'_>, at: usize) -> rusqlite::Result<String> {
+    match row.get_ref(at)? {
+        ValueRef::Integer(number) => Ok(number.to_string()),
+        ValueRef::Text(_) => Ok(row.get_ref(at)?.as_str()?.chars().take(SHOWN_CHARS_MAX).collect()),
+        ValueRef::Null | ValueRef::Real(_) | ValueRef::Blob(_) => Ok("?".to_owned()),
+    }
 }

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use rusqlite::OptionalExtension as _;
+use keyroll_database::rusqlite::OptionalExtension as _;
 
 use super::read::database;
 use super::{Explained, Look, ranked, started};
@@ -27,8 +27,8 @@ pub(super) fn keys(look: &Look<'_>) -> Vec<Explained> {
     let Some(path) = place(look) else { return Vec::new() };
     let stored = database(&path).and_then(|database| {
         let odd = |_| "its database has another form than its documents say";
-        let row = "SELECT data FROM config ORDER BY id DESC LIMIT 1";
-        let cell = database.query_row(row, [], |row| {
+        let mut last = database.select("config", &["data", "id"], "ORDER BY id DESC LIMIT 1").map_err(odd)?;
+        let cell = last.query_row([], |row| {
             Ok(row.get_ref(0)?.as_bytes().ok().and_then(|bytes| Node::json(bytes).ok()))
         });
         cell.optional().map_err(odd)

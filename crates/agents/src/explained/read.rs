@@ -3,13 +3,11 @@ use std::io::Read as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use keyroll_database::Foreign;
 use keyroll_secret::SecretBytes;
-use rusqlite::{Connection, OpenFlags};
 
+use crate::database::{FLAGS, open};
 use crate::document::{DocumentError, FILE_BYTES_MAX, Node};
-
-/// A pipe does not keep the reader waiting, and a link is not followed. Source: open(2), `O_NONBLOCK`, `O_NOFOLLOW`.
-const FLAGS: i32 = 0o4000 | 0o400_000;
 
 /// A regular file; `None` = there is none, or none that can be read.
 pub(super) fn bytes(path: &Path) -> Option<SecretBytes> {
@@ -38,12 +36,7 @@ pub(super) fn folder(look: &super::Look<'_>, variable: &str, usual: &str) -> Pat
     (look.tells)(variable).map_or_else(|| look.home.join(usual), PathBuf::from)
 }
 
-/// A SQLite database as its file stands there, without what waits beside it (`-wal`): opening it otherwise would write.
-pub(super) fn database(path: &Path) -> Result<Connection, &'static str> {
-    let text = path.to_str().ok_or("its path is no text")?;
-    let escaped = text.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
-    let flags =
-        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    Connection::open_with_flags(format!("file:{escaped}?immutable=1"), flags)
-        .map_err(|_| "its database cannot be opened")
+/// A SQLite database; of one that is large as its file stands there, without what waits beside it (`-wal`).
+pub(super) fn database(path: &Path) -> Result<Foreign, &'static str> {
+    open(path)?.map(|opened| opened.database).ok_or("its database is gone")
 }

@@ -3,22 +3,19 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
+use keyroll_database::rusqlite::OptionalExtension as _;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::home::OpenClawHome;
+use crate::database::open;
 
 /// The database, in the state folder.
 pub(super) const STATE: &str = "state/openclaw.sqlite";
 
 /// The database of an agent, in its folder.
 const AGENT: &str = "agent/openclaw-agent.sqlite";
-
-/// How long a writer is waited for, milliseconds.
-const BUSY_MS_MAX: u64 = 2_000;
 
 /// What it calls the health of a provider's key that is no profile.
 const INLINE: &str = "inline-api-key:";
@@ -71,8 +68,10 @@ impl OpenClawHome {
     /// # Errors
     /// Why they are not visible.
     pub(super) fn profiles_of(&self, provider: &str) -> Result<Vec<String>, &'static str> {
-        let row = "SELECT value_json FROM config_machine_state WHERE state_key = 'authProfiles.store'";
-        let found: Profiles = cell(&self.state.join(STATE), row)?.unwrap_or_default();
+        let which = "WHERE state_key = 'authProfiles.store'";
+        let columns = ["value_json", "state_key"];
+        let found = cell(&self.state.join(STATE), "config_machine_state", columns, which)?;
+        let found: Profiles = found.unwrap_or_default();
         Ok(found.profiles.into_iter().filter(|(_, it)| it.provider == provider).map(|(id, _)| id).collect())
     }
 
@@ -84,8 +83,9 @@ impl OpenClawHome {
         let mut all = Vec::new();
         for agent in self.agents() {
             let database = agent.join(AGENT);
-            let row = "SELECT state_json FROM auth_profile_state WHERE state_key = 'primary'";
-            let found: Health = cell(&database, row)?.unwrap_or_default();
+            let columns = ["state_json", "state_key"];
+            let found = cell(&database, "auth_profile_state", columns, "WHERE state_key = 'primary'")?;
+            let found: Health = found.unwrap_or_default();
             for (id, usage) in found.usage_stats {
                 let of = id.strip_prefix(INLINE).unwrap_or(&id).split(':').next();
                 let until = [
@@ -111,16 +111,20 @@ fn whole(number: f64) -> u64 {
     number as u64
 }
 
-/// One cell of JSON; `None` where there is no database or no row.
-fn cell<T: DeserializeOwned>(path: &Path, row: &str) -> Result<Option<T>, &'static str> {
-    if !path.exists() {
-        return Ok(None);
+/// One cell of JSON, of the first of two columns; `None` where there is no database or no row.
+fn cell<T: DeserializeOwned>(
+    path: &Path,
+    table: &str,
+    columns: [&str; 2],
+    which: &'static str,
+) -> Result<Option<T>, &'static str> {
+    let Some(opened) = open(path)? else { return Ok(None) };
+    if !opened.whole {
+        return Err("its database is large, and what its log has cannot be read with it");
     }
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let database = Connection::open_with_flags(path, flags).map_err(|_| "its database cannot be opened")?;
     let unread = |_| "its database cannot be read, or has another form than this release's";
-    database.busy_timeout(Duration::from_millis(BUSY_MS_MAX)).map_err(unread)?;
-    let read = database.query_row(row, [], |row| {
+    let mut statement = opened.database.select(table, &columns, which).map_err(unread)?;
+    let read = statement.query_row([], |row| {
         let cell = row.get_ref(0)?;
         // A list would be read as a table of which every key is missing.
         let text = cell.as_str().ok().filter(|text| text.trim_start().starts_with('{'));

@@ -15,7 +15,9 @@ const PAGE_BYTES_MAX: usize = 65_536;
 /// A frame behind the first one that does not fit the checksums was written before the log began anew: it is no part of
 /// the database.
 pub(crate) fn apply(database: &mut Vec<u8>, log: &[u8]) -> usize {
-    let applied = committed(log, page_bytes(database)).map_or(0, |(frames, pages)| {
+    // No database is larger than the two files that it was read from.
+    let most = database.len().saturating_add(log.len());
+    let applied = committed(log, page_bytes(database), most).map_or(0, |(frames, pages)| {
         let count = frames.len();
         for (number, page) in frames {
             let start = (number - 1) * page.len();
@@ -55,7 +57,7 @@ fn page_bytes(database: &[u8]) -> usize {
 type Frame<'l> = (usize, &'l [u8]);
 
 /// The frames up to the last commit, and how many pages the database has then.
-fn committed(log: &[u8], page_bytes: usize) -> Option<(Vec<Frame<'_>>, usize)> {
+fn committed(log: &[u8], page_bytes: usize, most: usize) -> Option<(Vec<Frame<'_>>, usize)> {
     let header = log.get(..HEADER_BYTES)?;
     let magic = word(header, 0)?;
     let big = magic & 1 == 1;
@@ -71,8 +73,7 @@ fn committed(log: &[u8], page_bytes: usize) -> Option<(Vec<Frame<'_>>, usize)> {
         let (head, page) = frame.split_at_checked(FRAME_HEADER_BYTES)?;
         sum = checksum(page, big, checksum(head.get(..8)?, big, sum));
         let number = usize::try_from(word(head, 0)?).ok()?;
-        // No database in memory is larger than the two files that it was read from.
-        let far = number == 0 || number.saturating_mul(page_bytes) > PAGES_BYTES_MAX;
+        let far = number == 0 || number.saturating_mul(page_bytes) > most;
         if head.get(8..16)? != salts || (word(head, 16)?, word(head, 20)?) != sum || far {
             break;
         }
@@ -87,9 +88,6 @@ fn committed(log: &[u8], page_bytes: usize) -> Option<(Vec<Frame<'_>>, usize)> {
     frames.truncate(kept);
     Some((frames, pages))
 }
-
-/// A page behind this is none of a database that is read here, bytes.
-const PAGES_BYTES_MAX: usize = 64 << 20;
 
 fn word(bytes: &[u8], at: usize) -> Option<u32> {
     bytes.get(at..)?.first_chunk().map(|word| u32::from_be_bytes(*word))

@@ -1,0 +1,82 @@
+//! Databases of programs, read as they stand: whoever wrote one may mean harm.
+
+use std::fs::File;
+use std::io::{self, ErrorKind, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use keyroll_database::Foreign;
+use zeroize::Zeroizing;
+
+/// A pipe does not keep the reader waiting, and a link is not followed. Source: open(2), `O_NONBLOCK`, `O_NOFOLLOW`.
+pub(crate) const FLAGS: i32 = 0o4000 | 0o400_000;
+
+/// The largest database, and the largest log beside one, that is copied into memory, bytes.
+const COPY_BYTES_MAX: u64 = 64 << 20;
+
+/// The longest time with one database, seconds.
+const SECONDS_MAX: u64 = 20;
+
+/// How often one is read anew whose log was moved into it meanwhile.
+const READS_MAX: usize = 3;
+
+const UNREAD: &str = "its database cannot be opened";
+
+/// What of a database was opened.
+pub(crate) struct Opened {
+    pub(crate) database: Foreign,
+    /// With what waits beside it in its log.
+    pub(crate) whole: bool,
+}
+
+/// A database of SQLite; `None` where there is none.
+pub(crate) fn open(path: &Path) -> Result<Option<Opened>, &'static str> {
+    let deadline = Instant::now() + Duration::from_secs(SECONDS_MAX);
+    let mut name = path.as_os_str().to_owned();
+    name.push("-wal");
+    let log = PathBuf::from(name);
+    let mut before = match copied(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        // It is too large.
+        Err(error) if error.kind() == ErrorKind::FileTooLarge => {
+            let database = Foreign::of_file(path, deadline).map_err(|_| UNREAD)?;
+            let whole = !log.symlink_metadata().is_ok_and(|log| log.len() > 0);
+            return Ok(Some(Opened { database, whole }));
+        }
+        Err(_) => return Err(UNREAD),
+    };
+    for _ in 0..READS_MAX {
+        let beside = match copied(&log) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == ErrorKind::NotFound => Zeroizing::default(),
+            Err(_) => return Err("the log beside its database cannot be read"),
+        };
+        // What was moved from the log into the database between the two reads is in neither.
+        let again = copied(path).map_err(|_| UNREAD)?;
+        if *again == *before {
+            drop(before);
+            let database = Foreign::of_copy(again, &beside, deadline).map_err(|_| UNREAD)?;
+            return Ok(Some(Opened { database, whole: true }));
+        }
+        before = again;
+    }
+    Err("its database changes while it is read")
+}
+
+/// The bytes of a regular file.
+fn copied(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+    let file = File::options().read(true).custom_flags(FLAGS).open(path)?;
+    let meta = file.metadata()?;
+    if !meta.is_file() {
+        return Err(ErrorKind::InvalidInput.into());
+    }
+    if meta.len() > COPY_BYTES_MAX {
+        return Err(ErrorKind::FileTooLarge.into());
+    }
+    // Reserved in full: a buffer that grows leaves copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(meta.len()).unwrap_or_default()));
+    file.take(meta.len()).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
