@@ -124,6 +124,25 @@ fn what_may_win_over_its_own_file_is_named_before_it() {
     assert_eq!(found.file, Some(home.dotenv()));
 }
 
+/// A user may put a pipe, or a device without an end, where another user's keyroll looks for variables.
+#[test]
+fn a_file_of_variables_that_is_none_is_not_visible_and_nobody_waits_for_it() {
+    let (_folder, home) = home("\"${P_KEY}\"", "");
+    let work = tempfile::tempdir().unwrap();
+    let pipe = work.path().join(".env");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    std::os::unix::fs::symlink("/dev/zero", home.dotenv()).unwrap();
+    let (told, says) = std::sync::mpsc::channel();
+    let folder = Some(work.path().to_owned());
+    std::thread::spawn(move || {
+        let started = Started { names: Some(BTreeSet::new()), folder };
+        told.send(home.bound("p", Some(&started)).map_err(|error| error.to_string()))
+    });
+    let found = says.recv_timeout(std::time::Duration::from_secs(120)).expect("an answer").unwrap();
+    assert_eq!(found.chain.len(), 2, "{found:?}");
+    assert!(found.chain.iter().all(|link| matches!(link.standing, Standing::NotVisible(_))), "{found:?}");
+}
+
 #[test]
 fn references_say_where_they_lead_and_by_which_verb() {
     let more = "\"secrets\":{\"providers\":{\"one\":{\"source\":\"file\",\"path\":\"/k/one.key\",\"mode\":\"singleValue\"},\

@@ -153,7 +153,7 @@ impl OpenClawHome {
 }
 
 /// A regular file as text, within a limit.
-fn text_of(path: &Path, most: u64) -> std::io::Result<String> {
+pub(super) fn text_of(path: &Path, most: u64) -> std::io::Result<String> {
     let file = File::options().read(true).custom_flags(NONBLOCK).open(path)?;
     let meta = file.metadata()?;
     if !meta.is_file() || meta.len() > most {

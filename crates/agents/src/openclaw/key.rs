@@ -1,9 +1,8 @@
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::error::OpenClawError;
-use super::home::{DOTENV, OpenClawHome, SETTINGS};
+use super::home::{DOTENV, OpenClawHome, SETTINGS, text_of};
 use super::settings::{KeyForm, OpenClawSettings};
 use crate::{AgentLink, AgentSlot, Standing};
 
@@ -64,6 +63,9 @@ pub struct Bound {
     /// All places, the strongest first.
     pub chain: Vec<AgentLink>,
 }
+
+/// The longest file of variables, bytes.
+const DOTENV_BYTES_MAX: u64 = 1024 * 1024;
 
 const SELF: &str = "nothing: it is read within about a second";
 const IN_PLACE: &str = "nothing: the gateway restarts itself in its process, and is away for 5 to 15 s";
@@ -346,10 +348,10 @@ fn escaped(name: &str) -> String {
 
 /// The names of the variables in a dotenv file; an absent file has none.
 fn names_in(path: &Path) -> Result<BTreeSet<String>, &'static str> {
-    let text = match fs::read_to_string(path) {
+    let text = match text_of(path, DOTENV_BYTES_MAX) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
-        Err(_) => return Err("it cannot be read"),
+        Err(_) => return Err("it is no file of variables that can be read"),
     };
     let names = text.lines().filter_map(|line| {
         let line = line.trim_start();
