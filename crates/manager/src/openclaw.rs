@@ -1,7 +1,9 @@
+mod cool_down;
+
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use keyroll_agents::{AgentSlot, Bound, OpenClawHome, Reloaded, Standing, Started, Takes};
 use keyroll_observe::{Listing, Process, ProcessId, descendants, environment_names, working_folder};
@@ -246,8 +248,8 @@ impl OpenClaw {
             (Takes::Profile(id), Some(gateway)) => self.paste(id, gateway, deadline, started)?,
         };
         self.await_ready(deadline)?;
-        self.clear_cool_downs(deadline, started)?;
-        Ok(Applied::without_output(done))
+        let left = self.clear_cool_downs(&bound.source, deadline, started)?;
+        Ok(Applied::without_output(done + &left))
     }
 
     fn start_anew(
@@ -346,41 +348,6 @@ impl OpenClaw {
         let value = std::fs::read(path).map(SecretBytes::new).map_err(|error| failed().because(error))?;
         let plain = value.expose().trim_ascii_end();
         Ok(SecretBytes::new(plain.to_vec()))
-    }
-
-    /// A new key inherits the cool-down that the one of before brought upon its provider, and no command of OpenClaw ends
-    /// it. What is taken away is that entry alone; the gateway looks again at the reload.
-    fn clear_cool_downs(&self, deadline: Instant, started: &mut dyn FnMut(ProcessId)) -> Result<(), Failure> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        let found = self.home().cool_downs(&self.provider, u64::try_from(now).unwrap_or(u64::MAX));
-        // What cannot be seen is left as it is: it ends by itself.
-        let mut found = found.unwrap_or_default();
-        found.retain(|one| !one.id.contains(['\u{22}', '\\']));
-        if found.is_empty() {
-            return Ok(());
-        }
-        let failed = |why: String| {
-            self.failed(Class::Unknown, "end the cool-down of the key before")
-                .because(why)
-                .help("it ends by itself, after 30 s (refused) or 10 min (billing); then `keyroll resume`")
-        };
-        for one in &found {
-            let database = rusqlite::Connection::open_with_flags(
-                &one.database,
-                rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX,
-            );
-            let database = database.map_err(|error| failed(error.to_string()))?;
-            database.busy_timeout(Duration::from_secs(5)).map_err(|error| failed(error.to_string()))?;
-            let place = format!("$.usageStats.\"{}\"", one.id);
-            let taken = database.execute(
-                "UPDATE auth_profile_state SET state_json = json_remove(state_json, ?1) WHERE state_key = 'primary'",
-                [&place],
-            );
-            taken.map_err(|error| failed(error.to_string()))?;
-        }
-        let gateway = self.gateway(&list().map_err(unknown)?).map_err(unknown)?;
-        let gateway = gateway.ok_or_else(|| failed("its gateway does not run".to_owned()))?;
-        self.reload(&gateway, deadline, started).map(drop).map_err(unknown)
     }
 
     fn await_ready(&self, deadline: Instant) -> Result<(), Failure> {

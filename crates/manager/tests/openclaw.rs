@@ -8,7 +8,7 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use keyroll_agents::AgentSlot;
@@ -133,25 +133,67 @@ fn profiles_of_an_older_release_hold_everything_up() {
     assert_eq!(scene.told(), "");
 }
 
-/// A new key would inherit it; the entries of others stay.
-#[test]
-fn a_cool_down_of_the_provider_is_ended_and_no_other_one() {
-    let scene = Scene::new("{\"ok\":true,\"warningCount\":0}");
+/// A cool-down of the provider, one of another key of it, and one of another provider.
+fn cool_downs(scene: &Scene) -> PathBuf {
     let folder = scene.state("agents/main/agent");
     fs::create_dir_all(&folder).unwrap();
-    let database = rusqlite::Connection::open(folder.join("openclaw-agent.sqlite")).unwrap();
+    let path = folder.join("openclaw-agent.sqlite");
+    let database = rusqlite::Connection::open(&path).unwrap();
     let table = "CREATE TABLE auth_profile_state (state_key TEXT NOT NULL PRIMARY KEY, state_json TEXT NOT NULL, \
                  updated_at INTEGER NOT NULL) STRICT";
     database.execute(table, []).unwrap();
     let json = "{\"usageStats\":{\"inline-api-key:p\":{\"disabledUntil\":9e15,\"disabledReason\":\"billing\"},\
-                \"inline-api-key:q\":{\"disabledUntil\":9e15}},\"order\":[1]}";
+                \"p:other\":{\"disabledUntil\":9e15},\"inline-api-key:q\":{\"disabledUntil\":9e15}},\"order\":[1]}";
     database.execute("INSERT INTO auth_profile_state VALUES ('primary', ?1, 1)", [json]).unwrap();
-    scene.apply().unwrap();
+    for one in path.ancestors().take_while(|it| it.starts_with(&scene.openclaw.state)) {
+        let mode = if one == path { 0o600 } else { 0o700 };
+        fs::set_permissions(one, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    path
+}
+
+fn kept(database: &Path) -> String {
+    let database = rusqlite::Connection::open(database).unwrap();
+    database.query_row("SELECT state_json FROM auth_profile_state", [], |row| row.get(0)).unwrap()
+}
+
+/// A new key would inherit it; the entries of others stay.
+#[test]
+fn a_cool_down_of_the_key_is_ended_and_no_other_one() {
+    let scene = Scene::new("{\"ok\":true,\"warningCount\":0}");
+    let path = cool_downs(&scene);
+    assert_eq!(scene.apply().unwrap(), "openclaw secrets reload: warningCount 0");
     assert_eq!(scene.told(), "secrets reload --json\nsecrets reload --json\n", "it looks again");
-    let now: String =
-        database.query_row("SELECT state_json FROM auth_profile_state", [], |row| row.get(0)).unwrap();
-    assert!(
-        !now.contains("inline-api-key:p") && now.contains("inline-api-key:q") && now.contains("[1]"),
-        "{now}"
-    );
+    let now = kept(&path);
+    assert!(!now.contains("inline-api-key:p") && now.contains("inline-api-key:q"), "{now}");
+    assert!(now.contains("p:other") && now.contains("[1]"), "{now}");
+}
+
+/// What lies beside a database is carried out by whoever opens it for writing, with all rights of that one.
+#[test]
+fn a_database_that_others_may_write_is_never_opened_for_writing_and_what_it_says_is_told() {
+    type Spoil = fn(&Path);
+    let open_folder: Spoil = |path| {
+        let folder = path.parent().unwrap();
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o777)).unwrap();
+    };
+    let link: Spoil = |path| {
+        fs::rename(path, path.with_extension("elsewhere")).unwrap();
+        std::os::unix::fs::symlink(path.with_extension("elsewhere"), path).unwrap();
+    };
+    let two_names: Spoil = |path| fs::hard_link(path, path.with_extension("again")).unwrap();
+    let another: Spoil = |path| std::os::unix::fs::chown(path, Some(4_321), None).unwrap();
+    let mut all = vec![open_folder, link, two_names];
+    // Only root can give a file away.
+    let root = rustix::process::geteuid().is_root();
+    all.extend(root.then_some(another));
+    for spoil in all {
+        let scene = Scene::new("{\"ok\":true,\"warningCount\":0}");
+        let path = cool_downs(&scene);
+        spoil(&path);
+        let done = scene.apply().unwrap();
+        assert!(done.contains("it leaves p alone for") || path.is_symlink(), "{done}");
+        assert_eq!(scene.told(), "secrets reload --json\n");
+        assert!(kept(&path).contains("inline-api-key:p"), "{}", kept(&path));
+    }
 }
