@@ -75,7 +75,7 @@ impl OpenClaw {
             Err(failure) => return vec![failure],
         };
         match self.bound(gateway.as_ref()) {
-            Ok(bound) => self.against(&bound).into_iter().collect(),
+            Ok(bound) => self.against(&bound, gateway.is_some()).into_iter().collect(),
             Err(failure) => vec![failure],
         }
     }
@@ -146,7 +146,7 @@ impl OpenClaw {
     }
 
     /// What speaks against telling it.
-    fn against(&self, bound: &Bound) -> Option<Failure> {
+    fn against(&self, bound: &Bound, runs: bool) -> Option<Failure> {
         if let Some(path) = self.home().old_profiles().first() {
             return Some(
                 self.failed(Class::Permanent, "be told of a key while")
@@ -182,12 +182,10 @@ impl OpenClaw {
             let mut lower = bound.chain.iter().skip(1).filter_map(|link| link.file.as_deref());
             lower.any(|file| reads(file, None))
         };
-        // Another file has the variable, and it is not known whether it is taken from there.
-        let doubt = bound.takes == Takes::Restart && {
-            let mut before = bound.chain.iter().take_while(|link| link.standing != Standing::Wins);
-            before.any(|link| link.file.as_deref().is_some_and(|file| !reads(file, link.slot.as_ref())))
-        };
-        if !known || loses || doubt {
+        if let Some(doubt) = self.doubt(bound, runs, &reads) {
+            return Some(doubt);
+        }
+        if !known || loses {
             let rest = places.get(1..).unwrap_or_default();
             let over = if rest.is_empty() {
                 String::new()
@@ -210,6 +208,28 @@ impl OpenClaw {
         None
     }
 
+    /// What may win, and is not visible: nothing says then that what is delivered is what it takes. Only what a process
+    /// was started with, which is its manager's matter, is no doubt where a new one is started.
+    fn doubt(
+        &self,
+        bound: &Bound,
+        runs: bool,
+        reads: &dyn Fn(&Path, Option<&AgentSlot>) -> bool,
+    ) -> Option<Failure> {
+        let before = bound.chain.iter().take_while(|link| link.standing != Standing::Wins);
+        let mut unread = before.filter_map(|link| match link.standing {
+            Standing::NotVisible(why) => Some((link, why)),
+            Standing::Wins | Standing::Shadowed | Standing::NotRead => None,
+        });
+        let (link, why) = unread.find(|(link, _)| match &link.file {
+            Some(file) => !reads(file, link.slot.as_ref()),
+            None => runs && bound.takes != Takes::Restart,
+        })?;
+        let because = format!("it may take it from {}, which is not visible: {why}", link.what);
+        let help = "let that place be read, name it in `reads`, or take the copy there away";
+        Some(self.elsewhere().because(because).help(help))
+    }
+
     /// The first copy that is a whole file.
     fn value_file(&self) -> Option<&Path> {
         let whole = self.reads.iter().find(|(_, slot)| *slot == AgentSlot::Whole);
@@ -227,7 +247,7 @@ impl OpenClaw {
     ) -> Result<Applied, Failure> {
         let gateway = self.gateway(&list()?)?;
         let bound = self.bound(gateway.as_ref())?;
-        if let Some(against) = self.against(&bound) {
+        if let Some(against) = self.against(&bound, gateway.is_some()) {
             return Err(against);
         }
         let done = match (&bound.takes, &gateway) {

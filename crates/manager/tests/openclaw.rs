@@ -69,6 +69,15 @@ impl Scene {
         apply(&self.run(), None, deadline, &mut |_| {}).map(|applied| applied.done)
     }
 
+    /// The provider's key in another form, and more of the settings.
+    fn set(&self, key: &str, more: &str) {
+        let path = self.state("openclaw.json");
+        let before: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        let port = &before["gateway"]["port"];
+        let models = format!("\"models\":{{\"providers\":{{\"p\":{{\"apiKey\":{key}}}}}}}");
+        fs::write(path, format!("{{\"gateway\":{{\"port\":{port}}},{more}{models}}}")).unwrap();
+    }
+
     fn told(&self) -> String {
         fs::read_to_string(self.folder.path().join("told")).unwrap_or_default()
     }
@@ -121,6 +130,30 @@ fn a_key_that_is_taken_from_elsewhere_is_named_and_nothing_is_told() {
     assert!(text(&failure).contains("p.key"), "{}", text(&failure));
     assert_eq!(Agent::OpenClaw(scene.openclaw.clone()).objections().len(), 1);
     assert_eq!(scene.told(), "");
+}
+
+/// A profile would win over the key in the settings, and `.env` over `env` there: that one of them cannot be read is no
+/// sign that it says nothing.
+#[test]
+fn what_may_win_and_is_not_visible_holds_everything_up() {
+    let mut scene = Scene::new("");
+    let settings = scene.state("openclaw.json");
+    let literal = format!("\"sk-{:x}\"", std::process::id());
+    let vars = format!("\"env\":{{\"vars\":{{\"KEYROLL_P\":{literal}}}}},");
+    let hide: [(&str, &str, &str, PathBuf); 2] = [
+        (&literal, "", "/models/providers/p/apiKey", scene.state("state/openclaw.sqlite")),
+        ("\"${KEYROLL_P}\"", &vars, "/env/vars/KEYROLL_P", scene.state(".env")),
+    ];
+    for (key, more, at, hidden) in hide {
+        scene.set(key, more);
+        scene.openclaw.reads = vec![(settings.clone(), AgentSlot::Pointer(at.to_owned()))];
+        assert!(Agent::OpenClaw(scene.openclaw.clone()).objections().is_empty(), "{at}");
+        fs::create_dir_all(&hidden).unwrap();
+        let found = Agent::OpenClaw(scene.openclaw.clone()).objections();
+        assert_eq!(found.len(), 1, "{at}");
+        assert_eq!((found[0].class, found[0].code), (Class::Permanent, "K0441"), "{}", text(&found[0]));
+        assert!(text(&found[0]).contains("not visible"), "{}", text(&found[0]));
+    }
 }
 
 #[test]
