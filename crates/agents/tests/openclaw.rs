@@ -136,7 +136,7 @@ fn a_file_of_variables_that_is_none_is_not_visible_and_nobody_waits_for_it() {
     let folder = Some(work.path().to_owned());
     std::thread::spawn(move || {
         let started = Started { names: Some(BTreeSet::new()), folder };
-        told.send(home.bound("p", Some(&started)).map_err(|error| error.to_string()))
+        drop(told.send(home.bound("p", Some(&started)).map_err(|error| error.to_string())));
     });
     let found = says.recv_timeout(std::time::Duration::from_secs(120)).expect("an answer").unwrap();
     assert_eq!(found.chain.len(), 2, "{found:?}");
