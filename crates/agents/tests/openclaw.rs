@@ -74,6 +74,21 @@ fn a_profile_of_another_provider_wins_over_nothing_and_one_of_another_form_is_no
     assert!(matches!(found.chain.first().unwrap().standing, Standing::NotVisible(_)), "{found:?}");
 }
 
+/// Each may be of another account: none of them is chosen by its name.
+#[test]
+fn several_profiles_of_a_provider_are_told_unless_the_settings_name_one() {
+    let two = "{\"profiles\":{\"p:default\":{\"provider\":\"p\"},\"p:manual\":{\"provider\":\"p\"}}}";
+    for form in [format!("\"{}\"", value("p")), "\"\"".to_owned()] {
+        let (_folder, home) = home(&form, "");
+        profiles(&home, two);
+        let error = home.bound("p", None).unwrap_err().to_string();
+        assert!(error.contains("p:default, p:manual") && !error.contains(&value("p")), "{error}");
+    }
+    let (_folder, home) = self::home("\"p:manual\"", "");
+    profiles(&home, two);
+    assert_eq!(bound(&home, &[]).takes, Takes::Profile("p:manual".to_owned()));
+}
+
 #[test]
 fn a_variable_is_taken_from_the_start_then_from_dotenv_then_from_the_settings() {
     let more = format!(

@@ -106,10 +106,10 @@ impl OpenClawHome {
             return Err(OpenClawError::NoProvider { path, provider: provider.to_owned(), there });
         };
         match form {
-            KeyForm::Literal => Ok(self.literal(provider, profiles(provider))),
+            KeyForm::Literal => Ok(self.literal(provider, self.one_profile(provider, profiles(provider))?)),
             KeyForm::Variable(name) => Ok(self.variable(&settings, name, started)),
             KeyForm::Profile(id) => Ok(self.of_profile(id)),
-            KeyForm::Absent => self.absent(provider, profiles(provider)),
+            KeyForm::Absent => self.absent(provider, self.one_profile(provider, profiles(provider))?),
             KeyForm::Reference { source, resolver, id } => match source.as_str() {
                 "env" => Ok(self.variable(&settings, id, started)),
                 "store" => Ok(self.store(id)),
@@ -125,8 +125,24 @@ impl OpenClawHome {
         OpenClawError::Reference { path, provider: provider.to_owned(), why: why.to_owned() }
     }
 
+    /// The profile of a provider, where one is there and no other: which of several is used is the agents' own matter, and
+    /// each may be of another account.
+    fn one_profile(
+        &self,
+        provider: &str,
+        profiles: Result<Vec<String>, &'static str>,
+    ) -> Result<Result<Option<String>, &'static str>, OpenClawError> {
+        match profiles {
+            Ok(ids) if ids.len() > 1 => {
+                let (path, provider) = (self.settings_file(), provider.to_owned());
+                Err(OpenClawError::SeveralProfiles { path, provider, there: ids.join(", ") })
+            }
+            other => Ok(other.map(|ids| ids.into_iter().next())),
+        }
+    }
+
     /// A profile wins over a key in the settings, and loses to a variable or a reference there.
-    fn literal(&self, provider: &str, profiles: Result<Vec<String>, &'static str>) -> Bound {
+    fn literal(&self, provider: &str, profile: Result<Option<String>, &'static str>) -> Bound {
         let at = format!("/models/providers/{}/apiKey", escaped(provider));
         let here = |standing| AgentLink {
             what: format!("apiKey of {provider} in {SETTINGS}"),
@@ -136,20 +152,18 @@ impl OpenClawHome {
             applies: SELF,
             seems: None,
         };
-        match profiles {
-            Ok(ids) => match ids.into_iter().next() {
-                Some(id) => {
-                    let mut bound = self.of_profile(&id);
-                    bound.chain.push(here(Standing::Shadowed));
-                    bound
-                }
-                None => Bound {
-                    source: KeySource::Literal,
-                    takes: Takes::Itself,
-                    file: Some(self.settings_file()),
-                    slot: Some(AgentSlot::Pointer(at.clone())),
-                    chain: vec![here(Standing::Wins)],
-                },
+        match profile {
+            Ok(Some(id)) => {
+                let mut bound = self.of_profile(&id);
+                bound.chain.push(here(Standing::Shadowed));
+                bound
+            }
+            Ok(None) => Bound {
+                source: KeySource::Literal,
+                takes: Takes::Itself,
+                file: Some(self.settings_file()),
+                slot: Some(AgentSlot::Pointer(at.clone())),
+                chain: vec![here(Standing::Wins)],
             },
             Err(why) => Bound {
                 source: KeySource::Literal,
@@ -192,9 +206,9 @@ impl OpenClawHome {
     fn absent(
         &self,
         provider: &str,
-        profiles: Result<Vec<String>, &'static str>,
+        profile: Result<Option<String>, &'static str>,
     ) -> Result<Bound, OpenClawError> {
-        match profiles.map(|ids| ids.into_iter().next()) {
+        match profile {
             Ok(Some(id)) => Ok(self.of_profile(&id)),
             Ok(None) => Err(self.reference(provider, "that is missing, and no profile is there for it")),
             Err(why) => Err(self
