@@ -215,3 +215,29 @@ fn cool_downs_of_a_provider_are_seen_per_agent_and_only_while_they_last() {
     assert_eq!(home.cool_downs("p", 2000).unwrap(), []);
     assert_eq!(home.cool_downs("p", 800).unwrap().len(), 4);
 }
+
+/// A process that is taken for a helper may keep an old key: only what the package itself brings along is one.
+#[test]
+fn a_helper_is_a_script_of_the_package_of_the_program_and_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().canonicalize().unwrap();
+    let package = folder.join("openclaw");
+    for script in ["openclaw/dist/process/worker.js", "openclaw/dist/entry.js", "other/openclaw/worker.js"] {
+        let path = folder.join(script);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "").unwrap();
+    }
+    let program = package.join("openclaw.mjs");
+    let is = |script: &str| {
+        let script = folder.join(script);
+        OpenClawHome::is_helper(&program, script.to_str().unwrap().as_bytes())
+    };
+    assert!(!is("openclaw/dist/process/worker.js"), "where the package ends is not known");
+    fs::write(package.join("package.json"), "{}").unwrap();
+    assert!(is("openclaw/dist/process/worker.js"));
+    assert!(!is("openclaw/dist/entry.js") && !is("openclaw/dist/none/worker.js"));
+    assert!(!is("other/openclaw/worker.js") && !is("openclaw/dist/../../other/openclaw/worker.js"));
+    std::os::unix::fs::symlink(folder.join("other/openclaw/worker.js"), package.join("dist/worker.js"))
+        .unwrap();
+    assert!(!is("openclaw/dist/worker.js"), "it leads out of the package");
+}

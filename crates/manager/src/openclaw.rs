@@ -1,5 +1,6 @@
 mod cool_down;
 
+use std::mem::take;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -119,9 +120,13 @@ impl OpenClaw {
 
     pub(crate) fn helpers(&self, listing: &Listing) -> Vec<ProcessId> {
         let Ok(Some(gateway)) = self.gateway(listing) else { return Vec::new() };
+        let Some(program) = self.real_program() else { return Vec::new() };
         let mut found = descendants(listing, gateway.id);
         found.retain(|one| {
-            one.exe.is_some() && one.exe == gateway.exe && one.args.any(OpenClawHome::is_helper)
+            // The script is the first argument: what stands behind it is the script's own.
+            let mut first = true;
+            let is_helper = |word: &[u8]| take(&mut first) && OpenClawHome::is_helper(&program, word);
+            one.exe.is_some() && one.exe == gateway.exe && one.args.any(is_helper)
         });
         found.into_iter().map(|one| one.id).collect()
     }
@@ -402,10 +407,9 @@ impl OpenClaw {
         deadline: Instant,
         started: &mut dyn FnMut(ProcessId),
     ) -> Result<SecretBytes, Failure> {
-        let named = self.program.to_string_lossy();
-        let program = found(&named).and_then(|path| path.canonicalize().ok()).ok_or_else(|| {
+        let program = self.real_program().ok_or_else(|| {
             self.failed(Class::Permanent, "be told")
-                .because(format!("{named}: there is no such program"))
+                .because(format!("{}: there is no such program", self.program.display()))
                 .help("write its path into `runs.program`")
         })?;
         let script = program.extension().is_some_and(|it| it == "mjs" || it == "js");
@@ -432,6 +436,10 @@ impl OpenClaw {
                 .because(Said { status: format!("openclaw {what}: {status}"), output })
                 .help("run it by hand as the gateway's user and mend it, then `keyroll resume`")),
         }
+    }
+
+    fn real_program(&self) -> Option<PathBuf> {
+        found(&self.program.to_string_lossy())?.canonicalize().ok()
     }
 
     /// Whose installation it is, where that is not keyroll's own user: nothing of it is run with more rights.

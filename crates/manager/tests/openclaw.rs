@@ -120,6 +120,40 @@ fn the_gateway_is_the_process_that_its_lock_names_and_that_began_then() {
     assert_eq!(instances(&scene.run()).unwrap(), []);
 }
 
+/// The gateway here is this test, which starts itself: the name of a script of the package is said at another place.
+#[test]
+fn a_process_is_no_helper_by_what_stands_behind_its_script() {
+    let scene = Scene::new("");
+    let worker = scene.folder.path().join("dist/worker.js");
+    fs::create_dir_all(worker.parent().unwrap()).unwrap();
+    fs::write(&worker, "").unwrap();
+    fs::write(scene.folder.path().join("package.json"), "{}").unwrap();
+    let worker = worker.canonicalize().unwrap();
+    let start = |words: &[&str]| {
+        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+        command.args(words).env("KEYROLL_STAYS", "1").stdin(std::process::Stdio::piped());
+        command.stdout(std::process::Stdio::null()).spawn().unwrap()
+    };
+    let worker = worker.to_str().unwrap();
+    let mut children = [start(&[worker, "stays", "--exact"]), start(&["stays", "--exact", worker])];
+    let listing = keyroll_observe::processes(Duration::from_secs(60)).unwrap();
+    let helpers = Agent::OpenClaw(scene.openclaw.clone()).helpers(&listing);
+    let found = children.each_ref().map(|child| helpers.iter().any(|one| one.pid == child.id()));
+    for child in &mut children {
+        drop(child.stdin.take());
+        child.wait().unwrap();
+    }
+    assert_eq!(found, [true, false]);
+}
+
+/// What the test above starts: it waits until nobody holds the other end of its input.
+#[test]
+fn stays() {
+    if std::env::var_os("KEYROLL_STAYS").is_some() {
+        std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+    }
+}
+
 #[test]
 fn a_key_that_is_taken_from_elsewhere_is_named_and_nothing_is_told() {
     let mut scene = Scene::new("{\"ok\":true,\"warningCount\":0}");
