@@ -1,4 +1,5 @@
 mod cool_down;
+mod listener;
 
 use std::mem::take;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -20,6 +21,8 @@ use crate::process::{Said, restart};
 use crate::settle::question;
 use crate::user::User;
 use crate::{Applied, CommandLine, InstanceProcess, Unit};
+
+pub(crate) use listener::gateway_listens;
 
 /// How often it is looked whether the gateway is ready, milliseconds.
 const STEP_MS: u64 = 200;
@@ -386,12 +389,13 @@ impl OpenClaw {
             // Any path that it does not know answers 200, too.
             let ready =
                 url.get(soon).ok().and_then(|answer| serde_json::from_slice::<Readiness>(&answer.body).ok());
-            if ready.is_some_and(|it| it.ready) {
+            let ready = ready.is_some_and(|it| it.ready);
+            if ready && gateway_listens(&self.home(), settings.port).is_ok() {
                 return Ok(());
             }
             if Instant::now() >= deadline {
                 return Err(failed(Class::Unknown)
-                    .because("its /readyz does not say so")
+                    .because("its /readyz does not say so, or another process answers there")
                     .help("see its log, then `keyroll resume` or `keyroll abort`"));
             }
             std::thread::sleep(Duration::from_millis(STEP_MS));

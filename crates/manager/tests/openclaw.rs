@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use keyroll_agents::AgentSlot;
-use keyroll_manager::{Agent, OpenClaw, Run, apply, instances};
+use keyroll_manager::{Agent, Check, CheckAnswer, OpenClaw, Run, Turn, apply, check, instances};
 use keyroll_observe::process;
 use keyroll_port::{Class, Failure};
 use tempfile::TempDir;
@@ -152,6 +152,54 @@ fn stays() {
     if std::env::var_os("KEYROLL_STAYS").is_some() {
         std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
     }
+}
+
+/// Whoever listens at the port while the gateway is away would be shown the token, and could do what the gateway may.
+#[test]
+fn the_token_is_shown_to_the_gateway_itself_and_to_nobody_else() {
+    let scene = Scene::new("");
+    let answers = "\"http\":{\"endpoints\":{\"chatCompletions\":{\"enabled\":true}}}";
+    let token = format!("\"auth\":{{\"token\":\"{:x}\"}}", std::process::id());
+    let set = |port: u16| {
+        let text = format!("{{\"gateway\":{{\"port\":{port},{token},{answers}}}}}");
+        fs::write(scene.state("openclaw.json"), text).unwrap();
+    };
+    let turn = || {
+        let state = scene.openclaw.state.clone();
+        let turn = Check::Turn(Turn { state, model: "p/m".to_owned(), agent: None });
+        check(&turn, None, Instant::now() + Duration::from_secs(60), &mut None).unwrap()
+    };
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    listener.set_nonblocking(true).unwrap();
+    set(port);
+    let mut other = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+    let lock = |pid: u32| {
+        let ticks = process(pid).unwrap().id.start_ticks;
+        let lock = format!("{{\"pid\":{pid},\"startTime\":{ticks}}}");
+        fs::write(scene.state("tmp/openclaw-0/gateway.state.lock"), lock).unwrap();
+    };
+    lock(other.id());
+    let answer = turn();
+    let asked = listener.accept().map(drop).map_err(|error| error.kind());
+    other.kill().unwrap();
+    other.wait().unwrap();
+    assert!(matches!(&answer, CheckAnswer::Unknown(why) if why.contains("not seen to listen")), "{answer:?}");
+    assert_eq!(asked, Err(std::io::ErrorKind::WouldBlock), "somebody else was asked");
+    // The same port, and the gateway itself is who listens there.
+    lock(std::process::id());
+    listener.set_nonblocking(false).unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            // Whoever answers before all has come resets the connection.
+            let (mut asked, mut byte) = (Vec::new(), [0]);
+            while !asked.ends_with(b"}") && stream.read(&mut byte).unwrap_or(0) > 0 {
+                asked.extend(byte);
+            }
+            drop(stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"));
+        }
+    });
+    assert!(matches!(turn(), CheckAnswer::Passed));
 }
 
 #[test]
