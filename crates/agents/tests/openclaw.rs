@@ -74,6 +74,21 @@ fn a_profile_of_another_provider_wins_over_nothing_and_one_of_another_form_is_no
     assert!(matches!(found.chain.first().unwrap().standing, Standing::NotVisible(_)), "{found:?}");
 }
 
+/// Each may be of another account: none of them is chosen by its name.
+#[test]
+fn several_profiles_of_a_provider_are_told_unless_the_settings_name_one() {
+    let two = "{\"profiles\":{\"p:default\":{\"provider\":\"p\"},\"p:manual\":{\"provider\":\"p\"}}}";
+    for form in [format!("\"{}\"", value("p")), "\"\"".to_owned()] {
+        let (_folder, home) = home(&form, "");
+        profiles(&home, two);
+        let error = home.bound("p", None).unwrap_err().to_string();
+        assert!(error.contains("p:default, p:manual") && !error.contains(&value("p")), "{error}");
+    }
+    let (_folder, home) = self::home("\"p:manual\"", "");
+    profiles(&home, two);
+    assert_eq!(bound(&home, &[]).takes, Takes::Profile("p:manual".to_owned()));
+}
+
 #[test]
 fn a_variable_is_taken_from_the_start_then_from_dotenv_then_from_the_settings() {
     let more = format!(
@@ -122,6 +137,25 @@ fn what_may_win_over_its_own_file_is_named_before_it() {
     let found = bound(&["P_KEY", "OPENCLAW_SERVICE_MANAGED_ENV_KEYS"]);
     assert!(matches!(found.chain[0].standing, Standing::NotVisible(_)), "{found:?}");
     assert_eq!(found.file, Some(home.dotenv()));
+}
+
+/// A user may put a pipe, or a device without an end, where another user's keyroll looks for variables.
+#[test]
+fn a_file_of_variables_that_is_none_is_not_visible_and_nobody_waits_for_it() {
+    let (_folder, home) = home("\"${P_KEY}\"", "");
+    let work = tempfile::tempdir().unwrap();
+    let pipe = work.path().join(".env");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    std::os::unix::fs::symlink("/dev/zero", home.dotenv()).unwrap();
+    let (told, says) = std::sync::mpsc::channel();
+    let folder = Some(work.path().to_owned());
+    std::thread::spawn(move || {
+        let started = Started { names: Some(BTreeSet::new()), folder };
+        drop(told.send(home.bound("p", Some(&started)).map_err(|error| error.to_string())));
+    });
+    let found = says.recv_timeout(std::time::Duration::from_secs(120)).expect("an answer").unwrap();
+    assert_eq!(found.chain.len(), 2, "{found:?}");
+    assert!(found.chain.iter().all(|link| matches!(link.standing, Standing::NotVisible(_))), "{found:?}");
 }
 
 #[test]
@@ -180,4 +214,30 @@ fn cool_downs_of_a_provider_are_seen_per_agent_and_only_while_they_last() {
     );
     assert_eq!(home.cool_downs("p", 2000).unwrap(), []);
     assert_eq!(home.cool_downs("p", 800).unwrap().len(), 4);
+}
+
+/// A process that is taken for a helper may keep an old key: only what the package itself brings along is one.
+#[test]
+fn a_helper_is_a_script_of_the_package_of_the_program_and_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().canonicalize().unwrap();
+    let package = folder.join("openclaw");
+    for script in ["openclaw/dist/process/worker.js", "openclaw/dist/entry.js", "other/openclaw/worker.js"] {
+        let path = folder.join(script);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "").unwrap();
+    }
+    let program = package.join("openclaw.mjs");
+    let is = |script: &str| {
+        let script = folder.join(script);
+        OpenClawHome::is_helper(&program, script.to_str().unwrap().as_bytes())
+    };
+    assert!(!is("openclaw/dist/process/worker.js"), "where the package ends is not known");
+    fs::write(package.join("package.json"), "{}").unwrap();
+    assert!(is("openclaw/dist/process/worker.js"));
+    assert!(!is("openclaw/dist/entry.js") && !is("openclaw/dist/none/worker.js"));
+    assert!(!is("other/openclaw/worker.js") && !is("openclaw/dist/../../other/openclaw/worker.js"));
+    std::os::unix::fs::symlink(folder.join("other/openclaw/worker.js"), package.join("dist/worker.js"))
+        .unwrap();
+    assert!(!is("openclaw/dist/worker.js"), "it leads out of the package");
 }

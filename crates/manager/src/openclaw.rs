@@ -1,7 +1,11 @@
+mod cool_down;
+mod listener;
+
+use std::mem::take;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use keyroll_agents::{AgentSlot, Bound, OpenClawHome, Reloaded, Standing, Started, Takes};
 use keyroll_observe::{Listing, Process, ProcessId, descendants, environment_names, working_folder};
@@ -17,6 +21,8 @@ use crate::process::{Said, restart};
 use crate::settle::question;
 use crate::user::User;
 use crate::{Applied, CommandLine, InstanceProcess, Unit};
+
+pub(crate) use listener::gateway_listens;
 
 /// How often it is looked whether the gateway is ready, milliseconds.
 const STEP_MS: u64 = 200;
@@ -73,7 +79,7 @@ impl OpenClaw {
             Err(failure) => return vec![failure],
         };
         match self.bound(gateway.as_ref()) {
-            Ok(bound) => self.against(&bound).into_iter().collect(),
+            Ok(bound) => self.against(&bound, gateway.is_some()).into_iter().collect(),
             Err(failure) => vec![failure],
         }
     }
@@ -117,9 +123,13 @@ impl OpenClaw {
 
     pub(crate) fn helpers(&self, listing: &Listing) -> Vec<ProcessId> {
         let Ok(Some(gateway)) = self.gateway(listing) else { return Vec::new() };
+        let Some(program) = self.real_program() else { return Vec::new() };
         let mut found = descendants(listing, gateway.id);
         found.retain(|one| {
-            one.exe.is_some() && one.exe == gateway.exe && one.args.any(OpenClawHome::is_helper)
+            // The script is the first argument: what stands behind it is the script's own.
+            let mut first = true;
+            let is_helper = |word: &[u8]| take(&mut first) && OpenClawHome::is_helper(&program, word);
+            one.exe.is_some() && one.exe == gateway.exe && one.args.any(is_helper)
         });
         found.into_iter().map(|one| one.id).collect()
     }
@@ -144,7 +154,7 @@ impl OpenClaw {
     }
 
     /// What speaks against telling it.
-    fn against(&self, bound: &Bound) -> Option<Failure> {
+    fn against(&self, bound: &Bound, runs: bool) -> Option<Failure> {
         if let Some(path) = self.home().old_profiles().first() {
             return Some(
                 self.failed(Class::Permanent, "be told of a key while")
@@ -180,12 +190,10 @@ impl OpenClaw {
             let mut lower = bound.chain.iter().skip(1).filter_map(|link| link.file.as_deref());
             lower.any(|file| reads(file, None))
         };
-        // Another file has the variable, and it is not known whether it is taken from there.
-        let doubt = bound.takes == Takes::Restart && {
-            let mut before = bound.chain.iter().take_while(|link| link.standing != Standing::Wins);
-            before.any(|link| link.file.as_deref().is_some_and(|file| !reads(file, link.slot.as_ref())))
-        };
-        if !known || loses || doubt {
+        if let Some(doubt) = self.doubt(bound, runs, &reads) {
+            return Some(doubt);
+        }
+        if !known || loses {
             let rest = places.get(1..).unwrap_or_default();
             let over = if rest.is_empty() {
                 String::new()
@@ -208,6 +216,28 @@ impl OpenClaw {
         None
     }
 
+    /// What may win, and is not visible: nothing says then that what is delivered is what it takes. Only what a process
+    /// was started with, which is its manager's matter, is no doubt where a new one is started.
+    fn doubt(
+        &self,
+        bound: &Bound,
+        runs: bool,
+        reads: &dyn Fn(&Path, Option<&AgentSlot>) -> bool,
+    ) -> Option<Failure> {
+        let before = bound.chain.iter().take_while(|link| link.standing != Standing::Wins);
+        let mut unread = before.filter_map(|link| match link.standing {
+            Standing::NotVisible(why) => Some((link, why)),
+            Standing::Wins | Standing::Shadowed | Standing::NotRead => None,
+        });
+        let (link, why) = unread.find(|(link, _)| match &link.file {
+            Some(file) => !reads(file, link.slot.as_ref()),
+            None => runs && bound.takes != Takes::Restart,
+        })?;
+        let because = format!("it may take it from {}, which is not visible: {why}", link.what);
+        let help = "let that place be read, name it in `reads`, or take the copy there away";
+        Some(self.elsewhere().because(because).help(help))
+    }
+
     /// The first copy that is a whole file.
     fn value_file(&self) -> Option<&Path> {
         let whole = self.reads.iter().find(|(_, slot)| *slot == AgentSlot::Whole);
@@ -225,7 +255,7 @@ impl OpenClaw {
     ) -> Result<Applied, Failure> {
         let gateway = self.gateway(&list()?)?;
         let bound = self.bound(gateway.as_ref())?;
-        if let Some(against) = self.against(&bound) {
+        if let Some(against) = self.against(&bound, gateway.is_some()) {
             return Err(against);
         }
         let done = match (&bound.takes, &gateway) {
@@ -246,8 +276,8 @@ impl OpenClaw {
             (Takes::Profile(id), Some(gateway)) => self.paste(id, gateway, deadline, started)?,
         };
         self.await_ready(deadline)?;
-        self.clear_cool_downs(deadline, started)?;
-        Ok(Applied::without_output(done))
+        let left = self.clear_cool_downs(&bound.source, deadline, started)?;
+        Ok(Applied::without_output(done + &left))
     }
 
     fn start_anew(
@@ -348,41 +378,6 @@ impl OpenClaw {
         Ok(SecretBytes::new(plain.to_vec()))
     }
 
-    /// A new key inherits the cool-down that the one of before brought upon its provider, and no command of OpenClaw ends
-    /// it. What is taken away is that entry alone; the gateway looks again at the reload.
-    fn clear_cool_downs(&self, deadline: Instant, started: &mut dyn FnMut(ProcessId)) -> Result<(), Failure> {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        let found = self.home().cool_downs(&self.provider, u64::try_from(now).unwrap_or(u64::MAX));
-        // What cannot be seen is left as it is: it ends by itself.
-        let mut found = found.unwrap_or_default();
-        found.retain(|one| !one.id.contains(['\u{22}', '\\']));
-        if found.is_empty() {
-            return Ok(());
-        }
-        let failed = |why: String| {
-            self.failed(Class::Unknown, "end the cool-down of the key before")
-                .because(why)
-                .help("it ends by itself, after 30 s (refused) or 10 min (billing); then `keyroll resume`")
-        };
-        for one in &found {
-            let database = rusqlite::Connection::open_with_flags(
-                &one.database,
-                rusqlite::OpenFlags::SQLITE_OPEN_READ_WRITE | rusqlite::OpenFlags::SQLITE_OPEN_NO_MUTEX,
-            );
-            let database = database.map_err(|error| failed(error.to_string()))?;
-            database.busy_timeout(Duration::from_secs(5)).map_err(|error| failed(error.to_string()))?;
-            let place = format!("$.usageStats.\"{}\"", one.id);
-            let taken = database.execute(
-                "UPDATE auth_profile_state SET state_json = json_remove(state_json, ?1) WHERE state_key = 'primary'",
-                [&place],
-            );
-            taken.map_err(|error| failed(error.to_string()))?;
-        }
-        let gateway = self.gateway(&list().map_err(unknown)?).map_err(unknown)?;
-        let gateway = gateway.ok_or_else(|| failed("its gateway does not run".to_owned()))?;
-        self.reload(&gateway, deadline, started).map(drop).map_err(unknown)
-    }
-
     fn await_ready(&self, deadline: Instant) -> Result<(), Failure> {
         let failed = |class| self.failed(class, "be seen ready");
         let settings =
@@ -394,12 +389,13 @@ impl OpenClaw {
             // Any path that it does not know answers 200, too.
             let ready =
                 url.get(soon).ok().and_then(|answer| serde_json::from_slice::<Readiness>(&answer.body).ok());
-            if ready.is_some_and(|it| it.ready) {
+            let ready = ready.is_some_and(|it| it.ready);
+            if ready && gateway_listens(&self.home(), settings.port).is_ok() {
                 return Ok(());
             }
             if Instant::now() >= deadline {
                 return Err(failed(Class::Unknown)
-                    .because("its /readyz does not say so")
+                    .because("its /readyz does not say so, or another process answers there")
                     .help("see its log, then `keyroll resume` or `keyroll abort`"));
             }
             std::thread::sleep(Duration::from_millis(STEP_MS));
@@ -415,10 +411,9 @@ impl OpenClaw {
         deadline: Instant,
         started: &mut dyn FnMut(ProcessId),
     ) -> Result<SecretBytes, Failure> {
-        let named = self.program.to_string_lossy();
-        let program = found(&named).and_then(|path| path.canonicalize().ok()).ok_or_else(|| {
+        let program = self.real_program().ok_or_else(|| {
             self.failed(Class::Permanent, "be told")
-                .because(format!("{named}: there is no such program"))
+                .because(format!("{}: there is no such program", self.program.display()))
                 .help("write its path into `runs.program`")
         })?;
         let script = program.extension().is_some_and(|it| it == "mjs" || it == "js");
@@ -445,6 +440,10 @@ impl OpenClaw {
                 .because(Said { status: format!("openclaw {what}: {status}"), output })
                 .help("run it by hand as the gateway's user and mend it, then `keyroll resume`")),
         }
+    }
+
+    fn real_program(&self) -> Option<PathBuf> {
+        found(&self.program.to_string_lossy())?.canonicalize().ok()
     }
 
     /// Whose installation it is, where that is not keyroll's own user: nothing of it is run with more rights.

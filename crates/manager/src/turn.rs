@@ -5,6 +5,7 @@ use keyroll_port::{Class, Failure};
 
 use crate::CheckAnswer;
 use crate::http::Url;
+use crate::openclaw::gateway_listens;
 
 /// What is asked of the model. It costs a call.
 const QUESTION: &str = "Answer with the one word: ready";
@@ -53,6 +54,9 @@ impl Turn {
             "messages": [{ "role": "user", "content": QUESTION }],
         });
         let lines = format!("x-openclaw-model: {}\r\n", self.model);
+        if let Err(why) = gateway_listens(&home, settings.port) {
+            return Ok(CheckAnswer::Unknown(why));
+        }
         let answer = match url.post_as(Some(token), &lines, body.to_string().as_bytes(), deadline) {
             Ok(answer) => answer,
             Err(why) => return Ok(CheckAnswer::Unknown(why)),

@@ -8,11 +8,11 @@ use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use keyroll_agents::AgentSlot;
-use keyroll_manager::{Agent, OpenClaw, Run, apply, instances};
+use keyroll_manager::{Agent, Check, CheckAnswer, OpenClaw, Run, Turn, apply, check, instances};
 use keyroll_observe::process;
 use keyroll_port::{Class, Failure};
 use tempfile::TempDir;
@@ -69,6 +69,15 @@ impl Scene {
         apply(&self.run(), None, deadline, &mut |_| {}).map(|applied| applied.done)
     }
 
+    /// The provider's key in another form, and more of the settings.
+    fn set(&self, key: &str, more: &str) {
+        let path = self.state("openclaw.json");
+        let before: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        let port = &before["gateway"]["port"];
+        let models = format!("\"models\":{{\"providers\":{{\"p\":{{\"apiKey\":{key}}}}}}}");
+        fs::write(path, format!("{{\"gateway\":{{\"port\":{port}}},{more}{models}}}")).unwrap();
+    }
+
     fn told(&self) -> String {
         fs::read_to_string(self.folder.path().join("told")).unwrap_or_default()
     }
@@ -111,6 +120,88 @@ fn the_gateway_is_the_process_that_its_lock_names_and_that_began_then() {
     assert_eq!(instances(&scene.run()).unwrap(), []);
 }
 
+/// The gateway here is this test, which starts itself: the name of a script of the package is said at another place.
+#[test]
+fn a_process_is_no_helper_by_what_stands_behind_its_script() {
+    let scene = Scene::new("");
+    let worker = scene.folder.path().join("dist/worker.js");
+    fs::create_dir_all(worker.parent().unwrap()).unwrap();
+    fs::write(&worker, "").unwrap();
+    fs::write(scene.folder.path().join("package.json"), "{}").unwrap();
+    let worker = worker.canonicalize().unwrap();
+    let start = |words: &[&str]| {
+        let mut command = std::process::Command::new(std::env::current_exe().unwrap());
+        command.args(words).env("KEYROLL_STAYS", "1").stdin(std::process::Stdio::piped());
+        command.stdout(std::process::Stdio::null()).spawn().unwrap()
+    };
+    let worker = worker.to_str().unwrap();
+    let mut children = [start(&[worker, "stays", "--exact"]), start(&["stays", "--exact", worker])];
+    let listing = keyroll_observe::processes(Duration::from_secs(60)).unwrap();
+    let helpers = Agent::OpenClaw(scene.openclaw.clone()).helpers(&listing);
+    let found = children.each_ref().map(|child| helpers.iter().any(|one| one.pid == child.id()));
+    for child in &mut children {
+        drop(child.stdin.take());
+        child.wait().unwrap();
+    }
+    assert_eq!(found, [true, false]);
+}
+
+/// What the test above starts: it waits until nobody holds the other end of its input.
+#[test]
+fn stays() {
+    if std::env::var_os("KEYROLL_STAYS").is_some() {
+        std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+    }
+}
+
+/// Whoever listens at the port while the gateway is away would be shown the token, and could do what the gateway may.
+#[test]
+fn the_token_is_shown_to_the_gateway_itself_and_to_nobody_else() {
+    let scene = Scene::new("");
+    let answers = "\"http\":{\"endpoints\":{\"chatCompletions\":{\"enabled\":true}}}";
+    let token = format!("\"auth\":{{\"token\":\"{:x}\"}}", std::process::id());
+    let set = |port: u16| {
+        let text = format!("{{\"gateway\":{{\"port\":{port},{token},{answers}}}}}");
+        fs::write(scene.state("openclaw.json"), text).unwrap();
+    };
+    let turn = || {
+        let state = scene.openclaw.state.clone();
+        let turn = Check::Turn(Turn { state, model: "p/m".to_owned(), agent: None });
+        check(&turn, None, Instant::now() + Duration::from_secs(60), &mut None).unwrap()
+    };
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    listener.set_nonblocking(true).unwrap();
+    set(port);
+    let mut other = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+    let lock = |pid: u32| {
+        let ticks = process(pid).unwrap().id.start_ticks;
+        let lock = format!("{{\"pid\":{pid},\"startTime\":{ticks}}}");
+        fs::write(scene.state("tmp/openclaw-0/gateway.state.lock"), lock).unwrap();
+    };
+    lock(other.id());
+    let answer = turn();
+    let asked = listener.accept().map(drop).map_err(|error| error.kind());
+    other.kill().unwrap();
+    other.wait().unwrap();
+    assert!(matches!(&answer, CheckAnswer::Unknown(why) if why.contains("not seen to listen")), "{answer:?}");
+    assert_eq!(asked, Err(std::io::ErrorKind::WouldBlock), "somebody else was asked");
+    // The same port, and the gateway itself is who listens there.
+    lock(std::process::id());
+    listener.set_nonblocking(false).unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            // Whoever answers before all has come resets the connection.
+            let (mut asked, mut byte) = (Vec::new(), [0]);
+            while !asked.ends_with(b"}") && stream.read(&mut byte).unwrap_or(0) > 0 {
+                asked.extend(byte);
+            }
+            drop(stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"));
+        }
+    });
+    assert!(matches!(turn(), CheckAnswer::Passed));
+}
+
 #[test]
 fn a_key_that_is_taken_from_elsewhere_is_named_and_nothing_is_told() {
     let mut scene = Scene::new("{\"ok\":true,\"warningCount\":0}");
@@ -123,6 +214,30 @@ fn a_key_that_is_taken_from_elsewhere_is_named_and_nothing_is_told() {
     assert_eq!(scene.told(), "");
 }
 
+/// A profile would win over the key in the settings, and `.env` over `env` there: that one of them cannot be read is no
+/// sign that it says nothing.
+#[test]
+fn what_may_win_and_is_not_visible_holds_everything_up() {
+    let mut scene = Scene::new("");
+    let settings = scene.state("openclaw.json");
+    let literal = format!("\"sk-{:x}\"", std::process::id());
+    let vars = format!("\"env\":{{\"vars\":{{\"KEYROLL_P\":{literal}}}}},");
+    let hide: [(&str, &str, &str, PathBuf); 2] = [
+        (&literal, "", "/models/providers/p/apiKey", scene.state("state/openclaw.sqlite")),
+        ("\"${KEYROLL_P}\"", &vars, "/env/vars/KEYROLL_P", scene.state(".env")),
+    ];
+    for (key, more, at, hidden) in hide {
+        scene.set(key, more);
+        scene.openclaw.reads = vec![(settings.clone(), AgentSlot::Pointer(at.to_owned()))];
+        assert!(Agent::OpenClaw(scene.openclaw.clone()).objections().is_empty(), "{at}");
+        fs::create_dir_all(&hidden).unwrap();
+        let found = Agent::OpenClaw(scene.openclaw.clone()).objections();
+        assert_eq!(found.len(), 1, "{at}");
+        assert_eq!((found[0].class, found[0].code), (Class::Permanent, "K0441"), "{}", text(&found[0]));
+        assert!(text(&found[0]).contains("not visible"), "{}", text(&found[0]));
+    }
+}
+
 #[test]
 fn profiles_of_an_older_release_hold_everything_up() {
     let scene = Scene::new("{\"ok\":true,\"warningCount\":0}");
@@ -133,25 +248,67 @@ fn profiles_of_an_older_release_hold_everything_up() {
     assert_eq!(scene.told(), "");
 }
 
-/// A new key would inherit it; the entries of others stay.
-#[test]
-fn a_cool_down_of_the_provider_is_ended_and_no_other_one() {
-    let scene = Scene::new("{\"ok\":true,\"warningCount\":0}");
+/// A cool-down of the provider, one of another key of it, and one of another provider.
+fn cool_downs(scene: &Scene) -> PathBuf {
     let folder = scene.state("agents/main/agent");
     fs::create_dir_all(&folder).unwrap();
-    let database = rusqlite::Connection::open(folder.join("openclaw-agent.sqlite")).unwrap();
+    let path = folder.join("openclaw-agent.sqlite");
+    let database = rusqlite::Connection::open(&path).unwrap();
     let table = "CREATE TABLE auth_profile_state (state_key TEXT NOT NULL PRIMARY KEY, state_json TEXT NOT NULL, \
                  updated_at INTEGER NOT NULL) STRICT";
     database.execute(table, []).unwrap();
     let json = "{\"usageStats\":{\"inline-api-key:p\":{\"disabledUntil\":9e15,\"disabledReason\":\"billing\"},\
-                \"inline-api-key:q\":{\"disabledUntil\":9e15}},\"order\":[1]}";
+                \"p:other\":{\"disabledUntil\":9e15},\"inline-api-key:q\":{\"disabledUntil\":9e15}},\"order\":[1]}";
     database.execute("INSERT INTO auth_profile_state VALUES ('primary', ?1, 1)", [json]).unwrap();
-    scene.apply().unwrap();
+    for one in path.ancestors().take_while(|it| it.starts_with(&scene.openclaw.state)) {
+        let mode = if one == path { 0o600 } else { 0o700 };
+        fs::set_permissions(one, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    path
+}
+
+fn kept(database: &Path) -> String {
+    let database = rusqlite::Connection::open(database).unwrap();
+    database.query_row("SELECT state_json FROM auth_profile_state", [], |row| row.get(0)).unwrap()
+}
+
+/// A new key would inherit it; the entries of others stay.
+#[test]
+fn a_cool_down_of_the_key_is_ended_and_no_other_one() {
+    let scene = Scene::new("{\"ok\":true,\"warningCount\":0}");
+    let path = cool_downs(&scene);
+    assert_eq!(scene.apply().unwrap(), "openclaw secrets reload: warningCount 0");
     assert_eq!(scene.told(), "secrets reload --json\nsecrets reload --json\n", "it looks again");
-    let now: String =
-        database.query_row("SELECT state_json FROM auth_profile_state", [], |row| row.get(0)).unwrap();
-    assert!(
-        !now.contains("inline-api-key:p") && now.contains("inline-api-key:q") && now.contains("[1]"),
-        "{now}"
-    );
+    let now = kept(&path);
+    assert!(!now.contains("inline-api-key:p") && now.contains("inline-api-key:q"), "{now}");
+    assert!(now.contains("p:other") && now.contains("[1]"), "{now}");
+}
+
+/// What lies beside a database is carried out by whoever opens it for writing, with all rights of that one.
+#[test]
+fn a_database_that_others_may_write_is_never_opened_for_writing_and_what_it_says_is_told() {
+    type Spoil = fn(&Path);
+    let open_folder: Spoil = |path| {
+        let folder = path.parent().unwrap();
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o777)).unwrap();
+    };
+    let link: Spoil = |path| {
+        fs::rename(path, path.with_extension("elsewhere")).unwrap();
+        std::os::unix::fs::symlink(path.with_extension("elsewhere"), path).unwrap();
+    };
+    let two_names: Spoil = |path| fs::hard_link(path, path.with_extension("again")).unwrap();
+    let another: Spoil = |path| std::os::unix::fs::chown(path, Some(4_321), None).unwrap();
+    let mut all = vec![open_folder, link, two_names];
+    // Only root can give a file away.
+    let root = rustix::process::geteuid().is_root();
+    all.extend(root.then_some(another));
+    for spoil in all {
+        let scene = Scene::new("{\"ok\":true,\"warningCount\":0}");
+        let path = cool_downs(&scene);
+        spoil(&path);
+        let done = scene.apply().unwrap();
+        assert!(done.contains("it leaves p alone for") || path.is_symlink(), "{done}");
+        assert_eq!(scene.told(), "secrets reload --json\n");
+        assert!(kept(&path).contains("inline-api-key:p"), "{}", kept(&path));
+    }
 }

@@ -39,4 +39,16 @@ pub enum OpenClawError {
         /// What is wrong with it.
         why: String,
     },
+    /// The provider has several profiles, and the settings name none of them.
+    #[error(
+        "{path} names none of the profiles of `{provider}`, which has {there}: which one is used is not known"
+    )]
+    SeveralProfiles {
+        /// The settings.
+        path: PathBuf,
+        /// Whose key.
+        provider: String,
+        /// The ids of the profiles.
+        there: String,
+    },
 }

@@ -1,5 +1,7 @@
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -34,6 +36,9 @@ const LEFT: [&str; 7] = [
 
 /// The databases, with what SQLite keeps beside them: an old value stays in free pages after it was replaced.
 const DATABASES: [&str; 2] = ["state/openclaw.sqlite", "state/openclaw.sqlite-wal"];
+
+/// How the scripts end by which the gateway starts processes of its own. Source: seen with 2026.9.6.
+const HELPERS: [&str; 2] = ["worker.js", "-relay.js"];
 
 /// The state folder of one installation, `~/.openclaw`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,16 +149,20 @@ impl OpenClawHome {
         found
     }
 
-    /// Whether a process of that executable and these arguments is one of the gateway's own, which hands its environment
-    /// on and calls nobody.
-    pub fn is_helper(argument: &[u8]) -> bool {
-        let inside = argument.windows(10).any(|part| part == b"/openclaw/");
-        inside && (argument.ends_with(b".js") || argument.ends_with(b".mjs"))
+    /// Whether a process of the gateway's executable that was started with this script is one of the gateway's own, which
+    /// hands its environment on and calls nobody; `program`: the real path of OpenClaw's program.
+    pub fn is_helper(program: &Path, script: &[u8]) -> bool {
+        let name = HELPERS.iter().any(|end| script.ends_with(end.as_bytes()));
+        // A program that does not stand beside the description of its package says nothing of where that ends.
+        let package = program.parent().filter(|folder| folder.join("package.json").is_file());
+        let script = Path::new(OsStr::from_bytes(script));
+        let real = script.canonicalize().ok().filter(|_| name && script.is_absolute());
+        package.zip(real).is_some_and(|(package, real)| real.starts_with(package.join("dist")))
     }
 }
 
 /// A regular file as text, within a limit.
-fn text_of(path: &Path, most: u64) -> std::io::Result<String> {
+pub(super) fn text_of(path: &Path, most: u64) -> std::io::Result<String> {
     let file = File::options().read(true).custom_flags(NONBLOCK).open(path)?;
     let meta = file.metadata()?;
     if !meta.is_file() || meta.len() > most {

@@ -1,9 +1,8 @@
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::error::OpenClawError;
-use super::home::{DOTENV, OpenClawHome, SETTINGS};
+use super::home::{DOTENV, OpenClawHome, SETTINGS, text_of};
 use super::settings::{KeyForm, OpenClawSettings};
 use crate::{AgentLink, AgentSlot, Standing};
 
@@ -65,6 +64,9 @@ pub struct Bound {
     pub chain: Vec<AgentLink>,
 }
 
+/// The longest file of variables, bytes.
+const DOTENV_BYTES_MAX: u64 = 1024 * 1024;
+
 const SELF: &str = "nothing: it is read within about a second";
 const IN_PLACE: &str = "nothing: the gateway restarts itself in its process, and is away for 5 to 15 s";
 const RELOAD: &str = "openclaw secrets reload, with warningCount 0";
@@ -104,10 +106,10 @@ impl OpenClawHome {
             return Err(OpenClawError::NoProvider { path, provider: provider.to_owned(), there });
         };
         match form {
-            KeyForm::Literal => Ok(self.literal(provider, profiles(provider))),
+            KeyForm::Literal => Ok(self.literal(provider, self.one_profile(provider, profiles(provider))?)),
             KeyForm::Variable(name) => Ok(self.variable(&settings, name, started)),
             KeyForm::Profile(id) => Ok(self.of_profile(id)),
-            KeyForm::Absent => self.absent(provider, profiles(provider)),
+            KeyForm::Absent => self.absent(provider, self.one_profile(provider, profiles(provider))?),
             KeyForm::Reference { source, resolver, id } => match source.as_str() {
                 "env" => Ok(self.variable(&settings, id, started)),
                 "store" => Ok(self.store(id)),
@@ -123,8 +125,24 @@ impl OpenClawHome {
         OpenClawError::Reference { path, provider: provider.to_owned(), why: why.to_owned() }
     }
 
+    /// The profile of a provider, where one is there and no other: which of several is used is the agents' own matter, and
+    /// each may be of another account.
+    fn one_profile(
+        &self,
+        provider: &str,
+        profiles: Result<Vec<String>, &'static str>,
+    ) -> Result<Result<Option<String>, &'static str>, OpenClawError> {
+        match profiles {
+            Ok(ids) if ids.len() > 1 => {
+                let (path, provider) = (self.settings_file(), provider.to_owned());
+                Err(OpenClawError::SeveralProfiles { path, provider, there: ids.join(", ") })
+            }
+            other => Ok(other.map(|ids| ids.into_iter().next())),
+        }
+    }
+
     /// A profile wins over a key in the settings, and loses to a variable or a reference there.
-    fn literal(&self, provider: &str, profiles: Result<Vec<String>, &'static str>) -> Bound {
+    fn literal(&self, provider: &str, profile: Result<Option<String>, &'static str>) -> Bound {
         let at = format!("/models/providers/{}/apiKey", escaped(provider));
         let here = |standing| AgentLink {
             what: format!("apiKey of {provider} in {SETTINGS}"),
@@ -134,20 +152,18 @@ impl OpenClawHome {
             applies: SELF,
             seems: None,
         };
-        match profiles {
-            Ok(ids) => match ids.into_iter().next() {
-                Some(id) => {
-                    let mut bound = self.of_profile(&id);
-                    bound.chain.push(here(Standing::Shadowed));
-                    bound
-                }
-                None => Bound {
-                    source: KeySource::Literal,
-                    takes: Takes::Itself,
-                    file: Some(self.settings_file()),
-                    slot: Some(AgentSlot::Pointer(at.clone())),
-                    chain: vec![here(Standing::Wins)],
-                },
+        match profile {
+            Ok(Some(id)) => {
+                let mut bound = self.of_profile(&id);
+                bound.chain.push(here(Standing::Shadowed));
+                bound
+            }
+            Ok(None) => Bound {
+                source: KeySource::Literal,
+                takes: Takes::Itself,
+                file: Some(self.settings_file()),
+                slot: Some(AgentSlot::Pointer(at.clone())),
+                chain: vec![here(Standing::Wins)],
             },
             Err(why) => Bound {
                 source: KeySource::Literal,
@@ -190,9 +206,9 @@ impl OpenClawHome {
     fn absent(
         &self,
         provider: &str,
-        profiles: Result<Vec<String>, &'static str>,
+        profile: Result<Option<String>, &'static str>,
     ) -> Result<Bound, OpenClawError> {
-        match profiles.map(|ids| ids.into_iter().next()) {
+        match profile {
             Ok(Some(id)) => Ok(self.of_profile(&id)),
             Ok(None) => Err(self.reference(provider, "that is missing, and no profile is there for it")),
             Err(why) => Err(self
@@ -346,10 +362,10 @@ fn escaped(name: &str) -> String {
 
 /// The names of the variables in a dotenv file; an absent file has none.
 fn names_in(path: &Path) -> Result<BTreeSet<String>, &'static str> {
-    let text = match fs::read_to_string(path) {
+    let text = match text_of(path, DOTENV_BYTES_MAX) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeSet::new()),
-        Err(_) => return Err("it cannot be read"),
+        Err(_) => return Err("it is no file of variables that can be read"),
     };
     let names = text.lines().filter_map(|line| {
         let line = line.trim_start();

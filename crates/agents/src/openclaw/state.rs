@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::home::OpenClawHome;
+use super::key::KeySource;
 use crate::database::open;
 
 /// The database, in the state folder.
@@ -60,6 +61,21 @@ pub struct CoolDown {
     pub until_unix_ms: u64,
     /// Why: `auth`, `billing`.
     pub reason: String,
+}
+
+impl CoolDown {
+    /// Whether it stands for the key of this source, and not for another one of the same provider.
+    pub fn is_of(&self, source: &KeySource, provider: &str) -> bool {
+        match source {
+            KeySource::Profile(id) => self.id == *id,
+            KeySource::Literal | KeySource::Variable(_) | KeySource::File => self.is_inline(provider),
+            KeySource::Program | KeySource::Store(_) => self.is_inline(provider),
+        }
+    }
+
+    fn is_inline(&self, provider: &str) -> bool {
+        self.id.strip_prefix(INLINE) == Some(provider)
+    }
 }
 
 impl OpenClawHome {

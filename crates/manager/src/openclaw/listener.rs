@@ -1,0 +1,33 @@
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::MetadataExt as _;
+use std::time::Duration;
+
+use keyroll_agents::OpenClawHome;
+use keyroll_observe::{Listing, Sockets, process};
+
+use super::NAME;
+
+/// How long a look at the gateway's sockets may take, milliseconds.
+const SOCKETS_MS_MAX: u64 = 2_000;
+
+/// That the gateway of a state folder takes the connections to its port itself: while it is away another user may listen
+/// there, be shown its token, and say that it is ready. `Err` says in words what was seen instead.
+pub(crate) fn gateway_listens(home: &OpenClawHome, port: u16) -> Result<(), String> {
+    let owner = home.state.metadata().map_err(|error| error.to_string())?.uid();
+    let (pid, began) = home.gateway().ok_or("its gateway does not run")?;
+    let gateway = process(pid).map_err(|why| format!("its gateway {pid}: {why}"))?;
+    let same = began.map_or(gateway.name.starts_with(NAME), |began| began == gateway.id.start_ticks);
+    if !same || gateway.uid != Some(owner) {
+        return Err(format!("process {pid} is not its gateway"));
+    }
+    let id = gateway.id;
+    let listing = Listing { seen: vec![gateway], ..Listing::default() };
+    let wait = Duration::from_millis(SOCKETS_MS_MAX);
+    let sockets = Sockets::read(&listing, &[], wait).map_err(|why| why.to_string())?;
+    // Of IPv6 alone it could be, beside somebody else's of IPv4.
+    let places = [Ipv4Addr::LOCALHOST, Ipv4Addr::UNSPECIFIED].map(|ip| SocketAddr::from((ip, port)));
+    if sockets.listening_of(&id).iter().any(|at| places.contains(at)) {
+        return Ok(());
+    }
+    Err(format!("its gateway {pid} is not seen to listen at port {port}"))
+}
