@@ -90,6 +90,8 @@ pub fn verdict(next: Option<ValueId>, held: &Held) -> Verdict {
         (true, true, None) => Verdict::Current,
         (true, true, Some(_)) if start.contains(&next) && !other_read => Verdict::Current,
         (false, false, None) if held.read.contains(&next) => Verdict::Unknown(Doubt::ReadSince),
+        // What stands beside decides nothing: it may run on what it has read since, in a form that is not looked for.
+        (false, false, None) if start.is_empty() && memory.is_empty() => Verdict::Unknown(Doubt::NothingSeen),
         (false, false, None) => Verdict::Stale,
         (false, true, None) => Verdict::Unknown(Doubt::NothingSeen),
         (false, true, Some(_)) if held.start.is_none() => Verdict::Unknown(Doubt::StartHidden),
@@ -137,7 +139,8 @@ mod tests {
             (Held { beside: set(&[2]), ..held(&[], Memory::Whole(set(&[]))) }, Verdict::Current),
             (Held { beside: set(&[2]), ..held(&[], Memory::Whole(set(&[1]))) }, Verdict::Mixed),
             (Held { beside: set(&[1]), ..held(&[2], Memory::NotSearched) }, Verdict::Mixed),
-            (Held { beside: set(&[1]), ..held(&[], Memory::Whole(set(&[]))) }, Verdict::Stale),
+            (Held { beside: set(&[1]), ..held(&[], Memory::Whole(set(&[]))) }, unknown(Doubt::NothingSeen)),
+            (Held { beside: set(&[1]), ..held(&[], Memory::Whole(set(&[1]))) }, Verdict::Stale),
             (Held { read: set(&[1]), ..held(&[1], Memory::Whole(set(&[]))) }, Verdict::Stale),
             (Held::default(), unknown(Doubt::StartHidden)),
         ] {

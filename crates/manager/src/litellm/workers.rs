@@ -39,18 +39,27 @@ impl Proxy {
         let sockets = Sockets::read(listing, &[], wait).map_err(|error| error.to_string())?;
         let listens = |process: &&Process| sockets.listens(&process.id, &[address]);
         let holders: Vec<&Process> = listing.seen.iter().filter(listens).collect();
-        Ok(Self::of(&holders))
+        Self::of(&holders)
     }
 
-    /// The master has the socket, and so has each worker that it started.
-    fn of(holders: &[&Process]) -> Option<Self> {
-        let top = holders.iter().find(|one| !holders.iter().any(|other| other.id.pid == one.ppid))?;
+    /// The master has the socket, and so has each worker that it started. Whoever else has it answers too, and would be
+    /// asked and told nothing.
+    fn of(holders: &[&Process]) -> Result<Option<Self>, String> {
+        let mut tops = holders.iter().filter(|one| !holders.iter().any(|other| other.id.pid == one.ppid));
+        let Some(top) = tops.next() else { return Ok(None) };
         let workers: BTreeSet<ProcessId> =
             holders.iter().filter(|one| one.ppid == top.id.pid).map(|one| one.id).collect();
-        Some(match workers.is_empty() {
+        let apart = holders.iter().find(|one| one.id != top.id && !workers.contains(&one.id));
+        if let Some(other) = apart {
+            return Err(format!(
+                "process {} listens there beside process {} and its workers: it is not told which of them answers",
+                other.id.pid, top.id.pid
+            ));
+        }
+        Ok(Some(match workers.is_empty() {
             true => Self { master: None, workers: BTreeSet::from([top.id]) },
             false => Self { master: Some(top.id), workers },
-        })
+        }))
     }
 
     /// A request that this one of the workers answers: connections are opened until it has taken one, and the others
@@ -129,11 +138,16 @@ mod tests {
     #[test]
     fn the_master_is_who_started_the_others() {
         let (master, one, two) = (process(10, 1), process(11, 10), process(12, 10));
-        let proxy = Proxy::of(&[&two, &one, &master]).unwrap();
+        let proxy = Proxy::of(&[&two, &one, &master]).unwrap().unwrap();
         assert_eq!(proxy.master, Some(master.id));
         assert_eq!(proxy.workers, BTreeSet::from([one.id, two.id]));
-        let alone = Proxy::of(&[&master]).unwrap();
+        let alone = Proxy::of(&[&master]).unwrap().unwrap();
         assert_eq!((alone.master, alone.workers), (None, BTreeSet::from([master.id])));
-        assert_eq!(Proxy::of(&[]), None);
+        assert_eq!(Proxy::of(&[]), Ok(None));
+        let (other, below) = (process(20, 1), process(13, 12));
+        for stranger in [&other, &below] {
+            let said = Proxy::of(&[&master, &one, &two, stranger]).unwrap_err();
+            assert!(said.contains(&format!("process {}", stranger.id.pid)), "{said}");
+        }
     }
 }
