@@ -3,7 +3,7 @@ use std::io::Seek;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
 use crate::NotVisible;
@@ -18,6 +18,7 @@ pub struct Read {
 }
 
 /// Reads a regular file whole. A link in its place is not followed, a FIFO or a device is not waited for.
+/// Behind `/proc/PID/root` no link leads out of there.
 ///
 /// # Errors
 /// [`NotVisible::Vanished`] where no regular file is there, [`NotVisible::TooLarge`] above the limit.
@@ -29,7 +30,7 @@ pub fn read_regular(path: &Path, bytes_max: usize) -> Result<Read, NotVisible> {
 /// Opens a regular file, and says what it is.
 pub(crate) fn open_regular(path: &Path) -> Result<(File, Metadata), NotVisible> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = File::from(rustix::fs::openat(CWD, path, flags, Mode::empty()).map_err(NotVisible::of)?);
+    let file = File::from(crate::inside::open(path, flags).map_err(NotVisible::of)?);
     // The kind is asked of what was opened: the name may lead to something else by then.
     let data = file.metadata().map_err(|error| NotVisible::of_io(&error))?;
     if data.is_file() { Ok((file, data)) } else { Err(NotVisible::Vanished) }

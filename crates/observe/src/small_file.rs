@@ -1,21 +1,40 @@
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use keyroll_secret::SecretBytes;
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{OFlags, ResolveFlags};
+
+use crate::inside::{open, open_below};
 
 /// The whole of a regular file, which may be behind a link. Pipes, devices and sockets are not read, and never waited for;
-/// a file that is larger is none that people write.
+/// a file that is larger is none that people write. Behind `/proc/PID/root` no link leads out of there.
 ///
 /// # Errors
 /// As of opening and reading it; `InvalidInput` where it is no regular file or too large.
 pub fn read_small(path: &Path, bytes_max: usize) -> std::io::Result<SecretBytes> {
-    if !std::fs::metadata(path)?.is_file() {
+    read(&|flags| open(path, flags), bytes_max)
+}
+
+/// The same for a file below a folder that somebody else fills: no link leads out of it.
+///
+/// # Errors
+/// As of [`read_small`]; `CrossesDevices` where a link leads out.
+pub fn read_below(folder: &Path, rest: &Path, bytes_max: usize) -> std::io::Result<SecretBytes> {
+    read(&|flags| open_below(folder, rest, flags, ResolveFlags::BENEATH), bytes_max)
+}
+
+fn read(
+    open: &dyn Fn(OFlags) -> rustix::io::Result<OwnedFd>,
+    bytes_max: usize,
+) -> std::io::Result<SecretBytes> {
+    // Looked at first: opening a device may do something.
+    if !File::from(open(OFlags::PATH | OFlags::CLOEXEC)?).metadata()?.is_file() {
         return Err(ErrorKind::InvalidInput.into());
     }
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = File::from(rustix::fs::openat(CWD, path, flags, Mode::empty())?);
+    let file = File::from(open(flags)?);
     // The name may lead to something else by then.
     let meta = file.metadata()?;
     let long = usize::try_from(meta.len()).unwrap_or(usize::MAX);
@@ -32,7 +51,43 @@ pub fn read_small(path: &Path, bytes_max: usize) -> std::io::Result<SecretBytes>
 
 #[cfg(test)]
 mod tests {
+    use rustix::fs::{CWD, Mode};
+
     use super::*;
+
+    #[test]
+    fn no_link_leads_out_of_the_files_of_another() {
+        let own = format!("/proc/{}/root", std::process::id());
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().canonicalize().unwrap();
+        std::fs::write(path.join("file"), "there").unwrap();
+        std::os::unix::fs::symlink("file", path.join("near")).unwrap();
+        let below = |path: &Path| Path::new(&own).join(path.strip_prefix("/").unwrap());
+        assert_eq!(read_small(&below(&path.join("near")), 8).unwrap().expose(), b"there");
+        assert_eq!(crate::read_regular(&below(&path.join("file")), 8).unwrap().bytes.as_slice(), b"there");
+        // A link that the kernel would follow out of any root.
+        let out = below(&Path::new(&own).join(path.strip_prefix("/").unwrap()).join("file"));
+        assert!(read_small(&out, 8).is_err() && crate::read_regular(&out, 8).is_err());
+        // An absolute link begins at the root.
+        let root = path.join("root");
+        std::fs::create_dir(&root).unwrap();
+        std::fs::write(root.join("file"), "of the root").unwrap();
+        std::os::unix::fs::symlink("/file", root.join("link")).unwrap();
+        std::os::unix::fs::symlink(path.join("file"), root.join("away")).unwrap();
+        std::os::unix::fs::symlink("../file", root.join("up")).unwrap();
+        std::os::unix::fs::symlink("./file", root.join("beside")).unwrap();
+        let in_root =
+            |name: &str| read(&|flags| open_below(&root, Path::new(name), flags, ResolveFlags::IN_ROOT), 20);
+        assert_eq!(in_root("link").unwrap().expose(), b"of the root");
+        assert_eq!(in_root("up").unwrap().expose(), b"of the root");
+        assert_eq!(in_root("away").map(drop).unwrap_err().kind(), ErrorKind::NotFound);
+        // Of what is mounted nobody knows where that root is.
+        assert_eq!(read_below(&root, Path::new("beside"), 20).unwrap().expose(), b"of the root");
+        for out in ["link", "up", "away", "../file"] {
+            let error = read_below(&root, Path::new(out), 20).map(drop).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::CrossesDevices, "{out}");
+        }
+    }
 
     #[test]
     fn only_a_file_that_is_small_and_regular_is_read() {

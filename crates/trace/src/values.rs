@@ -177,6 +177,12 @@ impl Values {
         if long.is_empty() { None } else { builder.build().ok() }
     }
 
+    /// Whether any value stands in a text, however short or ordinary it is.
+    pub(crate) fn stand_in(&self, text: &[u8]) -> bool {
+        let holds = |value: &Value| text.windows(value.bytes.len()).any(|part| part == value.bytes.expose());
+        self.all.iter().any(holds)
+    }
+
     /// How many hex digits of the fingerprints tell all values apart; at least six.
     pub fn digits(&self) -> usize {
         let shown: Vec<String> = self.known.keys().map(Label::hex).collect();

@@ -10,6 +10,8 @@ mod hostile;
 mod kinds;
 #[path = "files/lookalikes.rs"]
 mod lookalikes;
+#[path = "files/templates.rs"]
+mod templates;
 
 use std::collections::BTreeSet;
 use std::io::Read as _;

@@ -15,6 +15,9 @@ pub(super) fn copy(
     value: ValueId,
     folder: &Path,
 ) -> Result<FoundCopy, &'static str> {
+    if place.0.starts_with("/proc") {
+        return Err("it is a file of the container itself, which is gone with it");
+    }
     let path = written(place.0, folder).ok_or("its path cannot be written in keyroll.toml")?;
     let with = |key: &'static str, text: &str| (key, text.to_owned());
     let (format, slot) = match writable(survey, place, name, value)? {
@@ -64,9 +67,10 @@ fn word(format: Format) -> Result<&'static str, &'static str> {
 }
 
 /// A path as it stands in the file: below the folder of keyroll.toml from there on, else whole. `None` for one that could
-/// not be read again.
+/// not be read again, and for one behind a process, whose number is another's tomorrow.
 pub(super) fn written(path: &Path, folder: &Path) -> Option<String> {
-    let text = path.to_str().filter(|text| path.is_absolute() && !text.contains(char::is_control))?;
+    let lasting = path.is_absolute() && !path.starts_with("/proc");
+    let text = path.to_str().filter(|text| lasting && !text.contains(char::is_control))?;
     match path.strip_prefix(folder).ok().and_then(Path::to_str).filter(|rest| !rest.is_empty()) {
         Some(rest) => Some(format!("./{rest}")),
         None => Some(text.to_owned()),
@@ -76,4 +80,32 @@ pub(super) fn written(path: &Path, folder: &Path) -> Option<String> {
 /// The same where braces stand for placeholders.
 pub(super) fn written_plain(path: &Path, folder: &Path) -> Option<String> {
     Some(written(path, folder)?.replace('{', "{{").replace('}', "}}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use keyroll_secret::{FingerprintKey, SecretBytes};
+    use keyroll_trace::{Options, survey};
+
+    use super::*;
+
+    #[test]
+    fn a_file_that_is_there_through_a_process_alone_is_no_copy() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().canonicalize().unwrap().join("bot.env");
+        let value = keyroll_testkit::alphanumeric(24);
+        std::fs::write(&path, format!("BOT_TOKEN={value}\n")).unwrap();
+        let options = Options { roots: vec![folder.path().to_owned()], wait: Duration::from_secs(300) };
+        let survey = survey(&options, FingerprintKey::new(&[7; 32])).unwrap();
+        let known = survey.values.of(&SecretBytes::from(value)).unwrap();
+        let of = |path: &Path| copy(&survey, (path, 1), "BOT_TOKEN", known, Path::new("/none"));
+        assert_eq!(of(&path).unwrap()[0], ("env_file", path.display().to_string()));
+        let process = Path::new("/proc").join(std::process::id().to_string()).join("root");
+        let behind = process.join(path.strip_prefix("/").unwrap());
+        assert!(behind.is_file());
+        assert_eq!(of(&behind), Err("it is a file of the container itself, which is gone with it"));
+        assert_eq!(written(&behind, &process), None);
+    }
 }

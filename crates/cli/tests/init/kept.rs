@@ -50,7 +50,7 @@ const CASES: [Case; 5] = [
     Case {
         row: "supervisor-environment",
         runs: "runs  = { supervisor = \"bot\", config = \"./supervisord.conf\" }",
-        reads: "template = 'environment=KEY=\"{value}\"'",
+        reads: "template = 'KEY=\"{value}\"'",
         fill: &[],
         memory: "0",
         whole: true,

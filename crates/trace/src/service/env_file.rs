@@ -2,7 +2,7 @@ use std::io::ErrorKind;
 use std::path::Path;
 
 use keyroll_copy::Format;
-use keyroll_observe::read_small;
+use keyroll_observe::{read_below, read_small};
 use keyroll_secret::SecretBytes;
 
 use super::source::{Entry, Source};
@@ -47,6 +47,11 @@ pub(crate) fn optional(what: impl Into<String>, path: &Path) -> Source {
 /// The bytes of a regular file, which may be behind a link. Pipes and devices are not opened.
 pub(crate) fn read(path: &Path) -> std::io::Result<SecretBytes> {
     read_small(path, BYTES_MAX)
+}
+
+/// The same of a file below a folder that a container fills too: no link leads out of it.
+pub(crate) fn read_in(folder: &Path, rest: &Path) -> std::io::Result<SecretBytes> {
+    read_below(folder, rest, BYTES_MAX)
 }
 
 /// A file that is one value, without the line end behind it.

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use keyroll_leak::names_a_secret;
 use keyroll_manager::{ContainerSources, Variables};
 use keyroll_observe::shown;
+use keyroll_secret::SecretBytes;
 
 use super::around::Around;
 use super::env_file;
@@ -32,15 +33,20 @@ impl<'a> Inside<'a> {
         Self { given, mounts, root: Some(root).filter(|_| one.runs && one.pid > 0) }
     }
 
-    /// Where a path of the container stands on this machine, and whether it is mounted.
-    fn here(&self, there: &Path) -> Option<(PathBuf, bool)> {
+    /// Where a path of the container stands on this machine, whether it is mounted, and what it holds.
+    fn here(&self, there: &Path) -> Option<(PathBuf, bool, std::io::Result<SecretBytes>)> {
         let over = self.mounts.iter().filter(|(_, mount)| there.starts_with(mount));
         let deepest = over.max_by_key(|(_, mount)| mount.components().count());
         if let Some((here, mount)) = deepest {
             let rest = there.strip_prefix(mount).ok()?;
-            return Some((if rest.as_os_str().is_empty() { here.clone() } else { here.join(rest) }, true));
+            return Some(match rest.as_os_str().is_empty() {
+                true => (here.clone(), true, env_file::read(here)),
+                false => (here.join(rest), true, env_file::read_in(here, rest)),
+            });
         }
-        Some((self.root.as_ref()?.join(there.strip_prefix("/").ok()?), false))
+        let here = self.root.as_ref()?.join(there.strip_prefix("/").ok()?);
+        let read = env_file::read(&here);
+        Some((here, false, read))
     }
 
     /// The files that are values: those that are mounted alone, and those that a variable names (`DB_PASSWORD_FILE`).
@@ -62,10 +68,9 @@ impl<'a> Inside<'a> {
 pub(super) fn mounted(around: &Around<'_>, inside: &Inside<'_>) -> Vec<Source> {
     let mut all = Vec::new();
     for (there, named) in inside.files() {
-        let Some((here, is_mounted)) = inside.here(there) else { continue };
-        let Ok(file) = env_file::read(&here) else { continue };
-        let value = env_file::whole(&file);
+        let Some((here, is_mounted, file)) = inside.here(there) else { continue };
         let called = there.file_name().unwrap_or_default().to_string_lossy();
+        let Ok(value) = file.map(|file| env_file::whole(&file)) else { continue };
         let secret = named.is_some() || there.starts_with(SECRETS) || around.is_secret(&called, &value);
         if !secret || value.is_empty() || value.len() > BYTES_MAX {
             continue;

@@ -39,6 +39,8 @@ services:
       DB_PASSWORD_FILE: /run/secrets/key
       KEPT_TOKEN_FILE: /kept/token
       CONF_TOKEN_FILE: /conf/deep/token
+      AWAY_TOKEN_FILE: /conf/deep/away
+      LINK_TOKEN_FILE: /kept-link
       FILLED_API_KEY: "${TOKEN}"
       PASSED_API_KEY:
     command: ["/bin/sh", "-c", "while :; do sleep 1; done"]
@@ -151,11 +153,19 @@ fn files_that_variables_name_and_what_a_caller_brings_are_told() {
     place.scene.write("compose.yaml", FILES);
     place.scene.write("key.txt", "{first}\n");
     place.scene.write("conf/deep/token", "{third}");
+    place.scene.write("host.txt", "{fourth}");
+    std::os::unix::fs::symlink(place.scene.path("host.txt"), place.scene.path("conf/deep/away")).unwrap();
     place.scene.write(".env", "TOKEN={first}\n");
     place.docker(&["compose", "up", "--detach"]);
     let write = place.scene.filled("printf {second} >/kept/token");
     place.docker(&["compose", "exec", "-T", "db", "/bin/sh", "-c", &write]);
+    let link = format!("/bin/ln -s {} /kept-link", place.scene.path("host.txt").display());
+    place.docker(&["compose", "exec", "-T", "db", "/bin/sh", "-c", &link]);
     let of = |name: &str| place.scene.chain("compose", "files/db", name);
+    // A link that a container made chooses no file of this machine.
+    let chains = place.scene.survey().services.into_iter().flat_map(|one| one.chains);
+    let away = |name: &str| ["/conf/deep/away", "/kept-link"].contains(&name);
+    assert_eq!(chains.filter(|one| away(&one.name)).count(), 0);
     let inside = |path: &str| {
         let said = place.docker(&["compose", "exec", "-T", "db", "/bin/cat", path]);
         place.scene.version(said.as_bytes())
