@@ -157,7 +157,11 @@ pub(crate) fn plain(label: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use keyroll_secret::SecretBytes;
+    use keyroll_testkit::alphanumeric;
+
     use super::*;
+    use crate::redact;
 
     fn hostile() -> GraphShown {
         let mut drawing = Drawing::default();
@@ -180,5 +184,22 @@ mod tests {
         );
         let svg = super::super::svg(&hostile());
         assert!(svg.contains("/srv/&quot;];x[\u{fffd}[2J&lt;b&gt;&amp;\\.env:1"), "{svg}");
+    }
+
+    #[test]
+    fn a_value_is_cut_out_before_a_label_is_shortened_or_coded() {
+        let (name, coded) = (alphanumeric(40), format!("{}#;<&>{}", alphanumeric(20), alphanumeric(20)));
+        let mut drawing = Drawing::default();
+        for value in [&name, &coded] {
+            redact::remember(&SecretBytes::from(value.clone()));
+            drawing.node("copy", value.clone(), format!("/srv/{value}/a-folder-of-a-tenant/.env:1"));
+        }
+        for text in [dot(&drawing.graph), mermaid(&drawing.graph), super::super::svg(&drawing.graph)] {
+            let shown = redact::pass(&text);
+            assert!(shown.contains("a-folder-of-a-tenant"), "{shown}");
+            for piece in [&name[..10], &name[30..], &coded[..10], &coded[35..]] {
+                assert!(!shown.contains(piece), "{shown}");
+            }
+        }
     }
 }

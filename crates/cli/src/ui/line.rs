@@ -1,3 +1,4 @@
+use crate::redact;
 use crate::ui::event::{EmergencyShown, Event, Finding, Outcome, StepState, Summary};
 
 /// The mark before a line; legible without colour.
@@ -187,13 +188,14 @@ pub(crate) fn duration(seconds: u64) -> String {
     }
 }
 
-/// The text without control characters, so that a name from elsewhere cannot write to the terminal. Line ends stay.
+/// The text without control characters, so that a name from elsewhere cannot write to the terminal. Line ends stay. Known
+/// values go first: of one that is cut, broken or written by numbers afterwards the last net would find nothing.
 pub(crate) fn clean(text: &str) -> String {
     let hidden = |c: char| {
         (c.is_control() && c != '\n')
             || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
-    text.chars().map(|c| if hidden(c) { '\u{fffd}' } else { c }).collect()
+    redact::pass(text).chars().map(|c| if hidden(c) { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]

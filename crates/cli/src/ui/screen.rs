@@ -210,6 +210,8 @@ pub(crate) fn aside(look: Look, text: &str) {
 /// Lines for a terminal of so many columns: broken between words, and indented under where their text begins. A line
 /// with a command stays whole, so that it can be copied. `before` is what stands before the first line.
 fn wrapped(text: &str, columns: usize, before: usize) -> String {
+    // A value of several words is found by nobody once it is broken.
+    let text = redact::pass(text);
     let mut all = Vec::new();
     for (at, line) in text.split('\n').enumerate() {
         let used = if at == 0 { before } else { 0 };
@@ -249,7 +251,20 @@ fn columns() -> usize {
 
 #[cfg(test)]
 mod tests {
+    use keyroll_secret::SecretBytes;
+    use keyroll_testkit::alphanumeric;
+
     use super::wrapped;
+    use crate::redact;
+
+    #[test]
+    fn a_value_of_several_words_is_cut_out_before_lines_are_broken() {
+        let words = [alphanumeric(12), alphanumeric(12), alphanumeric(12)];
+        redact::remember(&SecretBytes::from(words.join(" ")));
+        let shown = wrapped(&format!("it is called {} there", words.join(" ")), 20, 0);
+        let shown = redact::pass(&shown);
+        assert!(words.iter().all(|word| !shown.contains(word)), "{shown}");
+    }
 
     #[test]
     fn lines_are_broken_between_words_and_commands_are_not() {

@@ -88,7 +88,11 @@ fn broken(cell: &str, width: usize) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use keyroll_secret::SecretBytes;
+    use keyroll_testkit::alphanumeric;
+
     use super::Table;
+    use crate::redact;
 
     #[test]
     fn a_narrow_terminal_gets_every_letter() {
@@ -106,6 +110,19 @@ mod tests {
         };
         assert_eq!(letters(&narrow), letters(&wide));
         assert_eq!(narrow[1..4], ["openai  a copy that", "        everybody", "        may read"]);
+    }
+
+    #[test]
+    fn a_value_is_cut_out_before_a_narrow_terminal_breaks_it() {
+        let value = alphanumeric(40);
+        redact::remember(&SecretBytes::from(value.clone()));
+        let mut table = Table::new(["SECRET", "NAME"]);
+        table.row(["tenants".to_owned(), format!("tenants.{value}.token")]);
+        let shown = redact::pass(&table.lines_in(24).join("\n")).into_owned();
+        let letters: String = shown.chars().filter(|letter| !letter.is_whitespace()).collect();
+        for piece in [&value[..8], &value[16..24], &value[32..]] {
+            assert!(!letters.contains(piece), "{shown}");
+        }
     }
 
     #[test]
