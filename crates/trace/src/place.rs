@@ -131,7 +131,8 @@ impl fmt::Display for Place {
     }
 }
 
-fn harmless(name: &str) -> String {
+/// A name that somebody else gave, without what a terminal would obey.
+pub(crate) fn harmless(name: &str) -> String {
     shown(Path::new(name))
 }
 

@@ -1,15 +1,14 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::path::Path;
 
 use keyroll_leak::{Rule, Rules, names_a_secret, no_secret, passwords_in};
 use keyroll_manager::Variables;
 use keyroll_needle::Encoding;
-use keyroll_observe::shown;
 use keyroll_secret::SecretBytes;
 
 use super::Service;
 use super::source::{Entry, Kept, Origin, Read, Source};
+use crate::place::harmless;
 use crate::{Chain, Link, Place, Record, Sighting, Standing, ValueId, Values};
 
 /// The most chains of one service.
@@ -31,13 +30,8 @@ pub(crate) fn service(
     let names = names.into_iter().take(CHAINS_MAX);
     let chains = names.map(|name| chain(name, &kept.sources, rules, values, sightings)).collect();
     let Kept { keeper, name, handle, processes, project, .. } = kept;
-    let name = printable(&name);
+    let name = harmless(&name);
     Service { keeper, name, handle, processes, project, chains }
-}
-
-/// A name that somebody else gave, without what a terminal would obey.
-fn printable(text: &str) -> String {
-    shown(Path::new(text))
 }
 
 /// What is baked into an image: whoever has it has the value, whether a container is made of it or not.
@@ -135,27 +129,27 @@ fn chain(
         }
         links.push(Link {
             place,
-            what: printable(&source.what),
+            what: harmless(&source.what),
             value,
             standing,
             read_later: source.read_later,
-            applies: source.applies.as_deref().map(printable),
-            seems: source.seems.as_deref().map(printable),
+            applies: source.applies.as_deref().map(harmless),
+            seems: source.seems.as_deref().map(harmless),
         });
     }
-    Chain { name: printable(name), links }
+    Chain { name: harmless(name), links }
 }
 
 /// A file that would be read where this chain goes on, and is not there.
 fn not_there(source: &Source) -> Link {
     Link {
         place: None,
-        what: printable(&source.what),
+        what: harmless(&source.what),
         value: None,
         standing: Standing::NotThere,
         read_later: source.read_later,
-        applies: source.applies.as_deref().map(printable),
-        seems: source.seems.as_deref().map(printable),
+        applies: source.applies.as_deref().map(harmless),
+        seems: source.seems.as_deref().map(harmless),
     }
 }
 
