@@ -8,6 +8,8 @@ mod bad;
 mod kinds;
 #[path = "files/lookalikes.rs"]
 mod lookalikes;
+#[path = "files/names.rs"]
+mod names;
 
 use std::collections::BTreeSet;
 use std::io::Read as _;
