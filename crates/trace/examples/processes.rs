@@ -29,6 +29,13 @@ fn value() -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// The most that this process had in memory. Source: `VmHWM` of proc_pid_status(5).
+fn own_peak_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("what the kernel says of this process");
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("its peak");
+    peak.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
+}
+
 fn main() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut children = Ended(Vec::new());
@@ -63,9 +70,10 @@ fn main() {
     });
     let second = begun.elapsed();
     println!(
-        r#"{{"processes":{processes},"started":{PROCESSES},"values":{values},"first_stage_s":{:.2},"hold_at_start":{holding},"have_open":{open},"second_stage_s":{:.2},"resident_bytes":{},"whole":{whole}}}"#,
+        r#"{{"processes":{processes},"started":{PROCESSES},"values":{values},"first_stage_s":{:.2},"hold_at_start":{holding},"have_open":{open},"second_stage_s":{:.2},"resident_bytes":{},"whole":{whole},"own_peak_bytes":{}}}"#,
         first.as_secs_f64(),
         second.as_secs_f64(),
         ahead.bytes,
+        own_peak_bytes(),
     );
 }
