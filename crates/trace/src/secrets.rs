@@ -5,7 +5,7 @@ use keyroll_needle::Encoding;
 use keyroll_secret::Fingerprint;
 
 use crate::joins::Joins;
-use crate::naming::{name_of, told_apart};
+use crate::naming::{Names, name_of, told_apart};
 use crate::users::users;
 use crate::{Chain, Keeper, Place, Sighting, Survey, User, ValueId, slots};
 
@@ -96,8 +96,9 @@ pub fn secrets(survey: &Survey, managed: &[Managed]) -> Vec<Found> {
     for sighting in &survey.sightings {
         groups.entry(joins.root(sighting.value)).or_default().push(sighting);
     }
-    let mut found: Vec<Found> =
-        groups.into_values().map(|all| gathered(survey, all, (managed, &numbers), &users)).collect();
+    let shown = Names::of(survey);
+    let gather = |all| gathered((survey, &shown), all, (managed, &numbers), &users);
+    let mut found: Vec<Found> = groups.into_values().map(gather).collect();
     found.sort_by_cached_key(|one| {
         let first = one.sightings.first().map(|one| one.place.clone());
         let most = (one.users.len(), one.managed, has_issuer(survey, one), one.sightings.len());
@@ -107,7 +108,7 @@ pub fn secrets(survey: &Survey, managed: &[Managed]) -> Vec<Found> {
     let mut free: Vec<&mut Found> = found.iter_mut().filter(|one| !one.managed).collect();
     let mut projects = slots::Projects::default();
     let mut names: Vec<(String, String)> =
-        free.iter().map(|one| (one.name.clone(), whereabouts(one, &mut projects))).collect();
+        free.iter().map(|one| (one.name.clone(), shown.shown(&whereabouts(one, &mut projects)))).collect();
     told_apart(&mut names, &taken);
     free.iter_mut().zip(names).for_each(|(one, (name, _))| one.name = name);
     found
@@ -132,7 +133,7 @@ fn managed_values(survey: &Survey, managed: &[Managed]) -> Vec<BTreeMap<ValueId,
 }
 
 fn gathered(
-    survey: &Survey,
+    (survey, shown): (&Survey, &Names),
     all: Vec<&Sighting>,
     (managed, numbers): (&[Managed], &[BTreeMap<ValueId, Version>]),
     users: &[User],
@@ -153,7 +154,7 @@ fn gathered(
         None => {
             let names = all.iter().filter_map(|one| one.name.as_deref());
             let first = all.iter().filter_map(|one| one.place.file()).min();
-            name_of(names, rule.map(|rule| rule.provider.as_str()), first)
+            name_of(shown, names, rule.map(|rule| rule.provider.as_str()), first)
         }
     };
     let mut sightings: Vec<Sighting> = all.into_iter().cloned().collect();

@@ -191,7 +191,7 @@ mod tests {
 
     use keyroll_observe::{Listing, ProcessId};
     use keyroll_secret::{FingerprintKey, SecretBytes};
-    use keyroll_trace::{Handle, Instance, Keeper, Service, Sighting, Survey, Values, rows, secrets};
+    use keyroll_trace::{Handle, Instance, Keeper, Names, Service, Sighting, Survey, Values, rows, secrets};
 
     use super::*;
 
@@ -260,7 +260,8 @@ mod tests {
             unseen: Vec::new(),
         };
         let found = secrets(&survey, &[]);
-        let seen = Seen { survey, found, digits: 6, managed: Vec::new() };
+        let names = Names::of(&survey);
+        let seen = Seen { survey, found, digits: 6, names, managed: Vec::new() };
         let all = seen.found.iter().flat_map(|found| {
             rows(&seen.survey, found).into_iter().map(|row| cause(&seen, found, &row)).collect::<Vec<_>>()
         });

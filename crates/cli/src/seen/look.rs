@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use keyroll_port::Store as _;
 use keyroll_secret::{FingerprintKey, SecretBytes};
 use keyroll_trace::{
-    Found, Managed, Managers, Memory, MemoryStage, Options, Survey, Version, secrets, survey_with,
+    Found, Managed, Managers, Memory, MemoryStage, Names, Options, Survey, Version, secrets, survey_with,
 };
 use zeroize::Zeroizing;
 
@@ -27,6 +27,8 @@ pub(crate) struct Seen {
     pub(crate) found: Vec<Found>,
     /// How many digits tell the values apart.
     pub(crate) digits: usize,
+    /// What is shown of the names that values have.
+    pub(super) names: Names,
     pub(super) managed: Vec<Managed>,
 }
 
@@ -65,7 +67,8 @@ pub(crate) fn look(roots: &[PathBuf], args: &LookArgs, context: &mut Context) ->
     }));
     let found = secrets(&survey, &managed);
     let digits = survey.values.digits();
-    Ok(Seen { survey, found, digits, managed })
+    let names = Names::of(&survey);
+    Ok(Seen { survey, found, digits, names, managed })
 }
 
 impl Seen {

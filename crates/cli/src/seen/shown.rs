@@ -51,7 +51,7 @@ impl Seen {
     fn copies(&self, found: &Found) -> Vec<CopyShown> {
         let copy = |(place, sighting): (&keyroll_trace::Place, &keyroll_trace::Sighting)| CopyShown {
             place: place.to_string(),
-            name: sighting.name.clone(),
+            name: sighting.name.as_deref().map(|name| self.names.shown(name)),
             value: self.label(found, sighting.value),
             form: form(sighting.encoding),
         };
@@ -103,7 +103,7 @@ impl Seen {
             program: self.program(row.user, Some(&row.process)),
             pid: row.process.pid,
             started: started(row.process.start_ticks),
-            name: row.chain.map(|chain| chain.name.clone()),
+            name: row.chain.map(|chain| self.names.shown(&chain.name)),
             start: row.held.start.as_ref().map(|all| self.labels(found, all)),
             memory: MemoryShown { searched, values },
             next: row.chain.and_then(Chain::next).map(|id| self.label(found, id)),
@@ -187,7 +187,7 @@ impl Seen {
             secret: found.name.clone(),
             used_by: user.name.clone(),
             keeper: keeper(user.keeper),
-            name: chain.name.clone(),
+            name: self.names.shown(&chain.name),
             links: chain.links.iter().map(link).collect(),
         };
         chains_of(&self.survey, found, user).into_iter().map(shown).collect()
