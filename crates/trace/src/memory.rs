@@ -162,7 +162,7 @@ fn look(process: &ProcessId, needles: &Needles, limits: MemoryLimits, holds: boo
             }
         }
         // Another program in its place is told by the last look.
-        if again.visible() {
+        if again.not_visible.is_none() {
             report.program = again.program;
         }
         report.bytes_read += again.bytes_read;
