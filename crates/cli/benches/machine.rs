@@ -89,7 +89,7 @@ fn round(engine: &Engine, folder: &Path, values: &[String]) -> Value {
 
 /// What an event says of the clock: the first row of the table, and what each stage looked at.
 fn note(told: &mut serde_json::Map<String, Value>, event: &Value, at: Duration) {
-    let name = event.get("event").and_then(Value::as_str).unwrap_or_default();
+    let name = event.get("type").and_then(Value::as_str).unwrap_or_default();
     if name == "found" {
         told.entry("first_table_s").or_insert_with(|| seconds(at));
     }
