@@ -10,9 +10,6 @@ use super::{Handle, Keeper};
 use super::{dotenv, env_file};
 use crate::is_left_behind;
 
-/// Shells, by the name of their program.
-const SHELLS: [&str; 8] = ["sh", "bash", "dash", "zsh", "ksh", "fish", "ash", "busybox"];
-
 /// What shells read when they begin, below a home folder and for everybody. Source: bash(1), zsh(1), pam_env(8).
 const PROFILES: [&str; 6] = [".profile", ".bash_profile", ".bashrc", ".zshenv", ".zprofile", ".zshrc"];
 const PROFILES_OF_ALL: [&str; 3] = ["/etc/environment", "/etc/profile", "/etc/bash.bashrc"];
@@ -78,8 +75,7 @@ pub(crate) fn kept(around: &mut Around<'_>, taken: &BTreeSet<ProcessId>) -> Vec<
 }
 
 pub(super) fn is_shell(process: &Process) -> bool {
-    let name = process.exe.as_deref().and_then(Path::file_name).unwrap_or_default();
-    SHELLS.iter().any(|shell| name == *shell)
+    process.exe.as_deref().is_some_and(keyroll_observe::is_shell)
 }
 
 /// The script that it runs, or its program.
