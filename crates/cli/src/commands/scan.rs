@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use keyroll_trace::Risks;
 
 use crate::args::ScanArgs;
@@ -63,8 +65,9 @@ fn show(all: &[FoundShown], every: bool, context: &mut Context) {
 
 /// What the search of memory showed beyond the first table: who else holds a value.
 fn in_memory(before: &[FoundShown], after: &[FoundShown], context: &mut Context) {
-    let known = |one: &FoundShown| before.iter().find(|other| other.secret == one.secret);
-    for one in after.iter().filter(|one| !before.contains(one)) {
+    let before: BTreeMap<&str, &FoundShown> = before.iter().map(|one| (one.secret.as_str(), one)).collect();
+    let known = |one: &FoundShown| before.get(one.secret.as_str()).copied();
+    for one in after.iter().filter(|one| known(one) != Some(*one)) {
         if context.ui.look.json {
             context.ui.event(Event::Found(one.clone()));
             continue;
