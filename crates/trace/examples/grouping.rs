@@ -11,8 +11,8 @@ use keyroll_needle::Encoding;
 use keyroll_observe::{Listing, ProcessId};
 use keyroll_secret::{FingerprintKey, SecretBytes};
 use keyroll_trace::{
-    Chain, Instance, Keeper, Link, Place, Risks, Service, Sighting, Standing, Survey, ValueId, Values, rows,
-    secrets,
+    Chain, Handle, Instance, Keeper, Link, Place, Risks, Service, Sighting, Standing, Survey, ValueId,
+    Values, rows, secrets,
 };
 
 const SIGHTINGS: usize = 50_000;
@@ -97,6 +97,7 @@ fn filled(files: &[PathBuf]) -> Survey {
             what: "EnvironmentFile=".to_owned(),
             value: Some(id(number * 3 + at)),
             standing,
+            read_later: false,
             applies: Some("systemctl restart it".to_owned()),
             seems: None,
         };
@@ -106,6 +107,7 @@ fn filled(files: &[PathBuf]) -> Survey {
     let services = (0..SERVICES).map(|number| Service {
         keeper: Keeper::Systemd,
         name: format!("service-{number}"),
+        handle: Handle::None,
         processes: (0..PROCESSES / SERVICES).map(|at| process(number * PROCESSES / SERVICES + at)).collect(),
         project: None,
         chains: (0..10).map(|at| chain(number * 10 + at)).collect(),
