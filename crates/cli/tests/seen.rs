@@ -233,6 +233,73 @@ fn what_is_asked_about_is_answered_and_never_repeated() {
 }
 
 #[test]
+fn what_is_not_there_is_refused_before_anything_is_looked_at() {
+    let scene = Scene::new();
+    for (words, code) in [
+        (&["scan", "shop", "gone"][..], "K0921"),
+        (&["graph", "--in", "./gone"], "K0921"),
+        (&["trace", &scene.word, "--in", "gone"], "K0921"),
+        (&["init", "gone", "--dry-run"], "K0921"),
+        (&["why", "./gone", "--in", "shop"], "K0911"),
+    ] {
+        let output = scene.command(words).output().unwrap();
+        let text = shown(&output);
+        assert!(output.status.code() == Some(1) && text.contains(code), "{words:?}: {text}");
+        assert!(!text.contains("looked at") && !text.contains("gone"), "{words:?}: {text}");
+    }
+}
+
+#[test]
+fn every_name_that_is_shown_may_be_asked_about() {
+    let scene = Scene::new();
+    let quick = ["--memory", "0", "--in", "shop"];
+    let events = scene.events(&["scan", "shop", "--memory", "0"]);
+    let token = *of(&events, "found").iter().find(|one| one["secret"] == *scene.word).unwrap();
+    let instance = *of(&events, "instance").iter().find(|one| one["secret"] == *scene.word).unwrap();
+    let name = |value: &Value| value.as_str().unwrap().to_owned();
+    let pid = scene.processes[0].id();
+    let (copy, label) = (&token["copies"][0]["place"], &token["values"][0]["label"]);
+    for word in [
+        scene.variable(),
+        format!("sleep (pid {pid})"),
+        name(&instance["program"]),
+        format!("{} ×2", name(&instance["program"])),
+        name(&instance["used_by"]),
+        format!("({})", name(&instance["keeper"])),
+        name(copy),
+    ] {
+        let text = shown(&scene.look(&[&["why", word.as_str()], &quick[..]].concat()));
+        assert!(text.contains(scene.word.as_str()) || text.contains(&format!("pid {pid}")), "{word}: {text}");
+    }
+    let text = shown(&scene.look(&[&["trace", &scene.variable()], &quick[..]].concat()));
+    assert!(text.contains(&format!("{}: ghp_", scene.word)), "{text}");
+    // The digits of a label are those of one run where there is no store: they are only not taken for something else.
+    let output = scene.command(&[&["trace", &name(label)], &quick[..]].concat()).output().unwrap();
+    assert!(shown(&output).contains("K0911"), "{}", shown(&output));
+}
+
+#[test]
+fn whoever_cannot_be_told_about_is_listed_with_the_reason() {
+    let scene = Scene::new();
+    let text = shown(&scene.look(&["scan", "shop", "--all", "--memory", "0"]));
+    let line = format!("{}, on which value is not known: sleep ×2: ", scene.word);
+    assert!(text.contains(&line), "{text}");
+}
+
+#[test]
+fn a_configuration_that_would_be_written_is_one_event() {
+    let scene = Scene::new();
+    for words in [&["init", "shop", "--dry-run", "--memory", "0"][..], &["init", "--empty", "--dry-run"]] {
+        let events = scene.events(words);
+        let drafts = of(&events, "draft");
+        assert!(drafts.len() == 1, "{events:?}");
+        assert!(drafts[0]["path"].as_str().unwrap().ends_with("keyroll.toml"), "{}", drafts[0]);
+        assert!(drafts[0]["text"].as_str().unwrap().contains("version = 1\n"), "{}", drafts[0]);
+    }
+    assert!(!scene.dir.path().join("keyroll.toml").exists());
+}
+
+#[test]
 fn what_nothing_uses_is_shown_in_full_where_it_is_asked_for() {
     let scene = Scene::new();
     fs::create_dir(scene.dir.path().join("many")).unwrap();
