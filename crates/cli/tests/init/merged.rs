@@ -149,7 +149,7 @@ fn a_file_that_somebody_edited_stays_byte_for_byte_but_for_what_is_new() {
         assert!(first.contains(&part), "{part} is not in\n{first}");
     }
     // Every line of it was tested, and what is open is named twice: by init and by doctor.
-    for part in ["fill in", "FILL-IN-restart-sleep.sh is not there", "keyroll doctor"] {
+    for part in ["fill in", "FILL-IN-restart-sleep.sh is still to be filled in", "keyroll doctor"] {
         assert!(said.contains(part), "{part}: {said}");
     }
 
