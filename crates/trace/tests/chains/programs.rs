@@ -77,6 +77,16 @@ fn an_environment_wins_over_a_file_of_a_library_unless_it_overrides() {
     assert!(chain.links[0].starts_with("wins first what shell "), "{chain:#?}");
     assert_eq!(chain.links.last().unwrap(), "shadowed second @/.env");
     end(worker, shell);
+    // Of a program that shows no reading of it the file did not lose: it may not be read at all.
+    let other = format!("export {KEY}={}; sleep 100000; :", place.scene.value("first"));
+    let shell = Running::start(place.command("bash").args(["-c", &other]));
+    let sleep = place.child(&shell);
+    let name = format!("/proc/{sleep}/comm");
+    until("it is executed", || std::fs::read_to_string(&name).ok().filter(|name| name == "sleep\n"));
+    let chain = place.chain(sleep);
+    assert_eq!(chain.next, "first", "{chain:#?}");
+    assert_eq!(chain.links.last().unwrap(), "not visible second @/.env");
+    end(sleep, shell);
     // Unless the program says otherwise.
     place.scene.write("worker.py", &WORKER.replace('%', ", override = True"));
     let shell = Running::start(place.command("bash").args(["-c", &line]));
