@@ -151,11 +151,8 @@ fn projects(engine: &Engine, folder: &Path) {
         fs::create_dir(&folder).unwrap();
         let mut text = "services:\n".to_owned();
         for service in 0..SERVICES {
-            fs::write(
-                folder.join(format!("{service}.env")),
-                format!("S{service}_API_KEY={}\n", generated()),
-            )
-            .unwrap();
+            fs::write(folder.join(format!("{service}.env")), format!("S{service}_API_KEY={}\n", generated()))
+                .unwrap();
             text.push_str(&format!(
                 "  s{service}:\n    image: keyroll-cost:1\n    network_mode: none\n    stop_signal: SIGKILL\n    \
                  volumes: ['/usr:/usr:ro']\n    command: ['/bin/sleep', '1000']\n    env_file: [{service}.env]\n    \

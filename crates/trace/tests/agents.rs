@@ -224,7 +224,7 @@ fn a_link_in_a_home_leads_root_nowhere_that_its_user_cannot_go() {
     let survey =
         survey_with(&options, &Managers::default(), FingerprintKey::new(&[7; 32]), Vec::new()).unwrap();
     let names: Vec<&str> = survey.services.iter().map(|one| one.name.as_str()).collect();
-    let there = |name: &str| names.iter().any(|one| *one == name);
+    let there = |name: &str| names.contains(&name);
     let (ada, bob) = (all.path("ada").display().to_string(), all.path("bob").display().to_string());
     assert!(!there(&format!("Codex of {ada}")), "{names:?}");
     assert!(!names.iter().any(|name| name.contains("root/claw")), "{names:?}");
