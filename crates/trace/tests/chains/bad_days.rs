@@ -46,6 +46,7 @@ fn a_manager_that_never_answers_takes_its_time_and_no_more_and_its_programs_are_
     assert!(!why(&apps).is_empty());
     let of = survey.services.iter().find(|one| one.processes.iter().any(|id| id.pid == child)).unwrap();
     assert_eq!((of.name.as_str(), of.chains.len()), (apps.as_str(), 0), "{of:#?}");
+    assert!(Command::new("kill").arg(child.to_string()).status().unwrap().success());
     drop(manager);
 }
 
