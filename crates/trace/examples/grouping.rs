@@ -53,7 +53,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     let file = |number: usize| {
         let project = folder.join(format!("project-{}", number % PROJECTS));
         let below = project.join(format!("part-{}", number / PROJECTS % 10));
-        let name = if number % 7 == 0 { "env.bak" } else { "env" };
+        let name = if number.is_multiple_of(7) { "env.bak" } else { "env" };
         (project, below.clone(), below.join(format!("{number}.{name}")))
     };
     let make = |(project, below, path): (PathBuf, PathBuf, PathBuf)| {
