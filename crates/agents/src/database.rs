@@ -1,19 +1,14 @@
 //! Databases of programs, read as they stand: whoever wrote one may mean harm.
 
-use std::fs::File;
-use std::io::{self, ErrorKind, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use keyroll_database::Foreign;
+use keyroll_observe::{NotVisible, read_regular};
 use zeroize::Zeroizing;
 
-/// A pipe does not keep the reader waiting, and a link is not followed. Source: open(2), `O_NONBLOCK`, `O_NOFOLLOW`.
-pub(crate) const FLAGS: i32 = 0o4000 | 0o400_000;
-
 /// The largest database, and the largest log beside one, that is copied into memory, bytes.
-const COPY_BYTES_MAX: u64 = 64 << 20;
+const COPY_BYTES_MAX: usize = 64 << 20;
 
 /// The longest time with one database, seconds.
 const SECONDS_MAX: u64 = 20;
@@ -38,9 +33,12 @@ pub(crate) fn open(path: &Path) -> Result<Option<Opened>, &'static str> {
     let log = PathBuf::from(name);
     let mut before = match copied(path) {
         Ok(bytes) => bytes,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        // It is too large.
-        Err(error) if error.kind() == ErrorKind::FileTooLarge => {
+        Err(NotVisible::Vanished) if path.symlink_metadata().is_err() => return Ok(None),
+        // SQLite would follow the links of another process's folders to files of this machine.
+        Err(NotVisible::TooLarge) if path.starts_with("/proc") => {
+            return Err("its database is too large to be read out of there");
+        }
+        Err(NotVisible::TooLarge) => {
             let database = Foreign::of_file(path, deadline).map_err(|_| UNREAD)?;
             let whole = !log.symlink_metadata().is_ok_and(|log| log.len() > 0);
             return Ok(Some(Opened { database, whole }));
@@ -50,7 +48,7 @@ pub(crate) fn open(path: &Path) -> Result<Option<Opened>, &'static str> {
     for _ in 0..READS_MAX {
         let beside = match copied(&log) {
             Ok(bytes) => bytes,
-            Err(error) if error.kind() == ErrorKind::NotFound => Zeroizing::default(),
+            Err(NotVisible::Vanished) if log.symlink_metadata().is_err() => Zeroizing::default(),
             Err(_) => return Err("the log beside its database cannot be read"),
         };
         // What was moved from the log into the database between the two reads is in neither.
@@ -65,18 +63,7 @@ pub(crate) fn open(path: &Path) -> Result<Option<Opened>, &'static str> {
     Err("its database changes while it is read")
 }
 
-/// The bytes of a regular file.
-fn copied(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
-    let file = File::options().read(true).custom_flags(FLAGS).open(path)?;
-    let meta = file.metadata()?;
-    if !meta.is_file() {
-        return Err(ErrorKind::InvalidInput.into());
-    }
-    if meta.len() > COPY_BYTES_MAX {
-        return Err(ErrorKind::FileTooLarge.into());
-    }
-    // Reserved in full: a buffer that grows leaves copies behind.
-    let mut bytes = Zeroizing::new(Vec::with_capacity(usize::try_from(meta.len()).unwrap_or_default()));
-    file.take(meta.len()).read_to_end(&mut bytes)?;
-    Ok(bytes)
+/// The bytes of a regular file; a link is not followed.
+fn copied(path: &Path) -> Result<Zeroizing<Vec<u8>>, NotVisible> {
+    read_regular(path, COPY_BYTES_MAX).map(|read| read.bytes)
 }

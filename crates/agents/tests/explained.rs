@@ -190,3 +190,30 @@ fn open_webui_is_explained() {
     assert!(what(&found[0].links[0]).contains("environment"));
     shows_none(&found, &[&key]);
 }
+
+/// A link that the kernel would follow out of any root stands for one that begins at another root than this machine's.
+#[test]
+fn behind_the_root_of_a_process_no_link_leads_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().canonicalize().unwrap();
+    put(&path, "other/.codex/auth.json", &format!("{{\"OPENAI_API_KEY\": \"{}\"}}", value()));
+    fs::create_dir_all(path.join("other/.n8n")).unwrap();
+    let database = Connection::open(path.join("other/.n8n/database.sqlite")).unwrap();
+    let rows = "CREATE TABLE credentials_entity (id, name, type); INSERT INTO credentials_entity VALUES (1, 'n', 't');";
+    database.execute_batch(rows).unwrap();
+    fs::create_dir(path.join("home")).unwrap();
+    let below = Path::new("/proc")
+        .join(std::process::id().to_string())
+        .join("root")
+        .join(path.strip_prefix("/").unwrap());
+    for name in [".codex", ".n8n"] {
+        std::os::unix::fs::symlink(below.join("other").join(name), path.join("home").join(name)).unwrap();
+    }
+    let read = |home: &Path| -> Vec<&str> {
+        let found = explained(home, None, &|_| None, &|_| false);
+        let read = |one: &Explained| one.links.iter().any(|link| link.slot.is_some());
+        found.iter().filter(|one| read(one)).map(|one| one.agent).collect()
+    };
+    assert_eq!(read(&below.join("other")), ["Codex", "n8n"]);
+    assert_eq!(read(&below.join("home")), [""; 0]);
+}

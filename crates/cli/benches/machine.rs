@@ -89,7 +89,7 @@ fn round(engine: &Engine, folder: &Path, values: &[String]) -> Value {
 
 /// What an event says of the clock: the first row of the table, and what each stage looked at.
 fn note(told: &mut serde_json::Map<String, Value>, event: &Value, at: Duration) {
-    let name = event.get("event").and_then(Value::as_str).unwrap_or_default();
+    let name = event.get("type").and_then(Value::as_str).unwrap_or_default();
     if name == "found" {
         told.entry("first_table_s").or_insert_with(|| seconds(at));
     }
@@ -151,11 +151,8 @@ fn projects(engine: &Engine, folder: &Path) {
         fs::create_dir(&folder).unwrap();
         let mut text = "services:\n".to_owned();
         for service in 0..SERVICES {
-            fs::write(
-                folder.join(format!("{service}.env")),
-                format!("S{service}_API_KEY={}\n", generated()),
-            )
-            .unwrap();
+            fs::write(folder.join(format!("{service}.env")), format!("S{service}_API_KEY={}\n", generated()))
+                .unwrap();
             text.push_str(&format!(
                 "  s{service}:\n    image: keyroll-cost:1\n    network_mode: none\n    stop_signal: SIGKILL\n    \
                  volumes: ['/usr:/usr:ro']\n    command: ['/bin/sleep', '1000']\n    env_file: [{service}.env]\n    \

@@ -1,5 +1,5 @@
 // The one file of this room that may hold `unsafe`: between fork and exec only the raw system calls are allowed, and
-// fanotify has no safe binding among our dependencies.
+// fanotify and setfsuid(2) have no safe binding among our dependencies.
 #![allow(unsafe_code)]
 
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
@@ -58,4 +58,17 @@ pub(crate) fn mark_opens(events: BorrowedFd<'_>, file: BorrowedFd<'_>) -> std::i
         )
     };
     if marked == -1 { Err(std::io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Gives this thread, and no other one, the rights to files of a user and a group; the groups beside are its own.
+pub(crate) fn of_user(uid: u32, gid: u32) -> std::io::Result<()> {
+    // SAFETY: plain system calls without pointers. Both answer with what was before, so that a second call, which asks for
+    // nobody and changes nothing, tells what is now.
+    let (user, group) = unsafe {
+        libc::setfsgid(gid);
+        libc::setfsuid(uid);
+        (libc::setfsuid(libc::uid_t::MAX), libc::setfsgid(libc::gid_t::MAX))
+    };
+    let same = user.cast_unsigned() == uid && group.cast_unsigned() == gid;
+    if same { Ok(()) } else { Err(std::io::Error::from_raw_os_error(libc::EPERM)) }
 }

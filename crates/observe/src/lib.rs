@@ -32,6 +32,7 @@ mod pieces;
 mod pool;
 mod proc;
 mod reading;
+mod rights;
 mod search;
 mod small_file;
 mod sockets;
@@ -50,7 +51,7 @@ pub use holders::{Holder, HoldersReport, NotSeen, Place, own_tree, passes_on, se
 pub use identity::{
     After, ProcessId, Program, WrittenAt, boot, exec_came_after, forked_without_exec, started_after,
 };
-pub use image::{Image, InProcess, image, is_interpreter, script, started_unix_ms};
+pub use image::{Image, InProcess, image, is_interpreter, is_shell, script, started_unix_ms};
 pub use listing::{Arguments, Hidden, Listing, Process, descendants, parents, process, processes};
 pub use log_docker::DockerPosition;
 pub use log_files::LogPosition;
@@ -63,6 +64,7 @@ pub use open_files::{OpenAnswer, OpenFile, OpenFiles, open_files, who_opened};
 pub use opens::{OpenWatch, sees_opens};
 pub use pieces::{Piece, Pieces};
 pub use reading::{Read, read_regular};
+pub use rights::Rights;
 pub use search::Search;
 pub use small_file::{read_below, read_small};
 pub use sockets::{SocketOwners, Sockets, in_own_network};

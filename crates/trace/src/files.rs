@@ -2,7 +2,8 @@ use std::path::Path;
 
 use keyroll_observe::{Choice, Kind};
 
-use crate::kinds::{is_env, is_leftover, original, sealed_by_name};
+use crate::kinds::{is_env, original, sealed_by_name};
+use crate::slots::is_marked;
 
 /// Folders of what was installed or built, by name: nobody keeps a key there, and they are most of a machine's files.
 const INSTALLED: [&str; 14] = [
@@ -227,7 +228,7 @@ fn holds_settings(name: &str) -> bool {
         || NAMES.contains(&plain.as_str())
         || ENDS.iter().any(|end| plain.ends_with(end))
         || keyroll_leak::names_a_secret(&plain)
-        || is_leftover(name)
+        || is_marked(name)
 }
 
 /// A folder whose files are values: `/run/secrets`, `/etc/credstore`, a table of cron.

@@ -6,20 +6,7 @@ use aho_corasick::AhoCorasick;
 use keyroll_copy::Format;
 use keyroll_leak::names_a_secret;
 
-/// What people and programs put behind the name of a file that they keep an old version of.
-const LEFTOVERS: [&str; 11] = [
-    ".bak",
-    ".backup",
-    ".old",
-    ".orig",
-    ".save",
-    ".saved",
-    ".last-good",
-    ".migrated",
-    ".dpkg-",
-    ".rpmsave",
-    "~",
-];
+use crate::slots::leftover_of;
 
 /// The largest file that is one value, bytes: a private key of 16,384 bits is written in 13 KiB.
 const WHOLE_BYTES_MAX: usize = 16 * 1024;
@@ -29,14 +16,7 @@ const TEXT_BYTES_MAX: usize = 1 << 20;
 
 /// The name that a file had before it became a leftover, in small letters: `openclaw.json.bak.1` was `openclaw.json`.
 pub(crate) fn original(name: &str) -> String {
-    let small = name.to_ascii_lowercase();
-    let cut = LEFTOVERS.iter().filter_map(|mark| small.get(1..)?.find(mark).map(|at| at + 1)).min();
-    small.get(..cut.unwrap_or(small.len())).unwrap_or_default().to_owned()
-}
-
-/// Whether a file is an old version of another.
-pub(crate) fn is_leftover(name: &str) -> bool {
-    original(name).len() < name.len()
+    leftover_of(Path::new(name)).unwrap_or_else(|| name.into()).to_string_lossy().to_ascii_lowercase()
 }
 
 /// Whether a name is that of an env file: `.env`, `api.env`, `.env.production`, `env.local`.
@@ -188,6 +168,7 @@ pub(crate) fn sealed_by_name(path: &Path) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::slots::is_marked;
 
     #[test]
     fn a_file_is_taken_apart_as_its_readers_do() {
@@ -214,8 +195,8 @@ mod tests {
 
     #[test]
     fn a_leftover_is_known_by_its_name() {
-        assert!(is_leftover(".env.bak") && is_leftover("openclaw.json.last-good") && is_leftover("x.yml~"));
-        assert!(!is_leftover(".env") && !is_leftover("~"));
+        assert!(is_marked(".env.bak") && is_marked("openclaw.json.last-good") && is_marked("x.yml~"));
+        assert!(!is_marked(".env") && !is_marked("~") && !is_marked("access.log-20251104"));
         assert_eq!(original("openclaw.json.bak.4"), "openclaw.json");
     }
 

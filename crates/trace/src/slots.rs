@@ -13,8 +13,22 @@ const PROJECT_MARKS: [&str; 6] =
 const NO_PROJECTS: [&str; 9] =
     ["/", "/etc", "/home", "/root", "/srv", "/opt", "/var", "/var/lib", "/usr/local/etc"];
 
-/// What copies of a file end in.
-const LEFTOVER_ENDS: [&str; 8] = [".bak", ".old", ".orig", ".save", ".last-good", ".backup", ".copy", "~"];
+/// What people and programs put behind the name of a file that they keep an old version of; behind it may stand a number,
+/// a date or, where the name had an end before, words: `.bak.1`, `.dpkg-old`.
+const LEFTOVER_MARKS: [&str; 12] = [
+    ".bak",
+    ".backup",
+    ".old",
+    ".orig",
+    ".save",
+    ".saved",
+    ".last-good",
+    ".migrated",
+    ".copy",
+    ".dpkg",
+    ".rpmsave",
+    "~",
+];
 
 /// The fewest digits of a date behind a file name: `api.env.20251104`.
 const DATE_DIGITS_MIN: usize = 8;
@@ -31,13 +45,22 @@ pub(crate) struct Projects {
 impl Projects {
     /// The folder of the project that a file belongs to, if it belongs to one.
     pub(crate) fn of(&mut self, file: &Path) -> Option<PathBuf> {
-        let folder = file.parent()?;
+        self.around(file.parent()?, PARENTS_MAX)
+    }
+
+    /// The project that a folder is in, or begins.
+    fn around(&mut self, folder: &Path, parents_max: usize) -> Option<PathBuf> {
+        if parents_max == 0 || !holds_one(folder) {
+            return None;
+        }
         if let Some(known) = self.known.get(folder) {
             return known.clone();
         }
-        let begins = |folder: &&Path| PROJECT_MARKS.iter().any(|mark| folder.join(mark).exists());
-        let found = folder.ancestors().take(PARENTS_MAX).take_while(|folder| holds_one(folder)).find(begins);
-        let found = found.map(Path::to_owned);
+        let begins = PROJECT_MARKS.iter().any(|mark| folder.join(mark).exists());
+        let found = match begins {
+            true => Some(folder.to_owned()),
+            false => self.around(folder.parent()?, parents_max - 1),
+        };
         self.known.insert(folder.to_owned(), found.clone());
         found
     }
@@ -63,19 +86,36 @@ pub fn is_left_behind(file: &Path) -> bool {
     leftover_of(file).is_some()
 }
 
+/// Whether a name has a mark of old versions; a date alone, as logs have it too, is none.
+pub(crate) fn is_marked(name: &str) -> bool {
+    without_mark(name).is_some()
+}
+
 fn shortened(name: &[u8]) -> Option<&[u8]> {
     let text = std::str::from_utf8(name).ok()?;
-    let ends = LEFTOVER_ENDS.iter().find_map(|end| text.strip_suffix(end));
     let date = || {
-        let before = text.trim_end_matches(|letter: char| {
-            letter.is_ascii_digit() || matches!(letter, '-' | '_' | 'T' | ':')
-        });
+        let before = text.trim_end_matches(of_date);
         let digits = text.get(before.len()..)?.bytes().filter(u8::is_ascii_digit).count();
-        let before = before.strip_suffix('.').unwrap_or(before);
-        let numbered = LEFTOVER_ENDS.iter().any(|end| before.ends_with(end)) && digits > 0;
-        (digits >= DATE_DIGITS_MIN || numbered).then_some(before)
+        (digits >= DATE_DIGITS_MIN).then(|| before.strip_suffix('.').unwrap_or(before))
     };
-    ends.or_else(date).filter(|before| !before.is_empty()).map(str::as_bytes)
+    without_mark(text).or_else(date).filter(|before| !before.is_empty()).map(str::as_bytes)
+}
+
+/// What stands before the mark, if there is one.
+fn without_mark(name: &str) -> Option<&str> {
+    let small = name.to_ascii_lowercase();
+    let before = |mark: &&str| {
+        let at = small.rfind(mark).filter(|at| *at > 0)?;
+        let (before, behind) = (name.get(..at)?, name.get(at + mark.len()..)?);
+        let words = behind.starts_with(['-', '_']) && !behind.contains('.') && before.contains('.');
+        let number = behind.strip_prefix('.').unwrap_or(behind).chars().all(of_date);
+        (number || words).then_some(before)
+    };
+    LEFTOVER_MARKS.iter().filter_map(before).min_by_key(|before| before.len())
+}
+
+fn of_date(letter: char) -> bool {
+    letter.is_ascii_digit() || matches!(letter, '-' | '_' | 'T' | ':')
 }
 
 /// Whether a later line of one name wins over an earlier one in this file.
@@ -98,6 +138,13 @@ mod tests {
             ("api.env.2025-11-04", Some("api.env")),
             ("api.env.20251104T1200", Some("api.env")),
             ("api.env.bak-20251104", Some("api.env")),
+            ("app.conf.dpkg-old", Some("app.conf")),
+            ("config.json.Backup-before_move", Some("config.json")),
+            ("auth.json.migrated-1762214400000", Some("auth.json")),
+            ("x.yml.rpmsave", Some("x.yml")),
+            ("my.backup-service", None),
+            ("app.old.env", None),
+            ("a~b", None),
             (".env.2", None),
             (".env.production", None),
             ("~", None),

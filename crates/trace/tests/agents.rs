@@ -9,8 +9,9 @@
     reason = "a broken step is a failed test"
 )]
 
-use std::fs;
-use std::path::PathBuf;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt as _, lchown, symlink};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -193,4 +194,59 @@ fn the_overridden_key_of_a_proxy_is_named() {
     let its = |one: &&Service| one.processes.iter().any(|process| process.pid == proxy.0.id());
     let chain = survey.services.iter().find(its).expect("the proxy").chain("ONE_API_KEY").unwrap();
     assert_eq!(told(&survey, chain, &new), [(Standing::Wins, true)], "{chain:?}");
+}
+
+/// Two users, of whom one has made links to what is the other's and to what is root's.
+#[test]
+fn a_link_in_a_home_leads_root_nowhere_that_its_user_cannot_go() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let all = Home::new();
+    fs::set_permissions(all.path(""), Permissions::from_mode(0o755)).unwrap();
+    let (own, others, roots) = (value(), value(), value());
+    all.put("ada/dotfiles/hermes/.env", &format!("OPENROUTER_API_KEY={own}\n"));
+    symlink(all.path("ada/dotfiles/hermes"), all.path("ada/.hermes")).unwrap();
+    all.put("bob/.codex/auth.json", &format!("{{\"OPENAI_API_KEY\": \"{others}\", \"tokens\": null}}"));
+    symlink(all.path("bob/.codex"), all.path("ada/.codex")).unwrap();
+    let settings = |key: &str| {
+        format!(
+            "{{\"models\": {{\"providers\": {{\"acme\": {{\"baseUrl\": \"http://localhost/v1\", \"apiKey\": \"{key}\", \"models\": []}}}}}}}}"
+        )
+    };
+    all.put("root/claw/openclaw.json", &settings(&roots));
+    symlink(all.path("root/claw"), all.path("ada/.openclaw")).unwrap();
+    all.put("bob/.openclaw/openclaw.json", &settings(&others));
+    owned(&all.path("ada"), 21_001);
+    owned(&all.path("bob"), 21_002);
+    owned(&all.path("root"), 0);
+    let options = Options { roots: vec![all.path("ada"), all.path("bob")], wait: TIME_MAX };
+    let survey =
+        survey_with(&options, &Managers::default(), FingerprintKey::new(&[7; 32]), Vec::new()).unwrap();
+    let names: Vec<&str> = survey.services.iter().map(|one| one.name.as_str()).collect();
+    let there = |name: &str| names.contains(&name);
+    let (ada, bob) = (all.path("ada").display().to_string(), all.path("bob").display().to_string());
+    assert!(!there(&format!("Codex of {ada}")), "{names:?}");
+    assert!(!names.iter().any(|name| name.contains("root/claw")), "{names:?}");
+    // What is the user's own is found behind a link too.
+    let hermes = service(&survey, &format!("Hermes of {ada}")).chain("OPENROUTER_API_KEY").unwrap();
+    assert_eq!(told(&survey, hermes, &own), [(Standing::Wins, true)], "{hermes:?}");
+    let codex = service(&survey, &format!("Codex of {bob}")).chain("OPENAI_API_KEY").unwrap();
+    assert_eq!(told(&survey, codex, &others), [(Standing::Wins, true)], "{codex:?}");
+    let claw = service(&survey, &format!("openclaw in {bob}")).chain("acme.apiKey").unwrap();
+    assert!(told(&survey, claw, &others).contains(&(Standing::Wins, true)), "{claw:?}");
+}
+
+/// Gives all below to a user, closed to others.
+fn owned(path: &Path, user: u32) {
+    let meta = path.symlink_metadata().unwrap();
+    lchown(path, Some(user), Some(user)).unwrap();
+    if meta.is_symlink() {
+        return;
+    }
+    let mode = if meta.is_dir() { 0o700 } else { 0o600 };
+    fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
+    if meta.is_dir() {
+        fs::read_dir(path).unwrap().for_each(|entry| owned(&entry.unwrap().path(), user));
+    }
 }

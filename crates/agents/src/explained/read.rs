@@ -1,26 +1,15 @@
-use std::fs::File;
-use std::io::Read as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use keyroll_database::Foreign;
+use keyroll_observe::read_small;
 use keyroll_secret::SecretBytes;
 
-use crate::database::{FLAGS, open};
+use crate::database::open;
 use crate::document::{DocumentError, FILE_BYTES_MAX, Node};
 
-/// A regular file; `None` = there is none, or none that can be read.
+/// A regular file, which may be behind a link; `None` = there is none, or none that can be read.
 pub(super) fn bytes(path: &Path) -> Option<SecretBytes> {
-    let file = File::options().read(true).custom_flags(FLAGS).open(path).ok()?;
-    let meta = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
-    let most = FILE_BYTES_MAX as u64;
-    if meta.len() > most {
-        return None;
-    }
-    // Reserved in full: a buffer that grows leaves copies behind.
-    let mut bytes = Vec::with_capacity(FILE_BYTES_MAX);
-    file.take(most).read_to_end(&mut bytes).ok()?;
-    Some(SecretBytes::new(bytes))
+    read_small(path, FILE_BYTES_MAX).ok()
 }
 
 /// A file of settings. `Err` = it is there and not understood.

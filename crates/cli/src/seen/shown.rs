@@ -3,10 +3,11 @@ use std::collections::BTreeSet;
 use keyroll_needle::Encoding;
 use keyroll_observe::{After, ProcessId};
 use keyroll_trace::{
-    Chain, Evidence, Found, Keeper, Memory, Risk, Risks, Row, Standing, User, ValueId, chains_of, rows,
+    Chain, Evidence, Found, Keeper, Memory, Risk, Risks, Row, Standing, User, ValueId, Verdict, chains_of,
+    rows,
 };
 
-use super::{Seen, cause, verdict_word};
+use super::{Seen, cause, doubt, verdict_word};
 use crate::records::blocked::started;
 use crate::ui::{
     ChainShown, CopyShown, FoundShown, InstanceShown, LinkShown, MemoryShown, UserShown, ValueShown,
@@ -71,7 +72,7 @@ impl Seen {
 
     /// What runs: a service by its name; of what nobody keeps the program that this process is, for what began it may be a shell
     /// or a tool that started much.
-    fn program(&self, user: &User, process: Option<&ProcessId>) -> String {
+    pub(super) fn program(&self, user: &User, process: Option<&ProcessId>) -> String {
         if !matches!(user.keeper, Keeper::Nobody | Keeper::Session) {
             return user.name.clone();
         }
@@ -109,6 +110,10 @@ impl Seen {
             next: row.chain.and_then(Chain::next).map(|id| self.label(found, id)),
             verdict: verdict_word(row.verdict),
             cause: cause(self, found, row),
+            doubt: match row.verdict {
+                Verdict::Unknown(why) => Some(doubt(why)),
+                Verdict::Current | Verdict::Stale | Verdict::Mixed => None,
+            },
             evidence: Vec::new(),
         }
     }

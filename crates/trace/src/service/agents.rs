@@ -5,7 +5,7 @@ use keyroll_agents::{AgentLink, AgentSlot, Explained, LITELLM, ProxyConfig, Stan
 use keyroll_copy::{Format, Pointer, Slot};
 use keyroll_leak::no_secret;
 use keyroll_manager::Variables;
-use keyroll_observe::{Arguments, Process, ProcessId, has_other_files, read_regular, shown};
+use keyroll_observe::{Arguments, Process, ProcessId, Rights, has_other_files, read_regular, shown};
 use keyroll_secret::SecretBytes;
 
 use super::around::Around;
@@ -46,43 +46,21 @@ pub(crate) fn add(around: &mut Around<'_>, homes: &[PathBuf], all: &mut Vec<Kept
     all.extend(parts);
     for kept in all.iter_mut() {
         let Some(running) = Running::of(around, kept) else { continue };
-        let found = match running.explained() {
-            Ok(found) => found,
-            Err((path, why)) => {
+        let rights = Rights::of_process(&running.process.id);
+        let read = rights.and_then(|rights| rights.reading(|| running.add(kept, &mut told, &mut closed)));
+        match read {
+            Ok(Ok(())) => {}
+            Ok(Err((path, why))) => {
                 around.not_seen(format!("{} of {}", shown(&path), running.agent), why);
-                continue;
             }
-        };
-        told.extend(found.iter().flat_map(|one| &one.links).filter_map(|link| link.file.clone()));
-        if running.agent != LITELLM && matches!(kept.keeper, Keeper::Session | Keeper::Nobody) {
-            kept.keeper = Keeper::Agent;
-            kept.name = format!("{} {}", running.agent, running.process.id.pid);
+            Err(why) => {
+                let what = format!("the files of {} {}", running.agent, running.process.id.pid);
+                around.not_seen(what, why.to_string());
+            }
         }
-        join(kept, &found, Some(&running), &mut closed);
     }
     for home in homes {
-        let mut of_home: BTreeMap<&'static str, Vec<Explained>> = BTreeMap::new();
-        for one in explained(home, None, &|_| None, &|_| false) {
-            let known =
-                one.links.iter().any(|link| link.file.as_ref().is_some_and(|path| told.contains(path)));
-            if !known {
-                of_home.entry(one.agent).or_default().push(one);
-            }
-        }
-        for (agent, found) in of_home {
-            let name = format!("{agent} of {}", shown(home));
-            let mut kept = Kept {
-                keeper: Keeper::Agent,
-                name,
-                handle: Handle::None,
-                processes: Vec::new(),
-                main: None,
-                project: None,
-                sources: Vec::new(),
-            };
-            join(&mut kept, &found, None, &mut closed);
-            all.push(kept);
-        }
+        all.extend(around.in_home(home, |_| standing(home, &told, &mut closed)));
     }
     around.unseen.extend(closed.into_iter().map(|((what, why), count)| {
         let what = if count > 1 { format!("{what} ({count} keys)") } else { what };
@@ -90,7 +68,49 @@ pub(crate) fn add(around: &mut Around<'_>, homes: &[PathBuf], all: &mut Vec<Kept
     }));
 }
 
+/// The programs of a home, of which none of those that run takes its keys.
+fn standing(home: &Path, told: &BTreeSet<PathBuf>, closed: &mut Closed) -> Vec<Kept> {
+    let mut of_home: BTreeMap<&'static str, Vec<Explained>> = BTreeMap::new();
+    for one in explained(home, None, &|_| None, &|_| false) {
+        let known = one.links.iter().any(|link| link.file.as_ref().is_some_and(|path| told.contains(path)));
+        if !known {
+            of_home.entry(one.agent).or_default().push(one);
+        }
+    }
+    let kept = |(agent, found): (&str, Vec<Explained>)| {
+        let mut kept = Kept {
+            keeper: Keeper::Agent,
+            name: format!("{agent} of {}", shown(home)),
+            handle: Handle::None,
+            processes: Vec::new(),
+            main: None,
+            project: None,
+            sources: Vec::new(),
+        };
+        join(&mut kept, &found, None, closed);
+        kept
+    };
+    of_home.into_iter().map(kept).collect()
+}
+
 impl<'a> Running<'a> {
+    /// Adds what its files say to what keeps it. `Err` as of [`Running::explained`].
+    fn add(
+        &self,
+        kept: &mut Kept,
+        told: &mut BTreeSet<PathBuf>,
+        closed: &mut Closed,
+    ) -> Result<(), (PathBuf, String)> {
+        let found = self.explained()?;
+        told.extend(found.iter().flat_map(|one| &one.links).filter_map(|link| link.file.clone()));
+        if self.agent != LITELLM && matches!(kept.keeper, Keeper::Session | Keeper::Nobody) {
+            kept.keeper = Keeper::Agent;
+            kept.name = format!("{} {}", self.agent, self.process.id.pid);
+        }
+        join(kept, &found, Some(self), closed);
+        Ok(())
+    }
+
     fn of(around: &Around<'a>, kept: &Kept) -> Option<Self> {
         let all = kept.processes.iter().filter_map(|id| around.process(id.pid));
         let (agent, process) = all.filter_map(|one| Some((named(&one.args)?, one))).next()?;

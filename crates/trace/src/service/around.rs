@@ -1,9 +1,9 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use keyroll_leak::Rules;
 use keyroll_manager::{Variables, user_names};
-use keyroll_observe::{Listing, Process, ProcessId, Start};
+use keyroll_observe::{Listing, NotVisible, Process, ProcessId, Rights, Start, shown};
 use keyroll_port::Failure;
 use keyroll_secret::SecretBytes;
 
@@ -74,6 +74,23 @@ impl<'a> Around<'a> {
     /// Whether a variable is a secret by its form or its name.
     pub(crate) fn is_secret(&self, name: &str, value: &SecretBytes) -> bool {
         within(name, value.expose(), self.rules).is_some()
+    }
+
+    /// Reads what stands in a home with its owner's rights; of one that is not there nothing.
+    pub(crate) fn in_home<T: Default + Send>(
+        &mut self,
+        home: &Path,
+        read: impl FnOnce(&Rights) -> T + Send,
+    ) -> T {
+        let owner = Rights::of_owner(home);
+        match owner.and_then(|rights| rights.reading(|| read(&rights))) {
+            Ok(read) => read,
+            Err(NotVisible::Vanished) => T::default(),
+            Err(why) => {
+                self.not_seen(format!("what programs keep in {}", shown(home)), why.to_string());
+                T::default()
+            }
+        }
     }
 
     /// Something of a manager was not told.

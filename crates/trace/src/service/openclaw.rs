@@ -1,9 +1,9 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use keyroll_agents::{AgentLink, AgentSlot, Bound, KeySource, OpenClawHome, Standing, Started};
 use keyroll_copy::{Format, Pointer, Slot};
-use keyroll_observe::{Process, has_other_files, read_regular, shown, working_folder};
+use keyroll_observe::{Process, Rights, has_other_files, read_regular, shown, working_folder};
 use keyroll_secret::SecretBytes;
 use serde::Deserialize;
 
@@ -56,21 +56,34 @@ impl From<String> for SecretText {
 /// Adds where the gateways of OpenClaw take their keys from: to the service that keeps one, or, of one that does not run, as a
 /// service of its own. `homes`: the homes whose installations are looked at beside those that run.
 pub(crate) fn add(around: &mut Around<'_>, homes: &[PathBuf], all: &mut Vec<Kept>) {
-    let standing = homes.iter().flat_map(|home| OpenClawHome::of_user(home)).map(|home| home.state);
-    let mut folders: BTreeSet<PathBuf> = standing.collect();
-    folders.extend(homes.iter().filter(|home| OpenClawHome::at(home.as_path()).is_there()).cloned());
-    folders.extend(running(around));
-    let mut folders: Vec<PathBuf> =
-        folders.into_iter().map(|folder| folder.canonicalize().unwrap_or(folder)).collect();
-    folders.sort();
-    folders.dedup();
-    for state in folders {
-        add_one(around, &OpenClawHome::at(state), all);
+    let mut folders: BTreeMap<PathBuf, Rights> = BTreeMap::new();
+    for home in homes {
+        let found = around.in_home(home, |rights| {
+            let itself = Some(OpenClawHome::at(home.as_path())).filter(OpenClawHome::is_there);
+            let all = OpenClawHome::of_user(home).into_iter().chain(itself);
+            all.map(|one| (real(one.state), rights.clone())).collect::<Vec<_>>()
+        });
+        found.into_iter().for_each(|found| put_folder(&mut folders, found));
+    }
+    running(around).into_iter().for_each(|found| put_folder(&mut folders, found));
+    for (state, rights) in folders {
+        add_one(around, &OpenClawHome::at(state), &rights, all);
+    }
+}
+
+fn real(folder: PathBuf) -> PathBuf {
+    folder.canonicalize().unwrap_or(folder)
+}
+
+/// A folder is looked at with the rights of whoever led to it; of several, with its owner's.
+fn put_folder(folders: &mut BTreeMap<PathBuf, Rights>, (state, rights): (PathBuf, Rights)) {
+    if !folders.contains_key(&state) || Rights::of_owner(&state).is_ok_and(|owner| owner.same_user(&rights)) {
+        folders.insert(state, rights);
     }
 }
 
 /// The state folders of the gateways that run.
-fn running(around: &mut Around<'_>) -> Vec<PathBuf> {
+fn running(around: &mut Around<'_>) -> Vec<(PathBuf, Rights)> {
     let listing = around.listing;
     let gateways: Vec<&Process> = listing.seen.iter().filter(|one| one.name.starts_with(NAME)).collect();
     let mut found = Vec::new();
@@ -93,21 +106,28 @@ fn running(around: &mut Around<'_>) -> Vec<PathBuf> {
             Some(name) => format!(".openclaw-{name}"),
             None => ".openclaw".to_owned(),
         };
-        found.extend(says("OPENCLAW_STATE_DIR").map(PathBuf::from).or_else(|| Some(home()?.join(folder()))));
+        let state = says("OPENCLAW_STATE_DIR").map(PathBuf::from).or_else(|| Some(home()?.join(folder())));
+        let Some(state) = state else { continue };
+        let there = || OpenClawHome::at(state.as_path()).is_there().then(|| real(state));
+        match Rights::of_process(&one.id).and_then(|rights| Ok((rights.reading(there)?, rights))) {
+            Ok((state, rights)) => found.extend(state.map(|state| (state, rights))),
+            Err(why) => around.not_seen(what(), why.to_string()),
+        }
     }
-    found.retain(|state| OpenClawHome::at(state.as_path()).is_there());
     found
 }
 
-fn add_one(around: &mut Around<'_>, home: &OpenClawHome, all: &mut Vec<Kept>) {
-    let settings = match home.settings() {
-        Ok(settings) => settings,
-        Err(error) => return around.not_seen(shown(&home.settings_file()), error.to_string()),
+fn add_one(around: &mut Around<'_>, home: &OpenClawHome, rights: &Rights, all: &mut Vec<Kept>) {
+    let read = rights.reading(|| (home.settings(), home.gateway(), Database::read(home)));
+    let (settings, gateway, database) = match read {
+        Ok((Ok(settings), gateway, database)) => (settings, gateway, database),
+        Ok((Err(error), ..)) => return around.not_seen(shown(&home.settings_file()), error.to_string()),
+        Err(why) => return around.not_seen(shown(&home.settings_file()), why.to_string()),
     };
     if settings.includes {
         around.not_seen(shown(&home.settings_file()), "parts of it stand in other files, which are not read");
     }
-    let gateway = home.gateway().and_then(|(pid, began)| {
+    let gateway = gateway.and_then(|(pid, began)| {
         let of =
             |one: &&Process| began.map_or(one.name.starts_with(NAME), |began| began == one.id.start_ticks);
         around.process(pid).filter(of)
@@ -116,18 +136,17 @@ fn add_one(around: &mut Around<'_>, home: &OpenClawHome, all: &mut Vec<Kept>) {
         names: around.start(&one.id).map(|start| start.into_keys().collect()),
         folder: working_folder(&one.id).ok(),
     });
-    let database = Database::read(home);
     let profiles = |provider: &str| match &database {
         Ok(read) => Ok(read.of(provider)),
         Err(why) => Err(*why),
     };
     let mut bounds = Vec::new();
     for provider in settings.providers() {
-        match home.bound_by(provider, started.as_ref(), &profiles) {
+        let bound = rights.reading(|| home.bound_by(provider, started.as_ref(), &profiles));
+        match bound.map_err(|why| why.to_string()).and_then(|bound| bound.map_err(|error| error.to_string()))
+        {
             Ok(bound) => bounds.push((provider, bound)),
-            Err(error) => {
-                around.not_seen(format!("where OpenClaw takes the key of {provider} from"), error.to_string())
-            }
+            Err(why) => around.not_seen(format!("where OpenClaw takes the key of {provider} from"), why),
         }
     }
     let Some(kept) = kept_of(around, home, gateway, all) else { return };
@@ -138,9 +157,9 @@ fn add_one(around: &mut Around<'_>, home: &OpenClawHome, all: &mut Vec<Kept>) {
             KeySource::Store(_) | KeySource::Profile(_) => format!("{provider}.apiKey"),
         };
         for link in &bound.chain {
-            if let Some(source) =
-                source(around, kept, gateway, (&name, link), (&bound, database.as_ref().ok()))
-            {
+            let stored = database.as_ref().ok();
+            let source = rights.reading(|| source(around, kept, gateway, (&name, link), (&bound, stored)));
+            if let Ok(Some(source)) = source {
                 put(kept, &name, source);
             }
         }

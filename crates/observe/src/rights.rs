@@ -1,0 +1,142 @@
+use std::os::unix::fs::MetadataExt as _;
+use std::panic::resume_unwind;
+use std::path::Path;
+use std::thread;
+
+use rustix::fs::Gid;
+use rustix::process::geteuid;
+use rustix::thread::set_thread_groups;
+
+use crate::detach::of_user;
+use crate::proc::ProcFolder;
+use crate::{NotVisible, ProcessId};
+
+/// The group that nobody is in, the kernel's `overflowgid`. Source: proc_sys_kernel(5).
+const NO_GROUP: u32 = 65_534;
+
+/// The largest `status` of a process, bytes: one with 65,536 groups has more, and is none that is met.
+const STATUS_BYTES_MAX: usize = 256 * 1024;
+
+/// What a user may read.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rights {
+    uid: u32,
+    gid: u32,
+    groups: Vec<u32>,
+}
+
+impl Rights {
+    /// Those of the owner of a folder, without a group: what is read for the owner is the owner's own, or everybody's.
+    ///
+    /// # Errors
+    /// The folder cannot be seen.
+    pub fn of_owner(folder: &Path) -> Result<Self, NotVisible> {
+        let uid = folder.metadata().map_err(|error| NotVisible::of_io(&error))?.uid();
+        Ok(Self { uid, gid: NO_GROUP, groups: Vec::new() })
+    }
+
+    /// Those of a process.
+    ///
+    /// # Errors
+    /// It is not visible, and why.
+    pub fn of_process(process: &ProcessId) -> Result<Self, NotVisible> {
+        let status = ProcFolder::open_exact(process)?.read("status", STATUS_BYTES_MAX)?;
+        Self::of_status(&String::from_utf8_lossy(&status)).ok_or(NotVisible::Malformed)
+    }
+
+    /// The last of the four users and groups is that for files. Source: proc_pid_status(5).
+    fn of_status(status: &str) -> Option<Self> {
+        let line = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
+        let numbers = |name: &str| -> Option<Vec<u32>> {
+            line(name)?.split_ascii_whitespace().map(|word| word.parse().ok()).collect()
+        };
+        let (uid, gid) = (*numbers("Uid:")?.get(3)?, *numbers("Gid:")?.get(3)?);
+        Some(Self { uid, gid, groups: numbers("Groups:")? })
+    }
+
+    /// Whether both are of one user, whatever the groups.
+    pub fn same_user(&self, other: &Self) -> bool {
+        self.uid == other.uid
+    }
+
+    /// Does this with these rights to files and no more, where this process is root. A user chooses what stands in a home and
+    /// what a program of theirs is told, so a link there must not lead to what the user could not read.
+    ///
+    /// # Errors
+    /// These rights cannot be taken; nothing was done then.
+    pub fn reading<T: Send>(&self, read: impl FnOnce() -> T + Send) -> Result<T, NotVisible> {
+        if !geteuid().is_root() || self.uid == 0 {
+            return Ok(read());
+        }
+        // The rights of one thread, which ends with them.
+        thread::scope(|scope| {
+            let reader = thread::Builder::new().spawn_scoped(scope, || {
+                self.take()?;
+                Ok(read())
+            });
+            let ended = reader.map_err(|error| NotVisible::of_io(&error))?.join();
+            ended.unwrap_or_else(|panic| resume_unwind(panic))
+        })
+    }
+
+    fn take(&self) -> Result<(), NotVisible> {
+        let groups: Vec<Gid> = self.groups.iter().map(|group| Gid::from_raw(*group)).collect();
+        set_thread_groups(&groups).map_err(NotVisible::of)?;
+        of_user(self.uid, self.gid).map_err(|error| NotVisible::of_io(&error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{PermissionsExt as _, chown};
+
+    use super::*;
+
+    #[test]
+    fn the_rights_of_a_process_are_those_that_it_has_to_files() {
+        let status = "Name:\tx\nUid:\t1\t2\t3\t4\nGid:\t5\t6\t7\t8\nFDSize:\t64\nGroups:\t9 10 \n";
+        assert_eq!(Rights::of_status(status), Some(Rights { uid: 4, gid: 8, groups: vec![9, 10] }));
+        let none = status.replace("9 10 ", "");
+        assert_eq!(Rights::of_status(&none).map(|rights| rights.groups), Some(Vec::new()));
+        let own = crate::process(std::process::id()).unwrap().id;
+        assert_eq!(Rights::of_process(&own).unwrap().uid, geteuid().as_raw());
+    }
+
+    #[test]
+    fn nothing_is_read_that_the_user_could_not_read_and_rights_come_back() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+        let put = |name: &str, mode: u32, owner: (u32, u32)| {
+            let path = folder.path().join(name);
+            fs::write(&path, name).unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            if geteuid().is_root() {
+                chown(&path, Some(owner.0), Some(owner.1)).unwrap();
+            }
+        };
+        put("own", 0o600, (21_001, 21_001));
+        put("of-another", 0o600, (21_002, 21_002));
+        put("of-root", 0o640, (0, 0));
+        put("of-a-group", 0o640, (0, 21_003));
+        let reads = |rights: &Rights, name: &str| {
+            rights.reading(|| fs::read(folder.path().join(name)).is_ok()).unwrap()
+        };
+        if !geteuid().is_root() {
+            // Without root's rights there are none to lay down.
+            let other = Rights { uid: 21_002, gid: NO_GROUP, groups: Vec::new() };
+            return assert!(reads(&other, "own"));
+        }
+        let owner = folder.path().join("home");
+        fs::create_dir(&owner).unwrap();
+        chown(&owner, Some(21_001), Some(0)).unwrap();
+        let owner = Rights::of_owner(&owner).unwrap();
+        assert!(reads(&owner, "own"));
+        for other in ["of-another", "of-root", "of-a-group"] {
+            assert!(!reads(&owner, other), "{other}");
+        }
+        let member = Rights { groups: vec![21_003], ..owner };
+        assert!(reads(&member, "of-a-group") && !reads(&member, "of-root"));
+        assert!(fs::read(folder.path().join("of-another")).is_ok(), "this thread kept its own");
+    }
+}
