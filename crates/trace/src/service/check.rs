@@ -29,11 +29,10 @@ pub(crate) fn check(around: &Around<'_>, all: &mut [Kept]) {
             let what = format!("whatever set it when process {} was started", process.pid);
             Source::new(what, Origin::Start(process)).holding(other).read(Read::Perhaps(WHY))
         };
+        let of_main = contradicted(around, &one.sources, &start, began).map(|other| (main, other));
         let on_the_way = changed(around, one, main, &start, began);
-        one.sources.splice(0..0, on_the_way.into_iter().map(|(process, other)| set(process, other)));
-        if let Some(other) = contradicted(around, &one.sources, &start, began) {
-            one.sources.insert(0, set(main, other));
-        }
+        let all = of_main.into_iter().chain(on_the_way);
+        one.sources.splice(0..0, all.map(|(process, other)| set(process, other)));
     }
 }
 
@@ -74,11 +73,16 @@ fn contradicted(around: &Around<'_>, sources: &[Source], start: &Variables, bega
     };
     // A container's program gets what the container was made with, whatever its project says since.
     let in_container = of(Record::Container, "").is_some();
-    let read_then = |name: &str| {
-        let wins = sources.iter().find(|one| one.read == Read::Start && one.entries.contains_key(name))?;
+    let as_now = |one: &Source| {
         let before = |since: u64| since.saturating_add(MARGIN_MS) <= began;
-        let kept = wins.since_unix_ms.is_some_and(before);
-        (kept || wins.each_start && written_before(&wins.origin, began)).then_some(wins)
+        one.since_unix_ms.is_some_and(before) || one.each_start && written_before(&one.origin, began)
+    };
+    let read_then = |name: &str| {
+        let wins = |one: &Source| one.read == Read::Start && one.entries.contains_key(name);
+        let (before, rest) = sources.split_at(sources.iter().position(wins)?);
+        // A file that is read before it and was changed since may have said something then.
+        let same = before.iter().filter(|one| one.read != Read::Not).all(as_now);
+        rest.first().filter(|wins| same && as_now(wins))
     };
     let unexplained = |name: &str, value: &SecretBytes| {
         let made_with = || of(Record::Container, name).or_else(|| of(Record::Image, name));
@@ -93,10 +97,12 @@ fn contradicted(around: &Around<'_>, sources: &[Source], start: &Variables, bega
     (!other.is_empty()).then_some(other)
 }
 
+/// Whether a file was written before this moment; of one that is not there, whether its folder lost nothing since.
 fn written_before(origin: &Origin, began: u64) -> bool {
     match origin {
         Origin::File(path) => {
-            changed_ms(path).is_some_and(|changed| changed.saturating_add(MARGIN_MS) <= began)
+            let changed = changed_ms(path).or_else(|| changed_ms(path.parent()?));
+            changed.is_some_and(|changed| changed.saturating_add(MARGIN_MS) <= began)
         }
         Origin::Start(_) | Origin::Kept(..) | Origin::At(_) | Origin::Nowhere => false,
     }

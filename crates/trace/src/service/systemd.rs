@@ -68,9 +68,13 @@ fn service(
     sources.extend(out);
     let fragment = unit.of_unit.first().map_or(Path::new(""), PathBuf::as_path);
     sources = wrapped(unit.wrapper, &unit.unit, fragment, sources, &verbs);
+    if let Some(wrapper) = sources.first_mut() {
+        wrapper.since_unix_ms = read_unix_ms;
+    }
     sources.extend(credentials::sources(&files, &unit.credentials, &verbs));
-    sources.retain(|source| !source.says_nothing());
-    if sources.iter().all(|source| source.missing) {
+    // A file that says nothing now may have done so when the program was started.
+    sources.retain(|source| !source.says_nothing() || source.each_start);
+    if sources.iter().all(|source| source.missing || source.says_nothing()) {
         sources.clear();
     }
     Kept { keeper, name, handle, processes, main, project, sources }

@@ -115,7 +115,8 @@ fn a_job_of_cron_has_its_table_before_the_environment_of_all() {
 }
 
 const UNIT: &str = "[Service]\nExecStart=/bin/sleep 100000\nEnvironment=UNIT_API_KEY={first} BOTH_API_KEY={third}\n\
-    EnvironmentFile=@/all.env\nEnvironmentFile=-@/app.env\nLoadCredential=db_password:@/db\n";
+    Environment=GONE_API_KEY={third} EMPTY_API_KEY={third}\n\
+    EnvironmentFile=-@/gone/gone.env\nEnvironmentFile=@/emptied.env\nEnvironmentFile=@/all.env\nEnvironmentFile=-@/app.env\nLoadCredential=db_password:@/db\n";
 
 #[test]
 fn a_unit_is_started_with_what_systemd_has_loaded_and_with_its_files_as_they_are() {
@@ -123,6 +124,8 @@ fn a_unit_is_started_with_what_systemd_has_loaded_and_with_its_files_as_they_are
     let scene = &host.scene;
     scene.write("app.service", UNIT);
     scene.write("all.env", "FILE_API_KEY={third}\n");
+    scene.write("gone/gone.env", "GONE_API_KEY={first}\n");
+    scene.write("emptied.env", "EMPTY_API_KEY={first}\n");
     scene.write("app.env", "FILE_API_KEY={first}\nBOTH_API_KEY={first}\n");
     scene.write("db", "{first}\n");
     host.sh("cp @/app.service /etc/systemd/system/; systemctl daemon-reload; systemctl start app");
@@ -135,6 +138,8 @@ fn a_unit_is_started_with_what_systemd_has_loaded_and_with_its_files_as_they_are
     assert_eq!(app("credential:db_password").next, "first");
     // Files are read at each start; a drop-in only once systemd has been told.
     host.scene.write("app.env", "FILE_API_KEY={second}\n");
+    host.scene.write("emptied.env", "\n");
+    host.sh("rm @/gone/gone.env");
     host.scene.write("db", "{second}\n");
     host.scene.write("key.conf", "[Service]\nEnvironment=UNIT_API_KEY={second}\n");
     host.sh("mkdir -p /etc/systemd/system/app.service.d; cp @/key.conf /etc/systemd/system/app.service.d/; \
@@ -143,15 +148,17 @@ fn a_unit_is_started_with_what_systemd_has_loaded_and_with_its_files_as_they_are
     assert_eq!(
         unit.links,
         [
+            "not there - EnvironmentFile=@/gone/gone.env",
             "wins first what systemd has loaded of app.service",
             "not read second Environment= in /etc/systemd/system/app.service.d/key.conf",
             "not read first Environment= in /etc/systemd/system/app.service",
         ]
     );
     let foretold = |names: &[&str]| -> Vec<String> { names.iter().map(|name| app(name).next).collect() };
-    let names = ["FILE_API_KEY", "BOTH_API_KEY", "UNIT_API_KEY", "OWN_API_KEY"];
+    let names =
+        ["FILE_API_KEY", "BOTH_API_KEY", "GONE_API_KEY", "EMPTY_API_KEY", "UNIT_API_KEY", "OWN_API_KEY"];
     let next = foretold(&names);
-    assert_eq!(next, ["second", "third", "first", "fourth"]);
+    assert_eq!(next, ["second", "third", "third", "third", "first", "fourth"]);
     assert_eq!(app("credential:db_password").next, "second");
     host.sh("systemctl restart app");
     let has = |names: &[&str]| -> Vec<String> { names.iter().map(|name| host.has("app", name)).collect() };
@@ -162,7 +169,7 @@ fn a_unit_is_started_with_what_systemd_has_loaded_and_with_its_files_as_they_are
     );
     host.sh("systemctl daemon-reload");
     assert_eq!(
-        app("UNIT_API_KEY").links[0],
+        app("UNIT_API_KEY").links[1],
         "wins second Environment= in /etc/systemd/system/app.service.d/key.conf"
     );
     host.sh("systemctl restart app");
