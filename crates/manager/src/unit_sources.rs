@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use keyroll_port::{Class, Failure};
 use keyroll_secret::SecretBytes;
@@ -14,6 +14,9 @@ use crate::{Unit, UnitCredential};
 
 /// How long one question about all units may take, milliseconds.
 const ALL_MS_MAX: u64 = 20_000;
+
+/// The system's manager sets its time to when it read the unit files last. Source: systemd 246, `manager_ready`.
+const UNITS_READ: &str = "/run/systemd/systemd-units-load";
 
 /// Source: org.freedesktop.systemd1(5).
 const SOURCES: &str = "--property=Id,ActiveState,MainPID,ControlGroup,FragmentPath,DropInPaths,Environment,\
@@ -90,6 +93,8 @@ pub struct UnitsSources {
     pub units: Vec<UnitSources>,
     /// Its own environment: `systemctl set-environment`, `import-environment`.
     pub of_manager: Vec<Variable>,
+    /// When it has read its unit files last, milliseconds since 1970; `None` = it does not tell.
+    pub read_unix_ms: Option<u64>,
 }
 
 /// The services of the system's manager, or of a user's own one.
@@ -109,7 +114,13 @@ pub fn unit_sources(user: Option<&str>) -> Result<UnitsSources, Failure> {
     }
     let own = all.list(&["show-environment"], deadline)?;
     let of_manager = own.expose().split(|byte| *byte == b'\n').flat_map(words);
-    Ok(UnitsSources { units, of_manager: of_manager.filter_map(variable).collect() })
+    let of_manager = of_manager.filter_map(variable).collect();
+    Ok(UnitsSources { units, of_manager, read_unix_ms: if of_user { None } else { read_unix_ms() } })
+}
+
+fn read_unix_ms() -> Option<u64> {
+    let read = std::fs::metadata(UNITS_READ).ok()?.modified().ok()?;
+    u64::try_from(read.duration_since(UNIX_EPOCH).ok()?.as_millis()).ok()
 }
 
 impl Unit {

@@ -1,8 +1,9 @@
+use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use keyroll_manager::Variables;
-use keyroll_observe::image;
+use keyroll_observe::{ProcessId, image};
 use keyroll_secret::SecretBytes;
 
 use super::Keeper;
@@ -24,11 +25,44 @@ pub(crate) fn check(around: &Around<'_>, all: &mut [Kept]) {
             continue;
         };
         let Some(began) = image(&main).ok().map(|image| image.started_unix_ms) else { continue };
-        let Some(other) = contradicted(around, &one.sources, &start, began) else { continue };
-        let what = format!("whatever set it when process {} was started", main.pid);
-        let source = Source::new(what, Origin::Start(main)).holding(other).read(Read::Perhaps(WHY));
-        one.sources.insert(0, source);
+        let set = |process: ProcessId, other: Variables| {
+            let what = format!("whatever set it when process {} was started", process.pid);
+            Source::new(what, Origin::Start(process)).holding(other).read(Read::Perhaps(WHY))
+        };
+        let of_main = contradicted(around, &one.sources, &start, began).map(|other| (main, other));
+        let on_the_way = changed(around, one, main, &start, began);
+        let all = of_main.into_iter().chain(on_the_way);
+        one.sources.splice(0..0, all.map(|(process, other)| set(process, other)));
     }
+}
+
+/// What a program hands on to what it starts, where that is another value than it was started with itself: something on the
+/// way sets it (a script that keeps several, a login). An older process may be of the start before.
+fn changed(
+    around: &Around<'_>,
+    one: &Kept,
+    main: ProcessId,
+    start: &Variables,
+    began: u64,
+) -> Vec<(ProcessId, Variables)> {
+    let mut known: BTreeSet<String> = BTreeSet::new();
+    let mut all = Vec::new();
+    for process in around.tree(main).into_iter().skip(1).filter(|id| one.processes.contains(id)) {
+        let younger = image(&process).is_ok_and(|image| image.started_unix_ms >= began);
+        let Some(own) = around.start(&process).filter(|_| younger) else { continue };
+        let names = |name: &String| one.sources.iter().any(|source| source.entries.contains_key(name));
+        let other = |name: &String, value: &SecretBytes| start.get(name).is_some_and(|given| given != value);
+        let mut set = Variables::new();
+        for (name, value) in own.into_iter().filter(|(name, value)| names(name) && other(name, value)) {
+            if around.is_secret(&name, &value) && known.insert(name.clone()) {
+                set.insert(name, value);
+            }
+        }
+        if !set.is_empty() {
+            all.push((process, set));
+        }
+    }
+    all
 }
 
 /// The variables of a start that its sources do not explain.
@@ -39,9 +73,16 @@ fn contradicted(around: &Around<'_>, sources: &[Source], start: &Variables, bega
     };
     // A container's program gets what the container was made with, whatever its project says since.
     let in_container = of(Record::Container, "").is_some();
+    let as_now = |one: &Source| {
+        let before = |since: u64| since.saturating_add(MARGIN_MS) <= began;
+        one.since_unix_ms.is_some_and(before) || one.each_start && written_before(&one.origin, began)
+    };
     let read_then = |name: &str| {
-        let wins = sources.iter().find(|one| one.read == Read::Start && one.entries.contains_key(name))?;
-        (wins.each_start && written_before(&wins.origin, began)).then_some(wins)
+        let wins = |one: &Source| one.read == Read::Start && one.entries.contains_key(name);
+        let (before, rest) = sources.split_at(sources.iter().position(wins)?);
+        // A file that is read before it and was changed since may have said something then.
+        let same = before.iter().filter(|one| one.read != Read::Not).all(as_now);
+        rest.first().filter(|wins| same && as_now(wins))
     };
     let unexplained = |name: &str, value: &SecretBytes| {
         let made_with = || of(Record::Container, name).or_else(|| of(Record::Image, name));
@@ -56,10 +97,12 @@ fn contradicted(around: &Around<'_>, sources: &[Source], start: &Variables, bega
     (!other.is_empty()).then_some(other)
 }
 
+/// Whether a file was written before this moment; of one that is not there, whether its folder lost nothing since.
 fn written_before(origin: &Origin, began: u64) -> bool {
     match origin {
         Origin::File(path) => {
-            changed_ms(path).is_some_and(|changed| changed.saturating_add(MARGIN_MS) <= began)
+            let changed = changed_ms(path).or_else(|| changed_ms(path.parent()?));
+            changed.is_some_and(|changed| changed.saturating_add(MARGIN_MS) <= began)
         }
         Origin::Start(_) | Origin::Kept(..) | Origin::At(_) | Origin::Nowhere => false,
     }

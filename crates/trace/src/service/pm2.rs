@@ -103,6 +103,8 @@ fn app(
         let kept = Origin::Kept(Record::Manager, format!("pm2 in {}", shown(&daemon.home)));
         let what = format!("what pm2's daemon {} keeps of {name}", daemon.process.pid);
         let mut source = Source::new(what, kept).holding(app.variables).applied_by(&right).not_by(&wrong);
+        // The daemon takes another value in by a start alone: whatever it has, what runs was given.
+        source.since_unix_ms = Some(0);
         if let Some(first) = sources.last() {
             source.entries.retain(|name, entry| entry.value.as_ref().ok() != first.value(name));
             source.read = Read::Perhaps("its instances are kept with different values");

@@ -74,6 +74,8 @@ pub(crate) struct Source {
     pub(crate) read: Read,
     /// Each start reads it anew, as it is then.
     pub(crate) each_start: bool,
+    /// Every start after this moment was given what it says, milliseconds since 1970.
+    pub(crate) since_unix_ms: Option<u64>,
     /// The program reads it by itself, after it has begun.
     pub(crate) read_later: bool,
     pub(crate) applies: Option<String>,
@@ -90,6 +92,7 @@ impl Source {
             closed: None,
             read: Read::Start,
             each_start: false,
+            since_unix_ms: None,
             read_later: false,
             applies: None,
             seems: None,

@@ -37,11 +37,18 @@ fn of_manager(
         }
     };
     let own: Variables = asked.of_manager.into_iter().collect();
-    let units = asked.units.into_iter().map(|unit| service(around, unit, user, &own));
+    let read = asked.read_unix_ms;
+    let units = asked.units.into_iter().map(|unit| service(around, unit, user, &own, read));
     units.filter(|one| !one.processes.is_empty() || !one.sources.is_empty()).collect()
 }
 
-fn service(around: &Around<'_>, unit: UnitSources, user: Option<&str>, of_manager: &Variables) -> Kept {
+fn service(
+    around: &Around<'_>,
+    unit: UnitSources,
+    user: Option<&str>,
+    of_manager: &Variables,
+    read_unix_ms: Option<u64>,
+) -> Kept {
     let keeper = if user.is_some() { Keeper::SystemdUser } else { Keeper::Systemd };
     let name = user.map_or_else(|| unit.unit.clone(), |user| format!("{} of {user}", unit.unit));
     let handle = Handle::Unit { name: unit.unit.clone(), user: user.map(str::to_owned) };
@@ -53,16 +60,21 @@ fn service(around: &Around<'_>, unit: UnitSources, user: Option<&str>, of_manage
         unit.environment_files.iter().rev().flat_map(|file| environment_file(file, &verbs)).collect();
     let files = UnitText::read(&unit.of_unit);
     let loaded: Variables = unit.environment.into_iter().collect();
-    sources.extend(files.environment(&unit.unit, &loaded, &verbs));
+    let of_unit = files.environment(&unit.unit, &loaded, &verbs).into_iter();
+    sources.extend(of_unit.map(|source| Source { since_unix_ms: read_unix_ms, ..source }));
     sources.extend(passed(around, user, &unit.passed));
     sources.extend(environment_d::sources(around, user, of_manager, &verbs));
     let out = taken_out(&mut sources, &unit.unset);
     sources.extend(out);
     let fragment = unit.of_unit.first().map_or(Path::new(""), PathBuf::as_path);
     sources = wrapped(unit.wrapper, &unit.unit, fragment, sources, &verbs);
+    if let Some(wrapper) = sources.first_mut() {
+        wrapper.since_unix_ms = read_unix_ms;
+    }
     sources.extend(credentials::sources(&files, &unit.credentials, &verbs));
-    sources.retain(|source| !source.says_nothing());
-    if sources.iter().all(|source| source.missing) {
+    // A file that says nothing now may have done so when the program was started.
+    sources.retain(|source| !source.says_nothing() || source.each_start);
+    if sources.iter().all(|source| source.missing || source.says_nothing()) {
         sources.clear();
     }
     Kept { keeper, name, handle, processes, main, project, sources }

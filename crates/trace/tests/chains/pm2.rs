@@ -63,6 +63,19 @@ fn pm2_starts_what_its_daemon_keeps_and_takes_the_file_only_when_told() {
     assert_eq!(chain.links[1], "not read second the ecosystem file @/ecosystem.config.js");
     assert_eq!(chain.links[2], "not read first @/home/dump.pm2, from which a boot starts");
     assert_eq!(chain.pids, [pm2.pid()]);
+    // A line of its own script wins over what the daemon keeps.
+    pm2.scene.write("odd.sh", &format!("export {KEY}={{third}}\nexec /bin/sleep 1000\n"));
+    let mut odd = Command::new(pm2.tools.program("pm2"));
+    odd.args(["start", "odd.sh", "--name", "odd", "--interpreter", "bash"]).current_dir(pm2.scene.dir());
+    odd.env("PM2_HOME", pm2.scene.path("home")).env("PATH", pm2.tools.path()).env("HOME", pm2.scene.dir());
+    assert!(odd.env(KEY, pm2.scene.value("first")).stdin(Stdio::null()).output().unwrap().status.success());
+    let odd = until("its script has begun", || {
+        let pid: u32 = pm2.ran(&["pid", "odd"]).trim().parse().ok()?;
+        (pm2.scene.started_with(pid, KEY) == "third").then(|| pm2.scene.chain("pm2", "odd", KEY))
+    });
+    assert_eq!(odd.next, "-", "{odd:#?}");
+    assert!(odd.links[0].starts_with("not visible third whatever set it "), "{odd:#?}");
+    pm2.ran(&["delete", "odd"]);
     // What seems to apply it, and what does.
     let before = pm2.pid();
     pm2.ran(&["restart", "bot"]);

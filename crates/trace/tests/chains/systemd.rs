@@ -77,18 +77,21 @@ impl Host {
 }
 
 /// A job that is started as soon as cron is, and notes its environment; before it a line of the table, behind it another.
-const JOBS: &str =
-    "TABLE_API_KEY = \"{second}\"\n@reboot root env >@/ran.new; mv @/ran.new @/ran\nTABLE_API_KEY={third}\n";
+const JOBS: &str = "TABLE_API_KEY = \"{second}\"\nLINE_API_KEY={second}\n\
+    @reboot root LINE_API_KEY={first} @/job.sh\nTABLE_API_KEY={third}\n\
+    @daily root . @/job.env; @/job.sh\n";
 
 #[test]
 fn a_job_of_cron_has_its_table_before_the_environment_of_all() {
     let Some(host) = Host::raise("chains of cron") else { return };
     host.scene.write("jobs", JOBS);
+    host.scene.write("job.sh", "#!/bin/sh\nenv >@/ran.new; mv @/ran.new @/ran\n");
+    host.sh("chmod 755 @/job.sh");
     host.scene.write("environment", "TABLE_API_KEY={first}\nPAM_API_KEY={first}\n");
     host.sh("cp @/environment /etc/environment; cp @/jobs /etc/cron.d/jobs; systemctl stop cron; rm -f /run/crond.reboot; systemctl start cron");
     let all = host.look();
     let of = |name: &str| {
-        let found = all.iter().find(|one| one.service == "/etc/cron.d/jobs line 2" && one.name == name);
+        let found = all.iter().find(|one| one.service == "/etc/cron.d/jobs line 3" && one.name == name);
         found.unwrap_or_else(|| panic!("{name}: {all:#?}"))
     };
     let table = of("TABLE_API_KEY");
@@ -101,13 +104,19 @@ fn a_job_of_cron_has_its_table_before_the_environment_of_all() {
         let value = ran.lines().find_map(|line| line.strip_prefix(&format!("{name}=")));
         host.scene.version(value.unwrap_or_default().as_bytes())
     };
-    for name in ["TABLE_API_KEY", "PAM_API_KEY"] {
+    for name in ["TABLE_API_KEY", "PAM_API_KEY", "LINE_API_KEY"] {
         assert_eq!(has(name), of(name).next, "{name}: {ran}");
     }
+    assert_eq!(of("LINE_API_KEY").links[0], "wins first line 3 of /etc/cron.d/jobs");
+    // A line that reads a file by itself: nothing is foretold.
+    let reads = |one: &&Told| one.service == "/etc/cron.d/jobs line 5" && one.name == "TABLE_API_KEY";
+    let own = all.iter().find(reads).unwrap();
+    assert_eq!((own.next.as_str(), own.links[0].as_str()), ("-", "not visible - line 5 of /etc/cron.d/jobs"));
 }
 
 const UNIT: &str = "[Service]\nExecStart=/bin/sleep 100000\nEnvironment=UNIT_API_KEY={first} BOTH_API_KEY={third}\n\
-    EnvironmentFile=@/all.env\nEnvironmentFile=-@/app.env\nLoadCredential=db_password:@/db\n";
+    Environment=GONE_API_KEY={third} EMPTY_API_KEY={third}\n\
+    EnvironmentFile=-@/gone/gone.env\nEnvironmentFile=@/emptied.env\nEnvironmentFile=@/all.env\nEnvironmentFile=-@/app.env\nLoadCredential=db_password:@/db\n";
 
 #[test]
 fn a_unit_is_started_with_what_systemd_has_loaded_and_with_its_files_as_they_are() {
@@ -115,6 +124,8 @@ fn a_unit_is_started_with_what_systemd_has_loaded_and_with_its_files_as_they_are
     let scene = &host.scene;
     scene.write("app.service", UNIT);
     scene.write("all.env", "FILE_API_KEY={third}\n");
+    scene.write("gone/gone.env", "GONE_API_KEY={first}\n");
+    scene.write("emptied.env", "EMPTY_API_KEY={first}\n");
     scene.write("app.env", "FILE_API_KEY={first}\nBOTH_API_KEY={first}\n");
     scene.write("db", "{first}\n");
     host.sh("cp @/app.service /etc/systemd/system/; systemctl daemon-reload; systemctl start app");
@@ -127,6 +138,8 @@ fn a_unit_is_started_with_what_systemd_has_loaded_and_with_its_files_as_they_are
     assert_eq!(app("credential:db_password").next, "first");
     // Files are read at each start; a drop-in only once systemd has been told.
     host.scene.write("app.env", "FILE_API_KEY={second}\n");
+    host.scene.write("emptied.env", "\n");
+    host.sh("rm @/gone/gone.env");
     host.scene.write("db", "{second}\n");
     host.scene.write("key.conf", "[Service]\nEnvironment=UNIT_API_KEY={second}\n");
     host.sh("mkdir -p /etc/systemd/system/app.service.d; cp @/key.conf /etc/systemd/system/app.service.d/; \
@@ -135,15 +148,17 @@ fn a_unit_is_started_with_what_systemd_has_loaded_and_with_its_files_as_they_are
     assert_eq!(
         unit.links,
         [
+            "not there - EnvironmentFile=@/gone/gone.env",
             "wins first what systemd has loaded of app.service",
             "not read second Environment= in /etc/systemd/system/app.service.d/key.conf",
             "not read first Environment= in /etc/systemd/system/app.service",
         ]
     );
     let foretold = |names: &[&str]| -> Vec<String> { names.iter().map(|name| app(name).next).collect() };
-    let names = ["FILE_API_KEY", "BOTH_API_KEY", "UNIT_API_KEY", "OWN_API_KEY"];
+    let names =
+        ["FILE_API_KEY", "BOTH_API_KEY", "GONE_API_KEY", "EMPTY_API_KEY", "UNIT_API_KEY", "OWN_API_KEY"];
     let next = foretold(&names);
-    assert_eq!(next, ["second", "third", "first", "fourth"]);
+    assert_eq!(next, ["second", "third", "third", "third", "first", "fourth"]);
     assert_eq!(app("credential:db_password").next, "second");
     host.sh("systemctl restart app");
     let has = |names: &[&str]| -> Vec<String> { names.iter().map(|name| host.has("app", name)).collect() };
@@ -154,7 +169,7 @@ fn a_unit_is_started_with_what_systemd_has_loaded_and_with_its_files_as_they_are
     );
     host.sh("systemctl daemon-reload");
     assert_eq!(
-        app("UNIT_API_KEY").links[0],
+        app("UNIT_API_KEY").links[1],
         "wins second Environment= in /etc/systemd/system/app.service.d/key.conf"
     );
     host.sh("systemctl restart app");
@@ -171,26 +186,35 @@ const ODD: &str = "[Service]\nExecStart=/usr/bin/env -u GONE_API_KEY WRAP_API_KE
 const EMPTY: &str =
     "[Service]\nEnvironment=LOST_API_KEY={first}\nExecStart=env -i ONLY_API_KEY={second} sleep 100000\n";
 
+const SHELL: &str = "[Service]\nEnvironment=SHELL_API_KEY={first}\n\
+    ExecStart=/bin/sh -c 'export SHELL_API_KEY={third}; exec sleep 100000'\n";
+
+const CHILD: &str = "[Service]\nEnvironment=SHELL_API_KEY={first}\n\
+    ExecStart=/bin/sh -c 'SHELL_API_KEY={third} @/child.sh & wait'\n";
+
 const MISSING: &str =
     "[Service]\nEnvironment=MISS_API_KEY={first}\nEnvironmentFile=@/missing.env\nExecStart=sleep 100000\n";
 
 #[test]
 fn what_a_unit_takes_away_and_is_given_beside_its_environment_is_told() {
     let Some(host) = Host::raise("chains of odd units") else { return };
-    let names = ["odd", "empty", "missing"];
-    for (name, text) in names.iter().zip([ODD, EMPTY, MISSING]) {
+    let names = ["odd", "empty", "missing", "shell", "child"];
+    for (name, text) in names.iter().zip([ODD, EMPTY, MISSING, SHELL, CHILD]) {
         host.scene.write(&format!("{name}.service"), text);
     }
     host.scene.write("conf.d/1.env", "PATTERN_API_KEY={first}\n");
     host.scene.write("conf.d/2.env", "PATTERN_API_KEY={second}\n");
     host.scene.write("both", "{second}");
+    host.scene.write("child.sh", "#!/bin/sh\ntouch @/child.ready\nexec sleep 100000\n");
+    host.sh("chmod 755 @/child.sh");
     // Of two drop-ins with one name that of the system's own folder does not count.
     host.scene.write("vendor", "[Service]\nEnvironment=MASK_API_KEY={first}\n");
     host.scene.write("own", "[Service]\nEnvironment=MASK_API_KEY={second}\n");
     host.sh("for of in vendor:/usr/lib own:/etc; do d=${of#*:}/systemd/system/odd.service.d; mkdir -p $d; cp @/${of%%:*} $d/k.conf; done");
     host.scene.write("stored", "{second}\n");
     host.sh("mkdir -p /etc/credstore; cp @/stored /etc/credstore/stored_key; cp @/*.service /etc/systemd/system/; \
-             systemctl daemon-reload; systemctl start odd empty; ! systemctl start missing");
+             systemctl daemon-reload; systemctl start odd empty; ! systemctl start missing; systemctl start shell child; \
+             until [ -f @/child.ready ]; do sleep 0.1; done");
     let all = host.look();
     let of = |unit: &str, name: &str| {
         let found = all.iter().find(|one| one.service == format!("{unit}.service") && one.name == name);
@@ -224,6 +248,16 @@ fn what_a_unit_takes_away_and_is_given_beside_its_environment_is_told() {
         let line = format!("cat /run/credentials/odd.service/{name}");
         host.scene.version(host.sh(&line).trim().as_bytes())
     };
+    // A line of the unit's own shell wins over what systemd has loaded; so does what a program sets for those below it.
+    for unit in ["shell", "child"] {
+        let chain = of(unit, "SHELL_API_KEY");
+        assert_eq!(chain.next, "-", "{chain:#?}");
+        assert!(chain.links[0].starts_with("not visible third whatever set it when process "), "{chain:#?}");
+    }
+    assert_eq!(
+        (host.has("shell", "SHELL_API_KEY").as_str(), host.has("child", "SHELL_API_KEY").as_str()),
+        ("third", "first")
+    );
     let credentials = ["stored_key", "both_key", "lost_key", "inline_key"];
     for name in credentials {
         let chain = of("odd", &format!("credential:{name}"));
