@@ -7,18 +7,8 @@ use std::path::Path;
 use std::process::Command;
 
 use keyroll_agents::{Explained, OpenClawHome, Standing, explained};
+use keyroll_testkit::limited;
 use rusqlite::Connection;
-
-/// Runs a test of this file with this much memory and time of a processor, and of the clock for what only waits.
-fn limited(test: &str) {
-    let mut command = Command::new("timeout");
-    command.args(["300", "sh", "-c", "ulimit -v 700000; ulimit -t 120; exec \"$@\"", "sh"]);
-    command.arg(std::env::current_exe().unwrap());
-    let told = command.args(["--exact", test, "--ignored", "--nocapture"]).output().unwrap();
-    let said = String::from_utf8_lossy(&told.stdout);
-    assert!(told.status.success(), "{}: {said}{}", told.status, String::from_utf8_lossy(&told.stderr));
-    assert!(said.contains("1 passed"), "{said}");
-}
 
 const N8N: &str = ".n8n/database.sqlite";
 const OPEN_WEBUI: &str = ".open-webui/webui.db";

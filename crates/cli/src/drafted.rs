@@ -11,4 +11,5 @@ mod known;
 mod process;
 
 pub(crate) use draft::{Wanted, drafts};
+pub(crate) use issuer::FILL_IN;
 pub(crate) use joined::{Joined, join};

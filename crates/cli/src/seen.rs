@@ -9,10 +9,10 @@ mod shown;
 mod svg;
 mod told;
 
-pub(crate) use cause::{cause, verdict_word};
+pub(crate) use cause::{cause, doubt, verdict_word};
 pub(crate) use drawn::{dot, drawn, mermaid};
-pub(crate) use look::{Seen, look};
-pub(crate) use meant::{Meant, meant, secret};
+pub(crate) use look::{Seen, folders, look};
+pub(crate) use meant::{Meant, is_called, meant, refuse_missing, secret};
 pub(crate) use missed::tell_missed;
 pub(crate) use shown::keeper;
 pub(crate) use svg::svg;

@@ -40,6 +40,7 @@ impl Scene {
         let (name, password) = (scene.variable(), format!("{}DB_PASSWORD", scene.word.to_uppercase()));
         fs::create_dir_all(scene.shop().join("deep")).unwrap();
         scene.file("shop/compose.yaml", "services: {}\n", 0o644);
+        scene.file("shop/keys.age", "age-encryption.org/v1\n-> X25519 a\n", 0o600);
         scene.file("shop/.env", &format!("LOG=info\n{name}={}\n", scene.new), 0o644);
         scene.file("shop/.env.bak", &format!("{name}={}\n", scene.old), 0o600);
         scene.file("shop/db.env", &format!("{password}={}\n", scene.other), 0o600);
@@ -57,7 +58,8 @@ impl Scene {
             scene.start(Command::new("sleep").arg("100000").env(&name, value));
         }
         let argument = format!("--password={}", scene.other);
-        scene.start(Command::new("sh").args(["-c", "read line; :", "sh", &argument]));
+        let folder = scene.shop();
+        scene.start(Command::new("sh").args(["-c", "read line; :", "sh", &argument]).current_dir(folder));
         scene
     }
 
@@ -179,6 +181,11 @@ fn every_copy_and_every_process_is_shown_and_no_value() {
     );
     let risks = texts(&password["risks"]).join("\n");
     assert!(risks.contains(&format!("in the command line of process {}", pids[2])), "{risks}");
+    // What is encrypted is named, with who seems to use it.
+    let store = of(&events, "store")[0];
+    assert!(store["path"].as_str().unwrap().ends_with("/shop/keys.age"), "{store}");
+    let user = format!("sh (pid {})", pids[2]);
+    assert!(store["encrypted_with"] == "age" && texts(&store["used_by"]) == [user.as_str()], "{store}");
     // For people.
     let text = shown(&scene.look(&["scan", "shop", "--memory", "0"]));
     for part in ["SECRET", scene.word.as_str(), "ghp_…·", "world-readable", "×2", "keyroll why "] {
@@ -208,6 +215,11 @@ fn what_is_asked_about_is_answered_and_never_repeated() {
     for part in ["COPY", ".env.bak:1", &scene.variable(), "INSTANCE", "not searched", "unknown"] {
         assert!(text.contains(part), "{part}: {text}");
     }
+    let (all, of_process) =
+        (run(&["trace", &scene.word, "--evidence"]), format!("\nsleep (pid {pid}): unknown\n"));
+    let threads = all.split_once(&of_process).map(|(_, behind)| behind).unwrap_or_default();
+    assert!(threads.starts_with("  was started with ghp_…·"), "{all}");
+    assert!(!text.contains("  was started"), "{text}");
     let text = run(&["trace", &format!("{}db", scene.word)]);
     assert!(text.contains("url.env:1"), "{text}");
     let (near, meant) = (format!("{}x", scene.word), format!("did you mean {}?", scene.word));
@@ -218,6 +230,91 @@ fn what_is_asked_about_is_answered_and_never_repeated() {
         assert!(output.status.code() == Some(1) && text.contains("K0911") && text.contains(said), "{text}");
         assert!(!text.contains(word), "{text}");
     }
+}
+
+#[test]
+fn what_is_not_there_is_refused_before_anything_is_looked_at() {
+    let scene = Scene::new();
+    for (words, code) in [
+        (&["scan", "shop", "gone"][..], "K0921"),
+        (&["graph", "--in", "./gone"], "K0921"),
+        (&["trace", &scene.word, "--in", "gone"], "K0921"),
+        (&["init", "gone", "--dry-run"], "K0921"),
+        (&["why", "./gone", "--in", "shop"], "K0911"),
+    ] {
+        let output = scene.command(words).output().unwrap();
+        let text = shown(&output);
+        assert!(output.status.code() == Some(1) && text.contains(code), "{words:?}: {text}");
+        assert!(!text.contains("looked at") && !text.contains("gone"), "{words:?}: {text}");
+    }
+}
+
+#[test]
+fn every_name_that_is_shown_may_be_asked_about() {
+    let scene = Scene::new();
+    let quick = ["--memory", "0", "--in", "shop"];
+    let events = scene.events(&["scan", "shop", "--memory", "0"]);
+    let token = *of(&events, "found").iter().find(|one| one["secret"] == *scene.word).unwrap();
+    let instance = *of(&events, "instance").iter().find(|one| one["secret"] == *scene.word).unwrap();
+    let name = |value: &Value| value.as_str().unwrap().to_owned();
+    let pid = scene.processes[0].id();
+    let (copy, label) = (&token["copies"][0]["place"], &token["values"][0]["label"]);
+    for word in [
+        scene.variable(),
+        format!("sleep (pid {pid})"),
+        name(&instance["program"]),
+        format!("{} ×2", name(&instance["program"])),
+        name(&instance["used_by"]),
+        format!("({})", name(&instance["keeper"])),
+        name(copy),
+    ] {
+        let text = shown(&scene.look(&[&["why", word.as_str()], &quick[..]].concat()));
+        assert!(text.contains(scene.word.as_str()) || text.contains(&format!("pid {pid}")), "{word}: {text}");
+    }
+    let text = shown(&scene.look(&[&["trace", &scene.variable()], &quick[..]].concat()));
+    assert!(text.contains(&format!("{}: ghp_", scene.word)), "{text}");
+    // The digits of a label are those of one run where there is no store: they are only not taken for something else.
+    let output = scene.command(&[&["trace", &name(label)], &quick[..]].concat()).output().unwrap();
+    assert!(shown(&output).contains("K0911"), "{}", shown(&output));
+}
+
+#[test]
+fn whoever_cannot_be_told_about_is_listed_with_the_reason() {
+    let scene = Scene::new();
+    let text = shown(&scene.look(&["scan", "shop", "--all", "--memory", "0"]));
+    let line = format!("{}, on which value is not known: sleep ×2: ", scene.word);
+    assert!(text.contains(&line), "{text}");
+}
+
+#[test]
+fn a_configuration_that_would_be_written_is_one_event() {
+    let scene = Scene::new();
+    for words in [&["init", "shop", "--dry-run", "--memory", "0"][..], &["init", "--empty", "--dry-run"]] {
+        let events = scene.events(words);
+        let drafts = of(&events, "draft");
+        assert!(drafts.len() == 1, "{events:?}");
+        assert!(drafts[0]["path"].as_str().unwrap().ends_with("keyroll.toml"), "{}", drafts[0]);
+        assert!(drafts[0]["text"].as_str().unwrap().contains("version = 1\n"), "{}", drafts[0]);
+    }
+    assert!(!scene.dir.path().join("keyroll.toml").exists());
+}
+
+#[test]
+fn what_nothing_uses_is_shown_in_full_where_it_is_asked_for() {
+    let scene = Scene::new();
+    fs::create_dir(scene.dir.path().join("many")).unwrap();
+    let names: Vec<String> = (10..35).map(|number| format!("{}{number}", scene.word)).collect();
+    for name in &names {
+        let line = format!("{}_TOKEN={}\n", name.to_uppercase(), alphanumeric(30));
+        scene.file(&format!("many/{name}.env"), &line, 0o600);
+    }
+    let run = |words: &[&str]| shown(&scene.look(&[&["scan", "many", "--memory", "0"], words].concat()));
+    let rows = |text: &str| names.iter().filter(|name| text.contains(&format!("\n{name} "))).count();
+    let (short, whole) = (run(&[]), run(&["--all"]));
+    assert!(rows(&short) < names.len(), "{short}");
+    assert!(short.contains(" more that nothing was seen to use: keyroll scan --all"), "{short}");
+    assert_eq!(rows(&whole), names.len(), "{whole}");
+    assert!(!whole.contains("--all"), "{whole}");
 }
 
 #[test]

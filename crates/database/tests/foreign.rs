@@ -8,18 +8,8 @@ use std::time::{Duration, Instant};
 
 use keyroll_database::Foreign;
 use keyroll_database::rusqlite::{Connection, Error, ErrorCode};
+use keyroll_testkit::limited;
 use zeroize::Zeroizing;
-
-/// Runs a test of this file with this much memory and time of a processor, and of the clock for what only waits.
-fn limited(test: &str) {
-    let mut command = Command::new("timeout");
-    command.args(["300", "sh", "-c", "ulimit -v 700000; ulimit -t 120; exec \"$@\"", "sh"]);
-    command.arg(std::env::current_exe().unwrap());
-    let told = command.args(["--exact", test, "--ignored", "--nocapture"]).output().unwrap();
-    let said = String::from_utf8_lossy(&told.stdout);
-    assert!(told.status.success(), "{}: {said}{}", told.status, String::from_utf8_lossy(&told.stderr));
-    assert!(said.contains("1 passed"), "{said}");
-}
 
 fn made(folder: &Path, schema: &str) -> PathBuf {
     let path = folder.join("foreign.db");

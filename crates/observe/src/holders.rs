@@ -1,15 +1,10 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::environment::{ENVIRONMENT_STEP_MS_MAX, Start, read_start};
 use crate::proc::ProcFolder;
 use crate::worker::read_each;
-use crate::{Listing, MemoryLimits, NotVisible, Process, ProcessId, Search, memory_holds};
-
-/// Programs that hold an environment for a person and pass it on.
-const SHELLS: [&str; 12] =
-    ["sh", "bash", "dash", "zsh", "fish", "ksh", "mksh", "ash", "tcsh", "csh", "busybox", "nu"];
+use crate::{Listing, MemoryLimits, NotVisible, Process, ProcessId, Search, is_shell, memory_holds};
 
 /// Where a value was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -130,16 +125,13 @@ fn note(
 /// A shell that waits for a person: no command (`-c`) and no script among its arguments, and a terminal as its standard
 /// input. What comes from a file or a pipe is a program that works with the value (`sh < script`, `bash -s`).
 pub fn passes_on(process: &Process) -> bool {
-    let known = |path: Option<&Path>| {
-        let name = path.and_then(Path::file_name).and_then(|name| name.to_str()).unwrap_or_default();
-        SHELLS.contains(&name.strip_prefix('-').unwrap_or(name))
-    };
     // One program may be many (busybox): what it is started as counts too.
-    let is_shell = known(process.exe.as_deref()) && known(process.args.program());
+    let shell =
+        [process.exe.as_deref(), process.args.program()].iter().all(|path| path.is_some_and(is_shell));
     let runs_something = |argument: &[u8]| {
         !argument.starts_with(b"-") || (!argument.starts_with(b"--") && argument.contains(&b'c'))
     };
-    is_shell && !process.args.any(runs_something) && at_terminal(&process.id)
+    shell && !process.args.any(runs_something) && at_terminal(&process.id)
 }
 
 /// Whether a process reads from a terminal; what cannot be seen is none.

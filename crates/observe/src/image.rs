@@ -15,6 +15,12 @@ const CLOCK_READS_MAX: usize = 50;
 const INTERPRETERS: [&str; 12] =
     ["sh", "bash", "dash", "ash", "ksh", "zsh", "python", "perl", "ruby", "node", "php", "lua"];
 
+/// Programs that hold an environment for somebody and pass it on; the last may be any program.
+const SHELLS: [&str; 19] = [
+    "sh", "bash", "rbash", "dash", "ash", "zsh", "ksh", "rksh", "mksh", "lksh", "oksh", "pdksh", "yash",
+    "posh", "fish", "tcsh", "csh", "nu", "busybox",
+];
+
 /// Options behind which a program stands that is no file.
 const NO_FILE: [&[u8]; 4] = [b"-c", b"-m", b"-e", b"-r"];
 
@@ -72,10 +78,20 @@ pub fn image(id: &ProcessId) -> Result<Image, NotVisible> {
 
 /// Whether a program runs a file that its command line names.
 pub fn is_interpreter(program: &Path) -> bool {
+    named(program, &INTERPRETERS)
+}
+
+/// Whether a program is a shell, by its path or its name; a shell of a login is called `-sh`.
+pub fn is_shell(program: &Path) -> bool {
+    named(program, &SHELLS)
+}
+
+fn named(program: &Path, all: &[&str]) -> bool {
     let name = program.file_name().unwrap_or_default().to_string_lossy();
-    INTERPRETERS.iter().any(|known| {
-        let rest = name.strip_prefix(known);
-        rest.is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'))
+    let name = name.strip_prefix('-').unwrap_or(&name);
+    all.iter().any(|known| {
+        let version = name.strip_prefix(known);
+        version.is_some_and(|version| version.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'))
     })
 }
 
@@ -133,6 +149,24 @@ mod tests {
         }
         for name in ["/usr/bin/sha256sum", "pythonista", "/bin/true", ""] {
             assert!(!is_interpreter(Path::new(name)), "{name}");
+        }
+    }
+
+    #[test]
+    fn shells_are_known_under_every_name() {
+        for name in [
+            "/bin/sh",
+            "-bash",
+            "/usr/bin/dash",
+            "/usr/bin/ksh93",
+            "/bin/busybox",
+            "fish",
+            "/opt/bash-5/bash5.2",
+        ] {
+            assert!(is_shell(Path::new(name)), "{name}");
+        }
+        for name in ["/usr/bin/ssh", "mosh", "/usr/bin/python3", "sh-agent", "bashful", "-", ""] {
+            assert!(!is_shell(Path::new(name)), "{name}");
         }
     }
 

@@ -51,7 +51,7 @@ pub use holders::{Holder, HoldersReport, NotSeen, Place, own_tree, passes_on, se
 pub use identity::{
     After, ProcessId, Program, WrittenAt, boot, exec_came_after, forked_without_exec, started_after,
 };
-pub use image::{Image, InProcess, image, is_interpreter, script, started_unix_ms};
+pub use image::{Image, InProcess, image, is_interpreter, is_shell, script, started_unix_ms};
 pub use listing::{Arguments, Hidden, Listing, Process, descendants, parents, process, processes};
 pub use log_docker::DockerPosition;
 pub use log_files::LogPosition;

@@ -108,7 +108,7 @@ fn each_row(
 }
 
 /// A checksum or a UUID: it tells rows apart and names nothing.
-fn is_number(text: &str) -> bool {
+pub(crate) fn is_number(text: &str) -> bool {
     text.len() >= 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
 }
 

@@ -2,9 +2,8 @@ use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use keyroll_observe::{After, ProcessId};
+use keyroll_observe::{After, ProcessId, is_shell};
 
-use crate::instance::is_shell;
 use crate::{Chain, Held, Instance, Place, Standing, Survey, Value, ValueId};
 
 /// How far apart two readings of the clock may lie that are told as before and after, milliseconds: a start is known to

@@ -21,17 +21,29 @@ const STAT_BYTES: usize = 40;
 #[derive(Default)]
 pub(crate) struct Tracked {
     known: BTreeMap<PathBuf, Option<BTreeSet<Vec<u8>>>>,
+    /// The work tree that each folder is in.
+    tops: BTreeMap<PathBuf, Option<PathBuf>>,
 }
 
 impl Tracked {
     /// Whether a file is in the index of the repository that it stands in; `None` = that cannot be told.
     pub(crate) fn has(&mut self, file: &Path) -> Option<bool> {
-        let Some(top) = file.ancestors().skip(1).find(|folder| folder.join(".git").exists()) else {
-            return Some(false);
-        };
-        let inside = file.strip_prefix(top).ok()?.as_os_str().as_bytes();
-        let paths = self.known.entry(top.to_owned()).or_insert_with(|| paths_in(&top.join(".git")));
+        let Some(top) = file.parent().and_then(|folder| self.top(folder)) else { return Some(false) };
+        let inside = file.strip_prefix(&top).ok()?.as_os_str().as_bytes();
+        let paths = self.known.entry(top.clone()).or_insert_with(|| paths_in(&top.join(".git")));
         paths.as_ref().map(|paths| paths.contains(inside))
+    }
+
+    fn top(&mut self, folder: &Path) -> Option<PathBuf> {
+        if let Some(known) = self.tops.get(folder) {
+            return known.clone();
+        }
+        let found = match folder.join(".git").exists() {
+            true => Some(folder.to_owned()),
+            false => folder.parent().and_then(|above| self.top(above)),
+        };
+        self.tops.insert(folder.to_owned(), found.clone());
+        found
     }
 }
 

@@ -1,8 +1,9 @@
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use keyroll_observe::{
-    Listing, NotVisible, Process, ProcessId, Program, is_interpreter, passes_on, script, started_unix_ms,
+    Listing, NotVisible, Process, ProcessId, Program, is_interpreter, is_shell, passes_on, script,
+    started_unix_ms,
 };
 
 use crate::{Held, Memory, ValueId};
@@ -165,10 +166,4 @@ fn masters(parent: &Process, child: &Process) -> bool {
     let spawned =
         |process: &Process| process.args.any(|one| one.windows(SPAWNED.len()).any(|at| at == SPAWNED));
     child.forked || !is_interpreter(exe) || spawned(child) || script(parent) == script(child)
-}
-
-/// A shell, or the program that is every other one as well.
-pub(crate) fn is_shell(exe: &Path) -> bool {
-    let name = exe.file_name().unwrap_or_default().to_string_lossy();
-    name.ends_with("sh") || name == "busybox"
 }

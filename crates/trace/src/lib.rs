@@ -38,6 +38,7 @@ pub use evidence::Evidence;
 pub use instance::{Instance, Opened, StartUnseen, Worker};
 pub use label::Label;
 pub use memory::{MemoryAhead, MemoryStage};
+pub use naming::Names;
 pub use place::{Place, Record, Sighting, Unseen};
 pub use risks::{Risk, Risks};
 pub use rows::{Row, chains_of, rows};

@@ -161,6 +161,10 @@ fn look(process: &ProcessId, needles: &Needles, limits: MemoryLimits, holds: boo
                 *known = copies.max(*known);
             }
         }
+        // Another program in its place is told by the last look.
+        if again.not_visible.is_none() {
+            report.program = again.program;
+        }
         report.bytes_read += again.bytes_read;
         report.gaps = again.gaps;
         report.gaps.extend(again.not_visible.map(|reason| Gap { bytes: 0, reason }));

@@ -1,19 +1,87 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::Path;
 
-use keyroll_leak::{named_for, names_a_secret};
+use keyroll_leak::{Rules, named_for, names_a_secret};
+use keyroll_needle::Needles;
+
+use crate::Survey;
+use crate::database::is_number;
 
 /// The longest name of a secret, bytes: what a configuration takes.
 const NAME_BYTES_MAX: usize = 64;
 
+/// The fewest letters and digits in a row of which it is told whether they are a word, bytes.
+const RANDOM_BYTES_MIN: usize = 12;
+
+/// How many letters there are in words for each digit or capital within them.
+const LETTERS_PER_CHANGE: usize = 6;
+
+/// What stands for a part of a name that is none.
+const HIDDEN: &str = "…";
+
+/// What may be shown of names: a document has values for keys, a table has one where others have a name, a file is called by
+/// one. In small letters, or cut, no search for the value finds it again.
+pub struct Names {
+    needles: Option<Needles>,
+    rules: Option<&'static Rules>,
+}
+
+impl Names {
+    /// By all values of a survey.
+    pub fn of(survey: &Survey) -> Self {
+        Self { needles: survey.values.needles(), rules: Rules::shipped().ok() }
+    }
+
+    /// The name, with `…` for every part that holds a value or does not look like a name.
+    pub fn shown(&self, name: &str) -> String {
+        let mut hits: Vec<Range<usize>> = Vec::new();
+        if let Some(needles) = &self.needles {
+            needles.find(name.as_bytes(), &mut |hit| hits.push(hit.start..hit.end));
+        }
+        if let Some(rules) = self.rules {
+            rules.find(name.as_bytes(), &mut |finding| hits.push(finding.span));
+        }
+        let mut from = 0;
+        let part = |part: &str| {
+            let own = from..from + part.len();
+            from = own.end + 1;
+            let hit = hits.iter().any(|hit| hit.start < own.end && own.start < hit.end);
+            if hit || !is_name(part) { HIDDEN.to_owned() } else { part.to_owned() }
+        };
+        name.split('.').map(part).collect::<Vec<_>>().join(".")
+    }
+}
+
+/// Whether a part of a name looks like one: short, and made of words.
+fn is_name(part: &str) -> bool {
+    let mut runs = part.as_bytes().split(|byte| !byte.is_ascii_alphanumeric());
+    part.len() <= NAME_BYTES_MAX && !is_number(part) && !runs.any(is_random)
+}
+
+/// Whether letters and digits change so often that nobody reads a word in them. A capital before small letters begins one.
+fn is_random(run: &[u8]) -> bool {
+    let kind = |byte: u8| (byte.is_ascii_lowercase(), byte.is_ascii_uppercase());
+    let changes = |at: usize| {
+        let [one, two] = [at, at + 1].map(|at| run.get(at).copied().unwrap_or_default());
+        let begins = two.is_ascii_uppercase() && run.get(at + 2).is_some_and(u8::is_ascii_lowercase);
+        let goes_on = one.is_ascii_uppercase() && two.is_ascii_lowercase();
+        kind(one) != kind(two) && !begins && !goes_on
+    };
+    let changes = (0..run.len().saturating_sub(1)).filter(|at| changes(*at)).count();
+    run.len() >= RANDOM_BYTES_MIN && changes * LETTERS_PER_CHANGE >= run.len()
+}
+
 /// What a secret is called by the names that its values have, by who issues it, or by the file that it stands in.
 pub(crate) fn name_of<'a>(
+    shown: &Names,
     names: impl Iterator<Item = &'a str>,
     provider: Option<&str>,
     file: Option<&Path>,
 ) -> String {
     let [mut sure, mut other, mut weak]: [BTreeMap<String, usize>; 3] = Default::default();
     for name in names {
+        let name = &shown.shown(name);
         let last = name.rsplit('.').next().unwrap_or(name);
         let (count, whose) = match (named_for(name), names_a_secret(last)) {
             (Some(whose), true) => (&mut sure, whose),
@@ -28,7 +96,7 @@ pub(crate) fn name_of<'a>(
         counts.into_iter().rev().max_by_key(|(_, count)| *count).map(|(name, _)| name)
     };
     let provider = || provider.filter(|provider| !provider.is_empty()).map(str::to_owned);
-    let stem = || Some(file?.file_stem()?.to_string_lossy().into_owned());
+    let stem = || Some(shown.shown(&file?.file_stem()?.to_string_lossy()));
     let name = most(sure).or_else(provider).or_else(|| most(other)).or_else(|| most(weak)).or_else(stem);
     plain(&name.unwrap_or_else(|| "unnamed".to_owned()))
 }
@@ -67,20 +135,56 @@ fn plain(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use keyroll_testkit::alphanumeric;
+
     use super::*;
 
     #[test]
     fn a_secret_is_called_by_its_most_frequent_name_then_by_its_issuer() {
-        let named = |names: &[&str], provider| name_of(names.iter().copied(), provider, None);
+        let shown = Names { needles: None, rules: None };
+        let named = |names: &[&str], provider| name_of(&shown, names.iter().copied(), provider, None);
         assert_eq!(named(&["OPENAI_API_KEY", "AI_KEY", "openai.apiKey"], Some("x")), "openai");
         assert_eq!(named(&["apiKey"], Some("anthropic")), "anthropic");
         assert_eq!(named(&["DATABASE_URL", "DB_PASSWORD"], None), "db");
         assert_eq!(named(&["DATABASE_URL"], None), "database-url");
         assert_eq!(named(&["password"], None), "password");
         let key = Path::new("/etc/ssl/private/Shop_front.key");
-        assert_eq!(name_of([].into_iter(), None, Some(key)), "shop_front");
+        assert_eq!(name_of(&shown, [].into_iter(), None, Some(key)), "shop_front");
         assert_eq!(named(&[], None), "unnamed");
         assert_eq!(named(&["B_TOKEN", "A_TOKEN"], None), "a");
+    }
+
+    #[test]
+    fn what_is_no_word_is_no_part_of_a_name() {
+        let shown = Names { needles: None, rules: Rules::shipped().ok() };
+        for name in [
+            "OPENAI_API_KEY",
+            "providers.openai.apiKey",
+            "profiles.anthropic:default.key",
+            "auths.https://index.docker.io/v1/.auth",
+            "oauth2ClientSecret",
+            "base64EncodedKey",
+            "k8sClusterToken",
+            "smtp2goApiKey",
+            "openAIApiKeyForDB",
+            "claude-3-5-sonnet-20241022.key",
+            "PGPASSWORD",
+            "Zugangsschlüssel",
+            "",
+        ] {
+            assert_eq!(shown.shown(name), name);
+        }
+        // A letter and a digit in turns; nobody knows these as values.
+        let random: String = alphanumeric(400).chars().filter(char::is_ascii_alphabetic).take(12).collect();
+        let random: String =
+            random.chars().zip(0..).map(|(letter, at)| format!("{letter}{}", at % 7)).collect();
+        assert_eq!(shown.shown(&format!("tenants.{random}.token")), "tenants.….token");
+        assert_eq!(shown.shown(&format!("a:{random}@b")), "…");
+        assert_eq!(shown.shown("550e8400-e29b-41d4-a716-446655440000.key"), "….key");
+        assert_eq!(shown.shown(&"a-word-".repeat(10)), "…");
+        let formed = format!("ghp_{}", "abcdefghijklmnopqr".repeat(2));
+        assert_eq!(shown.shown(&format!("users.{formed}.token")), "users.….token");
+        assert_eq!(name_of(&shown, [formed.as_str()].into_iter(), None, Some(Path::new(&random))), "unnamed");
     }
 
     #[test]

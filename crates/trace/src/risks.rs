@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -36,6 +36,8 @@ pub enum Risk {
 #[derive(Default)]
 pub struct Risks {
     tracked: Tracked,
+    /// The folders that everybody can pass, with all above them.
+    passed: BTreeMap<PathBuf, bool>,
 }
 
 impl Risks {
@@ -58,7 +60,7 @@ impl Risks {
         }
         let paths: BTreeSet<&Path> = found.sightings.iter().filter_map(|one| one.place.file()).collect();
         for path in paths {
-            if readable_by_all(path) {
+            if self.readable_by_all(path) {
                 risks.insert(Risk::OthersRead(path.to_owned()));
             }
             match self.tracked.has(path) {
@@ -78,12 +80,25 @@ impl Risks {
         }
         risks
     }
+
+    /// Whether everybody may read the file and pass every folder that it stands in.
+    fn readable_by_all(&mut self, path: &Path) -> bool {
+        has(path, OTHERS_READ) && path.parent().is_none_or(|folder| self.passed_by_all(folder))
+    }
+
+    fn passed_by_all(&mut self, folder: &Path) -> bool {
+        if let Some(known) = self.passed.get(folder) {
+            return *known;
+        }
+        let above = folder.parent().is_none_or(|above| self.passed_by_all(above));
+        let passed = above && has(folder, OTHERS_PASS);
+        self.passed.insert(folder.to_owned(), passed);
+        passed
+    }
 }
 
-/// Whether everybody may read the file and pass every folder that it stands in.
-fn readable_by_all(path: &Path) -> bool {
-    let has = |path: &Path, bit: u32| path.metadata().is_ok_and(|data| data.mode() & bit != 0);
-    has(path, OTHERS_READ) && path.ancestors().skip(1).all(|folder| has(folder, OTHERS_PASS))
+fn has(path: &Path, bit: u32) -> bool {
+    path.metadata().is_ok_and(|data| data.mode() & bit != 0)
 }
 
 #[cfg(test)]
@@ -103,7 +118,7 @@ mod tests {
         {
             set_permissions(dir.path(), Permissions::from_mode(folder)).unwrap();
             set_permissions(&file, Permissions::from_mode(of_file)).unwrap();
-            assert_eq!(readable_by_all(&file), open, "{folder:o} {of_file:o}");
+            assert_eq!(Risks::default().readable_by_all(&file), open, "{folder:o} {of_file:o}");
         }
     }
 }

@@ -2,10 +2,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use keyroll_needle::Encoding;
+use keyroll_observe::ProcessId;
 use keyroll_secret::Fingerprint;
 
 use crate::joins::Joins;
-use crate::naming::{name_of, told_apart};
+use crate::naming::{Names, name_of, told_apart};
 use crate::users::users;
 use crate::{Chain, Keeper, Place, Sighting, Survey, User, ValueId, slots};
 
@@ -96,8 +97,10 @@ pub fn secrets(survey: &Survey, managed: &[Managed]) -> Vec<Found> {
     for sighting in &survey.sightings {
         groups.entry(joins.root(sighting.value)).or_default().push(sighting);
     }
-    let mut found: Vec<Found> =
-        groups.into_values().map(|all| gathered(survey, all, (managed, &numbers), &users)).collect();
+    let shown = Names::of(survey);
+    let uses = Uses::new(survey, &users);
+    let gather = |all| gathered((survey, &shown), all, (managed, &numbers), &uses);
+    let mut found: Vec<Found> = groups.into_values().map(gather).collect();
     found.sort_by_cached_key(|one| {
         let first = one.sightings.first().map(|one| one.place.clone());
         let most = (one.users.len(), one.managed, has_issuer(survey, one), one.sightings.len());
@@ -107,7 +110,7 @@ pub fn secrets(survey: &Survey, managed: &[Managed]) -> Vec<Found> {
     let mut free: Vec<&mut Found> = found.iter_mut().filter(|one| !one.managed).collect();
     let mut projects = slots::Projects::default();
     let mut names: Vec<(String, String)> =
-        free.iter().map(|one| (one.name.clone(), whereabouts(one, &mut projects))).collect();
+        free.iter().map(|one| (one.name.clone(), shown.shown(&whereabouts(one, &mut projects)))).collect();
     told_apart(&mut names, &taken);
     free.iter_mut().zip(names).for_each(|(one, (name, _))| one.name = name);
     found
@@ -132,10 +135,10 @@ fn managed_values(survey: &Survey, managed: &[Managed]) -> Vec<BTreeMap<ValueId,
 }
 
 fn gathered(
-    survey: &Survey,
+    (survey, shown): (&Survey, &Names),
     all: Vec<&Sighting>,
     (managed, numbers): (&[Managed], &[BTreeMap<ValueId, Version>]),
-    users: &[User],
+    uses: &Uses<'_>,
 ) -> Found {
     let mut count: BTreeMap<ValueId, usize> = BTreeMap::new();
     all.iter().for_each(|one| *count.entry(one.value).or_default() += 1);
@@ -153,48 +156,74 @@ fn gathered(
         None => {
             let names = all.iter().filter_map(|one| one.name.as_deref());
             let first = all.iter().filter_map(|one| one.place.file()).min();
-            name_of(names, rule.map(|rule| rule.provider.as_str()), first)
+            name_of(shown, names, rule.map(|rule| rule.provider.as_str()), first)
         }
     };
     let mut sightings: Vec<Sighting> = all.into_iter().cloned().collect();
     sightings.sort();
     sightings.dedup();
     let mut found = Found { name, values, versions, managed: known.is_some(), sightings, users: Vec::new() };
-    found.users = used_by(&found, survey, users);
+    found.users = used_by(&found, uses);
     found
 }
 
 /// Who holds one of the values, and which services would take one.
-fn used_by(found: &Found, survey: &Survey, users: &[User]) -> Vec<User> {
-    let holders: BTreeSet<_> = found.sightings.iter().filter_map(|one| one.place.process()).collect();
-    let uses = |user: &User| {
-        let mut user = user.clone();
-        let service = user.service.and_then(|at| survey.services.get(at));
-        // Of what nobody keeps it is not known that it is started again, nor what its folder has to do with it.
-        let kept = !matches!(user.keeper, Keeper::Session | Keeper::Nobody);
-        let mut chains = service.into_iter().flat_map(|service| &service.chains);
-        let takes = kept && chains.any(|chain| found.is_taken_by(chain));
+fn used_by(found: &Found, uses: &Uses<'_>) -> Vec<User> {
+    let holders: BTreeSet<&ProcessId> =
+        found.sightings.iter().filter_map(|one| one.place.process()).collect();
+    let holding = holders.iter().filter_map(|process| uses.of_process.get(*process));
+    let taking = found.values.iter().filter_map(|value| uses.of_value.get(value));
+    let all: BTreeSet<usize> = holding.chain(taking).flatten().copied().collect();
+    let user = |at: usize| {
+        let mut user = uses.users.get(at)?.clone();
         if user.processes.iter().any(|process| holders.contains(process)) {
             // A master, or a wrapper, may hold nothing itself.
             user.processes.retain(|process| holders.contains(process));
-            return Some(user);
         }
-        takes.then_some(user)
+        Some(user)
     };
-    users.iter().filter_map(uses).collect()
+    all.into_iter().filter_map(user).collect()
+}
+
+/// Who could use a secret, by what it is found with.
+struct Uses<'u> {
+    users: &'u [User],
+    of_process: BTreeMap<ProcessId, Vec<usize>>,
+    of_value: BTreeMap<ValueId, Vec<usize>>,
+}
+
+impl<'u> Uses<'u> {
+    fn new(survey: &Survey, users: &'u [User]) -> Self {
+        let mut uses = Self { users, of_process: BTreeMap::new(), of_value: BTreeMap::new() };
+        for (at, user) in users.iter().enumerate() {
+            for process in &user.processes {
+                uses.of_process.entry(*process).or_default().push(at);
+            }
+            // Of what nobody keeps it is not known that it is started again, nor what its folder has to do with it.
+            if matches!(user.keeper, Keeper::Session | Keeper::Nobody) {
+                continue;
+            }
+            let service = user.service.and_then(|at| survey.services.get(at));
+            let links = service.into_iter().flat_map(|one| &one.chains).flat_map(|chain| &chain.links);
+            for value in links.filter_map(|link| link.value) {
+                uses.of_value.entry(value).or_default().push(at);
+            }
+        }
+        uses
+    }
 }
 
 /// Rule 2: what one service takes under one name, and what its processes were started with under that name.
 fn join_chains(survey: &Survey, users: &[User], joins: &mut Joins) {
-    let mut started: BTreeMap<(_, &str), Vec<ValueId>> = BTreeMap::new();
+    let mut started: BTreeMap<&ProcessId, BTreeMap<&str, Vec<ValueId>>> = BTreeMap::new();
     for sighting in &survey.sightings {
         if let Place::Environment { process, variable } = &sighting.place {
-            started.entry((*process, variable.as_str())).or_default().push(sighting.value);
+            started.entry(process).or_default().entry(variable).or_default().push(sighting.value);
         }
     }
     for service in &survey.services {
         for chain in &service.chains {
-            let own = service.processes.iter().filter_map(|one| started.get(&(*one, chain.name.as_str())));
+            let own = service.processes.iter().filter_map(|one| started.get(one)?.get(chain.name.as_str()));
             let links = chain.links.iter().filter_map(|link| link.value);
             joins.all(links.chain(own.flatten().copied()));
         }
@@ -202,10 +231,8 @@ fn join_chains(survey: &Survey, users: &[User], joins: &mut Joins) {
     let kept = users.iter().filter(|user| !matches!(user.keeper, Keeper::Session | Keeper::Nobody));
     for user in kept {
         let mut names: BTreeMap<&str, Vec<ValueId>> = BTreeMap::new();
-        for ((process, name), values) in &started {
-            if user.processes.contains(process) {
-                names.entry(*name).or_default().extend(values);
-            }
+        for (name, values) in user.processes.iter().filter_map(|one| started.get(one)).flatten() {
+            names.entry(*name).or_default().extend(values);
         }
         names.into_values().for_each(|values| joins.all(values.into_iter()));
     }
@@ -287,7 +314,7 @@ fn whereabouts(found: &Found, projects: &mut slots::Projects) -> String {
 
 #[cfg(test)]
 mod tests {
-    use keyroll_observe::{Listing, ProcessId};
+    use keyroll_observe::Listing;
     use keyroll_secret::{FingerprintKey, SecretBytes};
 
     use super::*;

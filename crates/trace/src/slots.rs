@@ -45,13 +45,22 @@ pub(crate) struct Projects {
 impl Projects {
     /// The folder of the project that a file belongs to, if it belongs to one.
     pub(crate) fn of(&mut self, file: &Path) -> Option<PathBuf> {
-        let folder = file.parent()?;
+        self.around(file.parent()?, PARENTS_MAX)
+    }
+
+    /// The project that a folder is in, or begins.
+    fn around(&mut self, folder: &Path, parents_max: usize) -> Option<PathBuf> {
+        if parents_max == 0 || !holds_one(folder) {
+            return None;
+        }
         if let Some(known) = self.known.get(folder) {
             return known.clone();
         }
-        let begins = |folder: &&Path| PROJECT_MARKS.iter().any(|mark| folder.join(mark).exists());
-        let found = folder.ancestors().take(PARENTS_MAX).take_while(|folder| holds_one(folder)).find(begins);
-        let found = found.map(Path::to_owned);
+        let begins = PROJECT_MARKS.iter().any(|mark| folder.join(mark).exists());
+        let found = match begins {
+            true => Some(folder.to_owned()),
+            false => self.around(folder.parent()?, parents_max - 1),
+        };
         self.known.insert(folder.to_owned(), found.clone());
         found
     }

@@ -1,11 +1,9 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
-use keyroll_observe::{Process, ProcessId};
+use keyroll_observe::{Process, ProcessId, is_shell};
 
 use crate::{Keeper, Survey};
-
-/// Shells, which hold an environment for somebody and pass it on.
-const SHELLS: [&str; 6] = ["sh", "bash", "zsh", "dash", "fish", "ksh"];
 
 /// How many digits of a container's id tell it from the others.
 const CONTAINER_DIGITS: usize = 12;
@@ -55,9 +53,7 @@ fn by_group(process: &Process) -> (Keeper, String) {
     match unit.strip_suffix(".service").filter(|name| !name.starts_with("user@")) {
         Some(name) if of_user => (Keeper::SystemdUser, name.to_owned()),
         Some(name) => (Keeper::Systemd, name.to_owned()),
-        None if SHELLS.contains(&process.name.trim_start_matches('-')) => {
-            (Keeper::Session, process.name.clone())
-        }
+        None if is_shell(Path::new(&process.name)) => (Keeper::Session, process.name.clone()),
         None => (Keeper::Nobody, process.name.clone()),
     }
 }

@@ -10,6 +10,8 @@ mod hostile;
 mod kinds;
 #[path = "files/lookalikes.rs"]
 mod lookalikes;
+#[path = "files/names.rs"]
+mod names;
 #[path = "files/templates.rs"]
 mod templates;
 

@@ -467,19 +467,31 @@ fn where_proc_hides_others_the_survey_says_so() {
     if !root() {
         return eprintln!("left out: only root can mount");
     }
-    let scene = Scene::new();
-    let running = Running::with(WAITS[0], &scene.old);
     let mount = ["-m", "mount", "-t", "proc", "-o", "hidepid=2", "proc", "/proc"];
     if !Command::new("unshare").args(mount).status().is_ok_and(|status| status.success()) {
         return eprintln!("left out: this kernel does not let us mount /proc");
     }
-    elsewhere("look_where_others_are_hidden", running.child.id(), &scene, |program| {
-        let mount = "mount -t proc -o hidepid=2 proc /proc && \
-                     exec setpriv --reuid 65534 --regid 65534 --clear-groups \"$@\"";
-        let mut command = Command::new("unshare");
-        command.args(["-m", "sh", "-c", mount, "sh"]).arg(program);
-        command
-    });
+    let scene = Scene::new();
+    let running = Running::with(WAITS[0], &scene.old);
+    for (level, test) in [("1", "look_where_others_are_closed"), ("2", "look_where_others_are_hidden")] {
+        elsewhere(test, running.child.id(), &scene, |program| {
+            let mount = "mount -t proc -o hidepid=\"$0\" proc /proc && \
+                         exec setpriv --reuid 65534 --regid 65534 --clear-groups \"$@\"";
+            let mut command = Command::new("unshare");
+            command.args(["-m", "sh", "-c", mount, level]).arg(program);
+            command
+        });
+    }
+}
+
+#[test]
+#[ignore = "run by where_proc_hides_others_the_survey_says_so"]
+fn look_where_others_are_closed() {
+    let (pid, seen) = told();
+    assert!(seen.survey.instances.keys().all(|one| one.pid != pid), "nothing of it is told");
+    let what = format!("process {pid}");
+    let named = seen.survey.unseen.iter().find(|one| one.what == what).expect("that it runs is told");
+    assert_eq!(named.reason, "permission denied");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use keyroll_store::{SealedStore, names_unvouched};
 
 use crate::args::DoctorArgs;
 use crate::context::Context;
+use crate::drafted::FILL_IN;
 use crate::exit::Exit;
 use crate::harden;
 use crate::machine;
@@ -113,6 +114,13 @@ struct Report(Vec<Event>);
 
 impl Report {
     fn add(&mut self, finding: Finding, name: &str, detail: String, help: Option<String>) {
+        let (detail, help) = match left_open(&detail) {
+            Some(open) if finding == Finding::Bad => (
+                format!("{open} is still to be filled in"),
+                Some("put in keyroll.toml what is meant in its place, or make that file".to_owned()),
+            ),
+            Some(_) | None => (detail, help),
+        };
         self.0.push(Event::Check { name: name.to_owned(), finding, detail, help });
     }
 
@@ -136,6 +144,12 @@ impl Report {
         let detail = problem.causes.join(": ");
         self.add(Finding::Bad, name, format!("{detail} ({})", problem.code), problem.help.clone());
     }
+}
+
+/// What `init` left to a person, where that is what is not there.
+fn left_open(detail: &str) -> Option<&str> {
+    let mut words = detail.split([' ', ':', ',']);
+    words.find(|word| word.rsplit('/').next().is_some_and(|name| name.starts_with(FILL_IN)))
 }
 
 fn look_at_places(report: &mut Report, places: &Places) {

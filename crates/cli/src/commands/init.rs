@@ -10,7 +10,7 @@ use crate::context::Context;
 use crate::drafted::{Joined, Wanted, drafts, join};
 use crate::exit::Exit;
 use crate::problem::Problem;
-use crate::seen::{look, secret, tell_missed};
+use crate::seen::{folders, look, secret, tell_missed};
 use crate::ui::Event;
 
 /// What stands at the top of a new file. It is accepted as it is.
@@ -50,7 +50,7 @@ pub(super) fn run(args: &InitArgs, context: &mut Context) -> Result<Exit, Proble
     let before = before(&path)?;
     let joined = found(args, &path, before.as_deref(), context)?;
     if args.dry_run {
-        context.ui.data(joined.text.trim_end_matches('\n'));
+        would_write(&path, joined.text.clone(), context);
         tell(&joined, context);
         context.ui.note("nothing was written");
         return Ok(Exit::Done);
@@ -99,12 +99,7 @@ fn found(
     context: &mut Context,
 ) -> Result<Joined, Problem> {
     let file = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let roots: Vec<_> = args.roots.iter().filter_map(|root| root.canonicalize().ok()).collect();
-    if roots.len() < args.roots.len() {
-        return Err(Problem::new("K0921", "look into the folders that are named")
-            .because("one of them is not there")
-            .help("name folders that are there, or none for all where settings are kept"));
-    }
+    let roots = folders(&args.roots)?;
     let mut seen = look(&roots, &args.look, context)?;
     seen.memory(&args.look, context);
     let named = args.secrets.iter().map(|word| secret(&seen, word)).collect::<Result<Vec<_>, _>>()?;
@@ -142,6 +137,14 @@ fn tell(joined: &Joined, context: &mut Context) {
     }
 }
 
+/// The text that would be written: of a stream for machines one event.
+fn would_write(path: &Path, text: String, context: &mut Context) {
+    match context.ui.look.json {
+        true => context.ui.event(Event::Draft { path: path.display().to_string(), text }),
+        false => context.ui.data(text.trim_end_matches('\n')),
+    }
+}
+
 /// What doctor says of every line. What a person has to fill in is no failure of this command.
 fn looked_at(context: &mut Context) -> Result<Exit, Problem> {
     let exit = doctor::run(&DoctorArgs { accept_journal: false, moved_here: false }, context)?;
@@ -170,7 +173,7 @@ fn write_new(path: &Path, text: &str, context: &mut Context) -> Result<(), Probl
 fn empty(args: &InitArgs, path: &Path, context: &mut Context) -> Result<Exit, Problem> {
     let text = format!("{HEAD}{EXAMPLE}");
     if args.dry_run {
-        context.ui.data(text.trim_end_matches('\n'));
+        would_write(path, text, context);
         return Ok(Exit::Done);
     }
     write_new(path, &text, context)?;

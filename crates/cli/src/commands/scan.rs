@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use keyroll_trace::Risks;
 
 use crate::args::ScanArgs;
@@ -23,7 +25,7 @@ pub(super) fn run(args: &ScanArgs, context: &mut Context) -> Result<Exit, Proble
         let news: Vec<FoundShown> = seen.found.iter().map(|one| seen.secret(one, &mut risks)).collect();
         in_memory(&first, &news, context);
     }
-    let next = instances(&seen, context);
+    let next = instances(&seen, args.all, context);
     stores(&seen, context);
     tell_missed(&seen.survey, context);
     let differs = || seen.found.iter().find(|one| !one.users.is_empty() && one.copies_differ());
@@ -63,8 +65,9 @@ fn show(all: &[FoundShown], every: bool, context: &mut Context) {
 
 /// What the search of memory showed beyond the first table: who else holds a value.
 fn in_memory(before: &[FoundShown], after: &[FoundShown], context: &mut Context) {
-    let known = |one: &FoundShown| before.iter().find(|other| other.secret == one.secret);
-    for one in after.iter().filter(|one| !before.contains(one)) {
+    let before: BTreeMap<&str, &FoundShown> = before.iter().map(|one| (one.secret.as_str(), one)).collect();
+    let known = |one: &FoundShown| before.get(one.secret.as_str()).copied();
+    for one in after.iter().filter(|one| known(one) != Some(*one)) {
         if context.ui.look.json {
             context.ui.event(Event::Found(one.clone()));
             continue;
@@ -92,20 +95,21 @@ fn named(users: &[UserShown]) -> Vec<String> {
     }
     let shown = all.into_iter().map(|(name, count)| match count {
         0 => format!("{name} (at rest)"),
-        1 => name.to_owned(),
-        several => format!("{name} ×{several}"),
+        count => times(name, count),
     });
     shown.collect()
 }
 
-/// Whoever does not run on what a new start would take, or holds more than that: each in one line. What to ask about next.
-fn instances(seen: &Seen, context: &mut Context) -> Option<String> {
+/// Whoever does not run on what a new start would take, or holds more than that: each in one line; then those of whom it is not
+/// known, and why. What to ask about next.
+fn instances(seen: &Seen, every: bool, context: &mut Context) -> Option<String> {
     let all: Vec<InstanceShown> = seen.found.iter().flat_map(|found| seen.instances(found)).collect();
     if context.ui.look.json {
         all.into_iter().for_each(|one| context.ui.event(Event::Instance(one)));
         return None;
     }
     let sums = summed(&all);
+    let unknown = of_unknown(&all);
     let behind: Vec<InstanceShown> =
         all.into_iter().filter(|one| matches!(one.verdict, "stale" | "mixed")).collect();
     let first = behind.iter().find(|one| one.verdict == "stale").or(behind.first());
@@ -114,10 +118,35 @@ fn instances(seen: &Seen, context: &mut Context) -> Option<String> {
         context.ui.data("");
         causes(behind, true, context);
     }
+    let rows = if every { unknown.len() } else { unknown.len().min(ROWS_MAX) };
+    unknown.iter().take(rows).for_each(|line| context.ui.lines(line));
+    if unknown.len() > rows {
+        let more = unknown.len() - rows;
+        context.ui.note(format!("and {more} more of which it is not known: keyroll scan --all"));
+    }
     if !sums.is_empty() {
         context.ui.note(format!("processes that use them: {sums}"));
     }
     first
+}
+
+/// One line for each secret and reason: `openai, on which value is not known: api ×4: its memory was not searched`.
+fn of_unknown(all: &[InstanceShown]) -> Vec<String> {
+    let mut alike: BTreeMap<(&str, &str), BTreeMap<&str, usize>> = BTreeMap::new();
+    for one in all {
+        if let Some(why) = one.doubt {
+            *alike.entry((&one.secret, why)).or_default().entry(&one.program).or_default() += 1;
+        }
+    }
+    let line = |((secret, why), programs): ((&str, &str), BTreeMap<&str, usize>)| {
+        let programs = programs.into_iter().map(|(name, count)| times(name, count)).collect();
+        format!("{secret}, on which value is not known: {}: {why}", some(programs))
+    };
+    alike.into_iter().map(line).collect()
+}
+
+fn times(name: &str, count: usize) -> String {
+    if count == 1 { name.to_owned() } else { format!("{name} ×{count}") }
 }
 
 /// What is there and cannot be read.

@@ -6,16 +6,18 @@ use crate::args::WhyArgs;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::problem::Problem;
-use crate::seen::{Meant, Seen, causes, look, meant, tell_missed};
+use crate::seen::{Meant, Seen, causes, is_called, keeper, look, meant, refuse_missing, tell_missed};
 use crate::ui::{ChainShown, Event, LinkShown, Table};
 
 /// Says which copy wins and who runs on what: one line of cause first, then the chain. Read-only.
 pub(super) fn run(args: &WhyArgs, context: &mut Context) -> Result<Exit, Problem> {
+    refuse_missing(&args.what)?;
     let mut seen = look(&args.roots, &args.look, context)?;
     meant(&seen, &args.what)?;
     seen.memory(&args.look, context);
     match meant(&seen, &args.what)? {
-        Meant::Secret(found) => secret(&seen, found, context),
+        Meant::Secrets(all) => all.into_iter().for_each(|found| secret(&seen, found, context)),
+        Meant::Users(word) => users(&seen, word, context),
         Meant::Process(pid) => process(&seen, pid, context),
         Meant::Path(path) => file(&seen, &path, context),
     }
@@ -53,6 +55,19 @@ fn process(seen: &Seen, pid: u32, context: &mut Context) {
             &format!("process {pid}: none of the values that stand anywhere now was seen in it{how}"),
             context,
         );
+    }
+}
+
+/// What those use who go by this name.
+fn users(seen: &Seen, word: &str, context: &mut Context) {
+    for found in &seen.found {
+        let users: Vec<&User> = found.users.iter().filter(|user| is_called(seen, user, word)).collect();
+        let mut own = seen.instances(found);
+        own.retain(|one| {
+            users.iter().any(|user| (user.name.as_str(), keeper(user.keeper)) == (&one.used_by, one.keeper))
+        });
+        causes(own, true, context);
+        users.into_iter().for_each(|user| chains(seen.chains(found, user), context));
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use keyroll_config::{FoundConsumer, Name, Said};
 use keyroll_observe::{ProcessId, Sockets, shown};
-use keyroll_trace::{Found, Handle, Keeper, Place, Service, Standing, Survey, User};
+use keyroll_trace::{Found, Handle, Keeper, Names, Place, Service, Standing, Survey, User};
 
 use super::copies::{Copies, value_at};
 use super::copy::{copy, written};
@@ -14,6 +14,7 @@ use super::process;
 /// What is around what is drafted.
 pub(super) struct Around<'s> {
     pub(super) survey: &'s Survey,
+    pub(super) names: &'s Names,
     /// The folder of keyroll.toml.
     pub(super) folder: &'s Path,
     pub(super) sockets: Option<&'s Sockets>,

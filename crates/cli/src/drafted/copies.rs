@@ -5,7 +5,8 @@ use keyroll_config::FoundCopy;
 use keyroll_needle::Encoding;
 use keyroll_observe::working_folder;
 use keyroll_trace::{
-    Chain, Found, Handle, Link, Place, Service, Sighting, Standing, User, ValueId, chains_of, is_left_behind,
+    Chain, Found, Handle, Keeper, Link, Place, Service, Sighting, Standing, User, ValueId, chains_of,
+    is_left_behind,
 };
 
 use super::consumer::Around;
@@ -65,11 +66,20 @@ impl<'a> Copies<'a> {
             Standing::Wins | Standing::Shadowed | Standing::NotRead | Standing::NotThere => None,
         });
         if let (None, Some((link, why))) = (wins, hidden) {
+            if self.perhaps(chain) {
+                return;
+            }
             let (name, what) = (&chain.name, &link.what);
             return self.notes.push(format!("which copy of {name} wins is not visible: {what} ({why})"));
         }
         let Some(from) = wins.or_else(|| holding().next()) else { return };
-        if wins.and_then(|wins| wins.place.as_ref()).is_some_and(|place| self.take(place, &chain.name)) {
+        if let Some(place) = wins.and_then(|wins| wins.place.as_ref())
+            && self.take(place, &chain.name)
+        {
+            let doubt = chain.next().is_none().then_some(hidden).flatten();
+            self.notes.extend(doubt.map(|(link, why)| {
+                format!("whether {} wins over {place} is not visible ({why})", link.what)
+            }));
             return;
         }
         // What a manager keeps came from a file: one that its own verb reads, or one of its project.
@@ -88,6 +98,31 @@ impl<'a> Copies<'a> {
         if !self.of_folder(Some((&chain.name, from))) {
             self.notes.push(format!("{} has it, and no file is seen that it comes from", from.what));
         }
+    }
+
+    /// Of what nobody keeps, the files that hold what it was started with under the same name: one of them may be what its
+    /// start reads.
+    fn perhaps(&mut self, chain: &Chain) -> bool {
+        let started = |link: &&Link| matches!(link.place, Some(Place::Environment { .. }));
+        let started = chain.links.iter().find(started).and_then(|link| link.value);
+        let nobodys = self.user.keeper == Keeper::Nobody && started.is_some();
+        let same = |link: &&Link| matches!(link.standing, Standing::NotVisible(_)) && link.value == started;
+        let mut any = false;
+        for place in
+            chain.links.iter().filter(|link| nobodys && same(link)).filter_map(|link| link.place.as_ref())
+        {
+            any |= self.same(place, &chain.name);
+        }
+        any
+    }
+
+    /// Takes a place that holds the same as what is not written, and says what was not seen of it.
+    fn same(&mut self, place: &Place, name: &str) -> bool {
+        let taken = self.take(place, name);
+        if taken {
+            self.notes.push(format!("{place} holds the same; that its start reads it was not seen"));
+        }
+        taken
     }
 
     /// Files of its folder that hold the same, under the same name where one is known.
@@ -118,10 +153,7 @@ impl<'a> Copies<'a> {
         });
         let mut any = false;
         for place in places {
-            if self.take(&place, name.unwrap_or_default()) {
-                any = true;
-                self.notes.push(format!("{place} holds the same; that its start reads it was not seen"));
-            }
+            any |= self.same(&place, name.unwrap_or_default());
         }
         any
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use keyroll_config::{FoundSecret, Name};
 use keyroll_needle::Encoding;
 use keyroll_observe::{Sockets, shown};
-use keyroll_trace::{Found, Keeper, Link, Place, Standing, Survey, chains_of, is_left_behind};
+use keyroll_trace::{Found, Keeper, Link, Names, Place, Standing, Survey, chains_of, is_left_behind};
 
 use super::consumer::{Around, Drafted, at_rest, drafted};
 use super::issuer::issuer;
@@ -46,7 +46,9 @@ pub(crate) struct Wanted<'s> {
 /// Every secret that somebody runs on, and those that were left out, by name.
 pub(crate) fn drafts<'s>(wanted: &Wanted<'s>, all: &[&'s Found]) -> (Vec<Draft<'s>>, Vec<String>) {
     let sockets = Sockets::read(&wanted.survey.listing, &[], SOCKETS_WAIT).ok();
-    let around = Around { survey: wanted.survey, folder: wanted.folder, sockets: sockets.as_ref() };
+    let names = Names::of(wanted.survey);
+    let around =
+        Around { survey: wanted.survey, names: &names, folder: wanted.folder, sockets: sockets.as_ref() };
     let (mut drafts, mut left_out) = (Vec::new(), Vec::new());
     let mut given = BTreeSet::new();
     for found in all {
@@ -78,7 +80,7 @@ fn draft<'s>(around: &Around<'_>, found: &'s Found, name: Name) -> Draft<'s> {
     let mut consumers = Vec::new();
     let mut given = BTreeSet::new();
     for user in &found.users {
-        match drafted(around, found, user, &mut |word| named(word, &mut given)) {
+        match drafted(around, found, user, &mut |word| named(&around.names.shown(word), &mut given)) {
             Ok(one) => consumers.push(one),
             Err(why) => left.push(why),
         }
@@ -112,7 +114,9 @@ fn resting(around: &Around<'_>, draft: &mut Draft<'_>) {
     let mut given = BTreeSet::new();
     let places: BTreeSet<&Place> = draft.found.copies().into_keys().collect();
     for place in places.into_iter().filter(|place| place.file().is_some_and(|path| !is_left_behind(path))) {
-        if let Ok(one) = at_rest(around, draft.found, place, &mut |word| named(word, &mut given)) {
+        if let Ok(one) =
+            at_rest(around, draft.found, place, &mut |word| named(&around.names.shown(word), &mut given))
+        {
             draft.consumers.push(one);
         }
     }

@@ -34,28 +34,25 @@ pub(crate) fn cause(seen: &Seen, found: &Found, row: &Row<'_>) -> String {
             let now = now(seen, found, row, next);
             format!("holds more than one value: {both}; {now}{decoy}{}", way(row.chain))
         }
-        Verdict::Unknown(Doubt::MemoryNotSearched) => {
-            in_doubt(seen, found, row, "its memory was not searched, so it may have read it since")
-        }
-        Verdict::Unknown(Doubt::MemoryInPart) => {
-            in_doubt(seen, found, row, "a part of its memory was not searched, so it may have read it since")
-        }
-        Verdict::Unknown(Doubt::MemoryClosed) => {
-            in_doubt(seen, found, row, "its memory is closed to this user, so it may have read it since")
-        }
-        Verdict::Unknown(Doubt::CommonValue) => {
-            in_doubt(seen, found, row, "a version is so common a word that memory says nothing of it")
-        }
-        Verdict::Unknown(Doubt::ReadSince) => {
-            in_doubt(seen, found, row, "it opened that copy since, so it may read it at each use")
-        }
         Verdict::Unknown(Doubt::NoChain) => unchained(seen, found, row),
-        Verdict::Unknown(Doubt::StartHidden) => {
-            "not known: what it was started with is closed to this user".to_owned()
+        Verdict::Unknown(why @ (Doubt::StartHidden | Doubt::NothingSeen)) => {
+            format!("not known: {}", doubt(why))
         }
-        Verdict::Unknown(Doubt::NothingSeen) => {
-            "not known: none of the values was seen in it; it may hold one in another form".to_owned()
-        }
+        Verdict::Unknown(why) => in_doubt(seen, found, row, doubt(why)),
+    }
+}
+
+/// Why it cannot be told on what an instance runs.
+pub(crate) fn doubt(why: Doubt) -> &'static str {
+    match why {
+        Doubt::NoChain => "where a new start would take it from is not known",
+        Doubt::MemoryNotSearched => "its memory was not searched, so it may have read it since",
+        Doubt::MemoryInPart => "a part of its memory was not searched, so it may have read it since",
+        Doubt::MemoryClosed => "its memory is closed to this user, so it may have read it since",
+        Doubt::CommonValue => "a version is so common a word that memory says nothing of it",
+        Doubt::ReadSince => "it opened that copy since, so it may read it at each use",
+        Doubt::StartHidden => "what it was started with is closed to this user",
+        Doubt::NothingSeen => "none of the values was seen in it; it may hold one in another form",
     }
 }
 
@@ -153,7 +150,7 @@ fn held(seen: &Seen, found: &Found, row: &Row<'_>, wanted: impl Fn(ValueId) -> b
     if parts.is_empty() { "it was seen with it".to_owned() } else { parts.join(", ") }
 }
 
-/// What stands where it would be taken from: `/srv/.env:3 holds sk-…·a1 now (changed 2026-11-14 …)`.
+/// What stands where it would be taken from: `/srv/.env:3 holds sk-…·a1 now (file changed 2026-11-14 …)`.
 fn now(seen: &Seen, found: &Found, row: &Row<'_>, next: Option<ValueId>) -> String {
     let Some(link) = row.chain.and_then(winner) else { return "what wins is not known".to_owned() };
     let label = next.map(|id| seen.label(found, id)).unwrap_or_default();
@@ -161,11 +158,11 @@ fn now(seen: &Seen, found: &Found, row: &Row<'_>, next: Option<ValueId>) -> Stri
     format!("{} holds {label} now{changed}", source(link))
 }
 
-/// When a file was changed: ` (changed 2026-11-14 …)`.
+/// When a file was changed, by its own time: ` (file changed 2026-11-14 …)`.
 fn changed(place: &Place) -> String {
     let data = place.file().and_then(|file| file.metadata().ok());
     let at = data.and_then(|data| u64::try_from(data.mtime()).ok());
-    at.map(|at| format!(" (changed {})", clock(at.saturating_mul(1000)))).unwrap_or_default()
+    at.map(|at| format!(" (file changed {})", clock(at.saturating_mul(1000)))).unwrap_or_default()
 }
 
 /// What moves it, and what only seems to.
@@ -191,7 +188,7 @@ mod tests {
 
     use keyroll_observe::{Listing, ProcessId};
     use keyroll_secret::{FingerprintKey, SecretBytes};
-    use keyroll_trace::{Handle, Instance, Keeper, Service, Sighting, Survey, Values, rows, secrets};
+    use keyroll_trace::{Handle, Instance, Keeper, Names, Service, Sighting, Survey, Values, rows, secrets};
 
     use super::*;
 
@@ -260,7 +257,8 @@ mod tests {
             unseen: Vec::new(),
         };
         let found = secrets(&survey, &[]);
-        let seen = Seen { survey, found, digits: 6, managed: Vec::new() };
+        let names = Names::of(&survey);
+        let seen = Seen { survey, found, digits: 6, names, managed: Vec::new() };
         let all = seen.found.iter().flat_map(|found| {
             rows(&seen.survey, found).into_iter().map(|row| cause(&seen, found, &row)).collect::<Vec<_>>()
         });

@@ -68,23 +68,25 @@ pub(crate) fn drawn<'f>(seen: &Seen, all: impl Iterator<Item = &'f Found>) -> Gr
 struct Drawing {
     graph: GraphShown,
     ids: BTreeMap<String, String>,
+    /// The edges that are there.
+    drawn: BTreeSet<(String, String, &'static str)>,
 }
 
 impl Drawing {
     /// The node of this key, made where it is new.
     fn node(&mut self, kind: &'static str, key: String, label: String) -> String {
-        let next = format!("n{}", self.ids.len() + 1);
-        let id = self.ids.entry(key).or_insert(next).clone();
-        if !self.graph.nodes.iter().any(|node| node.id == id) {
-            self.graph.nodes.push(NodeShown { id: id.clone(), kind, label });
+        if let Some(known) = self.ids.get(&key) {
+            return known.clone();
         }
+        let id = format!("n{}", self.ids.len() + 1);
+        self.ids.insert(key, id.clone());
+        self.graph.nodes.push(NodeShown { id: id.clone(), kind, label });
         id
     }
 
     fn edge(&mut self, from: String, to: String, kind: &'static str) {
-        let edge = EdgeShown { from, to, kind };
-        if !self.graph.edges.contains(&edge) {
-            self.graph.edges.push(edge);
+        if self.drawn.insert((from.clone(), to.clone(), kind)) {
+            self.graph.edges.push(EdgeShown { from, to, kind });
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use keyroll_port::Store as _;
 use keyroll_secret::{FingerprintKey, SecretBytes};
 use keyroll_trace::{
-    Found, Managed, Managers, Memory, MemoryStage, Options, Survey, Version, secrets, survey_with,
+    Found, Managed, Managers, Memory, MemoryStage, Names, Options, Survey, Version, secrets, survey_with,
 };
 use zeroize::Zeroizing;
 
@@ -27,11 +27,28 @@ pub(crate) struct Seen {
     pub(crate) found: Vec<Found>,
     /// How many digits tell the values apart.
     pub(crate) digits: usize,
+    /// What is shown of the names that values have.
+    pub(super) names: Names,
     pub(super) managed: Vec<Managed>,
+}
+
+/// The folders that are named, each whole; refused before anything is looked at where one is not there. What was typed is not
+/// repeated: it may be a value.
+pub(crate) fn folders(named: &[PathBuf]) -> Result<Vec<PathBuf>, Problem> {
+    let whole = |(at, root): (usize, &PathBuf)| {
+        root.canonicalize().map_err(|error| {
+            let which = if named.len() == 1 { "it".to_owned() } else { format!("number {}", at + 1) };
+            Problem::new("K0921", "look into the folders that are named")
+                .because(format!("{which} cannot be reached: {error}"))
+                .help("name folders that are there, or none for all where settings are kept")
+        })
+    };
+    named.iter().enumerate().map(whole).collect()
 }
 
 /// The first stage: listings, environments, files.
 pub(crate) fn look(roots: &[PathBuf], args: &LookArgs, context: &mut Context) -> Result<Seen, Problem> {
+    folders(roots)?;
     let began = Instant::now();
     let options = Options { roots: roots.to_vec(), wait: Duration::from_secs(args.wait) };
     let known = match known(context) {
@@ -65,7 +82,8 @@ pub(crate) fn look(roots: &[PathBuf], args: &LookArgs, context: &mut Context) ->
     }));
     let found = secrets(&survey, &managed);
     let digits = survey.values.digits();
-    Ok(Seen { survey, found, digits, managed })
+    let names = Names::of(&survey);
+    Ok(Seen { survey, found, digits, names, managed })
 }
 
 impl Seen {
@@ -81,13 +99,15 @@ impl Seen {
             return false;
         }
         let about = match ahead.bytes > args.memory << 30 {
-            true => format!("{} GiB of {}", args.memory, size(ahead.bytes)),
-            false => size(ahead.bytes),
+            true => format!(
+                "at most {} GiB of the {} that they have (--memory GIB for more, --memory 0 for none)",
+                args.memory,
+                size(ahead.bytes)
+            ),
+            false => format!("about {} (--memory 0 leaves it out)", size(ahead.bytes)),
         };
         context.ui.event(Event::Waiting {
-            what: format!(
-                "the search of the memory of {processes} processes for {values} values, about {about} (--memory 0 leaves it out)"
-            ),
+            what: format!("the search of the memory of {processes} processes for {values} values, {about}"),
             seconds_max: Some(args.wait),
         });
         let began = Instant::now();

@@ -1,40 +1,86 @@
 use std::path::{Path, PathBuf};
 
-use keyroll_trace::Found;
+use keyroll_trace::{Found, Keeper, User};
 
-use super::Seen;
+use super::{Seen, keeper};
 use crate::problem::Problem;
 
 /// What a person asks about.
 pub(crate) enum Meant<'s> {
-    /// One secret.
-    Secret(&'s Found),
+    /// Secrets: one, or all that are taken under one name.
+    Secrets(Vec<&'s Found>),
     /// A process.
     Process(u32),
     /// A file or a folder.
     Path(PathBuf),
+    /// Who uses secrets: a service, a program, or all that one manager keeps.
+    Users(&'s str),
 }
 
-/// What a word on the command line means: a process by its number, a path by its slash or because it is there, else a secret by its
-/// name, the beginning of its name, or the digits behind one of its labels. What was typed is not repeated: it may be a value.
-pub(crate) fn meant<'s>(seen: &'s Seen, word: &str) -> Result<Meant<'s>, Problem> {
-    if let Some(found) = seen.found.iter().find(|found| found.name == word) {
-        return Ok(Meant::Secret(found));
+/// Refuses a path that is not there, before anything is looked at.
+pub(crate) fn refuse_missing(word: &str) -> Result<(), Problem> {
+    let whole = ["/", "./", "../"].iter().any(|begin| word.starts_with(begin));
+    if whole { path(word).map(drop) } else { Ok(()) }
+}
+
+/// A path, as it is typed or as a copy is shown: with a line behind it.
+fn path(word: &str) -> Result<PathBuf, Problem> {
+    let with_line = word.rsplit_once(':').filter(|(_, line)| line.parse::<u64>().is_ok());
+    std::fs::canonicalize(word)
+        .or_else(|error| with_line.map_or(Err(error), |(path, _)| std::fs::canonicalize(path)))
+        .map_err(|error| {
+            Problem::new("K0911", "find the file that is meant")
+                .because_of(&error)
+                .help("keyroll trace SECRET shows every file that holds it")
+        })
+}
+
+/// What a word on the command line means, as far as it is a name that is shown anywhere: a secret, a process by its number, who
+/// uses secrets, a path by its slash or because it is there, the beginning of a secret's name, the digits behind one of its
+/// labels, a variable. What was typed is not repeated: it may be a value.
+pub(crate) fn meant<'s>(seen: &'s Seen, typed: &'s str) -> Result<Meant<'s>, Problem> {
+    if let Some(found) = seen.found.iter().find(|found| found.name == typed) {
+        return Ok(Meant::Secrets(vec![found]));
     }
-    if let Ok(pid) = word.parse::<u32>()
+    let pid = typed.rsplit_once("(pid ").and_then(|(_, pid)| pid.strip_suffix(')')).unwrap_or(typed);
+    if let Ok(pid) = pid.parse::<u32>()
         && seen.survey.listing.seen.iter().any(|one| one.id.pid == pid)
     {
         return Ok(Meant::Process(pid));
     }
-    if word.contains('/') || Path::new(word).exists() {
-        return match std::fs::canonicalize(word) {
-            Ok(path) => Ok(Meant::Path(path)),
-            Err(error) => Err(Problem::new("K0911", "find the file that is meant")
-                .because_of(&error)
-                .help("keyroll trace SECRET shows every file that holds it")),
-        };
+    let word = bare(typed);
+    if seen.found.iter().flat_map(|found| &found.users).any(|user| is_called(seen, user, word)) {
+        return Ok(Meant::Users(word));
     }
-    secret(seen, word).map(Meant::Secret)
+    if typed.contains('/') || Path::new(typed).exists() {
+        return path(typed).map(Meant::Path);
+    }
+    let named = under(seen, typed);
+    if named.is_empty() {
+        secret(seen, typed).map(|found| Meant::Secrets(vec![found]))
+    } else {
+        Ok(Meant::Secrets(named))
+    }
+}
+
+/// A name without what is shown around it: `(nobody)`, `mailer ×4`, `api (at rest)`.
+fn bare(word: &str) -> &str {
+    let word = word.strip_prefix('(').and_then(|word| word.strip_suffix(')')).unwrap_or(word);
+    let word = word.strip_suffix(" (at rest)").unwrap_or(word);
+    word.rsplit_once(" ×").map_or(word, |(name, _)| name)
+}
+
+/// Whether somebody who uses secrets goes by this: their own name, their program's, what keeps them, or that something does.
+pub(crate) fn is_called(seen: &Seen, user: &User, word: &str) -> bool {
+    let kept = !matches!(user.keeper, Keeper::Session | Keeper::Nobody);
+    let runs = || user.processes.iter().any(|process| seen.program(user, Some(process)) == word);
+    user.name == word || keeper(user.keeper) == word || (kept && word == "services") || runs()
+}
+
+/// The secrets that are taken under this name: a variable, or a key of a file.
+fn under<'s>(seen: &'s Seen, name: &str) -> Vec<&'s Found> {
+    let is = |found: &&Found| found.sightings.iter().any(|one| one.name.as_deref() == Some(name));
+    seen.found.iter().filter(is).collect()
 }
 
 /// The secret that is meant.
@@ -46,7 +92,9 @@ pub(crate) fn secret<'s>(seen: &'s Seen, word: &str) -> Result<&'s Found, Proble
     let begins: Vec<&Found> = seen.found.iter().filter(|found| begins(&found.name, word)).collect();
     let labelled: Vec<&Found> = seen.found.iter().filter(|found| has_label(seen, found, word)).collect();
     let problem = || Problem::new("K0911", "find the secret that is meant");
-    let all = if begins.is_empty() { labelled } else { begins };
+    let used = |found: &&Found| found.users.iter().any(|user| is_called(seen, user, bare(word)));
+    let all = [begins, labelled, under(seen, word), seen.found.iter().filter(used).collect()];
+    let all = all.into_iter().find(|all| !all.is_empty()).unwrap_or_default();
     match all.as_slice() {
         [only] => Ok(only),
         [] => {
@@ -59,7 +107,7 @@ pub(crate) fn secret<'s>(seen: &'s Seen, word: &str) -> Result<&'s Found, Proble
         several => {
             let names: Vec<&str> = several.iter().map(|found| found.name.as_str()).collect();
             Err(problem()
-                .because("several secrets begin with this")
+                .because("several secrets go by this")
                 .help(format!("name one of {}", names.join(", "))))
         }
     }
@@ -72,7 +120,8 @@ fn begins(name: &str, word: &str) -> bool {
 
 /// The digits of a label, at least as many as are shown.
 fn has_label(seen: &Seen, found: &Found, word: &str) -> bool {
-    let word = word.rsplit('·').next().unwrap_or(word);
+    // As it is shown, a state may stand behind it.
+    let word = word.rsplit('·').next().and_then(|word| word.split(' ').next()).unwrap_or(word);
     let labels = found.values.iter().filter_map(|id| seen.survey.values.get(*id));
     labels.map(|value| value.label(seen.digits)).any(|label| label.digits == word)
 }

@@ -3,10 +3,11 @@ use std::collections::BTreeSet;
 use keyroll_needle::Encoding;
 use keyroll_observe::{After, ProcessId};
 use keyroll_trace::{
-    Chain, Evidence, Found, Keeper, Memory, Risk, Risks, Row, Standing, User, ValueId, chains_of, rows,
+    Chain, Evidence, Found, Keeper, Memory, Risk, Risks, Row, Standing, User, ValueId, Verdict, chains_of,
+    rows,
 };
 
-use super::{Seen, cause, verdict_word};
+use super::{Seen, cause, doubt, verdict_word};
 use crate::records::blocked::started;
 use crate::ui::{
     ChainShown, CopyShown, FoundShown, InstanceShown, LinkShown, MemoryShown, UserShown, ValueShown,
@@ -51,7 +52,7 @@ impl Seen {
     fn copies(&self, found: &Found) -> Vec<CopyShown> {
         let copy = |(place, sighting): (&keyroll_trace::Place, &keyroll_trace::Sighting)| CopyShown {
             place: place.to_string(),
-            name: sighting.name.clone(),
+            name: sighting.name.as_deref().map(|name| self.names.shown(name)),
             value: self.label(found, sighting.value),
             form: form(sighting.encoding),
         };
@@ -71,7 +72,7 @@ impl Seen {
 
     /// What runs: a service by its name; of what nobody keeps the program that this process is, for what began it may be a shell
     /// or a tool that started much.
-    fn program(&self, user: &User, process: Option<&ProcessId>) -> String {
+    pub(super) fn program(&self, user: &User, process: Option<&ProcessId>) -> String {
         if !matches!(user.keeper, Keeper::Nobody | Keeper::Session) {
             return user.name.clone();
         }
@@ -103,12 +104,16 @@ impl Seen {
             program: self.program(row.user, Some(&row.process)),
             pid: row.process.pid,
             started: started(row.process.start_ticks),
-            name: row.chain.map(|chain| chain.name.clone()),
+            name: row.chain.map(|chain| self.names.shown(&chain.name)),
             start: row.held.start.as_ref().map(|all| self.labels(found, all)),
             memory: MemoryShown { searched, values },
             next: row.chain.and_then(Chain::next).map(|id| self.label(found, id)),
             verdict: verdict_word(row.verdict),
             cause: cause(self, found, row),
+            doubt: match row.verdict {
+                Verdict::Unknown(why) => Some(doubt(why)),
+                Verdict::Current | Verdict::Stale | Verdict::Mixed => None,
+            },
             evidence: Vec::new(),
         }
     }
@@ -187,7 +192,7 @@ impl Seen {
             secret: found.name.clone(),
             used_by: user.name.clone(),
             keeper: keeper(user.keeper),
-            name: chain.name.clone(),
+            name: self.names.shown(&chain.name),
             links: chain.links.iter().map(link).collect(),
         };
         chains_of(&self.survey, found, user).into_iter().map(shown).collect()

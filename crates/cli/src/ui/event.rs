@@ -93,6 +93,8 @@ pub(crate) enum Event {
     Decided { by: String, instances: u64, waivers: u64 },
     /// What was written, and how it is undone.
     Undo { what: String, with: String },
+    /// A configuration that would be written.
+    Draft { path: String, text: String },
     /// One finding of `doctor`.
     Check { name: String, finding: Finding, detail: String, help: Option<String> },
     /// One secret, for `secret list` and `show`.

@@ -140,6 +140,9 @@ pub(crate) struct InstanceShown {
     /// `current`, `stale`, `mixed`, `unknown`.
     pub(crate) verdict: &'static str,
     pub(crate) cause: String,
+    /// Of an unknown one: why, in few words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) doubt: Option<&'static str>,
     /// What was seen, one thing in each line; where it was asked for.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) evidence: Vec<String>,

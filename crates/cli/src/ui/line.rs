@@ -63,6 +63,7 @@ pub(crate) fn line(event: &Event) -> Option<(Mark, String)> {
         Event::Secret { .. } | Event::Status(_) | Event::Due(_) | Event::Past(_) | Event::Issuer(_) => {
             return None;
         }
+        Event::Draft { .. } => return None,
         Event::Found(_) | Event::Instance(_) | Event::Chain(_) | Event::Graph(_) => return None,
         Event::Store(store) => (Mark::Plain, store.text()),
         Event::Scan(scan) => (Mark::Plain, scan.text()),

@@ -216,7 +216,7 @@ fn wrapped(text: &str, columns: usize, before: usize) -> String {
     for (at, line) in text.split('\n').enumerate() {
         let used = if at == 0 { before } else { 0 };
         let whole = line.chars().filter(|c| *c != '\u{1b}').count() + used <= columns;
-        if whole || line.contains("keyroll ") {
+        if whole || has_command(line) {
             all.push(line.to_owned());
             continue;
         }
@@ -242,6 +242,12 @@ fn wrapped(text: &str, columns: usize, before: usize) -> String {
         all.push(row);
     }
     all.join("\n")
+}
+
+/// Whether a line has a command of keyroll's, and not only a folder of its name.
+fn has_command(line: &str) -> bool {
+    let begins = |at: usize| line.get(..at).is_none_or(|before| !before.ends_with(['/', '.', '-']));
+    line.match_indices("keyroll ").any(|(at, _)| begins(at))
 }
 
 fn columns() -> usize {
@@ -272,6 +278,7 @@ mod tests {
         assert_eq!(wrapped("ab cd ef", 6, 2), "ab\n  cd\n  ef");
         let command = "  next: keyroll resume 1234";
         assert_eq!(wrapped(command, 10, 0), command);
+        assert_eq!(wrapped("in /etc/keyroll and", 15, 0), "in /etc/keyroll\n  and");
         assert_eq!(
             wrapped("a-word-that-is-longer-than-that b", 10, 0),
             "a-word-that-is-longer-than-that\n  b"

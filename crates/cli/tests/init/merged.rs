@@ -48,7 +48,7 @@ impl Scene {
     fn start(&self, name: &str) {
         let folder = self.path(name);
         fs::create_dir_all(folder.join("run")).unwrap();
-        let begin = "set -a; for file in ./*.env; do . $file; done; echo $$ >run/new; mv run/new run/app.pid; exec sleep 100000";
+        let begin = "set -a; for file in ./*.env ./.env; do if [ -e $file ]; then . $file; fi; done; echo $$ >run/new; mv run/new run/app.pid; exec sleep 100000";
         let line = format!("setsid sh -c '{begin}' </dev/null >/dev/null 2>&1 &");
         let mut command = Command::new("sh");
         command.args(["-c", &line]).current_dir(&folder).env_clear().env("PATH", "/usr/bin:/bin");
@@ -144,12 +144,13 @@ fn a_file_that_somebody_edited_stays_byte_for_byte_but_for_what_is_new() {
         "runs  = { restart = [\"./FILL-IN-restart-sleep.sh\"], pid_file = \"./one/run/app.pid\" }\n"
             .to_owned(),
         format!("reads = {{ env_file = \"./one/app.env\", variable = \"{variable}\" }}\n"),
+        "one/app.env:2 holds the same; that its start reads it was not seen\n".to_owned(),
         "app.env.bak:1: left behind".to_owned(),
     ] {
         assert!(first.contains(&part), "{part} is not in\n{first}");
     }
     // Every line of it was tested, and what is open is named twice: by init and by doctor.
-    for part in ["fill in", "FILL-IN-restart-sleep.sh is not there", "keyroll doctor"] {
+    for part in ["fill in", "FILL-IN-restart-sleep.sh is still to be filled in", "keyroll doctor"] {
         assert!(said.contains(part), "{part}: {said}");
     }
 
@@ -202,6 +203,25 @@ fn a_file_that_somebody_edited_stays_byte_for_byte_but_for_what_is_new() {
     let said = scene.init(&["."], 0);
     assert!(said.contains("two/app.env is not there") && said.contains("is left there"), "{said}");
     assert_eq!(scene.written(), third);
+}
+
+#[test]
+fn what_was_left_behind_is_written_nowhere_whatever_it_holds() {
+    let scene = Scene::new();
+    let variable = scene.variable();
+    let line = format!("{variable}={}\n", scene.value);
+    scene.file("one/.env", &line);
+    scene.file("one/.env.bak", &line);
+    scene.start("one");
+    scene.init(&["one"], 0);
+    let text = scene.written();
+    for part in [
+        format!("reads = {{ env_file = \"./one/.env\", variable = \"{variable}\" }}\n"),
+        "one/.env:1 holds the same; that its start reads it was not seen\n".to_owned(),
+        "one/.env.bak:1: left behind".to_owned(),
+    ] {
+        assert!(text.contains(&part), "{part} is not in\n{text}");
+    }
 }
 
 #[test]

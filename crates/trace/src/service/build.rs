@@ -104,8 +104,9 @@ fn chain(
             (None, _, _) => continue,
             (Some(_), Read::Not, _) => Standing::NotRead,
             (Some(_), Read::Loses, _) => Standing::Shadowed,
-            (Some(_), Read::Start | Read::Perhaps(_), _) if decided => Standing::Shadowed,
+            // Behind what wins, too: of what may not be read at all it is not said that it was, and lost.
             (Some(_), Read::Perhaps(why), _) => Standing::NotVisible(why),
+            (Some(_), Read::Start, _) if decided => Standing::Shadowed,
             (Some(Entry { value: Err(why), .. }), Read::Start, _) => {
                 decided = true;
                 Standing::NotVisible(why)

@@ -5,13 +5,10 @@ use keyroll_manager::{Variables, home_of};
 use keyroll_observe::{InProcess, Process, ProcessId, image, shown};
 
 use super::around::Around;
-use super::source::{Entry, Kept, Origin, Read, Source, word};
+use super::source::{Kept, Origin, Read, Source, word};
 use super::{Handle, Keeper};
 use super::{dotenv, env_file};
 use crate::is_left_behind;
-
-/// Shells, by the name of their program.
-const SHELLS: [&str; 8] = ["sh", "bash", "dash", "zsh", "ksh", "fish", "ash", "busybox"];
 
 /// What shells read when they begin, below a home folder and for everybody. Source: bash(1), zsh(1), pam_env(8).
 const PROFILES: [&str; 6] = [".profile", ".bash_profile", ".bashrc", ".zshenv", ".zprofile", ".zshrc"];
@@ -22,6 +19,11 @@ const CONDITIONS: [&str; 8] = ["if", "elif", "case", "&&", "||", "[", "[[", "tes
 
 /// The most files of one folder that are looked at for what a program was started with.
 const FILES_MAX: usize = 64;
+
+/// Why it cannot be told what a start takes, where nobody is seen to start it.
+const GONE: &str = "what started it does not run any more";
+const SAME: &str = "it holds the same value, and nothing was seen to read it";
+const OTHER: &str = "nothing shows whether what starts it reads this file";
 
 /// What no manager keeps: each process that a shell or nobody has started, with its own workers.
 pub(crate) fn kept(around: &mut Around<'_>, taken: &BTreeSet<ProcessId>) -> Vec<Kept> {
@@ -78,8 +80,7 @@ pub(crate) fn kept(around: &mut Around<'_>, taken: &BTreeSet<ProcessId>) -> Vec<
 }
 
 pub(super) fn is_shell(process: &Process) -> bool {
-    let name = process.exe.as_deref().and_then(Path::file_name).unwrap_or_default();
-    SHELLS.iter().any(|shell| name == *shell)
+    process.exe.as_deref().is_some_and(keyroll_observe::is_shell)
 }
 
 /// The script that it runs, or its program.
@@ -189,8 +190,8 @@ fn chosen(all: Vec<Source>) -> Vec<Source> {
     all
 }
 
-/// What started it does not run any more, or is no shell: nothing tells where the next start takes a variable from, but
-/// a file of its own folder that holds just what it was started with.
+/// What started it does not run any more, or is no shell: nothing tells where the next start takes a variable from. A file
+/// of its own folder that holds just what it was started with may be it, or a copy that nobody reads.
 fn of_nobody(around: &Around<'_>, root: &Process, own: &Variables) -> Vec<Source> {
     let mut all = Vec::new();
     let read = dotenv::sources(around, &root.id);
@@ -206,42 +207,39 @@ fn of_nobody(around: &Around<'_>, root: &Process, own: &Variables) -> Vec<Source
     let (over, mut fills): (Vec<_>, Vec<_>) = read.into_iter().partition(|(_, overrides)| *overrides);
     let overrides = !over.is_empty();
     over.into_iter().for_each(|(source, _)| all.insert(0, source));
+    for (source, _) in fills.iter_mut().filter(|(source, _)| source.read != Read::Start) {
+        all.extend(holding(source, own).map(|same| same.read(Read::Perhaps(SAME))));
+    }
     if !fills.is_empty() && !overrides {
-        let file = |name: &str| fills.iter().find_map(|(source, _)| source.value(name));
-        let same = |name: &str| own.get(name).is_some() && own.get(name) == file(name);
         let named = |name: &String| fills.iter().any(|(source, _)| source.entries.contains_key(name));
-        let mut environment = given(root, own);
-        // The environment wins, and whoever brings it again is not known: unless both hold the same.
-        environment.read = Read::Perhaps("what started it does not run any more");
-        environment.entries.retain(|name, _| named(name) && !same(name));
-        let read_at_start: Vec<bool> =
-            fills.iter().map(|(source, _)| source.entries.keys().any(|name| same(name))).collect();
-        for ((source, _), _) in fills.iter_mut().zip(read_at_start).filter(|(_, read)| *read) {
-            source.read = Read::Start;
-        }
+        let mut environment = given(root, own).read(Read::Perhaps(GONE));
+        // The environment wins, and whoever brings it again is not known; nor what it is then.
+        environment.entries.retain(|name, _| named(name));
         all.push(environment);
     }
     all.extend(fills.into_iter().map(|(source, _)| source));
-    let rest = given(root, own).read(if overrides { Read::Start } else { Read::Not });
+    // Of a name that the file has not, it decides; and it may be another one.
+    let rest = given(root, own).read(if overrides { Read::Perhaps(GONE) } else { Read::Not });
     all.push(rest.applied_by("a start by whatever started it"));
     all
 }
 
-/// A file of variables in the folder of a program: it counts for the names of which it holds what the program was started
-/// with; of the others it cannot be told.
+/// A file of variables in the folder of a program: of the names that it was started with, apart those of which it holds
+/// the same value.
 fn split(source: Source, own: &Variables) -> [Source; 2] {
     let mut other = source;
     other.closed = None;
-    let mut same = other.part(BTreeMap::new());
-    let holds =
-        |name: &str, entry: &Entry| own.contains_key(name) && entry.value.as_ref().ok() == own.get(name);
-    let (mine, rest): (BTreeMap<_, _>, BTreeMap<_, _>) =
-        std::mem::take(&mut other.entries).into_iter().partition(|(name, entry)| holds(name, entry));
-    same.entries = mine;
-    other.entries = rest.into_iter().filter(|(name, _)| own.contains_key(name)).collect();
-    other.read = Read::Perhaps("nothing shows whether what starts it reads this file");
+    let same = holding(&mut other, own).unwrap_or_else(|| other.part(BTreeMap::new()));
+    other.entries.retain(|name, _| own.contains_key(name));
     let again = "a start by whatever started it";
-    [other.applied_by(again), same.applied_by(again)]
+    [(other, OTHER), (same, SAME)].map(|(source, why)| source.read(Read::Perhaps(why)).applied_by(again))
+}
+
+/// The entries of a source that hold just what a process was started with, taken out of it.
+fn holding(source: &mut Source, own: &Variables) -> Option<Source> {
+    let same = source
+        .set_aside(|name, entry| own.get(name).is_some_and(|value| entry.value.as_ref().ok() == Some(value)));
+    (!same.entries.is_empty()).then_some(same)
 }
 
 /// Files of variables in a folder: `api.env`, `.env.production`.

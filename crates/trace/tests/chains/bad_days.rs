@@ -12,10 +12,10 @@ use crate::scene::{Running, Scene, until};
 
 const KEY: &str = "ACME_API_KEY";
 
-/// A manager's process, as its title says, with a program below it that has the first version.
+/// A manager's process, as its title says, with a program below it that has the first version, and ends with its input.
 fn manager(scene: &Scene, title: &str) -> Running {
     let mut command = Command::new("sh");
-    command.arg0(title).args(["-c", "sleep 1000 <&0 & echo $! >child; read -r _; kill $!"]);
+    command.arg0(title).args(["-c", "exec 3<&0; cat <&3 & echo $! >child; wait"]);
     command.current_dir(scene.dir()).env(KEY, scene.value("first"));
     Running::start(&mut command)
 }
@@ -46,6 +46,7 @@ fn a_manager_that_never_answers_takes_its_time_and_no_more_and_its_programs_are_
     assert!(!why(&apps).is_empty());
     let of = survey.services.iter().find(|one| one.processes.iter().any(|id| id.pid == child)).unwrap();
     assert_eq!((of.name.as_str(), of.chains.len()), (apps.as_str(), 0), "{of:#?}");
+    assert!(Command::new("kill").arg(child.to_string()).status().unwrap().success());
     drop(manager);
 }
 
@@ -63,7 +64,7 @@ fn a_name_with_escape_codes_is_shown_without_them_and_no_command_is_made_of_one(
     let scene = Scene::new();
     let folder = "a\u{1b}[31m$(touch x);b";
     scene.write(&format!("{folder}/.env"), &format!("{KEY}={{second}}\n"));
-    scene.write(&format!("{folder}/start.sh"), "set -a\n. ./.env\nsleep 1000 <&0 & wait\n");
+    scene.write(&format!("{folder}/start.sh"), "set -a\n. ./.env\ncat <&0 & wait\n");
     let mut command = Command::new("bash");
     command.arg(scene.path(folder).join("start.sh")).current_dir(scene.path(folder));
     let shell = Running::start(&mut command);
@@ -82,6 +83,4 @@ fn a_name_with_escape_codes_is_shown_without_them_and_no_command_is_made_of_one(
     }
     let applies = chain.links[0].applies.as_deref().unwrap();
     assert!(applies.starts_with('\'') && applies.contains("touch"), "{applies}");
-    assert!(Command::new("kill").arg(child.to_string()).status().unwrap().success());
-    drop(shell);
 }

@@ -4,6 +4,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use keyroll_testkit::ManagerTools;
+use keyroll_trace::{Doubt, MemoryStage, Verdict, rows, secrets};
 
 use crate::scene::{Running, Scene, Told, until};
 
@@ -77,6 +78,16 @@ fn an_environment_wins_over_a_file_of_a_library_unless_it_overrides() {
     assert!(chain.links[0].starts_with("wins first what shell "), "{chain:#?}");
     assert_eq!(chain.links.last().unwrap(), "shadowed second @/.env");
     end(worker, shell);
+    // Of a program that shows no reading of it the file did not lose: it may not be read at all.
+    let other = format!("export {KEY}={}; sleep 100000; :", place.scene.value("first"));
+    let shell = Running::start(place.command("bash").args(["-c", &other]));
+    let sleep = place.child(&shell);
+    let name = format!("/proc/{sleep}/comm");
+    until("it is executed", || std::fs::read_to_string(&name).ok().filter(|name| name == "sleep\n"));
+    let chain = place.chain(sleep);
+    assert_eq!(chain.next, "first", "{chain:#?}");
+    assert_eq!(chain.links.last().unwrap(), "not visible second @/.env");
+    end(sleep, shell);
     // Unless the program says otherwise.
     place.scene.write("worker.py", &WORKER.replace('%', ", override = True"));
     let shell = Running::start(place.command("bash").args(["-c", &line]));
@@ -94,6 +105,58 @@ fn an_environment_wins_over_a_file_of_a_library_unless_it_overrides() {
     assert_eq!(chain.next, "-", "{chain:#?}");
     assert!(chain.links[0].starts_with("not visible first what process "), "{chain:#?}");
     assert_eq!(place.scene.chain_of(worker.pid(), KEY).keeper, "nobody");
+    // Nor where both hold the same: whoever brought the one may bring another next time.
+    place.scene.write(".env", &format!("{KEY}={{first}}\n"));
+    let chain = place.chain(worker.pid());
+    assert_eq!(chain.next, "-", "{chain:#?}");
+    drop(worker);
+    // A file that overrides says nothing of a name that it has not.
+    place.scene.write(".env", "OTHER=1\n");
+    place.scene.write("worker.py", &WORKER.replace('%', ", override = True"));
+    let worker =
+        Running::start(place.command(&place.python()).arg("worker.py").env(KEY, place.scene.value("first")));
+    assert_eq!(place.taken(), "first");
+    let chain = place.chain(worker.pid());
+    assert_eq!(chain.next, "-", "{chain:#?}");
+}
+
+/// What is said of a process, and of what a new start would take, whichever name it takes it by.
+fn verdicts(scene: &Scene, process: &Running) -> Vec<Verdict> {
+    let mut survey = scene.survey();
+    let found = secrets(&survey, &[]);
+    let holders = survey.instances.keys().filter(|id| id.pid == process.pid()).copied().collect();
+    let ahead = survey.memory_ahead(&holders);
+    survey.search_memory(&ahead, MemoryStage::default(), &mut |_, _| {});
+    let rows = found.iter().flat_map(|found| rows(&survey, found));
+    rows.filter(|row| row.process.pid == process.pid()).map(|row| row.verdict).collect()
+}
+
+#[test]
+fn a_file_that_only_holds_what_a_process_was_started_with_wins_nothing() {
+    let unknown = vec![Verdict::Unknown(Doubt::NoChain)];
+    for files in [&[".env"][..], &["api.env"], &[".env", "api.env", "z.env.local"]] {
+        let scene = Scene::new();
+        let line = |version: &str| format!("{KEY}={{{version}}}\n");
+        scene.write("real/secret.env", &line("first"));
+        files.iter().for_each(|name| scene.write(&format!("app/{name}"), &line("first")));
+        // The shell that has read the real file becomes the program.
+        let mut command = Command::new("sh");
+        command.args(["-c", "set -a; . ../real/secret.env; exec sleep 1000"]).current_dir(scene.path("app"));
+        let process = Running::start(&mut command);
+        until("it runs", || (scene.started_with(process.pid(), KEY) == "first").then_some(()));
+        let chain = scene.chain_of(process.pid(), KEY);
+        assert_eq!((chain.keeper.as_str(), chain.next.as_str()), ("nobody", "-"), "{chain:#?}");
+        for name in files {
+            let link = format!("not visible first @/app/{name}");
+            assert!(chain.links.contains(&link), "{link}: {chain:#?}");
+        }
+        assert_eq!(verdicts(&scene, &process), unknown, "all hold the same");
+        scene.write("real/secret.env", &line("second"));
+        assert_eq!(verdicts(&scene, &process), unknown, "only what a start reads was changed");
+        scene.write("real/secret.env", &line("first"));
+        files.iter().for_each(|name| scene.write(&format!("app/{name}"), &line("second")));
+        assert_eq!(verdicts(&scene, &process), unknown, "only what no start reads was changed");
+    }
 }
 
 #[test]

@@ -22,8 +22,14 @@ use crate::wiring::trusted::trusted;
 
 pub(super) fn look(report: &mut Report, config: &Config, config_file: &Path, places: &Places) {
     let file = std::path::absolute(config_file).unwrap_or_else(|_| config_file.to_owned());
-    for secret in config.secrets.values() {
-        look_at_secret(report, secret, &file, places);
+    let good = |secret: &&Secret| look_at_secret(report, secret, &file, places);
+    let names: Vec<&str> = config.secrets.values().filter(good).map(|secret| secret.name.as_str()).collect();
+    // What is wrong comes first; what was not asked is of interest once nothing is. It is the same of each.
+    if let Some(first) = names.first() {
+        let detail = "whether the issuer answers, accepts the value and lets the admin make another; whether each copy \
+                      holds that value; whether each check fails with a wrong one: not asked here";
+        let help = format!("keyroll plan {first} asks");
+        report.add(crate::ui::Finding::Note, &names.join(", "), detail.to_owned(), Some(help));
     }
     for root in &config.search_roots {
         match root.exists() {
@@ -35,7 +41,8 @@ pub(super) fn look(report: &mut Report, config: &Config, config_file: &Path, pla
     }
 }
 
-fn look_at_secret(report: &mut Report, secret: &Secret, file: &Path, places: &Places) {
+/// Whether nothing is wrong with it.
+fn look_at_secret(report: &mut Report, secret: &Secret, file: &Path, places: &Places) -> bool {
     let before = report.bad_count();
     if let Some(issuer) = look_at_issuer(report, secret) {
         let composed = compose(secret, issuer.as_ref(), places, "", folder_of(file), &[], &BTreeMap::new());
@@ -59,13 +66,7 @@ fn look_at_secret(report: &mut Report, secret: &Secret, file: &Path, places: &Pl
         look_at_consumer(report, &format!("{}: {}", secret.name, consumer.name), consumer);
     }
     look_at_places(report, secret);
-    // What is wrong comes first; what was not asked is of interest once nothing is.
-    if before == report.bad_count() {
-        let detail = "whether the issuer answers, accepts the value and lets the admin make another; whether each copy \
-                      holds that value; whether each check fails with a wrong one: not asked here";
-        let help = format!("keyroll plan {} asks", secret.name);
-        report.add(crate::ui::Finding::Note, secret.name.as_str(), detail.to_owned(), Some(help));
-    }
+    before == report.bad_count()
 }
 
 /// The issuer as it is described, its admin credential and the fields of the secret; the issuer where all of it is right.
