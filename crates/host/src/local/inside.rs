@@ -1,17 +1,14 @@
 //! A file as another process sees it, in its own mount namespace.
 
-use std::fs::{self, File};
-use std::io::Read as _;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
-use keyroll_observe::{ProcessId, within};
+use keyroll_observe::{ProcessId, read_small, within};
 use keyroll_secret::SecretBytes;
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
-use rustix::io::Errno;
 
 /// The largest file that is read through another process's root, bytes.
-const READ_BACK_BYTES_MAX: u64 = 1 << 20;
+const READ_BACK_BYTES_MAX: usize = 1 << 20;
 
 /// How long one such file may take, milliseconds: its mount may be dead, and then nothing ever answers.
 const READ_BACK_MS_MAX: u64 = 5_000;
@@ -38,34 +35,18 @@ fn in_time(wait: Duration, read: impl FnOnce() -> Inside + Send + 'static) -> In
 
 fn read_now(process: &ProcessId, path: &Path) -> Inside {
     let Ok(below) = path.strip_prefix("/") else { return Inside::Outside };
-    let folder = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let Ok(root) = openat(CWD, format!("/proc/{}/root", process.pid), folder, Mode::empty()) else {
-        return Inside::Outside;
-    };
-    // Links are followed as the process would follow them: an absolute one begins at its root, not at ours.
-    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let opened = match openat2(&root, below, flags, Mode::empty(), ResolveFlags::IN_ROOT) {
-        Err(Errno::NOSYS) => openat(&root, below, flags, Mode::empty()),
-        opened => opened,
-    };
-    let file = match opened {
-        Ok(file) => File::from(file),
-        Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS | Errno::PERM) => return Inside::Outside,
-        Err(_) => return Inside::Other,
-    };
-    let short = |meta: fs::Metadata| meta.is_file() && meta.len() <= READ_BACK_BYTES_MAX;
-    if !file.metadata().is_ok_and(short) {
-        return Inside::Other;
+    let root = Path::new("/proc").join(process.pid.to_string()).join("root");
+    let outside = [ErrorKind::NotFound, ErrorKind::NotADirectory, ErrorKind::PermissionDenied];
+    match read_small(&root.join(below), READ_BACK_BYTES_MAX) {
+        Ok(bytes) => Inside::Holds(bytes),
+        Err(error) if outside.contains(&error.kind()) => Inside::Outside,
+        Err(_) => Inside::Other,
     }
-    // Room for all of it at once: a buffer that grows would leave copies behind.
-    let mut bytes = Vec::with_capacity(usize::try_from(READ_BACK_BYTES_MAX).unwrap_or(0) + 1);
-    let read = file.take(READ_BACK_BYTES_MAX).read_to_end(&mut bytes);
-    let bytes = SecretBytes::new(bytes);
-    if read.is_ok() { Inside::Holds(bytes) } else { Inside::Other }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
     use std::sync::mpsc::channel;
 
     use super::*;
