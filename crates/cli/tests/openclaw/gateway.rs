@@ -222,7 +222,8 @@ impl Claw {
             "{{\"gateway\":{{\"mode\":\"local\",\"port\":{},\"bind\":\"loopback\",\
              \"auth\":{{\"mode\":\"token\",\"token\":\"{}\"}},\
              \"http\":{{\"endpoints\":{{\"chatCompletions\":{{\"enabled\":true}}}}}}}},\
-             \"agents\":{{\"defaults\":{{\"model\":{{\"primary\":\"{}/fake-1\"}}}}}},\
+             \"agents\":{{\"defaults\":{{\"model\":{{\"primary\":\"{}/fake-1\"}}}},\
+             \"entries\":{{\"main\":{{\"default\":true}},\"work\":{{}}}}}},\
              \"secrets\":{{\"providers\":{{\
              \"keyfile\":{{\"source\":\"file\",\"path\":\"{dir}/kept/ref.key\",\"mode\":\"singleValue\"}},\
              \"resolver\":{{\"source\":\"exec\",\"command\":\"{dir}/kept/resolver\"}}}}}},\
