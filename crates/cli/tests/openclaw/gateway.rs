@@ -364,8 +364,8 @@ impl Calls {
 }
 
 fn asked(port: u16, token: &str, provider: &str) -> Result<(), String> {
-    let body =
-        "{\"model\":\"openclaw/default\",\"messages\":[{\"role\":\"user\",\"content\":\"say ready\"}]}";
+    // Of several agents none is the default one.
+    let body = "{\"model\":\"openclaw/main\",\"messages\":[{\"role\":\"user\",\"content\":\"say ready\"}]}";
     let text = format!(
         "POST /v1/chat/completions HTTP/1.0\r\nHost: gateway\r\nAuthorization: Bearer {token}\r\n\
          Content-Type: application/json\r\nx-openclaw-model: {provider}/fake-1\r\nContent-Length: {}\r\n\r\n{body}",
