@@ -1,5 +1,6 @@
 mod cool_down;
 mod listener;
+mod rows;
 
 use std::mem::take;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
