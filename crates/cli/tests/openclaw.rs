@@ -62,7 +62,7 @@ fn openclaw_moves_under_load() {
 /// children were started with.
 fn copies_are_found_by_value(claw: &Claw) {
     claw.scene.sh("cp claw/openclaw.json claw/workspace/notes.txt");
-    let ran = claw.scene.run(&["scan", "--in", "."]);
+    let ran = claw.scene.run(&["scan", "."]);
     let found = ran.exits(0).of("found");
     let of = |name: &str| {
         let one = found.iter().find(|one| one["secret"] == name && one["managed"] == true);

@@ -354,7 +354,15 @@ impl OpenClaw {
         started: &mut dyn FnMut(ProcessId),
     ) -> Result<String, Failure> {
         let value = self.value()?;
-        let words = ["models", "auth", "paste-api-key", "--provider", &self.provider, "--profile-id", id];
+        let settings = self.home().settings().map_err(|error| {
+            self.failed(Class::Permanent, "be handed the new key").because(error.to_string())
+        })?;
+        let mut words =
+            vec!["models", "auth", "paste-api-key", "--provider", &self.provider, "--profile-id", id];
+        // Of several agents it wants one named; the profile is that of all of them, whichever it is (seen with 2026.9.6).
+        if let Some(agent) = settings.agents.first() {
+            words.extend(["--agent", agent]);
+        }
         self.told(gateway, &words, Some(&value), deadline, started)?;
         Ok(format!("openclaw models auth paste-api-key for {id}"))
     }

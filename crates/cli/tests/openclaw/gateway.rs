@@ -86,7 +86,7 @@ pub const KEYS: &[Key] = &[
         reads: "{ file = \"./kept/pro.key\" }",
         api_key: "\"pro:manual\"",
         file: Some(("kept/pro.key", "")),
-        first: "@CLAW@ models auth paste-api-key --provider pro --profile-id pro:manual <kept/pro.key",
+        first: "@CLAW@ models auth paste-api-key --provider pro --profile-id pro:manual --agent main <kept/pro.key",
         ..NONE
     },
     Key {
