@@ -1,7 +1,8 @@
 //! Programs that call models and keep their keys in places of their own: where a key stands, which copy wins, what makes
 //! a new one live, and which of a program's own signs of success are none.
 //!
-//! Invariants, by what is absent: nothing is written, started or sent; no key is kept, only the form in which it stands;
+//! Invariants, by what is absent: nothing is written, started or sent; no key is kept, only the form in which it stands, and
+//! where one is read it is to be compared and is never shown;
 //! what a release keeps in a form that is not known is *not visible*, never *none*.
 
 mod database;
@@ -18,5 +19,6 @@ pub use facts::{AGENT_FACTS, AgentFact, Tried, agents_markdown};
 pub use link::{AgentLink, AgentSlot, Standing};
 pub use litellm::{Deployment, Foretold, LITELLM, Mode, ProxyConfig, Unforetold, Variables, Versions};
 pub use openclaw::{
-    Bound, CoolDown, KeySource, OpenClawError, OpenClawHome, OpenClawSettings, Reloaded, Started, Takes,
+    Bound, CoolDown, KeyRow, KeySource, OpenClawError, OpenClawHome, OpenClawSettings, Reloaded, Started,
+    Takes,
 };

@@ -45,6 +45,7 @@ fn openclaw_moves_under_load() {
         // Where a source forces a restart they fail while nobody is there, once; elsewhere none does.
         assert!(gaps <= usize::from(key.away), "{}: {gaps} times: {}", key.provider, ran.text);
         claw.on_its_new_key(key);
+        assert!(claw.scene.path("claw/agents/work/agent").exists(), "the second agent had a turn as well");
         if key.provider == "ref" {
             claw.there_and_back(key);
         }
@@ -52,6 +53,33 @@ fn openclaw_moves_under_load() {
     if let Some(key) = claw.keys.iter().find(|key| key.provider == "ref") {
         after_a_cool_down(&claw, key);
     }
+    if ["lit", "env"].iter().all(|name| claw.keys.iter().any(|key| key.provider == *name)) {
+        copies_are_found_by_value(&claw);
+    }
+}
+
+/// What the program's own audit misses is found by value: its copies of the settings, what an agent wrote, and what its
+/// children were started with.
+fn copies_are_found_by_value(claw: &Claw) {
+    claw.scene.sh("cp claw/openclaw.json claw/workspace/notes.txt");
+    let ran = claw.scene.run(&["scan", "."]);
+    let found = ran.exits(0).of("found");
+    let of = |name: &str| {
+        let one = found.iter().find(|one| one["secret"] == name && one["managed"] == true);
+        *one.unwrap_or_else(|| panic!("{name}: {}", ran.text))
+    };
+    for file in ["claw/openclaw.json:", "claw/openclaw.json.last-good:", "claw/workspace/notes.txt:"] {
+        let mut copies = of("lit")["copies"].as_array().unwrap().iter();
+        assert!(copies.any(|one| one["place"].as_str().unwrap().contains(file)), "{file}: {}", ran.text);
+    }
+    let gateway = std::fs::read_to_string(claw.scene.path("run/claw.pid")).unwrap();
+    let line = format!("PPid:\t{}", gateway.trim());
+    let is_child = |pid: &serde_json::Value| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+        status.lines().any(|one| one == line)
+    };
+    let mut users = of("env")["used_by"].as_array().unwrap().iter();
+    assert!(users.any(|one| one["processes"].as_array().unwrap().iter().any(is_child)), "{}", ran.text);
 }
 
 /// An answer that speaks of money stops a provider for ten minutes, whatever its key is, and a new key inherits that.

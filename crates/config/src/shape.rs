@@ -419,7 +419,7 @@ pub(crate) struct CheckShape {
     /// With `runs.openclaw`: one turn of the agent, pinned to this model, `provider/model`: no other one answers in its
     /// place. It is a call that costs.
     pub(crate) turn: Option<At<String>>,
-    /// With `turn`: the agent that is asked. Default: OpenClaw's own default one.
+    /// With `turn`: the agent that is asked. Default: each that its settings name.
     pub(crate) agent: Option<At<String>>,
 }
 

@@ -1,7 +1,9 @@
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use keyroll_observe::{Listing, ProcessId};
 use keyroll_port::Failure;
+use keyroll_secret::SecretBytes;
 
 use crate::{Applied, InstanceProcess, LiteLlm, OpenClaw};
 
@@ -12,6 +14,25 @@ pub enum Agent {
     OpenClaw(OpenClaw),
     /// A LiteLLM proxy, worker by worker.
     LiteLlm(LiteLlm),
+}
+
+/// The databases of an agent from whose rows it takes keys.
+#[derive(Default)]
+pub struct AgentRows {
+    /// The files, among those of [`Agent::left`].
+    pub databases: Vec<PathBuf>,
+    /// The rows; `None` = they are not visible.
+    pub rows: Option<Vec<AgentRow>>,
+}
+
+/// A row from which an agent takes a key.
+pub struct AgentRow {
+    /// For people: which one, of which database.
+    pub name: String,
+    /// What stands there now.
+    pub value: SecretBytes,
+    /// It is the one that its consumer takes the key from.
+    pub own: bool,
 }
 
 impl Agent {
@@ -33,10 +54,29 @@ impl Agent {
     }
 
     /// Files in which it leaves copies that it takes no key from.
-    pub fn left(&self) -> Vec<std::path::PathBuf> {
+    pub fn left(&self) -> Vec<PathBuf> {
         match self {
             Self::OpenClaw(openclaw) => openclaw.home().left(),
             Self::LiteLlm(_) => Vec::new(),
+        }
+    }
+
+    /// What it keeps in rows of a database.
+    pub fn rows(&self) -> AgentRows {
+        match self {
+            Self::OpenClaw(openclaw) => openclaw.rows(),
+            Self::LiteLlm(_) => AgentRows::default(),
+        }
+    }
+
+    /// That the row of its own in which a delivery of this file ends holds one of the versions, where there is such a row.
+    ///
+    /// # Errors
+    /// `K0443`: it holds something else, which would be overwritten.
+    pub fn refuse_other_row(&self, file: &Path, versions: &[SecretBytes]) -> Result<(), Failure> {
+        match self {
+            Self::OpenClaw(openclaw) => openclaw.refuse_other_row(file, versions),
+            Self::LiteLlm(_) => Ok(()),
         }
     }
 

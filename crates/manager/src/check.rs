@@ -1,11 +1,14 @@
+use std::path::PathBuf;
 use std::time::Instant;
 
+use keyroll_agents::OpenClawHome;
 use keyroll_port::{Class, Failure};
 use keyroll_secret::SecretBytes;
 
 use crate::command::{Output, With, run};
 use crate::http::Url;
 use crate::instance::filled;
+use crate::openclaw::gateway_is_ready;
 use crate::user::User;
 use crate::{CommandLine, Turn};
 
@@ -28,6 +31,8 @@ pub enum Check {
     },
     /// A turn of an agent.
     Turn(Turn),
+    /// The gateway of this state folder of OpenClaw says that it is ready; whoever else listens at its port is not asked.
+    Gateway(PathBuf),
 }
 
 /// What a check showed.
@@ -55,6 +60,10 @@ pub fn check(
         Check::Exec { command, user } => exec(&command.filled(instance)?, user.as_deref(), deadline, said),
         Check::Http { url, contains } => http(&filled(url, instance)?, contains.as_deref(), deadline),
         Check::Turn(turn) => turn.ask(deadline),
+        Check::Gateway(state) => Ok(match gateway_is_ready(&OpenClawHome::at(state), deadline) {
+            Ok(()) => CheckAnswer::Passed,
+            Err(why) => CheckAnswer::Unknown(why),
+        }),
     }
 }
 

@@ -47,7 +47,7 @@ mod user;
 mod words;
 
 pub use adapter::{Adapter, AdapterRule, adapter_schema, check_adapter};
-pub use agent::Agent;
+pub use agent::{Agent, AgentRow, AgentRows};
 pub use apply::{Applied, Run, apply, instances, instances_in};
 pub use at_rest::AtRest;
 pub use brings::{Brings, Edit, Variables, references};

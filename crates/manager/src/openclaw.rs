@@ -1,5 +1,6 @@
 mod cool_down;
 mod listener;
+mod rows;
 
 use std::mem::take;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -12,17 +13,15 @@ use keyroll_observe::{Listing, Process, ProcessId, descendants, environment_name
 use keyroll_port::{Class, Failure};
 use keyroll_secret::SecretBytes;
 use rustix::process::geteuid;
-use serde::Deserialize;
 
 use crate::command::{Output, With, found, run};
 use crate::find::list;
-use crate::http::Url;
 use crate::process::{Said, restart};
 use crate::settle::question;
 use crate::user::User;
 use crate::{Applied, CommandLine, InstanceProcess, Unit};
 
-pub(crate) use listener::gateway_listens;
+pub(crate) use listener::{gateway_is_ready, gateway_listens};
 
 /// How often it is looked whether the gateway is ready, milliseconds.
 const STEP_MS: u64 = 200;
@@ -60,11 +59,6 @@ pub enum Start {
     Command(CommandLine),
     /// systemd.
     Unit(Box<Unit>),
-}
-
-#[derive(Deserialize)]
-struct Readiness {
-    ready: bool,
 }
 
 impl OpenClaw {
@@ -360,7 +354,15 @@ impl OpenClaw {
         started: &mut dyn FnMut(ProcessId),
     ) -> Result<String, Failure> {
         let value = self.value()?;
-        let words = ["models", "auth", "paste-api-key", "--provider", &self.provider, "--profile-id", id];
+        let settings = self.home().settings().map_err(|error| {
+            self.failed(Class::Permanent, "be handed the new key").because(error.to_string())
+        })?;
+        let mut words =
+            vec!["models", "auth", "paste-api-key", "--provider", &self.provider, "--profile-id", id];
+        // Of several agents it wants one named; the profile is that of all of them, whichever it is (seen with 2026.9.6).
+        if let Some(agent) = settings.agents.first() {
+            words.extend(["--agent", agent]);
+        }
         self.told(gateway, &words, Some(&value), deadline, started)?;
         Ok(format!("openclaw models auth paste-api-key for {id}"))
     }
@@ -380,22 +382,12 @@ impl OpenClaw {
 
     fn await_ready(&self, deadline: Instant) -> Result<(), Failure> {
         let failed = |class| self.failed(class, "be seen ready");
-        let settings =
-            self.home().settings().map_err(|error| failed(Class::Unknown).because(error.to_string()))?;
-        let url = format!("http://127.0.0.1:{}/readyz", settings.port);
-        let url = Url::parse(&url).map_err(|why| failed(Class::Unknown).because(why))?;
         loop {
             let soon = Instant::now() + Duration::from_millis(READY_MS_MAX);
-            // Any path that it does not know answers 200, too.
-            let ready =
-                url.get(soon).ok().and_then(|answer| serde_json::from_slice::<Readiness>(&answer.body).ok());
-            let ready = ready.is_some_and(|it| it.ready);
-            if ready && gateway_listens(&self.home(), settings.port).is_ok() {
-                return Ok(());
-            }
+            let Err(why) = gateway_is_ready(&self.home(), soon) else { return Ok(()) };
             if Instant::now() >= deadline {
                 return Err(failed(Class::Unknown)
-                    .because("its /readyz does not say so, or another process answers there")
+                    .because(why)
                     .help("see its log, then `keyroll resume` or `keyroll abort`"));
             }
             std::thread::sleep(Duration::from_millis(STEP_MS));

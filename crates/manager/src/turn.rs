@@ -10,7 +10,7 @@ use crate::openclaw::gateway_listens;
 /// What is asked of the model. It costs a call.
 const QUESTION: &str = "Answer with the one word: ready";
 
-/// One turn of an agent, pinned to one model: a turn with its own choice would be answered by a fallback, and prove nothing
+/// One turn of each agent, pinned to one model: a turn with its own choice would be answered by a fallback, and prove nothing
 /// of this one. Each begins a session of its own, and nothing of it is kept but what the agent itself keeps.
 ///
 /// Source: in 2026.9.6 a model that the caller names has no fallbacks (`x-openclaw-model`).
@@ -20,7 +20,7 @@ pub struct Turn {
     pub state: std::path::PathBuf,
     /// `provider/model`.
     pub model: String,
-    /// Which agent; its default one where none is named.
+    /// Which agent; each that the settings name where none is named: a key, and a cool-down, may be an agent's own.
     pub agent: Option<String>,
 }
 
@@ -48,23 +48,31 @@ impl Turn {
         };
         let url = format!("http://127.0.0.1:{}/v1/chat/completions", settings.port);
         let url = Url::parse(&url).map_err(|why| failed().because(why))?;
-        let agent = self.agent.as_deref().unwrap_or("default");
-        let body = serde_json::json!({
-            "model": format!("openclaw/{agent}"),
-            "messages": [{ "role": "user", "content": QUESTION }],
-        });
-        let lines = format!("x-openclaw-model: {}\r\n", self.model);
         if let Err(why) = gateway_listens(&home, settings.port) {
             return Ok(CheckAnswer::Unknown(why));
         }
-        let answer = match url.post_as(Some(token), &lines, body.to_string().as_bytes(), deadline) {
-            Ok(answer) => answer,
-            Err(why) => return Ok(CheckAnswer::Unknown(why)),
+        let agents = match &self.agent {
+            Some(agent) => vec![agent.as_str()],
+            None if settings.agents.is_empty() => vec!["default"],
+            None => settings.agents.iter().map(String::as_str).collect(),
         };
-        if answer.status == 200 {
-            return Ok(CheckAnswer::Passed);
+        for agent in agents {
+            let body = serde_json::json!({
+                "model": format!("openclaw/{agent}"),
+                "messages": [{ "role": "user", "content": QUESTION }],
+            });
+            let lines = format!("x-openclaw-model: {}\r\n", self.model);
+            match url.post_as(Some(token), &lines, body.to_string().as_bytes(), deadline) {
+                Ok(answer) if answer.status == 200 => {}
+                Ok(answer) => {
+                    let why = self.left_alone(&home);
+                    let said = format!("agent {agent}: HTTP status {}{why}", answer.status);
+                    return Ok(CheckAnswer::Failed(said));
+                }
+                Err(why) => return Ok(CheckAnswer::Unknown(format!("agent {agent}: {why}"))),
+            }
         }
-        Ok(CheckAnswer::Failed(format!("HTTP status {}{}", answer.status, self.left_alone(&home))))
+        Ok(CheckAnswer::Passed)
     }
 
     /// Why nobody was asked, where that is so: the provider is left alone for a while, whatever its key is now.

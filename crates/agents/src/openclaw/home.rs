@@ -34,7 +34,8 @@ const LEFT: [&str; 7] = [
     "openclaw.json.pre-update",
 ];
 
-/// The databases, with what SQLite keeps beside them: an old value stays in free pages after it was replaced.
+/// The databases, with what SQLite keeps beside them: an old value stays in free pages after it was replaced. What their rows
+/// hold now is no such copy: [`OpenClawHome::key_rows`].
 const DATABASES: [&str; 2] = ["state/openclaw.sqlite", "state/openclaw.sqlite-wal"];
 
 /// How the scripts end by which the gateway starts processes of its own. Source: seen with 2026.9.6.
@@ -132,6 +133,11 @@ impl OpenClawHome {
             left.extend(files.map(|entry| entry.path()).filter(moved));
         }
         left
+    }
+
+    /// Those of them that are databases: with what their rows say, no other bytes of them hold a key that is taken.
+    pub fn databases(&self) -> Vec<PathBuf> {
+        DATABASES.iter().map(|name| self.state.join(name)).filter(|path| path.exists()).collect()
     }
 
     /// Profiles in files of before the database: their presence alone makes every request to their providers fail, and the

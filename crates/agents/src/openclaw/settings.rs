@@ -21,6 +21,8 @@ pub struct OpenClawSettings {
     pub port: u16,
     /// Whether a turn can be asked for over HTTP.
     pub answers_http: bool,
+    /// Its agents, where the settings name them; the first one alone where they do not.
+    pub agents: Vec<String>,
     /// Whether parts of the settings stand in other files, which are not read.
     pub includes: bool,
     pub(super) token: Token,
@@ -70,11 +72,26 @@ pub(super) enum Token {
 #[serde(default, rename_all = "camelCase")]
 struct File {
     gateway: Gateway,
+    agents: Agents,
     models: Models,
     env: Env,
     secrets: Secrets,
     #[serde(rename = "$include")]
     include: Option<IgnoredAny>,
+}
+
+/// By name; an older form has a list.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Agents {
+    entries: BTreeMap<String, IgnoredAny>,
+    list: Vec<Agent>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Agent {
+    id: String,
 }
 
 #[derive(Deserialize, Default)]
@@ -266,7 +283,13 @@ impl OpenClawSettings {
             None | Some("token") => file.gateway.auth.token.0,
             Some(_) => Token::Elsewhere,
         };
+        let listed = file.agents.list.into_iter().map(|agent| agent.id);
+        let mut agents: Vec<String> = file.agents.entries.into_keys().chain(listed).collect();
+        agents.retain(|agent| !agent.is_empty());
+        agents.sort();
+        agents.dedup();
         Ok(Self {
+            agents,
             port: file.gateway.port.unwrap_or(PORT_DEFAULT),
             answers_http: file.gateway.http.endpoints.chat_completions.enabled,
             includes: file.include.is_some(),

@@ -1,10 +1,11 @@
-//! Its databases, read and never written: which profiles there are, of which no key is taken out, and which keys it leaves
+//! Its databases, read and never written: which profiles there are, which keys stand in its rows now, and which it leaves
 //! alone for a while.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use keyroll_database::rusqlite::OptionalExtension as _;
+use keyroll_secret::SecretBytes;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -17,6 +18,9 @@ pub(super) const STATE: &str = "state/openclaw.sqlite";
 
 /// The database of an agent, in its folder.
 const AGENT: &str = "agent/openclaw-agent.sqlite";
+
+/// The rows of its store.
+const STORE: &str = "secret_store_entries";
 
 /// What it calls the health of a provider's key that is no profile.
 const INLINE: &str = "inline-api-key:";
@@ -32,6 +36,38 @@ struct Profiles {
 #[serde(default)]
 struct Profile {
     provider: String,
+}
+
+/// With what of them is a key.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct KeyProfiles {
+    profiles: BTreeMap<String, KeyProfile>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct KeyProfile {
+    key: Option<SecretText>,
+    token: Option<SecretText>,
+}
+
+#[derive(Deserialize)]
+#[serde(from = "String")]
+struct SecretText(SecretBytes);
+
+impl From<String> for SecretText {
+    fn from(text: String) -> Self {
+        Self(SecretBytes::from(text))
+    }
+}
+
+/// A row from which it takes a key.
+pub struct KeyRow {
+    /// A profile or a row of its store.
+    pub source: KeySource,
+    /// What stands there.
+    pub value: SecretBytes,
 }
 
 #[derive(Deserialize, Default)]
@@ -91,6 +127,34 @@ impl OpenClawHome {
         Ok(found.profiles.into_iter().filter(|(_, it)| it.provider == provider).map(|(id, _)| id).collect())
     }
 
+    /// The keys in the rows of its profiles and of its store, as they are with what the log of the database has.
+    ///
+    /// # Errors
+    /// Why they are not visible.
+    pub fn key_rows(&self) -> Result<Vec<KeyRow>, &'static str> {
+        let path = self.state.join(STATE);
+        let which = "WHERE state_key = 'authProfiles.store'";
+        let found = cell(&path, "config_machine_state", ["value_json", "state_key"], which)?;
+        let found: KeyProfiles = found.unwrap_or_default();
+        let mut rows = Vec::new();
+        for (id, profile) in found.profiles {
+            let keys = [profile.key, profile.token].into_iter().flatten();
+            rows.extend(keys.map(|key| KeyRow { source: KeySource::Profile(id.clone()), value: key.0 }));
+        }
+        let Some(opened) = open(&path)?.filter(|it| it.whole) else { return Ok(rows) };
+        if opened.database.tables().map_err(unread)?.iter().any(|table| table == STORE) {
+            let mut statement = opened.database.select(STORE, &["name", "value"], "").map_err(unread)?;
+            let mut found = statement.query([]).map_err(unread)?;
+            while let Some(row) = found.next().map_err(unread)? {
+                let name: String = row.get(0).map_err(unread)?;
+                let value =
+                    row.get_ref(1).and_then(|value| Ok(value.as_bytes()?.to_vec())).map_err(unread)?;
+                rows.push(KeyRow { source: KeySource::Store(name), value: SecretBytes::new(value) });
+            }
+        }
+        Ok(rows)
+    }
+
     /// The keys of a provider that its agents leave alone now.
     ///
     /// # Errors
@@ -127,6 +191,10 @@ fn whole(number: f64) -> u64 {
     number as u64
 }
 
+fn unread<E>(_: E) -> &'static str {
+    "its database cannot be read, or has another form than this release's"
+}
+
 /// One cell of JSON, of the first of two columns; `None` where there is no database or no row.
 fn cell<T: DeserializeOwned>(
     path: &Path,
@@ -138,7 +206,6 @@ fn cell<T: DeserializeOwned>(
     if !opened.whole {
         return Err("its database is large, and what its log has cannot be read with it");
     }
-    let unread = |_| "its database cannot be read, or has another form than this release's";
     let mut statement = opened.database.select(table, &columns, which).map_err(unread)?;
     let read = statement.query_row([], |row| {
         let cell = row.get_ref(0)?;

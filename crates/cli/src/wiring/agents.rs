@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use keyroll_agents::{AgentSlot, OpenClawHome};
+use keyroll_agents::AgentSlot;
 use keyroll_config::{Consumer, Manager, Place, Runs, Secret};
 use keyroll_manager::{Agent, Check, OpenClaw, Run, Start, Turn};
 
@@ -55,10 +55,8 @@ pub(super) fn turn(runs: &Runs, model: &str, agent: Option<&str>) -> Turn {
 }
 
 /// Where an agent says itself that it is ready.
-pub(super) fn agent_ready(state: &Path) -> Option<Check> {
-    let port = OpenClawHome::at(state).settings().ok()?.port;
-    let url = format!("http://127.0.0.1:{port}/readyz");
-    Some(Check::Http { url, contains: Some("\"ready\":true".to_owned()) })
+pub(super) fn agent_ready(state: &Path) -> Check {
+    Check::Gateway(state.to_owned())
 }
 
 /// Refuses what an agent's own files speak against: another place that it takes its key from, above all.

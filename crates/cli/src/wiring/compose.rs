@@ -332,7 +332,7 @@ fn fill(argument: &Argument, instance: &Instance) -> String {
 
 fn ready(runs: &Runs, instance: &Instance) -> Option<keyroll_manager::Check> {
     let url = match runs {
-        Runs::Managed { by: Manager::OpenClaw { state, .. }, .. } => return agent_ready(state),
+        Runs::Managed { by: Manager::OpenClaw { state, .. }, .. } => return Some(agent_ready(state)),
         Runs::Process { ready, .. }
         | Runs::Unit { ready, .. }
         | Runs::Compose { ready, .. }

@@ -86,7 +86,7 @@ pub const KEYS: &[Key] = &[
         reads: "{ file = \"./kept/pro.key\" }",
         api_key: "\"pro:manual\"",
         file: Some(("kept/pro.key", "")),
-        first: "@CLAW@ models auth paste-api-key --provider pro --profile-id pro:manual <kept/pro.key",
+        first: "@CLAW@ models auth paste-api-key --provider pro --profile-id pro:manual --agent main <kept/pro.key",
         ..NONE
     },
     Key {
@@ -222,7 +222,8 @@ impl Claw {
             "{{\"gateway\":{{\"mode\":\"local\",\"port\":{},\"bind\":\"loopback\",\
              \"auth\":{{\"mode\":\"token\",\"token\":\"{}\"}},\
              \"http\":{{\"endpoints\":{{\"chatCompletions\":{{\"enabled\":true}}}}}}}},\
-             \"agents\":{{\"defaults\":{{\"model\":{{\"primary\":\"{}/fake-1\"}}}}}},\
+             \"agents\":{{\"defaults\":{{\"model\":{{\"primary\":\"{}/fake-1\"}}}},\
+             \"entries\":{{\"main\":{{\"default\":true}},\"work\":{{}}}}}},\
              \"secrets\":{{\"providers\":{{\
              \"keyfile\":{{\"source\":\"file\",\"path\":\"{dir}/kept/ref.key\",\"mode\":\"singleValue\"}},\
              \"resolver\":{{\"source\":\"exec\",\"command\":\"{dir}/kept/resolver\"}}}}}},\
@@ -363,8 +364,8 @@ impl Calls {
 }
 
 fn asked(port: u16, token: &str, provider: &str) -> Result<(), String> {
-    let body =
-        "{\"model\":\"openclaw/default\",\"messages\":[{\"role\":\"user\",\"content\":\"say ready\"}]}";
+    // Of several agents none is the default one.
+    let body = "{\"model\":\"openclaw/main\",\"messages\":[{\"role\":\"user\",\"content\":\"say ready\"}]}";
     let text = format!(
         "POST /v1/chat/completions HTTP/1.0\r\nHost: gateway\r\nAuthorization: Bearer {token}\r\n\
          Content-Type: application/json\r\nx-openclaw-model: {provider}/fake-1\r\nContent-Length: {}\r\n\r\n{body}",

@@ -231,6 +231,9 @@ impl Local {
         let before = if self.leaves(which, values).is_some() { Before::Goes } else { Before::Stays };
         let new =
             edited(file, content.bytes.expose(), from, to, before).map_err(|error| refused(file, &error))?;
+        if new != content.bytes {
+            self.refuse_other_rows(id, file, values)?;
+        }
         let temp = self.temp_name(intent)?;
         if file.write == Write::InPlace {
             self.keep_contents(intent, [&content.bytes, &new])?;
@@ -383,6 +386,7 @@ impl Local {
         if file.generated {
             return Ok(());
         }
+        self.refuse_other_rows(id, file, values)?;
         if let Some(next) = values.new {
             refuse_taken(file, content.bytes.expose(), next).map_err(|error| refused(file, &error))?;
         }

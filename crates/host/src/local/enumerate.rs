@@ -313,8 +313,9 @@ impl Local {
     ) -> (Vec<u64>, Vec<Named>, Vec<String>) {
         let (mut kept, mut explained) = self.kept(values, goes);
         let left = self.left();
+        let (mut names, unseen) = self.rows(values, needles, goes);
         kept.extend(left.iter().cloned());
-        explained.extend(left);
+        explained.extend(left.into_iter().filter(|path| !unseen.contains(path)));
         let roots = [self.search_roots(), kept].concat();
         let report = search_files(&roots, needles, FileLimits::default());
         let own: Vec<PathBuf> =
@@ -326,7 +327,6 @@ impl Local {
             .filter_map(|file| file.path.canonicalize().ok())
             .map(|real| (inode(&real), real))
             .collect();
-        let mut names = Vec::new();
         for hit in report.hits.iter().filter(|hit| hit.id == goes) {
             let real = hit.path.canonicalize().unwrap_or_else(|_| hit.path.clone());
             // Another name of a configured file is that file: which name the search meets first is chance.

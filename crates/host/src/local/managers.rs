@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use keyroll_manager::{Agent, Run, Supervisor};
+use keyroll_needle::{NeedleId, Needles};
 use keyroll_observe::{Holder, Image, Listing, Place, ProcessId};
-use keyroll_port::Values;
-use keyroll_rotation::{Holds, Which};
+use keyroll_port::{Failure, Named, Values};
+use keyroll_rotation::{FileId, Holds, Which};
+use keyroll_secret::SecretBytes;
 
-use super::find::OLD;
+use super::deliver::rendered;
+use super::find::{OLD, place_digest};
 use super::live::Subject;
 use super::stand::stand;
-use super::{LiveReport, Local};
+use super::{ConsumerSetup, FileSetup, LiveReport, Local};
 
 /// What begins a program's section in a configuration of supervisord.
 const SECTION: &[u8] = b"[program:";
@@ -61,15 +64,70 @@ impl Local {
         for consumer in &self.setup.consumers {
             let agents = consumer.slots.iter().filter_map(|slot| slot.run.agent());
             let helpers: Vec<ProcessId> = agents.flat_map(|agent| agent.helpers(listing)).collect();
-            let going = if stays == Which::New { Holds::Old } else { Holds::New };
-            let mut files = consumer.files.iter().filter_map(|id| self.setup.file(*id));
-            let waits = !helpers.is_empty() && files.all(|file| self.holds(file, values, stays) == going);
+            let waits = !helpers.is_empty() && self.waits(consumer, values, stays);
             found.extend(helpers.into_iter().map(|helper| (helper, waits)));
         }
         found
     }
 
-    /// Files in which agents leave copies that they take no key from: named by the last search, and in nobody's way.
+    /// Whether all files of a consumer hold the version that goes still.
+    fn waits(&self, consumer: &ConsumerSetup, values: Values<'_>, stays: Which) -> bool {
+        let going = if stays == Which::New { Holds::Old } else { Holds::New };
+        let mut files = consumer.files.iter().filter_map(|id| self.setup.file(*id));
+        files.all(|file| self.holds(file, values, stays) == going)
+    }
+
+    /// Rows from which agents take keys and that hold the version that goes; with them the databases whose rows are not
+    /// visible, of which nobody can say what is only left there. A consumer's own row explains itself as long as its files
+    /// hold the same version.
+    pub(super) fn rows(
+        &self,
+        values: Values<'_>,
+        needles: &Needles,
+        goes: u32,
+    ) -> (Vec<Named>, Vec<PathBuf>) {
+        let stays = if goes == OLD { Which::New } else { Which::Old };
+        let (mut explained, mut unseen) = (BTreeMap::new(), Vec::new());
+        for consumer in &self.setup.consumers {
+            let waits = self.waits(consumer, values, stays);
+            for agent in consumer.slots.iter().filter_map(|slot| slot.run.agent()) {
+                let found = agent.rows();
+                let Some(rows) = found.rows else {
+                    unseen.extend(found.databases.iter().filter_map(|path| path.canonicalize().ok()));
+                    continue;
+                };
+                for row in rows {
+                    let mut holds = false;
+                    needles.find(row.value.expose(), &mut |hit| holds |= hit.id == NeedleId(goes));
+                    if holds {
+                        *explained.entry(row.name).or_insert(false) |= row.own && waits;
+                    }
+                }
+            }
+        }
+        let held = explained.into_iter().filter(|(_, explained)| !explained);
+        let named = held.map(|(name, _)| Named { digest: place_digest(Path::new(&name)), name });
+        (named.collect(), unseen)
+    }
+
+    /// What an agent keeps in a row of its own is overwritten only where that holds one of the two versions.
+    pub(super) fn refuse_other_rows(
+        &self,
+        id: FileId,
+        file: &FileSetup,
+        values: Values<'_>,
+    ) -> Result<(), Failure> {
+        let versions = [Some(values.old), values.new].into_iter().flatten();
+        let versions: Vec<SecretBytes> = versions
+            .flat_map(|fields| file.copies.iter().filter_map(|copy| rendered(copy, fields).ok()))
+            .collect();
+        let consumers = self.setup.consumers.iter().filter(|consumer| consumer.files.contains(&id));
+        let mut agents = consumers.flat_map(|consumer| &consumer.slots).filter_map(|slot| slot.run.agent());
+        agents.try_for_each(|agent| agent.refuse_other_row(&file.path, &versions))
+    }
+
+    /// Files in which agents leave copies that they take no key from: named by the last search, and in nobody's way. Of a
+    /// database that is what stands in none of its rows.
     pub(super) fn left(&self) -> Vec<PathBuf> {
         let slots = self.setup.consumers.iter().flat_map(|consumer| &consumer.slots);
         let left = slots.filter_map(|slot| slot.run.agent()).flat_map(Agent::left);
@@ -80,12 +138,11 @@ impl Local {
     /// the same version, and copies that nobody explains once those hold the other.
     pub(super) fn kept(&self, values: Values<'_>, goes: u32) -> (Vec<PathBuf>, Vec<PathBuf>) {
         let (mut all, mut explained) = (Vec::new(), Vec::new());
-        let (stays, going) = if goes == OLD { (Which::New, Holds::Old) } else { (Which::Old, Holds::New) };
+        let stays = if goes == OLD { Which::New } else { Which::Old };
         for consumer in &self.setup.consumers {
             let kept: Vec<PathBuf> = consumer.slots.iter().flat_map(|slot| slot.run.kept()).collect();
             let kept = kept.into_iter().filter_map(|path| path.canonicalize().ok());
-            let files = consumer.files.iter().filter_map(|id| self.setup.file(*id));
-            let same = files.map(|file| self.holds(file, values, stays)).all(|holds| holds == going);
+            let same = self.waits(consumer, values, stays);
             for path in kept {
                 if same {
                     explained.push(path.clone());

@@ -1,14 +1,31 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::MetadataExt as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use keyroll_agents::OpenClawHome;
 use keyroll_observe::{Listing, Sockets, process};
+use serde::Deserialize;
 
 use super::NAME;
+use crate::http::Url;
 
 /// How long a look at the gateway's sockets may take, milliseconds.
 const SOCKETS_MS_MAX: u64 = 2_000;
+
+#[derive(Deserialize)]
+struct Readiness {
+    ready: bool,
+}
+
+/// That the gateway itself says that it is ready. `Err` says in words what was seen instead.
+pub(crate) fn gateway_is_ready(home: &OpenClawHome, deadline: Instant) -> Result<(), String> {
+    let port = home.settings().map_err(|error| error.to_string())?.port;
+    gateway_listens(home, port)?;
+    let answer = Url::parse(&format!("http://127.0.0.1:{port}/readyz"))?.get(deadline)?;
+    // Any path that it does not know answers 200, too.
+    let readiness = serde_json::from_slice::<Readiness>(&answer.body);
+    if readiness.is_ok_and(|it| it.ready) { Ok(()) } else { Err("its /readyz does not say so".to_owned()) }
+}
 
 /// That the gateway of a state folder takes the connections to its port itself: while it is away another user may listen
 /// there, be shown its token, and say that it is ready. `Err` says in words what was seen instead.

@@ -136,6 +136,17 @@ fn add_one(around: &mut Around<'_>, home: &OpenClawHome, rights: &Rights, all: &
         names: around.start(&one.id).map(|start| start.into_keys().collect()),
         folder: working_folder(&one.id).ok(),
     });
+    if let Some(one) = gateway {
+        // A stream goes on with the key that it began with, and nothing shows which of them that is.
+        let agents = match settings.agents.join(", ") {
+            none if none.is_empty() => "its agent".to_owned(),
+            names => format!("its agents {names}"),
+        };
+        around.not_seen(
+            format!("live sessions and sub-agents of OpenClaw's gateway {} ({agents})", one.id.pid),
+            "they have no process of their own: the gateway's holds their values",
+        );
+    }
     let profiles = |provider: &str| match &database {
         Ok(read) => Ok(read.of(provider)),
         Err(why) => Err(*why),

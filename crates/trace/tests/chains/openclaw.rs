@@ -138,6 +138,8 @@ fn what_a_gateway_was_started_with_wins_over_its_dotenv() {
     let running = gateway(&scene, |_| {});
     let chain = scene.chain_of(running.pid(), KEY);
     assert_eq!(chain.next, "second", "{chain:#?}");
+    let live = format!("live sessions and sub-agents of OpenClaw's gateway {} (its agent)", running.pid());
+    assert!(scene.survey().unseen.iter().any(|one| one.what == live), "they are named");
     drop(running);
     // It does not run: with what it would be started is not visible.
     let chain = of(&scene.look(), KEY);

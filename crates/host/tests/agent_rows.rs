@@ -1,0 +1,195 @@
+//! Keys that an agent keeps in rows of a database of its own: what stands there now, and what was only left there.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
+use std::fs;
+use std::path::PathBuf;
+
+use keyroll_agents::AgentSlot;
+use keyroll_copy::{Format, Slot};
+use keyroll_database::rusqlite::Connection;
+use keyroll_host::{ConsumerSetup, CopySetup, CopySource, FileSetup, Local, Setup, SlotSetup, Write};
+use keyroll_manager::{Agent, OpenClaw, Run};
+use keyroll_port::{Host, Sessions, Values};
+use keyroll_rotation::{FileId, Which};
+use keyroll_secret::{Fields, FingerprintKey, SecretBytes};
+
+/// A gateway of OpenClaw whose key is in a profile of its own or in its store, delivered by way of a file.
+struct Claw {
+    folder: tempfile::TempDir,
+    old: String,
+    new: String,
+}
+
+const PROFILE: &str = "p:manual";
+
+impl Claw {
+    /// `api_key`: how the settings name the row.
+    fn new(api_key: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let value = |tag: &str| format!("{tag}{:016x}{:p}ZzQ", std::process::id(), &folder);
+        let claw = Self { old: value("old"), new: value("new"), folder };
+        fs::create_dir_all(claw.path("claw/state")).unwrap();
+        let settings = format!("{{\"models\":{{\"providers\":{{\"p\":{{\"apiKey\":{api_key}}}}}}}}}");
+        fs::write(claw.path("claw/openclaw.json"), settings).unwrap();
+        claw.database()
+            .execute_batch(
+                "PRAGMA secure_delete = OFF;\
+                 CREATE TABLE config_machine_state (state_key TEXT PRIMARY KEY, value_json TEXT) STRICT;\
+                 CREATE TABLE secret_store_entries (name TEXT PRIMARY KEY, value TEXT) STRICT;",
+            )
+            .unwrap();
+        fs::write(claw.path("p.key"), &claw.old).unwrap();
+        claw
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().canonicalize().unwrap().join(name)
+    }
+
+    fn database(&self) -> Connection {
+        Connection::open(self.path("claw/state/openclaw.sqlite")).unwrap()
+    }
+
+    fn profiles(&self, all: &[(&str, &str)]) {
+        let one = |(id, key): &(&str, &str)| {
+            let provider = id.split(':').next().unwrap();
+            format!("\"{id}\":{{\"type\":\"api_key\",\"provider\":\"{provider}\",\"key\":\"{key}\"}}")
+        };
+        let all: Vec<String> = all.iter().map(one).collect();
+        let json = format!("{{\"profiles\":{{{}}}}}", all.join(","));
+        let row = "INSERT OR REPLACE INTO config_machine_state VALUES ('authProfiles.store', ?1)";
+        self.database().execute(row, [json]).unwrap();
+    }
+
+    fn store(&self, name: &str, value: &str) {
+        let row = "INSERT OR REPLACE INTO secret_store_entries VALUES (?1, ?2)";
+        self.database().execute(row, [name, value]).unwrap();
+    }
+
+    fn host(&self) -> Local {
+        let key = self.path("p.key");
+        let copy = CopySetup::Value {
+            format: Format::Whole,
+            slot: Slot::Whole,
+            source: CopySource::Field("value".into()),
+        };
+        let file = FileSetup {
+            path: key.clone(),
+            planned: None,
+            write: Write::Rename,
+            copies: vec![copy],
+            generated: false,
+            own: None,
+            generator: None,
+        };
+        let openclaw = OpenClaw {
+            state: self.path("claw"),
+            provider: "p".into(),
+            program: "openclaw".into(),
+            start: None,
+            reads: vec![(key, AgentSlot::Whole)],
+        };
+        let run = Run::Agent(Agent::OpenClaw(openclaw));
+        let slot = SlotSetup { instance: None, run, checks: vec![None], log: None, ready: None };
+        let slots = vec![slot];
+        let setup = Setup {
+            rotation: "r1".into(),
+            files: vec![file],
+            consumers: vec![ConsumerSetup {
+                name: "claw".into(),
+                files: vec![FileId(0)],
+                fetch: None,
+                slots,
+            }],
+            roots: Vec::new(),
+            own_folders: vec![self.path("own")],
+            instance_time_max: std::time::Duration::from_secs(120),
+            work: self.path("own/work"),
+            value_format: (b"abcdefghijklmnopqrstuvwxyz".to_vec(), 4),
+            servers: Vec::new(),
+            gate: None,
+            issuer_at: Vec::new(),
+        };
+        Local::new(setup, FingerprintKey::new(&[7; 32]))
+    }
+
+    /// What stands in the file now.
+    fn file(&self) -> String {
+        fs::read_to_string(self.path("p.key")).unwrap()
+    }
+
+    async fn strangers(&self, stays: Which) -> Vec<String> {
+        let (old, new) = (fields(&self.old), fields(&self.new));
+        let values = Values { old: &old, new: Some(&new) };
+        let looked = self.host().enumerate(values, &Sessions::default(), stays).await.unwrap();
+        looked.names.into_iter().map(|named| named.name).collect()
+    }
+}
+
+fn fields(value: &str) -> Fields {
+    Fields::single(SecretBytes::from(value.to_owned()))
+}
+
+/// Its own command would overwrite the key of another account, that somebody put there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_holds_another_key_is_named_and_nothing_is_changed() {
+    let store = "{\"source\":\"store\",\"provider\":\"default\",\"id\":\"P_KEY\"}";
+    for (api_key, row) in [("\"p:manual\"", "profile p:manual in "), (store, "entry P_KEY of the store in ")]
+    {
+        let claw = Claw::new(api_key);
+        let put = |value: &str| {
+            claw.profiles(&[(PROFILE, value)]);
+            claw.store("P_KEY", value);
+        };
+        let (old, new) = (fields(&claw.old), fields(&claw.new));
+        let values = Values { old: &old, new: Some(&new) };
+        for foreign in ["another", ""] {
+            put(foreign);
+            let host = claw.host();
+            let failure = host.deliver(FileId(0), Which::New, values, 7).await.unwrap_err();
+            assert_eq!(failure.code, "K0443", "{failure}");
+            assert!(failure.attempted.contains(row), "{failure}");
+            assert!(failure.help.as_deref().is_some_and(|help| help.contains("openclaw ")), "{failure}");
+            let text = format!("{failure} {failure:?}");
+            assert!(!text.contains("another\"") && !text.contains(&claw.old), "{text}");
+            let tried = host.trial(Values { old: &old, new: None }).await.unwrap();
+            assert_eq!(tried.iter().map(|one| one.code).collect::<Vec<_>>(), ["K0443"]);
+            assert_eq!(claw.file(), claw.old);
+        }
+        // A run that ended before its command could be told has delivered the file, or the row, already.
+        for stands in [&claw.old, &claw.new] {
+            fs::write(claw.path("p.key"), &claw.old).unwrap();
+            put(stands);
+            claw.host().deliver(FileId(0), Which::New, values, 8).await.unwrap();
+            assert_eq!(claw.file(), claw.new);
+        }
+    }
+}
+
+/// A key in a second profile is taken by whoever names that profile: it would fail once the old key is dead.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_holds_the_old_key_is_a_stranger_and_what_was_only_left_in_the_database_is_not() {
+    let claw = Claw::new("\"p:manual\"");
+    let database = claw.path("claw/state/openclaw.sqlite");
+    claw.profiles(&[(PROFILE, &claw.old), ("q:other", "another")]);
+    assert_eq!(claw.strangers(Which::New).await, [""; 0], "its own row, before it is told");
+    claw.profiles(&[(PROFILE, &claw.old), ("q:other", &claw.old)]);
+    claw.store("SECOND", &claw.old);
+    let names = claw.strangers(Which::New).await;
+    let expected = ["entry SECOND of the store", "profile q:other"];
+    let expected = expected.map(|row| format!("{row} in {}", database.display()));
+    assert_eq!(names, expected);
+    // Delivered: its own row has to follow.
+    fs::write(claw.path("p.key"), &claw.new).unwrap();
+    assert_eq!(claw.strangers(Which::New).await.len(), 3);
+    claw.database().execute("DELETE FROM secret_store_entries", []).unwrap();
+    claw.profiles(&[(PROFILE, &claw.new), ("q:other", "another")]);
+    let bytes = fs::read(&database).unwrap();
+    let old = claw.old.as_bytes();
+    assert!(bytes.windows(old.len()).any(|window| window == old), "it stands in a page that was freed");
+    assert_eq!(claw.strangers(Which::New).await, [""; 0]);
+    // What its rows are cannot be told: nor is what is only left there.
+    claw.database().execute("UPDATE config_machine_state SET value_json = '[]'", []).unwrap();
+    assert_eq!(claw.strangers(Which::New).await, [database.display().to_string()]);
+}

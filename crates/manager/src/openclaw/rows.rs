@@ -1,0 +1,85 @@
+use std::path::Path;
+
+use keyroll_agents::{KeySource, Takes};
+use keyroll_observe::shown;
+use keyroll_port::{Class, Failure};
+use keyroll_secret::SecretBytes;
+
+use super::OpenClaw;
+use crate::agent::{AgentRow, AgentRows};
+use crate::find::list;
+
+impl OpenClaw {
+    /// The rows from which this gateway takes keys, of whatever provider.
+    pub(crate) fn rows(&self) -> AgentRows {
+        let home = self.home();
+        let gateway = list().and_then(|listing| self.gateway(&listing)).ok().flatten();
+        let own = self.bound(gateway.as_ref()).ok().map(|bound| bound.source);
+        let rows = home.key_rows().ok().map(|rows| {
+            let one = |row: keyroll_agents::KeyRow| AgentRow {
+                name: self.named(&row.source),
+                own: own.as_ref() == Some(&row.source),
+                value: row.value,
+            };
+            rows.into_iter().map(one).collect()
+        });
+        AgentRows { databases: home.databases(), rows }
+    }
+
+    /// Its own command overwrites whatever stands in the row: the key of another account, too, that somebody put there.
+    pub(crate) fn refuse_other_row(&self, file: &Path, versions: &[SecretBytes]) -> Result<(), Failure> {
+        if self.value_file() != Some(file) {
+            return Ok(());
+        }
+        let gateway = self.gateway(&list()?)?;
+        let bound = self.bound(gateway.as_ref())?;
+        let command = match &bound.takes {
+            Takes::Store(name) => format!("openclaw secrets store set {name} --kind secret"),
+            Takes::Profile(id) => {
+                format!("openclaw models auth paste-api-key --provider {} --profile-id {id}", self.provider)
+            }
+            Takes::Itself | Takes::InPlace | Takes::Reload | Takes::Restart => return Ok(()),
+        };
+        let refused = |class, why: String| {
+            let what = format!("replace the key in {}", self.named(&bound.source));
+            Err(Failure::new(class, "K0443", what).because(why).help(format!(
+                "put the current key there (`{command}`, which asks for it), or name the right row in the settings \
+                 ({}); then `keyroll resume`, or `keyroll plan` where none began",
+                shown(&self.home().settings_file())
+            )))
+        };
+        let rows = match self.home().key_rows() {
+            Ok(rows) => rows,
+            Err(why) => return refused(Class::Retryable, why.to_owned()),
+        };
+        let mut same = rows.iter().filter(|row| row.source == bound.source).peekable();
+        if same.peek().is_none() {
+            return refused(Class::Permanent, "no key stands there".to_owned());
+        }
+        let is_known =
+            |value: &SecretBytes| versions.iter().any(|version| trimmed(version) == trimmed(value));
+        match same.all(|row| is_known(&row.value)) {
+            true => Ok(()),
+            false => {
+                refused(Class::Permanent, "another key stands there, and nothing was changed".to_owned())
+            }
+        }
+    }
+
+    /// A row, for people.
+    fn named(&self, source: &KeySource) -> String {
+        let row = match source {
+            KeySource::Profile(id) => format!("profile {id}"),
+            KeySource::Store(name) => format!("entry {name} of the store"),
+            KeySource::Literal | KeySource::Variable(_) | KeySource::File | KeySource::Program => {
+                "a row".to_owned()
+            }
+        };
+        shown(Path::new(&format!("{row} in {}", self.home().database().display())))
+    }
+}
+
+/// OpenClaw takes the line break at the end of what it is handed away.
+fn trimmed(value: &SecretBytes) -> SecretBytes {
+    SecretBytes::new(value.expose().trim_ascii().to_vec())
+}
