@@ -104,6 +104,10 @@ fn chain(
             (None, _, _) => continue,
             (Some(_), Read::Not, _) => Standing::NotRead,
             (Some(_), Read::Loses, _) => Standing::Shadowed,
+            // What a process was started with was seen, and loses to what wins, whatever brings it next time.
+            (Some(_), Read::Perhaps(_), _) if decided && matches!(source.origin, Origin::Start(_)) => {
+                Standing::Shadowed
+            }
             // Behind what wins, too: of what may not be read at all it is not said that it was, and lost.
             (Some(_), Read::Perhaps(why), _) => Standing::NotVisible(why),
             (Some(_), Read::Start, _) if decided => Standing::Shadowed,
