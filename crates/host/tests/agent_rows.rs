@@ -9,7 +9,7 @@ use keyroll_agents::AgentSlot;
 use keyroll_copy::{Format, Slot};
 use keyroll_database::rusqlite::Connection;
 use keyroll_host::{ConsumerSetup, CopySetup, CopySource, FileSetup, Local, Setup, SlotSetup, Write};
-use keyroll_manager::{Agent, OpenClaw, Run};
+use keyroll_manager::{Agent, CommandLine, OpenClaw, Run};
 use keyroll_port::{Host, Sessions, Values};
 use keyroll_rotation::{FileId, Which};
 use keyroll_secret::{Fields, FingerprintKey, SecretBytes};
@@ -23,12 +23,15 @@ struct Claw {
 
 const PROFILE: &str = "p:manual";
 
+fn value(tag: &str, of: &tempfile::TempDir) -> String {
+    format!("{tag}{:016x}{of:p}ZzQ", std::process::id())
+}
+
 impl Claw {
     /// `api_key`: how the settings name the row.
     fn new(api_key: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let value = |tag: &str| format!("{tag}{:016x}{:p}ZzQ", std::process::id(), &folder);
-        let claw = Self { old: value("old"), new: value("new"), folder };
+        let claw = Self { old: value("old", &folder), new: value("new", &folder), folder };
         fs::create_dir_all(claw.path("claw/state")).unwrap();
         let settings = format!("{{\"models\":{{\"providers\":{{\"p\":{{\"apiKey\":{api_key}}}}}}}}}");
         fs::write(claw.path("claw/openclaw.json"), settings).unwrap();
@@ -68,6 +71,11 @@ impl Claw {
     }
 
     fn host(&self) -> Local {
+        self.host_with(None, None)
+    }
+
+    /// With what makes the file, or fetches it.
+    fn host_with(&self, generator: Option<CommandLine>, fetch: Option<CommandLine>) -> Local {
         let key = self.path("p.key");
         let copy = CopySetup::Value {
             format: Format::Whole,
@@ -79,9 +87,9 @@ impl Claw {
             planned: None,
             write: Write::Rename,
             copies: vec![copy],
-            generated: false,
+            generated: generator.is_some() || fetch.is_some(),
             own: None,
-            generator: None,
+            generator,
         };
         let openclaw = OpenClaw {
             state: self.path("claw"),
@@ -96,12 +104,7 @@ impl Claw {
         let setup = Setup {
             rotation: "r1".into(),
             files: vec![file],
-            consumers: vec![ConsumerSetup {
-                name: "claw".into(),
-                files: vec![FileId(0)],
-                fetch: None,
-                slots,
-            }],
+            consumers: vec![ConsumerSetup { name: "claw".into(), files: vec![FileId(0)], fetch, slots }],
             roots: Vec::new(),
             own_folders: vec![self.path("own")],
             instance_time_max: std::time::Duration::from_secs(120),
@@ -144,15 +147,16 @@ async fn a_row_that_holds_another_key_is_named_and_nothing_is_changed() {
         };
         let (old, new) = (fields(&claw.old), fields(&claw.new));
         let values = Values { old: &old, new: Some(&new) };
-        for foreign in ["another", ""] {
-            put(foreign);
+        let foreign = value("foreign", &claw.folder);
+        for stands in [&foreign, ""] {
+            put(stands);
             let host = claw.host();
             let failure = host.deliver(FileId(0), Which::New, values, 7).await.unwrap_err();
             assert_eq!(failure.code, "K0443", "{failure}");
             assert!(failure.attempted.contains(row), "{failure}");
             assert!(failure.help.as_deref().is_some_and(|help| help.contains("openclaw ")), "{failure}");
             let text = format!("{failure} {failure:?}");
-            assert!(!text.contains("another\"") && !text.contains(&claw.old), "{text}");
+            assert!(!text.contains(&foreign) && !text.contains(&claw.old), "{text}");
             let tried = host.trial(Values { old: &old, new: None }).await.unwrap();
             assert_eq!(tried.iter().map(|one| one.code).collect::<Vec<_>>(), ["K0443"]);
             assert_eq!(claw.file(), claw.old);
@@ -165,6 +169,34 @@ async fn a_row_that_holds_another_key_is_named_and_nothing_is_changed() {
             assert_eq!(claw.file(), claw.new);
         }
     }
+}
+
+/// A file that a command makes ends in the row as one that is written.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_holds_another_key_is_named_where_a_command_makes_the_file() {
+    let claw = Claw::new("\"p:manual\"");
+    let (old, new) = (fields(&claw.old), fields(&claw.new));
+    let values = Values { old: &old, new: Some(&new) };
+    fs::write(claw.path("next"), &claw.new).unwrap();
+    let copies = || {
+        let words = ["next", "p.key"].map(|name| claw.path(name).display().to_string());
+        CommandLine::program("cp", words)
+    };
+    let foreign = value("foreign", &claw.folder);
+    claw.profiles(&[(PROFILE, &foreign)]);
+    let host = claw.host_with(Some(copies()), None);
+    let failure = host.deliver(FileId(0), Which::New, values, 7).await.unwrap_err();
+    assert_eq!(failure.code, "K0443", "{failure}");
+    assert_eq!(claw.file(), claw.old);
+    for host in [host, claw.host_with(None, Some(copies()))] {
+        let tried = host.trial(Values { old: &old, new: None }).await.unwrap();
+        assert_eq!(tried.iter().map(|one| one.code).collect::<Vec<_>>(), ["K0443"]);
+    }
+    claw.profiles(&[(PROFILE, &claw.old)]);
+    let host = claw.host_with(Some(copies()), None);
+    assert!(host.trial(Values { old: &old, new: None }).await.unwrap().is_empty());
+    host.deliver(FileId(0), Which::New, values, 8).await.unwrap();
+    assert_eq!(claw.file(), claw.new);
 }
 
 /// A key in a second profile is taken by whoever names that profile: it would fail once the old key is dead.

@@ -222,6 +222,7 @@ impl Local {
         let file = self.file_setup(id)?;
         let (to, from) = (version(&values, which)?, version(&values, which.other())?);
         if let Some(line) = &file.generator {
+            self.refuse_other_rows(id, file, values)?;
             self.generate(line, intent)?;
             return self.came_of_it(id, file, which, values);
         }
@@ -383,10 +384,10 @@ impl Local {
             })
             .help("put the current value there, or run: keyroll plan again after correcting `reads`"));
         }
+        self.refuse_other_rows(id, file, values)?;
         if file.generated {
             return Ok(());
         }
-        self.refuse_other_rows(id, file, values)?;
         if let Some(next) = values.new {
             refuse_taken(file, content.bytes.expose(), next).map_err(|error| refused(file, &error))?;
         }
