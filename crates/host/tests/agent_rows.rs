@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use keyroll_agents::AgentSlot;
@@ -10,8 +11,9 @@ use keyroll_copy::{Format, Slot};
 use keyroll_database::rusqlite::Connection;
 use keyroll_host::{ConsumerSetup, CopySetup, CopySource, FileSetup, Local, Setup, SlotSetup, Write};
 use keyroll_manager::{Agent, CommandLine, OpenClaw, Run};
-use keyroll_port::{Host, Sessions, Values};
-use keyroll_rotation::{FileId, Which};
+use keyroll_observe::process;
+use keyroll_port::{Brings, Host, Sessions, Values};
+use keyroll_rotation::{ConsumerId, FileId, Which};
 use keyroll_secret::{Fields, FingerprintKey, SecretBytes};
 
 /// A gateway of OpenClaw whose key is in a profile of its own or in its store, delivered by way of a file.
@@ -94,7 +96,7 @@ impl Claw {
         let openclaw = OpenClaw {
             state: self.path("claw"),
             provider: "p".into(),
-            program: "openclaw".into(),
+            program: self.path("openclaw"),
             start: None,
             reads: vec![(key, AgentSlot::Whole)],
         };
@@ -115,6 +117,17 @@ impl Claw {
             issuer_at: Vec::new(),
         };
         Local::new(setup, FingerprintKey::new(&[7; 32]))
+    }
+
+    /// This test is its gateway, and its program notes that it was asked.
+    fn gateway(&self) {
+        let own = process(std::process::id()).unwrap().id;
+        let lock = format!("{{\"pid\":{},\"startTime\":{}}}", own.pid, own.start_ticks);
+        fs::create_dir_all(self.path("claw/tmp/openclaw-0")).unwrap();
+        fs::write(self.path("claw/tmp/openclaw-0/gateway.state.lock"), lock).unwrap();
+        let script = format!("#!/bin/sh\necho asked >>{}\nexit 1\n", self.path("told").display());
+        fs::write(self.path("openclaw"), script).unwrap();
+        fs::set_permissions(self.path("openclaw"), fs::Permissions::from_mode(0o755)).unwrap();
     }
 
     /// What stands in the file now.
@@ -148,7 +161,7 @@ async fn a_row_that_holds_another_key_is_named_and_nothing_is_changed() {
         let (old, new) = (fields(&claw.old), fields(&claw.new));
         let values = Values { old: &old, new: Some(&new) };
         let foreign = value("foreign", &claw.folder);
-        for stands in [&foreign, ""] {
+        for stands in [foreign.as_str(), ""] {
             put(stands);
             let host = claw.host();
             let failure = host.deliver(FileId(0), Which::New, values, 7).await.unwrap_err();
@@ -197,6 +210,47 @@ async fn a_row_that_holds_another_key_is_named_where_a_command_makes_the_file() 
     assert!(host.trial(Values { old: &old, new: None }).await.unwrap().is_empty());
     host.deliver(FileId(0), Which::New, values, 8).await.unwrap();
     assert_eq!(claw.file(), claw.new);
+}
+
+/// Much may happen between the delivery and the command, and another driver may give it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_was_changed_since_the_delivery_is_not_overwritten() {
+    for fetched in [false, true] {
+        let claw = Claw::new("\"p:manual\"");
+        claw.gateway();
+        let (old, new) = (fields(&claw.old), fields(&claw.new));
+        let values = Values { old: &old, new: Some(&new) };
+        fs::write(claw.path("next"), &claw.new).unwrap();
+        let words = ["next", "p.key"].map(|name| claw.path(name).display().to_string());
+        let fetch = fetched.then(|| CommandLine::program("cp", words));
+        let host = || claw.host_with(None, fetch.clone());
+        claw.profiles(&[(PROFILE, &claw.old)]);
+        match fetched {
+            true => host().fetch(ConsumerId(0), 7).await.unwrap(),
+            false => host().deliver(FileId(0), Which::New, values, 7).await.unwrap(),
+        }
+        assert_eq!(claw.file(), claw.new);
+        let kept = claw.path("own/work/r1-rows-0");
+        let text = fs::read_to_string(&kept).unwrap();
+        assert!(!text.contains(&claw.old) && !text.contains(&claw.new));
+        let foreign = value("foreign", &claw.folder);
+        let forgotten = value("forgotten", &claw.folder);
+        for (stands, code) in [(&foreign, "K0443"), (&claw.old, "K0440"), (&claw.new, "K0440")] {
+            claw.profiles(&[(PROFILE, stands), ("q:other", &forgotten)]);
+            let failure = host().apply(ConsumerId(0), 0, 8, Brings::Anything).await.err().unwrap();
+            assert_eq!(failure.code, code, "{failure}");
+            // Its program was asked where that is no loss, and refuses here.
+            assert_eq!(claw.path("told").exists(), code == "K0440", "{failure}");
+            let text = format!("{failure} {failure:?}");
+            assert!(!text.contains(&foreign) && !text.contains(&claw.old), "{text}");
+            drop(fs::remove_file(claw.path("told")));
+        }
+        // Without what was kept nobody knows which key that is.
+        fs::remove_file(kept).unwrap();
+        claw.profiles(&[(PROFILE, &claw.old)]);
+        let failure = host().apply(ConsumerId(0), 0, 9, Brings::Anything).await.err().unwrap();
+        assert_eq!((failure.code, claw.path("told").exists()), ("K0443", false), "{failure}");
+    }
 }
 
 /// A key in a second profile is taken by whoever names that profile: it would fail once the old key is dead.

@@ -223,6 +223,7 @@ impl Local {
         let (to, from) = (version(&values, which)?, version(&values, which.other())?);
         if let Some(line) = &file.generator {
             self.refuse_other_rows(id, file, values)?;
+            self.keep_rows(id, &Self::row_versions(file, values))?;
             self.generate(line, intent)?;
             return self.came_of_it(id, file, which, values);
         }
@@ -235,6 +236,7 @@ impl Local {
         if new != content.bytes {
             self.refuse_other_rows(id, file, values)?;
         }
+        self.keep_rows(id, &Self::row_versions(file, values))?;
         let temp = self.temp_name(intent)?;
         if file.write == Write::InPlace {
             self.keep_contents(intent, [&content.bytes, &new])?;
