@@ -127,11 +127,7 @@ fn add_one(around: &mut Around<'_>, home: &OpenClawHome, rights: &Rights, all: &
     if settings.includes {
         around.not_seen(shown(&home.settings_file()), "parts of it stand in other files, which are not read");
     }
-    let gateway = gateway.and_then(|(pid, began)| {
-        let of =
-            |one: &&Process| began.map_or(one.name.starts_with(NAME), |began| began == one.id.start_ticks);
-        around.process(pid).filter(of)
-    });
+    let gateway = gateway.and_then(|named| gateway_of(around, home, rights, named));
     let started = gateway.map(|one| Started {
         names: around.start(&one.id).map(|start| start.into_keys().collect()),
         folder: working_folder(&one.id).ok(),
@@ -175,6 +171,26 @@ fn add_one(around: &mut Around<'_>, home: &OpenClawHome, rights: &Rights, all: &
             }
         }
     }
+}
+
+/// The process that the lock of a folder names. Whoever may write there chooses what the lock says, and when a process began
+/// everybody can see: one of another user is not believed to be its gateway, and its sources are none of this folder's.
+fn gateway_of<'a>(
+    around: &mut Around<'a>,
+    home: &OpenClawHome,
+    rights: &Rights,
+    (pid, began): (u32, Option<u64>),
+) -> Option<&'a Process> {
+    let of =
+        |one: &&Process| one.name.starts_with(NAME) && began.is_none_or(|began| began == one.id.start_ticks);
+    let one = around.process(pid).filter(of)?;
+    let why = match Rights::of_process(&one.id) {
+        Ok(its) if its.same_user(rights) => return Some(one),
+        Ok(_) => "it is a process of another user".to_owned(),
+        Err(why) => why.to_string(),
+    };
+    around.not_seen(format!("the gateway {pid} that {} names", shown(&home.state)), why);
+    None
 }
 
 /// What keeps the gateway.
