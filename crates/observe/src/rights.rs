@@ -11,8 +11,14 @@ use crate::detach::of_user;
 use crate::proc::ProcFolder;
 use crate::{NotVisible, ProcessId};
 
-/// The group that nobody is in, the kernel's `overflowgid`. Source: proc_sys_kernel(5).
+/// The user that nobody is and the group that nobody is in, the kernel's `overflowuid` and `overflowgid`.
+/// Source: proc_sys_kernel(5).
+const NO_USER: u32 = 65_534;
 const NO_GROUP: u32 = 65_534;
+
+/// Writable by a group or by all others; where there are access lists, the bits of the group are the most that they give.
+/// Source: inode(7), acl(5).
+const OTHERS_WRITE: u32 = 0o022;
 
 /// The largest `status` of a process, bytes: one with 65,536 groups has more, and is none that is met.
 const STATUS_BYTES_MAX: usize = 256 * 1024;
@@ -26,12 +32,14 @@ pub struct Rights {
 }
 
 impl Rights {
-    /// Those of the owner of a folder, without a group: what is read for the owner is the owner's own, or everybody's.
+    /// Those of the owner of a folder, without a group: what is read for the owner is the owner's own, or everybody's. What
+    /// stands in a folder that others may write to is not known to be its owner's: of it only what is everybody's is read.
     ///
     /// # Errors
     /// The folder cannot be seen.
     pub fn of_owner(folder: &Path) -> Result<Self, NotVisible> {
-        let uid = folder.metadata().map_err(|error| NotVisible::of_io(&error))?.uid();
+        let meta = folder.metadata().map_err(|error| NotVisible::of_io(&error))?;
+        let uid = if meta.mode() & OTHERS_WRITE == 0 { meta.uid() } else { NO_USER };
         Ok(Self { uid, gid: NO_GROUP, groups: Vec::new() })
     }
 
@@ -138,5 +146,35 @@ mod tests {
         let member = Rights { groups: vec![21_003], ..owner };
         assert!(reads(&member, "of-a-group") && !reads(&member, "of-root"));
         assert!(fs::read(folder.path().join("of-another")).is_ok(), "this thread kept its own");
+    }
+
+    /// `/tmp` is root's, and whoever likes puts a link there.
+    #[test]
+    fn a_folder_that_others_may_write_to_gives_nobody_its_owners_rights() {
+        if !geteuid().is_root() {
+            return eprintln!("left out: only root lays rights down");
+        }
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+        let put = |name: &str, mode: u32| {
+            let path = folder.path().join(name);
+            fs::write(&path, name).unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            path
+        };
+        let (of_root, everybodys) = (put("of-root", 0o600), put("everybodys", 0o644));
+        let home = folder.path().join("home");
+        fs::create_dir(&home).unwrap();
+        let reads = |mode: u32, path: &Path| {
+            fs::set_permissions(&home, Permissions::from_mode(mode)).unwrap();
+            Rights::of_owner(&home).unwrap().reading(|| fs::read(path).is_ok()).unwrap()
+        };
+        for mode in [0o700, 0o755] {
+            assert!(reads(mode, &of_root), "{mode:o}");
+        }
+        for mode in [0o1777, 0o777, 0o2775, 0o770, 0o702] {
+            assert!(!reads(mode, &of_root), "{mode:o}");
+            assert!(reads(mode, &everybodys), "{mode:o}");
+        }
     }
 }
