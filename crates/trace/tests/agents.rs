@@ -201,7 +201,7 @@ fn the_overridden_key_of_a_proxy_is_named() {
 #[test]
 fn a_link_in_a_home_leads_root_nowhere_that_its_user_cannot_go() {
     if !rustix::process::geteuid().is_root() {
-        return;
+        return eprintln!("left out: only root can give files to other users");
     }
     let all = Home::new();
     fs::set_permissions(all.path(""), Permissions::from_mode(0o755)).unwrap();
