@@ -16,6 +16,8 @@ use super::process::main_of;
 /// A folder so near to the root holds many programs: `/`, `/srv`.
 const OWN_STEPS_MIN: usize = 3;
 
+const NAMED_BY_A_KEY: &str = "the way to it has a name in the form of a credential";
+
 /// The copies that a consumer starts from.
 pub(super) struct Copies<'a> {
     around: &'a Around<'a>,
@@ -69,7 +71,7 @@ impl<'a> Copies<'a> {
             if self.perhaps(chain) {
                 return;
             }
-            let (name, what) = (&chain.name, &link.what);
+            let (name, what) = (self.around.names.shown(&chain.name), &link.what);
             return self.notes.push(format!("which copy of {name} wins is not visible: {what} ({why})"));
         }
         let Some(from) = wins.or_else(|| holding().next()) else { return };
@@ -200,7 +202,9 @@ impl<'a> Copies<'a> {
         let (Place::File { path, line }, Some(value)) = (place, value_at(self.found, place)) else {
             return false;
         };
-        match copy(self.around.survey, (path, *line), name, value, self.around.folder) {
+        let copy = copy(self.around.survey, (path, *line), name, value, self.around.folder);
+        let clean = |copy: &FoundCopy| copy.iter().all(|(_, text)| self.around.names.is_clean(text));
+        match copy.and_then(|copy| if clean(&copy) { Ok(copy) } else { Err(NAMED_BY_A_KEY) }) {
             Ok(copy) => {
                 self.places.insert(place.clone());
                 if !self.all.contains(&copy) {
