@@ -133,18 +133,11 @@ impl<'a> Copies<'a> {
         let name = from.map(|(name, _)| name);
         let value = from.and_then(|(_, link)| link.value);
         // What a manager has written for itself is no source.
-        let kept = match self.service.map(|service| &service.handle) {
-            Some(Handle::Pm2 { home, .. }) => Some(home.as_path()),
-            Some(
-                Handle::Unit { .. }
-                | Handle::Compose { .. }
-                | Handle::Container(_)
-                | Handle::Supervisor { .. }
-                | Handle::Cron(_)
-                | Handle::None,
-            )
-            | None => None,
-        };
+        let kept = self.service.and_then(|service| match (&service.handle, service.handle.keeper()) {
+            (Handle::OpenClaw { state, .. }, _) => Some(state.as_path()),
+            (_, Handle::Pm2 { home, .. }) => Some(home.as_path()),
+            (_, _) => None,
+        });
         let places = self.beside(|one| {
             let inside =
                 |path: &Path| path.starts_with(&folder) && !kept.is_some_and(|kept| path.starts_with(kept));
@@ -170,11 +163,12 @@ impl<'a> Copies<'a> {
 
     /// The file that its manager describes it by.
     fn manifest(&self) -> Option<&'a Path> {
-        match &self.service?.handle {
+        match self.service?.handle.keeper() {
             Handle::Pm2 { ecosystem, .. } => ecosystem.as_deref(),
             Handle::Supervisor { config } => config.as_deref(),
             Handle::Cron(table) => Some(table),
             Handle::Unit { .. } | Handle::Compose { .. } | Handle::Container(_) | Handle::None => None,
+            Handle::OpenClaw { .. } | Handle::LiteLlm { .. } => None,
         }
     }
 
