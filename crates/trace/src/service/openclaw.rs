@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use keyroll_agents::{AgentLink, AgentSlot, Bound, KeySource, OpenClawHome, Standing, Started};
@@ -12,6 +12,7 @@ use super::source::{Entry, Kept, Origin, Read, Source};
 use super::{Handle, Keeper, env_file};
 use crate::Place;
 use crate::look::with_rows;
+use crate::place::harmless;
 
 /// The largest database that is read for its profiles and its store, bytes.
 const DATABASE_BYTES_MAX: usize = 64 << 20;
@@ -157,12 +158,14 @@ fn add_one(around: &mut Around<'_>, home: &OpenClawHome, rights: &Rights, all: &
         }
     }
     let Some(kept) = kept_of(around, home, gateway, all) else { return };
+    let mut keys = BTreeSet::new();
     for (provider, bound) in bounds {
         let name = match &bound.source {
             KeySource::Variable(name) => name.clone(),
             KeySource::Literal | KeySource::File | KeySource::Program => format!("{provider}.apiKey"),
             KeySource::Store(_) | KeySource::Profile(_) => format!("{provider}.apiKey"),
         };
+        keys.insert((harmless(&name), provider.to_owned()));
         for link in &bound.chain {
             let stored = database.as_ref().ok();
             let source = rights.reading(|| source(around, kept, gateway, (&name, link), (&bound, stored)));
@@ -171,6 +174,7 @@ fn add_one(around: &mut Around<'_>, home: &OpenClawHome, rights: &Rights, all: &
             }
         }
     }
+    kept.handle = Handle::OpenClaw { state: home.state.clone(), keys, by: kept.handle.take() };
 }
 
 /// The process that the lock of a folder names. Whoever may write there chooses what the lock says, and when a process began
