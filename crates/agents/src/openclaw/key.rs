@@ -240,16 +240,13 @@ impl OpenClawHome {
             Some(_) => Standing::Wins,
             None => Standing::NotVisible("the gateway does not run, or its environment is closed"),
         };
-        let what = format!("{name} in the environment that the gateway is started with");
-        let seems = Some(NO_RELOAD);
-        let (file, slot_of_start) = (None, slot.clone());
         let mut chain = vec![AgentLink {
-            what,
-            file,
-            slot: slot_of_start,
+            what: format!("{name} in the environment that the gateway is started with"),
+            file: None,
+            slot: slot.clone(),
             standing: of_start,
             applies: NEW_PROCESS,
-            seems,
+            seems: Some(NO_RELOAD),
         }];
         let beside = started.and_then(|started| started.folder.as_ref()).map(|folder| folder.join(DOTENV));
         if let Some(path) = beside.filter(|path| *path != self.dotenv()) {
