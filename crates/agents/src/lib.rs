@@ -17,8 +17,10 @@ pub use document::DocumentError;
 pub use explained::{Explained, agent_of, explained};
 pub use facts::{AGENT_FACTS, AgentFact, Tried, agents_markdown};
 pub use link::{AgentLink, AgentSlot, Standing};
-pub use litellm::{Deployment, Foretold, LITELLM, Mode, ProxyConfig, Unforetold, Variables, Versions};
+pub use litellm::{
+    Deployment, Foretold, LITELLM, Mode, NEW_WORKERS, ProxyConfig, Unforetold, Variables, Versions,
+};
 pub use openclaw::{
-    Bound, CoolDown, KeyRow, KeySource, OpenClawError, OpenClawHome, OpenClawSettings, Reloaded, Started,
-    Takes,
+    Bound, CoolDown, KeyRow, KeySource, NEW_PROCESS, OpenClawError, OpenClawHome, OpenClawSettings, Reloaded,
+    Started, Takes,
 };

@@ -7,5 +7,5 @@ mod variables;
 
 pub use config::{Deployment, Mode, ProxyConfig};
 pub use model_id::{Foretold, Unforetold, Versions};
-pub use places::LITELLM;
+pub use places::{LITELLM, NEW_WORKERS};
 pub use variables::Variables;

@@ -1,6 +1,7 @@
 //! What was found on this machine as tables of keyroll.toml: never a value, and nothing that was not seen. What a person has
 //! to say is named as such.
 
+mod agent;
 mod consumer;
 mod copies;
 mod copy;

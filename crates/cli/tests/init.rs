@@ -12,6 +12,8 @@
     reason = "a broken step is a failed test; the scenes are other tests' too"
 )]
 
+#[path = "init/agents.rs"]
+mod agents;
 #[path = "init/kept.rs"]
 mod kept;
 #[path = "init/merged.rs"]

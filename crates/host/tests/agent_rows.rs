@@ -3,15 +3,17 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use keyroll_agents::AgentSlot;
 use keyroll_copy::{Format, Slot};
 use keyroll_database::rusqlite::Connection;
 use keyroll_host::{ConsumerSetup, CopySetup, CopySource, FileSetup, Local, Setup, SlotSetup, Write};
-use keyroll_manager::{Agent, OpenClaw, Run};
-use keyroll_port::{Host, Sessions, Values};
-use keyroll_rotation::{FileId, Which};
+use keyroll_manager::{Agent, CommandLine, OpenClaw, Run};
+use keyroll_observe::process;
+use keyroll_port::{Brings, Host, Sessions, Values};
+use keyroll_rotation::{ConsumerId, FileId, Which};
 use keyroll_secret::{Fields, FingerprintKey, SecretBytes};
 
 /// A gateway of OpenClaw whose key is in a profile of its own or in its store, delivered by way of a file.
@@ -23,12 +25,15 @@ struct Claw {
 
 const PROFILE: &str = "p:manual";
 
+fn value(tag: &str, of: &tempfile::TempDir) -> String {
+    format!("{tag}{:016x}{of:p}ZzQ", std::process::id())
+}
+
 impl Claw {
     /// `api_key`: how the settings name the row.
     fn new(api_key: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let value = |tag: &str| format!("{tag}{:016x}{:p}ZzQ", std::process::id(), &folder);
-        let claw = Self { old: value("old"), new: value("new"), folder };
+        let claw = Self { old: value("old", &folder), new: value("new", &folder), folder };
         fs::create_dir_all(claw.path("claw/state")).unwrap();
         let settings = format!("{{\"models\":{{\"providers\":{{\"p\":{{\"apiKey\":{api_key}}}}}}}}}");
         fs::write(claw.path("claw/openclaw.json"), settings).unwrap();
@@ -68,6 +73,11 @@ impl Claw {
     }
 
     fn host(&self) -> Local {
+        self.host_with(None, None)
+    }
+
+    /// With what makes the file, or fetches it.
+    fn host_with(&self, generator: Option<CommandLine>, fetch: Option<CommandLine>) -> Local {
         let key = self.path("p.key");
         let copy = CopySetup::Value {
             format: Format::Whole,
@@ -79,14 +89,14 @@ impl Claw {
             planned: None,
             write: Write::Rename,
             copies: vec![copy],
-            generated: false,
+            generated: generator.is_some() || fetch.is_some(),
             own: None,
-            generator: None,
+            generator,
         };
         let openclaw = OpenClaw {
             state: self.path("claw"),
             provider: "p".into(),
-            program: "openclaw".into(),
+            program: self.path("openclaw"),
             start: None,
             reads: vec![(key, AgentSlot::Whole)],
         };
@@ -96,12 +106,7 @@ impl Claw {
         let setup = Setup {
             rotation: "r1".into(),
             files: vec![file],
-            consumers: vec![ConsumerSetup {
-                name: "claw".into(),
-                files: vec![FileId(0)],
-                fetch: None,
-                slots,
-            }],
+            consumers: vec![ConsumerSetup { name: "claw".into(), files: vec![FileId(0)], fetch, slots }],
             roots: Vec::new(),
             own_folders: vec![self.path("own")],
             instance_time_max: std::time::Duration::from_secs(120),
@@ -112,6 +117,17 @@ impl Claw {
             issuer_at: Vec::new(),
         };
         Local::new(setup, FingerprintKey::new(&[7; 32]))
+    }
+
+    /// This test is its gateway, and its program notes that it was asked.
+    fn gateway(&self) {
+        let own = process(std::process::id()).unwrap().id;
+        let lock = format!("{{\"pid\":{},\"startTime\":{}}}", own.pid, own.start_ticks);
+        fs::create_dir_all(self.path("claw/tmp/openclaw-0")).unwrap();
+        fs::write(self.path("claw/tmp/openclaw-0/gateway.state.lock"), lock).unwrap();
+        let script = format!("#!/bin/sh\necho asked >>{}\nexit 1\n", self.path("told").display());
+        fs::write(self.path("openclaw"), script).unwrap();
+        fs::set_permissions(self.path("openclaw"), fs::Permissions::from_mode(0o755)).unwrap();
     }
 
     /// What stands in the file now.
@@ -144,15 +160,16 @@ async fn a_row_that_holds_another_key_is_named_and_nothing_is_changed() {
         };
         let (old, new) = (fields(&claw.old), fields(&claw.new));
         let values = Values { old: &old, new: Some(&new) };
-        for foreign in ["another", ""] {
-            put(foreign);
+        let foreign = value("foreign", &claw.folder);
+        for stands in [foreign.as_str(), ""] {
+            put(stands);
             let host = claw.host();
             let failure = host.deliver(FileId(0), Which::New, values, 7).await.unwrap_err();
             assert_eq!(failure.code, "K0443", "{failure}");
             assert!(failure.attempted.contains(row), "{failure}");
             assert!(failure.help.as_deref().is_some_and(|help| help.contains("openclaw ")), "{failure}");
             let text = format!("{failure} {failure:?}");
-            assert!(!text.contains("another\"") && !text.contains(&claw.old), "{text}");
+            assert!(!text.contains(&foreign) && !text.contains(&claw.old), "{text}");
             let tried = host.trial(Values { old: &old, new: None }).await.unwrap();
             assert_eq!(tried.iter().map(|one| one.code).collect::<Vec<_>>(), ["K0443"]);
             assert_eq!(claw.file(), claw.old);
@@ -164,6 +181,75 @@ async fn a_row_that_holds_another_key_is_named_and_nothing_is_changed() {
             claw.host().deliver(FileId(0), Which::New, values, 8).await.unwrap();
             assert_eq!(claw.file(), claw.new);
         }
+    }
+}
+
+/// A file that a command makes ends in the row as one that is written.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_holds_another_key_is_named_where_a_command_makes_the_file() {
+    let claw = Claw::new("\"p:manual\"");
+    let (old, new) = (fields(&claw.old), fields(&claw.new));
+    let values = Values { old: &old, new: Some(&new) };
+    fs::write(claw.path("next"), &claw.new).unwrap();
+    let copies = || {
+        let words = ["next", "p.key"].map(|name| claw.path(name).display().to_string());
+        CommandLine::program("cp", words)
+    };
+    let foreign = value("foreign", &claw.folder);
+    claw.profiles(&[(PROFILE, &foreign)]);
+    let host = claw.host_with(Some(copies()), None);
+    let failure = host.deliver(FileId(0), Which::New, values, 7).await.unwrap_err();
+    assert_eq!(failure.code, "K0443", "{failure}");
+    assert_eq!(claw.file(), claw.old);
+    for host in [host, claw.host_with(None, Some(copies()))] {
+        let tried = host.trial(Values { old: &old, new: None }).await.unwrap();
+        assert_eq!(tried.iter().map(|one| one.code).collect::<Vec<_>>(), ["K0443"]);
+    }
+    claw.profiles(&[(PROFILE, &claw.old)]);
+    let host = claw.host_with(Some(copies()), None);
+    assert!(host.trial(Values { old: &old, new: None }).await.unwrap().is_empty());
+    host.deliver(FileId(0), Which::New, values, 8).await.unwrap();
+    assert_eq!(claw.file(), claw.new);
+}
+
+/// Much may happen between the delivery and the command, and another driver may give it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_was_changed_since_the_delivery_is_not_overwritten() {
+    for fetched in [false, true] {
+        let claw = Claw::new("\"p:manual\"");
+        claw.gateway();
+        let (old, new) = (fields(&claw.old), fields(&claw.new));
+        let values = Values { old: &old, new: Some(&new) };
+        fs::write(claw.path("next"), &claw.new).unwrap();
+        let words = ["next", "p.key"].map(|name| claw.path(name).display().to_string());
+        let fetch = fetched.then(|| CommandLine::program("cp", words));
+        let host = || claw.host_with(None, fetch.clone());
+        claw.profiles(&[(PROFILE, &claw.old)]);
+        match fetched {
+            true => host().fetch(ConsumerId(0), 7).await.unwrap(),
+            false => host().deliver(FileId(0), Which::New, values, 7).await.unwrap(),
+        }
+        assert_eq!(claw.file(), claw.new);
+        let kept = claw.path("own/work/r1-rows-0");
+        let text = fs::read_to_string(&kept).unwrap();
+        assert!(!text.contains(&claw.old) && !text.contains(&claw.new));
+        let foreign = value("foreign", &claw.folder);
+        let forgotten = value("forgotten", &claw.folder);
+        for (stands, code) in [(&foreign, "K0443"), (&claw.old, "K0440"), (&claw.new, "K0440")] {
+            claw.profiles(&[(PROFILE, stands), ("q:other", &forgotten)]);
+            let failure = host().apply(ConsumerId(0), 0, 8, Brings::Anything).await.err().unwrap();
+            assert_eq!(failure.code, code, "{failure}");
+            // Its program was asked where that is no loss, and refuses here.
+            assert_eq!(claw.path("told").exists(), code == "K0440", "{failure}");
+            let text = format!("{failure} {failure:?}");
+            assert!(!text.contains(&foreign) && !text.contains(&claw.old), "{text}");
+            drop(fs::remove_file(claw.path("told")));
+        }
+        // Without what was kept nobody knows which key that is.
+        fs::remove_file(kept).unwrap();
+        claw.profiles(&[(PROFILE, &claw.old)]);
+        let failure = host().apply(ConsumerId(0), 0, 9, Brings::Anything).await.err().unwrap();
+        assert_eq!((failure.code, claw.path("told").exists()), ("K0443", false), "{failure}");
     }
 }
 

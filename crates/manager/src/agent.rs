@@ -84,9 +84,10 @@ impl Agent {
         &self,
         deadline: Instant,
         started: &mut dyn FnMut(ProcessId),
+        may_replace: &dyn Fn(&SecretBytes) -> bool,
     ) -> Result<Applied, Failure> {
         match self {
-            Self::OpenClaw(openclaw) => openclaw.apply(deadline, started),
+            Self::OpenClaw(openclaw) => openclaw.apply(deadline, started, may_replace),
             Self::LiteLlm(proxy) => proxy.apply(deadline),
         }
     }

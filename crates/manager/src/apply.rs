@@ -152,13 +152,28 @@ impl Applied {
 /// Codes: `K0401` name, `K0402` exit status, `K0403` time-out, `K0404` not started, `K0405` no process to signal,
 /// `K0406` systemd absent, `K0407` unit, `K0408` pid file, `K0420` to `K0427` containers, `K0430` did not stay up,
 /// `K0431` supervisord, `K0432` pm2, `K0433` adapter, `K0434` master,
-/// `K0436` a program that supervisord is starting, `K0440` and `K0441` an agent,
+/// `K0436` a program that supervisord is starting, `K0440` and `K0441` an agent, `K0443` its row,
 /// `K0445` and `K0446` LiteLLM.
 pub fn apply(
     run: &Run,
     instance: Option<&str>,
     deadline: Instant,
     started: &mut dyn FnMut(ProcessId),
+) -> Result<Applied, Failure> {
+    apply_over(run, instance, deadline, started, &|_| false)
+}
+
+/// The same by whoever knows what an agent may overwrite in a row of its own beside the value itself: it is asked of what
+/// stands there right before that.
+///
+/// # Errors
+/// As [`apply`].
+pub fn apply_over(
+    run: &Run,
+    instance: Option<&str>,
+    deadline: Instant,
+    started: &mut dyn FnMut(ProcessId),
+    may_replace: &dyn Fn(&SecretBytes) -> bool,
 ) -> Result<Applied, Failure> {
     match run {
         Run::Process(process) => process.apply(instance, deadline, started),
@@ -172,7 +187,7 @@ pub fn apply(
         Run::Adapter(adapter) => adapter.apply(deadline, started),
         Run::Master(master) => master.apply(deadline),
         Run::Cron(cron) => Ok(cron.apply()),
-        Run::Agent(agent) => agent.apply(deadline, started),
+        Run::Agent(agent) => agent.apply(deadline, started, may_replace),
     }
 }
 

@@ -48,7 +48,7 @@ mod words;
 
 pub use adapter::{Adapter, AdapterRule, adapter_schema, check_adapter};
 pub use agent::{Agent, AgentRow, AgentRows};
-pub use apply::{Applied, Run, apply, instances, instances_in};
+pub use apply::{Applied, Run, apply, apply_over, instances, instances_in};
 pub use at_rest::AtRest;
 pub use brings::{Brings, Edit, Variables, references};
 pub use check::{Check, CheckAnswer, check};

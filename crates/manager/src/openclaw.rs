@@ -242,10 +242,12 @@ impl OpenClaw {
         self.bound(None).map_or(true, |bound| bound.takes == Takes::Restart)
     }
 
+    /// `may_replace`: what may be overwritten in a row beside the new value itself.
     pub(crate) fn apply(
         &self,
         deadline: Instant,
         started: &mut dyn FnMut(ProcessId),
+        may_replace: &dyn Fn(&SecretBytes) -> bool,
     ) -> Result<Applied, Failure> {
         let gateway = self.gateway(&list()?)?;
         let bound = self.bound(gateway.as_ref())?;
@@ -264,10 +266,14 @@ impl OpenClaw {
             (Takes::InPlace, Some(_)) => "nothing: it restarts itself in its process".to_owned(),
             (Takes::Reload, Some(gateway)) => self.reload(gateway, deadline, started)?,
             (Takes::Store(name), Some(gateway)) => {
+                self.refuse_replaced(&bound, may_replace)?;
                 self.store(name, gateway, deadline, started)?;
                 self.reload(gateway, deadline, started).map_err(unknown)?
             }
-            (Takes::Profile(id), Some(gateway)) => self.paste(id, gateway, deadline, started)?,
+            (Takes::Profile(id), Some(gateway)) => {
+                self.refuse_replaced(&bound, may_replace)?;
+                self.paste(id, gateway, deadline, started)?
+            }
         };
         self.await_ready(deadline)?;
         let left = self.clear_cool_downs(&bound.source, deadline, started)?;

@@ -15,10 +15,33 @@ const CLOCK_READS_MAX: usize = 50;
 const INTERPRETERS: [&str; 12] =
     ["sh", "bash", "dash", "ash", "ksh", "zsh", "python", "perl", "ruby", "node", "php", "lua"];
 
-/// Programs that hold an environment for somebody and pass it on; the last may be any program.
-const SHELLS: [&str; 19] = [
-    "sh", "bash", "rbash", "dash", "ash", "zsh", "ksh", "rksh", "mksh", "lksh", "oksh", "pdksh", "yash",
-    "posh", "fish", "tcsh", "csh", "nu", "busybox",
+/// Programs that hold an environment for somebody and pass it on; `osh` and `ysh` are links to the last but one, and the
+/// last may be any program.
+const SHELLS: [&str; 24] = [
+    "sh",
+    "bash",
+    "rbash",
+    "dash",
+    "ash",
+    "zsh",
+    "ksh",
+    "rksh",
+    "mksh",
+    "lksh",
+    "oksh",
+    "pdksh",
+    "yash",
+    "posh",
+    "fish",
+    "tcsh",
+    "csh",
+    "nu",
+    "pwsh",
+    "elvish",
+    "osh",
+    "ysh",
+    "oils-for-unix",
+    "busybox",
 ];
 
 /// Options behind which a program stands that is no file.
@@ -162,6 +185,11 @@ mod tests {
             "/bin/busybox",
             "fish",
             "/opt/bash-5/bash5.2",
+            "/opt/microsoft/powershell/7/pwsh",
+            "elvish",
+            "/usr/local/bin/osh",
+            "ysh",
+            "/usr/local/bin/oils-for-unix",
         ] {
             assert!(is_shell(Path::new(name)), "{name}");
         }

@@ -1,15 +1,15 @@
 use std::ffi::OsStr;
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, openat, openat2};
-use rustix::io::Result;
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
+use rustix::io::{Errno, Result};
 
 /// Opens a file by its path. Behind `/proc/PID/root` links are followed as that process follows them: an absolute one begins
 /// at its root, since whoever made it must not choose a file of this machine.
 ///
 /// # Errors
-/// As of opening it; a kernel without `openat2` opens nothing there.
+/// As of opening it; a kernel without `openat2` opens nothing there that is behind a link.
 pub(crate) fn open(path: &Path, flags: OFlags) -> Result<OwnedFd> {
     match of_process(path) {
         Some((root, rest)) => open_below(&root, rest, flags, ResolveFlags::IN_ROOT),
@@ -26,7 +26,29 @@ pub(crate) fn open_below(
 ) -> Result<OwnedFd> {
     let folder_flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let folder = openat(CWD, folder, folder_flags, Mode::empty())?;
-    openat2(&folder, rest, flags, Mode::empty(), resolve | ResolveFlags::NO_MAGICLINKS)
+    match openat2(&folder, rest, flags, Mode::empty(), resolve | ResolveFlags::NO_MAGICLINKS) {
+        Err(Errno::NOSYS) => open_by_steps(folder, rest, flags),
+        opened => opened,
+    }
+}
+
+/// The same on a kernel before 5.6: folder by folder, and never behind a link nor up.
+fn open_by_steps(mut folder: OwnedFd, rest: &Path, flags: OFlags) -> Result<OwnedFd> {
+    let mut parts = rest.components().peekable();
+    while let Some(part) = parts.next() {
+        let Component::Normal(name) = part else { return Err(Errno::XDEV) };
+        let steps = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let next = openat(&folder, name, steps, Mode::empty())?;
+        // A link is opened itself then; that something stands behind it must not look like a file that is not there.
+        if FileType::from_raw_mode(fstat(&next)?.st_mode).is_symlink() {
+            return Err(Errno::LOOP);
+        }
+        if parts.peek().is_none() {
+            return openat(&folder, name, flags | OFlags::NOFOLLOW, Mode::empty());
+        }
+        folder = next;
+    }
+    Err(Errno::ISDIR)
 }
 
 /// The root of a process, and the path below it.
@@ -41,6 +63,34 @@ fn of_process(path: &Path) -> Option<(PathBuf, &Path)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn without_the_kernels_help_a_file_is_opened_and_no_link_is_followed() {
+        let root = tempfile::tempdir().unwrap();
+        let outside = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("etc")).unwrap();
+        for folder in [root.path().join("etc"), outside.path().to_owned()] {
+            std::fs::write(folder.join("file"), "there").unwrap();
+        }
+        std::os::unix::fs::symlink(outside.path().join("file"), root.path().join("etc/link")).unwrap();
+        std::os::unix::fs::symlink(outside.path(), root.path().join("away")).unwrap();
+        let opens = |rest: &str, flags: OFlags| {
+            let folder = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let folder = openat(CWD, root.path(), folder, Mode::empty()).unwrap();
+            open_by_steps(folder, Path::new(rest), flags | OFlags::CLOEXEC)
+        };
+        for flags in [OFlags::PATH, OFlags::RDONLY] {
+            let error = |rest: &str| opens(rest, flags).err();
+            assert_eq!(error("etc/file"), None);
+            // Not as a file that is missing.
+            assert_eq!([error("etc/link"), error("away/file")], [Some(Errno::LOOP); 2]);
+            assert_eq!([error("../file"), error("/etc/file")], [Some(Errno::XDEV); 2]);
+            assert_eq!(
+                [error("etc/../etc/file"), error("etc/none")],
+                [Some(Errno::XDEV), Some(Errno::NOENT)]
+            );
+        }
+    }
 
     #[test]
     fn a_path_below_the_root_of_a_process_is_taken_apart() {

@@ -35,21 +35,44 @@ impl Names {
 
     /// The name, with `…` for every part that holds a value or does not look like a name.
     pub fn shown(&self, name: &str) -> String {
+        self.without(name, ".", &|part| !is_name(part))
+    }
+
+    /// Words about a name: without those that hold a value, or the part of the name that is not shown.
+    pub fn told(&self, words: &str, name: &str) -> String {
+        let hidden = |part: &&str| !part.is_empty() && self.shown(part) == HIDDEN;
+        let hidden: Vec<&str> = name.split('.').filter(hidden).collect();
+        self.without(words, " ", &|word| hidden.iter().any(|part| word.contains(part)))
+    }
+
+    /// Whether neither a value nor something in the form of a credential stands in a text.
+    pub fn is_clean(&self, text: &str) -> bool {
+        self.hits(text).is_empty()
+    }
+
+    /// Where values stand, and what has the form of a credential.
+    fn hits(&self, text: &str) -> Vec<Range<usize>> {
         let mut hits: Vec<Range<usize>> = Vec::new();
         if let Some(needles) = &self.needles {
-            needles.find(name.as_bytes(), &mut |hit| hits.push(hit.start..hit.end));
+            needles.find(text.as_bytes(), &mut |hit| hits.push(hit.start..hit.end));
         }
         if let Some(rules) = self.rules {
-            rules.find(name.as_bytes(), &mut |finding| hits.push(finding.span));
+            rules.find(text.as_bytes(), &mut |finding| hits.push(finding.span));
         }
+        hits
+    }
+
+    /// A text with `…` for every part of it that holds a value or is not to be shown.
+    fn without(&self, text: &str, between: &str, hides: &dyn Fn(&str) -> bool) -> String {
+        let hits = self.hits(text);
         let mut from = 0;
         let part = |part: &str| {
             let own = from..from + part.len();
-            from = own.end + 1;
+            from = own.end + between.len();
             let hit = hits.iter().any(|hit| hit.start < own.end && own.start < hit.end);
-            if hit || !is_name(part) { HIDDEN.to_owned() } else { part.to_owned() }
+            if hit || hides(part) { HIDDEN.to_owned() } else { part.to_owned() }
         };
-        name.split('.').map(part).collect::<Vec<_>>().join(".")
+        text.split(between).map(part).collect::<Vec<_>>().join(between)
     }
 }
 
@@ -185,6 +208,14 @@ mod tests {
         let formed = format!("ghp_{}", "abcdefghijklmnopqr".repeat(2));
         assert_eq!(shown.shown(&format!("users.{formed}.token")), "users.….token");
         assert_eq!(name_of(&shown, [formed.as_str()].into_iter(), None, Some(Path::new(&random))), "unnamed");
+        // The same in words about it: by the name beside them, and by its form.
+        let of = |name: &str| format!("apiKey of {name} in /srv/{}/settings.json", "1a".repeat(9));
+        let told = format!("apiKey of … in /srv/{}/settings.json", "1a".repeat(9));
+        assert_eq!(shown.told(&of(&random), &format!("{random}.apiKey")), told);
+        assert_eq!(shown.told(&of(&formed), "OPENAI_API_KEY"), told);
+        assert_eq!(shown.told(&of("openai"), "openai.apiKey"), of("openai"));
+        assert_eq!(shown.told("the profile p:x in its store", ""), "the profile p:x in its store");
+        assert!(shown.is_clean(&of(&random)) && !shown.is_clean(&of(&formed)));
     }
 
     #[test]

@@ -90,8 +90,45 @@ pub enum Handle {
     },
     /// A job of a crontab.
     Cron(PathBuf),
+    /// The gateway of OpenClaw, which is told in its own words.
+    OpenClaw {
+        /// Its state folder.
+        state: PathBuf,
+        /// Chains by name, each with a model provider whose key it is.
+        keys: BTreeSet<(String, String)>,
+        /// By what its keeper knows it.
+        by: Box<Self>,
+    },
+    /// A LiteLLM proxy, whose workers can be replaced.
+    LiteLlm {
+        /// The configuration file that it was started with.
+        config: PathBuf,
+        /// By what its keeper knows it.
+        by: Box<Self>,
+    },
     /// Nothing that could be told.
     None,
+}
+
+impl Handle {
+    /// By what its keeper knows it, where it is told in words of its own too.
+    pub fn keeper(&self) -> &Self {
+        match self {
+            Self::OpenClaw { by, .. } | Self::LiteLlm { by, .. } => by.keeper(),
+            Self::Unit { .. }
+            | Self::Compose { .. }
+            | Self::Container(_)
+            | Self::Pm2 { .. }
+            | Self::Supervisor { .. }
+            | Self::Cron(_)
+            | Self::None => self,
+        }
+    }
+
+    /// What its keeper knows it by, to be put into a handle of its own.
+    fn take(&mut self) -> Box<Self> {
+        Box::new(std::mem::replace(self, Self::None))
+    }
 }
 
 /// What is kept running, with the processes that it consists of now.

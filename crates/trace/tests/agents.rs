@@ -11,10 +11,12 @@
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt as _, lchown, symlink};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use keyroll_observe::process;
 use keyroll_secret::{FingerprintKey, SecretBytes};
 use keyroll_testkit::{TempDir, alphanumeric};
 use keyroll_trace::{Chain, Keeper, Managers, Options, Service, Standing, Survey, survey_with};
@@ -200,7 +202,7 @@ fn the_overridden_key_of_a_proxy_is_named() {
 #[test]
 fn a_link_in_a_home_leads_root_nowhere_that_its_user_cannot_go() {
     if !rustix::process::geteuid().is_root() {
-        return;
+        return eprintln!("left out: only root can give files to other users");
     }
     let all = Home::new();
     fs::set_permissions(all.path(""), Permissions::from_mode(0o755)).unwrap();
@@ -235,6 +237,97 @@ fn a_link_in_a_home_leads_root_nowhere_that_its_user_cannot_go() {
     assert_eq!(told(&survey, codex, &others), [(Standing::Wins, true)], "{codex:?}");
     let claw = service(&survey, &format!("openclaw in {bob}")).chain("acme.apiKey").unwrap();
     assert!(told(&survey, claw, &others).contains(&(Standing::Wins, true)), "{claw:?}");
+}
+
+/// A user's lock names another user's process, or one that is no gateway: what is in the user's own files is no source of it.
+#[test]
+fn a_lock_names_a_gateway_of_its_own_user_alone() {
+    if !rustix::process::geteuid().is_root() {
+        return eprintln!("left out: only root can become another user");
+    }
+    for (program, user, is_it) in
+        [("openclaw", 21_001, true), ("openclaw", 21_002, false), ("worker", 21_001, false)]
+    {
+        let all = Home::new();
+        fs::set_permissions(all.path(""), Permissions::from_mode(0o755)).unwrap();
+        let key = value();
+        all.put(
+            "eve/.openclaw/openclaw.json",
+            "{\"models\": {\"providers\": {\"acme\": {\"apiKey\": \"${EVE_API_KEY}\"}}}}",
+        );
+        all.put("eve/.openclaw/.env", &format!("EVE_API_KEY={key}\n"));
+        let path = all.path(program);
+        fs::copy("/bin/sleep", &path).unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o755)).unwrap();
+        let mut command = Command::new(&path);
+        command.arg("100000").current_dir("/").env_clear().env("PATH", "/bin").uid(user).gid(user);
+        let running = Running(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap());
+        let (pid, until) = (running.0.id(), Instant::now() + TIME_MAX);
+        let one = loop {
+            match process(pid) {
+                Ok(one) if one.name == program => break one,
+                seen => assert!(Instant::now() < until, "{seen:?}"),
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        let lock = format!("{{\"pid\":{pid},\"role\":\"gateway\",\"startTime\":{}}}", one.id.start_ticks);
+        all.put("eve/.openclaw/tmp/openclaw-0/gateway.state.lock", &lock);
+        owned(&all.path("eve"), 21_001);
+        let options = Options { roots: vec![all.path("eve")], wait: TIME_MAX };
+        let survey =
+            survey_with(&options, &Managers::default(), FingerprintKey::new(&[7; 32]), Vec::new()).unwrap();
+        let found: Vec<&Service> =
+            survey.services.iter().filter(|one| one.chain("EVE_API_KEY").is_some()).collect();
+        let [found] = found[..] else { panic!("{program} {user}: {found:?}") };
+        assert_eq!(found.processes.iter().any(|one| one.pid == pid), is_it, "{program} {user}: {found:?}");
+        let named = format!("the gateway {pid} that ");
+        let told = survey.unseen.iter().any(|one| one.what.starts_with(&named));
+        assert_eq!(told, user == 21_002, "{:?}", survey.unseen);
+    }
+}
+
+/// A user's script names two files behind links, and a library reads a third one: of them one is the user's.
+#[test]
+fn what_a_users_program_reads_is_read_as_that_user() {
+    if !rustix::process::geteuid().is_root() {
+        return eprintln!("left out: only root can become another user");
+    }
+    let all = Home::new();
+    fs::set_permissions(all.path(""), Permissions::from_mode(0o755)).unwrap();
+    let (own, roots) = (value(), value());
+    all.put("ada/kept/own.env", &format!("OWN_API_KEY={own}\n"));
+    all.put("root/app.env", &format!("ROOTS_API_KEY={roots}\n"));
+    let app = "import os, time\nparent = os.getppid()\nopen('started', 'w').close()\n\
+               while os.getppid() == parent:\n    time.sleep(0.1)\n";
+    all.put("ada/w/app.py", app);
+    // What stands behind the program is named, and never run.
+    let script = ". ./own.env\nexport OWN_API_KEY\npython3 ./app.py\n. ./roots.env\n";
+    all.put("ada/w/run.sh", script);
+    symlink(all.path("ada/kept/own.env"), all.path("ada/w/own.env")).unwrap();
+    for name in ["roots.env", ".env"] {
+        symlink(all.path("root/app.env"), all.path("ada/w").join(name)).unwrap();
+    }
+    owned(&all.path("ada"), 21_001);
+    owned(&all.path("root"), 0);
+    let mut command = Command::new("sh");
+    command.arg("./run.sh").current_dir(all.path("ada/w")).uid(21_001).gid(21_001);
+    let child = Running(command.stdin(Stdio::null()).stdout(Stdio::null()).spawn().unwrap());
+    let until = Instant::now() + TIME_MAX;
+    while !all.path("ada/w/started").exists() {
+        assert!(Instant::now() < until, "it never began");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let options = Options { roots: vec![all.path("ada")], wait: TIME_MAX };
+    let survey =
+        survey_with(&options, &Managers::default(), FingerprintKey::new(&[7; 32]), Vec::new()).unwrap();
+    drop(child);
+    let links = || survey.services.iter().flat_map(|one| &one.chains).flat_map(|chain| &chain.links);
+    let known = survey.values.of(&SecretBytes::from(own));
+    let sourced = links().filter(|link| link.what.contains("own.env")).collect::<Vec<_>>();
+    assert!(known.is_some() && sourced.iter().any(|link| link.value == known), "{sourced:?}");
+    let hidden = survey.values.of(&SecretBytes::from(roots));
+    let led = links().filter(|link| hidden.is_some() && link.value == hidden).collect::<Vec<_>>();
+    assert!(led.is_empty(), "root followed a link of a user's: {led:?}");
 }
 
 /// Gives all below to a user, closed to others.

@@ -10,7 +10,8 @@ use crate::{AgentLink, AgentSlot, Explained, Standing};
 /// The proxy, by its name.
 pub const LITELLM: &str = "LiteLLM";
 
-const WORKERS: &str = "new workers, one by one (`runs.litellm`)";
+/// What applies a key that every new worker reads.
+pub const NEW_WORKERS: &str = "new workers, one by one (`runs.litellm`)";
 
 const ANEW: &str = "a new proxy: whatever starts it";
 
@@ -34,7 +35,7 @@ impl ProxyConfig {
                     file: Some(config.to_owned()),
                     slot: Some(AgentSlot::Pointer(format!("/model_list/{at}/litellm_params/api_key"))),
                     standing: Standing::Wins,
-                    applies: WORKERS,
+                    applies: NEW_WORKERS,
                     seems: Some("an edit alone: nothing reads it until a worker starts"),
                 }],
                 Some(Param::Variable(name)) => self.of_variable(name, config, folder, &in_file, started_with),
@@ -68,7 +69,7 @@ impl ProxyConfig {
                 file: Some(config.to_owned()),
                 slot: Some(AgentSlot::Pointer(format!("/environment_variables/{name}"))),
                 standing: Standing::Shadowed,
-                applies: WORKERS,
+                applies: NEW_WORKERS,
                 seems: None,
             });
         }
@@ -89,7 +90,7 @@ impl ProxyConfig {
                 file: Some(path),
                 slot: Some(AgentSlot::Variable(name.to_owned())),
                 standing: Standing::Shadowed,
-                applies: WORKERS,
+                applies: NEW_WORKERS,
                 seems: Some("SIGHUP to the master: it gives a new worker 5 s, and keeps the old one"),
             });
         }

@@ -70,7 +70,8 @@ const DOTENV_BYTES_MAX: u64 = 1024 * 1024;
 const SELF: &str = "nothing: it is read within about a second";
 const IN_PLACE: &str = "nothing: the gateway restarts itself in its process, and is away for 5 to 15 s";
 const RELOAD: &str = "openclaw secrets reload, with warningCount 0";
-const RESTART: &str = "a new process: stop the gateway and start it";
+/// What applies a variable that is read once.
+pub const NEW_PROCESS: &str = "a new process: stop the gateway and start it";
 const NO_RELOAD: &str =
     "openclaw secrets reload, openclaw gateway restart, SIGUSR2: each reports success, and the old key stays";
 /// The variable by which a service that OpenClaw has installed says which variables are its own.
@@ -225,7 +226,7 @@ impl OpenClawHome {
             file: Some(path),
             slot: slot.clone(),
             standing,
-            applies: RESTART,
+            applies: NEW_PROCESS,
             seems: Some(NO_RELOAD),
         };
         let own = names_in(&self.dotenv());
@@ -239,11 +240,14 @@ impl OpenClawHome {
             Some(_) => Standing::Wins,
             None => Standing::NotVisible("the gateway does not run, or its environment is closed"),
         };
-        let what = format!("{name} in the environment that the gateway is started with");
-        let seems = Some(NO_RELOAD);
-        let (file, slot_of_start) = (None, slot.clone());
-        let mut chain =
-            vec![AgentLink { what, file, slot: slot_of_start, standing: of_start, applies: RESTART, seems }];
+        let mut chain = vec![AgentLink {
+            what: format!("{name} in the environment that the gateway is started with"),
+            file: None,
+            slot: slot.clone(),
+            standing: of_start,
+            applies: NEW_PROCESS,
+            seems: Some(NO_RELOAD),
+        }];
         let beside = started.and_then(|started| started.folder.as_ref()).map(|folder| folder.join(DOTENV));
         if let Some(path) = beside.filter(|path| *path != self.dotenv()) {
             let standing = of_working_folder(&path, name);

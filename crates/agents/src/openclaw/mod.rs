@@ -9,7 +9,7 @@ mod state;
 
 pub use error::OpenClawError;
 pub use home::OpenClawHome;
-pub use key::{Bound, KeySource, Started, Takes};
+pub use key::{Bound, KeySource, NEW_PROCESS, Started, Takes};
 pub use reply::Reloaded;
 pub use settings::OpenClawSettings;
 pub use state::{CoolDown, KeyRow};

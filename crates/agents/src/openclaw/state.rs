@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 
 use super::home::OpenClawHome;
 use super::key::KeySource;
-use crate::database::open;
+use crate::database::{Opened, open};
 
 /// The database, in the state folder.
 pub(super) const STATE: &str = "state/openclaw.sqlite";
@@ -132,27 +132,7 @@ impl OpenClawHome {
     /// # Errors
     /// Why they are not visible.
     pub fn key_rows(&self) -> Result<Vec<KeyRow>, &'static str> {
-        let path = self.state.join(STATE);
-        let which = "WHERE state_key = 'authProfiles.store'";
-        let found = cell(&path, "config_machine_state", ["value_json", "state_key"], which)?;
-        let found: KeyProfiles = found.unwrap_or_default();
-        let mut rows = Vec::new();
-        for (id, profile) in found.profiles {
-            let keys = [profile.key, profile.token].into_iter().flatten();
-            rows.extend(keys.map(|key| KeyRow { source: KeySource::Profile(id.clone()), value: key.0 }));
-        }
-        let Some(opened) = open(&path)?.filter(|it| it.whole) else { return Ok(rows) };
-        if opened.database.tables().map_err(unread)?.iter().any(|table| table == STORE) {
-            let mut statement = opened.database.select(STORE, &["name", "value"], "").map_err(unread)?;
-            let mut found = statement.query([]).map_err(unread)?;
-            while let Some(row) = found.next().map_err(unread)? {
-                let name: String = row.get(0).map_err(unread)?;
-                let value =
-                    row.get_ref(1).and_then(|value| Ok(value.as_bytes()?.to_vec())).map_err(unread)?;
-                rows.push(KeyRow { source: KeySource::Store(name), value: SecretBytes::new(value) });
-            }
-        }
-        Ok(rows)
+        open(&self.state.join(STATE))?.map_or_else(|| Ok(Vec::new()), |opened| rows_of(&opened))
     }
 
     /// The keys of a provider that its agents leave alone now.
@@ -191,6 +171,28 @@ fn whole(number: f64) -> u64 {
     number as u64
 }
 
+/// Both tables as they were at one moment: a key that is moved from one to the other meanwhile would be in neither.
+fn rows_of(opened: &Opened) -> Result<Vec<KeyRow>, &'static str> {
+    let which = "WHERE state_key = 'authProfiles.store'";
+    let found = cell_of(opened, "config_machine_state", ["value_json", "state_key"], which)?;
+    let found: KeyProfiles = found.unwrap_or_default();
+    let mut rows = Vec::new();
+    for (id, profile) in found.profiles {
+        let keys = [profile.key, profile.token].into_iter().flatten();
+        rows.extend(keys.map(|key| KeyRow { source: KeySource::Profile(id.clone()), value: key.0 }));
+    }
+    if opened.database.tables().map_err(unread)?.iter().any(|table| table == STORE) {
+        let mut statement = opened.database.select(STORE, &["name", "value"], "").map_err(unread)?;
+        let mut found = statement.query([]).map_err(unread)?;
+        while let Some(row) = found.next().map_err(unread)? {
+            let name: String = row.get(0).map_err(unread)?;
+            let value = row.get_ref(1).and_then(|value| Ok(value.as_bytes()?.to_vec())).map_err(unread)?;
+            rows.push(KeyRow { source: KeySource::Store(name), value: SecretBytes::new(value) });
+        }
+    }
+    Ok(rows)
+}
+
 fn unread<E>(_: E) -> &'static str {
     "its database cannot be read, or has another form than this release's"
 }
@@ -202,7 +204,16 @@ fn cell<T: DeserializeOwned>(
     columns: [&str; 2],
     which: &'static str,
 ) -> Result<Option<T>, &'static str> {
-    let Some(opened) = open(path)? else { return Ok(None) };
+    open(path)?.map_or(Ok(None), |opened| cell_of(&opened, table, columns, which))
+}
+
+/// The same, of a database that was opened.
+fn cell_of<T: DeserializeOwned>(
+    opened: &Opened,
+    table: &str,
+    columns: [&str; 2],
+    which: &'static str,
+) -> Result<Option<T>, &'static str> {
     if !opened.whole {
         return Err("its database is large, and what its log has cannot be read with it");
     }
@@ -217,5 +228,39 @@ fn cell<T: DeserializeOwned>(
         None => Ok(None),
         Some(Some(found)) => Ok(Some(found)),
         Some(None) => Err("what its database keeps has another form than this release's"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::*;
+
+    /// Without its log a store may look empty that holds a key.
+    #[test]
+    fn rows_of_a_database_without_its_log_are_not_visible() {
+        let folder = tempfile::tempdir().unwrap();
+        let home = OpenClawHome::at(folder.path());
+        assert!(home.key_rows().is_ok_and(|rows| rows.is_empty()), "there is no database");
+        let path = folder.path().join(STATE);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let value = keyroll_testkit::alphanumeric(40);
+        let database = Connection::open(&path).unwrap();
+        database
+            .execute_batch(
+                "CREATE TABLE config_machine_state (state_key TEXT PRIMARY KEY, value_json TEXT) STRICT;\
+                 CREATE TABLE secret_store_entries (name TEXT PRIMARY KEY, value TEXT) STRICT;",
+            )
+            .unwrap();
+        database.execute("INSERT INTO secret_store_entries VALUES ('ACME_KEY', ?1)", [&value]).unwrap();
+        drop(database);
+        let rows = home.key_rows().unwrap();
+        assert_eq!(rows.len(), 1);
+        assert!(rows[0].source == KeySource::Store("ACME_KEY".to_owned()));
+        assert!(rows[0].value.expose() == value.as_bytes());
+        let mut opened = open(&path).unwrap().unwrap();
+        opened.whole = false;
+        assert!(rows_of(&opened).is_err_and(|why| why.contains("log")));
     }
 }

@@ -6,6 +6,7 @@ use keyroll_config::{FoundConsumer, Name, Said};
 use keyroll_observe::{ProcessId, Sockets, shown};
 use keyroll_trace::{Found, Handle, Keeper, Names, Place, Service, Standing, Survey, User};
 
+use super::agent;
 use super::copies::{Copies, value_at};
 use super::copy::{copy, written};
 use super::issuer::FILL_IN;
@@ -31,6 +32,9 @@ pub(super) struct Drafted {
     pub(super) processes: Vec<ProcessId>,
 }
 
+/// A command of one's own, as `check` has it.
+pub(super) const EXEC: &str = "exec = [\"./probe.sh\", \"{copy}\"]";
+
 /// Why somebody who uses a secret is no consumer that could be written down.
 pub(super) type Left = String;
 
@@ -51,14 +55,15 @@ pub(super) fn drafted(
         return Err(format!("{} ({}): {why}", user.name, keeper(user.keeper)));
     }
     let name = free(&short(user, service)).ok_or_else(|| format!("{}: it cannot be named", user.name))?;
-    let Told { runs, notes: more, open, at_rest } = told(around, user, service, &name, &places)?;
+    let Told { runs, notes: more, open, at_rest, check } =
+        told(around, (found, user), service, &name, &places)?;
     notes.extend(more);
     let mut within = Vec::new();
     let listens = process::listening(around.sockets, user);
-    if let Some(hint) = ready(&listens).filter(|_| !at_rest) {
+    if let Some(hint) = ready(&listens).filter(|_| !at_rest && check.is_empty()) {
         within.push(hint);
     }
-    within.push("check = { exec = [\"./probe.sh\", \"{copy}\"] }   a command that succeeds only with a working key in that copy".to_owned());
+    within.extend(if check.is_empty() { vec![by_command()] } else { check });
     let head = match user.processes.len() {
         0 => format!("{}, kept by {}; it does not run now", user.name, keeper(user.keeper)),
         1 => format!("{}, kept by {}", user.name, keeper(user.keeper)),
@@ -67,6 +72,10 @@ pub(super) fn drafted(
     notes.insert(0, head);
     let consumer = FoundConsumer { name, notes, runs, reads: copies, within };
     Ok(Drafted { consumer, open, reads: places, processes: user.processes.clone() })
+}
+
+fn by_command() -> String {
+    format!("check = {{ {EXEC} }}   a command that succeeds only with a working key in that copy")
 }
 
 fn is_shell(survey: &Survey, user: &User) -> bool {
@@ -92,11 +101,11 @@ fn keeper(keeper: Keeper) -> &'static str {
 
 /// The name of a consumer: that of the service there, without what its keeper adds.
 fn short(user: &User, service: Option<&Service>) -> String {
-    match service.map(|service| &service.handle) {
+    match service.map(|service| service.handle.keeper()) {
         Some(Handle::Unit { name, .. }) => name.trim_end_matches(".service").to_owned(),
         Some(Handle::Compose { service, .. }) => service.clone(),
         Some(Handle::Cron(table)) => table.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-        Some(Handle::None) | None => {
+        Some(Handle::None | Handle::OpenClaw { .. } | Handle::LiteLlm { .. }) | None => {
             // `worker.py 4711`
             let word = user.name.split(' ').next().unwrap_or_default();
             word.split('.').next().filter(|stem| !stem.is_empty()).unwrap_or(word).to_owned()
@@ -106,27 +115,44 @@ fn short(user: &User, service: Option<&Service>) -> String {
 }
 
 /// How a consumer is told.
-struct Told {
-    runs: Vec<(&'static str, Said)>,
-    notes: Vec<String>,
-    open: Vec<String>,
-    at_rest: bool,
+pub(super) struct Told {
+    pub(super) runs: Vec<(&'static str, Said)>,
+    pub(super) notes: Vec<String>,
+    pub(super) open: Vec<String>,
+    pub(super) at_rest: bool,
+    /// The lines of its own check; empty = that of everybody.
+    pub(super) check: Vec<String>,
 }
 
 impl Told {
-    fn by(runs: Vec<(&'static str, Said)>) -> Self {
-        Self { runs, notes: Vec::new(), open: Vec::new(), at_rest: false }
+    pub(super) fn by(runs: Vec<(&'static str, Said)>) -> Self {
+        Self { runs, notes: Vec::new(), open: Vec::new(), at_rest: false, check: Vec::new() }
     }
 }
 
-fn text(key: &'static str, text: impl Into<String>) -> (&'static str, Said) {
+pub(super) fn text(key: &'static str, text: impl Into<String>) -> (&'static str, Said) {
     (key, Said::Text(text.into()))
 }
 
 fn told(
     around: &Around<'_>,
-    user: &User,
+    (found, user): (&Found, &User),
     service: Option<&Service>,
+    name: &Name,
+    places: &BTreeSet<Place>,
+) -> Result<Told, Left> {
+    let Some(service) = service else { return Ok(of_nobody(around, user, name)) };
+    if let Some(own) = agent::told(around, (found, user), service, name)? {
+        return Ok(own);
+    }
+    let kept = by_keeper(around, user, service, name, places)?;
+    Ok(Told { check: agent::check(around, service), ..kept })
+}
+
+fn by_keeper(
+    around: &Around<'_>,
+    user: &User,
+    service: &Service,
     name: &Name,
     places: &BTreeSet<Place>,
 ) -> Result<Told, Left> {
@@ -134,8 +160,7 @@ fn told(
         let why = || format!("{}: the path {} cannot be written in keyroll.toml", user.name, shown(path));
         written(path, around.folder).ok_or_else(why)
     };
-    let Some(service) = service else { return Ok(of_nobody(around, user, name)) };
-    Ok(match &service.handle {
+    Ok(match service.handle.keeper() {
         Handle::Unit { name, user: whose } => unit(name, whose.as_deref(), service),
         Handle::Compose { folder, service } => Told::by(vec![
             text("compose", path(folder)?),
@@ -164,7 +189,7 @@ fn told(
             ..Told::by(vec![text("supervisor", user.name.clone())])
         },
         Handle::Cron(table) => Told { at_rest: true, ..Told::by(vec![text("cron", path(table)?)]) },
-        Handle::None => of_nobody(around, user, name),
+        Handle::None | Handle::OpenClaw { .. } | Handle::LiteLlm { .. } => of_nobody(around, user, name),
     })
 }
 
@@ -224,7 +249,7 @@ pub(super) fn at_rest(
     let notes = vec![format!(
         "{place}: no service that is known reads it. if one does, say in `runs` how it is told"
     )];
-    let within = vec!["check = { exec = [\"./probe.sh\", \"{copy}\"] }   a command that succeeds only with a working key in that copy".to_owned()];
+    let within = vec![by_command()];
     let consumer =
         FoundConsumer { name, notes, runs: vec![("at_rest", Said::Yes)], reads: vec![copy], within };
     let reads = BTreeSet::from([place.clone()]);

@@ -16,6 +16,8 @@ use super::process::main_of;
 /// A folder so near to the root holds many programs: `/`, `/srv`.
 const OWN_STEPS_MIN: usize = 3;
 
+const NAMED_BY_A_KEY: &str = "the way to it has a name in the form of a credential";
+
 /// The copies that a consumer starts from.
 pub(super) struct Copies<'a> {
     around: &'a Around<'a>,
@@ -69,7 +71,7 @@ impl<'a> Copies<'a> {
             if self.perhaps(chain) {
                 return;
             }
-            let (name, what) = (&chain.name, &link.what);
+            let (name, what) = (self.around.names.shown(&chain.name), &link.what);
             return self.notes.push(format!("which copy of {name} wins is not visible: {what} ({why})"));
         }
         let Some(from) = wins.or_else(|| holding().next()) else { return };
@@ -131,18 +133,11 @@ impl<'a> Copies<'a> {
         let name = from.map(|(name, _)| name);
         let value = from.and_then(|(_, link)| link.value);
         // What a manager has written for itself is no source.
-        let kept = match self.service.map(|service| &service.handle) {
-            Some(Handle::Pm2 { home, .. }) => Some(home.as_path()),
-            Some(
-                Handle::Unit { .. }
-                | Handle::Compose { .. }
-                | Handle::Container(_)
-                | Handle::Supervisor { .. }
-                | Handle::Cron(_)
-                | Handle::None,
-            )
-            | None => None,
-        };
+        let kept = self.service.and_then(|service| match (&service.handle, service.handle.keeper()) {
+            (Handle::OpenClaw { state, .. }, _) => Some(state.as_path()),
+            (_, Handle::Pm2 { home, .. }) => Some(home.as_path()),
+            (_, _) => None,
+        });
         let places = self.beside(|one| {
             let inside =
                 |path: &Path| path.starts_with(&folder) && !kept.is_some_and(|kept| path.starts_with(kept));
@@ -168,11 +163,12 @@ impl<'a> Copies<'a> {
 
     /// The file that its manager describes it by.
     fn manifest(&self) -> Option<&'a Path> {
-        match &self.service?.handle {
+        match self.service?.handle.keeper() {
             Handle::Pm2 { ecosystem, .. } => ecosystem.as_deref(),
             Handle::Supervisor { config } => config.as_deref(),
             Handle::Cron(table) => Some(table),
             Handle::Unit { .. } | Handle::Compose { .. } | Handle::Container(_) | Handle::None => None,
+            Handle::OpenClaw { .. } | Handle::LiteLlm { .. } => None,
         }
     }
 
@@ -200,7 +196,9 @@ impl<'a> Copies<'a> {
         let (Place::File { path, line }, Some(value)) = (place, value_at(self.found, place)) else {
             return false;
         };
-        match copy(self.around.survey, (path, *line), name, value, self.around.folder) {
+        let copy = copy(self.around.survey, (path, *line), name, value, self.around.folder);
+        let clean = |copy: &FoundCopy| copy.iter().all(|(_, text)| self.around.names.is_clean(text));
+        match copy.and_then(|copy| if clean(&copy) { Ok(copy) } else { Err(NAMED_BY_A_KEY) }) {
             Ok(copy) => {
                 self.places.insert(place.clone());
                 if !self.all.contains(&copy) {

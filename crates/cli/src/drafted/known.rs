@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use keyroll_config::{Config, Consumer, Find, FoundConsumer, Manager, Name, Runs, Secret};
+use keyroll_config::{Check, Config, Consumer, Find, FoundConsumer, Manager, Name, Runs, Secret, Start};
 use keyroll_observe::{ProcessId, image, working_folder};
 use keyroll_trace::{Found, Handle, Service, Survey, ValueId};
 
@@ -71,11 +71,24 @@ pub(super) fn is_same(known: &Consumer, new: &Consumer, processes: &[ProcessId])
             }
             (Manager::Cron(table), Manager::Cron(other)) => is_one(table, other),
             (Manager::Master { pid_file, .. }, _) => has_pid(pid_file, processes),
-            (Manager::LiteLlm(_) | Manager::OpenClaw { .. }, _) => by == other,
-            (Manager::Supervisor { .. } | Manager::Pm2 { .. } | Manager::Exec(_) | Manager::Cron(_), _) => {
-                false
-            }
+            (Manager::LiteLlm(_), _) => by == other,
+            // Whatever a person has added to its words.
+            (
+                Manager::OpenClaw { state, provider, .. },
+                Manager::OpenClaw { state: folder, provider: whose, .. },
+            ) => is_one(state, folder) && (provider == whose || reads_same(known, new)),
+            (Manager::Supervisor { .. } | Manager::Pm2 { .. } | Manager::Exec(_) | Manager::Cron(_), _)
+            | (Manager::OpenClaw { .. }, _) => false,
         },
+        // Somebody has named what keeps it.
+        (
+            Runs::Unit { name, user, .. },
+            Runs::Managed { by: Manager::OpenClaw { start: Some(Start::Unit(unit, whose)), .. }, .. },
+        ) => stem(name) == stem(unit) && user == whose,
+        (
+            Runs::Unit { .. } | Runs::Compose { .. } | Runs::Container { .. },
+            Runs::Managed { by: Manager::LiteLlm(at), .. },
+        ) => matches!(&known.check, Some(Check::LiteLlm(check)) if check.address == *at),
         // A process is what its file says, whatever a person has put in place of what was drafted.
         (Runs::Managed { by: Manager::Master { pid_file, .. }, .. }, Runs::Process { .. }) => {
             has_pid(pid_file, processes)
@@ -157,12 +170,12 @@ fn handle_gone(runs: &Runs, services: &[Service]) -> Option<String> {
     let any = |is: &dyn Fn(&Service) -> bool| services.iter().any(is);
     let (there, what) = match runs {
         Runs::Unit { name, user, .. } => {
-            let is = |one: &Service| matches!(&one.handle, Handle::Unit { name: own, user: whose } if own == name && whose == user);
+            let is = |one: &Service| matches!(one.handle.keeper(), Handle::Unit { name: own, user: whose } if own == name && whose == user);
             (any(&is), format!("the unit {name}"))
         }
         Runs::Compose { place, service, instances, .. } => {
             let is = |one: &Service| {
-                let Handle::Compose { folder, service: own } = &one.handle else { return false };
+                let Handle::Compose { folder, service: own } = one.handle.keeper() else { return false };
                 let named =
                     |one: &keyroll_config::Instance| service.fill(one.name.as_str(), one.port, None) == *own;
                 (is_one(place, folder) || place.parent().is_some_and(|place| is_one(place, folder)))
@@ -171,15 +184,17 @@ fn handle_gone(runs: &Runs, services: &[Service]) -> Option<String> {
             (any(&is), format!("a container of the service {} in {}", service.text(), place.display()))
         }
         Runs::Container { name, .. } => {
-            let is = |one: &Service| matches!(&one.handle, Handle::Container(own) if own == name);
+            let is = |one: &Service| matches!(one.handle.keeper(), Handle::Container(own) if own == name);
             (any(&is), format!("the container {name}"))
         }
         Runs::Managed { by: Manager::Supervisor { program, .. }, .. } => {
-            let is = |one: &Service| matches!(&one.handle, Handle::Supervisor { .. }) && one.name == *program;
+            let is = |one: &Service| {
+                matches!(one.handle.keeper(), Handle::Supervisor { .. }) && one.name == *program
+            };
             (any(&is), format!("the program {program} of supervisord"))
         }
         Runs::Managed { by: Manager::Pm2 { app, .. }, .. } => {
-            let is = |one: &Service| matches!(&one.handle, Handle::Pm2 { .. }) && one.name == *app;
+            let is = |one: &Service| matches!(one.handle.keeper(), Handle::Pm2 { .. }) && one.name == *app;
             (any(&is), format!("the app {app} of pm2"))
         }
         Runs::Managed {

@@ -66,7 +66,7 @@ pub(crate) fn look(roots: &[PathBuf], args: &LookArgs, context: &mut Context) ->
     };
     context.ui.live("looking at processes, environments and files …");
     let looked = survey_with(&options, &Managers::default(), key, values);
-    let survey = looked.map_err(|error| {
+    let mut survey = looked.map_err(|error| {
         Problem::new("K0910", "look at this machine")
             .because_of(&error)
             .help("mount /proc, or run it where it is; keyroll doctor looks at the rest")
@@ -83,7 +83,23 @@ pub(crate) fn look(roots: &[PathBuf], args: &LookArgs, context: &mut Context) ->
     let found = secrets(&survey, &managed);
     let digits = survey.values.digits();
     let names = Names::of(&survey);
+    hide(&mut survey, &names);
     Ok(Seen { survey, found, digits, names, managed })
+}
+
+/// Whoever names providers and profiles may have put a key in the place of a name: words about them have none of it either.
+fn hide(survey: &mut Survey, names: &Names) {
+    for chain in survey.services.iter_mut().flat_map(|service| &mut service.chains) {
+        for link in &mut chain.links {
+            link.what = names.told(&link.what, &chain.name);
+            for words in [&mut link.applies, &mut link.seems].into_iter().flatten() {
+                *words = names.told(words, &chain.name);
+            }
+        }
+    }
+    for one in &mut survey.unseen {
+        one.what = names.told(&one.what, "");
+    }
 }
 
 impl Seen {

@@ -13,31 +13,31 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::ran::wait;
 
 /// Programs that no manager keeps, each in a folder with an env file.
-struct Scene {
+pub(crate) struct Scene {
     dir: TempDir,
     /// What its secrets are called: other scenes run beside this one.
-    word: String,
-    value: String,
-    token: String,
+    pub(crate) word: String,
+    pub(crate) value: String,
+    pub(crate) token: String,
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = TempDir::new().unwrap();
         let word = alphanumeric(200).chars().filter(char::is_ascii_lowercase).take(8).collect();
         Self { dir, word, value: alphanumeric(32), token: format!("ghp_{}", alphanumeric(36)) }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().canonicalize().unwrap().join(name)
     }
 
     /// The variable of the secret.
-    fn variable(&self) -> String {
+    pub(crate) fn variable(&self) -> String {
         format!("{}_API_KEY", self.word.to_uppercase())
     }
 
-    fn file(&self, name: &str, text: &str) {
+    pub(crate) fn file(&self, name: &str, text: &str) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, text).unwrap();
@@ -45,23 +45,32 @@ impl Scene {
     }
 
     /// Starts a program in a folder on what its file holds; nobody who is left has started it.
-    fn start(&self, name: &str) {
-        let folder = self.path(name);
-        fs::create_dir_all(folder.join("run")).unwrap();
-        let begin = "set -a; for file in ./*.env ./.env; do if [ -e $file ]; then . $file; fi; done; echo $$ >run/new; mv run/new run/app.pid; exec sleep 100000";
-        let line = format!("setsid sh -c '{begin}' </dev/null >/dev/null 2>&1 &");
-        let mut command = Command::new("sh");
-        command.args(["-c", &line]).current_dir(&folder).env_clear().env("PATH", "/usr/bin:/bin");
-        assert!(command.status().unwrap().success());
-        wait("a program", || folder.join("run/app.pid").exists());
-        wait("its own program", || {
-            let pid = fs::read_to_string(folder.join("run/app.pid")).unwrap();
-            let exe = fs::read_link(format!("/proc/{}/exe", pid.trim())).unwrap_or_default();
-            exe.file_name().is_some_and(|name| name == "sleep" || name == "coreutils")
-        });
+    pub(crate) fn start(&self, name: &str) {
+        let begin = "set -a; for file in ./*.env ./.env; do if [ -e $file ]; then . $file; fi; done; ";
+        self.run(name, begin, "exec sleep 100000", "sleep");
     }
 
-    fn end(&self, name: &str) {
+    /// Starts a program of this name in a folder, after what comes before it.
+    pub(crate) fn run(&self, name: &str, before: &str, then: &str, program: &str) -> u32 {
+        let folder = self.path(name);
+        fs::create_dir_all(folder.join("run")).unwrap();
+        let begin = format!("{before}echo $$ >run/new; mv run/new run/app.pid; {then}");
+        let line = format!("setsid sh -c '{begin}' </dev/null >/dev/null 2>&1 &");
+        let mut command = Command::new("sh");
+        command.args(["-c", &line]).current_dir(&folder).env_clear();
+        assert!(command.env("PATH", "/usr/local/bin:/usr/bin:/bin").status().unwrap().success());
+        let number = || fs::read_to_string(folder.join("run/app.pid")).ok()?.trim().parse::<u32>().ok();
+        wait("a program", || number().is_some());
+        wait("its own program", || {
+            let exe = number().and_then(|pid| fs::read_link(format!("/proc/{pid}/exe")).ok());
+            let name = exe.as_deref().and_then(std::path::Path::file_name).unwrap_or_default();
+            let name = name.to_string_lossy();
+            name.starts_with(program) || name == "coreutils"
+        });
+        number().unwrap()
+    }
+
+    pub(crate) fn end(&self, name: &str) {
         let file = self.path(name).join("run/app.pid");
         if let Ok(pid) = fs::read_to_string(&file) {
             let pid = pid.trim();
@@ -74,7 +83,7 @@ impl Scene {
         }
     }
 
-    fn command(&self, words: &[&str]) -> Command {
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_keyroll"));
         command.args(words).args(["--state", "s", "--no-input", "--plain"]).current_dir(self.path(""));
         command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("HOME", self.path(""));
@@ -84,7 +93,7 @@ impl Scene {
 
     /// Runs it, and sees that no value is in what it said or wrote, in any form.
     #[track_caller]
-    fn init(&self, words: &[&str], code: i32) -> String {
+    pub(crate) fn init(&self, words: &[&str], code: i32) -> String {
         let output = self.command(&[&["init", "--memory", "0"], words].concat()).output().unwrap();
         let text = shown(&output);
         assert_eq!(output.status.code(), Some(code), "{text}");
@@ -100,7 +109,7 @@ impl Scene {
         text
     }
 
-    fn written(&self) -> String {
+    pub(crate) fn written(&self) -> String {
         fs::read_to_string(self.path("keyroll.toml")).unwrap()
     }
 }

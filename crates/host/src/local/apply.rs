@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use keyroll_manager::{CommandLine, Leftover, apply, end_leftover, fetch};
+use keyroll_manager::{CommandLine, Leftover, apply_over, end_leftover, fetch};
 use keyroll_observe::{ProcessId, WrittenAt};
 use keyroll_port::{Applied, Brings, Class, Failure};
 use keyroll_rotation::{ConsumerId, FileId, Found, Seq, Which};
@@ -78,7 +78,7 @@ impl Local {
         intent: Seq,
         brings: Brings<'_>,
     ) -> Result<Applied, Failure> {
-        let (_, setup) = self.slot_setup(id, slot)?;
+        let (consumer, setup) = self.slot_setup(id, slot)?;
         let live = match brings {
             Brings::Accepted(accepted) => {
                 let live = self.unaccepted(id, slot, accepted);
@@ -100,9 +100,10 @@ impl Local {
             true => Instant::now() + self.setup.instance_time_max,
             false => self.command_deadline(),
         };
-        let applied = apply(&setup.run, None, deadline, &mut |process| {
-            self.record(intent, process);
-        });
+        let known = self.rows_known(consumer);
+        let mut started = |process| self.record(intent, process);
+        let applied =
+            apply_over(&setup.run, None, deadline, &mut started, &|row| self.is_known_row(&known, row));
         if applied.as_ref().is_ok() {
             self.forget_record(intent);
         }
@@ -129,7 +130,10 @@ impl Local {
 
     pub(super) fn fetch_for(&self, id: ConsumerId, intent: Seq) -> Result<(), Failure> {
         let consumer = self.consumer_setup(id)?;
-        consumer.fetch.as_ref().map_or(Ok(()), |line| self.generate(line, intent))
+        let Some(line) = &consumer.fetch else { return Ok(()) };
+        self.keep_rows_fetched(consumer)?;
+        self.generate(line, intent)?;
+        self.keep_rows_fetched(consumer)
     }
 
     /// Runs a command that makes copies.

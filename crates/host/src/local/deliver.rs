@@ -222,6 +222,8 @@ impl Local {
         let file = self.file_setup(id)?;
         let (to, from) = (version(&values, which)?, version(&values, which.other())?);
         if let Some(line) = &file.generator {
+            self.refuse_other_rows(id, file, values)?;
+            self.keep_rows(id, &Self::row_versions(file, values))?;
             self.generate(line, intent)?;
             return self.came_of_it(id, file, which, values);
         }
@@ -234,6 +236,7 @@ impl Local {
         if new != content.bytes {
             self.refuse_other_rows(id, file, values)?;
         }
+        self.keep_rows(id, &Self::row_versions(file, values))?;
         let temp = self.temp_name(intent)?;
         if file.write == Write::InPlace {
             self.keep_contents(intent, [&content.bytes, &new])?;
@@ -383,10 +386,10 @@ impl Local {
             })
             .help("put the current value there, or run: keyroll plan again after correcting `reads`"));
         }
+        self.refuse_other_rows(id, file, values)?;
         if file.generated {
             return Ok(());
         }
-        self.refuse_other_rows(id, file, values)?;
         if let Some(next) = values.new {
             refuse_taken(file, content.bytes.expose(), next).map_err(|error| refused(file, &error))?;
         }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use keyroll_manager::{Agent, Run, Supervisor};
 use keyroll_needle::{NeedleId, Needles};
 use keyroll_observe::{Holder, Image, Listing, Place, ProcessId};
-use keyroll_port::{Failure, Named, Values};
+use keyroll_port::{Class, Failure, Named, Values};
 use keyroll_rotation::{FileId, Holds, Which};
 use keyroll_secret::SecretBytes;
 
@@ -15,6 +15,7 @@ use super::find::{OLD, place_digest};
 use super::live::Subject;
 use super::stand::stand;
 use super::{ConsumerSetup, FileSetup, LiveReport, Local};
+use crate::read;
 
 /// What begins a program's section in a configuration of supervisord.
 const SECTION: &[u8] = b"[program:";
@@ -117,13 +118,74 @@ impl Local {
         file: &FileSetup,
         values: Values<'_>,
     ) -> Result<(), Failure> {
+        let versions = Self::row_versions(file, values);
+        self.agents_of(id).try_for_each(|agent| agent.refuse_other_row(&file.path, &versions))
+    }
+
+    fn agents_of(&self, id: FileId) -> impl Iterator<Item = &Agent> {
+        let consumers = self.setup.consumers.iter().filter(move |consumer| consumer.files.contains(&id));
+        consumers.flat_map(|consumer| &consumer.slots).filter_map(|slot| slot.run.agent())
+    }
+
+    /// What of both versions an agent may find in its row.
+    pub(super) fn row_versions(file: &FileSetup, values: Values<'_>) -> Vec<SecretBytes> {
         let versions = [Some(values.old), values.new].into_iter().flatten();
-        let versions: Vec<SecretBytes> = versions
+        versions
             .flat_map(|fields| file.copies.iter().filter_map(|copy| rendered(copy, fields).ok()))
-            .collect();
-        let consumers = self.setup.consumers.iter().filter(|consumer| consumer.files.contains(&id));
-        let mut agents = consumers.flat_map(|consumer| &consumer.slots).filter_map(|slot| slot.run.agent());
-        agents.try_for_each(|agent| agent.refuse_other_row(&file.path, &versions))
+            .collect()
+    }
+
+    fn rows_kept(&self, id: FileId) -> String {
+        format!("{}-rows-{}", self.setup.rotation, id.0)
+    }
+
+    /// A line for a value, by which it is known again and cannot be told.
+    fn row_line(&self, value: &SecretBytes) -> String {
+        let plain = SecretBytes::new(value.expose().trim_ascii().to_vec());
+        format!("{:?}\n", self.key.fingerprint(&plain).as_bytes())
+    }
+
+    /// Keeps by which values an agent's row may be overwritten when the value is applied, beside those that were kept
+    /// before: that may be much later, and by another driver, which is handed no values then.
+    pub(super) fn keep_rows(&self, id: FileId, versions: &[SecretBytes]) -> Result<(), Failure> {
+        if self.agents_of(id).next().is_none() {
+            return Ok(());
+        }
+        let mut text = self.rows_of(id);
+        for line in versions.iter().map(|version| self.row_line(version)) {
+            if !text.contains(&line) {
+                text += &line;
+            }
+        }
+        self.keep_whole(&self.rows_kept(id), &text).map_err(|error| {
+            Failure::new(Class::Retryable, "K0354", "remember which keys may be replaced in a row")
+                .because(error)
+        })
+    }
+
+    fn rows_of(&self, id: FileId) -> String {
+        std::fs::read_to_string(self.setup.work.join(self.rows_kept(id))).unwrap_or_default()
+    }
+
+    /// The same for files that a command of the consumer makes: of what stands in them, which nobody hands on.
+    pub(super) fn keep_rows_fetched(&self, consumer: &ConsumerSetup) -> Result<(), Failure> {
+        for id in &consumer.files {
+            if self.agents_of(*id).next().is_some() {
+                let content = read(&self.resolved(self.file_setup(*id)?)?)?;
+                self.keep_rows(*id, &[content.bytes])?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What was kept for the files of a consumer.
+    pub(super) fn rows_known(&self, consumer: &ConsumerSetup) -> String {
+        consumer.files.iter().map(|id| self.rows_of(*id)).collect()
+    }
+
+    /// Whether this is among it.
+    pub(super) fn is_known_row(&self, known: &str, value: &SecretBytes) -> bool {
+        known.contains(&self.row_line(value))
     }
 
     /// Files in which agents leave copies that they take no key from: named by the last search, and in nobody's way. Of a

@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use keyroll_agents::{KeySource, Takes};
+use keyroll_agents::{Bound, KeySource, Takes};
 use keyroll_observe::shown;
 use keyroll_port::{Class, Failure};
 use keyroll_secret::SecretBytes;
@@ -33,6 +33,21 @@ impl OpenClaw {
         }
         let gateway = self.gateway(&list()?)?;
         let bound = self.bound(gateway.as_ref())?;
+        self.refuse_row(&bound, &|row| versions.iter().any(|version| trimmed(version) == *row))
+    }
+
+    /// The same right before it is overwritten: between a delivery and this somebody may have logged in with another account.
+    pub(super) fn refuse_replaced(
+        &self,
+        bound: &Bound,
+        may_replace: &dyn Fn(&SecretBytes) -> bool,
+    ) -> Result<(), Failure> {
+        let delivered = trimmed(&self.value()?);
+        self.refuse_row(bound, &|row| *row == delivered || may_replace(row))
+    }
+
+    /// `is_known`: of what stands in the row, without white space around it.
+    fn refuse_row(&self, bound: &Bound, is_known: &dyn Fn(&SecretBytes) -> bool) -> Result<(), Failure> {
         let command = match &bound.takes {
             Takes::Store(name) => format!("openclaw secrets store set {name} --kind secret"),
             Takes::Profile(id) => {
@@ -56,13 +71,9 @@ impl OpenClaw {
         if same.peek().is_none() {
             return refused(Class::Permanent, "no key stands there".to_owned());
         }
-        let is_known =
-            |value: &SecretBytes| versions.iter().any(|version| trimmed(version) == trimmed(value));
-        match same.all(|row| is_known(&row.value)) {
+        match same.all(|row| is_known(&trimmed(&row.value))) {
             true => Ok(()),
-            false => {
-                refused(Class::Permanent, "another key stands there, and nothing was changed".to_owned())
-            }
+            false => refused(Class::Permanent, "another key stands there, and it was not changed".to_owned()),
         }
     }
 

@@ -49,7 +49,11 @@ pub(crate) fn add(around: &mut Around<'_>, homes: &[PathBuf], all: &mut Vec<Kept
         let rights = Rights::of_process(&running.process.id);
         let read = rights.and_then(|rights| rights.reading(|| running.add(kept, &mut told, &mut closed)));
         match read {
-            Ok(Ok(())) => {}
+            Ok(Ok(())) => {
+                if let Some(config) = running.config().filter(|_| running.agent == LITELLM) {
+                    kept.handle = Handle::LiteLlm { config, by: kept.handle.take() };
+                }
+            }
             Ok(Err((path, why))) => {
                 around.not_seen(format!("{} of {}", shown(&path), running.agent), why);
             }
@@ -133,6 +137,16 @@ impl<'a> Running<'a> {
         Some(Self { agent, process, folder, root, start, started })
     }
 
+    /// The configuration file that a proxy was given.
+    fn config(&self) -> Option<PathBuf> {
+        let path = config_of(&self.process.args)?;
+        let path = match path.strip_prefix("/") {
+            Ok(inside) => self.root.join(inside),
+            Err(_) => self.folder.join(&path),
+        };
+        Some(path)
+    }
+
     /// What its files say. `Err` = the one that says which others there are cannot be read, and why.
     fn explained(&self) -> Result<Vec<Explained>, (PathBuf, String)> {
         let started = |name: &str| self.start.contains_key(name);
@@ -142,11 +156,7 @@ impl<'a> Running<'a> {
         };
         let below = |path: &str| self.root.join(path.trim_start_matches('/')).display().to_string();
         if self.agent == LITELLM {
-            let Some(path) = config_of(&self.process.args) else { return Ok(Vec::new()) };
-            let path = match path.strip_prefix("/") {
-                Ok(inside) => self.root.join(inside),
-                Err(_) => self.folder.join(path),
-            };
+            let Some(path) = self.config() else { return Ok(Vec::new()) };
             let file = env_file::read(&path).map_err(|error| (path.clone(), error.to_string()))?;
             let config =
                 ProxyConfig::read(file.expose()).map_err(|error| (path.clone(), error.to_string()))?;

@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use keyroll_leak::Rules;
 use keyroll_manager::{Variables, user_names};
@@ -9,6 +10,9 @@ use keyroll_secret::SecretBytes;
 
 use super::build::within;
 use crate::Unseen;
+
+/// How long a home may take to answer: its server may be gone, and then nothing ever does.
+const HOME_WAIT: Duration = Duration::from_secs(5);
 
 /// What is around a service: the processes, what managers say, the users.
 pub(crate) struct Around<'a> {
@@ -76,13 +80,15 @@ impl<'a> Around<'a> {
         within(name, value.expose(), self.rules).is_some()
     }
 
-    /// Reads what stands in a home with its owner's rights; of one that is not there nothing.
+    /// Reads what stands in a home with its owner's rights; of one that is not there nothing. One that does not answer is
+    /// left behind before anything of it is read.
     pub(crate) fn in_home<T: Default + Send>(
         &mut self,
         home: &Path,
         read: impl FnOnce(&Rights) -> T + Send,
     ) -> T {
-        let owner = Rights::of_owner(home);
+        let folder = home.to_owned();
+        let owner = in_time(HOME_WAIT, move || listed(&folder));
         match owner.and_then(|rights| rights.reading(|| read(&rights))) {
             Ok(read) => read,
             Err(NotVisible::Vanished) => T::default(),
@@ -102,5 +108,46 @@ impl<'a> Around<'a> {
 
     pub(crate) fn not_seen(&mut self, what: impl Into<String>, reason: impl Into<String>) {
         self.unseen.push(Unseen { what: what.into(), reason: reason.into(), uid: None });
+    }
+}
+
+/// What must answer before this survey goes on with it.
+fn in_time<T: Send + 'static>(
+    wait: Duration,
+    look: impl FnOnce() -> Result<T, NotVisible> + Send + 'static,
+) -> Result<T, NotVisible> {
+    keyroll_observe::within(wait, look)?
+}
+
+/// The rights of a home's owner, with which its first entry was asked for: its attributes may be remembered here, and tell
+/// nothing of its server.
+fn listed(home: &Path) -> Result<Rights, NotVisible> {
+    let rights = Rights::of_owner(home)?;
+    // That it may not be listed is an answer too.
+    rights.reading(|| drop(std::fs::read_dir(home).map(|mut entries| entries.next().is_some())))?;
+    Ok(rights)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    #[test]
+    fn a_home_that_never_answers_holds_no_survey_up() {
+        let (end, ended) = channel::<()>();
+        // As long as this test, like a mount whose server is gone.
+        let dead = move || {
+            let _ = ended.recv();
+            Ok(())
+        };
+        assert_eq!(in_time(Duration::from_millis(20), dead), Err(NotVisible::Stuck));
+        drop(end);
+        let home = tempfile::tempdir().unwrap();
+        let (there, gone) = (home.path().to_owned(), home.path().join("gone"));
+        let wait = Duration::from_secs(100);
+        assert_eq!(in_time(wait, move || listed(&there)), Rights::of_owner(home.path()));
+        assert_eq!(in_time(wait, move || listed(&gone)), Err(NotVisible::Vanished));
     }
 }

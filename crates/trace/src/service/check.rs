@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
@@ -16,6 +16,8 @@ use crate::Record;
 const MARGIN_MS: u64 = 20;
 
 const WHY: &str = "what runs was started with another value than this, after it was written";
+const OR_THEN: &str =
+    "what runs was started with another value than this, which a file that is read before it may have held";
 
 /// What a process was started with is what was read then. Where the source that seems to win was there already and says
 /// something else, another one wins that is not known (an entrypoint, a line of a script): then it is not told which does.
@@ -25,14 +27,15 @@ pub(crate) fn check(around: &Around<'_>, all: &mut [Kept]) {
             continue;
         };
         let Some(began) = image(&main).ok().map(|image| image.started_unix_ms) else { continue };
-        let set = |process: ProcessId, other: Variables| {
+        let set = |process: ProcessId, other: Variables, why: &'static str| {
             let what = format!("whatever set it when process {} was started", process.pid);
-            Source::new(what, Origin::Start(process)).holding(other).read(Read::Perhaps(WHY))
+            Source::new(what, Origin::Start(process)).holding(other).read(Read::Perhaps(why))
         };
-        let of_main = contradicted(around, &one.sources, &start, began).map(|other| (main, other));
+        let of_main = contradicted(around, &one.sources, &start, began);
         let on_the_way = changed(around, one, main, &start, began);
-        let all = of_main.into_iter().chain(on_the_way);
-        one.sources.splice(0..0, all.map(|(process, other)| set(process, other)));
+        let mut all: Vec<Source> = of_main.into_iter().map(|(why, other)| set(main, other, why)).collect();
+        all.extend(on_the_way.into_iter().map(|(process, other)| set(process, other, WHY)));
+        one.sources.splice(0..0, all);
     }
 }
 
@@ -65,8 +68,13 @@ fn changed(
     all
 }
 
-/// The variables of a start that its sources do not explain.
-fn contradicted(around: &Around<'_>, sources: &[Source], start: &Variables, began: u64) -> Option<Variables> {
+/// The variables of a start that its sources, as they are now, do not explain; by what that may come from.
+fn contradicted(
+    around: &Around<'_>,
+    sources: &[Source],
+    start: &Variables,
+    began: u64,
+) -> BTreeMap<&'static str, Variables> {
     let of = |record: Record, name: &str| {
         let kept = |one: &&Source| matches!(&one.origin, Origin::Kept(known, _) if *known == record);
         sources.iter().filter(kept).find(|one| name.is_empty() || one.entries.contains_key(name))
@@ -80,21 +88,25 @@ fn contradicted(around: &Around<'_>, sources: &[Source], start: &Variables, bega
     let read_then = |name: &str| {
         let wins = |one: &Source| one.read == Read::Start && one.entries.contains_key(name);
         let (before, rest) = sources.split_at(sources.iter().position(wins)?);
-        // A file that is read before it and was changed since may have said something then.
+        let wins = rest.first().filter(|wins| as_now(wins))?;
+        // A file that is read before it and was changed since may have said something then; and what always wins over
+        // both may have set it. Nobody sees which.
         let same = before.iter().filter(|one| one.read != Read::Not).all(as_now);
-        rest.first().filter(|wins| same && as_now(wins))
+        Some((wins, if same { WHY } else { OR_THEN }))
     };
     let unexplained = |name: &str, value: &SecretBytes| {
         let made_with = || of(Record::Container, name).or_else(|| of(Record::Image, name));
-        let read = if in_container { made_with() } else { read_then(name) };
-        read.and_then(|one| one.value(name)).is_some_and(|known| known != value)
+        let read = if in_container { made_with().map(|one| (one, WHY)) } else { read_then(name) };
+        let (one, why) = read?;
+        one.value(name).filter(|known| *known != value).map(|_| why)
     };
-    let other: Variables = start
-        .iter()
-        .filter(|(name, value)| around.is_secret(name, value) && unexplained(name, value))
-        .map(|(name, value)| (name.clone(), value.duplicate()))
-        .collect();
-    (!other.is_empty()).then_some(other)
+    let mut other: BTreeMap<&'static str, Variables> = BTreeMap::new();
+    for (name, value) in start.iter().filter(|(name, value)| around.is_secret(name, value)) {
+        if let Some(why) = unexplained(name, value) {
+            other.entry(why).or_default().insert(name.clone(), value.duplicate());
+        }
+    }
+    other
 }
 
 /// Whether a file was written before this moment; of one that is not there, whether its folder lost nothing since.

@@ -1,20 +1,28 @@
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use keyroll_manager::{Cron, CronJob, CronTable};
-use keyroll_observe::{ProcessId, shown};
+use keyroll_observe::{ProcessId, is_shell, shown};
 use keyroll_secret::SecretBytes;
 
 use super::around::Around;
 use super::env_file;
-use super::source::{Entry, Kept, Source};
+use super::source::{Entry, Kept, Read, Source};
 use super::{Handle, Keeper};
 
 /// Where it is said what a job's environment is made of beside its table. Source: pam.d(5), pam_env(8).
 const PAM: [&str; 2] = ["/etc/pam.d/cron", "/etc/pam.d/crond"];
 const OF_PAM: &str = "/etc/environment";
 
-/// Words by which a shell, or `env`, sets variables for what comes behind them.
-const SETS: [&[u8]; 7] = [b".", b"source", b"export", b"set", b"eval", b"env", b"/usr/bin/env"];
+/// Words by which a shell sets variables for what comes behind them, and programs that start others with other ones.
+const SETS: [&[u8]; 10] =
+    [b".", b"source", b"export", b"unset", b"set", b"eval", b"env", b"su", b"sudo", b"doas"];
+
+/// What may touch a word and is no part of it; within a value, what a shell makes another one of.
+const BESIDE: &[u8] = b"\"'\\$`;&|()<>{}";
+
+const SETS_ITSELF: &str = "its line sets variables by itself";
 
 /// The most jobs of one table.
 const JOBS_MAX: usize = 1_000;
@@ -62,7 +70,8 @@ fn sources(path: &Path, table: &CronTable, job: &CronJob) -> Vec<Source> {
         line.entries.insert(name, Entry::at(job.line, value));
     });
     if !simple {
-        line.closed = Some("its line sets variables by itself");
+        // What was told of it may be set anew further on.
+        line = line.closed(SETS_ITSELF).read(Read::Perhaps(SETS_ITSELF));
     }
     let mut all = vec![line, own];
     let by_pam = |path: &&str| {
@@ -76,26 +85,45 @@ fn sources(path: &Path, table: &CronTable, job: &CronJob) -> Vec<Source> {
     all
 }
 
-/// Tells what stands before the command of a line: `NAME=VALUE command`. `false` = the shell may set more than that can be
-/// told from here.
+/// Tells what stands before the command of a line: `NAME=VALUE command`. `false` = the shell, or another that it starts, may
+/// set more than that can be told from here.
 fn in_line(command: &SecretBytes, mut tell: impl FnMut(String, SecretBytes)) -> bool {
-    let mut begins = true;
+    let (mut begins, mut shell) = (true, false);
     let mut words = command.expose().split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
     words.all(|word| {
-        let at = word.iter().position(|byte| *byte == b'=').unwrap_or(0);
-        let (name, value) = word.split_at(at);
-        let named = !name.is_empty() && name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
-        if begins && named {
-            let value = value.get(1..).unwrap_or_default();
-            if value.iter().any(|byte| b"\"'\\$`;&|(<>%".contains(byte)) {
+        if let (true, Some((name, value))) = (begins, assigned(word)) {
+            if name.ends_with(b"+") || value.iter().any(|byte| BESIDE.contains(byte) || *byte == b'%') {
                 return false;
             }
             tell(String::from_utf8_lossy(name).into_owned(), SecretBytes::new(value.to_vec()));
             return true;
         }
         begins = false;
-        !(SETS.contains(&word) || named && name.iter().all(|byte| !byte.is_ascii_lowercase()))
+        let mut parts = word.split(|byte| BESIDE.contains(byte)).filter(|part| !part.is_empty());
+        parts.all(|part| {
+            let program = part.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+            // A shell of a login, or one that takes itself for a person's, reads files of its own.
+            let reads = shell && is_login(part);
+            shell = shell || is_shell(Path::new(OsStr::from_bytes(program)));
+            !(reads || SETS.contains(&program) || assigned(part).is_some())
+        })
     })
+}
+
+/// `NAME=VALUE`, or `NAME+=VALUE`, taken apart.
+fn assigned(word: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (name, value) = word.split_at(word.iter().position(|byte| *byte == b'=')?);
+    let letters = name.strip_suffix(b"+").unwrap_or(name);
+    let good =
+        !letters.is_empty() && letters.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_');
+    good.then(|| (name, value.get(1..).unwrap_or_default()))
+}
+
+/// `-l`, `-lc`, `-ic`, `--login`.
+fn is_login(option: &[u8]) -> bool {
+    let short = option.strip_prefix(b"-").unwrap_or_default();
+    let letters = short.iter().all(u8::is_ascii_alphabetic);
+    option == b"--login" || letters && short.iter().any(|letter| matches!(letter, b'l' | b'i'))
 }
 
 /// The job's shell, or what took its place, and what came of it.
@@ -121,10 +149,52 @@ mod tests {
         };
         assert_eq!(told("A=1 B=x.y ./job --flag=3"), ("A=1 B=x.y".to_owned(), true));
         assert_eq!(told("./job"), (String::new(), true));
-        for line in
-            ["A='1 2' ./job", "A=$B ./job", ". /etc/x; ./job", "cd /srv && KEY=1 ./job", "env K=1 ./job"]
+        for line in ["cd /srv && ./job", "bash -c './job && ./other'", "ls -l; ./job -i x", "bash -eu ./job"]
         {
+            assert!(told(line).1, "{line}");
+        }
+        for line in [
+            "A='1 2' ./job",
+            "A=$B ./job",
+            "A={1,2} ./job",
+            "A+=1 ./job",
+            ". /etc/x; ./job",
+            "cd /srv && KEY=1 ./job",
+            "env K=1 ./job",
+            "/bin/env -i ./job",
+            "bash -c '. /etc/app.env && ./job'",
+            "sh -c \"source x\"",
+            "sh -c 'KEY=new ./job'",
+            "cd /srv;KEY=new ./job",
+            "(KEY=new ./job)",
+            "{ KEY=new; ./job; }",
+            "true;. ./env;./job",
+            "cd x && api_key=1 ./job",
+            "bash -lc ./job",
+            "/bin/bash -l -c ./job",
+            "bash --login -c ./job",
+            "bash -ic ./job",
+            "unset KEY; ./job",
+            "echo $(. ./env; ./job)",
+            "echo `KEY=new ./job`",
+            "\\export KEY+=new; ./job",
+            "sudo -u app ./job",
+        ] {
             assert!(!told(line).1, "{line}");
         }
+    }
+
+    #[test]
+    fn a_line_that_sets_variables_by_itself_wins_with_none_of_them() {
+        let of = |command: &str| {
+            let command = SecretBytes::from(command.to_owned());
+            let of = sources(Path::new("/jobs"), &CronTable::default(), &CronJob { line: 1, command });
+            let line = of.into_iter().next().unwrap();
+            (line.read, line.closed, line.entries.into_keys().collect::<Vec<_>>().join(" "))
+        };
+        let known = "KEY".to_owned();
+        assert_eq!(of("KEY=old ./job"), (Read::Start, None, known.clone()));
+        let perhaps = Read::Perhaps(SETS_ITSELF);
+        assert_eq!(of("KEY=old true; export KEY=new; ./job"), (perhaps, Some(SETS_ITSELF), known));
     }
 }

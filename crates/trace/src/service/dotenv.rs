@@ -1,6 +1,6 @@
 use std::path::{Path, PathBuf};
 
-use keyroll_observe::{ProcessId, has_other_files, image, shown, working_folder};
+use keyroll_observe::{NotVisible, ProcessId, Rights, has_other_files, image, shown, working_folder};
 
 use super::Keeper;
 use super::around::Around;
@@ -27,6 +27,9 @@ const ROOT_PARTS: usize = 4;
 const COMPUTED: &str = "the program computes which file it reads";
 const LIES_THERE: &str = "a library that reads it lies beside the program, and nothing shows that it is used";
 const NOT_SEEN: &str = "nothing shows whether the program reads it";
+
+/// Why a file is not read for a process.
+pub(crate) const NO_RIGHTS: &str = "the rights of its process cannot be taken";
 
 /// Adds the files that a library reads for a service's program: after it has begun, and leaving alone what the environment
 /// has, unless it is told to override.
@@ -57,11 +60,29 @@ fn restart(kept: &Kept) -> String {
 }
 
 /// The files that a library reads for a process, in the order of its calls, each with whether it wins over everything
-/// before it.
+/// before it. They are read with the rights of the process, as the library reads them.
 pub(crate) fn sources(around: &Around<'_>, process: &ProcessId) -> Vec<(Source, bool)> {
     let Some(folder) = here(process) else { return Vec::new() };
+    // Looked up first: its user may be kept from looking into it.
+    let elsewhere = has_other_files(process).unwrap_or(true);
+    let script = image(process).ok().and_then(|image| image.script);
+    let script = script.map(|script| if elsewhere { script.here } else { script.path });
+    let named = by_arguments(around, process);
+    let rights = Rights::of_process(process);
+    match rights.and_then(|rights| rights.reading(|| read_all(files(named, script, &folder)))) {
+        Ok(all) => all,
+        Err(NotVisible::Vanished) => Vec::new(),
+        Err(_) => {
+            let path = folder.join(NAME);
+            let source = Source::of_file(shown(&path), &path).closed(NO_RIGHTS);
+            vec![(source.read(Read::Perhaps(NOT_SEEN)), false)]
+        }
+    }
+}
+
+fn read_all(files: Vec<(PathBuf, Result<Call, &'static str>)>) -> Vec<(Source, bool)> {
     let mut all: Vec<(Source, bool)> = Vec::new();
-    for (path, call) in files(around, process, &folder) {
+    for (path, call) in files {
         let source = env_file::source(shown(&path), &path).applied_by("a restart of the program");
         let source = Source { read_later: true, ..source };
         if source.says_nothing() || all.iter().any(|(known, _)| is_file(known, &path)) {
@@ -79,18 +100,15 @@ pub(crate) fn sources(around: &Around<'_>, process: &ProcessId) -> Vec<(Source, 
 
 /// Which files, and by which call; or why that is not told.
 fn files(
-    around: &Around<'_>,
-    process: &ProcessId,
+    named: Vec<String>,
+    script: Option<PathBuf>,
     folder: &Path,
 ) -> Vec<(PathBuf, Result<Call, &'static str>)> {
     let mut all = Vec::new();
-    for name in by_arguments(around, process) {
+    for name in named {
         let call = Call { which: Which::Named(name.clone()), overrides: false };
         all.push((inside(folder, &name), Ok(call)));
     }
-    let elsewhere = has_other_files(process).unwrap_or(true);
-    let script = image(process).ok().and_then(|image| image.script);
-    let script = script.map(|script| if elsewhere { script.here } else { script.path });
     let texts = script.iter().flat_map(|script| texts(script, folder));
     for (text, call) in texts {
         let beside = text.parent().unwrap_or(folder);

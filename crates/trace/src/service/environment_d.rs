@@ -1,9 +1,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use keyroll_manager::{Variables, home_of};
-use keyroll_observe::shown;
+use keyroll_observe::{Rights, shown};
 
 use super::around::Around;
 use super::env_file;
@@ -61,22 +61,61 @@ pub(super) fn sources(
 
 fn files(around: &Around<'_>, user: &str) -> Vec<Source> {
     let uid = around.users.iter().find(|(_, name)| *name == user).map(|(uid, _)| *uid);
-    let own = uid.and_then(home_of).map(|home| home.join(OF_USER));
-    let mut of_name: BTreeMap<OsString, PathBuf> = BTreeMap::new();
-    for folder in own.into_iter().chain(FOLDERS.iter().map(PathBuf::from)) {
-        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().take(FILES_MAX);
-        for path in entries.map(|entry| entry.path()) {
-            if let (Some(name), Some("conf")) =
-                (path.file_name(), path.extension().and_then(|it| it.to_str()))
-            {
-                of_name.entry(name.to_owned()).or_insert(path);
-            }
-        }
+    let own = uid.and_then(home_of).map(|home| of_home(&home));
+    let mut of_name: BTreeMap<OsString, Source> = BTreeMap::new();
+    for (name, source) in
+        own.into_iter().chain(FOLDERS.iter().map(|folder| of_folder(Path::new(folder)))).flatten()
+    {
+        of_name.entry(name).or_insert(source);
     }
-    of_name.into_values().map(|path| source(&path)).collect()
+    of_name.into_values().collect()
+}
+
+/// Those of a user, read with the rights of the home's owner. Where that cannot be, the manager tells what it has.
+fn of_home(home: &Path) -> Vec<(OsString, Source)> {
+    let rights = Rights::of_owner(home);
+    rights.and_then(|rights| rights.reading(|| of_folder(&home.join(OF_USER)))).unwrap_or_default()
+}
+
+fn of_folder(folder: &Path) -> Vec<(OsString, Source)> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().take(FILES_MAX);
+    let files = entries.map(|entry| entry.path()).filter(|path| path.extension() == Some("conf".as_ref()));
+    files.filter_map(|path| Some((path.file_name()?.to_owned(), source(&path)))).collect()
 }
 
 /// It is told of each variable, and does not stand in the way of others where it cannot be read: the manager has read it.
 fn source(path: &Path) -> Source {
     Source { closed: None, each_start: false, ..env_file::source(shown(path), path) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_link_of_a_user_leads_to_nothing_that_the_user_could_not_read() {
+        if !rustix::process::geteuid().is_root() {
+            return eprintln!("left out: only root lays rights down");
+        }
+        let home = tempfile::tempdir().unwrap();
+        fs::set_permissions(home.path(), Permissions::from_mode(0o755)).unwrap();
+        chown(home.path(), Some(21_001), Some(21_001)).unwrap();
+        let folder = home.path().join(OF_USER);
+        fs::create_dir_all(&folder).unwrap();
+        for (name, owner) in [("own", 21_001), ("roots", 0)] {
+            let file = home.path().join(name);
+            fs::write(&file, "A_API_KEY=there\n").unwrap();
+            fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+            chown(&file, Some(owner), Some(owner)).unwrap();
+            symlink(&file, folder.join(name).with_extension("conf")).unwrap();
+        }
+        let read = of_home(home.path());
+        let holds: Vec<bool> = read.iter().map(|(_, source)| source.value("A_API_KEY").is_some()).collect();
+        let mut names: Vec<_> = read.iter().map(|(name, _)| name.to_str().unwrap()).zip(holds).collect();
+        names.sort_unstable();
+        assert_eq!(names, [("own.conf", true), ("roots.conf", false)]);
+    }
 }

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use keyroll_agents::{AgentLink, AgentSlot, Bound, KeySource, OpenClawHome, Standing, Started};
@@ -12,6 +12,7 @@ use super::source::{Entry, Kept, Origin, Read, Source};
 use super::{Handle, Keeper, env_file};
 use crate::Place;
 use crate::look::with_rows;
+use crate::place::harmless;
 
 /// The largest database that is read for its profiles and its store, bytes.
 const DATABASE_BYTES_MAX: usize = 64 << 20;
@@ -127,11 +128,7 @@ fn add_one(around: &mut Around<'_>, home: &OpenClawHome, rights: &Rights, all: &
     if settings.includes {
         around.not_seen(shown(&home.settings_file()), "parts of it stand in other files, which are not read");
     }
-    let gateway = gateway.and_then(|(pid, began)| {
-        let of =
-            |one: &&Process| began.map_or(one.name.starts_with(NAME), |began| began == one.id.start_ticks);
-        around.process(pid).filter(of)
-    });
+    let gateway = gateway.and_then(|named| gateway_of(around, home, rights, named));
     let started = gateway.map(|one| Started {
         names: around.start(&one.id).map(|start| start.into_keys().collect()),
         folder: working_folder(&one.id).ok(),
@@ -161,12 +158,14 @@ fn add_one(around: &mut Around<'_>, home: &OpenClawHome, rights: &Rights, all: &
         }
     }
     let Some(kept) = kept_of(around, home, gateway, all) else { return };
+    let mut keys = BTreeSet::new();
     for (provider, bound) in bounds {
         let name = match &bound.source {
             KeySource::Variable(name) => name.clone(),
             KeySource::Literal | KeySource::File | KeySource::Program => format!("{provider}.apiKey"),
             KeySource::Store(_) | KeySource::Profile(_) => format!("{provider}.apiKey"),
         };
+        keys.insert((harmless(&name), provider.to_owned()));
         for link in &bound.chain {
             let stored = database.as_ref().ok();
             let source = rights.reading(|| source(around, kept, gateway, (&name, link), (&bound, stored)));
@@ -175,6 +174,27 @@ fn add_one(around: &mut Around<'_>, home: &OpenClawHome, rights: &Rights, all: &
             }
         }
     }
+    kept.handle = Handle::OpenClaw { state: home.state.clone(), keys, by: kept.handle.take() };
+}
+
+/// The process that the lock of a folder names. Whoever may write there chooses what the lock says, and when a process began
+/// everybody can see: one of another user is not believed to be its gateway, and its sources are none of this folder's.
+fn gateway_of<'a>(
+    around: &mut Around<'a>,
+    home: &OpenClawHome,
+    rights: &Rights,
+    (pid, began): (u32, Option<u64>),
+) -> Option<&'a Process> {
+    let of =
+        |one: &&Process| one.name.starts_with(NAME) && began.is_none_or(|began| began == one.id.start_ticks);
+    let one = around.process(pid).filter(of)?;
+    let why = match Rights::of_process(&one.id) {
+        Ok(its) if its.same_user(rights) => return Some(one),
+        Ok(_) => "it is a process of another user".to_owned(),
+        Err(why) => why.to_string(),
+    };
+    around.not_seen(format!("the gateway {pid} that {} names", shown(&home.state)), why);
+    None
 }
 
 /// What keeps the gateway.

@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use keyroll_manager::{Pm2App, Pm2Daemon, home_of, pm2_dump};
-use keyroll_observe::shown;
+use keyroll_observe::{Rights, shown};
 use keyroll_port::Failure;
 use keyroll_secret::SecretBytes;
 
@@ -31,13 +31,16 @@ pub(crate) fn kept(
     let mut all = Vec::new();
     let run: Vec<PathBuf> = asked.iter().map(|(daemon, _)| daemon.home.clone()).collect();
     for (daemon, apps) in asked {
+        let what = format!("the apps of pm2 in {}", shown(&daemon.home));
+        let untold = |around: &Around<'_>| {
+            let processes = around.tree(daemon.process).into_iter().skip(1).collect();
+            Kept::untold(Keeper::Pm2, what.clone(), processes)
+        };
         let apps = match apps {
             Ok(apps) => apps,
             Err(failure) => {
-                let name = format!("the apps of pm2 in {}", shown(&daemon.home));
-                around.not_told(name.clone(), &failure);
-                let processes = around.tree(daemon.process).into_iter().skip(1).collect();
-                all.push(Kept::untold(Keeper::Pm2, name, processes));
+                around.not_told(what.clone(), &failure);
+                all.push(untold(around));
                 continue;
             }
         };
@@ -45,16 +48,31 @@ pub(crate) fn kept(
         for app in apps {
             of_name.entry(app.name.clone()).or_default().push(app);
         }
-        let dumps: Vec<(PathBuf, Vec<Pm2App>)> = daemon
-            .dumps()
-            .into_iter()
-            .filter_map(|path| Some((path.clone(), pm2_dump(&path).ok()?)))
-            .collect();
-        all.extend(of_name.into_iter().map(|(name, apps)| app(around, &daemon, name, apps, &dumps)));
+        let seen: &Around<'_> = around;
+        let read = Rights::of_process(&daemon.process).and_then(|rights| {
+            rights.reading(|| {
+                let dumps = daemon.dumps().into_iter();
+                let dumps: Vec<(PathBuf, Vec<Pm2App>)> =
+                    dumps.filter_map(|path| Some((path.clone(), pm2_dump(&path).ok()?))).collect();
+                let apps = of_name.into_iter();
+                apps.map(|(name, apps)| app(seen, &daemon, name, apps, &dumps)).collect::<Vec<Kept>>()
+            })
+        });
+        match read {
+            Ok(apps) => all.extend(apps),
+            Err(why) => {
+                all.push(untold(around));
+                around.not_seen(what, why.to_string());
+            }
+        }
     }
-    let homes: BTreeSet<PathBuf> =
-        around.users.keys().filter_map(|uid| home_of(*uid)).map(|home| home.join(".pm2")).collect();
-    all.extend(homes.iter().filter(|home| !run.contains(home)).flat_map(|home| at_rest(home)));
+    let homes: BTreeSet<PathBuf> = around.users.keys().filter_map(|uid| home_of(*uid)).collect();
+    for home in homes {
+        let own = home.join(".pm2");
+        if !run.contains(&own) {
+            all.extend(around.in_home(&home, |_| at_rest(&own)));
+        }
+    }
     all
 }
 

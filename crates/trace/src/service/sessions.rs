@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use keyroll_manager::{Variables, home_of};
-use keyroll_observe::{InProcess, Process, ProcessId, image, shown};
+use keyroll_observe::{InProcess, NotVisible, Process, ProcessId, Rights, image, shown};
 
 use super::around::Around;
 use super::source::{Kept, Origin, Read, Source, word};
@@ -68,7 +68,8 @@ pub(crate) fn kept(around: &mut Around<'_>, taken: &BTreeSet<ProcessId>) -> Vec<
         // Nobody asks where what is no secret comes from, and most processes hold none.
         let holds = own.iter().any(|(name, value)| around.is_secret(name, value));
         if keeper == Keeper::Session && holds {
-            let profiles = read.entry(root.uid).or_insert_with(|| profiles(root.uid));
+            let profiles =
+                read.entry(root.uid).or_insert_with(|| profiles(around, root.uid.and_then(home_of)));
             sources.extend(profiles.iter().map(Source::duplicate));
         }
         sources.retain(|source| !source.says_nothing());
@@ -140,10 +141,22 @@ fn script(shell: &Process) -> Option<InProcess> {
     image(&shell.id).ok()?.script.filter(|script| script.here.is_file())
 }
 
-/// The files that a script reads variables from: `. ./api.env`. What is later wins.
+/// The files that a script reads variables from: `. ./api.env`. What is later wins. They are read with the shell's rights.
 fn sourced(shell: &Process, script: &InProcess) -> Vec<Source> {
-    let Ok(text) = env_file::read(&script.here) else { return Vec::new() };
     let Some(folder) = dotenv::here(&shell.id) else { return Vec::new() };
+    let rights = Rights::of_process(&shell.id);
+    match rights.and_then(|rights| rights.reading(|| read_by(script, &folder))) {
+        Ok(all) => all,
+        Err(NotVisible::Vanished) => Vec::new(),
+        Err(_) => {
+            let what = format!("what {} reads", shown(&script.path));
+            vec![Source::of_file(what, &script.here).closed(dotenv::NO_RIGHTS)]
+        }
+    }
+}
+
+fn read_by(script: &InProcess, folder: &Path) -> Vec<Source> {
+    let Ok(text) = env_file::read(&script.here) else { return Vec::new() };
     let text = String::from_utf8_lossy(text.expose()).into_owned();
     let words: Vec<&str> =
         text.split(|letter: char| letter.is_whitespace() || matches!(letter, ';' | '&' | '"')).collect();
@@ -197,12 +210,16 @@ fn of_nobody(around: &Around<'_>, root: &Process, own: &Variables) -> Vec<Source
     let read = dotenv::sources(around, &root.id);
     let holds = own.iter().any(|(name, value)| around.is_secret(name, value));
     let path = dotenv::here(&root.id).filter(|_| holds);
-    let files = path.iter().flat_map(|folder| env_files(folder));
-    for path in files {
-        if read.iter().any(|(source, _)| dotenv::is_file(source, &path)) {
-            continue;
-        }
-        all.extend(split(env_file::source(shown(&path), &path), own));
+    let beside = |folder: PathBuf| {
+        let files = env_files(&folder).into_iter();
+        let files = files.filter(|path| !read.iter().any(|(source, _)| dotenv::is_file(source, path)));
+        files.map(|path| env_file::source(shown(&path), &path)).collect::<Vec<Source>>()
+    };
+    // Where its rights cannot be taken, what a library would read for it is there and says so.
+    let rights = Rights::of_process(&root.id).ok();
+    let found = path.zip(rights).and_then(|(folder, rights)| rights.reading(|| beside(folder)).ok());
+    for source in found.into_iter().flatten() {
+        all.extend(split(source, own));
     }
     let (over, mut fills): (Vec<_>, Vec<_>) = read.into_iter().partition(|(_, overrides)| *overrides);
     let overrides = !over.is_empty();
@@ -255,13 +272,15 @@ fn env_files(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// What a shell reads when it begins: a running one has its own copy.
-fn profiles(uid: Option<u32>) -> Vec<Source> {
-    let home = uid.and_then(home_of);
-    let own = home.iter().flat_map(|home| PROFILES.iter().map(|name| home.join(name)));
-    let paths: Vec<PathBuf> = own.chain(PROFILES_OF_ALL.iter().map(PathBuf::from)).collect();
+fn profiles(around: &mut Around<'_>, home: Option<PathBuf>) -> Vec<Source> {
     let source = |path: PathBuf| {
         let source = env_file::source(shown(&path), &path).read(Read::Not);
         source.applied_by("a new login, and a start from it").not_by("the edit alone")
     };
-    paths.into_iter().map(source).collect()
+    let own = |home: PathBuf| {
+        around.in_home(&home, |_| PROFILES.iter().map(|name| source(home.join(name))).collect::<Vec<_>>())
+    };
+    let mut all = home.map(own).unwrap_or_default();
+    all.extend(PROFILES_OF_ALL.iter().map(PathBuf::from).map(source));
+    all
 }

@@ -244,6 +244,48 @@ fn a_shell_hands_on_what_it_was_started_with_and_a_script_reads_its_files_again(
     end(worker, shell);
 }
 
+#[test]
+fn a_line_that_wins_over_the_files_is_not_taken_for_a_file_that_was_never_there() {
+    let scene = Scene::new();
+    let start = |line: &str| {
+        let text = "set -a\n. ./app.env\n[ -r ./local.env ] && . ./local.env\n%\nsleep 100000\n:\n";
+        scene.write("app/start.sh", &text.replace('%', line));
+        scene.write("app/app.env", &format!("{KEY}={{first}}\n"));
+        let written = Instant::now();
+        until("the file is surely older", || (written.elapsed() > Duration::from_millis(100)).then_some(()));
+        let mut command = Command::new("bash");
+        let shell = Running::start(command.arg("start.sh").current_dir(scene.path("app")).env_remove(KEY));
+        let sleep = until("its program is executed", || {
+            let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", shell.pid()));
+            let child: u32 = children.ok()?.split_ascii_whitespace().next()?.parse().ok()?;
+            let name = std::fs::read_to_string(format!("/proc/{child}/comm")).ok()?;
+            (name == "sleep\n").then_some(child)
+        });
+        // Anything in the folder is new: so could a file be gone that would have won.
+        scene.write("app/another", "");
+        std::fs::remove_file(scene.path("app/another")).unwrap();
+        (shell, sleep)
+    };
+    let (shell, sleep) = start(&format!("{KEY}={{second}}"));
+    assert_eq!(scene.started_with(sleep, KEY), "second");
+    let chain = scene.chain_of(sleep, KEY);
+    assert_eq!(chain.next, "-", "a start from the same script takes it again: {chain:#?}");
+    assert_eq!(
+        chain.links[0],
+        format!("not visible second whatever set it when process {sleep} was started")
+    );
+    end(sleep, shell);
+    // Where nothing speaks against the file it is believed.
+    let (shell, sleep) = start(":");
+    let chain = scene.chain_of(sleep, KEY);
+    assert_eq!(
+        (scene.started_with(sleep, KEY).as_str(), chain.next.as_str()),
+        ("first", "first"),
+        "{chain:#?}"
+    );
+    end(sleep, shell);
+}
+
 /// Ends a worker, then the shell that waits for it.
 fn end(worker: u32, mut shell: Running) {
     let status = Command::new("kill").arg(worker.to_string()).status().unwrap();

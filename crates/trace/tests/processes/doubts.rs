@@ -174,10 +174,10 @@ fn a_copy_that_changes_while_processes_are_looked_at_makes_nobody_stale() {
     assert_eq!(seen.survey.services[0].chains[0].next(), None);
 }
 
-#[test]
-fn a_word_in_another_variable_is_not_the_password() {
+/// Looks at a process with the new password under its name, and the old one as the name of a user.
+fn beside_a_user_of(old: &str) -> Seen {
     let folder = tempfile::tempdir().expect("a folder");
-    let (old, new) = ("administrator", generated());
+    let new = generated();
     std::fs::write(folder.path().join("a.env"), format!("DB_PASSWORD={old}\n")).expect("a file");
     std::fs::write(folder.path().join("b.env"), format!("DB_PASSWORD={new}\n")).expect("a file");
     let mut command = Command::new("sleep");
@@ -186,6 +186,21 @@ fn a_word_in_another_variable_is_not_the_password() {
     until("sleep is executed", || keyroll_observe::process(running.child.id()).is_ok_and(|one| !one.forked));
     let seen = Seen::of(folder.path(), old, &new);
     assert_eq!(seen.survey.instances[&running.id()].start, Ok(BTreeSet::from([seen.new])));
+    seen
+}
+
+#[test]
+fn a_word_in_another_variable_is_not_the_password() {
+    beside_a_user_of("administrator");
+}
+
+#[test]
+fn a_short_value_in_another_variable_is_not_the_password() {
+    let old: String = "Kq7".chars().chain(generated().chars().skip(1).take(7)).collect();
+    let seen = beside_a_user_of(&old);
+    // Unlike a word it is looked for wherever it may stand.
+    let value = seen.survey.values.get(seen.old).expect("it was found");
+    assert!(keyroll_leak::is_distinct(old.as_bytes()) && value.common());
 }
 
 #[test]
