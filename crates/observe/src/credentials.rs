@@ -6,10 +6,11 @@ use std::path::{Component, Path};
 use std::time::{Duration, Instant};
 
 use keyroll_secret::SecretBytes;
-use rustix::fs::{Dir, Mode, OFlags, ResolveFlags, openat, openat2};
+use rustix::fs::{Dir, Mode, OFlags, ResolveFlags, openat};
 use zeroize::Zeroizing;
 
 use crate::environment::ENVIRONMENT_STEP_MS_MAX;
+use crate::inside::open_from;
 use crate::proc::{ProcFolder, read_bounded};
 use crate::worker::read_each;
 use crate::{NotVisible, ProcessId, Variable, started_unix_ms};
@@ -43,9 +44,8 @@ pub(crate) fn credentials(
     let directory = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = folder.open_in("root", directory)?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let opened =
-        openat2(&root, below, flags, Mode::empty(), ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS);
-    let place = match opened {
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
+    let place = match open_from(root, below, flags, resolve) {
         Ok(place) => place,
         // It was taken down with the service.
         Err(rustix::io::Errno::NOENT) => return Ok(Vec::new()),

@@ -25,7 +25,16 @@ pub(crate) fn open_below(
     resolve: ResolveFlags,
 ) -> Result<OwnedFd> {
     let folder_flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let folder = openat(CWD, folder, folder_flags, Mode::empty())?;
+    open_from(openat(CWD, folder, folder_flags, Mode::empty())?, rest, flags, resolve)
+}
+
+/// The same below one that is open.
+pub(crate) fn open_from(
+    folder: OwnedFd,
+    rest: &Path,
+    flags: OFlags,
+    resolve: ResolveFlags,
+) -> Result<OwnedFd> {
     match openat2(&folder, rest, flags, Mode::empty(), resolve | ResolveFlags::NO_MAGICLINKS) {
         Err(Errno::NOSYS) => open_by_steps(folder, rest, flags),
         opened => opened,
@@ -62,7 +71,45 @@ fn of_process(path: &Path) -> Option<(PathBuf, &Path)> {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+
     use super::*;
+
+    /// Where the ignored test is told its file.
+    const FILE: &str = "KEYROLL_TEST_FILE";
+
+    #[test]
+    fn on_a_kernel_without_openat2_a_file_of_a_process_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().canonicalize().unwrap().join("file");
+        std::fs::write(&file, "there").unwrap();
+        let log = folder.path().join("log");
+        let mut command = Command::new("strace");
+        command.args(["-f", "-e", "trace=openat2", "-e", "inject=openat2:error=ENOSYS", "-o"]).arg(&log);
+        command.arg(std::env::current_exe().unwrap()).env(FILE, &file);
+        let own = "inside::tests::reads_without_openat2";
+        let ended = command.args(["--exact", own, "--ignored", "--nocapture"]).output();
+        let calls = std::fs::read_to_string(&log).unwrap_or_default();
+        let Ok(ended) =
+            ended.and_then(|ended| if calls.is_empty() { Err(Errno::PERM.into()) } else { Ok(ended) })
+        else {
+            return eprintln!("left out: strace is not installed, or may not trace");
+        };
+        assert!(calls.contains("(INJECTED)"), "{calls}");
+        let said = String::from_utf8_lossy(&ended.stdout);
+        assert!(ended.status.success() && said.contains("1 passed"), "{said}{calls}");
+    }
+
+    #[test]
+    #[ignore = "run by on_a_kernel_without_openat2_a_file_of_a_process_is_read"]
+    fn reads_without_openat2() {
+        let file = PathBuf::from(std::env::var_os(FILE).unwrap());
+        let root = Path::new("/proc").join(std::process::id().to_string()).join("root");
+        let inside = root.join(file.strip_prefix("/").unwrap());
+        assert_eq!(crate::read_small(&inside, 8).unwrap().expose(), b"there");
+        let beside = Path::new(file.file_name().unwrap());
+        assert_eq!(crate::read_below(file.parent().unwrap(), beside, 8).unwrap().expose(), b"there");
+    }
 
     #[test]
     fn without_the_kernels_help_a_file_is_opened_and_no_link_is_followed() {

@@ -10,7 +10,7 @@ const WORKERS_MAX: usize = 32;
 /// The stack of a reading thread, bytes.
 const STACK_BYTES: usize = 256 * 1024;
 
-/// The stack of one that takes files apart too, bytes: 128 levels of a document, and SQLite.
+/// The stack of one that may take files apart too, bytes: 128 levels of a document, and SQLite.
 const PARSING_STACK_BYTES: usize = 2 * 1024 * 1024;
 
 static WORKERS: AtomicUsize = AtomicUsize::new(0);
@@ -75,9 +75,10 @@ pub fn within<T: Send + 'static>(
     wait: Duration,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, NotVisible> {
+    let (sender, answers) = sync_channel(1);
     // Sending fails when nobody waits any more: then the answer is dropped.
-    let worker = Worker::start(move |answers| drop(answers.send(work())))?;
-    worker.next(wait)?.ok_or(NotVisible::Stuck)
+    start(PARSING_STACK_BYTES, move || drop(sender.send(work())))?;
+    Worker { answers }.next(wait)?.ok_or(NotVisible::Stuck)
 }
 
 /// Reads every item on a worker thread, in order. An item that does not answer within `step` is reported as stuck
