@@ -64,7 +64,10 @@ pub(crate) fn add(around: &mut Around<'_>, homes: &[PathBuf], all: &mut Vec<Kept
         }
     }
     for home in homes {
-        all.extend(around.in_home(home, |_| standing(home, &told, &mut closed)));
+        let (own, told) = (home.clone(), told.clone());
+        let (found, hidden) = around.in_home(home, move |_| standing(&own, &told));
+        all.extend(found);
+        hidden.into_iter().for_each(|(what, count)| *closed.entry(what).or_default() += count);
     }
     around.unseen.extend(closed.into_iter().map(|((what, why), count)| {
         let what = if count > 1 { format!("{what} ({count} keys)") } else { what };
@@ -73,7 +76,8 @@ pub(crate) fn add(around: &mut Around<'_>, homes: &[PathBuf], all: &mut Vec<Kept
 }
 
 /// The programs of a home, of which none of those that run takes its keys.
-fn standing(home: &Path, told: &BTreeSet<PathBuf>, closed: &mut Closed) -> Vec<Kept> {
+fn standing(home: &Path, told: &BTreeSet<PathBuf>) -> (Vec<Kept>, Closed) {
+    let mut closed = Closed::new();
     let mut of_home: BTreeMap<&'static str, Vec<Explained>> = BTreeMap::new();
     for one in explained(home, None, &|_| None, &|_| false) {
         let known = one.links.iter().any(|link| link.file.as_ref().is_some_and(|path| told.contains(path)));
@@ -91,10 +95,11 @@ fn standing(home: &Path, told: &BTreeSet<PathBuf>, closed: &mut Closed) -> Vec<K
             project: None,
             sources: Vec::new(),
         };
-        join(&mut kept, &found, None, closed);
+        join(&mut kept, &found, None, &mut closed);
         kept
     };
-    of_home.into_iter().map(kept).collect()
+    let all = of_home.into_iter().map(kept).collect();
+    (all, closed)
 }
 
 impl<'a> Running<'a> {

@@ -11,8 +11,8 @@ use keyroll_secret::SecretBytes;
 use super::build::within;
 use crate::Unseen;
 
-/// How long a home may take to answer: its server may be gone, and then nothing ever does.
-const HOME_WAIT: Duration = Duration::from_secs(5);
+/// How long what stands in a home may take to be read: its server may be gone, and then nothing ever answers.
+const HOME_WAIT: Duration = Duration::from_secs(15);
 
 /// What is around a service: the processes, what managers say, the users.
 pub(crate) struct Around<'a> {
@@ -21,6 +21,8 @@ pub(crate) struct Around<'a> {
     pub(crate) unseen: Vec<Unseen>,
     /// Where files of services stand: folders of projects, what is mounted into containers, volumes too.
     pub(crate) folders: BTreeSet<PathBuf>,
+    /// Homes that did not answer: they are not asked again.
+    silent: BTreeSet<PathBuf>,
     starts: &'a BTreeMap<ProcessId, Start>,
     of_pid: BTreeMap<u32, &'a Process>,
     children: BTreeMap<u32, Vec<&'a Process>>,
@@ -38,8 +40,9 @@ impl<'a> Around<'a> {
         for one in &listing.seen {
             children.entry(one.ppid).or_default().push(one);
         }
-        let (users, unseen, folders) = (user_names(), Vec::new(), BTreeSet::new());
-        Self { listing, users, unseen, folders, starts, of_pid, children, rules }
+        let (users, unseen) = (user_names(), Vec::new());
+        let (folders, silent) = (BTreeSet::new(), BTreeSet::new());
+        Self { listing, users, unseen, folders, silent, starts, of_pid, children, rules }
     }
 
     /// The process of this number.
@@ -80,19 +83,23 @@ impl<'a> Around<'a> {
         within(name, value.expose(), self.rules).is_some()
     }
 
-    /// Reads what stands in a home with its owner's rights; of one that is not there nothing. One that does not answer is
-    /// left behind before anything of it is read.
-    pub(crate) fn in_home<T: Default + Send>(
+    /// Reads what stands in a home with its owner's rights; of one that is not there nothing. One that does not answer,
+    /// from the first folder to the last file, is left behind.
+    pub(crate) fn in_home<T: Default + Send + 'static>(
         &mut self,
         home: &Path,
-        read: impl FnOnce(&Rights) -> T + Send,
+        read: impl FnOnce(&Rights) -> T + Send + 'static,
     ) -> T {
-        let folder = home.to_owned();
-        let owner = in_time(HOME_WAIT, move || listed(&folder));
-        match owner.and_then(|rights| rights.reading(|| read(&rights))) {
+        if self.silent.contains(home) {
+            return T::default();
+        }
+        match as_owner(HOME_WAIT, home.to_owned(), read) {
             Ok(read) => read,
             Err(NotVisible::Vanished) => T::default(),
             Err(why) => {
+                if why == NotVisible::Stuck {
+                    self.silent.insert(home.to_owned());
+                }
                 self.not_seen(format!("what programs keep in {}", shown(home)), why.to_string());
                 T::default()
             }
@@ -111,43 +118,107 @@ impl<'a> Around<'a> {
     }
 }
 
-/// What must answer before this survey goes on with it.
-fn in_time<T: Send + 'static>(
+/// Reads what stands in a home with its owner's rights, for as long as that may take.
+fn as_owner<T: Send + 'static>(
     wait: Duration,
-    look: impl FnOnce() -> Result<T, NotVisible> + Send + 'static,
+    home: PathBuf,
+    read: impl FnOnce(&Rights) -> T + Send + 'static,
 ) -> Result<T, NotVisible> {
-    keyroll_observe::within(wait, look)?
-}
-
-/// The rights of a home's owner, with which its first entry was asked for: its attributes may be remembered here, and tell
-/// nothing of its server.
-fn listed(home: &Path) -> Result<Rights, NotVisible> {
-    let rights = Rights::of_owner(home)?;
-    // That it may not be listed is an answer too.
-    rights.reading(|| drop(std::fs::read_dir(home).map(|mut entries| entries.next().is_some())))?;
-    Ok(rights)
+    keyroll_observe::within(wait, move || {
+        let rights = Rights::of_owner(&home)?;
+        rights.reading(|| read(&rights))
+    })?
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+    use std::process::{Child, Command};
     use std::sync::mpsc::channel;
+
+    use keyroll_leak::Rules;
+    use tempfile::TempDir;
 
     use super::*;
 
+    /// Nobody's on any machine.
+    const USER: u32 = 21_001;
+
+    /// A home of a user, with a link to a file of the user's and one to a file that only root may read, both with this
+    /// text. `None` = this is not root, and no rights can be laid down.
+    pub(crate) fn home_with_links(text: &str, [own, roots]: [&str; 2]) -> Option<TempDir> {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("left out: only root lays rights down");
+            return None;
+        }
+        let home = TempDir::new().unwrap();
+        fs::set_permissions(home.path(), Permissions::from_mode(0o755)).unwrap();
+        chown(home.path(), Some(USER), Some(USER)).unwrap();
+        for (link, owner) in [(own, USER), (roots, 0)] {
+            let file = home.path().join(format!("file-of-{owner}"));
+            fs::write(&file, text).unwrap();
+            fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+            chown(&file, Some(owner), Some(owner)).unwrap();
+            let link = home.path().join(link);
+            fs::create_dir_all(link.parent().unwrap()).unwrap();
+            symlink(&file, link).unwrap();
+        }
+        Some(home)
+    }
+
+    /// A process of that user's, ended with this.
+    pub(crate) struct Theirs(Child);
+
+    impl Theirs {
+        pub(crate) fn start(folder: &Path) -> Self {
+            use std::os::unix::process::CommandExt as _;
+            let mut command = Command::new("sleep");
+            Self(command.arg("100000").current_dir(folder).uid(USER).gid(USER).spawn().unwrap())
+        }
+
+        pub(crate) fn process(&self) -> Process {
+            keyroll_observe::process(self.0.id()).unwrap()
+        }
+    }
+
+    impl Drop for Theirs {
+        fn drop(&mut self) {
+            let _ = self.0.kill();
+            let _ = self.0.wait();
+        }
+    }
+
+    /// With an [`Around`] in which nothing runs.
+    pub(crate) fn alone<T>(test: impl FnOnce(&mut Around<'_>) -> T) -> T {
+        let (listing, starts) = (Listing::default(), BTreeMap::new());
+        test(&mut Around::new(&listing, &starts, Rules::shipped().unwrap()))
+    }
+
     #[test]
     fn a_home_that_never_answers_holds_no_survey_up() {
-        let (end, ended) = channel::<()>();
-        // As long as this test, like a mount whose server is gone.
-        let dead = move || {
-            let _ = ended.recv();
-            Ok(())
-        };
-        assert_eq!(in_time(Duration::from_millis(20), dead), Err(NotVisible::Stuck));
-        drop(end);
         let home = tempfile::tempdir().unwrap();
-        let (there, gone) = (home.path().to_owned(), home.path().join("gone"));
-        let wait = Duration::from_secs(100);
-        assert_eq!(in_time(wait, move || listed(&there)), Rights::of_owner(home.path()));
-        assert_eq!(in_time(wait, move || listed(&gone)), Err(NotVisible::Vanished));
+        let (end, ended) = channel::<()>();
+        // As long as this test, like a file whose server is gone.
+        let dead = move |_: &Rights| {
+            let _ = ended.recv_timeout(Duration::from_secs(100));
+        };
+        let (there, short) = (home.path().to_owned(), Duration::from_millis(20));
+        assert_eq!(as_owner(short, there.clone(), dead), Err(NotVisible::Stuck));
+        drop(end);
+        let long = Duration::from_secs(100);
+        let owner = Rights::of_owner(home.path());
+        assert_eq!(as_owner(long, there, Rights::clone), owner);
+        assert_eq!(as_owner(long, home.path().join("gone"), |_| ()), Err(NotVisible::Vanished));
+    }
+
+    #[test]
+    fn a_home_that_did_not_answer_is_not_asked_again() {
+        let home = tempfile::tempdir().unwrap();
+        alone(|around| {
+            assert!(around.in_home(home.path(), |_| true));
+            around.silent.insert(home.path().to_owned());
+            assert!(!around.in_home(home.path(), |_| true));
+        });
     }
 }

@@ -3,7 +3,7 @@ use std::ffi::OsString;
 use std::path::Path;
 
 use keyroll_manager::{Variables, home_of};
-use keyroll_observe::{Rights, shown};
+use keyroll_observe::shown;
 
 use super::around::Around;
 use super::env_file;
@@ -22,13 +22,7 @@ const FILES_MAX: usize = 256;
 
 /// The environment of a service manager, which it hands on; and of a user's one the files that it is made of. They are
 /// read when the manager begins and by `daemon-reload`; what was set by hand wins over them.
-pub(super) fn sources(
-    around: &Around<'_>,
-    user: Option<&str>,
-    of_manager: &Variables,
-    verbs: &Verbs,
-) -> Vec<Source> {
-    let files: Vec<Source> = user.map(|user| files(around, user)).unwrap_or_default();
+pub(super) fn sources(files: Vec<Source>, of_manager: &Variables, verbs: &Verbs) -> Vec<Source> {
     let mut said: BTreeMap<&str, usize> = BTreeMap::new();
     for (at, source) in files.iter().enumerate() {
         said.extend(source.entries.keys().map(|name| (name.as_str(), at)));
@@ -59,9 +53,10 @@ pub(super) fn sources(
     all
 }
 
-fn files(around: &Around<'_>, user: &str) -> Vec<Source> {
+/// The files that a user's manager is made of. What stands in the home is read with its owner's rights.
+pub(super) fn files(around: &mut Around<'_>, user: &str) -> Vec<Source> {
     let uid = around.users.iter().find(|(_, name)| *name == user).map(|(uid, _)| *uid);
-    let own = uid.and_then(home_of).map(|home| of_home(&home));
+    let own = uid.and_then(home_of).map(|home| of_home(around, &home));
     let mut of_name: BTreeMap<OsString, Source> = BTreeMap::new();
     for (name, source) in
         own.into_iter().chain(FOLDERS.iter().map(|folder| of_folder(Path::new(folder)))).flatten()
@@ -71,10 +66,9 @@ fn files(around: &Around<'_>, user: &str) -> Vec<Source> {
     of_name.into_values().collect()
 }
 
-/// Those of a user, read with the rights of the home's owner. Where that cannot be, the manager tells what it has.
-fn of_home(home: &Path) -> Vec<(OsString, Source)> {
-    let rights = Rights::of_owner(home);
-    rights.and_then(|rights| rights.reading(|| of_folder(&home.join(OF_USER)))).unwrap_or_default()
+fn of_home(around: &mut Around<'_>, home: &Path) -> Vec<(OsString, Source)> {
+    let folder = home.join(OF_USER);
+    around.in_home(home, move |_| of_folder(&folder))
 }
 
 fn of_folder(folder: &Path) -> Vec<(OsString, Source)> {
@@ -90,29 +84,14 @@ fn source(path: &Path) -> Source {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{self, Permissions};
-    use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
-
+    use super::super::around::tests::{alone, home_with_links};
     use super::*;
 
     #[test]
     fn a_link_of_a_user_leads_to_nothing_that_the_user_could_not_read() {
-        if !rustix::process::geteuid().is_root() {
-            return eprintln!("left out: only root lays rights down");
-        }
-        let home = tempfile::tempdir().unwrap();
-        fs::set_permissions(home.path(), Permissions::from_mode(0o755)).unwrap();
-        chown(home.path(), Some(21_001), Some(21_001)).unwrap();
-        let folder = home.path().join(OF_USER);
-        fs::create_dir_all(&folder).unwrap();
-        for (name, owner) in [("own", 21_001), ("roots", 0)] {
-            let file = home.path().join(name);
-            fs::write(&file, "A_API_KEY=there\n").unwrap();
-            fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
-            chown(&file, Some(owner), Some(owner)).unwrap();
-            symlink(&file, folder.join(name).with_extension("conf")).unwrap();
-        }
-        let read = of_home(home.path());
+        let links = [".config/environment.d/own.conf", ".config/environment.d/roots.conf"];
+        let Some(home) = home_with_links("A_API_KEY=there\n", links) else { return };
+        let read = alone(|around| of_home(around, home.path()));
         let holds: Vec<bool> = read.iter().map(|(_, source)| source.value("A_API_KEY").is_some()).collect();
         let mut names: Vec<_> = read.iter().map(|(name, _)| name.to_str().unwrap()).zip(holds).collect();
         names.sort_unstable();

@@ -59,9 +59,10 @@ impl From<String> for SecretText {
 pub(crate) fn add(around: &mut Around<'_>, homes: &[PathBuf], all: &mut Vec<Kept>) {
     let mut folders: BTreeMap<PathBuf, Rights> = BTreeMap::new();
     for home in homes {
-        let found = around.in_home(home, |rights| {
-            let itself = Some(OpenClawHome::at(home.as_path())).filter(OpenClawHome::is_there);
-            let all = OpenClawHome::of_user(home).into_iter().chain(itself);
+        let folder = home.clone();
+        let found = around.in_home(home, move |rights| {
+            let itself = Some(OpenClawHome::at(folder.as_path())).filter(OpenClawHome::is_there);
+            let all = OpenClawHome::of_user(&folder).into_iter().chain(itself);
             all.map(|one| (real(one.state), rights.clone())).collect::<Vec<_>>()
         });
         found.into_iter().for_each(|found| put_folder(&mut folders, found));

@@ -23,6 +23,9 @@ const ECOSYSTEMS: [&str; 7] = [
     "process.json",
 ];
 
+/// The folder of a user's pm2.
+const OF_USER: &str = ".pm2";
+
 /// The apps of every pm2 that runs.
 pub(crate) fn kept(
     around: &mut Around<'_>,
@@ -68,12 +71,16 @@ pub(crate) fn kept(
     }
     let homes: BTreeSet<PathBuf> = around.users.keys().filter_map(|uid| home_of(*uid)).collect();
     for home in homes {
-        let own = home.join(".pm2");
-        if !run.contains(&own) {
-            all.extend(around.in_home(&home, |_| at_rest(&own)));
+        if !run.contains(&home.join(OF_USER)) {
+            all.extend(of_home(around, &home));
         }
     }
     all
+}
+
+fn of_home(around: &mut Around<'_>, home: &Path) -> Vec<Kept> {
+    let own = home.join(OF_USER);
+    around.in_home(home, move |_| at_rest(&own))
 }
 
 /// The apps that a pm2 would bring back that does not run now: it starts from its list when the machine does.
@@ -215,7 +222,34 @@ fn values<'a>(text: &'a str, name: &str) -> Vec<(usize, &'a str)> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::around::tests::{Theirs, alone, home_with_links};
     use super::*;
+
+    const LIST: &str = ".pm2/dump.pm2";
+    const APPS: &str = r#"[{"name":"bot","pm_cwd":"/srv","A_API_KEY":"there"}]"#;
+
+    #[test]
+    fn a_list_behind_a_link_is_read_where_its_user_could_read_it() {
+        for (links, apps) in [([LIST, "none"], 1), (["none", LIST], 0)] {
+            let Some(home) = home_with_links(APPS, links) else { return };
+            assert_eq!(alone(|around| of_home(around, home.path()).len()), apps, "{links:?}");
+        }
+    }
+
+    #[test]
+    fn the_list_of_a_daemon_is_read_where_the_daemon_could_read_it() {
+        for (links, saved) in [([LIST, "none"], 1), (["none", LIST], 0)] {
+            let Some(home) = home_with_links(APPS, links) else { return };
+            let theirs = Theirs::start(home.path());
+            let daemon = Pm2Daemon { process: theirs.process().id, home: home.path().join(OF_USER) };
+            let (name, folder) = ("bot".to_owned(), home.path().to_owned());
+            let app = Pm2App { name, pid: None, folder, variables: BTreeMap::new() };
+            let all = alone(|around| kept(around, vec![(daemon, Ok(vec![app]))]));
+            let its = all.iter().find(|one| one.project.as_deref() == Some(home.path())).unwrap();
+            let of_list = |source: &&Source| source.what.ends_with("from which a boot starts");
+            assert_eq!(its.sources.iter().filter(of_list).count(), saved, "{links:?}");
+        }
+    }
 
     #[test]
     fn a_list_without_a_daemon_is_what_a_boot_starts_from() {

@@ -278,9 +278,41 @@ fn profiles(around: &mut Around<'_>, home: Option<PathBuf>) -> Vec<Source> {
         source.applied_by("a new login, and a start from it").not_by("the edit alone")
     };
     let own = |home: PathBuf| {
-        around.in_home(&home, |_| PROFILES.iter().map(|name| source(home.join(name))).collect::<Vec<_>>())
+        let files = PROFILES.map(|name| home.join(name));
+        around.in_home(&home, move |_| files.into_iter().map(source).collect::<Vec<_>>())
     };
     let mut all = home.map(own).unwrap_or_default();
     all.extend(PROFILES_OF_ALL.iter().map(PathBuf::from).map(source));
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use keyroll_secret::SecretBytes;
+    use keyroll_testkit::alphanumeric;
+
+    use super::super::around::tests::{Theirs, alone, home_with_links};
+    use super::*;
+
+    /// Whether the source of this file has the variable.
+    fn holds(read: &[Source], name: &str) -> bool {
+        let mut of = read.iter().filter(|source| source.what.ends_with(&format!("/{name}")));
+        of.any(|source| source.value("A_API_KEY").is_some())
+    }
+
+    #[test]
+    fn a_profile_behind_a_link_is_read_where_its_user_could_read_it() {
+        let Some(home) = home_with_links("A_API_KEY=there\n", [".profile", ".bashrc"]) else { return };
+        let read = alone(|around| profiles(around, Some(home.path().to_owned())));
+        assert_eq!([".profile", ".bashrc"].map(|name| holds(&read, name)), [true, false]);
+    }
+
+    #[test]
+    fn a_file_beside_a_program_is_read_where_its_user_could_read_it() {
+        let Some(home) = home_with_links("A_API_KEY=there\n", ["own.env", "roots.env"]) else { return };
+        let (program, value) = (Theirs::start(home.path()), SecretBytes::from(alphanumeric(40)));
+        let own = Variables::from([("A_API_KEY".to_owned(), value)]);
+        let read = alone(|around| of_nobody(around, &program.process(), &own));
+        assert_eq!(["own.env", "roots.env"].map(|name| holds(&read, name)), [true, false]);
+    }
 }

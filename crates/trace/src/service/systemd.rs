@@ -38,7 +38,8 @@ fn of_manager(
     };
     let own: Variables = asked.of_manager.into_iter().collect();
     let read = asked.read_unix_ms;
-    let units = asked.units.into_iter().map(|unit| service(around, unit, user, &own, read));
+    let files = user.map(|user| environment_d::files(around, user)).unwrap_or_default();
+    let units = asked.units.into_iter().map(|unit| service(around, unit, user, (&own, &files), read));
     units.filter(|one| !one.processes.is_empty() || !one.sources.is_empty()).collect()
 }
 
@@ -46,7 +47,7 @@ fn service(
     around: &Around<'_>,
     unit: UnitSources,
     user: Option<&str>,
-    of_manager: &Variables,
+    (of_manager, files_of_manager): (&Variables, &[Source]),
     read_unix_ms: Option<u64>,
 ) -> Kept {
     let keeper = if user.is_some() { Keeper::SystemdUser } else { Keeper::Systemd };
@@ -63,7 +64,8 @@ fn service(
     let of_unit = files.environment(&unit.unit, &loaded, &verbs).into_iter();
     sources.extend(of_unit.map(|source| Source { since_unix_ms: read_unix_ms, ..source }));
     sources.extend(passed(around, user, &unit.passed));
-    sources.extend(environment_d::sources(around, user, of_manager, &verbs));
+    let of_files = files_of_manager.iter().map(Source::duplicate).collect();
+    sources.extend(environment_d::sources(of_files, of_manager, &verbs));
     let out = taken_out(&mut sources, &unit.unset);
     sources.extend(out);
     let fragment = unit.of_unit.first().map_or(Path::new(""), PathBuf::as_path);
