@@ -13,6 +13,9 @@ pub(crate) const FILE_BYTES_MAX: usize = 1 << 20;
 /// How deep tables and lists may stand in each other.
 const DEPTH_MAX: usize = 64;
 
+/// Why a number is odd: of all that is odd it alone holds no text.
+pub(crate) const UNUSUAL_NUMBER: &str = "a number or a date of an unusual spelling";
+
 /// What stands somewhere in a file.
 pub(crate) enum Node {
     /// Names and what stands there, in Python's order: that of the first time that a name stands there.
@@ -264,7 +267,7 @@ fn plain(text: &str) -> Node {
     let infinite = [".inf", ".nan"].iter().any(|word| text.to_ascii_lowercase().ends_with(word));
     let might = |byte: u8| byte.is_ascii_hexdigit() || b"xXobTtZz_:.+- ".contains(&byte);
     match infinite || text.bytes().all(might) {
-        true => Node::Odd("a number or a date of an unusual spelling"),
+        true => Node::Odd(UNUSUAL_NUMBER),
         false => Node::text(text),
     }
 }

@@ -137,7 +137,7 @@ pub const AGENT_FACTS: &[AgentFact] = &[
     ),
     litellm(
         "`.env` in the folder that it runs in, by `os.environ/NAME`",
-        "the environment of its start, `environment_variables` of `config.yaml`",
+        "the environment of its start",
         "`litellm`: each worker is ended while another one answers, and comes up with it",
         "SIGHUP to the master: it gives a new worker 5 s to start, which take 20, and keeps the old one",
         "not, with two workers or more",
@@ -153,7 +153,7 @@ pub const AGENT_FACTS: &[AgentFact] = &[
     ),
     litellm(
         "the environment of its start, by `os.environ/NAME`",
-        "`environment_variables` of `config.yaml`",
+        "-",
         "a new process: `restart`, `unit`, `compose`",
         "a new worker: it inherits the old one",
         "20 to 60 s",

@@ -73,7 +73,7 @@ impl LiteLlm {
         self.refuse(&proxy)?;
         for worker in &proxy.workers {
             // It may have ended by itself since it was seen, as one does that has answered its share of requests.
-            let now = self.workers()?;
+            let now = self.workers().map_err(|failure| Failure { class: Class::Unknown, ..failure })?;
             if !now.contains(worker) {
                 continue;
             }
@@ -177,12 +177,13 @@ impl LiteLlm {
 
     fn until(&self, deadline: Instant, why: &str, holds: impl Fn(&Proxy) -> bool) -> Result<(), Failure> {
         loop {
-            let now = self.look().map_err(|failure| Failure { class: Class::Unknown, ..failure })?;
-            if now.as_ref().is_some_and(&holds) {
+            let now = self.look().map_err(|failure| Failure { class: Class::Unknown, ..failure });
+            if matches!(&now, Ok(Some(proxy)) if holds(proxy)) {
                 return Ok(());
             }
             if Instant::now() >= deadline {
-                let run = now.map_or(0, |proxy| proxy.workers.len());
+                // Who listens may not be visible for a moment.
+                let run = now?.map_or(0, |proxy| proxy.workers.len());
                 return Err(self
                     .failed(Class::Unknown)
                     .because(format!("{why} in time: {run} run"))

@@ -24,7 +24,13 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 const CONFIG: &str = "model_list: [{model_name: l1, litellm_params: {model: m, api_key: os.environ/KEY}}]";
 
 /// How long anything may take before a test fails.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// How often it is looked for what must not happen meanwhile.
+const LOOKS: u32 = 30;
+
+/// How often whoever asks asks again where a worker has ended before it was asked anything.
+const ASKS: u32 = 5;
 
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
@@ -111,19 +117,26 @@ fn ids(old: &str, new: &str) -> (String, String) {
 }
 
 fn deadline() -> Instant {
-    Instant::now() + Duration::from_secs(120)
+    Instant::now() + PATIENCE
 }
 
+/// A worker that ends closes the connections on which nobody has asked anything yet, without a word: whoever asks then asks
+/// again, as with any HTTP server.
 fn answered(address: SocketAddr) -> bool {
     let asked = || -> std::io::Result<Vec<u8>> {
         let mut stream = TcpStream::connect(address)?;
-        stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+        stream.set_read_timeout(Some(PATIENCE))?;
         stream.write_all(b"GET / HTTP/1.1\r\nHost: proxy\r\nConnection: close\r\n\r\n")?;
         let mut said = Vec::new();
         stream.read_to_end(&mut said)?;
         Ok(said)
     };
-    asked().is_ok_and(|said| said.starts_with(b"HTTP/1.1 200"))
+    let said = (0..ASKS).map(|_| asked().unwrap_or_default()).find(|said| !said.is_empty());
+    said.is_some_and(|said| said.starts_with(b"HTTP/1.1 200"))
+}
+
+fn end(worker: &ProcessId) {
+    kill_process(Pid::from_raw(i32::try_from(worker.pid).unwrap()).unwrap(), Signal::TERM).unwrap();
 }
 
 #[test]
@@ -139,22 +152,21 @@ fn each_worker_is_asked_by_itself_and_replaced_while_another_answers() {
     // A worker that ends by itself comes up on what the file holds by then: two keys behind one address.
     fs::write(scene.folder.path().join("key"), &new).unwrap();
     let ended = before.first().unwrap();
-    kill_process(Pid::from_raw(i32::try_from(ended.pid).unwrap()).unwrap(), Signal::TERM).unwrap();
+    end(ended);
     until("another worker", || {
         let now = scene.workers();
         now.len() == 2
             && !now.contains(ended)
             && scene.each(&new_id).iter().any(|(_, said)| *said == ModelAnswer::Answered)
     });
-    let split: Vec<ModelAnswer> = scene
-        .each(&new_id)
-        .into_iter()
-        .map(|(process, said)| {
-            assert_eq!(said == ModelAnswer::Unknown, before.contains(&process), "{process:?}");
-            said
-        })
-        .collect();
-    assert!(split.contains(&ModelAnswer::Answered) && split.contains(&ModelAnswer::Unknown), "{split:?}");
+    // In either order, and each again: an answer is the answer of the one that was asked.
+    let proxy = scene.proxy().expect("a proxy");
+    let (forth, back) = (proxy.workers.iter(), proxy.workers.iter().rev());
+    for worker in forth.clone().chain(back.clone()).chain(back).chain(forth) {
+        let (known, unknown) = if before.contains(worker) { (&old_id, &new_id) } else { (&new_id, &old_id) };
+        assert_eq!(scene.asks(&proxy, worker, known), ModelAnswer::Answered, "{worker:?}");
+        assert_eq!(scene.asks(&proxy, worker, unknown), ModelAnswer::Unknown, "{worker:?}");
+    }
     // Replaced one by one: nobody who asks meanwhile is without an answer.
     let (stop, failed) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     let (stops, fails, address) = (Arc::clone(&stop), Arc::clone(&failed), scene.address);
@@ -194,4 +206,48 @@ fn a_value_of_its_environment_and_a_worker_alone_are_refused() {
     let failure = apply(&scene.run(), None, deadline(), &mut |_| {}).err().unwrap();
     assert_eq!((failure.code, failure.class), ("K0445", Class::Permanent));
     assert_eq!(scene.workers(), before, "nothing was done");
+}
+
+/// One at a time, and only while another one answers.
+#[test]
+fn no_worker_ends_before_the_one_in_the_last_ones_place_answers() {
+    let what = "no_worker_ends_before_the_one_in_the_last_ones_place_answers";
+    let value = alphanumeric(40);
+    let Some(scene) = Scene::start(what, &value, 3, &[]) else { return };
+    let path = |name: &str, worker: &ProcessId| scene.folder.path().join(format!("{name}.{}", worker.pid));
+    let waits = |worker: &&ProcessId| path("waits", worker).exists();
+    let stay = |workers: &BTreeSet<ProcessId>| {
+        for _ in 0..LOOKS {
+            let now = scene.workers();
+            assert!(workers.is_subset(&now), "{workers:?} of {now:?}");
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    };
+    fs::write(scene.folder.path().join("gated"), "").unwrap();
+    let before = scene.workers();
+    let alone = *before.first().unwrap();
+    before.iter().filter(|worker| **worker != alone).for_each(end);
+    let come = |than: &BTreeSet<ProcessId>, count: usize| -> BTreeSet<ProcessId> {
+        let mut new = BTreeSet::new();
+        until("new workers", || {
+            new = scene.workers().difference(than).filter(waits).copied().collect();
+            new.len() >= count
+        });
+        new
+    };
+    let two = come(&before, 2);
+    let run = scene.run();
+    let rolls = std::thread::spawn(move || apply(&run, None, deadline(), &mut |_| {}).map(|done| done.done));
+    stay(&BTreeSet::from([alone]));
+    two.iter().for_each(|worker| fs::write(path("go", worker), "").unwrap());
+    let third = come(&before.union(&two).copied().collect(), 1);
+    assert!(!scene.workers().contains(&alone));
+    stay(&two);
+    third.iter().for_each(|worker| fs::write(path("go", worker), "").unwrap());
+    until("the others are replaced", || {
+        scene.workers().iter().filter(waits).for_each(|worker| fs::write(path("go", worker), "").unwrap());
+        rolls.is_finished()
+    });
+    assert!(rolls.join().unwrap().unwrap().contains("3 workers"));
+    assert!(scene.workers().is_disjoint(&before.union(&two).copied().collect()));
 }

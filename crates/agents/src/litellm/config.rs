@@ -2,7 +2,7 @@
 
 use keyroll_secret::SecretBytes;
 
-use crate::document::{DocumentError, Node};
+use crate::document::{DocumentError, Node, UNUSUAL_NUMBER};
 
 /// What a text begins with that names a variable.
 const FROM_ENVIRONMENT: &str = "os.environ/";
@@ -15,8 +15,17 @@ pub(super) enum Param {
     Variable(String),
     /// No text, as Python writes it.
     Plain(String),
-    /// It cannot be told how Python writes it: why.
-    Odd(&'static str),
+    /// It cannot be told how Python writes it: why, and what stands within.
+    Odd(&'static str, Within),
+}
+
+/// What of a parameter may be a value, where it is no text.
+#[derive(Default)]
+pub(super) struct Within {
+    pub(super) texts: Vec<SecretBytes>,
+    pub(super) variables: Vec<String>,
+    /// Something in it cannot be told.
+    pub(super) closed: bool,
 }
 
 /// What a deployment does when it is asked.
@@ -34,6 +43,8 @@ pub enum Mode {
 pub struct Deployment {
     /// The name that callers ask for; several deployments may share one.
     pub group: String,
+    /// Its place in the list, from 0 on.
+    pub(super) at: usize,
     /// What it does.
     pub mode: Mode,
     /// The parameters, in the order of the file.
@@ -48,10 +59,8 @@ pub struct Deployment {
 pub struct ProxyConfig {
     /// `model_list`, in its order.
     pub deployments: Vec<Deployment>,
-    /// Variables that the file itself sets, over those of the environment.
+    /// Variables that the file itself sets, after its models were read: what they name is looked for before.
     pub(super) sets: Vec<(String, Param)>,
-    /// Which models answer in the place of a model.
-    pub fallbacks: Vec<(String, Vec<String>)>,
     /// What may bring values and is not read here, in words.
     pub unread: Vec<String>,
 }
@@ -70,32 +79,8 @@ impl ProxyConfig {
             }
             Some(_) | None => Vec::new(),
         };
-        let fallbacks = ["litellm_settings", "router_settings"]
-            .iter()
-            .filter_map(|part| root.at(part))
-            .flat_map(fallbacks)
-            .collect();
-        Ok(Self {
-            deployments: models.iter().filter_map(deployment).collect(),
-            sets,
-            fallbacks,
-            unread: unread(&root),
-        })
-    }
-
-    /// The models that answer in the place of this one, in their order, each once.
-    pub fn fallbacks_of(&self, group: &str) -> Vec<&str> {
-        let mut all: Vec<&str> = Vec::new();
-        for key in [group, "*"] {
-            for (_, to) in self.fallbacks.iter().filter(|(of, _)| of == key) {
-                for name in to.iter().filter(|name| *name != group) {
-                    if !all.contains(&name.as_str()) {
-                        all.push(name);
-                    }
-                }
-            }
-        }
-        all
+        let deployments = models.iter().enumerate().filter_map(|(at, node)| deployment(at, node)).collect();
+        Ok(Self { deployments, sets, unread: unread(&root) })
     }
 }
 
@@ -106,11 +91,21 @@ impl Deployment {
     }
 }
 
-fn deployment(node: &Node) -> Option<Deployment> {
-    let group = node.at("model_name")?.name()?;
-    let params = match node.at("litellm_params") {
-        Some(Node::Table(entries)) => entries.iter().map(|(name, it)| (name.clone(), param(it))).collect(),
-        Some(_) | None => vec![("litellm_params".to_owned(), Param::Odd("it is no plain table"))],
+/// `None` = the proxy takes nothing from it.
+fn deployment(at: usize, node: &Node) -> Option<Deployment> {
+    let odd = |why: &'static str| Param::Odd(why, Within { closed: true, ..Within::default() });
+    let name = node.at("model_name").unwrap_or(node);
+    let (group, params) = match (name, node.at("litellm_params")) {
+        // What it takes in from elsewhere may be anything.
+        (Node::Odd(why), _) => {
+            (format!("entry {} of model_list", at + 1), vec![("model_name".to_owned(), odd(why))])
+        }
+        (_, Some(Node::Table(entries))) => {
+            (name.name()?, entries.iter().map(|(name, it)| (name.clone(), param(it))).collect())
+        }
+        (_, Some(_) | None) => {
+            (name.name()?, vec![("litellm_params".to_owned(), odd("it is no plain table"))])
+        }
     };
     let info = node.at("model_info");
     let mode = match info.and_then(|info| info.at("mode")).map(Node::name) {
@@ -119,37 +114,48 @@ fn deployment(node: &Node) -> Option<Deployment> {
         Some(Some(word)) if word == "embedding" => Mode::Embedding,
         Some(_) => Mode::Other,
     };
-    let mocked = params.iter().any(|(name, _)| name == "mock_response");
+    let mocked = params.iter().any(|(name, _)| name.starts_with("mock_"));
     let id = info.and_then(|info| info.at("id")).map(|id| id.name().unwrap_or_default());
-    Some(Deployment { group, mode, params, id, mocked })
+    Some(Deployment { group, at, mode, params, id, mocked })
 }
 
 fn param(node: &Node) -> Param {
+    let within = || {
+        let mut within = Within::default();
+        within.gather(node);
+        within
+    };
     match node {
-        Node::Text(text) => match text.expose().strip_prefix(FROM_ENVIRONMENT.as_bytes()) {
-            Some(name) => Param::Variable(String::from_utf8_lossy(name).into_owned()),
+        Node::Text(text) => match variable(text) {
+            Some(name) => Param::Variable(name),
             None => Param::Text(text.duplicate()),
         },
         Node::Plain(word) => Param::Plain(word.clone()),
-        Node::Table(_) => Param::Odd("it is a table"),
-        Node::List(_) => Param::Odd("it is a list"),
-        Node::Odd(why) => Param::Odd(why),
+        Node::Table(_) => Param::Odd("it is a table", within()),
+        Node::List(_) => Param::Odd("it is a list", within()),
+        Node::Odd(why) => Param::Odd(why, within()),
     }
 }
 
-/// `fallbacks: [{model: [other, …]}]`, and `default_fallbacks: [other, …]` for all.
-fn fallbacks(settings: &Node) -> Vec<(String, Vec<String>)> {
-    let names = |node: &Node| node.entries().iter().filter_map(Node::name).collect::<Vec<_>>();
-    let mut all = Vec::new();
-    for key in ["fallbacks", "context_window_fallbacks", "content_policy_fallbacks"] {
-        for entry in settings.at(key).map(Node::entries).unwrap_or_default() {
-            if let Node::Table(entries) = entry {
-                all.extend(entries.iter().map(|(group, to)| (group.clone(), names(to))));
-            }
+/// The variable that a text names.
+fn variable(text: &SecretBytes) -> Option<String> {
+    let name = text.expose().strip_prefix(FROM_ENVIRONMENT.as_bytes())?;
+    Some(String::from_utf8_lossy(name).into_owned())
+}
+
+impl Within {
+    fn gather(&mut self, node: &Node) {
+        match node {
+            Node::Text(text) => match variable(text) {
+                Some(name) => self.variables.push(name),
+                None => self.texts.push(text.duplicate()),
+            },
+            Node::Plain(_) => {}
+            Node::Table(all) => all.iter().for_each(|(_, one)| self.gather(one)),
+            Node::List(all) => all.iter().for_each(|one| self.gather(one)),
+            Node::Odd(why) => self.closed |= *why != UNUSUAL_NUMBER,
         }
     }
-    all.extend(settings.at("default_fallbacks").map(|to| ("*".to_owned(), names(to))));
-    all
 }
 
 /// What may bring keys beside this file.
@@ -177,7 +183,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn deployments_their_parameters_and_fallbacks_are_read_in_order() {
+    fn deployments_and_their_parameters_are_read_in_order() {
         let file = "\
 model_list:
   - model_name: l1
@@ -191,14 +197,9 @@ model_list:
     litellm_params: {model: openai/e}
     model_info: {mode: embedding, id: by-hand}
   - model_name: l1
-    litellm_params: {model: openai/gpt-y, mock_response: hello}
+    litellm_params: {model: openai/gpt-y, mock_tool_calls: hello}
     model_info: {mode: image_generation}
 environment_variables: {OTHER: os.environ/PRIMARY_API_KEY}
-litellm_settings:
-  fallbacks: [{l1: [backup, l1]}]
-  default_fallbacks: [last]
-router_settings:
-  context_window_fallbacks: [{l1: [backup, long]}]
 general_settings: {store_model_in_db: true}
 ";
         let config = ProxyConfig::read(file.as_bytes()).unwrap();
@@ -207,13 +208,11 @@ general_settings: {store_model_in_db: true}
         assert_eq!(names, ["model", "api_base", "api_key", "timeout", "tags"]);
         assert!(matches!(&first.params[2].1, Param::Variable(name) if name == "PRIMARY_API_KEY"));
         assert!(matches!(&first.params[3].1, Param::Plain(word) if word == "30"));
-        assert!(matches!(&first.params[4].1, Param::Odd(_)));
+        assert!(matches!(&first.params[4].1, Param::Odd(..)));
         let modes: Vec<Mode> = config.deployments.iter().map(|one| one.mode).collect();
         assert_eq!(modes, [Mode::Chat, Mode::Embedding, Mode::Other]);
         assert_eq!(config.deployments[1].id.as_deref(), Some("by-hand"));
         assert!(config.deployments[2].mocked && !first.mocked);
-        assert_eq!(config.fallbacks_of("l1"), ["backup", "long", "last"]);
-        assert_eq!(config.fallbacks_of("backup"), ["last"]);
         assert_eq!(config.sets.len(), 1);
         assert_eq!(config.unread.len(), 1);
     }

@@ -27,7 +27,8 @@ impl ProxyConfig {
     ) -> Vec<Explained> {
         let there = env_file.map(|file| Format::Dotenv.variables(file).unwrap_or_default());
         let in_file = |name: &str| there.iter().flatten().any(|(known, _)| known == name);
-        let key = |one: &super::config::Deployment, at: usize| {
+        let key = |one: &super::config::Deployment| {
+            let at = one.at;
             let found = one.params.iter().find(|(name, _)| name == "api_key").map(|(_, param)| param);
             let links = match found {
                 Some(Param::Text(_)) => vec![AgentLink {
@@ -40,7 +41,7 @@ impl ProxyConfig {
                 }],
                 Some(Param::Variable(name)) => self.of_variable(name, config, folder, &in_file, started_with),
                 // `api_key` of another form, or none: it has variables of its own for each provider.
-                Some(Param::Plain(_) | Param::Odd(_)) | None => vec![AgentLink {
+                Some(Param::Plain(_) | Param::Odd(..)) | None => vec![AgentLink {
                     what: format!("{} names no key in {}", one.group, config.display()),
                     file: None,
                     slot: None,
@@ -51,7 +52,7 @@ impl ProxyConfig {
             };
             Explained { agent: LITELLM, name: one.group.clone(), links }
         };
-        self.deployments.iter().enumerate().map(|(at, one)| key(one, at)).collect()
+        self.deployments.iter().map(key).collect()
     }
 
     fn of_variable(
@@ -63,16 +64,6 @@ impl ProxyConfig {
         started_with: &dyn Fn(&str) -> bool,
     ) -> Vec<AgentLink> {
         let mut links = Vec::new();
-        if self.sets.iter().any(|(known, _)| known == name) {
-            links.push(AgentLink {
-                what: format!("{name} under environment_variables of {}", config.display()),
-                file: Some(config.to_owned()),
-                slot: Some(AgentSlot::Pointer(format!("/environment_variables/{name}"))),
-                standing: Standing::Shadowed,
-                applies: NEW_WORKERS,
-                seems: None,
-            });
-        }
         if started_with(name) {
             links.push(AgentLink {
                 what: format!("{name} in the environment that it was started with"),
@@ -94,6 +85,20 @@ impl ProxyConfig {
                 seems: Some("SIGHUP to the master: it gives a new worker 5 s, and keeps the old one"),
             });
         }
+        // Set after the models have taken their keys.
+        if self.sets.iter().any(|(known, _)| known == name) {
+            links.push(AgentLink {
+                what: format!("{name} under environment_variables of {}", config.display()),
+                file: Some(config.to_owned()),
+                slot: Some(AgentSlot::Pointer(format!("/environment_variables/{name}"))),
+                standing: match links.is_empty() {
+                    true => Standing::NotVisible("a provider may look for it after its models found nothing"),
+                    false => Standing::NotRead,
+                },
+                applies: NEW_WORKERS,
+                seems: None,
+            });
+        }
         crate::explained::ranked(links)
     }
 }
@@ -103,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_variable_of_the_environment_wins_over_the_file_beside_it() {
+    fn a_variable_of_the_environment_wins_over_the_files() {
         let file = "\
 model_list:
 - {model_name: a, litellm_params: {model: x, api_key: os.environ/KEY}}
@@ -127,7 +132,19 @@ model_list:
         assert_eq!(explained(false)[0].links.len(), 1);
         let sets = format!("{file}environment_variables: {{KEY: other}}\n");
         let config = ProxyConfig::read(sets.as_bytes()).unwrap();
-        let found = config.explained(Path::new("/p/c"), Path::new("/p"), Some(b"KEY=x\n"), &|_| true);
-        assert!(found[0].links[0].what.contains("environment_variables"), "{found:?}");
+        let last = |beside: &[u8], started: bool| {
+            let found = config.explained(Path::new("/p/c"), Path::new("/p"), Some(beside), &|_| started);
+            let link = found[0].links.last().expect("a link").clone();
+            assert!(link.what.contains("environment_variables"), "{found:?}");
+            link.standing
+        };
+        assert_eq!(last(b"KEY=x\n", true), Standing::NotRead);
+        assert_eq!(last(b"KEY=x\n", false), Standing::NotRead);
+        assert!(matches!(last(b"", false), Standing::NotVisible(_)));
+        let after = format!("model_list:\n- {{model_name: 5}}\n{}", file.split_once('\n').expect("lines").1);
+        let config = ProxyConfig::read(after.as_bytes()).unwrap();
+        let found = config.explained(Path::new("/p/c"), Path::new("/p"), None, &|_| false);
+        let pointer = "/model_list/2/litellm_params/api_key".to_owned();
+        assert_eq!(found[1].links[0].slot, Some(AgentSlot::Pointer(pointer)), "counted as the file does");
     }
 }

@@ -1,14 +1,14 @@
 //! Evidence from each worker of a LiteLLM proxy: it is asked for a model by the id that only a worker with this version of
 //! the key knows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use keyroll_agents::{Foretold, Mode, ProxyConfig, Variables, Versions};
 use keyroll_manager::{Door, ModelAnswer, Proxy, ask_model};
-use keyroll_observe::{ProcessId, starts};
+use keyroll_observe::{NotVisible, ProcessId, read_regular, starts};
 use keyroll_port::{Class, Failure, Values};
 use keyroll_rotation::{Kinds, Which};
 use keyroll_secret::{Fields, SecretBytes};
@@ -19,6 +19,9 @@ use crate::{read, resolve};
 
 /// How long the environment of a worker may take to be read.
 const ENVIRONMENT_WAIT: Duration = Duration::from_secs(5);
+
+/// The largest file of variables beside a worker, bytes.
+const BESIDE_BYTES_MAX: usize = 1 << 20;
 
 /// How many bytes a key that nobody has is drawn of.
 const NOBODYS_BYTES: usize = 24;
@@ -62,6 +65,18 @@ enum Shown {
     Not(String),
 }
 
+impl Shown {
+    /// What it is worth, and what speaks against it.
+    fn evidence(&self) -> (Kinds, Result<(), String>) {
+        match self {
+            Self::All => (Kinds::LOADED.and(Kinds::CHECKED).and(Kinds::REPORTED), Ok(())),
+            Self::Whole => (Kinds::CHECKED.and(Kinds::REPORTED), Ok(())),
+            Self::Anything => (Kinds::REPORTED, Ok(())),
+            Self::Not(why) => (Kinds::NONE, Err(why.clone())),
+        }
+    }
+}
+
 impl Local {
     /// What a worker shows of a version. Where it is not that version, the complaint says what of all its workers is known.
     pub(super) fn litellm_shows(
@@ -76,12 +91,7 @@ impl Local {
             Ok(shown) => shown,
             Err(why) => Shown::Not(why),
         };
-        let (kinds, state) = match &shown {
-            Shown::All => (Kinds::LOADED.and(Kinds::CHECKED).and(Kinds::REPORTED), Ok(())),
-            Shown::Whole => (Kinds::CHECKED.and(Kinds::REPORTED), Ok(())),
-            Shown::Anything => (Kinds::REPORTED, Ok(())),
-            Shown::Not(why) => (Kinds::NONE, Err(why.clone())),
-        };
+        let (kinds, state) = shown.evidence();
         let workers = workers_of(setup).unwrap_or_default();
         if !workers.contains(&one.process) {
             // A master, or whatever is around it: what all of them show was told in one sentence.
@@ -165,23 +175,40 @@ fn ask_process(
     which: Which,
     values: Values<'_>,
 ) -> Result<Shown, String> {
-    let workers = workers_of(setup)?;
-    if workers.contains(process) {
+    let listing = listing().map_err(|failure| failure.to_string())?;
+    let proxy = Proxy::at(setup.address, &listing)?.ok_or("nobody who is visible listens there")?;
+    if proxy.workers.contains(process) {
         return ask_worker(process, setup, which, values);
     }
-    if workers.is_empty() {
-        return Err("nobody who is visible listens there".to_owned());
+    if !proxy.has(process, &listing) {
+        return Err(format!("it is none of the processes of the proxy at {}", setup.address));
     }
-    let mut known = Shows::new();
+    Ok(of_all(&proxy.workers, which, &|worker| ask_worker(worker, setup, which, values)))
+}
+
+/// What all workers show together: what one of them lacks, nobody who stands for them has.
+fn of_all(
+    workers: &BTreeSet<ProcessId>,
+    which: Which,
+    ask: &dyn Fn(&ProcessId) -> Result<Shown, String>,
+) -> Shown {
+    let (mut known, mut blind) = (Shows::new(), false);
     for worker in workers {
-        let state = match ask_worker(&worker, setup, which, values)? {
-            Shown::All | Shown::Whole => Ok(()),
-            Shown::Anything => return Ok(Shown::Anything),
-            Shown::Not(why) => Err(why),
+        let state = match ask(worker) {
+            Ok(Shown::All | Shown::Whole) => Ok(()),
+            Ok(Shown::Anything) => {
+                blind = true;
+                Ok(())
+            }
+            Ok(Shown::Not(why)) | Err(why) => Err(why),
         };
-        known.insert(worker, state);
+        known.insert(*worker, state);
     }
-    Ok(sentence(&known, word(which)).map_or(Shown::Whole, Shown::Not))
+    match (sentence(&known, word(which)), blind || workers.is_empty()) {
+        (Some(why), _) => Shown::Not(why),
+        (None, true) => Shown::Anything,
+        (None, false) => Shown::Whole,
+    }
 }
 
 fn ask_worker(
@@ -233,28 +260,49 @@ fn judged(asked: &[Asked], which: Which, ask: &dyn Fn(&str, Mode) -> ModelAnswer
     if blind { Shown::Anything } else { Shown::All }
 }
 
-/// The models of the configuration that use the value.
+/// The models of the configuration that use the value, as this worker sees them.
 fn models(worker: &ProcessId, setup: &LiteLlmSetup, values: Values<'_>) -> Result<Vec<Asked>, String> {
     let file = content(&setup.config)?;
     let config = ProxyConfig::read(file.expose())
         .map_err(|error| format!("{} cannot be read: {error}", setup.config.display()))?;
-    let mut variables = Variables::default();
+    let mut started = Err(NotVisible::Vanished);
     starts(&[*worker], ENVIRONMENT_WAIT, &mut |_, answer| {
-        if let Ok(start) = answer {
-            variables = Variables::started_with(start.entries().map(|(_, entry)| entry));
-        }
+        started = answer.map(|start| Variables::started_with(start.entries().map(|(_, entry)| entry)));
     });
+    // What is not seen there may be the value.
+    let mut variables = started.map_err(|why| format!("its environment is not visible: {why}"))?;
     for path in &setup.env_files {
         variables.add_file(content(path)?.expose());
+    }
+    let beside = Path::new("/proc").join(worker.pid.to_string()).join("cwd/.env");
+    if let Ok(file) = read_regular(&beside, BESIDE_BYTES_MAX) {
+        variables.add_file(&file.bytes);
     }
     let of = |fields: &Fields| fields.get(&setup.field).map(|field| field.value.duplicate());
     let old = of(values.old).ok_or("the value has no such field")?;
     let nobodys = nobodys()?;
     let new = values.new.and_then(of).unwrap_or_else(|| nobodys.duplicate());
+    let asked = of_config(&config, &variables, setup, Versions { old: &old, new: &new }, &nobodys)?;
+    match asked.is_empty() {
+        true => Err(format!("no model of {} uses the value", setup.config.display())),
+        false => Ok(asked),
+    }
+}
+
+/// Each model that uses the value, one that is otherwise a fallback too, unless one alone was named.
+fn of_config(
+    config: &ProxyConfig,
+    variables: &Variables,
+    setup: &LiteLlmSetup,
+    versions: Versions<'_>,
+    nobodys: &SecretBytes,
+) -> Result<Vec<Asked>, String> {
+    if let (None, Some(unread)) = (&setup.model, config.unread.first()) {
+        return Err(format!("{}: not read here: {unread}", setup.config.display()));
+    }
     let lookup = |name: &str| variables.get(name);
-    let told = config.foretell(Versions { old: &old, new: &new }, &lookup);
     let mut asked = Vec::new();
-    for (at, told) in told.into_iter() {
+    for (at, told) in config.foretell(versions, &lookup) {
         let Some(deployment) = config.deployments.get(at) else { continue };
         if setup.model.as_ref().is_some_and(|model| *model != deployment.group) {
             continue;
@@ -264,17 +312,12 @@ fn models(worker: &ProcessId, setup: &LiteLlmSetup, values: Values<'_>) -> Resul
             return Err(format!("{} takes no question that is known here", deployment.group));
         }
         if deployment.answers_by_itself() {
-            return Err(format!("{} answers by itself (`mock_response`)", deployment.group));
+            return Err(format!("{} answers by itself (a `mock_` parameter)", deployment.group));
         }
-        let nobodys = config
-            .foretell_one(at, Versions { old: &old, new: &new }, &nobodys, &lookup)
-            .map_err(|why| why.to_string())?;
+        let nobodys = config.foretell_one(at, versions, nobodys, &lookup).map_err(|why| why.to_string())?;
         asked.push(Asked { told, nobodys, mode: deployment.mode });
     }
-    match asked.is_empty() {
-        true => Err(format!("no model of {} uses the value", setup.config.display())),
-        false => Ok(asked),
-    }
+    Ok(asked)
 }
 
 fn content(path: &Path) -> Result<SecretBytes, String> {
@@ -331,6 +374,12 @@ mod tests {
             why(judged(&models, Which::New, &refused)),
             "its key for l1 was not accepted (status 401)"
         );
+        let silent = |id: &str, _: Mode| match id {
+            "l1 new" => Answered,
+            "backup new" => ModelAnswer::None("no answer in time".to_owned()),
+            _ => Unknown,
+        };
+        assert_eq!(why(judged(&models, Which::New, &silent)), "backup: no answer in time");
         let elsewhere = |_: &str, _: Mode| Elsewhere;
         assert_eq!(why(judged(&models, Which::New, &elsewhere)), "another model answered in the place of l1");
     }
@@ -349,5 +398,76 @@ mod tests {
         assert!(sentence(&known, "the new key").unwrap().starts_with("worker 7: it holds"));
         known = BTreeMap::from([(process(7), Ok(()))]);
         assert_eq!(sentence(&known, "the new key"), None);
+    }
+
+    #[test]
+    fn what_stands_for_all_workers_has_what_each_of_them_has() {
+        let process = |pid| ProcessId { boot: 1, pid, start_ticks: 1 };
+        let workers = BTreeSet::from([process(7), process(8)]);
+        let shown = |second: fn() -> Result<Shown, String>| {
+            of_all(&workers, Which::New, &|worker| if worker.pid == 7 { Ok(Shown::All) } else { second() })
+        };
+        let kinds = |second: fn() -> Result<Shown, String>| shown(second).evidence().0;
+        assert_eq!(kinds(|| Ok(Shown::All)), Kinds::CHECKED.and(Kinds::REPORTED));
+        assert_eq!(kinds(|| Ok(Shown::Anything)), Kinds::REPORTED);
+        let others: [fn() -> Result<Shown, String>; 2] =
+            [|| Ok(Shown::Not("it holds the other version for l1".to_owned())), || Err("no".to_owned())];
+        for other in others {
+            let (kinds, said) = shown(other).evidence();
+            assert_eq!(kinds, Kinds::NONE);
+            assert!(
+                said.unwrap_err().starts_with("its workers differ: 7 answers with the new key; worker 8: ")
+            );
+        }
+        let blind_first = of_all(&workers, Which::New, &|worker| match worker.pid {
+            7 => Ok(Shown::Anything),
+            _ => Err("it holds the other version for l1".to_owned()),
+        });
+        assert_eq!(
+            blind_first.evidence().0,
+            Kinds::NONE,
+            "one that answers anything speaks for itself alone"
+        );
+        let nobody = of_all(&BTreeSet::new(), Which::New, &|_| Ok(Shown::All));
+        assert!(!nobody.evidence().0.has(Kinds::CHECKED));
+    }
+
+    #[test]
+    fn every_model_that_uses_the_value_is_asked_the_fallback_too() {
+        let file = "\
+model_list:
+- {model_name: l1, litellm_params: {model: m, api_key: os.environ/KEY}}
+- {model_name: other, litellm_params: {model: m, api_key: os.environ/OTHER, tags: [a]}}
+- {model_name: backup, litellm_params: {model: n, api_key: os.environ/KEY}}
+litellm_settings: {fallbacks: [{l1: [backup]}]}
+";
+        let drawn = || nobodys().unwrap();
+        let (old, new, nobodys) = (drawn(), drawn(), drawn());
+        let mut variables = Variables::default();
+        let environment = [b"KEY=".as_slice(), old.expose(), b"\nOTHER=x\n"].concat();
+        variables.add_file(&environment);
+        let groups = |file: &str, model: Option<&str>| {
+            let setup = LiteLlmSetup {
+                address: ([127, 0, 0, 1], 1).into(),
+                config: PathBuf::from("config.yaml"),
+                key: None,
+                model: model.map(str::to_owned),
+                env_files: Vec::new(),
+                field: "value".to_owned(),
+            };
+            let config = ProxyConfig::read(file.as_bytes()).unwrap();
+            let asked = of_config(&config, &variables, &setup, Versions { old: &old, new: &new }, &nobodys)?;
+            for one in &asked {
+                let ids = BTreeSet::from([&one.told.old, &one.told.new, &one.nobodys]);
+                assert_eq!(ids.len(), 3, "three keys, three ids");
+            }
+            Ok::<Vec<String>, String>(asked.into_iter().map(|one| one.told.group).collect())
+        };
+        assert_eq!(groups(file, None).unwrap(), ["l1", "backup"]);
+        assert_eq!(groups(file, Some("backup")).unwrap(), ["backup"]);
+        // What brings models that are not read here: one that was named is asked, all are not said to be.
+        let more = format!("{file}include: [more.yaml]\n");
+        assert!(groups(&more, None).unwrap_err().contains("`include`"));
+        assert_eq!(groups(&more, Some("l1")).unwrap(), ["l1"]);
     }
 }

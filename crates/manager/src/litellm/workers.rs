@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use keyroll_observe::{Listing, Process, ProcessId, Sockets};
+use keyroll_observe::{Listing, NotVisible, Process, ProcessId, Sockets};
 
 use super::ask::{Answer, Connection, Door};
 
@@ -16,6 +16,9 @@ const TAKEN_MS_MAX: u64 = 3_000;
 
 /// How often it is looked who took a connection, milliseconds.
 const STEP_MS: u64 = 5;
+
+/// How long a look at everybody's sockets may take, milliseconds.
+const LISTENERS_MS_MAX: u64 = 10_000;
 
 /// How long a look at the workers' sockets may take, milliseconds.
 const SOCKETS_MS_MAX: u64 = 2_000;
@@ -33,13 +36,43 @@ impl Proxy {
     /// Those of a listing that listen at the address; `None` = nobody who is visible does.
     ///
     /// # Errors
-    /// The connections of this machine cannot be read; in words.
+    /// The connections of this machine, or of what may be one of its workers, cannot be read; in words.
     pub fn at(address: SocketAddr, listing: &Listing) -> Result<Option<Self>, String> {
-        let wait = Duration::from_millis(SOCKETS_MS_MAX);
+        let wait = Duration::from_millis(LISTENERS_MS_MAX);
         let sockets = Sockets::read(listing, &[], wait).map_err(|error| error.to_string())?;
         let listens = |process: &&Process| sockets.listens(&process.id, &[address]);
         let holders: Vec<&Process> = listing.seen.iter().filter(listens).collect();
-        Self::of(&holders)
+        let proxy = Self::of(&holders)?;
+        match proxy.as_ref().and_then(|proxy| proxy.unseen(listing, &sockets.hidden)) {
+            Some(why) => Err(why),
+            None => Ok(proxy),
+        }
+    }
+
+    /// What may be one more of its workers: a child of who starts them that shows nothing of what it has open.
+    fn unseen(&self, listing: &Listing, hidden: &[(ProcessId, NotVisible)]) -> Option<String> {
+        let top = self.top()?;
+        let child = |id: &ProcessId| listing.seen.iter().any(|one| one.id == *id && one.ppid == top.pid);
+        let (process, why) = hidden.iter().find(|(id, _)| child(id))?;
+        Some(not_visible(process, why))
+    }
+
+    /// The first of its processes.
+    fn top(&self) -> Option<&ProcessId> {
+        self.master.as_ref().or(self.workers.first())
+    }
+
+    /// Whether a process is one of its own, or has started it, at whatever remove. Any other one shows nothing of what its
+    /// workers have.
+    pub fn has(&self, process: &ProcessId, listing: &Listing) -> bool {
+        let find = |pid: u32| listing.seen.iter().find(|one| one.id.pid == pid);
+        let below = |one: &ProcessId, other: &ProcessId| {
+            let mut up =
+                std::iter::successors(find(one.pid).filter(|seen| seen.id == *one), |one| find(one.ppid))
+                    .take(listing.seen.len());
+            up.any(|above| above.id == *other)
+        };
+        self.top().is_some_and(|top| below(top, process) || below(process, top))
     }
 
     /// The master has the socket, and so has each worker that it started. Whoever else has it answers too, and would be
@@ -101,7 +134,7 @@ impl Proxy {
                 return Ok(Some(**one));
             }
             if let Some((process, why)) = sockets.hidden.first() {
-                return Err(format!("the open files of process {} are not visible: {why}", process.pid));
+                return Err(not_visible(process, why));
             }
             if Instant::now() >= until {
                 return Ok(None);
@@ -109,6 +142,10 @@ impl Proxy {
             std::thread::sleep(Duration::from_millis(STEP_MS));
         }
     }
+}
+
+fn not_visible(process: &ProcessId, why: &NotVisible) -> String {
+    format!("the open files of process {} are not visible: {why}", process.pid)
 }
 
 /// A process of which nothing but its id is asked.
@@ -149,5 +186,29 @@ mod tests {
             let said = Proxy::of(&[&master, &one, &two, stranger]).unwrap_err();
             assert!(said.contains(&format!("process {}", stranger.id.pid)), "{said}");
         }
+    }
+
+    #[test]
+    fn a_worker_that_shows_nothing_of_itself_is_not_left_out() {
+        let (master, one, two) = (process(10, 1), process(11, 10), process(12, 10));
+        let proxy = Proxy::of(&[&master, &one]).unwrap().unwrap();
+        let listing = Listing { seen: vec![master, one, two, process(20, 1)], ..Listing::default() };
+        let hidden = |pid| vec![(process(pid, 0).id, NotVisible::OutOfTime)];
+        assert!(proxy.unseen(&listing, &hidden(12)).is_some_and(|why| why.contains("process 12")));
+        assert_eq!(proxy.unseen(&listing, &hidden(20)), None, "no child of the master");
+    }
+
+    #[test]
+    fn whoever_is_neither_above_nor_below_it_is_none_of_its_own() {
+        let all = [(5, 1), (10, 5), (11, 10), (12, 10), (13, 12), (20, 1), (21, 20), (1, 0)];
+        let seen: Vec<Process> = all.iter().map(|(pid, ppid)| process(*pid, *ppid)).collect();
+        let proxy = Proxy::of(&[&seen[1], &seen[2], &seen[3]]).unwrap().unwrap();
+        let id = |pid| process(pid, 0).id;
+        let listing = Listing { seen, ..Listing::default() };
+        let its: Vec<u32> =
+            all.iter().map(|one| one.0).filter(|pid| proxy.has(&id(*pid), &listing)).collect();
+        assert_eq!(its, [5, 10, 11, 12, 13, 1]);
+        let another = ProcessId { start_ticks: 2, ..id(10) };
+        assert!(!proxy.has(&another, &listing), "the number of one that is gone");
     }
 }
