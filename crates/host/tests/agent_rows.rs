@@ -35,7 +35,10 @@ impl Claw {
         let folder = tempfile::tempdir().unwrap();
         let claw = Self { old: value("old", &folder), new: value("new", &folder), folder };
         fs::create_dir_all(claw.path("claw/state")).unwrap();
-        let settings = format!("{{\"models\":{{\"providers\":{{\"p\":{{\"apiKey\":{api_key}}}}}}}}}");
+        let settings = format!(
+            "{{\"agents\":{{\"entries\":{{\"work\":{{}},\"main\":{{}}}}}},\
+             \"models\":{{\"providers\":{{\"p\":{{\"apiKey\":{api_key}}}}}}}}}"
+        );
         fs::write(claw.path("claw/openclaw.json"), settings).unwrap();
         claw.database()
             .execute_batch(
@@ -119,13 +122,13 @@ impl Claw {
         Local::new(setup, FingerprintKey::new(&[7; 32]))
     }
 
-    /// This test is its gateway, and its program notes that it was asked.
+    /// This test is its gateway, and its program notes what it was asked.
     fn gateway(&self) {
         let own = process(std::process::id()).unwrap().id;
         let lock = format!("{{\"pid\":{},\"startTime\":{}}}", own.pid, own.start_ticks);
         fs::create_dir_all(self.path("claw/tmp/openclaw-0")).unwrap();
         fs::write(self.path("claw/tmp/openclaw-0/gateway.state.lock"), lock).unwrap();
-        let script = format!("#!/bin/sh\necho asked >>{}\nexit 1\n", self.path("told").display());
+        let script = format!("#!/bin/sh\necho \"$@\" >>{}\nexit 1\n", self.path("told").display());
         fs::write(self.path("openclaw"), script).unwrap();
         fs::set_permissions(self.path("openclaw"), fs::Permissions::from_mode(0o755)).unwrap();
     }
@@ -172,6 +175,8 @@ async fn a_row_that_holds_another_key_is_named_and_nothing_is_changed() {
             assert!(!text.contains(&foreign) && !text.contains(&claw.old), "{text}");
             let tried = host.trial(Values { old: &old, new: None }).await.unwrap();
             assert_eq!(tried.iter().map(|one| one.code).collect::<Vec<_>>(), ["K0443"]);
+            // The way back is open: nothing is changed by it.
+            host.deliver(FileId(0), Which::Old, values, 9).await.unwrap();
             assert_eq!(claw.file(), claw.old);
         }
         // A run that ended before its command could be told has delivered the file, or the row, already.
@@ -181,6 +186,21 @@ async fn a_row_that_holds_another_key_is_named_and_nothing_is_changed() {
             claw.host().deliver(FileId(0), Which::New, values, 8).await.unwrap();
             assert_eq!(claw.file(), claw.new);
         }
+    }
+}
+
+/// The settings are the gateway's user's, and the message names a command to whoever runs keyroll, who may be root.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_a_shell_would_take_for_more_stands_in_no_command() {
+    for (id, told) in
+        [("p$(id)", "store set NAME "), ("-p", "store set NAME "), ("p:a_b@c.d-e", "store set p:a_b@c.d-e ")]
+    {
+        let claw = Claw::new(&format!("{{\"source\":\"store\",\"provider\":\"default\",\"id\":\"{id}\"}}"));
+        claw.store(id, &value("foreign", &claw.folder));
+        let tried = claw.host().trial(Values { old: &fields(&claw.old), new: None }).await.unwrap();
+        let [failure] = &tried[..] else { panic!("{tried:?}") };
+        assert_eq!(failure.code, "K0443", "{failure}");
+        assert!(failure.help.as_deref().is_some_and(|help| help.contains(told)), "{failure:?}");
     }
 }
 
@@ -240,7 +260,9 @@ async fn a_row_that_was_changed_since_the_delivery_is_not_overwritten() {
             let failure = host().apply(ConsumerId(0), 0, 8, Brings::Anything).await.err().unwrap();
             assert_eq!(failure.code, code, "{failure}");
             // Its program was asked where that is no loss, and refuses here.
-            assert_eq!(claw.path("told").exists(), code == "K0440", "{failure}");
+            let told = fs::read_to_string(claw.path("told")).unwrap_or_default();
+            let paste = "models auth paste-api-key --provider p --profile-id p:manual --agent main\n";
+            assert_eq!(told, if code == "K0440" { paste } else { "" }, "{failure}");
             let text = format!("{failure} {failure:?}");
             assert!(!text.contains(&foreign) && !text.contains(&claw.old), "{text}");
             drop(fs::remove_file(claw.path("told")));

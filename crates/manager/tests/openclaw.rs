@@ -213,6 +213,34 @@ fn the_token_is_shown_to_the_gateway_itself_and_to_nobody_else() {
     assert_eq!(answer, CheckAnswer::Passed);
 }
 
+/// Whoever may write into the folder chooses what its lock says.
+#[test]
+fn a_process_of_another_start_or_of_another_user_is_not_asked_whether_it_is_ready() {
+    let scene = Scene::new("");
+    let ready = || {
+        let ready = Check::Gateway(scene.openclaw.state.clone());
+        check(&ready, None, Instant::now() + Duration::from_secs(60), &mut None).unwrap()
+    };
+    let is_none = |answer: CheckAnswer| {
+        let seen = matches!(&answer, CheckAnswer::Unknown(why) if why.contains("is not its gateway"));
+        assert!(seen, "{answer:?}");
+    };
+    let own = process(std::process::id()).unwrap().id;
+    let lock = |ticks: u64| {
+        let lock = format!("{{\"pid\":{},\"startTime\":{ticks}}}", own.pid);
+        fs::write(scene.state("tmp/openclaw-0/gateway.state.lock"), lock).unwrap();
+    };
+    lock(own.start_ticks + 1);
+    is_none(ready());
+    lock(own.start_ticks);
+    assert_eq!(ready(), CheckAnswer::Passed);
+    // Only root can give a folder away.
+    if rustix::process::geteuid().is_root() {
+        std::os::unix::fs::chown(&scene.openclaw.state, Some(4_321), None).unwrap();
+        is_none(ready());
+    }
+}
+
 #[test]
 fn a_key_that_is_taken_from_elsewhere_is_named_and_nothing_is_told() {
     let mut scene = Scene::new("{\"ok\":true,\"warningCount\":0}");

@@ -7,14 +7,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use keyroll_testkit::command::end_one_of;
 use keyroll_testkit::{OpenClaw, alphanumeric, free_port};
 use zeroize::Zeroizing;
 
-use crate::ran::{Ran, wait};
+use crate::ran::Ran;
 use crate::scene::{Scene, put};
+
+/// How long a start of the gateway may take: it wants about 40 s of a processor, of which little may be left for it.
+const START_TIME_MAX: Duration = Duration::from_secs(1_200);
 
 /// One key, and the provider that it is of. The secret has the provider's name.
 #[derive(Debug)]
@@ -159,7 +162,11 @@ impl Claw {
         let claw = Self { scene, keys, port, token, node: openclaw.node() };
         claw.furnish(&openclaw, before);
         claw.scene.sh("./claw.sh");
-        wait("the gateway is ready", || claw.is_ready());
+        let end = Instant::now() + START_TIME_MAX;
+        while !claw.is_ready() {
+            assert!(Instant::now() < end, "the gateway never was ready");
+            std::thread::sleep(Duration::from_millis(200));
+        }
         for key in &claw.keys {
             claw.ask(key.provider).expect("a turn on the key that everything starts with");
         }

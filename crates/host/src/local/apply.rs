@@ -132,8 +132,7 @@ impl Local {
         let consumer = self.consumer_setup(id)?;
         let Some(line) = &consumer.fetch else { return Ok(()) };
         self.keep_rows_fetched(consumer)?;
-        self.generate(line, intent)?;
-        self.keep_rows_fetched(consumer)
+        self.generate(line, intent)
     }
 
     /// Runs a command that makes copies.

@@ -167,7 +167,8 @@ impl Local {
         std::fs::read_to_string(self.setup.work.join(self.rows_kept(id))).unwrap_or_default()
     }
 
-    /// The same for files that a command of the consumer makes: of what stands in them, which nobody hands on.
+    /// The same for files that a command of the consumer is about to make: of what stands in them, which nobody hands on.
+    /// What it makes is known by itself when it is applied.
     pub(super) fn keep_rows_fetched(&self, consumer: &ConsumerSetup) -> Result<(), Failure> {
         for id in &consumer.files {
             if self.agents_of(*id).next().is_some() {

@@ -49,9 +49,10 @@ impl OpenClaw {
     /// `is_known`: of what stands in the row, without white space around it.
     fn refuse_row(&self, bound: &Bound, is_known: &dyn Fn(&SecretBytes) -> bool) -> Result<(), Failure> {
         let command = match &bound.takes {
-            Takes::Store(name) => format!("openclaw secrets store set {name} --kind secret"),
+            Takes::Store(name) => format!("openclaw secrets store set {} --kind secret", word(name, "NAME")),
             Takes::Profile(id) => {
-                format!("openclaw models auth paste-api-key --provider {} --profile-id {id}", self.provider)
+                let (provider, id) = (word(&self.provider, "PROVIDER"), word(id, "PROFILE"));
+                format!("openclaw models auth paste-api-key --provider {provider} --profile-id {id}")
             }
             Takes::Itself | Takes::InPlace | Takes::Reload | Takes::Restart => return Ok(()),
         };
@@ -88,6 +89,14 @@ impl OpenClaw {
         };
         shown(Path::new(&format!("{row} in {}", self.home().database().display())))
     }
+}
+
+/// A name as it stands in a command that a person copies, maybe as root: the settings are the gateway's user's, and a shell
+/// or the program would take one with other letters for more than a name.
+fn word<'a>(name: &'a str, instead: &'a str) -> &'a str {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b":_.@-".contains(&b);
+    let is_one = !name.is_empty() && !name.starts_with('-') && name.bytes().all(plain);
+    if is_one { name } else { instead }
 }
 
 /// OpenClaw takes the line break at the end of what it is handed away.

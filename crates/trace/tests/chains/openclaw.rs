@@ -95,6 +95,15 @@ fn names(scene: &Scene) -> Vec<String> {
 }
 
 #[test]
+fn settings_of_which_parts_stand_in_other_files_are_named() {
+    let scene = Scene::new();
+    home(&scene, "\"acme\": {\"apiKey\": \"{first}\"}", "\"$include\": \"./more.json5\",");
+    let survey = scene.survey();
+    let named = survey.unseen.iter().find(|one| one.what.ends_with(".openclaw/openclaw.json"));
+    assert!(named.is_some_and(|one| one.reason.contains("other files")), "{:?}", survey.unseen);
+}
+
+#[test]
 fn references_lead_to_files_and_to_its_store_and_a_program_is_not_visible() {
     let scene = Scene::new();
     let by = |name: &str, source: &str, provider: &str, id: &str| {
