@@ -215,6 +215,13 @@ fn values<'a>(text: &'a str, name: &str) -> Vec<(usize, &'a str)> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+    use std::os::unix::process::CommandExt as _;
+    use std::process::{Command, Stdio};
+
+    use keyroll_observe::Listing;
+
     use super::*;
 
     #[test]
@@ -230,6 +237,44 @@ mod tests {
         assert_eq!(bot.sources[0].entries.keys().collect::<Vec<_>>(), ["A_API_KEY"]);
         assert!(web.sources[0].value("A_API_KEY").is_some() && web.sources[0].read == Read::Start);
         assert!(at_rest(&folder.path().join("none")).is_empty());
+    }
+
+    #[test]
+    fn what_lies_with_the_apps_of_a_user_is_read_as_that_user() {
+        if !rustix::process::geteuid().is_root() {
+            return eprintln!("left out: only root can become another user");
+        }
+        let home = tempfile::tempdir().unwrap();
+        let place = |name: &str| home.path().join(name);
+        fs::set_permissions(home.path(), Permissions::from_mode(0o755)).unwrap();
+        for (name, owner) in [("own", 21_001), ("roots", 0)] {
+            fs::write(place(name), r#"[{"name":"bot","A_API_KEY":"there"}]"#).unwrap();
+            fs::set_permissions(place(name), Permissions::from_mode(0o600)).unwrap();
+            chown(place(name), Some(owner), Some(owner)).unwrap();
+        }
+        // It ends with its input, however this test does.
+        let mut command = Command::new("cat");
+        let mut daemon = command.uid(21_001).gid(21_001).stdin(Stdio::piped()).spawn().unwrap();
+        let process = keyroll_observe::process(daemon.id()).unwrap().id;
+        let (listing, starts) = (Listing::default(), BTreeMap::new());
+        let mut around = Around::new(&listing, &starts, keyroll_leak::Rules::shipped().unwrap());
+        let mut of = |dump: &str| {
+            drop(fs::remove_file(place("dump.pm2")));
+            symlink(place(dump), place("dump.pm2")).unwrap();
+            let app = Pm2App {
+                name: "bot".to_owned(),
+                pid: None,
+                folder: home.path().to_owned(),
+                variables: BTreeMap::default(),
+            };
+            let asked = Pm2Daemon { process, home: home.path().to_owned() };
+            let all = kept(&mut around, vec![(asked, Ok(vec![app]))]);
+            let bot = all.iter().find(|one| one.name == "bot").unwrap();
+            bot.sources.iter().any(|source| source.value("A_API_KEY").is_some())
+        };
+        let read = [of("own"), of("roots")];
+        daemon.wait().unwrap();
+        assert_eq!(read, [true, false]);
     }
 
     #[test]
