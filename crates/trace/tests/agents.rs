@@ -320,10 +320,17 @@ fn what_a_users_program_reads_is_read_as_that_user() {
         assert!(Instant::now() < until, "it never began");
         std::thread::sleep(Duration::from_millis(20));
     }
+    // One that nobody is seen to start is told of all files of variables that lie beside it.
+    let mut command = Command::new("cat");
+    command.env("OWN_API_KEY", &own).env("ROOTS_API_KEY", &own).current_dir(all.path("ada/w"));
+    let alone = Running(command.uid(21_001).gid(21_001).stdin(Stdio::piped()).spawn().unwrap());
     let options = Options { roots: vec![all.path("ada")], wait: TIME_MAX };
     let survey =
         survey_with(&options, &Managers::default(), FingerprintKey::new(&[7; 32]), Vec::new()).unwrap();
-    drop(child);
+    let of_alone = survey.services.iter().find(|one| one.processes.iter().any(|id| id.pid == alone.0.id()));
+    let beside = of_alone.and_then(|one| one.chain("OWN_API_KEY")).unwrap();
+    assert!(beside.links.iter().any(|link| link.what.contains("own.env")), "{beside:?}");
+    drop((child, alone));
     let links = || survey.services.iter().flat_map(|one| &one.chains).flat_map(|chain| &chain.links);
     let known = survey.values.of(&SecretBytes::from(own));
     let sourced = links().filter(|link| link.what.contains("own.env")).collect::<Vec<_>>();

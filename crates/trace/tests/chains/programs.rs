@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use keyroll_testkit::ManagerTools;
-use keyroll_trace::{Doubt, MemoryStage, Verdict, rows, secrets};
+use keyroll_trace::{Doubt, MemoryStage, Standing, Verdict, rows, secrets};
 
 use crate::scene::{Running, Scene, Told, until};
 
@@ -241,6 +241,7 @@ fn a_shell_hands_on_what_it_was_started_with_and_a_script_reads_its_files_again(
         chain.links[0],
         format!("not visible third whatever set it when process {worker} was started")
     );
+    assert!(why(&place.scene, worker).ends_with("after it was written"));
     end(worker, shell);
 }
 
@@ -274,6 +275,7 @@ fn a_line_that_wins_over_the_files_is_not_taken_for_a_file_that_was_never_there(
         chain.links[0],
         format!("not visible second whatever set it when process {sleep} was started")
     );
+    assert!(why(&scene, sleep).ends_with("which a file that is read before it may have held"));
     end(sleep, shell);
     // Where nothing speaks against the file it is believed.
     let (shell, sleep) = start(":");
@@ -284,6 +286,16 @@ fn a_line_that_wins_over_the_files_is_not_taken_for_a_file_that_was_never_there(
         "{chain:#?}"
     );
     end(sleep, shell);
+}
+
+/// Why it is not visible what a process would be started with.
+fn why(scene: &Scene, pid: u32) -> &'static str {
+    let survey = scene.survey();
+    let service = survey.services.iter().find(|one| one.processes.iter().any(|id| id.pid == pid)).unwrap();
+    match service.chain(KEY).unwrap().links[0].standing {
+        Standing::NotVisible(why) => why,
+        other => panic!("{other:?}"),
+    }
 }
 
 /// Ends a worker, then the shell that waits for it.
