@@ -202,9 +202,8 @@ impl<'u> Uses<'u> {
             let service = user.service.and_then(|at| survey.services.get(at));
             // Of what nobody keeps it is not known that it is started again, nor what its folder has to do with it; but where it
             // says itself what it reads, it is.
-            let says = service.is_some_and(|one| {
-                matches!(one.handle, Handle::OpenClaw { .. } | Handle::LiteLlm { .. })
-            });
+            let says = service
+                .is_some_and(|one| matches!(one.handle, Handle::OpenClaw { .. } | Handle::LiteLlm { .. }));
             if matches!(user.keeper, Keeper::Session | Keeper::Nobody) && !says {
                 continue;
             }
