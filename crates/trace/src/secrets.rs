@@ -8,7 +8,7 @@ use keyroll_secret::Fingerprint;
 use crate::joins::Joins;
 use crate::naming::{Names, name_of, told_apart};
 use crate::users::users;
-use crate::{Chain, Keeper, Place, Sighting, Survey, User, ValueId, slots};
+use crate::{Chain, Handle, Keeper, Place, Sighting, Survey, User, ValueId, slots};
 
 /// A secret that is configured, with what is known of its versions.
 #[derive(Debug, Clone)]
@@ -199,11 +199,14 @@ impl<'u> Uses<'u> {
             for process in &user.processes {
                 uses.of_process.entry(*process).or_default().push(at);
             }
-            // Of what nobody keeps it is not known that it is started again, nor what its folder has to do with it.
-            if matches!(user.keeper, Keeper::Session | Keeper::Nobody) {
+            let service = user.service.and_then(|at| survey.services.get(at));
+            // Of what nobody keeps it is not known that it is started again, nor what its folder has to do with it; but where it
+            // says itself what it reads, it is.
+            let says = service
+                .is_some_and(|one| matches!(one.handle, Handle::OpenClaw { .. } | Handle::LiteLlm { .. }));
+            if matches!(user.keeper, Keeper::Session | Keeper::Nobody) && !says {
                 continue;
             }
-            let service = user.service.and_then(|at| survey.services.get(at));
             let links = service.into_iter().flat_map(|one| &one.chains).flat_map(|chain| &chain.links);
             for value in links.filter_map(|link| link.value) {
                 uses.of_value.entry(value).or_default().push(at);

@@ -29,8 +29,8 @@ pub(crate) struct ScanArgs {
 /// `why`.
 #[derive(Debug, Args)]
 pub(crate) struct WhyArgs {
-    /// A secret as scan names it, the number of a process, or a file
-    #[arg(value_name = "SECRET|PID|PATH")]
+    /// Any name that scan shows: a secret or its variable, who uses it, what keeps them, the number of a process, a file or folder
+    #[arg(value_name = "NAME|PID|PATH")]
     pub(crate) what: String,
     /// A folder to look into [default: where settings are kept on this machine]
     #[arg(long = "in", value_name = "PATH")]
@@ -42,7 +42,7 @@ pub(crate) struct WhyArgs {
 /// `trace`.
 #[derive(Debug, Args)]
 pub(crate) struct TraceArgs {
-    /// A secret as scan names it
+    /// A secret as scan names it, its variable, or who uses no other
     #[arg(value_name = "SECRET")]
     pub(crate) secret: String,
     /// Show all that was seen of each process
@@ -58,7 +58,7 @@ pub(crate) struct TraceArgs {
 /// `graph`.
 #[derive(Debug, Args)]
 pub(crate) struct GraphArgs {
-    /// A secret as scan names it [default: all]
+    /// A secret as scan names it, its variable, or who uses no other [default: all]
     #[arg(value_name = "SECRET")]
     pub(crate) secret: Option<String>,
     /// The form of the drawing

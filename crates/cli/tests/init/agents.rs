@@ -6,14 +6,14 @@ use std::fs;
 use crate::merged::Scene;
 use crate::ran::wait;
 
-/// A master that listens, and two workers that have its socket and end with it.
+/// A master that listens, and its workers that have its socket and end with it.
 const PROXY: &str = "\
-import os, socket, time
+import os, socket, sys, time
 one = socket.socket()
 one.bind(('127.0.0.1', 0))
 one.listen()
 ends, stays = os.pipe()
-for _ in range(2):
+for _ in range(int(sys.argv[-1])):
     if os.fork() == 0:
         os.close(stays)
         os.read(ends, 1)
@@ -102,9 +102,10 @@ fn a_proxy_whose_workers_can_be_replaced_is_told_so_and_another_one_is_restarted
     );
     scene.file("one/config.yaml", &models);
     scene.file("one/.env", &format!("{variable}={}\n", scene.value));
-    let start = |before: &str| {
+    let start = |before: &str, workers: u32| {
         let _ = fs::remove_file(scene.path("one/port"));
-        scene.run("one", before, "exec python3 ../bin/litellm --config config.yaml", "python");
+        let then = format!("exec python3 ../bin/litellm --config config.yaml --num_workers {workers}");
+        scene.run("one", before, &then, "python");
         wait("the proxy", || scene.path("one/port").exists());
         format!("http://127.0.0.1:{}", fs::read_to_string(scene.path("one/port")).unwrap())
     };
@@ -113,7 +114,7 @@ fn a_proxy_whose_workers_can_be_replaced_is_told_so_and_another_one_is_restarted
             "# check = {{ litellm = \"{at}\", config = \"./one/config.yaml\", key = \"file:./proxy.key\" }}\n"
         )
     };
-    let at = start("");
+    let at = start("", 2);
     let said = scene.init(&["."], 0);
     has(
         &scene.written(),
@@ -126,12 +127,15 @@ fn a_proxy_whose_workers_can_be_replaced_is_told_so_and_another_one_is_restarted
     );
     assert!(!said.contains("(K00"), "its form is taken: {said}");
     has(&scene.init(&["."], 0), &["nothing was changed"]);
-    scene.end("one");
-    fs::remove_file(scene.path("keyroll.toml")).unwrap();
-    // The same variable in its environment: a new worker would inherit the old key.
-    let at = start("set -a; . ./.env; ");
-    scene.init(&["."], 0);
-    let text = scene.written();
-    has(&text, &["restart = [\"./FILL-IN-restart-", "pid_file = \"./one/run/app.pid\"", &check(&at)]);
-    assert!(!text.contains("runs  = { litellm"), "{text}");
+    // The same variable in its environment: a new worker would inherit the old key. And one that is alone answers nobody while it
+    // is replaced.
+    for (before, workers) in [("set -a; . ./.env; ", 2), ("", 1)] {
+        scene.end("one");
+        fs::remove_file(scene.path("keyroll.toml")).unwrap();
+        let at = start(before, workers);
+        scene.init(&["."], 0);
+        let text = scene.written();
+        has(&text, &["restart = [\"./FILL-IN-restart-", "pid_file = \"./one/run/app.pid\"", &check(&at)]);
+        assert!(!text.contains("runs  = { litellm"), "{workers}: {text}");
+    }
 }
