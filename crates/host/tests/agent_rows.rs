@@ -226,7 +226,12 @@ async fn a_row_that_was_changed_since_the_delivery_is_not_overwritten() {
         let host = || claw.host_with(None, fetch.clone());
         claw.profiles(&[(PROFILE, &claw.old)]);
         match fetched {
-            true => host().fetch(ConsumerId(0), 7).await.unwrap(),
+            true => {
+                // What may be replaced is kept before anything is made, and the consumer has a timer of its own.
+                assert!(host().trial(Values { old: &old, new: None }).await.unwrap().is_empty());
+                fs::write(claw.path("p.key"), &claw.new).unwrap();
+                host().fetch(ConsumerId(0), 7).await.unwrap();
+            }
             false => host().deliver(FileId(0), Which::New, values, 7).await.unwrap(),
         }
         assert_eq!(claw.file(), claw.new);
@@ -251,6 +256,29 @@ async fn a_row_that_was_changed_since_the_delivery_is_not_overwritten() {
         let failure = host().apply(ConsumerId(0), 0, 9, Brings::Anything).await.err().unwrap();
         assert_eq!((failure.code, claw.path("told").exists()), ("K0443", false), "{failure}");
     }
+}
+
+/// What a command makes may be missing, or be somebody else's, before it runs.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_fetched_says_nothing_of_what_may_be_replaced_before_it_is_fetched() {
+    let claw = Claw::new("\"p:manual\"");
+    claw.gateway();
+    let old = fields(&claw.old);
+    fs::write(claw.path("next"), &claw.new).unwrap();
+    let words = ["next", "p.key"].map(|name| claw.path(name).display().to_string());
+    let host = || claw.host_with(None, Some(CommandLine::program("cp", words.clone())));
+    claw.profiles(&[(PROFILE, &claw.old)]);
+    assert!(host().trial(Values { old: &old, new: None }).await.unwrap().is_empty());
+    fs::remove_file(claw.path("p.key")).unwrap();
+    host().fetch(ConsumerId(0), 7).await.unwrap();
+    assert_eq!(claw.file(), claw.new);
+    // Somebody has logged in with another account, from that file.
+    let foreign = value("foreign", &claw.folder);
+    fs::write(claw.path("p.key"), &foreign).unwrap();
+    claw.profiles(&[(PROFILE, &foreign)]);
+    host().fetch(ConsumerId(0), 8).await.unwrap();
+    let failure = host().apply(ConsumerId(0), 0, 9, Brings::Anything).await.err().unwrap();
+    assert_eq!((failure.code, claw.path("told").exists()), ("K0443", false), "{failure}");
 }
 
 /// A key in a second profile is taken by whoever names that profile: it would fail once the old key is dead.
