@@ -119,8 +119,9 @@ impl Claw {
         Local::new(setup, FingerprintKey::new(&[7; 32]))
     }
 
-    /// This test is its gateway, and its program notes that it was asked.
+    /// This test is its gateway, by the name that the first thread has too, and its program notes that it was asked.
     fn gateway(&self) {
+        fs::write(format!("/proc/{}/comm", std::process::id()), "openclaw-gateway").unwrap();
         let own = process(std::process::id()).unwrap().id;
         let lock = format!("{{\"pid\":{},\"startTime\":{}}}", own.pid, own.start_ticks);
         fs::create_dir_all(self.path("claw/tmp/openclaw-0")).unwrap();

@@ -89,15 +89,12 @@ impl OpenClaw {
         if let Some(one) = listing.hidden.iter().find(|one| one.pid.is_none_or(|it| it == pid)) {
             return Err(hidden(one.reason.to_string()));
         }
-        let it_is = |process: &&Process| {
-            process.id.pid == pid
-                && began.map_or(process.name.starts_with(NAME), |began| began == process.id.start_ticks)
-        };
-        match listing.seen.iter().find(it_is) {
+        let owner = self.state.metadata().ok().map(|it| it.uid());
+        match listing.seen.iter().find(|process| is_gateway(process, (pid, began), owner)) {
             Some(process) => Ok(Some(process.clone())),
             // A lock that was left by one that was killed: then nobody listens.
             None if self.listens() => Err(hidden(format!(
-                "it names process {pid}, which is another one here, and something listens at its port"
+                "it names process {pid}, which is no gateway of the folder's owner here, and something listens at its port"
             ))),
             None => Ok(None),
         }
@@ -460,6 +457,16 @@ impl OpenClaw {
     fn failed(&self, class: Class, verb: &str) -> Failure {
         Failure::new(class, "K0440", format!("see OpenClaw in {} {verb}", self.state.display()))
     }
+}
+
+/// Whether a process is the gateway that the lock of a folder names. Whoever may write there chooses what the lock says, and
+/// when a process began everybody can see: one of another user is none.
+fn is_gateway(process: &Process, (pid, began): (u32, Option<u64>), owner: Option<u32>) -> bool {
+    process.id.pid == pid
+        && process.name.starts_with(NAME)
+        && began.is_none_or(|began| began == process.id.start_ticks)
+        && process.uid.is_some()
+        && process.uid == owner
 }
 
 fn unknown(failure: Failure) -> Failure {
