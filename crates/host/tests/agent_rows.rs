@@ -259,6 +259,21 @@ async fn a_row_that_was_changed_since_the_delivery_is_not_overwritten() {
     }
 }
 
+/// The gateway's user chooses these names, and root may copy the command that a message names.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_is_named_only_with_names_that_are_plain_words() {
+    for (id, plain) in [("p:manual", true), ("p:x;id", false), ("p:$(id)", false), ("p:a b", false)] {
+        let claw = Claw::new(&format!("\"{id}\""));
+        let (old, new) = (fields(&claw.old), fields(&claw.new));
+        let values = Values { old: &old, new: Some(&new) };
+        claw.profiles(&[(id, &value("foreign", &claw.folder))]);
+        let failure = claw.host().deliver(FileId(0), Which::New, values, 7).await.unwrap_err();
+        let help = failure.help.clone().unwrap_or_default();
+        assert_eq!((failure.code, help.contains("--profile-id")), ("K0443", plain), "{failure}: {help}");
+        assert!(plain || !help.contains(id), "{help}");
+    }
+}
+
 /// What a command makes may be missing, or be somebody else's, before it runs.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_is_fetched_says_nothing_of_what_may_be_replaced_before_it_is_fetched() {

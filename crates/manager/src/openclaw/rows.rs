@@ -33,7 +33,8 @@ impl OpenClaw {
         }
         let gateway = self.gateway(&list()?)?;
         let bound = self.bound(gateway.as_ref())?;
-        self.refuse_row(&bound, &|row| versions.iter().any(|version| trimmed(version) == *row))
+        let is_known = |row: &SecretBytes| versions.iter().any(|version| trimmed(version) == *row);
+        self.refuse_row(&bound, "the current key", &is_known)
     }
 
     /// The same right before it is overwritten: between a delivery and this somebody may have logged in with another account.
@@ -43,22 +44,26 @@ impl OpenClaw {
         may_replace: &dyn Fn(&SecretBytes) -> bool,
     ) -> Result<(), Failure> {
         let delivered = trimmed(&self.value()?);
-        self.refuse_row(bound, &|row| *row == delivered || may_replace(row))
+        // What was kept of the delivery may be gone, and with it the way to know the current key again.
+        self.refuse_row(bound, "the new key", &|row| *row == delivered || may_replace(row))
     }
 
-    /// `is_known`: of what stands in the row, without white space around it.
-    fn refuse_row(&self, bound: &Bound, is_known: &dyn Fn(&SecretBytes) -> bool) -> Result<(), Failure> {
-        let command = match &bound.takes {
-            Takes::Store(name) => format!("openclaw secrets store set {name} --kind secret"),
-            Takes::Profile(id) => {
-                format!("openclaw models auth paste-api-key --provider {} --profile-id {id}", self.provider)
-            }
-            Takes::Itself | Takes::InPlace | Takes::Reload | Takes::Restart => return Ok(()),
-        };
+    /// `wanted`: what may be put there by hand. `is_known`: of what stands in the row, without white space around it.
+    fn refuse_row(
+        &self,
+        bound: &Bound,
+        wanted: &str,
+        is_known: &dyn Fn(&SecretBytes) -> bool,
+    ) -> Result<(), Failure> {
+        if !matches!(bound.takes, Takes::Store(_) | Takes::Profile(_)) {
+            return Ok(());
+        }
+        let by_hand = self.by_hand(&bound.takes).map(|command| format!("`{command}`, which asks for it"));
+        let by_hand = by_hand.unwrap_or_else(|| "with its own command, that asks for it".to_owned());
         let refused = |class, why: String| {
             let what = format!("replace the key in {}", self.named(&bound.source));
             Err(Failure::new(class, "K0443", what).because(why).help(format!(
-                "put the current key there (`{command}`, which asks for it), or name the right row in the settings \
+                "put {wanted} there ({by_hand}), or name the right row in the settings \
                  ({}); then `keyroll resume`, or `keyroll plan` where none began",
                 shown(&self.home().settings_file())
             )))
@@ -74,6 +79,26 @@ impl OpenClaw {
         match same.all(|row| is_known(&trimmed(&row.value))) {
             true => Ok(()),
             false => refused(Class::Permanent, "another key stands there, and it was not changed".to_owned()),
+        }
+    }
+
+    /// The command by which a person puts a key into a row. The user of the gateway chose the names in it, and root may copy it:
+    /// there is none with a name in which a shell, or OpenClaw itself, would read anything else.
+    fn by_hand(&self, takes: &Takes) -> Option<String> {
+        let plain = |name: &str| {
+            let letter = |byte: u8| byte.is_ascii_alphanumeric() || b":_.@-".contains(&byte);
+            !name.is_empty() && !name.starts_with('-') && name.bytes().all(letter)
+        };
+        match takes {
+            Takes::Store(name) if plain(name) => {
+                Some(format!("openclaw secrets store set {name} --kind secret"))
+            }
+            Takes::Profile(id) if plain(id) && plain(&self.provider) => Some(format!(
+                "openclaw models auth paste-api-key --provider {} --profile-id {id}",
+                self.provider
+            )),
+            Takes::Store(_) | Takes::Profile(_) => None,
+            Takes::Itself | Takes::InPlace | Takes::Reload | Takes::Restart => None,
         }
     }
 
