@@ -274,6 +274,32 @@ async fn a_command_is_named_only_with_names_that_are_plain_words() {
     }
 }
 
+/// Whoever names profiles may have put a key in the place of a name. Two of them are two rows still.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_a_key_is_not_told_and_tells_rows_apart() {
+    let claw = Claw::new("\"p:manual\"");
+    let keys = [0, 1].map(|at| format!("p:a1{at}b2c3d4e5{:08x}", std::process::id()));
+    claw.profiles(&[(PROFILE, &claw.new), (&keys[0], &claw.old), (&keys[1], &claw.old)]);
+    fs::write(claw.path("p.key"), &claw.new).unwrap();
+    let database = claw.path("claw/state/openclaw.sqlite");
+    let (old, new) = (fields(&claw.old), fields(&claw.new));
+    let values = Values { old: &old, new: Some(&new) };
+    let looked = claw.host().enumerate(values, &Sessions::default(), Which::New).await.unwrap();
+    let names: Vec<&str> = looked.names.iter().map(|named| named.name.as_str()).collect();
+    let hidden = format!("profile … in {}", database.display());
+    assert_eq!(names, [&hidden, &hidden]);
+    assert_ne!(looked.names[0].digest, looked.names[1].digest);
+    // The same of the row that a command would overwrite.
+    let claw = Claw::new(&format!("\"{}\"", keys[0]));
+    claw.profiles(&[(&keys[0], &value("foreign", &claw.folder))]);
+    let (old, new) = (fields(&claw.old), fields(&claw.new));
+    let values = Values { old: &old, new: Some(&new) };
+    let failure = claw.host().deliver(FileId(0), Which::New, values, 7).await.unwrap_err();
+    assert_eq!(failure.code, "K0443", "{failure}");
+    let text = format!("{failure} {failure:?} {}", failure.help.clone().unwrap_or_default());
+    assert!(!text.contains(&keys[0]) && failure.attempted.contains("profile … in "), "{text}");
+}
+
 /// What a command makes may be missing, or be somebody else's, before it runs.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_is_fetched_says_nothing_of_what_may_be_replaced_before_it_is_fetched() {

@@ -3,6 +3,8 @@
 
 use std::fs;
 
+use keyroll_database::rusqlite::Connection;
+
 use crate::merged::Scene;
 use crate::ran::wait;
 
@@ -90,6 +92,35 @@ fn a_provider_that_is_called_by_a_key_is_not_written_down() {
     let text =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(text.contains("openclaw") && !text.contains(&scene.token), "{text}");
+}
+
+/// The key of a profile stands in the place of its name, and nobody has found that value anywhere.
+#[test]
+fn a_profile_that_is_called_by_a_key_is_not_told_where_it_is_not_known_which_is_used() {
+    let scene = Scene::new();
+    scene.file(".openclaw/openclaw.json", &settings("acme", &scene.value));
+    let form = format!("sk-or-v1-{}", "0123456789abcdef".repeat(4));
+    let word = "a1b2".repeat(5);
+    let one = |id: &String| {
+        format!("\"acme:{id}\":{{\"type\":\"api_key\",\"provider\":\"acme\",\"key\":\"{id}\"}}")
+    };
+    let profiles = [&form, &word].map(one).join(",");
+    scene.file(".openclaw/state/none", "");
+    let database = Connection::open(scene.path(".openclaw/state/openclaw.sqlite")).unwrap();
+    database
+        .execute_batch(
+            "CREATE TABLE config_machine_state (state_key TEXT PRIMARY KEY, value_json TEXT) STRICT;",
+        )
+        .unwrap();
+    let row = "INSERT INTO config_machine_state VALUES ('authProfiles.store', ?1)";
+    database.execute(row, [format!("{{\"profiles\":{{{profiles}}}}}")]).unwrap();
+    drop(database);
+    gateway(&scene);
+    let output = scene.command(&["scan", "--memory", "0", "."]).output().unwrap();
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    has(&text, &["names none of the profiles of", "which has …"]);
+    assert!(!text.contains(&form) && !text.contains(&word), "{text}");
 }
 
 #[test]

@@ -101,13 +101,14 @@ impl Local {
                     let mut holds = false;
                     needles.find(row.value.expose(), &mut |hit| holds |= hit.id == NeedleId(goes));
                     if holds {
-                        *explained.entry(row.name).or_insert(false) |= row.own && waits;
+                        let (_, own) = explained.entry(row.whole_name).or_insert((row.name, false));
+                        *own |= row.own && waits;
                     }
                 }
             }
         }
-        let held = explained.into_iter().filter(|(_, explained)| !explained);
-        let named = held.map(|(name, _)| Named { digest: place_digest(Path::new(&name)), name });
+        let held = explained.into_iter().filter(|(_, (_, explained))| !explained);
+        let named = held.map(|(whole, (name, _))| Named { digest: place_digest(Path::new(&whole)), name });
         (named.collect(), unseen)
     }
 

@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use keyroll_agents::{Bound, KeySource, Takes};
+use keyroll_leak::plain_words;
 use keyroll_observe::shown;
 use keyroll_port::{Class, Failure};
 use keyroll_secret::SecretBytes;
@@ -18,6 +19,7 @@ impl OpenClaw {
         let rows = home.key_rows().ok().map(|rows| {
             let one = |row: keyroll_agents::KeyRow| AgentRow {
                 name: self.named(&row.source),
+                whole_name: self.named_by(&row.source, str::to_owned),
                 own: own.as_ref() == Some(&row.source),
                 value: row.value,
             };
@@ -87,7 +89,8 @@ impl OpenClaw {
     fn by_hand(&self, takes: &Takes) -> Option<String> {
         let plain = |name: &str| {
             let letter = |byte: u8| byte.is_ascii_alphanumeric() || b":_.@-".contains(&byte);
-            !name.is_empty() && !name.starts_with('-') && name.bytes().all(letter)
+            let name_alone = !name.is_empty() && name.bytes().all(letter) && plain_words(name) == name;
+            name_alone && !name.starts_with('-')
         };
         match takes {
             Takes::Store(name) if plain(name) => {
@@ -102,11 +105,15 @@ impl OpenClaw {
         }
     }
 
-    /// A row, for people.
+    /// A row, for people: whoever names profiles may have put a key in the place of a name.
     fn named(&self, source: &KeySource) -> String {
+        self.named_by(source, plain_words)
+    }
+
+    fn named_by(&self, source: &KeySource, name: impl Fn(&str) -> String) -> String {
         let row = match source {
-            KeySource::Profile(id) => format!("profile {id}"),
-            KeySource::Store(name) => format!("entry {name} of the store"),
+            KeySource::Profile(id) => format!("profile {}", name(id)),
+            KeySource::Store(entry) => format!("entry {} of the store", name(entry)),
             KeySource::Literal | KeySource::Variable(_) | KeySource::File | KeySource::Program => {
                 "a row".to_owned()
             }
