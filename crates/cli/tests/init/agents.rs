@@ -78,6 +78,13 @@ fn a_gateway_is_told_in_its_own_words() {
     fs::write(scene.path("keyroll.toml"), &edited).unwrap();
     has(&scene.init(&["."], 0), &["nothing was changed"]);
     assert_eq!(scene.written(), edited);
+    // Its settings cannot be read this time: then it is drafted by what keeps it.
+    let settings = fs::read_to_string(scene.path(".openclaw/openclaw.json")).unwrap();
+    fs::write(scene.path(".openclaw/openclaw.json"), "{").unwrap();
+    scene.init(&["."], 0);
+    assert_eq!(scene.written().matches("openclaw = ").count(), 1, "{}", scene.written());
+    assert_eq!(scene.written(), edited);
+    fs::write(scene.path(".openclaw/openclaw.json"), settings).unwrap();
 }
 
 /// `init` looks for its token in all that it says and writes.
@@ -157,6 +164,28 @@ fn a_proxy_whose_workers_can_be_replaced_is_told_so_and_another_one_is_restarted
     );
     assert!(!said.contains("(K00"), "its form is taken: {said}");
     has(&scene.init(&["."], 0), &["nothing was changed"]);
+    // With one worker it is drafted by what keeps it, and it may be moved to another port.
+    let text = scene.written();
+    scene.end("one");
+    fs::write(scene.path("bin/litellm"), PROXY.replace("range(2)", "range(1)")).unwrap();
+    let moved = start("");
+    assert_ne!(moved, at);
+    has(&scene.init(&["."], 0), &["nothing was changed"]);
+    let again = text.replace(&at, &moved);
+    fs::write(scene.path("keyroll.toml"), &again).unwrap();
+    has(&scene.init(&["."], 0), &["nothing was changed"]);
+    scene.end("one");
+    fs::write(scene.path("bin/litellm"), PROXY).unwrap();
+    let moved = start("");
+    has(&scene.init(&["."], 0), &["nothing was changed"]);
+    assert_eq!(scene.written(), again);
+    // At the address that stands there somebody answers: this is a second one beside it.
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let held = format!("http://{}", other.local_addr().unwrap());
+    fs::write(scene.path("keyroll.toml"), text.replace(&at, &held)).unwrap();
+    scene.init(&["."], 0);
+    has(&scene.written(), &[&held, &format!("runs  = {{ litellm = \"{moved}\" }}\n")]);
+    drop(other);
     scene.end("one");
     fs::remove_file(scene.path("keyroll.toml")).unwrap();
     // The same variable in its environment: a new worker would inherit the old key.
