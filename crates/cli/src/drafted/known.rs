@@ -52,13 +52,18 @@ pub(super) fn read(new: &FoundConsumer, file_name: &str) -> Option<Consumer> {
 /// Whether a configured consumer is what was found: the same thing of the same manager, or the same process.
 pub(super) fn is_same(known: &Consumer, new: &Consumer, drafted: &Drafted) -> bool {
     let Runs::Managed { by, .. } = &known.runs else { return runs_same(known, new, &drafted.processes) };
-    runs_same(known, new, &drafted.processes) || is_agent(by, drafted, reads_same(known, new))
+    runs_same(known, new, &drafted.processes) || is_agent(by, drafted, new, reads_same(known, new))
 }
 
-/// Whether a gateway or a proxy of a configuration is what was found, though this time it was drafted by its keeper, or at another
-/// address. Another program may read the same copy, so that this alone says nothing.
-fn is_agent(by: &Manager, drafted: &Drafted, reads_same: bool) -> bool {
-    if let Manager::OpenClaw { state, .. } = by {
+/// Whether a gateway or a proxy of a configuration is what was found, though this time it was drafted by its keeper, or at
+/// another address. Another program may read the same copy, so that this alone says nothing.
+fn is_agent(by: &Manager, drafted: &Drafted, new: &Consumer, reads_same: bool) -> bool {
+    if let Manager::OpenClaw { state, start, .. } = by {
+        if let (Some(Start::Unit(unit, whose)), Runs::Unit { name, user, .. }) = (start, &new.runs)
+            && (stem(unit), whose) == (stem(name), user)
+        {
+            return true;
+        }
         let of_lock = OpenClawHome::at(state).gateway();
         let is_its = |(pid, _)| drafted.processes.iter().any(|process| process.pid == pid);
         let found = matches!(&drafted.agent, Some(Agent::OpenClaw(folder)) if is_one(state, folder));
@@ -74,7 +79,6 @@ fn is_agent(by: &Manager, drafted: &Drafted, reads_same: bool) -> bool {
 }
 
 fn runs_same(known: &Consumer, new: &Consumer, processes: &[ProcessId]) -> bool {
-    let stem = |name: &str| name.rsplit_once('.').map_or(name, |(stem, _)| stem).to_owned();
     match (&known.runs, &new.runs) {
         (
             Runs::Unit { name, user, .. } | Runs::Timer { name, user },
@@ -119,10 +123,6 @@ fn runs_same(known: &Consumer, new: &Consumer, processes: &[ProcessId]) -> bool 
             Runs::Unit { .. } | Runs::Compose { .. } | Runs::Container { .. },
             Runs::Managed { by: Manager::LiteLlm(at), .. },
         ) => matches!(&known.check, Some(Check::LiteLlm(check)) if check.address == *at),
-        (
-            Runs::Managed { by: Manager::OpenClaw { start: Some(Start::Unit(unit, whose)), .. }, .. },
-            Runs::Unit { name, user, .. },
-        ) => stem(name) == stem(unit) && user == whose,
         // A process is what its file says, whatever a person has put in place of what was drafted.
         (Runs::Managed { by: Manager::Master { pid_file, .. }, .. }, Runs::Process { .. }) => {
             has_pid(pid_file, processes)
@@ -143,6 +143,11 @@ fn runs_same(known: &Consumer, new: &Consumer, processes: &[ProcessId]) -> bool 
             _,
         ) => false,
     }
+}
+
+/// A unit's name without its kind.
+fn stem(name: &str) -> &str {
+    name.rsplit_once('.').map_or(name, |(stem, _)| stem)
 }
 
 fn is_one(path: &Path, other: &Path) -> bool {

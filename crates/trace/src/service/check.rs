@@ -18,7 +18,8 @@ const MARGIN_MS: u64 = 20;
 const WHY: &str = "what runs was started with another value than this, after it was written";
 const OR_THEN: &str =
     "what runs was started with another value than this, which a file that is read before it may have held";
-const OR_LATER: &str = "what runs was started with another value than this, which was written before; when it was read is not known";
+const OR_LATER: &str =
+    "what runs was started with another value than this, which is older; when it was read is not known";
 
 /// What a process was started with is what was read then. Where the source that seems to win was there already and says
 /// something else, another one wins that is not known (an entrypoint, a line of a script): then it is not told which does.
