@@ -122,8 +122,9 @@ impl Claw {
         Local::new(setup, FingerprintKey::new(&[7; 32]))
     }
 
-    /// This test is its gateway, and its program notes what it was asked.
+    /// This test is its gateway, by the name that the first thread has too, and its program notes that it was asked.
     fn gateway(&self) {
+        fs::write(format!("/proc/{}/comm", std::process::id()), "openclaw-gateway").unwrap();
         let own = process(std::process::id()).unwrap().id;
         let lock = format!("{{\"pid\":{},\"startTime\":{}}}", own.pid, own.start_ticks);
         fs::create_dir_all(self.path("claw/tmp/openclaw-0")).unwrap();
@@ -246,7 +247,12 @@ async fn a_row_that_was_changed_since_the_delivery_is_not_overwritten() {
         let host = || claw.host_with(None, fetch.clone());
         claw.profiles(&[(PROFILE, &claw.old)]);
         match fetched {
-            true => host().fetch(ConsumerId(0), 7).await.unwrap(),
+            true => {
+                // What may be replaced is kept before anything is made, and the consumer has a timer of its own.
+                assert!(host().trial(Values { old: &old, new: None }).await.unwrap().is_empty());
+                fs::write(claw.path("p.key"), &claw.new).unwrap();
+                host().fetch(ConsumerId(0), 7).await.unwrap();
+            }
             false => host().deliver(FileId(0), Which::New, values, 7).await.unwrap(),
         }
         assert_eq!(claw.file(), claw.new);
@@ -273,6 +279,70 @@ async fn a_row_that_was_changed_since_the_delivery_is_not_overwritten() {
         let failure = host().apply(ConsumerId(0), 0, 9, Brings::Anything).await.err().unwrap();
         assert_eq!((failure.code, claw.path("told").exists()), ("K0443", false), "{failure}");
     }
+}
+
+/// The gateway's user chooses these names, and root may copy the command that a message names.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_is_named_only_with_names_that_are_plain_words() {
+    for (id, plain) in [("p:manual", true), ("p:x;id", false), ("p:$(id)", false), ("p:a b", false)] {
+        let claw = Claw::new(&format!("\"{id}\""));
+        let (old, new) = (fields(&claw.old), fields(&claw.new));
+        let values = Values { old: &old, new: Some(&new) };
+        claw.profiles(&[(id, &value("foreign", &claw.folder))]);
+        let failure = claw.host().deliver(FileId(0), Which::New, values, 7).await.unwrap_err();
+        let help = failure.help.clone().unwrap_or_default();
+        assert_eq!((failure.code, help.contains("--profile-id")), ("K0443", plain), "{failure}: {help}");
+        assert!(plain || !help.contains(id), "{help}");
+    }
+}
+
+/// Whoever names profiles may have put a key in the place of a name. Two of them are two rows still.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_a_key_is_not_told_and_tells_rows_apart() {
+    let claw = Claw::new("\"p:manual\"");
+    let keys = [0, 1].map(|at| format!("p:a1{at}b2c3d4e5{:08x}", std::process::id()));
+    claw.profiles(&[(PROFILE, &claw.new), (&keys[0], &claw.old), (&keys[1], &claw.old)]);
+    fs::write(claw.path("p.key"), &claw.new).unwrap();
+    let database = claw.path("claw/state/openclaw.sqlite");
+    let (old, new) = (fields(&claw.old), fields(&claw.new));
+    let values = Values { old: &old, new: Some(&new) };
+    let looked = claw.host().enumerate(values, &Sessions::default(), Which::New).await.unwrap();
+    let names: Vec<&str> = looked.names.iter().map(|named| named.name.as_str()).collect();
+    let hidden = format!("profile … in {}", database.display());
+    assert_eq!(names, [&hidden, &hidden]);
+    assert_ne!(looked.names[0].digest, looked.names[1].digest);
+    // The same of the row that a command would overwrite.
+    let claw = Claw::new(&format!("\"{}\"", keys[0]));
+    claw.profiles(&[(&keys[0], &value("foreign", &claw.folder))]);
+    let (old, new) = (fields(&claw.old), fields(&claw.new));
+    let values = Values { old: &old, new: Some(&new) };
+    let failure = claw.host().deliver(FileId(0), Which::New, values, 7).await.unwrap_err();
+    assert_eq!(failure.code, "K0443", "{failure}");
+    let text = format!("{failure} {failure:?} {}", failure.help.clone().unwrap_or_default());
+    assert!(!text.contains(&keys[0]) && failure.attempted.contains("profile … in "), "{text}");
+}
+
+/// What a command makes may be missing, or be somebody else's, before it runs.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_fetched_says_nothing_of_what_may_be_replaced_before_it_is_fetched() {
+    let claw = Claw::new("\"p:manual\"");
+    claw.gateway();
+    let old = fields(&claw.old);
+    fs::write(claw.path("next"), &claw.new).unwrap();
+    let words = ["next", "p.key"].map(|name| claw.path(name).display().to_string());
+    let host = || claw.host_with(None, Some(CommandLine::program("cp", words.clone())));
+    claw.profiles(&[(PROFILE, &claw.old)]);
+    assert!(host().trial(Values { old: &old, new: None }).await.unwrap().is_empty());
+    fs::remove_file(claw.path("p.key")).unwrap();
+    host().fetch(ConsumerId(0), 7).await.unwrap();
+    assert_eq!(claw.file(), claw.new);
+    // Somebody has logged in with another account, from that file.
+    let foreign = value("foreign", &claw.folder);
+    fs::write(claw.path("p.key"), &foreign).unwrap();
+    claw.profiles(&[(PROFILE, &foreign)]);
+    host().fetch(ConsumerId(0), 8).await.unwrap();
+    let failure = host().apply(ConsumerId(0), 0, 9, Brings::Anything).await.err().unwrap();
+    assert_eq!((failure.code, claw.path("told").exists()), ("K0443", false), "{failure}");
 }
 
 /// A key in a second profile is taken by whoever names that profile: it would fail once the old key is dead.

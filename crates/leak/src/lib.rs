@@ -7,10 +7,12 @@ mod name;
 mod plain;
 mod rule;
 mod rules;
+mod shown;
 mod within;
 
 pub use name::{named_for, names_a_secret};
 pub use plain::{NoSecret, is_distinct, is_example, no_secret};
 pub use rule::Rule;
 pub use rules::{Finding, RuleError, Rules};
+pub use shown::{is_name, is_number, plain_words};
 pub use within::{passwords_in, tokens_in};

@@ -27,8 +27,10 @@ pub struct AgentRows {
 
 /// A row from which an agent takes a key.
 pub struct AgentRow {
-    /// For people: which one, of which database.
+    /// For people: which one, of which database, without a name that may be a key.
     pub name: String,
+    /// The same with every name, by which it is told from others. It is shown to nobody.
+    pub whole_name: String,
     /// What stands there now.
     pub value: SecretBytes,
     /// It is the one that its consumer takes the key from.

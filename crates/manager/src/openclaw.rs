@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use keyroll_agents::{AgentSlot, Bound, OpenClawHome, Reloaded, Standing, Started, Takes};
+use keyroll_leak::plain_words;
 use keyroll_observe::{Listing, Process, ProcessId, descendants, environment_names, working_folder};
 use keyroll_port::{Class, Failure};
 use keyroll_secret::SecretBytes;
@@ -89,15 +90,12 @@ impl OpenClaw {
         if let Some(one) = listing.hidden.iter().find(|one| one.pid.is_none_or(|it| it == pid)) {
             return Err(hidden(one.reason.to_string()));
         }
-        let it_is = |process: &&Process| {
-            process.id.pid == pid
-                && began.map_or(process.name.starts_with(NAME), |began| began == process.id.start_ticks)
-        };
-        match listing.seen.iter().find(it_is) {
+        let owner = self.state.metadata().ok().map(|it| it.uid());
+        match listing.seen.iter().find(|process| is_gateway(process, (pid, began), owner)) {
             Some(process) => Ok(Some(process.clone())),
             // A lock that was left by one that was killed: then nobody listens.
             None if self.listens() => Err(hidden(format!(
-                "it names process {pid}, which is another one here, and something listens at its port"
+                "it names process {pid}, which is no gateway of the folder's owner here, and something listens at its port"
             ))),
             None => Ok(None),
         }
@@ -135,7 +133,7 @@ impl OpenClaw {
             folder: working_folder(&one.id).ok(),
         });
         self.home().bound(&self.provider, started.as_ref()).map_err(|error| {
-            self.elsewhere().because(error.to_string()).help(format!(
+            self.elsewhere().because(plain_words(&error.to_string())).help(format!(
                 "correct `runs.provider` in keyroll.toml, or the settings: {}",
                 self.home().settings_file().display()
             ))
@@ -176,9 +174,9 @@ impl OpenClaw {
             (None, Takes::Itself | Takes::InPlace) => false,
         };
         let wins = bound.chain.iter().position(|link| link.standing == Standing::Wins);
-        let places: Vec<&str> =
-            bound.chain.iter().skip(wins.unwrap_or_default()).map(|link| link.what.as_str()).collect();
-        let first = places.first().copied().unwrap_or("a place that is not visible");
+        let links = bound.chain.iter().skip(wins.unwrap_or_default());
+        let places: Vec<String> = links.map(|link| plain_words(&link.what)).collect();
+        let first = places.first().map_or("a place that is not visible", String::as_str);
         // What `reads` names is a link of the chain that loses: a change of it would change nothing.
         let loses = bound.file.is_none() && bound.takes == Takes::Restart && {
             let mut lower = bound.chain.iter().skip(1).filter_map(|link| link.file.as_deref());
@@ -227,7 +225,7 @@ impl OpenClaw {
             Some(file) => !reads(file, link.slot.as_ref()),
             None => runs && bound.takes != Takes::Restart,
         })?;
-        let because = format!("it may take it from {}, which is not visible: {why}", link.what);
+        let because = format!("it may take it from {}, which is not visible: {why}", plain_words(&link.what));
         let help = "let that place be read, name it in `reads`, or take the copy there away";
         Some(self.elsewhere().because(because).help(help))
     }
@@ -370,7 +368,7 @@ impl OpenClaw {
             words.extend(["--agent", agent]);
         }
         self.told(gateway, &words, Some(&value), deadline, started)?;
-        Ok(format!("openclaw models auth paste-api-key for {id}"))
+        Ok(format!("openclaw models auth paste-api-key for {}", plain_words(id)))
     }
 
     /// What was delivered, for a command that takes it on its standard input.
@@ -460,6 +458,16 @@ impl OpenClaw {
     fn failed(&self, class: Class, verb: &str) -> Failure {
         Failure::new(class, "K0440", format!("see OpenClaw in {} {verb}", self.state.display()))
     }
+}
+
+/// Whether a process is the gateway that the lock of a folder names. Whoever may write there chooses what the lock says, and
+/// when a process began everybody can see: one of another user is none.
+fn is_gateway(process: &Process, (pid, began): (u32, Option<u64>), owner: Option<u32>) -> bool {
+    process.id.pid == pid
+        && process.name.starts_with(NAME)
+        && began.is_none_or(|began| began == process.id.start_ticks)
+        && process.uid.is_some()
+        && process.uid == owner
 }
 
 fn unknown(failure: Failure) -> Failure {

@@ -120,6 +120,27 @@ fn the_gateway_is_the_process_that_its_lock_names_and_that_began_then() {
     assert_eq!(instances(&scene.run()).unwrap(), []);
 }
 
+/// Whoever may write into the folder chooses what its lock says, and when a process began everybody can see.
+#[test]
+fn a_lock_that_names_a_process_of_another_kind_or_user_names_no_gateway() {
+    let scene = Scene::new("");
+    let lock = scene.state("tmp/openclaw-0/gateway.state.lock");
+    let own = fs::read(&lock).unwrap();
+    let mut other = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+    let ticks = process(other.id()).unwrap().id.start_ticks;
+    fs::write(&lock, format!("{{\"pid\":{},\"startTime\":{ticks}}}", other.id())).unwrap();
+    let answer = instances(&scene.run()).map_err(|failure| failure.code);
+    other.kill().unwrap();
+    other.wait().unwrap();
+    assert_eq!(answer, Err("K0411"));
+    fs::write(&lock, own).unwrap();
+    assert_eq!(instances(&scene.run()).unwrap().len(), 1);
+    if std::os::unix::fs::chown(&scene.openclaw.state, Some(21_001), None).is_err() {
+        return eprintln!("left out: only root gives a folder away");
+    }
+    assert_eq!(instances(&scene.run()).unwrap_err().code, "K0411");
+}
+
 /// The gateway here is this test, which starts itself: the name of a script of the package is said at another place.
 #[test]
 fn a_process_is_no_helper_by_what_stands_behind_its_script() {
@@ -173,7 +194,9 @@ fn the_token_is_shown_to_the_gateway_itself_and_to_nobody_else() {
     let port = listener.local_addr().unwrap().port();
     listener.set_nonblocking(true).unwrap();
     set(port);
-    let mut other = std::process::Command::new("sleep").arg("600").spawn().unwrap();
+    let program = scene.folder.path().join("openclaw-sleep");
+    fs::copy("/bin/sleep", &program).unwrap();
+    let mut other = std::process::Command::new(program).arg("600").spawn().unwrap();
     let lock = |pid: u32| {
         let ticks = process(pid).unwrap().id.start_ticks;
         let lock = format!("{{\"pid\":{pid},\"startTime\":{ticks}}}");

@@ -4,6 +4,7 @@ use std::time::Instant;
 use keyroll_database::Foreign;
 use keyroll_database::rusqlite::types::ValueRef;
 use keyroll_database::rusqlite::{Error, Row};
+use keyroll_leak::is_number;
 use zeroize::Zeroizing;
 
 /// How a file of SQLite begins.
@@ -105,11 +106,6 @@ fn each_row(
         }
     }
     Ok(())
-}
-
-/// A checksum or a UUID: it tells rows apart and names nothing.
-pub(crate) fn is_number(text: &str) -> bool {
-    text.len() >= 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-')
 }
 
 /// The text of the column that names rows.

@@ -2,20 +2,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::Path;
 
-use keyroll_leak::{Rules, named_for, names_a_secret};
+use keyroll_leak::{Rules, is_name, named_for, names_a_secret};
 use keyroll_needle::Needles;
 
 use crate::Survey;
-use crate::database::is_number;
 
 /// The longest name of a secret, bytes: what a configuration takes.
 const NAME_BYTES_MAX: usize = 64;
-
-/// The fewest letters and digits in a row of which it is told whether they are a word, bytes.
-const RANDOM_BYTES_MIN: usize = 12;
-
-/// How many letters there are in words for each digit or capital within them.
-const LETTERS_PER_CHANGE: usize = 6;
 
 /// What stands for a part of a name that is none.
 const HIDDEN: &str = "…";
@@ -74,25 +67,6 @@ impl Names {
         };
         text.split(between).map(part).collect::<Vec<_>>().join(between)
     }
-}
-
-/// Whether a part of a name looks like one: short, and made of words.
-fn is_name(part: &str) -> bool {
-    let mut runs = part.as_bytes().split(|byte| !byte.is_ascii_alphanumeric());
-    part.len() <= NAME_BYTES_MAX && !is_number(part) && !runs.any(is_random)
-}
-
-/// Whether letters and digits change so often that nobody reads a word in them. A capital before small letters begins one.
-fn is_random(run: &[u8]) -> bool {
-    let kind = |byte: u8| (byte.is_ascii_lowercase(), byte.is_ascii_uppercase());
-    let changes = |at: usize| {
-        let [one, two] = [at, at + 1].map(|at| run.get(at).copied().unwrap_or_default());
-        let begins = two.is_ascii_uppercase() && run.get(at + 2).is_some_and(u8::is_ascii_lowercase);
-        let goes_on = one.is_ascii_uppercase() && two.is_ascii_lowercase();
-        kind(one) != kind(two) && !begins && !goes_on
-    };
-    let changes = (0..run.len().saturating_sub(1)).filter(|at| changes(*at)).count();
-    run.len() >= RANDOM_BYTES_MIN && changes * LETTERS_PER_CHANGE >= run.len()
 }
 
 /// What a secret is called by the names that its values have, by who issues it, or by the file that it stands in.

@@ -30,6 +30,17 @@ pub(super) struct Drafted {
     pub(super) reads: BTreeSet<Place>,
     /// The processes that it is now.
     pub(super) processes: Vec<ProcessId>,
+    /// Where they take connections.
+    pub(super) listens: Vec<SocketAddr>,
+    /// What it is, where that has words of its own, though it may not be told in them this time.
+    pub(super) agent: Option<Agent>,
+}
+
+/// What has words of its own in a configuration.
+pub(super) enum Agent {
+    /// A gateway of OpenClaw, with its state folder.
+    OpenClaw(PathBuf),
+    LiteLlm,
 }
 
 /// A command of one's own, as `check` has it.
@@ -71,7 +82,13 @@ pub(super) fn drafted(
     };
     notes.insert(0, head);
     let consumer = FoundConsumer { name, notes, runs, reads: copies, within };
-    Ok(Drafted { consumer, open, reads: places, processes: user.processes.clone() })
+    let agent = service.and_then(|service| {
+        if let Handle::OpenClaw { state, .. } = &service.handle {
+            return Some(Agent::OpenClaw(state.clone()));
+        }
+        matches!(service.handle, Handle::LiteLlm { .. }).then_some(Agent::LiteLlm)
+    });
+    Ok(Drafted { consumer, open, reads: places, processes: user.processes.clone(), listens, agent })
 }
 
 fn by_command() -> String {
@@ -253,5 +270,6 @@ pub(super) fn at_rest(
     let consumer =
         FoundConsumer { name, notes, runs: vec![("at_rest", Said::Yes)], reads: vec![copy], within };
     let reads = BTreeSet::from([place.clone()]);
-    Ok(Drafted { consumer, open: Vec::new(), reads, processes: Vec::new() })
+    let (open, processes, listens) = Default::default();
+    Ok(Drafted { consumer, open, reads, processes, listens, agent: None })
 }

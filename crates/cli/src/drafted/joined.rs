@@ -89,7 +89,7 @@ impl Joined {
                 self.refused.push(format!("{}/{}: {why}", secret.name, one.consumer.name));
                 continue;
             };
-            let same = secret.consumers.iter().find(|known| known::is_same(known, &new, &one.processes));
+            let same = secret.consumers.iter().find(|known| known::is_same(known, &new, one));
             let Some(same) = same else {
                 let mut given: BTreeSet<Name> = secret.consumers.iter().map(|one| one.name.clone()).collect();
                 let mut consumer = one.consumer.clone();

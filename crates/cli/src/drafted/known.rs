@@ -1,13 +1,20 @@
 //! What stands in a configuration already, and what of it is not seen any more.
 
 use std::collections::BTreeSet;
+use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
+use std::time::Duration;
 
+use keyroll_agents::OpenClawHome;
 use keyroll_config::{Check, Config, Consumer, Find, FoundConsumer, Manager, Name, Runs, Secret, Start};
 use keyroll_observe::{ProcessId, image, working_folder};
 use keyroll_trace::{Found, Handle, Service, Survey, ValueId};
 
+use super::consumer::{Agent, Drafted};
 use crate::wiring::gathered::gather;
+
+/// How long it may take until it is known that nobody answers on this machine.
+const ANSWER_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// The secret of a configuration that a found one is, and the field that its value is in where it has several.
 pub(super) fn secret<'c>(
@@ -43,8 +50,35 @@ pub(super) fn read(new: &FoundConsumer, file_name: &str) -> Option<Consumer> {
 }
 
 /// Whether a configured consumer is what was found: the same thing of the same manager, or the same process.
-pub(super) fn is_same(known: &Consumer, new: &Consumer, processes: &[ProcessId]) -> bool {
-    let stem = |name: &str| name.rsplit_once('.').map_or(name, |(stem, _)| stem).to_owned();
+pub(super) fn is_same(known: &Consumer, new: &Consumer, drafted: &Drafted) -> bool {
+    let Runs::Managed { by, .. } = &known.runs else { return runs_same(known, new, &drafted.processes) };
+    runs_same(known, new, &drafted.processes) || is_agent(by, drafted, new, reads_same(known, new))
+}
+
+/// Whether a gateway or a proxy of a configuration is what was found, though this time it was drafted by its keeper, or at
+/// another address. Another program may read the same copy, so that this alone says nothing.
+fn is_agent(by: &Manager, drafted: &Drafted, new: &Consumer, reads_same: bool) -> bool {
+    if let Manager::OpenClaw { state, start, .. } = by {
+        if let (Some(Start::Unit(unit, whose)), Runs::Unit { name, user, .. }) = (start, &new.runs)
+            && (stem(unit), whose) == (stem(name), user)
+        {
+            return true;
+        }
+        let of_lock = OpenClawHome::at(state).gateway();
+        let is_its = |(pid, _)| drafted.processes.iter().any(|process| process.pid == pid);
+        let found = matches!(&drafted.agent, Some(Agent::OpenClaw(folder)) if is_one(state, folder));
+        return reads_same && (found || of_lock.is_some_and(is_its));
+    }
+    let Manager::LiteLlm(at) = by else { return false };
+    let there =
+        |own: &SocketAddr| own.port() == at.port() && (own.ip() == at.ip() || own.ip().is_unspecified());
+    // What answers at the address of before is another proxy.
+    let moved = || TcpStream::connect_timeout(at, ANSWER_TIME_MAX).is_err();
+    let found = reads_same && matches!(drafted.agent, Some(Agent::LiteLlm));
+    drafted.listens.iter().any(there) || found && moved()
+}
+
+fn runs_same(known: &Consumer, new: &Consumer, processes: &[ProcessId]) -> bool {
     match (&known.runs, &new.runs) {
         (
             Runs::Unit { name, user, .. } | Runs::Timer { name, user },
@@ -109,6 +143,11 @@ pub(super) fn is_same(known: &Consumer, new: &Consumer, processes: &[ProcessId])
             _,
         ) => false,
     }
+}
+
+/// A unit's name without its kind.
+fn stem(name: &str) -> &str {
+    name.rsplit_once('.').map_or(name, |(stem, _)| stem)
 }
 
 fn is_one(path: &Path, other: &Path) -> bool {

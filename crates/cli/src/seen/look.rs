@@ -99,6 +99,7 @@ fn hide(survey: &mut Survey, names: &Names) {
     }
     for one in &mut survey.unseen {
         one.what = names.told(&one.what, "");
+        one.reason = names.told(&one.reason, "");
     }
 }
 

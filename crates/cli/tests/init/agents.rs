@@ -3,6 +3,8 @@
 
 use std::fs;
 
+use keyroll_database::rusqlite::Connection;
+
 use crate::merged::Scene;
 use crate::ran::wait;
 
@@ -76,6 +78,13 @@ fn a_gateway_is_told_in_its_own_words() {
     fs::write(scene.path("keyroll.toml"), &edited).unwrap();
     has(&scene.init(&["."], 0), &["nothing was changed"]);
     assert_eq!(scene.written(), edited);
+    // Its settings cannot be read this time: then it is drafted by what keeps it.
+    let settings = fs::read_to_string(scene.path(".openclaw/openclaw.json")).unwrap();
+    fs::write(scene.path(".openclaw/openclaw.json"), "{").unwrap();
+    scene.init(&["."], 0);
+    assert_eq!(scene.written().matches("openclaw = ").count(), 1, "{}", scene.written());
+    assert_eq!(scene.written(), edited);
+    fs::write(scene.path(".openclaw/openclaw.json"), settings).unwrap();
 }
 
 /// `init` looks for its token in all that it says and writes.
@@ -90,6 +99,35 @@ fn a_provider_that_is_called_by_a_key_is_not_written_down() {
     let text =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(text.contains("openclaw") && !text.contains(&scene.token), "{text}");
+}
+
+/// The key of a profile stands in the place of its name, and nobody has found that value anywhere.
+#[test]
+fn a_profile_that_is_called_by_a_key_is_not_told_where_it_is_not_known_which_is_used() {
+    let scene = Scene::new();
+    scene.file(".openclaw/openclaw.json", &settings("acme", &scene.value));
+    let form = format!("sk-or-v1-{}", "0123456789abcdef".repeat(4));
+    let word = "a1b2".repeat(5);
+    let one = |id: &String| {
+        format!("\"acme:{id}\":{{\"type\":\"api_key\",\"provider\":\"acme\",\"key\":\"{id}\"}}")
+    };
+    let profiles = [&form, &word].map(one).join(",");
+    scene.file(".openclaw/state/none", "");
+    let database = Connection::open(scene.path(".openclaw/state/openclaw.sqlite")).unwrap();
+    database
+        .execute_batch(
+            "CREATE TABLE config_machine_state (state_key TEXT PRIMARY KEY, value_json TEXT) STRICT;",
+        )
+        .unwrap();
+    let row = "INSERT INTO config_machine_state VALUES ('authProfiles.store', ?1)";
+    database.execute(row, [format!("{{\"profiles\":{{{profiles}}}}}")]).unwrap();
+    drop(database);
+    gateway(&scene);
+    let output = scene.command(&["scan", "--memory", "0", "."]).output().unwrap();
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    has(&text, &["names none of the profiles of", "which has …"]);
+    assert!(!text.contains(&form) && !text.contains(&word), "{text}");
 }
 
 #[test]
@@ -127,6 +165,26 @@ fn a_proxy_whose_workers_can_be_replaced_is_told_so_and_another_one_is_restarted
     );
     assert!(!said.contains("(K00"), "its form is taken: {said}");
     has(&scene.init(&["."], 0), &["nothing was changed"]);
+    // With one worker it is drafted by what keeps it, and it may be moved to another port.
+    let text = scene.written();
+    scene.end("one");
+    let moved = start("", 1);
+    assert_ne!(moved, at);
+    has(&scene.init(&["."], 0), &["nothing was changed"]);
+    let again = text.replace(&at, &moved);
+    fs::write(scene.path("keyroll.toml"), &again).unwrap();
+    has(&scene.init(&["."], 0), &["nothing was changed"]);
+    scene.end("one");
+    let moved = start("", 2);
+    has(&scene.init(&["."], 0), &["nothing was changed"]);
+    assert_eq!(scene.written(), again);
+    // At the address that stands there somebody answers: this is a second one beside it.
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let held = format!("http://{}", other.local_addr().unwrap());
+    fs::write(scene.path("keyroll.toml"), text.replace(&at, &held)).unwrap();
+    scene.init(&["."], 0);
+    has(&scene.written(), &[&held, &format!("runs  = {{ litellm = \"{moved}\" }}\n")]);
+    drop(other);
     // The same variable in its environment: a new worker would inherit the old key. And one that is alone answers nobody while it
     // is replaced.
     for (before, workers) in [("set -a; . ./.env; ", 2), ("", 1)] {

@@ -131,8 +131,8 @@ impl Local {
     pub(super) fn fetch_for(&self, id: ConsumerId, intent: Seq) -> Result<(), Failure> {
         let consumer = self.consumer_setup(id)?;
         let Some(line) = &consumer.fetch else { return Ok(()) };
-        self.keep_rows_fetched(consumer)?;
-        self.generate(line, intent)
+        self.generate(line, intent)?;
+        self.keep_rows_fetched(consumer)
     }
 
     /// Runs a command that makes copies.

@@ -387,6 +387,8 @@ impl Local {
             .help("put the current value there, or run: keyroll plan again after correcting `reads`"));
         }
         self.refuse_other_rows(id, file, values)?;
+        // The consumer may fetch by itself before it is told to: then nothing shows which key stood there.
+        self.keep_rows(id, &Self::row_versions(file, values))?;
         if file.generated {
             return Ok(());
         }

@@ -101,13 +101,14 @@ impl Local {
                     let mut holds = false;
                     needles.find(row.value.expose(), &mut |hit| holds |= hit.id == NeedleId(goes));
                     if holds {
-                        *explained.entry(row.name).or_insert(false) |= row.own && waits;
+                        let (_, own) = explained.entry(row.whole_name).or_insert((row.name, false));
+                        *own |= row.own && waits;
                     }
                 }
             }
         }
-        let held = explained.into_iter().filter(|(_, explained)| !explained);
-        let named = held.map(|(name, _)| Named { digest: place_digest(Path::new(&name)), name });
+        let held = explained.into_iter().filter(|(_, (_, explained))| !explained);
+        let named = held.map(|(whole, (name, _))| Named { digest: place_digest(Path::new(&whole)), name });
         (named.collect(), unseen)
     }
 
@@ -122,9 +123,11 @@ impl Local {
         self.agents_of(id).try_for_each(|agent| agent.refuse_other_row(&file.path, &versions))
     }
 
+    /// Those that read a file and may keep what it holds in a row.
     fn agents_of(&self, id: FileId) -> impl Iterator<Item = &Agent> {
         let consumers = self.setup.consumers.iter().filter(move |consumer| consumer.files.contains(&id));
-        consumers.flat_map(|consumer| &consumer.slots).filter_map(|slot| slot.run.agent())
+        let agents = consumers.flat_map(|consumer| &consumer.slots).filter_map(|slot| slot.run.agent());
+        agents.filter(|agent| matches!(agent, Agent::OpenClaw(_)))
     }
 
     /// What of both versions an agent may find in its row.
@@ -167,12 +170,12 @@ impl Local {
         std::fs::read_to_string(self.setup.work.join(self.rows_kept(id))).unwrap_or_default()
     }
 
-    /// The same for files that a command of the consumer is about to make: of what stands in them, which nobody hands on.
-    /// What it makes is known by itself when it is applied.
+    /// The same for files that a command of the consumer has made: of what stands in them, which nobody hands on. What stood
+    /// there before is not known to be the old version; that was kept by the trial.
     pub(super) fn keep_rows_fetched(&self, consumer: &ConsumerSetup) -> Result<(), Failure> {
         for id in &consumer.files {
-            if self.agents_of(*id).next().is_some() {
-                let content = read(&self.resolved(self.file_setup(*id)?)?)?;
+            // Without a file nothing is put into a row.
+            if let Ok(content) = self.file_setup(*id).and_then(|file| read(&self.resolved(file)?)) {
                 self.keep_rows(*id, &[content.bytes])?;
             }
         }

@@ -6,7 +6,7 @@ use keyroll_agents::OpenClawHome;
 use keyroll_observe::{Listing, Sockets, process};
 use serde::Deserialize;
 
-use super::NAME;
+use super::is_gateway;
 use crate::http::Url;
 
 /// How long a look at the gateway's sockets may take, milliseconds.
@@ -31,10 +31,10 @@ pub(crate) fn gateway_is_ready(home: &OpenClawHome, deadline: Instant) -> Result
 /// there, be shown its token, and say that it is ready. `Err` says in words what was seen instead.
 pub(crate) fn gateway_listens(home: &OpenClawHome, port: u16) -> Result<(), String> {
     let owner = home.state.metadata().map_err(|error| error.to_string())?.uid();
-    let (pid, began) = home.gateway().ok_or("its gateway does not run")?;
+    let named = home.gateway().ok_or("its gateway does not run")?;
+    let pid = named.0;
     let gateway = process(pid).map_err(|why| format!("its gateway {pid}: {why}"))?;
-    let same = began.map_or(gateway.name.starts_with(NAME), |began| began == gateway.id.start_ticks);
-    if !same || gateway.uid != Some(owner) {
+    if !is_gateway(&gateway, named, Some(owner)) {
         return Err(format!("process {pid} is not its gateway"));
     }
     let id = gateway.id;

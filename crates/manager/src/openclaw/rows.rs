@@ -1,6 +1,7 @@
 use std::path::Path;
 
 use keyroll_agents::{Bound, KeySource, Takes};
+use keyroll_leak::plain_words;
 use keyroll_observe::shown;
 use keyroll_port::{Class, Failure};
 use keyroll_secret::SecretBytes;
@@ -18,6 +19,7 @@ impl OpenClaw {
         let rows = home.key_rows().ok().map(|rows| {
             let one = |row: keyroll_agents::KeyRow| AgentRow {
                 name: self.named(&row.source),
+                whole_name: self.named_by(&row.source, str::to_owned),
                 own: own.as_ref() == Some(&row.source),
                 value: row.value,
             };
@@ -33,7 +35,8 @@ impl OpenClaw {
         }
         let gateway = self.gateway(&list()?)?;
         let bound = self.bound(gateway.as_ref())?;
-        self.refuse_row(&bound, &|row| versions.iter().any(|version| trimmed(version) == *row))
+        let is_known = |row: &SecretBytes| versions.iter().any(|version| trimmed(version) == *row);
+        self.refuse_row(&bound, "the current key", &is_known)
     }
 
     /// The same right before it is overwritten: between a delivery and this somebody may have logged in with another account.
@@ -43,23 +46,26 @@ impl OpenClaw {
         may_replace: &dyn Fn(&SecretBytes) -> bool,
     ) -> Result<(), Failure> {
         let delivered = trimmed(&self.value()?);
-        self.refuse_row(bound, &|row| *row == delivered || may_replace(row))
+        // What was kept of the delivery may be gone, and with it the way to know the current key again.
+        self.refuse_row(bound, "the new key", &|row| *row == delivered || may_replace(row))
     }
 
-    /// `is_known`: of what stands in the row, without white space around it.
-    fn refuse_row(&self, bound: &Bound, is_known: &dyn Fn(&SecretBytes) -> bool) -> Result<(), Failure> {
-        let command = match &bound.takes {
-            Takes::Store(name) => format!("openclaw secrets store set {} --kind secret", word(name, "NAME")),
-            Takes::Profile(id) => {
-                let (provider, id) = (word(&self.provider, "PROVIDER"), word(id, "PROFILE"));
-                format!("openclaw models auth paste-api-key --provider {provider} --profile-id {id}")
-            }
-            Takes::Itself | Takes::InPlace | Takes::Reload | Takes::Restart => return Ok(()),
-        };
+    /// `wanted`: what may be put there by hand. `is_known`: of what stands in the row, without white space around it.
+    fn refuse_row(
+        &self,
+        bound: &Bound,
+        wanted: &str,
+        is_known: &dyn Fn(&SecretBytes) -> bool,
+    ) -> Result<(), Failure> {
+        if !matches!(bound.takes, Takes::Store(_) | Takes::Profile(_)) {
+            return Ok(());
+        }
+        let by_hand = self.by_hand(&bound.takes).map(|command| format!("`{command}`, which asks for it"));
+        let by_hand = by_hand.unwrap_or_else(|| "with its own command, that asks for it".to_owned());
         let refused = |class, why: String| {
             let what = format!("replace the key in {}", self.named(&bound.source));
             Err(Failure::new(class, "K0443", what).because(why).help(format!(
-                "put the current key there (`{command}`, which asks for it), or name the right row in the settings \
+                "put {wanted} there ({by_hand}), or name the right row in the settings \
                  ({}); then `keyroll resume`, or `keyroll plan` where none began",
                 shown(&self.home().settings_file())
             )))
@@ -78,25 +84,42 @@ impl OpenClaw {
         }
     }
 
-    /// A row, for people.
+    /// The command by which a person puts a key into a row. The user of the gateway chose the names in it, and root may copy it:
+    /// there is none with a name in which a shell, or OpenClaw itself, would read anything else.
+    fn by_hand(&self, takes: &Takes) -> Option<String> {
+        let plain = |name: &str| {
+            let letter = |byte: u8| byte.is_ascii_alphanumeric() || b":_.@-".contains(&byte);
+            let name_alone = !name.is_empty() && name.bytes().all(letter) && plain_words(name) == name;
+            name_alone && !name.starts_with('-')
+        };
+        match takes {
+            Takes::Store(name) if plain(name) => {
+                Some(format!("openclaw secrets store set {name} --kind secret"))
+            }
+            Takes::Profile(id) if plain(id) && plain(&self.provider) => Some(format!(
+                "openclaw models auth paste-api-key --provider {} --profile-id {id}",
+                self.provider
+            )),
+            Takes::Store(_) | Takes::Profile(_) => None,
+            Takes::Itself | Takes::InPlace | Takes::Reload | Takes::Restart => None,
+        }
+    }
+
+    /// A row, for people: whoever names profiles may have put a key in the place of a name.
     fn named(&self, source: &KeySource) -> String {
+        self.named_by(source, plain_words)
+    }
+
+    fn named_by(&self, source: &KeySource, name: impl Fn(&str) -> String) -> String {
         let row = match source {
-            KeySource::Profile(id) => format!("profile {id}"),
-            KeySource::Store(name) => format!("entry {name} of the store"),
+            KeySource::Profile(id) => format!("profile {}", name(id)),
+            KeySource::Store(entry) => format!("entry {} of the store", name(entry)),
             KeySource::Literal | KeySource::Variable(_) | KeySource::File | KeySource::Program => {
                 "a row".to_owned()
             }
         };
         shown(Path::new(&format!("{row} in {}", self.home().database().display())))
     }
-}
-
-/// A name as it stands in a command that a person copies, maybe as root: the settings are the gateway's user's, and a shell
-/// or the program would take one with other letters for more than a name.
-fn word<'a>(name: &'a str, instead: &'a str) -> &'a str {
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b":_.@-".contains(&b);
-    let is_one = !name.is_empty() && !name.starts_with('-') && name.bytes().all(plain);
-    if is_one { name } else { instead }
 }
 
 /// OpenClaw takes the line break at the end of what it is handed away.

@@ -18,6 +18,8 @@ const MARGIN_MS: u64 = 20;
 const WHY: &str = "what runs was started with another value than this, after it was written";
 const OR_THEN: &str =
     "what runs was started with another value than this, which a file that is read before it may have held";
+const OR_LATER: &str =
+    "what runs was started with another value than this, which is older; when it was read is not known";
 
 /// What a process was started with is what was read then. Where the source that seems to win was there already and says
 /// something else, another one wins that is not known (an entrypoint, a line of a script): then it is not told which does.
@@ -81,22 +83,10 @@ fn contradicted(
     };
     // A container's program gets what the container was made with, whatever its project says since.
     let in_container = of(Record::Container, "").is_some();
-    let as_now = |one: &Source| {
-        let before = |since: u64| since.saturating_add(MARGIN_MS) <= began;
-        one.since_unix_ms.is_some_and(before) || one.each_start && written_before(&one.origin, began)
-    };
-    let read_then = |name: &str| {
-        let wins = |one: &Source| one.read == Read::Start && one.entries.contains_key(name);
-        let (before, rest) = sources.split_at(sources.iter().position(wins)?);
-        let wins = rest.first().filter(|wins| as_now(wins))?;
-        // A file that is read before it and was changed since may have said something then; and what always wins over
-        // both may have set it. Nobody sees which.
-        let same = before.iter().filter(|one| one.read != Read::Not).all(as_now);
-        Some((wins, if same { WHY } else { OR_THEN }))
-    };
     let unexplained = |name: &str, value: &SecretBytes| {
         let made_with = || of(Record::Container, name).or_else(|| of(Record::Image, name));
-        let read = if in_container { made_with().map(|one| (one, WHY)) } else { read_then(name) };
+        let read =
+            if in_container { made_with().map(|one| (one, WHY)) } else { read_then(sources, name, began) };
         let (one, why) = read?;
         one.value(name).filter(|known| *known != value).map(|_| why)
     };
@@ -107,6 +97,26 @@ fn contradicted(
         }
     }
     other
+}
+
+/// What a start at this moment took a variable from, and how sure that is.
+fn read_then<'s>(sources: &'s [Source], name: &str, began: u64) -> Option<(&'s Source, &'static str)> {
+    let as_now = |one: &Source| {
+        let before = |since: u64| since.saturating_add(MARGIN_MS) <= began;
+        one.since_unix_ms.is_some_and(before) || one.each_start && written_before(&one.origin, began)
+    };
+    let wins = |one: &Source| one.read == Read::Start && one.entries.contains_key(name);
+    let (before, rest) = sources.split_at(sources.iter().position(wins)?);
+    let wins = rest.first()?;
+    if !as_now(wins) {
+        // A user's manager does not tell when it read its files: before the start, or by a `daemon-reload` after it.
+        let untold = wins.since_unix_ms.is_none() && !wins.each_start && !wins.read_later;
+        return (untold && written_before(&wins.origin, began)).then_some((wins, OR_LATER));
+    }
+    // A file that is read before it and was changed since may have said something then; and what always wins over
+    // both may have set it. Nobody sees which.
+    let same = before.iter().filter(|one| one.read != Read::Not).all(as_now);
+    Some((wins, if same { WHY } else { OR_THEN }))
 }
 
 /// Whether a file was written before this moment; of one that is not there, whether its folder lost nothing since.
@@ -128,4 +138,34 @@ fn changed_ms(path: &Path) -> Option<u64> {
         Some(whole.saturating_add(u64::try_from(nanoseconds).ok()? / 1_000_000))
     };
     Some(ms(meta.mtime(), meta.mtime_nsec())?.max(ms(meta.ctime(), meta.ctime_nsec())?))
+}
+
+#[cfg(test)]
+mod tests {
+    use keyroll_testkit::alphanumeric;
+
+    use super::super::source::Entry;
+    use super::*;
+
+    #[test]
+    fn a_file_that_was_read_at_an_unknown_moment_explains_no_other_value_if_it_is_older() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("app.service");
+        std::fs::write(&file, "").unwrap();
+        let written = changed_ms(&file).unwrap();
+        let of = |change: &dyn Fn(&mut Source), began: u64| {
+            let entry = Entry::at(1, SecretBytes::from(alphanumeric(24)));
+            let mut source = Source::of_file("Environment=", &file).with("A_API_KEY", entry);
+            change(&mut source);
+            read_then(&[source], "A_API_KEY", began).map(|(_, why)| why)
+        };
+        let later = written + 60_000;
+        // Environment= of a user's manager, or a file of environment.d.
+        assert_eq!(of(&|_| {}, later), Some(OR_LATER));
+        assert_eq!(of(&|_| {}, written), None, "it may have been another one then");
+        assert_eq!(of(&|one| one.since_unix_ms = Some(written), later), Some(WHY));
+        assert_eq!(of(&|one| one.since_unix_ms = Some(later), later), None, "it was read after the start");
+        assert_eq!(of(&|one| one.each_start = true, later), Some(WHY));
+        assert_eq!(of(&|one| one.read_later = true, later), None, "no start is given it");
+    }
 }

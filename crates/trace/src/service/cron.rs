@@ -15,14 +15,60 @@ use super::{Handle, Keeper};
 const PAM: [&str; 2] = ["/etc/pam.d/cron", "/etc/pam.d/crond"];
 const OF_PAM: &str = "/etc/environment";
 
-/// Words by which a shell sets variables for what comes behind them, and programs that start others with other ones.
-const SETS: [&[u8]; 10] =
-    [b".", b"source", b"export", b"unset", b"set", b"eval", b"env", b"su", b"sudo", b"doas"];
+/// Words by which a shell sets variables for what comes behind them, programs that start others with other ones, and shells
+/// that read a file of their own whatever they are given.
+const SETS: &[&str] = &[
+    ".",
+    "source",
+    "export",
+    "unset",
+    "set",
+    "eval",
+    "read",
+    "declare",
+    "typeset",
+    "env",
+    "su",
+    "sudo",
+    "doas",
+    "runuser",
+    "run0",
+    "pkexec",
+    "systemd-run",
+    "setpriv",
+    "chpst",
+    "envdir",
+    "envuidgid",
+    "s6-envdir",
+    "s6-env",
+    "with-contenv",
+    "op",
+    "aws-vault",
+    "chamber",
+    "direnv",
+    "doppler",
+    "dotenv",
+    "envchain",
+    "infisical",
+    "sops",
+    "teller",
+    "zsh",
+    "fish",
+    "csh",
+    "tcsh",
+];
+
+/// Shells that read no file before a command that they are given, but the one that a variable names.
+const PLAIN_SHELLS: [&str; 4] = ["sh", "dash", "ash", "bash"];
+
+/// What names a file that bash reads before a command; `ENV` is for a shell of a person alone. Source: bash(1), dash(1).
+const NAMES_A_FILE: &str = "BASH_ENV";
 
 /// What may touch a word and is no part of it; within a value, what a shell makes another one of.
 const BESIDE: &[u8] = b"\"'\\$`;&|()<>{}";
 
 const SETS_ITSELF: &str = "its line sets variables by itself";
+const SHELL_READS: &str = "its shell reads a file of its own before the line";
 
 /// The most jobs of one table.
 const JOBS_MAX: usize = 1_000;
@@ -69,20 +115,34 @@ fn sources(path: &Path, table: &CronTable, job: &CronJob) -> Vec<Source> {
     let simple = in_line(&job.command, |name, value| {
         line.entries.insert(name, Entry::at(job.line, value));
     });
-    if !simple {
-        // What was told of it may be set anew further on.
-        line = line.closed(SETS_ITSELF).read(Read::Perhaps(SETS_ITSELF));
-    }
-    let mut all = vec![line, own];
     let by_pam = |path: &&str| {
         let lines = std::fs::read_to_string(path).unwrap_or_default();
         lines.lines().any(|line| !line.trim_start().starts_with('#') && line.contains("pam_env.so"))
     };
-    if PAM.iter().any(by_pam) {
-        all.push(env_file::source(OF_PAM, Path::new(OF_PAM)).applied_by(next));
+    let of_pam = PAM.iter().any(by_pam).then(|| env_file::source(OF_PAM, Path::new(OF_PAM)).applied_by(next));
+    let known: Vec<&Source> = [&line, &own].into_iter().chain(&of_pam).collect();
+    let why = if !simple { Some(SETS_ITSELF) } else { shell_reads(&own, &known).then_some(SHELL_READS) };
+    if let Some(why) = why {
+        // What was told of it may be set anew further on.
+        line = line.closed(why).read(Read::Perhaps(why));
     }
+    let mut all = vec![line, own];
+    all.extend(of_pam);
     all.retain(|source| !source.says_nothing());
     all
+}
+
+/// Whether a job's shell, or one that it starts, reads a file by what these set for it.
+fn shell_reads(of_table: &Source, sources: &[&Source]) -> bool {
+    let names_a_file = |source: &&Source| source.entries.contains_key(NAMES_A_FILE);
+    // cron goes by its table, whatever a line sets and what stands elsewhere.
+    let shell = of_table.entries.get("SHELL");
+    let plain = |entry: &Entry| {
+        let path = entry.value.as_ref().map(SecretBytes::expose).unwrap_or_default();
+        let name = Path::new(OsStr::from_bytes(path)).file_name();
+        PLAIN_SHELLS.iter().any(|shell| name == Some(shell.as_ref()))
+    };
+    sources.iter().any(names_a_file) || !shell.is_none_or(plain)
 }
 
 /// Tells what stands before the command of a line: `NAME=VALUE command`. `false` = the shell, or another that it starts, may
@@ -105,7 +165,8 @@ fn in_line(command: &SecretBytes, mut tell: impl FnMut(String, SecretBytes)) -> 
             // A shell of a login, or one that takes itself for a person's, reads files of its own.
             let reads = shell && is_login(part);
             shell = shell || is_shell(Path::new(OsStr::from_bytes(program)));
-            !(reads || SETS.contains(&program) || assigned(part).is_some())
+            let sets = SETS.iter().any(|word| word.as_bytes() == program);
+            !(reads || sets || assigned(part).is_some())
         })
     })
 }
@@ -136,6 +197,8 @@ fn running(around: &Around<'_>, job: &CronJob) -> Vec<ProcessId> {
 
 #[cfg(test)]
 mod tests {
+    use keyroll_manager::CronVariable;
+
     use super::*;
 
     #[test]
@@ -179,6 +242,13 @@ mod tests {
             "echo `KEY=new ./job`",
             "\\export KEY+=new; ./job",
             "sudo -u app ./job",
+            "/usr/bin/envdir /etc/app.d ./job",
+            "runuser -u app -- ./job",
+            "chpst -e /etc/app.d ./job",
+            "op run --env-file=app.env -- ./job",
+            "systemd-run --pipe ./job",
+            "zsh -c ./job",
+            "read -r KEY <./key; ./job",
         ] {
             assert!(!told(line).1, "{line}");
         }
@@ -196,5 +266,38 @@ mod tests {
         assert_eq!(of("KEY=old ./job"), (Read::Start, None, known.clone()));
         let perhaps = Read::Perhaps(SETS_ITSELF);
         assert_eq!(of("KEY=old true; export KEY=new; ./job"), (perhaps, Some(SETS_ITSELF), known));
+    }
+
+    #[test]
+    fn a_table_whose_shell_reads_a_file_first_foretells_nothing() {
+        let of = |variables: &[(&str, &str)], command: &str| {
+            let one = |((name, value), line): (&(&str, &str), u64)| CronVariable {
+                name: (*name).to_owned(),
+                value: SecretBytes::from((*value).to_owned()),
+                line,
+            };
+            let variables = variables.iter().zip(1..).map(one).collect();
+            let job = CronJob { line: 9, command: SecretBytes::from(command.to_owned()) };
+            let all = sources(Path::new("/jobs"), &CronTable { variables, ..CronTable::default() }, &job);
+            // What comes before the table's own assignment can stand in its way.
+            let first = all.into_iter().find(|one| one.closed.is_some() || one.entries.contains_key("KEY"));
+            first.map(|one| (one.read, one.closed))
+        };
+        let read = Some((Read::Start, None));
+        let shadowed = Some((Read::Perhaps(SHELL_READS), Some(SHELL_READS)));
+        for (name, value, command, wanted) in [
+            ("A", "1", "./job", read),
+            ("SHELL", "/bin/bash", "./job", read),
+            ("SHELL", "/bin/sh", "./job", read),
+            ("BASH_ENV", "/etc/app.env", "./job", shadowed),
+            ("ENV", "production", "./job", read),
+            ("A", "1", "BASH_ENV=/etc/app.env ./job", shadowed),
+            ("SHELL", "/usr/bin/zsh", "./job", shadowed),
+            ("SHELL", "/srv/app/run-with-keys", "./job", shadowed),
+            // That of the line is handed on alone.
+            ("A", "1", "SHELL=/usr/bin/zsh ./job", read),
+        ] {
+            assert_eq!(of(&[(name, value), ("KEY", "old")], command), wanted, "{name}={value} {command}");
+        }
     }
 }

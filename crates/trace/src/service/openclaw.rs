@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 
 use keyroll_agents::{AgentLink, AgentSlot, Bound, KeySource, OpenClawHome, Standing, Started};
 use keyroll_copy::{Format, Pointer, Slot};
+use keyroll_leak::plain_words;
 use keyroll_observe::{Process, Rights, has_other_files, read_regular, shown, working_folder};
 use keyroll_secret::SecretBytes;
 use serde::Deserialize;
@@ -138,7 +139,7 @@ fn add_one(around: &mut Around<'_>, home: &OpenClawHome, rights: &Rights, all: &
         // A stream goes on with the key that it began with, and nothing shows which of them that is.
         let agents = match settings.agents.join(", ") {
             none if none.is_empty() => "its agent".to_owned(),
-            names => format!("its agents {names}"),
+            names => plain_words(&format!("its agents {names}")),
         };
         around.not_seen(
             format!("live sessions and sub-agents of OpenClaw's gateway {} ({agents})", one.id.pid),
@@ -155,7 +156,10 @@ fn add_one(around: &mut Around<'_>, home: &OpenClawHome, rights: &Rights, all: &
         match bound.map_err(|why| why.to_string()).and_then(|bound| bound.map_err(|error| error.to_string()))
         {
             Ok(bound) => bounds.push((provider, bound)),
-            Err(why) => around.not_seen(format!("where OpenClaw takes the key of {provider} from"), why),
+            Err(why) => {
+                let what = format!("where OpenClaw takes the key of {provider} from");
+                around.not_seen(plain_words(&what), plain_words(&why));
+            }
         }
     }
     let Some(kept) = kept_of(around, home, gateway, all) else { return };
