@@ -67,6 +67,13 @@ pub(crate) fn kept(
         }
     }
     let homes: BTreeSet<PathBuf> = around.users.keys().filter_map(|uid| home_of(*uid)).collect();
+    all.extend(of_homes(around, homes, &run));
+    all
+}
+
+/// What a boot brings back in these homes; of a pm2 that runs its daemon has told more.
+fn of_homes(around: &mut Around<'_>, homes: BTreeSet<PathBuf>, run: &[PathBuf]) -> Vec<Kept> {
+    let mut all = Vec::new();
     for home in homes {
         let own = home.join(".pm2");
         if !run.contains(&own) {
@@ -237,6 +244,22 @@ mod tests {
         assert_eq!(bot.sources[0].entries.keys().collect::<Vec<_>>(), ["A_API_KEY"]);
         assert!(web.sources[0].value("A_API_KEY").is_some() && web.sources[0].read == Read::Start);
         assert!(at_rest(&folder.path().join("none")).is_empty());
+    }
+
+    #[test]
+    fn an_app_of_a_daemon_that_runs_is_not_told_a_second_time_by_its_list() {
+        let folder = tempfile::tempdir().unwrap();
+        let homes = ["runs", "rests"].map(|name| folder.path().join(name));
+        for home in &homes {
+            fs::create_dir_all(home.join(".pm2")).unwrap();
+            let text = format!(r#"[{{"name":"bot","pm_cwd":"{}"}}]"#, home.display());
+            fs::write(home.join(".pm2/dump.pm2"), text).unwrap();
+        }
+        let (listing, starts) = (Listing::default(), BTreeMap::new());
+        let mut around = Around::new(&listing, &starts, keyroll_leak::Rules::shipped().unwrap());
+        let all = of_homes(&mut around, homes.clone().into(), &[homes[0].join(".pm2")]);
+        let told: Vec<_> = all.into_iter().map(|one| one.project.unwrap()).collect();
+        assert_eq!(told, homes[1..]);
     }
 
     #[test]
