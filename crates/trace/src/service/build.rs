@@ -180,3 +180,34 @@ fn number(name: &str, entry: &Entry, rules: &'static Rules, values: &mut Values)
     };
     values.add(SecretBytes::new(value.expose().get(span)?.to_vec()), rule)
 }
+
+#[cfg(test)]
+mod tests {
+    use keyroll_secret::FingerprintKey;
+    use keyroll_testkit::alphanumeric;
+
+    use super::super::Keeper;
+    use super::*;
+
+    #[test]
+    fn nothing_that_is_told_of_a_service_moves_a_cursor() {
+        const ODD: &str = "a\u{1b}[2Jb";
+        let entry = Entry { secret: true, ..Entry::at(1, SecretBytes::from(alphanumeric(24))) };
+        let there = Source::new(ODD, Origin::Nowhere).applied_by(ODD).not_by(ODD);
+        let mut gone = Source::new(ODD, Origin::Nowhere).applied_by(ODD).not_by(ODD);
+        gone.missing = true;
+        let mut kept = Kept::untold(Keeper::Pm2, ODD.to_owned(), Vec::new());
+        kept.sources = vec![gone, there.with(format!("{ODD}_API_KEY"), entry)];
+        let mut values = Values::new(FingerprintKey::new(&[7; 32]));
+        let told = service(kept, Rules::shipped().unwrap(), &mut values, &mut BTreeSet::new());
+        let [chain] = told.chains.as_slice() else { panic!("{told:?}") };
+        assert_eq!(chain.links.len(), 2, "{chain:?}");
+        let mut texts = vec![&told.name, &chain.name];
+        for link in &chain.links {
+            texts
+                .extend([Some(&link.what), link.applies.as_ref(), link.seems.as_ref()].into_iter().flatten());
+        }
+        assert_eq!(texts.len(), 8);
+        assert!(texts.iter().all(|text| !text.contains(char::is_control)), "{texts:?}");
+    }
+}

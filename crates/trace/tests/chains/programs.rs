@@ -292,10 +292,9 @@ fn a_line_that_wins_over_the_files_is_not_taken_for_a_file_that_was_never_there(
 fn why(scene: &Scene, pid: u32) -> &'static str {
     let survey = scene.survey();
     let service = survey.services.iter().find(|one| one.processes.iter().any(|id| id.pid == pid)).unwrap();
-    match service.chain(KEY).unwrap().links[0].standing {
-        Standing::NotVisible(why) => why,
-        other => panic!("{other:?}"),
-    }
+    let standing = service.chain(KEY).unwrap().links[0].standing;
+    let Standing::NotVisible(why) = standing else { panic!("{standing:?}") };
+    why
 }
 
 /// Ends a worker, then the shell that waits for it.
