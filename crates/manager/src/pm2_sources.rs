@@ -11,6 +11,7 @@ use std::time::Duration;
 use keyroll_observe::{Listing, Process, ProcessId, read_small, within};
 use keyroll_port::{Class, Failure};
 use keyroll_secret::SecretBytes;
+use rustix::net::sockopt::socket_peercred;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -90,6 +91,11 @@ impl Pm2Daemon {
     /// and the count of parts, each with its length; a part is `j:` and JSON, or `s:` and a text.
     fn ask(&self) -> std::io::Result<SecretBytes> {
         let mut socket = UnixStream::connect(self.home.join("rpc.sock"))?;
+        // A daemon in a container has its folder there: under this name another one may answer here.
+        let peer = socket_peercred(&socket)?;
+        if u32::try_from(peer.pid.as_raw_nonzero().get()) != Ok(self.process.pid) {
+            return Err(std::io::Error::other("another process answers there"));
+        }
         socket.set_read_timeout(Some(ANSWER_WAIT))?;
         socket.set_write_timeout(Some(ANSWER_WAIT))?;
         let question = br#"j:{"type":"call","method":"getMonitorData","args":[{}]}"#;

@@ -43,7 +43,12 @@ impl Rights {
     pub fn of_owner(folder: &Path) -> Result<Self, NotVisible> {
         let meta = folder.metadata().map_err(|error| NotVisible::of_io(&error))?;
         let uid = if meta.mode() & OTHERS_WRITE == 0 { meta.uid() } else { NO_USER };
-        Ok(Self { uid, gid: NO_GROUP, groups: Vec::new(), enters: false })
+        Ok(Self::of_user(uid))
+    }
+
+    /// Those of a user, without a group.
+    pub fn of_user(uid: u32) -> Self {
+        Self { uid, gid: NO_GROUP, groups: Vec::new(), enters: false }
     }
 
     /// Those of a process.
@@ -66,9 +71,19 @@ impl Rights {
         Some(Self { uid, gid, groups: numbers("Groups:")?, enters: false })
     }
 
+    /// The same for paths of this machine alone, where nothing leads through `/proc/PID/root`.
+    pub fn outside(self) -> Self {
+        Self { enters: false, ..self }
+    }
+
     /// Whether both are of one user, whatever the groups.
     pub fn same_user(&self, other: &Self) -> bool {
-        self.uid == other.uid
+        self.is_of(other.uid)
+    }
+
+    /// Whether they are this user's.
+    pub fn is_of(&self, uid: u32) -> bool {
+        self.uid == uid
     }
 
     /// Does this with these rights to files and no more, where this process is root. A user chooses what stands in a home and

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use keyroll_leak::Rules;
-use keyroll_manager::{Variables, user_names};
+use keyroll_manager::{Variables, home_of, user_names};
 use keyroll_observe::{Listing, NotVisible, Process, ProcessId, Rights, Start, shown};
 use keyroll_port::Failure;
 use keyroll_secret::SecretBytes;
@@ -18,6 +18,8 @@ const HOME_WAIT: Duration = Duration::from_secs(15);
 pub(crate) struct Around<'a> {
     pub(crate) listing: &'a Listing,
     pub(crate) users: BTreeMap<u32, String>,
+    /// Whose home a folder is; of several users root's.
+    owners: BTreeMap<PathBuf, u32>,
     pub(crate) unseen: Vec<Unseen>,
     /// Where files of services stand: folders of projects, what is mounted into containers, volumes too.
     pub(crate) folders: BTreeSet<PathBuf>,
@@ -41,8 +43,10 @@ impl<'a> Around<'a> {
             children.entry(one.ppid).or_default().push(one);
         }
         let (users, unseen) = (user_names(), Vec::new());
+        let homes = users.keys().rev().filter_map(|uid| Some((home_of(*uid)?, *uid)));
+        let owners = homes.collect();
         let (folders, silent) = (BTreeSet::new(), BTreeSet::new());
-        Self { listing, users, unseen, folders, silent, starts, of_pid, children, rules }
+        Self { listing, users, owners, unseen, folders, silent, starts, of_pid, children, rules }
     }
 
     /// The process of this number.
@@ -83,8 +87,9 @@ impl<'a> Around<'a> {
         within(name, value.expose(), self.rules).is_some()
     }
 
-    /// Reads what stands in a home with its owner's rights; of one that is not there nothing. One that does not answer,
-    /// from the first folder to the last file, is left behind.
+    /// Reads what stands in a home with its owner's rights, or those of its user where it is kept by root: what is below it is
+    /// the user's all the same. Of one that is not there nothing. One that does not answer, from the first folder to the last
+    /// file, is left behind.
     pub(crate) fn in_home<T: Default + Send + 'static>(
         &mut self,
         home: &Path,
@@ -93,7 +98,7 @@ impl<'a> Around<'a> {
         if self.silent.contains(home) {
             return T::default();
         }
-        match as_owner(HOME_WAIT, home.to_owned(), read) {
+        match as_owner(HOME_WAIT, home.to_owned(), self.owners.get(home).copied(), read) {
             Ok(read) => read,
             Err(NotVisible::Vanished) => T::default(),
             Err(why) => {
@@ -122,10 +127,13 @@ impl<'a> Around<'a> {
 fn as_owner<T: Send + 'static>(
     wait: Duration,
     home: PathBuf,
+    user: Option<u32>,
     read: impl FnOnce(&Rights) -> T + Send + 'static,
 ) -> Result<T, NotVisible> {
     keyroll_observe::within(wait, move || {
-        let rights = Rights::of_owner(&home)?;
+        let owner = Rights::of_owner(&home)?;
+        let kept_by_root = user.filter(|_| owner.is_of(0));
+        let rights = kept_by_root.map_or(owner, Rights::of_user);
         rights.reading(|| read(&rights))
     })?
 }
@@ -204,12 +212,24 @@ pub(crate) mod tests {
             let _ = ended.recv_timeout(Duration::from_secs(100));
         };
         let (there, short) = (home.path().to_owned(), Duration::from_millis(20));
-        assert_eq!(as_owner(short, there.clone(), dead), Err(NotVisible::Stuck));
+        assert_eq!(as_owner(short, there.clone(), None, dead), Err(NotVisible::Stuck));
         drop(end);
         let long = Duration::from_secs(100);
         let owner = Rights::of_owner(home.path());
-        assert_eq!(as_owner(long, there, Rights::clone), owner);
-        assert_eq!(as_owner(long, home.path().join("gone"), |_| ()), Err(NotVisible::Vanished));
+        assert_eq!(as_owner(long, there, None, Rights::clone), owner);
+        assert_eq!(as_owner(long, home.path().join("gone"), None, |_| ()), Err(NotVisible::Vanished));
+    }
+
+    #[test]
+    fn of_a_home_that_root_keeps_what_is_its_users_is_read() {
+        let Some(home) = home_with_links("text", ["own", "roots"]) else { return };
+        chown(home.path(), Some(0), Some(0)).unwrap();
+        let read = |name: &'static str| {
+            let path = home.path().join(name);
+            let read = move |_: &Rights| fs::read_to_string(path).is_ok();
+            as_owner(Duration::from_secs(100), home.path().to_owned(), Some(USER), read)
+        };
+        assert_eq!((read("own"), read("roots")), (Ok(true), Ok(false)));
     }
 
     #[test]

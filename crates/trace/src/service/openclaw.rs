@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use keyroll_agents::{AgentLink, AgentSlot, Bound, KeySource, OpenClawHome, Standing, Started};
@@ -80,7 +81,8 @@ fn real(folder: PathBuf) -> PathBuf {
 
 /// A folder is looked at with the rights of whoever led to it; of several, with its owner's.
 fn put_folder(folders: &mut BTreeMap<PathBuf, Rights>, (state, rights): (PathBuf, Rights)) {
-    if !folders.contains_key(&state) || Rights::of_owner(&state).is_ok_and(|owner| owner.same_user(&rights)) {
+    let is_owner = || state.metadata().is_ok_and(|meta| rights.is_of(meta.uid()));
+    if !folders.contains_key(&state) || is_owner() {
         folders.insert(state, rights);
     }
 }

@@ -1,4 +1,5 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use keyroll_manager::{Pm2App, Pm2Daemon, home_of, pm2_dump};
@@ -32,7 +33,11 @@ pub(crate) fn kept(
     asked: Vec<(Pm2Daemon, Result<Vec<Pm2App>, Failure>)>,
 ) -> Vec<Kept> {
     let mut all = Vec::new();
-    let run: Vec<PathBuf> = asked.iter().map(|(daemon, _)| daemon.home.clone()).collect();
+    let run: Vec<PathBuf> = asked
+        .iter()
+        .filter(|(daemon, _)| is_its_own(daemon))
+        .map(|(daemon, _)| daemon.home.clone())
+        .collect();
     for (daemon, apps) in asked {
         let what = format!("the apps of pm2 in {}", shown(&daemon.home));
         let untold = |around: &Around<'_>| {
@@ -53,7 +58,7 @@ pub(crate) fn kept(
         }
         let seen: &Around<'_> = around;
         let read = Rights::of_process(&daemon.process).and_then(|rights| {
-            rights.reading(|| {
+            rights.outside().reading(|| {
                 let dumps = daemon.dumps().into_iter();
                 let dumps: Vec<(PathBuf, Vec<Pm2App>)> =
                     dumps.filter_map(|path| Some((path.clone(), pm2_dump(&path).ok()?))).collect();
@@ -70,6 +75,20 @@ pub(crate) fn kept(
         }
     }
     let homes: BTreeSet<PathBuf> = around.users.keys().filter_map(|uid| home_of(*uid)).collect();
+    all.extend(of_homes(around, homes, &run));
+    all
+}
+
+/// Whether a daemon's folder belongs to its user: it says by its title where that is, and a title is free to say anything.
+fn is_its_own(daemon: &Pm2Daemon) -> bool {
+    let rights = Rights::of_process(&daemon.process);
+    let owner = daemon.home.metadata().map(|meta| meta.uid());
+    rights.is_ok_and(|rights| owner.is_ok_and(|uid| rights.is_of(uid)))
+}
+
+/// What a boot brings back in these homes; of a pm2 that runs its daemon has told more.
+fn of_homes(around: &mut Around<'_>, homes: BTreeSet<PathBuf>, run: &[PathBuf]) -> Vec<Kept> {
+    let mut all = Vec::new();
     for home in homes {
         if !run.contains(&home.join(OF_USER)) {
             all.extend(of_home(around, &home));
@@ -249,6 +268,30 @@ mod tests {
             let of_list = |source: &&Source| source.what.ends_with("from which a boot starts");
             assert_eq!(its.sources.iter().filter(of_list).count(), saved, "{links:?}");
         }
+    }
+
+    #[test]
+    fn an_app_of_a_daemon_that_runs_is_not_told_a_second_time_by_its_list() {
+        let folder = tempfile::tempdir().unwrap();
+        let homes = ["runs", "rests"].map(|name| folder.path().join(name));
+        for home in &homes {
+            std::fs::create_dir_all(home.join(OF_USER)).unwrap();
+            let text = format!(r#"[{{"name":"bot","pm_cwd":"{}"}}]"#, home.display());
+            std::fs::write(home.join(LIST), text).unwrap();
+        }
+        let run = [homes[0].join(OF_USER)];
+        let all = alone(|around| of_homes(around, homes.clone().into(), &run));
+        let told: Vec<_> = all.into_iter().map(|one| one.project.unwrap()).collect();
+        assert_eq!(told, homes[1..]);
+    }
+
+    #[test]
+    fn a_daemon_that_only_says_that_a_home_is_its_own_hides_nothing_of_it() {
+        let Some(home) = home_with_links(APPS, ["none", "other"]) else { return };
+        let theirs = Theirs::start(home.path());
+        let daemon = |home: &Path| Pm2Daemon { process: theirs.process().id, home: home.to_owned() };
+        let roots = tempfile::tempdir().unwrap();
+        assert!(is_its_own(&daemon(home.path())) && !is_its_own(&daemon(roots.path())));
     }
 
     #[test]

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use keyroll_manager::{Assigned, SupervisorConfig, Supervisord, Variables};
-use keyroll_observe::{ProcessId, shown};
+use keyroll_observe::{ProcessId, Rights, shown};
 use keyroll_secret::SecretBytes;
 
 use super::around::Around;
@@ -30,7 +30,15 @@ struct Started {
 fn programs(around: &mut Around<'_>, daemon: &Supervisord) -> Vec<Kept> {
     let whose = format!("the programs of supervisord {}", daemon.process.pid);
     let config = match &daemon.config {
-        Some(path) => SupervisorConfig::read(path),
+        // Whoever runs it chose the file, and what that includes.
+        Some(path) => {
+            let read = Rights::of_process(&daemon.process)
+                .and_then(|rights| rights.outside().reading(|| SupervisorConfig::read(path)));
+            read.unwrap_or_else(|why| {
+                around.not_seen(shown(path), why.to_string());
+                SupervisorConfig::default()
+            })
+        }
         None => {
             around.not_seen(whose, "its configuration cannot be found");
             SupervisorConfig::default()

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use keyroll_manager::{
     EnvironmentFile, UnitLine, UnitSays, UnitSources, UnitsSources, Variables, Wrapper, unit_lines,
 };
-use keyroll_observe::{ProcessId, shown};
+use keyroll_observe::{ProcessId, Rights, shown};
 use keyroll_port::Failure;
 use keyroll_secret::SecretBytes;
 
@@ -57,29 +57,48 @@ fn service(
     let main = processes.iter().find(|id| id.pid == unit.main_pid).copied();
     let project = unit.of_unit.first().and_then(|path| path.parent()).map(Path::to_owned);
     let verbs = Verbs::of(&unit, user);
+    let read = move || sources(around, unit, user, (of_manager, files_of_manager), read_unix_ms, &verbs);
+    // A user's manager reads with that user's rights, whatever its units name.
+    let uid = user.and_then(|name| around.users.iter().find(|(_, known)| *known == name));
+    let sources = match uid {
+        Some((uid, _)) => Rights::of_user(*uid).reading(read).unwrap_or_default(),
+        None => read(),
+    };
+    Kept { keeper, name, handle, processes, main, project, sources }
+}
+
+/// What the program of a unit is started with, what wins first.
+fn sources(
+    around: &Around<'_>,
+    unit: UnitSources,
+    user: Option<&str>,
+    (of_manager, files_of_manager): (&Variables, &[Source]),
+    read_unix_ms: Option<u64>,
+    verbs: &Verbs,
+) -> Vec<Source> {
     let mut sources: Vec<Source> =
-        unit.environment_files.iter().rev().flat_map(|file| environment_file(file, &verbs)).collect();
+        unit.environment_files.iter().rev().flat_map(|file| environment_file(file, verbs)).collect();
     let files = UnitText::read(&unit.of_unit);
     let loaded: Variables = unit.environment.into_iter().collect();
-    let of_unit = files.environment(&unit.unit, &loaded, &verbs).into_iter();
+    let of_unit = files.environment(&unit.unit, &loaded, verbs).into_iter();
     sources.extend(of_unit.map(|source| Source { since_unix_ms: read_unix_ms, ..source }));
     sources.extend(passed(around, user, &unit.passed));
     let of_files = files_of_manager.iter().map(Source::duplicate).collect();
-    sources.extend(environment_d::sources(of_files, of_manager, &verbs));
+    sources.extend(environment_d::sources(of_files, of_manager, verbs));
     let out = taken_out(&mut sources, &unit.unset);
     sources.extend(out);
     let fragment = unit.of_unit.first().map_or(Path::new(""), PathBuf::as_path);
-    sources = wrapped(unit.wrapper, &unit.unit, fragment, sources, &verbs);
+    sources = wrapped(unit.wrapper, &unit.unit, fragment, sources, verbs);
     if let Some(wrapper) = sources.first_mut() {
         wrapper.since_unix_ms = read_unix_ms;
     }
-    sources.extend(credentials::sources(&files, &unit.credentials, &verbs));
+    sources.extend(credentials::sources(&files, &unit.credentials, verbs));
     // A file that says nothing now may have done so when the program was started.
     sources.retain(|source| !source.says_nothing() || source.each_start);
     if sources.iter().all(|source| source.missing || source.says_nothing()) {
         sources.clear();
     }
-    Kept { keeper, name, handle, processes, main, project, sources }
+    sources
 }
 
 /// The files of one `EnvironmentFile=`; of a pattern what is later wins.
