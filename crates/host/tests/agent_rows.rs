@@ -190,21 +190,6 @@ async fn a_row_that_holds_another_key_is_named_and_nothing_is_changed() {
     }
 }
 
-/// The settings are the gateway's user's, and the message names a command to whoever runs keyroll, who may be root.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_a_shell_would_take_for_more_stands_in_no_command() {
-    for (id, told) in
-        [("p$(id)", "store set NAME "), ("-p", "store set NAME "), ("p:a_b@c.d-e", "store set p:a_b@c.d-e ")]
-    {
-        let claw = Claw::new(&format!("{{\"source\":\"store\",\"provider\":\"default\",\"id\":\"{id}\"}}"));
-        claw.store(id, &value("foreign", &claw.folder));
-        let tried = claw.host().trial(Values { old: &fields(&claw.old), new: None }).await.unwrap();
-        let [failure] = &tried[..] else { panic!("{tried:?}") };
-        assert_eq!(failure.code, "K0443", "{failure}");
-        assert!(failure.help.as_deref().is_some_and(|help| help.contains(told)), "{failure:?}");
-    }
-}
-
 /// A file that a command makes ends in the row as one that is written.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_holds_another_key_is_named_where_a_command_makes_the_file() {

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use keyroll_port::{Class, Failure};
 use keyroll_secret::SecretBytes;
+use rustix::time::{ClockId, clock_gettime};
 
 use crate::pattern::{files_of, is_pattern};
 use crate::words::words;
@@ -17,6 +18,8 @@ const ALL_MS_MAX: u64 = 20_000;
 
 /// The system's manager sets its time to when it read the unit files last. Source: systemd 246, `manager_ready`.
 const UNITS_READ: &str = "/run/systemd/systemd-units-load";
+/// The property that says the same of a user's manager, microseconds.
+const UNITS_READ_US: &str = "UnitsLoadTimestampMonotonic";
 
 /// Source: org.freedesktop.systemd1(5).
 const SOURCES: &str = "--property=Id,ActiveState,MainPID,ControlGroup,FragmentPath,DropInPaths,Environment,\
@@ -115,15 +118,28 @@ pub fn unit_sources(user: Option<&str>) -> Result<UnitsSources, Failure> {
     let own = all.list(&["show-environment"], deadline)?;
     let of_manager = own.expose().split(|byte| *byte == b'\n').flat_map(words);
     let of_manager = of_manager.filter_map(variable).collect();
-    Ok(UnitsSources { units, of_manager, read_unix_ms: if of_user { None } else { read_unix_ms() } })
+    let read_unix_ms = if of_user { all.read_unix_ms(deadline) } else { system_read_unix_ms() };
+    Ok(UnitsSources { units, of_manager, read_unix_ms })
 }
 
-fn read_unix_ms() -> Option<u64> {
+fn system_read_unix_ms() -> Option<u64> {
     let read = std::fs::metadata(UNITS_READ).ok()?.modified().ok()?;
     u64::try_from(read.duration_since(UNIX_EPOCH).ok()?.as_millis()).ok()
 }
 
 impl Unit {
+    /// A user's manager leaves no file; it tells by the clock since the boot. Source: org.freedesktop.systemd1(5).
+    fn read_unix_ms(&self, deadline: Instant) -> Option<u64> {
+        let told = self.list(&["show", &format!("--property={UNITS_READ_US}")], deadline).ok()?;
+        let told = std::str::from_utf8(told.expose()).ok()?.trim().strip_prefix(UNITS_READ_US)?;
+        let then: u64 = told.strip_prefix('=')?.parse().ok().filter(|us| *us > 0)?;
+        let now = clock_gettime(ClockId::Monotonic);
+        let since_boot = Duration::new(u64::try_from(now.tv_sec).ok()?, u32::try_from(now.tv_nsec).ok()?);
+        let ago = since_boot.checked_sub(Duration::from_micros(then))?;
+        let read = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.checked_sub(ago)?;
+        u64::try_from(read.as_millis()).ok()
+    }
+
     /// The answer to a question that may be long.
     fn list(&self, question: &[&str], deadline: Instant) -> Result<SecretBytes, Failure> {
         let ended = self.ask_list(question, deadline)?;

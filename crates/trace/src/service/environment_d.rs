@@ -22,7 +22,12 @@ const FILES_MAX: usize = 256;
 
 /// The environment of a service manager, which it hands on; and of a user's one the files that it is made of. They are
 /// read when the manager begins and by `daemon-reload`; what was set by hand wins over them.
-pub(super) fn sources(files: Vec<Source>, of_manager: &Variables, verbs: &Verbs) -> Vec<Source> {
+pub(super) fn sources(
+    files: Vec<Source>,
+    of_manager: &Variables,
+    verbs: &Verbs,
+    read_unix_ms: Option<u64>,
+) -> Vec<Source> {
     let mut said: BTreeMap<&str, usize> = BTreeMap::new();
     for (at, source) in files.iter().enumerate() {
         said.extend(source.entries.keys().map(|name| (name.as_str(), at)));
@@ -48,6 +53,7 @@ pub(super) fn sources(files: Vec<Source>, of_manager: &Variables, verbs: &Verbs)
         let again = format!("{} daemon-reload, then {}", verbs.systemctl, verbs.restart);
         source = source.applied_by(again).not_by(&verbs.restart);
         let edited = source.set_aside(|name, _| !agreed.contains(name));
+        source.since_unix_ms = read_unix_ms;
         all.extend([source.read(Read::Start), edited]);
     }
     all

@@ -84,7 +84,7 @@ fn sources(
     sources.extend(of_unit.map(|source| Source { since_unix_ms: read_unix_ms, ..source }));
     sources.extend(passed(around, user, &unit.passed));
     let of_files = files_of_manager.iter().map(Source::duplicate).collect();
-    sources.extend(environment_d::sources(of_files, of_manager, verbs));
+    sources.extend(environment_d::sources(of_files, of_manager, verbs, read_unix_ms));
     let out = taken_out(&mut sources, &unit.unset);
     sources.extend(out);
     let fragment = unit.of_unit.first().map_or(Path::new(""), PathBuf::as_path);
