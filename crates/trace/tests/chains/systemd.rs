@@ -301,16 +301,26 @@ fn a_users_own_unit_is_told_of_by_that_users_manager() {
     let Some(host) = Host::raise("chains of a user's systemd") else { return };
     let scene = &host.scene;
     scene.write("bot.service", "[Service]\nExecStart=/bin/sleep 100000\nEnvironmentFile=@/bot.env\n");
+    // What its user may not read, its manager does not read either.
+    scene.write(
+        "other.service",
+        "[Service]\nExecStart=/bin/sleep 100000\nEnvironmentFile=@/bot.env\nEnvironmentFile=-@/root.env\n",
+    );
     scene.write("bot.env", "FILE_API_KEY={first}\n");
-    host.sh("useradd --create-home bot; chmod 755 @/ @/bot.env; home=$(getent passwd bot | cut -d: -f6); \
+    scene.write("root.env", "FILE_API_KEY={third}\n");
+    host.sh("useradd --create-home bot; chmod 755 @/ @/bot.env; chmod 600 @/root.env; home=$(getent passwd bot | cut -d: -f6); \
          install -d -o bot -g bot $home/.config $home/.config/systemd $home/.config/systemd/user; \
-         cp @/bot.service $home/.config/systemd/user/; loginctl enable-linger bot; \
+         cp @/bot.service @/other.service $home/.config/systemd/user/; loginctl enable-linger bot; \
          until [ -S /run/user/$(id -u bot)/systemd/private ]; do sleep 0.1; done");
     let user = |line: &str| {
         let line = format!("XDG_RUNTIME_DIR=/run/user/$(id -u) {line}");
         host.run(&["su", "bot", "-s", "/bin/sh", "-c", &line])
     };
-    user("systemctl --user daemon-reload; XDG_RUNTIME_DIR=/run/user/$(id -u) systemctl --user start bot");
+    user(
+        "systemctl --user daemon-reload; XDG_RUNTIME_DIR=/run/user/$(id -u) systemctl --user start bot other",
+    );
+    let other = host.chain("systemd-user", "other.service of bot", "FILE_API_KEY");
+    assert_ne!(other.next, "third", "{other:#?}");
     scene.write("bot.env", "FILE_API_KEY={second}\n");
     let file = || host.chain("systemd-user", "bot.service of bot", "FILE_API_KEY");
     let told = file();
