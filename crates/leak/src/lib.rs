@@ -14,5 +14,5 @@ pub use name::{named_for, names_a_secret};
 pub use plain::{NoSecret, is_distinct, is_example, no_secret};
 pub use rule::Rule;
 pub use rules::{Finding, RuleError, Rules};
-pub use shown::{is_name, is_number, plain_words};
+pub use shown::{HIDDEN, NAME_BYTES_MAX, is_name, is_number, plain_words, without};
 pub use within::{passwords_in, tokens_in};

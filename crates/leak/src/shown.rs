@@ -1,7 +1,9 @@
+use std::ops::Range;
+
 use crate::Rules;
 
-/// The longest part of a name, bytes: what a configuration takes.
-const NAME_BYTES_MAX: usize = 64;
+/// The longest name, bytes: what a configuration takes.
+pub const NAME_BYTES_MAX: usize = 64;
 
 /// The fewest letters and digits in a row of which it is told whether they are a word, bytes.
 const RANDOM_BYTES_MIN: usize = 12;
@@ -9,8 +11,8 @@ const RANDOM_BYTES_MIN: usize = 12;
 /// How many letters there are in words for each digit or capital within them.
 const LETTERS_PER_CHANGE: usize = 6;
 
-/// What stands for a word that is not to be shown.
-const HIDDEN: &str = "…";
+/// What stands for a part that is not to be shown.
+pub const HIDDEN: &str = "…";
 
 /// Words in which names stand that anybody may have chosen: with `…` for each that has the form of a credential, or is no name.
 /// Paths stay.
@@ -19,15 +21,22 @@ pub fn plain_words(words: &str) -> String {
     if let Ok(rules) = Rules::shipped() {
         rules.find(words.as_bytes(), &mut |finding| hits.push(finding.span));
     }
-    let mut from = 0;
-    let one = |word: &str| {
-        let own = from..from + word.len();
-        from = own.end + 1;
-        let hit = hits.iter().any(|hit| hit.start < own.end && own.start < hit.end);
+    without(words, " ", &hits, &|word| {
         let inner = word.trim_matches(|letter: char| !letter.is_alphanumeric());
-        if hit || !(word.starts_with('/') || is_name(inner)) { HIDDEN.to_owned() } else { word.to_owned() }
+        !(word.starts_with('/') || is_name(inner))
+    })
+}
+
+/// A text with `…` for every part of it in which one of the hits stands, or that is not to be shown.
+pub fn without(text: &str, between: &str, hits: &[Range<usize>], hides: &dyn Fn(&str) -> bool) -> String {
+    let mut from = 0;
+    let part = |part: &str| {
+        let own = from..from + part.len();
+        from = own.end + between.len();
+        let hit = hits.iter().any(|hit| hit.start < own.end && own.start < hit.end);
+        if hit || hides(part) { HIDDEN.to_owned() } else { part.to_owned() }
     };
-    words.split(' ').map(one).collect::<Vec<_>>().join(" ")
+    text.split(between).map(part).collect::<Vec<_>>().join(between)
 }
 
 /// Whether a part of a name looks like one: short, and made of words.

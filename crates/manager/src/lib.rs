@@ -80,4 +80,4 @@ pub use turn::Turn;
 pub use unit_credentials::{CredentialFrom, UnitCredential};
 pub use unit_sources::{EnvironmentFile, UnitSources, UnitsSources, Wrapper, unit_sources};
 pub use unit_text::{UnitLine, UnitSays, unit_lines};
-pub use user::{home_of, uid_of, user_names};
+pub use user::{home_of, uid_of, user_homes, user_names};

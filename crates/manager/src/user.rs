@@ -16,6 +16,17 @@ pub fn home_of(uid: u32) -> Option<PathBuf> {
     User::of_uid(uid).ok().map(|user| user.home)
 }
 
+/// The homes of the local users, by number.
+pub fn user_homes() -> BTreeMap<u32, PathBuf> {
+    let list = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let mut homes = BTreeMap::new();
+    for user in list.lines().filter_map(|line| User::of_line(line, line.split(':').next()?)) {
+        // Of several lines of one number the first, as everybody looks them up.
+        homes.entry(user.uid).or_insert(user.home);
+    }
+    homes
+}
+
 /// The local users, by number, with their names.
 pub fn user_names() -> BTreeMap<u32, String> {
     let list = std::fs::read_to_string("/etc/passwd").unwrap_or_default();

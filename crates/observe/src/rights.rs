@@ -164,7 +164,7 @@ mod tests {
         };
         if !geteuid().is_root() {
             // Without root's rights there are none to lay down.
-            let other = Rights { uid: 21_002, gid: NO_GROUP, groups: Vec::new(), enters: false };
+            let other = Rights::of_user(21_002);
             return assert!(reads(&other, "own"));
         }
         let owner = folder.path().join("home");
@@ -197,7 +197,7 @@ mod tests {
         let link = folder.path().join("link");
         symlink(&through, &link).unwrap();
         let as_root = fs::read(&link).is_ok();
-        let user = Rights { uid: 21_001, gid: NO_GROUP, groups: Vec::new(), enters: false };
+        let user = Rights::of_user(21_001);
         let [plain, linked] = [&path, &link].map(|path| user.reading(|| fs::read(path).is_ok()).unwrap());
         // Its own files lie there, and links are not followed out of them.
         let entered = Rights { enters: true, ..user };

@@ -2,16 +2,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::Path;
 
-use keyroll_leak::{Rules, is_name, named_for, names_a_secret};
+use keyroll_leak::{HIDDEN, NAME_BYTES_MAX, Rules, is_name, named_for, names_a_secret, without};
 use keyroll_needle::Needles;
 
 use crate::Survey;
-
-/// The longest name of a secret, bytes: what a configuration takes.
-const NAME_BYTES_MAX: usize = 64;
-
-/// What stands for a part of a name that is none.
-const HIDDEN: &str = "…";
 
 /// What may be shown of names: a document has values for keys, a table has one where others have a name, a file is called by
 /// one. In small letters, or cut, no search for the value finds it again.
@@ -28,14 +22,14 @@ impl Names {
 
     /// The name, with `…` for every part that holds a value or does not look like a name.
     pub fn shown(&self, name: &str) -> String {
-        self.without(name, ".", &|part| !is_name(part))
+        without(name, ".", &self.hits(name), &|part| !is_name(part))
     }
 
     /// Words about a name: without those that hold a value, or the part of the name that is not shown.
     pub fn told(&self, words: &str, name: &str) -> String {
         let hidden = |part: &&str| !part.is_empty() && self.shown(part) == HIDDEN;
         let hidden: Vec<&str> = name.split('.').filter(hidden).collect();
-        self.without(words, " ", &|word| hidden.iter().any(|part| word.contains(part)))
+        without(words, " ", &self.hits(words), &|word| hidden.iter().any(|part| word.contains(part)))
     }
 
     /// Whether neither a value nor something in the form of a credential stands in a text.
@@ -53,19 +47,6 @@ impl Names {
             rules.find(text.as_bytes(), &mut |finding| hits.push(finding.span));
         }
         hits
-    }
-
-    /// A text with `…` for every part of it that holds a value or is not to be shown.
-    fn without(&self, text: &str, between: &str, hides: &dyn Fn(&str) -> bool) -> String {
-        let hits = self.hits(text);
-        let mut from = 0;
-        let part = |part: &str| {
-            let own = from..from + part.len();
-            from = own.end + between.len();
-            let hit = hits.iter().any(|hit| hit.start < own.end && own.start < hit.end);
-            if hit || hides(part) { HIDDEN.to_owned() } else { part.to_owned() }
-        };
-        text.split(between).map(part).collect::<Vec<_>>().join(between)
     }
 }
 

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use keyroll_leak::Rules;
-use keyroll_manager::{Variables, home_of, user_names};
+use keyroll_manager::{Variables, user_homes, user_names};
 use keyroll_observe::{Listing, NotVisible, Process, ProcessId, Rights, Start, shown};
 use keyroll_port::Failure;
 use keyroll_secret::SecretBytes;
@@ -19,7 +19,7 @@ pub(crate) struct Around<'a> {
     pub(crate) listing: &'a Listing,
     pub(crate) users: BTreeMap<u32, String>,
     /// Whose home a folder is; of several users root's.
-    owners: BTreeMap<PathBuf, u32>,
+    pub(crate) owners: BTreeMap<PathBuf, u32>,
     pub(crate) unseen: Vec<Unseen>,
     /// Where files of services stand: folders of projects, what is mounted into containers, volumes too.
     pub(crate) folders: BTreeSet<PathBuf>,
@@ -43,10 +43,14 @@ impl<'a> Around<'a> {
             children.entry(one.ppid).or_default().push(one);
         }
         let (users, unseen) = (user_names(), Vec::new());
-        let homes = users.keys().rev().filter_map(|uid| Some((home_of(*uid)?, *uid)));
-        let owners = homes.collect();
+        let owners = user_homes().into_iter().rev().map(|(uid, home)| (home, uid)).collect();
         let (folders, silent) = (BTreeSet::new(), BTreeSet::new());
         Self { listing, users, owners, unseen, folders, silent, starts, of_pid, children, rules }
+    }
+
+    /// The number of a local user.
+    pub(crate) fn uid_of(&self, name: &str) -> Option<u32> {
+        self.users.iter().find(|(_, known)| *known == name).map(|(uid, _)| *uid)
     }
 
     /// The process of this number.

@@ -61,8 +61,7 @@ pub(super) fn sources(
 
 /// The files that a user's manager is made of. What stands in the home is read with its owner's rights.
 pub(super) fn files(around: &mut Around<'_>, user: &str) -> Vec<Source> {
-    let uid = around.users.iter().find(|(_, name)| *name == user).map(|(uid, _)| *uid);
-    let own = uid.and_then(home_of).map(|home| of_home(around, &home));
+    let own = around.uid_of(user).and_then(home_of).map(|home| of_home(around, &home));
     let mut of_name: BTreeMap<OsString, Source> = BTreeMap::new();
     for (name, source) in
         own.into_iter().chain(FOLDERS.iter().map(|folder| of_folder(Path::new(folder)))).flatten()

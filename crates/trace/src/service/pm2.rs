@@ -2,7 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use keyroll_manager::{Pm2App, Pm2Daemon, home_of, pm2_dump};
+use keyroll_manager::{Pm2App, Pm2Daemon, pm2_dump};
 use keyroll_observe::{Rights, shown};
 use keyroll_port::Failure;
 use keyroll_secret::SecretBytes;
@@ -74,7 +74,7 @@ pub(crate) fn kept(
             }
         }
     }
-    let homes: BTreeSet<PathBuf> = around.users.keys().filter_map(|uid| home_of(*uid)).collect();
+    let homes = around.owners.keys().cloned().collect();
     all.extend(of_homes(around, homes, &run));
     all
 }

@@ -59,9 +59,9 @@ fn service(
     let verbs = Verbs::of(&unit, user);
     let read = move || sources(around, unit, user, (of_manager, files_of_manager), read_unix_ms, &verbs);
     // A user's manager reads with that user's rights, whatever its units name.
-    let uid = user.and_then(|name| around.users.iter().find(|(_, known)| *known == name));
+    let uid = user.and_then(|name| around.uid_of(name));
     let sources = match uid {
-        Some((uid, _)) => Rights::of_user(*uid).reading(read).unwrap_or_default(),
+        Some(uid) => Rights::of_user(uid).reading(read).unwrap_or_default(),
         None => read(),
     };
     Kept { keeper, name, handle, processes, main, project, sources }
