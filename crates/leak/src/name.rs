@@ -1,5 +1,5 @@
 /// The last words of a name that say: here stands a secret.
-const LAST: [&[&str]; 23] = [
+pub(crate) const LAST: [&[&str]; 23] = [
     &["api", "key"],
     &["apikey"],
     &["access", "key"],
@@ -27,7 +27,7 @@ const LAST: [&[&str]; 23] = [
 ];
 
 /// The same where nothing parts the words: `PGPASSWORD`.
-const JOINED: [&str; 6] = ["password", "passwd", "passphrase", "apikey", "token", "secret"];
+pub(crate) const JOINED: [&str; 6] = ["password", "passwd", "passphrase", "apikey", "token", "secret"];
 
 /// Words at the end that change nothing of what the name says: `OPENAI_API_KEY_PROD`, `DB_PASSWORD_2`.
 const AFTER: [&str; 12] = [

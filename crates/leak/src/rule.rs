@@ -36,14 +36,19 @@ impl Rule {
         &self.regex
     }
 
+    /// The fewest bytes that it matches; 0 where that cannot be told.
+    pub(crate) fn bytes_min(&self) -> usize {
+        let parsed = syntax::parse_with(&self.regex, &bytes());
+        parsed.ok().and_then(|parsed| parsed.properties().minimum_len()).unwrap_or(0)
+    }
+
     /// Whether the expression can be read; done when it is first used, since most runs use few rules.
     pub(crate) fn compile(&self) -> Result<&Regex, String> {
         if let Some(ready) = self.compiled.get() {
             return Ok(ready);
         }
-        let bytes = syntax::Config::new().unicode(false).utf8(false);
         let config = Regex::config().utf8_empty(false).nfa_size_limit(Some(1 << 20));
-        let built = Regex::builder().configure(config).syntax(bytes).build(&self.regex);
+        let built = Regex::builder().configure(config).syntax(bytes()).build(&self.regex);
         let built = built.map_err(|error| error.to_string())?;
         Ok(self.compiled.get_or_init(|| built))
     }
@@ -65,6 +70,11 @@ impl Rule {
     pub(crate) fn is(&self, value: &[u8]) -> bool {
         self.ends(value, 0) == Some(value.len())
     }
+}
+
+/// Expressions are of bytes.
+fn bytes() -> syntax::Config {
+    syntax::Config::new().unicode(false).utf8(false)
 }
 
 /// What a token may be continued with.

@@ -5,6 +5,7 @@ use aho_corasick::AhoCorasick;
 use serde::Deserialize;
 
 use crate::Rule;
+use crate::may_hold::MayHold;
 
 /// The rules that come with the program, by the file that they stand in.
 const SHIPPED: [(&str, &str); 4] = [
@@ -41,6 +42,7 @@ pub struct Rules {
     of_begin: Vec<usize>,
     /// The rules whose values may begin with a byte, for each byte.
     of_byte: Vec<Vec<usize>>,
+    may_hold: MayHold,
 }
 
 #[derive(Deserialize)]
@@ -90,12 +92,21 @@ impl Rules {
             all.iter().enumerate().filter(|(_, rule)| may(rule, byte)).map(|(index, _)| index).collect()
         });
         let of_byte = of_byte.collect();
-        Ok(Self { all, begins, of_begin, of_byte })
+        let may_hold = MayHold::of(&all);
+        let may_hold =
+            may_hold.map_err(|error| RuleError { file: "all".to_owned(), why: error.to_string() })?;
+        Ok(Self { all, begins, of_begin, of_byte, may_hold })
     }
 
     /// All of them.
     pub fn iter(&self) -> impl Iterator<Item = &Rule> {
         self.all.iter()
+    }
+
+    /// Whether a text may hold a value that its form shows, or its name. A cheap look: `true` says little, and where it is
+    /// `false` the text need not be taken apart.
+    pub fn may_hold(&self, text: &[u8]) -> bool {
+        self.may_hold.look(text)
     }
 
     /// Every credential in a text that begins as its rule says.

@@ -5,7 +5,7 @@ use aho_corasick::AhoCorasick;
 
 /// Words before a token in the line that is sent to a server, and words before a password in a connection string of parts:
 /// `Server=db;User Id=app;Password=HERE;`.
-const BEFORE: [&str; 10] = [
+pub(crate) const BEFORE: [&str; 10] = [
     "bearer ",
     "basic ",
     "token ",

@@ -70,7 +70,10 @@ pub(crate) fn credentials(
             if later(&meta, started) {
                 return Err(NotVisible::Newer);
             }
-            found.push((name.to_owned(), Zeroizing::new(read_bounded(&mut file, BYTES_MAX)?)));
+            found.push((
+                name.to_owned(),
+                read_bounded(&mut file, usize::try_from(meta.len()).unwrap_or(0), BYTES_MAX)?,
+            ));
         }
     }
     Ok(found)
@@ -104,7 +107,7 @@ pub fn credential_has(process: &ProcessId, name: &str, value: &SecretBytes) -> R
     let step = Duration::from_millis(ENVIRONMENT_STEP_MS_MAX);
     let read = |process: &ProcessId| {
         let folder = ProcFolder::open_exact(process)?;
-        let environment = Zeroizing::new(folder.read("environ", crate::environment::ENVIRONMENT_BYTES_MAX)?);
+        let environment = folder.read("environ", crate::environment::ENVIRONMENT_BYTES_MAX)?;
         credentials(process, &folder, &environment)
     };
     let mut found = Err(NotVisible::Stuck);

@@ -234,7 +234,7 @@ fn read_environment(process: &ProcessId) -> Result<Zeroizing<Vec<u8>>, NotVisibl
 fn environment_of(folder: &ProcFolder) -> Result<Zeroizing<Vec<u8>>, NotVisible> {
     let mut looks = 0;
     loop {
-        let bytes = Zeroizing::new(folder.read("environ", ENVIRONMENT_BYTES_MAX)?);
+        let bytes = folder.read("environ", ENVIRONMENT_BYTES_MAX)?;
         looks += 1;
         if !bytes.is_empty() || looks == EXEC_LOOKS_MAX || !executing(folder) {
             return Ok(bytes);

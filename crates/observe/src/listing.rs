@@ -250,7 +250,7 @@ fn read_process(pid: &u32) -> Result<Option<Process>, NotVisible> {
         name: String::from_utf8_lossy(&folder.name).escape_debug().to_string(),
         exe,
         exe_deleted,
-        args: Arguments(Zeroizing::new(args)),
+        args: Arguments(args),
         cgroup: folder.read("cgroup", SMALL_BYTES_MAX).ok().and_then(|text| control_group(&text)),
         forked: folder.stat.forked_no_exec(),
         program: Program(folder.stat.image),

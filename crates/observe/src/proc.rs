@@ -5,8 +5,12 @@ use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
 use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags};
+use zeroize::Zeroizing;
 
 use crate::{NotVisible, ProcessId};
+
+/// What is read at once of a file that does not say how long it is, bytes.
+const UNKNOWN_BYTES: usize = 4095;
 
 /// The longest line of /proc/PID/stat, bytes: 52 numbers and a name of 64.
 const STAT_BYTES_MAX: usize = 4096;
@@ -110,7 +114,7 @@ impl ProcFolder {
     }
 
     /// A file of the process, up to a limit; longer = [`NotVisible::TooLarge`].
-    pub(crate) fn read(&self, file: &str, bytes_max: usize) -> Result<Vec<u8>, NotVisible> {
+    pub(crate) fn read(&self, file: &str, bytes_max: usize) -> Result<Zeroizing<Vec<u8>>, NotVisible> {
         read_at(self.space.as_ref().unwrap_or(&self.folder), file, bytes_max)
     }
 
@@ -170,16 +174,40 @@ fn open_file(folder: &OwnedFd, file: &str) -> Result<File, NotVisible> {
     rustix::fs::openat(folder, file, flags, Mode::empty()).map(File::from).map_err(NotVisible::of)
 }
 
-fn read_at(folder: &OwnedFd, file: &str, bytes_max: usize) -> Result<Vec<u8>, NotVisible> {
-    read_bounded(&mut open_file(folder, file)?, bytes_max)
+fn read_at(folder: &OwnedFd, file: &str, bytes_max: usize) -> Result<Zeroizing<Vec<u8>>, NotVisible> {
+    read_bounded(&mut open_file(folder, file)?, 0, bytes_max)
 }
 
-/// Everything that the file gives, or [`NotVisible::TooLarge`].
-pub(crate) fn read_bounded(file: &mut File, bytes_max: usize) -> Result<Vec<u8>, NotVisible> {
-    let mut bytes = Vec::new();
-    let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
-    file.take(limit).read_to_end(&mut bytes).map_err(|error| NotVisible::of_io(&error))?;
-    if bytes.len() > bytes_max { Err(NotVisible::TooLarge) } else { Ok(bytes) }
+/// Everything that the file gives, or [`NotVisible::TooLarge`]. `expected` = how many bytes it says that it has, 0 where it does
+/// not say: one that has as many is read in one piece. No copy of what was read stays behind.
+pub(crate) fn read_bounded(
+    file: &mut File,
+    expected: usize,
+    bytes_max: usize,
+) -> Result<Zeroizing<Vec<u8>>, NotVisible> {
+    // One byte more, which shows that it has no more.
+    let room = if expected == 0 { UNKNOWN_BYTES } else { expected };
+    let mut bytes = Zeroizing::new(vec![0; room.min(bytes_max).saturating_add(1)]);
+    let mut filled = 0;
+    loop {
+        let read = match file.read(bytes.get_mut(filled..).unwrap_or_default()) {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
+            read => read.map_err(|error| NotVisible::of_io(&error))?,
+        };
+        filled += read;
+        if filled > bytes_max {
+            return Err(NotVisible::TooLarge);
+        }
+        if read == 0 {
+            bytes.truncate(filled);
+            return Ok(bytes);
+        }
+        if filled == bytes.len() {
+            let mut more = Zeroizing::new(vec![0; filled.saturating_mul(2).min(bytes_max.saturating_add(1))]);
+            more.iter_mut().zip(bytes.iter()).for_each(|(to, from)| *to = *from);
+            bytes = more;
+        }
+    }
 }
 
 #[cfg(test)]

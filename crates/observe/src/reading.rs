@@ -44,10 +44,8 @@ pub(crate) fn read_opened(
     let asked = |file: &File| file.metadata().map_err(|error| NotVisible::of_io(&error));
     let mut again = false;
     loop {
-        if usize::try_from(before.len()).map_or(true, |length| length > bytes_max) {
-            return Err(NotVisible::TooLarge);
-        }
-        let bytes = read_bounded(&mut file, bytes_max).map(Zeroizing::new)?;
+        let length = usize::try_from(before.len()).ok().filter(|length| *length <= bytes_max);
+        let bytes = read_bounded(&mut file, length.ok_or(NotVisible::TooLarge)?, bytes_max)?;
         let after = asked(&file)?;
         let changing = version(&before) != version(&after);
         if again || !changing {

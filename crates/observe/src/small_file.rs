@@ -1,20 +1,32 @@
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{ErrorKind, Read as _};
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use keyroll_secret::SecretBytes;
 use rustix::fs::{OFlags, ResolveFlags};
 
 use crate::inside::{open, open_below};
+use crate::{NotVisible, within};
+
+/// How long a file may take to be read.
+const WAIT: Duration = Duration::from_secs(5);
+
+/// How long nothing more is asked of a folder in which a file did not answer.
+const SILENT: Duration = Duration::from_secs(60);
 
 /// The whole of a regular file, which may be behind a link. Pipes, devices and sockets are not read, and never waited for;
 /// a file that is larger is none that people write. Behind `/proc/PID/root` no link leads out of there.
 ///
 /// # Errors
-/// As of opening and reading it; `InvalidInput` where it is no regular file or too large.
+/// As of opening and reading it; `InvalidInput` where it is no regular file or too large; `TimedOut` where it did not answer,
+/// as on a mount whose server is gone, or another of its folder did not.
 pub fn read_small(path: &Path, bytes_max: usize) -> std::io::Result<SecretBytes> {
-    read(&|flags| open(path, flags), bytes_max)
+    let file = path.to_owned();
+    answered(path, WAIT, move || read(&|flags| open(&file, flags), bytes_max))
 }
 
 /// The same for a file below a folder that somebody else fills: no link leads out of it.
@@ -22,7 +34,33 @@ pub fn read_small(path: &Path, bytes_max: usize) -> std::io::Result<SecretBytes>
 /// # Errors
 /// As of [`read_small`]; `CrossesDevices` where a link leads out.
 pub fn read_below(folder: &Path, rest: &Path, bytes_max: usize) -> std::io::Result<SecretBytes> {
-    read(&|flags| open_below(folder, rest, flags, ResolveFlags::BENEATH), bytes_max)
+    let (above, below) = (folder.to_owned(), rest.to_owned());
+    let read = move || read(&|flags| open_below(&above, &below, flags, ResolveFlags::BENEATH), bytes_max);
+    answered(&folder.join(rest), WAIT, read)
+}
+
+/// What was read, on a thread that is left behind where it does not come back. It has the rights of this one.
+fn answered(
+    path: &Path,
+    wait: Duration,
+    read: impl FnOnce() -> std::io::Result<SecretBytes> + Send + 'static,
+) -> std::io::Result<SecretBytes> {
+    /// Folders in which a file did not answer, and when.
+    static FOLDERS: Mutex<BTreeMap<PathBuf, Instant>> = Mutex::new(BTreeMap::new());
+    let folders = || FOLDERS.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = path.parent().unwrap_or(path);
+    let silent = |above: &Path| folders().get(above).is_some_and(|since| since.elapsed() < SILENT);
+    if folder.ancestors().any(silent) {
+        return Err(ErrorKind::TimedOut.into());
+    }
+    match within(wait, read) {
+        Ok(read) => read,
+        Err(NotVisible::Stuck) => {
+            folders().insert(folder.to_owned(), Instant::now());
+            Err(ErrorKind::TimedOut.into())
+        }
+        Err(why) => Err(std::io::Error::other(why.to_string())),
+    }
 }
 
 fn read(
@@ -87,6 +125,23 @@ mod tests {
             let error = read_below(&root, Path::new(out), 20).map(drop).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::CrossesDevices, "{out}");
         }
+    }
+
+    #[test]
+    fn a_file_that_does_not_answer_is_left_behind_and_its_folder_is_not_asked_again() {
+        let (let_go, waits) = std::sync::mpsc::channel::<()>();
+        let path = Path::new("/mnt/gone/one");
+        let gone = answered(path, Duration::from_millis(20), move || {
+            // As long as this test goes on: stands for a read that never comes back.
+            let _ = waits.recv();
+            Err(ErrorKind::NotFound.into())
+        });
+        assert_eq!(gone.map(drop).unwrap_err().kind(), ErrorKind::TimedOut);
+        let beside = answered(Path::new("/mnt/gone/below/two"), WAIT, || panic!("it was asked"));
+        assert_eq!(beside.map(drop).unwrap_err().kind(), ErrorKind::TimedOut);
+        let other = answered(Path::new("/mnt/there/one"), WAIT, || Ok(SecretBytes::new(b"there".to_vec())));
+        assert_eq!(other.unwrap().expose(), b"there");
+        drop(let_go);
     }
 
     #[test]

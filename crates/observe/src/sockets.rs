@@ -3,6 +3,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use zeroize::Zeroizing;
+
 use crate::proc::ProcFolder;
 use crate::worker::read_each;
 use crate::{Listing, NotVisible, ProcessId};
@@ -174,10 +176,10 @@ fn number_in(link: &std::path::Path, start: &str) -> Option<u64> {
     link.to_str()?.strip_prefix(start)?.strip_suffix(']')?.parse().ok()
 }
 
-fn tables(folder: &ProcFolder) -> Result<Vec<u8>, NotVisible> {
+fn tables(folder: &ProcFolder) -> Result<Zeroizing<Vec<u8>>, NotVisible> {
     let mut text = folder.read("net/tcp", TABLE_BYTES_MAX)?;
     // Without IPv6 in the kernel the second table does not exist.
-    text.extend(folder.read("net/tcp6", TABLE_BYTES_MAX).unwrap_or_default());
+    text.extend_from_slice(&folder.read("net/tcp6", TABLE_BYTES_MAX).unwrap_or_default());
     Ok(text)
 }
 

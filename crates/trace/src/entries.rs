@@ -31,6 +31,9 @@ pub(crate) struct Held {
 
 /// What may be a secret in a file: by the places of its format where it has one, else line by line.
 pub(crate) fn in_file(bytes: &[u8], format: Option<Format>, rules: &'static Rules) -> Vec<Held> {
+    if !of_logins(format) && !rules.may_hold(bytes) {
+        return Vec::new();
+    }
     let entries = format.and_then(|format| Some((format, format.entries(bytes).ok()?)));
     let Some((format, entries)) = entries else { return in_lines(bytes, rules) };
     let mut reading = Reading { bytes, rules, format, found: Vec::new(), names: names_of_values(&entries) };
@@ -48,6 +51,11 @@ pub(crate) fn in_file(bytes: &[u8], format: Option<Format>, rules: &'static Rule
         }
     }
     told(bytes, reading.found)
+}
+
+/// Whether what stands there is a secret whatever it is called.
+fn of_logins(format: Option<Format>) -> bool {
+    matches!(format, Some(Format::Whole | Format::Pgpass | Format::Netrc | Format::GitCredentials))
 }
 
 fn in_lines(bytes: &[u8], rules: &'static Rules) -> Vec<Held> {

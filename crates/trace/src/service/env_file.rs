@@ -22,6 +22,7 @@ pub(crate) fn source(what: impl Into<String>, path: &Path) -> Source {
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
             return source.closed("this user may not read it");
         }
+        Err(error) if error.kind() == ErrorKind::TimedOut => return source.closed("it does not answer"),
         Err(_) => return source.closed("it is no file that can be read"),
     };
     match Format::Dotenv.variables(file.expose()) {
