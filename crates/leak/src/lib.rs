@@ -3,6 +3,8 @@
 //! Invariants, by what is absent: no IO; no value leaves, only its place in what was given; a rule that does not
 //! compile is an error with its line, never a rule that matches nothing.
 
+mod anchors;
+mod checksum;
 mod may_hold;
 mod name;
 mod plain;

@@ -10,42 +10,21 @@ const MARKS: [&str; 10] =
 /// A cheap look at a whole text, before it is taken apart.
 pub(crate) struct MayHold {
     marks: AhoCorasick,
-    /// The shortest value that a rule without a beginning judges, bytes.
-    bytes_min: usize,
 }
 
 impl MayHold {
     pub(crate) fn of(rules: &[Rule]) -> Result<Self, BuildError> {
-        let begins = rules.iter().flat_map(|rule| &rule.begins).map(String::as_str);
+        let words = rules.iter().flat_map(Rule::anchors).map(String::as_str);
         let marks =
-            AhoCorasick::builder().ascii_case_insensitive(true).build(MARKS.into_iter().chain(begins))?;
-        let alone = rules.iter().filter(|rule| rule.begins.is_empty());
-        let bytes_min = alone.map(Rule::bytes_min).min().unwrap_or(usize::MAX);
-        Ok(Self { marks, bytes_min })
+            AhoCorasick::builder().ascii_case_insensitive(true).build(MARKS.into_iter().chain(words))?;
+        Ok(Self { marks })
     }
 
     /// `false` = no value in it has a form that is known, or a name that says what it is. Names that are written with escapes
     /// are not read here: such a text may hold anything.
     pub(crate) fn look(&self, text: &[u8]) -> bool {
-        self.marks.is_match(text) || has_word(text, self.bytes_min) || text.contains(&b'\\')
+        self.marks.is_match(text) || text.contains(&b'\\')
     }
-}
-
-/// Whether so many bytes stand beside each other that a token may be written with.
-fn has_word(text: &[u8], bytes_min: usize) -> bool {
-    let mut from = 0;
-    // What is as long as that has a byte at every such distance: most of a text is never looked at.
-    while let Some(last) = text.get(from..).and_then(|rest| rest.get(..bytes_min)) {
-        match last.iter().rposition(|byte| !of_token(*byte)) {
-            Some(at) => from += at + 1,
-            None => return true,
-        }
-    }
-    false
-}
-
-fn of_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~+/=:".contains(&byte)
 }
 
 #[cfg(test)]

@@ -1,12 +1,21 @@
+use std::ops::Range;
 use std::sync::OnceLock;
 
 use regex_automata::meta::Regex;
 use regex_automata::util::syntax;
 use regex_automata::{Anchored, Input};
 use serde::Deserialize;
+use toml::Spanned;
 
-/// The longest match of a rule, bytes: a private key of 16,384 bits is written in 13 KiB.
-pub(crate) const MATCH_BYTES_MAX: usize = 16 * 1024;
+use crate::checksum::Checksum;
+
+/// The longest match of a rule, bytes; and of one for what stands between two lines that name it, as private keys in PEM do: a
+/// key of 16,384 bits is written in 13 KiB.
+pub(crate) const MATCH_BYTES_MAX: usize = 4 * 1024;
+pub(crate) const BLOCK_BYTES_MAX: usize = 16 * 1024;
+
+/// How far before a value the word must stand that says what it is, in the same line, bytes.
+pub(crate) const NEAR_BYTES_MAX: usize = 64;
 
 /// One kind of credential.
 #[derive(Debug, Deserialize)]
@@ -18,57 +27,146 @@ pub struct Rule {
     pub provider: String,
     /// What it is, for people.
     pub title: String,
-    /// How it begins, one of these; what stands there says nothing of the value and may be shown. Without one the
-    /// rule judges whole values alone.
+    /// How it begins, one of these; what stands there says nothing of the value and may be shown.
     #[serde(default)]
     pub begins: Vec<String>,
+    /// What stands within it, one of these.
+    #[serde(default)]
+    pub(crate) holds: Vec<String>,
+    /// Words in small letters, one of which stands before it in the same line: its form alone says too little.
+    #[serde(default)]
+    pub(crate) near: Vec<String>,
+    /// The least entropy of the whole, bits a byte: what people made up has less.
+    #[serde(default)]
+    entropy: f32,
+    checksum: Option<Checksum>,
+    /// Any other rule at the same place says more.
+    #[serde(default)]
+    pub(crate) yields: bool,
     /// The whole of it.
-    regex: String,
+    regex: Spanned<String>,
     /// Where the form was published.
     pub source: String,
+    /// Lines in which it is found, and in which nothing is, with `{}` where a value of this form stands.
+    #[serde(default)]
+    #[cfg_attr(not(test), allow(dead_code, reason = "they are there for tests"))]
+    pub(crate) positive: Vec<String>,
+    #[serde(default)]
+    #[cfg_attr(not(test), allow(dead_code, reason = "they are there for tests"))]
+    pub(crate) negative: Vec<String>,
     #[serde(skip)]
-    compiled: OnceLock<Regex>,
+    compiled: OnceLock<Option<Regex>>,
 }
 
 impl Rule {
     /// The expression of the whole, for whoever makes examples.
     pub fn expression(&self) -> &str {
-        &self.regex
+        self.regex.as_ref()
     }
 
-    /// The fewest bytes that it matches; 0 where that cannot be told.
-    pub(crate) fn bytes_min(&self) -> usize {
-        let parsed = syntax::parse_with(&self.regex, &bytes());
-        parsed.ok().and_then(|parsed| parsed.properties().minimum_len()).unwrap_or(0)
+    /// What a search for it begins with, the one that says most: how it begins, what stands within, the words before it.
+    pub(crate) fn anchors(&self) -> &[String] {
+        let all = [&self.begins, &self.holds];
+        all.into_iter().find(|words| !words.is_empty()).unwrap_or(&self.near)
     }
 
-    /// Whether the expression can be read; done when it is first used, since most runs use few rules.
-    pub(crate) fn compile(&self) -> Result<&Regex, String> {
-        if let Some(ready) = self.compiled.get() {
-            return Ok(ready);
+    /// What is wrong with it, and where in its file.
+    pub(crate) fn check(&self) -> Result<(), (String, usize)> {
+        let at = self.regex.span().start;
+        let wrong = |why: String| Err((format!("the rule '{}' {why}", self.id), at));
+        let parsed = match syntax::parse_with(self.expression(), &bytes()) {
+            Ok(parsed) => parsed,
+            Err(error) => return wrong(format!("has an expression that cannot be read: {error}")),
+        };
+        let longest = parsed.properties().maximum_len();
+        let block = self.begins.iter().any(|begin| begin.starts_with("-----BEGIN"));
+        let max = if block { BLOCK_BYTES_MAX } else { MATCH_BYTES_MAX };
+        if longest.is_none_or(|longest| longest > max) {
+            return wrong(format!("matches more than {max} bytes: give every repetition a largest number"));
         }
-        let config = Regex::config().utf8_empty(false).nfa_size_limit(Some(1 << 20));
-        let built = Regex::builder().configure(config).syntax(bytes()).build(&self.regex);
-        let built = built.map_err(|error| error.to_string())?;
-        Ok(self.compiled.get_or_init(|| built))
+        if self.begins.is_empty() && self.holds.is_empty() && self.near.is_empty() {
+            return wrong("has nothing to begin a search with: give begins, holds or near".to_owned());
+        }
+        let short = |all: &[String], bytes: usize| all.iter().any(|one| one.len() < bytes);
+        if short(&self.begins, 2) || short(&self.holds, 3) || short(&self.near, 3) {
+            return wrong(
+                "has a word in begins, holds or near that stands everywhere: two bytes at least, three"
+                    .to_owned(),
+            );
+        }
+        Ok(())
+    }
+
+    /// Done when it is first used, since most runs use few rules. `None` for what was not checked.
+    fn compiled(&self) -> Option<&Regex> {
+        let compile = || {
+            let config = Regex::config().utf8_empty(false).nfa_size_limit(Some(8 << 20));
+            Regex::builder().configure(config).syntax(bytes()).build(self.expression()).ok()
+        };
+        self.compiled.get_or_init(compile).as_ref()
+    }
+
+    /// Whether its expression was built, for tests of the rules themselves.
+    #[cfg(test)]
+    pub(crate) fn compiles(&self) -> bool {
+        self.compiled().is_some()
     }
 
     /// Where a credential that begins at `start` ends. One in the middle of a longer word is none.
     pub(crate) fn ends(&self, text: &[u8], start: usize) -> Option<usize> {
-        let before = start.checked_sub(1).and_then(|at| text.get(at));
-        if before.is_some_and(|byte| in_word(*byte)) {
-            return None;
-        }
-        let limit = text.len().min(start.saturating_add(MATCH_BYTES_MAX));
+        let limit = text.len().min(start.saturating_add(BLOCK_BYTES_MAX));
         let input = Input::new(text).range(start..limit).anchored(Anchored::Yes);
-        let found = self.compile().ok()?.find(input)?;
-        let behind = text.get(found.end());
-        (!behind.is_some_and(|byte| in_word(*byte))).then_some(found.end())
+        let found = self.compiled()?.find(input)?;
+        self.is_one(text, &found.range()).then_some(found.end())
     }
 
-    /// Whether the whole of the value is such a credential.
+    /// The first one that begins within these bytes of the text, whether its surroundings are right or not.
+    pub(crate) fn within(&self, text: &[u8], from: usize, to: usize) -> Option<Range<usize>> {
+        let input = Input::new(text).range(from..to.min(text.len()));
+        self.compiled()?.find(input).map(|found| found.range())
+    }
+
+    /// Whether what the expression matched is a credential, by what stands around it and by what it is made of.
+    pub(crate) fn is_one(&self, text: &[u8], span: &Range<usize>) -> bool {
+        let before = span.start.checked_sub(1).and_then(|at| text.get(at));
+        let value = text.get(span.clone()).unwrap_or_default();
+        !before.is_some_and(|byte| in_word(*byte))
+            && !text.get(span.end).is_some_and(|byte| in_word(*byte))
+            && self.is_made_so(value)
+            && (self.near.is_empty() || self.is_near(text, span.start))
+    }
+
+    fn is_made_so(&self, value: &[u8]) -> bool {
+        let holds = |word: &String| memchr::memmem::find(value, word.as_bytes()).is_some();
+        (self.begins.is_empty() || self.begins.iter().any(|begin| value.starts_with(begin.as_bytes())))
+            && (self.holds.is_empty() || self.holds.iter().any(holds))
+            && (self.entropy == 0.0 || entropy(value) >= self.entropy)
+            && self.checksum.is_none_or(|checksum| checksum.fits(value))
+    }
+
+    /// Whether one of its words stands before this place, in the same line.
+    fn is_near(&self, text: &[u8], start: usize) -> bool {
+        let before = text.get(start.saturating_sub(NEAR_BYTES_MAX)..start).unwrap_or_default();
+        let line = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let before = before.get(line..).unwrap_or_default().to_ascii_lowercase();
+        self.near.iter().any(|word| memchr::memmem::find(&before, word.as_bytes()).is_some())
+    }
+
+    /// Whether the whole of the value is such a credential. One that only its surroundings can tell is none.
     pub(crate) fn is(&self, value: &[u8]) -> bool {
-        self.ends(value, 0) == Some(value.len())
+        self.near.is_empty() && self.ends(value, 0) == Some(value.len())
+    }
+
+    /// A value with the checksum that it must have.
+    #[cfg(test)]
+    pub(crate) fn fitted(&self, value: &[u8]) -> Vec<u8> {
+        self.checksum.map_or_else(|| value.to_vec(), |checksum| checksum.fitted(value))
+    }
+
+    /// Whether a value has the entropy that is asked for.
+    #[cfg(test)]
+    pub(crate) fn is_random(&self, value: &[u8]) -> bool {
+        entropy(value) >= self.entropy
     }
 }
 
@@ -80,4 +178,17 @@ fn bytes() -> syntax::Config {
 /// What a token may be continued with.
 fn in_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
+}
+
+/// Shannon's, of single bytes: bits a byte.
+fn entropy(value: &[u8]) -> f32 {
+    let mut counts = [0_u16; 256];
+    for byte in value {
+        if let Some(count) = counts.get_mut(usize::from(*byte)) {
+            *count = count.saturating_add(1);
+        }
+    }
+    let length = value.len() as f32;
+    let share = |count: u16| f32::from(count) / length;
+    counts.into_iter().filter(|count| *count > 0).map(share).map(|share| -share * share.log2()).sum()
 }

@@ -12,15 +12,20 @@
 //! Invariants: no occurrence is missed and none is reported twice, however the input is cut; no copy of a value
 //! outlives its [`Needles`]; nothing here prints one.
 
+mod across;
 mod arena;
+mod breaks;
 mod builder;
 mod chunked;
 mod encoding;
 mod escape;
 mod needles;
+mod pem;
+mod prefixes;
 mod radix;
 mod redact;
 mod redacting_writer;
+mod redactor;
 mod regions;
 mod tier;
 mod variants;
@@ -31,3 +36,4 @@ pub use chunked::Chunked;
 pub use encoding::Encoding;
 pub use needles::{Hit, NeedleId, Needles};
 pub use redacting_writer::RedactingWriter;
+pub use redactor::{HEAD_BYTES_MAX, Redactor};

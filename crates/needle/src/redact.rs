@@ -4,10 +4,11 @@ use crate::Needles;
 use crate::regions::{Region, merge, push_marker};
 
 impl Needles {
-    /// Replaces every run of overlapping occurrences by `[redacted:<name>]`; borrowed when there is none.
+    /// Replaces every run of overlapping occurrences, also of those that something [stands within](Self::find_across), by `[redacted:<name>]`; borrowed when there is none.
     pub fn redact<'i>(&self, input: &'i [u8]) -> Cow<'i, [u8]> {
         let mut found = Vec::new();
         self.find(input, &mut |hit| found.push(Region::from(hit)));
+        self.find_across(input, &mut |hit| found.push(Region::from(hit)));
         if found.is_empty() {
             return Cow::Borrowed(input);
         }

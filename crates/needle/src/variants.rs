@@ -1,42 +1,26 @@
 use zeroize::Zeroizing;
 
-use crate::Encoding;
+use crate::breaks::Joined;
 use crate::escape::{self, JsonStyle};
-use crate::radix;
+use crate::{Encoding, VALUE_BYTES_MIN, pem, radix};
 
 /// One form of a value.
 pub(crate) type Variant = (Encoding, Zeroizing<Vec<u8>>);
 
-/// Every form in which a value is looked for, the plain one first; no two have the same bytes.
+/// Every form in which a value is looked for, the plain one first; no two have the same bytes. Of a private key that stands in
+/// PEM its first and last line are public: what is between them is looked for, whole and line by line.
 pub(crate) fn of(value: &[u8]) -> Vec<Variant> {
-    let mut all = Distinct(vec![(Encoding::Raw, Zeroizing::new(value.to_vec()))]);
-    all.extend(Encoding::Base64, radix::base64(value));
-    all.extend(Encoding::Base64Url, radix::base64_url(value));
-    all.extend(Encoding::HexLower, [radix::hex_lower(value)]);
-    all.extend(Encoding::HexUpper, [radix::hex_upper(value)]);
-    all.extend(Encoding::Base32, radix::base32(value));
-    for upper in [true, false] {
-        all.extend(
-            Encoding::Percent,
-            escape::PERCENT.iter().map(|style| escape::percent(value, style, upper)),
-        );
-        all.extend(Encoding::Form, escape::FORM.iter().map(|style| escape::percent(value, style, upper)));
+    let mut all = Distinct(Vec::new());
+    let bodies = pem::bodies(value);
+    match bodies.is_empty() {
+        true => all.texts(value),
+        false => bodies.iter().for_each(|body| all.texts(body)),
     }
-    all.extend(Encoding::Xml, escape::XML.iter().map(|style| escape::xml(value, style)));
-    if let Ok(text) = std::str::from_utf8(value) {
-        all.extend(Encoding::Json, JsonStyle::all().map(|style| escape::json(text, style)));
-        all.extend(Encoding::JsonTwice, JsonStyle::all().flat_map(|style| json_twice(text, style)));
-        all.extend(Encoding::Utf16Le, [escape::utf16(text, u16::to_le_bytes)]);
-        all.extend(Encoding::Utf16Be, [escape::utf16(text, u16::to_be_bytes)]);
+    for line in bodies.into_iter().flat_map(pem::lines) {
+        all.extend(Encoding::Raw, [Zeroizing::new(line.to_vec())]);
     }
-    all.extend(Encoding::Quoted, [b"'", b"\""].map(|quote| escape::doubled(value, quote)));
-    let dollars = escape::doubled(value, b"$");
-    all.extend(Encoding::Dollars, [escape::doubled(value, b"$'")]);
-    if let Ok(text) = std::str::from_utf8(&dollars) {
-        all.extend(Encoding::Dollars, [escape::json(text, JsonStyle::LEAST)]);
-    }
-    all.extend(Encoding::Dollars, [dollars]);
-    all.extend(Encoding::Pgpass, [escape::backslashed(value)]);
+    all.digits(value);
+    all.join();
     all.0
 }
 
@@ -52,9 +36,51 @@ fn json_twice(text: &str, style: JsonStyle) -> impl Iterator<Item = Zeroizing<Ve
 struct Distinct(Vec<Variant>);
 
 impl Distinct {
+    /// The bytes themselves, and what they are written as in other texts.
+    fn texts(&mut self, value: &[u8]) {
+        self.extend(Encoding::Raw, [Zeroizing::new(value.to_vec())]);
+        for upper in [true, false] {
+            let percent = |style| escape::percent(value, style, upper);
+            self.extend(Encoding::Percent, escape::PERCENT.iter().map(percent));
+            self.extend(Encoding::Form, escape::FORM.iter().map(percent));
+        }
+        self.extend(Encoding::Xml, escape::XML.iter().map(|style| escape::xml(value, style)));
+        if let Ok(text) = std::str::from_utf8(value) {
+            self.extend(Encoding::Json, JsonStyle::all().map(|style| escape::json(text, style)));
+            self.extend(Encoding::JsonTwice, JsonStyle::all().flat_map(|style| json_twice(text, style)));
+            self.extend(Encoding::Utf16Le, [escape::utf16(text, u16::to_le_bytes)]);
+            self.extend(Encoding::Utf16Be, [escape::utf16(text, u16::to_be_bytes)]);
+        }
+        self.extend(Encoding::Quoted, [b"'", b"\""].map(|quote| escape::doubled(value, quote)));
+        let dollars = escape::doubled(value, b"$");
+        self.extend(Encoding::Dollars, [escape::doubled(value, b"$'")]);
+        if let Ok(text) = std::str::from_utf8(&dollars) {
+            self.extend(Encoding::Dollars, [escape::json(text, JsonStyle::LEAST)]);
+        }
+        self.extend(Encoding::Dollars, [dollars]);
+        self.extend(Encoding::Pgpass, [escape::backslashed(value)]);
+    }
+
+    /// The bytes in digits.
+    fn digits(&mut self, value: &[u8]) {
+        self.extend(Encoding::Base64, radix::base64(value));
+        self.extend(Encoding::Base64Url, radix::base64_url(value));
+        self.extend(Encoding::HexLower, [radix::hex_lower(value)]);
+        self.extend(Encoding::HexUpper, [radix::hex_upper(value)]);
+        self.extend(Encoding::Base32, radix::base32(value));
+    }
+
+    /// What has lines of its own may be wrapped elsewhere: it is looked for without them, too.
+    fn join(&mut self) {
+        let joined = self.0.iter().filter_map(|(encoding, form)| Some((*encoding, Joined::of(form)?.bytes)));
+        let joined: Vec<Variant> = joined.collect();
+        joined.into_iter().for_each(|(encoding, form)| self.extend(encoding, [form]));
+    }
+
+    /// None is kept that is too short to be told from chance.
     fn extend(&mut self, encoding: Encoding, forms: impl IntoIterator<Item = Zeroizing<Vec<u8>>>) {
         for form in forms {
-            if !self.0.iter().any(|(_, known)| *known == form) {
+            if form.len() >= VALUE_BYTES_MIN && !self.0.iter().any(|(_, known)| *known == form) {
                 self.0.push((encoding, form));
             }
         }

@@ -1,0 +1,212 @@
+use memchr::memchr3_iter;
+use zeroize::Zeroizing;
+
+/// The most bytes of one terminal code that are taken for one: a link (OSC 8) holds an address.
+const CODE_BYTES_MAX: usize = 2048;
+
+/// The most blanks behind a line's end that are taken for its indentation.
+const INDENT_BYTES_MAX: usize = 256;
+
+/// What may stand in the middle of a value that a writer has wrapped or coloured, and is none of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Break {
+    /// So many bytes.
+    Of(usize),
+    /// It may be one: the text ends within it.
+    Unfinished,
+    /// It is none.
+    None,
+}
+
+/// A text without what parts it: line ends with the indentation behind them, also as they are escaped in strings
+/// (`\n`, `\\n`), continued lines, and codes for a terminal (ECMA-48: CSI and OSC).
+pub(crate) struct Joined {
+    /// What is left; the end that may become a break is in it.
+    pub(crate) bytes: Zeroizing<Vec<u8>>,
+    /// Where in it something was left out, and how many bytes of the text stand before that place that are not in it.
+    cuts: Vec<Cut>,
+    /// How many bytes at its end may become a break.
+    pub(crate) unfinished: usize,
+}
+
+#[derive(Clone, Copy)]
+struct Cut {
+    at: usize,
+    removed: usize,
+}
+
+impl Joined {
+    /// `None` = nothing parts this text.
+    pub(crate) fn of(text: &[u8]) -> Option<Self> {
+        let mut breaks = memchr3_iter(b'\n', b'\\', 0x1b, text).peekable();
+        // The first half of a line's end.
+        let half = usize::from(text.last() == Some(&b'\r'));
+        if half == 0 {
+            breaks.peek()?;
+        }
+        let mut joined =
+            Self { bytes: Zeroizing::new(Vec::with_capacity(text.len())), cuts: Vec::new(), unfinished: 0 };
+        let mut from = 0;
+        for at in breaks {
+            if at < from {
+                continue;
+            }
+            match break_at(text.get(at..).unwrap_or_default()) {
+                Break::None => {}
+                Break::Unfinished => {
+                    joined.unfinished = text.len() - at;
+                    break;
+                }
+                Break::Of(length) => {
+                    // The first half of a line's end that has two.
+                    let before = usize::from(
+                        at > from && text.get(at - 1) == Some(&b'\r') && text.get(at) == Some(&b'\n'),
+                    );
+                    joined.push(text, from, at - before);
+                    from = at + length;
+                }
+            }
+        }
+        joined.push(text, from, text.len());
+        joined.unfinished = joined.unfinished.max(half);
+        (!joined.cuts.is_empty() || joined.unfinished > 0).then_some(joined)
+    }
+
+    fn push(&mut self, text: &[u8], from: usize, to: usize) {
+        let at = self.bytes.len();
+        if from > at + self.cuts.last().map_or(0, |cut| cut.removed) {
+            self.cuts.push(Cut { at, removed: from - at });
+        }
+        self.bytes.extend_from_slice(text.get(from..to).unwrap_or_default());
+    }
+
+    /// Where a byte of what is left stands in the text.
+    pub(crate) fn in_text(&self, at: usize) -> usize {
+        let before = self.cuts.partition_point(|cut| cut.at <= at);
+        at + before.checked_sub(1).and_then(|last| self.cuts.get(last)).map_or(0, |cut| cut.removed)
+    }
+
+    /// Whether something was left out between the first and the last of these bytes.
+    pub(crate) fn spans_a_break(&self, start: usize, end: usize) -> bool {
+        let first = self.cuts.partition_point(|cut| cut.at <= start);
+        self.cuts.get(first).is_some_and(|cut| cut.at < end)
+    }
+}
+
+/// What stands at the beginning of this text.
+fn break_at(text: &[u8]) -> Break {
+    match text {
+        [b'\n', rest @ ..] => Break::Of(1 + indent(rest)),
+        [b'\\', rest @ ..] => escaped(rest),
+        [0x1b, b'[', rest @ ..] => control(rest),
+        [0x1b, b']', rest @ ..] => command(rest),
+        [0x1b] => Break::Unfinished,
+        _ => Break::None,
+    }
+}
+
+/// Behind a backslash: a line that is continued, or a line's end in a string, or in a string within a string.
+fn escaped(rest: &[u8]) -> Break {
+    match rest {
+        [b'\n', rest @ ..] => Break::Of(2 + indent(rest)),
+        [b'\r', b'\n', rest @ ..] => Break::Of(3 + indent(rest)),
+        [b'n', ..] => Break::Of(2),
+        [b'r', b'\\', b'n', ..] => Break::Of(4),
+        [b'\\', b'n', ..] => Break::Of(3),
+        [b'\\', b'r', b'\\', b'\\', b'n', ..] => Break::Of(6),
+        []
+        | [b'\r']
+        | [b'r']
+        | [b'r', b'\\']
+        | [b'\\']
+        | [b'\\', b'r']
+        | [b'\\', b'r', b'\\']
+        | [b'\\', b'r', b'\\', b'\\'] => Break::Unfinished,
+        _ => Break::None,
+    }
+}
+
+fn indent(rest: &[u8]) -> usize {
+    rest.iter().take(INDENT_BYTES_MAX).take_while(|byte| matches!(byte, b' ' | b'\t')).count()
+}
+
+/// Behind `ESC [`: parameters, intermediates, one final byte.
+fn control(rest: &[u8]) -> Break {
+    let near = rest.get(..CODE_BYTES_MAX).unwrap_or(rest);
+    match near.iter().position(|byte| !matches!(byte, 0x20..=0x3f)) {
+        Some(at) if matches!(near.get(at), Some(0x40..=0x7e)) => Break::Of(at + 3),
+        Some(_) => Break::None,
+        None if near.len() < CODE_BYTES_MAX => Break::Unfinished,
+        None => Break::None,
+    }
+}
+
+/// Behind `ESC ]`: text up to BEL or `ESC \`.
+fn command(rest: &[u8]) -> Break {
+    let near = rest.get(..CODE_BYTES_MAX).unwrap_or(rest);
+    match near.iter().position(|byte| matches!(byte, 0x07 | 0x1b | b'\n')) {
+        Some(at) => match near.get(at..) {
+            Some([0x07, ..]) => Break::Of(at + 3),
+            Some([0x1b, b'\\', ..]) => Break::Of(at + 4),
+            Some([0x1b]) if at + 1 < CODE_BYTES_MAX => Break::Unfinished,
+            _ => Break::None,
+        },
+        None if near.len() < CODE_BYTES_MAX => Break::Unfinished,
+        None => Break::None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn joined(text: &str) -> Option<(String, usize)> {
+        Joined::of(text.as_bytes())
+            .map(|joined| (String::from_utf8(joined.bytes.to_vec()).unwrap(), joined.unfinished))
+    }
+
+    #[test]
+    fn what_parts_a_value_is_left_out() {
+        for text in [
+            "ab\ncd",
+            "ab\r\n\t  cd",
+            "ab\\\n  cd",
+            "ab\\\r\ncd",
+            r"ab\ncd",
+            r"ab\r\ncd",
+            r"ab\\ncd",
+            r"ab\\r\\ncd",
+            "ab\x1b[31mcd",
+            "ab\x1b[0;38;5;1mcd",
+            "ab\x1b]8;;https://example.com\x07cd",
+            "ab\x1b]8;;https://example.com\x1b\\cd",
+            "ab\n\n\x1b[0m\n cd",
+        ] {
+            assert_eq!(joined(text), Some(("abcd".to_owned(), 0)), "{text:?}");
+        }
+        for text in ["abcd", "ab\rcd", "ab  cd"] {
+            assert_eq!(joined(text), None, "{text:?}");
+        }
+        for (text, left) in [
+            ("ab\\", 1),
+            ("ab\\r", 2),
+            ("ab\x1b", 1),
+            ("ab\x1b[3", 3),
+            ("ab\x1b]8;;x", 6),
+            ("ab\\\\r\\", 4),
+            ("ab\r", 1),
+        ] {
+            assert_eq!(joined(text), Some((text.to_owned(), left)), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn places_are_those_of_the_text() {
+        let text = "ab\n  cd\\\nef";
+        let joined = Joined::of(text.as_bytes()).unwrap();
+        for (at, byte) in joined.bytes.iter().enumerate() {
+            assert_eq!(text.as_bytes()[joined.in_text(at)], *byte);
+        }
+        assert!(joined.spans_a_break(1, 3) && !joined.spans_a_break(2, 4) && !joined.spans_a_break(0, 2));
+    }
+}

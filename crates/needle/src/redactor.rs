@@ -1,0 +1,153 @@
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use crate::Needles;
+use crate::breaks::Joined;
+use crate::prefixes::Prefixes;
+use crate::regions::{Region, merge, push_marker};
+
+/// So many bytes of what may become a value are shown at once: most texts end in something that some value begins with, and a
+/// prompt must not wait for what follows.
+pub const HEAD_BYTES_MAX: usize = 5;
+
+/// How much is taken at once, so that memory stays bounded whatever is given.
+const PIECE_BYTES_MAX: usize = 64 * 1024;
+
+/// Replaces every occurrence of a needle in a stream by `[redacted:<name>]`, however the stream is cut; does no IO.
+///
+/// The output is that of [`Needles::redact`] on the whole, but for heads: where a piece ends in at most [`HEAD_BYTES_MAX`]
+/// bytes of what may become an occurrence they are shown, and if it does its marker stands behind them. A longer beginning is
+/// held back until it is decided, or the stream ends: never for a time.
+pub struct Redactor {
+    prefixes: Prefixes,
+    /// Input that may be a part of something.
+    held: Zeroizing<Vec<u8>>,
+    /// Where `held` begins in the stream; regions count from the start of the stream.
+    base: usize,
+    /// Everything before was shown, or a marker stands for it.
+    done: usize,
+    /// Regions that may still grow, and those behind them; the first may begin before `held`.
+    open: Vec<Region>,
+}
+
+/// What is not decided, in the stream.
+struct Undecided {
+    /// From here on input is kept.
+    keep: usize,
+    /// Up to here it may be shown.
+    show: usize,
+}
+
+impl Redactor {
+    /// At the beginning of a stream.
+    pub fn new(needles: Arc<Needles>) -> Self {
+        let prefixes = Prefixes::new(needles);
+        Self { prefixes, held: Zeroizing::default(), base: 0, done: 0, open: Vec::new() }
+    }
+
+    /// Looks for these from here on, in what is held back too. What an id stands for in both must be the same.
+    pub fn look_for(&mut self, needles: Arc<Needles>) {
+        self.prefixes = Prefixes::new(needles);
+    }
+
+    /// How many bytes were taken and not shown, nor stands a marker for them.
+    pub fn held_back(&self) -> usize {
+        (self.base + self.held.len()).saturating_sub(self.done)
+    }
+
+    /// Takes a piece of the stream; what may be shown is put behind `out`.
+    pub fn push(&mut self, input: &[u8], out: &mut Vec<u8>) {
+        for piece in input.chunks(PIECE_BYTES_MAX) {
+            self.take(piece, out);
+        }
+    }
+
+    /// Ends the stream: what was held back is no value now, and is shown. The next piece begins another stream.
+    pub fn finish(&mut self, out: &mut Vec<u8>) {
+        self.look();
+        let end = self.base + self.held.len();
+        self.show(&Undecided { keep: end, show: end }, out);
+    }
+
+    fn take(&mut self, piece: &[u8], out: &mut Vec<u8>) {
+        append(&mut self.held, piece);
+        self.look();
+        let undecided = self.undecided();
+        self.show(&undecided, out);
+    }
+
+    fn look(&mut self) {
+        let mut found = std::mem::take(&mut self.open);
+        let base = self.base;
+        let mut add = |hit: crate::Hit| {
+            found.push(Region { start: hit.start + base, end: hit.end + base, id: hit.id });
+        };
+        self.prefixes.needles.find(&self.held, &mut add);
+        self.prefixes.needles.find_across(&self.held, &mut add);
+        self.open = merge(found);
+    }
+
+    /// What the end of the input may become. With something within it that is no part of a value it may become one, too; and so
+    /// it may where its very end becomes such a thing.
+    fn undecided(&self) -> Undecided {
+        let end = self.held.len();
+        let mut starts = vec![(self.prefixes.undecided(&self.held), end)];
+        starts.iter_mut().for_each(|(start, length)| *length -= *start);
+        let from = end.saturating_sub(self.prefixes.needles.span_max());
+        if let Some(joined) = Joined::of(self.held.get(from..).unwrap_or_default()) {
+            let finished = joined.bytes.len() - joined.unfinished;
+            let start = self.prefixes.undecided(joined.bytes.get(..finished).unwrap_or_default());
+            if start < finished {
+                starts.push((from + joined.in_text(start), joined.bytes.len() - start));
+            }
+        }
+        let first = |starts: &mut dyn Iterator<Item = usize>| self.base + starts.min().unwrap_or(end);
+        Undecided {
+            keep: first(&mut starts.iter().map(|(start, _)| *start)),
+            show: first(
+                &mut starts.iter().filter(|(_, length)| *length > HEAD_BYTES_MAX).map(|(start, _)| *start),
+            ),
+        }
+    }
+
+    fn show(&mut self, undecided: &Undecided, out: &mut Vec<u8>) {
+        let (mut closed, mut grows) = (0, false);
+        for region in &self.open {
+            self.done = text(&self.held, self.base, self.done, region.start.min(undecided.show), out);
+            if region.end > undecided.keep {
+                grows = true;
+                break;
+            }
+            push_marker(&self.prefixes.needles, *region, out);
+            self.done = self.done.max(region.end);
+            closed += 1;
+        }
+        self.open.drain(..closed);
+        if !grows {
+            self.done = text(&self.held, self.base, self.done, undecided.show, out);
+        }
+        let decided = undecided.keep.saturating_sub(self.base).min(self.held.len());
+        self.held.drain(..decided);
+        self.base = self.base.max(undecided.keep);
+    }
+}
+
+/// Shows the bytes of the stream from `from` to `to`; up to where it is done now.
+fn text(held: &[u8], base: usize, from: usize, to: usize, out: &mut Vec<u8>) -> usize {
+    if let (Some(first), Some(last)) = (from.checked_sub(base), to.checked_sub(base)) {
+        out.extend_from_slice(held.get(first..last).unwrap_or_default());
+    }
+    from.max(to)
+}
+
+/// Grows into a new buffer, so that the old one is overwritten and not merely freed.
+fn append(held: &mut Zeroizing<Vec<u8>>, input: &[u8]) {
+    let needed = held.len() + input.len();
+    if needed > held.capacity() {
+        let mut larger = Zeroizing::new(Vec::with_capacity(needed.next_power_of_two()));
+        larger.extend_from_slice(held);
+        *held = larger;
+    }
+    held.extend_from_slice(input);
+}

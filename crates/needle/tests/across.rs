@@ -1,0 +1,165 @@
+//! Values in which something stands that is no part of them: wrapped, continued, coloured.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing)]
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use keyroll_needle::{HEAD_BYTES_MAX, NeedleId, Needles, Redactor};
+use keyroll_secret::SecretBytes;
+use proptest::prelude::*;
+
+fn build(value: &[u8]) -> Arc<Needles> {
+    let id = NeedleId(0);
+    let builder = Needles::builder().add(id, &SecretBytes::new(value.to_vec()));
+    Arc::new(builder.name(id, "api").build().expect("build"))
+}
+
+/// Those that hold others first.
+const BREAKS: [&str; 15] = [
+    "\x1b]8;;https://example.com/a\x07",
+    "\x1b]8;;\x1b\\",
+    "\x1b[38;5;208m",
+    "\x1b[1;31m",
+    "\x1b[0m",
+    "\n\x1b[2K",
+    "\\\r\n  ",
+    "\\\n",
+    "\r\n",
+    "\n    ",
+    "\n\t",
+    "\n",
+    "\\r\\n",
+    "\\\\n",
+    "\\n",
+];
+
+fn breaks() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(BREAKS.to_vec())
+}
+
+/// What of a beginning is of the value itself.
+fn own(head: &str) -> String {
+    let own = BREAKS.iter().fold(head.to_owned(), |own, part| own.replace(part, ""));
+    // The end may be the beginning of a break.
+    let end = own.find(['\x1b', '\\', '\r', '\n']).unwrap_or(own.len());
+    own[..end].replace(' ', "")
+}
+
+/// A value in one of its forms, with breaks within it.
+fn planted() -> impl Strategy<Value = (String, String)> {
+    let value = "[A-Za-z0-9_/+-]{12,40}";
+    (value, 0..4_usize, prop::collection::vec((any::<prop::sample::Index>(), breaks()), 1..6)).prop_map(
+        |(value, form, breaks)| {
+            let mut form = match form {
+                0 => value.clone(),
+                1 => value.bytes().map(|byte| format!("{byte:02x}")).collect(),
+                2 => value.bytes().map(|byte| format!("{byte:02X}")).collect(),
+                _ => value.replace('/', "%2F").replace('+', "%2B"),
+            };
+            let length = form.len();
+            let mut breaks: Vec<(usize, &str)> =
+                breaks.into_iter().map(|(at, part)| (1 + at.index(length - 1), part)).collect();
+            breaks.sort_unstable();
+            for (at, part) in breaks.into_iter().rev() {
+                // What follows must not make it another break.
+                if !form[at..].starts_with(['n', 'r', ' ']) && !form[..at].ends_with('\\') {
+                    form.insert_str(at, part);
+                }
+            }
+            (value, form)
+        },
+    )
+}
+
+/// The output in pieces of these lengths, and the most that was shown of what became a value.
+fn written(needles: &Arc<Needles>, text: &str, lengths: &[usize]) -> String {
+    let mut redactor = Redactor::new(Arc::clone(needles));
+    let (mut out, mut rest) = (Vec::new(), text.as_bytes());
+    for length in lengths {
+        let (piece, behind) = rest.split_at((*length).min(rest.len()));
+        redactor.push(piece, &mut out);
+        rest = behind;
+    }
+    redactor.push(rest, &mut out);
+    redactor.finish(&mut out);
+    String::from_utf8(out).expect("text")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1500))]
+
+    #[test]
+    fn nothing_of_it_is_left_however_it_is_parted_and_cut(
+        (value, form) in planted(),
+        lengths in prop::collection::vec(0..30_usize, 0..12),
+    ) {
+        let needles = build(value.as_bytes());
+        let text = format!("<{form}>");
+        prop_assert_eq!(needles.redact_text(&text), "<[redacted:api]>", "{:?}", text);
+        let out = written(&needles, &text, &lengths);
+        let head = out.strip_prefix('<').and_then(|out| out.strip_suffix("[redacted:api]>"));
+        prop_assert!(head.is_some_and(|head| form.starts_with(head)), "{out:?} of {text:?}");
+        prop_assert!(own(head.unwrap()).len() <= HEAD_BYTES_MAX, "{out:?} of {text:?}");
+    }
+
+    #[test]
+    fn a_text_without_a_value_is_unchanged(
+        parts in prop::collection::vec(prop_oneof!["[a-z ]{0,12}", breaks().prop_map(str::to_owned)], 0..20),
+        lengths in prop::collection::vec(0..30_usize, 0..12),
+    ) {
+        let text = parts.concat();
+        prop_assert_eq!(written(&build(b"0123-4567-89AB"), &text, &lengths), text);
+    }
+}
+
+#[test]
+fn wrapped_base64_is_found_at_every_alignment() {
+    let value = b"k7Q-v9x_2LmZ+wT4/rB8sJ1y";
+    let needles = build(value);
+    for before in 0..60 {
+        for columns in [60, 64, 70, 76] {
+            let plain =
+                [vec![b'.'; before], value.to_vec(), b" and more behind it, as files have it".repeat(3)]
+                    .concat();
+            let text: String = STANDARD
+                .encode(plain)
+                .as_bytes()
+                .chunks(columns)
+                .fold(String::new(), |text, line| text + std::str::from_utf8(line).unwrap() + "\n");
+            let out = needles.redact_text(&text);
+            assert!(out.contains("[redacted:api]"), "{before} before it, {columns} columns");
+        }
+    }
+}
+
+#[test]
+fn the_first_and_the_last_line_of_a_private_key_are_shown() {
+    let lines = ["MIIEvQIBADANBgkq", "x7Q9v2LmZwT4rB8sJ1yK5nH3", "pD6fG0cV8bN2mQ4w", "Zx1="];
+    let key = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", lines.join("\n"));
+    let needles = build(key.as_bytes());
+    let public = "-----BEGIN PRIVATE KEY-----\n[redacted:api]\n-----END PRIVATE KEY-----\n";
+    assert_eq!(needles.redact_text(&key), public);
+    assert_eq!(needles.redact_text(&key.replace('\n', "\r\n")), public.replace('\n', "\r\n"));
+    assert_eq!(needles.redact_text(&key.replace('\n', "\\n")), public.replace('\n', "\\n"));
+    assert_eq!(needles.redact_text(&key.replace('\n', "\n    ")), public.replace('\n', "\n    "));
+    // Rewrapped, and one line of it alone.
+    assert_eq!(needles.redact_text(&lines.concat()), "[redacted:api]");
+    assert_eq!(needles.redact_text(lines[1]), "[redacted:api]");
+    for short in ["-----BEGIN PRIVATE KEY-----", "Zx1="] {
+        assert_eq!(needles.redact_text(short), short);
+    }
+}
+
+#[test]
+fn line_ends_without_end_are_not_held_back_for_ever() {
+    let needles = build(b"0123456789abcdef");
+    let mut redactor = Redactor::new(Arc::clone(&needles));
+    let mut out = Vec::new();
+    redactor.push(b"01234567", &mut out);
+    for _ in 0..10 {
+        redactor.push(&vec![b'\n'; needles.span_max()], &mut out);
+        assert!(redactor.held_back() <= 2 * needles.span_max());
+    }
+    assert!(out.starts_with(b"01234567\n"));
+}
