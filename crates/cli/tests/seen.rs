@@ -30,7 +30,7 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let value = || format!("ghp_{}", alphanumeric(36));
+        let value = || keyroll_testkit::github_token();
         let dir = tempfile::tempdir().unwrap();
         let (new, old) = (value(), value());
         let (other, hostile) = (alphanumeric(30), alphanumeric(30));

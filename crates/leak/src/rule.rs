@@ -33,7 +33,8 @@ pub struct Rule {
     /// What stands within it, one of these.
     #[serde(default)]
     pub(crate) holds: Vec<String>,
-    /// Words in small letters, one of which stands before it in the same line: its form alone says too little.
+    /// Words in small letters, one of which stands before it in the same line, or begins a longer one: its form alone says too
+    /// little.
     #[serde(default)]
     pub(crate) near: Vec<String>,
     /// The least entropy of the whole, bits a byte: what people made up has less.
@@ -146,10 +147,14 @@ impl Rule {
 
     /// Whether one of its words stands before this place, in the same line.
     fn is_near(&self, text: &[u8], start: usize) -> bool {
-        let before = text.get(start.saturating_sub(NEAR_BYTES_MAX)..start).unwrap_or_default();
+        let from = start.saturating_sub(NEAR_BYTES_MAX);
+        let before = text.get(from..start).unwrap_or_default();
         let line = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        let before = before.get(line..).unwrap_or_default().to_ascii_lowercase();
-        self.near.iter().any(|word| memchr::memmem::find(&before, word.as_bytes()).is_some())
+        let before = before.get(line..).unwrap_or_default();
+        let small = before.to_ascii_lowercase();
+        self.near.iter().any(|word| {
+            memchr::memmem::find_iter(&small, word.as_bytes()).any(|at| begins_word(text, from + line + at))
+        })
     }
 
     /// Whether the whole of the value is such a credential. One that only its surroundings can tell is none.
@@ -178,6 +183,13 @@ fn bytes() -> syntax::Config {
 /// What a token may be continued with.
 fn in_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'_'
+}
+
+/// Whether a word begins here, and does not go on: `ark` in `my_ark` and in `myArk`, not in `mark`.
+pub(crate) fn begins_word(text: &[u8], at: usize) -> bool {
+    let before = at.checked_sub(1).and_then(|before| text.get(before));
+    let first = text.get(at).is_some_and(u8::is_ascii_uppercase);
+    before.is_none_or(|before| !before.is_ascii_alphabetic() || first && before.is_ascii_lowercase())
 }
 
 /// Shannon's, of single bytes: bits a byte.

@@ -5,8 +5,8 @@ use serde::Deserialize;
 
 use crate::Rule;
 use crate::anchors::{Anchor, Anchors};
-use crate::may_hold::MayHold;
-use crate::rule::{MATCH_BYTES_MAX, NEAR_BYTES_MAX};
+use crate::may_hold::may_name_a_secret;
+use crate::rule::{MATCH_BYTES_MAX, NEAR_BYTES_MAX, begins_word};
 
 /// The rules that come with the program, by the file that they stand in.
 const SHIPPED: [(&str, &str); 8] = [
@@ -50,7 +50,6 @@ pub struct Rules {
     meant: Vec<Meant>,
     /// The rules whose values may begin with a byte, for each byte.
     of_byte: Vec<Vec<usize>>,
-    may_hold: MayHold,
 }
 
 /// What a word that was found begins.
@@ -120,9 +119,6 @@ impl Rules {
             let anchor = |word: &String| Anchor { word: word.clone().into_bytes(), number, any_case };
             words.extend(rule.anchors().iter().map(anchor));
         }
-        let may_hold = MayHold::of(&all);
-        let may_hold =
-            may_hold.map_err(|error| RuleError { file: "all".to_owned(), why: error.to_string() })?;
         let may = |rule: &Rule, byte: u8| {
             rule.begins.is_empty() || rule.begins.iter().any(|begin| begin.bytes().next() == Some(byte))
         };
@@ -130,7 +126,7 @@ impl Rules {
             all.iter().enumerate().filter(|(_, rule)| may(rule, byte)).map(|(index, _)| index).collect()
         });
         let of_byte = of_byte.collect();
-        Ok(Self { all, anchors: Anchors::new(words), meant, of_byte, may_hold })
+        Ok(Self { all, anchors: Anchors::new(words), meant, of_byte })
     }
 
     /// All of them.
@@ -141,7 +137,11 @@ impl Rules {
     /// Whether a text may hold a value that its form shows, or its name. A cheap look: `true` says little, and where it is
     /// `false` the text need not be taken apart.
     pub fn may_hold(&self, text: &[u8]) -> bool {
-        self.may_hold.look(text)
+        let mut found = false;
+        may_name_a_secret(text) || {
+            self.find(text, &mut |_| found = true);
+            found
+        }
     }
 
     /// Every credential in a text, in its order. Of those that overlap the one of which more is known: a rule that yields to
@@ -169,6 +169,7 @@ impl Rules {
                         }
                     });
                 }
+                Meant::Near(_) if !begins_word(text, word.start) => {}
                 Meant::Near(index) => {
                     let far = word.end.saturating_add(NEAR_BYTES_MAX);
                     let line = text.get(word.end..far.min(text.len())).unwrap_or_default();
@@ -297,7 +298,9 @@ mod tests {
                 }
                 for form in ["a{}", "{}_"] {
                     let all = found(rules, &line(form, &value).0);
-                    prop_assert!(all.iter().all(|(id, _)| *id != rule.id), "within a word, {form}: {all:?}");
+                    let whole =
+                        (rule.id.clone(), form.find('{').unwrap()..form.find('{').unwrap() + value.len());
+                    prop_assert!(!all.contains(&whole), "within a word, {form}: {all:?}");
                 }
                 Ok(())
             });

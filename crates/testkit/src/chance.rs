@@ -18,6 +18,30 @@ pub fn tag() -> String {
     format!("t_{}", drawn(b"abcdefghijklmnopqrstuvwxyz", 8))
 }
 
+/// A random token of GitHub's form, with the checksum that theirs have; nobody was given it.
+///
+/// # Panics
+/// If the system has no randomness.
+pub fn github_token() -> String {
+    let body = alphanumeric(30);
+    // CRC-32 of the thirty, in six digits of base 62.
+    let mut crc = !body.bytes().fold(u32::MAX, |crc, byte| {
+        (0..8).fold(crc ^ u32::from(byte), |crc, _| (crc >> 1) ^ if crc & 1 == 1 { 0xEDB8_8320 } else { 0 })
+    });
+    let mut end = Vec::new();
+    for _ in 0..6 {
+        let digit = u8::try_from(crc % 62).unwrap_or(0);
+        end.push(match digit {
+            0..=9 => b'0' + digit,
+            10..=35 => b'A' + digit - 10,
+            _ => b'a' + digit - 36,
+        });
+        crc /= 62;
+    }
+    end.reverse();
+    format!("ghp_{body}{}", String::from_utf8_lossy(&end))
+}
+
 /// A random text of digits and the letters a to f, which stand in every alphabet of a key.
 pub(crate) fn hexadecimal(length: usize) -> String {
     drawn(b"0123456789abcdef", length)

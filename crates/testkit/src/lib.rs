@@ -26,7 +26,7 @@ mod relay;
 mod systemd_host;
 mod verifier;
 
-pub use chance::{alphanumeric, tag};
+pub use chance::{alphanumeric, github_token, tag};
 pub use deadline::{Deadline, DeadlinePassed, until};
 pub use engine::{Engine, HostError};
 pub use limited::limited;

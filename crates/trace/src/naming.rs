@@ -160,7 +160,7 @@ mod tests {
         assert_eq!(shown.shown(&format!("a:{random}@b")), "…");
         assert_eq!(shown.shown("550e8400-e29b-41d4-a716-446655440000.key"), "….key");
         assert_eq!(shown.shown(&"a-word-".repeat(10)), "…");
-        let formed = format!("ghp_{}", "abcdefghijklmnopqr".repeat(2));
+        let formed = keyroll_testkit::github_token();
         assert_eq!(shown.shown(&format!("users.{formed}.token")), "users.….token");
         assert_eq!(name_of(&shown, [formed.as_str()].into_iter(), None, Some(Path::new(&random))), "unnamed");
         // The same in words about it: by the name beside them, and by its form.

@@ -25,7 +25,7 @@ impl Scene {
     pub(crate) fn new() -> Self {
         let dir = TempDir::new().unwrap();
         let word = alphanumeric(200).chars().filter(char::is_ascii_lowercase).take(8).collect();
-        Self { dir, word, value: alphanumeric(32), token: format!("ghp_{}", alphanumeric(36)) }
+        Self { dir, word, value: alphanumeric(32), token: keyroll_testkit::github_token() }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
