@@ -17,6 +17,20 @@ pub(crate) const BLOCK_BYTES_MAX: usize = 16 * 1024;
 /// How far before a value the word must stand that says what it is, in the same line, bytes.
 pub(crate) const NEAR_BYTES_MAX: usize = 64;
 
+/// A shorter beginning stands everywhere: where words before the value are known these are looked for instead.
+const ANCHOR_BYTES_MIN: usize = 3;
+
+/// How what a search begins with stands to the value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AnchorKind {
+    /// The value begins with it.
+    Begins,
+    /// It stands within the value.
+    Within,
+    /// It stands before the value, in the same line.
+    Near,
+}
+
 /// One kind of credential.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -57,6 +71,8 @@ pub struct Rule {
     pub(crate) negative: Vec<String>,
     #[serde(skip)]
     compiled: OnceLock<Option<Regex>>,
+    #[serde(skip)]
+    lengths: OnceLock<(usize, usize)>,
 }
 
 impl Rule {
@@ -66,9 +82,15 @@ impl Rule {
     }
 
     /// What a search for it begins with, the one that says most: how it begins, what stands within, the words before it.
-    pub(crate) fn anchors(&self) -> &[String] {
-        let all = [&self.begins, &self.holds];
-        all.into_iter().find(|words| !words.is_empty()).unwrap_or(&self.near)
+    pub(crate) fn anchors(&self) -> (&[String], AnchorKind) {
+        let short = self.begins.iter().any(|begin| begin.len() < ANCHOR_BYTES_MIN);
+        match self {
+            Self { begins, near, .. } if !begins.is_empty() && !(short && !near.is_empty()) => {
+                (begins, AnchorKind::Begins)
+            }
+            Self { holds, .. } if !holds.is_empty() => (holds, AnchorKind::Within),
+            Self { near, .. } => (near, AnchorKind::Near),
+        }
     }
 
     /// What is wrong with it, and where in its file.
@@ -96,6 +118,18 @@ impl Rule {
             );
         }
         Ok(())
+    }
+
+    /// The fewest and the most bytes that it matches.
+    pub(crate) fn lengths(&self) -> (usize, usize) {
+        *self.lengths.get_or_init(|| {
+            let parsed = syntax::parse_with(self.expression(), &bytes());
+            let lengths = parsed
+                .ok()
+                .map(|parsed| (parsed.properties().minimum_len(), parsed.properties().maximum_len()));
+            let (least, most) = lengths.unwrap_or_default();
+            (least.unwrap_or(0), most.unwrap_or(BLOCK_BYTES_MAX))
+        })
     }
 
     /// Done when it is first used, since most runs use few rules. `None` for what was not checked.

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use crate::Rule;
 use crate::anchors::{Anchor, Anchors};
 use crate::may_hold::may_name_a_secret;
-use crate::rule::{MATCH_BYTES_MAX, NEAR_BYTES_MAX, begins_word};
+use crate::rule::{AnchorKind, NEAR_BYTES_MAX, begins_word};
 
 /// The rules that come with the program, by the file that they stand in.
 const SHIPPED: [(&str, &str); 8] = [
@@ -47,20 +47,9 @@ pub struct Rules {
     all: Vec<Rule>,
     anchors: Anchors,
     /// What the number of an anchor stands for.
-    meant: Vec<Meant>,
+    meant: Vec<(usize, AnchorKind)>,
     /// The rules whose values may begin with a byte, for each byte.
     of_byte: Vec<Vec<usize>>,
-}
-
-/// What a word that was found begins.
-#[derive(Clone, Copy)]
-enum Meant {
-    /// A value of this rule.
-    Begin(usize),
-    /// It stands in one.
-    Within(usize),
-    /// One stands behind it.
-    Near(usize),
 }
 
 #[derive(Deserialize)]
@@ -108,16 +97,15 @@ impl Rules {
         let mut words = Vec::new();
         let mut meant = Vec::new();
         for (index, rule) in all.iter().enumerate() {
-            let means = match (rule.begins.is_empty(), rule.holds.is_empty()) {
-                (false, _) => Meant::Begin(index),
-                (true, false) => Meant::Within(index),
-                (true, true) => Meant::Near(index),
-            };
+            let (from, kind) = rule.anchors();
             let number = u32::try_from(meant.len()).unwrap_or(u32::MAX);
-            let any_case = matches!(means, Meant::Near(_));
-            meant.push(means);
-            let anchor = |word: &String| Anchor { word: word.clone().into_bytes(), number, any_case };
-            words.extend(rule.anchors().iter().map(anchor));
+            let any_case = kind == AnchorKind::Near;
+            meant.push((index, kind));
+            words.extend(from.iter().map(|word| Anchor {
+                word: word.clone().into_bytes(),
+                number,
+                any_case,
+            }));
         }
         let may = |rule: &Rule, byte: u8| {
             rule.begins.is_empty() || rule.begins.iter().any(|begin| begin.bytes().next() == Some(byte))
@@ -152,53 +140,35 @@ impl Rules {
             if all.len() >= FOUND_MAX {
                 return;
             }
-            let Some(meant) = self.meant.get(number as usize) else { return };
-            match *meant {
-                Meant::Begin(index) => {
-                    let rule = self.all.get(index);
-                    let end = rule.and_then(|rule| rule.ends(text, word.start));
+            let Some((index, kind)) = self.meant.get(number as usize).copied() else { return };
+            let Some(rule) = self.all.get(index) else { return };
+            match kind {
+                AnchorKind::Begins => {
+                    let end = rule.ends(text, word.start);
                     all.extend(end.map(|end| (index, word.start..end)));
                 }
-                Meant::Within(index) => {
-                    let from = word.start.saturating_sub(MATCH_BYTES_MAX);
+                AnchorKind::Within => {
+                    let from = word.start.saturating_sub(rule.lengths().1);
                     let line = text.get(from..word.start).unwrap_or_default();
                     let from = line.iter().rposition(|byte| *byte == b'\n').map_or(from, |at| from + at + 1);
-                    self.each(index, text, from, word.start, &mut |span| {
+                    each(rule, text, from, word.start, &mut |span| {
                         if span.end >= word.end {
                             all.push((index, span));
                         }
                     });
                 }
-                Meant::Near(_) if !begins_word(text, word.start) => {}
-                Meant::Near(index) => {
+                AnchorKind::Near if !begins_word(text, word.start) => {}
+                AnchorKind::Near => {
                     let far = word.end.saturating_add(NEAR_BYTES_MAX);
                     let line = text.get(word.end..far.min(text.len())).unwrap_or_default();
                     let last = line.iter().position(|byte| *byte == b'\n').map_or(far, |at| word.end + at);
-                    self.each(index, text, word.end, last, &mut |span| all.push((index, span)));
+                    each(rule, text, word.end, last, &mut |span| all.push((index, span)));
                 }
             }
         });
         for (index, span) in self.chosen(all) {
             if let Some(rule) = self.all.get(index) {
                 found(Finding { rule, span });
-            }
-        }
-    }
-
-    /// Every one of a rule that begins from one place up to another.
-    fn each(&self, index: usize, text: &[u8], from: usize, upto: usize, take: &mut dyn FnMut(Range<usize>)) {
-        let Some(rule) = self.all.get(index) else { return };
-        let mut from = from;
-        while from <= upto {
-            let Some(span) = rule.within(text, from, upto.saturating_add(MATCH_BYTES_MAX)) else { return };
-            if span.start > upto {
-                return;
-            }
-            let right = rule.is_one(text, &span);
-            // What is wrong from its first byte on may be right from another.
-            from = if right { span.end } else { span.start + 1 };
-            if right {
-                take(span);
             }
         }
     }
@@ -236,6 +206,35 @@ impl Rules {
         let first = all.next()?;
         if first.yields { all.find(|rule| !rule.yields).or(Some(first)) } else { Some(first) }
     }
+}
+
+/// Every one of a rule that begins from one place up to another.
+fn each(rule: &Rule, text: &[u8], from: usize, upto: usize, take: &mut dyn FnMut(Range<usize>)) {
+    let (least, most) = rule.lengths();
+    let far = upto.saturating_add(most).min(text.len());
+    let mut from = from;
+    while from <= upto && has_run(text.get(from..far).unwrap_or_default(), least) {
+        let Some(span) = rule.within(text, from, far).filter(|span| span.start <= upto) else { return };
+        let right = rule.is_one(text, &span);
+        // What is wrong from its first byte on may be right from another.
+        from = if right { span.end } else { span.start + 1 };
+        if right {
+            take(span);
+        }
+    }
+}
+
+/// Whether so many bytes stand beside each other that are no blanks: no value has one in it but a block, and most words that
+/// announce one stand in sentences. What it costs to look is far less than what an expression costs.
+fn has_run(text: &[u8], bytes: usize) -> bool {
+    let mut from = 0;
+    while let Some(part) = text.get(from..).and_then(|rest| rest.get(..bytes)) {
+        match part.iter().rposition(|byte| *byte <= b' ') {
+            Some(at) => from += at + 1,
+            None => return true,
+        }
+    }
+    false
 }
 
 #[cfg(test)]
