@@ -72,7 +72,7 @@ impl Checksum {
         for (digit, at) in (from..text.len()).rev().enumerate() {
             text[at] = BECH32[(rest >> (5 * digit) & 31) as usize];
         }
-        text.to_ascii_uppercase()
+        if value.first().is_some_and(u8::is_ascii_uppercase) { text.to_ascii_uppercase() } else { text }
     }
 }
 

@@ -9,8 +9,8 @@ use toml::Spanned;
 
 use crate::checksum::Checksum;
 
-/// The longest match of a rule, bytes; and of one for what stands between two lines that name it, as private keys in PEM do: a
-/// key of 16,384 bits is written in 13 KiB.
+/// The longest match of a rule, bytes; and of one for a block, as private keys in PEM are: one of 16,384 bits is written in
+/// 13 KiB.
 pub(crate) const MATCH_BYTES_MAX: usize = 4 * 1024;
 pub(crate) const BLOCK_BYTES_MAX: usize = 16 * 1024;
 
@@ -58,6 +58,9 @@ pub struct Rule {
     /// Any other rule at the same place says more.
     #[serde(default)]
     pub(crate) yields: bool,
+    /// It may have lines of its own, and be as long as a private key.
+    #[serde(default)]
+    block: bool,
     /// The whole of it.
     regex: Spanned<String>,
     /// Where the form was published.
@@ -102,8 +105,7 @@ impl Rule {
             Err(error) => return wrong(format!("has an expression that cannot be read: {error}")),
         };
         let longest = parsed.properties().maximum_len();
-        let block = self.begins.iter().any(|begin| begin.starts_with("-----BEGIN"));
-        let max = if block { BLOCK_BYTES_MAX } else { MATCH_BYTES_MAX };
+        let max = if self.block { BLOCK_BYTES_MAX } else { MATCH_BYTES_MAX };
         if longest.is_none_or(|longest| longest > max) {
             return wrong(format!("matches more than {max} bytes: give every repetition a largest number"));
         }
