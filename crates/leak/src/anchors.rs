@@ -1,10 +1,13 @@
 use std::ops::Range;
 
-/// The bytes of a piece.
-const PIECE_BYTES: usize = 3;
+/// The bytes of a piece of a long word, and of a short one.
+const LONG_BYTES: usize = 4;
+const SHORT_BYTES: usize = 3;
 
-/// A piece is hashed to so many bits: 32 KiB of them stay in the first cache.
-const BITS_LOG2: u32 = 18;
+/// Pieces are hashed to so many bits: 32 KiB of them for the long ones, and 16 KiB for those of the few short words, of which
+/// some stand for two bytes and any third one.
+const LONG_BITS_LOG2: u32 = 18;
+const SHORT_BITS_LOG2: u32 = 17;
 
 /// A word that a search begins with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,99 +21,99 @@ pub(crate) struct Anchor {
 
 /// Finds many short words in a text at once.
 ///
-/// Of each word the piece of three bytes that is rarest in texts is kept as one bit. A text is gone over piece by piece, each
+/// Of each word the piece of four bytes that is rarest in texts is kept as one bit. A text is gone over piece by piece, each
 /// loaded by itself, so that no load waits for another's answer as an automaton's do; few pieces pass, and they are compared.
 pub(crate) struct Anchors {
+    /// The words, each with the place of its piece.
+    words: Vec<(Anchor, u32)>,
+    long: Pieces,
+    short: Pieces,
+}
+
+/// Pieces of one length.
+struct Pieces {
     bits: Vec<u64>,
-    /// The words by the hash of their piece, each with the place of the piece in it.
-    entries: Vec<(u32, u32, Anchor)>,
+    bits_log2: u32,
+    /// Their hashes, each with the number of a word; in order.
+    entries: Vec<(u32, u32)>,
     /// Where the entries of a hash begin.
     directory: Vec<u32>,
 }
 
 impl Anchors {
-    /// Words of fewer than three bytes get a bit for every byte that may stand behind them.
+    /// Words of two bytes get a bit for every byte that may stand behind them.
     pub(crate) fn new(words: Vec<Anchor>) -> Self {
-        let mut entries = Vec::with_capacity(words.len());
-        for anchor in words {
-            let mut hashes: Vec<u32> = Vec::new();
-            let offset = match rarest(&anchor.word) {
-                Some((offset, piece)) if anchor.any_case => {
-                    hashes.extend(cases(piece).map(hash));
-                    offset
-                }
-                Some((offset, piece)) => {
-                    hashes.push(hash(piece));
-                    offset
-                }
-                None => {
-                    let &[first, second] = anchor.word.as_slice() else { continue };
-                    hashes.extend((0..=u8::MAX).map(|third| hash([first, second, third])));
-                    0
-                }
-            };
-            hashes.sort_unstable();
-            hashes.dedup();
-            entries.extend(hashes.into_iter().map(|hash| (hash, offset, anchor.clone())));
-        }
-        entries.sort_by_key(|(hash, ..)| *hash);
-        let mut bits = vec![0_u64; 1 << (BITS_LOG2 - u64::BITS.ilog2())];
-        let mut directory = vec![0; (1 << BITS_LOG2) + 1];
-        for (hash, ..) in &entries {
-            if let Some(word) = bits.get_mut((hash / u64::BITS) as usize) {
-                *word |= 1 << (hash % u64::BITS);
+        let (mut long, mut short) = (Vec::with_capacity(16 * words.len()), Vec::new());
+        let mut placed = Vec::with_capacity(words.len());
+        for (number, anchor) in (0..).zip(words) {
+            let mut offset = 0;
+            if let Some((at, piece)) = rarest::<LONG_BYTES>(&anchor.word) {
+                offset = at;
+                long.push((hash_long(piece), number));
+            } else if let Some((at, piece)) = rarest::<SHORT_BYTES>(&anchor.word) {
+                offset = at;
+                short.extend(cases(piece, anchor.any_case).map(|piece| (hash_short(piece), number)));
+            } else if let &[first, second] = anchor.word.as_slice() {
+                short.extend((0..=u8::MAX).map(|third| (hash_short([first, second, third]), number)));
             }
-            if let Some(behind) = directory.get_mut(*hash as usize + 1) {
-                *behind += 1;
-            }
+            placed.push((anchor, offset));
         }
-        let mut before = 0;
-        for place in &mut directory {
-            before += *place;
-            *place = before;
-        }
-        Self { bits, entries, directory }
+        let (long, short) = (Pieces::new(long, LONG_BITS_LOG2), Pieces::new(short, SHORT_BITS_LOG2));
+        Self { words: placed, long, short }
     }
 
-    /// Every place of every word, in the order of the text but for the words that end in a piece.
+    /// Every place of every word, in the order of the text but for what stands before a word's piece.
     pub(crate) fn find(&self, text: &[u8], found: &mut dyn FnMut(u32, Range<usize>)) {
         let mut at = 0;
-        // Eight bytes are loaded for six pieces.
+        // Eight bytes are loaded for five pieces.
         while let Some(block) = text.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
             let block = u64::from_le_bytes(*block);
+            let piece = |number: u32| (block >> (8 * number)) as u32;
             let mut passed = 0_u32;
-            for piece in 0..6 {
-                passed |= u32::from(self.passes(mixed((block >> (8 * piece)) as u32))) << piece;
+            for number in 0..5 {
+                let long = self.long.passes(mixed_long(piece(number)));
+                let short = self.short.passes(mixed_short(piece(number)));
+                passed |= u32::from(long | short) << number;
             }
             while passed != 0 {
-                let piece = passed.trailing_zeros();
-                self.compare(text, at + piece as usize, mixed((block >> (8 * piece)) as u32), found);
+                let number = passed.trailing_zeros();
+                let place = at + number as usize;
+                for (of, hash) in
+                    [(&self.long, mixed_long(piece(number))), (&self.short, mixed_short(piece(number)))]
+                {
+                    if of.passes(hash) {
+                        self.compare(of, text, place, hash, found);
+                    }
+                }
                 passed &= passed - 1;
             }
-            at += 6;
+            at += 5;
         }
-        while let Some(piece) = text.get(at..).and_then(|rest| rest.first_chunk::<PIECE_BYTES>()) {
-            let hash = hash(*piece);
-            if self.passes(hash) {
-                self.compare(text, at, hash, found);
+        for at in at..text.len() {
+            let rest = text.get(at..).unwrap_or_default();
+            if let Some(piece) = rest.first_chunk() {
+                self.compare(&self.long, text, at, hash_long(*piece), found);
             }
-            at += 1;
+            match rest {
+                [a, b, c, ..] => self.compare(&self.short, text, at, hash_short([*a, *b, *c]), found),
+                // A word of two bytes at the very end has nothing behind it.
+                [a, b] => self.compare(&self.short, text, at, hash_short([*a, *b, 0]), found),
+                _ => {}
+            }
         }
-        // A word of two bytes at the very end has nothing behind it.
-        if let Some(&[first, second]) = text.len().checked_sub(2).and_then(|last| text.get(last..)) {
-            self.compare(text, text.len() - 2, hash([first, second, 0]), found);
-        }
-    }
-
-    #[inline]
-    fn passes(&self, hash: u32) -> bool {
-        self.bits.get((hash / u64::BITS) as usize).is_some_and(|word| word >> (hash % u64::BITS) & 1 != 0)
     }
 
     #[inline(never)]
-    fn compare(&self, text: &[u8], at: usize, hash: u32, found: &mut dyn FnMut(u32, Range<usize>)) {
-        let Some(&[from, to]) = self.directory.get(hash as usize..hash as usize + 2) else { return };
-        for (_, offset, anchor) in self.entries.get(from as usize..to as usize).unwrap_or_default() {
+    fn compare(
+        &self,
+        of: &Pieces,
+        text: &[u8],
+        at: usize,
+        hash: u32,
+        found: &mut dyn FnMut(u32, Range<usize>),
+    ) {
+        for (_, number) in of.with(hash) {
+            let Some((anchor, offset)) = self.words.get(*number as usize) else { continue };
             let Some(start) = at.checked_sub(*offset as usize) else { continue };
             let span = start..start + anchor.word.len();
             let there = text.get(span.clone()).is_some_and(|there| match anchor.any_case {
@@ -124,19 +127,58 @@ impl Anchors {
     }
 }
 
+impl Pieces {
+    fn new(mut entries: Vec<(u32, u32)>, bits_log2: u32) -> Self {
+        // Digits have no capitals, and other pieces may share a hash.
+        entries.sort_unstable();
+        entries.dedup();
+        let mut bits = vec![0_u64; 1 << (bits_log2 - u64::BITS.ilog2())];
+        let mut directory = vec![0; (1 << bits_log2) + 1];
+        for (hash, _) in &entries {
+            if let Some(word) = bits.get_mut((hash / u64::BITS) as usize) {
+                *word |= 1 << (hash % u64::BITS);
+            }
+            if let Some(behind) = directory.get_mut(*hash as usize + 1) {
+                *behind += 1;
+            }
+        }
+        let mut before = 0;
+        for place in &mut directory {
+            before += *place;
+            *place = before;
+        }
+        Self { bits, bits_log2, entries, directory }
+    }
+
+    #[inline]
+    fn passes(&self, hash: u32) -> bool {
+        debug_assert!(hash >> self.bits_log2 == 0);
+        self.bits.get((hash / u64::BITS) as usize).is_some_and(|word| word >> (hash % u64::BITS) & 1 != 0)
+    }
+
+    #[inline]
+    fn with(&self, hash: u32) -> &[(u32, u32)] {
+        match self.directory.get(hash as usize..hash as usize + 2) {
+            Some(&[from, to]) => self.entries.get(from as usize..to as usize).unwrap_or_default(),
+            _ => &[],
+        }
+    }
+}
+
 /// The piece of a word that is rarest in texts, and where it stands; none in one that is shorter than a piece.
-fn rarest(word: &[u8]) -> Option<(u32, [u8; PIECE_BYTES])> {
+fn rarest<const BYTES: usize>(word: &[u8]) -> Option<(u32, [u8; BYTES])> {
     let pieces = (0..).map_while(|at: usize| Some((at, *word.get(at..)?.first_chunk()?)));
-    let common = |piece: &[u8; PIECE_BYTES]| piece.iter().copied().map(frequency).sum::<u32>();
+    let common = |piece: &[u8; BYTES]| piece.iter().copied().map(frequency).sum::<u32>();
     let (at, piece) = pieces.min_by_key(|(_, piece)| common(piece))?;
     Some((u32::try_from(at).ok()?, piece))
 }
 
-/// A piece in small letters, with each of them small and capital.
-fn cases(piece: [u8; PIECE_BYTES]) -> impl Iterator<Item = [u8; PIECE_BYTES]> {
-    (0..1_u8 << PIECE_BYTES).map(move |capitals| {
+/// A piece, and where capitals are as good with each of its letters small and capital.
+fn cases<const BYTES: usize>(piece: [u8; BYTES], any: bool) -> impl Iterator<Item = [u8; BYTES]> {
+    let all = if any { 1_u8 << BYTES } else { 1 };
+    (0..all).map(move |capitals| {
         let mut cased = piece;
-        for (at, byte) in cased.iter_mut().enumerate() {
+        for (at, byte) in cased.iter_mut().enumerate().filter(|_| any) {
             *byte =
                 if capitals >> at & 1 == 1 { byte.to_ascii_uppercase() } else { byte.to_ascii_lowercase() };
         }
@@ -144,14 +186,24 @@ fn cases(piece: [u8; PIECE_BYTES]) -> impl Iterator<Item = [u8; PIECE_BYTES]> {
     })
 }
 
-fn hash([a, b, c]: [u8; PIECE_BYTES]) -> u32 {
-    mixed(u32::from_le_bytes([a, b, c, 0]))
+fn hash_long(piece: [u8; LONG_BYTES]) -> u32 {
+    mixed_long(u32::from_le_bytes(piece))
 }
 
-/// Of the lower three bytes. Fibonacci hashing: the upper bits are the good ones.
+fn hash_short([a, b, c]: [u8; SHORT_BYTES]) -> u32 {
+    mixed_short(u32::from_le_bytes([a, b, c, 0]))
+}
+
+/// Small and capital letters alike: so many bytes are rare enough. Fibonacci hashing: the upper bits are the good ones.
 #[inline]
-fn mixed(piece: u32) -> u32 {
-    (piece << 8).wrapping_mul(0x9E37_79B1) >> (u32::BITS - BITS_LOG2)
+fn mixed_long(piece: u32) -> u32 {
+    (piece | 0x2020_2020).wrapping_mul(0x9E37_79B1) >> (u32::BITS - LONG_BITS_LOG2)
+}
+
+/// Of the lower three bytes.
+#[inline]
+fn mixed_short(piece: u32) -> u32 {
+    (piece << 8).wrapping_mul(0x9E37_79B1) >> (u32::BITS - SHORT_BITS_LOG2)
 }
 
 /// How often a byte stands in source and settings, roughly: letters of English most, then what parts words.

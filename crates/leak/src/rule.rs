@@ -5,7 +5,6 @@ use regex_automata::meta::Regex;
 use regex_automata::util::syntax;
 use regex_automata::{Anchored, Input};
 use serde::Deserialize;
-use toml::Spanned;
 
 use crate::checksum::Checksum;
 
@@ -62,7 +61,7 @@ pub struct Rule {
     #[serde(default)]
     block: bool,
     /// The whole of it.
-    regex: Spanned<String>,
+    regex: String,
     /// Where the form was published.
     pub source: String,
     /// Lines in which it is found, and in which nothing is, with `{}` where a value of this form stands.
@@ -81,7 +80,7 @@ pub struct Rule {
 impl Rule {
     /// The expression of the whole, for whoever makes examples.
     pub fn expression(&self) -> &str {
-        self.regex.as_ref()
+        &self.regex
     }
 
     /// What a search for it begins with, the one that says most: how it begins, what stands within, the words before it.
@@ -96,10 +95,9 @@ impl Rule {
         }
     }
 
-    /// What is wrong with it, and where in its file.
-    pub(crate) fn check(&self) -> Result<(), (String, usize)> {
-        let at = self.regex.span().start;
-        let wrong = |why: String| Err((format!("the rule '{}' {why}", self.id), at));
+    /// What is wrong with it.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let wrong = |why: String| Err(format!("the rule '{}' {why}", self.id));
         let parsed = match syntax::parse_with(self.expression(), &bytes()) {
             Ok(parsed) => parsed,
             Err(error) => return wrong(format!("has an expression that cannot be read: {error}")),

@@ -185,4 +185,35 @@ mod tests {
         assert_eq!((bot.pid, bot.folder.as_path(), off.pid), (Some(7), Path::new("/srv/bot"), None));
         assert!(apps_in(&SecretBytes::new(br#"j:{"error":"x"}"#.to_vec())).is_none());
     }
+
+    /// Whoever may write into the folder of a daemon that is gone could answer for it.
+    #[test]
+    fn only_the_daemon_itself_is_listened_to() {
+        use std::os::unix::net::UnixListener;
+        let home = tempfile::tempdir().unwrap();
+        let listener = UnixListener::bind(home.path().join("rpc.sock")).unwrap();
+        let text = br#"j:{"args":[[{"pid":7,"name":"bot","pm2_env":{"name":"bot"}}]]}"#;
+        let answers = std::thread::spawn(move || {
+            for socket in listener.incoming().take(2) {
+                let mut socket = socket.unwrap();
+                let mut question = [0; 5];
+                // One that asks nothing closes at once.
+                if socket.read_exact(&mut question).is_ok() {
+                    let long = u32::try_from(text.len()).unwrap().to_be_bytes();
+                    socket.write_all(&[&[0x11], long.as_slice(), text].concat()).unwrap();
+                }
+            }
+        });
+        let own = keyroll_observe::process(std::process::id()).unwrap().id;
+        let daemon = |process| Pm2Daemon { process, home: home.path().to_owned() };
+        let apps = daemon(own).apps().unwrap();
+        assert_eq!(apps.first().map(|app| app.name.as_str()), Some("bot"));
+        let mut other = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let process = keyroll_observe::process(other.id()).unwrap().id;
+        let refused = daemon(process).apps().map(drop).unwrap_err();
+        let _ = other.kill();
+        let _ = other.wait();
+        answers.join().unwrap();
+        assert!(refused.source.unwrap().to_string().contains("another process answers there"));
+    }
 }

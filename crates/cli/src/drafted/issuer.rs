@@ -3,12 +3,13 @@ use keyroll_trace::{Found, Survey};
 
 /// Kinds of keys that are surely issued by what a shipped spec describes: the rule's name, the beginning of the value where
 /// the rule has several, the spec.
-const SURE: [(&str, &str, &str); 11] = [
+const SURE: [(&str, &str, &str); 12] = [
     ("anthropic-api-key", "", "anthropic"),
     ("discord-bot-token", "", "discord"),
     ("github-classic-token", "ghp_", "github-classic"),
     ("github-fine-grained-token", "", "github-fine-grained"),
     ("gitlab-token", "glpat-", "gitlab"),
+    ("gitlab-routable-token", "glpat-", "gitlab"),
     ("grafana-service-token", "", "grafana"),
     ("openai-service-account-key", "", "openai-service-account"),
     ("openrouter-api-key", "", "openrouter"),
