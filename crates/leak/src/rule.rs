@@ -163,9 +163,9 @@ impl Rule {
 
     /// Whether what the expression matched is a credential, by what stands around it and by what it is made of.
     pub(crate) fn is_one(&self, text: &[u8], span: &Range<usize>) -> bool {
-        let before = span.start.checked_sub(1).and_then(|at| text.get(at));
+        let before = text.get(..span.start).unwrap_or_default();
         let value = text.get(span.clone()).unwrap_or_default();
-        !before.is_some_and(|byte| in_word(*byte))
+        !goes_on(before)
             && !text.get(span.end).is_some_and(|byte| in_word(*byte))
             && self.is_made_so(value)
             && (self.near.is_empty() || self.is_near(text, span.start))
@@ -202,6 +202,11 @@ impl Rule {
         self.checksum.map_or_else(|| value.to_vec(), |checksum| checksum.fitted(value))
     }
 
+    #[cfg(test)]
+    pub(crate) fn has_checksum(&self) -> bool {
+        self.checksum.is_some()
+    }
+
     /// Whether a value has the entropy that is asked for.
     #[cfg(test)]
     pub(crate) fn is_random(&self, value: &[u8]) -> bool {
@@ -212,6 +217,15 @@ impl Rule {
 /// Expressions are of bytes.
 fn bytes() -> syntax::Config {
     syntax::Config::new().unicode(false).utf8(false)
+}
+
+/// Whether what stands before a value is a part of the same word. The letter of an escape, as in `\n`, is none.
+fn goes_on(before: &[u8]) -> bool {
+    match before {
+        [.., b'\\', b'n' | b'r' | b't'] => false,
+        [.., last] => in_word(*last),
+        [] => false,
+    }
 }
 
 /// What a token may be continued with.

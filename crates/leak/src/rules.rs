@@ -302,6 +302,12 @@ mod tests {
                         "in {form}: {all:?}"
                     );
                 }
+                if rule.has_checksum() {
+                    let mut other = value.clone();
+                    let last = other.last_mut().unwrap();
+                    *last = if *last == b'2' { b'3' } else { b'2' };
+                    prop_assert!(found(rules, &line(LINE, &other).0).iter().all(|(id, _)| *id != rule.id));
+                }
                 for form in &rule.negative {
                     let all = found(rules, &line(form, &value).0);
                     prop_assert!(all.iter().all(|(id, _)| *id != rule.id), "not in {form}: {all:?}");
@@ -370,8 +376,11 @@ mod tests {
         };
         let all = [
             rule("any", "near=['bearer']\nyields=true\nregex='[a-z0-9-]{8,40}'"),
+            rule("weak", "begins=['abc-']\nyields=true\nregex='abc-[a-z0-9-]{8,40}'"),
             rule("near", "near=['mine']\nregex='[a-z0-9-]{8,40}'"),
             rule("form", "begins=['abc-']\nregex='abc-[a-z0-9]{8}'"),
+            rule("both", "begins=['qq-']\nnear=['ours']\nregex='qq-[a-z0-9]{8}'"),
+            rule("six", "near=['six']\nregex='[a-z-]{6}'"),
         ];
         let rules = Rules::read(&[("mine", &all.concat())]).unwrap();
         let ids =
@@ -379,6 +388,18 @@ mod tests {
         assert_eq!(ids("mine: Bearer abc-12345678"), ["form"]);
         assert_eq!(ids("mine: Bearer xyz-12345678"), ["near"]);
         assert_eq!(ids("Bearer xyz-12345678 and abc-12345678"), ["any", "form"]);
-        assert!(ids("mine\nxyz-12345678").is_empty());
+        assert_eq!(rules.of(b"abc-12345678").map(|rule| rule.id.as_str()), Some("form"));
+        assert_eq!(rules.of(b"abc-1234-5678").map(|rule| rule.id.as_str()), Some("weak"));
+        // Words before a value stand in its line, and begin there.
+        for text in ["mine\nxyz-12345678", "determine xyz-12345678", "ours\nqq-12345678", "qq-12345678"] {
+            assert!(ids(text).is_empty(), "{text}");
+        }
+        assert_eq!(ids("itsMine xyz-12345678"), ["near"]);
+        assert_eq!(ids("is_ours: qq-12345678"), ["both"]);
+        // What is a part of a longer word from one place on is none from another.
+        assert_eq!(found(&rules, b"six: abc-defghi "), [("six".to_owned(), 9..15)]);
+        // The letter of an escape is no part of the word behind it.
+        assert_eq!(ids(r"x\nabc-12345678\n"), ["form"]);
+        assert!(ids("xnabc-12345678").is_empty());
     }
 }
