@@ -59,7 +59,7 @@ fn venv() -> bool {
 
 fn compose() -> bool {
     let version = std::process::Command::new("docker").args(["compose", "version"]).output();
-    version.is_ok_and(|output| output.status.success())
+    version.is_ok_and(|output| output.status.success()) && have("docker-compose")
 }
 
 /// Debian 13's package has version 2: one program that needs libc alone. It is taken with package lists of its own, so
@@ -70,6 +70,7 @@ printf 'Types: deb\nURIs: http://deb.debian.org/debian\nSuites: trixie\nComponen
 apt() { apt-get -qq -o Dir::Etc::sourcelist="$work/own.sources" -o Dir::Etc::sourceparts=- -o Dir::State::lists="$work/lists" -o Dir::Cache="$work/cache" "$@"; }
 apt update; apt download docker-compose; dpkg -x docker-compose_*.deb out
 install -D out/usr/libexec/docker/cli-plugins/docker-compose /usr/local/lib/docker/cli-plugins/docker-compose
+ln -sf /usr/local/lib/docker/cli-plugins/docker-compose /usr/local/bin/docker-compose
 "#;
 
 /// Installs what is missing, as root on Debian; elsewhere says what is missing, and refuses in CI.

@@ -66,7 +66,10 @@ impl Cron {
             let by_shell = process.args.holds(std::ffi::OsStr::new("-c")) && commands.iter().any(holds);
             by_shell || commands.iter().any(|command| process.args.is_line(command))
         };
-        let pids: Vec<u32> = listing.seen.iter().filter(runs).map(|process| process.id.pid).collect();
+        let jobs: Vec<&Process> = listing.seen.iter().filter(runs).collect();
+        // What a job has just forked has its words until it becomes another program.
+        let own = |job: &&&Process| !jobs.iter().any(|other| other.id.pid == job.ppid);
+        let pids: Vec<u32> = jobs.iter().filter(own).map(|job| job.id.pid).collect();
         with_workers(listing, &pids)
     }
 }

@@ -232,14 +232,18 @@ fn read_environment(process: &ProcessId) -> Result<Zeroizing<Vec<u8>>, NotVisibl
 }
 
 fn environment_of(folder: &ProcFolder) -> Result<Zeroizing<Vec<u8>>, NotVisible> {
-    let mut looks = 0;
+    let (mut looks, mut settled) = (0, false);
     loop {
         let bytes = folder.read("environ", ENVIRONMENT_BYTES_MAX)?;
         looks += 1;
-        if !bytes.is_empty() || looks == EXEC_LOOKS_MAX || !executing(folder) {
+        // One that was read while its program was put in place, and asked about when it was, is there now.
+        if !bytes.is_empty() || looks == EXEC_LOOKS_MAX || settled {
             return Ok(bytes);
         }
-        std::thread::sleep(Duration::from_millis(EXEC_STEP_MS));
+        settled = !executing(folder);
+        if !settled {
+            std::thread::sleep(Duration::from_millis(EXEC_STEP_MS));
+        }
     }
 }
 
