@@ -87,7 +87,7 @@ impl Rule {
     pub(crate) fn anchors(&self) -> (&[String], AnchorKind) {
         let short = self.begins.iter().any(|begin| begin.len() < ANCHOR_BYTES_MIN);
         match self {
-            Self { begins, near, .. } if !begins.is_empty() && !(short && !near.is_empty()) => {
+            Self { begins, near, .. } if !begins.is_empty() && (!short || near.is_empty()) => {
                 (begins, AnchorKind::Begins)
             }
             Self { holds, .. } if !holds.is_empty() => (holds, AnchorKind::Within),
