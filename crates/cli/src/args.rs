@@ -3,6 +3,7 @@ mod init;
 mod issuers;
 mod look;
 mod revoke;
+mod shielded;
 mod split;
 mod steps;
 
@@ -14,6 +15,7 @@ pub(crate) use init::InitArgs;
 pub(crate) use issuers::IssuersCommand;
 pub(crate) use look::{Drawn, GraphArgs, LookArgs, ScanArgs, TraceArgs, WhyArgs};
 pub(crate) use revoke::{RevocableVersion, RevokeArgs};
+pub(crate) use shielded::{RedactArgs, RunArgs};
 pub(crate) use split::SplitArgs;
 pub(crate) use steps::{Emergency, Step};
 
@@ -85,6 +87,12 @@ pub(crate) enum Command {
     /// Draw who takes what from where; read-only
     #[command(after_help = examples::GRAPH)]
     Graph(GraphArgs),
+    /// Copy a text without the values that keyroll knows and without what looks like a credential
+    #[command(after_help = examples::REDACT)]
+    Redact(RedactArgs),
+    /// Run a program, and show what it writes without them
+    #[command(after_help = examples::RUN)]
+    Run(RunArgs),
     /// Write a keyroll.toml from what is found on this machine, or add to it what is new
     #[command(after_help = examples::INIT)]
     Init(InitArgs),

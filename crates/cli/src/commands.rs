@@ -15,9 +15,11 @@ mod issuers;
 mod man;
 mod pause;
 mod plan;
+mod redact;
 mod resume;
 mod retry;
 mod revoke;
+mod run;
 mod scan;
 mod schema;
 mod secret;
@@ -44,6 +46,11 @@ pub(crate) fn run(command: Command, context: &mut Context) -> ExitCode {
         Command::Why(args) => why::run(&args, context),
         Command::Trace(args) => trace::run(&args, context),
         Command::Graph(args) => graph::run(&args, context),
+        Command::Redact(args) => redact::run(&args, context),
+        Command::Run(args) => match run::run(&args, context) {
+            Ok(code) => return code,
+            Err(problem) => Err(problem),
+        },
         Command::Init(args) => init::run(&args, context),
         Command::Doctor(args) => doctor::run(&args, context),
         Command::Secret(command) => secret::run(&command, context),
@@ -85,6 +92,8 @@ fn narrow(command: &Command, context: &mut Context) {
             | Command::Why(_)
             | Command::Trace(_)
             | Command::Graph(_)
+            | Command::Redact(_)
+            | Command::Run(_)
             | Command::Demo(_)
             | Command::DemoPart(_)
             | Command::Init(_)

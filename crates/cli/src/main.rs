@@ -25,6 +25,7 @@ mod records;
 mod redact;
 mod reference_page;
 mod seen;
+mod shielding;
 mod ui;
 mod usage;
 mod wiring;

@@ -9,6 +9,7 @@ mod line;
 mod look;
 mod progress;
 mod prompt;
+pub(crate) mod raw;
 mod render;
 mod screen;
 mod table;

@@ -1,0 +1,77 @@
+use std::fs::File;
+use std::io::{self, Read, Write as _};
+use std::path::Path;
+
+use keyroll_redact::Shield;
+
+use crate::args::RedactArgs;
+use crate::context::Context;
+use crate::exit::Exit;
+use crate::problem::Problem;
+use crate::shielding::{replaced, sought};
+use crate::ui::raw;
+
+/// What is read at once, bytes.
+const READ_BYTES: usize = 64 * 1024;
+
+/// Copies what it is given to stdout, without the values of secrets that keyroll knows and without what looks like a credential.
+pub(super) fn run(args: &RedactArgs, context: &mut Context) -> Result<Exit, Problem> {
+    let sought = sought(args.known, context)?;
+    let mut shield = Shield::new(&sought);
+    match args.files.is_empty() {
+        true => copy(&mut io::stdin().lock(), "what is piped in", &mut shield)?,
+        false => args.files.iter().try_for_each(|file| copy_file(file, &mut shield))?,
+    }
+    // With --json a note would stand in the text.
+    if !context.ui.look.json {
+        context.ui.note(replaced(shield.report()));
+    }
+    Ok(Exit::Done)
+}
+
+/// Each file is a stream of its own: what one ends with is no beginning of another's.
+fn copy_file(file: &Path, shield: &mut Shield) -> Result<(), Problem> {
+    let shown = keyroll_observe::shown(file);
+    let mut open = File::open(file).map_err(|error| {
+        Problem::new("K0930", format!("read {shown}"))
+            .because_of(&error)
+            .help("name files that are there, or give none and pipe the text in")
+    })?;
+    copy(&mut open, &shown, shield)
+}
+
+fn copy(from: &mut dyn Read, name: &str, shield: &mut Shield) -> Result<(), Problem> {
+    let mut buffer = zeroize::Zeroizing::new(vec![0; READ_BYTES]);
+    let mut out = Vec::new();
+    loop {
+        match from.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(length) => shield.push(buffer.get(..length).unwrap_or_default(), &mut out),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => {
+                return Err(Problem::new("K0930", format!("read {name}"))
+                    .because_of(&error)
+                    .help("what was read before it was written without what is secret; begin again"));
+            }
+        }
+        if !write(&mut out)? {
+            return Ok(());
+        }
+    }
+    shield.finish(&mut out);
+    write(&mut out).map(drop)
+}
+
+/// `false` = whoever reads it went away, and has read what they wanted.
+fn write(out: &mut Vec<u8>) -> Result<bool, Problem> {
+    let mut stdout = raw::out().lock();
+    let written = stdout.write_all(out).and_then(|()| stdout.flush());
+    out.clear();
+    match written {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Problem::new("K0886", "write down what was asked for")
+            .because_of(&error)
+            .help("make room where stdout goes, then run the same command again")),
+    }
+}
