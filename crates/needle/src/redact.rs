@@ -16,7 +16,7 @@ impl Needles {
         let mut at = 0;
         for region in merge(found) {
             out.extend_from_slice(input.get(at..region.start).unwrap_or_default());
-            push_marker(self, region, &mut out);
+            push_marker(self, region.id, &mut out);
             at = region.end;
         }
         out.extend_from_slice(input.get(at..).unwrap_or_default());

@@ -2,10 +2,10 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use crate::Needles;
 use crate::breaks::Joined;
 use crate::prefixes::Prefixes;
 use crate::regions::{Region, merge, push_marker};
+use crate::{NeedleId, Needles};
 
 /// So many bytes of what may become a value are shown at once: most texts end in something that some value begins with, and a
 /// prompt must not wait for what follows.
@@ -29,6 +29,15 @@ pub struct Redactor {
     done: usize,
     /// Regions that may still grow, and those behind them; the first may begin before `held`.
     open: Vec<Region>,
+}
+
+/// What comes out of a [`Redactor`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Piece<'p> {
+    /// Input as it was.
+    Text(&'p [u8]),
+    /// Here an occurrence stood, or several that overlap; named after the first.
+    Value(NeedleId),
 }
 
 /// What is not decided, in the stream.
@@ -58,23 +67,31 @@ impl Redactor {
 
     /// Takes a piece of the stream; what may be shown is put behind `out`.
     pub fn push(&mut self, input: &[u8], out: &mut Vec<u8>) {
-        for piece in input.chunks(PIECE_BYTES_MAX) {
-            self.take(piece, out);
-        }
+        let needles = Arc::clone(&self.prefixes.needles);
+        self.push_to(input, &mut |piece| put(&needles, piece, out));
     }
 
     /// Ends the stream: what was held back is no value now, and is shown. The next piece begins another stream.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
-        self.look();
-        let end = self.base + self.held.len();
-        self.show(&Undecided { keep: end, show: end }, out);
+        let needles = Arc::clone(&self.prefixes.needles);
+        self.finish_to(&mut |piece| put(&needles, piece, out));
     }
 
-    fn take(&mut self, piece: &[u8], out: &mut Vec<u8>) {
-        append(&mut self.held, piece);
+    /// As [`push`](Self::push), for who does not want markers: text and values apart, in their order.
+    pub fn push_to(&mut self, input: &[u8], to: &mut dyn FnMut(Piece<'_>)) {
+        for piece in input.chunks(PIECE_BYTES_MAX) {
+            append(&mut self.held, piece);
+            self.look();
+            let undecided = self.undecided();
+            self.show(&undecided, to);
+        }
+    }
+
+    /// As [`finish`](Self::finish), text and values apart.
+    pub fn finish_to(&mut self, to: &mut dyn FnMut(Piece<'_>)) {
         self.look();
-        let undecided = self.undecided();
-        self.show(&undecided, out);
+        let end = self.base + self.held.len();
+        self.show(&Undecided { keep: end, show: end }, to);
     }
 
     fn look(&mut self) {
@@ -111,21 +128,21 @@ impl Redactor {
         }
     }
 
-    fn show(&mut self, undecided: &Undecided, out: &mut Vec<u8>) {
+    fn show(&mut self, undecided: &Undecided, to: &mut dyn FnMut(Piece<'_>)) {
         let (mut closed, mut grows) = (0, false);
         for region in &self.open {
-            self.done = text(&self.held, self.base, self.done, region.start.min(undecided.show), out);
+            self.done = text(&self.held, self.base, self.done, region.start.min(undecided.show), to);
             if region.end > undecided.keep {
                 grows = true;
                 break;
             }
-            push_marker(&self.prefixes.needles, *region, out);
+            to(Piece::Value(region.id));
             self.done = self.done.max(region.end);
             closed += 1;
         }
         self.open.drain(..closed);
         if !grows {
-            self.done = text(&self.held, self.base, self.done, undecided.show, out);
+            self.done = text(&self.held, self.base, self.done, undecided.show, to);
         }
         let decided = undecided.keep.saturating_sub(self.base).min(self.held.len());
         self.held.drain(..decided);
@@ -134,11 +151,26 @@ impl Redactor {
 }
 
 /// Shows the bytes of the stream from `from` to `to`; up to where it is done now.
-fn text(held: &[u8], base: usize, from: usize, to: usize, out: &mut Vec<u8>) -> usize {
-    if let (Some(first), Some(last)) = (from.checked_sub(base), to.checked_sub(base)) {
-        out.extend_from_slice(held.get(first..last).unwrap_or_default());
+fn text(
+    held: &[u8],
+    base: usize,
+    from: usize,
+    upto: usize,
+    to: &mut dyn FnMut(Piece<'_>),
+) -> usize {
+    if let (Some(first), Some(last)) = (from.checked_sub(base), upto.checked_sub(base))
+        && first < last
+    {
+        to(Piece::Text(held.get(first..last).unwrap_or_default()));
     }
-    from.max(to)
+    from.max(upto)
+}
+
+fn put(needles: &Needles, piece: Piece<'_>, out: &mut Vec<u8>) {
+    match piece {
+        Piece::Text(text) => out.extend_from_slice(text),
+        Piece::Value(id) => push_marker(needles, id, out),
+    }
 }
 
 /// Grows into a new buffer, so that the old one is overwritten and not merely freed.
