@@ -44,10 +44,10 @@ pub struct Finding<'r> {
 
 /// The kinds of credentials that are known.
 pub struct Rules {
-    all: Vec<Rule>,
-    anchors: Anchors,
+    pub(crate) all: Vec<Rule>,
+    pub(crate) anchors: Anchors,
     /// What the number of an anchor stands for.
-    meant: Vec<Meant>,
+    pub(crate) meant: Vec<Meant>,
     /// The rules whose values may begin with a byte, for each byte.
     of_byte: Vec<Vec<usize>>,
     may_hold: MayHold,
@@ -55,7 +55,7 @@ pub struct Rules {
 
 /// What a word that was found begins.
 #[derive(Clone, Copy)]
-enum Meant {
+pub(crate) enum Meant {
     /// A value of this rule.
     Begin(usize),
     /// It stands in one.

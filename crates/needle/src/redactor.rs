@@ -20,7 +20,7 @@ const PIECE_BYTES_MAX: usize = 64 * 1024;
 /// bytes of what may become an occurrence they are shown, and if it does its marker stands behind them. A longer beginning is
 /// held back until it is decided, or the stream ends: never for a time.
 pub struct Redactor {
-    prefixes: Prefixes,
+    prefixes: Arc<Prefixes>,
     /// Input that may be a part of something.
     held: Zeroizing<Vec<u8>>,
     /// Where `held` begins in the stream; regions count from the start of the stream.
@@ -51,13 +51,31 @@ struct Undecided {
 impl Redactor {
     /// At the beginning of a stream.
     pub fn new(needles: Arc<Needles>) -> Self {
-        let prefixes = Prefixes::new(needles);
+        Self::with(Arc::new(Prefixes::new(needles)))
+    }
+
+    /// Another one for the same needles at the beginning of another stream; what they are prepared to is shared.
+    pub fn another(&self) -> Self {
+        Self::with(Arc::clone(&self.prefixes))
+    }
+
+    /// What is looked for.
+    pub fn needles(&self) -> &Arc<Needles> {
+        &self.prefixes.needles
+    }
+
+    fn with(prefixes: Arc<Prefixes>) -> Self {
         Self { prefixes, held: Zeroizing::default(), base: 0, done: 0, open: Vec::new() }
     }
 
     /// Looks for these from here on, in what is held back too. What an id stands for in both must be the same.
     pub fn look_for(&mut self, needles: Arc<Needles>) {
-        self.prefixes = Prefixes::new(needles);
+        self.prefixes = Arc::new(Prefixes::new(needles));
+    }
+
+    /// Looks for what another one looks for: [`look_for`](Self::look_for).
+    pub fn look_for_same(&mut self, other: &Self) {
+        self.prefixes = Arc::clone(&other.prefixes);
     }
 
     /// How many bytes were taken and not shown, nor stands a marker for them.

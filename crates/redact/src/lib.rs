@@ -1,1 +1,22 @@
-//! x
+//! What goes out passes here: known values and what rules find are replaced in streams, bodies and answers.
+//!
+//! [`Shield`] is the one engine: a stream in pieces, known values first, then rules. [`ShieldWriter`], [`AsyncShieldWriter`]
+//! and [`ShieldReader`] put it before IO.
+//!
+//! Invariants: no value is in a report, a marker or an error; what is kept is bounded whatever comes in; what cannot be looked at is
+//! withheld, never passed.
+
+#[cfg(feature = "tracing")]
+pub mod layer;
+mod reader;
+mod report;
+mod rules_stream;
+mod sought;
+mod stream;
+mod writer;
+
+pub use reader::ShieldReader;
+pub use report::Report;
+pub use sought::Sought;
+pub use stream::Shield;
+pub use writer::{AsyncShieldWriter, ShieldWriter};
