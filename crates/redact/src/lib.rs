@@ -6,6 +6,7 @@
 //! Invariants: no value is in a report, a marker or an error; what is kept is bounded whatever comes in; what cannot be looked at is
 //! withheld, never passed.
 
+mod json;
 #[cfg(feature = "tracing")]
 pub mod layer;
 mod reader;
@@ -15,6 +16,7 @@ mod sought;
 mod stream;
 mod writer;
 
+pub use json::{JSON_BYTES_MAX, replace_json};
 pub use reader::ShieldReader;
 pub use report::Report;
 pub use sought::Sought;

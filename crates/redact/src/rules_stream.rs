@@ -5,6 +5,7 @@ use keyroll_needle::{NeedleId, Piece, Redactor};
 use zeroize::Zeroizing;
 
 use crate::Report;
+use crate::sought::marker_of;
 
 /// So much of what was shown is remembered, bytes: a value may have begun in it, with a word before it.
 const BEFORE_BYTES_MAX: usize = MATCH_BYTES_MAX + NEAR_BYTES_MAX;
@@ -112,9 +113,7 @@ impl RuleStream {
             }
             self.show(span.start, out);
             report.rule(&rule.id);
-            out.extend_from_slice(b"[redacted:");
-            out.extend_from_slice(rule.id.as_bytes());
-            out.push(b']');
+            out.extend(marker_of(&rule.id));
             self.done = self.done.max(span.end);
             while self.marks.front().is_some_and(|(at, _)| *at < self.done) {
                 self.marks.pop_front();

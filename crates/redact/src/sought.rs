@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use keyroll_leak::Rules;
 use keyroll_needle::{NeedleId, Needles, Piece, Redactor};
+use memchr::memmem;
 
 use crate::Report;
 use crate::rules_stream::RuleStream;
@@ -44,12 +45,32 @@ impl Sought {
             });
             return any.then_some(out);
         };
-        let mut stream = RuleStream::new(rules);
+        self.by_rules(rules, text, &[], report)
+    }
+
+    /// Replaces in a text that markers of this report stand in: no rule looks at them.
+    pub(crate) fn replace_again(&self, text: &[u8], report: &mut Report) -> Option<Vec<u8>> {
+        let Some(rules) = self.rules.filter(|_| !report.is_empty()) else { return self.replace(text, report) };
+        let names = report.values.keys().chain(report.rules.keys());
+        let markers: Vec<Vec<u8>> = names.map(|name| marker_of(name)).collect();
+        self.by_rules(rules, text, &markers, report)
+    }
+
+    fn by_rules(
+        &self,
+        rules: &'static Rules,
+        text: &[u8],
+        markers: &[Vec<u8>],
+        report: &mut Report,
+    ) -> Option<Vec<u8>> {
+        let needles = self.known.needles();
+        let mut pass = Pass { stream: RuleStream::new(rules), markers, out: Vec::new() };
+        let before = report.count();
         let any = needles.pieces(text, &mut |piece| match piece {
-            Piece::Text(text) => stream.push(text, report, &mut out),
+            Piece::Text(text) => pass.text(text, report),
             Piece::Value(id) => {
                 let marker = marker(needles, id, report);
-                stream.push_marker(marker, report, &mut out);
+                pass.stream.push_marker(marker, report, &mut pass.out);
             }
         });
         if !any {
@@ -58,10 +79,39 @@ impl Sought {
             if !found {
                 return None;
             }
-            stream.push(text, report, &mut out);
+            pass.text(text, report);
         }
-        stream.finish(report, &mut out);
-        Some(out)
+        pass.stream.finish(report, &mut pass.out);
+        (report.count() > before).then_some(pass.out)
+    }
+}
+
+/// A text on its way through the rules.
+struct Pass<'m> {
+    stream: RuleStream,
+    markers: &'m [Vec<u8>],
+    out: Vec<u8>,
+}
+
+impl Pass<'_> {
+    fn text(&mut self, text: &[u8], report: &mut Report) {
+        let mut rest = text;
+        while let Some(at) = memmem::find(rest, MARKER).filter(|_| !self.markers.is_empty()) {
+            let (plain, there) = rest.split_at_checked(at).unwrap_or_default();
+            self.stream.push(plain, report, &mut self.out);
+            let length = match self.markers.iter().find(|marker| there.starts_with(marker)) {
+                Some(marker) => {
+                    self.stream.push_marker(marker.clone(), report, &mut self.out);
+                    marker.len()
+                }
+                None => {
+                    self.stream.push(MARKER, report, &mut self.out);
+                    MARKER.len()
+                }
+            };
+            rest = there.get(length..).unwrap_or_default();
+        }
+        self.stream.push(rest, report, &mut self.out);
     }
 }
 
@@ -70,5 +120,12 @@ pub(crate) fn marker(needles: &Needles, id: NeedleId, report: &mut Report) -> Ve
     let number = id.0.to_string();
     let name = needles.name(id).unwrap_or(&number);
     report.value(name);
-    [b"[redacted:", name.as_bytes(), b"]"].concat()
+    marker_of(name)
+}
+
+/// How markers begin.
+const MARKER: &[u8] = b"[redacted:";
+
+pub(crate) fn marker_of(name: &str) -> Vec<u8> {
+    [MARKER, name.as_bytes(), b"]"].concat()
 }

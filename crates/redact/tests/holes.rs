@@ -88,7 +88,7 @@ fn base32_hex_percent_and_escapes() {
     let hex: String = VALUE.bytes().map(|byte| format!("{byte:02X}")).collect();
     let percent = VALUE.replace('/', "%2F").replace('?', "%3F");
     let json = VALUE.replace('/', "\\/");
-    for form in [base32.as_str(), &hex, &percent, &percent.to_lowercase().replace("xp", "xp"), &json] {
+    for form in [base32.as_str(), &hex, &percent, &percent.replace("%2F", "%2f").replace("%3F", "%3f"), &json] {
         is_hidden_at_every_cut(format!("a={form} ;").as_bytes(), form.trim_end_matches('=').as_bytes());
     }
 }
