@@ -6,6 +6,9 @@
 //! Invariants: no value is in a report, a marker or an error; what is kept is bounded whatever comes in; what cannot be looked at is
 //! withheld, never passed.
 
+mod deltas;
+mod events;
+mod frame;
 mod json;
 #[cfg(feature = "tracing")]
 pub mod layer;
@@ -16,6 +19,7 @@ mod sought;
 mod stream;
 mod writer;
 
+pub use events::{EVENT_BYTES_MAX, EventShield, STREAMS_MAX};
 pub use json::{JSON_BYTES_MAX, replace_json};
 pub use reader::ShieldReader;
 pub use report::Report;

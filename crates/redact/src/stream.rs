@@ -73,6 +73,11 @@ impl Shield {
     pub fn report(&self) -> &Report {
         &self.report
     }
+
+    /// What was replaced since the last time.
+    pub fn take_report(&mut self) -> Report {
+        std::mem::take(&mut self.report)
+    }
 }
 
 fn pass(
