@@ -9,6 +9,7 @@
 mod deltas;
 mod events;
 mod frame;
+mod guard;
 mod json;
 #[cfg(feature = "tracing")]
 pub mod layer;
@@ -20,6 +21,7 @@ mod stream;
 mod writer;
 
 pub use events::{EVENT_BYTES_MAX, EventShield, STREAMS_MAX};
+pub use guard::{Form, Guarded, Mode, NOTICE, guard};
 pub use json::{JSON_BYTES_MAX, replace_json};
 pub use reader::ShieldReader;
 pub use report::Report;
