@@ -70,8 +70,12 @@ impl Rules {
         memmem::find_iter(last, BLOCK).map(|at| from + at).find(|start| {
             let line = text.get(start + BLOCK.len()..).unwrap_or_default();
             let mut blocks = self.all.iter().filter(|rule| rule.is_block());
+            let ends = memmem::find(line, b"-----END").is_some();
             may_be_private(line)
-                && blocks.any(|rule| !rule.matched(text, *start).is_some_and(|end| end < text.len()))
+                && blocks.any(|rule| {
+                    let end = ends.then(|| rule.matched(text, *start)).flatten();
+                    end.is_none_or(|end| end >= text.len())
+                })
         })
     }
 }
@@ -153,9 +157,8 @@ mod tests {
     #[test]
     fn what_has_no_end_is_decided_when_it_is_too_long() {
         let rules = rules();
-        let undecided = |begin: &str, length: usize| {
-            rules.undecided(format!("{begin}{}", "x".repeat(length)).as_bytes())
-        };
+        let undecided =
+            |begin: &str, length: usize| rules.undecided(format!("{begin}{}", "x".repeat(length)).as_bytes());
         assert_eq!(undecided("tok_", MATCH_BYTES_MAX - 4), 0);
         assert_eq!(undecided("tok_", MATCH_BYTES_MAX - 3), MATCH_BYTES_MAX + 1);
         let line = "-----BEGIN PRIVATE KEY-----\n";

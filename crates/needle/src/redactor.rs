@@ -18,7 +18,7 @@ const PIECE_BYTES_MAX: usize = 64 * 1024;
 ///
 /// The output is that of [`Needles::redact`] on the whole, but for heads: where a piece ends in at most [`HEAD_BYTES_MAX`]
 /// bytes of what may become an occurrence they are shown, and if it does its marker stands behind them. A longer beginning is
-/// held back until it is decided, or the stream ends: never for a time.
+/// held back until it is decided, or the stream ends: never for a time. So are the first bytes of a letter of several.
 pub struct Redactor {
     prefixes: Arc<Prefixes>,
     /// Input that may be a part of something.
@@ -46,6 +46,8 @@ struct Undecided {
     keep: usize,
     /// Up to here it may be shown.
     show: usize,
+    /// So many bytes at the end begin a letter: a marker must not stand within it.
+    letter: usize,
 }
 
 impl Redactor {
@@ -109,7 +111,7 @@ impl Redactor {
     pub fn finish_to(&mut self, to: &mut dyn FnMut(Piece<'_>)) {
         self.look();
         let end = self.base + self.held.len();
-        self.show(&Undecided { keep: end, show: end }, to);
+        self.show(&Undecided { keep: end, show: end, letter: 0 }, to);
     }
 
     fn look(&mut self) {
@@ -143,6 +145,7 @@ impl Redactor {
             show: first(
                 &mut starts.iter().filter(|(_, length)| *length > HEAD_BYTES_MAX).map(|(start, _)| *start),
             ),
+            letter: half_letter(&self.held),
         }
     }
 
@@ -159,23 +162,34 @@ impl Redactor {
             closed += 1;
         }
         self.open.drain(..closed);
+        let mut keep = undecided.keep;
         if !grows {
-            self.done = text(&self.held, self.base, self.done, undecided.show, to);
+            let whole = self.base + self.held.len() - undecided.letter;
+            let upto = undecided.show.min(whole).max(self.done);
+            keep = keep.min(upto);
+            self.done = text(&self.held, self.base, self.done, upto, to);
         }
-        let decided = undecided.keep.saturating_sub(self.base).min(self.held.len());
+        let decided = keep.saturating_sub(self.base).min(self.held.len());
         self.held.drain(..decided);
-        self.base = self.base.max(undecided.keep);
+        self.base = self.base.max(keep);
     }
 }
 
+/// How many bytes at the end of a text begin a letter in UTF-8 that is not complete.
+pub fn half_letter(text: &[u8]) -> usize {
+    let last = text.get(text.len().saturating_sub(3)..).unwrap_or_default();
+    let Some(at) = last.iter().rposition(|byte| *byte >= 0xC0) else { return 0 };
+    let length = match last.get(at) {
+        Some(0xF0..) => 4,
+        Some(0xE0..) => 3,
+        _ => 2,
+    };
+    let there = last.len() - at;
+    if there < length { there } else { 0 }
+}
+
 /// Shows the bytes of the stream from `from` to `to`; up to where it is done now.
-fn text(
-    held: &[u8],
-    base: usize,
-    from: usize,
-    upto: usize,
-    to: &mut dyn FnMut(Piece<'_>),
-) -> usize {
+fn text(held: &[u8], base: usize, from: usize, upto: usize, to: &mut dyn FnMut(Piece<'_>)) -> usize {
     if let (Some(first), Some(last)) = (from.checked_sub(base), upto.checked_sub(base))
         && first < last
     {

@@ -114,19 +114,27 @@ impl Event<'_> {
         match kind {
             "content_block_delta" => {
                 for (number, leaf) in leaves.iter().enumerate().filter(|(_, leaf)| leaf.kind == Kind::Text) {
-                    let field = leaf.path.as_ref().and_then(|path| path.strip_prefix("delta")?.strip_prefix(STEP));
-                    if let Some(field) = field.filter(|field| !field.contains(STEP) && !WHOLE.contains(field)) {
+                    let field =
+                        leaf.path.as_ref().and_then(|path| path.strip_prefix("delta")?.strip_prefix(STEP));
+                    if let Some(field) = field.filter(|field| !field.contains(STEP) && !WHOLE.contains(field))
+                    {
                         meaning.pieces.insert(number, Key { group: block(), field: field.to_owned() });
                     }
                 }
             }
             "content_block_stop" => meaning.ends.push(End::Group(block())),
-            "message_delta" | "message_stop" | "response.completed" | "response.incomplete"
-            | "response.failed" | "error" => meaning.ends.push(End::All),
+            "message_delta"
+            | "message_stop"
+            | "response.completed"
+            | "response.incomplete"
+            | "response.failed"
+            | "error" => meaning.ends.push(End::All),
             _ => {}
         }
         if let Some(base) = kind.strip_suffix(".delta") {
-            let is = |leaf: &&Leaf| leaf.kind == Kind::Text && leaf.path.as_ref().is_some_and(|path| *path.as_str() == *"delta");
+            let is = |leaf: &&Leaf| {
+                leaf.kind == Kind::Text && leaf.path.as_ref().is_some_and(|path| *path.as_str() == *"delta")
+            };
             let piece = leaves.iter().enumerate().find(|(_, leaf)| is(leaf));
             let key = || Key { group: item(base), field: "delta".to_owned() };
             meaning.pieces.extend(piece.map(|(number, _)| (number, key())));

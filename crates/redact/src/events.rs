@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use keyroll_needle::Needles;
+use keyroll_needle::{Needles, half_letter};
 use zeroize::Zeroizing;
 
 use crate::deltas::{End, Key, Leaf, Meaning};
@@ -281,20 +281,6 @@ impl Text {
         self.shield.finish(&mut out);
         out
     }
-}
-
-/// How many bytes at the end begin a letter that is not complete.
-fn half_letter(text: &[u8]) -> usize {
-    let from = text.len().saturating_sub(3);
-    let last = text.get(from..).unwrap_or_default();
-    let Some(at) = last.iter().rposition(|byte| *byte >= 0xC0) else { return 0 };
-    let length = match last.get(at) {
-        Some(0xF0..) => 4,
-        Some(0xE0..) => 3,
-        _ => 2,
-    };
-    let there = last.len() - at;
-    if there < length { there } else { 0 }
 }
 
 /// The event as it is sent, around the piece of one text, and with no piece of another.

@@ -24,7 +24,8 @@ impl Frame {
         for (line, end) in lines(event) {
             let (line, end) = (event.get(line.clone())?, event.get(line.end..end)?);
             let named = line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line).strip_prefix(b"data");
-            let value = named.and_then(|rest| if rest.is_empty() { Some(rest) } else { rest.strip_prefix(b":") });
+            let value =
+                named.and_then(|rest| if rest.is_empty() { Some(rest) } else { rest.strip_prefix(b":") });
             let Some(value) = value else {
                 let other = if any { &mut frame.tail } else { &mut frame.head };
                 other.extend_from_slice(line);

@@ -40,7 +40,9 @@ impl Guarded {
         let done = if self.withheld { "withheld" } else { "redacted" };
         match (self.report.is_empty(), self.withheld) {
             (true, false) => None,
-            (true, true) => Some("an answer was withheld: it could not be checked for credentials".to_owned()),
+            (true, true) => {
+                Some("an answer was withheld: it could not be checked for credentials".to_owned())
+            }
             (false, _) => Some(format!("an answer was {done}: it held credentials: {}", self.report)),
         }
     }
@@ -50,9 +52,7 @@ impl Guarded {
 pub fn guard(sought: &Sought, mode: Mode, form: Form, answer: &[u8]) -> Guarded {
     let mut report = Report::default();
     let (body, unseen) = match form {
-        Form::Text => {
-            (sought.replace(answer, &mut report).unwrap_or_else(|| answer.to_vec()), false)
-        }
+        Form::Text => (sought.replace(answer, &mut report).unwrap_or_else(|| answer.to_vec()), false),
         Form::Json => (replace_json(sought, answer, &mut report), answer.len() > JSON_BYTES_MAX),
         Form::Events => {
             let mut shield = EventShield::new(sought);
@@ -64,15 +64,14 @@ pub fn guard(sought: &Sought, mode: Mode, form: Form, answer: &[u8]) -> Guarded 
         }
     };
     match mode {
-        Mode::Block if unseen || !report.is_empty() => {
-            Guarded { body: notice(form), report, withheld: true }
-        }
+        Mode::Block if unseen || !report.is_empty() => Guarded { body: notice(form), report, withheld: true },
         Mode::Block | Mode::Redact => Guarded { body, report, withheld: unseen },
     }
 }
 
 fn notice(form: Form) -> Vec<u8> {
-    let error = format!("{{\"type\":\"error\",\"error\":{{\"type\":\"withheld\",\"message\":\"{NOTICE}\"}}}}");
+    let error =
+        format!("{{\"type\":\"error\",\"error\":{{\"type\":\"withheld\",\"message\":\"{NOTICE}\"}}}}");
     match form {
         Form::Text => NOTICE.as_bytes().to_vec(),
         Form::Json => error.into_bytes(),
@@ -114,7 +113,10 @@ mod tests {
             let redacted = guard(&sought, Mode::Redact, form, answer.as_bytes());
             let body = String::from_utf8(redacted.body.clone()).unwrap();
             assert!(!redacted.withheld && body.matches("[redacted:api]").count() == 2, "{body}");
-            assert_eq!(redacted.alarm().unwrap(), "an answer was redacted: it held credentials: 2 (secret api: 2)");
+            assert_eq!(
+                redacted.alarm().unwrap(),
+                "an answer was redacted: it held credentials: 2 (secret api: 2)"
+            );
         }
     }
 

@@ -1,7 +1,8 @@
 //! What goes out passes here: known values and what rules find are replaced in streams, bodies and answers.
 //!
-//! [`Shield`] is the one engine: a stream in pieces, known values first, then rules. [`ShieldWriter`], [`AsyncShieldWriter`]
-//! and [`ShieldReader`] put it before IO.
+//! [`Shield`] is the one engine: a stream in pieces, known values first, then rules. [`ShieldWriter`], [`AsyncShieldWriter`] and
+//! [`ShieldReader`] put it before IO, `layer` before the lines of a log. [`replace_json`] and [`EventShield`] look at what bodies of
+//! HTTP mean, [`guard()`] at whole answers.
 //!
 //! Invariants: no value is in a report, a marker or an error; what is kept is bounded whatever comes in; what cannot be looked at is
 //! withheld, never passed.

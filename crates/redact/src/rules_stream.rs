@@ -96,7 +96,10 @@ impl RuleStream {
 
     fn decide(&mut self, end: bool, report: &mut Report, out: &mut Vec<u8>) {
         let length = self.text.len();
-        let mut upto = if end { length } else { self.rules.undecided(&self.text).max(self.done) };
+        let mut upto = if end { length } else { self.rules.undecided(&self.text) };
+        if upto <= self.done && !end {
+            return;
+        }
         let mut found = Vec::new();
         self.rules.find(&self.text, &mut |finding: Finding<'static>| found.push(finding));
         for Finding { rule, span } in found {

@@ -50,7 +50,9 @@ impl Sought {
 
     /// Replaces in a text that markers of this report stand in: no rule looks at them.
     pub(crate) fn replace_again(&self, text: &[u8], report: &mut Report) -> Option<Vec<u8>> {
-        let Some(rules) = self.rules.filter(|_| !report.is_empty()) else { return self.replace(text, report) };
+        let Some(rules) = self.rules.filter(|_| !report.is_empty()) else {
+            return self.replace(text, report);
+        };
         let names = report.values.keys().chain(report.rules.keys());
         let markers: Vec<Vec<u8>> = names.map(|name| marker_of(name)).collect();
         self.by_rules(rules, text, &markers, report)

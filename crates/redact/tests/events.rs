@@ -45,19 +45,33 @@ enum Shape {
 impl Shape {
     fn piece(self, number: usize, text: &str) -> String {
         event(&match self {
-            Self::Chat => json!({"id": "c", "choices": [{"index": number, "delta": {"content": text}, "finish_reason": null}]}),
+            Self::Chat => {
+                json!({"id": "c", "choices": [{"index": number, "delta": {"content": text}, "finish_reason": null}]})
+            }
             // The second call stands first in the list of its own event.
-            Self::Tools => json!({"id": "c", "choices": [{"index": 0, "delta": {"tool_calls": [{"index": number, "function": {"arguments": text}}]}, "finish_reason": null}]}),
-            Self::Responses => json!({"type": "response.output_text.delta", "item_id": "m", "output_index": number, "content_index": 0, "delta": text}),
-            Self::Messages => json!({"type": "content_block_delta", "index": number, "delta": {"type": "text_delta", "text": text}}),
+            Self::Tools => {
+                json!({"id": "c", "choices": [{"index": 0, "delta": {"tool_calls": [{"index": number, "function": {"arguments": text}}]}, "finish_reason": null}]})
+            }
+            Self::Responses => {
+                json!({"type": "response.output_text.delta", "item_id": "m", "output_index": number, "content_index": 0, "delta": text})
+            }
+            Self::Messages => {
+                json!({"type": "content_block_delta", "index": number, "delta": {"type": "text_delta", "text": text}})
+            }
         })
     }
 
     fn end(self, number: usize) -> String {
         match self {
-            Self::Chat => event(&json!({"id": "c", "choices": [{"index": number, "delta": {}, "finish_reason": "stop"}]})),
-            Self::Tools => event(&json!({"id": "c", "choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]})),
-            Self::Responses => event(&json!({"type": "response.output_text.done", "item_id": "m", "output_index": number, "content_index": 0})),
+            Self::Chat => event(
+                &json!({"id": "c", "choices": [{"index": number, "delta": {}, "finish_reason": "stop"}]}),
+            ),
+            Self::Tools => event(
+                &json!({"id": "c", "choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]}),
+            ),
+            Self::Responses => event(
+                &json!({"type": "response.output_text.done", "item_id": "m", "output_index": number, "content_index": 0}),
+            ),
             Self::Messages => event(&json!({"type": "content_block_stop", "index": number})),
         }
     }
@@ -114,8 +128,23 @@ fn wanted<'p>(sought: &Sought, pieces: impl Iterator<Item = &'p str>) -> String 
 fn pieces() -> impl Strategy<Value = Vec<(usize, String)>> {
     let piece = prop_oneof![
         prop::sample::select(vec![
-            "k\u{e9}", "y/", "\"0123456", "789\"", VALUE, "tok", "_0123", "456789", " ", "mine ", "0123456789", "abcdef", "\u{1f511}", "\n",
-            "9876543210", "fedcba", "",
+            "k\u{e9}",
+            "y/",
+            "\"0123456",
+            "789\"",
+            VALUE,
+            "tok",
+            "_0123",
+            "456789",
+            " ",
+            "mine ",
+            "0123456789",
+            "abcdef",
+            "\u{1f511}",
+            "\n",
+            "9876543210",
+            "fedcba",
+            "",
         ])
         .prop_map(str::to_owned),
         "[a-z ]{0,5}",
@@ -175,7 +204,9 @@ fn a_value_that_is_split_over_two_events_is_replaced() {
     for shape in [Shape::Chat, Shape::Tools, Shape::Responses, Shape::Messages] {
         for cut in (0..=VALUE.len()).filter(|cut| VALUE.is_char_boundary(*cut)) {
             let (first, second) = VALUE.split_at(cut);
-            let stream = [shape.piece(0, first), shape.piece(1, "other"), shape.piece(0, second), shape.end(0)].concat();
+            let stream =
+                [shape.piece(0, first), shape.piece(1, "other"), shape.piece(0, second), shape.end(0)]
+                    .concat();
             let (out, _) = through(&sought(), &[stream.as_bytes()]);
             let joined = shape.joined(&out);
             let shown = joined[&0].strip_suffix("[redacted:api]").expect("a marker");
@@ -215,12 +246,24 @@ fn a_text_that_ends_with_its_last_piece_is_released_in_it() {
     assert_eq!(out, stream);
     let stream = [Shape::Chat.piece(0, "987654"), event(&last)].concat();
     let (out, _) = through(&sought(), &[stream.as_bytes()]);
-    assert_eq!(out, [Shape::Chat.piece(0, ""), stream.split_at(stream.len() - event(&last).len()).1.replace("43210", "98765443210")].concat());
+    assert_eq!(
+        out,
+        [
+            Shape::Chat.piece(0, ""),
+            stream.split_at(stream.len() - event(&last).len()).1.replace("43210", "98765443210")
+        ]
+        .concat()
+    );
 }
 
 #[test]
 fn every_cut_of_the_bytes_also_in_letters_and_field_names_gives_the_same() {
-    let stream = [Shape::Messages.piece(0, "\u{1f511} k\u{e9}y"), Shape::Messages.piece(0, "/\"0123456789\" z"), Shape::Messages.end(0)].concat();
+    let stream = [
+        Shape::Messages.piece(0, "\u{1f511} k\u{e9}y"),
+        Shape::Messages.piece(0, "/\"0123456789\" z"),
+        Shape::Messages.end(0),
+    ]
+    .concat();
     let (whole, _) = through(&sought(), &[stream.as_bytes()]);
     assert_eq!(Shape::Messages.joined(&whole)[&0], "\u{1f511} k\u{e9}y[redacted:api] z");
     for cut in 0..=stream.len() {
@@ -240,7 +283,9 @@ fn half_a_letter_of_two_escapes_is_put_together_again() {
 fn other_events_and_comments_stay_byte_for_byte_and_other_texts_are_looked_at() {
     let clean = ": ping\n\nid: 7\nretry: 5\ndata:  {\"type\" : \"ping\",\"n\":1.50}\n\ndata\n\ndata: not json\ndata: at all\n\nevent: x\r\ndata: 1\r\n\r\n";
     assert_eq!(through(&sought(), &[clean.as_bytes()]).0, clean);
-    let done = event(&json!({"type": "response.completed", "response": {"output": [{"text": format!("a {VALUE}")}]}}));
+    let done = event(
+        &json!({"type": "response.completed", "response": {"output": [{"text": format!("a {VALUE}")}]}}),
+    );
     let (out, _) = through(&sought(), &[done.as_bytes()]);
     let quoted = serde_json::to_string(&format!("a {VALUE}")).unwrap();
     assert_eq!(out, done.replace(&quoted, "\"a [redacted:api]\""));
@@ -255,7 +300,9 @@ fn what_is_too_large_ends_the_stream_with_a_notice() {
     let long = format!("data: {}\n\n", "x".repeat(EVENT_BYTES_MAX));
     let many: String = (0..=STREAMS_MAX).map(|number| Shape::Chat.piece(number, "b")).collect();
     let across = Sought::new(needles(&[("object", r#""n":[1,2,3,4],"m":5"#)]), None);
-    for (sought, bad) in [(sought(), long), (sought(), many), (across, "data: {\"n\":[1,2,3,4],\"m\":5}\n\n".to_owned())] {
+    for (sought, bad) in
+        [(sought(), long), (sought(), many), (across, "data: {\"n\":[1,2,3,4],\"m\":5}\n\n".to_owned())]
+    {
         let mut shield = EventShield::new(&sought);
         let mut out = Vec::new();
         for part in [&first, &bad, &first] {

@@ -33,7 +33,9 @@ fn written(sought: &Sought, pieces: &[&[u8]]) -> Vec<u8> {
 /// The longest part of the value's form that is left, bytes.
 fn left(form: &[u8], out: &[u8]) -> usize {
     (1..=form.len())
-        .take_while(|length| form.windows(*length).any(|part| out.windows(*length).any(|there| there == part)))
+        .take_while(|length| {
+            form.windows(*length).any(|part| out.windows(*length).any(|there| there == part))
+        })
         .count()
 }
 
@@ -69,13 +71,17 @@ fn base64_at_three_alignments_with_and_without_padding() {
     for before in ["", "u", "u:", "u:x"] {
         for behind in ["", "y", "yz", "yz!"] {
             let whole = format!("{before}{VALUE}{behind}");
-            for encoded in [STANDARD.encode(&whole), STANDARD_NO_PAD.encode(&whole), URL_SAFE.encode(&whole)] {
+            for encoded in [STANDARD.encode(&whole), STANDARD_NO_PAD.encode(&whole), URL_SAFE.encode(&whole)]
+            {
                 let text = format!("Authorization: Basic {encoded}\n");
                 for cut in 0..=text.len() {
                     let pieces = [&text.as_bytes()[..cut], &text.as_bytes()[cut..]];
                     let out = String::from_utf8(written(&sought(), &pieces)).unwrap();
                     assert!(out.contains("[redacted:api]"), "{before:?} {behind:?} at {cut}: {out}");
-                    assert!(left(encoded.as_bytes(), out.as_bytes()) <= 9, "{before:?} {behind:?} at {cut}: {out}");
+                    assert!(
+                        left(encoded.as_bytes(), out.as_bytes()) <= 9,
+                        "{before:?} {behind:?} at {cut}: {out}"
+                    );
                 }
             }
         }
@@ -88,7 +94,8 @@ fn base32_hex_percent_and_escapes() {
     let hex: String = VALUE.bytes().map(|byte| format!("{byte:02X}")).collect();
     let percent = VALUE.replace('/', "%2F").replace('?', "%3F");
     let json = VALUE.replace('/', "\\/");
-    for form in [base32.as_str(), &hex, &percent, &percent.replace("%2F", "%2f").replace("%3F", "%3f"), &json] {
+    for form in [base32.as_str(), &hex, &percent, &percent.replace("%2F", "%2f").replace("%3F", "%3f"), &json]
+    {
         is_hidden_at_every_cut(format!("a={form} ;").as_bytes(), form.trim_end_matches('=').as_bytes());
     }
 }

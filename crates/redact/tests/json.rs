@@ -23,10 +23,16 @@ fn replaced(body: &str) -> (String, Report) {
 #[test]
 fn texts_names_and_numbers_are_replaced_and_the_rest_stays_byte_for_byte() {
     for (body, wanted) in [
-        (r#" {"a" : 1.0e5,"b":[ true,null ,"x\u0041\/"] }  "#, r#" {"a" : 1.0e5,"b":[ true,null ,"x\u0041\/"] }  "#),
+        (
+            r#" {"a" : 1.0e5,"b":[ true,null ,"x\u0041\/"] }  "#,
+            r#" {"a" : 1.0e5,"b":[ true,null ,"x\u0041\/"] }  "#,
+        ),
         (r#"{"a":"x k\u00e9y\/\"0123456789\" y\n"}"#, r#"{"a":"x [redacted:api] y\n"}"#),
         (r#"{"a":"\u006b\u00e9y/\"012345\u003689\""}"#, r#"{"a":"k\u00e9y/\"0123456\u0037\u003889\""}"#),
-        (r#"{"kéy/\"0123456789\"":{"pin":1234567890123456}}"#, r#"{"[redacted:api]":{"pin":"[redacted:pin]"}}"#),
+        (
+            r#"{"kéy/\"0123456789\"":{"pin":1234567890123456}}"#,
+            r#"{"[redacted:api]":{"pin":"[redacted:pin]"}}"#,
+        ),
         (r#"["tok_0123456789"]"#, r#"["[redacted:form]"]"#),
         (r#"{"mine_key":"0123456789abcdef"}"#, r#"{"mine_key":"[redacted:near]"}"#),
         ("tok_0123456789 is no JSON", "[redacted:form] is no JSON"),
@@ -84,7 +90,8 @@ fn value() -> impl Strategy<Value = Value> {
     leaf.prop_recursive(4, 24, 4, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::btree_map(text(), inner, 0..4).prop_map(|map| Value::Object(map.into_iter().collect())),
+            prop::collection::btree_map(text(), inner, 0..4)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
         ]
     })
 }

@@ -57,8 +57,24 @@ fn alike(wanted: &[(Option<String>, Vec<u8>)], out: &[u8]) -> bool {
 fn text() -> impl Strategy<Value = String> {
     let part = prop_oneof![
         prop::sample::select(vec![
-            "tok_", "tok_01234567", "tok_0123456789abcdef", "tok", "01234567.mid.01234567", ".mid.", "mine", "mine=", "=", "\"",
-            "0123456789abcdef", "-----BEGIN ", "PRIVATE KEY-----", "-----BEGIN PUBLIC KEY-----\n", " ", "\n", "\0", "0",
+            "tok_",
+            "tok_01234567",
+            "tok_0123456789abcdef",
+            "tok",
+            "01234567.mid.01234567",
+            ".mid.",
+            "mine",
+            "mine=",
+            "=",
+            "\"",
+            "0123456789abcdef",
+            "-----BEGIN ",
+            "PRIVATE KEY-----",
+            "-----BEGIN PUBLIC KEY-----\n",
+            " ",
+            "\n",
+            "\0",
+            "0",
         ])
         .prop_map(str::to_owned),
         "[a-z0-9 ._\n-]{0,12}",
@@ -166,8 +182,7 @@ fn every_value_in_a_long_run_is_replaced() {
 
 #[test]
 fn a_known_value_within_a_value_of_a_rule_is_named_once_and_no_marker_is_searched() {
-    let sought =
-        Sought::new(needles(&[("mine-0123456789abcdef", "9876543210fedcba")]), Some(rules()));
+    let sought = Sought::new(needles(&[("mine-0123456789abcdef", "9876543210fedcba")]), Some(rules()));
     let marker = "[redacted:mine-0123456789abcdef]";
     assert_eq!(streamed(&sought, &[b"mine 9876543210fedcba 1"]).0, format!("mine {marker} 1"));
     let key = private_key("\n").replace("02abcdefghijklmnopqrstuvwxyz", "9876543210fedcba");

@@ -49,6 +49,10 @@ pub(crate) fn needles(values: &[(&str, &str)]) -> Arc<Needles> {
 
 /// A private key of no cipher.
 pub(crate) fn private_key(line_end: &str) -> String {
-    let body: Vec<String> = (0..4).map(|line| format!("{line:02}abcdefghijklmnopqrstuvwxyz").repeat(2)).collect();
-    format!("-----BEGIN RSA PRIVATE KEY-----{line_end}{}{line_end}-----END RSA PRIVATE KEY-----", body.join(line_end))
+    let body: Vec<String> =
+        (0..4).map(|line| format!("{line:02}abcdefghijklmnopqrstuvwxyz").repeat(2)).collect();
+    format!(
+        "-----BEGIN RSA PRIVATE KEY-----{line_end}{}{line_end}-----END RSA PRIVATE KEY-----",
+        body.join(line_end)
+    )
 }
