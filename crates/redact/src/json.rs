@@ -29,6 +29,9 @@ pub(crate) enum Kind {
     Scalar,
 }
 
+/// Who is told of the leaves: the way to each, what it is, and where it stands.
+pub(crate) type Tell<'t> = dyn FnMut(&[Step], Kind, Range<usize>) + 't;
+
 /// Replaces in a JSON body: names, texts and numbers as they are meant, then what is left in the bytes as they are sent. Valid JSON
 /// stays valid, and what is not replaced stays byte for byte. What is no JSON is looked at as plain text.
 ///
@@ -84,11 +87,11 @@ pub(crate) fn apply(text: &[u8], part: Range<usize>, edits: &[(Range<usize>, Vec
 
 /// Goes over a JSON text (RFC 8259) without recursion and tells every name, text and scalar, texts with their quotes. `false` = it
 /// is none; what was told before is of no use then.
-pub(crate) fn visit(text: &[u8], tell: &mut dyn FnMut(&[Step], Kind, Range<usize>)) -> bool {
+pub(crate) fn visit(text: &[u8], tell: &mut Tell<'_>) -> bool {
     std::str::from_utf8(text).is_ok() && value_to_end(text, tell).is_some()
 }
 
-fn value_to_end(text: &[u8], tell: &mut dyn FnMut(&[Step], Kind, Range<usize>)) -> Option<()> {
+fn value_to_end(text: &[u8], tell: &mut Tell<'_>) -> Option<()> {
     let mut way: Vec<Step> = Vec::new();
     let mut at = 0;
     loop {
@@ -150,12 +153,7 @@ fn value_to_end(text: &[u8], tell: &mut dyn FnMut(&[Step], Kind, Range<usize>)) 
 }
 
 /// A name and its colon; behind them.
-fn name(
-    text: &[u8],
-    at: usize,
-    way: &mut Vec<Step>,
-    tell: &mut dyn FnMut(&[Step], Kind, Range<usize>),
-) -> Option<usize> {
+fn name(text: &[u8], at: usize, way: &mut Vec<Step>, tell: &mut Tell<'_>) -> Option<usize> {
     let end = (text.get(at)? == &b'"').then(|| string_end(text, at))??;
     tell(way, Kind::Name, at..end);
     way.push(Step::Name(decode(text.get(at..end)?)));
