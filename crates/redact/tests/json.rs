@@ -57,6 +57,20 @@ fn a_value_that_goes_over_texts_and_signs_takes_the_whole_body() {
 }
 
 #[test]
+fn no_rule_looks_at_the_name_in_a_marker() {
+    let sought = Sought::new(needles(&[("mine-0123456789abcdef", "9876543210fedcba")]), Some(rules()));
+    let mut report = Report::default();
+    let out = replace_json(
+        &sought,
+        br#"{"mine":"9876543210fedcba", "n": "[redacted:0123456789abcdef"}"#,
+        &mut report,
+    );
+    let wanted = r#"{"mine":"[redacted:mine-0123456789abcdef]", "n": "[redacted:[redacted:near]"}"#;
+    assert_eq!(String::from_utf8(out).unwrap(), wanted);
+    assert_eq!(report.to_string(), "2 (secret mine-0123456789abcdef: 1, rule near: 1)");
+}
+
+#[test]
 fn a_body_that_is_too_long_is_withheld() {
     let body = format!("[\"{}\"]", "x".repeat(JSON_BYTES_MAX));
     assert_eq!(replaced(&body).0, r#""[redacted]""#);

@@ -169,6 +169,15 @@ fn a_run_without_end_is_held_in_bounded_memory() {
     }
 }
 
+/// Rules of others may have blanks in their values: of these no more is promised.
+#[test]
+fn a_match_that_ends_where_the_piece_does_waits() {
+    let rule = "[[rule]]\nid='words'\nprovider='p'\ntitle='t'\nsource='https://x.y'\nbegins=['say ']\nregex='say [a-z]{2} [a-z]{2,4}'\n";
+    let rules = Box::leak(Box::new(keyroll_leak::Rules::read(&[("mine", rule)]).unwrap()));
+    let sought = Sought::new(needles(&[]), Some(rules));
+    assert_eq!(streamed(&sought, &[b"a say ab cd", b"ef b"]).0, "a [redacted:words] b");
+}
+
 #[test]
 fn every_value_in_a_long_run_is_replaced() {
     let sought = by_rules();
