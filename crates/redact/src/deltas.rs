@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use zeroize::Zeroizing;
 
-use crate::json::{Kind, Step, decode};
+use crate::json::{Kind, Step, decode, is_of_tokens};
 
 /// Pieces stand no deeper.
 const DEPTH_MAX: usize = 8;
@@ -30,6 +30,8 @@ pub(crate) struct Leaf {
     path: Option<Zeroizing<String>>,
     pub(crate) kind: Kind,
     pub(crate) span: Range<usize>,
+    /// It tells of the tokens that a piece is made of.
+    pub(crate) of_tokens: bool,
 }
 
 /// Which stream a piece is of: one ends with all others of its group.
@@ -56,7 +58,12 @@ pub(crate) struct Meaning {
 
 impl Leaf {
     pub(crate) fn new(way: &[Step], kind: Kind, span: Range<usize>) -> Self {
-        Self { path: (way.len() <= DEPTH_MAX && kind != Kind::Name).then(|| path(way)), kind, span }
+        Self {
+            path: (way.len() <= DEPTH_MAX && kind != Kind::Name).then(|| path(way)),
+            kind,
+            span,
+            of_tokens: is_of_tokens(way),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use crate::deltas::{End, Key, Leaf, Meaning};
 use crate::frame::Frame;
-use crate::json::{apply, decode, edit, quoted, visit};
+use crate::json::{apply, decode, edit, empty_tokens, quoted, visit};
 use crate::rules_stream::append;
 use crate::{Report, Shield, Sought};
 
@@ -29,7 +29,7 @@ pub(crate) const WITHHELD: &[u8] = b"event: error\ndata: {\"type\":\"error\",\"e
 /// their own: a value that is split over events is found. What a shield holds back stands in the next event with a piece of the same
 /// text, or in an event of that form before the one that ends the text. All other texts of an event are looked at by themselves, then
 /// the bytes of the event as they are sent. An event of which nothing is replaced stays byte for byte. An event whose data are no JSON
-/// is looked at as it is sent.
+/// is looked at as it is sent. Where a piece is not sent as it came the `logprobs` of its event are emptied.
 ///
 /// Fails closed: an event of more than [`EVENT_BYTES_MAX`], more than [`STREAMS_MAX`] texts at a time, a value that goes over texts and
 /// signs of an event end the stream with an event that says that the rest was withheld; nothing that comes behind is shown.
@@ -167,6 +167,7 @@ impl EventShield {
         }
         let meaning = Meaning::of(&data, &leaves);
         let mut edits = Vec::new();
+        let mut changed = false;
         for (number, leaf) in leaves.iter().enumerate() {
             let Some(key) = meaning.pieces.get(&number) else {
                 edits.extend(edit(&self.sought, &data, leaf.kind, leaf.span.clone(), &mut self.report));
@@ -176,7 +177,13 @@ impl EventShield {
             let Some(shown) = self.piece(key, &piece, meaning.ends(key)) else { return self.withhold(out) };
             if shown != piece.as_slice() {
                 edits.push((leaf.span.clone(), quoted(&shown)));
+                changed = true;
             }
+        }
+        if changed {
+            let tokens = leaves.iter().filter(|leaf| leaf.of_tokens);
+            let tokens = tokens.map(|leaf| (leaf.kind, leaf.span.clone())).collect();
+            empty_tokens(&data, tokens, &mut edits);
         }
         for end in &meaning.ends {
             self.end(end, out);

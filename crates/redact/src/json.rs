@@ -32,19 +32,48 @@ pub(crate) enum Kind {
 /// Who is told of the leaves: the way to each, what it is, and where it stands.
 pub(crate) type Tell<'t> = dyn FnMut(&[Step], Kind, Range<usize>) + 't;
 
+/// No further down is it asked where a leaf stands.
+const DEPTH_MAX: usize = 12;
+
+/// Whether a leaf stands where a model tells how likely its tokens were, each with its text: what is replaced elsewhere could be read
+/// there piece by piece.
+pub(crate) fn is_of_tokens(way: &[Step]) -> bool {
+    way.iter().take(DEPTH_MAX).any(|step| match step {
+        Step::Name(name) => name.as_slice() == b"logprobs",
+        Step::At(_) => false,
+    })
+}
+
+/// What is written in the place of a leaf that may not be told.
+pub(crate) fn nothing(text: &[u8], kind: Kind, span: Range<usize>) -> Option<(Range<usize>, Vec<u8>)> {
+    let raw = text.get(span.clone())?;
+    match kind {
+        Kind::Name => None,
+        Kind::Text => Some((span, br#""""#.to_vec())),
+        Kind::Scalar => (raw != b"null").then(|| (span, b"0".to_vec())),
+    }
+}
+
 /// Replaces in a JSON body: names, texts and numbers as they are meant, then what is left in the bytes as they are sent. Valid JSON
 /// stays valid, and what is not replaced stays byte for byte. What is no JSON is looked at as plain text.
 ///
-/// A number that is replaced becomes a text. Where a value goes over texts and signs the whole body becomes the text `[redacted]`;
+/// A number that is replaced becomes a text. Where anything is replaced the tokens of a model's `logprobs` are emptied. Where a value goes over texts and signs the whole body becomes the text `[redacted]`;
 /// so does a body of more than [`JSON_BYTES_MAX`].
 pub fn replace_json(sought: &Sought, body: &[u8], report: &mut Report) -> Vec<u8> {
     if body.len() > JSON_BYTES_MAX {
         return ALL.to_vec();
     }
     let mut edits = Vec::new();
-    let valid = visit(body, &mut |_, kind, span| {
+    let mut tokens = Vec::new();
+    let valid = visit(body, &mut |way, kind, span| {
+        if is_of_tokens(way) {
+            tokens.push((kind, span.clone()));
+        }
         edits.extend(edit(sought, body, kind, span, report));
     });
+    if !edits.is_empty() {
+        empty_tokens(body, tokens, &mut edits);
+    }
     if !valid {
         return sought.replace(body, report).unwrap_or_else(|| body.to_vec());
     }
@@ -70,6 +99,23 @@ pub(crate) fn edit(
         Kind::Name | Kind::Text => sought.replace(&decode(raw), report)?,
     };
     Some((span, quoted(&replaced)))
+}
+
+/// Nothing is told of these leaves, whatever else was to be written there.
+pub(crate) fn empty_tokens(
+    text: &[u8],
+    tokens: Vec<(Kind, Range<usize>)>,
+    edits: &mut Vec<(Range<usize>, Vec<u8>)>,
+) {
+    for (kind, span) in tokens {
+        if let Some(nothing) = nothing(text, kind, span) {
+            edits.push(nothing);
+        }
+    }
+    // Of two at one place the later one counts.
+    edits.reverse();
+    edits.sort_by_key(|(span, _)| span.start);
+    edits.dedup_by_key(|(span, _)| span.start);
 }
 
 /// A part of a text with these replaced in it; they are in order.

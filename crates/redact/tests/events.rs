@@ -238,6 +238,32 @@ fn what_is_held_back_comes_before_the_end_of_its_text() {
     assert_eq!(String::from_utf8_lossy(&out), wanted);
 }
 
+/// Two texts in one event: the event of one's rest has nothing of the other.
+#[test]
+fn the_rest_of_a_text_is_sent_without_pieces_of_others() {
+    let both = json!({"choices": [{"index": 0, "delta": {"content": "a 987654"}}, {"index": 1, "delta": {"content": "b"}}]});
+    let (out, _) = through(&sought(), &[event(&both).as_bytes()]);
+    let first = event(&both).replace("a 987654", "a ");
+    let second = event(&both).replace("a 987654", "987654").replace("\"b\"", "\"\"");
+    assert_eq!(out, first + &second);
+}
+
+#[test]
+fn tokens_of_a_piece_that_is_held_back_are_not_told() {
+    let piece = |text: &str| {
+        event(
+            &json!({"choices": [{"index": 0, "delta": {"content": text}, "logprobs": {"content": [{"token": text, "logprob": -0.5, "bytes": [57, 56], "top_logprobs": [{"token": text, "bytes": [57]}]}]}}]}),
+        )
+    };
+    let sent = [piece("a "), piece("98765432"), piece("10fedcba")].concat();
+    let (out, _) = through(&sought(), &[sent.as_bytes()]);
+    assert!(out.starts_with(&piece("a ")) && out.contains("[redacted:hex]"), "{out}");
+    let behind = &out[piece("a ").len()..];
+    for part in ["98765432", "10fedcba", "57", "56", "0.5"] {
+        assert!(!behind.contains(part), "{out}");
+    }
+}
+
 #[test]
 fn a_text_that_ends_with_its_last_piece_is_released_in_it() {
     let last = json!({"choices": [{"index": 0, "delta": {"content": "43210"}, "finish_reason": "stop"}]});

@@ -7,8 +7,8 @@ use common::{needles, rules};
 use keyroll_redact::{AsyncShieldWriter, ShieldReader, Sought};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-const TEXT: &[u8] = b"a 0123456789abcdef b tok_0123456789 c";
-const CLEAN: &str = "a [redacted:api] b [redacted:form] c";
+const TEXT: &[u8] = b"a 0123456789abcdef b tok_0123456789 c tok_01";
+const CLEAN: &str = "a [redacted:api] b [redacted:form] c tok_01";
 
 fn sought() -> Sought {
     Sought::new(needles(&[("api", "0123456789abcdef")]), Some(rules()))

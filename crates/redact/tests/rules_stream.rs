@@ -137,10 +137,16 @@ fn a_beginning_is_held_until_its_run_ends_and_half_a_beginning_is_not() {
         ("4567", "a tok"),
         (" ", "a tok[redacted:form] "),
         ("tok_x ", "a tok[redacted:form] tok_x "),
-        ("mine: ", "a tok[redacted:form] tok_x mine: "),
-        ("0123456789", "a tok[redacted:form] tok_x mine: "),
-        ("abcdef\n", "a tok[redacted:form] tok_x mine: [redacted:near]\n"),
-        ("password: ", "a tok[redacted:form] tok_x mine: [redacted:near]\npassword: "),
+        ("01234567.mid", "a tok[redacted:form] tok_x 01234567.mid"),
+        (".0123456", "a tok[redacted:form] tok_x 01234567.mid"),
+        ("7\n", "a tok[redacted:form] tok_x 01234567.mid[redacted:within]\n"),
+        ("mine: ", "a tok[redacted:form] tok_x 01234567.mid[redacted:within]\nmine: "),
+        ("0123456789", "a tok[redacted:form] tok_x 01234567.mid[redacted:within]\nmine: "),
+        ("abcdef\n", "a tok[redacted:form] tok_x 01234567.mid[redacted:within]\nmine: [redacted:near]\n"),
+        (
+            "password: ",
+            "a tok[redacted:form] tok_x 01234567.mid[redacted:within]\nmine: [redacted:near]\npassword: ",
+        ),
     ] {
         shield.push(piece.as_bytes(), &mut out);
         assert_eq!(String::from_utf8_lossy(&out), shown, "behind {piece:?}");
@@ -199,6 +205,8 @@ fn a_known_value_within_a_value_of_a_rule_is_named_once_and_no_marker_is_searche
     assert_eq!(out, "a [redacted:private-key]\nb");
     assert_eq!(report.to_string(), "3 (secret mine-0123456789abcdef: 2, rule private-key: 1)");
     assert_eq!(streamed(&sought, &[b"tok_9876543210fedcba tok_0"]).0, format!("tok_{marker} tok_0"));
+    let (out, _) = streamed(&sought, &[b"tok_01239876543210fedcba45678 "]);
+    assert_eq!(out, format!("tok_0123{marker}45678 "));
 }
 
 #[test]
