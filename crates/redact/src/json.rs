@@ -95,7 +95,10 @@ pub(crate) fn edit(
 ) -> Option<(Range<usize>, Vec<u8>)> {
     let raw = text.get(span.clone())?;
     let replaced = match kind {
-        Kind::Scalar => sought.replace(raw, report)?,
+        Kind::Scalar => {
+            let by_name = |report: &mut Report| sought.replace_by_name(text, span.clone(), report);
+            sought.replace(raw, report).or_else(|| by_name(report))?
+        }
         Kind::Name | Kind::Text => sought.replace(&decode(raw), report)?,
     };
     Some((span, quoted(&replaced)))

@@ -1,7 +1,8 @@
+use std::ops::Range;
 use std::sync::Arc;
 
-use keyroll_leak::Rules;
-use keyroll_needle::{NeedleId, Needles, Piece, Redactor};
+use keyroll_leak::{NEAR_BYTES_MAX, Rules};
+use keyroll_needle::{NeedleId, Needles, Piece, Redactor, VALUE_BYTES_MIN};
 use memchr::memmem;
 
 use crate::Report;
@@ -56,6 +57,25 @@ impl Sought {
         let names = report.values.keys().chain(report.rules.keys());
         let markers: Vec<Vec<u8>> = names.map(|name| marker_of(name)).collect();
         self.by_rules(rules, text, &markers, report)
+    }
+
+    /// What a part of a text is replaced by where what stands before it in its line says what it is.
+    pub(crate) fn replace_by_name(
+        &self,
+        text: &[u8],
+        part: Range<usize>,
+        report: &mut Report,
+    ) -> Option<Vec<u8>> {
+        let rules = self.rules.filter(|_| part.len() >= VALUE_BYTES_MIN)?;
+        let from = part.start.saturating_sub(NEAR_BYTES_MAX);
+        let mut id = None;
+        rules.find(text.get(from..part.end)?, &mut |finding| {
+            if from + finding.span.end > part.start {
+                id = Some(finding.rule.id.as_str());
+            }
+        });
+        report.rule(id?);
+        id.map(marker_of)
     }
 
     fn by_rules(

@@ -47,7 +47,8 @@ impl Shield {
     }
 
     /// Looks for these values from here on, in what is held back too; in place of those that were looked for, so a rotation gives
-    /// both the old and the new. What an id stands for must stay the same.
+    /// both the old and the new. What an id stands for must stay the same. Of a value that had begun
+    /// before, the end alone is not found: its beginning must be held back still.
     pub fn look_for(&mut self, needles: Arc<Needles>) {
         self.look_for_same(&Redactor::new(needles));
     }
