@@ -42,7 +42,12 @@ fn kept(value: &str) -> tempfile::TempDir {
 
 fn start(folder: &Path, arguments: &[&str]) -> Child {
     let mut command = Command::new(BINARY);
-    command.args(["--state", "s"]).args(arguments).current_dir(folder).env_clear().env("PATH", "/usr/bin:/bin");
+    command
+        .args(["--state", "s"])
+        .args(arguments)
+        .current_dir(folder)
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
@@ -74,8 +79,11 @@ fn known_values_and_credentials_are_replaced_and_counted() {
     let redacted = run(folder.path(), &["redact"], text.as_bytes());
     assert!(redacted.status.success(), "{}", err(&redacted));
     let shown = out(&redacted);
-    assert!(shown.starts_with("key=[redacted:acme]\ntoken: ghp_[redacted:github-classic-token]\n")
-        || shown.starts_with("key=[redacted:acme]\ntoken: [redacted:github-classic-token]\n"), "{shown}");
+    assert!(
+        shown.starts_with("key=[redacted:acme]\ntoken: ghp_[redacted:github-classic-token]\n")
+            || shown.starts_with("key=[redacted:acme]\ntoken: [redacted:github-classic-token]\n"),
+        "{shown}"
+    );
     assert!(shown.ends_with("\nplain\n") && shown.matches("[redacted:acme]").count() == 2, "{shown}");
     assert!(err(&redacted).contains("replaced: acme ×2, github-classic-token ×1"), "{}", err(&redacted));
     let known = run(folder.path(), &["redact", "--known"], text.as_bytes());
@@ -123,7 +131,11 @@ fn a_program_runs_as_it_would_and_what_it_writes_is_shown_without_values() {
     let ran = run(folder.path(), &["run", "--", "sh", "-c", &script], b"input\n");
     assert_eq!(ran.status.code(), Some(7));
     assert_eq!(out(&ran), "got input\nout [redacted:acme]\n");
-    assert!(err(&ran).contains("err [redacted:acme]\n") && err(&ran).contains("replaced: acme ×2"), "{}", err(&ran));
+    assert!(
+        err(&ran).contains("err [redacted:acme]\n") && err(&ran).contains("replaced: acme ×2"),
+        "{}",
+        err(&ran)
+    );
     let killed = run(folder.path(), &["run", "--", "sh", "-c", "kill -9 $$"], b"");
     assert_eq!(killed.status.code(), Some(137));
     let none = run(folder.path(), &["run", "--", "no-such-program"], b"");

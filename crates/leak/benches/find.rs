@@ -15,7 +15,8 @@ const DATA_BYTES: usize = 100_000_000;
 
 fn find(criterion: &mut Criterion) {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
-    let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo"))).expect("a home");
+    let home =
+        home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo"))).expect("a home");
     let mut source = Vec::with_capacity(DATA_BYTES);
     for folder in [home.join("registry/src"), "/usr/lib/python3".into(), "/usr/include".into()] {
         append(&folder, &mut source);

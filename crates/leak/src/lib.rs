@@ -11,11 +11,13 @@ mod plain;
 mod rule;
 mod rules;
 mod shown;
+mod undecided;
 mod within;
 
 pub use name::{named_for, names_a_secret};
 pub use plain::{NoSecret, is_distinct, is_example, no_secret};
-pub use rule::Rule;
+pub use rule::{BLOCK_BYTES_MAX, MATCH_BYTES_MAX, NEAR_BYTES_MAX, Rule};
 pub use rules::{Finding, RuleError, Rules};
 pub use shown::{HIDDEN, NAME_BYTES_MAX, is_name, is_number, plain_words, without};
+pub use undecided::ends_run;
 pub use within::{passwords_in, tokens_in};

@@ -8,13 +8,13 @@ use serde::Deserialize;
 
 use crate::checksum::Checksum;
 
-/// The longest match of a rule, bytes; and of one for a block, as private keys in PEM are: one of 16,384 bits is written in
-/// 13 KiB.
-pub(crate) const MATCH_BYTES_MAX: usize = 4 * 1024;
-pub(crate) const BLOCK_BYTES_MAX: usize = 16 * 1024;
+/// The longest match of a rule, bytes.
+pub const MATCH_BYTES_MAX: usize = 4 * 1024;
+/// The longest match of a rule for a block, as private keys in PEM are, bytes: one of 16,384 bits is written in 13 KiB.
+pub const BLOCK_BYTES_MAX: usize = 16 * 1024;
 
 /// How far before a value the word must stand that says what it is, in the same line, bytes.
-pub(crate) const NEAR_BYTES_MAX: usize = 64;
+pub const NEAR_BYTES_MAX: usize = 64;
 
 /// A shorter beginning stands everywhere: where words before the value are known these are looked for instead.
 const ANCHOR_BYTES_MIN: usize = 3;
@@ -103,7 +103,7 @@ impl Rule {
             Err(error) => return wrong(format!("has an expression that cannot be read: {error}")),
         };
         let longest = parsed.properties().maximum_len();
-        let max = if self.block { BLOCK_BYTES_MAX } else { MATCH_BYTES_MAX };
+        let max = if self.block || self.is_block() { BLOCK_BYTES_MAX } else { MATCH_BYTES_MAX };
         if longest.is_none_or(|longest| longest > max) {
             return wrong(format!("matches more than {max} bytes: give every repetition a largest number"));
         }
@@ -147,12 +147,22 @@ impl Rule {
         self.compiled().is_some()
     }
 
-    /// Where a credential that begins at `start` ends. One in the middle of a longer word is none.
-    pub(crate) fn ends(&self, text: &[u8], start: usize) -> Option<usize> {
+    /// Whether it is of what stands between two lines that name it.
+    pub(crate) fn is_block(&self) -> bool {
+        self.begins.iter().any(|begin| begin.starts_with("-----BEGIN"))
+    }
+
+    /// Where what the expression matches from `start` on ends, whether its surroundings are right or not.
+    pub(crate) fn matched(&self, text: &[u8], start: usize) -> Option<usize> {
         let limit = text.len().min(start.saturating_add(BLOCK_BYTES_MAX));
         let input = Input::new(text).range(start..limit).anchored(Anchored::Yes);
-        let found = self.compiled()?.find(input)?;
-        self.is_one(text, &found.range()).then_some(found.end())
+        self.compiled()?.find(input).map(|found| found.end())
+    }
+
+    /// Where a credential that begins at `start` ends. One in the middle of a longer word is none.
+    pub(crate) fn ends(&self, text: &[u8], start: usize) -> Option<usize> {
+        let end = self.matched(text, start)?;
+        self.is_one(text, &(start..end)).then_some(end)
     }
 
     /// The first one that begins within these bytes of the text, whether its surroundings are right or not.

@@ -36,10 +36,10 @@ pub struct Finding<'r> {
 
 /// The kinds of credentials that are known.
 pub struct Rules {
-    all: Vec<Rule>,
-    anchors: Anchors,
+    pub(crate) all: Vec<Rule>,
+    pub(crate) anchors: Anchors,
     /// What the number of an anchor stands for.
-    meant: Vec<(usize, AnchorKind)>,
+    pub(crate) meant: Vec<(usize, AnchorKind)>,
     /// The rules whose values may begin with a byte, for each byte.
     of_byte: Vec<Vec<usize>>,
 }

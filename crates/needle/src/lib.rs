@@ -36,4 +36,4 @@ pub use chunked::Chunked;
 pub use encoding::Encoding;
 pub use needles::{Hit, NeedleId, Needles};
 pub use redacting_writer::RedactingWriter;
-pub use redactor::{HEAD_BYTES_MAX, Redactor};
+pub use redactor::{HEAD_BYTES_MAX, Piece, Redactor, half_letter};

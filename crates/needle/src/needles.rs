@@ -68,7 +68,8 @@ impl Needles {
         self.arena.forms().len()
     }
 
-    pub(crate) fn name(&self, id: NeedleId) -> Option<&str> {
+    /// The name that was given to an id.
+    pub fn name(&self, id: NeedleId) -> Option<&str> {
         self.names.get(&id).map(String::as_str)
     }
 

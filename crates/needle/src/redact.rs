@@ -1,26 +1,39 @@
 use std::borrow::Cow;
 
-use crate::Needles;
 use crate::regions::{Region, merge, push_marker};
+use crate::{Needles, Piece};
 
 impl Needles {
     /// Replaces every run of overlapping occurrences, also of those that something [stands within](Self::find_across), by `[redacted:<name>]`; borrowed when there is none.
     pub fn redact<'i>(&self, input: &'i [u8]) -> Cow<'i, [u8]> {
-        let mut found = Vec::new();
-        self.find(input, &mut |hit| found.push(Region::from(hit)));
-        self.find_across(input, &mut |hit| found.push(Region::from(hit)));
+        let found = self.regions(input);
         if found.is_empty() {
             return Cow::Borrowed(input);
         }
         let mut out = Vec::with_capacity(input.len());
-        let mut at = 0;
-        for region in merge(found) {
-            out.extend_from_slice(input.get(at..region.start).unwrap_or_default());
-            push_marker(self, region, &mut out);
-            at = region.end;
-        }
-        out.extend_from_slice(input.get(at..).unwrap_or_default());
+        pieces(input, found, &mut |piece| match piece {
+            Piece::Text(text) => out.extend_from_slice(text),
+            Piece::Value(id) => push_marker(self, id, &mut out),
+        });
         Cow::Owned(out)
+    }
+
+    /// As [`redact`](Self::redact), for who does not want markers: text and values apart, in their order. `false`, and nothing
+    /// told, where there is no value.
+    pub fn pieces(&self, input: &[u8], to: &mut dyn FnMut(Piece<'_>)) -> bool {
+        let found = self.regions(input);
+        let any = !found.is_empty();
+        if any {
+            pieces(input, found, to);
+        }
+        any
+    }
+
+    fn regions(&self, input: &[u8]) -> Vec<Region> {
+        let mut found = Vec::new();
+        self.find(input, &mut |hit| found.push(Region::from(hit)));
+        self.find_across(input, &mut |hit| found.push(Region::from(hit)));
+        merge(found)
     }
 
     /// Replaces in text; the text is returned as it was when nothing is found.
@@ -30,4 +43,14 @@ impl Needles {
             Cow::Owned(bytes) => Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()),
         }
     }
+}
+
+fn pieces(input: &[u8], found: Vec<Region>, to: &mut dyn FnMut(Piece<'_>)) {
+    let mut at = 0;
+    for region in found {
+        to(Piece::Text(input.get(at..region.start).unwrap_or_default()));
+        to(Piece::Value(region.id));
+        at = region.end;
+    }
+    to(Piece::Text(input.get(at..).unwrap_or_default()));
 }

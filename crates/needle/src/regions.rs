@@ -28,11 +28,11 @@ pub(crate) fn merge(mut regions: Vec<Region>) -> Vec<Region> {
 }
 
 /// Writes what stands for a region.
-pub(crate) fn push_marker(needles: &Needles, region: Region, out: &mut Vec<u8>) {
+pub(crate) fn push_marker(needles: &Needles, id: NeedleId, out: &mut Vec<u8>) {
     out.extend_from_slice(b"[redacted:");
-    match needles.name(region.id) {
+    match needles.name(id) {
         Some(name) => out.extend_from_slice(name.as_bytes()),
-        None => out.extend_from_slice(region.id.0.to_string().as_bytes()),
+        None => out.extend_from_slice(id.0.to_string().as_bytes()),
     }
     out.push(b']');
 }

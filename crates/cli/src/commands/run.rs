@@ -35,7 +35,8 @@ pub(super) fn run(args: &RunArgs, context: &mut Context) -> Result<ExitCode, Pro
     })?;
     relay(&child);
     let report = shielded(&mut child, &sought);
-    let ended = child.wait().map_err(|error| Problem::new("K0932", "wait for the program").because_of(&error))?;
+    let ended =
+        child.wait().map_err(|error| Problem::new("K0932", "wait for the program").because_of(&error))?;
     // With --json a note would stand in what the program wrote.
     if !report.is_empty() && !context.ui.look.json {
         context.ui.note(replaced(&report));

@@ -1,0 +1,176 @@
+use std::ops::Range;
+
+use memchr::memmem;
+
+use crate::Rules;
+use crate::rule::{AnchorKind, BLOCK_BYTES_MAX, MATCH_BYTES_MAX, NEAR_BYTES_MAX, begins_word};
+
+/// How far before the last run its words are looked for, bytes: a word before a value, or the beginning of one with a blank in it.
+const WORD_BYTES_MAX: usize = 256;
+
+/// The longest label of a block, bytes: `RSA PRIVATE KEY`.
+const LABEL_BYTES_MAX: usize = 64;
+
+const BLOCK: &[u8] = b"-----BEGIN ";
+
+/// Whether a byte ends a run: a value of a rule holds none of these, but for those in its own beginning and for blocks.
+pub fn ends_run(byte: u8) -> bool {
+    byte <= b' ' || matches!(byte, b'"' | b'\'' | b'`' | 0x7f)
+}
+
+impl Rules {
+    /// Where at the end of a text the first value may begin that what follows can make, change or undo; the text's length where
+    /// there is none. What [`find`](Self::find) tells of the text before is so whatever follows.
+    ///
+    /// A value may begin where a rule's whole beginning stands in the last run of the text, or a word that stands within values, or
+    /// at most [`NEAR_BYTES_MAX`] behind a word before values; a block at its first line. Never more than [`MATCH_BYTES_MAX`] before
+    /// the end, and for a block [`BLOCK_BYTES_MAX`]. Half a
+    /// beginning says nothing, nor do marks alone behind a word.
+    pub fn undecided(&self, text: &[u8]) -> usize {
+        let end = text.len();
+        let near_end = end.saturating_sub(MATCH_BYTES_MAX);
+        let run = behind_last(text, ends_run).max(near_end);
+        let from = run.saturating_sub(WORD_BYTES_MAX);
+        let mut first = end;
+        self.anchors.find(text.get(from..).unwrap_or_default(), &mut |number, word| {
+            if let Some(meant) = self.meant.get(number as usize)
+                && let Some(start) = self.may_begin(text, *meant, run, from + word.start..from + word.end)
+            {
+                first = first.min(start);
+            }
+        });
+        self.open_block(text).map_or(first, |start| first.min(start))
+    }
+
+    /// The first place from which a value may go over the end, because of this word; `run` is the first that is near enough.
+    fn may_begin(
+        &self,
+        text: &[u8],
+        (index, kind): (usize, AnchorKind),
+        run: usize,
+        word: Range<usize>,
+    ) -> Option<usize> {
+        let near_end = text.len().saturating_sub(MATCH_BYTES_MAX);
+        match kind {
+            AnchorKind::Begins => {
+                let block = self.all.get(index).is_some_and(|rule| rule.is_block());
+                (!block && word.end >= run && word.start >= near_end).then_some(word.start)
+            }
+            AnchorKind::Within => {
+                (word.end > run).then(|| run.max(word.start.saturating_sub(MATCH_BYTES_MAX)))
+            }
+            AnchorKind::Near if !begins_word(text, word.start) => None,
+            AnchorKind::Near => {
+                let start = run.max(word.end);
+                let between = text.get(word.end..start).unwrap_or_default();
+                // What asks for a value is not to wait for it: `secret:` shows its colon.
+                let begun = text.get(start..).unwrap_or_default().iter().any(u8::is_ascii_alphanumeric);
+                (begun && start <= word.end.saturating_add(NEAR_BYTES_MAX) && !between.contains(&b'\n'))
+                    .then_some(start)
+            }
+        }
+    }
+
+    /// Where the first block begins that has no end yet.
+    fn open_block(&self, text: &[u8]) -> Option<usize> {
+        let from = text.len().saturating_sub(BLOCK_BYTES_MAX);
+        let last = text.get(from..).unwrap_or_default();
+        memmem::find_iter(last, BLOCK).map(|at| from + at).find(|start| {
+            let line = text.get(start + BLOCK.len()..).unwrap_or_default();
+            let mut blocks = self.all.iter().filter(|rule| rule.is_block());
+            let ends = memmem::find(line, b"-----END").is_some();
+            may_be_private(line)
+                && blocks.any(|rule| {
+                    let end = ends.then(|| rule.matched(text, *start)).flatten();
+                    end.is_none_or(|end| end >= text.len())
+                })
+        })
+    }
+}
+
+/// Whether what stands behind `-----BEGIN ` is the label of a private key, or may become one.
+fn may_be_private(line: &[u8]) -> bool {
+    let label = |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b' ';
+    let length = line.iter().take(LABEL_BYTES_MAX).take_while(|byte| label(byte)).count();
+    let (name, rest) = line.split_at_checked(length).unwrap_or_default();
+    if length == line.len() {
+        return true;
+    }
+    let dashes = rest.iter().take(5).take_while(|byte| **byte == b'-').count();
+    let private = name.ends_with(b"PRIVATE KEY") || name.ends_with(b"PRIVATE KEY BLOCK");
+    private && dashes == rest.len().min(5)
+}
+
+/// Behind the last byte of which this is true.
+fn behind_last(text: &[u8], is: fn(u8) -> bool) -> usize {
+    text.iter().rposition(|byte| is(*byte)).map_or(0, |at| at + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules() -> Rules {
+        let rule = |id: &str, rest: &str| {
+            format!("[[rule]]\nid='{id}'\nprovider='p'\ntitle='t'\nsource='https://x.y'\n{rest}\n")
+        };
+        let all = [
+            rule("form", "begins=['tok_', 'Key of ']\nregex='(?:tok_|Key of )[a-z0-9]{8,40}'"),
+            rule("within", "holds=['.mid.']\nregex='[a-z0-9]{8}\\.mid\\.[a-z0-9]{8}'"),
+            rule("near", "near=['mine']\nregex='[a-f0-9]{16}'"),
+            rule(
+                "private-key",
+                "begins=['-----BEGIN ']\nregex='-----BEGIN (?:[A-Z0-9]{1,16} ){0,4}PRIVATE KEY-----[\\s\\S]{40,15000}?-----END (?:[A-Z0-9]{1,16} ){0,4}PRIVATE KEY-----'",
+            ),
+        ];
+        Rules::read(&[("mine", &all.concat())]).unwrap()
+    }
+
+    #[test]
+    fn what_may_become_a_value_is_undecided_from_its_beginning_on() {
+        let rules = rules();
+        let body = "0123456789abcdef".repeat(4);
+        for (decided, undecided) in [
+            ("clean text", ""),
+            ("half of a beginning: tok", ""),
+            ("a=", "tok_"),
+            ("a=", "tok_0123"),
+            ("tok_0123 ", ""),
+            ("tok_0123456789\" ", ""),
+            ("", "Key of "),
+            ("", "Key of abc"),
+            ("Key of abc ", ""),
+            ("x ", "01234567.mid."),
+            ("01234567.mid", ""),
+            ("mine: ", "012"),
+            ("mine: ", "0123456789abcdef"),
+            ("mine", "=0"),
+            ("mine=", ""),
+            ("mine: a b c d e f ", "g"),
+            ("mine\n012", ""),
+            ("mine ................................................................ 012", ""),
+            ("-----BEGIN CERTIFICATE-----\nabc", ""),
+            ("x ", "-----BEGIN "),
+            ("x ", "-----BEGIN RSA PRIVATE KEY"),
+            ("x ", "-----BEGIN RSA PRIVATE KEY-----\nabc def\n"),
+        ] {
+            let text = format!("{decided}{undecided}");
+            assert_eq!(rules.undecided(text.as_bytes()), decided.len(), "{text:?}");
+        }
+        let key = format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----");
+        assert_eq!(rules.undecided(key.as_bytes()), 0);
+        assert_eq!(rules.undecided(format!("{key}\n").as_bytes()), key.len() + 1);
+    }
+
+    #[test]
+    fn what_has_no_end_is_decided_when_it_is_too_long() {
+        let rules = rules();
+        let undecided =
+            |begin: &str, length: usize| rules.undecided(format!("{begin}{}", "x".repeat(length)).as_bytes());
+        assert_eq!(undecided("tok_", MATCH_BYTES_MAX - 4), 0);
+        assert_eq!(undecided("tok_", MATCH_BYTES_MAX - 3), MATCH_BYTES_MAX + 1);
+        let line = "-----BEGIN PRIVATE KEY-----\n";
+        assert_eq!(undecided(line, BLOCK_BYTES_MAX - line.len()), 0);
+        assert_eq!(undecided(line, BLOCK_BYTES_MAX - line.len() + 1), BLOCK_BYTES_MAX + 1);
+    }
+}

@@ -1,0 +1,208 @@
+//! Which texts of an event are pieces of a longer one: chat completions and responses as OpenAI sends them, messages as Anthropic.
+//! Sources: https://platform.openai.com/docs/api-reference/chat-streaming, …/responses-streaming,
+//! https://docs.anthropic.com/en/docs/build-with-claude/streaming
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use zeroize::Zeroizing;
+
+use crate::json::{Kind, Step, decode, is_of_tokens};
+
+/// Pieces stand no deeper.
+const DEPTH_MAX: usize = 8;
+
+/// Longer names are none of those that are known, bytes.
+const NAME_BYTES_MAX: usize = 64;
+
+/// The most characters of an identifier that tell a stream from others.
+const ID_CHARS_MAX: usize = 128;
+
+/// Between the steps of a path.
+const STEP: char = '\u{1f}';
+
+/// Texts that are sent whole, where pieces are sent.
+const WHOLE: [&str; 6] = ["role", "id", "type", "name", "index", "signature"];
+
+/// A name, a text or a scalar of an event.
+pub(crate) struct Leaf {
+    /// `None` = too deep for what is known.
+    path: Option<Zeroizing<String>>,
+    pub(crate) kind: Kind,
+    pub(crate) span: Range<usize>,
+    /// It tells of the tokens that a piece is made of.
+    pub(crate) of_tokens: bool,
+}
+
+/// Which stream a piece is of: one ends with all others of its group.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key {
+    pub(crate) group: String,
+    pub(crate) field: String,
+}
+
+/// Which streams end with an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum End {
+    All,
+    Group(String),
+}
+
+/// What an event says.
+#[derive(Default)]
+pub(crate) struct Meaning {
+    /// Pieces, by the number of their leaf.
+    pub(crate) pieces: BTreeMap<usize, Key>,
+    pub(crate) ends: Vec<End>,
+}
+
+impl Leaf {
+    pub(crate) fn new(way: &[Step], kind: Kind, span: Range<usize>) -> Self {
+        Self {
+            path: (way.len() <= DEPTH_MAX && kind != Kind::Name).then(|| path(way)),
+            kind,
+            span,
+            of_tokens: is_of_tokens(way),
+        }
+    }
+}
+
+impl Meaning {
+    /// Whether this stream ends with the event.
+    pub(crate) fn ends(&self, key: &Key) -> bool {
+        self.ends.iter().any(|end| match end {
+            End::All => true,
+            End::Group(group) => *group == key.group,
+        })
+    }
+
+    pub(crate) fn of(data: &[u8], leaves: &[Leaf]) -> Self {
+        let paths = leaves.iter().filter_map(|leaf| Some((leaf.path.as_ref()?.as_str(), leaf)));
+        let event = Event { data, by_path: paths.collect() };
+        let mut meaning = Self::default();
+        if let Some(kind) = event.text("type") {
+            event.typed(&kind, leaves, &mut meaning);
+        }
+        event.choices(leaves, &mut meaning);
+        meaning
+    }
+}
+
+struct Event<'e> {
+    data: &'e [u8],
+    by_path: BTreeMap<&'e str, &'e Leaf>,
+}
+
+impl Event<'_> {
+    /// A short text or number; `None` where there is none, or `null`.
+    fn text(&self, path: &str) -> Option<String> {
+        let leaf = self.by_path.get(path)?;
+        let raw = self.data.get(leaf.span.clone())?;
+        let text = match leaf.kind {
+            Kind::Name => return None,
+            Kind::Scalar if raw == b"null" => return None,
+            Kind::Scalar => String::from_utf8_lossy(raw).chars().take(ID_CHARS_MAX).collect(),
+            Kind::Text => String::from_utf8_lossy(&decode(raw)).chars().take(ID_CHARS_MAX).collect(),
+        };
+        Some(text)
+    }
+
+    fn id(&self, path: &str) -> String {
+        self.text(path).unwrap_or_default()
+    }
+
+    /// Events that say what they are.
+    fn typed(&self, kind: &str, leaves: &[Leaf], meaning: &mut Meaning) {
+        let block = || format!("block {}", self.id("index"));
+        let item = |base: &str| {
+            let ids = ["item_id", "output_index", "content_index", "summary_index"].map(|id| self.id(id));
+            format!("{base} {}", ids.join(" "))
+        };
+        match kind {
+            "content_block_delta" => {
+                for (number, leaf) in leaves.iter().enumerate().filter(|(_, leaf)| leaf.kind == Kind::Text) {
+                    let field =
+                        leaf.path.as_ref().and_then(|path| path.strip_prefix("delta")?.strip_prefix(STEP));
+                    if let Some(field) = field.filter(|field| !field.contains(STEP) && !WHOLE.contains(field))
+                    {
+                        meaning.pieces.insert(number, Key { group: block(), field: field.to_owned() });
+                    }
+                }
+            }
+            "content_block_stop" => meaning.ends.push(End::Group(block())),
+            "message_delta"
+            | "message_stop"
+            | "response.completed"
+            | "response.incomplete"
+            | "response.failed"
+            | "error" => meaning.ends.push(End::All),
+            _ => {}
+        }
+        if let Some(base) = kind.strip_suffix(".delta") {
+            let is = |leaf: &&Leaf| {
+                leaf.kind == Kind::Text && leaf.path.as_ref().is_some_and(|path| *path.as_str() == *"delta")
+            };
+            let piece = leaves.iter().enumerate().find(|(_, leaf)| is(leaf));
+            let key = || Key { group: item(base), field: "delta".to_owned() };
+            meaning.pieces.extend(piece.map(|(number, _)| (number, key())));
+        }
+        if let Some(base) = kind.strip_suffix(".done") {
+            meaning.ends.push(End::Group(item(base)));
+        }
+    }
+
+    /// Chat completions: of each choice its delta, of that each text.
+    fn choices(&self, leaves: &[Leaf], meaning: &mut Meaning) {
+        for (number, leaf) in leaves.iter().enumerate().filter(|(_, leaf)| leaf.kind == Kind::Text) {
+            let Some(path) = &leaf.path else { continue };
+            let steps: Vec<&str> = path.split(STEP).collect();
+            let ["choices", choice, rest @ ..] = steps.as_slice() else { continue };
+            let index = self.text(&format!("choices{STEP}{choice}{STEP}index"));
+            let group = format!("choice {}", index.as_deref().unwrap_or(choice));
+            match rest {
+                ["finish_reason"] => meaning.ends.push(End::Group(group)),
+                ["text"] => {
+                    meaning.pieces.insert(number, Key { group, field: "text".to_owned() });
+                }
+                ["delta", .., last] if !WHOLE.contains(last) => {
+                    meaning.pieces.insert(number, Key { group, field: self.field(&steps) });
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The path behind the choice, with the index that a tool call says in the place of where it stands in its list.
+    fn field(&self, steps: &[&str]) -> String {
+        let mut path = String::new();
+        let mut field = String::new();
+        for (number, step) in steps.iter().enumerate() {
+            if number > 0 {
+                path.push(STEP);
+                field.push(STEP);
+            }
+            path.push_str(step);
+            let listed = number > 2 && step.bytes().all(|byte| byte.is_ascii_digit());
+            let index = listed.then(|| self.text(&format!("{path}{STEP}index"))).flatten();
+            field.push_str(index.as_deref().unwrap_or(step));
+        }
+        field
+    }
+}
+
+fn path(way: &[Step]) -> Zeroizing<String> {
+    let mut path = Zeroizing::new(String::with_capacity(DEPTH_MAX * (NAME_BYTES_MAX + 1)));
+    for (number, step) in way.iter().enumerate() {
+        if number > 0 {
+            path.push(STEP);
+        }
+        match step {
+            Step::At(at) => path.push_str(&at.to_string()),
+            Step::Name(name) if name.len() <= NAME_BYTES_MAX => {
+                path.push_str(std::str::from_utf8(name).unwrap_or("?"));
+            }
+            Step::Name(_) => path.push('?'),
+        }
+    }
+    path
+}

@@ -1,0 +1,354 @@
+use std::ops::Range;
+
+use zeroize::Zeroizing;
+
+use crate::{Report, Sought};
+
+/// The longest JSON body that is looked at, bytes: 16 MiB. A longer one is withheld.
+pub const JSON_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// What stands in the place of a JSON text of which not even the form may be shown.
+const ALL: &[u8] = br#""[redacted]""#;
+
+/// A step on the way to a place in a JSON text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Into an object, by name.
+    Name(Zeroizing<Vec<u8>>),
+    /// Into a list.
+    At(usize),
+}
+
+/// What stands at the end of a way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A name in an object; its way is that of the object.
+    Name,
+    Text,
+    /// A number, `true`, `false`, `null`.
+    Scalar,
+}
+
+/// Who is told of the leaves: the way to each, what it is, and where it stands.
+pub(crate) type Tell<'t> = dyn FnMut(&[Step], Kind, Range<usize>) + 't;
+
+/// No further down is it asked where a leaf stands.
+const DEPTH_MAX: usize = 12;
+
+/// Whether a leaf stands where a model tells how likely its tokens were, each with its text: what is replaced elsewhere could be read
+/// there piece by piece.
+pub(crate) fn is_of_tokens(way: &[Step]) -> bool {
+    way.iter().take(DEPTH_MAX).any(|step| match step {
+        Step::Name(name) => name.as_slice() == b"logprobs",
+        Step::At(_) => false,
+    })
+}
+
+/// What is written in the place of a leaf that may not be told.
+pub(crate) fn nothing(text: &[u8], kind: Kind, span: Range<usize>) -> Option<(Range<usize>, Vec<u8>)> {
+    let raw = text.get(span.clone())?;
+    match kind {
+        Kind::Name => None,
+        Kind::Text => Some((span, br#""""#.to_vec())),
+        Kind::Scalar => (raw != b"null").then(|| (span, b"0".to_vec())),
+    }
+}
+
+/// Replaces in a JSON body: names, texts and numbers as they are meant, then what is left in the bytes as they are sent. Valid JSON
+/// stays valid, and what is not replaced stays byte for byte. What is no JSON is looked at as plain text.
+///
+/// A number that is replaced becomes a text. Where anything is replaced the tokens of a model's `logprobs` are emptied. Where a value goes over texts and signs the whole body becomes the text `[redacted]`;
+/// so does a body of more than [`JSON_BYTES_MAX`].
+pub fn replace_json(sought: &Sought, body: &[u8], report: &mut Report) -> Vec<u8> {
+    if body.len() > JSON_BYTES_MAX {
+        return ALL.to_vec();
+    }
+    let mut edits = Vec::new();
+    let mut tokens = Vec::new();
+    let valid = visit(body, &mut |way, kind, span| {
+        if is_of_tokens(way) {
+            tokens.push((kind, span.clone()));
+        }
+        edits.extend(edit(sought, body, kind, span, report));
+    });
+    if !edits.is_empty() {
+        empty_tokens(body, tokens, &mut edits);
+    }
+    if !valid {
+        return sought.replace(body, report).unwrap_or_else(|| body.to_vec());
+    }
+    let out = apply(body, 0..body.len(), &edits);
+    match sought.replace_again(&out, report) {
+        None => out,
+        Some(wire) if visit(&wire, &mut |_, _, _| {}) => wire,
+        Some(_) => ALL.to_vec(),
+    }
+}
+
+/// What is to be written in the place of a leaf, where anything is.
+pub(crate) fn edit(
+    sought: &Sought,
+    text: &[u8],
+    kind: Kind,
+    span: Range<usize>,
+    report: &mut Report,
+) -> Option<(Range<usize>, Vec<u8>)> {
+    let raw = text.get(span.clone())?;
+    let replaced = match kind {
+        Kind::Scalar => {
+            let by_name = |report: &mut Report| sought.replace_by_name(text, span.clone(), report);
+            sought.replace(raw, report).or_else(|| by_name(report))?
+        }
+        Kind::Name | Kind::Text => sought.replace(&decode(raw), report)?,
+    };
+    Some((span, quoted(&replaced)))
+}
+
+/// Nothing is told of these leaves, whatever else was to be written there.
+pub(crate) fn empty_tokens(
+    text: &[u8],
+    tokens: Vec<(Kind, Range<usize>)>,
+    edits: &mut Vec<(Range<usize>, Vec<u8>)>,
+) {
+    for (kind, span) in tokens {
+        if let Some(nothing) = nothing(text, kind, span) {
+            edits.push(nothing);
+        }
+    }
+    // Of two at one place the later one counts.
+    edits.reverse();
+    edits.sort_by_key(|(span, _)| span.start);
+    edits.dedup_by_key(|(span, _)| span.start);
+}
+
+/// A part of a text with these replaced in it; they are in order.
+pub(crate) fn apply(text: &[u8], part: Range<usize>, edits: &[(Range<usize>, Vec<u8>)]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(part.len());
+    let mut at = part.start;
+    for (span, new) in edits.iter().filter(|(span, _)| span.start >= part.start && span.end <= part.end) {
+        out.extend_from_slice(text.get(at..span.start).unwrap_or_default());
+        out.extend_from_slice(new);
+        at = span.end;
+    }
+    out.extend_from_slice(text.get(at..part.end).unwrap_or_default());
+    out
+}
+
+/// Goes over a JSON text (RFC 8259) without recursion and tells every name, text and scalar, texts with their quotes. `false` = it
+/// is none; what was told before is of no use then.
+pub(crate) fn visit(text: &[u8], tell: &mut Tell<'_>) -> bool {
+    std::str::from_utf8(text).is_ok() && value_to_end(text, tell).is_some()
+}
+
+fn value_to_end(text: &[u8], tell: &mut Tell<'_>) -> Option<()> {
+    let mut way: Vec<Step> = Vec::new();
+    let mut at = 0;
+    loop {
+        at = blanks(text, at);
+        let opened = match text.get(at)? {
+            b'{' => {
+                at = blanks(text, at + 1);
+                if text.get(at)? == &b'}' {
+                    false
+                } else {
+                    at = name(text, at, &mut way, tell)?;
+                    true
+                }
+            }
+            b'[' => {
+                at = blanks(text, at + 1);
+                let empty = text.get(at)? == &b']';
+                if !empty {
+                    way.push(Step::At(0));
+                }
+                !empty
+            }
+            b'"' => {
+                let end = string_end(text, at)?;
+                tell(&way, Kind::Text, at..end);
+                at = end - 1;
+                false
+            }
+            _ => {
+                let end = scalar_end(text, at)?;
+                tell(&way, Kind::Scalar, at..end);
+                at = end - 1;
+                false
+            }
+        };
+        if opened {
+            continue;
+        }
+        at += 1;
+        // Behind a value: the next one, or the end of what it stands in.
+        loop {
+            at = blanks(text, at);
+            let Some(step) = way.pop() else { return (at == text.len()).then_some(()) };
+            match (text.get(at)?, step) {
+                (b',', Step::At(number)) => {
+                    way.push(Step::At(number + 1));
+                    at += 1;
+                    break;
+                }
+                (b',', Step::Name(_)) => {
+                    at = name(text, blanks(text, at + 1), &mut way, tell)?;
+                    break;
+                }
+                (b']', Step::At(_)) | (b'}', Step::Name(_)) => at += 1,
+                _ => return None,
+            }
+        }
+    }
+}
+
+/// A name and its colon; behind them.
+fn name(text: &[u8], at: usize, way: &mut Vec<Step>, tell: &mut Tell<'_>) -> Option<usize> {
+    let end = (text.get(at)? == &b'"').then(|| string_end(text, at))??;
+    tell(way, Kind::Name, at..end);
+    way.push(Step::Name(decode(text.get(at..end)?)));
+    let colon = blanks(text, end);
+    (text.get(colon)? == &b':').then_some(colon + 1)
+}
+
+fn blanks(text: &[u8], at: usize) -> usize {
+    let blank = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+    at + text.get(at..).unwrap_or_default().iter().take_while(blank).count()
+}
+
+/// Behind the closing quote of the text that begins here.
+fn string_end(text: &[u8], start: usize) -> Option<usize> {
+    let mut at = start + 1;
+    loop {
+        match text.get(at)? {
+            b'"' => return Some(at + 1),
+            b'\\' => match text.get(at + 1)? {
+                b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => at += 2,
+                b'u' => {
+                    text.get(at + 2..at + 6)?.iter().all(u8::is_ascii_hexdigit).then_some(())?;
+                    at += 6;
+                }
+                _ => return None,
+            },
+            0..0x20 => return None,
+            _ => at += 1,
+        }
+    }
+}
+
+fn scalar_end(text: &[u8], start: usize) -> Option<usize> {
+    let part = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.');
+    let rest = text.get(start..)?;
+    let word = rest.get(..rest.iter().take_while(part).count())?;
+    let good = matches!(word, b"true" | b"false" | b"null") || is_number(word);
+    good.then_some(start + word.len())
+}
+
+fn is_number(word: &[u8]) -> bool {
+    let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let word = word.strip_prefix(b"-").unwrap_or(word);
+    let whole = digits(word);
+    if whole == 0 || whole > 1 && word.starts_with(b"0") {
+        return false;
+    }
+    let mut rest = word.get(whole..).unwrap_or_default();
+    if let Some(fraction) = rest.strip_prefix(b".") {
+        let count = digits(fraction);
+        if count == 0 {
+            return false;
+        }
+        rest = fraction.get(count..).unwrap_or_default();
+    }
+    if let [b'e' | b'E', power @ ..] = rest {
+        let power = power.strip_prefix(b"-").or(power.strip_prefix(b"+")).unwrap_or(power);
+        return digits(power) > 0 && digits(power) == power.len();
+    }
+    rest.is_empty()
+}
+
+/// What a text with its quotes means. Half a pair of surrogates is kept, in the three bytes that UTF-8 would have for it.
+pub(crate) fn decode(quoted: &[u8]) -> Zeroizing<Vec<u8>> {
+    let raw = quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default();
+    let mut out = Zeroizing::new(Vec::with_capacity(raw.len()));
+    let mut rest = raw;
+    loop {
+        let plain = rest.iter().position(|byte| *byte == b'\\').unwrap_or(rest.len());
+        let (text, escape) = rest.split_at_checked(plain).unwrap_or_default();
+        out.extend_from_slice(text);
+        rest = match escape {
+            [b'\\', b'u', rest @ ..] => unicode(rest, &mut out),
+            [b'\\', sign, rest @ ..] => {
+                out.push(match sign {
+                    b'b' => 8,
+                    b'f' => 12,
+                    b'n' => b'\n',
+                    b'r' => b'\r',
+                    b't' => b'\t',
+                    sign => *sign,
+                });
+                rest
+            }
+            _ => return out,
+        };
+    }
+}
+
+/// Behind `\u`; what is left behind the sign.
+fn unicode<'t>(rest: &'t [u8], out: &mut Vec<u8>) -> &'t [u8] {
+    let unit = |digits: &[u8]| {
+        let digits = std::str::from_utf8(digits.get(..4)?).ok()?;
+        u32::from_str_radix(digits, 16).ok()
+    };
+    let Some(first) = unit(rest) else { return &[] };
+    let behind = rest.get(4..).unwrap_or_default();
+    let second = behind.strip_prefix(br"\u").and_then(unit).filter(|unit| (0xDC00..0xE000).contains(unit));
+    let (code, behind) = match second {
+        Some(second) if (0xD800..0xDC00).contains(&first) => {
+            (0x1_0000 + ((first - 0xD800) << 10) + (second - 0xDC00), behind.get(6..).unwrap_or_default())
+        }
+        _ => (first, behind),
+    };
+    match char::from_u32(code) {
+        Some(letter) => out.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes()),
+        None => {
+            let low = |shift: u32| 0x80 | (code >> shift & 0x3f) as u8;
+            out.extend([0xED, low(6), low(0)]);
+        }
+    }
+    behind
+}
+
+/// A text as JSON writes it, with its quotes; valid whatever it is made of.
+pub(crate) fn quoted(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len() + 2);
+    out.push(b'"');
+    let mut rest = text;
+    while !rest.is_empty() {
+        let good = rest.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+        for letter in good.chars() {
+            match letter {
+                '"' => out.extend_from_slice(br#"\""#),
+                '\\' => out.extend_from_slice(br"\\"),
+                '\n' => out.extend_from_slice(br"\n"),
+                '\r' => out.extend_from_slice(br"\r"),
+                '\t' => out.extend_from_slice(br"\t"),
+                '\0'..' ' => out.extend(format!("\\u{:04x}", u32::from(letter)).bytes()),
+                _ => out.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes()),
+            }
+        }
+        rest = rest.get(good.len()..).unwrap_or_default();
+        rest = match rest {
+            [0xED, high @ 0xA0..=0xBF, low @ 0x80..=0xBF, rest @ ..] => {
+                let unit = 0xD000 | u32::from(high & 0x3f) << 6 | u32::from(low & 0x3f);
+                out.extend(format!("\\u{unit:04x}").bytes());
+                rest
+            }
+            [_, rest @ ..] => {
+                out.extend_from_slice("\u{fffd}".as_bytes());
+                rest
+            }
+            [] => rest,
+        };
+    }
+    out.push(b'"');
+    out
+}

@@ -1,0 +1,168 @@
+use std::collections::VecDeque;
+
+use keyroll_leak::{Finding, MATCH_BYTES_MAX, NEAR_BYTES_MAX, Rules, ends_run};
+use keyroll_needle::{NeedleId, Piece, Redactor};
+use zeroize::Zeroizing;
+
+use crate::Report;
+use crate::sought::marker_of;
+
+/// So much of what was shown is remembered, bytes: a value may have begun in it, with a word before it.
+const BEFORE_BYTES_MAX: usize = MATCH_BYTES_MAX + NEAR_BYTES_MAX;
+
+/// How much is taken at once, so that memory stays bounded whatever is given, bytes.
+const PIECE_BYTES_MAX: usize = 64 * 1024;
+
+/// Replaces what rules find in a stream; does no IO.
+///
+/// A value is decided when the run of bytes that it ends in has ended: with a blank, a quote, a line's end, or the stream. So
+/// at the end of a piece its last run is held back, but only where it holds a rule's whole beginning, or stands in the same line
+/// at most 64 bytes behind a word that a rule looks for before a value; and a private key from its first line on. Half a beginning
+/// is shown at once, since everybody knows it. A value has at most 4 KiB, a private key 16 KiB: what is held back is less.
+///
+/// What holds, whatever the cuts, for rules whose values hold no blank and no quote behind their beginning, and for private keys:
+/// - The output is that of [`Rules::find`] on the whole text, but for beginnings: where a cut fell into the beginning of a value
+///   it was shown, and the marker stands behind it. Of a rule that goes by what stands within a value that may be all before it;
+///   of one that goes by a word before it, its marks before the first letter or digit.
+/// - Nothing is held back where the last run is clean.
+/// - The end releases everything.
+/// - What is kept is bounded, also in a run without end. In a run of more than 4 KiB of several values that overlap another one
+///   may be named than in the whole text, each in a marker of its own.
+pub(crate) struct RuleStream {
+    rules: &'static Rules,
+    /// What was shown and is still looked at, and what is held back. In the place of a marker there is one zero byte.
+    text: Zeroizing<Vec<u8>>,
+    /// So much of it was shown.
+    done: usize,
+    /// The markers in what is held back, with their places.
+    marks: VecDeque<(usize, Vec<u8>)>,
+}
+
+impl RuleStream {
+    pub(crate) fn new(rules: &'static Rules) -> Self {
+        Self { rules, text: Zeroizing::default(), done: 0, marks: VecDeque::new() }
+    }
+
+    pub(crate) fn held_back(&self) -> usize {
+        self.text.len() - self.done
+    }
+
+    pub(crate) fn push(&mut self, input: &[u8], report: &mut Report, out: &mut Vec<u8>) {
+        for piece in input.chunks(PIECE_BYTES_MAX) {
+            append(&mut self.text, piece);
+            self.decide(false, report, out);
+        }
+    }
+
+    /// Here a known value stood: no other goes over it, but a private key with it inside.
+    pub(crate) fn push_marker(&mut self, marker: Vec<u8>, report: &mut Report, out: &mut Vec<u8>) {
+        self.marks.push_back((self.text.len(), marker));
+        append(&mut self.text, &[0]);
+        self.decide(false, report, out);
+    }
+
+    /// What was held back goes out; the next piece begins another stream.
+    pub(crate) fn finish(&mut self, report: &mut Report, out: &mut Vec<u8>) {
+        self.decide(true, report, out);
+        self.text = Zeroizing::default();
+        self.marks.clear();
+        self.done = 0;
+    }
+
+    /// Looks for known values in what is held back, with `redactor` at the beginning of a stream.
+    pub(crate) fn look_for(&mut self, redactor: &mut Redactor, marker: &mut dyn FnMut(NeedleId) -> Vec<u8>) {
+        let held = Zeroizing::new(self.text.get(self.done..).unwrap_or_default().to_vec());
+        let (base, mut from) = (self.done, self.done);
+        self.text.truncate(base);
+        let mut marks = std::mem::take(&mut self.marks);
+        loop {
+            let mark = marks.pop_front();
+            let upto = mark.as_ref().map_or(base + held.len(), |(at, _)| *at);
+            let mut add = |piece: Piece<'_>| match piece {
+                Piece::Text(text) => append(&mut self.text, text),
+                Piece::Value(id) => {
+                    self.marks.push_back((self.text.len(), marker(id)));
+                    append(&mut self.text, &[0]);
+                }
+            };
+            redactor.push_to(held.get(from - base..upto - base).unwrap_or_default(), &mut add);
+            redactor.finish_to(&mut add);
+            let Some((at, old)) = mark else { return };
+            self.marks.push_back((self.text.len(), old));
+            append(&mut self.text, &[0]);
+            from = at + 1;
+        }
+    }
+
+    fn decide(&mut self, end: bool, report: &mut Report, out: &mut Vec<u8>) {
+        let length = self.text.len();
+        let mut upto = if end { length } else { self.rules.undecided(&self.text) };
+        if upto <= self.done && !end {
+            return;
+        }
+        let mut found = Vec::new();
+        self.rules.find(&self.text, &mut |finding: Finding<'static>| found.push(finding));
+        for Finding { rule, span } in found {
+            if span.end <= self.done {
+                continue;
+            }
+            // What ends where the text does may be longer, whatever its rule is.
+            if !end && span.end == length {
+                upto = upto.min(span.start.max(self.done));
+                break;
+            }
+            if span.start >= upto {
+                break;
+            }
+            self.show(span.start, out);
+            report.rule(&rule.id);
+            out.extend(marker_of(&rule.id));
+            self.done = self.done.max(span.end);
+            while self.marks.front().is_some_and(|(at, _)| *at < self.done) {
+                self.marks.pop_front();
+            }
+        }
+        self.show(upto, out);
+        self.forget();
+    }
+
+    /// Shows what stands before this place, with the markers in it.
+    fn show(&mut self, upto: usize, out: &mut Vec<u8>) {
+        while let Some((at, marker)) = self.marks.pop_front_if(|(at, _)| *at < upto) {
+            out.extend_from_slice(self.text.get(self.done..at).unwrap_or_default());
+            out.extend_from_slice(&marker);
+            self.done = self.done.max(at + 1);
+        }
+        out.extend_from_slice(self.text.get(self.done..upto).unwrap_or_default());
+        self.done = self.done.max(upto);
+    }
+
+    /// Of what was shown only the last run is looked at again, and what stands in its line before it.
+    fn forget(&mut self) {
+        let shown = self.text.get(..self.done).unwrap_or_default();
+        let line = behind_last(shown, |byte| byte == b'\n');
+        let run = behind_last(shown, ends_run).saturating_sub(NEAR_BYTES_MAX);
+        let keep = line.max(run).max(self.done.saturating_sub(BEFORE_BYTES_MAX));
+        self.text.drain(..keep);
+        self.done -= keep;
+        for (at, _) in &mut self.marks {
+            *at -= keep;
+        }
+    }
+}
+
+/// Behind the last byte of which this is true.
+fn behind_last(text: &[u8], is: impl Fn(u8) -> bool) -> usize {
+    text.iter().rposition(|byte| is(*byte)).map_or(0, |at| at + 1)
+}
+
+/// Grows into a new buffer, so that the old one is overwritten and not merely freed.
+pub(crate) fn append(held: &mut Zeroizing<Vec<u8>>, input: &[u8]) {
+    let needed = held.len() + input.len();
+    if needed > held.capacity() {
+        let mut larger = Zeroizing::new(Vec::with_capacity(needed.next_power_of_two()));
+        larger.extend_from_slice(held);
+        *held = larger;
+    }
+    held.extend_from_slice(input);
+}

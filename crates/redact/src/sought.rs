@@ -1,0 +1,153 @@
+use std::ops::Range;
+use std::sync::Arc;
+
+use keyroll_leak::{NEAR_BYTES_MAX, Rules};
+use keyroll_needle::{NeedleId, Needles, Piece, Redactor, VALUE_BYTES_MIN};
+use memchr::memmem;
+
+use crate::Report;
+use crate::rules_stream::RuleStream;
+
+/// What is looked for: known values, and credentials by rule. A copy costs nothing.
+#[derive(Clone)]
+pub struct Sought {
+    /// At the beginning of a stream; each stream takes another one.
+    known: Arc<Redactor>,
+    rules: Option<&'static Rules>,
+}
+
+impl Sought {
+    /// These values; with rules, what they find as well.
+    pub fn new(needles: Arc<Needles>, rules: Option<&'static Rules>) -> Self {
+        Self { known: Arc::new(Redactor::new(needles)), rules }
+    }
+
+    /// The same rules and other values.
+    pub fn with(&self, needles: Arc<Needles>) -> Self {
+        Self::new(needles, self.rules)
+    }
+
+    pub(crate) fn known(&self) -> &Redactor {
+        &self.known
+    }
+
+    pub(crate) fn rules(&self) -> Option<&'static Rules> {
+        self.rules
+    }
+
+    /// Replaces in a whole text; `None` = nothing in it is to be replaced.
+    pub fn replace(&self, text: &[u8], report: &mut Report) -> Option<Vec<u8>> {
+        let needles = self.known.needles();
+        let mut out = Vec::new();
+        let Some(rules) = self.rules else {
+            let any = needles.pieces(text, &mut |piece| match piece {
+                Piece::Text(text) => out.extend_from_slice(text),
+                Piece::Value(id) => out.extend(marker(needles, id, report)),
+            });
+            return any.then_some(out);
+        };
+        self.by_rules(rules, text, &[], report)
+    }
+
+    /// Replaces in a text that markers of this report stand in: no rule looks at them.
+    pub(crate) fn replace_again(&self, text: &[u8], report: &mut Report) -> Option<Vec<u8>> {
+        let Some(rules) = self.rules.filter(|_| !report.is_empty()) else {
+            return self.replace(text, report);
+        };
+        let names = report.values.keys().chain(report.rules.keys());
+        let markers: Vec<Vec<u8>> = names.map(|name| marker_of(name)).collect();
+        self.by_rules(rules, text, &markers, report)
+    }
+
+    /// What a part of a text is replaced by where what stands before it in its line says what it is.
+    pub(crate) fn replace_by_name(
+        &self,
+        text: &[u8],
+        part: Range<usize>,
+        report: &mut Report,
+    ) -> Option<Vec<u8>> {
+        let rules = self.rules.filter(|_| part.len() >= VALUE_BYTES_MIN)?;
+        let from = part.start.saturating_sub(NEAR_BYTES_MAX);
+        let mut id = None;
+        rules.find(text.get(from..part.end)?, &mut |finding| {
+            if from + finding.span.end > part.start {
+                id = Some(finding.rule.id.as_str());
+            }
+        });
+        report.rule(id?);
+        id.map(marker_of)
+    }
+
+    fn by_rules(
+        &self,
+        rules: &'static Rules,
+        text: &[u8],
+        markers: &[Vec<u8>],
+        report: &mut Report,
+    ) -> Option<Vec<u8>> {
+        let needles = self.known.needles();
+        let mut pass = Pass { stream: RuleStream::new(rules), markers, out: Vec::new() };
+        let before = report.count();
+        let any = needles.pieces(text, &mut |piece| match piece {
+            Piece::Text(text) => pass.text(text, report),
+            Piece::Value(id) => {
+                let marker = marker(needles, id, report);
+                pass.stream.push_marker(marker, report, &mut pass.out);
+            }
+        });
+        if !any {
+            let mut found = false;
+            rules.find(text, &mut |_| found = true);
+            if !found {
+                return None;
+            }
+            pass.text(text, report);
+        }
+        pass.stream.finish(report, &mut pass.out);
+        (report.count() > before).then_some(pass.out)
+    }
+}
+
+/// A text on its way through the rules.
+struct Pass<'m> {
+    stream: RuleStream,
+    markers: &'m [Vec<u8>],
+    out: Vec<u8>,
+}
+
+impl Pass<'_> {
+    fn text(&mut self, text: &[u8], report: &mut Report) {
+        let mut rest = text;
+        while let Some(at) = memmem::find(rest, MARKER).filter(|_| !self.markers.is_empty()) {
+            let (plain, there) = rest.split_at_checked(at).unwrap_or_default();
+            self.stream.push(plain, report, &mut self.out);
+            let length = match self.markers.iter().find(|marker| there.starts_with(marker)) {
+                Some(marker) => {
+                    self.stream.push_marker(marker.clone(), report, &mut self.out);
+                    marker.len()
+                }
+                None => {
+                    self.stream.push(MARKER, report, &mut self.out);
+                    MARKER.len()
+                }
+            };
+            rest = there.get(length..).unwrap_or_default();
+        }
+        self.stream.push(rest, report, &mut self.out);
+    }
+}
+
+/// What stands for a known value; it is counted.
+pub(crate) fn marker(needles: &Needles, id: NeedleId, report: &mut Report) -> Vec<u8> {
+    let number = id.0.to_string();
+    let name = needles.name(id).unwrap_or(&number);
+    report.value(name);
+    marker_of(name)
+}
+
+/// How markers begin.
+const MARKER: &[u8] = b"[redacted:";
+
+pub(crate) fn marker_of(name: &str) -> Vec<u8> {
+    [MARKER, name.as_bytes(), b"]"].concat()
+}

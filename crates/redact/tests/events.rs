@@ -1,0 +1,356 @@
+//! Streams of events: texts that come in pieces are looked at as one, and what leaves are valid events.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing)]
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use common::{needles, rules};
+use keyroll_redact::{EVENT_BYTES_MAX, EventShield, STREAMS_MAX, Shield, Sought};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+const VALUE: &str = "k\u{e9}y/\"0123456789\"";
+
+fn sought() -> Sought {
+    Sought::new(needles(&[("api", VALUE), ("hex", "9876543210fedcba")]), Some(rules()))
+}
+
+fn through(sought: &Sought, pieces: &[&[u8]]) -> (String, EventShield) {
+    let mut shield = EventShield::new(sought);
+    let mut out = Vec::new();
+    for piece in pieces {
+        shield.push(piece, &mut out);
+    }
+    shield.finish(&mut out);
+    (String::from_utf8(out).unwrap(), shield)
+}
+
+fn event(value: &Value) -> String {
+    match value["type"].as_str() {
+        Some(kind) => format!("event: {kind}\ndata: {value}\n\n"),
+        None => format!("data: {value}\n\n"),
+    }
+}
+
+/// How a model's server writes a piece of the text with a number, and its end.
+#[derive(Debug, Clone, Copy)]
+enum Shape {
+    Chat,
+    Tools,
+    Responses,
+    Messages,
+}
+
+impl Shape {
+    fn piece(self, number: usize, text: &str) -> String {
+        event(&match self {
+            Self::Chat => {
+                json!({"id": "c", "choices": [{"index": number, "delta": {"content": text}, "finish_reason": null}]})
+            }
+            // The second call stands first in the list of its own event.
+            Self::Tools => {
+                json!({"id": "c", "choices": [{"index": 0, "delta": {"tool_calls": [{"index": number, "function": {"arguments": text}}]}, "finish_reason": null}]})
+            }
+            Self::Responses => {
+                json!({"type": "response.output_text.delta", "item_id": "m", "output_index": number, "content_index": 0, "delta": text})
+            }
+            Self::Messages => {
+                json!({"type": "content_block_delta", "index": number, "delta": {"type": "text_delta", "text": text}})
+            }
+        })
+    }
+
+    fn end(self, number: usize) -> String {
+        match self {
+            Self::Chat => event(
+                &json!({"id": "c", "choices": [{"index": number, "delta": {}, "finish_reason": "stop"}]}),
+            ),
+            Self::Tools => event(
+                &json!({"id": "c", "choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]}),
+            ),
+            Self::Responses => event(
+                &json!({"type": "response.output_text.done", "item_id": "m", "output_index": number, "content_index": 0}),
+            ),
+            Self::Messages => event(&json!({"type": "content_block_stop", "index": number})),
+        }
+    }
+
+    /// The number and the piece of an event that has one.
+    fn read(self, event: &Value) -> Option<(usize, &str)> {
+        let number = |value: &Value| value.as_u64().map(|number| number as usize);
+        match self {
+            Self::Chat => {
+                let choice = &event["choices"][0];
+                Some((number(&choice["index"])?, choice["delta"]["content"].as_str()?))
+            }
+            Self::Tools => {
+                let call = &event["choices"][0]["delta"]["tool_calls"][0];
+                Some((number(&call["index"])?, call["function"]["arguments"].as_str()?))
+            }
+            Self::Responses => Some((number(&event["output_index"])?, event["delta"].as_str()?)),
+            Self::Messages => Some((number(&event["index"])?, event["delta"]["text"].as_str()?)),
+        }
+    }
+
+    /// The texts, joined as a client does, each up to its end.
+    fn joined(self, out: &str) -> BTreeMap<usize, String> {
+        let mut all: BTreeMap<usize, String> = BTreeMap::new();
+        let mut ended = Vec::new();
+        assert!(out.is_empty() || out.ends_with("\n\n"));
+        for event in out.split_terminator("\n\n") {
+            let data = event.lines().find_map(|line| line.strip_prefix("data: ")).expect("data");
+            if data == "[DONE]" {
+                continue;
+            }
+            let value: Value = serde_json::from_str(data).expect("valid");
+            if let Some((number, text)) = self.read(&value) {
+                assert!(!ended.contains(&number), "{number} goes on behind its end: {out}");
+                all.entry(number).or_default().push_str(text);
+            }
+            ended.extend((0..2).filter(|number| event == self.end(*number).trim_end()));
+        }
+        all
+    }
+}
+
+/// What a shield makes of the pieces; of a letter that is cut nothing is known here.
+fn wanted<'p>(sought: &Sought, pieces: impl Iterator<Item = &'p str>) -> String {
+    let mut shield = Shield::new(sought);
+    let mut out = Vec::new();
+    for piece in pieces {
+        shield.push(piece.as_bytes(), &mut out);
+    }
+    shield.finish(&mut out);
+    String::from_utf8(out).unwrap()
+}
+
+fn pieces() -> impl Strategy<Value = Vec<(usize, String)>> {
+    let piece = prop_oneof![
+        prop::sample::select(vec![
+            "k\u{e9}",
+            "y/",
+            "\"0123456",
+            "789\"",
+            VALUE,
+            "tok",
+            "_0123",
+            "456789",
+            " ",
+            "mine ",
+            "0123456789",
+            "abcdef",
+            "\u{1f511}",
+            "\n",
+            "9876543210",
+            "fedcba",
+            "",
+        ])
+        .prop_map(str::to_owned),
+        "[a-z ]{0,5}",
+    ];
+    prop::collection::vec((0..2usize, piece), 0..14)
+}
+
+fn shapes() -> impl Strategy<Value = Shape> {
+    prop::sample::select(vec![Shape::Chat, Shape::Tools, Shape::Responses, Shape::Messages])
+}
+
+proptest! {
+    #[test]
+    fn texts_in_pieces_are_looked_at_as_one_each(
+        pieces in pieces(), shape in shapes(), chunk in 1..200usize, ended: bool, crlf: bool,
+    ) {
+        let sought = sought();
+        let mut stream: String = pieces.iter().map(|(number, text)| shape.piece(*number, text)).collect();
+        if ended {
+            stream.extend([shape.end(0), shape.end(1), "data: [DONE]\n\n".to_owned()]);
+        }
+        let stream = if crlf { stream.replace('\n', "\r\n") } else { stream };
+        let chunks: Vec<&[u8]> = stream.as_bytes().chunks(chunk).collect();
+        let (out, shield) = through(&sought, &chunks);
+        prop_assert!(!shield.is_withheld());
+        let (whole, _) = through(&sought, &[stream.as_bytes()]);
+        prop_assert_eq!(&out, &whole, "cuts of bytes change nothing");
+        let joined = shape.joined(&out.replace("\r\n", "\n"));
+        for number in 0..2 {
+            let own = || pieces.iter().filter(|(of, _)| *of == number).map(|(_, text)| text.as_str());
+            let wanted = wanted(&sought, own());
+            let there = joined.get(&number).map_or("", String::as_str);
+            prop_assert_eq!(there, &wanted, "text {} of {}", number, out);
+            prop_assert!(!there.contains(VALUE) && !there.contains("tok_0123456789"));
+        }
+        if shield.report().is_empty() && joined.values().all(|text| !text.contains("tok_") && !text.contains("mine") && !text.contains("k\u{e9}y/") && !text.contains("98765")) {
+            prop_assert_eq!(out, stream);
+        }
+    }
+
+    #[test]
+    fn whatever_comes_it_ends_and_valid_text_stays_valid(text in "(data: |event: |\\{|\\}|\"|[a-z:\\[\\]]|\n|\r\n|\r|\\\\|\u{e9}|tok_0123456789){0,40}", chunk in 1..20usize) {
+        let chunks: Vec<&[u8]> = text.as_bytes().chunks(chunk).collect();
+        let (out, shield) = through(&sought(), &chunks);
+        let whole = through(&sought(), &[text.as_bytes()]).0;
+        prop_assert_eq!(&out, &whole);
+        if !text.contains("tok_") {
+            prop_assert_eq!(out, text);
+        } else {
+            prop_assert!(!shield.is_withheld());
+        }
+    }
+}
+
+#[test]
+fn a_value_that_is_split_over_two_events_is_replaced() {
+    for shape in [Shape::Chat, Shape::Tools, Shape::Responses, Shape::Messages] {
+        for cut in (0..=VALUE.len()).filter(|cut| VALUE.is_char_boundary(*cut)) {
+            let (first, second) = VALUE.split_at(cut);
+            let stream =
+                [shape.piece(0, first), shape.piece(1, "other"), shape.piece(0, second), shape.end(0)]
+                    .concat();
+            let (out, _) = through(&sought(), &[stream.as_bytes()]);
+            let joined = shape.joined(&out);
+            let shown = joined[&0].strip_suffix("[redacted:api]").expect("a marker");
+            assert!(shown.len() <= 5 && VALUE.starts_with(shown), "{shape:?} {cut}: {out}");
+            assert_eq!(joined[&1], "other");
+        }
+    }
+}
+
+/// The other text does not wait, and the held one comes before its end, in an event of its own.
+#[test]
+fn what_is_held_back_comes_before_the_end_of_its_text() {
+    let shape = Shape::Chat;
+    let mut shield = EventShield::new(&sought());
+    let mut out = Vec::new();
+    shield.push(shape.piece(0, "a 9876543210").as_bytes(), &mut out);
+    assert_eq!(String::from_utf8_lossy(&out), shape.piece(0, "a "));
+    out.clear();
+    shield.push(shape.piece(1, "b").as_bytes(), &mut out);
+    assert_eq!(String::from_utf8_lossy(&out), shape.piece(1, "b"));
+    out.clear();
+    shield.push(shape.end(0).as_bytes(), &mut out);
+    assert_eq!(String::from_utf8_lossy(&out), [shape.piece(0, "9876543210"), shape.end(0)].concat());
+    out.clear();
+    shield.push(shape.piece(1, " 98765432").as_bytes(), &mut out);
+    shield.push(b"data: [DONE]\n\n", &mut out);
+    shield.finish(&mut out);
+    let wanted = [shape.piece(1, " "), shape.piece(1, "98765432"), "data: [DONE]\n\n".to_owned()].concat();
+    assert_eq!(String::from_utf8_lossy(&out), wanted);
+}
+
+/// Two texts in one event: the event of one's rest has nothing of the other.
+#[test]
+fn the_rest_of_a_text_is_sent_without_pieces_of_others() {
+    let both = json!({"choices": [{"index": 0, "delta": {"content": "a 987654"}}, {"index": 1, "delta": {"content": "b"}}]});
+    let (out, _) = through(&sought(), &[event(&both).as_bytes()]);
+    let first = event(&both).replace("a 987654", "a ");
+    let second = event(&both).replace("a 987654", "987654").replace("\"b\"", "\"\"");
+    assert_eq!(out, first + &second);
+}
+
+#[test]
+fn tokens_of_a_piece_that_is_held_back_are_not_told() {
+    let piece = |text: &str| {
+        event(
+            &json!({"choices": [{"index": 0, "delta": {"content": text}, "logprobs": {"content": [{"token": text, "logprob": -0.5, "bytes": [57, 56], "top_logprobs": [{"token": text, "bytes": [57]}]}]}}]}),
+        )
+    };
+    let sent = [piece("a "), piece("98765432"), piece("10fedcba")].concat();
+    let (out, _) = through(&sought(), &[sent.as_bytes()]);
+    assert!(out.starts_with(&piece("a ")) && out.contains("[redacted:hex]"), "{out}");
+    let behind = &out[piece("a ").len()..];
+    for part in ["98765432", "10fedcba", "57", "56", "0.5"] {
+        assert!(!behind.contains(part), "{out}");
+    }
+}
+
+#[test]
+fn a_text_that_ends_with_its_last_piece_is_released_in_it() {
+    let last = json!({"choices": [{"index": 0, "delta": {"content": "43210"}, "finish_reason": "stop"}]});
+    let stream = [Shape::Chat.piece(0, "98765"), event(&last)].concat();
+    let (out, _) = through(&sought(), &[stream.as_bytes()]);
+    assert_eq!(out, stream);
+    let stream = [Shape::Chat.piece(0, "987654"), event(&last)].concat();
+    let (out, _) = through(&sought(), &[stream.as_bytes()]);
+    assert_eq!(
+        out,
+        [
+            Shape::Chat.piece(0, ""),
+            stream.split_at(stream.len() - event(&last).len()).1.replace("43210", "98765443210")
+        ]
+        .concat()
+    );
+}
+
+#[test]
+fn every_cut_of_the_bytes_also_in_letters_and_field_names_gives_the_same() {
+    let stream = [
+        Shape::Messages.piece(0, "\u{1f511} k\u{e9}y"),
+        Shape::Messages.piece(0, "/\"0123456789\" z"),
+        Shape::Messages.end(0),
+    ]
+    .concat();
+    let (whole, _) = through(&sought(), &[stream.as_bytes()]);
+    assert_eq!(Shape::Messages.joined(&whole)[&0], "\u{1f511} k\u{e9}y[redacted:api] z");
+    for cut in 0..=stream.len() {
+        let (out, _) = through(&sought(), &[&stream.as_bytes()[..cut], &stream.as_bytes()[cut..]]);
+        assert_eq!(out, whole, "cut at {cut}");
+    }
+}
+
+#[test]
+fn half_a_letter_of_two_escapes_is_put_together_again() {
+    let stream = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"tok_\\ud83d\"}}]}\n\ndata: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"\\udd11\"}}]}\n\n";
+    let (out, _) = through(&sought(), &[stream.as_bytes()]);
+    assert!(out.contains(r"tok_\ud83d\udd11"), "{out}");
+}
+
+#[test]
+fn other_events_and_comments_stay_byte_for_byte_and_other_texts_are_looked_at() {
+    let clean = ": ping\n\nid: 7\nretry: 5\ndata:  {\"type\" : \"ping\",\"n\":1.50}\n\ndata\n\ndata: not json\ndata: at all\n\nevent: x\r\ndata: 1\r\n\r\n";
+    assert_eq!(through(&sought(), &[clean.as_bytes()]).0, clean);
+    let done = event(
+        &json!({"type": "response.completed", "response": {"output": [{"text": format!("a {VALUE}")}]}}),
+    );
+    let (out, _) = through(&sought(), &[done.as_bytes()]);
+    let quoted = serde_json::to_string(&format!("a {VALUE}")).unwrap();
+    assert_eq!(out, done.replace(&quoted, "\"a [redacted:api]\""));
+    assert_eq!(through(&sought(), &[b"data: x 9876543210fedcba\n\n"]).0, "data: x [redacted:hex]\n\n");
+    let lines = "data: {\ndata: \"a\": \"tok_0123456789\"\ndata: }\nid: 1\n\n";
+    assert_eq!(through(&sought(), &[lines.as_bytes()]).0, lines.replace("tok_0123456789", "[redacted:form]"));
+}
+
+#[test]
+fn what_is_too_large_ends_the_stream_with_a_notice() {
+    let first = Shape::Chat.piece(0, "a");
+    let long = format!("data: {}\n\n", "x".repeat(EVENT_BYTES_MAX));
+    let many: String = (0..=STREAMS_MAX).map(|number| Shape::Chat.piece(number, "b")).collect();
+    let across = Sought::new(needles(&[("object", r#""n":[1,2,3,4],"m":5"#)]), None);
+    for (sought, bad) in
+        [(sought(), long), (sought(), many), (across, "data: {\"n\":[1,2,3,4],\"m\":5}\n\n".to_owned())]
+    {
+        let mut shield = EventShield::new(&sought);
+        let mut out = Vec::new();
+        for part in [&first, &bad, &first] {
+            shield.push(part.as_bytes(), &mut out);
+        }
+        shield.finish(&mut out);
+        let out = String::from_utf8(out).unwrap();
+        assert!(shield.is_withheld() && out.starts_with(&first), "{}", &out[..200]);
+        let last = out.split_terminator("\n\n").last().unwrap();
+        assert!(last.starts_with("event: error\ndata: {") && last.contains("withheld"), "{last}");
+        serde_json::from_str::<Value>(last.strip_prefix("event: error\ndata: ").unwrap()).expect("valid");
+    }
+}
+
+#[test]
+fn a_value_that_is_added_in_mid_stream_is_found_in_texts_that_have_begun() {
+    let mut shield = EventShield::new(&sought());
+    let mut out = Vec::new();
+    shield.push(Shape::Chat.piece(0, "a ").as_bytes(), &mut out);
+    shield.look_for(needles(&[("new", "abcdefgh01234567")]));
+    shield.push(Shape::Chat.piece(0, "abcdefgh").as_bytes(), &mut out);
+    shield.push(Shape::Chat.piece(0, "01234567").as_bytes(), &mut out);
+    shield.finish(&mut out);
+    assert_eq!(Shape::Chat.joined(&String::from_utf8(out).unwrap())[&0], "a [redacted:new]");
+}

@@ -1,0 +1,111 @@
+//! Readers, writers and the lines of a log.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing)]
+
+mod common;
+
+use common::{needles, rules};
+use keyroll_redact::{AsyncShieldWriter, ShieldReader, Sought};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+const TEXT: &[u8] = b"a 0123456789abcdef b tok_0123456789 c tok_01";
+const CLEAN: &str = "a [redacted:api] b [redacted:form] c tok_01";
+
+fn sought() -> Sought {
+    Sought::new(needles(&[("api", "0123456789abcdef")]), Some(rules()))
+}
+
+/// Runs a future of a test on one thread.
+fn run<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+#[test]
+fn a_reader_gives_what_was_looked_at_however_small_its_buffer_is() {
+    for size in [1, 3, 100] {
+        let out = run(async {
+            let mut reader = ShieldReader::new(TEXT, &sought());
+            let mut out = Vec::new();
+            let mut buffer = vec![0; size];
+            loop {
+                match reader.read(&mut buffer).await.unwrap() {
+                    0 => break,
+                    read => out.extend_from_slice(&buffer[..read]),
+                }
+            }
+            assert_eq!(reader.read(&mut buffer).await.unwrap(), 0);
+            assert_eq!(reader.shield().report().count(), 2);
+            out
+        });
+        assert_eq!(String::from_utf8(out).unwrap(), CLEAN, "{size}");
+    }
+}
+
+/// The pipe takes few bytes at once, and is read slowly.
+#[test]
+fn an_asynchronous_writer_writes_all_of_it_through_a_narrow_pipe() {
+    let out = run(async {
+        let (near, mut far) = tokio::io::duplex(3);
+        let write = async {
+            let mut writer = AsyncShieldWriter::new(near, &sought());
+            for piece in TEXT.chunks(5) {
+                writer.write_all(piece).await.unwrap();
+                writer.flush().await.unwrap();
+            }
+            writer.shutdown().await.unwrap();
+            assert!(writer.write_all(b"more").await.is_err());
+            assert_eq!(writer.report().count(), 2);
+        };
+        let mut out = Vec::new();
+        let (_, read) = tokio::join!(write, far.read_to_end(&mut out));
+        read.unwrap();
+        String::from_utf8(out).unwrap()
+    });
+    // Cut every five bytes: heads are shown.
+    let heads = out.replace("012[redacted:api]", "[redacted:api]").replace("tok[redacted", "[redacted");
+    assert_eq!(heads, CLEAN, "{out}");
+}
+
+#[cfg(feature = "tracing")]
+mod log {
+    use std::sync::{Arc, Mutex};
+
+    use keyroll_redact::layer::{Redacted, Watched};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Sink {
+        fn write(&mut self, input: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend_from_slice(input);
+            Ok(input.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn every_line_of_a_log_is_looked_at_also_for_values_that_are_added() {
+        let sink = Sink::default();
+        let watched = Watched::new(sought());
+        let there = sink.clone();
+        let lines = tracing_subscriber::fmt()
+            .with_writer(Redacted::new(move || there.clone(), &watched))
+            .without_time()
+            .with_ansi(false)
+            .finish();
+        tracing::subscriber::with_default(lines, || {
+            tracing::info!(key = "0123456789abcdef", "sent tok_0123456789");
+            tracing::warn!("then fedcba9876543210");
+            watched.look_for(needles(&[("api", "0123456789abcdef"), ("new", "fedcba9876543210")]));
+            tracing::warn!("now fedcba9876543210 and 0123456789abcdef");
+        });
+        let out = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
+        let lines: Vec<&str> = out.lines().collect();
+        assert!(lines[0].contains("sent [redacted:form] key=\"[redacted:api]\""), "{out}");
+        assert!(lines[1].ends_with("then fedcba9876543210"), "{out}");
+        assert!(lines[2].ends_with("now [redacted:new] and [redacted:api]"), "{out}");
+    }
+}

@@ -1,0 +1,177 @@
+//! JSON bodies: what they mean is looked at, and they stay JSON.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing)]
+
+mod common;
+
+use common::{needles, rules};
+use keyroll_redact::{JSON_BYTES_MAX, Report, Sought, replace_json};
+use proptest::prelude::*;
+use serde_json::Value;
+
+const VALUE: &str = "k\u{e9}y/\"0123456789\"";
+
+fn sought() -> Sought {
+    Sought::new(needles(&[("api", VALUE), ("pin", "1234567890123456")]), Some(rules()))
+}
+
+fn replaced(body: &str) -> (String, Report) {
+    let mut report = Report::default();
+    let out = replace_json(&sought(), body.as_bytes(), &mut report);
+    (String::from_utf8(out).unwrap(), report)
+}
+
+#[test]
+fn texts_names_and_numbers_are_replaced_and_the_rest_stays_byte_for_byte() {
+    for (body, wanted) in [
+        (
+            r#" {"a" : 1.0e5,"b":[ true,null ,"x\u0041\/"] }  "#,
+            r#" {"a" : 1.0e5,"b":[ true,null ,"x\u0041\/"] }  "#,
+        ),
+        (r#"{"a":"x k\u00e9y\/\"0123456789\" y\n"}"#, r#"{"a":"x [redacted:api] y\n"}"#),
+        (r#"{"a":"\u006b\u00e9y/\"012345\u003689\""}"#, r#"{"a":"k\u00e9y/\"0123456\u0037\u003889\""}"#),
+        (
+            r#"{"kéy/\"0123456789\"":{"pin":1234567890123456}}"#,
+            r#"{"[redacted:api]":{"pin":"[redacted:pin]"}}"#,
+        ),
+        (r#"["tok_0123456789"]"#, r#"["[redacted:form]"]"#),
+        (r#"{"mine_key":"0123456789abcdef"}"#, r#"{"mine_key":"[redacted:near]"}"#),
+        (r#"{"mine":[6543210987654321, 12]}"#, r#"{"mine":["[redacted:near]", 12]}"#),
+        ("tok_0123456789 is no JSON", "[redacted:form] is no JSON"),
+    ] {
+        let (out, _) = replaced(body);
+        if body.contains(r"\u006b") {
+            // Letters that need no escape are escaped: only the meaning has the value.
+            assert_eq!(out, body, "one digit is another");
+            let (out, report) = replaced(&body.replace(r"012345\u003689", r"0123456\u003789"));
+            assert_eq!((out.as_str(), report.count()), (r#"{"a":"[redacted:api]"}"#, 1));
+        } else {
+            assert_eq!(out, wanted, "{body}");
+        }
+    }
+}
+
+#[test]
+fn a_value_that_goes_over_texts_and_signs_takes_the_whole_body() {
+    let sought = Sought::new(needles(&[("account", r#""id":"0123456789","n":7"#)]), None);
+    let out = replace_json(&sought, br#"{"id":"0123456789","n":7}"#, &mut Report::default());
+    assert_eq!(out, br#""[redacted]""#);
+}
+
+#[test]
+fn no_rule_looks_at_the_name_in_a_marker() {
+    let sought = Sought::new(needles(&[("mine-0123456789abcdef", "9876543210fedcba")]), Some(rules()));
+    let mut report = Report::default();
+    let out = replace_json(
+        &sought,
+        br#"{"mine":"9876543210fedcba", "n": "[redacted:0123456789abcdef"}"#,
+        &mut report,
+    );
+    let wanted = r#"{"mine":"[redacted:mine-0123456789abcdef]", "n": "[redacted:[redacted:near]"}"#;
+    assert_eq!(String::from_utf8(out).unwrap(), wanted);
+    assert_eq!(report.to_string(), "2 (secret mine-0123456789abcdef: 1, rule near: 1)");
+}
+
+#[test]
+fn a_body_that_is_too_long_is_withheld() {
+    let body = format!("[\"{}\"]", "x".repeat(JSON_BYTES_MAX));
+    assert_eq!(replaced(&body).0, r#""[redacted]""#);
+}
+
+#[test]
+fn tokens_of_a_text_that_is_replaced_are_not_told_one_by_one() {
+    let body = r#"{"choices":[{"message":{"content":"PIN"},"logprobs":{"content":[{"token":"12345678","logprob":-0.5,"bytes":[49,50],"top_logprobs":[]},{"token":"90123456","bytes":null}]}}]}"#;
+    assert_eq!(replaced(body).0, body);
+    let (out, _) = replaced(&body.replace("PIN", "1234567890123456"));
+    let wanted = r#"{"choices":[{"message":{"content":"[redacted:pin]"},"logprobs":{"content":[{"token":"","logprob":0,"bytes":[0,0],"top_logprobs":[]},{"token":"","bytes":null}]}}]}"#;
+    assert_eq!(out, wanted);
+}
+
+#[test]
+fn no_depth_is_too_deep() {
+    let body = format!("{}\"tok_0123456789\"{}", "[".repeat(100_000), "]".repeat(100_000));
+    assert_eq!(replaced(&body).0, body.replace("tok_0123456789", "[redacted:form]"));
+}
+
+fn text() -> impl Strategy<Value = String> {
+    let part = prop_oneof![
+        Just(VALUE.to_owned()),
+        Just("tok_0123456789".to_owned()),
+        Just("mine ".to_owned()),
+        Just("\u{1f511}\u{0}\n\"\\".to_owned()),
+        "[a-zé ]{0,6}",
+    ];
+    prop::collection::vec(part, 0..4).prop_map(|parts| parts.concat())
+}
+
+fn value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        text().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 24, 4, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::btree_map(text(), inner, 0..4)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+/// The same text with signs written otherwise.
+fn escaped(body: &str) -> String {
+    body.chars()
+        .map(|letter| match letter {
+            'k' | 't' | 'é' => format!("\\u{:04x}", u32::from(letter)),
+            '/' => "\\/".to_owned(),
+            _ => letter.to_string(),
+        })
+        .collect()
+}
+
+fn texts(value: &Value, all: &mut Vec<String>) {
+    match value {
+        Value::String(text) => all.push(text.clone()),
+        Value::Array(list) => list.iter().for_each(|one| texts(one, all)),
+        Value::Object(map) => map.iter().for_each(|(name, one)| {
+            all.push(name.clone());
+            texts(one, all);
+        }),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+proptest! {
+    #[test]
+    fn valid_json_stays_valid_and_no_text_of_it_holds_a_value(value in value(), pretty: bool, strange: bool) {
+        let mut body = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) }.unwrap();
+        if strange && !body.contains("true") && !body.contains("null") && !body.contains('\\') {
+            body = escaped(&body);
+        }
+        let (out, report) = replaced(&body);
+        let there: Value = serde_json::from_str(&out).expect("valid");
+        let mut all = Vec::new();
+        texts(&there, &mut all);
+        for text in &all {
+            prop_assert!(!text.contains(VALUE), "{out}");
+            let mut found = 0;
+            rules().find(text.as_bytes(), &mut |_| found += 1);
+            prop_assert_eq!(found, 0, "{}", &out);
+            prop_assert!(needles(&[("api", VALUE)]).is_clean(text.as_bytes()));
+        }
+        if report.is_empty() {
+            prop_assert_eq!(out, body);
+        }
+    }
+
+    #[test]
+    fn what_is_json_is_what_another_reader_takes_for_it(text in r#"[\[\]{}:, "\\u0-9a-fA-Fnltrue.eE+-]{0,14}"#) {
+        // Only valid JSON is decoded: a token of which one letter is escaped is then found.
+        let body = format!("[\"\\u0074ok_0123456789\",{text}]");
+        let valid = serde_json::from_str::<&serde_json::value::RawValue>(&body).is_ok();
+        let (out, _) = replaced(&body);
+        prop_assert_eq!(out.contains("[redacted:form]"), valid, "{}", body);
+    }
+}

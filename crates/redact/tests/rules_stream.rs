@@ -1,0 +1,223 @@
+//! What rules find in a stream: the same as in the whole text however it is cut, but for beginnings.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing)]
+
+mod common;
+
+use common::{head_max, needles, private_key, rules};
+use keyroll_leak::{BLOCK_BYTES_MAX, MATCH_BYTES_MAX};
+use keyroll_redact::{Report, Shield, Sought};
+use proptest::prelude::*;
+
+fn by_rules() -> Sought {
+    Sought::new(needles(&[]), Some(rules()))
+}
+
+fn streamed(sought: &Sought, pieces: &[&[u8]]) -> (String, Report) {
+    let mut shield = Shield::new(sought);
+    let mut out = Vec::new();
+    for piece in pieces {
+        shield.push(piece, &mut out);
+    }
+    shield.finish(&mut out);
+    assert_eq!(shield.held_back(), 0);
+    (String::from_utf8(out).unwrap(), shield.report().clone())
+}
+
+/// What is wanted: text, or a value with the rule that finds it.
+fn wanted(text: &[u8]) -> Vec<(Option<String>, Vec<u8>)> {
+    let mut all = Vec::new();
+    let mut at = 0;
+    rules().find(text, &mut |finding| {
+        all.push((None, text[at..finding.span.start].to_vec()));
+        at = finding.span.end;
+        all.push((Some(finding.rule.id.clone()), text[finding.span].to_vec()));
+    });
+    all.push((None, text[at..].to_vec()));
+    all
+}
+
+fn alike(wanted: &[(Option<String>, Vec<u8>)], out: &[u8]) -> bool {
+    let mut rest = out;
+    for (rule, bytes) in wanted {
+        let Some(rule) = rule else {
+            let Some(behind) = rest.strip_prefix(bytes.as_slice()) else { return false };
+            rest = behind;
+            continue;
+        };
+        let marker = format!("[redacted:{rule}]");
+        let behind = (0..=head_max(rule)).find_map(|head| {
+            rest.strip_prefix(&bytes[..head]).and_then(|rest| rest.strip_prefix(marker.as_bytes()))
+        });
+        let Some(behind) = behind else { return false };
+        rest = behind;
+    }
+    rest.is_empty()
+}
+
+fn text() -> impl Strategy<Value = String> {
+    let part = prop_oneof![
+        prop::sample::select(vec![
+            "tok_",
+            "tok_01234567",
+            "tok_0123456789abcdef",
+            "tok",
+            "01234567.mid.01234567",
+            ".mid.",
+            "mine",
+            "mine=",
+            "=",
+            "\"",
+            "0123456789abcdef",
+            "-----BEGIN ",
+            "PRIVATE KEY-----",
+            "-----BEGIN PUBLIC KEY-----\n",
+            " ",
+            "\n",
+            "\0",
+            "0",
+        ])
+        .prop_map(str::to_owned),
+        "[a-z0-9 ._\n-]{0,12}",
+        Just(private_key("\n")),
+        Just(private_key("\\n")),
+        Just("0 ".repeat(40)),
+    ];
+    prop::collection::vec(part, 0..9).prop_map(|parts| parts.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn every_cut_gives_what_the_whole_gives(text in text()) {
+        let bytes = text.as_bytes();
+        let wanted = wanted(bytes);
+        let sought = by_rules();
+        for cut in 0..=bytes.len() {
+            let (out, _) = streamed(&sought, &[&bytes[..cut], &bytes[cut..]]);
+            prop_assert!(alike(&wanted, out.as_bytes()), "cut at {cut}: {text:?} gave {out:?}");
+        }
+        let single: Vec<&[u8]> = bytes.chunks(1).collect();
+        let (out, _) = streamed(&sought, &single);
+        prop_assert!(alike(&wanted, out.as_bytes()), "byte by byte: {text:?} gave {out:?}");
+    }
+
+    #[test]
+    fn many_cuts_give_what_the_whole_gives(text in text(), cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6)) {
+        let bytes = text.as_bytes();
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).chain([0, bytes.len()]).collect();
+        cuts.sort_unstable();
+        let pieces: Vec<&[u8]> = cuts.windows(2).map(|pair| &bytes[pair[0]..pair[1]]).collect();
+        let (out, report) = streamed(&by_rules(), &pieces);
+        let wanted = wanted(bytes);
+        prop_assert!(alike(&wanted, out.as_bytes()), "{text:?} gave {out:?}");
+        prop_assert_eq!(report.count() as usize, wanted.iter().filter(|(rule, _)| rule.is_some()).count());
+    }
+
+    #[test]
+    fn clean_text_is_shown_at_once_and_unchanged(text in "[a-z0-9 :$>\n\"]{0,80}") {
+        prop_assume!(!text.contains("mine"));
+        let mut shield = Shield::new(&by_rules());
+        let mut out = Vec::new();
+        for piece in text.as_bytes().chunks(7) {
+            shield.push(piece, &mut out);
+            prop_assert_eq!(shield.held_back(), 0);
+        }
+        prop_assert_eq!(out, text.into_bytes());
+    }
+}
+
+#[test]
+fn a_beginning_is_held_until_its_run_ends_and_half_a_beginning_is_not() {
+    let mut shield = Shield::new(&by_rules());
+    let mut out = Vec::new();
+    for (piece, shown) in [
+        ("a tok", "a tok"),
+        ("_0123", "a tok"),
+        ("4567", "a tok"),
+        (" ", "a tok[redacted:form] "),
+        ("tok_x ", "a tok[redacted:form] tok_x "),
+        ("01234567.mid", "a tok[redacted:form] tok_x 01234567.mid"),
+        (".0123456", "a tok[redacted:form] tok_x 01234567.mid"),
+        ("7\n", "a tok[redacted:form] tok_x 01234567.mid[redacted:within]\n"),
+        ("mine: ", "a tok[redacted:form] tok_x 01234567.mid[redacted:within]\nmine: "),
+        ("0123456789", "a tok[redacted:form] tok_x 01234567.mid[redacted:within]\nmine: "),
+        ("abcdef\n", "a tok[redacted:form] tok_x 01234567.mid[redacted:within]\nmine: [redacted:near]\n"),
+        (
+            "password: ",
+            "a tok[redacted:form] tok_x 01234567.mid[redacted:within]\nmine: [redacted:near]\npassword: ",
+        ),
+    ] {
+        shield.push(piece.as_bytes(), &mut out);
+        assert_eq!(String::from_utf8_lossy(&out), shown, "behind {piece:?}");
+    }
+}
+
+#[test]
+fn a_run_without_end_is_held_in_bounded_memory() {
+    let sought = by_rules();
+    for (begin, max) in [
+        ("tok_", MATCH_BYTES_MAX),
+        ("mine=", MATCH_BYTES_MAX),
+        ("01234567.mid.", MATCH_BYTES_MAX),
+        ("-----BEGIN PRIVATE KEY-----\n", BLOCK_BYTES_MAX),
+        ("tok_tok_", MATCH_BYTES_MAX),
+    ] {
+        let mut shield = Shield::new(&sought);
+        let mut out = Vec::new();
+        shield.push(begin.as_bytes(), &mut out);
+        for _ in 0..300 {
+            shield.push(&[b'.'; 997], &mut out);
+            assert!(shield.held_back() <= max, "{begin}");
+        }
+        shield.finish(&mut out);
+        assert_eq!(out.len(), begin.len() + 300 * 997, "{begin}");
+    }
+}
+
+/// Rules of others may have blanks in their values: of these no more is promised.
+#[test]
+fn a_match_that_ends_where_the_piece_does_waits() {
+    let rule = "[[rule]]\nid='words'\nprovider='p'\ntitle='t'\nsource='https://x.y'\nbegins=['say ']\nregex='say [a-z]{2} [a-z]{2,4}'\n";
+    let rules = Box::leak(Box::new(keyroll_leak::Rules::read(&[("mine", rule)]).unwrap()));
+    let sought = Sought::new(needles(&[]), Some(rules));
+    assert_eq!(streamed(&sought, &[b"a say ab cd", b"ef b"]).0, "a [redacted:words] b");
+}
+
+#[test]
+fn every_value_in_a_long_run_is_replaced() {
+    let sought = by_rules();
+    let text = format!("{}.tok_0123456789abcdef.", "x-".repeat(50)).repeat(200);
+    for size in [1, 7, 4096, 70_000] {
+        let pieces: Vec<&[u8]> = text.as_bytes().chunks(size).collect();
+        let (out, report) = streamed(&sought, &pieces);
+        assert!(!out.contains("0123456789") && report.rules["form"] == 200, "{size}");
+    }
+}
+
+#[test]
+fn a_known_value_within_a_value_of_a_rule_is_named_once_and_no_marker_is_searched() {
+    let sought = Sought::new(needles(&[("mine-0123456789abcdef", "9876543210fedcba")]), Some(rules()));
+    let marker = "[redacted:mine-0123456789abcdef]";
+    assert_eq!(streamed(&sought, &[b"mine 9876543210fedcba 1"]).0, format!("mine {marker} 1"));
+    let key = private_key("\n").replace("02abcdefghijklmnopqrstuvwxyz", "9876543210fedcba");
+    let (out, report) = streamed(&sought, &[format!("a {key}\nb").as_bytes()]);
+    assert_eq!(out, "a [redacted:private-key]\nb");
+    assert_eq!(report.to_string(), "3 (secret mine-0123456789abcdef: 2, rule private-key: 1)");
+    assert_eq!(streamed(&sought, &[b"tok_9876543210fedcba tok_0"]).0, format!("tok_{marker} tok_0"));
+    let (out, _) = streamed(&sought, &[b"tok_01239876543210fedcba45678 "]);
+    assert_eq!(out, format!("tok_0123{marker}45678 "));
+}
+
+#[test]
+fn a_value_that_is_added_is_found_in_what_rules_hold_back() {
+    let sought = Sought::new(needles(&[]), Some(rules()));
+    let mut shield = Shield::new(&sought);
+    let mut out = Vec::new();
+    shield.push(b"x tok_.9876543210fedcba.", &mut out);
+    assert_eq!(out, b"x ");
+    shield.look_for(needles(&[("new", "9876543210fedcba")]));
+    shield.push(b" 9876543210fedcba", &mut out);
+    shield.finish(&mut out);
+    assert_eq!(String::from_utf8_lossy(&out), "x tok_.[redacted:new]. [redacted:new]");
+}

@@ -1,0 +1,81 @@
+//! The rules that come with the program, in streams.
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::indexing_slicing)]
+
+mod common;
+
+use common::needles;
+use keyroll_leak::{Rule, Rules};
+use keyroll_redact::{Report, Shield, Sought};
+use proptest::strategy::{Strategy, ValueTree};
+use proptest::string::bytes_regex;
+use proptest::test_runner::TestRunner;
+
+/// The rules of every file that can be read, each file for itself.
+fn files() -> Vec<&'static Rules> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../rules");
+    let texts = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap());
+    texts
+        .filter_map(|text| Rules::read(&[("one", &text)]).ok())
+        .map(|rules| &*Box::leak(Box::new(rules)))
+        .collect()
+}
+
+fn pushed(sought: &Sought, pieces: &[&[u8]]) -> Vec<u8> {
+    let mut shield = Shield::new(sought);
+    let mut out = Vec::new();
+    for piece in pieces {
+        shield.push(piece, &mut out);
+    }
+    shield.finish(&mut out);
+    out
+}
+
+/// The most of a value that a cut may show: half of its beginning, or what stands before the word within it.
+fn head_max(rule: &Rule, value: &[u8]) -> usize {
+    let begins = rule.begins.iter().filter(|begin| value.starts_with(begin.as_bytes()));
+    begins.map(|begin| begin.len() - 1).max().unwrap_or(value.len())
+}
+
+#[test]
+fn a_cut_changes_nothing_but_beginnings() {
+    let mut runner = TestRunner::deterministic();
+    let (mut found_all, mut wrong) = (0, Vec::new());
+    for (rules, rule) in files().into_iter().flat_map(|rules| rules.iter().map(move |rule| (rules, rule))) {
+        let sought = Sought::new(needles(&[]), Some(rules));
+        let value = bytes_regex(rule.expression()).unwrap().new_tree(&mut runner).unwrap().current();
+        let name = rule.id.replace('-', "_");
+        let text =
+            [format!("{} {name}=", rule.provider).as_bytes(), &value, b" \"", &value, b"\"\nend"].concat();
+        let mut spans = Vec::new();
+        rules.find(&text, &mut |finding| {
+            spans.push((
+                finding.rule.id.clone(),
+                finding.span.clone(),
+                head_max(finding.rule, &text[finding.span]),
+            ));
+        });
+        found_all += usize::from(!spans.is_empty());
+        let whole = sought.replace(&text, &mut Report::default()).unwrap_or_else(|| text.clone());
+        for cut in (0..=text.len()).step_by(if text.len() > 400 { 37 } else { 1 }) {
+            let out = pushed(&sought, &[&text[..cut], &text[cut..]]);
+            // Only a value that the cut falls into may have a head.
+            let head = spans
+                .iter()
+                .find(|(_, span, _)| span.contains(&cut))
+                .map_or(0, |(_, span, max)| (*max).min(cut - span.start));
+            if out.len() < whole.len() || out.len() > whole.len() + head {
+                wrong.push(format!(
+                    "{} at {cut}: {} and {}",
+                    rule.id,
+                    String::from_utf8_lossy(&whole),
+                    String::from_utf8_lossy(&out)
+                ));
+                break;
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}\n{}", wrong.len(), wrong.join("\n"));
+    assert!(found_all > 400, "{found_all}");
+}
