@@ -1,6 +1,7 @@
 //! Which texts of an event are pieces of a longer one: chat completions and responses as OpenAI sends them, messages as Anthropic.
-//! Sources: https://platform.openai.com/docs/api-reference/chat-streaming, …/responses-streaming,
-//! https://docs.anthropic.com/en/docs/build-with-claude/streaming
+//! Sources: <https://platform.openai.com/docs/api-reference/chat-streaming>,
+//! <https://platform.openai.com/docs/api-reference/responses-streaming>,
+//! <https://docs.anthropic.com/en/docs/build-with-claude/streaming>
 
 use std::collections::BTreeMap;
 use std::ops::Range;

@@ -3,7 +3,7 @@ use std::ops::Range;
 use zeroize::Zeroizing;
 
 /// An event of a stream (`text/event-stream`) taken apart: its data, and what stands around it.
-/// Source: https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream
+/// Source: <https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream>
 #[derive(Clone)]
 pub(crate) struct Frame {
     /// The lines before the data.
