@@ -1,7 +1,9 @@
 use std::ops::Range;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
+use regex_automata::hybrid::dfa::{Cache, DFA};
 use regex_automata::meta::Regex;
+use regex_automata::nfa::thompson;
 use regex_automata::util::syntax;
 use regex_automata::{Anchored, Input};
 use serde::Deserialize;
@@ -75,6 +77,9 @@ pub struct Rule {
     compiled: OnceLock<Option<Regex>>,
     #[serde(skip)]
     lengths: OnceLock<(usize, usize)>,
+    /// What tells how far a text goes on as a value; made for blocks alone.
+    #[serde(skip)]
+    states: OnceLock<Option<Mutex<(DFA, Cache)>>>,
 }
 
 impl Rule {
@@ -103,7 +108,7 @@ impl Rule {
             Err(error) => return wrong(format!("has an expression that cannot be read: {error}")),
         };
         let longest = parsed.properties().maximum_len();
-        let max = if self.block || self.is_block() { BLOCK_BYTES_MAX } else { MATCH_BYTES_MAX };
+        let max = if self.block { BLOCK_BYTES_MAX } else { MATCH_BYTES_MAX };
         if longest.is_none_or(|longest| longest > max) {
             return wrong(format!("matches more than {max} bytes: give every repetition a largest number"));
         }
@@ -147,9 +152,34 @@ impl Rule {
         self.compiled().is_some()
     }
 
-    /// Whether it is of what stands between two lines that name it.
+    /// Whether it is of what has lines of its own, as private keys in PEM are.
     pub(crate) fn is_block(&self) -> bool {
-        self.begins.iter().any(|begin| begin.starts_with("-----BEGIN"))
+        self.block
+    }
+
+    /// Whether a text that begins as a value does is one, or may become one when more of it is there.
+    pub(crate) fn may_go_on(&self, text: &[u8]) -> bool {
+        let build = || {
+            let config = thompson::Config::new().utf8(false);
+            let dfa = DFA::builder().syntax(bytes()).thompson(config).build(&self.regex).ok()?;
+            let cache = dfa.create_cache();
+            Some(Mutex::new((dfa, cache)))
+        };
+        let Some(states) = self.states.get_or_init(build) else { return true };
+        let mut states = states.lock().unwrap_or_else(PoisonError::into_inner);
+        let (dfa, cache) = &mut *states;
+        let input = Input::new(text).anchored(Anchored::Yes);
+        let Ok(mut state) = dfa.start_state_forward(cache, &input) else { return true };
+        for byte in text {
+            match dfa.next_state(cache, state, *byte) {
+                Ok(next) if next.is_dead() => return false,
+                Ok(next) => state = next,
+                // It has more states than are kept: nothing is said.
+                Err(_) => return true,
+            }
+        }
+        // A match is told one byte late: what has ended before goes on with nothing.
+        (0..=u8::MAX).any(|byte| dfa.next_state(cache, state, byte).is_ok_and(|next| !next.is_dead()))
     }
 
     /// Where what the expression matches from `start` on ends, whether its surroundings are right or not.

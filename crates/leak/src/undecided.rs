@@ -1,17 +1,10 @@
 use std::ops::Range;
 
-use memchr::memmem;
-
 use crate::Rules;
 use crate::rule::{AnchorKind, BLOCK_BYTES_MAX, MATCH_BYTES_MAX, NEAR_BYTES_MAX, begins_word};
 
 /// How far before the last run its words are looked for, bytes: a word before a value, or the beginning of one with a blank in it.
 const WORD_BYTES_MAX: usize = 256;
-
-/// The longest label of a block, bytes: `RSA PRIVATE KEY`.
-const LABEL_BYTES_MAX: usize = 64;
-
-const BLOCK: &[u8] = b"-----BEGIN ";
 
 /// Whether a byte ends a run: a value of a rule holds none of these, but for those in its own beginning and for blocks.
 pub fn ends_run(byte: u8) -> bool {
@@ -30,7 +23,8 @@ impl Rules {
         let end = text.len();
         let near_end = end.saturating_sub(MATCH_BYTES_MAX);
         let run = behind_last(text, ends_run).max(near_end);
-        let from = run.saturating_sub(WORD_BYTES_MAX);
+        // Blocks have lines of their own: they begin far before the last run.
+        let from = end.saturating_sub(BLOCK_BYTES_MAX).min(run.saturating_sub(WORD_BYTES_MAX));
         let mut first = end;
         self.anchors.find(text.get(from..).unwrap_or_default(), &mut |number, word| {
             if let Some(meant) = self.meant.get(number as usize)
@@ -39,7 +33,7 @@ impl Rules {
                 first = first.min(start);
             }
         });
-        self.open_block(text).map_or(first, |start| first.min(start))
+        first
     }
 
     /// The first place from which a value may go over the end, because of this word; `run` is the first that is near enough.
@@ -53,8 +47,15 @@ impl Rules {
         let near_end = text.len().saturating_sub(MATCH_BYTES_MAX);
         match kind {
             AnchorKind::Begins => {
-                let block = self.all.get(index).is_some_and(|rule| rule.is_block());
-                (!block && word.end >= run && word.start >= near_end).then_some(word.start)
+                let rule = self.all.get(index)?;
+                let open = match rule.is_block() {
+                    true => {
+                        let block = text.len() - word.start <= BLOCK_BYTES_MAX;
+                        block && rule.may_go_on(text.get(word.start..).unwrap_or_default())
+                    }
+                    false => word.end >= run && word.start >= near_end,
+                };
+                open.then_some(word.start)
             }
             AnchorKind::Within => {
                 (word.end > run).then(|| run.max(word.start.saturating_sub(MATCH_BYTES_MAX)))
@@ -70,35 +71,6 @@ impl Rules {
             }
         }
     }
-
-    /// Where the first block begins that has no end yet.
-    fn open_block(&self, text: &[u8]) -> Option<usize> {
-        let from = text.len().saturating_sub(BLOCK_BYTES_MAX);
-        let last = text.get(from..).unwrap_or_default();
-        memmem::find_iter(last, BLOCK).map(|at| from + at).find(|start| {
-            let line = text.get(start + BLOCK.len()..).unwrap_or_default();
-            let mut blocks = self.all.iter().filter(|rule| rule.is_block());
-            let ends = memmem::find(line, b"-----END").is_some();
-            may_be_private(line)
-                && blocks.any(|rule| {
-                    let end = ends.then(|| rule.matched(text, *start)).flatten();
-                    end.is_none_or(|end| end >= text.len())
-                })
-        })
-    }
-}
-
-/// Whether what stands behind `-----BEGIN ` is the label of a private key, or may become one.
-fn may_be_private(line: &[u8]) -> bool {
-    let label = |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b' ';
-    let length = line.iter().take(LABEL_BYTES_MAX).take_while(|byte| label(byte)).count();
-    let (name, rest) = line.split_at_checked(length).unwrap_or_default();
-    if length == line.len() {
-        return true;
-    }
-    let dashes = rest.iter().take(5).take_while(|byte| **byte == b'-').count();
-    let private = name.ends_with(b"PRIVATE KEY") || name.ends_with(b"PRIVATE KEY BLOCK");
-    private && dashes == rest.len().min(5)
 }
 
 /// Behind the last byte of which this is true.
@@ -117,10 +89,11 @@ mod tests {
         let all = [
             rule("form", "begins=['tok_', 'Key of ']\nregex='(?:tok_|Key of )[a-z0-9]{8,40}'"),
             rule("within", "holds=['.mid.']\nregex='[a-z0-9]{8}\\.mid\\.[a-z0-9]{8}'"),
+            rule("block", "block=true\nbegins=['begun']\nregex='begun\\n[0-9\\n]{4,40}ended'"),
             rule("near", "near=['mine']\nregex='[a-f0-9]{16}'"),
             rule(
                 "private-key",
-                "begins=['-----BEGIN ']\nregex='-----BEGIN (?:[A-Z0-9]{1,16} ){0,4}PRIVATE KEY-----[\\s\\S]{40,15000}?-----END (?:[A-Z0-9]{1,16} ){0,4}PRIVATE KEY-----'",
+                "block=true\nbegins=['-----BEGIN PRIVATE KEY-----', '-----BEGIN RSA PRIVATE KEY-----']\nregex='-----BEGIN (?:[A-Z0-9]{1,16} ){0,4}PRIVATE KEY-----[\\s\\S]{40,15000}?-----END (?:[A-Z0-9]{1,16} ){0,4}PRIVATE KEY-----'",
             ),
         ];
         Rules::read(&[("mine", &all.concat())]).unwrap()
@@ -150,9 +123,11 @@ mod tests {
             ("mine\n012", ""),
             ("mine ................................................................ 012", ""),
             ("-----BEGIN CERTIFICATE-----\nabc", ""),
-            ("x ", "-----BEGIN "),
-            ("x ", "-----BEGIN RSA PRIVATE KEY"),
+            ("x -----BEGIN ", ""),
+            ("x -----BEGIN RSA PRIVATE KEY", ""),
             ("x ", "-----BEGIN RSA PRIVATE KEY-----\nabc def\n"),
+            ("a block that is none: ", "begun\n01\n"),
+            ("a block that is none: begun\n01\nand other words ", ""),
         ] {
             let text = format!("{decided}{undecided}");
             assert_eq!(rules.undecided(text.as_bytes()), decided.len(), "{text:?}");
@@ -170,7 +145,7 @@ mod tests {
         assert_eq!(undecided("tok_", MATCH_BYTES_MAX - 4), 0);
         assert_eq!(undecided("tok_", MATCH_BYTES_MAX - 3), MATCH_BYTES_MAX + 1);
         let line = "-----BEGIN PRIVATE KEY-----\n";
-        assert_eq!(undecided(line, BLOCK_BYTES_MAX - line.len()), 0);
-        assert_eq!(undecided(line, BLOCK_BYTES_MAX - line.len() + 1), BLOCK_BYTES_MAX + 1);
+        assert_eq!(undecided(line, 14_999), 0);
+        assert_eq!(undecided(line, 15_000), line.len() + 15_000);
     }
 }

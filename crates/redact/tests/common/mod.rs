@@ -20,7 +20,7 @@ pub(crate) fn rules() -> &'static Rules {
             rule("near", "near=['mine']\nregex='[a-f0-9]{16}'"),
             rule(
                 "private-key",
-                "begins=['-----BEGIN ']\nregex='-----BEGIN (?:[A-Z0-9]{1,16} ){0,4}PRIVATE KEY-----[\\s\\S]{40,15000}?-----END (?:[A-Z0-9]{1,16} ){0,4}PRIVATE KEY-----'",
+                "block=true\nbegins=['-----BEGIN PRIVATE KEY-----', '-----BEGIN RSA PRIVATE KEY-----']\nregex='-----BEGIN (?:[A-Z0-9]{1,16} ){0,4}PRIVATE KEY-----[\\s\\S]{40,15000}?-----END (?:[A-Z0-9]{1,16} ){0,4}PRIVATE KEY-----'",
             ),
         ];
         Rules::read(&[("mine", &all.concat())]).expect("rules")
@@ -32,7 +32,7 @@ pub(crate) fn head_max(rule: &str) -> usize {
     match rule {
         "form" => "tok".len(),
         "within" => "01234567.mid".len(),
-        "private-key" => "-----BEGIN".len(),
+        "private-key" => "-----BEGIN RSA PRIVATE KEY----".len(),
         _ => 0,
     }
 }
