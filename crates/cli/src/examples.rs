@@ -6,8 +6,7 @@ pub(crate) const WHY: &str = "Example: keyroll why openai\nExit codes: 0 done, 1
 pub(crate) const TRACE: &str = "Example: keyroll trace openai\nExit codes: 0 done, 1 failed";
 pub(crate) const GRAPH: &str =
     "Example: keyroll graph openai --format svg > openai.svg\nExit codes: 0 done, 1 failed";
-pub(crate) const REDACT: &str =
-    "Example: journalctl -u api | keyroll redact > report.txt\nExit codes: 0 done, 1 failed";
+pub(crate) const REDACT: &str = "Example: keyroll redact app.log > report.txt\nExit codes: 0 done, 1 failed";
 pub(crate) const RUN: &str = "\
 Example: keyroll run -- ./deploy.sh --verbose
 Exit codes: those of the program; 128 and its number where a signal ended it";

@@ -117,6 +117,20 @@ impl Sockets {
         }
     }
 
+    /// Whether a connection that a server still lists is none any more: nothing of this machine has a socket of it. `shown` = the
+    /// clients of all its connections.
+    ///
+    /// Only for clients at a loopback address, and only where another of them leads from this network to a server's port: then the
+    /// server is in this network, and so is whoever it calls 127.0.0.1. RabbitMQ 3.10 keeps some connections in its list for ever.
+    pub fn is_gone(&self, client: SocketAddr, shown: &[SocketAddr]) -> bool {
+        let leads = |client: &SocketAddr| {
+            let from = self.by_address.get(&(self.own_network, plain(*client))).into_iter().flatten();
+            from.into_iter().any(|connection| self.servers.contains(&connection.server.port()))
+        };
+        let near = |client: &&SocketAddr| plain(**client).ip().is_loopback();
+        near(&&client) && !leads(&client) && shown.iter().filter(near).any(leads)
+    }
+
     /// Whether a process is the one that takes connections to one of these places of this machine.
     pub fn listens(&self, process: &ProcessId, places: &[SocketAddr]) -> bool {
         let there = |at: &SocketAddr, place: &SocketAddr| {
@@ -263,6 +277,22 @@ mod tests {
         assert_eq!(sockets.process_of(client), None);
         sockets.servers = vec![0x1F90, 0x1538];
         assert_eq!(sockets.process_of(client), None);
+    }
+
+    #[test]
+    fn a_connection_that_only_the_server_lists_is_gone() {
+        let at = |text: &str| text.parse::<SocketAddr>().expect("an address");
+        let (there, gone, far) = (at("127.0.0.1:50000"), at("127.0.0.1:50001"), at("10.1.2.3:50002"));
+        let mut sockets = Sockets { servers: vec![0x1538], ..Sockets::default() };
+        sockets.add_table(0, b"1: 0100007F:C350 0100007F:1538 01 0:0 0:0 0 0 0 71 1\n");
+        // The same port leads somewhere else, too: that is none of this server's.
+        sockets.add_table(0, b"1: 0100007F:C351 0100007F:1F90 01 0:0 0:0 0 0 0 72 1\n");
+        assert!(sockets.is_gone(gone, &[there, gone]));
+        assert!(!sockets.is_gone(there, &[there, gone]), "it is there");
+        assert!(!sockets.is_gone(far, &[there, far]), "another machine has its socket");
+        assert!(!sockets.is_gone(gone, &[gone, far]), "nothing shows that the server is in this network");
+        sockets.own_network = 1;
+        assert!(!sockets.is_gone(gone, &[there, gone]), "the server is in another network");
     }
 
     #[test]

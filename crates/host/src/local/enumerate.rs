@@ -45,6 +45,20 @@ pub(super) fn sockets(listing: &Listing, servers: &[u16]) -> Option<Sockets> {
     Sockets::read(listing, servers, Duration::from_millis(LISTING_MS_MAX)).ok()
 }
 
+/// Without those that only the issuer lists: where nothing of this machine has a socket of it, a connection is none.
+fn still_there<'s>(
+    going: &'s [keyroll_port::Session],
+    sessions: &Sessions,
+    sockets: &Sockets,
+) -> Vec<&'s keyroll_port::Session> {
+    let all = sessions.old.iter().chain(&sessions.new).flatten();
+    let shown: Vec<SocketAddr> = all.filter_map(|session| session.client).collect();
+    let gone = |session: &keyroll_port::Session| {
+        session.client.is_some_and(|client| sockets.is_gone(client, &shown))
+    };
+    going.iter().filter(|session| !gone(session)).collect()
+}
+
 /// An instance of a consumer that runs now.
 #[derive(Clone, Copy)]
 pub(super) struct Running {
@@ -123,9 +137,10 @@ impl Local {
         let helpers = self.helpers(&listing, values, stays);
         let mut found_by = self.holders(&running, &sights, &helpers, (&sockets, sessions), &mut seen);
         running.iter().for_each(|one| self.note_sessions(&one.process, sessions, &sockets));
-        let joined = going
-            .as_ref()
-            .map(|going| self.join_sessions(going, &sockets, &running, stays, &mut seen, &mut found_by));
+        let joined = going.as_ref().map(|going| {
+            let there = still_there(going, sessions, &sockets);
+            self.join_sessions(&there, &sockets, &running, stays, &mut seen, &mut found_by)
+        });
         let files = self.setup.file_ids().map(|(id, file)| (id, self.holds(file, values, stays))).collect();
         let goes = match stays {
             Which::New => OLD,
@@ -259,7 +274,7 @@ impl Local {
     /// configured makes it a holder even where its memory is closed.
     fn join_sessions(
         &self,
-        going: &[keyroll_port::Session],
+        going: &[&keyroll_port::Session],
         sockets: &Sockets,
         running: &[Running],
         stays: Which,
