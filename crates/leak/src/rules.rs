@@ -106,8 +106,10 @@ impl Rules {
                 any_case,
             }));
         }
+        // One that goes by the words before a value says nothing of one alone.
         let may = |rule: &Rule, byte: u8| {
-            rule.begins.is_empty() || rule.begins.iter().any(|begin| begin.bytes().next() == Some(byte))
+            let begins = rule.begins.iter().any(|begin| begin.bytes().next() == Some(byte));
+            rule.near.is_empty() && (rule.begins.is_empty() || begins)
         };
         let of_byte = (0..=u8::MAX).map(|byte| {
             all.iter().enumerate().filter(|(_, rule)| may(rule, byte)).map(|(index, _)| index).collect()
