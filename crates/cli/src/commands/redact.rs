@@ -70,8 +70,6 @@ fn write(out: &mut Vec<u8>) -> Result<bool, Problem> {
     match written {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
-        Err(error) => Err(Problem::new("K0886", "write down what was asked for")
-            .because_of(&error)
-            .help("make room where stdout goes, then run the same command again")),
+        Err(error) => Err(raw::not_written(&error)),
     }
 }

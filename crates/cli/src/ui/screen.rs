@@ -6,6 +6,7 @@ use crate::ui::Look;
 use crate::ui::event::{Event, EventLine, STREAM_VERSION};
 use crate::ui::line::{Mark, clean, line};
 use crate::ui::progress::{Draw, Progress};
+use crate::ui::raw::not_written;
 use crate::ui::render;
 use crate::ui::table::Table;
 
@@ -92,8 +93,7 @@ impl Ui {
     /// What was asked for could not be written; a reader who went away has read what they wanted.
     pub(crate) fn lost(&mut self) -> Option<Problem> {
         let error = self.lost.take().filter(|error| error.kind() != io::ErrorKind::BrokenPipe)?;
-        let problem = Problem::new("K0886", "write down what was asked for").because_of(&error);
-        Some(problem.help("make room where stdout goes, then run the same command again"))
+        Some(not_written(&error))
     }
 
     /// What the command was asked for, as a line for people, on stdout.
