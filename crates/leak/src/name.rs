@@ -1,3 +1,5 @@
+use crate::may_hold::may_name_a_secret;
+
 /// The last words of a name that say: here stands a secret.
 pub(crate) const LAST: [&[&str]; 23] = [
     &["api", "key"],
@@ -61,7 +63,8 @@ const DIRECTIVES: [&str; 7] = [
 
 /// Whether a name says that its value is a secret: `OPENAI_API_KEY`, `dbPassword`, `bot-token`; not `TOKEN_FILE`.
 pub fn names_a_secret(name: &str) -> bool {
-    if DIRECTIVES.contains(&name.to_ascii_lowercase().as_str()) {
+    // Most names say nothing, and need not be taken apart.
+    if !may_name_a_secret(name.as_bytes()) || DIRECTIVES.iter().any(|one| name.eq_ignore_ascii_case(one)) {
         return false;
     }
     let mut words = words(name);

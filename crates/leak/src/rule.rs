@@ -233,7 +233,12 @@ impl Rule {
 
     /// Whether the whole of the value is such a credential. One that only its surroundings can tell is none.
     pub(crate) fn is(&self, value: &[u8]) -> bool {
-        self.near.is_empty() && self.ends(value, 0) == Some(value.len())
+        let (least, most) = self.lengths();
+        // Most values are no credential: the expression is asked last.
+        self.near.is_empty()
+            && (least..=most).contains(&value.len())
+            && self.is_made_so(value)
+            && self.ends(value, 0) == Some(value.len())
     }
 
     /// A value with the checksum that it must have.

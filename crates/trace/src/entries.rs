@@ -208,6 +208,9 @@ impl Reading<'_> {
 
     /// What stands in a value that is more than a secret: a connection string, a command, a document.
     fn inside(&mut self, text: &[u8], entry: &Entry, called: &dyn Fn(Option<String>) -> Option<String>) {
+        if !self.rules.may_hold(text) {
+            return;
+        }
         let mut known: Vec<Range<usize>> = Vec::new();
         let fresh = |known: &[Range<usize>], span: &Range<usize>| {
             !known.iter().any(|one| one.start < span.end && span.start < one.end)
