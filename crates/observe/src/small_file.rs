@@ -137,7 +137,8 @@ mod tests {
             Err(ErrorKind::NotFound.into())
         });
         assert_eq!(gone.map(drop).unwrap_err().kind(), ErrorKind::TimedOut);
-        let beside = answered(Path::new("/mnt/gone/below/two"), WAIT, || panic!("it was asked"));
+        let asked = || Err(ErrorKind::NotFound.into());
+        let beside = answered(Path::new("/mnt/gone/below/two"), WAIT, asked);
         assert_eq!(beside.map(drop).unwrap_err().kind(), ErrorKind::TimedOut);
         let other = answered(Path::new("/mnt/there/one"), WAIT, || Ok(SecretBytes::new(b"there".to_vec())));
         assert_eq!(other.unwrap().expose(), b"there");
