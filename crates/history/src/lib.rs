@@ -45,7 +45,7 @@ mod tree;
 mod walk;
 mod windows;
 
-pub use bounds::{Bounds, OBJECT_BYTES_MAX, TOTAL_BYTES_MAX, WORKERS_MAX};
+pub use bounds::{Bounds, KEPT_BYTES_MAX, OBJECT_BYTES_MAX, TOTAL_BYTES_MAX, WORKERS_MAX};
 pub use history::History;
 pub use id::{Format, ObjectId};
 pub use kind::Kind;

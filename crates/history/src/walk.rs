@@ -15,10 +15,6 @@ use crate::reader::Reader;
 use crate::seen::{Base, Known, Looker, Seen};
 use crate::skipped::{What, Why};
 
-/// The most bytes of bases that a thread keeps for what is still to be made from them. Above, the oldest are dropped
-/// and made again.
-const KEPT_BYTES_MAX: usize = 192 * 1024 * 1024;
-
 /// How many trees a thread takes at once.
 const TAKEN: usize = 8;
 
@@ -215,13 +211,13 @@ impl<L: Look + ?Sized, T: Take + ?Sized> Worker<'_, L, T> {
         }
     }
 
-    /// Bounds what is kept. There are few frames: see `children` of the tree.
+    /// Bounds what is kept: the oldest are dropped, and made again when they are needed. There are few frames: see `children` of the tree.
     fn drop_oldest(&mut self, frames: &mut [Frame]) {
         let held = |frame: &Frame| frame.object.as_ref().map_or(0, Buffer::held);
         let mut kept: usize = frames.iter().map(held).sum();
         let top = frames.len().saturating_sub(1);
         for frame in frames.iter_mut().take(top) {
-            if kept <= KEPT_BYTES_MAX {
+            if kept <= self.spent.bounds.kept_bytes_max {
                 return;
             }
             if let Some(object) = frame.object.take() {
