@@ -1,0 +1,127 @@
+//! The index of a pack (`.idx`, versions 1 and 2): which object stands where.
+//!
+//! The format is git's, `Documentation/gitformat-pack.txt`.
+
+use std::path::Path;
+
+use crate::id::{Format, ObjectId};
+use crate::regular;
+use crate::skipped::Why;
+
+/// The most objects of a pack that is read. Each costs about 60 bytes of memory while its pack is walked.
+pub const PACK_OBJECTS_MAX: u32 = 20_000_000;
+
+/// How many counts the table at the beginning has: one for each first byte of a name.
+const FAN: usize = 256;
+
+/// The index of a pack.
+pub(crate) struct PackIndex {
+    bytes: Vec<u8>,
+    format: Format,
+    count: u32,
+    /// Where the table of counts begins; version 1 has nothing before it.
+    fan: usize,
+}
+
+impl PackIndex {
+    /// Reads an index. Its checksum is not computed; what is inconsistent is refused or, later, found to be so.
+    pub(crate) fn read(path: &Path, format: Format) -> Result<PackIndex, Why> {
+        let entry = u64::try_from(format.id_bytes()).unwrap_or(32) + 16;
+        let bytes = regular::read(path, u64::from(PACK_OBJECTS_MAX) * entry + 4096)?;
+        let fan = match bytes.get(..8) {
+            Some([0xff, b't', b'O', b'c', 0, 0, 0, 2]) => 8,
+            Some([0xff, b't', b'O', b'c', ..]) => {
+                return Err(Why::Corrupt("an index of a version that is not known"));
+            }
+            _ => 0,
+        };
+        let mut index = PackIndex { bytes, format, count: 0, fan };
+        let mut before = 0;
+        for first in 0..FAN {
+            let count = index.word(fan + 4 * first).ok_or(Why::Corrupt("the index ends too early"))?;
+            if count < before {
+                return Err(Why::Corrupt("the index's counts fall"));
+            }
+            before = count;
+        }
+        if before > PACK_OBJECTS_MAX {
+            return Err(Why::TooMany { max: u64::from(PACK_OBJECTS_MAX) });
+        }
+        index.count = before;
+        let entries = index.count as usize * (index.id_bytes() + if fan == 0 { 4 } else { 8 });
+        if index.bytes.len() < fan + 4 * FAN + entries + 2 * index.id_bytes() {
+            return Err(Why::Corrupt("the index ends too early"));
+        }
+        Ok(index)
+    }
+
+    /// How many objects it has.
+    pub(crate) fn count(&self) -> u32 {
+        self.count
+    }
+
+    fn id_bytes(&self) -> usize {
+        self.format.id_bytes()
+    }
+
+    fn word(&self, at: usize) -> Option<u32> {
+        let bytes = self.bytes.get(at..)?.first_chunk::<4>()?;
+        Some(u32::from_be_bytes(*bytes))
+    }
+
+    fn name(&self, position: u32) -> Option<&[u8]> {
+        let (stride, skip) = if self.fan == 0 { (self.id_bytes() + 4, 4) } else { (self.id_bytes(), 0) };
+        let at = self.fan + 4 * FAN + position as usize * stride + skip;
+        self.bytes.get(at..at + self.id_bytes())
+    }
+
+    /// The name of the object at this position, of those in the order of names.
+    pub(crate) fn id(&self, position: u32) -> Option<ObjectId> {
+        (position < self.count).then(|| self.name(position).and_then(ObjectId::from_bytes)).flatten()
+    }
+
+    /// Where in the pack the object at this position begins, bytes.
+    pub(crate) fn offset(&self, position: u32) -> Option<u64> {
+        if position >= self.count {
+            return None;
+        }
+        let (count, at) = (self.count as usize, position as usize);
+        let names = self.fan + 4 * FAN;
+        if self.fan == 0 {
+            return self.word(names + at * (self.id_bytes() + 4)).map(u64::from);
+        }
+        let short = names + count * (self.id_bytes() + 4);
+        let word = self.word(short + at * 4)?;
+        if word & 0x8000_0000 == 0 {
+            return Some(u64::from(word));
+        }
+        let long = short + count * 4 + (word & 0x7fff_ffff) as usize * 8;
+        let bytes = self.bytes.get(long..)?.first_chunk::<8>()?;
+        Some(u64::from_be_bytes(*bytes))
+    }
+
+    /// The sum of an object's bytes in the pack. Version 1 has none.
+    pub(crate) fn checksum(&self, position: u32) -> Option<u32> {
+        if self.fan == 0 || position >= self.count {
+            return None;
+        }
+        let sums = self.fan + 4 * FAN + self.count as usize * self.id_bytes();
+        self.word(sums + position as usize * 4)
+    }
+
+    /// The position of an object.
+    pub(crate) fn find(&self, id: &ObjectId) -> Option<u32> {
+        let first = usize::from(*id.as_bytes().first()?);
+        let mut low = if first == 0 { 0 } else { self.word(self.fan + 4 * (first - 1))? };
+        let mut high = self.word(self.fan + 4 * first)?;
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match self.name(middle)?.cmp(id.as_bytes()) {
+                std::cmp::Ordering::Less => low = middle + 1,
+                std::cmp::Ordering::Greater => high = middle,
+                std::cmp::Ordering::Equal => return Some(middle),
+            }
+        }
+        None
+    }
+}
