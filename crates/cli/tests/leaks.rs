@@ -10,7 +10,7 @@ use std::process::{Command, Output, Stdio};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use keyroll_testkit::{alphanumeric, github_token};
+use keyroll_testkit::{Engine, alphanumeric, github_token};
 use serde_json::Value;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_keyroll");
@@ -205,4 +205,101 @@ fn what_is_not_there_and_what_may_not_be_read_is_said() {
         "{}",
         err(&skipped)
     );
+}
+
+fn git(folder: &Path, arguments: &[&str]) {
+    let made = Command::new("git")
+        .args(["-c", "user.name=One", "-c", "user.email=one@example.org"])
+        .args(arguments)
+        .current_dir(folder)
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("HOME", folder)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+}
+
+#[test]
+fn histories_and_what_is_staged_are_looked_at() {
+    let (old, new) = (github_token(), github_token());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let outside = run(path, &["leaks", "--git"], b"");
+    assert!(outside.status.code() == Some(1) && err(&outside).contains("K0934"), "{}", err(&outside));
+    git(path, &["init", "--quiet", "--initial-branch=main"]);
+    fs::write(path.join("a.txt"), format!("x\n{old}\n")).unwrap();
+    git(path, &["add", "a.txt"]);
+    let staged = run(path, &["leaks", "--staged"], b"");
+    assert_eq!(staged.status.code(), Some(3), "{}", err(&staged));
+    assert!(out(&staged).contains("staged › a.txt:2:1"), "{}", out(&staged));
+    git(path, &["commit", "--quiet", "--message", "one"]);
+    let clean = run(path, &["leaks", "--staged"], b"");
+    assert_eq!((clean.status.code(), out(&clean).as_str()), (Some(0), ""));
+    fs::write(path.join("a.txt"), "x\n").unwrap();
+    git(path, &["commit", "--quiet", "--all", "--message", &format!("two {new}")]);
+    assert_eq!(run(path, &["leaks"], b"").status.code(), Some(0), "nothing of it stands in a file any more");
+    let all = run(path, &["--json", "leaks", "--git"], b"");
+    let events: Vec<Value> = out(&all).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let leaks: Vec<&Value> = events.iter().filter(|one| one["type"] == "leak").collect();
+    assert_eq!(leaks.len(), 2, "{}", out(&all));
+    let gone = leaks.iter().find(|one| one["place"]["path"] == "a.txt").unwrap();
+    assert_eq!(gone["place"]["commit"]["author"], "One <one@example.org>");
+    assert_eq!(gone["place"]["commit"]["in_head"], false);
+    assert!(leaks.iter().any(|one| one["place"]["inside"][0] == "message"));
+    assert!(!out(&all).contains(&old) && !out(&all).contains(&new));
+}
+
+#[test]
+fn images_and_what_containers_wrote_are_looked_at() {
+    let Some(engine) = Engine::start_or_skip("leaks in images and containers") else { return };
+    let (layered, logged, beside) = (github_token(), github_token(), github_token());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    fs::create_dir_all(path.join("tree/srv")).unwrap();
+    fs::write(path.join("tree/srv/app.env"), format!("A=1\nTOKEN={layered}\n")).unwrap();
+    let packed = Command::new("tar").args(["-cf", "tree.tar", "-C", "tree", "."]).current_dir(path).status();
+    assert!(packed.unwrap().success());
+    let tar = path.join("tree.tar").display().to_string();
+    assert!(engine.docker(&["import", &tar, "held"]).output().unwrap().status.success());
+    engine.image("base", "").unwrap();
+    let says = format!("echo {logged}; echo {beside} >&2");
+    let ran = engine.docker(&[
+        "run",
+        "--name",
+        "says",
+        "-v",
+        "/usr:/usr:ro",
+        "--network",
+        "none",
+        "base",
+        "sh",
+        "-c",
+        &says,
+    ]);
+    let ran = { ran }.output().unwrap();
+    assert!(ran.status.success(), "{}", err(&ran));
+    let look = |arguments: &[&str]| {
+        let mut command = Command::new(BINARY);
+        command
+            .args(["--state", "s", "leaks"])
+            .args(arguments)
+            .current_dir(path)
+            .env("DOCKER_HOST", engine.host());
+        command.stdin(Stdio::null()).output().unwrap()
+    };
+    let image = look(&["--image", "held"]);
+    assert_eq!(image.status.code(), Some(3), "{}", err(&image));
+    let shown = out(&image);
+    assert!(shown.contains("image held › ") && shown.contains("srv/app.env:2:7"), "{shown}");
+    let wrote = look(&["--container", "says"]);
+    assert!(
+        out(&wrote).contains("container says:1:1") && out(&wrote).contains("container says:2:1"),
+        "{}",
+        out(&wrote)
+    );
+    for value in [&layered, &logged, &beside] {
+        assert!(!(out(&image) + &out(&wrote)).contains(value));
+    }
+    let none = look(&["--image", "none"]);
+    assert!(none.status.code() == Some(1) && err(&none).contains("K0934"), "{}", err(&none));
 }

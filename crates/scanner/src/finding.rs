@@ -39,7 +39,7 @@ impl fmt::Display for Identity {
 }
 
 /// A version of a secret that keyroll keeps, or kept.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Version {
     /// The secret's name.
     pub secret: String,
@@ -52,7 +52,7 @@ pub struct Version {
 }
 
 /// What was found.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum What {
     /// The value of a version that keyroll keeps.
     Known(Version),
@@ -130,6 +130,25 @@ pub struct Place {
     pub start: Position,
     /// Behind its last character.
     pub end: Position,
+    /// The commits that had it, of what was found in a history.
+    pub commit: Option<Commit>,
+}
+
+/// Which commits of a history had something under one path.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Commit {
+    /// The oldest that had it, its hash in hex.
+    pub first: String,
+    /// Who wrote that one, as it says: `name <address>`.
+    pub author: String,
+    /// When, seconds since 1970.
+    pub first_s: i64,
+    /// The newest that still had it.
+    pub last: String,
+    /// When it was committed, seconds since 1970.
+    pub last_s: i64,
+    /// Whether the commit that is checked out has it.
+    pub in_head: bool,
 }
 
 /// A credential that got out.

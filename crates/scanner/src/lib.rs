@@ -11,6 +11,7 @@ mod accepted;
 mod allow;
 mod baseline;
 mod finding;
+mod history;
 mod lines;
 mod memory;
 mod packed;
@@ -24,7 +25,9 @@ mod utf16;
 
 pub use accepted::{Accepted, AcceptedBy};
 pub use baseline::{BASELINE_BYTES_MAX, Baseline, BaselineError, Entry};
-pub use finding::{Finding, Identity, Place, Position, State, Version, What};
+pub use finding::{Commit, Finding, Identity, Place, Position, State, Version, What};
+/// Why a repository cannot be read.
+pub use keyroll_history::Refused;
 pub use report::{FINDINGS_MAX, Report, SKIPPED_MAX, Skipped};
 pub use scan::Scan;
 pub use seeker::{Known, Seeker};

@@ -37,14 +37,11 @@ impl Read for Mapping<'_> {
 impl Scan<'_> {
     /// The memory of a running process: what it can write, and what no file stands behind (proc(5)). It goes on meanwhile; what
     /// it changes may be seen before, after, or not at all.
-    pub fn process(&self, pid: u32) {
+    ///
+    /// # Errors
+    /// It is not there, has no memory, or may not be read.
+    pub fn process(&self, pid: u32) -> io::Result<()> {
         let name = format!("process {pid}");
-        if let Err(error) = self.mappings(pid, &name) {
-            self.skip(name, error.to_string());
-        }
-    }
-
-    fn mappings(&self, pid: u32, name: &str) -> io::Result<()> {
         let mut list = String::new();
         File::open(format!("/proc/{pid}/maps"))?.take(MAPS_BYTES_MAX).read_to_string(&mut list)?;
         if list.is_empty() {
@@ -56,7 +53,7 @@ impl Scan<'_> {
         let mut worker = Worker::new(self);
         for (at, end, called) in list.lines().filter_map(mapping) {
             let inside = [called];
-            let at_place = At { source: Some(name), path: None, inside: &inside };
+            let at_place = At { source: Some(&name), path: None, inside: &inside };
             worker.text(at_place, &mut Mapping { memory: &memory, at, end });
         }
         Ok(())

@@ -58,6 +58,30 @@ impl<'s> Scan<'s> {
         report.skip(Skipped { what: what.into(), why: why.into() });
     }
 
+    pub(crate) fn seeker(&self) -> &'s Seeker {
+        self.seeker
+    }
+
+    pub(crate) fn today(&self) -> Date {
+        self.today
+    }
+
+    pub(crate) fn count(&self, texts: u64, bytes: u64) {
+        self.texts.fetch_add(texts, Ordering::Relaxed);
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        report.texts += texts;
+        report.bytes += bytes;
+    }
+
+    pub(crate) fn finding(&self, finding: Finding) {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner).finding(finding);
+    }
+
+    pub(crate) fn left_out(&self, findings: u64) {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner).findings_left_out += findings;
+    }
+
     /// How many texts, and bytes of them, were read until now.
     pub fn so_far(&self) -> (u64, u64) {
         (self.texts.load(Ordering::Relaxed), self.bytes.load(Ordering::Relaxed))
@@ -127,6 +151,7 @@ impl<'s> Worker<'s> {
                 inside: at.inside.to_vec(),
                 start: one.start,
                 end: one.end,
+                commit: None,
             };
             report.finding(Finding {
                 identity: one.hit.identity,

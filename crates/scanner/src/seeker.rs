@@ -40,6 +40,8 @@ pub(crate) struct Hit {
     pub(crate) what: What,
     pub(crate) form: Option<&'static str>,
     pub(crate) identity: Identity,
+    /// It is one where the text holds settings, and in a program it is none.
+    pub(crate) in_settings: bool,
 }
 
 impl Seeker {
@@ -69,21 +71,24 @@ impl Seeker {
     /// Everything in a text, in its order. `within` is `None` where the text is none that people read.
     pub(crate) fn find(&self, text: &[u8], within: Option<Text>) -> Vec<Hit> {
         let mut hits = self.values(text);
-        let sure = hits.len();
-        if let Some(rules) = self.rules {
-            self.by_form(text, rules, within, &mut |hit| {
-                let known = hits.get(..sure).unwrap_or_default();
-                if !known.iter().any(|one| one.span.start < hit.span.end && hit.span.start < one.span.end) {
-                    hits.push(hit);
-                }
-            });
-        }
+        let known: Vec<Range<usize>> = hits.iter().map(|hit| hit.span.clone()).collect();
+        let over = |span: &Range<usize>| known.iter().any(|one| one.start < span.end && span.start < one.end);
+        hits.extend(self.by_rules(text, within).into_iter().filter(|hit| !over(&hit.span)));
         hits.sort_by_key(|hit| (hit.span.start, hit.span.end));
         hits
     }
 
+    /// What has the form, the name or the place of a credential.
+    pub(crate) fn by_rules(&self, text: &[u8], within: Option<Text>) -> Vec<Hit> {
+        let mut hits = Vec::new();
+        if let Some(rules) = self.rules {
+            self.by_form(text, rules, within, &mut |hit| hits.push(hit));
+        }
+        hits
+    }
+
     /// Where known values stand. Of several forms of one value at one place the first is told.
-    fn values(&self, text: &[u8]) -> Vec<Hit> {
+    pub(crate) fn values(&self, text: &[u8]) -> Vec<Hit> {
         let Some(needles) = &self.known.needles else { return Vec::new() };
         let mut all: Vec<keyroll_needle::Hit> = Vec::new();
         needles.find(text, &mut |hit| all.push(hit));
@@ -106,15 +111,17 @@ impl Seeker {
     fn known(&self, version: &Version, span: Range<usize>, form: Option<&'static str>) -> Hit {
         let name = format!("{}\0v{}", version.secret, version.number);
         let identity = self.identity("keyroll", name.as_bytes());
-        Hit { span, what: What::Known(version.clone()), form, identity }
+        Hit { span, what: What::Known(version.clone()), form, identity, in_settings: false }
     }
 
     fn by_form(&self, text: &[u8], rules: &'static Rules, within: Option<Text>, take: &mut dyn FnMut(Hit)) {
         match within.filter(|_| self.by_name) {
             Some(within) => {
                 let all = in_text(text, rules).into_iter();
-                all.filter(|one| one.is_likely(text, within))
-                    .for_each(|one| take(self.candidate(text, &one)));
+                all.filter(|one| one.is_likely(text, within)).for_each(|one| {
+                    let in_settings = within == Text::Settings && !one.is_likely(text, Text::Program);
+                    take(Hit { in_settings, ..self.candidate(text, &one) });
+                });
             }
             None => rules.find(text, &mut |finding| {
                 if !text.get(finding.span.clone()).is_some_and(is_example) {
@@ -143,7 +150,13 @@ impl Seeker {
             title: title.to_owned(),
             provider: provider.filter(|provider| !provider.is_empty()),
         };
-        Hit { span: one.span.clone(), what, form: None, identity: self.identity(rule, value) }
+        Hit {
+            span: one.span.clone(),
+            what,
+            form: None,
+            identity: self.identity(rule, value),
+            in_settings: false,
+        }
     }
 
     /// The version whose value this was.

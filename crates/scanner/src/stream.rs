@@ -1,4 +1,5 @@
 use std::io::{self, Read};
+use std::ops::Range;
 
 use jiff::civil::Date;
 use keyroll_leak::Text;
@@ -19,7 +20,7 @@ const BEHIND_BYTES: usize = 4 << 10;
 const LINE_BYTES_MAX: usize = 4 << 10;
 
 /// A text with a NUL among its first bytes is none that people read.
-const BINARY_BYTES: usize = 8 << 10;
+pub(crate) const BINARY_BYTES: usize = 8 << 10;
 
 /// Goes through streams of any length, a window at a time. Its memory is used again for the next one.
 pub(crate) struct Stream<'s> {
@@ -75,7 +76,7 @@ impl<'s> Stream<'s> {
                 counted = hit.span.start;
                 let mut behind = lines;
                 behind.pass(window.get(hit.span.clone()).unwrap_or_default());
-                let (accepted, remark) = match self.allowed(window, &hit) {
+                let (accepted, remark) = match allowed(window, &hit.span, self.today) {
                     Some(Allow::Accepted(one)) => (Some(one), None),
                     Some(Allow::Void(why)) => (None, Some(why)),
                     None => (None, None),
@@ -111,23 +112,23 @@ impl<'s> Stream<'s> {
         }
         Ok(false)
     }
+}
 
-    /// What its line says of it, or the one before where that says nothing else.
-    fn allowed(&self, text: &[u8], hit: &Hit) -> Option<Allow> {
-        let near = hit.span.start.saturating_sub(LINE_BYTES_MAX);
-        let before = text.get(near..hit.span.start)?;
-        let start = memchr::memrchr(b'\n', before).map_or(near, |last| near + last + 1);
-        let far = text.len().min(hit.span.end.saturating_add(LINE_BYTES_MAX));
-        let behind = text.get(hit.span.end..far)?;
-        let end = memchr::memchr(b'\n', behind).map_or(far, |first| hit.span.end + first);
-        let own = in_line(text.get(start..end)?, self.today);
-        own.or_else(|| {
-            let above = text.get(near..start.checked_sub(1)?)?;
-            let first = memchr::memrchr(b'\n', above).map_or(0, |last| last + 1);
-            let line = above.get(first..).filter(|line| is_alone(line))?;
-            in_line(line, self.today)
-        })
-    }
+/// What its line says of it, or the one before where that says nothing else.
+pub(crate) fn allowed(text: &[u8], span: &Range<usize>, today: Date) -> Option<Allow> {
+    let near = span.start.saturating_sub(LINE_BYTES_MAX);
+    let before = text.get(near..span.start)?;
+    let start = memchr::memrchr(b'\n', before).map_or(near, |last| near + last + 1);
+    let far = text.len().min(span.end.saturating_add(LINE_BYTES_MAX));
+    let behind = text.get(span.end..far)?;
+    let end = memchr::memchr(b'\n', behind).map_or(far, |first| span.end + first);
+    let own = in_line(text.get(start..end)?, today);
+    own.or_else(|| {
+        let above = text.get(near..start.checked_sub(1)?)?;
+        let first = memchr::memrchr(b'\n', above).map_or(0, |last| last + 1);
+        let line = above.get(first..).filter(|line| is_alone(line))?;
+        in_line(line, today)
+    })
 }
 
 #[cfg(test)]

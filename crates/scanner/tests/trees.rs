@@ -229,3 +229,36 @@ fn many_files_and_threads_come_to_the_same_report() {
     assert_eq!(found, expected);
     assert_eq!(report.texts, 500);
 }
+
+#[test]
+fn the_memory_of_a_process_is_looked_at() {
+    let value = token(7);
+    let mut child = Command::new("sh")
+        .args(["-c", "read line; read end"])
+        .stdin(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    writeln!(input, "x {value} y").unwrap();
+    let accepted = baseline();
+    let seeker = Seeker::new(Known::default(), accepted.key()).with_rules(Rules::shipped().unwrap());
+    let look = || {
+        let scan = Scan::new(&seeker, "2026-11-21".parse().unwrap());
+        scan.process(child.id()).unwrap();
+        scan.finish(None)
+    };
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    let report = loop {
+        let report = look();
+        if !report.findings.is_empty() || std::time::Instant::now() > until {
+            break report;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    };
+    let one = report.findings.first().expect("its value");
+    assert_eq!(one.place.source.as_deref(), Some(format!("process {}", child.id()).as_str()));
+    writeln!(input, "end").unwrap();
+    child.wait().unwrap();
+    let scan = Scan::new(&seeker, "2026-11-21".parse().unwrap());
+    assert!(scan.process(child.id()).is_err(), "it has ended");
+}

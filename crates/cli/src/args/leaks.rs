@@ -24,6 +24,12 @@ pub(crate) struct LeaksArgs {
     /// Files and folders [default: this folder]
     #[arg(value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
+    /// Look at all commits of the repository that this folder, or PATH, is in
+    #[arg(long, group = "source")]
+    pub(crate) git: bool,
+    /// Look at what is about to be committed
+    #[arg(long, group = "source")]
+    pub(crate) staged: bool,
     /// Look at what is piped in
     #[arg(long, group = "source", conflicts_with = "paths")]
     pub(crate) stdin: bool,

@@ -114,25 +114,27 @@ fn scan(
     }
     let scan = Scan::new(seeker, Zoned::now().date());
     let scan = if args.no_archives { scan.without_archives() } else { scan };
-    let (end, ended) = mpsc::channel::<()>();
-    thread::scope(|scope| {
+    let (end, ended) = mpsc::channel();
+    let looked = thread::scope(|scope| {
         let (scan, source) = (&scan, &source);
-        scope.spawn(move || {
-            source.scan(scan);
-            drop(end);
-        });
-        while ended.recv_timeout(SAID_EVERY) == Err(mpsc::RecvTimeoutError::Timeout) {
-            let (texts, bytes) = scan.so_far();
-            context.ui.live(format!("read {texts} texts, {} MiB …", bytes >> 20));
+        scope.spawn(move || end.send(source.scan(scan)));
+        loop {
+            match ended.recv_timeout(SAID_EVERY) {
+                Ok(looked) => return looked,
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    let (texts, bytes) = scan.so_far();
+                    context.ui.live(format!("read {texts} texts, {} MiB …", bytes >> 20));
+                }
+                Err(mpsc::RecvTimeoutError::Disconnected) => return Err("its thread ended".to_owned()),
+            }
         }
     });
-    let report = scan.finish(baseline);
-    match report.skipped.first().filter(|_| report.texts == 0 && !matches!(source, Source::Tree(_))) {
-        Some(nothing) => Err(Problem::new("K0934", "look for leaks")
-            .because(format!("{}: {}", nothing.what, nothing.why))
-            .help("nothing was looked at; other sources: keyroll leaks --help")),
-        None => Ok(report),
-    }
+    looked.map_err(|why| {
+        Problem::new("K0934", "look for leaks")
+            .because(why)
+            .help("what can be looked at: keyroll leaks --help; what is in the way: keyroll doctor")
+    })?;
+    Ok(scan.finish(baseline))
 }
 
 /// What was typed is not repeated: it may be a value.

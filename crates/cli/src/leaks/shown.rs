@@ -1,3 +1,4 @@
+use jiff::Timestamp;
 use keyroll_scanner::{AcceptedBy, Finding, Report, What};
 use serde::Serialize;
 
@@ -50,6 +51,25 @@ pub(crate) struct PlaceShown {
     pub(crate) column: u64,
     pub(crate) end_line: u64,
     pub(crate) end_column: u64,
+    /// The commits that had it, of what was found in a history.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) commit: Option<CommitShown>,
+}
+
+/// Which commits had it under this path.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct CommitShown {
+    /// The oldest.
+    pub(crate) first: String,
+    /// Who wrote that one, as it says.
+    pub(crate) author: String,
+    /// When, UTC.
+    pub(crate) first_at: String,
+    /// The newest that still had it.
+    pub(crate) last: String,
+    pub(crate) last_at: String,
+    /// Whether the commit that is checked out has it.
+    pub(crate) in_head: bool,
 }
 
 /// Who accepted it.
@@ -118,6 +138,14 @@ impl LeakShown {
                 column: place.start.column,
                 end_line: place.end.line,
                 end_column: place.end.column,
+                commit: place.commit.as_ref().map(|commit| CommitShown {
+                    first: commit.first.clone(),
+                    author: commit.author.clone(),
+                    first_at: day(commit.first_s),
+                    last: commit.last.clone(),
+                    last_at: day(commit.last_s),
+                    in_head: commit.in_head,
+                }),
             },
             accepted,
             remark: finding.remark.clone(),
@@ -128,6 +156,11 @@ impl LeakShown {
     pub(crate) fn name(&self) -> &str {
         if self.secret.is_some() { &self.title } else { &self.rule }
     }
+}
+
+/// A moment, UTC; what is none is shown as the number that it is.
+fn day(seconds: i64) -> String {
+    Timestamp::from_second(seconds).map_or_else(|_| seconds.to_string(), |at| at.to_string())
 }
 
 impl PlaceShown {

@@ -1,8 +1,9 @@
+use std::error::Error as _;
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use keyroll_scanner::{Scan, Tree};
+use keyroll_scanner::{Refused, Scan, Tree};
 
 use crate::args::LeaksArgs;
 
@@ -12,6 +13,10 @@ const SAID_BYTES_MAX: u64 = 300;
 /// Where leaks are looked for.
 pub(crate) enum Source {
     Tree(Tree),
+    /// The histories of repositories.
+    Histories(Vec<PathBuf>),
+    /// What is about to be committed in them.
+    Staged(Vec<PathBuf>),
     Stdin,
     /// The memory of a process.
     Process(u32),
@@ -24,6 +29,14 @@ impl Source {
         let program = |name: String, words: &[&str]| {
             Self::Program(name, words.iter().map(|word| (*word).to_owned()).collect())
         };
+        let here = || vec![PathBuf::from(".")];
+        let paths = if args.paths.is_empty() { here() } else { args.paths.clone() };
+        if args.git {
+            return Self::Histories(paths);
+        }
+        if args.staged {
+            return Self::Staged(paths);
+        }
         match (args.stdin, args.pid, &args.image, &args.container, &args.journal) {
             (true, ..) => Self::Stdin,
             (_, Some(pid), ..) => Self::Process(pid),
@@ -36,25 +49,32 @@ impl Source {
                     &["journalctl", "--no-pager", "--quiet", "-a", "-o", "short-iso", &since],
                 )
             }
-            (false, None, None, None, None) => {
-                let here = || vec![PathBuf::from(".")];
-                let paths = if args.paths.is_empty() { here() } else { args.paths.clone() };
-                Self::Tree(Tree { paths, ignored_left_out: !args.no_ignore })
-            }
+            (false, None, None, None, None) => Self::Tree(Tree { paths, ignored_left_out: !args.no_ignore }),
         }
     }
 
-    pub(crate) fn scan(&self, scan: &Scan<'_>) {
+    /// # Errors
+    /// Nothing of it could be looked at; what it is, and why.
+    pub(crate) fn scan(&self, scan: &Scan<'_>) -> Result<(), String> {
+        let refused = |error: Refused| {
+            let source = error.source().map(|source| format!(": {source}")).unwrap_or_default();
+            format!("{error}{source}")
+        };
         match self {
             Self::Tree(tree) => scan.tree(tree),
+            Self::Histories(paths) => {
+                paths.iter().try_for_each(|path| scan.history(path)).map_err(refused)?;
+            }
+            Self::Staged(paths) => paths.iter().try_for_each(|path| scan.staged(path)).map_err(refused)?,
             Self::Stdin => scan.stream("stdin", &mut io::stdin().lock()),
-            Self::Process(pid) => scan.process(*pid),
+            Self::Process(pid) => {
+                scan.process(*pid).map_err(|error| format!("process {pid}: {error}"))?;
+            }
             Self::Program(name, words) => {
-                if let Err(error) = written(name, words, scan) {
-                    scan.skip(name.clone(), error.to_string());
-                }
+                written(name, words, scan).map_err(|error| format!("{name}: {error}"))?;
             }
         }
+        Ok(())
     }
 }
 

@@ -1,0 +1,305 @@
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use jiff::civil::Date;
+use keyroll_history::{
+    AROUND_BYTES_MAX, Blob, Bounds, History, Hit, Kind, Look, ObjectId, Origin, Refused, Skips, Take,
+};
+use keyroll_leak::Text;
+
+use crate::allow::Allow;
+use crate::finding::{Commit, Finding, Identity, Place, What};
+use crate::lines::Lines;
+use crate::report::FINDINGS_MAX;
+use crate::seeker::Seeker;
+use crate::stream::{BINARY_BYTES, allowed};
+use crate::tree::text_of;
+use crate::{Accepted, Position, Scan};
+
+/// What a hit is, apart from where it stands.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Sort {
+    what: What,
+    identity: Identity,
+    form: Option<&'static str>,
+    /// Only where the file holds settings.
+    in_settings: bool,
+}
+
+/// Where a hit stands in an object.
+struct Spot {
+    sort: u64,
+    start: Position,
+    end: Position,
+    accepted: Option<Accepted>,
+    remark: Option<String>,
+}
+
+/// What is looked for in objects, and what was found in each. A path is not known meanwhile: what is a secret in settings alone
+/// is found in all of them, and told where the path says that it holds settings.
+struct Objects<'s> {
+    seeker: &'s Seeker,
+    today: Date,
+    sorts: Mutex<(HashMap<Sort, u64>, Vec<Sort>)>,
+    found: Mutex<Found>,
+}
+
+#[derive(Default)]
+struct Found {
+    by_object: BTreeMap<ObjectId, (Kind, Vec<Spot>)>,
+    spots: usize,
+    left_out: u64,
+}
+
+impl<'s> Objects<'s> {
+    fn new(seeker: &'s Seeker, today: Date) -> Self {
+        Self { seeker, today, sorts: Mutex::default(), found: Mutex::default() }
+    }
+
+    fn tag(&self, sort: Sort) -> u64 {
+        let mut sorts = self.sorts.lock().unwrap_or_else(PoisonError::into_inner);
+        let (numbers, all) = &mut *sorts;
+        let next = all.len() as u64;
+        *numbers.entry(sort.clone()).or_insert_with(|| {
+            all.push(sort);
+            next
+        })
+    }
+
+    fn within(&self, bytes: &[u8], window: &Range<usize>, text: Option<Text>, hits: &mut Vec<Hit>) {
+        let from = window.start.saturating_sub(AROUND_BYTES_MAX);
+        let upto = window.end.saturating_add(AROUND_BYTES_MAX).min(bytes.len());
+        for hit in self.seeker.by_rules(bytes.get(from..upto).unwrap_or_default(), text) {
+            let span = hit.span.start + from..hit.span.end + from;
+            if window.start <= span.start && span.end <= window.end {
+                let (what, identity, form) = (hit.what, hit.identity, hit.form);
+                let tag = self.tag(Sort { what, identity, form, in_settings: hit.in_settings });
+                hits.push(Hit { span, tag });
+            }
+        }
+    }
+}
+
+impl Look for Objects<'_> {
+    fn look(&self, blob: &Blob<'_>, hits: &mut Vec<Hit>) {
+        // Values may stretch over many lines, and are found fast.
+        for hit in self.seeker.values(blob.bytes) {
+            let (what, identity, form) = (hit.what, hit.identity, hit.form);
+            let tag = self.tag(Sort { what, identity, form, in_settings: false });
+            hits.push(Hit { span: hit.span, tag });
+        }
+        let first = blob.bytes.get(..blob.bytes.len().min(BINARY_BYTES)).unwrap_or_default();
+        let text = (!first.contains(&0)).then_some(Text::Settings);
+        blob.windows.iter().for_each(|window| self.within(blob.bytes, window, text, hits));
+    }
+}
+
+impl Take for Objects<'_> {
+    fn found(&self, blob: &Blob<'_>, hits: &[Hit]) {
+        let sorts = self.sorts.lock().unwrap_or_else(PoisonError::into_inner).1.clone();
+        let is_known = |hit: &Hit| {
+            sorts
+                .get(usize::try_from(hit.tag).unwrap_or(usize::MAX))
+                .is_some_and(|sort| matches!(sort.what, What::Known(_)))
+        };
+        let known: Vec<&Hit> = hits.iter().filter(|hit| is_known(hit)).collect();
+        let (mut lines, mut counted) = (Lines::new(), 0);
+        let mut spots = Vec::new();
+        for hit in hits {
+            let over = |one: &&&Hit| one.span.start < hit.span.end && hit.span.start < one.span.end;
+            if !is_known(hit) && known.iter().any(|one| over(&one)) {
+                continue;
+            }
+            lines.pass(blob.bytes.get(counted..hit.span.start).unwrap_or_default());
+            counted = hit.span.start;
+            let mut behind = lines;
+            behind.pass(blob.bytes.get(hit.span.clone()).unwrap_or_default());
+            let (accepted, remark) = match allowed(blob.bytes, &hit.span, self.today) {
+                Some(Allow::Accepted(one)) => (Some(one), None),
+                Some(Allow::Void(why)) => (None, Some(why)),
+                None => (None, None),
+            };
+            let (start, end) = (lines.position(), behind.position());
+            spots.push(Spot { sort: hit.tag, start, end, accepted, remark });
+        }
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        if found.spots >= FINDINGS_MAX {
+            found.left_out += spots.len() as u64;
+            return;
+        }
+        found.spots += spots.len();
+        found.by_object.insert(blob.id, (blob.kind, spots));
+    }
+}
+
+impl Scan<'_> {
+    /// Everything that a git repository has, reachable or not: files of all commits, and their messages. Nothing of it is run,
+    /// whoever it belongs to. Of one value under one path the first and the last commit are told.
+    ///
+    /// # Errors
+    /// It is in no repository, or in one whose form is not known. What is wrong with a part of it is named in the report.
+    pub fn history(&self, path: &Path) -> Result<(), Refused> {
+        let history = History::open(path)?;
+        let objects = Objects::new(self.seeker(), self.today());
+        let seen = history.scan(&objects, &objects, &Bounds::default());
+        self.count(seen.blobs + seen.messages, seen.bytes);
+        let name = path.display().to_string();
+        self.skipped(&name, &seen.skipped);
+        self.told(&history, &name, objects);
+        Ok(())
+    }
+
+    /// What is about to be committed: the files of the index that the last commit does not have so.
+    ///
+    /// # Errors
+    /// As of [`Self::history`]; and an index that cannot be read whole.
+    pub fn staged(&self, path: &Path) -> Result<(), Refused> {
+        let history = History::open(path)?;
+        let staging = history.staged()?;
+        let objects = Objects::new(self.seeker(), self.today());
+        let ids: Vec<ObjectId> = staging.entries.iter().map(|entry| entry.id).collect();
+        let seen = history.look_at(&ids, &objects, &objects, &Bounds::default());
+        self.count(seen.blobs, seen.bytes);
+        let name = path.display().to_string();
+        self.skipped(&name, &staging.skipped);
+        self.skipped(&name, &seen.skipped);
+        let (sorts, found) = objects.taken();
+        for entry in &staging.entries {
+            let Some((_, spots)) = found.by_object.get(&entry.id) else { continue };
+            let path = as_path(&entry.path);
+            for (spot, sort) in spots.iter().filter_map(|spot| Some((spot, sort_of(&sorts, spot)?))) {
+                if fits(sort, &path) {
+                    let place = Place {
+                        source: Some("staged".to_owned()),
+                        path: Some(path.clone()),
+                        inside: Vec::new(),
+                        start: spot.start,
+                        end: spot.end,
+                        commit: None,
+                    };
+                    self.finding(finding(sort, spot, place));
+                }
+            }
+        }
+        self.left_out(found.left_out);
+        Ok(())
+    }
+
+    fn skipped(&self, name: &str, skips: &Skips) {
+        for one in &skips.named {
+            self.skip(format!("{name}: {}", one.what), one.why.to_string());
+        }
+        if skips.more > 0 {
+            self.skip(name, format!("{} more objects", skips.more));
+        }
+    }
+
+    /// Where each came from. What stands in many versions of one file is told once.
+    fn told(&self, history: &History, name: &str, objects: Objects<'_>) {
+        let (sorts, found) = objects.taken();
+        if found.by_object.is_empty() {
+            return;
+        }
+        let wanted: HashSet<ObjectId> = found.by_object.keys().copied().collect();
+        let provenance = history.where_from(&wanted);
+        self.skipped(name, &provenance.skipped);
+        let mut places: BTreeMap<(u64, Option<PathBuf>), (Commit, &Spot)> = BTreeMap::new();
+        let mut nowhere: BTreeMap<u64, (ObjectId, &Spot)> = BTreeMap::new();
+        for (id, (_, spots)) in &found.by_object {
+            let origins = provenance.objects.get(id).map_or(&[][..], |found| &found.origins);
+            for spot in spots {
+                for origin in origins {
+                    let path = (!origin.path.is_empty()).then(|| as_path(&origin.path));
+                    let commit = commit_of(origin);
+                    let known = places.entry((spot.sort, path)).or_insert_with(|| (commit.clone(), spot));
+                    join(known, commit, spot);
+                }
+                if origins.is_empty() {
+                    nowhere.entry(spot.sort).or_insert((*id, spot));
+                }
+            }
+        }
+        for ((_, path), (commit, spot)) in places {
+            let Some(sort) = sort_of(&sorts, spot) else { continue };
+            if path.as_deref().is_none_or(|path| fits(sort, path)) {
+                let inside = if path.is_none() { vec!["message".to_owned()] } else { Vec::new() };
+                let source = Some(format!("commit {}", short(&commit.first)));
+                let (start, end) = (spot.start, spot.end);
+                let place = Place { source, path, inside, start, end, commit: Some(commit) };
+                self.finding(finding(sort, spot, place));
+            }
+        }
+        for (_, (id, spot)) in nowhere {
+            let Some(sort) = sort_of(&sorts, spot).filter(|sort| !sort.in_settings) else { continue };
+            let source = Some(format!("git object {id}, in no commit that a reference leads to"));
+            let (start, end) = (spot.start, spot.end);
+            self.finding(finding(
+                sort,
+                spot,
+                Place { source, path: None, inside: Vec::new(), start, end, commit: None },
+            ));
+        }
+        self.left_out(found.left_out);
+    }
+}
+
+impl Objects<'_> {
+    fn taken(self) -> (Vec<Sort>, Found) {
+        let sorts = self.sorts.into_inner().unwrap_or_else(PoisonError::into_inner).1;
+        (sorts, self.found.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn sort_of<'a>(sorts: &'a [Sort], spot: &Spot) -> Option<&'a Sort> {
+    sorts.get(usize::try_from(spot.sort).ok()?)
+}
+
+fn fits(sort: &Sort, path: &Path) -> bool {
+    !sort.in_settings || text_of(path) == Text::Settings
+}
+
+fn as_path(bytes: &[u8]) -> PathBuf {
+    use std::os::unix::ffi::OsStrExt as _;
+    PathBuf::from(std::ffi::OsStr::from_bytes(bytes))
+}
+
+/// As many digits as git shows.
+fn short(id: &str) -> &str {
+    id.get(..10).unwrap_or(id)
+}
+
+fn commit_of(origin: &Origin) -> Commit {
+    Commit {
+        first: origin.commit.to_string(),
+        author: format!("{} <{}>", origin.author_name, origin.author_email),
+        first_s: origin.time,
+        last: origin.last.commit.to_string(),
+        last_s: origin.last.time,
+        in_head: origin.in_head,
+    }
+}
+
+/// The first that had it, and the last that still had it; the line is that of the last.
+fn join<'f>((known, spot): &mut (Commit, &'f Spot), other: Commit, there: &'f Spot) {
+    if other.last_s > known.last_s || other.in_head && !known.in_head {
+        (known.last, known.last_s) = (other.last, other.last_s);
+        *spot = there;
+    }
+    if other.first_s < known.first_s {
+        (known.first, known.first_s, known.author) = (other.first, other.first_s, other.author);
+    }
+    known.in_head |= other.in_head;
+}
+
+fn finding(sort: &Sort, spot: &Spot, place: Place) -> Finding {
+    Finding {
+        identity: sort.identity.clone(),
+        what: sort.what.clone(),
+        form: sort.form,
+        place,
+        accepted: spot.accepted.clone(),
+        remark: spot.remark.clone(),
+    }
+}

@@ -1,0 +1,184 @@
+//! Histories that git made.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used)]
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use keyroll_leak::Rules;
+use keyroll_scanner::{Baseline, Finding, Known, Report, Scan, Seeker};
+
+fn token(number: usize) -> String {
+    format!("glpat-{}{number:04}", "kD93hfQ0plm4XyT7")
+}
+
+fn git(folder: &Path, arguments: &[&str]) -> String {
+    let made = Command::new("git")
+        .args(["-c", "user.name=One Person", "-c", "user.email=one@example.org", "-c", "gc.auto=0"])
+        .args(arguments)
+        .current_dir(folder)
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("HOME", folder)
+        .env("GIT_AUTHOR_DATE", "2026-01-02T03:04:05Z")
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    String::from_utf8(made.stdout).unwrap().trim().to_owned()
+}
+
+/// One second after the other, so that their order is known.
+fn commit(folder: &Path, name: &str, text: &str) -> String {
+    let path = folder.join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+    git(folder, &["add", "--all"]);
+    let count = git(folder, &["rev-list", "--all", "--count"]).parse::<u32>().unwrap();
+    let date = format!("2026-01-02T03:04:{:02}Z", count);
+    let committed = Command::new("git")
+        .args(["-c", "user.name=One Person", "-c", "user.email=one@example.org"])
+        .args(["commit", "--quiet", "--message", "a change"])
+        .current_dir(folder)
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("HOME", folder)
+        .env("GIT_AUTHOR_DATE", &date)
+        .env("GIT_COMMITTER_DATE", &date)
+        .status();
+    assert!(committed.unwrap().success());
+    git(folder, &["rev-parse", "HEAD"])
+}
+
+fn looked(look: impl FnOnce(&Scan<'_>)) -> Report {
+    let baseline = Baseline::new([7; 32]);
+    let seeker =
+        Seeker::new(Known::default(), baseline.key()).with_rules(Rules::shipped().unwrap()).with_names();
+    let scan = Scan::new(&seeker, "2026-11-21".parse().unwrap());
+    look(&scan);
+    scan.finish(None)
+}
+
+fn told(one: &Finding) -> (String, String, u64, bool) {
+    let commit = one.place.commit.as_ref().unwrap();
+    let path = one.place.path.as_ref().map_or(String::new(), |path| path.display().to_string());
+    (path, commit.first.clone(), one.place.start.line, commit.in_head)
+}
+
+#[test]
+fn what_was_taken_out_is_found_in_the_commits_that_had_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    git(root, &["init", "--quiet", "--initial-branch=main"]);
+    let filler: String = (0..300).map(|number| format!("line {number} of the file\n")).collect();
+    commit(root, "src/a.rs", &filler);
+    let first = commit(root, "src/a.rs", &format!("{filler}key {}\n", token(1)));
+    let second = commit(root, "src/a.rs", &format!("new\n{filler}key {}\nmore\n", token(1)));
+    commit(root, "src/a.rs", &filler);
+    let kept = commit(root, "db.env", "PASSWORD=kD93hfQ0plm4\n");
+    commit(root, "db.txt", "PASSWORD=kD93hfQ0plm5\n");
+    for packed in [false, true] {
+        if packed {
+            git(root, &["repack", "-adfq", "--depth=50", "--window=50"]);
+        }
+        let report = looked(|scan| scan.history(root).unwrap());
+        let all: Vec<_> = report.findings.iter().map(told).collect();
+        let env = ("db.env".to_owned(), kept.clone(), 1, true);
+        assert_eq!(
+            all.len(),
+            2,
+            "{all:?} {:?}",
+            report.findings.iter().map(|one| one.what.rule().to_owned()).collect::<Vec<_>>()
+        );
+        assert!(all.contains(&("src/a.rs".to_owned(), first.clone(), 302, false)), "{all:?}");
+        assert!(all.contains(&env), "in a text of nobody's settings a name tells nothing: {all:?}");
+        let gone = report.findings.iter().find(|one| told(one).0 == "src/a.rs").unwrap();
+        let commit = gone.place.commit.as_ref().unwrap();
+        assert_eq!((&commit.last, commit.author.as_str()), (&second, "One Person <one@example.org>"));
+        assert!(report.skipped.is_empty(), "{:?}", report.skipped);
+    }
+}
+
+#[test]
+fn what_is_staged_is_looked_at_and_not_what_stands_beside_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    git(root, &["init", "--quiet", "--initial-branch=main"]);
+    commit(root, "old", &format!("{}\n", token(2)));
+    fs::write(root.join("new.rs"), format!("\nx {}\n", token(3))).unwrap();
+    git(root, &["add", "new.rs"]);
+    // Edited again since, and not staged.
+    fs::write(root.join("new.rs"), format!("{}\n", token(4))).unwrap();
+    fs::write(root.join("other"), token(5)).unwrap();
+    let report = looked(|scan| scan.staged(root).unwrap());
+    let all: Vec<_> =
+        report.findings.iter().map(|one| (one.place.path.clone().unwrap(), one.place.start)).collect();
+    assert_eq!(all.len(), 1);
+    assert_eq!((all[0].0.as_path(), all[0].1.line, all[0].1.column), (Path::new("new.rs"), 2, 3));
+}
+
+#[test]
+fn messages_and_what_no_branch_has_any_more_are_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    git(root, &["init", "--quiet", "--initial-branch=main"]);
+    commit(root, "a", "a\n");
+    git(root, &["commit", "--quiet", "--allow-empty", "--message", &format!("with {}", token(6))]);
+    git(root, &["hash-object", "-w", "--stdin-paths"]);
+    fs::write(root.join("lost"), token(7)).unwrap();
+    git(root, &["hash-object", "-w", "lost"]);
+    let report = looked(|scan| scan.history(root).unwrap());
+    let places: Vec<_> = report
+        .findings
+        .iter()
+        .map(|one| (one.place.source.clone().unwrap(), one.place.inside.clone()))
+        .collect();
+    assert_eq!(places.len(), 2, "{places:?}");
+    assert!(
+        places.iter().any(|(source, inside)| source.starts_with("commit ") && inside[..] == ["message"]),
+        "{places:?}"
+    );
+    assert!(
+        places.iter().any(|(source, _)| source.ends_with("in no commit that a reference leads to")),
+        "{places:?}"
+    );
+}
+
+#[test]
+fn nothing_of_a_repository_is_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    git(root, &["init", "--quiet", "--initial-branch=main"]);
+    commit(root, "a.env", &format!("KEY={}\n", token(8)));
+    let ran = root.join("ran");
+    let script = format!("#!/bin/sh\ntouch {}\n", ran.display());
+    let program = root.join("program");
+    fs::write(&program, script).unwrap();
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+    let shown = program.display().to_string();
+    for key in [
+        "core.fsmonitor",
+        "core.hooksPath",
+        "diff.external",
+        "filter.x.clean",
+        "filter.x.smudge",
+        "core.sshCommand",
+        "core.pager",
+    ] {
+        git(root, &["config", key, &shown]);
+    }
+    fs::write(root.join(".gitattributes"), "* filter=x diff=x\n").unwrap();
+    fs::write(root.join("b.env"), format!("KEY={}\n", token(9))).unwrap();
+    let _ = fs::remove_file(&ran);
+    let report = looked(|scan| {
+        scan.history(root).unwrap();
+        scan.staged(root).unwrap();
+    });
+    assert_eq!(report.findings.len(), 1);
+    assert!(!ran.exists(), "a program of the repository was run");
+}
+
+#[test]
+fn a_folder_without_a_repository_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    looked(|scan| assert!(scan.history(folder.path()).is_err() && scan.staged(folder.path()).is_err()));
+}
