@@ -84,21 +84,18 @@ fn written(name: &str, words: &[String], scan: &Scan<'_>) -> io::Result<()> {
     let (read, write) = io::pipe()?;
     let logs = rest.first().is_some_and(|word| word == "logs");
     let mut command = Command::new(program);
-    command.args(rest).stdin(Stdio::null()).stdout(write.try_clone()?);
-    let said = match logs {
-        true => {
-            command.stderr(write);
-            None
-        }
-        false => {
-            let (read, beside) = io::pipe()?;
-            command.stderr(beside);
-            Some(read)
-        }
+    command.args(rest).stdin(Stdio::null());
+    // Every end of the pipe that writes is the command's, and closed with it: or what it writes would never end.
+    let said = if logs {
+        command.stdout(write.try_clone()?).stderr(write);
+        None
+    } else {
+        let (read, beside) = io::pipe()?;
+        command.stdout(write).stderr(beside);
+        Some(read)
     };
     let mut child =
         command.spawn().map_err(|error| io::Error::new(error.kind(), format!("{program}: {error}")))?;
-    // Its ends of the pipes are closed here, or what it writes would never end.
     drop(command);
     let said = said.map(|mut said| {
         std::thread::spawn(move || {
