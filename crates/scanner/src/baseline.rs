@@ -147,7 +147,7 @@ impl Baseline {
     pub fn accept(&mut self, finding: &Finding, reason: &str, until: Option<Date>) {
         let entry = Entry {
             rule: finding.what.rule().to_owned(),
-            path: finding.place.path.clone(),
+            path: finding.place.path.as_ref().map(|path| path.strip_prefix(".").unwrap_or(path).to_owned()),
             reason: reason.to_owned(),
             until,
         };

@@ -84,6 +84,8 @@ mod tests {
         assert_eq!(name(heap), Some((0x21000, "[heap] at 55d0c0000000".to_owned())));
         let none = "7f0000000000-7f0000001000 rw-p 00000000 00:00 0";
         assert_eq!(name(none), Some((0x1000, "anonymous at 7f0000000000".to_owned())));
+        let data = "7f0000000000-7f0000001000 rw-p 00000000 08:01 5 /usr/lib/x.so";
+        assert_eq!(name(data), Some((0x1000, "/usr/lib/x.so at 7f0000000000".to_owned())));
         assert_eq!(name("7f0000000000-7f0000001000 r-xp 00000000 08:01 5 /usr/lib/x.so"), None);
         assert_eq!(name("7ffd0000-7ffd1000 r--p 00000000 00:00 0 [vvar]"), None);
     }

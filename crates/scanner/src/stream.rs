@@ -148,13 +148,28 @@ mod tests {
         format!("glpat-{}{number:04}", "kD93hfQ0plm4XyT7")
     }
 
-    fn seeker() -> Seeker {
-        let value = SecretBytes::from("a-value-that-is-kept-0001".to_owned());
-        let needles = Needles::builder().add(NeedleId(0), &value).build().unwrap();
-        let version = Version { secret: "openai".into(), number: 7, state: "current", retired: false };
-        let known =
-            Known { needles: Some(needles), versions: vec![version], ended: BTreeMap::new(), key: None };
+    /// Nothing that a rule or a name would not take for one, too.
+    const KEPT: &str = "tR9vWq2LxZ7nB5cY";
+
+    fn seeker_of(values: &[&str]) -> Seeker {
+        let mut builder = Needles::builder();
+        let mut versions = Vec::new();
+        for (number, value) in (0..).zip(values) {
+            builder = builder.add(NeedleId(number), &SecretBytes::from((*value).to_owned()));
+            versions.push(Version {
+                secret: "openai".into(),
+                number: number + 7,
+                state: "current",
+                retired: false,
+            });
+        }
+        let needles = builder.build().unwrap();
+        let known = Known { needles: Some(needles), versions, ended: BTreeMap::new(), key: None };
         Seeker::new(known, FingerprintKey::new(&[1; 32])).with_rules(Rules::shipped().unwrap()).with_names()
+    }
+
+    fn seeker() -> Seeker {
+        seeker_of(&[KEPT])
     }
 
     /// Gives so many bytes at a time.
@@ -216,7 +231,8 @@ mod tests {
     fn a_known_value_is_told_as_what_it_is_in_any_form_and_once() {
         let seeker = seeker();
         let mut stream = Stream::new(&seeker, "2026-11-21".parse().unwrap());
-        let text = "api_key = \"a-value-that-is-kept-0001\"\nhex 612d76616c75652d746861742d69732d6b6570742d30303031\n";
+        let hex: String = KEPT.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let text = format!("api_key = \"{KEPT}\"\nhex {hex}\nurl = postgres://u:q7{KEPT}K2@h/x\n");
         let mut all = Vec::new();
         stream
             .scan(&mut text.as_bytes(), Text::Program, &mut |one| {
@@ -224,7 +240,7 @@ mod tests {
                 all.push((version.number, one.start.line, one.hit.form, one.hit.identity));
             })
             .unwrap();
-        assert_eq!(all.len(), 2);
+        assert_eq!(all.len(), 3, "also within what only its place tells");
         assert_eq!((all[0].0, all[0].1, all[0].2), (7, 1, None));
         assert_eq!((all[1].1, all[1].2), (2, Some("hex")));
         assert_eq!(all[0].3, all[1].3, "it is the same value");
@@ -247,5 +263,39 @@ mod tests {
         let named = b"api_key = \"8f3kQz71LmP0\"\n";
         assert_eq!(spotted(named, usize::MAX).len(), 1);
         assert!(spotted(&[b"\0", named.as_slice()].concat(), usize::MAX).is_empty());
+    }
+
+    #[test]
+    fn what_overlaps_itself_is_told_once() {
+        let (seeker, mut found) = (seeker_of(&["xyxyxyxyxyxy"]), 0);
+        let mut stream = Stream::new(&seeker, "2026-11-21".parse().unwrap());
+        stream.scan(&mut "xyxyxyxyxyxyxyxy".as_bytes(), Text::Program, &mut |_| found += 1).unwrap();
+        assert_eq!(found, 1);
+    }
+
+    #[test]
+    fn a_value_that_a_window_cuts_is_told_whole_and_the_rest_of_a_word_is_no_value() {
+        let seeker = seeker();
+        let window = WINDOW_BYTES.max(4 * seeker.reach());
+        let mut stream = Stream::new(&seeker, "2026-11-21".parse().unwrap());
+        let mut spotted = |text: &[u8], within: Text| {
+            let mut all = Vec::new();
+            stream.scan(&mut &text[..], within, &mut |one| all.push((one.start, one.end))).unwrap();
+            all
+        };
+        // The window ends within the value.
+        let mut text = "x\n".repeat(window / 2 - 10).into_bytes();
+        let value = "kD93hfQ0plm4XyT7bQe1".repeat(4);
+        text.extend(format!("PASSWORD={value}\nx\n").as_bytes());
+        let line = (window / 2 - 9) as u64;
+        let at = |column| Position { line, column };
+        assert_eq!(spotted(&text, Text::Settings), [(at(10), at(10 + value.len() as u64))]);
+        // The next window begins within a word, right where a token would begin.
+        let keep = window - seeker.reach() - BEHIND_BYTES;
+        let mut text = "x\n".repeat(keep / 2 - 1).into_bytes();
+        text.resize(keep, b'y');
+        text.extend(format!("{}\n", token(1)).as_bytes());
+        text.resize(window + 10, b'\n');
+        assert!(spotted(&text, Text::Program).is_empty());
     }
 }
