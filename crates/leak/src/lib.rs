@@ -5,6 +5,7 @@
 
 mod anchors;
 mod checksum;
+pub mod gitleaks;
 mod may_hold;
 mod name;
 mod plain;
