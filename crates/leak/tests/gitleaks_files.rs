@@ -182,7 +182,7 @@ fn all_expressions_together_have_a_limit() {
 
 #[test]
 fn keys_may_have_large_or_small_letters_and_one_text_is_a_list() {
-    let text = "\u{feff}[[Rules]]\nID='a'\nREGEX='k=([a-z]+)(x)'\nSecretgroup=1\nkeyWords='other,k='\n[rules.allowList]\nstopWords='no,never'\n";
+    let text = "\u{feff}[[Rules]]\nID='a'\nREGEX='k=([a-z]+)(x)'\nSecretgroup=1\nkeyWords='other,k='\n[Rules.allowList]\nstopWords='no,never'\n";
     let config = config(text);
     assert_eq!(config.disabled(), []);
     assert_eq!(found(&config, "k=abcx"), ["a=abc"]);

@@ -189,12 +189,13 @@ impl Clause {
             Some(token) => return Err(unread(&token)),
             None => return Err("ends too early".to_owned()),
         };
+        let asks = self.tokens.get(self.at) == Some(&Token::Sign("."));
         match part {
-            Part::Text(source) if self.tokens.get(self.at) == Some(&Token::Sign(".")) => {
+            Part::Text(source) if asks => {
                 self.next();
                 self.method(source)
             }
-            part => Ok(part),
+            Part::Said(_) | Part::Text(_) | Part::Number(_) => Ok(part),
         }
     }
 
