@@ -1,5 +1,7 @@
 //! What rules of gitleaks find: each key of its files, as its README and its sources say it (8.30).
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
 use keyroll_leak::gitleaks::{At, Config, FOUND_MAX};
 
 fn config(text: &str) -> Config {

@@ -1,5 +1,7 @@
 //! How files of gitleaks and Betterleaks are read: what is refused with its line, what is named and not used, what adds to what.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
 use keyroll_leak::gitleaks::{At, Config, Disabled, Extends, FILE_BYTES_MAX};
 use proptest::prelude::*;
 

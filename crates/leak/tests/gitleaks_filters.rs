@@ -1,5 +1,7 @@
 //! Filters of Betterleaks: what is read of its expressions says what its documentation says, and the rest is named.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
 use keyroll_leak::gitleaks::{At, Config};
 
 /// Whether a filter passes over `k=abcd` in `src/a.md` at commit `ab12`; `None` where it is not read.

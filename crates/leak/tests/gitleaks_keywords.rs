@@ -1,5 +1,7 @@
 //! The search for keywords loses nothing that the expressions alone find, and lets no rule through without a keyword.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
 use keyroll_leak::gitleaks::{At, Config};
 use proptest::prelude::*;
 
