@@ -250,6 +250,16 @@ fn a_generic_rule_gives_way_to_a_better_one_in_its_line() {
     assert_eq!(ids("key=abc-123 tok-123"), ["My-Generic-key", "form"]);
     assert_eq!(ids("tok-123\nkey=tok-123"), ["form", "form"]);
     assert_eq!(ids("key=x-123"), ["My-Generic-key", "generic-too"]);
+    // Betterleaks says it in numbers, 100 for all others.
+    let rules = config(
+        "[[rules]]\nid='generic'\nregex='k=([a-z]+)'\nspecificity=100\n[[rules]]\nid='low'\nregex='[a-c]+'\nspecificity=20\n\
+         [[rules]]\nid='plain'\nregex='(xx[a-z]+)'\n[[rules]]\nid='high'\nregex='yy[a-z]+'\nspecificity=101\n",
+    );
+    let ids = |text: &str| found(&rules, text).into_iter().map(|(id, _)| id).collect::<Vec<_>>();
+    assert_eq!(ids("k=abc"), ["generic"]);
+    assert_eq!(ids("abc k=x"), ["low", "generic"]);
+    assert_eq!(ids("k=xxz"), ["generic", "plain"]);
+    assert_eq!(ids("k=yyz"), ["high"]);
 }
 
 #[test]

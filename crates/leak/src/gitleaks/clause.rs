@@ -37,6 +37,7 @@ fn unread(token: &Token) -> String {
     match token {
         Token::Word(word) => format!("has '{word}', which is not read here"),
         Token::Sign(sign) => format!("has '{sign}' where it is not read"),
+        Token::Other(sign) => format!("has '{sign}', which is not read here"),
         Token::Text(_) | Token::Number(_) => "has a value where it is not read".to_owned(),
     }
 }
@@ -59,7 +60,7 @@ impl Clause {
         let taken = match self.tokens.get(self.at) {
             Some(Token::Sign(here)) => *here == sign,
             Some(Token::Word(here)) => here == sign,
-            Some(Token::Text(_) | Token::Number(_)) | None => false,
+            Some(Token::Text(_) | Token::Number(_) | Token::Other(_)) | None => false,
         };
         self.at += usize::from(taken);
         taken
@@ -134,7 +135,9 @@ impl Clause {
                 let word = word.clone();
                 return self.asked(one, &word, depth);
             }
-            Some(Token::Sign(_) | Token::Text(_) | Token::Number(_)) | None => return Ok(one),
+            Some(Token::Sign(_) | Token::Text(_) | Token::Number(_) | Token::Other(_)) | None => {
+                return Ok(one);
+            }
         };
         self.next();
         let filter = match (one, sign, self.one(depth)?) {

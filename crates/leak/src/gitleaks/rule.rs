@@ -8,7 +8,7 @@ use super::filter::Filter;
 use crate::RuleError;
 
 /// Keys of a rule that say nothing of what is found: what it is called, and what is done with what it found.
-const SAYS_NOTHING: [&str; 19] = [
+const SAYS_NOTHING: [&str; 18] = [
     "analyze",
     "author",
     "comment",
@@ -23,12 +23,14 @@ const SAYS_NOTHING: [&str; 19] = [
     "revoke",
     "severity",
     "source",
-    "specificity",
     "title",
     "url",
     "validate",
     "verify",
 ];
+
+/// The specificity of a rule that says none, as in Betterleaks.
+const SPECIFICITY: usize = 100;
 
 /// A part of a rule, or why it is not read.
 pub(super) type Read<T> = Result<T, String>;
@@ -63,6 +65,8 @@ pub struct Rule {
     /// The allow-lists of the file that name this rule, by their number.
     pub(super) also: Vec<usize>,
     pub(super) required: Vec<Required>,
+    /// Of rules that find the same the one with the higher is told.
+    pub(super) specificity: Option<usize>,
     /// It is there for rules that require it.
     pub(super) quiet: bool,
     pub(super) filter: Option<Read<Filter>>,
@@ -100,6 +104,7 @@ impl Rule {
         rule.secret_group = keys.count("secretGroup")?.unwrap_or_default();
         rule.entropy = keys.number("entropy")?.unwrap_or_default();
         rule.keywords = keys.strings("keywords")?.into_iter().map(|word| word.to_lowercase()).collect();
+        rule.specificity = keys.count("specificity")?;
         rule.quiet = keys.flag("skipReport")?;
         rule.filter = expression(keys.string("filter")?).map(|text| clause::read(&text));
         if keys.flag("tokenEfficiency")? {
@@ -185,6 +190,7 @@ impl Rule {
             allow: joined(base.allow, self.allow),
             also: Vec::new(),
             required: joined(base.required, self.required),
+            specificity: self.specificity.or(base.specificity),
             quiet: base.quiet || self.quiet,
             filter: self.filter.or(base.filter),
             refused,
@@ -222,9 +228,10 @@ impl Rule {
         expressions.chain(filters).chain(self.allow.iter().map(Allow::states)).fold(0, usize::saturating_add)
     }
 
-    /// Whether a better-known kind at the same place is told instead: gitleaks goes by the name.
-    pub(super) fn is_generic(&self) -> bool {
-        self.id.to_lowercase().contains("generic")
+    /// Of two that find the same in one line the one with the higher is told. Betterleaks writes it, gitleaks goes by the name.
+    pub(super) fn rank(&self) -> usize {
+        let named = if self.id.to_lowercase().contains("generic") { 0 } else { SPECIFICITY };
+        self.specificity.unwrap_or(named)
     }
 }
 

@@ -70,7 +70,7 @@ impl Config {
             }
         }
         hits.sort_by_key(|hit| (hit.matched.start, hit.rule));
-        self.without_generic(&text, &mut hits);
+        self.without_worse(&text, &mut hits);
         for Hit { rule, matched, secret } in hits {
             if let Some(rule) = self.rules.get(rule) {
                 found(Found {
@@ -147,31 +147,30 @@ impl Config {
         keep_complete(text.bytes, own, &needed);
     }
 
-    /// Takes out what a generic rule found where another found it too, in the same line and as a part of the same secret.
-    fn without_generic(&self, text: &Text<'_>, hits: &mut Vec<Hit>) {
-        let generic = |hit: &Hit| self.rules.get(hit.rule).is_some_and(Rule::is_generic);
-        let kinds: Vec<bool> = hits.iter().map(generic).collect();
-        if !kinds.contains(&true) || !kinds.contains(&false) {
+    /// Takes out what is told better by another rule: in the same line, and as a part of the same secret.
+    fn without_worse(&self, text: &Text<'_>, hits: &mut Vec<Hit>) {
+        let ranks: Vec<usize> =
+            hits.iter().map(|hit| self.rules.get(hit.rule).map_or(0, Rule::rank)).collect();
+        let best = ranks.iter().max().copied().unwrap_or_default();
+        if ranks.iter().all(|rank| *rank == best) {
             return;
         }
         let lines = places(text.bytes, hits.iter().map(|hit| hit.matched.start));
-        let better: Vec<(usize, &[u8])> = hits
+        let all: Vec<(usize, usize, &[u8])> = hits
             .iter()
             .zip(&lines)
-            .zip(&kinds)
-            .filter(|((hit, _), generic)| !**generic && !hit.secret.is_empty())
-            .map(|((hit, (line, _)), _)| (*line, text.part(&hit.secret)))
+            .zip(&ranks)
+            .map(|((hit, (line, _)), rank)| (*line, *rank, text.part(&hit.secret)))
             .collect();
-        let mut places = lines.iter().zip(&kinds);
-        hits.retain(|hit| {
-            let Some(((line, _), true)) = places.next() else { return true };
-            if hit.secret.is_empty() {
+        let mut own = all.iter();
+        hits.retain(|_| {
+            let Some((line, rank, secret)) = own.next() else { return true };
+            if *rank == best || secret.is_empty() {
                 return true;
             }
-            let from = better.partition_point(|(other, _)| other < line);
-            let same = better.iter().skip(from).take_while(|(other, _)| other == line);
-            let mut same = same.map(|(_, secret)| *secret);
-            !same.any(|secret| memchr::memmem::find(secret, text.part(&hit.secret)).is_some())
+            let from = all.partition_point(|(other, ..)| other < line);
+            let mut same = all.iter().skip(from).take_while(|(other, ..)| other == line);
+            !same.any(|(_, other, better)| other > rank && memchr::memmem::find(better, secret).is_some())
         });
     }
 }

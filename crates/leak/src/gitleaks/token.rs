@@ -7,6 +7,8 @@ pub(super) enum Token {
     Text(String),
     Number(f64),
     Sign(&'static str),
+    /// A sign that nothing is made of that is read here.
+    Other(char),
 }
 
 /// The longer ones first.
@@ -42,9 +44,10 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token>, String> {
             all.push(Token::Word(word.to_owned()));
             rest = after;
         } else {
-            let sign = SIGNS.iter().find_map(|sign| Some((sign, rest.strip_prefix(sign)?)));
-            let (sign, after) = sign.ok_or_else(|| format!("has the sign '{first}'"))?;
-            all.push(Token::Sign(sign));
+            let sign = SIGNS.iter().find_map(|sign| Some((Token::Sign(sign), rest.strip_prefix(sign)?)));
+            let other = (Token::Other(first), rest.get(first.len_utf8()..).unwrap_or_default());
+            let (token, after) = sign.unwrap_or(other);
+            all.push(token);
             rest = after;
         }
     }
