@@ -221,6 +221,9 @@ fn a_rule_that_requires_another_finds_nothing_without_it() {
         assert!(all.iter().all(|(id, _)| id == "pair"), "{all:?}");
         assert_eq!(all.len(), seen, "{bounds}: {text:?}");
     }
+    // One that goes by the path alone is nowhere, and near nothing.
+    let path = "[[rules]]\nid='a'\npath='md'\n[[rules.required]]\nid='b'\n[[rules]]\nid='b'\nregex='b'\nskipReport=true";
+    assert_eq!(found_at(&config(path), "x", "a.md", "").len(), 1);
     // Betterleaks 2 writes the same in other words; what may be missing changes nothing.
     let within = |within: &str, text: &str| {
         let rules = PARTS.replace("[[rules.required]]\nid='name'\nBOUNDS", &format!("components=[{within}]"));
@@ -250,6 +253,13 @@ fn a_generic_rule_gives_way_to_a_better_one_in_its_line() {
     assert_eq!(ids("key=abc-123 tok-123"), ["My-Generic-key", "form"]);
     assert_eq!(ids("tok-123\nkey=tok-123"), ["form", "form"]);
     assert_eq!(ids("key=x-123"), ["My-Generic-key", "generic-too"]);
+    // What goes by the path alone is in no line.
+    let paths = "[[rules]]\nid='generic'\npath='md'\n[[rules]]\nid='one'\nregex='key'\n[[rules]]\nid='two'\npath='a'\n";
+    let ids = |path: &str| {
+        found_at(&config(paths), "key", path, "").into_iter().map(|(id, _)| id).collect::<Vec<_>>()
+    };
+    assert_eq!(ids("x.md"), ["generic", "one"]);
+    assert_eq!(ids("a.md"), ["two", "one"]);
     // Betterleaks says it in numbers, 100 for all others.
     let rules = config(
         "[[rules]]\nid='generic'\nregex='k=([a-z]+)'\nspecificity=100\n[[rules]]\nid='low'\nregex='[a-c]+'\nspecificity=20\n\

@@ -10,6 +10,13 @@ pub(super) struct Hit {
     pub(super) secret: Range<usize>,
 }
 
+impl Hit {
+    /// Whether it stands somewhere: what goes by the path alone does not.
+    pub(super) fn line_known(&self) -> bool {
+        !self.matched.is_empty()
+    }
+}
+
 /// The line, from 0 on, and the column, bytes, of each place; the places are in order.
 pub(super) fn places(text: &[u8], starts: impl Iterator<Item = usize>) -> Vec<(usize, usize)> {
     let (mut line, mut begin, mut from) = (0, 0, 0);
@@ -27,7 +34,12 @@ pub(super) fn places(text: &[u8], starts: impl Iterator<Item = usize>) -> Vec<(u
 
 /// Keeps of what a rule found that by which what it requires stands.
 pub(super) fn keep_complete(text: &[u8], hits: &mut Vec<Hit>, needed: &[(&Required, Vec<Hit>)]) {
-    let starts = |hits: &[Hit]| places(text, hits.iter().map(|hit| hit.matched.start));
+    // From 1 on; what goes by the path alone is at 0, as in gitleaks.
+    let starts = |hits: &[Hit]| -> Vec<(usize, usize)> {
+        let places = places(text, hits.iter().map(|hit| hit.matched.start));
+        let known = hits.iter().map(|hit| usize::from(hit.line_known()));
+        places.into_iter().zip(known).map(|((line, column), one)| (line + one, column + one)).collect()
+    };
     let needed: Vec<_> = needed.iter().map(|(required, hits)| (*required, starts(hits))).collect();
     let mut own = starts(hits).into_iter();
     hits.retain(|_| {

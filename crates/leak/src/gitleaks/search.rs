@@ -59,7 +59,8 @@ impl Config {
         for index in self.keywords.chosen(text.bytes) {
             let Some(rule) = self.rules.get(index) else { continue };
             let mut own = self.of_rule(index, rule, &text, &mut whole);
-            if !rule.required.is_empty() && !own.is_empty() {
+            // What goes by the path alone stands nowhere, and near nothing.
+            if !rule.required.is_empty() && rule.regex.is_some() && !own.is_empty() {
                 self.keep_complete(rule, &text, &mut own, &mut whole);
             }
             hits.append(&mut own);
@@ -69,7 +70,7 @@ impl Config {
                 break;
             }
         }
-        hits.sort_by_key(|hit| (hit.matched.start, hit.rule));
+        hits.sort_by_key(|hit| (hit.line_known(), hit.matched.start, hit.rule));
         self.without_worse(&text, &mut hits);
         for Hit { rule, matched, secret } in hits {
             if let Some(rule) = self.rules.get(rule) {
@@ -160,12 +161,15 @@ impl Config {
             .iter()
             .zip(&lines)
             .zip(&ranks)
-            .map(|((hit, (line, _)), rank)| (*line, *rank, text.part(&hit.secret)))
+            // What goes by the path alone is before the first line.
+            .map(|((hit, (line, _)), rank)| {
+                (line + usize::from(hit.line_known()), *rank, text.part(&hit.secret))
+            })
             .collect();
         let mut own = all.iter();
         hits.retain(|_| {
             let Some((line, rank, secret)) = own.next() else { return true };
-            if *rank == best || secret.is_empty() {
+            if *rank == best {
                 return true;
             }
             let from = all.partition_point(|(other, ..)| other < line);
