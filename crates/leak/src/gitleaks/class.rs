@@ -6,8 +6,8 @@ const LAST: u32 = 0x10_FFFF;
 const REPLACEMENT: u32 = 0xFFFD;
 /// The most characters beyond ASCII of one class whose other case is looked up.
 const FOLDED_MAX: u32 = 1024;
-/// The most states that one character beyond ASCII takes when it is one of many.
-const STATES_OF_HIGH: usize = 32;
+/// The most states that a range beyond ASCII takes, and one that goes on to the last character.
+const STATES_OF_HIGH: (usize, usize) = (32, 16);
 
 /// Characters of which one stands at a place.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -79,8 +79,9 @@ impl Class {
 
     /// How many states it takes at most.
     pub(super) fn states(&self) -> usize {
-        let high = self.ranges.iter().filter(|(_, end)| *end > 0x7F).count();
-        1 + high.saturating_mul(STATES_OF_HIGH)
+        let (some, rest) = STATES_OF_HIGH;
+        let high = self.ranges.iter().filter(|(_, end)| *end > 0x7F);
+        1 + high.map(|(_, end)| if *end == LAST { rest } else { some }).sum::<usize>()
     }
 
     /// As the engine reads it, for texts that are UTF-8 or for any bytes.

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::sync::OnceLock;
 
 use toml::de::DeTable;
 
@@ -61,7 +62,7 @@ pub struct Config {
     /// Rules that are gone: another has their name.
     lost: Vec<Disabled>,
     disabled: Vec<Disabled>,
-    pub(super) keywords: Keywords,
+    keywords: OnceLock<Keywords>,
 }
 
 /// Expressions and words may hold values: only names are shown.
@@ -148,6 +149,11 @@ impl Config {
             }
         }
         Ok(())
+    }
+
+    /// The search for the keywords, built when the first text is searched.
+    pub(super) fn keywords(&self) -> &Keywords {
+        self.keywords.get_or_init(|| Keywords::new(&self.rules))
     }
 
     /// What a file that adds to none must have.
@@ -251,7 +257,6 @@ impl Config {
             }
         }
         disabled.extend(self.lost.iter().cloned());
-        self.keywords = Keywords::new(&self.rules);
         self.disabled = disabled;
         self
     }

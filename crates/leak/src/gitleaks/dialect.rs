@@ -1,7 +1,8 @@
 use super::class::Class;
 
-/// The most states of one expression, as an estimate from above: some 10 MiB when it is used.
-pub(super) const STATES_MAX: usize = 100_000;
+/// The most states of one expression, as an estimate from above: a few MiB when it is used. The largest of gitleaks' own has some
+/// 20,000.
+pub(super) const STATES_MAX: usize = 50_000;
 /// The most often that something may be repeated; Go's own limit.
 const REPEAT_MAX: usize = 1_000;
 
