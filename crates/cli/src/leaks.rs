@@ -6,6 +6,7 @@ mod sarif;
 mod shown;
 mod source;
 mod table;
+mod theirs;
 
 pub(crate) use github::annotations;
 pub(crate) use json::{document, lines};
@@ -13,3 +14,4 @@ pub(crate) use sarif::sarif;
 pub(crate) use shown::{LeakShown, LeaksShown, PlaceShown};
 pub(crate) use source::Source;
 pub(crate) use table::table;
+pub(crate) use theirs::{ignored, theirs};

@@ -303,3 +303,41 @@ fn images_and_what_containers_wrote_are_looked_at() {
     let none = look(&["--image", "none"]);
     assert!(none.status.code() == Some(1) && err(&none).contains("K0934"), "{}", err(&none));
 }
+
+#[test]
+fn rules_that_were_written_for_gitleaks_are_used_as_they_are() {
+    let token = github_token();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let own = "[[rules]]\nid = 'house'\ndescription = 'a key of ours'\nregex = 'house-([a-z0-9]{8})'\nkeywords = ['house-']\n\
+               [[rules]]\nid = 'odd'\nregex = 'x(?=y)'\n[[rules.allowlists]]\npaths = ['none']\n\
+               [[allowlists]]\npaths = ['^docs/']\n";
+    fs::write(path.join("rules.toml"), own).unwrap();
+    fs::create_dir(path.join("docs")).unwrap();
+    fs::write(path.join("docs/a"), "house-k4d9q2z7\n").unwrap();
+    fs::write(path.join("b"), format!("1\nhouse-k4d9q2z7\n{token}\nhouse-x1y2z3w4\n")).unwrap();
+    fs::write(path.join(".gitleaksignore"), "b:house:4\n").unwrap();
+    let found = run(path, &["leaks", "--rules", "rules.toml", "b", "docs"], b"");
+    assert_eq!(found.status.code(), Some(3), "{}", err(&found));
+    assert!(out(&found).contains("house  unknown  b:2:7"), "{}", out(&found));
+    assert!(
+        !out(&found).contains("b:4") && !out(&found).contains("github") && !out(&found).contains("docs/a"),
+        "{}",
+        out(&found)
+    );
+    assert!(
+        err(&found).contains("the rule 'odd'") && err(&found).contains("1 that were accepted"),
+        "{}",
+        err(&found)
+    );
+    fs::write(path.join("rules.toml"), format!("[extend]\nuseDefault = true\n{own}")).unwrap();
+    let both = run(path, &["leaks", "--rules", "rules.toml", "b"], b"");
+    assert!(out(&both).contains("github-classic-token") && out(&both).contains("house"), "{}", out(&both));
+    fs::write(path.join("rules.toml"), "[[rules]]\nid = 'a'\nregex = '('\nkeywords = 7\n").unwrap();
+    let broken = run(path, &["leaks", "--rules", "rules.toml"], b"");
+    assert!(
+        broken.status.code() == Some(1) && err(&broken).contains("K0936") && err(&broken).contains("line 4"),
+        "{}",
+        err(&broken)
+    );
+}

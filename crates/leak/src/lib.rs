@@ -6,6 +6,7 @@
 mod anchors;
 mod candidates;
 mod checksum;
+pub mod gitleaks;
 mod likely;
 mod may_hold;
 mod name;

@@ -1,4 +1,4 @@
-use crate::Finding;
+use crate::{Accepted, AcceptedBy, Finding};
 
 /// The most findings that are kept: a place with more is none that a person goes through.
 pub const FINDINGS_MAX: usize = 100_000;
@@ -63,6 +63,16 @@ impl Report {
             (&one.place, &one.what, &one.identity).cmp(&(&other.place, &other.what, &other.identity))
         });
         self.skipped.sort();
+    }
+
+    /// Accepts those that a list says are known; the reason is the list's.
+    pub fn accept_where(&mut self, reason: &str, known: impl Fn(&Finding) -> bool) {
+        for one in self.findings.iter_mut().filter(|one| one.is_open()) {
+            if known(one) {
+                let reason = reason.to_owned();
+                one.accepted = Some(Accepted { by: AcceptedBy::Baseline, reason, until: None });
+            }
+        }
     }
 
     /// The findings about which somebody has to do something.

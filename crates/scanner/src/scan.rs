@@ -114,6 +114,13 @@ impl At<'_> {
         source.into_iter().chain(path).chain(self.inside.iter().cloned()).collect::<Vec<_>>().join(" › ")
     }
 
+    /// As rules see it: from where the scan begins, with `/`.
+    fn in_tree(self) -> Option<String> {
+        let path = self.path.map(|path| path.strip_prefix(".").unwrap_or(path).display().to_string());
+        let parts: Vec<String> = path.into_iter().chain(self.inside.iter().cloned()).collect();
+        (!parts.is_empty()).then(|| parts.join("!"))
+    }
+
     /// The name that says what kind of text it is.
     fn text(self) -> Text {
         match (self.inside.last(), self.path) {
@@ -144,7 +151,8 @@ impl<'s> Worker<'s> {
     /// A text, as it is.
     pub(crate) fn text(&mut self, at: At<'_>, from: &mut dyn Read) {
         let report = &mut self.report;
-        let scanned = self.stream.scan(from, at.text(), &mut |one| {
+        let path = at.in_tree();
+        let scanned = self.stream.scan(from, (at.text(), path.as_deref()), &mut |one| {
             let place = Place {
                 source: at.source.map(str::to_owned),
                 path: at.path.map(PathBuf::from),

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use keyroll_leak::gitleaks::{At, Config};
 use keyroll_leak::{By, Candidate, Rules, Text, in_text, is_example};
 use keyroll_needle::{Encoding, Needles};
 use keyroll_secret::{Fingerprint, FingerprintKey, SecretBytes};
@@ -30,6 +31,7 @@ pub struct Known {
 pub struct Seeker {
     rules: Option<&'static Rules>,
     by_name: bool,
+    theirs: Option<Config>,
     known: Known,
     identity: FingerprintKey,
 }
@@ -47,7 +49,7 @@ pub(crate) struct Hit {
 impl Seeker {
     /// `identity` is what tells findings apart: with the same key the same value has the same identity.
     pub fn new(known: Known, identity: FingerprintKey) -> Self {
-        Self { rules: None, by_name: false, known, identity }
+        Self { rules: None, by_name: false, theirs: None, known, identity }
     }
 
     /// Looks for what has the form of a credential, too.
@@ -62,19 +64,48 @@ impl Seeker {
         self
     }
 
+    /// Looks for what a file of rules in the form of gitleaks says, too. What that passes over by its path is passed over by all
+    /// rules; known values are found all the same.
+    pub fn with_theirs(mut self, theirs: Config) -> Self {
+        self.theirs = Some(theirs);
+        self
+    }
+
     /// How much of a text must be seen at once on either side of a place, bytes.
     pub(crate) fn reach(&self) -> usize {
         let spans = self.known.needles.as_ref().map_or(0, Needles::span_max);
         RULE_BYTES_MAX.max(spans.min(SPAN_BYTES_MAX))
     }
 
-    /// Everything in a text, in its order. `within` is `None` where the text is none that people read.
-    pub(crate) fn find(&self, text: &[u8], within: Option<Text>) -> Vec<Hit> {
+    /// Everything in a text, in its order. `within` is `None` where the text is none that people read; `path` is what it is
+    /// called in its tree.
+    pub(crate) fn find(&self, text: &[u8], within: Option<Text>, path: Option<&str>) -> Vec<Hit> {
         let mut hits = self.values(text);
         let known: Vec<Range<usize>> = hits.iter().map(|hit| hit.span.clone()).collect();
         let over = |span: &Range<usize>| known.iter().any(|one| one.start < span.end && span.start < one.end);
-        hits.extend(self.by_rules(text, within).into_iter().filter(|hit| !over(&hit.span)));
+        hits.extend(self.by_all_rules(text, within, path).into_iter().filter(|hit| !over(&hit.span)));
         hits.sort_by_key(|hit| (hit.span.start, hit.span.end));
+        hits
+    }
+
+    /// By its own rules and those of others; where both find something it is told by theirs.
+    fn by_all_rules(&self, text: &[u8], within: Option<Text>, path: Option<&str>) -> Vec<Hit> {
+        let Some(theirs) = &self.theirs else { return self.by_rules(text, within) };
+        if theirs.passes_over(path, None) {
+            return Vec::new();
+        }
+        let mut hits = Vec::new();
+        theirs.find(text, At { path, commit: None }, &mut |found| {
+            let value = text.get(found.span.clone()).unwrap_or_default();
+            let title =
+                if found.rule.description.is_empty() { &found.rule.id } else { &found.rule.description };
+            let what = What::Kind { rule: found.rule.id.clone(), title: title.clone(), provider: None };
+            let identity = self.identity(&found.rule.id, value);
+            hits.push(Hit { span: found.span, what, form: None, identity, in_settings: false });
+        });
+        let spans: Vec<Range<usize>> = hits.iter().map(|hit| hit.span.clone()).collect();
+        let over = |span: &Range<usize>| spans.iter().any(|one| one.start < span.end && span.start < one.end);
+        hits.extend(self.by_rules(text, within).into_iter().filter(|hit| !over(&hit.span)));
         hits
     }
 

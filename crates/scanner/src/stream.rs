@@ -50,7 +50,7 @@ impl<'s> Stream<'s> {
     pub(crate) fn scan(
         &mut self,
         from: &mut dyn Read,
-        within: Text,
+        (within, path): (Text, Option<&str>),
         take: &mut dyn FnMut(Spotted),
     ) -> io::Result<u64> {
         let ahead = self.seeker.reach();
@@ -67,8 +67,8 @@ impl<'s> Stream<'s> {
                 (!first.contains(&0)).then_some(within)
             });
             let limit = if ended { filled } else { filled.saturating_sub(ahead) };
-            for hit in self.seeker.find(window, text) {
-                if hit.span.start < fresh || hit.span.start >= limit || hit.span.end <= taken {
+            for hit in self.seeker.find(window, text, path) {
+                if hit.span.start < fresh || hit.span.start >= limit || hit.span.end <= taken && taken > 0 {
                     continue;
                 }
                 taken = hit.span.end;
@@ -189,7 +189,7 @@ mod tests {
         let seeker = seeker();
         let mut all = Vec::new();
         let mut stream = Stream::new(&seeker, "2026-11-21".parse().unwrap());
-        let read = stream.scan(&mut Slow(text, step), Text::Program, &mut |one| {
+        let read = stream.scan(&mut Slow(text, step), (Text::Program, None), &mut |one| {
             let rule = one.hit.what.rule().to_owned();
             all.push((one.start.line, one.start.column, one.end.column, rule, one.accepted.is_some()));
         });
@@ -235,7 +235,7 @@ mod tests {
         let text = format!("api_key = \"{KEPT}\"\nhex {hex}\nurl = postgres://u:q7{KEPT}K2@h/x\n");
         let mut all = Vec::new();
         stream
-            .scan(&mut text.as_bytes(), Text::Program, &mut |one| {
+            .scan(&mut text.as_bytes(), (Text::Program, None), &mut |one| {
                 let What::Known(version) = &one.hit.what else { panic!("{}", one.hit.what.rule()) };
                 all.push((version.number, one.start.line, one.hit.form, one.hit.identity));
             })
@@ -269,7 +269,7 @@ mod tests {
     fn what_overlaps_itself_is_told_once() {
         let (seeker, mut found) = (seeker_of(&["xyxyxyxyxyxy"]), 0);
         let mut stream = Stream::new(&seeker, "2026-11-21".parse().unwrap());
-        stream.scan(&mut "xyxyxyxyxyxyxyxy".as_bytes(), Text::Program, &mut |_| found += 1).unwrap();
+        stream.scan(&mut "xyxyxyxyxyxyxyxy".as_bytes(), (Text::Program, None), &mut |_| found += 1).unwrap();
         assert_eq!(found, 1);
     }
 
@@ -280,7 +280,7 @@ mod tests {
         let mut stream = Stream::new(&seeker, "2026-11-21".parse().unwrap());
         let mut spotted = |text: &[u8], within: Text| {
             let mut all = Vec::new();
-            stream.scan(&mut &text[..], within, &mut |one| all.push((one.start, one.end))).unwrap();
+            stream.scan(&mut &text[..], (within, None), &mut |one| all.push((one.start, one.end))).unwrap();
             all
         };
         // The window ends within the value.

@@ -51,6 +51,9 @@ pub(crate) struct LeaksArgs {
     /// Look for what has the form of a credential, not for what only its name tells
     #[arg(long, conflicts_with = "known")]
     pub(crate) forms: bool,
+    /// Rules in the form of gitleaks or Betterleaks, in place of those that come with keyroll unless the file adds to the default
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["known", "git", "staged"])]
+    pub(crate) rules: Option<PathBuf>,
     /// Look at files that .gitignore, .ignore and .keyrollignore name, too
     #[arg(long)]
     pub(crate) no_ignore: bool,

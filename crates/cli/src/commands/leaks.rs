@@ -15,7 +15,9 @@ use crate::config_file;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::kept::kept;
-use crate::leaks::{LeakShown, LeaksShown, Source, annotations, document, lines, sarif, table};
+use crate::leaks::{
+    LeakShown, LeaksShown, Source, annotations, document, ignored, lines, sarif, table, theirs,
+};
 use crate::problem::Problem;
 use crate::records::versions::label;
 use crate::seen::run_key;
@@ -63,6 +65,21 @@ fn seeker(args: &LeaksArgs, baseline: Option<&Baseline>, context: &mut Context) 
     };
     let seeker = Seeker::new(known, identity);
     if args.known {
+        return Ok(seeker);
+    }
+    let theirs = args.rules.as_deref().map(theirs).transpose()?;
+    let adds = theirs.as_ref().is_none_or(|theirs| theirs.adds);
+    let seeker = match theirs {
+        Some(theirs) => {
+            for one in theirs.rules.disabled() {
+                let what = format!("the rule '{}'", one.rule);
+                context.ui.event(Event::NotVisible { what, why: one.why.clone() });
+            }
+            seeker.with_theirs(theirs.rules)
+        }
+        None => seeker,
+    };
+    if !adds {
         return Ok(seeker);
     }
     let rules = Rules::shipped().map_err(|error| {
@@ -134,7 +151,17 @@ fn scan(
             .because(why)
             .help("what can be looked at: keyroll leaks --help; what is in the way: keyroll doctor")
     })?;
-    Ok(scan.finish(baseline))
+    let mut report = scan.finish(baseline);
+    if let Some(ignored) = args.rules.as_ref().map(|_| ignored()).transpose()?.flatten() {
+        report.accept_where(".gitleaksignore names it", |one| {
+            let path = one.place.path.as_ref().map(|path| path.strip_prefix(".").unwrap_or(path));
+            let line = usize::try_from(one.place.start.line).unwrap_or(usize::MAX);
+            path.is_some_and(|path| {
+                ignored.contains(None, &path.display().to_string(), one.what.rule(), line)
+            })
+        });
+    }
+    Ok(report)
 }
 
 /// What was typed is not repeated: it may be a value.

@@ -1,0 +1,64 @@
+use std::path::Path;
+
+use keyroll_leak::gitleaks::{Config, Ignored};
+
+use crate::problem::Problem;
+
+/// The largest file of rules, or of findings that are known, bytes.
+const FILE_BYTES_MAX: usize = 4 << 20;
+
+/// How many files add to each other, as in gitleaks.
+const EXTENDS_MAX: usize = 2;
+
+/// Findings that are known, as gitleaks writes them.
+const IGNORED: &str = ".gitleaksignore";
+
+/// Rules of a file that somebody wrote for gitleaks.
+pub(crate) struct Theirs {
+    pub(crate) rules: Config,
+    /// Whether it adds to the rules that come with the program.
+    pub(crate) adds: bool,
+}
+
+/// Reads a file of rules, with those that it adds to.
+pub(crate) fn theirs(path: &Path) -> Result<Theirs, Problem> {
+    let mut files = vec![read(path)?];
+    while let Some(next) = files.last().and_then(|last| last.extends().path.clone()) {
+        if files.len() > EXTENDS_MAX {
+            return Err(problem(path)
+                .because(format!("it adds to a file that adds to others, more than {EXTENDS_MAX} deep")));
+        }
+        files.push(read(Path::new(&next))?);
+    }
+    let adds = files.iter().any(|file| file.extends().default);
+    let rules = files.into_iter().rev().reduce(|base, own| own.over(base)).unwrap_or_default();
+    Ok(Theirs { rules, adds })
+}
+
+/// What `.gitleaksignore` in this folder says is known.
+pub(crate) fn ignored() -> Result<Option<Ignored>, Problem> {
+    let path = Path::new(IGNORED);
+    match path.exists() {
+        true => text(path).map(|text| Some(Ignored::read(&text))),
+        false => Ok(None),
+    }
+}
+
+fn read(path: &Path) -> Result<Config, Problem> {
+    let shown = keyroll_observe::shown(path);
+    Config::read(&shown, &text(path)?).map_err(|error| {
+        problem(path)
+            .because_of(&error)
+            .help("mend the line that is named; without it no rule of the file is used")
+    })
+}
+
+fn text(path: &Path) -> Result<String, Problem> {
+    let bytes = keyroll_observe::read_small(path, FILE_BYTES_MAX)
+        .map_err(|error| problem(path).because_of(&error))?;
+    String::from_utf8(bytes.expose().to_vec()).map_err(|_| problem(path).because("it is not UTF-8"))
+}
+
+fn problem(path: &Path) -> Problem {
+    Problem::new("K0936", format!("read the rules of {}", keyroll_observe::shown(path)))
+}
