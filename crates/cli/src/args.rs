@@ -1,6 +1,7 @@
 mod alerted;
 mod init;
 mod issuers;
+mod leaks;
 mod look;
 mod revoke;
 mod shielded;
@@ -13,6 +14,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub(crate) use init::InitArgs;
 pub(crate) use issuers::IssuersCommand;
+pub(crate) use leaks::{LeaksArgs, LeaksFormat};
 pub(crate) use look::{Drawn, GraphArgs, LookArgs, ScanArgs, TraceArgs, WhyArgs};
 pub(crate) use revoke::{RevocableVersion, RevokeArgs};
 pub(crate) use shielded::{RedactArgs, RunArgs};
@@ -87,6 +89,9 @@ pub(crate) enum Command {
     /// Draw who takes what from where; read-only
     #[command(after_help = examples::GRAPH)]
     Graph(GraphArgs),
+    /// Look for values that got out: in files, archives and what is piped in
+    #[command(after_help = examples::LEAKS)]
+    Leaks(LeaksArgs),
     /// Copy a text without the values that keyroll knows and without what looks like a credential
     #[command(after_help = examples::REDACT)]
     Redact(RedactArgs),

@@ -12,6 +12,7 @@ mod graph;
 mod history;
 mod init;
 mod issuers;
+mod leaks;
 mod man;
 mod pause;
 mod plan;
@@ -46,6 +47,7 @@ pub(crate) fn run(command: Command, context: &mut Context) -> ExitCode {
         Command::Why(args) => why::run(&args, context),
         Command::Trace(args) => trace::run(&args, context),
         Command::Graph(args) => graph::run(&args, context),
+        Command::Leaks(args) => leaks::run(&args, context),
         Command::Redact(args) => redact::run(&args, context),
         Command::Run(args) => match run::run(&args, context) {
             Ok(code) => return code,
@@ -92,6 +94,7 @@ fn narrow(command: &Command, context: &mut Context) {
             | Command::Why(_)
             | Command::Trace(_)
             | Command::Graph(_)
+            | Command::Leaks(_)
             | Command::Redact(_)
             | Command::Run(_)
             | Command::Demo(_)

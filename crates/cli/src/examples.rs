@@ -6,6 +6,9 @@ pub(crate) const WHY: &str = "Example: keyroll why openai\nExit codes: 0 done, 1
 pub(crate) const TRACE: &str = "Example: keyroll trace openai\nExit codes: 0 done, 1 failed";
 pub(crate) const GRAPH: &str =
     "Example: keyroll graph openai --format svg > openai.svg\nExit codes: 0 done, 1 failed";
+pub(crate) const LEAKS: &str = "\
+Example: keyroll leaks src
+Exit codes: 0 nothing is open, 1 failed, 3 findings";
 pub(crate) const REDACT: &str = "Example: keyroll redact app.log > report.txt\nExit codes: 0 done, 1 failed";
 pub(crate) const RUN: &str = "\
 Example: keyroll run -- ./deploy.sh --verbose

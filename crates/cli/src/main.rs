@@ -15,6 +15,8 @@ mod examples;
 mod exit;
 mod harden;
 mod interrupt;
+mod kept;
+mod leaks;
 mod machine;
 #[cfg(test)]
 mod named_commands;

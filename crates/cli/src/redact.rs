@@ -2,6 +2,7 @@ use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
+use keyroll_leak::{FORM_BYTES_MIN, Rules, is_example};
 use keyroll_needle::{NeedleId, Needles, VALUE_BYTES_MIN};
 use keyroll_port::{Failure, RotationId, Store, VersionInfo};
 use keyroll_rotation::Seq;
@@ -50,16 +51,41 @@ pub(crate) fn remember_fields(fields: &Fields) {
     fields.secrets().for_each(|(_, value)| remember(value));
 }
 
-/// The text without any value that is known. Everything that is printed passes through here.
+/// The text without any value that is known, and without what has the form of a credential. Everything that is printed passes
+/// through here.
 pub(crate) fn pass(text: &str) -> Cow<'_, str> {
     let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    known.needles.iter().chain(&known.found).fold(Cow::Borrowed(text), |text, needles| {
+    let text = known.needles.iter().chain(&known.found).fold(Cow::Borrowed(text), |text, needles| {
         let clean = match needles.redact_text(&text) {
             Cow::Borrowed(_) => None,
             Cow::Owned(clean) => Some(clean),
         };
         clean.map_or(text, Cow::Owned)
-    })
+    });
+    match without_formed(&text) {
+        Some(clean) => Cow::Owned(clean),
+        None => text,
+    }
+}
+
+/// The same without what has the form of a credential by itself; `None` where there is nothing of the kind. What only the words
+/// before it tell stays: the number of a rotation stands behind the name of an issuer, too.
+fn without_formed(text: &str) -> Option<String> {
+    // Shorter than any form.
+    if text.len() < FORM_BYTES_MIN {
+        return None;
+    }
+    let mut clean = String::new();
+    let mut from = 0;
+    Rules::shipped().ok()?.find(text.as_bytes(), &mut |finding| {
+        let value = text.get(finding.span.clone()).unwrap_or_default();
+        if finding.rule.is_sure() && !is_example(value.as_bytes()) {
+            clean.push_str(text.get(from..finding.span.start).unwrap_or_default());
+            clean.push_str(&format!("[redacted:{}]", finding.rule.id));
+            from = finding.span.end;
+        }
+    });
+    (from > 0).then(|| clean + text.get(from..).unwrap_or_default())
 }
 
 /// A store that remembers every value that passes through it, so that none is ever printed.
@@ -154,5 +180,21 @@ mod tests {
             );
         }
         assert_eq!(pass("plain"), "plain");
+    }
+
+    #[test]
+    fn what_has_the_form_of_a_credential_is_cut_out_though_nobody_knows_it() {
+        let token = keyroll_testkit::github_token();
+        assert_eq!(
+            pass(&format!("a é {token} b {token}.")),
+            "a é [redacted:github-classic-token] b [redacted:github-classic-token]."
+        );
+        let id = "0192f3a4-7c11-7aa3-9b52-1f0e6c5d4b3a";
+        for text in [
+            format!("heroku rotation {id}"),
+            "sk-…·9f3c21 of ghp_xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx".to_owned(),
+        ] {
+            assert_eq!(pass(&text), text);
+        }
     }
 }

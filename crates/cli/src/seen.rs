@@ -11,7 +11,7 @@ mod told;
 
 pub(crate) use cause::{cause, doubt, verdict_word};
 pub(crate) use drawn::{dot, drawn, mermaid};
-pub(crate) use look::{Seen, folders, look};
+pub(crate) use look::{Seen, folders, look, run_key};
 pub(crate) use meant::{Meant, is_called, meant, refuse_missing, secret};
 pub(crate) use missed::tell_missed;
 pub(crate) use shown::keeper;

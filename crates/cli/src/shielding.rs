@@ -4,13 +4,11 @@ use std::sync::Arc;
 
 use keyroll_leak::Rules;
 use keyroll_needle::{NeedleId, Needles, VALUE_BYTES_MAX, VALUE_BYTES_MIN};
-use keyroll_port::Store as _;
 use keyroll_redact::{Report, Sought};
 
 use crate::context::Context;
-use crate::places::Places;
+use crate::kept::kept;
 use crate::problem::Problem;
-use crate::wiring::open;
 
 /// Every version of every secret that is kept, and the rules unless known values alone are wanted.
 ///
@@ -42,31 +40,20 @@ fn empty() -> Result<Needles, Problem> {
     Needles::builder().build().map_err(|error| Problem::new("K0931", "look for nothing").because_of(&error))
 }
 
-/// The values of a store; `None` = there is none. No question is asked: stdin may be what is to be redacted.
+/// The values of a store; `None` = there is none.
 fn known(context: &Context) -> Result<Option<Needles>, Problem> {
-    let Ok(places) = context.places() else { return Ok(None) };
-    if !places.sealed().exists() {
-        return Ok(None);
-    }
-    let places = Places { ask: false, ..places };
-    let store = open::store(&places)?;
+    let Some(kept) = kept(context)? else { return Ok(None) };
     let mut builder = Needles::builder();
     let mut number = 0;
-    open::runtime()?.block_on(async {
-        for name in store.secrets().await? {
-            for version in store.versions(&name).await? {
-                let Some(credential) = store.read(&name, version.number).await? else { continue };
-                for (_, value) in credential.fields.secrets() {
-                    if (VALUE_BYTES_MIN..=VALUE_BYTES_MAX).contains(&value.len()) {
-                        let id = NeedleId(number);
-                        number += 1;
-                        builder = std::mem::take(&mut builder).add(id, value).name(id, name.clone());
-                    }
-                }
+    for secret in &kept.secrets {
+        for value in secret.versions.iter().flat_map(|version| &version.values) {
+            if (VALUE_BYTES_MIN..=VALUE_BYTES_MAX).contains(&value.len()) {
+                let id = NeedleId(number);
+                number += 1;
+                builder = builder.add(id, value).name(id, secret.name.clone());
             }
         }
-        Ok::<_, Problem>(())
-    })?;
+    }
     let needles = builder.build();
     needles.map(Some).map_err(|error| Problem::new("K0931", "look for known values").because_of(&error))
 }

@@ -4,7 +4,9 @@
 //! compile is an error with its line, never a rule that matches nothing.
 
 mod anchors;
+mod candidates;
 mod checksum;
+mod likely;
 mod may_hold;
 mod name;
 mod plain;
@@ -14,6 +16,8 @@ mod shown;
 mod undecided;
 mod within;
 
+pub use candidates::{By, Candidate, FORM_BYTES_MIN, by_form, in_text, name_before, settings_in};
+pub use likely::Text;
 pub use name::{named_for, names_a_secret};
 pub use plain::{NoSecret, is_distinct, is_example, no_secret};
 pub use rule::{BLOCK_BYTES_MAX, MATCH_BYTES_MAX, NEAR_BYTES_MAX, Rule};

@@ -10,9 +10,19 @@ const MARKS: [&str; 11] =
 /// Whether a text may hold a name that says that its value is a secret, or a password or token in its usual surroundings. A
 /// cheap look: where it is `false` the text need not be taken apart for any of them.
 pub(crate) fn may_name_a_secret(text: &[u8]) -> bool {
+    mark_from(text, 0).is_some()
+}
+
+/// Where the next such word stands, from one place on.
+pub(crate) fn mark_from(text: &[u8], from: usize) -> Option<usize> {
     static WORDS: OnceLock<Option<AhoCorasick>> = OnceLock::new();
     let words = WORDS.get_or_init(|| AhoCorasick::builder().ascii_case_insensitive(true).build(MARKS).ok());
-    words.as_ref().is_none_or(|words| words.is_match(text))
+    let rest = text.get(from..).filter(|rest| !rest.is_empty())?;
+    match words {
+        Some(words) => words.find(rest).map(|word| from + word.start()),
+        // Without them everything is looked at.
+        None => Some(from),
+    }
 }
 
 #[cfg(test)]

@@ -152,6 +152,11 @@ impl Rule {
         self.compiled().is_some()
     }
 
+    /// Whether its form alone says enough, without words before it and without another rule that would say more.
+    pub fn is_sure(&self) -> bool {
+        self.near.is_empty() && !self.yields
+    }
+
     /// Whether it is of what has lines of its own, as private keys in PEM are.
     pub(crate) fn is_block(&self) -> bool {
         self.block

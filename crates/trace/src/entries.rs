@@ -4,12 +4,13 @@ use std::ops::Range;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use keyroll_copy::{Entry, Format, Part, Slot, percent_decoded};
-use keyroll_leak::{Rule, Rules, is_example, names_a_secret, no_secret, passwords_in, tokens_in};
+use keyroll_leak::{
+    FORM_BYTES_MIN, Rule, Rules, by_form, in_text, is_example, names_a_secret, no_secret, passwords_in,
+    settings_in, tokens_in,
+};
 use keyroll_needle::Encoding;
 use keyroll_secret::SecretBytes;
 use zeroize::Zeroizing;
-
-use crate::candidates::{FORM_BYTES_MIN, by_form, in_text, settings_in};
 
 /// The most values that one file is asked for: one with more is a list of something else.
 pub(crate) const FOUND_MAX: usize = 2_000;

@@ -3,7 +3,6 @@
 //! Invariants, by what is absent: nothing is written or sent, and nothing started but what asks a manager; no value leaves but as a [`ValueId`] and a label of its
 //! public beginning and its fingerprint; nothing that could not be read is left out in silence ([`Unseen`]).
 
-mod candidates;
 mod chain;
 mod changed;
 mod database;

@@ -4,13 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use keyroll_copy::{Format, Slot};
-use keyroll_leak::{NoSecret, Rule, Rules, names_a_secret, no_secret};
+use keyroll_leak::{NoSecret, Rule, Rules, name_before, names_a_secret, no_secret};
 use keyroll_needle::{Encoding, Needles, VALUE_BYTES_MIN};
 use keyroll_observe::{NotVisible, Pieces, read_regular};
 use keyroll_secret::SecretBytes;
 use zeroize::Zeroizing;
 
-use crate::candidates::name_before;
 use crate::database::{Cell, each_cell, each_cell_of_file, is_database};
 use crate::entries::{FOUND_MAX, Held, in_file, shown_name};
 use crate::kinds::{format_of, is_translation, sealed};

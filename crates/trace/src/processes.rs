@@ -3,12 +3,11 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use keyroll_leak::{Rules, names_a_secret, no_secret};
+use keyroll_leak::{Rules, in_text, names_a_secret, no_secret};
 use keyroll_needle::{Encoding, Needles};
 use keyroll_observe::{Listing, NotVisible, ProcessId, Start, open_files, own_tree, starts};
 use keyroll_secret::SecretBytes;
 
-use crate::candidates::in_text;
 use crate::instance::{Instance, Opened, StartUnseen, instances};
 use crate::{Place, Sighting, Unseen, ValueId, Values};
 

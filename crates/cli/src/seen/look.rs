@@ -1,7 +1,6 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use keyroll_port::Store as _;
 use keyroll_secret::{FingerprintKey, SecretBytes};
 use keyroll_trace::{
     Found, Managed, Managers, Memory, MemoryStage, Names, Options, Survey, Version, secrets, survey_with,
@@ -10,12 +9,11 @@ use zeroize::Zeroizing;
 
 use crate::args::LookArgs;
 use crate::context::Context;
-use crate::places::Places;
+use crate::kept::{Kept, kept};
 use crate::problem::Problem;
 use crate::records::versions::label;
 use crate::redact;
 use crate::ui::{Event, ScanShown};
-use crate::wiring::open;
 
 /// How often it is said how far a search is.
 const SAID_EVERY: Duration = Duration::from_millis(200);
@@ -188,38 +186,27 @@ struct Known {
     values: Vec<SecretBytes>,
 }
 
-/// Of a store that is there and can be opened without a question; nothing where there is none. Nothing is made.
+/// Of a store that is there and can be opened without a question; nothing where there is none, or where its key is elsewhere.
 fn known(context: &Context) -> Result<Option<Known>, Problem> {
-    let Ok(places) = context.places() else { return Ok(None) };
-    if !places.sealed().exists() || !places.sealing_key().exists() {
+    if context.places().is_ok_and(|places| !places.sealing_key().exists()) {
         return Ok(None);
     }
-    let places = Places { ask: false, ..places };
-    let key = open::fingerprint_key(&places)?;
-    let store = open::store(&places)?;
-    let (managed, values) = open::runtime()?.block_on(async {
-        let (mut managed, mut values) = (Vec::new(), Vec::new());
-        for name in store.secrets().await? {
-            let mut versions = Vec::new();
-            for version in store.versions(&name).await? {
-                if let Some(credential) = store.read(&name, version.number).await? {
-                    values.extend(credential.fields.secrets().map(|(_, value)| value.duplicate()));
-                }
-                versions.push(Version {
-                    number: version.number,
-                    state: label(version.label),
-                    fingerprints: version.fingerprints.into_iter().map(|(_, print)| print).collect(),
-                });
-            }
-            managed.push(Managed { name, versions });
+    let Some(Kept { key, secrets }) = kept(context)? else { return Ok(None) };
+    let (mut managed, mut values) = (Vec::new(), Vec::new());
+    for secret in secrets {
+        let mut versions = Vec::new();
+        for version in secret.versions {
+            values.extend(version.values);
+            let (number, state, fingerprints) = (version.number, label(version.label), version.fingerprints);
+            versions.push(Version { number, state, fingerprints });
         }
-        Ok::<_, Problem>((managed, values))
-    })?;
+        managed.push(Managed { name: secret.name, versions });
+    }
     Ok(Some(Known { key, managed, values }))
 }
 
 /// Fingerprints are told apart within one run; the key is nobody's.
-fn run_key() -> Result<FingerprintKey, Problem> {
+pub(crate) fn run_key() -> Result<FingerprintKey, Problem> {
     let mut bytes = Zeroizing::new([0_u8; 32]);
     aws_lc_rs::rand::fill(bytes.as_mut()).map_err(|_| {
         Problem::new("K0910", "make a key for the fingerprints of this run")

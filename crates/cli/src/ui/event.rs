@@ -109,6 +109,10 @@ pub(crate) enum Event {
     Scan(super::ScanShown),
     /// One secret that was found on this machine.
     Found(super::FoundShown),
+    /// A value that got out.
+    Leak(crate::leaks::LeakShown),
+    /// What a search for leaks came to.
+    Leaks(crate::leaks::LeaksShown),
     /// An encrypted store that was found on this machine.
     Store(super::StoreShown),
     /// One process that uses a secret.

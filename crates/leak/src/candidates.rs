@@ -1,40 +1,58 @@
 use std::ops::Range;
 
-use keyroll_leak::{Rule, Rules, is_example, names_a_secret, no_secret, passwords_in, tokens_in};
+use crate::may_hold::mark_from;
+use crate::{Rule, Rules, is_example, names_a_secret, no_secret, passwords_in, tokens_in};
+
+/// What says that a value may be a secret.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// Its form.
+    Form,
+    /// It is the password of a URL or of a connection string, or what is sent in a header.
+    Place,
+    /// Its name.
+    Name,
+}
 
 /// A value that may be a secret, in a text.
-pub(crate) struct Candidate {
+#[derive(Debug)]
+pub struct Candidate<'r> {
     /// Where it stands.
-    pub(crate) span: Range<usize>,
+    pub span: Range<usize>,
     /// The name before it.
-    pub(crate) name: Option<String>,
+    pub name: Option<String>,
     /// What its form says.
-    pub(crate) rule: Option<&'static Rule>,
+    pub rule: Option<&'r Rule>,
+    /// How it was found.
+    pub by: By,
 }
 
 /// The longest line that is read by name, bytes: what is longer was written by a machine for another.
 const LINE_BYTES_MAX: usize = 16 * 1024;
 
 /// No published form of a credential is shorter, bytes.
-pub(crate) const FORM_BYTES_MIN: usize = 16;
+pub const FORM_BYTES_MIN: usize = 16;
 
 /// The header that a token is sent in.
 const HEADER: &[u8] = b"authorization";
 
 /// Everything in a text that looks like a credential, or whose name says that it is one; in the order of the text.
-pub(crate) fn in_text(text: &[u8], rules: &'static Rules) -> Vec<Candidate> {
+pub fn in_text<'r>(text: &[u8], rules: &'r Rules) -> Vec<Candidate<'r>> {
     let formed = by_form(text, rules);
     let mut found = Vec::new();
-    let mut start = 0;
-    for line in text.split_inclusive(|byte| *byte == b'\n' || *byte == 0) {
-        let end = start + line.len();
-        if line.len() <= LINE_BYTES_MAX {
-            let from = formed.partition_point(|one| one.span.end <= start);
-            let here: Vec<&Candidate> =
-                formed.iter().skip(from).take_while(|one| one.span.start < end).collect();
+    let mut from = 0;
+    // A line without one of those words has nothing that its form does not show.
+    while let Some(mark) = mark_from(text, from) {
+        let (before, behind) = text.split_at_checked(mark).unwrap_or_default();
+        let start = memchr::memrchr2(b'\n', 0, before).map_or(0, |last| last + 1).max(from);
+        let end = memchr::memchr2(b'\n', 0, behind).map_or(text.len(), |first| mark + first + 1);
+        if end - start <= LINE_BYTES_MAX {
+            let first = formed.partition_point(|one| one.span.end <= start);
+            let here: Vec<&Candidate<'r>> =
+                formed.iter().skip(first).take_while(|one| one.span.start < end).collect();
             in_line(text, start..end, rules, &here, &mut found);
         }
-        start = end;
+        from = end;
     }
     found.extend(formed);
     found.sort_by_key(|one| one.span.start);
@@ -42,31 +60,32 @@ pub(crate) fn in_text(text: &[u8], rules: &'static Rules) -> Vec<Candidate> {
 }
 
 /// What its form shows, wherever it stands in a text.
-pub(crate) fn by_form(text: &[u8], rules: &'static Rules) -> Vec<Candidate> {
+pub fn by_form<'r>(text: &[u8], rules: &'r Rules) -> Vec<Candidate<'r>> {
     let mut found = Vec::new();
     rules.find(text, &mut |finding| {
         if !text.get(finding.span.clone()).is_some_and(is_example) {
             let name = name_before(text, finding.span.start);
-            found.push(Candidate { span: finding.span, name, rule: Some(finding.rule) });
+            found.push(Candidate { span: finding.span, name, rule: Some(finding.rule), by: By::Form });
         }
     });
     found.sort_by_key(|one| one.span.start);
     found
 }
 
-fn in_line(
+fn in_line<'r>(
     text: &[u8],
     line: Range<usize>,
-    rules: &'static Rules,
-    formed: &[&Candidate],
-    found: &mut Vec<Candidate>,
+    rules: &'r Rules,
+    formed: &[&Candidate<'r>],
+    found: &mut Vec<Candidate<'r>>,
 ) {
     let bytes = text.get(line.clone()).unwrap_or_default();
     if !bytes.iter().any(|byte| matches!(byte, b'=' | b':' | b' ')) {
         return;
     }
     let first = found.len();
-    let add = |name: Option<String>, within: Range<usize>, named: bool, found: &mut Vec<Candidate>| {
+    let add = |name: Option<String>, within: Range<usize>, by: By, found: &mut Vec<Candidate<'r>>| {
+        let named = by == By::Place || name.as_deref().is_some_and(names_a_secret);
         let span = line.start + within.start..line.start + within.end;
         let value = text.get(span.clone()).unwrap_or_default();
         let rule = if value.len() < FORM_BYTES_MIN { None } else { rules.of(value) };
@@ -77,21 +96,19 @@ fn in_line(
             && no_secret(value).is_none()
             && !known.any(|one| one.span.start < span.end && span.start < one.span.end)
         {
-            found.push(Candidate { span, name, rule });
+            found.push(Candidate { span, name, rule, by });
         }
     };
     for within in passwords_in(bytes).into_iter().chain(tokens_in(bytes)) {
         let name = name_before(text, line.start + within.start);
-        add(name, within, true, found);
+        add(name, within, By::Place, found);
     }
     // The words first: what stands in one is told apart better than the whole behind a name.
     for (name, within) in settings_in(bytes).into_iter().chain(pairs_in(bytes)) {
-        let named = names_a_secret(&name);
-        add(Some(name), within, named, found);
+        add(Some(name), within, By::Name, found);
     }
     if let Some((name, within)) = assignment(bytes) {
-        let named = names_a_secret(&name);
-        add(Some(name), within, named, found);
+        add(Some(name), within, By::Name, found);
     }
 }
 
@@ -161,8 +178,8 @@ fn is_quote(byte: u8) -> bool {
 /// Commands that give a name what stands behind it, in small letters: of a Dockerfile, csh and fish, Apache, nginx.
 const SETTERS: [&[u8]; 4] = [b"env", b"setenv", b"set", b"fastcgi_param"];
 
-/// What the words of a line set: `Environment="NAME=value"`, `docker run -e NAME=value`, `--api-key value`, `ENV NAME value`.
-pub(crate) fn settings_in(line: &[u8]) -> Vec<(String, Range<usize>)> {
+/// What the words of a line set, each with its name: `Environment="NAME=value"`, `docker run -e NAME=value`, `--api-key value`, `ENV NAME value`.
+pub fn settings_in(line: &[u8]) -> Vec<(String, Range<usize>)> {
     let any = line.contains(&b'=') || line.windows(2).any(|pair| pair == b"--");
     let first = line.trim_ascii_start().split(|byte| *byte == b' ').next().unwrap_or_default();
     let sets = SETTERS.iter().any(|word| first.eq_ignore_ascii_case(word));
@@ -260,7 +277,7 @@ fn unquoted(line: &[u8], span: Range<usize>) -> Range<usize> {
 }
 
 /// The name of what stands in the same line.
-pub(crate) fn name_before(text: &[u8], at: usize) -> Option<String> {
+pub fn name_before(text: &[u8], at: usize) -> Option<String> {
     let before = text.get(..at)?;
     let near = before.get(before.len().saturating_sub(LINE_BYTES_MAX)..)?;
     let line = near.iter().rposition(|byte| matches!(byte, b'\n' | 0)).map_or(0, |last| last + 1);

@@ -1,0 +1,69 @@
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use jiff::civil::Date;
+
+/// How findings are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LeaksFormat {
+    /// For people
+    Table,
+    /// One document
+    Json,
+    /// One finding per line
+    Jsonl,
+    /// SARIF 2.1.0, for code scanning
+    Sarif,
+    /// Annotations of a GitHub workflow
+    Github,
+}
+
+/// `leaks`.
+#[derive(Debug, Args)]
+pub(crate) struct LeaksArgs {
+    /// Files and folders [default: this folder]
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Look at what is piped in
+    #[arg(long, group = "source", conflicts_with = "paths")]
+    pub(crate) stdin: bool,
+    /// Look at the memory of a running process
+    #[arg(long, group = "source", conflicts_with = "paths", value_name = "PID")]
+    pub(crate) pid: Option<u32>,
+    /// Look at all layers of a container image (docker save)
+    #[arg(long, group = "source", conflicts_with = "paths", value_name = "NAME")]
+    pub(crate) image: Option<String>,
+    /// Look at what a container has written (docker logs)
+    #[arg(long, group = "source", conflicts_with = "paths", value_name = "NAME")]
+    pub(crate) container: Option<String>,
+    /// Look at the journal of this machine, since a time that journalctl understands
+    #[arg(long, group = "source", conflicts_with = "paths", value_name = "SINCE")]
+    pub(crate) journal: Option<String>,
+    /// Look for the values that keyroll keeps alone
+    #[arg(long)]
+    pub(crate) known: bool,
+    /// Look for what has the form of a credential, not for what only its name tells
+    #[arg(long, conflicts_with = "known")]
+    pub(crate) forms: bool,
+    /// Look at files that .gitignore, .ignore and .keyrollignore name, too
+    #[arg(long)]
+    pub(crate) no_ignore: bool,
+    /// Open no archives and no compressed files
+    #[arg(long)]
+    pub(crate) no_archives: bool,
+    /// How findings are written
+    #[arg(long, value_enum, default_value = "table")]
+    pub(crate) format: LeaksFormat,
+    /// Show every place of every finding, and those that were accepted
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// The findings that were accepted [default: .keyroll-leaks.toml, where it is]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) baseline: Option<PathBuf>,
+    /// Accept all findings that are open now, and say why; written into the baseline
+    #[arg(long, value_name = "REASON")]
+    pub(crate) accept: Option<String>,
+    /// The last day on which that counts, YYYY-MM-DD
+    #[arg(long, value_name = "DAY", requires = "accept")]
+    pub(crate) until: Option<Date>,
+}

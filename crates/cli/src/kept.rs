@@ -1,0 +1,62 @@
+//! What the store of this machine keeps, with its values, for whoever looks for them.
+
+use keyroll_port::{Label, Store as _};
+use keyroll_secret::{Fingerprint, FingerprintKey, SecretBytes};
+
+use crate::context::Context;
+use crate::places::Places;
+use crate::problem::Problem;
+use crate::wiring::open;
+
+/// All secrets of a store.
+pub(crate) struct Kept {
+    /// What its fingerprints are made with.
+    pub(crate) key: FingerprintKey,
+    pub(crate) secrets: Vec<KeptSecret>,
+}
+
+/// One secret.
+pub(crate) struct KeptSecret {
+    pub(crate) name: String,
+    /// Oldest first.
+    pub(crate) versions: Vec<KeptVersion>,
+}
+
+/// One version; of one that was ended only the fingerprints are kept.
+pub(crate) struct KeptVersion {
+    pub(crate) number: u32,
+    pub(crate) label: Label,
+    pub(crate) fingerprints: Vec<Fingerprint>,
+    pub(crate) values: Vec<SecretBytes>,
+}
+
+/// `None` = no store is here. One that is there and cannot be opened without a question is a problem: stdin may be what is
+/// looked at. Nothing is made.
+pub(crate) fn kept(context: &Context) -> Result<Option<Kept>, Problem> {
+    let Ok(places) = context.places() else { return Ok(None) };
+    if !places.sealed().exists() {
+        return Ok(None);
+    }
+    let places = Places { ask: false, ..places };
+    let store = open::store(&places)?;
+    let key = open::fingerprint_key(&places)?;
+    let secrets = open::runtime()?.block_on(async {
+        let mut secrets = Vec::new();
+        for name in store.secrets().await? {
+            let mut versions = Vec::new();
+            for version in store.versions(&name).await? {
+                let credential = store.read(&name, version.number).await?;
+                let values = credential.iter().flat_map(|credential| credential.fields.secrets());
+                versions.push(KeptVersion {
+                    number: version.number,
+                    label: version.label,
+                    fingerprints: version.fingerprints.into_iter().map(|(_, print)| print).collect(),
+                    values: values.map(|(_, value)| value.duplicate()).collect(),
+                });
+            }
+            secrets.push(KeptSecret { name, versions });
+        }
+        Ok::<_, Problem>(secrets)
+    })?;
+    Ok(Some(Kept { key, secrets }))
+}

@@ -1,0 +1,44 @@
+use keyroll_scanner::Report;
+
+use crate::leaks::LeakShown;
+
+/// Workflow commands that GitHub shows beside the lines they are about:
+/// <https://docs.github.com/en/actions/reference/workflow-commands-for-github-actions>.
+pub(crate) fn annotations(report: &Report) -> String {
+    report.open().map(LeakShown::of).map(|one| line(&one)).collect()
+}
+
+fn line(one: &LeakShown) -> String {
+    let level = if one.state == "retired" { "notice" } else { "error" };
+    let place = &one.place;
+    let mut properties = Vec::new();
+    if let Some(path) = place.path.as_ref().filter(|_| place.inside.is_empty()) {
+        properties.push(format!("file={}", property(path)));
+        properties.push(format!("line={},col={}", place.line, place.column));
+        properties.push(format!("endLine={},endColumn={}", place.end_line, place.end_column));
+    }
+    properties.push(format!("title={}", property(&format!("keyroll: {}", one.name()))));
+    let remark = one.remark.as_ref().map(|why| format!("; {why}")).unwrap_or_default();
+    let text =
+        format!("{} ({}) in {}{remark}; identity {}", one.title, one.state, place.text(), one.identity);
+    format!("::{level} {}::{}\n", properties.join(","), message(&text))
+}
+
+fn message(text: &str) -> String {
+    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+}
+
+fn property(text: &str) -> String {
+    message(text).replace(':', "%3A").replace(',', "%2C")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_end_a_command_is_escaped() {
+        assert_eq!(property("a:b,c%\n::error::x"), "a%3Ab%2Cc%25%0A%3A%3Aerror%3A%3Ax");
+        assert_eq!(message("a:b\r\n"), "a:b%0D%0A");
+    }
+}

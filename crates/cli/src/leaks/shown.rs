@@ -1,0 +1,191 @@
+use keyroll_scanner::{AcceptedBy, Finding, Report, What};
+use serde::Serialize;
+
+/// A finding, as it is shown: never its value.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct LeakShown {
+    /// The same for the same value and rule, where the same baseline is used.
+    pub(crate) identity: String,
+    /// The rule's id; of a value that keyroll keeps the secret's name.
+    pub(crate) rule: String,
+    /// What it is, for people.
+    pub(crate) title: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) provider: Option<String>,
+    /// Of a value that keyroll keeps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) secret: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) version: Option<u32>,
+    /// `current`, `previous`, `retired`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) label: Option<&'static str>,
+    /// `live`: it opens something; `retired`: it does no more; `unknown`: nobody was asked.
+    pub(crate) state: &'static str,
+    /// How it was written there, where not as it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) form: Option<&'static str>,
+    pub(crate) place: PlaceShown,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) accepted: Option<AcceptedShown>,
+    /// Why an acceptance that was written does not count.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) remark: Option<String>,
+}
+
+/// Where it stands.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct PlaceShown {
+    /// What it was read from where that is no file: `stdin`, `image NAME`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) source: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) path: Option<String>,
+    /// The way to it within archives, outermost first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) inside: Vec<String>,
+    /// From 1 on.
+    pub(crate) line: u64,
+    /// Characters, from 1 on.
+    pub(crate) column: u64,
+    pub(crate) end_line: u64,
+    pub(crate) end_column: u64,
+}
+
+/// Who accepted it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct AcceptedShown {
+    /// `comment` or `baseline`.
+    pub(crate) by: &'static str,
+    pub(crate) reason: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) until: Option<String>,
+}
+
+/// What a scan came to.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct LeaksShown {
+    /// Findings that nobody accepted, in all their places.
+    pub(crate) open: usize,
+    pub(crate) accepted: usize,
+    /// Findings that are not shown, since there are too many.
+    pub(crate) left_out: u64,
+    /// Files, members of archives and streams that were read.
+    pub(crate) texts: u64,
+    pub(crate) bytes: u64,
+    /// Places that were not looked at, or not wholly.
+    pub(crate) not_visible: u64,
+    /// `baseline`: the same findings have the same identities wherever it is used; `run`: in this output alone.
+    pub(crate) identities: &'static str,
+    pub(crate) took_s: f64,
+}
+
+impl LeakShown {
+    pub(crate) fn of(finding: &Finding) -> Self {
+        let (title, provider, version) = match &finding.what {
+            What::Known(version) => {
+                (format!("{} v{} ({})", version.secret, version.number, version.state), None, Some(version))
+            }
+            What::Kind { title, provider, .. } => (title.clone(), provider.clone(), None),
+        };
+        let place = &finding.place;
+        let accepted = finding.accepted.as_ref().map(|accepted| AcceptedShown {
+            by: match accepted.by {
+                AcceptedBy::Comment => "comment",
+                AcceptedBy::Baseline => "baseline",
+            },
+            reason: accepted.reason.clone(),
+            until: accepted.until.map(|day| day.to_string()),
+        });
+        Self {
+            identity: finding.identity.to_string(),
+            rule: finding.what.rule().to_owned(),
+            title,
+            provider,
+            secret: version.map(|version| version.secret.clone()),
+            version: version.map(|version| version.number),
+            label: version.map(|version| version.state),
+            state: finding.what.state().name(),
+            form: finding.form,
+            place: PlaceShown {
+                source: place.source.clone(),
+                path: place
+                    .path
+                    .as_ref()
+                    .map(|path| keyroll_observe::shown(path.strip_prefix("./").unwrap_or(path))),
+                inside: place.inside.clone(),
+                line: place.start.line,
+                column: place.start.column,
+                end_line: place.end.line,
+                end_column: place.end.column,
+            },
+            accepted,
+            remark: finding.remark.clone(),
+        }
+    }
+
+    /// What it is, in few words.
+    pub(crate) fn name(&self) -> &str {
+        if self.secret.is_some() { &self.title } else { &self.rule }
+    }
+}
+
+impl PlaceShown {
+    /// `deploy/app.env:3:16`, `backup.tar.gz › app.env:3:16`.
+    pub(crate) fn text(&self) -> String {
+        format!("{}:{}:{}", self.way(), self.line, self.column)
+    }
+
+    /// The same without line and column.
+    pub(crate) fn way(&self) -> String {
+        let parts = self.source.iter().chain(&self.path).chain(&self.inside);
+        parts.map(String::as_str).collect::<Vec<_>>().join(" › ")
+    }
+}
+
+impl LeaksShown {
+    pub(crate) fn of(report: &Report, baseline: bool, took_s: f64) -> Self {
+        let open = report.open().count();
+        Self {
+            open,
+            accepted: report.findings.len() - open,
+            left_out: report.findings_left_out,
+            texts: report.texts,
+            bytes: report.bytes,
+            not_visible: report.skipped.len() as u64 + report.skipped_left_out,
+            identities: if baseline { "baseline" } else { "run" },
+            took_s,
+        }
+    }
+
+    /// For people.
+    pub(crate) fn text(&self) -> String {
+        let count = |count: u64, one: &str, more: &str| match count {
+            1 => format!("1 {one}"),
+            count => format!("{count} {more}"),
+        };
+        let mut text = match self.open {
+            0 => "no leak was found".to_owned(),
+            open => format!("found {}", count(open as u64, "leak", "leaks")),
+        };
+        if self.accepted > 0 {
+            text.push_str(&format!(", and {} that were accepted (--all shows them)", self.accepted));
+        }
+        let mib = self.bytes as f64 / f64::from(1 << 20);
+        text.push_str(&format!(
+            "; read {} ({mib:.1} MiB) in {:.1} s",
+            count(self.texts, "text", "texts"),
+            self.took_s
+        ));
+        if self.not_visible > 0 {
+            text.push_str(&format!(
+                "; {}",
+                count(self.not_visible, "place was not looked at", "places were not looked at")
+            ));
+        }
+        if self.left_out > 0 {
+            text.push_str(&format!("; {} more findings are not shown: there are too many", self.left_out));
+        }
+        text
+    }
+}

@@ -1,0 +1,50 @@
+use std::collections::BTreeMap;
+
+use keyroll_scanner::Report;
+
+use crate::leaks::LeakShown;
+use crate::ui::Table;
+
+/// How many places of one finding are shown.
+const PLACES_SHOWN_MAX: usize = 3;
+
+/// One row for each finding, with its places; what opens something first. `None` where there is nothing to show.
+pub(crate) fn table(report: &Report, all: bool) -> Option<Table> {
+    let shown = report.findings.iter().filter(|one| all || one.is_open()).map(LeakShown::of);
+    // The order of places is kept: it is that of the report.
+    let mut rows: BTreeMap<(usize, bool, String), Vec<LeakShown>> = BTreeMap::new();
+    for one in shown {
+        let rank = ["live", "unknown", "retired"].iter().position(|state| *state == one.state).unwrap_or(3);
+        let key = (rank, one.accepted.is_some(), one.identity.clone());
+        rows.entry(key).or_default().push(one);
+    }
+    let mut rows: Vec<((usize, bool, String), Vec<LeakShown>)> = rows.into_iter().collect();
+    rows.sort_by_cached_key(|((rank, accepted, _), places)| {
+        (*accepted, *rank, places.first().map(|one| (one.place.way(), one.place.line, one.place.column)))
+    });
+    let mut table = Table::new(["LEAK", "STATE", "WHERE"]);
+    let any = !rows.is_empty();
+    for (_, places) in rows {
+        let Some(first) = places.first() else { continue };
+        let state = match &first.accepted {
+            Some(accepted) => format!("accepted: {}", accepted.reason),
+            None => first.state.to_owned(),
+        };
+        table.row([first.name().to_owned(), state, wheres(&places, all)]);
+    }
+    any.then_some(table)
+}
+
+fn wheres(places: &[LeakShown], all: bool) -> String {
+    let count = if all { places.len() } else { PLACES_SHOWN_MAX };
+    let one = |one: &LeakShown| {
+        let form = one.form.map(|form| format!(" ({form})")).unwrap_or_default();
+        let remark = one.remark.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+        format!("{}{form}{remark}", one.place.text())
+    };
+    let shown = places.iter().take(count).map(one).collect::<Vec<_>>().join(", ");
+    match places.len().saturating_sub(count) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}

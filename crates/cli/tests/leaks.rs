@@ -1,0 +1,208 @@
+//! `leaks`: what got out is told as what it is, in every format, and no value is ever printed.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use keyroll_testkit::{alphanumeric, github_token};
+use serde_json::Value;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_keyroll");
+
+const SPEC: &str = include_str!("../../demo/scene/acme.toml");
+
+/// A value in the form that the issuer gives.
+fn value() -> String {
+    let digits = alphanumeric(40).bytes().map(|byte| format!("{:x}", byte % 16)).collect::<String>();
+    format!("acme_sk_{digits}")
+}
+
+fn run(folder: &Path, arguments: &[&str], stdin: &[u8]) -> Output {
+    let mut command = Command::new(BINARY);
+    command
+        .args(["--state", "s"])
+        .args(arguments)
+        .current_dir(folder)
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin");
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let _ = child.stdin.take().unwrap().write_all(stdin);
+    child.wait_with_output().unwrap()
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A folder with a store that keeps this value as `acme`, and a tree below it.
+fn kept(value: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let config = "version = 1\n[secrets.acme]\nissuer = \"file:./acme.toml\"\nadmin = \"file:./admin.key\"\n\
+                  [[secrets.acme.consumers]]\nname = \"job\"\nruns = { at_rest = true }\nreads = { file = \"./job.key\" }\n";
+    fs::write(folder.path().join("keyroll.toml"), config).unwrap();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    fs::write(folder.path().join("acme.toml"), SPEC.replace("@ISSUER@", &closed.to_string())).unwrap();
+    let admin = folder.path().join("admin.key");
+    fs::write(&admin, self::value()).unwrap();
+    fs::set_permissions(&admin, fs::Permissions::from_mode(0o600)).unwrap();
+    let added = run(folder.path(), &["secret", "add", "acme", "--id", "key-1", "--anyway"], value.as_bytes());
+    assert!(added.status.success(), "{}", err(&added));
+    fs::create_dir(folder.path().join("tree")).unwrap();
+    folder
+}
+
+#[test]
+fn a_value_that_is_kept_is_told_as_its_version_and_others_by_their_form() {
+    let (value, token) = (value(), github_token());
+    let folder = kept(&value);
+    let tree = folder.path().join("tree");
+    let coded = STANDARD.encode(format!("user:{value}:x"));
+    fs::write(tree.join("app.env"), format!("A=1\nKEY={value}\n")).unwrap();
+    fs::write(tree.join("log.txt"), format!("sent {coded} to x\ntoken {token}\n")).unwrap();
+    fs::write(tree.join("db.yaml"), "db:\n  password: kD93hfQ0plm4\n").unwrap();
+    let found = run(folder.path(), &["leaks", "tree"], b"");
+    assert_eq!(found.status.code(), Some(3), "{}", err(&found));
+    let shown = out(&found);
+    let line = |with: &str| {
+        shown.lines().find(|line| line.contains(with)).unwrap_or_else(|| panic!("{with}: {shown}"))
+    };
+    assert!(line("acme v1 (current)").contains("live"), "{shown}");
+    assert!(line("acme v1 (current)").contains("tree/app.env:2:5, tree/log.txt:1:13 (base64)"), "{shown}");
+    assert!(line("github-classic-token").contains("unknown  tree/log.txt:2:7"), "{shown}");
+    assert!(line("named-secret").contains("tree/db.yaml:2:13"), "{shown}");
+    assert!(err(&found).contains("found 4 leaks; read 3 texts"), "{}", err(&found));
+    assert!(err(&found).contains("keyroll plan acme"), "{}", err(&found));
+    for format in ["table", "json", "jsonl", "sarif", "github"] {
+        let written = run(folder.path(), &["leaks", "tree", "--all", "--format", format], b"");
+        assert_eq!(written.status.code(), Some(3));
+        let all = out(&written) + &err(&written);
+        for secret in [value.as_str(), &token, &coded, "kD93hfQ0plm4"] {
+            assert!(!all.contains(secret), "{format} shows a value");
+        }
+    }
+    let known = run(folder.path(), &["leaks", "--known", "tree"], b"");
+    assert!(err(&known).contains("found 2 leaks") && !out(&known).contains("github"), "{}", out(&known));
+    let forms = run(folder.path(), &["leaks", "--forms", "tree"], b"");
+    assert!(
+        err(&forms).contains("found 3 leaks") && !out(&forms).contains("named-secret"),
+        "{}",
+        out(&forms)
+    );
+}
+
+#[test]
+fn every_format_has_the_form_that_its_readers_expect() {
+    let token = github_token();
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("a b.txt"), format!("é {token}\n")).unwrap();
+    fs::write(folder.path().join("ok.txt"), format!("{token} # keyroll:allow of a test\n")).unwrap();
+    let written = |format: &str| {
+        let written = run(folder.path(), &["leaks", "--format", format], b"");
+        assert_eq!(written.status.code(), Some(3), "{}", err(&written));
+        out(&written)
+    };
+    let sarif: Value = serde_json::from_str(&written("sarif")).unwrap();
+    let run_of = &sarif["runs"][0];
+    assert_eq!(sarif["version"], "2.1.0");
+    assert_eq!(run_of["tool"]["driver"]["rules"][0]["id"], "github-classic-token");
+    let result = &run_of["results"][0];
+    let place = &result["locations"][0]["physicalLocation"];
+    assert_eq!(place["artifactLocation"]["uri"], "a%20b.txt");
+    assert_eq!((&place["region"]["startLine"], &place["region"]["startColumn"]), (&1.into(), &3.into()));
+    assert_eq!(place["region"]["endColumn"], 3 + token.len());
+    assert_eq!(result["ruleIndex"], 0);
+    assert_eq!(run_of["results"][1]["suppressions"][0]["kind"], "inSource");
+    assert_eq!(result["partialFingerprints"]["keyroll/v1"].as_str().map(str::len), Some(32));
+    let document: Value = serde_json::from_str(&written("json")).unwrap();
+    assert_eq!((&document["summary"]["open"], &document["summary"]["accepted"]), (&1.into(), &1.into()));
+    let lines: Vec<Value> =
+        written("jsonl").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 2);
+    let annotations = written("github");
+    assert!(
+        annotations.starts_with("::error file=./a b.txt,line=1,col=3,")
+            || annotations.starts_with("::error file=a b.txt,line=1,col=3,"),
+        "{annotations}"
+    );
+    let events = run(folder.path(), &["--json", "leaks"], b"");
+    let events: Vec<Value> = out(&events).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let kinds: Vec<&str> = events.iter().map(|one| one["type"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["start", "leak", "leak", "leaks"]);
+}
+
+#[test]
+fn what_is_piped_in_is_looked_at() {
+    let token = github_token();
+    let folder = tempfile::tempdir().unwrap();
+    let found = run(folder.path(), &["leaks", "--stdin"], format!("x\n{token}\n").as_bytes());
+    assert_eq!(found.status.code(), Some(3));
+    assert!(out(&found).contains("stdin:2:1") && !out(&found).contains(&token), "{}", out(&found));
+    let clean = run(folder.path(), &["leaks", "--stdin"], b"nothing\n");
+    assert_eq!((clean.status.code(), out(&clean).as_str()), (Some(0), ""));
+    assert!(err(&clean).contains("no leak was found; read 1 text"), "{}", err(&clean));
+}
+
+#[test]
+fn what_is_accepted_is_told_no_more_until_something_new_comes() {
+    let token = github_token();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    fs::write(path.join("a"), format!("{token}\n")).unwrap();
+    let accepted = run(path, &["leaks", "--accept", "made by a test", "--until", "2999-01-01"], b"");
+    assert_eq!(accepted.status.code(), Some(0), "{}", err(&accepted));
+    assert!(err(&accepted).contains("accepted 1 in .keyroll-leaks.toml"), "{}", err(&accepted));
+    let kept = fs::read_to_string(path.join(".keyroll-leaks.toml")).unwrap();
+    assert!(kept.contains("made by a test") && !kept.contains(&token));
+    let clean = run(path, &["leaks"], b"");
+    assert_eq!(clean.status.code(), Some(0), "{}", out(&clean));
+    fs::write(path.join("a"), format!("\n\nmoved {token}\n")).unwrap();
+    assert_eq!(run(path, &["leaks"], b"").status.code(), Some(0));
+    fs::write(path.join("b"), github_token()).unwrap();
+    let new = run(path, &["leaks"], b"");
+    assert_eq!(new.status.code(), Some(3));
+    assert!(out(&new).contains("b:1:1") && err(&new).contains("1 that were accepted"), "{}", err(&new));
+    let empty = run(path, &["leaks", "--accept", " "], b"");
+    assert_eq!(empty.status.code(), Some(1));
+    fs::write(path.join(".keyroll-leaks.toml"), "version = 1\n").unwrap();
+    let broken = run(path, &["leaks"], b"");
+    assert!(broken.status.code() == Some(1) && err(&broken).contains("K0935"), "{}", err(&broken));
+}
+
+#[test]
+fn a_value_that_opens_something_is_not_accepted() {
+    let value = value();
+    let folder = kept(&value);
+    fs::write(folder.path().join("tree/a"), &value).unwrap();
+    let refused = run(folder.path(), &["leaks", "tree", "--accept", "never mind"], b"");
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(err(&refused).contains("keyroll plan acme"), "{}", err(&refused));
+    assert!(!folder.path().join(".keyroll-leaks.toml").exists());
+}
+
+#[test]
+fn what_is_not_there_and_what_may_not_be_read_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let none = run(folder.path(), &["leaks", "none"], b"");
+    assert!(none.status.code() == Some(1) && err(&none).contains("K0934"), "{}", err(&none));
+    let known = run(folder.path(), &["leaks", "--known"], b"");
+    assert!(known.status.code() == Some(1) && err(&known).contains("K0933"), "{}", err(&known));
+    fs::write(folder.path().join("a.xz"), b"\xfd7zXZ\0x").unwrap();
+    let skipped = run(folder.path(), &["leaks"], b"");
+    assert_eq!(skipped.status.code(), Some(0));
+    assert!(
+        err(&skipped).contains("a.xz") && err(&skipped).contains("1 place was not looked at"),
+        "{}",
+        err(&skipped)
+    );
+}

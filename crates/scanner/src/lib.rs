@@ -1,0 +1,31 @@
+//! Where leaks are looked for: trees, archives, streams; and what was found there.
+//!
+//! [`Seeker`] is what is looked for: the values that are kept, and what has the form or the name of a credential. [`Scan`]
+//! collects [`Finding`]s from many places at once. [`Baseline`] holds those that somebody has accepted.
+//!
+//! Invariants, by what is absent: no value leaves, only its place, what it is and a keyed hash; nothing that is looked at is
+//! run, written to or followed out of where it stands; memory does not grow with what is read; what was not looked at is
+//! named with its reason.
+
+mod accepted;
+mod allow;
+mod baseline;
+mod finding;
+mod lines;
+mod memory;
+mod packed;
+mod report;
+mod scan;
+mod seeker;
+mod stream;
+mod tree;
+mod unpack;
+mod utf16;
+
+pub use accepted::{Accepted, AcceptedBy};
+pub use baseline::{BASELINE_BYTES_MAX, Baseline, BaselineError, Entry};
+pub use finding::{Finding, Identity, Place, Position, State, Version, What};
+pub use report::{FINDINGS_MAX, Report, SKIPPED_MAX, Skipped};
+pub use scan::Scan;
+pub use seeker::{Known, Seeker};
+pub use tree::Tree;

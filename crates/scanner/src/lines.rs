@@ -1,0 +1,45 @@
+use crate::Position;
+
+/// Counts lines and characters along a text that comes in pieces.
+#[derive(Clone, Copy)]
+pub(crate) struct Lines {
+    at: Position,
+}
+
+impl Lines {
+    pub(crate) fn new() -> Self {
+        Self { at: Position { line: 1, column: 1 } }
+    }
+
+    /// Where the next byte stands.
+    pub(crate) fn position(self) -> Position {
+        self.at
+    }
+
+    /// Behind these bytes.
+    pub(crate) fn pass(&mut self, bytes: &[u8]) {
+        let ends = memchr::memchr_iter(b'\n', bytes).count();
+        let last = memchr::memrchr(b'\n', bytes).map_or(0, |last| last + 1);
+        if ends > 0 {
+            self.at.line += ends as u64;
+            self.at.column = 1;
+        }
+        let rest = bytes.get(last..).unwrap_or_default();
+        // A letter of several bytes is one; what is no UTF-8 is counted by its first bytes too.
+        self.at.column += rest.iter().filter(|byte| **byte & 0xC0 != 0x80).count() as u64;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn letters_are_counted_and_not_bytes() {
+        let mut lines = Lines::new();
+        lines.pass("né".as_bytes());
+        assert_eq!(lines.position(), Position { line: 1, column: 3 });
+        lines.pass("\n\nxé".as_bytes());
+        assert_eq!(lines.position(), Position { line: 3, column: 3 });
+    }
+}

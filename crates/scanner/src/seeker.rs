@@ -1,0 +1,159 @@
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use keyroll_leak::{By, Candidate, Rules, Text, in_text, is_example};
+use keyroll_needle::{Encoding, Needles};
+use keyroll_secret::{Fingerprint, FingerprintKey, SecretBytes};
+
+use crate::finding::{Identity, Version, What};
+
+/// A rule matches no longer text; what stands around it is looked at, too. Bytes.
+const RULE_BYTES_MAX: usize = keyroll_leak::BLOCK_BYTES_MAX + keyroll_leak::NEAR_BYTES_MAX;
+
+/// The most a known value may stretch over in what is read in pieces, bytes; longer only in files that are read whole.
+const SPAN_BYTES_MAX: usize = 4 << 20;
+
+/// The values that are known.
+#[derive(Default)]
+pub struct Known {
+    /// The values; the number of each is its place in `versions`.
+    pub needles: Option<Needles>,
+    /// What each is a version of.
+    pub versions: Vec<Version>,
+    /// Those whose values are kept no more, by their fingerprints: found again where something has the form of a credential.
+    pub ended: BTreeMap<Fingerprint, Version>,
+    /// What the fingerprints were made with.
+    pub key: Option<FingerprintKey>,
+}
+
+/// What is looked for.
+pub struct Seeker {
+    rules: Option<&'static Rules>,
+    by_name: bool,
+    known: Known,
+    identity: FingerprintKey,
+}
+
+/// Something in a text.
+pub(crate) struct Hit {
+    pub(crate) span: Range<usize>,
+    pub(crate) what: What,
+    pub(crate) form: Option<&'static str>,
+    pub(crate) identity: Identity,
+}
+
+impl Seeker {
+    /// `identity` is what tells findings apart: with the same key the same value has the same identity.
+    pub fn new(known: Known, identity: FingerprintKey) -> Self {
+        Self { rules: None, by_name: false, known, identity }
+    }
+
+    /// Looks for what has the form of a credential, too.
+    pub fn with_rules(mut self, rules: &'static Rules) -> Self {
+        self.rules = Some(rules);
+        self
+    }
+
+    /// With rules: looks for what only its name or its place tells, too.
+    pub fn with_names(mut self) -> Self {
+        self.by_name = true;
+        self
+    }
+
+    /// How much of a text must be seen at once on either side of a place, bytes.
+    pub(crate) fn reach(&self) -> usize {
+        let spans = self.known.needles.as_ref().map_or(0, Needles::span_max);
+        RULE_BYTES_MAX.max(spans.min(SPAN_BYTES_MAX))
+    }
+
+    /// Everything in a text, in its order. `within` is `None` where the text is none that people read.
+    pub(crate) fn find(&self, text: &[u8], within: Option<Text>) -> Vec<Hit> {
+        let mut hits = self.values(text);
+        let sure = hits.len();
+        if let Some(rules) = self.rules {
+            self.by_form(text, rules, within, &mut |hit| {
+                let known = hits.get(..sure).unwrap_or_default();
+                if !known.iter().any(|one| one.span.start < hit.span.end && hit.span.start < one.span.end) {
+                    hits.push(hit);
+                }
+            });
+        }
+        hits.sort_by_key(|hit| (hit.span.start, hit.span.end));
+        hits
+    }
+
+    /// Where known values stand. Of several forms of one value at one place the first is told.
+    fn values(&self, text: &[u8]) -> Vec<Hit> {
+        let Some(needles) = &self.known.needles else { return Vec::new() };
+        let mut all: Vec<keyroll_needle::Hit> = Vec::new();
+        needles.find(text, &mut |hit| all.push(hit));
+        needles.find_across(text, &mut |hit| all.push(hit));
+        // The longest first: another form of the same value may be a part of it.
+        all.sort_by_key(|hit| (hit.start, std::cmp::Reverse(hit.end), hit.id, hit.encoding));
+        let mut hits: Vec<(u32, Hit)> = Vec::new();
+        for hit in all {
+            let same = |(id, one): &(u32, Hit)| *id == hit.id.0 && hit.start < one.span.end;
+            if hits.iter().rev().take(8).any(same) {
+                continue;
+            }
+            let Some(version) = self.known.versions.get(hit.id.0 as usize) else { continue };
+            let form = (hit.encoding != Encoding::Raw).then(|| hit.encoding.name());
+            hits.push((hit.id.0, self.known(version, hit.start..hit.end, form)));
+        }
+        hits.into_iter().map(|(_, hit)| hit).collect()
+    }
+
+    fn known(&self, version: &Version, span: Range<usize>, form: Option<&'static str>) -> Hit {
+        let name = format!("{}\0v{}", version.secret, version.number);
+        let identity = self.identity("keyroll", name.as_bytes());
+        Hit { span, what: What::Known(version.clone()), form, identity }
+    }
+
+    fn by_form(&self, text: &[u8], rules: &'static Rules, within: Option<Text>, take: &mut dyn FnMut(Hit)) {
+        match within.filter(|_| self.by_name) {
+            Some(within) => {
+                let all = in_text(text, rules).into_iter();
+                all.filter(|one| one.is_likely(text, within))
+                    .for_each(|one| take(self.candidate(text, &one)));
+            }
+            None => rules.find(text, &mut |finding| {
+                if !text.get(finding.span.clone()).is_some_and(is_example) {
+                    let (span, rule) = (finding.span, Some(finding.rule));
+                    take(self.candidate(text, &Candidate { span, name: None, rule, by: By::Form }));
+                }
+            }),
+        }
+    }
+
+    fn candidate(&self, text: &[u8], one: &Candidate<'_>) -> Hit {
+        let value = text.get(one.span.clone()).unwrap_or_default();
+        if let Some(version) = self.ended(value) {
+            return self.known(version, one.span.clone(), None);
+        }
+        let (rule, title, provider) = match one.rule {
+            Some(rule) => (rule.id.as_str(), rule.title.as_str(), Some(rule.provider.clone())),
+            None if one.by == By::Name => ("named-secret", "value under the name of a secret", None),
+            None if text.get(one.span.end) == Some(&b'@') => {
+                ("connection-password", "password of a connection string", None)
+            }
+            None => ("sent-credential", "password or token where one is sent", None),
+        };
+        let what = What::Kind {
+            rule: rule.to_owned(),
+            title: title.to_owned(),
+            provider: provider.filter(|provider| !provider.is_empty()),
+        };
+        Hit { span: one.span.clone(), what, form: None, identity: self.identity(rule, value) }
+    }
+
+    /// The version whose value this was.
+    fn ended(&self, value: &[u8]) -> Option<&Version> {
+        let key = self.known.key.as_ref().filter(|_| !self.known.ended.is_empty())?;
+        self.known.ended.get(&key.fingerprint(&SecretBytes::new(value.to_vec())))
+    }
+
+    fn identity(&self, rule: &str, value: &[u8]) -> Identity {
+        let whole = [rule.as_bytes(), b"\0", value].concat();
+        Identity::of(&self.identity.fingerprint(&SecretBytes::new(whole)))
+    }
+}

@@ -1,0 +1,250 @@
+use std::io::{self, Read};
+
+use jiff::civil::Date;
+use keyroll_leak::Text;
+use zeroize::Zeroizing;
+
+use crate::allow::{Allow, in_line, is_alone};
+use crate::lines::Lines;
+use crate::seeker::{Hit, Seeker};
+use crate::{Accepted, Position};
+
+/// What is looked at in one piece, bytes; more where known values may stretch further.
+const WINDOW_BYTES: usize = 1 << 20;
+
+/// What stands before a place and is looked at for its sake, bytes.
+const BEHIND_BYTES: usize = 4 << 10;
+
+/// The most of a line that is looked at for a comment, bytes on either side.
+const LINE_BYTES_MAX: usize = 4 << 10;
+
+/// A text with a NUL among its first bytes is none that people read.
+const BINARY_BYTES: usize = 8 << 10;
+
+/// Goes through streams of any length, a window at a time. Its memory is used again for the next one.
+pub(crate) struct Stream<'s> {
+    seeker: &'s Seeker,
+    buffer: Zeroizing<Vec<u8>>,
+    today: Date,
+}
+
+/// Something in a stream.
+pub(crate) struct Spotted {
+    pub(crate) hit: Hit,
+    pub(crate) start: Position,
+    pub(crate) end: Position,
+    pub(crate) accepted: Option<Accepted>,
+    pub(crate) remark: Option<String>,
+}
+
+impl<'s> Stream<'s> {
+    pub(crate) fn new(seeker: &'s Seeker, today: Date) -> Self {
+        let window = WINDOW_BYTES.max(4 * seeker.reach());
+        Self { seeker, buffer: Zeroizing::new(vec![0; window]), today }
+    }
+
+    /// Everything in what is read, in its order. Returns how many bytes that was.
+    ///
+    /// Only what begins before the last bytes of a window is taken from it: the next one begins earlier and sees it whole.
+    pub(crate) fn scan(
+        &mut self,
+        from: &mut dyn Read,
+        within: Text,
+        take: &mut dyn FnMut(Spotted),
+    ) -> io::Result<u64> {
+        let ahead = self.seeker.reach();
+        let (mut filled, mut fresh, mut total) = (0, 0, 0_u64);
+        let (mut lines, mut counted) = (Lines::new(), 0);
+        let mut kind = None;
+        // Where the last one ended that was taken: what overlaps it was seen.
+        let mut taken = 0;
+        loop {
+            let ended = self.fill(from, &mut filled, &mut total)?;
+            let window = self.buffer.get(..filled).unwrap_or_default();
+            let text = *kind.get_or_insert_with(|| {
+                let first = window.get(..window.len().min(BINARY_BYTES)).unwrap_or_default();
+                (!first.contains(&0)).then_some(within)
+            });
+            let limit = if ended { filled } else { filled.saturating_sub(ahead) };
+            for hit in self.seeker.find(window, text) {
+                if hit.span.start < fresh || hit.span.start >= limit || hit.span.end <= taken {
+                    continue;
+                }
+                taken = hit.span.end;
+                lines.pass(window.get(counted..hit.span.start).unwrap_or_default());
+                counted = hit.span.start;
+                let mut behind = lines;
+                behind.pass(window.get(hit.span.clone()).unwrap_or_default());
+                let (accepted, remark) = match self.allowed(window, &hit) {
+                    Some(Allow::Accepted(one)) => (Some(one), None),
+                    Some(Allow::Void(why)) => (None, Some(why)),
+                    None => (None, None),
+                };
+                let (start, end) = (lines.position(), behind.position());
+                take(Spotted { hit, start, end, accepted, remark });
+            }
+            if ended {
+                return Ok(total);
+            }
+            let keep = limit.saturating_sub(BEHIND_BYTES);
+            lines.pass(window.get(counted..limit.max(counted)).unwrap_or_default());
+            self.buffer.copy_within(keep..filled, 0);
+            counted = limit.max(counted) - keep;
+            taken = taken.saturating_sub(keep);
+            fresh = limit - keep;
+            filled -= keep;
+        }
+    }
+
+    /// Reads until the window is full, or all was read: `true`.
+    fn fill(&mut self, from: &mut dyn Read, filled: &mut usize, total: &mut u64) -> io::Result<bool> {
+        while *filled < self.buffer.len() {
+            match from.read(self.buffer.get_mut(*filled..).unwrap_or_default()) {
+                Ok(0) => return Ok(true),
+                Ok(read) => {
+                    *filled += read;
+                    *total += read as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(false)
+    }
+
+    /// What its line says of it, or the one before where that says nothing else.
+    fn allowed(&self, text: &[u8], hit: &Hit) -> Option<Allow> {
+        let near = hit.span.start.saturating_sub(LINE_BYTES_MAX);
+        let before = text.get(near..hit.span.start)?;
+        let start = memchr::memrchr(b'\n', before).map_or(near, |last| near + last + 1);
+        let far = text.len().min(hit.span.end.saturating_add(LINE_BYTES_MAX));
+        let behind = text.get(hit.span.end..far)?;
+        let end = memchr::memchr(b'\n', behind).map_or(far, |first| hit.span.end + first);
+        let own = in_line(text.get(start..end)?, self.today);
+        own.or_else(|| {
+            let above = text.get(near..start.checked_sub(1)?)?;
+            let first = memchr::memrchr(b'\n', above).map_or(0, |last| last + 1);
+            let line = above.get(first..).filter(|line| is_alone(line))?;
+            in_line(line, self.today)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use keyroll_leak::Rules;
+    use keyroll_needle::{NeedleId, Needles};
+    use keyroll_secret::{FingerprintKey, SecretBytes};
+
+    use super::*;
+    use crate::seeker::Known;
+    use crate::{Version, What};
+
+    /// Made here, so that no file has it.
+    fn token(number: usize) -> String {
+        format!("glpat-{}{number:04}", "kD93hfQ0plm4XyT7")
+    }
+
+    fn seeker() -> Seeker {
+        let value = SecretBytes::from("a-value-that-is-kept-0001".to_owned());
+        let needles = Needles::builder().add(NeedleId(0), &value).build().unwrap();
+        let version = Version { secret: "openai".into(), number: 7, state: "current", retired: false };
+        let known =
+            Known { needles: Some(needles), versions: vec![version], ended: BTreeMap::new(), key: None };
+        Seeker::new(known, FingerprintKey::new(&[1; 32])).with_rules(Rules::shipped().unwrap()).with_names()
+    }
+
+    /// Gives so many bytes at a time.
+    struct Slow<'t>(&'t [u8], usize);
+
+    impl Read for Slow<'_> {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            let length = self.0.len().min(self.1).min(into.len());
+            let (now, rest) = self.0.split_at(length);
+            into[..length].copy_from_slice(now);
+            self.0 = rest;
+            Ok(length)
+        }
+    }
+
+    fn spotted(text: &[u8], step: usize) -> Vec<(u64, u64, u64, String, bool)> {
+        let seeker = seeker();
+        let mut all = Vec::new();
+        let mut stream = Stream::new(&seeker, "2026-11-21".parse().unwrap());
+        let read = stream.scan(&mut Slow(text, step), Text::Program, &mut |one| {
+            let rule = one.hit.what.rule().to_owned();
+            all.push((one.start.line, one.start.column, one.end.column, rule, one.accepted.is_some()));
+        });
+        assert_eq!(read.unwrap(), text.len() as u64);
+        all
+    }
+
+    #[test]
+    fn what_stands_where_windows_meet_is_found_once() {
+        let mut text = Vec::new();
+        let mut expected = Vec::new();
+        for number in 0..400 {
+            let pad = "x ".repeat(4_000 + 7 * (number % 13));
+            text.extend(format!("{pad}\n").as_bytes());
+            let line = format!("né {} end\n", token(number));
+            expected.push((2 * number as u64 + 2, 4, 4 + token(number).len() as u64));
+            text.extend(line.as_bytes());
+        }
+        assert!(text.len() > 3 * WINDOW_BYTES);
+        for step in [usize::MAX, 4_099] {
+            let all = spotted(&text, step);
+            let places: Vec<_> = all.iter().map(|one| (one.0, one.1, one.2)).collect();
+            assert_eq!(places, expected);
+            assert!(all.iter().all(|one| one.3 == "gitlab-token"), "{:?}", all.first());
+        }
+    }
+
+    #[test]
+    fn a_line_without_an_end_is_gone_through_in_bounded_memory() {
+        let mut text = "y".repeat(5 << 20).into_bytes();
+        text.extend(format!(" {} ", token(1)).as_bytes());
+        text.extend(vec![b'z'; 3 << 20]);
+        let all = spotted(&text, usize::MAX);
+        assert_eq!(all.len(), 1);
+        assert_eq!((all[0].0, all[0].1), (1, (5 << 20) + 2));
+    }
+
+    #[test]
+    fn a_known_value_is_told_as_what_it_is_in_any_form_and_once() {
+        let seeker = seeker();
+        let mut stream = Stream::new(&seeker, "2026-11-21".parse().unwrap());
+        let text = "api_key = \"a-value-that-is-kept-0001\"\nhex 612d76616c75652d746861742d69732d6b6570742d30303031\n";
+        let mut all = Vec::new();
+        stream
+            .scan(&mut text.as_bytes(), Text::Program, &mut |one| {
+                let What::Known(version) = &one.hit.what else { panic!("{}", one.hit.what.rule()) };
+                all.push((version.number, one.start.line, one.hit.form, one.hit.identity));
+            })
+            .unwrap();
+        assert_eq!(all.len(), 2);
+        assert_eq!((all[0].0, all[0].1, all[0].2), (7, 1, None));
+        assert_eq!((all[1].1, all[1].2), (2, Some("hex")));
+        assert_eq!(all[0].3, all[1].3, "it is the same value");
+    }
+
+    #[test]
+    fn a_comment_beside_or_above_a_value_accepts_it() {
+        let text = format!(
+            "a {} # keyroll:allow made by the test\n# keyroll:allow of a document\nb {}\nc {}\n",
+            token(1),
+            token(2),
+            token(3)
+        );
+        let accepted: Vec<bool> = spotted(text.as_bytes(), usize::MAX).into_iter().map(|one| one.4).collect();
+        assert_eq!(accepted, [true, true, false]);
+    }
+
+    #[test]
+    fn what_people_do_not_read_has_no_names() {
+        let named = b"api_key = \"8f3kQz71LmP0\"\n";
+        assert_eq!(spotted(named, usize::MAX).len(), 1);
+        assert!(spotted(&[b"\0", named.as_slice()].concat(), usize::MAX).is_empty());
+    }
+}

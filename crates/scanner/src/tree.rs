@@ -1,0 +1,122 @@
+use std::fs::File;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use ignore::{DirEntry, WalkBuilder, WalkState};
+use keyroll_leak::Text;
+use rustix::fs::{CWD, Mode, OFlags, openat};
+
+use crate::Scan;
+use crate::scan::{At, Worker};
+
+/// The most threads that read files.
+const THREADS_MAX: usize = 16;
+
+/// Rules for what is not looked at, in the form of `.gitignore`.
+const IGNORE_FILE: &str = ".keyrollignore";
+
+/// Files and folders that are looked at.
+#[derive(Debug, Clone)]
+pub struct Tree {
+    /// Which; a folder with all that is below it. No link is followed but one that is named here.
+    pub paths: Vec<PathBuf>,
+    /// Whether what `.gitignore`, `.ignore` and `.keyrollignore` name is left out.
+    pub ignored_left_out: bool,
+}
+
+/// Names of files in which what stands behind a name is its value, by how they end.
+const SETTINGS_ENDS: [&str; 20] = [
+    ".env",
+    ".envrc",
+    ".ini",
+    ".cfg",
+    ".conf",
+    ".cnf",
+    ".config",
+    ".properties",
+    ".yaml",
+    ".yml",
+    ".toml",
+    ".tfvars",
+    ".service",
+    ".netrc",
+    ".pgpass",
+    ".npmrc",
+    ".pypirc",
+    ".prefs",
+    ".secrets",
+    ".credentials",
+];
+
+/// Whether a file holds settings, by its name.
+pub(crate) fn text_of(path: &Path) -> Text {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    let env = name.starts_with(".env") || name.starts_with("env.");
+    let plain = ["credentials", "config", "dockerfile", "my.cnf"].contains(&name.as_str());
+    match env || plain || SETTINGS_ENDS.iter().any(|end| name.ends_with(end)) {
+        true => Text::Settings,
+        false => Text::Program,
+    }
+}
+
+impl Tree {
+    pub(crate) fn walk(&self, scan: &Scan<'_>) {
+        let mut paths = self.paths.iter();
+        let Some(first) = paths.next() else { return };
+        let mut walk = WalkBuilder::new(first);
+        paths.for_each(|path| {
+            walk.add(path);
+        });
+        let on = self.ignored_left_out;
+        // What a repository says of the files of others is none of its business.
+        walk.hidden(false).parents(on).ignore(on).git_ignore(on).git_exclude(on).git_global(on);
+        walk.require_git(false).follow_links(false).threads(threads());
+        if on {
+            walk.add_custom_ignore_filename(IGNORE_FILE);
+        }
+        walk.filter_entry(|entry| entry.depth() == 0 || entry.file_name() != ".git");
+        walk.build_parallel().run(|| {
+            let mut worker = Worker::new(scan);
+            Box::new(move |entry| {
+                match entry {
+                    Ok(entry) => visit(&mut worker, &entry),
+                    Err(error) => worker.skip_named(String::new(), error.to_string()),
+                }
+                WalkState::Continue
+            })
+        });
+    }
+}
+
+fn threads() -> usize {
+    thread::available_parallelism().map_or(1, NonZero::get).min(THREADS_MAX)
+}
+
+fn visit(worker: &mut Worker<'_>, entry: &DirEntry) {
+    let at = At { source: None, path: Some(entry.path()), inside: &[] };
+    // What stands in a rule file, and cannot be understood, leaves nothing out.
+    if let Some(error) = entry.error() {
+        worker.skip(at, error.to_string());
+    }
+    let named = entry.depth() == 0;
+    let kind = entry.file_type();
+    if !kind.is_some_and(|kind| kind.is_file() || named && kind.is_symlink()) {
+        return;
+    }
+    match open(entry.path(), named) {
+        Ok(Some(file)) => worker.file(at, file),
+        Ok(None) => {}
+        Err(error) => worker.skip(at, error.to_string()),
+    }
+}
+
+/// A regular file; `None` for what is none. It is never waited for.
+fn open(path: &Path, follow: bool) -> std::io::Result<Option<File>> {
+    let mut flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    if !follow {
+        flags |= OFlags::NOFOLLOW;
+    }
+    let file = File::from(openat(CWD, path, flags, Mode::empty())?);
+    Ok(file.metadata()?.is_file().then_some(file))
+}

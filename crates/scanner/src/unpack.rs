@@ -1,0 +1,220 @@
+use std::cell::Cell;
+use std::fs::File;
+use std::io::{self, Cursor, Read, Seek};
+
+use zeroize::Zeroizing;
+
+use crate::packed::{HEAD_BYTES, Packed};
+use crate::scan::{At, Worker};
+use crate::utf16::Utf16;
+
+/// How deep archives stand in each other where they are still opened.
+const DEPTH_MAX: usize = 4;
+
+/// The most that one file may unpack to, with all that is packed in it, bytes; and so many times its own length on top. What
+/// people pack is a tenth of its size at the least.
+const UNPACKED_BYTES_MAX: u64 = 1 << 30;
+const UNPACKED_TIMES_MAX: u64 = 20;
+
+/// The most members of all archives in one file.
+const MEMBERS_MAX: u64 = 200_000;
+
+/// The largest zip archive within another archive, bytes: its list stands at its end, so it is held in memory.
+const INNER_ZIP_BYTES_MAX: u64 = 64 << 20;
+
+/// The longest name of a member that is kept, bytes.
+const NAME_BYTES_MAX: usize = 1_024;
+
+/// What one file may still unpack to.
+pub(crate) struct Budget {
+    bytes: Cell<u64>,
+    members: Cell<u64>,
+}
+
+impl Budget {
+    /// For a file of so many bytes; of a stream they are not known.
+    fn new(length: u64) -> Self {
+        let bytes = UNPACKED_BYTES_MAX.saturating_add(length.saturating_mul(UNPACKED_TIMES_MAX));
+        Self { bytes: Cell::new(bytes), members: Cell::new(MEMBERS_MAX) }
+    }
+
+    /// One more member. `false` = there are too many.
+    fn member(&self) -> bool {
+        let left = self.members.get();
+        self.members.set(left.saturating_sub(1));
+        left > 0
+    }
+}
+
+/// Ends with an error where too much comes out.
+struct Metered<'b, R> {
+    from: R,
+    budget: &'b Budget,
+}
+
+impl<R: Read> Read for Metered<'_, R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let read = self.from.read(into)?;
+        let left = self.budget.bytes.get();
+        self.budget.bytes.set(left.saturating_sub(read as u64));
+        match left < read as u64 {
+            true => Err(io::Error::other("it unpacks to far more than what people pack")),
+            false => Ok(read),
+        }
+    }
+}
+
+impl Worker<'_> {
+    /// A file, with what is packed in it.
+    pub(crate) fn file(&mut self, at: At<'_>, mut file: File) {
+        if self.opens_archives() {
+            let mut head = Zeroizing::new([0_u8; HEAD_BYTES]);
+            let length = match fill(&mut file, head.as_mut()) {
+                Ok(length) => length,
+                Err(error) => return self.skip(at, error.to_string()),
+            };
+            let head = head.get(..length).unwrap_or_default();
+            let budget = Budget::new(file.metadata().map_or(0, |meta| meta.len()));
+            // Its list stands at its end.
+            if Packed::of(head) == Some(Packed::Zip) {
+                return self.zip(at, file, 0, &budget);
+            }
+            return self.known(at, head, &mut head.chain(file), 0, &budget);
+        }
+        self.text(at, &mut file);
+    }
+
+    /// A stream, with what is packed in it.
+    pub(crate) fn opened(&mut self, at: At<'_>, from: &mut dyn Read, depth: usize) {
+        match self.opens_archives() {
+            true => self.peeked(at, from, depth, &Budget::new(0)),
+            false => self.text(at, from),
+        }
+    }
+
+    fn peeked(&mut self, at: At<'_>, from: &mut dyn Read, depth: usize, budget: &Budget) {
+        let mut head = Zeroizing::new([0_u8; HEAD_BYTES]);
+        match fill(from, head.as_mut()) {
+            Ok(length) => {
+                let head = head.get(..length).unwrap_or_default();
+                self.known(at, head, &mut head.chain(from), depth, budget);
+            }
+            Err(error) => self.skip(at, error.to_string()),
+        }
+    }
+
+    fn known(&mut self, at: At<'_>, head: &[u8], from: &mut dyn Read, depth: usize, budget: &Budget) {
+        let Some(packed) = Packed::of(head) else { return self.plain(at, head, from) };
+        if depth >= DEPTH_MAX {
+            return self.skip(at, format!("archives in archives are opened {DEPTH_MAX} deep"));
+        }
+        match packed {
+            Packed::Gzip => {
+                let mut plain = Metered { from: flate2::read::MultiGzDecoder::new(from), budget };
+                self.peeked(at, &mut plain, depth + 1, budget);
+            }
+            Packed::Zstandard => match ruzstd::decoding::StreamingDecoder::new(from) {
+                Ok(plain) => self.peeked(at, &mut Metered { from: plain, budget }, depth + 1, budget),
+                Err(_) => self.skip(at, "its Zstandard frame cannot be read"),
+            },
+            Packed::Tar => self.tar(at, from, depth, budget),
+            Packed::Zip => self.inner_zip(at, from, depth, budget),
+            Packed::Other(name) => {
+                self.skip(at, format!("it is packed with {name}, which is not opened"));
+            }
+        }
+    }
+
+    /// Most texts are UTF-8, or alike; what Windows writes says by its first bytes that it is UTF-16.
+    fn plain(&mut self, at: At<'_>, head: &[u8], from: &mut dyn Read) {
+        let big = match head {
+            [0xFF, 0xFE, ..] => false,
+            [0xFE, 0xFF, ..] => true,
+            _ => return self.text(at, from),
+        };
+        let mut mark = [0; 2];
+        match from.read_exact(&mut mark) {
+            Ok(()) => self.text(at, &mut Utf16::new(from, big)),
+            Err(error) => self.skip(at, error.to_string()),
+        }
+    }
+
+    fn tar(&mut self, at: At<'_>, from: &mut dyn Read, depth: usize, budget: &Budget) {
+        let mut archive = tar::Archive::new(from);
+        let entries = match archive.entries() {
+            Ok(entries) => entries,
+            Err(error) => return self.skip(at, error.to_string()),
+        };
+        for entry in entries {
+            if !budget.member() {
+                return self.skip(at, format!("it has more than {MEMBERS_MAX} members"));
+            }
+            let mut entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => return self.skip(at, error.to_string()),
+            };
+            let kind = entry.header().entry_type();
+            let inside = named(at, &entry.path_bytes());
+            let at = At { inside: &inside, ..at };
+            // Each byte of a member is a byte of the archive, but for those of holes.
+            if kind.is_file() || kind.is_contiguous() {
+                self.peeked(at, &mut entry, depth + 1, budget);
+            } else if kind.is_gnu_sparse() {
+                self.peeked(at, &mut Metered { from: &mut entry, budget }, depth + 1, budget);
+            }
+        }
+    }
+
+    fn inner_zip(&mut self, at: At<'_>, from: &mut dyn Read, depth: usize, budget: &Budget) {
+        let mut whole = Zeroizing::new(Vec::new());
+        match from.take(INNER_ZIP_BYTES_MAX + 1).read_to_end(&mut whole) {
+            Ok(length) if length as u64 > INNER_ZIP_BYTES_MAX => {
+                let mib = INNER_ZIP_BYTES_MAX >> 20;
+                self.skip(at, format!("a zip archive that does not stand alone is opened up to {mib} MiB"));
+            }
+            Ok(_) => self.zip(at, Cursor::new(whole.as_slice()), depth, budget),
+            Err(error) => self.skip(at, error.to_string()),
+        }
+    }
+
+    fn zip(&mut self, at: At<'_>, from: impl Read + Seek, depth: usize, budget: &Budget) {
+        let mut archive = match zip::ZipArchive::new(from) {
+            Ok(archive) => archive,
+            Err(error) => return self.skip(at, error.to_string()),
+        };
+        for index in 0..archive.len() {
+            if !budget.member() {
+                return self.skip(at, format!("it has more than {MEMBERS_MAX} members"));
+            }
+            let name = archive.name_for_index(index).and_then(Result::ok).unwrap_or_default().into_owned();
+            let inside = named(at, name.as_bytes());
+            let at = At { inside: &inside, ..at };
+            match archive.by_index(index) {
+                Ok(member) if member.is_dir() => {}
+                Ok(mut member) => {
+                    self.peeked(at, &mut Metered { from: &mut member, budget }, depth + 1, budget);
+                }
+                Err(error) => self.skip(at, error.to_string()),
+            }
+        }
+    }
+}
+
+fn named(at: At<'_>, name: &[u8]) -> Vec<String> {
+    let name = String::from_utf8_lossy(name.get(..name.len().min(NAME_BYTES_MAX)).unwrap_or(name));
+    at.inside.iter().cloned().chain([name.into_owned()]).collect()
+}
+
+/// As much as there is, up to the whole.
+fn fill(from: &mut dyn Read, into: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while let Some(rest) = into.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match from.read(rest) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
+}
