@@ -28,7 +28,9 @@ pub enum Part {
 impl Template {
     /// Whether it belongs to a part. Its name alone decides.
     pub fn is_in(&self, part: Part) -> bool {
-        let held = self.path.bytes().fold(7_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte))) % 3 == 0;
+        let held =
+            self.path.bytes().fold(7_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte))) % 3
+                == 0;
         match part {
             Part::All => true,
             Part::Tuned => !held,
@@ -39,7 +41,8 @@ impl Template {
 
 /// Every template of a folder of bundles, in order.
 pub fn templates(folder: &Path) -> Vec<Template> {
-    let mut bundles: Vec<_> = fs::read_dir(folder).expect("the corpus").map(|entry| entry.expect("an entry").path()).collect();
+    let mut bundles: Vec<_> =
+        fs::read_dir(folder).expect("the corpus").map(|entry| entry.expect("an entry").path()).collect();
     bundles.sort();
     bundles.iter().flat_map(|bundle| parts(&fs::read_to_string(bundle).expect("a bundle"))).collect()
 }

@@ -124,7 +124,8 @@ pub fn fill(template: &Template, seed: u64) -> Filled {
     let mut rest = text.as_str();
     let mut count = 0;
     while let Some((before, behind)) = rest.split_once('⟦') {
-        let (inner, after) = behind.split_once('⟧').unwrap_or_else(|| panic!("{}: an open slot", template.path));
+        let (inner, after) =
+            behind.split_once('⟧').unwrap_or_else(|| panic!("{}: an open slot", template.path));
         filled.text.push_str(before);
         let slot = Slot::read(inner);
         count += 1;

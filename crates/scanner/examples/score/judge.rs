@@ -85,7 +85,13 @@ pub fn judge(files: &[Filled], found: &[Found]) -> Score {
                 counts.found += 1;
             } else {
                 counts.missed += 1;
-                score.places.push(format!("missed {}:{} {}:{}", file.path, label.span.start.0, label.class.name(), label.kind));
+                score.places.push(format!(
+                    "missed {}:{} {}:{}",
+                    file.path,
+                    label.span.start.0,
+                    label.class.name(),
+                    label.kind
+                ));
             }
             let kind = score.kinds.entry(format!("{}:{}", label.class.name(), label.kind)).or_default();
             kind.0 += 1;
@@ -98,8 +104,12 @@ pub fn judge(files: &[Filled], found: &[Found]) -> Score {
             }
             last = Some(one.span.end);
             score.count(class_of(&one.rule)).wrong += 1;
-            let kinds: Vec<&str> =
-                file.marks.iter().filter(|mark| one.span.overlaps(&mark.span)).map(|mark| mark.kind.as_str()).collect();
+            let kinds: Vec<&str> = file
+                .marks
+                .iter()
+                .filter(|mark| one.span.overlaps(&mark.span))
+                .map(|mark| mark.kind.as_str())
+                .collect();
             let kind = kinds.first().copied().unwrap_or("beside every slot");
             *score.wrong.entry(format!("{kind} ({})", one.rule)).or_default() += 1;
             score.places.push(format!("wrong {}:{} {kind} ({})", file.path, one.span.start.0, one.rule));
@@ -110,12 +120,27 @@ pub fn judge(files: &[Filled], found: &[Found]) -> Score {
 
 /// Words in the names of rules that go by the name of a value, or by its place.
 const PASSWORDS: [&str; 16] = [
-    "generic", "password", "named-secret", "sent-credential", "keyword", "basic auth", "entropy", "connection", "curl-auth",
-    "uri", "jdbc", "secret keyword", "netrc", "postgres", "mysql", "mongodb",
+    "generic",
+    "password",
+    "named-secret",
+    "sent-credential",
+    "keyword",
+    "basic auth",
+    "entropy",
+    "connection",
+    "curl-auth",
+    "uri",
+    "jdbc",
+    "secret keyword",
+    "netrc",
+    "postgres",
+    "mysql",
+    "mongodb",
 ];
 
 /// Words in the names of rules for private keys.
-const KEYS: [&str; 8] = ["private key", "private-key", "privatekey", "pem", "age-secret", "wireguard", "fernet", "rails-master"];
+const KEYS: [&str; 8] =
+    ["private key", "private-key", "privatekey", "pem", "age-secret", "wireguard", "fernet", "rails-master"];
 
 /// What a rule takes its findings for.
 fn class_of(rule: &str) -> Class {

@@ -14,12 +14,21 @@ const SSH_LINE_DIGITS: usize = 70;
 pub fn value(kind: &str, random: &mut Random) -> Option<String> {
     Some(match kind {
         // The beginnings of DER are those of real keys of 2048 bits, and of P-256.
-        "pem-rsa" => pem("RSA PRIVATE KEY", &der(random, &[0x30, 0x82, 4, 0xa4, 2, 1, 0, 2, 0x82, 1, 1, 0], 1192), PEM_LINE_DIGITS),
+        "pem-rsa" => pem(
+            "RSA PRIVATE KEY",
+            &der(random, &[0x30, 0x82, 4, 0xa4, 2, 1, 0, 2, 0x82, 1, 1, 0], 1192),
+            PEM_LINE_DIGITS,
+        ),
         "pem-pkcs8" => {
-            let start = [0x30, 0x82, 4, 0xbe, 2, 1, 0, 0x30, 0x0d, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1, 5, 0];
+            let start = [
+                0x30, 0x82, 4, 0xbe, 2, 1, 0, 0x30, 0x0d, 6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1,
+                5, 0,
+            ];
             pem("PRIVATE KEY", &der(random, &start, 1218), PEM_LINE_DIGITS)
         }
-        "pem-ec" => pem("EC PRIVATE KEY", &der(random, &[0x30, 0x77, 2, 1, 1, 4, 0x20], 121), PEM_LINE_DIGITS),
+        "pem-ec" => {
+            pem("EC PRIVATE KEY", &der(random, &[0x30, 0x77, 2, 1, 1, 4, 0x20], 121), PEM_LINE_DIGITS)
+        }
         "pem-ed25519" => {
             let start = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
             pem("PRIVATE KEY", &der(random, &start, 48), PEM_LINE_DIGITS)
@@ -30,7 +39,10 @@ pub fn value(kind: &str, random: &mut Random) -> Option<String> {
         }
         "pgp" => {
             let body = wrapped(&STANDARD.encode(der(random, &[0x94, 0x86, 4, 0x66], 540)), PEM_LINE_DIGITS);
-            format!("-----BEGIN PGP PRIVATE KEY BLOCK-----\n\n{body}\n={}\n-----END PGP PRIVATE KEY BLOCK-----", random.letters(random::BASE64, 4))
+            format!(
+                "-----BEGIN PGP PRIVATE KEY BLOCK-----\n\n{body}\n={}\n-----END PGP PRIVATE KEY BLOCK-----",
+                random.letters(random::BASE64, 4)
+            )
         }
         "age" => age(random),
         // Of `wg genkey`: 32 bytes.
@@ -38,11 +50,16 @@ pub fn value(kind: &str, random: &mut Random) -> Option<String> {
         // The secret half of a JSON Web Key (RFC 7517).
         "jwk" => URL_SAFE_NO_PAD.encode(random.bytes(32)),
         "laravel" => format!("base64:{}", STANDARD.encode(random.bytes(32))),
-        "django" => format!("django-insecure-{}", random.letters("abcdefghijklmnopqrstuvwxyz0123456789!@#$%^&*(-_=+)", 50)),
+        "django" => format!(
+            "django-insecure-{}",
+            random.letters("abcdefghijklmnopqrstuvwxyz0123456789!@#$%^&*(-_=+)", 50)
+        ),
         "fernet" => format!("{}=", URL_SAFE_NO_PAD.encode(random.bytes(32))),
         "rails" => formed("{h:32}", random),
         "ethereum" => formed("0x{h:64}", random),
-        "kube" => STANDARD.encode(pem("EC PRIVATE KEY", &der(random, &[0x30, 0x77, 2, 1, 1, 4, 0x20], 121), PEM_LINE_DIGITS) + "\n"),
+        "kube" => STANDARD.encode(
+            pem("EC PRIVATE KEY", &der(random, &[0x30, 0x77, 2, 1, 1, 4, 0x20], 121), PEM_LINE_DIGITS) + "\n",
+        ),
         _ => return None,
     })
 }
@@ -56,7 +73,10 @@ fn der(random: &mut Random, start: &[u8], bytes: usize) -> Vec<u8> {
 /// A block of PEM.
 pub fn pem(label: &str, bytes: &[u8], digits: usize) -> String {
     let dashes = "-----";
-    format!("{dashes}BEGIN {label}{dashes}\n{}\n{dashes}END {label}{dashes}", wrapped(&STANDARD.encode(bytes), digits))
+    format!(
+        "{dashes}BEGIN {label}{dashes}\n{}\n{dashes}END {label}{dashes}",
+        wrapped(&STANDARD.encode(bytes), digits)
+    )
 }
 
 fn wrapped(digits: &str, line: usize) -> String {
@@ -75,7 +95,11 @@ fn age(random: &mut Random) -> String {
     let sum = expanded.chain(data.iter().copied()).chain([0; 6]).fold(1_u32, |sum, digit| {
         let top = sum >> 25;
         let shifted = (sum & 0x01ff_ffff) << 5 ^ u32::from(digit);
-        FACTORS.iter().enumerate().filter(|(bit, _)| top >> bit & 1 == 1).fold(shifted, |sum, (_, factor)| sum ^ factor)
+        FACTORS
+            .iter()
+            .enumerate()
+            .filter(|(bit, _)| top >> bit & 1 == 1)
+            .fold(shifted, |sum, (_, factor)| sum ^ factor)
     }) ^ 1;
     data.extend((0..6).map(|place| (sum >> (5 * (5 - place)) & 31) as u8));
     let digits: String = data.iter().map(|digit| char::from(LETTERS[usize::from(*digit)])).collect();

@@ -10,7 +10,8 @@ use crate::place::{Found, Span};
 /// What it finds below a folder.
 pub fn scan(root: &Path) -> Vec<Found> {
     let key = Baseline::new([7; 32]).key();
-    let seeker = Seeker::new(Known::default(), key).with_rules(Rules::shipped().expect("the rules")).with_names();
+    let seeker =
+        Seeker::new(Known::default(), key).with_rules(Rules::shipped().expect("the rules")).with_names();
     let scan = Scan::new(&seeker, "2026-01-01".parse().expect("a day"));
     scan.tree(&Tree { paths: vec![root.to_owned()], ignored_left_out: false });
     let report = scan.finish(None);

@@ -8,10 +8,10 @@ use crate::random::{self, Random};
 
 /// Of which people make passwords.
 const WORDS: [&str; 40] = [
-    "river", "copper", "lantern", "otter", "marble", "pepper", "violin", "harbor", "meadow", "rocket", "tulip",
-    "walnut", "falcon", "ginger", "hammer", "island", "jacket", "kettle", "lemon", "magnet", "needle", "orchid",
-    "pirate", "quartz", "rabbit", "saddle", "turtle", "umbrella", "velvet", "winter", "yellow", "zipper", "anchor",
-    "bamboo", "cactus", "dolphin", "ember", "forest", "galaxy", "honey",
+    "river", "copper", "lantern", "otter", "marble", "pepper", "violin", "harbor", "meadow", "rocket",
+    "tulip", "walnut", "falcon", "ginger", "hammer", "island", "jacket", "kettle", "lemon", "magnet",
+    "needle", "orchid", "pirate", "quartz", "rabbit", "saddle", "turtle", "umbrella", "velvet", "winter",
+    "yellow", "zipper", "anchor", "bamboo", "cactus", "dolphin", "ember", "forest", "galaxy", "honey",
 ];
 
 /// A password; `None` for a kind that is not known here.
@@ -23,7 +23,9 @@ pub fn value(kind: &str, random: &mut Random) -> Option<String> {
         "symbols" => symbolic(random, &symbols, 18),
         "short" => random.mixed(random::BASE62, 10),
         "weak" => weak(random),
-        "phrase" => [random.one(&WORDS), random.one(&WORDS), random.one(&WORDS), random.one(&WORDS)].join("-"),
+        "phrase" => {
+            [random.one(&WORDS), random.one(&WORDS), random.one(&WORDS), random.one(&WORDS)].join("-")
+        }
         // openssl rand -hex 16, and 32.
         "hex" => random.letters(random::HEX, 32),
         "hex40" => random.letters(random::HEX, 40),

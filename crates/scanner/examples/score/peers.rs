@@ -16,14 +16,35 @@ pub struct Peer {
 
 /// All that are known here. The folder comes behind the arguments.
 pub const PEERS: [Peer; 6] = [
-    Peer { name: "gitleaks", arguments: &["dir", "--no-banner", "--exit-code", "0", "-f", "json", "-r", "-"], read: gitleaks },
-    Peer { name: "betterleaks", arguments: &["dir", "--no-banner", "--exit-code", "0", "-f", "json", "-r", "-"], read: gitleaks },
+    Peer {
+        name: "gitleaks",
+        arguments: &["dir", "--no-banner", "--exit-code", "0", "-f", "json", "-r", "-"],
+        read: gitleaks,
+    },
+    Peer {
+        name: "betterleaks",
+        arguments: &["dir", "--no-banner", "--exit-code", "0", "-f", "json", "-r", "-"],
+        read: gitleaks,
+    },
     Peer {
         name: "kingfisher",
-        arguments: &["scan", "--no-validate", "--no-update-check", "--no-dedup", "--git-history", "none", "-f", "json"],
+        arguments: &[
+            "scan",
+            "--no-validate",
+            "--no-update-check",
+            "--no-dedup",
+            "--git-history",
+            "none",
+            "-f",
+            "json",
+        ],
         read: kingfisher,
     },
-    Peer { name: "trufflehog", arguments: &["filesystem", "--no-verification", "--no-update", "--json"], read: trufflehog },
+    Peer {
+        name: "trufflehog",
+        arguments: &["filesystem", "--no-verification", "--no-update", "--json"],
+        read: trufflehog,
+    },
     Peer { name: "ripsecrets", arguments: &[], read: ripsecrets },
     Peer { name: "detect-secrets", arguments: &["scan", "--no-verify", "--all-files"], read: detect_secrets },
 ];
@@ -77,7 +98,11 @@ fn kingfisher(answer: &str) -> Vec<Found> {
     let one = |one: &Value| {
         let (place, line) = (&one["finding"], number(&one["finding"]["line"]));
         let (start, end) = (number(&place["column_start"]) + 1, number(&place["column_end"]) + 2);
-        let span = if end > start { Span { start: (line, start), end: (line, end) } } else { Span::lines(line, line) };
+        let span = if end > start {
+            Span { start: (line, start), end: (line, end) }
+        } else {
+            Span::lines(line, line)
+        };
         Found { path: text(&place["path"]), span, rule: text(&one["rule"]["id"]) }
     };
     all["findings"].as_array().into_iter().flatten().map(one).collect()
@@ -88,7 +113,11 @@ fn trufflehog(answer: &str) -> Vec<Found> {
         let one: Value = serde_json::from_str(line).ok()?;
         let place = &one["SourceMetadata"]["Data"]["Filesystem"];
         let line = number(&place["line"]);
-        Some(Found { path: text(place.get("file")?), span: Span::lines(line, line), rule: text(&one["DetectorName"]) })
+        Some(Found {
+            path: text(place.get("file")?),
+            span: Span::lines(line, line),
+            rule: text(&one["DetectorName"]),
+        })
     };
     answer.lines().filter_map(one).collect()
 }
@@ -109,5 +138,10 @@ fn detect_secrets(answer: &str) -> Vec<Found> {
         let line = number(&one["line_number"]);
         Found { path: text(&one["filename"]), span: Span::lines(line, line), rule: text(&one["type"]) }
     };
-    all["results"].as_object().into_iter().flatten().flat_map(|(_, all)| all.as_array().into_iter().flatten().map(one)).collect()
+    all["results"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .flat_map(|(_, all)| all.as_array().into_iter().flatten().map(one))
+        .collect()
 }

@@ -36,7 +36,9 @@ const FORMS: [(&str, &str); 95] = [
     ("aws-secret", "{6:40}"),
     ("aws-bedrock", "ABSKQmVkcm9ja0FQSUtleS{6:109}="),
     ("alibaba", "LTAI5t{b:18}"),
-    ("azure-storage", "{6:86}=="),
+    // Since 2021 keys say what they are: learn.microsoft.com, identifiable keys.
+    ("azure-storage", "{6:76}+ASt{6:5}Q=="),
+    ("azure-storage-old", "{6:86}=="),
     ("azure-client", "{b:3}8Q~{u:34}"),
     ("azure-devops", "{b:76}AZDO{b:4}"),
     ("google-oauth-secret", "GOCSPX-{u:28}"),
@@ -57,7 +59,6 @@ const FORMS: [(&str, &str); 95] = [
     ("bitbucket-app", "ATBB{b:24}{H:8}"),
     ("rubygems", "rubygems_{h:48}"),
     ("crates-io", "cio{b:32}"),
-    ("nuget", "oy2{a:43}"),
     ("dockerhub", "dckr_pat_{u:27}"),
     ("circleci", "CCIPAT_{b:22}_{h:40}"),
     ("buildkite", "bkua_{h:40}"),
@@ -126,37 +127,80 @@ pub fn value(kind: &str, random: &mut Random) -> Option<String> {
         // Source: https://github.com/grafana/grafana, pkg/components/satokengen
         "grafana" => {
             let head = format!("glsa_{}", random.mixed(random::BASE62, 32));
-            let sum: String = crc32(head.as_bytes()).to_le_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+            let sum: String =
+                crc32(head.as_bytes()).to_le_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
             format!("{head}_{sum}")
         }
         "grafana-cloud" => {
             let key = random.letters(random::BASE62, 24);
-            let claims = format!("{{\"o\":\"{}\",\"n\":\"agent-{}\",\"k\":\"{key}\",\"m\":{{\"r\":\"us\"}}}}", random.letters("123456789", 6), random.below(90));
+            let claims = format!(
+                "{{\"o\":\"{}\",\"n\":\"agent-{}\",\"k\":\"{key}\",\"m\":{{\"r\":\"us\"}}}}",
+                random.letters("123456789", 6),
+                random.below(90)
+            );
             format!("glc_{}", STANDARD.encode(claims))
         }
         // A macaroon of version 2 for pypi.org: location, identifier, caveat, signature.
         // Source: https://github.com/pypi/warehouse, warehouse/macaroons
         "pypi" => {
             let id = uuid(random);
-            let mut bytes = [&[2, 1, 8][..], b"pypi.org", &[2, 36], id.as_bytes(), &[0, 2, 14], b"[3,\"user-here\"", &[0, 0, 6, 32]].concat();
+            let mut bytes = [
+                &[2, 1, 8][..],
+                b"pypi.org",
+                &[2, 36],
+                id.as_bytes(),
+                &[0, 2, 14],
+                b"[3,\"user-here\"",
+                &[0, 0, 6, 32],
+            ]
+            .concat();
             bytes.extend(random.bytes(32));
             format!("pypi-{}", URL_SAFE_NO_PAD.encode(bytes))
         }
+        // Base32 in small letters of bytes that begin with `v4`.
+        "nuget" => {
+            let fourth = random.letters("abcdefghijklmnop", 1);
+            format!("oy2{fourth}{}", random.letters(random::BASE32, 42).to_lowercase())
+        }
         "discord-bot" => {
             let id = format!("1{}", random.letters(random::DIGITS, 18));
-            format!("{}.{}.{}", URL_SAFE_NO_PAD.encode(id), random.mixed(random::BASE64_URL, 6), random.mixed(random::BASE64_URL, 38))
+            format!(
+                "{}.{}.{}",
+                URL_SAFE_NO_PAD.encode(id),
+                random.mixed(random::BASE64_URL, 6),
+                random.mixed(random::BASE64_URL, 38)
+            )
         }
         "sentry-org" => {
-            let claims = format!("{{\"iat\":17{}.{},\"url\":\"https://sentry.io\",\"region_url\":\"https://us.sentry.io\",\"org\":\"acme\"}}", random.letters(random::DIGITS, 8), random.letters(random::DIGITS, 6));
+            let claims = format!(
+                "{{\"iat\":17{}.{},\"url\":\"https://sentry.io\",\"region_url\":\"https://us.sentry.io\",\"org\":\"acme\"}}",
+                random.letters(random::DIGITS, 8),
+                random.letters(random::DIGITS, 6)
+            );
             format!("sntrys_{}_{}", STANDARD.encode(claims), random.letters(random::BASE64, 43))
         }
         "jwt" => {
             let head = "{\"alg\":\"HS256\",\"typ\":\"JWT\"}";
-            let body = format!("{{\"sub\":\"{}\",\"role\":\"admin\",\"iat\":17{}}}", uuid(random), random.letters(random::DIGITS, 8));
-            format!("{}.{}.{}", URL_SAFE_NO_PAD.encode(head), URL_SAFE_NO_PAD.encode(body), URL_SAFE_NO_PAD.encode(random.bytes(32)))
+            let body = format!(
+                "{{\"sub\":\"{}\",\"role\":\"admin\",\"iat\":17{}}}",
+                uuid(random),
+                random.letters(random::DIGITS, 8)
+            );
+            format!(
+                "{}.{}.{}",
+                URL_SAFE_NO_PAD.encode(head),
+                URL_SAFE_NO_PAD.encode(body),
+                URL_SAFE_NO_PAD.encode(random.bytes(32))
+            )
         }
         "onepassword" => {
-            let claims = format!("{{\"signInAddress\":\"my.1password.com\",\"userAuth\":{{\"method\":\"SRPg-4096\"}},\"email\":\"{}@1passwordserviceaccounts.com\",\"srpX\":\"{}\",\"muk\":{{\"k\":\"{}\"}},\"secretKey\":\"A3-{}\"}}", random.letters(random::BASE36, 13), random.letters(random::HEX, 64), random.letters(random::BASE64_URL, 43), random.letters(random::BASE32, 26));
+            let claims = format!(
+                "{{\"signInAddress\":\"my.1password.com\",\"userAuth\":{{\"method\":\"SRPg-4096\"}},\"email\":\"{}@1passwordserviceaccounts.com\",\"srpX\":\"{}\",\"muk\":{{\"k\":\"{}\"}},\"secretKey\":\"A3-{}\"}}",
+                random.letters(random::BASE36, 13),
+                random.letters(random::HEX, 64),
+                random.letters(random::BASE64_URL, 43),
+                random.letters(random::BASE32, 26)
+            );
             format!("ops_{}", STANDARD_NO_PAD.encode(claims))
         }
         _ => return None,

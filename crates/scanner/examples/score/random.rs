@@ -52,8 +52,11 @@ impl Random {
     pub fn mixed(&mut self, alphabet: &str, count: usize) -> String {
         loop {
             let text = self.letters(alphabet, count);
-            let kinds: [fn(&u8) -> bool; 3] = [u8::is_ascii_lowercase, u8::is_ascii_uppercase, u8::is_ascii_digit];
-            let lacks = |kind: &fn(&u8) -> bool| alphabet.bytes().any(|byte| kind(&byte)) && !text.bytes().any(|byte| kind(&byte));
+            let kinds: [fn(&u8) -> bool; 3] =
+                [u8::is_ascii_lowercase, u8::is_ascii_uppercase, u8::is_ascii_digit];
+            let lacks = |kind: &fn(&u8) -> bool| {
+                alphabet.bytes().any(|byte| kind(&byte)) && !text.bytes().any(|byte| kind(&byte))
+            };
             if !kinds.iter().any(lacks) {
                 return text;
             }

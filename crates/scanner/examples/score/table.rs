@@ -8,8 +8,15 @@ use crate::judge::{Counts, Score};
 pub fn corpus(files: &[Filled], seed: u64, part: Part) {
     let marks = || files.iter().flat_map(|file| &file.marks);
     let labels = marks().filter(|mark| mark.class != Class::Not).count();
-    println!("seed {seed}, {part:?}: {} files, {labels} secrets, {} that are none", files.len(), marks().count() - labels);
-    println!("{:<16} {:<9} {:>5} {:>5} {:>5} {:>9} {:>7} {:>6}", "", "class", "TP", "FP", "FN", "precision", "recall", "F1");
+    println!(
+        "seed {seed}, {part:?}: {} files, {labels} secrets, {} that are none",
+        files.len(),
+        marks().count() - labels
+    );
+    println!(
+        "{:<16} {:<9} {:>5} {:>5} {:>5} {:>9} {:>7} {:>6}",
+        "", "class", "TP", "FP", "FN", "precision", "recall", "F1"
+    );
 }
 
 /// A detector's score.
@@ -23,7 +30,12 @@ pub fn score(name: &str, score: &Score) {
 fn row(name: &str, class: &str, counts: Counts) {
     println!(
         "{name:<16} {class:<9} {:>5} {:>5} {:>5} {:>9.3} {:>7.3} {:>6.3}",
-        counts.found, counts.wrong, counts.missed, counts.precision(), counts.recall(), counts.f1()
+        counts.found,
+        counts.wrong,
+        counts.missed,
+        counts.precision(),
+        counts.recall(),
+        counts.f1()
     );
 }
 
