@@ -19,6 +19,9 @@ const PHRASE_WORDS_MIN: usize = 4;
 /// The shortest value whose disorder says that it is no name, bytes.
 const RANDOM_BYTES_MIN: usize = 12;
 
+/// Digits of the parts of a UUID.
+const UUID_PARTS: [usize; 5] = [8, 4, 4, 4, 12];
+
 /// What is written around the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Text {
@@ -47,9 +50,9 @@ impl Candidate<'_> {
         let told = match (self.by, within) {
             (By::Form | By::Place, _) | (By::Name, Text::Settings) => true,
             (By::Name, Text::Program) => {
+                let bare = value.iter().all(|byte| !b"()[]{},".contains(byte));
                 is_quoted(text, &self.span)
-                    || is_random(value)
-                    || self.is_set(text) && value.iter().all(|byte| !b"()[]{},".contains(byte))
+                    || !is_uuid(value) && (is_random(value) || bare && self.is_set(text))
             }
         };
         written && told && !is_code(value) && (phrase || is_distinct(value) && !words)
@@ -111,19 +114,30 @@ fn is_phrase(value: &[u8]) -> bool {
     words.len() >= PHRASE_WORDS_MIN && words.iter().all(word) && !is_of_names(value)
 }
 
-/// Letters and digits in such disorder that no name has it: runs of one kind are shorter than three on the average, and there
-/// are several of digits.
+/// A run of letters and digits in such disorder that no name has it: those of one kind are shorter than three on the average,
+/// and there are several of digits. What marks part into short runs is the name of a file, of a machine, of a version.
 fn is_random(value: &[u8]) -> bool {
-    let good = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=_-".contains(byte);
     let kind = |byte: u8| (byte.is_ascii_digit(), byte.is_ascii_alphabetic());
     // The capital that a word begins with belongs to it.
     let parts = |pair: &&[u8]| match pair {
         [one, two] => kind(*one) != kind(*two) || two.is_ascii_uppercase() && !one.is_ascii_uppercase(),
         _ => false,
     };
-    let numbers = value.split(|byte| !byte.is_ascii_digit()).filter(|run| !run.is_empty()).count();
-    let runs = value.windows(2).filter(parts).count() + 1;
-    value.len() >= RANDOM_BYTES_MIN && value.iter().all(good) && numbers >= 2 && value.len() < 3 * runs
+    let random = |run: &[u8]| {
+        let numbers = run.split(|byte| !byte.is_ascii_digit()).filter(|run| !run.is_empty()).count();
+        let parts = run.windows(2).filter(parts).count() + 1;
+        run.len() >= RANDOM_BYTES_MIN && numbers >= 2 && run.len() < 3 * parts
+    };
+    let good = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=_-".contains(byte);
+    value.iter().all(good) && value.split(|byte| !byte.is_ascii_alphanumeric()).any(random)
+}
+
+/// What tells one request, or one thing, from another; who sets a secret to one says so with quotes or in settings.
+fn is_uuid(value: &[u8]) -> bool {
+    let mut parts = value
+        .split(|byte| *byte == b'-')
+        .map(|part| part.iter().all(u8::is_ascii_hexdigit).then_some(part.len()));
+    UUID_PARTS.iter().all(|length| parts.next() == Some(Some(*length))) && parts.next().is_none()
 }
 
 /// Letters alone, in words: `response.access_token`, `PrimaryApiKey`.
@@ -214,6 +228,8 @@ mod tests {
             "connect(user, password=db_password2)\n",
             "connect(user, password=Config2Reader)\n",
             "token = nextPageTokenOf2ndReader\n",
+            "PASS: x86-64/avx512f-2-rows-16.d4\n",
+            "run --client-token 8f14e45f-ceea-4a7c-9b1d-3c2f5a6b7d8e\n",
             "secret: 'ember-walnut-river-kettle'\n",
             "password: 'UserPasswordField2'\n",
         ] {

@@ -62,8 +62,18 @@ const AFTER: [&str; 12] = [
 const ABOUT: [&str; 10] = ["file", "path", "id", "name", "url", "type", "ttl", "length", "header", "env"];
 
 /// What a token is of that only says where to go on, or that a form was sent from its own page.
-const PASSING: [&str; 8] =
-    ["next", "previous", "continuation", "pagination", "cursor", "csrf", "xsrf", "cancellation"];
+const PASSING: [&str; 10] = [
+    "next",
+    "previous",
+    "starting",
+    "continuation",
+    "pagination",
+    "cursor",
+    "csrf",
+    "xsrf",
+    "cancellation",
+    "idempotency",
+];
 
 /// The names of passwords that people choose, in their last word.
 const CHOSEN: [&str; 5] = ["password", "passwd", "passphrase", "pass", "pwd"];
