@@ -1,4 +1,4 @@
-//! The scanner by a labelled corpus, and what scores it: docs/guides/corpus.md.
+//! The scanner by a labelled corpus, and what scores it: docs/design/corpus.md.
 
 #![allow(missing_docs, unreachable_pub, dead_code)]
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
