@@ -8,7 +8,7 @@ use crate::random::{self, Random};
 
 /// How tokens look: `{letters:count}` is random. d digits, h and H hex, l small letters, L letters, a and A letters of one
 /// case and digits, b letters and digits, 2 base32, 6 base64, u base64 for URLs.
-const FORMS: [(&str, &str); 95] = [
+const FORMS: [(&str, &str); 94] = [
     // Models.
     ("anthropic", "sk-ant-api03-{u:93}AA"),
     ("anthropic-admin", "sk-ant-admin01-{u:93}AA"),
@@ -110,7 +110,6 @@ const FORMS: [(&str, &str); 95] = [
     ("auth0", "{u:64}"),
     ("typeform", "tfp_{b:44}_{b:14}"),
     ("contentful", "CFPAT-{u:43}"),
-    ("twilio-key", "SK{h:32}"),
 ];
 
 /// A token of an issuer; `None` for an issuer that is not known here.
