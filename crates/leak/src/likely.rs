@@ -1,6 +1,7 @@
 use std::ops::Range;
 
 use crate::candidates::{By, Candidate};
+use crate::name::names_a_password;
 use crate::plain::is_distinct;
 
 /// The longest password or token without a form of its own, bytes.
@@ -11,6 +12,15 @@ const WORD_BYTES_MAX: usize = 16;
 
 /// The most digits in a row that number something, as those of a year do.
 const NUMBER_BYTES_MAX: usize = 4;
+
+/// The fewest words of a phrase that is a password.
+const PHRASE_WORDS_MIN: usize = 4;
+
+/// The shortest value whose disorder says that it is no name, bytes.
+const RANDOM_BYTES_MIN: usize = 12;
+
+/// Digits of the parts of a UUID.
+const UUID_PARTS: [usize; 5] = [8, 4, 4, 4, 12];
 
 /// What is written around the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,19 +36,45 @@ impl Candidate<'_> {
     /// names to labels, fields and other variables far more often than to secrets.
     pub fn is_likely(&self, text: &[u8], within: Text) -> bool {
         let Some(value) = text.get(self.span.clone()) else { return false };
-        let written = value.len() <= VALUE_BYTES_MAX && value.iter().all(u8::is_ascii_graphic);
         if self.rule.is_some() {
             return true;
         }
-        let told = match (self.by, within) {
-            (By::Form | By::Place, _) | (By::Name, Text::Settings) => true,
-            (By::Name, Text::Program) => is_quoted(text, &self.span),
-        };
+        let written = value.len() <= VALUE_BYTES_MAX && value.iter().all(u8::is_ascii_graphic);
+        // People choose words for passwords, and programs give the names of tokens to words.
+        let chosen = self.by == By::Place || self.name.as_deref().is_some_and(names_a_password);
+        let phrase = chosen && is_phrase(value);
         let words = match within {
             Text::Settings => is_name(value),
-            Text::Program => is_made_of_words(value),
+            Text::Program => is_made_of_words(value) && !(chosen && is_password(value)),
         };
-        written && told && is_distinct(value) && !words && !is_code(value)
+        let told = match (self.by, within) {
+            (By::Form | By::Place, _) | (By::Name, Text::Settings) => true,
+            (By::Name, Text::Program) => {
+                let bare = value.iter().all(|byte| !b"()[]{},".contains(byte));
+                is_quoted(text, &self.span)
+                    || !is_uuid(value) && (is_random(value) || bare && self.is_set(text))
+            }
+        };
+        written && told && !is_code(value) && (phrase || is_distinct(value) && !words)
+    }
+
+    /// Whether a shell, or who writes as one does, gives a value to the name: `DB_PASSWORD=value`, `--api-key value`; of other
+    /// names only a password, `password=value`. Programs have such, too, but with a blank before the sign, or as an argument.
+    fn is_set(&self, text: &[u8]) -> bool {
+        let Some(name) = &self.name else { return false };
+        let before = text.get(..self.span.start).unwrap_or_default();
+        let before = before.strip_suffix(b"'").or_else(|| before.strip_suffix(b"\"")).unwrap_or(before);
+        let (sign, before) = match before {
+            [before @ .., sign @ (b'=' | b' ')] => (*sign, before),
+            _ => return false,
+        };
+        let Some(before) = before.strip_suffix(name.as_bytes()) else { return false };
+        let constant =
+            name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_');
+        let value = text.get(self.span.clone()).unwrap_or_default();
+        let begins = before.last().is_none_or(u8::is_ascii_whitespace);
+        before.ends_with(b"--")
+            || sign == b'=' && begins && (constant || names_a_password(name) && is_password(value))
     }
 }
 
@@ -46,6 +82,62 @@ fn is_quoted(text: &[u8], span: &Range<usize>) -> bool {
     let before = span.start.checked_sub(1).and_then(|at| text.get(at));
     let quote = before.filter(|byte| matches!(byte, b'"' | b'\'' | b'`'));
     quote.is_some() && text.get(span.end) == quote
+}
+
+/// Words of which the names of secrets, and of what belongs to them, are made; no password that anyone chose has one.
+const OF_NAMES: [&str; 14] = [
+    "pass", "pwd", "secret", "token", "key", "cred", "auth", "user", "field", "label", "name", "hash",
+    "input", "value",
+];
+
+fn is_of_names(value: &[u8]) -> bool {
+    let small = value.to_ascii_lowercase();
+    OF_NAMES.iter().any(|word| memchr::memmem::find(&small, word.as_bytes()).is_some())
+}
+
+/// What people choose: words with a number, and a capital or a mark that no name of a program has.
+fn is_password(value: &[u8]) -> bool {
+    let mark = |byte: &u8| b"!@#$%^&*?+~=".contains(byte);
+    let good = |byte: &u8| byte.is_ascii_alphanumeric() || mark(byte) || matches!(byte, b'_' | b'-');
+    let has = |kind: fn(&u8) -> bool| value.iter().any(kind);
+    value.iter().all(good)
+        && has(u8::is_ascii_digit)
+        && has(u8::is_ascii_lowercase)
+        && (has(u8::is_ascii_uppercase) || value.iter().any(mark))
+        && !is_of_names(value)
+}
+
+/// Four words or more, as people are told to choose them.
+fn is_phrase(value: &[u8]) -> bool {
+    let words: Vec<&[u8]> = value.split(|byte| matches!(byte, b'-' | b'_' | b'.')).collect();
+    let word = |word: &&[u8]| (3..=8).contains(&word.len()) && word.iter().all(u8::is_ascii_lowercase);
+    words.len() >= PHRASE_WORDS_MIN && words.iter().all(word) && !is_of_names(value)
+}
+
+/// A run of letters and digits in such disorder that no name has it: those of one kind are shorter than three on the average,
+/// and there are several of digits. What marks part into short runs is the name of a file, of a machine, of a version.
+fn is_random(value: &[u8]) -> bool {
+    let kind = |byte: u8| (byte.is_ascii_digit(), byte.is_ascii_alphabetic());
+    // The capital that a word begins with belongs to it.
+    let parts = |pair: &&[u8]| match pair {
+        [one, two] => kind(*one) != kind(*two) || two.is_ascii_uppercase() && !one.is_ascii_uppercase(),
+        _ => false,
+    };
+    let random = |run: &[u8]| {
+        let numbers = run.split(|byte| !byte.is_ascii_digit()).filter(|run| !run.is_empty()).count();
+        let parts = run.windows(2).filter(parts).count() + 1;
+        run.len() >= RANDOM_BYTES_MIN && numbers >= 2 && run.len() < 3 * parts
+    };
+    let good = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=_-".contains(byte);
+    value.iter().all(good) && value.split(|byte| !byte.is_ascii_alphanumeric()).any(random)
+}
+
+/// What tells one request, or one thing, from another; who sets a secret to one says so with quotes or in settings.
+fn is_uuid(value: &[u8]) -> bool {
+    let mut parts = value
+        .split(|byte| *byte == b'-')
+        .map(|part| part.iter().all(u8::is_ascii_hexdigit).then_some(part.len()));
+    UUID_PARTS.iter().all(|length| parts.next() == Some(Some(*length))) && parts.next().is_none()
 }
 
 /// Letters alone, in words: `response.access_token`, `PrimaryApiKey`.
@@ -107,6 +199,17 @@ mod tests {
         ] {
             assert_eq!(likely(line, Text::Settings), [value], "{line}");
         }
+        for (line, value) in [
+            ("+ DB_PASSWORD=kD93hfQ0plm4\n", "kD93hfQ0plm4"),
+            ("run --api-key kD93hfQ0plm4 x\n", "kD93hfQ0plm4"),
+            ("login failed: password=Copperotter42\n", "Copperotter42"),
+            ("api_secret = kD93hfQ0plm4Xy7\n", "kD93hfQ0plm4Xy7"),
+            ("'password' => 'River2019!',\n", "River2019!"),
+            ("password: \"ember-walnut-river-kettle\"\n", "ember-walnut-river-kettle"),
+            ("db = 'mysql://app:Copper_otter42@db/x'\n", "Copper_otter42"),
+        ] {
+            assert_eq!(likely(line, Text::Program), [value], "{line}");
+        }
         assert_eq!(likely("api_key = \"8f3kQz71LmP0\"\n", Text::Program), ["8f3kQz71LmP0"]);
         assert_eq!(likely("db = 'mysql://app:kD93hfQ0plm4@db/x'\n", Text::Program), ["kD93hfQ0plm4"]);
     }
@@ -122,6 +225,13 @@ mod tests {
             "password: \"{{ vault_password_42 }}\"\n",
             "KEY_PASSWORD = kD93hfQ0plm4.value9\n",
             "const TOKEN_KEY = 'auth.token.v2'\n",
+            "connect(user, password=db_password2)\n",
+            "connect(user, password=Config2Reader)\n",
+            "token = nextPageTokenOf2ndReader\n",
+            "PASS: x86-64/avx512f-2-rows-16.d4\n",
+            "run --client-token 8f14e45f-ceea-4a7c-9b1d-3c2f5a6b7d8e\n",
+            "secret: 'ember-walnut-river-kettle'\n",
+            "password: 'UserPasswordField2'\n",
         ] {
             assert!(likely(line, Text::Program).is_empty(), "{line}");
         }

@@ -1,7 +1,7 @@
 use crate::may_hold::may_name_a_secret;
 
 /// The last words of a name that say: here stands a secret.
-pub(crate) const LAST: [&[&str]; 23] = [
+pub(crate) const LAST: [&[&str]; 31] = [
     &["api", "key"],
     &["apikey"],
     &["access", "key"],
@@ -14,6 +14,17 @@ pub(crate) const LAST: [&[&str]; 23] = [
     &["account", "key"],
     &["salt", "key"],
     &["auth", "key"],
+    &["shared", "key"],
+    &["storage", "key"],
+    &["hmac", "key"],
+    // Of ASP.NET.
+    &["validation", "key"],
+    &["decryption", "key"],
+    // Of WireGuard.
+    &["preshared", "key"],
+    // Of Redis.
+    &["requirepass"],
+    &["masterauth"],
     // Of a kubeconfig.
     &["key", "data"],
     &["token"],
@@ -50,9 +61,28 @@ const AFTER: [&str; 12] = [
 /// Words at the end of names that stand for something about a secret, which is none itself.
 const ABOUT: [&str; 10] = ["file", "path", "id", "name", "url", "type", "ttl", "length", "header", "env"];
 
-/// What systemd calls by a credential's name: where it is from, and whether there is one. And the folder of a shell.
-const DIRECTIVES: [&str; 7] = [
+/// What a token is of that only says where to go on, or that a form was sent from its own page.
+const PASSING: [&str; 10] = [
+    "next",
+    "previous",
+    "starting",
+    "continuation",
+    "pagination",
+    "cursor",
+    "csrf",
+    "xsrf",
+    "cancellation",
+    "idempotency",
+];
+
+/// The names of passwords that people choose, in their last word.
+const CHOSEN: [&str; 5] = ["password", "passwd", "passphrase", "pass", "pwd"];
+
+/// What systemd calls by a credential's name: where it is from, and whether there is one. And the folder of a shell, and what
+/// is in the name of every assembly of .NET.
+const DIRECTIVES: [&str; 8] = [
     "pwd",
+    "publickeytoken",
     "loadcredential",
     "loadcredentialencrypted",
     "importcredential",
@@ -78,10 +108,32 @@ pub fn names_a_secret(name: &str) -> bool {
     if words.last().is_some_and(|last| ABOUT.contains(&last.as_str())) {
         return false;
     }
+    if is_passing(&words) {
+        return false;
+    }
     if words.last().is_some_and(|last| JOINED.iter().any(|end| last.ends_with(end))) {
         return true;
     }
     LAST.iter().any(|last| ends_in(&words, last))
+}
+
+/// `next_page_token`, `csrfToken`.
+fn is_passing(words: &[String]) -> bool {
+    let [before @ .., last] = words else { return false };
+    let passes = |word: &String| PASSING.contains(&word.as_str());
+    let page = matches!(before, [.., page] if page == "page");
+    let of = before.split_last().map_or(&[][..], |(_, of)| of);
+    last == "token" && (before.last().is_some_and(passes) || page && of.last().is_none_or(passes))
+}
+
+/// Whether a name says that its value is a password, which people choose: `dbPassword`, not `API_TOKEN`.
+pub(crate) fn names_a_password(name: &str) -> bool {
+    let mut words = words(name);
+    while words.last().is_some_and(|last| comes_after(last)) {
+        words.pop();
+    }
+    let last = words.last().map(String::as_str).unwrap_or_default();
+    names_a_secret(name) && (CHOSEN.contains(&last) || last.ends_with("password") || last.ends_with("passwd"))
 }
 
 /// Words that say nothing of whose secret it is where they stand alone.
@@ -167,6 +219,10 @@ mod tests {
             "client_secret",
             "LITELLM_SALT_KEY",
             "SMTP_PASS",
+            "PresharedKey",
+            "requirepass",
+            "FB_PAGE_TOKEN",
+            "pageAccessToken",
         ] {
             assert!(names_a_secret(name), "{name}");
         }
@@ -186,9 +242,24 @@ mod tests {
             "LoadCredential",
             "PWD",
             "OLDPWD",
+            "next_page_token",
+            "nextToken",
+            "pageToken",
+            "csrfToken",
+            "PublicKeyToken",
             "",
         ] {
             assert!(!names_a_secret(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn passwords_are_told_from_tokens() {
+        for name in ["dbPassword", "PGPASSWORD", "SMTP_PASS", "keystorePass", "DB_PASSWORD_2", "passphrase"] {
+            assert!(names_a_password(name), "{name}");
+        }
+        for name in ["API_TOKEN", "secret", "api_key", "PASSWORD_FILE", "compass", ""] {
+            assert!(!names_a_password(name), "{name}");
         }
     }
 

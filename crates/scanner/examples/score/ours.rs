@@ -1,0 +1,25 @@
+//! keyroll's own scanner, in this process.
+
+use std::path::Path;
+
+use keyroll_leak::Rules;
+use keyroll_scanner::{Baseline, Known, Position, Scan, Seeker, Tree};
+
+use crate::place::{Found, Span};
+
+/// What it finds below a folder.
+pub fn scan(root: &Path) -> Vec<Found> {
+    let key = Baseline::new([7; 32]).key();
+    let seeker =
+        Seeker::new(Known::default(), key).with_rules(Rules::shipped().expect("the rules")).with_names();
+    let scan = Scan::new(&seeker, "2026-01-01".parse().expect("a day"));
+    scan.tree(&Tree { paths: vec![root.to_owned()], ignored_left_out: false });
+    let report = scan.finish(None);
+    let at = |place: Position| (place.line as usize, place.column as usize);
+    let found = report.findings.into_iter().filter_map(|one| {
+        let path = one.place.path.as_ref()?.strip_prefix(root).ok()?.to_string_lossy().into_owned();
+        let span = Span { start: at(one.place.start), end: at(one.place.end) };
+        Some(Found { path, span, rule: one.what.rule().to_owned() })
+    });
+    found.collect()
+}
