@@ -15,7 +15,8 @@ fn prints(count: usize) -> (Prints, Vec<Vec<u8>>) {
     let mut builder = Prints::builder().expect("random numbers");
     let mut printed = Vec::new();
     for value in data::values(2 * count) {
-        let label = PrintLabel { name: format!("secret-{}", printed.len()), version: 1, state: PrintState::Current };
+        let label =
+            PrintLabel { name: format!("secret-{}", printed.len()), version: 1, state: PrintState::Current };
         if printed.len() < count && builder.add(label, &SecretBytes::new(value.clone())).is_ok() {
             printed.push(value);
         }
@@ -47,7 +48,8 @@ fn find(criterion: &mut Criterion) {
             });
             if count == 1000 {
                 group.bench_function(format!("{count} prints, across breaks"), |bencher| {
-                    bencher.iter(|| hits(&|hits| prints.find_across(black_box(haystack), &mut |_| *hits += 1)));
+                    bencher
+                        .iter(|| hits(&|hits| prints.find_across(black_box(haystack), &mut |_| *hits += 1)));
                 });
                 let needles = data::needles(&values, false);
                 group.bench_function(format!("{count} values in all encodings"), |bencher| {

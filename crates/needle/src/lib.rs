@@ -38,8 +38,8 @@ pub use chunked::Chunked;
 pub use encoding::Encoding;
 pub use needles::{Hit, NeedleId, Needles};
 pub use prints::{
-    NoKey, NotPrinted, PRINT_ENTROPY_BITS_MIN, PRINT_NAME_BYTES_MAX, PRINT_VALUE_BYTES_MIN, PRINTS_FILE_BYTES_MAX,
-    PRINTS_MAX, PrintHit, PrintLabel, PrintState, Prints, PrintsBuilder, PrintsError,
+    NoKey, NotPrinted, PRINT_ENTROPY_BITS_MIN, PRINT_NAME_BYTES_MAX, PRINT_VALUE_BYTES_MIN,
+    PRINTS_FILE_BYTES_MAX, PRINTS_MAX, PrintHit, PrintLabel, PrintState, Prints, PrintsBuilder, PrintsError,
 };
 pub use redacting_writer::RedactingWriter;
 pub use redactor::{HEAD_BYTES_MAX, Piece, Redactor, half_letter};

@@ -17,6 +17,8 @@ pub use builder::{
 pub use form::{PRINTS_FILE_BYTES_MAX, PrintsError};
 pub use label::{PRINT_NAME_BYTES_MAX, PrintLabel, PrintState};
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::Encoding;
@@ -57,7 +59,6 @@ pub struct PrintHit<'p> {
 }
 
 /// A hit with its label's number.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Found {
     start: usize,
     end: usize,
@@ -80,7 +81,8 @@ impl Prints {
         &self.labels
     }
 
-    /// Calls `on_hit` once for every occurrence of every value, in their order.
+    /// Calls `on_hit` once for every occurrence of every value, in their order; not for what stands within another of the same
+    /// label.
     ///
     /// What is decoded of the text is overwritten afterwards; of digits never more than a block at once.
     pub fn find(&self, text: &[u8], on_hit: &mut dyn FnMut(PrintHit<'_>)) {
@@ -103,11 +105,15 @@ impl Prints {
         self.report(found.filter(|found| found.end - found.start <= span_max).collect(), on_hit);
     }
 
+    /// Tells each once: one place may be come by in several ways, and a line of a key stands within the key.
     fn report(&self, mut found: Vec<Found>, on_hit: &mut dyn FnMut(PrintHit<'_>)) {
-        found.sort_unstable();
-        // One place may be come by in several ways.
-        found.dedup_by_key(|found| (found.start, found.end, found.label));
+        found.sort_unstable_by_key(|found| (found.start, Reverse(found.end), found.label, found.encoding));
+        let mut told = BTreeMap::new();
         for Found { start, end, label, encoding } in found {
+            if told.get(&label).is_some_and(|told_end| *told_end >= end) {
+                continue;
+            }
+            told.insert(label, end);
             if let Some(label) = self.labels.get(label as usize) {
                 on_hit(PrintHit { label, encoding, start, end });
             }
@@ -149,14 +155,24 @@ impl Prints {
     }
 
     /// The values whose window stands at `at`.
-    fn values_at(&self, bytes: &[u8], at: usize, prints: &[Print], on_value: &mut dyn FnMut(Range<usize>, u32)) {
+    fn values_at(
+        &self,
+        bytes: &[u8],
+        at: usize,
+        prints: &[Print],
+        on_value: &mut dyn FnMut(Range<usize>, u32),
+    ) {
         // They are in the order of their lengths: those of one length are proven together.
         for same in prints.chunk_by(|one, other| one.length == other.length) {
-            let Some(range) = same.first().and_then(|print| around(at, print.length as usize)) else { continue };
+            let Some(range) = same.first().and_then(|print| around(at, print.length as usize)) else {
+                continue;
+            };
             let Some(value) = bytes.get(range.clone()) else { continue };
             let mac = self.key.value(value);
             // Who could measure the time of this has the hashes.
-            same.iter().filter(|print| print.mac == mac).for_each(|print| on_value(range.clone(), print.label));
+            same.iter()
+                .filter(|print| print.mac == mac)
+                .for_each(|print| on_value(range.clone(), print.label));
         }
     }
 

@@ -32,14 +32,16 @@ pub enum NotPrinted {
         length: usize,
     },
     /// It may be guessed from its print: a password, words, an address with a short password.
-    #[error("about {bits} bits of it cannot be guessed; with fewer than {needed} it could be found from its print")]
+    #[error(
+        "about {bits} bits of it cannot be guessed; with fewer than {needed} it could be found from its print"
+    )]
     Guessable {
         /// What was estimated.
         bits: u32,
         /// What is needed.
         needed: u32,
     },
-    /// Blanks stand in it: it has parts that are looked for by themselves.
+    /// It is a text in which blanks stand: it has parts that are looked for by themselves.
     #[error("blanks stand in it; print its parts one by one")]
     Blanks,
     /// The same few bytes stand again and again where its window is.
@@ -49,7 +51,9 @@ pub enum NotPrinted {
     #[error("a set has at most {PRINTS_MAX} prints")]
     TooMany,
     /// The label's name cannot stand in a line of the file.
-    #[error("its name is empty, longer than {PRINT_NAME_BYTES_MAX} bytes, or has control characters or a blank at an end")]
+    #[error(
+        "its name is empty, longer than {PRINT_NAME_BYTES_MAX} bytes, or has control characters or a blank at an end"
+    )]
     Name,
 }
 
@@ -107,7 +111,7 @@ fn forms(value: &[u8]) -> Result<Vec<Zeroizing<Vec<u8>>>, NotPrinted> {
     let mut all = Vec::new();
     let bodies = pem::bodies(value);
     if bodies.is_empty() {
-        if value.iter().any(|byte| matches!(byte, b' ' | b'\t')) {
+        if entropy::is_text(value) && value.iter().any(|byte| matches!(byte, b' ' | b'\t')) {
             return Err(NotPrinted::Blanks);
         }
         whole(value, &mut all)?;
@@ -116,7 +120,8 @@ fn forms(value: &[u8]) -> Result<Vec<Zeroizing<Vec<u8>>>, NotPrinted> {
         whole(body, &mut all)?;
         // In the first line of a key most is the same for all of its kind.
         let lines = pem::lines(body).skip(1);
-        let lines = lines.filter(|line| line.len() < body.len() && is_printed(line, PRINT_ENTROPY_BITS_MIN).is_ok());
+        let lines =
+            lines.filter(|line| line.len() < body.len() && is_printed(line, PRINT_ENTROPY_BITS_MIN).is_ok());
         all.extend(lines.map(|line| Zeroizing::new(line.to_vec())));
     }
     Ok(all)

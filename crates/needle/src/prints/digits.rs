@@ -16,8 +16,8 @@ pub(crate) struct Digits {
     values: [u8; 256],
     /// The bits of one digit.
     bits: usize,
-    /// The digits that make whole bytes together, and how many bytes.
-    group: (usize, usize),
+    /// So many digits make whole bytes together.
+    group: usize,
 }
 
 /// Both alphabets: a run is of one of them, and a digit is the same number in both.
@@ -28,19 +28,19 @@ static BASE64: Digits = Digits {
         b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_",
     ]),
     bits: 6,
-    group: (4, 3),
+    group: 4,
 };
 static HEX: Digits = Digits {
     encoding: (Encoding::HexLower, Encoding::HexUpper, u8::is_ascii_uppercase),
     values: values(&[b"0123456789abcdef", b"0123456789ABCDEF"]),
     bits: 4,
-    group: (2, 1),
+    group: 2,
 };
 static BASE32: Digits = Digits {
     encoding: (Encoding::Base32, Encoding::Base32, |_| false),
     values: values(&[b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"]),
     bits: 5,
-    group: (8, 5),
+    group: 8,
 };
 
 /// The number that each byte stands for.
@@ -59,12 +59,14 @@ const fn values(alphabets: &[&[u8]]) -> [u8; 256] {
     values
 }
 
-/// Digits as they read when the first of them begins a byte.
+/// Digits as they read behind others that are not there.
 pub(crate) struct Decoded<'d> {
     digits: &'static Digits,
     text: &'d [u8],
     /// Where in the text the first digit stands.
     first: usize,
+    /// How many digits of the first group are not there: zeros in their place.
+    before: usize,
     /// What they read.
     pub(crate) bytes: &'d [u8],
 }
@@ -72,7 +74,7 @@ pub(crate) struct Decoded<'d> {
 impl Decoded<'_> {
     /// The digits that hold a bit of these bytes.
     pub(crate) fn in_text(&self, bytes: Range<usize>) -> Range<usize> {
-        let digit = |bits: usize| self.first + bits / self.digits.bits;
+        let digit = |bits: usize| self.first + (bits / self.digits.bits).saturating_sub(self.before);
         digit(8 * bytes.start)..digit(8 * bytes.end + self.digits.bits - 1)
     }
 
@@ -84,17 +86,19 @@ impl Decoded<'_> {
     }
 }
 
-/// Decodes everything in a text that may be digits of values of these lengths, from each of the digits with which a byte may begin.
+/// Decodes everything in a text that may be digits of values of these lengths, once for each place in its group that the first
+/// digit may have.
 pub(crate) fn each(text: &[u8], shortest: usize, longest: usize, on_decoded: &mut dyn FnMut(&Decoded<'_>)) {
     let mut out = Zeroizing::new(Vec::new());
     let mut decode = |digits: &'static Digits, run: Range<usize>| {
-        let (overlap, block) = (digits.fewest(longest) + digits.group.0, BLOCK_BYTES + 4 * digits.fewest(longest));
+        let (overlap, block) =
+            (digits.fewest(longest) + digits.group, BLOCK_BYTES + 4 * digits.fewest(longest));
         let mut from = run.start;
         loop {
             let to = run.end.min(from + block);
-            for first in (from..to).take(digits.group.0) {
-                digits.decode(text.get(first..to).unwrap_or_default(), &mut out);
-                on_decoded(&Decoded { digits, text, first, bytes: &out });
+            for before in 0..digits.group {
+                digits.decode(before, text.get(from..to).unwrap_or_default(), &mut out);
+                on_decoded(&Decoded { digits, text, first: from, before, bytes: &out });
             }
             if to == run.end {
                 return;
@@ -145,23 +149,27 @@ impl Digits {
     }
 
     /// Only digits are given. The bits behind the last whole byte are left out.
-    fn decode(&self, digits: &[u8], out: &mut Zeroizing<Vec<u8>>) {
-        let room = digits.len() * self.bits / 8;
+    fn decode(&self, before: usize, digits: &[u8], out: &mut Zeroizing<Vec<u8>>) {
+        let room = (before + digits.len()) * self.bits / 8;
         if out.capacity() < room {
             // A buffer that grows leaves copies behind.
             *out = Zeroizing::new(Vec::with_capacity(room));
         }
         out.clear();
-        let (group, bytes) = self.group;
-        for chunk in digits.chunks(group) {
-            let number = chunk.iter().fold(0_u64, |number, digit| {
-                let value = self.values.get(usize::from(*digit)).copied().unwrap_or(0);
-                number << self.bits | u64::from(value)
-            });
-            let bits = chunk.len() * self.bits;
-            let whole = (number << (u64::BITS as usize - bits)).to_be_bytes();
-            out.extend_from_slice(whole.get(..bytes.min(bits / 8)).unwrap_or_default());
-        }
+        let (first, rest) = digits.split_at((self.group - before).min(digits.len()));
+        self.decode_group(before, first, out);
+        rest.chunks(self.group).for_each(|digits| self.decode_group(0, digits, out));
+    }
+
+    #[inline]
+    fn decode_group(&self, before: usize, digits: &[u8], out: &mut Vec<u8>) {
+        let number = digits.iter().fold(0_u64, |number, digit| {
+            let value = self.values.get(usize::from(*digit)).copied().unwrap_or(0);
+            number << self.bits | u64::from(value)
+        });
+        let bits = (before + digits.len()) * self.bits;
+        let whole = (number << (u64::BITS as usize - bits)).to_be_bytes();
+        out.extend_from_slice(whole.get(..bits / 8).unwrap_or_default());
     }
 }
 
@@ -171,7 +179,9 @@ mod tests {
 
     #[test]
     fn runs_are_found_whole_and_once() {
-        for text in ["", "ab", "abc", "-ab-abc-", "abcdef", "--abcd--abc", "a-b-c-abcabcabcabc-ab", "-----abc"] {
+        for text in
+            ["", "ab", "abc", "-ab-abc-", "abcdef", "--abcd--abc", "a-b-c-abcabcabcabc-ab", "-----abc"]
+        {
             let digits = Digits { values: values(&[b"abcdef"]), ..HEX };
             let mut found = Vec::new();
             digits.runs(text.as_bytes(), 0..text.len(), 3, &mut |run| found.push(run));
@@ -191,7 +201,7 @@ mod tests {
     fn digits_read_as_their_bytes() {
         let decoded = |digits: &Digits, text: &str| {
             let mut out = Zeroizing::new(Vec::new());
-            digits.decode(text.as_bytes(), &mut out);
+            digits.decode(0, text.as_bytes(), &mut out);
             String::from_utf8(out.to_vec()).unwrap()
         };
         // RFC 4648 §10.
@@ -199,5 +209,8 @@ mod tests {
         assert_eq!(decoded(&BASE64, "Zm9vYmE"), "fooba");
         assert_eq!(decoded(&BASE32, "MZXW6YTBOI"), "foobar");
         assert_eq!(decoded(&HEX, "666F6f62617"), "fooba");
+        let mut out = Zeroizing::new(Vec::new());
+        BASE64.decode(2, b"9vYmFy", &mut out);
+        assert_eq!(out.as_slice(), b"\x00\x0fobar");
     }
 }

@@ -44,7 +44,9 @@ pub enum PrintsError {
     #[error("it does not begin with `{NAME}`")]
     NotPrints,
     /// It was written by another version.
-    #[error("it is not in version {VERSION} of its form; export it again, or use the version of keyroll that wrote it")]
+    #[error(
+        "it is not in version {VERSION} of its form; export it again, or use the version of keyroll that wrote it"
+    )]
     Version,
     /// A line is not as it must be.
     #[error("line {line}: {wrong}")]
@@ -113,7 +115,8 @@ impl Prints {
             let covered = lines.at;
             let line = lines.next().ok_or(PrintsError::Cut)?;
             if let Some(end) = line.strip_prefix(b"end ") {
-                let (count, seal) = end_of(end).ok_or_else(|| lines.wrong("not a number and 32 hexadecimal digits"))?;
+                let (count, seal) =
+                    end_of(end).ok_or_else(|| lines.wrong("not a number and 32 hexadecimal digits"))?;
                 if lines.at != length {
                     return Err(lines.wrong("something stands behind the end"));
                 }
@@ -169,13 +172,16 @@ fn print_of(line: &[u8]) -> Result<(Print, PrintLabel), &'static str> {
     let line = std::str::from_utf8(line).map_err(|_| "not UTF-8")?;
     let mut fields = line.strip_prefix("print ").ok_or("not a print")?.splitn(6, ' ');
     let mut next = |what| fields.next().ok_or(what);
-    let tag = hex::<{ TAG_BITS as usize / 8 }>(next("no tag")?.as_bytes()).ok_or("its tag is not 6 hexadecimal digits")?;
+    let tag = hex::<{ TAG_BITS as usize / 8 }>(next("no tag")?.as_bytes())
+        .ok_or("its tag is not 6 hexadecimal digits")?;
     let mac = hex::<MAC_BYTES>(next("no hash")?.as_bytes()).ok_or("its hash is not 32 hexadecimal digits")?;
     let length = decimal(next("no length")?).and_then(|length| u32::try_from(length).ok());
-    let length = length.filter(|length| (PRINT_VALUE_BYTES_MIN..=VALUE_BYTES_MAX).contains(&(*length as usize)));
+    let length =
+        length.filter(|length| (PRINT_VALUE_BYTES_MIN..=VALUE_BYTES_MAX).contains(&(*length as usize)));
     let length = length.ok_or("its length is not one of a value")?;
     let version = decimal(next("no version")?).ok_or("its version is not a number")?;
-    let state = PrintState::of(next("no state")?).ok_or("its state is not pending, current, previous or retired")?;
+    let state =
+        PrintState::of(next("no state")?).ok_or("its state is not pending, current, previous or retired")?;
     let label = PrintLabel { name: next("no name")?.to_owned(), version, state };
     if !label.is_valid() {
         return Err("its name is empty, too long, or has control characters or a blank at an end");

@@ -56,6 +56,8 @@ impl PrintLabel {
     /// Whether the name can stand in a line of the file.
     pub(crate) fn is_valid(&self) -> bool {
         let name = &self.name;
-        (1..=PRINT_NAME_BYTES_MAX).contains(&name.len()) && name.trim() == name && !name.contains(char::is_control)
+        (1..=PRINT_NAME_BYTES_MAX).contains(&name.len())
+            && name.trim() == name
+            && !name.contains(char::is_control)
     }
 }

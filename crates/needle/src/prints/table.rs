@@ -105,7 +105,7 @@ impl Table {
             let Some(window) = window.first_chunk() else { continue };
             let spread = key.spread(u64::from_le_bytes(*window));
             let word = self.filter.get((spread >> word_shift) as usize).copied().unwrap_or(0);
-            if word >> (spread >> bit_shift) % 64 & 1 != 0 {
+            if word >> ((spread >> bit_shift) % 64) & 1 != 0 {
                 self.look(bytes, at, spread, on_window);
             }
         }

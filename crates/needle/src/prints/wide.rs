@@ -12,7 +12,11 @@ pub(crate) struct Wide {
 impl Wide {
     /// Where a letter begins and ends whose byte that is not zero stands here.
     pub(crate) fn place(&self, first: usize, last: usize) -> (usize, usize) {
-        if self.encoding == Encoding::Utf16Be { (first.saturating_sub(1), last + 1) } else { (first, last + 2) }
+        if self.encoding == Encoding::Utf16Be {
+            (first.saturating_sub(1), last + 1)
+        } else {
+            (first, last + 2)
+        }
     }
 }
 
@@ -89,7 +93,10 @@ mod tests {
                     let inside = |found: &Vec<u8>| {
                         expected.iter().any(|word| found.windows(word.len()).any(|part| part == *word))
                     };
-                    assert!(found.len() <= 1 && (letters < 8 || found.iter().any(inside)), "{before} {letters}");
+                    assert!(
+                        found.len() <= 1 && (letters < 8 || found.iter().any(inside)),
+                        "{before} {letters}"
+                    );
                 }
             }
         }
