@@ -202,7 +202,7 @@ proptest! {
     fn bytes_are_found_in_digits_at_every_alignment(
         value in prop::collection::vec(any::<u8>(), 20..80), before: Vec<u8>, after: Vec<u8>
     ) {
-        let prints = prints(&[value.clone()]);
+        let prints = prints(std::slice::from_ref(&value));
         prop_assume!(prints.is_some());
         let prints = prints.unwrap();
         let whole = [before, value.clone(), after].concat();
@@ -347,11 +347,10 @@ fn values_are_told_apart() {
 #[test]
 fn what_could_be_guessed_is_refused_with_its_reason() {
     let add = |value: &[u8]| {
-        Prints::builder().unwrap().add(label(0), &SecretBytes::new(value.to_vec())).err().map(|error| {
+        Prints::builder().unwrap().add(label(0), &SecretBytes::new(value.to_vec())).err().inspect(|error| {
             assert!(
                 value.len() < 3 || !error.to_string().contains(&String::from_utf8_lossy(value).into_owned())
             );
-            error
         })
     };
     assert_eq!(add(b""), Some(NotPrinted::TooShort { length: 0 }));
