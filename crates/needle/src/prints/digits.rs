@@ -16,8 +16,6 @@ pub(crate) struct Digits {
     values: [u8; 256],
     /// The bits of one digit.
     bits: usize,
-    /// So many digits make whole bytes together.
-    group: usize,
 }
 
 /// Both alphabets: a run is of one of them, and a digit is the same number in both.
@@ -28,19 +26,16 @@ static BASE64: Digits = Digits {
         b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_",
     ]),
     bits: 6,
-    group: 4,
 };
 static HEX: Digits = Digits {
     encoding: (Encoding::HexLower, Encoding::HexUpper, u8::is_ascii_uppercase),
     values: values(&[b"0123456789abcdef", b"0123456789ABCDEF"]),
     bits: 4,
-    group: 2,
 };
 static BASE32: Digits = Digits {
     encoding: (Encoding::Base32, Encoding::Base32, |_| false),
     values: values(&[b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"]),
     bits: 5,
-    group: 8,
 };
 
 /// The number that each byte stands for.
@@ -59,14 +54,14 @@ const fn values(alphabets: &[&[u8]]) -> [u8; 256] {
     values
 }
 
-/// Digits as they read behind others that are not there.
+/// Digits as they read when a byte begins at a certain bit of the first.
 pub(crate) struct Decoded<'d> {
     digits: &'static Digits,
     text: &'d [u8],
     /// Where in the text the first digit stands.
     first: usize,
-    /// How many digits of the first group are not there: zeros in their place.
-    before: usize,
+    /// The bits before it.
+    shift: usize,
     /// What they read.
     pub(crate) bytes: &'d [u8],
 }
@@ -74,8 +69,9 @@ pub(crate) struct Decoded<'d> {
 impl Decoded<'_> {
     /// The digits that hold a bit of these bytes.
     pub(crate) fn in_text(&self, bytes: Range<usize>) -> Range<usize> {
-        let digit = |bits: usize| self.first + (bits / self.digits.bits).saturating_sub(self.before);
-        digit(8 * bytes.start)..digit(8 * bytes.end + self.digits.bits - 1)
+        let bit = |byte: usize| self.shift + 8 * byte;
+        let (first, end) = (bit(bytes.start) / self.digits.bits, bit(bytes.end).div_ceil(self.digits.bits));
+        self.first + first..self.first + end
     }
 
     /// What such digits are called.
@@ -86,19 +82,20 @@ impl Decoded<'_> {
     }
 }
 
-/// Decodes everything in a text that may be digits of values of these lengths, once for each place in its group that the first
-/// digit may have.
+/// Decodes everything in a text that may be digits of values of these lengths, once for each bit at which a byte may begin.
 pub(crate) fn each(text: &[u8], shortest: usize, longest: usize, on_decoded: &mut dyn FnMut(&Decoded<'_>)) {
-    let mut out = Zeroizing::new(Vec::new());
+    let (mut whole, mut shifted) = (Zeroizing::new(Vec::new()), Zeroizing::new(Vec::new()));
     let mut decode = |digits: &'static Digits, run: Range<usize>| {
-        let (overlap, block) =
-            (digits.fewest(longest) + digits.group, BLOCK_BYTES + 4 * digits.fewest(longest));
+        let overlap = digits.fewest(longest) + 1;
         let mut from = run.start;
         loop {
-            let to = run.end.min(from + block);
-            for before in 0..digits.group {
-                digits.decode(before, text.get(from..to).unwrap_or_default(), &mut out);
-                on_decoded(&Decoded { digits, text, first: from, before, bytes: &out });
+            let to = run.end.min(from + BLOCK_BYTES + 4 * overlap);
+            digits.decode(text.get(from..to).unwrap_or_default(), &mut whole);
+            // A digit and a byte begin together at every so many bits.
+            for shift in (0..8).step_by(1 << digits.bits.trailing_zeros()) {
+                shift_left(&whole, shift, &mut shifted);
+                let bytes = shifted.get(..((to - from) * digits.bits - shift) / 8).unwrap_or_default();
+                on_decoded(&Decoded { digits, text, first: from, shift, bytes });
             }
             if to == run.end {
                 return;
@@ -113,6 +110,23 @@ pub(crate) fn each(text: &[u8], shortest: usize, longest: usize, on_decoded: &mu
             digits.runs(text, run.clone(), digits.fewest(shortest), &mut |run| decode(digits, run));
         }
     });
+}
+
+/// The bytes that begin so many bits later, fewer than 8. Behind the last one there is nothing but zeros.
+fn shift_left(bytes: &[u8], by: usize, out: &mut Zeroizing<Vec<u8>>) {
+    reserve(bytes.len(), out);
+    let pair = |(byte, next): (&u8, &u8)| (u16::from(*byte) << 8 | u16::from(*next)) >> (8 - by);
+    let behind = bytes.get(1..).unwrap_or_default();
+    out.extend(bytes.iter().zip(behind).map(pair).map(|pair| pair as u8));
+    out.extend(bytes.last().map(|last| last << by));
+}
+
+/// Empties a buffer, and takes all the room at once: one that grows leaves copies behind.
+fn reserve(room: usize, out: &mut Zeroizing<Vec<u8>>) {
+    if out.capacity() < room {
+        *out = Zeroizing::new(Vec::with_capacity(room));
+    }
+    out.clear();
 }
 
 impl Digits {
@@ -148,28 +162,38 @@ impl Digits {
         }
     }
 
-    /// Only digits are given. The bits behind the last whole byte are left out.
-    fn decode(&self, before: usize, digits: &[u8], out: &mut Zeroizing<Vec<u8>>) {
-        let room = (before + digits.len()) * self.bits / 8;
-        if out.capacity() < room {
-            // A buffer that grows leaves copies behind.
-            *out = Zeroizing::new(Vec::with_capacity(room));
+    /// Only digits are given. The last byte is filled with zeros.
+    fn decode(&self, digits: &[u8], out: &mut Zeroizing<Vec<u8>>) {
+        match self.bits {
+            6 => self.decode_groups::<4, 3>(digits, out),
+            4 => self.decode_groups::<2, 1>(digits, out),
+            _ => self.decode_groups::<8, 5>(digits, out),
         }
-        out.clear();
-        let (first, rest) = digits.split_at((self.group - before).min(digits.len()));
-        self.decode_group(before, first, out);
-        rest.chunks(self.group).for_each(|digits| self.decode_group(0, digits, out));
     }
 
-    #[inline]
-    fn decode_group(&self, before: usize, digits: &[u8], out: &mut Vec<u8>) {
-        let number = digits.iter().fold(0_u64, |number, digit| {
-            let value = self.values.get(usize::from(*digit)).copied().unwrap_or(0);
-            number << self.bits | u64::from(value)
-        });
-        let bits = (before + digits.len()) * self.bits;
-        let whole = (number << (u64::BITS as usize - bits)).to_be_bytes();
-        out.extend_from_slice(whole.get(..bits / 8).unwrap_or_default());
+    /// So many digits make so many bytes together.
+    fn decode_groups<const DIGITS: usize, const BYTES: usize>(
+        &self,
+        digits: &[u8],
+        out: &mut Zeroizing<Vec<u8>>,
+    ) {
+        reserve(digits.len().div_ceil(DIGITS) * BYTES, out);
+        let (groups, rest) = digits.as_chunks::<DIGITS>();
+        let number = |digits: &[u8]| {
+            digits.iter().fold(0_u64, |number, digit| {
+                let value = self.values.get(usize::from(*digit)).copied().unwrap_or(0);
+                number << self.bits | u64::from(value)
+            })
+        };
+        for group in groups {
+            let bytes = number(group).to_be_bytes();
+            out.extend_from_slice(bytes.last_chunk::<BYTES>().map_or(&[], |bytes| bytes));
+        }
+        let bits = rest.len() * self.bits;
+        let bytes = (number(rest) << (DIGITS * self.bits - bits)).to_be_bytes();
+        out.extend_from_slice(
+            bytes.last_chunk::<BYTES>().and_then(|bytes| bytes.get(..bits.div_ceil(8))).unwrap_or_default(),
+        );
     }
 }
 
@@ -201,16 +225,16 @@ mod tests {
     fn digits_read_as_their_bytes() {
         let decoded = |digits: &Digits, text: &str| {
             let mut out = Zeroizing::new(Vec::new());
-            digits.decode(0, text.as_bytes(), &mut out);
+            digits.decode(text.as_bytes(), &mut out);
             String::from_utf8(out.to_vec()).unwrap()
         };
         // RFC 4648 §10.
         assert_eq!(decoded(&BASE64, "Zm9vYmFy"), "foobar");
-        assert_eq!(decoded(&BASE64, "Zm9vYmE"), "fooba");
-        assert_eq!(decoded(&BASE32, "MZXW6YTBOI"), "foobar");
-        assert_eq!(decoded(&HEX, "666F6f62617"), "fooba");
+        assert_eq!(decoded(&BASE64, "Zm9vYmE"), "fooba\0");
+        assert_eq!(decoded(&BASE32, "MZXW6YTBOI"), "foobar\0");
+        assert_eq!(decoded(&HEX, "666F6f62617"), "foobap");
         let mut out = Zeroizing::new(Vec::new());
-        BASE64.decode(2, b"9vYmFy", &mut out);
-        assert_eq!(out.as_slice(), b"\x00\x0fobar");
+        shift_left(b"\x12\x34\x56", 4, &mut out);
+        assert_eq!(out.as_slice(), b"\x23\x45\x60");
     }
 }

@@ -1,6 +1,6 @@
 use std::ops::Range;
 
-use memchr::memchr_iter;
+use memchr::{memchr_iter, memmem};
 
 use crate::Encoding;
 use crate::prints::table::WINDOW_BYTES;
@@ -10,6 +10,8 @@ use crate::prints::view::View;
 pub(crate) const ESCAPE_BYTES_MAX: usize = 7;
 /// What is decoded before and behind escapes: a window, and the end of an escape within an escape.
 const REACH_BYTES: usize = 2 * WINDOW_BYTES;
+/// A text that is searched for two bytes at once.
+const LONG_BYTES_MIN: usize = 1024;
 /// So many bytes of escapes are decoded at once.
 const CLUSTER_BYTES_MAX: usize = 4096;
 /// By so much two of such pieces overlap, so that every window with escapes is whole in one.
@@ -80,15 +82,15 @@ impl Escape {
     const ALL: [Self; 7] =
         [Self::Percent, Self::Json, Self::Xml, Self::Apostrophe, Self::Quote, Self::Dollar, Self::Pgpass];
 
-    /// What each of its kind begins with.
-    fn begins(self) -> u8 {
+    /// What each of its kind begins with: one byte, or two that are rare where one is not.
+    fn begins(self) -> &'static [u8] {
         match self {
-            Self::Percent => b'%',
-            Self::Json | Self::Pgpass => b'\\',
-            Self::Xml => b'&',
-            Self::Apostrophe => b'\'',
-            Self::Quote => b'"',
-            Self::Dollar => b'$',
+            Self::Percent => b"%",
+            Self::Json | Self::Pgpass => b"\\",
+            Self::Xml => b"&",
+            Self::Apostrophe => b"''",
+            Self::Quote => b"\"\"",
+            Self::Dollar => b"$$",
         }
     }
 
@@ -112,13 +114,19 @@ impl Escape {
     /// The places of all in a text, in their order; none within another.
     fn places(self, text: &[u8], on_place: &mut dyn FnMut(usize, &Letter)) {
         let mut from = 0;
-        for at in memchr_iter(self.begins(), text) {
+        let mut look = |at: usize| {
             if at >= from
                 && let Some(letter) = self.letter(text.get(at..).unwrap_or_default())
             {
                 on_place(at, &letter);
                 from = at + letter.length;
             }
+        };
+        match self.begins() {
+            // To prepare for two bytes takes longer than a short text.
+            [_, _] if text.len() >= LONG_BYTES_MIN => memmem::find_iter(text, self.begins()).for_each(look),
+            [first, ..] => memchr_iter(*first, text).for_each(&mut look),
+            [] => {}
         }
     }
 
@@ -244,8 +252,7 @@ fn without_blank(text: &[u8], from: usize, to: usize, enough: usize) -> usize {
 pub(crate) fn ways(text: &[u8]) -> impl Iterator<Item = &'static Escaping> {
     let here = Escape::ALL.map(|escape| {
         let mut any = false;
-        let mut places = memchr_iter(escape.begins(), text);
-        any |= places.any(|at| text.get(at..).is_some_and(|text| escape.letter(text).is_some()));
+        escape.places(text, &mut |_, _| any = true);
         (escape, any)
     });
     let has = move |step: &Escape| here.iter().any(|(escape, any)| escape == step && *any);

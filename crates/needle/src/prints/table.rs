@@ -2,6 +2,8 @@ use crate::prints::key::{Mac, PrintKey, TAG_BITS};
 
 /// The bytes of a value that its tag is made of: what one load brings.
 pub(crate) const WINDOW_BYTES: usize = 8;
+/// Eight windows, of which each begins a byte later.
+const BLOCK_BYTES: usize = 2 * WINDOW_BYTES - 1;
 /// Bits of the filter per print: one window in a thousand goes on to the table.
 const FILTER_BITS_PER_PRINT: usize = 1024;
 /// 512 bytes.
@@ -101,20 +103,35 @@ impl Table {
     pub(crate) fn scan(&self, key: &PrintKey, bytes: &[u8], on_window: &mut dyn FnMut(usize)) {
         let word_shift = u64::BITS - self.filter_bits + u64::BITS.ilog2();
         let bit_shift = u64::BITS - self.filter_bits;
-        for (at, window) in bytes.windows(WINDOW_BYTES).enumerate() {
-            let Some(window) = window.first_chunk() else { continue };
+        let passes = |window: &[u8; WINDOW_BYTES]| {
             let spread = key.spread(u64::from_le_bytes(*window));
             let word = self.filter.get((spread >> word_shift) as usize).copied().unwrap_or(0);
-            if word >> ((spread >> bit_shift) % 64) & 1 != 0 {
-                self.look(bytes, at, spread, on_window);
+            word >> ((spread >> bit_shift) % 64) & 1
+        };
+        let mut at = 0;
+        // Several windows at a time: one branch for all of them, and their loads do not wait for each other.
+        while let Some(block) = bytes.get(at..).and_then(|rest| rest.first_chunk::<BLOCK_BYTES>()) {
+            let mut passed = 0;
+            for (number, window) in block.windows(WINDOW_BYTES).enumerate() {
+                passed |= window.first_chunk().map_or(0, &passes) << number;
+            }
+            while passed != 0 {
+                self.look(key, bytes, at + passed.trailing_zeros() as usize, on_window);
+                passed &= passed - 1;
+            }
+            at += BLOCK_BYTES - WINDOW_BYTES + 1;
+        }
+        for (number, window) in bytes.get(at..).unwrap_or_default().windows(WINDOW_BYTES).enumerate() {
+            if window.first_chunk().map_or(0, &passes) != 0 {
+                self.look(key, bytes, at + number, on_window);
             }
         }
     }
 
     /// Rare, so kept out of the loop.
     #[inline(never)]
-    fn look(&self, bytes: &[u8], at: usize, spread: u64, on_window: &mut dyn FnMut(usize)) {
-        if !is_even(bytes, at) && !self.with_tag(tag(spread)).is_empty() {
+    fn look(&self, key: &PrintKey, bytes: &[u8], at: usize, on_window: &mut dyn FnMut(usize)) {
+        if !is_even(bytes, at) && !self.with_window(key, bytes, at).is_empty() {
             on_window(at);
         }
     }
