@@ -333,6 +333,7 @@ mod tests {
             "please change this password before the production release",
             "postgres://service:hunter2hunter2@db.internal.example.com:5432/production?sslmode=require&application_name=api",
             r#"{"user":"service","password":"hunter2hunter2","host":"db.internal.example.com","port":5432}"#,
+            r#"{"a":"83k72Q","b":"x9w21R","c":"7Hq2zS","d":"Lk83vT","e":"9dW4zU","f":"m2X7cV","g":"Q8b3nW"}"#,
             "",
             "=",
             "----------------------------------------------------",
