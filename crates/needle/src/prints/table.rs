@@ -4,12 +4,13 @@ use crate::prints::key::{Mac, PrintKey, TAG_BITS};
 pub(crate) const WINDOW_BYTES: usize = 8;
 /// Eight windows, of which each begins a byte later.
 const BLOCK_BYTES: usize = 2 * WINDOW_BYTES - 1;
-/// Bits of the filter per print: one window in a thousand goes on to the table.
-const FILTER_BITS_PER_PRINT: usize = 1024;
-/// 512 bytes.
-const FILTER_BITS_LOG2_MIN: u32 = 12;
-/// All bits of a tag, 2 MiB: what a second-level cache holds.
-const FILTER_BITS_LOG2_MAX: u32 = TAG_BITS;
+/// The bytes of the filter, one for the upper bits of a tag: 256 KiB. With a thousand prints four windows in a thousand are looked
+/// at again.
+const SLOTS: usize = 1 << 18;
+/// The bytes of the filter for more prints than these, 2 MiB: what a second-level cache holds.
+const SLOTS_MAX: usize = 1 << 21;
+/// More prints than these take the larger filter.
+const FEW_PRINTS_MAX: usize = 4096;
 
 /// What is known of one byte string that is looked for.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,27 +53,32 @@ fn tag(spread: u64) -> u32 {
     (spread >> (u64::BITS - TAG_BITS)) as u32
 }
 
+/// Which byte of a filter says whether a window may be one of a print, and which bit of it, by the three bits that follow.
+#[inline]
+fn place(spread: u64, slots: usize) -> (usize, u8) {
+    let upper = spread >> (u64::BITS - slots.ilog2() - 3);
+    ((upper >> 3) as usize, 1 << (upper % 8))
+}
+
 /// The prints in the order of their tags, and a filter before them.
 pub(crate) struct Table {
     prints: Vec<Print>,
-    filter: Vec<u64>,
-    filter_bits: u32,
+    filter: Vec<u8>,
 }
 
 impl Table {
     pub(crate) fn new(mut prints: Vec<Print>) -> Self {
         prints.sort_unstable();
         prints.dedup();
-        let bits = (prints.len().max(1) * FILTER_BITS_PER_PRINT).next_power_of_two().ilog2();
-        let filter_bits = bits.clamp(FILTER_BITS_LOG2_MIN, FILTER_BITS_LOG2_MAX);
-        let mut filter = vec![0; 1 << (filter_bits - u64::BITS.ilog2())];
+        let slots = if prints.len() <= FEW_PRINTS_MAX { SLOTS } else { SLOTS_MAX };
+        let mut filter = vec![0; slots];
         for print in &prints {
-            let bit = print.tag >> (TAG_BITS - filter_bits);
-            if let Some(word) = filter.get_mut((bit / u64::BITS) as usize) {
-                *word |= 1 << (bit % u64::BITS);
+            let (slot, bit) = place(u64::from(print.tag) << (u64::BITS - TAG_BITS), slots);
+            if let Some(slot) = filter.get_mut(slot) {
+                *slot |= bit;
             }
         }
-        Self { prints, filter, filter_bits }
+        Self { prints, filter }
     }
 
     pub(crate) fn prints(&self) -> &[Print] {
@@ -101,31 +107,46 @@ impl Table {
 
     /// Names every place at which a window has the tag of a print; one in 2²⁴ of them has it by chance, for each print.
     pub(crate) fn scan(&self, key: &PrintKey, bytes: &[u8], on_window: &mut dyn FnMut(usize)) {
-        let word_shift = u64::BITS - self.filter_bits + u64::BITS.ilog2();
-        let bit_shift = u64::BITS - self.filter_bits;
-        let passes = |window: &[u8; WINDOW_BYTES]| {
-            let spread = key.spread(u64::from_le_bytes(*window));
-            let word = self.filter.get((spread >> word_shift) as usize).copied().unwrap_or(0);
-            word >> ((spread >> bit_shift) % 64) & 1
+        if let Some(filter) = self.filter.first_chunk::<SLOTS_MAX>() {
+            self.scan_by(filter, key, bytes, on_window);
+        } else if let Some(filter) = self.filter.first_chunk::<SLOTS>() {
+            self.scan_by(filter, key, bytes, on_window);
+        }
+    }
+
+    /// For each size apart, so that no index is tested and every shift is known.
+    fn scan_by<const SLOTS: usize>(
+        &self,
+        filter: &[u8; SLOTS],
+        key: &PrintKey,
+        bytes: &[u8],
+        on_window: &mut dyn FnMut(usize),
+    ) {
+        let slot = |window: &[u8; WINDOW_BYTES]| {
+            let (slot, bit) = place(key.spread(u64::from_le_bytes(*window)), SLOTS);
+            (filter.get(slot).copied().unwrap_or(0), bit)
+        };
+        let mut look = |from: usize, windows: &[u8]| {
+            for (number, window) in windows.windows(WINDOW_BYTES).enumerate() {
+                let (slot, bit) = window.first_chunk().map_or((0, 0), slot);
+                if slot & bit != 0 {
+                    self.look(key, bytes, from + number, on_window);
+                }
+            }
         };
         let mut at = 0;
         // Several windows at a time: one branch for all of them, and their loads do not wait for each other.
         while let Some(block) = bytes.get(at..).and_then(|rest| rest.first_chunk::<BLOCK_BYTES>()) {
-            let mut passed = 0;
-            for (number, window) in block.windows(WINDOW_BYTES).enumerate() {
-                passed |= window.first_chunk().map_or(0, &passes) << number;
+            let mut any = 0;
+            for window in block.windows(WINDOW_BYTES) {
+                any |= window.first_chunk().map_or(0, |window| slot(window).0);
             }
-            while passed != 0 {
-                self.look(key, bytes, at + passed.trailing_zeros() as usize, on_window);
-                passed &= passed - 1;
+            if any != 0 {
+                look(at, block);
             }
             at += BLOCK_BYTES - WINDOW_BYTES + 1;
         }
-        for (number, window) in bytes.get(at..).unwrap_or_default().windows(WINDOW_BYTES).enumerate() {
-            if window.first_chunk().map_or(0, &passes) != 0 {
-                self.look(key, bytes, at + number, on_window);
-            }
-        }
+        look(at, bytes.get(at..).unwrap_or_default());
     }
 
     /// Rare, so kept out of the loop.
