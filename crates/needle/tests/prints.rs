@@ -324,6 +324,19 @@ fn a_long_run_is_decoded_in_blocks() {
     }
 }
 
+#[test]
+fn a_value_at_the_end_of_a_text_is_found() {
+    for length in 28..60 {
+        let value = random(1, length);
+        let prints = prints(std::slice::from_ref(&value)).expect("random enough");
+        for before in 0..20 {
+            let text = [vec![b'.'; before], value.clone()].concat();
+            assert_eq!(found(&prints, &text).len(), 1, "{length} behind {before}");
+            assert_eq!(found(&prints, hex(&text, false).as_bytes()).len(), 1, "{length} behind {before}");
+        }
+    }
+}
+
 fn each_is_told(values: &[Vec<u8>]) {
     let prints = prints(values).expect("random enough");
     for (number, value) in values.iter().enumerate().step_by(7) {
