@@ -2,7 +2,8 @@
 //!
 //! One engine for memory evidence, discovery, leaks, redaction and keyroll's own output. [`Needles`] finds every
 //! occurrence of every encoding of every value in a slice; [`Chunked`] does the same over pieces of a stream;
-//! [`Needles::redact`] and [`RedactingWriter`] replace what was found.
+//! [`Needles::redact`] and [`RedactingWriter`] replace what was found. [`Prints`] finds values where they must not be
+//! known: by keyed fingerprints.
 //!
 //! How: every needle has a window of bytes in which, wherever the needle stands, exactly one 8-byte sample falls
 //! when one sample is taken every `stride` bytes. A sample is looked up in a bitmap that fits a cache; the few that
@@ -10,7 +11,7 @@
 //! the shortest needle, and hardly grows with their number.
 //!
 //! Invariants: no occurrence is missed and none is reported twice, however the input is cut; no copy of a value
-//! outlives its [`Needles`]; nothing here prints one.
+//! outlives its [`Needles`]; a [`Prints`] has none; nothing here prints one.
 
 mod across;
 mod arena;
@@ -22,6 +23,7 @@ mod escape;
 mod needles;
 mod pem;
 mod prefixes;
+mod prints;
 mod radix;
 mod redact;
 mod redacting_writer;
@@ -35,5 +37,9 @@ pub use builder::{BuildError, NeedlesBuilder, VALUE_BYTES_MAX, VALUE_BYTES_MIN};
 pub use chunked::Chunked;
 pub use encoding::Encoding;
 pub use needles::{Hit, NeedleId, Needles};
+pub use prints::{
+    NoKey, NotPrinted, PRINT_ENTROPY_BITS_MIN, PRINT_NAME_BYTES_MAX, PRINT_VALUE_BYTES_MIN,
+    PRINTS_FILE_BYTES_MAX, PRINTS_MAX, PrintHit, PrintLabel, PrintState, Prints, PrintsBuilder, PrintsError,
+};
 pub use redacting_writer::RedactingWriter;
 pub use redactor::{HEAD_BYTES_MAX, Piece, Redactor, half_letter};

@@ -1,4 +1,4 @@
-//! After a set of needles is dropped, this process's memory holds no copy of the value in any form.
+//! After a set of needles is dropped, this process's memory holds no copy of the value in any form; a set of prints never has one.
 
 #![allow(clippy::disallowed_methods, reason = "a test looks from outside")]
 #![allow(clippy::expect_used, clippy::indexing_slicing)]
@@ -9,8 +9,9 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use keyroll_needle::{Chunked, NeedleId, Needles, RedactingWriter};
+use keyroll_needle::{Chunked, NeedleId, Needles, PrintLabel, PrintState, Prints, RedactingWriter};
 use keyroll_secret::SecretBytes;
+use zeroize::Zeroizing;
 
 /// What is looked for is kept masked, so that the search does not find itself.
 const MASK: u8 = 0xa5;
@@ -55,7 +56,7 @@ fn nothing_stays_in_memory() {
     let kept: Vec<u8> = (0..400)
         .map(|_| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            (b'a' + ((state >> 40) % 26) as u8) ^ MASK
+            b"abcdefghijklmnopqrstuvwxyz0123456789"[(state >> 40) as usize % 36] ^ MASK
         })
         .collect();
     // Twelve bytes are enough to be the value's, and more than one sample of the tables; not the first ones, over
@@ -85,6 +86,20 @@ fn nothing_stays_in_memory() {
     drop(writer);
     drop(needles);
     assert_eq!(occurrences(&patterns[1..]), 0, "encoded forms");
+
+    let mut builder = Prints::builder().expect("random numbers");
+    let label = PrintLabel { name: "api".to_owned(), version: 1, state: PrintState::Current };
+    builder.add(label, &value).expect("random enough");
+    let prints = builder.build();
+    let mut digits = Zeroizing::new(Vec::with_capacity(2 * kept.len() + 1));
+    digits.extend(value.expose().iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
+    prints.find(&digits, &mut |_| hits += 1);
+    digits.insert(300, b'\n');
+    prints.find_across(&digits, &mut |_| hits += 1);
+    assert_eq!(hits, 3);
+    drop(digits);
+    assert_eq!(occurrences(&patterns[1..]), 0, "what was decoded");
     drop(value);
     assert_eq!(occurrences(&patterns), 0, "the value");
+    assert_eq!(prints.labels().len(), 1);
 }
