@@ -157,7 +157,8 @@ fn a_window_that_ends_within_a_run_makes_no_credential_of_it() {
     let cut = &bytes[..start + 40];
     assert_eq!(search.find(cut).len(), 1, "it would be one if it ended there");
     for end in start..start + 90 {
-        let windows = [start - 100..end];
+        // Another window stands before it.
+        let windows = [0..10, start - 100..end];
         let blob =
             Blob { id: ObjectId::from_bytes(&[1; 20]).unwrap(), kind: Kind::Blob, bytes, windows: &windows };
         let mut hits = Vec::new();
