@@ -1,7 +1,8 @@
 //! How long a walk through a repository takes, beside git's own: `walk FOLDER [THREADS [ROUNDS]]`.
 //!
 //! The look reads every byte of the windows, as little as a look can do. The last lines are the peak of memory and the
-//! time of `git cat-file --batch-all-objects --batch --unordered`.
+//! time of `git cat-file --batch-all-objects --batch --unordered`, with the memory for bases that git takes by itself and
+//! with as much as it can use.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -51,13 +52,14 @@ fn main() {
     }
     let rounds = arguments.get(3).map_or(3, |rounds| rounds.parse().unwrap());
     for round in 0..rounds {
-        let start = Instant::now();
+        let (start, before) = (Instant::now(), cpu().0);
         let (look, kept) = (Reads::default(), Kept::default());
         let history = History::open(Path::new(folder)).unwrap();
         let seen = history.scan(&look, &kept, &bounds);
         println!(
-            "walk: {:.2} s, {} blobs, {} messages, {:.1} MB, windows {:.1} MB ({:.1} times less), {} skipped",
+            "walk: {:.2} s, CPU {:.2} s, {} blobs, {} messages, {:.1} MB, windows {:.1} MB ({:.1} times less), {} skipped",
             start.elapsed().as_secs_f64(),
+            cpu().0 - before,
             seen.blobs,
             seen.messages,
             seen.bytes as f64 / 1e6,
@@ -78,14 +80,30 @@ fn main() {
                 peak()
             );
         }
-        let start = Instant::now();
-        let status = Command::new("git")
-            .args(["-C", folder, "cat-file", "--batch-all-objects", "--batch", "--unordered"])
-            .stdout(Stdio::null())
-            .status()
-            .unwrap();
-        println!("git cat-file: {:.2} s ({status})", start.elapsed().as_secs_f64());
+        for cache in ["96m", "4g"] {
+            let (start, before) = (Instant::now(), cpu().1);
+            let status = Command::new("git")
+                .args(["-c", &format!("core.deltaBaseCacheLimit={cache}"), "-C", folder, "cat-file"])
+                .args(["--batch-all-objects", "--batch", "--unordered"])
+                .stdout(Stdio::null())
+                .status()
+                .unwrap();
+            let cpu = cpu().1 - before;
+            println!(
+                "git cat-file, {cache} for bases: {:.2} s, CPU {cpu:.2} s ({status})",
+                start.elapsed().as_secs_f64()
+            );
+        }
     }
+}
+
+/// Seconds of the processor so far: of this process, and of those that it has waited for.
+fn cpu() -> (f64, f64) {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let behind = stat.rsplit_once(") ").unwrap().1;
+    let times: Vec<f64> = behind.split(' ').skip(11).take(4).map(|ticks| ticks.parse().unwrap()).collect();
+    // A hundred ticks a second, as everywhere on Linux.
+    ((times[0] + times[1]) / 100.0, (times[2] + times[3]) / 100.0)
 }
 
 /// The most memory that this process has had at once.

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use crate::id::ObjectId;
 use crate::kind::Kind;
+use crate::windows::AROUND_BYTES_MAX;
 
 /// One object with its bytes. It has no Debug: nothing shows the bytes.
 pub struct Blob<'a> {
@@ -15,6 +16,15 @@ pub struct Blob<'a> {
     pub bytes: &'a [u8],
     /// Where hits may stand that are not known yet: in order, not overlapping, empty ones left out.
     pub windows: &'a [Range<usize>],
+}
+
+impl Blob<'_> {
+    /// A window with all that decides which hits stand in it. What searches a text of its own searches this part of the
+    /// bytes and leaves out what does not stand wholly in the window.
+    pub fn around(&self, window: &Range<usize>) -> Range<usize> {
+        let start = window.start.saturating_sub(AROUND_BYTES_MAX);
+        start..window.end.saturating_add(AROUND_BYTES_MAX).min(self.bytes.len())
+    }
 }
 
 /// Something that was seen in an object.
@@ -31,7 +41,7 @@ pub trait Look: Sync {
     /// Adds what is seen in an object.
     ///
     /// At least every hit that stands wholly in one of the windows is added; what else is added must be true too.
-    /// It is judged by the object's bytes, not by the window's edges. A hit that stands in no more than
+    /// It is judged by the object's bytes, not by the window's edges: see [`Blob::around`]. A hit that stands in no more than
     /// [`HIT_LINES_MAX`](crate::HIT_LINES_MAX) lines and [`HIT_BYTES_MAX`](crate::HIT_BYTES_MAX) bytes, and depends
     /// on no more than its lines and [`AROUND_BYTES_MAX`](crate::AROUND_BYTES_MAX) bytes of them before and behind
     /// it, may be looked for in the windows alone: where it was copied from another object it is known already. So

@@ -190,7 +190,9 @@ impl Pack {
     pub(crate) fn check(&self, place: Place, room: &mut [u8]) -> Result<(), Why> {
         let mut sum = Sum { sum: 0, to: place.offset, end: place.end };
         while place.checksum.is_some() && sum.to < place.end {
-            let (read, from) = (self.read_at(room, sum.to)?, sum.to);
+            let from = sum.to;
+            let left = usize::try_from(place.end.saturating_sub(from)).unwrap_or(usize::MAX).min(room.len());
+            let read = self.read_at(room.get_mut(..left).unwrap_or_default(), from)?;
             if read == 0 {
                 return Err(Why::Corrupt("it ends too early"));
             }

@@ -165,10 +165,6 @@ fn entries(bytes: &[u8], format: Format, file: &Path) -> Result<Vec<Entry>, Refu
         let length = word(bytes, at + 4).ok_or_else(damaged)? as usize;
         at = at.checked_add(8).and_then(|at| at.checked_add(length)).ok_or_else(damaged)?;
     }
-    // An index that is split has such entries, and was refused.
-    if found.iter().any(|entry| entry.path.is_empty()) {
-        return Err(damaged());
-    }
     Ok(found)
 }
 

@@ -15,8 +15,8 @@ use crate::look::Hit;
 pub const HIT_BYTES_MAX: usize = 4 * 1024;
 
 /// How far before and behind a hit, in its lines, what is there may depend on the bytes. `keyroll-leak` looks for a
-/// word that begins at most 64 bytes before; the rest is room for the word itself and for where it begins.
-pub const AROUND_BYTES_MAX: usize = 256;
+/// word at most 64 bytes before, and for the beginning of a value as far back as the longest value goes.
+pub const AROUND_BYTES_MAX: usize = HIT_BYTES_MAX + 64;
 
 /// The most lines that a hit stands in.
 pub const HIT_LINES_MAX: usize = 2;

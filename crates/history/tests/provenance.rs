@@ -16,19 +16,24 @@ use support::random::{Change, Random, stream};
 fn branched(seed: u64) -> Vec<Change> {
     let mut random = Random(seed);
     let mut changes = history(seed, 6, 120);
+    let mut side: BTreeMap<String, Vec<u8>> = BTreeMap::new();
     // A branch leaves main, goes its own way, and is merged.
     for (number, change) in changes.iter_mut().enumerate() {
         if (40..60).contains(&number) && number % 2 == 0 {
             change.branch = "side";
             change.from = (number == 40).then_some(40);
             change.files.retain(|(name, _)| name.starts_with("d0"));
-            change
-                .files
-                .push((format!("d0/side{}", random.below(4)), Some(format!("s{}", random.below(6)).into())));
+            // Its clock is wrong: what it brought is older than the merge that has it too.
+            change.time += 1_000_000;
+            let (name, text) =
+                (format!("d0/side{}", random.below(4)), format!("s{}", random.below(6)).into_bytes());
+            side.insert(name.clone(), text.clone());
+            change.files.push((name, Some(text)));
         }
         if number == 70 {
             change.merges = vec![59];
-            change.files.push(("d0/side0".into(), Some(b"merged".to_vec())));
+            side.insert("d0/side0".into(), b"merged".to_vec());
+            change.files.extend(std::mem::take(&mut side).into_iter().map(|(name, text)| (name, Some(text))));
         }
         if number > 100 {
             change.branch = "other";
