@@ -269,13 +269,25 @@ fn bytes() -> syntax::Config {
     syntax::Config::new().unicode(false).utf8(false)
 }
 
-/// Whether what stands before a value is a part of the same word. The letter of an escape, as in `\n`, is none.
+/// The longest code for a terminal's colours that is looked back over, bytes.
+const COLOUR_BYTES_MAX: usize = 32;
+
+/// Whether what stands before a value is a part of the same word. The letter of an escape, as in `\n`, is none, nor is the end of
+/// a code for a terminal's colours (ECMA-48, SGR).
 fn goes_on(before: &[u8]) -> bool {
     match before {
+        [code @ .., b'm'] if ends_colour(code) => false,
         [.., b'\\', b'n' | b'r' | b't'] => false,
         [.., last] => in_word(*last),
         [] => false,
     }
+}
+
+fn ends_colour(code: &[u8]) -> bool {
+    let near = code.get(code.len().saturating_sub(COLOUR_BYTES_MAX)..).unwrap_or_default();
+    let numbers =
+        near.iter().rev().take_while(|byte| byte.is_ascii_digit() || matches!(byte, b';' | b':')).count();
+    near.get(..near.len() - numbers).is_some_and(|before| before.ends_with(b"\x1b["))
 }
 
 /// What a token may be continued with.

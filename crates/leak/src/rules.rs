@@ -348,6 +348,19 @@ mod tests {
         assert_eq!(ids(rules), ids(&written()));
     }
 
+    #[test]
+    fn a_colour_before_a_token_is_no_part_of_it() {
+        let rules = Rules::shipped().unwrap();
+        let token = "glpat-kD93hfQ0plm4XyT71bQe";
+        for before in ["\u{1b}[33m", "\u{1b}[1;38;5;208m", "\u{1b}[m"] {
+            let text = format!("x {before}{token}\u{1b}[0m");
+            assert_eq!(found(rules, text.as_bytes()).len(), 1, "{before:?}");
+        }
+        for before in ["33m", "[33m", "\u{1b}[33mm"] {
+            assert!(found(rules, format!("x {before}{token}").as_bytes()).is_empty(), "{before:?}");
+        }
+    }
+
     fn refused(rule: &str) -> String {
         let all =
             format!("[[rule]]\nid='a'\nprovider='p'\ntitle='t'\nsource='https://example.com'\n{rule}\n");

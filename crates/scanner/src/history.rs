@@ -4,9 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use jiff::civil::Date;
-use keyroll_history::{
-    AROUND_BYTES_MAX, Blob, Bounds, History, Hit, Kind, Look, ObjectId, Origin, Refused, Skips, Take,
-};
+use keyroll_history::{Blob, Bounds, History, Hit, Kind, Look, ObjectId, Origin, Refused, Skips, Take};
 use keyroll_leak::Text;
 
 use crate::allow::Allow;
@@ -68,11 +66,10 @@ impl<'s> Objects<'s> {
         })
     }
 
-    fn within(&self, bytes: &[u8], window: &Range<usize>, text: Option<Text>, hits: &mut Vec<Hit>) {
-        let from = window.start.saturating_sub(AROUND_BYTES_MAX);
-        let upto = window.end.saturating_add(AROUND_BYTES_MAX).min(bytes.len());
-        for hit in self.seeker.by_rules(bytes.get(from..upto).unwrap_or_default(), text) {
-            let span = hit.span.start + from..hit.span.end + from;
+    fn within(&self, blob: &Blob<'_>, window: &Range<usize>, text: Option<Text>, hits: &mut Vec<Hit>) {
+        let around = blob.around(window);
+        for hit in self.seeker.by_rules(blob.bytes.get(around.clone()).unwrap_or_default(), text) {
+            let span = hit.span.start + around.start..hit.span.end + around.start;
             if window.start <= span.start && span.end <= window.end {
                 let (what, identity, form) = (hit.what, hit.identity, hit.form);
                 let tag = self.tag(Sort { what, identity, form, in_settings: hit.in_settings });
@@ -92,7 +89,7 @@ impl Look for Objects<'_> {
         }
         let first = blob.bytes.get(..blob.bytes.len().min(BINARY_BYTES)).unwrap_or_default();
         let text = (!first.contains(&0)).then_some(Text::Settings);
-        blob.windows.iter().for_each(|window| self.within(blob.bytes, window, text, hits));
+        blob.windows.iter().for_each(|window| self.within(blob, window, text, hits));
     }
 }
 
@@ -107,11 +104,13 @@ impl Take for Objects<'_> {
         let known: Vec<&Hit> = hits.iter().filter(|hit| is_known(hit)).collect();
         let (mut lines, mut counted) = (Lines::new(), 0);
         let mut spots = Vec::new();
+        let mut taken = 0;
         for hit in hits {
             let over = |one: &&&Hit| one.span.start < hit.span.end && hit.span.start < one.span.end;
-            if !is_known(hit) && known.iter().any(|one| over(&one)) {
+            if !is_known(hit) && (hit.span.start < taken || known.iter().any(|one| over(&one))) {
                 continue;
             }
+            taken = taken.max(hit.span.end);
             lines.pass(blob.bytes.get(counted..hit.span.start).unwrap_or_default());
             counted = hit.span.start;
             let mut behind = lines;

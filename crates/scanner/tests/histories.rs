@@ -73,8 +73,8 @@ fn what_was_taken_out_is_found_in_the_commits_that_had_it() {
     let first = commit(root, "src/a.rs", &format!("{filler}key {}\n", token(1)));
     let second = commit(root, "src/a.rs", &format!("new\n{filler}key {}\nmore\n", token(1)));
     commit(root, "src/a.rs", &filler);
-    let kept = commit(root, "db.env", "PASSWORD=kD93hfQ0plm4\n");
-    commit(root, "db.txt", "PASSWORD=kD93hfQ0plm5\n");
+    let kept = commit(root, "db.env", "password: lake-house7\n");
+    commit(root, "db.txt", "password: lake-house8\n");
     for packed in [false, true] {
         if packed {
             git(root, &["repack", "-adfq", "--depth=50", "--window=50"]);
