@@ -1,5 +1,6 @@
 use std::ops::Range;
 
+use crate::beside::beside;
 use crate::may_hold::mark_from;
 use crate::{Rule, Rules, is_example, names_a_secret, no_secret, passwords_in, tokens_in};
 
@@ -38,6 +39,16 @@ const HEADER: &[u8] = b"authorization";
 
 /// Everything in a text that looks like a credential, or whose name says that it is one; in the order of the text.
 pub fn in_text<'r>(text: &[u8], rules: &'r Rules) -> Vec<Candidate<'r>> {
+    in_lines(text, rules, false)
+}
+
+/// The same in a text of any kind: programs, logs, markup, where more is written around a value than settings have. More of what
+/// it finds is none.
+pub fn in_anything<'r>(text: &[u8], rules: &'r Rules) -> Vec<Candidate<'r>> {
+    in_lines(text, rules, true)
+}
+
+fn in_lines<'r>(text: &[u8], rules: &'r Rules, anything: bool) -> Vec<Candidate<'r>> {
     let formed = by_form(text, rules);
     let mut found = Vec::new();
     let mut from = 0;
@@ -50,7 +61,7 @@ pub fn in_text<'r>(text: &[u8], rules: &'r Rules) -> Vec<Candidate<'r>> {
             let first = formed.partition_point(|one| one.span.end <= start);
             let here: Vec<&Candidate<'r>> =
                 formed.iter().skip(first).take_while(|one| one.span.start < end).collect();
-            in_line(text, start..end, rules, &here, &mut found);
+            in_line((text, start..end, anything), rules, &here, &mut found);
         }
         from = end;
     }
@@ -73,8 +84,7 @@ pub fn by_form<'r>(text: &[u8], rules: &'r Rules) -> Vec<Candidate<'r>> {
 }
 
 fn in_line<'r>(
-    text: &[u8],
-    line: Range<usize>,
+    (text, line, anything): (&[u8], Range<usize>, bool),
     rules: &'r Rules,
     formed: &[&Candidate<'r>],
     found: &mut Vec<Candidate<'r>>,
@@ -102,6 +112,10 @@ fn in_line<'r>(
     for within in passwords_in(bytes).into_iter().chain(tokens_in(bytes)) {
         let name = name_before(text, line.start + within.start);
         add(name, within, By::Place, found);
+    }
+    let beside = if anything { beside(bytes) } else { Vec::new() };
+    for (name, within, by) in beside {
+        add(Some(name), within, by, found);
     }
     // The words first: what stands in one is told apart better than the whole behind a name.
     for (name, within) in settings_in(bytes).into_iter().chain(pairs_in(bytes)) {

@@ -4,6 +4,7 @@
 //! compile is an error with its line, never a rule that matches nothing.
 
 mod anchors;
+mod beside;
 mod candidates;
 mod checksum;
 pub mod gitleaks;
@@ -17,7 +18,9 @@ mod shown;
 mod undecided;
 mod within;
 
-pub use candidates::{By, Candidate, FORM_BYTES_MIN, by_form, in_text, name_before, settings_in};
+pub use candidates::{
+    By, Candidate, FORM_BYTES_MIN, by_form, in_anything, in_text, name_before, settings_in,
+};
 pub use likely::Text;
 pub use name::{named_for, names_a_secret};
 pub use plain::{NoSecret, is_distinct, is_example, no_secret};

@@ -101,6 +101,10 @@ pub fn names_a_secret(name: &str) -> bool {
     while words.last().is_some_and(|last| comes_after(last)) {
         words.pop();
     }
+    // Of an assembly of .NET: a part of its name, which everybody has.
+    if ends_in(&words, &["public", "key", "token"]) {
+        return false;
+    }
     // What is there already: `existingSecret` of a Helm chart names it.
     if words.first().is_some_and(|first| first == "existing") {
         return false;
@@ -239,6 +243,7 @@ mod tests {
             "COMPASS",
             "max_tokens",
             "existingSecret",
+            "PublicKeyToken",
             "LoadCredential",
             "PWD",
             "OLDPWD",

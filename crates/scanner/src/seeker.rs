@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use keyroll_leak::gitleaks::{At, Config};
-use keyroll_leak::{By, Candidate, Rules, Text, in_text, is_example};
+use keyroll_leak::{By, Candidate, Rules, Text, in_anything, is_example};
 use keyroll_needle::{Encoding, Needles};
 use keyroll_secret::{Fingerprint, FingerprintKey, SecretBytes};
 
@@ -148,7 +148,7 @@ impl Seeker {
     fn by_form(&self, text: &[u8], rules: &'static Rules, within: Option<Text>, take: &mut dyn FnMut(Hit)) {
         match within.filter(|_| self.by_name) {
             Some(within) => {
-                let all = in_text(text, rules).into_iter();
+                let all = in_anything(text, rules).into_iter();
                 all.filter(|one| one.is_likely(text, within)).for_each(|one| {
                     let in_settings = within == Text::Settings && !one.is_likely(text, Text::Program);
                     take(Hit { in_settings, ..self.candidate(text, &one) });

@@ -1,0 +1,304 @@
+use std::ops::Range;
+
+use crate::candidates::By;
+use crate::names_a_secret;
+
+/// The longest name, and the longest type behind one, that is looked at, bytes.
+const NAME_BYTES_MAX: usize = 128;
+
+/// Words of SQL before a password between quotes, in small letters.
+const STATEMENTS: [&[u8]; 4] =
+    [b"identified by ", b"mysql_native_password by ", b"caching_sha2_password by ", b"password "];
+
+/// Programs that take a password right behind `-p`.
+const JOINED: [&[u8]; 4] = [b"mysql", b"mysqldump", b"mariadb", b"mysqladmin"];
+
+/// A value's name, where it stands, and what says that it may be a secret.
+pub(crate) type Beside = (String, Range<usize>, By);
+
+/// Values whose names stand right before them where neither a line nor a word is one setting: `const TOKEN: &str = "value"`,
+/// `{ user: 'x', password: 'value' }`, `#define PASS "value"`, `<password>value</password>`, `mysql -pvalue`,
+/// `IDENTIFIED BY 'value'`, `{\"password\":\"value\"}` in a string. Each with its name.
+pub(crate) fn beside(line: &[u8]) -> Vec<Beside> {
+    let mut found = Vec::new();
+    in_quotes(line, &mut found);
+    in_elements(line, &mut found);
+    in_queries(line, &mut found);
+    behind_a_word(line, &mut found);
+    in_commands(line, &mut found);
+    found
+}
+
+/// Every value between quotes, of strings in strings too, and what stands before it.
+fn in_quotes(line: &[u8], found: &mut Vec<Beside>) {
+    let mut at = 0;
+    // What was called a name, `{ "name": "API_KEY", "value": "value" }`.
+    let mut named = None;
+    while let Some(open) = line.get(at..).and_then(|rest| rest.iter().position(|byte| is_quote(*byte))) {
+        let open = at + open;
+        at = open + 1;
+        let Some(quote) = line.get(open) else { break };
+        let rest = line.get(at..).unwrap_or_default();
+        let escaped = line.get(..open).is_some_and(|before| before.ends_with(b"\\"));
+        let Some(length) = rest.iter().position(|byte| byte == quote || escaped && *byte == b'\\') else {
+            continue;
+        };
+        let before = line.get(open.saturating_sub(2 * NAME_BYTES_MAX)..open).unwrap_or_default();
+        // Of three quotes the first two hold nothing.
+        let before = [b"\\".as_slice(), b"\"\""]
+            .iter()
+            .fold(before, |text, end| text.strip_suffix(*end).unwrap_or(text));
+        let value = at..at + length;
+        let within = rest.get(..length).unwrap_or_default();
+        let Some((name, by)) = name_of(before) else {
+            found.extend(in_header(within, at));
+            continue;
+        };
+        match name.as_str() {
+            "name" | "key" => {
+                named = last_word(within).filter(|word| word.len() == within.len());
+                found.push((name, value, by));
+            }
+            "value" => found.push((named.take().unwrap_or(name), value, by)),
+            _ => found.push((name, value, by)),
+        }
+        at += length + 1;
+    }
+}
+
+/// `X-Api-Key: value` as one argument.
+fn in_header(text: &[u8], start: usize) -> Option<Beside> {
+    let sign = memchr::memmem::find(text, b": ")?;
+    let (name, value) = (text.get(..sign)?, text.get(sign + 2..)?);
+    let name = last_word(name).filter(|word| word.len() == name.len() && names_a_secret(word))?;
+    let word = !value.is_empty() && value.iter().all(u8::is_ascii_graphic);
+    word.then(|| (name, start + sign + 2..start + text.len(), By::Place))
+}
+
+/// The name before the sign that a text ends with, without the type between them.
+fn name_of(before: &[u8]) -> Option<(String, By)> {
+    if is_statement(before) {
+        return Some(("password".to_owned(), By::Place));
+    }
+    let before = before.trim_ascii_end();
+    let signs: [&[u8]; 4] = [b":=", b"=>", b"=", b":"];
+    let sign = signs.iter().find(|sign| before.ends_with(sign));
+    let Some(sign) = sign else { return of_a_call(before) };
+    let before = before.strip_suffix(*sign)?.trim_ascii_end();
+    // `TOKEN: &str`, `token: string`: of the last part, unless that is the name.
+    let colon = before.iter().rposition(|byte| *byte == b':').filter(|_| *sign == b"=");
+    let typed = colon.and_then(|at| before.split_at_checked(at)).filter(|(_, behind)| {
+        let mut behind = behind.iter().skip(1);
+        behind.len() < NAME_BYTES_MAX
+            && behind.all(|byte| byte.is_ascii_alphanumeric() || b" &'_<>[]?".contains(byte))
+    });
+    // Of a list of such words, of which `Environment` and the like are no names.
+    let name = last_word(typed.map_or(before, |(name, _)| name)).filter(|name| name != "SetCredential")?;
+    Some((name, By::Name))
+}
+
+/// `IDENTIFIED BY 'value'`.
+fn is_statement(before: &[u8]) -> bool {
+    let small = before.to_ascii_lowercase();
+    let rest = STATEMENTS.iter().find_map(|words| small.strip_suffix(*words));
+    rest.is_some_and(|rest| rest.last().is_none_or(u8::is_ascii_whitespace))
+}
+
+/// `define( 'NAME',`.
+fn of_a_call(before: &[u8]) -> Option<(String, By)> {
+    let called = before.strip_suffix(b",")?.trim_ascii_end();
+    let quote = called.last().filter(|byte| is_quote(**byte))?;
+    let name = last_word(called)?;
+    let head = called.get(..called.len() - 1)?.strip_suffix(name.as_bytes())?.strip_suffix(&[*quote])?;
+    head.trim_ascii_end().ends_with(b"(").then_some((name, By::Name))
+}
+
+fn last_word(text: &[u8]) -> Option<String> {
+    let text = text.trim_ascii_end();
+    let quote = text.last().filter(|byte| is_quote(**byte));
+    let text = [b"\\\"".as_slice(), b"\"", b"'", b"]"]
+        .iter()
+        .fold(text, |text, end| text.strip_suffix(*end).unwrap_or(text));
+    let good = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    let start = text.iter().rposition(|byte| !good(byte)).map_or(0, |at| at + 1);
+    let word = text.get(start..)?;
+    // Between quotes stands the whole of a name: `AWS::IAM::AccessKey` is none.
+    if quote.is_some_and(|quote| start.checked_sub(1).and_then(|at| text.get(at)) != Some(quote)) {
+        return None;
+    }
+    (!word.is_empty() && word.len() <= NAME_BYTES_MAX).then(|| String::from_utf8_lossy(word).into_owned())
+}
+
+fn is_quote(byte: u8) -> bool {
+    matches!(byte, b'"' | b'\'' | b'`')
+}
+
+/// `<name>value</name>`, `<string name="name">value</string>`.
+fn in_elements(line: &[u8], found: &mut Vec<Beside>) {
+    for end in memchr::memmem::find_iter(line, b"</") {
+        let before = line.get(..end).unwrap_or_default();
+        let Some(start) = before.iter().rposition(|byte| *byte == b'>') else { continue };
+        let Some(open) = before.get(..start).and_then(|tag| tag.iter().rposition(|byte| *byte == b'<'))
+        else {
+            continue;
+        };
+        let tag = before.get(open + 1..start).unwrap_or_default();
+        let named = memchr::memmem::find(tag, b"name=").and_then(|at| last_word(tag.get(at + 5..)?));
+        if let Some(name) = named.or_else(|| last_word(tag.split(|byte| *byte == b' ').next()?)) {
+            found.push((name, start + 1..end, By::Name));
+        }
+    }
+}
+
+/// `?api_key=value&password=value`.
+fn in_queries(line: &[u8], found: &mut Vec<Beside>) {
+    for start in memchr::memchr2_iter(b'?', b'&', line) {
+        let rest = line.get(start + 1..).unwrap_or_default();
+        let ends = |byte: &u8| byte.is_ascii_whitespace() || is_quote(*byte) || b"&#;<>\\".contains(byte);
+        let part = rest.get(..rest.iter().position(ends).unwrap_or(rest.len())).unwrap_or_default();
+        let Some(sign) = part.iter().position(|byte| *byte == b'=') else { continue };
+        let name = part.get(..sign).unwrap_or_default();
+        if last_word(name).is_some_and(|word| word.len() == name.len()) {
+            let name = String::from_utf8_lossy(name).into_owned();
+            // A page of one's own is asked for with a token too, and what is sent is seldom made of words.
+            found.push((name, start + 1 + sign + 1..start + 1 + part.len(), By::Name));
+        }
+    }
+}
+
+/// Lines of a name and its value with blanks between them: of Redis, Apache, `.netrc`, Gradle, C's `#define`.
+fn behind_a_word(line: &[u8], found: &mut Vec<Beside>) {
+    let mut words = words(line);
+    if words.first().is_some_and(|first| line.get(first.clone()) == Some(b"#define")) {
+        words.remove(0);
+    }
+    let [name, value] = words.as_slice() else { return };
+    let word = line.get(name.clone()).unwrap_or_default();
+    let raw = line.get(value.clone()).unwrap_or_default();
+    let inner = match raw {
+        [open @ (b'"' | b'\''), .., close] if open == close && raw.len() > 2 => {
+            value.start + 1..value.end - 1
+        }
+        [.., b';'] => value.start..value.end - 1,
+        _ => value.clone(),
+    };
+    if last_word(word).is_some_and(|name| name.len() == word.len()) {
+        found.push((String::from_utf8_lossy(word).into_owned(), inner, By::Name));
+    }
+}
+
+/// What programs are given on their command lines behind a letter: `mysql -pvalue`, `curl -u user:value`.
+fn in_commands(line: &[u8], found: &mut Vec<Beside>) {
+    let words = words(line);
+    let raw = |span: &Range<usize>| line.get(span.clone()).unwrap_or_default();
+    let is =
+        |name: &[u8]| words.iter().any(|word| raw(word).rsplit(|byte| *byte == b'/').next() == Some(name));
+    let mut add = |span: Range<usize>| found.push(("password".to_owned(), span, By::Place));
+    let (joined, curl) = (JOINED.iter().any(|name| is(name)), is(b"curl"));
+    let (sshpass, redis) = (is(b"sshpass"), is(b"redis-cli"));
+    for (index, word) in words.iter().enumerate() {
+        let next = words.get(index + 1);
+        match (raw(word), next) {
+            ([b'-', b'p', _, _, ..], _) if joined => add(word.start + 2..word.end),
+            (b"-u" | b"--user", Some(next)) if curl => {
+                let login = unquoted(line, next);
+                let colon = raw(&login).iter().position(|byte| *byte == b':');
+                add(colon.map_or(login.end, |at| login.start + at + 1)..login.end);
+            }
+            (b"-p", Some(next)) if sshpass => add(unquoted(line, next)),
+            (b"-a", Some(next)) if redis => add(unquoted(line, next)),
+            _ => {}
+        }
+    }
+}
+
+fn unquoted(line: &[u8], span: &Range<usize>) -> Range<usize> {
+    match line.get(span.clone()) {
+        Some([open @ (b'"' | b'\''), inner @ .., close]) if open == close => {
+            span.start + 1..span.start + 1 + inner.len()
+        }
+        _ => span.clone(),
+    }
+}
+
+fn words(line: &[u8]) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut start = None;
+    for (at, byte) in line.iter().chain(b"\n").enumerate() {
+        if byte.is_ascii_whitespace() || *byte == 0 {
+            found.extend(start.take().map(|start| start..at));
+        } else {
+            start.get_or_insert(at);
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(line: &str) -> Vec<(String, String)> {
+        let secret = |one: &Beside| one.2 == By::Place || names_a_secret(&one.0);
+        beside(line.as_bytes())
+            .into_iter()
+            .filter(secret)
+            .map(|one| (one.0, line[one.1].to_owned()))
+            .collect()
+    }
+
+    #[test]
+    fn a_value_has_the_name_that_stands_before_it() {
+        for (line, name) in [
+            ("const API_TOKEN: &str = \"kD93hfQ0plm4\";", "API_TOKEN"),
+            ("private static final String API_KEY = \"kD93hfQ0plm4\";", "API_KEY"),
+            ("    let secret = `kD93hfQ0plm4`;", "secret"),
+            ("$mailer->Password = \"kD93hfQ0plm4\";", "Password"),
+            ("db: { user: 'x', password: 'kD93hfQ0plm4', database: 'x' }", "password"),
+            ("my %c = (smtp_password => 'kD93hfQ0plm4', x => 1)", "smtp_password"),
+            ("  # config.secret_key = 'kD93hfQ0plm4'", "config.secret_key"),
+            ("define( 'DB_PASSWORD', 'kD93hfQ0plm4' );", "DB_PASSWORD"),
+            ("#define WIFI_PASSWORD \"kD93hfQ0plm4\"", "WIFI_PASSWORD"),
+            ("  keyPassword 'kD93hfQ0plm4'", "keyPassword"),
+            ("  password kD93hfQ0plm4", "password"),
+            ("fastcgi_pass_token kD93hfQ0plm4;", "fastcgi_pass_token"),
+            ("<nexus.password>kD93hfQ0plm4</nexus.password>", "nexus.password"),
+            ("<string name=\"client_token\">kD93hfQ0plm4</string>", "client_token"),
+            ("jdbc:mysql://db/x?user=x&password=kD93hfQ0plm4&ssl=1", "password"),
+            ("CREATE USER x IDENTIFIED BY 'kD93hfQ0plm4';", "password"),
+            ("CREATE ROLE x PASSWORD 'kD93hfQ0plm4';", "password"),
+            ("mysqldump -u root -pkD93hfQ0plm4 shop", "password"),
+            ("/usr/bin/curl -u 'admin:kD93hfQ0plm4' http://h", "password"),
+            ("sshpass -p kD93hfQ0plm4 ssh h", "password"),
+            ("curl -H 'X-Api-Key: kD93hfQ0plm4' http://h", "X-Api-Key"),
+            ("{ \"name\": \"API_KEY\", \"value\": \"kD93hfQ0plm4\" }", "API_KEY"),
+            (r#"{"msg":"{\"password\":\"kD93hfQ0plm4\"}"}"#, "password"),
+            ("password = \"\"\"kD93hfQ0plm4\"\"\"", "password"),
+        ] {
+            let all = shown(line);
+            assert!(all.contains(&(name.to_owned(), "kD93hfQ0plm4".to_owned())), "{line}: {all:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_setting_has_no_name() {
+        for line in [
+            "if password == \"kD93hfQ0plm4\" {",
+            "docker run -p 8080:80 mysql:8",
+            "mysql -p",
+            "\"AWS::IAM::AccessKey\": \"kD93hfQ0plm4\",",
+            "log(\"the password\", \"kD93hfQ0plm4\")",
+            "<password></password>",
+            "read the password",
+            "'",
+            "\\\"",
+            "=\"",
+        ] {
+            let all = shown(line);
+            assert!(
+                all.iter().all(|(_, value)| value != "kD93hfQ0plm4" && value != "8080:80"),
+                "{line}: {all:?}"
+            );
+        }
+    }
+}
