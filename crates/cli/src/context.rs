@@ -36,6 +36,13 @@ impl Context {
         Ok(Config::load(&self.config_path())?)
     }
 
+    /// Whether nothing says where keyroll keeps what it knows.
+    pub(crate) fn has_no_home(&self) -> bool {
+        let named = self.globals.state.is_some() || env::STATE.get().is_some();
+        let sealed = self.globals.sealing_key.is_some() || env::SEALING_KEY.get().is_some();
+        !named && !sealed && env::HOME.get().is_none()
+    }
+
     /// Where keyroll keeps what it knows.
     pub(crate) fn places(&self) -> Result<Places, Problem> {
         Places::find(&self.globals)

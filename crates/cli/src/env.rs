@@ -30,6 +30,7 @@ registry! {
     XDG_CONFIG_HOME = "XDG_CONFIG_HOME": "keys are in its folder `keyroll`, if it is absolute (not for root)";
     HOME = "HOME": "where the XDG folders are, if they are not set";
     DOCKER_HOST = "DOCKER_HOST": "the socket of the container engine, `unix:///run/user/1000/docker.sock`; an engine of another machine is refused";
+    GIT_INDEX_FILE = "GIT_INDEX_FILE": "what `leaks --staged` looks at, as git sets it for its hooks";
     NO_COLOR = "NO_COLOR": "if it is not empty: no colours";
     TERM = "TERM": "`dumb`: no colours and no lines that are written over";
 }

@@ -33,7 +33,12 @@ pub(crate) struct KeptVersion {
 /// `None` = no store is here. One that is there and cannot be opened without a question is a problem: stdin may be what is
 /// looked at. Nothing is made.
 pub(crate) fn kept(context: &Context) -> Result<Option<Kept>, Problem> {
-    let Ok(places) = context.places() else { return Ok(None) };
+    // Without a home there is no folder of it; anything else that is wrong is said.
+    let places = match context.places() {
+        Ok(places) => places,
+        Err(_) if context.has_no_home() => return Ok(None),
+        Err(problem) => return Err(problem),
+    };
     if !places.sealed().exists() {
         return Ok(None);
     }

@@ -198,6 +198,9 @@ fn what_is_not_there_and_what_may_not_be_read_is_said() {
     let known = run(folder.path(), &["leaks", "--known"], b"");
     assert!(known.status.code() == Some(1) && err(&known).contains("K0933"), "{}", err(&known));
     fs::write(folder.path().join("a.xz"), b"\xfd7zXZ\0x").unwrap();
+    let nothing = run(folder.path(), &["leaks", "a.xz"], b"");
+    assert!(nothing.status.code() == Some(1) && err(&nothing).contains("K0934"), "{}", err(&nothing));
+    fs::write(folder.path().join("b"), "nothing\n").unwrap();
     let skipped = run(folder.path(), &["leaks"], b"");
     assert_eq!(skipped.status.code(), Some(0));
     assert!(
@@ -340,4 +343,54 @@ fn rules_that_were_written_for_gitleaks_are_used_as_they_are() {
         "{}",
         err(&broken)
     );
+}
+
+#[test]
+fn a_hook_sees_what_commit_a_takes_in() {
+    let token = github_token();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    git(path, &["init", "--quiet", "--initial-branch=main"]);
+    fs::write(path.join("a"), "a\n").unwrap();
+    git(path, &["add", "a"]);
+    git(path, &["commit", "--quiet", "--message", "one"]);
+    let hook = path.join(".git/hooks/pre-commit");
+    fs::write(&hook, format!("#!/bin/sh\nexec {BINARY} --state s leaks --staged\n")).unwrap();
+    fs::set_permissions(&hook, fs::Permissions::from_mode(0o755)).unwrap();
+    for arguments in [&["commit", "--all", "-m", "x"][..], &["commit", "-m", "x", "a"]] {
+        fs::write(path.join("a"), &token).unwrap();
+        let committed = Command::new("git")
+            .args(["-c", "user.name=One", "-c", "user.email=one@example.org"])
+            .args(arguments)
+            .current_dir(path)
+            .env("HOME", path)
+            .output()
+            .unwrap();
+        assert!(!committed.status.success(), "{}", err(&committed));
+        assert!(
+            err(&committed).contains("found 1 leak") || out(&committed).contains("found 1 leak"),
+            "{}",
+            err(&committed)
+        );
+    }
+    fs::write(path.join("a"), "b\n").unwrap();
+    git(path, &["commit", "--quiet", "--all", "-m", "clean"]);
+}
+
+#[test]
+fn a_file_that_is_called_by_a_value_is_shown_without_it() {
+    let (value, token) = (value(), github_token());
+    let folder = kept(&value);
+    let tree = folder.path().join("tree");
+    fs::write(tree.join(format!("{token}.txt")), format!("x {token}\n")).unwrap();
+    for format in ["table", "json", "jsonl", "sarif", "github"] {
+        let written = run(folder.path(), &["leaks", "tree", "--format", format], b"");
+        assert!(!(out(&written) + &err(&written)).contains(&token), "{format}");
+    }
+    let accepted = run(folder.path(), &["leaks", "tree", "--accept", &format!("as {token}")], b"");
+    assert!(accepted.status.success(), "{}", err(&accepted));
+    let kept = fs::read_to_string(folder.path().join(".keyroll-leaks.toml")).unwrap();
+    assert!(!kept.contains(&token) && kept.contains("[redacted:"), "{kept}");
+    let named = run(folder.path(), &["--sealing-key", "nonsense", "leaks", "tree"], b"");
+    assert_eq!(named.status.code(), Some(2), "known values are not left out in silence: {}", err(&named));
 }

@@ -42,7 +42,8 @@ pub struct Staging {
 }
 
 impl History {
-    /// What is staged. Without an index, as in a bare repository, nothing is; without a commit, everything.
+    /// What is staged: in the repository's index, or in the one that git has made for a commit and tells its hooks of
+    /// (`GIT_INDEX_FILE`), which stands beside it. Without an index, as in a bare repository, nothing is; without a commit, everything.
     ///
     /// An entry that a person only announced (`git add --intent-to-add`) has no bytes yet and is left out; all sides of
     /// a conflict are in.
@@ -50,8 +51,13 @@ impl History {
     /// # Errors
     ///
     /// [`Refused`] if the index cannot be read: a hook that goes by it must not pass what it has not seen.
-    pub fn staged(&self) -> Result<Staging, Refused> {
-        let file = self.repository().own.join("index");
+    pub fn staged(&self, index: Option<&Path>) -> Result<Staging, Refused> {
+        let own = &self.repository().own;
+        let file = index.map_or_else(|| own.join("index"), Path::to_path_buf);
+        let beside = |folder: &Path| folder.canonicalize().ok() == own.canonicalize().ok();
+        if !file.parent().is_some_and(beside) {
+            return Err(Refused::Unknown { path: file, what: "is no index of this repository" });
+        }
         let bytes = match regular::read(&file, INDEX_BYTES_MAX) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Staging::default()),

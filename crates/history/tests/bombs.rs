@@ -215,6 +215,6 @@ fn forged_trees_and_commits_end() {
     // The commit has a line that begins with a mark.
     assert_eq!((seen.blobs, found), (1, 2));
     std::fs::write(at.join(".git/index"), b"").unwrap();
-    assert!(History::open(&at).unwrap().staged().is_err());
+    assert!(History::open(&at).unwrap().staged(None).is_err());
     History::open(&at).unwrap().where_from(&[blob].into());
 }

@@ -300,7 +300,7 @@ fn nothing_that_a_repository_names_is_run() {
     let found = kept.all();
     assert!(!found.is_empty());
     history.where_from(&found.into_keys().collect());
-    history.staged().unwrap();
+    history.staged(None).unwrap();
     assert!(!ran.exists());
 }
 

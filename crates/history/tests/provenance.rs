@@ -208,7 +208,7 @@ fn what_is_staged_is_what_git_diff_says() {
             let ground = Ground::new();
             let at = ground.repository("r", &[&format!("--object-format={format}")]);
             ground.git(&at, &["config", "index.version", version]);
-            let staged = || History::open(&at).unwrap().staged().unwrap();
+            let staged = || History::open(&at).unwrap().staged(None).unwrap();
             assert!(staged().entries.is_empty());
             std::fs::create_dir_all(at.join("a/long/folder")).unwrap();
             for (name, text) in
@@ -262,10 +262,10 @@ fn an_index_that_is_not_understood_is_refused() {
     let good = std::fs::read(&index).unwrap();
     for length in 0..good.len() {
         std::fs::write(&index, &good[..length]).unwrap();
-        let read = History::open(&at).unwrap().staged();
+        let read = History::open(&at).unwrap().staged(None);
         assert!(read.is_err() || read.unwrap().entries.len() == 30, "{length}");
     }
     std::fs::write(&index, &good).unwrap();
     ground.git(&at, &["update-index", "--split-index"]);
-    assert!(History::open(&at).unwrap().staged().unwrap_err().to_string().contains("split"));
+    assert!(History::open(&at).unwrap().staged(None).unwrap_err().to_string().contains("split"));
 }

@@ -49,7 +49,8 @@ pub fn in_anything<'r>(text: &[u8], rules: &'r Rules) -> Vec<Candidate<'r>> {
 }
 
 fn in_lines<'r>(text: &[u8], rules: &'r Rules, anything: bool) -> Vec<Candidate<'r>> {
-    let formed = by_form(text, rules);
+    // In a text of any kind nobody asks for the names of what its form shows; to look for them takes long in long lines.
+    let formed = formed(text, rules, !anything);
     let mut found = Vec::new();
     let mut from = 0;
     // A line without one of those words has nothing that its form does not show.
@@ -72,10 +73,14 @@ fn in_lines<'r>(text: &[u8], rules: &'r Rules, anything: bool) -> Vec<Candidate<
 
 /// What its form shows, wherever it stands in a text.
 pub fn by_form<'r>(text: &[u8], rules: &'r Rules) -> Vec<Candidate<'r>> {
+    formed(text, rules, true)
+}
+
+fn formed<'r>(text: &[u8], rules: &'r Rules, with_names: bool) -> Vec<Candidate<'r>> {
     let mut found = Vec::new();
     rules.find(text, &mut |finding| {
         if !text.get(finding.span.clone()).is_some_and(is_example) {
-            let name = name_before(text, finding.span.start);
+            let name = if with_names { name_before(text, finding.span.start) } else { None };
             found.push(Candidate { span: finding.span, name, rule: Some(finding.rule), by: By::Form });
         }
     });

@@ -66,7 +66,8 @@ const HASHES: [&str; 21] = [
 ];
 
 /// How what is public begins, in small letters.
-const PUBLIC: [&str; 7] = [
+const PUBLIC: [&str; 8] = [
+    "publickeytoken=",
     "-----begin public key",
     "-----begin rsa public key",
     "-----begin certificate",

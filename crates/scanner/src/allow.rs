@@ -35,7 +35,9 @@ pub(crate) fn in_line(line: &[u8], today: Date) -> Option<Allow> {
         until = Some(day);
         text = reason.trim();
     }
-    let reason = ["*/", "-->", "--%>"].iter().fold(text, |text, end| text.trim_end_matches(end)).trim();
+    // What stands behind the comment is no part of it.
+    let ends = ["*/", "-->", "--%>"].iter().filter_map(|end| text.find(end));
+    let reason = text.get(..ends.min().unwrap_or(text.len())).unwrap_or_default().trim();
     let reason: String =
         reason.chars().filter(|letter| !letter.is_control()).take(REASON_BYTES_MAX).collect();
     Some(match until {

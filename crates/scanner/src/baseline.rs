@@ -63,6 +63,14 @@ pub struct Baseline {
     entries: BTreeMap<Identity, Entry>,
 }
 
+/// What is wrong, and in which line; never the line: another file may have been named.
+fn told(text: &str, error: &toml::de::Error) -> String {
+    let at = error.span().map_or(0, |span| span.start);
+    let line = text.bytes().take(at).filter(|byte| *byte == b'\n').count() + 1;
+    let why = error.message().split('`').step_by(2).collect::<Vec<_>>().join("…");
+    format!("line {line}: {why}")
+}
+
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
@@ -99,7 +107,7 @@ impl Baseline {
             return Err(BaselineError::Form(format!("it is larger than {} MiB", BASELINE_BYTES_MAX >> 20)));
         }
         let written: Written =
-            toml::from_str(text).map_err(|error| BaselineError::Form(error.to_string().trim().to_owned()))?;
+            toml::from_str(text).map_err(|error| BaselineError::Form(told(text, &error)))?;
         if written.version != VERSION {
             return Err(BaselineError::Version(written.version));
         }
@@ -143,14 +151,9 @@ impl Baseline {
         FingerprintKey::new(&self.key)
     }
 
-    /// Takes a finding in.
-    pub fn accept(&mut self, finding: &Finding, reason: &str, until: Option<Date>) {
-        let entry = Entry {
-            rule: finding.what.rule().to_owned(),
-            path: finding.place.path.as_ref().map(|path| path.strip_prefix(".").unwrap_or(path).to_owned()),
-            reason: reason.to_owned(),
-            until,
-        };
+    /// Takes a finding in. `path` is where it stood, as it may be written: a file may be called by a value.
+    pub fn accept(&mut self, finding: &Finding, path: Option<PathBuf>, reason: &str, until: Option<Date>) {
+        let entry = Entry { rule: finding.what.rule().to_owned(), path, reason: reason.to_owned(), until };
         self.entries.insert(finding.identity.clone(), entry);
     }
 

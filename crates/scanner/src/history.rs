@@ -7,9 +7,9 @@ use jiff::civil::Date;
 use keyroll_history::{Blob, Bounds, History, Hit, Kind, Look, ObjectId, Origin, Refused, Skips, Take};
 use keyroll_leak::Text;
 
-use crate::allow::Allow;
 use crate::finding::{Commit, Finding, Identity, Place, What};
 use crate::lines::Lines;
+use crate::packed::Packed;
 use crate::report::FINDINGS_MAX;
 use crate::seeker::Seeker;
 use crate::stream::{BINARY_BYTES, allowed};
@@ -42,6 +42,8 @@ struct Objects<'s> {
     today: Date,
     sorts: Mutex<(HashMap<Sort, u64>, Vec<Sort>)>,
     found: Mutex<Found>,
+    /// The first that is packed or in UTF-16, and how many there are.
+    packed: Mutex<(Option<ObjectId>, u64)>,
 }
 
 #[derive(Default)]
@@ -53,7 +55,7 @@ struct Found {
 
 impl<'s> Objects<'s> {
     fn new(seeker: &'s Seeker, today: Date) -> Self {
-        Self { seeker, today, sorts: Mutex::default(), found: Mutex::default() }
+        Self { seeker, today, sorts: Mutex::default(), found: Mutex::default(), packed: Mutex::default() }
     }
 
     fn tag(&self, sort: Sort) -> u64 {
@@ -88,6 +90,14 @@ impl Look for Objects<'_> {
             hits.push(Hit { span: hit.span, tag });
         }
         let first = blob.bytes.get(..blob.bytes.len().min(BINARY_BYTES)).unwrap_or_default();
+        if Packed::of(blob.bytes).is_some()
+            || first.starts_with(b"\xff\xfe")
+            || first.starts_with(b"\xfe\xff")
+        {
+            let mut packed = self.packed.lock().unwrap_or_else(PoisonError::into_inner);
+            packed.0.get_or_insert(blob.id);
+            packed.1 += 1;
+        }
         let text = (!first.contains(&0)).then_some(Text::Settings);
         blob.windows.iter().for_each(|window| self.within(blob, window, text, hits));
     }
@@ -115,11 +125,9 @@ impl Take for Objects<'_> {
             counted = hit.span.start;
             let mut behind = lines;
             behind.pass(blob.bytes.get(hit.span.clone()).unwrap_or_default());
-            let (accepted, remark) = match allowed(blob.bytes, &hit.span, self.today) {
-                Some(Allow::Accepted(one)) => (Some(one), None),
-                Some(Allow::Void(why)) => (None, Some(why)),
-                None => (None, None),
-            };
+            let Some(sort) = sorts.get(usize::try_from(hit.tag).unwrap_or(usize::MAX)) else { continue };
+            let (accepted, remark) =
+                self.seeker.judged(allowed(blob.bytes, &hit.span, self.today), &sort.what);
             let (start, end) = (lines.position(), behind.position());
             spots.push(Spot { sort: hit.tag, start, end, accepted, remark });
         }
@@ -146,17 +154,18 @@ impl Scan<'_> {
         self.count(seen.blobs + seen.messages, seen.bytes);
         let name = path.display().to_string();
         self.skipped(&name, &seen.skipped);
+        self.packed(&name, &objects);
         self.told(&history, &name, objects);
         Ok(())
     }
 
-    /// What is about to be committed: the files of the index that the last commit does not have so.
+    /// What is about to be committed: the files of the index, or of the one that git tells its hooks of, that the last commit does not have so.
     ///
     /// # Errors
     /// As of [`Self::history`]; and an index that cannot be read whole.
-    pub fn staged(&self, path: &Path) -> Result<(), Refused> {
+    pub fn staged(&self, path: &Path, index: Option<&Path>) -> Result<(), Refused> {
         let history = History::open(path)?;
-        let staging = history.staged()?;
+        let staging = history.staged(index)?;
         let objects = Objects::new(self.seeker(), self.today());
         let ids: Vec<ObjectId> = staging.entries.iter().map(|entry| entry.id).collect();
         let seen = history.look_at(&ids, &objects, &objects, &Bounds::default());
@@ -164,6 +173,7 @@ impl Scan<'_> {
         let name = path.display().to_string();
         self.skipped(&name, &staging.skipped);
         self.skipped(&name, &seen.skipped);
+        self.packed(&name, &objects);
         let (sorts, found) = objects.taken();
         for entry in &staging.entries {
             let Some((_, spots)) = found.by_object.get(&entry.id) else { continue };
@@ -184,6 +194,16 @@ impl Scan<'_> {
         }
         self.left_out(found.left_out);
         Ok(())
+    }
+
+    fn packed(&self, name: &str, objects: &Objects<'_>) {
+        let packed = objects.packed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Some(first), count) = *packed {
+            let why = format!(
+                "{count} objects that are packed or in UTF-16 were looked at as they stand, not opened; {first} is one"
+            );
+            self.skip(name, why);
+        }
     }
 
     fn skipped(&self, name: &str, skips: &Skips) {
@@ -231,14 +251,15 @@ impl Scan<'_> {
             }
         }
         for (_, (id, spot)) in nowhere {
-            let Some(sort) = sort_of(&sorts, spot).filter(|sort| !sort.in_settings) else { continue };
+            let Some(sort) = sort_of(&sorts, spot) else { continue };
             let source = Some(format!("git object {id}, in no commit that a reference leads to"));
             let (start, end) = (spot.start, spot.end);
-            self.finding(finding(
-                sort,
-                spot,
-                Place { source, path: None, inside: Vec::new(), start, end, commit: None },
-            ));
+            let place = Place { source, path: None, inside: Vec::new(), start, end, commit: None };
+            let mut one = finding(sort, spot, place);
+            if sort.in_settings && one.remark.is_none() {
+                one.remark = Some("if it was a file of settings".to_owned());
+            }
+            self.finding(one);
         }
         self.left_out(found.left_out);
     }

@@ -29,7 +29,7 @@ impl Packed {
             (b"PK\x03\x04", Self::Zip),
             (b"PK\x05\x06", Self::Zip),
             (b"\x28\xb5\x2f\xfd", Self::Zstandard),
-            (b"BZh", Self::Other("bzip2")),
+            (b"BZh91AY&SY", Self::Other("bzip2")),
             (b"\xfd7zXZ\0", Self::Other("xz")),
             (b"7z\xbc\xaf\x27\x1c", Self::Other("7-Zip")),
             (b"Rar!\x1a\x07", Self::Other("RAR")),

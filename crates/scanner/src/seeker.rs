@@ -6,7 +6,9 @@ use keyroll_leak::{By, Candidate, Rules, Text, in_anything, is_example};
 use keyroll_needle::{Encoding, Needles};
 use keyroll_secret::{Fingerprint, FingerprintKey, SecretBytes};
 
-use crate::finding::{Identity, Version, What};
+use crate::Accepted;
+use crate::allow::Allow;
+use crate::finding::{Identity, State, Version, What};
 
 /// A rule matches no longer text; what stands around it is looked at, too. Bytes.
 const RULE_BYTES_MAX: usize = keyroll_leak::BLOCK_BYTES_MAX + keyroll_leak::NEAR_BYTES_MAX;
@@ -69,6 +71,25 @@ impl Seeker {
     pub fn with_theirs(mut self, theirs: Config) -> Self {
         self.theirs = Some(theirs);
         self
+    }
+
+    /// What a comment says of a hit. A value that opens something is replaced, not accepted; a reason with a value in it is not
+    /// shown.
+    pub(crate) fn judged(&self, allow: Option<Allow>, what: &What) -> (Option<Accepted>, Option<String>) {
+        match allow {
+            Some(Allow::Accepted(_)) if what.state() == State::Live => {
+                (None, Some("it opens something: its keyroll:allow does not count".to_owned()))
+            }
+            Some(Allow::Accepted(one)) => match self
+                .find(one.reason.as_bytes(), Some(Text::Settings), None)
+                .is_empty()
+            {
+                true => (Some(one), None),
+                false => (Some(Accepted { reason: "(not shown: a value is in it)".to_owned(), ..one }), None),
+            },
+            Some(Allow::Void(why)) => (None, Some(why)),
+            None => (None, None),
+        }
     }
 
     /// How much of a text must be seen at once on either side of a place, bytes.

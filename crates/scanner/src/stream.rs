@@ -60,7 +60,11 @@ impl<'s> Stream<'s> {
         // Where the last one ended that was taken: what overlaps it was seen.
         let mut taken = 0;
         loop {
-            let ended = self.fill(from, &mut filled, &mut total)?;
+            // What was read before it broke is looked at, too.
+            let (ended, broken) = match self.fill(from, &mut filled, &mut total) {
+                Ok(ended) => (ended, None),
+                Err(error) => (true, Some(error)),
+            };
             let window = self.buffer.get(..filled).unwrap_or_default();
             let text = *kind.get_or_insert_with(|| {
                 let first = window.get(..window.len().min(BINARY_BYTES)).unwrap_or_default();
@@ -76,16 +80,13 @@ impl<'s> Stream<'s> {
                 counted = hit.span.start;
                 let mut behind = lines;
                 behind.pass(window.get(hit.span.clone()).unwrap_or_default());
-                let (accepted, remark) = match allowed(window, &hit.span, self.today) {
-                    Some(Allow::Accepted(one)) => (Some(one), None),
-                    Some(Allow::Void(why)) => (None, Some(why)),
-                    None => (None, None),
-                };
+                let allow = allowed(window, &hit.span, self.today);
+                let (accepted, remark) = self.seeker.judged(allow, &hit.what);
                 let (start, end) = (lines.position(), behind.position());
                 take(Spotted { hit, start, end, accepted, remark });
             }
             if ended {
-                return Ok(total);
+                return broken.map_or(Ok(total), Err);
             }
             let keep = limit.saturating_sub(BEHIND_BYTES);
             lines.pass(window.get(counted..limit.max(counted)).unwrap_or_default());

@@ -1,6 +1,7 @@
 use std::fs::File;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use ignore::{DirEntry, WalkBuilder, WalkState};
@@ -15,6 +16,14 @@ const THREADS_MAX: usize = 16;
 
 /// Rules for what is not looked at, in the form of `.gitignore`.
 const IGNORE_FILE: &str = ".keyrollignore";
+
+/// The largest file of such rules that is read, bytes.
+const RULES_BYTES_MAX: u64 = 4 << 20;
+
+/// Of what was named and cannot be read as a file.
+const NO_FILE: &str = "it is no file: pipe it in with --stdin";
+
+const BAD_RULES: &str = "its rules for what is not looked at are no regular file, or too large";
 
 /// Files and folders that are looked at.
 #[derive(Debug, Clone)]
@@ -68,14 +77,31 @@ impl Tree {
         paths.for_each(|path| {
             walk.add(path);
         });
-        let on = self.ignored_left_out;
+        // Whoever made the tree may have put anything in the place of its rules.
+        let roots =
+            self.paths.iter().flat_map(|path| path.ancestors()).filter(|above| !above.as_os_str().is_empty());
+        let bad =
+            self.ignored_left_out.then(|| roots.into_iter().find(|above| !has_good_rules(above))).flatten();
+        if let Some(bad) = bad {
+            scan.skip(bad.display().to_string(), format!("{BAD_RULES}: nothing is left out"));
+        }
+        let on = self.ignored_left_out && bad.is_none();
         // What a repository says of the files of others is none of its business.
         walk.hidden(false).parents(on).ignore(on).git_ignore(on).git_exclude(on).git_global(on);
         walk.require_git(false).follow_links(false).threads(threads());
         if on {
             walk.add_custom_ignore_filename(IGNORE_FILE);
         }
-        walk.filter_entry(|entry| entry.depth() == 0 || entry.file_name() != ".git");
+        let refused = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&refused);
+        walk.filter_entry(move |entry| {
+            let folder = entry.file_type().is_some_and(|kind| kind.is_dir());
+            let good = !on || !folder || has_good_rules(entry.path());
+            if !good {
+                seen.lock().unwrap_or_else(PoisonError::into_inner).push(entry.path().to_owned());
+            }
+            entry.depth() == 0 || good && entry.file_name() != ".git"
+        });
         walk.build_parallel().run(|| {
             let mut worker = Worker::new(scan);
             Box::new(move |entry| {
@@ -86,7 +112,20 @@ impl Tree {
                 WalkState::Continue
             })
         });
+        for folder in refused.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            scan.skip(folder.display().to_string(), format!("{BAD_RULES} (--no-ignore looks at it)"));
+        }
     }
+}
+
+/// Whether what would be read as rules of a folder can be: a regular file of bounded size.
+fn has_good_rules(folder: &Path) -> bool {
+    [".gitignore", ".ignore", IGNORE_FILE].iter().all(|name| {
+        let path = folder.join(name);
+        // Most folders have none. A link is followed, as whoever reads the rules does.
+        path.symlink_metadata().is_err()
+            || path.metadata().is_ok_and(|meta| meta.is_file() && meta.len() <= RULES_BYTES_MAX)
+    })
 }
 
 fn threads() -> usize {
@@ -101,11 +140,16 @@ fn visit(worker: &mut Worker<'_>, entry: &DirEntry) {
     }
     let named = entry.depth() == 0;
     let kind = entry.file_type();
-    if !kind.is_some_and(|kind| kind.is_file() || named && kind.is_symlink()) {
+    let looked = kind.is_some_and(|kind| kind.is_file() || named && kind.is_symlink());
+    if named && !looked && !kind.is_some_and(|kind| kind.is_dir()) {
+        return worker.skip(at, NO_FILE);
+    }
+    if !looked {
         return;
     }
     match open(entry.path(), named) {
         Ok(Some(file)) => worker.file(at, file),
+        Ok(None) if named && !entry.path().is_dir() => worker.skip(at, NO_FILE),
         Ok(None) => {}
         Err(error) => worker.skip(at, error.to_string()),
     }

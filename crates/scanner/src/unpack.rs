@@ -3,6 +3,7 @@ use std::fs::File;
 use std::io::{self, Cursor, Read, Seek};
 
 use zeroize::Zeroizing;
+use zip::ZipArchive;
 
 use crate::packed::{HEAD_BYTES, Packed};
 use crate::scan::{At, Worker};
@@ -24,6 +25,9 @@ const INNER_ZIP_BYTES_MAX: u64 = 64 << 20;
 
 /// The longest name of a member that is kept, bytes.
 const NAME_BYTES_MAX: usize = 1_024;
+
+/// The most of an entry that only names the next one that is read, bytes.
+const NAME_ENTRY_BYTES_MAX: u64 = 64 << 10;
 
 /// What one file may still unpack to.
 pub(crate) struct Budget {
@@ -69,15 +73,23 @@ impl Worker<'_> {
     pub(crate) fn file(&mut self, at: At<'_>, mut file: File) {
         if self.opens_archives() {
             let mut head = Zeroizing::new([0_u8; HEAD_BYTES]);
-            let length = match fill(&mut file, head.as_mut()) {
-                Ok(length) => length,
-                Err(error) => return self.skip(at, error.to_string()),
-            };
+            let (length, broken) = fill(&mut file, head.as_mut());
+            if let Some(error) = broken {
+                return self.skip(at, error.to_string());
+            }
             let head = head.get(..length).unwrap_or_default();
             let budget = Budget::new(file.metadata().map_or(0, |meta| meta.len()));
             // Its list stands at its end.
             if Packed::of(head) == Some(Packed::Zip) {
-                return self.zip(at, file, 0, &budget);
+                return match ZipArchive::new(&file) {
+                    Ok(archive) => self.zip(at, archive, 0, &budget),
+                    Err(error) => {
+                        self.skip(at, format!("{error}: looked at as it stands"));
+                        if file.rewind().is_ok() {
+                            self.text(at, &mut file);
+                        }
+                    }
+                };
             }
             return self.known(at, head, &mut head.chain(file), 0, &budget);
         }
@@ -94,12 +106,12 @@ impl Worker<'_> {
 
     fn peeked(&mut self, at: At<'_>, from: &mut dyn Read, depth: usize, budget: &Budget) {
         let mut head = Zeroizing::new([0_u8; HEAD_BYTES]);
-        match fill(from, head.as_mut()) {
-            Ok(length) => {
-                let head = head.get(..length).unwrap_or_default();
-                self.known(at, head, &mut head.chain(from), depth, budget);
-            }
-            Err(error) => self.skip(at, error.to_string()),
+        let (length, broken) = fill(from, head.as_mut());
+        let head = head.get(..length).unwrap_or_default();
+        match broken {
+            // What was read before it broke is looked at, too; and then what it is.
+            Some(error) => self.known(at, head, &mut head.chain(Broken(Some(error))), depth, budget),
+            None => self.known(at, head, &mut head.chain(from), depth, budget),
         }
     }
 
@@ -113,10 +125,7 @@ impl Worker<'_> {
                 let mut plain = Metered { from: flate2::read::MultiGzDecoder::new(from), budget };
                 self.peeked(at, &mut plain, depth + 1, budget);
             }
-            Packed::Zstandard => match ruzstd::decoding::StreamingDecoder::new(from) {
-                Ok(plain) => self.peeked(at, &mut Metered { from: plain, budget }, depth + 1, budget),
-                Err(_) => self.skip(at, "its Zstandard frame cannot be read"),
-            },
+            Packed::Zstandard => self.frames(at, from, depth, budget),
             Packed::Tar => self.tar(at, from, depth, budget),
             Packed::Zip => self.inner_zip(at, from, depth, budget),
             Packed::Other(name) => {
@@ -125,11 +134,32 @@ impl Worker<'_> {
         }
     }
 
+    /// Zstandard: one frame behind the other, each a text of its own.
+    fn frames(&mut self, at: At<'_>, from: &mut dyn Read, depth: usize, budget: &Budget) {
+        loop {
+            let mut first = [0; 1];
+            match fill(from, &mut first) {
+                (1, _) => {}
+                (_, None) => return,
+                (_, Some(error)) => return self.skip(at, error.to_string()),
+            }
+            let mut rest = first.as_slice().chain(&mut *from);
+            match ruzstd::decoding::StreamingDecoder::new(&mut rest) {
+                Ok(plain) => self.peeked(at, &mut Metered { from: plain, budget }, depth + 1, budget),
+                Err(_) => {
+                    return self
+                        .skip(at, "what follows, or all of it, is no Zstandard frame that can be read");
+                }
+            }
+        }
+    }
+
     /// Most texts are UTF-8, or alike; what Windows writes says by its first bytes that it is UTF-16.
     fn plain(&mut self, at: At<'_>, head: &[u8], from: &mut dyn Read) {
         let big = match head {
-            [0xFF, 0xFE, ..] => false,
-            [0xFE, 0xFF, ..] => true,
+            // Letters that most texts are made of have a zero in UTF-16.
+            [0xFF, 0xFE, rest @ ..] if rest.contains(&0) => false,
+            [0xFE, 0xFF, rest @ ..] if rest.contains(&0) => true,
             _ => return self.text(at, from),
         };
         let mut mark = [0; 2];
@@ -145,7 +175,8 @@ impl Worker<'_> {
             Ok(entries) => entries,
             Err(error) => return self.skip(at, error.to_string()),
         };
-        for entry in entries {
+        let mut long_name = None;
+        for entry in entries.raw(true) {
             if !budget.member() {
                 return self.skip(at, format!("it has more than {MEMBERS_MAX} members"));
             }
@@ -154,13 +185,21 @@ impl Worker<'_> {
                 Err(error) => return self.skip(at, error.to_string()),
             };
             let kind = entry.header().entry_type();
-            let inside = named(at, &entry.path_bytes());
-            let at = At { inside: &inside, ..at };
-            // Each byte of a member is a byte of the archive, but for those of holes.
-            if kind.is_file() || kind.is_contiguous() {
-                self.peeked(at, &mut entry, depth + 1, budget);
-            } else if kind.is_gnu_sparse() {
-                self.peeked(at, &mut Metered { from: &mut entry, budget }, depth + 1, budget);
+            // A name that the header has no room for stands in an entry of its own before it.
+            if kind.is_gnu_longname() || kind.is_pax_local_extensions() {
+                let mut first = Vec::new();
+                if let Err(error) = entry.by_ref().take(NAME_ENTRY_BYTES_MAX).read_to_end(&mut first) {
+                    return self.skip(at, error.to_string());
+                }
+                long_name = name_in(&first, kind.is_gnu_longname()).or(long_name);
+            } else {
+                let name = long_name.take().unwrap_or_else(|| entry.path_bytes().into_owned());
+                let inside = named(at, &name);
+                let at = At { inside: &inside, ..at };
+                // Whatever it says that it is: what has bytes is looked at. Holes are not filled.
+                if entry.size() > 0 {
+                    self.peeked(at, &mut entry, depth + 1, budget);
+                }
             }
         }
     }
@@ -172,16 +211,18 @@ impl Worker<'_> {
                 let mib = INNER_ZIP_BYTES_MAX >> 20;
                 self.skip(at, format!("a zip archive that does not stand alone is opened up to {mib} MiB"));
             }
-            Ok(_) => self.zip(at, Cursor::new(whole.as_slice()), depth, budget),
+            Ok(_) => match ZipArchive::new(Cursor::new(whole.as_slice())) {
+                Ok(archive) => self.zip(at, archive, depth, budget),
+                Err(error) => {
+                    self.skip(at, format!("{error}: looked at as it stands"));
+                    self.text(at, &mut whole.as_slice());
+                }
+            },
             Err(error) => self.skip(at, error.to_string()),
         }
     }
 
-    fn zip(&mut self, at: At<'_>, from: impl Read + Seek, depth: usize, budget: &Budget) {
-        let mut archive = match zip::ZipArchive::new(from) {
-            Ok(archive) => archive,
-            Err(error) => return self.skip(at, error.to_string()),
-        };
+    fn zip(&mut self, at: At<'_>, mut archive: ZipArchive<impl Read + Seek>, depth: usize, budget: &Budget) {
         for index in 0..archive.len() {
             if !budget.member() {
                 return self.skip(at, format!("it has more than {MEMBERS_MAX} members"));
@@ -190,7 +231,7 @@ impl Worker<'_> {
             let inside = named(at, name.as_bytes());
             let at = At { inside: &inside, ..at };
             match archive.by_index(index) {
-                Ok(member) if member.is_dir() => {}
+                Ok(member) if member.is_dir() && member.size() == 0 => {}
                 Ok(mut member) => {
                     self.peeked(at, &mut Metered { from: &mut member, budget }, depth + 1, budget);
                 }
@@ -200,21 +241,42 @@ impl Worker<'_> {
     }
 }
 
+/// The name in an entry of GNU's, or in a record `LENGTH path=NAME` of POSIX's.
+fn name_in(entry: &[u8], whole: bool) -> Option<Vec<u8>> {
+    if whole {
+        return entry.split(|byte| *byte == 0).next().map(<[u8]>::to_vec);
+    }
+    let record = entry.split(|byte| *byte == b'\n').find_map(|record| {
+        let at = memchr::memmem::find(record, b" path=")?;
+        record.get(at + b" path=".len()..)
+    });
+    record.map(<[u8]>::to_vec)
+}
+
 fn named(at: At<'_>, name: &[u8]) -> Vec<String> {
     let name = String::from_utf8_lossy(name.get(..name.len().min(NAME_BYTES_MAX)).unwrap_or(name));
     at.inside.iter().cloned().chain([name.into_owned()]).collect()
 }
 
-/// As much as there is, up to the whole.
-fn fill(from: &mut dyn Read, into: &mut [u8]) -> io::Result<usize> {
+/// Ends as what was read ended.
+struct Broken(Option<io::Error>);
+
+impl Read for Broken {
+    fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+        self.0.take().map_or(Ok(0), Err)
+    }
+}
+
+/// As much as there is, up to the whole; and why there is no more, where that is an error.
+fn fill(from: &mut dyn Read, into: &mut [u8]) -> (usize, Option<io::Error>) {
     let mut filled = 0;
     while let Some(rest) = into.get_mut(filled..).filter(|rest| !rest.is_empty()) {
         match from.read(rest) {
             Ok(0) => break,
             Ok(read) => filled += read,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+            Err(error) => return (filled, Some(error)),
         }
     }
-    Ok(filled)
+    (filled, None)
 }

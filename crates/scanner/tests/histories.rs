@@ -108,7 +108,7 @@ fn what_is_staged_is_looked_at_and_not_what_stands_beside_it() {
     // Edited again since, and not staged.
     fs::write(root.join("new.rs"), format!("{}\n", token(4))).unwrap();
     fs::write(root.join("other"), token(5)).unwrap();
-    let report = looked(|scan| scan.staged(root).unwrap());
+    let report = looked(|scan| scan.staged(root, None).unwrap());
     let all: Vec<_> =
         report.findings.iter().map(|one| (one.place.path.clone().unwrap(), one.place.start)).collect();
     assert_eq!(all.len(), 1);
@@ -171,7 +171,7 @@ fn nothing_of_a_repository_is_run() {
     let _ = fs::remove_file(&ran);
     let report = looked(|scan| {
         scan.history(root).unwrap();
-        scan.staged(root).unwrap();
+        scan.staged(root, None).unwrap();
     });
     assert_eq!(report.findings.len(), 1);
     assert!(!ran.exists(), "a program of the repository was run");
@@ -180,5 +180,45 @@ fn nothing_of_a_repository_is_run() {
 #[test]
 fn a_folder_without_a_repository_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    looked(|scan| assert!(scan.history(folder.path()).is_err() && scan.staged(folder.path()).is_err()));
+    looked(|scan| assert!(scan.history(folder.path()).is_err() && scan.staged(folder.path(), None).is_err()));
+}
+
+#[test]
+fn the_index_that_git_makes_for_a_commit_is_the_one_that_is_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    git(root, &["init", "--quiet", "--initial-branch=main"]);
+    commit(root, "a", "a\n");
+    fs::write(root.join("a"), token(10)).unwrap();
+    let own = root.join(".git/index");
+    let other = root.join(".git/index.lock");
+    fs::copy(&own, &other).unwrap();
+    let added = Command::new("git")
+        .args(["add", "a"])
+        .current_dir(root)
+        .env("HOME", root)
+        .env("GIT_INDEX_FILE", root.join(".git/next-index"))
+        .status();
+    fs::remove_file(&other).unwrap();
+    assert!(added.unwrap().success());
+    let next = root.join(".git/next-index");
+    let report = looked(|scan| scan.staged(root, Some(&next)).unwrap());
+    assert_eq!(report.findings.len(), 1);
+    assert!(looked(|scan| scan.staged(root, None).unwrap()).findings.is_empty());
+    let away = root.join("index");
+    fs::copy(&next, &away).unwrap();
+    looked(|scan| assert!(scan.staged(root, Some(&away)).is_err(), "an index of nobody knows whom"));
+}
+
+#[test]
+fn what_is_packed_in_a_history_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    git(root, &["init", "--quiet", "--initial-branch=main"]);
+    fs::write(root.join("a"), token(11)).unwrap();
+    assert!(Command::new("gzip").arg(root.join("a")).status().unwrap().success());
+    commit(root, "b", "b\n");
+    let report = looked(|scan| scan.history(root).unwrap());
+    assert!(report.findings.is_empty());
+    assert!(report.skipped[0].why.contains("1 objects that are packed"), "{:?}", report.skipped);
 }

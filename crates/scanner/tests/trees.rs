@@ -174,13 +174,13 @@ fn what_was_accepted_stays_so_when_its_line_moves_and_nothing_else_is() {
     write(root, "a.rs", &format!("key = {}\n", token(5)));
     let mut accepted = baseline();
     let report = scan_with(root, true, true, &accepted);
-    accepted.accept(&report.findings[0], "made by a test", None);
+    accepted.accept(&report.findings[0], None, "made by a test", None);
     accepted = Baseline::read(&accepted.to_text()).unwrap();
     write(root, "a.rs", &format!("\n\n  other = {}\nkey = {}\n", token(5), token(6)));
     let report = scan_with(root, true, true, &accepted);
     let open: Vec<u64> = report.open().map(|one| one.place.start.line).collect();
     assert_eq!((report.findings.len(), open), (2, vec![4]));
-    accepted.accept(&report.findings[1], "for a while", Some("2026-11-20".parse().unwrap()));
+    accepted.accept(&report.findings[1], None, "for a while", Some("2026-11-20".parse().unwrap()));
     let report = scan_with(root, true, true, &accepted);
     let late = report.open().next().unwrap();
     assert_eq!(late.remark.as_deref(), Some("the baseline accepted it until 2026-11-20"));
@@ -202,7 +202,7 @@ fn a_baseline_with_an_error_accepts_nothing() {
             format!("{good}\n[[accepted]]\nidentity = '{}'\nrule = 'r'\nreason = ' '\n", "a".repeat(32)),
             "no reason",
         ),
-        (format!("{good}\nother = 1\n"), "other"),
+        (format!("{good}\nother = 1\n"), "unknown field"),
     ] {
         let error = Baseline::read(&bad).map(drop).unwrap_err().to_string();
         assert!(error.contains(says), "{error}");
@@ -261,4 +261,114 @@ fn the_memory_of_a_process_is_looked_at() {
     child.wait().unwrap();
     let scan = Scan::new(&seeker, "2026-11-21".parse().unwrap());
     assert!(scan.process(child.id()).is_err(), "it has ended");
+}
+
+/// A tar header for so many bytes of one type.
+fn header(name: &str, kind: u8, size: u64) -> Vec<u8> {
+    let mut header = vec![0_u8; 512];
+    header[..name.len()].copy_from_slice(name.as_bytes());
+    header[100..108].copy_from_slice(b"0000644\0");
+    header[124..136].copy_from_slice(format!("{size:011o}\0").as_bytes());
+    header[156] = kind;
+    header[257..265].copy_from_slice(b"ustar\x0000");
+    header[148..156].copy_from_slice(b"        ");
+    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    header
+}
+
+#[test]
+fn whatever_a_member_says_that_it_is_its_bytes_are_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let text = format!("{:<511}\n", token(8));
+    let mut tar = Vec::new();
+    for kind in [b'5', b'2', b'7', b'Z'] {
+        tar.extend(header("odd", kind, 512));
+        tar.extend(text.as_bytes());
+    }
+    tar.extend([0; 1024]);
+    fs::write(root.join("odd.tar"), tar).unwrap();
+    let report = scan(root);
+    assert_eq!(places(root, &report), vec!["odd.tar › odd:1"; 4]);
+    // Long names are told, and take no more memory than names do.
+    let name = format!("{}/app.env", "d".repeat(150));
+    write(root, &format!("in/{name}"), &format!("TOKEN={}\n", token(9)));
+    fs::remove_file(root.join("odd.tar")).unwrap();
+    for form in ["gnu", "pax"] {
+        made_by(
+            "tar",
+            &[&format!("--format={form}"), "-cf", &format!("{form}.tar"), "-C", "in", &name],
+            root,
+        );
+    }
+    fs::remove_dir_all(root.join("in")).unwrap();
+    let report = scan(root);
+    assert_eq!(places(root, &report), [format!("gnu.tar › {name}:1"), format!("pax.tar › {name}:1")]);
+}
+
+#[test]
+fn what_was_read_before_it_broke_is_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    write(root, "a", &format!("x {} y\n{}\n", token(10), "more of it\n".repeat(20)));
+    made_by("gzip", &["a"], root);
+    let mut broken = fs::read(root.join("a.gz")).unwrap();
+    let end = broken.len();
+    broken[end - 6] ^= 1;
+    fs::write(root.join("a.gz"), broken).unwrap();
+    // Only called so: it is a text.
+    write(root, "b", &format!("BZh {}\n", token(11)));
+    fs::write(root.join("c"), [b"\xff\xfe", token(12).as_bytes(), b"\n"].concat()).unwrap();
+    write(root, "d.zip", &format!("PK\u{3}\u{4} {}\n", token(13)));
+    let report = scan(root);
+    assert_eq!(places(root, &report), ["a.gz:1", "b:1", "c:1", "d.zip:1"]);
+    let named: Vec<&str> = report.skipped.iter().map(|one| one.what.rsplit('/').next().unwrap()).collect();
+    assert_eq!(named, ["a.gz", "d.zip"]);
+}
+
+#[test]
+fn rules_of_a_tree_that_are_no_files_leave_nothing_out_in_silence() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    write(root, "good/a", &token(14));
+    write(root, "bad/b", &token(15));
+    rustix::fs::mkfifoat(rustix::fs::CWD, root.join("bad/.gitignore"), rustix::fs::Mode::RWXU).unwrap();
+    let report = scan(root);
+    assert_eq!(places(root, &report), ["good/a:1"]);
+    assert!(report.skipped.iter().any(|one| one.what.ends_with("/bad")), "{:?}", report.skipped);
+    std::os::unix::fs::symlink("/dev/zero", root.join(".gitignore")).unwrap();
+    let report = scan(root);
+    assert_eq!(places(root, &report), ["bad/b:1", "good/a:1"]);
+    assert!(report.skipped[0].why.contains("nothing is left out"), "{:?}", report.skipped);
+    rustix::fs::mkfifoat(rustix::fs::CWD, root.join("pipe"), rustix::fs::Mode::RWXU).unwrap();
+    let report = scan(&root.join("pipe"));
+    assert!(
+        report.texts == 0 && report.skipped.iter().any(|one| one.why.contains("--stdin")),
+        "{:?}",
+        report.skipped
+    );
+}
+
+#[test]
+fn a_reason_with_a_value_in_it_is_not_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let value = "kD93hfQ0plm4XyT7bQe1";
+    let lines = format!(
+        "a /* keyroll:allow old */ connect(\"postgres://app:{value}@db/x\");\n{} # keyroll:allow like {}\n",
+        token(16),
+        token(17)
+    );
+    write(root, "a.rs", &lines);
+    let report = scan(root);
+    assert!(report.findings.len() >= 2);
+    for one in &report.findings {
+        let reason = &one.accepted.as_ref().unwrap().reason;
+        assert!(!reason.contains(value) && !reason.contains("kD93"), "{reason}");
+    }
+    let error = Baseline::read(&format!("DB_PASSWORD = {value}\nkey = '{value}'\n")).map(drop).unwrap_err();
+    assert!(!error.to_string().contains("kD93") && error.to_string().contains("line 1"), "{error}");
+    let unknown = Baseline::read(&format!("{value} = 1\n")).map(drop).unwrap_err();
+    assert!(!unknown.to_string().contains("kD93"), "{unknown}");
 }

@@ -20,6 +20,7 @@ use crate::leaks::{
 };
 use crate::problem::Problem;
 use crate::records::versions::label;
+use crate::redact;
 use crate::seen::run_key;
 use crate::ui::Event;
 
@@ -42,13 +43,21 @@ pub(super) fn run(args: &LeaksArgs, context: &mut Context) -> Result<Exit, Probl
         false => (args.accept.is_some().then(new_baseline).transpose()?, None),
     };
     let seeker = seeker(args, baseline.as_ref(), context)?;
-    let report = scan(args, &seeker, baseline.as_ref(), context)?;
-    if let Some(baseline) = baseline.as_mut().filter(|_| args.accept.is_some()) {
+    let (report, late) = scan(args, &seeker, baseline.as_ref(), context)?;
+    if let Some(baseline) = baseline.as_mut().filter(|_| args.accept.is_some() && late.is_none()) {
         accept(args, baseline, &report)?;
         return write(&path, old.as_deref(), baseline, &report, context);
     }
     let sum = LeaksShown::of(&report, baseline.is_some(), began.elapsed().as_secs_f64());
     show(args, &report, &sum, context);
+    if let Some(late) = late {
+        return Err(late);
+    }
+    if report.texts == 0 && sum.not_visible > 0 {
+        return Err(
+            Problem::new("K0934", "look for leaks").because("nothing that was named could be looked at")
+        );
+    }
     Ok(if sum.open > 0 || sum.left_out > 0 { Exit::Findings } else { Exit::Done })
 }
 
@@ -90,7 +99,7 @@ fn seeker(args: &LeaksArgs, baseline: Option<&Baseline>, context: &mut Context) 
 }
 
 /// Every version of every secret that is kept.
-fn known(context: &Context) -> Result<Known, Problem> {
+fn known(context: &mut Context) -> Result<Known, Problem> {
     let Some(kept) = kept(context)? else { return Ok(Known::default()) };
     let mut builder = Needles::builder();
     let (mut versions, mut ended) = (Vec::new(), BTreeMap::new());
@@ -108,6 +117,17 @@ fn known(context: &Context) -> Result<Known, Problem> {
                 builder = builder.add(id, value);
                 versions.push(known.clone());
             }
+            let odd = version
+                .values
+                .iter()
+                .filter(|value| !(VALUE_BYTES_MIN..=VALUE_BYTES_MAX).contains(&value.len()));
+            for _ in odd {
+                let what = format!("{} v{}", known.secret, known.number);
+                let why = format!(
+                    "its value has not {VALUE_BYTES_MIN} to {VALUE_BYTES_MAX} bytes: it is not looked for by itself"
+                );
+                context.ui.event(Event::NotVisible { what, why });
+            }
             if version.values.is_empty() {
                 ended.extend(version.fingerprints.iter().map(|print| (*print, known.clone())));
             }
@@ -124,7 +144,7 @@ fn scan(
     seeker: &Seeker,
     baseline: Option<&Baseline>,
     context: &mut Context,
-) -> Result<Report, Problem> {
+) -> Result<(Report, Option<Problem>), Problem> {
     let source = Source::of(args);
     if let Source::Tree(tree) = &source {
         tree.paths.iter().try_for_each(|path| reachable(path))?;
@@ -146,11 +166,12 @@ fn scan(
             }
         }
     });
-    looked.map_err(|why| {
+    // What was found before something went wrong is told all the same.
+    let late = looked.err().map(|why| {
         Problem::new("K0934", "look for leaks")
             .because(why)
             .help("what can be looked at: keyroll leaks --help; what is in the way: keyroll doctor")
-    })?;
+    });
     let mut report = scan.finish(baseline);
     if let Some(ignored) = args.rules.as_ref().map(|_| ignored()).transpose()?.flatten() {
         report.accept_where(".gitleaksignore names it", |one| {
@@ -161,7 +182,7 @@ fn scan(
             })
         });
     }
-    Ok(report)
+    Ok((report, late))
 }
 
 /// What was typed is not repeated: it may be a value.
@@ -269,7 +290,12 @@ fn accept(args: &LeaksArgs, baseline: &mut Baseline, report: &Report) -> Result<
             .because(format!("a value of {secret} is among it, which opens something"))
             .help(format!("replace it first: keyroll plan {secret}")));
     }
-    report.open().for_each(|one| baseline.accept(one, reason, args.until));
+    let reason = redact::pass(reason);
+    for one in report.open() {
+        let path = one.place.path.as_ref().map(|path| path.strip_prefix(".").unwrap_or(path));
+        let path = path.map(|path| PathBuf::from(redact::pass(&keyroll_observe::shown(path)).into_owned()));
+        baseline.accept(one, path, &reason, args.until);
+    }
     Ok(())
 }
 

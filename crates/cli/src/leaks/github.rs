@@ -29,7 +29,8 @@ fn message(text: &str) -> String {
 }
 
 fn property(text: &str) -> String {
-    message(text).replace(':', "%3A").replace(',', "%2C")
+    // Written with percent signs a value would not be known again.
+    message(&crate::redact::pass(text)).replace(':', "%3A").replace(',', "%2C")
 }
 
 #[cfg(test)]

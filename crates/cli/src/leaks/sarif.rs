@@ -30,7 +30,7 @@ pub(crate) fn sarif(report: &Report) -> String {
             }},
             "columnKind": "unicodeCodePoints",
             "invocations": [{
-                "executionSuccessful": true,
+                "executionSuccessful": report.texts > 0 || report.skipped.is_empty(),
                 "toolExecutionNotifications": skipped.collect::<Vec<_>>(),
             }],
             "results": results,
@@ -93,7 +93,8 @@ fn location(place: &PlaceShown) -> Value {
 
 /// A path as a reference of RFC 3986, relative where the path is.
 fn uri(path: &str) -> String {
-    let path = path.strip_prefix("./").unwrap_or(path);
+    // Written with percent signs a value would not be known again.
+    let path = crate::redact::pass(path.strip_prefix("./").unwrap_or(path));
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
     let coded = path.bytes().map(|byte| match plain(byte) {
         true => char::from(byte).to_string(),

@@ -8,7 +8,9 @@ use keyroll_scanner::{Refused, Scan, Tree};
 use crate::args::LeaksArgs;
 
 /// The most of what a program says about its failure, bytes.
-const SAID_BYTES_MAX: u64 = 300;
+const SAID_BYTES_MAX: u64 = 4 << 10;
+/// The most of it that is shown.
+const SAID_CHARS_MAX: usize = 300;
 
 /// Where leaks are looked for.
 pub(crate) enum Source {
@@ -65,7 +67,10 @@ impl Source {
             Self::Histories(paths) => {
                 paths.iter().try_for_each(|path| scan.history(path)).map_err(refused)?;
             }
-            Self::Staged(paths) => paths.iter().try_for_each(|path| scan.staged(path)).map_err(refused)?,
+            Self::Staged(paths) => {
+                let index = crate::env::GIT_INDEX_FILE.get().map(PathBuf::from);
+                paths.iter().try_for_each(|path| scan.staged(path, index.as_deref())).map_err(refused)?;
+            }
             Self::Stdin => scan.stream("stdin", &mut io::stdin().lock()),
             Self::Process(pid) => {
                 scan.process(*pid).map_err(|error| format!("process {pid}: {error}"))?;
@@ -106,12 +111,16 @@ fn written(name: &str, words: &[String], scan: &Scan<'_>) -> io::Result<()> {
         })
     });
     scan.stream(name, &mut &read);
+    // Where not all was read, the program would wait for ever.
+    let _ = io::copy(&mut &read, &mut io::sink());
     let ended = child.wait()?;
     let said = said.and_then(|said| said.join().ok()).unwrap_or_default();
     match ended.success() {
         true => Ok(()),
         false => {
-            let said = String::from_utf8_lossy(&said).lines().next().unwrap_or_default().to_owned();
+            let said = String::from_utf8_lossy(&said);
+            let said = crate::redact::pass(said.lines().next().unwrap_or_default());
+            let said: String = said.chars().take(SAID_CHARS_MAX).collect();
             Err(io::Error::other(format!("{program} ended with {ended}: {said}")))
         }
     }

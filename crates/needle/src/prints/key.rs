@@ -32,7 +32,7 @@ impl PrintKey {
         let root = hmac::Key::new(hmac::HMAC_SHA256, bytes);
         let derived = |purpose: &str| hmac::sign(&root, purpose.as_bytes());
         let key = |purpose| hmac::Key::new(hmac::HMAC_SHA256, derived(purpose).as_ref());
-        let window = derived("keyroll prints 1 window")
+        let window = derived("keyroll-prints 1 window")
             .as_ref()
             .first_chunk()
             .map_or(0, |first| u64::from_le_bytes(*first));
@@ -40,8 +40,8 @@ impl PrintKey {
             bytes: Zeroizing::new(*bytes),
             // Odd, so that no bit of a window is lost in the product.
             window: window | 1,
-            value: key("keyroll prints 1 value"),
-            file: key("keyroll prints 1 file"),
+            value: key("keyroll-prints 1 value"),
+            file: key("keyroll-prints 1 file"),
         }
     }
 
