@@ -2,62 +2,23 @@
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
+mod kept;
+
 use std::fs;
-use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use keyroll_testkit::{Engine, alphanumeric, github_token};
+use keyroll_testkit::{Engine, github_token};
 use serde_json::Value;
 
-const BINARY: &str = env!("CARGO_BIN_EXE_keyroll");
+use kept::{BINARY, err, kept, out, run, value};
 
-const SPEC: &str = include_str!("../../demo/scene/acme.toml");
-
-/// A value in the form that the issuer gives.
-fn value() -> String {
-    let digits = alphanumeric(40).bytes().map(|byte| format!("{:x}", byte % 16)).collect::<String>();
-    format!("acme_sk_{digits}")
-}
-
-fn run(folder: &Path, arguments: &[&str], stdin: &[u8]) -> Output {
-    let mut command = Command::new(BINARY);
-    command
-        .args(["--state", "s"])
-        .args(arguments)
-        .current_dir(folder)
-        .env_clear()
-        .env("PATH", "/usr/bin:/bin");
-    let mut child =
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    let _ = child.stdin.take().unwrap().write_all(stdin);
-    child.wait_with_output().unwrap()
-}
-
-fn out(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn err(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// A folder with a store that keeps this value as `acme`, and a tree below it.
-fn kept(value: &str) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let config = "version = 1\n[secrets.acme]\nissuer = \"file:./acme.toml\"\nadmin = \"file:./admin.key\"\n\
-                  [[secrets.acme.consumers]]\nname = \"job\"\nruns = { at_rest = true }\nreads = { file = \"./job.key\" }\n";
-    fs::write(folder.path().join("keyroll.toml"), config).unwrap();
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    fs::write(folder.path().join("acme.toml"), SPEC.replace("@ISSUER@", &closed.to_string())).unwrap();
-    let admin = folder.path().join("admin.key");
-    fs::write(&admin, self::value()).unwrap();
-    fs::set_permissions(&admin, fs::Permissions::from_mode(0o600)).unwrap();
-    let added = run(folder.path(), &["secret", "add", "acme", "--id", "key-1", "--anyway"], value.as_bytes());
-    assert!(added.status.success(), "{}", err(&added));
+/// A folder with a store that keeps this value, and a tree below it.
+fn with_tree(value: &str) -> tempfile::TempDir {
+    let folder = kept(value);
     fs::create_dir(folder.path().join("tree")).unwrap();
     folder
 }
@@ -65,7 +26,7 @@ fn kept(value: &str) -> tempfile::TempDir {
 #[test]
 fn a_value_that_is_kept_is_told_as_its_version_and_others_by_their_form() {
     let (value, token) = (value(), github_token());
-    let folder = kept(&value);
+    let folder = with_tree(&value);
     let tree = folder.path().join("tree");
     let coded = STANDARD.encode(format!("user:{value}:x"));
     fs::write(tree.join("app.env"), format!("A=1\nKEY={value}\n")).unwrap();
@@ -182,7 +143,7 @@ fn what_is_accepted_is_told_no_more_until_something_new_comes() {
 #[test]
 fn a_value_that_opens_something_is_not_accepted() {
     let value = value();
-    let folder = kept(&value);
+    let folder = with_tree(&value);
     fs::write(folder.path().join("tree/a"), &value).unwrap();
     let refused = run(folder.path(), &["leaks", "tree", "--accept", "never mind"], b"");
     assert_eq!(refused.status.code(), Some(1));
@@ -380,7 +341,7 @@ fn a_hook_sees_what_commit_a_takes_in() {
 #[test]
 fn a_file_that_is_called_by_a_value_is_shown_without_it() {
     let (value, token) = (value(), github_token());
-    let folder = kept(&value);
+    let folder = with_tree(&value);
     let tree = folder.path().join("tree");
     fs::write(tree.join(format!("{token}.txt")), format!("x {token}\n")).unwrap();
     for format in ["table", "json", "jsonl", "sarif", "github"] {

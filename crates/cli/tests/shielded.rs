@@ -3,72 +3,17 @@
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
+mod kept;
+
 use std::fs;
 use std::io::{Read, Write};
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use keyroll_testkit::{alphanumeric, github_token};
+use keyroll_testkit::github_token;
 use rustix::process::{Pid, Signal, kill_process};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_keyroll");
-
-const SPEC: &str = include_str!("../../demo/scene/acme.toml");
-
-/// A value that exists nowhere else, in the form that the issuer gives.
-fn value() -> String {
-    let digits = alphanumeric(40).bytes().map(|byte| format!("{:x}", byte % 16)).collect::<String>();
-    format!("acme_sk_{digits}")
-}
-
-/// A folder with a store that keeps this value as `acme`; its issuer is nowhere.
-fn kept(value: &str) -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
-    let config = "version = 1\n[secrets.acme]\nissuer = \"file:./acme.toml\"\nadmin = \"file:./admin.key\"\n\
-                  [[secrets.acme.consumers]]\nname = \"job\"\nruns = { at_rest = true }\nreads = { file = \"./job.key\" }\n";
-    fs::write(folder.path().join("keyroll.toml"), config).unwrap();
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    fs::write(folder.path().join("acme.toml"), SPEC.replace("@ISSUER@", &closed.to_string())).unwrap();
-    let admin = folder.path().join("admin.key");
-    fs::write(&admin, self::value()).unwrap();
-    fs::set_permissions(&admin, fs::Permissions::from_mode(0o600)).unwrap();
-    let added = run(folder.path(), &["secret", "add", "acme", "--id", "key-1", "--anyway"], value.as_bytes());
-    assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
-    folder
-}
-
-fn start(folder: &Path, arguments: &[&str]) -> Child {
-    let mut command = Command::new(BINARY);
-    command
-        .args(["--state", "s"])
-        .args(arguments)
-        .current_dir(folder)
-        .env_clear()
-        .env("PATH", "/usr/bin:/bin");
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-}
-
-fn run(folder: &Path, arguments: &[&str], stdin: &[u8]) -> Output {
-    let mut child = start(folder, arguments);
-    let mut input = child.stdin.take().unwrap();
-    let owned = stdin.to_vec();
-    // A pipe holds less than some texts.
-    let writes = std::thread::spawn(move || drop(input.write_all(&owned)));
-    let output = child.wait_with_output().unwrap();
-    writes.join().unwrap();
-    output
-}
-
-fn out(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-fn err(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
+use kept::{err, kept, out, run, start, value};
 
 #[test]
 fn known_values_and_credentials_are_replaced_and_counted() {

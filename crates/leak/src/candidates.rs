@@ -50,7 +50,7 @@ pub fn in_anything<'r>(text: &[u8], rules: &'r Rules) -> Vec<Candidate<'r>> {
 
 fn in_lines<'r>(text: &[u8], rules: &'r Rules, anything: bool) -> Vec<Candidate<'r>> {
     // In a text of any kind nobody asks for the names of what its form shows; to look for them takes long in long lines.
-    let formed = formed(text, rules, !anything);
+    let formed = if anything { forms_in(text, rules) } else { by_form(text, rules) };
     let mut found = Vec::new();
     let mut from = 0;
     // A line without one of those words has nothing that its form does not show.
@@ -71,20 +71,21 @@ fn in_lines<'r>(text: &[u8], rules: &'r Rules, anything: bool) -> Vec<Candidate<
     found
 }
 
-/// What its form shows, wherever it stands in a text.
+/// What its form shows, wherever it stands in a text, with the names before it.
 pub fn by_form<'r>(text: &[u8], rules: &'r Rules) -> Vec<Candidate<'r>> {
-    formed(text, rules, true)
+    let mut found = forms_in(text, rules);
+    found.iter_mut().for_each(|one| one.name = name_before(text, one.span.start));
+    found
 }
 
-fn formed<'r>(text: &[u8], rules: &'r Rules, with_names: bool) -> Vec<Candidate<'r>> {
+/// The same without names.
+pub fn forms_in<'r>(text: &[u8], rules: &'r Rules) -> Vec<Candidate<'r>> {
     let mut found = Vec::new();
     rules.find(text, &mut |finding| {
         if !text.get(finding.span.clone()).is_some_and(is_example) {
-            let name = if with_names { name_before(text, finding.span.start) } else { None };
-            found.push(Candidate { span: finding.span, name, rule: Some(finding.rule), by: By::Form });
+            found.push(Candidate { span: finding.span, name: None, rule: Some(finding.rule), by: By::Form });
         }
     });
-    found.sort_by_key(|one| one.span.start);
     found
 }
 

@@ -19,7 +19,7 @@ mod undecided;
 mod within;
 
 pub use candidates::{
-    By, Candidate, FORM_BYTES_MIN, by_form, in_anything, in_text, name_before, settings_in,
+    By, Candidate, FORM_BYTES_MIN, by_form, forms_in, in_anything, in_text, name_before, settings_in,
 };
 pub use likely::Text;
 pub use name::{named_for, names_a_secret};

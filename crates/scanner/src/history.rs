@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use jiff::civil::Date;
-use keyroll_history::{Blob, Bounds, History, Hit, Kind, Look, ObjectId, Origin, Refused, Skips, Take};
+use keyroll_history::{Blob, Bounds, History, Hit, Look, ObjectId, Origin, Refused, Skips, Take};
 use keyroll_leak::Text;
 
 use crate::finding::{Commit, Finding, Identity, Place, What};
@@ -48,7 +48,7 @@ struct Objects<'s> {
 
 #[derive(Default)]
 struct Found {
-    by_object: BTreeMap<ObjectId, (Kind, Vec<Spot>)>,
+    by_object: BTreeMap<ObjectId, Vec<Spot>>,
     spots: usize,
     left_out: u64,
 }
@@ -58,14 +58,17 @@ impl<'s> Objects<'s> {
         Self { seeker, today, sorts: Mutex::default(), found: Mutex::default(), packed: Mutex::default() }
     }
 
-    fn tag(&self, sort: Sort) -> u64 {
+    fn hit(&self, span: Range<usize>, hit: crate::seeker::Hit) -> Hit {
+        let crate::seeker::Hit { what, identity, form, in_settings, .. } = hit;
+        let sort = Sort { what, identity, form, in_settings };
         let mut sorts = self.sorts.lock().unwrap_or_else(PoisonError::into_inner);
         let (numbers, all) = &mut *sorts;
         let next = all.len() as u64;
-        *numbers.entry(sort.clone()).or_insert_with(|| {
+        let tag = *numbers.entry(sort.clone()).or_insert_with(|| {
             all.push(sort);
             next
-        })
+        });
+        Hit { span, tag }
     }
 
     fn within(&self, blob: &Blob<'_>, window: &Range<usize>, text: Option<Text>, hits: &mut Vec<Hit>) {
@@ -73,9 +76,7 @@ impl<'s> Objects<'s> {
         for hit in self.seeker.by_rules(blob.bytes.get(around.clone()).unwrap_or_default(), text) {
             let span = hit.span.start + around.start..hit.span.end + around.start;
             if window.start <= span.start && span.end <= window.end {
-                let (what, identity, form) = (hit.what, hit.identity, hit.form);
-                let tag = self.tag(Sort { what, identity, form, in_settings: hit.in_settings });
-                hits.push(Hit { span, tag });
+                hits.push(self.hit(span, hit));
             }
         }
     }
@@ -85,9 +86,7 @@ impl Look for Objects<'_> {
     fn look(&self, blob: &Blob<'_>, hits: &mut Vec<Hit>) {
         // Values may stretch over many lines, and are found fast.
         for hit in self.seeker.values(blob.bytes) {
-            let (what, identity, form) = (hit.what, hit.identity, hit.form);
-            let tag = self.tag(Sort { what, identity, form, in_settings: false });
-            hits.push(Hit { span: hit.span, tag });
+            hits.push(self.hit(hit.span.clone(), hit));
         }
         let first = blob.bytes.get(..blob.bytes.len().min(BINARY_BYTES)).unwrap_or_default();
         if Packed::of(blob.bytes).is_some()
@@ -105,19 +104,18 @@ impl Look for Objects<'_> {
 
 impl Take for Objects<'_> {
     fn found(&self, blob: &Blob<'_>, hits: &[Hit]) {
-        let sorts = self.sorts.lock().unwrap_or_else(PoisonError::into_inner).1.clone();
-        let is_known = |hit: &Hit| {
-            sorts
-                .get(usize::try_from(hit.tag).unwrap_or(usize::MAX))
-                .is_some_and(|sort| matches!(sort.what, What::Known(_)))
-        };
-        let known: Vec<&Hit> = hits.iter().filter(|hit| is_known(hit)).collect();
+        let sorts = self.sorts.lock().unwrap_or_else(PoisonError::into_inner);
+        let told: Vec<(&Hit, What)> =
+            hits.iter().filter_map(|hit| Some((hit, sort_of(&sorts.1, hit.tag)?.what.clone()))).collect();
+        drop(sorts);
+        let is_known = |what: &What| matches!(what, What::Known(_));
+        let known: Vec<&Hit> = told.iter().filter(|(_, what)| is_known(what)).map(|(hit, _)| *hit).collect();
         let (mut lines, mut counted) = (Lines::new(), 0);
         let mut spots = Vec::new();
         let mut taken = 0;
-        for hit in hits {
-            let over = |one: &&&Hit| one.span.start < hit.span.end && hit.span.start < one.span.end;
-            if !is_known(hit) && (hit.span.start < taken || known.iter().any(|one| over(&one))) {
+        for (hit, what) in told {
+            let over = |one: &&Hit| one.span.start < hit.span.end && hit.span.start < one.span.end;
+            if !is_known(&what) && (hit.span.start < taken || known.iter().any(over)) {
                 continue;
             }
             taken = taken.max(hit.span.end);
@@ -125,9 +123,7 @@ impl Take for Objects<'_> {
             counted = hit.span.start;
             let mut behind = lines;
             behind.pass(blob.bytes.get(hit.span.clone()).unwrap_or_default());
-            let Some(sort) = sorts.get(usize::try_from(hit.tag).unwrap_or(usize::MAX)) else { continue };
-            let (accepted, remark) =
-                self.seeker.judged(allowed(blob.bytes, &hit.span, self.today), &sort.what);
+            let (accepted, remark) = self.seeker.judged(allowed(blob.bytes, &hit.span, self.today), &what);
             let (start, end) = (lines.position(), behind.position());
             spots.push(Spot { sort: hit.tag, start, end, accepted, remark });
         }
@@ -137,7 +133,7 @@ impl Take for Objects<'_> {
             return;
         }
         found.spots += spots.len();
-        found.by_object.insert(blob.id, (blob.kind, spots));
+        found.by_object.insert(blob.id, spots);
     }
 }
 
@@ -176,9 +172,9 @@ impl Scan<'_> {
         self.packed(&name, &objects);
         let (sorts, found) = objects.taken();
         for entry in &staging.entries {
-            let Some((_, spots)) = found.by_object.get(&entry.id) else { continue };
+            let Some(spots) = found.by_object.get(&entry.id) else { continue };
             let path = as_path(&entry.path);
-            for (spot, sort) in spots.iter().filter_map(|spot| Some((spot, sort_of(&sorts, spot)?))) {
+            for (spot, sort) in spots.iter().filter_map(|spot| Some((spot, sort_of(&sorts, spot.sort)?))) {
                 if fits(sort, &path) {
                     let place = Place {
                         source: Some("staged".to_owned()),
@@ -226,7 +222,7 @@ impl Scan<'_> {
         self.skipped(name, &provenance.skipped);
         let mut places: BTreeMap<(u64, Option<PathBuf>), (Commit, &Spot)> = BTreeMap::new();
         let mut nowhere: BTreeMap<u64, (ObjectId, &Spot)> = BTreeMap::new();
-        for (id, (_, spots)) in &found.by_object {
+        for (id, spots) in &found.by_object {
             let origins = provenance.objects.get(id).map_or(&[][..], |found| &found.origins);
             for spot in spots {
                 for origin in origins {
@@ -241,7 +237,7 @@ impl Scan<'_> {
             }
         }
         for ((_, path), (commit, spot)) in places {
-            let Some(sort) = sort_of(&sorts, spot) else { continue };
+            let Some(sort) = sort_of(&sorts, spot.sort) else { continue };
             if path.as_deref().is_none_or(|path| fits(sort, path)) {
                 let inside = if path.is_none() { vec!["message".to_owned()] } else { Vec::new() };
                 let source = Some(format!("commit {}", short(&commit.first)));
@@ -251,7 +247,7 @@ impl Scan<'_> {
             }
         }
         for (_, (id, spot)) in nowhere {
-            let Some(sort) = sort_of(&sorts, spot) else { continue };
+            let Some(sort) = sort_of(&sorts, spot.sort) else { continue };
             let source = Some(format!("git object {id}, in no commit that a reference leads to"));
             let (start, end) = (spot.start, spot.end);
             let place = Place { source, path: None, inside: Vec::new(), start, end, commit: None };
@@ -272,8 +268,8 @@ impl Objects<'_> {
     }
 }
 
-fn sort_of<'a>(sorts: &'a [Sort], spot: &Spot) -> Option<&'a Sort> {
-    sorts.get(usize::try_from(spot.sort).ok()?)
+fn sort_of(sorts: &[Sort], tag: u64) -> Option<&Sort> {
+    sorts.get(usize::try_from(tag).ok()?)
 }
 
 fn fits(sort: &Sort, path: &Path) -> bool {

@@ -39,8 +39,6 @@ impl Report {
         other.skipped.into_iter().for_each(|one| self.skip(one));
         self.findings_left_out += other.findings_left_out;
         self.skipped_left_out += other.skipped_left_out;
-        self.texts += other.texts;
-        self.bytes += other.bytes;
     }
 
     pub(crate) fn finding(&mut self, finding: Finding) {

@@ -49,7 +49,7 @@ impl<'s> Scan<'s> {
 
     /// A stream, by what people call it: `stdin`, `image NAME`.
     pub fn stream(&self, name: &str, from: &mut dyn Read) {
-        Worker::new(self).opened(At { source: Some(name), path: None, inside: &[] }, from, 0);
+        Worker::new(self).opened(At { source: Some(name), path: None, inside: &[] }, from);
     }
 
     /// Says that something was not looked at, or not wholly.
@@ -69,9 +69,6 @@ impl<'s> Scan<'s> {
     pub(crate) fn count(&self, texts: u64, bytes: u64) {
         self.texts.fetch_add(texts, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
-        let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
-        report.texts += texts;
-        report.bytes += bytes;
     }
 
     pub(crate) fn finding(&self, finding: Finding) {
@@ -89,7 +86,9 @@ impl<'s> Scan<'s> {
 
     /// What was found, in order. What the baseline accepts is marked so.
     pub fn finish(self, baseline: Option<&Baseline>) -> Report {
+        let (texts, bytes) = self.so_far();
         let mut report = self.report.into_inner().unwrap_or_else(PoisonError::into_inner);
+        (report.texts, report.bytes) = (texts, bytes);
         if let Some(baseline) = baseline {
             report.findings.iter_mut().for_each(|one| baseline.mark(one, self.today));
         }
@@ -170,14 +169,9 @@ impl<'s> Worker<'s> {
                 remark: one.remark,
             });
         });
-        self.report.texts += 1;
-        self.scan.texts.fetch_add(1, Ordering::Relaxed);
-        match scanned {
-            Ok(bytes) => {
-                self.report.bytes += bytes;
-                self.scan.bytes.fetch_add(bytes, Ordering::Relaxed);
-            }
-            Err(error) => self.skip(at, error.to_string()),
+        self.scan.count(1, *scanned.as_ref().unwrap_or(&0));
+        if let Err(error) = scanned {
+            self.skip(at, error.to_string());
         }
     }
 

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use keyroll_leak::gitleaks::{At, Config};
-use keyroll_leak::{By, Candidate, Rules, Text, in_anything, is_example};
+use keyroll_leak::{By, Candidate, Rules, Text, forms_in, in_anything};
 use keyroll_needle::{Encoding, Needles};
 use keyroll_secret::{Fingerprint, FingerprintKey, SecretBytes};
 
@@ -13,7 +13,7 @@ use crate::finding::{Identity, State, Version, What};
 /// A rule matches no longer text; what stands around it is looked at, too. Bytes.
 const RULE_BYTES_MAX: usize = keyroll_leak::BLOCK_BYTES_MAX + keyroll_leak::NEAR_BYTES_MAX;
 
-/// The most a known value may stretch over in what is read in pieces, bytes; longer only in files that are read whole.
+/// The most a known value may stretch over in what is read in pieces, bytes.
 const SPAN_BYTES_MAX: usize = 4 << 20;
 
 /// The values that are known.
@@ -102,9 +102,7 @@ impl Seeker {
     /// called in its tree.
     pub(crate) fn find(&self, text: &[u8], within: Option<Text>, path: Option<&str>) -> Vec<Hit> {
         let mut hits = self.values(text);
-        let known: Vec<Range<usize>> = hits.iter().map(|hit| hit.span.clone()).collect();
-        let over = |span: &Range<usize>| known.iter().any(|one| one.start < span.end && span.start < one.end);
-        hits.extend(self.by_all_rules(text, within, path).into_iter().filter(|hit| !over(&hit.span)));
+        add_beside(&mut hits, self.by_all_rules(text, within, path));
         hits.sort_by_key(|hit| (hit.span.start, hit.span.end));
         hits
     }
@@ -124,9 +122,7 @@ impl Seeker {
             let identity = self.identity(&found.rule.id, value);
             hits.push(Hit { span: found.span, what, form: None, identity, in_settings: false });
         });
-        let spans: Vec<Range<usize>> = hits.iter().map(|hit| hit.span.clone()).collect();
-        let over = |span: &Range<usize>| spans.iter().any(|one| one.start < span.end && span.start < one.end);
-        hits.extend(self.by_rules(text, within).into_iter().filter(|hit| !over(&hit.span)));
+        add_beside(&mut hits, self.by_rules(text, within));
         hits
     }
 
@@ -175,12 +171,7 @@ impl Seeker {
                     take(Hit { in_settings, ..self.candidate(text, &one) });
                 });
             }
-            None => rules.find(text, &mut |finding| {
-                if !text.get(finding.span.clone()).is_some_and(is_example) {
-                    let (span, rule) = (finding.span, Some(finding.rule));
-                    take(self.candidate(text, &Candidate { span, name: None, rule, by: By::Form }));
-                }
-            }),
+            None => forms_in(text, rules).iter().for_each(|one| take(self.candidate(text, one))),
         }
     }
 
@@ -221,4 +212,10 @@ impl Seeker {
         let whole = [rule.as_bytes(), b"\0", value].concat();
         Identity::of(&self.identity.fingerprint(&SecretBytes::new(whole)))
     }
+}
+
+/// Adds those that overlap none of what is there.
+fn add_beside(hits: &mut Vec<Hit>, mut more: Vec<Hit>) {
+    more.retain(|hit| !hits.iter().any(|one| one.span.start < hit.span.end && hit.span.start < one.span.end));
+    hits.append(&mut more);
 }

@@ -61,10 +61,10 @@ impl<'s> Stream<'s> {
         let mut taken = 0;
         loop {
             // What was read before it broke is looked at, too.
-            let (ended, broken) = match self.fill(from, &mut filled, &mut total) {
-                Ok(ended) => (ended, None),
-                Err(error) => (true, Some(error)),
-            };
+            let (read, broken) = fill(from, self.buffer.get_mut(filled..).unwrap_or_default());
+            filled += read;
+            total += read as u64;
+            let ended = broken.is_some() || filled < self.buffer.len();
             let window = self.buffer.get(..filled).unwrap_or_default();
             let text = *kind.get_or_insert_with(|| {
                 let first = window.get(..window.len().min(BINARY_BYTES)).unwrap_or_default();
@@ -97,22 +97,20 @@ impl<'s> Stream<'s> {
             filled -= keep;
         }
     }
+}
 
-    /// Reads until the window is full, or all was read: `true`.
-    fn fill(&mut self, from: &mut dyn Read, filled: &mut usize, total: &mut u64) -> io::Result<bool> {
-        while *filled < self.buffer.len() {
-            match from.read(self.buffer.get_mut(*filled..).unwrap_or_default()) {
-                Ok(0) => return Ok(true),
-                Ok(read) => {
-                    *filled += read;
-                    *total += read as u64;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
+/// As much as there is, up to the whole; and why there is no more, where that is an error.
+pub(crate) fn fill(from: &mut dyn Read, into: &mut [u8]) -> (usize, Option<io::Error>) {
+    let mut filled = 0;
+    while let Some(rest) = into.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match from.read(rest) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return (filled, Some(error)),
         }
-        Ok(false)
     }
+    (filled, None)
 }
 
 /// What its line says of it, or the one before where that says nothing else.

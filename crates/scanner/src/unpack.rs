@@ -7,6 +7,7 @@ use zip::ZipArchive;
 
 use crate::packed::{HEAD_BYTES, Packed};
 use crate::scan::{At, Worker};
+use crate::stream::fill;
 use crate::utf16::Utf16;
 
 /// How deep archives stand in each other where they are still opened.
@@ -97,9 +98,9 @@ impl Worker<'_> {
     }
 
     /// A stream, with what is packed in it.
-    pub(crate) fn opened(&mut self, at: At<'_>, from: &mut dyn Read, depth: usize) {
+    pub(crate) fn opened(&mut self, at: At<'_>, from: &mut dyn Read) {
         match self.opens_archives() {
-            true => self.peeked(at, from, depth, &Budget::new(0)),
+            true => self.peeked(at, from, 0, &Budget::new(0)),
             false => self.text(at, from),
         }
     }
@@ -265,18 +266,4 @@ impl Read for Broken {
     fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
         self.0.take().map_or(Ok(0), Err)
     }
-}
-
-/// As much as there is, up to the whole; and why there is no more, where that is an error.
-fn fill(from: &mut dyn Read, into: &mut [u8]) -> (usize, Option<io::Error>) {
-    let mut filled = 0;
-    while let Some(rest) = into.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match from.read(rest) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return (filled, Some(error)),
-        }
-    }
-    (filled, None)
 }
