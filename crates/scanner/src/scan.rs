@@ -167,6 +167,7 @@ impl<'s> Worker<'s> {
                 place,
                 accepted: one.accepted,
                 remark: one.remark,
+                asked: None,
             });
         });
         self.scan.count(1, *scanned.as_ref().unwrap_or(&0));
