@@ -20,4 +20,4 @@ pub(crate) use shown::{LeakShown, LeaksShown, PlaceShown};
 pub(crate) use source::Source;
 pub(crate) use table::table;
 pub(crate) use theirs::{ignored, theirs};
-pub(crate) use verified::{VerifiedShown, reasons};
+pub(crate) use verified::{VerifiedShown, notes};

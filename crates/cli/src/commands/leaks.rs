@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
@@ -16,7 +16,7 @@ use crate::context::Context;
 use crate::exit::Exit;
 use crate::kept::kept;
 use crate::leaks::{
-    Askers, LeakShown, LeaksShown, Source, annotations, ask, document, ignored, lines, reasons, sarif, table,
+    Askers, LeakShown, LeaksShown, Source, annotations, ask, document, ignored, lines, notes, sarif, table,
     theirs,
 };
 use crate::problem::Problem;
@@ -204,7 +204,11 @@ fn reachable(path: &Path) -> Result<(), Problem> {
 
 fn show(args: &LeaksArgs, report: &Report, sum: &LeaksShown, context: &mut Context) {
     if context.ui.look.json {
-        report.findings.iter().map(LeakShown::of).for_each(|one| context.ui.event(Event::Leak(one)));
+        report
+            .findings
+            .iter()
+            .map(LeakShown::of)
+            .for_each(|one| context.ui.event(Event::Leak(Box::new(one))));
         skipped(report, usize::MAX, context);
         return context.ui.event(Event::Leaks(sum.clone()));
     }
@@ -245,25 +249,12 @@ fn next(args: &LeaksArgs, report: &Report, context: &mut Context) {
         return;
     }
     let shown: Vec<LeakShown> = report.open().map(LeakShown::of).collect();
-    for one in reasons(shown.iter()) {
-        context.ui.note(one);
-    }
+    notes(&shown).into_iter().for_each(|one| context.ui.note(one));
     let live = shown.iter().find(|one| one.state == "live").and_then(|one| one.secret.clone());
     if let Some(secret) = live {
         context.ui.note(format!("{secret} opens something: who uses it: keyroll why {secret}; to replace it: keyroll plan {secret}"));
     }
-    let active = |one: &&LeakShown| one.state == "active";
-    for issuer in shown
-        .iter()
-        .filter(active)
-        .filter_map(|one| one.verified.as_ref()?.issuer.clone())
-        .collect::<BTreeSet<_>>()
-    {
-        context.ui.note(format!(
-            "what is active opens something: replace it and end it; how: keyroll issuers show {issuer}"
-        ));
-    }
-    if shown.iter().any(|one| one.state == "unknown") {
+    if shown.iter().any(|one| matches!(one.state, "unknown" | "dead")) {
         context.ui.note(
             "what is no leak: # keyroll:allow REASON beside it, or keyroll leaks --accept REASON for all",
         );

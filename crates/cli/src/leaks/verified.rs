@@ -39,16 +39,18 @@ impl VerifiedShown {
     }
 }
 
-/// Why of some it is not known whether they work, one line for each reason with the kinds that it is of.
-pub(crate) fn reasons<'s>(shown: impl Iterator<Item = &'s LeakShown>) -> Vec<String> {
-    let mut all: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
-    for one in shown {
-        let Some(verified) = one.verified.as_ref().filter(|verified| verified.why.is_some()) else {
-            continue;
-        };
-        all.entry(verified.text()).or_default().insert(one.name());
+/// What people are told below the table: of some why it is not known whether they work, one line for each reason with the kinds
+/// that it is of; and what is to be done about those that do.
+pub(crate) fn notes(shown: &[LeakShown]) -> Vec<String> {
+    let mut whys: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+    let mut issuers = BTreeSet::new();
+    for (one, verified) in shown.iter().filter_map(|one| Some((one, one.verified.as_ref()?))) {
+        if verified.why.is_some() {
+            whys.entry(verified.text()).or_default().insert(one.name());
+        }
+        issuers.extend(verified.issuer.as_ref().filter(|_| one.state == "active"));
     }
-    let line = |(why, kinds): (String, BTreeSet<&str>)| {
+    let why = |(why, kinds): (String, BTreeSet<&str>)| {
         let named: Vec<&str> = kinds.iter().copied().take(KINDS_SHOWN_MAX).collect();
         let more = match kinds.len().saturating_sub(named.len()) {
             0 => String::new(),
@@ -56,5 +58,8 @@ pub(crate) fn reasons<'s>(shown: impl Iterator<Item = &'s LeakShown>) -> Vec<Str
         };
         format!("{}{more}: {why}", named.join(", "))
     };
-    all.into_iter().map(line).collect()
+    let end = |issuer: &String| {
+        format!("what is active opens something: replace it and end it; how: keyroll issuers show {issuer}")
+    };
+    whys.into_iter().map(why).chain(issuers.into_iter().map(end)).collect()
 }
