@@ -100,7 +100,7 @@ fn question(
 ) -> Result<(String, Question), Asked> {
     let rule = match &one.what {
         What::Known(version) => {
-            let why = format!("keyroll keeps it: keyroll verify {} asks its issuer", version.secret);
+            let why = format!("a value that keyroll keeps: keyroll verify {}", version.secret);
             return Err(not_asked(why));
         }
         What::Kind { rule, .. } => rule,
