@@ -12,6 +12,7 @@ use keyroll_testkit::alphanumeric;
 use keyroll_testkit::issuer::{Ask, Described, Issuer, Mood};
 use serde_json::Value;
 
+use crate::git;
 use crate::kept::{err, kept, out, run, value};
 
 const OPENROUTER: &str = include_str!("../../../../issuers/openrouter.toml");
@@ -183,6 +184,26 @@ fn what_was_accepted_is_asked_about_with_all_alone() {
         (&of(&found, "a")["outcome"], &of(&found, "b")["outcome"]),
         (&"active".into(), &"active".into())
     );
+}
+
+#[test]
+fn what_only_a_history_has_is_asked_about_and_what_is_piped_in() {
+    let (folder, (issuer, _)) = (tree(), Issuer::described(OPENROUTER));
+    let path = folder.path();
+    let spec = pointed(path, "own", OPENROUTER, issuer.port());
+    let (_, value) = issuer.mint("in use");
+    git(path, &["init", "--quiet", "--initial-branch=main"]);
+    for text in [format!("key {}\n", *value), format!("moved\n\nkey {}\n", *value), "gone\n".to_owned()] {
+        fs::write(path.join("a"), text).unwrap();
+        git(path, &["add", "a"]);
+        git(path, &["commit", "--quiet", "--message", "next"]);
+    }
+    for (source, input) in [("--git", ""), ("--stdin", value.as_str())] {
+        let ran = run(path, &["leaks", source, "--verify", "--issuer", &spec], input.as_bytes());
+        assert_eq!(ran.status.code(), Some(3), "{}", err(&ran));
+        assert!(out(&ran).contains("active") && !out(&ran).contains(&*value), "{}", out(&ran));
+    }
+    assert_eq!(issuer.asked(Ask::Me), 2);
 }
 
 /// Serves each connection on its own thread; what it was asked is kept.
