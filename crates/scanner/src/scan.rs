@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use jiff::civil::Date;
 use keyroll_leak::Text;
+use zeroize::Zeroizing;
 
 use crate::finding::{Finding, Place};
 use crate::report::{Report, Skipped};
@@ -135,12 +136,19 @@ impl At<'_> {
 pub(crate) struct Worker<'s> {
     scan: &'s Scan<'s>,
     stream: Stream<'s>,
+    /// The first bytes of a file.
+    pub(crate) head: Zeroizing<Vec<u8>>,
     report: Report,
 }
 
 impl<'s> Worker<'s> {
     pub(crate) fn new(scan: &'s Scan<'s>) -> Self {
-        Self { scan, stream: Stream::new(scan.seeker, scan.today), report: Report::default() }
+        Self {
+            scan,
+            stream: Stream::new(scan.seeker, scan.today),
+            head: Zeroizing::default(),
+            report: Report::default(),
+        }
     }
 
     pub(crate) fn opens_archives(&self) -> bool {
