@@ -8,6 +8,7 @@
 //! named with its reason.
 
 mod accepted;
+mod again;
 mod allow;
 mod baseline;
 mod finding;
@@ -18,7 +19,11 @@ mod packed;
 mod report;
 mod scan;
 mod seeker;
+mod sqlite;
+mod staged;
 mod stream;
+mod taken;
+mod told;
 mod tree;
 mod unpack;
 mod utf16;
