@@ -190,8 +190,8 @@ impl Worker<'_> {
         left: &mut Left<'_>,
     ) -> Result<(), Ended> {
         let (mut statement, before) = database.rows(table)?;
-        let columns = statement.column_names().into_iter().skip(before);
-        let columns: Vec<Vec<String>> = columns
+        let columns = statement.column_names().skip(before);
+        let mut columns: Vec<Vec<String>> = columns
             .map(|column| {
                 let row = before > 0;
                 let inside = at.inside.iter().cloned().chain(row.then(String::new));
@@ -199,7 +199,6 @@ impl Worker<'_> {
                 named(at, column.as_bytes())
             })
             .collect();
-        let mut columns = columns;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             left.rows = left.rows.checked_sub(1).ok_or(Ended::Rows)?;

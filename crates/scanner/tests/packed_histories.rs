@@ -1,6 +1,6 @@
 //! What is packed within histories and within what is staged: it is found as in a checkout of every commit.
 
-#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used)]
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 mod repository;
 
