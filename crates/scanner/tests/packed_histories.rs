@@ -178,6 +178,24 @@ fn rules_of_others_find_in_a_history_what_they_find_in_checkouts() {
 }
 
 #[test]
+fn what_rules_of_others_pass_over_in_a_commit_or_by_a_path_alone_is_not_told_of_a_history() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    git(root, &["init", "--quiet", "--initial-branch=main"]);
+    fs::write(root.join("a"), "own_0123456789ab\n").unwrap();
+    let first = commit_all(root);
+    fs::write(root.join("b.p12"), "own_zz2345678901\n").unwrap();
+    commit_all(root);
+    let rules = format!(
+        "[[rules]]\nid = 'own'\nregex = 'own_[0-9a-z]{{12}}'\n[[rules.allowlists]]\ncommits = ['{first}']\n\
+         [[rules]]\nid = 'file'\npath = '\\.p12$'\n"
+    );
+    let report = looked(Some(&rules), |scan| scan.history(root).unwrap());
+    let found: Vec<&str> = report.findings.iter().map(|one| one.what.rule()).collect();
+    assert_eq!((places(&report), found), (vec!["b.p12:1".to_owned()], vec!["own"]));
+}
+
+#[test]
 fn what_is_packed_and_in_no_commit_is_found_and_what_is_not_opened_is_named_once() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
