@@ -10,8 +10,9 @@ use std::thread;
 
 use keyroll_history::{Blob, Bounds, History, Hit, Look, ObjectId, Origin, Provenance, Skips, Take};
 
-use crate::finding::Finding;
+use crate::finding::{Finding, Identity, What};
 use crate::history::as_path;
+use crate::report::{FINDINGS_MAX, SKIPPED_MAX};
 use crate::scan::{At, Worker};
 use crate::told::{Held, Subject, Told, commit_of, short};
 use crate::{Scan, Skipped};
@@ -26,10 +27,11 @@ const THREADS_MAX: usize = 8;
 #[derive(Default)]
 pub(crate) struct Looked {
     pub(crate) told: Told,
-    /// What no reference leads to: it has no commit.
-    pub(crate) nowhere: Vec<Finding>,
+    /// What no reference leads to: it has no commit. Each once.
+    pub(crate) nowhere: BTreeMap<(What, Identity, Vec<String>), Finding>,
     /// By the way to it and the reason, so that of many versions of one file one is named.
     pub(crate) skipped: BTreeMap<(String, String), String>,
+    /// Objects that could not be read, and how many more ways there are.
     pub(crate) more: Skips,
 }
 
@@ -82,7 +84,8 @@ impl Look for Again<'_, '_> {
             worker.whole(At { source: Some(&source), path: None, inside: &[] }, blob.bytes, None);
             let found = worker.taken();
             let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-            all.nowhere.extend(found.findings);
+            found.findings.into_iter().for_each(|one| all.lost(one));
+            all.told.left_out += found.findings_left_out;
             all.skip(&source, found.skipped);
         }
         for origin in origins {
@@ -125,10 +128,26 @@ impl Looked {
         );
     }
 
+    fn lost(&mut self, one: Finding) {
+        if one.place.start == one.place.end {
+            return;
+        }
+        let subject = (one.what.clone(), one.identity.clone(), one.place.inside.clone());
+        if self.nowhere.len() < FINDINGS_MAX || self.nowhere.contains_key(&subject) {
+            self.nowhere.entry(subject).or_insert(one);
+        } else {
+            self.told.left_out += 1;
+        }
+    }
+
     fn skip(&mut self, source: &str, skipped: Vec<Skipped>) {
         for Skipped { what, why } in skipped {
             let way = what.strip_prefix(source).unwrap_or(&what).to_owned();
-            self.skipped.entry((way, why)).or_insert(what);
+            if self.skipped.len() < SKIPPED_MAX {
+                self.skipped.entry((way, why)).or_insert(what);
+            } else if !self.skipped.contains_key(&(way, why)) {
+                self.more.more += 1;
+            }
         }
     }
 }

@@ -210,7 +210,7 @@ impl Scan<'_> {
         }
         let looked = self.again(history, &again, &provenance, told);
         self.left_out(found.left_out + looked.told.left_out);
-        looked.told.findings().chain(looked.nowhere).for_each(|one| self.finding(one));
+        looked.told.findings().chain(looked.nowhere.into_values()).for_each(|one| self.finding(one));
         self.skipped(name, &looked.more);
         looked.skipped.into_iter().for_each(|((_, why), what)| self.skip(format!("{name}: {what}"), why));
         for (_, (id, spot)) in lost {

@@ -72,7 +72,8 @@ impl Scan<'_> {
 impl Staged<'_> {
     /// Whether the repository says of a path that nobody needs to look at it.
     fn may_stay(&self, path: &Path) -> bool {
-        self.may_stay.matched_path_or_any_parents(path, false).is_ignore()
+        // Git writes none that begins with a slash; who does is not let through.
+        !path.has_root() && self.may_stay.matched_path_or_any_parents(path, false).is_ignore()
     }
 }
 

@@ -107,15 +107,46 @@ fn what_is_cut_or_changed_is_read_as_far_as_it_goes_and_named() {
 }
 
 #[test]
+fn what_was_changed_anywhere_ends_and_is_named_or_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let text: String = (0..400).map(|line| format!("line {} of it\n", line * 7 % 50)).collect();
+    fs::write(root.join("one"), text).unwrap();
+    shell(
+        "bzip2 -kc one > a.bz2; xz -c -C none one > a.xz; xz --x86 --delta --lzma2 -c one > b.xz; rm one",
+        root,
+    );
+    let mut random = 1_u64;
+    let mut next = |below: usize| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(random >> 33).unwrap() % below
+    };
+    for name in ["a.bz2", "a.xz", "b.xz"] {
+        let whole = fs::read(root.join(name)).unwrap();
+        for number in 0..700 {
+            let mut changed = whole.clone();
+            for _ in 0..=next(3) {
+                let at = next(changed.len());
+                changed[at] = u8::try_from(next(256)).unwrap();
+            }
+            changed.truncate(whole.len() - if number % 5 == 0 { next(whole.len() - 20) } else { 0 });
+            fs::write(root.join(format!("{number}-{name}")), changed).unwrap();
+        }
+    }
+    let report = scan(root);
+    assert!(report.findings.is_empty() && report.skipped.len() as u64 + report.skipped_left_out > 1_500);
+}
+
+#[test]
 fn what_asks_for_much_memory_or_does_not_end_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
     fs::write(root.join("one"), token(1)).unwrap();
-    // 1.2 GiB of nothing: what stands behind itself is one stream after the other.
+    // 1.2 GiB of nothing, half of it by each: what stands behind itself is one stream after the other.
     let script = "head -c 134217728 /dev/zero > zero
-        bzip2 -c zero > once; for i in 1 2 3 4 5 6 7 8 9; do cat once; done > bomb.bz2
-        xz -0c zero > once; for i in 1 2 3 4 5 6 7 8 9; do cat once; done > bomb.xz
-        xz -c one > dictionary.xz; rm zero once one";
+        bzip2 -c zero > once; cat once once once once once > half.bz2
+        xz -0c zero > once; cat once once once once once > half.xz
+        tar -cf bomb.tar half.bz2 half.xz; xz -c one > dictionary.xz; rm zero once one half.*";
     shell(script, root);
     // Its header says that it needs 4 GiB. Source: the .xz file format, 3.1 and 5.3.1.
     let mut xz = fs::read(root.join("dictionary.xz")).unwrap();
@@ -129,9 +160,7 @@ fn what_asks_for_much_memory_or_does_not_end_is_named() {
     let report = scan(root);
     assert!(report.findings.is_empty());
     let why = |name: &str| report.skipped.iter().find(|one| one.what.contains(name)).unwrap().why.clone();
-    for name in ["bomb.bz2", "bomb.xz"] {
-        assert!(why(name).contains("unpacks to far more"), "{}", why(name));
-    }
+    assert!(why("bomb.tar").contains("unpacks to far more"), "{:?}", report.skipped);
     assert!(why("dictionary.xz").contains("memory"), "{}", why("dictionary.xz"));
-    assert!(report.bytes < 5 << 29, "{}", report.bytes);
+    assert!(report.bytes < 5 << 28, "{}", report.bytes);
 }
