@@ -105,13 +105,21 @@ impl Look for Objects<'_> {
         for hit in self.seeker.values(blob.bytes) {
             hits.push(self.hit(hit.span.clone(), hit));
         }
-        let first = blob.bytes.get(..blob.bytes.len().min(BINARY_BYTES)).unwrap_or_default();
-        let text = (!first.contains(&0)).then_some(Text::Settings);
+        let text = is_text(blob.bytes).then_some(Text::Settings);
         blob.windows.iter().for_each(|window| self.within(blob, window, text, hits));
         if self.is_again(blob, hits) {
             hits.push(Hit { span: 0..blob.bytes.len(), tag: AGAIN });
         }
     }
+
+    fn is_alike(&self, base: &[u8], object: &[u8]) -> bool {
+        is_text(base) == is_text(object)
+    }
+}
+
+/// Whether it is read by names.
+fn is_text(bytes: &[u8]) -> bool {
+    memchr::memchr(0, bytes.get(..BINARY_BYTES).unwrap_or(bytes)).is_none()
 }
 
 impl Take for Objects<'_> {

@@ -74,6 +74,24 @@ fn what_was_taken_out_is_found_in_the_commits_that_had_it() {
 }
 
 #[test]
+fn what_becomes_a_text_is_read_by_its_names_though_it_was_copied_from_what_is_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    git(root, &["init", "--quiet", "--initial-branch=main"]);
+    let filler: String = (0..300).map(|number| format!("line: {number} of the file\n")).collect();
+    let text = format!("{filler}password: lake-house7\n{filler}");
+    // The larger is what the other is told as a difference from.
+    commit(root, "a.yaml", &format!("\0 and more\n{text}{filler}"));
+    commit(root, "a.yaml", &text);
+    for _ in 0..2 {
+        let report = looked(|scan| scan.history(root).unwrap());
+        let lines: Vec<u64> = report.findings.iter().map(|one| one.place.start.line).collect();
+        assert_eq!(lines, [301], "in the one version that is a text");
+        git(root, &["repack", "-adfq", "--depth=50", "--window=50"]);
+    }
+}
+
+#[test]
 fn what_is_staged_is_looked_at_and_not_what_stands_beside_it() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
