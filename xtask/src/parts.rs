@@ -37,6 +37,12 @@ fn all() -> Vec<Part> {
         part("setfacl", || have("setfacl"), &["acl"]),
         part("python3", || have("python3"), &["python3"]),
         part("python3 venv", venv, &["python3-venv"]),
+        part("sqlite3", || have("sqlite3"), &["sqlite3"]),
+        part(
+            "bzip2, xz and zstd",
+            || ["bzip2", "xz", "zstd"].iter().all(|name| have(name)),
+            &["bzip2", "xz-utils", "zstd"],
+        ),
         part("npm", || have("npm"), &["npm"]),
         part("faketime", || have("faketime"), &["faketime"]),
         part("docker", || have("dockerd"), &["docker.io", "iptables"]),

@@ -160,14 +160,14 @@ fn what_is_not_there_and_what_may_not_be_read_is_said() {
     assert!(none.status.code() == Some(1) && err(&none).contains("K0934"), "{}", err(&none));
     let known = run(folder.path(), &["leaks", "--known"], b"");
     assert!(known.status.code() == Some(1) && err(&known).contains("K0933"), "{}", err(&known));
-    fs::write(folder.path().join("a.xz"), b"\xfd7zXZ\0x").unwrap();
-    let nothing = run(folder.path(), &["leaks", "a.xz"], b"");
+    fs::write(folder.path().join("a.7z"), b"7z\xbc\xaf\x27\x1cx").unwrap();
+    let nothing = run(folder.path(), &["leaks", "a.7z"], b"");
     assert!(nothing.status.code() == Some(1) && err(&nothing).contains("K0934"), "{}", err(&nothing));
     fs::write(folder.path().join("b"), "nothing\n").unwrap();
     let skipped = run(folder.path(), &["leaks"], b"");
     assert_eq!(skipped.status.code(), Some(0));
     assert!(
-        err(&skipped).contains("a.xz") && err(&skipped).contains("1 place was not looked at"),
+        err(&skipped).contains("a.7z") && err(&skipped).contains("1 place was not looked at"),
         "{}",
         err(&skipped)
     );
@@ -338,6 +338,51 @@ fn a_hook_sees_what_commit_a_takes_in() {
     }
     fs::write(path.join("a"), "b\n").unwrap();
     git(path, &["commit", "--quiet", "--all", "-m", "clean"]);
+}
+
+#[test]
+fn what_is_packed_is_found_in_every_source_and_a_hook_is_not_open_for_what_it_cannot_read() {
+    let token = github_token();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    git(path, &["init", "--quiet", "--initial-branch=main"]);
+    fs::write(path.join("a.env"), format!("A=1\nTOKEN={token}\nhouse-k4d9q2z7\n")).unwrap();
+    let shell = "bzip2 -c a.env > a.bz2; tar -cJf a.txz a.env; rm a.env
+        sqlite3 a.db \"create table t(b text); insert into t values('$1')\"; gzip -n a.db";
+    let made = Command::new("sh").args(["-ec", shell, "sh", &token]).current_dir(path).status();
+    assert!(made.unwrap().success());
+    git(path, &["add", "."]);
+    let places = ["a.bz2:2:7", "a.db.gz › t › row 1 › b:1:1", "a.txz › a.env:2:7"];
+    let look = |arguments: &[&str]| {
+        let found = run(path, &[&["leaks", "--all"], arguments].concat(), b"");
+        assert_eq!(found.status.code(), Some(3), "{}", err(&found));
+        assert!(!(out(&found) + &err(&found)).contains(&token));
+        out(&found)
+    };
+    let staged = look(&["--staged"]);
+    let tree = look(&[]);
+    git(path, &["commit", "--quiet", "--message", "one"]);
+    let history = look(&["--git"]);
+    for shown in [staged, tree, history] {
+        assert!(places.iter().all(|place| shown.contains(place)), "{shown}");
+    }
+    let rules = "[[rules]]\nid = 'house'\nregex = 'house-[a-z0-9]{8}'\n[[allowlists]]\npaths = ['bz2$']\n";
+    fs::write(path.join("rules.toml"), rules).unwrap();
+    let theirs = look(&["--git", "--rules", "rules.toml"]);
+    assert!(theirs.contains("a.txz › a.env:3:1") && !theirs.contains("a.bz2"), "{theirs}");
+    let large = fs::File::create(path.join("large")).unwrap();
+    large.set_len(70 << 20).unwrap();
+    git(path, &["-c", "core.compression=1", "add", "large"]);
+    let stopped = run(path, &["leaks", "--staged"], b"");
+    assert_eq!(stopped.status.code(), Some(1), "{}", err(&stopped));
+    let said = err(&stopped);
+    assert!(
+        said.contains("K0934") && said.contains("staged › large") && said.contains(".keyrollignore"),
+        "{said}"
+    );
+    fs::write(path.join(".keyrollignore"), "/large\n").unwrap();
+    let allowed = run(path, &["leaks", "--staged"], b"");
+    assert!(allowed.status.success() && err(&allowed).contains("staged › large"), "{}", err(&allowed));
 }
 
 #[test]

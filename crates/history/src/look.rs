@@ -52,6 +52,13 @@ pub trait Look: Sync {
     /// It is called once for an object, by any of the threads, in no order. An object that stands in two packs is
     /// looked at twice if others are told from both.
     fn look(&self, blob: &Blob<'_>, hits: &mut Vec<Hit>);
+
+    /// Whether the same bytes are the same hits in an object and in the one that it is told as a difference from: not where
+    /// one is a text and the other is none. Then the object is looked at whole.
+    fn is_alike(&self, base: &[u8], object: &[u8]) -> bool {
+        let _ = (base, object);
+        true
+    }
 }
 
 /// What becomes of objects in which something was seen.

@@ -83,7 +83,8 @@ impl<'a, L: Look + ?Sized, T: Take + ?Sized> Looker<'a, L, T> {
         told: bool,
     ) -> Known {
         let mut known = Known::default();
-        let steps = from.as_ref().and_then(|from| from.steps.known());
+        let alike = from.as_ref().filter(|from| self.look.is_alike(from.bytes, bytes));
+        let steps = alike.and_then(|from| from.steps.known());
         match (&from, steps) {
             (Some(from), Some(steps)) => {
                 windows(steps, from.bytes.len(), bytes, &mut self.windows);

@@ -143,7 +143,8 @@ impl Skips {
         }
     }
 
-    pub(crate) fn join(&mut self, others: Skips) {
+    /// Adds those of another walk, each once.
+    pub fn join(&mut self, others: Skips) {
         for one in others.named {
             self.add(one.what, one.why);
         }

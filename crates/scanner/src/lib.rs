@@ -1,4 +1,4 @@
-//! Where leaks are looked for: trees, archives, streams; and what was found there.
+//! Where leaks are looked for: trees, archives, databases, histories, streams; and what was found there.
 //!
 //! [`Seeker`] is what is looked for: the values that are kept, and what has the form or the name of a credential. [`Scan`]
 //! collects [`Finding`]s from many places at once. [`Baseline`] holds those that somebody has accepted.
@@ -9,6 +9,7 @@
 //! named with its reason.
 
 mod accepted;
+mod again;
 mod allow;
 mod asked;
 mod baseline;
@@ -21,7 +22,11 @@ mod packed;
 mod report;
 mod scan;
 mod seeker;
+mod sqlite;
+mod staged;
 mod stream;
+mod taken;
+mod told;
 mod tree;
 mod unpack;
 mod utf16;

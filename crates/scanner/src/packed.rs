@@ -9,6 +9,12 @@ pub(crate) enum Packed {
     Tar,
     /// RFC 8878.
     Zstandard,
+    /// As bzip2 1.0 writes it.
+    Bzip2,
+    /// The .xz file format 1.2.
+    Xz,
+    /// A database; "Database File Format" of SQLite's documentation.
+    Sqlite,
     /// It is named, and not opened.
     Other(&'static str),
 }
@@ -29,12 +35,29 @@ impl Packed {
             (b"PK\x03\x04", Self::Zip),
             (b"PK\x05\x06", Self::Zip),
             (b"\x28\xb5\x2f\xfd", Self::Zstandard),
-            (b"BZh91AY&SY", Self::Other("bzip2")),
-            (b"\xfd7zXZ\0", Self::Other("xz")),
+            (b"\xfd7zXZ\0", Self::Xz),
+            (b"SQLite format 3\0", Self::Sqlite),
             (b"7z\xbc\xaf\x27\x1c", Self::Other("7-Zip")),
             (b"Rar!\x1a\x07", Self::Other("RAR")),
             (b"\x04\x22\x4d\x18", Self::Other("LZ4")),
         ];
+        // Behind the size of a block stands the magic of the first one, or of the end.
+        let bzip2 = matches!(head, [b'B', b'Z', b'h', b'1'..=b'9', rest @ ..]
+            if rest.starts_with(b"1AY&SY") || rest.starts_with(b"\x17\x72\x45\x38\x50\x90"));
+        if bzip2 {
+            return Some(Self::Bzip2);
+        }
         begins.into_iter().find(|(begin, _)| head.starts_with(begin)).map(|(_, packed)| packed)
+    }
+}
+
+/// In which order UTF-16 stands, where a text says by its first bytes that it is: `true` is the high byte first.
+pub(crate) fn utf16_order(head: &[u8]) -> Option<bool> {
+    let head = head.get(..HEAD_BYTES).unwrap_or(head);
+    match head {
+        // Letters that most texts are made of have a zero in UTF-16.
+        [0xFF, 0xFE, rest @ ..] if rest.contains(&0) => Some(false),
+        [0xFE, 0xFF, rest @ ..] if rest.contains(&0) => Some(true),
+        _ => None,
     }
 }

@@ -26,6 +26,8 @@ pub struct Report {
     pub skipped: Vec<Skipped>,
     /// How many more places there are of that kind.
     pub skipped_left_out: u64,
+    /// How many files that must be looked at before they go on were not, or not wholly; they are named in `skipped`.
+    pub unread: u64,
     /// Files, members of archives and streams that were read.
     pub texts: u64,
     /// What was read of them, bytes.
@@ -39,6 +41,7 @@ impl Report {
         other.skipped.into_iter().for_each(|one| self.skip(one));
         self.findings_left_out += other.findings_left_out;
         self.skipped_left_out += other.skipped_left_out;
+        self.unread += other.unread;
     }
 
     pub(crate) fn finding(&mut self, finding: Finding) {

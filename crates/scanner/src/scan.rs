@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -5,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use jiff::civil::Date;
 use keyroll_leak::Text;
+use keyroll_leak::gitleaks::At as InTree;
 use zeroize::Zeroizing;
 
 use crate::finding::{Finding, Place};
@@ -70,6 +72,14 @@ impl<'s> Scan<'s> {
     pub(crate) fn count(&self, texts: u64, bytes: u64) {
         self.texts.fetch_add(texts, Ordering::Relaxed);
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn opens_archives(&self) -> bool {
+        self.archives
+    }
+
+    pub(crate) fn unread(&self, count: u64) {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner).unread += count;
     }
 
     pub(crate) fn finding(&self, finding: Finding) {
@@ -139,16 +149,17 @@ pub(crate) struct Worker<'s> {
     /// The first bytes of a file.
     pub(crate) head: Zeroizing<Vec<u8>>,
     report: Report,
+    /// Which commit had what is looked at, where rules ask for that.
+    pub(crate) commit: Option<String>,
+    /// Whether something was not looked at since this was asked.
+    missed: bool,
 }
 
 impl<'s> Worker<'s> {
     pub(crate) fn new(scan: &'s Scan<'s>) -> Self {
-        Self {
-            scan,
-            stream: Stream::new(scan.seeker, scan.today),
-            head: Zeroizing::default(),
-            report: Report::default(),
-        }
+        let stream = Stream::new(scan.seeker, scan.today);
+        let (head, report) = (Zeroizing::default(), Report::default());
+        Self { scan, stream, head, report, commit: None, missed: false }
     }
 
     pub(crate) fn opens_archives(&self) -> bool {
@@ -157,9 +168,16 @@ impl<'s> Worker<'s> {
 
     /// A text, as it is.
     pub(crate) fn text(&mut self, at: At<'_>, from: &mut dyn Read) {
+        let read = self.part(at, from);
+        self.scan.count(1, read);
+    }
+
+    /// A part of a text, as a cell of a table. Returns how many bytes it has.
+    pub(crate) fn part(&mut self, at: At<'_>, from: &mut dyn Read) -> u64 {
         let report = &mut self.report;
-        let path = at.in_tree();
-        let scanned = self.stream.scan(from, (at.text(), path.as_deref()), &mut |one| {
+        let path = self.scan.seeker.goes_by_path().then(|| at.in_tree()).flatten();
+        let in_tree = InTree { path: path.as_deref(), commit: self.commit.as_deref() };
+        let scanned = self.stream.scan(from, (at.text(), in_tree), &mut |one| {
             let place = Place {
                 source: at.source.map(str::to_owned),
                 path: at.path.map(PathBuf::from),
@@ -178,18 +196,64 @@ impl<'s> Worker<'s> {
                 asked: None,
             });
         });
-        self.scan.count(1, *scanned.as_ref().unwrap_or(&0));
-        if let Err(error) = scanned {
-            self.skip(at, error.to_string());
+        match scanned {
+            Ok(read) => read,
+            Err(error) => {
+                self.skip(at, error.to_string());
+                0
+            }
         }
     }
 
+    /// Counts what was read of parts.
+    pub(crate) fn count(&self, texts: u64, bytes: u64) {
+        self.scan.count(texts, bytes);
+    }
+
+    /// Says that something was not looked at, or not wholly.
     pub(crate) fn skip(&mut self, at: At<'_>, why: impl Into<String>) {
+        self.missed = true;
+        self.note(at, why);
+    }
+
+    /// Says how something was looked at that could not be looked at as it was meant.
+    pub(crate) fn note(&mut self, at: At<'_>, why: impl Into<String>) {
         self.skip_named(at.shown(), why);
     }
 
     pub(crate) fn skip_named(&mut self, what: String, why: impl Into<String>) {
         self.report.skip(Skipped { what, why: why.into() });
+    }
+
+    /// Whether something was not looked at since the last time.
+    pub(crate) fn missed(&mut self) -> bool {
+        std::mem::take(&mut self.missed)
+    }
+
+    /// What was looked at last must have been read wholly, and was not.
+    pub(crate) fn unread(&mut self) {
+        self.report.unread += 1;
+    }
+
+    /// What was found until now.
+    pub(crate) fn taken(&mut self) -> Report {
+        std::mem::take(&mut self.report)
+    }
+
+    /// How many findings there are until now.
+    pub(crate) fn found(&self) -> usize {
+        self.report.findings.len()
+    }
+
+    /// Takes out those behind the first so many and these others that the others have told already.
+    pub(crate) fn told_once(&mut self, first: usize, others: usize) {
+        let told = self.report.findings.get(first..others).unwrap_or_default();
+        let told: BTreeSet<_> = told.iter().map(|one| (one.what.clone(), one.identity.clone())).collect();
+        let mut number = 0;
+        self.report.findings.retain(|one| {
+            number += 1;
+            number <= others || !told.contains(&(one.what.clone(), one.identity.clone()))
+        });
     }
 }
 

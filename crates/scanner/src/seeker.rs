@@ -94,7 +94,7 @@ impl Seeker {
                 (None, Some("it opens something: its keyroll:allow does not count".to_owned()))
             }
             Some(Allow::Accepted(one)) => match self
-                .find(one.reason.as_bytes(), Some(Text::Settings), None)
+                .find(one.reason.as_bytes(), Some(Text::Settings), At::default())
                 .is_empty()
             {
                 true => (Some(one), None),
@@ -111,23 +111,34 @@ impl Seeker {
         RULE_BYTES_MAX.max(spans.min(SPAN_BYTES_MAX))
     }
 
-    /// Everything in a text, in its order. `within` is `None` where the text is none that people read; `path` is what it is
+    /// Whether what is found depends on a text's path.
+    pub(crate) fn goes_by_path(&self) -> bool {
+        self.theirs.is_some()
+    }
+
+    /// Whether the rules of others may find something in a text under any path. Of those that go by the path alone it says
+    /// nothing.
+    pub(crate) fn theirs_may_find(&self, text: &[u8]) -> bool {
+        self.theirs.as_ref().is_some_and(|theirs| theirs.may_find(text))
+    }
+
+    /// Everything in a text, in its order. `within` is `None` where the text is none that people read; `place` is what it is
     /// called in its tree.
-    pub(crate) fn find(&self, text: &[u8], within: Option<Text>, path: Option<&str>) -> Vec<Hit> {
+    pub(crate) fn find(&self, text: &[u8], within: Option<Text>, place: At<'_>) -> Vec<Hit> {
         let mut hits = self.values(text);
-        add_beside(&mut hits, self.by_all_rules(text, within, path));
+        add_beside(&mut hits, self.by_all_rules(text, within, place));
         hits.sort_by_key(|hit| (hit.span.start, hit.span.end));
         hits
     }
 
     /// By its own rules and those of others; where both find something it is told by theirs.
-    fn by_all_rules(&self, text: &[u8], within: Option<Text>, path: Option<&str>) -> Vec<Hit> {
+    fn by_all_rules(&self, text: &[u8], within: Option<Text>, place: At<'_>) -> Vec<Hit> {
         let Some(theirs) = &self.theirs else { return self.by_rules(text, within) };
-        if theirs.passes_over(path, None) {
+        if theirs.passes_over(place.path, place.commit) {
             return Vec::new();
         }
         let mut hits = Vec::new();
-        theirs.find(text, At { path, commit: None }, &mut |found| {
+        theirs.find(text, place, &mut |found| {
             let value = text.get(found.span.clone()).unwrap_or_default();
             let title =
                 if found.rule.description.is_empty() { &found.rule.id } else { &found.rule.description };

@@ -3,11 +3,13 @@ use std::ops::Range;
 
 use jiff::civil::Date;
 use keyroll_leak::Text;
+use keyroll_leak::gitleaks::At as InTree;
 use zeroize::Zeroizing;
 
 use crate::allow::{Allow, in_line, is_alone};
 use crate::lines::Lines;
 use crate::seeker::{Hit, Seeker};
+use crate::taken::Taken;
 use crate::{Accepted, Position};
 
 /// What is looked at in one piece, bytes; more where known values may stretch further.
@@ -61,15 +63,15 @@ impl<'s> Stream<'s> {
     pub(crate) fn scan(
         &mut self,
         from: &mut dyn Read,
-        (within, path): (Text, Option<&str>),
+        (within, place): (Text, InTree<'_>),
         take: &mut dyn FnMut(Spotted),
     ) -> io::Result<u64> {
         let ahead = self.seeker.reach();
         let (mut filled, mut fresh, mut total) = (0, 0, 0_u64);
         let (mut lines, mut counted) = (Lines::new(), 0);
         let mut kind = None;
-        // Where the last one ended that was taken: what overlaps it was seen.
-        let mut taken = 0;
+        // What overlaps those that were taken was seen.
+        let mut taken = Taken::default();
         loop {
             // What was read before it broke is looked at, too.
             let (read, broken) = fill(from, self.buffer.get_mut(filled..).unwrap_or_default());
@@ -86,11 +88,11 @@ impl<'s> Stream<'s> {
                 (!first.contains(&0)).then_some(within)
             });
             let limit = if ended { filled } else { filled.saturating_sub(ahead) };
-            for hit in self.seeker.find(window, text, path) {
-                if hit.span.start < fresh || hit.span.start >= limit || hit.span.end <= taken && taken > 0 {
+            for hit in self.seeker.find(window, text, place) {
+                let here = hit.span.start >= fresh && hit.span.start < limit;
+                if !here || !taken.take(&hit.span, &hit.what) {
                     continue;
                 }
-                taken = hit.span.end;
                 lines.pass(window.get(counted..hit.span.start).unwrap_or_default());
                 counted = hit.span.start;
                 let mut behind = lines;
@@ -107,7 +109,7 @@ impl<'s> Stream<'s> {
             lines.pass(window.get(counted..limit.max(counted)).unwrap_or_default());
             self.buffer.copy_within(keep..filled, 0);
             counted = limit.max(counted) - keep;
-            taken = taken.saturating_sub(keep);
+            taken.move_on(keep);
             fresh = limit - keep;
             filled -= keep;
         }
@@ -171,7 +173,7 @@ mod tests {
         for (number, value) in (0..).zip(values) {
             builder = builder.add(NeedleId(number), &SecretBytes::from((*value).to_owned()));
             versions.push(Version {
-                secret: "openai".into(),
+                secret: if number == 0 { "openai".into() } else { format!("other {number}") },
                 number: number + 7,
                 state: "current",
                 retired: false,
@@ -203,7 +205,7 @@ mod tests {
         let seeker = seeker();
         let mut all = Vec::new();
         let mut stream = Stream::new(&seeker, "2026-11-21".parse().unwrap());
-        let read = stream.scan(&mut Slow(text, step), (Text::Program, None), &mut |one| {
+        let read = stream.scan(&mut Slow(text, step), (Text::Program, InTree::default()), &mut |one| {
             let rule = one.hit.what.rule().to_owned();
             all.push((one.start.line, one.start.column, one.end.column, rule, one.accepted.is_some()));
         });
@@ -249,7 +251,7 @@ mod tests {
         let text = format!("api_key = \"{KEPT}\"\nhex {hex}\nurl = postgres://u:q7{KEPT}K2@h/x\n");
         let mut all = Vec::new();
         stream
-            .scan(&mut text.as_bytes(), (Text::Program, None), &mut |one| {
+            .scan(&mut text.as_bytes(), (Text::Program, InTree::default()), &mut |one| {
                 let What::Known(version) = &one.hit.what else { panic!("{}", one.hit.what.rule()) };
                 all.push((version.number, one.start.line, one.hit.form, one.hit.identity));
             })
@@ -283,8 +285,28 @@ mod tests {
     fn what_overlaps_itself_is_told_once() {
         let (seeker, mut found) = (seeker_of(&["xyxyxyxyxyxy"]), 0);
         let mut stream = Stream::new(&seeker, "2026-11-21".parse().unwrap());
-        stream.scan(&mut "xyxyxyxyxyxyxyxy".as_bytes(), (Text::Program, None), &mut |_| found += 1).unwrap();
+        stream
+            .scan(&mut "xyxyxyxyxyxyxyxy".as_bytes(), (Text::Program, InTree::default()), &mut |_| found += 1)
+            .unwrap();
         assert_eq!(found, 1);
+    }
+
+    #[test]
+    fn a_value_within_another_is_told_too_wherever_a_window_ends() {
+        let inner = "kD93hfQ0plm4XyT7";
+        let outer = format!("Zq{inner}bQe1");
+        let seeker = seeker_of(&[&outer, inner]);
+        let window = WINDOW_BYTES.max(4 * seeker.reach());
+        for before in [0, window - seeker.reach() - 3, window - seeker.reach() + 3, window - 5] {
+            let mut text = vec![b' '; before];
+            text.extend(outer.as_bytes());
+            text.extend(vec![b' '; 2 * window]);
+            let mut all = Vec::new();
+            let mut stream = Stream::new(&seeker, "2026-11-21".parse().unwrap());
+            let place = (Text::Program, InTree::default());
+            stream.scan(&mut &text[..], place, &mut |one| all.push(one.hit.what.rule().to_owned())).unwrap();
+            assert_eq!(all.len(), 2, "{before}: {all:?}");
+        }
     }
 
     #[test]
@@ -294,7 +316,9 @@ mod tests {
         let mut stream = Stream::new(&seeker, "2026-11-21".parse().unwrap());
         let mut spotted = |text: &[u8], within: Text| {
             let mut all = Vec::new();
-            stream.scan(&mut &text[..], (within, None), &mut |one| all.push((one.start, one.end))).unwrap();
+            stream
+                .scan(&mut &text[..], (within, InTree::default()), &mut |one| all.push((one.start, one.end)))
+                .unwrap();
             all
         };
         // The window ends within the value.

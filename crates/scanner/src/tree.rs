@@ -15,10 +15,10 @@ use crate::scan::{At, Worker};
 const THREADS_MAX: usize = 16;
 
 /// Rules for what is not looked at, in the form of `.gitignore`.
-const IGNORE_FILE: &str = ".keyrollignore";
+pub(crate) const IGNORE_FILE: &str = ".keyrollignore";
 
 /// The largest file of such rules that is read, bytes.
-const RULES_BYTES_MAX: u64 = 4 << 20;
+pub(crate) const RULES_BYTES_MAX: u64 = 4 << 20;
 
 /// Of what was named and cannot be read as a file.
 const NO_FILE: &str = "it is no file: pipe it in with --stdin";
@@ -156,7 +156,7 @@ fn visit(worker: &mut Worker<'_>, entry: &DirEntry) {
 }
 
 /// A regular file; `None` for what is none. It is never waited for.
-fn open(path: &Path, follow: bool) -> std::io::Result<Option<File>> {
+pub(crate) fn open(path: &Path, follow: bool) -> std::io::Result<Option<File>> {
     let mut flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
     if !follow {
         flags |= OFlags::NOFOLLOW;

@@ -1,14 +1,20 @@
 use std::cell::Cell;
 use std::fs::File;
-use std::io::{self, Cursor, Read, Seek};
+use std::io::{self, BufReader, Cursor, Read, Seek};
 
+use bzip2::read::MultiBzDecoder;
+use flate2::read::MultiGzDecoder;
+use lzma_rust2::XzReader;
 use zeroize::Zeroizing;
 use zip::ZipArchive;
 
-use crate::packed::{HEAD_BYTES, Packed};
+use crate::packed::{HEAD_BYTES, Packed, utf16_order};
 use crate::scan::{At, Worker};
 use crate::stream::fill;
 use crate::utf16::Utf16;
+
+/// The most memory that one xz stream may ask for, KiB: `xz -9` needs 64 MiB and some more.
+const XZ_MEMORY_KIB_MAX: u32 = 72 << 10;
 
 /// How deep archives stand in each other where they are still opened.
 const DEPTH_MAX: usize = 4;
@@ -30,6 +36,12 @@ const NAME_BYTES_MAX: usize = 1_024;
 /// The most of an entry that only names the next one that is read, bytes.
 const NAME_ENTRY_BYTES_MAX: u64 = 64 << 10;
 
+/// Of what would not end.
+pub(crate) const FAR_MORE: &str = "it unpacks to far more than what people pack";
+
+/// Of what is not what it says that it is.
+pub(crate) const AS_IT_STANDS: &str = "looked at as it stands";
+
 /// What one file may still unpack to.
 pub(crate) struct Budget {
     bytes: Cell<u64>,
@@ -41,6 +53,13 @@ impl Budget {
     fn new(length: u64) -> Self {
         let bytes = UNPACKED_BYTES_MAX.saturating_add(length.saturating_mul(UNPACKED_TIMES_MAX));
         Self { bytes: Cell::new(bytes), members: Cell::new(MEMBERS_MAX) }
+    }
+
+    /// So many bytes come out. `false` = it is far more than what people pack.
+    pub(crate) fn bytes(&self, count: u64) -> bool {
+        let left = self.bytes.get();
+        self.bytes.set(left.saturating_sub(count));
+        left >= count
     }
 
     /// One more member. `false` = there are too many.
@@ -60,11 +79,9 @@ struct Metered<'b, R> {
 impl<R: Read> Read for Metered<'_, R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let read = self.from.read(into)?;
-        let left = self.budget.bytes.get();
-        self.budget.bytes.set(left.saturating_sub(read as u64));
-        match left < read as u64 {
-            true => Err(io::Error::other("it unpacks to far more than what people pack")),
-            false => Ok(read),
+        match self.budget.bytes(read as u64) {
+            true => Ok(read),
+            false => Err(io::Error::other(FAR_MORE)),
         }
     }
 }
@@ -92,13 +109,17 @@ impl Worker<'_> {
                 false => self.plain(at, head, &mut head.chain(file)),
             };
         };
-        let budget = Budget::new(file.metadata().map_or(0, |meta| meta.len()));
+        let bytes = file.metadata().map_or(0, |meta| meta.len());
+        let budget = Budget::new(bytes);
+        if packed == Packed::Sqlite {
+            return self.database_file(at, head, file, bytes, &budget);
+        }
         // Its list stands at its end.
         if packed == Packed::Zip {
             return match ZipArchive::new(&file) {
                 Ok(archive) => self.zip(at, archive, 0, &budget),
                 Err(error) => {
-                    self.skip(at, format!("{error}: looked at as it stands"));
+                    self.note(at, format!("{error}: {AS_IT_STANDS}"));
                     if file.rewind().is_ok() {
                         self.text(at, &mut file);
                     }
@@ -106,6 +127,20 @@ impl Worker<'_> {
             };
         }
         self.known(at, head, &mut head.chain(file), 0, &budget);
+    }
+
+    /// A text that is in memory already, as the file that it was. `commit` is the one that had it, if one is known.
+    pub(crate) fn whole(&mut self, at: At<'_>, bytes: &[u8], commit: Option<&str>) {
+        self.commit = commit.map(str::to_owned);
+        let head = bytes.get(..bytes.len().min(HEAD_BYTES)).unwrap_or_default();
+        let budget = Budget::new(bytes.len() as u64);
+        match Packed::of(head).filter(|_| self.opens_archives()) {
+            Some(Packed::Zip) => self.zip_in_memory(at, bytes, 0, &budget),
+            Some(Packed::Sqlite) => self.database_in_memory(at, bytes, 0, &budget),
+            _ if self.opens_archives() => self.known(at, head, &mut &*bytes, 0, &budget),
+            _ => self.text(at, &mut &*bytes),
+        }
+        self.commit = None;
     }
 
     /// A stream, with what is packed in it.
@@ -116,7 +151,7 @@ impl Worker<'_> {
         }
     }
 
-    fn peeked(&mut self, at: At<'_>, from: &mut dyn Read, depth: usize, budget: &Budget) {
+    pub(crate) fn peeked(&mut self, at: At<'_>, from: &mut dyn Read, depth: usize, budget: &Budget) {
         let mut head = Zeroizing::new([0_u8; HEAD_BYTES]);
         let (length, broken) = fill(from, head.as_mut());
         let head = head.get(..length).unwrap_or_default();
@@ -134,9 +169,19 @@ impl Worker<'_> {
         }
         match packed {
             Packed::Gzip => {
-                let mut plain = Metered { from: flate2::read::MultiGzDecoder::new(from), budget };
+                let mut plain = Metered { from: MultiGzDecoder::new(from), budget };
                 self.peeked(at, &mut plain, depth + 1, budget);
             }
+            Packed::Bzip2 => {
+                let mut plain = Metered { from: MultiBzDecoder::new(from), budget };
+                self.peeked(at, &mut plain, depth + 1, budget);
+            }
+            Packed::Xz => {
+                // It asks for single bytes.
+                let plain = XzReader::new_mem_limit(BufReader::new(from), true, XZ_MEMORY_KIB_MAX);
+                self.peeked(at, &mut Metered { from: plain, budget }, depth + 1, budget);
+            }
+            Packed::Sqlite => self.inner_database(at, from, depth, budget),
             Packed::Zstandard => self.frames(at, from, depth, budget),
             Packed::Tar => self.tar(at, from, depth, budget),
             Packed::Zip => self.inner_zip(at, from, depth, budget),
@@ -168,12 +213,7 @@ impl Worker<'_> {
 
     /// Most texts are UTF-8, or alike; what Windows writes says by its first bytes that it is UTF-16.
     fn plain(&mut self, at: At<'_>, head: &[u8], from: &mut dyn Read) {
-        let big = match head {
-            // Letters that most texts are made of have a zero in UTF-16.
-            [0xFF, 0xFE, rest @ ..] if rest.contains(&0) => false,
-            [0xFE, 0xFF, rest @ ..] if rest.contains(&0) => true,
-            _ => return self.text(at, from),
-        };
+        let Some(big) = utf16_order(head) else { return self.text(at, from) };
         let mut mark = [0; 2];
         match from.read_exact(&mut mark) {
             Ok(()) => self.text(at, &mut Utf16::new(from, big)),
@@ -223,14 +263,18 @@ impl Worker<'_> {
                 let mib = INNER_ZIP_BYTES_MAX >> 20;
                 self.skip(at, format!("a zip archive that does not stand alone is opened up to {mib} MiB"));
             }
-            Ok(_) => match ZipArchive::new(Cursor::new(whole.as_slice())) {
-                Ok(archive) => self.zip(at, archive, depth, budget),
-                Err(error) => {
-                    self.skip(at, format!("{error}: looked at as it stands"));
-                    self.text(at, &mut whole.as_slice());
-                }
-            },
+            Ok(_) => self.zip_in_memory(at, &whole, depth, budget),
             Err(error) => self.skip(at, error.to_string()),
+        }
+    }
+
+    fn zip_in_memory(&mut self, at: At<'_>, mut whole: &[u8], depth: usize, budget: &Budget) {
+        match ZipArchive::new(Cursor::new(whole)) {
+            Ok(archive) => self.zip(at, archive, depth, budget),
+            Err(error) => {
+                self.note(at, format!("{error}: {AS_IT_STANDS}"));
+                self.text(at, &mut whole);
+            }
         }
     }
 
@@ -265,7 +309,7 @@ fn name_in(entry: &[u8], whole: bool) -> Option<Vec<u8>> {
     record.map(<[u8]>::to_vec)
 }
 
-fn named(at: At<'_>, name: &[u8]) -> Vec<String> {
+pub(crate) fn named(at: At<'_>, name: &[u8]) -> Vec<String> {
     let name = String::from_utf8_lossy(name.get(..name.len().min(NAME_BYTES_MAX)).unwrap_or(name));
     at.inside.iter().cloned().chain([name.into_owned()]).collect()
 }

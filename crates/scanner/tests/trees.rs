@@ -124,7 +124,7 @@ fn what_cannot_be_read_is_named_with_its_reason() {
     let end = zip.len();
     zip.truncate(end - 10);
     fs::write(root.join("bad.zip"), zip).unwrap();
-    fs::write(root.join("some.xz"), b"\xfd7zXZ\0rest").unwrap();
+    fs::write(root.join("some.7z"), b"7z\xbc\xaf\x27\x1crest").unwrap();
     // Five times in itself: deeper than is opened.
     made_by(
         "sh",
@@ -137,7 +137,7 @@ fn what_cannot_be_read_is_named_with_its_reason() {
         let one = report.skipped.iter().find(|one| one.what.contains(name));
         one.unwrap_or_else(|| panic!("{name} is not named: {:?}", report.skipped)).why.clone()
     };
-    assert!(why("some.xz").contains("xz, which is not opened"));
+    assert!(why("some.7z").contains("7-Zip, which is not opened"));
     assert!(why("deep").contains("4 deep"));
     assert!(!why("cut.tar.gz").is_empty() && !why("bad.zip").is_empty());
 }

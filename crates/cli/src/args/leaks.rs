@@ -52,7 +52,7 @@ pub(crate) struct LeaksArgs {
     #[arg(long, conflicts_with = "known")]
     pub(crate) forms: bool,
     /// Rules in the form of gitleaks or Betterleaks, in place of those that come with keyroll unless the file adds to the default
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["known", "git", "staged"])]
+    #[arg(long, value_name = "FILE", conflicts_with = "known")]
     pub(crate) rules: Option<PathBuf>,
     /// Ask the issuers whether what was found works: each value is sent to the host that its issuer's spec names, and nowhere else
     #[arg(long, conflicts_with = "known")]

@@ -61,12 +61,27 @@ pub(super) fn run(args: &LeaksArgs, context: &mut Context) -> Result<Exit, Probl
     if let Some(late) = late {
         return Err(late);
     }
-    if report.texts == 0 && sum.not_visible > 0 {
+    // What is staged says itself what must have been looked at.
+    if report.texts == 0 && sum.not_visible > 0 && !args.staged {
         return Err(
             Problem::new("K0934", "look for leaks").because("nothing that was named could be looked at")
         );
     }
-    Ok(if sum.open > 0 || sum.left_out > 0 { Exit::Findings } else { Exit::Done })
+    if sum.open > 0 || sum.left_out > 0 {
+        return Ok(Exit::Findings);
+    }
+    match report.unread {
+        0 => Ok(Exit::Done),
+        count => Err(unread(count)),
+    }
+}
+
+/// A hook goes by the exit code: what nobody looked at does not pass.
+fn unread(count: u64) -> Problem {
+    let files = if count == 1 { "1 file".to_owned() } else { format!("{count} files") };
+    Problem::new("K0934", "look at what is staged")
+        .because(format!("{files} of it could not be looked at, or not wholly; each is named above with its reason"))
+        .help("take it out: git restore --staged PATH; or, if nobody needs to look at it, name it in .keyrollignore")
 }
 
 fn seeker(args: &LeaksArgs, baseline: Option<&Baseline>, context: &mut Context) -> Result<Seeker, Problem> {
@@ -184,9 +199,10 @@ fn scan(
     if let Some(ignored) = args.rules.as_ref().map(|_| ignored()).transpose()?.flatten() {
         report.accept_where(".gitleaksignore names it", |one| {
             let path = one.place.path.as_ref().map(|path| path.strip_prefix(".").unwrap_or(path));
+            let commit = one.place.commit.as_ref().map(|commit| commit.first.as_str());
             let line = usize::try_from(one.place.start.line).unwrap_or(usize::MAX);
             path.is_some_and(|path| {
-                ignored.contains(None, &path.display().to_string(), one.what.rule(), line)
+                ignored.contains(commit, &path.display().to_string(), one.what.rule(), line)
             })
         });
     }

@@ -86,6 +86,15 @@ impl Config {
         whole
     }
 
+    /// Whether a rule may find something in a text, whatever its path and its commit are. `false`: none does, but one that goes
+    /// by the path alone.
+    pub fn may_find(&self, text: &[u8]) -> bool {
+        let text = Text::new(text, None, None);
+        let mut rules =
+            self.keywords().chosen(text.bytes).into_iter().filter_map(|index| self.rules.get(index));
+        rules.any(|rule| matches!(&rule.regex, Some(Ok(regex)) if regex.is_in(text.bytes, text.wide)))
+    }
+
     /// What one rule finds, whether its keywords stand there or not.
     fn of_rule(&self, index: usize, rule: &Rule, text: &Text<'_>, whole: &mut bool) -> Vec<Hit> {
         let mut hits = Vec::new();

@@ -1,0 +1,166 @@
+//! What bzip2 and xz have packed, and what says that it is that and is not.
+
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used)]
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use keyroll_leak::Rules;
+use keyroll_scanner::{Baseline, Known, Report, Scan, Seeker, Tree};
+
+fn token(number: usize) -> String {
+    format!("glpat-{}{number:04}", "kD93hfQ0plm4XyT7")
+}
+
+fn scan(root: &Path) -> Report {
+    let baseline = Baseline::new([7; 32]);
+    let seeker = Seeker::new(Known::default(), baseline.key()).with_rules(Rules::shipped().unwrap());
+    let scan = Scan::new(&seeker, "2026-11-21".parse().unwrap());
+    scan.tree(&Tree { paths: vec![root.to_owned()], ignored_left_out: true });
+    scan.finish(None)
+}
+
+fn places(root: &Path, report: &Report) -> Vec<String> {
+    let place = |one: &keyroll_scanner::Finding| {
+        let path = one.place.path.as_ref().unwrap().strip_prefix(root).unwrap().display().to_string();
+        let way: Vec<String> = std::iter::once(path).chain(one.place.inside.iter().cloned()).collect();
+        format!("{}:{}", way.join(" › "), one.place.start.line)
+    };
+    let mut all: Vec<String> = report.findings.iter().map(place).collect();
+    all.sort();
+    all
+}
+
+fn shell(script: &str, folder: &Path) {
+    assert!(Command::new("bash").args(["-euc", script]).current_dir(folder).status().unwrap().success());
+}
+
+#[test]
+fn what_bzip2_and_xz_packed_is_opened_however_many_streams_it_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    fs::write(root.join("one"), format!("x\n{}\n", token(1))).unwrap();
+    fs::write(root.join("two"), format!("x\n{}\n", token(2))).unwrap();
+    shell(
+        "(bzip2 -c one; bzip2 -1c two) > both.bz2; (xz -c one; xz -0 -C sha256 -c two; printf '\\0\\0\\0\\0') > both.xz
+         tar -cJf all.txz one two; tar -cjf all.tbz one two; xz --block-size=16 -T1 -c one > blocks.xz
+         xz --x86 --lzma2 -c two > filter.xz; bzip2 -c < /dev/null > empty.bz2; xz -c < /dev/null > empty.xz
+         python3 -c \"
+import zipfile
+with zipfile.ZipFile('all.zip', 'w', zipfile.ZIP_BZIP2) as z: z.write('one')\"
+         rm one two",
+        root,
+    );
+    let report = scan(root);
+    assert_eq!(
+        places(root, &report),
+        [
+            "all.tbz › one:2",
+            "all.tbz › two:2",
+            "all.txz › one:2",
+            "all.txz › two:2",
+            "all.zip › one:2",
+            "blocks.xz:2",
+            "both.bz2:2",
+            "both.bz2:4",
+            "both.xz:2",
+            "both.xz:4",
+            "filter.xz:2",
+        ]
+    );
+    assert!(report.skipped.is_empty(), "{:?}", report.skipped);
+}
+
+#[test]
+fn what_is_cut_or_changed_is_read_as_far_as_it_goes_and_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    // More than a block of bzip2 at its smallest.
+    let mut text = format!("x {} y\n", token(1)).into_bytes();
+    text.extend(
+        (0..60_000_u32).flat_map(|number| format!("{:x}\n", number.wrapping_mul(2_654_435_761)).into_bytes()),
+    );
+    fs::write(root.join("a"), text).unwrap();
+    shell("bzip2 -1kc a > a.bz2; xz -c a > a.xz; rm a", root);
+    for name in ["a.bz2", "a.xz"] {
+        let whole = fs::read(root.join(name)).unwrap();
+        fs::write(root.join(format!("cut-{name}")), &whole[..whole.len() / 2]).unwrap();
+        let mut changed = whole.clone();
+        let end = changed.len();
+        changed[end * 3 / 4] ^= 0x55;
+        fs::write(root.join(format!("changed-{name}")), changed).unwrap();
+        for length in [7, 12, 20, 40] {
+            fs::write(root.join(format!("short-{length}-{name}")), &whole[..length]).unwrap();
+        }
+        fs::remove_file(root.join(name)).unwrap();
+    }
+    let report = scan(root);
+    assert_eq!(
+        places(root, &report),
+        ["changed-a.bz2:1", "changed-a.xz:1", "cut-a.bz2:1", "cut-a.xz:1"],
+        "{:?}",
+        report.skipped
+    );
+    // Of seven bytes one does not see that it is bzip2.
+    assert_eq!(report.skipped.len(), 11, "{:?}", report.skipped);
+}
+
+#[test]
+fn what_was_changed_anywhere_ends_and_is_named_or_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let text: String = (0..400).map(|line| format!("line {} of it\n", line * 7 % 50)).collect();
+    fs::write(root.join("one"), text).unwrap();
+    shell(
+        "bzip2 -kc one > a.bz2; xz -c -C none one > a.xz; xz --x86 --delta --lzma2 -c one > b.xz; rm one",
+        root,
+    );
+    let mut random = 1_u64;
+    let mut next = |below: usize| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(random >> 33).unwrap() % below
+    };
+    for name in ["a.bz2", "a.xz", "b.xz"] {
+        let whole = fs::read(root.join(name)).unwrap();
+        for number in 0..700 {
+            let mut changed = whole.clone();
+            for _ in 0..=next(3) {
+                let at = next(changed.len());
+                changed[at] = u8::try_from(next(256)).unwrap();
+            }
+            changed.truncate(whole.len() - if number % 5 == 0 { next(whole.len() - 20) } else { 0 });
+            fs::write(root.join(format!("{number}-{name}")), changed).unwrap();
+        }
+    }
+    let report = scan(root);
+    assert!(report.findings.is_empty() && report.skipped.len() as u64 + report.skipped_left_out > 1_500);
+}
+
+#[test]
+fn what_asks_for_much_memory_or_does_not_end_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    fs::write(root.join("one"), token(1)).unwrap();
+    // 1.2 GiB of nothing, half of it by each: what stands behind itself is one stream after the other.
+    let script = "head -c 134217728 /dev/zero > zero
+        bzip2 -c zero > once; cat once once once once once > half.bz2
+        xz -0c zero > once; cat once once once once once > half.xz
+        tar -cf bomb.tar half.bz2 half.xz; xz -c one > dictionary.xz; rm zero once one half.*";
+    shell(script, root);
+    // Its header says that it needs 4 GiB. Source: the .xz file format, 3.1 and 5.3.1.
+    let mut xz = fs::read(root.join("dictionary.xz")).unwrap();
+    let size = 4 * (usize::from(xz[12]) + 1);
+    let at = (14..12 + size).find(|at| xz[*at..*at + 2] == [0x21, 1]).unwrap();
+    xz[at + 2] = 40;
+    let mut sum = flate2::Crc::new();
+    sum.update(&xz[12..8 + size]);
+    xz[8 + size..12 + size].copy_from_slice(&sum.sum().to_le_bytes());
+    fs::write(root.join("dictionary.xz"), xz).unwrap();
+    let report = scan(root);
+    assert!(report.findings.is_empty());
+    let why = |name: &str| report.skipped.iter().find(|one| one.what.contains(name)).unwrap().why.clone();
+    assert!(why("bomb.tar").contains("unpacks to far more"), "{:?}", report.skipped);
+    assert!(why("dictionary.xz").contains("memory"), "{}", why("dictionary.xz"));
+    assert!(report.bytes < 5 << 28, "{}", report.bytes);
+}
