@@ -1,17 +1,23 @@
 use std::ops::Range;
 
+use crate::calls::in_calls;
 use crate::candidates::By;
+use crate::commands::in_commands;
+use crate::login::password_of;
 use crate::names_a_secret;
+use crate::parts::in_parts;
 
 /// The longest name, and the longest type behind one, that is looked at, bytes.
 const NAME_BYTES_MAX: usize = 128;
 
 /// Words of SQL before a password between quotes, in small letters.
-const STATEMENTS: [&[u8]; 4] =
-    [b"identified by ", b"mysql_native_password by ", b"caching_sha2_password by ", b"password "];
-
-/// Programs that take a password right behind `-p`.
-const JOINED: [&[u8]; 4] = [b"mysql", b"mysqldump", b"mariadb", b"mysqladmin"];
+const STATEMENTS: [&[u8]; 5] = [
+    b"identified by ",
+    b"mysql_native_password by ",
+    b"caching_sha2_password by ",
+    b"password ",
+    b"password(",
+];
 
 /// A value's name, where it stands, and what says that it may be a secret.
 pub(crate) type Beside = (String, Range<usize>, By);
@@ -26,6 +32,8 @@ pub(crate) fn beside(line: &[u8]) -> Vec<Beside> {
     in_queries(line, &mut found);
     behind_a_word(line, &mut found);
     in_commands(line, &mut found);
+    in_calls(line, &mut found);
+    in_parts(line, &mut found);
     found
 }
 
@@ -60,6 +68,8 @@ fn in_quotes(line: &[u8], found: &mut Vec<Beside>) {
                 found.push((name, value, by));
             }
             "value" => found.push((named.take().unwrap_or(name), value, by)),
+            // Of Docker.
+            "auth" | "_auth" if password_of(within).is_some() => found.push((name, value, By::Place)),
             _ => found.push((name, value, by)),
         }
         at += length + 1;
@@ -115,8 +125,10 @@ fn of_a_call(before: &[u8]) -> Option<(String, By)> {
 
 fn last_word(text: &[u8]) -> Option<String> {
     let text = text.trim_ascii_end();
+    // `config['name']`.
+    let text = text.strip_suffix(b"]").unwrap_or(text);
     let quote = text.last().filter(|byte| is_quote(**byte));
-    let text = [b"\\\"".as_slice(), b"\"", b"'", b"]"]
+    let text = [b"\\\"".as_slice(), b"\"", b"'"]
         .iter()
         .fold(text, |text, end| text.strip_suffix(*end).unwrap_or(text));
     let good = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
@@ -129,7 +141,7 @@ fn last_word(text: &[u8]) -> Option<String> {
     (!word.is_empty() && word.len() <= NAME_BYTES_MAX).then(|| String::from_utf8_lossy(word).into_owned())
 }
 
-fn is_quote(byte: u8) -> bool {
+pub(crate) fn is_quote(byte: u8) -> bool {
     matches!(byte, b'"' | b'\'' | b'`')
 }
 
@@ -143,7 +155,10 @@ fn in_elements(line: &[u8], found: &mut Vec<Beside>) {
             continue;
         };
         let tag = before.get(open + 1..start).unwrap_or_default();
-        let named = memchr::memmem::find(tag, b"name=").and_then(|at| last_word(tag.get(at + 5..)?));
+        let named = [b"name=".as_slice(), b"key="].iter().find_map(|mark| {
+            let name = tag.get(memchr::memmem::find(tag, mark)? + mark.len()..)?;
+            last_word(name.split(|byte| *byte == b' ').next()?)
+        });
         if let Some(name) = named.or_else(|| last_word(tag.split(|byte| *byte == b' ').next()?)) {
             found.push((name, start + 1..end, By::Name));
         }
@@ -172,8 +187,19 @@ fn behind_a_word(line: &[u8], found: &mut Vec<Beside>) {
     if words.first().is_some_and(|first| line.get(first.clone()) == Some(b"#define")) {
         words.remove(0);
     }
-    let [name, value] = words.as_slice() else { return };
+    // Of `.netrc`: a machine, a login and its password in one line.
+    let words = match words.as_slice() {
+        [first, .., name, value] if line.get(first.clone()) == Some(b"machine") => {
+            [name.clone(), value.clone()]
+        }
+        [name, value] => [name.clone(), value.clone()],
+        _ => return,
+    };
+    let [name, value] = &words;
     let word = line.get(name.clone()).unwrap_or_default();
+    // Of Pulumi: `app:apiToken: value`.
+    let word =
+        word.strip_suffix(b":").and_then(|word| word.rsplit(|byte| *byte == b':').next()).unwrap_or(word);
     let raw = line.get(value.clone()).unwrap_or_default();
     let inner = match raw {
         [open @ (b'"' | b'\''), .., close] if open == close && raw.len() > 2 => {
@@ -187,32 +213,8 @@ fn behind_a_word(line: &[u8], found: &mut Vec<Beside>) {
     }
 }
 
-/// What programs are given on their command lines behind a letter: `mysql -pvalue`, `curl -u user:value`.
-fn in_commands(line: &[u8], found: &mut Vec<Beside>) {
-    let words = words(line);
-    let raw = |span: &Range<usize>| line.get(span.clone()).unwrap_or_default();
-    let is =
-        |name: &[u8]| words.iter().any(|word| raw(word).rsplit(|byte| *byte == b'/').next() == Some(name));
-    let mut add = |span: Range<usize>| found.push(("password".to_owned(), span, By::Place));
-    let (joined, curl) = (JOINED.iter().any(|name| is(name)), is(b"curl"));
-    let (sshpass, redis) = (is(b"sshpass"), is(b"redis-cli"));
-    for (index, word) in words.iter().enumerate() {
-        let next = words.get(index + 1);
-        match (raw(word), next) {
-            ([b'-', b'p', _, _, ..], _) if joined => add(word.start + 2..word.end),
-            (b"-u" | b"--user", Some(next)) if curl => {
-                let login = unquoted(line, next);
-                let colon = raw(&login).iter().position(|byte| *byte == b':');
-                add(colon.map_or(login.end, |at| login.start + at + 1)..login.end);
-            }
-            (b"-p", Some(next)) if sshpass => add(unquoted(line, next)),
-            (b"-a", Some(next)) if redis => add(unquoted(line, next)),
-            _ => {}
-        }
-    }
-}
-
-fn unquoted(line: &[u8], span: &Range<usize>) -> Range<usize> {
+/// Without quotes around it.
+pub(crate) fn unquoted(line: &[u8], span: &Range<usize>) -> Range<usize> {
     match line.get(span.clone()) {
         Some([open @ (b'"' | b'\''), inner @ .., close]) if open == close => {
             span.start + 1..span.start + 1 + inner.len()
@@ -221,7 +223,8 @@ fn unquoted(line: &[u8], span: &Range<usize>) -> Range<usize> {
     }
 }
 
-fn words(line: &[u8]) -> Vec<Range<usize>> {
+/// What stands between blanks.
+pub(crate) fn words(line: &[u8]) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut start = None;
     for (at, byte) in line.iter().chain(b"\n").enumerate() {
@@ -267,12 +270,14 @@ mod tests {
             ("jdbc:mysql://db/x?user=x&password=kD93hfQ0plm4&ssl=1", "password"),
             ("CREATE USER x IDENTIFIED BY 'kD93hfQ0plm4';", "password"),
             ("CREATE ROLE x PASSWORD 'kD93hfQ0plm4';", "password"),
-            ("mysqldump -u root -pkD93hfQ0plm4 shop", "password"),
-            ("/usr/bin/curl -u 'admin:kD93hfQ0plm4' http://h", "password"),
-            ("sshpass -p kD93hfQ0plm4 ssh h", "password"),
             ("curl -H 'X-Api-Key: kD93hfQ0plm4' http://h", "X-Api-Key"),
             ("{ \"name\": \"API_KEY\", \"value\": \"kD93hfQ0plm4\" }", "API_KEY"),
             (r#"{"msg":"{\"password\":\"kD93hfQ0plm4\"}"}"#, "password"),
+            ("$cfg['db']['password'] = 'kD93hfQ0plm4';", "password"),
+            ("<entry key=\"api.secret\">kD93hfQ0plm4</entry>", "api.secret"),
+            ("  app:apiToken: kD93hfQ0plm4", "apiToken"),
+            ("machine h login app password kD93hfQ0plm4", "password"),
+            ("SET PASSWORD FOR x = PASSWORD('kD93hfQ0plm4');", "password"),
             ("password = \"\"\"kD93hfQ0plm4\"\"\"", "password"),
         ] {
             let all = shown(line);

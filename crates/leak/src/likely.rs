@@ -1,7 +1,8 @@
 use std::ops::Range;
 
 use crate::candidates::{By, Candidate};
-use crate::name::names_a_password;
+use crate::login::{decoded_bytes, password_of};
+use crate::name::{names_a_password, names_a_request};
 use crate::plain::is_distinct;
 
 /// The longest password or token without a form of its own, bytes.
@@ -52,10 +53,12 @@ impl Candidate<'_> {
             (By::Name, Text::Program) => {
                 let bare = value.iter().all(|byte| !b"()[]{},".contains(byte));
                 is_quoted(text, &self.span)
+                    && !(is_uuid(value) && self.name.as_deref().is_some_and(names_a_request))
                     || !is_uuid(value) && (is_random(value) || bare && self.is_set(text))
             }
         };
-        written && told && !is_code(value) && (phrase || is_distinct(value) && !words)
+        let sent = self.by != By::Place || is_meant(text, &self.span);
+        written && told && sent && !is_code(value) && (phrase || is_distinct(value) && !words)
     }
 
     /// Whether a shell, or who writes as one does, gives a value to the name: `DB_PASSWORD=value`, `--api-key value`; of other
@@ -78,11 +81,47 @@ impl Candidate<'_> {
     }
 }
 
+/// Between quotes, which in a string have a backslash before them, or in an element of its own.
 fn is_quoted(text: &[u8], span: &Range<usize>) -> bool {
     let before = span.start.checked_sub(1).and_then(|at| text.get(at));
+    let behind = text.get(span.end..).unwrap_or_default();
     let quote = before.filter(|byte| matches!(byte, b'"' | b'\'' | b'`'));
-    quote.is_some() && text.get(span.end) == quote
+    let behind_quote = behind.strip_prefix(b"\\").unwrap_or(behind);
+    quote.is_some() && behind_quote.first() == quote || before == Some(&b'>') && behind.starts_with(b"</")
 }
+
+/// Hosts that are kept for documents (RFC 2606), and so what stands before them.
+const DOCUMENTED: [&[u8]; 6] =
+    [b"example.com", b"example.org", b"example.net", b"example", b"invalid", b"faketld"];
+
+/// The longest host that is looked at, bytes.
+const HOST_BYTES_MAX: usize = 256;
+
+/// Whether what is sent opens something: a login in base64 with a password of its own; what stands before a host that there is,
+/// and what is percent-encoded by what it is meant to be.
+fn is_meant(text: &[u8], span: &Range<usize>) -> bool {
+    let value = text.get(span.clone()).unwrap_or_default();
+    let before = text.get(..span.start).unwrap_or_default();
+    let scheme = before.get(before.len().saturating_sub(BASIC.len())..).unwrap_or_default();
+    if scheme.eq_ignore_ascii_case(BASIC) {
+        return password_of(value).is_some_and(|password| is_distinct(&password));
+    }
+    let Some(host) = text.get(span.end..).and_then(|rest| rest.strip_prefix(b"@")) else { return true };
+    let name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+    let host: Vec<u8> = host.iter().take(HOST_BYTES_MAX).copied().take_while(name).collect();
+    let documented = |end: &&[u8]| {
+        let rest = host.to_ascii_lowercase();
+        rest.strip_suffix(*end).is_some_and(|rest| rest.is_empty() || rest.ends_with(b"."))
+    };
+    let bytes = decoded_bytes(value).is_some_and(|bytes| bytes >= DECODED_BYTES_MIN);
+    bytes && !DOCUMENTED.iter().any(documented)
+}
+
+/// Before a login in base64.
+const BASIC: &[u8] = b"basic ";
+
+/// What is shorter is told from chance by nothing, bytes.
+const DECODED_BYTES_MIN: usize = 8;
 
 /// Words of which the names of secrets, and of what belongs to them, are made; no password that anyone chose has one.
 const OF_NAMES: [&str; 14] = [
@@ -133,7 +172,7 @@ fn is_random(value: &[u8]) -> bool {
 }
 
 /// What tells one request, or one thing, from another; who sets a secret to one says so with quotes or in settings.
-fn is_uuid(value: &[u8]) -> bool {
+pub(crate) fn is_uuid(value: &[u8]) -> bool {
     let mut parts = value
         .split(|byte| *byte == b'-')
         .map(|part| part.iter().all(u8::is_ascii_hexdigit).then_some(part.len()));
@@ -173,6 +212,8 @@ fn is_code(value: &[u8]) -> bool {
     [b"${".as_slice(), b"{{", b"%s", b"()", b"->", b"=>", b"::", b"</", b"{}", b"\\n", b"&&", b"||"]
         .iter()
         .any(|word| has(word))
+        || value.starts_with(b"\\u")
+        || value.starts_with(b"\\U")
         || value.starts_with(b"(")
         || value.starts_with(b"[")
         || value.starts_with(b"{") && value.ends_with(b"}")

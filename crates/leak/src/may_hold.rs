@@ -4,8 +4,36 @@ use aho_corasick::AhoCorasick;
 
 /// One of these stands in every name that says that its value is a secret, in every word before a token, and before every
 /// password of a URL; in small letters. What is written with escapes has a backslash.
-const MARKS: [&str; 11] =
-    ["key", "token", "secret", "pass", "pwd", "credential", "auth", "bearer", "basic", "://", "\\"];
+const MARKS: [&str; 22] = [
+    "key",
+    "token",
+    "secret",
+    "pass",
+    "pwd",
+    "credential",
+    "auth",
+    "bearer",
+    "basic",
+    "://",
+    "\\",
+    // Of WordPress and Drupal, and of Devise.
+    "_salt",
+    "pepper",
+    // Of SQL.
+    "identified",
+    // Of JSON Web Keys.
+    "kty",
+    // Of `.pgpass`.
+    ":5432:",
+    ":*:",
+    // Of command lines.
+    " -p",
+    "mysql",
+    "redis-cli",
+    "ldapsearch",
+    // Of Perl.
+    "->connect",
+];
 
 /// Whether a text may hold a name that says that its value is a secret, or a password or token in its usual surroundings. A
 /// cheap look: where it is `false` the text need not be taken apart for any of them.

@@ -170,8 +170,8 @@ const PLACEHOLDERS: [&str; 24] = [
 ];
 
 /// The same where they are a word of their own.
-const PLACEHOLDER_WORDS: [&str; 10] =
-    ["todo", "tbd", "dummy", "fake", "sample", "paste", "xxxx", "notset", "redacted", "placeholder"];
+const PLACEHOLDER_WORDS: [&str; 11] =
+    ["todo", "tbd", "dummy", "fake", "mock", "sample", "paste", "xxxx", "notset", "redacted", "placeholder"];
 
 /// What stands for the whole of a value.
 const WHOLE: [&str; 18] = [

@@ -1,0 +1,58 @@
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
+
+/// The longest `user:password` in base64 that is read, bytes.
+const LOGIN_BYTES_MAX: usize = 1024;
+
+/// The password of `user:password` in base64, as it is sent behind `Basic` (RFC 7617) and as Docker keeps it; `None` for what is
+/// none of these.
+pub(crate) fn password_of(value: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    if value.len() > LOGIN_BYTES_MAX {
+        return None;
+    }
+    let mut login = Zeroizing::new(STANDARD.decode(value).ok()?);
+    let sign = login.iter().position(|byte| *byte == b':').filter(|sign| *sign > 0)?;
+    let written = login.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ');
+    login.drain(..=sign);
+    (written && !login.is_empty()).then_some(login)
+}
+
+/// How many bytes a percent-encoded value stands for; `None` where one of them is no letter, digit or mark.
+pub(crate) fn decoded_bytes(value: &[u8]) -> Option<usize> {
+    let (mut bytes, mut rest) = (0, value);
+    while let Some((first, behind)) = rest.split_first() {
+        let pair = behind.first_chunk::<2>().filter(|_| *first == b'%');
+        let byte = pair.and_then(|pair| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok());
+        if byte.is_some_and(|byte| !byte.is_ascii_graphic()) {
+            return None;
+        }
+        rest = if byte.is_some() { behind.get(2..).unwrap_or_default() } else { behind };
+        bytes += 1;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_in_base64_has_a_password() {
+        let login = |text: &str| password_of(STANDARD.encode(text).as_bytes()).map(|found| found.to_vec());
+        assert_eq!(login("app:kD93:fQ0"), Some(b"kD93:fQ0".to_vec()));
+        assert_eq!(login(":kD93"), None);
+        assert_eq!(login("app:"), None);
+        assert_eq!(login("no login"), None);
+        assert_eq!(login("app:\u{1}\u{2}"), None);
+        assert_eq!(password_of(b"app:kD93"), None);
+    }
+
+    #[test]
+    fn what_is_percent_encoded_is_counted_as_it_is_meant() {
+        assert_eq!(decoded_bytes(b"p%40ss%2fx"), Some(6));
+        assert_eq!(decoded_bytes(b"100%sure%4"), Some(10));
+        assert_eq!(decoded_bytes(b"my%20pass"), None);
+        assert_eq!(decoded_bytes(b"%F0%9F"), None);
+    }
+}
