@@ -3,7 +3,8 @@ use std::ops::Range;
 use crate::beside::{Beside, is_quote};
 use crate::candidates::{By, LINE_BYTES_MAX};
 use crate::likely::is_uuid;
-use crate::names_a_secret;
+use crate::login::decoded;
+use crate::{is_distinct, names_a_secret, no_secret};
 
 /// The most lines of a table that are read.
 const ROWS_MAX: usize = 100_000;
@@ -13,6 +14,9 @@ const COLUMNS_MAX: usize = 256;
 
 /// The most lines of a block in which a variable's default is looked for.
 const BLOCK_LINES_MAX: usize = 12;
+
+/// The most lines of a Secret of Kubernetes that are read on either side of the one that says so.
+const SECRET_LINES_MAX: usize = 64;
 
 /// How far around its type the private part of a JSON Web Key is looked for, bytes: one of 8,192 bits has 1,366 digits in each of
 /// its two long parts, and half of that in five others.
@@ -39,8 +43,10 @@ pub(crate) fn apart(text: &[u8], line: &Range<usize>) -> Vec<Beside> {
         in_pairs_of_lines(text, line, &mut found);
         in_logins(text, line, &mut found);
         in_web_keys(text, line, &mut found);
+        in_secret(text, line, &mut found);
     }
     in_variables(text, line, &mut found);
+    in_elements(text, line, &mut found);
     found
 }
 
@@ -120,6 +126,65 @@ fn in_pairs_of_lines(text: &[u8], line: &Range<usize>, found: &mut Vec<Beside>) 
         }
         _ => {}
     }
+}
+
+/// `<password>`, the value in a line of its own, `</password>`.
+fn in_elements(text: &[u8], line: &Range<usize>, found: &mut Vec<Beside>) {
+    let raw = text.get(line.clone()).unwrap_or_default().trim_ascii();
+    let Some(name) = raw.strip_prefix(b"<").and_then(|rest| rest.strip_suffix(b">")) else { return };
+    let value = line_from(text, line.end);
+    let close = value.clone().and_then(|value| line_from(text, value.end));
+    if let (Some(value), Some(close)) = (value, close)
+        && let Some(end) = text.get(close).map(<[u8]>::trim_ascii)
+        && end.strip_prefix(b"</").and_then(|rest| rest.strip_suffix(b">")) == Some(name)
+    {
+        found.push((String::from_utf8_lossy(name).into_owned(), bare(text, value), By::Place));
+    }
+}
+
+/// The entries of a Secret of Kubernetes, below `data:`, in base64. What they stand for has no form.
+fn in_secret(text: &[u8], line: &Range<usize>, found: &mut Vec<Beside>) {
+    if text.get(line.clone()).map(<[u8]>::trim_ascii_end) != Some(b"kind: Secret") {
+        return;
+    }
+    let (mut at, mut within) = (document(text, line.start), false);
+    for _ in 0..SECRET_LINES_MAX {
+        let Some(next) = line_from(text, at) else { return };
+        at = next.end;
+        let raw = text.get(next.clone()).unwrap_or_default().trim_ascii_end();
+        match raw {
+            b"data:" => within = true,
+            // What follows is another document, or another part of this one.
+            [b'-', b'-', b'-', ..] if next.start > line.start => return,
+            [first, ..] if *first != b' ' && *first != b'#' => within = false,
+            _ => {}
+        }
+        if let Some((name, value)) = setting(text, &next).filter(|_| within && raw.starts_with(b" "))
+            && is_written_secret(text.get(value.clone()).unwrap_or_default())
+        {
+            found.push((word(text, &name), value, By::Place));
+        }
+    }
+}
+
+/// Where the document begins in which a line stands, near it.
+fn document(text: &[u8], at: usize) -> usize {
+    let mut start = at;
+    for _ in 0..SECRET_LINES_MAX {
+        match line_before(text, start) {
+            Some(line) if text.get(line.clone()).is_some_and(|raw| raw.starts_with(b"---")) => {
+                return line.end;
+            }
+            Some(line) => start = line.start,
+            None => return start,
+        }
+    }
+    start
+}
+
+/// Whether base64 stands for something that is likely a secret.
+fn is_written_secret(value: &[u8]) -> bool {
+    decoded(value).is_some_and(|plain| no_secret(&plain).is_none() && is_distinct(&plain))
 }
 
 /// `variable "password" {` and its default: of Terraform.
@@ -278,6 +343,7 @@ mod tests {
             ("{\n \"name\": \"API_TOKEN\",\n \"value\": \"kD93hfQ0plm4\"\n}", "API_TOKEN"),
             ("a:\n  password: |\n    kD93hfQ0plm4\n  x: y\n", "password"),
             ("password: >-\n  kD93hfQ0plm4", "password"),
+            ("<password>\n  kD93hfQ0plm4\n</password>\n", "password"),
             ("variable \"db_password\" {\n  type = string\n  default = \"kD93hfQ0plm4\"\n}\n", "db_password"),
         ] {
             assert_eq!(shown(text), [(name.to_owned(), "kD93hfQ0plm4")], "{text}");
@@ -292,6 +358,21 @@ mod tests {
         ] {
             assert!(shown(text).is_empty(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_secret_of_kubernetes_has_values_in_base64() {
+        let value = "a0Q5M2hmUTBwbG00";
+        let name = || "ca-key".to_owned();
+        let text = format!(
+            "kind: Secret\ndata:\n  ca-key: {value}\n  note: aGVsbG8gd29ybGQ=\n  mode: {{}}\n---\ndata:\n  b: {value}\n"
+        );
+        assert_eq!(shown(&text), [(name(), value)]);
+        let text = format!(
+            "data:\n  b: {value}\n---\ndata:\n  ca-key: {value}\nkind: Secret\nspec:\n  x: {value}\n"
+        );
+        assert_eq!(shown(&text), [(name(), value)]);
+        assert!(shown(&format!("kind: ConfigMap\ndata:\n  ca-key: {value}\n")).is_empty());
     }
 
     #[test]

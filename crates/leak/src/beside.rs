@@ -62,6 +62,7 @@ fn in_quotes(line: &[u8], found: &mut Vec<Beside>) {
             found.extend(in_header(within, at));
             continue;
         };
+        in_file(within, at, found);
         match name.as_str() {
             "name" | "key" => {
                 named = last_word(within).filter(|word| word.len() == within.len());
@@ -69,7 +70,9 @@ fn in_quotes(line: &[u8], found: &mut Vec<Beside>) {
             }
             "value" => found.push((named.take().unwrap_or(name), value, by)),
             // Of Docker.
-            "auth" | "_auth" if password_of(within).is_some() => found.push((name, value, By::Place)),
+            "auth" | "_auth" if password_of(within).is_some_and(|one| !one.is_empty()) => {
+                found.push((name, value, By::Place))
+            }
             _ => found.push((name, value, by)),
         }
         at += length + 1;
@@ -81,8 +84,31 @@ fn in_header(text: &[u8], start: usize) -> Option<Beside> {
     let sign = memchr::memmem::find(text, b": ")?;
     let (name, value) = (text.get(..sign)?, text.get(sign + 2..)?);
     let name = last_word(name).filter(|word| word.len() == name.len() && names_a_secret(word))?;
+    let value = value.trim_ascii_start();
     let word = !value.is_empty() && value.iter().all(u8::is_ascii_graphic);
-    word.then(|| (name, start + sign + 2..start + text.len(), By::Place))
+    word.then(|| (name, start + text.len() - value.len()..start + text.len(), By::Place))
+}
+
+/// A file of settings as one string: `NAME=value\nOTHER=value`.
+fn in_file(text: &[u8], start: usize, found: &mut Vec<Beside>) {
+    if memchr::memmem::find(text, b"\\n").is_none() {
+        return;
+    }
+    let mut at = 0;
+    while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
+        let length = memchr::memmem::find(rest, b"\\n").unwrap_or(rest.len());
+        let line = rest.get(..length).unwrap_or_default();
+        let sign = memchr::memchr(b'=', line).unwrap_or(0);
+        let name = line.get(..sign).unwrap_or_default();
+        let constant = |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b'_';
+        if !name.is_empty() && name.iter().all(constant) {
+            let name = String::from_utf8_lossy(name).into_owned();
+            if names_a_secret(&name) {
+                found.push((name, start + at + sign + 1..start + at + length, By::Place));
+            }
+        }
+        at += length + 2;
+    }
 }
 
 /// The name before the sign that a text ends with, without the type between them.
@@ -94,7 +120,12 @@ fn name_of(before: &[u8]) -> Option<(String, By)> {
     let signs: [&[u8]; 4] = [b":=", b"=>", b"=", b":"];
     let sign = signs.iter().find(|sign| before.ends_with(sign));
     let Some(sign) = sign else { return of_a_call(before) };
-    let before = before.strip_suffix(*sign)?.trim_ascii_end();
+    let before = before.strip_suffix(*sign)?;
+    // `?=` of make, `||=` of Ruby, `.=` of PHP.
+    let more = before.iter().rposition(|byte| !b":?|.+".contains(byte)).map_or(0, |last| last + 1);
+    let before = before.get(..more)?.trim_ascii_end();
+    // `var token string =`: of Go.
+    let before = before.strip_suffix(b" string").unwrap_or(before).trim_ascii_end();
     // `TOKEN: &str`, `token: string`: of the last part, unless that is the name.
     let colon = before.iter().rposition(|byte| *byte == b':').filter(|_| *sign == b"=");
     let typed = colon.and_then(|at| before.split_at_checked(at)).filter(|(_, behind)| {
@@ -275,6 +306,11 @@ mod tests {
             (r#"{"msg":"{\"password\":\"kD93hfQ0plm4\"}"}"#, "password"),
             ("$cfg['db']['password'] = 'kD93hfQ0plm4';", "password"),
             ("<entry key=\"api.secret\">kD93hfQ0plm4</entry>", "api.secret"),
+            ("var apiToken string = \"kD93hfQ0plm4\"", "apiToken"),
+            ("@token ||= 'kD93hfQ0plm4'", "token"),
+            ("API_TOKEN ?= \"kD93hfQ0plm4\"", "API_TOKEN"),
+            (r#"{ "a.env": "MODE=x\nAPI_TOKEN=kD93hfQ0plm4\n" }"#, "API_TOKEN"),
+            ("curl -H 'Api-Key:  kD93hfQ0plm4'", "Api-Key"),
             ("  app:apiToken: kD93hfQ0plm4", "apiToken"),
             ("machine h login app password kD93hfQ0plm4", "password"),
             ("SET PASSWORD FOR x = PASSWORD('kD93hfQ0plm4');", "password"),

@@ -80,13 +80,17 @@ pub(crate) fn in_commands(line: &[u8], found: &mut Vec<Beside>) {
             }
         }
     }
-    if dash && at(b"curl").is_some() {
+    // A long command goes on in lines of its own.
+    let goes_on = words.first().is_some_and(|first| raw(first).starts_with(b"-"));
+    if dash && (goes_on || at(b"curl").is_some()) {
         for pair in words.windows(2) {
             let [flag, login] = pair else { continue };
             if matches!(raw(flag), b"-u" | b"--user") {
                 let login = unquoted(line, login);
                 let colon = raw(&login).iter().position(|byte| *byte == b':');
-                add(colon.map_or(login.end, |at| login.start + at + 1)..login.end);
+                let Some(colon) = colon.map(|at| login.start + at) else { continue };
+                // Some services take a token for the user, without a password.
+                add(if colon + 1 < login.end { colon + 1..login.end } else { login.start..colon });
             }
         }
     }
@@ -142,6 +146,9 @@ mod tests {
             "sshpass -pkD93hfQ0plm4 ssh h",
             "sshpass -p kD93hfQ0plm4 ssh h",
             "/usr/bin/curl -u 'admin:kD93hfQ0plm4' http://h",
+            "  -u developer:kD93hfQ0plm4",
+            "curl -u kD93hfQ0plm4: http://h",
+            "curl --user kevin:'kD93hfQ0plm4' http://h",
             "docker login -u app -p kD93hfQ0plm4 registry",
             "mongosh -u app -p \"kD93hfQ0plm4\" shop",
             "redis-cli -a kD93hfQ0plm4 ping",

@@ -97,14 +97,14 @@ const DOCUMENTED: [&[u8]; 6] =
 /// The longest host that is looked at, bytes.
 const HOST_BYTES_MAX: usize = 256;
 
-/// Whether what is sent opens something: a login in base64 with a password of its own; what stands before a host that there is,
+/// Whether what is sent opens something: not a login in base64 without a password of its own; what stands before a host that there is,
 /// and what is percent-encoded by what it is meant to be.
 fn is_meant(text: &[u8], span: &Range<usize>) -> bool {
     let value = text.get(span.clone()).unwrap_or_default();
     let before = text.get(..span.start).unwrap_or_default();
     let scheme = before.get(before.len().saturating_sub(BASIC.len())..).unwrap_or_default();
     if scheme.eq_ignore_ascii_case(BASIC) {
-        return password_of(value).is_some_and(|password| is_distinct(&password));
+        return password_of(value).is_none_or(|password| is_distinct(&password));
     }
     let Some(host) = text.get(span.end..).and_then(|rest| rest.strip_prefix(b"@")) else { return true };
     let name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
@@ -154,7 +154,7 @@ fn is_phrase(value: &[u8]) -> bool {
 }
 
 /// A run of letters and digits in such disorder that no name has it: those of one kind are shorter than three on the average,
-/// and there are several of digits. What marks part into short runs is the name of a file, of a machine, of a version.
+/// and there are several of digits; or it is long, and there are many. What marks part into short runs is the name of a file, of a machine, of a version.
 fn is_random(value: &[u8]) -> bool {
     let kind = |byte: u8| (byte.is_ascii_digit(), byte.is_ascii_alphabetic());
     // The capital that a word begins with belongs to it.
@@ -166,6 +166,7 @@ fn is_random(value: &[u8]) -> bool {
         let numbers = run.split(|byte| !byte.is_ascii_digit()).filter(|run| !run.is_empty()).count();
         let parts = run.windows(2).filter(parts).count() + 1;
         run.len() >= RANDOM_BYTES_MIN && numbers >= 2 && run.len() < 3 * parts
+            || run.len() >= 2 * RANDOM_BYTES_MIN && numbers >= 4
     };
     let good = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=_-".contains(byte);
     value.iter().all(good) && value.split(|byte| !byte.is_ascii_alphanumeric()).any(random)

@@ -2,20 +2,23 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-/// The longest `user:password` in base64 that is read, bytes.
+/// The longest base64 that is read, bytes.
 const LOGIN_BYTES_MAX: usize = 1024;
 
 /// The password of `user:password` in base64, as it is sent behind `Basic` (RFC 7617) and as Docker keeps it; `None` for what is
-/// none of these.
+/// none of these. It may be empty: some services take a token for the user.
 pub(crate) fn password_of(value: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-    if value.len() > LOGIN_BYTES_MAX {
-        return None;
-    }
-    let mut login = Zeroizing::new(STANDARD.decode(value).ok()?);
+    let mut login = decoded(value)?;
     let sign = login.iter().position(|byte| *byte == b':').filter(|sign| *sign > 0)?;
     let written = login.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ');
     login.drain(..=sign);
-    (written && !login.is_empty()).then_some(login)
+    written.then_some(login)
+}
+
+/// What base64 stands for, unless it is long.
+pub(crate) fn decoded(value: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let short = !value.is_empty() && value.len() <= LOGIN_BYTES_MAX;
+    short.then(|| STANDARD.decode(value).ok().map(Zeroizing::new)).flatten()
 }
 
 /// How many bytes a percent-encoded value stands for; `None` where one of them is no letter, digit or mark.
@@ -42,7 +45,7 @@ mod tests {
         let login = |text: &str| password_of(STANDARD.encode(text).as_bytes()).map(|found| found.to_vec());
         assert_eq!(login("app:kD93:fQ0"), Some(b"kD93:fQ0".to_vec()));
         assert_eq!(login(":kD93"), None);
-        assert_eq!(login("app:"), None);
+        assert_eq!(login("app:"), Some(Vec::new()));
         assert_eq!(login("no login"), None);
         assert_eq!(login("app:\u{1}\u{2}"), None);
         assert_eq!(password_of(b"app:kD93"), None);

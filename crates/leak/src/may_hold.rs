@@ -4,13 +4,14 @@ use aho_corasick::AhoCorasick;
 
 /// One of these stands in every name that says that its value is a secret, in every word before a token, and before every
 /// password of a URL; in small letters. What is written with escapes has a backslash.
-const MARKS: [&str; 22] = [
+const MARKS: [&str; 24] = [
     "key",
     "token",
     "secret",
     "pass",
     "pwd",
     "credential",
+    "creds",
     "auth",
     "bearer",
     "basic",
@@ -30,6 +31,7 @@ const MARKS: [&str; 22] = [
     " -p",
     "mysql",
     "redis-cli",
+    "curl",
     "ldapsearch",
     // Of Perl.
     "->connect",

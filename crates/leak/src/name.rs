@@ -1,7 +1,7 @@
 use crate::may_hold::may_name_a_secret;
 
 /// The last words of a name that say: here stands a secret.
-pub(crate) const LAST: [&[&str]; 38] = [
+pub(crate) const LAST: [&[&str]; 39] = [
     &["api", "key"],
     &["apikey"],
     &["access", "key"],
@@ -45,6 +45,7 @@ pub(crate) const LAST: [&[&str]; 38] = [
     &["pwd"],
     &["credential"],
     &["credentials"],
+    &["creds"],
     &["authorization"],
 ];
 
@@ -71,7 +72,7 @@ const AFTER: [&str; 12] = [
 const ABOUT: [&str; 10] = ["file", "path", "id", "name", "url", "type", "ttl", "length", "header", "env"];
 
 /// What a token is of that only says where to go on, or that a form was sent from its own page.
-const PASSING: [&str; 14] = [
+const PASSING: [&str; 15] = [
     "next",
     "previous",
     "starting",
@@ -82,6 +83,8 @@ const PASSING: [&str; 14] = [
     "xsrf",
     "cancellation",
     "idempotency",
+    // Of Rails.
+    "authenticity",
     // Of AWS.
     "forward",
     "backward",
@@ -119,7 +122,7 @@ pub fn names_a_secret(name: &str) -> bool {
         words.pop();
     }
     // Of an assembly of .NET: a part of its name, which everybody has.
-    if ends_in(&words, &["public", "key", "token"]) {
+    if ends_in(&words, &["public", "key", "token"]) || ends_in(&words, &["public", "token"]) {
         return false;
     }
     // What is there already: `existingSecret` of a Helm chart names it.

@@ -66,11 +66,13 @@ const HASHES: [&str; 21] = [
 ];
 
 /// How what is public begins, in small letters.
-const PUBLIC: [&str; 8] = [
+const PUBLIC: [&str; 9] = [
     "publickeytoken=",
     "-----begin public key",
     "-----begin rsa public key",
     "-----begin certificate",
+    // The same in base64.
+    "ls0tls1crudjtibdrvjusuzjq0furs",
     "ssh-rsa aaaa",
     "ssh-ed25519 aaaa",
     "ecdsa-sha2-",
@@ -277,7 +279,7 @@ fn is_marked(text: &str) -> bool {
     bound
         || below.or(first).is_some_and(|(name, _)| is_word(name))
         || marks.iter().any(|(open, close)| {
-            let named = |name: &str| is_word(name) && (matches!(*open, "$" | "{") || variable(name));
+            let named = |name: &str| is_word(name) && (matches!(*open, "$" | "{" | "%") || variable(name));
             between(open, close).is_some_and(named)
         })
 }

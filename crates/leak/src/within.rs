@@ -5,17 +5,19 @@ use aho_corasick::AhoCorasick;
 
 /// Words before a token in the line that is sent to a server, and words before a password in a connection string of parts:
 /// `Server=db;User Id=app;Password=HERE;`.
-pub(crate) const BEFORE: [&str; 10] = [
+pub(crate) const BEFORE: [&str; 12] = [
     "bearer ",
     "basic ",
     "token ",
     "apikey ",
+    "api-token ",
     "password=",
     "pwd=",
     "accountkey=",
     "sharedaccesskey=",
     "accesskey=",
     "secretkey=",
+    "secret=",
 ];
 
 /// How far before its scheme the name of a header is looked for, bytes.
