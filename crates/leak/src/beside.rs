@@ -30,8 +30,9 @@ pub(crate) fn beside(line: &[u8]) -> Vec<Beside> {
     in_quotes(line, &mut found);
     in_elements(line, &mut found);
     in_queries(line, &mut found);
-    behind_a_word(line, &mut found);
-    in_commands(line, &mut found);
+    let words = words(line);
+    behind_a_word(line, &words, &mut found);
+    in_commands(line, &words, &mut found);
     in_calls(line, &mut found);
     in_parts(line, &mut found);
     found
@@ -213,20 +214,14 @@ fn in_queries(line: &[u8], found: &mut Vec<Beside>) {
 }
 
 /// Lines of a name and its value with blanks between them: of Redis, Apache, `.netrc`, Gradle, C's `#define`.
-fn behind_a_word(line: &[u8], found: &mut Vec<Beside>) {
-    let mut words = words(line);
-    if words.first().is_some_and(|first| line.get(first.clone()) == Some(b"#define")) {
-        words.remove(0);
-    }
-    // Of `.netrc`: a machine, a login and its password in one line.
-    let words = match words.as_slice() {
-        [first, .., name, value] if line.get(first.clone()) == Some(b"machine") => {
-            [name.clone(), value.clone()]
-        }
-        [name, value] => [name.clone(), value.clone()],
+fn behind_a_word(line: &[u8], words: &[Range<usize>], found: &mut Vec<Beside>) {
+    let (name, value) = match words {
+        // Of `.netrc`: a machine, a login and its password in one line.
+        [first, .., name, value] if line.get(first.clone()) == Some(b"machine") => (name, value),
+        [first, name, value] if line.get(first.clone()) == Some(b"#define") => (name, value),
+        [name, value] if line.get(name.clone()) != Some(b"#define") => (name, value),
         _ => return,
     };
-    let [name, value] = &words;
     let word = line.get(name.clone()).unwrap_or_default();
     // Of Pulumi: `app:apiToken: value`.
     let word =

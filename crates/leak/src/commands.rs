@@ -1,6 +1,6 @@
 use std::ops::Range;
 
-use crate::beside::{Beside, unquoted, words};
+use crate::beside::{Beside, unquoted};
 use crate::candidates::By;
 
 /// A program, and the letter behind which it takes a password.
@@ -58,17 +58,23 @@ const PIPED: [(&[u8], bool); 2] = [(b"chpasswd", true), (b"--password-stdin", fa
 
 /// What programs are given on their command lines behind a letter, or through a pipe: `mysql -pvalue`, `curl -u user:value`,
 /// `docker login -u app -p value`, `-passin pass:value`, `echo app:value | chpasswd`.
-pub(crate) fn in_commands(line: &[u8], found: &mut Vec<Beside>) {
-    let words = words(line);
+pub(crate) fn in_commands(line: &[u8], words: &[Range<usize>], found: &mut Vec<Beside>) {
     let raw = |span: &Range<usize>| line.get(span.clone()).unwrap_or_default();
-    let at = |name: &[u8]| words.iter().position(|word| program(raw(word)) == name);
+    // Most lines are no command: nothing in them stands behind a letter, and nothing is piped.
+    let option = |word: &Range<usize>| matches!(raw(word), [b'-', b'-' | b'a'..=b'z', ..]);
+    let dash = words.iter().any(option);
+    let says = |word: &Range<usize>| raw(word) == b"|" || said(raw(word)).is_some();
+    if !dash && !words.iter().any(says) {
+        return;
+    }
+    let programs: Vec<&[u8]> = words.iter().map(|word| program(raw(word))).collect();
+    let at = |name: &[u8]| programs.iter().position(|program| *program == name);
     let behind = |letter: &Letter| {
         let first = at(letter.program)?;
         let verb = |verb| words.iter().skip(first).position(|word| raw(word) == verb);
         letter.verb.map_or(Some(first), |one| Some(first + verb(one)?))
     };
     let mut add = |span: Range<usize>| found.push(("password".to_owned(), unquoted(line, &span), By::Place));
-    let dash = words.iter().any(|word| raw(word).starts_with(b"-"));
     for letter in LETTERS.iter().filter(|_| dash) {
         let Some(first) = behind(letter) else { continue };
         for (index, word) in words.iter().enumerate().skip(first + 1) {
@@ -99,12 +105,17 @@ pub(crate) fn in_commands(line: &[u8], found: &mut Vec<Beside>) {
     if at(b"htpasswd").is_some_and(|first| words.iter().skip(first).any(batch)) {
         words.last().into_iter().for_each(|last| add(last.clone()));
     }
-    for word in &words {
-        if let Some(rest) = raw(word).strip_prefix(b"pass:").or_else(|| raw(word).strip_prefix(b"/pass:")) {
-            add(word.end - rest.len()..word.end);
+    for word in words {
+        if let Some(password) = said(raw(word)) {
+            add(word.end - password.len()..word.end);
         }
     }
-    in_pipes(line, &words, &mut add);
+    in_pipes(line, words, &mut add);
+}
+
+/// `pass:value` of OpenSSL, `/pass:value` of Windows.
+fn said(word: &[u8]) -> Option<&[u8]> {
+    word.strip_prefix(b"/").unwrap_or(word).strip_prefix(b"pass:")
 }
 
 /// The name of a program, whatever folder, quote or call stands before it.
@@ -130,10 +141,11 @@ fn in_pipes(line: &[u8], words: &[Range<usize>], add: &mut dyn FnMut(Range<usize
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::beside::words;
 
     fn shown(line: &str) -> Vec<&str> {
         let mut found = Vec::new();
-        in_commands(line.as_bytes(), &mut found);
+        in_commands(line.as_bytes(), &words(line.as_bytes()), &mut found);
         found.into_iter().map(|one| &line[one.1]).collect()
     }
 
