@@ -123,7 +123,7 @@ fn in_line<'r>(
     found: &mut Vec<Candidate<'r>>,
 ) {
     let bytes = text.get(line.clone()).unwrap_or_default();
-    if !bytes.iter().any(|byte| matches!(byte, b'=' | b':' | b' ')) {
+    if !bytes.iter().any(|byte| matches!(byte, b'=' | b':' | b' ' | b'>')) {
         return;
     }
     let first = found.len();

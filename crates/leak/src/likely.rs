@@ -97,14 +97,14 @@ const DOCUMENTED: [&[u8]; 6] =
 /// The longest host that is looked at, bytes.
 const HOST_BYTES_MAX: usize = 256;
 
-/// Whether what is sent opens something: not a login in base64 without a password of its own; what stands before a host that there is,
+/// Whether what is sent opens something: of a login in base64 its password is one; what stands before a host that there is,
 /// and what is percent-encoded by what it is meant to be.
 fn is_meant(text: &[u8], span: &Range<usize>) -> bool {
     let value = text.get(span.clone()).unwrap_or_default();
     let before = text.get(..span.start).unwrap_or_default();
     let scheme = before.get(before.len().saturating_sub(BASIC.len())..).unwrap_or_default();
     if scheme.eq_ignore_ascii_case(BASIC) {
-        return password_of(value).is_none_or(|password| is_distinct(&password));
+        return password_of(value).is_some_and(|password| is_distinct(&password));
     }
     let Some(host) = text.get(span.end..).and_then(|rest| rest.strip_prefix(b"@")) else { return true };
     let name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
@@ -224,11 +224,11 @@ fn is_code(value: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Rules, in_text};
+    use crate::{Rules, in_anything};
 
     fn likely(line: &str, within: Text) -> Vec<&str> {
         let rules = Rules::shipped().unwrap();
-        let all = in_text(line.as_bytes(), rules).into_iter();
+        let all = in_anything(line.as_bytes(), rules).into_iter();
         all.filter(|one| one.is_likely(line.as_bytes(), within)).map(|one| &line[one.span]).collect()
     }
 
@@ -249,6 +249,10 @@ mod tests {
             ("'password' => 'River2019!',\n", "River2019!"),
             ("password: \"ember-walnut-river-kettle\"\n", "ember-walnut-river-kettle"),
             ("db = 'mysql://app:Copper_otter42@db/x'\n", "Copper_otter42"),
+            ("{\"b\":\"{\\\"password\\\":\\\"Copper_otter42\\\"}\"}\n", "Copper_otter42"),
+            ("<password>Copper_otter42</password>\n", "Copper_otter42"),
+            ("- name: DB_PASSWORD\n  value: 'Copper_otter42'\n", "Copper_otter42"),
+            ("Authorization: Basic YXBwOmtEOTNoZlEwcGxtNA==\n", "YXBwOmtEOTNoZlEwcGxtNA=="),
         ] {
             assert_eq!(likely(line, Text::Program), [value], "{line}");
         }
@@ -274,6 +278,13 @@ mod tests {
             "run --client-token 8f14e45f-ceea-4a7c-9b1d-3c2f5a6b7d8e\n",
             "secret: 'ember-walnut-river-kettle'\n",
             "password: 'UserPasswordField2'\n",
+            "db = 'mysql://app:my%20pass%20word@db/x'\n",
+            "db = 'mysql://app:kD93hfQ0plm4@db.example.com/x'\n",
+            "Authorization: Basic YWxhZGRpbjpvcGVuc2VzYW1l\n",
+            "Authorization: Basic kD93hfQ0plm4kD93hfQ0\n",
+            "\"ClientToken\": \"8f14e45f-ceea-4a7c-9b1d-3c2f5a6b7d8e\"\n",
+            "\"hot_pepper\": \"\\U0001f336\\ufe0f\"\n",
+            "\"NextLockToken\": \"kD93hfQ0plm4\"\n",
         ] {
             assert!(likely(line, Text::Program).is_empty(), "{line}");
         }

@@ -1,6 +1,13 @@
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use zeroize::Zeroizing;
+
+/// Some writers leave out what fills the last four digits.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// The longest base64 that is read, bytes.
 const LOGIN_BYTES_MAX: usize = 1024;
@@ -10,7 +17,7 @@ const LOGIN_BYTES_MAX: usize = 1024;
 pub(crate) fn password_of(value: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let mut login = decoded(value)?;
     let sign = login.iter().position(|byte| *byte == b':').filter(|sign| *sign > 0)?;
-    let written = login.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ');
+    let written = str::from_utf8(&login).is_ok_and(|text| !text.contains(char::is_control));
     login.drain(..=sign);
     written.then_some(login)
 }
@@ -18,7 +25,7 @@ pub(crate) fn password_of(value: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
 /// What base64 stands for, unless it is long.
 pub(crate) fn decoded(value: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let short = !value.is_empty() && value.len() <= LOGIN_BYTES_MAX;
-    short.then(|| STANDARD.decode(value).ok().map(Zeroizing::new)).flatten()
+    short.then(|| BASE64.decode(value).ok().map(Zeroizing::new)).flatten()
 }
 
 /// How many bytes a percent-encoded value stands for; `None` where one of them is no letter, digit or mark.
@@ -42,13 +49,16 @@ mod tests {
 
     #[test]
     fn a_login_in_base64_has_a_password() {
-        let login = |text: &str| password_of(STANDARD.encode(text).as_bytes()).map(|found| found.to_vec());
+        let login = |text: &str| password_of(BASE64.encode(text).as_bytes()).map(|found| found.to_vec());
         assert_eq!(login("app:kD93:fQ0"), Some(b"kD93:fQ0".to_vec()));
         assert_eq!(login(":kD93"), None);
         assert_eq!(login("app:"), Some(Vec::new()));
         assert_eq!(login("no login"), None);
         assert_eq!(login("app:\u{1}\u{2}"), None);
+        assert_eq!(login("app:p\u{e4}ss"), Some("p\u{e4}ss".as_bytes().to_vec()));
         assert_eq!(password_of(b"app:kD93"), None);
+        assert_eq!(password_of(b"YTpi"), Some(b"b".to_vec().into()));
+        assert_eq!(password_of(b"YTpiYw"), Some(b"bc".to_vec().into()), "not filled");
     }
 
     #[test]
