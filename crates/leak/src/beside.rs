@@ -1,17 +1,23 @@
 use std::ops::Range;
 
+use crate::calls::in_calls;
 use crate::candidates::By;
+use crate::commands::in_commands;
+use crate::login::password_of;
 use crate::names_a_secret;
+use crate::parts::in_parts;
 
 /// The longest name, and the longest type behind one, that is looked at, bytes.
 const NAME_BYTES_MAX: usize = 128;
 
 /// Words of SQL before a password between quotes, in small letters.
-const STATEMENTS: [&[u8]; 4] =
-    [b"identified by ", b"mysql_native_password by ", b"caching_sha2_password by ", b"password "];
-
-/// Programs that take a password right behind `-p`.
-const JOINED: [&[u8]; 4] = [b"mysql", b"mysqldump", b"mariadb", b"mysqladmin"];
+const STATEMENTS: [&[u8]; 5] = [
+    b"identified by ",
+    b"mysql_native_password by ",
+    b"caching_sha2_password by ",
+    b"password ",
+    b"password(",
+];
 
 /// A value's name, where it stands, and what says that it may be a secret.
 pub(crate) type Beside = (String, Range<usize>, By);
@@ -24,8 +30,11 @@ pub(crate) fn beside(line: &[u8]) -> Vec<Beside> {
     in_quotes(line, &mut found);
     in_elements(line, &mut found);
     in_queries(line, &mut found);
-    behind_a_word(line, &mut found);
-    in_commands(line, &mut found);
+    let words = words(line);
+    behind_a_word(line, &words, &mut found);
+    in_commands(line, &words, &mut found);
+    in_calls(line, &mut found);
+    in_parts(line, &mut found);
     found
 }
 
@@ -54,12 +63,17 @@ fn in_quotes(line: &[u8], found: &mut Vec<Beside>) {
             found.extend(in_header(within, at));
             continue;
         };
+        in_file(within, at, found);
         match name.as_str() {
             "name" | "key" => {
                 named = last_word(within).filter(|word| word.len() == within.len());
                 found.push((name, value, by));
             }
             "value" => found.push((named.take().unwrap_or(name), value, by)),
+            // Of Docker.
+            "auth" | "_auth" if password_of(within).is_some_and(|one| !one.is_empty()) => {
+                found.push((name, value, By::Place))
+            }
             _ => found.push((name, value, by)),
         }
         at += length + 1;
@@ -71,8 +85,31 @@ fn in_header(text: &[u8], start: usize) -> Option<Beside> {
     let sign = memchr::memmem::find(text, b": ")?;
     let (name, value) = (text.get(..sign)?, text.get(sign + 2..)?);
     let name = last_word(name).filter(|word| word.len() == name.len() && names_a_secret(word))?;
+    let value = value.trim_ascii_start();
     let word = !value.is_empty() && value.iter().all(u8::is_ascii_graphic);
-    word.then(|| (name, start + sign + 2..start + text.len(), By::Place))
+    word.then(|| (name, start + text.len() - value.len()..start + text.len(), By::Place))
+}
+
+/// A file of settings as one string: `NAME=value\nOTHER=value`.
+fn in_file(text: &[u8], start: usize, found: &mut Vec<Beside>) {
+    if memchr::memmem::find(text, b"\\n").is_none() {
+        return;
+    }
+    let mut at = 0;
+    while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
+        let length = memchr::memmem::find(rest, b"\\n").unwrap_or(rest.len());
+        let line = rest.get(..length).unwrap_or_default();
+        let sign = memchr::memchr(b'=', line).unwrap_or(0);
+        let name = line.get(..sign).unwrap_or_default();
+        let constant = |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b'_';
+        if !name.is_empty() && name.iter().all(constant) {
+            let name = String::from_utf8_lossy(name).into_owned();
+            if names_a_secret(&name) {
+                found.push((name, start + at + sign + 1..start + at + length, By::Place));
+            }
+        }
+        at += length + 2;
+    }
 }
 
 /// The name before the sign that a text ends with, without the type between them.
@@ -84,7 +121,12 @@ fn name_of(before: &[u8]) -> Option<(String, By)> {
     let signs: [&[u8]; 4] = [b":=", b"=>", b"=", b":"];
     let sign = signs.iter().find(|sign| before.ends_with(sign));
     let Some(sign) = sign else { return of_a_call(before) };
-    let before = before.strip_suffix(*sign)?.trim_ascii_end();
+    let before = before.strip_suffix(*sign)?;
+    // `?=` of make, `||=` of Ruby, `.=` of PHP.
+    let more = before.iter().rposition(|byte| !b":?|.+".contains(byte)).map_or(0, |last| last + 1);
+    let before = before.get(..more)?.trim_ascii_end();
+    // `var token string =`: of Go.
+    let before = before.strip_suffix(b" string").unwrap_or(before).trim_ascii_end();
     // `TOKEN: &str`, `token: string`: of the last part, unless that is the name.
     let colon = before.iter().rposition(|byte| *byte == b':').filter(|_| *sign == b"=");
     let typed = colon.and_then(|at| before.split_at_checked(at)).filter(|(_, behind)| {
@@ -115,8 +157,10 @@ fn of_a_call(before: &[u8]) -> Option<(String, By)> {
 
 fn last_word(text: &[u8]) -> Option<String> {
     let text = text.trim_ascii_end();
+    // `config['name']`.
+    let text = text.strip_suffix(b"]").unwrap_or(text);
     let quote = text.last().filter(|byte| is_quote(**byte));
-    let text = [b"\\\"".as_slice(), b"\"", b"'", b"]"]
+    let text = [b"\\\"".as_slice(), b"\"", b"'"]
         .iter()
         .fold(text, |text, end| text.strip_suffix(*end).unwrap_or(text));
     let good = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
@@ -129,7 +173,7 @@ fn last_word(text: &[u8]) -> Option<String> {
     (!word.is_empty() && word.len() <= NAME_BYTES_MAX).then(|| String::from_utf8_lossy(word).into_owned())
 }
 
-fn is_quote(byte: u8) -> bool {
+pub(crate) fn is_quote(byte: u8) -> bool {
     matches!(byte, b'"' | b'\'' | b'`')
 }
 
@@ -143,7 +187,10 @@ fn in_elements(line: &[u8], found: &mut Vec<Beside>) {
             continue;
         };
         let tag = before.get(open + 1..start).unwrap_or_default();
-        let named = memchr::memmem::find(tag, b"name=").and_then(|at| last_word(tag.get(at + 5..)?));
+        let named = [b"name=".as_slice(), b"key="].iter().find_map(|mark| {
+            let name = tag.get(memchr::memmem::find(tag, mark)? + mark.len()..)?;
+            last_word(name.split(|byte| *byte == b' ').next()?)
+        });
         if let Some(name) = named.or_else(|| last_word(tag.split(|byte| *byte == b' ').next()?)) {
             found.push((name, start + 1..end, By::Name));
         }
@@ -167,13 +214,18 @@ fn in_queries(line: &[u8], found: &mut Vec<Beside>) {
 }
 
 /// Lines of a name and its value with blanks between them: of Redis, Apache, `.netrc`, Gradle, C's `#define`.
-fn behind_a_word(line: &[u8], found: &mut Vec<Beside>) {
-    let mut words = words(line);
-    if words.first().is_some_and(|first| line.get(first.clone()) == Some(b"#define")) {
-        words.remove(0);
-    }
-    let [name, value] = words.as_slice() else { return };
+fn behind_a_word(line: &[u8], words: &[Range<usize>], found: &mut Vec<Beside>) {
+    let (name, value) = match words {
+        // Of `.netrc`: a machine, a login and its password in one line.
+        [first, .., name, value] if line.get(first.clone()) == Some(b"machine") => (name, value),
+        [first, name, value] if line.get(first.clone()) == Some(b"#define") => (name, value),
+        [name, value] if line.get(name.clone()) != Some(b"#define") => (name, value),
+        _ => return,
+    };
     let word = line.get(name.clone()).unwrap_or_default();
+    // Of Pulumi: `app:apiToken: value`.
+    let word =
+        word.strip_suffix(b":").and_then(|word| word.rsplit(|byte| *byte == b':').next()).unwrap_or(word);
     let raw = line.get(value.clone()).unwrap_or_default();
     let inner = match raw {
         [open @ (b'"' | b'\''), .., close] if open == close && raw.len() > 2 => {
@@ -187,32 +239,8 @@ fn behind_a_word(line: &[u8], found: &mut Vec<Beside>) {
     }
 }
 
-/// What programs are given on their command lines behind a letter: `mysql -pvalue`, `curl -u user:value`.
-fn in_commands(line: &[u8], found: &mut Vec<Beside>) {
-    let words = words(line);
-    let raw = |span: &Range<usize>| line.get(span.clone()).unwrap_or_default();
-    let is =
-        |name: &[u8]| words.iter().any(|word| raw(word).rsplit(|byte| *byte == b'/').next() == Some(name));
-    let mut add = |span: Range<usize>| found.push(("password".to_owned(), span, By::Place));
-    let (joined, curl) = (JOINED.iter().any(|name| is(name)), is(b"curl"));
-    let (sshpass, redis) = (is(b"sshpass"), is(b"redis-cli"));
-    for (index, word) in words.iter().enumerate() {
-        let next = words.get(index + 1);
-        match (raw(word), next) {
-            ([b'-', b'p', _, _, ..], _) if joined => add(word.start + 2..word.end),
-            (b"-u" | b"--user", Some(next)) if curl => {
-                let login = unquoted(line, next);
-                let colon = raw(&login).iter().position(|byte| *byte == b':');
-                add(colon.map_or(login.end, |at| login.start + at + 1)..login.end);
-            }
-            (b"-p", Some(next)) if sshpass => add(unquoted(line, next)),
-            (b"-a", Some(next)) if redis => add(unquoted(line, next)),
-            _ => {}
-        }
-    }
-}
-
-fn unquoted(line: &[u8], span: &Range<usize>) -> Range<usize> {
+/// Without quotes around it.
+pub(crate) fn unquoted(line: &[u8], span: &Range<usize>) -> Range<usize> {
     match line.get(span.clone()) {
         Some([open @ (b'"' | b'\''), inner @ .., close]) if open == close => {
             span.start + 1..span.start + 1 + inner.len()
@@ -221,7 +249,8 @@ fn unquoted(line: &[u8], span: &Range<usize>) -> Range<usize> {
     }
 }
 
-fn words(line: &[u8]) -> Vec<Range<usize>> {
+/// What stands between blanks.
+pub(crate) fn words(line: &[u8]) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut start = None;
     for (at, byte) in line.iter().chain(b"\n").enumerate() {
@@ -267,12 +296,19 @@ mod tests {
             ("jdbc:mysql://db/x?user=x&password=kD93hfQ0plm4&ssl=1", "password"),
             ("CREATE USER x IDENTIFIED BY 'kD93hfQ0plm4';", "password"),
             ("CREATE ROLE x PASSWORD 'kD93hfQ0plm4';", "password"),
-            ("mysqldump -u root -pkD93hfQ0plm4 shop", "password"),
-            ("/usr/bin/curl -u 'admin:kD93hfQ0plm4' http://h", "password"),
-            ("sshpass -p kD93hfQ0plm4 ssh h", "password"),
             ("curl -H 'X-Api-Key: kD93hfQ0plm4' http://h", "X-Api-Key"),
             ("{ \"name\": \"API_KEY\", \"value\": \"kD93hfQ0plm4\" }", "API_KEY"),
             (r#"{"msg":"{\"password\":\"kD93hfQ0plm4\"}"}"#, "password"),
+            ("$cfg['db']['password'] = 'kD93hfQ0plm4';", "password"),
+            ("<entry key=\"api.secret\">kD93hfQ0plm4</entry>", "api.secret"),
+            ("var apiToken string = \"kD93hfQ0plm4\"", "apiToken"),
+            ("@token ||= 'kD93hfQ0plm4'", "token"),
+            ("API_TOKEN ?= \"kD93hfQ0plm4\"", "API_TOKEN"),
+            (r#"{ "a.env": "MODE=x\nAPI_TOKEN=kD93hfQ0plm4\n" }"#, "API_TOKEN"),
+            ("curl -H 'Api-Key:  kD93hfQ0plm4'", "Api-Key"),
+            ("  app:apiToken: kD93hfQ0plm4", "apiToken"),
+            ("machine h login app password kD93hfQ0plm4", "password"),
+            ("SET PASSWORD FOR x = PASSWORD('kD93hfQ0plm4');", "password"),
             ("password = \"\"\"kD93hfQ0plm4\"\"\"", "password"),
         ] {
             let all = shown(line);

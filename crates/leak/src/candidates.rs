@@ -1,6 +1,7 @@
 use std::ops::Range;
 
-use crate::beside::beside;
+use crate::apart::apart;
+use crate::beside::{Beside, beside};
 use crate::may_hold::ESCAPE;
 use crate::{Rule, Rules, is_example, names_a_secret, no_secret, passwords_in, tokens_in};
 
@@ -29,7 +30,10 @@ pub struct Candidate<'r> {
 }
 
 /// The longest line that is read by name, bytes: what is longer was written by a machine for another.
-const LINE_BYTES_MAX: usize = 16 * 1024;
+pub(crate) const LINE_BYTES_MAX: usize = 16 * 1024;
+
+/// How many findings before a place may reach into it.
+const NEIGHBOURS: usize = 8;
 
 /// No published form of a credential is shorter, bytes.
 pub const FORM_BYTES_MIN: usize = 16;
@@ -58,7 +62,7 @@ fn in_lines<'r>(text: &[u8], rules: &'r Rules, anything: bool) -> Vec<Candidate<
     marks.sort_unstable();
     let mut marks = marks.into_iter().peekable();
     let mut escapes = memchr::memchr_iter(ESCAPE, text).peekable();
-    let mut found = Vec::new();
+    let (mut found, mut further) = (Vec::new(), Vec::new());
     let mut from = 0;
     // A line without one of those words has nothing that its form does not show.
     loop {
@@ -73,12 +77,35 @@ fn in_lines<'r>(text: &[u8], rules: &'r Rules, anything: bool) -> Vec<Candidate<
             let here: Vec<&Candidate<'r>> =
                 formed.iter().skip(first).take_while(|one| one.span.start < end).collect();
             in_line((text, start..end, anything), rules, &here, &mut found);
+            if anything {
+                further.extend(apart(text, &(start..end)));
+            }
         }
         from = end;
     }
     found.extend(formed);
     found.sort_by_key(|one| one.span.start);
+    add_further(text, further, &mut found);
     found
+}
+
+/// Adds what has its name in another line, where nothing else was found.
+fn add_further(text: &[u8], mut further: Vec<Beside>, found: &mut Vec<Candidate<'_>>) {
+    further.sort_by_key(|(_, span, _)| span.start);
+    let mut more: Vec<Candidate<'_>> = Vec::new();
+    for (name, span, by) in further {
+        let upto = found.partition_point(|one| one.span.start < span.end);
+        let here = found.get(..upto).unwrap_or_default().iter().rev().take(NEIGHBOURS);
+        let seen = here.chain(more.last()).any(|one| span.start < one.span.end);
+        let named = by == By::Place || names_a_secret(&name);
+        if named && !seen && no_secret(text.get(span.clone()).unwrap_or_default()).is_none() {
+            more.push(Candidate { span, name: Some(name), rule: None, by });
+        }
+    }
+    if !more.is_empty() {
+        found.append(&mut more);
+        found.sort_by_key(|one| one.span.start);
+    }
 }
 
 /// What its form shows, wherever it stands in a text, with the names before it.
@@ -110,7 +137,7 @@ fn in_line<'r>(
     found: &mut Vec<Candidate<'r>>,
 ) {
     let bytes = text.get(line.clone()).unwrap_or_default();
-    if !bytes.iter().any(|byte| matches!(byte, b'=' | b':' | b' ')) {
+    if !bytes.iter().any(|byte| matches!(byte, b'=' | b':' | b' ' | b'>')) {
         return;
     }
     let first = found.len();
@@ -235,7 +262,7 @@ pub fn settings_in(line: &[u8]) -> Vec<(String, Range<usize>)> {
             let again = line.get(inner.clone()).unwrap_or_default();
             let inside = |sign: u8| again.iter().position(|byte| *byte == sign);
             let nested = match name.as_str() {
-                "Environment" => inside(b'='),
+                "Environment" | "--from-literal" => inside(b'='),
                 "SetCredential" => inside(b':'),
                 _ => None,
             };

@@ -4,13 +4,18 @@
 //! compile is an error with its line, never a rule that matches nothing.
 
 mod anchors;
+mod apart;
 mod beside;
+mod calls;
 mod candidates;
 mod checksum;
+mod commands;
 pub mod gitleaks;
 mod likely;
+mod login;
 mod may_hold;
 mod name;
+mod parts;
 mod plain;
 mod rule;
 mod rules;

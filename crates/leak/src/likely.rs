@@ -1,7 +1,8 @@
 use std::ops::Range;
 
 use crate::candidates::{By, Candidate};
-use crate::name::names_a_password;
+use crate::login::{decoded_bytes, password_of};
+use crate::name::{names_a_password, names_a_request};
 use crate::plain::is_distinct;
 
 /// The longest password or token without a form of its own, bytes.
@@ -52,10 +53,12 @@ impl Candidate<'_> {
             (By::Name, Text::Program) => {
                 let bare = value.iter().all(|byte| !b"()[]{},".contains(byte));
                 is_quoted(text, &self.span)
+                    && !(is_uuid(value) && self.name.as_deref().is_some_and(names_a_request))
                     || !is_uuid(value) && (is_random(value) || bare && self.is_set(text))
             }
         };
-        written && told && !is_code(value) && (phrase || is_distinct(value) && !words)
+        let sent = self.by != By::Place || is_meant(text, &self.span);
+        written && told && sent && !is_code(value) && (phrase || is_distinct(value) && !words)
     }
 
     /// Whether a shell, or who writes as one does, gives a value to the name: `DB_PASSWORD=value`, `--api-key value`; of other
@@ -78,11 +81,47 @@ impl Candidate<'_> {
     }
 }
 
+/// Between quotes, which in a string have a backslash before them, or in an element of its own.
 fn is_quoted(text: &[u8], span: &Range<usize>) -> bool {
     let before = span.start.checked_sub(1).and_then(|at| text.get(at));
+    let behind = text.get(span.end..).unwrap_or_default();
     let quote = before.filter(|byte| matches!(byte, b'"' | b'\'' | b'`'));
-    quote.is_some() && text.get(span.end) == quote
+    let behind_quote = behind.strip_prefix(b"\\").unwrap_or(behind);
+    quote.is_some() && behind_quote.first() == quote || before == Some(&b'>') && behind.starts_with(b"</")
 }
+
+/// Hosts that are kept for documents (RFC 2606), and so what stands before them.
+const DOCUMENTED: [&[u8]; 6] =
+    [b"example.com", b"example.org", b"example.net", b"example", b"invalid", b"faketld"];
+
+/// The longest host that is looked at, bytes.
+const HOST_BYTES_MAX: usize = 256;
+
+/// Whether what is sent opens something: of a login in base64 its password is one; what stands before a host that there is,
+/// and what is percent-encoded by what it is meant to be.
+fn is_meant(text: &[u8], span: &Range<usize>) -> bool {
+    let value = text.get(span.clone()).unwrap_or_default();
+    let before = text.get(..span.start).unwrap_or_default();
+    let scheme = before.get(before.len().saturating_sub(BASIC.len())..).unwrap_or_default();
+    if scheme.eq_ignore_ascii_case(BASIC) {
+        return password_of(value).is_some_and(|password| is_distinct(&password));
+    }
+    let Some(host) = text.get(span.end..).and_then(|rest| rest.strip_prefix(b"@")) else { return true };
+    let name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+    let host: Vec<u8> = host.iter().take(HOST_BYTES_MAX).copied().take_while(name).collect();
+    let documented = |end: &&[u8]| {
+        let rest = host.to_ascii_lowercase();
+        rest.strip_suffix(*end).is_some_and(|rest| rest.is_empty() || rest.ends_with(b"."))
+    };
+    let bytes = decoded_bytes(value).is_some_and(|bytes| bytes >= DECODED_BYTES_MIN);
+    bytes && !DOCUMENTED.iter().any(documented)
+}
+
+/// Before a login in base64.
+const BASIC: &[u8] = b"basic ";
+
+/// What is shorter is told from chance by nothing, bytes.
+const DECODED_BYTES_MIN: usize = 8;
 
 /// Words of which the names of secrets, and of what belongs to them, are made; no password that anyone chose has one.
 const OF_NAMES: [&str; 14] = [
@@ -115,7 +154,7 @@ fn is_phrase(value: &[u8]) -> bool {
 }
 
 /// A run of letters and digits in such disorder that no name has it: those of one kind are shorter than three on the average,
-/// and there are several of digits. What marks part into short runs is the name of a file, of a machine, of a version.
+/// and there are several of digits; or it is long, and there are many. What marks part into short runs is the name of a file, of a machine, of a version.
 fn is_random(value: &[u8]) -> bool {
     let kind = |byte: u8| (byte.is_ascii_digit(), byte.is_ascii_alphabetic());
     // The capital that a word begins with belongs to it.
@@ -127,13 +166,14 @@ fn is_random(value: &[u8]) -> bool {
         let numbers = run.split(|byte| !byte.is_ascii_digit()).filter(|run| !run.is_empty()).count();
         let parts = run.windows(2).filter(parts).count() + 1;
         run.len() >= RANDOM_BYTES_MIN && numbers >= 2 && run.len() < 3 * parts
+            || run.len() >= 2 * RANDOM_BYTES_MIN && numbers >= 4
     };
     let good = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=_-".contains(byte);
     value.iter().all(good) && value.split(|byte| !byte.is_ascii_alphanumeric()).any(random)
 }
 
 /// What tells one request, or one thing, from another; who sets a secret to one says so with quotes or in settings.
-fn is_uuid(value: &[u8]) -> bool {
+pub(crate) fn is_uuid(value: &[u8]) -> bool {
     let mut parts = value
         .split(|byte| *byte == b'-')
         .map(|part| part.iter().all(u8::is_ascii_hexdigit).then_some(part.len()));
@@ -173,6 +213,8 @@ fn is_code(value: &[u8]) -> bool {
     [b"${".as_slice(), b"{{", b"%s", b"()", b"->", b"=>", b"::", b"</", b"{}", b"\\n", b"&&", b"||"]
         .iter()
         .any(|word| has(word))
+        || value.starts_with(b"\\u")
+        || value.starts_with(b"\\U")
         || value.starts_with(b"(")
         || value.starts_with(b"[")
         || value.starts_with(b"{") && value.ends_with(b"}")
@@ -182,11 +224,11 @@ fn is_code(value: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Rules, in_text};
+    use crate::{Rules, in_anything};
 
     fn likely(line: &str, within: Text) -> Vec<&str> {
         let rules = Rules::shipped().unwrap();
-        let all = in_text(line.as_bytes(), rules).into_iter();
+        let all = in_anything(line.as_bytes(), rules).into_iter();
         all.filter(|one| one.is_likely(line.as_bytes(), within)).map(|one| &line[one.span]).collect()
     }
 
@@ -207,6 +249,10 @@ mod tests {
             ("'password' => 'River2019!',\n", "River2019!"),
             ("password: \"ember-walnut-river-kettle\"\n", "ember-walnut-river-kettle"),
             ("db = 'mysql://app:Copper_otter42@db/x'\n", "Copper_otter42"),
+            ("{\"b\":\"{\\\"password\\\":\\\"Copper_otter42\\\"}\"}\n", "Copper_otter42"),
+            ("<password>Copper_otter42</password>\n", "Copper_otter42"),
+            ("- name: DB_PASSWORD\n  value: 'Copper_otter42'\n", "Copper_otter42"),
+            ("Authorization: Basic YXBwOmtEOTNoZlEwcGxtNA==\n", "YXBwOmtEOTNoZlEwcGxtNA=="),
         ] {
             assert_eq!(likely(line, Text::Program), [value], "{line}");
         }
@@ -232,6 +278,13 @@ mod tests {
             "run --client-token 8f14e45f-ceea-4a7c-9b1d-3c2f5a6b7d8e\n",
             "secret: 'ember-walnut-river-kettle'\n",
             "password: 'UserPasswordField2'\n",
+            "db = 'mysql://app:my%20pass%20word@db/x'\n",
+            "db = 'mysql://app:kD93hfQ0plm4@db.example.com/x'\n",
+            "Authorization: Basic YWxhZGRpbjpvcGVuc2VzYW1l\n",
+            "Authorization: Basic kD93hfQ0plm4kD93hfQ0\n",
+            "\"ClientToken\": \"8f14e45f-ceea-4a7c-9b1d-3c2f5a6b7d8e\"\n",
+            "\"hot_pepper\": \"\\U0001f336\\ufe0f\"\n",
+            "\"NextLockToken\": \"kD93hfQ0plm4\"\n",
         ] {
             assert!(likely(line, Text::Program).is_empty(), "{line}");
         }

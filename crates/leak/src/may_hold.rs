@@ -4,8 +4,37 @@ use aho_corasick::AhoCorasick;
 
 /// One of these stands in every name that says that its value is a secret, in every word before a token, and before every
 /// password of a URL; in small letters.
-pub(crate) const MARKS: [&str; 10] =
-    ["key", "token", "secret", "pass", "pwd", "credential", "auth", "bearer", "basic", "://"];
+pub(crate) const MARKS: [&str; 23] = [
+    "key",
+    "token",
+    "secret",
+    "pass",
+    "pwd",
+    "credential",
+    "creds",
+    "auth",
+    "bearer",
+    "basic",
+    "://",
+    // Of WordPress and Drupal, and of Devise.
+    "_salt",
+    "pepper",
+    // Of SQL.
+    "identified",
+    // Of JSON Web Keys.
+    "kty",
+    // Of `.pgpass`.
+    ":5432:",
+    ":*:",
+    // Of command lines.
+    " -p",
+    "mysql",
+    "redis-cli",
+    "curl",
+    "ldapsearch",
+    // Of Perl.
+    "->connect",
+];
 
 /// What is written with escapes has one of these.
 pub(crate) const ESCAPE: u8 = b'\\';

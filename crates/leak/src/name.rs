@@ -1,7 +1,7 @@
 use crate::may_hold::may_name_a_secret;
 
 /// The last words of a name that say: here stands a secret.
-pub(crate) const LAST: [&[&str]; 31] = [
+pub(crate) const LAST: [&[&str]; 39] = [
     &["api", "key"],
     &["apikey"],
     &["access", "key"],
@@ -25,6 +25,15 @@ pub(crate) const LAST: [&[&str]; 31] = [
     // Of Redis.
     &["requirepass"],
     &["masterauth"],
+    // Of WordPress.
+    &["logged", "in", "key"],
+    &["nonce", "key"],
+    &["logged", "in", "salt"],
+    &["nonce", "salt"],
+    &["auth", "salt"],
+    // Of Drupal, and of Devise.
+    &["hash", "salt"],
+    &["pepper"],
     // Of a kubeconfig.
     &["key", "data"],
     &["token"],
@@ -36,6 +45,7 @@ pub(crate) const LAST: [&[&str]; 31] = [
     &["pwd"],
     &["credential"],
     &["credentials"],
+    &["creds"],
     &["authorization"],
 ];
 
@@ -62,7 +72,7 @@ const AFTER: [&str; 12] = [
 const ABOUT: [&str; 10] = ["file", "path", "id", "name", "url", "type", "ttl", "length", "header", "env"];
 
 /// What a token is of that only says where to go on, or that a form was sent from its own page.
-const PASSING: [&str; 10] = [
+const PASSING: [&str; 15] = [
     "next",
     "previous",
     "starting",
@@ -73,7 +83,17 @@ const PASSING: [&str; 10] = [
     "xsrf",
     "cancellation",
     "idempotency",
+    // Of Rails.
+    "authenticity",
+    // Of AWS.
+    "forward",
+    "backward",
+    "lock",
+    "change",
 ];
+
+/// What a token is of that tells one request from another, where it is a UUID.
+const OF_REQUESTS: [&str; 7] = ["request", "client", "action", "update", "creation", "caller", "tracking"];
 
 /// The names of passwords that people choose, in their last word.
 const CHOSEN: [&str; 5] = ["password", "passwd", "passphrase", "pass", "pwd"];
@@ -102,7 +122,7 @@ pub fn names_a_secret(name: &str) -> bool {
         words.pop();
     }
     // Of an assembly of .NET: a part of its name, which everybody has.
-    if ends_in(&words, &["public", "key", "token"]) {
+    if ends_in(&words, &["public", "key", "token"]) || ends_in(&words, &["public", "token"]) {
         return false;
     }
     // What is there already: `existingSecret` of a Helm chart names it.
@@ -128,6 +148,11 @@ fn is_passing(words: &[String]) -> bool {
     let page = matches!(before, [.., page] if page == "page");
     let of = before.split_last().map_or(&[][..], |(_, of)| of);
     last == "token" && (before.last().is_some_and(passes) || page && of.last().is_none_or(passes))
+}
+
+/// `clientToken`, `RequestToken`: as AWS calls what makes a request the same.
+pub(crate) fn names_a_request(name: &str) -> bool {
+    matches!(words(name).as_slice(), [.., of, last] if last == "token" && OF_REQUESTS.contains(&of.as_str()))
 }
 
 /// Whether a name says that its value is a password, which people choose: `dbPassword`, not `API_TOKEN`.

@@ -66,11 +66,13 @@ const HASHES: [&str; 21] = [
 ];
 
 /// How what is public begins, in small letters.
-const PUBLIC: [&str; 8] = [
+const PUBLIC: [&str; 9] = [
     "publickeytoken=",
     "-----begin public key",
     "-----begin rsa public key",
     "-----begin certificate",
+    // The same in base64.
+    "ls0tls1crudjtibdrvjusuzjq0furs",
     "ssh-rsa aaaa",
     "ssh-ed25519 aaaa",
     "ecdsa-sha2-",
@@ -170,8 +172,8 @@ const PLACEHOLDERS: [&str; 24] = [
 ];
 
 /// The same where they are a word of their own.
-const PLACEHOLDER_WORDS: [&str; 10] =
-    ["todo", "tbd", "dummy", "fake", "sample", "paste", "xxxx", "notset", "redacted", "placeholder"];
+const PLACEHOLDER_WORDS: [&str; 11] =
+    ["todo", "tbd", "dummy", "fake", "mock", "sample", "paste", "xxxx", "notset", "redacted", "placeholder"];
 
 /// What stands for the whole of a value.
 const WHOLE: [&str; 18] = [
@@ -277,7 +279,7 @@ fn is_marked(text: &str) -> bool {
     bound
         || below.or(first).is_some_and(|(name, _)| is_word(name))
         || marks.iter().any(|(open, close)| {
-            let named = |name: &str| is_word(name) && (matches!(*open, "$" | "{") || variable(name));
+            let named = |name: &str| is_word(name) && (matches!(*open, "$" | "{" | "%") || variable(name));
             between(open, close).is_some_and(named)
         })
 }

@@ -5,17 +5,19 @@ use aho_corasick::AhoCorasick;
 
 /// Words before a token in the line that is sent to a server, and words before a password in a connection string of parts:
 /// `Server=db;User Id=app;Password=HERE;`.
-pub(crate) const BEFORE: [&str; 10] = [
+pub(crate) const BEFORE: [&str; 12] = [
     "bearer ",
     "basic ",
     "token ",
     "apikey ",
+    "api-token ",
     "password=",
     "pwd=",
     "accountkey=",
     "sharedaccesskey=",
     "accesskey=",
     "secretkey=",
+    "secret=",
 ];
 
 /// How far before its scheme the name of a header is looked for, bytes.
@@ -53,6 +55,17 @@ pub fn tokens_in(text: &[u8]) -> Vec<Range<usize>> {
         let good = if part { before.last() == Some(&b';') } else { begins_a_header(before) };
         let ends = if part { ends_part } else { ends_token };
         let rest = text.get(word.end()..).filter(|_| good)?;
+        // Of ODBC: what has marks stands in braces. A name in them is a program's.
+        if let Some(inner) = rest.strip_prefix(b"{").filter(|_| part) {
+            let length = inner.iter().position(|byte| matches!(byte, b'}' | b'\n'))?;
+            let mark = |byte: &u8| {
+                byte.is_ascii_graphic() && !byte.is_ascii_alphanumeric() && !b"_.()[]'\"{$".contains(byte)
+            };
+            let marked = inner.get(..length)?.iter().any(mark);
+            if marked {
+                return Some(word.end() + 1..word.end() + 1 + length);
+            }
+        }
         let length = rest.iter().position(|byte| ends(*byte)).unwrap_or(rest.len());
         // `Basic decoding` is the beginning of a sentence.
         let said = !part && rest.get(..length)?.iter().all(u8::is_ascii_lowercase);
@@ -107,6 +120,8 @@ mod tests {
         assert_eq!(shown("curl -H \"Authorization: Bearer abc.d-e_f\" x"), ["abc.d-e_f"]);
         assert_eq!(shown("Bearer abc123"), ["abc123"]);
         assert_eq!(shown("Server=db;User Id=app;Password=p@ss w;Timeout=5"), ["p@ss w"]);
+        assert_eq!(shown("DSN=x;PWD={p@ss;w};"), ["p@ss;w"]);
+        assert_eq!(shown("DSN=x;PWD={name};"), ["{name}"]);
         assert!(shown("the bearer token is sent").is_empty());
         assert!(shown("xPassword=abc").is_empty());
     }

@@ -35,7 +35,7 @@ pub struct Tree {
 }
 
 /// Names of files in which what stands behind a name is its value, by how they end.
-const SETTINGS_ENDS: [&str; 20] = [
+const SETTINGS_ENDS: [&str; 34] = [
     ".env",
     ".envrc",
     ".ini",
@@ -56,13 +56,27 @@ const SETTINGS_ENDS: [&str; 20] = [
     ".prefs",
     ".secrets",
     ".credentials",
+    ".s3cfg",
+    ".boto",
+    ".gitconfig",
+    ".git-credentials",
+    ".hgrc",
+    ".msmtprc",
+    ".muttrc",
+    ".curlrc",
+    ".wgetrc",
+    ".condarc",
+    "_netrc",
+    ".container",
+    ".timer",
+    ".dockerfile",
 ];
 
 /// Whether a file holds settings, by its name.
 pub(crate) fn text_of(path: &Path) -> Text {
     let name = path.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     let env = name.starts_with(".env") || name.starts_with("env.");
-    let plain = ["credentials", "config", "dockerfile", "my.cnf"].contains(&name.as_str());
+    let plain = ["credentials", "config", "dockerfile", "containerfile", "my.cnf"].contains(&name.as_str());
     match env || plain || SETTINGS_ENDS.iter().any(|end| name.ends_with(end)) {
         true => Text::Settings,
         false => Text::Program,

@@ -1,10 +1,13 @@
 //! The templates: files as people have them, with slots where values stand.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What stands before the name of a file, in a line of its own; up to the next such line it is that file.
 const FILE_MARK: &str = "▶ ";
+
+/// How the names of bundles begin that are held as a whole.
+const HELD: &str = "held";
 
 /// A file with slots.
 pub struct Template {
@@ -12,6 +15,8 @@ pub struct Template {
     pub path: String,
     /// Its text.
     pub text: String,
+    /// Whether it is of the part that only measures.
+    held: bool,
 }
 
 /// Which templates are taken.
@@ -19,22 +24,19 @@ pub struct Template {
 pub enum Part {
     /// Every one.
     All,
-    /// Two of three: what the scanner may be changed by.
+    /// What the scanner may be changed by.
     Tuned,
-    /// One of three: what it is measured by.
+    /// What it is measured by: one of three, and every file of a bundle that is held as a whole.
     Held,
 }
 
 impl Template {
-    /// Whether it belongs to a part. Its name alone decides.
+    /// Whether it belongs to a part. Its name, or that of its bundle, decides.
     pub fn is_in(&self, part: Part) -> bool {
-        let held =
-            self.path.bytes().fold(7_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte))) % 3
-                == 0;
         match part {
             Part::All => true,
-            Part::Tuned => !held,
-            Part::Held => held,
+            Part::Tuned => !self.held,
+            Part::Held => self.held,
         }
     }
 }
@@ -44,7 +46,18 @@ pub fn templates(folder: &Path) -> Vec<Template> {
     let mut bundles: Vec<_> =
         fs::read_dir(folder).expect("the corpus").map(|entry| entry.expect("an entry").path()).collect();
     bundles.sort();
-    bundles.iter().flat_map(|bundle| parts(&fs::read_to_string(bundle).expect("a bundle"))).collect()
+    let of = |bundle: &PathBuf| {
+        let whole = bundle.file_name().is_some_and(|name| name.to_string_lossy().starts_with(HELD));
+        let mut all = parts(&fs::read_to_string(bundle).expect("a bundle"));
+        all.iter_mut().for_each(|one| one.held |= whole);
+        all
+    };
+    bundles.iter().flat_map(of).collect()
+}
+
+/// One file of three, by its path.
+fn is_held(path: &str) -> bool {
+    path.bytes().fold(7_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add(u32::from(byte))) % 3 == 0
 }
 
 /// The files of a bundle.
@@ -52,7 +65,10 @@ pub fn parts(bundle: &str) -> Vec<Template> {
     let mut all: Vec<Template> = Vec::new();
     for line in bundle.split_inclusive('\n') {
         match (line.strip_prefix(FILE_MARK), all.last_mut()) {
-            (Some(path), _) => all.push(Template { path: path.trim().to_owned(), text: String::new() }),
+            (Some(path), _) => {
+                let path = path.trim().to_owned();
+                all.push(Template { held: is_held(&path), path, text: String::new() });
+            }
             (None, Some(last)) => last.text.push_str(line),
             // What stands before the first file says what the bundle is.
             (None, None) => {}

@@ -1,0 +1,415 @@
+use std::ops::Range;
+
+use crate::beside::{Beside, is_quote};
+use crate::candidates::{By, LINE_BYTES_MAX};
+use crate::likely::is_uuid;
+use crate::login::decoded;
+use crate::{is_distinct, names_a_secret, no_secret};
+
+/// The most lines of a table that are read.
+const ROWS_MAX: usize = 100_000;
+
+/// The most columns of a table.
+const COLUMNS_MAX: usize = 256;
+
+/// The most lines of a block in which a variable's default is looked for.
+const BLOCK_LINES_MAX: usize = 12;
+
+/// The most lines of a Secret of Kubernetes that are read on either side of the one that says so.
+const SECRET_LINES_MAX: usize = 64;
+
+/// How far around its type the private part of a JSON Web Key is looked for, bytes: one of 8,192 bits has 1,366 digits in each of
+/// its two long parts, and half of that in five others.
+const WEB_KEY_BYTES_MAX: usize = 8 * 1024;
+
+/// The fewest digits of the private part of a JSON Web Key.
+const WEB_KEY_DIGITS_MIN: usize = 22;
+
+/// The most lines of `.pgpass` that are read behind one that says what they are.
+const LOGINS_MAX: usize = 16;
+
+/// Parts of a line of `.pgpass`: host, port, database, user, password.
+const PGPASS_PARTS: usize = 5;
+
+/// Values whose names stand in another line: of a table's first line, in the line before (`- name: TOKEN` and `value: value`,
+/// `password: |`, `variable "password" {`), of a JSON Web Key; and lines of `.pgpass`. Each with its place in the whole text.
+pub(crate) fn apart(text: &[u8], line: &Range<usize>) -> Vec<Beside> {
+    let mut found = Vec::new();
+    let raw = text.get(line.clone()).unwrap_or_default();
+    if line.start == 0 {
+        in_columns(text, raw, &mut found);
+    }
+    if raw.contains(&b':') {
+        in_pairs_of_lines(text, line, &mut found);
+        in_logins(text, line, &mut found);
+        in_web_keys(text, line, &mut found);
+        in_secret(text, line, &mut found);
+    }
+    in_variables(text, line, &mut found);
+    in_elements(text, line, &mut found);
+    found
+}
+
+/// The line behind a place, with its end.
+fn line_from(text: &[u8], start: usize) -> Option<Range<usize>> {
+    let rest = text.get(start..).filter(|rest| !rest.is_empty())?;
+    let end = memchr::memchr(b'\n', rest).map_or(text.len(), |end| start + end + 1);
+    (end - start <= LINE_BYTES_MAX).then_some(start..end)
+}
+
+fn line_before(text: &[u8], end: usize) -> Option<Range<usize>> {
+    let before = text.get(..end.checked_sub(1)?)?;
+    let start = memchr::memrchr(b'\n', before).map_or(0, |last| last + 1);
+    (end - start <= LINE_BYTES_MAX).then_some(start..end)
+}
+
+/// `name: value`, `- "name": "value",`: where each stands, without quotes.
+fn setting(text: &[u8], line: &Range<usize>) -> Option<(Range<usize>, Range<usize>)> {
+    let raw = text.get(line.clone())?;
+    let sign = raw.iter().position(|byte| matches!(byte, b':' | b'='))?;
+    let name = bare(text, line.start..line.start + sign);
+    let value = bare(text, line.start + sign + 1..line.end);
+    let good = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+    let word = text.get(name.clone())?;
+    (!word.is_empty() && word.iter().all(good)).then_some((name, value))
+}
+
+/// Without what stands around it: blanks, a list's dash, a comma, quotes.
+fn bare(text: &[u8], span: Range<usize>) -> Range<usize> {
+    let (mut start, mut end) = (span.start, span.end);
+    let at = |at: usize| text.get(at).copied().unwrap_or_default();
+    let skips = |start: usize| at(start).is_ascii_whitespace() || at(start) == b'-' && at(start + 1) == b' ';
+    while start < end && skips(start) {
+        start += 1;
+    }
+    while start < end && (at(end - 1).is_ascii_whitespace() || at(end - 1) == b',') {
+        end -= 1;
+    }
+    if end - start >= 2 && is_quote(at(start)) && at(start) == at(end - 1) {
+        (start, end) = (start + 1, end - 1);
+    }
+    start..end
+}
+
+fn word(text: &[u8], span: &Range<usize>) -> String {
+    String::from_utf8_lossy(text.get(span.clone()).unwrap_or_default()).into_owned()
+}
+
+/// `- name: TOKEN` and, in the line behind or before it, `value: value`; `password: |` and the one line of its block.
+fn in_pairs_of_lines(text: &[u8], line: &Range<usize>, found: &mut Vec<Beside>) {
+    let Some((name, value)) = setting(text, line) else { return };
+    match text.get(name.clone()) {
+        Some(b"name" | b"key" | b"Name" | b"Key") => {
+            let called = word(text, &value);
+            if !names_a_secret(&called) {
+                return;
+            }
+            for near in [line_from(text, line.end), line_before(text, line.start)].into_iter().flatten() {
+                if let Some((name, value)) = setting(text, &near)
+                    && matches!(text.get(name), Some(b"value" | b"Value"))
+                {
+                    found.push((called, value, By::Name));
+                    return;
+                }
+            }
+        }
+        _ if matches!(text.get(value), Some(b"|" | b">" | b"|-" | b">-" | b"|+" | b">+")) => {
+            let Some(near) = line_from(text, line.end) else { return };
+            let indent = |line: &Range<usize>| {
+                let raw = text.get(line.clone()).unwrap_or_default();
+                raw.iter().take_while(|byte| **byte == b' ').count()
+            };
+            let goes_on = line_from(text, near.end).is_some_and(|next| indent(&next) > indent(line));
+            if indent(&near) > indent(line) && !goes_on {
+                found.push((word(text, &name), bare(text, near), By::Name));
+            }
+        }
+        _ => {}
+    }
+}
+
+/// `<password>`, the value in a line of its own, `</password>`.
+fn in_elements(text: &[u8], line: &Range<usize>, found: &mut Vec<Beside>) {
+    let raw = text.get(line.clone()).unwrap_or_default().trim_ascii();
+    let Some(name) = raw.strip_prefix(b"<").and_then(|rest| rest.strip_suffix(b">")) else { return };
+    let value = line_from(text, line.end);
+    let close = value.clone().and_then(|value| line_from(text, value.end));
+    if let (Some(value), Some(close)) = (value, close)
+        && let Some(end) = text.get(close).map(<[u8]>::trim_ascii)
+        && end.strip_prefix(b"</").and_then(|rest| rest.strip_suffix(b">")) == Some(name)
+    {
+        found.push((String::from_utf8_lossy(name).into_owned(), bare(text, value), By::Place));
+    }
+}
+
+/// The entries of a Secret of Kubernetes, below `data:`, in base64. What they stand for has no form.
+fn in_secret(text: &[u8], line: &Range<usize>, found: &mut Vec<Beside>) {
+    if text.get(line.clone()).map(<[u8]>::trim_ascii_end) != Some(b"kind: Secret") {
+        return;
+    }
+    let (mut at, mut within) = (document(text, line.start), false);
+    for _ in 0..SECRET_LINES_MAX {
+        let Some(next) = line_from(text, at) else { return };
+        at = next.end;
+        let raw = text.get(next.clone()).unwrap_or_default().trim_ascii_end();
+        match raw {
+            b"data:" => within = true,
+            // What follows is another document, or another part of this one.
+            [b'-', b'-', b'-', ..] if next.start > line.start => return,
+            [first, ..] if *first != b' ' && *first != b'#' => within = false,
+            _ => {}
+        }
+        if let Some((name, value)) = setting(text, &next).filter(|_| within && raw.starts_with(b" "))
+            && is_written_secret(text.get(value.clone()).unwrap_or_default())
+        {
+            found.push((word(text, &name), value, By::Place));
+        }
+    }
+}
+
+/// Where the document begins in which a line stands, near it.
+fn document(text: &[u8], at: usize) -> usize {
+    let mut start = at;
+    for _ in 0..SECRET_LINES_MAX {
+        match line_before(text, start) {
+            Some(line) if text.get(line.clone()).is_some_and(|raw| raw.starts_with(b"---")) => {
+                return line.end;
+            }
+            Some(line) => start = line.start,
+            None => return start,
+        }
+    }
+    start
+}
+
+/// Whether base64 stands for something that is likely a secret.
+fn is_written_secret(value: &[u8]) -> bool {
+    decoded(value).is_some_and(|plain| no_secret(&plain).is_none() && is_distinct(&plain))
+}
+
+/// `variable "password" {` and its default: of Terraform.
+fn in_variables(text: &[u8], line: &Range<usize>, found: &mut Vec<Beside>) {
+    let raw = text.get(line.clone()).unwrap_or_default().trim_ascii();
+    let Some(name) = raw.strip_prefix(b"variable \"") else { return };
+    let Some(end) = name.iter().position(|byte| *byte == b'"') else { return };
+    let called = String::from_utf8_lossy(name.get(..end).unwrap_or_default()).into_owned();
+    if !names_a_secret(&called) {
+        return;
+    }
+    let mut at = line.end;
+    for _ in 0..BLOCK_LINES_MAX {
+        let Some(next) = line_from(text, at) else { return };
+        at = next.end;
+        if text.get(next.clone()).is_some_and(|raw| raw.starts_with(b"}")) {
+            return;
+        }
+        if let Some((name, value)) = setting(text, &next)
+            && text.get(name) == Some(b"default")
+        {
+            return found.push((called, value, By::Name));
+        }
+    }
+}
+
+/// Tables with a line of names: what stands below the name of a secret.
+fn in_columns(text: &[u8], head: &[u8], found: &mut Vec<Beside>) {
+    let sign = [b',', b'\t', b';'].into_iter().find(|sign| head.contains(sign));
+    let Some(sign) = sign else { return };
+    let names = cells(head, sign);
+    let good = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b' ');
+    let named = |span: &Range<usize>| head.get(span.clone()).is_some_and(|name| name.iter().all(good));
+    let secret = |span: &Range<usize>| names_a_secret(&word(head, span));
+    if names.len() < 2 || !names.iter().all(named) || !names.iter().any(secret) {
+        return;
+    }
+    let mut at = head.len();
+    for _ in 0..ROWS_MAX {
+        let Some(row) = line_from(text, at) else { return };
+        at = row.end;
+        let raw = text.get(row.clone()).unwrap_or_default();
+        let all = cells(raw, sign);
+        let cells = names.iter().zip(&all).filter(|_| all.len() == names.len());
+        for (name, cell) in cells.filter(|(name, _)| secret(name)) {
+            // What tells one row from another.
+            if raw.get(cell.clone()).is_some_and(is_uuid) {
+                continue;
+            }
+            found.push((word(head, name), row.start + cell.start..row.start + cell.end, By::Place));
+        }
+    }
+}
+
+/// The cells of a row, without quotes around them; none of one that has too many.
+fn cells(row: &[u8], sign: u8) -> Vec<Range<usize>> {
+    let row = row.trim_ascii_end();
+    let (mut found, mut start, mut quoted) = (Vec::new(), 0, false);
+    for (at, byte) in row.iter().chain([&sign]).enumerate() {
+        if *byte == b'"' {
+            quoted = !quoted;
+        } else if *byte == sign && (!quoted || at == row.len()) {
+            found.push(bare(row, start..at));
+            start = at + 1;
+        }
+        if found.len() > COLUMNS_MAX {
+            return Vec::new();
+        }
+    }
+    found
+}
+
+/// Lines of `.pgpass`, from the first on that says so by its port.
+fn in_logins(text: &[u8], line: &Range<usize>, found: &mut Vec<Beside>) {
+    let mut next = Some(line.clone());
+    for _ in 0..LOGINS_MAX {
+        let Some(line) = next else { return };
+        let Some(password) = pgpass(text, &line) else { return };
+        found.push(("password".to_owned(), password, By::Place));
+        next = line_from(text, line.end);
+    }
+}
+
+fn pgpass(text: &[u8], line: &Range<usize>) -> Option<Range<usize>> {
+    let raw = text.get(line.clone())?.trim_ascii_end();
+    let mut parts = raw.splitn(PGPASS_PARTS, |byte| *byte == b':');
+    let (host, port) = (parts.next()?, parts.next()?);
+    let (database, user, password) = (parts.next()?, parts.next()?, parts.next()?);
+    let named = [host, database, user].iter().all(|part| !part.is_empty());
+    let graphic = raw.iter().all(u8::is_ascii_graphic) && !raw.contains(&b'/');
+    let number = (1..=5).contains(&port.len()) && port.iter().all(u8::is_ascii_digit);
+    let end = line.start + raw.len();
+    (named && graphic && (number || port == b"*")).then(|| end - password.len()..end)
+}
+
+/// The private part of a JSON Web Key (RFC 7517), whose members stand in any order and in one line or in several.
+fn in_web_keys(text: &[u8], line: &Range<usize>, found: &mut Vec<Beside>) {
+    let raw = text.get(line.clone()).unwrap_or_default();
+    let mut seen = 0;
+    for at in memchr::memmem::find_iter(raw, b"kty") {
+        let at = line.start + at;
+        if at < seen {
+            continue;
+        }
+        let (before, behind) = text.split_at_checked(at).unwrap_or_default();
+        let near = before.get(before.len().saturating_sub(WEB_KEY_BYTES_MAX)..).unwrap_or_default();
+        let Some(open) = memchr::memrchr(b'{', near).map(|open| at - near.len() + open) else { continue };
+        let Some(close) = memchr::memchr(b'}', behind.get(..WEB_KEY_BYTES_MAX).unwrap_or(behind)) else {
+            continue;
+        };
+        seen = at + close;
+        let key = text.get(open..seen).unwrap_or_default();
+        let member = |name: u8| {
+            let names = memchr::memchr_iter(name, key);
+            names.filter_map(|at| member(key, at)).next().map(|span| open + span.start..open + span.end)
+        };
+        let symmetric = memchr::memmem::find(key, b"oct").and_then(|_| member(b'k'));
+        let private = member(b'd').or(symmetric);
+        found.extend(private.map(|span| ("private_key".to_owned(), span, By::Place)));
+    }
+}
+
+/// The value of the member whose name of one letter stands here.
+fn member(key: &[u8], at: usize) -> Option<Range<usize>> {
+    let quote = *key.get(at.checked_sub(1)?)?;
+    let behind = key.get(at + 1..)?.strip_prefix(&[quote]).filter(|_| is_quote(quote))?;
+    let value = behind.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start().strip_prefix(&[quote])?;
+    let length = value.iter().position(|byte| *byte == quote)?;
+    let digits = value.iter().take(length).all(|byte| byte.is_ascii_alphanumeric() || b"-_=".contains(byte));
+    let start = key.len() - value.len();
+    (digits && length >= WEB_KEY_DIGITS_MIN).then(|| start..start + length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &str) -> Vec<(String, &str)> {
+        let mut found = Vec::new();
+        let mut start = 0;
+        for line in text.split_inclusive('\n') {
+            found.extend(apart(text.as_bytes(), &(start..start + line.len())));
+            start += line.len();
+        }
+        found.into_iter().map(|one| (one.0, &text[one.1])).collect()
+    }
+
+    const WEB: &str = "kD93hfQ0plm4kD93hfQ0plm4";
+
+    #[test]
+    fn a_name_in_one_line_and_its_value_in_the_next() {
+        for (text, name) in [
+            ("- name: API_TOKEN\n  value: kD93hfQ0plm4\n", "API_TOKEN"),
+            ("- name: \"API_TOKEN\"\r\n  value: 'kD93hfQ0plm4'\r\n", "API_TOKEN"),
+            ("- value: kD93hfQ0plm4\n  name: API_TOKEN\n", "API_TOKEN"),
+            ("{\n \"name\": \"API_TOKEN\",\n \"value\": \"kD93hfQ0plm4\"\n}", "API_TOKEN"),
+            ("a:\n  password: |\n    kD93hfQ0plm4\n  x: y\n", "password"),
+            ("password: >-\n  kD93hfQ0plm4", "password"),
+            ("<password>\n  kD93hfQ0plm4\n</password>\n", "password"),
+            ("variable \"db_password\" {\n  type = string\n  default = \"kD93hfQ0plm4\"\n}\n", "db_password"),
+        ] {
+            assert_eq!(shown(text), [(name.to_owned(), "kD93hfQ0plm4")], "{text}");
+        }
+        for text in [
+            "- name: MODE\n  value: kD93hfQ0plm4\n",
+            "- name: API_TOKEN\n  valueFrom:\n    x: kD93hfQ0plm4\n",
+            "note: |\n  one line\n  and another\n",
+            "password: |\nkD93hfQ0plm4\n",
+            "variable \"db_password\" {\n}\n  default = \"kD93hfQ0plm4\"\n",
+            "variable \"mode\" {\n  default = \"kD93hfQ0plm4\"\n}\n",
+        ] {
+            assert!(shown(text).is_empty(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_secret_of_kubernetes_has_values_in_base64() {
+        let value = "a0Q5M2hmUTBwbG00";
+        let name = || "ca-key".to_owned();
+        let text = format!(
+            "kind: Secret\ndata:\n  ca-key: {value}\n  note: aGVsbG8gd29ybGQ=\n  mode: {{}}\n---\ndata:\n  b: {value}\n"
+        );
+        assert_eq!(shown(&text), [(name(), value)]);
+        let text = format!(
+            "data:\n  b: {value}\n---\ndata:\n  ca-key: {value}\nkind: Secret\nspec:\n  x: {value}\n"
+        );
+        assert_eq!(shown(&text), [(name(), value)]);
+        assert!(shown(&format!("kind: ConfigMap\ndata:\n  ca-key: {value}\n")).is_empty());
+    }
+
+    #[test]
+    fn what_stands_below_the_name_of_a_secret_in_a_table() {
+        let text = "site,user,password\na,b,kD93hfQ0plm4\n\"c,d\",\"e\",\"kD93,fQ0\"\nshort,row\n";
+        let name = || "password".to_owned();
+        assert_eq!(shown(text), [(name(), "kD93hfQ0plm4"), (name(), "kD93,fQ0")]);
+        assert!(shown("let x = password, y\na,b,kD93hfQ0plm4\n").is_empty());
+        assert!(shown("user,password_hash\nb,kD93hfQ0plm4\n").is_empty());
+    }
+
+    #[test]
+    fn a_line_of_pgpass_has_its_password_last() {
+        let text = "db:5432:*:app:kD93hfQ0plm4\nother:6432:x:app:kD93:fQ0\n# note\n";
+        let all = shown(text);
+        assert!(all.iter().any(|one| one.1 == "kD93hfQ0plm4") && all.iter().any(|one| one.1 == "kD93:fQ0"));
+        for text in ["- 127.0.0.1:5432:5432\n", "a:b:c:d:e\n", "x:5432::app:p\n", "http://a:80:b:c:d\n"] {
+            assert!(shown(text).is_empty(), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_private_part_of_a_web_key_is_one() {
+        for text in [
+            format!("{{\"kty\":\"EC\",\"x\":\"{WEB}x\",\"d\":\"{WEB}\"}}"),
+            format!("{{\n \"d\": \"{WEB}\",\n \"kty\": \"OKP\"\n}}\n"),
+            format!("x = {{'kty': 'oct', 'k': '{WEB}'}}"),
+        ] {
+            assert_eq!(shown(&text), [("private_key".to_owned(), WEB)], "{text}");
+        }
+        for text in [
+            format!("{{\"kty\":\"EC\",\"x\":\"{WEB}\",\"y\":\"{WEB}\"}}"),
+            format!("{{\"kty\":\"RSA\",\"k\":\"{WEB}\"}}"),
+            format!("{{\"d\":\"{WEB}\"}} kty:"),
+            "kty: d".to_owned(),
+        ] {
+            assert!(shown(&text).is_empty(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,173 @@
+use crate::beside::{Beside, is_quote};
+use crate::candidates::By;
+use crate::names_a_secret;
+
+/// The fewest bytes of a token that stands alone before `@` in an address: a name of a user is shorter.
+const TOKEN_BYTES_MIN: usize = 20;
+
+/// Digits of the public key in an address that errors are sent to, of Sentry; behind the host stands the number of a project.
+const SENTRY_DIGITS: usize = 32;
+
+/// The longest name of a part, bytes.
+const NAME_BYTES_MAX: usize = 64;
+
+/// Names of passwords in connection strings, in small letters.
+const PASSWORDS: [&[u8]; 3] = [b"password", b"pwd", b"accesskey"];
+
+/// Values that are a part of one string: of a connection string, `host=db password=value`, `db:6380,password=value`,
+/// `${NAME:-value}`; `https://value@host`; `{ password: value }`.
+pub(crate) fn in_parts(line: &[u8], found: &mut Vec<Beside>) {
+    in_strings(line, found);
+    in_defaults(line, found);
+    in_addresses(line, found);
+    in_flows(line, found);
+}
+
+/// A string between quotes that has a password among other parts.
+fn in_strings(line: &[u8], found: &mut Vec<Beside>) {
+    for sign in memchr::memchr_iter(b'=', line) {
+        let before = line.get(sign.saturating_sub(NAME_BYTES_MAX)..sign).unwrap_or_default();
+        let named = |name: &&[u8]| {
+            let end = before.len().checked_sub(name.len()).and_then(|from| before.get(from..));
+            end.is_some_and(|end| end.eq_ignore_ascii_case(name))
+        };
+        let Some(name) = PASSWORDS.iter().find(|name| named(name)) else { continue };
+        let start = sign - name.len();
+        let Some(lead) = start.checked_sub(1).and_then(|at| line.get(at)).copied() else { continue };
+        let rest = line.get(sign + 1..).unwrap_or_default();
+        let until =
+            |ends: &dyn Fn(u8) -> bool| rest.iter().position(|byte| ends(*byte)).unwrap_or(rest.len());
+        let length = match lead {
+            // Not an argument of a call: no blank stands behind the comma, and the string begins before it.
+            b',' if is_in_string(line, start, b',') => until(&|byte| byte == b',' || is_quote(byte)),
+            b' ' if is_in_string(line, start, b' ') => {
+                until(&|byte| byte.is_ascii_whitespace() || is_quote(byte) || byte == b'\\')
+            }
+            _ => continue,
+        };
+        found.push(("password".to_owned(), sign + 1..sign + 1 + length, By::Place));
+    }
+}
+
+/// Whether a part stands in a string between quotes with another part `name=value` or `host:port` before it.
+fn is_in_string(line: &[u8], start: usize, between: u8) -> bool {
+    let before = line.get(..start - 1).unwrap_or_default();
+    let Some(open) = before.iter().rposition(|byte| is_quote(*byte)) else { return false };
+    let closed = line.get(start..).unwrap_or_default().iter().any(|byte| Some(byte) == line.get(open));
+    let mut parts = before.get(open + 1..).unwrap_or_default().split(|byte| *byte == between);
+    let part = |part: &[u8]| {
+        let sign = part.iter().position(|byte| matches!(byte, b'=' | b':'));
+        sign.is_some_and(|sign| sign > 0 && sign + 1 < part.len()) && !part.contains(&b'(')
+    };
+    closed && parts.all(part)
+}
+
+/// What stands for a variable that is not set: `${NAME:-value}` of shells, `${name:value}` of Spring.
+fn in_defaults(line: &[u8], found: &mut Vec<Beside>) {
+    for open in memchr::memmem::find_iter(line, b"${") {
+        let rest = line.get(open + 2..).unwrap_or_default();
+        let Some(end) = memchr::memchr(b'}', rest) else { return };
+        let inner = rest.get(..end).unwrap_or_default();
+        let Some(sign) = memchr::memchr(b':', inner) else { continue };
+        let name = String::from_utf8_lossy(inner.get(..sign).unwrap_or_default()).into_owned();
+        let dash = usize::from(inner.get(sign + 1) == Some(&b'-'));
+        let message = matches!(inner.get(sign + 1), Some(b'?' | b'+' | b'='));
+        if !message && names_a_secret(&name) {
+            found.push((name, open + 2 + sign + 1 + dash..open + 2 + end, By::Place));
+        }
+    }
+}
+
+/// A token before `@`, without a colon: `https://value@host`.
+fn in_addresses(line: &[u8], found: &mut Vec<Beside>) {
+    for at in memchr::memmem::find_iter(line, b"://") {
+        let rest = line.get(at + 3..).unwrap_or_default();
+        let good = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.~%".contains(byte);
+        let length = rest.iter().take_while(|byte| good(byte)).count();
+        let value = rest.get(..length).unwrap_or_default();
+        let behind = rest.get(length..).and_then(|rest| rest.strip_prefix(b"@"));
+        let number = value.iter().any(u8::is_ascii_digit) && value.iter().any(u8::is_ascii_alphabetic);
+        if let Some(host) = behind
+            && length >= TOKEN_BYTES_MIN
+            && number
+            && !(length == SENTRY_DIGITS && is_project(host))
+        {
+            found.push(("token".to_owned(), at + 3..at + 3 + length, By::Place));
+        }
+    }
+}
+
+/// A host with a number behind its last slash.
+fn is_project(host: &[u8]) -> bool {
+    let ends = |byte: &u8| byte.is_ascii_whitespace() || is_quote(*byte) || b"?#<>),;".contains(byte);
+    let whole = host.split(ends).next().unwrap_or_default();
+    let slash = whole.iter().rposition(|byte| *byte == b'/');
+    let number = slash.and_then(|at| whole.get(at + 1..)).unwrap_or_default();
+    !number.is_empty() && number.iter().all(u8::is_ascii_digit)
+}
+
+/// Of YAML in one line: `{ user: app, password: value }`.
+fn in_flows(line: &[u8], found: &mut Vec<Beside>) {
+    let Some(first) = memchr::memchr(b'{', line) else { return };
+    let within = line.get(first..).unwrap_or_default();
+    for open in memchr::memchr2_iter(b'{', b',', within) {
+        let open = first + open + 1;
+        let rest = line.get(open..).unwrap_or_default();
+        let lead = rest.iter().take_while(|byte| **byte == b' ').count();
+        let rest = rest.get(lead..).unwrap_or_default();
+        let good = |byte: &&u8| byte.is_ascii_alphanumeric() || b"_-.".contains(byte);
+        let length = rest.iter().take_while(good).count();
+        let name = rest.get(..length).unwrap_or_default();
+        if rest.get(length..length + 2) != Some(b": ") || length > NAME_BYTES_MAX {
+            continue;
+        }
+        let start = open + lead + length + 2;
+        let value = line.get(start..).unwrap_or_default();
+        let end = value.iter().position(|byte| matches!(byte, b',' | b'}' | b' ' | b'"' | b'\''));
+        if let Some(end) = end.filter(|end| *end > 0) {
+            let name = String::from_utf8_lossy(name).into_owned();
+            found.push((name, start..start + end, By::Name));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(line: &str) -> Vec<&str> {
+        let mut found = Vec::new();
+        in_parts(line.as_bytes(), &mut found);
+        found.into_iter().map(|one| &line[one.1]).collect()
+    }
+
+    #[test]
+    fn a_value_is_found_in_its_part() {
+        for line in [
+            "c = \"host=db user=app password=kD93hfQ0plm4 dbname=x\"",
+            "\"Redis\": \"db:6380,password=kD93hfQ0plm4,ssl=True\"",
+            "DB_PASSWORD=\"${DB_PASSWORD:-kD93hfQ0plm4}\"",
+            "@Value(\"${db.password:kD93hfQ0plm4}\") String p;",
+            "redis: { enabled: true, password: kD93hfQ0plm4 }",
+        ] {
+            assert!(shown(line).contains(&"kD93hfQ0plm4"), "{line}");
+        }
+        let token = "kD93hfQ0plm4kD93hfQ0plm4";
+        assert_eq!(shown(&format!("git clone https://{token}@git.x/y.git")), [token]);
+    }
+
+    #[test]
+    fn what_is_no_part_is_none() {
+        let key = "0123456789abcdef0123456789abcdef";
+        for line in [
+            "connect(host='x', password=kD93hfQ0plm4)".to_owned(),
+            "f(a,password=kD93hfQ0plm4)".to_owned(),
+            "${DB_PASSWORD:?is not set at all}".to_owned(),
+            "${MODE:-kD93hfQ0plm4}".to_owned(),
+            format!("dsn = \"https://{key}@errors.x/42\""),
+            "https://some.user.of.the.team@host/x".to_owned(),
+        ] {
+            assert!(shown(&line).is_empty(), "{line}");
+        }
+    }
+}
