@@ -3,6 +3,8 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic, clippy::unwrap_used)]
 
 mod kept;
+#[path = "leaks/verified.rs"]
+mod verified;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -1,6 +1,7 @@
 use std::collections::BTreeSet;
 
 use crate::document::{Caller, Checksum, Document, FieldForm, Human, MintedBy, OverlapKind, Refusals};
+use crate::found;
 use crate::matcher::Matcher;
 use crate::operation::{As, Request};
 use crate::page::{Page, PageKind};
@@ -40,6 +41,7 @@ pub(crate) fn check(document: &Document) -> Checked {
     pairs(document)?;
     refusals(document)?;
     verdicts(document)?;
+    linked(document)?;
     for place in places(document) {
         place.check(document)?;
     }
@@ -287,6 +289,22 @@ fn verdicts(document: &Document) -> Checked {
     Ok(())
 }
 
+/// Of what was found only the value is known.
+fn linked(document: &Document) -> Checked {
+    let verify = &document.op.verify;
+    let path = "op.verify.rules";
+    let alone = verify.rules.is_empty() || found::field(document).is_some();
+    require(
+        alone,
+        path,
+        "what was found can be asked about only where one secret field is all that it takes",
+    )?;
+    let named = verify.rules.iter().all(|id| !id.is_empty());
+    require(named, path, "a rule is named by its id")?;
+    let said = verify.elsewhere.as_ref().is_none_or(|who| !who.is_empty() && !verify.rules.is_empty());
+    require(said, "op.verify.elsewhere", "`elsewhere` says who, and goes with `rules`")
+}
+
 /// A matcher may not speak of statuses that settle nothing.
 fn settling(matcher: &Matcher, path: &str) -> Checked {
     require(!matcher.status.is_empty(), path, "a case names its statuses")?;
@@ -426,7 +444,7 @@ impl Place<'_> {
     }
 }
 
-fn place_templates(request: &Request) -> Vec<&Template> {
+pub(crate) fn place_templates(request: &Request) -> Vec<&Template> {
     let body = request.json.iter().flat_map(|json| json.texts());
     let form = request.form.iter().flat_map(|form| form.values());
     let rest = request.query.values().chain(request.header.values());

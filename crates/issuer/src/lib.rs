@@ -10,6 +10,7 @@ mod call;
 mod check;
 mod document;
 mod facts;
+mod found;
 mod http;
 mod identify;
 mod list;
@@ -34,6 +35,7 @@ mod template;
 mod tls;
 
 pub use facts::{ISSUER_FACTS, IssuerFact, issuers_markdown, mechanism};
+pub use found::Told;
 pub use parse::SpecError;
 pub use registry::{ByHand, Spec};
 pub use runner::Runner;

@@ -103,6 +103,12 @@ pub(crate) struct Verify {
     pub(crate) denied: Vec<Matcher>,
     /// It is refused as a credential.
     pub(crate) dead: Vec<Matcher>,
+    /// The rules of `keyroll leaks`, by id, whose findings are asked about with this; the value must be all that it takes.
+    #[serde(default)]
+    pub(crate) rules: Vec<String>,
+    /// Who else accepts values of this form, such as `a GitLab of one's own`: one that was found and is refused here may
+    /// work there.
+    pub(crate) elsewhere: Option<String>,
 }
 
 /// `op.get`.

@@ -10,6 +10,7 @@ use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
 
 use crate::call::{Call, Nature};
 use crate::document::Document;
+use crate::found::cause;
 use crate::operation::{As, Change, Get, List, Refusals, Request};
 use crate::own::OwnUses;
 use crate::refusals::Mark;
@@ -58,6 +59,30 @@ impl Runner {
     /// The form of the spec.
     pub(crate) fn document(&self) -> &Document {
         self.spec.document()
+    }
+
+    /// The spec itself.
+    pub(crate) fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    /// Asks once whether a credential works. An answer that settles nothing is a failure.
+    pub(crate) async fn verdict(&self, credential: &Credential) -> Result<Probe, Failure> {
+        let verify = &self.document().op.verify;
+        let call = self.call("verify a credential", As::Own, &verify.request, Nature::Read);
+        let values = Values { fields: Some(&credential.fields), ..Values::default() };
+        let from = OnceLock::new();
+        let told = call.send_from(&values, &from).await.map(|answer| {
+            // The order is part of the format: an answer that fits two lists is the milder one.
+            let verdicts =
+                [(&verify.alive, Probe::Alive), (&verify.denied, Probe::Denied), (&verify.dead, Probe::Dead)];
+            let found = verdicts.into_iter().find(|(matchers, _)| matcher::any(matchers, &answer));
+            found.map_or_else(|| Probe::Unknown(answer.summary()), |(_, probe)| probe)
+        });
+        if !matches!(told, Ok(Probe::Alive | Probe::Denied)) {
+            self.own.add(from.get().copied(), credential.id.clone());
+        }
+        told
     }
 
     /// Asks for the rights that a rotation needs, where the spec says how; whether it does.
@@ -305,30 +330,10 @@ impl Issuer for Runner {
     }
 
     async fn probe(&self, endpoint: &str, credential: &Credential) -> Probe {
-        let verify = &self.document().op.verify;
-        if verify.request.url.host.endpoint() != endpoint {
+        if self.document().op.verify.request.url.host.endpoint() != endpoint {
             return Probe::Unknown("the spec names another endpoint".to_owned());
         }
-        let call = self.call("verify a credential", As::Own, &verify.request, Nature::Read);
-        let values = Values { fields: Some(&credential.fields), ..Values::default() };
-        let from = OnceLock::new();
-        let answer = match call.send_from(&values, &from).await {
-            Ok(answer) => answer,
-            Err(failure) => {
-                self.own.add(from.get().copied(), credential.id.clone());
-                let cause = failure.source.as_ref().map(ToString::to_string);
-                return Probe::Unknown(cause.unwrap_or_else(|| failure.to_string()));
-            }
-        };
-        // The order is part of the format: an answer that fits two lists is the milder one.
-        let verdicts =
-            [(&verify.alive, Probe::Alive), (&verify.denied, Probe::Denied), (&verify.dead, Probe::Dead)];
-        let found = verdicts.into_iter().find(|(matchers, _)| matcher::any(matchers, &answer));
-        let verdict = found.map_or_else(|| Probe::Unknown(answer.summary()), |(_, probe)| probe);
-        if !matches!(verdict, Probe::Alive | Probe::Denied) {
-            self.own.add(from.get().copied(), credential.id.clone());
-        }
-        verdict
+        self.verdict(credential).await.unwrap_or_else(|failure| Probe::Unknown(cause(&failure)))
     }
 
     fn decoy(&self, current: &Credential) -> Credential {

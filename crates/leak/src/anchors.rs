@@ -1,13 +1,33 @@
 use std::ops::Range;
 
-/// The bytes of a piece of a long word, and of a short one.
-const LONG_BYTES: usize = 4;
-const SHORT_BYTES: usize = 3;
+use regex_syntax::hir::Hir;
+use regex_syntax::hir::literal::Extractor;
 
-/// Pieces are hashed to so many bits: 32 KiB of them for the long ones, and 16 KiB for those of the few short words, of which
-/// some stand for two bytes and any third one.
-const LONG_BITS_LOG2: u32 = 18;
-const SHORT_BITS_LOG2: u32 = 17;
+/// The bytes of a piece of a word.
+const PIECE_BYTES: usize = 4;
+
+/// The first three bytes of a piece are hashed to so many places of one byte: 32 KiB. The last byte says which of its bits it is, so
+/// that a short word takes one place, whatever stands behind it.
+const PLACES_LOG2: u32 = 15;
+const PLACES: usize = 1 << PLACES_LOG2;
+
+/// A place and a bit of it.
+const HASH_LOG2: u32 = PLACES_LOG2 + 3;
+
+/// Words with the same upper bits of their hash stand beside each other.
+const GROUPS_LOG2: u32 = 13;
+
+/// How a text begins that has a word of two bytes.
+pub(crate) type Start = [u8; PIECE_BYTES - 1];
+
+/// The most such beginnings of one expression.
+const STARTS_MAX: usize = 1_000;
+
+/// Small and capital letters are alike in a piece: so many bytes are rare enough.
+const SMALL: u32 = 0x2020_2020;
+
+/// What is looked at in one step, bytes: as many places as pieces begin in it.
+const STEP: usize = 8;
 
 /// A word that a search begins with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +37,8 @@ pub(crate) struct Anchor {
     pub(crate) number: u32,
     /// Capitals are as good as small letters.
     pub(crate) any_case: bool,
+    /// For a word of two bytes: how a text goes on that has it. Empty where that is not known.
+    pub(crate) starts: Vec<Start>,
 }
 
 /// Finds many short words in a text at once.
@@ -24,186 +46,205 @@ pub(crate) struct Anchor {
 /// Of each word the piece of four bytes that is rarest in texts is kept as one bit. A text is gone over piece by piece, each
 /// loaded by itself, so that no load waits for another's answer as an automaton's do; few pieces pass, and they are compared.
 pub(crate) struct Anchors {
-    /// The words, each with the place of its piece.
-    words: Vec<(Anchor, u32)>,
-    long: Pieces,
-    short: Pieces,
+    words: Vec<Word>,
+    places: Box<[u8; PLACES]>,
+    /// The hashes of pieces, each with the number of a word; in order.
+    entries: Vec<(u32, u32)>,
+    /// Where the entries of a group begin.
+    groups: Vec<u32>,
+    /// The words that are shorter than a piece, for the end of a text.
+    short: Vec<u32>,
 }
 
-/// Pieces of one length.
-struct Pieces {
-    bits: Vec<u64>,
-    bits_log2: u32,
-    /// Their hashes, each with the number of a word; in order.
-    entries: Vec<(u32, u32)>,
-    /// Where the entries of a hash begin.
-    directory: Vec<u32>,
+/// A word, so that most comparisons take one load.
+struct Word {
+    anchor: Anchor,
+    /// Where its piece stands.
+    offset: u32,
+    /// Its first eight bytes; which of their bits count, and which are set before they are compared.
+    first: u64,
+    counts: u64,
+    small: u64,
 }
 
 impl Anchors {
-    /// Words of two bytes get a bit for every byte that may stand behind them.
-    pub(crate) fn new(words: Vec<Anchor>) -> Self {
-        let (mut long, mut short) = (Vec::with_capacity(16 * words.len()), Vec::new());
-        let mut placed = Vec::with_capacity(words.len());
-        for (number, anchor) in (0..).zip(words) {
+    pub(crate) fn new(anchors: Vec<Anchor>) -> Self {
+        let mut entries = Vec::with_capacity(4 * anchors.len());
+        let (mut words, mut short) = (Vec::with_capacity(anchors.len()), Vec::new());
+        for (number, anchor) in (0..).zip(anchors) {
             let mut offset = 0;
-            if let Some((at, piece)) = rarest::<LONG_BYTES>(&anchor.word) {
+            if let Some((at, piece)) = rarest(&anchor.word) {
                 offset = at;
-                long.push((hash_long(piece), number));
-            } else if let Some((at, piece)) = rarest::<SHORT_BYTES>(&anchor.word) {
-                offset = at;
-                short.extend(cases(piece, anchor.any_case).map(|piece| (hash_short(piece), number)));
-            } else if let &[first, second] = anchor.word.as_slice() {
-                short.extend((0..=u8::MAX).map(|third| (hash_short([first, second, third]), number)));
+                entries.push((hash(piece), number));
+            } else {
+                entries.extend(pieces(&anchor).map(|piece| (hash(piece), number)));
+                short.push(number);
             }
-            placed.push((anchor, offset));
+            words.push(Word::new(anchor, offset));
         }
-        let (long, short) = (Pieces::new(long, LONG_BITS_LOG2), Pieces::new(short, SHORT_BITS_LOG2));
-        Self { words: placed, long, short }
-    }
-
-    /// Every place of every word, in the order of the text but for what stands before a word's piece.
-    pub(crate) fn find(&self, text: &[u8], found: &mut dyn FnMut(u32, Range<usize>)) {
-        let mut at = 0;
-        // Eight bytes are loaded for five pieces.
-        while let Some(block) = text.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-            let block = u64::from_le_bytes(*block);
-            let piece = |number: u32| (block >> (8 * number)) as u32;
-            let mut passed = 0_u32;
-            for number in 0..5 {
-                let long = self.long.passes(mixed_long(piece(number)));
-                let short = self.short.passes(mixed_short(piece(number)));
-                passed |= u32::from(long | short) << number;
-            }
-            while passed != 0 {
-                let number = passed.trailing_zeros();
-                let place = at + number as usize;
-                for (of, hash) in
-                    [(&self.long, mixed_long(piece(number))), (&self.short, mixed_short(piece(number)))]
-                {
-                    if of.passes(hash) {
-                        self.compare(of, text, place, hash, found);
-                    }
-                }
-                passed &= passed - 1;
-            }
-            at += 5;
-        }
-        for at in at..text.len() {
-            let rest = text.get(at..).unwrap_or_default();
-            if let Some(piece) = rest.first_chunk() {
-                self.compare(&self.long, text, at, hash_long(*piece), found);
-            }
-            match rest {
-                [a, b, c, ..] => self.compare(&self.short, text, at, hash_short([*a, *b, *c]), found),
-                // A word of two bytes at the very end has nothing behind it.
-                [a, b] => self.compare(&self.short, text, at, hash_short([*a, *b, 0]), found),
-                _ => {}
-            }
-        }
-    }
-
-    #[inline(never)]
-    fn compare(
-        &self,
-        of: &Pieces,
-        text: &[u8],
-        at: usize,
-        hash: u32,
-        found: &mut dyn FnMut(u32, Range<usize>),
-    ) {
-        for (_, number) in of.with(hash) {
-            let Some((anchor, offset)) = self.words.get(*number as usize) else { continue };
-            let Some(start) = at.checked_sub(*offset as usize) else { continue };
-            let span = start..start + anchor.word.len();
-            let there = text.get(span.clone()).is_some_and(|there| match anchor.any_case {
-                true => there.eq_ignore_ascii_case(&anchor.word),
-                false => there == anchor.word,
-            });
-            if there {
-                found(anchor.number, span);
-            }
-        }
-    }
-}
-
-impl Pieces {
-    fn new(mut entries: Vec<(u32, u32)>, bits_log2: u32) -> Self {
-        // Digits have no capitals, and other pieces may share a hash.
         entries.sort_unstable();
         entries.dedup();
-        let mut bits = vec![0_u64; 1 << (bits_log2 - u64::BITS.ilog2())];
-        let mut directory = vec![0; (1 << bits_log2) + 1];
+        let mut places = Box::new([0; PLACES]);
+        let mut groups = vec![0; (1 << GROUPS_LOG2) + 1];
         for (hash, _) in &entries {
-            if let Some(word) = bits.get_mut((hash / u64::BITS) as usize) {
-                *word |= 1 << (hash % u64::BITS);
+            if let Some(place) = places.get_mut((hash >> 3) as usize) {
+                *place |= 1 << (hash & 7);
             }
-            if let Some(behind) = directory.get_mut(*hash as usize + 1) {
+            if let Some(behind) = groups.get_mut(group(*hash) + 1) {
                 *behind += 1;
             }
         }
         let mut before = 0;
-        for place in &mut directory {
+        for place in &mut groups {
             before += *place;
             *place = before;
         }
-        Self { bits, bits_log2, entries, directory }
+        Self { words, places, entries, groups, short }
     }
 
-    #[inline]
-    fn passes(&self, hash: u32) -> bool {
-        debug_assert!(hash >> self.bits_log2 == 0);
-        self.bits.get((hash / u64::BITS) as usize).is_some_and(|word| word >> (hash % u64::BITS) & 1 != 0)
+    /// Every place of every word, in the order of the text but for what stands before a word's piece. A short word of which it is
+    /// known how a text goes on is found only where it does, or where the text ends.
+    pub(crate) fn find(&self, text: &[u8], found: &mut dyn FnMut(u32, Range<usize>)) {
+        let mut at = 0;
+        let small = u64::from(SMALL) << 32 | u64::from(SMALL);
+        // Two loads for eight pieces.
+        while let Some(step) = text.get(at..).and_then(|rest| rest.first_chunk::<{ STEP + PIECE_BYTES }>()) {
+            let first = step.first_chunk().map_or(0, |half| u64::from_le_bytes(*half) | small);
+            let second = step.last_chunk().map_or(0, |half| u64::from_le_bytes(*half) | small);
+            let mut passed = 0_u32;
+            for number in 0..4 {
+                let early = self.passes((first >> (8 * number)) as u32);
+                let late = self.passes((second >> (8 * number)) as u32);
+                passed |= (early | late << 4) << number;
+            }
+            while passed != 0 {
+                let number = passed.trailing_zeros() as usize;
+                let half = if number < 4 { first } else { second };
+                self.compare(text, at + number, mixed((half >> (8 * (number % 4))) as u32), found);
+                passed &= passed - 1;
+            }
+            at += STEP;
+        }
+        for at in at..text.len() {
+            let rest = text.get(at..).unwrap_or_default();
+            match rest.first_chunk() {
+                Some(piece) => self.compare(text, at, hash(*piece), found),
+                None => self.short.iter().for_each(|number| self.compare_word(*number, text, at, found)),
+            }
+        }
     }
 
+    /// One where a piece with this hash is looked for.
     #[inline]
-    fn with(&self, hash: u32) -> &[(u32, u32)] {
-        match self.directory.get(hash as usize..hash as usize + 2) {
+    fn passes(&self, piece: u32) -> u32 {
+        let place = self.places.get(place(piece) as usize).copied().unwrap_or_default();
+        u32::from(place) >> bit(piece) & 1
+    }
+
+    #[inline(never)]
+    fn compare(&self, text: &[u8], at: usize, hash: u32, found: &mut dyn FnMut(u32, Range<usize>)) {
+        let group = match self.groups.get(group(hash)..group(hash) + 2) {
             Some(&[from, to]) => self.entries.get(from as usize..to as usize).unwrap_or_default(),
             _ => &[],
+        };
+        for (_, number) in group.iter().filter(|(of, _)| *of == hash) {
+            self.compare_word(*number, text, at, found);
+        }
+    }
+
+    #[inline]
+    fn compare_word(&self, number: u32, text: &[u8], at: usize, found: &mut dyn FnMut(u32, Range<usize>)) {
+        if let Some(word) = self.words.get(number as usize)
+            && let Some(start) = at.checked_sub(word.offset as usize)
+            && word.stands(text, start)
+        {
+            found(word.anchor.number, start..start + word.anchor.word.len());
+        }
+    }
+}
+
+impl Word {
+    fn new(anchor: Anchor, offset: u32) -> Self {
+        let (mut first, mut counts, mut small) = (0, 0, 0);
+        for (shift, byte) in (0..u64::BITS).step_by(8).zip(&anchor.word) {
+            let letter = anchor.any_case && byte.is_ascii_alphabetic();
+            let byte = if letter { byte.to_ascii_lowercase() } else { *byte };
+            first |= u64::from(byte) << shift;
+            counts |= 0xFF << shift;
+            small |= u64::from(letter) << (shift + 5);
+        }
+        Self { anchor, offset, first, counts, small }
+    }
+
+    #[inline]
+    fn stands(&self, text: &[u8], start: usize) -> bool {
+        let word = &self.anchor.word;
+        let same = |there: &[u8], word: &[u8]| match self.anchor.any_case {
+            true => there.eq_ignore_ascii_case(word),
+            false => there == word,
+        };
+        let rest = text.get(start..).unwrap_or_default();
+        match rest.first_chunk::<8>() {
+            Some(there) if (u64::from_le_bytes(*there) | self.small) & self.counts != self.first => false,
+            Some(_) if word.len() <= 8 => true,
+            _ => rest.get(..word.len()).is_some_and(|there| same(there, word)),
         }
     }
 }
 
 /// The piece of a word that is rarest in texts, and where it stands; none in one that is shorter than a piece.
-fn rarest<const BYTES: usize>(word: &[u8]) -> Option<(u32, [u8; BYTES])> {
+fn rarest(word: &[u8]) -> Option<(u32, [u8; PIECE_BYTES])> {
     let pieces = (0..).map_while(|at: usize| Some((at, *word.get(at..)?.first_chunk()?)));
-    let common = |piece: &[u8; BYTES]| piece.iter().copied().map(frequency).sum::<u32>();
+    let common = |piece: &[u8; PIECE_BYTES]| piece.iter().copied().map(frequency).sum::<u32>();
     let (at, piece) = pieces.min_by_key(|(_, piece)| common(piece))?;
     Some((u32::try_from(at).ok()?, piece))
 }
 
-/// A piece, and where capitals are as good with each of its letters small and capital.
-fn cases<const BYTES: usize>(piece: [u8; BYTES], any: bool) -> impl Iterator<Item = [u8; BYTES]> {
-    let all = if any { 1_u8 << BYTES } else { 1 };
-    (0..all).map(move |capitals| {
-        let mut cased = piece;
-        for (at, byte) in cased.iter_mut().enumerate().filter(|_| any) {
-            *byte =
-                if capitals >> at & 1 == 1 { byte.to_ascii_uppercase() } else { byte.to_ascii_lowercase() };
+/// How a text may go on that has a short word; of the last byte the bits that count.
+fn pieces(anchor: &Anchor) -> impl Iterator<Item = [u8; PIECE_BYTES]> {
+    let any: Vec<Start> = match anchor.word.as_slice() {
+        &[first, second] if anchor.starts.is_empty() => {
+            (0..=u8::MAX).map(|third| [first, second, third]).collect()
         }
-        cased
-    })
+        &[first, second, third] => vec![[first, second, third]],
+        _ => anchor.starts.clone(),
+    };
+    any.into_iter().flat_map(|[first, second, third]| (0..8).map(move |last| [first, second, third, last]))
 }
 
-fn hash_long(piece: [u8; LONG_BYTES]) -> u32 {
-    mixed_long(u32::from_le_bytes(piece))
+/// How texts begin that an expression matches; empty where they are too many, or may be shorter.
+pub(crate) fn starts(expression: &Hir) -> Vec<Start> {
+    let mut extractor = Extractor::new();
+    let bytes = size_of::<Start>();
+    extractor.limit_class(1 << 8).limit_repeat(bytes).limit_literal_len(bytes).limit_total(STARTS_MAX);
+    let mut found = extractor.extract(expression);
+    found.keep_first_bytes(bytes);
+    let all = found.literals().unwrap_or_default();
+    all.iter().map(|literal| literal.as_bytes().try_into().ok()).collect::<Option<_>>().unwrap_or_default()
 }
 
-fn hash_short([a, b, c]: [u8; SHORT_BYTES]) -> u32 {
-    mixed_short(u32::from_le_bytes([a, b, c, 0]))
+fn hash(piece: [u8; PIECE_BYTES]) -> u32 {
+    mixed(u32::from_le_bytes(piece) | SMALL)
 }
 
-/// Small and capital letters alike: so many bytes are rare enough. Fibonacci hashing: the upper bits are the good ones.
+fn group(hash: u32) -> usize {
+    (hash >> (HASH_LOG2 - GROUPS_LOG2)) as usize
+}
+
+fn mixed(piece: u32) -> u32 {
+    place(piece) << 3 | bit(piece)
+}
+
+/// Of the lower three bytes. Fibonacci hashing: the upper bits are the good ones.
 #[inline]
-fn mixed_long(piece: u32) -> u32 {
-    (piece | 0x2020_2020).wrapping_mul(0x9E37_79B1) >> (u32::BITS - LONG_BITS_LOG2)
+fn place(piece: u32) -> u32 {
+    piece.wrapping_mul(0x9E37_79B1 << 8) >> (u32::BITS - PLACES_LOG2)
 }
 
-/// Of the lower three bytes.
+/// Of the upper byte.
 #[inline]
-fn mixed_short(piece: u32) -> u32 {
-    (piece << 8).wrapping_mul(0x9E37_79B1) >> (u32::BITS - SHORT_BITS_LOG2)
+fn bit(piece: u32) -> u32 {
+    piece >> 24 & 7
 }
 
 /// How often a byte stands in source and settings, roughly: letters of English most, then what parts words.
@@ -231,7 +272,8 @@ mod tests {
             text in "[abAB_ ]{0,60}",
         ) {
             let anchors = words.iter().zip(0..).map(|((word, any_case), number)| {
-                Anchor { word: word.clone().into_bytes(), number, any_case: *any_case && word.len() > 2 }
+                let any_case = *any_case && word.len() > 2;
+                Anchor { word: word.clone().into_bytes(), number, any_case, starts: Vec::new() }
             });
             let mut found = Vec::new();
             Anchors::new(anchors.collect()).find(text.as_bytes(), &mut |number, span| found.push((number, span.start)));

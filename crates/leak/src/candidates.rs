@@ -1,7 +1,7 @@
 use std::ops::Range;
 
 use crate::beside::beside;
-use crate::may_hold::mark_from;
+use crate::may_hold::ESCAPE;
 use crate::{Rule, Rules, is_example, names_a_secret, no_secret, passwords_in, tokens_in};
 
 /// What says that a value may be a secret.
@@ -49,12 +49,22 @@ pub fn in_anything<'r>(text: &[u8], rules: &'r Rules) -> Vec<Candidate<'r>> {
 }
 
 fn in_lines<'r>(text: &[u8], rules: &'r Rules, anything: bool) -> Vec<Candidate<'r>> {
+    let mut marks = Vec::new();
+    let mut formed = marked_forms(text, rules, &mut |mark| marks.push(mark));
     // In a text of any kind nobody asks for the names of what its form shows; to look for them takes long in long lines.
-    let formed = if anything { forms_in(text, rules) } else { by_form(text, rules) };
+    if !anything {
+        formed.iter_mut().for_each(|one| one.name = name_before(text, one.span.start));
+    }
+    marks.sort_unstable();
+    let mut marks = marks.into_iter().peekable();
+    let mut escapes = memchr::memchr_iter(ESCAPE, text).peekable();
     let mut found = Vec::new();
     let mut from = 0;
     // A line without one of those words has nothing that its form does not show.
-    while let Some(mark) = mark_from(text, from) {
+    loop {
+        while marks.next_if(|mark| *mark < from).is_some() {}
+        while escapes.next_if(|escape| *escape < from).is_some() {}
+        let Some(mark) = marks.peek().into_iter().chain(escapes.peek()).min().copied() else { break };
         let (before, behind) = text.split_at_checked(mark).unwrap_or_default();
         let start = memchr::memrchr2(b'\n', 0, before).map_or(0, |last| last + 1).max(from);
         let end = memchr::memchr2(b'\n', 0, behind).map_or(text.len(), |first| mark + first + 1);
@@ -80,8 +90,12 @@ pub fn by_form<'r>(text: &[u8], rules: &'r Rules) -> Vec<Candidate<'r>> {
 
 /// The same without names.
 pub fn forms_in<'r>(text: &[u8], rules: &'r Rules) -> Vec<Candidate<'r>> {
+    marked_forms(text, rules, &mut |_| {})
+}
+
+fn marked_forms<'r>(text: &[u8], rules: &'r Rules, mark: &mut dyn FnMut(usize)) -> Vec<Candidate<'r>> {
     let mut found = Vec::new();
-    rules.find(text, &mut |finding| {
+    rules.find_marked(text, mark, &mut |finding| {
         if !text.get(finding.span.clone()).is_some_and(is_example) {
             found.push(Candidate { span: finding.span, name: None, rule: Some(finding.rule), by: By::Form });
         }

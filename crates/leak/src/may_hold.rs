@@ -3,26 +3,20 @@ use std::sync::OnceLock;
 use aho_corasick::AhoCorasick;
 
 /// One of these stands in every name that says that its value is a secret, in every word before a token, and before every
-/// password of a URL; in small letters. What is written with escapes has a backslash.
-const MARKS: [&str; 11] =
-    ["key", "token", "secret", "pass", "pwd", "credential", "auth", "bearer", "basic", "://", "\\"];
+/// password of a URL; in small letters.
+pub(crate) const MARKS: [&str; 10] =
+    ["key", "token", "secret", "pass", "pwd", "credential", "auth", "bearer", "basic", "://"];
+
+/// What is written with escapes has one of these.
+pub(crate) const ESCAPE: u8 = b'\\';
 
 /// Whether a text may hold a name that says that its value is a secret, or a password or token in its usual surroundings. A
 /// cheap look: where it is `false` the text need not be taken apart for any of them.
 pub(crate) fn may_name_a_secret(text: &[u8]) -> bool {
-    mark_from(text, 0).is_some()
-}
-
-/// Where the next such word stands, from one place on.
-pub(crate) fn mark_from(text: &[u8], from: usize) -> Option<usize> {
     static WORDS: OnceLock<Option<AhoCorasick>> = OnceLock::new();
     let words = WORDS.get_or_init(|| AhoCorasick::builder().ascii_case_insensitive(true).build(MARKS).ok());
-    let rest = text.get(from..).filter(|rest| !rest.is_empty())?;
-    match words {
-        Some(words) => words.find(rest).map(|word| from + word.start()),
-        // Without them everything is looked at.
-        None => Some(from),
-    }
+    // Without them everything is looked at.
+    memchr::memchr(ESCAPE, text).is_some() || words.as_ref().is_none_or(|words| words.is_match(text))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use regex_automata::util::syntax;
 use regex_automata::{Anchored, Input};
 use serde::Deserialize;
 
+use crate::anchors::{Start, starts};
 use crate::checksum::Checksum;
 
 /// The longest match of a rule, bytes.
@@ -125,6 +126,17 @@ impl Rule {
         Ok(())
     }
 
+    /// How every value goes on that begins with one of its words, where that has two bytes: they stand everywhere.
+    pub(crate) fn starts_with(&self, word: &str) -> Vec<Start> {
+        if word.len() >= size_of::<Start>() || self.anchors().1 != AnchorKind::Begins {
+            return Vec::new();
+        }
+        let parsed = syntax::parse_with(self.expression(), &bytes());
+        let mut all = parsed.map(|parsed| starts(&parsed)).unwrap_or_default();
+        all.retain(|start| start.starts_with(word.as_bytes()));
+        all
+    }
+
     /// The fewest and the most bytes that it matches.
     pub(crate) fn lengths(&self) -> (usize, usize) {
         *self.lengths.get_or_init(|| {
@@ -196,6 +208,10 @@ impl Rule {
 
     /// Where a credential that begins at `start` ends. One in the middle of a longer word is none.
     pub(crate) fn ends(&self, text: &[u8], start: usize) -> Option<usize> {
+        // It costs less than the expression, and most words that begin so are in the middle of another.
+        if goes_on(text.get(..start)?) {
+            return None;
+        }
         let end = self.matched(text, start)?;
         self.is_one(text, &(start..end)).then_some(end)
     }
@@ -274,7 +290,7 @@ const COLOUR_BYTES_MAX: usize = 32;
 
 /// Whether what stands before a value is a part of the same word. The letter of an escape, as in `\n`, is none, nor is the end of
 /// a code for a terminal's colours (ECMA-48, SGR).
-fn goes_on(before: &[u8]) -> bool {
+pub(crate) fn goes_on(before: &[u8]) -> bool {
     match before {
         [code @ .., b'm'] if ends_colour(code) => false,
         [.., b'\\', b'n' | b'r' | b't'] => false,

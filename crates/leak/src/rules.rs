@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::OnceLock;
 
@@ -6,14 +7,17 @@ use toml::Spanned;
 
 use crate::Rule;
 use crate::anchors::{Anchor, Anchors};
-use crate::may_hold::may_name_a_secret;
-use crate::rule::{AnchorKind, NEAR_BYTES_MAX, begins_word};
+use crate::may_hold::{MARKS, may_name_a_secret};
+use crate::rule::{AnchorKind, NEAR_BYTES_MAX, begins_word, goes_on};
 
 /// The rules that come with the program, as the build took them from `rules/`.
 const SHIPPED: &str = include_str!(concat!(env!("OUT_DIR"), "/rules.json"));
 
 /// The most findings in one text before the overlapping ones are put in order: a text with more is no text.
 const FOUND_MAX: usize = 100_000;
+
+/// The number of the words that stand in names, in place of a rule's.
+const MARK: u32 = u32::MAX;
 
 /// A file of rules that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -104,8 +108,15 @@ impl Rules {
                 word: word.clone().into_bytes(),
                 number,
                 any_case,
+                starts: rule.starts_with(word),
             }));
         }
+        words.extend(MARKS.iter().map(|word| Anchor {
+            word: word.as_bytes().to_vec(),
+            number: MARK,
+            any_case: true,
+            starts: Vec::new(),
+        }));
         // One that goes by the words before a value says nothing of one alone.
         let may = |rule: &Rule, byte: u8| {
             let begins = rule.begins.iter().any(|begin| begin.bytes().next() == Some(byte));
@@ -136,8 +147,23 @@ impl Rules {
     /// Every credential in a text, in its order. Of those that overlap the one of which more is known: a rule that yields to
     /// others comes last, then one that goes by the words before a value, then the shorter value.
     pub fn find<'r>(&'r self, text: &[u8], found: &mut dyn FnMut(Finding<'r>)) {
+        self.find_marked(text, &mut |_| {}, found);
+    }
+
+    /// The same, with the places of the words that stand in names of secrets; in the order of the text but for a few bytes.
+    pub(crate) fn find_marked<'r>(
+        &'r self,
+        text: &[u8],
+        mark: &mut dyn FnMut(usize),
+        found: &mut dyn FnMut(Finding<'r>),
+    ) {
         let mut all: Vec<(usize, Range<usize>)> = Vec::new();
+        // What begins before was looked for by the rule, one by one; where a word is repeated its surroundings are not.
+        let mut looked: BTreeMap<usize, usize> = BTreeMap::new();
         self.anchors.find(text, &mut |number, word| {
+            if number == MARK {
+                return mark(word.start);
+            }
             if all.len() >= FOUND_MAX {
                 return;
             }
@@ -149,10 +175,11 @@ impl Rules {
                     all.extend(end.map(|end| (index, word.start..end)));
                 }
                 AnchorKind::Within => {
-                    let from = word.start.saturating_sub(rule.lengths().1);
+                    let looked = looked.entry(index).or_default();
+                    let from = word.start.saturating_sub(rule.lengths().1).max((*looked).min(word.start));
                     let line = text.get(from..word.start).unwrap_or_default();
-                    let from = line.iter().rposition(|byte| *byte == b'\n').map_or(from, |at| from + at + 1);
-                    each(rule, text, from, word.start, &mut |span| {
+                    let from = memchr::memrchr(b'\n', line).map_or(from, |at| from + at + 1);
+                    *looked = each(rule, text, from, word.start, &mut |span| {
                         if span.end >= word.end {
                             all.push((index, span));
                         }
@@ -162,7 +189,7 @@ impl Rules {
                 AnchorKind::Near => {
                     let far = word.end.saturating_add(NEAR_BYTES_MAX);
                     let line = text.get(word.end..far.min(text.len())).unwrap_or_default();
-                    let last = line.iter().position(|byte| *byte == b'\n').map_or(far, |at| word.end + at);
+                    let last = memchr::memchr(b'\n', line).map_or(far, |at| word.end + at);
                     each(rule, text, word.end, last, &mut |span| all.push((index, span)));
                 }
             }
@@ -189,7 +216,7 @@ impl Rules {
                 there.start,
             ))
         });
-        let mut chosen: std::collections::BTreeMap<usize, (usize, usize)> = std::collections::BTreeMap::new();
+        let mut chosen: BTreeMap<usize, (usize, usize)> = BTreeMap::new();
         for (index, span) in all {
             let before = chosen.range(..span.end).next_back();
             if before.is_none_or(|(_, (_, end))| *end <= span.start) {
@@ -209,20 +236,30 @@ impl Rules {
     }
 }
 
-/// Every one of a rule that begins from one place up to another.
-fn each(rule: &Rule, text: &[u8], from: usize, upto: usize, take: &mut dyn FnMut(Range<usize>)) {
+/// Every one of a rule that begins from one place up to another. Returns from where on none was looked for.
+fn each(rule: &Rule, text: &[u8], from: usize, upto: usize, take: &mut dyn FnMut(Range<usize>)) -> usize {
     let (least, most) = rule.lengths();
     let far = upto.saturating_add(most).min(text.len());
     let mut from = from;
     while from <= upto && has_run(text.get(from..far).unwrap_or_default(), least) {
-        let Some(span) = rule.within(text, from, far).filter(|span| span.start <= upto) else { return };
+        let Some(span) = rule.within(text, from, far).filter(|span| span.start <= upto) else { break };
         let right = rule.is_one(text, &span);
-        // What is wrong from its first byte on may be right from another.
-        from = if right { span.end } else { span.start + 1 };
+        // What is wrong from its first byte on may be right from another, where another word begins.
+        from = if right { span.end } else { next_word(text, span.start) };
         if right {
             take(span);
         }
     }
+    from.max(upto + 1)
+}
+
+/// The next place behind one at which a value may begin.
+fn next_word(text: &[u8], start: usize) -> usize {
+    let mut next = start + 1;
+    while next < text.len() && goes_on(text.get(..next).unwrap_or_default()) {
+        next += 1;
+    }
+    next
 }
 
 /// Whether so many bytes stand beside each other that are no blanks: no value has one in it but a block, and most words that

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use keyroll_secret::Fingerprint;
 
-use crate::Accepted;
+use crate::{Accepted, Asked};
 
 /// How many bytes of a keyed hash tell findings apart: two of a million are alike in one of 2^88 cases.
 const IDENTITY_BYTES: usize = 16;
@@ -166,6 +166,8 @@ pub struct Finding {
     pub accepted: Option<Accepted>,
     /// Why an acceptance that was written does not count.
     pub remark: Option<String>,
+    /// What its issuer says of it, where somebody wanted to know.
+    pub asked: Option<Asked>,
 }
 
 impl Finding {

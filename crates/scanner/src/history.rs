@@ -264,5 +264,6 @@ fn finding(sort: &Sort, spot: &Spot, place: Place) -> Finding {
         place,
         accepted: spot.accepted.clone(),
         remark: spot.remark.clone(),
+        asked: None,
     }
 }

@@ -3,15 +3,18 @@
 //! [`Seeker`] is what is looked for: the values that are kept, and what has the form or the name of a credential. [`Scan`]
 //! collects [`Finding`]s from many places at once. [`Baseline`] holds those that somebody has accepted.
 //!
-//! Invariants, by what is absent: no value leaves, only its place, what it is and a keyed hash; nothing that is looked at is
+//! Invariants, by what is absent: no value leaves, only its place, what it is and a keyed hash, but to whoever says of
+//! which rules he is going to ask the issuers ([`Seeker::holding`]); nothing that is looked at is
 //! run, written to or followed out of where it stands; memory does not grow with what is read; what was not looked at is
 //! named with its reason.
 
 mod accepted;
 mod again;
 mod allow;
+mod asked;
 mod baseline;
 mod finding;
+mod held;
 mod history;
 mod lines;
 mod memory;
@@ -29,6 +32,7 @@ mod unpack;
 mod utf16;
 
 pub use accepted::{Accepted, AcceptedBy};
+pub use asked::{Asked, Outcome};
 pub use baseline::{BASELINE_BYTES_MAX, Baseline, BaselineError, Entry};
 pub use finding::{Commit, Finding, Identity, Place, Position, State, Version, What};
 /// Why a repository cannot be read.

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use jiff::civil::Date;
 use keyroll_leak::Text;
 use keyroll_leak::gitleaks::At as InTree;
+use zeroize::Zeroizing;
 
 use crate::finding::{Finding, Place};
 use crate::report::{Report, Skipped};
@@ -145,6 +146,8 @@ impl At<'_> {
 pub(crate) struct Worker<'s> {
     scan: &'s Scan<'s>,
     stream: Stream<'s>,
+    /// The first bytes of a file.
+    pub(crate) head: Zeroizing<Vec<u8>>,
     report: Report,
     /// Which commit had what is looked at, where rules ask for that.
     pub(crate) commit: Option<String>,
@@ -155,7 +158,8 @@ pub(crate) struct Worker<'s> {
 impl<'s> Worker<'s> {
     pub(crate) fn new(scan: &'s Scan<'s>) -> Self {
         let stream = Stream::new(scan.seeker, scan.today);
-        Self { scan, stream, report: Report::default(), commit: None, missed: false }
+        let head = Zeroizing::default();
+        Self { scan, stream, head, report: Report::default(), commit: None, missed: false }
     }
 
     pub(crate) fn opens_archives(&self) -> bool {
@@ -189,6 +193,7 @@ impl<'s> Worker<'s> {
                 place,
                 accepted: one.accepted,
                 remark: one.remark,
+                asked: None,
             });
         });
         match scanned {

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use keyroll_leak::gitleaks::{At, Config};
@@ -9,6 +9,7 @@ use keyroll_secret::{Fingerprint, FingerprintKey, SecretBytes};
 use crate::Accepted;
 use crate::allow::Allow;
 use crate::finding::{Identity, State, Version, What};
+use crate::held::Held;
 
 /// A rule matches no longer text; what stands around it is looked at, too. Bytes.
 const RULE_BYTES_MAX: usize = keyroll_leak::BLOCK_BYTES_MAX + keyroll_leak::NEAR_BYTES_MAX;
@@ -36,6 +37,7 @@ pub struct Seeker {
     theirs: Option<Config>,
     known: Known,
     identity: FingerprintKey,
+    held: Option<Held>,
 }
 
 /// Something in a text.
@@ -51,7 +53,7 @@ pub(crate) struct Hit {
 impl Seeker {
     /// `identity` is what tells findings apart: with the same key the same value has the same identity.
     pub fn new(known: Known, identity: FingerprintKey) -> Self {
-        Self { rules: None, by_name: false, theirs: None, known, identity }
+        Self { rules: None, by_name: false, theirs: None, known, identity, held: None }
     }
 
     /// Looks for what has the form of a credential, too.
@@ -71,6 +73,17 @@ impl Seeker {
     pub fn with_theirs(mut self, theirs: Config) -> Self {
         self.theirs = Some(theirs);
         self
+    }
+
+    /// Holds the values that these rules find, until [`Self::take_held`]: somebody is going to ask their issuers.
+    pub fn holding(mut self, rules: BTreeSet<String>) -> Self {
+        self.held = Some(Held::of(rules));
+        self
+    }
+
+    /// The values that are held, the first thousand of them; each once.
+    pub fn take_held(&self) -> BTreeMap<Identity, SecretBytes> {
+        self.held.as_ref().map(Held::take).unwrap_or_default()
     }
 
     /// What a comment says of a hit. A value that opens something is replaced, not accepted; a reason with a value in it is not
@@ -204,13 +217,11 @@ impl Seeker {
             title: title.to_owned(),
             provider: provider.filter(|provider| !provider.is_empty()),
         };
-        Hit {
-            span: one.span.clone(),
-            what,
-            form: None,
-            identity: self.identity(rule, value),
-            in_settings: false,
+        let identity = self.identity(rule, value);
+        if let Some(held) = &self.held {
+            held.hold(rule, &identity, value);
         }
+        Hit { span: one.span.clone(), what, form: None, identity, in_settings: false }
     }
 
     /// The version whose value this was.

@@ -15,6 +15,9 @@ use crate::{Accepted, Position};
 /// What is looked at in one piece, bytes; more where known values may stretch further.
 const WINDOW_BYTES: usize = 1 << 20;
 
+/// What is made for it at first, bytes: most texts are shorter.
+const FIRST_BYTES: usize = 64 << 10;
+
 /// What stands before a place and is looked at for its sake, bytes.
 const BEHIND_BYTES: usize = 4 << 10;
 
@@ -28,6 +31,7 @@ pub(crate) const BINARY_BYTES: usize = 8 << 10;
 pub(crate) struct Stream<'s> {
     seeker: &'s Seeker,
     buffer: Zeroizing<Vec<u8>>,
+    window: usize,
     today: Date,
 }
 
@@ -43,7 +47,14 @@ pub(crate) struct Spotted {
 impl<'s> Stream<'s> {
     pub(crate) fn new(seeker: &'s Seeker, today: Date) -> Self {
         let window = WINDOW_BYTES.max(4 * seeker.reach());
-        Self { seeker, buffer: Zeroizing::new(vec![0; window]), today }
+        Self { seeker, buffer: Zeroizing::new(vec![0; FIRST_BYTES]), window, today }
+    }
+
+    /// What was there is wiped.
+    fn widen(&mut self) {
+        let mut wide = Zeroizing::new(vec![0; self.window]);
+        wide.iter_mut().zip(self.buffer.iter()).for_each(|(to, from)| *to = *from);
+        self.buffer = wide;
     }
 
     /// Everything in what is read, in its order. Returns how many bytes that was.
@@ -67,6 +78,10 @@ impl<'s> Stream<'s> {
             filled += read;
             total += read as u64;
             let ended = broken.is_some() || filled < self.buffer.len();
+            if !ended && filled < self.window {
+                self.widen();
+                continue;
+            }
             let window = self.buffer.get(..filled).unwrap_or_default();
             let text = *kind.get_or_insert_with(|| {
                 let first = window.get(..window.len().min(BINARY_BYTES)).unwrap_or_default();

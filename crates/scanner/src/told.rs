@@ -61,6 +61,7 @@ impl Told {
             },
             accepted: held.accepted,
             remark: held.remark,
+            asked: None,
         })
     }
 }

@@ -89,33 +89,44 @@ impl<R: Read> Read for Metered<'_, R> {
 impl Worker<'_> {
     /// A file, with what is packed in it.
     pub(crate) fn file(&mut self, at: At<'_>, mut file: File) {
-        if self.opens_archives() {
-            let mut head = Zeroizing::new([0_u8; HEAD_BYTES]);
-            let (length, broken) = fill(&mut file, head.as_mut());
-            if let Some(error) = broken {
-                return self.skip(at, error.to_string());
-            }
-            let head = head.get(..length).unwrap_or_default();
-            let bytes = file.metadata().map_or(0, |meta| meta.len());
-            let budget = Budget::new(bytes);
-            if Packed::of(head) == Some(Packed::Sqlite) {
-                return self.database_file(at, head, file, bytes, &budget);
-            }
-            // Its list stands at its end.
-            if Packed::of(head) == Some(Packed::Zip) {
-                return match ZipArchive::new(&file) {
-                    Ok(archive) => self.zip(at, archive, 0, &budget),
-                    Err(error) => {
-                        self.note(at, format!("{error}: {AS_IT_STANDS}"));
-                        if file.rewind().is_ok() {
-                            self.text(at, &mut file);
-                        }
-                    }
-                };
-            }
-            return self.known(at, head, &mut head.chain(file), 0, &budget);
+        if !self.opens_archives() {
+            return self.text(at, &mut file);
         }
-        self.text(at, &mut file);
+        let mut head = std::mem::take(&mut self.head);
+        head.resize(HEAD_BYTES, 0);
+        match fill(&mut file, &mut head) {
+            (_, Some(error)) => self.skip(at, error.to_string()),
+            (length, None) => self.begun(at, head.get(..length).unwrap_or_default(), file),
+        }
+        self.head = head;
+    }
+
+    /// A file of which the first bytes were read.
+    fn begun(&mut self, at: At<'_>, head: &[u8], mut file: File) {
+        let Some(packed) = Packed::of(head) else {
+            return match head.len() < HEAD_BYTES {
+                true => self.plain(at, head, &mut &*head),
+                false => self.plain(at, head, &mut head.chain(file)),
+            };
+        };
+        let bytes = file.metadata().map_or(0, |meta| meta.len());
+        let budget = Budget::new(bytes);
+        if packed == Packed::Sqlite {
+            return self.database_file(at, head, file, bytes, &budget);
+        }
+        // Its list stands at its end.
+        if packed == Packed::Zip {
+            return match ZipArchive::new(&file) {
+                Ok(archive) => self.zip(at, archive, 0, &budget),
+                Err(error) => {
+                    self.note(at, format!("{error}: {AS_IT_STANDS}"));
+                    if file.rewind().is_ok() {
+                        self.text(at, &mut file);
+                    }
+                }
+            };
+        }
+        self.known(at, head, &mut head.chain(file), 0, &budget);
     }
 
     /// A text that is in memory already, as the file that it was. `commit` is the one that had it, if one is known.

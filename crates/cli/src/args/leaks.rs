@@ -54,6 +54,12 @@ pub(crate) struct LeaksArgs {
     /// Rules in the form of gitleaks or Betterleaks, in place of those that come with keyroll unless the file adds to the default
     #[arg(long, value_name = "FILE", conflicts_with = "known")]
     pub(crate) rules: Option<PathBuf>,
+    /// Ask the issuers whether what was found works: each value is sent to the host that its issuer's spec names, and nowhere else
+    #[arg(long, conflicts_with = "known")]
+    pub(crate) verify: bool,
+    /// Ask by this spec, too, in place of those that come with keyroll; for an issuer with a host of your own
+    #[arg(long, value_name = "FILE", requires = "verify")]
+    pub(crate) issuer: Vec<PathBuf>,
     /// Look at files that .gitignore, .ignore and .keyrollignore name, too
     #[arg(long)]
     pub(crate) no_ignore: bool,

@@ -16,7 +16,8 @@ use crate::context::Context;
 use crate::exit::Exit;
 use crate::kept::kept;
 use crate::leaks::{
-    LeakShown, LeaksShown, Source, annotations, document, ignored, lines, sarif, table, theirs,
+    Askers, LeakShown, LeaksShown, Source, annotations, ask, document, ignored, lines, notes, sarif, table,
+    theirs,
 };
 use crate::problem::Problem;
 use crate::records::versions::label;
@@ -42,13 +43,20 @@ pub(super) fn run(args: &LeaksArgs, context: &mut Context) -> Result<Exit, Probl
         true => read_baseline(&path).map(|(baseline, text)| (Some(baseline), Some(text)))?,
         false => (args.accept.is_some().then(new_baseline).transpose()?, None),
     };
-    let seeker = seeker(args, baseline.as_ref(), context)?;
-    let (report, late) = scan(args, &seeker, baseline.as_ref(), context)?;
+    let askers = args.verify.then(|| Askers::of(&args.issuer)).transpose()?;
+    let mut seeker = seeker(args, baseline.as_ref(), context)?;
+    if let Some(askers) = &askers {
+        seeker = seeker.holding(askers.rules());
+    }
+    let (mut report, late) = scan(args, &seeker, baseline.as_ref(), context)?;
+    if let Some(askers) = &askers {
+        ask(askers, seeker.take_held(), &mut report, args.all, &mut context.ui)?;
+    }
     if let Some(baseline) = baseline.as_mut().filter(|_| args.accept.is_some() && late.is_none()) {
         accept(args, baseline, &report)?;
         return write(&path, old.as_deref(), baseline, &report, context);
     }
-    let sum = LeaksShown::of(&report, baseline.is_some(), began.elapsed().as_secs_f64());
+    let sum = LeaksShown::of(&report, baseline.is_some(), args.verify, began.elapsed().as_secs_f64());
     show(args, &report, &sum, context);
     if let Some(late) = late {
         return Err(late);
@@ -212,7 +220,11 @@ fn reachable(path: &Path) -> Result<(), Problem> {
 
 fn show(args: &LeaksArgs, report: &Report, sum: &LeaksShown, context: &mut Context) {
     if context.ui.look.json {
-        report.findings.iter().map(LeakShown::of).for_each(|one| context.ui.event(Event::Leak(one)));
+        report
+            .findings
+            .iter()
+            .map(LeakShown::of)
+            .for_each(|one| context.ui.event(Event::Leak(Box::new(one))));
         skipped(report, usize::MAX, context);
         return context.ui.event(Event::Leaks(sum.clone()));
     }
@@ -253,11 +265,12 @@ fn next(args: &LeaksArgs, report: &Report, context: &mut Context) {
         return;
     }
     let shown: Vec<LeakShown> = report.open().map(LeakShown::of).collect();
+    notes(&shown).into_iter().for_each(|one| context.ui.note(one));
     let live = shown.iter().find(|one| one.state == "live").and_then(|one| one.secret.clone());
     if let Some(secret) = live {
         context.ui.note(format!("{secret} opens something: who uses it: keyroll why {secret}; to replace it: keyroll plan {secret}"));
     }
-    if shown.iter().any(|one| one.state == "unknown") {
+    if shown.iter().any(|one| matches!(one.state, "unknown" | "dead")) {
         context.ui.note(
             "what is no leak: # keyroll:allow REASON beside it, or keyroll leaks --accept REASON for all",
         );
@@ -307,6 +320,13 @@ fn accept(args: &LeaksArgs, baseline: &mut Baseline, report: &Report) -> Result<
             .help(format!("replace it first: keyroll plan {secret}")));
     }
     let reason = redact::pass(reason);
+    let active = report.open().map(LeakShown::of).find(|one| one.state == "active");
+    if let Some(active) = active {
+        let issuer = active.verified.and_then(|verified| verified.issuer).unwrap_or_default();
+        return Err(problem()
+            .because(format!("a value of the kind {} is among it, which its issuer accepts", active.rule))
+            .help(format!("replace it and end it first: keyroll issuers show {issuer}")));
+    }
     for one in report.open() {
         let path = one.place.path.as_ref().map(|path| path.strip_prefix(".").unwrap_or(path));
         let path = path.map(|path| PathBuf::from(redact::pass(&keyroll_observe::shown(path)).into_owned()));

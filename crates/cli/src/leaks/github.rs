@@ -1,6 +1,6 @@
 use keyroll_scanner::Report;
 
-use crate::leaks::LeakShown;
+use crate::leaks::{LeakShown, VerifiedShown};
 
 /// Workflow commands that GitHub shows beside the lines they are about:
 /// <https://docs.github.com/en/actions/reference/workflow-commands-for-github-actions>.
@@ -9,7 +9,7 @@ pub(crate) fn annotations(report: &Report) -> String {
 }
 
 fn line(one: &LeakShown) -> String {
-    let level = if one.state == "retired" { "notice" } else { "error" };
+    let level = if one.is_over() { "notice" } else { "error" };
     let place = &one.place;
     let mut properties = Vec::new();
     if let Some(path) = place.path.as_ref().filter(|_| place.inside.is_empty()) {
@@ -19,8 +19,8 @@ fn line(one: &LeakShown) -> String {
     }
     properties.push(format!("title={}", property(&format!("keyroll: {}", one.name()))));
     let remark = one.remark.as_ref().map(|why| format!("; {why}")).unwrap_or_default();
-    let text =
-        format!("{} ({}) in {}{remark}; identity {}", one.title, one.state, place.text(), one.identity);
+    let state = one.verified.as_ref().map_or_else(|| one.state.to_owned(), VerifiedShown::text);
+    let text = format!("{} ({state}) in {}{remark}; identity {}", one.title, place.text(), one.identity);
     format!("::{level} {}::{}\n", properties.join(","), message(&text))
 }
 

@@ -53,16 +53,16 @@ fn rule(one: &LeakShown) -> Value {
 }
 
 fn result(one: &LeakShown, rule: Option<usize>) -> Value {
-    let level = match one.state {
-        "live" => "error",
-        "retired" => "note",
-        _ => "warning",
+    let level = match (one.opens(), one.is_over()) {
+        (true, _) => "error",
+        (false, true) => "note",
+        (false, false) => "warning",
     };
     let form = one.form.map(|form| format!(", {form}")).unwrap_or_default();
     let mut result = json!({
         "ruleId": one.rule,
         "level": level,
-        "message": { "text": format!("{} ({}{form}) in {}", one.title, one.state, one.place.way()) },
+        "message": { "text": format!("{} ({}{form}) in {}", one.title, one.standing(), one.place.way()) },
         "locations": [{ "physicalLocation": location(&one.place) }],
         "partialFingerprints": { "keyroll/v1": one.identity },
     });
@@ -73,6 +73,8 @@ fn result(one: &LeakShown, rule: Option<usize>) -> Value {
     if let Some(fields) = result.as_object_mut() {
         fields.extend(rule.map(|rule| ("ruleIndex".to_owned(), json!(rule))));
         fields.extend(accepted.map(|accepted| ("suppressions".to_owned(), accepted)));
+        let verified = one.verified.as_ref().map(|verified| json!({ "verified": verified }));
+        fields.extend(verified.map(|verified| ("properties".to_owned(), verified)));
     }
     result
 }

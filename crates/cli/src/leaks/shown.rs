@@ -1,6 +1,8 @@
 use jiff::Timestamp;
-use keyroll_scanner::{AcceptedBy, Finding, Report, What};
+use keyroll_scanner::{AcceptedBy, Finding, Outcome, Report, What};
 use serde::Serialize;
+
+use crate::leaks::VerifiedShown;
 
 /// A finding, as it is shown: never its value.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -21,8 +23,12 @@ pub(crate) struct LeakShown {
     /// `current`, `previous`, `retired`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) label: Option<&'static str>,
-    /// `live`: it opens something; `retired`: it does no more; `unknown`: nobody was asked.
+    /// `live`: a version that opens something; `retired`: one that does no more. `active`: its issuer accepts it; `dead`: its
+    /// issuer refuses it. `unknown`: nobody was asked, or the answer does not say.
     pub(crate) state: &'static str,
+    /// What its issuer says of it, with `--verify`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) verified: Option<VerifiedShown>,
     /// How it was written there, where not as it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) form: Option<&'static str>,
@@ -88,6 +94,9 @@ pub(crate) struct LeaksShown {
     /// Findings that nobody accepted, in all their places.
     pub(crate) open: usize,
     pub(crate) accepted: usize,
+    /// Those of the open ones that their issuers accept, with `--verify`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) active: Option<usize>,
     /// Findings that are not shown, since there are too many.
     pub(crate) left_out: u64,
     /// Files, members of archives and streams that were read.
@@ -125,7 +134,11 @@ impl LeakShown {
             secret: version.map(|version| version.secret.clone()),
             version: version.map(|version| version.number),
             label: version.map(|version| version.state),
-            state: finding.what.state().name(),
+            state: match finding.asked.as_ref().map(|asked| asked.outcome) {
+                Some(outcome @ (Outcome::Active | Outcome::Dead)) => outcome.name(),
+                Some(Outcome::Unknown | Outcome::NotAsked) | None => finding.what.state().name(),
+            },
+            verified: finding.asked.as_ref().map(VerifiedShown::of),
             form: finding.form,
             place: PlaceShown {
                 source: place.source.clone(),
@@ -150,6 +163,24 @@ impl LeakShown {
             accepted,
             remark: finding.remark.clone(),
         }
+    }
+
+    /// Its state in a word; that nobody was asked is said where somebody was to be.
+    pub(crate) fn standing(&self) -> &'static str {
+        match &self.verified {
+            Some(verified) if self.state == "unknown" => verified.outcome,
+            Some(_) | None => self.state,
+        }
+    }
+
+    /// Whether it opens something.
+    pub(crate) fn opens(&self) -> bool {
+        matches!(self.state, "live" | "active")
+    }
+
+    /// Whether it opens nothing any more.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.state, "retired" | "dead")
     }
 
     /// What it is, in few words.
@@ -177,10 +208,13 @@ impl PlaceShown {
 }
 
 impl LeaksShown {
-    pub(crate) fn of(report: &Report, baseline: bool, took_s: f64) -> Self {
+    pub(crate) fn of(report: &Report, baseline: bool, verified: bool, took_s: f64) -> Self {
         let open = report.open().count();
+        let active =
+            |one: &&Finding| one.asked.as_ref().is_some_and(|asked| asked.outcome == Outcome::Active);
         Self {
             open,
+            active: verified.then(|| report.open().filter(active).count()),
             accepted: report.findings.len() - open,
             left_out: report.findings_left_out,
             texts: report.texts,
@@ -201,6 +235,9 @@ impl LeaksShown {
             0 => "no leak was found".to_owned(),
             open => format!("found {}", count(open as u64, "leak", "leaks")),
         };
+        if let Some(active) = self.active.filter(|_| self.open > 0) {
+            text.push_str(&format!(", {active} active"));
+        }
         if self.accepted > 0 {
             text.push_str(&format!(", and {} that were accepted (--all shows them)", self.accepted));
         }

@@ -14,7 +14,11 @@ pub(crate) fn table(report: &Report, all: bool) -> Option<Table> {
     // The order of places is kept: it is that of the report.
     let mut rows: BTreeMap<(usize, bool, String), Vec<LeakShown>> = BTreeMap::new();
     for one in shown {
-        let rank = ["live", "unknown", "retired"].iter().position(|state| *state == one.state).unwrap_or(3);
+        let rank = match (one.opens(), one.is_over()) {
+            (true, _) => 0,
+            (false, false) => 1,
+            (false, true) => 2,
+        };
         let key = (rank, one.accepted.is_some(), one.identity.clone());
         rows.entry(key).or_default().push(one);
     }
@@ -27,8 +31,9 @@ pub(crate) fn table(report: &Report, all: bool) -> Option<Table> {
     for (_, places) in rows {
         let Some(first) = places.first() else { continue };
         let state = match &first.accepted {
+            Some(accepted) if first.opens() => format!("{}, accepted: {}", first.standing(), accepted.reason),
             Some(accepted) => format!("accepted: {}", accepted.reason),
-            None => first.state.to_owned(),
+            None => first.standing().to_owned(),
         };
         table.row([first.name().to_owned(), state, wheres(&places, all)]);
     }

@@ -5,6 +5,7 @@ use keyroll_secret::{FingerprintKey, SecretBytes};
 use keyroll_trace::{
     Found, Managed, Managers, Memory, MemoryStage, Names, Options, Survey, Version, secrets, survey_with,
 };
+use rustix::rand::GetRandomFlags;
 use zeroize::Zeroizing;
 
 use crate::args::LookArgs;
@@ -206,12 +207,16 @@ fn known(context: &Context) -> Result<Option<Known>, Problem> {
 }
 
 /// Fingerprints are told apart within one run; the key is nobody's.
+///
+/// From the kernel: the library's generator measures the processor's jitter before its first number, half of the time that a short
+/// run takes.
 pub(crate) fn run_key() -> Result<FingerprintKey, Problem> {
     let mut bytes = Zeroizing::new([0_u8; 32]);
-    aws_lc_rs::rand::fill(bytes.as_mut()).map_err(|_| {
-        Problem::new("K0910", "make a key for the fingerprints of this run")
+    let read = rustix::rand::getrandom(bytes.as_mut_slice(), GetRandomFlags::empty());
+    if read.ok() != Some(bytes.len()) {
+        return Err(Problem::new("K0910", "make a key for the fingerprints of this run")
             .because("the machine gives no random bytes")
-            .help("run it again")
-    })?;
+            .help("run it again"));
+    }
     Ok(FingerprintKey::new(&bytes))
 }

@@ -110,7 +110,7 @@ pub(crate) enum Event {
     /// One secret that was found on this machine.
     Found(super::FoundShown),
     /// A value that got out.
-    Leak(crate::leaks::LeakShown),
+    Leak(Box<crate::leaks::LeakShown>),
     /// What a search for leaks came to.
     Leaks(crate::leaks::LeaksShown),
     /// An encrypted store that was found on this machine.

@@ -27,9 +27,14 @@ const STICKY: u32 = 0o1000;
 ///
 /// Root goes by root's files alone. For anybody else his own files are his own, whatever his group may do with them.
 pub(crate) fn trusted(config_file: &Path, secret: &Secret) -> Result<(), Problem> {
+    trusted_files(files(config_file, secret))
+}
+
+/// The same of files that were named.
+pub(crate) fn trusted_files(files: Vec<PathBuf>) -> Result<(), Problem> {
     let user = rustix::process::geteuid().as_raw();
     let mut wrong = BTreeSet::new();
-    for file in files(config_file, secret) {
+    for file in files {
         wrong.extend(above(&file).into_iter().filter_map(|path| {
             let meta = path.metadata().ok()?;
             fault(&path, &meta, user)

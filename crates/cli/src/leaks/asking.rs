@@ -1,0 +1,270 @@
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use keyroll_issuer::Told;
+use keyroll_port::Probe;
+use keyroll_scanner::{Asked, Finding, Identity, Outcome, Report, What};
+use keyroll_secret::SecretBytes;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::leaks::askers::{Asker, Askers};
+use crate::problem::Problem;
+use crate::ui::Ui;
+use crate::wiring::open::runtime;
+
+/// The most values that are asked about in one run.
+const VALUES_ASKED_MAX: usize = 200;
+
+/// How long all of it may take, milliseconds.
+const RUN_MS_MAX: u64 = 120_000;
+
+/// How long one answer is waited for, milliseconds; less where the spec says so.
+const ANSWER_MS_MAX: u64 = 10_000;
+
+/// How long a host is left alone between two questions, milliseconds.
+const HOST_PAUSE_MS: u64 = 200;
+
+/// How many hosts are asked at a time; each is asked one question after the other.
+const HOSTS_AT_ONCE: usize = 4;
+
+/// After so many questions in a row without an answer a host is asked no more.
+const SILENT_MAX: usize = 3;
+
+/// A value, and who is asked about it.
+struct Question {
+    identity: Identity,
+    value: SecretBytes,
+    by: Arc<Asker>,
+}
+
+/// What is to be asked, host by host, and what came of the others.
+#[derive(Default)]
+struct Plan {
+    hosts: BTreeMap<String, Vec<Question>>,
+    questions: usize,
+    known: BTreeMap<Identity, Asked>,
+}
+
+/// Asks the issuers about what was found, each value once, and writes into each finding what came of it. Findings that were
+/// accepted are asked about with `all` alone.
+///
+/// # Errors
+/// Nothing could be asked, of anybody.
+pub(crate) fn ask(
+    askers: &Askers,
+    held: BTreeMap<Identity, SecretBytes>,
+    report: &mut Report,
+    all: bool,
+    ui: &mut Ui,
+) -> Result<(), Problem> {
+    let plan = plan(askers, held, report, all);
+    let known = if plan.questions == 0 { plan.known } else { answers(plan, ui)? };
+    for one in &mut report.findings {
+        one.asked = Some(known.get(&one.identity).cloned().unwrap_or_else(|| {
+            // Only of an accepted one nothing was to be known.
+            not_asked("it was accepted; with --all it is asked, too")
+        }));
+    }
+    Ok(())
+}
+
+fn plan(askers: &Askers, mut held: BTreeMap<Identity, SecretBytes>, report: &Report, all: bool) -> Plan {
+    let mut plan = Plan::default();
+    for one in report.findings.iter().filter(|one| all || one.is_open()) {
+        if plan.known.contains_key(&one.identity) {
+            continue;
+        }
+        let value = held.remove(&one.identity);
+        let asked = match question(askers, one, value, plan.questions) {
+            Ok((at, question)) => {
+                let asked = Asked { at: Some(at.clone()), ..by(&question.by, Outcome::Unknown, None) };
+                plan.hosts.entry(at).or_default().push(question);
+                plan.questions += 1;
+                asked
+            }
+            Err(asked) => asked,
+        };
+        plan.known.insert(one.identity.clone(), asked);
+    }
+    plan
+}
+
+/// Who is asked about a finding, and where; or why nobody is.
+fn question(
+    askers: &Askers,
+    one: &Finding,
+    value: Option<SecretBytes>,
+    before: usize,
+) -> Result<(String, Question), Asked> {
+    let rule = match &one.what {
+        What::Known(version) => {
+            let why = format!("a value that keyroll keeps: keyroll verify {}", version.secret);
+            return Err(not_asked(why));
+        }
+        What::Kind { rule, .. } => rule,
+    };
+    let asker = askers.of_rule(rule).ok_or_else(|| not_asked("no spec says how to ask about it"))?;
+    let no = |why: String| by(asker, Outcome::NotAsked, Some(why));
+    let Some(at) = &asker.at else {
+        let why = "its issuer has a host of its own: name it in a copy of the spec, and that with --issuer";
+        return Err(no(why.to_owned()));
+    };
+    let value = value.ok_or_else(|| no("too many values were found".to_owned()))?;
+    if let Some(clause) = asker.spec.unaskable(&value) {
+        return Err(no(format!("it is none of those that the spec asks about: it {clause}")));
+    }
+    if before >= VALUES_ASKED_MAX {
+        return Err(no(format!("in one run {VALUES_ASKED_MAX} values are asked about")));
+    }
+    Ok((at.clone(), Question { identity: one.identity.clone(), value, by: asker.clone() }))
+}
+
+fn answers(plan: Plan, ui: &mut Ui) -> Result<BTreeMap<Identity, Asked>, Problem> {
+    let Plan { hosts, questions, mut known } = plan;
+    let values = if questions == 1 { "1 value".to_owned() } else { format!("{questions} values") };
+    let names: Vec<&str> = hosts.keys().map(String::as_str).collect();
+    ui.note(format!("asking about {values} at {}", names.join(", ")));
+    let runtime = runtime()?;
+    runtime.block_on(async {
+        let end = Instant::now() + Duration::from_millis(RUN_MS_MAX);
+        let (tell, mut told) = mpsc::channel(VALUES_ASKED_MAX);
+        let turns = Arc::new(Semaphore::new(HOSTS_AT_ONCE));
+        for (at, questions) in hosts {
+            tokio::spawn(host(at, questions, turns.clone(), tell.clone(), end));
+        }
+        drop(tell);
+        let mut done = 0_usize;
+        while let Some((identity, asked)) = told.recv().await {
+            known.insert(identity, asked);
+            done += 1;
+            ui.live(format!("asked about {done} of {values} …"));
+        }
+    });
+    // A name that still resolves keeps nobody waiting.
+    runtime.shutdown_background();
+    Ok(known)
+}
+
+/// Asks one host, one question after the other.
+async fn host(
+    at: String,
+    questions: Vec<Question>,
+    turns: Arc<Semaphore>,
+    tell: mpsc::Sender<(Identity, Asked)>,
+    end: Instant,
+) {
+    let _turn = turns.acquire_owned().await;
+    let mut silent = 0;
+    let mut closed: Option<String> = None;
+    for (number, Question { identity, value, by: asker }) in questions.into_iter().enumerate() {
+        if number > 0 && closed.is_none() {
+            sleep(Duration::from_millis(HOST_PAUSE_MS)).await;
+        }
+        if closed.is_none() && Instant::now() >= end {
+            closed = Some(format!("the {} s for all questions were over", RUN_MS_MAX / 1_000));
+        }
+        let asked = match &closed {
+            Some(why) => by(&asker, Outcome::NotAsked, Some(why.clone())),
+            None => {
+                let left = end.saturating_duration_since(Instant::now());
+                let limit = left.min(Duration::from_millis(ANSWER_MS_MAX));
+                let told = timeout(limit, asker.runner.ask(value)).await;
+                let told = told
+                    .unwrap_or_else(|_| Told::Silent(format!("no answer within {} ms", limit.as_millis())));
+                silent = if matches!(told, Told::Silent(_)) { silent + 1 } else { 0 };
+                if matches!(told, Told::TooMany(_)) {
+                    closed = Some("the host asks for fewer questions".to_owned());
+                } else if silent >= SILENT_MAX {
+                    closed = Some(format!("the host did not answer {SILENT_MAX} times in a row"));
+                }
+                judged(&asker, told)
+            }
+        };
+        // Who listens waits for all.
+        let _ = tell.send((identity, Asked { at: Some(at.clone()), ..asked })).await;
+    }
+}
+
+/// What follows from an answer. Silence, and being asked to come again, say nothing.
+fn judged(asker: &Asker, told: Told) -> Asked {
+    let (outcome, why) = match told {
+        Told::Answered(Probe::Alive) => (Outcome::Active, None),
+        Told::Answered(Probe::Denied) => {
+            (Outcome::Active, Some("accepted, though not for what it was asked with".to_owned()))
+        }
+        Told::Answered(Probe::Dead) => match asker.spec.elsewhere() {
+            None => (Outcome::Dead, None),
+            Some(who) => (Outcome::Unknown, Some(format!("refused; another may accept it: {who}"))),
+        },
+        Told::Answered(Probe::Unknown(why)) | Told::TooMany(why) | Told::Silent(why) => {
+            (Outcome::Unknown, Some(why))
+        }
+    };
+    by(asker, outcome, why)
+}
+
+fn by(asker: &Asker, outcome: Outcome, why: Option<String>) -> Asked {
+    Asked { outcome, issuer: Some(asker.name.clone()), at: None, why }
+}
+
+fn not_asked(why: impl Into<String>) -> Asked {
+    Asked { outcome: Outcome::NotAsked, issuer: None, at: None, why: Some(why.into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use keyroll_scanner::{Place, Position};
+    use keyroll_secret::FingerprintKey;
+
+    use super::*;
+
+    /// So many values of a kind, found at a place each, and twice.
+    fn found(count: u32, rule: &str) -> (Report, BTreeMap<Identity, SecretBytes>) {
+        let (mut report, mut held) = (Report::default(), BTreeMap::new());
+        for number in 0..count {
+            let value = || SecretBytes::from(format!("sk_live_{number:024}7b"));
+            let identity = Identity::of(&FingerprintKey::new(&[1; 32]).fingerprint(&value()));
+            held.insert(identity.clone(), value());
+            let at = Position { line: 1, column: 1 };
+            let place =
+                Place { source: None, path: None, inside: Vec::new(), start: at, end: at, commit: None };
+            let what = What::Kind { rule: rule.to_owned(), title: rule.to_owned(), provider: None };
+            let one =
+                Finding { identity, what, form: None, place, accepted: None, remark: None, asked: None };
+            report.findings.extend([one.clone(), one]);
+        }
+        (report, held)
+    }
+
+    #[test]
+    fn each_value_is_asked_about_once_and_not_more_than_so_many() {
+        let askers = Askers::of(&[]).unwrap();
+        let (report, held) = found(250, "stripe-secret-key");
+        let plan = plan(&askers, held, &report, false);
+        assert_eq!((plan.hosts.len(), plan.questions), (1, VALUES_ASKED_MAX));
+        assert_eq!(plan.hosts["api.stripe.com:443"].len(), VALUES_ASKED_MAX);
+        let left = plan.known.values().filter(|asked| asked.outcome == Outcome::NotAsked);
+        assert!(left.clone().all(|asked| asked.why.as_deref().unwrap().contains("in one run 200")));
+        assert_eq!(left.count(), 50);
+    }
+
+    #[test]
+    fn a_value_that_was_not_held_or_that_no_spec_asks_about_is_not_asked() {
+        let askers = Askers::of(&[]).unwrap();
+        for (rule, holds, why) in [
+            ("stripe-secret-key", false, "too many"),
+            ("vonage-api-secret", true, "no spec"),
+            ("openrouter-api-key", true, "does not begin with"),
+            ("grafana-service-token", true, "a host of its own"),
+        ] {
+            let (report, held) = found(1, rule);
+            let held = if holds { held } else { BTreeMap::new() };
+            let plan = plan(&askers, held, &report, false);
+            let asked = plan.known.values().next().unwrap();
+            assert!(plan.questions == 0 && asked.outcome == Outcome::NotAsked, "{rule}");
+            assert!(asked.why.as_deref().unwrap().contains(why), "{rule}: {:?}", asked.why);
+        }
+    }
+}

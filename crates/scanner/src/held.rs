@@ -1,0 +1,37 @@
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+
+use keyroll_secret::SecretBytes;
+
+use crate::Identity;
+
+/// The most values that are held: more than are asked about in one run, because some of them turn out to be accepted.
+const VALUES_HELD_MAX: usize = 1_000;
+
+/// The values of findings whose issuers are going to be asked; overwritten when it is dropped.
+pub(crate) struct Held {
+    /// The rules whose values they are.
+    rules: BTreeSet<String>,
+    values: Mutex<BTreeMap<Identity, SecretBytes>>,
+}
+
+impl Held {
+    pub(crate) fn of(rules: BTreeSet<String>) -> Self {
+        Self { rules, values: Mutex::default() }
+    }
+
+    /// Holds a value, once, where its rule is one of those.
+    pub(crate) fn hold(&self, rule: &str, identity: &Identity, value: &[u8]) {
+        if !self.rules.contains(rule) {
+            return;
+        }
+        let mut values = self.values.lock().unwrap_or_else(PoisonError::into_inner);
+        if values.len() < VALUES_HELD_MAX && !values.contains_key(identity) {
+            values.insert(identity.clone(), SecretBytes::new(value.to_vec()));
+        }
+    }
+
+    pub(crate) fn take(&self) -> BTreeMap<Identity, SecretBytes> {
+        std::mem::take(&mut self.values.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
