@@ -18,6 +18,7 @@ use crate::kept::kept;
 use crate::leaks::{
     LeakShown, LeaksShown, Source, annotations, document, ignored, lines, sarif, table, theirs,
 };
+use crate::prints_file;
 use crate::problem::Problem;
 use crate::records::versions::label;
 use crate::redact;
@@ -62,11 +63,12 @@ pub(super) fn run(args: &LeaksArgs, context: &mut Context) -> Result<Exit, Probl
 }
 
 fn seeker(args: &LeaksArgs, baseline: Option<&Baseline>, context: &mut Context) -> Result<Seeker, Problem> {
-    let known = known(context)?;
-    if known.needles.is_none() && args.known {
+    let prints = args.prints.as_deref().map(prints_file::read).transpose()?;
+    let known = Known { prints, ..known(context)? };
+    if known.needles.is_none() && known.prints.is_none() && args.known {
         return Err(Problem::new("K0933", "look for known values")
             .because("no store is here, so that none is known")
-            .help("name the folder with --state, or leave out --known to look for what has the form of a credential"));
+            .help("name the folder with --state, or a file with --prints, or leave out --known to look for what has the form of a credential"));
     }
     let identity = match baseline {
         Some(baseline) => baseline.key(),
@@ -107,7 +109,7 @@ fn known(context: &mut Context) -> Result<Known, Problem> {
         for version in &secret.versions {
             let known = Version {
                 secret: secret.name.clone(),
-                number: version.number,
+                number: u64::from(version.number),
                 state: label(version.label),
                 retired: version.label == Label::Retired,
             };
@@ -136,7 +138,7 @@ fn known(context: &mut Context) -> Result<Known, Problem> {
     let needles =
         builder.build().map_err(|error| Problem::new("K0933", "look for known values").because_of(&error))?;
     let needles = (!versions.is_empty()).then_some(needles);
-    Ok(Known { needles, versions, ended, key: Some(kept.key) })
+    Ok(Known { needles, versions, ended, key: Some(kept.key), ..Known::default() })
 }
 
 fn scan(

@@ -67,6 +67,7 @@ pub(crate) fn line(event: &Event) -> Option<(Mark, String)> {
         Event::Found(_) | Event::Instance(_) | Event::Chain(_) | Event::Graph(_) => return None,
         Event::Leak(_) => return None,
         Event::Leaks(sum) => (Mark::Plain, sum.text()),
+        Event::Prints(prints) => (Mark::Good, prints.text()),
         Event::Store(store) => (Mark::Plain, store.text()),
         Event::Scan(scan) => (Mark::Plain, scan.text()),
         Event::Note { text } => (Mark::Plain, text.clone()),
