@@ -1,5 +1,7 @@
 //! What the store of this machine keeps, with its values, for whoever looks for them.
 
+use std::collections::BTreeMap;
+
 use keyroll_port::{Label, Store as _};
 use keyroll_secret::{Fingerprint, FingerprintKey, SecretBytes};
 
@@ -22,7 +24,7 @@ pub(crate) struct KeptSecret {
     pub(crate) versions: Vec<KeptVersion>,
 }
 
-/// One version; of one that was ended only the fingerprints are kept.
+/// One version; of one that was ended only the fingerprints are kept, unless its owner wants to find it again.
 pub(crate) struct KeptVersion {
     pub(crate) number: u32,
     pub(crate) label: Label,
@@ -48,15 +50,19 @@ pub(crate) fn kept(context: &Context) -> Result<Option<Kept>, Problem> {
     let secrets = open::runtime()?.block_on(async {
         let mut secrets = Vec::new();
         for name in store.secrets().await? {
+            let needles = store.0.needles(&name).await?;
+            let mut needles: BTreeMap<u32, Vec<SecretBytes>> = needles.into_iter().collect();
             let mut versions = Vec::new();
             for version in store.versions(&name).await? {
                 let credential = store.read(&name, version.number).await?;
                 let values = credential.iter().flat_map(|credential| credential.fields.secrets());
+                let values = values.map(|(_, value)| value.duplicate());
+                let retired = needles.remove(&version.number).unwrap_or_default();
                 versions.push(KeptVersion {
                     number: version.number,
                     label: version.label,
                     fingerprints: version.fingerprints.into_iter().map(|(_, print)| print).collect(),
-                    values: values.map(|(_, value)| value.duplicate()).collect(),
+                    values: values.chain(retired).collect(),
                 });
             }
             secrets.push(KeptSecret { name, versions });
