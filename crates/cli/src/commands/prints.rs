@@ -22,10 +22,9 @@ pub(super) fn run(args: &PrintsArgs, context: &mut Context) -> Result<Exit, Prob
     let (prints, shown) = prints(&kept, args, context)?;
     prints_file::write(&args.out, &prints, args.replace)?;
     let left_out = shown.left_out > 0;
-    let what = "who has the file can ask whether a text holds one of these values".to_owned();
+    let what = "it is for the scanner alone: who has it can ask whether a text holds one of these values";
     context.ui.event(Event::Prints(shown));
-    let with = "take the file away; it is for the scanner alone".to_owned();
-    context.ui.event(Event::Undo { what, with });
+    context.ui.event(Event::Undo { what: what.to_owned(), with: "take the file away".to_owned() });
     Ok(if left_out { Exit::Findings } else { Exit::Done })
 }
 
