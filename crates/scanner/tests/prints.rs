@@ -101,6 +101,32 @@ fn a_stream_of_many_windows_tells_the_same_by_print_as_by_value() {
 }
 
 #[test]
+fn a_long_value_is_found_where_windows_meet() {
+    // Longer than what a rule matches, and written in lines.
+    let mut bytes = vec![0_u8; 24_000];
+    let mut draw = 0x9e37_79b9_7f4a_7c15_u64;
+    for byte in &mut bytes {
+        draw = draw.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+        *byte = (draw >> 56) as u8;
+    }
+    let value = STANDARD.encode(bytes);
+    let mut builder = Prints::builder().unwrap();
+    let label = PrintLabel { name: SECRET.to_owned(), version: 1, state: PrintState::Previous };
+    builder.add(label, &SecretBytes::from(value.clone())).unwrap();
+    let lines: Vec<&str> =
+        value.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+    let text = format!("{}{}\nend\n", "x\n".repeat((1 << 19) - 15_000), lines.join("\n"));
+    let known = Known { prints: Some(builder.build()), ..Known::default() };
+    let found = looked(known, |scan| scan.stream("stdin", &mut text.as_bytes()));
+    assert_eq!(found.findings.len(), 1);
+    let place = &found.findings[0].place;
+    assert_eq!(
+        (place.start.line, place.end.line),
+        ((1 << 19) - 14_999, (1 << 19) - 15_000 + lines.len() as u64)
+    );
+}
+
+#[test]
 fn trees_and_archives_tell_the_same_by_print_as_by_value() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
