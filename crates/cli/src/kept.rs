@@ -8,6 +8,7 @@ use keyroll_secret::{Fingerprint, FingerprintKey, SecretBytes};
 use crate::context::Context;
 use crate::places::Places;
 use crate::problem::Problem;
+use crate::redact;
 use crate::wiring::open;
 
 /// All secrets of a store.
@@ -51,6 +52,7 @@ pub(crate) fn kept(context: &Context) -> Result<Option<Kept>, Problem> {
         let mut secrets = Vec::new();
         for name in store.secrets().await? {
             let needles = store.0.needles(&name).await?;
+            needles.iter().flat_map(|(_, values)| values).for_each(redact::remember);
             let mut needles: BTreeMap<u32, Vec<SecretBytes>> = needles.into_iter().collect();
             let mut versions = Vec::new();
             for version in store.versions(&name).await? {
