@@ -33,9 +33,9 @@ pub(crate) struct KeptVersion {
     pub(crate) values: Vec<SecretBytes>,
 }
 
-/// `None` = no store is here. One that is there and cannot be opened without a question is a problem: stdin may be what is
-/// looked at. Nothing is made.
-pub(crate) fn kept(context: &Context) -> Result<Option<Kept>, Problem> {
+/// `None` = no store is here. Without `ask` one that is there and cannot be opened without a question is a problem: stdin may
+/// be what is looked at. Nothing is made.
+pub(crate) fn kept(context: &Context, ask: bool) -> Result<Option<Kept>, Problem> {
     // Without a home there is no folder of it; anything else that is wrong is said.
     let places = match context.places() {
         Ok(places) => places,
@@ -45,7 +45,7 @@ pub(crate) fn kept(context: &Context) -> Result<Option<Kept>, Problem> {
     if !places.sealed().exists() {
         return Ok(None);
     }
-    let places = Places { ask: false, ..places };
+    let places = Places { ask: ask && places.ask, ..places };
     let store = open::store(&places)?;
     let key = open::fingerprint_key(&places)?;
     let secrets = open::runtime()?.block_on(async {

@@ -102,7 +102,7 @@ fn seeker(args: &LeaksArgs, baseline: Option<&Baseline>, context: &mut Context) 
 
 /// Every version of every secret that is kept.
 fn known(context: &mut Context) -> Result<Known, Problem> {
-    let Some(kept) = kept(context)? else { return Ok(Known::default()) };
+    let Some(kept) = kept(context, false)? else { return Ok(Known::default()) };
     let mut builder = Needles::builder();
     let (mut versions, mut ended) = (Vec::new(), BTreeMap::new());
     for secret in &kept.secrets {

@@ -13,7 +13,7 @@ use crate::ui::{Event, PrintsShown};
 
 /// Writes a file by which a scanner elsewhere finds what is kept here, and cannot tell what it is.
 pub(super) fn run(args: &PrintsArgs, context: &mut Context) -> Result<Exit, Problem> {
-    let Some(kept) = kept(context)? else {
+    let Some(kept) = kept(context, true)? else {
         return Err(making()
             .because("no store is here, so that there is nothing to print")
             .help("name the folder of the store with --state"));
