@@ -4,10 +4,12 @@ use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, TcpListener};
 use std::sync::OnceLock;
 
+use aws_lc_rs::hmac;
 use keyroll_config::Config;
 use keyroll_copy::{Edit, Format, Slot, Template};
 use keyroll_issuer::{Runner, Spec};
 use keyroll_journal::{decode_event, decode_opening, encode_event, encode_opening};
+use keyroll_needle::Prints;
 use keyroll_port::{Class, Issuer as _, Probe};
 use keyroll_secret::{Credential, CredentialId, Fields, SecretBytes};
 
@@ -146,6 +148,39 @@ pub fn entry(data: &[u8]) {
         let again = decode_opening(&written).expect("an opening that was written");
         assert_eq!(encode_opening(&again).expect("the same opening"), written);
     }
+}
+
+/// A file of prints, and a text: what is read is written so that it is read as the same, and what is found stands in the text.
+/// The file's seal is made anew, since hardly any input would have a right one.
+pub fn prints(data: &[u8]) {
+    let [file, text] = parts(data);
+    let _ = Prints::from_bytes(file);
+    let Ok(prints) = Prints::from_bytes(&sealed(file)) else { return };
+    let written = prints.to_bytes();
+    let again = Prints::from_bytes(&written).expect("a file that was written");
+    assert!(*again.to_bytes() == *written && again.labels().len() == prints.labels().len(), "it is the same");
+    let mut stands = |hit: keyroll_needle::PrintHit<'_>| {
+        assert!(hit.start < hit.end && hit.end <= text.len(), "{}..{}", hit.start, hit.end);
+        assert!(prints.labels().contains(hit.label), "it is one of the file's");
+    };
+    prints.find(text, &mut stands);
+    prints.find_across(text, &mut stands);
+}
+
+/// The same with a last line that fits the others, where it has a key.
+fn sealed(file: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(file);
+    let body: String = text.split_inclusive('\n').filter(|line| !line.starts_with("end ")).collect();
+    let digits = body.lines().nth(1).and_then(|line| line.strip_prefix("key ")).unwrap_or_default();
+    let pairs = digits.as_bytes().chunks(2);
+    let key: Option<Vec<u8>> =
+        pairs.map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()).collect();
+    let sign = |key: &[u8], text: &[u8]| hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, key), text);
+    let of_files = sign(&key.unwrap_or_default(), b"keyroll-prints 1 file");
+    let seal = sign(of_files.as_ref(), body.as_bytes());
+    let seal: String = seal.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let count = body.lines().filter(|line| line.starts_with("print ")).count();
+    format!("{body}end {count} {seal}\n").into_bytes()
 }
 
 /// A question, a status, a media type and a body: an issuer that fails, or is not asked in vain, never decides over a

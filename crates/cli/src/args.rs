@@ -3,6 +3,7 @@ mod init;
 mod issuers;
 mod leaks;
 mod look;
+mod prints;
 mod revoke;
 mod shielded;
 mod split;
@@ -16,6 +17,7 @@ pub(crate) use init::InitArgs;
 pub(crate) use issuers::IssuersCommand;
 pub(crate) use leaks::{LeaksArgs, LeaksFormat};
 pub(crate) use look::{Drawn, GraphArgs, LookArgs, ScanArgs, TraceArgs, WhyArgs};
+pub(crate) use prints::PrintsArgs;
 pub(crate) use revoke::{RevocableVersion, RevokeArgs};
 pub(crate) use shielded::{RedactArgs, RunArgs};
 pub(crate) use split::SplitArgs;
@@ -92,6 +94,9 @@ pub(crate) enum Command {
     /// Look for values that got out: in files, archives and what is piped in
     #[command(after_help = examples::LEAKS)]
     Leaks(LeaksArgs),
+    /// Write a file by which a scanner elsewhere finds the values that are kept here
+    #[command(after_help = examples::PRINTS)]
+    Prints(PrintsArgs),
     /// Copy a text without the values that keyroll knows and without what looks like a credential
     #[command(after_help = examples::REDACT)]
     Redact(RedactArgs),

@@ -16,6 +16,7 @@ mod leaks;
 mod man;
 mod pause;
 mod plan;
+mod prints;
 mod redact;
 mod resume;
 mod retry;
@@ -48,6 +49,7 @@ pub(crate) fn run(command: Command, context: &mut Context) -> ExitCode {
         Command::Trace(args) => trace::run(&args, context),
         Command::Graph(args) => graph::run(&args, context),
         Command::Leaks(args) => leaks::run(&args, context),
+        Command::Prints(args) => prints::run(&args, context),
         Command::Redact(args) => redact::run(&args, context),
         Command::Run(args) => match run::run(&args, context) {
             Ok(code) => return code,

@@ -9,6 +9,9 @@ pub(crate) const GRAPH: &str =
 pub(crate) const LEAKS: &str = "\
 Example: keyroll leaks src
 Exit codes: 0 nothing is open, 1 failed, 3 findings";
+pub(crate) const PRINTS: &str = "\
+Example: keyroll prints --out keyroll.prints
+Exit codes: 0 done, 1 failed, 3 some values are left out";
 pub(crate) const REDACT: &str = "Example: keyroll redact app.log > report.txt\nExit codes: 0 done, 1 failed";
 pub(crate) const RUN: &str = "\
 Example: keyroll run -- ./deploy.sh --verbose

@@ -1,11 +1,14 @@
 //! What the store of this machine keeps, with its values, for whoever looks for them.
 
+use std::collections::BTreeMap;
+
 use keyroll_port::{Label, Store as _};
 use keyroll_secret::{Fingerprint, FingerprintKey, SecretBytes};
 
 use crate::context::Context;
 use crate::places::Places;
 use crate::problem::Problem;
+use crate::redact;
 use crate::wiring::open;
 
 /// All secrets of a store.
@@ -22,7 +25,7 @@ pub(crate) struct KeptSecret {
     pub(crate) versions: Vec<KeptVersion>,
 }
 
-/// One version; of one that was ended only the fingerprints are kept.
+/// One version; of one that was ended only the fingerprints are kept, unless its owner wants to find it again.
 pub(crate) struct KeptVersion {
     pub(crate) number: u32,
     pub(crate) label: Label,
@@ -30,9 +33,9 @@ pub(crate) struct KeptVersion {
     pub(crate) values: Vec<SecretBytes>,
 }
 
-/// `None` = no store is here. One that is there and cannot be opened without a question is a problem: stdin may be what is
-/// looked at. Nothing is made.
-pub(crate) fn kept(context: &Context) -> Result<Option<Kept>, Problem> {
+/// `None` = no store is here. Without `ask` one that is there and cannot be opened without a question is a problem: stdin may
+/// be what is looked at. Nothing is made.
+pub(crate) fn kept(context: &Context, ask: bool) -> Result<Option<Kept>, Problem> {
     // Without a home there is no folder of it; anything else that is wrong is said.
     let places = match context.places() {
         Ok(places) => places,
@@ -42,21 +45,26 @@ pub(crate) fn kept(context: &Context) -> Result<Option<Kept>, Problem> {
     if !places.sealed().exists() {
         return Ok(None);
     }
-    let places = Places { ask: false, ..places };
+    let places = Places { ask: ask && places.ask, ..places };
     let store = open::store(&places)?;
     let key = open::fingerprint_key(&places)?;
     let secrets = open::runtime()?.block_on(async {
         let mut secrets = Vec::new();
         for name in store.secrets().await? {
+            let needles = store.0.needles(&name).await?;
+            needles.iter().flat_map(|(_, values)| values).for_each(redact::remember);
+            let mut needles: BTreeMap<u32, Vec<SecretBytes>> = needles.into_iter().collect();
             let mut versions = Vec::new();
             for version in store.versions(&name).await? {
                 let credential = store.read(&name, version.number).await?;
                 let values = credential.iter().flat_map(|credential| credential.fields.secrets());
+                let values = values.map(|(_, value)| value.duplicate());
+                let retired = needles.remove(&version.number).unwrap_or_default();
                 versions.push(KeptVersion {
                     number: version.number,
                     label: version.label,
                     fingerprints: version.fingerprints.into_iter().map(|(_, print)| print).collect(),
-                    values: values.map(|(_, value)| value.duplicate()).collect(),
+                    values: values.chain(retired).collect(),
                 });
             }
             secrets.push(KeptSecret { name, versions });

@@ -4,6 +4,7 @@
 //! `ui`; every variable of the environment is named in `env`; no value is taken from argv or environment.
 
 mod args;
+mod beside;
 mod commands;
 mod config_file;
 mod context;
@@ -22,6 +23,7 @@ mod machine;
 mod named_commands;
 mod places;
 mod plans;
+mod prints_file;
 mod problem;
 mod records;
 mod redact;

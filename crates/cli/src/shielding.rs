@@ -42,7 +42,7 @@ fn empty() -> Result<Needles, Problem> {
 
 /// The values of a store; `None` = there is none.
 fn known(context: &Context) -> Result<Option<Needles>, Problem> {
-    let Some(kept) = kept(context)? else { return Ok(None) };
+    let Some(kept) = kept(context, false)? else { return Ok(None) };
     let mut builder = Needles::builder();
     let mut number = 0;
     for secret in &kept.secrets {

@@ -152,6 +152,19 @@ fn entries_of_the_journal() {
 }
 
 #[test]
+fn files_of_prints() {
+    let file = include_bytes!("../../needle/tests/fixtures/v1.prints");
+    let value = format!("tR9vWq2LxZ7n/B5cY{}", "+hJ4kPd8Gs0001");
+    let digits: String = value.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let texts = [format!("a={value}\n"), digits, value.replace('/', "\\/"), value.replace("/B", "\\\n  /B")];
+    let seeds: Vec<Vec<u8>> =
+        texts.iter().map(|text| [file.as_slice(), b"\xff", text.as_bytes()].concat()).collect();
+    let pieces: [&[u8]; 8] =
+        [b"print ", b" ", b"\n", b"\xff", b"retired", b"18446744073709551615", b"\\u003d", b"65536"];
+    run(targets::prints, INPUTS, &seeds, &pieces);
+}
+
+#[test]
 fn answers_of_issuers() {
     let mut all = Vec::new();
     for ask in 0u8..5 {

@@ -114,6 +114,8 @@ pub struct Secret {
     pub rotate_every: Option<Duration>,
     /// Whether it may be rotated without a person.
     pub unattended: bool,
+    /// Whether values that were ended stay sealed, to be looked for.
+    pub keep_retired: bool,
     /// Hosts moved at the same time.
     pub max_parallel: u32,
     /// What happens when a host fails.
@@ -183,6 +185,7 @@ impl Secret {
                 defaults.deadlines,
             )?,
             unattended: shape.unattended,
+            keep_retired: shape.keep_retired,
             name,
             issuer,
             admin,

@@ -78,6 +78,10 @@ pub(crate) struct SecretShape {
     /// Whether it may be rotated without a person. Default false.
     #[serde(default)]
     pub(crate) unattended: bool,
+    /// Whether values that were ended stay sealed, so that `leaks`, `redact`, `run` and `prints` still know them. Nothing else
+    /// is given one. Default false: they are dropped, and taken back it drops those that were kept, with the next one.
+    #[serde(default)]
+    pub(crate) keep_retired: bool,
     /// Overrides `defaults.max_parallel`.
     pub(crate) max_parallel: Option<At<u32>>,
     /// Overrides `defaults.on_failure`.

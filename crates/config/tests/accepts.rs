@@ -26,6 +26,7 @@ admin = "file:./admin.key"
 store = "keyroll"
 owner = "ada@example.org"
 rotate_every = "90d"
+keep_retired = true
 unattended = true
 phase_deadline = "5m"
 [secrets.acme.derived]
@@ -104,6 +105,7 @@ fn the_whole_format_is_read() {
     assert_eq!(acme.deadlines, deadlines(60, 300));
     assert_eq!(config.secret("orders").unwrap().deadlines, deadlines(60, 600));
     assert_eq!(Deadlines::default(), deadlines(180, 600));
+    assert_eq!((acme.keep_retired, config.secret("orders").unwrap().keep_retired), (true, false));
     assert_eq!(acme.rotate_every, Some(Duration::from_secs(90 * 86_400)));
     assert_eq!((acme.revoke.soak, acme.revoke.decide), (Duration::from_secs(1), Decide::Standing));
     assert!(acme.revoke.require.contains(&EvidenceKind::Reported));

@@ -94,15 +94,20 @@ impl Prints {
     ///
     /// Makes a copy of the text, which is overwritten afterwards; none where nothing parts it.
     pub fn find_across(&self, text: &[u8], on_hit: &mut dyn FnMut(PrintHit<'_>)) {
-        let (Some(joined), Some((_, longest))) = (Joined::of(text), self.table.lengths()) else { return };
-        // Base32 is the longest form.
-        let span_max = 2 * longest * STRETCH_MAX;
+        let Some(joined) = Joined::of(text).filter(|_| self.table.lengths().is_some()) else { return };
+        let span_max = self.span_max();
         let parted = |found: &Found| joined.spans_a_break(found.start, found.end);
         let found = self.search(&joined.bytes).into_iter().filter(parted).map(|found| {
             let (start, last) = (joined.in_text(found.start), joined.in_text(found.end - 1));
             Found { start, end: last + 1, ..found }
         });
         self.report(found.filter(|found| found.end - found.start <= span_max).collect(), on_hit);
+    }
+
+    /// The most bytes of a text in which one occurrence is looked for, with all that stands within it. 0 where nothing is.
+    pub fn span_max(&self) -> usize {
+        // Base32 is the longest form.
+        self.table.lengths().map_or(0, |(_, longest)| 2 * longest * STRETCH_MAX)
     }
 
     /// Tells each once: one place may be come by in several ways, and a line of a key stands within the key.

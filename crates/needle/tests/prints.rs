@@ -455,6 +455,24 @@ fn two_sets_of_the_same_values_have_nothing_in_common() {
     assert_eq!(shared, header.iter().collect());
 }
 
+/// Written by another program, from what the design says of the form: what is written once is read for ever.
+#[test]
+fn a_file_of_version_1_is_read_and_written_as_it_was() {
+    let file = include_bytes!("fixtures/v1.prints");
+    let prints = Prints::from_bytes(file).expect("what was written");
+    assert_eq!(*prints.to_bytes(), file);
+    let (first, second) =
+        (format!("tR9vWq2LxZ7n/B5cY{}", "+hJ4kPd8Gs0001"), format!("q8ZtLw3nXv6RbK1m{}", "Yc5HdJ0pFs"));
+    let text = format!("a={first}\nb={}\n", STANDARD.encode(second));
+    let mut told = Vec::new();
+    prints.find(text.as_bytes(), &mut |hit| {
+        told.push((hit.label.name.clone(), hit.label.version, hit.label.state, hit.encoding));
+    });
+    let (openai, orders) = ("openai".to_owned(), "orders db".to_owned());
+    let first = (openai, 7, PrintState::Current, Encoding::Raw);
+    assert_eq!(told, [first, (orders, 2, PrintState::Retired, Encoding::Base64)]);
+}
+
 #[test]
 fn a_file_that_was_cut_says_so() {
     let mut builder = Prints::builder().unwrap();

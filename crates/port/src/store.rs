@@ -13,7 +13,7 @@ pub enum Label {
     Current,
     /// The one before; still sealed.
     Previous,
-    /// Its value is dropped; only fingerprints stay.
+    /// Its value is given to nobody any more; fingerprints stay.
     Retired,
 }
 
@@ -77,7 +77,8 @@ pub trait Store: Send + Sync {
     /// Takes a promotion back: `before` is current again and `next` pending.
     async fn demote(&self, secret: &str, before: u32, next: u32) -> Result<(), Failure>;
 
-    /// Drops the values of a version and of what was kept for it; fingerprints stay.
+    /// Drops the values of a version and of what was kept for it; fingerprints stay. Where its owner wants to find it again, a
+    /// store may keep it sealed for that alone: from here on no call gives it.
     async fn retire(&self, secret: &str, number: u32) -> Result<(), Failure>;
 
     /// Drops the values that a rotation made and gave up, staged or only kept, as [`Self::retire`] does: those of one

@@ -44,7 +44,7 @@ pub struct Version {
     /// The secret's name.
     pub secret: String,
     /// v1, v2 …
-    pub number: u32,
+    pub number: u64,
     /// What it is to its secret now.
     pub state: &'static str,
     /// Whether the issuer was told to end it: what is found is a dead leak.

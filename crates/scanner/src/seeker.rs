@@ -1,9 +1,10 @@
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use keyroll_leak::gitleaks::{At, Config};
 use keyroll_leak::{By, Candidate, Rules, Text, forms_in, in_anything};
-use keyroll_needle::{Encoding, Needles};
+use keyroll_needle::{Encoding, Needles, PrintHit, PrintState, Prints};
 use keyroll_secret::{Fingerprint, FingerprintKey, SecretBytes};
 
 use crate::Accepted;
@@ -17,6 +18,9 @@ const RULE_BYTES_MAX: usize = keyroll_leak::BLOCK_BYTES_MAX + keyroll_leak::NEAR
 /// The most a known value may stretch over in what is read in pieces, bytes.
 const SPAN_BYTES_MAX: usize = 4 << 20;
 
+/// How many values before one are asked whether they are another form of it.
+const BEFORE_MAX: usize = 8;
+
 /// The values that are known.
 #[derive(Default)]
 pub struct Known {
@@ -24,6 +28,8 @@ pub struct Known {
     pub needles: Option<Needles>,
     /// What each is a version of.
     pub versions: Vec<Version>,
+    /// Values that are kept elsewhere, by what a file says of them.
+    pub prints: Option<Prints>,
     /// Those whose values are kept no more, by their fingerprints: found again where something has the form of a credential.
     pub ended: BTreeMap<Fingerprint, Version>,
     /// What the fingerprints were made with.
@@ -107,8 +113,9 @@ impl Seeker {
 
     /// How much of a text must be seen at once on either side of a place, bytes.
     pub(crate) fn reach(&self) -> usize {
-        let spans = self.known.needles.as_ref().map_or(0, Needles::span_max);
-        RULE_BYTES_MAX.max(spans.min(SPAN_BYTES_MAX))
+        let values = self.known.needles.as_ref().map_or(0, Needles::span_max);
+        let prints = self.known.prints.as_ref().map_or(0, Prints::span_max);
+        RULE_BYTES_MAX.max(values.max(prints).min(SPAN_BYTES_MAX))
     }
 
     /// Whether what is found depends on a text's path.
@@ -159,25 +166,38 @@ impl Seeker {
         hits
     }
 
-    /// Where known values stand. Of several forms of one value at one place the first is told.
+    /// Where known values stand: those that are kept here, then those of a file of prints, where none of the others stands.
     pub(crate) fn values(&self, text: &[u8]) -> Vec<Hit> {
+        let mut hits = self.by_value(text);
+        add_beside(&mut hits, self.by_print(text));
+        hits.sort_by_key(|hit| (hit.span.start, hit.span.end));
+        hits
+    }
+
+    fn by_value(&self, text: &[u8]) -> Vec<Hit> {
         let Some(needles) = &self.known.needles else { return Vec::new() };
-        let mut all: Vec<keyroll_needle::Hit> = Vec::new();
-        needles.find(text, &mut |hit| all.push(hit));
-        needles.find_across(text, &mut |hit| all.push(hit));
-        // The longest first: another form of the same value may be a part of it.
-        all.sort_by_key(|hit| (hit.start, std::cmp::Reverse(hit.end), hit.id, hit.encoding));
-        let mut hits: Vec<(u32, Hit)> = Vec::new();
-        for hit in all {
-            let same = |(id, one): &(u32, Hit)| *id == hit.id.0 && hit.start < one.span.end;
-            if hits.iter().rev().take(8).any(same) {
-                continue;
-            }
-            let Some(version) = self.known.versions.get(hit.id.0 as usize) else { continue };
-            let form = (hit.encoding != Encoding::Raw).then(|| hit.encoding.name());
-            hits.push((hit.id.0, self.known(version, hit.start..hit.end, form)));
-        }
-        hits.into_iter().map(|(_, hit)| hit).collect()
+        let mut all = Vec::new();
+        let mut take = |hit: keyroll_needle::Hit| all.push((hit.start..hit.end, hit.id, hit.encoding));
+        needles.find(text, &mut take);
+        needles.find_across(text, &mut take);
+        let told = once(all).into_iter().filter_map(|(span, id, encoding)| {
+            Some(self.known(self.known.versions.get(id.0 as usize)?, span, form(encoding)))
+        });
+        told.collect()
+    }
+
+    fn by_print(&self, text: &[u8]) -> Vec<Hit> {
+        let Some(prints) = &self.known.prints else { return Vec::new() };
+        let mut all = Vec::new();
+        let mut take = |hit: PrintHit<'_>| all.push((hit.start..hit.end, hit.label.clone(), hit.encoding));
+        prints.find(text, &mut take);
+        prints.find_across(text, &mut take);
+        let told = once(all).into_iter().map(|(span, label, encoding)| {
+            let retired = label.state == PrintState::Retired;
+            let (number, state) = (label.version, label.state.name());
+            self.known(&Version { secret: label.name, number, state, retired }, span, form(encoding))
+        });
+        told.collect()
     }
 
     fn known(&self, version: &Version, span: Range<usize>, form: Option<&'static str>) -> Hit {
@@ -234,6 +254,24 @@ impl Seeker {
         let whole = [rule.as_bytes(), b"\0", value].concat();
         Identity::of(&self.identity.fingerprint(&SecretBytes::new(whole)))
     }
+}
+
+/// Of several forms of one value at one place the first: the longest, since another form of the same value may be a part of it.
+fn once<K: Ord + Clone>(mut all: Vec<(Range<usize>, K, Encoding)>) -> Vec<(Range<usize>, K, Encoding)> {
+    all.sort_by_cached_key(|(span, of, encoding)| (span.start, Reverse(span.end), of.clone(), *encoding));
+    let mut told: Vec<(Range<usize>, K, Encoding)> = Vec::new();
+    for one in all {
+        let same = |other: &(Range<usize>, K, Encoding)| other.1 == one.1 && one.0.start < other.0.end;
+        if !told.iter().rev().take(BEFORE_MAX).any(same) {
+            told.push(one);
+        }
+    }
+    told
+}
+
+/// As it is told; not where it is the value as it is.
+fn form(encoding: Encoding) -> Option<&'static str> {
+    (encoding != Encoding::Raw).then(|| encoding.name())
 }
 
 /// Adds those that overlap none of what is there.

@@ -149,8 +149,6 @@ pub(crate) fn allowed(text: &[u8], span: &Range<usize>, today: Date) -> Option<A
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use keyroll_leak::Rules;
     use keyroll_needle::{NeedleId, Needles};
     use keyroll_secret::{FingerprintKey, SecretBytes};
@@ -174,13 +172,13 @@ mod tests {
             builder = builder.add(NeedleId(number), &SecretBytes::from((*value).to_owned()));
             versions.push(Version {
                 secret: if number == 0 { "openai".into() } else { format!("other {number}") },
-                number: number + 7,
+                number: u64::from(number) + 7,
                 state: "current",
                 retired: false,
             });
         }
         let needles = builder.build().unwrap();
-        let known = Known { needles: Some(needles), versions, ended: BTreeMap::new(), key: None };
+        let known = Known { needles: Some(needles), versions, ..Known::default() };
         Seeker::new(known, FingerprintKey::new(&[1; 32])).with_rules(Rules::shipped().unwrap()).with_names()
     }
 

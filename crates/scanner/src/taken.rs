@@ -56,7 +56,7 @@ mod tests {
     use super::*;
     use crate::Version;
 
-    fn known(secret: &str, number: u32, retired: bool) -> What {
+    fn known(secret: &str, number: u64, retired: bool) -> What {
         What::Known(Version { secret: secret.to_owned(), number, state: "current", retired })
     }
 

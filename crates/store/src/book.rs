@@ -14,6 +14,8 @@ pub(crate) struct Version {
     pub(crate) fingerprints: Fingerprints,
     /// `None` once retired.
     pub(crate) sealed: Option<Vec<u8>>,
+    /// Of a retired one, where the owner wants to find it again: sealed for that alone.
+    pub(crate) needle: Option<Vec<u8>>,
     /// The intent that made it; `None` for a version that was taken in.
     pub(crate) from: Option<(String, u64)>,
     pub(crate) unix_ms: u64,
@@ -84,7 +86,8 @@ impl Book {
         let mut out = Parts(Vec::new());
         out.text("keyroll book v1").text(&self.name).number(self.versions.len() as u64);
         for version in &self.versions {
-            let Version { number, label, credential, fingerprints, sealed, from, unix_ms } = version;
+            let Version { number, label, credential, fingerprints, sealed, needle: _, from, unix_ms } =
+                version;
             out.number(u64::from(*number)).text(label_word(*label)).optional(credential.as_deref());
             out.fingerprints(fingerprints).bytes_or_none(sealed.as_deref());
             let (rotation, intent) = from.as_ref().map_or(("", 0), |(its, intent)| (its.as_str(), *intent));
@@ -95,6 +98,11 @@ impl Book {
             let Kept { rotation, intent, credential, fingerprints, sealed } = kept;
             out.text(rotation).number(*intent).optional(credential.as_deref());
             out.fingerprints(fingerprints).bytes_or_none(sealed.as_deref());
+        }
+        // A book without them has the bytes that it had before there were any.
+        let needles = self.versions.iter().filter_map(|it| Some((it.number, it.needle.as_ref()?)));
+        for (number, needle) in needles {
+            out.text("needle").number(u64::from(number)).bytes(needle);
         }
         out.0
     }

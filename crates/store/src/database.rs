@@ -11,7 +11,7 @@ use crate::fail::Attempt;
 const DATABASE_FILE: &str = "secrets.db";
 
 /// Each brings the schema from its place in the list to the next; none is ever changed once released.
-const MIGRATIONS: [&str; 1] = [FIRST];
+const MIGRATIONS: [&str; 2] = [FIRST, SECOND];
 
 const FIRST: &str = "
 -- One row: the key's id, and the key's word for the roots of all secrets at this generation.
@@ -52,6 +52,16 @@ CREATE TABLE kept (
     fingerprints TEXT NOT NULL,
     sealed BLOB,
     PRIMARY KEY (secret, rotation, intent)
+) STRICT;
+";
+
+const SECOND: &str = "
+-- Values of retired versions, sealed to be looked for and for nothing else, where the owner wants it.
+CREATE TABLE needles (
+    secret TEXT NOT NULL REFERENCES secrets (name) DEFERRABLE INITIALLY DEFERRED,
+    number INTEGER NOT NULL CHECK (number > 0),
+    sealed BLOB NOT NULL,
+    PRIMARY KEY (secret, number)
 ) STRICT;
 ";
 

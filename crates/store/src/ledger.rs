@@ -112,8 +112,10 @@ impl<'a> Ledger<'a> {
     pub(crate) fn book_if_any(&self, name: &str) -> Result<Option<Book>, Failure> {
         let Some((_, root)) = self.roots.iter().find(|(known, _)| known == name) else { return Ok(None) };
         let fail = |error| self.attempt.sqlite(error);
-        let versions = "SELECT number, label, credential, fingerprints, sealed, rotation, intent, unix_ms
-                        FROM versions WHERE secret = ?1 ORDER BY number";
+        let versions =
+            "SELECT versions.number, label, credential, fingerprints, versions.sealed, rotation, intent,
+                        unix_ms, needles.sealed FROM versions LEFT JOIN needles USING (secret, number)
+                        WHERE secret = ?1 ORDER BY versions.number";
         let versions = self
             .connection
             .prepare_cached(versions)
@@ -195,7 +197,18 @@ impl<'a> Ledger<'a> {
             intent.map(u64::cast_signed),
             row.unix_ms.cast_signed(),
         ];
-        self.connection.execute(put, values).map(drop)
+        self.connection.execute(put, values)?;
+        match &row.needle {
+            Some(needle) => {
+                let put = "INSERT OR REPLACE INTO needles (secret, number, sealed) VALUES (?1, ?2, ?3)";
+                self.connection.execute(put, params![secret, row.number, needle])
+            }
+            None => {
+                let drop = "DELETE FROM needles WHERE secret = ?1 AND number = ?2";
+                self.connection.execute(drop, params![secret, row.number])
+            }
+        }
+        .map(drop)
     }
 
     fn put_kept(&self, secret: &str, row: &Kept) -> rusqlite::Result<()> {
@@ -247,6 +260,7 @@ fn version(row: &Row<'_>) -> rusqlite::Result<Option<Version>> {
         credential: row.get(2)?,
         fingerprints,
         sealed: row.get(4)?,
+        needle: row.get(8)?,
         from: rotation.zip(intent.map(i64::cast_unsigned)),
         unix_ms: row.get::<_, i64>(7)?.cast_unsigned(),
     }))

@@ -18,6 +18,8 @@ pub(crate) type Fingerprints = Vec<(String, Fingerprint)>;
 pub(crate) enum Place<'a> {
     /// A version of the secret.
     Version(u32),
+    /// A retired version, to be looked for alone.
+    Needle(u32),
     /// Under an intent.
     Intent(&'a str, u64),
 }
@@ -26,6 +28,7 @@ impl Place<'_> {
     fn name(&self) -> String {
         match self {
             Self::Version(number) => format!("v{number}"),
+            Self::Needle(number) => format!("needle v{number}"),
             Self::Intent(rotation, intent) => format!("intent {rotation} {intent}"),
         }
     }
@@ -103,6 +106,7 @@ mod tests {
         for (secret, place) in [
             ("b", Place::Version(1)),
             ("a", Place::Version(2)),
+            ("a", Place::Needle(1)),
             ("a", Place::Intent("1", 1)),
             ("a", Place::Intent("v1", 1)),
         ] {

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::thread::{self, JoinHandle};
 
@@ -6,13 +7,13 @@ use keyroll_database::is_io;
 use keyroll_database::rusqlite::{Connection, TransactionBehavior};
 use keyroll_port::{Class, Failure, RotationId, Store, VersionInfo};
 use keyroll_rotation::Seq;
-use keyroll_secret::{Credential, CredentialId, SealingKey};
+use keyroll_secret::{Credential, CredentialId, SealingKey, SecretBytes};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::database;
 use crate::fail::{Attempt, UNKNOWN, UNUSABLE};
 use crate::ledger::{Keys, Ledger};
-use crate::steps::{self, GivenUp};
+use crate::steps::{self, GivenUp, Retired};
 
 /// Calls that may wait for the store; more make their callers wait.
 const QUEUE_CALLS_MAX: usize = 64;
@@ -22,6 +23,7 @@ const QUEUE_CALLS_MAX: usize = 64;
 /// A call that is dropped half-way may still write. After a failed write or fsync every call is refused: the
 /// process must end and look again. Dropping the store ends its thread after what waits is done.
 pub struct SealedStore {
+    keeps: BTreeSet<String>,
     calls: Option<mpsc::Sender<Call>>,
     thread: Option<JoinHandle<()>>,
 }
@@ -56,7 +58,28 @@ impl SealedStore {
         let thread = thread.map_err(|error| {
             Failure::new(Class::Retryable, UNUSABLE, "start the sealed store's thread").because(error)
         })?;
-        Ok(Self { calls: Some(calls), thread: Some(thread) })
+        Ok(Self { keeps: BTreeSet::new(), calls: Some(calls), thread: Some(thread) })
+    }
+
+    /// The values of this secret's versions stay sealed when they are retired, so that they can be looked for. Of every other
+    /// secret they are dropped, and with the next one that is retired those that were kept.
+    pub fn keeping(mut self, secret: &str) -> Self {
+        self.keeps.insert(secret.to_owned());
+        self
+    }
+
+    fn retired(&self, secret: &str) -> Retired {
+        if self.keeps.contains(secret) { Retired::Found } else { Retired::Dropped }
+    }
+
+    /// The values of retired versions that stayed, by number: to be looked for, and for nothing else. No call that gives
+    /// credentials gives one of these.
+    ///
+    /// Errors: no such secret, or a record that was altered.
+    pub async fn needles(&self, secret: &str) -> Result<Vec<(u32, Vec<SecretBytes>)>, Failure> {
+        let name = secret.to_owned();
+        let attempted = format!("read the retired values of '{secret}'");
+        self.read(attempted, move |ledger| steps::needles(ledger, &name)).await
     }
 
     async fn call<T: Send + 'static>(
@@ -194,9 +217,9 @@ impl SealedStore {
     /// Drops the value of the current version, with none in its place: the secret has no value any more. Durable when
     /// it returns, and harmless when repeated.
     pub async fn close(&self, secret: &str, number: u32) -> Result<(), Failure> {
-        let name = secret.to_owned();
+        let (name, retired) = (secret.to_owned(), self.retired(secret));
         let work = move |vault: &mut Vault, attempt: Attempt<'_>| {
-            vault.write(attempt, |ledger| steps::close(ledger, &name, number))?;
+            vault.write(attempt, |ledger| steps::close(ledger, &name, number, retired))?;
             vault.empty_log();
             Ok(())
         };
@@ -277,9 +300,9 @@ impl Store for SealedStore {
     }
 
     async fn retire(&self, secret: &str, number: u32) -> Result<(), Failure> {
-        let name = secret.to_owned();
+        let (name, retired) = (secret.to_owned(), self.retired(secret));
         let work = move |vault: &mut Vault, attempt: Attempt<'_>| {
-            vault.write(attempt, |ledger| steps::retire(ledger, &name, number))?;
+            vault.write(attempt, |ledger| steps::retire(ledger, &name, number, retired))?;
             vault.empty_log();
             Ok(())
         };
@@ -295,8 +318,10 @@ impl Store for SealedStore {
     ) -> Result<(), Failure> {
         let (name, rotation) = (secret.to_owned(), rotation.0.clone());
         let credential = credential.map(|id| id.as_str().to_owned());
+        let retired = self.retired(secret);
         let work = move |vault: &mut Vault, attempt: Attempt<'_>| {
-            let given_up = GivenUp { rotation: &rotation, credential: credential.as_deref(), stays };
+            let credential = credential.as_deref();
+            let given_up = GivenUp { rotation: &rotation, credential, stays, retired };
             vault.write(attempt, |ledger| steps::discard(ledger, &name, &given_up))?;
             vault.empty_log();
             Ok(())

@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use keyroll_port::{Failure, Label, VersionInfo};
-use keyroll_secret::{Credential, CredentialId};
+use keyroll_secret::{Credential, CredentialId, SecretBytes};
 
 use crate::book::{Book, Kept, Version, label_word};
 use crate::fail::{EXISTS, LABEL, MISSING, OTHER_VALUE, REFUSED, SAME_VALUE};
@@ -74,6 +74,7 @@ fn first(ledger: &mut Ledger<'_>, name: &str, credential: &Credential) -> Result
         credential: credential.id.as_ref().map(|id| id.as_str().to_owned()),
         fingerprints,
         sealed: Some(ledger.seal(name, &Place::Version(1), credential)?),
+        needle: None,
         from: None,
         unix_ms: now_ms(),
     };
@@ -108,6 +109,21 @@ pub(crate) fn read(ledger: &Ledger<'_>, name: &str, number: u32) -> Result<Optio
     let Some(sealed) = &version.sealed else { return Ok(None) };
     let expected = (version.credential.as_deref(), &version.fingerprints);
     ledger.open(name, &Place::Version(number), sealed, expected).map(Some)
+}
+
+/// The values of retired versions that are sealed to be looked for, by number. What they belonged to is not said: nobody can
+/// use one.
+pub(crate) fn needles(ledger: &Ledger<'_>, name: &str) -> Result<Vec<(u32, Vec<SecretBytes>)>, Failure> {
+    let book = ledger.book(name)?;
+    let mut all = Vec::new();
+    for version in &book.versions {
+        let Some(needle) = &version.needle else { continue };
+        let expected = (version.credential.as_deref(), &version.fingerprints);
+        let credential = ledger.open(name, &Place::Needle(version.number), needle, expected)?;
+        let values = credential.fields.secrets().map(|(_, value)| value.duplicate());
+        all.push((version.number, values.collect()));
+    }
+    Ok(all)
 }
 
 pub(crate) fn kept(
@@ -207,6 +223,7 @@ pub(crate) fn stage(
         credential: kept.credential,
         fingerprints: kept.fingerprints,
         sealed: Some(ledger.seal(name, &Place::Version(number), &credential)?),
+        needle: None,
         from: Some((rotation.to_owned(), intent)),
         unix_ms: now_ms(),
     });
@@ -269,16 +286,52 @@ fn move_first(
 }
 
 /// Drops the value of the version that is current, with none in its place: nobody uses this secret any more.
-pub(crate) fn close(ledger: &mut Ledger<'_>, name: &str, number: u32) -> Result<(), Failure> {
+pub(crate) fn close(
+    ledger: &mut Ledger<'_>,
+    name: &str,
+    number: u32,
+    retired: Retired,
+) -> Result<(), Failure> {
     let mut book = ledger.book(name)?;
     if find(ledger, &book, number)?.label == Label::Current {
         relabel(&mut book, number, Label::Previous);
         ledger.save(&book, &[number], &[])?;
     }
-    retire(ledger, name, number)
+    retire(ledger, name, number, retired)
 }
 
-pub(crate) fn retire(ledger: &mut Ledger<'_>, name: &str, number: u32) -> Result<(), Failure> {
+/// What becomes of the values of retired versions, as the owner of a secret wants it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Retired {
+    /// They are dropped; those that were kept, too.
+    Dropped,
+    /// They stay sealed, to be looked for alone.
+    Found,
+}
+
+/// Ends a version. Its value stays where it is wanted as a needle, and nowhere else.
+fn end(ledger: &Ledger<'_>, name: &str, version: &mut Version, retired: Retired) -> Result<(), Failure> {
+    version.label = Label::Retired;
+    if let Some(sealed) = version.sealed.take().filter(|_| retired == Retired::Found) {
+        let expected = (version.credential.as_deref(), &version.fingerprints);
+        let credential = ledger.open(name, &Place::Version(version.number), &sealed, expected)?;
+        version.needle = Some(ledger.seal(name, &Place::Needle(version.number), &credential)?);
+    }
+    Ok(())
+}
+
+/// Drops the needles of a secret whose owner wants none; the numbers of their versions.
+fn forget(book: &mut Book, retired: Retired) -> Vec<u32> {
+    let with = book.versions.iter_mut().filter(|_| retired == Retired::Dropped);
+    with.filter_map(|version| version.needle.take().map(|_| version.number)).collect()
+}
+
+pub(crate) fn retire(
+    ledger: &mut Ledger<'_>,
+    name: &str,
+    number: u32,
+    retired: Retired,
+) -> Result<(), Failure> {
     let mut book = ledger.book(name)?;
     let version = find(ledger, &book, number)?.clone();
     if version.label == Label::Current {
@@ -294,14 +347,15 @@ pub(crate) fn retire(ledger: &mut Ledger<'_>, name: &str, number: u32) -> Result
             dropped.push((kept.rotation.clone(), kept.intent));
         }
     }
-    if version.label == Label::Retired && dropped.is_empty() {
+    let mut changed = forget(&mut book, retired);
+    if version.label == Label::Retired && dropped.is_empty() && changed.is_empty() {
         return Ok(());
     }
     if let Some(version) = book.versions.iter_mut().find(|version| version.number == number) {
-        version.label = Label::Retired;
-        version.sealed = None;
+        end(ledger, name, version, retired)?;
     }
-    ledger.save(&book, &[number], &dropped)
+    changed.push(number);
+    ledger.save(&book, &changed, &dropped)
 }
 
 /// What a rotation made and gave up: of one credential or all, but for what is kept under the entry that stays.
@@ -309,6 +363,7 @@ pub(crate) struct GivenUp<'a> {
     pub(crate) rotation: &'a str,
     pub(crate) credential: Option<&'a str>,
     pub(crate) stays: Option<u64>,
+    pub(crate) retired: Retired,
 }
 
 pub(crate) fn discard(ledger: &mut Ledger<'_>, name: &str, what: &GivenUp<'_>) -> Result<(), Failure> {
@@ -325,7 +380,7 @@ pub(crate) fn discard(ledger: &mut Ledger<'_>, name: &str, what: &GivenUp<'_>) -
     for version in &mut book.versions {
         let ours = version.from.as_ref().is_some_and(|(its, _)| its == what.rotation);
         if ours && version.label != Label::Retired && values.contains(&version.fingerprints) {
-            (version.label, version.sealed) = (Label::Retired, None);
+            end(ledger, name, version, what.retired)?;
             versions.push(version.number);
         }
     }

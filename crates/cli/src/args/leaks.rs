@@ -45,7 +45,10 @@ pub(crate) struct LeaksArgs {
     /// Look at the journal of this machine, since a time that journalctl understands
     #[arg(long, group = "source", conflicts_with = "paths", value_name = "SINCE")]
     pub(crate) journal: Option<String>,
-    /// Look for the values that keyroll keeps alone
+    /// Look for the values of a file of prints, too: those that another machine keeps (keyroll prints)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) prints: Option<PathBuf>,
+    /// Look for the values that keyroll keeps, and those of --prints, alone
     #[arg(long)]
     pub(crate) known: bool,
     /// Look for what has the form of a credential, not for what only its name tells

@@ -19,6 +19,7 @@ use crate::leaks::{
     Askers, LeakShown, LeaksShown, Source, annotations, ask, document, ignored, lines, notes, sarif, table,
     theirs,
 };
+use crate::prints_file;
 use crate::problem::Problem;
 use crate::records::versions::label;
 use crate::redact;
@@ -85,11 +86,12 @@ fn unread(count: u64) -> Problem {
 }
 
 fn seeker(args: &LeaksArgs, baseline: Option<&Baseline>, context: &mut Context) -> Result<Seeker, Problem> {
-    let known = known(context)?;
-    if known.needles.is_none() && args.known {
+    let prints = args.prints.as_deref().map(prints_file::read).transpose()?;
+    let known = Known { prints, ..known(context)? };
+    if known.needles.is_none() && known.prints.is_none() && args.known {
         return Err(Problem::new("K0933", "look for known values")
             .because("no store is here, so that none is known")
-            .help("name the folder with --state, or leave out --known to look for what has the form of a credential"));
+            .help("name the folder with --state, or a file with --prints, or leave out --known to look for what has the form of a credential"));
     }
     let identity = match baseline {
         Some(baseline) => baseline.key(),
@@ -123,14 +125,14 @@ fn seeker(args: &LeaksArgs, baseline: Option<&Baseline>, context: &mut Context) 
 
 /// Every version of every secret that is kept.
 fn known(context: &mut Context) -> Result<Known, Problem> {
-    let Some(kept) = kept(context)? else { return Ok(Known::default()) };
+    let Some(kept) = kept(context, false)? else { return Ok(Known::default()) };
     let mut builder = Needles::builder();
     let (mut versions, mut ended) = (Vec::new(), BTreeMap::new());
     for secret in &kept.secrets {
         for version in &secret.versions {
             let known = Version {
                 secret: secret.name.clone(),
-                number: version.number,
+                number: u64::from(version.number),
                 state: label(version.label),
                 retired: version.label == Label::Retired,
             };
@@ -159,7 +161,7 @@ fn known(context: &mut Context) -> Result<Known, Problem> {
     let needles =
         builder.build().map_err(|error| Problem::new("K0933", "look for known values").because_of(&error))?;
     let needles = (!versions.is_empty()).then_some(needles);
-    Ok(Known { needles, versions, ended, key: Some(kept.key) })
+    Ok(Known { needles, versions, ended, key: Some(kept.key), ..Known::default() })
 }
 
 fn scan(

@@ -95,7 +95,7 @@ pub(crate) fn apply(saved: &Saved, asked: &Asked, context: &mut Context) -> Resu
     let complaints = found.host.complaints();
     let issuer = described.issuer(secret, found.saved.settings.as_deref())?;
     runtime.block_on(family::found(&places, saved))?;
-    let store = runtime.block_on(store_of(&places, saved))?;
+    let store = runtime.block_on(store_of(&places, saved, secret.keep_retired))?;
     let opened = ports(&places, store, issuer, found.host)?;
     let opening = opening(saved, asked, found.plan)?;
     interrupt::refuse_more("carry out the plan", &format!("keyroll apply {id}"))?;
@@ -269,7 +269,7 @@ fn drive_on(
     let host = host_of(&opened, &config, &described, &places)?;
     let complaints = host.complaints();
     let issuer = described.issuer(secret, opened.saved.settings.as_deref())?;
-    let store = runtime.block_on(store_of(&places, &opened.saved))?;
+    let store = runtime.block_on(store_of(&places, &opened.saved, secret.keep_retired))?;
     let ports = ports(&places, store, issuer, host)?;
     // What a killed driver left lies there no longer than until the next one: a control's wrong copy holds the other
     // lines of its file.

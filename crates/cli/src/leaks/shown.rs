@@ -19,7 +19,7 @@ pub(crate) struct LeakShown {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) secret: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) version: Option<u32>,
+    pub(crate) version: Option<u64>,
     /// `current`, `previous`, `retired`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) label: Option<&'static str>,

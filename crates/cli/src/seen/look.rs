@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use keyroll_port::Label;
 use keyroll_secret::{FingerprintKey, SecretBytes};
 use keyroll_trace::{
     Found, Managed, Managers, Memory, MemoryStage, Names, Options, Survey, Version, secrets, survey_with,
@@ -192,12 +193,15 @@ fn known(context: &Context) -> Result<Option<Known>, Problem> {
     if context.places().is_ok_and(|places| !places.sealing_key().exists()) {
         return Ok(None);
     }
-    let Some(Kept { key, secrets }) = kept(context)? else { return Ok(None) };
+    let Some(Kept { key, secrets }) = kept(context, false)? else { return Ok(None) };
     let (mut managed, mut values) = (Vec::new(), Vec::new());
     for secret in secrets {
         let mut versions = Vec::new();
         for version in secret.versions {
-            values.extend(version.values);
+            // One that was ended is kept to be found where it got out, not in who runs on it.
+            if version.label != Label::Retired {
+                values.extend(version.values);
+            }
             let (number, state, fingerprints) = (version.number, label(version.label), version.fingerprints);
             versions.push(Version { number, state, fingerprints });
         }

@@ -113,6 +113,8 @@ pub(crate) enum Event {
     Leak(Box<crate::leaks::LeakShown>),
     /// What a search for leaks came to.
     Leaks(crate::leaks::LeaksShown),
+    /// What a file of prints has.
+    Prints(super::PrintsShown),
     /// An encrypted store that was found on this machine.
     Store(super::StoreShown),
     /// One process that uses a secret.

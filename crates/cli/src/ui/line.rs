@@ -63,10 +63,10 @@ pub(crate) fn line(event: &Event) -> Option<(Mark, String)> {
         Event::Secret { .. } | Event::Status(_) | Event::Due(_) | Event::Past(_) | Event::Issuer(_) => {
             return None;
         }
-        Event::Draft { .. } => return None,
+        Event::Draft { .. } | Event::Leak(_) => return None,
         Event::Found(_) | Event::Instance(_) | Event::Chain(_) | Event::Graph(_) => return None,
-        Event::Leak(_) => return None,
         Event::Leaks(sum) => (Mark::Plain, sum.text()),
+        Event::Prints(prints) => (Mark::Good, prints.text()),
         Event::Store(store) => (Mark::Plain, store.text()),
         Event::Scan(scan) => (Mark::Plain, scan.text()),
         Event::Note { text } => (Mark::Plain, text.clone()),

@@ -10,7 +10,7 @@ use keyroll_rotation::{Aim, Seq};
 use keyroll_secret::{Credential, CredentialId, Fields};
 use keyroll_store::SealedStore;
 
-use super::open::store;
+use super::open::{store, store_of_owner};
 use crate::places::Places;
 use crate::problem::Problem;
 use crate::records::saved::{Family, Saved};
@@ -29,12 +29,16 @@ pub(crate) fn aim(family: Option<&Family>) -> Aim {
     }
 }
 
-/// The store of a rotation.
-pub(crate) async fn store_of(places: &Places, saved: &Saved) -> Result<Arc<dyn Store>, Problem> {
+/// The store of a rotation, as the owner of its secret wants it.
+pub(crate) async fn store_of(
+    places: &Places,
+    saved: &Saved,
+    keep_retired: bool,
+) -> Result<Arc<dyn Store>, Problem> {
+    let sealed = store_of_owner(places, &saved.secret, keep_retired)?;
     let Some(Family::End { own, .. }) = &saved.family else {
-        return of_rotation(places, &saved.secret, &saved.id, saved.family.as_ref());
+        return Ok(of_rotation(sealed, &saved.secret, &saved.id, saved.family.as_ref()));
     };
-    let sealed = store(places)?;
     let present = present(sealed.as_ref(), own).await?;
     let (secret, version) = (saved.secret.clone(), saved.from_version);
     Ok(Arc::new(Ended { sealed, secret, version, present }))
@@ -47,19 +51,18 @@ pub(crate) fn planned(
     secret: &str,
     family: Option<&Family>,
 ) -> Result<Arc<dyn Store>, Problem> {
-    of_rotation(places, secret, "", family)
+    Ok(of_rotation(store(places)?, secret, "", family))
 }
 
 fn of_rotation(
-    places: &Places,
+    sealed: Arc<Remembering<SealedStore>>,
     secret: &str,
     rotation: &str,
     family: Option<&Family>,
-) -> Result<Arc<dyn Store>, Problem> {
-    let sealed = store(places)?;
-    let Some(Family::Member { from, version, .. }) = family else { return Ok(sealed) };
+) -> Arc<dyn Store> {
+    let Some(Family::Member { from, version, .. }) = family else { return sealed };
     let (secret, rotation) = (secret.to_owned(), RotationId(rotation.to_owned()));
-    Ok(Arc::new(Member { sealed, secret, rotation, from: from.clone(), version: *version }))
+    Arc::new(Member { sealed, secret, rotation, from: from.clone(), version: *version })
 }
 
 /// The entry under which the shared value is kept for a member's rotation; its own begin with 1.

@@ -38,15 +38,27 @@ fn derived(key: &SealingKey) -> Result<FingerprintKey, Problem> {
 
 /// The store of sealed values; every value that passes through it is cut out of what is printed.
 pub(crate) fn store(places: &Places) -> Result<Arc<Remembering<SealedStore>>, Problem> {
-    let key = sealing_key(places)?;
-    let opened = SealedStore::open(&places.state, key);
-    let opened = opened
+    opened(places).map(|sealed| Arc::new(Remembering(sealed)))
+}
+
+/// The same for whoever ends versions of a secret: their values stay where its owner wants to find them again.
+pub(crate) fn store_of_owner(
+    places: &Places,
+    secret: &str,
+    keep_retired: bool,
+) -> Result<Arc<Remembering<SealedStore>>, Problem> {
+    let sealed = opened(places)?;
+    let sealed = if keep_retired { sealed.keeping(secret) } else { sealed };
+    Ok(Arc::new(Remembering(sealed)))
+}
+
+fn opened(places: &Places) -> Result<SealedStore, Problem> {
+    SealedStore::open(&places.state, sealing_key(places)?)
         .map_err(|error| {
             Problem::new("K0827", "open the store of sealed values").because_of(&error).help(
                 "put state and sealing key of one day back; keyroll doctor says whether they fit, keyroll status what is open",
             )
-        })?;
-    Ok(Arc::new(Remembering(opened)))
+        })
 }
 
 /// The journal. One that was restored from a backup or belongs to another machine is refused: nothing may be revoked
