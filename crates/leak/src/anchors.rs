@@ -202,11 +202,11 @@ fn rarest(word: &[u8]) -> Option<(u32, [u8; PIECE_BYTES])> {
 
 /// How a text may go on that has a short word; of the last byte the bits that count.
 fn pieces(anchor: &Anchor) -> impl Iterator<Item = [u8; PIECE_BYTES]> {
-    let any: Vec<Start> = match anchor.word.as_slice() {
-        &[first, second] if anchor.starts.is_empty() => {
+    let any: Vec<Start> = match *anchor.word.as_slice() {
+        [first, second] if anchor.starts.is_empty() => {
             (0..=u8::MAX).map(|third| [first, second, third]).collect()
         }
-        &[first, second, third] => vec![[first, second, third]],
+        [first, second, third] => vec![[first, second, third]],
         _ => anchor.starts.clone(),
     };
     any.into_iter().flat_map(|[first, second, third]| (0..8).map(move |last| [first, second, third, last]))
