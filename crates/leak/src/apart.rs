@@ -4,6 +4,7 @@ use crate::beside::{Beside, is_quote};
 use crate::candidates::{By, LINE_BYTES_MAX};
 use crate::likely::is_uuid;
 use crate::login::decoded;
+use crate::places::places;
 use crate::{is_distinct, names_a_secret, no_secret};
 
 /// The most lines of a table that are read.
@@ -284,7 +285,7 @@ fn pgpass(text: &[u8], line: &Range<usize>) -> Option<Range<usize>> {
 fn in_web_keys(text: &[u8], line: &Range<usize>, found: &mut Vec<Beside>) {
     let raw = text.get(line.clone()).unwrap_or_default();
     let mut seen = 0;
-    for at in memchr::memmem::find_iter(raw, b"kty") {
+    for at in places(raw, b"kty") {
         let at = line.start + at;
         if at < seen {
             continue;
@@ -301,7 +302,7 @@ fn in_web_keys(text: &[u8], line: &Range<usize>, found: &mut Vec<Beside>) {
             let names = memchr::memchr_iter(name, key);
             names.filter_map(|at| member(key, at)).next().map(|span| open + span.start..open + span.end)
         };
-        let symmetric = memchr::memmem::find(key, b"oct").and_then(|_| member(b'k'));
+        let symmetric = places(key, b"oct").next().and_then(|_| member(b'k'));
         let private = member(b'd').or(symmetric);
         found.extend(private.map(|span| ("private_key".to_owned(), span, By::Place)));
     }

@@ -6,6 +6,7 @@ use crate::commands::in_commands;
 use crate::login::password_of;
 use crate::names_a_secret;
 use crate::parts::in_parts;
+use crate::places::places;
 
 /// The longest name, and the longest type behind one, that is looked at, bytes.
 const NAME_BYTES_MAX: usize = 128;
@@ -82,7 +83,7 @@ fn in_quotes(line: &[u8], found: &mut Vec<Beside>) {
 
 /// `X-Api-Key: value` as one argument.
 fn in_header(text: &[u8], start: usize) -> Option<Beside> {
-    let sign = memchr::memmem::find(text, b": ")?;
+    let sign = places(text, b": ").next()?;
     let (name, value) = (text.get(..sign)?, text.get(sign + 2..)?);
     let name = last_word(name).filter(|word| word.len() == name.len() && names_a_secret(word))?;
     let value = value.trim_ascii_start();
@@ -92,12 +93,12 @@ fn in_header(text: &[u8], start: usize) -> Option<Beside> {
 
 /// A file of settings as one string: `NAME=value\nOTHER=value`.
 fn in_file(text: &[u8], start: usize, found: &mut Vec<Beside>) {
-    if memchr::memmem::find(text, b"\\n").is_none() {
+    if places(text, b"\\n").next().is_none() {
         return;
     }
     let mut at = 0;
     while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
-        let length = memchr::memmem::find(rest, b"\\n").unwrap_or(rest.len());
+        let length = places(rest, b"\\n").next().unwrap_or(rest.len());
         let line = rest.get(..length).unwrap_or_default();
         let sign = memchr::memchr(b'=', line).unwrap_or(0);
         let name = line.get(..sign).unwrap_or_default();
@@ -179,7 +180,7 @@ pub(crate) fn is_quote(byte: u8) -> bool {
 
 /// `<name>value</name>`, `<string name="name">value</string>`.
 fn in_elements(line: &[u8], found: &mut Vec<Beside>) {
-    for end in memchr::memmem::find_iter(line, b"</") {
+    for end in places(line, b"</") {
         let before = line.get(..end).unwrap_or_default();
         let Some(start) = before.iter().rposition(|byte| *byte == b'>') else { continue };
         let Some(open) = before.get(..start).and_then(|tag| tag.iter().rposition(|byte| *byte == b'<'))

@@ -2,7 +2,6 @@ use std::ops::Range;
 
 use crate::apart::apart;
 use crate::beside::{Beside, beside};
-use crate::may_hold::ESCAPE;
 use crate::{Rule, Rules, is_example, names_a_secret, no_secret, passwords_in, tokens_in};
 
 /// What says that a value may be a secret.
@@ -60,15 +59,11 @@ fn in_lines<'r>(text: &[u8], rules: &'r Rules, anything: bool) -> Vec<Candidate<
         formed.iter_mut().for_each(|one| one.name = name_before(text, one.span.start));
     }
     marks.sort_unstable();
-    let mut marks = marks.into_iter().peekable();
-    let mut escapes = memchr::memchr_iter(ESCAPE, text).peekable();
+    let mut marks = marks.into_iter();
     let (mut found, mut further) = (Vec::new(), Vec::new());
     let mut from = 0;
     // A line without one of those words has nothing that its form does not show.
-    loop {
-        while marks.next_if(|mark| *mark < from).is_some() {}
-        while escapes.next_if(|escape| *escape < from).is_some() {}
-        let Some(mark) = marks.peek().into_iter().chain(escapes.peek()).min().copied() else { break };
+    while let Some(mark) = marks.find(|mark| *mark >= from && !is_plain_address(text, *mark)) {
         let (before, behind) = text.split_at_checked(mark).unwrap_or_default();
         let start = memchr::memrchr2(b'\n', 0, before).map_or(0, |last| last + 1).max(from);
         let end = memchr::memchr2(b'\n', 0, behind).map_or(text.len(), |first| mark + first + 1);
@@ -87,6 +82,13 @@ fn in_lines<'r>(text: &[u8], rules: &'r Rules, anything: bool) -> Vec<Candidate<
     found.sort_by_key(|one| one.span.start);
     add_further(text, further, &mut found);
     found
+}
+
+/// Whether a word is that of an address in which nobody logs in, as most addresses are.
+fn is_plain_address(text: &[u8], mark: usize) -> bool {
+    let rest = text.get(mark..).unwrap_or_default();
+    let sign = || memchr::memchr2(b'@', b'\n', rest).and_then(|at| rest.get(at));
+    rest.starts_with(b"://") && sign() != Some(&b'@')
 }
 
 /// Adds what has its name in another line, where nothing else was found.

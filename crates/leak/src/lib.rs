@@ -16,6 +16,7 @@ mod login;
 mod may_hold;
 mod name;
 mod parts;
+mod places;
 mod plain;
 mod rule;
 mod rules;

@@ -37,7 +37,7 @@ pub(crate) const MARKS: [&str; 23] = [
 ];
 
 /// What is written with escapes has one of these.
-pub(crate) const ESCAPE: u8 = b'\\';
+const ESCAPE: u8 = b'\\';
 
 /// Whether a text may hold a name that says that its value is a secret, or a password or token in its usual surroundings. A
 /// cheap look: where it is `false` the text need not be taken apart for any of them.

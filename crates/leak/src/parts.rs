@@ -1,6 +1,7 @@
 use crate::beside::{Beside, is_quote};
 use crate::candidates::By;
 use crate::names_a_secret;
+use crate::places::places;
 
 /// The fewest bytes of a token that stands alone before `@` in an address: a name of a user is shorter.
 const TOKEN_BYTES_MIN: usize = 20;
@@ -64,7 +65,7 @@ fn is_in_string(line: &[u8], start: usize, between: u8) -> bool {
 
 /// What stands for a variable that is not set: `${NAME:-value}` of shells, `${name:value}` of Spring.
 fn in_defaults(line: &[u8], found: &mut Vec<Beside>) {
-    for open in memchr::memmem::find_iter(line, b"${") {
+    for open in places(line, b"${") {
         let rest = line.get(open + 2..).unwrap_or_default();
         let Some(end) = memchr::memchr(b'}', rest) else { return };
         let inner = rest.get(..end).unwrap_or_default();
@@ -80,7 +81,7 @@ fn in_defaults(line: &[u8], found: &mut Vec<Beside>) {
 
 /// A token before `@`, without a colon: `https://value@host`.
 fn in_addresses(line: &[u8], found: &mut Vec<Beside>) {
-    for at in memchr::memmem::find_iter(line, b"://") {
+    for at in places(line, b"://") {
         let rest = line.get(at + 3..).unwrap_or_default();
         let good = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.~%".contains(byte);
         let length = rest.iter().take_while(|byte| good(byte)).count();

@@ -176,7 +176,10 @@ impl Rules {
                 }
                 AnchorKind::Within => {
                     let looked = looked.entry(index).or_default();
-                    let from = word.start.saturating_sub(rule.lengths().1).max((*looked).min(word.start));
+                    if *looked > word.start {
+                        return;
+                    }
+                    let from = word.start.saturating_sub(rule.lengths().1).max(*looked);
                     let line = text.get(from..word.start).unwrap_or_default();
                     let from = memchr::memrchr(b'\n', line).map_or(from, |at| from + at + 1);
                     *looked = each(rule, text, from, word.start, &mut |span| {
@@ -245,7 +248,7 @@ fn each(rule: &Rule, text: &[u8], from: usize, upto: usize, take: &mut dyn FnMut
         let Some(span) = rule.within(text, from, far).filter(|span| span.start <= upto) else { break };
         let right = rule.is_one(text, &span);
         // What is wrong from its first byte on may be right from another, where another word begins.
-        from = if right { span.end } else { next_word(text, span.start) };
+        from = if right { span.end } else { next_word(text, span.start, upto) };
         if right {
             take(span);
         }
@@ -253,10 +256,10 @@ fn each(rule: &Rule, text: &[u8], from: usize, upto: usize, take: &mut dyn FnMut
     from.max(upto + 1)
 }
 
-/// The next place behind one at which a value may begin.
-fn next_word(text: &[u8], start: usize) -> usize {
+/// The next place behind one at which a value may begin; not far behind the last one that is asked for.
+fn next_word(text: &[u8], start: usize, last: usize) -> usize {
     let mut next = start + 1;
-    while next < text.len() && goes_on(text.get(..next).unwrap_or_default()) {
+    while next <= last && goes_on(text.get(..next).unwrap_or_default()) {
         next += 1;
     }
     next

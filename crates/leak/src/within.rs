@@ -3,6 +3,8 @@ use std::sync::OnceLock;
 
 use aho_corasick::AhoCorasick;
 
+use crate::places::places;
+
 /// Words before a token in the line that is sent to a server, and words before a password in a connection string of parts:
 /// `Server=db;User Id=app;Password=HERE;`.
 pub(crate) const BEFORE: [&str; 12] = [
@@ -27,10 +29,8 @@ const NAME_BYTES_MAX: usize = 64;
 /// where the value needs it.
 pub fn passwords_in(text: &[u8]) -> Vec<Range<usize>> {
     let mut found = Vec::new();
-    let mut from = 0;
-    while let Some(at) = text.get(from..).and_then(|rest| rest.windows(3).position(|part| part == b"://")) {
-        let start = from + at + 3;
-        from = start;
+    for at in places(text, b"://") {
+        let start = at + 3;
         let authority = text.get(start..).unwrap_or_default();
         let end = authority.iter().position(|byte| ends_authority(*byte)).unwrap_or(authority.len());
         let login = authority.get(..end).unwrap_or_default();
