@@ -120,11 +120,11 @@ impl Anchors {
     /// known how a text goes on is found only where it does, or where the text ends.
     pub(crate) fn find(&self, text: &[u8], found: &mut dyn FnMut(u32, Range<usize>)) {
         let mut at = 0;
-        let small = u64::from(SMALL) << 32 | u64::from(SMALL);
+        let capitals = u64::from(SMALL) << 32 | u64::from(SMALL);
         // Two loads for eight pieces.
         while let Some(step) = text.get(at..).and_then(|rest| rest.first_chunk::<{ STEP + PIECE_BYTES }>()) {
-            let first = step.first_chunk().map_or(0, |half| u64::from_le_bytes(*half) | small);
-            let second = step.last_chunk().map_or(0, |half| u64::from_le_bytes(*half) | small);
+            let first = step.first_chunk().map_or(0, |half| u64::from_le_bytes(*half) | capitals);
+            let second = step.last_chunk().map_or(0, |half| u64::from_le_bytes(*half) | capitals);
             let mut passed = 0_u32;
             for number in 0..4 {
                 let early = self.passes((first >> (8 * number)) as u32);
