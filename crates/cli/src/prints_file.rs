@@ -1,6 +1,7 @@
 //! The file of prints: what one machine writes and a scanner elsewhere reads.
 
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use keyroll_needle::{PRINTS_FILE_BYTES_MAX, Prints};
@@ -59,6 +60,13 @@ fn replaced(path: &Path, bytes: &[u8]) -> Result<(), Problem> {
         return Err(not_written(path)
             .because("what stands there is no file of prints")
             .help("it is left as it is; name another file"));
+    }
+    // Owner and mode stay: another's file, or one that all may read, would hand them over; who may write it could forge it.
+    let meta = target.metadata().map_err(failed)?;
+    if meta.uid() != rustix::process::geteuid().as_raw() || meta.mode() & 0o026 != 0 {
+        return Err(not_written(path)
+            .because("what stands there is another's, or others may write it, or all may read it")
+            .help("it is left as it is; take it out of the way, or name another file"));
     }
     Beside::write(&target, bytes).and_then(Beside::put).map_err(failed)
 }

@@ -233,6 +233,10 @@ fn no_other_file_is_written_over() {
     assert!(print(&["--replace"]).status.success());
     assert_eq!(mode(&path), 0o640);
     assert_ne!(fs::read(&path).unwrap(), first, "it has a key of its own");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+    let kept = fs::read(&path).unwrap();
+    assert_eq!(print(&["--replace"]).status.code(), Some(1), "all may read it");
+    assert_eq!(fs::read(&path).unwrap(), kept);
     fs::write(&path, "mine\n").unwrap();
     let refused = print(&["--replace"]);
     assert!(

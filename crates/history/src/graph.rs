@@ -1,6 +1,7 @@
 //! All commits that a reference leads to, with their parents.
 
-use std::collections::{HashMap, HashSet};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, HashSet};
 
 use crate::commit;
 use crate::history::{History, NAMES_BYTES_MAX};
@@ -78,16 +79,16 @@ impl Graph {
         self.commits.get(number as usize)
     }
 
-    /// The numbers of all commits, parents before children. Those in a circle, which hashes make impossible and which
+    /// The numbers of all commits, parents before children, and otherwise the older before the newer, by what clocks said. Those in a circle, which hashes make impossible and which
     /// only a forged object can lead to, are left out.
     pub(crate) fn parents_first(&self) -> Vec<u32> {
         let mut above = vec![Vec::new(); self.commits.len()];
-        let mut open = Vec::new();
+        let mut open = BinaryHeap::new();
         let mut left = Vec::with_capacity(self.commits.len());
         for (number, node) in (0_u32..).zip(&self.commits) {
             left.push(node.parents.len());
             if node.parents.is_empty() {
-                open.push(number);
+                open.push(Reverse((node.time, number)));
             }
             for parent in &node.parents {
                 if let Some(children) = above.get_mut(*parent as usize) {
@@ -96,13 +97,14 @@ impl Graph {
             }
         }
         let mut order = Vec::with_capacity(self.commits.len());
-        while let Some(number) = open.pop() {
+        let time = |number: u32| self.node(number).map_or(0, |node| node.time);
+        while let Some(Reverse((_, number))) = open.pop() {
             order.push(number);
             for child in above.get(number as usize).into_iter().flatten() {
                 if let Some(left) = left.get_mut(*child as usize) {
                     *left = left.saturating_sub(1);
                     if *left == 0 {
-                        open.push(*child);
+                        open.push(Reverse((time(*child), *child)));
                     }
                 }
             }

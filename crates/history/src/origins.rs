@@ -20,6 +20,8 @@ pub struct Moment {
     pub commit: ObjectId,
     /// When it was committed, seconds since 1970, as the committer's clock said.
     pub time: i64,
+    /// Its place among all commits: behind its parents, and otherwise by that clock.
+    pub order: u32,
 }
 
 /// One path under which an object stood.
@@ -35,6 +37,8 @@ pub struct Origin {
     pub author_email: String,
     /// When it was written, seconds since 1970.
     pub time: i64,
+    /// The place of that commit among all, as of [`Moment::order`]: of two the smaller came first, whatever their clocks said.
+    pub order: u32,
     /// The newest commit that still has it there.
     pub last: Moment,
     /// Whether the commit that HEAD names has it there.
@@ -91,7 +95,14 @@ impl History {
                 *held = holdings.of(tree, &mut skipped);
             }
         }
-        let mut walk = Walk { graph: &graph, holdings: &holdings, held: &held, tracks: HashMap::new() };
+        let mut places = vec![0; graph.commits.len()];
+        for (place, number) in (0..).zip(&order) {
+            if let Some(own) = places.get_mut(*number as usize) {
+                *own = place;
+            }
+        }
+        let mut walk =
+            Walk { graph: &graph, holdings: &holdings, held: &held, places: &places, tracks: HashMap::new() };
         order.iter().for_each(|number| walk.step(*number));
         graph.tips.iter().for_each(|tip| walk.still(*tip, false));
         graph.head.iter().for_each(|head| walk.still(*head, true));
@@ -104,15 +115,16 @@ impl History {
             let own = graph.number(id).or_else(|| graph.tags.get(id).copied());
             let own = own.map(|first| Track { path: Vec::new(), first, last: first, in_head: false });
             for track in tracks.by_path.into_iter().chain(own) {
-                found.origins.extend(self.told(&graph, track, &mut reader));
+                found.origins.extend(self.told(&graph, &places, track, &mut reader));
             }
-            found.origins.sort_by(|a, b| (a.time, &a.path).cmp(&(b.time, &b.path)));
+            found.origins.sort_by(|a, b| (a.order, &a.path).cmp(&(b.order, &b.path)));
             objects.insert(*id, found);
         }
         Provenance { objects, skipped }
     }
 
-    fn told(&self, graph: &Graph, track: Track, reader: &mut Reader) -> Option<Origin> {
+    fn told(&self, graph: &Graph, places: &[u32], track: Track, reader: &mut Reader) -> Option<Origin> {
+        let place = |number: u32| places.get(number as usize).copied().unwrap_or(u32::MAX);
         let (first, last) = (graph.node(track.first)?, graph.node(track.last)?);
         let (_, bytes) = self.store().read(&first.id, NAMES_BYTES_MAX, reader, None).ok()?;
         let author = commit::parts(bytes.bytes())?.author;
@@ -122,7 +134,8 @@ impl History {
             author_name: String::from_utf8_lossy(author.name).into_owned(),
             author_email: String::from_utf8_lossy(author.email).into_owned(),
             time: author.time,
-            last: Moment { commit: last.id, time: last.time },
+            order: place(track.first),
+            last: Moment { commit: last.id, time: last.time, order: place(track.last) },
             in_head: track.in_head,
         })
     }
@@ -133,6 +146,8 @@ struct Walk<'a> {
     holdings: &'a Holdings<'a>,
     /// What each commit's tree holds.
     held: &'a [Option<u32>],
+    /// Each commit's place in the order in which they are gone through.
+    places: &'a [u32],
     tracks: HashMap<ObjectId, Tracks>,
 }
 
@@ -141,8 +156,8 @@ impl Walk<'_> {
         self.held.get(number as usize).copied().flatten()
     }
 
-    fn time(&self, number: u32) -> i64 {
-        self.graph.node(number).map_or(0, |node| node.time)
+    fn place(&self, number: u32) -> u32 {
+        self.places.get(number as usize).copied().unwrap_or_default()
     }
 
     /// What a commit brings, and what it ends.
@@ -180,13 +195,12 @@ impl Walk<'_> {
     }
 
     fn brought(&mut self, number: u32, path: Vec<u8>, id: ObjectId) {
-        let time = self.time(number);
         let tracks = self.tracks.entry(id).or_default();
-        if let Some(track) = tracks.by_path.iter_mut().find(|track| track.path == path) {
-            if self.graph.node(track.first).is_some_and(|first| time < first.time) {
-                track.first = number;
-            }
-        } else if tracks.by_path.len() < ORIGINS_MAX {
+        // The first that is gone through came first.
+        if tracks.by_path.iter().any(|track| track.path == path) {
+            return;
+        }
+        if tracks.by_path.len() < ORIGINS_MAX {
             tracks.by_path.push(Track { path, first: number, last: number, in_head: false });
         } else {
             tracks.more += 1;
@@ -194,14 +208,15 @@ impl Walk<'_> {
     }
 
     fn had(&mut self, number: u32, path: &[u8], id: ObjectId, head: bool) {
-        let time = self.time(number);
+        let places = self.places;
+        let place = self.place(number);
         let track = self
             .tracks
             .get_mut(&id)
             .and_then(|tracks| tracks.by_path.iter_mut().find(|track| track.path == path));
         if let Some(track) = track {
             track.in_head |= head;
-            if self.graph.node(track.last).is_some_and(|last| time >= last.time) {
+            if places.get(track.last as usize).is_none_or(|last| place >= *last) {
                 track.last = number;
             }
         }

@@ -11,10 +11,7 @@ const PIECE_BYTES: usize = 4;
 const PLACES_LOG2: u32 = 15;
 const PLACES: usize = 1 << PLACES_LOG2;
 
-/// A place and a bit of it.
-const HASH_LOG2: u32 = PLACES_LOG2 + 3;
-
-/// Words with the same upper bits of their hash stand beside each other.
+/// Pieces with the same upper bits of their place stand beside each other.
 const GROUPS_LOG2: u32 = 13;
 
 /// How a text begins that has a word of two bytes.
@@ -48,12 +45,23 @@ pub(crate) struct Anchor {
 pub(crate) struct Anchors {
     words: Vec<Word>,
     places: Box<[u8; PLACES]>,
-    /// The hashes of pieces, each with the number of a word; in order.
-    entries: Vec<(u32, u32)>,
+    /// Group by group.
+    entries: Vec<Entry>,
     /// Where the entries of a group begin.
     groups: Vec<u32>,
     /// The words that are shorter than a piece, for the end of a text.
     short: Vec<u32>,
+}
+
+/// A piece of a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Entry {
+    /// With small letters.
+    piece: u32,
+    /// Which of its bits count: of a short word not those of the last byte.
+    counts: u32,
+    /// The word's.
+    number: u32,
 }
 
 /// A word, so that most comparisons take one load.
@@ -75,22 +83,28 @@ impl Anchors {
             let mut offset = 0;
             if let Some((at, piece)) = rarest(&anchor.word) {
                 offset = at;
-                entries.push((hash(piece), number));
+                entries.push(Entry { piece: small(piece), counts: u32::MAX, number });
             } else {
-                entries.extend(pieces(&anchor).map(|piece| (hash(piece), number)));
+                let counts = u32::MAX >> u8::BITS;
+                entries.extend(starts_of(&anchor).map(|[first, second, third]| Entry {
+                    piece: small([first, second, third, 0]) & counts,
+                    counts,
+                    number,
+                }));
                 short.push(number);
             }
             words.push(Word::new(anchor, offset));
         }
-        entries.sort_unstable();
+        entries.sort_unstable_by_key(|entry| (group(entry.piece), entry.piece, entry.number));
+        // Capitals may be all that two of them differ in.
         entries.dedup();
         let mut places = Box::new([0; PLACES]);
         let mut groups = vec![0; (1 << GROUPS_LOG2) + 1];
-        for (hash, _) in &entries {
-            if let Some(place) = places.get_mut((hash >> 3) as usize) {
-                *place |= 1 << (hash & 7);
+        for entry in &entries {
+            if let Some(place) = places.get_mut(place(entry.piece) as usize) {
+                *place |= if entry.counts == u32::MAX { 1 << bit(entry.piece) } else { u8::MAX };
             }
-            if let Some(behind) = groups.get_mut(group(*hash) + 1) {
+            if let Some(behind) = groups.get_mut(group(entry.piece) + 1) {
                 *behind += 1;
             }
         }
@@ -106,11 +120,11 @@ impl Anchors {
     /// known how a text goes on is found only where it does, or where the text ends.
     pub(crate) fn find(&self, text: &[u8], found: &mut dyn FnMut(u32, Range<usize>)) {
         let mut at = 0;
-        let small = u64::from(SMALL) << 32 | u64::from(SMALL);
+        let capitals = u64::from(SMALL) << 32 | u64::from(SMALL);
         // Two loads for eight pieces.
         while let Some(step) = text.get(at..).and_then(|rest| rest.first_chunk::<{ STEP + PIECE_BYTES }>()) {
-            let first = step.first_chunk().map_or(0, |half| u64::from_le_bytes(*half) | small);
-            let second = step.last_chunk().map_or(0, |half| u64::from_le_bytes(*half) | small);
+            let first = step.first_chunk().map_or(0, |half| u64::from_le_bytes(*half) | capitals);
+            let second = step.last_chunk().map_or(0, |half| u64::from_le_bytes(*half) | capitals);
             let mut passed = 0_u32;
             for number in 0..4 {
                 let early = self.passes((first >> (8 * number)) as u32);
@@ -120,7 +134,7 @@ impl Anchors {
             while passed != 0 {
                 let number = passed.trailing_zeros() as usize;
                 let half = if number < 4 { first } else { second };
-                self.compare(text, at + number, mixed((half >> (8 * (number % 4))) as u32), found);
+                self.compare(text, at + number, (half >> (8 * (number % 4))) as u32, found);
                 passed &= passed - 1;
             }
             at += STEP;
@@ -128,7 +142,7 @@ impl Anchors {
         for at in at..text.len() {
             let rest = text.get(at..).unwrap_or_default();
             match rest.first_chunk() {
-                Some(piece) => self.compare(text, at, hash(*piece), found),
+                Some(piece) => self.compare(text, at, small(*piece), found),
                 None => self.short.iter().for_each(|number| self.compare_word(*number, text, at, found)),
             }
         }
@@ -142,13 +156,14 @@ impl Anchors {
     }
 
     #[inline(never)]
-    fn compare(&self, text: &[u8], at: usize, hash: u32, found: &mut dyn FnMut(u32, Range<usize>)) {
-        let group = match self.groups.get(group(hash)..group(hash) + 2) {
+    fn compare(&self, text: &[u8], at: usize, piece: u32, found: &mut dyn FnMut(u32, Range<usize>)) {
+        let group = group(piece);
+        let group = match self.groups.get(group..group + 2) {
             Some(&[from, to]) => self.entries.get(from as usize..to as usize).unwrap_or_default(),
             _ => &[],
         };
-        for (_, number) in group.iter().filter(|(of, _)| *of == hash) {
-            self.compare_word(*number, text, at, found);
+        for entry in group.iter().filter(|entry| piece & entry.counts == entry.piece) {
+            self.compare_word(entry.number, text, at, found);
         }
     }
 
@@ -192,24 +207,35 @@ impl Word {
     }
 }
 
+/// Pieces that stand in most texts, whatever their letters say: a word is found by another piece, where it has one.
+const COMMON: [&[u8; PIECE_BYTES]; 40] = [
+    b"code", b"test", b"data", b"path", b"main", b"link", b"from", b"impl", b"meta", b"pack", b"view",
+    b"hash", b"base", b"book", b"skip", b"docu", b"cons", b"pars", b"func", b"bloc", b"sect", b"serv",
+    b"prot", b"conf", b"type", b"name", b"self", b"this", b"with", b"tion", b"ment", b"stri", b"ring",
+    b"publ", b"retu", b"inde", b"clas", b".com", b"com/", b"est_",
+];
+
 /// The piece of a word that is rarest in texts, and where it stands; none in one that is shorter than a piece.
 fn rarest(word: &[u8]) -> Option<(u32, [u8; PIECE_BYTES])> {
     let pieces = (0..).map_while(|at: usize| Some((at, *word.get(at..)?.first_chunk()?)));
-    let common = |piece: &[u8; PIECE_BYTES]| piece.iter().copied().map(frequency).sum::<u32>();
+    let common = |piece: &[u8; PIECE_BYTES]| {
+        let known = COMMON.contains(&&piece.map(|byte| byte.to_ascii_lowercase()));
+        piece.iter().copied().map(frequency).sum::<u32>() + if known { 100 } else { 0 }
+    };
     let (at, piece) = pieces.min_by_key(|(_, piece)| common(piece))?;
     Some((u32::try_from(at).ok()?, piece))
 }
 
-/// How a text may go on that has a short word; of the last byte the bits that count.
-fn pieces(anchor: &Anchor) -> impl Iterator<Item = [u8; PIECE_BYTES]> {
-    let any: Vec<Start> = match *anchor.word.as_slice() {
+/// How a text may go on that has a short word.
+fn starts_of(anchor: &Anchor) -> impl Iterator<Item = Start> {
+    let all: Vec<Start> = match *anchor.word.as_slice() {
         [first, second] if anchor.starts.is_empty() => {
             (0..=u8::MAX).map(|third| [first, second, third]).collect()
         }
         [first, second, third] => vec![[first, second, third]],
         _ => anchor.starts.clone(),
     };
-    any.into_iter().flat_map(|[first, second, third]| (0..8).map(move |last| [first, second, third, last]))
+    all.into_iter()
 }
 
 /// How texts begin that an expression matches; empty where they are too many, or may be shorter.
@@ -223,16 +249,12 @@ pub(crate) fn starts(expression: &Hir) -> Vec<Start> {
     all.iter().map(|literal| literal.as_bytes().try_into().ok()).collect::<Option<_>>().unwrap_or_default()
 }
 
-fn hash(piece: [u8; PIECE_BYTES]) -> u32 {
-    mixed(u32::from_le_bytes(piece) | SMALL)
+fn small(piece: [u8; PIECE_BYTES]) -> u32 {
+    u32::from_le_bytes(piece) | SMALL
 }
 
-fn group(hash: u32) -> usize {
-    (hash >> (HASH_LOG2 - GROUPS_LOG2)) as usize
-}
-
-fn mixed(piece: u32) -> u32 {
-    place(piece) << 3 | bit(piece)
+fn group(piece: u32) -> usize {
+    (place(piece) >> (PLACES_LOG2 - GROUPS_LOG2)) as usize
 }
 
 /// Of the lower three bytes. Fibonacci hashing: the upper bits are the good ones.

@@ -3,6 +3,7 @@ use std::ops::Range;
 use crate::calls::in_calls;
 use crate::candidates::By;
 use crate::commands::in_commands;
+use crate::likely::VALUE_BYTES_MAX;
 use crate::login::password_of;
 use crate::names_a_secret;
 use crate::parts::in_parts;
@@ -182,7 +183,12 @@ pub(crate) fn is_quote(byte: u8) -> bool {
 fn in_elements(line: &[u8], found: &mut Vec<Beside>) {
     for end in places(line, b"</") {
         let before = line.get(..end).unwrap_or_default();
-        let Some(start) = before.iter().rposition(|byte| *byte == b'>') else { continue };
+        let far = before.len().saturating_sub(VALUE_BYTES_MAX + 1);
+        let Some(start) =
+            before.get(far..).and_then(|near| near.iter().rposition(|byte| *byte == b'>')).map(|at| far + at)
+        else {
+            continue;
+        };
         let Some(open) = before.get(..start).and_then(|tag| tag.iter().rposition(|byte| *byte == b'<'))
         else {
             continue;
@@ -203,7 +209,12 @@ fn in_queries(line: &[u8], found: &mut Vec<Beside>) {
     for start in memchr::memchr2_iter(b'?', b'&', line) {
         let rest = line.get(start + 1..).unwrap_or_default();
         let ends = |byte: &u8| byte.is_ascii_whitespace() || is_quote(*byte) || b"&#;<>\\".contains(byte);
-        let part = rest.get(..rest.iter().position(ends).unwrap_or(rest.len())).unwrap_or_default();
+        let near = rest.get(..rest.len().min(NAME_BYTES_MAX + VALUE_BYTES_MAX)).unwrap_or_default();
+        let length = near.iter().position(ends);
+        if length.is_none() && near.len() < rest.len() {
+            continue;
+        }
+        let part = near.get(..length.unwrap_or(near.len())).unwrap_or_default();
         let Some(sign) = part.iter().position(|byte| *byte == b'=') else { continue };
         let name = part.get(..sign).unwrap_or_default();
         if last_word(name).is_some_and(|word| word.len() == name.len()) {

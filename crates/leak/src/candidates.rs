@@ -2,6 +2,7 @@ use std::ops::Range;
 
 use crate::apart::apart;
 use crate::beside::{Beside, beside};
+use crate::likely::VALUE_BYTES_MAX;
 use crate::{Rule, Rules, is_example, names_a_secret, no_secret, passwords_in, tokens_in};
 
 /// What says that a value may be a secret.
@@ -144,6 +145,10 @@ fn in_line<'r>(
     }
     let first = found.len();
     let add = |name: Option<String>, within: Range<usize>, by: By, found: &mut Vec<Candidate<'r>>| {
+        // What is longer has a form, and was found by it. Every name of a line may stand before all that is behind it.
+        if anything && within.len() > VALUE_BYTES_MAX {
+            return;
+        }
         let named = by == By::Place || name.as_deref().is_some_and(names_a_secret);
         let span = line.start + within.start..line.start + within.end;
         let value = text.get(span.clone()).unwrap_or_default();
@@ -158,7 +163,8 @@ fn in_line<'r>(
             found.push(Candidate { span, name, rule, by });
         }
     };
-    for within in passwords_in(bytes).into_iter().chain(tokens_in(bytes)) {
+    let short = |within: &Range<usize>| !anything || within.len() <= VALUE_BYTES_MAX;
+    for within in passwords_in(bytes).into_iter().chain(tokens_in(bytes)).filter(short) {
         let name = name_before(text, line.start + within.start);
         add(name, within, By::Place, found);
     }

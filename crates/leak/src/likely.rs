@@ -6,7 +6,7 @@ use crate::name::{names_a_password, names_a_request};
 use crate::plain::is_distinct;
 
 /// The longest password or token without a form of its own, bytes.
-const VALUE_BYTES_MAX: usize = 512;
+pub(crate) const VALUE_BYTES_MAX: usize = 512;
 
 /// The longest word of a language that is taken for one, bytes.
 const WORD_BYTES_MAX: usize = 16;

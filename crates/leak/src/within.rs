@@ -3,6 +3,7 @@ use std::sync::OnceLock;
 
 use aho_corasick::AhoCorasick;
 
+use crate::likely::VALUE_BYTES_MAX;
 use crate::places::places;
 
 /// Words before a token in the line that is sent to a server, and words before a password in a connection string of parts:
@@ -57,7 +58,8 @@ pub fn tokens_in(text: &[u8]) -> Vec<Range<usize>> {
         let rest = text.get(word.end()..).filter(|_| good)?;
         // Of ODBC: what has marks stands in braces. A name in them is a program's.
         if let Some(inner) = rest.strip_prefix(b"{").filter(|_| part) {
-            let length = inner.iter().position(|byte| matches!(byte, b'}' | b'\n'))?;
+            let near = inner.get(..inner.len().min(VALUE_BYTES_MAX)).unwrap_or_default();
+            let length = near.iter().position(|byte| matches!(byte, b'}' | b'\n'))?;
             let mark = |byte: &u8| {
                 byte.is_ascii_graphic() && !byte.is_ascii_alphanumeric() && !b"_.()[]'\"{$".contains(byte)
             };

@@ -11,13 +11,14 @@ pub(crate) struct PercentStyle {
     space_is_plus: bool,
 }
 
-/// RFC 3986's unreserved characters; the same with `/` (paths); what `encodeURIComponent` keeps; what may stand in a
+/// RFC 3986's unreserved characters, or only letters and digits of them; the same with `/` (paths); what `encodeURIComponent` keeps; what may stand in a
 /// user name or password of a URL.
-pub(crate) const PERCENT: [PercentStyle; 4] = [
+pub(crate) const PERCENT: [PercentStyle; 5] = [
     PercentStyle { kept: b"-._~", space_is_plus: false },
     PercentStyle { kept: b"-._~/", space_is_plus: false },
     PercentStyle { kept: b"-._~!*'()", space_is_plus: false },
     PercentStyle { kept: b"-._~$&+,;=", space_is_plus: false },
+    PercentStyle { kept: b"", space_is_plus: false },
 ];
 
 /// Forms: as the URL standard serialises them, and as Python's and Go's libraries do.
@@ -38,6 +39,30 @@ pub(crate) fn percent(value: &[u8], style: &PercentStyle, upper: bool) -> Zeroiz
             out.push(b'%');
             out.extend_from_slice(&if upper { hex_upper(&[byte]) } else { hex_lower(&[byte]) });
         }
+    }
+    out
+}
+
+/// Each byte in hexadecimal digits, with what a writer puts before and behind them.
+pub(crate) fn each_byte(value: &[u8], (before, behind): (&str, &str), upper: bool) -> Zeroizing<Vec<u8>> {
+    let mut out = with_room_for(value);
+    for &byte in value {
+        out.extend_from_slice(before.as_bytes());
+        out.extend_from_slice(&if upper { hex_upper(&[byte]) } else { hex_lower(&[byte]) });
+        out.extend_from_slice(behind.as_bytes());
+    }
+    out
+}
+
+/// Each byte as XML's decimal reference.
+pub(crate) fn decimal(value: &[u8]) -> Zeroizing<Vec<u8>> {
+    let mut out = with_room_for(value);
+    for byte in value {
+        out.extend_from_slice(b"&#");
+        let digits = [byte / 100, byte / 10 % 10, byte % 10];
+        let lead = digits.iter().take(2).take_while(|digit| **digit == 0).count();
+        out.extend(digits.iter().skip(lead).map(|digit| b'0' + digit));
+        out.push(b';');
     }
     out
 }

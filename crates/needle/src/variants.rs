@@ -45,6 +45,9 @@ impl Distinct {
             self.extend(Encoding::Form, escape::FORM.iter().map(percent));
         }
         self.extend(Encoding::Xml, escape::XML.iter().map(|style| escape::xml(value, style)));
+        if value.is_ascii() {
+            self.escaped_whole(value);
+        }
         if let Ok(text) = std::str::from_utf8(value) {
             self.extend(Encoding::Json, JsonStyle::all().map(|style| escape::json(text, style)));
             self.extend(Encoding::JsonTwice, JsonStyle::all().flat_map(|style| json_twice(text, style)));
@@ -59,6 +62,19 @@ impl Distinct {
         }
         self.extend(Encoding::Dollars, [dollars]);
         self.extend(Encoding::Pgpass, [escape::backslashed(value)]);
+    }
+
+    /// Where a writer leaves nothing as it is, letters neither.
+    fn escaped_whole(&mut self, value: &[u8]) {
+        for upper in [true, false] {
+            let each = |around| escape::each_byte(value, around, upper);
+            self.extend(Encoding::Percent, [each(("%", ""))]);
+            self.extend(Encoding::Json, [each(("\\u00", ""))]);
+            self.extend(Encoding::Xml, [each(("&#x", ";"))]);
+            let hex = if upper { Encoding::HexUpper } else { Encoding::HexLower };
+            self.extend(hex, [each(("\\x", ""))]);
+        }
+        self.extend(Encoding::Xml, [escape::decimal(value)]);
     }
 
     /// The bytes in digits.

@@ -116,7 +116,9 @@ impl Event<'_> {
     fn typed(&self, kind: &str, leaves: &[Leaf], meaning: &mut Meaning) {
         let block = || format!("block {}", self.id("index"));
         let item = |base: &str| {
-            let ids = ["item_id", "output_index", "content_index", "summary_index"].map(|id| self.id(id));
+            // Some servers give one item another id in each event: its place says as much.
+            let own = if self.by_path.contains_key("output_index") { "output_index" } else { "item_id" };
+            let ids = [own, "content_index", "summary_index"].map(|id| self.id(id));
             format!("{base} {}", ids.join(" "))
         };
         match kind {
@@ -161,7 +163,11 @@ impl Event<'_> {
             let index = self.text(&format!("choices{STEP}{choice}{STEP}index"));
             let group = format!("choice {}", index.as_deref().unwrap_or(choice));
             match rest {
-                ["finish_reason"] => meaning.ends.push(End::Group(group)),
+                // Some servers write an empty one in every event.
+                ["finish_reason"] => {
+                    let said = self.text(path).is_some_and(|reason| !matches!(reason.as_str(), "" | "null"));
+                    meaning.ends.extend(said.then_some(End::Group(group)));
+                }
                 ["text"] => {
                     meaning.pieces.insert(number, Key { group, field: "text".to_owned() });
                 }

@@ -167,7 +167,6 @@ impl EventShield {
         }
         let meaning = Meaning::of(&data, &leaves);
         let mut edits = Vec::new();
-        let mut changed = false;
         for (number, leaf) in leaves.iter().enumerate() {
             let Some(key) = meaning.pieces.get(&number) else {
                 edits.extend(edit(&self.sought, &data, leaf.kind, leaf.span.clone(), &mut self.report));
@@ -177,10 +176,10 @@ impl EventShield {
             let Some(shown) = self.piece(key, &piece, meaning.ends(key)) else { return self.withhold(out) };
             if shown != piece.as_slice() {
                 edits.push((leaf.span.clone(), quoted(&shown)));
-                changed = true;
             }
         }
-        if changed {
+        // Whatever was masked: a list of its tokens tells it again.
+        if !edits.is_empty() {
             let tokens = leaves.iter().filter(|leaf| leaf.of_tokens);
             let tokens = tokens.map(|leaf| (leaf.kind, leaf.span.clone())).collect();
             empty_tokens(&data, tokens, &mut edits);

@@ -46,14 +46,14 @@ impl Shape {
     fn piece(self, number: usize, text: &str) -> String {
         event(&match self {
             Self::Chat => {
-                json!({"id": "c", "choices": [{"index": number, "delta": {"content": text}, "finish_reason": null}]})
+                json!({"id": "c", "choices": [{"index": number, "delta": {"content": text}, "finish_reason": ""}]})
             }
             // The second call stands first in the list of its own event.
             Self::Tools => {
                 json!({"id": "c", "choices": [{"index": 0, "delta": {"tool_calls": [{"index": number, "function": {"arguments": text}}]}, "finish_reason": null}]})
             }
             Self::Responses => {
-                json!({"type": "response.output_text.delta", "item_id": "m", "output_index": number, "content_index": 0, "delta": text})
+                json!({"type": "response.output_text.delta", "item_id": format!("m{}", text.len()), "output_index": number, "content_index": 0, "delta": text})
             }
             Self::Messages => {
                 json!({"type": "content_block_delta", "index": number, "delta": {"type": "text_delta", "text": text}})

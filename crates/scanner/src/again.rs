@@ -9,12 +9,14 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use keyroll_history::{Blob, Bounds, History, Hit, Look, ObjectId, Origin, Provenance, Skips, Take};
+use keyroll_leak::Text;
 
 use crate::finding::{Finding, Identity, What};
 use crate::history::as_path;
 use crate::report::{FINDINGS_MAX, SKIPPED_MAX};
 use crate::scan::{At, Worker};
-use crate::told::{Held, Subject, Told, commit_of, short};
+use crate::told::{Held, Subject, Told, commit_of, orders_of, short};
+use crate::tree::text_of;
 use crate::{Scan, Skipped};
 
 /// How many objects a thread takes at once.
@@ -48,7 +50,8 @@ impl Scan<'_> {
         let all = Mutex::new(Looked { told, ..Looked::default() });
         let next = AtomicUsize::new(0);
         let work = || {
-            let again = Again { from, worker: Mutex::new(Worker::new(self)), all: &all };
+            let by_path = self.seeker().goes_by_path();
+            let again = Again { from, by_path, worker: Mutex::new(Worker::new(self)), all: &all };
             loop {
                 let first = next.fetch_add(TAKEN, Ordering::Relaxed);
                 let Some(rest) = ids.get(first..).filter(|rest| !rest.is_empty()) else { return };
@@ -71,6 +74,8 @@ impl Scan<'_> {
 /// One thread.
 struct Again<'a, 's> {
     from: &'a Provenance,
+    /// Whether what is found depends on the path.
+    by_path: bool,
     worker: Mutex<Worker<'s>>,
     all: &'a Mutex<Looked>,
 }
@@ -88,7 +93,16 @@ impl Look for Again<'_, '_> {
             all.told.left_out += found.findings_left_out;
             all.skip(&source, found.skipped);
         }
+        // What is packed is unpacked once for all of its paths, unless rules go by them: but for whether they hold settings.
+        let mut known: Vec<(Text, Vec<Finding>)> = Vec::new();
         for origin in origins {
+            let within = text_of(&as_path(&origin.path));
+            if let Some((_, found)) = known.iter().find(|(kind, _)| !self.by_path && *kind == within) {
+                let path = (!origin.path.is_empty()).then(|| as_path(&origin.path));
+                let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+                found.iter().for_each(|one| all.add(origin, path.as_deref(), one.clone()));
+                continue;
+            }
             let first = origin.commit.to_string();
             let source = format!("commit {}", short(&first));
             let path = (!origin.path.is_empty()).then(|| as_path(&origin.path));
@@ -96,9 +110,10 @@ impl Look for Again<'_, '_> {
             worker.whole(at, blob.bytes, Some(&first));
             let found = worker.taken();
             let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-            found.findings.into_iter().for_each(|one| all.add(origin, path.as_deref(), one));
+            found.findings.iter().for_each(|one| all.add(origin, path.as_deref(), one.clone()));
             all.told.left_out += found.findings_left_out;
             all.skip(&source, found.skipped);
+            known.push((within, found.findings));
         }
     }
 }
@@ -120,6 +135,7 @@ impl Looked {
             Subject { what: one.what, identity: one.identity, form: one.form, path, inside },
             Held {
                 commit: commit_of(origin),
+                orders: orders_of(origin),
                 start: place.start,
                 end: place.end,
                 accepted: one.accepted,

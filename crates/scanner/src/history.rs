@@ -15,7 +15,7 @@ use crate::report::FINDINGS_MAX;
 use crate::seeker::Seeker;
 use crate::stream::{BINARY_BYTES, allowed};
 use crate::taken::Taken;
-use crate::told::{Held, Subject, Told, commit_of};
+use crate::told::{Held, Subject, Told, commit_of, orders_of};
 use crate::tree::text_of;
 use crate::{Accepted, Position, Scan};
 
@@ -208,7 +208,8 @@ impl Scan<'_> {
                         let Sort { what, identity, form, in_settings: _ } = sort.clone();
                         let subject = Subject { what, identity, form, path, inside };
                         let Spot { sort: _, start, end, accepted, remark } = spot.clone();
-                        told.add(subject, Held { commit: commit_of(origin), start, end, accepted, remark });
+                        let (commit, orders) = (commit_of(origin), orders_of(origin));
+                        told.add(subject, Held { commit, orders, start, end, accepted, remark });
                     }
                 }
                 if origins.is_empty() {

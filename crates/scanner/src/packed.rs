@@ -26,6 +26,11 @@ pub(crate) const HEAD_BYTES: usize = 4 << 10;
 const TAR_AT: usize = 257;
 
 impl Packed {
+    /// Whether it may have bytes that its format does not lead to: behind its end, between its members, or all of them.
+    pub(crate) fn has_more(self) -> bool {
+        matches!(self, Self::Tar | Self::Zip | Self::Other(_))
+    }
+
     pub(crate) fn of(head: &[u8]) -> Option<Self> {
         if head.get(TAR_AT..).is_some_and(|rest| rest.starts_with(b"ustar")) {
             return Some(Self::Tar);

@@ -245,6 +245,15 @@ impl<'s> Worker<'s> {
         self.report.findings.len()
     }
 
+    /// All bytes of what was taken apart: no text of its own. What its parts have told since there were so many findings is not
+    /// told again.
+    pub(crate) fn more_of(&mut self, at: At<'_>, first: usize, from: &mut dyn Read) {
+        let others = self.found();
+        let read = self.part(at, from);
+        self.count(0, read);
+        self.told_once(first, others);
+    }
+
     /// Takes out those behind the first so many and these others that the others have told already.
     pub(crate) fn told_once(&mut self, first: usize, others: usize) {
         let told = self.report.findings.get(first..others).unwrap_or_default();

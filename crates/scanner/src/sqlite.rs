@@ -141,9 +141,8 @@ impl Worker<'_> {
 
     /// All of its bytes. What the rows have told is not told again.
     fn bytes_of(&mut self, at: At<'_>, first: usize, from: &mut dyn Read) {
-        let others = self.found();
-        self.text(at, from);
-        self.told_once(first, others);
+        self.more_of(at, first, from);
+        self.count(1, 0);
     }
 
     fn rows(
@@ -162,7 +161,7 @@ impl Worker<'_> {
             Ok(all) => all,
             Err(error) => {
                 let why = Ended::from(error).why();
-                return self.note(at, format!("its rows cannot be read ({why}): {AS_IT_STANDS}"));
+                return self.skip(at, format!("its rows cannot be read ({why}): {AS_IT_STANDS}"));
             }
         };
         let mut left = Left { rows: bytes / ROW_BYTES_MIN, bytes: budget, depth };
@@ -170,7 +169,7 @@ impl Worker<'_> {
             let inside = named(at, table.as_bytes());
             let at = At { inside: &inside, ..at };
             if let Err(ended) = self.table(at, &database, table, &mut left) {
-                self.note(
+                self.skip(
                     at,
                     format!("its rows were not read to their end ({}): {AS_IT_STANDS}", ended.why()),
                 );

@@ -21,6 +21,8 @@ pub(crate) struct Subject {
 /// Where it stands, and which commits had it.
 pub(crate) struct Held {
     pub(crate) commit: Commit,
+    /// The places of its first and last commit among all.
+    pub(crate) orders: (u32, u32),
     pub(crate) start: Position,
     pub(crate) end: Position,
     pub(crate) accepted: Option<Accepted>,
@@ -68,10 +70,13 @@ impl Told {
 
 fn join(known: &mut Held, other: Held) {
     let (commit, there) = (&mut known.commit, other.commit);
-    if there.first_s < commit.first_s {
+    let (orders, others) = (&mut known.orders, other.orders);
+    if others.0 < orders.0 {
+        orders.0 = others.0;
         (commit.first, commit.first_s, commit.author) = (there.first, there.first_s, there.author);
     }
-    if there.last_s > commit.last_s || there.in_head && !commit.in_head {
+    if others.1 > orders.1 || there.in_head && !commit.in_head {
+        orders.1 = others.1;
         (commit.last, commit.last_s) = (there.last, there.last_s);
         (known.start, known.end) = (other.start, other.end);
         (known.accepted, known.remark) = (other.accepted, other.remark);
@@ -82,6 +87,10 @@ fn join(known: &mut Held, other: Held) {
 /// As many digits as git shows.
 pub(crate) fn short(id: &str) -> &str {
     id.get(..10).unwrap_or(id)
+}
+
+pub(crate) fn orders_of(origin: &Origin) -> (u32, u32) {
+    (origin.order, origin.last.order)
 }
 
 pub(crate) fn commit_of(origin: &Origin) -> Commit {

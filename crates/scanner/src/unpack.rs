@@ -7,6 +7,7 @@ use flate2::read::MultiGzDecoder;
 use lzma_rust2::XzReader;
 use zeroize::Zeroizing;
 use zip::ZipArchive;
+use zip::result::ZipError;
 
 use crate::packed::{HEAD_BYTES, Packed, utf16_order};
 use crate::scan::{At, Worker};
@@ -114,31 +115,38 @@ impl Worker<'_> {
         if packed == Packed::Sqlite {
             return self.database_file(at, head, file, bytes, &budget);
         }
-        // Its list stands at its end.
+        let first = self.found();
         if packed == Packed::Zip {
-            return match ZipArchive::new(&file) {
+            // Its list stands at its end.
+            match ZipArchive::new(&file) {
                 Ok(archive) => self.zip(at, archive, 0, &budget),
-                Err(error) => {
-                    self.note(at, format!("{error}: {AS_IT_STANDS}"));
-                    if file.rewind().is_ok() {
-                        self.text(at, &mut file);
-                    }
-                }
-            };
+                Err(error) => self.broken(at, &error),
+            }
+        } else {
+            self.known(at, head, &mut head.chain(&file), 0, &budget);
         }
-        self.known(at, head, &mut head.chain(file), 0, &budget);
+        if packed.has_more() {
+            match file.rewind() {
+                Ok(()) => self.more_of(at, first, &mut file),
+                Err(error) => self.skip(at, error.to_string()),
+            }
+        }
     }
 
     /// A text that is in memory already, as the file that it was. `commit` is the one that had it, if one is known.
     pub(crate) fn whole(&mut self, at: At<'_>, bytes: &[u8], commit: Option<&str>) {
         self.commit = commit.map(str::to_owned);
         let head = bytes.get(..bytes.len().min(HEAD_BYTES)).unwrap_or_default();
-        let budget = Budget::new(bytes.len() as u64);
-        match Packed::of(head).filter(|_| self.opens_archives()) {
+        let (budget, first) = (Budget::new(bytes.len() as u64), self.found());
+        let packed = Packed::of(head).filter(|_| self.opens_archives());
+        match packed {
             Some(Packed::Zip) => self.zip_in_memory(at, bytes, 0, &budget),
             Some(Packed::Sqlite) => self.database_in_memory(at, bytes, 0, &budget),
             _ if self.opens_archives() => self.known(at, head, &mut &*bytes, 0, &budget),
             _ => self.text(at, &mut &*bytes),
+        }
+        if packed.is_some_and(|packed| packed.has_more() && packed != Packed::Zip) {
+            self.more_of(at, first, &mut &*bytes);
         }
         self.commit = None;
     }
@@ -183,7 +191,12 @@ impl Worker<'_> {
             }
             Packed::Sqlite => self.inner_database(at, from, depth, budget),
             Packed::Zstandard => self.frames(at, from, depth, budget),
-            Packed::Tar => self.tar(at, from, depth, budget),
+            Packed::Tar => {
+                let first = self.found();
+                self.tar(at, from, depth, budget);
+                // Behind its end mark may stand another one, or anything.
+                self.more_of(at, first, from);
+            }
             Packed::Zip => self.inner_zip(at, from, depth, budget),
             Packed::Other(name) => {
                 self.skip(at, format!("it is packed with {name}, which is not opened"));
@@ -269,13 +282,18 @@ impl Worker<'_> {
     }
 
     fn zip_in_memory(&mut self, at: At<'_>, mut whole: &[u8], depth: usize, budget: &Budget) {
+        let first = self.found();
         match ZipArchive::new(Cursor::new(whole)) {
             Ok(archive) => self.zip(at, archive, depth, budget),
-            Err(error) => {
-                self.note(at, format!("{error}: {AS_IT_STANDS}"));
-                self.text(at, &mut whole);
-            }
+            Err(error) => self.broken(at, &error),
         }
+        self.more_of(at, first, &mut whole);
+    }
+
+    /// It is looked at all the same, as the text that it is.
+    fn broken(&mut self, at: At<'_>, error: &ZipError) {
+        self.skip(at, format!("{error}: {AS_IT_STANDS}"));
+        self.count(1, 0);
     }
 
     fn zip(&mut self, at: At<'_>, mut archive: ZipArchive<impl Read + Seek>, depth: usize, budget: &Budget) {

@@ -277,6 +277,32 @@ fn header(name: &str, kind: u8, size: u64) -> Vec<u8> {
     header
 }
 
+/// What a reader of the format never comes to.
+#[test]
+fn what_stands_beside_the_members_of_an_archive_is_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let line = |number| format!("\nk {} \n", token(number)).into_bytes();
+    let mut tar =
+        [header("odd", b'0', 512), format!("{:<511}\n", token(1)).into_bytes(), vec![0; 1024]].concat();
+    tar.extend(line(2));
+    fs::write(root.join("behind.tar"), &tar).unwrap();
+    fs::write(root.join("before.zip"), [b"PK\x05\x06".as_slice(), &[0; 18], &line(3)].concat()).unwrap();
+    fs::write(root.join("broken.zip"), [b"PK\x03\x04".as_slice(), &line(4)].concat()).unwrap();
+    fs::write(root.join("closed.7z"), [b"7z\xbc\xaf\x27\x1c".as_slice(), &line(5)].concat()).unwrap();
+    write(root, "in/app.env", "PORT=1\n");
+    made_by("tar", &["-cf", "inner.tar", "in/app.env"], root);
+    let inner = [fs::read(root.join("inner.tar")).unwrap(), line(6)].concat();
+    fs::write(root.join("inner.tar"), inner).unwrap();
+    made_by("gzip", &["inner.tar"], root);
+    let report = scan(root);
+    let found = |name: &str| places(root, &report).iter().filter(|place| place.starts_with(name)).count();
+    assert_eq!(found("behind.tar:") + found("behind.tar \u{203a}"), 2, "{:?}", places(root, &report));
+    for name in ["before.zip", "broken.zip", "closed.7z", "inner.tar.gz"] {
+        assert_eq!(found(name), 1, "{name}: {:?}", places(root, &report));
+    }
+}
+
 #[test]
 fn whatever_a_member_says_that_it_is_its_bytes_are_looked_at() {
     let folder = tempfile::tempdir().unwrap();

@@ -321,6 +321,11 @@ fn accept(args: &LeaksArgs, baseline: &mut Baseline, report: &Report) -> Result<
             .because(format!("a value of {secret} is among it, which opens something"))
             .help(format!("replace it first: keyroll plan {secret}")));
     }
+    if args.until.is_some_and(|day| day < Zoned::now().date()) {
+        return Err(problem()
+            .because("the last day on which it would count is over")
+            .help("name a later one: --until YYYY-MM-DD"));
+    }
     let reason = redact::pass(reason);
     let active = report.open().map(LeakShown::of).find(|one| one.state == "active");
     if let Some(active) = active {
