@@ -96,7 +96,12 @@ fn timed(Peer(name, arguments): &Peer, at: &Path, home: &Path) -> Option<[f64; 3
         "{}" => at.as_os_str(),
         other => other.as_ref(),
     }));
-    command.env("HOME", home).process_group(0).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command
+        .env("HOME", home)
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     let begun = Instant::now();
     let mut child = command.spawn().expect("GNU time");
     while child.try_wait().unwrap().is_none() {
