@@ -137,7 +137,10 @@ fn fill(tree: &Path, to: &Path) {
 fn append(folder: &Path, file: &mut File, left: &mut usize) {
     let mut paths: Vec<PathBuf> = fs::read_dir(folder).unwrap().flatten().map(|one| one.path()).collect();
     paths.sort_unstable();
-    for path in paths.iter().take_while(|_| *left > 0) {
+    for path in &paths {
+        if *left == 0 {
+            return;
+        }
         let kind = fs::symlink_metadata(path).unwrap().file_type();
         if kind.is_dir() {
             append(path, file, left);

@@ -101,8 +101,7 @@ impl History {
                 *own = place;
             }
         }
-        let mut walk =
-            Walk { graph: &graph, holdings: &holdings, held: &held, places: &places, tracks: HashMap::new() };
+        let mut walk = Walk { graph: &graph, holdings: &holdings, held: &held, tracks: HashMap::new() };
         order.iter().for_each(|number| walk.step(*number));
         graph.tips.iter().for_each(|tip| walk.still(*tip, false));
         graph.head.iter().for_each(|head| walk.still(*head, true));
@@ -117,7 +116,7 @@ impl History {
             for track in tracks.by_path.into_iter().chain(own) {
                 found.origins.extend(self.told(&graph, &places, track, &mut reader));
             }
-            found.origins.sort_by(|a, b| (a.order, &a.path).cmp(&(b.order, &b.path)));
+            found.origins.sort_by(|a, b| (a.time, &a.path).cmp(&(b.time, &b.path)));
             objects.insert(*id, found);
         }
         Provenance { objects, skipped }
@@ -146,8 +145,6 @@ struct Walk<'a> {
     holdings: &'a Holdings<'a>,
     /// What each commit's tree holds.
     held: &'a [Option<u32>],
-    /// Each commit's place in the order in which they are gone through.
-    places: &'a [u32],
     tracks: HashMap<ObjectId, Tracks>,
 }
 
@@ -156,8 +153,8 @@ impl Walk<'_> {
         self.held.get(number as usize).copied().flatten()
     }
 
-    fn place(&self, number: u32) -> u32 {
-        self.places.get(number as usize).copied().unwrap_or_default()
+    fn time(&self, number: u32) -> i64 {
+        self.graph.node(number).map_or(0, |node| node.time)
     }
 
     /// What a commit brings, and what it ends.
@@ -195,12 +192,13 @@ impl Walk<'_> {
     }
 
     fn brought(&mut self, number: u32, path: Vec<u8>, id: ObjectId) {
+        let time = self.time(number);
         let tracks = self.tracks.entry(id).or_default();
-        // The first that is gone through came first.
-        if tracks.by_path.iter().any(|track| track.path == path) {
-            return;
-        }
-        if tracks.by_path.len() < ORIGINS_MAX {
+        if let Some(track) = tracks.by_path.iter_mut().find(|track| track.path == path) {
+            if self.graph.node(track.first).is_some_and(|first| time < first.time) {
+                track.first = number;
+            }
+        } else if tracks.by_path.len() < ORIGINS_MAX {
             tracks.by_path.push(Track { path, first: number, last: number, in_head: false });
         } else {
             tracks.more += 1;
@@ -208,15 +206,14 @@ impl Walk<'_> {
     }
 
     fn had(&mut self, number: u32, path: &[u8], id: ObjectId, head: bool) {
-        let places = self.places;
-        let place = self.place(number);
+        let time = self.time(number);
         let track = self
             .tracks
             .get_mut(&id)
             .and_then(|tracks| tracks.by_path.iter_mut().find(|track| track.path == path));
         if let Some(track) = track {
             track.in_head |= head;
-            if places.get(track.last as usize).is_none_or(|last| place >= *last) {
+            if self.graph.node(track.last).is_some_and(|last| time >= last.time) {
                 track.last = number;
             }
         }
