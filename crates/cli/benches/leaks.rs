@@ -5,7 +5,7 @@
 //! one). Other scanners are run where they are installed, offline; beside them `cat` and `git cat-file`, which look at nothing.
 //! Needs GNU time. `KEYROLL` names another binary. Programs that take longer than five minutes are ended and left out.
 
-#![allow(clippy::expect_used, clippy::unwrap_used, missing_docs)]
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used, missing_docs)]
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::process::CommandExt as _;
