@@ -2,7 +2,7 @@
 //!
 //! One engine for memory evidence, discovery, leaks, redaction and keyroll's own output. [`Needles`] finds every
 //! occurrence of every encoding of every value in a slice; [`Chunked`] does the same over pieces of a stream;
-//! [`Needles::redact`] and [`RedactingWriter`] replace what was found. [`Prints`] finds values where they must not be
+//! [`Needles::redact`] and [`Redactor`] replace what was found. [`Prints`] finds values where they must not be
 //! known: by keyed fingerprints.
 //!
 //! How: every needle has a window of bytes in which, wherever the needle stands, exactly one 8-byte sample falls
@@ -26,7 +26,6 @@ mod prefixes;
 mod prints;
 mod radix;
 mod redact;
-mod redacting_writer;
 mod redactor;
 mod regions;
 mod tier;
@@ -41,5 +40,4 @@ pub use prints::{
     NoKey, NotPrinted, PRINT_ENTROPY_BITS_MIN, PRINT_NAME_BYTES_MAX, PRINT_VALUE_BYTES_MIN,
     PRINTS_FILE_BYTES_MAX, PRINTS_MAX, PrintHit, PrintLabel, PrintState, Prints, PrintsBuilder, PrintsError,
 };
-pub use redacting_writer::RedactingWriter;
 pub use redactor::{HEAD_BYTES_MAX, Piece, Redactor, half_letter};

@@ -4,12 +4,11 @@
 #![allow(clippy::expect_used, clippy::indexing_slicing)]
 
 use std::fs::{self, File};
-use std::io::Write;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use keyroll_needle::{Chunked, NeedleId, Needles, PrintLabel, PrintState, Prints, RedactingWriter};
+use keyroll_needle::{Chunked, NeedleId, Needles, PrintLabel, PrintState, Prints, Redactor};
 use keyroll_secret::SecretBytes;
 use zeroize::Zeroizing;
 
@@ -72,18 +71,19 @@ fn nothing_stays_in_memory() {
 
     let value = SecretBytes::new(kept.iter().map(|byte| byte ^ MASK).collect());
     let needles = Arc::new(Needles::builder().add(NeedleId(1), &value).build().expect("build"));
-    let mut writer = RedactingWriter::new(Vec::new(), Arc::clone(&needles));
+    let mut redactor = Redactor::new(Arc::clone(&needles));
+    let mut out = Vec::new();
     let mut stream = Chunked::new(&needles);
     let mut hits = 0;
     for piece in value.expose().chunks(7) {
         stream.push(piece, &mut |_| hits += 1);
-        writer.write_all(piece).expect("write");
+        redactor.push(piece, &mut out);
     }
     assert_eq!(hits, 1);
     assert!(occurrences(&patterns) >= 3, "the search finds what is there");
 
     drop(stream);
-    drop(writer);
+    drop(redactor);
     drop(needles);
     assert_eq!(occurrences(&patterns[1..]), 0, "encoded forms");
 

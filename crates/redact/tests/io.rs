@@ -3,8 +3,10 @@
 
 mod common;
 
+use std::io::Write;
+
 use common::{needles, rules};
-use keyroll_redact::{AsyncShieldWriter, ShieldReader, Sought};
+use keyroll_redact::{AsyncShieldWriter, ShieldReader, ShieldWriter, Sought};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const TEXT: &[u8] = b"a 0123456789abcdef b tok_0123456789 c tok_01";
@@ -63,6 +65,38 @@ fn an_asynchronous_writer_writes_all_of_it_through_a_narrow_pipe() {
     // Cut every five bytes: heads are shown.
     let heads = out.replace("012[redacted:api]", "[redacted:api]").replace("tok[redacted", "[redacted");
     assert_eq!(heads, CLEAN, "{out}");
+}
+
+/// Takes a few bytes at a time, and refuses now and then.
+struct Slow {
+    taken: Vec<u8>,
+    calls: usize,
+}
+
+impl Write for Slow {
+    fn write(&mut self, input: &[u8]) -> std::io::Result<usize> {
+        self.calls += 1;
+        if self.calls.is_multiple_of(3) {
+            return Err(std::io::ErrorKind::WouldBlock.into());
+        }
+        let taken = input.len().min(2);
+        self.taken.extend_from_slice(&input[..taken]);
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn an_error_of_the_inner_writer_neither_loses_nor_repeats_output() {
+    let mut writer = ShieldWriter::new(Slow { taken: Vec::new(), calls: 0 }, &sought());
+    for piece in [b"before ".as_slice(), b"0123", b"456789abcdef after"] {
+        while writer.write(piece).is_err() {}
+    }
+    while writer.finish().is_err() {}
+    assert_eq!(String::from_utf8_lossy(&writer.get_ref().taken), "before 0123[redacted:api] after");
 }
 
 #[cfg(feature = "tracing")]
