@@ -5,6 +5,7 @@ use crate::candidates::{By, LINE_BYTES_MAX};
 use crate::likely::is_uuid;
 use crate::login::decoded;
 use crate::places::places;
+use crate::sections::in_sections;
 use crate::{is_distinct, names_a_secret, no_secret};
 
 /// The most lines of a table that are read.
@@ -46,6 +47,7 @@ pub(crate) fn apart(text: &[u8], line: &Range<usize>) -> Vec<Beside> {
         in_web_keys(text, line, &mut found);
         in_secret(text, line, &mut found);
     }
+    in_sections(text, line, &mut found);
     in_variables(text, line, &mut found);
     in_elements(text, line, &mut found);
     found
@@ -58,14 +60,14 @@ fn line_from(text: &[u8], start: usize) -> Option<Range<usize>> {
     (end - start <= LINE_BYTES_MAX).then_some(start..end)
 }
 
-fn line_before(text: &[u8], end: usize) -> Option<Range<usize>> {
+pub(crate) fn line_before(text: &[u8], end: usize) -> Option<Range<usize>> {
     let before = text.get(..end.checked_sub(1)?)?;
     let start = memchr::memrchr(b'\n', before).map_or(0, |last| last + 1);
     (end - start <= LINE_BYTES_MAX).then_some(start..end)
 }
 
 /// `name: value`, `- "name": "value",`: where each stands, without quotes.
-fn setting(text: &[u8], line: &Range<usize>) -> Option<(Range<usize>, Range<usize>)> {
+pub(crate) fn setting(text: &[u8], line: &Range<usize>) -> Option<(Range<usize>, Range<usize>)> {
     let raw = text.get(line.clone())?;
     let sign = raw.iter().position(|byte| matches!(byte, b':' | b'='))?;
     let name = bare(text, line.start..line.start + sign);

@@ -2,107 +2,39 @@ use std::ops::Range;
 
 use crate::beside::{Beside, unquoted};
 use crate::candidates::By;
+use crate::programs::{OF_CURL, PIPED, Place, TAKES, Takes};
 
-/// A program, and the letter behind which it takes a password.
-struct Letter {
-    program: &'static [u8],
-    letter: &'static [u8],
-    /// A word that must stand between them.
-    verb: Option<&'static [u8]>,
-    /// The password may stand in the same word.
-    joined: bool,
-    /// The password may stand in the next word.
-    apart: bool,
-}
-
-impl Letter {
-    const fn joined(program: &'static [u8]) -> Self {
-        Self { program, letter: b"-p", verb: None, joined: true, apart: false }
-    }
-
-    const fn apart(program: &'static [u8], letter: &'static [u8]) -> Self {
-        Self { program, letter, verb: None, joined: false, apart: true }
-    }
-
-    const fn login(program: &'static [u8]) -> Self {
-        Self { program, letter: b"-p", verb: Some(b"login"), joined: false, apart: true }
-    }
-}
-
-/// What the manuals of these programs say.
-const LETTERS: [Letter; 20] = [
-    Letter::joined(b"mysql"),
-    Letter::joined(b"mysqldump"),
-    Letter::joined(b"mysqladmin"),
-    Letter::joined(b"mysqlimport"),
-    Letter::joined(b"mariadb"),
-    Letter { program: b"sshpass", letter: b"-p", verb: None, joined: true, apart: true },
-    Letter::apart(b"mongo", b"-p"),
-    Letter::apart(b"mongosh", b"-p"),
-    Letter::apart(b"mongodump", b"-p"),
-    Letter::apart(b"mongorestore", b"-p"),
-    Letter::apart(b"redis-cli", b"-a"),
-    Letter::apart(b"ldapsearch", b"-w"),
-    Letter::apart(b"ldapmodify", b"-w"),
-    Letter::apart(b"ldapadd", b"-w"),
-    Letter::apart(b"openssl", b"-k"),
-    Letter::login(b"docker"),
-    Letter::login(b"podman"),
-    Letter::login(b"helm"),
-    Letter::login(b"az"),
-    Letter::login(b"oc"),
-];
-
-/// Programs that read a password from what is piped to them, and whether that has the user's name and a colon before it.
-const PIPED: [(&[u8], bool); 2] = [(b"chpasswd", true), (b"--password-stdin", false)];
-
-/// What programs are given on their command lines behind a letter, or through a pipe: `mysql -pvalue`, `curl -u user:value`,
+/// What programs are given on their command lines, or through a pipe: `mysql -pvalue`, `curl -u user:value`,
 /// `docker login -u app -p value`, `-passin pass:value`, `echo app:value | chpasswd`.
 pub(crate) fn in_commands(line: &[u8], words: &[Range<usize>], found: &mut Vec<Beside>) {
     let raw = |span: &Range<usize>| line.get(span.clone()).unwrap_or_default();
-    // Most lines are no command: nothing in them stands behind a letter, and nothing is piped.
-    let option = |word: &Range<usize>| matches!(raw(word), [b'-', b'-' | b'a'..=b'z', ..]);
-    let dash = words.iter().any(option);
-    let says = |word: &Range<usize>| raw(word) == b"|" || said(raw(word)).is_some();
-    if !dash && !words.iter().any(says) {
+    // Most lines are no command: nothing in them has a letter or a verb before it, and nothing is piped.
+    let says = |word: &Range<usize>| {
+        let word = raw(word);
+        let option = matches!(word, [b'-', b'-' | b'a'..=b'z' | b'A'..=b'Z', ..] | [b'/', b'p', b':', ..]);
+        option || word == b"|" || said(word).is_some() || is_plain(word)
+    };
+    if !words.iter().any(says) {
         return;
     }
     let programs: Vec<&[u8]> = words.iter().map(|word| program(raw(word))).collect();
-    let at = |name: &[u8]| programs.iter().position(|program| *program == name);
-    let behind = |letter: &Letter| {
-        let first = at(letter.program)?;
-        let verb = |verb| words.iter().skip(first).position(|word| raw(word) == verb);
-        letter.verb.map_or(Some(first), |one| Some(first + verb(one)?))
-    };
     let mut add = |span: Range<usize>| found.push(("password".to_owned(), unquoted(line, &span), By::Place));
-    for letter in LETTERS.iter().filter(|_| dash) {
-        let Some(first) = behind(letter) else { continue };
-        for (index, word) in words.iter().enumerate().skip(first + 1) {
-            let rest = raw(word).strip_prefix(letter.letter);
-            match (rest, words.get(index + 1)) {
-                (Some([]), Some(next)) if letter.apart => add(next.clone()),
-                (Some([_, _, ..]), _) if letter.joined => add(word.start + letter.letter.len()..word.end),
-                _ => {}
-            }
-        }
+    for takes in &TAKES {
+        let named = |name: &&[u8]| takes.programs.iter().any(|one| one.as_bytes() == *name);
+        let Some(first) = programs.iter().position(named) else { continue };
+        let verb = |verb: &str| words.iter().skip(first).position(|word| raw(word) == verb.as_bytes());
+        let Some(first) = takes.verb.map_or(Some(first), |one| Some(first + verb(one)?)) else { continue };
+        taken(line, words.get(first + 1..).unwrap_or_default(), takes, &mut add);
     }
     // A long command goes on in lines of its own.
     let goes_on = words.first().is_some_and(|first| raw(first).starts_with(b"-"));
-    if dash && (goes_on || at(b"curl").is_some()) {
-        for pair in words.windows(2) {
-            let [flag, login] = pair else { continue };
-            if matches!(raw(flag), b"-u" | b"--user") {
-                let login = unquoted(line, login);
-                let colon = raw(&login).iter().position(|byte| *byte == b':');
-                let Some(colon) = colon.map(|at| login.start + at) else { continue };
-                // Some services take a token for the user, without a password.
-                add(if colon + 1 < login.end { colon + 1..login.end } else { login.start..colon });
-            }
-        }
+    if goes_on && !programs.contains(&b"curl".as_slice()) {
+        taken(line, words, &OF_CURL, &mut add);
     }
     // `htpasswd -b FILE USER PASSWORD`.
     let batch = |word: &Range<usize>| raw(word).starts_with(b"-") && raw(word).contains(&b'b');
-    if at(b"htpasswd").is_some_and(|first| words.iter().skip(first).any(batch)) {
+    let first = programs.iter().position(|name| *name == b"htpasswd");
+    if first.is_some_and(|first| words.iter().skip(first).any(batch)) {
         words.last().into_iter().for_each(|last| add(last.clone()));
     }
     for word in words {
@@ -111,6 +43,65 @@ pub(crate) fn in_commands(line: &[u8], words: &[Range<usize>], found: &mut Vec<B
         }
     }
     in_pipes(line, words, &mut add);
+}
+
+/// The names of programs that take a password without a letter before it.
+fn is_plain(word: &[u8]) -> bool {
+    let plain = TAKES.iter().filter(|takes| matches!(takes.place, Place::Word(_) | Place::Signed));
+    let name = program(word);
+    plain.flat_map(|takes| takes.programs).any(|one| one.as_bytes() == name)
+}
+
+/// The passwords among the words behind a program.
+fn taken(line: &[u8], words: &[Range<usize>], takes: &Takes, add: &mut dyn FnMut(Range<usize>)) {
+    let raw = |span: &Range<usize>| line.get(span.clone()).unwrap_or_default();
+    let mut part = |word: &Range<usize>| {
+        if let Some(span) = behind_sign(line, word, takes.sign) {
+            add(span);
+        }
+    };
+    match takes.place {
+        Place::Joined(letters) => {
+            for word in words {
+                let letter = letters.iter().find(|letter| raw(word).starts_with(letter.as_bytes()));
+                // The letters alone ask for it.
+                if let Some(letter) = letter.filter(|letter| word.len() > letter.len() + 1) {
+                    part(&(word.start + letter.len()..word.end));
+                }
+            }
+        }
+        Place::Next(letters) => {
+            for pair in words.windows(2) {
+                let [letter, next] = pair else { continue };
+                if letters.iter().any(|one| one.as_bytes() == raw(letter)) {
+                    part(next);
+                }
+            }
+        }
+        Place::Word(number) => {
+            let word = number.checked_sub(1).and_then(|at| words.get(at));
+            word.filter(|word| !raw(word).starts_with(b"-")).into_iter().for_each(part);
+        }
+        Place::Signed => words.iter().for_each(part),
+    }
+}
+
+/// The password behind a user's name; all of the word where none is expected.
+fn behind_sign(line: &[u8], word: &Range<usize>, sign: Option<u8>) -> Option<Range<usize>> {
+    let Some(sign) = sign else { return Some(word.clone()) };
+    let login = unquoted(line, word);
+    let raw = line.get(login.clone())?;
+    let start = login.start + raw.iter().position(|byte| *byte == sign).filter(|at| *at > 0)? + 1;
+    match sign {
+        // Some services take a token for the user, without a password.
+        b':' if start == login.end => Some(login.start..start - 1),
+        // Behind it stands the name of a database.
+        b'/' => {
+            let at = line.get(start..login.end)?.iter().rposition(|byte| *byte == b'@');
+            at.map(|at| start..start + at)
+        }
+        _ => Some(start..login.end),
+    }
 }
 
 /// `pass:value` of OpenSSL, `/pass:value` of Windows.
@@ -126,8 +117,8 @@ fn program(word: &[u8]) -> &[u8] {
 fn in_pipes(line: &[u8], words: &[Range<usize>], add: &mut dyn FnMut(Range<usize>)) {
     let raw = |span: &Range<usize>| line.get(span.clone()).unwrap_or_default();
     let Some(pipe) = words.iter().position(|word| raw(word) == b"|") else { return };
-    let reads = |(name, _): &&(&[u8], bool)| words.iter().skip(pipe).any(|word| program(raw(word)) == *name);
-    let Some((_, login)) = PIPED.iter().find(reads) else { return };
+    let has = |word: &&str| words.iter().skip(pipe).any(|span| program(raw(span)) == word.as_bytes());
+    let Some((_, login)) = PIPED.iter().find(|(says, _)| says.iter().all(has)) else { return };
     let said = pipe.checked_sub(2).and_then(|at| words.get(at..pipe));
     if let Some([echo, said]) = said
         && matches!(program(raw(echo)), b"echo" | b"printf")
@@ -171,6 +162,19 @@ mod tests {
             "echo app:kD93hfQ0plm4 | chpasswd",
             "RUN echo \"app:kD93hfQ0plm4\" | chpasswd",
             "echo 'kD93hfQ0plm4' | docker login --password-stdin",
+            "echo kD93hfQ0plm4 | sudo -S id",
+            "http -a admin:kD93hfQ0plm4 GET https://h/x",
+            "smbclient //nas/share -U 'bob%kD93hfQ0plm4'",
+            "lftp -u bob,kD93hfQ0plm4 ftp.h",
+            "sqlcmd -S db -U sa -P kD93hfQ0plm4 -Q x",
+            "sqlplus -s scott/kD93hfQ0plm4@orcl",
+            "xfreerdp /u:bob /p:kD93hfQ0plm4 /v:h",
+            "7z a -pkD93hfQ0plm4 out.7z a",
+            "keytool -list -storepass kD93hfQ0plm4 -keystore k",
+            "rabbitmqctl add_user app kD93hfQ0plm4",
+            "vault login kD93hfQ0plm4",
+            "mc alias set minio https://h key kD93hfQ0plm4",
+            "aws configure set aws_secret_access_key kD93hfQ0plm4",
         ] {
             assert_eq!(shown(line), ["kD93hfQ0plm4"], "{line}");
         }
@@ -186,6 +190,10 @@ mod tests {
             "htpasswd -c file app",
             "echo app:kD93hfQ0plm4 | tee file",
             "cp -pkD93hfQ0plm4 x",
+            "vault login -method=userpass",
+            "sqlplus scripts/kD93hfQ0plm4",
+            "msbuild /p:kD93hfQ0plm4",
+            "test -a admin:kD93hfQ0plm4",
         ] {
             assert!(shown(line).is_empty(), "{line}");
         }

@@ -4,7 +4,7 @@ use aho_corasick::AhoCorasick;
 
 /// One of these stands in every name that says that its value is a secret, in every word before a token, and before every
 /// password of a URL; in small letters.
-pub(crate) const MARKS: [&str; 23] = [
+pub(crate) const MARKS: [&str; 36] = [
     "key",
     "token",
     "secret",
@@ -32,6 +32,22 @@ pub(crate) const MARKS: [&str; 23] = [
     "redis-cli",
     "curl",
     "ldapsearch",
+    " -a ",
+    "smbclient",
+    "sqlplus",
+    "lftp",
+    "etcdctl",
+    "rabbitmqctl",
+    "vault login",
+    "alias set ",
+    "sudo -s",
+    // Of mail that is passed on.
+    "]:587",
+    "]:465",
+    // Of Oracle's addresses.
+    ":thin:",
+    // Of a wireless network.
+    "psk",
     // Of Perl.
     "->connect",
 ];

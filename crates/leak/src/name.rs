@@ -1,7 +1,7 @@
 use crate::may_hold::may_name_a_secret;
 
 /// The last words of a name that say: here stands a secret.
-pub(crate) const LAST: [&[&str]; 39] = [
+pub(crate) const LAST: [&[&str]; 41] = [
     &["api", "key"],
     &["apikey"],
     &["access", "key"],
@@ -17,6 +17,9 @@ pub(crate) const LAST: [&[&str]; 39] = [
     &["shared", "key"],
     &["storage", "key"],
     &["hmac", "key"],
+    &["jwt", "key"],
+    // Of wireless networks.
+    &["psk"],
     // Of ASP.NET.
     &["validation", "key"],
     &["decryption", "key"],

@@ -1,5 +1,6 @@
 use crate::beside::{Beside, is_quote};
 use crate::candidates::By;
+use crate::likely::VALUE_BYTES_MAX;
 use crate::names_a_secret;
 use crate::places::places;
 
@@ -8,6 +9,9 @@ const TOKEN_BYTES_MIN: usize = 20;
 
 /// Digits of the public key in an address that errors are sent to, of Sentry; behind the host stands the number of a project.
 const SENTRY_DIGITS: usize = 32;
+
+/// How far before a password the user's name is looked for in the options of a mount, bytes.
+const OPTIONS_BYTES_MAX: usize = 512;
 
 /// The longest name of a part, bytes.
 const NAME_BYTES_MAX: usize = 64;
@@ -22,6 +26,8 @@ pub(crate) fn in_parts(line: &[u8], found: &mut Vec<Beside>) {
     in_defaults(line, found);
     in_addresses(line, found);
     in_flows(line, found);
+    in_thin(line, found);
+    in_relays(line, found);
 }
 
 /// A string between quotes that has a password among other parts.
@@ -40,7 +46,9 @@ fn in_strings(line: &[u8], found: &mut Vec<Beside>) {
             |ends: &dyn Fn(u8) -> bool| rest.iter().position(|byte| ends(*byte)).unwrap_or(rest.len());
         let length = match lead {
             // Not an argument of a call: no blank stands behind the comma, and the string begins before it.
-            b',' if is_in_string(line, start, b',') => until(&|byte| byte == b',' || is_quote(byte)),
+            b',' if is_in_string(line, start, b',') || is_in_options(line, start) => {
+                until(&|byte| byte == b',' || is_quote(byte) || byte.is_ascii_whitespace())
+            }
             b' ' if is_in_string(line, start, b' ') => {
                 until(&|byte| byte.is_ascii_whitespace() || is_quote(byte) || byte == b'\\')
             }
@@ -61,6 +69,44 @@ fn is_in_string(line: &[u8], start: usize, between: u8) -> bool {
         sign.is_some_and(|sign| sign > 0 && sign + 1 < part.len()) && !part.contains(&b'(')
     };
     closed && parts.all(part)
+}
+
+/// Whether a part stands in the options of a mount behind a user's name: `-o username=app,password=value`.
+fn is_in_options(line: &[u8], start: usize) -> bool {
+    let before = line.get(start.saturating_sub(OPTIONS_BYTES_MAX)..start).unwrap_or_default();
+    let from = before.iter().rposition(u8::is_ascii_whitespace).map_or(0, |at| at + 1);
+    let mut parts = before.get(from..).unwrap_or_default().split(|byte| *byte == b',');
+    parts.any(|part| part.starts_with(b"username=") || part.starts_with(b"user="))
+}
+
+/// `jdbc:oracle:thin:user/value@host`.
+fn in_thin(line: &[u8], found: &mut Vec<Beside>) {
+    for at in places(line, b":thin:") {
+        let start = at + b":thin:".len();
+        let rest = line.get(start..).unwrap_or_default();
+        let near = rest.get(..rest.len().min(VALUE_BYTES_MAX)).unwrap_or_default();
+        let ends = |byte: &u8| byte.is_ascii_whitespace() || is_quote(*byte);
+        let login = near.split(ends).next().unwrap_or_default();
+        let slash = memchr::memchr(b'/', login);
+        let sign = slash.and_then(|slash| Some(slash + memchr::memchr(b'@', login.get(slash..)?)?));
+        if let (Some(slash), Some(sign)) = (slash, sign) {
+            found.push(("password".to_owned(), start + slash + 1..start + sign, By::Place));
+        }
+    }
+}
+
+/// `[smtp.host]:587 user:value`, as Postfix keeps the logins of other servers.
+fn in_relays(line: &[u8], found: &mut Vec<Beside>) {
+    let Some(rest) = line.strip_prefix(b"[") else { return };
+    let Some(close) = memchr::memchr(b']', rest) else { return };
+    let behind = rest.get(close + 1..).and_then(|rest| rest.strip_prefix(b":")).unwrap_or_default();
+    let digits = behind.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let login = behind.get(digits..).filter(|_| digits > 0).unwrap_or_default();
+    let blanks = login.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    let login = login.get(blanks..).filter(|_| blanks > 0).unwrap_or_default();
+    let Some(colon) = memchr::memchr(b':', login) else { return };
+    let start = line.len() - login.len();
+    found.push(("password".to_owned(), start + colon + 1..start + login.trim_ascii_end().len(), By::Place));
 }
 
 /// What stands for a variable that is not set: `${NAME:-value}` of shells, `${name:value}` of Spring.
@@ -150,6 +196,9 @@ mod tests {
             "DB_PASSWORD=\"${DB_PASSWORD:-kD93hfQ0plm4}\"",
             "@Value(\"${db.password:kD93hfQ0plm4}\") String p;",
             "redis: { enabled: true, password: kD93hfQ0plm4 }",
+            "mount -t cifs //nas/s /mnt -o username=bob,password=kD93hfQ0plm4 x",
+            "u = \"jdbc:oracle:thin:scott/kD93hfQ0plm4@db:1521:x\";",
+            "[smtp.h]:587 mailer@h:kD93hfQ0plm4",
         ] {
             assert!(shown(line).contains(&"kD93hfQ0plm4"), "{line}");
         }
@@ -163,6 +212,8 @@ mod tests {
         for line in [
             "connect(host='x', password=kD93hfQ0plm4)".to_owned(),
             "f(a,password=kD93hfQ0plm4)".to_owned(),
+            "jdbc:oracle:thin:@//db:1521/kD93hfQ0plm4".to_owned(),
+            "[2001:db8::1]:443 open".to_owned(),
             "${DB_PASSWORD:?is not set at all}".to_owned(),
             "${MODE:-kD93hfQ0plm4}".to_owned(),
             format!("dsn = \"https://{key}@errors.x/42\""),

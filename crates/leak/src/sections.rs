@@ -1,0 +1,95 @@
+use std::ops::Range;
+
+use crate::apart::{line_before, setting};
+use crate::beside::Beside;
+use crate::candidates::By;
+use crate::names_a_secret;
+
+/// How far above a setting the name of what it stands in is looked for, lines.
+const SECTION_LINES_MAX: usize = 16;
+
+/// Settings whose names say what they are only with what they stand in: `"Jwt": {` and `"Key": "value"`, `[jwt]` and `key = value`;
+/// `PWD = value` behind `UID = app`, which alone is the folder of a shell.
+pub(crate) fn in_sections(text: &[u8], line: &Range<usize>, found: &mut Vec<Beside>) {
+    let Some((name, value)) = setting(text, line) else { return };
+    let name = text.get(name).unwrap_or_default();
+    if name.eq_ignore_ascii_case(b"key") {
+        let outer = above(text, line).find_map(|above| section(text, line, &above));
+        let whole = outer.map(|outer| format!("{outer}_key")).filter(|whole| names_a_secret(whole));
+        found.extend(whole.map(|whole| (whole, value, By::Name)));
+    } else if name.eq_ignore_ascii_case(b"pwd") {
+        let is_user = |above: Range<usize>| {
+            setting(text, &above).and_then(|(name, _)| text.get(name)).is_some_and(|name| {
+                [b"uid".as_slice(), b"user", b"username"].iter().any(|user| name.eq_ignore_ascii_case(user))
+            })
+        };
+        if above(text, line).any(is_user) {
+            found.push(("password".to_owned(), value, By::Name));
+        }
+    }
+}
+
+/// The lines before a line, the nearest first, up to an empty one.
+fn above(text: &[u8], line: &Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    let before = |line: &Range<usize>| {
+        line_before(text, line.start)
+            .filter(|line| text.get(line.clone()).is_some_and(|raw| !raw.trim_ascii().is_empty()))
+    };
+    std::iter::successors(before(line), move |line| before(line)).take(SECTION_LINES_MAX)
+}
+
+/// The name of the section that a line opens, if the other line stands in it: it has more blanks before it, or the name stands
+/// in brackets.
+fn section(text: &[u8], line: &Range<usize>, above: &Range<usize>) -> Option<String> {
+    let raw = text.get(above.clone())?;
+    let blanks = |raw: &[u8]| raw.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+    let named = raw.trim_ascii();
+    let inner = named.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]"));
+    if inner.is_none() && blanks(raw) >= blanks(text.get(line.clone())?) {
+        return None;
+    }
+    let inner = inner.unwrap_or_else(|| {
+        let opens = named.strip_suffix(b"{").unwrap_or(named).trim_ascii_end();
+        opens.strip_suffix(b":").unwrap_or(opens).trim_ascii()
+    });
+    let good = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.".contains(byte);
+    let bare = inner.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(inner);
+    // What is no name ends the search all the same: an empty one names nothing.
+    Some(if bare.iter().all(good) { String::from_utf8_lossy(bare).into_owned() } else { String::new() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &str) -> Vec<(String, &str)> {
+        let mut found = Vec::new();
+        let mut start = 0;
+        for line in text.split_inclusive('\n') {
+            in_sections(text.as_bytes(), &(start..start + line.len()), &mut found);
+            start += line.len();
+        }
+        found.into_iter().map(|one| (one.0, &text[one.1])).collect()
+    }
+
+    #[test]
+    fn a_key_is_what_its_section_says() {
+        for (text, name) in [
+            ("{\n  \"Jwt\": {\n    \"Issuer\": \"x\",\n    \"Key\": \"kD93hfQ0plm4\"\n  }\n}\n", "Jwt_key"),
+            ("[encryption]\nkey = kD93hfQ0plm4\n", "encryption_key"),
+            ("api:\n  key: kD93hfQ0plm4\n", "api_key"),
+            ("[acme]\nUID = app\nPWD = kD93hfQ0plm4\n", "password"),
+        ] {
+            assert_eq!(shown(text), [(name.to_owned(), "kD93hfQ0plm4")], "{text}");
+        }
+        for text in [
+            "sort:\n  key: kD93hfQ0plm4\n",
+            "api:\nkey: kD93hfQ0plm4\n",
+            "api:\n  x:\n    key: kD93hfQ0plm4\n",
+            "[api]\n\n[sort]\nkey = kD93hfQ0plm4\n",
+            "HOME=/root\nPWD=kD93hfQ0plm4\n",
+        ] {
+            assert!(shown(text).is_empty(), "{text}");
+        }
+    }
+}
