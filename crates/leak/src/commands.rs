@@ -91,7 +91,7 @@ fn behind_sign(line: &[u8], word: &Range<usize>, sign: Option<u8>) -> Option<Ran
     let Some(sign) = sign else { return Some(word.clone()) };
     let login = unquoted(line, word);
     let raw = line.get(login.clone())?;
-    let start = login.start + raw.iter().position(|byte| *byte == sign).filter(|at| *at > 0)? + 1;
+    let start = login.start + raw.iter().position(|byte| *byte == sign).filter(|at| *at > 0 || sign == b':')? + 1;
     match sign {
         // Some services take a token for the user, without a password.
         b':' if start == login.end => Some(login.start..start - 1),
@@ -151,6 +151,7 @@ mod tests {
             "/usr/bin/curl -u 'admin:kD93hfQ0plm4' http://h",
             "  -u developer:kD93hfQ0plm4",
             "curl -u kD93hfQ0plm4: http://h",
+            "curl -u \":kD93hfQ0plm4\" http://h",
             "curl --user kevin:'kD93hfQ0plm4' http://h",
             "docker login -u app -p kD93hfQ0plm4 registry",
             "mongosh -u app -p \"kD93hfQ0plm4\" shop",
