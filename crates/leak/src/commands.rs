@@ -91,7 +91,8 @@ fn behind_sign(line: &[u8], word: &Range<usize>, sign: Option<u8>) -> Option<Ran
     let Some(sign) = sign else { return Some(word.clone()) };
     let login = unquoted(line, word);
     let raw = line.get(login.clone())?;
-    let start = login.start + raw.iter().position(|byte| *byte == sign).filter(|at| *at > 0 || sign == b':')? + 1;
+    let start =
+        login.start + raw.iter().position(|byte| *byte == sign).filter(|at| *at > 0 || sign == b':')? + 1;
     match sign {
         // Some services take a token for the user, without a password.
         b':' if start == login.end => Some(login.start..start - 1),
