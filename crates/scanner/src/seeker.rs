@@ -11,6 +11,7 @@ use crate::Accepted;
 use crate::allow::Allow;
 use crate::finding::{Identity, State, Version, What};
 use crate::held::Held;
+use crate::picked::Picked;
 
 /// A rule matches no longer text; what stands around it is looked at, too. Bytes.
 const RULE_BYTES_MAX: usize = keyroll_leak::BLOCK_BYTES_MAX + keyroll_leak::NEAR_BYTES_MAX;
@@ -44,6 +45,7 @@ pub struct Seeker {
     known: Known,
     identity: FingerprintKey,
     held: Option<Held>,
+    picked: Option<Picked>,
 }
 
 /// Something in a text.
@@ -59,7 +61,7 @@ pub(crate) struct Hit {
 impl Seeker {
     /// `identity` is what tells findings apart: with the same key the same value has the same identity.
     pub fn new(known: Known, identity: FingerprintKey) -> Self {
-        Self { rules: None, by_name: false, theirs: None, known, identity, held: None }
+        Self { rules: None, by_name: false, theirs: None, known, identity, held: None, picked: None }
     }
 
     /// Looks for what has the form of a credential, too.
@@ -90,6 +92,17 @@ impl Seeker {
     /// The values that are held, the first thousand of them; each once.
     pub fn take_held(&self) -> BTreeMap<Identity, SecretBytes> {
         self.held.as_ref().map(Held::take).unwrap_or_default()
+    }
+
+    /// Notes the findings whose identities under this key begin with one of these, until [`Self::take_picked`].
+    pub fn picking(mut self, key: FingerprintKey, begins: Vec<String>) -> Self {
+        self.picked = Some(Picked::of(key, begins));
+        self
+    }
+
+    /// Those that were noted: by what they are called under that key, what they are called here.
+    pub fn take_picked(&self) -> BTreeMap<Identity, Identity> {
+        self.picked.as_ref().map(Picked::take).unwrap_or_default()
     }
 
     /// What a comment says of a hit. A value that opens something is replaced, not accepted; a reason with a value in it is not
@@ -251,8 +264,13 @@ impl Seeker {
     }
 
     fn identity(&self, rule: &str, value: &[u8]) -> Identity {
-        let whole = [rule.as_bytes(), b"\0", value].concat();
-        Identity::of(&self.identity.fingerprint(&SecretBytes::new(whole)))
+        let whole = SecretBytes::new([rule.as_bytes(), b"\0", value].concat());
+        let make = |key: &FingerprintKey| Identity::of(&key.fingerprint(&whole));
+        let identity = make(&self.identity);
+        if let Some(picked) = &self.picked {
+            picked.look(&identity, make);
+        }
+        identity
     }
 }
 
