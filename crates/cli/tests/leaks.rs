@@ -5,6 +5,8 @@
 #[path = "leaks/accepted.rs"]
 mod accepted;
 mod kept;
+#[path = "leaks/short.rs"]
+mod short;
 #[path = "leaks/told.rs"]
 mod told;
 #[path = "leaks/verified.rs"]

@@ -31,7 +31,8 @@ pub struct Known {
     pub versions: Vec<Version>,
     /// Values that are kept elsewhere, by what a file says of them.
     pub prints: Option<Prints>,
-    /// Those whose values are kept no more, by their fingerprints: found again where something has the form of a credential.
+    /// Those whose values are kept no more, or cannot be looked for by themselves, by their fingerprints: found again where a rule,
+    /// a name or a place finds something.
     pub ended: BTreeMap<Fingerprint, Version>,
     /// What the fingerprints were made with.
     pub key: Option<FingerprintKey>,
@@ -160,6 +161,9 @@ impl Seeker {
         let mut hits = Vec::new();
         theirs.find(text, place, &mut |found| {
             let value = text.get(found.span.clone()).unwrap_or_default();
+            if let Some(version) = self.ended(value) {
+                return hits.push(self.known(version, found.span, None));
+            }
             let title =
                 if found.rule.description.is_empty() { &found.rule.id } else { &found.rule.description };
             let what = What::Kind { rule: found.rule.id.clone(), title: title.clone(), provider: None };

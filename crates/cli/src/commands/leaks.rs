@@ -139,7 +139,7 @@ fn scan(
 ) -> Result<(Report, Option<Problem>), Problem> {
     let source = Source::of(args);
     if let Source::Tree(tree) = &source {
-        tree.paths.iter().try_for_each(|path| reachable(path))?;
+        tree.paths.iter().zip(1..).try_for_each(|(path, number)| reachable(path, number))?;
     }
     let scan = Scan::new(seeker, Zoned::now().date());
     let scan = if args.no_archives { scan.without_archives() } else { scan };
@@ -179,17 +179,17 @@ fn scan(
 }
 
 /// What was typed is not repeated: it may be a value.
-fn reachable(path: &Path) -> Result<(), Problem> {
+fn reachable(path: &Path, number: usize) -> Result<(), Problem> {
     path.metadata().map(drop).map_err(|error| {
         Problem::new("K0934", "look for leaks")
-            .because(format!("a path that is named cannot be reached: {error}"))
+            .because(format!("the path that is named, number {number}, cannot be reached: {error}"))
             .help("name files and folders that are there, or none for this folder")
     })
 }
 
 fn show(args: &LeaksArgs, report: &Report, sum: &LeaksShown, kept: &BTreeSet<String>, context: &mut Context) {
-    // Of what could not be opened nothing is said but that.
-    let summed = sum.whole || report.texts > 0 || !report.findings.is_empty();
+    // Of what could not be read to its end it is not said that it has none.
+    let summed = sum.whole || !report.findings.is_empty();
     if context.ui.look.json {
         report
             .findings

@@ -45,7 +45,8 @@ pub(crate) fn of_store(context: &mut Context) -> Result<OfStore, Problem> {
                 versions.push(known.clone());
             }
             odd.iter().for_each(|_| not_looked_for(&known, context));
-            if version.values.is_empty() {
+            // What is not looked for by itself is known again where something else finds it.
+            if version.values.is_empty() || !odd.is_empty() {
                 ended.extend(version.fingerprints.iter().map(|print| (*print, known.clone())));
             }
         }

@@ -20,6 +20,12 @@ pub(crate) fn next(
     lines.extend(of_live(&shown, kept));
     if staged && !shown.is_empty() {
         lines.extend(of_staged());
+    } else if shown.iter().any(|one| one.state == "unknown") {
+        let asked = shown.iter().any(|one| one.verified.is_some());
+        let ask = if asked { "" } else { "; whether it works still: keyroll leaks --verify" };
+        lines.push(format!(
+            "what is one: end it at its issuer and put a new one in its place; taking it out alone does not help{ask}"
+        ));
     }
     if shown.iter().any(|one| matches!(one.state, "unknown" | "dead")) {
         let again = if staged { ", and git add it again" } else { "" };

@@ -152,3 +152,29 @@ fn of_what_could_not_be_opened_it_is_not_said_that_it_has_no_leak() {
     let sarif = json(folder.path(), &["sarif", "--git"]);
     assert_eq!(sarif["runs"][0]["invocations"][0]["executionSuccessful"], false);
 }
+
+#[test]
+fn the_action_passes_its_inputs_on_and_looks_at_the_tree_whatever_the_history_has() {
+    let action = include_str!("../../../../action.yml");
+    let (_, script) = action.rsplit_once("      run: |\n").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let stand_in = "#!/bin/sh\necho \"$@\" >> said\ncase $2 in --git) exit 3;; esac\n";
+    fs::write(path.join("keyroll"), stand_in).unwrap();
+    fs::set_permissions(path.join("keyroll"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    fs::write(path.join("b.toml"), "").unwrap();
+    let ran = |prints: &str, baseline: &str, history: &str| {
+        let _ = fs::remove_file(path.join("said"));
+        let inputs = [("PRINTS", prints), ("BASELINE", baseline), ("HISTORY", history), ("PATH", "a b")];
+        let mut command = Command::new("bash");
+        command.args(["-eo", "pipefail", "-c", script]).current_dir(path).env_clear();
+        command.env("PATH", format!("{}:/usr/bin:/bin", path.display()));
+        command.envs(inputs.map(|(name, value)| (format!("LEAKS_{name}"), value)));
+        let code = command.status().unwrap().code();
+        (code, fs::read_to_string(path.join("said")).unwrap())
+    };
+    assert_eq!(ran("", "none", "false"), (Some(0), "leaks --format github -- a b\n".to_owned()));
+    let known = "--format github --baseline b.toml --prints p";
+    let both = format!("leaks --git {known} -- a b\nleaks {known} -- a b\n");
+    assert_eq!(ran("p", "b.toml", "true"), (Some(3), both));
+}
