@@ -43,7 +43,7 @@ use clap::Parser as _;
 use crate::args::Cli;
 use crate::context::Context;
 
-/// `keyroll help leaks` is `keyroll leaks --help`.
+/// `help leaks` is `leaks --help`.
 fn arguments(mut words: Vec<OsString>) -> Vec<OsString> {
     if words.get(1).is_some_and(|word| word == "help") {
         words.remove(1);
