@@ -125,3 +125,22 @@ fn the_baseline_is_that_of_the_repository_and_none_beyond_it() {
     fs::write(below.join("c"), &third).unwrap();
     assert!(err(&run(&below, &["leaks"], b"")).contains("found 2 leaked values"));
 }
+
+#[test]
+fn a_large_baseline_takes_more_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    two_tokens(path);
+    assert_eq!(accept(path, &[]).0, Some(0));
+    let mut text = fs::read_to_string(path.join(NAME)).unwrap();
+    for number in 0..10_000 {
+        text += &format!(
+            "\n[[accepted]]\nidentity = \"{number:032x}\"\nrule = \"named-secret\"\npath = \"tests/a\"\nreason = \"made up by the tests\"\n"
+        );
+    }
+    assert!(text.len() > 1 << 20);
+    fs::write(path.join(NAME), text).unwrap();
+    fs::write(path.join("tree/c"), github_token()).unwrap();
+    let (code, said) = accept(path, &[]);
+    assert!(code == Some(0) && said.contains("which has 10003 now"), "{said}");
+}
