@@ -35,8 +35,14 @@ pub(crate) fn replace(path: &Path, old: &str, new: &str) -> Result<(), Problem> 
     let problem = || Problem::new("K0804", format!("write {}", path.display()));
     let path = path.canonicalize().map_err(|error| problem().because_of(&error))?;
     let beside = Beside::write(&path, new.as_bytes()).map_err(|error| problem().because_of(&error))?;
-    if read(&path)? != old {
+    if !holds(&path, old).map_err(|error| problem().because_of(&error))? {
         return Err(problem().because("somebody else changed it meanwhile").help("run the command again"));
     }
     beside.put().map_err(|error| problem().because_of(&error))
+}
+
+/// Whether a file has this text and nothing else; it is not read where its length says no.
+fn holds(path: &Path, text: &str) -> io::Result<bool> {
+    let meta = path.metadata()?;
+    Ok(meta.is_file() && meta.len() == text.len() as u64 && fs::read(path)? == text.as_bytes())
 }

@@ -15,6 +15,8 @@ use crate::wiring::open;
 pub(crate) struct Kept {
     /// What its fingerprints are made with.
     pub(crate) key: FingerprintKey,
+    /// What tells findings apart on this machine.
+    pub(crate) identity: FingerprintKey,
     pub(crate) secrets: Vec<KeptSecret>,
 }
 
@@ -47,7 +49,7 @@ pub(crate) fn kept(context: &Context, ask: bool) -> Result<Option<Kept>, Problem
     }
     let places = Places { ask: ask && places.ask, ..places };
     let store = open::store(&places)?;
-    let key = open::fingerprint_key(&places)?;
+    let (key, identity) = (open::fingerprint_key(&places)?, open::identity_key(&places)?);
     let secrets = open::runtime()?.block_on(async {
         let mut secrets = Vec::new();
         for name in store.secrets().await? {
@@ -71,5 +73,5 @@ pub(crate) fn kept(context: &Context, ask: bool) -> Result<Option<Kept>, Problem
         }
         Ok::<_, Problem>(secrets)
     })?;
-    Ok(Some(Kept { key, secrets }))
+    Ok(Some(Kept { key, identity, secrets }))
 }

@@ -35,6 +35,7 @@ mod usage;
 mod wiring;
 mod words;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -42,9 +43,18 @@ use clap::Parser as _;
 use crate::args::Cli;
 use crate::context::Context;
 
+/// `help leaks` is `leaks --help`.
+fn arguments(mut words: Vec<OsString>) -> Vec<OsString> {
+    if words.get(1).is_some_and(|word| word == "help") {
+        words.remove(1);
+        words.push("--help".into());
+    }
+    words
+}
+
 fn main() -> ExitCode {
     harden::process();
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::try_parse_from(arguments(std::env::args_os().collect())) {
         Ok(cli) => cli,
         Err(error) => return usage::answer(&error).into(),
     };

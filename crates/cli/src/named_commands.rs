@@ -13,7 +13,7 @@ mod tests {
     const VALUE: &str = "x1";
 
     /// Words that follow the program's name where a sentence is about it. None is a command.
-    const PROSE: [&str; 16] = [
+    const PROSE: [&str; 17] = [
         "binding",
         "book",
         "computes",
@@ -21,6 +21,7 @@ mod tests {
         "does",
         "failed",
         "fingerprint",
+        "identity",
         "itself",
         "journal",
         "kid",

@@ -27,7 +27,9 @@ pub(crate) fn sought(known_alone: bool, context: &mut Context) -> Result<Sought,
         })?),
     };
     if needles.is_none() {
-        context.ui.note("no store is here: only what has the form of a credential is replaced");
+        context.ui.note(
+            "no store is here: what has the form of a credential is replaced; a password without one is not",
+        );
     }
     let needles = match needles {
         Some(needles) => needles,

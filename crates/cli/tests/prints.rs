@@ -66,7 +66,7 @@ fn what_another_machine_keeps_is_told_as_its_version() {
     let line = shown.lines().find(|line| line.contains("acme v1 (current)")).unwrap();
     assert!(line.contains("live") && line.contains("tree/app.env:2:5"), "{shown}");
     assert!(line.contains("tree/log.txt:1:") && line.contains("(base64)"), "{shown}");
-    assert!(err(&found).contains("found 2 leaks"), "{}", err(&found));
+    assert!(err(&found).contains("found 1 leaked value in 2 places"), "{}", err(&found));
     for format in ["table", "json", "jsonl", "sarif", "github"] {
         let all = ["leaks", "--prints", "acme.prints", "tree", "--all", "--format", format];
         let written = run(folder, &all, b"");
@@ -99,9 +99,17 @@ fn only_what_is_known_is_looked_for_where_that_is_wanted() {
     for folder in [scans.path(), keeps.path()] {
         let found = run(folder, &known, text.as_bytes());
         assert_eq!(found.status.code(), Some(3), "{}", err(&found));
-        assert!(err(&found).contains("found 1 leak;") && !out(&found).contains("github"), "{}", out(&found));
+        assert!(
+            err(&found).contains("found 1 leaked value in 1 place;") && !out(&found).contains("github"),
+            "{}",
+            out(&found)
+        );
         let all = run(folder, &["leaks", "--prints", "acme.prints", "--stdin"], text.as_bytes());
-        assert!(err(&all).contains("found 2 leaks;"), "what both know is told once: {}", err(&all));
+        assert!(
+            err(&all).contains("found 2 leaked values in 2 places;"),
+            "what both know is told once: {}",
+            err(&all)
+        );
     }
 }
 

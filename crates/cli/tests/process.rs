@@ -265,6 +265,56 @@ fn values_are_taken_in_and_never_shown() {
     }
 }
 
+#[test]
+fn a_newcomer_is_led_to_the_end_of_taking_in_a_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let add = |arguments: &[&str]| {
+        let all = [&["--state", "s", "secret", "add", "calls"], arguments].concat();
+        let output =
+            given(folder.path(), &all, &format!("aA1{}", value()).chars().take(24).collect::<String>());
+        (output.status.code(), text(&output))
+    };
+    assert!(add(&[]).1.contains("make one with `keyroll init`"));
+    assert!(keyroll(folder.path()).args(["init", "--empty"]).status().unwrap().success());
+    // Each help names what was missing, until nothing is.
+    let (_, said) = add(&[]);
+    assert!(
+        said.contains("--issuer ISSUER --admin file:./FILE") && said.contains("keyroll issuers list"),
+        "{said}"
+    );
+    let (_, said) = add(&["--issuer", "vonage"]);
+    assert!(said.contains("--admin file:./admin.key"), "{said}");
+    let admin = folder.path().join("admin.key");
+    fs::write(&admin, value()).unwrap();
+    fs::set_permissions(&admin, fs::Permissions::from_mode(0o600)).unwrap();
+    let words = ["--issuer", "vonage", "--admin", "file:./admin.key", "--anyway"];
+    let (_, said) = add(&words);
+    assert!(
+        said.contains("the field `api_key` is missing") && said.contains("--field api_key=TEXT"),
+        "{said}"
+    );
+    let config = || fs::read_to_string(folder.path().join("keyroll.toml")).unwrap();
+    assert!(!config().contains("secrets.calls]"), "nothing is written before all is there");
+    // The shipped issuer is not asked: this one is nowhere.
+    let nowhere =
+        include_str!("../../../issuers/vonage.toml").replace("https://api.nexmo.com/", "http://127.0.0.1:9/");
+    fs::write(folder.path().join("v.toml"), nowhere.replace("\"api.nexmo.com\"", "\"127.0.0.1:9\"")).unwrap();
+    let words = [
+        "--issuer",
+        "file:./v.toml",
+        "--admin",
+        "file:./admin.key",
+        "--id",
+        "1",
+        "--field",
+        "api_key=k",
+        "--anyway",
+    ];
+    let (code, said) = add(&words);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(config().contains("[secrets.calls.fields]\napi_key = { secret = false }"), "{}", config());
+}
+
 /// Starts keyroll on a terminal of its own, and types once it asks.
 fn typed(folder: &Path, keys: &[u8]) -> (Option<i32>, String) {
     let line = format!("{BINARY} --state s secret add acme");

@@ -118,7 +118,9 @@ impl Config {
             match nearest(name, names.iter().copied()) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None if names.is_empty() => {
-                    "no secret is configured: begin with `keyroll secret add`".to_owned()
+                    "no secret is configured: keyroll secret add NAME --issuer ISSUER --admin file:./FILE; \
+                     keyroll issuers list shows the issuers"
+                        .to_owned()
                 }
                 None => format!("the secrets are: {}", names.join(", ")),
             }

@@ -44,6 +44,8 @@ pub struct NewSecret {
     pub issuer: String,
     /// The admin credential's reference, as written.
     pub admin: Option<String>,
+    /// Its fields, and whether each is secret; none where they are the usual ones.
+    pub fields: Vec<(Name, bool)>,
 }
 
 /// Adds a consumer to the text; comments, order and spacing stay. The result is checked whole before it is returned.
@@ -127,6 +129,9 @@ pub fn add_secret(text: &str, file_name: &str, new: &NewSecret) -> Result<String
         table.insert("admin", value(admin.as_str()));
     }
     table.insert("store", value("keyroll"));
+    if !new.fields.is_empty() {
+        table.insert("fields", Item::Table(fields_table(&new.fields)));
+    }
     let secrets = document.entry("secrets").or_insert_with(|| {
         let mut table = Table::new();
         table.set_implicit(true);
@@ -137,6 +142,16 @@ pub fn add_secret(text: &str, file_name: &str, new: &NewSecret) -> Result<String
     };
     secrets.insert(new.name.as_str(), Item::Table(table));
     checked(document, file_name)
+}
+
+fn fields_table(fields: &[(Name, bool)]) -> Table {
+    let mut table = Table::new();
+    for (name, secret) in fields {
+        let mut field = InlineTable::new();
+        field.insert("secret", (*secret).into());
+        table.insert(name.as_str(), value(field));
+    }
+    table
 }
 
 pub(crate) fn open(text: &str, file_name: &str) -> Result<DocumentMut, ConfigError> {

@@ -80,15 +80,24 @@ fn an_edit_that_would_be_refused_is_refused() {
 
 #[test]
 fn a_secret_is_added() {
-    let new =
-        NewSecret { name: name("mail"), issuer: "sendgrid".to_owned(), admin: Some("file:./a".to_owned()) };
+    let new = NewSecret {
+        name: name("mail"),
+        issuer: "sendgrid".to_owned(),
+        admin: Some("file:./a".to_owned()),
+        fields: Vec::new(),
+    };
     let text = add_secret(TEXT, "keyroll.toml", &new).unwrap();
     assert!(text.contains("# spaced") && text.contains("[secrets.mail]\n"), "{text}");
     assert!(Config::parse(&text, "keyroll.toml").unwrap().secret("mail").is_ok());
     assert_eq!(add_secret(&text, "keyroll.toml", &new).unwrap_err().code(), "K0014");
     let empty = add_secret("version = 1\n", "keyroll.toml", &new).unwrap();
     assert!(Config::parse(&empty, "keyroll.toml").unwrap().secret("mail").is_ok());
-    let value = NewSecret { name: name("x"), issuer: "a b".to_owned(), admin: None };
+    let fields = vec![(name("account"), false), (name("value"), true)];
+    let two = add_secret(TEXT, "keyroll.toml", &NewSecret { fields, ..new.clone() }).unwrap();
+    let two = Config::parse(&two, "keyroll.toml").unwrap();
+    let fields: Vec<bool> = two.secret("mail").unwrap().fields.values().map(|field| field.secret).collect();
+    assert_eq!(fields, [false, true]);
+    let value = NewSecret { name: name("x"), issuer: "a b".to_owned(), ..new };
     assert_eq!(add_secret(TEXT, "keyroll.toml", &value).unwrap_err().code(), "K0004");
 }
 

@@ -104,7 +104,64 @@ async fn sendgrids_403_is_a_living_key() {
     let current = harness.current().await;
     let errors = "{\"errors\":[{\"message\":\"access forbidden\"}]}";
     assert_eq!(judged(&mut harness, &current, 403, errors).await, Probe::Denied);
-    assert_eq!(judged(&mut harness, &current, 401, errors).await, Probe::Dead);
+    // So is one of an account without credits; only these words are said of a key that is none.
+    let credits = "{\"errors\":[{\"message\":\"Maximum credits exceeded\",\"field\":null}]}";
+    assert!(matches!(judged(&mut harness, &current, 401, credits).await, Probe::Unknown(_)));
+    let ended =
+        "{\"errors\":[{\"message\":\"The provided authorization grant is invalid, expired, or revoked\"}]}";
+    assert_eq!(judged(&mut harness, &current, 401, ended).await, Probe::Dead);
+}
+
+/// Bodies as people were answered: <https://github.com/home-assistant/core/issues/120072>,
+/// <https://github.com/microsoft/PowerToys/issues/32989>.
+#[tokio::test]
+async fn openai_refuses_for_more_than_a_dead_key() {
+    let mut harness = Harness::new(Dialect::Shipped("openai-service-account")).await;
+    let current = harness.fresh().await;
+    let error = |code: &str, message: &str| {
+        format!(
+            "{{\"error\":{{\"code\":{code},\"message\":\"{message}\",\"param\":null,\"type\":\"invalid_request_error\"}}}}"
+        )
+    };
+    let scopes =
+        "You have insufficient permissions for this operation. Missing scopes: model.request. Check that";
+    let country =
+        error("\"unsupported_country_region_territory\"", "Country, region, or territory not supported");
+    let address = error("\"ip_not_authorized\"", "Your IP is not authorized");
+    let wrong = error("\"invalid_api_key\"", "Incorrect API key provided: sk-…");
+    for (status, body, wanted) in [
+        (403, &country, None),
+        (401, &address, None),
+        (401, &error("null", "You must be a member of an organization"), None),
+        (401, &error("null", scopes), Some(Probe::Denied)),
+        (403, &error("null", scopes), Some(Probe::Denied)),
+        (403, &wrong, None),
+        (401, &wrong, Some(Probe::Dead)),
+    ] {
+        let seen = judged(&mut harness, &current, status, body).await;
+        match wanted {
+            Some(wanted) => assert_eq!(seen, wanted, "{status} {body}"),
+            None => assert!(matches!(seen, Probe::Unknown(_)), "{status} {body}: {seen:?}"),
+        }
+    }
+}
+
+/// A wall before an issuer answers 403 too, whatever the token is.
+#[tokio::test]
+async fn a_403_that_is_not_about_a_scope_says_nothing() {
+    for (name, scope) in [
+        ("gitlab", "{\"error\":\"insufficient_scope\",\"scope\":\"api read_api\"}"),
+        (
+            "grafana",
+            "{\"accessErrorId\":\"ACE1\",\"message\":\"You need permissions\",\"title\":\"Access denied\"}",
+        ),
+    ] {
+        let mut harness = Harness::new(Dialect::Shipped(name)).await;
+        let current = harness.fresh().await;
+        let wall = judged(&mut harness, &current, 403, "{\"message\":\"403 Forbidden\"}").await;
+        assert!(matches!(wall, Probe::Unknown(_)), "{name}: {wall:?}");
+        assert_eq!(judged(&mut harness, &current, 403, scope).await, Probe::Denied, "{name}");
+    }
 }
 
 /// Even a spec that takes every 4xx for dead cannot make these mean anything.

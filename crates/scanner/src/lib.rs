@@ -19,6 +19,7 @@ mod history;
 mod lines;
 mod memory;
 mod packed;
+mod picked;
 mod report;
 mod scan;
 mod seeker;

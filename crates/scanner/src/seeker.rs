@@ -11,6 +11,7 @@ use crate::Accepted;
 use crate::allow::Allow;
 use crate::finding::{Identity, State, Version, What};
 use crate::held::Held;
+use crate::picked::Picked;
 
 /// A rule matches no longer text; what stands around it is looked at, too. Bytes.
 const RULE_BYTES_MAX: usize = keyroll_leak::BLOCK_BYTES_MAX + keyroll_leak::NEAR_BYTES_MAX;
@@ -30,7 +31,8 @@ pub struct Known {
     pub versions: Vec<Version>,
     /// Values that are kept elsewhere, by what a file says of them.
     pub prints: Option<Prints>,
-    /// Those whose values are kept no more, by their fingerprints: found again where something has the form of a credential.
+    /// Those whose values are kept no more, or cannot be looked for by themselves, by their fingerprints: found again where a rule,
+    /// a name or a place finds something.
     pub ended: BTreeMap<Fingerprint, Version>,
     /// What the fingerprints were made with.
     pub key: Option<FingerprintKey>,
@@ -44,6 +46,7 @@ pub struct Seeker {
     known: Known,
     identity: FingerprintKey,
     held: Option<Held>,
+    picked: Option<Picked>,
 }
 
 /// Something in a text.
@@ -59,7 +62,7 @@ pub(crate) struct Hit {
 impl Seeker {
     /// `identity` is what tells findings apart: with the same key the same value has the same identity.
     pub fn new(known: Known, identity: FingerprintKey) -> Self {
-        Self { rules: None, by_name: false, theirs: None, known, identity, held: None }
+        Self { rules: None, by_name: false, theirs: None, known, identity, held: None, picked: None }
     }
 
     /// Looks for what has the form of a credential, too.
@@ -90,6 +93,17 @@ impl Seeker {
     /// The values that are held, the first thousand of them; each once.
     pub fn take_held(&self) -> BTreeMap<Identity, SecretBytes> {
         self.held.as_ref().map(Held::take).unwrap_or_default()
+    }
+
+    /// Notes the findings whose identities under this key begin with one of these, until [`Self::take_picked`].
+    pub fn picking(mut self, key: FingerprintKey, begins: Vec<String>) -> Self {
+        self.picked = Some(Picked::of(key, begins));
+        self
+    }
+
+    /// Those that were noted: by what they are called under that key, what they are called here.
+    pub fn take_picked(&self) -> BTreeMap<Identity, Identity> {
+        self.picked.as_ref().map(Picked::take).unwrap_or_default()
     }
 
     /// What a comment says of a hit. A value that opens something is replaced, not accepted; a reason with a value in it is not
@@ -147,6 +161,9 @@ impl Seeker {
         let mut hits = Vec::new();
         theirs.find(text, place, &mut |found| {
             let value = text.get(found.span.clone()).unwrap_or_default();
+            if let Some(version) = self.ended(value) {
+                return hits.push(self.known(version, found.span, None));
+            }
             let title =
                 if found.rule.description.is_empty() { &found.rule.id } else { &found.rule.description };
             let what = What::Kind { rule: found.rule.id.clone(), title: title.clone(), provider: None };
@@ -251,8 +268,13 @@ impl Seeker {
     }
 
     fn identity(&self, rule: &str, value: &[u8]) -> Identity {
-        let whole = [rule.as_bytes(), b"\0", value].concat();
-        Identity::of(&self.identity.fingerprint(&SecretBytes::new(whole)))
+        let whole = SecretBytes::new([rule.as_bytes(), b"\0", value].concat());
+        let make = |key: &FingerprintKey| Identity::of(&key.fingerprint(&whole));
+        let identity = make(&self.identity);
+        if let Some(picked) = &self.picked {
+            picked.look(&identity, make);
+        }
+        identity
     }
 }
 

@@ -137,8 +137,18 @@ impl SealingKey {
     /// The key of fingerprints, derived under its own label: it reveals nothing about this one.
     /// Errors: [`SealError::Library`].
     pub fn fingerprint_key(&self) -> Result<FingerprintKey, SealError> {
+        self.derived(b"keyroll fingerprint v1")
+    }
+
+    /// The key that tells findings of leaks apart on this machine, under a label of its own: what is made with it is shown and
+    /// sent, and says nothing of any fingerprint. Errors: [`SealError::Library`].
+    pub fn identity_key(&self) -> Result<FingerprintKey, SealError> {
+        self.derived(b"keyroll identity v1")
+    }
+
+    fn derived(&self, label: &[u8]) -> Result<FingerprintKey, SealError> {
         let mut bytes = Zeroizing::new([0; 32]);
-        expand(&self.root(), b"keyroll fingerprint v1", bytes.as_mut())?;
+        expand(&self.root(), label, bytes.as_mut())?;
         Ok(FingerprintKey::new(&bytes))
     }
 

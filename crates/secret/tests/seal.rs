@@ -101,6 +101,9 @@ fn keys_of_different_uses_differ() {
     let fingerprint = key(1).fingerprint_key().expect("key").fingerprint(&SecretBytes::new(b"v".to_vec()));
     let other = key(2).fingerprint_key().expect("key").fingerprint(&SecretBytes::new(b"v".to_vec()));
     assert_ne!(fingerprint, other);
+    let identity =
+        |number| key(number).identity_key().expect("key").fingerprint(&SecretBytes::new(b"v".to_vec()));
+    assert!(identity(1) == identity(1) && identity(1) != identity(2) && identity(1) != fingerprint);
     assert_ne!(key(1).kid().expect("kid"), key(2).kid().expect("kid"));
     assert_eq!(key(1).kid().expect("kid").to_string().len(), 16);
 }

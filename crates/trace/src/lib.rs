@@ -5,6 +5,7 @@
 
 mod chain;
 mod changed;
+mod copies;
 mod database;
 mod entries;
 mod evidence;

@@ -10,6 +10,7 @@ use keyroll_observe::{NotVisible, Pieces, read_regular};
 use keyroll_secret::SecretBytes;
 use zeroize::Zeroizing;
 
+use crate::copies::copies;
 use crate::database::{Cell, each_cell, each_cell_of_file, is_database};
 use crate::entries::{FOUND_MAX, Held, in_file, shown_name};
 use crate::kinds::{format_of, is_translation, sealed};
@@ -249,11 +250,10 @@ pub(crate) fn known(path: &Path, bytes: Zeroizing<Vec<u8>>, needles: &Needles) -
     if hits.is_empty() {
         return AllKnown::default();
     }
-    hits.sort_by_key(|hit| (hit.start, hit.id));
     let entries = format_of(path, &bytes).and_then(|format| format.entries(&bytes).ok()).unwrap_or_default();
     let (mut line, mut counted) = (1, 0);
     let mut told = BTreeMap::new();
-    for hit in hits {
+    for hit in copies(&bytes, hits) {
         let between = bytes.get(counted..hit.start).unwrap_or_default();
         line += between.iter().filter(|byte| **byte == b'\n').count() as u64;
         counted = hit.start;
@@ -281,9 +281,8 @@ pub(crate) fn known_in_pieces(path: &Path, pieces: &mut Pieces<'_>, needles: &Ne
         let mut hits = Vec::new();
         // What ends in what was kept was told before.
         needles.find(piece.bytes, &mut |hit| hits.extend((hit.end > piece.again).then_some(hit)));
-        hits.sort_by_key(|hit| (hit.start, hit.id));
         let (mut line, mut counted) = (piece.line, 0);
-        for hit in hits {
+        for hit in copies(piece.bytes, hits) {
             let between = piece.bytes.get(counted..hit.start).unwrap_or_default();
             line += between.iter().filter(|byte| **byte == b'\n').count() as u64;
             counted = hit.start;

@@ -75,13 +75,16 @@ pub(crate) struct LeaksArgs {
     /// Show every place of every finding, and those that were accepted
     #[arg(long)]
     pub(crate) all: bool,
-    /// The findings that were accepted [default: .keyroll-leaks.toml, where it is]
+    /// The findings that were accepted [default: .keyroll-leaks.toml of this folder or of one above it in the same repository]
     #[arg(long, value_name = "FILE")]
     pub(crate) baseline: Option<PathBuf>,
     /// Accept all findings that are open now, and say why; written into the baseline
     #[arg(long, value_name = "REASON")]
     pub(crate) accept: Option<String>,
-    /// The last day on which that counts, YYYY-MM-DD
-    #[arg(long, value_name = "DAY", requires = "accept")]
+    /// Of these findings alone, by what stands under ID in the table
+    #[arg(long, value_name = "ID", requires = "accept")]
+    pub(crate) only: Vec<String>,
+    /// The last day on which that counts
+    #[arg(long, value_name = "YYYY-MM-DD", requires = "accept")]
     pub(crate) until: Option<Date>,
 }

@@ -1,33 +1,24 @@
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use jiff::Zoned;
 use keyroll_leak::Rules;
-use keyroll_needle::{NeedleId, Needles, VALUE_BYTES_MAX, VALUE_BYTES_MIN};
-use keyroll_port::Label;
-use keyroll_scanner::{BASELINE_BYTES_MAX, Baseline, Known, Report, Scan, Seeker, State, Version};
+use keyroll_scanner::{Baseline, Known, Report, Scan, Seeker};
 
 use crate::args::{LeaksArgs, LeaksFormat};
-use crate::config_file;
 use crate::context::Context;
 use crate::exit::Exit;
-use crate::kept::kept;
 use crate::leaks::{
-    Askers, LeakShown, LeaksShown, Source, annotations, ask, document, ignored, lines, notes, sarif, table,
-    theirs,
+    Askers, BaselineFile, Identities, LeakShown, LeaksShown, OfStore, Source, annotations, ask, document,
+    ignored, lines, next, no_identities, of_store, only, sarif, table, theirs,
 };
 use crate::prints_file;
 use crate::problem::Problem;
-use crate::records::versions::label;
-use crate::redact;
 use crate::seen::run_key;
 use crate::ui::Event;
-
-/// Where findings that were accepted are kept, where no other file is named.
-const BASELINE: &str = ".keyroll-leaks.toml";
 
 /// How often it is said that a scan goes on.
 const SAID_EVERY: Duration = Duration::from_millis(200);
@@ -39,34 +30,25 @@ const SKIPPED_SHOWN_MAX: usize = 20;
 /// where it is told to.
 pub(super) fn run(args: &LeaksArgs, context: &mut Context) -> Result<Exit, Problem> {
     let began = Instant::now();
-    let path = args.baseline.clone().unwrap_or_else(|| PathBuf::from(BASELINE));
-    let (mut baseline, old) = match args.baseline.is_some() && args.accept.is_none() || path.exists() {
-        true => read_baseline(&path).map(|(baseline, text)| (Some(baseline), Some(text)))?,
-        false => (args.accept.is_some().then(new_baseline).transpose()?, None),
-    };
+    let mut file = BaselineFile::open(args)?;
     let askers = args.verify.then(|| Askers::of(&args.issuer)).transpose()?;
-    let mut seeker = seeker(args, baseline.as_ref(), context)?;
+    let Looking { mut seeker, identities, kept } = looking(args, &file, context)?;
     if let Some(askers) = &askers {
         seeker = seeker.holding(askers.rules());
     }
-    let (mut report, late) = scan(args, &seeker, baseline.as_ref(), context)?;
+    let (mut report, late) = scan(args, &seeker, file.baseline(), context)?;
     if let Some(askers) = &askers {
         ask(askers, seeker.take_held(), &mut report, args.all, &mut context.ui)?;
     }
-    if let Some(baseline) = baseline.as_mut().filter(|_| args.accept.is_some() && late.is_none()) {
-        accept(args, baseline, &report)?;
-        return write(&path, old.as_deref(), baseline, &report, context);
+    if args.accept.is_some() && late.is_none() {
+        return accept(args, &mut file, &seeker, &report, context);
     }
-    let sum = LeaksShown::of(&report, baseline.is_some(), args.verify, began.elapsed().as_secs_f64());
-    show(args, &report, &sum, context);
-    if let Some(late) = late {
-        return Err(late);
-    }
-    // What is staged says itself what must have been looked at.
-    if report.texts == 0 && sum.not_visible > 0 && !args.staged {
-        return Err(
-            Problem::new("K0934", "look for leaks").because("nothing that was named could be looked at")
-        );
+    let mut sum = LeaksShown::of(&report, identities, args.verify, began.elapsed().as_secs_f64());
+    let failed = late.or_else(|| nothing_read(args, &report));
+    sum.whole = failed.is_none();
+    show(args, &report, &sum, &kept, context);
+    if let Some(failed) = failed {
+        return Err(failed);
     }
     if sum.open > 0 || sum.left_out > 0 {
         return Ok(Exit::Findings);
@@ -77,6 +59,12 @@ pub(super) fn run(args: &LeaksArgs, context: &mut Context) -> Result<Exit, Probl
     }
 }
 
+/// What is staged says itself what must have been looked at.
+fn nothing_read(args: &LeaksArgs, report: &Report) -> Option<Problem> {
+    (report.texts == 0 && !report.skipped.is_empty() && !args.staged)
+        .then(|| Problem::new("K0934", "look for leaks").because("nothing that was named could be looked at"))
+}
+
 /// A hook goes by the exit code: what nobody looked at does not pass.
 fn unread(count: u64) -> Problem {
     let files = if count == 1 { "1 file".to_owned() } else { format!("{count} files") };
@@ -85,22 +73,42 @@ fn unread(count: u64) -> Problem {
         .help("take it out: git restore --staged PATH; or, if nobody needs to look at it, name it in .keyrollignore")
 }
 
-fn seeker(args: &LeaksArgs, baseline: Option<&Baseline>, context: &mut Context) -> Result<Seeker, Problem> {
+/// What is looked for, and how findings are told apart.
+struct Looking {
+    seeker: Seeker,
+    identities: Identities,
+    /// The secrets that the store of this machine keeps.
+    kept: BTreeSet<String>,
+}
+
+fn looking(args: &LeaksArgs, file: &BaselineFile, context: &mut Context) -> Result<Looking, Problem> {
     let prints = args.prints.as_deref().map(prints_file::read).transpose()?;
-    let known = Known { prints, ..known(context)? };
+    let OfStore { known, secrets: kept, identity: of_store } = of_store(context)?;
+    let known = Known { prints, ..known };
     if known.needles.is_none() && known.prints.is_none() && args.known {
         return Err(Problem::new("K0933", "look for known values")
             .because("no store is here, so that none is known")
             .help("name the folder with --state, or a file with --prints, or leave out --known to look for what has the form of a credential"));
     }
-    let identity = match baseline {
-        Some(baseline) => baseline.key(),
-        None => run_key()?,
+    let only = only(args)?;
+    // What was shown before there was a baseline was called by the store's key.
+    let shown_by = file.baseline().filter(|_| file.is_there()).map(Baseline::key);
+    let (identity, identities, shown_by) = match (file.baseline(), of_store) {
+        (Some(baseline), of_store) => (baseline.key(), Identities::Baseline, shown_by.or(of_store)),
+        (None, Some(of_store)) => (of_store, Identities::Store, None),
+        (None, None) => (run_key()?, Identities::Run, None),
     };
     let seeker = Seeker::new(known, identity);
-    if args.known {
-        return Ok(seeker);
-    }
+    let seeker = match (only.is_empty(), shown_by) {
+        (true, _) => seeker,
+        (false, Some(key)) => seeker.picking(key, only),
+        (false, None) => return Err(no_identities()),
+    };
+    let seeker = if args.known { seeker } else { with_rules(args, seeker, context)? };
+    Ok(Looking { seeker, identities, kept })
+}
+
+fn with_rules(args: &LeaksArgs, seeker: Seeker, context: &mut Context) -> Result<Seeker, Problem> {
     let theirs = args.rules.as_deref().map(theirs).transpose()?;
     let adds = theirs.as_ref().is_none_or(|theirs| theirs.adds);
     let seeker = match theirs {
@@ -123,47 +131,6 @@ fn seeker(args: &LeaksArgs, baseline: Option<&Baseline>, context: &mut Context) 
     Ok(if args.forms { seeker } else { seeker.with_names() })
 }
 
-/// Every version of every secret that is kept.
-fn known(context: &mut Context) -> Result<Known, Problem> {
-    let Some(kept) = kept(context, false)? else { return Ok(Known::default()) };
-    let mut builder = Needles::builder();
-    let (mut versions, mut ended) = (Vec::new(), BTreeMap::new());
-    for secret in &kept.secrets {
-        for version in &secret.versions {
-            let known = Version {
-                secret: secret.name.clone(),
-                number: u64::from(version.number),
-                state: label(version.label),
-                retired: version.label == Label::Retired,
-            };
-            let values = version.values.iter();
-            for value in values.filter(|value| (VALUE_BYTES_MIN..=VALUE_BYTES_MAX).contains(&value.len())) {
-                let id = NeedleId(u32::try_from(versions.len()).unwrap_or(u32::MAX));
-                builder = builder.add(id, value);
-                versions.push(known.clone());
-            }
-            let odd = version
-                .values
-                .iter()
-                .filter(|value| !(VALUE_BYTES_MIN..=VALUE_BYTES_MAX).contains(&value.len()));
-            for _ in odd {
-                let what = format!("{} v{}", known.secret, known.number);
-                let why = format!(
-                    "its value has not {VALUE_BYTES_MIN} to {VALUE_BYTES_MAX} bytes: it is not looked for by itself"
-                );
-                context.ui.event(Event::NotVisible { what, why });
-            }
-            if version.values.is_empty() {
-                ended.extend(version.fingerprints.iter().map(|print| (*print, known.clone())));
-            }
-        }
-    }
-    let needles =
-        builder.build().map_err(|error| Problem::new("K0933", "look for known values").because_of(&error))?;
-    let needles = (!versions.is_empty()).then_some(needles);
-    Ok(Known { needles, versions, ended, key: Some(kept.key), ..Known::default() })
-}
-
 fn scan(
     args: &LeaksArgs,
     seeker: &Seeker,
@@ -172,7 +139,7 @@ fn scan(
 ) -> Result<(Report, Option<Problem>), Problem> {
     let source = Source::of(args);
     if let Source::Tree(tree) = &source {
-        tree.paths.iter().try_for_each(|path| reachable(path))?;
+        tree.paths.iter().zip(1..).try_for_each(|(path, number)| reachable(path, number))?;
     }
     let scan = Scan::new(seeker, Zoned::now().date());
     let scan = if args.no_archives { scan.without_archives() } else { scan };
@@ -212,15 +179,17 @@ fn scan(
 }
 
 /// What was typed is not repeated: it may be a value.
-fn reachable(path: &Path) -> Result<(), Problem> {
+fn reachable(path: &Path, number: usize) -> Result<(), Problem> {
     path.metadata().map(drop).map_err(|error| {
         Problem::new("K0934", "look for leaks")
-            .because(format!("a path that is named cannot be reached: {error}"))
+            .because(format!("the path that is named, number {number}, cannot be reached: {error}"))
             .help("name files and folders that are there, or none for this folder")
     })
 }
 
-fn show(args: &LeaksArgs, report: &Report, sum: &LeaksShown, context: &mut Context) {
+fn show(args: &LeaksArgs, report: &Report, sum: &LeaksShown, kept: &BTreeSet<String>, context: &mut Context) {
+    // Of what could not be read to its end it is not said that it has none.
+    let summed = sum.whole || !report.findings.is_empty();
     if context.ui.look.json {
         report
             .findings
@@ -228,27 +197,35 @@ fn show(args: &LeaksArgs, report: &Report, sum: &LeaksShown, context: &mut Conte
             .map(LeakShown::of)
             .for_each(|one| context.ui.event(Event::Leak(Box::new(one))));
         skipped(report, usize::MAX, context);
-        return context.ui.event(Event::Leaks(sum.clone()));
+        if summed {
+            context.ui.event(Event::Leaks(sum.clone()));
+        }
+        return;
     }
     let text = match args.format {
         LeaksFormat::Table => {
-            if let Some(table) = table(report, args.all) {
+            if let Some(table) = table(report, args.all, sum.identities) {
                 context.ui.table(&table);
             }
             None
         }
         LeaksFormat::Json => Some(document(report, sum)),
         LeaksFormat::Jsonl => Some(lines(report)),
-        LeaksFormat::Sarif => Some(sarif(report)),
-        LeaksFormat::Github => Some(annotations(report)),
+        LeaksFormat::Sarif => Some(sarif(report, sum)),
+        LeaksFormat::Github => Some(annotations(report, sum.identities)),
     };
     if let Some(text) = text.filter(|text| !text.is_empty()) {
         context.ui.data(text.trim_end_matches('\n'));
     }
     let count = if args.all { usize::MAX } else { SKIPPED_SHOWN_MAX };
     skipped(report, count, context);
-    context.ui.event(Event::Leaks(sum.clone()));
-    next(args, report, context);
+    if summed {
+        context.ui.event(Event::Leaks(sum.clone()));
+    }
+    if args.format == LeaksFormat::Table {
+        let lines = next(report, kept, args.staged, sum.identities);
+        lines.into_iter().for_each(|line| context.ui.note(line));
+    }
 }
 
 fn skipped(report: &Report, count: usize, context: &mut Context) {
@@ -261,101 +238,15 @@ fn skipped(report: &Report, count: usize, context: &mut Context) {
     }
 }
 
-/// What a person does next.
-fn next(args: &LeaksArgs, report: &Report, context: &mut Context) {
-    if args.format != LeaksFormat::Table {
-        return;
-    }
-    let shown: Vec<LeakShown> = report.open().map(LeakShown::of).collect();
-    notes(&shown).into_iter().for_each(|one| context.ui.note(one));
-    let live = shown.iter().find(|one| one.state == "live").and_then(|one| one.secret.clone());
-    if let Some(secret) = live {
-        context.ui.note(format!("{secret} opens something: who uses it: keyroll why {secret}; to replace it: keyroll plan {secret}"));
-    }
-    if shown.iter().any(|one| matches!(one.state, "unknown" | "dead")) {
-        context.ui.note(
-            "what is no leak: # keyroll:allow REASON beside it, or keyroll leaks --accept REASON for all",
-        );
-    }
-}
-
-fn read_baseline(path: &Path) -> Result<(Baseline, String), Problem> {
-    let problem = || Problem::new("K0935", format!("read the baseline {}", keyroll_observe::shown(path)));
-    let text = keyroll_observe::read_small(path, BASELINE_BYTES_MAX).map_err(|error| {
-        problem().because_of(&error).help("name one that is there, or leave --baseline out")
-    })?;
-    let text = String::from_utf8_lossy(text.expose()).into_owned();
-    let baseline = Baseline::read(&text).map_err(|error| {
-        problem()
-            .because_of(&error)
-            .help("mend it, or take it out of the way and accept again: keyroll leaks --accept REASON")
-    })?;
-    Ok((baseline, text))
-}
-
-fn new_baseline() -> Result<Baseline, Problem> {
-    let mut key = [0; 32];
-    aws_lc_rs::rand::fill(&mut key).map_err(|_| {
-        Problem::new("K0935", "make a key for the baseline").because("the machine gives no random bytes")
-    })?;
-    Ok(Baseline::new(key))
-}
-
-/// Takes every finding that is open into the baseline; none where one of them opens something, as keyroll knows.
-fn accept(args: &LeaksArgs, baseline: &mut Baseline, report: &Report) -> Result<(), Problem> {
-    let problem = || Problem::new("K0935", "accept what was found");
-    let reason = args.accept.as_deref().unwrap_or_default().trim();
-    if reason.is_empty() {
-        return Err(problem()
-            .because("the reason is empty")
-            .help("say why it may stay: --accept 'made up by the tests'"));
-    }
-    if report.findings_left_out > 0 {
-        return Err(problem()
-            .because("there are too many findings to accept them all")
-            .help("name fewer paths, or leave files out with .keyrollignore"));
-    }
-    if let Some(live) = report.open().find(|one| one.what.state() == State::Live) {
-        let secret = live.what.rule();
-        return Err(problem()
-            .because(format!("a value of {secret} is among it, which opens something"))
-            .help(format!("replace it first: keyroll plan {secret}")));
-    }
-    if args.until.is_some_and(|day| day < Zoned::now().date()) {
-        return Err(problem()
-            .because("the last day on which it would count is over")
-            .help("name a later one: --until YYYY-MM-DD"));
-    }
-    let reason = redact::pass(reason);
-    let active = report.open().map(LeakShown::of).find(|one| one.state == "active");
-    if let Some(active) = active {
-        let issuer = active.verified.and_then(|verified| verified.issuer).unwrap_or_default();
-        return Err(problem()
-            .because(format!("a value of the kind {} is among it, which its issuer accepts", active.rule))
-            .help(format!("replace it and end it first: keyroll issuers show {issuer}")));
-    }
-    for one in report.open() {
-        let path = one.place.path.as_ref().map(|path| path.strip_prefix(".").unwrap_or(path));
-        let path = path.map(|path| PathBuf::from(redact::pass(&keyroll_observe::shown(path)).into_owned()));
-        baseline.accept(one, path, &reason, args.until);
-    }
-    Ok(())
-}
-
-fn write(
-    path: &Path,
-    old: Option<&str>,
-    baseline: &Baseline,
+fn accept(
+    args: &LeaksArgs,
+    file: &mut BaselineFile,
+    seeker: &Seeker,
     report: &Report,
     context: &mut Context,
 ) -> Result<Exit, Problem> {
-    match old {
-        Some(old) => config_file::replace(path, old, &baseline.to_text())?,
-        None => config_file::create(path, &baseline.to_text())?,
-    }
+    let what = file.accept(args, report, &seeker.take_picked())?;
     skipped(report, SKIPPED_SHOWN_MAX, context);
-    let shown = keyroll_observe::shown(path);
-    let what = format!("accepted {} in {shown}, which has {} now", report.open().count(), baseline.len());
     let with = "take its entries out, or the file away; it belongs beside the texts, in their repository";
     context.ui.event(Event::Undo { what, with: with.to_owned() });
     Ok(Exit::Done)

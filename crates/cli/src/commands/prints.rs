@@ -14,9 +14,9 @@ use crate::ui::{Event, PrintsShown};
 /// Writes a file by which a scanner elsewhere finds what is kept here, and cannot tell what it is.
 pub(super) fn run(args: &PrintsArgs, context: &mut Context) -> Result<Exit, Problem> {
     let Some(kept) = kept(context, true)? else {
-        return Err(making()
-            .because("no store is here, so that there is nothing to print")
-            .help("name the folder of the store with --state"));
+        return Err(making().because("no store is here, so that there is nothing to print").help(
+            "name the folder of the store with --state; or take a secret in first: keyroll secret add --help",
+        ));
     };
     let kept = chosen(kept, &args.secrets)?;
     let (prints, shown) = prints(&kept, args, context)?;

@@ -38,7 +38,7 @@ fn add(args: &SecretAddArgs, context: &mut Context) -> Result<Exit, Problem> {
         }
         None => context.config()?,
     };
-    let wanted = secret(&config, &args.name)?;
+    let wanted = to_add(&config, args)?;
     // A reference that was mistyped would be written into the configuration, and the value taken in unseen.
     if edit.is_some() && !args.anyway {
         crate::wiring::issuer(wanted)?;
@@ -84,6 +84,18 @@ fn add(args: &SecretAddArgs, context: &mut Context) -> Result<Exit, Problem> {
     Ok(Exit::Done)
 }
 
+/// The secret, or how one that is not configured yet is.
+fn to_add<'c>(config: &'c Config, args: &SecretAddArgs) -> Result<&'c Secret, Problem> {
+    secret(config, &args.name).map_err(|problem| {
+        let near = problem.help.as_ref().filter(|help| help.starts_with("did you mean"));
+        let near = near.map(|near| format!("{near} ")).unwrap_or_default();
+        problem.help(format!(
+            "{near}a new one is written into keyroll.toml with it: --issuer ISSUER --admin file:./FILE; \
+             keyroll issuers list shows the issuers, keyroll issuers show ISSUER what each needs"
+        ))
+    })
+}
+
 /// Says what was seen of a value, and refuses one that something speaks against.
 fn told(looked: &Looked, secret: &Secret, anyway: bool, context: &mut Context) -> Result<(), Problem> {
     if !looked.good.is_empty() {
@@ -114,17 +126,35 @@ struct Edit {
 }
 
 impl Edit {
-    /// The secret with its issuer as a table of its own.
+    /// The secret with its issuer, and the fields that this needs, as a table of its own.
     fn prepare(args: &SecretAddArgs, issuer: &str, context: &Context) -> Result<Self, Problem> {
         let name = Name::new(args.name.as_str()).ok_or_else(|| {
             Problem::new("K0005", "name the secret").because("a name is 1 to 64 of a-z 0-9 . _ -")
         })?;
         let path = context.config_path();
         let old = config_file::read(&path)?;
-        let secret = NewSecret { name, issuer: issuer.to_owned(), admin: args.admin.clone() };
-        let new = add_secret(&old, &path.display().to_string(), &secret)?;
+        let shown = path.display().to_string();
+        let absolute = std::path::absolute(&path).unwrap_or_else(|_| path.clone()).display().to_string();
+        let (issuer, admin) = (issuer.to_owned(), args.admin.clone());
+        let mut secret = NewSecret { name, issuer, admin, fields: Vec::new() };
+        let mut new = add_secret(&old, &shown, &secret)?;
+        let config = Config::parse(&new, &absolute)?;
+        let needed = config.secrets.get(&secret.name).map(needed_fields).transpose()?.flatten();
+        if let Some(fields) = needed {
+            secret.fields = fields;
+            new = add_secret(&old, &shown, &secret)?;
+        }
         Ok(Self { path, old, new })
     }
+}
+
+/// The fields that a secret's issuer needs, where they are not the usual ones.
+fn needed_fields(secret: &Secret) -> Result<Option<Vec<(Name, bool)>>, Problem> {
+    let Some(spec) = crate::wiring::issuer::described(secret)?.spec else { return Ok(None) };
+    let fields: Vec<(Name, bool)> =
+        spec.fields().filter_map(|(name, secret)| Some((Name::new(name)?, secret))).collect();
+    let usual = fields.iter().map(|(name, secret)| (name.as_str(), *secret));
+    Ok((!usual.eq(secret.issuer.usual_fields().iter().copied())).then_some(fields))
 }
 
 /// The fields of `--field`, none of which may be secret: arguments are seen by every user of the machine.

@@ -1,14 +1,14 @@
 use keyroll_scanner::Report;
 
-use crate::leaks::{LeakShown, VerifiedShown};
+use crate::leaks::{Identities, LeakShown, VerifiedShown};
 
 /// Workflow commands that GitHub shows beside the lines they are about:
 /// <https://docs.github.com/en/actions/reference/workflow-commands-for-github-actions>.
-pub(crate) fn annotations(report: &Report) -> String {
-    report.open().map(LeakShown::of).map(|one| line(&one)).collect()
+pub(crate) fn annotations(report: &Report, identities: Identities) -> String {
+    report.open().map(LeakShown::of).map(|one| line(&one, identities)).collect()
 }
 
-fn line(one: &LeakShown) -> String {
+fn line(one: &LeakShown, identities: Identities) -> String {
     let level = if one.is_over() { "notice" } else { "error" };
     let place = &one.place;
     let mut properties = Vec::new();
@@ -20,7 +20,8 @@ fn line(one: &LeakShown) -> String {
     properties.push(format!("title={}", property(&format!("keyroll: {}", one.name()))));
     let remark = one.remark.as_ref().map(|why| format!("; {why}")).unwrap_or_default();
     let state = one.verified.as_ref().map_or_else(|| one.state.to_owned(), VerifiedShown::text);
-    let text = format!("{} ({state}) in {}{remark}; identity {}", one.title, place.text(), one.identity);
+    let identity = if identities.stay() { format!("; identity {}", one.identity) } else { String::new() };
+    let text = format!("{} ({state}) in {}{remark}{identity}", one.title, place.text());
     format!("::{level} {}::{}\n", properties.join(","), message(&text))
 }
 

@@ -3,18 +3,24 @@ use std::collections::BTreeMap;
 use keyroll_scanner::Report;
 use serde_json::{Value, json};
 
-use crate::leaks::{LeakShown, PlaceShown};
+use crate::leaks::{Identities, LeakShown, LeaksShown, PlaceShown};
 
 /// SARIF 2.1.0 (OASIS), with what GitHub's code scanning reads of it.
-pub(crate) fn sarif(report: &Report) -> String {
+///
+/// Identities are of this run alone where nothing makes any that stay: then the results have no `partialFingerprints`, by which
+/// code scanning would take each of them for new in every run. It makes fingerprints of lines itself where there are none:
+/// <https://docs.github.com/en/code-security/code-scanning/integrating-with-code-scanning/sarif-support-for-code-scanning>.
+pub(crate) fn sarif(report: &Report, sum: &LeaksShown) -> String {
     let shown: Vec<LeakShown> = report.findings.iter().map(LeakShown::of).collect();
     let mut rules: BTreeMap<&str, Value> = BTreeMap::new();
     for one in &shown {
         rules.entry(&one.rule).or_insert_with(|| rule(one));
     }
     let numbers: BTreeMap<&str, usize> = rules.keys().copied().zip(0..).collect();
-    let results: Vec<Value> =
-        shown.iter().map(|one| result(one, numbers.get(one.rule.as_str()).copied())).collect();
+    let results: Vec<Value> = shown
+        .iter()
+        .map(|one| result(one, numbers.get(one.rule.as_str()).copied(), sum.identities))
+        .collect();
     let skipped = report.skipped.iter().map(|one| {
         json!({ "level": "warning", "message": { "text": format!("not looked at: {}: {}", one.what, one.why) } })
     });
@@ -30,10 +36,11 @@ pub(crate) fn sarif(report: &Report) -> String {
             }},
             "columnKind": "unicodeCodePoints",
             "invocations": [{
-                "executionSuccessful": report.texts > 0 || report.skipped.is_empty(),
+                "executionSuccessful": sum.whole && (report.texts > 0 || report.skipped.is_empty()),
                 "toolExecutionNotifications": skipped.collect::<Vec<_>>(),
             }],
             "results": results,
+            "properties": { "identities": sum.identities },
         }],
     });
     format!("{all:#}\n")
@@ -52,7 +59,7 @@ fn rule(one: &LeakShown) -> Value {
     })
 }
 
-fn result(one: &LeakShown, rule: Option<usize>) -> Value {
+fn result(one: &LeakShown, rule: Option<usize>, identities: Identities) -> Value {
     let level = match (one.opens(), one.is_over()) {
         (true, _) => "error",
         (false, true) => "note",
@@ -64,7 +71,6 @@ fn result(one: &LeakShown, rule: Option<usize>) -> Value {
         "level": level,
         "message": { "text": format!("{} ({}{form}) in {}", one.title, one.standing(), one.place.way()) },
         "locations": [{ "physicalLocation": location(&one.place) }],
-        "partialFingerprints": { "keyroll/v1": one.identity },
     });
     let accepted = one.accepted.as_ref().map(|accepted| {
         let kind = if accepted.by == "comment" { "inSource" } else { "external" };
@@ -72,6 +78,8 @@ fn result(one: &LeakShown, rule: Option<usize>) -> Value {
     });
     if let Some(fields) = result.as_object_mut() {
         fields.extend(rule.map(|rule| ("ruleIndex".to_owned(), json!(rule))));
+        let identity = identities.stay().then(|| json!({ "keyroll/v1": one.identity }));
+        fields.extend(identity.map(|identity| ("partialFingerprints".to_owned(), identity)));
         fields.extend(accepted.map(|accepted| ("suppressions".to_owned(), accepted)));
         let verified = one.verified.as_ref().map(|verified| json!({ "verified": verified }));
         fields.extend(verified.map(|verified| ("properties".to_owned(), verified)));

@@ -1,5 +1,7 @@
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
-use keyroll_scanner::{AcceptedBy, Finding, Outcome, Report, What};
+use keyroll_scanner::{AcceptedBy, Finding, Identity, Outcome, Report, What};
 use serde::Serialize;
 
 use crate::leaks::VerifiedShown;
@@ -7,7 +9,7 @@ use crate::leaks::VerifiedShown;
 /// A finding, as it is shown: never its value.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct LeakShown {
-    /// The same for the same value and rule, where the same baseline is used.
+    /// The same for the same value and rule, as far as [`Identities`] says.
     pub(crate) identity: String,
     /// The rule's id; of a value that keyroll keeps the secret's name.
     pub(crate) rule: String,
@@ -88,15 +90,42 @@ pub(crate) struct AcceptedShown {
     pub(crate) until: Option<String>,
 }
 
-/// What a scan came to.
+/// Whose key makes the identities: where the same finding has the same one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Identities {
+    /// The baseline's: wherever it is used.
+    Baseline,
+    /// The store's: on this machine.
+    Store,
+    /// Nobody's: in this output alone.
+    Run,
+}
+
+impl Identities {
+    /// Whether the next run has the same.
+    pub(crate) fn stay(self) -> bool {
+        match self {
+            Self::Baseline | Self::Store => true,
+            Self::Run => false,
+        }
+    }
+}
+
+/// What a scan came to. A finding is one place of one value.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct LeaksShown {
-    /// Findings that nobody accepted, in all their places.
+    /// Findings that nobody accepted.
     pub(crate) open: usize,
+    /// How many values they are of.
+    pub(crate) open_values: usize,
     pub(crate) accepted: usize,
+    pub(crate) accepted_values: usize,
     /// Those of the open ones that their issuers accept, with `--verify`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) active: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) active_values: Option<usize>,
     /// Findings that are not shown, since there are too many.
     pub(crate) left_out: u64,
     /// Files, members of archives and streams that were read.
@@ -104,8 +133,9 @@ pub(crate) struct LeaksShown {
     pub(crate) bytes: u64,
     /// Places that were not looked at, or not wholly.
     pub(crate) not_visible: u64,
-    /// `baseline`: the same findings have the same identities wherever it is used; `run`: in this output alone.
-    pub(crate) identities: &'static str,
+    pub(crate) identities: Identities,
+    /// Whether nothing ended the scan before its end.
+    pub(crate) whole: bool,
     pub(crate) took_s: f64,
 }
 
@@ -208,38 +238,45 @@ impl PlaceShown {
 }
 
 impl LeaksShown {
-    pub(crate) fn of(report: &Report, baseline: bool, verified: bool, took_s: f64) -> Self {
-        let open = report.open().count();
+    pub(crate) fn of(report: &Report, identities: Identities, verified: bool, took_s: f64) -> Self {
         let active =
             |one: &&Finding| one.asked.as_ref().is_some_and(|asked| asked.outcome == Outcome::Active);
+        let (open, open_values) = counts(report.open());
+        let (accepted, accepted_values) = counts(report.findings.iter().filter(|one| !one.is_open()));
+        let (active, active_values) = verified.then(|| counts(report.open().filter(active))).unzip();
         Self {
             open,
-            active: verified.then(|| report.open().filter(active).count()),
-            accepted: report.findings.len() - open,
+            open_values,
+            accepted,
+            accepted_values,
+            active,
+            active_values,
             left_out: report.findings_left_out,
             texts: report.texts,
             bytes: report.bytes,
             not_visible: report.skipped.len() as u64 + report.skipped_left_out,
-            identities: if baseline { "baseline" } else { "run" },
+            identities,
+            whole: true,
             took_s,
         }
     }
 
     /// For people.
     pub(crate) fn text(&self) -> String {
-        let count = |count: u64, one: &str, more: &str| match count {
-            1 => format!("1 {one}"),
-            count => format!("{count} {more}"),
-        };
         let mut text = match self.open {
             0 => "no leak was found".to_owned(),
-            open => format!("found {}", count(open as u64, "leak", "leaks")),
+            open => {
+                let values = count(self.open_values as u64, "leaked value", "leaked values");
+                let active =
+                    self.active_values.map(|active| format!(" ({active} active)")).unwrap_or_default();
+                format!("found {values}{active} in {}", count(open as u64, "place", "places"))
+            }
         };
-        if let Some(active) = self.active.filter(|_| self.open > 0) {
-            text.push_str(&format!(", {active} active"));
-        }
         if self.accepted > 0 {
-            text.push_str(&format!(", and {} that were accepted (--all shows them)", self.accepted));
+            let values = count(self.accepted_values as u64, "accepted value", "accepted values");
+            let places = count(self.accepted as u64, "place", "places");
+            let beside = if self.open > 0 { ", and" } else { " but" };
+            text.push_str(&format!("{beside} {values} in {places} (--all shows them)"));
         }
         let mib = self.bytes as f64 / f64::from(1 << 20);
         text.push_str(&format!(
@@ -257,5 +294,18 @@ impl LeaksShown {
             text.push_str(&format!("; {} more findings are not shown: there are too many", self.left_out));
         }
         text
+    }
+}
+
+/// How many findings, and of how many values.
+fn counts<'f>(findings: impl Iterator<Item = &'f Finding>) -> (usize, usize) {
+    let all: Vec<&Identity> = findings.map(|one| &one.identity).collect();
+    (all.len(), all.iter().collect::<BTreeSet<_>>().len())
+}
+
+fn count(count: u64, one: &str, more: &str) -> String {
+    match count {
+        1 => format!("1 {one}"),
+        count => format!("{count} {more}"),
     }
 }

@@ -193,7 +193,7 @@ fn known(context: &Context) -> Result<Option<Known>, Problem> {
     if context.places().is_ok_and(|places| !places.sealing_key().exists()) {
         return Ok(None);
     }
-    let Some(Kept { key, secrets }) = kept(context, false)? else { return Ok(None) };
+    let Some(Kept { key, secrets, .. }) = kept(context, false)? else { return Ok(None) };
     let (mut managed, mut values) = (Vec::new(), Vec::new());
     for secret in secrets {
         let mut versions = Vec::new();

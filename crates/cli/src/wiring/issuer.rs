@@ -61,7 +61,11 @@ impl Described {
         if spec.needs_admin() && admin.is_none() {
             return Err(Problem::new("K0821", format!("use the issuer of {}", secret.name))
                 .because("it needs an admin credential, and none is named")
-                .help(format!("add `admin = \"file:./admin.key\"` to [secrets.{}]", secret.name)));
+                .help(format!(
+                    "name the file that has it, mode 0600: `admin = \"file:./admin.key\"` in [secrets.{}], or with \
+                     keyroll secret add: --admin file:./admin.key",
+                    secret.name
+                )));
         }
         let runner = Runner::new(spec.clone(), admin);
         let runner = match settings {

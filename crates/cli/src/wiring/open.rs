@@ -36,6 +36,13 @@ fn derived(key: &SealingKey) -> Result<FingerprintKey, Problem> {
         .map_err(|error| Problem::new("K0826", "derive the fingerprint key").because_of(&error))
 }
 
+/// The key that tells findings of leaks apart, of this installation alone.
+pub(crate) fn identity_key(places: &Places) -> Result<FingerprintKey, Problem> {
+    sealing_key(places)?
+        .identity_key()
+        .map_err(|error| Problem::new("K0826", "derive the key of identities").because_of(&error))
+}
+
 /// The store of sealed values; every value that passes through it is cut out of what is printed.
 pub(crate) fn store(places: &Places) -> Result<Arc<Remembering<SealedStore>>, Problem> {
     opened(places).map(|sealed| Arc::new(Remembering(sealed)))

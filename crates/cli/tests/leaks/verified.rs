@@ -68,7 +68,9 @@ fn a_key_that_is_revoked_between_two_runs_is_active_and_then_dead() {
     assert_eq!(first.status.code(), Some(3), "{}", err(&first));
     assert!(out(&first).contains("openrouter-api-key  active  tree/a:1:5"), "{}", out(&first));
     let at = format!("asking about 1 value at 127.0.0.1:{}", issuer.port());
-    for said in [at.as_str(), "found 3 leaks, 3 active", "keyroll issuers show file:own.toml"] {
+    for said in
+        [at.as_str(), "found 1 leaked value (1 active) in 3 places", "keyroll issuers show file:own.toml"]
+    {
         assert!(err(&first).contains(said), "{said}: {}", err(&first));
     }
     assert_eq!(issuer.asked(Ask::Me), 1, "each value once");
@@ -83,7 +85,7 @@ fn a_key_that_is_revoked_between_two_runs_is_active_and_then_dead() {
     let second = ask();
     assert_eq!(second.status.code(), Some(3), "a dead one is a leak still");
     assert!(out(&second).contains("openrouter-api-key  dead   tree/a:1:5"), "{}", out(&second));
-    assert!(err(&second).contains("found 3 leaks, 0 active"), "{}", err(&second));
+    assert!(err(&second).contains("found 1 leaked value (0 active) in 3 places"), "{}", err(&second));
     let taken = run(path, &["leaks", "tree", "--verify", "--issuer", &spec, "--accept", "it was ended"], b"");
     assert_eq!(taken.status.code(), Some(0), "{}", err(&taken));
     for one in [unasked, first, refused, second, taken] {

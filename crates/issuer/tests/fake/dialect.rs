@@ -48,7 +48,11 @@ impl Dialect {
         let body = match self {
             Self::Acme => json!({"error": {"code": code}}),
             Self::OpenRouter => json!({"error": {"code": status, "message": code}}),
-            Self::SendGrid | Self::Shipped(_) => json!({"errors": [{"field": null, "message": code}]}),
+            Self::SendGrid | Self::Shipped(_) => {
+                // <https://github.com/sendgrid/sendgrid-php/issues/793>.
+                let ended = "The provided authorization grant is invalid, expired, or revoked";
+                json!({"errors": [{"field": null, "message": if status == 401 { ended } else { code }}]})
+            }
         };
         reply(status, &body)
     }

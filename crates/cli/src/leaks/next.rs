@@ -1,0 +1,72 @@
+use std::collections::BTreeSet;
+
+use keyroll_scanner::Report;
+
+use crate::env;
+use crate::leaks::{Identities, LeakShown, notes};
+
+/// The most secrets whose next step is shown, one line each.
+const SECRETS_SHOWN_MAX: usize = 10;
+
+/// What a person does next, one line each. `kept` are the secrets that the store of this machine keeps.
+pub(crate) fn next(
+    report: &Report,
+    kept: &BTreeSet<String>,
+    staged: bool,
+    identities: Identities,
+) -> Vec<String> {
+    let shown: Vec<LeakShown> = report.open().map(LeakShown::of).collect();
+    let mut lines = notes(&shown);
+    lines.extend(of_live(&shown, kept));
+    if staged && !shown.is_empty() {
+        lines.extend(of_staged());
+    } else if shown.iter().any(|one| one.state == "unknown") {
+        let asked = shown.iter().any(|one| one.verified.is_some());
+        let ask = if asked { "" } else { "; whether it works still: keyroll leaks --verify" };
+        lines.push(format!(
+            "what is one: end it at its issuer and put a new one in its place; taking it out alone does not help{ask}"
+        ));
+    }
+    if shown.iter().any(|one| matches!(one.state, "unknown" | "dead")) {
+        let again = if staged { ", and git add it again" } else { "" };
+        let one = if identities.stay() { "; --only ID for one of them" } else { "" };
+        lines.push(format!(
+            "what is no leak: # keyroll:allow REASON beside it{again}, or keyroll leaks --accept REASON for all{one}"
+        ));
+    }
+    lines
+}
+
+fn of_live(shown: &[LeakShown], kept: &BTreeSet<String>) -> Vec<String> {
+    let live = shown.iter().filter(|one| one.state == "live");
+    let live: BTreeSet<&String> = live.filter_map(|one| one.secret.as_ref()).collect();
+    let line = |secret: &&String| match kept.contains(*secret) {
+        true => format!(
+            "{secret} opens something: who uses it: keyroll why {secret}; to replace it: keyroll plan {secret}"
+        ),
+        // It was found by a print: the machine that wrote it has the secret.
+        false => {
+            format!(
+                "{secret} opens something: replace it on the machine that keeps it: keyroll plan {secret}"
+            )
+        }
+    };
+    let mut lines: Vec<String> = live.iter().take(SECRETS_SHOWN_MAX).map(line).collect();
+    match live.len().saturating_sub(SECRETS_SHOWN_MAX) {
+        0 => {}
+        1 => lines.push("and 1 more secret that opens something".to_owned()),
+        more => lines.push(format!("and {more} more secrets that open something")),
+    }
+    lines
+}
+
+fn of_staged() -> [String; 2] {
+    // git sets it for its hooks.
+    let stopped = match env::GIT_INDEX_FILE.get() {
+        Some(_) => "the commit was stopped: nothing of it is in the history yet",
+        None => "nothing of it is in the history yet",
+    };
+    let out = "to take a value out: write a reference to it in its place, and git add the file again; or leave the \
+               file out: git restore --staged FILE, and of a new one git rm --cached FILE";
+    [stopped.to_owned(), out.to_owned()]
+}

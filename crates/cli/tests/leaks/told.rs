@@ -1,0 +1,180 @@
+//! What a person and a machine are told of what was found: how often, by which identity, and what comes next.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use keyroll_testkit::github_token;
+use serde_json::Value;
+
+use crate::git;
+use crate::kept::{BINARY, err, kept, out, run, value};
+
+fn json(folder: &Path, arguments: &[&str]) -> Value {
+    let found = run(folder, &[&["leaks", "--format"], arguments].concat(), b"");
+    serde_json::from_str(&out(&found)).unwrap_or_else(|_| panic!("{}", err(&found)))
+}
+
+/// Whose identities they are, and the first of them; and whether code scanning is given any.
+fn identity(folder: &Path) -> (String, String, bool) {
+    let document = json(folder, &["json", "tree"]);
+    let sarif = json(folder, &["sarif", "tree"]);
+    let result = &sarif["runs"][0]["results"][0];
+    let whose = document["summary"]["identities"].as_str().unwrap().to_owned();
+    assert_eq!(sarif["runs"][0]["properties"]["identities"], whose.as_str());
+    assert!(result["ruleId"].is_string());
+    let identity = document["findings"][0]["identity"].as_str().unwrap().to_owned();
+    let sent = result["partialFingerprints"]["keyroll/v1"].as_str();
+    assert!(whose == "run" || sent == Some(&identity), "{whose}: {sent:?}");
+    (whose, identity, sent.is_some())
+}
+
+/// One more secret, of the same issuer.
+pub(crate) fn add(folder: &Path, name: &str, value: &str) {
+    let path = folder.join("keyroll.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    let more = format!(
+        "[secrets.{name}]\nissuer = \"file:./acme.toml\"\nadmin = \"file:./admin.key\"\n\
+         [[secrets.{name}.consumers]]\nname = \"{name}-job\"\nruns = {{ at_rest = true }}\nreads = {{ file = \"./{name}.key\" }}\n"
+    );
+    fs::write(&path, format!("{text}{more}")).unwrap();
+    let added = run(folder, &["secret", "add", name, "--id", name, "--anyway"], value.as_bytes());
+    assert!(added.status.success(), "{}", err(&added));
+}
+
+#[test]
+fn identities_stay_where_a_baseline_or_a_store_is_and_others_are_not_given_to_code_scanning() {
+    let token = github_token();
+    let (store, other) = (kept(&value()), kept(&value()));
+    let bare = tempfile::tempdir().unwrap();
+    for folder in [store.path(), other.path(), bare.path()] {
+        fs::create_dir(folder.join("tree")).unwrap();
+        fs::write(folder.join("tree/a"), format!("x {token}\n")).unwrap();
+    }
+    let first = identity(store.path());
+    assert!(first.0 == "store" && first.2, "{first:?}");
+    fs::write(store.path().join("tree/a"), format!("\n\nmoved {token}\n")).unwrap();
+    assert_eq!(identity(store.path()), first, "in every run, whatever the line");
+    assert_ne!(identity(other.path()).1, first.1, "another machine has another key");
+    let run_only = identity(bare.path());
+    assert!(run_only.0 == "run" && !run_only.2, "{run_only:?}");
+    assert_ne!(identity(bare.path()).1, run_only.1);
+    fs::create_dir(bare.path().join("none")).unwrap();
+    fs::write(bare.path().join("none/b"), github_token()).unwrap();
+    let made = run(bare.path(), &["leaks", "none", "--accept", "a test"], b"");
+    assert!(made.status.success(), "{}", err(&made));
+    fs::copy(bare.path().join(".keyroll-leaks.toml"), store.path().join(".keyroll-leaks.toml")).unwrap();
+    let (here, there) = (identity(bare.path()), identity(store.path()));
+    assert!(here.0 == "baseline" && here.2 && here == there && here.1 != first.1, "{here:?} {there:?}");
+}
+
+#[test]
+fn a_value_in_many_places_is_one() {
+    let token = github_token();
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("tree")).unwrap();
+    fs::write(folder.path().join("tree/a"), format!("{token}\n").repeat(23)).unwrap();
+    fs::write(folder.path().join("tree/b"), format!("{token} # keyroll:allow a test\n")).unwrap();
+    fs::write(folder.path().join("tree/c"), format!("{token}\n{}\n", github_token())).unwrap();
+    let found = run(folder.path(), &["leaks", "tree"], b"");
+    let said = "found 2 leaked values in 25 places, and 1 accepted value in 1 place (--all shows them)";
+    assert!(err(&found).contains(said), "{}", err(&found));
+    assert_eq!(out(&found).lines().count(), 3, "as many as the table has: {}", out(&found));
+    let summary = &json(folder.path(), &["json", "tree"])["summary"];
+    assert_eq!((&summary["open"], &summary["open_values"]), (&25.into(), &2.into()));
+    assert_eq!((&summary["accepted"], &summary["accepted_values"]), (&1.into(), &1.into()));
+}
+
+#[test]
+fn each_live_secret_has_its_next_step_where_that_step_can_be_taken() {
+    let folder = kept(&value());
+    let path = folder.path();
+    let more: Vec<(String, String)> = (0..11).map(|at| (format!("key-{at:02}"), value())).collect();
+    more.iter().for_each(|(name, value)| add(path, name, value));
+    let text: String = more.iter().map(|(_, value)| format!("{value}\n")).collect();
+    fs::create_dir(path.join("tree")).unwrap();
+    fs::write(path.join("tree/a"), &text).unwrap();
+    let here = run(path, &["leaks", "tree"], b"");
+    for (name, _) in &more[..10] {
+        let step = format!("{name} opens something: who uses it: keyroll why {name};");
+        assert!(err(&here).contains(&step), "{name}: {}", err(&here));
+    }
+    assert!(!err(&here).contains("keyroll why key-10") && err(&here).contains("and 1 more secret"));
+    let written = run(path, &["prints", "--out", "all.prints"], b"");
+    assert!(written.status.success(), "{}", err(&written));
+    let elsewhere = tempfile::tempdir().unwrap();
+    fs::copy(path.join("all.prints"), elsewhere.path().join("p")).unwrap();
+    fs::write(elsewhere.path().join("a"), &text).unwrap();
+    let there = run(elsewhere.path(), &["leaks", "--known", "--prints", "p", "a"], b"");
+    let step = "key-00 opens something: replace it on the machine that keeps it: keyroll plan key-00";
+    assert!(err(&there).contains(step) && !err(&there).contains("keyroll why"), "{}", err(&there));
+}
+
+#[test]
+fn what_is_staged_is_told_with_the_way_out_of_it() {
+    let token = github_token();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    git(path, &["init", "--quiet", "--initial-branch=main"]);
+    fs::write(path.join("a"), &token).unwrap();
+    git(path, &["add", "a"]);
+    let said = |hook: bool| {
+        let mut command = Command::new(BINARY);
+        command.args(["--state", "s", "leaks", "--staged"]).current_dir(path).env_clear();
+        if hook {
+            command.env("GIT_INDEX_FILE", ".git/index");
+        }
+        err(&command.output().unwrap())
+    };
+    let (stopped, by_hand) = (said(true), said(false));
+    assert!(stopped.contains("the commit was stopped: nothing of it is in the history yet"), "{stopped}");
+    assert!(!by_hand.contains("stopped") && by_hand.contains("nothing of it is in the history"), "{by_hand}");
+    for said in [stopped, by_hand] {
+        assert!(said.contains("git restore --staged FILE") && said.contains("# keyroll:allow"), "{said}");
+    }
+    // The same without what was staged: none of that is said.
+    let tree = run(path, &["leaks"], b"");
+    assert!(!err(&tree).contains("staged") && !err(&tree).contains("history"), "{}", err(&tree));
+}
+
+#[test]
+fn of_what_could_not_be_opened_it_is_not_said_that_it_has_no_leak() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("a.7z"), b"7z\xbc\xaf\x27\x1cx").unwrap();
+    for arguments in [&["--git"][..], &["--pid", "4194304"], &["none"], &["a.7z"]] {
+        let failed = run(folder.path(), &[&["leaks"], arguments].concat(), b"");
+        assert_eq!(failed.status.code(), Some(1), "{arguments:?}");
+        let said = err(&failed);
+        assert!(said.contains("K0934") && !said.contains("no leak was found"), "{arguments:?}: {said}");
+        let events = run(folder.path(), &[&["--json", "leaks"], arguments].concat(), b"");
+        assert!(!out(&events).contains("\"leaks\"") && out(&events).contains("K0934"), "{}", out(&events));
+    }
+    let sarif = json(folder.path(), &["sarif", "--git"]);
+    assert_eq!(sarif["runs"][0]["invocations"][0]["executionSuccessful"], false);
+}
+
+#[test]
+fn the_action_passes_its_inputs_on_and_looks_at_the_tree_whatever_the_history_has() {
+    let action = include_str!("../../../../action.yml");
+    let (_, script) = action.rsplit_once("      run: |\n").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let stand_in = "#!/bin/sh\necho \"$@\" >> said\ncase $2 in --git) exit 3;; esac\n";
+    fs::write(path.join("keyroll"), stand_in).unwrap();
+    fs::set_permissions(path.join("keyroll"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    fs::write(path.join("b.toml"), "").unwrap();
+    let ran = |prints: &str, baseline: &str, history: &str| {
+        let _ = fs::remove_file(path.join("said"));
+        let inputs = [("PRINTS", prints), ("BASELINE", baseline), ("HISTORY", history), ("PATH", "a b")];
+        let mut command = Command::new("bash");
+        command.args(["-eo", "pipefail", "-c", script]).current_dir(path).env_clear();
+        command.env("PATH", format!("{}:/usr/bin:/bin", path.display()));
+        command.envs(inputs.map(|(name, value)| (format!("LEAKS_{name}"), value)));
+        let code = command.status().unwrap().code();
+        (code, fs::read_to_string(path.join("said")).unwrap())
+    };
+    assert_eq!(ran("", "none", "false"), (Some(0), "leaks --format github -- a b\n".to_owned()));
+    let known = "--format github --baseline b.toml --prints p";
+    let both = format!("leaks --git {known} -- a b\nleaks {known} -- a b\n");
+    assert_eq!(ran("p", "b.toml", "true"), (Some(3), both));
+}
