@@ -13,10 +13,10 @@ use crate::lines::Lines;
 use crate::packed::{Packed, utf16_order};
 use crate::report::FINDINGS_MAX;
 use crate::seeker::Seeker;
-use crate::stream::{BINARY_BYTES, allowed};
 use crate::taken::Taken;
 use crate::told::{Held, Subject, Told, commit_of, orders_of};
 use crate::tree::text_of;
+use crate::window::{BINARY_BYTES, allowed};
 use crate::{Accepted, Position, Scan};
 
 /// What a hit is, apart from where it stands.

@@ -15,6 +15,7 @@ mod asked;
 mod baseline;
 mod finding;
 mod held;
+mod helpers;
 mod history;
 mod lines;
 mod memory;
@@ -30,6 +31,7 @@ mod told;
 mod tree;
 mod unpack;
 mod utf16;
+mod window;
 
 pub use accepted::{Accepted, AcceptedBy};
 pub use asked::{Asked, Outcome};

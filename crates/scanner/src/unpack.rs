@@ -11,8 +11,8 @@ use zip::result::ZipError;
 
 use crate::packed::{HEAD_BYTES, Packed, utf16_order};
 use crate::scan::{At, Worker};
-use crate::stream::fill;
 use crate::utf16::Utf16;
+use crate::window::fill;
 
 /// The most memory that one xz stream may ask for, KiB: `xz -9` needs 64 MiB and some more.
 const XZ_MEMORY_KIB_MAX: u32 = 72 << 10;
