@@ -20,6 +20,7 @@ mod history;
 mod lines;
 mod memory;
 mod packed;
+mod reading;
 mod report;
 mod scan;
 mod seeker;

@@ -10,9 +10,10 @@ use zeroize::Zeroizing;
 
 use crate::helpers::Helpers;
 use crate::lines::Lines;
+use crate::reading::Reading;
 use crate::seeker::Seeker;
 use crate::taken::Taken;
-use crate::window::{BINARY_BYTES, Looking, Room, Seen, Spotted, Window, Windows};
+use crate::window::{Looking, Room, Seen, Spotted, Window, Windows};
 
 /// What is looked at in one piece, bytes; more where known values may stretch further.
 const WINDOW_BYTES: usize = 1 << 20;
@@ -57,10 +58,8 @@ impl<'s> Stream<'s> {
         let mut windows = Windows::new(from, self.window, self.seeker.reach());
         let mut telling = Telling { lines: Lines::new(), taken: Taken::default(), take };
         let mut window = windows.next(std::mem::take(&mut self.room));
-        let first = window.bytes();
-        let is_text = !first.get(..BINARY_BYTES).unwrap_or(first).contains(&0);
-        let text = is_text.then_some(within);
-        let looking = Looking { seeker: self.seeker, today: self.today, text, place };
+        let reading = Reading::of(window.bytes(), within);
+        let looking = Looking { seeker: self.seeker, today: self.today, reading, place };
         for _ in 1..ALONE_WINDOWS {
             if !window.is_last {
                 telling.tell(&window, looking.at(&window));
@@ -372,11 +371,15 @@ mod tests {
             number ^= number << 17;
             number % below
         };
-        let mut text = Vec::new();
+        let head = ["user,password", "a line"][usize::try_from(next(2)).unwrap()];
+        let mut text = format!("{head}\n").into_bytes();
         while text.len() < length {
             let value = format!("kD93hfQ0p{:06}", next(1_000_000));
             let filler = usize::try_from(next(6)).unwrap() * usize::try_from(next(900)).unwrap();
-            let piece = match next(12) {
+            let wide = "x".repeat(usize::try_from(next(7_000)).unwrap());
+            let (data, kind) = (format!("data:\n  pass-one: a0Q5M2hmUTBwbG00\n"), "kind: Secret\n");
+            let notes = format!("notes:\n{}", "  x: lines of the text\n".repeat(wide.len() / 120));
+            let piece = match next(17) {
                 0 => token(usize::try_from(next(9_999)).unwrap()),
                 1 => format!("PASSWORD={value}\n"),
                 2 => format!("\n- name: API_TOKEN\n  value: {value}\n"),
@@ -384,6 +387,11 @@ mod tests {
                 4 => format!(" {KEPT}{KEPT} "),
                 5 => format!("postgres://app:{value}@db/x # keyroll:allow made here\n"),
                 6 => "x".repeat(filler),
+                12 => format!("\n---\n{data}{notes}{kind}---\n"),
+                13 => format!("\n---\n{kind}{notes}{data}---\n"),
+                14 => format!("\n{{\"kty\":\"OKP\",\"x\":\"{wide}\",\"d\":\"{value}{value}\"}}\n"),
+                15 => format!("\n{{\"d\":\"{value}{value}\",\n\"x\":\"{wide}\",\n\"kty\":\"OKP\"}}\n"),
+                16 => format!("\nu{filler},{value}\n"),
                 7 => "é ".repeat(filler),
                 _ => "line of the text\n".repeat(filler / 16),
             };

@@ -2,23 +2,21 @@ use std::io::{self, Read};
 use std::ops::Range;
 
 use jiff::civil::Date;
-use keyroll_leak::Text;
 use keyroll_leak::gitleaks::At as InTree;
+use keyroll_leak::{FAR_BYTES_MAX, NEAR_BYTES_MAX};
 use zeroize::Zeroizing;
 
 use crate::allow::{Allow, in_line, is_alone};
 use crate::lines::Lines;
+use crate::reading::Reading;
 use crate::seeker::{Hit, Seeker};
 use crate::{Accepted, Position};
 
 /// What stands before a place and is looked at for its sake, bytes.
-pub(crate) const BEHIND_BYTES: usize = 4 << 10;
+pub(crate) const BEHIND_BYTES: usize = FAR_BYTES_MAX + NEAR_BYTES_MAX;
 
 /// The most of a line that is looked at for a comment, bytes on either side.
 const LINE_BYTES_MAX: usize = 4 << 10;
-
-/// A text with a NUL among its first bytes is none that people read.
-pub(crate) const BINARY_BYTES: usize = 8 << 10;
 
 /// Room for a window.
 pub(crate) type Room = Zeroizing<Vec<u8>>;
@@ -137,7 +135,7 @@ pub(crate) struct Looking<'t> {
     pub(crate) seeker: &'t Seeker,
     pub(crate) today: Date,
     /// `None` where it is none that people read.
-    pub(crate) text: Option<Text>,
+    pub(crate) reading: Option<Reading>,
     pub(crate) place: InTree<'t>,
 }
 
@@ -153,7 +151,7 @@ impl Looking<'_> {
         let (bytes, own) = (window.bytes(), &window.own);
         let (mut lines, mut counted) = (Lines::new(), own.start);
         let mut spotted = Vec::new();
-        for hit in self.seeker.find(bytes, self.text, self.place) {
+        for hit in self.seeker.find(bytes, self.reading.as_ref(), self.place) {
             if !own.contains(&hit.span.start) {
                 continue;
             }
