@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
+use base64::Engine as _;
 use keyroll_leak::Rules;
 use keyroll_scanner::{Baseline, Known, Report, Scan, Seeker, Tree};
 
@@ -48,14 +49,14 @@ fn version(root: &Path, number: u64) {
     };
     let table = either(number, 0, "user,password,note", "user,remark,note");
     let table = format!("{table}\n{}{}u,{},n\n{}", rows(0), rows(100), value(9_000 + number), rows(200));
-    let encoded = |from: u64| ["a0Q5M2hmUTBwbG00", "cTdSMnZYOHdaNG1O", "M3pZN2JLOHZMMnFN"][from as usize % 3];
+    let encoded = base64::prelude::BASE64_STANDARD.encode(value(old + 50));
     let kind = either(number, 1, "kind: Secret", "kind: ConfigMap");
     let secret = format!(
         "{}---\n{kind}\n{}data:\n{}  pass-one: {}\n{}",
         filler("before", 0, 300),
         filler("in", 0, 24),
         filler("below", 0, 24),
-        encoded(old),
+        encoded,
         filler("behind", 0, 300)
     );
     let web = format!(
