@@ -216,11 +216,6 @@ impl<'s> Worker<'s> {
     /// Says that something was not looked at, or not wholly.
     pub(crate) fn skip(&mut self, at: At<'_>, why: impl Into<String>) {
         self.missed = true;
-        self.note(at, why);
-    }
-
-    /// Says how something was looked at that could not be looked at as it was meant.
-    pub(crate) fn note(&mut self, at: At<'_>, why: impl Into<String>) {
         self.skip_named(at.shown(), why);
     }
 
