@@ -33,7 +33,12 @@ fn branched(seed: u64) -> Vec<Change> {
         if number == 70 {
             change.merges = vec![59];
             side.insert("d0/side0".into(), b"merged".to_vec());
-            change.files.extend(std::mem::take(&mut side).into_iter().map(|(name, text)| (name, Some(text))));
+            change.files.extend(side.iter().map(|(name, text)| (name.clone(), Some(text.clone()))));
+        }
+        // It was brought again after the merge, which the wrong clock calls the first time.
+        if number == 75 || number == 85 {
+            let files = side.iter().map(|(name, text)| (name.clone(), (number == 85).then(|| text.clone())));
+            change.files.extend(files);
         }
         if number > 100 {
             change.branch = "other";
