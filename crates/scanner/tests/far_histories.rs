@@ -76,7 +76,8 @@ fn version(root: &Path, number: u64) {
         value(old),
         filler("behind", 0, 300)
     );
-    let logins: String = (0..10).map(|line| format!("h{line}:6432:x:app:{}\n", value(line + old))).collect();
+    let logins: String =
+        (0..10).map(|line| format!("h{line}:6432:x:app:{}\n", value(line + 100 * old))).collect();
     let port = either(number, 4, "5432", "6543");
     let logins =
         format!("{}h:{port}:x:app:{}\n{logins}{}", filler("a", 0, 300), value(77), filler("b", 0, 300));
@@ -98,10 +99,12 @@ fn version(root: &Path, number: u64) {
         "x ".repeat(wide / 2) + &number.to_string(),
         filler("b", 0, 300)
     );
+    let longer = either(number, 9, "", "# a longer one, by more than what decides\n");
     for (name, text) in [
         ("users.csv", table),
-        ("secret.yaml", secret),
-        ("web.js", web),
+        // The longer is what git tells the other from.
+        ("secret.yaml", secret + longer),
+        ("web.js", web + longer),
         ("vars.tf", variable),
         ("logins.txt", logins),
         ("pairs.yaml", pairs),
