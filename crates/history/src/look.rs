@@ -43,11 +43,11 @@ pub trait Look: Sync {
     /// At least every hit that stands wholly in one of the windows is added; what else is added must be true too.
     /// It is judged by the object's bytes, not by the window's edges: see [`Blob::around`]. A hit that stands in no more than
     /// [`HIT_LINES_MAX`](crate::HIT_LINES_MAX) lines and [`HIT_BYTES_MAX`](crate::HIT_BYTES_MAX) bytes, and depends
-    /// on no more than its lines and [`AROUND_BYTES_MAX`](crate::AROUND_BYTES_MAX) bytes of them before and behind
-    /// it, may be looked for in the windows alone: where it was copied from another object it is known already. So
-    /// may what stands in an object with [`WHOLE_MARK`](crate::WHOLE_MARK) anywhere, whatever its length: the window
-    /// is the whole object. Any other must be looked for in all of the bytes. Two hits that overlap are both added;
-    /// which of them is told is decided in [`Take::found`].
+    /// on no more than its lines and those beside them, up to [`AROUND_BYTES_MAX`](crate::AROUND_BYTES_MAX) bytes before
+    /// and behind it, may be looked for in the windows alone: where it was copied from another object it is known already.
+    /// So may what stands in an object with [`WHOLE_MARK`](crate::WHOLE_MARK) anywhere, whatever its length, or in one in
+    /// which something reaches far ([`Self::reaches_far`]): the window is the whole object. Any other must be looked for in
+    /// all of the bytes. Two hits that overlap are both added; which of them is told is decided in [`Take::found`].
     ///
     /// It is called once for an object, by any of the threads, in no order. An object that stands in two packs is
     /// looked at twice if others are told from both.
@@ -58,6 +58,13 @@ pub trait Look: Sync {
     fn is_alike(&self, base: &[u8], object: &[u8]) -> bool {
         let _ = (base, object);
         true
+    }
+
+    /// Whether something in a part of an object, within a line, may decide about hits further away than the line beside it.
+    /// Then the object is looked at whole, and so is what is told as a difference from it.
+    fn reaches_far(&self, part: &[u8]) -> bool {
+        let _ = part;
+        false
     }
 }
 

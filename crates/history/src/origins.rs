@@ -20,7 +20,7 @@ pub struct Moment {
     pub commit: ObjectId,
     /// When it was committed, seconds since 1970, as the committer's clock said.
     pub time: i64,
-    /// Its place among all commits: behind its parents, and otherwise by that clock.
+    /// Its place among all commits: behind its parents, and of those that may come next the oldest by that clock.
     pub order: u32,
 }
 
@@ -29,7 +29,7 @@ pub struct Moment {
 pub struct Origin {
     /// From the repository's root, as bytes; empty for a commit or a tag, which has its text itself.
     pub path: Vec<u8>,
-    /// The oldest commit that has it there and no parent that has.
+    /// The first commit that has it there and no parent that has, by [`Self::order`].
     pub commit: ObjectId,
     /// Who wrote that commit, as it says; nobody checks it.
     pub author_name: String,
@@ -37,9 +37,9 @@ pub struct Origin {
     pub author_email: String,
     /// When it was written, seconds since 1970.
     pub time: i64,
-    /// The place of that commit among all, as of [`Moment::order`]: of two the smaller came first, whatever their clocks said.
+    /// The place of that commit among all, as of [`Moment::order`]: of two the smaller came first.
     pub order: u32,
-    /// The newest commit that still has it there.
+    /// The last commit that still has it there, by its place.
     pub last: Moment,
     /// Whether the commit that HEAD names has it there.
     pub in_head: bool,
@@ -101,7 +101,8 @@ impl History {
                 *own = place;
             }
         }
-        let mut walk = Walk { graph: &graph, holdings: &holdings, held: &held, tracks: HashMap::new() };
+        let mut walk =
+            Walk { graph: &graph, holdings: &holdings, held: &held, places: &places, tracks: HashMap::new() };
         order.iter().for_each(|number| walk.step(*number));
         graph.tips.iter().for_each(|tip| walk.still(*tip, false));
         graph.head.iter().for_each(|head| walk.still(*head, true));
@@ -116,7 +117,7 @@ impl History {
             for track in tracks.by_path.into_iter().chain(own) {
                 found.origins.extend(self.told(&graph, &places, track, &mut reader));
             }
-            found.origins.sort_by(|a, b| (a.time, &a.path).cmp(&(b.time, &b.path)));
+            found.origins.sort_by(|a, b| (a.order, &a.path).cmp(&(b.order, &b.path)));
             objects.insert(*id, found);
         }
         Provenance { objects, skipped }
@@ -145,16 +146,14 @@ struct Walk<'a> {
     holdings: &'a Holdings<'a>,
     /// What each commit's tree holds.
     held: &'a [Option<u32>],
+    /// The place of each.
+    places: &'a [u32],
     tracks: HashMap<ObjectId, Tracks>,
 }
 
 impl Walk<'_> {
     fn held(&self, number: u32) -> Option<u32> {
         self.held.get(number as usize).copied().flatten()
-    }
-
-    fn time(&self, number: u32) -> i64 {
-        self.graph.node(number).map_or(0, |node| node.time)
     }
 
     /// What a commit brings, and what it ends.
@@ -192,13 +191,12 @@ impl Walk<'_> {
     }
 
     fn brought(&mut self, number: u32, path: Vec<u8>, id: ObjectId) {
-        let time = self.time(number);
         let tracks = self.tracks.entry(id).or_default();
-        if let Some(track) = tracks.by_path.iter_mut().find(|track| track.path == path) {
-            if self.graph.node(track.first).is_some_and(|first| time < first.time) {
-                track.first = number;
-            }
-        } else if tracks.by_path.len() < ORIGINS_MAX {
+        // They come in the order of their places: the first one brought it.
+        if tracks.by_path.iter().any(|track| track.path == path) {
+            return;
+        }
+        if tracks.by_path.len() < ORIGINS_MAX {
             tracks.by_path.push(Track { path, first: number, last: number, in_head: false });
         } else {
             tracks.more += 1;
@@ -206,14 +204,15 @@ impl Walk<'_> {
     }
 
     fn had(&mut self, number: u32, path: &[u8], id: ObjectId, head: bool) {
-        let time = self.time(number);
+        let places = self.places;
+        let place = |number: u32| places.get(number as usize);
         let track = self
             .tracks
             .get_mut(&id)
             .and_then(|tracks| tracks.by_path.iter_mut().find(|track| track.path == path));
         if let Some(track) = track {
             track.in_head |= head;
-            if self.graph.node(track.last).is_some_and(|last| time >= last.time) {
+            if place(number) >= place(track.last) {
                 track.last = number;
             }
         }

@@ -47,7 +47,7 @@ impl Seen {
 pub(crate) struct Known {
     /// In order, each once.
     pub(crate) hits: Vec<Hit>,
-    /// Whether it has [`WHOLE_MARK`].
+    /// Whether it is looked at whole, whatever it is made from: it has [`WHOLE_MARK`], or something in it reaches far.
     marked: bool,
 }
 
@@ -90,22 +90,20 @@ impl<'a, L: Look + ?Sized, T: Take + ?Sized> Looker<'a, L, T> {
                 windows(steps, from.bytes.len(), bytes, &mut self.windows);
                 // Without a mark in the base, one in the object has a new byte or a new border in it.
                 known.marked = if from.known.marked {
-                    self.mark.find(bytes).is_some()
+                    self.is_marked(bytes)
                 } else {
-                    let mark = &self.mark;
-                    let has = |window: &Range<usize>| {
-                        bytes.get(window.clone()).is_some_and(|part| mark.find(part).is_some())
-                    };
-                    self.windows.iter().any(has)
+                    let part = |window: &Range<usize>| bytes.get(window.clone()).unwrap_or_default();
+                    self.windows.iter().any(|window| self.is_marked(part(window)))
                 };
-                if known.marked {
+                // What a mark decided about is decided anew where the mark is gone.
+                if known.marked || from.known.marked {
                     self.whole(bytes);
                 } else {
                     carried(steps, from.bytes, &from.known.hits, bytes.len(), &mut known.hits);
                 }
             }
             _ => {
-                known.marked = self.mark.find(bytes).is_some();
+                known.marked = self.is_marked(bytes);
                 self.whole(bytes);
             }
         }
@@ -121,6 +119,10 @@ impl<'a, L: Look + ?Sized, T: Take + ?Sized> Looker<'a, L, T> {
         }
         self.windows = ranges;
         known
+    }
+
+    fn is_marked(&self, part: &[u8]) -> bool {
+        self.mark.find(part).is_some() || self.look.reaches_far(part)
     }
 
     fn whole(&mut self, bytes: &[u8]) {

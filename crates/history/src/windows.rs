@@ -14,12 +14,18 @@ use crate::look::Hit;
 /// The longest hit, bytes: `keyroll-leak` bounds what a rule matches to this.
 pub const HIT_BYTES_MAX: usize = 4 * 1024;
 
-/// How far before and behind a hit, in its lines, what is there may depend on the bytes. `keyroll-leak` looks for a
-/// word at most 64 bytes before, and for the beginning of a value as far back as the longest value goes.
-pub const AROUND_BYTES_MAX: usize = HIT_BYTES_MAX + 64;
+/// How far before and behind a hit, in its lines and those beside them, what is there may depend on the bytes. `keyroll-leak`
+/// reads lines of 16 KiB by name, and looks for a word at most 64 bytes before a value.
+pub const AROUND_BYTES_MAX: usize = 16 * 1024 + 64;
 
 /// The most lines that a hit stands in.
 pub const HIT_LINES_MAX: usize = 2;
+
+/// How many lines on either side of a hit's own decide about it, too.
+const LINES_BESIDE: usize = 1;
+
+/// How many lines a window goes from what is new, at most: a hit may end in the line beside it.
+const LINES: usize = HIT_LINES_MAX + LINES_BESIDE;
 
 /// How far a window goes from what is new, at most.
 const REACH_BYTES_MAX: usize = HIT_BYTES_MAX + AROUND_BYTES_MAX + 1;
@@ -58,18 +64,18 @@ fn add(new: Range<usize>, bytes: &[u8], out: &mut Vec<Range<usize>>) {
         (start.saturating_sub(REACH_BYTES_MAX), end.saturating_add(REACH_BYTES_MAX).min(bytes.len()));
     // The window begins behind the line end before the lines, or as far away as may matter.
     let (mut first, mut at) = (low, start);
-    for line in 1..=HIT_LINES_MAX {
+    for line in 1..=LINES {
         let Some(found) = bytes.get(low..at).and_then(|before| memrchr(b'\n', before)) else { break };
         at = low + found;
-        if line == HIT_LINES_MAX {
+        if line == LINES {
             first = at + 1;
         }
     }
     let (mut last, mut at) = (high, end.saturating_sub(1).max(start));
-    for line in 1..=HIT_LINES_MAX {
+    for line in 1..=LINES {
         let Some(found) = bytes.get(at..high).and_then(|behind| memchr(b'\n', behind)) else { break };
         at += found + 1;
-        if line == HIT_LINES_MAX {
+        if line == LINES {
             last = at;
         }
     }
@@ -102,8 +108,8 @@ pub(crate) fn carried(steps: &[Step], base: &[u8], hits: &[Hit], object: usize, 
     }
 }
 
-/// What a hit depends on: its lines with the line ends around them, or as many bytes as may matter. Nothing on a
-/// side where the object's own beginning or end is what matters.
+/// What a hit depends on: its lines and those beside them with the line ends around them, or as many bytes as may matter.
+/// Nothing on a side where the object's own beginning or end is what matters.
 struct Around {
     start: Option<usize>,
     end: Option<usize>,
@@ -111,18 +117,14 @@ struct Around {
 
 fn around(bytes: &[u8], span: &Range<usize>) -> Around {
     let low = span.start.saturating_sub(AROUND_BYTES_MAX);
-    let before = bytes.get(low..span.start).and_then(|before| memrchr(b'\n', before));
-    let start = match before {
-        Some(at) => Some(low + at),
-        None if span.start >= AROUND_BYTES_MAX => Some(low),
-        None => None,
-    };
+    let before = (0..LINES_BESIDE + 1).try_fold(span.start, |at, _| {
+        bytes.get(low..at).and_then(|before| memrchr(b'\n', before)).map(|found| low + found)
+    });
+    let start = before.or((span.start >= AROUND_BYTES_MAX).then_some(low));
     let high = span.end.saturating_add(AROUND_BYTES_MAX).min(bytes.len());
-    let behind = bytes.get(span.end..high).and_then(|behind| memchr(b'\n', behind));
-    let end = match behind {
-        Some(at) => Some(span.end + at + 1),
-        None if span.end.saturating_add(AROUND_BYTES_MAX) <= bytes.len() => Some(high),
-        None => None,
-    };
+    let behind = (0..LINES_BESIDE + 1).try_fold(span.end, |at, _| {
+        bytes.get(at..high).and_then(|behind| memchr(b'\n', behind)).map(|found| at + found + 1)
+    });
+    let end = behind.or((span.end.saturating_add(AROUND_BYTES_MAX) <= bytes.len()).then_some(high));
     Around { start, end }
 }

@@ -1,18 +1,30 @@
 use std::ops::Range;
+use std::sync::OnceLock;
+
+use aho_corasick::AhoCorasick;
 
 use crate::beside::{Beside, is_quote};
 use crate::candidates::{By, LINE_BYTES_MAX};
-use crate::likely::is_uuid;
 use crate::login::decoded;
 use crate::places::places;
 use crate::sections::in_sections;
 use crate::{is_distinct, names_a_secret, no_secret};
 
-/// The most lines of a table that are read.
-const ROWS_MAX: usize = 100_000;
+/// How far from a value something may stand that decides about it, bytes, but for the head of a table.
+pub const FAR_BYTES_MAX: usize = LINE_BYTES_MAX;
 
-/// The most columns of a table.
-const COLUMNS_MAX: usize = 256;
+/// One of these stands in every line that decides about values further away than the next line.
+const FAR: [&str; 7] = [SECRET, "kty\"", "kty'", "kty`", VARIABLE, PGPASS_PORT, PGPASS_ANY];
+
+/// What says that a document is a Secret of Kubernetes, in a line of its own.
+const SECRET: &str = "kind: Secret";
+
+/// How a variable of Terraform begins.
+const VARIABLE: &str = "variable \"";
+
+/// What a line of `.pgpass` has, by which those behind it are known, too: the usual port, or any database.
+const PGPASS_PORT: &str = ":5432:";
+const PGPASS_ANY: &str = ":*:";
 
 /// The most lines of a block in which a variable's default is looked for.
 const BLOCK_LINES_MAX: usize = 12;
@@ -33,24 +45,39 @@ const LOGINS_MAX: usize = 16;
 /// Parts of a line of `.pgpass`: host, port, database, user, password.
 const PGPASS_PARTS: usize = 5;
 
-/// Values whose names stand in another line: of a table's first line, in the line before (`- name: TOKEN` and `value: value`,
-/// `password: |`, `variable "password" {`), of a JSON Web Key; and lines of `.pgpass`. Each with its place in the whole text.
+/// Whether something in a part of a text may decide about values further away than the next line, but for the head of a table.
+pub fn reaches_far(part: &[u8]) -> bool {
+    static WORDS: OnceLock<Option<AhoCorasick>> = OnceLock::new();
+    let words = WORDS.get_or_init(|| AhoCorasick::new(FAR).ok());
+    words.as_ref().is_none_or(|words| words.is_match(part))
+}
+
+/// Values whose names stand in another line: in the line before (`- name: TOKEN` and `value: value`, `password: |`,
+/// `variable "password" {`), of a JSON Web Key; and lines of `.pgpass`. Each with its place in the whole text.
+///
+/// No more is looked at than what is near: so in a part of a text it is what it is in the whole.
 pub(crate) fn apart(text: &[u8], line: &Range<usize>) -> Vec<Beside> {
+    let from = line.end.saturating_sub(FAR_BYTES_MAX);
+    let upto = text.len().min(line.start.saturating_add(FAR_BYTES_MAX));
     let mut found = Vec::new();
-    let raw = text.get(line.clone()).unwrap_or_default();
-    if line.start == 0 {
-        in_columns(text, raw, &mut found);
+    if let Some(near) = text.get(from..upto) {
+        near_by(near, &(line.start - from..line.end - from), &mut found);
     }
-    if raw.contains(&b':') {
-        in_pairs_of_lines(text, line, &mut found);
-        in_logins(text, line, &mut found);
-        in_web_keys(text, line, &mut found);
-        in_secret(text, line, &mut found);
-    }
-    in_sections(text, line, &mut found);
-    in_variables(text, line, &mut found);
-    in_elements(text, line, &mut found);
+    found.iter_mut().for_each(|(_, span, _)| *span = span.start + from..span.end + from);
     found
+}
+
+fn near_by(text: &[u8], line: &Range<usize>, found: &mut Vec<Beside>) {
+    let raw = text.get(line.clone()).unwrap_or_default();
+    if raw.contains(&b':') {
+        in_pairs_of_lines(text, line, found);
+        in_logins(text, line, found);
+        in_web_keys(text, line, found);
+        in_secret(text, line, found);
+    }
+    in_sections(text, line, found);
+    in_variables(text, line, found);
+    in_elements(text, line, found);
 }
 
 /// The line behind a place, with its end.
@@ -78,7 +105,7 @@ pub(crate) fn setting(text: &[u8], line: &Range<usize>) -> Option<(Range<usize>,
 }
 
 /// Without what stands around it: blanks, a list's dash, a comma, quotes.
-fn bare(text: &[u8], span: Range<usize>) -> Range<usize> {
+pub(crate) fn bare(text: &[u8], span: Range<usize>) -> Range<usize> {
     let (mut start, mut end) = (span.start, span.end);
     let at = |at: usize| text.get(at).copied().unwrap_or_default();
     let skips = |start: usize| at(start).is_ascii_whitespace() || at(start) == b'-' && at(start + 1) == b' ';
@@ -94,7 +121,7 @@ fn bare(text: &[u8], span: Range<usize>) -> Range<usize> {
     start..end
 }
 
-fn word(text: &[u8], span: &Range<usize>) -> String {
+pub(crate) fn word(text: &[u8], span: &Range<usize>) -> String {
     String::from_utf8_lossy(text.get(span.clone()).unwrap_or_default()).into_owned()
 }
 
@@ -147,13 +174,14 @@ fn in_elements(text: &[u8], line: &Range<usize>, found: &mut Vec<Beside>) {
 
 /// The entries of a Secret of Kubernetes, below `data:`, in base64. What they stand for has no form.
 fn in_secret(text: &[u8], line: &Range<usize>, found: &mut Vec<Beside>) {
-    if text.get(line.clone()).map(<[u8]>::trim_ascii_end) != Some(b"kind: Secret") {
+    if text.get(line.clone()).map(<[u8]>::trim_ascii_end) != Some(SECRET.as_bytes()) {
         return;
     }
-    let (mut at, mut within) = (document(text, line.start), false);
-    for _ in 0..SECRET_LINES_MAX {
+    let (mut at, mut within, mut behind) = (document(text, line.start), false, 0);
+    while behind < SECRET_LINES_MAX {
         let Some(next) = line_from(text, at) else { return };
         at = next.end;
+        behind += usize::from(next.start > line.start);
         let raw = text.get(next.clone()).unwrap_or_default().trim_ascii_end();
         match raw {
             b"data:" => within = true,
@@ -193,7 +221,7 @@ fn is_written_secret(value: &[u8]) -> bool {
 /// `variable "password" {` and its default: of Terraform.
 fn in_variables(text: &[u8], line: &Range<usize>, found: &mut Vec<Beside>) {
     let raw = text.get(line.clone()).unwrap_or_default().trim_ascii();
-    let Some(name) = raw.strip_prefix(b"variable \"") else { return };
+    let Some(name) = raw.strip_prefix(VARIABLE.as_bytes()) else { return };
     let Some(end) = name.iter().position(|byte| *byte == b'"') else { return };
     let called = String::from_utf8_lossy(name.get(..end).unwrap_or_default()).into_owned();
     if !names_a_secret(&called) {
@@ -214,56 +242,13 @@ fn in_variables(text: &[u8], line: &Range<usize>, found: &mut Vec<Beside>) {
     }
 }
 
-/// Tables with a line of names: what stands below the name of a secret.
-fn in_columns(text: &[u8], head: &[u8], found: &mut Vec<Beside>) {
-    let sign = [b',', b'\t', b';'].into_iter().find(|sign| head.contains(sign));
-    let Some(sign) = sign else { return };
-    let names = cells(head, sign);
-    let good = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b' ');
-    let named = |span: &Range<usize>| head.get(span.clone()).is_some_and(|name| name.iter().all(good));
-    let secret = |span: &Range<usize>| names_a_secret(&word(head, span));
-    if names.len() < 2 || !names.iter().all(named) || !names.iter().any(secret) {
-        return;
-    }
-    let mut at = head.len();
-    for _ in 0..ROWS_MAX {
-        let Some(row) = line_from(text, at) else { return };
-        at = row.end;
-        let raw = text.get(row.clone()).unwrap_or_default();
-        let all = cells(raw, sign);
-        let cells = names.iter().zip(&all).filter(|_| all.len() == names.len());
-        for (name, cell) in cells.filter(|(name, _)| secret(name)) {
-            // What tells one row from another.
-            if raw.get(cell.clone()).is_some_and(is_uuid) {
-                continue;
-            }
-            found.push((word(head, name), row.start + cell.start..row.start + cell.end, By::Place));
-        }
-    }
-}
-
-/// The cells of a row, without quotes around them; none of one that has too many.
-fn cells(row: &[u8], sign: u8) -> Vec<Range<usize>> {
-    let row = row.trim_ascii_end();
-    let (mut found, mut start, mut quoted) = (Vec::new(), 0, false);
-    for (at, byte) in row.iter().chain([&sign]).enumerate() {
-        if *byte == b'"' {
-            quoted = !quoted;
-        } else if *byte == sign && (!quoted || at == row.len()) {
-            found.push(bare(row, start..at));
-            start = at + 1;
-        }
-        if found.len() > COLUMNS_MAX {
-            return Vec::new();
-        }
-    }
-    found
-}
-
 /// Lines of `.pgpass`, from the first on that says so by its port.
 fn in_logins(text: &[u8], line: &Range<usize>, found: &mut Vec<Beside>) {
+    let raw = text.get(line.clone()).unwrap_or_default();
+    let says = |word: &'static str| places(raw, word.as_bytes()).next().is_some();
+    let lines = if says(PGPASS_PORT) || says(PGPASS_ANY) { LOGINS_MAX } else { 1 };
     let mut next = Some(line.clone());
-    for _ in 0..LOGINS_MAX {
+    for _ in 0..lines {
         let Some(line) = next else { return };
         let Some(password) = pgpass(text, &line) else { return };
         found.push(("password".to_owned(), password, By::Place));
@@ -288,8 +273,9 @@ fn in_web_keys(text: &[u8], line: &Range<usize>, found: &mut Vec<Beside>) {
     let raw = text.get(line.clone()).unwrap_or_default();
     let mut seen = 0;
     for at in places(raw, b"kty") {
+        let ends = raw.get(at + b"kty".len()).is_some_and(|byte| is_quote(*byte));
         let at = line.start + at;
-        if at < seen {
+        if at < seen || !ends {
             continue;
         }
         let (before, behind) = text.split_at_checked(at).unwrap_or_default();
@@ -376,15 +362,6 @@ mod tests {
         );
         assert_eq!(shown(&text), [(name(), value)]);
         assert!(shown(&format!("kind: ConfigMap\ndata:\n  ca-key: {value}\n")).is_empty());
-    }
-
-    #[test]
-    fn what_stands_below_the_name_of_a_secret_in_a_table() {
-        let text = "site,user,password\na,b,kD93hfQ0plm4\n\"c,d\",\"e\",\"kD93,fQ0\"\nshort,row\n";
-        let name = || "password".to_owned();
-        assert_eq!(shown(text), [(name(), "kD93hfQ0plm4"), (name(), "kD93,fQ0")]);
-        assert!(shown("let x = password, y\na,b,kD93hfQ0plm4\n").is_empty());
-        assert!(shown("user,password_hash\nb,kD93hfQ0plm4\n").is_empty());
     }
 
     #[test]

@@ -3,6 +3,7 @@ use std::ops::Range;
 use crate::apart::apart;
 use crate::beside::{Beside, beside};
 use crate::likely::VALUE_BYTES_MAX;
+use crate::table::Table;
 use crate::{Rule, Rules, is_example, names_a_secret, no_secret, passwords_in, tokens_in};
 
 /// What says that a value may be a secret.
@@ -43,16 +44,24 @@ const HEADER: &[u8] = b"authorization";
 
 /// Everything in a text that looks like a credential, or whose name says that it is one; in the order of the text.
 pub fn in_text<'r>(text: &[u8], rules: &'r Rules) -> Vec<Candidate<'r>> {
-    in_lines(text, rules, false)
+    in_lines(text, rules, None)
 }
 
 /// The same in a text of any kind: programs, logs, markup, where more is written around a value than settings have. More of what
 /// it finds is none.
 pub fn in_anything<'r>(text: &[u8], rules: &'r Rules) -> Vec<Candidate<'r>> {
-    in_lines(text, rules, true)
+    in_part(text, rules, Table::of(text).as_ref())
 }
 
-fn in_lines<'r>(text: &[u8], rules: &'r Rules, anything: bool) -> Vec<Candidate<'r>> {
+/// The same in a part of a text that begins as a table, or does not. What stands within [`FAR_BYTES_MAX`](crate::FAR_BYTES_MAX) of
+/// the part's end is found as in the whole only where that is the text's end.
+pub fn in_part<'r>(part: &[u8], rules: &'r Rules, table: Option<&Table>) -> Vec<Candidate<'r>> {
+    in_lines(part, rules, Some(table))
+}
+
+/// In settings, or in a text of any kind: then with the table that it is, if it is one.
+fn in_lines<'r>(text: &[u8], rules: &'r Rules, anything: Option<Option<&Table>>) -> Vec<Candidate<'r>> {
+    let (anything, table) = (anything.is_some(), anything.flatten());
     let mut marks = Vec::new();
     let mut formed = marked_forms(text, rules, &mut |mark| marks.push(mark));
     // In a text of any kind nobody asks for the names of what its form shows; to look for them takes long in long lines.
@@ -62,6 +71,9 @@ fn in_lines<'r>(text: &[u8], rules: &'r Rules, anything: bool) -> Vec<Candidate<
     marks.sort_unstable();
     let mut marks = marks.into_iter();
     let (mut found, mut further) = (Vec::new(), Vec::new());
+    if let Some(table) = table {
+        table.rows(text, &mut further);
+    }
     let mut from = 0;
     // A line without one of those words has nothing that its form does not show.
     while let Some(mark) = marks.find(|mark| *mark >= from && !is_plain_address(text, *mark)) {

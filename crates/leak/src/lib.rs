@@ -23,11 +23,13 @@ mod rule;
 mod rules;
 mod sections;
 mod shown;
+mod table;
 mod undecided;
 mod within;
 
+pub use apart::{FAR_BYTES_MAX, reaches_far};
 pub use candidates::{
-    By, Candidate, FORM_BYTES_MIN, by_form, forms_in, in_anything, in_text, name_before, settings_in,
+    By, Candidate, FORM_BYTES_MIN, by_form, forms_in, in_anything, in_part, in_text, name_before, settings_in,
 };
 pub use likely::Text;
 pub use name::{named_for, names_a_secret};
@@ -35,5 +37,6 @@ pub use plain::{NoSecret, is_distinct, is_example, no_secret};
 pub use rule::{BLOCK_BYTES_MAX, MATCH_BYTES_MAX, NEAR_BYTES_MAX, Rule};
 pub use rules::{Finding, RuleError, Rules};
 pub use shown::{HIDDEN, NAME_BYTES_MAX, is_name, is_number, plain_words, without};
+pub use table::Table;
 pub use undecided::ends_run;
 pub use within::{passwords_in, tokens_in};

@@ -5,37 +5,23 @@ use crate::beside::Beside;
 use crate::candidates::By;
 use crate::names_a_secret;
 
-/// How far above a setting the name of what it stands in is looked for, lines.
-const SECTION_LINES_MAX: usize = 16;
-
-/// Settings whose names say what they are only with what they stand in: `"Jwt": {` and `"Key": "value"`, `[jwt]` and `key = value`;
-/// `PWD = value` behind `UID = app`, which alone is the folder of a shell.
+/// Settings whose names say what they are only with the line before them: `"Jwt": {` and `"Key": "value"`, `[jwt]` and
+/// `key = value`; `PWD = value` behind `UID = app`, which alone is the folder of a shell.
 pub(crate) fn in_sections(text: &[u8], line: &Range<usize>, found: &mut Vec<Beside>) {
     let Some((name, value)) = setting(text, line) else { return };
     let name = text.get(name).unwrap_or_default();
-    if name.eq_ignore_ascii_case(b"key") {
-        let outer = above(text, line).find_map(|above| section(text, line, &above));
-        let whole = outer.map(|outer| format!("{outer}_key")).filter(|whole| names_a_secret(whole));
-        found.extend(whole.map(|whole| (whole, value, By::Name)));
-    } else if name.eq_ignore_ascii_case(b"pwd") {
-        let is_user = |above: Range<usize>| {
-            setting(text, &above).and_then(|(name, _)| text.get(name)).is_some_and(|name| {
-                [b"uid".as_slice(), b"user", b"username"].iter().any(|user| name.eq_ignore_ascii_case(user))
-            })
-        };
-        if above(text, line).any(is_user) {
+    let (key, pwd) = (name.eq_ignore_ascii_case(b"key"), name.eq_ignore_ascii_case(b"pwd"));
+    let Some(above) = line_before(text, line.start).filter(|_| key || pwd) else { return };
+    if key {
+        let whole = section(text, line, &above).map(|outer| format!("{outer}_key"));
+        found.extend(whole.filter(|whole| names_a_secret(whole)).map(|whole| (whole, value, By::Name)));
+    } else {
+        let user = setting(text, &above).and_then(|(name, _)| text.get(name)).unwrap_or_default();
+        let users = [b"uid".as_slice(), b"user", b"username"];
+        if users.iter().any(|name| user.eq_ignore_ascii_case(name)) {
             found.push(("password".to_owned(), value, By::Name));
         }
     }
-}
-
-/// The lines before a line, the nearest first, up to an empty one.
-fn above(text: &[u8], line: &Range<usize>) -> impl Iterator<Item = Range<usize>> {
-    let before = |line: &Range<usize>| {
-        line_before(text, line.start)
-            .filter(|line| text.get(line.clone()).is_some_and(|raw| !raw.trim_ascii().is_empty()))
-    };
-    std::iter::successors(before(line), move |line| before(line)).take(SECTION_LINES_MAX)
 }
 
 /// The name of the section that a line opens, if the other line stands in it: it has more blanks before it, or the name stands
@@ -54,8 +40,7 @@ fn section(text: &[u8], line: &Range<usize>, above: &Range<usize>) -> Option<Str
     });
     let good = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.".contains(byte);
     let bare = inner.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")).unwrap_or(inner);
-    // What is no name ends the search all the same: an empty one names nothing.
-    Some(if bare.iter().all(good) { String::from_utf8_lossy(bare).into_owned() } else { String::new() })
+    bare.iter().all(good).then(|| String::from_utf8_lossy(bare).into_owned())
 }
 
 #[cfg(test)]
@@ -75,7 +60,7 @@ mod tests {
     #[test]
     fn a_key_is_what_its_section_says() {
         for (text, name) in [
-            ("{\n  \"Jwt\": {\n    \"Issuer\": \"x\",\n    \"Key\": \"kD93hfQ0plm4\"\n  }\n}\n", "Jwt_key"),
+            ("{\n  \"Jwt\": {\n    \"Key\": \"kD93hfQ0plm4\"\n  }\n}\n", "Jwt_key"),
             ("[encryption]\nkey = kD93hfQ0plm4\n", "encryption_key"),
             ("api:\n  key: kD93hfQ0plm4\n", "api_key"),
             ("[acme]\nUID = app\nPWD = kD93hfQ0plm4\n", "password"),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZero;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use keyroll_history::{Blob, Bounds, History, Hit, Look, ObjectId, Origin, Provenance, Skips, Take};
@@ -13,10 +13,12 @@ use keyroll_leak::Text;
 
 use crate::finding::{Finding, Identity, What};
 use crate::history::as_path;
+use crate::packed::Packed;
 use crate::report::{FINDINGS_MAX, SKIPPED_MAX};
 use crate::scan::{At, Worker};
 use crate::told::{Held, Subject, Told, commit_of, orders_of, short};
 use crate::tree::text_of;
+use crate::unpack::AS_IT_STANDS;
 use crate::{Scan, Skipped};
 
 /// How many objects a thread takes at once.
@@ -25,9 +27,15 @@ const TAKEN: usize = 8;
 /// The most threads: what is packed is held in memory, unpacked in part.
 const THREADS_MAX: usize = 8;
 
+/// The most that all packed objects of a history unpack to, bytes, and what is being unpacked when it is reached: on two
+/// processors a quarter of an hour. The others are looked at as they stand.
+const UNPACKED_BYTES_MAX: u64 = 256 << 30;
+
 /// What all threads come to.
 #[derive(Default)]
 pub(crate) struct Looked {
+    /// What was unpacked, bytes.
+    unpacked: u64,
     pub(crate) told: Told,
     /// What no reference leads to: it has no commit. Each once.
     pub(crate) nowhere: BTreeMap<(What, Identity, Vec<String>), Finding>,
@@ -51,7 +59,8 @@ impl Scan<'_> {
         let next = AtomicUsize::new(0);
         let work = || {
             let by_path = self.seeker().goes_by_path();
-            let again = Again { from, by_path, worker: Mutex::new(Worker::new(self)), all: &all };
+            let worker = Mutex::new(Worker::new(self));
+            let again = Again { from, by_path, unpacked_bytes_max: UNPACKED_BYTES_MAX, worker, all: &all };
             loop {
                 let first = next.fetch_add(TAKEN, Ordering::Relaxed);
                 let Some(rest) = ids.get(first..).filter(|rest| !rest.is_empty()) else { return };
@@ -76,44 +85,70 @@ struct Again<'a, 's> {
     from: &'a Provenance,
     /// Whether what is found depends on the path.
     by_path: bool,
+    /// What all of them may unpack to, bytes.
+    unpacked_bytes_max: u64,
     worker: Mutex<Worker<'s>>,
     all: &'a Mutex<Looked>,
+}
+
+impl Again<'_, '_> {
+    fn all(&self) -> MutexGuard<'_, Looked> {
+        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What an object has as the file that it was there.
+    fn whole(
+        &self,
+        blob: &Blob<'_>,
+        source: &str,
+        path: Option<&Path>,
+        commit: Option<&str>,
+    ) -> Vec<Finding> {
+        let at = At { source: Some(source), path, inside: &[] };
+        let mut worker = self.worker.lock().unwrap_or_else(PoisonError::into_inner);
+        let opened = Packed::of(blob.bytes).is_none() || self.all().unpacked < self.unpacked_bytes_max;
+        let unpacked = match opened {
+            true => worker.whole(at, blob.bytes, commit),
+            false => {
+                let gib = self.unpacked_bytes_max >> 30;
+                worker.skip(
+                    at,
+                    format!("what is packed in this history unpacks to more than {gib} GiB: {AS_IT_STANDS}"),
+                );
+                worker.text(at, &mut &*blob.bytes);
+                0
+            }
+        };
+        let found = worker.taken();
+        let mut all = self.all();
+        all.unpacked = all.unpacked.saturating_add(unpacked);
+        all.told.left_out += found.findings_left_out;
+        all.skip(source, found.skipped);
+        found.findings
+    }
 }
 
 impl Look for Again<'_, '_> {
     fn look(&self, blob: &Blob<'_>, _: &mut Vec<Hit>) {
         let origins = self.from.objects.get(&blob.id).map_or(&[][..], |found| &found.origins);
-        let mut worker = self.worker.lock().unwrap_or_else(PoisonError::into_inner);
         if origins.is_empty() {
-            let source = nowhere(&blob.id);
-            worker.whole(At { source: Some(&source), path: None, inside: &[] }, blob.bytes, None);
-            let found = worker.taken();
-            let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-            found.findings.into_iter().for_each(|one| all.lost(one));
-            all.told.left_out += found.findings_left_out;
-            all.skip(&source, found.skipped);
+            let found = self.whole(blob, &nowhere(&blob.id), None, None);
+            found.into_iter().for_each(|one| self.all().lost(one));
         }
         // What is packed is unpacked once for all of its paths, unless rules go by them: but for whether they hold settings.
         let mut known: Vec<(Text, Vec<Finding>)> = Vec::new();
         for origin in origins {
-            let within = text_of(&as_path(&origin.path));
-            if let Some((_, found)) = known.iter().find(|(kind, _)| !self.by_path && *kind == within) {
-                let path = (!origin.path.is_empty()).then(|| as_path(&origin.path));
-                let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-                found.iter().for_each(|one| all.add(origin, path.as_deref(), one.clone()));
-                continue;
+            let (first, path) = (origin.commit.to_string(), as_path(&origin.path));
+            let within = text_of(&path);
+            let path = (!origin.path.is_empty()).then_some(&*path);
+            known.retain(|_| !self.by_path);
+            if !known.iter().any(|(kind, _)| *kind == within) {
+                let source = format!("commit {}", short(&first));
+                known.push((within, self.whole(blob, &source, path, Some(&first))));
             }
-            let first = origin.commit.to_string();
-            let source = format!("commit {}", short(&first));
-            let path = (!origin.path.is_empty()).then(|| as_path(&origin.path));
-            let at = At { source: Some(&source), path: path.as_deref(), inside: &[] };
-            worker.whole(at, blob.bytes, Some(&first));
-            let found = worker.taken();
-            let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
-            found.findings.iter().for_each(|one| all.add(origin, path.as_deref(), one.clone()));
-            all.told.left_out += found.findings_left_out;
-            all.skip(&source, found.skipped);
-            known.push((within, found.findings));
+            let found = known.iter().filter(|(kind, _)| *kind == within).flat_map(|(_, found)| found);
+            let mut all = self.all();
+            found.for_each(|one| all.add(origin, path, one.clone()));
         }
     }
 }
@@ -171,4 +206,49 @@ impl Looked {
 /// What is in no commit.
 pub(crate) fn nowhere(id: &ObjectId) -> String {
     format!("git object {id}, in no commit that a reference leads to")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use flate2::Compression;
+    use flate2::write::GzEncoder;
+    use keyroll_history::Kind;
+    use keyroll_leak::Rules;
+    use keyroll_secret::FingerprintKey;
+
+    use super::*;
+    use crate::{Known, Seeker};
+
+    #[test]
+    fn when_all_have_unpacked_to_too_much_the_others_are_named_and_looked_at_as_they_stand() {
+        let text = |number: u32| format!(" glpat-{}{number} {}", "kD93hfQ0plm4XyT7", "x ".repeat(1_000));
+        let key = FingerprintKey::new(&[1; 32]);
+        let seeker = Seeker::new(Known::default(), key).with_rules(Rules::shipped().unwrap());
+        let (scan, from) = (Scan::new(&seeker, "2026-11-21".parse().unwrap()), Provenance::default());
+        let all = Mutex::default();
+        let worker = Mutex::new(Worker::new(&scan));
+        let again = Again { from: &from, by_path: false, unpacked_bytes_max: 3_000, worker, all: &all };
+        let packed = |number: u32| {
+            let mut packed = GzEncoder::new(Vec::new(), Compression::best());
+            packed.write_all(text(number).as_bytes()).unwrap();
+            packed.finish().unwrap()
+        };
+        let look = |number: u8, bytes: &[u8]| {
+            let id = ObjectId::from_bytes(&[number; 20]).unwrap();
+            again.look(&Blob { id, kind: Kind::Blob, bytes, windows: &[] }, &mut Vec::new());
+            let all = all.lock().unwrap();
+            (all.nowhere.len(), all.skipped.len())
+        };
+        assert_eq!(look(1, &packed(1_234)), (1, 0));
+        assert_eq!(look(2, &packed(2_345)), (2, 0));
+        assert_eq!(look(3, &packed(3_456)), (2, 1), "more than 3,000 bytes were unpacked");
+        let beside = [packed(4_567), text(4_567).into_bytes()].concat();
+        assert_eq!(look(4, &beside), (3, 1), "as it stands");
+        assert_eq!(look(5, text(5_678).as_bytes()), (4, 1), "it is not packed");
+        let all = all.lock().unwrap();
+        let why = &all.skipped.keys().next().unwrap().1;
+        assert!(why.contains("unpacks to more than"), "{why}");
+    }
 }

@@ -4,19 +4,20 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use jiff::civil::Date;
-use keyroll_history::{Blob, Bounds, History, Hit, Look, ObjectId, Refused, Skips, Take};
-use keyroll_leak::Text;
+use keyroll_history::{AROUND_BYTES_MAX, Blob, Bounds, History, Hit, Look, ObjectId, Refused, Skips, Take};
+use keyroll_leak::{FAR_BYTES_MAX, NEAR_BYTES_MAX, Text, reaches_far};
 
 use crate::again::nowhere;
 use crate::finding::{Finding, Identity, Place, What};
 use crate::lines::Lines;
 use crate::packed::{Packed, utf16_order};
+use crate::reading::Reading;
 use crate::report::FINDINGS_MAX;
 use crate::seeker::Seeker;
-use crate::stream::{BINARY_BYTES, allowed};
 use crate::taken::Taken;
 use crate::told::{Held, Subject, Told, commit_of, orders_of};
 use crate::tree::text_of;
+use crate::window::allowed;
 use crate::{Accepted, Position, Scan};
 
 /// What a hit is, apart from where it stands.
@@ -88,9 +89,9 @@ impl<'s> Objects<'s> {
         Hit { span, tag }
     }
 
-    fn within(&self, blob: &Blob<'_>, window: &Range<usize>, text: Option<Text>, hits: &mut Vec<Hit>) {
+    fn within(&self, blob: &Blob<'_>, window: &Range<usize>, reading: Option<&Reading>, hits: &mut Vec<Hit>) {
         let around = blob.around(window);
-        for hit in self.seeker.by_rules(blob.bytes.get(around.clone()).unwrap_or_default(), text) {
+        for hit in self.seeker.by_rules(blob.bytes.get(around.clone()).unwrap_or_default(), reading) {
             let span = hit.span.start + around.start..hit.span.end + around.start;
             if window.start <= span.start && span.end <= window.end {
                 hits.push(self.hit(span, hit));
@@ -105,22 +106,24 @@ impl Look for Objects<'_> {
         for hit in self.seeker.values(blob.bytes) {
             hits.push(self.hit(hit.span.clone(), hit));
         }
-        let text = is_text(blob.bytes).then_some(Text::Settings);
-        blob.windows.iter().for_each(|window| self.within(blob, window, text, hits));
+        let reading = Reading::of(blob.bytes, Text::Settings);
+        blob.windows.iter().for_each(|window| self.within(blob, window, reading.as_ref(), hits));
         if self.is_again(blob, hits) {
             hits.push(Hit { span: 0..blob.bytes.len(), tag: AGAIN });
         }
     }
 
     fn is_alike(&self, base: &[u8], object: &[u8]) -> bool {
-        is_text(base) == is_text(object)
+        Reading::of(base, Text::Settings) == Reading::of(object, Text::Settings)
+    }
+
+    fn reaches_far(&self, part: &[u8]) -> bool {
+        reaches_far(part)
     }
 }
 
-/// Whether it is read by names.
-fn is_text(bytes: &[u8]) -> bool {
-    memchr::memchr(0, bytes.get(..BINARY_BYTES).unwrap_or(bytes)).is_none()
-}
+/// What decides about a value is seen where the value is looked for.
+const _: () = assert!(AROUND_BYTES_MAX >= FAR_BYTES_MAX + NEAR_BYTES_MAX);
 
 impl Take for Objects<'_> {
     fn found(&self, blob: &Blob<'_>, hits: &[Hit]) {

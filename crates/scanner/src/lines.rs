@@ -16,6 +16,17 @@ impl Lines {
         self.at
     }
 
+    /// Where something stands that was counted from here.
+    pub(crate) fn further(self, at: Position) -> Position {
+        let column = if at.line > 1 { at.column } else { self.at.column + at.column - 1 };
+        Position { line: self.at.line + at.line - 1, column }
+    }
+
+    /// Behind a text that was counted by itself.
+    pub(crate) fn add(&mut self, other: Self) {
+        self.at = self.further(other.at);
+    }
+
     /// Behind these bytes.
     pub(crate) fn pass(&mut self, bytes: &[u8]) {
         let ends = memchr::memchr_iter(b'\n', bytes).count();

@@ -10,6 +10,7 @@ use keyroll_leak::gitleaks::At as InTree;
 use zeroize::Zeroizing;
 
 use crate::finding::{Finding, Place};
+use crate::helpers::Helpers;
 use crate::report::{Report, Skipped};
 use crate::seeker::Seeker;
 use crate::stream::Stream;
@@ -21,6 +22,7 @@ pub struct Scan<'s> {
     seeker: &'s Seeker,
     today: Date,
     archives: bool,
+    helpers: Helpers,
     report: Mutex<Report>,
     texts: AtomicU64,
     bytes: AtomicU64,
@@ -33,6 +35,7 @@ impl<'s> Scan<'s> {
             seeker,
             today,
             archives: true,
+            helpers: Helpers::default(),
             report: Mutex::default(),
             texts: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
@@ -157,7 +160,7 @@ pub(crate) struct Worker<'s> {
 
 impl<'s> Worker<'s> {
     pub(crate) fn new(scan: &'s Scan<'s>) -> Self {
-        let stream = Stream::new(scan.seeker, scan.today);
+        let stream = Stream::new(scan.seeker, scan.today, &scan.helpers);
         let (head, report) = (Zeroizing::default(), Report::default());
         Self { scan, stream, head, report, commit: None, missed: false }
     }
@@ -213,11 +216,6 @@ impl<'s> Worker<'s> {
     /// Says that something was not looked at, or not wholly.
     pub(crate) fn skip(&mut self, at: At<'_>, why: impl Into<String>) {
         self.missed = true;
-        self.note(at, why);
-    }
-
-    /// Says how something was looked at that could not be looked at as it was meant.
-    pub(crate) fn note(&mut self, at: At<'_>, why: impl Into<String>) {
         self.skip_named(at.shown(), why);
     }
 

@@ -3,7 +3,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use keyroll_leak::gitleaks::{At, Config};
-use keyroll_leak::{By, Candidate, Rules, Text, forms_in, in_anything};
+use keyroll_leak::{By, Candidate, Rules, Text, forms_in, in_part};
 use keyroll_needle::{Encoding, Needles, PrintHit, PrintState, Prints};
 use keyroll_secret::{Fingerprint, FingerprintKey, SecretBytes};
 
@@ -12,6 +12,7 @@ use crate::allow::Allow;
 use crate::finding::{Identity, State, Version, What};
 use crate::held::Held;
 use crate::picked::Picked;
+use crate::reading::Reading;
 
 /// A rule matches no longer text; what stands around it is looked at, too. Bytes.
 const RULE_BYTES_MAX: usize = keyroll_leak::BLOCK_BYTES_MAX + keyroll_leak::NEAR_BYTES_MAX;
@@ -114,7 +115,7 @@ impl Seeker {
                 (None, Some("it opens something: its keyroll:allow does not count".to_owned()))
             }
             Some(Allow::Accepted(one)) => match self
-                .find(one.reason.as_bytes(), Some(Text::Settings), At::default())
+                .find(one.reason.as_bytes(), Reading::of(b"", Text::Settings).as_ref(), At::default())
                 .is_empty()
             {
                 true => (Some(one), None),
@@ -143,18 +144,18 @@ impl Seeker {
         self.theirs.as_ref().is_some_and(|theirs| theirs.may_find(text))
     }
 
-    /// Everything in a text, in its order. `within` is `None` where the text is none that people read; `place` is what it is
-    /// called in its tree.
-    pub(crate) fn find(&self, text: &[u8], within: Option<Text>, place: At<'_>) -> Vec<Hit> {
+    /// Everything in a part of a text, in its order. `reading` is `None` where the text is none that people read; `place` is what
+    /// it is called in its tree.
+    pub(crate) fn find(&self, text: &[u8], reading: Option<&Reading>, place: At<'_>) -> Vec<Hit> {
         let mut hits = self.values(text);
-        add_beside(&mut hits, self.by_all_rules(text, within, place));
+        add_beside(&mut hits, self.by_all_rules(text, reading, place));
         hits.sort_by_key(|hit| (hit.span.start, hit.span.end));
         hits
     }
 
     /// By its own rules and those of others; where both find something it is told by theirs.
-    fn by_all_rules(&self, text: &[u8], within: Option<Text>, place: At<'_>) -> Vec<Hit> {
-        let Some(theirs) = &self.theirs else { return self.by_rules(text, within) };
+    fn by_all_rules(&self, text: &[u8], reading: Option<&Reading>, place: At<'_>) -> Vec<Hit> {
+        let Some(theirs) = &self.theirs else { return self.by_rules(text, reading) };
         if theirs.passes_over(place.path, place.commit) {
             return Vec::new();
         }
@@ -170,15 +171,15 @@ impl Seeker {
             let identity = self.identity(&found.rule.id, value);
             hits.push(Hit { span: found.span, what, form: None, identity, in_settings: false });
         });
-        add_beside(&mut hits, self.by_rules(text, within));
+        add_beside(&mut hits, self.by_rules(text, reading));
         hits
     }
 
     /// What has the form, the name or the place of a credential.
-    pub(crate) fn by_rules(&self, text: &[u8], within: Option<Text>) -> Vec<Hit> {
+    pub(crate) fn by_rules(&self, text: &[u8], reading: Option<&Reading>) -> Vec<Hit> {
         let mut hits = Vec::new();
         if let Some(rules) = self.rules {
-            self.by_form(text, rules, within, &mut |hit| hits.push(hit));
+            self.by_form(text, rules, reading, &mut |hit| hits.push(hit));
         }
         hits
     }
@@ -223,10 +224,16 @@ impl Seeker {
         Hit { span, what: What::Known(version.clone()), form, identity, in_settings: false }
     }
 
-    fn by_form(&self, text: &[u8], rules: &'static Rules, within: Option<Text>, take: &mut dyn FnMut(Hit)) {
-        match within.filter(|_| self.by_name) {
-            Some(within) => {
-                let all = in_anything(text, rules).into_iter();
+    fn by_form(
+        &self,
+        text: &[u8],
+        rules: &'static Rules,
+        reading: Option<&Reading>,
+        take: &mut dyn FnMut(Hit),
+    ) {
+        match reading.filter(|_| self.by_name) {
+            Some(Reading { within, table }) => {
+                let (within, all) = (*within, in_part(text, rules, table.as_ref()).into_iter());
                 all.filter(|one| one.is_likely(text, within)).for_each(|one| {
                     let in_settings = within == Text::Settings && !one.is_likely(text, Text::Program);
                     take(Hit { in_settings, ..self.candidate(text, &one) });

@@ -1,16 +1,19 @@
+use std::collections::VecDeque;
 use std::io::{self, Read};
-use std::ops::Range;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{self, Scope};
 
 use jiff::civil::Date;
 use keyroll_leak::Text;
 use keyroll_leak::gitleaks::At as InTree;
 use zeroize::Zeroizing;
 
-use crate::allow::{Allow, in_line, is_alone};
+use crate::helpers::Helpers;
 use crate::lines::Lines;
-use crate::seeker::{Hit, Seeker};
+use crate::reading::Reading;
+use crate::seeker::Seeker;
 use crate::taken::Taken;
-use crate::{Accepted, Position};
+use crate::window::{Looking, Room, Seen, Spotted, Window, Windows};
 
 /// What is looked at in one piece, bytes; more where known values may stretch further.
 const WINDOW_BYTES: usize = 1 << 20;
@@ -18,133 +21,153 @@ const WINDOW_BYTES: usize = 1 << 20;
 /// What is made for it at first, bytes: most texts are shorter.
 const FIRST_BYTES: usize = 64 << 10;
 
-/// What stands before a place and is looked at for its sake, bytes.
-const BEHIND_BYTES: usize = 4 << 10;
+/// How many windows of a text are looked at by who reads it, before others help: to ask them takes as long as a part of one.
+const ALONE_WINDOWS: usize = 2;
 
-/// The most of a line that is looked at for a comment, bytes on either side.
-const LINE_BYTES_MAX: usize = 4 << 10;
+/// How many windows a helper has: the one that it looks at, and the next.
+const WAITING: usize = 2;
 
-/// A text with a NUL among its first bytes is none that people read.
-pub(crate) const BINARY_BYTES: usize = 8 << 10;
+/// The most that all windows of one text have at once, bytes: where they are large, fewer help.
+const WINDOWS_BYTES_MAX: usize = 64 << 20;
 
 /// Goes through streams of any length, a window at a time. Its memory is used again for the next one.
+///
+/// One thread reads; of a long text others look at the windows meanwhile. Each is looked at by itself, and what is seen is told in
+/// the order of the text: it is the same however many help.
 pub(crate) struct Stream<'s> {
     seeker: &'s Seeker,
-    buffer: Zeroizing<Vec<u8>>,
+    helpers: &'s Helpers,
+    room: Room,
     window: usize,
     today: Date,
 }
 
-/// Something in a stream.
-pub(crate) struct Spotted {
-    pub(crate) hit: Hit,
-    pub(crate) start: Position,
-    pub(crate) end: Position,
-    pub(crate) accepted: Option<Accepted>,
-    pub(crate) remark: Option<String>,
-}
-
 impl<'s> Stream<'s> {
-    pub(crate) fn new(seeker: &'s Seeker, today: Date) -> Self {
+    pub(crate) fn new(seeker: &'s Seeker, today: Date, helpers: &'s Helpers) -> Self {
         let window = WINDOW_BYTES.max(4 * seeker.reach());
-        Self { seeker, buffer: Zeroizing::new(vec![0; FIRST_BYTES]), window, today }
-    }
-
-    /// What was there is wiped.
-    fn widen(&mut self) {
-        let mut wide = Zeroizing::new(vec![0; self.window]);
-        wide.iter_mut().zip(self.buffer.iter()).for_each(|(to, from)| *to = *from);
-        self.buffer = wide;
+        Self { seeker, helpers, room: Zeroizing::new(vec![0; FIRST_BYTES]), window, today }
     }
 
     /// Everything in what is read, in its order. Returns how many bytes that was.
-    ///
-    /// Only what begins before the last bytes of a window is taken from it: the next one begins earlier and sees it whole.
     pub(crate) fn scan(
         &mut self,
         from: &mut dyn Read,
         (within, place): (Text, InTree<'_>),
         take: &mut dyn FnMut(Spotted),
     ) -> io::Result<u64> {
-        let ahead = self.seeker.reach();
-        let (mut filled, mut fresh, mut total) = (0, 0, 0_u64);
-        let (mut lines, mut counted) = (Lines::new(), 0);
-        let mut kind = None;
-        // What overlaps those that were taken was seen.
-        let mut taken = Taken::default();
-        loop {
-            // What was read before it broke is looked at, too.
-            let (read, broken) = fill(from, self.buffer.get_mut(filled..).unwrap_or_default());
-            filled += read;
-            total += read as u64;
-            let ended = broken.is_some() || filled < self.buffer.len();
-            if !ended && filled < self.window {
-                self.widen();
-                continue;
+        let mut windows = Windows::new(from, self.window, self.seeker.reach());
+        let mut telling = Telling { lines: Lines::new(), taken: Taken::default(), take };
+        let mut window = windows.next(std::mem::take(&mut self.room));
+        let reading = Reading::of(window.bytes(), within);
+        let looking = Looking { seeker: self.seeker, today: self.today, reading, place };
+        for _ in 1..ALONE_WINDOWS {
+            if !window.is_last {
+                telling.tell(&window, looking.at(&window));
+                window = windows.next(window.into_room());
             }
-            let window = self.buffer.get(..filled).unwrap_or_default();
-            let text = *kind.get_or_insert_with(|| {
-                let first = window.get(..window.len().min(BINARY_BYTES)).unwrap_or_default();
-                (!first.contains(&0)).then_some(within)
-            });
-            let limit = if ended { filled } else { filled.saturating_sub(ahead) };
-            for hit in self.seeker.find(window, text, place) {
-                let here = hit.span.start >= fresh && hit.span.start < limit;
-                if !here || !taken.take(&hit.span, &hit.what) {
-                    continue;
-                }
-                lines.pass(window.get(counted..hit.span.start).unwrap_or_default());
-                counted = hit.span.start;
-                let mut behind = lines;
-                behind.pass(window.get(hit.span.clone()).unwrap_or_default());
-                let allow = allowed(window, &hit.span, self.today);
-                let (accepted, remark) = self.seeker.judged(allow, &hit.what);
-                let (start, end) = (lines.position(), behind.position());
-                take(Spotted { hit, start, end, accepted, remark });
-            }
-            if ended {
-                return broken.map_or(Ok(total), Err);
-            }
-            let keep = limit.saturating_sub(BEHIND_BYTES);
-            lines.pass(window.get(counted..limit.max(counted)).unwrap_or_default());
-            self.buffer.copy_within(keep..filled, 0);
-            counted = limit.max(counted) - keep;
-            taken.move_on(keep);
-            fresh = limit - keep;
-            filled -= keep;
         }
+        let most = if window.is_last { 0 } else { WINDOWS_BYTES_MAX / (WAITING * self.window) };
+        let helpers = self.helpers.take(most);
+        self.room = match helpers.count() {
+            0 => alone(&mut windows, window, &looking, &mut telling),
+            count => together(count, &mut windows, window, &looking, &mut telling),
+        };
+        windows.read()
     }
 }
 
-/// As much as there is, up to the whole; and why there is no more, where that is an error.
-pub(crate) fn fill(from: &mut dyn Read, into: &mut [u8]) -> (usize, Option<io::Error>) {
-    let mut filled = 0;
-    while let Some(rest) = into.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match from.read(rest) {
-            Ok(0) => break,
-            Ok(read) => filled += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return (filled, Some(error)),
+/// Looks at a window and at all behind it.
+fn alone(
+    windows: &mut Windows<'_>,
+    mut window: Window,
+    looking: &Looking<'_>,
+    telling: &mut Telling<'_>,
+) -> Room {
+    loop {
+        telling.tell(&window, looking.at(&window));
+        if window.is_last {
+            return window.into_room();
         }
+        window = windows.next(window.into_room());
     }
-    (filled, None)
 }
 
-/// What its line says of it, or the one before where that says nothing else.
-pub(crate) fn allowed(text: &[u8], span: &Range<usize>, today: Date) -> Option<Allow> {
-    let near = span.start.saturating_sub(LINE_BYTES_MAX);
-    let before = text.get(near..span.start)?;
-    let start = memchr::memrchr(b'\n', before).map_or(near, |last| near + last + 1);
-    let far = text.len().min(span.end.saturating_add(LINE_BYTES_MAX));
-    let behind = text.get(span.end..far)?;
-    let end = memchr::memchr(b'\n', behind).map_or(far, |first| span.end + first);
-    let own = in_line(text.get(start..end)?, today);
-    own.or_else(|| {
-        let above = text.get(near..start.checked_sub(1)?)?;
-        let first = memchr::memrchr(b'\n', above).map_or(0, |last| last + 1);
-        let line = above.get(first..).filter(|line| is_alone(line))?;
-        in_line(line, today)
+/// The same with so many helpers. They are given windows in turn, and asked in turn what they saw: that is the text's order.
+fn together(
+    count: usize,
+    windows: &mut Windows<'_>,
+    mut window: Window,
+    looking: &Looking<'_>,
+    telling: &mut Telling<'_>,
+) -> Room {
+    thread::scope(|scope| {
+        let helpers: Vec<Helper> = (0..count).map(|_| Helper::new(scope, looking)).collect();
+        let mut waiting = VecDeque::new();
+        let mut room = Room::default();
+        for helper in helpers.iter().cycle() {
+            let is_last = window.is_last;
+            // Who panicked takes nothing, and says nothing; the end of the scope does.
+            if helper.given.send(window).is_err() {
+                break;
+            }
+            waiting.push_back(helper);
+            let left = if is_last { 0 } else { WAITING * count - 1 };
+            while waiting.len() > left
+                && let Some((window, seen)) = waiting.pop_front().and_then(|one| one.seen.recv().ok())
+            {
+                telling.tell(&window, seen);
+                room = window.into_room();
+            }
+            if is_last {
+                break;
+            }
+            window = windows.next(std::mem::take(&mut room));
+        }
+        room
     })
+}
+
+/// A thread that looks at windows.
+struct Helper {
+    given: SyncSender<Window>,
+    seen: Receiver<(Window, Seen)>,
+}
+
+impl Helper {
+    fn new<'scope>(scope: &'scope Scope<'scope, '_>, looking: &'scope Looking<'_>) -> Self {
+        let (given, windows) = sync_channel::<Window>(WAITING);
+        let (tell, seen) = sync_channel(WAITING);
+        scope.spawn(move || {
+            let look = |window: Window| {
+                let seen = looking.at(&window);
+                tell.send((window, seen))
+            };
+            windows.into_iter().try_for_each(look)
+        });
+        Self { given, seen }
+    }
+}
+
+/// Tells what is seen in windows that come in their order.
+struct Telling<'t> {
+    lines: Lines,
+    /// What overlaps those that were taken was seen.
+    taken: Taken,
+    take: &'t mut dyn FnMut(Spotted),
+}
+
+impl Telling<'_> {
+    fn tell(&mut self, window: &Window, seen: Seen) {
+        for mut one in seen.spotted {
+            if self.taken.take(&one.hit.span, &one.hit.what) {
+                one.start = self.lines.further(one.start);
+                one.end = self.lines.further(one.end);
+                (self.take)(one);
+            }
+        }
+        self.lines.add(seen.lines);
+        self.taken.move_on(window.passed());
+    }
 }
 
 #[cfg(test)]
@@ -155,7 +178,8 @@ mod tests {
 
     use super::*;
     use crate::seeker::Known;
-    use crate::{Version, What};
+    use crate::window::BEHIND_BYTES;
+    use crate::{Position, Version, What};
 
     /// Made here, so that no file has it.
     fn token(number: usize) -> String {
@@ -186,6 +210,10 @@ mod tests {
         seeker_of(&[KEPT])
     }
 
+    fn today() -> Date {
+        "2026-11-21".parse().unwrap()
+    }
+
     /// Gives so many bytes at a time.
     struct Slow<'t>(&'t [u8], usize);
 
@@ -200,9 +228,9 @@ mod tests {
     }
 
     fn spotted(text: &[u8], step: usize) -> Vec<(u64, u64, u64, String, bool)> {
-        let seeker = seeker();
+        let (seeker, helpers) = (seeker(), Helpers::default());
         let mut all = Vec::new();
-        let mut stream = Stream::new(&seeker, "2026-11-21".parse().unwrap());
+        let mut stream = Stream::new(&seeker, today(), &helpers);
         let read = stream.scan(&mut Slow(text, step), (Text::Program, InTree::default()), &mut |one| {
             let rule = one.hit.what.rule().to_owned();
             all.push((one.start.line, one.start.column, one.end.column, rule, one.accepted.is_some()));
@@ -243,8 +271,8 @@ mod tests {
 
     #[test]
     fn a_known_value_is_told_as_what_it_is_in_any_form_and_once() {
-        let seeker = seeker();
-        let mut stream = Stream::new(&seeker, "2026-11-21".parse().unwrap());
+        let (seeker, helpers) = (seeker(), Helpers::default());
+        let mut stream = Stream::new(&seeker, today(), &helpers);
         let hex: String = KEPT.bytes().map(|byte| format!("{byte:02x}")).collect();
         let text = format!("api_key = \"{KEPT}\"\nhex {hex}\nurl = postgres://u:q7{KEPT}K2@h/x\n");
         let mut all = Vec::new();
@@ -281,8 +309,8 @@ mod tests {
 
     #[test]
     fn what_overlaps_itself_is_told_once() {
-        let (seeker, mut found) = (seeker_of(&["xyxyxyxyxyxy"]), 0);
-        let mut stream = Stream::new(&seeker, "2026-11-21".parse().unwrap());
+        let (seeker, helpers, mut found) = (seeker_of(&["xyxyxyxyxyxy"]), Helpers::default(), 0);
+        let mut stream = Stream::new(&seeker, today(), &helpers);
         stream
             .scan(&mut "xyxyxyxyxyxyxyxy".as_bytes(), (Text::Program, InTree::default()), &mut |_| found += 1)
             .unwrap();
@@ -293,14 +321,14 @@ mod tests {
     fn a_value_within_another_is_told_too_wherever_a_window_ends() {
         let inner = "kD93hfQ0plm4XyT7";
         let outer = format!("Zq{inner}bQe1");
-        let seeker = seeker_of(&[&outer, inner]);
+        let (seeker, helpers) = (seeker_of(&[&outer, inner]), Helpers::default());
         let window = WINDOW_BYTES.max(4 * seeker.reach());
         for before in [0, window - seeker.reach() - 3, window - seeker.reach() + 3, window - 5] {
             let mut text = vec![b' '; before];
             text.extend(outer.as_bytes());
             text.extend(vec![b' '; 2 * window]);
             let mut all = Vec::new();
-            let mut stream = Stream::new(&seeker, "2026-11-21".parse().unwrap());
+            let mut stream = Stream::new(&seeker, today(), &helpers);
             let place = (Text::Program, InTree::default());
             stream.scan(&mut &text[..], place, &mut |one| all.push(one.hit.what.rule().to_owned())).unwrap();
             assert_eq!(all.len(), 2, "{before}: {all:?}");
@@ -309,9 +337,9 @@ mod tests {
 
     #[test]
     fn a_value_that_a_window_cuts_is_told_whole_and_the_rest_of_a_word_is_no_value() {
-        let seeker = seeker();
+        let (seeker, helpers) = (seeker(), Helpers::default());
         let window = WINDOW_BYTES.max(4 * seeker.reach());
-        let mut stream = Stream::new(&seeker, "2026-11-21".parse().unwrap());
+        let mut stream = Stream::new(&seeker, today(), &helpers);
         let mut spotted = |text: &[u8], within: Text| {
             let mut all = Vec::new();
             stream
@@ -333,5 +361,98 @@ mod tests {
         text.extend(format!("{}\n", token(1)).as_bytes());
         text.resize(window + 10, b'\n');
         assert!(spotted(&text, Text::Program).is_empty());
+    }
+
+    /// Text of any kind with values in it, and what may stand around them; the same for the same number.
+    fn made(mut number: u64, length: usize) -> Vec<u8> {
+        let mut next = |below: u64| {
+            number ^= number << 13;
+            number ^= number >> 7;
+            number ^= number << 17;
+            number % below
+        };
+        let head = ["user,password", "a line"][usize::try_from(next(2)).unwrap()];
+        let mut text = format!("{head}\n").into_bytes();
+        while text.len() < length {
+            let value = format!("kD93hfQ0p{:06}", next(1_000_000));
+            let filler = usize::try_from(next(6)).unwrap() * usize::try_from(next(900)).unwrap();
+            let wide = "x".repeat(usize::try_from(next(7_000)).unwrap());
+            let (data, kind) = (format!("data:\n  pass-one: a0Q5M2hmUTBwbG00\n"), "kind: Secret\n");
+            let notes = format!("notes:\n{}", "  x: lines of the text\n".repeat(wide.len() / 120));
+            let piece = match next(17) {
+                0 => token(usize::try_from(next(9_999)).unwrap()),
+                1 => format!("PASSWORD={value}\n"),
+                2 => format!("\n- name: API_TOKEN\n  value: {value}\n"),
+                3 => format!("\nvariable \"db_password\" {{\n  type = string\n  default = \"{value}\"\n}}\n"),
+                4 => format!(" {KEPT}{KEPT} "),
+                5 => format!("postgres://app:{value}@db/x # keyroll:allow made here\n"),
+                6 => "x".repeat(filler),
+                12 => format!("\n---\n{data}{notes}{kind}---\n"),
+                13 => format!("\n---\n{kind}{notes}{data}---\n"),
+                14 => format!("\n{{\"kty\":\"OKP\",\"x\":\"{wide}\",\"d\":\"{value}{value}\"}}\n"),
+                15 => format!("\n{{\"d\":\"{value}{value}\",\n\"x\":\"{wide}\",\n\"kty\":\"OKP\"}}\n"),
+                16 => format!("\nu{filler},{value}\n"),
+                7 => "é ".repeat(filler),
+                _ => "line of the text\n".repeat(filler / 16),
+            };
+            text.extend(piece.into_bytes());
+        }
+        text
+    }
+
+    /// Everything, with its place.
+    fn all_of(text: &[u8], window: usize, helpers: usize) -> Vec<(String, Position, Position, bool)> {
+        let (seeker, free) = (seeker(), Helpers::new(helpers));
+        let mut stream = Stream { window, ..Stream::new(&seeker, today(), &free) };
+        let mut all = Vec::new();
+        let place = (Text::Settings, InTree::default());
+        stream
+            .scan(&mut &text[..], place, &mut |one| {
+                let what = format!("{} {}", one.hit.what.rule(), one.hit.identity);
+                all.push((what, one.start, one.end, one.accepted.is_some()));
+            })
+            .unwrap();
+        assert_eq!(free.take(usize::MAX).count(), helpers, "all are given back");
+        all
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(16))]
+
+        #[test]
+        fn it_is_the_same_wherever_windows_end_and_however_many_look(number in 1_u64.., more in 0_usize..9_000) {
+            let text = made(number, 400_000 + more);
+            let whole = all_of(&text, text.len() + 1, 0);
+            assert!(whole.len() > 40, "{}", whole.len());
+            for (window, helpers) in [(64 << 10, 0), (64 << 10, 1), ((64 << 10) + more, 3)] {
+                let all = all_of(&text, window, helpers);
+                let first = all.iter().zip(&whole).find(|(one, other)| one != other);
+                assert_eq!(all.len(), whole.len(), "{window} {helpers} {first:?}");
+                assert_eq!(first, None, "{window} {helpers}");
+            }
+        }
+    }
+
+    /// Breaks where it is told to.
+    struct Breaks<'t>(&'t [u8]);
+
+    impl Read for Breaks<'_> {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            match self.0.read(into) {
+                Ok(0) => Err(io::Error::other("no more")),
+                other => other,
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_read_before_it_broke_is_looked_at_by_helpers_too() {
+        let (seeker, helpers) = (seeker(), Helpers::new(2));
+        let mut stream = Stream::new(&seeker, today(), &helpers);
+        let text = [vec![b'x'; 5 << 20], format!(" {} ", token(3)).into_bytes()].concat();
+        let mut found = 0;
+        let read = stream.scan(&mut Breaks(&text), (Text::Program, InTree::default()), &mut |_| found += 1);
+        assert_eq!((read.unwrap_err().to_string().as_str(), found), ("no more", 1));
+        assert_eq!(spotted(&text[(5 << 20) - 9..], usize::MAX).len(), 1);
     }
 }

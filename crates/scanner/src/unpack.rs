@@ -11,8 +11,8 @@ use zip::result::ZipError;
 
 use crate::packed::{HEAD_BYTES, Packed, utf16_order};
 use crate::scan::{At, Worker};
-use crate::stream::fill;
 use crate::utf16::Utf16;
+use crate::window::fill;
 
 /// The most memory that one xz stream may ask for, KiB: `xz -9` needs 64 MiB and some more.
 const XZ_MEMORY_KIB_MAX: u32 = 72 << 10;
@@ -45,6 +45,7 @@ pub(crate) const AS_IT_STANDS: &str = "looked at as it stands";
 
 /// What one file may still unpack to.
 pub(crate) struct Budget {
+    first: u64,
     bytes: Cell<u64>,
     members: Cell<u64>,
 }
@@ -53,7 +54,7 @@ impl Budget {
     /// For a file of so many bytes; of a stream they are not known.
     fn new(length: u64) -> Self {
         let bytes = UNPACKED_BYTES_MAX.saturating_add(length.saturating_mul(UNPACKED_TIMES_MAX));
-        Self { bytes: Cell::new(bytes), members: Cell::new(MEMBERS_MAX) }
+        Self { first: bytes, bytes: Cell::new(bytes), members: Cell::new(MEMBERS_MAX) }
     }
 
     /// So many bytes come out. `false` = it is far more than what people pack.
@@ -61,6 +62,11 @@ impl Budget {
         let left = self.bytes.get();
         self.bytes.set(left.saturating_sub(count));
         left >= count
+    }
+
+    /// How much came out.
+    fn spent(&self) -> u64 {
+        self.first - self.bytes.get()
     }
 
     /// One more member. `false` = there are too many.
@@ -133,8 +139,9 @@ impl Worker<'_> {
         }
     }
 
-    /// A text that is in memory already, as the file that it was. `commit` is the one that had it, if one is known.
-    pub(crate) fn whole(&mut self, at: At<'_>, bytes: &[u8], commit: Option<&str>) {
+    /// A text that is in memory already, as the file that it was. `commit` is the one that had it, if one is known. Returns to how
+    /// many bytes it unpacked.
+    pub(crate) fn whole(&mut self, at: At<'_>, bytes: &[u8], commit: Option<&str>) -> u64 {
         self.commit = commit.map(str::to_owned);
         let head = bytes.get(..bytes.len().min(HEAD_BYTES)).unwrap_or_default();
         let (budget, first) = (Budget::new(bytes.len() as u64), self.found());
@@ -149,6 +156,7 @@ impl Worker<'_> {
             self.more_of(at, first, &mut &*bytes);
         }
         self.commit = None;
+        budget.spent()
     }
 
     /// A stream, with what is packed in it.
