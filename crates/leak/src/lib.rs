@@ -21,6 +21,7 @@ mod plain;
 mod rule;
 mod rules;
 mod shown;
+mod states;
 mod undecided;
 mod within;
 

@@ -16,15 +16,17 @@ const PIECE_BYTES_MAX: usize = 64 * 1024;
 /// Replaces what rules find in a stream; does no IO.
 ///
 /// A value is decided when the run of bytes that it ends in has ended: with a blank, a quote, a line's end, or the stream. So
-/// at the end of a piece its last run is held back, but only where it holds a rule's whole beginning, or stands in the same line
-/// at most 64 bytes behind a word that a rule looks for before a value; and a private key from its first line on. Half a beginning
-/// is shown at once, since everybody knows it. A value has at most 4 KiB, a private key 16 KiB: what is held back is less.
+/// at the end of a piece its last run is held back, but only where it holds a rule's whole beginning, goes on as a value in which
+/// the word is still to come that a rule goes by, or stands in the same line at most 64 bytes behind a word that a rule looks for
+/// before a value; and a private key from its first line on. Half a beginning is shown at once, since everybody knows it. A value
+/// has at most 4 KiB, a private key 16 KiB: what is held back is less.
 ///
 /// What holds, whatever the cuts, for rules whose values hold no blank and no quote behind their beginning, and for private keys:
-/// - The output is that of [`Rules::find`] on the whole text, but for beginnings: where a cut fell into the beginning of a value
-///   it was shown, and the marker stands behind it. Of a rule that goes by what stands within a value that may be all before it;
-///   of one that goes by a word before it, its marks before the first letter or digit.
-/// - Nothing is held back where the last run is clean.
+/// - The output is that of [`Rules::find`] on the whole text, but for heads: where a cut fell into one it was shown, and the marker
+///   stands behind it. A head is what is less than the beginning of a value. Of a rule that goes by what stands within a value it is
+///   at most five bytes, or sixteen without a digit whose letters, but for the first, are all small or all capitals; of an address
+///   all before that word. Of a rule that goes by a word before it, its marks before the first letter or digit.
+/// - Nothing is held back where the last run is clean: where no value can come of it, or what might be one is no more than a head.
 /// - The end releases everything.
 /// - What is kept is bounded, also in a run without end. In a run of more than 4 KiB of several values that overlap another one
 ///   may be named than in the whole text, each in a marker of its own.
