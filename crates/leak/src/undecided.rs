@@ -101,10 +101,13 @@ impl Rules {
 /// Whether the head of what may become a value may be shown: most texts end in a few bytes that some value begins with, and a
 /// word must not wait for the next.
 fn says_little(head: &[u8]) -> bool {
+    if head.len() > HEAD_LETTERS_MAX {
+        return false;
+    }
     let rest = head.get(1..).unwrap_or_default();
     let digit = head.iter().any(u8::is_ascii_digit);
     let mixed = rest.iter().any(u8::is_ascii_lowercase) && rest.iter().any(u8::is_ascii_uppercase);
-    head.len() <= HEAD_BYTES_MAX || head.len() <= HEAD_LETTERS_MAX && !digit && !mixed
+    head.len() <= HEAD_BYTES_MAX || !digit && !mixed
 }
 
 /// Behind the last byte of which this is true.

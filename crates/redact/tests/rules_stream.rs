@@ -212,7 +212,7 @@ fn a_known_value_within_a_value_of_a_rule_is_named_once_and_no_marker_is_searche
     assert_eq!(report.to_string(), "3 (secret mine-0123456789abcdef: 2, rule private-key: 1)");
     assert_eq!(streamed(&sought, &[b"tok_9876543210fedcba tok_0"]).0, format!("tok_{marker} tok_0"));
     let (out, _) = streamed(&sought, &[b"tok_01239876543210fedcba45678 "]);
-    assert_eq!(out, format!("tok_0123{marker}45678 "));
+    assert_eq!(out, "[redacted:form] ");
 }
 
 #[test]
