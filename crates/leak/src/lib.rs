@@ -23,6 +23,7 @@ mod rule;
 mod rules;
 mod sections;
 mod shown;
+mod states;
 mod table;
 mod undecided;
 mod within;

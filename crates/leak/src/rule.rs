@@ -1,15 +1,15 @@
 use std::ops::Range;
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::OnceLock;
 
-use regex_automata::hybrid::dfa::{Cache, DFA};
 use regex_automata::meta::Regex;
-use regex_automata::nfa::thompson;
 use regex_automata::util::syntax;
 use regex_automata::{Anchored, Input};
+use regex_syntax::hir::literal::Extractor;
 use serde::Deserialize;
 
 use crate::anchors::{Start, starts};
 use crate::checksum::Checksum;
+use crate::states::States;
 
 /// The longest match of a rule, bytes.
 pub const MATCH_BYTES_MAX: usize = 4 * 1024;
@@ -21,6 +21,9 @@ pub const NEAR_BYTES_MAX: usize = 64;
 
 /// A shorter beginning stands everywhere: where words before the value are known these are looked for instead.
 const ANCHOR_BYTES_MIN: usize = 3;
+
+/// What ends the first part of an address (RFC 3986, section 3).
+const SCHEME_END: &[u8] = b"://";
 
 /// How what a search begins with stands to the value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +51,7 @@ pub struct Rule {
     pub begins: Vec<String>,
     /// What stands within it, one of these.
     #[serde(default)]
-    pub(crate) holds: Vec<String>,
+    pub holds: Vec<String>,
     /// Words in small letters, one of which stands before it in the same line, or begins a longer one: its form alone says too
     /// little.
     #[serde(default)]
@@ -80,7 +83,7 @@ pub struct Rule {
     lengths: OnceLock<(usize, usize)>,
     /// What tells how far a text goes on as a value; made for blocks alone.
     #[serde(skip)]
-    states: OnceLock<Option<Mutex<(DFA, Cache)>>>,
+    states: OnceLock<Option<States>>,
 }
 
 impl Rule {
@@ -176,27 +179,17 @@ impl Rule {
 
     /// Whether a text that begins as a value does is one, or may become one when more of it is there.
     pub(crate) fn may_go_on(&self, text: &[u8]) -> bool {
-        let build = || {
-            let config = thompson::Config::new().utf8(false);
-            let dfa = DFA::builder().syntax(bytes()).thompson(config).build(&self.regex).ok()?;
-            let cache = dfa.create_cache();
-            Some(Mutex::new((dfa, cache)))
-        };
-        let Some(states) = self.states.get_or_init(build) else { return true };
-        let mut states = states.lock().unwrap_or_else(PoisonError::into_inner);
-        let (dfa, cache) = &mut *states;
-        let input = Input::new(text).anchored(Anchored::Yes);
-        let Ok(mut state) = dfa.start_state_forward(cache, &input) else { return true };
-        for byte in text {
-            match dfa.next_state(cache, state, *byte) {
-                Ok(next) if next.is_dead() => return false,
-                Ok(next) => state = next,
-                // It has more states than are kept: nothing is said.
-                Err(_) => return true,
-            }
-        }
-        // A match is told one byte late: what has ended before goes on with nothing.
-        (0..=u8::MAX).any(|byte| dfa.next_state(cache, state, byte).is_ok_and(|next| !next.is_dead()))
+        let states = self.states.get_or_init(|| States::of(&[&self.regex], bytes()));
+        states.as_ref().is_none_or(|states| states.may_go_on(text))
+    }
+
+    /// Whether every value of it begins as an address does: what stands before a word within it says where, and opens nothing.
+    pub(crate) fn is_address(&self) -> bool {
+        let parsed = syntax::parse_with(self.expression(), &bytes());
+        let begins = parsed.map(|parsed| Extractor::new().extract(&parsed)).ok();
+        let all = begins.as_ref().and_then(|begins| begins.literals()).unwrap_or_default();
+        !all.is_empty()
+            && all.iter().all(|begin| memchr::memmem::find(begin.as_bytes(), SCHEME_END).is_some())
     }
 
     /// Where what the expression matches from `start` on ends, whether its surroundings are right or not.
@@ -281,7 +274,7 @@ impl Rule {
 }
 
 /// Expressions are of bytes.
-fn bytes() -> syntax::Config {
+pub(crate) fn bytes() -> syntax::Config {
     syntax::Config::new().unicode(false).utf8(false)
 }
 

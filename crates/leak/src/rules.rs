@@ -9,6 +9,7 @@ use crate::Rule;
 use crate::anchors::{Anchor, Anchors};
 use crate::may_hold::{MARKS, may_name_a_secret};
 use crate::rule::{AnchorKind, NEAR_BYTES_MAX, begins_word, goes_on};
+use crate::states::States;
 
 /// The rules that come with the program, as the build took them from `rules/`.
 const SHIPPED: &str = include_str!(concat!(env!("OUT_DIR"), "/rules.json"));
@@ -46,6 +47,8 @@ pub struct Rules {
     pub(crate) meant: Vec<(usize, AnchorKind)>,
     /// The rules whose values may begin with a byte, for each byte.
     of_byte: Vec<Vec<usize>>,
+    /// What tells whether a word may follow by which a rule goes that looks within values; made for streams alone.
+    pub(crate) heads: OnceLock<Option<States>>,
 }
 
 #[derive(Deserialize)]
@@ -126,7 +129,7 @@ impl Rules {
             all.iter().enumerate().filter(|(_, rule)| may(rule, byte)).map(|(index, _)| index).collect()
         });
         let of_byte = of_byte.collect();
-        Self { all, anchors: Anchors::new(words), meant, of_byte }
+        Self { all, anchors: Anchors::new(words), meant, of_byte, heads: OnceLock::new() }
     }
 
     /// All of them.

@@ -1,10 +1,19 @@
 use std::ops::Range;
 
-use crate::Rules;
-use crate::rule::{AnchorKind, BLOCK_BYTES_MAX, MATCH_BYTES_MAX, NEAR_BYTES_MAX, begins_word};
+use crate::rule::{
+    AnchorKind, BLOCK_BYTES_MAX, MATCH_BYTES_MAX, NEAR_BYTES_MAX, begins_word, bytes, goes_on,
+};
+use crate::states::States;
+use crate::{Rule, Rules};
 
 /// How far before the last run its words are looked for, bytes: a word before a value, or the beginning of one with a blank in it.
 const WORD_BYTES_MAX: usize = 256;
+
+/// So many bytes of what may become a value are shown at once, as of known values.
+const HEAD_BYTES_MAX: usize = 5;
+
+/// The same of what is written as a word is, bytes: few texts end in a longer one, and a value seldom begins so.
+const HEAD_LETTERS_MAX: usize = 16;
 
 /// Whether a byte ends a run: a value of a rule holds none of these, but for those in its own beginning and for blocks.
 pub fn ends_run(byte: u8) -> bool {
@@ -16,9 +25,10 @@ impl Rules {
     /// there is none. What [`find`](Self::find) tells of the text before is so whatever follows.
     ///
     /// A value may begin where a rule's whole beginning stands in the last run of the text, or a word that stands within values, or
-    /// at most [`NEAR_BYTES_MAX`] behind a word before values; a block at its first line. Never more than [`MATCH_BYTES_MAX`] before
-    /// the end, and for a block [`BLOCK_BYTES_MAX`]. Half a
-    /// beginning says nothing, nor do marks alone behind a word.
+    /// at most [`NEAR_BYTES_MAX`] behind a word before values; a block at its first line; and where the run goes on as a value in
+    /// which such a word is still to come, but for an address. Never more than [`MATCH_BYTES_MAX`] before the end, and for a block
+    /// [`BLOCK_BYTES_MAX`]. Half a beginning says nothing, nor do marks alone behind a word, nor a head: five bytes, or sixteen
+    /// without a digit whose letters, but for the first, are all small or all capitals.
     pub fn undecided(&self, text: &[u8]) -> usize {
         let end = text.len();
         let near_end = end.saturating_sub(MATCH_BYTES_MAX);
@@ -33,7 +43,22 @@ impl Rules {
                 first = first.min(start);
             }
         });
-        first
+        first.min(self.head(text, run).unwrap_or(end))
+    }
+
+    /// Where in the last run a value may begin in which the word is still to come that a rule goes by.
+    fn head(&self, text: &[u8], run: usize) -> Option<usize> {
+        let heads = self.heads.get_or_init(|| {
+            let within = |rule: &&Rule| rule.anchors().1 == AnchorKind::Within && !rule.is_address();
+            let all: Vec<&str> = self.all.iter().filter(within).map(Rule::expression).collect();
+            if all.is_empty() { None } else { States::of(&all, bytes()) }
+        });
+        let heads = heads.as_ref()?;
+        let may_begin = |start: &usize| {
+            let (before, head) = text.split_at_checked(*start).unwrap_or_default();
+            !goes_on(before) && !says_little(head) && heads.may_go_on(head)
+        };
+        (run..text.len()).find(may_begin)
     }
 
     /// The first place from which a value may go over the end, because of this word; `run` is the first that is near enough.
@@ -71,6 +96,18 @@ impl Rules {
             }
         }
     }
+}
+
+/// Whether the head of what may become a value may be shown: most texts end in a few bytes that some value begins with, and a
+/// word must not wait for the next.
+fn says_little(head: &[u8]) -> bool {
+    if head.len() > HEAD_LETTERS_MAX {
+        return false;
+    }
+    let rest = head.get(1..).unwrap_or_default();
+    let digit = head.iter().any(u8::is_ascii_digit);
+    let mixed = rest.iter().any(u8::is_ascii_lowercase) && rest.iter().any(u8::is_ascii_uppercase);
+    head.len() <= HEAD_BYTES_MAX || !digit && !mixed
 }
 
 /// Behind the last byte of which this is true.
@@ -114,7 +151,17 @@ mod tests {
             ("", "Key of abc"),
             ("Key of abc ", ""),
             ("x ", "01234567.mid."),
-            ("01234567.mid", ""),
+            ("", "01234567.mid"),
+            ("01234567.mi ", ""),
+            ("01234567.m0", ""),
+            ("x=", "012345"),
+            ("x=01234", ""),
+            ("0123456789", ""),
+            ("x0_01234567", ""),
+            ("\u{1b}[33m", "01234567"),
+            ("a word alone: password", ""),
+            ("https://", "01234567"),
+            ("https://01.mi", ""),
             ("mine: ", "012"),
             ("mine: ", "0123456789abcdef"),
             ("mine", "=0"),

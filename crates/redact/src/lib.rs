@@ -7,6 +7,7 @@
 //! Invariants: no value is in a report, a marker or an error; what is kept is bounded whatever comes in; what cannot be looked at is
 //! withheld, never passed.
 
+mod covered;
 mod deltas;
 mod events;
 mod frame;

@@ -1,41 +1,51 @@
 use std::collections::VecDeque;
+use std::ops::Range;
 
-use keyroll_leak::{Finding, MATCH_BYTES_MAX, NEAR_BYTES_MAX, Rules, ends_run};
-use keyroll_needle::{NeedleId, Piece, Redactor};
+use keyroll_leak::{BLOCK_BYTES_MAX, Finding, MATCH_BYTES_MAX, NEAR_BYTES_MAX, Rule, Rules, ends_run};
+use keyroll_needle::{NeedleId, Needles};
 use zeroize::Zeroizing;
 
 use crate::Report;
+use crate::covered::{Part, parts};
 use crate::sought::marker_of;
 
 /// So much of what was shown is remembered, bytes: a value may have begun in it, with a word before it.
 const BEFORE_BYTES_MAX: usize = MATCH_BYTES_MAX + NEAR_BYTES_MAX;
 
 /// How much is taken at once, so that memory stays bounded whatever is given, bytes.
-const PIECE_BYTES_MAX: usize = 64 * 1024;
+pub(crate) const PIECE_BYTES_MAX: usize = 64 * 1024;
 
 /// Replaces what rules find in a stream; does no IO.
 ///
 /// A value is decided when the run of bytes that it ends in has ended: with a blank, a quote, a line's end, or the stream. So
-/// at the end of a piece its last run is held back, but only where it holds a rule's whole beginning, or stands in the same line
-/// at most 64 bytes behind a word that a rule looks for before a value; and a private key from its first line on. Half a beginning
-/// is shown at once, since everybody knows it. A value has at most 4 KiB, a private key 16 KiB: what is held back is less.
+/// at the end of a piece its last run is held back, but only where it holds a rule's whole beginning, goes on as a value in which
+/// the word is still to come that a rule goes by, or stands in the same line at most 64 bytes behind a word that a rule looks for
+/// before a value; and a private key from its first line on. Half a beginning is shown at once, since everybody knows it. A value
+/// has at most 4 KiB, a private key 16 KiB: what is held back is less.
 ///
 /// What holds, whatever the cuts, for rules whose values hold no blank and no quote behind their beginning, and for private keys:
-/// - The output is that of [`Rules::find`] on the whole text, but for beginnings: where a cut fell into the beginning of a value
-///   it was shown, and the marker stands behind it. Of a rule that goes by what stands within a value that may be all before it;
-///   of one that goes by a word before it, its marks before the first letter or digit.
-/// - Nothing is held back where the last run is clean.
+/// - The output is that of [`Rules::find`] on the whole text, but for heads: where a cut fell into one it was shown, and the marker
+///   stands behind it. A head is what is less than the beginning of a value. Of a rule that goes by what stands within a value it is
+///   at most five bytes, or sixteen without a digit whose letters, but for the first, are all small or all capitals; of an address
+///   all before that word. Of a rule that goes by a word before it, its marks before the first letter or digit.
+/// - Nothing is held back where the last run is clean: where no value can come of it, or what might be one is no more than a head.
 /// - The end releases everything.
 /// - What is kept is bounded, also in a run without end. In a run of more than 4 KiB of several values that overlap another one
 ///   may be named than in the whole text, each in a marker of its own.
 pub(crate) struct RuleStream {
     rules: &'static Rules,
-    /// What was shown and is still looked at, and what is held back. In the place of a marker there is one zero byte.
+    /// What was shown and is still looked at, and what is held back; with the known values, of which a value may be a part only.
     text: Zeroizing<Vec<u8>>,
     /// So much of it was shown.
     done: usize,
-    /// The markers in what is held back, with their places.
-    marks: VecDeque<(usize, Vec<u8>)>,
+    /// The known values in what is held back.
+    marks: VecDeque<Mark>,
+}
+
+/// A known value, and what stands for it. Its head may have been shown.
+struct Mark {
+    span: Range<usize>,
+    marker: Vec<u8>,
 }
 
 impl RuleStream {
@@ -54,11 +64,26 @@ impl RuleStream {
         }
     }
 
-    /// Here a known value stood: no other goes over it, but a private key with it inside.
-    pub(crate) fn push_marker(&mut self, marker: Vec<u8>, report: &mut Report, out: &mut Vec<u8>) {
-        self.marks.push_back((self.text.len(), marker));
-        append(&mut self.text, &[0]);
+    /// Here a known value stood, or a marker whose value is not known any more. Where a rule finds more than the value its own marker
+    /// stands for all of it. So many bytes of the value, its head, are the last of the text already.
+    pub(crate) fn push_value(
+        &mut self,
+        head: usize,
+        value: &[u8],
+        marker: Vec<u8>,
+        report: &mut Report,
+        out: &mut Vec<u8>,
+    ) {
+        self.mark(head, value, marker);
         self.decide(false, report, out);
+    }
+
+    fn mark(&mut self, head: usize, value: &[u8], marker: Vec<u8>) {
+        let start = self.text.len().saturating_sub(head);
+        // No rule goes over what is longer, nor over a zero byte.
+        let kept = if value.len() > BLOCK_BYTES_MAX || value.is_empty() { &[0] } else { value };
+        append(&mut self.text, kept);
+        self.marks.push_back(Mark { span: start..self.text.len(), marker });
     }
 
     /// What was held back goes out; the next piece begins another stream.
@@ -69,28 +94,27 @@ impl RuleStream {
         self.done = 0;
     }
 
-    /// Looks for known values in what is held back, with `redactor` at the beginning of a stream.
-    pub(crate) fn look_for(&mut self, redactor: &mut Redactor, marker: &mut dyn FnMut(NeedleId) -> Vec<u8>) {
+    /// Looks for known values in what is held back.
+    pub(crate) fn look_for(&mut self, needles: &Needles, marker: &mut dyn FnMut(NeedleId) -> Vec<u8>) {
         let held = Zeroizing::new(self.text.get(self.done..).unwrap_or_default().to_vec());
         let (base, mut from) = (self.done, self.done);
         self.text.truncate(base);
         let mut marks = std::mem::take(&mut self.marks);
         loop {
             let mark = marks.pop_front();
-            let upto = mark.as_ref().map_or(base + held.len(), |(at, _)| *at);
-            let mut add = |piece: Piece<'_>| match piece {
-                Piece::Text(text) => append(&mut self.text, text),
-                Piece::Value(id) => {
-                    self.marks.push_back((self.text.len(), marker(id)));
-                    append(&mut self.text, &[0]);
-                }
-            };
-            redactor.push_to(held.get(from - base..upto - base).unwrap_or_default(), &mut add);
-            redactor.finish_to(&mut add);
-            let Some((at, old)) = mark else { return };
-            self.marks.push_back((self.text.len(), old));
-            append(&mut self.text, &[0]);
-            from = at + 1;
+            let upto = mark.as_ref().map_or(base + held.len(), |mark| mark.span.start.max(from));
+            let between = held.get(from - base..upto - base).unwrap_or_default();
+            let any = parts(needles, between, &mut |part| match part {
+                Part::Text(text) => append(&mut self.text, text),
+                Part::Value(id, head, value) => self.mark(head, value, marker(id)),
+            });
+            if !any {
+                append(&mut self.text, between);
+            }
+            let Some(Mark { span, marker }) = mark else { return };
+            let known = held.get(upto - base..span.end - base).unwrap_or_default();
+            self.mark(upto - span.start, known, marker);
+            from = span.end;
         }
     }
 
@@ -114,24 +138,38 @@ impl RuleStream {
             if span.start >= upto {
                 break;
             }
+            if self.is_known(rule, &span) {
+                continue;
+            }
             self.show(span.start, out);
+            if span.end <= self.done {
+                continue;
+            }
             report.rule(&rule.id);
             out.extend(marker_of(&rule.id));
-            self.done = self.done.max(span.end);
-            while self.marks.front().is_some_and(|(at, _)| *at < self.done) {
-                self.marks.pop_front();
-            }
+            self.done = span.end;
+            while self.marks.pop_front_if(|mark| mark.span.end <= self.done).is_some() {}
+            // Of a known value that begins in this one and goes on behind it nothing is shown.
+            self.show(self.done, out);
         }
         self.show(upto, out);
         self.forget();
     }
 
-    /// Shows what stands before this place, with the markers in it.
+    /// Whether a rule says no more than a known value does: what stands before it is how every value of the rule begins.
+    fn is_known(&self, rule: &Rule, span: &Range<usize>) -> bool {
+        let value = self.text.get(span.clone()).unwrap_or_default();
+        let begins = rule.begins.iter().filter(|begin| value.starts_with(begin.as_bytes()));
+        let start = span.start + begins.map(String::len).max().unwrap_or(0);
+        self.marks.iter().any(|mark| mark.span.start <= start && span.end <= mark.span.end)
+    }
+
+    /// Shows what stands before this place, with the markers in it: a known value that goes over it is replaced, too.
     fn show(&mut self, upto: usize, out: &mut Vec<u8>) {
-        while let Some((at, marker)) = self.marks.pop_front_if(|(at, _)| *at < upto) {
-            out.extend_from_slice(self.text.get(self.done..at).unwrap_or_default());
+        while let Some(Mark { span, marker }) = self.marks.pop_front_if(|mark| mark.span.start < upto) {
+            out.extend_from_slice(self.text.get(self.done..span.start).unwrap_or_default());
             out.extend_from_slice(&marker);
-            self.done = self.done.max(at + 1);
+            self.done = self.done.max(span.end);
         }
         out.extend_from_slice(self.text.get(self.done..upto).unwrap_or_default());
         self.done = self.done.max(upto);
@@ -145,8 +183,8 @@ impl RuleStream {
         let keep = line.max(run).max(self.done.saturating_sub(BEFORE_BYTES_MAX));
         self.text.drain(..keep);
         self.done -= keep;
-        for (at, _) in &mut self.marks {
-            *at -= keep;
+        for Mark { span, .. } in &mut self.marks {
+            *span = span.start.saturating_sub(keep)..span.end - keep;
         }
     }
 }

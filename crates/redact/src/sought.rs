@@ -6,6 +6,7 @@ use keyroll_needle::{NeedleId, Needles, Piece, Redactor, VALUE_BYTES_MIN};
 use memchr::memmem;
 
 use crate::Report;
+use crate::covered::{Part, parts};
 use crate::rules_stream::RuleStream;
 
 /// What is looked for: known values, and credentials by rule. A copy costs nothing.
@@ -88,11 +89,11 @@ impl Sought {
         let needles = self.known.needles();
         let mut pass = Pass { stream: RuleStream::new(rules), markers, out: Vec::new() };
         let before = report.count();
-        let any = needles.pieces(text, &mut |piece| match piece {
-            Piece::Text(text) => pass.text(text, report),
-            Piece::Value(id) => {
+        let any = parts(needles, text, &mut |part| match part {
+            Part::Text(text) => pass.text(text, report),
+            Part::Value(id, head, value) => {
                 let marker = marker(needles, id, report);
-                pass.stream.push_marker(marker, report, &mut pass.out);
+                pass.stream.push_value(head, value, marker, report, &mut pass.out);
             }
         });
         if !any {
@@ -123,7 +124,7 @@ impl Pass<'_> {
             self.stream.push(plain, report, &mut self.out);
             let length = match self.markers.iter().find(|marker| there.starts_with(marker)) {
                 Some(marker) => {
-                    self.stream.push_marker(marker.clone(), report, &mut self.out);
+                    self.stream.push_value(0, &[], marker.clone(), report, &mut self.out);
                     marker.len()
                 }
                 None => {

@@ -2,21 +2,32 @@ use std::sync::Arc;
 
 use keyroll_needle::{Needles, Piece, Redactor};
 
-use crate::rules_stream::RuleStream;
+use crate::covered::{Covered, Part, Spans};
+use crate::rules_stream::{PIECE_BYTES_MAX, RuleStream};
 use crate::sought::marker;
 use crate::{Report, Sought};
+
+/// A matcher, asked for one or for the last time, and who is told.
+type Tells<'t> = dyn FnMut(&mut Redactor, &mut dyn FnMut(Piece<'_>)) + 't;
 
 /// What every stream goes through: known values are replaced by `[redacted:<name>]`, then what rules find by
 /// `[redacted:<rule id>]`. Does no IO; nothing is lost in a crash but what was [held back](Self::held_back).
 ///
 /// Known values: the output is that of the whole stream however it is cut, but for heads of at most five bytes of a value that are
 /// shown before its marker ([`Redactor`]). Rules: but for the beginnings that everybody knows; in text that is longer than 4 KiB
-/// without a blank more of a value may be cut off and replaced on its own, never shown. What is held back is at most the longest
+/// without a blank more of a value may be cut off and replaced on its own, never shown. Rules look at known values, too: where one
+/// finds more than a known value, all of it is replaced under the rule's name. What is held back is at most the longest
 /// form of a value, and behind that 4 KiB, in a private key 16 KiB.
 pub struct Shield {
     known: Redactor,
-    rules: Option<RuleStream>,
+    rules: Option<Ruled>,
     report: Report,
+}
+
+/// What rules look at: also known values, of which a credential may be made in part.
+struct Ruled {
+    stream: RuleStream,
+    covered: Covered,
 }
 
 impl Shield {
@@ -24,26 +35,51 @@ impl Shield {
     pub fn new(sought: &Sought) -> Self {
         Self {
             known: sought.known().another(),
-            rules: sought.rules().map(RuleStream::new),
+            rules: sought
+                .rules()
+                .map(|rules| Ruled { stream: RuleStream::new(rules), covered: Covered::default() }),
             report: Report::default(),
         }
     }
 
     /// Takes a piece of the stream; what may be shown is put behind `out`.
     pub fn push(&mut self, input: &[u8], out: &mut Vec<u8>) {
-        let Self { known, rules, report } = self;
-        let needles = Arc::clone(known.needles());
-        known.push_to(input, &mut |piece| pass(&needles, rules.as_mut(), report, piece, out));
+        for piece in input.chunks(PIECE_BYTES_MAX) {
+            if let Some(Ruled { covered, .. }) = &mut self.rules {
+                covered.push(piece);
+            }
+            self.tell(&mut |known, to| known.push_to(piece, to), out);
+        }
     }
 
     /// Ends the stream: what was held back is decided now. The next piece begins another stream.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
+        self.tell(&mut |known, to| known.finish_to(to), out);
+        if let Some(Ruled { stream, covered }) = &mut self.rules {
+            stream.finish(&mut self.report, out);
+            *covered = Covered::default();
+        }
+    }
+
+    /// What the matcher tells goes through the rules.
+    fn tell(&mut self, known_tells: &mut Tells<'_>, out: &mut Vec<u8>) {
         let Self { known, rules, report } = self;
         let needles = Arc::clone(known.needles());
-        known.finish_to(&mut |piece| pass(&needles, rules.as_mut(), report, piece, out));
-        if let Some(rules) = rules {
-            rules.finish(report, out);
-        }
+        let Some(Ruled { stream, covered }) = rules else {
+            return known_tells(known, &mut |piece| match piece {
+                Piece::Text(text) => out.extend_from_slice(text),
+                Piece::Value(id) => out.extend(marker(&needles, id, report)),
+            });
+        };
+        let mut spans = Spans::default();
+        known_tells(known, &mut |piece| match covered.part(&needles, &mut spans, piece) {
+            Part::Text(text) => stream.push(text, report, out),
+            Part::Value(id, head, value) => {
+                let marker = marker(&needles, id, report);
+                stream.push_value(head, value, marker, report, out);
+            }
+        });
+        covered.forget(known.held_back());
     }
 
     /// Looks for these values from here on, in what is held back too; in place of those that were looked for, so a rotation gives
@@ -61,13 +97,13 @@ impl Shield {
     fn look_for_same(&mut self, known: &Redactor) {
         self.known.look_for_same(known);
         if let Some(rules) = &mut self.rules {
-            rules.look_for(&mut known.another(), &mut |id| marker(known.needles(), id, &mut self.report));
+            rules.stream.look_for(known.needles(), &mut |id| marker(known.needles(), id, &mut self.report));
         }
     }
 
     /// How many bytes were taken and neither shown nor replaced.
     pub fn held_back(&self) -> usize {
-        self.known.held_back() + self.rules.as_ref().map_or(0, RuleStream::held_back)
+        self.known.held_back() + self.rules.as_ref().map_or(0, |rules| rules.stream.held_back())
     }
 
     /// What was replaced so far.
@@ -78,23 +114,5 @@ impl Shield {
     /// What was replaced since the last time.
     pub fn take_report(&mut self) -> Report {
         std::mem::take(&mut self.report)
-    }
-}
-
-fn pass(
-    needles: &Needles,
-    rules: Option<&mut RuleStream>,
-    report: &mut Report,
-    piece: Piece<'_>,
-    out: &mut Vec<u8>,
-) {
-    match (piece, rules) {
-        (Piece::Text(text), None) => out.extend_from_slice(text),
-        (Piece::Text(text), Some(rules)) => rules.push(text, report, out),
-        (Piece::Value(id), None) => out.extend(marker(needles, id, report)),
-        (Piece::Value(id), Some(rules)) => {
-            let marker = marker(needles, id, report);
-            rules.push_marker(marker, report, out);
-        }
     }
 }

@@ -180,7 +180,7 @@ proptest! {
             prop_assert_eq!(there, &wanted, "text {} of {}", number, out);
             prop_assert!(!there.contains(VALUE) && !there.contains("tok_0123456789"));
         }
-        if shield.report().is_empty() && joined.values().all(|text| !text.contains("tok_") && !text.contains("mine") && !text.contains("k\u{e9}y/") && !text.contains("98765")) {
+        if shield.report().is_empty() && joined.values().all(|text| !text.contains("tok_") && !text.contains("456") && !text.contains("mine") && !text.contains("k\u{e9}y/") && !text.contains("98765")) {
             prop_assert_eq!(out, stream);
         }
     }

@@ -115,14 +115,19 @@ proptest! {
     }
 
     #[test]
-    fn clean_text_is_shown_at_once_and_unchanged(text in "[a-z0-9 :$>\n\"]{0,80}") {
+    fn clean_text_is_shown_at_once_and_unchanged(text in "([a-z]{0,9}|[0-9a-f]{0,9}|[ :$>\n\"]){0,20}") {
         prop_assume!(!text.contains("mine"));
         let mut shield = Shield::new(&by_rules());
         let mut out = Vec::new();
-        for piece in text.as_bytes().chunks(7) {
+        for (number, piece) in text.as_bytes().chunks(7).enumerate() {
             shield.push(piece, &mut out);
-            prop_assert_eq!(shield.held_back(), 0);
+            let run = text[..text.len().min(7 * number + 7)].rsplit([' ', '"', '\n']).next().unwrap();
+            // A rule may find a value that eight letters and digits begin.
+            let word = run.rsplit([':', '$', '>']).next().unwrap();
+            let head = (6..=8).contains(&word.len()) && word.contains(|letter: char| letter.is_ascii_digit());
+            prop_assert!(shield.held_back() <= if head { word.len() } else { 0 }, "{word}");
         }
+        shield.finish(&mut out);
         prop_assert_eq!(out, text.into_bytes());
     }
 }
@@ -137,15 +142,16 @@ fn a_beginning_is_held_until_its_run_ends_and_half_a_beginning_is_not() {
         ("4567", "a tok"),
         (" ", "a tok[redacted:form] "),
         ("tok_x ", "a tok[redacted:form] tok_x "),
-        ("01234567.mid", "a tok[redacted:form] tok_x 01234567.mid"),
-        (".0123456", "a tok[redacted:form] tok_x 01234567.mid"),
-        ("7\n", "a tok[redacted:form] tok_x 01234567.mid[redacted:within]\n"),
-        ("mine: ", "a tok[redacted:form] tok_x 01234567.mid[redacted:within]\nmine: "),
-        ("0123456789", "a tok[redacted:form] tok_x 01234567.mid[redacted:within]\nmine: "),
-        ("abcdef\n", "a tok[redacted:form] tok_x 01234567.mid[redacted:within]\nmine: [redacted:near]\n"),
+        ("01234", "a tok[redacted:form] tok_x 01234"),
+        ("567.mid", "a tok[redacted:form] tok_x 01234"),
+        (".0123456", "a tok[redacted:form] tok_x 01234"),
+        ("7\n", "a tok[redacted:form] tok_x 01234[redacted:within]\n"),
+        ("mine: ", "a tok[redacted:form] tok_x 01234[redacted:within]\nmine: "),
+        ("0123456789", "a tok[redacted:form] tok_x 01234[redacted:within]\nmine: "),
+        ("abcdef\n", "a tok[redacted:form] tok_x 01234[redacted:within]\nmine: [redacted:near]\n"),
         (
             "password: ",
-            "a tok[redacted:form] tok_x 01234567.mid[redacted:within]\nmine: [redacted:near]\npassword: ",
+            "a tok[redacted:form] tok_x 01234[redacted:within]\nmine: [redacted:near]\npassword: ",
         ),
     ] {
         shield.push(piece.as_bytes(), &mut out);
@@ -206,7 +212,7 @@ fn a_known_value_within_a_value_of_a_rule_is_named_once_and_no_marker_is_searche
     assert_eq!(report.to_string(), "3 (secret mine-0123456789abcdef: 2, rule private-key: 1)");
     assert_eq!(streamed(&sought, &[b"tok_9876543210fedcba tok_0"]).0, format!("tok_{marker} tok_0"));
     let (out, _) = streamed(&sought, &[b"tok_01239876543210fedcba45678 "]);
-    assert_eq!(out, format!("tok_0123{marker}45678 "));
+    assert_eq!(out, "[redacted:form] ");
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod common;
 use common::needles;
 use keyroll_leak::{Rule, Rules};
 use keyroll_redact::{Report, Shield, Sought};
+use memchr::memmem;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::string::bytes_regex;
 use proptest::test_runner::TestRunner;
@@ -32,10 +33,31 @@ fn pushed(sought: &Sought, pieces: &[&[u8]]) -> Vec<u8> {
     out
 }
 
-/// The most of a value that a cut may show: half of its beginning, or what stands before the word within it.
-fn head_max(rule: &Rule, value: &[u8]) -> usize {
+/// The most of a value that a cut behind so many bytes of it may show: half of its beginning; of one that goes by a word within it
+/// a head, or an address before that word; of one that goes by a word before it the marks that it begins with.
+fn head_max(rule: &Rule, value: &[u8], cut: usize) -> usize {
     let begins = rule.begins.iter().filter(|begin| value.starts_with(begin.as_bytes()));
-    begins.map(|begin| begin.len() - 1).max().unwrap_or(value.len())
+    let begin = begins.map(|begin| begin.len() - 1).max();
+    let within = rule
+        .holds
+        .iter()
+        .filter_map(|word| Some(memmem::find(value, word.as_bytes())? + word.len() - 1))
+        .max();
+    let most = match (begin, within) {
+        (Some(begin), _) => begin,
+        (None, Some(word)) if value.starts_with(b"http") || value.starts_with(b"wss:") => word,
+        (None, Some(word)) => (0..=word).rev().find(|head| is_head(&value[..*head])).unwrap(),
+        (None, None) => value.iter().take_while(|byte| !byte.is_ascii_alphanumeric()).count(),
+    };
+    most.min(cut)
+}
+
+/// Five bytes, or sixteen that are written as a word is.
+fn is_head(head: &[u8]) -> bool {
+    let digit = head.iter().any(u8::is_ascii_digit);
+    let small = head.iter().skip(1).any(u8::is_ascii_lowercase);
+    let capital = head.iter().skip(1).any(u8::is_ascii_uppercase);
+    head.len() <= 5 || head.len() <= 16 && !digit && !(small && capital)
 }
 
 #[test]
@@ -50,21 +72,24 @@ fn a_cut_changes_nothing_but_beginnings() {
             [format!("{} {name}=", rule.provider).as_bytes(), &value, b" \"", &value, b"\"\nend"].concat();
         let mut spans = Vec::new();
         rules.find(&text, &mut |finding| {
-            spans.push((
-                finding.rule.id.clone(),
-                finding.span.clone(),
-                head_max(finding.rule, &text[finding.span]),
-            ));
+            spans.push((finding.rule, finding.span));
         });
         found_all += usize::from(!spans.is_empty());
         let whole = sought.replace(&text, &mut Report::default()).unwrap_or_else(|| text.clone());
+        let heads: usize =
+            spans.iter().map(|(rule, span)| head_max(rule, &text[span.clone()], span.len())).sum();
+        let single: Vec<&[u8]> = text.chunks(if text.len() > 400 { 37 } else { 1 }).collect();
+        let out = pushed(&sought, &single);
+        if out.len() < whole.len() || out.len() > whole.len() + heads {
+            wrong.push(format!("{} byte by byte: {}", rule.id, String::from_utf8_lossy(&out)));
+        }
         for cut in (0..=text.len()).step_by(if text.len() > 400 { 37 } else { 1 }) {
             let out = pushed(&sought, &[&text[..cut], &text[cut..]]);
             // Only a value that the cut falls into may have a head.
             let head = spans
                 .iter()
-                .find(|(_, span, _)| span.contains(&cut))
-                .map_or(0, |(_, span, max)| (*max).min(cut - span.start));
+                .find(|(_, span)| span.contains(&cut))
+                .map_or(0, |(rule, span)| head_max(rule, &text[span.clone()], cut - span.start));
             if out.len() < whole.len() || out.len() > whole.len() + head {
                 wrong.push(format!(
                     "{} at {cut}: {} and {}",
