@@ -8,7 +8,8 @@ use std::ops::Range;
 
 use zeroize::Zeroizing;
 
-use crate::json::{Kind, Step, decode, is_of_tokens};
+use crate::json::{Kind, Step, decode};
+use crate::tokens::is_of_tokens;
 
 /// Pieces stand no deeper.
 const DEPTH_MAX: usize = 8;

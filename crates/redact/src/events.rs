@@ -6,8 +6,9 @@ use zeroize::Zeroizing;
 
 use crate::deltas::{End, Key, Leaf, Meaning};
 use crate::frame::Frame;
-use crate::json::{apply, decode, edit, empty_tokens, quoted, visit};
+use crate::json::{apply, decode, edit, quoted, visit};
 use crate::rules_stream::append;
+use crate::tokens::empty_tokens;
 use crate::{Report, Shield, Sought};
 
 /// The longest event, bytes: 1 MiB.

@@ -14,11 +14,13 @@ mod guard;
 mod json;
 #[cfg(feature = "tracing")]
 pub mod layer;
+mod loose;
 mod reader;
 mod report;
 mod rules_stream;
 mod sought;
 mod stream;
+mod tokens;
 mod writer;
 
 pub use events::{EVENT_BYTES_MAX, EventShield, STREAMS_MAX};
