@@ -2,6 +2,9 @@ use std::ops::Range;
 
 use zeroize::Zeroizing;
 
+/// Longer names of events are none that mean anything, bytes.
+const NAME_BYTES_MAX: usize = 128;
+
 /// An event of a stream (`text/event-stream`) taken apart: its data, and what stands around it.
 /// Source: <https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream>
 #[derive(Clone)]
@@ -56,6 +59,17 @@ impl Frame {
         }
         event.extend_from_slice(&self.tail);
         event
+    }
+
+    /// What the event is called in a line of its own; the last one counts.
+    pub(crate) fn name(&self) -> Option<&str> {
+        let lines = [&self.head, &self.tail]
+            .into_iter()
+            .flat_map(|part| part.split(|byte| matches!(byte, b'\n' | b'\r')));
+        let name = lines.filter_map(|line| line.strip_prefix(b"event:")).next_back()?;
+        std::str::from_utf8(name.strip_prefix(b" ").unwrap_or(name))
+            .ok()
+            .filter(|name| name.len() <= NAME_BYTES_MAX)
     }
 
     /// The bytes around the data.

@@ -57,20 +57,25 @@ pub fn replace_json(sought: &Sought, body: &[u8], report: &mut Report) -> Vec<u8
 
 /// Whether the body is JSON, and the body with its leaves replaced.
 fn leaves_replaced(sought: &Sought, body: &[u8], report: &mut Report) -> (bool, Vec<u8>) {
-    let strict = |body: &[u8], tell: &mut Tell<'_>| visit(body, tell);
-    let loose = |body: &[u8], tell: &mut Tell<'_>| loose::visit(body, tell);
-    let readers: [&dyn Fn(&[u8], &mut Tell<'_>) -> bool; 2] = [&strict, &loose];
     let (mut edits, mut found) = (Vec::new(), Report::default());
     let mut valid = false;
-    for (read, is_strict) in readers.into_iter().zip([true, false]) {
+    for is_strict in [true, false] {
         let mut tokens = Vec::new();
         (edits, found) = (Vec::new(), Report::default());
-        valid = read(body, &mut |way, kind, span| {
+        let mut tell = |way: &[Step], kind, span: Range<usize>| {
             if is_of_tokens(way) {
                 tokens.push((kind, span.clone()));
             }
-            edits.extend(edit(sought, body, kind, span, &mut found));
-        }) && is_strict;
+            // Without quotes of its own it may be anything: all of it is looked at as it is sent.
+            if is_strict || kind != Kind::Scalar {
+                edits.extend(edit(sought, body, kind, span, &mut found));
+            }
+        };
+        if is_strict {
+            valid = visit(body, &mut tell);
+        } else {
+            loose::visit(body, &mut tell);
+        }
         if !edits.is_empty() {
             empty_tokens(body, tokens, &mut edits);
         }

@@ -17,9 +17,12 @@ pub mod layer;
 mod loose;
 mod reader;
 mod report;
+mod rest;
 mod rules_stream;
+mod shapes;
 mod sought;
 mod stream;
+mod text;
 mod tokens;
 mod writer;
 

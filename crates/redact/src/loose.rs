@@ -4,8 +4,9 @@ use zeroize::Zeroizing;
 
 use crate::json::{Kind, Step, Tell, decode};
 
-/// Goes over any text as if it were JSON, and tells what stands between quotes in it: names and texts. `false` = it is none at all,
-/// or it ends within a text.
+/// Goes over any text as if it were JSON, and tells what stands between quotes in it, names and texts, and what stands behind a name
+/// without quotes. `false` = it has no text, or
+/// ends within one.
 pub(crate) fn visit(text: &[u8], tell: &mut Tell<'_>) -> bool {
     let mut way: Vec<Step> = Vec::new();
     let (mut at, mut any) = (0, false);
@@ -23,7 +24,8 @@ pub(crate) fn visit(text: &[u8], tell: &mut Tell<'_>) -> bool {
             }
             b'"' => {
                 let Some(end) = text_end(text, at) else { return false };
-                let colon = text.get(end..).and_then(|rest| rest.iter().find(|byte| !byte.is_ascii_whitespace()));
+                let colon =
+                    text.get(end..).and_then(|rest| rest.iter().find(|byte| !byte.is_ascii_whitespace()));
                 let within = way.pop();
                 match within {
                     Some(Step::Name(_)) if colon == Some(&b':') => {
@@ -37,12 +39,28 @@ pub(crate) fn visit(text: &[u8], tell: &mut Tell<'_>) -> bool {
                 }
                 at = end - 1;
             }
-            _ => {}
+            _ => {
+                let length = scalar(text.get(at..).unwrap_or_default());
+                if length > 0 && matches!(way.last(), Some(Step::Name(name)) if !name.is_empty()) {
+                    tell(&way, Kind::Scalar, at..at + length);
+                }
+                at += length.saturating_sub(1);
+            }
         }
-        any |= matches!(sign, b'{' | b'[' | b'"');
+        any |= *sign == b'"';
         at += 1;
     }
     any
+}
+
+fn scalar(text: &[u8]) -> usize {
+    text.iter().take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.')).count()
+}
+
+/// Whether a text begins and ends as JSON that holds texts does.
+pub(crate) fn looks_like_it(text: &[u8]) -> bool {
+    let text = text.trim_ascii();
+    matches!((text.first(), text.last()), (Some(b'{' | b'[' | b'"'), Some(b'}' | b']' | b'"')))
 }
 
 /// Behind the closing quote of the text that begins here; whatever is in it.
@@ -98,7 +116,12 @@ mod tests {
                     all.push((way.to_vec(), kind, span));
                 }
             };
-            assert!(crate::json::visit(text.as_bytes(), &mut |way, kind, span| tell(&mut strict, way, kind, span)));
+            assert!(crate::json::visit(text.as_bytes(), &mut |way, kind, span| tell(
+                &mut strict,
+                way,
+                kind,
+                span
+            )));
             assert!(visit(text.as_bytes(), &mut |way, kind, span| tell(&mut loose, way, kind, span)));
             assert_eq!(strict, loose, "{text}");
         }
