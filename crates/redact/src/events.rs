@@ -6,7 +6,7 @@ use keyroll_needle::Needles;
 use zeroize::Zeroizing;
 
 use crate::deltas::{End, Key, Leaf, Meaning};
-use crate::frame::Frame;
+use crate::frame::{ALONE, Frame};
 use crate::json::{apply, decode, edit, hides, quoted, visit};
 use crate::loose;
 use crate::rest::{Beside, Form};
@@ -27,7 +27,8 @@ const PERHAPS_MAX: usize = STREAMS_MAX / 2;
 /// How a stream ends that cannot be looked at.
 pub(crate) const WITHHELD: &[u8] = b"event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"withheld\",\"message\":\"the rest of this answer was withheld: it could not be checked for credentials\"}}\n\n";
 
-/// Replaces in a stream of events (`text/event-stream`) of a model. Does no IO.
+/// Replaces in a stream of events (`text/event-stream`) of a model, or of lines of which each is JSON (`application/x-ndjson`). Does
+/// no IO.
 ///
 /// Texts that are sent in pieces are joined, each for itself (by choice, content block, tool call), and go through a
 /// [`Shield`](crate::Shield) of their own: a value that is split over events is found. Which these are is known of chat completions and
@@ -120,8 +121,9 @@ impl EventShield {
                 }
                 b'\r' | b'\n' => {
                     let empty = !std::mem::replace(&mut ends.begun, false);
-                    ends.complete = empty;
-                    if empty && *byte == b'\n' {
+                    let over = empty || self.event.starts_with(ALONE);
+                    ends.complete = over;
+                    if over && *byte == b'\n' {
                         self.complete(out);
                     }
                 }

@@ -2,6 +2,9 @@ use std::ops::Range;
 
 use zeroize::Zeroizing;
 
+/// How a line begins that is JSON, and an event of its own; in a stream of events such a line means nothing.
+pub(crate) const ALONE: &[u8] = b"{";
+
 /// Longer names of events are none that mean anything, bytes.
 const NAME_BYTES_MAX: usize = 128;
 
@@ -29,7 +32,8 @@ impl Frame {
             let named = line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line).strip_prefix(b"data");
             let value =
                 named.and_then(|rest| if rest.is_empty() { Some(rest) } else { rest.strip_prefix(b":") });
-            let Some(value) = value else {
+            let alone = Some(line).filter(|line| line.starts_with(ALONE) && event.starts_with(ALONE));
+            let Some(value) = alone.or(value) else {
                 let other = if any { &mut frame.tail } else { &mut frame.head };
                 other.extend_from_slice(line);
                 other.extend_from_slice(end);

@@ -526,6 +526,30 @@ fn events_that_are_nearly_json_and_plain_ones_are_joined_too() {
     assert!(out.contains("\"a \"") && out.contains("\"[redacted:hex] b\""), "{out}");
 }
 
+/// As Ollama sends them by itself.
+#[test]
+fn lines_of_json_are_events() {
+    let line =
+        |text: &str, end: &str| format!("{{\"message\":{{\"content\":\"{text}\"}},\"done\":false}}{end}");
+    for end in ["\n", "\r\n"] {
+        let stream = [
+            line("a 98765432", end),
+            line("10fedcba", end),
+            line(" b", end),
+            "{\"done\":true}".to_owned() + end,
+        ]
+        .concat();
+        for chunk in [1, 7, stream.len()] {
+            let chunks: Vec<&[u8]> = stream.as_bytes().chunks(chunk).collect();
+            let (out, _) = through(&sought(), &chunks);
+            let shown = [line("a ", end), line("[redacted:hex]", end), line(" b", end)].concat();
+            assert_eq!(out, shown + "{\"done\":true}" + end);
+        }
+        let clean = [line("a", end), "{\"done\":true}".to_owned() + end + "data: x" + end + end].concat();
+        assert_eq!(through(&sought(), &[clean.as_bytes()]).0, clean);
+    }
+}
+
 #[test]
 fn what_only_undone_escapes_show_ends_the_stream() {
     let (out, shield) = through(&sought(), &[b"data: {'a': '\\u0039\\u003876543210fedcba'}\n\n"]);
