@@ -41,6 +41,8 @@ pub(crate) const WITHHELD: &[u8] = b"event: error\ndata: {\"type\":\"error\",\"e
 /// is not sent as it came the `logprobs` of its event are emptied. Data that are nearly JSON are read as it; data that are none are
 /// pieces of one text.
 ///
+/// Of texts that only look as if they came in pieces the oldest that hold nothing back are forgotten where there are too many.
+///
 /// Fails closed: an event of more than [`EVENT_BYTES_MAX`], more than [`STREAMS_MAX`] texts at a time, a value that goes over texts and
 /// signs of an event, or is seen only where the escapes of what is no JSON are undone, end the stream with an event that says that
 /// the rest was withheld; nothing that comes behind is shown.
@@ -50,6 +52,8 @@ pub struct EventShield {
     event: Zeroizing<Vec<u8>>,
     ends: Ends,
     texts: BTreeMap<Key, Text>,
+    /// How many pieces there were.
+    pieces: u64,
     report: Report,
     withheld: bool,
 }
@@ -73,6 +77,7 @@ impl EventShield {
             event: Zeroizing::default(),
             ends: Ends::default(),
             texts: BTreeMap::new(),
+            pieces: 0,
             report: Report::default(),
             withheld: false,
         }
@@ -243,15 +248,25 @@ impl EventShield {
     fn piece(&mut self, key: &Key, manner: Manner, piece: &[u8], ends: bool) -> Option<Vec<u8>> {
         if !self.texts.contains_key(key) {
             if self.texts.len() >= STREAMS_MAX {
-                return None;
+                self.forget_oldest()?;
             }
             self.texts.insert(key.clone(), Text::new(&self.sought, manner));
         }
-        let shown = self.texts.get_mut(key)?.push(&self.sought, piece, ends, &mut self.report);
+        self.pieces += 1;
+        let text = self.texts.get_mut(key)?;
+        text.used = self.pieces;
+        let shown = text.push(&self.sought, piece, ends, &mut self.report);
         if ends {
             self.texts.remove(key);
         }
         Some(shown)
+    }
+
+    /// Some servers give each event an id of its own, and so each text. `None` = all may go on.
+    fn forget_oldest(&mut self) -> Option<()> {
+        let ended = self.texts.iter().filter(|(_, text)| text.may_have_ended());
+        let oldest = ended.min_by_key(|(_, text)| text.used)?.0.clone();
+        self.texts.remove(&oldest).map(|_| ())
     }
 
     /// What texts that end hold back is sent, each in an event of its own.

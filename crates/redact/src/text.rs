@@ -32,6 +32,8 @@ pub(crate) struct Text {
     hasher: RandomState,
     /// Of a text that is repeated: what was shown of it.
     shown: Option<Zeroizing<Vec<u8>>>,
+    /// The number of its last piece, in all of the stream.
+    pub(crate) used: u64,
     /// How its last event was, where something is held back. `None` then = too long.
     pub(crate) form: Option<Form>,
 }
@@ -45,6 +47,7 @@ impl Text {
             last: None,
             hasher: RandomState::new(),
             shown: None,
+            used: 0,
             form: None,
         }
     }
@@ -57,12 +60,18 @@ impl Text {
         self.shield.held_back() > 0 || !self.letter.is_empty()
     }
 
+    /// Nothing says that it goes on, and nothing of it waits.
+    pub(crate) fn may_have_ended(&self) -> bool {
+        self.manner != Manner::Pieces && !self.holds_back()
+    }
+
     /// What of a piece, and of what was held back, may be shown now; whole letters.
     pub(crate) fn push(&mut self, sought: &Sought, piece: &[u8], ends: bool, report: &mut Report) -> Vec<u8> {
         self.form = None;
         let repeats = self.manner != Manner::Pieces && self.repeats(piece);
         if repeats {
-            *self = Self { last: self.last, hasher: self.hasher.clone(), ..Self::new(sought, self.manner) };
+            let (last, hasher, used) = (self.last, self.hasher.clone(), self.used);
+            *self = Self { last, hasher, used, ..Self::new(sought, self.manner) };
         }
         let mut out = std::mem::take(&mut *self.letter);
         // Behind another text a rule may miss how a value begins that stands in a text of its own.

@@ -627,3 +627,12 @@ fn an_event_of_many_texts_is_looked_at() {
     assert!(!shield.is_withheld());
     assert_eq!(out.matches("\"content\":\"9876543210\"").count(), STREAMS_MAX);
 }
+
+#[test]
+fn events_with_ids_of_their_own_do_not_end_the_stream() {
+    let stream: String = (0..3 * STREAMS_MAX)
+        .map(|number| event(&json!({"id": format!("event-{number}"), "text": "a 9"})))
+        .collect();
+    let (out, shield) = through(&sought(), &[stream.as_bytes()]);
+    assert!(!shield.is_withheld() && out == stream);
+}
