@@ -29,6 +29,7 @@ mod redact;
 mod redacting_writer;
 mod redactor;
 mod regions;
+mod shell;
 mod tier;
 mod variants;
 mod windows;
