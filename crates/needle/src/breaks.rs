@@ -1,8 +1,11 @@
-use memchr::memchr3_iter;
+use memchr::{memchr_iter, memchr3_iter};
 use zeroize::Zeroizing;
 
 /// The most bytes of one terminal code that are taken for one: a link (OSC 8) holds an address.
 const CODE_BYTES_MAX: usize = 2048;
+
+/// The most bytes of a code without parameters.
+const SHORT_BYTES_MAX: usize = 4;
 
 /// The most blanks behind a line's end that are taken for its indentation.
 const INDENT_BYTES_MAX: usize = 256;
@@ -19,7 +22,8 @@ enum Break {
 }
 
 /// A text without what parts it: line ends with the indentation behind them, also as they are escaped in strings
-/// (`\n`, `\\n`), continued lines, and codes for a terminal (ECMA-48: CSI and OSC).
+/// (`\n`, `\\n`), continued lines, what goes back to a line's beginning, and codes for a terminal (ECMA-48: CSI, OSC, and those of
+/// ECMA-35 without parameters).
 pub(crate) struct Joined {
     /// What is left; the end that may become a break is in it.
     pub(crate) bytes: Zeroizing<Vec<u8>>,
@@ -38,12 +42,8 @@ struct Cut {
 impl Joined {
     /// `None` = nothing parts this text.
     pub(crate) fn of(text: &[u8]) -> Option<Self> {
-        let mut breaks = memchr3_iter(b'\n', b'\\', 0x1b, text).peekable();
-        // The first half of a line's end.
-        let half = usize::from(text.last() == Some(&b'\r'));
-        if half == 0 {
-            breaks.peek()?;
-        }
+        let mut breaks = places(text).peekable();
+        breaks.peek()?;
         let mut joined =
             Self { bytes: Zeroizing::new(Vec::with_capacity(text.len())), cuts: Vec::new(), unfinished: 0 };
         let mut from = 0;
@@ -58,17 +58,12 @@ impl Joined {
                     break;
                 }
                 Break::Of(length) => {
-                    // The first half of a line's end that has two.
-                    let before = usize::from(
-                        at > from && text.get(at - 1) == Some(&b'\r') && text.get(at) == Some(&b'\n'),
-                    );
-                    joined.push(text, from, at - before);
+                    joined.push(text, from, at);
                     from = at + length;
                 }
             }
         }
         joined.push(text, from, text.len());
-        joined.unfinished = joined.unfinished.max(half);
         (!joined.cuts.is_empty() || joined.unfinished > 0).then_some(joined)
     }
 
@@ -93,14 +88,30 @@ impl Joined {
     }
 }
 
+/// Where something may begin that parts a text, in order.
+fn places(text: &[u8]) -> impl Iterator<Item = usize> {
+    let mut others = memchr3_iter(b'\n', b'\\', 0x1b, text).peekable();
+    // Most texts have none of these, which is known at once.
+    let mut returns = memchr_iter(b'\r', text).peekable();
+    std::iter::from_fn(move || match (others.peek(), returns.peek()) {
+        (Some(other), Some(back)) if back < other => returns.next(),
+        (None, Some(_)) => returns.next(),
+        _ => others.next(),
+    })
+}
+
 /// What stands at the beginning of this text.
 fn break_at(text: &[u8]) -> Break {
     match text {
         [b'\n', rest @ ..] => Break::Of(1 + indent(rest)),
+        // Some write more than one before a line's end, and some go back to the beginning of the line.
+        [b'\r', b'\n', rest @ ..] => Break::Of(2 + indent(rest)),
+        [b'\r'] => Break::Unfinished,
+        [b'\r', ..] => Break::Of(1),
         [b'\\', rest @ ..] => escaped(rest),
         [0x1b, b'[', rest @ ..] => control(rest),
         [0x1b, b']', rest @ ..] => command(rest),
-        [0x1b] => Break::Unfinished,
+        [0x1b, rest @ ..] => short(rest),
         _ => Break::None,
     }
 }
@@ -128,6 +139,19 @@ fn escaped(rest: &[u8]) -> Break {
 
 fn indent(rest: &[u8]) -> usize {
     rest.iter().take(INDENT_BYTES_MAX).take_while(|byte| matches!(byte, b' ' | b'\t')).count()
+}
+
+/// Behind `ESC`: what has no parameters, as to choose letters (`ESC ( B`) or to keep the place (`ESC 7`): intermediates, one final
+/// byte. Not what begins a string of its own.
+fn short(rest: &[u8]) -> Break {
+    let near = rest.get(..SHORT_BYTES_MAX).unwrap_or(rest);
+    match near.iter().position(|byte| !matches!(byte, 0x20..=0x2f)) {
+        Some(0) if matches!(near, [b'P' | b'X' | b'^' | b'_', ..]) => Break::None,
+        Some(at) if matches!(near.get(at), Some(0x30..=0x7e)) => Break::Of(at + 2),
+        Some(_) => Break::None,
+        None if near.len() < SHORT_BYTES_MAX => Break::Unfinished,
+        None => Break::None,
+    }
 }
 
 /// Behind `ESC [`: parameters, intermediates, one final byte.
@@ -181,10 +205,15 @@ mod tests {
             "ab\x1b]8;;https://example.com\x07cd",
             "ab\x1b]8;;https://example.com\x1b\\cd",
             "ab\n\n\x1b[0m\n cd",
+            "ab\rcd",
+            "ab\r\r\n  cd",
+            "ab\x1b(B\x1b[mcd",
+            "ab\x1b7\x1b8cd",
+            "ab\x1b=cd",
         ] {
             assert_eq!(joined(text), Some(("abcd".to_owned(), 0)), "{text:?}");
         }
-        for text in ["abcd", "ab\rcd", "ab  cd"] {
+        for text in ["abcd", "ab  cd", "ab\x1b\u{e9}cd", "ab\x1bPcd", "ab\x1b    cd"] {
             assert_eq!(joined(text), None, "{text:?}");
         }
         for (text, left) in [
@@ -195,6 +224,7 @@ mod tests {
             ("ab\x1b]8;;x", 6),
             ("ab\\\\r\\", 4),
             ("ab\r", 1),
+            ("ab\x1b(", 2),
         ] {
             assert_eq!(joined(text), Some((text.to_owned(), left)), "{text:?}");
         }

@@ -9,17 +9,20 @@ pub enum Encoding {
     Base64,
     /// Base64 with `-` and `_` (RFC 4648 §5), where that differs.
     Base64Url,
+    /// Base64 of base64, at any alignment of both.
+    Base64Twice,
     /// Hexadecimal with `a`–`f`.
     HexLower,
     /// Hexadecimal with `A`–`F`.
     HexUpper,
     /// Base32 (RFC 4648 §6), at any of its five alignments.
     Base32,
-    /// Percent-encoding (RFC 3986), as paths, queries, components and user names have it, in both cases.
+    /// Percent-encoding (RFC 3986), as paths, queries, components and user names have it, in both cases; also twice.
     Percent,
     /// `application/x-www-form-urlencoded`, where a space is `+`.
     Form,
-    /// The inside of a JSON string (RFC 8259), with or without `\/`, `\u` for what is not ASCII or not safe in HTML.
+    /// The inside of a JSON string (RFC 8259), with or without `\/`, `\u` for what is not ASCII or not safe in HTML, or for
+    /// more marks, as .NET, Gson and PHP write them.
     Json,
     /// A JSON string inside a JSON string.
     JsonTwice,
@@ -35,6 +38,8 @@ pub enum Encoding {
     Dollars,
     /// Where `\` stands before `:` and `\`: libpq's password file.
     Pgpass,
+    /// As shells write it: between quotes that end before `'`, with `\` before what is special, in `$'…'`.
+    Shell,
 }
 
 impl Encoding {
@@ -44,6 +49,7 @@ impl Encoding {
             Self::Raw => "plain",
             Self::Base64 => "base64",
             Self::Base64Url => "base64url",
+            Self::Base64Twice => "base64 twice",
             Self::HexLower | Self::HexUpper => "hex",
             Self::Base32 => "base32",
             Self::Percent => "percent-encoded",
@@ -56,6 +62,7 @@ impl Encoding {
             Self::Quoted => "quoted",
             Self::Dollars => "with $ written twice",
             Self::Pgpass => "escaped as in .pgpass",
+            Self::Shell => "quoted for a shell",
         }
     }
 }

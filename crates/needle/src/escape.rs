@@ -21,6 +21,12 @@ pub(crate) const PERCENT: [PercentStyle; 5] = [
     PercentStyle { kept: b"", space_is_plus: false },
 ];
 
+/// What is encoded twice: components of URLs in URLs.
+pub(crate) const PERCENT_TWICE: [PercentStyle; 2] = [
+    PercentStyle { kept: b"-._~", space_is_plus: false },
+    PercentStyle { kept: b"-._~!*'()", space_is_plus: false },
+];
+
 /// Forms: as the URL standard serialises them, and as Python's and Go's libraries do.
 pub(crate) const FORM: [PercentStyle; 2] = [
     PercentStyle { kept: b"*-._", space_is_plus: true },
@@ -39,6 +45,15 @@ pub(crate) fn percent(value: &[u8], style: &PercentStyle, upper: bool) -> Zeroiz
             out.push(b'%');
             out.extend_from_slice(&if upper { hex_upper(&[byte]) } else { hex_lower(&[byte]) });
         }
+    }
+    out
+}
+
+/// Percent-encodes what is percent-encoded already: each `%` is `%25`.
+pub(crate) fn percent_again(encoded: &[u8]) -> Zeroizing<Vec<u8>> {
+    let mut out = with_room_for(encoded);
+    for byte in encoded {
+        out.extend_from_slice(if *byte == b'%' { b"%25" } else { std::slice::from_ref(byte) });
     }
     out
 }
@@ -71,27 +86,37 @@ pub(crate) fn decimal(value: &[u8]) -> Zeroizing<Vec<u8>> {
 #[derive(Clone, Copy)]
 pub(crate) struct JsonStyle {
     /// `/` as `\/`.
-    pub(crate) slash: bool,
-    /// `<`, `>` and `&` as `\u003c`.
-    pub(crate) html: bool,
+    slash: bool,
+    /// These as `\u003c`.
+    marks: &'static str,
     /// What is not ASCII as `\u00e9`.
-    pub(crate) ascii: bool,
+    ascii: bool,
     /// `\u00E9` instead of `\u00e9`.
-    pub(crate) upper: bool,
+    upper: bool,
 }
+
+/// Writers that escape more marks, which do not differ in all else: System.Text.Json, Gson, Json.NET and PHP where they are told
+/// that it goes into HTML.
+const JSON_MARKS: [JsonStyle; 4] = [
+    JsonStyle { slash: false, marks: "\"&'+<>`\u{7f}", ascii: true, upper: true },
+    JsonStyle { slash: false, marks: "<>&='", ascii: false, upper: false },
+    JsonStyle { slash: false, marks: "<>&'\"", ascii: false, upper: false },
+    JsonStyle { slash: true, marks: "<>&'\"", ascii: true, upper: true },
+];
 
 impl JsonStyle {
     /// Only what RFC 8259 demands.
-    pub(crate) const LEAST: Self = Self { slash: false, html: false, ascii: false, upper: false };
+    pub(crate) const LEAST: Self = Self { slash: false, marks: "", ascii: false, upper: false };
 
     /// Every combination, the least first.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
-        (0..16u8).map(|bits| Self {
+        let combined = (0..16u8).map(|bits| Self {
             slash: bits & 1 != 0,
-            html: bits & 2 != 0,
+            marks: if bits & 2 != 0 { "<>&" } else { "" },
             ascii: bits & 4 != 0,
             upper: bits & 8 != 0,
-        })
+        });
+        combined.chain(JSON_MARKS)
     }
 }
 
@@ -100,6 +125,7 @@ pub(crate) fn json(text: &str, style: JsonStyle) -> Zeroizing<Vec<u8>> {
     let mut out = with_room_for(text.as_bytes());
     for letter in text.chars() {
         match letter {
+            _ if style.marks.contains(letter) => push_units(&mut out, letter, style.upper),
             '"' | '\\' => out.extend_from_slice(&[b'\\', letter as u8]),
             '/' if style.slash => out.extend_from_slice(b"\\/"),
             '\u{8}' => out.extend_from_slice(b"\\b"),
@@ -107,7 +133,6 @@ pub(crate) fn json(text: &str, style: JsonStyle) -> Zeroizing<Vec<u8>> {
             '\n' => out.extend_from_slice(b"\\n"),
             '\r' => out.extend_from_slice(b"\\r"),
             '\t' => out.extend_from_slice(b"\\t"),
-            '<' | '>' | '&' if style.html => push_units(&mut out, letter, style.upper),
             '\0'..' ' => push_units(&mut out, letter, style.upper),
             _ if style.ascii && !letter.is_ascii() => push_units(&mut out, letter, style.upper),
             _ => push_char(&mut out, letter),
@@ -128,36 +153,41 @@ fn push_char(out: &mut Vec<u8>, letter: char) {
     out.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
 }
 
-/// What an XML or HTML writer makes of each of these characters; `None` leaves it.
-pub(crate) struct XmlStyle {
-    greater: Option<&'static [u8]>,
-    quote: Option<&'static [u8]>,
-    apostrophe: Option<&'static [u8]>,
-}
+/// What an XML or HTML writer makes of these characters, besides `&` and `<`.
+pub(crate) type XmlStyle = &'static [(u8, &'static [u8])];
 
-/// Text, attributes, and the escapers of the common libraries.
-pub(crate) const XML: [XmlStyle; 8] = [
-    XmlStyle { greater: None, quote: None, apostrophe: None },
-    XmlStyle { greater: Some(b"&gt;"), quote: None, apostrophe: None },
-    XmlStyle { greater: None, quote: Some(b"&quot;"), apostrophe: None },
-    XmlStyle { greater: Some(b"&gt;"), quote: Some(b"&quot;"), apostrophe: None },
-    XmlStyle { greater: Some(b"&gt;"), quote: Some(b"&quot;"), apostrophe: Some(b"&apos;") },
-    XmlStyle { greater: Some(b"&gt;"), quote: Some(b"&quot;"), apostrophe: Some(b"&#39;") },
-    XmlStyle { greater: Some(b"&gt;"), quote: Some(b"&quot;"), apostrophe: Some(b"&#x27;") },
-    XmlStyle { greater: Some(b"&gt;"), quote: Some(b"&#34;"), apostrophe: Some(b"&#39;") },
+/// Text, attributes, and the escapers of the common libraries; those of .NET, Go's templates, Handlebars, Mustache and OWASP last.
+pub(crate) const XML: [XmlStyle; 13] = [
+    &[],
+    &[(b'>', b"&gt;")],
+    &[(b'"', b"&quot;")],
+    &[(b'>', b"&gt;"), (b'"', b"&quot;")],
+    &[(b'>', b"&gt;"), (b'"', b"&quot;"), (b'\'', b"&apos;")],
+    &[(b'>', b"&gt;"), (b'"', b"&quot;"), (b'\'', b"&#39;")],
+    &[(b'>', b"&gt;"), (b'"', b"&quot;"), (b'\'', b"&#x27;")],
+    &[(b'>', b"&gt;"), (b'"', b"&#34;"), (b'\'', b"&#39;")],
+    &[(b'>', b"&gt;"), (b'"', b"&quot;"), (b'\'', b"&#x27;"), (b'+', b"&#x2B;"), (b'`', b"&#x60;")],
+    &[(b'>', b"&gt;"), (b'"', b"&#34;"), (b'\'', b"&#39;"), (b'+', b"&#43;")],
+    &[(b'>', b"&gt;"), (b'"', b"&quot;"), (b'\'', b"&#x27;"), (b'`', b"&#x60;"), (b'=', b"&#x3D;")],
+    &[
+        (b'>', b"&gt;"),
+        (b'"', b"&quot;"),
+        (b'\'', b"&#39;"),
+        (b'/', b"&#x2F;"),
+        (b'`', b"&#x60;"),
+        (b'=', b"&#x3D;"),
+    ],
+    &[(b'>', b"&gt;"), (b'"', b"&quot;"), (b'\'', b"&#x27;"), (b'/', b"&#x2F;")],
 ];
 
 /// XML or HTML text.
-pub(crate) fn xml(value: &[u8], style: &XmlStyle) -> Zeroizing<Vec<u8>> {
+pub(crate) fn xml(value: &[u8], style: XmlStyle) -> Zeroizing<Vec<u8>> {
     let mut out = with_room_for(value);
     for byte in value {
         let entity = match byte {
             b'&' => Some(b"&amp;".as_slice()),
             b'<' => Some(b"&lt;".as_slice()),
-            b'>' => style.greater,
-            b'"' => style.quote,
-            b'\'' => style.apostrophe,
-            _ => None,
+            _ => style.iter().find(|(mark, _)| mark == byte).map(|(_, entity)| *entity),
         };
         out.extend_from_slice(entity.unwrap_or(std::slice::from_ref(byte)));
     }
@@ -196,6 +226,6 @@ pub(crate) fn utf16(text: &str, unit: fn(u16) -> [u8; 2]) -> Zeroizing<Vec<u8>> 
 }
 
 /// Room for the longest escape of every byte, taken at once: a buffer that grows leaves copies of values behind.
-fn with_room_for(value: &[u8]) -> Zeroizing<Vec<u8>> {
+pub(crate) fn with_room_for(value: &[u8]) -> Zeroizing<Vec<u8>> {
     Zeroizing::new(Vec::with_capacity(value.len() * ESCAPE_BYTES_MAX))
 }

@@ -28,6 +28,7 @@ mod radix;
 mod redact;
 mod redactor;
 mod regions;
+mod shell;
 mod tier;
 mod variants;
 mod windows;

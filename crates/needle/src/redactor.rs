@@ -107,6 +107,22 @@ impl Redactor {
         }
     }
 
+    /// Occurrences that have ended are told now, though what follows might overlap them: of another one that begins within them only
+    /// what stands behind is compared with nothing then. Not behind a beginning that is held back.
+    pub fn close_to(&mut self, to: &mut dyn FnMut(Piece<'_>)) {
+        if self.open.first().is_none_or(|first| first.start > self.done) {
+            return;
+        }
+        for region in std::mem::take(&mut self.open) {
+            self.done = text(&self.held, self.base, self.done, region.start, to);
+            to(Piece::Value(region.id));
+            self.done = self.done.max(region.end);
+        }
+        let decided = self.done.saturating_sub(self.base).min(self.held.len());
+        self.held.drain(..decided);
+        self.base = self.base.max(self.done);
+    }
+
     /// As [`finish`](Self::finish), text and values apart.
     pub fn finish_to(&mut self, to: &mut dyn FnMut(Piece<'_>)) {
         self.look();

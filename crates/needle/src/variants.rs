@@ -2,7 +2,7 @@ use zeroize::Zeroizing;
 
 use crate::breaks::Joined;
 use crate::escape::{self, JsonStyle};
-use crate::{Encoding, VALUE_BYTES_MIN, pem, radix};
+use crate::{Encoding, VALUE_BYTES_MIN, pem, radix, shell};
 
 /// One form of a value.
 pub(crate) type Variant = (Encoding, Zeroizing<Vec<u8>>);
@@ -43,6 +43,8 @@ impl Distinct {
             let percent = |style| escape::percent(value, style, upper);
             self.extend(Encoding::Percent, escape::PERCENT.iter().map(percent));
             self.extend(Encoding::Form, escape::FORM.iter().map(percent));
+            let twice = |style| escape::percent_again(&escape::percent(value, style, upper));
+            self.extend(Encoding::Percent, escape::PERCENT_TWICE.iter().map(twice));
         }
         self.extend(Encoding::Xml, escape::XML.iter().map(|style| escape::xml(value, style)));
         if value.is_ascii() {
@@ -62,6 +64,7 @@ impl Distinct {
         }
         self.extend(Encoding::Dollars, [dollars]);
         self.extend(Encoding::Pgpass, [escape::backslashed(value)]);
+        self.extend(Encoding::Shell, shell::all(value));
     }
 
     /// Where a writer leaves nothing as it is, letters neither.
@@ -81,6 +84,9 @@ impl Distinct {
     fn digits(&mut self, value: &[u8]) {
         self.extend(Encoding::Base64, radix::base64(value));
         self.extend(Encoding::Base64Url, radix::base64_url(value));
+        for once in radix::base64(value) {
+            self.extend(Encoding::Base64Twice, radix::base64(&once));
+        }
         self.extend(Encoding::HexLower, [radix::hex_lower(value)]);
         self.extend(Encoding::HexUpper, [radix::hex_upper(value)]);
         self.extend(Encoding::Base32, radix::base32(value));

@@ -16,19 +16,24 @@ fn build(value: &[u8]) -> Arc<Needles> {
 }
 
 /// Those that hold others first.
-const BREAKS: [&str; 15] = [
+const BREAKS: [&str; 20] = [
     "\x1b]8;;https://example.com/a\x07",
     "\x1b]8;;\x1b\\",
     "\x1b[38;5;208m",
     "\x1b[1;31m",
     "\x1b[0m",
+    "\x1b(B",
+    "\x1b7",
+    "\x1b8",
     "\n\x1b[2K",
+    "\r\r\n",
     "\\\r\n  ",
     "\\\n",
     "\r\n",
     "\n    ",
     "\n\t",
     "\n",
+    "\r",
     "\\r\\n",
     "\\\\n",
     "\\n",

@@ -48,6 +48,25 @@ fn the_outputs_of_common_encoders() {
         (b"a$1'b\\c:d$", Encoding::Dollars, r"a$$1''b\c:d$$"),  // compose, in single quotes
         (b"a$1'b\\c:d$", Encoding::Dollars, r"a$$1'b\\c:d$$"),  // compose, in double quotes
         (b"a$1'b\\c:d$", Encoding::Pgpass, r"a$1'b\\c\:d$"),    // .pgpass
+        (password, Encoding::Json, r"p/w\u002B\u0022q\u0022 \u003C\u0026\u003E it\u0027s=1"), // System.Text.Json
+        (password, Encoding::Json, r#"p/w+\"q\" \u003c\u0026\u003e it\u0027s\u003d1"#),       // Gson
+        (password, Encoding::Json, r"p/w+\u0022q\u0022 \u003c\u0026\u003e it\u0027s=1"), // Json.NET, EscapeHtml
+        (password, Encoding::Json, r"p\/w+\u0022q\u0022 \u003C\u0026\u003E it\u0027s=1"), // PHP, JSON_HEX_*
+        (password, Encoding::JsonTwice, r"p/w\\u002B\\u0022q\\u0022 \\u003C\\u0026\\u003E it\\u0027s=1"),
+        (password, Encoding::Xml, "p/w&#x2B;&quot;q&quot; &lt;&amp;&gt; it&#x27;s=1"), // .NET's HtmlEncoder
+        (password, Encoding::Xml, "p/w&#43;&#34;q&#34; &lt;&amp;&gt; it&#39;s=1"),     // Go's html/template
+        (password, Encoding::Xml, "p/w+&quot;q&quot; &lt;&amp;&gt; it&#x27;s&#x3D;1"), // Handlebars
+        (password, Encoding::Xml, "p&#x2F;w+&quot;q&quot; &lt;&amp;&gt; it&#39;s&#x3D;1"), // mustache.js
+        (password, Encoding::Xml, "p&#x2F;w+&quot;q&quot; &lt;&amp;&gt; it&#x27;s=1"), // OWASP
+        (password, Encoding::Percent, "p%252Fw%252B%2522q%2522%2520%253C%2526%253E%2520it%2527s%253D1"), // twice
+        (password, Encoding::Percent, "p%252fw%252b%2522q%2522%2520%253c%2526%253e%2520it's%253d1"),
+        (password, Encoding::Shell, r#"p/w+"q" <&> it'\''s=1"#), // bash, `set`
+        (password, Encoding::Shell, r#"p/w+"q" <&> it'"'"'s=1"#), // dash, Python shlex.quote
+        (b"it's \\ 1$x", Encoding::Shell, r"it\'s \\ 1$x"),      // bash, `$'…'`
+        (b"~a#b,c=~'d", Encoding::Shell, r"\~a#b\,c=\~\'d"),     // bash, `printf %q`
+        (b"it's `1` $x", Encoding::Shell, r"it's \`1\` \$x"),    // bash, `declare -p`
+        (b"foobarbaz", Encoding::Base64Twice, "Wm05dlltRnlZbUY2"),
+        (b"foobarbaz", Encoding::Base64Twice, "ZFhObGNqcG1iMjlpWVhKaVlYbz0="), // "user:foobarbaz"
         (url, Encoding::Percent, "postgres%3a%2f%2fu%3ap%40h%2fdb%3fx%3d1%26y%3d2"),
         (url, Encoding::Json, r"postgres://u:p@h/db?x=1\u0026y=2"),
         (url, Encoding::Xml, "postgres://u:p@h/db?x=1&amp;y=2"),
@@ -76,9 +95,37 @@ fn the_outputs_of_common_encoders() {
 fn forms_that_do_not_differ_are_one() {
     let plain = needles(b"sk-proj-0123456789abcdef");
     // plain, 3 base64, at most 3 base64url, 2 hex, 5 base32, 2 UTF-16, 2 percent-encoded marks; with every byte escaped in percent,
-    // JSON, hexadecimal and decimal XML and `\x`, 9
-    assert!(plain.forms() <= 27, "{}", plain.forms());
+    // JSON, hexadecimal and decimal XML and `\x`, 9; 9 of base64 in base64
+    assert!(plain.forms() <= 36, "{}", plain.forms());
     assert_eq!(found_as(b"sk-proj-0123456789abcdef", b"sk-proj-0123456789abcdef"), [Encoding::Raw]);
+}
+
+/// What bash itself writes of a value, in every way that it has.
+#[test]
+#[allow(clippy::disallowed_methods, reason = "a test looks from outside")]
+fn what_a_shell_writes_is_found() {
+    const WRITE: &str = r#"read -r -d '' v; printf '%q\n' "$v"; declare -p v; set | grep ^v=; echo "${v@Q}"; alias v="$v"; alias v"#;
+    for value in [
+        r#"p,w+"q" <&> it's=1$x`a`\b!~#{}[]*?^|;()%@:/-_."#,
+        "~it's:~a=~b#c",
+        "#0 \t it's\u{7}\u{8}\u{b}\u{c}\r\u{1b}[\u{1}\u{7f}\\ '",
+        "caf\u{e9} it's \\ one",
+    ] {
+        let child = std::process::Command::new("bash")
+            .args(["--norc", "-c", WRITE])
+            .env("LC_ALL", "C.UTF-8")
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn();
+        let mut child = child.expect("bash");
+        std::io::Write::write_all(child.stdin.as_mut().unwrap(), format!("{value}\0").as_bytes()).unwrap();
+        let out = child.wait_with_output().expect("output").stdout;
+        let lines: Vec<&[u8]> = out.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
+        assert!(lines.len() >= 4, "{}", String::from_utf8_lossy(&out));
+        for line in lines {
+            assert!(!found_as(value.as_bytes(), line).is_empty(), "{}", String::from_utf8_lossy(line));
+        }
+    }
 }
 
 #[test]
@@ -117,6 +164,19 @@ proptest! {
         for engine in [URL_SAFE, URL_SAFE_NO_PAD] {
             let found = found_as(&value, engine.encode(&all).as_bytes());
             prop_assert!(found.contains(&Encoding::Base64Url) || found.contains(&Encoding::Base64));
+        }
+    }
+
+    #[test]
+    fn base64_in_base64_is_found_at_every_alignment(
+        value in prop::collection::vec(any::<u8>(), 8..60), before: [Vec<u8>; 2], after: [Vec<u8>; 2]
+    ) {
+        let [inner_before, outer_before] = before;
+        let [inner_after, outer_after] = after;
+        let inner = STANDARD.encode([inner_before, value.clone(), inner_after].concat()).into_bytes();
+        let outer = [outer_before, inner, outer_after].concat();
+        for text in [STANDARD.encode(&outer), URL_SAFE_NO_PAD.encode(&outer)] {
+            prop_assert!(found_as(&value, text.as_bytes()).contains(&Encoding::Base64Twice));
         }
     }
 

@@ -3,31 +3,37 @@
 //! <https://platform.openai.com/docs/api-reference/responses-streaming>,
 //! <https://docs.anthropic.com/en/docs/build-with-claude/streaming>
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use zeroize::Zeroizing;
 
-use crate::json::{Kind, Step, decode, is_of_tokens};
+use crate::json::{Kind, Step, decode};
+use crate::text::Manner;
+use crate::tokens::is_of_tokens;
 
 /// Pieces stand no deeper.
-const DEPTH_MAX: usize = 8;
+const DEPTH_MAX: usize = 16;
 
-/// Longer names are none of those that are known, bytes.
+/// Longer names are told from others no more, bytes.
 const NAME_BYTES_MAX: usize = 64;
 
 /// The most characters of an identifier that tell a stream from others.
 const ID_CHARS_MAX: usize = 128;
 
 /// Between the steps of a path.
-const STEP: char = '\u{1f}';
+pub(crate) const STEP: char = '\u{1f}';
+/// In the place of a name that is too long, or has such signs in it.
+pub(crate) const UNKNOWN: char = '\u{1e}';
+/// Before the place in a list.
+pub(crate) const LIST: char = '\u{1d}';
 
 /// Texts that are sent whole, where pieces are sent.
-const WHOLE: [&str; 6] = ["role", "id", "type", "name", "index", "signature"];
+pub(crate) const WHOLE: [&str; 6] = ["role", "id", "type", "name", "index", "signature"];
 
 /// A name, a text or a scalar of an event.
 pub(crate) struct Leaf {
-    /// `None` = too deep for what is known.
+    /// `None` = too deep, or nobody asks where it stands.
     path: Option<Zeroizing<String>>,
     pub(crate) kind: Kind,
     pub(crate) span: Range<usize>,
@@ -43,7 +49,7 @@ pub(crate) struct Key {
 }
 
 /// Which streams end with an event.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum End {
     All,
     Group(String),
@@ -53,50 +59,59 @@ pub(crate) enum End {
 #[derive(Default)]
 pub(crate) struct Meaning {
     /// Pieces, by the number of their leaf.
-    pub(crate) pieces: BTreeMap<usize, Key>,
-    pub(crate) ends: Vec<End>,
+    pub(crate) pieces: BTreeMap<usize, (Key, Manner)>,
+    pub(crate) ends: BTreeSet<End>,
 }
 
 impl Leaf {
     pub(crate) fn new(way: &[Step], kind: Kind, span: Range<usize>) -> Self {
+        // Of numbers in a list, of which there may be many, nobody asks.
+        let asked = match kind {
+            Kind::Name => false,
+            Kind::Text => true,
+            Kind::Scalar => matches!(way.last(), Some(Step::Name(_))),
+        };
         Self {
-            path: (way.len() <= DEPTH_MAX && kind != Kind::Name).then(|| path(way)),
+            path: (asked && way.len() <= DEPTH_MAX).then(|| path(way)),
             kind,
             span,
             of_tokens: is_of_tokens(way),
         }
+    }
+
+    pub(crate) fn path(&self) -> Option<&str> {
+        self.path.as_ref().map(|path| path.as_str())
     }
 }
 
 impl Meaning {
     /// Whether this stream ends with the event.
     pub(crate) fn ends(&self, key: &Key) -> bool {
-        self.ends.iter().any(|end| match end {
-            End::All => true,
-            End::Group(group) => *group == key.group,
-        })
+        self.ends.contains(&End::All) || self.ends.contains(&End::Group(key.group.clone()))
     }
 
-    pub(crate) fn of(data: &[u8], leaves: &[Leaf]) -> Self {
-        let paths = leaves.iter().filter_map(|leaf| Some((leaf.path.as_ref()?.as_str(), leaf)));
+    /// Of an event with this name.
+    pub(crate) fn of(data: &[u8], name: Option<&str>, leaves: &[Leaf]) -> Self {
+        let paths = leaves.iter().filter_map(|leaf| Some((leaf.path()?, leaf)));
         let event = Event { data, by_path: paths.collect() };
         let mut meaning = Self::default();
-        if let Some(kind) = event.text("type") {
-            event.typed(&kind, leaves, &mut meaning);
-        }
+        let known = event.text("type").is_some_and(|kind| event.typed(&kind, leaves, &mut meaning));
         event.choices(leaves, &mut meaning);
+        if !known {
+            event.likely(name, leaves, &mut meaning);
+        }
         meaning
     }
 }
 
-struct Event<'e> {
+pub(crate) struct Event<'e> {
     data: &'e [u8],
-    by_path: BTreeMap<&'e str, &'e Leaf>,
+    pub(crate) by_path: BTreeMap<&'e str, &'e Leaf>,
 }
 
 impl Event<'_> {
     /// A short text or number; `None` where there is none, or `null`.
-    fn text(&self, path: &str) -> Option<String> {
+    pub(crate) fn text(&self, path: &str) -> Option<String> {
         let leaf = self.by_path.get(path)?;
         let raw = self.data.get(leaf.span.clone())?;
         let text = match leaf.kind {
@@ -112,8 +127,8 @@ impl Event<'_> {
         self.text(path).unwrap_or_default()
     }
 
-    /// Events that say what they are.
-    fn typed(&self, kind: &str, leaves: &[Leaf], meaning: &mut Meaning) {
+    /// Events that say what they are. `false` = none of these forms.
+    fn typed(&self, kind: &str, leaves: &[Leaf], meaning: &mut Meaning) -> bool {
         let block = || format!("block {}", self.id("index"));
         let item = |base: &str| {
             // Some servers give one item another id in each event: its place says as much.
@@ -121,47 +136,53 @@ impl Event<'_> {
             let ids = [own, "content_index", "summary_index"].map(|id| self.id(id));
             format!("{base} {}", ids.join(" "))
         };
-        match kind {
-            "content_block_delta" => {
-                for (number, leaf) in leaves.iter().enumerate().filter(|(_, leaf)| leaf.kind == Kind::Text) {
-                    let field =
-                        leaf.path.as_ref().and_then(|path| path.strip_prefix("delta")?.strip_prefix(STEP));
-                    if let Some(field) = field.filter(|field| !field.contains(STEP) && !WHOLE.contains(field))
-                    {
-                        meaning.pieces.insert(number, Key { group: block(), field: field.to_owned() });
-                    }
+        let mut pieces = |inside: &str, is: &dyn Fn(&str) -> bool| {
+            for (number, leaf) in leaves.iter().enumerate().filter(|(_, leaf)| leaf.kind == Kind::Text) {
+                let field = leaf.path().and_then(|path| path.strip_prefix(inside)?.strip_prefix(STEP));
+                if let Some(field) = field.filter(|field| !field.contains(STEP) && is(field)) {
+                    let key = Key { group: block(), field: field.to_owned() };
+                    meaning.pieces.insert(number, (key, Manner::Pieces));
                 }
             }
-            "content_block_stop" => meaning.ends.push(End::Group(block())),
+        };
+        match kind {
+            "content_block_start" => pieces("content_block", &|field| matches!(field, "text" | "thinking")),
+            "content_block_delta" => pieces("delta", &|field| !WHOLE.contains(&field)),
+            "content_block_stop" => {
+                meaning.ends.insert(End::Group(block()));
+            }
             "message_delta"
             | "message_stop"
             | "response.completed"
             | "response.incomplete"
             | "response.failed"
-            | "error" => meaning.ends.push(End::All),
-            _ => {}
+            | "error" => {
+                meaning.ends.insert(End::All);
+            }
+            "message_start" | "ping" => {}
+            _ if kind.starts_with("response.") => {}
+            _ => return false,
         }
         if let Some(base) = kind.strip_suffix(".delta") {
-            let is = |leaf: &&Leaf| {
-                leaf.kind == Kind::Text && leaf.path.as_ref().is_some_and(|path| *path.as_str() == *"delta")
-            };
-            let piece = leaves.iter().enumerate().find(|(_, leaf)| is(leaf));
+            let is = |leaf: &&Leaf| leaf.kind == Kind::Text && leaf.path() == Some("delta");
+            let piece = leaves.iter().position(|leaf| is(&leaf));
             let key = || Key { group: item(base), field: "delta".to_owned() };
-            meaning.pieces.extend(piece.map(|(number, _)| (number, key())));
+            meaning.pieces.extend(piece.map(|number| (number, (key(), Manner::Pieces))));
         }
         if let Some(base) = kind.strip_suffix(".done") {
-            meaning.ends.push(End::Group(item(base)));
+            meaning.ends.insert(End::Group(item(base)));
         }
+        true
     }
 
     /// Chat completions: of each choice its delta, of that each text.
     fn choices(&self, leaves: &[Leaf], meaning: &mut Meaning) {
         for (number, leaf) in leaves.iter().enumerate().filter(|(_, leaf)| leaf.kind == Kind::Text) {
-            let Some(path) = &leaf.path else { continue };
+            let Some(path) = leaf.path() else { continue };
             let steps: Vec<&str> = path.split(STEP).collect();
             let ["choices", choice, rest @ ..] = steps.as_slice() else { continue };
             let index = self.text(&format!("choices{STEP}{choice}{STEP}index"));
-            let group = format!("choice {}", index.as_deref().unwrap_or(choice));
+            let group = format!("choice {}", index.as_deref().unwrap_or(choice).trim_start_matches(LIST));
             match rest {
                 // Some servers write an empty one in every event.
                 ["finish_reason"] => {
@@ -169,10 +190,12 @@ impl Event<'_> {
                     meaning.ends.extend(said.then_some(End::Group(group)));
                 }
                 ["text"] => {
-                    meaning.pieces.insert(number, Key { group, field: "text".to_owned() });
+                    let key = Key { group, field: "text".to_owned() };
+                    meaning.pieces.insert(number, (key, Manner::Pieces));
                 }
                 ["delta", .., last] if !WHOLE.contains(last) => {
-                    meaning.pieces.insert(number, Key { group, field: self.field(&steps) });
+                    let key = Key { group, field: self.field(&steps) };
+                    meaning.pieces.insert(number, (key, Manner::Pieces));
                 }
                 _ => {}
             }
@@ -189,7 +212,7 @@ impl Event<'_> {
                 field.push(STEP);
             }
             path.push_str(step);
-            let listed = number > 2 && step.bytes().all(|byte| byte.is_ascii_digit());
+            let listed = number > 2 && step.starts_with(LIST);
             let index = listed.then(|| self.text(&format!("{path}{STEP}index"))).flatten();
             field.push_str(index.as_deref().unwrap_or(step));
         }
@@ -198,17 +221,27 @@ impl Event<'_> {
 }
 
 fn path(way: &[Step]) -> Zeroizing<String> {
-    let mut path = Zeroizing::new(String::with_capacity(DEPTH_MAX * (NAME_BYTES_MAX + 1)));
+    let room = |step: &Step| match step {
+        // More digits no list has.
+        Step::At(_) => 10,
+        Step::Name(name) => name.len().clamp(1, NAME_BYTES_MAX) + 1,
+    };
+    let mut path = Zeroizing::new(String::with_capacity(way.iter().map(room).sum()));
     for (number, step) in way.iter().enumerate() {
         if number > 0 {
             path.push(STEP);
         }
         match step {
-            Step::At(at) => path.push_str(&at.to_string()),
-            Step::Name(name) if name.len() <= NAME_BYTES_MAX => {
-                path.push_str(std::str::from_utf8(name).unwrap_or("?"));
+            Step::At(at) => {
+                path.push(LIST);
+                path.push_str(&at.to_string());
             }
-            Step::Name(_) => path.push('?'),
+            Step::Name(name) => match std::str::from_utf8(name) {
+                Ok(name) if name.len() <= NAME_BYTES_MAX && !name.contains([STEP, UNKNOWN, LIST]) => {
+                    path.push_str(name)
+                }
+                Ok(_) | Err(_) => path.push(UNKNOWN),
+            },
         }
     }
     path

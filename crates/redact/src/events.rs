@@ -1,14 +1,19 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
-use keyroll_needle::{Needles, half_letter};
+use keyroll_needle::Needles;
 use zeroize::Zeroizing;
 
 use crate::deltas::{End, Key, Leaf, Meaning};
-use crate::frame::Frame;
-use crate::json::{apply, decode, edit, empty_tokens, quoted, visit};
+use crate::frame::{ALONE, Frame};
+use crate::json::{apply, decode, edit, hides, quoted, visit};
+use crate::loose;
+use crate::rest::{Beside, Form};
 use crate::rules_stream::append;
-use crate::{Report, Shield, Sought};
+use crate::text::{Manner, Text};
+use crate::tokens::empty_tokens;
+use crate::{Report, Sought};
 
 /// The longest event, bytes: 1 MiB.
 pub const EVENT_BYTES_MAX: usize = 1024 * 1024;
@@ -16,29 +21,39 @@ pub const EVENT_BYTES_MAX: usize = 1024 * 1024;
 /// The most texts that are sent in pieces at a time.
 pub const STREAMS_MAX: usize = 1000;
 
-/// The most that is kept of an event to send the rest of its text in another one, bytes.
-const FORM_BYTES_MAX: usize = 16 * 1024;
+/// So many of these are texts that nothing says of that they come in pieces; more of them are looked at each by itself.
+const PERHAPS_MAX: usize = STREAMS_MAX / 2;
 
 /// How a stream ends that cannot be looked at.
 pub(crate) const WITHHELD: &[u8] = b"event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"withheld\",\"message\":\"the rest of this answer was withheld: it could not be checked for credentials\"}}\n\n";
 
-/// Replaces in a stream of events (`text/event-stream`) of a model: chat completions and responses of OpenAI's form, messages of
-/// Anthropic's. Does no IO.
+/// Replaces in a stream of events (`text/event-stream`) of a model, or of lines of which each is JSON (`application/x-ndjson`). Does
+/// no IO.
 ///
-/// Texts that are sent in pieces are joined, each for itself (by choice, content block, tool call), and go through a [`Shield`] of
-/// their own: a value that is split over events is found. What a shield holds back stands in the next event with a piece of the same
-/// text, or in an event of that form before the one that ends the text. All other texts of an event are looked at by themselves, then
-/// the bytes of the event as they are sent. An event of which nothing is replaced stays byte for byte. An event whose data are no JSON
-/// is looked at as it is sent. Where a piece is not sent as it came the `logprobs` of its event are emptied.
+/// Texts that are sent in pieces are joined, each for itself (by choice, content block, tool call), and go through a
+/// [`Shield`](crate::Shield) of their own: a value that is split over events is found. Which these are is known of chat completions and
+/// responses of OpenAI's form and of messages of Anthropic's; of all others names and places say it, no deeper than 16 steps. Any other
+/// text is looked at by itself, and for known values that go on in the next event at the same place. What a shield holds back stands in
+/// the next event with a piece of the same text, or in an event before the one that ends the text, which has nothing of the last one
+/// but what says of which text it is. Where each event repeats the text so far, each is looked at as a whole, and its end is held back.
+///
+/// Then the bytes of the event are looked at as they are sent. An event of which nothing is replaced stays byte for byte. Where a piece
+/// is not sent as it came the `logprobs` of its event are emptied. Data that are nearly JSON are read as it; data that are none are
+/// pieces of one text.
+///
+/// Of texts that only look as if they came in pieces the oldest that hold nothing back are forgotten where there are too many.
 ///
 /// Fails closed: an event of more than [`EVENT_BYTES_MAX`], more than [`STREAMS_MAX`] texts at a time, a value that goes over texts and
-/// signs of an event end the stream with an event that says that the rest was withheld; nothing that comes behind is shown.
+/// signs of an event, or is seen only where the escapes of what is no JSON are undone, end the stream with an event that says that
+/// the rest was withheld; nothing that comes behind is shown.
 pub struct EventShield {
     sought: Sought,
     /// The event that is not complete.
     event: Zeroizing<Vec<u8>>,
     ends: Ends,
     texts: BTreeMap<Key, Text>,
+    /// How many pieces there were.
+    pieces: u64,
     report: Report,
     withheld: bool,
 }
@@ -54,22 +69,6 @@ struct Ends {
     complete: bool,
 }
 
-/// A text that comes in pieces.
-struct Text {
-    shield: Shield,
-    /// The beginning of a letter of several bytes.
-    letter: Zeroizing<Vec<u8>>,
-    /// How its last event was, where something is held back. `None` then = too long.
-    form: Option<Form>,
-}
-
-/// An event around the piece of one text.
-struct Form {
-    frame: Frame,
-    before: Vec<u8>,
-    behind: Vec<u8>,
-}
-
 impl EventShield {
     /// At the beginning of a stream.
     pub fn new(sought: &Sought) -> Self {
@@ -78,6 +77,7 @@ impl EventShield {
             event: Zeroizing::default(),
             ends: Ends::default(),
             texts: BTreeMap::new(),
+            pieces: 0,
             report: Report::default(),
             withheld: false,
         }
@@ -87,7 +87,7 @@ impl EventShield {
     pub fn look_for(&mut self, needles: Arc<Needles>) {
         self.sought = self.sought.with(needles);
         for text in self.texts.values_mut() {
-            text.shield.look_for_sought(&self.sought);
+            text.look_for_sought(&self.sought);
         }
     }
 
@@ -126,8 +126,9 @@ impl EventShield {
                 }
                 b'\r' | b'\n' => {
                     let empty = !std::mem::replace(&mut ends.begun, false);
-                    ends.complete = empty;
-                    if empty && *byte == b'\n' {
+                    let over = empty || self.event.starts_with(ALONE);
+                    ends.complete = over;
+                    if over && *byte == b'\n' {
                         self.complete(out);
                     }
                 }
@@ -146,7 +147,7 @@ impl EventShield {
             self.complete(out);
         }
         let mut rest = Vec::new();
-        self.end(&End::All, &mut rest);
+        self.end(&BTreeSet::from([End::All]), &mut rest);
         if open && !rest.is_empty() {
             out.extend_from_slice(b"\n\n");
         }
@@ -158,22 +159,59 @@ impl EventShield {
         let event = std::mem::take(&mut self.event);
         let Some((frame, data)) = Frame::of(&event) else { return self.send(&event, false, out) };
         if data.as_slice() == b"[DONE]" {
-            self.end(&End::All, out);
+            self.end(&BTreeSet::from([End::All]), out);
             return self.send(&event, false, out);
         }
         let mut leaves = Vec::new();
-        if !visit(&data, &mut |way, kind, span| leaves.push(Leaf::new(way, kind, span))) {
-            return self.send(&event, false, out);
+        let strict = visit(&data, &mut |way, kind, span| leaves.push(Leaf::new(way, kind, span)));
+        let mut read = strict;
+        if !strict {
+            leaves.clear();
+            read = loose::visit(&data, &mut |way, kind, span| leaves.push(Leaf::new(way, kind, span)));
         }
-        let meaning = Meaning::of(&data, &leaves);
+        // A number alone is a piece of a plain text, as any other word.
+        if !read || !loose::looks_like_it(&data) {
+            return self.plain(&event, &frame, &data, out);
+        }
+        let meaning = Meaning::of(&data, frame.name(), &leaves);
+        let Some(edits) = self.edits(&data, &leaves, &meaning) else { return self.withhold(out) };
+        self.end(&meaning.ends, out);
+        self.keep_forms(&frame, &data, &leaves, &meaning, &edits);
+        if edits.is_empty() {
+            self.send(&event, strict, out);
+        } else {
+            self.send(&frame.with(&apply(&data, 0..data.len(), &edits)), strict, out);
+        }
+    }
+
+    /// Data that are no JSON at all are a piece of one text, and sent as they are.
+    fn plain(&mut self, event: &[u8], frame: &Frame, data: &[u8], out: &mut Vec<u8>) {
+        let key = Key { group: "plain".to_owned(), field: frame.name().unwrap_or_default().to_owned() };
+        let Some(shown) = self.piece(&key, Manner::Likely, data, false) else { return self.withhold(out) };
+        if let Some(text) = self.texts.get_mut(&key).filter(|text| text.holds_back()) {
+            text.form = Form::plain(frame);
+        }
+        if shown == data { self.send(event, false, out) } else { self.send(&frame.with(&shown), false, out) }
+    }
+
+    /// What is written in the place of leaves, in their order. `None` = there are too many texts.
+    fn edits(
+        &mut self,
+        data: &[u8],
+        leaves: &[Leaf],
+        meaning: &Meaning,
+    ) -> Option<Vec<(Range<usize>, Vec<u8>)>> {
         let mut edits = Vec::new();
         for (number, leaf) in leaves.iter().enumerate() {
-            let Some(key) = meaning.pieces.get(&number) else {
-                edits.extend(edit(&self.sought, &data, leaf.kind, leaf.span.clone(), &mut self.report));
+            let piece = meaning.pieces.get(&number).filter(|(key, manner)| {
+                *manner != Manner::Perhaps || self.texts.len() < PERHAPS_MAX || self.texts.contains_key(key)
+            });
+            let Some((key, manner)) = piece else {
+                edits.extend(edit(&self.sought, data, leaf.kind, leaf.span.clone(), &mut self.report));
                 continue;
             };
             let Some(piece) = data.get(leaf.span.clone()).map(decode) else { continue };
-            let Some(shown) = self.piece(key, &piece, meaning.ends(key)) else { return self.withhold(out) };
+            let shown = self.piece(key, *manner, &piece, meaning.ends(key))?;
             if shown != piece.as_slice() {
                 edits.push((leaf.span.clone(), quoted(&shown)));
             }
@@ -182,63 +220,70 @@ impl EventShield {
         if !edits.is_empty() {
             let tokens = leaves.iter().filter(|leaf| leaf.of_tokens);
             let tokens = tokens.map(|leaf| (leaf.kind, leaf.span.clone())).collect();
-            empty_tokens(&data, tokens, &mut edits);
+            empty_tokens(data, tokens, &mut edits);
         }
-        for end in &meaning.ends {
-            self.end(end, out);
-        }
-        for (number, key) in &meaning.pieces {
+        Some(edits)
+    }
+
+    /// How the event was, for texts that hold something back.
+    fn keep_forms(
+        &mut self,
+        frame: &Frame,
+        data: &[u8],
+        leaves: &[Leaf],
+        meaning: &Meaning,
+        edits: &[(Range<usize>, Vec<u8>)],
+    ) {
+        let mut beside = None;
+        for (number, (key, _)) in &meaning.pieces {
             let held = self.texts.get_mut(key).filter(|text| text.holds_back());
-            if let (Some(text), Some(leaf)) = (held, leaves.get(*number)) {
-                text.form = form(&frame, &data, leaf, &leaves, &meaning, &edits);
+            if let (Some(text), Some(path)) = (held, leaves.get(*number).and_then(Leaf::path)) {
+                let beside = beside.get_or_insert_with(|| Beside::of(data, leaves, meaning, edits));
+                text.form = Form::of(frame, path, beside);
             }
-        }
-        if edits.is_empty() {
-            self.send(&event, true, out);
-        } else {
-            self.send(&frame.with(&apply(&data, 0..data.len(), &edits)), true, out);
         }
     }
 
     /// A piece of a text: what of it, and of what was held back, may be shown now. `None` = there are too many texts.
-    fn piece(&mut self, key: &Key, piece: &[u8], ends: bool) -> Option<Vec<u8>> {
+    fn piece(&mut self, key: &Key, manner: Manner, piece: &[u8], ends: bool) -> Option<Vec<u8>> {
         if !self.texts.contains_key(key) {
             if self.texts.len() >= STREAMS_MAX {
-                return None;
+                self.forget_oldest()?;
             }
-            let shield = Shield::new(&self.sought);
-            self.texts.insert(key.clone(), Text { shield, letter: Zeroizing::default(), form: None });
+            self.texts.insert(key.clone(), Text::new(&self.sought, manner));
         }
+        self.pieces += 1;
         let text = self.texts.get_mut(key)?;
-        text.form = None;
-        let mut shown = text.push(piece);
-        if ends {
-            shown.extend(text.finish());
-        }
-        self.report.add(&text.shield.take_report());
+        text.used = self.pieces;
+        let shown = text.push(&self.sought, piece, ends, &mut self.report);
         if ends {
             self.texts.remove(key);
         }
         Some(shown)
     }
 
+    /// Some servers give each event an id of its own, and so each text. `None` = all may go on.
+    fn forget_oldest(&mut self) -> Option<()> {
+        let ended = self.texts.iter().filter(|(_, text)| text.may_have_ended());
+        let oldest = ended.min_by_key(|(_, text)| text.used)?.0.clone();
+        self.texts.remove(&oldest).map(|_| ())
+    }
+
     /// What texts that end hold back is sent, each in an event of its own.
-    fn end(&mut self, end: &End, out: &mut Vec<u8>) {
-        let ended = |key: &Key| match end {
-            End::All => true,
-            End::Group(group) => key.group == *group,
-        };
-        let keys: Vec<Key> = self.texts.keys().filter(|key| ended(key)).cloned().collect();
+    fn end(&mut self, ends: &BTreeSet<End>, out: &mut Vec<u8>) {
+        if ends.is_empty() {
+            return;
+        }
+        let ended = |key: &&Key| ends.contains(&End::All) || ends.contains(&End::Group(key.group.clone()));
+        let keys: Vec<Key> = self.texts.keys().filter(ended).cloned().collect();
         for key in keys {
             let Some(mut text) = self.texts.remove(&key) else { continue };
-            let rest = text.finish();
-            self.report.add(&text.shield.take_report());
+            let rest = text.finish(&self.sought, &mut self.report);
             if self.withheld || rest.is_empty() {
                 continue;
             }
             let Some(form) = text.form else { return self.withhold(out) };
-            let data = [form.before.as_slice(), &quoted(&rest), &form.behind].concat();
-            self.send(&form.frame.with(&data), true, out);
+            self.send(&form.with(&rest), form.is_json(), out);
         }
     }
 
@@ -247,15 +292,18 @@ impl EventShield {
         if self.withheld {
             return;
         }
-        let Some(wire) = self.sought.replace_again(event, &mut self.report) else {
-            out.extend_from_slice(event);
-            return;
+        let wire = self.sought.replace_again(event, &mut self.report);
+        let valid = |wire: &Vec<u8>| Frame::of(wire).is_some_and(|(_, data)| visit(&data, &mut |_, _, _| {}));
+        let sent = wire.as_deref().unwrap_or(event);
+        let bad = if json {
+            wire.as_ref().is_some_and(|wire| !valid(wire))
+        } else {
+            hides(&self.sought, sent, &mut self.report)
         };
-        let valid = || Frame::of(&wire).is_some_and(|(_, data)| visit(&data, &mut |_, _, _| {}));
-        if json && !valid() {
+        if bad {
             return self.withhold(out);
         }
-        out.extend(wire);
+        out.extend_from_slice(sent);
     }
 
     fn withhold(&mut self, out: &mut Vec<u8>) {
@@ -266,46 +314,4 @@ impl EventShield {
         self.event = Zeroizing::default();
         self.texts.clear();
     }
-}
-
-impl Text {
-    fn holds_back(&self) -> bool {
-        self.shield.held_back() > 0 || !self.letter.is_empty()
-    }
-
-    /// Whole letters.
-    fn push(&mut self, piece: &[u8]) -> Vec<u8> {
-        let mut out = std::mem::take(&mut *self.letter);
-        self.shield.push(piece, &mut out);
-        let half = half_letter(&out);
-        *self.letter = out.split_off(out.len() - half);
-        out
-    }
-
-    fn finish(&mut self) -> Vec<u8> {
-        let mut out = std::mem::take(&mut *self.letter);
-        self.shield.finish(&mut out);
-        out
-    }
-}
-
-/// The event as it is sent, around the piece of one text, and with no piece of another.
-fn form(
-    frame: &Frame,
-    data: &[u8],
-    leaf: &Leaf,
-    leaves: &[Leaf],
-    meaning: &Meaning,
-    edits: &[(std::ops::Range<usize>, Vec<u8>)],
-) -> Option<Form> {
-    let pieces = meaning.pieces.keys().filter_map(|number| leaves.get(*number));
-    let empty: Vec<_> = pieces.map(|leaf| (leaf.span.clone(), b"\"\"".to_vec())).collect();
-    let mut all: Vec<_> =
-        edits.iter().filter(|(span, _)| empty.iter().all(|(piece, _)| piece != span)).cloned().collect();
-    all.extend(empty);
-    all.sort_by_key(|(span, _)| span.start);
-    let before = apply(data, 0..leaf.span.start, &all);
-    let behind = apply(data, leaf.span.end..data.len(), &all);
-    let small = before.len() + behind.len() + frame.bytes() <= FORM_BYTES_MAX;
-    small.then(|| Form { frame: frame.clone(), before, behind })
 }

@@ -2,6 +2,12 @@ use std::ops::Range;
 
 use zeroize::Zeroizing;
 
+/// How a line begins that is JSON, and an event of its own; in a stream of events such a line means nothing.
+pub(crate) const ALONE: &[u8] = b"{";
+
+/// Longer names of events are none that mean anything, bytes.
+const NAME_BYTES_MAX: usize = 128;
+
 /// An event of a stream (`text/event-stream`) taken apart: its data, and what stands around it.
 /// Source: <https://html.spec.whatwg.org/multipage/server-sent-events.html#parsing-an-event-stream>
 #[derive(Clone)]
@@ -26,7 +32,8 @@ impl Frame {
             let named = line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line).strip_prefix(b"data");
             let value =
                 named.and_then(|rest| if rest.is_empty() { Some(rest) } else { rest.strip_prefix(b":") });
-            let Some(value) = value else {
+            let alone = Some(line).filter(|line| line.starts_with(ALONE) && event.starts_with(ALONE));
+            let Some(value) = alone.or(value) else {
                 let other = if any { &mut frame.tail } else { &mut frame.head };
                 other.extend_from_slice(line);
                 other.extend_from_slice(end);
@@ -56,6 +63,17 @@ impl Frame {
         }
         event.extend_from_slice(&self.tail);
         event
+    }
+
+    /// What the event is called in a line of its own; the last one counts.
+    pub(crate) fn name(&self) -> Option<&str> {
+        let lines = [&self.head, &self.tail]
+            .into_iter()
+            .flat_map(|part| part.split(|byte| matches!(byte, b'\n' | b'\r')));
+        let name = lines.filter_map(|line| line.strip_prefix(b"event:")).next_back()?;
+        std::str::from_utf8(name.strip_prefix(b" ").unwrap_or(name))
+            .ok()
+            .filter(|name| name.len() <= NAME_BYTES_MAX)
     }
 
     /// The bytes around the data.

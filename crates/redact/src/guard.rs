@@ -135,6 +135,23 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_that_is_not_what_it_says_is_looked_at_as_near_to_it_as_can_be() {
+        for answer in [
+            r#"{"a":"\u0030\u0031\u0032\u0033456789abcdef",}"#,
+            r#"{"a":"\u0030\u0031\u0032\u0033456789abcdef"#,
+            r"{'a':'\u0030\u0031\u0032\u0033456789abcdef'}",
+        ] {
+            let blocked = guard(&sought(), Mode::Block, Form::Json, answer.as_bytes());
+            assert!(blocked.withheld && blocked.report.count() == 1, "{answer}");
+            assert_eq!(blocked.body, notice(Form::Json));
+            let redacted = guard(&sought(), Mode::Redact, Form::Json, answer.as_bytes());
+            assert!(!String::from_utf8_lossy(&redacted.body).contains("456789"), "{answer}");
+        }
+        let clean = br#"{"a":"\u0030\u0031\u0032",}"#;
+        assert_eq!(guard(&sought(), Mode::Block, Form::Json, clean).body, clean);
+    }
+
+    #[test]
     fn what_cannot_be_looked_at_is_withheld() {
         let long = format!("data: {}", "x".repeat(crate::EVENT_BYTES_MAX));
         for mode in [Mode::Redact, Mode::Block] {

@@ -2,6 +2,8 @@ use std::ops::Range;
 
 use zeroize::Zeroizing;
 
+use crate::loose;
+use crate::tokens::{empty_tokens, is_of_tokens};
 use crate::{Report, Sought};
 
 /// The longest JSON body that is looked at, bytes: 16 MiB. A longer one is withheld.
@@ -32,57 +34,62 @@ pub(crate) enum Kind {
 /// Who is told of the leaves: the way to each, what it is, and where it stands.
 pub(crate) type Tell<'t> = dyn FnMut(&[Step], Kind, Range<usize>) + 't;
 
-/// No further down is it asked where a leaf stands.
-const DEPTH_MAX: usize = 12;
-
-/// Whether a leaf stands where a model tells how likely its tokens were, each with its text: what is replaced elsewhere could be read
-/// there piece by piece.
-pub(crate) fn is_of_tokens(way: &[Step]) -> bool {
-    way.iter().take(DEPTH_MAX).any(|step| match step {
-        Step::Name(name) => name.as_slice() == b"logprobs",
-        Step::At(_) => false,
-    })
-}
-
-/// What is written in the place of a leaf that may not be told.
-pub(crate) fn nothing(text: &[u8], kind: Kind, span: Range<usize>) -> Option<(Range<usize>, Vec<u8>)> {
-    let raw = text.get(span.clone())?;
-    match kind {
-        Kind::Name => None,
-        Kind::Text => Some((span, br#""""#.to_vec())),
-        Kind::Scalar => (raw != b"null").then(|| (span, b"0".to_vec())),
-    }
-}
-
 /// Replaces in a JSON body: names, texts and numbers as they are meant, then what is left in the bytes as they are sent. Valid JSON
-/// stays valid, and what is not replaced stays byte for byte. What is no JSON is looked at as plain text.
+/// stays valid, and what is not replaced stays byte for byte.
 ///
-/// A number that is replaced becomes a text. Where anything is replaced the tokens of a model's `logprobs` are emptied. Where a value goes over texts and signs the whole body becomes the text `[redacted]`;
-/// so does a body of more than [`JSON_BYTES_MAX`].
+/// A number that is replaced becomes a text. Where anything is replaced the tokens of a model's `logprobs` are emptied. Where a value
+/// goes over texts and signs the whole body becomes the text `[redacted]`; so does a body of more than [`JSON_BYTES_MAX`].
+///
+/// What is no JSON is looked at as near to it as can be: what stands between quotes as it is meant, then all of it as plain text, then
+/// with every escape undone. What only the last finds has no place of its own: the whole body becomes `[redacted]`.
 pub fn replace_json(sought: &Sought, body: &[u8], report: &mut Report) -> Vec<u8> {
     if body.len() > JSON_BYTES_MAX {
         return ALL.to_vec();
     }
-    let mut edits = Vec::new();
-    let mut tokens = Vec::new();
-    let valid = visit(body, &mut |way, kind, span| {
-        if is_of_tokens(way) {
-            tokens.push((kind, span.clone()));
+    let (valid, mut out) = leaves_replaced(sought, body, report);
+    let wire = sought.replace_again(&out, report);
+    if valid && wire.as_ref().is_some_and(|wire| !visit(wire, &mut |_, _, _| {})) {
+        return ALL.to_vec();
+    }
+    out = wire.unwrap_or(out);
+    if !valid && hides(sought, &out, report) { ALL.to_vec() } else { out }
+}
+
+/// Whether the body is JSON, and the body with its leaves replaced.
+fn leaves_replaced(sought: &Sought, body: &[u8], report: &mut Report) -> (bool, Vec<u8>) {
+    let (mut edits, mut found) = (Vec::new(), Report::default());
+    let mut valid = false;
+    for is_strict in [true, false] {
+        let mut tokens = Vec::new();
+        (edits, found) = (Vec::new(), Report::default());
+        let mut tell = |way: &[Step], kind, span: Range<usize>| {
+            if is_of_tokens(way) {
+                tokens.push((kind, span.clone()));
+            }
+            // Without quotes of its own it may be anything: all of it is looked at as it is sent.
+            if is_strict || kind != Kind::Scalar {
+                edits.extend(edit(sought, body, kind, span, &mut found));
+            }
+        };
+        if is_strict {
+            valid = visit(body, &mut tell);
+        } else {
+            loose::visit(body, &mut tell);
         }
-        edits.extend(edit(sought, body, kind, span, report));
-    });
-    if !edits.is_empty() {
-        empty_tokens(body, tokens, &mut edits);
+        if !edits.is_empty() {
+            empty_tokens(body, tokens, &mut edits);
+        }
+        if valid {
+            break;
+        }
     }
-    if !valid {
-        return sought.replace(body, report).unwrap_or_else(|| body.to_vec());
-    }
-    let out = apply(body, 0..body.len(), &edits);
-    match sought.replace_again(&out, report) {
-        None => out,
-        Some(wire) if visit(&wire, &mut |_, _, _| {}) => wire,
-        Some(_) => ALL.to_vec(),
-    }
+    report.add(&found);
+    (valid, apply(body, 0..body.len(), &edits))
+}
+
+/// Whether something is found in a text that is no JSON once its escapes are undone.
+pub(crate) fn hides(sought: &Sought, text: &[u8], report: &mut Report) -> bool {
+    memchr::memchr(b'\\', text).is_some() && sought.replace_again(&unescaped(text), report).is_some()
 }
 
 /// What is to be written in the place of a leaf, where anything is.
@@ -102,23 +109,6 @@ pub(crate) fn edit(
         Kind::Name | Kind::Text => sought.replace(&decode(raw), report)?,
     };
     Some((span, quoted(&replaced)))
-}
-
-/// Nothing is told of these leaves, whatever else was to be written there.
-pub(crate) fn empty_tokens(
-    text: &[u8],
-    tokens: Vec<(Kind, Range<usize>)>,
-    edits: &mut Vec<(Range<usize>, Vec<u8>)>,
-) {
-    for (kind, span) in tokens {
-        if let Some(nothing) = nothing(text, kind, span) {
-            edits.push(nothing);
-        }
-    }
-    // Of two at one place the later one counts.
-    edits.reverse();
-    edits.sort_by_key(|(span, _)| span.start);
-    edits.dedup_by_key(|(span, _)| span.start);
 }
 
 /// A part of a text with these replaced in it; they are in order.
@@ -265,9 +255,14 @@ fn is_number(word: &[u8]) -> bool {
     rest.is_empty()
 }
 
-/// What a text with its quotes means. Half a pair of surrogates is kept, in the three bytes that UTF-8 would have for it.
+/// What a text with its quotes means.
 pub(crate) fn decode(quoted: &[u8]) -> Zeroizing<Vec<u8>> {
-    let raw = quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default();
+    unescaped(quoted.get(1..quoted.len().saturating_sub(1)).unwrap_or_default())
+}
+
+/// A text with JSON's escapes undone. Half a pair of surrogates is kept, in the three bytes that UTF-8 would have for it. What is no
+/// escape stays.
+fn unescaped(raw: &[u8]) -> Zeroizing<Vec<u8>> {
     let mut out = Zeroizing::new(Vec::with_capacity(raw.len()));
     let mut rest = raw;
     loop {
@@ -276,6 +271,8 @@ pub(crate) fn decode(quoted: &[u8]) -> Zeroizing<Vec<u8>> {
         out.extend_from_slice(text);
         rest = match escape {
             [b'\\', b'u', rest @ ..] => unicode(rest, &mut out),
+            // Of other languages; JSON has none.
+            [b'\\', b'x', rest @ ..] => byte(rest, &mut out),
             [b'\\', sign, rest @ ..] => {
                 out.push(match sign {
                     b'b' => 8,
@@ -292,13 +289,21 @@ pub(crate) fn decode(quoted: &[u8]) -> Zeroizing<Vec<u8>> {
     }
 }
 
+/// Behind `\x`; what is left behind the digits.
+fn byte<'t>(rest: &'t [u8], out: &mut Vec<u8>) -> &'t [u8] {
+    let digits = rest.split_at_checked(2);
+    let byte = digits.and_then(|(digits, rest)| Some((u8::try_from(hexadecimal(digits)?).ok()?, rest)));
+    out.push(byte.map_or(b'x', |(byte, _)| byte));
+    byte.map_or(rest, |(_, rest)| rest)
+}
+
 /// Behind `\u`; what is left behind the sign.
 fn unicode<'t>(rest: &'t [u8], out: &mut Vec<u8>) -> &'t [u8] {
-    let unit = |digits: &[u8]| {
-        let digits = std::str::from_utf8(digits.get(..4)?).ok()?;
-        u32::from_str_radix(digits, 16).ok()
+    let unit = |digits: &[u8]| hexadecimal(digits.get(..4)?);
+    let Some(first) = unit(rest) else {
+        out.extend_from_slice(br"\u");
+        return rest;
     };
-    let Some(first) = unit(rest) else { return &[] };
     let behind = rest.get(4..).unwrap_or_default();
     let second = behind.strip_prefix(br"\u").and_then(unit).filter(|unit| (0xDC00..0xE000).contains(unit));
     let (code, behind) = match second {
@@ -315,6 +320,10 @@ fn unicode<'t>(rest: &'t [u8], out: &mut Vec<u8>) -> &'t [u8] {
         }
     }
     behind
+}
+
+fn hexadecimal(digits: &[u8]) -> Option<u32> {
+    digits.iter().try_fold(0, |number, digit| Some(number << 4 | char::from(*digit).to_digit(16)?))
 }
 
 /// A text as JSON writes it, with its quotes; valid whatever it is made of.
@@ -351,4 +360,20 @@ pub(crate) fn quoted(text: &[u8]) -> Vec<u8> {
     }
     out.push(b'"');
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_json_is_what_another_reader_takes_for_it(text in r#"[\[\]{}:, "\\u0-9a-fA-Fnltrue.eE+-]{0,14}"#) {
+            let body = format!("[\"\\u0074\",{text}]");
+            let valid = serde_json::from_str::<&serde_json::value::RawValue>(&body).is_ok();
+            prop_assert_eq!(visit(body.as_bytes(), &mut |_, _, _| {}), valid, "{}", body);
+        }
+    }
 }

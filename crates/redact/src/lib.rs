@@ -15,11 +15,16 @@ mod guard;
 mod json;
 #[cfg(feature = "tracing")]
 pub mod layer;
+mod loose;
 mod reader;
 mod report;
+mod rest;
 mod rules_stream;
+mod shapes;
 mod sought;
 mod stream;
+mod text;
+mod tokens;
 mod writer;
 
 pub use events::{EVENT_BYTES_MAX, EventShield, STREAMS_MAX};

@@ -28,6 +28,20 @@ impl Sought {
         Self::new(needles, self.rules)
     }
 
+    /// The same values, and no rules.
+    pub(crate) fn values_alone(&self) -> Self {
+        Self { known: Arc::clone(&self.known), rules: None }
+    }
+
+    /// Whether a rule finds something in a whole text.
+    pub(crate) fn finds_by_rule(&self, text: &[u8]) -> bool {
+        let mut found = false;
+        if let Some(rules) = self.rules {
+            rules.find(text, &mut |_| found = true);
+        }
+        found
+    }
+
     pub(crate) fn known(&self) -> &Redactor {
         &self.known
     }

@@ -52,6 +52,20 @@ impl Shield {
         }
     }
 
+    /// Known values that have ended are replaced now, and not only when it is sure that no other overlaps them.
+    pub(crate) fn close(&mut self, out: &mut Vec<u8>) {
+        let Self { known, rules, report } = self;
+        let needles = Arc::clone(known.needles());
+        known.close_to(&mut |piece| pass(&needles, rules.as_mut(), report, piece, out));
+    }
+
+    /// For rules what comes is a text of its own; known values may go over both.
+    pub(crate) fn part(&mut self, out: &mut Vec<u8>) {
+        if let Some(rules) = &mut self.rules {
+            rules.push_marker(Vec::new(), &mut self.report, out);
+        }
+    }
+
     /// Ends the stream: what was held back is decided now. The next piece begins another stream.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
         self.tell(&mut |known, to| known.finish_to(to), out);
