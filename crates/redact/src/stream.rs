@@ -54,15 +54,13 @@ impl Shield {
 
     /// Known values that have ended are replaced now, and not only when it is sure that no other overlaps them.
     pub(crate) fn close(&mut self, out: &mut Vec<u8>) {
-        let Self { known, rules, report } = self;
-        let needles = Arc::clone(known.needles());
-        known.close_to(&mut |piece| pass(&needles, rules.as_mut(), report, piece, out));
+        self.tell(&mut |known, to| known.close_to(to), out);
     }
 
     /// For rules what comes is a text of its own; known values may go over both.
     pub(crate) fn part(&mut self, out: &mut Vec<u8>) {
-        if let Some(rules) = &mut self.rules {
-            rules.push_marker(Vec::new(), &mut self.report, out);
+        if let Some(Ruled { stream, .. }) = &mut self.rules {
+            stream.push_value(0, &[], Vec::new(), &mut self.report, out);
         }
     }
 
