@@ -63,9 +63,9 @@ impl BaselineFile {
         let chosen = chosen(args, report, picked)?;
         refuse_open_doors(&chosen)?;
         for one in &chosen {
-            let path = one.place.path.as_ref().map(|path| path.strip_prefix(".").unwrap_or(path));
+            let path = stood(&self.path, one);
             let path =
-                path.map(|path| PathBuf::from(redact::pass(&keyroll_observe::shown(path)).into_owned()));
+                path.map(|path| PathBuf::from(redact::pass(&keyroll_observe::shown(&path)).into_owned()));
             baseline.accept(one, path, &reason, args.until);
         }
         match &self.old {
@@ -95,6 +95,18 @@ fn place() -> PathBuf {
         }
     }
     PathBuf::from(NAME)
+}
+
+/// Where a finding stands, as seen from the baseline's folder if it is below that; of a history it is told so already.
+fn stood(baseline: &Path, one: &Finding) -> Option<PathBuf> {
+    let path = one.place.path.as_ref()?;
+    let folder = baseline.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let below = || {
+        let folder = folder.unwrap_or(Path::new(".")).canonicalize().ok()?;
+        Some(path.canonicalize().ok()?.strip_prefix(folder).ok()?.to_owned())
+    };
+    let below = if one.place.source.is_none() { below() } else { None };
+    Some(below.unwrap_or_else(|| path.strip_prefix(".").unwrap_or(path).to_owned()))
 }
 
 fn read(path: &Path) -> Result<(Baseline, String), Problem> {

@@ -104,6 +104,7 @@ fn the_baseline_is_that_of_the_repository_and_none_beyond_it() {
     let made = run(&deep, &["leaks", "--accept", "a test"], b"");
     assert!(err(&made).contains("accepted 1 in ../../.keyroll-leaks.toml"), "{}", err(&made));
     assert!(top.join(NAME).exists() && !deep.join(NAME).exists());
+    assert!(fs::read_to_string(top.join(NAME)).unwrap().contains("path = \"src/deep/a\""));
     for folder in [&deep, &top.join("src"), &top] {
         assert_eq!(run(folder, &["leaks"], b"").status.code(), Some(0), "{}", folder.display());
     }
