@@ -177,7 +177,8 @@ fn in_line<'r>(
     };
     let short = |within: &Range<usize>| !anything || within.len() <= VALUE_BYTES_MAX;
     for within in passwords_in(bytes).into_iter().chain(tokens_in(bytes)).filter(short) {
-        let name = name_before(text, line.start + within.start);
+        // In a text of any kind nobody asks for it: the place is enough.
+        let name = if anything { None } else { name_before(text, line.start + within.start) };
         add(name, within, By::Place, found);
     }
     let beside = if anything { beside(bytes) } else { Vec::new() };

@@ -169,3 +169,22 @@ fn what_decides_from_far_away_is_seen_however_an_object_was_packed() {
         assert!(missing.is_empty(), "{packed} {missing:?}");
     }
 }
+
+#[test]
+fn what_was_decided_by_a_line_that_is_gone_is_decided_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    git(root, &["init", "--quiet", "--initial-branch=main"]);
+    let encoded = base64::prelude::BASE64_STANDARD.encode(value(1));
+    let below = format!("{}data:\n  pass-one: {encoded}\n{}", filler("a", 0, 30), filler("b", 0, 300));
+    // The larger is what git tells the other from.
+    fs::write(root.join("a.yaml"), format!("kind: Secret\n# and more of it\n{below}")).unwrap();
+    let first = commit_all(root);
+    fs::write(root.join("a.yaml"), format!("kind: Map\n{below}")).unwrap();
+    commit_all(root);
+    git(root, &["repack", "-adfq", "--depth=50", "--window=50"]);
+    let report = looked(|scan| scan.history(root).unwrap());
+    assert_eq!(report.findings.len(), 1);
+    let commit = report.findings[0].place.commit.as_ref().unwrap();
+    assert_eq!((&commit.first, &commit.last, commit.in_head), (&first, &first, false));
+}
