@@ -37,7 +37,7 @@ fn filler(name: &str, from: u64, count: u64) -> String {
 
 /// One of two texts, by a bit of a number that is a commit's.
 fn either<'t>(number: u64, bit: u32, one: &'t str, other: &'t str) -> &'t str {
-    if (number * 2_654_435_761 >> (bit + 3)) & 1 == 0 { one } else { other }
+    if ((number * 2_654_435_761) >> (bit + 3)) & 1 == 0 { one } else { other }
 }
 
 /// The files of a commit. In each what decides and what it decides about change at different times.
@@ -91,7 +91,7 @@ fn version(root: &Path, number: u64) {
         either(number, 7, "", "    more\n"),
         filler("b", 0, 300)
     );
-    let wide = if number % 3 == 0 { 18_000 } else { 9_000 };
+    let wide = if number.is_multiple_of(3) { 18_000 } else { 9_000 };
     let line = format!(
         "{}{{ 'password': '{}', 'x': '{}' }}\n{}",
         filler("a", 0, 300),
