@@ -25,6 +25,9 @@ const NAME_BYTES_MAX: usize = 32;
 /// The most that a call is given and that is looked at.
 const GIVEN_MAX: usize = 4;
 
+/// How far behind its bracket what a call is given is looked at, bytes.
+const GIVEN_BYTES_MAX: usize = 1_024;
+
 /// `basic_auth("user", "value")`, `getConnection(url, "user", "value")`.
 pub(crate) fn in_calls(line: &[u8], found: &mut Vec<Beside>) {
     for open in memchr::memchr_iter(b'(', line) {
@@ -34,7 +37,8 @@ pub(crate) fn in_calls(line: &[u8], found: &mut Vec<Beside>) {
             from.and_then(|from| before.get(from..)).is_some_and(|end| end.eq_ignore_ascii_case(name))
         };
         let Some((_, number)) = CALLS.iter().find(|(name, _)| ends(name)) else { continue };
-        let last = given(line, open + 1).nth(number - 1);
+        let near = line.get(..line.len().min(open + GIVEN_BYTES_MAX)).unwrap_or_default();
+        let last = given(near, open + 1).nth(number - 1);
         let quoted = last.and_then(|span| {
             let all = line.get(span.clone())?;
             let lead = all.iter().take_while(|byte| byte.is_ascii_whitespace()).count();

@@ -53,8 +53,8 @@ pub fn in_anything<'r>(text: &[u8], rules: &'r Rules) -> Vec<Candidate<'r>> {
     in_part(text, rules, Table::of(text).as_ref())
 }
 
-/// The same in a part of a text that begins as a table, or does not. What stands within [`FAR_BYTES_MAX`](crate::FAR_BYTES_MAX) of
-/// the part's end is found as in the whole only where that is the text's end.
+/// The same in a part of a text, with the table that the whole text is, if it is one. What stands nearer to an end of the part than
+/// [`FAR_BYTES_MAX`](crate::FAR_BYTES_MAX) may be found otherwise than in the whole.
 pub fn in_part<'r>(part: &[u8], rules: &'r Rules, table: Option<&Table>) -> Vec<Candidate<'r>> {
     in_lines(part, rules, Some(table))
 }
@@ -177,7 +177,8 @@ fn in_line<'r>(
     };
     let short = |within: &Range<usize>| !anything || within.len() <= VALUE_BYTES_MAX;
     for within in passwords_in(bytes).into_iter().chain(tokens_in(bytes)).filter(short) {
-        let name = name_before(text, line.start + within.start);
+        // In a text of any kind nobody asks for it: the place is enough.
+        let name = if anything { None } else { name_before(text, line.start + within.start) };
         add(name, within, By::Place, found);
     }
     let beside = if anything { beside(bytes) } else { Vec::new() };

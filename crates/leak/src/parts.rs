@@ -16,6 +16,9 @@ const OPTIONS_BYTES_MAX: usize = 512;
 /// The longest name of a part, bytes.
 const NAME_BYTES_MAX: usize = 64;
 
+/// How far from a password in a string its beginning and its end are looked for, bytes.
+const STRING_BYTES_MAX: usize = 1_024;
+
 /// Names of passwords in connection strings, in small letters.
 const PASSWORDS: [&[u8]; 3] = [b"password", b"pwd", b"accesskey"];
 
@@ -41,7 +44,7 @@ fn in_strings(line: &[u8], found: &mut Vec<Beside>) {
         let Some(name) = PASSWORDS.iter().find(|name| named(name)) else { continue };
         let start = sign - name.len();
         let Some(lead) = start.checked_sub(1).and_then(|at| line.get(at)).copied() else { continue };
-        let rest = line.get(sign + 1..).unwrap_or_default();
+        let rest = line.get(sign + 1..line.len().min(sign + 2 + VALUE_BYTES_MAX)).unwrap_or_default();
         let until =
             |ends: &dyn Fn(u8) -> bool| rest.iter().position(|byte| ends(*byte)).unwrap_or(rest.len());
         let length = match lead {
@@ -60,9 +63,10 @@ fn in_strings(line: &[u8], found: &mut Vec<Beside>) {
 
 /// Whether a part stands in a string between quotes with another part `name=value` or `host:port` before it.
 fn is_in_string(line: &[u8], start: usize, between: u8) -> bool {
-    let before = line.get(..start - 1).unwrap_or_default();
+    let before = line.get(start.saturating_sub(STRING_BYTES_MAX)..start - 1).unwrap_or_default();
     let Some(open) = before.iter().rposition(|byte| is_quote(*byte)) else { return false };
-    let closed = line.get(start..).unwrap_or_default().iter().any(|byte| Some(byte) == line.get(open));
+    let behind = line.get(start..line.len().min(start + STRING_BYTES_MAX)).unwrap_or_default();
+    let closed = behind.iter().any(|byte| Some(byte) == before.get(open));
     let mut parts = before.get(open + 1..).unwrap_or_default().split(|byte| *byte == between);
     let part = |part: &[u8]| {
         let sign = part.iter().position(|byte| matches!(byte, b'=' | b':'));
@@ -113,7 +117,8 @@ fn in_relays(line: &[u8], found: &mut Vec<Beside>) {
 fn in_defaults(line: &[u8], found: &mut Vec<Beside>) {
     for open in places(line, b"${") {
         let rest = line.get(open + 2..).unwrap_or_default();
-        let Some(end) = memchr::memchr(b'}', rest) else { return };
+        let near = rest.get(..rest.len().min(NAME_BYTES_MAX + VALUE_BYTES_MAX)).unwrap_or_default();
+        let Some(end) = memchr::memchr(b'}', near) else { continue };
         let inner = rest.get(..end).unwrap_or_default();
         let Some(sign) = memchr::memchr(b':', inner) else { continue };
         let name = String::from_utf8_lossy(inner.get(..sign).unwrap_or_default()).into_owned();

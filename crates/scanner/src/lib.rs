@@ -18,6 +18,7 @@ mod held;
 mod helpers;
 mod history;
 mod lines;
+mod lz4;
 mod memory;
 mod packed;
 mod picked;

@@ -13,6 +13,8 @@ pub(crate) enum Packed {
     Bzip2,
     /// The .xz file format 1.2.
     Xz,
+    /// The LZ4 frame format 1.6.
+    Lz4,
     /// A database; "Database File Format" of SQLite's documentation.
     Sqlite,
     /// It is named, and not opened.
@@ -35,7 +37,7 @@ impl Packed {
         if head.get(TAR_AT..).is_some_and(|rest| rest.starts_with(b"ustar")) {
             return Some(Self::Tar);
         }
-        let begins: [(&[u8], Self); 9] = [
+        let begins: [(&[u8], Self); 10] = [
             (b"\x1f\x8b\x08", Self::Gzip),
             (b"PK\x03\x04", Self::Zip),
             (b"PK\x05\x06", Self::Zip),
@@ -44,7 +46,8 @@ impl Packed {
             (b"SQLite format 3\0", Self::Sqlite),
             (b"7z\xbc\xaf\x27\x1c", Self::Other("7-Zip")),
             (b"Rar!\x1a\x07", Self::Other("RAR")),
-            (b"\x04\x22\x4d\x18", Self::Other("LZ4")),
+            (b"\x04\x22\x4d\x18", Self::Lz4),
+            (b"\x02\x21\x4c\x18", Self::Other("LZ4 in its first form")),
         ];
         // Behind the size of a block stands the magic of the first one, or of the end.
         let bzip2 = matches!(head, [b'B', b'Z', b'h', b'1'..=b'9', rest @ ..]

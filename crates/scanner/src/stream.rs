@@ -377,7 +377,7 @@ mod tests {
             let value = format!("kD93hfQ0p{:06}", next(1_000_000));
             let filler = usize::try_from(next(6)).unwrap() * usize::try_from(next(900)).unwrap();
             let wide = "x".repeat(usize::try_from(next(7_000)).unwrap());
-            let (data, kind) = (format!("data:\n  pass-one: a0Q5M2hmUTBwbG00\n"), "kind: Secret\n");
+            let (data, kind) = ("data:\n  pass-one: a0Q5M2hmUTBwbG00\n", "kind: Secret\n");
             let notes = format!("notes:\n{}", "  x: lines of the text\n".repeat(wide.len() / 120));
             let piece = match next(17) {
                 0 => token(usize::try_from(next(9_999)).unwrap()),

@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 use zip::ZipArchive;
 use zip::result::ZipError;
 
+use crate::lz4::Lz4;
 use crate::packed::{HEAD_BYTES, Packed, utf16_order};
 use crate::scan::{At, Worker};
 use crate::utf16::Utf16;
@@ -196,6 +197,9 @@ impl Worker<'_> {
                 // It asks for single bytes.
                 let plain = XzReader::new_mem_limit(BufReader::new(from), true, XZ_MEMORY_KIB_MAX);
                 self.peeked(at, &mut Metered { from: plain, budget }, depth + 1, budget);
+            }
+            Packed::Lz4 => {
+                self.peeked(at, &mut Metered { from: Lz4::new(from), budget }, depth + 1, budget);
             }
             Packed::Sqlite => self.inner_database(at, from, depth, budget),
             Packed::Zstandard => self.frames(at, from, depth, budget),

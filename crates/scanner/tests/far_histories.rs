@@ -37,7 +37,7 @@ fn filler(name: &str, from: u64, count: u64) -> String {
 
 /// One of two texts, by a bit of a number that is a commit's.
 fn either<'t>(number: u64, bit: u32, one: &'t str, other: &'t str) -> &'t str {
-    if (number * 2_654_435_761 >> (bit + 3)) & 1 == 0 { one } else { other }
+    if ((number * 2_654_435_761) >> (bit + 3)) & 1 == 0 { one } else { other }
 }
 
 /// The files of a commit. In each what decides and what it decides about change at different times.
@@ -91,7 +91,7 @@ fn version(root: &Path, number: u64) {
         either(number, 7, "", "    more\n"),
         filler("b", 0, 300)
     );
-    let wide = if number % 3 == 0 { 18_000 } else { 9_000 };
+    let wide = if number.is_multiple_of(3) { 18_000 } else { 9_000 };
     let line = format!(
         "{}{{ 'password': '{}', 'x': '{}' }}\n{}",
         filler("a", 0, 300),
@@ -168,4 +168,23 @@ fn what_decides_from_far_away_is_seen_however_an_object_was_packed() {
         let missing: Vec<_> = there.keys().filter(|key| !found.contains(*key)).collect();
         assert!(missing.is_empty(), "{packed} {missing:?}");
     }
+}
+
+#[test]
+fn what_was_decided_by_a_line_that_is_gone_is_decided_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    git(root, &["init", "--quiet", "--initial-branch=main"]);
+    let encoded = base64::prelude::BASE64_STANDARD.encode(value(1));
+    let below = format!("{}data:\n  pass-one: {encoded}\n{}", filler("a", 0, 30), filler("b", 0, 300));
+    // The larger is what git tells the other from.
+    fs::write(root.join("a.yaml"), format!("kind: Secret\n# and more of it\n{below}")).unwrap();
+    let first = commit_all(root);
+    fs::write(root.join("a.yaml"), format!("kind: Map\n{below}")).unwrap();
+    commit_all(root);
+    git(root, &["repack", "-adfq", "--depth=50", "--window=50"]);
+    let report = looked(|scan| scan.history(root).unwrap());
+    assert_eq!(report.findings.len(), 1);
+    let commit = report.findings[0].place.commit.as_ref().unwrap();
+    assert_eq!((&commit.first, &commit.last, commit.in_head), (&first, &first, false));
 }

@@ -37,7 +37,7 @@ fn shell(script: &str, folder: &Path) {
 }
 
 #[test]
-fn what_bzip2_and_xz_packed_is_opened_however_many_streams_it_has() {
+fn what_bzip2_xz_and_lz4_packed_is_opened_however_many_streams_it_has() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
     fs::write(root.join("one"), format!("x\n{}\n", token(1))).unwrap();
@@ -49,6 +49,9 @@ fn what_bzip2_and_xz_packed_is_opened_however_many_streams_it_has() {
          python3 -c \"
 import zipfile
 with zipfile.ZipFile('all.zip', 'w', zipfile.ZIP_BZIP2) as z: z.write('one')\"
+         (lz4 -qc one; lz4 -qc < /dev/null; lz4 -qc -B4 --content-size two) > both.lz4; tar -c one two | lz4 -q9c > all.tar.lz4
+         (printf 'x\\n'; head -c 9000000 /dev/zero | tr '\\0' '\\n'; cat one) | lz4 -qc > long.lz4
+         lz4 -qc < /dev/null > empty.lz4
          rm one two",
         root,
     );
@@ -56,6 +59,8 @@ with zipfile.ZipFile('all.zip', 'w', zipfile.ZIP_BZIP2) as z: z.write('one')\"
     assert_eq!(
         places(root, &report),
         [
+            "all.tar.lz4 › one:2",
+            "all.tar.lz4 › two:2",
             "all.tbz › one:2",
             "all.tbz › two:2",
             "all.txz › one:2",
@@ -64,9 +69,12 @@ with zipfile.ZipFile('all.zip', 'w', zipfile.ZIP_BZIP2) as z: z.write('one')\"
             "blocks.xz:2",
             "both.bz2:2",
             "both.bz2:4",
+            "both.lz4:2",
+            "both.lz4:4",
             "both.xz:2",
             "both.xz:4",
             "filter.xz:2",
+            "long.lz4:9000003",
         ]
     );
     assert!(report.skipped.is_empty(), "{:?}", report.skipped);
@@ -82,8 +90,8 @@ fn what_is_cut_or_changed_is_read_as_far_as_it_goes_and_named() {
         (0..60_000_u32).flat_map(|number| format!("{:x}\n", number.wrapping_mul(2_654_435_761)).into_bytes()),
     );
     fs::write(root.join("a"), text).unwrap();
-    shell("bzip2 -1kc a > a.bz2; xz -c a > a.xz; rm a", root);
-    for name in ["a.bz2", "a.xz"] {
+    shell("bzip2 -1kc a > a.bz2; xz -c a > a.xz; lz4 -qc -B4 a > a.lz4; rm a", root);
+    for name in ["a.bz2", "a.xz", "a.lz4"] {
         let whole = fs::read(root.join(name)).unwrap();
         fs::write(root.join(format!("cut-{name}")), &whole[..whole.len() / 2]).unwrap();
         let mut changed = whole.clone();
@@ -98,12 +106,12 @@ fn what_is_cut_or_changed_is_read_as_far_as_it_goes_and_named() {
     let report = scan(root);
     assert_eq!(
         places(root, &report),
-        ["changed-a.bz2:1", "changed-a.xz:1", "cut-a.bz2:1", "cut-a.xz:1"],
+        ["changed-a.bz2:1", "changed-a.lz4:1", "changed-a.xz:1", "cut-a.bz2:1", "cut-a.lz4:1", "cut-a.xz:1"],
         "{:?}",
         report.skipped
     );
     // Of seven bytes one does not see that it is bzip2.
-    assert_eq!(report.skipped.len(), 11, "{:?}", report.skipped);
+    assert_eq!(report.skipped.len(), 17, "{:?}", report.skipped);
 }
 
 #[test]
@@ -113,7 +121,7 @@ fn what_was_changed_anywhere_ends_and_is_named_or_read() {
     let text: String = (0..400).map(|line| format!("line {} of it\n", line * 7 % 50)).collect();
     fs::write(root.join("one"), text).unwrap();
     shell(
-        "bzip2 -kc one > a.bz2; xz -c -C none one > a.xz; xz --x86 --delta --lzma2 -c one > b.xz; rm one",
+        "bzip2 -kc one > a.bz2; xz -c -C none one > a.xz; xz --x86 --delta --lzma2 -c one > b.xz; lz4 -qc one > a.lz4; rm one",
         root,
     );
     let mut random = 1_u64;
@@ -121,7 +129,7 @@ fn what_was_changed_anywhere_ends_and_is_named_or_read() {
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(random >> 33).unwrap() % below
     };
-    for name in ["a.bz2", "a.xz", "b.xz"] {
+    for name in ["a.bz2", "a.xz", "b.xz", "a.lz4"] {
         let whole = fs::read(root.join(name)).unwrap();
         for number in 0..700 {
             let mut changed = whole.clone();
@@ -134,7 +142,7 @@ fn what_was_changed_anywhere_ends_and_is_named_or_read() {
         }
     }
     let report = scan(root);
-    assert!(report.findings.is_empty() && report.skipped.len() as u64 + report.skipped_left_out > 1_500);
+    assert!(report.findings.is_empty() && report.skipped.len() as u64 + report.skipped_left_out > 2_000);
 }
 
 #[test]

@@ -125,6 +125,8 @@ fn what_cannot_be_read_is_named_with_its_reason() {
     zip.truncate(end - 10);
     fs::write(root.join("bad.zip"), zip).unwrap();
     fs::write(root.join("some.7z"), b"7z\xbc\xaf\x27\x1crest").unwrap();
+    fs::write(root.join("some.rar"), b"Rar!\x1a\x07\x01\0rest").unwrap();
+    fs::write(root.join("old.lz4"), b"\x02\x21\x4c\x18rest").unwrap();
     // Five times in itself: deeper than is opened.
     made_by(
         "sh",
@@ -138,6 +140,8 @@ fn what_cannot_be_read_is_named_with_its_reason() {
         one.unwrap_or_else(|| panic!("{name} is not named: {:?}", report.skipped)).why.clone()
     };
     assert!(why("some.7z").contains("7-Zip, which is not opened"));
+    assert!(why("some.rar").contains("RAR, which is not opened"));
+    assert!(why("old.lz4").contains("LZ4 in its first form, which is not opened"));
     assert!(why("deep").contains("4 deep"));
     assert!(!why("cut.tar.gz").is_empty() && !why("bad.zip").is_empty());
 }
