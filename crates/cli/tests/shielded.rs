@@ -242,7 +242,8 @@ fn what_cannot_be_written_is_told_and_is_no_success() {
 fn whatever_keyroll_is_told_the_program_is_told_each_time() {
     let folder = kept(&value());
     let script = "for one in INT QUIT USR1 USR2 HUP WINCH; do trap \"echo $one\" $one; done; count=0; \
-                  trap 'echo TERM; count=$((count+1)); [ $count = 2 ] && exit 5' TERM; echo ready; while :; do sleep 0.02; done";
+                  trap 'echo TERM; count=$((count+1)); [ $count = 2 ] && exit 5' TERM; echo ready; n=0; \
+                  while [ $n -lt 1500 ]; do n=$((n+1)); sleep 0.02; done";
     let mut child = start_to(folder.path(), script, Stdio::piped());
     let mut output = BufReader::new(child.stdout.take().unwrap());
     assert_eq!(line(&mut output), "ready\n");
