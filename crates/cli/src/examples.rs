@@ -12,10 +12,21 @@ Exit codes: 0 nothing is open, 1 failed, 3 findings";
 pub(crate) const PRINTS: &str = "\
 Example: keyroll prints --out keyroll.prints
 Exit codes: 0 done, 1 failed, 3 some values are left out";
-pub(crate) const REDACT: &str = "Example: keyroll redact app.log > report.txt\nExit codes: 0 done, 1 failed";
+pub(crate) const REDACT: &str = "\
+Not replaced: what only its name or its place tells (password=…), and what only
+a file of prints knows. Both take more of a text than a stream may hold back;
+keyroll leaks finds them.
+
+Example: keyroll redact app.log > report.txt
+Exit codes: 0 done, 1 failed";
 pub(crate) const RUN: &str = "\
+Not replaced: what only its name or its place tells (password=…), and what only
+a file of prints knows; as with keyroll redact. Values that are added to the
+store while the program runs are replaced from then on.
+
 Example: keyroll run -- ./deploy.sh --verbose
-Exit codes: those of the program; 128 and its number where a signal ended it";
+Exit codes: those of the program; 128 and its number where a signal ended it;
+not 0 where not all that it wrote could be shown";
 pub(crate) const INIT: &str = "\
 Example: keyroll init --dry-run
 Exit codes: 0 done, 1 failed, nothing changed";

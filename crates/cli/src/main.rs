@@ -28,6 +28,7 @@ mod problem;
 mod records;
 mod redact;
 mod reference_page;
+mod relay;
 mod seen;
 mod shielding;
 mod ui;

@@ -5,15 +5,19 @@
 
 mod kept;
 
-use std::fs;
-use std::io::{Read, Write};
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader, Read, Write};
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use keyroll_testkit::github_token;
 use rustix::process::{Pid, Signal, kill_process};
 
-use kept::{err, kept, out, run, start, value};
+use kept::{BINARY, err, kept, out, run, start, value};
 
 #[test]
 fn known_values_and_credentials_are_replaced_and_counted() {
@@ -113,4 +117,149 @@ fn what_ends_keyroll_ends_the_program_and_its_last_words_are_shown() {
     kill_process(Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap(), Signal::TERM).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), out(&output).as_str()), (Some(3), "last words\n"));
+}
+
+/// Another secret is kept from now on.
+fn add(folder: &Path, name: &str, value: &str) {
+    let config = folder.join("keyroll.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    let more =
+        text.split_once("[secrets.acme]").unwrap().1.replace("secrets.acme", &format!("secrets.{name}"));
+    let more = more.replace("job", name);
+    fs::write(&config, format!("{text}[secrets.{name}]{more}")).unwrap();
+    let added = run(folder, &["secret", "add", name, "--id", name, "--anyway"], value.as_bytes());
+    assert!(added.status.success(), "{}", err(&added));
+}
+
+fn line(from: &mut impl std::io::BufRead) -> String {
+    let mut line = String::new();
+    from.read_line(&mut line).unwrap();
+    line
+}
+
+/// A rotation puts a second value into the store while what uses it runs.
+#[test]
+fn a_value_that_is_added_while_a_stream_is_copied_is_replaced() {
+    let old = value();
+    for arguments in [&["redact"][..], &["run", "--", "cat"], &["run", "--", "sh", "-c", "cat >&2"]] {
+        let folder = kept(&old);
+        let mut child = start(folder.path(), arguments);
+        let mut input = child.stdin.take().unwrap();
+        let mut output: Box<dyn std::io::BufRead> = match arguments.last() {
+            Some(&"cat >&2") => Box::new(BufReader::new(child.stderr.take().unwrap())),
+            _ => Box::new(BufReader::new(child.stdout.take().unwrap())),
+        };
+        let new = value();
+        writeln!(input, "old {old} new {new}").unwrap();
+        assert!(line(&mut output).starts_with("old [redacted:acme] new "));
+        add(folder.path(), "fresh", &new);
+        for _ in 0..3 {
+            writeln!(input, "old {old} new {new}").unwrap();
+            assert_eq!(line(&mut output), "old [redacted:acme] new [redacted:fresh]\n");
+        }
+        // What cannot be read any more leaves what is known, and says so once.
+        fs::remove_file(folder.path().join("s.keys/sealing.key")).unwrap();
+        File::options()
+            .write(true)
+            .open(folder.path().join("s/secrets.db"))
+            .unwrap()
+            .set_modified(std::time::SystemTime::now())
+            .unwrap();
+        for _ in 0..3 {
+            writeln!(input, "old {old} new {new}").unwrap();
+            let mut shown = line(&mut output);
+            if shown.contains("cannot be read any more") {
+                shown = line(&mut output);
+            }
+            assert_eq!(shown, "old [redacted:acme] new [redacted:fresh]\n");
+        }
+        drop(input);
+        let rest = std::io::read_to_string(output).unwrap();
+        let ended = child.wait_with_output().unwrap();
+        assert!(ended.status.success());
+        let told = if arguments.contains(&"cat >&2") { rest } else { err(&ended) };
+        assert!(told.matches("cannot be read any more").count() <= 1, "{told}");
+        assert!(arguments.contains(&"cat >&2") || told.contains("cannot be read any more"), "{told}");
+    }
+}
+
+#[test]
+fn values_that_are_too_short_are_told_by_the_name_of_their_secret() {
+    let folder = kept(&value());
+    add(folder.path(), "pin", "9f8-3a7");
+    for arguments in [&["redact"][..], &["run", "--", "echo", "9f8-3a7"]] {
+        let shown = run(folder.path(), arguments, b"9f8-3a7\n");
+        assert_eq!(out(&shown), "9f8-3a7\n");
+        assert!(err(&shown).contains("1 value of pin cannot be looked for"), "{}", err(&shown));
+        assert!(!err(&shown).contains("9f8-3a7"));
+    }
+}
+
+/// The program, with its output to somewhere, in a group of its own: no terminal tells it anything.
+fn start_to(folder: &Path, script: &str, output: Stdio) -> Child {
+    let mut command = Command::new(BINARY);
+    command.args(["--state", "s", "run", "--", "sh", "-c", script]).current_dir(folder);
+    command.env_clear().env("PATH", "/usr/bin:/bin").process_group(0);
+    command.stdin(Stdio::null()).stdout(output).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+#[test]
+fn an_output_that_takes_nothing_for_now_loses_nothing() {
+    let folder = kept(&value());
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    rustix::fs::fcntl_setfl(&writer, rustix::fs::OFlags::NONBLOCK).unwrap();
+    let child = start_to(folder.path(), "seq 100000; exit 3", writer.into());
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let full = |reader: &std::io::PipeReader| rustix::io::ioctl_fionread(reader).unwrap() >= 60_000;
+    while !full(&reader) && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let mut shown = String::new();
+    reader.read_to_string(&mut shown).unwrap();
+    let wanted: String = (1..=100_000).map(|number| format!("{number}\n")).collect();
+    assert!(shown == wanted, "{} of {} bytes", shown.len(), wanted.len());
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(3));
+}
+
+#[test]
+fn what_cannot_be_written_is_told_and_is_no_success() {
+    let folder = kept(&value());
+    let full = || Stdio::from(File::options().write(true).open("/dev/full").unwrap());
+    for (script, code) in [("echo text", 1), ("echo text; exit 7", 7)] {
+        let ended = start_to(folder.path(), script, full()).wait_with_output().unwrap();
+        assert_eq!(ended.status.code(), Some(code), "{}", err(&ended));
+        assert!(err(&ended).contains("K0886"), "{}", err(&ended));
+    }
+    // A reader who went away has read what they wanted.
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let ended =
+        start_to(folder.path(), "trap '' PIPE; echo text; exit 0", writer.into()).wait_with_output().unwrap();
+    assert!(ended.status.code() == Some(0) && !err(&ended).contains("K0886"), "{}", err(&ended));
+}
+
+#[test]
+fn whatever_keyroll_is_told_the_program_is_told_each_time() {
+    let folder = kept(&value());
+    let script = "for one in INT QUIT USR1 USR2 HUP WINCH; do trap \"echo $one\" $one; done; count=0; \
+                  trap 'echo TERM; count=$((count+1)); [ $count = 2 ] && exit 5' TERM; echo ready; n=0; \
+                  while [ $n -lt 1500 ]; do n=$((n+1)); sleep 0.02; done";
+    let mut child = start_to(folder.path(), script, Stdio::piped());
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    assert_eq!(line(&mut output), "ready\n");
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    for (signal, shown) in [
+        (Signal::INT, "INT\n"),
+        (Signal::QUIT, "QUIT\n"),
+        (Signal::USR1, "USR1\n"),
+        (Signal::USR2, "USR2\n"),
+        (Signal::HUP, "HUP\n"),
+        (Signal::WINCH, "WINCH\n"),
+        (Signal::TERM, "TERM\n"),
+        (Signal::TERM, "TERM\n"),
+    ] {
+        kill_process(pid, signal).unwrap();
+        assert_eq!(line(&mut output), shown);
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(5));
 }

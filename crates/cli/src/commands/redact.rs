@@ -8,7 +8,7 @@ use crate::args::RedactArgs;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::problem::Problem;
-use crate::shielding::{replaced, sought};
+use crate::shielding::{Shielding, replaced};
 use crate::ui::raw;
 
 /// What is read at once, bytes.
@@ -16,37 +16,52 @@ const READ_BYTES: usize = 64 * 1024;
 
 /// Copies what it is given to stdout, without the values of secrets that keyroll knows and without what looks like a credential.
 pub(super) fn run(args: &RedactArgs, context: &mut Context) -> Result<Exit, Problem> {
-    let sought = sought(args.known, context)?;
-    let mut shield = Shield::new(&sought);
+    let shielding = Shielding::open(args.known, context)?;
+    let mut seen = 0;
+    let mut shielded = Shielded { shield: Shield::new(&shielding.sought(&mut seen)), shielding, seen };
     match args.files.is_empty() {
-        true => copy(&mut io::stdin().lock(), "what is piped in", &mut shield)?,
-        false => args.files.iter().try_for_each(|file| copy_file(file, &mut shield))?,
+        true => copy(&mut io::stdin().lock(), "what is piped in", &mut shielded)?,
+        false => args.files.iter().try_for_each(|file| copy_file(file, &mut shielded))?,
     }
+    let report = shielded.shield.take_report();
+    drop(shielded);
     // With --json a note would stand in the text.
     if !context.ui.look.json {
-        context.ui.note(replaced(shield.report()));
+        context.ui.note(replaced(&report));
     }
     Ok(Exit::Done)
 }
 
+/// The stream, and what is added to the store while it is copied.
+struct Shielded<'c> {
+    shield: Shield,
+    shielding: Shielding<'c>,
+    seen: u64,
+}
+
 /// Each file is a stream of its own: what one ends with is no beginning of another's.
-fn copy_file(file: &Path, shield: &mut Shield) -> Result<(), Problem> {
+fn copy_file(file: &Path, shielded: &mut Shielded<'_>) -> Result<(), Problem> {
     let shown = keyroll_observe::shown(file);
     let mut open = File::open(file).map_err(|error| {
         Problem::new("K0930", format!("read {shown}"))
             .because_of(&error)
             .help("name files that are there, or give none and pipe the text in")
     })?;
-    copy(&mut open, &shown, shield)
+    copy(&mut open, &shown, shielded)
 }
 
-fn copy(from: &mut dyn Read, name: &str, shield: &mut Shield) -> Result<(), Problem> {
+fn copy(from: &mut dyn Read, name: &str, shielded: &mut Shielded<'_>) -> Result<(), Problem> {
     let mut buffer = zeroize::Zeroizing::new(vec![0; READ_BYTES]);
     let mut out = Vec::new();
     loop {
         match from.read(&mut buffer) {
             Ok(0) => break,
-            Ok(length) => shield.push(buffer.get(..length).unwrap_or_default(), &mut out),
+            Ok(length) => {
+                if let Some(sought) = shielded.shielding.added(&mut shielded.seen) {
+                    shielded.shield.look_for_sought(&sought);
+                }
+                shielded.shield.push(buffer.get(..length).unwrap_or_default(), &mut out);
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => {
                 return Err(Problem::new("K0930", format!("read {name}"))
@@ -58,14 +73,13 @@ fn copy(from: &mut dyn Read, name: &str, shield: &mut Shield) -> Result<(), Prob
             return Ok(());
         }
     }
-    shield.finish(&mut out);
+    shielded.shield.finish(&mut out);
     write(&mut out).map(drop)
 }
 
 /// `false` = whoever reads it went away, and has read what they wanted.
 fn write(out: &mut Vec<u8>) -> Result<bool, Problem> {
-    let mut stdout = raw::out().lock();
-    let written = stdout.write_all(out).and_then(|()| stdout.flush());
+    let written = raw::out().write_all(out);
     out.clear();
     match written {
         Ok(()) => Ok(true),

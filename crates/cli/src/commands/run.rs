@@ -3,14 +3,14 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::thread;
 
-use keyroll_redact::{Report, ShieldWriter, Sought};
-use rustix::process::{Pid, Signal, kill_process};
-use tokio::signal::unix::{SignalKind, signal};
+use keyroll_redact::{Report, ShieldWriter};
 
 use crate::args::RunArgs;
 use crate::context::Context;
+use crate::exit::Exit;
 use crate::problem::Problem;
-use crate::shielding::{replaced, sought};
+use crate::relay::Relay;
+use crate::shielding::{Shielding, replaced};
 use crate::ui::raw;
 
 /// What is read at once, bytes.
@@ -20,12 +20,15 @@ const READ_BYTES: usize = 64 * 1024;
 const SIGNAL_BASE: i32 = 128;
 
 /// Runs a program, and shows what it writes without the values of secrets that keyroll knows and without what looks like a
-/// credential. Ends as the program does.
+/// credential. Ends as the program does; where not all that it wrote could be shown, never as one that has done its work.
 pub(super) fn run(args: &RunArgs, context: &mut Context) -> Result<ExitCode, Problem> {
-    let sought = sought(args.known, context)?;
+    let shielding = Shielding::open(args.known, context)?;
     let Some((program, words)) = args.command.split_first() else {
         return Err(Problem::new("K0932", "run a program").because("none is named"));
     };
+    // Heard before there is a program, so that none is left behind.
+    let relay = Relay::listen()
+        .map_err(|error| Problem::new("K0932", "listen for what the program is told").because_of(&error))?;
     let mut command = Command::new(program);
     command.args(words).stdin(Stdio::inherit()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().map_err(|error| {
@@ -33,8 +36,9 @@ pub(super) fn run(args: &RunArgs, context: &mut Context) -> Result<ExitCode, Pro
             .because_of(&error)
             .help("its name is looked for in PATH; write it behind -- as you would without keyroll")
     })?;
-    relay(&child);
-    let report = shielded(&mut child, &sought);
+    relay.to(&child);
+    let (report, shown) = shielded(&mut child, &shielding);
+    drop(shielding);
     let ended =
         child.wait().map_err(|error| Problem::new("K0932", "wait for the program").because_of(&error))?;
     // With --json a note would stand in what the program wrote.
@@ -42,63 +46,67 @@ pub(super) fn run(args: &RunArgs, context: &mut Context) -> Result<ExitCode, Pro
         context.ui.note(replaced(&report));
     }
     let code = ended.code().or_else(|| ended.signal().map(|signal| SIGNAL_BASE + signal)).unwrap_or(1);
-    Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
+    let mut code = u8::try_from(code).unwrap_or(1);
+    if let Err(error) = shown {
+        context.ui.problem(&cut_off(&error));
+        code = code.max(Exit::Failed.number());
+    }
+    Ok(ExitCode::from(code))
 }
 
-/// The program is told what keyroll is told to do, and keyroll goes on until it has ended: what it writes last is shown too.
-/// Ctrl-C in a terminal reaches both by itself.
-fn relay(child: &Child) {
-    let Some(pid) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) else { return };
-    let listen = move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-        runtime.block_on(async {
-            let mut ended = signal(SignalKind::terminate())?;
-            let mut hung_up = signal(SignalKind::hangup())?;
-            let mut interrupted = signal(SignalKind::interrupt())?;
-            loop {
-                let told = tokio::select! {
-                    _ = ended.recv() => Some(Signal::TERM),
-                    _ = hung_up.recv() => Some(Signal::HUP),
-                    _ = interrupted.recv() => None,
-                };
-                if let Some(told) = told {
-                    let _ = kill_process(pid, told);
-                }
-            }
-        })
-    };
-    // Without it keyroll ends at once when it is told to, as most programs do.
-    let _ = thread::Builder::new().name("signals".into()).spawn(move || -> io::Result<()> { listen() });
+fn cut_off(error: &io::Error) -> Problem {
+    Problem::new("K0886", "write all that the program wrote")
+        .because_of(error)
+        .help("make room where its output goes; see what the program did before you run it again")
 }
 
 /// Both of its outputs at once: one that is not read would stop it.
-fn shielded(child: &mut Child, sought: &Sought) -> Report {
+fn shielded(child: &mut Child, shielding: &Shielding<'_>) -> (Report, io::Result<()>) {
     let (out, err) = (child.stdout.take(), child.stderr.take());
     thread::scope(|scope| {
-        let beside = scope.spawn(|| err.map(|from| pass(from, raw::err(), sought)).unwrap_or_default());
-        let mut report = out.map(|from| pass(from, raw::out(), sought)).unwrap_or_default();
-        report.add(&beside.join().unwrap_or_default());
-        report
+        let beside = scope.spawn(|| err.map(|from| pass(from, raw::err(), shielding)));
+        let out = out.map(|from| pass(from, raw::out(), shielding));
+        let mut all = (Report::default(), Ok(()));
+        for (report, shown) in [out, beside.join().ok().flatten()].into_iter().flatten() {
+            all.0.add(&report);
+            all.1 = all.1.and(shown);
+        }
+        all
     })
 }
 
-/// A reader who went away ends it as it would without this: the pipe is closed, and the program is told.
-fn pass(mut from: impl Read, to: impl Write, sought: &Sought) -> Report {
-    let mut shield = ShieldWriter::new(to, sought);
+/// A reader who went away ends it as it would without this: the pipe is closed, and the program is told. So does what cannot be
+/// written, and it is an error.
+fn pass(from: impl Read, to: impl Write, shielding: &Shielding<'_>) -> (Report, io::Result<()>) {
+    let mut seen = 0;
+    let mut shield = ShieldWriter::new(to, &shielding.sought(&mut seen));
+    let copied = copy(from, &mut shield, shielding, &mut seen).and_then(|()| shield.finish());
+    let shown = copied.or_else(|error| match error.kind() {
+        io::ErrorKind::BrokenPipe => Ok(()),
+        _ => Err(error),
+    });
+    (shield.shield().take_report(), shown)
+}
+
+fn copy(
+    mut from: impl Read,
+    to: &mut ShieldWriter<impl Write>,
+    shielding: &Shielding<'_>,
+    seen: &mut u64,
+) -> io::Result<()> {
     let mut buffer = zeroize::Zeroizing::new(vec![0; READ_BYTES]);
     loop {
         match from.read(&mut buffer) {
-            Ok(0) => break,
+            Ok(0) => return Ok(()),
             Ok(length) => {
-                let piece = buffer.get(..length).unwrap_or_default();
-                if shield.write_all(piece).and_then(|()| shield.flush()).is_err() {
-                    break;
+                if let Some(sought) = shielding.added(seen) {
+                    to.shield().look_for_sought(&sought);
                 }
+                to.write_all(buffer.get(..length).unwrap_or_default())?;
+                to.flush()?;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => break,
+            Err(error) => return Err(error),
         }
     }
-    let _ = shield.finish();
-    shield.shield().take_report()
 }
