@@ -1,4 +1,4 @@
-use memchr::{memchr_iter, memchr3_iter};
+use memchr::{memchr, memchr_iter, memchr3_iter};
 use zeroize::Zeroizing;
 
 /// The most bytes of one terminal code that are taken for one: a link (OSC 8) holds an address.
@@ -42,7 +42,16 @@ struct Cut {
 impl Joined {
     /// `None` = nothing parts this text.
     pub(crate) fn of(text: &[u8]) -> Option<Self> {
-        let mut breaks = places(text).peekable();
+        // Most texts go back to no line's beginning, which is known at once.
+        match memchr(b'\r', text) {
+            Some(_) => Self::without(text, places(text)),
+            None => Self::without(text, memchr3_iter(b'\n', b'\\', 0x1b, text)),
+        }
+    }
+
+    /// Without what begins at some of these places, which are in order.
+    fn without(text: &[u8], places: impl Iterator<Item = usize>) -> Option<Self> {
+        let mut breaks = places.peekable();
         breaks.peek()?;
         let mut joined =
             Self { bytes: Zeroizing::new(Vec::with_capacity(text.len())), cuts: Vec::new(), unfinished: 0 };
@@ -91,7 +100,6 @@ impl Joined {
 /// Where something may begin that parts a text, in order.
 fn places(text: &[u8]) -> impl Iterator<Item = usize> {
     let mut others = memchr3_iter(b'\n', b'\\', 0x1b, text).peekable();
-    // Most texts have none of these, which is known at once.
     let mut returns = memchr_iter(b'\r', text).peekable();
     std::iter::from_fn(move || match (others.peek(), returns.peek()) {
         (Some(other), Some(back)) if back < other => returns.next(),

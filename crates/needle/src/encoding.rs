@@ -9,7 +9,7 @@ pub enum Encoding {
     Base64,
     /// Base64 with `-` and `_` (RFC 4648 §5), where that differs.
     Base64Url,
-    /// Base64 of base64, at any alignment of both.
+    /// Base64 of base64 that begins with the value, at any of the outer one's three alignments.
     Base64Twice,
     /// Hexadecimal with `a`–`f`.
     HexLower,

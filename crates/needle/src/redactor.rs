@@ -107,20 +107,21 @@ impl Redactor {
         }
     }
 
-    /// Occurrences that have ended are told now, though what follows might overlap them: of another one that begins within them only
-    /// what stands behind is compared with nothing then. Not behind a beginning that is held back.
+    /// Occurrences that have ended are told now, unless they may be the beginning of a longer one. Of another one that begins within
+    /// them what stands behind is compared with nothing then.
     pub fn close_to(&mut self, to: &mut dyn FnMut(Piece<'_>)) {
-        if self.open.first().is_none_or(|first| first.start > self.done) {
-            return;
-        }
-        for region in std::mem::take(&mut self.open) {
+        let keep = self.undecided().keep;
+        let closed = self.open.iter().take_while(|region| region.start < keep).count();
+        for region in self.open.drain(..closed) {
             self.done = text(&self.held, self.base, self.done, region.start, to);
             to(Piece::Value(region.id));
             self.done = self.done.max(region.end);
         }
-        let decided = self.done.saturating_sub(self.base).min(self.held.len());
-        self.held.drain(..decided);
-        self.base = self.base.max(self.done);
+        if closed > 0 {
+            let decided = self.done.saturating_sub(self.base).min(self.held.len());
+            self.held.drain(..decided);
+            self.base = self.base.max(self.done);
+        }
     }
 
     /// As [`finish`](Self::finish), text and values apart.

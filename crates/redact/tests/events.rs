@@ -636,3 +636,20 @@ fn events_with_ids_of_their_own_do_not_end_the_stream() {
     let (out, shield) = through(&sought(), &[stream.as_bytes()]);
     assert!(!shield.is_withheld() && out == stream);
 }
+
+/// A value that is the beginning of another one waits for what follows.
+#[test]
+fn a_value_within_another_one_that_is_split_is_replaced_with_it() {
+    let sought = Sought::new(
+        needles(&[("short", "9876543210fedcba"), ("long", "9876543210fedcba-and-more-0011")]),
+        None,
+    );
+    for (name, piece, _, end) in others() {
+        let stream = [&piece("a 9876543210fedcba"), &piece("-and-more-0011 b"), end].concat();
+        let (out, _) = through(&sought, &[stream.as_bytes()]);
+        assert!(!out.contains("and-more") && !out.contains("987654"), "{name}: {out}");
+        let stream = [&piece("a 9876543210fedcba"), &piece(" b"), end].concat();
+        let (out, _) = through(&sought, &[stream.as_bytes()]);
+        assert!(out.contains("[redacted:short]") && !out.contains("987654"), "{name}: {out}");
+    }
+}
