@@ -67,7 +67,9 @@ impl<'c> Shielding<'c> {
             );
         }
         let mut values = Values::default();
-        kept.into_iter().for_each(|kept| drop(values.add(kept, context)));
+        if let Some(kept) = kept {
+            values.add(kept, context);
+        }
         let sought = Sought::new(Arc::new(values.needles()?), rules);
         let (number, failed, told) = (0, None, false);
         Ok(Self(Mutex::new(Held { context, values, sought, number, stamp, failed, told })))

@@ -6,7 +6,7 @@
 mod kept;
 
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -131,7 +131,7 @@ fn add(folder: &Path, name: &str, value: &str) {
     assert!(added.status.success(), "{}", err(&added));
 }
 
-fn line(from: &mut impl std::io::BufRead) -> String {
+fn line(from: &mut impl BufRead) -> String {
     let mut line = String::new();
     from.read_line(&mut line).unwrap();
     line
@@ -145,7 +145,7 @@ fn a_value_that_is_added_while_a_stream_is_copied_is_replaced() {
         let folder = kept(&old);
         let mut child = start(folder.path(), arguments);
         let mut input = child.stdin.take().unwrap();
-        let mut output: Box<dyn std::io::BufRead> = match arguments.last() {
+        let mut output: Box<dyn BufRead> = match arguments.last() {
             Some(&"cat >&2") => Box::new(BufReader::new(child.stderr.take().unwrap())),
             _ => Box::new(BufReader::new(child.stdout.take().unwrap())),
         };

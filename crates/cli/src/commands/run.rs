@@ -81,10 +81,10 @@ fn pass(from: impl Read, to: impl Write, shielding: &Shielding<'_>) -> (Report, 
     let mut seen = 0;
     let mut shield = ShieldWriter::new(to, &shielding.sought(&mut seen));
     let copied = copy(from, &mut shield, shielding, &mut seen).and_then(|()| shield.finish());
-    let shown = copied.or_else(|error| match error.kind() {
-        io::ErrorKind::BrokenPipe => Ok(()),
-        _ => Err(error),
-    });
+    let shown = match copied {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        shown => shown,
+    };
     (shield.shield().take_report(), shown)
 }
 
