@@ -185,8 +185,7 @@ fn no_form_of_a_value_stands_in_the_file_or_in_what_is_said_of_it() {
     let needles = builder.build().unwrap();
     for text in [&file, &written.stdout, &written.stderr] {
         let mut hits = 0;
-        needles.find(text, &mut |_| hits += 1);
-        needles.find_across(text, &mut |_| hits += 1);
+        needles.find_all(text, &mut |_| hits += 1);
         assert_eq!(hits, 0);
     }
     // The search finds what is there.

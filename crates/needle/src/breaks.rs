@@ -1,3 +1,5 @@
+use std::ops::Range;
+
 use memchr::{memchr, memchr_iter, memchr3_iter};
 use zeroize::Zeroizing;
 
@@ -24,6 +26,7 @@ enum Break {
 /// A text without what parts it: line ends with the indentation behind them, also as they are escaped in strings
 /// (`\n`, `\\n`), continued lines, what goes back to a line's beginning, and codes for a terminal (ECMA-48: CSI, OSC, and those of
 /// ECMA-35 without parameters).
+#[derive(Default)]
 pub(crate) struct Joined {
     /// What is left; the end that may become a break is in it.
     pub(crate) bytes: Zeroizing<Vec<u8>>,
@@ -42,19 +45,32 @@ struct Cut {
 impl Joined {
     /// `None` = nothing parts this text.
     pub(crate) fn of(text: &[u8]) -> Option<Self> {
+        let mut joined = Self::default();
+        joined.join(text).then_some(joined)
+    }
+
+    /// The same in the memory of another one. `false` = nothing parts this text, and nothing is in `bytes`.
+    pub(crate) fn join(&mut self, text: &[u8]) -> bool {
+        self.bytes.clear();
+        self.cuts.clear();
+        self.unfinished = 0;
         // Most texts go back to no line's beginning, which is known at once.
         match memchr(b'\r', text) {
-            Some(_) => Self::without(text, places(text)),
-            None => Self::without(text, memchr3_iter(b'\n', b'\\', 0x1b, text)),
+            Some(_) => self.without(text, places(text)),
+            None => self.without(text, memchr3_iter(b'\n', b'\\', 0x1b, text)),
         }
     }
 
     /// Without what begins at some of these places, which are in order.
-    fn without(text: &[u8], places: impl Iterator<Item = usize>) -> Option<Self> {
+    fn without(&mut self, text: &[u8], places: impl Iterator<Item = usize>) -> bool {
         let mut breaks = places.peekable();
-        breaks.peek()?;
-        let mut joined =
-            Self { bytes: Zeroizing::new(Vec::with_capacity(text.len())), cuts: Vec::new(), unfinished: 0 };
+        if breaks.peek().is_none() {
+            return false;
+        }
+        // Never grown: what a value leaves behind in memory is overwritten.
+        if self.bytes.capacity() < text.len() {
+            self.bytes = Zeroizing::new(Vec::with_capacity(text.len()));
+        }
         let mut from = 0;
         for at in breaks {
             if at < from {
@@ -63,17 +79,21 @@ impl Joined {
             match break_at(text.get(at..).unwrap_or_default()) {
                 Break::None => {}
                 Break::Unfinished => {
-                    joined.unfinished = text.len() - at;
+                    self.unfinished = text.len() - at;
                     break;
                 }
                 Break::Of(length) => {
-                    joined.push(text, from, at);
+                    self.push(text, from, at);
                     from = at + length;
                 }
             }
         }
-        joined.push(text, from, text.len());
-        (!joined.cuts.is_empty() || joined.unfinished > 0).then_some(joined)
+        self.push(text, from, text.len());
+        let any = !self.cuts.is_empty() || self.unfinished > 0;
+        if !any {
+            self.bytes.clear();
+        }
+        any
     }
 
     fn push(&mut self, text: &[u8], from: usize, to: usize) {
@@ -88,6 +108,23 @@ impl Joined {
     pub(crate) fn in_text(&self, at: usize) -> usize {
         let before = self.cuts.partition_point(|cut| cut.at <= at);
         at + before.checked_sub(1).and_then(|last| self.cuts.get(last)).map_or(0, |cut| cut.removed)
+    }
+
+    /// Where the first byte stands that is left of the text from a place on.
+    pub(crate) fn behind(&self, in_text: usize) -> usize {
+        let next = self.cuts.partition_point(|cut| cut.at + cut.removed <= in_text);
+        let removed = next.checked_sub(1).and_then(|last| self.cuts.get(last)).map_or(0, |cut| cut.removed);
+        (in_text - removed).min(self.cuts.get(next).map_or(self.bytes.len(), |cut| cut.at))
+    }
+
+    /// What was left out that has other bytes than those of lines' ends and blanks: where it stands in the text.
+    pub(crate) fn odd<'j>(&'j self, text: &'j [u8]) -> impl Iterator<Item = Range<usize>> + 'j {
+        let before = std::iter::once(0).chain(self.cuts.iter().map(|cut| cut.removed));
+        self.cuts.iter().zip(before).filter_map(move |(cut, before)| {
+            let span = cut.at + before..cut.at + cut.removed;
+            let plain = |byte: &u8| matches!(byte, b'\n' | b'\r' | b' ' | b'\t');
+            (!text.get(span.clone())?.iter().all(plain)).then_some(span)
+        })
     }
 
     /// Whether something was left out between the first and the last of these bytes.
@@ -245,6 +282,11 @@ mod tests {
         for (at, byte) in joined.bytes.iter().enumerate() {
             assert_eq!(text.as_bytes()[joined.in_text(at)], *byte);
         }
+        for from in 0..=text.len() {
+            let first = (0..joined.bytes.len()).find(|at| joined.in_text(*at) >= from);
+            assert_eq!(joined.behind(from), first.unwrap_or(joined.bytes.len()), "{from}");
+        }
+        assert_eq!(joined.odd(text.as_bytes()).collect::<Vec<_>>(), [7..9]);
         assert!(joined.spans_a_break(1, 3) && !joined.spans_a_break(2, 4) && !joined.spans_a_break(0, 2));
     }
 }

@@ -26,6 +26,8 @@ pub struct Needles {
     arena: Arena,
     tiers: Vec<Tier>,
     longest: usize,
+    /// Blanks and line ends stand in some form.
+    blanks: bool,
     names: BTreeMap<NeedleId, String>,
 }
 
@@ -38,7 +40,9 @@ impl Needles {
     pub(crate) fn new(arena: Arena, names: BTreeMap<NeedleId, String>) -> Self {
         let tiers = tier::split(&arena);
         let longest = arena.forms().iter().map(|form| form.len()).max().unwrap_or(0);
-        Self { arena, tiers, longest, names }
+        let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
+        let blanks = arena.forms().iter().any(|form| arena.bytes(*form).iter().any(blank));
+        Self { arena, tiers, longest, blanks, names }
     }
 
     /// Calls `on_hit` once for every occurrence of every encoding of every value, overlapping ones included.
@@ -71,6 +75,10 @@ impl Needles {
     /// The name that was given to an id.
     pub fn name(&self, id: NeedleId) -> Option<&str> {
         self.names.get(&id).map(String::as_str)
+    }
+
+    pub(crate) fn has_blanks(&self) -> bool {
+        self.blanks
     }
 
     pub(crate) fn arena(&self) -> &Arena {

@@ -4,7 +4,7 @@ use crate::regions::{Region, merge, push_marker};
 use crate::{Needles, Piece};
 
 impl Needles {
-    /// Replaces every run of overlapping occurrences, also of those that something [stands within](Self::find_across), by `[redacted:<name>]`; borrowed when there is none.
+    /// Replaces every run of overlapping occurrences, also of those that something [stands within](Self::find_all), by `[redacted:<name>]`; borrowed when there is none.
     pub fn redact<'i>(&self, input: &'i [u8]) -> Cow<'i, [u8]> {
         let found = self.regions(input);
         if found.is_empty() {
@@ -31,8 +31,7 @@ impl Needles {
 
     fn regions(&self, input: &[u8]) -> Vec<Region> {
         let mut found = Vec::new();
-        self.find(input, &mut |hit| found.push(Region::from(hit)));
-        self.find_across(input, &mut |hit| found.push(Region::from(hit)));
+        self.find_all(input, &mut |hit| found.push(Region::from(hit)));
         merge(found)
     }
 

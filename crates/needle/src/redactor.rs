@@ -23,6 +23,8 @@ pub struct Redactor {
     prefixes: Arc<Prefixes>,
     /// Input that may be a part of something.
     held: Zeroizing<Vec<u8>>,
+    /// The same without what parts it, since it was looked at last; empty where nothing does.
+    joined: Joined,
     /// Where `held` begins in the stream; regions count from the start of the stream.
     base: usize,
     /// Everything before was shown, or a marker stands for it.
@@ -67,7 +69,14 @@ impl Redactor {
     }
 
     fn with(prefixes: Arc<Prefixes>) -> Self {
-        Self { prefixes, held: Zeroizing::default(), base: 0, done: 0, open: Vec::new() }
+        Self {
+            prefixes,
+            held: Zeroizing::default(),
+            joined: Joined::default(),
+            base: 0,
+            done: 0,
+            open: Vec::new(),
+        }
     }
 
     /// Looks for these from here on, in what is held back too. What an id stands for in both must be the same.
@@ -137,8 +146,7 @@ impl Redactor {
         let mut add = |hit: crate::Hit| {
             found.push(Region { start: hit.start + base, end: hit.end + base, id: hit.id });
         };
-        self.prefixes.needles.find(&self.held, &mut add);
-        self.prefixes.needles.find_across(&self.held, &mut add);
+        self.prefixes.needles.find_joined(&self.held, &mut self.joined, &mut add);
         self.open = merge(found);
     }
 
@@ -148,13 +156,13 @@ impl Redactor {
         let end = self.held.len();
         let mut starts = vec![(self.prefixes.undecided(&self.held), end)];
         starts.iter_mut().for_each(|(start, length)| *length -= *start);
-        let from = end.saturating_sub(self.prefixes.needles.span_max());
-        if let Some(joined) = Joined::of(self.held.get(from..).unwrap_or_default()) {
-            let finished = joined.bytes.len() - joined.unfinished;
-            let start = self.prefixes.undecided(joined.bytes.get(..finished).unwrap_or_default());
-            if start < finished {
-                starts.push((from + joined.in_text(start), joined.bytes.len() - start));
-            }
+        let joined = &self.joined;
+        let from = joined.behind(end.saturating_sub(self.prefixes.needles.span_max()));
+        let finished = joined.bytes.len() - joined.unfinished;
+        let near = joined.bytes.get(from..finished).unwrap_or_default();
+        let start = from + self.prefixes.undecided(near);
+        if start < finished {
+            starts.push((joined.in_text(start), joined.bytes.len() - start));
         }
         let first = |starts: &mut dyn Iterator<Item = usize>| self.base + starts.min().unwrap_or(end);
         Undecided {

@@ -93,8 +93,7 @@ fn part<'p>(
 /// The unions of occurrences that overlap, in their order, as the matcher tells them.
 fn merged(needles: &Needles, text: &[u8]) -> Vec<Range<usize>> {
     let mut all: Vec<(usize, usize)> = Vec::new();
-    needles.find(text, &mut |hit| all.push((hit.start, hit.end)));
-    needles.find_across(text, &mut |hit| all.push((hit.start, hit.end)));
+    needles.find_all(text, &mut |hit| all.push((hit.start, hit.end)));
     all.sort_unstable();
     let mut merged: Vec<Range<usize>> = Vec::new();
     for (start, end) in all {

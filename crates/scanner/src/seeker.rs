@@ -196,8 +196,7 @@ impl Seeker {
         let Some(needles) = &self.known.needles else { return Vec::new() };
         let mut all = Vec::new();
         let mut take = |hit: keyroll_needle::Hit| all.push((hit.start..hit.end, hit.id, hit.encoding));
-        needles.find(text, &mut take);
-        needles.find_across(text, &mut take);
+        needles.find_all(text, &mut take);
         let told = once(all).into_iter().filter_map(|(span, id, encoding)| {
             Some(self.known(self.known.versions.get(id.0 as usize)?, span, form(encoding)))
         });
