@@ -156,6 +156,12 @@ fn shapes() -> impl Strategy<Value = Shape> {
     prop::sample::select(vec![Shape::Chat, Shape::Tools, Shape::Responses, Shape::Messages])
 }
 
+/// Whether what stands before a token is written like a sign of its own, as in `\ntok_`: with it undone there is another text.
+fn escaped(text: &str) -> bool {
+    let near = |at: usize| text.as_bytes()[at.saturating_sub(2)..at].contains(&b'\\');
+    text.match_indices("tok_").any(|(at, _)| near(at))
+}
+
 proptest! {
     #[test]
     fn texts_in_pieces_are_looked_at_as_one_each(
@@ -193,8 +199,7 @@ proptest! {
         prop_assert_eq!(&out, &whole);
         if !text.contains("tok_") {
             prop_assert_eq!(out, text);
-        } else if !text.contains("\\tok_") {
-            // `\t` is a sign of its own, and what is sent has a token all the same.
+        } else if !escaped(&text) {
             prop_assert!(!shield.is_withheld());
         }
     }
