@@ -43,7 +43,7 @@ impl Needles {
         if whole {
             self.find(haystack, on_hit);
         } else {
-            self.find_over(haystack, &joined.odd(haystack).collect::<Vec<_>>(), on_hit);
+            self.find_over(haystack, &joined.odd, on_hit);
         }
         true
     }

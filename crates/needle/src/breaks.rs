@@ -1,6 +1,6 @@
 use std::ops::Range;
 
-use memchr::{memchr, memchr_iter, memchr3_iter};
+use memchr::{memchr_iter, memchr2, memchr2_iter, memchr3_iter};
 use zeroize::Zeroizing;
 
 /// The most bytes of one terminal code that are taken for one: a link (OSC 8) holds an address.
@@ -32,6 +32,8 @@ pub(crate) struct Joined {
     pub(crate) bytes: Zeroizing<Vec<u8>>,
     /// Where in it something was left out, and how many bytes of the text stand before that place that are not in it.
     cuts: Vec<Cut>,
+    /// Where in the text something stands that was left out and is no line's end.
+    pub(crate) odd: Vec<Range<usize>>,
     /// How many bytes at its end may become a break.
     pub(crate) unfinished: usize,
 }
@@ -53,11 +55,12 @@ impl Joined {
     pub(crate) fn join(&mut self, text: &[u8]) -> bool {
         self.bytes.clear();
         self.cuts.clear();
+        self.odd.clear();
         self.unfinished = 0;
-        // Most texts go back to no line's beginning, which is known at once.
-        match memchr(b'\r', text) {
+        // Most texts go back to no line's beginning and have no colours, which is known at once.
+        match memchr2(b'\r', 0x1b, text) {
             Some(_) => self.without(text, places(text)),
-            None => self.without(text, memchr3_iter(b'\n', b'\\', 0x1b, text)),
+            None => self.without(text, memchr2_iter(b'\n', b'\\', text)),
         }
     }
 
@@ -85,6 +88,9 @@ impl Joined {
                 Break::Of(length) => {
                     self.push(text, from, at);
                     from = at + length;
+                    if !matches!(text.get(at), Some(b'\n' | b'\r')) {
+                        self.odd.push(at..from);
+                    }
                 }
             }
         }
@@ -115,16 +121,6 @@ impl Joined {
         let next = self.cuts.partition_point(|cut| cut.at + cut.removed <= in_text);
         let removed = next.checked_sub(1).and_then(|last| self.cuts.get(last)).map_or(0, |cut| cut.removed);
         (in_text - removed).min(self.cuts.get(next).map_or(self.bytes.len(), |cut| cut.at))
-    }
-
-    /// What was left out that has other bytes than those of lines' ends and blanks: where it stands in the text.
-    pub(crate) fn odd<'j>(&'j self, text: &'j [u8]) -> impl Iterator<Item = Range<usize>> + 'j {
-        let before = std::iter::once(0).chain(self.cuts.iter().map(|cut| cut.removed));
-        self.cuts.iter().zip(before).filter_map(move |(cut, before)| {
-            let span = cut.at + before..cut.at + cut.removed;
-            let plain = |byte: &u8| matches!(byte, b'\n' | b'\r' | b' ' | b'\t');
-            (!text.get(span.clone())?.iter().all(plain)).then_some(span)
-        })
     }
 
     /// Whether something was left out between the first and the last of these bytes.
@@ -286,7 +282,7 @@ mod tests {
             let first = (0..joined.bytes.len()).find(|at| joined.in_text(*at) >= from);
             assert_eq!(joined.behind(from), first.unwrap_or(joined.bytes.len()), "{from}");
         }
-        assert_eq!(joined.odd(text.as_bytes()).collect::<Vec<_>>(), [7..9]);
+        assert_eq!(joined.odd, [7..9]);
         assert!(joined.spans_a_break(1, 3) && !joined.spans_a_break(2, 4) && !joined.spans_a_break(0, 2));
     }
 }
