@@ -1,4 +1,6 @@
-//! The guide's spec is a spec.
+//! The guide's specs are specs.
+
+#![allow(clippy::panic, reason = "helpers of tests")]
 
 use keyroll_issuer::Spec;
 use keyroll_rotation::{LastUsed, Overlap};
