@@ -238,7 +238,7 @@ pub(crate) struct SecretAddArgs {
     /// Put it in place of a value that was taken in wrongly, before any rotation of it
     #[arg(long, conflicts_with = "issuer")]
     pub(crate) replace: bool,
-    /// Take it in although something speaks against it: the issuer refuses it, or a copy holds another
+    /// Take it in although something speaks against it: its form, the issuer, or a copy that holds another
     #[arg(long)]
     pub(crate) anyway: bool,
 }
@@ -261,7 +261,7 @@ pub(crate) struct SecretImportArgs {
     /// A field that is not secret: a user or host name
     #[arg(long = "field", value_name = "NAME=TEXT")]
     pub(crate) fields: Vec<String>,
-    /// Take it in although something speaks against it: the issuer refuses it, or a copy holds another
+    /// Take it in although something speaks against it: its form, the issuer, or a copy that holds another
     #[arg(long)]
     pub(crate) anyway: bool,
 }

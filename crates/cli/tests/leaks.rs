@@ -52,6 +52,7 @@ fn a_value_that_is_kept_is_told_as_its_version_and_others_by_their_form() {
     assert!(line("named-secret").contains("tree/db.yaml:2:13"), "{shown}");
     assert!(err(&found).contains("found 3 leaked values in 4 places; read 3 texts"), "{}", err(&found));
     assert!(err(&found).contains("keyroll plan acme"), "{}", err(&found));
+    assert!(err(&found).contains("ended there: keyroll issuers show github-classic\n"), "{}", err(&found));
     for format in ["table", "json", "jsonl", "sarif", "github"] {
         let written = run(folder.path(), &["leaks", "tree", "--all", "--format", format], b"");
         assert_eq!(written.status.code(), Some(3));

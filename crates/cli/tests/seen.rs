@@ -188,7 +188,16 @@ fn every_copy_and_every_process_is_shown_and_no_value() {
     assert!(store["encrypted_with"] == "age" && texts(&store["used_by"]) == [user.as_str()], "{store}");
     // For people.
     let text = shown(&scene.look(&["scan", "shop", "--memory", "0"]));
-    for part in ["SECRET", scene.word.as_str(), "ghp_…·", "world-readable", "×2", "keyroll why "] {
+    for part in [
+        "SECRET",
+        scene.word.as_str(),
+        "ghp_…·",
+        "world-readable",
+        "×2",
+        "keyroll why ",
+        " --in shop",
+        "keyroll leaks shop",
+    ] {
         assert!(text.contains(part), "{part}: {text}");
     }
     assert!(!text.contains("searched the memory"), "{text}");

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -26,6 +27,9 @@ const SHIPPED: [(&str, &str); 13] = [
     ("stripe-secret", include_str!("../../../issuers/stripe-secret.toml")),
     ("vonage", include_str!("../../../issuers/vonage.toml")),
 ];
+
+/// How far a name may be from the one that is meant, letters.
+const NEAR_EDITS_MAX: usize = 3;
 
 /// What a person does at an issuer's console.
 #[derive(Debug, Clone, Copy)]
@@ -68,12 +72,9 @@ impl Spec {
         if let Some((name, text)) = SHIPPED.iter().find(|(known, _)| *known == name) {
             return Self::parse(text, &format!("issuers/{name}.toml"));
         }
-        let near = SHIPPED.iter().map(|(known, _)| (strsim::damerau_levenshtein(name, known), *known)).min();
-        let near =
-            near.filter(|(distance, _)| *distance <= 3).map(|(_, known)| format!("did you mean `{known}`? "));
         let help = format!(
             "{}shipped are {}; one's own is named issuer = \"file:./acme.toml\"",
-            near.unwrap_or_default(),
+            meant(name),
             Self::names().join(", ")
         );
         Err(SpecError {
@@ -89,6 +90,16 @@ impl Spec {
     /// The names of the shipped specs, sorted.
     pub fn names() -> Vec<&'static str> {
         SHIPPED.iter().map(|(name, _)| *name).collect()
+    }
+
+    /// The shipped spec whose issuer can be asked about the findings of a rule, by the rule's id: `sendgrid-key` is asked about by
+    /// `sendgrid`.
+    pub fn by_rule() -> BTreeMap<String, &'static str> {
+        let specs = SHIPPED.iter().filter_map(|(name, _)| Some((*name, Self::shipped(name).ok()?)));
+        let rules = |(name, spec): (_, Self)| {
+            spec.rules().iter().map(|id| (id.clone(), name)).collect::<Vec<(String, &'static str)>>()
+        };
+        specs.flat_map(rules).collect()
     }
 
     /// The kind of credential: `openrouter-api-key`.
@@ -233,4 +244,16 @@ impl Spec {
     pub(crate) fn document(&self) -> &Document {
         &self.0
     }
+}
+
+/// The names that a mistyped one may stand for: those that begin with it, else the nearest.
+fn meant(name: &str) -> String {
+    let names = || SHIPPED.iter().map(|(known, _)| *known);
+    let mut near: Vec<&str> = names().filter(|known| !name.is_empty() && known.starts_with(name)).collect();
+    if near.is_empty() {
+        let nearest = names().map(|known| (strsim::damerau_levenshtein(name, known), known)).min();
+        near.extend(nearest.filter(|(distance, _)| *distance <= NEAR_EDITS_MAX).map(|(_, known)| known));
+    }
+    let near: Vec<String> = near.into_iter().map(|known| format!("`{known}`")).collect();
+    if near.is_empty() { String::new() } else { format!("did you mean {}? ", near.join(" or ")) }
 }

@@ -134,3 +134,20 @@ fn known(value: &serde_json::Value, schema: &serde_json::Value, root: &serde_jso
         known(inner, if own.is_object() { own } else { rest }, root, &path);
     }
 }
+
+#[test]
+fn a_name_that_is_begun_is_told_before_one_that_is_only_near() {
+    let help = |name: &str| Spec::shipped(name).err().and_then(|error| error.help).unwrap();
+    assert!(help("github").starts_with("did you mean `github-classic` or `github-fine-grained`? "));
+    assert!(help("stripe").starts_with("did you mean `stripe-restricted` or `stripe-secret`? "));
+    assert!(help("githlab").starts_with("did you mean `gitlab`? "));
+    assert!(help("").starts_with("shipped are ") && help("nothing-of-it").starts_with("shipped are "));
+}
+
+#[test]
+fn a_rule_leads_to_the_spec_that_names_it() {
+    let linked = Spec::by_rule();
+    assert_eq!(linked.get("github-classic-token"), Some(&"github-classic"));
+    assert_eq!(linked.get("openai-legacy-key"), Some(&"openai-service-account"));
+    assert!(!linked.contains_key("connection-password"));
+}

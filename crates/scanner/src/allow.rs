@@ -5,10 +5,17 @@ use crate::{Accepted, AcceptedBy};
 /// What begins such a comment, whatever the language's own sign before it is.
 const MARK: &[u8] = b"keyroll:allow";
 
+/// What stands before the last day.
+const UNTIL: &str = "until";
+
 /// The longest reason that is kept, bytes.
 const REASON_BYTES_MAX: usize = 200;
 
-/// What a line says of the value in it: `# keyroll:allow REASON`, with `until=YYYY-MM-DD` before the reason where it ends.
+/// How much of a comment is read, bytes.
+const COMMENT_BYTES_MAX: usize = 4 << 10;
+
+/// What a line says of the value in it: `# keyroll:allow REASON`, with `until=YYYY-MM-DD` before or behind the reason where it
+/// ends.
 pub(crate) enum Allow {
     Accepted(Accepted),
     /// It does not count, and why.
@@ -24,27 +31,60 @@ pub(crate) fn in_line(line: &[u8], today: Date) -> Option<Allow> {
     if first.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'-' || *byte == b'_') {
         return None;
     }
-    let text = String::from_utf8_lossy(rest.get(..rest.len().min(2 * REASON_BYTES_MAX)).unwrap_or(rest));
-    let mut text = text.trim_start_matches(':').trim();
-    let mut until = None;
-    if let Some(behind) = text.strip_prefix("until=") {
-        let (day, reason) = behind.split_once(char::is_whitespace).unwrap_or((behind, ""));
-        let Ok(day) = day.parse::<Date>() else {
-            return Some(Allow::Void("its keyroll:allow has no date behind until= (YYYY-MM-DD)".to_owned()));
-        };
-        until = Some(day);
-        text = reason.trim();
-    }
+    let text = String::from_utf8_lossy(rest.get(..rest.len().min(COMMENT_BYTES_MAX)).unwrap_or(rest));
     // What stands behind the comment is no part of it.
     let ends = ["*/", "-->", "--%>"].iter().filter_map(|end| text.find(end));
-    let reason = text.get(..ends.min().unwrap_or(text.len())).unwrap_or_default().trim();
+    let text = text.get(..ends.min().unwrap_or(text.len())).unwrap_or_default();
+    let Some((reason, until)) = without_days(text.trim_start_matches(':')) else {
+        return Some(Allow::Void("its keyroll:allow has no date behind until= (YYYY-MM-DD)".to_owned()));
+    };
     let reason: String =
-        reason.chars().filter(|letter| !letter.is_control()).take(REASON_BYTES_MAX).collect();
+        reason.trim().chars().filter(|letter| !letter.is_control()).take(REASON_BYTES_MAX).collect();
     Some(match until {
         _ if reason.is_empty() => Allow::Void("its keyroll:allow has no reason".to_owned()),
         Some(day) if day < today => Allow::Void(format!("its keyroll:allow ended on {day}")),
         until => Allow::Accepted(Accepted { by: AcceptedBy::Comment, reason, until }),
     })
+}
+
+/// The reason without the last day, and that day, wherever it stands: `until=DAY`, `until DAY`, `--until DAY`; of several the
+/// first to come. `None` where a day is meant and cannot be read: it would else count for ever.
+fn without_days(text: &str) -> Option<(String, Option<Date>)> {
+    let (mut reason, mut until) = (String::new(), None::<Date>);
+    let mut left = text;
+    while let Some((before, behind)) = left.split_once(UNTIL) {
+        let bare = before.strip_suffix("--");
+        let head = bare.unwrap_or(before);
+        let in_word = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == '-';
+        let value = behind.trim_start();
+        let sign = value.strip_prefix(['=', ':']);
+        let value = sign.unwrap_or(value).trim_start();
+        let ends = value.find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '-');
+        let (day, rest) = value.split_at(ends.unwrap_or(value.len()));
+        let is_word = !head.ends_with(in_word) && !behind.starts_with(in_word);
+        let meant = bare.is_some() || value.starts_with(|letter: char| letter.is_ascii_digit());
+        match day.parse::<Date>() {
+            Ok(day) if is_word => {
+                until = Some(until.map_or(day, |other| other.min(day)));
+                reason.push_str(head.trim_end_matches(between));
+                reason.push(' ');
+                left = rest.trim_start_matches(between);
+            }
+            Err(_) if is_word && (meant || behind.trim_start().starts_with('=')) => return None,
+            Ok(_) | Err(_) => {
+                reason.push_str(before);
+                reason.push_str(UNTIL);
+                left = behind;
+            }
+        }
+    }
+    reason.push_str(left);
+    Some((reason, until))
+}
+
+/// What parts a day from the reason.
+fn between(letter: char) -> bool {
+    letter.is_whitespace() || ",;()[]".contains(letter)
 }
 
 /// Whether a line is nothing but such a comment: then it is said of the line behind it.
@@ -62,6 +102,56 @@ mod tests {
             Allow::Accepted(one) => Ok((one.reason, one.until.map(|day| day.to_string()))),
             Allow::Void(why) => Err(why),
         })
+    }
+
+    #[test]
+    fn the_last_day_counts_wherever_it_stands_behind_the_mark() {
+        for written in [
+            "until=2026-11-21 of the test",
+            "of the test until=2026-11-21",
+            "of the test, until=2026-11-21",
+            "of the test,until=2026-11-21",
+            "of the test (until=2026-11-21)",
+            "of the test --until 2026-11-21",
+            "of the test --until=2026-11-21",
+            "of the test until 2026-11-21",
+            "of the test until: 2026-11-21 */ x = 1",
+            "of the test until=2026-11-21-->",
+            "of until=2030-01-01 the test until=2026-11-21",
+        ] {
+            let on = of(&format!("x # keyroll:allow {written}"));
+            assert_eq!(on, Some(Ok(("of the test".into(), Some("2026-11-21".into())))), "{written}");
+            let over = of(&format!("x # keyroll:allow {}", written.replace("2026-11-21", "2026-11-20")));
+            assert_eq!(over, Some(Err("its keyroll:allow ended on 2026-11-20".into())), "{written}");
+        }
+        let far = format!("x # keyroll:allow {} until=2026-11-20", "long ".repeat(200));
+        assert_eq!(of(&far), Some(Err("its keyroll:allow ended on 2026-11-20".into())));
+    }
+
+    #[test]
+    fn a_day_that_cannot_be_read_accepts_nothing() {
+        for written in [
+            "of the test until=soon",
+            "of the test, until=",
+            "of the test until=2026-13-01",
+            "of the test until=2026/12/01",
+            "of the test until = 31.12.2026",
+            "of the test until 2026-12-32",
+            "of the test --until",
+            "of the test --until next-year",
+            "until=2030-01-01 of the test until=soon",
+        ] {
+            let said = of(&format!("x # keyroll:allow {written}"));
+            assert_eq!(
+                said,
+                Some(Err("its keyroll:allow has no date behind until= (YYYY-MM-DD)".into())),
+                "{written}"
+            );
+        }
+        // No day is meant.
+        for reason in ["until the move", "valid-until=soon of it", "it has an untilX=1", "runtil=x"] {
+            assert_eq!(of(&format!("x # keyroll:allow {reason}")), Some(Ok((reason.into(), None))));
+        }
     }
 
     #[test]

@@ -16,6 +16,6 @@ pub(crate) enum IssuersCommand {
 /// `issuers show`.
 #[derive(Debug, Args)]
 pub(crate) struct IssuersShowArgs {
-    /// A shipped issuer, file:./spec.toml, or a secret of keyroll.toml
+    /// A shipped issuer, file:./spec.toml, a secret of keyroll.toml, or what leaks calls a finding, such as github-classic-token
     pub(crate) name: String,
 }

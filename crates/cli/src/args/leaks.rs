@@ -63,7 +63,7 @@ pub(crate) struct LeaksArgs {
     /// Ask by this spec, too, in place of those that come with keyroll; for an issuer with a host of your own
     #[arg(long, value_name = "FILE", requires = "verify")]
     pub(crate) issuer: Vec<PathBuf>,
-    /// Look at files that .gitignore, .ignore and .keyrollignore name, too
+    /// Look at files that .gitignore, .ignore and .keyrollignore name, too; else they are left out, and not counted
     #[arg(long)]
     pub(crate) no_ignore: bool,
     /// Open no archives and no compressed files
@@ -75,7 +75,7 @@ pub(crate) struct LeaksArgs {
     /// Show every place of every finding, and those that were accepted
     #[arg(long)]
     pub(crate) all: bool,
-    /// The findings that were accepted [default: .keyroll-leaks.toml of this folder or of one above it in the same repository]
+    /// The findings that were accepted [default: .keyroll-leaks.toml of this folder, or of PATH if one is named that is in a repository, or of one above it in the same repository]
     #[arg(long, value_name = "FILE")]
     pub(crate) baseline: Option<PathBuf>,
     /// Accept all findings that are open now, and say why; written into the baseline

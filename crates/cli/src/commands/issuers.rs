@@ -72,7 +72,8 @@ fn show(name: &str, context: &mut Context) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The spec of a secret, by the secret's name or the file's; a name that is neither is told what is near.
+/// The spec of a secret, by the secret's name or the file's; or the shipped one that a rule of `leaks` is linked to, by the
+/// rule's id; a name that is none of these is told what is near.
 fn own(name: &str, context: &Context) -> Result<IssuerShown, Problem> {
     let config: Option<Config> = context.config().ok();
     let near = || Spec::shipped(name).map(drop).err().map(|error| unread(&error));
@@ -102,6 +103,10 @@ fn own(name: &str, context: &Context) -> Result<IssuerShown, Problem> {
         let spec =
             Spec::parse(&spec_text(path)?, &path.display().to_string()).map_err(|error| unread(&error))?;
         return Ok(shown(name, &spec, NOT_KNOWN));
+    }
+    if let Some(linked) = Spec::by_rule().get(name) {
+        let spec = Spec::shipped(linked).map_err(|error| unread(&error))?;
+        return Ok(shown(linked, &spec, NEVER_TRIED));
     }
     Err(near().unwrap_or_else(|| Problem::new("K0115", "find the issuer")))
 }

@@ -9,12 +9,12 @@ pub(super) fn run(args: &PlanArgs, context: &mut Context) -> Result<Exit, Proble
     let config = context.config()?;
     let secret = secret(&config, &args.secret)?;
     if secret.consumers.is_empty() {
-        let path = context.config_path();
+        let (path, name) = (context.config_path(), &secret.name);
         return Err(Problem::new("K0809", format!("plan a rotation of {}", secret.name))
             .because("no consumer of it is configured: nothing could show that the new value works")
             .help(format!(
-                "describe who uses it as [[secrets.{}.consumers]] in {}",
-                secret.name,
+                "describe who uses it as [[secrets.{name}.consumers]] in {}; if it leaked and nobody uses it, end it at its \
+                 issuer (keyroll issuers show {name} says where), then keyroll verify {name}",
                 path.display()
             )));
     }

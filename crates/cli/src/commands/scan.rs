@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use keyroll_trace::Risks;
 
@@ -6,6 +7,7 @@ use crate::args::ScanArgs;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::problem::Problem;
+use crate::records::reasons::quoted;
 use crate::seen::{Seen, causes, look, summed, tell_missed};
 use crate::ui::{Event, FoundShown, InstanceShown, StoreShown, Table, UserShown};
 
@@ -31,9 +33,19 @@ pub(super) fn run(args: &ScanArgs, context: &mut Context) -> Result<Exit, Proble
     let differs = || seen.found.iter().find(|one| !one.users.is_empty() && one.copies_differ());
     let next = next.or_else(|| Some(differs().or(seen.found.first())?.name.clone()));
     if let Some(name) = next {
-        context.ui.note(format!("which copy wins, and who runs on what: keyroll why {name}"));
+        let within: String = args.roots.iter().map(|root| format!(" --in {}", word(root))).collect();
+        context.ui.note(format!("which copy wins, and who runs on what: keyroll why {name}{within}"));
+    }
+    if !args.roots.is_empty() {
+        let roots: String = args.roots.iter().map(|root| format!(" {}", word(root))).collect();
+        context.ui.note(format!("program source is not visible to scan: keyroll leaks{roots} looks there"));
     }
     Ok(Exit::Done)
+}
+
+/// A folder as a word of a shell.
+fn word(folder: &Path) -> String {
+    quoted(&keyroll_observe::shown(folder))
 }
 
 fn show(all: &[FoundShown], every: bool, context: &mut Context) {

@@ -32,7 +32,7 @@ impl BaselineFile {
     /// # Errors
     /// One that is named and not there, but to be made; or one that is none.
     pub(crate) fn open(args: &LeaksArgs) -> Result<Self, Problem> {
-        let path = args.baseline.clone().unwrap_or_else(place);
+        let path = args.baseline.clone().unwrap_or_else(|| place(&args.paths));
         if args.baseline.is_some() && args.accept.is_none() || path.exists() {
             let (baseline, old) = read(&path)?;
             return Ok(Self { path, baseline: Some(baseline), old: Some(old) });
@@ -78,23 +78,40 @@ impl BaselineFile {
     }
 }
 
-/// The file in this folder, or in the nearest one above it of the same repository; where none is there, where a new one belongs:
-/// the repository's top. Outside of a repository only this folder counts, and nothing above a folder of another owner does.
-fn place() -> PathBuf {
+/// The file that counts in the one path that is named, where that is in a repository; else the one that counts in this folder.
+/// Outside of a repository only this folder counts.
+fn place(paths: &[PathBuf]) -> PathBuf {
     let here = std::env::current_dir().unwrap_or_default();
+    let named = if let [path] = paths { path.canonicalize().ok() } else { None };
+    let path = named.and_then(|path| of_repository(&path)).or_else(|| of_repository(&here));
+    path.map_or_else(|| PathBuf::from(NAME), |path| from(&here, &path))
+}
+
+/// The file in this folder, or in the nearest one above it of the same repository; where none is there, where a new one belongs:
+/// the repository's top. Nothing above a folder of another owner counts.
+fn of_repository(folder: &Path) -> Option<PathBuf> {
     let owner = |folder: &Path| folder.metadata().map(|meta| meta.uid()).ok();
-    let mine = owner(&here);
+    let mine = owner(folder);
     let mut found = None;
-    for (up, folder) in here.ancestors().enumerate().take_while(|(_, folder)| owner(folder) == mine) {
-        let path = PathBuf::from("../".repeat(up)).join(NAME);
-        if folder.join(NAME).symlink_metadata().is_ok() {
+    for folder in folder.ancestors().take_while(|folder| owner(folder) == mine) {
+        let path = folder.join(NAME);
+        if path.symlink_metadata().is_ok() {
             found.get_or_insert(path.clone());
         }
         if folder.join(".git").symlink_metadata().is_ok() {
-            return found.unwrap_or(path);
+            return Some(found.unwrap_or(path));
         }
     }
-    PathBuf::from(NAME)
+    None
+}
+
+/// The file as it is called from this folder: below it, or in one above it by `../`.
+fn from(here: &Path, path: &Path) -> PathBuf {
+    if let Ok(below) = path.strip_prefix(here) {
+        return below.to_owned();
+    }
+    let up = here.ancestors().position(|folder| path.parent() == Some(folder));
+    up.map_or_else(|| path.to_owned(), |up| PathBuf::from("../".repeat(up)).join(NAME))
 }
 
 /// Where a finding stands, as seen from the baseline's folder if it is below that; of a history it is told so already.

@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 
+use keyroll_issuer::Spec;
 use keyroll_scanner::Report;
 
 use crate::env;
@@ -26,6 +27,7 @@ pub(crate) fn next(
         lines.push(format!(
             "what is one: end it at its issuer and put a new one in its place; taking it out alone does not help{ask}"
         ));
+        lines.extend(how(&shown));
     }
     if shown.iter().any(|one| matches!(one.state, "unknown" | "dead")) {
         let again = if staged { ", and git add it again" } else { "" };
@@ -35,6 +37,22 @@ pub(crate) fn next(
         ));
     }
     lines
+}
+
+/// Where those are ended that nobody was asked about, of kinds that a shipped spec knows.
+fn how(shown: &[LeakShown]) -> Option<String> {
+    let linked = Spec::by_rule();
+    let kinds = shown.iter().filter(|one| one.state == "unknown" && one.secret.is_none());
+    let issuers: BTreeSet<&str> = kinds.filter_map(|one| linked.get(&one.rule).copied()).collect();
+    let all = Vec::from_iter(issuers);
+    match all.as_slice() {
+        [] => None,
+        [one] => Some(format!("how it is ended there: keyroll issuers show {one}")),
+        several => Some(format!(
+            "how each is ended there: keyroll issuers show NAME, which is {}",
+            several.join(", ")
+        )),
+    }
 }
 
 fn of_live(shown: &[LeakShown], kept: &BTreeSet<String>) -> Vec<String> {

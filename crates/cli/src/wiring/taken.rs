@@ -16,6 +16,9 @@ use super::open::{fingerprint_key, runtime};
 use crate::places::Places;
 use crate::problem::Problem;
 
+/// Of a value that does not have its form.
+const NOT_ASKED: &str = "whether the issuer accepts it: nothing was sent, since it does not have the form";
+
 /// What was seen of a value that is to be taken in.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Looked {
@@ -28,7 +31,8 @@ pub(crate) struct Looked {
 }
 
 /// Looks at a value: its form, whether the issuer accepts it and whose it says that it is, and whether the configured
-/// copies hold it. Nothing is changed by it; the issuer sees one call per endpoint.
+/// copies hold it. Nothing is changed by it; the issuer sees one call per endpoint, and nothing of a value that does not have
+/// the form: that may be anything, of anybody.
 pub(crate) fn look(
     secret: &Secret,
     credential: &Credential,
@@ -37,23 +41,22 @@ pub(crate) fn look(
 ) -> Result<Looked, Problem> {
     let mut looked = Looked::default();
     blanks(&credential.fields, &mut looked);
+    let described = readable(secret);
+    let spec = described.as_ref().ok().and_then(|described| described.spec.as_ref());
+    let faults = spec.map(|spec| spec.faults(&credential.fields)).unwrap_or_default();
+    looked.against.splice(0..0, faults);
     // The file of the admin often comes later: without it nothing is asked, and that is said.
-    let described = readable(secret).and_then(|of| Ok((of.issuer(secret, None)?, of.spec)));
-    let (issuer, spec) = match described {
-        Ok(described) => described,
+    let issuer = match described.and_then(|described| described.issuer(secret, None)) {
+        Ok(issuer) => issuer,
         Err(problem) => {
             let why = problem.causes.join(": ");
             looked.not_visible.push(format!("whether the issuer accepts it: {why}"));
             return Ok(looked);
         }
     };
-    if looked.against.is_empty() {
-        runtime()?.block_on(ask(issuer.as_ref(), credential, &mut looked));
-    }
-    // A key of a form that was given out before is a key as long as it is accepted; else its form tells what went wrong.
-    if looked.good.is_empty() {
-        let faults = spec.map(|spec| spec.faults(&credential.fields)).unwrap_or_default();
-        looked.against.splice(0..0, faults);
+    match looked.against.is_empty() {
+        true => runtime()?.block_on(ask(issuer.as_ref(), credential, &mut looked)),
+        false => looked.not_visible.push(NOT_ASKED.to_owned()),
     }
     copies(secret, credential, issuer.as_ref(), places, folder, &mut looked);
     Ok(looked)
@@ -67,8 +70,12 @@ pub(crate) fn readable(secret: &Secret) -> Result<Described, Problem> {
     Ok(described)
 }
 
-/// The id that the issuer says a value belongs to, where it says one.
+/// The id that the issuer says a value belongs to, where it says one; not asked about what does not have the form.
 pub(crate) fn whose(secret: &Secret, credential: &Credential) -> Result<Option<CredentialId>, Problem> {
+    let spec = described(secret).ok().and_then(|described| described.spec);
+    if spec.is_some_and(|spec| !spec.faults(&credential.fields).is_empty()) {
+        return Ok(None);
+    }
     let Ok(issuer) = issuer(secret) else { return Ok(None) };
     // What cannot be told here is told by the look that follows.
     Ok(runtime()?.block_on(issuer.identify(credential)).ok().and_then(|told| told.id))

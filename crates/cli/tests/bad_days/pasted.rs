@@ -31,8 +31,10 @@ fn what_is_pasted_in_place_of_a_key_is_refused_by_what_is_wrong_with_it() {
             "is a placeholder or a shortened display",
         ),
         ("a truncated one", first.to_owned(), "it was cut off"),
+        ("one of another issuer", format!("other_{}", &value[8..]), "does not begin with `acme_sk_`"),
         ("an old one", dead.to_string(), "it is dead"),
     ];
+    let asked = scene.issuer.asked(Ask::Me);
     for (what, given, why) in cases {
         let given = Zeroizing::new(given);
         let before = scene.snapshot();
@@ -42,6 +44,10 @@ fn what_is_pasted_in_place_of_a_key_is_refused_by_what_is_wrong_with_it() {
         silent(&scene, &ran);
         assert_eq!(scene.snapshot(), before, "{what}");
         scene.run(&["secret", "show", "side"]).exits(0).says(&[r#""versions":[]"#]);
+        // What does not have the form may be anybody's.
+        let sent = scene.issuer.asked(Ask::Me) - asked;
+        assert_eq!(sent > 0, why == "it is dead", "{what}: it was sent {sent} times");
+        assert_eq!(ran.text.contains("nothing was sent"), sent == 0, "{what}: {}", ran.text);
     }
     // Of another account, as the issuer says.
     scene.issuer.mood(Ask::Me, Mood::Another, 2);
@@ -51,14 +57,18 @@ fn what_is_pasted_in_place_of_a_key_is_refused_by_what_is_wrong_with_it() {
     scene.take_in(&["side", "--id", &id], &value).exits(0).says(&["accepted at"]);
 }
 
-/// A key of the form of before is a key as long as it is accepted.
+/// A key of the form of before is one where a person says so; it is sent nowhere until then.
 #[test]
-fn an_accepted_key_of_another_form_is_taken_in() {
+fn a_key_of_another_form_is_taken_in_where_a_person_says_so_and_is_not_sent() {
     let scene = Scene::made(|config, spec| {
         *config += "\n[secrets.side]\nissuer = \"file:./new.toml\"\nadmin = \"file:./admin.key\"\n";
         let _ = spec;
     });
     scene.sh("sed 's/acme_sk_/acme_v2_/' acme.toml >new.toml");
     let (id, value) = scene.issuer.mint("by hand");
-    scene.take_in(&["side", "--id", &id], &value).exits(0).says(&["accepted at"]);
+    let asked = scene.issuer.asked(Ask::Me);
+    scene.take_in(&["side", "--id", &id], &value).refused(1, "K0848", &["does not begin with", "--anyway"]);
+    scene.take_in(&["side", "--id", &id, "--anyway"], &value).exits(0).says(&["taken in anyway"]);
+    assert_eq!(scene.issuer.asked(Ask::Me), asked);
+    scene.run(&["verify", "side"]).says(&["alive"]);
 }

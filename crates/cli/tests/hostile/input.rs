@@ -138,7 +138,7 @@ fn taken_in_wrongly() {
     };
     let blank = Zeroizing::new(format!("{} \n", *value));
     refused(scene.take_in(&["side", "--id", &side], &blank), &["ends with white space"]);
-    let dead = text("acme_sk_0000000000000000000000000000000000000000");
+    let dead = text(&format!("acme_sk_{}", "0123456789".repeat(4)));
     refused(scene.take_in(&["side", "--id", &side], &dead), &["it is dead", "--anyway"]);
     refused(scene.take_in(&["side", "--id", "key_of_another"], &value), &["belongs to", &side]);
     scene.run(&["secret", "show", "side"]).exits(0).says(&[r#""versions":[]"#]);

@@ -99,7 +99,9 @@ fn the_baseline_is_that_of_the_repository_and_none_beyond_it() {
     assert!(run(outer.path(), &["leaks", "a", "--accept", "a test"], b"").status.success());
     fs::write(deep.join("a"), &first).unwrap();
     assert_eq!(run(&deep, &["leaks"], b"").status.code(), Some(3));
-    assert_eq!(run(outer.path(), &["leaks", "repository/src/deep/a"], b"").status.code(), Some(0));
+    // From outside, too, where the one path that is named is in it.
+    assert_eq!(run(outer.path(), &["leaks", "repository/src/deep/a"], b"").status.code(), Some(3));
+    assert_eq!(run(outer.path(), &["leaks", "repository/src/deep/a", "a"], b"").status.code(), Some(0));
     // A new one is made at the top, from wherever it is made.
     let made = run(&deep, &["leaks", "--accept", "a test"], b"");
     assert!(err(&made).contains("accepted 1 in ../../.keyroll-leaks.toml"), "{}", err(&made));
@@ -144,4 +146,40 @@ fn a_large_baseline_takes_more_in() {
     fs::write(path.join("tree/c"), github_token()).unwrap();
     let (code, said) = accept(path, &[]);
     assert!(code == Some(0) && said.contains("which has 10003 now"), "{said}");
+}
+
+#[test]
+fn the_baseline_is_that_of_the_repository_that_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let repository = path.join("one");
+    for name in ["one/sub", "two", "none"] {
+        fs::create_dir_all(path.join(name)).unwrap();
+    }
+    git(&repository, &["init", "--quiet", "--initial-branch=main"]);
+    git(&path.join("two"), &["init", "--quiet", "--initial-branch=main"]);
+    let token = github_token();
+    fs::write(repository.join("sub/a"), format!("{token}\n")).unwrap();
+    fs::write(path.join("none/a"), format!("{token}\n")).unwrap();
+    git(&repository, &["add", "sub"]);
+    git(&repository, &["commit", "--quiet", "--message", "one"]);
+    let accept = |from: &Path, arguments: &[&str], said: &str| {
+        let done = run(from, &[&["leaks", "--accept", "made by a test"], arguments].concat(), b"");
+        assert!(done.status.success() && err(&done).contains(said), "{}", err(&done));
+    };
+    let open = |from: &Path, arguments: &[&str]| {
+        run(from, &[&["leaks"], arguments].concat(), b"").status.code() == Some(3)
+    };
+    // From outside of any repository, and from within another.
+    accept(path, &["--git", "one"], "accepted 1 in one/.keyroll-leaks.toml");
+    assert!(repository.join(NAME).exists() && !path.join(NAME).exists());
+    assert!(!open(path, &["--git", "one"]) && !open(path, &["one/sub"]) && !open(path, &["one/sub/a"]));
+    let absolute = repository.display().to_string();
+    assert!(!open(&path.join("two"), &["--git", "../one"]) && !open(&path.join("two"), &[&absolute]));
+    assert!(!open(&repository.join("sub"), &["."]) && !open(&repository.join("sub"), &[]));
+    accept(&repository.join("sub"), &["a"], "in ../.keyroll-leaks.toml");
+    // What is in no repository, and several: that of the current folder.
+    assert!(open(path, &["one", "two"]) && open(path, &["none"]));
+    accept(path, &["none"], "accepted 1 in .keyroll-leaks.toml");
+    assert!(path.join(NAME).exists() && !path.join("none").join(NAME).exists());
 }
