@@ -171,6 +171,10 @@ impl Baseline {
     pub(crate) fn mark(&self, finding: &mut Finding, today: Date) {
         let Some(entry) = self.entries.get(&finding.identity).filter(|_| finding.is_open()) else { return };
         match entry.until {
+            // An entry may be of a version that was ended where it was made.
+            _ if finding.opens() => {
+                finding.remark = Some("it opens something: the baseline does not count".to_owned());
+            }
             Some(day) if day < today => {
                 finding.remark = Some(format!("the baseline accepted it until {day}"))
             }
@@ -178,6 +182,46 @@ impl Baseline {
                 let reason = entry.reason.clone();
                 finding.accepted = Some(Accepted { by: AcceptedBy::Baseline, reason, until });
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::finding::{Place, Version, What};
+    use crate::{Asked, Outcome, Position, Report};
+
+    fn finding(what: What) -> Finding {
+        let identity = Identity::read(&"0a".repeat(16)).unwrap();
+        let start = Position { line: 1, column: 1 };
+        let (source, path, inside, commit) = (None, None, Vec::new(), None);
+        let place = Place { source, path, inside, start, end: start, commit };
+        Finding { identity, what, form: None, place, accepted: None, remark: None, asked: None }
+    }
+
+    fn version(retired: bool) -> Finding {
+        let state = if retired { "retired" } else { "current" };
+        finding(What::Known(Version { secret: "acme".to_owned(), number: 1, state, retired }))
+    }
+
+    #[test]
+    fn what_opens_something_is_accepted_by_no_list() {
+        let mut baseline = Baseline::new([7; 32]);
+        baseline.accept(&version(true), None, "it was ended", None);
+        let kind = What::Kind { rule: "a".to_owned(), title: "a".to_owned(), provider: None };
+        let asked = Asked { outcome: Outcome::Active, issuer: None, at: None, why: None };
+        let active = Finding { asked: Some(asked), ..finding(kind) };
+        for (one, accepted) in [(version(true), true), (version(false), false), (active, false)] {
+            let mut marked = one.clone();
+            baseline.mark(&mut marked, "2026-11-21".parse().unwrap());
+            let mut report = Report { findings: vec![one], ..Report::default() };
+            report.accept_where("a list names it", |_| true);
+            for told in [&marked, &report.findings[0]] {
+                assert_eq!(told.is_open(), !accepted);
+                assert_eq!(told.remark.is_some(), !accepted);
+            }
+            assert!(accepted || marked.remark.unwrap().contains("the baseline does not count"));
         }
     }
 }

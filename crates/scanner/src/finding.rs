@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use keyroll_secret::Fingerprint;
 
-use crate::{Accepted, Asked};
+use crate::{Accepted, Asked, Outcome};
 
 /// How many bytes of a keyed hash tell findings apart: two of a million are alike in one of 2^88 cases.
 const IDENTITY_BYTES: usize = 16;
@@ -174,5 +174,11 @@ impl Finding {
     /// Whether somebody has to do something about it.
     pub fn is_open(&self) -> bool {
         self.accepted.is_none()
+    }
+
+    /// Whether it is known to open something: then it is replaced, not accepted.
+    pub fn opens(&self) -> bool {
+        let asked = self.asked.as_ref().is_some_and(|asked| asked.outcome == Outcome::Active);
+        asked || self.what.state() == State::Live
     }
 }

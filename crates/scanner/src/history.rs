@@ -46,11 +46,15 @@ struct Objects<'s> {
     seeker: &'s Seeker,
     today: Date,
     archives: bool,
+    sorts_max: usize,
     sorts: Mutex<(HashMap<Sort, u64>, Vec<Sort>)>,
     found: Mutex<Found>,
     /// Those that are looked at again, whole, when their paths are known.
     again: Mutex<BTreeSet<ObjectId>>,
 }
+
+/// The most different hits of a history that are kept; those beyond are counted.
+const SORTS_MAX: usize = 4 * FINDINGS_MAX;
 
 /// The tag of a hit that is none: it says that its object is looked at again. It stands over the whole object, so that only
 /// one that is the same in all takes it over.
@@ -66,7 +70,7 @@ struct Found {
 impl<'s> Objects<'s> {
     fn new(seeker: &'s Seeker, today: Date, archives: bool) -> Self {
         let (sorts, found, again) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { seeker, today, archives, sorts, found, again }
+        Self { seeker, today, archives, sorts_max: SORTS_MAX, sorts, found, again }
     }
 
     /// Whether an object must be looked at whole, as the file that it was.
@@ -76,17 +80,23 @@ impl<'s> Objects<'s> {
             || self.seeker.goes_by_path() && (!hits.is_empty() || self.seeker.theirs_may_find(blob.bytes))
     }
 
-    fn hit(&self, span: Range<usize>, hit: crate::seeker::Hit) -> Hit {
+    fn hit(&self, span: Range<usize>, hit: crate::seeker::Hit) -> Option<Hit> {
         let crate::seeker::Hit { what, identity, form, in_settings, .. } = hit;
         let sort = Sort { what, identity, form, in_settings };
         let mut sorts = self.sorts.lock().unwrap_or_else(PoisonError::into_inner);
         let (numbers, all) = &mut *sorts;
-        let next = all.len() as u64;
-        let tag = *numbers.entry(sort.clone()).or_insert_with(|| {
-            all.push(sort);
-            next
-        });
-        Hit { span, tag }
+        if let Some(tag) = numbers.get(&sort) {
+            return Some(Hit { span, tag: *tag });
+        }
+        if all.len() >= self.sorts_max {
+            drop(sorts);
+            self.found.lock().unwrap_or_else(PoisonError::into_inner).left_out += 1;
+            return None;
+        }
+        let tag = all.len() as u64;
+        numbers.insert(sort.clone(), tag);
+        all.push(sort);
+        Some(Hit { span, tag })
     }
 
     fn within(&self, blob: &Blob<'_>, window: &Range<usize>, reading: Option<&Reading>, hits: &mut Vec<Hit>) {
@@ -94,7 +104,7 @@ impl<'s> Objects<'s> {
         for hit in self.seeker.by_rules(blob.bytes.get(around.clone()).unwrap_or_default(), reading) {
             let span = hit.span.start + around.start..hit.span.end + around.start;
             if window.start <= span.start && span.end <= window.end {
-                hits.push(self.hit(span, hit));
+                hits.extend(self.hit(span, hit));
             }
         }
     }
@@ -104,7 +114,7 @@ impl Look for Objects<'_> {
     fn look(&self, blob: &Blob<'_>, hits: &mut Vec<Hit>) {
         // Values may stretch over many lines, and are found fast.
         for hit in self.seeker.values(blob.bytes) {
-            hits.push(self.hit(hit.span.clone(), hit));
+            hits.extend(self.hit(hit.span.clone(), hit));
         }
         let reading = Reading::of(blob.bytes, Text::Settings);
         blob.windows.iter().for_each(|window| self.within(blob, window, reading.as_ref(), hits));
@@ -269,5 +279,32 @@ fn finding(sort: &Sort, spot: &Spot, place: Place) -> Finding {
         accepted: spot.accepted.clone(),
         remark: spot.remark.clone(),
         asked: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use keyroll_leak::Rules;
+    use keyroll_secret::FingerprintKey;
+
+    use super::*;
+    use crate::Known;
+
+    #[test]
+    fn different_hits_are_kept_up_to_a_bound_and_those_beyond_counted() {
+        let seeker = Seeker::new(Known::default(), FingerprintKey::new(&[1; 32]));
+        let seeker = seeker.with_rules(Rules::shipped().unwrap());
+        let objects = Objects::new(&seeker, "2026-11-21".parse().unwrap(), true);
+        let objects = Objects { sorts_max: 2, ..objects };
+        let token = |number: u32| format!("glpat-{}{number}", "kD93hfQ0plm4XyT7");
+        let text = [1_234, 2_345, 1_234, 3_456, 2_345, 4_567].map(token).join(" \n");
+        let hits: Vec<Hit> = seeker
+            .by_rules(text.as_bytes(), None)
+            .into_iter()
+            .filter_map(|hit| objects.hit(hit.span.clone(), hit))
+            .collect();
+        assert_eq!(hits.iter().map(|hit| hit.tag).collect::<Vec<_>>(), [0, 1, 0, 1]);
+        let (sorts, found, _) = objects.taken();
+        assert_eq!((sorts.len(), found.left_out), (2, 2));
     }
 }

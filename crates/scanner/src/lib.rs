@@ -34,7 +34,9 @@ mod told;
 mod tree;
 mod unpack;
 mod utf16;
+mod why;
 mod window;
+mod zstandard;
 
 pub use accepted::{Accepted, AcceptedBy};
 pub use asked::{Asked, Outcome};

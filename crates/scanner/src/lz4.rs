@@ -2,6 +2,11 @@ use std::io::{self, BufRead, BufReader, Read};
 
 use lz4_flex::frame::FrameDecoder;
 
+use crate::zstandard::pass_over;
+
+/// Of one without an end.
+pub(crate) const CUT_OFF: &str = "its LZ4 frame is cut off";
+
 /// Reads what LZ4 has packed: one frame behind the other, as one text. A frame has blocks of 8 MiB at most, three of which are held.
 pub(crate) struct Lz4<R: Read> {
     frames: FrameDecoder<Whole<R>>,
@@ -14,7 +19,7 @@ struct Whole<R>(BufReader<R>);
 impl<R: Read> Read for Whole<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         match self.0.read(into)? {
-            0 if !into.is_empty() => Err(io::Error::other("its LZ4 frame is cut off")),
+            0 if !into.is_empty() => Err(io::Error::other(CUT_OFF)),
             read => Ok(read),
         }
     }
@@ -34,7 +39,9 @@ impl<R: Read> Read for Lz4<R> {
                 return Ok(read);
             }
             // Where one ends another may begin; one may be empty.
-            self.ended = self.frames.get_mut().0.fill_buf()?.is_empty();
+            let from = &mut self.frames.get_mut().0;
+            pass_over(from)?;
+            self.ended = from.fill_buf()?.is_empty();
         }
         Ok(0)
     }

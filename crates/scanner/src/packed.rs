@@ -1,3 +1,5 @@
+use std::ops::{Range, RangeInclusive};
+
 /// What a file is packed with, by its first bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Packed {
@@ -17,6 +19,8 @@ pub(crate) enum Packed {
     Lz4,
     /// A database; "Database File Format" of SQLite's documentation.
     Sqlite,
+    /// A frame that is passed over, before others of LZ4 or Zstandard.
+    Skipped,
     /// It is named, and not opened.
     Other(&'static str),
 }
@@ -27,6 +31,14 @@ pub(crate) const HEAD_BYTES: usize = 4 << 10;
 /// Where tar has its magic, bytes.
 const TAR_AT: usize = 257;
 
+/// The bytes of a header of tar, and where in it its sum stands.
+const TAR_BYTES: usize = 512;
+const TAR_SUM: Range<usize> = 148..156;
+
+/// What a frame begins with that LZ4 and Zstandard pass over.
+pub(crate) const SKIPPED_FIRST: RangeInclusive<u8> = 0x50..=0x5F;
+pub(crate) const SKIPPED_REST: [u8; 3] = [0x2A, 0x4D, 0x18];
+
 impl Packed {
     /// Whether it may have bytes that its format does not lead to: behind its end, between its members, or all of them.
     pub(crate) fn has_more(self) -> bool {
@@ -36,6 +48,15 @@ impl Packed {
     pub(crate) fn of(head: &[u8]) -> Option<Self> {
         if head.get(TAR_AT..).is_some_and(|rest| rest.starts_with(b"ustar")) {
             return Some(Self::Tar);
+        }
+        if is_old_tar(head) {
+            return Some(Self::Tar);
+        }
+        if let [first, rest @ ..] = head
+            && SKIPPED_FIRST.contains(first)
+            && rest.starts_with(&SKIPPED_REST)
+        {
+            return Some(Self::Skipped);
         }
         let begins: [(&[u8], Self); 10] = [
             (b"\x1f\x8b\x08", Self::Gzip),
@@ -57,6 +78,20 @@ impl Packed {
         }
         begins.into_iter().find(|(begin, _)| head.starts_with(begin)).map(|(_, packed)| packed)
     }
+}
+
+/// A header as tar wrote it before POSIX, without magic: by its sum, in octal, of all bytes with blanks in its own place.
+fn is_old_tar(head: &[u8]) -> bool {
+    let Some(header) = head.get(..TAR_BYTES) else { return false };
+    let written = header.get(TAR_SUM).unwrap_or_default();
+    let fills = |byte: &u8| matches!(byte, b' ' | 0);
+    let digits: Vec<u8> = written.iter().copied().filter(|byte| !fills(byte)).collect();
+    let Some(sum) = str::from_utf8(&digits).ok().and_then(|digits| u32::from_str_radix(digits, 8).ok())
+    else {
+        return false;
+    };
+    let bytes = (0..).zip(header).map(|(at, byte)| if TAR_SUM.contains(&at) { b' ' } else { *byte });
+    sum == bytes.map(u32::from).sum::<u32>()
 }
 
 /// In which order UTF-16 stands, where a text says by its first bytes that it is: `true` is the high byte first.

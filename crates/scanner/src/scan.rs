@@ -15,6 +15,7 @@ use crate::report::{Report, Skipped};
 use crate::seeker::Seeker;
 use crate::stream::Stream;
 use crate::tree::text_of;
+use crate::why::why;
 use crate::{Baseline, Tree};
 
 /// One scan of many places; what was found in them is collected.
@@ -202,7 +203,7 @@ impl<'s> Worker<'s> {
         match scanned {
             Ok(read) => read,
             Err(error) => {
-                self.skip(at, error.to_string());
+                self.skip(at, why(&error));
                 0
             }
         }

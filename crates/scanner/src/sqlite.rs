@@ -15,6 +15,7 @@ use crate::packed::{HEAD_BYTES, Packed, utf16_order};
 use crate::scan::{At, Worker};
 use crate::tree::open;
 use crate::unpack::{AS_IT_STANDS, Budget, FAR_MORE, named};
+use crate::why::why;
 
 /// The largest database that is read from a copy in memory, with its log, bytes: one that does not stand alone, or has a log.
 const COPY_BYTES_MAX: u64 = 64 << 20;
@@ -95,7 +96,7 @@ impl Worker<'_> {
                         self.rows(at, opened, bytes.saturating_add(more), 0, budget);
                         return self.bytes_of(at, first, &mut database.as_slice());
                     }
-                    Err(error) => return self.skip(at, error.to_string()),
+                    Err(error) => return self.skip(at, why(&error)),
                 }
             }
             (Some(path), log) => {
@@ -124,7 +125,7 @@ impl Worker<'_> {
                 self.text(at, &mut whole.as_slice().chain(from));
             }
             Err(error) => {
-                self.skip(at, error.to_string());
+                self.skip(at, why(&error));
                 self.text(at, &mut whole.as_slice());
             }
         }

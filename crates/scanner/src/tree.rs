@@ -10,6 +10,7 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use crate::Scan;
 use crate::scan::{At, Worker};
+use crate::why::{why, why_ignore};
 
 /// The most threads that read files.
 const THREADS_MAX: usize = 16;
@@ -121,7 +122,7 @@ impl Tree {
             Box::new(move |entry| {
                 match entry {
                     Ok(entry) => visit(&mut worker, &entry),
-                    Err(error) => worker.skip_named(String::new(), error.to_string()),
+                    Err(error) => worker.skip_named(String::new(), why_ignore(&error)),
                 }
                 WalkState::Continue
             })
@@ -150,7 +151,7 @@ fn visit(worker: &mut Worker<'_>, entry: &DirEntry) {
     let at = At { source: None, path: Some(entry.path()), inside: &[] };
     // What stands in a rule file, and cannot be understood, leaves nothing out.
     if let Some(error) = entry.error() {
-        worker.skip(at, error.to_string());
+        worker.skip(at, why_ignore(error));
     }
     let named = entry.depth() == 0;
     let kind = entry.file_type();
@@ -165,7 +166,7 @@ fn visit(worker: &mut Worker<'_>, entry: &DirEntry) {
         Ok(Some(file)) => worker.file(at, file),
         Ok(None) if named && !entry.path().is_dir() => worker.skip(at, NO_FILE),
         Ok(None) => {}
-        Err(error) => worker.skip(at, error.to_string()),
+        Err(error) => worker.skip(at, why(&error)),
     }
 }
 

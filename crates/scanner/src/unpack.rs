@@ -13,7 +13,9 @@ use crate::lz4::Lz4;
 use crate::packed::{HEAD_BYTES, Packed, utf16_order};
 use crate::scan::{At, Worker};
 use crate::utf16::Utf16;
+use crate::why::{why, why_zip};
 use crate::window::fill;
+use crate::zstandard::{SKIPPED_HEAD_BYTES, Zstandard, skipped_bytes};
 
 /// The most memory that one xz stream may ask for, KiB: `xz -9` needs 64 MiB and some more.
 const XZ_MEMORY_KIB_MAX: u32 = 72 << 10;
@@ -103,7 +105,7 @@ impl Worker<'_> {
         let mut head = std::mem::take(&mut self.head);
         head.resize(HEAD_BYTES, 0);
         match fill(&mut file, &mut head) {
-            (_, Some(error)) => self.skip(at, error.to_string()),
+            (_, Some(error)) => self.skip(at, why(&error)),
             (length, None) => self.begun(at, head.get(..length).unwrap_or_default(), file),
         }
         self.head = head;
@@ -135,7 +137,7 @@ impl Worker<'_> {
         if packed.has_more() {
             match file.rewind() {
                 Ok(()) => self.more_of(at, first, &mut file),
-                Err(error) => self.skip(at, error.to_string()),
+                Err(error) => self.skip(at, why(&error)),
             }
         }
     }
@@ -202,36 +204,46 @@ impl Worker<'_> {
                 self.peeked(at, &mut Metered { from: Lz4::new(from), budget }, depth + 1, budget);
             }
             Packed::Sqlite => self.inner_database(at, from, depth, budget),
-            Packed::Zstandard => self.frames(at, from, depth, budget),
+            Packed::Zstandard => {
+                self.peeked(at, &mut Metered { from: Zstandard::new(from), budget }, depth + 1, budget);
+            }
+            Packed::Skipped => self.skipped(at, from, depth, budget),
             Packed::Tar => {
                 let first = self.found();
-                self.tar(at, from, depth, budget);
+                if !self.tar(at, from, depth, budget) {
+                    // It is looked at all the same, as the text that it is.
+                    self.more_of(at, first, &mut &*head);
+                    self.count(1, 0);
+                }
                 // Behind its end mark may stand another one, or anything.
                 self.more_of(at, first, from);
             }
             Packed::Zip => self.inner_zip(at, from, depth, budget),
             Packed::Other(name) => {
                 self.skip(at, format!("it is packed with {name}, which is not opened"));
+                if depth == 0 {
+                    // All of its bytes are looked at as they stand.
+                    self.count(1, 0);
+                }
             }
         }
     }
 
-    /// Zstandard: one frame behind the other, each a text of its own.
-    fn frames(&mut self, at: At<'_>, from: &mut dyn Read, depth: usize, budget: &Budget) {
+    /// What is passed over before frames of LZ4 and Zstandard is looked at as it stands.
+    fn skipped(&mut self, at: At<'_>, from: &mut dyn Read, depth: usize, budget: &Budget) {
         loop {
-            let mut first = [0; 1];
-            match fill(from, &mut first) {
-                (1, _) => {}
-                (_, None) => return,
-                (_, Some(error)) => return self.skip(at, error.to_string()),
+            let mut head = [0; SKIPPED_HEAD_BYTES];
+            let (length, broken) = fill(from, &mut head);
+            if let Some(error) = broken {
+                return self.skip(at, why(&error));
             }
-            let mut rest = first.as_slice().chain(&mut *from);
-            match ruzstd::decoding::StreamingDecoder::new(&mut rest) {
-                Ok(plain) => self.peeked(at, &mut Metered { from: plain, budget }, depth + 1, budget),
-                Err(_) => {
-                    return self
-                        .skip(at, "what follows, or all of it, is no Zstandard frame that can be read");
-                }
+            let Some(bytes) = skipped_bytes(&head).filter(|_| length == SKIPPED_HEAD_BYTES) else {
+                let mut rest = head.get(..length).unwrap_or_default().chain(from);
+                return self.peeked(at, &mut rest, depth, budget);
+            };
+            if bytes > 0 {
+                let read = self.part(at, &mut from.take(bytes));
+                self.count(0, read);
             }
         }
     }
@@ -242,31 +254,38 @@ impl Worker<'_> {
         let mut mark = [0; 2];
         match from.read_exact(&mut mark) {
             Ok(()) => self.text(at, &mut Utf16::new(from, big)),
-            Err(error) => self.skip(at, error.to_string()),
+            Err(error) => self.skip(at, why(&error)),
         }
     }
 
-    fn tar(&mut self, at: At<'_>, from: &mut dyn Read, depth: usize, budget: &Budget) {
+    /// `false` = it has no member that can be read.
+    fn tar(&mut self, at: At<'_>, from: &mut dyn Read, depth: usize, budget: &Budget) -> bool {
+        let refused = |worker: &mut Self, error: &io::Error, any: bool| {
+            worker.skip(at, why(error));
+            any
+        };
         let mut archive = tar::Archive::new(from);
         let entries = match archive.entries() {
             Ok(entries) => entries,
-            Err(error) => return self.skip(at, error.to_string()),
+            Err(error) => return refused(self, &error, false),
         };
-        let mut long_name = None;
+        let (mut long_name, mut any) = (None, false);
         for entry in entries.raw(true) {
             if !budget.member() {
-                return self.skip(at, format!("it has more than {MEMBERS_MAX} members"));
+                self.skip(at, format!("it has more than {MEMBERS_MAX} members"));
+                return any;
             }
             let mut entry = match entry {
                 Ok(entry) => entry,
-                Err(error) => return self.skip(at, error.to_string()),
+                Err(error) => return refused(self, &error, any),
             };
+            any = true;
             let kind = entry.header().entry_type();
             // A name that the header has no room for stands in an entry of its own before it.
             if kind.is_gnu_longname() || kind.is_pax_local_extensions() {
                 let mut first = Vec::new();
                 if let Err(error) = entry.by_ref().take(NAME_ENTRY_BYTES_MAX).read_to_end(&mut first) {
-                    return self.skip(at, error.to_string());
+                    return refused(self, &error, any);
                 }
                 long_name = name_in(&first, kind.is_gnu_longname()).or(long_name);
             } else {
@@ -279,6 +298,7 @@ impl Worker<'_> {
                 }
             }
         }
+        any
     }
 
     fn inner_zip(&mut self, at: At<'_>, from: &mut dyn Read, depth: usize, budget: &Budget) {
@@ -289,7 +309,7 @@ impl Worker<'_> {
                 self.skip(at, format!("a zip archive that does not stand alone is opened up to {mib} MiB"));
             }
             Ok(_) => self.zip_in_memory(at, &whole, depth, budget),
-            Err(error) => self.skip(at, error.to_string()),
+            Err(error) => self.skip(at, why(&error)),
         }
     }
 
@@ -304,7 +324,7 @@ impl Worker<'_> {
 
     /// It is looked at all the same, as the text that it is.
     fn broken(&mut self, at: At<'_>, error: &ZipError) {
-        self.skip(at, format!("{error}: {AS_IT_STANDS}"));
+        self.skip(at, format!("{}: {AS_IT_STANDS}", why_zip(error)));
         self.count(1, 0);
     }
 
@@ -321,7 +341,7 @@ impl Worker<'_> {
                 Ok(mut member) => {
                     self.peeked(at, &mut Metered { from: &mut member, budget }, depth + 1, budget);
                 }
-                Err(error) => self.skip(at, error.to_string()),
+                Err(error) => self.skip(at, why_zip(&error)),
             }
         }
     }

@@ -172,3 +172,89 @@ fn what_asks_for_much_memory_or_does_not_end_is_named() {
     assert!(why("dictionary.xz").contains("memory"), "{}", why("dictionary.xz"));
     assert!(report.bytes < 5 << 28, "{}", report.bytes);
 }
+
+/// A frame that is passed over.
+fn passed_over(kind: u8, text: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(text.len()).unwrap().to_le_bytes();
+    [&[0x50 + kind, 0x2A, 0x4D, 0x18], length.as_slice(), text].concat()
+}
+
+#[test]
+fn frames_of_zstandard_are_one_text_and_what_is_passed_over_hides_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let whole = format!("x\n{}\n", token(1));
+    fs::write(root.join("one"), &whole[..12]).unwrap();
+    fs::write(root.join("two"), &whole[12..]).unwrap();
+    fs::write(root.join("three"), format!("{}\n", token(3))).unwrap();
+    shell(
+        "for i in one two three; do zstd -qc $i > $i.z; lz4 -qc $i > $i.l; done; tar -cf all.tar one two three
+         head -c 5000 all.tar > a; tail -c +5001 all.tar > b; (zstd -qc a; zstd -qc < /dev/null; zstd -qc b) > all.tar.zst
+         gzip -c three > three.gz; rm a b all.tar one two three",
+        root,
+    );
+    let read = |name: &str| fs::read(root.join(name)).unwrap();
+    let over = |kind| passed_over(kind, b"some");
+    let frames = [over(0), over(15), read("one.z"), over(3), passed_over(0, b""), read("two.z"), over(9)];
+    fs::write(root.join("frames.zst"), frames.concat()).unwrap();
+    let frames = [over(0), read("one.l"), over(3), read("two.l"), over(9)].concat();
+    fs::write(root.join("frames.lz4"), frames).unwrap();
+    let within = passed_over(5, format!("{:>9000}", token(2)).as_bytes());
+    fs::write(root.join("within.zst"), [within, read("three.z")].concat()).unwrap();
+    fs::write(root.join("only.zst"), passed_over(0, b"").repeat(100_000)).unwrap();
+    fs::write(root.join("none.zst"), [read("three.z"), token(4).into_bytes()].concat()).unwrap();
+    shell("rm *.z *.l *.gz", root);
+    let report = scan(root);
+    assert_eq!(
+        places(root, &report),
+        [
+            "all.tar.zst \u{203a} three:1",
+            "frames.lz4:2",
+            "frames.zst:2",
+            "none.zst:1",
+            "within.zst:1",
+            "within.zst:1",
+        ]
+    );
+    let named: Vec<&str> = report.skipped.iter().map(|one| one.what.rsplit('/').next().unwrap()).collect();
+    assert_eq!(named, ["none.zst"], "{:?}", report.skipped);
+}
+
+#[test]
+fn a_tar_without_magic_is_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    fs::write(root.join("one"), token(1)).unwrap();
+    shell("gzip one; tar --format=v7 -cf old.tar one.gz; rm one.gz", root);
+    let report = scan(root);
+    assert_eq!(places(root, &report), ["old.tar \u{203a} one.gz:1"]);
+    assert!(report.skipped.is_empty(), "{:?}", report.skipped);
+}
+
+#[test]
+fn what_is_said_of_an_error_repeats_nothing_of_the_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let mut text = format!("password = \"{}\"", token(1)).into_bytes();
+    text.resize(1024, b'x');
+    text[257..263].copy_from_slice(b"ustar\0");
+    fs::write(root.join("a"), &text).unwrap();
+    let mut sized = text.clone();
+    sized[124..136].copy_from_slice(&token(1).as_bytes()[..12]);
+    sized[148..156].copy_from_slice(b"        ");
+    let sum: u32 = sized[..512].iter().map(|byte| u32::from(*byte)).sum();
+    sized[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+    fs::write(root.join("b"), &sized).unwrap();
+    fs::write(root.join(".ignore"), format!("x\n[{}\n", token(1))).unwrap();
+    shell("gzip -k a b", root);
+    let report = scan(root);
+    assert_eq!(places(root, &report), [".ignore:2", "a.gz:1", "a:1", "b.gz:1", "b:1"]);
+    assert!(report.texts >= 5);
+    let named = report.skipped.iter().map(|one| one.what.rsplit('/').next().unwrap()).collect::<Vec<_>>();
+    assert!(["a", "a.gz", "b", "b.gz"].iter().all(|name| named.contains(name)), "{:?}", report.skipped);
+    assert!(report.skipped.len() > 4, "the pattern is told: {:?}", report.skipped);
+    for one in &report.skipped {
+        assert!(!one.why.contains(&token(1)[..12]) && !one.why.contains("password"), "{one:?}");
+    }
+    assert!(report.skipped.iter().any(|one| one.why.contains("line 2")), "{:?}", report.skipped);
+}
