@@ -26,6 +26,8 @@ pub(crate) struct Covered {
     raw: Zeroizing<Vec<u8>>,
     /// Up to here it was told.
     told: usize,
+    /// Where in the stream it begins.
+    base: usize,
 }
 
 impl Covered {
@@ -34,9 +36,30 @@ impl Covered {
         append(&mut self.raw, piece);
     }
 
+    /// Up to where in the stream it was told.
+    pub(crate) fn place(&self) -> usize {
+        self.base + self.told
+    }
+
+    /// Where in the stream the next piece begins.
+    pub(crate) fn end(&self) -> usize {
+        self.base + self.raw.len()
+    }
+
+    /// The matcher begins anew and is given all of this: in place of the last bytes that were told these, of which some are so again.
+    pub(crate) fn again(&mut self, last: &[u8]) -> Zeroizing<Vec<u8>> {
+        self.base = self.place().saturating_sub(last.len());
+        let mut raw = Zeroizing::new(Vec::with_capacity(last.len() + self.raw.len()));
+        raw.extend_from_slice(last);
+        raw.extend_from_slice(self.raw.get(self.told..).unwrap_or_default());
+        self.told = 0;
+        self.raw = raw.clone();
+        raw
+    }
+
     /// What the matcher told, with the bytes of values; `at` is where the last one of this piece ended.
     pub(crate) fn part<'p>(&'p mut self, needles: &Needles, spans: &mut Spans, piece: Piece<'p>) -> Part<'p> {
-        let Self { raw, told } = self;
+        let Self { raw, told, .. } = self;
         part(raw, told, needles, spans, piece)
     }
 
@@ -46,6 +69,7 @@ impl Covered {
         self.told = length.saturating_sub(held_back);
         let from = self.told.saturating_sub(TOLD_BYTES).max(length.saturating_sub(RAW_BYTES_MAX));
         self.raw.drain(..from);
+        self.base += from;
         self.told = self.told.saturating_sub(from);
     }
 }
@@ -91,7 +115,7 @@ fn part<'p>(
 }
 
 /// The unions of occurrences that overlap, in their order, as the matcher tells them.
-fn merged(needles: &Needles, text: &[u8]) -> Vec<Range<usize>> {
+pub(crate) fn merged(needles: &Needles, text: &[u8]) -> Vec<Range<usize>> {
     let mut all: Vec<(usize, usize)> = Vec::new();
     needles.find_all(text, &mut |hit| all.push((hit.start, hit.end)));
     all.sort_unstable();

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::deltas::{End, Key, Leaf, Meaning};
 use crate::frame::{ALONE, Frame};
-use crate::json::{apply, decode, edit, hides, quoted, visit};
+use crate::json::{apply, before, decode, edit, hides, quoted, visit};
 use crate::loose;
 use crate::rest::{Beside, Form};
 use crate::rules_stream::append;
@@ -43,7 +43,8 @@ pub(crate) const WITHHELD: &[u8] = b"event: error\ndata: {\"type\":\"error\",\"e
 ///
 /// Of texts that only look as if they came in pieces the oldest that hold nothing back are forgotten where there are too many.
 ///
-/// Fails closed: an event of more than [`EVENT_BYTES_MAX`], more than [`STREAMS_MAX`] texts at a time, a value that goes over texts and
+/// Fails closed: an event of more than [`EVENT_BYTES_MAX`] or deeper than
+/// [`JSON_DEPTH_MAX`](crate::JSON_DEPTH_MAX), more than [`STREAMS_MAX`] texts at a time, a value that goes over texts and
 /// signs of an event, or is seen only where the escapes of what is no JSON are undone, end the stream with an event that says that
 /// the rest was withheld; nothing that comes behind is shown.
 pub struct EventShield {
@@ -162,6 +163,9 @@ impl EventShield {
             self.end(&BTreeSet::from([End::All]), out);
             return self.send(&event, false, out);
         }
+        if loose::is_too_deep(&data) {
+            return self.withhold(out);
+        }
         let mut leaves = Vec::new();
         let strict = visit(&data, &mut |way, kind, span| leaves.push(Leaf::new(way, kind, span)));
         let mut read = strict;
@@ -187,7 +191,9 @@ impl EventShield {
     /// Data that are no JSON at all are a piece of one text, and sent as they are.
     fn plain(&mut self, event: &[u8], frame: &Frame, data: &[u8], out: &mut Vec<u8>) {
         let key = Key { group: "plain".to_owned(), field: frame.name().unwrap_or_default().to_owned() };
-        let Some(shown) = self.piece(&key, Manner::Likely, data, false) else { return self.withhold(out) };
+        let Some(shown) = self.piece(&key, Manner::Likely, (&[], data), false) else {
+            return self.withhold(out);
+        };
         if let Some(text) = self.texts.get_mut(&key).filter(|text| text.holds_back()) {
             text.form = Form::plain(frame);
         }
@@ -211,7 +217,8 @@ impl EventShield {
                 continue;
             };
             let Some(piece) = data.get(leaf.span.clone()).map(decode) else { continue };
-            let shown = self.piece(key, *manner, &piece, meaning.ends(key))?;
+            let near = before(data, &leaf.span);
+            let shown = self.piece(key, *manner, (&near, &piece), meaning.ends(key))?;
             if shown != piece.as_slice() {
                 edits.push((leaf.span.clone(), quoted(&shown)));
             }
@@ -245,7 +252,7 @@ impl EventShield {
     }
 
     /// A piece of a text: what of it, and of what was held back, may be shown now. `None` = there are too many texts.
-    fn piece(&mut self, key: &Key, manner: Manner, piece: &[u8], ends: bool) -> Option<Vec<u8>> {
+    fn piece(&mut self, key: &Key, manner: Manner, piece: (&[u8], &[u8]), ends: bool) -> Option<Vec<u8>> {
         if !self.texts.contains_key(key) {
             if self.texts.len() >= STREAMS_MAX {
                 self.forget_oldest()?;
@@ -278,7 +285,7 @@ impl EventShield {
         let keys: Vec<Key> = self.texts.keys().filter(ended).cloned().collect();
         for key in keys {
             let Some(mut text) = self.texts.remove(&key) else { continue };
-            let rest = text.finish(&self.sought, &mut self.report);
+            let rest = text.finish(&mut self.report);
             if self.withheld || rest.is_empty() {
                 continue;
             }

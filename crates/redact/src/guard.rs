@@ -1,4 +1,5 @@
-use crate::{EventShield, JSON_BYTES_MAX, Report, Sought, replace_json};
+use crate::json::can_be_read;
+use crate::{EventShield, Report, Sought, replace_json};
 
 /// What stands in the place of an answer that was withheld.
 pub const NOTICE: &str = "This answer was withheld because it may contain a credential.";
@@ -53,7 +54,7 @@ pub fn guard(sought: &Sought, mode: Mode, form: Form, answer: &[u8]) -> Guarded 
     let mut report = Report::default();
     let (body, unseen) = match form {
         Form::Text => (sought.replace(answer, &mut report).unwrap_or_else(|| answer.to_vec()), false),
-        Form::Json => (replace_json(sought, answer, &mut report), answer.len() > JSON_BYTES_MAX),
+        Form::Json => (replace_json(sought, answer, &mut report), !can_be_read(answer)),
         Form::Events => {
             let mut shield = EventShield::new(sought);
             let mut body = Vec::with_capacity(answer.len());

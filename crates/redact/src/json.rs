@@ -3,11 +3,18 @@ use std::ops::Range;
 use zeroize::Zeroizing;
 
 use crate::loose;
+use crate::rules_stream::WORD_BYTES_MAX;
 use crate::tokens::{empty_tokens, is_of_tokens};
 use crate::{Report, Sought};
 
 /// The longest JSON body that is looked at, bytes: 16 MiB. A longer one is withheld.
 pub const JSON_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// The most lists and objects in each other, in a body or an event; what is deeper is withheld.
+pub const JSON_DEPTH_MAX: usize = 1000;
+
+/// A sign has so many bytes at most, `\u0061`: so far before a value its words are looked for as they are sent, bytes.
+const NEAR_WIRE_BYTES_MAX: usize = 6 * WORD_BYTES_MAX;
 
 /// What stands in the place of a JSON text of which not even the form may be shown.
 const ALL: &[u8] = br#""[redacted]""#;
@@ -38,12 +45,13 @@ pub(crate) type Tell<'t> = dyn FnMut(&[Step], Kind, Range<usize>) + 't;
 /// stays valid, and what is not replaced stays byte for byte.
 ///
 /// A number that is replaced becomes a text. Where anything is replaced the tokens of a model's `logprobs` are emptied. Where a value
-/// goes over texts and signs the whole body becomes the text `[redacted]`; so does a body of more than [`JSON_BYTES_MAX`].
+/// goes over texts and signs the whole body becomes the text `[redacted]`; so does a body of more than [`JSON_BYTES_MAX`] or
+/// deeper than [`JSON_DEPTH_MAX`].
 ///
 /// What is no JSON is looked at as near to it as can be: what stands between quotes as it is meant, then all of it as plain text, then
 /// with every escape undone. What only the last finds has no place of its own: the whole body becomes `[redacted]`.
 pub fn replace_json(sought: &Sought, body: &[u8], report: &mut Report) -> Vec<u8> {
-    if body.len() > JSON_BYTES_MAX {
+    if !can_be_read(body) {
         return ALL.to_vec();
     }
     let (valid, mut out) = leaves_replaced(sought, body, report);
@@ -53,6 +61,11 @@ pub fn replace_json(sought: &Sought, body: &[u8], report: &mut Report) -> Vec<u8
     }
     out = wire.unwrap_or(out);
     if !valid && hides(sought, &out, report) { ALL.to_vec() } else { out }
+}
+
+/// Whether a body is neither too long nor too deep to be looked at.
+pub(crate) fn can_be_read(body: &[u8]) -> bool {
+    body.len() <= JSON_BYTES_MAX && !loose::is_too_deep(body)
 }
 
 /// Whether the body is JSON, and the body with its leaves replaced.
@@ -103,12 +116,32 @@ pub(crate) fn edit(
     let raw = text.get(span.clone())?;
     let replaced = match kind {
         Kind::Scalar => {
-            let by_name = |report: &mut Report| sought.replace_by_name(text, span.clone(), report);
-            sought.replace(raw, report).or_else(|| by_name(report))?
+            let near = near(text.get(..span.start)?);
+            sought.replace(raw, report).or_else(|| sought.replace_by_name(&near, raw, report))?
         }
-        Kind::Name | Kind::Text => sought.replace(&decode(raw), report)?,
+        Kind::Name => sought.replace(&decode(raw), report)?,
+        Kind::Text => sought.replace_behind(&before(text, &span), &decode(raw), report)?,
     };
     Some((span, quoted(&replaced)))
+}
+
+/// What stands before a text, with its quote, as it is meant: a name may say what the text is. Nothing where both are sent as they are
+/// meant, so that the bytes show it.
+pub(crate) fn before(text: &[u8], span: &Range<usize>) -> Zeroizing<Vec<u8>> {
+    let before = text.get(..=span.start).unwrap_or_default();
+    let wire = before.get(before.len().saturating_sub(NEAR_WIRE_BYTES_MAX)..).unwrap_or_default();
+    let escaped = |part: &[u8]| memchr::memchr(b'\\', part).is_some();
+    let any = escaped(wire) || escaped(text.get(span.clone()).unwrap_or_default());
+    if any { near(before) } else { Zeroizing::default() }
+}
+
+/// The end of what stands before a value, as it is meant, as far as a rule looks for its words.
+fn near(before: &[u8]) -> Zeroizing<Vec<u8>> {
+    let wire = before.get(before.len().saturating_sub(NEAR_WIRE_BYTES_MAX)..).unwrap_or_default();
+    let mut near = unescaped(wire);
+    let far = near.len().saturating_sub(WORD_BYTES_MAX);
+    near.drain(..far);
+    near
 }
 
 /// A part of a text with these replaced in it; they are in order.

@@ -16,6 +16,7 @@ mod json;
 #[cfg(feature = "tracing")]
 pub mod layer;
 mod loose;
+mod own;
 mod reader;
 mod report;
 mod rest;
@@ -29,7 +30,7 @@ mod writer;
 
 pub use events::{EVENT_BYTES_MAX, EventShield, STREAMS_MAX};
 pub use guard::{Form, Guarded, Mode, NOTICE, guard};
-pub use json::{JSON_BYTES_MAX, replace_json};
+pub use json::{JSON_BYTES_MAX, JSON_DEPTH_MAX, replace_json};
 pub use reader::ShieldReader;
 pub use report::Report;
 pub use sought::Sought;

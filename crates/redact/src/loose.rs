@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use crate::json::{Kind, Step, Tell, decode};
+use crate::json::{JSON_DEPTH_MAX, Kind, Step, Tell, decode};
 
 /// Goes over any text as if it were JSON, and tells what stands between quotes in it, names and texts, and what stands behind a name
 /// without quotes. `false` = it has no text, or
@@ -51,6 +51,27 @@ pub(crate) fn visit(text: &[u8], tell: &mut Tell<'_>) -> bool {
         at += 1;
     }
     any
+}
+
+/// Whether lists and objects stand so deep in each other that the way to what is in them is too long to be known.
+pub(crate) fn is_too_deep(text: &[u8]) -> bool {
+    let (mut depth, mut at) = (0_usize, 0);
+    while let Some(sign) = text.get(at) {
+        match sign {
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b'"' => match text_end(text, at) {
+                Some(end) => at = end - 1,
+                None => return false,
+            },
+            _ => {}
+        }
+        if depth > JSON_DEPTH_MAX {
+            return true;
+        }
+        at += 1;
+    }
+    false
 }
 
 fn scalar(text: &[u8]) -> usize {

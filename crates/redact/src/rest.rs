@@ -8,6 +8,12 @@ use crate::json::{Kind, quoted};
 /// The most that is kept of an event to send the rest of its text in another one, bytes.
 const FORM_BYTES_MAX: usize = 16 * 1024;
 
+/// What is longer is not sent again beside the rest of a text, bytes.
+const LEAF_BYTES_MAX: usize = 1024;
+
+/// When there is so much before the rest of a text nothing is sent again beside it, bytes.
+const BESIDE_BYTES_MAX: usize = FORM_BYTES_MAX / 2;
+
 /// An event around the rest of one text.
 pub(crate) struct Form {
     frame: Frame,
@@ -46,7 +52,7 @@ impl Form {
                 behind.push(b']');
             } else {
                 before.push(b'{');
-                beside.push(parent, &mut before)?;
+                beside.push(parent, &mut before);
                 before.extend(quoted(step.as_bytes()));
                 before.push(b':');
                 behind.push(b'}');
@@ -95,19 +101,19 @@ impl<'e> Beside<'e> {
         beside
     }
 
-    /// Writes what stands in an object, each with its comma. `None` = too long.
-    fn push(&self, parent: &str, out: &mut Vec<u8>) -> Option<()> {
+    /// Writes what stands in an object, each with its comma, but for what is long: that says nothing of which text it is.
+    fn push(&self, parent: &str, out: &mut Vec<u8>) {
         for (name, leaf) in self.leaves.get(parent).into_iter().flatten() {
             let new = self.edits.binary_search_by_key(&leaf.span.start, |(span, _)| span.start).ok();
             let new = new.and_then(|new| self.edits.get(new)).map(|(_, new)| new.as_slice());
+            let Some(value) = new.or(self.data.get(leaf.span.clone())) else { continue };
+            if value.len() > LEAF_BYTES_MAX || out.len() > BESIDE_BYTES_MAX {
+                continue;
+            }
             out.extend(quoted(name.as_bytes()));
             out.push(b':');
-            out.extend_from_slice(new.or(self.data.get(leaf.span.clone()))?);
+            out.extend_from_slice(value);
             out.push(b',');
-            if out.len() > FORM_BYTES_MAX {
-                return None;
-            }
         }
-        Some(())
     }
 }

@@ -9,8 +9,14 @@ use crate::Report;
 use crate::covered::{Part, parts};
 use crate::sought::marker_of;
 
+/// So far before a value its word is looked for, bytes, and the byte before that: a word that another letter stands before is none.
+pub(crate) const WORD_BYTES_MAX: usize = NEAR_BYTES_MAX + 1;
+
 /// So much of what was shown is remembered, bytes: a value may have begun in it, with a word before it.
-const BEFORE_BYTES_MAX: usize = MATCH_BYTES_MAX + NEAR_BYTES_MAX;
+const BEFORE_BYTES_MAX: usize = MATCH_BYTES_MAX + WORD_BYTES_MAX;
+
+/// So much stands before what is given back, bytes: a known value may have begun there.
+const GIVEN_BEFORE_BYTES_MAX: usize = 256;
 
 /// How much is taken at once, so that memory stays bounded whatever is given, bytes.
 pub(crate) const PIECE_BYTES_MAX: usize = 64 * 1024;
@@ -38,19 +44,29 @@ pub(crate) struct RuleStream {
     text: Zeroizing<Vec<u8>>,
     /// So much of it was shown.
     done: usize,
-    /// The known values in what is held back.
+    /// The known values in what is held back, and what rules found in a piece by itself.
     marks: VecDeque<Mark>,
+    /// Nothing is decided: what was given back comes again.
+    waits: bool,
 }
 
 /// A known value, and what stands for it. Its head may have been shown.
 struct Mark {
     span: Range<usize>,
     marker: Vec<u8>,
+    /// Where it is none: the rule that is told for it.
+    rule: Option<&'static str>,
 }
 
 impl RuleStream {
     pub(crate) fn new(rules: &'static Rules) -> Self {
-        Self { rules, text: Zeroizing::default(), done: 0, marks: VecDeque::new() }
+        Self::behind(rules, &[])
+    }
+
+    /// A stream that begins behind this, of which nothing is shown.
+    pub(crate) fn behind(rules: &'static Rules, before: &[u8]) -> Self {
+        let text = Zeroizing::new(before.to_vec());
+        Self { rules, text, done: before.len(), marks: VecDeque::new(), waits: false }
     }
 
     pub(crate) fn held_back(&self) -> usize {
@@ -74,16 +90,28 @@ impl RuleStream {
         report: &mut Report,
         out: &mut Vec<u8>,
     ) {
-        self.mark(head, value, marker);
+        self.mark(head, value, marker, None);
         self.decide(false, report, out);
     }
 
-    fn mark(&mut self, head: usize, value: &[u8], marker: Vec<u8>) {
+    /// Here stands what a rule found in a piece by itself, or a part of it: the first one has the rule.
+    pub(crate) fn push_found(
+        &mut self,
+        part: &[u8],
+        rule: Option<&'static str>,
+        report: &mut Report,
+        out: &mut Vec<u8>,
+    ) {
+        self.mark(0, part, rule.map(marker_of).unwrap_or_default(), rule);
+        self.decide(false, report, out);
+    }
+
+    fn mark(&mut self, head: usize, value: &[u8], marker: Vec<u8>, rule: Option<&'static str>) {
         let start = self.text.len().saturating_sub(head);
         // No rule goes over what is longer, nor over a zero byte.
         let kept = if value.len() > BLOCK_BYTES_MAX || value.is_empty() { &[0] } else { value };
         append(&mut self.text, kept);
-        self.marks.push_back(Mark { span: start..self.text.len(), marker });
+        self.marks.push_back(Mark { span: start..self.text.len(), marker, rule });
     }
 
     /// What was held back goes out; the next piece begins another stream.
@@ -106,19 +134,38 @@ impl RuleStream {
             let between = held.get(from - base..upto - base).unwrap_or_default();
             let any = parts(needles, between, &mut |part| match part {
                 Part::Text(text) => append(&mut self.text, text),
-                Part::Value(id, head, value) => self.mark(head, value, marker(id)),
+                Part::Value(id, head, value) => self.mark(head, value, marker(id), None),
             });
             if !any {
                 append(&mut self.text, between);
             }
-            let Some(Mark { span, marker }) = mark else { return };
+            let Some(Mark { span, marker, rule }) = mark else { return };
             let known = held.get(upto - base..span.end - base).unwrap_or_default();
-            self.mark(upto - span.start, known, marker);
+            self.mark(upto - span.start, known, marker, rule);
             from = span.end;
         }
     }
 
+    /// Gives back what is held behind the last known value: a known value may begin in it. With what stands before it, so many bytes,
+    /// which is not to come again. Nothing is decided until it [has come again](Self::goes_on).
+    pub(crate) fn give_back(&mut self) -> Option<(Zeroizing<Vec<u8>>, usize)> {
+        let from = self.marks.back().map_or(self.done, |mark| mark.span.end.max(self.done));
+        let first = from.saturating_sub(GIVEN_BEFORE_BYTES_MAX);
+        let given = Zeroizing::new(self.text.get(first..).filter(|_| from < self.text.len())?.to_vec());
+        self.text.truncate(from);
+        self.waits = true;
+        Some((given, from - first))
+    }
+
+    /// What was given back has come again.
+    pub(crate) fn goes_on(&mut self) {
+        self.waits = false;
+    }
+
     fn decide(&mut self, end: bool, report: &mut Report, out: &mut Vec<u8>) {
+        if self.waits {
+            return;
+        }
         let length = self.text.len();
         let mut upto = if end { length } else { self.rules.undecided(&self.text) };
         if upto <= self.done && !end {
@@ -141,7 +188,7 @@ impl RuleStream {
             if self.is_known(rule, &span) {
                 continue;
             }
-            self.show(span.start, out);
+            self.show(span.start, report, out);
             if span.end <= self.done {
                 continue;
             }
@@ -150,23 +197,22 @@ impl RuleStream {
             self.done = span.end;
             while self.marks.pop_front_if(|mark| mark.span.end <= self.done).is_some() {}
             // Of a known value that begins in this one and goes on behind it nothing is shown.
-            self.show(self.done, out);
+            self.show(self.done, report, out);
         }
-        self.show(upto, out);
+        self.show(upto, report, out);
         self.forget();
     }
 
     /// Whether a rule says no more than a known value does: what stands before it is how every value of the rule begins.
     fn is_known(&self, rule: &Rule, span: &Range<usize>) -> bool {
-        let value = self.text.get(span.clone()).unwrap_or_default();
-        let begins = rule.begins.iter().filter(|begin| value.starts_with(begin.as_bytes()));
-        let start = span.start + begins.map(String::len).max().unwrap_or(0);
+        let start = span.start + begin_of(rule, self.text.get(span.clone()).unwrap_or_default());
         self.marks.iter().any(|mark| mark.span.start <= start && span.end <= mark.span.end)
     }
 
     /// Shows what stands before this place, with the markers in it: a known value that goes over it is replaced, too.
-    fn show(&mut self, upto: usize, out: &mut Vec<u8>) {
-        while let Some(Mark { span, marker }) = self.marks.pop_front_if(|mark| mark.span.start < upto) {
+    fn show(&mut self, upto: usize, report: &mut Report, out: &mut Vec<u8>) {
+        while let Some(Mark { span, marker, rule }) = self.marks.pop_front_if(|mark| mark.span.start < upto) {
+            rule.iter().for_each(|rule| report.rule(rule));
             out.extend_from_slice(self.text.get(self.done..span.start).unwrap_or_default());
             out.extend_from_slice(&marker);
             self.done = self.done.max(span.end);
@@ -179,7 +225,7 @@ impl RuleStream {
     fn forget(&mut self) {
         let shown = self.text.get(..self.done).unwrap_or_default();
         let line = behind_last(shown, |byte| byte == b'\n');
-        let run = behind_last(shown, ends_run).saturating_sub(NEAR_BYTES_MAX);
+        let run = behind_last(shown, ends_run).saturating_sub(WORD_BYTES_MAX);
         let keep = line.max(run).max(self.done.saturating_sub(BEFORE_BYTES_MAX));
         self.text.drain(..keep);
         self.done -= keep;
@@ -187,6 +233,12 @@ impl RuleStream {
             *span = span.start.saturating_sub(keep)..span.end - keep;
         }
     }
+}
+
+/// So many bytes of a value are how every value of its rule begins.
+pub(crate) fn begin_of(rule: &Rule, value: &[u8]) -> usize {
+    let begins = rule.begins.iter().filter(|begin| value.starts_with(begin.as_bytes()));
+    begins.map(String::len).max().unwrap_or(0)
 }
 
 /// Behind the last byte of which this is true.

@@ -151,7 +151,7 @@ impl Event<'_> {
                 continue;
             }
             let own = path.rsplit(STEP).find(|step| !step.starts_with(LIST)).unwrap_or_default();
-            if WHOLE.contains(&own) || WHOLE_TOO.contains(&own) || own.starts_with(UNKNOWN) {
+            if WHOLE.contains(&own) || WHOLE_TOO.contains(&own) || path.contains(UNKNOWN) {
                 continue;
             }
             let (place, field) = self.place(path);

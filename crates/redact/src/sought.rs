@@ -1,13 +1,14 @@
-use std::ops::Range;
-use std::sync::Arc;
+use std::ops::{Deref, Range};
+use std::sync::{Arc, OnceLock};
 
-use keyroll_leak::{NEAR_BYTES_MAX, Rules};
+use keyroll_leak::{Finding, Rule, Rules};
 use keyroll_needle::{NeedleId, Needles, Piece, Redactor, VALUE_BYTES_MIN};
 use memchr::memmem;
+use zeroize::Zeroizing;
 
 use crate::Report;
-use crate::covered::{Part, parts};
-use crate::rules_stream::RuleStream;
+use crate::covered::{Part, merged, parts};
+use crate::rules_stream::{RuleStream, begin_of};
 
 /// What is looked for: known values, and credentials by rule. A copy costs nothing.
 #[derive(Clone)]
@@ -28,18 +29,31 @@ impl Sought {
         Self::new(needles, self.rules)
     }
 
-    /// The same values, and no rules.
-    pub(crate) fn values_alone(&self) -> Self {
-        Self { known: Arc::clone(&self.known), rules: None }
+    /// The same values; of rules only what they find in a piece by itself.
+    pub(crate) fn each_alone(&self) -> Self {
+        static NONE: OnceLock<Option<Rules>> = OnceLock::new();
+        let none = || NONE.get_or_init(|| Rules::read(&[]).ok()).as_ref();
+        Self { known: Arc::clone(&self.known), rules: self.rules.and_then(|_| none()) }
     }
 
-    /// Whether a rule finds something in a whole text.
-    pub(crate) fn finds_by_rule(&self, text: &[u8]) -> bool {
-        let mut found = false;
-        if let Some(rules) = self.rules {
-            rules.find(text, &mut |_| found = true);
+    /// What rules find in a whole text behind another one, in its order, where it is more than a known value behind a beginning.
+    pub(crate) fn by_rule(&self, before: &[u8], text: &[u8]) -> Vec<(Range<usize>, &'static str)> {
+        let (Some(rules), mut found) = (self.rules, Vec::new()) else { return Vec::new() };
+        rules.find(&joined(before, text), &mut |Finding { rule, span }| {
+            let start = span.start.saturating_sub(before.len());
+            if let Some(end) = span.end.checked_sub(before.len()).filter(|end| *end > 0) {
+                found.push((start..end, rule));
+            }
+        });
+        if found.is_empty() {
+            return Vec::new();
         }
-        found
+        let known = merged(self.known.needles(), text);
+        let more = |(span, rule): &(Range<usize>, &Rule)| {
+            let begin = begin_of(rule, text.get(span.clone()).unwrap_or_default());
+            !known.iter().any(|known| known.start <= span.start + begin && span.end <= known.end)
+        };
+        found.into_iter().filter(more).map(|(span, rule)| (span, rule.id.as_str())).collect()
     }
 
     pub(crate) fn known(&self) -> &Redactor {
@@ -61,7 +75,15 @@ impl Sought {
             });
             return any.then_some(out);
         };
-        self.by_rules(rules, text, &[], report)
+        self.by_rules(rules, &[], text, &[], report)
+    }
+
+    /// As [`replace`](Self::replace), for a text behind another one: what rules find is told by both.
+    pub(crate) fn replace_behind(&self, before: &[u8], text: &[u8], report: &mut Report) -> Option<Vec<u8>> {
+        match self.rules.filter(|_| !before.is_empty()) {
+            Some(rules) => self.by_rules(rules, before, text, &[], report),
+            None => self.replace(text, report),
+        }
     }
 
     /// Replaces in a text that markers of this report stand in: no rule looks at them.
@@ -71,21 +93,15 @@ impl Sought {
         };
         let names = report.values.keys().chain(report.rules.keys());
         let markers: Vec<Vec<u8>> = names.map(|name| marker_of(name)).collect();
-        self.by_rules(rules, text, &markers, report)
+        self.by_rules(rules, &[], text, &markers, report)
     }
 
     /// What a part of a text is replaced by where what stands before it in its line says what it is.
-    pub(crate) fn replace_by_name(
-        &self,
-        text: &[u8],
-        part: Range<usize>,
-        report: &mut Report,
-    ) -> Option<Vec<u8>> {
+    pub(crate) fn replace_by_name(&self, before: &[u8], part: &[u8], report: &mut Report) -> Option<Vec<u8>> {
         let rules = self.rules.filter(|_| part.len() >= VALUE_BYTES_MIN)?;
-        let from = part.start.saturating_sub(NEAR_BYTES_MAX);
         let mut id = None;
-        rules.find(text.get(from..part.end)?, &mut |finding| {
-            if from + finding.span.end > part.start {
+        rules.find(&joined(before, part), &mut |finding| {
+            if finding.span.end > before.len() {
                 id = Some(finding.rule.id.as_str());
             }
         });
@@ -96,12 +112,13 @@ impl Sought {
     fn by_rules(
         &self,
         rules: &'static Rules,
+        behind: &[u8],
         text: &[u8],
         markers: &[Vec<u8>],
         report: &mut Report,
     ) -> Option<Vec<u8>> {
         let needles = self.known.needles();
-        let mut pass = Pass { stream: RuleStream::new(rules), markers, out: Vec::new() };
+        let mut pass = Pass { stream: RuleStream::behind(rules, behind), markers, out: Vec::new() };
         let before = report.count();
         let any = parts(needles, text, &mut |part| match part {
             Part::Text(text) => pass.text(text, report),
@@ -112,7 +129,7 @@ impl Sought {
         });
         if !any {
             let mut found = false;
-            rules.find(text, &mut |_| found = true);
+            rules.find(&joined(behind, text), &mut |finding| found |= finding.span.end > behind.len());
             if !found {
                 return None;
             }
@@ -149,6 +166,30 @@ impl Pass<'_> {
             rest = there.get(length..).unwrap_or_default();
         }
         self.stream.push(rest, report, &mut self.out);
+    }
+}
+
+/// A text behind another one.
+fn joined<'t>(before: &[u8], text: &'t [u8]) -> Joined<'t> {
+    match before {
+        [] => Joined::Same(text),
+        _ => Joined::New(Zeroizing::new([before, text].concat())),
+    }
+}
+
+enum Joined<'t> {
+    Same(&'t [u8]),
+    New(Zeroizing<Vec<u8>>),
+}
+
+impl Deref for Joined<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Same(text) => text,
+            Self::New(text) => text,
+        }
     }
 }
 

@@ -1,8 +1,11 @@
+use std::ops::Range;
 use std::sync::Arc;
 
+use keyroll_leak::Rules;
 use keyroll_needle::{Needles, Piece, Redactor};
 
 use crate::covered::{Covered, Part, Spans};
+use crate::own::{Own, Within};
 use crate::rules_stream::{PIECE_BYTES_MAX, RuleStream};
 use crate::sought::marker;
 use crate::{Report, Sought};
@@ -28,6 +31,16 @@ pub struct Shield {
 struct Ruled {
     stream: RuleStream,
     covered: Covered,
+    /// What they found in a piece by itself.
+    own: Own,
+    /// What stands before this place in the stream came to them, though the matcher may tell it again.
+    told: usize,
+}
+
+impl Ruled {
+    fn new(rules: &'static Rules) -> Self {
+        Self { stream: RuleStream::new(rules), covered: Covered::default(), own: Own::default(), told: 0 }
+    }
 }
 
 impl Shield {
@@ -35,9 +48,7 @@ impl Shield {
     pub fn new(sought: &Sought) -> Self {
         Self {
             known: sought.known().another(),
-            rules: sought
-                .rules()
-                .map(|rules| Ruled { stream: RuleStream::new(rules), covered: Covered::default() }),
+            rules: sought.rules().map(Ruled::new),
             report: Report::default(),
         }
     }
@@ -57,19 +68,19 @@ impl Shield {
         self.tell(&mut |known, to| known.close_to(to), out);
     }
 
-    /// For rules what comes is a text of its own; known values may go over both.
-    pub(crate) fn part(&mut self, out: &mut Vec<u8>) {
-        if let Some(Ruled { stream, .. }) = &mut self.rules {
-            stream.push_value(0, &[], Vec::new(), &mut self.report, out);
+    /// What this rule finds there in the next piece is replaced, whatever stands before the piece. In their order.
+    pub(crate) fn find_alone(&mut self, span: &Range<usize>, rule: &'static str) {
+        if let Some(Ruled { covered, own, .. }) = &mut self.rules {
+            own.push(covered.end() + span.start..covered.end() + span.end, rule);
         }
     }
 
     /// Ends the stream: what was held back is decided now. The next piece begins another stream.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
         self.tell(&mut |known, to| known.finish_to(to), out);
-        if let Some(Ruled { stream, covered }) = &mut self.rules {
-            stream.finish(&mut self.report, out);
-            *covered = Covered::default();
+        if let Some(rules) = &mut self.rules {
+            rules.stream.finish(&mut self.report, out);
+            (rules.covered, rules.own, rules.told) = <(Covered, Own, usize)>::default();
         }
     }
 
@@ -77,18 +88,37 @@ impl Shield {
     fn tell(&mut self, known_tells: &mut Tells<'_>, out: &mut Vec<u8>) {
         let Self { known, rules, report } = self;
         let needles = Arc::clone(known.needles());
-        let Some(Ruled { stream, covered }) = rules else {
+        let Some(Ruled { stream, covered, own, told }) = rules else {
             return known_tells(known, &mut |piece| match piece {
                 Piece::Text(text) => out.extend_from_slice(text),
                 Piece::Value(id) => out.extend(marker(&needles, id, report)),
             });
         };
         let mut spans = Spans::default();
-        known_tells(known, &mut |piece| match covered.part(&needles, &mut spans, piece) {
-            Part::Text(text) => stream.push(text, report, out),
-            Part::Value(id, head, value) => {
-                let marker = marker(&needles, id, report);
-                stream.push_value(head, value, marker, report, out);
+        known_tells(known, &mut |piece| {
+            let place = covered.place();
+            let from = place.max(*told);
+            match covered.part(&needles, &mut spans, piece) {
+                Part::Text(text) => {
+                    let text = text.get(from - place..).unwrap_or_default();
+                    own.text(from, text, &mut |part, within| match within {
+                        Within::Nothing => stream.push(part, report, out),
+                        Within::Found(rule) => stream.push_found(part, rule, report, out),
+                    });
+                }
+                // It was shown, before anybody knew it.
+                Part::Value(_, _, value) if place < from && place + value.len() <= from => {}
+                Part::Value(id, head, value) => {
+                    let marker = marker(&needles, id, report);
+                    let end = place + value.len();
+                    let value = value.get(from - place..).unwrap_or_default();
+                    match own.over(from..end) {
+                        Within::Found(rule) if from < end => stream.push_found(value, rule, report, out),
+                        Within::Found(_) | Within::Nothing => {
+                            stream.push_value(head + from - place, value, marker, report, out)
+                        }
+                    }
+                }
             }
         });
         covered.forget(known.held_back());
@@ -108,9 +138,15 @@ impl Shield {
 
     fn look_for_same(&mut self, known: &Redactor) {
         self.known.look_for_same(known);
-        if let Some(rules) = &mut self.rules {
-            rules.stream.look_for(known.needles(), &mut |id| marker(known.needles(), id, &mut self.report));
-        }
+        let Some(rules) = &mut self.rules else { return };
+        rules.stream.look_for(known.needles(), &mut |id| marker(known.needles(), id, &mut self.report));
+        // A value may begin in what the rules hold back: the matcher must see both.
+        let Some((given, shown)) = rules.stream.give_back() else { return };
+        let input = rules.covered.again(&given);
+        rules.told = rules.covered.place() + shown;
+        self.known = known.another();
+        self.tell(&mut |known, to| known.push_to(&input, to), &mut Vec::new());
+        self.rules.iter_mut().for_each(|rules| rules.stream.goes_on());
     }
 
     /// How many bytes were taken and neither shown nor replaced.

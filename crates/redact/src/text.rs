@@ -65,8 +65,15 @@ impl Text {
         self.manner != Manner::Pieces && !self.holds_back()
     }
 
-    /// What of a piece, and of what was held back, may be shown now; whole letters.
-    pub(crate) fn push(&mut self, sought: &Sought, piece: &[u8], ends: bool, report: &mut Report) -> Vec<u8> {
+    /// What of a piece, and of what was held back, may be shown now; whole letters. Rules that look at the piece alone see what stands
+    /// before it as well.
+    pub(crate) fn push(
+        &mut self,
+        sought: &Sought,
+        (before, piece): (&[u8], &[u8]),
+        ends: bool,
+        report: &mut Report,
+    ) -> Vec<u8> {
         self.form = None;
         let repeats = self.manner != Manner::Pieces && self.repeats(piece);
         if repeats {
@@ -75,8 +82,10 @@ impl Text {
         }
         let mut out = std::mem::take(&mut *self.letter);
         // Behind another text a rule may miss how a value begins that stands in a text of its own.
-        if self.manner == Manner::Likely && self.shield.held_back() == 0 && sought.finds_by_rule(piece) {
-            self.shield.part(&mut out);
+        if self.manner != Manner::Pieces {
+            for (span, rule) in sought.by_rule(before, piece) {
+                self.shield.find_alone(&span, rule);
+            }
         }
         self.shield.push(piece, &mut out);
         // The piece may be all of its text: what was found in it is not to stand in another event.
@@ -89,29 +98,18 @@ impl Text {
             let half = half_letter(&out);
             *self.letter = out.split_off(out.len() - half);
         }
-        let out = self.by_itself(sought, out, report);
+        report.add(&self.shield.take_report());
         self.shown = (repeats && self.holds_back()).then(|| Zeroizing::new(out.clone()));
         out
     }
 
     /// What is sent in the place of the last piece where the stream ends: what was held back; of a text that is repeated all of it.
-    pub(crate) fn finish(&mut self, sought: &Sought, report: &mut Report) -> Vec<u8> {
-        let mut out = std::mem::take(&mut *self.letter);
-        self.shield.finish(&mut out);
-        let rest = self.by_itself(sought, out, report);
+    pub(crate) fn finish(&mut self, report: &mut Report) -> Vec<u8> {
+        let mut rest = std::mem::take(&mut *self.letter);
+        self.shield.finish(&mut rest);
+        report.add(&self.shield.take_report());
         let shown = self.shown.take().filter(|_| !rest.is_empty());
         shown.map_or_else(|| rest.clone(), |shown| [shown.as_slice(), &rest].concat())
-    }
-
-    /// What rules have not looked at yet.
-    fn by_itself(&mut self, sought: &Sought, out: Vec<u8>, report: &mut Report) -> Vec<u8> {
-        let mut found = self.shield.take_report();
-        let out = match self.manner {
-            Manner::Pieces | Manner::Likely => out,
-            Manner::Perhaps => sought.replace_again(&out, &mut found).unwrap_or(out),
-        };
-        report.add(&found);
-        out
     }
 
     /// Whether a piece begins with all of the last one; the next one is compared with it.
@@ -127,6 +125,6 @@ impl Text {
 fn shield(sought: &Sought, manner: Manner) -> Shield {
     match manner {
         Manner::Pieces | Manner::Likely => Shield::new(sought),
-        Manner::Perhaps => Shield::new(&sought.values_alone()),
+        Manner::Perhaps => Shield::new(&sought.each_alone()),
     }
 }

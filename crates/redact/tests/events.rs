@@ -5,8 +5,8 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{needles, rules};
-use keyroll_redact::{EVENT_BYTES_MAX, EventShield, STREAMS_MAX, Shield, Sought};
+use common::{needles, private_key, rules};
+use keyroll_redact::{EVENT_BYTES_MAX, EventShield, Form, Mode, STREAMS_MAX, Shield, Sought, guard};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -656,5 +656,127 @@ fn a_value_within_another_one_that_is_split_is_replaced_with_it() {
         let stream = [&piece("a 9876543210fedcba"), &piece(" b"), end].concat();
         let (out, _) = through(&sought, &[stream.as_bytes()]);
         assert!(out.contains("[redacted:short]") && !out.contains("987654"), "{name}: {out}");
+    }
+}
+
+/// What stood at the same place before, and is held back still, hides no token that is whole in one event.
+#[test]
+fn a_token_behind_a_held_text_is_replaced() {
+    for (name, piece, read, end) in others() {
+        for before in ["login from user@h0st1234", "a 9876543210", "x tok_", "mine 0123", "x"] {
+            for behind in ["", " was pushed", ", mine"] {
+                let token = format!("tok_0123456789{behind}");
+                let stream = [&piece(before), &piece(&token), end].concat();
+                let (out, shield) = through(&sought(), &[stream.as_bytes()]);
+                assert!(!shield.is_withheld(), "{name}");
+                assert_eq!(shield.report().to_string(), "1 (rule form: 1)", "{name}: {out}");
+                let events = out.split_terminator("\n\n");
+                let data =
+                    events.filter_map(|event| event.lines().find_map(|line| line.strip_prefix("data: ")));
+                let joined: String = data
+                    .filter_map(|data| Some(read(&serde_json::from_str(data).ok()?)?.to_owned()))
+                    .collect();
+                let marker = format!("{before}[redacted:form]{behind}");
+                assert_eq!(joined, marker, "{name}: {out}");
+                let blocked = guard(&sought(), Mode::Block, Form::Events, stream.as_bytes());
+                assert!(blocked.withheld && !String::from_utf8_lossy(&blocked.body).contains("0123456789"));
+            }
+        }
+    }
+}
+
+/// A token in one piece does not part another one that goes over two.
+#[test]
+fn a_token_that_is_split_is_replaced_before_one_that_is_whole() {
+    let key = private_key("\n");
+    for (name, piece, _, end) in others().into_iter().filter(|(name, ..)| !name.starts_with("nothing")) {
+        for (split, secret) in [
+            ("tok_0123456789", "456789"),
+            ("mine=0123456789abcdef", "9abcdef"),
+            ("01234567.mid.01234567", "mid.01234567"),
+            (&key, "abcdefghijklmnopqrstuvwxyz"),
+        ] {
+            for cut in (1..split.len()).step_by(if split.len() > 100 { 7 } else { 1 }) {
+                let (first, second) = split.split_at(cut);
+                let second = format!("{second} and tok_9876543210");
+                let stream = [&piece(&format!("a {first}")), &piece(&second), end].concat();
+                let (out, _) = through(&sought(), &[stream.as_bytes()]);
+                assert!(!out.contains(secret) && !out.contains("tok_98"), "{name} at {cut}: {out}");
+            }
+        }
+    }
+}
+
+/// The text so far, whose first piece is too short to be known again.
+#[test]
+fn a_text_that_is_repeated_from_a_whole_beginning_on_is_masked() {
+    let piece = |text: &str| event(&json!({"text": text}));
+    for first in ["tok_", "tok_0", "tok"] {
+        let stream = [piece(first), piece("tok_0123456789")].concat();
+        let (out, shield) = through(&sought(), &[stream.as_bytes()]);
+        assert!(!out.contains("012345") && shield.report().count() == 1, "{out}");
+    }
+}
+
+#[test]
+fn what_is_long_beside_a_text_is_not_sent_again_with_its_rest() {
+    let long = "x".repeat(20_000);
+    let name = "n".repeat(65);
+    let many: BTreeMap<String, String> =
+        (0..40).map(|number| (format!("n{number}"), "y".repeat(900))).collect();
+    for data in [
+        json!({"b64_json": long, "index": 1, "text": "a 9876543210"}),
+        json!({"created": many, "index": 1, "text": "a 9876543210"}),
+        json!({"index": 1, (name.as_str()): {"text": "a 9876543210"}, "text": ""}),
+        json!({"index": 1, (name.as_str()): "a 9876543210", "text": "a 9876543210"}),
+    ] {
+        let (out, shield) = through(&sought(), &[event(&data).as_bytes(), b"data: [DONE]\n\n"]);
+        assert!(!shield.is_withheld(), "{out}");
+        assert!(out.contains("9876543210") && out.len() < event(&data).len() + 12_000, "{}", out.len());
+    }
+    let mut data = json!({"index": 1, "text": "a 9876543210"});
+    for number in 0..40 {
+        data[format!("n{number}")] = json!(["y".repeat(900)]);
+        data[format!("m{number}")] = json!("tok_".repeat(225));
+    }
+    let (out, shield) = through(&sought(), &[event(&data).as_bytes()]);
+    assert!(!shield.is_withheld() && out.contains("9876543210"), "{out}");
+}
+
+proptest! {
+    /// Neither what a rule finds in a piece alone nor, where pieces are one text, what it finds in all of them.
+    #[test]
+    fn no_token_of_a_piece_or_of_a_text_is_shown(
+        pieces in prop::sample::subsequence(vec![
+            "tok_", "tok_5647382910", "k_1122334455 tok_9876543210", "abcdef", "mine=0f1e2d3c4b5a6978", "mine", " to",
+            "01234567.mid.01234567", ".mid.0123", "h0st1234", "98765432", "10fedcba", "9876543210fedcba", "tok_9876543210fedcba01",
+            " ", "x", "tok_11", "tok_0123456789 and more", "\n",
+        ], 0..7).prop_shuffle(),
+        ended: bool, step in 1..60usize,
+    ) {
+        for (name, piece, read, end) in others() {
+            let mut stream: String = pieces.iter().map(|text| piece(text)).collect();
+            stream.push_str(if ended { end } else { "" });
+            let chunks: Vec<&[u8]> = stream.as_bytes().chunks(step).collect();
+            let (out, shield) = through(&sought(), &chunks);
+            prop_assert!(!shield.is_withheld());
+            let events = out.split_terminator("\n\n").map(|event| {
+                let data: Vec<&str> = event.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
+                serde_json::from_str::<Value>(&data.concat()).unwrap_or_default()
+            });
+            let texts: Vec<String> = events.filter_map(|event| Some(read(&event)?.to_owned())).collect();
+            let joined = texts.concat();
+            let likely = !name.starts_with("nothing");
+            let all = if likely { pieces.concat() } else { String::new() };
+            for text in pieces.iter().copied().chain([all.as_str()]) {
+                let mut found = Vec::new();
+                rules().find(text.as_bytes(), &mut |finding| found.push(text[finding.span].to_owned()));
+                for value in found {
+                    let secret = value.trim_start_matches("tok_");
+                    prop_assert!(!joined.contains(secret), "{}: {} in {} of {:?}", name, value, joined, pieces);
+                }
+            }
+            prop_assert!(!joined.contains("9876543210fedcba"), "{}", joined);
+        }
     }
 }

@@ -4,7 +4,9 @@
 mod common;
 
 use common::{needles, rules};
-use keyroll_redact::{JSON_BYTES_MAX, Report, Sought, replace_json};
+use keyroll_redact::{
+    EVENT_BYTES_MAX, Form, JSON_BYTES_MAX, JSON_DEPTH_MAX, Mode, Report, Sought, guard, replace_json,
+};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -148,9 +150,41 @@ fn what_is_found_only_with_its_escapes_undone_takes_the_whole_body() {
 }
 
 #[test]
-fn no_depth_is_too_deep() {
-    let body = format!("{}\"tok_0123456789\"{}", "[".repeat(100_000), "]".repeat(100_000));
+fn what_is_too_deep_is_withheld() {
+    let deep = |depth: usize| format!("{}\"tok_0123456789\"{}", "[".repeat(depth), "]".repeat(depth));
+    let body = deep(JSON_DEPTH_MAX);
     assert_eq!(replaced(&body).0, body.replace("tok_0123456789", "[redacted:form]"));
+    for body in [deep(JSON_DEPTH_MAX + 1), "[".repeat(JSON_BYTES_MAX), "{\"a\":".repeat(100_000)] {
+        assert_eq!(replaced(&body).0, r#""[redacted]""#);
+        let given = guard(&sought(), Mode::Block, Form::Json, body.as_bytes());
+        assert!(given.withheld);
+        let events = format!("data: {}\n\n", &body[..body.len().min(EVENT_BYTES_MAX / 2)]);
+        assert!(guard(&sought(), Mode::Redact, Form::Events, events.as_bytes()).withheld);
+    }
+    let wide = format!("[{}1]", "[[]],".repeat(10_000));
+    assert_eq!(replaced(&wide).0, wide);
+}
+
+/// As PHP and others write signs that need no escape, beside a name that says what the text is.
+#[test]
+fn a_text_with_an_escape_is_told_by_its_name() {
+    for (body, wanted) in [
+        (r#"{"mine_key":"0123456789\u0061bcdef"}"#, r#"{"mine_key":"[redacted:near]"}"#),
+        (r#"{"mine_key" : "x\/ 0123456789abcde\u0066 y"}"#, r#"{"mine_key" : "x/ [redacted:near] y"}"#),
+        (r#"{"\u006dine":"0123456789abcdef"}"#, r#"{"\u006dine":"[redacted:near]"}"#),
+        (r#"{"m\u0069ne":6543210987654321}"#, r#"{"m\u0069ne":"[redacted:near]"}"#),
+        (r#"{"mined":"","so":"0123456789\u0061bcdef"}"#, r#"{"mined":"","so":"[redacted:near]"}"#),
+        (r#"{"amined":"","so":"0123456789\u0061bcdef"}"#, r#"{"amined":"","so":"0123456789\u0061bcdef"}"#),
+        (r#"{"m":"0123456789\u0061bcdef"}"#, r#"{"m":"0123456789\u0061bcdef"}"#),
+    ] {
+        assert_eq!(replaced(body).0, wanted, "{body}");
+        let blocked = guard(&sought(), Mode::Block, Form::Json, body.as_bytes()).withheld;
+        assert_eq!(blocked, body != wanted, "{body}");
+        for events in [format!("data: {body}\n\n"), format!("data: {{\"text\":[{body}]}}\n\n")] {
+            let shown = guard(&sought(), Mode::Redact, Form::Events, events.as_bytes());
+            assert_eq!(String::from_utf8(shown.body).unwrap(), events.replace(body, wanted));
+        }
+    }
 }
 
 fn text() -> impl Strategy<Value = String> {

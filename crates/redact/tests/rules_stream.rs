@@ -227,3 +227,84 @@ fn a_value_that_is_added_is_found_in_what_rules_hold_back() {
     shield.finish(&mut out);
     assert_eq!(String::from_utf8_lossy(&out), "x tok_.[redacted:new]. [redacted:new]");
 }
+
+/// A word that another letter stands before is none, also where only the last bytes of a line are kept.
+#[test]
+fn the_byte_before_a_word_is_kept() {
+    let sought = by_rules();
+    for dots in 50..70 {
+        for before in ["a", "9", ".", ""] {
+            let text = format!("zz {before}mine {}: 0123456789abcdef x", ".".repeat(dots));
+            let (whole, _) = streamed(&sought, &[text.as_bytes()]);
+            for cut in 0..text.len() {
+                let pieces = [&text.as_bytes()[..cut], &text.as_bytes()[cut..]];
+                assert_eq!(
+                    streamed(&sought, &pieces).0,
+                    whole,
+                    "{dots} dots behind {before:?}, cut at {cut}"
+                );
+            }
+        }
+    }
+}
+
+/// A value that is added while rules hold its beginning back.
+#[test]
+fn a_value_that_is_added_is_found_where_it_begins_in_what_rules_hold_back() {
+    let value = "9876543210fedcba/xyz";
+    let mut looked = 0;
+    for before in ["your mine is ", "tok_", "tok_012.", "\u{e9} mine: x-", "a 0f1e2d3c4b5a6978 mine="] {
+        for cut in 1..value.len() {
+            let sought = Sought::new(needles(&[("old", "0f1e2d3c4b5a6978")]), Some(rules()));
+            let mut shield = Shield::new(&sought);
+            let mut out = Vec::new();
+            shield.push(format!("{before}{}", &value[..cut]).as_bytes(), &mut out);
+            let shown = String::from_utf8(out.clone()).unwrap();
+            shield.look_for(needles(&[("old", "0f1e2d3c4b5a6978"), ("new", value)]));
+            for byte in value.as_bytes()[cut..].iter().chain(b" x 0f1e2d3c4b5a6978 tok_0123456789 x") {
+                shield.push(&[*byte], &mut out);
+            }
+            shield.finish(&mut out);
+            let out = String::from_utf8(out).unwrap();
+            let before = before.replace("0f1e2d3c4b5a6978", "[redacted:old]");
+            // What was shown before it was known is gone.
+            if shown.strip_prefix(&before).is_some_and(|head| head.len() > 5) {
+                continue;
+            }
+            looked += 1;
+            let behind = out.strip_prefix(before.as_str()).expect("what stands before");
+            let at = behind.find("[redacted:new]").expect("found");
+            assert!(at <= 5 && value.starts_with(&behind[..at]), "{before:?} cut at {cut}: {out}");
+            let rest = &behind[at + "[redacted:new]".len()..];
+            assert!(rest.ends_with("[redacted:form] x") && rest.contains("[redacted:old] "), "{out}");
+            for part in ["5a6978", "456789", "fedcba"] {
+                assert!(!rest.contains(part), "{out}");
+            }
+        }
+    }
+    assert!(looked > 80, "{looked}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn the_same_values_looked_for_again_change_nothing(parts in prop::collection::vec(prop::sample::select(vec![
+        "9876543210fedcba", "fedcba98 7654321", "tok_", "0123", "01234567", ".mid.", "mine=", " ", "\n", "-", "987654", "3210fedcba", "fed", "cba98 7654", "\u{e9}",
+    ]), 0..9), size in 1..9usize) {
+        let text = parts.concat().into_bytes();
+        let values = [("api", "9876543210fedcba"), ("other", "fedcba98 7654321")];
+        let sought = Sought::new(needles(&values), Some(rules()));
+        let pieces: Vec<&[u8]> = text.chunks(size).collect();
+        let (wanted, report) = streamed(&sought, &pieces);
+        let mut shield = Shield::new(&sought);
+        let mut out = Vec::new();
+        for piece in pieces {
+            shield.push(piece, &mut out);
+            shield.look_for(needles(&values));
+        }
+        shield.finish(&mut out);
+        prop_assert_eq!(String::from_utf8(out).unwrap(), wanted);
+        prop_assert_eq!(shield.report(), &report);
+    }
+}
