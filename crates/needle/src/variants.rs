@@ -72,7 +72,7 @@ impl Distinct {
         let dollars = escape::doubled(value, b"$");
         self.extend(Encoding::Dollars, [escape::doubled(value, b"$'")]);
         if let Ok(text) = std::str::from_utf8(&dollars) {
-            self.extend(Encoding::Dollars, [escape::json(text, JsonStyle::LEAST)]);
+            self.extend(Encoding::Dollars, JsonStyle::DOLLARS.map(|style| escape::json(text, style)));
         }
         self.extend(Encoding::Dollars, [dollars]);
         self.extend(Encoding::Pgpass, [escape::backslashed(value)]);
