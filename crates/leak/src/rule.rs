@@ -278,25 +278,34 @@ pub(crate) fn bytes() -> syntax::Config {
     syntax::Config::new().unicode(false).utf8(false)
 }
 
-/// The longest code for a terminal's colours that is looked back over, bytes.
-const COLOUR_BYTES_MAX: usize = 32;
+/// The longest code for a terminal that is looked back over, bytes: one that gives both colours in full has about forty.
+const CODE_BYTES_MAX: usize = 64;
+
+/// The most bytes of such a code between `ESC` and its last one, where it has no parameters.
+const INTERMEDIATES_MAX: usize = 3;
 
 /// Whether what stands before a value is a part of the same word. The letter of an escape, as in `\n`, is none, nor is the end of
-/// a code for a terminal's colours (ECMA-48, SGR).
+/// a code for a terminal.
 pub(crate) fn goes_on(before: &[u8]) -> bool {
     match before {
-        [code @ .., b'm'] if ends_colour(code) => false,
         [.., b'\\', b'n' | b'r' | b't'] => false,
-        [.., last] => in_word(*last),
+        [code @ .., last] => in_word(*last) && !ends_code(code, *last),
         [] => false,
     }
 }
 
-fn ends_colour(code: &[u8]) -> bool {
-    let near = code.get(code.len().saturating_sub(COLOUR_BYTES_MAX)..).unwrap_or_default();
-    let numbers =
-        near.iter().rev().take_while(|byte| byte.is_ascii_digit() || matches!(byte, b';' | b':')).count();
-    near.get(..near.len() - numbers).is_some_and(|before| before.ends_with(b"\x1b["))
+/// Whether this is the last byte of a code for a terminal (ECMA-48, CSI; ECMA-35, those without parameters): `ESC [ 0 1 ; 3 1 m`,
+/// `ESC [ K`, `ESC ( B`, `ESC 7`. Not of what begins a string of its own.
+fn ends_code(code: &[u8], last: u8) -> bool {
+    let begins = |max: usize, own: fn(&u8) -> bool, sign: &[u8]| {
+        let near = code.get(code.len().saturating_sub(max + sign.len())..).unwrap_or_default();
+        let between = near.iter().rev().take(max).take_while(|byte| own(byte)).count();
+        near.get(..near.len() - between).is_some_and(|before| before.ends_with(sign))
+    };
+    let string = matches!(last, b'P' | b'X' | b'^' | b'_') && code.ends_with(b"\x1b");
+    // Digits stand in long runs: they end none that has parameters.
+    !string && begins(INTERMEDIATES_MAX, |byte| matches!(byte, 0x20..=0x2f), b"\x1b")
+        || last >= 0x40 && begins(CODE_BYTES_MAX, |byte| matches!(byte, 0x20..=0x3f), b"\x1b[")
 }
 
 /// What a token may be continued with.
@@ -309,6 +318,7 @@ pub(crate) fn begins_word(text: &[u8], at: usize) -> bool {
     let before = at.checked_sub(1).and_then(|before| text.get(before));
     let first = text.get(at).is_some_and(u8::is_ascii_uppercase);
     before.is_none_or(|before| !before.is_ascii_alphabetic() || first && before.is_ascii_lowercase())
+        || before.is_some_and(|last| ends_code(text.get(..at - 1).unwrap_or_default(), *last))
 }
 
 /// Shannon's, of single bytes: bits a byte.
@@ -322,4 +332,38 @@ fn entropy(value: &[u8]) -> f32 {
     let length = value.len() as f32;
     let share = |count: u16| f32::from(count) / length;
     counts.into_iter().filter(|count| *count > 0).map(share).map(|share| -share * share.log2()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_for_a_terminal_is_no_part_of_the_word_behind_it() {
+        for code in [
+            "\x1b[01;31m\x1b[K", // GNU grep
+            "\x1b[38;2;255;255;255;48;2;255;255;255m",
+            "\x1b[m",
+            "\x1b[2K",
+            "\x1b[1G",
+            "\x1b[?25h",
+            "\x1b[0 q",
+            "\x1b(B",
+            "\x1b7",
+            "\x1bM",
+        ] {
+            for before in ["", "x ", "x"] {
+                let text = format!("{before}{code}");
+                assert!(!goes_on(text.as_bytes()), "{text:?}");
+                assert!(begins_word(format!("{text}ark").as_bytes(), text.len()), "{text:?}");
+            }
+        }
+        for word in
+            ["x", "[31m", "\x1b[31mx", "\x1b(BB", "\x1bP", "\x1b_", "\x1b    B", "x7", "\x1b]m", "\x1b[3\nm"]
+        {
+            assert!(goes_on(word.as_bytes()), "{word:?}");
+        }
+        let long = format!("\x1b[{}m", "1".repeat(CODE_BYTES_MAX + 1));
+        assert!(goes_on(long.as_bytes()));
+    }
 }

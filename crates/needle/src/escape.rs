@@ -108,6 +108,10 @@ impl JsonStyle {
     /// Only what RFC 8259 demands.
     pub(crate) const LEAST: Self = Self { slash: false, marks: "", ascii: false, upper: false };
 
+    /// What a compose file in double quotes may be written with.
+    pub(crate) const DOLLARS: [Self; 3] =
+        [Self::LEAST, Self { ascii: true, ..Self::LEAST }, Self { ascii: true, upper: true, ..Self::LEAST }];
+
     /// Every combination, the least first.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
         let combined = (0..16u8).map(|bits| Self {

@@ -5,24 +5,45 @@ const LINE_BYTES_MIN: usize = 16;
 
 const BEGIN: &[u8] = b"-----BEGIN ";
 const END: &[u8] = b"-----END ";
-const PRIVATE: &[u8] = b"PRIVATE KEY-----";
+const DASHES: &[u8] = b"-----";
+const PRIVATE: &[u8] = b"PRIVATE KEY";
 
-/// What stands between the first and the last line of each private key; the same for every key are those alone.
-pub(crate) fn bodies(value: &[u8]) -> Vec<&[u8]> {
-    let mut found = Vec::new();
-    let mut rest = value;
-    while let Some(begin) = place(rest, BEGIN) {
-        rest = rest.get(begin + BEGIN.len()..).unwrap_or_default();
-        let (Some(label), Some(end)) = (place(rest, b"-----"), place(rest, END)) else { break };
-        let first_line = rest.get(..label + 5).unwrap_or_default();
-        if first_line.ends_with(PRIVATE)
-            && let Some(body) = rest.get(first_line.len()..end)
+/// What a value has of PEM.
+pub(crate) struct Pem<'v> {
+    /// What stands between the first and the last line of each private key; the same for every key are those alone.
+    pub(crate) bodies: Vec<&'v [u8]>,
+    /// Whether something stands outside of all blocks that may be secret, too.
+    pub(crate) has_more: bool,
+}
+
+pub(crate) fn of(value: &[u8]) -> Pem<'_> {
+    let (mut bodies, mut has_more, mut rest) = (Vec::new(), false, value);
+    while let Some((before, behind)) = parted(rest, BEGIN) {
+        let (Some((label, inside)), Some((body, _))) = (parted(behind, DASHES), parted(behind, END)) else {
+            break;
+        };
+        has_more |= !is_blank(before);
+        if label.ends_with(PRIVATE)
+            && let Some(body) = body.get(label.len() + DASHES.len()..)
         {
-            found.push(body.trim_ascii());
+            bodies.push(body.trim_ascii());
         }
-        rest = rest.get(end..).unwrap_or_default();
+        let last_line = parted(inside, END).map(|(_, last_line)| last_line);
+        rest = last_line.map_or(inside, behind_label);
     }
-    found
+    has_more |= !is_blank(rest);
+    Pem { bodies, has_more }
+}
+
+/// What stands behind the last line of a block, of which this is what follows `END`. All of it where it is cut.
+fn behind_label(last_line: &[u8]) -> &[u8] {
+    let named = |name: &[u8]| name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b' ');
+    parted(last_line, DASHES).filter(|(name, _)| named(name)).map_or(last_line, |(_, behind)| behind)
+}
+
+/// Line ends also as they are written in strings, and the quotes of those.
+fn is_blank(text: &[u8]) -> bool {
+    text.iter().all(|byte| byte.is_ascii_whitespace() || matches!(byte, b'\\' | b'n' | b'r' | b'"' | b'\''))
 }
 
 /// The lines of a body that no other key has. The last one may be short, and says little; the first of OpenSSH's own format
@@ -34,8 +55,10 @@ pub(crate) fn lines(body: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-fn place(text: &[u8], part: &[u8]) -> Option<usize> {
-    memchr::memmem::find(text, part)
+/// What stands before and behind a part.
+fn parted<'t>(text: &'t [u8], part: &[u8]) -> Option<(&'t [u8], &'t [u8])> {
+    let at = memchr::memmem::find(text, part)?;
+    Some((text.get(..at)?, text.get(at + part.len()..)?))
 }
 
 #[cfg(test)]
@@ -46,9 +69,36 @@ mod tests {
     fn the_body_is_what_stands_between() {
         let text = b"x\n-----BEGIN RSA PRIVATE KEY-----\r\nProc-Type: 4,ENCRYPTED\r\n\r\nAAAABBBBCCCCDDDDEEEE\r\nFFFF=\r\n-----END RSA PRIVATE KEY-----\n\
             -----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
-        let all = bodies(text);
+        let pem = of(text);
+        let all = pem.bodies;
         assert_eq!(all, [b"Proc-Type: 4,ENCRYPTED\r\n\r\nAAAABBBBCCCCDDDDEEEE\r\nFFFF=".as_slice()]);
         assert_eq!(lines(all[0]).collect::<Vec<_>>(), [b"AAAABBBBCCCCDDDDEEEE".as_slice()]);
-        assert!(bodies(b"-----BEGIN PRIVATE KEY-----").is_empty());
+        assert!(pem.has_more, "an x");
+        assert!(of(b"-----BEGIN PRIVATE KEY-----").bodies.is_empty());
+    }
+
+    #[test]
+    fn what_stands_outside_of_blocks_is_seen() {
+        let key = "-----BEGIN PRIVATE KEY-----\nAAAABBBBCCCCDDDDEEEE\n-----END PRIVATE KEY-----";
+        let public = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+        for alone in [
+            key.to_owned(),
+            format!("\r\n {key}\n\n{public}"),
+            format!("{public}{key}\n"),
+            format!("\"{}\\n\"", key.replace('\n', "\\n")),
+        ] {
+            assert!(!of(alone.as_bytes()).has_more, "{alone}");
+            assert_eq!(of(alone.as_bytes()).bodies.len(), 1, "{alone}");
+        }
+        for more in [
+            format!("DB_PASSWORD=x\n{key}"),
+            format!("{key}\nx"),
+            format!("{key}\n0\n{public}"),
+            key[..key.len() - 1].to_owned(),
+            format!("{key}\n-----BEGIN "),
+        ] {
+            assert!(of(more.as_bytes()).has_more, "{more}");
+            assert_eq!(of(more.as_bytes()).bodies.len(), 1, "{more}");
+        }
     }
 }

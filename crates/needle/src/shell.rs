@@ -10,8 +10,8 @@ use crate::escape::with_room_for;
 const SPECIAL: &[u8] = b" \t'\"\\|&;()<>!{},*[]?^$`";
 
 /// Every way in which a shell writes it: in single quotes that end before each `'`, as bash and as dash and Python's `shlex` do, in
-/// double quotes, in `$'…'`, and with backslashes alone.
-pub(crate) fn all(value: &[u8]) -> [Zeroizing<Vec<u8>>; 5] {
+/// double quotes, in `$'…'`, also where what is no ASCII is no letter (`LC_ALL=C`), and with backslashes alone.
+pub(crate) fn all(value: &[u8]) -> [Zeroizing<Vec<u8>>; 6] {
     let single = |instead: &'static [u8]| {
         each(value, |_, byte, out| match byte {
             b'\'' => out.extend_from_slice(instead),
@@ -25,6 +25,7 @@ pub(crate) fn all(value: &[u8]) -> [Zeroizing<Vec<u8>>; 5] {
         each(value, |_, byte, out| backslashed(b"\"\\$`".contains(&byte), byte, out)),
         // `set`, `declare -p`.
         each(value, |_, byte, out| ansi(byte, out)),
+        each(value, |_, byte, out| if byte.is_ascii() { ansi(byte, out) } else { octal(byte, out) }),
         // `printf %q`.
         each(value, |before, byte, out| {
             // Where they begin a word, or a path in it.
@@ -64,12 +65,13 @@ fn ansi(byte: u8, out: &mut Vec<u8>) {
         0x0c => b'f',
         b'\r' => b'r',
         0x1b => b'E',
-        0..0x20 | 0x7f => {
-            out.push(b'\\');
-            out.extend([byte >> 6, byte >> 3, byte].map(|digit| b'0' + digit % 8));
-            return;
-        }
+        0..0x20 | 0x7f => return octal(byte, out),
         _ => return out.push(byte),
     };
     out.extend_from_slice(&[b'\\', letter]);
+}
+
+fn octal(byte: u8, out: &mut Vec<u8>) {
+    out.push(b'\\');
+    out.extend([byte >> 6, byte >> 3, byte].map(|digit| b'0' + digit % 8));
 }

@@ -8,15 +8,16 @@ use crate::{Encoding, VALUE_BYTES_MIN, pem, radix, shell};
 pub(crate) type Variant = (Encoding, Zeroizing<Vec<u8>>);
 
 /// Every form in which a value is looked for, the plain one first; no two have the same bytes. Of a private key that stands in
-/// PEM its first and last line are public: what is between them is looked for, whole and line by line.
+/// PEM its first and last line are public: what is between them is looked for, whole and line by line; and all of the value where
+/// it has more than PEM.
 pub(crate) fn of(value: &[u8]) -> Vec<Variant> {
     let mut all = Distinct(Vec::new());
-    let bodies = pem::bodies(value);
-    match bodies.is_empty() {
-        true => all.texts(value),
-        false => bodies.iter().for_each(|body| all.texts(body)),
+    let pem = pem::of(value);
+    if pem.has_more || pem.bodies.is_empty() {
+        all.texts(value);
     }
-    for line in bodies.into_iter().flat_map(pem::lines) {
+    pem.bodies.iter().for_each(|body| all.texts(body));
+    for line in pem.bodies.into_iter().flat_map(pem::lines) {
         all.extend(Encoding::Raw, [Zeroizing::new(line.to_vec())]);
     }
     all.digits(value);
@@ -72,7 +73,7 @@ impl Distinct {
         let dollars = escape::doubled(value, b"$");
         self.extend(Encoding::Dollars, [escape::doubled(value, b"$'")]);
         if let Ok(text) = std::str::from_utf8(&dollars) {
-            self.extend(Encoding::Dollars, [escape::json(text, JsonStyle::LEAST)]);
+            self.extend(Encoding::Dollars, JsonStyle::DOLLARS.map(|style| escape::json(text, style)));
         }
         self.extend(Encoding::Dollars, [dollars]);
         self.extend(Encoding::Pgpass, [escape::backslashed(value)]);

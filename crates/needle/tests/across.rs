@@ -157,6 +157,24 @@ fn the_first_and_the_last_line_of_a_private_key_are_shown() {
 }
 
 #[test]
+fn what_stands_beside_a_private_key_in_one_value_is_masked_with_it() {
+    let key = "-----BEGIN PRIVATE KEY-----\nMIIEvQIBADANBgkq\nx7Q9v2LmZwT4rB8sJ1yK5nH3\n-----END PRIVATE KEY-----\n";
+    let json = format!(
+        r#"{{"clientSecret":"k7Q-v9x_2LmZ","privateKey":"{}","passphrase":"w0T4-rB8s"}}"#,
+        key.replace('\n', "\\n"),
+    );
+    let file = format!("DB_PASSWORD=k7Q-v9x_2LmZ\nTLS_KEY={key}API=w0T4-rB8s\n");
+    for value in [&json, &file] {
+        let needles = build(value.as_bytes());
+        assert_eq!(needles.redact_text(value), "[redacted:api]");
+        let escaped = value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+        assert_eq!(needles.redact_text(&escaped), "[redacted:api]");
+        // The key alone, too.
+        assert!(needles.redact_text(key).starts_with("-----BEGIN PRIVATE KEY-----\n[redacted:api]\n--"));
+    }
+}
+
+#[test]
 fn line_ends_without_end_are_not_held_back_for_ever() {
     let needles = build(b"0123456789abcdef");
     let mut redactor = Redactor::new(Arc::clone(&needles));

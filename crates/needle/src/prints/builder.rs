@@ -109,7 +109,7 @@ impl PrintsBuilder {
 /// What is looked for of a value. Encodings are not: the text is decoded, so that a file says no more of a value than it must.
 fn forms(value: &[u8]) -> Result<Vec<Zeroizing<Vec<u8>>>, NotPrinted> {
     let mut all = Vec::new();
-    let bodies = pem::bodies(value);
+    let bodies = pem::of(value).bodies;
     if bodies.is_empty() {
         if entropy::is_text(value) && value.iter().any(|byte| matches!(byte, b' ' | b'\t')) {
             return Err(NotPrinted::Blanks);
