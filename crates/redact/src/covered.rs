@@ -24,10 +24,10 @@ pub(crate) enum Part<'p> {
 #[derive(Default)]
 pub(crate) struct Covered {
     raw: Zeroizing<Vec<u8>>,
-    /// Up to here it was told.
-    told: usize,
     /// Where in the stream it begins.
     base: usize,
+    /// Up to where in the stream it was told; before its beginning where more is not told than is kept.
+    place: usize,
 }
 
 impl Covered {
@@ -38,7 +38,7 @@ impl Covered {
 
     /// Up to where in the stream it was told.
     pub(crate) fn place(&self) -> usize {
-        self.base + self.told
+        self.place
     }
 
     /// Where in the stream the next piece begins.
@@ -46,31 +46,43 @@ impl Covered {
         self.base + self.raw.len()
     }
 
+    /// Whether all that was not told is kept.
+    pub(crate) fn has_all(&self) -> bool {
+        self.base <= self.place
+    }
+
     /// The matcher begins anew and is given all of this: in place of the last bytes that were told these, of which some are so again.
     pub(crate) fn again(&mut self, last: &[u8]) -> Zeroizing<Vec<u8>> {
-        self.base = self.place().saturating_sub(last.len());
+        let untold = self.raw.get(self.place.saturating_sub(self.base)..).unwrap_or_default();
         let mut raw = Zeroizing::new(Vec::with_capacity(last.len() + self.raw.len()));
         raw.extend_from_slice(last);
-        raw.extend_from_slice(self.raw.get(self.told..).unwrap_or_default());
-        self.told = 0;
+        raw.extend_from_slice(untold);
+        self.base = self.place.saturating_sub(last.len());
+        self.place = self.base;
         self.raw = raw.clone();
         raw
     }
 
     /// What the matcher told, with the bytes of values; `at` is where the last one of this piece ended.
     pub(crate) fn part<'p>(&'p mut self, needles: &Needles, spans: &mut Spans, piece: Piece<'p>) -> Part<'p> {
-        let Self { raw, told, .. } = self;
-        part(raw, told, needles, spans, piece)
+        let Self { raw, base, place } = self;
+        let mut told = place.saturating_sub(*base);
+        let part = part(raw, &mut told, needles, spans, piece);
+        *place = match part {
+            Part::Text(text) => *place + text.len(),
+            Part::Value(..) => *base + told,
+        };
+        part
     }
 
     /// Behind a piece, of which the matcher holds so many bytes back.
     pub(crate) fn forget(&mut self, held_back: usize) {
         let length = self.raw.len();
-        self.told = length.saturating_sub(held_back);
-        let from = self.told.saturating_sub(TOLD_BYTES).max(length.saturating_sub(RAW_BYTES_MAX));
+        self.place = self.end().saturating_sub(held_back);
+        let told = length.saturating_sub(held_back);
+        let from = told.saturating_sub(TOLD_BYTES).max(length.saturating_sub(RAW_BYTES_MAX));
         self.raw.drain(..from);
         self.base += from;
-        self.told = self.told.saturating_sub(from);
     }
 }
 

@@ -1,5 +1,6 @@
 use std::ops::Range;
 
+use keyroll_needle::VALUE_BYTES_MIN;
 use zeroize::Zeroizing;
 
 use crate::loose;
@@ -132,7 +133,8 @@ pub(crate) fn before(text: &[u8], span: &Range<usize>) -> Zeroizing<Vec<u8>> {
     let wire = before.get(before.len().saturating_sub(NEAR_WIRE_BYTES_MAX)..).unwrap_or_default();
     let escaped = |part: &[u8]| memchr::memchr(b'\\', part).is_some();
     let any = escaped(wire) || escaped(text.get(span.clone()).unwrap_or_default());
-    if any { near(before) } else { Zeroizing::default() }
+    // Short ones are no values, and there may be millions.
+    if any && span.len() >= VALUE_BYTES_MIN + r#""""#.len() { near(before) } else { Zeroizing::default() }
 }
 
 /// The end of what stands before a value, as it is meant, as far as a rule looks for its words.

@@ -141,6 +141,9 @@ impl Shield {
         let Some(rules) = &mut self.rules else { return };
         rules.stream.look_for(known.needles(), &mut |id| marker(known.needles(), id, &mut self.report));
         // A value may begin in what the rules hold back: the matcher must see both.
+        if !rules.covered.has_all() {
+            return;
+        }
         let Some((given, shown)) = rules.stream.give_back() else { return };
         let input = rules.covered.again(&given);
         rules.told = rules.covered.place() + shown;

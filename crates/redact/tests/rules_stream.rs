@@ -308,3 +308,26 @@ proptest! {
         prop_assert_eq!(shield.report(), &report);
     }
 }
+
+/// More of a value is held back than is kept for rules: nothing of it is lost.
+#[test]
+fn a_long_value_that_is_held_back_while_values_are_added_is_whole() {
+    let digits: String = (0..10_000).map(|number| format!("{number:06}")).collect();
+    let value: String =
+        digits.bytes().map(|digit| char::from(b"/?#[]@&=+;"[usize::from(digit - b'0')])).collect();
+    let sought = Sought::new(needles(&[("long", &value)]), Some(rules()));
+    // Percent-encoded twice.
+    let form: String = value.bytes().map(|byte| format!("%25{byte:02X}")).collect();
+    for (upto, wanted) in [(form.len(), "mine=x[redacted:long] x"), (form.len() - 1, "")] {
+        let mut shield = Shield::new(&sought);
+        let mut out = Vec::new();
+        let text = format!("mine=x{} x", &form[..upto]);
+        for piece in text.as_bytes().chunks(150_000) {
+            shield.push(piece, &mut out);
+            shield.look_for(needles(&[("long", &value), ("new", "0f1e2d3c4b5a6978")]));
+        }
+        shield.finish(&mut out);
+        let wanted = if wanted.is_empty() { text.as_str() } else { wanted };
+        assert!(out == wanted.as_bytes(), "{}", out.len());
+    }
+}
