@@ -358,7 +358,7 @@ mod tests {
             let first = (0..joined.bytes.len()).find(|at| joined.in_text(*at) >= from);
             assert_eq!(joined.behind(from), first.unwrap_or(joined.bytes.len()), "{from}");
         }
-        assert_eq!(joined.odd(text.as_bytes()).collect::<Vec<_>>(), [7..9]);
+        assert!(joined.odd(text.as_bytes()).eq(std::iter::once(7..9)));
         assert!(joined.spans_a_break(1, 3) && !joined.spans_a_break(2, 4) && !joined.spans_a_break(0, 2));
     }
 }
