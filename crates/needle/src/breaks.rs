@@ -15,12 +15,25 @@ const INDENT_BYTES_MAX: usize = 256;
 /// What may stand in the middle of a value that a writer has wrapped or coloured, and is none of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Break {
-    /// So many bytes.
-    Of(usize),
+    /// The end of a line, so many bytes; the last of them are the next one's indentation.
+    Line { length: usize, indent: usize },
+    /// A code, so many bytes.
+    Code(usize),
     /// It may be one: the text ends within it.
     Unfinished,
     /// It is none.
     None,
+}
+
+/// What is left of a line's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ends {
+    /// Nothing, nor of the indentation behind it.
+    Nothing,
+    /// The indentation: what is taken for it may be the value's own.
+    Indentation,
+    /// One blank: who wraps words drops the one between them.
+    Blank,
 }
 
 /// A text without what parts it: line ends with the indentation behind them, also as they are escaped in strings
@@ -34,8 +47,13 @@ pub(crate) struct Joined {
     cuts: Vec<Cut>,
     /// Where in the text something stands that was left out and is no line's end.
     pub(crate) odd: Vec<Range<usize>>,
-    /// How many bytes at its end may become a break.
-    pub(crate) unfinished: usize,
+    /// Where in it something begins that may become a break when more of the text is there. As long as it does not, others may part
+    /// what stands behind.
+    pub(crate) unfinished: Vec<usize>,
+    /// Whether some line is indented.
+    pub(crate) indented: bool,
+    /// Where the last blank ends in it that stands for a line's end.
+    blank: Option<usize>,
 }
 
 #[derive(Clone, Copy)]
@@ -48,24 +66,29 @@ impl Joined {
     /// `None` = nothing parts this text.
     pub(crate) fn of(text: &[u8]) -> Option<Self> {
         let mut joined = Self::default();
-        joined.join(text).then_some(joined)
+        joined.join(text, Ends::Nothing).then_some(joined)
     }
 
     /// The same in the memory of another one. `false` = nothing parts this text, and nothing is in `bytes`.
-    pub(crate) fn join(&mut self, text: &[u8]) -> bool {
-        self.bytes.clear();
-        self.cuts.clear();
-        self.odd.clear();
-        self.unfinished = 0;
+    pub(crate) fn join(&mut self, text: &[u8], ends: Ends) -> bool {
+        self.clear();
         // Most texts go back to no line's beginning and have no colours, which is known at once.
         match memchr2(b'\r', 0x1b, text) {
-            Some(_) => self.without(text, places(text)),
-            None => self.without(text, memchr2_iter(b'\n', b'\\', text)),
+            Some(_) => self.without(text, ends, places(text)),
+            None => self.without(text, ends, memchr2_iter(b'\n', b'\\', text)),
         }
     }
 
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.cuts.clear();
+        self.odd.clear();
+        self.unfinished.clear();
+        (self.indented, self.blank) = (false, None);
+    }
+
     /// Without what begins at some of these places, which are in order.
-    fn without(&mut self, text: &[u8], places: impl Iterator<Item = usize>) -> bool {
+    fn without(&mut self, text: &[u8], ends: Ends, places: impl Iterator<Item = usize>) -> bool {
         let mut breaks = places.peekable();
         if breaks.peek().is_none() {
             return false;
@@ -81,25 +104,39 @@ impl Joined {
             }
             match break_at(text.get(at..).unwrap_or_default()) {
                 Break::None => {}
-                Break::Unfinished => {
-                    self.unfinished = text.len() - at;
-                    break;
-                }
-                Break::Of(length) => {
+                Break::Unfinished => self.unfinished.push(self.bytes.len() + at - from),
+                Break::Code(length) => {
                     self.push(text, from, at);
                     from = at + length;
-                    if !matches!(text.get(at), Some(b'\n' | b'\r')) {
+                    self.odd.push(at..from);
+                }
+                Break::Line { length, indent } => {
+                    self.push(text, from, at);
+                    self.indented |= indent > 0;
+                    if ends == Ends::Blank {
+                        self.push_blank();
+                    }
+                    from = at + length - if ends == Ends::Indentation { indent } else { 0 };
+                    if text.get(at) == Some(&b'\\') {
                         self.odd.push(at..from);
                     }
                 }
             }
         }
         self.push(text, from, text.len());
-        let any = !self.cuts.is_empty() || self.unfinished > 0;
+        let any = !self.cuts.is_empty() || !self.unfinished.is_empty() || self.blank.is_some();
         if !any {
             self.bytes.clear();
         }
         any
+    }
+
+    /// In the place of the first byte of a break; of several that follow on each other, of the first one.
+    fn push_blank(&mut self) {
+        if self.blank != Some(self.bytes.len()) {
+            self.bytes.push(b' ');
+            self.blank = Some(self.bytes.len());
+        }
     }
 
     fn push(&mut self, text: &[u8], from: usize, to: usize) {
@@ -144,11 +181,11 @@ fn places(text: &[u8]) -> impl Iterator<Item = usize> {
 /// What stands at the beginning of this text.
 fn break_at(text: &[u8]) -> Break {
     match text {
-        [b'\n', rest @ ..] => Break::Of(1 + indent(rest)),
+        [b'\n', rest @ ..] => line(1, rest),
         // Some write more than one before a line's end, and some go back to the beginning of the line.
-        [b'\r', b'\n', rest @ ..] => Break::Of(2 + indent(rest)),
+        [b'\r', b'\n', rest @ ..] => line(2, rest),
         [b'\r'] => Break::Unfinished,
-        [b'\r', ..] => Break::Of(1),
+        [b'\r', ..] => line(1, b""),
         [b'\\', rest @ ..] => escaped(rest),
         [0x1b, b'[', rest @ ..] => control(rest),
         [0x1b, b']', rest @ ..] => command(rest),
@@ -160,12 +197,12 @@ fn break_at(text: &[u8]) -> Break {
 /// Behind a backslash: a line that is continued, or a line's end in a string, or in a string within a string.
 fn escaped(rest: &[u8]) -> Break {
     match rest {
-        [b'\n', rest @ ..] => Break::Of(2 + indent(rest)),
-        [b'\r', b'\n', rest @ ..] => Break::Of(3 + indent(rest)),
-        [b'n', ..] => Break::Of(2),
-        [b'r', b'\\', b'n', ..] => Break::Of(4),
-        [b'\\', b'n', ..] => Break::Of(3),
-        [b'\\', b'r', b'\\', b'\\', b'n', ..] => Break::Of(6),
+        [b'\n', rest @ ..] => line(2, rest),
+        [b'\r', b'\n', rest @ ..] => line(3, rest),
+        [b'n', ..] => line(2, b""),
+        [b'r', b'\\', b'n', ..] => line(4, b""),
+        [b'\\', b'n', ..] => line(3, b""),
+        [b'\\', b'r', b'\\', b'\\', b'n', ..] => line(6, b""),
         []
         | [b'\r']
         | [b'r']
@@ -178,8 +215,11 @@ fn escaped(rest: &[u8]) -> Break {
     }
 }
 
-fn indent(rest: &[u8]) -> usize {
-    rest.iter().take(INDENT_BYTES_MAX).take_while(|byte| matches!(byte, b' ' | b'\t')).count()
+/// An end of so many bytes, and the indentation behind it.
+fn line(end: usize, rest: &[u8]) -> Break {
+    let blank = |byte: &&u8| matches!(byte, b' ' | b'\t');
+    let indent = rest.iter().take(INDENT_BYTES_MAX).take_while(blank).count();
+    Break::Line { length: end + indent, indent }
 }
 
 /// Behind `ESC`: what has no parameters, as to choose letters (`ESC ( B`) or to keep the place (`ESC 7`): intermediates, one final
@@ -188,7 +228,7 @@ fn short(rest: &[u8]) -> Break {
     let near = rest.get(..SHORT_BYTES_MAX).unwrap_or(rest);
     match near.iter().position(|byte| !matches!(byte, 0x20..=0x2f)) {
         Some(0) if matches!(near, [b'P' | b'X' | b'^' | b'_', ..]) => Break::None,
-        Some(at) if matches!(near.get(at), Some(0x30..=0x7e)) => Break::Of(at + 2),
+        Some(at) if matches!(near.get(at), Some(0x30..=0x7e)) => Break::Code(at + 2),
         Some(_) => Break::None,
         None if near.len() < SHORT_BYTES_MAX => Break::Unfinished,
         None => Break::None,
@@ -199,7 +239,7 @@ fn short(rest: &[u8]) -> Break {
 fn control(rest: &[u8]) -> Break {
     let near = rest.get(..CODE_BYTES_MAX).unwrap_or(rest);
     match near.iter().position(|byte| !matches!(byte, 0x20..=0x3f)) {
-        Some(at) if matches!(near.get(at), Some(0x40..=0x7e)) => Break::Of(at + 3),
+        Some(at) if matches!(near.get(at), Some(0x40..=0x7e)) => Break::Code(at + 3),
         Some(_) => Break::None,
         None if near.len() < CODE_BYTES_MAX => Break::Unfinished,
         None => Break::None,
@@ -211,8 +251,8 @@ fn command(rest: &[u8]) -> Break {
     let near = rest.get(..CODE_BYTES_MAX).unwrap_or(rest);
     match near.iter().position(|byte| matches!(byte, 0x07 | 0x1b | b'\n')) {
         Some(at) => match near.get(at..) {
-            Some([0x07, ..]) => Break::Of(at + 3),
-            Some([0x1b, b'\\', ..]) => Break::Of(at + 4),
+            Some([0x07, ..]) => Break::Code(at + 3),
+            Some([0x1b, b'\\', ..]) => Break::Code(at + 4),
             Some([0x1b]) if at + 1 < CODE_BYTES_MAX => Break::Unfinished,
             _ => Break::None,
         },
@@ -227,7 +267,12 @@ mod tests {
 
     fn joined(text: &str) -> Option<(String, usize)> {
         Joined::of(text.as_bytes())
-            .map(|joined| (String::from_utf8(joined.bytes.to_vec()).unwrap(), joined.unfinished))
+            .map(|joined| (String::from_utf8(joined.bytes.to_vec()).unwrap(), unfinished(&joined)))
+    }
+
+    /// How many bytes at its end.
+    fn unfinished(joined: &Joined) -> usize {
+        joined.unfinished.first().map_or(0, |first| joined.bytes.len() - first)
     }
 
     #[test]
@@ -272,6 +317,34 @@ mod tests {
     }
 
     #[test]
+    fn behind_a_code_without_its_end_others_part_a_text() {
+        let joined = Joined::of(b"a\x1b]8;;x\\nyb\\ncd\\").unwrap();
+        assert_eq!(joined.bytes.as_slice(), b"a\x1b]8;;xybcd\\");
+        assert_eq!(joined.unfinished, [1, 11]);
+    }
+
+    #[test]
+    fn of_a_line_end_is_left_what_is_asked_for() {
+        for (text, indentation, blank) in [
+            ("ab\n cd", "ab cd", "ab cd"),
+            ("ab\ncd", "abcd", "ab cd"),
+            ("ab\r\r\n\t cd\n", "ab\t cd", "ab cd "),
+            ("ab\\n\x1b[0m\n  cd", "ab  cd", "ab cd"),
+            ("ab\x1b[0mcd", "abcd", "abcd"),
+            ("\n\nab", "ab", " ab"),
+        ] {
+            for (ends, left) in [(Ends::Indentation, indentation), (Ends::Blank, blank)] {
+                let mut joined = Joined::default();
+                assert!(joined.join(text.as_bytes(), ends));
+                assert_eq!(joined.bytes.as_slice(), left.as_bytes(), "{text:?} {ends:?}");
+                for (at, byte) in left.bytes().enumerate().filter(|(_, byte)| *byte != b' ') {
+                    assert_eq!(text.as_bytes()[joined.in_text(at)], byte, "{text:?} {ends:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn places_are_those_of_the_text() {
         let text = "ab\n  cd\\\nef";
         let joined = Joined::of(text.as_bytes()).unwrap();
@@ -282,7 +355,7 @@ mod tests {
             let first = (0..joined.bytes.len()).find(|at| joined.in_text(*at) >= from);
             assert_eq!(joined.behind(from), first.unwrap_or(joined.bytes.len()), "{from}");
         }
-        assert_eq!(joined.odd, [7..9]);
+        assert!(joined.odd.iter().eq(std::iter::once(&(7..9))));
         assert!(joined.spans_a_break(1, 3) && !joined.spans_a_break(2, 4) && !joined.spans_a_break(0, 2));
     }
 }

@@ -26,8 +26,10 @@ pub struct Needles {
     arena: Arena,
     tiers: Vec<Tier>,
     longest: usize,
-    /// Blanks and line ends stand in some form.
+    /// Blanks or line ends stand in some form.
     blanks: bool,
+    /// Those forms alone in which blanks stand.
+    spaced: Vec<Tier>,
     names: BTreeMap<NeedleId, String>,
 }
 
@@ -38,11 +40,12 @@ impl Needles {
     }
 
     pub(crate) fn new(arena: Arena, names: BTreeMap<NeedleId, String>) -> Self {
-        let tiers = tier::split(&arena);
+        let tiers = tier::split(&arena, |_| true);
+        let spaced = tier::split(&arena, |form| form.iter().any(|byte| matches!(byte, b' ' | b'\t')));
         let longest = arena.forms().iter().map(|form| form.len()).max().unwrap_or(0);
         let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
         let blanks = arena.forms().iter().any(|form| arena.bytes(*form).iter().any(blank));
-        Self { arena, tiers, longest, blanks, names }
+        Self { arena, tiers, longest, blanks, spaced, names }
     }
 
     /// Calls `on_hit` once for every occurrence of every encoding of every value, overlapping ones included.
@@ -79,6 +82,18 @@ impl Needles {
 
     pub(crate) fn has_blanks(&self) -> bool {
         self.blanks
+    }
+
+    /// Whether some form has a blank that is no line's end.
+    pub(crate) fn has_spaces(&self) -> bool {
+        !self.spaced.is_empty()
+    }
+
+    /// [`find`](Self::find) for those forms alone.
+    pub(crate) fn find_with_spaces(&self, haystack: &[u8], on_hit: &mut impl FnMut(Hit)) {
+        for tier in &self.spaced {
+            tier.find(&self.arena, haystack, on_hit);
+        }
     }
 
     pub(crate) fn arena(&self) -> &Arena {

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
-use crate::breaks::Joined;
+use crate::across::Joins;
 use crate::prefixes::Prefixes;
 use crate::regions::{Region, merge, push_marker};
 use crate::{NeedleId, Needles};
@@ -24,7 +24,7 @@ pub struct Redactor {
     /// Input that may be a part of something.
     held: Zeroizing<Vec<u8>>,
     /// The same without what parts it, since it was looked at last; empty where nothing does.
-    joined: Joined,
+    joins: Joins,
     /// Where `held` begins in the stream; regions count from the start of the stream.
     base: usize,
     /// Everything before was shown, or a marker stands for it.
@@ -72,7 +72,7 @@ impl Redactor {
         Self {
             prefixes,
             held: Zeroizing::default(),
-            joined: Joined::default(),
+            joins: Joins::default(),
             base: 0,
             done: 0,
             open: Vec::new(),
@@ -146,7 +146,7 @@ impl Redactor {
         let mut add = |hit: crate::Hit| {
             found.push(Region { start: hit.start + base, end: hit.end + base, id: hit.id });
         };
-        self.prefixes.needles.find_joined(&self.held, &mut self.joined, &mut add);
+        self.prefixes.needles.find_joined(&self.held, &mut self.joins, &mut add);
         self.open = merge(found);
     }
 
@@ -156,13 +156,15 @@ impl Redactor {
         let end = self.held.len();
         let mut starts = vec![(self.prefixes.undecided(&self.held), end)];
         starts.iter_mut().for_each(|(start, length)| *length -= *start);
-        let joined = &self.joined;
-        let from = joined.behind(end.saturating_sub(self.prefixes.needles.span_max()));
-        let finished = joined.bytes.len() - joined.unfinished;
-        let near = joined.bytes.get(from..finished).unwrap_or_default();
-        let start = from + self.prefixes.undecided(near);
-        if start < finished {
-            starts.push((joined.in_text(start), joined.bytes.len() - start));
+        for joined in self.joins.each() {
+            let from = joined.behind(end.saturating_sub(self.prefixes.needles.span_max()));
+            for upto in joined.unfinished.iter().copied().chain([joined.bytes.len()]) {
+                let near = joined.bytes.get(from..upto).unwrap_or_default();
+                let start = from + self.prefixes.undecided(near);
+                if start < upto {
+                    starts.push((joined.in_text(start), joined.bytes.len() - start));
+                }
+            }
         }
         let first = |starts: &mut dyn Iterator<Item = usize>| self.base + starts.min().unwrap_or(end);
         Undecided {

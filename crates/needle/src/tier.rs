@@ -180,9 +180,9 @@ impl Table {
 /// Where tiers part: a value of 8 bytes needs a sample at every byte, one of 16 only at every ninth.
 const TIER_BYTES: [std::ops::Range<usize>; 3] = [8..12, 12..16, 16..usize::MAX];
 
-/// The tiers that a set of needles needs, at most three.
-pub(crate) fn split(arena: &Arena) -> Vec<Tier> {
-    let numbered = || (0u32..).zip(arena.forms());
+/// The tiers that some forms of a set of needles need, at most three.
+pub(crate) fn split(arena: &Arena, is_one: impl Fn(&[u8]) -> bool) -> Vec<Tier> {
+    let numbered = || (0u32..).zip(arena.forms()).filter(|(_, form)| is_one(arena.bytes(**form)));
     TIER_BYTES
         .iter()
         .filter_map(|lengths| {

@@ -109,6 +109,31 @@ proptest! {
     }
 
     #[test]
+    fn nothing_of_words_is_left_however_they_are_wrapped_and_cut(
+        words in prop::collection::vec("[a-z]{2,9}", 3..8),
+        ends in prop::collection::vec(prop::sample::select(vec!["", "", "\n", "\r\n", "\\n", "\x1b[0m\n", "\r"]), 8),
+        (indent, instead) in prop::sample::select(vec![("", true), ("    ", true), ("", false)]),
+        lengths in prop::collection::vec(0..30_usize, 0..12),
+    ) {
+        let value = words.join(" ");
+        prop_assume!(value.len() >= 12);
+        let needles = build(value.as_bytes());
+        let mut form = words[0].clone();
+        for (word, end) in words[1..].iter().zip(&ends) {
+            // Behind what is no line feed itself stands no indentation.
+            let own = end.is_empty() || !instead;
+            let blank = if own { " " } else if end.ends_with('\n') { indent } else { "" };
+            form.extend([end, blank, word]);
+        }
+        let text = format!("<{form}>");
+        prop_assert_eq!(needles.redact_text(&text), "<[redacted:api]>", "{:?}", text);
+        let out = written(&needles, &text, &lengths);
+        let head = out.strip_prefix('<').and_then(|out| out.strip_suffix("[redacted:api]>"));
+        prop_assert!(head.is_some_and(|head| form.starts_with(head)), "{out:?} of {text:?}");
+        prop_assert!(own(head.unwrap()).len() <= HEAD_BYTES_MAX, "{out:?} of {text:?}");
+    }
+
+    #[test]
     fn a_text_without_a_value_is_unchanged(
         parts in prop::collection::vec(prop_oneof!["[a-z ]{0,12}", breaks().prop_map(str::to_owned)], 0..20),
         lengths in prop::collection::vec(0..30_usize, 0..12),
@@ -171,6 +196,53 @@ fn what_stands_beside_a_private_key_in_one_value_is_masked_with_it() {
         assert_eq!(needles.redact_text(&escaped), "[redacted:api]");
         // The key alone, too.
         assert!(needles.redact_text(key).starts_with("-----BEGIN PRIVATE KEY-----\n[redacted:api]\n--"));
+    }
+}
+
+/// A text that goes in whole, and one that comes in two pieces.
+fn is_masked_however_it_is_cut(needles: &Arc<Needles>, text: &str, masked: &str) {
+    assert_eq!(needles.redact_text(text), masked, "{text:?}");
+    for cut in 0..text.len() {
+        let out = written(needles, text, &[cut]);
+        let head = (0..=HEAD_BYTES_MAX + 1).find(|head| {
+            let at = masked.find("[redacted").unwrap();
+            out.len() >= at + head && format!("{}{}", &out[..at], &out[at + head..]) == masked
+        });
+        assert!(head.is_some(), "{out:?} of {text:?} cut at {cut}");
+    }
+}
+
+#[test]
+fn a_value_with_blanks_is_found_where_its_own_stand_beside_a_line_end() {
+    let needles = build(b"correct horse battery staple");
+    for value in [
+        "correct horse\n battery staple",
+        "correct horse\nbattery staple",
+        "correct\nhorse\r\nbattery\\nstaple",
+        "correct horse\n    battery\n staple",
+        "correct horse \n  battery staple",
+        "correct hor\n  se battery staple",
+        "correct\x1b[0m\n\x1b[1mhorse battery staple",
+    ] {
+        is_masked_however_it_is_cut(&needles, &format!("x <{value}> y\n z"), "x <[redacted:api]> y\n z");
+    }
+    let mut hits = 0;
+    needles.find_all(b"correct horse\n battery staple", &mut |_| hits += 1);
+    assert_eq!(hits, 1);
+    let other = "correct horse\n> battery staple";
+    assert_eq!(needles.redact_text(other), other);
+}
+
+#[test]
+fn behind_a_code_without_its_end_a_value_is_found_all_the_same() {
+    let value = "k7Q-v9x_2LmZ+wT4/rB8sJ1y";
+    let needles = build(value.as_bytes());
+    let (head, tail) = value.split_at(11);
+    for (before, behind) in [("\x1b]x ", " end"), ("\x1b]8;;https://host/", "\x07 end"), ("\x1b]x ", "")] {
+        for between in ["\\n", "\\\\n", "\\r\\n", "\r", ""] {
+            let text = format!("{before}{head}{between}{tail}{behind}");
+            is_masked_however_it_is_cut(&needles, &text, &format!("{before}[redacted:api]{behind}"));
+        }
     }
 }
 
