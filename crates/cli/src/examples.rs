@@ -24,9 +24,16 @@ Not replaced: what only its name or its place tells (password=…), and what onl
 a file of prints knows; as with keyroll redact. Values that are added to the
 store while the program runs are replaced from then on.
 
+TERM, HUP, INT, QUIT, USR1, USR2 and WINCH are sent on to the program, unless
+they were ignored when keyroll was started. What is sent to both reaches it
+twice: under systemd set KillMode=mixed. INT, QUIT and WINCH are not sent on in
+a terminal's foreground, where the terminal tells both. Once the program has
+ended, TERM, HUP, INT or QUIT ends keyroll, whoever still holds its output.
+
 Example: keyroll run -- ./deploy.sh --verbose
 Exit codes: those of the program; 128 and its number where a signal ended it;
-not 0 where not all that it wrote could be shown";
+not 0 where not all that it wrote could be shown, or the store could not be read
+while it ran";
 pub(crate) const INIT: &str = "\
 Example: keyroll init --dry-run
 Exit codes: 0 done, 1 failed, nothing changed";

@@ -9,6 +9,8 @@
 use std::io::Write as _;
 use std::panic::PanicHookInfo;
 
+use rustix::process::Signal;
+
 use crate::exit::Exit;
 
 /// The code of an internal error.
@@ -25,11 +27,14 @@ pub(crate) fn is_dumpable() -> bool {
     !matches!(rustix::process::dumpable_behavior(), Ok(rustix::process::DumpableBehavior::NotDumpable))
 }
 
-/// Whether this process was started so that a closed terminal does not concern it, as by nohup (proc(5), SigIgn).
-pub(crate) fn ignores_hangup() -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+/// Whether this process was started so that this does not concern it, as by nohup a closed terminal (proc(5), SigIgn). Looked at
+/// before it is listened for; where /proc is not visible, it concerns it.
+pub(crate) fn ignores(signal: Signal) -> bool {
+    let status = std::fs::read("/proc/self/status").unwrap_or_default();
+    let status = String::from_utf8_lossy(&status);
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.is_some_and(|mask| mask >> (signal.as_raw() - 1) & 1 == 1)
 }
 
 /// The process ends at once, on whatever thread it was: the journal is made for that, and a driver that lost a part

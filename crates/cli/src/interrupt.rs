@@ -126,7 +126,7 @@ impl Signals {
 
 fn start() -> Option<Arc<Listener>> {
     // Looked at before tokio takes the signal over. Whoever started it under nohup wants it to outlive the terminal.
-    let nohup = crate::harden::ignores_hangup();
+    let nohup = crate::harden::ignores(rustix::process::Signal::HUP);
     let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).ok()?;
     let runtime = Builder::new_current_thread().enable_all().build().ok()?;
     let signals = {

@@ -32,6 +32,8 @@ struct Held<'c> {
     stamp: Stamp,
     failed: Option<Instant>,
     told: bool,
+    /// Something was added while it could not be read: it may have been shown.
+    late: bool,
 }
 
 /// One state of the store's database and its log: every commit changes one of them.
@@ -71,8 +73,8 @@ impl<'c> Shielding<'c> {
             values.add(kept, context);
         }
         let sought = Sought::new(Arc::new(values.needles()?), rules);
-        let (number, failed, told) = (0, None, false);
-        Ok(Self(Mutex::new(Held { context, values, sought, number, stamp, failed, told })))
+        let (number, failed, told, late) = (0, None, false, false);
+        Ok(Self(Mutex::new(Held { context, values, sought, number, stamp, failed, told, late })))
     }
 
     /// What is looked for from now on; `seen` is the caller's own, 0 at first.
@@ -92,6 +94,26 @@ impl<'c> Shielding<'c> {
             held.sought.clone()
         })
     }
+
+    /// Whether all was looked for that was kept meanwhile: a store that could not be read is tried once more.
+    pub(crate) fn end(self) -> Result<(), Problem> {
+        let mut held = self.0.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let missed = match held.failed {
+            Some(_) => held.read().err(),
+            None => None,
+        };
+        if missed.is_none() && !held.late {
+            return Ok(());
+        }
+        let mut problem = Problem::new("K0931", "look for what was added to the store meanwhile")
+            .because("it could not be read for a time")
+            .help("what was known before was replaced; look through what was written with keyroll leaks");
+        if let Some(missed) = missed {
+            problem = problem.because(format!("could not {}", missed.attempted));
+            problem.causes.extend(missed.causes);
+        }
+        Err(problem)
+    }
 }
 
 impl Held<'_> {
@@ -104,10 +126,9 @@ impl Held<'_> {
         }
         // From before it is read: what is written meanwhile is another state.
         self.stamp = now;
-        self.failed = None;
         if let Err(problem) = self.read() {
             self.failed = Some(Instant::now());
-            // With --json a note would stand in the text.
+            // With --json a note would stand in the text: it is told in the end.
             if !std::mem::replace(&mut self.told, true) && !self.context.ui.look.json {
                 let why = format!("could not {}", problem.attempted);
                 self.context.ui.note(format!(
@@ -120,11 +141,16 @@ impl Held<'_> {
     fn read(&mut self) -> Result<(), Problem> {
         let missing = || Problem::new("K0931", "find the store again");
         let kept = kept(self.context, false)?;
-        let kept = if self.values.all.is_empty() && kept.is_none() { return Ok(()) } else { kept };
-        if self.values.add(kept.ok_or_else(missing)?, self.context) {
-            self.sought = self.sought.with(Arc::new(self.values.needles()?));
-            self.number += 1;
+        if !self.values.all.is_empty() || kept.is_some() {
+            let added = self.values.add(kept.ok_or_else(missing)?, self.context);
+            self.late |= added && self.failed.is_some();
+            // What failed may have added values that are not looked for yet.
+            if added || self.failed.is_some() {
+                self.sought = self.sought.with(Arc::new(self.values.needles()?));
+                self.number += 1;
+            }
         }
+        self.failed = None;
         Ok(())
     }
 }

@@ -114,7 +114,7 @@ fn what_ends_keyroll_ends_the_program_and_its_last_words_are_shown() {
     let mut ready = [0; 6];
     child.stdout.as_mut().unwrap().read_exact(&mut ready).unwrap();
     assert_eq!(&ready, b"ready\n");
-    kill_process(Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap(), Signal::TERM).unwrap();
+    kill_process(pid(&child), Signal::TERM).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), out(&output).as_str()), (Some(3), "last words\n"));
 }
@@ -129,6 +129,10 @@ fn add(folder: &Path, name: &str, value: &str) {
     fs::write(&config, format!("{text}[secrets.{name}]{more}")).unwrap();
     let added = run(folder, &["secret", "add", name, "--id", name, "--anyway"], value.as_bytes());
     assert!(added.status.success(), "{}", err(&added));
+}
+
+fn touch(file: &Path) {
+    File::options().write(true).open(file).unwrap().set_modified(std::time::SystemTime::now()).unwrap();
 }
 
 fn line(from: &mut impl BufRead) -> String {
@@ -159,12 +163,7 @@ fn a_value_that_is_added_while_a_stream_is_copied_is_replaced() {
         }
         // What cannot be read any more leaves what is known, and says so once.
         fs::remove_file(folder.path().join("s.keys/sealing.key")).unwrap();
-        File::options()
-            .write(true)
-            .open(folder.path().join("s/secrets.db"))
-            .unwrap()
-            .set_modified(std::time::SystemTime::now())
-            .unwrap();
+        touch(&folder.path().join("s/secrets.db"));
         for _ in 0..3 {
             writeln!(input, "old {old} new {new}").unwrap();
             let mut shown = line(&mut output);
@@ -176,10 +175,52 @@ fn a_value_that_is_added_while_a_stream_is_copied_is_replaced() {
         drop(input);
         let rest = std::io::read_to_string(output).unwrap();
         let ended = child.wait_with_output().unwrap();
-        assert!(ended.status.success());
+        assert_eq!(ended.status.code(), Some(1));
         let told = if arguments.contains(&"cat >&2") { rest } else { err(&ended) };
         assert!(told.matches("cannot be read any more").count() <= 1, "{told}");
         assert!(arguments.contains(&"cat >&2") || told.contains("cannot be read any more"), "{told}");
+        assert!(told.contains("error[K0931]: could not look for what was added"), "{told}");
+    }
+}
+
+/// With --json nothing stands in the text; it is its last line.
+#[test]
+fn a_store_that_cannot_be_read_any_more_is_told_with_json_too() {
+    let old = value();
+    for (arguments, code, failed) in [
+        (&["--json", "redact"][..], 0, 1),
+        (&["--json", "run", "--", "cat"], 0, 1),
+        (&["--json", "run", "--", "sh", "-c", "cat; exit 7"], 7, 7),
+    ] {
+        let folder = kept(&old);
+        let key = folder.path().join("s.keys/sealing.key");
+        // Whether it can be read again in the end, and whether a value was added meanwhile.
+        for (again, added, told) in [(false, false, true), (true, false, false), (true, true, true)] {
+            let mut child = start(folder.path(), arguments);
+            let mut input = child.stdin.take().unwrap();
+            let mut output = BufReader::new(child.stdout.take().unwrap());
+            writeln!(input, "first").unwrap();
+            assert_eq!(line(&mut output), "first\n");
+            if added {
+                add(folder.path(), "fresh", &value());
+            }
+            let aside = folder.path().join("aside");
+            fs::rename(&key, &aside).unwrap();
+            touch(&folder.path().join("s/secrets.db"));
+            writeln!(input, "{old}").unwrap();
+            assert_eq!(line(&mut output), "[redacted:acme]\n");
+            if again {
+                fs::rename(&aside, &key).unwrap();
+            }
+            drop(input);
+            let rest = std::io::read_to_string(output).unwrap();
+            let ended = child.wait_with_output().unwrap();
+            if !again {
+                fs::rename(&aside, &key).unwrap();
+            }
+            assert_eq!(rest.contains("K0931"), told, "{rest}");
+            assert_eq!(ended.status.code(), Some(if told { failed } else { code }), "{}", err(&ended));
+        }
     }
 }
 
@@ -197,9 +238,10 @@ fn values_that_are_too_short_are_told_by_the_name_of_their_secret() {
 
 /// The program, with its output to somewhere, in a group of its own: no terminal tells it anything.
 fn start_to(folder: &Path, script: &str, output: Stdio) -> Child {
-    let mut command = Command::new(BINARY);
-    command.args(["--state", "s", "run", "--", "sh", "-c", script]).current_dir(folder);
-    command.env_clear().env("PATH", "/usr/bin:/bin").process_group(0);
+    let mut command = Command::new("/usr/bin/env");
+    // Whoever runs the tests may ignore some: a shell does, behind which they run.
+    command.args(["--default-signal", BINARY, "--state", "s", "run", "--", "sh", "-c", script]);
+    command.current_dir(folder).env_clear().env("PATH", "/usr/bin:/bin").process_group(0);
     command.stdin(Stdio::null()).stdout(output).stderr(Stdio::piped()).spawn().unwrap()
 }
 
@@ -247,7 +289,6 @@ fn whatever_keyroll_is_told_the_program_is_told_each_time() {
     let mut child = start_to(folder.path(), script, Stdio::piped());
     let mut output = BufReader::new(child.stdout.take().unwrap());
     assert_eq!(line(&mut output), "ready\n");
-    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
     for (signal, shown) in [
         (Signal::INT, "INT\n"),
         (Signal::QUIT, "QUIT\n"),
@@ -258,8 +299,79 @@ fn whatever_keyroll_is_told_the_program_is_told_each_time() {
         (Signal::TERM, "TERM\n"),
         (Signal::TERM, "TERM\n"),
     ] {
-        kill_process(pid, signal).unwrap();
+        kill_process(pid(&child), signal).unwrap();
         assert_eq!(line(&mut output), shown);
     }
     assert_eq!(child.wait().unwrap().code(), Some(5));
+}
+
+/// keyroll as whoever ignores these starts it.
+fn start_ignoring(folder: &Path, ignored: &str, script: &str) -> Child {
+    let mut command = Command::new("/bin/sh");
+    let keyroll = format!("trap '' {ignored}; exec \"$0\" --state s run -- sh -c \"$1\"");
+    command.args(["-c", &keyroll, BINARY, script]).current_dir(folder).process_group(0);
+    command.env_clear().env("PATH", "/usr/bin:/bin");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn pid(child: &Child) -> Pid {
+    Pid::from_child(child)
+}
+
+/// As nohup ignores HUP, and a shell INT and QUIT of what runs behind.
+#[test]
+fn what_is_ignored_stays_ignored() {
+    let folder = kept(&value());
+    let script = "grep SigIgn /proc/self/status; read line; echo \"$line\"";
+    let mut child = start_ignoring(folder.path(), "HUP INT QUIT", script);
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let ignored = line(&mut output);
+    let ignored = u64::from_str_radix(ignored.trim_start_matches("SigIgn:").trim(), 16).unwrap();
+    assert_eq!(ignored & 0b111, 0b111, "{ignored:b}");
+    for signal in [Signal::HUP, Signal::INT, Signal::QUIT] {
+        kill_process(pid(&child), signal).unwrap();
+    }
+    child.stdin.take().unwrap().write_all(b"goes on\n").unwrap();
+    assert_eq!(line(&mut output), "goes on\n");
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn how_the_program_ended_is_known_where_ends_of_children_are_ignored() {
+    let value = value();
+    let folder = kept(&value);
+    let child = start_ignoring(folder.path(), "CHLD", &format!("echo {value}; exit 3"));
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!((ended.status.code(), out(&ended).as_str()), (Some(3), "[redacted:acme]\n"));
+    assert!(err(&ended).contains("replaced: acme ×1"), "{}", err(&ended));
+}
+
+/// What it left behind holds its output open.
+#[test]
+fn once_the_program_has_ended_keyroll_can_be_ended() {
+    let value = value();
+    let folder = kept(&value);
+    let script = format!("sleep 60 & echo $$; echo $!; printf '{}'; exit 3", &value[..20]);
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT] {
+        let mut child = start_to(folder.path(), &script, Stdio::piped());
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let stat = format!("/proc/{}/stat", line(&mut output).trim());
+        let sleeps = Pid::from_raw(line(&mut output).trim().parse().unwrap()).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        // What is told before it has ended, it is told itself.
+        while !fs::read_to_string(&stat).unwrap().contains(") Z ") && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let ended = loop {
+            match child.try_wait().unwrap() {
+                None if Instant::now() < deadline => kill_process(pid(&child), signal).unwrap(),
+                ended => break ended,
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        };
+        kill_process(sleeps, Signal::KILL).unwrap();
+        assert_eq!(ended.and_then(|ended| ended.code()), Some(3), "{signal:?}");
+        // What it wrote last is shown whole: it became no value.
+        assert_eq!(std::io::read_to_string(output).unwrap(), value[..20]);
+    }
 }

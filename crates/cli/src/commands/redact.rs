@@ -24,12 +24,12 @@ pub(super) fn run(args: &RedactArgs, context: &mut Context) -> Result<Exit, Prob
         false => args.files.iter().try_for_each(|file| copy_file(file, &mut shielded))?,
     }
     let report = shielded.shield.take_report();
-    drop(shielded);
+    let looked = shielded.shielding.end();
     // With --json a note would stand in the text.
     if !context.ui.look.json {
         context.ui.note(replaced(&report));
     }
-    Ok(Exit::Done)
+    looked.map(|()| Exit::Done)
 }
 
 /// The stream, and what is added to the store while it is copied.

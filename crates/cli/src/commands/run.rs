@@ -1,9 +1,12 @@
-use std::io::{self, Read, Write};
+use std::io::{self, PipeReader, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::thread;
 
 use keyroll_redact::{Report, ShieldWriter};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::{ioctl_fionread, retry_on_intr};
 
 use crate::args::RunArgs;
 use crate::context::Context;
@@ -36,9 +39,8 @@ pub(super) fn run(args: &RunArgs, context: &mut Context) -> Result<ExitCode, Pro
             .because_of(&error)
             .help("its name is looked for in PATH; write it behind -- as you would without keyroll")
     })?;
-    relay.to(&child);
-    let (report, shown) = shielded(&mut child, &shielding);
-    drop(shielding);
+    let (report, shown) = shielded(&mut child, &relay, &shielding);
+    let looked = shielding.end();
     let ended =
         child.wait().map_err(|error| Problem::new("K0932", "wait for the program").because_of(&error))?;
     // With --json a note would stand in what the program wrote.
@@ -47,8 +49,8 @@ pub(super) fn run(args: &RunArgs, context: &mut Context) -> Result<ExitCode, Pro
     }
     let code = ended.code().or_else(|| ended.signal().map(|signal| SIGNAL_BASE + signal)).unwrap_or(1);
     let mut code = u8::try_from(code).unwrap_or(1);
-    if let Err(error) = shown {
-        context.ui.problem(&cut_off(&error));
+    for problem in [shown.map_err(|error| cut_off(&error)).err(), looked.err()].into_iter().flatten() {
+        context.ui.problem(&problem);
         code = code.max(Exit::Failed.number());
     }
     Ok(ExitCode::from(code))
@@ -61,18 +63,55 @@ fn cut_off(error: &io::Error) -> Problem {
 }
 
 /// Both of its outputs at once: one that is not read would stop it.
-fn shielded(child: &mut Child, shielding: &Shielding<'_>) -> (Report, io::Result<()>) {
+fn shielded(child: &mut Child, relay: &Relay, shielding: &Shielding<'_>) -> (Report, io::Result<()>) {
     let (out, err) = (child.stdout.take(), child.stderr.take());
     thread::scope(|scope| {
-        let beside = scope.spawn(|| err.map(|from| pass(from, raw::err(), shielding)));
-        let out = out.map(|from| pass(from, raw::out(), shielding));
+        let err = scope.spawn(|| err.map(|from| pass(Piped::new(from, relay), raw::err(), shielding)));
+        let out = scope.spawn(|| out.map(|from| pass(Piped::new(from, relay), raw::out(), shielding)));
+        relay.until_ended(child);
         let mut all = (Report::default(), Ok(()));
-        for (report, shown) in [out, beside.join().ok().flatten()].into_iter().flatten() {
+        for (report, shown) in [out, err].into_iter().filter_map(|one| one.join().ok().flatten()) {
             all.0.add(&report);
             all.1 = all.1.and(shown);
         }
         all
     })
+}
+
+/// What is written into a pipe, until all have closed it; or once it is enough, what is in it then.
+struct Piped<'r, P> {
+    from: P,
+    enough: &'r PipeReader,
+    left_bytes: Option<u64>,
+}
+
+impl<'r, P: Read + AsFd> Piped<'r, P> {
+    fn new(from: P, relay: &'r Relay) -> Self {
+        Self { from, enough: relay.enough(), left_bytes: None }
+    }
+
+    /// Until something is there to read, or it is enough.
+    fn wait(&mut self) -> io::Result<()> {
+        let mut both = [PollFd::new(&self.from, PollFlags::IN), PollFd::new(self.enough, PollFlags::IN)];
+        retry_on_intr(|| poll(&mut both, None))?;
+        let [_, enough] = both;
+        if !enough.revents().is_empty() {
+            self.left_bytes = Some(ioctl_fionread(&self.from)?);
+        }
+        Ok(())
+    }
+}
+
+impl<P: Read + AsFd> Read for Piped<'_, P> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.left_bytes.is_none() {
+            self.wait()?;
+        }
+        let Some(left) = self.left_bytes else { return self.from.read(buffer) };
+        let read = self.from.by_ref().take(left).read(buffer)?;
+        self.left_bytes = Some(left.saturating_sub(u64::try_from(read).unwrap_or(left)));
+        Ok(read)
+    }
 }
 
 /// A reader who went away ends it as it would without this: the pipe is closed, and the program is told. So does what cannot be
