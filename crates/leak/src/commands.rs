@@ -80,7 +80,7 @@ fn taken(line: &[u8], words: &[Range<usize>], takes: &Takes, add: &mut dyn FnMut
             for word in words {
                 let long = letters.iter().filter(|letter| letter.starts_with("--"));
                 let sign = |letter: &&str| raw(word).strip_prefix(letter.as_bytes())?.strip_prefix(b"=");
-                if let Some(value) = long.filter_map(|letter| sign(&letter)).next() {
+                if let Some(value) = long.filter_map(sign).next() {
                     part(&(word.end - value.len()..word.end));
                 }
             }

@@ -47,13 +47,14 @@ impl Table {
         let secret = |name: &String| named(name) && names_a_secret(name);
         let secrets: Vec<usize> =
             (0..).zip(&columns).filter(|(_, name)| secret(name)).map(|(at, _)| at).collect();
-        let is_one = columns.len() >= 2 && !secrets.is_empty() && columns.iter().all(is_title);
+        let is_one = columns.len() >= 2 && !secrets.is_empty() && columns.iter().all(|name| is_title(name));
         is_one.then_some(Self { sign, columns, secrets })
     }
 
     /// Whether each row of a text is a line of its own: in no line a quote stays open.
     pub fn is_in_lines(text: &[u8]) -> bool {
-        text.split(|byte| *byte == b'\n').all(|line| memchr::memchr_iter(b'"', line).count() % 2 == 0)
+        text.split(|byte| *byte == b'\n')
+            .all(|line| memchr::memchr_iter(b'"', line).count().is_multiple_of(2))
     }
 
     /// The cells of a row, where it has all of them.
@@ -94,7 +95,7 @@ impl Table {
 }
 
 /// Whether a column may be called so. What a program begins with has quotes, or an end of a bracket alone.
-fn is_title(name: &String) -> bool {
+fn is_title(name: &str) -> bool {
     let count = |byte: char| name.matches(byte).count();
     let closed = [('(', ')'), ('[', ']'), ('{', '}')].iter().all(|(open, end)| count(*open) == count(*end));
     closed && !name.contains(|byte: char| byte.is_control() || matches!(byte, '"' | '\'' | '`'))
@@ -104,7 +105,7 @@ fn is_title(name: &String) -> bool {
 fn closed(text: &[u8], line: Range<usize>) -> Option<Range<usize>> {
     let near = text.get(line.start..text.len().min(line.start + LINE_BYTES_MAX))?;
     let first = near.get(..line.len())?;
-    if memchr::memchr_iter(b'"', first).count() % 2 == 0 {
+    if memchr::memchr_iter(b'"', first).count().is_multiple_of(2) {
         return None;
     }
     let mut end = line.len();
