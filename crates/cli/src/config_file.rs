@@ -17,13 +17,13 @@ pub(crate) fn read(path: &Path) -> Result<String, Problem> {
     fs::read_to_string(path).map_err(|error| problem().because_of(&error))
 }
 
-/// Writes a file that must not exist yet, mode 0644 less the umask: it holds no value.
-pub(crate) fn create(path: &Path, text: &str) -> Result<(), Problem> {
+/// Writes a file that must not exist yet, mode 0644 less the umask: it holds no value. `option` is what names another.
+pub(crate) fn create(path: &Path, text: &str, option: &str) -> Result<(), Problem> {
     let written = beside::create(path, text.as_bytes(), 0o644);
     written.map_err(|error| {
         let problem = Problem::new("K0804", format!("write {}", path.display())).because_of(&error);
         match error.kind() == io::ErrorKind::AlreadyExists {
-            true => problem.help("it is left as it is; name another with --config FILE"),
+            true => problem.help(format!("it is left as it is; name another with {option} FILE")),
             false => problem,
         }
     })

@@ -5,19 +5,28 @@ use aho_corasick::AhoCorasick;
 
 use crate::beside::{Beside, is_quote};
 use crate::candidates::{By, LINE_BYTES_MAX};
-use crate::login::decoded;
+use crate::kubernetes::{KINDS, in_secret};
+use crate::names_a_secret;
 use crate::places::places;
 use crate::sections::in_sections;
-use crate::{is_distinct, names_a_secret, no_secret};
 
 /// How far from a value something may stand that decides about it, bytes, but for the head of a table.
 pub const FAR_BYTES_MAX: usize = LINE_BYTES_MAX;
 
 /// One of these stands in every line that decides about values further away than the next line.
-const FAR: [&str; 7] = [SECRET, "kty\"", "kty'", "kty`", VARIABLE, PGPASS_PORT, PGPASS_ANY];
-
-/// What says that a document is a Secret of Kubernetes, in a line of its own.
-const SECRET: &str = "kind: Secret";
+const FAR: [&str; 11] = [
+    KINDS[0],
+    KINDS[1],
+    KINDS[2],
+    KINDS[3],
+    KINDS[4],
+    "kty\"",
+    "kty'",
+    "kty`",
+    VARIABLE,
+    PGPASS_PORT,
+    PGPASS_ANY,
+];
 
 /// How a variable of Terraform begins.
 const VARIABLE: &str = "variable \"";
@@ -28,9 +37,6 @@ const PGPASS_ANY: &str = ":*:";
 
 /// The most lines of a block in which a variable's default is looked for.
 const BLOCK_LINES_MAX: usize = 12;
-
-/// The most lines of a Secret of Kubernetes that are read on either side of the one that says so.
-const SECRET_LINES_MAX: usize = 64;
 
 /// How far around its type the private part of a JSON Web Key is looked for, bytes: one of 8,192 bits has 1,366 digits in each of
 /// its two long parts, and half of that in five others.
@@ -81,7 +87,7 @@ fn near_by(text: &[u8], line: &Range<usize>, found: &mut Vec<Beside>) {
 }
 
 /// The line behind a place, with its end.
-fn line_from(text: &[u8], start: usize) -> Option<Range<usize>> {
+pub(crate) fn line_from(text: &[u8], start: usize) -> Option<Range<usize>> {
     let rest = text.get(start..).filter(|rest| !rest.is_empty())?;
     let end = memchr::memchr(b'\n', rest).map_or(text.len(), |end| start + end + 1);
     (end - start <= LINE_BYTES_MAX).then_some(start..end)
@@ -172,52 +178,6 @@ fn in_elements(text: &[u8], line: &Range<usize>, found: &mut Vec<Beside>) {
     }
 }
 
-/// The entries of a Secret of Kubernetes, below `data:`, in base64. What they stand for has no form.
-fn in_secret(text: &[u8], line: &Range<usize>, found: &mut Vec<Beside>) {
-    if text.get(line.clone()).map(<[u8]>::trim_ascii_end) != Some(SECRET.as_bytes()) {
-        return;
-    }
-    let (mut at, mut within, mut behind) = (document(text, line.start), false, 0);
-    while behind < SECRET_LINES_MAX {
-        let Some(next) = line_from(text, at) else { return };
-        at = next.end;
-        behind += usize::from(next.start > line.start);
-        let raw = text.get(next.clone()).unwrap_or_default().trim_ascii_end();
-        match raw {
-            b"data:" => within = true,
-            // What follows is another document, or another part of this one.
-            [b'-', b'-', b'-', ..] if next.start > line.start => return,
-            [first, ..] if *first != b' ' && *first != b'#' => within = false,
-            _ => {}
-        }
-        if let Some((name, value)) = setting(text, &next).filter(|_| within && raw.starts_with(b" "))
-            && is_written_secret(text.get(value.clone()).unwrap_or_default())
-        {
-            found.push((word(text, &name), value, By::Place));
-        }
-    }
-}
-
-/// Where the document begins in which a line stands, near it.
-fn document(text: &[u8], at: usize) -> usize {
-    let mut start = at;
-    for _ in 0..SECRET_LINES_MAX {
-        match line_before(text, start) {
-            Some(line) if text.get(line.clone()).is_some_and(|raw| raw.starts_with(b"---")) => {
-                return line.end;
-            }
-            Some(line) => start = line.start,
-            None => return start,
-        }
-    }
-    start
-}
-
-/// Whether base64 stands for something that is likely a secret.
-fn is_written_secret(value: &[u8]) -> bool {
-    decoded(value).is_some_and(|plain| no_secret(&plain).is_none() && is_distinct(&plain))
-}
-
 /// `variable "password" {` and its default: of Terraform.
 fn in_variables(text: &[u8], line: &Range<usize>, found: &mut Vec<Beside>) {
     let raw = text.get(line.clone()).unwrap_or_default().trim_ascii();
@@ -245,11 +205,17 @@ fn in_variables(text: &[u8], line: &Range<usize>, found: &mut Vec<Beside>) {
 /// Lines of `.pgpass`, from the first on that says so by its port.
 fn in_logins(text: &[u8], line: &Range<usize>, found: &mut Vec<Beside>) {
     let raw = text.get(line.clone()).unwrap_or_default();
-    let says = |word: &'static str| places(raw, word.as_bytes()).next().is_some();
-    let lines = if says(PGPASS_PORT) || says(PGPASS_ANY) { LOGINS_MAX } else { 1 };
+    let says = |raw: &[u8]| {
+        [PGPASS_PORT, PGPASS_ANY].iter().any(|word| places(raw, word.as_bytes()).next().is_some())
+    };
+    let lines = if says(raw) { LOGINS_MAX } else { 1 };
     let mut next = Some(line.clone());
-    for _ in 0..lines {
+    for number in 0..lines {
         let Some(line) = next else { return };
+        // Another line that says so has its own behind it.
+        if number > 0 && says(text.get(line.clone()).unwrap_or_default()) {
+            return;
+        }
         let Some(password) = pgpass(text, &line) else { return };
         found.push(("password".to_owned(), password, By::Place));
         next = line_from(text, line.end);
@@ -350,21 +316,6 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_of_kubernetes_has_values_in_base64() {
-        let value = "a0Q5M2hmUTBwbG00";
-        let name = || "ca-key".to_owned();
-        let text = format!(
-            "kind: Secret\ndata:\n  ca-key: {value}\n  note: aGVsbG8gd29ybGQ=\n  mode: {{}}\n---\ndata:\n  b: {value}\n"
-        );
-        assert_eq!(shown(&text), [(name(), value)]);
-        let text = format!(
-            "data:\n  b: {value}\n---\ndata:\n  ca-key: {value}\nkind: Secret\nspec:\n  x: {value}\n"
-        );
-        assert_eq!(shown(&text), [(name(), value)]);
-        assert!(shown(&format!("kind: ConfigMap\ndata:\n  ca-key: {value}\n")).is_empty());
-    }
-
-    #[test]
     fn a_line_of_pgpass_has_its_password_last() {
         let text = "db:5432:*:app:kD93hfQ0plm4\nother:6432:x:app:kD93:fQ0\n# note\n";
         let all = shown(text);
@@ -372,6 +323,15 @@ mod tests {
         for text in ["- 127.0.0.1:5432:5432\n", "a:b:c:d:e\n", "x:5432::app:p\n", "http://a:80:b:c:d\n"] {
             assert!(shown(text).is_empty(), "{text}");
         }
+    }
+
+    #[test]
+    fn of_many_lines_of_pgpass_each_is_read_once() {
+        let line = |number: usize| format!("h{number}:5432:d:u:kD93hfQ0p{number:04}\n");
+        let text: String = (0..1_000).map(line).collect();
+        assert_eq!(shown(&text).len(), 1_000);
+        let text = format!("{}h:6432:d:u:kD93hfQ0plm4\n", (0..40).map(line).collect::<String>());
+        assert_eq!(shown(&text).iter().filter(|one| one.1 == "kD93hfQ0plm4").count(), 2);
     }
 
     #[test]

@@ -3,6 +3,7 @@ use std::ops::Range;
 use crate::apart::apart;
 use crate::beside::{Beside, beside};
 use crate::likely::VALUE_BYTES_MAX;
+use crate::pieces::pieces;
 use crate::table::Table;
 use crate::{Rule, Rules, is_example, names_a_secret, no_secret, passwords_in, tokens_in};
 
@@ -30,7 +31,7 @@ pub struct Candidate<'r> {
     pub by: By,
 }
 
-/// The longest line that is read by name, bytes: what is longer was written by a machine for another.
+/// The longest line that is read by name as one, bytes: what is longer was written by a machine for another. Of it its pieces are.
 pub(crate) const LINE_BYTES_MAX: usize = 16 * 1024;
 
 /// How many findings before a place may reach into it.
@@ -69,7 +70,7 @@ fn in_lines<'r>(text: &[u8], rules: &'r Rules, anything: Option<Option<&Table>>)
         formed.iter_mut().for_each(|one| one.name = name_before(text, one.span.start));
     }
     marks.sort_unstable();
-    let mut marks = marks.into_iter();
+    let mut marks = marks.into_iter().peekable();
     let (mut found, mut further) = (Vec::new(), Vec::new());
     if let Some(table) = table {
         table.rows(text, &mut further);
@@ -80,14 +81,20 @@ fn in_lines<'r>(text: &[u8], rules: &'r Rules, anything: Option<Option<&Table>>)
         let (before, behind) = text.split_at_checked(mark).unwrap_or_default();
         let start = memchr::memrchr2(b'\n', 0, before).map_or(0, |last| last + 1).max(from);
         let end = memchr::memchr2(b'\n', 0, behind).map_or(text.len(), |first| mark + first + 1);
-        if end - start <= LINE_BYTES_MAX {
-            let first = formed.partition_point(|one| one.span.end <= start);
+        let mut look = |line: Range<usize>| {
+            let first = formed.partition_point(|one| one.span.end <= line.start);
             let here: Vec<&Candidate<'r>> =
-                formed.iter().skip(first).take_while(|one| one.span.start < end).collect();
-            in_line((text, start..end, anything), rules, &here, &mut found);
+                formed.iter().skip(first).take_while(|one| one.span.start < line.end).collect();
+            in_line((text, line, anything), rules, &here, &mut found);
+        };
+        if end - start <= LINE_BYTES_MAX {
+            look(start..end);
             if anything {
                 further.extend(apart(text, &(start..end)));
             }
+        } else if anything {
+            let more = std::iter::from_fn(|| marks.next_if(|next| *next < end));
+            pieces(text, start..end, [mark].into_iter().chain(more), &mut look);
         }
         from = end;
     }

@@ -73,8 +73,15 @@ fn taken(line: &[u8], words: &[Range<usize>], takes: &Takes, add: &mut dyn FnMut
         Place::Next(letters) => {
             for pair in words.windows(2) {
                 let [letter, next] = pair else { continue };
-                if letters.iter().any(|one| one.as_bytes() == raw(letter)) {
+                if letters.iter().any(|one| one.as_bytes() == last_letter(raw(letter), takes)) {
                     part(next);
+                }
+            }
+            for word in words {
+                let long = letters.iter().filter(|letter| letter.starts_with("--"));
+                let sign = |letter: &&str| raw(word).strip_prefix(letter.as_bytes())?.strip_prefix(b"=");
+                if let Some(value) = long.filter_map(sign).next() {
+                    part(&(word.end - value.len()..word.end));
                 }
             }
         }
@@ -83,6 +90,16 @@ fn taken(line: &[u8], words: &[Range<usize>], takes: &Takes, add: &mut dyn FnMut
             word.filter(|word| !raw(word).starts_with(b"-")).into_iter().for_each(part);
         }
         Place::Signed => words.iter().for_each(part),
+    }
+}
+
+/// Of letters of curl in one word the last, where those before it take nothing: `-sSu` is `-u`.
+fn last_letter<'w>(word: &'w [u8], takes: &Takes) -> &'w [u8] {
+    match word {
+        [b'-', before @ .., b'u'] if takes.programs == OF_CURL.programs && !before.is_empty() => {
+            if before.iter().all(|byte| b"01246GIJLNOSRafgijklnpqsv#".contains(byte)) { b"-u" } else { word }
+        }
+        _ => word,
     }
 }
 
@@ -117,17 +134,35 @@ fn program(word: &[u8]) -> &[u8] {
 
 fn in_pipes(line: &[u8], words: &[Range<usize>], add: &mut dyn FnMut(Range<usize>)) {
     let raw = |span: &Range<usize>| line.get(span.clone()).unwrap_or_default();
-    let Some(pipe) = words.iter().position(|word| raw(word) == b"|") else { return };
-    let has = |word: &&str| words.iter().skip(pipe).any(|span| program(raw(span)) == word.as_bytes());
-    let Some((_, login)) = PIPED.iter().find(|(says, _)| says.iter().all(has)) else { return };
-    let said = pipe.checked_sub(2).and_then(|at| words.get(at..pipe));
-    if let Some([echo, said]) = said
-        && matches!(program(raw(echo)), b"echo" | b"printf")
-    {
-        let said = unquoted(line, said);
-        let colon = raw(&said).iter().position(|byte| *byte == b':').filter(|_| *login);
-        add(colon.map_or(said.start, |at| said.start + at + 1)..said.end);
+    let ends = |word: &Range<usize>| raw(word).ends_with(b";") || matches!(raw(word), b"&&" | b"||" | b"&");
+    for command in words.split_inclusive(ends) {
+        let mut rest = command;
+        while let Some(pipe) = rest.iter().position(|word| raw(word) == b"|") {
+            let (before, behind) = rest.split_at_checked(pipe).unwrap_or_default();
+            rest = behind.get(1..).unwrap_or_default();
+            let has = |word: &&str| {
+                let mut names = rest.iter().map(|span| {
+                    let word = raw(span);
+                    program(word.strip_suffix(b";").unwrap_or(word))
+                });
+                names.any(|name| name == word.as_bytes())
+            };
+            let Some((_, login)) = PIPED.iter().find(|(says, _)| says.iter().all(has)) else { continue };
+            let Some(said) = said_by(line, before).map(|said| unquoted(line, said)) else { continue };
+            let colon = raw(&said).iter().position(|byte| *byte == b':').filter(|_| *login);
+            add(colon.map_or(said.start, |at| said.start + at + 1)..said.end);
+        }
     }
+}
+
+/// What `echo VALUE` or `printf '%s' VALUE` says: its last word, behind options and a form alone.
+fn said_by<'w>(line: &[u8], words: &'w [Range<usize>]) -> Option<&'w Range<usize>> {
+    let raw = |span: &Range<usize>| line.get(span.clone()).unwrap_or_default();
+    let echo = words.iter().rposition(|word| matches!(program(raw(word)), b"echo" | b"printf"))?;
+    let (said, between) = words.get(echo + 1..)?.split_last()?;
+    let form =
+        |word: &Range<usize>| raw(word).starts_with(b"-") || raw(&unquoted(line, word)).starts_with(b"%");
+    between.iter().all(form).then_some(said)
 }
 
 #[cfg(test)]
@@ -177,6 +212,14 @@ mod tests {
             "vault login kD93hfQ0plm4",
             "mc alias set minio https://h key kD93hfQ0plm4",
             "aws configure set aws_secret_access_key kD93hfQ0plm4",
+            "ls | wc -l; echo 'kD93hfQ0plm4' | docker login --password-stdin",
+            "ls | wc -l && echo kD93hfQ0plm4 | docker login --password-stdin; ls",
+            "printf '%s' 'kD93hfQ0plm4' | docker login --password-stdin",
+            "echo -n kD93hfQ0plm4 | tr -d x | docker login -u app --password-stdin",
+            "curl --user=app:kD93hfQ0plm4 http://h",
+            "curl -uapp:kD93hfQ0plm4 http://h",
+            "curl -sSu app:kD93hfQ0plm4 http://h",
+            "docker login -pkD93hfQ0plm4 registry",
         ] {
             assert_eq!(shown(line), ["kD93hfQ0plm4"], "{line}");
         }
@@ -196,6 +239,10 @@ mod tests {
             "sqlplus scripts/kD93hfQ0plm4",
             "msbuild /p:kD93hfQ0plm4",
             "test -a admin:kD93hfQ0plm4",
+            "curl -ou app:kD93hfQ0plm4 http://h",
+            "echo kD93hfQ0plm4 | tee file; sudo -S id",
+            "docker compose -pkD93hfQ0plm4 up",
+            "echo some of kD93hfQ0plm4 | sudo -S id",
         ] {
             assert!(shown(line).is_empty(), "{line}");
         }

@@ -41,7 +41,7 @@ impl Takes {
 /// The options that curl has, which in a long command stand in lines of their own.
 pub(crate) const OF_CURL: Takes = Takes::login(&["curl"], &["-u", "--user"], b':');
 
-pub(crate) const TAKES: [Takes; 28] = [
+pub(crate) const TAKES: [Takes; 30] = [
     Takes::joined(&["mysql", "mysqldump", "mysqladmin", "mysqlimport", "mariadb", "mariadb-dump"], &["-p"]),
     Takes::joined(&["7z", "7za", "7zr", "rar", "unrar"], &["-p", "-hp"]),
     Takes::joined(&["xfreerdp", "xfreerdp3", "wlfreerdp"], &["/p:"]),
@@ -57,8 +57,10 @@ pub(crate) const TAKES: [Takes; 28] = [
     Takes::next(&["plink", "pscp", "psftp"], &["-pw"]),
     Takes::next(&["keytool", "jarsigner"], &["-storepass", "-keypass", "-srcstorepass", "-deststorepass"]),
     Takes::next(&["ssh-keygen"], &["-N", "-P"]),
+    Takes { verb: Some("login"), ..Takes::joined(&["docker", "podman"], &["-p"]) },
     Takes { verb: Some("login"), ..Takes::next(&["docker", "podman", "helm", "az", "oc"], &["-p"]) },
     OF_CURL,
+    Takes { sign: Some(b':'), ..Takes::joined(&["curl"], &["-u"]) },
     Takes::login(&["http", "https", "xh"], &["-a", "--auth"], b':'),
     Takes::login(&["etcdctl"], &["--user"], b':'),
     Takes::login(&["smbclient", "rpcclient"], &["-U", "--user"], b'%'),

@@ -23,24 +23,44 @@ pub struct Table {
 }
 
 impl Table {
-    /// That of a text, by its first line.
+    /// That of a text, by its first line that has something.
     pub fn of(text: &[u8]) -> Option<Self> {
         let text = text.strip_prefix(MARK).unwrap_or(text);
         let near = text.get(..LINE_BYTES_MAX).unwrap_or(text);
-        // Most first lines are none: they have a letter that no name has.
-        let head = near.get(..memchr::memchr(b'\n', near)?)?;
-        let sign = [b',', b'\t', b';'].into_iter().find(|sign| head.contains(sign))?;
-        let good = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-. \"'`\r".contains(byte) || *byte == sign;
-        if !head.iter().all(good) {
-            return None;
-        }
+        let (mut rest, mut told) = (near, None);
+        let head = loop {
+            let head = rest.get(..memchr::memchr(b'\n', rest)?)?;
+            let said = head.trim_ascii();
+            let said = said.strip_prefix(b"\"").and_then(|said| said.strip_suffix(b"\"")).unwrap_or(said);
+            // What Excel writes for itself.
+            match said.strip_prefix(b"sep=") {
+                Some([sign]) => told = Some(*sign),
+                _ if said.is_empty() => {}
+                _ => break head,
+            }
+            rest = rest.get(head.len() + 1..)?;
+        };
+        let sign = told.or_else(|| [b',', b'\t', b';'].into_iter().find(|sign| head.contains(sign)))?;
         let columns: Vec<String> = cells(head, sign).iter().map(|cell| word(head, cell)).collect();
         let named =
             |name: &String| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-. ".contains(&byte));
+        let secret = |name: &String| named(name) && names_a_secret(name);
         let secrets: Vec<usize> =
-            (0..).zip(&columns).filter(|(_, name)| names_a_secret(name)).map(|(at, _)| at).collect();
-        let is_one = columns.len() >= 2 && columns.iter().all(named) && !secrets.is_empty();
+            (0..).zip(&columns).filter(|(_, name)| secret(name)).map(|(at, _)| at).collect();
+        let is_one = columns.len() >= 2 && !secrets.is_empty() && columns.iter().all(|name| is_title(name));
         is_one.then_some(Self { sign, columns, secrets })
+    }
+
+    /// Whether each row of a text is a line of its own: in no line a quote stays open.
+    pub fn is_in_lines(text: &[u8]) -> bool {
+        text.split(|byte| *byte == b'\n')
+            .all(|line| memchr::memchr_iter(b'"', line).count().is_multiple_of(2))
+    }
+
+    /// The cells of a row, where it has all of them.
+    fn row(&self, text: &[u8], row: Range<usize>) -> Option<(Range<usize>, Vec<Range<usize>>)> {
+        let all = cells(text.get(row.clone())?, self.sign);
+        (all.len() == self.columns.len()).then_some((row, all))
     }
 
     /// What stands below the name of a secret, in all rows of a text or of a part of one.
@@ -49,25 +69,56 @@ impl Table {
         while at < text.len() {
             let behind = text.get(at..).unwrap_or_default();
             let end = memchr::memchr(b'\n', behind).map_or(text.len(), |end| at + end + 1);
-            let row = std::mem::replace(&mut at, end)..end;
-            if row.len() > LINE_BYTES_MAX {
+            let line = std::mem::replace(&mut at, end)..end;
+            if line.len() > LINE_BYTES_MAX {
                 continue;
             }
+            // What follows may be read as rows of its own, too: so it does not matter where a part of a text begins.
+            let Some((row, all)) =
+                self.row(text, line.clone()).or_else(|| self.row(text, closed(text, line)?))
+            else {
+                continue;
+            };
             let raw = text.get(row.clone()).unwrap_or_default();
-            let all = cells(raw, self.sign);
-            if all.len() != self.columns.len() {
-                continue;
-            }
             for column in &self.secrets {
                 let (Some(name), Some(cell)) = (self.columns.get(*column), all.get(*column)) else {
                     continue;
                 };
                 let value = raw.get(cell.clone()).unwrap_or_default();
                 // The head itself; and what tells one row from another.
-                if value != name.as_bytes() && !is_uuid(value) {
+                if !value.is_empty() && value != name.as_bytes() && !is_uuid(value) {
                     found.push((name.clone(), row.start + cell.start..row.start + cell.end, By::Place));
                 }
             }
+        }
+    }
+}
+
+/// Whether a column may be called so. What a program begins with has quotes, or an end of a bracket alone.
+fn is_title(name: &str) -> bool {
+    let count = |byte: char| name.matches(byte).count();
+    let closed = [('(', ')'), ('[', ']'), ('{', '}')].iter().all(|(open, end)| count(*open) == count(*end));
+    closed && !name.contains(|byte: char| byte.is_control() || matches!(byte, '"' | '\'' | '`'))
+}
+
+/// A line with those behind it in which a quote stays open, up to where it is closed; `None` where it has none, or that is far.
+fn closed(text: &[u8], line: Range<usize>) -> Option<Range<usize>> {
+    let near = text.get(line.start..text.len().min(line.start + LINE_BYTES_MAX))?;
+    let first = near.get(..line.len())?;
+    if memchr::memchr_iter(b'"', first).count().is_multiple_of(2) {
+        return None;
+    }
+    let mut end = line.len();
+    loop {
+        let rest = near.get(end..)?;
+        end += memchr::memchr(b'"', rest)?;
+        let behind = near.get(end..)?;
+        let upto = memchr::memchr(b'\n', behind);
+        let quotes = memchr::memchr_iter(b'"', behind.get(..upto.unwrap_or(behind.len()))?).count();
+        let whole = upto.is_some() || line.start + near.len() == text.len();
+        end += upto.map_or(behind.len(), |upto| upto + 1);
+        if quotes % 2 == 1 {
+            return whole.then_some(line.start..line.start + end);
         }
     }
 }
@@ -115,6 +166,36 @@ mod tests {
         assert!(shown("let x = password, y\na,b,kD93hfQ0plm4\n").is_empty());
         assert!(shown("user,password_hash\nb,kD93hfQ0plm4\n").is_empty());
         assert!(shown("password\nkD93hfQ0plm4\n").is_empty());
+    }
+
+    #[test]
+    fn a_cell_between_quotes_may_have_line_ends() {
+        let name = || "password".to_owned();
+        let all = [(name(), "kD93hfQ0plm4"), (name(), "second0plm4"), (name(), "last0plm4")];
+        let text = "note,user,password\n\"one\n, two\n\"\"three\"\"\nfour\",a,kD93hfQ0plm4\nx,b,second0plm4\n\"a\nb\",c,last0plm4";
+        assert_eq!(shown(text), all);
+        assert!(!Table::is_in_lines(text.as_bytes()) && Table::is_in_lines(b"a,\"b\"\nc\n"));
+        // A quote that nobody closes near by takes no other row away.
+        let open = format!("note,user,password\n\"one,{}\nx,b,kD93hfQ0plm4\n", "x\n".repeat(LINE_BYTES_MAX));
+        assert_eq!(shown(&open), all[..1]);
+    }
+
+    #[test]
+    fn a_head_may_have_any_signs_in_other_columns_and_lines_before_it() {
+        let all = [("password".to_owned(), "kD93hfQ0plm4")];
+        for text in [
+            "#id,password\n1,kD93hfQ0plm4\n",
+            "password,pass\u{e9}\nkD93hfQ0plm4,1\n",
+            "password (old),password\nx,kD93hfQ0plm4\n",
+            "\n\r\nid;password\n1;kD93hfQ0plm4\n",
+            "sep=;\r\nid, or so;password\r\n1,2;kD93hfQ0plm4\r\n",
+            "\"sep=|\"\nid|password\n1|kD93hfQ0plm4\n",
+        ] {
+            assert_eq!(shown(text), all, "{text}");
+        }
+        for text in ["def f(a, password, b):\nx,kD93hfQ0plm4,z\n", "import 'x', password\n1,kD93hfQ0plm4\n"] {
+            assert!(shown(text).is_empty(), "{text}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use jiff::civil::Date;
 use keyroll_history::{AROUND_BYTES_MAX, Blob, Bounds, History, Hit, Look, ObjectId, Refused, Skips, Take};
-use keyroll_leak::{FAR_BYTES_MAX, NEAR_BYTES_MAX, Text, reaches_far};
+use keyroll_leak::{FAR_BYTES_MAX, NEAR_BYTES_MAX, Table, Text, reaches_far};
 
 use crate::again::nowhere;
 use crate::finding::{Finding, Identity, Place, What};
@@ -124,7 +124,10 @@ impl Look for Objects<'_> {
     }
 
     fn is_alike(&self, base: &[u8], object: &[u8]) -> bool {
-        Reading::of(base, Text::Settings) == Reading::of(object, Text::Settings)
+        let (one, other) = (Reading::of(base, Text::Settings), Reading::of(object, Text::Settings));
+        // A row of several lines is decided by a quote far away.
+        let is_table = one.as_ref().is_some_and(|one| one.table.is_some());
+        one == other && (!is_table || Table::is_in_lines(base) && Table::is_in_lines(object))
     }
 
     fn reaches_far(&self, part: &[u8]) -> bool {

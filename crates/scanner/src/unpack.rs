@@ -221,10 +221,6 @@ impl Worker<'_> {
             Packed::Zip => self.inner_zip(at, from, depth, budget),
             Packed::Other(name) => {
                 self.skip(at, format!("it is packed with {name}, which is not opened"));
-                if depth == 0 {
-                    // All of its bytes are looked at as they stand.
-                    self.count(1, 0);
-                }
             }
         }
     }

@@ -34,11 +34,15 @@ pub(crate) fn why(error: &io::Error) -> String {
             None => one.source(),
         };
     }
-    let told = match error.kind() {
-        ErrorKind::UnexpectedEof => "it is cut off",
-        ErrorKind::OutOfMemory => "it asks for more memory than is given",
-        ErrorKind::Unsupported => "it is written in a way that is not read",
-        _ => NOT_ITS_KIND,
+    let is = |kind: ErrorKind| error.kind() == kind;
+    let told = if is(ErrorKind::UnexpectedEof) {
+        "it is cut off"
+    } else if is(ErrorKind::OutOfMemory) {
+        "it asks for more memory than is given"
+    } else if is(ErrorKind::Unsupported) {
+        "it is written in a way that is not read"
+    } else {
+        NOT_ITS_KIND
     };
     told.to_owned()
 }
@@ -52,7 +56,12 @@ pub(crate) fn why_zip(error: &ZipError) -> String {
         ZipError::CompressionMethodNotSupported(method) => {
             format!("its compression method {method} is not opened")
         }
-        _ => NOT_ITS_KIND.to_owned(),
+        ZipError::InvalidArchive(_)
+        | ZipError::FileNotFound
+        | ZipError::InvalidPassword
+        | ZipError::DecompressedSizeLimitExceeded { .. }
+        | ZipError::DecompressedSizeUnknown
+        | _ => NOT_ITS_KIND.to_owned(),
     }
 }
 

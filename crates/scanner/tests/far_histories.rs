@@ -49,8 +49,24 @@ fn version(root: &Path, number: u64) {
     };
     let table = either(number, 0, "user,password,note", "user,remark,note");
     let table = format!("{table}\n{}{}u,{},n\n{}", rows(0), rows(100), value(9_000 + number), rows(200));
+    let note =
+        |row: u64| format!("\"a\n{}{}\",u{row},{}\n", filler("n", row * 9, 6), row % 7, value(row + old));
+    let notes: String = (0..60).map(note).collect();
+    let quote = either(number, 8, "\"", "|,y");
+    let notes = format!(
+        "note,user,password\n{}\"b\n{}{quote},x,{}\n{notes}",
+        filler("a", 0, 300),
+        filler("c", 0, 9),
+        value(8_000 + old)
+    );
     let encoded = base64::prelude::BASE64_STANDARD.encode(value(old + 50));
     let kind = either(number, 1, "kind: Secret", "kind: ConfigMap");
+    let listed = format!(
+        "{{\n  \"items\": [\n    {{\n      \"data\": {{\n{}        \"pass-two\": \"{encoded}\"\n      }},\n      {},\n    }}\n  ]\n}}\n{}",
+        "        \"mode\": \"\",\n".repeat(12),
+        either(number, 10, "\"kind\": \"Secret\"", "\"kind\": \"ConfigMap\""),
+        filler("d", 0, 300)
+    );
     let secret = format!(
         "{}---\n{kind}\n{}data:\n{}  pass-one: {}\n{}",
         filler("before", 0, 300),
@@ -93,15 +109,26 @@ fn version(root: &Path, number: u64) {
     );
     let wide = if number.is_multiple_of(3) { 18_000 } else { 9_000 };
     let line = format!(
-        "{}{{ 'password': '{}', 'x': '{}' }}\n{}",
+        "{}{{ 'password': '{}' | 'x': '{}' }}\n{}",
         filler("a", 0, 300),
         value(old),
         "x ".repeat(wide / 2) + &number.to_string(),
         filler("b", 0, 300)
     );
+    let wide = format!(
+        "{}{{ \"x\": \"{}\", \"{}\": \"{}\", \"y\": \"{}{number}\" }}\n{}",
+        filler("a", 0, 300),
+        "y ".repeat(9_500),
+        either(number, 5, "password", "remark"),
+        value(old + 60),
+        "z ".repeat(9_500),
+        filler("b", 0, 300)
+    );
     let longer = either(number, 9, "", "# a longer one, by more than what decides\n");
     for (name, text) in [
         ("users.csv", table),
+        ("notes.csv", notes + longer),
+        ("list.json", listed + longer),
         // The longer is what git tells the other from.
         ("secret.yaml", secret + longer),
         ("web.js", web + longer),
@@ -109,6 +136,7 @@ fn version(root: &Path, number: u64) {
         ("logins.txt", logins),
         ("pairs.yaml", pairs),
         ("line.env", line),
+        ("wide.json", wide),
     ] {
         fs::write(root.join(name), text).unwrap();
     }

@@ -402,3 +402,20 @@ fn a_reason_with_a_value_in_it_is_not_shown() {
     let unknown = Baseline::read(&format!("{value} = 1\n")).map(drop).unwrap_err();
     assert!(!unknown.to_string().contains("kD93"), "{unknown}");
 }
+
+#[test]
+fn a_line_of_any_length_is_read_by_names() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let filler = |count: usize| {
+        (0..count).map(|at| format!("\"n{at}\": \"some words of text\", ")).collect::<String>()
+    };
+    let line = |before: usize| {
+        format!("{{{}\"password\": \"kD93hfQ0plm4\", {}\"z\": 1}}", filler(before), filler(9))
+    };
+    write(root, "short.json", &line(50));
+    write(root, "long.json", &line(1_000));
+    // Longer than what is read at once.
+    write(root, "longer.json", &line(90_000));
+    assert_eq!(places(root, &scan(root)), ["long.json:1", "longer.json:1", "short.json:1"]);
+}

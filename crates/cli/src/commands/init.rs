@@ -156,13 +156,13 @@ fn looked_at(context: &mut Context) -> Result<Exit, Problem> {
 }
 
 fn write_new(path: &Path, text: &str, context: &mut Context) -> Result<(), Problem> {
-    config_file::create(path, text)?;
+    config_file::create(path, text, "--config")?;
     let schema = path.with_file_name(SCHEMA_FILE_NAME);
     let form = format!("{:#}\n", keyroll_config::schema());
     // An older schema is ours to renew; the configuration is not.
     match schema.exists() {
         true => config_file::replace(&schema, &config_file::read(&schema)?, &form)?,
-        false => config_file::create(&schema, &form)?,
+        false => config_file::create(&schema, &form, "--config")?,
     }
     Config::load(path)?;
     context.ui.note(format!("wrote {} and {}", path.display(), schema.display()));

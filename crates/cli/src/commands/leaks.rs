@@ -59,9 +59,10 @@ pub(super) fn run(args: &LeaksArgs, context: &mut Context) -> Result<Exit, Probl
     }
 }
 
-/// What is staged says itself what must have been looked at.
+/// What is staged says itself what must have been looked at. Where something was found something was read.
 fn nothing_read(args: &LeaksArgs, report: &Report) -> Option<Problem> {
-    (report.texts == 0 && !report.skipped.is_empty() && !args.staged)
+    let nothing = report.texts == 0 && report.findings.is_empty();
+    (nothing && !report.skipped.is_empty() && !args.staged)
         .then(|| Problem::new("K0934", "look for leaks").because("nothing that was named could be looked at"))
 }
 

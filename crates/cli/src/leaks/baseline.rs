@@ -70,7 +70,7 @@ impl BaselineFile {
         }
         match &self.old {
             Some(old) => config_file::replace(&self.path, old, &baseline.to_text())?,
-            None => config_file::create(&self.path, &baseline.to_text())?,
+            None => config_file::create(&self.path, &baseline.to_text(), "--baseline")?,
         }
         let values = chosen.iter().map(|one| &one.identity).collect::<BTreeSet<_>>().len();
         let shown = keyroll_observe::shown(&self.path);

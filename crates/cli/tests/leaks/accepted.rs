@@ -130,6 +130,15 @@ fn the_baseline_is_that_of_the_repository_and_none_beyond_it() {
 }
 
 #[test]
+fn a_baseline_that_is_a_link_to_nothing_is_left_as_it_is_and_the_help_names_the_right_option() {
+    let folder = tempfile::tempdir().unwrap();
+    two_tokens(folder.path());
+    std::os::unix::fs::symlink("nothing", folder.path().join(NAME)).unwrap();
+    let (code, said) = accept(folder.path(), &[]);
+    assert!(code == Some(1) && said.contains("--baseline FILE") && !said.contains("--config"), "{said}");
+}
+
+#[test]
 fn a_large_baseline_takes_more_in() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();

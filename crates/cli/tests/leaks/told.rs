@@ -154,6 +154,26 @@ fn of_what_could_not_be_opened_it_is_not_said_that_it_has_no_leak() {
 }
 
 #[test]
+fn where_something_was_found_it_is_told_whatever_could_not_be_opened() {
+    let folder = tempfile::tempdir().unwrap();
+    let looked = |text: &[u8]| {
+        fs::write(folder.path().join("a"), text).unwrap();
+        run(folder.path(), &["leaks", "a"], b"")
+    };
+    let mut text = format!("{}\n", github_token()).into_bytes();
+    text.resize(1024, b'x');
+    text[257..263].copy_from_slice(b"ustar\0");
+    let closed = [b"7z\xbc\xaf\x27\x1c \n".as_slice(), github_token().as_bytes(), b"\n"].concat();
+    for text in [text, closed] {
+        let ran = looked(&text);
+        assert_eq!(ran.status.code(), Some(3), "{}", err(&ran));
+        assert!(err(&ran).contains("not visible: a"), "{}", err(&ran));
+    }
+    // Of what is not opened nobody says that it has none.
+    assert_eq!(looked(b"7z\xbc\xaf\x27\x1c and more").status.code(), Some(1));
+}
+
+#[test]
 fn the_action_passes_its_inputs_on_and_looks_at_the_tree_whatever_the_history_has() {
     let action = include_str!("../../../../action.yml");
     let (_, script) = action.rsplit_once("      run: |\n").unwrap();

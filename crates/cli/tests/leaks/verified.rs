@@ -318,6 +318,21 @@ fn an_issuer_that_never_ends_that_is_silent_or_that_echoes_says_nothing() {
 }
 
 #[test]
+fn a_key_that_another_payment_service_may_accept_is_not_called_dead() {
+    let refusing = Server::start(|stream, _| {
+        let body = "{\"error\": {\"message\": \"Invalid API Key provided\"}}";
+        let length = body.len();
+        drop(write!(
+            stream,
+            "HTTP/1.1 401 No\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+        ));
+    });
+    let (verified, ..) = asked_of(&refusing, "20s");
+    assert_eq!(verified["outcome"], "unknown", "{verified}");
+    assert!(verified["why"].as_str().unwrap().contains("another payment service"), "{verified}");
+}
+
+#[test]
 fn a_host_that_does_not_answer_is_given_up() {
     let folder = tree();
     let path = folder.path();
@@ -375,7 +390,8 @@ fn a_spec_that_cannot_be_gone_by_is_refused_before_anything_is_asked() {
     refused(&["--verify", "--issuer", &spec, "--issuer", &spec], 1, "asks about the rule");
     refused(&["--verify", "--issuer", "none.toml"], 1, "K0821");
     let write = |name: &str, text: String| fs::write(path.join(name), text).unwrap();
-    write("b.toml", text.replace("rules = [\"stripe-secret-key\"]\n", ""));
+    let without = |line: &str| !line.starts_with("rules = ") && !line.starts_with("elsewhere = ");
+    write("b.toml", text.lines().filter(|line| without(line)).map(|line| format!("{line}\n")).collect());
     refused(&["--verify", "--issuer", "b.toml"], 1, "does not say about which findings");
     write("c.toml", text.replace("stripe-secret-key\"]", "no-such-rule\"]"));
     refused(&["--verify", "--issuer", "c.toml"], 1, "a rule that keyroll does not have");

@@ -1,0 +1,180 @@
+use std::ops::Range;
+
+use crate::apart::{line_before, line_from, setting, word};
+use crate::beside::Beside;
+use crate::candidates::By;
+use crate::login::decoded;
+use crate::places::places;
+use crate::{is_distinct, no_secret};
+
+/// What says that an object is a Secret, in a line of its own: as people write YAML, and as kubectl writes YAML and JSON.
+pub(crate) const KINDS: [&str; 5] =
+    ["kind: Secret", "kind: \"Secret\"", "kind: 'Secret'", "\"kind\": \"Secret\"", "\"kind\":\"Secret\""];
+
+/// What opens its entries, at the same depth.
+const DATA: [&[u8]; 3] = [b"data:", b"\"data\": {", b"\"data\":{"];
+
+/// The most lines of a Secret that are read on either side of the one that says so.
+const SECRET_LINES_MAX: usize = 64;
+
+/// The entries of a Secret of Kubernetes, below `data:`, in base64. What they stand for has no form.
+pub(crate) fn in_secret(text: &[u8], line: &Range<usize>, found: &mut Vec<Beside>) {
+    let raw = text.get(line.clone()).unwrap_or_default();
+    if places(raw, b"Secret").next().is_none() || !is_kind(raw) {
+        return;
+    }
+    let depth = depth(raw);
+    let (mut at, mut within, mut behind) = (first(text, line.start, depth), false, 0);
+    while behind < SECRET_LINES_MAX {
+        let Some(next) = line_from(text, at) else { return };
+        at = next.end;
+        let raw = text.get(next.clone()).unwrap_or_default();
+        if next.start > line.start {
+            behind += 1;
+            if ends(raw, depth) || begins(raw, depth) {
+                return;
+            }
+        }
+        if is_data(raw, depth) {
+            within = true;
+        } else if says(raw) && self::depth(raw) <= depth {
+            within = false;
+        }
+        if let Some((name, value)) = setting(text, &next).filter(|_| within && self::depth(raw) > depth)
+            && is_written_secret(text.get(value.clone()).unwrap_or_default())
+        {
+            found.push((word(text, &name), value, By::Place));
+        }
+    }
+}
+
+/// Where the object begins in which a line stands, near it.
+fn first(text: &[u8], at: usize, depth: usize) -> usize {
+    let mut start = at;
+    // The line may be the first of an item.
+    if line_from(text, at).and_then(|line| text.get(line)).is_some_and(|raw| begins(raw, depth)) {
+        return start;
+    }
+    for _ in 0..SECRET_LINES_MAX {
+        let Some(line) = line_before(text, start) else { break };
+        let raw = text.get(line.clone()).unwrap_or_default();
+        if ends(raw, depth) {
+            break;
+        }
+        start = line.start;
+        if begins(raw, depth) {
+            break;
+        }
+    }
+    start
+}
+
+/// Whether a line is of another object: behind a mark between documents, less deep, or one that says itself what it is.
+fn ends(raw: &[u8], depth: usize) -> bool {
+    raw.starts_with(b"---")
+        || says(raw) && self::depth(raw) < depth
+        || is_kind(raw) && self::depth(raw) == depth
+}
+
+/// Whether an item of a list begins with a line.
+fn begins(raw: &[u8], depth: usize) -> bool {
+    depth > 0 && self::depth(raw) == depth && raw.trim_ascii_start().starts_with(b"- ")
+}
+
+/// How many blanks stand before what a line says, a list's dash among them.
+fn depth(raw: &[u8]) -> usize {
+    let blanks = raw.iter().take_while(|byte| **byte == b' ').count();
+    blanks + if raw.get(blanks..).is_some_and(|rest| rest.starts_with(b"- ")) { 2 } else { 0 }
+}
+
+/// Whether a line is no comment and not empty.
+fn says(raw: &[u8]) -> bool {
+    raw.trim_ascii_start().first().is_some_and(|first| *first != b'#')
+}
+
+/// What a line says, without a dash before it, and a comma or a comment behind it.
+fn said(raw: &[u8]) -> &[u8] {
+    let raw = raw.trim_ascii();
+    let raw = raw.strip_prefix(b"- ").unwrap_or(raw);
+    let end = places(raw, b" #").next().unwrap_or(raw.len());
+    let raw = raw.get(..end).unwrap_or(raw).trim_ascii();
+    raw.strip_suffix(b",").unwrap_or(raw)
+}
+
+fn is_kind(raw: &[u8]) -> bool {
+    KINDS.iter().any(|kind| kind.as_bytes() == said(raw))
+}
+
+fn is_data(raw: &[u8], depth: usize) -> bool {
+    self::depth(raw) == depth && DATA.contains(&said(raw))
+}
+
+/// Whether base64 stands for something that is likely a secret.
+fn is_written_secret(value: &[u8]) -> bool {
+    decoded(value).is_some_and(|plain| no_secret(&plain).is_none() && is_distinct(&plain))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &str) -> Vec<(String, &str)> {
+        let mut found = Vec::new();
+        let mut start = 0;
+        for line in text.split_inclusive('\n') {
+            in_secret(text.as_bytes(), &(start..start + line.len()), &mut found);
+            start += line.len();
+        }
+        found.into_iter().map(|one| (one.0, &text[one.1])).collect()
+    }
+
+    #[test]
+    fn a_secret_of_kubernetes_has_values_in_base64() {
+        let value = "a0Q5M2hmUTBwbG00";
+        let name = || "ca-key".to_owned();
+        let text = format!(
+            "kind: Secret\ndata:\n  ca-key: {value}\n  note: aGVsbG8gd29ybGQ=\n  mode: {{}}\n---\ndata:\n  b: {value}\n"
+        );
+        assert_eq!(shown(&text), [(name(), value)]);
+        let text = format!(
+            "data:\n  b: {value}\n---\ndata:\n  ca-key: {value}\nkind: Secret\nspec:\n  x: {value}\n"
+        );
+        assert_eq!(shown(&text), [(name(), value)]);
+        assert!(shown(&format!("kind: ConfigMap\ndata:\n  ca-key: {value}\n")).is_empty());
+    }
+
+    #[test]
+    fn a_secret_is_one_as_kubectl_writes_it() {
+        let value = "a0Q5M2hmUTBwbG00";
+        for text in [
+            format!("kind: \"Secret\"\ndata:\n  ca-key: {value}\n"),
+            format!("kind: 'Secret' # of the web\ndata: # all\n    ca-key: {value}\n"),
+            format!(
+                "{{\n    \"data\": {{\n        \"ca-key\": \"{value}\"\n    }},\n    \"kind\": \"Secret\"\n}}\n"
+            ),
+            format!(
+                "items:\n- apiVersion: v1\n  data:\n    ca-key: {value}\n  kind: Secret\n  metadata:\n    x: {value}\n"
+            ),
+            format!(
+                "items:\n- kind: Secret\n  data:\n    ca-key: {value}\n- kind: ConfigMap\n  data:\n    x: {value}\n"
+            ),
+            format!(
+                "items:\n- data:\n    x: {value}\n  kind: ConfigMap\n- data:\n    ca-key: {value}\n  kind: Secret\n"
+            ),
+            format!(
+                "\"items\": [\n  {{\n    \"data\": {{\n      \"x\": \"{value}\"\n    }}\n  }},\n  {{\n    \"data\": {{\n      \"ca-key\": \"{value}\"\n    }},\n    \"kind\": \"Secret\",\n    \"y\": \"{value}\"\n  }}\n]\n"
+            ),
+        ] {
+            assert_eq!(shown(&text), [("ca-key".to_owned(), value)], "{text}");
+            let said = text.lines().find(|line| line.contains("Secret")).unwrap();
+            assert!(crate::reaches_far(said.as_bytes()), "{said}");
+        }
+        assert!(shown(&format!("  kind: Secret\ndata:\n  ca-key: {value}\n")).is_empty());
+    }
+
+    #[test]
+    fn of_many_secrets_each_is_read_for_itself() {
+        let text = "data:\n k: a0Q5M2hmUTBwbG00\nkind: Secret\n".repeat(1_000);
+        assert!(shown(&text).len() <= 2_000);
+    }
+}
