@@ -154,23 +154,23 @@ fn a_value_that_is_added_while_a_stream_is_copied_is_replaced() {
             _ => Box::new(BufReader::new(child.stdout.take().unwrap())),
         };
         let new = value();
-        writeln!(input, "old {old} new {new}").unwrap();
+        writeln!(input, "old {old} new {new} end").unwrap();
         assert!(line(&mut output).starts_with("old [redacted:acme] new "));
         add(folder.path(), "fresh", &new);
         for _ in 0..3 {
-            writeln!(input, "old {old} new {new}").unwrap();
-            assert_eq!(line(&mut output), "old [redacted:acme] new [redacted:fresh]\n");
+            writeln!(input, "old {old} new {new} end").unwrap();
+            assert_eq!(line(&mut output), "old [redacted:acme] new [redacted:fresh] end\n");
         }
         // What cannot be read any more leaves what is known, and says so once.
         fs::remove_file(folder.path().join("s.keys/sealing.key")).unwrap();
         touch(&folder.path().join("s/secrets.db"));
         for _ in 0..3 {
-            writeln!(input, "old {old} new {new}").unwrap();
+            writeln!(input, "old {old} new {new} end").unwrap();
             let mut shown = line(&mut output);
             if shown.contains("cannot be read any more") {
                 shown = line(&mut output);
             }
-            assert_eq!(shown, "old [redacted:acme] new [redacted:fresh]\n");
+            assert_eq!(shown, "old [redacted:acme] new [redacted:fresh] end\n");
         }
         drop(input);
         let rest = std::io::read_to_string(output).unwrap();
@@ -207,8 +207,8 @@ fn a_store_that_cannot_be_read_any_more_is_told_with_json_too() {
             let aside = folder.path().join("aside");
             fs::rename(&key, &aside).unwrap();
             touch(&folder.path().join("s/secrets.db"));
-            writeln!(input, "{old}").unwrap();
-            assert_eq!(line(&mut output), "[redacted:acme]\n");
+            writeln!(input, "{old} end").unwrap();
+            assert_eq!(line(&mut output), "[redacted:acme] end\n");
             if again {
                 fs::rename(&aside, &key).unwrap();
             }
