@@ -274,17 +274,25 @@ fn member(key: &[u8], at: usize) -> Option<Range<usize>> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn shown(text: &str) -> Vec<(String, &str)> {
+    /// What is found by each line of a text, with its name.
+    pub(crate) fn by_line(
+        text: &str,
+        look: impl Fn(&[u8], &Range<usize>, &mut Vec<Beside>),
+    ) -> Vec<(String, &str)> {
         let mut found = Vec::new();
         let mut start = 0;
         for line in text.split_inclusive('\n') {
-            found.extend(apart(text.as_bytes(), &(start..start + line.len())));
+            look(text.as_bytes(), &(start..start + line.len()), &mut found);
             start += line.len();
         }
         found.into_iter().map(|one| (one.0, &text[one.1])).collect()
+    }
+
+    fn shown(text: &str) -> Vec<(String, &str)> {
+        by_line(text, |text, line, found| found.extend(apart(text, line)))
     }
 
     const WEB: &str = "kD93hfQ0plm4kD93hfQ0plm4";

@@ -117,15 +117,10 @@ fn is_written_secret(value: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::apart::tests::by_line;
 
     fn shown(text: &str) -> Vec<(String, &str)> {
-        let mut found = Vec::new();
-        let mut start = 0;
-        for line in text.split_inclusive('\n') {
-            in_secret(text.as_bytes(), &(start..start + line.len()), &mut found);
-            start += line.len();
-        }
-        found.into_iter().map(|one| (one.0, &text[one.1])).collect()
+        by_line(text, in_secret)
     }
 
     #[test]
