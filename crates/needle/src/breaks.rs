@@ -12,6 +12,9 @@ const SHORT_BYTES_MAX: usize = 4;
 /// The most blanks behind a line's end that are taken for its indentation.
 const INDENT_BYTES_MAX: usize = 256;
 
+/// Most lines are shorter: to copy so many bytes whatever the length is takes less time than to copy just as many.
+const BLOCK_BYTES: usize = 64;
+
 /// What may stand in the middle of a value that a writer has wrapped or coloured, and is none of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Break {
@@ -43,6 +46,8 @@ pub(crate) enum Ends {
 pub(crate) struct Joined {
     /// What is left; the end that may become a break is in it.
     pub(crate) bytes: Zeroizing<Vec<u8>>,
+    /// How many there are while it is made; what stands behind has no meaning then.
+    length: usize,
     /// Where in it something was left out, and how many bytes of the text stand before that place that are not in it.
     cuts: Vec<Cut>,
     /// Where in the text something stands that was left out and is no line's end.
@@ -84,7 +89,7 @@ impl Joined {
         self.cuts.clear();
         self.odd.clear();
         self.unfinished.clear();
-        (self.indented, self.blank) = (false, None);
+        (self.length, self.indented, self.blank) = (0, false, None);
     }
 
     /// Without what begins at some of these places, which are in order.
@@ -94,9 +99,11 @@ impl Joined {
             return false;
         }
         // Never grown: what a value leaves behind in memory is overwritten.
-        if self.bytes.capacity() < text.len() {
-            self.bytes = Zeroizing::new(Vec::with_capacity(text.len()));
+        let room = text.len() + BLOCK_BYTES;
+        if self.bytes.capacity() < room {
+            self.bytes = Zeroizing::new(Vec::with_capacity(room));
         }
+        self.bytes.resize(room, 0);
         let mut from = 0;
         for at in breaks {
             if at < from {
@@ -104,7 +111,7 @@ impl Joined {
             }
             match break_at(text.get(at..).unwrap_or_default()) {
                 Break::None => {}
-                Break::Unfinished => self.unfinished.push(self.bytes.len() + at - from),
+                Break::Unfinished => self.unfinished.push(self.length + at - from),
                 Break::Code(length) => {
                     self.push(text, from, at);
                     from = at + length;
@@ -124,6 +131,7 @@ impl Joined {
             }
         }
         self.push(text, from, text.len());
+        self.bytes.truncate(self.length);
         let any = !self.cuts.is_empty() || !self.unfinished.is_empty() || self.blank.is_some();
         if !any {
             self.bytes.clear();
@@ -133,18 +141,31 @@ impl Joined {
 
     /// In the place of the first byte of a break; of several that follow on each other, of the first one.
     fn push_blank(&mut self) {
-        if self.blank != Some(self.bytes.len()) {
-            self.bytes.push(b' ');
-            self.blank = Some(self.bytes.len());
+        if self.blank != Some(self.length)
+            && let Some(byte) = self.bytes.get_mut(self.length)
+        {
+            *byte = b' ';
+            self.length += 1;
+            self.blank = Some(self.length);
         }
     }
 
+    #[inline]
     fn push(&mut self, text: &[u8], from: usize, to: usize) {
-        let at = self.bytes.len();
+        let (at, length) = (self.length, to - from);
         if from > at + self.cuts.last().map_or(0, |cut| cut.removed) {
             self.cuts.push(Cut { at, removed: from - at });
         }
-        self.bytes.extend_from_slice(text.get(from..to).unwrap_or_default());
+        let (there, line) = (self.bytes.get_mut(at..), text.get(from..));
+        let (Some(there), Some(line)) = (there, line) else { return };
+        match (there.first_chunk_mut::<BLOCK_BYTES>(), line.first_chunk()) {
+            (Some(there), Some(line)) if length <= BLOCK_BYTES => *there = *line,
+            _ => {
+                let (Some(there), Some(line)) = (there.get_mut(..length), line.get(..length)) else { return };
+                there.copy_from_slice(line);
+            }
+        }
+        self.length += length;
     }
 
     /// Where a byte of what is left stands in the text.
@@ -179,6 +200,7 @@ fn places(text: &[u8]) -> impl Iterator<Item = usize> {
 }
 
 /// What stands at the beginning of this text.
+#[inline]
 fn break_at(text: &[u8]) -> Break {
     match text {
         [b'\n', rest @ ..] => line(1, rest),
@@ -216,10 +238,34 @@ fn escaped(rest: &[u8]) -> Break {
 }
 
 /// An end of so many bytes, and the indentation behind it.
+#[inline]
 fn line(end: usize, rest: &[u8]) -> Break {
-    let blank = |byte: &&u8| matches!(byte, b' ' | b'\t');
-    let indent = rest.iter().take(INDENT_BYTES_MAX).take_while(blank).count();
+    let mut indent = 0;
+    for eight in rest.get(..INDENT_BYTES_MAX).unwrap_or(rest).chunks(8) {
+        let word = eight.first_chunk().copied().unwrap_or_else(|| {
+            // Behind the end of the text stands no blank.
+            let mut word = [0; 8];
+            word.iter_mut().zip(eight).for_each(|(byte, there)| *byte = *there);
+            word
+        });
+        let blanks = blanks(u64::from_le_bytes(word));
+        indent += blanks;
+        if blanks < 8 {
+            break;
+        }
+    }
     Break::Line { length: end + indent, indent }
+}
+
+/// How many blanks eight bytes begin with, without a branch for each: how deep a line is indented cannot be foretold.
+#[inline]
+fn blanks(word: u64) -> usize {
+    const ONES: u64 = u64::MAX / 0xFF;
+    const LOW: u64 = 0x7F * ONES;
+    // The upper bit of each byte that is not zero.
+    let not_zero = |word: u64| ((word & LOW) + LOW) | word;
+    let other = not_zero(word ^ ONES * b' ' as u64) & not_zero(word ^ ONES * b'\t' as u64) & !LOW;
+    (other.trailing_zeros() / 8) as usize
 }
 
 /// Behind `ESC`: what has no parameters, as to choose letters (`ESC ( B`) or to keep the place (`ESC 7`): intermediates, one final
@@ -340,6 +386,17 @@ mod tests {
                 for (at, byte) in left.bytes().enumerate().filter(|(_, byte)| *byte != b' ') {
                     assert_eq!(text.as_bytes()[joined.in_text(at)], byte, "{text:?} {ends:?}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn an_indentation_of_any_depth_is_left_out() {
+        for depth in 0..=INDENT_BYTES_MAX + 1 {
+            for (blank, behind) in [(" ", "x"), ("\t", "\u{a0}"), (" ", ""), ("\t", "\x08\x01")] {
+                let text = format!("a\n{}{behind}", blank.repeat(depth));
+                let rest = blank.repeat(depth.saturating_sub(INDENT_BYTES_MAX));
+                assert_eq!(joined(&text), Some((format!("a{rest}{behind}"), 0)), "{depth} {behind:?}");
             }
         }
     }

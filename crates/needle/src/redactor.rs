@@ -17,8 +17,9 @@ const PIECE_BYTES_MAX: usize = 64 * 1024;
 /// Replaces every occurrence of a needle in a stream by `[redacted:<name>]`, however the stream is cut; does no IO.
 ///
 /// The output is that of [`Needles::redact`] on the whole, but for heads: where a piece ends in at most [`HEAD_BYTES_MAX`]
-/// bytes of what may become an occurrence they are shown, and if it does its marker stands behind them. A longer beginning is
-/// held back until it is decided, or the stream ends: never for a time. So are the first bytes of a letter of several.
+/// bytes of what may become an occurrence they are shown, and if it does its marker stands behind them. Where they are the end of
+/// another occurrence that one is told at once, and the two have a marker each. A longer beginning is held back until it is
+/// decided, or the stream ends: never for a time. So are the first bytes of a letter of several.
 pub struct Redactor {
     prefixes: Arc<Prefixes>,
     /// Input that may be a part of something.
@@ -180,7 +181,7 @@ impl Redactor {
         let (mut closed, mut grows) = (0, false);
         for region in &self.open {
             self.done = text(&self.held, self.base, self.done, region.start.min(undecided.show), to);
-            if region.end > undecided.keep {
+            if region.end > undecided.show {
                 grows = true;
                 break;
             }
