@@ -27,7 +27,7 @@ impl Joins {
 
 impl Needles {
     /// The occurrences that [`find`](Self::find) sees, and those in which something stands that is no part of the value: line ends
-    /// with the indentation behind them, also as they are escaped in strings, continued lines, codes for a terminal. Each once.
+    /// with the indentation behind them, also in UTF-16 and as they are escaped in strings, continued lines, codes for a terminal. Each once.
     /// Where a form has blanks, indentation and a line's end may stand for one.
     ///
     /// Makes copies of the haystack, which are overwritten afterwards; none where nothing parts it.
@@ -66,7 +66,7 @@ impl Needles {
         self.find(&joined.bytes, &mut |hit| {
             if joined.spans_a_break(hit.start, hit.end) {
                 self.placed(joined, hit).into_iter().for_each(&mut *on_hit);
-            } else if !whole {
+            } else if !whole && joined.begin(hit.start) == joined.in_text(hit.start) {
                 let start = joined.in_text(hit.start);
                 on_hit(Hit { start, end: start + hit.end - hit.start, ..hit });
             }
@@ -96,7 +96,7 @@ impl Needles {
 
     /// Where in its text an occurrence stands; `None` = over more of it than one is looked for in.
     fn placed(&self, joined: &Joined, hit: Hit) -> Option<Hit> {
-        let (start, last) = (joined.in_text(hit.start), joined.in_text(hit.end - 1));
+        let (start, last) = (joined.begin(hit.start), joined.in_text(hit.end - 1));
         (last < start + self.span_max()).then_some(Hit { start, end: last + 1, ..hit })
     }
 

@@ -20,6 +20,9 @@ const BLOCK_BYTES: usize = 64;
 enum Break {
     /// The end of a line, so many bytes; the last of them are the next one's indentation.
     Line { length: usize, indent: usize },
+    /// The same in UTF-16, of any order: with the zero byte behind each of its bytes. In the higher one's order that is the next
+    /// letter's, and the one before it stands in its place.
+    WideLine { length: usize, indent: usize },
     /// A code, so many bytes.
     Code(usize),
     /// It may be one: the text ends within it.
@@ -39,7 +42,7 @@ pub(crate) enum Ends {
     Blank,
 }
 
-/// A text without what parts it: line ends with the indentation behind them, also as they are escaped in strings
+/// A text without what parts it: line ends with the indentation behind them, also in UTF-16 and as they are escaped in strings
 /// (`\n`, `\\n`), continued lines, what goes back to a line's beginning, and codes for a terminal (ECMA-48: CSI, OSC, and those of
 /// ECMA-35 without parameters).
 #[derive(Default)]
@@ -121,12 +124,21 @@ impl Joined {
                     self.push(text, from, at);
                     self.indented |= indent > 0;
                     if ends == Ends::Blank {
-                        self.push_blank();
+                        self.push_blank(b" ");
                     }
                     from = at + length - if ends == Ends::Indentation { indent } else { 0 };
                     if text.get(at) == Some(&b'\\') {
                         self.odd.push(at..from);
                     }
+                }
+                Break::WideLine { length, indent } => {
+                    self.push(text, from, at);
+                    self.indented |= indent > 0;
+                    if ends == Ends::Blank {
+                        self.push_blank(b" \0");
+                    }
+                    from = at + length - if ends == Ends::Indentation { indent } else { 0 };
+                    self.odd.push(at..from);
                 }
             }
         }
@@ -140,12 +152,12 @@ impl Joined {
     }
 
     /// In the place of the first byte of a break; of several that follow on each other, of the first one.
-    fn push_blank(&mut self) {
+    fn push_blank(&mut self, blank: &[u8]) {
         if self.blank != Some(self.length)
-            && let Some(byte) = self.bytes.get_mut(self.length)
+            && let Some(there) = self.bytes.get_mut(self.length..self.length + blank.len())
         {
-            *byte = b' ';
-            self.length += 1;
+            there.copy_from_slice(blank);
+            self.length += blank.len();
             self.blank = Some(self.length);
         }
     }
@@ -174,6 +186,15 @@ impl Joined {
         at + before.checked_sub(1).and_then(|last| self.cuts.get(last)).map_or(0, |cut| cut.removed)
     }
 
+    /// Where an occurrence begins. A line's end in UTF-16 is taken with the zero byte behind it: of those beside it the last one is the
+    /// letter's where the higher byte comes first.
+    pub(crate) fn begin(&self, at: usize) -> usize {
+        match self.bytes.get(at) {
+            Some(0) => self.in_text(at + 1) - 1,
+            _ => self.in_text(at),
+        }
+    }
+
     /// Where the first byte stands that is left of the text from a place on.
     pub(crate) fn behind(&self, in_text: usize) -> usize {
         let next = self.cuts.partition_point(|cut| cut.at + cut.removed <= in_text);
@@ -181,8 +202,9 @@ impl Joined {
         (in_text - removed).min(self.cuts.get(next).map_or(self.bytes.len(), |cut| cut.at))
     }
 
-    /// Whether something was left out between the first and the last of these bytes.
+    /// Whether something was left out between the first and the last of these bytes of an occurrence.
     pub(crate) fn spans_a_break(&self, start: usize, end: usize) -> bool {
+        let start = if self.bytes.get(start) == Some(&0) { start + 1 } else { start };
         let first = self.cuts.partition_point(|cut| cut.at <= start);
         self.cuts.get(first).is_some_and(|cut| cut.at < end)
     }
@@ -203,6 +225,8 @@ fn places(text: &[u8]) -> impl Iterator<Item = usize> {
 #[inline]
 fn break_at(text: &[u8]) -> Break {
     match text {
+        [b'\n', 0, rest @ ..] => wide_line(rest),
+        [b'\r', 0, ..] => wide_line(b""),
         [b'\n', rest @ ..] => line(1, rest),
         // Some write more than one before a line's end, and some go back to the beginning of the line.
         [b'\r', b'\n', rest @ ..] => line(2, rest),
@@ -255,6 +279,15 @@ fn line(end: usize, rest: &[u8]) -> Break {
         }
     }
     Break::Line { length: end + indent, indent }
+}
+
+/// An end in UTF-16, and the indentation behind it.
+fn wide_line(rest: &[u8]) -> Break {
+    let near = rest.get(..INDENT_BYTES_MAX).unwrap_or(rest);
+    // The text may end within a blank.
+    let blank = |pair: &&[u8]| matches!(pair, [b' ' | b'\t', 0] | [b' ' | b'\t']);
+    let indent = near.chunks(2).take_while(blank).map(<[u8]>::len).sum();
+    Break::WideLine { length: 2 + indent, indent }
 }
 
 /// How many blanks eight bytes begin with, without a branch for each: how deep a line is indented cannot be foretold.
@@ -386,6 +419,24 @@ mod tests {
                 for (at, byte) in left.bytes().enumerate().filter(|(_, byte)| *byte != b' ') {
                     assert_eq!(text.as_bytes()[joined.in_text(at)], byte, "{text:?} {ends:?}");
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn line_ends_of_utf_16_are_left_out_with_their_zero_bytes() {
+        type Unit = fn(u16) -> [u8; 2];
+        for unit in [u16::to_le_bytes as Unit, u16::to_be_bytes] {
+            let wide = |text: &str| -> Vec<u8> { text.encode_utf16().flat_map(unit).collect() };
+            for text in ["ab\ncd", "ab\r\ncd", "ab\rcd", "ab\n \t cd", "ab\r\n\r\n  cd"] {
+                let joined = Joined::of(&wide(text)).unwrap();
+                assert_eq!(joined.bytes.as_slice(), wide("abcd"), "{text:?}");
+                let mut blank = Joined::default();
+                blank.join(&wide(text), Ends::Blank);
+                assert_eq!(blank.bytes.as_slice(), wide("ab cd"), "{text:?}");
+                // What stands behind the line's end begins there, whatever comes first.
+                assert_eq!(joined.begin(4), 2 * text.find('c').unwrap(), "{text:?}");
+                assert!(joined.spans_a_break(0, 8) && !joined.spans_a_break(4, 8));
             }
         }
     }

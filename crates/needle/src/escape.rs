@@ -21,12 +21,6 @@ pub(crate) const PERCENT: [PercentStyle; 5] = [
     PercentStyle { kept: b"", space_is_plus: false },
 ];
 
-/// What is encoded twice: components of URLs in URLs.
-pub(crate) const PERCENT_TWICE: [PercentStyle; 2] = [
-    PercentStyle { kept: b"-._~", space_is_plus: false },
-    PercentStyle { kept: b"-._~!*'()", space_is_plus: false },
-];
-
 /// Forms: as the URL standard serialises them, and as Python's and Go's libraries do.
 pub(crate) const FORM: [PercentStyle; 2] = [
     PercentStyle { kept: b"*-._", space_is_plus: true },
@@ -45,15 +39,6 @@ pub(crate) fn percent(value: &[u8], style: &PercentStyle, upper: bool) -> Zeroiz
             out.push(b'%');
             out.extend_from_slice(&if upper { hex_upper(&[byte]) } else { hex_lower(&[byte]) });
         }
-    }
-    out
-}
-
-/// Percent-encodes what is percent-encoded already: each `%` is `%25`.
-pub(crate) fn percent_again(encoded: &[u8]) -> Zeroizing<Vec<u8>> {
-    let mut out = with_room_for(encoded);
-    for byte in encoded {
-        out.extend_from_slice(if *byte == b'%' { b"%25" } else { std::slice::from_ref(byte) });
     }
     out
 }

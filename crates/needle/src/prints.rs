@@ -98,7 +98,7 @@ impl Prints {
         let span_max = self.span_max();
         let parted = |found: &Found| joined.spans_a_break(found.start, found.end);
         let found = self.search(&joined.bytes).into_iter().filter(parted).map(|found| {
-            let (start, last) = (joined.in_text(found.start), joined.in_text(found.end - 1));
+            let (start, last) = (joined.begin(found.start), joined.in_text(found.end - 1));
             Found { start, end: last + 1, ..found }
         });
         self.report(found.filter(|found| found.end - found.start <= span_max).collect(), on_hit);

@@ -19,6 +19,8 @@ pub(crate) fn of(value: &[u8]) -> Vec<Variant> {
     pem.bodies.iter().for_each(|body| all.texts(body));
     for line in pem.bodies.into_iter().flat_map(pem::lines) {
         all.extend(Encoding::Raw, [Zeroizing::new(line.to_vec())]);
+        // In a URL or a form their ends are of another kind than those that are kept.
+        all.percents(line);
     }
     all.digits(value);
     all.join();
@@ -49,13 +51,7 @@ impl Distinct {
     /// The bytes themselves, and what they are written as in other texts.
     fn texts(&mut self, value: &[u8]) {
         self.extend(Encoding::Raw, [Zeroizing::new(value.to_vec())]);
-        for upper in [true, false] {
-            let percent = |style| escape::percent(value, style, upper);
-            self.extend(Encoding::Percent, escape::PERCENT.iter().map(percent));
-            self.extend(Encoding::Form, escape::FORM.iter().map(percent));
-            let twice = |style| escape::percent_again(&escape::percent(value, style, upper));
-            self.extend(Encoding::Percent, escape::PERCENT_TWICE.iter().map(twice));
-        }
+        self.percents(value);
         self.extend(Encoding::Xml, escape::XML.iter().map(|style| escape::xml(value, style)));
         if value.is_ascii() {
             self.escaped_whole(value);
@@ -80,11 +76,29 @@ impl Distinct {
         self.extend(Encoding::Shell, shell::all(value));
     }
 
+    /// In URLs and forms; also in those that stand in another one.
+    fn percents(&mut self, value: &[u8]) {
+        let styles = || {
+            let percent = escape::PERCENT.iter().map(|style| (Encoding::Percent, style));
+            percent.chain(escape::FORM.iter().map(|style| (Encoding::Form, style)))
+        };
+        for upper in [true, false] {
+            for (encoding, style) in styles() {
+                let once = escape::percent(value, style, upper);
+                if *once != *value {
+                    let again = styles().map(|(_, style)| escape::percent(&once, style, upper));
+                    self.extend(encoding, again.collect::<Vec<_>>());
+                }
+                self.extend(encoding, [once]);
+            }
+        }
+    }
+
     /// Where a writer leaves nothing as it is, letters neither.
     fn escaped_whole(&mut self, value: &[u8]) {
         for upper in [true, false] {
             let each = |around| escape::each_byte(value, around, upper);
-            self.extend(Encoding::Percent, [each(("%", ""))]);
+            self.extend(Encoding::Percent, [each(("%", "")), each(("%25", ""))]);
             self.extend(Encoding::Json, [each(("\\u00", ""))]);
             self.extend(Encoding::Xml, [each(("&#x", ";"))]);
             let hex = if upper { Encoding::HexUpper } else { Encoding::HexLower };

@@ -233,6 +233,68 @@ fn a_value_with_blanks_is_found_where_its_own_stand_beside_a_line_end() {
     assert_eq!(needles.redact_text(other), other);
 }
 
+/// As PowerShell writes a file, and how it looks in a process's memory.
+#[test]
+fn what_is_parted_in_utf_16_is_found_where_it_stands() {
+    type Unit = fn(u16) -> [u8; 2];
+    let value = "k7Q-v9x_2LmZ+wT4/rB8sJ1y";
+    let needles = build(value.as_bytes());
+    for unit in [u16::to_le_bytes as Unit, u16::to_be_bytes] {
+        let wide = |text: &str| -> Vec<u8> { text.encode_utf16().flat_map(unit).collect() };
+        for end in ["\n", "\r\n", "\r\n   ", "\n\t", ""] {
+            for at in 0..=value.len() {
+                let (head, tail) = value.split_at(at);
+                let (before, behind) = ("a line\r\n", "\r\n\r\nothers\r\n");
+                let text = [wide(before), wide(head), wide(end), wide(tail), wide(behind)].concat();
+                let masked = |before: &[u8], behind: &[u8]| [before, b"[redacted:api]", behind].concat();
+                let wanted = match at {
+                    0 => masked(&wide(&format!("{before}{end}")), &wide(behind)),
+                    24 => masked(&wide(before), &wide(&format!("{end}{behind}"))),
+                    _ => masked(&wide(before), &wide(behind)),
+                };
+                // What is in one order looks like the other one, from the zero byte beside it on.
+                let bare = |text: &[u8]| text.iter().copied().filter(|byte| *byte > 0).collect::<Vec<u8>>();
+                assert_eq!(bare(&needles.redact(&text)), bare(&wanted), "{end:?} at {at}");
+                for cut in (0..text.len()).step_by(3) {
+                    let (mut redactor, mut out) = (Redactor::new(Arc::clone(&needles)), Vec::new());
+                    redactor.push(&text[..cut], &mut out);
+                    redactor.push(&text[cut..], &mut out);
+                    redactor.finish(&mut out);
+                    // Before the marker a head may stand, and a part of what parts it.
+                    let more = out.len().saturating_sub(wanted.len());
+                    assert!(
+                        more <= HEAD_BYTES_MAX + 2 * end.len() + 2,
+                        "{end:?} at {at} cut at {cut}: {out:?}"
+                    );
+                    assert!(
+                        needles.is_clean(&out)
+                            && out.windows(6).filter(|part| *part == b"[redac").count() == 1
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// Browsers send line ends of their own.
+#[test]
+fn a_private_key_in_a_form_is_masked_whatever_its_line_ends() {
+    let lines = ["MIIEvQ/BADANBgkq", "x7Q9v2+mZwT4rB8sJ1yK5nH3", "pD6fG0cV8bN2mQ4w+/x="];
+    let key = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", lines.join("\n"));
+    let needles = build(key.as_bytes());
+    let percent = |text: &str| text.replace('+', "%2B").replace('/', "%2F").replace('=', "%3D");
+    for end in ["%0D%0A", "%0A", "%0d%0a"] {
+        let text = format!(
+            "key=-----BEGIN+PRIVATE+KEY-----{end}{}{end}&x=1",
+            percent(&lines.join("\n")).replace('\n', end)
+        );
+        let out = needles.redact_text(&text);
+        for line in lines {
+            assert!(!out.contains(&percent(line)[..8]) && out.ends_with("&x=1"), "{out}");
+        }
+    }
+}
+
 #[test]
 fn behind_a_code_without_its_end_a_value_is_found_all_the_same() {
     let value = "k7Q-v9x_2LmZ+wT4/rB8sJ1y";
