@@ -112,7 +112,19 @@ impl Joined {
             if at < from {
                 continue;
             }
-            match break_at(text.get(at..).unwrap_or_default()) {
+            let rest = text.get(at..).unwrap_or_default();
+            // Most of them are this, which is not to be asked for last.
+            if let [b'\n', behind @ ..] = rest
+                && ends == Ends::Nothing
+                && behind.first() != Some(&0)
+            {
+                self.push(text, from, at);
+                let indent = indentation(behind);
+                self.indented |= indent > 0;
+                from = at + 1 + indent;
+                continue;
+            }
+            match break_at(rest) {
                 Break::None => {}
                 Break::Unfinished => self.unfinished.push(self.length + at - from),
                 Break::Code(length) => {
@@ -222,7 +234,6 @@ fn places(text: &[u8]) -> impl Iterator<Item = usize> {
 }
 
 /// What stands at the beginning of this text.
-#[inline]
 fn break_at(text: &[u8]) -> Break {
     match text {
         [b'\n', 0, rest @ ..] => wide_line(rest),
@@ -262,8 +273,14 @@ fn escaped(rest: &[u8]) -> Break {
 }
 
 /// An end of so many bytes, and the indentation behind it.
-#[inline]
 fn line(end: usize, rest: &[u8]) -> Break {
+    let indent = indentation(rest);
+    Break::Line { length: end + indent, indent }
+}
+
+/// How many blanks stand at the beginning of a line.
+#[inline]
+fn indentation(rest: &[u8]) -> usize {
     let mut indent = 0;
     for eight in rest.get(..INDENT_BYTES_MAX).unwrap_or(rest).chunks(8) {
         let word = eight.first_chunk().copied().unwrap_or_else(|| {
@@ -278,7 +295,7 @@ fn line(end: usize, rest: &[u8]) -> Break {
             break;
         }
     }
-    Break::Line { length: end + indent, indent }
+    indent
 }
 
 /// An end in UTF-16, and the indentation behind it.

@@ -1,30 +1,24 @@
 use std::sync::Arc;
 
-use zeroize::Zeroizing;
-
 use crate::Needles;
+use crate::tier::Filter;
 
-/// Three bytes that may begin a form, hashed to so many bits: 128 KiB.
-const BEGIN_BITS_LOG2: u32 = 20;
+/// So many bytes are asked for in the filter before the forms are searched: of what stands at the end of a text fewer say little.
+const BEGIN_BYTES: usize = 5;
 
 /// The forms in their order, to ask whether some bytes begin one.
 pub(crate) struct Prefixes {
     pub(crate) needles: Arc<Needles>,
     sorted: Vec<u32>,
-    /// What the first three bytes of forms are, as far as a bit can say; nothing is searched for most bytes of a text.
-    begins: Zeroizing<Vec<u64>>,
+    /// What the first bytes of forms are; nothing is searched for most bytes of a text.
+    begins: Filter,
 }
 
 impl Prefixes {
     pub(crate) fn new(needles: Arc<Needles>) -> Self {
         let arena = needles.arena();
-        let mut begins = Zeroizing::new(vec![0; 1 << (BEGIN_BITS_LOG2 - u64::BITS.ilog2())]);
-        for first in arena.forms().iter().filter_map(|form| arena.bytes(*form).first_chunk()) {
-            let (word, bit) = place(*first);
-            if let Some(word) = begins.get_mut(word) {
-                *word |= bit;
-            }
-        }
+        let first = |form| arena.bytes(form).first_chunk().map_or(0, sample);
+        let begins = Filter::new(arena.forms().iter().map(|form| first(*form)));
         let mut sorted: Vec<u32> = (0u32..).zip(arena.forms()).map(|(number, _)| number).collect();
         sorted.sort_unstable_by_key(|&number| arena.get(number).map(|(_, bytes)| bytes));
         Self { needles, sorted, begins }
@@ -40,11 +34,8 @@ impl Prefixes {
 
     #[inline]
     fn begins_longer(&self, end: &[u8]) -> bool {
-        if let Some(first) = end.first_chunk() {
-            let (word, bit) = place(*first);
-            if self.begins.get(word).is_none_or(|word| word & bit == 0) {
-                return false;
-            }
+        if end.first_chunk().is_some_and(|first| !self.begins.may_have(sample(first))) {
+            return false;
         }
         self.search(end)
     }
@@ -58,8 +49,6 @@ impl Prefixes {
 }
 
 #[inline]
-fn place([a, b, c]: [u8; 3]) -> (usize, u64) {
-    // Fibonacci hashing, as of samples: the upper bits are the good ones.
-    let hash = u32::from_le_bytes([a, b, c, 0]).wrapping_mul(0x9E37_79B1) >> (u32::BITS - BEGIN_BITS_LOG2);
-    ((hash / u64::BITS) as usize, 1 << (hash % u64::BITS))
+fn sample([a, b, c, d, e]: &[u8; BEGIN_BYTES]) -> u64 {
+    u64::from_le_bytes([*a, *b, *c, *d, *e, 0, 0, 0])
 }

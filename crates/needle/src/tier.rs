@@ -42,7 +42,7 @@ impl Tier {
             let window = samples(bytes).enumerate().skip(start).take(stride);
             entries.extend(window.map(|(offset, sample)| Entry { sample, form, offset: offset as u32 }));
         }
-        Some(Self { stride, filter: Filter::new(&entries), table: Table::new(&entries) })
+        Some(Self { stride, filter: Filter::new(entries.iter().map(|entry| entry.sample)), table: Table::new(&entries) })
     }
 
     /// Reports every occurrence once. Not generic, so that it is compiled here, at this crate's level of optimisation.
@@ -95,25 +95,32 @@ struct Entry {
 ///
 /// A Bloom filter whose bits share a word: one load per sample, and few samples go on to the table, whose loads
 /// would miss the cache.
-struct Filter {
+pub(crate) struct Filter {
     words: Zeroizing<Vec<u64>>,
     shift: u32,
 }
 
 impl Filter {
-    fn new(entries: &[Entry]) -> Self {
-        let bits = (entries.len() * FILTER_BITS_PER_ENTRY).next_power_of_two().ilog2();
+    pub(crate) fn new(samples: impl ExactSizeIterator<Item = u64>) -> Self {
+        let bits = (samples.len() * FILTER_BITS_PER_ENTRY).next_power_of_two().ilog2();
         let bits = bits.clamp(FILTER_BITS_LOG2_MIN, FILTER_BITS_LOG2_MAX);
         let words_log2 = bits - u64::BITS.ilog2();
         let mut filter = Self { words: Zeroizing::new(vec![0; 1 << words_log2]), shift: 64 - words_log2 };
-        for entry in entries {
-            let hash = hash(entry.sample);
+        for sample in samples {
+            let hash = hash(sample);
             let (slot, (first, second)) = (filter.slot(hash), Self::bits(hash));
             if let Some(word) = filter.words.get_mut(slot) {
                 *word |= 1 << first | 1 << second;
             }
         }
         filter
+    }
+
+    /// Whether some sample may be this one.
+    #[inline]
+    pub(crate) fn may_have(&self, sample: u64) -> bool {
+        let hash = hash(sample);
+        Self::passes(self.word(hash), hash)
     }
 
     #[inline]
