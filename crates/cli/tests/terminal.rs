@@ -24,6 +24,7 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::process::{Child, Command};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 use rustix::fs::OFlags;
 use rustix::process::{Pid, Signal, kill_process};
@@ -46,6 +47,7 @@ fn part() {
 struct Terminal {
     keys: Option<File>,
     shown: Arc<Mutex<String>>,
+    reads: JoinHandle<()>,
     child: Child,
 }
 
@@ -87,7 +89,7 @@ impl Terminal {
         let keys = File::from(master);
         let (mut screen, shown) = (keys.try_clone().unwrap(), Arc::new(Mutex::new(String::new())));
         let kept = shown.clone();
-        std::thread::spawn(move || {
+        let reads = std::thread::spawn(move || {
             let mut buffer = [0; 4096];
             // A terminal that nobody has open any more cannot be read.
             while let Ok(length @ 1..) = screen.read(&mut buffer) {
@@ -98,7 +100,7 @@ impl Terminal {
                 }
             }
         });
-        Self { keys: Some(keys), shown, child }
+        Self { keys: Some(keys), shown, reads, child }
     }
 
     fn shown(&self) -> String {
@@ -133,6 +135,8 @@ impl Terminal {
             code = self.child.try_wait().unwrap();
             code.is_some()
         });
+        // What was written last may not be read yet.
+        wait("the end of what it shows", || self.reads.is_finished());
         code.unwrap().code()
     }
 }

@@ -1,6 +1,5 @@
 use std::ops::Range;
 
-use memchr::{memchr_iter, memchr2, memchr2_iter, memchr3_iter};
 use zeroize::Zeroizing;
 
 /// The most bytes of one terminal code that are taken for one: a link (OSC 8) holds an address.
@@ -19,10 +18,9 @@ const BLOCK_BYTES: usize = 64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Break {
     /// The end of a line, so many bytes; the last of them are the next one's indentation.
-    Line { length: usize, indent: usize },
-    /// The same in UTF-16, of any order: with the zero byte behind each of its bytes. In the higher one's order that is the next
-    /// letter's, and the one before it stands in its place.
-    WideLine { length: usize, indent: usize },
+    /// In UTF-16 of any order it has the zero byte behind each of its bytes: where the higher byte comes first that is the next letter's,
+    /// and the one before stands in its place.
+    Line { length: usize, indent: usize, wide: bool },
     /// A code, so many bytes.
     Code(usize),
     /// It may be one: the text ends within it.
@@ -80,24 +78,7 @@ impl Joined {
     /// The same in the memory of another one. `false` = nothing parts this text, and nothing is in `bytes`.
     pub(crate) fn join(&mut self, text: &[u8], ends: Ends) -> bool {
         self.clear();
-        // Most texts go back to no line's beginning and have no colours, which is known at once.
-        match memchr2(b'\r', 0x1b, text) {
-            Some(_) => self.without(text, ends, places(text)),
-            None => self.without(text, ends, memchr2_iter(b'\n', b'\\', text)),
-        }
-    }
-
-    pub(crate) fn clear(&mut self) {
-        self.bytes.clear();
-        self.cuts.clear();
-        self.odd.clear();
-        self.unfinished.clear();
-        (self.length, self.indented, self.blank) = (0, false, None);
-    }
-
-    /// Without what begins at some of these places, which are in order.
-    fn without(&mut self, text: &[u8], ends: Ends, places: impl Iterator<Item = usize>) -> bool {
-        let mut breaks = places.peekable();
+        let mut breaks = Places::of(text).peekable();
         if breaks.peek().is_none() {
             return false;
         }
@@ -132,25 +113,16 @@ impl Joined {
                     from = at + length;
                     self.odd.push(at..from);
                 }
-                Break::Line { length, indent } => {
+                Break::Line { length, indent, wide } => {
                     self.push(text, from, at);
                     self.indented |= indent > 0;
                     if ends == Ends::Blank {
-                        self.push_blank(b" ");
+                        self.push_blank(if wide { b" \0" } else { b" " });
                     }
                     from = at + length - if ends == Ends::Indentation { indent } else { 0 };
-                    if text.get(at) == Some(&b'\\') {
+                    if wide || text.get(at) == Some(&b'\\') {
                         self.odd.push(at..from);
                     }
-                }
-                Break::WideLine { length, indent } => {
-                    self.push(text, from, at);
-                    self.indented |= indent > 0;
-                    if ends == Ends::Blank {
-                        self.push_blank(b" \0");
-                    }
-                    from = at + length - if ends == Ends::Indentation { indent } else { 0 };
-                    self.odd.push(at..from);
                 }
             }
         }
@@ -161,6 +133,14 @@ impl Joined {
             self.bytes.clear();
         }
         any
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.cuts.clear();
+        self.odd.clear();
+        self.unfinished.clear();
+        (self.length, self.indented, self.blank) = (0, false, None);
     }
 
     /// In the place of the first byte of a break; of several that follow on each other, of the first one.
@@ -222,15 +202,54 @@ impl Joined {
     }
 }
 
-/// Where something may begin that parts a text, in order.
-fn places(text: &[u8]) -> impl Iterator<Item = usize> {
-    let mut others = memchr3_iter(b'\n', b'\\', 0x1b, text).peekable();
-    let mut returns = memchr_iter(b'\r', text).peekable();
-    std::iter::from_fn(move || match (others.peek(), returns.peek()) {
-        (Some(other), Some(back)) if back < other => returns.next(),
-        (None, Some(_)) => returns.next(),
-        _ => others.next(),
-    })
+/// Where something may begin that parts a text, in order. Of a whole block it is known at once, since most lines are short.
+struct Places<'t> {
+    blocks: std::slice::Chunks<'t, u8>,
+    /// Where the block begins.
+    block: usize,
+    /// One bit for each byte of the block that was not told yet.
+    bits: u64,
+}
+
+impl<'t> Places<'t> {
+    fn of(text: &'t [u8]) -> Self {
+        let mut blocks = text.chunks(BLOCK_BYTES);
+        let bits = blocks.next().map_or(0, places);
+        Self { blocks, block: 0, bits }
+    }
+}
+
+impl Iterator for Places<'_> {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        while self.bits == 0 {
+            self.bits = places(self.blocks.next()?);
+            self.block += BLOCK_BYTES;
+        }
+        let at = self.block + self.bits.trailing_zeros() as usize;
+        self.bits &= self.bits - 1;
+        Some(at)
+    }
+}
+
+/// One bit for each byte of a block that may begin what parts a text, the first the lowest.
+#[inline]
+fn places(block: &[u8]) -> u64 {
+    let block: [u8; BLOCK_BYTES] = block.first_chunk().copied().unwrap_or_else(|| {
+        let mut padded = [0; BLOCK_BYTES];
+        padded.iter_mut().zip(block).for_each(|(to, byte)| *to = *byte);
+        padded
+    });
+    // Without a branch for each byte, so that the compiler looks at many of them at once.
+    let found = block.map(|byte| {
+        u8::from(byte == b'\n') | u8::from(byte == b'\\') | u8::from(byte == b'\r') | u8::from(byte == 0x1b)
+    });
+    let (eights, _) = found.as_chunks::<8>();
+    // The product has the lowest bits of the eight bytes side by side in its highest byte; no other two meet.
+    let bits = |eight: &[u8; 8]| u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56;
+    eights.iter().rev().fold(0, |all, eight| all << 8 | bits(eight))
 }
 
 /// What stands at the beginning of this text.
@@ -275,7 +294,7 @@ fn escaped(rest: &[u8]) -> Break {
 /// An end of so many bytes, and the indentation behind it.
 fn line(end: usize, rest: &[u8]) -> Break {
     let indent = indentation(rest);
-    Break::Line { length: end + indent, indent }
+    Break::Line { length: end + indent, indent, wide: false }
 }
 
 /// How many blanks stand at the beginning of a line.
@@ -304,17 +323,18 @@ fn wide_line(rest: &[u8]) -> Break {
     // The text may end within a blank.
     let blank = |pair: &&[u8]| matches!(pair, [b' ' | b'\t', 0] | [b' ' | b'\t']);
     let indent = near.chunks(2).take_while(blank).map(<[u8]>::len).sum();
-    Break::WideLine { length: 2 + indent, indent }
+    Break::Line { length: 2 + indent, indent, wide: true }
 }
 
 /// How many blanks eight bytes begin with, without a branch for each: how deep a line is indented cannot be foretold.
 #[inline]
 fn blanks(word: u64) -> usize {
+    // A blank and a tab in each byte are so many times this.
     const ONES: u64 = u64::MAX / 0xFF;
     const LOW: u64 = 0x7F * ONES;
     // The upper bit of each byte that is not zero.
     let not_zero = |word: u64| ((word & LOW) + LOW) | word;
-    let other = not_zero(word ^ ONES * b' ' as u64) & not_zero(word ^ ONES * b'\t' as u64) & !LOW;
+    let other = not_zero(word ^ (ONES * 0x20)) & not_zero(word ^ (ONES * 0x09)) & !LOW;
     (other.trailing_zeros() / 8) as usize
 }
 

@@ -42,7 +42,11 @@ impl Tier {
             let window = samples(bytes).enumerate().skip(start).take(stride);
             entries.extend(window.map(|(offset, sample)| Entry { sample, form, offset: offset as u32 }));
         }
-        Some(Self { stride, filter: Filter::new(entries.iter().map(|entry| entry.sample)), table: Table::new(&entries) })
+        Some(Self {
+            stride,
+            filter: Filter::new(entries.iter().map(|entry| entry.sample)),
+            table: Table::new(&entries),
+        })
     }
 
     /// Reports every occurrence once. Not generic, so that it is compiled here, at this crate's level of optimisation.
