@@ -7,6 +7,7 @@ use crate::beside::{Beside, is_quote};
 use crate::candidates::{By, LINE_BYTES_MAX};
 use crate::kubernetes::{KINDS, in_secret};
 use crate::names_a_secret;
+use crate::peers::{PEERS, in_peers};
 use crate::places::places;
 use crate::sections::in_sections;
 
@@ -14,19 +15,10 @@ use crate::sections::in_sections;
 pub const FAR_BYTES_MAX: usize = LINE_BYTES_MAX;
 
 /// One of these stands in every line that decides about values further away than the next line.
-const FAR: [&str; 11] = [
-    KINDS[0],
-    KINDS[1],
-    KINDS[2],
-    KINDS[3],
-    KINDS[4],
-    "kty\"",
-    "kty'",
-    "kty`",
-    VARIABLE,
-    PGPASS_PORT,
-    PGPASS_ANY,
-];
+fn far() -> impl Iterator<Item = &'static str> {
+    let others = ["kty\"", "kty'", "kty`", VARIABLE, PGPASS_PORT, PGPASS_ANY];
+    KINDS.into_iter().chain(PEERS).chain(others)
+}
 
 /// How a variable of Terraform begins.
 const VARIABLE: &str = "variable \"";
@@ -54,7 +46,7 @@ const PGPASS_PARTS: usize = 5;
 /// Whether something in a part of a text may decide about values further away than the next line, but for the head of a table.
 pub fn reaches_far(part: &[u8]) -> bool {
     static WORDS: OnceLock<Option<AhoCorasick>> = OnceLock::new();
-    let words = WORDS.get_or_init(|| AhoCorasick::new(FAR).ok());
+    let words = WORDS.get_or_init(|| AhoCorasick::new(far()).ok());
     words.as_ref().is_none_or(|words| words.is_match(part))
 }
 
@@ -82,6 +74,7 @@ fn near_by(text: &[u8], line: &Range<usize>, found: &mut Vec<Beside>) {
         in_secret(text, line, found);
     }
     in_sections(text, line, found);
+    in_peers(text, line, found);
     in_variables(text, line, found);
     in_elements(text, line, found);
 }

@@ -2,7 +2,8 @@ use std::ops::Range;
 
 use crate::calls::in_calls;
 use crate::candidates::By;
-use crate::commands::in_commands;
+use crate::commands::{in_commands, in_shares};
+use crate::daemons::in_daemons;
 use crate::likely::VALUE_BYTES_MAX;
 use crate::login::password_of;
 use crate::names_a_secret;
@@ -35,6 +36,8 @@ pub(crate) fn beside(line: &[u8]) -> Vec<Beside> {
     let words = words(line);
     behind_a_word(line, &words, &mut found);
     in_commands(line, &words, &mut found);
+    in_shares(line, &words, &mut found);
+    in_daemons(line, &words, &mut found);
     in_calls(line, &mut found);
     in_parts(line, &mut found);
     found

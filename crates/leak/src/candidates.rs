@@ -2,6 +2,7 @@ use std::ops::Range;
 
 use crate::apart::apart;
 use crate::beside::{Beside, beside};
+use crate::kubernetes::in_objects;
 use crate::likely::VALUE_BYTES_MAX;
 use crate::pieces::pieces;
 use crate::table::Table;
@@ -93,6 +94,7 @@ fn in_lines<'r>(text: &[u8], rules: &'r Rules, anything: Option<Option<&Table>>)
                 further.extend(apart(text, &(start..end)));
             }
         } else if anything {
+            in_objects(text, &(start..end), &mut further);
             let more = std::iter::from_fn(|| marks.next_if(|next| *next < end));
             pieces(text, start..end, [mark].into_iter().chain(more), &mut look);
         }

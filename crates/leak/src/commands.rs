@@ -45,6 +45,29 @@ pub(crate) fn in_commands(line: &[u8], words: &[Range<usize>], found: &mut Vec<B
     in_pipes(line, words, &mut add);
 }
 
+/// `net use Z: \\nas\share VALUE /user:bob`: of Windows, the word that is no drive, no share and no option.
+pub(crate) fn in_shares(line: &[u8], words: &[Range<usize>], found: &mut Vec<Beside>) {
+    let raw = |span: &Range<usize>| line.get(unquoted(line, span)).unwrap_or_default();
+    let is = |word: &Range<usize>, name: &[u8]| program(raw(word)).eq_ignore_ascii_case(name);
+    let mounts = |pair: &[Range<usize>]| match pair {
+        [net, verb] => is(verb, b"use") && (is(net, b"net") || is(net, b"net.exe")),
+        _ => false,
+    };
+    let Some(at) = words.windows(2).position(mounts) else { return };
+    let ends =
+        |word: &&Range<usize>| raw(word).iter().any(|byte| matches!(byte, b'|' | b'>')) || raw(word) == b"&&";
+    let given: Vec<&Range<usize>> = words.iter().skip(at + 2).take_while(|word| !ends(word)).collect();
+    let is_share = |word: &Range<usize>| raw(word).starts_with(br"\\");
+    let other =
+        |word: &Range<usize>| is_share(word) || raw(word).starts_with(b"/") || raw(word).ends_with(b":");
+    let mut left = given.iter().filter(|word| !other(word));
+    if let (Some(password), None) = (left.next(), left.next())
+        && given.iter().any(|word| is_share(word))
+    {
+        found.push(("password".to_owned(), unquoted(line, password), By::Place));
+    }
+}
+
 /// The names of programs that take a password without a letter before it.
 fn is_plain(word: &[u8]) -> bool {
     let plain = TAKES.iter().filter(|takes| matches!(takes.place, Place::Word(_) | Place::Signed));
@@ -220,8 +243,36 @@ mod tests {
             "curl -uapp:kD93hfQ0plm4 http://h",
             "curl -sSu app:kD93hfQ0plm4 http://h",
             "docker login -pkD93hfQ0plm4 registry",
+            "snmpwalk -v2c -c kD93hfQ0plm4 h",
+            "snmpget -v3 -u bob -l authPriv -a SHA -A kD93hfQ0plm4 h sysDescr.0",
+            "./check_snmp -H h -C 'kD93hfQ0plm4' -o x",
         ] {
             assert_eq!(shown(line), ["kD93hfQ0plm4"], "{line}");
+        }
+    }
+
+    #[test]
+    fn a_share_is_mounted_with_a_password() {
+        let shown = |line: &'static str| {
+            let mut found = Vec::new();
+            in_shares(line.as_bytes(), &words(line.as_bytes()), &mut found);
+            found.into_iter().map(|one| &line[one.1]).collect::<Vec<_>>()
+        };
+        for line in [
+            r"net use Z: \\nas\share kD93hfQ0plm4 /user:CORP\bob /persistent:no",
+            r"NET USE \\nas\share /user:bob kD93hfQ0plm4 >nul 2>&1",
+            r#"C:\Windows\System32\net.exe use "\\nas\share" "kD93hfQ0plm4""#,
+        ] {
+            assert_eq!(shown(line), ["kD93hfQ0plm4"], "{line}");
+        }
+        for line in [
+            r"net use Z: \\nas\share /user:bob",
+            r"net use Z: /delete",
+            r"the net use of kD93hfQ0plm4",
+            r"net user bob kD93hfQ0plm4 \\nas\share",
+            r"net use \\nas\share one of kD93hfQ0plm4",
+        ] {
+            assert!(shown(line).is_empty(), "{line}");
         }
     }
 

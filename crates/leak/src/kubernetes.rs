@@ -1,15 +1,18 @@
 use std::ops::Range;
 
-use crate::apart::{line_before, line_from, setting, word};
+use crate::apart::{FAR_BYTES_MAX, line_before, line_from, setting, word};
 use crate::beside::Beside;
 use crate::candidates::By;
 use crate::login::decoded;
+use crate::object::{inner, members, opened};
 use crate::places::places;
 use crate::{is_distinct, no_secret};
 
-/// What says that an object is a Secret, in a line of its own: as people write YAML, and as kubectl writes YAML and JSON.
+/// What says that an object is a Secret: as people write YAML, and as kubectl writes YAML and JSON.
 pub(crate) const KINDS: [&str; 5] =
-    ["kind: Secret", "kind: \"Secret\"", "kind: 'Secret'", "\"kind\": \"Secret\"", "\"kind\":\"Secret\""];
+    ["kind: Secret", "kind: \"Secret\"", "kind: 'Secret'", IN_JSON, IN_DENSE_JSON];
+const IN_JSON: &str = "\"kind\": \"Secret\"";
+const IN_DENSE_JSON: &str = "\"kind\":\"Secret\"";
 
 /// What opens its entries, at the same depth.
 const DATA: [&[u8]; 3] = [b"data:", b"\"data\": {", b"\"data\":{"];
@@ -20,7 +23,7 @@ const SECRET_LINES_MAX: usize = 64;
 /// The entries of a Secret of Kubernetes, below `data:`, in base64. What they stand for has no form.
 pub(crate) fn in_secret(text: &[u8], line: &Range<usize>, found: &mut Vec<Beside>) {
     let raw = text.get(line.clone()).unwrap_or_default();
-    if places(raw, b"Secret").next().is_none() || !is_kind(raw) {
+    if places(raw, b"Secret").next().is_none() || in_objects(text, line, found) || !is_kind(raw) {
         return;
     }
     let depth = depth(raw);
@@ -46,6 +49,33 @@ pub(crate) fn in_secret(text: &[u8], line: &Range<usize>, found: &mut Vec<Beside
             found.push((word(text, &name), value, By::Place));
         }
     }
+}
+
+/// The same in JSON of any layout, also where all of it stands in the line: no more is looked at than what is near. Returns whether
+/// there is an object.
+pub(crate) fn in_objects(text: &[u8], line: &Range<usize>, found: &mut Vec<Beside>) -> bool {
+    let raw = text.get(line.clone()).unwrap_or_default();
+    let says = |at: &usize| {
+        let rest = raw.get(*at..).unwrap_or_default();
+        [IN_JSON, IN_DENSE_JSON].iter().any(|kind| rest.starts_with(kind.as_bytes()))
+    };
+    let (mut earlier, mut any) = (None, false);
+    for at in memchr::memmem::find_iter(raw, b"\"kind\"").filter(says).map(|at| line.start + at) {
+        let near = text.get(..text.len().min(at.saturating_add(FAR_BYTES_MAX))).unwrap_or(text);
+        let object = opened(near, at.saturating_sub(FAR_BYTES_MAX), at, earlier.replace(at));
+        for (name, data) in object.map(|open| members(near, open)).unwrap_or_default() {
+            if near.get(name) == Some(b"data") && near.get(data.start) == Some(&b'{') {
+                let entries = members(near, data.start).into_iter();
+                let texts =
+                    entries.filter_map(|(name, value)| Some((word(near, &name), inner(near, &value)?)));
+                let written =
+                    texts.filter(|(_, value)| near.get(value.clone()).is_some_and(is_written_secret));
+                found.extend(written.map(|(name, value)| (name, value, By::Place)));
+            }
+        }
+        any |= object.is_some();
+    }
+    any
 }
 
 /// Where the object begins in which a line stands, near it.
@@ -171,5 +201,49 @@ mod tests {
     fn of_many_secrets_each_is_read_for_itself() {
         let text = "data:\n k: a0Q5M2hmUTBwbG00\nkind: Secret\n".repeat(1_000);
         assert!(shown(&text).len() <= 2_000);
+    }
+
+    #[test]
+    fn a_secret_in_one_line_of_json_has_values_in_base64() {
+        let value = "a0Q5M2hmUTBwbG00";
+        let secret = format!(
+            r#"{{"apiVersion":"v1","data":{{"ca-key":"{value}","mode":"cmVhZA=="}},"kind":"Secret","metadata":{{"annotations":{{"x":"{{\"data\":{{"}},"data":{{"y":"{value}"}}}}}}"#
+        );
+        let map = format!(r#"{{"data":{{"x":"{value}"}},"kind":"ConfigMap"}}"#);
+        let first = format!(r#"{{"kind": "Secret", "metadata": {{}}, "data": {{ "ca-key": "{value}" }}}}"#);
+        let name = || "ca-key".to_owned();
+        for text in [
+            secret.clone(),
+            first,
+            format!("{secret}\n{map}\n"),
+            format!(r#"{{"items":[{map},{secret},{map}],"kind":"List"}}"#),
+            // What is cut off behind it.
+            secret.replace(r#","metadata""#, "\n"),
+        ] {
+            assert_eq!(shown(&text), [(name(), value)], "{text}");
+        }
+        assert_eq!(shown(&format!("[{secret},{secret}]")).len(), 2);
+        for text in [map.as_str(), &secret.replace("Secret", "Secrets"), &secret.replace("\"data\"", "\"x\"")]
+        {
+            assert!(shown(text).is_empty(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_long_line_of_secrets_is_read_no_more_than_some_times() {
+        let value = "a0Q5M2hmUTBwbG00";
+        let secret = format!(r#"{{"data":{{"ca-key":"{value}"}},"kind":"Secret"}}"#);
+        let text = format!("[{}]", vec![secret; 20_000].join(","));
+        let mut found = Vec::new();
+        assert!(in_objects(text.as_bytes(), &(0..text.len()), &mut found));
+        assert_eq!(found.len(), 20_000);
+        // Each of these looked at for 16 KiB on either side would take minutes.
+        for part in
+            [r#""kind":"Secret""#, r#""kind":"Secret"}"#, r#"{"kind":"Secret""#, r#"{"kind":"Secret",""#]
+        {
+            let text = part.repeat(100_000);
+            in_objects(text.as_bytes(), &(0..text.len()), &mut found);
+        }
+        assert_eq!(found.len(), 20_000);
     }
 }

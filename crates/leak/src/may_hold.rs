@@ -4,7 +4,7 @@ use aho_corasick::AhoCorasick;
 
 /// One of these stands in every name that says that its value is a secret, in every word before a token, and before every
 /// password of a URL; in small letters.
-pub(crate) const MARKS: [&str; 37] = [
+pub(crate) const MARKS: [&str; 46] = [
     "key",
     "token",
     "secret",
@@ -42,9 +42,19 @@ pub(crate) const MARKS: [&str; 37] = [
     "vault login",
     "alias set ",
     "sudo -s",
+    "snmp",
+    "net use ",
     // Of mail that is passed on.
-    "]:587",
-    "]:465",
+    "smtp",
+    ":587",
+    ":465",
+    ":2525",
+    // Of SNMP.
+    "community",
+    "com2sec",
+    "createuser ",
+    "trapsink",
+    "trap2sink",
     // Of Oracle's addresses.
     ":thin:",
     // Of a wireless network.

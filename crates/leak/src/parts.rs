@@ -30,7 +30,6 @@ pub(crate) fn in_parts(line: &[u8], found: &mut Vec<Beside>) {
     in_addresses(line, found);
     in_flows(line, found);
     in_thin(line, found);
-    in_relays(line, found);
 }
 
 /// A string between quotes that has a password among other parts.
@@ -97,20 +96,6 @@ fn in_thin(line: &[u8], found: &mut Vec<Beside>) {
             found.push(("password".to_owned(), start + slash + 1..start + sign, By::Place));
         }
     }
-}
-
-/// `[smtp.host]:587 user:value`, as Postfix keeps the logins of other servers.
-fn in_relays(line: &[u8], found: &mut Vec<Beside>) {
-    let Some(rest) = line.strip_prefix(b"[") else { return };
-    let Some(close) = memchr::memchr(b']', rest) else { return };
-    let behind = rest.get(close + 1..).and_then(|rest| rest.strip_prefix(b":")).unwrap_or_default();
-    let digits = behind.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let login = behind.get(digits..).filter(|_| digits > 0).unwrap_or_default();
-    let blanks = login.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-    let login = login.get(blanks..).filter(|_| blanks > 0).unwrap_or_default();
-    let Some(colon) = memchr::memchr(b':', login) else { return };
-    let start = line.len() - login.len();
-    found.push(("password".to_owned(), start + colon + 1..start + login.trim_ascii_end().len(), By::Place));
 }
 
 /// What stands for a variable that is not set: `${NAME:-value}` of shells, `${name:value}` of Spring.
@@ -203,7 +188,6 @@ mod tests {
             "redis: { enabled: true, password: kD93hfQ0plm4 }",
             "mount -t cifs //nas/s /mnt -o username=bob,password=kD93hfQ0plm4 x",
             "u = \"jdbc:oracle:thin:scott/kD93hfQ0plm4@db:1521:x\";",
-            "[smtp.h]:587 mailer@h:kD93hfQ0plm4",
         ] {
             assert!(shown(line).contains(&"kD93hfQ0plm4"), "{line}");
         }
@@ -218,7 +202,6 @@ mod tests {
             "connect(host='x', password=kD93hfQ0plm4)".to_owned(),
             "f(a,password=kD93hfQ0plm4)".to_owned(),
             "jdbc:oracle:thin:@//db:1521/kD93hfQ0plm4".to_owned(),
-            "[2001:db8::1]:443 open".to_owned(),
             "${DB_PASSWORD:?is not set at all}".to_owned(),
             "${MODE:-kD93hfQ0plm4}".to_owned(),
             format!("dsn = \"https://{key}@errors.x/42\""),

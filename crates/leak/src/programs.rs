@@ -41,7 +41,24 @@ impl Takes {
 /// The options that curl has, which in a long command stand in lines of their own.
 pub(crate) const OF_CURL: Takes = Takes::login(&["curl"], &["-u", "--user"], b':');
 
-pub(crate) const TAKES: [Takes; 30] = [
+/// Programs of Net-SNMP: `-c` is a community of versions 1 and 2c, the others are passwords of version 3. Source: snmpcmd(1).
+const SNMP: [&str; 13] = [
+    "snmpget",
+    "snmpgetnext",
+    "snmpwalk",
+    "snmpbulkget",
+    "snmpbulkwalk",
+    "snmpset",
+    "snmptable",
+    "snmptrap",
+    "snmpinform",
+    "snmpstatus",
+    "snmpdf",
+    "snmpdelta",
+    "snmptest",
+];
+
+pub(crate) const TAKES: [Takes; 32] = [
     Takes::joined(&["mysql", "mysqldump", "mysqladmin", "mysqlimport", "mariadb", "mariadb-dump"], &["-p"]),
     Takes::joined(&["7z", "7za", "7zr", "rar", "unrar"], &["-p", "-hp"]),
     Takes::joined(&["xfreerdp", "xfreerdp3", "wlfreerdp"], &["/p:"]),
@@ -55,6 +72,8 @@ pub(crate) const TAKES: [Takes; 30] = [
     Takes::next(&["zip", "unzip"], &["-P"]),
     Takes::next(&["ipmitool", "mosquitto_pub", "mosquitto_sub"], &["-P"]),
     Takes::next(&["plink", "pscp", "psftp"], &["-pw"]),
+    Takes::next(&SNMP, &["-c", "-A", "-X"]),
+    Takes::next(&["check_snmp"], &["-C", "-A", "-X"]),
     Takes::next(&["keytool", "jarsigner"], &["-storepass", "-keypass", "-srcstorepass", "-deststorepass"]),
     Takes::next(&["ssh-keygen"], &["-N", "-P"]),
     Takes { verb: Some("login"), ..Takes::joined(&["docker", "podman"], &["-p"]) },

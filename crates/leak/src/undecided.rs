@@ -9,10 +9,7 @@ use crate::{Rule, Rules};
 /// How far before the last run its words are looked for, bytes: a word before a value, or the beginning of one with a blank in it.
 const WORD_BYTES_MAX: usize = 256;
 
-/// So many bytes of what may become a value are shown at once, as of known values.
-const HEAD_BYTES_MAX: usize = 5;
-
-/// The same of what is written as a word is, bytes: few texts end in a longer one, and a value seldom begins so.
+/// So many bytes of what is written as a word is are shown at once: few texts end in a longer one, and a value seldom begins so.
 const HEAD_LETTERS_MAX: usize = 16;
 
 /// Whether a byte ends a run: a value of a rule holds none of these, but for those in its own beginning and for blocks.
@@ -27,9 +24,9 @@ impl Rules {
     /// A value may begin where a rule's whole beginning stands in the last run of the text, or a word that stands within values, or
     /// at most [`NEAR_BYTES_MAX`] behind a word before values; a block at its first line; and where the run goes on as a value in
     /// which such a word is still to come, but for an address. Never more than [`MATCH_BYTES_MAX`] before the end, and for a block
-    /// [`BLOCK_BYTES_MAX`]. Half a beginning says nothing, nor do marks alone behind a word, nor a head: five bytes, or sixteen
-    /// without a digit whose letters, but for the first, are all small or all capitals.
-    pub fn undecided(&self, text: &[u8]) -> usize {
+    /// [`BLOCK_BYTES_MAX`]. Half a beginning says nothing, nor do marks alone behind a word, nor a head: so many bytes as of known
+    /// values, `head_bytes_max`, or sixteen without a digit whose letters, but for the first, are all small or all capitals.
+    pub fn undecided(&self, text: &[u8], head_bytes_max: usize) -> usize {
         let end = text.len();
         let near_end = end.saturating_sub(MATCH_BYTES_MAX);
         let run = behind_last(text, ends_run).max(near_end);
@@ -43,11 +40,11 @@ impl Rules {
                 first = first.min(start);
             }
         });
-        first.min(self.head(text, run).unwrap_or(end))
+        first.min(self.head(text, run, head_bytes_max).unwrap_or(end))
     }
 
     /// Where in the last run a value may begin in which the word is still to come that a rule goes by.
-    fn head(&self, text: &[u8], run: usize) -> Option<usize> {
+    fn head(&self, text: &[u8], run: usize, head_bytes_max: usize) -> Option<usize> {
         let heads = self.heads.get_or_init(|| {
             let within = |rule: &&Rule| rule.anchors().1 == AnchorKind::Within && !rule.is_address();
             let all: Vec<&str> = self.all.iter().filter(within).map(Rule::expression).collect();
@@ -56,7 +53,7 @@ impl Rules {
         let heads = heads.as_ref()?;
         let may_begin = |start: &usize| {
             let (before, head) = text.split_at_checked(*start).unwrap_or_default();
-            !goes_on(before) && !says_little(head) && heads.may_go_on(head)
+            !goes_on(before) && !says_little(head, head_bytes_max) && heads.may_go_on(head)
         };
         (run..text.len()).find(may_begin)
     }
@@ -100,14 +97,14 @@ impl Rules {
 
 /// Whether the head of what may become a value may be shown: most texts end in a few bytes that some value begins with, and a
 /// word must not wait for the next.
-fn says_little(head: &[u8]) -> bool {
+fn says_little(head: &[u8], bytes_max: usize) -> bool {
     if head.len() > HEAD_LETTERS_MAX {
         return false;
     }
     let rest = head.get(1..).unwrap_or_default();
     let digit = head.iter().any(u8::is_ascii_digit);
     let mixed = rest.iter().any(u8::is_ascii_lowercase) && rest.iter().any(u8::is_ascii_uppercase);
-    head.len() <= HEAD_BYTES_MAX || !digit && !mixed
+    head.len() <= bytes_max || !digit && !mixed
 }
 
 /// Behind the last byte of which this is true.
@@ -177,18 +174,19 @@ mod tests {
             ("a block that is none: begun\n01\nand other words ", ""),
         ] {
             let text = format!("{decided}{undecided}");
-            assert_eq!(rules.undecided(text.as_bytes()), decided.len(), "{text:?}");
+            assert_eq!(rules.undecided(text.as_bytes(), 5), decided.len(), "{text:?}");
         }
         let key = format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----");
-        assert_eq!(rules.undecided(key.as_bytes()), 0);
-        assert_eq!(rules.undecided(format!("{key}\n").as_bytes()), key.len() + 1);
+        assert_eq!(rules.undecided(key.as_bytes(), 5), 0);
+        assert_eq!(rules.undecided(format!("{key}\n").as_bytes(), 5), key.len() + 1);
     }
 
     #[test]
     fn what_has_no_end_is_decided_when_it_is_too_long() {
         let rules = rules();
-        let undecided =
-            |begin: &str, length: usize| rules.undecided(format!("{begin}{}", "x".repeat(length)).as_bytes());
+        let undecided = |begin: &str, length: usize| {
+            rules.undecided(format!("{begin}{}", "x".repeat(length)).as_bytes(), 5)
+        };
         assert_eq!(undecided("tok_", MATCH_BYTES_MAX - 4), 0);
         assert_eq!(undecided("tok_", MATCH_BYTES_MAX - 3), MATCH_BYTES_MAX + 1);
         let line = "-----BEGIN PRIVATE KEY-----\n";

@@ -2,7 +2,7 @@ use std::collections::VecDeque;
 use std::ops::Range;
 
 use keyroll_leak::{BLOCK_BYTES_MAX, Finding, MATCH_BYTES_MAX, NEAR_BYTES_MAX, Rule, Rules, ends_run};
-use keyroll_needle::{NeedleId, Needles};
+use keyroll_needle::{HEAD_BYTES_MAX, NeedleId, Needles};
 use zeroize::Zeroizing;
 
 use crate::Report;
@@ -167,7 +167,7 @@ impl RuleStream {
             return;
         }
         let length = self.text.len();
-        let mut upto = if end { length } else { self.rules.undecided(&self.text) };
+        let mut upto = if end { length } else { self.rules.undecided(&self.text, HEAD_BYTES_MAX) };
         if upto <= self.done && !end {
             return;
         }

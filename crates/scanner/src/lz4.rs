@@ -1,48 +1,161 @@
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 
+use lz4_flex::block::decompress_into;
 use lz4_flex::frame::FrameDecoder;
+use zeroize::Zeroizing;
 
+use crate::packed::{LZ4, LZ4_FIRST, SKIPPED_FIRST, SKIPPED_REST};
 use crate::zstandard::pass_over;
 
 /// Of one without an end.
 pub(crate) const CUT_OFF: &str = "its LZ4 frame is cut off";
 
-/// Reads what LZ4 has packed: one frame behind the other, as one text. A frame has blocks of 8 MiB at most, three of which are held.
+/// Of what stands where a block of the first form should.
+pub(crate) const NO_BLOCK: &str = "what follows, or all of it, is no block of LZ4 in its first form";
+
+/// What a block of the first form unpacks to at the most, bytes, and what such a one is packed to where nothing in it repeats.
+/// Source: the LZ4 frame format 1.6, "Legacy frame".
+const BLOCK_BYTES_MAX: usize = 8 << 20;
+const PACKED_BYTES_MAX: usize = BLOCK_BYTES_MAX + BLOCK_BYTES_MAX / 255 + 16;
+
+/// Reads what LZ4 has packed: one frame behind the other, as one text, also those of its first form, as kernels have them. A frame
+/// has blocks of 8 MiB at most, three of which are held, and two of the first form.
 pub(crate) struct Lz4<R: Read> {
     frames: FrameDecoder<Whole<R>>,
-    ended: bool,
+    next: Next,
+    /// A block of the first form that was unpacked, and what it was packed to.
+    block: Cursor<Zeroizing<Vec<u8>>>,
+    packed: Zeroizing<Vec<u8>>,
+}
+
+/// What is read next.
+enum Next {
+    Frame,
+    /// More of a frame.
+    Bytes,
+    /// Of a frame of the first form, of which so many bytes have come out.
+    Block {
+        unpacked: u64,
+    },
+    End,
 }
 
 /// What is read of a frame that has no end is an error: the decoder takes it for one that has.
-struct Whole<R>(BufReader<R>);
+struct Whole<R> {
+    /// What was read to see what it is, and is to be read again.
+    again: Cursor<[u8; 4]>,
+    from: BufReader<R>,
+}
+
+impl<R: Read> Whole<R> {
+    /// The next four bytes, which are read again where that is asked for; none at the end.
+    fn four(&mut self) -> io::Result<Option<[u8; 4]>> {
+        let mut four = [0; 4];
+        match self.fill_buf()?.is_empty() {
+            true => Ok(None),
+            false => self.read_exact(&mut four).map(|()| Some(four)),
+        }
+    }
+}
 
 impl<R: Read> Read for Whole<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        match self.0.read(into)? {
+        let again = self.again.read(into)?;
+        if again > 0 {
+            return Ok(again);
+        }
+        match self.from.read(into)? {
             0 if !into.is_empty() => Err(io::Error::other(CUT_OFF)),
             read => Ok(read),
         }
     }
 }
 
+impl<R: Read> BufRead for Whole<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        match self.again.position() {
+            4.. => self.from.fill_buf(),
+            _ => self.again.fill_buf(),
+        }
+    }
+
+    fn consume(&mut self, count: usize) {
+        match self.again.position() {
+            4.. => self.from.consume(count),
+            _ => self.again.consume(count),
+        }
+    }
+}
+
 impl<R: Read> Lz4<R> {
     pub(crate) fn new(from: R) -> Self {
-        Self { frames: FrameDecoder::new(Whole(BufReader::new(from))), ended: false }
+        let mut again = Cursor::new([0; 4]);
+        again.set_position(4);
+        let frames = FrameDecoder::new(Whole { again, from: BufReader::new(from) });
+        Self { frames, next: Next::Frame, block: Cursor::default(), packed: Zeroizing::default() }
+    }
+
+    /// What a frame begins with.
+    fn begin(&mut self) -> io::Result<Next> {
+        let from = self.frames.get_mut();
+        pass_over(from)?;
+        Ok(match from.four()? {
+            None => Next::End,
+            Some(LZ4_FIRST) => Next::Block { unpacked: 0 },
+            Some(other) => {
+                from.again = Cursor::new(other);
+                Next::Bytes
+            }
+        })
+    }
+
+    /// The next block of a frame of the first form. That has no end of its own: behind it may stand zeros, its length, as kernels have
+    /// it, or another frame.
+    fn next_block(&mut self, unpacked: u64) -> io::Result<Next> {
+        let from = self.frames.get_mut();
+        let Some(four) = from.four()? else { return Ok(Next::End) };
+        let (bytes, [first, rest @ ..]) = (u32::from_le_bytes(four), four);
+        if bytes == 0 {
+            return Ok(Next::Block { unpacked });
+        }
+        if four == LZ4 || four == LZ4_FIRST || SKIPPED_FIRST.contains(&first) && rest == SKIPPED_REST {
+            from.again = Cursor::new(four);
+            return Ok(Next::Frame);
+        }
+        if u64::from(bytes) == unpacked & u64::from(u32::MAX) && from.fill_buf()?.is_empty() {
+            return Ok(Next::End);
+        }
+        if bytes as usize > PACKED_BYTES_MAX {
+            return Err(io::Error::other(NO_BLOCK));
+        }
+        self.packed.clear();
+        from.by_ref().take(bytes.into()).read_to_end(&mut self.packed)?;
+        let mut block = std::mem::take(&mut self.block).into_inner();
+        block.resize(BLOCK_BYTES_MAX, 0);
+        let length = decompress_into(&self.packed, &mut block).map_err(|_| io::Error::other(NO_BLOCK))?;
+        block.truncate(length);
+        self.block = Cursor::new(block);
+        Ok(Next::Block { unpacked: unpacked.saturating_add(length as u64) })
     }
 }
 
 impl<R: Read> Read for Lz4<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        while !self.ended && !into.is_empty() {
-            let read = self.frames.read(into)?;
-            if read > 0 {
+        loop {
+            let read = self.block.read(into)?;
+            if read > 0 || into.is_empty() {
                 return Ok(read);
             }
-            // Where one ends another may begin; one may be empty.
-            let from = &mut self.frames.get_mut().0;
-            pass_over(from)?;
-            self.ended = from.fill_buf()?.is_empty();
+            self.next = match self.next {
+                Next::Frame => self.begin()?,
+                Next::Block { unpacked } => self.next_block(unpacked)?,
+                Next::Bytes => match self.frames.read(into)? {
+                    // Where one ends another may begin; one may be empty.
+                    0 => Next::Frame,
+                    read => return Ok(read),
+                },
+                Next::End => return Ok(0),
+            };
         }
-        Ok(0)
     }
 }

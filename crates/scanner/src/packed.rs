@@ -15,7 +15,7 @@ pub(crate) enum Packed {
     Bzip2,
     /// The .xz file format 1.2.
     Xz,
-    /// The LZ4 frame format 1.6.
+    /// The LZ4 frame format 1.6, and its first form, as kernels have it.
     Lz4,
     /// A database; "Database File Format" of SQLite's documentation.
     Sqlite,
@@ -35,14 +35,18 @@ const TAR_AT: usize = 257;
 const TAR_BYTES: usize = 512;
 const TAR_SUM: Range<usize> = 148..156;
 
+/// What a frame of LZ4 begins with, and one of its first form.
+pub(crate) const LZ4: [u8; 4] = *b"\x04\x22\x4d\x18";
+pub(crate) const LZ4_FIRST: [u8; 4] = *b"\x02\x21\x4c\x18";
+
 /// What a frame begins with that LZ4 and Zstandard pass over.
 pub(crate) const SKIPPED_FIRST: RangeInclusive<u8> = 0x50..=0x5F;
 pub(crate) const SKIPPED_REST: [u8; 3] = [0x2A, 0x4D, 0x18];
 
 impl Packed {
-    /// Whether it may have bytes that its format does not lead to: behind its end, between its members, or all of them.
+    /// Whether it may have bytes that its format does not lead to: behind its end, or between its members.
     pub(crate) fn has_more(self) -> bool {
-        matches!(self, Self::Tar | Self::Zip | Self::Other(_))
+        matches!(self, Self::Tar | Self::Zip)
     }
 
     pub(crate) fn of(head: &[u8]) -> Option<Self> {
@@ -58,17 +62,15 @@ impl Packed {
         {
             return Some(Self::Skipped);
         }
-        let begins: [(&[u8], Self); 10] = [
+        let begins: [(&[u8], Self); 8] = [
             (b"\x1f\x8b\x08", Self::Gzip),
             (b"PK\x03\x04", Self::Zip),
             (b"PK\x05\x06", Self::Zip),
             (b"\x28\xb5\x2f\xfd", Self::Zstandard),
             (b"\xfd7zXZ\0", Self::Xz),
             (b"SQLite format 3\0", Self::Sqlite),
-            (b"7z\xbc\xaf\x27\x1c", Self::Other("7-Zip")),
-            (b"Rar!\x1a\x07", Self::Other("RAR")),
-            (b"\x04\x22\x4d\x18", Self::Lz4),
-            (b"\x02\x21\x4c\x18", Self::Other("LZ4 in its first form")),
+            (&LZ4, Self::Lz4),
+            (&LZ4_FIRST, Self::Lz4),
         ];
         // Behind the size of a block stands the magic of the first one, or of the end.
         let bzip2 = matches!(head, [b'B', b'Z', b'h', b'1'..=b'9', rest @ ..]
@@ -76,7 +78,44 @@ impl Packed {
         if bzip2 {
             return Some(Self::Bzip2);
         }
-        begins.into_iter().find(|(begin, _)| head.starts_with(begin)).map(|(_, packed)| packed)
+        let known = begins.into_iter().find(|(begin, _)| head.starts_with(begin)).map(|(_, packed)| packed);
+        known.or_else(|| other(head).map(Self::Other))
+    }
+}
+
+/// What is packed in a way that is not opened, by what its first bytes are said to be by who wrote it.
+fn other(head: &[u8]) -> Option<&'static str> {
+    let begins: [(&[u8], &'static str); 10] = [
+        (b"7z\xbc\xaf\x27\x1c", "7-Zip"),
+        (b"Rar!\x1a\x07", "RAR"),
+        (b"LZIP\x01", "lzip"),
+        (b"\x89LZO\0\r\n\x1a\n", "lzop"),
+        (b"LRZI\0", "lrzip"),
+        (b"\xff\x06\0\0sNaPpY", "Snappy"),
+        (b"MSCF\0\0\0\0", "Microsoft's CAB"),
+        (b"\xed\xab\xee\xdb", "rpm"),
+        (b"!<arch>\ndebian-binary", "dpkg"),
+        (b"xar!\0\x1c", "xar"),
+    ];
+    if let Some((_, name)) = begins.into_iter().find(|(begin, _)| head.starts_with(begin)) {
+        return Some(name);
+    }
+    match head {
+        // How many bits a code has at the most; blocks.
+        [0x1f, 0x9d, 0x89..=0x90, ..] => Some("compress"),
+        // The usual properties; the size of a dictionary; a length that is not known, or less than a terabyte.
+        [0x5d, 0, 0, low, high, _, _, _, _, _, rest @ ..]
+            if u16::from_le_bytes([*low, *high]).is_power_of_two()
+                && (rest.starts_with(&[0; 3]) || rest.starts_with(&[0xff; 3])) =>
+        {
+            Some("LZMA")
+        }
+        [_, _, b'-', b'l', b'h', b'0'..=b'7' | b'd', b'-', ..] => Some("LHA"),
+        // Of version 4.
+        [b'h', b's', b'q', b's', ..] if head.get(28..30).is_some_and(|version| version == [4, 0]) => {
+            Some("squashfs")
+        }
+        _ => None,
     }
 }
 

@@ -221,6 +221,8 @@ impl Worker<'_> {
             Packed::Zip => self.inner_zip(at, from, depth, budget),
             Packed::Other(name) => {
                 self.skip(at, format!("it is packed with {name}, which is not opened"));
+                let read = self.part(at, from);
+                self.count(0, read);
             }
         }
     }

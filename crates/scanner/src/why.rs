@@ -7,12 +7,12 @@ use std::io::{self, ErrorKind};
 
 use zip::result::ZipError;
 
-use crate::lz4::CUT_OFF;
+use crate::lz4::{CUT_OFF, NO_BLOCK};
 use crate::unpack::FAR_MORE;
 use crate::zstandard::NO_FRAME;
 
 /// What we say ourselves, however deep it stands in an error.
-const OURS: [&str; 3] = [FAR_MORE, CUT_OFF, NO_FRAME];
+const OURS: [&str; 4] = [FAR_MORE, CUT_OFF, NO_BLOCK, NO_FRAME];
 
 /// Of what is none of its kind.
 const NOT_ITS_KIND: &str = "it is not written as what it seems to be";

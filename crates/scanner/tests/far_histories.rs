@@ -124,6 +124,21 @@ fn version(root: &Path, number: u64) {
         "z ".repeat(9_500),
         filler("b", 0, 300)
     );
+    let dense = format!(
+        "{}{{\"items\":[{}{{\"data\":{{\"mode\":\"\",\"three\":\"{encoded}\"}},{},\"x\":\"{number}\"}}]}}\n{}",
+        filler("a", 0, 300),
+        "{\"kind\":\"ConfigMap\"},".repeat(900),
+        either(number, 10, "\"kind\":\"Secret\"", "\"kind\":\"ConfigMap\""),
+        filler("b", 0, 300)
+    );
+    let code = "function(e,t){return e[t]}".repeat(400);
+    let code = format!(
+        "{}{code};c={{host:\"h\",{}:\"{}\",x:{number}}};{code}\n{}",
+        filler("a", 0, 300),
+        either(number, 5, "apiKey", "mode"),
+        value(old + 70),
+        filler("b", 0, 300)
+    );
     let longer = either(number, 9, "", "# a longer one, by more than what decides\n");
     for (name, text) in [
         ("users.csv", table),
@@ -137,6 +152,8 @@ fn version(root: &Path, number: u64) {
         ("pairs.yaml", pairs),
         ("line.env", line),
         ("wide.json", wide),
+        ("dense.json", dense),
+        ("code.js", code),
     ] {
         fs::write(root.join(name), text).unwrap();
     }

@@ -1,4 +1,4 @@
-//! What bzip2 and xz have packed, and what says that it is that and is not.
+//! What bzip2, xz, LZ4 and Zstandard have packed, what says that it is that and is not, and what is not opened.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used)]
 
@@ -257,4 +257,138 @@ fn what_is_said_of_an_error_repeats_nothing_of_the_text() {
         assert!(!one.why.contains(&token(1)[..12]) && !one.why.contains("password"), "{one:?}");
     }
     assert!(report.skipped.iter().any(|one| one.why.contains("line 2")), "{:?}", report.skipped);
+}
+
+#[test]
+fn frames_of_lz4s_first_form_are_one_text_with_all_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    for number in 1..4 {
+        fs::write(root.join(number.to_string()), format!("x\n{}\n", token(number))).unwrap();
+    }
+    // Of more than one block, in which nothing repeats: packed it is longer than a block may be unpacked.
+    let mut random = 1_u64;
+    let mut next = || {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        random.to_le_bytes()
+    };
+    let mut long: Vec<u8> = (0..1_200_000).flat_map(|_| next()).map(|byte| byte.max(b' ')).collect();
+    long.extend(format!("\n{}\n", token(4)).into_bytes());
+    fs::write(root.join("long"), &long).unwrap();
+    shell(
+        "(lz4 -lqc 1; lz4 -qc 2; lz4 -lqc 3; lz4 -lqc 1) > all.lz4; (tar -c 1 2 | lz4 -lqc; head -c 512 /dev/zero) > filled.lz4
+         lz4 -lqc long > long.lz4; lz4 -lqc < /dev/null > empty.lz4; tar -c 3 | lz4 -lqc > odd.lz4; lz4 -lqc 2 > kernel.lz4",
+        root,
+    );
+    let read = |name: &str| fs::read(root.join(name)).unwrap();
+    let length = u32::try_from(read("2").len()).unwrap().to_le_bytes();
+    fs::write(root.join("kernel.lz4"), [read("kernel.lz4"), length.to_vec()].concat()).unwrap();
+    assert_eq!(read("odd.lz4")[..4], [2, 0x21, 0x4C, 0x18]);
+    let over = [read("all.lz4"), passed_over(2, b"some"), read("odd.lz4")].concat();
+    fs::write(root.join("over.lz4"), over).unwrap();
+    shell("rm 1 2 3 long", root);
+    let report = scan(root);
+    assert_eq!(
+        places(root, &report),
+        [
+            "all.lz4:2",
+            "all.lz4:4",
+            "all.lz4:6",
+            "all.lz4:8",
+            "filled.lz4 \u{203a} 1:2",
+            "filled.lz4 \u{203a} 2:2",
+            "kernel.lz4:2",
+            "long.lz4:2",
+            "odd.lz4 \u{203a} 3:2",
+            "over.lz4:10",
+            "over.lz4:2",
+            "over.lz4:4",
+            "over.lz4:6",
+            "over.lz4:8",
+        ]
+    );
+    assert!(report.skipped.is_empty(), "{:?}", report.skipped);
+}
+
+#[test]
+fn a_frame_of_lz4s_first_form_that_is_cut_or_changed_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let text: String = (0..400).map(|line| format!("line {} of it\n", line * 7 % 50)).collect();
+    fs::write(root.join("one"), text).unwrap();
+    shell("lz4 -lqc one > a.lz4; rm one", root);
+    let whole = fs::read(root.join("a.lz4")).unwrap();
+    fs::remove_file(root.join("a.lz4")).unwrap();
+    let write = |name: &str, parts: &[&[u8]]| fs::write(root.join(name), parts.concat()).unwrap();
+    for length in [6, 8, 20, whole.len() - 1] {
+        write(&format!("cut-{length}"), &[&whole[..length]]);
+    }
+    write("another-length", &[&whole, &[7, 0, 0, 0]]);
+    write("text", &[&whole, b"and a text"]);
+    // A block that unpacks to more than one may: a byte, and that byte so many times again.
+    let many = [&[0x1F_u8, b'x', 1, 0][..], &vec![255; 40_000], &[0, 0x10, b'x']].concat();
+    let length = u32::try_from(many.len()).unwrap().to_le_bytes();
+    write("many", &[&whole[..4], &length, &many]);
+    let report = scan(root);
+    assert_eq!(report.skipped.len(), 7, "{:?}", report.skipped);
+    let why = |name: &str| report.skipped.iter().find(|one| one.what.contains(name)).unwrap().why.as_str();
+    assert!(why("cut-20").contains("cut off") && why("many").contains("no block"), "{:?}", report.skipped);
+}
+
+#[test]
+fn what_is_not_opened_is_named_and_its_bytes_are_looked_at_wherever_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let mut squashfs = b"hsqs".to_vec();
+    squashfs.resize(28, 1);
+    squashfs.extend([4, 0]);
+    let kinds: [(&str, &[u8]); 15] = [
+        ("7-Zip", b"7z\xbc\xaf\x27\x1c\0\x04"),
+        ("RAR", b"Rar!\x1a\x07\x01\0"),
+        ("lzip", b"LZIP\x01\x0c"),
+        ("lzop", b"\x89LZO\0\r\n\x1a\n\x10"),
+        ("lrzip", b"LRZI\0\x06"),
+        ("Snappy", b"\xff\x06\0\0sNaPpY"),
+        ("Microsoft's CAB", b"MSCF\0\0\0\0"),
+        ("rpm", b"\xed\xab\xee\xdb\x03"),
+        ("dpkg", b"!<arch>\ndebian-binary   "),
+        ("xar", b"xar!\0\x1c"),
+        ("compress", b"\x1f\x9d\x90"),
+        ("LZMA", b"\x5d\0\0\x80\0\xff\xff\xff\xff\xff\xff\xff\xff"),
+        ("LZMA", b"\x5d\0\0\0\x04\x07\x02\0\0\0\0\0\0"),
+        ("LHA", b"\x20\x11-lh5-"),
+        ("squashfs", &squashfs),
+    ];
+    for (number, (_, head)) in kinds.iter().enumerate() {
+        let bytes = [*head, b"\0 ".as_slice(), token(number).as_bytes(), b" \n"].concat();
+        fs::write(root.join(format!("{number:02}")), &bytes).unwrap();
+    }
+    shell("mkdir in; mv 0* 1* in; tar -cf all.tar in; gzip -r in; gzip -k all.tar", root);
+    let plain = fs::read(root.join("all.tar")).unwrap();
+    fs::remove_file(root.join("all.tar")).unwrap();
+    let report = scan(root);
+    assert_eq!(report.findings.len(), 2 * kinds.len(), "{:?}", places(root, &report));
+    assert_eq!(report.skipped.len(), 2 * kinds.len(), "{:?}", report.skipped);
+    for (number, (name, _)) in kinds.iter().enumerate() {
+        let named = |end: &str| {
+            let one = report.skipped.iter().find(|one| one.what.ends_with(end)).unwrap();
+            one.why.contains(&format!("packed with {name}, which is not opened"))
+        };
+        assert!(named(&format!("in/{number:02}")) && named(&format!("in/{number:02}.gz")), "{name}");
+    }
+    // What is none of them.
+    let others: [&[u8]; 6] =
+        [b"hsqs is a word", b"xar!", b"LZIP", b"\x5d\0\0\0\0\0\0\0\0\0\0\0\0", b"a -lh5", b"!<arch>\nx.o/"];
+    let baseline = Baseline::new([7; 32]);
+    let seeker = Seeker::new(Known::default(), baseline.key()).with_rules(Rules::shipped().unwrap());
+    let scan = Scan::new(&seeker, "2026-11-21".parse().unwrap());
+    for mut text in others {
+        scan.stream("stdin", &mut text);
+    }
+    assert!(scan.finish(None).skipped.is_empty());
+    let scan = Scan::new(&seeker, "2026-11-21".parse().unwrap());
+    scan.stream("stdin", &mut plain.as_slice());
+    assert_eq!(scan.finish(None).findings.len(), kinds.len());
 }

@@ -165,9 +165,11 @@ fn where_something_was_found_it_is_told_whatever_could_not_be_opened() {
     text[257..263].copy_from_slice(b"ustar\0");
     let closed = [b"7z\xbc\xaf\x27\x1c \n".as_slice(), github_token().as_bytes(), b"\n"].concat();
     for text in [text, closed] {
-        let ran = looked(&text);
-        assert_eq!(ran.status.code(), Some(3), "{}", err(&ran));
-        assert!(err(&ran).contains("not visible: a"), "{}", err(&ran));
+        let piped = run(folder.path(), &["leaks", "--stdin"], &text);
+        for (ran, name) in [(looked(&text), "a"), (piped, "stdin")] {
+            assert_eq!(ran.status.code(), Some(3), "{}", err(&ran));
+            assert!(err(&ran).contains(&format!("not visible: {name}")), "{}", err(&ran));
+        }
     }
     // Of what is not opened nobody says that it has none.
     assert_eq!(looked(b"7z\xbc\xaf\x27\x1c and more").status.code(), Some(1));
