@@ -53,7 +53,7 @@ impl Sought {
             let begin = begin_of(rule, text.get(span.clone()).unwrap_or_default());
             // They are in order, and none overlaps another.
             let first = known.partition_point(|known| known.end < span.end);
-            !known.get(first).is_some_and(|known| known.start <= span.start + begin)
+            known.get(first).is_none_or(|known| known.start > span.start + begin)
         };
         found.into_iter().filter(more).map(|(span, rule)| (span, rule.id.as_str())).collect()
     }
