@@ -81,7 +81,7 @@ pub struct Rule {
     compiled: OnceLock<Option<Regex>>,
     #[serde(skip)]
     lengths: OnceLock<(usize, usize)>,
-    /// What tells how far a text goes on as a value; made for blocks alone.
+    /// What tells how far a text goes on as a value; made for streams, of blocks and of what goes by a word before it.
     #[serde(skip)]
     states: OnceLock<Option<States>>,
 }

@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::rule::{
@@ -9,7 +10,8 @@ use crate::{Rule, Rules};
 /// How far before the last run its words are looked for, bytes: a word before a value, or the beginning of one with a blank in it.
 const WORD_BYTES_MAX: usize = 256;
 
-/// So many bytes of what is written as a word is are shown at once: few texts end in a longer one, and a value seldom begins so.
+/// So many bytes of what is written as a word is are shown at once, where no word before it speaks for a value: few texts end in a
+/// longer one, and a value seldom begins so.
 const HEAD_LETTERS_MAX: usize = 16;
 
 /// Whether a byte ends a run: a value of a rule holds none of these, but for those in its own beginning and for blocks.
@@ -21,21 +23,23 @@ impl Rules {
     /// Where at the end of a text the first value may begin that what follows can make, change or undo; the text's length where
     /// there is none. What [`find`](Self::find) tells of the text before is so whatever follows.
     ///
-    /// A value may begin where a rule's whole beginning stands in the last run of the text, or a word that stands within values, or
-    /// at most [`NEAR_BYTES_MAX`] behind a word before values; a block at its first line; and where the run goes on as a value in
-    /// which such a word is still to come, but for an address. Never more than [`MATCH_BYTES_MAX`] before the end, and for a block
-    /// [`BLOCK_BYTES_MAX`]. Half a beginning says nothing, nor do marks alone behind a word, nor a head: so many bytes as of known
-    /// values, `head_bytes_max`, or sixteen without a digit whose letters, but for the first, are all small or all capitals.
+    /// A value may begin where a rule's whole beginning stands in the last run of the text, or a word that stands within values; a
+    /// block at its first line; at most [`NEAR_BYTES_MAX`] behind a word before values, where the run goes on as one of its rule; and
+    /// where it goes on as a value in which a word is still to come, but for an address. Never more than [`MATCH_BYTES_MAX`] before
+    /// the end, and for a block [`BLOCK_BYTES_MAX`]. Half a beginning says nothing, nor does a head: so many bytes as of known values,
+    /// `head_bytes_max`, or where no word stands before it sixteen without a digit whose letters, but for the first, are all small or
+    /// all capitals. What is a value of the last run already is found, and may become another one until that run ends.
     pub fn undecided(&self, text: &[u8], head_bytes_max: usize) -> usize {
         let end = text.len();
         let near_end = end.saturating_sub(MATCH_BYTES_MAX);
         let run = behind_last(text, ends_run).max(near_end);
         // Blocks have lines of their own: they begin far before the last run.
         let from = end.saturating_sub(BLOCK_BYTES_MAX).min(run.saturating_sub(WORD_BYTES_MAX));
-        let mut first = end;
+        let (mut first, mut looked) = (end, BTreeMap::new());
         self.anchors.find(text.get(from..).unwrap_or_default(), &mut |number, word| {
+            let word = from + word.start..from + word.end;
             if let Some(meant) = self.meant.get(number as usize)
-                && let Some(start) = self.may_begin(text, *meant, run, from + word.start..from + word.end)
+                && let Some(start) = self.may_begin(text, *meant, (run, head_bytes_max), word, &mut looked)
             {
                 first = first.min(start);
             }
@@ -58,18 +62,20 @@ impl Rules {
         (run..text.len()).find(may_begin)
     }
 
-    /// The first place from which a value may go over the end, because of this word; `run` is the first that is near enough.
+    /// The first place from which a value may go over the end, because of this word; `run` is the first that is near enough. Where
+    /// values were looked for behind words of a rule, the last time, is kept by its number.
     fn may_begin(
         &self,
         text: &[u8],
         (index, kind): (usize, AnchorKind),
-        run: usize,
+        (run, head_bytes_max): (usize, usize),
         word: Range<usize>,
+        looked: &mut BTreeMap<usize, Range<usize>>,
     ) -> Option<usize> {
         let near_end = text.len().saturating_sub(MATCH_BYTES_MAX);
+        let rule = self.all.get(index)?;
         match kind {
             AnchorKind::Begins => {
-                let rule = self.all.get(index)?;
                 let open = match rule.is_block() {
                     true => {
                         let block = text.len() - word.start <= BLOCK_BYTES_MAX;
@@ -84,12 +90,19 @@ impl Rules {
             }
             AnchorKind::Near if !begins_word(text, word.start) => None,
             AnchorKind::Near => {
-                let start = run.max(word.end);
-                let between = text.get(word.end..start).unwrap_or_default();
-                // What asks for a value is not to wait for it: `secret:` shows its colon.
-                let begun = text.get(start..).unwrap_or_default().iter().any(u8::is_ascii_alphanumeric);
-                (begun && start <= word.end.saturating_add(NEAR_BYTES_MAX) && !between.contains(&b'\n'))
-                    .then_some(start)
+                let from = run.max(word.end);
+                if text.get(word.end..from).unwrap_or_default().contains(&b'\n') {
+                    return None;
+                }
+                let looked = looked.entry(index).or_default();
+                let from = if looked.contains(&from) { looked.end } else { from };
+                // A head is shown: a prompt must not wait for what answers it.
+                let heads = text.len().saturating_sub(head_bytes_max);
+                *looked = from..word.end.saturating_add(NEAR_BYTES_MAX + 1).min(heads).max(from);
+                looked.clone().find(|start| {
+                    let (before, head) = text.split_at_checked(*start).unwrap_or_default();
+                    !goes_on(before) && rule.may_go_on(head)
+                })
             }
         }
     }
@@ -159,13 +172,24 @@ mod tests {
             ("a word alone: password", ""),
             ("https://", "01234567"),
             ("https://01.mi", ""),
-            ("mine: ", "012"),
+            ("mine: 01234", ""),
+            ("mine: ", "0123456789"),
             ("mine: ", "0123456789abcdef"),
-            ("mine", "=0"),
+            ("mine: 0123456789abcdef0", ""),
+            ("mine: 0123456789x", ""),
+            ("mine=0", ""),
+            ("mine=", "0123456789"),
             ("mine=", ""),
-            ("mine: a b c d e f ", "g"),
-            ("mine\n012", ""),
-            ("mine ................................................................ 012", ""),
+            ("mine: x-", "abcdef"),
+            ("mine (y/n)?", ""),
+            ("mine code:", ""),
+            ("mine password:", ""),
+            ("mine: a b c d e f abcde", ""),
+            ("mine: a b c d e f ", "abcdef"),
+            ("mine=mine=", "0123456789"),
+            ("mine\n0123456789", ""),
+            ("amine: 0123456789", ""),
+            ("mine ................................................................ 0123456789", ""),
             ("-----BEGIN CERTIFICATE-----\nabc", ""),
             ("x -----BEGIN ", ""),
             ("x -----BEGIN RSA PRIVATE KEY", ""),

@@ -6,13 +6,13 @@ use keyroll_needle::Needles;
 use zeroize::Zeroizing;
 
 use crate::deltas::{End, Key, Leaf, Meaning};
-use crate::frame::{ALONE, Frame};
+use crate::frame::{Frame, is_field, json_at};
 use crate::json::{apply, before, decode, edit, hides, quoted, visit};
 use crate::loose;
 use crate::rest::{Beside, Form};
 use crate::rules_stream::append;
 use crate::text::{Manner, Text};
-use crate::tokens::empty_tokens;
+use crate::tokens::{empty_tokens, without_tokens};
 use crate::{Report, Sought};
 
 /// The longest event, bytes: 1 MiB.
@@ -27,8 +27,8 @@ const PERHAPS_MAX: usize = STREAMS_MAX / 2;
 /// How a stream ends that cannot be looked at.
 pub(crate) const WITHHELD: &[u8] = b"event: error\ndata: {\"type\":\"error\",\"error\":{\"type\":\"withheld\",\"message\":\"the rest of this answer was withheld: it could not be checked for credentials\"}}\n\n";
 
-/// Replaces in a stream of events (`text/event-stream`) of a model, or of lines of which each is JSON (`application/x-ndjson`). Does
-/// no IO.
+/// Replaces in a stream of events (`text/event-stream`) of a model, or of lines of which each is JSON (`application/x-ndjson`): a line
+/// in which an object, a list or a text begins behind blanks, where no field of an event stands before it. Does no IO.
 ///
 /// Texts that are sent in pieces are joined, each for itself (by choice, content block, tool call), and go through a
 /// [`Shield`](crate::Shield) of their own: a value that is split over events is found. Which these are is known of chat completions and
@@ -62,8 +62,10 @@ pub struct EventShield {
 /// Where in the lines of the stream it is.
 #[derive(Default)]
 struct Ends {
-    /// The line has bytes.
-    begun: bool,
+    /// Where the line begins in the event.
+    line: usize,
+    /// A line of the event says something in a stream of events.
+    field: bool,
     /// The last byte was the first half of a line's end, or all of it.
     half: bool,
     /// An empty line ended the event, and the second half of its end may come.
@@ -121,21 +123,39 @@ impl EventShield {
             ends.half = *byte == b'\r';
             match byte {
                 b'\n' if second => {
+                    ends.line = self.event.len();
                     if ends.complete {
                         self.complete(out);
                     }
                 }
                 b'\r' | b'\n' => {
-                    let empty = !std::mem::replace(&mut ends.begun, false);
-                    let over = empty || self.event.starts_with(ALONE);
-                    ends.complete = over;
-                    if over && *byte == b'\n' {
+                    self.ends.complete = self.line_ends(1, out);
+                    if self.ends.complete && *byte == b'\n' {
                         self.complete(out);
                     }
                 }
-                _ => ends.begun = true,
+                _ => {}
             }
         }
+    }
+
+    /// A line has ended, with so many bytes that are no more of it. Whether the event has, too: what is JSON alone is an event of its
+    /// own, and lines before it that say nothing are another one.
+    fn line_ends(&mut self, end: usize, out: &mut Vec<u8>) -> bool {
+        let begin = std::mem::replace(&mut self.ends.line, self.event.len());
+        let line = self.event.get(begin..self.event.len() - end).unwrap_or_default();
+        let (empty, alone) = (line.is_empty(), !self.ends.field && json_at(line).is_some());
+        self.ends.field |= is_field(line);
+        if alone && begin > 0 {
+            let line = Zeroizing::new(self.event.split_off(begin));
+            self.complete(out);
+            if self.withheld {
+                return false;
+            }
+            self.ends.line = line.len();
+            self.event = line;
+        }
+        empty || alone
     }
 
     /// Ends the stream: what was held back is decided and sent, also of an event that is not complete.
@@ -144,6 +164,9 @@ impl EventShield {
             return;
         }
         let open = !self.event.is_empty() && !self.ends.complete;
+        if open {
+            self.line_ends(0, out);
+        }
         if !self.event.is_empty() {
             self.complete(out);
         }
@@ -156,7 +179,7 @@ impl EventShield {
     }
 
     fn complete(&mut self, out: &mut Vec<u8>) {
-        self.ends.complete = false;
+        self.ends = Ends { half: self.ends.half, ..Ends::default() };
         let event = std::mem::take(&mut self.event);
         let Some((frame, data)) = Frame::of(&event) else { return self.send(&event, false, out) };
         if data.as_slice() == b"[DONE]" {
@@ -173,8 +196,9 @@ impl EventShield {
             leaves.clear();
             read = loose::visit(&data, &mut |way, kind, span| leaves.push(Leaf::new(way, kind, span)));
         }
-        // A number alone is a piece of a plain text, as any other word.
-        if !read || !loose::looks_like_it(&data) {
+        // A number alone is a piece of a plain text, as any other word; so is a name with what it names.
+        let fragment = !strict && data.trim_ascii_start().starts_with(b"\"");
+        if !read || fragment || !loose::looks_like_it(&data) {
             return self.plain(&event, &frame, &data, out);
         }
         let meaning = Meaning::of(&data, frame.name(), &leaves);
@@ -300,6 +324,10 @@ impl EventShield {
             return;
         }
         let wire = self.sought.replace_again(event, &mut self.report);
+        // What only the bytes show is told by its tokens as well.
+        let again =
+            |wire: &[u8]| Frame::of(wire).and_then(|(frame, data)| Some(frame.with(&without_tokens(&data)?)));
+        let wire = wire.map(|wire| again(&wire).unwrap_or(wire));
         let valid = |wire: &Vec<u8>| Frame::of(wire).is_some_and(|(_, data)| visit(&data, &mut |_, _, _| {}));
         let sent = wire.as_deref().unwrap_or(event);
         let bad = if json {

@@ -2,8 +2,13 @@ use std::ops::Range;
 
 use zeroize::Zeroizing;
 
-/// How a line begins that is JSON, and an event of its own; in a stream of events such a line means nothing.
-pub(crate) const ALONE: &[u8] = b"{";
+use crate::loose;
+
+/// The mark that a text may begin with.
+const BOM: &[u8] = "\u{feff}".as_bytes();
+
+/// How a line begins that says something in a stream of events; any other means nothing there, whatever it says.
+const FIELDS: [&[u8]; 4] = [b"data", b"event", b"id", b"retry"];
 
 /// Longer names of events are none that mean anything, bytes.
 const NAME_BYTES_MAX: usize = 128;
@@ -26,25 +31,26 @@ impl Frame {
     pub(crate) fn of(event: &[u8]) -> Option<(Self, Zeroizing<Vec<u8>>)> {
         let mut frame = Self { head: Vec::new(), field: Vec::new(), line_end: Vec::new(), tail: Vec::new() };
         let mut data = Zeroizing::new(Vec::with_capacity(event.len()));
-        let mut any = false;
+        let first = lines(event).next().and_then(|(line, _)| event.get(line)).unwrap_or_default();
+        let (mut any, alone) = (false, json_at(first).is_some());
         for (line, end) in lines(event) {
             let (line, end) = (event.get(line.clone())?, event.get(line.end..end)?);
-            let named = line.strip_prefix("\u{feff}".as_bytes()).unwrap_or(line).strip_prefix(b"data");
-            let value =
-                named.and_then(|rest| if rest.is_empty() { Some(rest) } else { rest.strip_prefix(b":") });
-            let alone = Some(line).filter(|line| line.starts_with(ALONE) && event.starts_with(ALONE));
-            let Some(value) = alone.or(value) else {
+            let json = json_at(line).filter(|_| alone).and_then(|at| line.get(at..));
+            let Some(value) = json.or_else(|| data_of(line)) else {
                 let other = if any { &mut frame.tail } else { &mut frame.head };
                 other.extend_from_slice(line);
                 other.extend_from_slice(end);
                 continue;
             };
-            let value = value.strip_prefix(b" ").unwrap_or(value);
             if any {
                 data.push(b'\n');
             } else {
                 any = true;
                 frame.field = line.get(..line.len() - value.len())?.to_vec();
+                // Without a colon it has nothing, and its name would go on.
+                if frame.field.ends_with(b"data") {
+                    frame.field.push(b':');
+                }
                 frame.line_end = if end.is_empty() { b"\n".to_vec() } else { end.to_vec() };
             }
             data.extend_from_slice(value);
@@ -58,11 +64,26 @@ impl Frame {
         for (number, line) in data.split(|byte| *byte == b'\n').enumerate() {
             let field = if number == 0 { self.field.as_slice() } else { b"data: " };
             event.extend_from_slice(field);
+            // The first blank behind a colon is not of the data.
+            if line.starts_with(b" ") && field.ends_with(b":") {
+                event.push(b' ');
+            }
             event.extend_from_slice(line);
             event.extend_from_slice(&self.line_end);
         }
         event.extend_from_slice(&self.tail);
         event
+    }
+
+    /// The same further on in the stream, where no mark stands.
+    pub(crate) fn again(&self) -> Self {
+        let mut again = self.clone();
+        for part in [&mut again.head, &mut again.field] {
+            if part.starts_with(BOM) {
+                part.drain(..BOM.len());
+            }
+        }
+        again
     }
 
     /// What the event is called in a line of its own; the last one counts.
@@ -79,6 +100,38 @@ impl Frame {
     /// The bytes around the data.
     pub(crate) fn bytes(&self) -> usize {
         self.head.len() + self.field.len() + self.line_end.len() + self.tail.len()
+    }
+}
+
+/// Where in a line JSON begins: behind blanks, a text's mark, and that of a record (RFC 7464). `None` = it is none; a list or a text
+/// ends where the line does, since `[` and `"` stand before other words too. Such a line is an event of its own; in a stream of events
+/// it means nothing.
+pub(crate) fn json_at(line: &[u8]) -> Option<usize> {
+    let mut rest = line;
+    loop {
+        rest = match rest {
+            [0xEF, 0xBB, 0xBF, rest @ ..] | [b' ' | b'\t' | 0x1E, rest @ ..] => rest,
+            [b'{', ..] => break,
+            [b'[' | b'"', ..] if loose::looks_like_it(rest) && memchr::memchr(b'"', rest).is_some() => break,
+            _ => return None,
+        };
+    }
+    Some(line.len() - rest.len())
+}
+
+/// Whether a line says something in a stream of events.
+pub(crate) fn is_field(line: &[u8]) -> bool {
+    let line = line.strip_prefix(BOM).unwrap_or(line);
+    let name = memchr::memchr(b':', line).and_then(|colon| line.get(..colon)).unwrap_or(line);
+    FIELDS.contains(&name)
+}
+
+/// The data in a line of an event.
+fn data_of(line: &[u8]) -> Option<&[u8]> {
+    match line.strip_prefix(BOM).unwrap_or(line).strip_prefix(b"data")? {
+        [] => Some(&[]),
+        [b':', b' ', value @ ..] | [b':', value @ ..] => Some(value),
+        _ => None,
     }
 }
 

@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 
 use crate::loose;
 use crate::rules_stream::WORD_BYTES_MAX;
-use crate::tokens::{empty_tokens, is_of_tokens};
+use crate::tokens::{empty_tokens, is_of_tokens, without_tokens};
 use crate::{Report, Sought};
 
 /// The longest JSON body that is looked at, bytes: 16 MiB. A longer one is withheld.
@@ -60,7 +60,8 @@ pub fn replace_json(sought: &Sought, body: &[u8], report: &mut Report) -> Vec<u8
     if valid && wire.as_ref().is_some_and(|wire| !visit(wire, &mut |_, _, _| {})) {
         return ALL.to_vec();
     }
-    out = wire.unwrap_or(out);
+    // What only the bytes show is told by its tokens as well.
+    out = wire.map_or(out, |wire| without_tokens(&wire).unwrap_or(wire));
     if !valid && hides(sought, &out, report) { ALL.to_vec() } else { out }
 }
 

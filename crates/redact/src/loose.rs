@@ -5,8 +5,7 @@ use zeroize::Zeroizing;
 use crate::json::{JSON_DEPTH_MAX, Kind, Step, Tell, decode};
 
 /// Goes over any text as if it were JSON, and tells what stands between quotes in it, names and texts, and what stands behind a name
-/// without quotes. `false` = it has no text, or
-/// ends within one.
+/// or in a list without quotes. `false` = it has no text, or ends within one.
 pub(crate) fn visit(text: &[u8], tell: &mut Tell<'_>) -> bool {
     let mut way: Vec<Step> = Vec::new();
     let (mut at, mut any) = (0, false);
@@ -41,7 +40,12 @@ pub(crate) fn visit(text: &[u8], tell: &mut Tell<'_>) -> bool {
             }
             _ => {
                 let length = scalar(text.get(at..).unwrap_or_default());
-                if length > 0 && matches!(way.last(), Some(Step::Name(name)) if !name.is_empty()) {
+                let told = match way.last() {
+                    Some(Step::Name(name)) => !name.is_empty(),
+                    Some(Step::At(_)) => true,
+                    None => false,
+                };
+                if length > 0 && told {
                     tell(&way, Kind::Scalar, at..at + length);
                 }
                 at += length.saturating_sub(1);

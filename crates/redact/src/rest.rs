@@ -34,7 +34,7 @@ impl Form {
     /// Of an event whose data are the text.
     pub(crate) fn plain(frame: &Frame) -> Option<Self> {
         let small = frame.bytes() <= FORM_BYTES_MAX;
-        small.then(|| Self { frame: frame.clone(), before: Vec::new(), behind: Vec::new(), plain: true })
+        small.then(|| Self { frame: frame.again(), before: Vec::new(), behind: Vec::new(), plain: true })
     }
 
     /// Around the piece at this path: what says which text it is of, and nothing that another event has told and that a client
@@ -61,7 +61,7 @@ impl Form {
         }
         behind.reverse();
         let small = before.len() + behind.len() + frame.bytes() <= FORM_BYTES_MAX;
-        small.then(|| Self { frame: frame.clone(), before, behind, plain: false })
+        small.then(|| Self { frame: frame.again(), before, behind, plain: false })
     }
 
     /// Whether it is of JSON.

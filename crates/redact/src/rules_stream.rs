@@ -23,17 +23,20 @@ pub(crate) const PIECE_BYTES_MAX: usize = 64 * 1024;
 
 /// Replaces what rules find in a stream; does no IO.
 ///
+/// What comes is decided when the caller [says so](Self::settle), or there is much of it: not at each known value, of which thousands
+/// may stand in one run.
+///
 /// A value is decided when the run of bytes that it ends in has ended: with a blank, a quote, a line's end, or the stream. So
 /// at the end of a piece its last run is held back, but only where it holds a rule's whole beginning, goes on as a value in which
-/// the word is still to come that a rule goes by, or stands in the same line at most 64 bytes behind a word that a rule looks for
-/// before a value; and a private key from its first line on. Half a beginning is shown at once, since everybody knows it. A value
+/// the word is still to come that a rule goes by, or goes on as a value, or is one, at most 64 bytes behind a word of its rule in the
+/// same line; and a private key from its first line on. Half a beginning is shown at once, since everybody knows it. A value
 /// has at most 4 KiB, a private key 16 KiB: what is held back is less.
 ///
 /// What holds, whatever the cuts, for rules whose values hold no blank and no quote behind their beginning, and for private keys:
 /// - The output is that of [`Rules::find`] on the whole text, but for heads: where a cut fell into one it was shown, and the marker
 ///   stands behind it. A head is what is less than the beginning of a value. Of a rule that goes by what stands within a value it is
 ///   at most five bytes, or sixteen without a digit whose letters, but for the first, are all small or all capitals; of an address
-///   all before that word. Of a rule that goes by a word before it, its marks before the first letter or digit.
+///   all before that word. Of a rule that goes by a word before it, five bytes.
 /// - Nothing is held back where the last run is clean: where no value can come of it, or what might be one is no more than a head.
 /// - The end releases everything.
 /// - What is kept is bounded, also in a run without end. In a run of more than 4 KiB of several values that overlap another one
@@ -46,6 +49,8 @@ pub(crate) struct RuleStream {
     done: usize,
     /// The known values in what is held back, and what rules found in a piece by itself.
     marks: VecDeque<Mark>,
+    /// So much came since it was last decided, bytes.
+    fresh: usize,
     /// Nothing is decided: what was given back comes again.
     waits: bool,
 }
@@ -66,7 +71,7 @@ impl RuleStream {
     /// A stream that begins behind this, of which nothing is shown.
     pub(crate) fn behind(rules: &'static Rules, before: &[u8]) -> Self {
         let text = Zeroizing::new(before.to_vec());
-        Self { rules, text, done: before.len(), marks: VecDeque::new(), waits: false }
+        Self { rules, text, done: before.len(), marks: VecDeque::new(), fresh: 0, waits: false }
     }
 
     pub(crate) fn held_back(&self) -> usize {
@@ -76,6 +81,19 @@ impl RuleStream {
     pub(crate) fn push(&mut self, input: &[u8], report: &mut Report, out: &mut Vec<u8>) {
         for piece in input.chunks(PIECE_BYTES_MAX) {
             append(&mut self.text, piece);
+            self.came(piece.len(), report, out);
+        }
+    }
+
+    /// Shows what can be decided of all that came.
+    pub(crate) fn settle(&mut self, report: &mut Report, out: &mut Vec<u8>) {
+        self.decide(false, report, out);
+    }
+
+    /// So that memory stays bounded whatever comes before the caller says so.
+    fn came(&mut self, bytes: usize, report: &mut Report, out: &mut Vec<u8>) {
+        self.fresh += bytes;
+        if self.fresh >= PIECE_BYTES_MAX {
             self.decide(false, report, out);
         }
     }
@@ -90,8 +108,8 @@ impl RuleStream {
         report: &mut Report,
         out: &mut Vec<u8>,
     ) {
-        self.mark(head, value, marker, None);
-        self.decide(false, report, out);
+        let bytes = self.mark(head, value, marker, None);
+        self.came(bytes, report, out);
     }
 
     /// Here stands what a rule found in a piece by itself, or a part of it: the first one has the rule.
@@ -102,16 +120,18 @@ impl RuleStream {
         report: &mut Report,
         out: &mut Vec<u8>,
     ) {
-        self.mark(0, part, rule.map(marker_of).unwrap_or_default(), rule);
-        self.decide(false, report, out);
+        let bytes = self.mark(0, part, rule.map(marker_of).unwrap_or_default(), rule);
+        self.came(bytes, report, out);
     }
 
-    fn mark(&mut self, head: usize, value: &[u8], marker: Vec<u8>, rule: Option<&'static str>) {
+    /// Returns how many bytes stand for it.
+    fn mark(&mut self, head: usize, value: &[u8], marker: Vec<u8>, rule: Option<&'static str>) -> usize {
         let start = self.text.len().saturating_sub(head);
         // No rule goes over what is longer, nor over a zero byte.
         let kept = if value.len() > BLOCK_BYTES_MAX || value.is_empty() { &[0] } else { value };
         append(&mut self.text, kept);
         self.marks.push_back(Mark { span: start..self.text.len(), marker, rule });
+        kept.len()
     }
 
     /// What was held back goes out; the next piece begins another stream.
@@ -134,7 +154,9 @@ impl RuleStream {
             let between = held.get(from - base..upto - base).unwrap_or_default();
             let any = parts(needles, between, &mut |part| match part {
                 Part::Text(text) => append(&mut self.text, text),
-                Part::Value(id, head, value) => self.mark(head, value, marker(id), None),
+                Part::Value(id, head, value) => {
+                    self.mark(head, value, marker(id), None);
+                }
             });
             if !any {
                 append(&mut self.text, between);
@@ -166,19 +188,22 @@ impl RuleStream {
         if self.waits {
             return;
         }
+        self.fresh = 0;
         let length = self.text.len();
         let mut upto = if end { length } else { self.rules.undecided(&self.text, HEAD_BYTES_MAX) };
         if upto <= self.done && !end {
             return;
         }
+        let run = behind_last(&self.text, ends_run);
         let mut found = Vec::new();
         self.rules.find(&self.text, &mut |finding: Finding<'static>| found.push(finding));
         for Finding { rule, span } in found {
             if span.end <= self.done {
                 continue;
             }
-            // What ends where the text does may be longer, whatever its rule is.
-            if !end && span.end == length {
+            // What ends where the text does may be longer, whatever its rule is; what ends in its last run may be a part of another.
+            let near_end = span.end > run && length - span.start <= MATCH_BYTES_MAX;
+            if !end && (span.end == length || near_end) {
                 upto = upto.min(span.start.max(self.done));
                 break;
             }
@@ -206,7 +231,9 @@ impl RuleStream {
     /// Whether a rule says no more than a known value does: what stands before it is how every value of the rule begins.
     fn is_known(&self, rule: &Rule, span: &Range<usize>) -> bool {
         let start = span.start + begin_of(rule, self.text.get(span.clone()).unwrap_or_default());
-        self.marks.iter().any(|mark| mark.span.start <= start && span.end <= mark.span.end)
+        // They are in order, and none overlaps another.
+        let first = self.marks.partition_point(|mark| mark.span.end < span.end);
+        self.marks.get(first).is_some_and(|mark| mark.span.start <= start)
     }
 
     /// Shows what stands before this place, with the markers in it: a known value that goes over it is replaced, too.
@@ -255,4 +282,35 @@ pub(crate) fn append(held: &mut Zeroizing<Vec<u8>>, input: &[u8]) {
         *held = larger;
     }
     held.extend_from_slice(input);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stream() -> RuleStream {
+        let rule = "[[rule]]\nid='form'\nprovider='p'\ntitle='t'\nsource='https://x.y'\nbegins=['tok_']\nregex='tok_[a-z0-9]{8,40}'\n";
+        RuleStream::new(Box::leak(Box::new(Rules::read(&[("mine", rule)]).unwrap())))
+    }
+
+    /// To look at a run again at each of the values in it would take time without end.
+    #[test]
+    fn a_piece_is_decided_once_and_not_at_each_value_in_it() {
+        let (mut stream, mut report, mut out) = (stream(), Report::default(), Vec::new());
+        for _ in 0..100 {
+            stream.push(b"x ", &mut report, &mut out);
+            stream.push_value(0, b"01234567", b"[v]".to_vec(), &mut report, &mut out);
+            stream.push_found(b"89", Some("form"), &mut report, &mut out);
+        }
+        assert!(out.is_empty(), "{}", out.len());
+        stream.settle(&mut report, &mut out);
+        assert_eq!(out, b"x [v][redacted:form]".repeat(100));
+        out.clear();
+        for _ in 0..PIECE_BYTES_MAX {
+            stream.push_value(0, b"01234567", b"[v]".to_vec(), &mut report, &mut out);
+            assert!(stream.text.len() <= 2 * PIECE_BYTES_MAX);
+        }
+        stream.finish(&mut report, &mut out);
+        assert_eq!(out, b"[v]".repeat(PIECE_BYTES_MAX));
+    }
 }

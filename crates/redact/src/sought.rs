@@ -51,7 +51,9 @@ impl Sought {
         let known = merged(self.known.needles(), text);
         let more = |(span, rule): &(Range<usize>, &Rule)| {
             let begin = begin_of(rule, text.get(span.clone()).unwrap_or_default());
-            !known.iter().any(|known| known.start <= span.start + begin && span.end <= known.end)
+            // They are in order, and none overlaps another.
+            let first = known.partition_point(|known| known.end < span.end);
+            known.get(first).is_none_or(|known| known.start > span.start + begin)
         };
         found.into_iter().filter(more).map(|(span, rule)| (span, rule.id.as_str())).collect()
     }
@@ -149,23 +151,18 @@ struct Pass<'m> {
 
 impl Pass<'_> {
     fn text(&mut self, text: &[u8], report: &mut Report) {
-        let mut rest = text;
-        while let Some(at) = memmem::find(rest, MARKER).filter(|_| !self.markers.is_empty()) {
-            let (plain, there) = rest.split_at_checked(at).unwrap_or_default();
-            self.stream.push(plain, report, &mut self.out);
-            let length = match self.markers.iter().find(|marker| there.starts_with(marker)) {
-                Some(marker) => {
-                    self.stream.push_value(0, &[], marker.clone(), report, &mut self.out);
-                    marker.len()
-                }
-                None => {
-                    self.stream.push(MARKER, report, &mut self.out);
-                    MARKER.len()
-                }
-            };
-            rest = there.get(length..).unwrap_or_default();
+        let mut from = 0;
+        let places = (!self.markers.is_empty()).then(|| memmem::find_iter(text, MARKER));
+        for at in places.into_iter().flatten() {
+            let there = text.get(at..).unwrap_or_default();
+            // Many texts may look like a marker, and are none.
+            let marker = self.markers.iter().find(|marker| at >= from && there.starts_with(marker));
+            let Some(marker) = marker else { continue };
+            self.stream.push(text.get(from..at).unwrap_or_default(), report, &mut self.out);
+            self.stream.push_value(0, &[], marker.clone(), report, &mut self.out);
+            from = at + marker.len();
         }
-        self.stream.push(rest, report, &mut self.out);
+        self.stream.push(text.get(from..).unwrap_or_default(), report, &mut self.out);
     }
 }
 

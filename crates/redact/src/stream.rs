@@ -121,6 +121,7 @@ impl Shield {
                 }
             }
         });
+        stream.settle(report, out);
         covered.forget(known.held_back());
     }
 

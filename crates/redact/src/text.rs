@@ -6,8 +6,8 @@ use zeroize::Zeroizing;
 use crate::rest::Form;
 use crate::{Report, Shield, Sought};
 
-/// A piece that is repeated at the beginning of the next one and has so many bytes is all of the text so far: a shorter one cannot
-/// hold more of a value than may be shown.
+/// A piece that is repeated at the beginning of the next one, which has more, and has so many bytes is all of the text so far: a shorter
+/// one cannot hold more of a value than may be shown.
 const REPEATED_BYTES_MIN: usize = HEAD_BYTES_MAX + 1;
 
 /// How sure it is that a text comes in pieces.
@@ -29,6 +29,8 @@ pub(crate) struct Text {
     letter: Zeroizing<Vec<u8>>,
     /// How long the last piece was, and its hash.
     last: Option<(usize, u64)>,
+    /// It began with all of the one before, and had more; so did those before it, or they were the same.
+    grows: bool,
     hasher: RandomState,
     /// Of a text that is repeated: what was shown of it.
     shown: Option<Zeroizing<Vec<u8>>>,
@@ -45,6 +47,7 @@ impl Text {
             shield: shield(sought, manner),
             letter: Zeroizing::default(),
             last: None,
+            grows: false,
             hasher: RandomState::new(),
             shown: None,
             used: 0,
@@ -57,7 +60,11 @@ impl Text {
     }
 
     pub(crate) fn holds_back(&self) -> bool {
-        self.shield.held_back() > 0 || !self.letter.is_empty()
+        self.held_back() > 0
+    }
+
+    fn held_back(&self) -> usize {
+        self.shield.held_back() + self.letter.len()
     }
 
     /// Nothing says that it goes on, and nothing of it waits.
@@ -78,7 +85,7 @@ impl Text {
         let repeats = self.manner != Manner::Pieces && self.repeats(piece);
         if repeats {
             let (last, hasher, used) = (self.last, self.hasher.clone(), self.used);
-            *self = Self { last, hasher, used, ..Self::new(sought, self.manner) };
+            *self = Self { last, grows: true, hasher, used, ..Self::new(sought, self.manner) };
         }
         let mut out = std::mem::take(&mut *self.letter);
         // Behind another text a rule may miss how a value begins that stands in a text of its own.
@@ -112,13 +119,19 @@ impl Text {
         shown.map_or_else(|| rest.clone(), |shown| [shown.as_slice(), &rest].concat())
     }
 
-    /// Whether a piece begins with all of the last one; the next one is compared with it.
+    /// Whether a piece is all of the text so far: it begins with all of the last one, and has more, or is the same in a text that grew so
+    /// before. The same alone may as well be another text, or go on: nothing is dropped then. Nor where more is held back than the
+    /// last piece was. The next one is compared with it.
     fn repeats(&mut self, piece: &[u8]) -> bool {
+        let held = self.held_back();
         let last = self.last.replace((piece.len(), self.hasher.hash_one(piece)));
-        last.is_some_and(|(length, hash)| {
-            let begins = |begin: &[u8]| self.hasher.hash_one(begin) == hash;
-            length >= REPEATED_BYTES_MIN && piece.get(..length).is_some_and(begins)
-        })
+        let Some((length, hash)) = last.filter(|(length, _)| *length > 0) else {
+            self.grows = false;
+            return false;
+        };
+        let begins = piece.get(..length).is_some_and(|begin| self.hasher.hash_one(begin) == hash);
+        self.grows = begins && (self.grows || piece.len() > length && held <= length);
+        self.grows && length >= REPEATED_BYTES_MIN
     }
 }
 

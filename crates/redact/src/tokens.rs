@@ -5,7 +5,8 @@
 
 use std::ops::Range;
 
-use crate::json::{Kind, Step, decode};
+use crate::json::{Kind, Step, Tell, apply, decode, visit};
+use crate::loose;
 
 /// No further down is it asked where a leaf stands.
 const DEPTH_MAX: usize = 12;
@@ -58,6 +59,28 @@ pub(crate) fn empty_tokens(
     edits.reverse();
     edits.sort_by_key(|(span, _)| span.start);
     edits.dedup_by_key(|(span, _)| span.start);
+}
+
+/// A text that is JSON or nearly so with nothing told of tokens. `None` = it tells of none.
+pub(crate) fn without_tokens(text: &[u8]) -> Option<Vec<u8>> {
+    let (valid, mut tokens) = tokens_of(text, visit);
+    if !valid {
+        tokens = tokens_of(text, loose::visit).1;
+    }
+    let mut edits = Vec::new();
+    empty_tokens(text, tokens, &mut edits);
+    (!edits.is_empty()).then(|| apply(text, 0..text.len(), &edits))
+}
+
+/// Whether a text is such a one, and the leaves that tell of tokens.
+fn tokens_of(text: &[u8], visit: fn(&[u8], &mut Tell<'_>) -> bool) -> (bool, Vec<(Kind, Range<usize>)>) {
+    let mut tokens = Vec::new();
+    let valid = visit(text, &mut |way, kind, span| {
+        if is_of_tokens(way) {
+            tokens.push((kind, span));
+        }
+    });
+    (valid, tokens)
 }
 
 /// What is written in the place of a leaf that may not be told; names of one object stay different by their number.

@@ -555,6 +555,127 @@ fn lines_of_json_are_events() {
     }
 }
 
+/// Whatever stands before one, or in the line.
+#[test]
+fn lines_of_json_are_events_however_they_begin() {
+    for (first, each) in [
+        ("", ""),
+        ("\u{feff}", ""),
+        ("", " "),
+        ("", "\t \t"),
+        ("", "\u{1e}"),
+        ("starting up\n", ""),
+        ("null\r\n1\n", " "),
+        (": a comment\n", ""),
+    ] {
+        for (open, close) in [("{\"text\":\"", "\"}"), ("[\"", "\"]"), ("\"", "\"")] {
+            for end in ["", "\n", "\r\n", "\r", " \n"] {
+                let line = |text: &str| format!("{each}{open}{text}{close}");
+                let between = if end.is_empty() { "\n" } else { end };
+                let stream =
+                    [first, &line("a 98765432"), between, &line("10fedcba"), between, &line("b"), end]
+                        .concat();
+                for chunk in [1, 7, stream.len()] {
+                    let chunks: Vec<&[u8]> = stream.as_bytes().chunks(chunk).collect();
+                    let (out, shield) = through(&sought(), &chunks);
+                    assert!(!shield.is_withheld() && shield.report().count() == 1, "{stream:?}: {out:?}");
+                    let shown = stream.replace("98765432", "").replace("10fedcba", "[redacted:hex]");
+                    assert_eq!(out.replace(" \n", "\n"), shown.replace(" \n", "\n"), "{stream:?}");
+                }
+                assert!(guard(&sought(), Mode::Block, Form::Events, stream.as_bytes()).withheld);
+            }
+        }
+    }
+}
+
+/// A list or an object over several lines is none, and what is clean in it stays.
+#[test]
+fn lines_of_one_json_text_stay_as_they_are() {
+    let clean = json!([{"a": ["x 9876543210", {"n": 1}], "text": "x 9876543210", "last": "x 9876543210"}]);
+    let clean = serde_json::to_string_pretty(&clean).unwrap();
+    for stream in [clean.clone(), clean.replace("\n", "\r\n"), format!("[section]\n{clean}\n")] {
+        assert_eq!(through(&sought(), &[stream.as_bytes()]).0, stream);
+        let found = stream.replace("9876543210\"", "tok_0123456789\"");
+        assert_eq!(
+            through(&sought(), &[found.as_bytes()]).0,
+            stream.replace("9876543210\"", "[redacted:form]\"")
+        );
+    }
+    // Of several lines, without a line in it that is JSON alone.
+    let sought = Sought::new(needles(&[("file", "[section]\nkey = 0123456789\n\"x\" = 1\n")]), None);
+    let (out, _) = through(&sought, &[b"[section]\nkey = 0123456789\n\"x\" = 1\n"]);
+    assert!(out.contains("[redacted:file]") && !out.contains("0123456789"), "{out}");
+}
+
+/// The rest of a text stands in an event that can be read wherever it stands.
+#[test]
+fn the_rest_of_a_text_is_data_of_an_event() {
+    for (stream, wanted) in [
+        ("data\ndata: 98765432\n\n", "data:\ndata: \n\ndata:98765432\n\n"),
+        (
+            "\u{feff}data: {\"text\":\"a 98765432\"}\n\n",
+            "\u{feff}data: {\"text\":\"a \"}\n\ndata: {\"text\":\"98765432\"}\n\n",
+        ),
+        ("\u{feff}event: x\ndata:a 98765432\n\n", "\u{feff}event: x\ndata:a \n\nevent: x\ndata:98765432\n\n"),
+        ("\u{feff}{\"text\":\"a 98765432\"}\n", "\u{feff}{\"text\":\"a \"}\n{\"text\":\"98765432\"}\n"),
+    ] {
+        assert_eq!(through(&sought(), &[stream.as_bytes()]).0, wanted, "{stream:?}");
+    }
+    // A blank that the data begin with is not taken for the field's.
+    let sought = Sought::new(needles(&[("words", " nine eight")]), None);
+    let (out, _) = through(&sought, &[b"data:x nine e\n\ndata:x\n\n"]);
+    assert_eq!(out, "data:x\n\ndata:  nine ex\n\n");
+}
+
+/// A text that is the same in each event is not the text so far, and what is held back of it stands in the next one.
+#[test]
+fn a_text_that_stays_the_same_is_not_dropped() {
+    let sought =
+        Sought::new(needles(&[("url", "postgres://u:0123456789@db"), ("key", "sk-proj-0123456789")]), None);
+    let joined = |pieces: &[&str],
+                  piece: &dyn Fn(usize, &str) -> String,
+                  read: &dyn Fn(&Value) -> Option<String>| {
+        let stream: String = pieces.iter().enumerate().map(|(number, text)| piece(number, text)).collect();
+        let (out, shield) = through(&sought, &[stream.as_bytes()]);
+        assert!(!shield.is_withheld());
+        let data = out.split_terminator("\n\n").filter_map(|event| event.strip_prefix("data: "));
+        data.filter_map(|data| read(&serde_json::from_str(data).unwrap())).collect::<String>()
+    };
+    for pieces in [
+        ["postgres"; 7].as_slice(),
+        &["sk-proj-", "\n        ", "\n        ", "}"],
+        &["sk-proj-", "        ", "                ", "                "],
+        &["sk-proj-", "\n", "\n        ", "\n        ", "\n        "],
+        &["a postgres", "a postgres", "b", "a postgres", "a postgres"],
+        &["a postgres", "b postgres", "b postgres"],
+    ] {
+        let wanted = pieces.concat();
+        let note = |number: usize, text: &str| event(&json!({"n": number, "driver": text}));
+        assert_eq!(joined(pieces, &note, &|event| Some(event["driver"].as_str()?.to_owned())), wanted);
+        let likely = |number: usize, text: &str| event(&json!({"n": number, "text": text}));
+        assert_eq!(joined(pieces, &likely, &|event| Some(event["text"].as_str()?.to_owned())), wanted);
+    }
+}
+
+/// A server that has nothing new sends the text so far again, and nothing of a value is shown for it.
+#[test]
+fn a_text_that_is_repeated_and_stays_the_same_for_a_while_is_masked_in_each() {
+    let text = "so be it: 9876543210fedcba, and no more";
+    for first in [1, 5, 6, 9] {
+        for stays in first + 1..=text.len() {
+            let upto = [first, stays, stays, stays, text.len(), text.len()];
+            let stream: String = upto.map(|upto| event(&json!({"text": text[..upto]}))).concat();
+            let (out, shield) = through(&sought(), &[stream.as_bytes()]);
+            assert!(!shield.is_withheld());
+            assert!(!out.contains("987654"), "{out}");
+            assert!(
+                out.ends_with(&event(&json!({"text": "so be it: [redacted:hex], and no more"}))),
+                "{out}"
+            );
+        }
+    }
+}
+
 #[test]
 fn what_only_undone_escapes_show_ends_the_stream() {
     let (out, shield) = through(&sought(), &[b"data: {'a': '\\u0039\\u003876543210fedcba'}\n\n"]);

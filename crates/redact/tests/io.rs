@@ -107,12 +107,13 @@ mod log {
 
     use super::*;
 
+    /// What was written, each time.
     #[derive(Clone, Default)]
-    struct Sink(Arc<Mutex<Vec<u8>>>);
+    struct Sink(Arc<Mutex<Vec<Vec<u8>>>>);
 
     impl std::io::Write for Sink {
         fn write(&mut self, input: &[u8]) -> std::io::Result<usize> {
-            self.0.lock().unwrap().extend_from_slice(input);
+            self.0.lock().unwrap().push(input.to_vec());
             Ok(input.len())
         }
         fn flush(&mut self) -> std::io::Result<()> {
@@ -120,23 +121,42 @@ mod log {
         }
     }
 
+    fn logged(sink: &Sink, watched: &Watched, events: impl FnOnce()) {
+        let there = sink.clone();
+        let lines = tracing_subscriber::fmt()
+            .with_writer(Redacted::new(move || there.clone(), watched))
+            .without_time()
+            .with_ansi(false)
+            .finish();
+        tracing::subscriber::with_default(lines, events);
+    }
+
+    /// Also one that ends in what might become a value: lines of several threads do not mix.
+    #[test]
+    fn a_line_of_a_log_leaves_in_one_write() {
+        let sink = Sink::default();
+        logged(&sink, &Watched::new(sought()), || {
+            tracing::info!("begins 01234567");
+            tracing::info!("then tok_0123");
+            tracing::info!("0123456789abcdef and {}", "x".repeat(100_000));
+        });
+        let writes = sink.0.lock().unwrap();
+        let ends = ["begins 01234567\n", "then tok_0123\n", "xxx\n"];
+        assert_eq!(writes.len(), ends.len());
+        assert!(writes.iter().zip(ends).all(|(line, end)| line.ends_with(end.as_bytes())));
+    }
+
     #[test]
     fn every_line_of_a_log_is_looked_at_also_for_values_that_are_added() {
         let sink = Sink::default();
         let watched = Watched::new(sought());
-        let there = sink.clone();
-        let lines = tracing_subscriber::fmt()
-            .with_writer(Redacted::new(move || there.clone(), &watched))
-            .without_time()
-            .with_ansi(false)
-            .finish();
-        tracing::subscriber::with_default(lines, || {
+        logged(&sink, &watched, || {
             tracing::info!(key = "0123456789abcdef", "sent tok_0123456789");
             tracing::warn!("then fedcba9876543210");
             watched.look_for(needles(&[("api", "0123456789abcdef"), ("new", "fedcba9876543210")]));
             tracing::warn!("now fedcba9876543210 and 0123456789abcdef");
         });
-        let out = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
+        let out = String::from_utf8(sink.0.lock().unwrap().concat()).unwrap();
         let lines: Vec<&str> = out.lines().collect();
         assert!(lines[0].contains("sent [redacted:form] key=\"[redacted:api]\""), "{out}");
         assert!(lines[1].ends_with("then fedcba9876543210"), "{out}");

@@ -113,6 +113,27 @@ fn tokens_are_not_told_in_names_or_under_other_names() {
     }
 }
 
+/// What only the bytes show, by its name: there is no escape, so its text alone says nothing.
+#[test]
+fn tokens_are_not_told_of_what_only_its_name_tells() {
+    let body = r#"{"NAME":"0123456789abcdef","n":1.50,"logprobs":{"content":[{"token":"01234567"},{"token":"89abcdef","bytes":[56, 57]}]}}"#;
+    for ending in ["}", ",}"] {
+        let body = body.strip_suffix('}').unwrap().to_owned() + ending;
+        assert_eq!(replaced(&body.replace("NAME", "other")).0, body.replace("NAME", "other"));
+        let body = body.replace("NAME", "mine_key");
+        let (out, report) = replaced(&body);
+        let wanted = body
+            .replace("\"0123456789abcdef\"", "\"[redacted:near]\"")
+            .replace("\"01234567\"", "\"\"")
+            .replace("\"89abcdef\"", "\"\"")
+            .replace("56, 57", "0, 0");
+        assert_eq!((out.as_str(), report.count()), (wanted.as_str(), 1));
+        let event = format!("id: 1\ndata: {body}\n\n");
+        let shown = guard(&sought(), Mode::Redact, Form::Events, event.as_bytes());
+        assert_eq!(String::from_utf8(shown.body).unwrap(), event.replace(&body, &wanted));
+    }
+}
+
 #[test]
 fn what_is_nearly_json_is_looked_at_as_it_is_meant() {
     let bad: Vec<u8> =

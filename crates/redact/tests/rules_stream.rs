@@ -147,11 +147,13 @@ fn a_beginning_is_held_until_its_run_ends_and_half_a_beginning_is_not() {
         (".0123456", "a tok[redacted:form] tok_x 01234"),
         ("7\n", "a tok[redacted:form] tok_x 01234[redacted:within]\n"),
         ("mine: ", "a tok[redacted:form] tok_x 01234[redacted:within]\nmine: "),
-        ("0123456789", "a tok[redacted:form] tok_x 01234[redacted:within]\nmine: "),
-        ("abcdef\n", "a tok[redacted:form] tok_x 01234[redacted:within]\nmine: [redacted:near]\n"),
+        ("01234", "a tok[redacted:form] tok_x 01234[redacted:within]\nmine: 01234"),
+        ("56789", "a tok[redacted:form] tok_x 01234[redacted:within]\nmine: 01234"),
+        ("abcdef", "a tok[redacted:form] tok_x 01234[redacted:within]\nmine: 01234"),
+        ("\n", "a tok[redacted:form] tok_x 01234[redacted:within]\nmine: 01234[redacted:near]\n"),
         (
             "password: ",
-            "a tok[redacted:form] tok_x 01234[redacted:within]\nmine: [redacted:near]\npassword: ",
+            "a tok[redacted:form] tok_x 01234[redacted:within]\nmine: 01234[redacted:near]\npassword: ",
         ),
     ] {
         shield.push(piece.as_bytes(), &mut out);
@@ -178,6 +180,30 @@ fn a_run_without_end_is_held_in_bounded_memory() {
         }
         shield.finish(&mut out);
         assert_eq!(out.len(), begin.len() + 300 * 997, "{begin}");
+    }
+}
+
+/// A word before values is in many prompts, and what answers them comes behind.
+#[test]
+fn what_no_value_can_come_of_is_shown_behind_a_word() {
+    let shipped = Sought::new(needles(&[]), Some(keyroll_leak::Rules::shipped().unwrap()));
+    for (sought, prompt) in [
+        (by_rules(), "set mine (y/n)?"),
+        (by_rules(), "mine 45%"),
+        (by_rules(), "mine: 01234"),
+        (by_rules(), "mine: 0123456789/"),
+        (shipped.clone(), "Deploy aws (y/n)?"),
+        (shipped.clone(), "uploading to cloudflare 45%"),
+        (shipped.clone(), "Okta MFA code:"),
+        (shipped.clone(), "okta passcode:"),
+        (shipped, "aws [us-east-1]:"),
+    ] {
+        let mut shield = Shield::new(&sought);
+        let mut out = Vec::new();
+        for byte in prompt.as_bytes() {
+            shield.push(&[*byte], &mut out);
+        }
+        assert_eq!(String::from_utf8_lossy(&out), prompt);
     }
 }
 
@@ -236,11 +262,13 @@ fn the_byte_before_a_word_is_kept() {
         for before in ["a", "9", ".", ""] {
             let text = format!("zz {before}mine {}: 0123456789abcdef x", ".".repeat(dots));
             let (whole, _) = streamed(&sought, &[text.as_bytes()]);
+            let value = text.find("0123").unwrap();
             for cut in 0..text.len() {
                 let pieces = [&text.as_bytes()[..cut], &text.as_bytes()[cut..]];
+                let head = if cut <= value + 5 { text.get(value..cut).unwrap_or_default() } else { "" };
                 assert_eq!(
                     streamed(&sought, &pieces).0,
-                    whole,
+                    whole.replace("[redacted:near]", &format!("{head}[redacted:near]")),
                     "{dots} dots behind {before:?}, cut at {cut}"
                 );
             }
@@ -267,8 +295,8 @@ fn a_value_that_is_added_is_found_where_it_begins_in_what_rules_hold_back() {
             shield.finish(&mut out);
             let out = String::from_utf8(out).unwrap();
             let before = before.replace("0f1e2d3c4b5a6978", "[redacted:old]");
-            // What was shown before it was known is gone.
-            if shown.strip_prefix(&before).is_some_and(|head| head.len() > 5) {
+            // What was shown before it was known is gone; so is a head behind a word.
+            if shown.strip_prefix(&before).is_some_and(|head| !head.is_empty()) {
                 continue;
             }
             looked += 1;
@@ -282,7 +310,7 @@ fn a_value_that_is_added_is_found_where_it_begins_in_what_rules_hold_back() {
             }
         }
     }
-    assert!(looked > 80, "{looked}");
+    assert!(looked > 70, "{looked}");
 }
 
 proptest! {

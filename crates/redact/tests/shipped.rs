@@ -34,10 +34,11 @@ fn pushed(sought: &Sought, pieces: &[&[u8]]) -> Vec<u8> {
 }
 
 /// The most of a value that a cut behind so many bytes of it may show: half of its beginning; of one that goes by a word within it
-/// a head, or an address before that word; of one that goes by a word before it the marks that it begins with.
+/// a head, or an address before that word; of one that goes by a word before it five bytes.
 fn head_max(rule: &Rule, value: &[u8], cut: usize) -> usize {
     let begins = rule.begins.iter().filter(|begin| value.starts_with(begin.as_bytes()));
-    let begin = begins.map(|begin| begin.len() - 1).max();
+    let begin =
+        begins.map(|begin| if begin.len() < 3 && !rule.is_sure() { 5 } else { begin.len() - 1 }).max();
     let within = rule
         .holds
         .iter()
@@ -47,7 +48,7 @@ fn head_max(rule: &Rule, value: &[u8], cut: usize) -> usize {
         (Some(begin), _) => begin,
         (None, Some(word)) if value.starts_with(b"http") || value.starts_with(b"wss:") => word,
         (None, Some(word)) => (0..=word).rev().find(|head| is_head(&value[..*head])).unwrap(),
-        (None, None) => value.iter().take_while(|byte| !byte.is_ascii_alphanumeric()).count(),
+        (None, None) => 5,
     };
     most.min(cut)
 }

@@ -32,7 +32,7 @@ pub(crate) fn head_max(rule: &str) -> usize {
     match rule {
         "form" => "tok".len(),
         // Of known values, too.
-        "within" => 5,
+        "within" | "near" => 5,
         "private-key" => "-----BEGIN RSA PRIVATE KEY----".len(),
         _ => 0,
     }
