@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -93,13 +92,12 @@ impl Spec {
     }
 
     /// The shipped spec whose issuer can be asked about the findings of a rule, by the rule's id: `sendgrid-key` is asked about by
-    /// `sendgrid`.
-    pub fn by_rule() -> BTreeMap<String, &'static str> {
-        let specs = SHIPPED.iter().filter_map(|(name, _)| Some((*name, Self::shipped(name).ok()?)));
-        let rules = |(name, spec): (_, Self)| {
-            spec.rules().iter().map(|id| (id.clone(), name)).collect::<Vec<(String, &'static str)>>()
-        };
-        specs.flat_map(rules).collect()
+    /// `sendgrid`. Only a spec in whose text the id stands is read.
+    pub fn of_rule(id: &str) -> Option<&'static str> {
+        let mut near = SHIPPED.iter().filter(|(_, text)| text.contains(id));
+        let names_it =
+            |name: &str| Self::shipped(name).is_ok_and(|spec| spec.rules().iter().any(|one| one == id));
+        near.find(|(name, _)| names_it(name)).map(|(name, _)| *name)
     }
 
     /// The kind of credential: `openrouter-api-key`.

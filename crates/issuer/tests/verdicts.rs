@@ -146,6 +146,55 @@ async fn openai_refuses_for_more_than_a_dead_key() {
     }
 }
 
+/// The words are those of lib/api/api_guard.rb, as people were answered with them:
+/// <https://github.com/mattermost/mattermost-plugin-gitlab/issues/142>, <https://github.com/lindell/multi-gitter/issues/250>.
+#[tokio::test]
+async fn gitlab_says_of_an_ended_token_that_it_was_ended() {
+    let mut harness = Harness::new(Dialect::Shipped("gitlab")).await;
+    let current = harness.fresh().await;
+    let invalid = |why: &str| format!("{{\"error\":\"invalid_token\",\"error_description\":\"{why}\"}}");
+    for dead in [
+        invalid("Token was revoked. You have to re-authorize from the user."),
+        invalid("Token is expired. You can either do re-authorization or token refresh."),
+        "{\"message\":\"401 Unauthorized\"}".to_owned(),
+    ] {
+        assert_eq!(judged(&mut harness, &current, 401, &dead).await, Probe::Dead, "{dead}");
+    }
+    for other in [
+        invalid("Token is an impersonation token but impersonation was disabled."),
+        "{\"error\":\"dpop_error\",\"error_description\":\"DPoP validation error\"}".to_owned(),
+        "{\"message\":\"Unauthorized\"}".to_owned(),
+    ] {
+        let seen = judged(&mut harness, &current, 401, &other).await;
+        assert!(matches!(seen, Probe::Unknown(_)), "{other}: {seen:?}");
+    }
+}
+
+/// The words are those of pkg/services/authn/clients/api_key.go, and where an error has none those of
+/// pkg/services/contexthandler/model/model.go; as people were answered:
+/// <https://github.com/hastic-zzz/hastic-grafana-app/issues/422>.
+#[tokio::test]
+async fn grafana_refuses_for_more_than_a_dead_token() {
+    let mut harness = Harness::new(Dialect::Shipped("grafana")).await;
+    let current = harness.fresh().await;
+    for dead in [
+        "{\"message\":\"Invalid API key\",\"messageId\":\"api-key.invalid\",\"statusCode\":401,\"traceID\":\"\"}",
+        "{\"message\":\"Revoked API key\",\"messageId\":\"api-key.revoked\",\"statusCode\":401,\"traceID\":\"\"}",
+        "{\"message\":\"Expired API key\"}",
+        "{\"message\":\"Unauthorized\",\"traceID\":\"\"}",
+    ] {
+        assert_eq!(judged(&mut harness, &current, 401, dead).await, Probe::Dead, "{dead}");
+    }
+    for other in [
+        "{\"message\":\"API key does not belong to the requested organization\",\"traceID\":\"\"}",
+        "{\"message\":\"Unauthorized\"}",
+        "{\"message\":\"No API key found in request\"}",
+    ] {
+        let seen = judged(&mut harness, &current, 401, other).await;
+        assert!(matches!(seen, Probe::Unknown(_)), "{other}: {seen:?}");
+    }
+}
+
 /// A wall before an issuer answers 403 too, whatever the token is.
 #[tokio::test]
 async fn a_403_that_is_not_about_a_scope_says_nothing() {

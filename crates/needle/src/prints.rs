@@ -54,16 +54,26 @@ pub struct PrintHit<'p> {
     pub encoding: Encoding,
     /// The offset of its first byte.
     pub start: usize,
-    /// The offset after its last byte. For base64 and base32, of all digits that hold a bit of it.
+    /// The offset after its last byte. Of base64 and base32 only the digits count that hold no bit of a neighbour, as where it is
+    /// found by value.
     pub end: usize,
 }
 
 /// A hit with its label's number.
 struct Found {
+    /// All that holds a bit of it.
     start: usize,
     end: usize,
+    /// Where it is told to stand.
+    told: Range<usize>,
     label: u32,
     encoding: Encoding,
+}
+
+impl Found {
+    fn at(place: Range<usize>, label: u32, encoding: Encoding) -> Self {
+        Self { start: place.start, end: place.end, told: place, label, encoding }
+    }
 }
 
 impl Prints {
@@ -98,8 +108,9 @@ impl Prints {
         let span_max = self.span_max();
         let parted = |found: &Found| joined.spans_a_break(found.start, found.end);
         let found = self.search(&joined.bytes).into_iter().filter(parted).map(|found| {
-            let (start, last) = (joined.begin(found.start), joined.in_text(found.end - 1));
-            Found { start, end: last + 1, ..found }
+            let place = |from: usize, to: usize| joined.begin(from)..joined.in_text(to - 1) + 1;
+            let told = place(found.told.start, found.told.end);
+            Found { told, ..Found::at(place(found.start, found.end), found.label, found.encoding) }
         });
         self.report(found.filter(|found| found.end - found.start <= span_max).collect(), on_hit);
     }
@@ -112,9 +123,11 @@ impl Prints {
 
     /// Tells each once: one place may be come by in several ways, and a line of a key stands within the key.
     fn report(&self, mut found: Vec<Found>, on_hit: &mut dyn FnMut(PrintHit<'_>)) {
-        found.sort_unstable_by_key(|found| (found.start, Reverse(found.end), found.label, found.encoding));
+        found.sort_unstable_by_key(|found| {
+            (found.told.start, Reverse(found.told.end), found.label, found.encoding)
+        });
         let mut told = BTreeMap::new();
-        for Found { start, end, label, encoding } in found {
+        for Found { told: Range { start, end }, label, encoding, .. } in found {
             if told.get(&label).is_some_and(|told_end| *told_end >= end) {
                 continue;
             }
@@ -131,15 +144,15 @@ impl Prints {
         self.table.scan(&self.key, text, &mut |at| self.confirm(text, at, &mut found));
         digits::each(text, shortest, longest, &mut |decoded| {
             self.scan_whole(decoded.bytes, &mut |bytes, label| {
-                let place = decoded.in_text(bytes);
-                let encoding = decoded.encoding(place.clone());
-                found.push(Found { start: place.start, end: place.end, label, encoding });
+                let told = decoded.own_in_text(bytes.clone());
+                let encoding = decoded.encoding(told.clone());
+                found.push(Found { told, ..Found::at(decoded.in_text(bytes), label, encoding) });
             });
         });
         wide::each(text, shortest, &mut |wide| {
             self.scan_whole(&wide.view.bytes, &mut |bytes, label| {
                 let (start, end) = wide.place(wide.view.from(bytes.start), wide.view.from(bytes.end - 1));
-                found.push(Found { start, end, label, encoding: wide.encoding });
+                found.push(Found::at(start..end, label, wide.encoding));
             });
         });
         escapes::near(text, shortest, &mut |view| {
@@ -186,7 +199,7 @@ impl Prints {
     fn confirm(&self, text: &[u8], at: usize, found: &mut Vec<Found>) {
         let prints = self.table.with_window(&self.key, text, at);
         self.values_at(text, at, prints, &mut |range, label| {
-            found.push(Found { start: range.start, end: range.end, label, encoding: Encoding::Raw });
+            found.push(Found::at(range, label, Encoding::Raw));
         });
         self.confirm_escaped(text, at, prints, found);
     }
@@ -211,7 +224,7 @@ impl Prints {
                 self.values_at(&view.bytes, window, prints, &mut |range, label| {
                     let (start, end) = (view.from(range.start), view.from(range.end));
                     if end - start > range.len() {
-                        found.push(Found { start, end, label, encoding: way.encoding });
+                        found.push(Found::at(start..end, label, way.encoding));
                     }
                 });
             }

@@ -7,6 +7,8 @@ pub enum AcceptedBy {
     Comment,
     /// The baseline.
     Baseline,
+    /// A list that was written for another tool, such as `.gitleaksignore`.
+    List,
 }
 
 /// Somebody knows of it, and says why it may stay.
@@ -18,4 +20,16 @@ pub struct Accepted {
     pub reason: String,
     /// The last day on which it counts.
     pub until: Option<Date>,
+}
+
+impl Accepted {
+    /// That it does not count for what opens something: that is replaced.
+    pub(crate) fn void(&self) -> String {
+        let by = match self.by {
+            AcceptedBy::Comment => "its keyroll:allow".to_owned(),
+            AcceptedBy::Baseline => "the baseline".to_owned(),
+            AcceptedBy::List => format!("that {}", self.reason),
+        };
+        format!("it opens something: {by} does not count")
+    }
 }

@@ -170,17 +170,12 @@ impl Baseline {
     /// Says of a finding whether it is accepted here.
     pub(crate) fn mark(&self, finding: &mut Finding, today: Date) {
         let Some(entry) = self.entries.get(&finding.identity).filter(|_| finding.is_open()) else { return };
-        match entry.until {
-            // An entry may be of a version that was ended where it was made.
-            _ if finding.opens() => {
-                finding.remark = Some("it opens something: the baseline does not count".to_owned());
-            }
-            Some(day) if day < today => {
-                finding.remark = Some(format!("the baseline accepted it until {day}"))
-            }
-            until => {
-                let reason = entry.reason.clone();
-                finding.accepted = Some(Accepted { by: AcceptedBy::Baseline, reason, until });
+        // An entry may be of a version that was ended where it was made.
+        match entry.until.filter(|day| *day < today && !finding.opens()) {
+            Some(day) => finding.remark = Some(format!("the baseline accepted it until {day}")),
+            None => {
+                let (reason, until) = (entry.reason.clone(), entry.until);
+                finding.accept(Accepted { by: AcceptedBy::Baseline, reason, until });
             }
         }
     }
@@ -222,6 +217,27 @@ mod tests {
                 assert_eq!(told.remark.is_some(), !accepted);
             }
             assert!(accepted || marked.remark.unwrap().contains("the baseline does not count"));
+        }
+    }
+
+    #[test]
+    fn what_turns_out_to_open_something_is_accepted_no_more() {
+        let kind = What::Kind { rule: "a".to_owned(), title: "a".to_owned(), provider: None };
+        let asked = |outcome| Asked { outcome, issuer: None, at: None, why: None };
+        for (by, word) in [
+            (AcceptedBy::Comment, "its keyroll:allow does not count"),
+            (AcceptedBy::Baseline, "the baseline does not count"),
+            (AcceptedBy::List, "that a list names it does not count"),
+        ] {
+            let reason = "a list names it".to_owned();
+            let accepted = Some(Accepted { by, reason, until: None });
+            for outcome in [Outcome::Active, Outcome::Dead, Outcome::Unknown, Outcome::NotAsked] {
+                let mut one = Finding { accepted: accepted.clone(), ..finding(kind.clone()) };
+                one.tell(asked(outcome));
+                let active = outcome == Outcome::Active;
+                assert_eq!((one.is_open(), one.remark.is_some()), (active, active), "{outcome:?}");
+                assert!(!active || one.remark.unwrap().ends_with(word), "{word}");
+            }
         }
     }
 }

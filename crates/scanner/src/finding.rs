@@ -181,4 +181,20 @@ impl Finding {
         let asked = self.asked.as_ref().is_some_and(|asked| asked.outcome == Outcome::Active);
         asked || self.what.state() == State::Live
     }
+
+    /// Notes what its issuer says of it. Whoever accepted it before did not know that it opens something.
+    pub fn tell(&mut self, asked: Asked) {
+        self.asked = Some(asked);
+        if let Some(accepted) = self.accepted.take() {
+            self.accept(accepted);
+        }
+    }
+
+    /// Accepts it, where it is not known to open something; else it says that this does not count.
+    pub(crate) fn accept(&mut self, accepted: Accepted) {
+        match self.opens() {
+            true => self.remark = Some(accepted.void()),
+            false => self.accepted = Some(accepted),
+        }
+    }
 }

@@ -5,7 +5,7 @@ use keyroll_secret::SecretBytes;
 
 use crate::Identity;
 
-/// The most values that are held: more than are asked about in one run, because some of them turn out to be accepted.
+/// The most values that are held: more than are asked about in one run, since those that nobody accepted are asked about first.
 const VALUES_HELD_MAX: usize = 1_000;
 
 /// The values of findings whose issuers are going to be asked; overwritten when it is dropped.

@@ -69,11 +69,8 @@ impl Report {
     /// Accepts those that a list says are known, and that are not known to open something; the reason is the list's.
     pub fn accept_where(&mut self, reason: &str, known: impl Fn(&Finding) -> bool) {
         for one in self.findings.iter_mut().filter(|one| one.is_open()) {
-            if known(one) && one.opens() {
-                one.remark = Some(format!("it opens something: that {reason} does not count"));
-            } else if known(one) {
-                let reason = reason.to_owned();
-                one.accepted = Some(Accepted { by: AcceptedBy::Baseline, reason, until: None });
+            if known(one) {
+                one.accept(Accepted { by: AcceptedBy::List, reason: reason.to_owned(), until: None });
             }
         }
     }

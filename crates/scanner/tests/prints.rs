@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use keyroll_leak::Rules;
 use keyroll_needle::{NeedleId, Needles, PrintLabel, PrintState, Prints};
-use keyroll_scanner::{Baseline, Finding, Known, Report, Scan, Seeker, State, Tree, Version, What};
+use keyroll_scanner::{Baseline, Finding, Known, Position, Report, Scan, Seeker, State, Tree, Version, What};
 use keyroll_secret::SecretBytes;
 
 /// Nothing that a rule or a name would take for one; made here, so that no file has it.
@@ -54,19 +54,24 @@ fn looked(known: Known, look: impl FnOnce(&Scan<'_>)) -> Report {
     scan.finish(None)
 }
 
-/// Where it ends may differ: of digits that it shares with its neighbours the one takes all, the other none.
-fn told(report: &Report) -> Vec<(String, u64, String, State)> {
+/// What was found, and where it begins and ends.
+type Told = (String, Position, Position, String, State);
+
+fn told(report: &Report) -> Vec<Told> {
     let mut all: Vec<_> = report.findings.iter().map(one).collect();
     all.sort();
     all
 }
 
-fn one(one: &Finding) -> (String, u64, String, State) {
+fn one(one: &Finding) -> Told {
     let What::Known(version) = &one.what else { panic!("{}", one.what.rule()) };
     let commit = one.place.commit.as_ref().map(|commit| commit.first.clone()).unwrap_or_default();
     let path = one.place.path.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
     let way = format!("{commit} {path} {} v{}", one.place.inside.join("!"), version.number);
-    (way, one.place.start.line, one.identity.to_string(), one.what.state())
+    // UTF-16 can be read in both orders, a byte apart.
+    let wide = one.form.is_some_and(|form| form.starts_with("UTF-16"));
+    let at = |place: Position| if wide { Position { column: 0, ..place } } else { place };
+    (way, at(one.place.start), at(one.place.end), one.identity.to_string(), one.what.state())
 }
 
 /// In another form for each number, one in two lines.
@@ -193,7 +198,6 @@ fn what_a_value_a_print_and_a_rule_find_at_one_place_is_told_once() {
     let both =
         Known { needles: Some(needles), versions: vec![version], prints: prints(), ..Known::default() };
     let alone = Known { prints: prints(), ..Known::default() };
-    // Of digits in base64 the print takes more than the value.
     let coded = STANDARD.encode(format!("u{token}:"));
     let text = format!("api_token = \"{token}\"\nkey = \"{}\"\nsent {coded} to x\n", self::value(1));
     let scan = |known: Known| {

@@ -104,7 +104,7 @@ fn own(name: &str, context: &Context) -> Result<IssuerShown, Problem> {
             Spec::parse(&spec_text(path)?, &path.display().to_string()).map_err(|error| unread(&error))?;
         return Ok(shown(name, &spec, NOT_KNOWN));
     }
-    if let Some(linked) = Spec::by_rule().get(name) {
+    if let Some(linked) = Spec::of_rule(name) {
         let spec = Spec::shipped(linked).map_err(|error| unread(&error))?;
         return Ok(shown(linked, &spec, NEVER_TRIED));
     }

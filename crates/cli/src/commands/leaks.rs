@@ -38,7 +38,7 @@ pub(super) fn run(args: &LeaksArgs, context: &mut Context) -> Result<Exit, Probl
     }
     let (mut report, late) = scan(args, &seeker, file.baseline(), context)?;
     if let Some(askers) = &askers {
-        ask(askers, seeker.take_held(), &mut report, args.all, &mut context.ui)?;
+        ask(askers, seeker.take_held(), &mut report, &mut context.ui)?;
     }
     if args.accept.is_some() && late.is_none() {
         return accept(args, &mut file, &seeker, &report, context);

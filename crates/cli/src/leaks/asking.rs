@@ -47,8 +47,8 @@ struct Plan {
     known: BTreeMap<Identity, Asked>,
 }
 
-/// Asks the issuers about what was found, each value once, and writes into each finding what came of it. Findings that were
-/// accepted are asked about with `all` alone.
+/// Asks the issuers about what was found, each value once, and writes into each finding what came of it: what is active is
+/// accepted no more. What nobody accepted is asked about first.
 ///
 /// # Errors
 /// Nothing could be asked, of anybody.
@@ -56,23 +56,22 @@ pub(crate) fn ask(
     askers: &Askers,
     held: BTreeMap<Identity, SecretBytes>,
     report: &mut Report,
-    all: bool,
     ui: &mut Ui,
 ) -> Result<(), Problem> {
-    let plan = plan(askers, held, report, all);
+    let plan = plan(askers, held, report);
     let known = if plan.questions == 0 { plan.known } else { answers(plan, ui)? };
     for one in &mut report.findings {
-        one.asked = Some(known.get(&one.identity).cloned().unwrap_or_else(|| {
-            // Only of an accepted one nothing was to be known.
-            not_asked("it was accepted; with --all it is asked, too")
-        }));
+        if let Some(asked) = known.get(&one.identity) {
+            one.tell(asked.clone());
+        }
     }
     Ok(())
 }
 
-fn plan(askers: &Askers, mut held: BTreeMap<Identity, SecretBytes>, report: &Report, all: bool) -> Plan {
+fn plan(askers: &Askers, mut held: BTreeMap<Identity, SecretBytes>, report: &Report) -> Plan {
     let mut plan = Plan::default();
-    for one in report.findings.iter().filter(|one| all || one.is_open()) {
+    let accepted = report.findings.iter().filter(|one| !one.is_open());
+    for one in report.open().chain(accepted) {
         if plan.known.contains_key(&one.identity) {
             continue;
         }
@@ -215,7 +214,7 @@ fn not_asked(why: impl Into<String>) -> Asked {
 
 #[cfg(test)]
 mod tests {
-    use keyroll_scanner::{Place, Position};
+    use keyroll_scanner::{Accepted, AcceptedBy, Place, Position};
     use keyroll_secret::FingerprintKey;
 
     use super::*;
@@ -242,12 +241,25 @@ mod tests {
     fn each_value_is_asked_about_once_and_not_more_than_so_many() {
         let askers = Askers::of(&[]).unwrap();
         let (report, held) = found(250, "stripe-secret-key");
-        let plan = plan(&askers, held, &report, false);
+        let plan = plan(&askers, held, &report);
         assert_eq!((plan.hosts.len(), plan.questions), (1, VALUES_ASKED_MAX));
         assert_eq!(plan.hosts["api.stripe.com:443"].len(), VALUES_ASKED_MAX);
         let left = plan.known.values().filter(|asked| asked.outcome == Outcome::NotAsked);
         assert!(left.clone().all(|asked| asked.why.as_deref().unwrap().contains("in one run 200")));
         assert_eq!(left.count(), 50);
+    }
+
+    #[test]
+    fn what_nobody_accepted_is_asked_about_first() {
+        let askers = Askers::of(&[]).unwrap();
+        let (mut report, held) = found(250, "stripe-secret-key");
+        let accepted = Accepted { by: AcceptedBy::Comment, reason: "a test".to_owned(), until: None };
+        // The first hundred values, at both of their places.
+        report.findings.iter_mut().take(200).for_each(|one| one.accepted = Some(accepted.clone()));
+        let plan = plan(&askers, held, &report);
+        let asked = |one: &&Finding| plan.known[&one.identity].outcome != Outcome::NotAsked;
+        assert_eq!(report.open().filter(asked).count(), 300);
+        assert_eq!(report.findings.iter().filter(asked).count(), 2 * VALUES_ASKED_MAX);
     }
 
     #[test]
@@ -261,7 +273,7 @@ mod tests {
         ] {
             let (report, held) = found(1, rule);
             let held = if holds { held } else { BTreeMap::new() };
-            let plan = plan(&askers, held, &report, false);
+            let plan = plan(&askers, held, &report);
             let asked = plan.known.values().next().unwrap();
             assert!(plan.questions == 0 && asked.outcome == Outcome::NotAsked, "{rule}");
             assert!(asked.why.as_deref().unwrap().contains(why), "{rule}: {:?}", asked.why);

@@ -41,9 +41,9 @@ pub(crate) fn next(
 
 /// Where those are ended that nobody was asked about, of kinds that a shipped spec knows.
 fn how(shown: &[LeakShown]) -> Option<String> {
-    let linked = Spec::by_rule();
     let kinds = shown.iter().filter(|one| one.state == "unknown" && one.secret.is_none());
-    let issuers: BTreeSet<&str> = kinds.filter_map(|one| linked.get(&one.rule).copied()).collect();
+    let rules: BTreeSet<&str> = kinds.map(|one| one.rule.as_str()).collect();
+    let issuers: BTreeSet<&str> = rules.into_iter().filter_map(Spec::of_rule).collect();
     let all = Vec::from_iter(issuers);
     match all.as_slice() {
         [] => None,

@@ -66,10 +66,11 @@ fn result(one: &LeakShown, rule: Option<usize>, identities: Identities) -> Value
         (false, false) => "warning",
     };
     let form = one.form.map(|form| format!(", {form}")).unwrap_or_default();
+    let remark = one.remark.as_ref().map(|why| format!("; {why}")).unwrap_or_default();
     let mut result = json!({
         "ruleId": one.rule,
         "level": level,
-        "message": { "text": format!("{} ({}{form}) in {}", one.title, one.standing(), one.place.way()) },
+        "message": { "text": format!("{} ({}{form}) in {}{remark}", one.title, one.standing(), one.place.way()) },
         "locations": [{ "physicalLocation": location(&one.place) }],
     });
     let accepted = one.accepted.as_ref().map(|accepted| {

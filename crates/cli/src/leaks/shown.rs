@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use keyroll_scanner::{AcceptedBy, Finding, Identity, Outcome, Report, What};
+use keyroll_scanner::{AcceptedBy, Finding, Identity, Outcome, Report, State, What};
 use serde::Serialize;
 
 use crate::leaks::VerifiedShown;
@@ -83,7 +83,7 @@ pub(crate) struct CommitShown {
 /// Who accepted it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct AcceptedShown {
-    /// `comment` or `baseline`.
+    /// `comment`, `baseline`, or `list`: one that was written for another tool.
     pub(crate) by: &'static str,
     pub(crate) reason: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -126,6 +126,11 @@ pub(crate) struct LeaksShown {
     pub(crate) active: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) active_values: Option<usize>,
+    /// Those of the open ones that keyroll keeps and that open something, beside the active ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) live: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) live_values: Option<usize>,
     /// Findings that are not shown, since there are too many.
     pub(crate) left_out: u64,
     /// Files, members of archives and streams that were read.
@@ -152,6 +157,7 @@ impl LeakShown {
             by: match accepted.by {
                 AcceptedBy::Comment => "comment",
                 AcceptedBy::Baseline => "baseline",
+                AcceptedBy::List => "list",
             },
             reason: accepted.reason.clone(),
             until: accepted.until.map(|day| day.to_string()),
@@ -243,7 +249,9 @@ impl LeaksShown {
             |one: &&Finding| one.asked.as_ref().is_some_and(|asked| asked.outcome == Outcome::Active);
         let (open, open_values) = counts(report.open());
         let (accepted, accepted_values) = counts(report.findings.iter().filter(|one| !one.is_open()));
+        let live = |one: &&Finding| one.what.state() == State::Live;
         let (active, active_values) = verified.then(|| counts(report.open().filter(active))).unzip();
+        let (live, live_values) = verified.then(|| counts(report.open().filter(live))).unzip();
         Self {
             open,
             open_values,
@@ -251,6 +259,8 @@ impl LeaksShown {
             accepted_values,
             active,
             active_values,
+            live,
+            live_values,
             left_out: report.findings_left_out,
             texts: report.texts,
             bytes: report.bytes,
@@ -261,15 +271,23 @@ impl LeaksShown {
         }
     }
 
+    /// How many of the values open something, in the words of their states; only where issuers were asked.
+    fn opening(&self) -> Option<String> {
+        Some(match (self.active_values?, self.live_values.unwrap_or_default()) {
+            (active, 0) => format!(" ({active} active)"),
+            (0, live) => format!(" ({live} live)"),
+            (active, live) => format!(" ({active} active, {live} live)"),
+        })
+    }
+
     /// For people.
     pub(crate) fn text(&self) -> String {
         let mut text = match self.open {
             0 => "no leak was found".to_owned(),
             open => {
                 let values = count(self.open_values as u64, "leaked value", "leaked values");
-                let active =
-                    self.active_values.map(|active| format!(" ({active} active)")).unwrap_or_default();
-                format!("found {values}{active} in {}", count(open as u64, "place", "places"))
+                let opening = self.opening().unwrap_or_default();
+                format!("found {values}{opening} in {}", count(open as u64, "place", "places"))
             }
         };
         if self.accepted > 0 {

@@ -38,8 +38,10 @@ pub(crate) fn table(report: &Report, all: bool, identities: Identities) -> Optio
     for (_, places) in rows {
         let Some(first) = places.first() else { continue };
         let state = match &first.accepted {
-            Some(accepted) if first.opens() => format!("{}, accepted: {}", first.standing(), accepted.reason),
-            Some(accepted) => format!("accepted: {}", accepted.reason),
+            Some(accepted) => {
+                let standing = first.verified.as_ref().map(|_| format!("{}, ", first.standing()));
+                format!("{}accepted: {}", standing.unwrap_or_default(), accepted.reason)
+            }
             None => first.standing().to_owned(),
         };
         let (name, wheres) = (first.name().to_owned(), wheres(&places, all));

@@ -143,7 +143,7 @@ fn the_four_outcomes_stand_in_every_format_and_no_value_does() {
     is("g-named.env", "not asked", "no spec says how");
     is("h-kept", "not asked", "keyroll verify acme");
     assert_eq!(busy.asked(Ask::Me), 1, "who asks for fewer questions is asked no more");
-    assert_eq!((&summary["open"], &summary["active"]), (&8.into(), &1.into()));
+    assert_eq!((&summary["open"], &summary["active"], &summary["live"]), (&8.into(), &1.into(), &1.into()));
     let states: Vec<&Value> = findings.iter().map(|one| &one["state"]).collect();
     assert_eq!(states[..3], ["active", "dead", "unknown"]);
     let values = texts.iter().map(|(_, value)| *value).chain([unnamed]);
@@ -166,26 +166,77 @@ fn the_four_outcomes_stand_in_every_format_and_no_value_does() {
     assert_eq!(results[0]["properties"]["verified"]["outcome"], "active");
 }
 
+/// A file of rules that adds one to those that come with keyroll.
+const MORE_RULES: &str = "[extend]\nuseDefault = true\n[[rules]]\nid = 'house'\nregex = 'house-([a-z0-9]{8})'\n\
+                          keywords = ['house-']\n";
+
 #[test]
-fn what_was_accepted_is_asked_about_with_all_alone() {
+fn what_is_active_is_accepted_by_nobody() {
     let (folder, (issuer, _)) = (tree(), Issuer::described(OPENROUTER));
     let path = folder.path();
     let spec = pointed(path, "own", OPENROUTER, issuer.port());
-    let (_, value) = issuer.mint("in use");
-    fs::write(path.join("tree/a"), format!("{} # keyroll:allow of a test\n", *value)).unwrap();
-    let (found, _) = findings(path, &["--verify", "--issuer", &spec]);
-    assert!(of(&found, "a")["why"].as_str().unwrap().contains("--all"), "{found:?}");
-    assert_eq!(issuer.asked(Ask::Me), 0);
-    let all = run(path, &["leaks", "tree", "--verify", "--issuer", &spec, "--all"], b"");
-    assert_eq!(all.status.code(), Some(0), "{}", err(&all));
-    assert!(out(&all).contains("active, accepted: of a test"), "{}", out(&all));
-    // The same value, open in another place.
-    fs::write(path.join("tree/b"), format!("{}\n", *value)).unwrap();
-    let (found, _) = findings(path, &["--verify", "--issuer", &spec]);
-    assert_eq!(
-        (&of(&found, "a")["outcome"], &of(&found, "b")["outcome"]),
-        (&"active".into(), &"active".into())
-    );
+    let write = |file: &str, text: String| fs::write(path.join("tree").join(file), text).unwrap();
+    let minted = ["one", "two", "three", "four"].map(|name| issuer.mint(name));
+    let value = |number: usize| minted[number].1.as_str();
+    write("b", format!("{}\n", value(1)));
+    let made = run(path, &["leaks", "tree", "--accept", "made up"], b"");
+    assert_eq!(made.status.code(), Some(0), "{}", err(&made));
+    write("a", format!("{} # keyroll:allow of a test\n", value(0)));
+    write("c", format!("{}\n", value(2)));
+    write("d", format!("{} # keyroll:allow of a test\n", value(3)));
+    fs::write(path.join("rules.toml"), MORE_RULES).unwrap();
+    fs::write(path.join(".gitleaksignore"), "tree/c:openrouter-api-key:1\n").unwrap();
+    let unasked = run(path, &["leaks", "tree", "--rules", "rules.toml"], b"");
+    assert_eq!(unasked.status.code(), Some(0), "{}{}", out(&unasked), err(&unasked));
+    issuer.end(&minted[3].0);
+    let ask = ["--rules", "rules.toml", "--verify", "--issuer", &spec];
+    let look = |more: &[&str]| run(path, &[&["leaks", "tree"], &ask[..], more].concat(), b"");
+    let ways: [&[&str]; 2] = [&[], &["--all"]];
+    for more in ways {
+        let before = issuer.asked(Ask::Me);
+        let table = look(more);
+        assert_eq!(table.status.code(), Some(3), "{}", err(&table));
+        assert_eq!(issuer.asked(Ask::Me) - before, 4, "each value once, with --all and without");
+        let said = "found 3 leaked values (3 active) in 3 places, and 1 accepted value in 1 place";
+        assert!(err(&table).contains(said), "{}", err(&table));
+        for why in ["its keyroll:allow", "the baseline", "that .gitleaksignore names it"] {
+            let why = format!("(it opens something: {why} does not count)");
+            assert!(out(&table).contains(&why), "{why}: {}", out(&table));
+        }
+        assert_eq!(out(&table).contains("dead, accepted: of a test"), !more.is_empty(), "{}", out(&table));
+        let (found, summary) = findings(path, &[&ask[..], more].concat());
+        assert_eq!((&summary["open"], &summary["accepted"]), (&3.into(), &1.into()));
+        let state = |one: &Value| (one["state"].as_str().unwrap().to_owned(), one["accepted"].is_null());
+        let (active, dead) = (("active".to_owned(), true), ("dead".to_owned(), false));
+        let states: Vec<(String, bool)> = found.iter().map(state).collect();
+        assert_eq!(states, [active.clone(), active.clone(), active, dead]);
+        let sarif: Value =
+            serde_json::from_str(&out(&look(&[more, &["--format", "sarif"]].concat()))).unwrap();
+        let results = sarif["runs"][0]["results"].as_array().unwrap();
+        let open: Vec<bool> =
+            results.iter().map(|one| one["level"] == "error" && one["suppressions"].is_null()).collect();
+        assert_eq!(open, [true, true, true, false], "{results:?}");
+        assert!(results[0]["message"]["text"].as_str().unwrap().contains("does not count"), "{results:?}");
+    }
+    let refused = look(&["--accept", "never mind"]);
+    assert!(refused.status.code() == Some(1) && err(&refused).contains("K0935"), "{}", err(&refused));
+    minted.iter().for_each(|(id, _)| issuer.end(id));
+    let over = look(&[]);
+    assert_eq!(over.status.code(), Some(0), "what is dead stays accepted: {}{}", out(&over), err(&over));
+    let (found, _) = findings(path, &ask);
+    let by: Vec<_> = found.iter().map(|one| one["accepted"]["by"].as_str().unwrap()).collect();
+    assert_eq!(by, ["comment", "baseline", "list", "comment"]);
+}
+
+#[test]
+fn a_value_that_keyroll_keeps_is_counted_where_it_opens_something() {
+    let kept_value = value();
+    let folder = kept(&kept_value);
+    fs::create_dir(folder.path().join("tree")).unwrap();
+    fs::write(folder.path().join("tree/a"), format!("x {kept_value}\n")).unwrap();
+    let found = run(folder.path(), &["leaks", "tree", "--verify"], b"");
+    assert_eq!(found.status.code(), Some(3), "{}", err(&found));
+    assert!(err(&found).contains("found 1 leaked value (1 live) in 1 place"), "{}", err(&found));
 }
 
 #[test]

@@ -74,6 +74,13 @@ impl Decoded<'_> {
         self.first + first..self.first + end
     }
 
+    /// The digits that hold no bit of anything else: the same that a value determines by itself.
+    pub(crate) fn own_in_text(&self, bytes: Range<usize>) -> Range<usize> {
+        let bit = |byte: usize| self.shift + 8 * byte;
+        let (first, end) = (bit(bytes.start).div_ceil(self.digits.bits), bit(bytes.end) / self.digits.bits);
+        self.first + first..self.first + end
+    }
+
     /// What such digits are called.
     pub(crate) fn encoding(&self, place: Range<usize>) -> Encoding {
         let digits = self.text.get(place).unwrap_or_default();
