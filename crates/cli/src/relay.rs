@@ -52,7 +52,7 @@ struct End {
 }
 
 impl Relay {
-    /// `over` ends the process, given how the program ended: keyroll may wait for ever for a reader who takes nothing.
+    /// `over` ends the process, given how the program ended: something in it may wait for ever for a reader who takes nothing.
     ///
     /// # Errors
     /// There is nothing to listen with.

@@ -328,12 +328,12 @@ fn whatever_keyroll_is_told_the_program_is_told_each_time() {
     assert_eq!(child.wait().unwrap().code(), Some(5));
 }
 
-/// keyroll as whoever ignores these starts it.
+/// keyroll as whoever ignores these starts it. A shell would not ignore the ends of its own children.
 fn start_ignoring(folder: &Path, ignored: &str, script: &str) -> Child {
-    let mut command = Command::new("/bin/sh");
-    let keyroll = format!("trap '' {ignored}; exec \"$0\" --state s run -- sh -c \"$1\"");
-    command.args(["-c", &keyroll, BINARY, script]).current_dir(folder).process_group(0);
-    command.env_clear().env("PATH", "/usr/bin:/bin");
+    let mut command = Command::new("/usr/bin/env");
+    command.arg(format!("--ignore-signal={ignored}"));
+    command.args([BINARY, "--state", "s", "run", "--", "sh", "-c", script]);
+    command.current_dir(folder).process_group(0).env_clear().env("PATH", "/usr/bin:/bin");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
@@ -346,7 +346,7 @@ fn pid(child: &Child) -> Pid {
 fn what_is_ignored_stays_ignored() {
     let folder = kept(&value());
     let script = "grep SigIgn /proc/self/status; read line; echo \"$line\"";
-    let mut child = start_ignoring(folder.path(), "HUP INT QUIT", script);
+    let mut child = start_ignoring(folder.path(), "HUP,INT,QUIT", script);
     let mut output = BufReader::new(child.stdout.take().unwrap());
     let ignored = line(&mut output);
     let ignored = u64::from_str_radix(ignored.trim_start_matches("SigIgn:").trim(), 16).unwrap();
