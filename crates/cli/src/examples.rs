@@ -25,10 +25,13 @@ a file of prints knows; as with keyroll redact. Values that are added to the
 store while the program runs are replaced from then on.
 
 TERM, HUP, INT, QUIT, USR1, USR2 and WINCH are sent on to the program, unless
-they were ignored when keyroll was started. What is sent to both reaches it
-twice: under systemd set KillMode=mixed. INT, QUIT and WINCH are not sent on in
-a terminal's foreground, where the terminal tells both. Once the program has
-ended, TERM, HUP, INT or QUIT ends keyroll, whoever still holds its output.
+they were ignored when keyroll was started; INT, QUIT and WINCH not where a
+terminal sent them, which tells both. What a process sends to both reaches the
+program twice: under systemd set KillMode=mixed.
+
+Once the program has ended, TERM, HUP, INT or QUIT ends keyroll, whoever still
+holds its output. Where nobody takes what keyroll writes, it takes another one,
+a second later: how many bytes were lost is told.
 
 Example: keyroll run -- ./deploy.sh --verbose
 Exit codes: those of the program; 128 and its number where a signal ended it;

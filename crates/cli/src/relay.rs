@@ -1,20 +1,18 @@
 //! What keyroll is told while it runs a program, the program is told, too.
 
-use std::fs::File;
-use std::future::poll_fn;
-use std::io::{self, PipeReader};
+use std::io::{self, PipeReader, PipeWriter};
 use std::process::Child;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::io::retry_on_intr;
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, getpgrp, kill_process, waitid};
-use rustix::termios::tcgetpgrp;
-use tokio::signal::unix::{self, SignalKind, signal};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
+use signal_hook::iterator::SignalsInfo;
+use signal_hook::iterator::exfiltrator::WithRawSiginfo;
 
+use crate::exit::Exit;
 use crate::harden;
 
 /// What is told further; the last three a terminal sends to all that run in its foreground.
@@ -27,6 +25,14 @@ const ENDING: [Signal; 4] = [Signal::TERM, Signal::HUP, Signal::INT, Signal::QUI
 /// What is heard so soon after the program's end was told to both, and may be what ended it.
 const TOLD_BOTH_MS: Duration = Duration::from_millis(200);
 
+/// So long whoever reads has to take what is there, before another signal ends keyroll at once.
+const LAST_WORDS_MS: Duration = Duration::from_secs(1);
+
+/// The end of a program that a signal ended, as shells tell it.
+const SIGNAL_BASE: i32 = 128;
+
+type Heard = SignalsInfo<WithRawSiginfo>;
+
 /// From here on keyroll goes on until the program has ended, whatever it is told: what the program writes last is shown too. Which of
 /// them was ignored when keyroll was started stays so, for the program too.
 pub(crate) struct Relay {
@@ -35,33 +41,30 @@ pub(crate) struct Relay {
     enough: PipeReader,
 }
 
-/// When it was seen that the program has ended. It is told under this lock, and waited for only after its end stands here: until
+/// That it was seen that the program has ended. It is told under this lock, and waited for only after its end stands here: until
 /// then its number is no other's.
-type Ended = Arc<Mutex<Option<Instant>>>;
+type Ended = Arc<Mutex<Option<End>>>;
+
+#[derive(Clone, Copy)]
+struct End {
+    at: Instant,
+    code: u8,
+}
 
 impl Relay {
+    /// `over` ends the process, given how the program ended: something in it may wait for ever for a reader who takes nothing.
+    ///
     /// # Errors
     /// There is nothing to listen with.
-    pub(crate) fn listen() -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-        let inside = runtime.enter();
-        let listened = |told: Signal| Ok((told, signal(SignalKind::from_raw(told.as_raw()))?));
-        let heard = RELAYED.into_iter().filter(|told| !harden::ignores(*told)).map(listened);
-        let heard = heard.collect::<io::Result<Vec<_>>>()?;
-        // Who ignores it cannot wait for a program (waitpid(2)). Heard once it is never ignored again, and by the program as usual.
-        drop(signal(SignalKind::child())?);
-        drop(inside);
+    pub(crate) fn listen(over: impl FnOnce(u8) + Send + 'static) -> io::Result<Self> {
+        let listened = RELAYED.into_iter().filter(|told| !harden::ignores(*told));
+        // Who ignores SIGCHLD cannot wait for a program (waitpid(2)). Heard once it is never ignored again, and by the program as usual.
+        let heard = Heard::new(listened.chain([Signal::CHILD]).map(Signal::as_raw))?;
         let (begins, begun) = channel();
         let (enough, until) = io::pipe()?;
         let ended = Ended::default();
         let seen = Arc::clone(&ended);
-        let tell = move || {
-            // Where no program began nobody is told anything.
-            if let Ok(program) = begun.recv() {
-                runtime.block_on(tell(program, heard, &seen));
-            }
-            drop(until);
-        };
+        let tell = move || tell(begun.recv().ok(), heard, &seen, until, over);
         thread::Builder::new().name("signals".into()).spawn(tell)?;
         Ok(Self { begins, ended, enough })
     }
@@ -71,8 +74,11 @@ impl Relay {
         let program = Pid::from_child(child);
         let _ = self.begins.send(program);
         let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-        let _ = retry_on_intr(|| waitid(WaitId::Pid(program), ended));
-        *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        let status = retry_on_intr(|| waitid(WaitId::Pid(program), ended)).ok().flatten();
+        let (exit, signal) =
+            status.map_or((None, None), |status| (status.exit_status(), status.terminating_signal()));
+        let end = End { at: Instant::now(), code: code(exit, signal) };
+        *self.ended.lock().unwrap_or_else(PoisonError::into_inner) = Some(end);
     }
 
     /// It is at its end once keyroll was told to end after the program had: others that it left behind may write for ever.
@@ -81,24 +87,46 @@ impl Relay {
     }
 }
 
-/// Until keyroll is told to end after the program has.
-async fn tell(program: Pid, mut heard: Vec<(Signal, unix::Signal)>, ended: &Mutex<Option<Instant>>) {
-    loop {
-        let told = poll_fn(|context| {
-            let mut all = heard.iter_mut();
-            let next = all.find_map(|(told, heard)| heard.poll_recv(context).is_ready().then_some(*told));
-            next.map_or(Poll::Pending, Poll::Ready)
-        });
-        let told = told.await;
-        let by_terminal = is_of_terminals(told) && in_foreground();
-        let ended = ended.lock().unwrap_or_else(PoisonError::into_inner);
-        match *ended {
-            None if by_terminal => {}
-            None => {
-                let _ = kill_process(program, told);
+/// How a program ended, as shells tell it.
+pub(crate) fn code(exit: Option<i32>, signal: Option<i32>) -> u8 {
+    let code = exit.or_else(|| signal.map(|signal| SIGNAL_BASE + signal));
+    code.and_then(|code| u8::try_from(code).ok()).unwrap_or(Exit::Failed.number())
+}
+
+/// Until keyroll is told a second time to end after the program has. Where none began nobody is told, and it has ended.
+fn tell(
+    program: Option<Pid>,
+    mut heard: Heard,
+    ended: &Mutex<Option<End>>,
+    until: PipeWriter,
+    over: impl FnOnce(u8),
+) {
+    let none = End { at: Instant::now(), code: Exit::Failed.number() };
+    let (mut until, mut since) = (Some(until), None::<Instant>);
+    for told in heard.forever() {
+        let Some(signal) = RELAYED.into_iter().find(|signal| signal.as_raw() == told.si_signo) else {
+            continue;
+        };
+        let seen = ended.lock().unwrap_or_else(PoisonError::into_inner);
+        let end = match (*seen, program) {
+            (None, Some(program)) => {
+                if !(is_of_terminals(signal) && is_of_kernel(told.si_code)) {
+                    let _ = kill_process(program, signal);
+                }
+                continue;
             }
-            Some(since) if ENDING.contains(&told) && since.elapsed() >= TOLD_BOTH_MS => return,
-            Some(_) => {}
+            (None, None) => none,
+            (Some(end), _) => end,
+        };
+        drop(seen);
+        let (from, least) = since.map_or((end.at, TOLD_BOTH_MS), |since| (since, LAST_WORDS_MS));
+        if !ENDING.contains(&signal) || from.elapsed() < least {
+            continue;
+        }
+        since = Some(Instant::now());
+        // What is read ends with the first of them, what is written with the next.
+        if until.take().is_none() {
+            return over(end.code);
         }
     }
 }
@@ -107,10 +135,8 @@ fn is_of_terminals(told: Signal) -> bool {
     [Signal::INT, Signal::QUIT, Signal::WINCH].contains(&told)
 }
 
-/// Whether a terminal has told the program already, which runs beside keyroll. Who told is not in a signal as it is heard here; so
-/// what a person sends to keyroll alone by `kill -INT`, while it runs in the foreground of a terminal, is not told further: many
+/// Whether no process sent it (sigaction(2)): then a terminal did, to all in its foreground, and the program was told already. Many
 /// programs take a second Ctrl-C for another order than the first.
-fn in_foreground() -> bool {
-    let terminal = File::open("/dev/tty").and_then(|terminal| Ok(tcgetpgrp(&terminal)?));
-    terminal.is_ok_and(|foreground| foreground == getpgrp())
+fn is_of_kernel(si_code: i32) -> bool {
+    si_code > 0
 }

@@ -7,7 +7,7 @@ mod kept;
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -15,7 +15,9 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use keyroll_testkit::github_token;
+use rustix::io::ioctl_fionread;
 use rustix::process::{Pid, Signal, kill_process};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use kept::{BINARY, err, kept, out, run, start, value};
 
@@ -183,6 +185,26 @@ fn a_value_that_is_added_while_a_stream_is_copied_is_replaced() {
     }
 }
 
+/// What the store has no more may be shown all the same.
+#[test]
+fn what_was_known_once_is_looked_for_until_the_end() {
+    let (old, new) = (value(), value());
+    let (folder, other) = (kept(&old), kept(&new));
+    let mut child = start(folder.path(), &["redact"]);
+    let mut input = child.stdin.take().unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    writeln!(input, "old {old} end").unwrap();
+    assert_eq!(line(&mut output), "old [redacted:acme] end\n");
+    for name in ["s.keys", "s"] {
+        fs::rename(folder.path().join(name), folder.path().join(format!("old.{name}"))).unwrap();
+        fs::rename(other.path().join(name), folder.path().join(name)).unwrap();
+    }
+    writeln!(input, "old {old} new {new} end").unwrap();
+    assert_eq!(line(&mut output), "old [redacted:acme] new [redacted:acme] end\n");
+    drop(input);
+    assert_eq!(child.wait_with_output().unwrap().status.code(), Some(0));
+}
+
 /// With --json nothing stands in the text; it is its last line.
 #[test]
 fn a_store_that_cannot_be_read_any_more_is_told_with_json_too() {
@@ -238,11 +260,16 @@ fn values_that_are_too_short_are_told_by_the_name_of_their_secret() {
 
 /// The program, with its output to somewhere, in a group of its own: no terminal tells it anything.
 fn start_to(folder: &Path, script: &str, output: Stdio) -> Child {
+    let mut command = begun(folder, &["run", "--", "sh", "-c", script]);
+    command.stdin(Stdio::null()).stdout(output).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn begun(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new("/usr/bin/env");
     // Whoever runs the tests may ignore some: a shell does, behind which they run.
-    command.args(["--default-signal", BINARY, "--state", "s", "run", "--", "sh", "-c", script]);
+    command.args(["--default-signal", BINARY, "--state", "s"]).args(arguments);
     command.current_dir(folder).env_clear().env("PATH", "/usr/bin:/bin").process_group(0);
-    command.stdin(Stdio::null()).stdout(output).stderr(Stdio::piped()).spawn().unwrap()
+    command
 }
 
 #[test]
@@ -251,11 +278,7 @@ fn an_output_that_takes_nothing_for_now_loses_nothing() {
     let (mut reader, writer) = std::io::pipe().unwrap();
     rustix::fs::fcntl_setfl(&writer, rustix::fs::OFlags::NONBLOCK).unwrap();
     let child = start_to(folder.path(), "seq 100000; exit 3", writer.into());
-    let deadline = Instant::now() + Duration::from_secs(20);
-    let full = |reader: &std::io::PipeReader| rustix::io::ioctl_fionread(reader).unwrap() >= 60_000;
-    while !full(&reader) && Instant::now() < deadline {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    until(|| ioctl_fionread(&reader).unwrap() >= 60_000);
     let mut shown = String::new();
     reader.read_to_string(&mut shown).unwrap();
     let wanted: String = (1..=100_000).map(|number| format!("{number}\n")).collect();
@@ -305,12 +328,12 @@ fn whatever_keyroll_is_told_the_program_is_told_each_time() {
     assert_eq!(child.wait().unwrap().code(), Some(5));
 }
 
-/// keyroll as whoever ignores these starts it.
+/// keyroll as whoever ignores these starts it. A shell would not ignore the ends of its own children.
 fn start_ignoring(folder: &Path, ignored: &str, script: &str) -> Child {
-    let mut command = Command::new("/bin/sh");
-    let keyroll = format!("trap '' {ignored}; exec \"$0\" --state s run -- sh -c \"$1\"");
-    command.args(["-c", &keyroll, BINARY, script]).current_dir(folder).process_group(0);
-    command.env_clear().env("PATH", "/usr/bin:/bin");
+    let mut command = Command::new("/usr/bin/env");
+    command.arg(format!("--ignore-signal={ignored}"));
+    command.args([BINARY, "--state", "s", "run", "--", "sh", "-c", script]);
+    command.current_dir(folder).process_group(0).env_clear().env("PATH", "/usr/bin:/bin");
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
@@ -323,7 +346,7 @@ fn pid(child: &Child) -> Pid {
 fn what_is_ignored_stays_ignored() {
     let folder = kept(&value());
     let script = "grep SigIgn /proc/self/status; read line; echo \"$line\"";
-    let mut child = start_ignoring(folder.path(), "HUP INT QUIT", script);
+    let mut child = start_ignoring(folder.path(), "HUP,INT,QUIT", script);
     let mut output = BufReader::new(child.stdout.take().unwrap());
     let ignored = line(&mut output);
     let ignored = u64::from_str_radix(ignored.trim_start_matches("SigIgn:").trim(), 16).unwrap();
@@ -355,23 +378,157 @@ fn once_the_program_has_ended_keyroll_can_be_ended() {
     for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT] {
         let mut child = start_to(folder.path(), &script, Stdio::piped());
         let mut output = BufReader::new(child.stdout.take().unwrap());
-        let stat = format!("/proc/{}/stat", line(&mut output).trim());
+        let program = line(&mut output);
         let sleeps = Pid::from_raw(line(&mut output).trim().parse().unwrap()).unwrap();
-        let deadline = Instant::now() + Duration::from_secs(30);
-        // What is told before it has ended, it is told itself.
-        while !fs::read_to_string(&stat).unwrap().contains(") Z ") && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        let ended = loop {
-            match child.try_wait().unwrap() {
-                None if Instant::now() < deadline => kill_process(pid(&child), signal).unwrap(),
-                ended => break ended,
-            }
-            std::thread::sleep(Duration::from_millis(50));
-        };
+        until_it_has_ended(&program);
+        let ended = told_until_it_ends(&mut child, signal);
         kill_process(sleeps, Signal::KILL).unwrap();
-        assert_eq!(ended.and_then(|ended| ended.code()), Some(3), "{signal:?}");
+        assert_eq!(ended, Some(3), "{signal:?}");
         // What it wrote last is shown whole: it became no value.
         assert_eq!(std::io::read_to_string(output).unwrap(), value[..20]);
     }
+}
+
+fn until(so: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !so() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// What keyroll is told before the program has ended, the program is told.
+fn until_it_has_ended(program: &str) {
+    let stat = format!("/proc/{}/stat", program.trim());
+    until(|| fs::read_to_string(&stat).unwrap().contains(") Z "));
+}
+
+/// How it ended, told this again and again.
+fn told_until_it_ends(child: &mut Child, signal: Signal) -> Option<i32> {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while Instant::now() < deadline {
+        if let Some(ended) = child.try_wait().unwrap() {
+            return ended.code();
+        }
+        kill_process(pid(child), signal).unwrap();
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    child.kill().unwrap();
+    None
+}
+
+/// What `seq 20000` writes: more than a pipe holds, and less than the program's pipe and keyroll's output hold together.
+fn numbers() -> String {
+    (1..=20_000).map(|number| format!("{number}\n")).collect()
+}
+
+/// As a pager that was stopped.
+#[test]
+fn a_reader_who_takes_nothing_cannot_hold_keyroll() {
+    let folder = kept(&value());
+    for (end, signal, code) in [("exit 3", Signal::TERM, 3), ("exit 0", Signal::INT, 1)] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let mut child = start_to(folder.path(), &format!("echo $$ >&2; seq 20000; {end}"), writer.into());
+        let mut told = BufReader::new(child.stderr.take().unwrap());
+        until_it_has_ended(&line(&mut told));
+        assert_eq!(told_until_it_ends(&mut child, signal), Some(code));
+        let shown = std::io::read_to_string(reader).unwrap();
+        assert!(shown.len() < numbers().len() && numbers().starts_with(&shown));
+        let told = std::io::read_to_string(told).unwrap();
+        let lost = told.split_once(" bytes or more").unwrap().0.rsplit(' ').next().unwrap();
+        let lost: usize = lost.parse().unwrap();
+        // But for the number that the last piece ends in, which may go on.
+        let all = numbers().len();
+        assert!((all - 8..=all).contains(&(shown.len() + lost)), "{} and {lost} of {all}", shown.len());
+        assert!(told.contains("error[K0886]: could not write all that the program wrote"), "{told}");
+        assert!(!told.contains("20000"), "{told}");
+    }
+    // What is told while the program runs, it is told.
+    let (reader, writer) = std::io::pipe().unwrap();
+    let script = "trap 'exit 4' TERM; seq 20000; n=0; while [ $n -lt 1500 ]; do n=$((n+1)); sleep 0.02; done";
+    let mut child = start_to(folder.path(), script, writer.into());
+    until(|| ioctl_fionread(&reader).unwrap() >= 60_000);
+    assert_eq!(told_until_it_ends(&mut child, Signal::TERM), Some(4));
+    drop(reader);
+    // Where it is told may be what nobody reads.
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut command = begun(folder.path(), &["run", "--", "sh", "-c", "echo $$; seq 20000 >&2; exit 3"]);
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(writer).spawn().unwrap();
+    until_it_has_ended(&line(&mut BufReader::new(child.stdout.take().unwrap())));
+    assert_eq!(told_until_it_ends(&mut child, Signal::TERM), Some(3));
+    drop(reader);
+}
+
+#[test]
+fn a_slow_reader_is_given_all_though_keyroll_was_told_to_end() {
+    let folder = kept(&value());
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut child = start_to(folder.path(), "echo $$ >&2; seq 20000; exit 3", writer.into());
+    let mut told = BufReader::new(child.stderr.take().unwrap());
+    until_it_has_ended(&line(&mut told));
+    // Late enough for it to be heard; the text is the same if it is not.
+    std::thread::sleep(Duration::from_millis(500));
+    kill_process(pid(&child), Signal::TERM).unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    assert_eq!(child.try_wait().unwrap(), None);
+    assert!(std::io::read_to_string(reader).unwrap() == numbers());
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+    let told = std::io::read_to_string(told).unwrap();
+    assert!(!told.contains("K0886"), "{told}");
+}
+
+/// As any program that writes.
+#[test]
+fn redact_is_ended_while_nobody_takes_what_it_writes() {
+    let folder = kept(&value());
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let mut child = begun(folder.path(), &["redact", "/dev/zero"]);
+        let mut child = child.stdin(Stdio::null()).stdout(writer).stderr(Stdio::null()).spawn().unwrap();
+        until(|| ioctl_fionread(&reader).unwrap() >= 60_000);
+        kill_process(pid(&child), signal).unwrap();
+        until(|| fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap().contains(") Z "));
+        child.kill().unwrap();
+        assert_eq!(child.wait().unwrap().signal(), Some(signal.as_raw()));
+    }
+}
+
+/// In its foreground a terminal tells both; the program of this test is in a session of its own, so that it knows only from keyroll.
+#[test]
+fn what_a_process_sends_is_told_further_in_a_terminals_foreground_and_what_the_terminal_sends_is_not() {
+    let folder = kept(&value());
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
+    grantpt(&terminal).unwrap();
+    unlockpt(&terminal).unwrap();
+    let name = ptsname(&terminal, Vec::new()).unwrap().into_string().unwrap();
+    let mut terminal = File::from(terminal);
+    let script = "for one in INT QUIT WINCH USR1; do trap \"echo $one\" $one; done; echo ready; n=0; \
+                  while [ $n -lt 1500 ]; do n=$((n+1)); sleep 0.02; done";
+    let mut command = Command::new("setsid");
+    command.args(["--ctty", "env", "--default-signal", BINARY, "--state", "s", "run", "--"]);
+    command.args(["setsid", "sh", "-c", script]).current_dir(folder.path());
+    command.env_clear().env("PATH", "/usr/bin:/bin").stdout(Stdio::piped()).stderr(Stdio::null());
+    let slave = rustix::fs::open(
+        &*name,
+        rustix::fs::OFlags::RDWR | rustix::fs::OFlags::NOCTTY,
+        rustix::fs::Mode::empty(),
+    );
+    let mut child = command.stdin(Stdio::from(slave.unwrap())).spawn().unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    assert_eq!(line(&mut output), "ready\n");
+    for (signal, shown) in [(Signal::INT, "INT\n"), (Signal::QUIT, "QUIT\n"), (Signal::WINCH, "WINCH\n")] {
+        kill_process(pid(&child), signal).unwrap();
+        assert_eq!(line(&mut output), shown);
+    }
+    terminal.write_all(b"\x03").unwrap();
+    // Shown once it was sent.
+    let mut echo = Vec::new();
+    while !echo.ends_with(b"^C") {
+        let mut byte = [0];
+        terminal.read_exact(&mut byte).unwrap();
+        echo.extend(byte);
+    }
+    kill_process(pid(&child), Signal::USR1).unwrap();
+    assert_eq!(line(&mut output), "USR1\n");
+    kill_process(pid(&child), Signal::TERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(143));
 }

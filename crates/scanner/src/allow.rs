@@ -173,4 +173,11 @@ mod tests {
             is_alone(b"  # keyroll:allow why") && !is_alone(b"x # keyroll:allow why") && !is_alone(b"# x")
         );
     }
+
+    #[test]
+    fn a_reason_is_short_and_has_no_codes_for_a_terminal() {
+        let said = of(&format!("x # keyroll:allow \x1b[31m{}", "é".repeat(900)));
+        let Some(Ok((reason, None))) = &said else { panic!("{said:?}") };
+        assert!(reason.starts_with("[31mé") && reason.chars().count() == REASON_BYTES_MAX, "{reason}");
+    }
 }

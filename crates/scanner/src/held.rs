@@ -35,3 +35,18 @@ impl Held {
         std::mem::take(&mut self.values.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_of_those_rules_alone_are_held_up_to_a_bound() {
+        let held = Held::of(BTreeSet::from(["a".to_owned()]));
+        let identity = |number: usize| Identity::read(&format!("{number:032x}")).unwrap();
+        held.hold("b", &identity(0), b"x");
+        assert!(held.take().is_empty());
+        (0..=VALUES_HELD_MAX).for_each(|number| held.hold("a", &identity(number), b"x"));
+        assert_eq!(held.take().len(), VALUES_HELD_MAX);
+    }
+}

@@ -30,3 +30,19 @@ impl Picked {
         std::mem::take(&mut self.found.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_is_picked_by_how_its_identity_begins() {
+        let identity = |digits: &str| Identity::read(&digits.repeat(16)).unwrap();
+        let (here, there) = (identity("0a"), identity("bc"));
+        for (begin, is_picked) in [("bcb", true), ("cb", false), ("0a", false)] {
+            let picked = Picked::of(FingerprintKey::new(&[1; 32]), vec![begin.to_owned()]);
+            picked.look(&here, |_| there.clone());
+            assert_eq!(picked.take().get(&there) == Some(&here), is_picked, "{begin}");
+        }
+    }
+}

@@ -271,3 +271,16 @@ impl Drop for Worker<'_> {
         all.add(std::mem::take(&mut self.report));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rules_see_a_path_from_where_the_scan_begins() {
+        let inside = ["b.env".to_owned()];
+        let at = At { source: Some("x"), path: Some(Path::new("./in/a.tar")), inside: &inside };
+        assert_eq!(at.in_tree().as_deref(), Some("in/a.tar!b.env"));
+        assert_eq!(At { path: None, inside: &[], ..at }.in_tree(), None);
+    }
+}

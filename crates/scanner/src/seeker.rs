@@ -305,3 +305,27 @@ fn add_beside(hits: &mut Vec<Hit>, mut more: Vec<Hit>) {
     more.retain(|hit| !hits.iter().any(|one| one.span.start < hit.span.end && hit.span.start < one.span.end));
     hits.append(&mut more);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_ended_is_known_again_by_whatever_rule_finds_it() {
+        let (own, token) = (format!("own_{}", "kD93hfQ0plm4"), format!("glpat-{}1234", "kD93hfQ0plm4XyT7"));
+        let key = FingerprintKey::new(&[3; 32]);
+        let mut ended = BTreeMap::new();
+        for (number, value) in [(1, &own), (2, &token)] {
+            let version = Version { secret: "acme".to_owned(), number, state: "retired", retired: true };
+            ended.insert(key.fingerprint(&SecretBytes::from(value.clone())), version);
+        }
+        let known = Known { ended, key: Some(key), ..Known::default() };
+        let theirs = Config::read("rules", "[[rules]]\nid = 'own'\nregex = 'own_[0-9A-Za-z]{12}'\n").unwrap();
+        let seeker = Seeker::new(known, FingerprintKey::new(&[1; 32]));
+        let seeker = seeker.with_rules(Rules::shipped().unwrap()).with_theirs(theirs);
+        let text = format!("a {own} b {token} c");
+        let hits = seeker.find(text.as_bytes(), None, At::default());
+        let told: Vec<_> = hits.iter().map(|hit| (hit.what.rule(), hit.what.state())).collect();
+        assert_eq!(told, [("acme", State::Retired), ("acme", State::Retired)]);
+    }
+}

@@ -291,13 +291,14 @@ mod tests {
     #[test]
     fn a_comment_beside_or_above_a_value_accepts_it() {
         let text = format!(
-            "a {} # keyroll:allow made by the test\n# keyroll:allow of a document\nb {}\nc {}\n",
+            "a {} # keyroll:allow made by the test\nx {}\n# keyroll:allow of a document\nb {}\nc {}\n",
             token(1),
+            token(4),
             token(2),
             token(3)
         );
         let accepted: Vec<bool> = spotted(text.as_bytes(), usize::MAX).into_iter().map(|one| one.4).collect();
-        assert_eq!(accepted, [true, true, false]);
+        assert_eq!(accepted, [true, false, true, false]);
     }
 
     #[test]
@@ -454,5 +455,20 @@ mod tests {
         let read = stream.scan(&mut Breaks(&text), (Text::Program, InTree::default()), &mut |_| found += 1);
         assert_eq!((read.unwrap_err().to_string().as_str(), found), ("no more", 1));
         assert_eq!(spotted(&text[(5 << 20) - 9..], usize::MAX).len(), 1);
+    }
+
+    #[test]
+    fn a_value_that_opens_something_is_accepted_by_no_comment() {
+        let line = |value: &str| format!("a {value} # keyroll:allow of the test\n");
+        let text = line(KEPT) + &line(&token(1));
+        let accepted: Vec<bool> = spotted(text.as_bytes(), usize::MAX).into_iter().map(|one| one.4).collect();
+        assert_eq!(accepted, [false, true]);
+    }
+
+    #[test]
+    fn long_values_widen_a_window_up_to_a_bound() {
+        let long: String =
+            (0..12_000).map(|number: u32| format!("{:05x}", number * 7_919 % 1_048_576)).collect();
+        assert_eq!(seeker_of(&[&long]).reach(), 4 << 20);
     }
 }

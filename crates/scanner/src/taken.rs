@@ -73,8 +73,17 @@ mod tests {
         assert!(taken.take(&(6..30), &known("long", 1, true)), "one that opens nothing hides none that does");
         assert!(!taken.take(&(6..19), &known("short", 1, false)));
         assert!(taken.take(&(25..40), &known("short", 1, false)), "it stands there twice");
+        assert!(taken.take(&(30..45), &known("short", 1, false)), "it reaches further");
         taken.move_on(30);
         assert!(!taken.take(&(0..8), &known("long", 1, false)));
         assert!(taken.take(&(20..30), &known("long", 1, false)));
+    }
+
+    #[test]
+    fn what_goes_by_a_path_alone_is_told_beside_what_stands_there() {
+        let kind = What::Kind { rule: "file".to_owned(), title: "file".to_owned(), provider: None };
+        let mut taken = Taken::default();
+        assert!(taken.take(&(0..0), &kind));
+        assert!(taken.take(&(0..9), &kind) && !taken.take(&(3..8), &kind));
     }
 }

@@ -370,3 +370,67 @@ impl Read for Broken {
         self.0.take().map_or(Ok(0), Err)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use keyroll_secret::FingerprintKey;
+
+    use super::*;
+    use crate::{Known, Scan, Seeker};
+
+    fn made(script: &str) -> Vec<u8> {
+        let folder = tempfile::tempdir().unwrap();
+        let made = Command::new("bash").args(["-euc", script]).current_dir(folder.path()).output().unwrap();
+        assert!(made.status.success(), "{script}");
+        made.stdout
+    }
+
+    /// What is named of this, where so many bytes and members may come out.
+    fn named_of(from: &mut dyn Read, bytes: u64, members: u64) -> Vec<String> {
+        let seeker = Seeker::new(Known::default(), FingerprintKey::new(&[1; 32]));
+        let scan = Scan::new(&seeker, "2026-11-21".parse().unwrap());
+        let mut worker = Worker::new(&scan);
+        let budget = Budget { first: bytes, bytes: Cell::new(bytes), members: Cell::new(members) };
+        worker.peeked(At { source: Some("it"), path: None, inside: &[] }, from, 0, &budget);
+        drop(worker);
+        scan.finish(None).skipped.into_iter().map(|one| one.why).collect()
+    }
+
+    #[test]
+    fn what_unpacks_to_too_much_is_named_whatever_packed_it() {
+        let packed = ["gzip -c", "bzip2 -c", "xz -c", "lz4 -qc", "zstd -qc"]
+            .map(|program| format!("head -c 100000 /dev/zero | {program}"));
+        let zip = "head -c 100000 /dev/zero > a; python3 -m zipfile -c a.zip a; cat a.zip".to_owned();
+        for script in packed.into_iter().chain([zip]) {
+            let whole = made(&script);
+            assert_eq!(named_of(&mut &*whole, 200_000, 9), [""; 0], "{script}");
+            assert_eq!(named_of(&mut &*whole, 50_000, 9), [FAR_MORE], "{script}");
+        }
+    }
+
+    #[test]
+    fn members_are_opened_up_to_a_number() {
+        for archive in ["tar -cf - 1 2 3", "python3 -m zipfile -c a.zip 1 2 3; cat a.zip"] {
+            let whole = made(&format!("for i in 1 2 3; do echo $i > $i; done; {archive}"));
+            assert_eq!(named_of(&mut &*whole, 99_999, 3), [""; 0], "{archive}");
+            let many = format!("it has more than {MEMBERS_MAX} members");
+            assert_eq!(named_of(&mut &*whole, 99_999, 2), [many], "{archive}");
+        }
+    }
+
+    #[test]
+    fn what_must_be_held_whole_is_opened_up_to_a_size() {
+        for (head, says) in [
+            (b"PK\x03\x04".as_slice(), "a zip archive that does not stand alone is opened up to 64 MiB"),
+            (
+                b"SQLite format 3\0".as_slice(),
+                "the rows of a database that does not stand alone are read up to 64 MiB",
+            ),
+        ] {
+            let named = named_of(&mut head.chain(io::repeat(0).take(INNER_ZIP_BYTES_MAX)), 99_999, 9);
+            assert!(named.len() == 1 && named[0].starts_with(says), "{named:?}");
+        }
+    }
+}

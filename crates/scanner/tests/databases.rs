@@ -286,3 +286,24 @@ fn pages_that_name_each_other_end() {
     assert!(why("cycle.db").is_some(), "{:?}", report.skipped);
     assert!(report.bytes < 4 << 20, "{} bytes were read", report.bytes);
 }
+
+#[test]
+fn a_cut_database_in_something_else_is_read_as_far_as_it_goes_and_a_log_that_is_too_large_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let rows: String = (0..200).map(|row| format!("insert into t values('key {}');", token(row))).collect();
+    database(&root.join("cut.db"), &format!("create table t(b text);{rows}"));
+    database(&root.join("app.db"), &format!("create table t(b text); insert into t values('{}');", token(1)));
+    fs::File::create(root.join("app.db-wal")).unwrap().set_len(65 << 20).unwrap();
+    shell("gzip -n cut.db", root);
+    let whole = fs::read(root.join("cut.db.gz")).unwrap();
+    fs::write(root.join("cut.db.gz"), &whole[..whole.len() / 2]).unwrap();
+    let report = scan(root);
+    let found = places(root, &report);
+    assert!(found.iter().filter(|place| place.starts_with("cut.db.gz")).count() > 10, "{found:?}");
+    assert!(found.iter().any(|place| place == "app.db › t › row 1 › b"), "{found:?}");
+    let named = |name: &str, why: &str| {
+        report.skipped.iter().any(|one| one.what.ends_with(name) && one.why.contains(why))
+    };
+    assert!(named("cut.db.gz", "") && named("app.db", "in its log alone"), "{:?}", report.skipped);
+}

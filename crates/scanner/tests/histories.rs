@@ -203,3 +203,20 @@ fn the_index_that_git_makes_for_a_commit_is_the_one_that_is_looked_at() {
     fs::copy(&next, &away).unwrap();
     looked(|scan| assert!(scan.staged(root, Some(&away)).is_err(), "an index of nobody knows whom"));
 }
+
+#[test]
+fn what_settings_alone_tell_of_a_lost_object_says_so_and_a_comment_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    git(root, &["init", "--quiet", "--initial-branch=main"]);
+    commit(root, "a.rs", &format!("x {} # keyroll:allow of the test\ny {}\n", token(11), token(12)));
+    for number in 0..2 {
+        fs::write(root.join("lost"), format!("{number}\npassword: lake-house9\n")).unwrap();
+        git(root, &["hash-object", "-w", "lost"]);
+    }
+    let report = looked(|scan| scan.history(root).unwrap());
+    let open: Vec<_> = report.open().map(|one| (one.place.start.line, one.remark.as_deref())).collect();
+    // The lost ones are one.
+    assert_eq!(open, [(2, None), (2, Some("if it was a file of settings"))]);
+    assert_eq!(report.findings.len(), 3);
+}

@@ -392,3 +392,17 @@ fn what_is_not_opened_is_named_and_its_bytes_are_looked_at_wherever_it_is() {
     scan.stream("stdin", &mut plain.as_slice());
     assert_eq!(scan.finish(None).findings.len(), kinds.len());
 }
+
+#[test]
+fn a_cut_frame_of_zstandard_is_read_as_far_as_it_goes_and_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    // Longer than the part that is held back while it is unpacked.
+    let numbers = (0..300_000_u32).map(|number| format!("{:x}\n", number.wrapping_mul(2_654_435_761)));
+    fs::write(root.join("a"), format!("x {} y\n{}", token(1), numbers.collect::<String>())).unwrap();
+    shell("zstd -q1c a > a.zst; rm a", root);
+    let whole = fs::read(root.join("a.zst")).unwrap();
+    fs::write(root.join("a.zst"), &whole[..whole.len() / 2]).unwrap();
+    let report = scan(root);
+    assert_eq!((places(root, &report), report.skipped.len()), (vec!["a.zst:1".to_owned()], 1));
+}

@@ -65,11 +65,12 @@ fn key(path: &str, one: &keyroll_scanner::Finding) -> Key {
 }
 
 fn places(report: &Report) -> Vec<String> {
-    let place = |one: &keyroll_scanner::Finding| {
-        let path = one.place.path.as_ref().map_or(String::new(), |path| path.display().to_string());
-        format!("{}:{}", key(&path, one).0, one.place.start.line)
-    };
-    report.findings.iter().map(place).collect()
+    report.findings.iter().map(place_of).collect()
+}
+
+fn place_of(one: &keyroll_scanner::Finding) -> String {
+    let path = one.place.path.as_ref().map_or(String::new(), |path| path.display().to_string());
+    format!("{}:{}", key(&path, one).0, one.place.start.line)
 }
 
 /// What a tree has, with what is to be found in it, in this version.
@@ -273,4 +274,71 @@ fn what_is_staged_and_was_not_looked_at_counts_unless_the_repository_allows_it()
     fs::remove_file(root.join(".git/objects").join(&id[..2]).join(&id[2..])).unwrap();
     let report = staged();
     assert_eq!((report.unread, report.skipped[0].what.as_str()), (1, "staged › good"));
+}
+
+#[test]
+fn what_stands_beside_members_is_looked_at_in_a_history_and_before_a_commit() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    git(root, &["init", "--quiet", "--initial-branch=main"]);
+    fs::write(root.join("in"), "x\n").unwrap();
+    made(&format!("tar -cf behind.tar in; rm in; printf '\\nk {} \\n' >> behind.tar", token(1)), root);
+    let closed = [b"7z\xbc\xaf\x27\x1c".as_slice(), format!("\nk {} \n", token(2)).as_bytes()].concat();
+    fs::write(root.join("closed.7z"), closed).unwrap();
+    git(root, &["add", "."]);
+    let staged = looked(None, |scan| scan.staged(root, None).unwrap());
+    commit_all(root);
+    let history = looked(None, |scan| scan.history(root).unwrap());
+    for report in [staged, history] {
+        let paths: Vec<_> = report.findings.iter().map(|one| one.place.path.as_deref().unwrap()).collect();
+        assert_eq!(paths, [Path::new("behind.tar"), Path::new("closed.7z")]);
+    }
+}
+
+#[test]
+fn the_same_bytes_are_read_as_each_of_their_paths_says_and_what_a_value_tells_no_rule_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    git(root, &["init", "--quiet", "--initial-branch=main"]);
+    for name in ["a.txt", "b.env"] {
+        fs::write(root.join(name), utf16(&format!("x {}\npassword: lake-house7\n", token(1)))).unwrap();
+    }
+    fs::write(root.join("c.env"), format!("API_TOKEN={}\n", KEPT[0])).unwrap();
+    commit_all(root);
+    let report = looked(None, |scan| scan.history(root).unwrap());
+    let mut found: Vec<_> =
+        report.findings.iter().map(|one| format!("{} {}", place_of(one), one.what.rule())).collect();
+    found.sort();
+    let expected = [
+        "a.txt:1 gitlab-token",
+        "b.env:1 gitlab-token",
+        "b.env:2 named-secret",
+        "c.env:1 kept-0",
+        "c.env:1 kept-1",
+    ];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn what_is_lost_in_several_objects_is_told_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    git(root, &["init", "--quiet", "--initial-branch=main"]);
+    for number in 0..2 {
+        fs::write(root.join("lost"), format!("{number}\n{}\n", token(5))).unwrap();
+        made("git hash-object -w lost; gzip -n lost; git hash-object -w lost.gz; rm lost.gz", root);
+    }
+    let report = looked(None, |scan| scan.history(root).unwrap());
+    // As it is, and packed.
+    assert_eq!(report.findings.len(), 2, "{:?}", report.findings);
+}
+
+#[test]
+fn a_submodule_that_is_staged_is_none_of_what_must_be_seen() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    git(root, &["init", "--quiet", "--initial-branch=main"]);
+    let entry = format!("160000,{},sub", "1".repeat(40));
+    git(root, &["update-index", "--add", "--cacheinfo", &entry]);
+    assert_eq!(looked(None, |scan| scan.staged(root, None).unwrap()).unread, 0);
 }

@@ -419,3 +419,86 @@ fn a_line_of_any_length_is_read_by_names() {
     write(root, "longer.json", &line(90_000));
     assert_eq!(places(root, &scan(root)), ["long.json:1", "longer.json:1", "short.json:1"]);
 }
+
+#[test]
+fn what_is_piped_in_is_read_as_settings() {
+    let accepted = baseline();
+    let seeker =
+        Seeker::new(Known::default(), accepted.key()).with_rules(Rules::shipped().unwrap()).with_names();
+    let scan = Scan::new(&seeker, "2026-11-21".parse().unwrap());
+    scan.stream("stdin", &mut "password: lake-house7\n".as_bytes());
+    assert_eq!(scan.finish(None).findings.len(), 1);
+}
+
+#[test]
+fn what_a_zip_has_beside_its_members_or_under_the_name_of_a_folder_is_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let script = format!(
+        "import zipfile
+def made(name, member, text):
+    with zipfile.ZipFile(name, 'w', zipfile.ZIP_DEFLATED) as z: z.writestr(member, 'some words ' * 50 + text)
+made('behind.zip', 'a', '')
+with open('behind.zip', 'ab') as z: z.write(b'\\nk {} \\n')
+made('folder.zip', 'x/', '{}')
+made('closed.zip', 'a', '')
+z = bytearray(open('closed.zip', 'rb').read())
+z[6] = z[z.find(b'PK\\x01\\x02') + 8] = 1
+open('closed.zip', 'wb').write(z)",
+        token(1),
+        token(2)
+    );
+    made_by("python3", &["-c", &script], root);
+    made_by("gzip", &["behind.zip"], root);
+    let report = scan(root);
+    let found = places(root, &report);
+    assert!(found.len() == 2 && found[0].starts_with("behind.zip.gz:"), "{found:?}");
+    assert_eq!(found[1], "folder.zip \u{203a} x/:1");
+    assert!(
+        report.skipped.iter().any(|one| one.what.ends_with("closed.zip \u{203a} a")),
+        "{:?}",
+        report.skipped
+    );
+}
+
+#[test]
+fn what_only_begins_as_if_it_was_packed_is_a_text() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "a", &format!("BZh9 {}\n", token(1)));
+    let report = scan(folder.path());
+    assert_eq!(places(folder.path(), &report), ["a:1"]);
+    assert!(report.skipped.is_empty(), "{:?}", report.skipped);
+}
+
+#[test]
+fn holes_in_a_tar_are_not_filled() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let script = format!(
+        "truncate -s 1G sparse; echo 'k {}' >> sparse; tar --format=gnu -cSf sparse.tar sparse; rm sparse",
+        token(1)
+    );
+    made_by("sh", &["-c", &script], root);
+    let report = scan(root);
+    assert_eq!(places(root, &report), ["sparse.tar \u{203a} sparse:1"]);
+    assert!(report.bytes < 1 << 20, "{}", report.bytes);
+}
+
+#[test]
+fn rules_that_are_too_large_leave_nothing_out_in_silence_and_git_is_looked_at_where_it_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    write(root, "bad/.gitignore", &"# nothing\n".repeat(500_000));
+    write(root, "bad/a", &token(1));
+    write(root, ".git/config", &token(2));
+    let report = scan(root);
+    assert!(report.findings.is_empty());
+    assert!(report.skipped.iter().any(|one| one.what.ends_with("/bad")), "{:?}", report.skipped);
+    assert_eq!(places(root, &scan(&root.join(".git"))), [".git/config:1"]);
+}
+
+#[test]
+fn a_baseline_that_is_too_large_is_none() {
+    let error = Baseline::read(&" ".repeat((64 << 20) + 1)).map(drop).unwrap_err().to_string();
+    assert_eq!(error, "it is larger than 64 MiB");
+}

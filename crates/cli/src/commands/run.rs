@@ -1,8 +1,12 @@
 use std::io::{self, PipeReader, Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, ExitCode, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, OnceLock, Weak};
 use std::thread;
+use std::time::Duration;
 
 use keyroll_redact::{Report, ShieldWriter};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -12,25 +16,31 @@ use crate::args::RunArgs;
 use crate::context::Context;
 use crate::exit::Exit;
 use crate::problem::Problem;
-use crate::relay::Relay;
+use crate::relay::{self, Relay};
 use crate::shielding::{Shielding, replaced};
-use crate::ui::raw;
+use crate::ui::{Look, Ui, raw};
 
 /// What is read at once, bytes.
 const READ_BYTES: usize = 64 * 1024;
 
-/// The end of a program that a signal ended, as shells tell it.
-const SIGNAL_BASE: i32 = 128;
+/// What is written at once: a pipe takes so much whole or not at all (PIPE_BUF, pipe(7)).
+const WRITE_BYTES_MAX: usize = 4096;
+
+/// So long it is tried to say why keyroll ends early: where it is said may be what takes nothing.
+const SAY_MS_MAX: Duration = Duration::from_secs(2);
 
 /// Runs a program, and shows what it writes without the values of secrets that keyroll knows and without what looks like a
 /// credential. Ends as the program does; where not all that it wrote could be shown, never as one that has done its work.
 pub(super) fn run(args: &RunArgs, context: &mut Context) -> Result<ExitCode, Problem> {
+    let look = context.ui.look;
     let shielding = Shielding::open(args.known, context)?;
     let Some((program, words)) = args.command.split_first() else {
         return Err(Problem::new("K0932", "run a program").because("none is named"));
     };
+    let left = Arc::new(<[Left; 2]>::default());
+    let not_taken = Arc::clone(&left);
     // Heard before there is a program, so that none is left behind.
-    let relay = Relay::listen()
+    let relay = Relay::listen(move |code| give_up(look, not_taken.as_slice(), code))
         .map_err(|error| Problem::new("K0932", "listen for what the program is told").because_of(&error))?;
     let mut command = Command::new(program);
     command.args(words).stdin(Stdio::inherit()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -39,7 +49,7 @@ pub(super) fn run(args: &RunArgs, context: &mut Context) -> Result<ExitCode, Pro
             .because_of(&error)
             .help("its name is looked for in PATH; write it behind -- as you would without keyroll")
     })?;
-    let (report, shown) = shielded(&mut child, &relay, &shielding);
+    let (report, shown) = shielded(&mut child, &relay, &shielding, &left);
     let looked = shielding.end();
     let ended =
         child.wait().map_err(|error| Problem::new("K0932", "wait for the program").because_of(&error))?;
@@ -47,8 +57,7 @@ pub(super) fn run(args: &RunArgs, context: &mut Context) -> Result<ExitCode, Pro
     if !report.is_empty() && !context.ui.look.json {
         context.ui.note(replaced(&report));
     }
-    let code = ended.code().or_else(|| ended.signal().map(|signal| SIGNAL_BASE + signal)).unwrap_or(1);
-    let mut code = u8::try_from(code).unwrap_or(1);
+    let mut code = relay::code(ended.code(), ended.signal());
     for problem in [shown.map_err(|error| cut_off(&error)).err(), looked.err()].into_iter().flatten() {
         context.ui.problem(&problem);
         code = code.max(Exit::Failed.number());
@@ -62,12 +71,57 @@ fn cut_off(error: &io::Error) -> Problem {
         .help("make room where its output goes; see what the program did before you run it again")
 }
 
+/// Ends keyroll at once, wherever it waits: it was told to, and whoever reads takes nothing.
+fn give_up(look: Look, left: &[Left], code: u8) {
+    let bytes: u64 = left.iter().map(Left::bytes).sum();
+    let problem = Problem::new("K0886", "write all that the program wrote")
+        .because(format!(
+            "{bytes} bytes or more were not taken by whoever reads them when it was told to end"
+        ))
+        .help("see what the program did before you run it again");
+    let (says, said) = channel::<()>();
+    let say = move || {
+        Ui::new(look).problem(&problem);
+        drop(says);
+    };
+    let _ = thread::Builder::new().name("problem".into()).spawn(say);
+    let _ = said.recv_timeout(SAY_MS_MAX);
+    std::process::exit(i32::from(code.max(Exit::Failed.number())))
+}
+
+/// What the program wrote into one of its outputs, and nobody has taken yet, but for what is held back.
+#[derive(Default)]
+struct Left {
+    /// Gone once nobody wants what is in it.
+    pipe: OnceLock<Weak<OwnedFd>>,
+    ready_bytes: AtomicUsize,
+}
+
+impl Left {
+    fn bytes(&self) -> u64 {
+        let pipe = self.pipe.get().and_then(Weak::upgrade);
+        let piped = pipe.and_then(|pipe| ioctl_fionread(&pipe).ok()).unwrap_or_default();
+        let ready = u64::try_from(self.ready_bytes.load(Ordering::Relaxed)).unwrap_or(u64::MAX);
+        piped.saturating_add(ready)
+    }
+}
+
 /// Both of its outputs at once: one that is not read would stop it.
-fn shielded(child: &mut Child, relay: &Relay, shielding: &Shielding<'_>) -> (Report, io::Result<()>) {
+fn shielded(
+    child: &mut Child,
+    relay: &Relay,
+    shielding: &Shielding<'_>,
+    left: &[Left; 2],
+) -> (Report, io::Result<()>) {
     let (out, err) = (child.stdout.take(), child.stderr.take());
+    let [of_out, of_err] = left;
     thread::scope(|scope| {
-        let err = scope.spawn(|| err.map(|from| pass(Piped::new(from, relay), raw::err(), shielding)));
-        let out = scope.spawn(|| out.map(|from| pass(Piped::new(from, relay), raw::out(), shielding)));
+        let err = scope.spawn(|| {
+            err.map(|from| pass(Piped::new(from.into(), relay, of_err), Taken(raw::err(), of_err), shielding))
+        });
+        let out = scope.spawn(|| {
+            out.map(|from| pass(Piped::new(from.into(), relay, of_out), Taken(raw::out(), of_out), shielding))
+        });
         relay.until_ended(child);
         let mut all = (Report::default(), Ok(()));
         for (report, shown) in [out, err].into_iter().filter_map(|one| one.join().ok().flatten()) {
@@ -79,14 +133,16 @@ fn shielded(child: &mut Child, relay: &Relay, shielding: &Shielding<'_>) -> (Rep
 }
 
 /// What is written into a pipe, until all have closed it; or once it is enough, what is in it then.
-struct Piped<'r, P> {
-    from: P,
+struct Piped<'r> {
+    from: Arc<OwnedFd>,
     enough: &'r PipeReader,
     left_bytes: Option<u64>,
 }
 
-impl<'r, P: Read + AsFd> Piped<'r, P> {
-    fn new(from: P, relay: &'r Relay) -> Self {
+impl<'r> Piped<'r> {
+    fn new(from: OwnedFd, relay: &'r Relay, left: &Left) -> Self {
+        let from = Arc::new(from);
+        let _ = left.pipe.set(Arc::downgrade(&from));
         Self { from, enough: relay.enough(), left_bytes: None }
     }
 
@@ -102,15 +158,49 @@ impl<'r, P: Read + AsFd> Piped<'r, P> {
     }
 }
 
-impl<P: Read + AsFd> Read for Piped<'_, P> {
+impl Read for Piped<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.left_bytes.is_none() {
             self.wait()?;
         }
-        let Some(left) = self.left_bytes else { return self.from.read(buffer) };
-        let read = self.from.by_ref().take(left).read(buffer)?;
+        let Some(left) = self.left_bytes else { return Ok(rustix::io::read(&self.from, buffer)?) };
+        let length = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+        let read = rustix::io::read(&self.from, buffer.get_mut(..length).unwrap_or_default())?;
         self.left_bytes = Some(left.saturating_sub(u64::try_from(read).unwrap_or(left)));
         Ok(read)
+    }
+}
+
+/// A writer, and what it has not taken yet.
+struct Taken<'l, W>(W, &'l Left);
+
+impl<W: Write> Write for Taken<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let Self(to, left) = self;
+        let mut written = 0;
+        for piece in bytes.chunks(WRITE_BYTES_MAX) {
+            left.ready_bytes.store(bytes.len().saturating_sub(written), Ordering::Relaxed);
+            match to.write(piece) {
+                Ok(length) => {
+                    written += length;
+                    if length < piece.len() {
+                        break;
+                    }
+                }
+                // It comes with the next call again.
+                Err(_) if written > 0 => break,
+                Err(error) => {
+                    left.ready_bytes.store(0, Ordering::Relaxed);
+                    return Err(error);
+                }
+            }
+        }
+        left.ready_bytes.store(bytes.len().saturating_sub(written), Ordering::Relaxed);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
     }
 }
 
