@@ -4,12 +4,20 @@ use aho_corasick::AhoCorasick;
 
 /// One of these stands in every name that says that its value is a secret, in every word before a token, and before every
 /// password of a URL; in small letters.
-pub(crate) const MARKS: [&str; 37] = [
+pub(crate) const MARKS: [&str; 44] = [
     "key",
     "token",
     "secret",
     "pass",
     "pwd",
+    // As a name is written, or its end; alone it stands in too many texts.
+    "_pw",
+    "pw=",
+    "pw:",
+    "pw ",
+    "pw\"",
+    "pw'",
+    "pw>",
     "credential",
     "creds",
     "auth",
@@ -76,8 +84,10 @@ mod tests {
     fn a_text_with_any_word_that_is_looked_for_may_hold_a_value() {
         let names = LAST.iter().map(|words| words.concat()).chain(JOINED.map(str::to_owned));
         for name in names.filter(|name| names_a_secret(name)) {
-            let capitals = name.to_uppercase();
-            assert!(may_name_a_secret(name.as_bytes()) && may_name_a_secret(capitals.as_bytes()), "{name}");
+            for set in [format!("{name}="), format!("{name}: "), format!("\"{name}\""), format!("<{name}>")] {
+                let capitals = set.to_uppercase();
+                assert!(may_name_a_secret(set.as_bytes()) && may_name_a_secret(capitals.as_bytes()), "{set}");
+            }
         }
         for word in BEFORE {
             let capitals = word.to_uppercase();
