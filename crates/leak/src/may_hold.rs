@@ -4,7 +4,7 @@ use aho_corasick::AhoCorasick;
 
 /// One of these stands in every name that says that its value is a secret, in every word before a token, and before every
 /// password of a URL; in small letters.
-pub(crate) const MARKS: [&str; 44] = [
+pub(crate) const MARKS: [&str; 46] = [
     "key",
     "token",
     "secret",
@@ -59,6 +59,9 @@ pub(crate) const MARKS: [&str; 44] = [
     "psk",
     // Of Perl.
     "->connect",
+    // Of Go's drivers for MySQL.
+    "@tcp(",
+    "@unix(",
 ];
 
 /// What is written with escapes has one of these.
