@@ -63,7 +63,6 @@ mod tests {
     use base64::Engine as _;
     use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
-    use super::*;
     use crate::{Rules, Text, in_anything};
 
     /// A JSON Web Token, as who publishes one makes it.
