@@ -24,6 +24,7 @@ mod pieces;
 mod places;
 mod plain;
 mod programs;
+mod published;
 mod rule;
 mod rules;
 mod sections;

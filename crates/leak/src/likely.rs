@@ -3,6 +3,7 @@ use std::ops::Range;
 use crate::candidates::{By, Candidate};
 use crate::login::{decoded_bytes, password_of};
 use crate::name::{names_a_password, names_a_request};
+use crate::places::places;
 use crate::plain::is_distinct;
 
 /// The longest password or token without a form of its own, bytes.
@@ -46,7 +47,10 @@ impl Candidate<'_> {
         let phrase = chosen && is_phrase(value);
         let words = match within {
             Text::Settings => is_name(value),
-            Text::Program => is_made_of_words(value) && !(chosen && is_password(value)),
+            Text::Program => {
+                is_made_of_words(value) && !(chosen && is_password(value))
+                    || self.by == By::Name && is_type(value)
+            }
         };
         let told = match (self.by, within) {
             (By::Form | By::Place, _) | (By::Name, Text::Settings) => true,
@@ -97,8 +101,11 @@ const DOCUMENTED: [&[u8]; 6] =
 /// The longest host that is looked at, bytes.
 const HOST_BYTES_MAX: usize = 256;
 
-/// Whether what is sent opens something: of a login in base64 its password is one; what stands before a host that there is,
-/// and what is percent-encoded by what it is meant to be.
+/// How far from a login in a command its address is looked for, bytes on either side.
+const COMMAND_BYTES_MAX: usize = 1_024;
+
+/// Whether what is sent opens something: of a login in base64 its password is one; what stands before a host that there is, or in
+/// a command that sends it to one, and what is percent-encoded by what it is meant to be.
 fn is_meant(text: &[u8], span: &Range<usize>) -> bool {
     let value = text.get(span.clone()).unwrap_or_default();
     let before = text.get(..span.start).unwrap_or_default();
@@ -106,15 +113,38 @@ fn is_meant(text: &[u8], span: &Range<usize>) -> bool {
     if scheme.eq_ignore_ascii_case(BASIC) {
         return password_of(value).is_some_and(|password| is_distinct(&password));
     }
-    let Some(host) = text.get(span.end..).and_then(|rest| rest.strip_prefix(b"@")) else { return true };
-    let name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
-    let host: Vec<u8> = host.iter().take(HOST_BYTES_MAX).copied().take_while(name).collect();
-    let documented = |end: &&[u8]| {
-        let rest = host.to_ascii_lowercase();
-        rest.strip_suffix(*end).is_some_and(|rest| rest.is_empty() || rest.ends_with(b"."))
+    let Some(host) = text.get(span.end..).and_then(|rest| rest.strip_prefix(b"@")) else {
+        return !before.ends_with(b":") || !is_sent_to_nobody(text, span);
     };
+    // Of Go: the host stands in brackets behind its protocol.
+    let host = host.strip_prefix(b"tcp(").unwrap_or(host);
     let bytes = decoded_bytes(value).is_some_and(|bytes| bytes >= DECODED_BYTES_MIN);
-    bytes && !DOCUMENTED.iter().any(documented)
+    bytes && !is_documented(host)
+}
+
+/// Whether a text begins with a host that is kept for documents.
+fn is_documented(text: &[u8]) -> bool {
+    let name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.');
+    let host: Vec<u8> = text.iter().take(HOST_BYTES_MAX).copied().take_while(name).collect();
+    let host = host.to_ascii_lowercase();
+    let ends =
+        |end: &&[u8]| host.strip_suffix(*end).is_some_and(|rest| rest.is_empty() || rest.ends_with(b"."));
+    DOCUMENTED.iter().any(ends)
+}
+
+/// Whether the line of a login has addresses, all of them of documents: `curl -u app:value https://example.com`.
+fn is_sent_to_nobody(text: &[u8], span: &Range<usize>) -> bool {
+    let ends = |byte: &u8| matches!(byte, b'\n' | 0);
+    let before = text.get(span.start.saturating_sub(COMMAND_BYTES_MAX)..span.start).unwrap_or_default();
+    let from = before.iter().rposition(ends).map_or(0, |last| last + 1);
+    let upto = text.len().min(span.end.saturating_add(COMMAND_BYTES_MAX));
+    let behind = text.get(span.end..upto).unwrap_or_default();
+    let behind = behind.split(ends).next().unwrap_or_default();
+    let parts = [before.get(from..).unwrap_or_default(), behind];
+    let mut hosts = parts.into_iter().flat_map(|part| {
+        places(part, b"://").map(move |at| is_documented(part.get(at + 3..).unwrap_or_default()))
+    });
+    hosts.next() == Some(true) && hosts.all(|documented| documented)
 }
 
 /// Before a login in base64.
@@ -178,6 +208,22 @@ pub(crate) fn is_uuid(value: &[u8]) -> bool {
         .split(|byte| *byte == b'-')
         .map(|part| part.iter().all(u8::is_ascii_hexdigit).then_some(part.len()));
     UUID_PARTS.iter().all(|length| parts.next() == Some(Some(*length))) && parts.next().is_none()
+}
+
+/// The name of a type, as Python has them between quotes too: `_RSAPrivateKey`, `MyApiKey2Type`. One of its words is in the names
+/// of secrets.
+fn is_type(value: &[u8]) -> bool {
+    let name = value.strip_prefix(b"_").unwrap_or(value);
+    let begins =
+        |pair: &&[u8]| matches!(pair, [one, two] if !one.is_ascii_uppercase() && two.is_ascii_uppercase());
+    let words = name.windows(2).filter(begins).count() + 1;
+    let letters = name.iter().filter(|byte| byte.is_ascii_alphabetic()).count();
+    name.iter().all(u8::is_ascii_alphanumeric)
+        && name.first().is_some_and(u8::is_ascii_uppercase)
+        && name.iter().any(u8::is_ascii_lowercase)
+        && letters >= 3 * words
+        && is_of_names(name)
+        && !is_random(name)
 }
 
 /// Letters alone, in words: `response.access_token`, `PrimaryApiKey`.
@@ -257,7 +303,16 @@ mod tests {
             assert_eq!(likely(line, Text::Program), [value], "{line}");
         }
         assert_eq!(likely("api_key = \"8f3kQz71LmP0\"\n", Text::Program), ["8f3kQz71LmP0"]);
-        assert_eq!(likely("db = 'mysql://app:kD93hfQ0plm4@db/x'\n", Text::Program), ["kD93hfQ0plm4"]);
+        for line in [
+            "db = 'mysql://app:kD93hfQ0plm4@db/x'\n",
+            "db = 'app:kD93hfQ0plm4@tcp(db:3306)/x'\n",
+            "curl -u \"app:kD93hfQ0plm4\" https://api.acme.dev/x # as at https://example.com\n",
+            "curl -H \"Authorization: Bearer kD93hfQ0plm4\" https://example.com\n",
+        ] {
+            assert_eq!(likely(line, Text::Program), ["kD93hfQ0plm4"], "{line}");
+        }
+        let typed = "api_key: \"MyKey8f3kQz71LmP0Rv\"\n";
+        assert_eq!(likely(typed, Text::Program), ["MyKey8f3kQz71LmP0Rv"]);
     }
 
     #[test]
@@ -285,6 +340,11 @@ mod tests {
             "\"ClientToken\": \"8f14e45f-ceea-4a7c-9b1d-3c2f5a6b7d8e\"\n",
             "\"hot_pepper\": \"\\U0001f336\\ufe0f\"\n",
             "\"NextLockToken\": \"kD93hfQ0plm4\"\n",
+            "    private_key: \"_RSAPrivateKey\",\n",
+            "    api_key: \"MyApiKey2Type\",\n",
+            "curl -u \"app:kD93hfQ0plm4\" https://example.com/x\n",
+            "curl https://api.example.com -u app:kD93hfQ0plm4\n",
+            "db = 'app:kD93hfQ0plm4@tcp(db.example.com:3306)/x'\n",
         ] {
             assert!(likely(line, Text::Program).is_empty(), "{line}");
         }

@@ -10,6 +10,14 @@ pub(crate) const MARKS: [&str; 46] = [
     "secret",
     "pass",
     "pwd",
+    // As a name is written, or its end; alone it stands in too many texts.
+    "_pw",
+    "pw=",
+    "pw:",
+    "pw ",
+    "pw\"",
+    "pw'",
+    "pw>",
     "credential",
     "creds",
     "auth",
@@ -61,6 +69,9 @@ pub(crate) const MARKS: [&str; 46] = [
     "psk",
     // Of Perl.
     "->connect",
+    // Of Go's drivers for MySQL.
+    "@tcp(",
+    "@unix(",
 ];
 
 /// What is written with escapes has one of these.
@@ -86,8 +97,10 @@ mod tests {
     fn a_text_with_any_word_that_is_looked_for_may_hold_a_value() {
         let names = LAST.iter().map(|words| words.concat()).chain(JOINED.map(str::to_owned));
         for name in names.filter(|name| names_a_secret(name)) {
-            let capitals = name.to_uppercase();
-            assert!(may_name_a_secret(name.as_bytes()) && may_name_a_secret(capitals.as_bytes()), "{name}");
+            for set in [format!("{name}="), format!("{name}: "), format!("\"{name}\""), format!("<{name}>")] {
+                let capitals = set.to_uppercase();
+                assert!(may_name_a_secret(set.as_bytes()) && may_name_a_secret(capitals.as_bytes()), "{set}");
+            }
         }
         for word in BEFORE {
             let capitals = word.to_uppercase();

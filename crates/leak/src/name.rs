@@ -1,7 +1,7 @@
 use crate::may_hold::may_name_a_secret;
 
 /// The last words of a name that say: here stands a secret.
-pub(crate) const LAST: [&[&str]; 41] = [
+pub(crate) const LAST: [&[&str]; 43] = [
     &["api", "key"],
     &["apikey"],
     &["access", "key"],
@@ -28,6 +28,8 @@ pub(crate) const LAST: [&[&str]; 41] = [
     // Of Redis.
     &["requirepass"],
     &["masterauth"],
+    // Of Rails and Phoenix.
+    &["secret", "key", "base"],
     // Of WordPress.
     &["logged", "in", "key"],
     &["nonce", "key"],
@@ -46,6 +48,7 @@ pub(crate) const LAST: [&[&str]; 41] = [
     &["passphrase"],
     &["pass"],
     &["pwd"],
+    &["pw"],
     &["credential"],
     &["credentials"],
     &["creds"],
@@ -56,7 +59,8 @@ pub(crate) const LAST: [&[&str]; 41] = [
 pub(crate) const JOINED: [&str; 6] = ["password", "passwd", "passphrase", "apikey", "token", "secret"];
 
 /// Words at the end that change nothing of what the name says: `OPENAI_API_KEY_PROD`, `DB_PASSWORD_2`.
-const AFTER: [&str; 12] = [
+const AFTER: [&str; 13] = [
+    "live",
     "prod",
     "production",
     "dev",
@@ -99,7 +103,7 @@ const PASSING: [&str; 15] = [
 const OF_REQUESTS: [&str; 7] = ["request", "client", "action", "update", "creation", "caller", "tracking"];
 
 /// The names of passwords that people choose, in their last word.
-const CHOSEN: [&str; 5] = ["password", "passwd", "passphrase", "pass", "pwd"];
+const CHOSEN: [&str; 6] = ["password", "passwd", "passphrase", "pass", "pwd", "pw"];
 
 /// What systemd calls by a credential's name: where it is from, and whether there is one. And the folder of a shell, and what
 /// is in the name of every assembly of .NET.
@@ -117,13 +121,11 @@ const DIRECTIVES: [&str; 8] = [
 /// Whether a name says that its value is a secret: `OPENAI_API_KEY`, `dbPassword`, `bot-token`; not `TOKEN_FILE`.
 pub fn names_a_secret(name: &str) -> bool {
     // Most names say nothing, and need not be taken apart.
-    if !may_name_a_secret(name.as_bytes()) || DIRECTIVES.iter().any(|one| name.eq_ignore_ascii_case(one)) {
+    let may_be_one = may_name_a_secret(name.as_bytes()) || ends_in_pw(name);
+    if !may_be_one || DIRECTIVES.iter().any(|one| name.eq_ignore_ascii_case(one)) {
         return false;
     }
-    let mut words = words(name);
-    while words.last().is_some_and(|last| comes_after(last)) {
-        words.pop();
-    }
+    let words = words_before(name);
     // Of an assembly of .NET: a part of its name, which everybody has.
     if ends_in(&words, &["public", "key", "token"]) || ends_in(&words, &["public", "token"]) {
         return false;
@@ -155,15 +157,12 @@ fn is_passing(words: &[String]) -> bool {
 
 /// `clientToken`, `RequestToken`: as AWS calls what makes a request the same.
 pub(crate) fn names_a_request(name: &str) -> bool {
-    matches!(words(name).as_slice(), [.., of, last] if last == "token" && OF_REQUESTS.contains(&of.as_str()))
+    matches!(words_before(name).as_slice(), [.., of, last] if last == "token" && OF_REQUESTS.contains(&of.as_str()))
 }
 
 /// Whether a name says that its value is a password, which people choose: `dbPassword`, not `API_TOKEN`.
 pub(crate) fn names_a_password(name: &str) -> bool {
-    let mut words = words(name);
-    while words.last().is_some_and(|last| comes_after(last)) {
-        words.pop();
-    }
+    let words = words_before(name);
     let last = words.last().map(String::as_str).unwrap_or_default();
     names_a_secret(name) && (CHOSEN.contains(&last) || last.ends_with("password") || last.ends_with("passwd"))
 }
@@ -209,11 +208,43 @@ fn ends_in(words: &[String], last: &[&str]) -> bool {
     tail.is_some_and(|tail| tail.iter().zip(last).all(|(a, b)| a == b))
 }
 
+/// `db_pw`, `PW2`: two letters alone stand in too many texts to look for them.
+fn ends_in_pw(name: &str) -> bool {
+    let bare = name.trim_end_matches(|letter: char| letter.is_ascii_digit());
+    let end = bare.len().checked_sub(2).and_then(|from| bare.get(from..));
+    end.is_some_and(|end| end.eq_ignore_ascii_case("pw"))
+}
+
+/// The words of a name without those behind that change nothing of what it says.
+fn words_before(name: &str) -> Vec<String> {
+    let mut words = words(name);
+    while words.last().is_some_and(|last| comes_after(last)) {
+        words.pop();
+    }
+    words
+}
+
+/// Parts the number from the last word that says something, where that word is one of those here: `API_KEY2`, `clientSecret2`;
+/// not `OAUTH2`.
+fn part_number(words: &mut Vec<String>) {
+    let Some(at) = words.iter().rposition(|word| !comes_after(word)) else { return };
+    let Some(word) = words.get_mut(at) else { return };
+    let bare = word.trim_end_matches(|letter: char| letter.is_ascii_digit());
+    let is_last = LAST.iter().any(|last| last.last() == Some(&bare));
+    let says = is_last || AFTER.contains(&bare) || JOINED.iter().any(|end| bare.ends_with(end));
+    let length = bare.len();
+    if says && length < word.len() {
+        let number = word.split_off(length);
+        words.insert(at + 1, number);
+    }
+}
+
 fn comes_after(word: &str) -> bool {
     AFTER.contains(&word) || word.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// The words of a name, in small letters: cut at what is no letter or digit, and where a capital follows a small one.
+/// The words of a name, in small letters: cut at what is no letter or digit, where a capital follows a small one, and before the
+/// number of a secret.
 fn words(name: &str) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
     let mut word = String::new();
@@ -228,6 +259,7 @@ fn words(name: &str) -> Vec<String> {
         small = letter.is_ascii_lowercase() || letter.is_ascii_digit();
     }
     all.extend((!word.is_empty()).then_some(word));
+    part_number(&mut all);
     all
 }
 
@@ -255,6 +287,12 @@ mod tests {
             "requirepass",
             "FB_PAGE_TOKEN",
             "pageAccessToken",
+            "SECRET_KEY_BASE",
+            "API_KEY_LIVE",
+            "DB_PW",
+            "LDAP_BIND_PW",
+            "PW",
+            "dbPw",
         ] {
             assert!(names_a_secret(name), "{name}");
         }
@@ -284,6 +322,35 @@ mod tests {
         ] {
             assert!(!names_a_secret(name), "{name}");
         }
+    }
+
+    #[test]
+    fn a_number_behind_a_name_changes_nothing_of_it() {
+        for name in [
+            "API_KEY2",
+            "API_KEY10",
+            "PASSWORD1",
+            "DB_PASSWORD2",
+            "TOKEN2",
+            "SECRET2",
+            "clientSecret2",
+            "PGPASSWORD2",
+            "API_KEY2_PROD",
+            "API_KEY_PROD2",
+            "DB_PW2",
+            "PW2",
+        ] {
+            assert!(names_a_secret(name), "{name}");
+        }
+        for name in
+            ["OAUTH2", "SHA256", "TOKEN_ID2", "KEY2", "TOKEN2_FILE", "nextToken2", "compass2", "max_tokens2"]
+        {
+            assert!(!names_a_secret(name), "{name}");
+        }
+        assert!(names_a_password("dbPassword2") && !names_a_password("API_TOKEN2"));
+        assert!(names_a_request("ClientToken2"));
+        assert_eq!(named_for("OPENAI_API_KEY2").as_deref(), Some("openai-2"));
+        assert_eq!(named_for("OAUTH2").as_deref(), Some("oauth2"));
     }
 
     #[test]

@@ -22,14 +22,18 @@ const STRING_BYTES_MAX: usize = 1_024;
 /// Names of passwords in connection strings, in small letters.
 const PASSWORDS: [&[u8]; 3] = [b"password", b"pwd", b"accesskey"];
 
+/// What stands behind a login of Go's drivers for MySQL.
+const PROTOCOLS: [&[u8]; 2] = [b"tcp(", b"unix("];
+
 /// Values that are a part of one string: of a connection string, `host=db password=value`, `db:6380,password=value`,
-/// `${NAME:-value}`; `https://value@host`; `{ password: value }`.
+/// `user:value@tcp(host)`; `${NAME:-value}`; `https://value@host`; `{ password: value }`.
 pub(crate) fn in_parts(line: &[u8], found: &mut Vec<Beside>) {
     in_strings(line, found);
     in_defaults(line, found);
     in_addresses(line, found);
     in_flows(line, found);
     in_thin(line, found);
+    in_sources(line, found);
 }
 
 /// A string between quotes that has a password among other parts.
@@ -94,6 +98,27 @@ fn in_thin(line: &[u8], found: &mut Vec<Beside>) {
         let sign = slash.and_then(|slash| Some(slash + memchr::memchr(b'@', login.get(slash..)?)?));
         if let (Some(slash), Some(sign)) = (slash, sign) {
             found.push(("password".to_owned(), start + slash + 1..start + sign, By::Place));
+        }
+    }
+}
+
+/// `user:value@tcp(host:3306)/db`. What has a scheme before it is found as any address.
+fn in_sources(line: &[u8], found: &mut Vec<Beside>) {
+    for sign in memchr::memchr_iter(b'@', line) {
+        let behind = line.get(sign + 1..).unwrap_or_default();
+        if !PROTOCOLS.iter().any(|protocol| behind.starts_with(protocol)) {
+            continue;
+        }
+        let far = sign.saturating_sub(NAME_BYTES_MAX + VALUE_BYTES_MAX);
+        let before = line.get(far..sign).unwrap_or_default();
+        let ends = |byte: &u8| byte.is_ascii_whitespace() || is_quote(*byte);
+        let from = before.iter().rposition(ends).map_or(0, |last| last + 1);
+        let login = before.get(from..).unwrap_or_default();
+        let colon = memchr::memchr(b':', login).filter(|colon| *colon > 0);
+        if let Some(colon) = colon
+            && !login.get(colon..).is_some_and(|rest| rest.starts_with(b"://"))
+        {
+            found.push(("password".to_owned(), far + from + colon + 1..sign, By::Place));
         }
     }
 }
@@ -188,6 +213,8 @@ mod tests {
             "redis: { enabled: true, password: kD93hfQ0plm4 }",
             "mount -t cifs //nas/s /mnt -o username=bob,password=kD93hfQ0plm4 x",
             "u = \"jdbc:oracle:thin:scott/kD93hfQ0plm4@db:1521:x\";",
+            "sql.Open(\"mysql\", \"app:kD93hfQ0plm4@tcp(db:3306)/x\")",
+            "DB_DSN=app:kD93hfQ0plm4@unix(/run/mysqld.sock)/x?parseTime=true",
         ] {
             assert!(shown(line).contains(&"kD93hfQ0plm4"), "{line}");
         }
@@ -202,6 +229,10 @@ mod tests {
             "connect(host='x', password=kD93hfQ0plm4)".to_owned(),
             "f(a,password=kD93hfQ0plm4)".to_owned(),
             "jdbc:oracle:thin:@//db:1521/kD93hfQ0plm4".to_owned(),
+            "[2001:db8::1]:443 open".to_owned(),
+            "mysql://app:kD93hfQ0plm4@tcp(db)/x".to_owned(),
+            "user + \":\" + word + \"@tcp(\"".to_owned(),
+            "kD93hfQ0plm4@tcp(db:3306)/x".to_owned(),
             "${DB_PASSWORD:?is not set at all}".to_owned(),
             "${MODE:-kD93hfQ0plm4}".to_owned(),
             format!("dsn = \"https://{key}@errors.x/42\""),

@@ -1,4 +1,5 @@
 use crate::names_a_secret;
+use crate::published::is_published;
 
 /// Why a value that stands where a secret could is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -217,7 +218,7 @@ pub fn no_secret(value: &[u8]) -> Option<NoSecret> {
     if value.len() < BYTES_MIN {
         return Some(NoSecret::Short);
     }
-    if is_placeholder(&small) || is_made_up(value) {
+    if is_placeholder(&small) || is_made_up(value) || is_published(text.as_bytes()) {
         return Some(NoSecret::Placeholder);
     }
     // After the placeholders: `your-api-key` is the name of nothing.
@@ -230,13 +231,15 @@ pub fn no_secret(value: &[u8]) -> Option<NoSecret> {
     (is_path(text) || is_address(&small) || is_number(&small)).then_some(NoSecret::Setting)
 }
 
-/// Whether a value that has the form of a credential is one for a document: `AKIAIOSFODNN7EXAMPLE`, `ghp_xxxx…`.
+/// Whether a value that has the form of a credential is one for a document: `AKIAIOSFODNN7EXAMPLE`, `ghp_xxxx…`, or one that a
+/// document has published.
 pub fn is_example(value: &[u8]) -> bool {
     let small = value.to_ascii_lowercase();
     let has = |word: &str| small.windows(word.len()).any(|part| part == word.as_bytes());
     // Words that a random text of such a length has by chance in one of many millions.
     ["example", "placeholder", "redacted", "changeme", "xxxxxxxx"].iter().any(|word| has(word))
         || is_made_up(value)
+        || is_published(value)
 }
 
 /// Whether a value can be looked for by itself. An ordinary word, as people give it for a password, stands everywhere.

@@ -42,13 +42,16 @@ impl Table {
         };
         let sign = told.or_else(|| [b',', b'\t', b';'].into_iter().find(|sign| head.contains(sign)))?;
         let columns: Vec<String> = cells(head, sign).iter().map(|cell| word(head, cell)).collect();
-        let named =
-            |name: &String| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-. ".contains(&byte));
-        let secret = |name: &String| named(name) && names_a_secret(name);
         let secrets: Vec<usize> =
-            (0..).zip(&columns).filter(|(_, name)| secret(name)).map(|(at, _)| at).collect();
+            (0..).zip(&columns).filter(|(_, name)| is_secret(name)).map(|(at, _)| at).collect();
         let is_one = columns.len() >= 2 && !secrets.is_empty() && columns.iter().all(|name| is_title(name));
         is_one.then_some(Self { sign, columns, secrets })
+    }
+
+    /// That of a text which is a single cell under a name, if that is the name of a secret.
+    pub fn of_cell(name: &str) -> Option<Self> {
+        // No text that people read has this sign.
+        is_secret(name).then(|| Self { sign: 0, columns: vec![name.to_owned()], secrets: vec![0] })
     }
 
     /// Whether each row of a text is a line of its own: in no line a quote stays open.
@@ -92,6 +95,12 @@ impl Table {
             }
         }
     }
+}
+
+/// Whether a column is called as a secret is, and as names are written.
+fn is_secret(name: &str) -> bool {
+    let named = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-. ".contains(&byte));
+    named && names_a_secret(name)
 }
 
 /// Whether a column may be called so. What a program begins with has quotes, or an end of a bracket alone.
@@ -196,6 +205,22 @@ mod tests {
         for text in ["def f(a, password, b):\nx,kD93hfQ0plm4,z\n", "import 'x', password\n1,kD93hfQ0plm4\n"] {
             assert!(shown(text).is_empty(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_cell_under_the_name_of_a_secret_is_one() {
+        let under = |name: &str, text: &'static str| {
+            let mut found = Vec::new();
+            if let Some(table) = Table::of_cell(name) {
+                table.rows(text.as_bytes(), &mut found);
+            }
+            found.into_iter().map(|one| (one.0, &text[one.1])).collect::<Vec<_>>()
+        };
+        assert_eq!(under("api_token", "kD93,hfQ0\tplm4"), [("api_token".to_owned(), "kD93,hfQ0\tplm4")]);
+        for name in ["login", "password_hash", "(password"] {
+            assert!(under(name, "kD93hfQ0plm4").is_empty(), "{name}");
+        }
+        assert!(under("token", "8f14e45f-ceea-4a7c-9b1d-3c2f5a6b7d8e").is_empty());
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod again;
 mod allow;
 mod asked;
 mod baseline;
+mod columns;
 mod finding;
 mod held;
 mod helpers;

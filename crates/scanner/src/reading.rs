@@ -17,4 +17,10 @@ impl Reading {
         let first = text.get(..BINARY_BYTES).unwrap_or(text);
         memchr::memchr(0, first).is_none().then(|| Self { within, table: Table::of(text) })
     }
+
+    /// The same of what stands under a name: where that is a secret's, all of it may be one.
+    pub(crate) fn under(name: Option<&str>, text: &[u8], within: Text) -> Option<Self> {
+        let reading = Self::of(text, within)?;
+        Some(Self { table: name.and_then(Table::of_cell).or(reading.table), ..reading })
+    }
 }

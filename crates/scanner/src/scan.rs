@@ -176,12 +176,17 @@ impl<'s> Worker<'s> {
         self.scan.count(1, read);
     }
 
-    /// A part of a text, as a cell of a table. Returns how many bytes it has.
+    /// A part of a text. Returns how many bytes it has.
     pub(crate) fn part(&mut self, at: At<'_>, from: &mut dyn Read) -> u64 {
+        self.part_under(None, at, from)
+    }
+
+    /// The same of what stands under a name, as a cell of a table.
+    pub(crate) fn part_under(&mut self, name: Option<&str>, at: At<'_>, from: &mut dyn Read) -> u64 {
         let report = &mut self.report;
         let path = self.scan.seeker.goes_by_path().then(|| at.in_tree()).flatten();
         let in_tree = InTree { path: path.as_deref(), commit: self.commit.as_deref() };
-        let scanned = self.stream.scan(from, (at.text(), in_tree), &mut |one| {
+        let scanned = self.stream.scan(from, (at.text(), name, in_tree), &mut |one| {
             let place = Place {
                 source: at.source.map(str::to_owned),
                 path: at.path.map(PathBuf::from),

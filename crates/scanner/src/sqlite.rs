@@ -11,6 +11,7 @@ use keyroll_database::rusqlite::types::ValueRef;
 use keyroll_database::rusqlite::{self, Row};
 use zeroize::Zeroizing;
 
+use crate::columns::Columns;
 use crate::packed::{HEAD_BYTES, Packed, utf16_order};
 use crate::scan::{At, Worker};
 use crate::tree::open;
@@ -191,7 +192,9 @@ impl Worker<'_> {
     ) -> Result<(), Ended> {
         let (mut statement, before) = database.rows(table)?;
         let columns = statement.column_names().skip(before);
-        let mut columns: Vec<Vec<String>> = columns
+        let columns: Vec<String> = columns.map(str::to_owned).collect();
+        let mut insides: Vec<Vec<String>> = columns
+            .iter()
             .map(|column| {
                 let row = before > 0;
                 let inside = at.inside.iter().cloned().chain(row.then(String::new));
@@ -199,11 +202,13 @@ impl Worker<'_> {
                 named(at, column.as_bytes())
             })
             .collect();
+        let columns = Columns::of(columns, before);
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             left.rows = left.rows.checked_sub(1).ok_or(Ended::Rows)?;
-            for (index, inside) in columns.iter_mut().enumerate() {
-                self.cell(at, row, (before, index), inside, left)?;
+            for (index, inside) in insides.iter_mut().enumerate() {
+                let name = columns.name_of(row, index);
+                self.cell(at, row, (before, index, name), inside, left)?;
             }
         }
         Ok(())
@@ -213,7 +218,7 @@ impl Worker<'_> {
         &mut self,
         at: At<'_>,
         row: &Row<'_>,
-        (before, index): (usize, usize),
+        (before, index, name): (usize, usize, Option<&str>),
         inside: &mut [String],
         left: &Left<'_>,
     ) -> Result<(), Ended> {
@@ -229,16 +234,16 @@ impl Worker<'_> {
         }
         if before > 0
             && let ValueRef::Integer(number) = row.get_ref(0)?
-            && let Some(name) = inside.len().checked_sub(2).and_then(|at| inside.get_mut(at))
+            && let Some(place) = inside.len().checked_sub(2).and_then(|at| inside.get_mut(at))
         {
-            *name = format!("row {number}");
+            *place = format!("row {number}");
         }
         let at = At { inside, ..at };
         let head = bytes.get(..bytes.len().min(HEAD_BYTES)).unwrap_or_default();
         if Packed::of(head).is_some() || utf16_order(head).is_some() {
             self.peeked(at, &mut bytes, left.depth + 1, left.bytes);
         } else {
-            let read = self.part(at, &mut bytes);
+            let read = self.part_under(name, at, &mut bytes);
             self.count(0, read);
         }
         Ok(())

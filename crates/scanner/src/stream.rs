@@ -48,17 +48,17 @@ impl<'s> Stream<'s> {
         Self { seeker, helpers, room: Zeroizing::new(vec![0; FIRST_BYTES]), window, today }
     }
 
-    /// Everything in what is read, in its order. Returns how many bytes that was.
+    /// Everything in what is read, in its order; all of it may stand under a name. Returns how many bytes that was.
     pub(crate) fn scan(
         &mut self,
         from: &mut dyn Read,
-        (within, place): (Text, InTree<'_>),
+        (within, name, place): (Text, Option<&str>, InTree<'_>),
         take: &mut dyn FnMut(Spotted),
     ) -> io::Result<u64> {
         let mut windows = Windows::new(from, self.window, self.seeker.reach());
         let mut telling = Telling { lines: Lines::new(), taken: Taken::default(), take };
         let mut window = windows.next(std::mem::take(&mut self.room));
-        let reading = Reading::of(window.bytes(), within);
+        let reading = Reading::under(name, window.bytes(), within);
         let looking = Looking { seeker: self.seeker, today: self.today, reading, place };
         for _ in 1..ALONE_WINDOWS {
             if !window.is_last {
@@ -231,7 +231,7 @@ mod tests {
         let (seeker, helpers) = (seeker(), Helpers::default());
         let mut all = Vec::new();
         let mut stream = Stream::new(&seeker, today(), &helpers);
-        let read = stream.scan(&mut Slow(text, step), (Text::Program, InTree::default()), &mut |one| {
+        let read = stream.scan(&mut Slow(text, step), (Text::Program, None, InTree::default()), &mut |one| {
             let rule = one.hit.what.rule().to_owned();
             all.push((one.start.line, one.start.column, one.end.column, rule, one.accepted.is_some()));
         });
@@ -277,7 +277,7 @@ mod tests {
         let text = format!("api_key = \"{KEPT}\"\nhex {hex}\nurl = postgres://u:q7{KEPT}K2@h/x\n");
         let mut all = Vec::new();
         stream
-            .scan(&mut text.as_bytes(), (Text::Program, InTree::default()), &mut |one| {
+            .scan(&mut text.as_bytes(), (Text::Program, None, InTree::default()), &mut |one| {
                 let What::Known(version) = &one.hit.what else { panic!("{}", one.hit.what.rule()) };
                 all.push((version.number, one.start.line, one.hit.form, one.hit.identity));
             })
@@ -313,7 +313,9 @@ mod tests {
         let (seeker, helpers, mut found) = (seeker_of(&["xyxyxyxyxyxy"]), Helpers::default(), 0);
         let mut stream = Stream::new(&seeker, today(), &helpers);
         stream
-            .scan(&mut "xyxyxyxyxyxyxyxy".as_bytes(), (Text::Program, InTree::default()), &mut |_| found += 1)
+            .scan(&mut "xyxyxyxyxyxyxyxy".as_bytes(), (Text::Program, None, InTree::default()), &mut |_| {
+                found += 1
+            })
             .unwrap();
         assert_eq!(found, 1);
     }
@@ -330,7 +332,7 @@ mod tests {
             text.extend(vec![b' '; 2 * window]);
             let mut all = Vec::new();
             let mut stream = Stream::new(&seeker, today(), &helpers);
-            let place = (Text::Program, InTree::default());
+            let place = (Text::Program, None, InTree::default());
             stream.scan(&mut &text[..], place, &mut |one| all.push(one.hit.what.rule().to_owned())).unwrap();
             assert_eq!(all.len(), 2, "{before}: {all:?}");
         }
@@ -344,7 +346,9 @@ mod tests {
         let mut spotted = |text: &[u8], within: Text| {
             let mut all = Vec::new();
             stream
-                .scan(&mut &text[..], (within, InTree::default()), &mut |one| all.push((one.start, one.end)))
+                .scan(&mut &text[..], (within, None, InTree::default()), &mut |one| {
+                    all.push((one.start, one.end))
+                })
                 .unwrap();
             all
         };
@@ -406,7 +410,7 @@ mod tests {
         let (seeker, free) = (seeker(), Helpers::new(helpers));
         let mut stream = Stream { window, ..Stream::new(&seeker, today(), &free) };
         let mut all = Vec::new();
-        let place = (Text::Settings, InTree::default());
+        let place = (Text::Settings, None, InTree::default());
         stream
             .scan(&mut &text[..], place, &mut |one| {
                 let what = format!("{} {}", one.hit.what.rule(), one.hit.identity);
@@ -452,7 +456,8 @@ mod tests {
         let mut stream = Stream::new(&seeker, today(), &helpers);
         let text = [vec![b'x'; 5 << 20], format!(" {} ", token(3)).into_bytes()].concat();
         let mut found = 0;
-        let read = stream.scan(&mut Breaks(&text), (Text::Program, InTree::default()), &mut |_| found += 1);
+        let read =
+            stream.scan(&mut Breaks(&text), (Text::Program, None, InTree::default()), &mut |_| found += 1);
         assert_eq!((read.unwrap_err().to_string().as_str(), found), ("no more", 1));
         assert_eq!(spotted(&text[(5 << 20) - 9..], usize::MAX).len(), 1);
     }

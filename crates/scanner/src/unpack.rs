@@ -236,8 +236,12 @@ impl Worker<'_> {
                 return self.skip(at, why(&error));
             }
             let Some(bytes) = skipped_bytes(&head).filter(|_| length == SKIPPED_HEAD_BYTES) else {
-                let mut rest = head.get(..length).unwrap_or_default().chain(from);
-                return self.peeked(at, &mut rest, depth, budget);
+                let mut rest = head.get(..length).unwrap_or_default();
+                // Nothing follows what is too short, which would be taken for a head again.
+                return match length < SKIPPED_HEAD_BYTES {
+                    true => self.text(at, &mut rest),
+                    false => self.peeked(at, &mut rest.chain(from), depth, budget),
+                };
             };
             if bytes > 0 {
                 let read = self.part(at, &mut from.take(bytes));

@@ -143,6 +143,36 @@ fn what_stands_in_rows_is_opened_and_read_by_its_names_and_what_was_deleted_is_f
 }
 
 #[test]
+fn a_cell_is_read_under_the_name_of_its_column_or_of_its_row() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let value = "8f3kQz71LmP0";
+    let sql = format!(
+        "create table users(id integer primary key, login text, password text, api_token text);
+         insert into users values(1, '{value}a', '{value}b', '{value}c');
+         insert into users values(2, 'x', '$2b$12$abcdefghijklmnopqrstuv', '8f14e45f-ceea-4a7c-9b1d-3c2f5a6b7d8e');
+         create table wp_options(option_id int, option_name text, option_value text);
+         insert into wp_options values(1, 'smtp_password', '{value}d');
+         insert into wp_options values(2, 'smtp_host', '{value}e');
+         create table config(k text primary key, v text) without rowid;
+         insert into config values('API_KEY2', '{value}f');
+         create table notes(name text, body text);
+         insert into notes values('password', '{value}g');"
+    );
+    database(&root.join("app.db"), &sql);
+    let report = scan(root);
+    let expected = [
+        "app.db › config › v",
+        "app.db › users › row 1 › api_token",
+        "app.db › users › row 1 › password",
+        "app.db › wp_options › row 1 › option_value",
+    ];
+    let found: BTreeSet<String> = places(root, &report).into_iter().collect();
+    assert_eq!(found, expected.map(str::to_owned).into());
+    assert!(report.findings.iter().all(|one| (one.place.start.line, one.place.start.column) == (1, 1)));
+}
+
+#[test]
 fn what_stands_in_a_log_is_read_as_rows_and_nothing_is_written_beside_it() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();

@@ -221,6 +221,19 @@ fn frames_of_zstandard_are_one_text_and_what_is_passed_over_hides_none() {
 }
 
 #[test]
+fn a_head_of_what_is_passed_over_that_is_cut_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let whole = passed_over(15, token(1).as_bytes());
+    for bytes in 4..8 {
+        fs::write(root.join(format!("{bytes}")), &whole[..bytes]).unwrap();
+        fs::write(root.join(format!("{bytes} behind")), [&whole, &whole[..bytes]].concat()).unwrap();
+    }
+    let report = scan(root);
+    assert_eq!(places(root, &report), ["4 behind:1", "5 behind:1", "6 behind:1", "7 behind:1"]);
+}
+
+#[test]
 fn a_tar_without_magic_is_one() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();
