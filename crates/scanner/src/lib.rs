@@ -24,6 +24,7 @@ mod packed;
 mod picked;
 mod reading;
 mod report;
+mod rules;
 mod scan;
 mod seeker;
 mod sqlite;
