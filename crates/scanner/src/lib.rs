@@ -31,6 +31,7 @@ mod sqlite;
 mod staged;
 mod stream;
 mod taken;
+mod tar;
 mod told;
 mod tree;
 mod unpack;

@@ -50,8 +50,8 @@ struct Root {
 }
 
 impl Rules {
-    /// `told` hears of folders above with lines that cannot be understood, and, without a line, of those whose rules cannot be read,
-    /// so that none count.
+    /// `told` hears of folders above with lines that cannot be understood, and, without a line, of those whose rules cannot be
+    /// read, so that none count.
     pub(crate) fn of(paths: &[PathBuf], mut told: impl FnMut(&Path, Option<String>)) -> Self {
         let roots = paths.iter().map(|path| {
             let mut root = Root { path: path.clone(), above: Vec::new(), counts: true };
@@ -76,8 +76,9 @@ impl Rules {
 
 type Above = (Vec<(PathBuf, OfFolder)>, Vec<(PathBuf, String)>);
 
-/// The rules of the folders above one, up to the top of its repository; none outside of one. Who may write in a folder above must
-/// not decide what is looked at: what is neither the folder's owner's, nor the user's, nor root's does not count, and nothing above.
+/// The rules of the folders above one, up to the top of its repository; none outside of one. Who may write in a folder above
+/// must not decide what is looked at: what is neither the folder's owner's, nor the user's, nor root's does not count, and nothing
+/// above it.
 fn above(path: &Path) -> Result<Above, PathBuf> {
     let (mut all, mut lines) = (Vec::new(), Vec::new());
     let Ok((real, owner)) =
