@@ -8,6 +8,9 @@ const MARK: &[u8] = b"keyroll:allow";
 /// What stands before the last day.
 const UNTIL: &str = "until";
 
+/// What may end a comment within a line, in one language or another.
+const ENDS: [&str; 12] = ["*/", "-->", "--%>", "%>", "#}", "--}}", "}}", "*)", "-}", "#>", "|#", "]]"];
+
 /// The longest reason that is kept, bytes.
 const REASON_BYTES_MAX: usize = 200;
 
@@ -47,22 +50,21 @@ pub(crate) fn in_line(line: &[u8], today: Date) -> Option<Allow> {
     })
 }
 
-/// The reason without the last day, and that day, wherever it stands: `until=DAY`, `until DAY`, `--until DAY`; of several the
+/// The reason without the last day, and that day, wherever it stands: `until=DAY`, `Until: "DAY"`, `--until DAY`; of several the
 /// first to come. `None` where a day is meant and cannot be read: it would else count for ever.
 fn without_days(text: &str) -> Option<(String, Option<Date>)> {
     let (mut reason, mut until) = (String::new(), None::<Date>);
     let mut left = text;
-    while let Some((before, behind)) = left.split_once(UNTIL) {
+    while let Some((before, word, behind)) = split_at_until(left) {
         let bare = before.strip_suffix("--");
         let head = bare.unwrap_or(before);
         let in_word = |letter: char| letter.is_alphanumeric() || letter == '_' || letter == '-';
-        let value = behind.trim_start();
-        let sign = value.strip_prefix(['=', ':']);
-        let value = sign.unwrap_or(value).trim_start();
+        let value = behind.trim_start_matches(|letter: char| between(letter) || "=:(<-_".contains(letter));
         let ends = value.find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '-');
         let (day, rest) = value.split_at(ends.unwrap_or(value.len()));
-        let is_word = !head.ends_with(in_word) && !behind.starts_with(in_word);
-        let meant = bare.is_some() || value.starts_with(|letter: char| letter.is_ascii_digit());
+        let dated = value.starts_with(|letter: char| letter.is_ascii_digit());
+        let is_word = !head.ends_with(in_word) && (dated || !behind.starts_with(in_word));
+        let meant = bare.is_some() || dated;
         match day.parse::<Date>() {
             Ok(day) if is_word => {
                 until = Some(until.map_or(day, |other| other.min(day)));
@@ -73,7 +75,7 @@ fn without_days(text: &str) -> Option<(String, Option<Date>)> {
             Err(_) if is_word && (meant || behind.trim_start().starts_with('=')) => return None,
             Ok(_) | Err(_) => {
                 reason.push_str(before);
-                reason.push_str(UNTIL);
+                reason.push_str(word);
                 left = behind;
             }
         }
@@ -82,15 +84,27 @@ fn without_days(text: &str) -> Option<(String, Option<Date>)> {
     Some((reason, until))
 }
 
-/// What parts a day from the reason.
-fn between(letter: char) -> bool {
-    letter.is_whitespace() || ",;()[]".contains(letter)
+/// What stands before [`UNTIL`], the word as it is written, and what stands behind it.
+fn split_at_until(text: &str) -> Option<(&str, &str, &str)> {
+    let at = text.to_ascii_lowercase().find(UNTIL)?;
+    let (before, rest) = text.split_at_checked(at)?;
+    let (word, behind) = rest.split_at_checked(UNTIL.len())?;
+    Some((before, word, behind))
 }
 
-/// Whether a line is nothing but such a comment: then it is said of the line behind it.
+/// What parts a day from the reason.
+fn between(letter: char) -> bool {
+    letter.is_whitespace() || ",;()[]>\"'`\u{2018}\u{2019}\u{201c}\u{201d}".contains(letter)
+}
+
+/// Whether a line is nothing but such a comment: then it is said of the line behind it. What stands behind the comment's end is
+/// no part of it.
 pub(crate) fn is_alone(line: &[u8]) -> bool {
-    let before = memchr::memmem::find(line, MARK).and_then(|at| line.get(..at));
-    before.is_some_and(|before| before.iter().all(|byte| !byte.is_ascii_alphanumeric()))
+    let Some(at) = memchr::memmem::find(line, MARK) else { return false };
+    let says_nothing = |part: &[u8]| part.iter().all(|byte| !byte.is_ascii_alphanumeric());
+    let (before, rest) = line.split_at_checked(at).unwrap_or_default();
+    let behind = ENDS.iter().filter_map(|end| memchr::memmem::find(rest, end.as_bytes())).min();
+    says_nothing(before) && says_nothing(behind.and_then(|behind| rest.get(behind..)).unwrap_or_default())
 }
 
 #[cfg(test)]
@@ -117,6 +131,15 @@ mod tests {
             "of the test until 2026-11-21",
             "of the test until: 2026-11-21 */ x = 1",
             "of the test until=2026-11-21-->",
+            "of the test Until=2026-11-21",
+            "of the test UNTIL: 2026-11-21",
+            "of the test until \"2026-11-21\"",
+            "of the test until='2026-11-21'",
+            "of the test, until: \u{201c}2026-11-21\u{201d}",
+            "of the test until (2026-11-21)",
+            "of the test until <2026-11-21>",
+            "of the test until-2026-11-21",
+            "until=\"2026-11-21\" of the test",
             "of until=2030-01-01 the test until=2026-11-21",
         ] {
             let on = of(&format!("x # keyroll:allow {written}"));
@@ -139,6 +162,8 @@ mod tests {
             "of the test until 2026-12-32",
             "of the test --until",
             "of the test --until next-year",
+            "of the test Until=soon",
+            "of the test until \"2026-11-32\"",
             "until=2030-01-01 of the test until=soon",
         ] {
             let said = of(&format!("x # keyroll:allow {written}"));
@@ -149,8 +174,37 @@ mod tests {
             );
         }
         // No day is meant.
-        for reason in ["until the move", "valid-until=soon of it", "it has an untilX=1", "runtil=x"] {
+        for reason in [
+            "until the move",
+            "Until \"the\" move",
+            "until #12 is closed",
+            "valid-until=soon of it",
+            "it has an untilX=1",
+            "runtil=x",
+        ] {
             assert_eq!(of(&format!("x # keyroll:allow {reason}")), Some(Ok((reason.into(), None))));
+        }
+    }
+
+    #[test]
+    fn a_comment_that_something_stands_behind_is_not_alone() {
+        for (begins, ends) in [
+            ("/*", "*/"),
+            ("<!--", "-->"),
+            ("<%--", "--%>"),
+            ("<%#", "%>"),
+            ("{#", "#}"),
+            ("{{!--", "--}}"),
+            ("(*", "*)"),
+            ("{-", "-}"),
+            ("<#", "#>"),
+            ("#|", "|#"),
+            ("--[[", "]]"),
+        ] {
+            let alone = format!("  {begins} keyroll:allow why {ends} ;");
+            assert!(is_alone(alone.as_bytes()), "{alone}");
+            let more = format!("  {begins} keyroll:allow why {ends} a = 1");
+            assert!(!is_alone(more.as_bytes()), "{more}");
         }
     }
 

@@ -32,7 +32,7 @@ pub(crate) const HEAD_BYTES: usize = 4 << 10;
 const TAR_AT: usize = 257;
 
 /// The bytes of a header of tar, and where in it its sum stands.
-const TAR_BYTES: usize = 512;
+pub(crate) const TAR_BYTES: usize = 512;
 const TAR_SUM: Range<usize> = 148..156;
 
 /// What a frame of LZ4 begins with, and one of its first form.
@@ -53,7 +53,7 @@ impl Packed {
         if head.get(TAR_AT..).is_some_and(|rest| rest.starts_with(b"ustar")) {
             return Some(Self::Tar);
         }
-        if is_old_tar(head) {
+        if is_tar_header(head) {
             return Some(Self::Tar);
         }
         if let [first, rest @ ..] = head
@@ -119,8 +119,9 @@ fn other(head: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// A header as tar wrote it before POSIX, without magic: by its sum, in octal, of all bytes with blanks in its own place.
-fn is_old_tar(head: &[u8]) -> bool {
+/// Whether a header of tar begins so; before POSIX it had no magic. It is known by its sum, in octal, of all bytes with blanks in
+/// its own place.
+pub(crate) fn is_tar_header(head: &[u8]) -> bool {
     let Some(header) = head.get(..TAR_BYTES) else { return false };
     let written = header.get(TAR_SUM).unwrap_or_default();
     let fills = |byte: &u8| matches!(byte, b' ' | 0);

@@ -34,6 +34,9 @@ const CELL_BYTES_MIN: usize = 8;
 /// The table of the others: what a table begins with is text too.
 const SCHEMA: &str = "sqlite_schema";
 
+/// How the name of a database's log ends.
+const LOG: &str = "-wal";
+
 /// What may still be read of one database.
 struct Left<'b> {
     rows: u64,
@@ -88,7 +91,7 @@ impl Worker<'_> {
         let log = at.path.map(log_of).and_then(|path| open(&path, false).ok().flatten());
         let log = log.and_then(|log| Some((log.metadata().ok()?.len(), log))).filter(|(bytes, _)| *bytes > 0);
         let until = Instant::now() + Duration::from_secs(ROWS_S_MAX);
-        let opened = match (at.path, log) {
+        let (opened, log) = match (at.path, log) {
             (_, Some((more, mut log))) if bytes.saturating_add(more) <= COPY_BYTES_MAX => {
                 match copies(head, &mut file, &mut log) {
                     Ok((database, log)) => {
@@ -104,12 +107,16 @@ impl Worker<'_> {
                 if log.is_some() {
                     self.skip(at, "what is in its log alone is looked at as it stands, and not in rows: it is too large");
                 }
-                Foreign::of_file(path, until)
+                (Foreign::of_file(path, until), log)
             }
             (None, _) => return self.text(at, &mut head.chain(file)),
         };
         self.rows(at, opened, bytes, 0, budget);
         self.bytes_of(at, first, &mut head.chain(file));
+        if let Some((_, mut log)) = log {
+            let inside = named(at, LOG.as_bytes());
+            self.more_of(At { inside: &inside, ..at }, first, &mut log);
+        }
     }
 
     /// A database that stands in something else.
@@ -253,7 +260,7 @@ impl Worker<'_> {
 /// Where SQLite keeps what it has not written into the database yet.
 fn log_of(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push("-wal");
+    name.push(LOG);
     PathBuf::from(name)
 }
 

@@ -1,7 +1,6 @@
 use std::fs::File;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
 use ignore::{DirEntry, WalkBuilder, WalkState};
@@ -9,17 +8,12 @@ use keyroll_leak::Text;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use crate::Scan;
+use crate::rules::{BadRules, Rules, Way};
 use crate::scan::{At, Worker};
 use crate::why::{why, why_ignore};
 
 /// The most threads that read files.
 const THREADS_MAX: usize = 16;
-
-/// Rules for what is not looked at, in the form of `.gitignore`.
-pub(crate) const IGNORE_FILE: &str = ".keyrollignore";
-
-/// The largest file of such rules that is read, bytes.
-pub(crate) const RULES_BYTES_MAX: u64 = 4 << 20;
 
 /// Of what was named and cannot be read as a file.
 const NO_FILE: &str = "it is no file: pipe it in with --stdin";
@@ -31,7 +25,8 @@ const BAD_RULES: &str = "its rules for what is not looked at are no regular file
 pub struct Tree {
     /// Which; a folder with all that is below it. No link is followed but one that is named here.
     pub paths: Vec<PathBuf>,
-    /// Whether what `.gitignore`, `.ignore` and `.keyrollignore` name is left out.
+    /// Whether what `.gitignore`, `.ignore` and `.keyrollignore` name is left out. Those count that stand in what is looked at, and
+    /// above it up to the top of its repository.
     pub ignored_left_out: bool,
 }
 
@@ -92,82 +87,63 @@ impl Tree {
         paths.for_each(|path| {
             walk.add(path);
         });
-        // Whoever made the tree may have put anything in the place of its rules.
-        let roots =
-            self.paths.iter().flat_map(|path| path.ancestors()).filter(|above| !above.as_os_str().is_empty());
-        let bad =
-            self.ignored_left_out.then(|| roots.into_iter().find(|above| !has_good_rules(above))).flatten();
-        if let Some(bad) = bad {
-            scan.skip(bad.display().to_string(), format!("{BAD_RULES}: nothing is left out"));
-        }
-        let on = self.ignored_left_out && bad.is_none();
-        // What a repository says of the files of others is none of its business.
-        walk.hidden(false).parents(on).ignore(on).git_ignore(on).git_exclude(on).git_global(on);
-        walk.require_git(false).follow_links(false).threads(threads());
-        if on {
-            walk.add_custom_ignore_filename(IGNORE_FILE);
-        }
-        let refused = Arc::new(Mutex::new(Vec::new()));
-        let seen = Arc::clone(&refused);
-        walk.filter_entry(move |entry| {
-            let folder = entry.file_type().is_some_and(|kind| kind.is_dir());
-            let good = !on || !folder || has_good_rules(entry.path());
-            if !good {
-                seen.lock().unwrap_or_else(PoisonError::into_inner).push(entry.path().to_owned());
-            }
-            entry.depth() == 0 || good && entry.file_name() != ".git"
-        });
+        let told = |folder: &Path, line: Option<String>| {
+            let why = line.unwrap_or_else(|| format!("{BAD_RULES}: nothing is left out"));
+            scan.skip(folder.display().to_string(), why);
+        };
+        let rules = self.ignored_left_out.then(|| Rules::of(&self.paths, told));
+        walk.standard_filters(false).follow_links(false).threads(threads());
+        walk.filter_entry(|entry| entry.depth() == 0 || entry.file_name() != ".git");
         walk.build_parallel().run(|| {
             let mut worker = Worker::new(scan);
-            Box::new(move |entry| {
-                match entry {
-                    Ok(entry) => visit(&mut worker, &entry),
-                    Err(error) => worker.skip_named(String::new(), why_ignore(&error)),
+            let mut way = rules.as_ref().map(Way::new);
+            Box::new(move |entry| match entry {
+                Ok(entry) => visit(&mut worker, way.as_mut(), &entry),
+                Err(error) => {
+                    worker.skip_named(String::new(), why_ignore(&error));
+                    WalkState::Continue
                 }
-                WalkState::Continue
             })
         });
-        for folder in refused.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            scan.skip(folder.display().to_string(), format!("{BAD_RULES} (--no-ignore looks at it)"));
-        }
     }
-}
-
-/// Whether what would be read as rules of a folder can be: a regular file of bounded size.
-fn has_good_rules(folder: &Path) -> bool {
-    [".gitignore", ".ignore", IGNORE_FILE].iter().all(|name| {
-        let path = folder.join(name);
-        // Most folders have none. A link is followed, as whoever reads the rules does.
-        path.symlink_metadata().is_err()
-            || path.metadata().is_ok_and(|meta| meta.is_file() && meta.len() <= RULES_BYTES_MAX)
-    })
 }
 
 fn threads() -> usize {
     thread::available_parallelism().map_or(1, NonZero::get).min(THREADS_MAX)
 }
 
-fn visit(worker: &mut Worker<'_>, entry: &DirEntry) {
-    let at = At { source: None, path: Some(entry.path()), inside: &[] };
-    // What stands in a rule file, and cannot be understood, leaves nothing out.
-    if let Some(error) = entry.error() {
-        worker.skip(at, why_ignore(error));
-    }
-    let named = entry.depth() == 0;
+fn visit(worker: &mut Worker<'_>, way: Option<&mut Way<'_>>, entry: &DirEntry) -> WalkState {
+    let (path, depth) = (entry.path(), entry.depth());
+    let at = At { source: None, path: Some(path), inside: &[] };
     let kind = entry.file_type();
+    let is_folder = kind.is_some_and(|kind| kind.is_dir());
+    if let Some(way) = way {
+        if way.leaves_out(path, depth, is_folder) {
+            return WalkState::Skip;
+        }
+        let entered = if is_folder { way.enter(path, depth) } else { Ok(Vec::new()) };
+        match entered {
+            // What cannot be understood leaves nothing out.
+            Ok(lines) => lines.into_iter().for_each(|line| worker.skip(at, line)),
+            Err(BadRules) => {
+                worker.skip(at, format!("{BAD_RULES} (--no-ignore looks at it)"));
+                return WalkState::Skip;
+            }
+        }
+    }
+    let named = depth == 0;
     let looked = kind.is_some_and(|kind| kind.is_file() || named && kind.is_symlink());
-    if named && !looked && !kind.is_some_and(|kind| kind.is_dir()) {
-        return worker.skip(at, NO_FILE);
+    if looked {
+        match open(path, named) {
+            Ok(Some(file)) => worker.file(at, file),
+            Ok(None) if named && !path.is_dir() => worker.skip(at, NO_FILE),
+            Ok(None) => {}
+            Err(error) => worker.skip(at, why(&error)),
+        }
+    } else if named && !is_folder {
+        worker.skip(at, NO_FILE);
     }
-    if !looked {
-        return;
-    }
-    match open(entry.path(), named) {
-        Ok(Some(file)) => worker.file(at, file),
-        Ok(None) if named && !entry.path().is_dir() => worker.skip(at, NO_FILE),
-        Ok(None) => {}
-        Err(error) => worker.skip(at, why(&error)),
-    }
+    WalkState::Continue
 }
 
 /// A regular file; `None` for what is none. It is never waited for.

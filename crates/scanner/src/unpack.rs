@@ -1,13 +1,14 @@
 use std::cell::Cell;
 use std::fs::File;
-use std::io::{self, BufReader, Cursor, Read, Seek};
+use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom};
 
 use bzip2::read::MultiBzDecoder;
 use flate2::read::MultiGzDecoder;
 use lzma_rust2::XzReader;
 use zeroize::Zeroizing;
-use zip::ZipArchive;
+use zip::read::{Config, ZipReadOptions};
 use zip::result::ZipError;
+use zip::unstable::read::ZipIterable;
 
 use crate::lz4::Lz4;
 use crate::packed::{HEAD_BYTES, Packed, utf16_order};
@@ -29,16 +30,19 @@ const UNPACKED_BYTES_MAX: u64 = 1 << 30;
 const UNPACKED_TIMES_MAX: u64 = 20;
 
 /// The most members of all archives in one file.
-const MEMBERS_MAX: u64 = 200_000;
+pub(crate) const MEMBERS_MAX: u64 = 200_000;
 
 /// The largest zip archive within another archive, bytes: its list stands at its end, so it is held in memory.
 const INNER_ZIP_BYTES_MAX: u64 = 64 << 20;
 
+/// The mark that a text in UTF-16 begins with, bytes.
+const UTF16_MARK_BYTES: usize = 2;
+
+/// As much of a text in UTF-16 within something else is looked at as its bytes stand, bytes: until then they are held in memory.
+const INNER_UTF16_BYTES_MAX: u64 = 64 << 20;
+
 /// The longest name of a member that is kept, bytes.
 const NAME_BYTES_MAX: usize = 1_024;
-
-/// The most of an entry that only names the next one that is read, bytes.
-const NAME_ENTRY_BYTES_MAX: u64 = 64 << 10;
 
 /// Of what would not end.
 pub(crate) const FAR_MORE: &str = "it unpacks to far more than what people pack";
@@ -73,7 +77,7 @@ impl Budget {
     }
 
     /// One more member. `false` = there are too many.
-    fn member(&self) -> bool {
+    pub(crate) fn member(&self) -> bool {
         let left = self.members.get();
         self.members.set(left.saturating_sub(1));
         left > 0
@@ -112,11 +116,12 @@ impl Worker<'_> {
     }
 
     /// A file of which the first bytes were read.
-    fn begun(&mut self, at: At<'_>, head: &[u8], mut file: File) {
+    fn begun(&mut self, at: At<'_>, head: &[u8], file: File) {
         let Some(packed) = Packed::of(head) else {
-            return match head.len() < HEAD_BYTES {
-                true => self.plain(at, head, &mut &*head),
-                false => self.plain(at, head, &mut head.chain(file)),
+            return match utf16_order(head) {
+                Some(big) => self.utf16_file(at, file, big),
+                None if head.len() < HEAD_BYTES => self.text(at, &mut &*head),
+                None => self.text(at, &mut head.chain(file)),
             };
         };
         let bytes = file.metadata().map_or(0, |meta| meta.len());
@@ -127,18 +132,29 @@ impl Worker<'_> {
         let first = self.found();
         if packed == Packed::Zip {
             // Its list stands at its end.
-            match ZipArchive::new(&file) {
-                Ok(archive) => self.zip(at, archive, 0, &budget),
-                Err(error) => self.broken(at, &error),
-            }
+            self.zip(at, &file, 0, &budget);
         } else {
             self.known(at, head, &mut head.chain(&file), 0, &budget);
         }
         if packed.has_more() {
-            match file.rewind() {
-                Ok(()) => self.more_of(at, first, &mut file),
-                Err(error) => self.skip(at, why(&error)),
-            }
+            self.all_of(at, first, file);
+        }
+    }
+
+    /// As [`Self::plain`] looks at it, of any length.
+    fn utf16_file(&mut self, at: At<'_>, mut file: File, big: bool) {
+        let first = self.found();
+        match file.seek(SeekFrom::Start(UTF16_MARK_BYTES as u64)) {
+            Ok(_) => self.text(at, &mut Utf16::new(&file, big)),
+            Err(error) => return self.skip(at, why(&error)),
+        }
+        self.all_of(at, first, file);
+    }
+
+    fn all_of(&mut self, at: At<'_>, first: usize, mut file: File) {
+        match file.rewind() {
+            Ok(()) => self.more_of(at, first, &mut file),
+            Err(error) => self.skip(at, why(&error)),
         }
     }
 
@@ -210,13 +226,9 @@ impl Worker<'_> {
             Packed::Skipped => self.skipped(at, from, depth, budget),
             Packed::Tar => {
                 let first = self.found();
-                if !self.tar(at, from, depth, budget) {
-                    // It is looked at all the same, as the text that it is.
-                    self.more_of(at, first, &mut &*head);
-                    self.count(1, 0);
-                }
-                // Behind its end mark may stand another one, or anything.
-                self.more_of(at, first, from);
+                // Behind its end, or where it breaks, may stand anything.
+                let rest = self.tar(at, from, depth, budget);
+                self.more_of(at, first, &mut rest.as_slice().chain(from));
             }
             Packed::Zip => self.inner_zip(at, from, depth, budget),
             Packed::Other(name) => {
@@ -250,57 +262,25 @@ impl Worker<'_> {
         }
     }
 
-    /// Most texts are UTF-8, or alike; what Windows writes says by its first bytes that it is UTF-16.
+    /// Most texts are UTF-8, or alike; what Windows writes says by its first bytes that it is UTF-16. Some programs add to it
+    /// what is none, so that its bytes are looked at as they stand, too.
     fn plain(&mut self, at: At<'_>, head: &[u8], from: &mut dyn Read) {
         let Some(big) = utf16_order(head) else { return self.text(at, from) };
-        let mut mark = [0; 2];
-        match from.read_exact(&mut mark) {
-            Ok(()) => self.text(at, &mut Utf16::new(from, big)),
+        let (first, mut whole) = (self.found(), Zeroizing::new(Vec::new()));
+        let read = from.take(INNER_UTF16_BYTES_MAX + 1).read_to_end(&mut whole);
+        let rest = whole.get(UTF16_MARK_BYTES..).unwrap_or_default();
+        // What is broken is not asked for more.
+        let more = if read.is_ok() { u64::MAX } else { 0 };
+        self.text(at, &mut Utf16::new(rest.chain(from.take(more)), big));
+        self.more_of(at, first, &mut whole.as_slice());
+        match read {
+            Ok(length) if length as u64 > INNER_UTF16_BYTES_MAX => {
+                let mib = INNER_UTF16_BYTES_MAX >> 20;
+                self.skip(at, format!("a text in UTF-16 that does not stand alone is looked at as its bytes stand up to {mib} MiB"));
+            }
+            Ok(_) => {}
             Err(error) => self.skip(at, why(&error)),
         }
-    }
-
-    /// `false` = it has no member that can be read.
-    fn tar(&mut self, at: At<'_>, from: &mut dyn Read, depth: usize, budget: &Budget) -> bool {
-        let refused = |worker: &mut Self, error: &io::Error, any: bool| {
-            worker.skip(at, why(error));
-            any
-        };
-        let mut archive = tar::Archive::new(from);
-        let entries = match archive.entries() {
-            Ok(entries) => entries,
-            Err(error) => return refused(self, &error, false),
-        };
-        let (mut long_name, mut any) = (None, false);
-        for entry in entries.raw(true) {
-            if !budget.member() {
-                self.skip(at, format!("it has more than {MEMBERS_MAX} members"));
-                return any;
-            }
-            let mut entry = match entry {
-                Ok(entry) => entry,
-                Err(error) => return refused(self, &error, any),
-            };
-            any = true;
-            let kind = entry.header().entry_type();
-            // A name that the header has no room for stands in an entry of its own before it.
-            if kind.is_gnu_longname() || kind.is_pax_local_extensions() {
-                let mut first = Vec::new();
-                if let Err(error) = entry.by_ref().take(NAME_ENTRY_BYTES_MAX).read_to_end(&mut first) {
-                    return refused(self, &error, any);
-                }
-                long_name = name_in(&first, kind.is_gnu_longname()).or(long_name);
-            } else {
-                let name = long_name.take().unwrap_or_else(|| entry.path_bytes().into_owned());
-                let inside = named(at, &name);
-                let at = At { inside: &inside, ..at };
-                // Whatever it says that it is: what has bytes is looked at. Holes are not filled.
-                if entry.size() > 0 {
-                    self.peeked(at, &mut entry, depth + 1, budget);
-                }
-            }
-        }
-        any
     }
 
     fn inner_zip(&mut self, at: At<'_>, from: &mut dyn Read, depth: usize, budget: &Budget) {
@@ -317,29 +297,39 @@ impl Worker<'_> {
 
     fn zip_in_memory(&mut self, at: At<'_>, mut whole: &[u8], depth: usize, budget: &Budget) {
         let first = self.found();
-        match ZipArchive::new(Cursor::new(whole)) {
-            Ok(archive) => self.zip(at, archive, depth, budget),
-            Err(error) => self.broken(at, &error),
-        }
+        self.zip(at, Cursor::new(whole), depth, budget);
         self.more_of(at, first, &mut whole);
     }
 
-    /// It is looked at all the same, as the text that it is.
-    fn broken(&mut self, at: At<'_>, error: &ZipError) {
-        self.skip(at, format!("{}: {AS_IT_STANDS}", why_zip(error)));
-        self.count(1, 0);
-    }
-
-    fn zip(&mut self, at: At<'_>, mut archive: ZipArchive<impl Read + Seek>, depth: usize, budget: &Budget) {
-        for index in 0..archive.len() {
+    /// Its list is gone through as it stands: it may be long, and have one name twice.
+    fn zip(&mut self, at: At<'_>, from: impl Read + Seek, depth: usize, budget: &Budget) {
+        // It is looked at all the same, as the text that it is.
+        let broken = |worker: &mut Self, error: &ZipError| {
+            worker.skip(at, format!("{}: {AS_IT_STANDS}", why_zip(error)));
+            worker.count(1, 0);
+        };
+        let mut archive = match ZipIterable::try_new(from, Config::default()) {
+            Ok(archive) => archive,
+            Err(error) => return broken(self, &error),
+        };
+        let members = match archive.files() {
+            Ok(members) => members,
+            Err(error) => return broken(self, &error),
+        };
+        while let Some(member) = members.next() {
             if !budget.member() {
                 return self.skip(at, format!("it has more than {MEMBERS_MAX} members"));
             }
-            let name = archive.name_for_index(index).and_then(Result::ok).unwrap_or_default().into_owned();
-            let inside = named(at, name.as_bytes());
+            let member = match member {
+                Ok(member) => member,
+                Err(error) => return broken(self, &error),
+            };
+            let inside = named(at, member.name().unwrap_or_default().as_bytes());
             let at = At { inside: &inside, ..at };
-            match archive.by_index(index) {
-                Ok(member) if member.is_dir() && member.size() == 0 => {}
+            if member.is_dir() && member.size() == 0 {
+                continue;
+            }
+            match member.with_reader(members.reader_mut(), ZipReadOptions::new()) {
                 Ok(mut member) => {
                     self.peeked(at, &mut Metered { from: &mut member, budget }, depth + 1, budget);
                 }
@@ -347,18 +337,6 @@ impl Worker<'_> {
             }
         }
     }
-}
-
-/// The name in an entry of GNU's, or in a record `LENGTH path=NAME` of POSIX's.
-fn name_in(entry: &[u8], whole: bool) -> Option<Vec<u8>> {
-    if whole {
-        return entry.split(|byte| *byte == 0).next().map(<[u8]>::to_vec);
-    }
-    let record = entry.split(|byte| *byte == b'\n').find_map(|record| {
-        let at = memchr::memmem::find(record, b" path=")?;
-        record.get(at + b" path=".len()..)
-    });
-    record.map(<[u8]>::to_vec)
 }
 
 pub(crate) fn named(at: At<'_>, name: &[u8]) -> Vec<String> {

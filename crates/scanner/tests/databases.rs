@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write as _;
+use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::SystemTime;
@@ -336,4 +336,22 @@ fn a_cut_database_in_something_else_is_read_as_far_as_it_goes_and_a_log_that_is_
         report.skipped.iter().any(|one| one.what.ends_with(name) && one.why.contains(why))
     };
     assert!(named("cut.db.gz", "") && named("app.db", "in its log alone"), "{:?}", report.skipped);
+}
+
+#[test]
+fn a_log_that_is_too_large_for_a_copy_is_looked_at_as_it_stands() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    database(&path, &format!("create table t(v); insert into t values('{}');", token(1)));
+    let mut log = fs::File::create(folder.path().join("app.db-wal")).unwrap();
+    log.set_len(65 << 20).unwrap();
+    log.seek(SeekFrom::End(0)).unwrap();
+    writeln!(log, " {} {} ", token(1), token(2)).unwrap();
+    let report = scan(&path);
+    assert_eq!(places(folder.path(), &report), ["app.db › -wal", "app.db › t › row 1 › v"]);
+    assert!(
+        report.skipped[0].why.contains("looked at as it stands, and not in rows"),
+        "{:?}",
+        report.skipped
+    );
 }
