@@ -25,5 +25,5 @@ pub(crate) use sarif::sarif;
 pub(crate) use shown::{Identities, LeakShown, LeaksShown, PlaceShown};
 pub(crate) use source::Source;
 pub(crate) use table::table;
-pub(crate) use theirs::{ignored, theirs};
+pub(crate) use theirs::{ignored, is_ignored, theirs, unread_lines};
 pub(crate) use verified::{VerifiedShown, notes};

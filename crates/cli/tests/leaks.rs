@@ -296,7 +296,7 @@ fn rules_that_were_written_for_gitleaks_are_used_as_they_are() {
     fs::create_dir(path.join("docs")).unwrap();
     fs::write(path.join("docs/a"), "house-k4d9q2z7\n").unwrap();
     fs::write(path.join("b"), format!("1\nhouse-k4d9q2z7\n{token}\nhouse-x1y2z3w4\n")).unwrap();
-    fs::write(path.join(".gitleaksignore"), "b:house:4\n").unwrap();
+    fs::write(path.join(".gitleaksignore"), "b:house:4\nb:house\n").unwrap();
     let found = run(path, &["leaks", "--rules", "rules.toml", "b", "docs"], b"");
     assert_eq!(found.status.code(), Some(3), "{}", err(&found));
     assert!(out(&found).contains("house  unknown  b:2:7"), "{}", out(&found));
@@ -310,6 +310,15 @@ fn rules_that_were_written_for_gitleaks_are_used_as_they_are() {
         "{}",
         err(&found)
     );
+    assert!(err(&found).contains(".gitleaksignore, line 2"), "{}", err(&found));
+    // A line names what stands in the archive itself, or in a part of it.
+    let packed = Command::new("tar").args(["-cf", "a.tar", "b"]).current_dir(path).status();
+    assert!(packed.unwrap().success());
+    for (line, open) in [("a.tar:house:2", true), ("a.tar!b:house:2", false)] {
+        fs::write(path.join(".gitleaksignore"), format!("{line}\na.tar!b:house:4\n")).unwrap();
+        let found = run(path, &["leaks", "--rules", "rules.toml", "a.tar"], b"");
+        assert_eq!(found.status.code(), Some(if open { 3 } else { 0 }), "{line}: {}", err(&found));
+    }
     fs::write(path.join("rules.toml"), format!("[extend]\nuseDefault = true\n{own}")).unwrap();
     let both = run(path, &["leaks", "--rules", "rules.toml", "b"], b"");
     assert!(out(&both).contains("github-classic-token") && out(&both).contains("house"), "{}", out(&both));
@@ -395,6 +404,10 @@ fn what_is_packed_is_found_in_every_source_and_a_hook_is_not_open_for_what_it_ca
         said.contains("K0934") && said.contains("staged › large") && said.contains(".keyrollignore"),
         "{said}"
     );
+    // With nothing seen nothing is accepted.
+    let accepted = run(path, &["leaks", "--staged", "--accept", "a test"], b"");
+    assert_eq!(accepted.status.code(), Some(1), "{}", err(&accepted));
+    assert!(err(&accepted).contains("K0934") && !path.join(".keyroll-leaks.toml").exists());
     fs::write(path.join(".keyrollignore"), "/large\n").unwrap();
     let allowed = run(path, &["leaks", "--staged"], b"");
     assert!(allowed.status.success() && err(&allowed).contains("staged › large"), "{}", err(&allowed));

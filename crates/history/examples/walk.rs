@@ -71,7 +71,7 @@ fn main() {
         if round == 0 {
             let start = Instant::now();
             let wanted = kept.0.into_inner().unwrap();
-            let found = history.where_from(&wanted);
+            let found = history.where_from(&wanted, &|_| false);
             println!(
                 "where from: {:.2} s, {} objects, {} places, peak {}",
                 start.elapsed().as_secs_f64(),

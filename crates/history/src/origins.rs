@@ -10,7 +10,7 @@ use crate::id::ObjectId;
 use crate::reader::Reader;
 use crate::skipped::Skips;
 
-/// The most places of one object that are told one by one; the rest is counted.
+/// The most places of one object that are told one by one, and one more where all of these are of one sort; the rest is counted.
 pub const ORIGINS_MAX: usize = 64;
 
 /// A commit and when it was made.
@@ -74,6 +74,9 @@ struct Track {
 #[derive(Default)]
 struct Tracks {
     by_path: Vec<Track>,
+    /// Whether one of them is of the caller's sort, and whether one is not.
+    has_of_sort: bool,
+    has_other: bool,
     more: u64,
 }
 
@@ -81,8 +84,9 @@ impl History {
     /// Finds where objects come from, over all commits that a reference or a log of one leads to.
     ///
     /// Every tree of the history is read once, whatever is asked for; so ask for all objects at once. Merges bring only
-    /// what none of their parents has.
-    pub fn where_from(&self, wanted: &HashSet<ObjectId>) -> Provenance {
+    /// what none of their parents has. Beyond [`ORIGINS_MAX`] paths of an object the first one is told that is `of_sort`
+    /// where none before it is, and the first one that is not, for callers to whom a file's name says how to read it.
+    pub fn where_from(&self, wanted: &HashSet<ObjectId>, of_sort: &dyn Fn(&[u8]) -> bool) -> Provenance {
         let mut skipped = Skips::default();
         let graph = Graph::read(self, &mut skipped);
         let order = graph.parents_first();
@@ -101,8 +105,14 @@ impl History {
                 *own = place;
             }
         }
-        let mut walk =
-            Walk { graph: &graph, holdings: &holdings, held: &held, places: &places, tracks: HashMap::new() };
+        let mut walk = Walk {
+            graph: &graph,
+            holdings: &holdings,
+            held: &held,
+            places: &places,
+            of_sort,
+            tracks: HashMap::new(),
+        };
         order.iter().for_each(|number| walk.step(*number));
         graph.tips.iter().for_each(|tip| walk.still(*tip, false));
         graph.head.iter().for_each(|head| walk.still(*head, true));
@@ -148,6 +158,8 @@ struct Walk<'a> {
     held: &'a [Option<u32>],
     /// The place of each.
     places: &'a [u32],
+    /// Of which sort a path is.
+    of_sort: &'a dyn Fn(&[u8]) -> bool,
     tracks: HashMap<ObjectId, Tracks>,
 }
 
@@ -196,7 +208,9 @@ impl Walk<'_> {
         if tracks.by_path.iter().any(|track| track.path == path) {
             return;
         }
-        if tracks.by_path.len() < ORIGINS_MAX {
+        let has = if (self.of_sort)(&path) { &mut tracks.has_of_sort } else { &mut tracks.has_other };
+        if tracks.by_path.len() < ORIGINS_MAX || !*has {
+            *has = true;
             tracks.by_path.push(Track { path, first: number, last: number, in_head: false });
         } else {
             tracks.more += 1;

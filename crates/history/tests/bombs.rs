@@ -216,5 +216,5 @@ fn forged_trees_and_commits_end() {
     assert_eq!((seen.blobs, found), (1, 2));
     std::fs::write(at.join(".git/index"), b"").unwrap();
     assert!(History::open(&at).unwrap().staged(None).is_err());
-    History::open(&at).unwrap().where_from(&[blob].into());
+    History::open(&at).unwrap().where_from(&[blob].into(), &|_| false);
 }

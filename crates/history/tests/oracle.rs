@@ -299,7 +299,7 @@ fn nothing_that_a_repository_names_is_run() {
     history.scan(&Marks::default(), &kept, &Bounds::default());
     let found = kept.all();
     assert!(!found.is_empty());
-    history.where_from(&found.into_keys().collect());
+    history.where_from(&found.into_keys().collect(), &|_| false);
     history.staged(None).unwrap();
     assert!(!ran.exists());
 }

@@ -7,7 +7,7 @@ mod support;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::Path;
 
-use keyroll_history::{History, Kind, ObjectId};
+use keyroll_history::{History, Kind, ORIGINS_MAX, ObjectId};
 use support::Ground;
 use support::marks::history;
 use support::random::{Change, Random, stream};
@@ -125,7 +125,7 @@ fn every_blob_has_the_origins_that_git_log_says() {
             .filter(|(_, at_head)| at_head.iter().any(|id| *id == ground_head(&ground, &at)))
             .map(|(key, _)| key.clone())
             .collect();
-        let found = History::open(&at).unwrap().where_from(&wanted);
+        let found = History::open(&at).unwrap().where_from(&wanted, &|_| false);
         assert!(found.skipped.is_empty(), "{:?}", found.skipped);
         let mut places = 0;
         for (id, found) in &found.objects {
@@ -178,7 +178,7 @@ fn what_no_reference_leads_to_has_no_origin_and_what_a_log_names_has() {
     let commit = ground.id(&at, "HEAD");
     let ids = ["stashed once", "stashed again", "amended", "anew"].map(|text| write(text.as_bytes()));
     let wanted: HashSet<ObjectId> = ids.iter().copied().chain([alone, tag, commit]).collect();
-    let found = History::open(&at).unwrap().where_from(&wanted);
+    let found = History::open(&at).unwrap().where_from(&wanted, &|_| false);
     assert!(found.skipped.is_empty(), "{:?}", found.skipped);
     assert!(found.objects[&alone].origins.is_empty());
     for id in ids {
@@ -202,7 +202,7 @@ fn a_shallow_history_begins_where_it_was_cut() {
     let from = format!("file://{}", at.display());
     ground.git(&at, &["clone", "-q", "--depth=5", &from, other.to_str().unwrap()]);
     let wanted: HashSet<ObjectId> = ground.objects(&other).into_keys().collect();
-    let found = History::open(&other).unwrap().where_from(&wanted);
+    let found = History::open(&other).unwrap().where_from(&wanted, &|_| false);
     assert!(found.skipped.is_empty(), "{:?}", found.skipped);
     assert!(found.objects.values().all(|found| !found.origins.is_empty()));
 }
@@ -274,4 +274,24 @@ fn an_index_that_is_not_understood_is_refused() {
     std::fs::write(&index, &good).unwrap();
     ground.git(&at, &["update-index", "--split-index"]);
     assert!(History::open(&at).unwrap().staged(None).unwrap_err().to_string().contains("split"));
+}
+
+#[test]
+fn of_many_paths_the_first_are_told_and_one_of_either_sort() {
+    let ground = Ground::new();
+    let at = ground.repository("r", &[]);
+    for number in 0..ORIGINS_MAX + 3 {
+        std::fs::write(at.join(format!("{number:03}.txt")), b"the same").unwrap();
+    }
+    for late in ["z.env", "z2.env"] {
+        std::fs::write(at.join(late), b"the same").unwrap();
+    }
+    ground.git(&at, &["add", "--all"]);
+    ground.git(&at, &["commit", "-q", "-m", "one"]);
+    let id = ground.id(&at, "HEAD:z.env");
+    let is_env = |path: &[u8]| path.ends_with(b".env");
+    let found = History::open(&at).unwrap().where_from(&[id].into(), &is_env);
+    let found = &found.objects[&id];
+    let envs = found.origins.iter().filter(|origin| is_env(&origin.path)).count();
+    assert_eq!((found.origins.len(), envs, found.more), (ORIGINS_MAX + 1, 1, 4));
 }

@@ -1,7 +1,7 @@
 use jiff::civil::Date;
 
 /// Where an acceptance is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum AcceptedBy {
     /// A comment beside the value.
     Comment,
@@ -12,7 +12,7 @@ pub enum AcceptedBy {
 }
 
 /// Somebody knows of it, and says why it may stay.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Accepted {
     /// Where it is written.
     pub by: AcceptedBy,

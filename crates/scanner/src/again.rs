@@ -11,12 +11,12 @@ use std::thread;
 use keyroll_history::{Blob, Bounds, History, Hit, Look, ObjectId, Origin, Provenance, Skips, Take};
 use keyroll_leak::Text;
 
-use crate::finding::{Finding, Identity, What};
+use crate::finding::{Finding, Identity, Place, What};
 use crate::history::as_path;
 use crate::packed::Packed;
 use crate::report::{FINDINGS_MAX, SKIPPED_MAX};
 use crate::scan::{At, Worker};
-use crate::told::{Held, Subject, Told, commit_of, orders_of, short};
+use crate::told::{Held, Subject, Told, elsewhere, short};
 use crate::tree::text_of;
 use crate::unpack::AS_IT_STANDS;
 use crate::{Scan, Skipped};
@@ -33,10 +33,10 @@ const UNPACKED_BYTES_MAX: u64 = 256 << 30;
 
 /// What all threads come to.
 #[derive(Default)]
-pub(crate) struct Looked {
+pub(crate) struct Looked<'p> {
     /// What was unpacked, bytes.
     unpacked: u64,
-    pub(crate) told: Told,
+    pub(crate) told: Told<'p>,
     /// What no reference leads to: it has no commit. Each once.
     pub(crate) nowhere: BTreeMap<(What, Identity, Vec<String>), Finding>,
     /// By the way to it and the reason, so that of many versions of one file one is named.
@@ -47,13 +47,13 @@ pub(crate) struct Looked {
 
 impl Scan<'_> {
     /// Looks at these objects, each under every path that it had.
-    pub(crate) fn again(
+    pub(crate) fn again<'p>(
         &self,
         history: &History,
         ids: &BTreeSet<ObjectId>,
-        from: &Provenance,
-        told: Told,
-    ) -> Looked {
+        from: &'p Provenance,
+        told: Told<'p>,
+    ) -> Looked<'p> {
         let ids: Vec<ObjectId> = ids.iter().copied().collect();
         let all = Mutex::new(Looked { told, ..Looked::default() });
         let next = AtomicUsize::new(0);
@@ -81,18 +81,18 @@ impl Scan<'_> {
 }
 
 /// One thread.
-struct Again<'a, 's> {
-    from: &'a Provenance,
+struct Again<'a, 'p, 's> {
+    from: &'p Provenance,
     /// Whether what is found depends on the path.
     by_path: bool,
     /// What all of them may unpack to, bytes.
     unpacked_bytes_max: u64,
     worker: Mutex<Worker<'s>>,
-    all: &'a Mutex<Looked>,
+    all: &'a Mutex<Looked<'p>>,
 }
 
-impl Again<'_, '_> {
-    fn all(&self) -> MutexGuard<'_, Looked> {
+impl<'p> Again<'_, 'p, '_> {
+    fn all(&self) -> MutexGuard<'_, Looked<'p>> {
         self.all.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -128,9 +128,10 @@ impl Again<'_, '_> {
     }
 }
 
-impl Look for Again<'_, '_> {
+impl Look for Again<'_, '_, '_> {
     fn look(&self, blob: &Blob<'_>, _: &mut Vec<Hit>) {
-        let origins = self.from.objects.get(&blob.id).map_or(&[][..], |found| &found.origins);
+        let from = self.from.objects.get(&blob.id);
+        let origins = from.map_or(&[][..], |found| &found.origins);
         if origins.is_empty() {
             let found = self.whole(blob, &nowhere(&blob.id), None, None);
             found.into_iter().for_each(|one| self.all().lost(one));
@@ -150,15 +151,20 @@ impl Look for Again<'_, '_> {
             let mut all = self.all();
             found.for_each(|one| all.add(origin, path, one.clone()));
         }
+        // Where rules go by paths, under another one they may find what they found under none of these.
+        let is_told = self.by_path || known.iter().any(|(_, found)| !found.is_empty());
+        if is_told && from.is_some_and(|found| found.more > 0) {
+            self.all().skip("", vec![elsewhere(&blob.id)]);
+        }
     }
 }
 
-impl Take for Again<'_, '_> {
+impl Take for Again<'_, '_, '_> {
     fn found(&self, _: &Blob<'_>, _: &[Hit]) {}
 }
 
-impl Looked {
-    fn add(&mut self, origin: &Origin, path: Option<&Path>, one: Finding) {
+impl<'p> Looked<'p> {
+    fn add(&mut self, origin: &'p Origin, path: Option<&Path>, one: Finding) {
         let place = one.place;
         // A rule that goes by the path alone: in a history it is told of no object.
         if place.start == place.end {
@@ -169,8 +175,8 @@ impl Looked {
         self.told.add(
             Subject { what: one.what, identity: one.identity, form: one.form, path, inside },
             Held {
-                commit: commit_of(origin),
-                orders: orders_of(origin),
+                first: origin,
+                last: origin,
                 start: place.start,
                 end: place.end,
                 accepted: one.accepted,
@@ -184,8 +190,13 @@ impl Looked {
             return;
         }
         let subject = (one.what.clone(), one.identity.clone(), one.place.inside.clone());
-        if self.nowhere.len() < FINDINGS_MAX || self.nowhere.contains_key(&subject) {
-            self.nowhere.entry(subject).or_insert(one);
+        if let Some(known) = self.nowhere.get_mut(&subject) {
+            // The same one whichever thread is first, and one that nobody accepted before all others.
+            if rank(&one) < rank(known) {
+                *known = one;
+            }
+        } else if self.nowhere.len() < FINDINGS_MAX {
+            self.nowhere.insert(subject, one);
         } else {
             self.told.left_out += 1;
         }
@@ -201,6 +212,10 @@ impl Looked {
             }
         }
     }
+}
+
+fn rank(one: &Finding) -> (bool, &Place) {
+    (one.accepted.is_some(), &one.place)
 }
 
 /// What is in no commit.

@@ -1,10 +1,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::civil::Date;
-use keyroll_history::{AROUND_BYTES_MAX, Blob, Bounds, History, Hit, Look, ObjectId, Refused, Skips, Take};
+use keyroll_history::{
+    AROUND_BYTES_MAX, Blob, Bounds, History, Hit, Look, OBJECT_BYTES_MAX, ObjectId, Origin, Refused, Skips,
+    Take,
+};
 use keyroll_leak::{FAR_BYTES_MAX, NEAR_BYTES_MAX, Table, Text, reaches_far};
 
 use crate::again::nowhere;
@@ -15,10 +18,10 @@ use crate::reading::Reading;
 use crate::report::FINDINGS_MAX;
 use crate::seeker::Seeker;
 use crate::taken::Taken;
-use crate::told::{Held, Subject, Told, commit_of, orders_of};
+use crate::told::{Held, Subject, Told, elsewhere};
 use crate::tree::text_of;
 use crate::window::allowed;
-use crate::{Accepted, Position, Scan};
+use crate::{Accepted, Position, Scan, Skipped};
 
 /// What a hit is, apart from where it stands.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -30,15 +33,20 @@ struct Sort {
     in_settings: bool,
 }
 
-/// Where a hit stands in an object.
-#[derive(Clone)]
+/// Who accepted a hit, and why an acceptance does not count.
+type Note = (Option<Accepted>, Option<String>);
+
+/// Where a hit stands in an object. Small: of every version of a file there are as many.
 struct Spot {
-    sort: u64,
-    start: Position,
-    end: Position,
-    accepted: Option<Accepted>,
-    remark: Option<String>,
+    sort: u32,
+    /// Line and column.
+    start: (u32, u32),
+    end: (u32, u32),
+    note: Arc<Note>,
 }
+
+/// No object has more lines or columns than that.
+const _: () = assert!(OBJECT_BYTES_MAX < u32::MAX as u64);
 
 /// What is looked for in objects, and what was found in each. A path is not known meanwhile: what is a secret in settings alone
 /// is found in all of them, and told where the path says that it holds settings.
@@ -47,6 +55,7 @@ struct Objects<'s> {
     today: Date,
     archives: bool,
     sorts_max: usize,
+    spots_max: usize,
     sorts: Mutex<(HashMap<Sort, u64>, Vec<Sort>)>,
     found: Mutex<Found>,
     /// Those that are looked at again, whole, when their paths are known.
@@ -56,21 +65,76 @@ struct Objects<'s> {
 /// The most different hits of a history that are kept; those beyond are counted.
 const SORTS_MAX: usize = 4 * FINDINGS_MAX;
 
+/// The most hits of all objects that are kept, each counted in every version that has it; of those beyond one of each sort.
+const SPOTS_MAX: usize = 40 * FINDINGS_MAX;
+
+/// The most objects of which hits are kept, likewise: to find where one came from takes some hundred bytes.
+const OBJECTS_MAX: usize = 4 * FINDINGS_MAX;
+
+/// The most notes that differ.
+const NOTES_MAX: usize = FINDINGS_MAX;
+
 /// The tag of a hit that is none: it says that its object is looked at again. It stands over the whole object, so that only
 /// one that is the same in all takes it over.
 const AGAIN: u64 = u64::MAX;
 
 #[derive(Default)]
 struct Found {
-    by_object: BTreeMap<ObjectId, Vec<Spot>>,
+    by_object: BTreeMap<ObjectId, Box<[Spot]>>,
     spots: usize,
+    /// The sorts that have a spot.
+    sorts: HashSet<u32>,
+    notes: HashSet<Arc<Note>>,
     left_out: u64,
+}
+
+impl Found {
+    /// Keeps what an object has, each sort once.
+    fn keep(&mut self, id: ObjectId, seen: Vec<(u32, [Position; 2], Note)>, spots_max: usize) {
+        let is_full = self.spots >= spots_max || self.by_object.len() >= OBJECTS_MAX;
+        let mut spots = Vec::with_capacity(seen.len());
+        for (sort, [start, end], note) in seen {
+            let note = Some(note).filter(|_| self.sorts.insert(sort) || !is_full);
+            match note.and_then(|note| self.shared(note)) {
+                Some(note) => spots.push(Spot { sort, start: small(start), end: small(end), note }),
+                None => self.left_out += 1,
+            }
+        }
+        if !spots.is_empty() {
+            self.spots += spots.len();
+            self.by_object.insert(id, spots.into_boxed_slice());
+        }
+    }
+
+    /// The same reason stands in every version of a file.
+    fn shared(&mut self, note: Note) -> Option<Arc<Note>> {
+        if let Some(known) = self.notes.get(&note) {
+            return Some(Arc::clone(known));
+        }
+        (self.notes.len() < NOTES_MAX).then(|| {
+            let new = Arc::new(note);
+            self.notes.insert(Arc::clone(&new));
+            new
+        })
+    }
+}
+
+fn small(at: Position) -> (u32, u32) {
+    let small = |count: u64| u32::try_from(count).unwrap_or(u32::MAX);
+    (small(at.line), small(at.column))
+}
+
+impl Spot {
+    fn places(&self) -> [Position; 2] {
+        [self.start, self.end].map(|(line, column)| Position { line: line.into(), column: column.into() })
+    }
 }
 
 impl<'s> Objects<'s> {
     fn new(seeker: &'s Seeker, today: Date, archives: bool) -> Self {
         let (sorts, found, again) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Self { seeker, today, archives, sorts_max: SORTS_MAX, sorts, found, again }
+        let (sorts_max, spots_max) = (SORTS_MAX, SPOTS_MAX);
+        Self { seeker, today, archives, sorts_max, spots_max, sorts, found, again }
     }
 
     /// Whether an object must be looked at whole, as the file that it was.
@@ -145,15 +209,19 @@ impl Take for Objects<'_> {
             return;
         }
         let sorts = self.sorts.lock().unwrap_or_else(PoisonError::into_inner);
-        let told: Vec<(&Hit, What)> =
-            hits.iter().filter_map(|hit| Some((hit, sort_of(&sorts.1, hit.tag)?.what.clone()))).collect();
+        let told = hits.iter().filter_map(|hit| {
+            let number = u32::try_from(hit.tag).ok()?;
+            Some((hit, number, sort_of(&sorts.1, number)?.what.clone()))
+        });
+        let told: Vec<(&Hit, u32, What)> = told.collect();
         drop(sorts);
         let is_known = |what: &What| matches!(what, What::Known(_));
-        let known: Vec<&Hit> = told.iter().filter(|(_, what)| is_known(what)).map(|(hit, _)| *hit).collect();
+        let known: Vec<&Hit> =
+            told.iter().filter(|(.., what)| is_known(what)).map(|(hit, ..)| *hit).collect();
         let (mut lines, mut counted) = (Lines::new(), 0);
-        let mut spots = Vec::new();
+        let mut seen = Vec::new();
         let mut taken = Taken::default();
-        for (hit, what) in told {
+        for (hit, sort, what) in told {
             let over = |one: &&Hit| one.span.start < hit.span.end && hit.span.start < one.span.end;
             let hidden = hit.span.start < taken.end() || known.iter().any(over);
             if !is_known(&what) && hidden || !taken.take(&hit.span, &what) {
@@ -163,17 +231,14 @@ impl Take for Objects<'_> {
             counted = hit.span.start;
             let mut behind = lines;
             behind.pass(blob.bytes.get(hit.span.clone()).unwrap_or_default());
-            let (accepted, remark) = self.seeker.judged(allowed(blob.bytes, &hit.span, self.today), &what);
-            let (start, end) = (lines.position(), behind.position());
-            spots.push(Spot { sort: hit.tag, start, end, accepted, remark });
+            let note = self.seeker.judged(allowed(blob.bytes, &hit.span, self.today), &what);
+            seen.push((sort, [lines.position(), behind.position()], note));
         }
+        // Of one under one path one is told: the first that nobody accepted.
+        seen.sort_by_key(|(sort, _, note)| (*sort, note.0.is_some()));
+        seen.dedup_by_key(|(sort, ..)| *sort);
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
-        if found.spots >= FINDINGS_MAX {
-            found.left_out += spots.len() as u64;
-            return;
-        }
-        found.spots += spots.len();
-        found.by_object.insert(blob.id, spots);
+        found.keep(blob.id, seen, self.spots_max);
     }
 }
 
@@ -210,26 +275,33 @@ impl Scan<'_> {
         if wanted.is_empty() {
             return;
         }
-        let provenance = history.where_from(&wanted);
+        let is_settings = |path: &[u8]| text_of(&as_path(path)) == Text::Settings;
+        let provenance = history.where_from(&wanted, &is_settings);
         self.skipped(name, &provenance.skipped);
         let mut told = Told::default();
-        let mut lost: BTreeMap<u64, (ObjectId, &Spot)> = BTreeMap::new();
+        let mut lost: BTreeMap<u32, (ObjectId, &Spot)> = BTreeMap::new();
         for (id, spots) in &found.by_object {
-            let origins = provenance.objects.get(id).map_or(&[][..], |found| &found.origins);
-            for (spot, sort) in spots.iter().filter_map(|spot| Some((spot, sort_of(&sorts, spot.sort)?))) {
-                for origin in origins {
-                    let path = (!origin.path.is_empty()).then(|| as_path(&origin.path));
-                    if path.as_deref().is_none_or(|path| fits(sort, path)) {
-                        let inside = if path.is_none() { vec!["message".to_owned()] } else { Vec::new() };
-                        let Sort { what, identity, form, in_settings: _ } = sort.clone();
-                        let subject = Subject { what, identity, form, path, inside };
-                        let Spot { sort: _, start, end, accepted, remark } = spot.clone();
-                        let (commit, orders) = (commit_of(origin), orders_of(origin));
-                        told.add(subject, Held { commit, orders, start, end, accepted, remark });
-                    }
+            let from = provenance.objects.get(id);
+            let origins = from.map_or(&[][..], |found| &found.origins);
+            let mut is_told = false;
+            for origin in origins {
+                let path = (!origin.path.is_empty()).then(|| as_path(&origin.path));
+                let is_settings = path.as_deref().is_none_or(|path| text_of(path) == Text::Settings);
+                for spot in spots {
+                    let sort = sort_of(&sorts, spot.sort).filter(|sort| is_settings || !sort.in_settings);
+                    let Some(sort) = sort else { continue };
+                    told.add(subject(sort, path.clone()), held(spot, origin));
+                    is_told = true;
                 }
-                if origins.is_empty() {
-                    lost.entry(spot.sort).or_insert((*id, spot));
+            }
+            if is_told && from.is_some_and(|found| found.more > 0) {
+                let Skipped { what, why } = elsewhere(id);
+                self.skip(format!("{name}: {what}"), why);
+            }
+            for spot in spots.iter().filter(|_| origins.is_empty()) {
+                let one = lost.entry(spot.sort).or_insert((*id, spot));
+                if spot.note.0.is_none() && one.1.note.0.is_some() {
+                    *one = (*id, spot);
                 }
             }
         }
@@ -240,7 +312,7 @@ impl Scan<'_> {
         looked.skipped.into_iter().for_each(|((_, why), what)| self.skip(format!("{name}: {what}"), why));
         for (_, (id, spot)) in lost {
             let Some(sort) = sort_of(&sorts, spot.sort) else { continue };
-            let (start, end) = (spot.start, spot.end);
+            let [start, end] = spot.places();
             let source = Some(nowhere(&id));
             let place = Place { source, path: None, inside: Vec::new(), start, end, commit: None };
             let mut one = finding(sort, spot, place);
@@ -260,12 +332,20 @@ impl Objects<'_> {
     }
 }
 
-fn sort_of(sorts: &[Sort], tag: u64) -> Option<&Sort> {
-    sorts.get(usize::try_from(tag).ok()?)
+fn sort_of(sorts: &[Sort], number: u32) -> Option<&Sort> {
+    sorts.get(usize::try_from(number).ok()?)
 }
 
-fn fits(sort: &Sort, path: &Path) -> bool {
-    !sort.in_settings || text_of(path) == Text::Settings
+/// What is told of it under this path; a message has none.
+fn subject(sort: &Sort, path: Option<PathBuf>) -> Subject {
+    let inside = if path.is_none() { vec!["message".to_owned()] } else { Vec::new() };
+    let Sort { what, identity, form, in_settings: _ } = sort.clone();
+    Subject { what, identity, form, path, inside }
+}
+
+fn held<'p>(spot: &Spot, origin: &'p Origin) -> Held<'p> {
+    let ([start, end], (accepted, remark)) = (spot.places(), Note::clone(&spot.note));
+    Held { first: origin, last: origin, start, end, accepted, remark }
 }
 
 pub(crate) fn as_path(bytes: &[u8]) -> PathBuf {
@@ -279,14 +359,15 @@ fn finding(sort: &Sort, spot: &Spot, place: Place) -> Finding {
         what: sort.what.clone(),
         form: sort.form,
         place,
-        accepted: spot.accepted.clone(),
-        remark: spot.remark.clone(),
+        accepted: spot.note.0.clone(),
+        remark: spot.note.1.clone(),
         asked: None,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use keyroll_history::Kind;
     use keyroll_leak::Rules;
     use keyroll_secret::FingerprintKey;
 
@@ -309,5 +390,39 @@ mod tests {
         assert_eq!(hits.iter().map(|hit| hit.tag).collect::<Vec<_>>(), [0, 1, 0, 1]);
         let (sorts, found, _) = objects.taken();
         assert_eq!((sorts.len(), found.left_out), (2, 2));
+    }
+
+    #[test]
+    fn many_versions_of_what_is_known_leave_nothing_out_that_is_new() {
+        let seeker = Seeker::new(Known::default(), FingerprintKey::new(&[1; 32]));
+        let seeker = seeker.with_rules(Rules::shipped().unwrap());
+        let objects = Objects::new(&seeker, "2026-11-21".parse().unwrap(), true);
+        let objects = Objects { spots_max: 3, ..objects };
+        let look = |number: u8, tokens: &[(u32, &str)]| {
+            let token =
+                |(number, behind): &(u32, &str)| format!("glpat-{}{number}{behind}\n", "kD93hfQ0plm4XyT7");
+            let text: String = tokens.iter().map(token).collect();
+            let (id, mut hits) = (ObjectId::from_bytes(&[number; 20]).unwrap(), Vec::new());
+            let whole = 0..text.len();
+            let windows = std::slice::from_ref(&whole);
+            let blob = Blob { id, kind: Kind::Blob, bytes: text.as_bytes(), windows };
+            objects.look(&blob, &mut hits);
+            objects.found(&blob, &hits);
+            let found = objects.found.lock().unwrap();
+            let spots = found.by_object.get(&id).map_or(&[][..], |spots| spots);
+            (spots.iter().map(|spot| spot.start.0).collect::<Vec<u32>>(), found.left_out)
+        };
+        let known = " # keyroll:allow of a test";
+        // The same value twice is one, and an open one is hidden by none.
+        assert_eq!(look(1, &[(1_234, known), (2_345, ""), (1_234, ""), (1_234, "")]), (vec![3, 2], 0));
+        assert_eq!(look(2, &[(1_234, known)]), (vec![1], 0));
+        assert_eq!(
+            look(3, &[(1_234, ""), (3_456, ""), (2_345, "")]),
+            (vec![2], 2),
+            "beyond the bound one of each"
+        );
+        assert_eq!(look(4, &[(3_456, "")]), (vec![], 3));
+        // Who accepts it is kept once for all versions.
+        assert_eq!(objects.found.lock().unwrap().notes.len(), 2);
     }
 }

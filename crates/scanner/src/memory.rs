@@ -1,6 +1,6 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::FileExt;
 
 use rustix::io::Errno;
 
@@ -10,40 +10,59 @@ use crate::scan::{At, Worker};
 /// The largest list of mappings that is read, bytes.
 const MAPS_BYTES_MAX: u64 = 64 << 20;
 
+/// The smallest page that Linux has, bytes; larger ones are multiples of it.
+const PAGE_BYTES: u64 = 4 << 10;
+
+/// The most pages of a process that are passed over one by one since they cannot be read: some seconds.
+const HOLE_PAGES_MAX: u64 = 4 << 20;
+
 /// A mapping of a process's memory, read from `/proc/PID/mem`.
-struct Mapping<'f> {
-    memory: &'f File,
+struct Mapping<'f, F> {
+    memory: &'f F,
     at: u64,
     end: u64,
+    /// How many pages may still be passed over.
+    holes_left: &'f mut u64,
 }
 
-impl Read for Mapping<'_> {
+impl<F: FileExt> Read for Mapping<'_, F> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let left = usize::try_from(self.end - self.at).unwrap_or(usize::MAX);
-        let length = into.len().min(left);
-        let into = into.get_mut(..length).unwrap_or_default();
-        match self.memory.read_at(into, self.at) {
-            Ok(read) => {
-                self.at += read as u64;
-                Ok(read)
+        // What stands before a hole does not go on behind it: one NUL stands for all of it.
+        let mut hole = 0;
+        while self.at < self.end {
+            let left = usize::try_from(self.end - self.at).unwrap_or(usize::MAX);
+            let length = into.len().min(left.saturating_add(hole));
+            match self.memory.read_at(into.get_mut(hole..length).unwrap_or_default(), self.at) {
+                Ok(read) => {
+                    self.at += read as u64;
+                    return Ok(hole + read);
+                }
+                // Pages that guard a stack, that were unmapped meanwhile, or that no file stands behind any more.
+                Err(error) if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => {
+                    let Some(first) = into.first_mut().filter(|_| *self.holes_left > 0) else { break };
+                    (*first, hole) = (0, 1);
+                    *self.holes_left -= 1;
+                    self.at = (self.at / PAGE_BYTES + 1) * PAGE_BYTES;
+                }
+                Err(error) => return Err(error),
             }
-            // Unmapped meanwhile, or a page that no file stands behind any more: nothing is there.
-            Err(error) if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => Ok(0),
-            Err(error) => Err(error),
         }
+        Ok(0)
     }
 }
 
 impl Scan<'_> {
-    /// The memory of a running process: what it can write, and what no file stands behind (proc(5)). It goes on meanwhile; what
-    /// it changes may be seen before, after, or not at all.
+    /// The memory of a running process: what it can write, and what stands in no file that has a name (proc(5)). It goes on
+    /// meanwhile; what it changes may be seen before, after, or not at all.
     ///
     /// # Errors
     /// It is not there, has no memory, or may not be read.
     pub fn process(&self, pid: u32) -> io::Result<()> {
         let name = format!("process {pid}");
-        let mut list = String::new();
-        File::open(format!("/proc/{pid}/maps"))?.take(MAPS_BYTES_MAX).read_to_string(&mut list)?;
+        let mut list = Vec::new();
+        File::open(format!("/proc/{pid}/maps"))?.take(MAPS_BYTES_MAX).read_to_end(&mut list)?;
+        // A file's name may be no UTF-8.
+        let list = String::from_utf8_lossy(&list);
         if list.is_empty() {
             let kernel = fs::read_link(format!("/proc/{pid}/exe")).is_err();
             let why = if kernel { "it has no memory of its own" } else { "it ended" };
@@ -51,22 +70,32 @@ impl Scan<'_> {
         }
         let memory = File::open(format!("/proc/{pid}/mem"))?;
         let mut worker = Worker::new(self);
+        let mut left = HOLE_PAGES_MAX;
         for (at, end, called) in list.lines().filter_map(mapping) {
             let inside = [called];
             let at_place = At { source: Some(&name), path: None, inside: &inside };
-            worker.text(at_place, &mut Mapping { memory: &memory, at, end });
+            worker.text(at_place, &mut Mapping { memory: &memory, at, end, holes_left: &mut left });
+        }
+        if left == 0 {
+            let gib = (HOLE_PAGES_MAX * PAGE_BYTES) >> 30;
+            self.skip(
+                name,
+                format!("{gib} GiB of it cannot be read, and what stands behind them was not looked at"),
+            );
         }
         Ok(())
     }
 }
 
-/// Where one begins and ends, and what it is called; `None` for what is only read from a file, which can be looked at there.
+/// Where one begins and ends, and what it is called; `None` for what is only read from a file that can be looked at there. The file
+/// may be gone, or never have had a name.
 fn mapping(line: &str) -> Option<(u64, u64, String)> {
-    let mut words = line.split_ascii_whitespace();
+    let mut words = line.splitn(6, ' ');
     let (first, last) = words.next()?.split_once('-')?;
     let rights = words.next()?;
-    let name = words.nth(3).unwrap_or("anonymous");
-    let own = rights.starts_with("rw") || rights.starts_with('r') && !name.starts_with('/');
+    let name = words.nth(3).map(str::trim_start).filter(|name| !name.is_empty()).unwrap_or("anonymous");
+    let in_file = name.starts_with('/') && !name.starts_with("/memfd:") && !name.ends_with(" (deleted)");
+    let own = rights.starts_with("rw") || rights.starts_with('r') && !in_file;
     let kernels = matches!(name, "[vvar]" | "[vdso]" | "[vsyscall]" | "[vvar_vclock]");
     let address = |text: &str| u64::from_str_radix(text, 16).ok();
     let called = format!("{name} at {first}");
@@ -88,5 +117,63 @@ mod tests {
         assert_eq!(name(data), Some((0x1000, "/usr/lib/x.so at 7f0000000000".to_owned())));
         assert_eq!(name("7f0000000000-7f0000001000 r-xp 00000000 08:01 5 /usr/lib/x.so"), None);
         assert_eq!(name("7ffd0000-7ffd1000 r--p 00000000 00:00 0 [vvar]"), None);
+        assert_eq!(name("7f0000000000-7f0000001000 r--p 00000000 08:01 5       /srv/a file"), None);
+    }
+
+    #[test]
+    fn what_stands_in_no_file_that_has_a_name_is_read() {
+        for file in ["/memfd:kept (deleted)", "/tmp/a file (deleted)"] {
+            for rights in ["r--s", "r--p", "r-xp", "rw-p"] {
+                let line =
+                    format!("7f0000000000-7f0000001000 {rights} 00000000 00:01 1027                 {file}");
+                let called = mapping(&line).map(|(.., name)| name);
+                assert_eq!(called, Some(format!("{file} at 7f0000000000")), "{rights}");
+            }
+            assert_eq!(mapping(&format!("7f0000000000-7f0000001000 ---p 00000000 00:01 1027 {file}")), None);
+        }
+    }
+
+    /// Memory from 0 on; pages that cannot be read are none.
+    struct Pages(Vec<Option<[u8; PAGE_BYTES as usize]>>);
+
+    impl FileExt for Pages {
+        fn read_at(&self, into: &mut [u8], at: u64) -> io::Result<usize> {
+            let (page, within) = ((at / PAGE_BYTES) as usize, (at % PAGE_BYTES) as usize);
+            let Some(page) = &self.0[page] else { return Err(Errno::IO.into()) };
+            let length = into.len().min(page.len() - within);
+            into[..length].copy_from_slice(&page[within..within + length]);
+            Ok(length)
+        }
+
+        fn write_at(&self, _: &[u8], _: u64) -> io::Result<usize> {
+            Err(io::ErrorKind::Unsupported.into())
+        }
+    }
+
+    #[test]
+    fn a_page_that_cannot_be_read_ends_no_mapping() {
+        let page = |byte: u8| Some([byte; PAGE_BYTES as usize]);
+        let memory = Pages(vec![page(9), None, page(1), page(2), None, None, page(3), None]);
+        let read = |holes: &mut u64, step: usize| {
+            let mut mapping =
+                Mapping { memory: &memory, at: PAGE_BYTES, end: 8 * PAGE_BYTES, holes_left: holes };
+            let (mut all, mut into) = (Vec::new(), vec![7; step]);
+            loop {
+                match mapping.read(&mut into).unwrap() {
+                    0 => return all,
+                    length => all.extend_from_slice(&into[..length]),
+                }
+            }
+        };
+        let of = |byte: u8| vec![byte; PAGE_BYTES as usize];
+        let expected = [vec![0], of(1), of(2), vec![0], of(3)].concat();
+        for step in [1, 1_000, 4_096, 4_097, 100_000] {
+            let mut holes = 10;
+            assert!(read(&mut holes, step) == expected, "{step}");
+            assert_eq!(holes, 6);
+        }
+        let mut few = 2;
+        assert!(read(&mut few, 1_000) == expected[..1 + 2 * 4_096]);
+        assert_eq!(few, 0);
     }
 }

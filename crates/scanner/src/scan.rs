@@ -258,14 +258,19 @@ impl<'s> Worker<'s> {
         self.told_once(first, others);
     }
 
-    /// Takes out those behind the first so many and these others that the others have told already.
+    /// Takes out those behind the first so many and these others that the others have told already. An open one is not told by one
+    /// that somebody accepted: it may stand elsewhere.
     pub(crate) fn told_once(&mut self, first: usize, others: usize) {
         let told = self.report.findings.get(first..others).unwrap_or_default();
-        let told: BTreeSet<_> = told.iter().map(|one| (one.what.clone(), one.identity.clone())).collect();
+        let key = |one: &Finding, is_open| (one.what.clone(), one.identity.clone(), is_open);
+        let told: BTreeSet<_> = told.iter().map(|one| key(one, one.is_open())).collect();
+        let is_told = |one: &Finding| {
+            told.contains(&key(one, true)) || !one.is_open() && told.contains(&key(one, false))
+        };
         let mut number = 0;
         self.report.findings.retain(|one| {
             number += 1;
-            number <= others || !told.contains(&(one.what.clone(), one.identity.clone()))
+            number <= others || !is_told(one)
         });
     }
 }

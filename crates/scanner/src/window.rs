@@ -180,7 +180,8 @@ pub(crate) fn allowed(text: &[u8], span: &Range<usize>, today: Date) -> Option<A
     let own = in_line(text.get(start..end)?, today);
     own.or_else(|| {
         let above = text.get(near..start.checked_sub(1)?)?;
-        let first = memchr::memrchr(b'\n', above).map_or(0, |last| last + 1);
+        // The first line of what a tar has stands behind the zeros of its header.
+        let first = memchr::memrchr2(b'\n', 0, above).map_or(0, |last| last + 1);
         let line = above.get(first..).filter(|line| is_alone(line))?;
         in_line(line, today)
     })

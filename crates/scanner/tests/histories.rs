@@ -220,3 +220,74 @@ fn what_settings_alone_tell_of_a_lost_object_says_so_and_a_comment_counts() {
     assert_eq!(open, [(2, None), (2, Some("if it was a file of settings"))]);
     assert_eq!(report.findings.len(), 3);
 }
+
+#[test]
+fn what_is_accepted_in_one_place_hides_no_open_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    git(root, &["init", "--quiet", "--initial-branch=main"]);
+    let twice = |number: usize| {
+        let token = token(number);
+        format!("a = \"{token}\" # keyroll:allow of a test\n\n\nb = \"{token}\"\n")
+    };
+    let utf16 = |text: String| {
+        let units = text.encode_utf16().flat_map(u16::to_le_bytes);
+        [0xFF, 0xFE].into_iter().chain(units).collect::<Vec<u8>>()
+    };
+    fs::write(root.join("text"), twice(11)).unwrap();
+    fs::write(root.join("wide"), utf16(twice(12))).unwrap();
+    commit_all(root);
+    // Of what no reference leads to, too, whatever name it has.
+    for number in 0..12 {
+        let mut text = twice(13);
+        if number < 11 {
+            text = format!("{number} {}", text.lines().next().unwrap());
+        }
+        for wide in [text.as_bytes().to_vec(), utf16(text.replace(&token(13), &token(14)))] {
+            fs::write(root.join("lost"), wide).unwrap();
+            git(root, &["hash-object", "-w", "lost"]);
+        }
+    }
+    let report = looked(|scan| scan.history(root).unwrap());
+    let places: Vec<_> = report
+        .findings
+        .iter()
+        .map(|one| {
+            (
+                one.place.path.clone().map(|path| path.display().to_string()),
+                one.place.start.line,
+                one.is_open(),
+            )
+        })
+        .collect();
+    let named = |name: &str| Some(name.to_owned());
+    let mut expected = [(named("text"), 4, true), (named("wide"), 4, true), (None, 4, true), (None, 4, true)];
+    let mut sorted = places.clone();
+    sorted.sort();
+    expected.sort();
+    assert_eq!(sorted, expected);
+}
+
+#[test]
+fn what_only_settings_say_is_found_beyond_many_paths_that_hold_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    git(root, &["init", "--quiet", "--initial-branch=main"]);
+    for number in 0..64 {
+        fs::write(root.join(format!("a{number:02}.txt")), "password = foobarbaz91\n").unwrap();
+    }
+    commit(root, "one.env", "password = foobarbaz91\n");
+    let report = looked(|scan| scan.history(root).unwrap());
+    let paths: Vec<_> = report.findings.iter().map(|one| told(one).0).collect();
+    assert_eq!(paths, ["one.env"]);
+    assert!(report.skipped.is_empty(), "{:?}", report.skipped);
+    // Not all paths are told, and that is said.
+    for number in 0..67 {
+        fs::write(root.join(format!("b{number:02}.txt")), format!("{}\n", token(15))).unwrap();
+    }
+    commit_all(root);
+    let report = looked(|scan| scan.history(root).unwrap());
+    assert_eq!(report.findings.len(), 65);
+    assert_eq!(report.skipped.len(), 1);
+    assert!(report.skipped[0].why.contains("more than 64 paths"), "{:?}", report.skipped);
+}

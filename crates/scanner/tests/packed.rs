@@ -245,6 +245,28 @@ fn a_tar_without_magic_is_one() {
 }
 
 #[test]
+fn what_is_accepted_within_a_tar_hides_nothing_that_stands_behind_its_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    let allowed = "keyroll:allow of a test";
+    fs::write(root.join("one"), format!("KEY={} # {allowed}\n", token(1))).unwrap();
+    fs::write(root.join("two"), format!("# {allowed}\nKEY={}\n", token(2))).unwrap();
+    shell(
+        "for i in one two; do tar --format=ustar -cf $i.tar $i; cp $i.tar $i-more.tar; done; rm one two",
+        root,
+    );
+    for (number, name) in [(1, "one-more.tar"), (2, "two-more.tar")] {
+        let whole = fs::read(root.join(name)).unwrap();
+        fs::write(root.join(name), [whole, format!("\n{}\n", token(number)).into_bytes()].concat()).unwrap();
+    }
+    let report = scan(root);
+    let open: Vec<_> =
+        report.open().map(|one| one.place.path.as_ref().unwrap().file_name().unwrap()).collect();
+    assert_eq!(open, ["one-more.tar", "two-more.tar"]);
+    assert_eq!(report.findings.len(), 6, "what is accepted is told once");
+}
+
+#[test]
 fn what_is_said_of_an_error_repeats_nothing_of_the_text() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path();

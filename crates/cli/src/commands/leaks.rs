@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::exit::Exit;
 use crate::leaks::{
     Askers, BaselineFile, Identities, LeakShown, LeaksShown, OfStore, Source, annotations, ask, document,
-    ignored, lines, next, no_identities, of_store, only, sarif, table, theirs,
+    ignored, is_ignored, lines, next, no_identities, of_store, only, sarif, table, theirs, unread_lines,
 };
 use crate::prints_file;
 use crate::problem::Problem;
@@ -40,14 +40,14 @@ pub(super) fn run(args: &LeaksArgs, context: &mut Context) -> Result<Exit, Probl
     if let Some(askers) = &askers {
         ask(askers, seeker.take_held(), &mut report, &mut context.ui)?;
     }
+    let late = late.or_else(|| nothing_read(args, &report)).or_else(|| not_all_read(args, &report));
     if args.accept.is_some() && late.is_none() {
         return accept(args, &mut file, &seeker, &report, context);
     }
     let mut sum = LeaksShown::of(&report, identities, args.verify, began.elapsed().as_secs_f64());
-    let failed = late.or_else(|| nothing_read(args, &report));
-    sum.whole = failed.is_none();
+    sum.whole = late.is_none();
     show(args, &report, &sum, &kept, context);
-    if let Some(failed) = failed {
+    if let Some(failed) = late {
         return Err(failed);
     }
     if sum.open > 0 || sum.left_out > 0 {
@@ -64,6 +64,11 @@ fn nothing_read(args: &LeaksArgs, report: &Report) -> Option<Problem> {
     let nothing = report.texts == 0 && report.findings.is_empty();
     (nothing && !report.skipped.is_empty() && !args.staged)
         .then(|| Problem::new("K0934", "look for leaks").because("nothing that was named could be looked at"))
+}
+
+/// What must be looked at before it goes on, and was not: nothing beside it is accepted.
+fn not_all_read(args: &LeaksArgs, report: &Report) -> Option<Problem> {
+    (args.accept.is_some() && report.unread > 0).then(|| unread(report.unread))
 }
 
 /// A hook goes by the exit code: what nobody looked at does not pass.
@@ -167,14 +172,10 @@ fn scan(
     });
     let mut report = scan.finish(baseline);
     if let Some(ignored) = args.rules.as_ref().map(|_| ignored()).transpose()?.flatten() {
-        report.accept_where(".gitleaksignore names it", |one| {
-            let path = one.place.path.as_ref().map(|path| path.strip_prefix(".").unwrap_or(path));
-            let commit = one.place.commit.as_ref().map(|commit| commit.first.as_str());
-            let line = usize::try_from(one.place.start.line).unwrap_or(usize::MAX);
-            path.is_some_and(|path| {
-                ignored.contains(commit, &path.display().to_string(), one.what.rule(), line)
-            })
-        });
+        report.accept_where(".gitleaksignore names it", |one| is_ignored(&ignored, one));
+        if let Some((what, why)) = unread_lines(&ignored) {
+            context.ui.event(Event::NotVisible { what, why });
+        }
     }
     Ok((report, late))
 }

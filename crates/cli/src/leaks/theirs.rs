@@ -1,6 +1,8 @@
+use std::iter;
 use std::path::Path;
 
 use keyroll_leak::gitleaks::{Config, Ignored};
+use keyroll_scanner::Finding;
 
 use crate::problem::Problem;
 
@@ -42,6 +44,24 @@ pub(crate) fn ignored() -> Result<Option<Ignored>, Problem> {
         true => text(path).map(|text| Some(Ignored::read(&text))),
         false => Ok(None),
     }
+}
+
+/// Whether such a file names a finding. What stands in an archive is called as there: `a.zip!b.env`.
+pub(crate) fn is_ignored(ignored: &Ignored, one: &Finding) -> bool {
+    let Some(path) = &one.place.path else { return false };
+    let path = path.strip_prefix(".").unwrap_or(path).display().to_string();
+    let path = iter::once(path).chain(one.place.inside.iter().cloned()).collect::<Vec<_>>().join("!");
+    let commit = one.place.commit.as_ref().map(|commit| commit.first.as_str());
+    let line = usize::try_from(one.place.start.line).unwrap_or(usize::MAX);
+    ignored.contains(commit, &path, one.what.rule(), line)
+}
+
+/// Its lines that say nothing, and why.
+pub(crate) fn unread_lines(ignored: &Ignored) -> Option<(String, String)> {
+    let (first, more) = ignored.unread().split_first()?;
+    let more = if more.is_empty() { String::new() } else { format!(", and {} more", more.len()) };
+    let why = "it is no path, rule and line of a finding, as path:rule:line".to_owned();
+    Some((format!("{IGNORED}, line {first}{more}"), why))
 }
 
 fn read(path: &Path) -> Result<Config, Problem> {
