@@ -20,6 +20,11 @@ const RULE_BYTES_MAX: usize = keyroll_leak::BLOCK_BYTES_MAX + keyroll_leak::NEAR
 /// The most a known value may stretch over in what is read in pieces, bytes.
 const SPAN_BYTES_MAX: usize = 4 << 20;
 
+/// What is found by its name or its place is called by these in place of a rule.
+const NAMED: &str = "named-secret";
+const CONNECTION: &str = "connection-password";
+const SENT: &str = "sent-credential";
+
 /// How many values before one are asked whether they are another form of it.
 const BEFORE_MAX: usize = 8;
 
@@ -44,6 +49,8 @@ pub struct Seeker {
     rules: Option<&'static Rules>,
     by_name: bool,
     theirs: Option<Config>,
+    /// Rules of its own that find nothing.
+    unwanted: BTreeSet<String>,
     known: Known,
     identity: FingerprintKey,
     held: Option<Held>,
@@ -63,7 +70,8 @@ pub(crate) struct Hit {
 impl Seeker {
     /// `identity` is what tells findings apart: with the same key the same value has the same identity.
     pub fn new(known: Known, identity: FingerprintKey) -> Self {
-        Self { rules: None, by_name: false, theirs: None, known, identity, held: None, picked: None }
+        let (rules, theirs, unwanted) = (None, None, BTreeSet::new());
+        Self { rules, by_name: false, theirs, unwanted, known, identity, held: None, picked: None }
     }
 
     /// Looks for what has the form of a credential, too.
@@ -78,11 +86,23 @@ impl Seeker {
         self
     }
 
-    /// Looks for what a file of rules in the form of gitleaks says, too. What that passes over by its path is passed over by all
-    /// rules; known values are found all the same.
+    /// Looks for what a file of rules in the form of gitleaks says, too. What that passes over for all rules, by its path or by
+    /// what it is, is passed over by its own rules, too; known values are found all the same.
     pub fn with_theirs(mut self, theirs: Config) -> Self {
         self.theirs = Some(theirs);
         self
+    }
+
+    /// Leaves out what these of its own rules find.
+    pub fn without(mut self, rules: BTreeSet<String>) -> Self {
+        self.unwanted = rules;
+        self
+    }
+
+    /// Whether one of its own rules is called so, or what only its name or its place tells.
+    pub fn has(&self, rule: &str) -> bool {
+        let by_form = || self.rules.is_some_and(|rules| rules.iter().any(|one| one.id == rule));
+        [NAMED, CONNECTION, SENT].contains(&rule) || by_form()
     }
 
     /// Holds the values that these rules find, until [`Self::take_held`]: somebody is going to ask their issuers.
@@ -171,7 +191,12 @@ impl Seeker {
             let identity = self.identity(&found.rule.id, value);
             hits.push(Hit { span: found.span, what, form: None, identity, in_settings: false });
         });
-        add_beside(&mut hits, self.by_rules(text, reading));
+        let mut own = self.by_rules(text, reading);
+        theirs.keep(text, place, &mut own, |hit| match &hit.what {
+            What::Kind { rule, .. } => Some((rule.as_str(), hit.span.clone())),
+            What::Known(_) => None,
+        });
+        add_beside(&mut hits, own);
         hits
     }
 
@@ -181,6 +206,8 @@ impl Seeker {
         if let Some(rules) = self.rules {
             self.by_form(text, rules, reading, &mut |hit| hits.push(hit));
         }
+        let is_known = |hit: &Hit| matches!(hit.what, What::Known(_));
+        hits.retain(|hit| is_known(hit) || !self.unwanted.contains(hit.what.rule()));
         hits
     }
 
@@ -249,11 +276,11 @@ impl Seeker {
         }
         let (rule, title, provider) = match one.rule {
             Some(rule) => (rule.id.as_str(), rule.title.as_str(), Some(rule.provider.clone())),
-            None if one.by == By::Name => ("named-secret", "value under the name of a secret", None),
+            None if one.by == By::Name => (NAMED, "value under the name of a secret", None),
             None if text.get(one.span.end) == Some(&b'@') => {
-                ("connection-password", "password of a connection string", None)
+                (CONNECTION, "password of a connection string", None)
             }
-            None => ("sent-credential", "password or token where one is sent", None),
+            None => (SENT, "password or token where one is sent", None),
         };
         let what = What::Kind {
             rule: rule.to_owned(),

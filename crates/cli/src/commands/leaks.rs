@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Zoned;
 use keyroll_leak::Rules;
-use keyroll_scanner::{Baseline, Known, Report, Scan, Seeker};
+use keyroll_scanner::{Baseline, Known, Report, Scan, Seeker, Skipped};
 
 use crate::args::{LeaksArgs, LeaksFormat};
 use crate::context::Context;
@@ -32,7 +32,7 @@ pub(super) fn run(args: &LeaksArgs, context: &mut Context) -> Result<Exit, Probl
     let began = Instant::now();
     let mut file = BaselineFile::open(args)?;
     let askers = args.verify.then(|| Askers::of(&args.issuer)).transpose()?;
-    let Looking { mut seeker, identities, kept } = looking(args, &file, context)?;
+    let Looking { mut seeker, identities, kept, unused } = looking(args, &file, context)?;
     if let Some(askers) = &askers {
         seeker = seeker.holding(askers.rules());
     }
@@ -41,11 +41,15 @@ pub(super) fn run(args: &LeaksArgs, context: &mut Context) -> Result<Exit, Probl
         ask(askers, seeker.take_held(), &mut report, args.all, &mut context.ui)?;
     }
     if args.accept.is_some() && late.is_none() {
+        report.skipped.splice(0..0, unused);
         return accept(args, &mut file, &seeker, &report, context);
     }
     let mut sum = LeaksShown::of(&report, identities, args.verify, began.elapsed().as_secs_f64());
     let failed = late.or_else(|| nothing_read(args, &report));
     sum.whole = failed.is_none();
+    sum.rules_not_used = unused.len();
+    // It is told with what was not looked at, in every form.
+    report.skipped.splice(0..0, unused);
     show(args, &report, &sum, &kept, context);
     if let Some(failed) = failed {
         return Err(failed);
@@ -80,6 +84,8 @@ struct Looking {
     identities: Identities,
     /// The secrets that the store of this machine keeps.
     kept: BTreeSet<String>,
+    /// Rules that are not used, and why.
+    unused: Vec<Skipped>,
 }
 
 fn looking(args: &LeaksArgs, file: &BaselineFile, context: &mut Context) -> Result<Looking, Problem> {
@@ -105,31 +111,33 @@ fn looking(args: &LeaksArgs, file: &BaselineFile, context: &mut Context) -> Resu
         (false, Some(key)) => seeker.picking(key, only),
         (false, None) => return Err(no_identities()),
     };
-    let seeker = if args.known { seeker } else { with_rules(args, seeker, context)? };
-    Ok(Looking { seeker, identities, kept })
+    let (seeker, unused) = if args.known { (seeker, Vec::new()) } else { with_rules(args, seeker)? };
+    Ok(Looking { seeker, identities, kept, unused })
 }
 
-fn with_rules(args: &LeaksArgs, seeker: Seeker, context: &mut Context) -> Result<Seeker, Problem> {
+/// With what of the rules is not used.
+fn with_rules(args: &LeaksArgs, seeker: Seeker) -> Result<(Seeker, Vec<Skipped>), Problem> {
     let theirs = args.rules.as_deref().map(theirs).transpose()?;
     let adds = theirs.as_ref().is_none_or(|theirs| theirs.adds);
-    let seeker = match theirs {
-        Some(theirs) => {
-            for one in theirs.rules.disabled() {
-                let what = format!("the rule '{}'", one.rule);
-                context.ui.event(Event::NotVisible { what, why: one.why.clone() });
-            }
-            seeker.with_theirs(theirs.rules)
-        }
-        None => seeker,
+    let (seeker, unwanted, mut unused) = match theirs {
+        Some(theirs) => (seeker.with_theirs(theirs.rules), theirs.unwanted, theirs.unused),
+        None => (seeker, BTreeSet::new(), Vec::new()),
+    };
+    let not_there = |rule: &String| Skipped {
+        what: format!("the rule '{rule}'"),
+        why: "disabledRules has it, and no rule is called so here".to_owned(),
     };
     if !adds {
-        return Ok(seeker);
+        unused.extend(unwanted.iter().map(not_there));
+        return Ok((seeker, unused));
     }
     let rules = Rules::shipped().map_err(|error| {
         Problem::new("K0933", "read the rules that come with the program").because_of(&error)
     })?;
     let seeker = seeker.with_rules(rules);
-    Ok(if args.forms { seeker } else { seeker.with_names() })
+    unused.extend(unwanted.iter().filter(|rule| !seeker.has(rule)).map(not_there));
+    let seeker = seeker.without(unwanted);
+    Ok((if args.forms { seeker } else { seeker.with_names() }, unused))
 }
 
 fn scan(

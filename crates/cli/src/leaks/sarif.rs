@@ -36,7 +36,7 @@ pub(crate) fn sarif(report: &Report, sum: &LeaksShown) -> String {
             }},
             "columnKind": "unicodeCodePoints",
             "invocations": [{
-                "executionSuccessful": sum.whole && (report.texts > 0 || report.skipped.is_empty()),
+                "executionSuccessful": sum.whole && (report.texts > 0 || sum.not_visible == 0),
                 "toolExecutionNotifications": skipped.collect::<Vec<_>>(),
             }],
             "results": results,

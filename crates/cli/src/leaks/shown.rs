@@ -133,6 +133,9 @@ pub(crate) struct LeaksShown {
     pub(crate) bytes: u64,
     /// Places that were not looked at, or not wholly.
     pub(crate) not_visible: u64,
+    /// Rules of a file that are not used; each is named with what was not looked at.
+    #[serde(skip_serializing_if = "is_none")]
+    pub(crate) rules_not_used: usize,
     pub(crate) identities: Identities,
     /// Whether nothing ended the scan before its end.
     pub(crate) whole: bool,
@@ -255,6 +258,7 @@ impl LeaksShown {
             texts: report.texts,
             bytes: report.bytes,
             not_visible: report.skipped.len() as u64 + report.skipped_left_out,
+            rules_not_used: 0,
             identities,
             whole: true,
             took_s,
@@ -290,6 +294,10 @@ impl LeaksShown {
                 count(self.not_visible, "place was not looked at", "places were not looked at")
             ));
         }
+        if self.rules_not_used > 0 {
+            let rules = count(self.rules_not_used as u64, "rule is not used", "rules are not used");
+            text.push_str(&format!("; {rules}"));
+        }
         if self.left_out > 0 {
             text.push_str(&format!("; {} more findings are not shown: there are too many", self.left_out));
         }
@@ -301,6 +309,10 @@ impl LeaksShown {
 fn counts<'f>(findings: impl Iterator<Item = &'f Finding>) -> (usize, usize) {
     let all: Vec<&Identity> = findings.map(|one| &one.identity).collect();
     (all.len(), all.iter().collect::<BTreeSet<_>>().len())
+}
+
+fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 fn count(count: u64, one: &str, more: &str) -> String {
