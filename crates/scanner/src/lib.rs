@@ -20,6 +20,7 @@ mod history;
 mod lines;
 mod lz4;
 mod memory;
+mod message;
 mod packed;
 mod picked;
 mod reading;

@@ -232,7 +232,7 @@ fn show(args: &LeaksArgs, report: &Report, sum: &LeaksShown, kept: &BTreeSet<Str
         context.ui.event(Event::Leaks(sum.clone()));
     }
     if args.format == LeaksFormat::Table {
-        let lines = next(report, kept, args.staged, sum.identities);
+        let lines = next(report, kept, args, sum.identities);
         lines.into_iter().for_each(|line| context.ui.note(line));
     }
 }

@@ -138,6 +138,33 @@ fn what_is_staged_is_told_with_the_way_out_of_it() {
 }
 
 #[test]
+fn the_command_that_comes_next_looks_where_it_was_looked_and_nowhere_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    git(path, &["init", "--quiet", "--initial-branch=main"]);
+    fs::write(path.join("a"), github_token()).unwrap();
+    git(path, &["add", "a"]);
+    fs::write(path.join("untracked"), github_token()).unwrap();
+    let said = |arguments: &[&str], stdin: &[u8]| err(&run(path, &[&["leaks"], arguments].concat(), stdin));
+    let staged = said(&["--staged"], b"");
+    assert!(staged.contains("or keyroll leaks --staged --accept REASON for all"), "{staged}");
+    let tree = said(&[], b"");
+    assert!(tree.contains("or keyroll leaks --accept REASON for all"), "{tree}");
+    for (arguments, stdin) in [(&["a"][..], String::new()), (&["--staged", "."], String::new()), (&["--stdin"], github_token())] {
+        let said = said(arguments, stdin.as_bytes());
+        assert!(said.contains("or the same command with --accept REASON for all"), "{arguments:?}: {said}");
+        assert!(!said.contains("keyroll leaks --"), "{arguments:?}: {said}");
+    }
+    let accepted = said(&["--staged", "--accept", "a test"], b"");
+    assert!(accepted.contains("accepted 1 in"), "{accepted}");
+    git(path, &["commit", "--quiet", "--message", &format!("with {}", github_token())]);
+    let history = said(&["--git"], b"");
+    for option in ["--accept REASON", "--verify"] {
+        assert!(history.contains(&format!("keyroll leaks --git {option}")), "{history}");
+    }
+}
+
+#[test]
 fn of_what_could_not_be_opened_it_is_not_said_that_it_has_no_leak() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("a.7z"), b"7z\xbc\xaf\x27\x1cx").unwrap();
