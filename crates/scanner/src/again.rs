@@ -180,6 +180,7 @@ impl Looked {
                 orders: orders_of(origin),
                 start: place.start,
                 end: place.end,
+                name: one.name,
                 accepted: one.accepted,
                 remark: one.remark,
             },

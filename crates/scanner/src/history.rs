@@ -26,6 +26,7 @@ use crate::{Accepted, Position, Scan};
 struct Sort {
     what: What,
     identity: Identity,
+    name: Option<String>,
     form: Option<&'static str>,
     /// Only where the file holds settings.
     in_settings: bool,
@@ -86,8 +87,8 @@ impl<'s> Objects<'s> {
     }
 
     fn hit(&self, span: Range<usize>, hit: crate::seeker::Hit) -> Option<Hit> {
-        let crate::seeker::Hit { what, identity, form, in_settings, .. } = hit;
-        let sort = Sort { what, identity, form, in_settings };
+        let crate::seeker::Hit { what, identity, name, form, in_settings, .. } = hit;
+        let sort = Sort { what, identity, name, form, in_settings };
         let mut sorts = self.sorts.lock().unwrap_or_else(PoisonError::into_inner);
         let (numbers, all) = &mut *sorts;
         if let Some(tag) = numbers.get(&sort) {
@@ -226,7 +227,7 @@ impl Scan<'_> {
         let provenance = history.where_from(&wanted);
         self.skipped(name, &provenance.skipped);
         let mut told = Told::default();
-        let mut lost: BTreeMap<u64, (ObjectId, &Spot)> = BTreeMap::new();
+        let mut lost: BTreeMap<Sort, (ObjectId, &Spot, &Sort)> = BTreeMap::new();
         for (id, spots) in &found.by_object {
             let origins = provenance.objects.get(id).map_or(&[][..], |found| &found.origins);
             for (spot, sort) in spots.iter().filter_map(|spot| Some((spot, sort_of(&sorts, spot.sort)?))) {
@@ -234,15 +235,16 @@ impl Scan<'_> {
                     let path = (!origin.path.is_empty()).then(|| as_path(&origin.path));
                     if path.as_deref().is_none_or(|path| fits(sort, path)) {
                         let (inside, tag) = (inside(spot), found.tags.get(id).cloned());
-                        let Sort { what, identity, form, in_settings: _ } = sort.clone();
+                        let Sort { what, identity, name, form, in_settings: _ } = sort.clone();
                         let subject = Subject { what, identity, form, path, inside, tag };
                         let Spot { sort: _, part: _, start, end, accepted, remark } = spot.clone();
                         let (commit, orders) = (commit_of(origin), orders_of(origin));
-                        told.add(subject, Held { commit, orders, start, end, accepted, remark });
+                        told.add(subject, Held { commit, orders, start, end, name, accepted, remark });
                     }
                 }
                 if origins.is_empty() {
-                    lost.entry(spot.sort).or_insert((*id, spot));
+                    // Under each of its names it is the same.
+                    lost.entry(Sort { name: None, ..sort.clone() }).or_insert((*id, spot, sort));
                 }
             }
         }
@@ -251,8 +253,7 @@ impl Scan<'_> {
         looked.told.findings().chain(looked.nowhere.into_values()).for_each(|one| self.finding(one));
         self.skipped(name, &looked.more);
         looked.skipped.into_iter().for_each(|((_, why), what)| self.skip(format!("{name}: {what}"), why));
-        for (_, (id, spot)) in lost {
-            let Some(sort) = sort_of(&sorts, spot.sort) else { continue };
+        for (id, spot, sort) in lost.into_values() {
             let (start, end) = (spot.start, spot.end);
             let source = Some(nowhere(&id));
             let place = Place { source, path: None, inside: inside(spot), start, end, commit: None };
@@ -294,6 +295,7 @@ fn finding(sort: &Sort, spot: &Spot, place: Place) -> Finding {
     Finding {
         identity: sort.identity.clone(),
         what: sort.what.clone(),
+        name: sort.name.clone(),
         form: sort.form,
         place,
         accepted: spot.accepted.clone(),

@@ -21,6 +21,7 @@ mod lines;
 mod lz4;
 mod memory;
 mod message;
+mod name;
 mod packed;
 mod picked;
 mod reading;

@@ -11,6 +11,7 @@ use crate::Accepted;
 use crate::allow::Allow;
 use crate::finding::{Identity, State, Version, What};
 use crate::held::Held;
+use crate::name;
 use crate::picked::Picked;
 use crate::reading::Reading;
 
@@ -61,6 +62,7 @@ pub struct Seeker {
 pub(crate) struct Hit {
     pub(crate) span: Range<usize>,
     pub(crate) what: What,
+    pub(crate) name: Option<String>,
     pub(crate) form: Option<&'static str>,
     pub(crate) identity: Identity,
     /// It is one where the text holds settings, and in a program it is none.
@@ -189,7 +191,7 @@ impl Seeker {
                 if found.rule.description.is_empty() { &found.rule.id } else { &found.rule.description };
             let what = What::Kind { rule: found.rule.id.clone(), title: title.clone(), provider: None };
             let identity = self.identity(&found.rule.id, value);
-            hits.push(Hit { span: found.span, what, form: None, identity, in_settings: false });
+            hits.push(Hit { span: found.span, what, name: None, form: None, identity, in_settings: false });
         });
         let mut own = self.by_rules(text, reading);
         theirs.keep(text, place, &mut own, |hit| match &hit.what {
@@ -247,7 +249,8 @@ impl Seeker {
     fn known(&self, version: &Version, span: Range<usize>, form: Option<&'static str>) -> Hit {
         let name = format!("{}\0v{}", version.secret, version.number);
         let identity = self.identity("keyroll", name.as_bytes());
-        Hit { span, what: What::Known(version.clone()), form, identity, in_settings: false }
+        let what = What::Known(version.clone());
+        Hit { span, what, name: None, form, identity, in_settings: false }
     }
 
     fn by_form(
@@ -291,7 +294,10 @@ impl Seeker {
         if let Some(held) = &self.held {
             held.hold(rule, &identity, value);
         }
-        Hit { span: one.span.clone(), what, form: None, identity, in_settings: false }
+        let name = one.name.as_deref().filter(|_| rule == NAMED).and_then(name::shown);
+        // It is told as it stands there.
+        let name = name.filter(|name| self.values(name.as_bytes()).is_empty()).map(str::to_owned);
+        Hit { span: one.span.clone(), what, name, form: None, identity, in_settings: false }
     }
 
     /// The version whose value this was.

@@ -27,6 +27,7 @@ pub(crate) struct Held {
     pub(crate) orders: (u32, u32),
     pub(crate) start: Position,
     pub(crate) end: Position,
+    pub(crate) name: Option<String>,
     pub(crate) accepted: Option<Accepted>,
     pub(crate) remark: Option<String>,
 }
@@ -60,6 +61,7 @@ impl Told {
             Finding {
                 identity: subject.identity,
                 what: subject.what,
+                name: held.name,
                 form: subject.form,
                 place: Place {
                     source: Some(source),
@@ -88,6 +90,7 @@ fn join(known: &mut Held, other: Held) {
         orders.1 = others.1;
         (commit.last, commit.last_s) = (there.last, there.last_s);
         (known.start, known.end) = (other.start, other.end);
+        known.name = other.name;
         (known.accepted, known.remark) = (other.accepted, other.remark);
     }
     commit.in_head |= there.in_head;

@@ -232,7 +232,7 @@ mod tests {
                 Place { source: None, path: None, inside: Vec::new(), start: at, end: at, commit: None };
             let what = What::Kind { rule: rule.to_owned(), title: rule.to_owned(), provider: None };
             let one =
-                Finding { identity, what, form: None, place, accepted: None, remark: None, asked: None };
+                Finding { identity, what, name: None, form: None, place, accepted: None, remark: None, asked: None };
             report.findings.extend([one.clone(), one]);
         }
         (report, held)

@@ -17,11 +17,11 @@ fn line(one: &LeakShown, identities: Identities) -> String {
         properties.push(format!("line={},col={}", place.line, place.column));
         properties.push(format!("endLine={},endColumn={}", place.end_line, place.end_column));
     }
-    properties.push(format!("title={}", property(&format!("keyroll: {}", one.name()))));
+    properties.push(format!("title={}", property(&format!("keyroll: {}", one.called()))));
     let remark = one.remark.as_ref().map(|why| format!("; {why}")).unwrap_or_default();
     let state = one.verified.as_ref().map_or_else(|| one.state.to_owned(), VerifiedShown::text);
     let identity = if identities.stay() { format!("; identity {}", one.identity) } else { String::new() };
-    let text = format!("{} ({state}) in {}{remark}{identity}", one.title, place.text());
+    let text = format!("{} ({state}) in {}{remark}{identity}", one.titled(), place.text());
     format!("::{level} {}::{}\n", properties.join(","), message(&text))
 }
 

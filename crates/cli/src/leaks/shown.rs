@@ -15,6 +15,9 @@ pub(crate) struct LeakShown {
     pub(crate) rule: String,
     /// What it is, for people.
     pub(crate) title: String,
+    /// The name that it stands under, where nothing else tells it.
+    #[serde(rename = "name", skip_serializing_if = "Option::is_none")]
+    pub(crate) variable: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) provider: Option<String>,
     /// Of a value that keyroll keeps.
@@ -163,6 +166,7 @@ impl LeakShown {
             identity: finding.identity.to_string(),
             rule: finding.what.rule().to_owned(),
             title,
+            variable: finding.name.clone(),
             provider,
             secret: version.map(|version| version.secret.clone()),
             version: version.map(|version| version.number),
@@ -219,6 +223,18 @@ impl LeakShown {
     /// What it is, in few words.
     pub(crate) fn name(&self) -> &str {
         if self.secret.is_some() { &self.title } else { &self.rule }
+    }
+
+    /// The same with the name that it stands under: `named-secret JWT_SECRET`.
+    pub(crate) fn called(&self) -> String {
+        let variable = self.variable.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
+        format!("{}{variable}", self.name())
+    }
+
+    /// What it is, in a sentence, with that name.
+    pub(crate) fn titled(&self) -> String {
+        let variable = self.variable.as_ref().map(|name| format!(", {name}")).unwrap_or_default();
+        format!("{}{variable}", self.title)
     }
 }
 
