@@ -196,9 +196,8 @@ fn what_a_file_passes_over_for_all_rules_is_passed_over_whoever_found_it() {
     assert_eq!(kept(text, ""), ["k12", "k34", "k78"]);
     assert_eq!(kept(text, "[allowlist]\nregexes = ['^k1']\nstopwords = ['78']\n"), ["k34"]);
     assert_eq!(kept(text, "[allowlist]\nregexTarget = 'line'\nregexes = ['34$']\n"), ["k78"]);
-    let with = |path: &str| {
-        format!("[[allowlists]]\ncondition = 'AND'\npaths = ['{path}']\nregexes = ['^k3']\n")
-    };
+    let with =
+        |path: &str| format!("[[allowlists]]\ncondition = 'AND'\npaths = ['{path}']\nregexes = ['^k3']\n");
     assert_eq!(kept(text, &with("env$")), ["k12", "k78"]);
     assert_eq!(kept(text, &with("txt$")), ["k12", "k34", "k78"]);
     let filter = "filter = 'finding[\"rule_id\"] == \"own\" && finding[\"secret\"] == \"k12\"'\n";

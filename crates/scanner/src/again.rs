@@ -155,8 +155,7 @@ impl Look for Again<'_, '_> {
             }
             let found = known.iter().filter(|(kind, _)| *kind == within).flat_map(|(_, found)| found);
             let mut all = self.all();
-            let tag = message.as_ref().and_then(|message| message.tag.as_ref());
-            found.for_each(|one| all.add(origin, path, tag.cloned(), one.clone()));
+            found.for_each(|one| all.add(origin, path, one.clone()));
         }
     }
 }
@@ -166,7 +165,7 @@ impl Take for Again<'_, '_> {
 }
 
 impl Looked {
-    fn add(&mut self, origin: &Origin, path: Option<&Path>, tag: Option<String>, one: Finding) {
+    fn add(&mut self, origin: &Origin, path: Option<&Path>, one: Finding) {
         let place = one.place;
         // A rule that goes by the path alone: in a history it is told of no object.
         if place.start == place.end {
@@ -174,7 +173,7 @@ impl Looked {
         }
         let (path, inside) = (path.map(Path::to_owned), place.inside);
         self.told.add(
-            Subject { what: one.what, identity: one.identity, form: one.form, path, inside, tag },
+            Subject { what: one.what, identity: one.identity, form: one.form, path, inside },
             Held {
                 commit: commit_of(origin),
                 orders: orders_of(origin),

@@ -10,7 +10,7 @@ use keyroll_leak::{FAR_BYTES_MAX, NEAR_BYTES_MAX, Table, Text, reaches_far};
 use crate::again::nowhere;
 use crate::finding::{Finding, Identity, Place, What};
 use crate::lines::Lines;
-use crate::message::Message;
+use crate::message::{is_message, of_tag};
 use crate::packed::{Packed, utf16_order};
 use crate::reading::Reading;
 use crate::report::FINDINGS_MAX;
@@ -36,8 +36,6 @@ struct Sort {
 #[derive(Clone)]
 struct Spot {
     sort: u64,
-    /// Of a commit or a tag: in its head, or in its message.
-    part: Option<&'static str>,
     start: Position,
     end: Position,
     accepted: Option<Accepted>,
@@ -67,8 +65,6 @@ const AGAIN: u64 = u64::MAX;
 #[derive(Default)]
 struct Found {
     by_object: BTreeMap<ObjectId, Vec<Spot>>,
-    /// Those of them that are tags, and how they are called.
-    tags: BTreeMap<ObjectId, String>,
     spots: usize,
     left_out: u64,
 }
@@ -146,7 +142,8 @@ const _: () = assert!(AROUND_BYTES_MAX >= FAR_BYTES_MAX + NEAR_BYTES_MAX);
 
 impl Take for Objects<'_> {
     fn found(&self, blob: &Blob<'_>, hits: &[Hit]) {
-        if hits.iter().any(|hit| hit.tag == AGAIN) {
+        // A message has lines of its own, and a tag a name.
+        if hits.iter().any(|hit| hit.tag == AGAIN) || is_message(blob) {
             self.again.lock().unwrap_or_else(PoisonError::into_inner).insert(blob.id);
             return;
         }
@@ -158,7 +155,7 @@ impl Take for Objects<'_> {
         let known: Vec<&Hit> = told.iter().filter(|(_, what)| is_known(what)).map(|(hit, _)| *hit).collect();
         let (mut lines, mut counted) = (Lines::new(), 0);
         let mut spots = Vec::new();
-        let (mut taken, message) = (Taken::default(), Message::of(blob));
+        let mut taken = Taken::default();
         for (hit, what) in told {
             let over = |one: &&Hit| one.span.start < hit.span.end && hit.span.start < one.span.end;
             let hidden = hit.span.start < taken.end() || known.iter().any(over);
@@ -171,14 +168,7 @@ impl Take for Objects<'_> {
             behind.pass(blob.bytes.get(hit.span.clone()).unwrap_or_default());
             let (accepted, remark) = self.seeker.judged(allowed(blob.bytes, &hit.span, self.today), &what);
             let (start, end) = (lines.position(), behind.position());
-            let (part, start, end) = match &message {
-                Some(message) => {
-                    let (part, start, end) = message.part(start, end);
-                    (Some(part), start, end)
-                }
-                None => (None, start, end),
-            };
-            spots.push(Spot { sort: hit.tag, part, start, end, accepted, remark });
+            spots.push(Spot { sort: hit.tag, start, end, accepted, remark });
         }
         let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
         if found.spots >= FINDINGS_MAX {
@@ -186,7 +176,6 @@ impl Take for Objects<'_> {
             return;
         }
         found.spots += spots.len();
-        found.tags.extend(message.and_then(|message| message.tag).map(|tag| (blob.id, tag)));
         found.by_object.insert(blob.id, spots);
     }
 }
@@ -227,36 +216,37 @@ impl Scan<'_> {
         let provenance = history.where_from(&wanted);
         self.skipped(name, &provenance.skipped);
         let mut told = Told::default();
-        let mut lost: BTreeMap<Sort, (ObjectId, &Spot, &Sort)> = BTreeMap::new();
+        let mut lost: BTreeMap<u64, (ObjectId, &Spot)> = BTreeMap::new();
         for (id, spots) in &found.by_object {
             let origins = provenance.objects.get(id).map_or(&[][..], |found| &found.origins);
             for (spot, sort) in spots.iter().filter_map(|spot| Some((spot, sort_of(&sorts, spot.sort)?))) {
                 for origin in origins {
                     let path = (!origin.path.is_empty()).then(|| as_path(&origin.path));
                     if path.as_deref().is_none_or(|path| fits(sort, path)) {
-                        let (inside, tag) = (inside(spot), found.tags.get(id).cloned());
+                        let inside = if path.is_none() { vec!["message".to_owned()] } else { Vec::new() };
                         let Sort { what, identity, name, form, in_settings: _ } = sort.clone();
-                        let subject = Subject { what, identity, form, path, inside, tag };
-                        let Spot { sort: _, part: _, start, end, accepted, remark } = spot.clone();
+                        let subject = Subject { what, identity, form, path, inside };
+                        let Spot { sort: _, start, end, accepted, remark } = spot.clone();
                         let (commit, orders) = (commit_of(origin), orders_of(origin));
                         told.add(subject, Held { commit, orders, start, end, name, accepted, remark });
                     }
                 }
                 if origins.is_empty() {
-                    // Under each of its names it is the same.
-                    lost.entry(Sort { name: None, ..sort.clone() }).or_insert((*id, spot, sort));
+                    lost.entry(spot.sort).or_insert((*id, spot));
                 }
             }
         }
         let looked = self.again(history, &again, &provenance, told);
         self.left_out(found.left_out + looked.told.left_out);
-        looked.told.findings().chain(looked.nowhere.into_values()).for_each(|one| self.finding(one));
+        let found = looked.told.findings().map(of_tag);
+        found.chain(looked.nowhere.into_values()).for_each(|one| self.finding(one));
         self.skipped(name, &looked.more);
         looked.skipped.into_iter().for_each(|((_, why), what)| self.skip(format!("{name}: {what}"), why));
-        for (id, spot, sort) in lost.into_values() {
+        for (_, (id, spot)) in lost {
+            let Some(sort) = sort_of(&sorts, spot.sort) else { continue };
             let (start, end) = (spot.start, spot.end);
             let source = Some(nowhere(&id));
-            let place = Place { source, path: None, inside: inside(spot), start, end, commit: None };
+            let place = Place { source, path: None, inside: Vec::new(), start, end, commit: None };
             let mut one = finding(sort, spot, place);
             if sort.in_settings && one.remark.is_none() {
                 one.remark = Some("if it was a file of settings".to_owned());
@@ -276,10 +266,6 @@ impl Objects<'_> {
 
 fn sort_of(sorts: &[Sort], tag: u64) -> Option<&Sort> {
     sorts.get(usize::try_from(tag).ok()?)
-}
-
-fn inside(spot: &Spot) -> Vec<String> {
-    spot.part.iter().map(|part| (*part).to_owned()).collect()
 }
 
 fn fits(sort: &Sort, path: &Path) -> bool {

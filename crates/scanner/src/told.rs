@@ -16,8 +16,6 @@ pub(crate) struct Subject {
     /// None of a message.
     pub(crate) path: Option<PathBuf>,
     pub(crate) inside: Vec<String>,
-    /// Of the message of a tag, which one.
-    pub(crate) tag: Option<String>,
 }
 
 /// Where it stands, and which commits had it.
@@ -52,29 +50,22 @@ impl Told {
     }
 
     pub(crate) fn findings(self) -> impl Iterator<Item = Finding> {
-        self.by_subject.into_iter().map(|(subject, held)| {
-            // No commit has what a tag says.
-            let (source, commit) = match subject.tag {
-                Some(tag) => (tag, None),
-                None => (format!("commit {}", short(&held.commit.first)), Some(held.commit)),
-            };
-            Finding {
-                identity: subject.identity,
-                what: subject.what,
-                name: held.name,
-                form: subject.form,
-                place: Place {
-                    source: Some(source),
-                    path: subject.path,
-                    inside: subject.inside,
-                    start: held.start,
-                    end: held.end,
-                    commit,
-                },
-                accepted: held.accepted,
-                remark: held.remark,
-                asked: None,
-            }
+        self.by_subject.into_iter().map(|(subject, held)| Finding {
+            identity: subject.identity,
+            what: subject.what,
+            name: held.name,
+            form: subject.form,
+            place: Place {
+                source: Some(format!("commit {}", short(&held.commit.first))),
+                path: subject.path,
+                inside: subject.inside,
+                start: held.start,
+                end: held.end,
+                commit: Some(held.commit),
+            },
+            accepted: held.accepted,
+            remark: held.remark,
+            asked: None,
         })
     }
 }

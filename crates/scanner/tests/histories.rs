@@ -170,7 +170,15 @@ fn a_message_has_lines_of_its_own_and_that_of_a_tag_is_told_as_the_tags() {
         (format!("commit {} › head", &by[..10]), 3, 8, Some(false)),
         (format!("tag v1 ({}) › message", &tag[..10]), 2, 6, None),
         (format!("tag v1 ({}) › message", &tag[..10]), 2, 7 + token(13).len() as u64, None),
-        (format!("git object {lost}, in no commit that a reference leads to › message"), 2, 1, None),
+        (
+            format!(
+                "git object {lost}, in no commit that a reference leads to › tag v2 ({}) › message",
+                &lost[..10]
+            ),
+            2,
+            1,
+            None,
+        ),
     ];
     expected.sort();
     for rules in [None, Some("[[rules]]\nid = 'own'\nregex = 'own_[0-9]{12}'\n")] {
@@ -180,8 +188,7 @@ fn a_message_has_lines_of_its_own_and_that_of_a_tag_is_told_as_the_tags() {
             .iter()
             .map(|one| {
                 let (place, start) = (&one.place, one.place.start);
-                let way: Vec<&str> =
-                    place.source.iter().chain(&place.inside).map(String::as_str).collect();
+                let way: Vec<&str> = place.source.iter().chain(&place.inside).map(String::as_str).collect();
                 let in_head = place.commit.as_ref().map(|commit| commit.in_head);
                 (way.join(" › "), start.line, start.column, in_head)
             })

@@ -153,6 +153,7 @@ fn scan(
     let scan = Scan::new(seeker, Zoned::now().date());
     let scan = if args.no_archives { scan.without_archives() } else { scan };
     let (end, ended) = mpsc::channel();
+    let way_out = source.way_out();
     let looked = thread::scope(|scope| {
         let (scan, source) = (&scan, &source);
         scope.spawn(move || end.send(source.scan(scan)));
@@ -168,11 +169,7 @@ fn scan(
         }
     });
     // What was found before something went wrong is told all the same.
-    let late = looked.err().map(|why| {
-        Problem::new("K0934", "look for leaks")
-            .because(why)
-            .help("what can be looked at: keyroll leaks --help; what is in the way: keyroll doctor")
-    });
+    let late = looked.err().map(|why| Problem::new("K0934", "look for leaks").because(why).help(way_out));
     let mut report = scan.finish(baseline);
     if let Some(ignored) = args.rules.as_ref().map(|_| ignored()).transpose()?.flatten() {
         report.accept_where(".gitleaksignore names it", |one| {
@@ -243,7 +240,7 @@ fn skipped(report: &Report, count: usize, context: &mut Context) {
     }
     let more = report.skipped.len().saturating_sub(count) as u64 + report.skipped_left_out;
     if more > 0 {
-        context.ui.note(format!("and {more} more places that were not looked at"));
+        context.ui.note(format!("and {more} more that are not visible; --all names them"));
     }
 }
 

@@ -2,10 +2,21 @@ use keyroll_scanner::Report;
 
 use crate::leaks::{Identities, LeakShown, VerifiedShown};
 
+/// The most places that were not looked at that are told one by one.
+const SKIPPED_SHOWN_MAX: usize = 20;
+
 /// Workflow commands that GitHub shows beside the lines they are about:
 /// <https://docs.github.com/en/actions/reference/workflow-commands-for-github-actions>.
 pub(crate) fn annotations(report: &Report, identities: Identities) -> String {
-    report.open().map(LeakShown::of).map(|one| line(&one, identities)).collect()
+    let shown = report.open().map(LeakShown::of).map(|one| line(&one, identities));
+    // Who sees no annotation takes all for looked at.
+    let title = property("keyroll: not visible");
+    let skipped = report.skipped.iter().take(SKIPPED_SHOWN_MAX);
+    let skipped = skipped
+        .map(|one| format!("::warning title={title}::{}\n", message(&format!("{} ({})", one.what, one.why))));
+    let more = report.skipped.len().saturating_sub(SKIPPED_SHOWN_MAX) as u64 + report.skipped_left_out;
+    let more = (more > 0).then(|| format!("::warning title={title}::and {more} more\n"));
+    shown.chain(skipped).chain(more).collect()
 }
 
 fn line(one: &LeakShown, identities: Identities) -> String {

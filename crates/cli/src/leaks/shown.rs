@@ -137,7 +137,7 @@ pub(crate) struct LeaksShown {
     /// Places that were not looked at, or not wholly.
     pub(crate) not_visible: u64,
     /// Rules of a file that are not used; each is named with what was not looked at.
-    #[serde(skip_serializing_if = "is_none")]
+    #[serde(skip_serializing_if = "is_zero")]
     pub(crate) rules_not_used: usize,
     pub(crate) identities: Identities,
     /// Whether nothing ended the scan before its end.
@@ -327,7 +327,7 @@ fn counts<'f>(findings: impl Iterator<Item = &'f Finding>) -> (usize, usize) {
     (all.len(), all.iter().collect::<BTreeSet<_>>().len())
 }
 
-fn is_none(count: &usize) -> bool {
+fn is_zero(count: &usize) -> bool {
     *count == 0
 }
 

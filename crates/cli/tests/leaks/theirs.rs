@@ -56,7 +56,10 @@ fn a_rule_that_is_not_used_is_named_in_every_format() {
     };
     let document = json("json");
     assert_eq!(document["not_visible"][0]["what"], "the rule 'odd'");
-    assert_eq!((&document["summary"]["rules_not_used"], &document["summary"]["not_visible"]), (&1.into(), &0.into()));
+    assert_eq!(
+        (&document["summary"]["rules_not_used"], &document["summary"]["not_visible"]),
+        (&1.into(), &0.into())
+    );
     let sarif = json("sarif");
     let told = &sarif["runs"][0]["invocations"][0];
     assert!(told["toolExecutionNotifications"][0]["message"]["text"].as_str().unwrap().contains("'odd'"));
@@ -87,7 +90,11 @@ fn beside_keyrolls_own_rules_what_a_file_says_for_all_counts_for_them() {
         (shown.lines().map(place).collect::<Vec<_>>(), said)
     };
     let (all, _) = places(extend);
-    assert_eq!(all, ["a.env:1", "a.env:2", "a.env:3", "b:1"], "what gitleaks passes over by a mark is passed over");
+    assert_eq!(
+        all,
+        ["a.env:1", "a.env:2", "a.env:3", "b:1"],
+        "what gitleaks passes over by a mark is passed over"
+    );
     let lists = format!("{extend}[allowlist]\nregexes = ['^kD93']\nstopwords = ['stopped']\n");
     assert_eq!(places(&lists).0, ["a.env:2", "b:1"]);
     let less = "disabledRules = ['github-classic-token', 'generic-api-key']\n";
@@ -95,8 +102,12 @@ fn beside_keyrolls_own_rules_what_a_file_says_for_all_counts_for_them() {
     assert_eq!(left, ["a.env:1", "a.env:2", "a.env:3"]);
     assert!(said.contains("the rule 'generic-api-key'") && !said.contains("github-classic-token"), "{said}");
     assert_eq!(places(&format!("{extend}disabledRules = ['named-secret']\n")).0, ["b:1"]);
-    let amended = format!("{extend}[[rules]]\nid = 'named-secret'\n[[rules.allowlists]]\nregexes = ['kD93']\n");
+    let amended =
+        format!("{extend}[[rules]]\nid = 'named-secret'\n[[rules.allowlists]]\nregexes = ['kD93']\n");
     let (all, said) = places(&amended);
     assert_eq!(all.len(), 4);
-    assert!(said.contains("the rule 'named-secret'") && said.contains("keyroll's own cannot be changed"), "{said}");
+    assert!(
+        said.contains("the rule 'named-secret'") && said.contains("keyroll's own cannot be changed"),
+        "{said}"
+    );
 }

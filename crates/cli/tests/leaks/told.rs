@@ -150,7 +150,9 @@ fn the_command_that_comes_next_looks_where_it_was_looked_and_nowhere_else() {
     assert!(staged.contains("or keyroll leaks --staged --accept REASON for all"), "{staged}");
     let tree = said(&[], b"");
     assert!(tree.contains("or keyroll leaks --accept REASON for all"), "{tree}");
-    for (arguments, stdin) in [(&["a"][..], String::new()), (&["--staged", "."], String::new()), (&["--stdin"], github_token())] {
+    for (arguments, stdin) in
+        [(&["a"][..], String::new()), (&["--staged", "."], String::new()), (&["--stdin"], github_token())]
+    {
         let said = said(arguments, stdin.as_bytes());
         assert!(said.contains("or the same command with --accept REASON for all"), "{arguments:?}: {said}");
         assert!(!said.contains("keyroll leaks --"), "{arguments:?}: {said}");
@@ -178,6 +180,33 @@ fn of_what_could_not_be_opened_it_is_not_said_that_it_has_no_leak() {
     }
     let sarif = json(folder.path(), &["sarif", "--git"]);
     assert_eq!(sarif["runs"][0]["invocations"][0]["executionSuccessful"], false);
+}
+
+#[test]
+fn of_what_could_not_be_opened_the_way_out_is_that_of_its_kind() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let docker = path.join("docker");
+    fs::write(&docker, "#!/bin/sh\nexit 1\n").unwrap();
+    fs::set_permissions(&docker, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    for (arguments, way) in [
+        (&["--git"][..], "help: run it in a repository of git"),
+        (&["--staged"], "help: run it in a repository of git"),
+        (&["--pid", "4194304"], "help: name a process that is there"),
+        (&["--container", "x"], "container x: docker ended with exit status: 1\n"),
+        (&["--container", "x"], "help: what docker says of it: docker logs NAME"),
+        (&["--image", "x"], "help: what docker says of it: docker image inspect NAME"),
+    ] {
+        let mut command = Command::new(BINARY);
+        command.args(["--state", "s", "leaks"]).args(arguments).current_dir(path).env_clear();
+        let ran = command.env("PATH", format!("{}:/usr/bin:/bin", path.display())).output().unwrap();
+        assert_eq!(ran.status.code(), Some(1), "{arguments:?}");
+        assert!(
+            err(&ran).contains(way) && !err(&ran).contains("keyroll doctor"),
+            "{arguments:?}: {}",
+            err(&ran)
+        );
+    }
 }
 
 #[test]
@@ -227,6 +256,21 @@ fn the_action_passes_its_inputs_on_and_looks_at_the_tree_whatever_the_history_ha
 }
 
 #[test]
+fn the_workflow_of_the_guide_writes_the_prints_as_they_were() {
+    let guide = include_str!("../../../../docs/guides/find-leaks.md");
+    let script = guide.lines().find_map(|line| line.trim().strip_prefix("- run: ")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let prints = "keyroll-prints 1\nkey %s\\n \nend\n";
+    // A secret may have lost its last line end.
+    for secret in [prints, prints.trim_end()] {
+        let mut command = Command::new("bash");
+        command.args(["-e", "-c", script]).env("PRINTS", secret).env("RUNNER_TEMP", folder.path());
+        assert!(command.status().unwrap().success());
+        assert_eq!(fs::read_to_string(folder.path().join("keyroll.prints")).unwrap(), prints);
+    }
+}
+
+#[test]
 fn a_value_that_its_name_alone_tells_is_told_with_that_name_and_the_name_is_no_value() {
     let value = value();
     let folder = kept(&value);
@@ -246,7 +290,9 @@ fn a_value_that_its_name_alone_tells_is_told_with_that_name_and_the_name_is_no_v
     let document = json(path, &["json", "tree"]);
     let findings = document["findings"].as_array().unwrap();
     let name = |line: u64, file: &str| {
-        let here = |one: &&Value| one["place"]["line"] == line && one["place"]["path"] == file && one["rule"] == "named-secret";
+        let here = |one: &&Value| {
+            one["place"]["line"] == line && one["place"]["path"] == file && one["rule"] == "named-secret"
+        };
         findings.iter().find(here).unwrap_or_else(|| panic!("{file}:{line}: {document}"))["name"].clone()
     };
     let named: Vec<Value> = (1..=3).map(|line| name(line, "tree/a.env")).collect();
@@ -282,7 +328,10 @@ fn with_all_each_place_has_a_line_of_its_own() {
     let lines: Vec<&str> = all.lines().skip(1).collect();
     assert_eq!(lines.len(), 10, "{all}");
     for (line, number) in lines.iter().zip(1..=9) {
-        assert!(line.starts_with("github-classic-token  ") && line.ends_with(&format!("tree/a:{number}:1")), "{all}");
+        assert!(
+            line.starts_with("github-classic-token  ") && line.ends_with(&format!("tree/a:{number}:1")),
+            "{all}"
+        );
     }
     assert!(lines[9].contains("accepted: a test (until 2999-12-31)  tree/b:1:1"), "{all}");
     assert_eq!(out(&run(path, &["leaks", "tree"], b"")).lines().count(), 2);
