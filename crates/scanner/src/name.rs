@@ -35,7 +35,7 @@ mod tests {
             "X-Api-Key",
             "spring.datasource.password",
             "K8S_OAUTH2_TOKEN",
-            "k8sToken2",
+            "k8sToken",
             "password",
             "config.secret_key",
         ] {
