@@ -24,6 +24,8 @@ pub(crate) struct Shielding<'c>(Mutex<Held<'c>>);
 
 struct Held<'c> {
     context: &'c mut Context,
+    /// Whether a store was here when it began.
+    is_there: bool,
     values: Values,
     sought: Sought,
     /// How often something was added.
@@ -68,13 +70,18 @@ impl<'c> Shielding<'c> {
                 "no store is here: what has the form of a credential is replaced; a password without one is not",
             );
         }
-        let mut values = Values::default();
+        let (is_there, mut values) = (kept.is_some(), Values::default());
         if let Some(kept) = kept {
             values.add(kept, context);
         }
         let sought = Sought::new(Arc::new(values.needles()?), rules);
         let (number, failed, told, late) = (0, None, false, false);
-        Ok(Self(Mutex::new(Held { context, values, sought, number, stamp, failed, told, late })))
+        Ok(Self(Mutex::new(Held { context, is_there, values, sought, number, stamp, failed, told, late })))
+    }
+
+    /// Whether a store was here when it began; where none was, that was said.
+    pub(crate) fn is_there(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_there
     }
 
     /// What is looked for from now on; `seen` is the caller's own, 0 at first.

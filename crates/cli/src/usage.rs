@@ -56,8 +56,12 @@ fn cause(error: &clap::Error) -> String {
         }
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => {
             let valid = texts(error, ContextKind::ValidValue);
+            let (flag, form) = argument.split_once(' ').unwrap_or((argument.as_str(), "a value"));
+            let form = form.trim_matches(['<', '>', '.']);
+            let none = texts(error, ContextKind::InvalidValue).concat().is_empty();
             match valid.is_empty() {
-                true => format!("what is given for {argument} cannot be used"),
+                true if none => format!("{flag} has nothing behind it; what belongs there: {form}"),
+                true => format!("what is given for {flag} cannot be used; what belongs there: {form}"),
                 false => format!("{argument} must be one of: {}", valid.join(", ")),
             }
         }

@@ -7,6 +7,8 @@ mod accepted;
 mod kept;
 #[path = "leaks/short.rs"]
 mod short;
+#[path = "leaks/theirs.rs"]
+mod theirs;
 #[path = "leaks/told.rs"]
 mod told;
 #[path = "leaks/verified.rs"]

@@ -39,6 +39,8 @@ fn known_values_and_credentials_are_replaced_and_counted() {
     assert!(err(&redacted).contains("replaced: acme ×2, github-classic-token ×1"), "{}", err(&redacted));
     let known = run(folder.path(), &["redact", "--known"], text.as_bytes());
     assert!(out(&known).contains(&token) && !out(&known).contains(&value));
+    let left = "not replaced: a password without a form that keyroll does not keep";
+    assert!(err(&redacted).contains(left) && !err(&known).contains(left), "{}", err(&redacted));
     // Of files, each by itself.
     let (one, two) = value.split_at(24);
     for (name, text) in [("one", one), ("two", two)] {

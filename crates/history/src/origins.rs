@@ -41,7 +41,7 @@ pub struct Origin {
     pub order: u32,
     /// The last commit that still has it there, by its place.
     pub last: Moment,
-    /// Whether the commit that HEAD names has it there.
+    /// Whether the commit that HEAD names has it there, or is it.
     pub in_head: bool,
 }
 
@@ -123,7 +123,8 @@ impl History {
             let tracks = tracks.remove(id).unwrap_or_default();
             let mut found = Found { origins: Vec::new(), more: tracks.more };
             let own = graph.number(id).or_else(|| graph.tags.get(id).copied());
-            let own = own.map(|first| Track { path: Vec::new(), first, last: first, in_head: false });
+            let in_head = graph.number(id).is_some_and(|number| graph.head == Some(number));
+            let own = own.map(|first| Track { path: Vec::new(), first, last: first, in_head });
             for track in tracks.by_path.into_iter().chain(own) {
                 found.origins.extend(self.told(&graph, &places, track, &mut reader));
             }

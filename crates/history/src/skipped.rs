@@ -83,7 +83,12 @@ impl fmt::Display for Why {
             Why::Missing => write!(out, "it is not there"),
             Why::Unreadable(kind) => write!(out, "it cannot be read: {kind}"),
             Why::Shallow { commits } => {
-                write!(out, "a shallow clone: nothing is there before {commits} commits")
+                let commits =
+                    if *commits == 1 { "1 commit".to_owned() } else { format!("{commits} commits") };
+                write!(
+                    out,
+                    "a shallow clone: what came before {commits} is not here; git fetch --unshallow brings it"
+                )
             }
             Why::Partial => write!(out, "a partial clone: objects that were never asked for are not there"),
             Why::Submodule => write!(out, "a submodule: it is a repository of its own"),

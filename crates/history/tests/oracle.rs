@@ -185,6 +185,8 @@ fn a_shallow_clone_is_named_as_one() {
     let seen = same(&ground, &other);
     assert_eq!(seen.skipped.named.len(), 1, "{:?}", seen.skipped);
     assert_eq!(seen.skipped.named[0].why, Why::Shallow { commits: 1 });
+    let said = seen.skipped.named[0].why.to_string();
+    assert!(said.contains("what came before 1 commit is not here"), "{said}");
 }
 
 #[test]

@@ -190,6 +190,7 @@ fn what_no_reference_leads_to_has_no_origin_and_what_a_log_names_has() {
     for id in [tag, commit] {
         let origins = &found.objects[&id].origins;
         assert_eq!((origins.len(), origins[0].commit, origins[0].path.len()), (1, commit, 0));
+        assert_eq!(origins[0].in_head, id == commit);
     }
 }
 

@@ -4,7 +4,7 @@ use aho_corasick::AhoCorasick;
 
 /// One of these stands in every name that says that its value is a secret, in every word before a token, and before every
 /// password of a URL; in small letters.
-pub(crate) const MARKS: [&str; 46] = [
+pub(crate) const MARKS: [&str; 55] = [
     "key",
     "token",
     "secret",

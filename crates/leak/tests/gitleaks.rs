@@ -184,6 +184,29 @@ fn an_allow_list_of_the_file_is_for_all_rules_or_for_those_that_it_names() {
 }
 
 #[test]
+fn what_a_file_passes_over_for_all_rules_is_passed_over_whoever_found_it() {
+    let kept = |text: &str, file: &str| {
+        let all = ["k12", "k34", "k56", "k78"].map(|secret| text.find(secret).unwrap());
+        let mut all: Vec<_> = all.into_iter().map(|at| at..at + 3).collect();
+        let place = At { path: Some("a.env"), commit: None };
+        config(file).keep(text.as_bytes(), place, &mut all, |span| Some(("own", span.clone())));
+        all.into_iter().map(|span| text[span].to_owned()).collect::<Vec<_>>()
+    };
+    let text = "k12 k34\nk56 # gitleaks:allow\nk78";
+    assert_eq!(kept(text, ""), ["k12", "k34", "k78"]);
+    assert_eq!(kept(text, "[allowlist]\nregexes = ['^k1']\nstopwords = ['78']\n"), ["k34"]);
+    assert_eq!(kept(text, "[allowlist]\nregexTarget = 'line'\nregexes = ['34$']\n"), ["k78"]);
+    let with =
+        |path: &str| format!("[[allowlists]]\ncondition = 'AND'\npaths = ['{path}']\nregexes = ['^k3']\n");
+    assert_eq!(kept(text, &with("env$")), ["k12", "k78"]);
+    assert_eq!(kept(text, &with("txt$")), ["k12", "k34", "k78"]);
+    let filter = "filter = 'finding[\"rule_id\"] == \"own\" && finding[\"secret\"] == \"k12\"'\n";
+    assert_eq!(kept(text, filter), ["k34", "k78"]);
+    // Half of a file is not applied.
+    assert_eq!(kept(text, "what = 1\n[allowlist]\nregexes = ['^k1']\n").len(), 4);
+}
+
+#[test]
 fn in_a_line_that_says_so_nothing_is_found() {
     let rule = one("regex = 'k=([a-z]+)'");
     let text = "k=abc # gitleaks:allow\nk=def\n# gitleaks:allow\nk=ghi k=jkl // betterleaks:allow\nk=mno gitleaks: allow";

@@ -13,6 +13,7 @@ use keyroll_leak::Text;
 
 use crate::finding::{Finding, Identity, Place, What};
 use crate::history::as_path;
+use crate::message::Message;
 use crate::packed::Packed;
 use crate::report::{FINDINGS_MAX, SKIPPED_MAX};
 use crate::scan::{At, Worker};
@@ -132,9 +133,14 @@ impl Look for Again<'_, '_, '_> {
     fn look(&self, blob: &Blob<'_>, _: &mut Vec<Hit>) {
         let from = self.from.objects.get(&blob.id);
         let origins = from.map_or(&[][..], |found| &found.origins);
+        let message = Message::of(blob);
+        let told = |mut one: Finding| {
+            message.iter().for_each(|message| message.tell(&mut one.place));
+            one
+        };
         if origins.is_empty() {
             let found = self.whole(blob, &nowhere(&blob.id), None, None);
-            found.into_iter().for_each(|one| self.all().lost(one));
+            found.into_iter().map(told).for_each(|one| self.all().lost(one));
         }
         // What is packed is unpacked once for all of its paths, unless rules go by them: but for whether they hold settings.
         let mut known: Vec<(Text, Vec<Finding>)> = Vec::new();
@@ -145,7 +151,8 @@ impl Look for Again<'_, '_, '_> {
             known.retain(|_| !self.by_path);
             if !known.iter().any(|(kind, _)| *kind == within) {
                 let source = format!("commit {}", short(&first));
-                known.push((within, self.whole(blob, &source, path, Some(&first))));
+                let found = self.whole(blob, &source, path, Some(&first));
+                known.push((within, found.into_iter().map(told).collect()));
             }
             let found = known.iter().filter(|(kind, _)| *kind == within).flat_map(|(_, found)| found);
             let mut all = self.all();
@@ -170,8 +177,7 @@ impl<'p> Looked<'p> {
         if place.start == place.end {
             return;
         }
-        let inside = if path.is_none() { vec!["message".to_owned()] } else { place.inside };
-        let path = path.map(Path::to_owned);
+        let (path, inside) = (path.map(Path::to_owned), place.inside);
         self.told.add(
             Subject { what: one.what, identity: one.identity, form: one.form, path, inside },
             Held {
@@ -179,6 +185,7 @@ impl<'p> Looked<'p> {
                 last: origin,
                 start: place.start,
                 end: place.end,
+                name: one.name,
                 accepted: one.accepted,
                 remark: one.remark,
             },

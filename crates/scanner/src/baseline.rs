@@ -192,7 +192,7 @@ mod tests {
         let start = Position { line: 1, column: 1 };
         let (source, path, inside, commit) = (None, None, Vec::new(), None);
         let place = Place { source, path, inside, start, end: start, commit };
-        Finding { identity, what, form: None, place, accepted: None, remark: None, asked: None }
+        Finding { identity, what, name: None, form: None, place, accepted: None, remark: None, asked: None }
     }
 
     fn version(retired: bool) -> Finding {

@@ -158,6 +158,8 @@ pub struct Finding {
     pub identity: Identity,
     /// What it is.
     pub what: What,
+    /// The name that it stands under, where nothing else tells it; none where that may be a value itself.
+    pub name: Option<String>,
     /// How it was written there, where it was a value that is known: `base64` …
     pub form: Option<&'static str>,
     /// Where it stands.

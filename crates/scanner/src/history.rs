@@ -13,6 +13,7 @@ use keyroll_leak::{FAR_BYTES_MAX, NEAR_BYTES_MAX, Table, Text, reaches_far};
 use crate::again::nowhere;
 use crate::finding::{Finding, Identity, Place, What};
 use crate::lines::Lines;
+use crate::message::{is_message, of_tag};
 use crate::packed::{Packed, utf16_order};
 use crate::reading::Reading;
 use crate::report::FINDINGS_MAX;
@@ -28,6 +29,7 @@ use crate::{Accepted, Position, Scan, Skipped};
 struct Sort {
     what: What,
     identity: Identity,
+    name: Option<String>,
     form: Option<&'static str>,
     /// Only where the file holds settings.
     in_settings: bool,
@@ -145,8 +147,8 @@ impl<'s> Objects<'s> {
     }
 
     fn hit(&self, span: Range<usize>, hit: crate::seeker::Hit) -> Option<Hit> {
-        let crate::seeker::Hit { what, identity, form, in_settings, .. } = hit;
-        let sort = Sort { what, identity, form, in_settings };
+        let crate::seeker::Hit { what, identity, name, form, in_settings, .. } = hit;
+        let sort = Sort { what, identity, name, form, in_settings };
         let mut sorts = self.sorts.lock().unwrap_or_else(PoisonError::into_inner);
         let (numbers, all) = &mut *sorts;
         if let Some(tag) = numbers.get(&sort) {
@@ -204,7 +206,8 @@ const _: () = assert!(AROUND_BYTES_MAX >= FAR_BYTES_MAX + NEAR_BYTES_MAX);
 
 impl Take for Objects<'_> {
     fn found(&self, blob: &Blob<'_>, hits: &[Hit]) {
-        if hits.iter().any(|hit| hit.tag == AGAIN) {
+        // A message has lines of its own, and a tag a name.
+        if hits.iter().any(|hit| hit.tag == AGAIN) || is_message(blob) {
             self.again.lock().unwrap_or_else(PoisonError::into_inner).insert(blob.id);
             return;
         }
@@ -290,7 +293,7 @@ impl Scan<'_> {
                 for spot in spots {
                     let sort = sort_of(&sorts, spot.sort).filter(|sort| is_settings || !sort.in_settings);
                     let Some(sort) = sort else { continue };
-                    told.add(subject(sort, path.clone()), held(spot, origin));
+                    told.add(subject(sort, path.clone()), held(sort, spot, origin));
                     is_told = true;
                 }
             }
@@ -307,7 +310,8 @@ impl Scan<'_> {
         }
         let looked = self.again(history, &again, &provenance, told);
         self.left_out(found.left_out + looked.told.left_out);
-        looked.told.findings().chain(looked.nowhere.into_values()).for_each(|one| self.finding(one));
+        let found = looked.told.findings().map(of_tag);
+        found.chain(looked.nowhere.into_values()).for_each(|one| self.finding(one));
         self.skipped(name, &looked.more);
         looked.skipped.into_iter().for_each(|((_, why), what)| self.skip(format!("{name}: {what}"), why));
         for (_, (id, spot)) in lost {
@@ -339,13 +343,13 @@ fn sort_of(sorts: &[Sort], number: u32) -> Option<&Sort> {
 /// What is told of it under this path; a message has none.
 fn subject(sort: &Sort, path: Option<PathBuf>) -> Subject {
     let inside = if path.is_none() { vec!["message".to_owned()] } else { Vec::new() };
-    let Sort { what, identity, form, in_settings: _ } = sort.clone();
+    let Sort { what, identity, form, .. } = sort.clone();
     Subject { what, identity, form, path, inside }
 }
 
-fn held<'p>(spot: &Spot, origin: &'p Origin) -> Held<'p> {
+fn held<'p>(sort: &Sort, spot: &Spot, origin: &'p Origin) -> Held<'p> {
     let ([start, end], (accepted, remark)) = (spot.places(), Note::clone(&spot.note));
-    Held { first: origin, last: origin, start, end, accepted, remark }
+    Held { first: origin, last: origin, start, end, name: sort.name.clone(), accepted, remark }
 }
 
 pub(crate) fn as_path(bytes: &[u8]) -> PathBuf {
@@ -357,6 +361,7 @@ fn finding(sort: &Sort, spot: &Spot, place: Place) -> Finding {
     Finding {
         identity: sort.identity.clone(),
         what: sort.what.clone(),
+        name: sort.name.clone(),
         form: sort.form,
         place,
         accepted: spot.note.0.clone(),

@@ -21,6 +21,8 @@ mod history;
 mod lines;
 mod lz4;
 mod memory;
+mod message;
+mod name;
 mod packed;
 mod picked;
 mod reading;

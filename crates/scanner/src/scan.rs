@@ -198,6 +198,7 @@ impl<'s> Worker<'s> {
             report.finding(Finding {
                 identity: one.hit.identity,
                 what: one.hit.what,
+                name: one.hit.name,
                 form: one.hit.form,
                 place,
                 accepted: one.accepted,

@@ -11,6 +11,7 @@ use crate::Accepted;
 use crate::allow::Allow;
 use crate::finding::{Identity, State, Version, What};
 use crate::held::Held;
+use crate::name;
 use crate::picked::Picked;
 use crate::reading::Reading;
 
@@ -19,6 +20,11 @@ const RULE_BYTES_MAX: usize = keyroll_leak::BLOCK_BYTES_MAX + keyroll_leak::NEAR
 
 /// The most a known value may stretch over in what is read in pieces, bytes.
 const SPAN_BYTES_MAX: usize = 4 << 20;
+
+/// What is found by its name or its place is called by these in place of a rule.
+const NAMED: &str = "named-secret";
+const CONNECTION: &str = "connection-password";
+const SENT: &str = "sent-credential";
 
 /// How many values before one are asked whether they are another form of it.
 const BEFORE_MAX: usize = 8;
@@ -44,6 +50,8 @@ pub struct Seeker {
     rules: Option<&'static Rules>,
     by_name: bool,
     theirs: Option<Config>,
+    /// Rules of its own that find nothing.
+    unwanted: BTreeSet<String>,
     known: Known,
     identity: FingerprintKey,
     held: Option<Held>,
@@ -54,6 +62,7 @@ pub struct Seeker {
 pub(crate) struct Hit {
     pub(crate) span: Range<usize>,
     pub(crate) what: What,
+    pub(crate) name: Option<String>,
     pub(crate) form: Option<&'static str>,
     pub(crate) identity: Identity,
     /// It is one where the text holds settings, and in a program it is none.
@@ -63,7 +72,8 @@ pub(crate) struct Hit {
 impl Seeker {
     /// `identity` is what tells findings apart: with the same key the same value has the same identity.
     pub fn new(known: Known, identity: FingerprintKey) -> Self {
-        Self { rules: None, by_name: false, theirs: None, known, identity, held: None, picked: None }
+        let (rules, theirs, unwanted) = (None, None, BTreeSet::new());
+        Self { rules, by_name: false, theirs, unwanted, known, identity, held: None, picked: None }
     }
 
     /// Looks for what has the form of a credential, too.
@@ -78,11 +88,23 @@ impl Seeker {
         self
     }
 
-    /// Looks for what a file of rules in the form of gitleaks says, too. What that passes over by its path is passed over by all
-    /// rules; known values are found all the same.
+    /// Looks for what a file of rules in the form of gitleaks says, too. What that passes over for all rules, by its path or by
+    /// what it is, is passed over by its own rules, too; known values are found all the same.
     pub fn with_theirs(mut self, theirs: Config) -> Self {
         self.theirs = Some(theirs);
         self
+    }
+
+    /// Leaves out what these of its own rules find.
+    pub fn without(mut self, rules: BTreeSet<String>) -> Self {
+        self.unwanted = rules;
+        self
+    }
+
+    /// Whether one of its own rules is called so, or what only its name or its place tells.
+    pub fn has(&self, rule: &str) -> bool {
+        let by_form = || self.rules.is_some_and(|rules| rules.iter().any(|one| one.id == rule));
+        [NAMED, CONNECTION, SENT].contains(&rule) || by_form()
     }
 
     /// Holds the values that these rules find, until [`Self::take_held`]: somebody is going to ask their issuers.
@@ -167,9 +189,14 @@ impl Seeker {
                 if found.rule.description.is_empty() { &found.rule.id } else { &found.rule.description };
             let what = What::Kind { rule: found.rule.id.clone(), title: title.clone(), provider: None };
             let identity = self.identity(&found.rule.id, value);
-            hits.push(Hit { span: found.span, what, form: None, identity, in_settings: false });
+            hits.push(Hit { span: found.span, what, name: None, form: None, identity, in_settings: false });
         });
-        add_beside(&mut hits, self.by_rules(text, reading));
+        let mut own = self.by_rules(text, reading);
+        theirs.keep(text, place, &mut own, |hit| match &hit.what {
+            What::Kind { rule, .. } => Some((rule.as_str(), hit.span.clone())),
+            What::Known(_) => None,
+        });
+        add_beside(&mut hits, own);
         hits
     }
 
@@ -179,6 +206,8 @@ impl Seeker {
         if let Some(rules) = self.rules {
             self.by_form(text, rules, reading, &mut |hit| hits.push(hit));
         }
+        let is_known = |hit: &Hit| matches!(hit.what, What::Known(_));
+        hits.retain(|hit| is_known(hit) || !self.unwanted.contains(hit.what.rule()));
         hits
     }
 
@@ -218,7 +247,8 @@ impl Seeker {
     fn known(&self, version: &Version, span: Range<usize>, form: Option<&'static str>) -> Hit {
         let name = format!("{}\0v{}", version.secret, version.number);
         let identity = self.identity("keyroll", name.as_bytes());
-        Hit { span, what: What::Known(version.clone()), form, identity, in_settings: false }
+        let what = What::Known(version.clone());
+        Hit { span, what, name: None, form, identity, in_settings: false }
     }
 
     fn by_form(
@@ -247,11 +277,11 @@ impl Seeker {
         }
         let (rule, title, provider) = match one.rule {
             Some(rule) => (rule.id.as_str(), rule.title.as_str(), Some(rule.provider.clone())),
-            None if one.by == By::Name => ("named-secret", "value under the name of a secret", None),
+            None if one.by == By::Name => (NAMED, "value under the name of a secret", None),
             None if text.get(one.span.end) == Some(&b'@') => {
-                ("connection-password", "password of a connection string", None)
+                (CONNECTION, "password of a connection string", None)
             }
-            None => ("sent-credential", "password or token where one is sent", None),
+            None => (SENT, "password or token where one is sent", None),
         };
         let what = What::Kind {
             rule: rule.to_owned(),
@@ -262,7 +292,10 @@ impl Seeker {
         if let Some(held) = &self.held {
             held.hold(rule, &identity, value);
         }
-        Hit { span: one.span.clone(), what, form: None, identity, in_settings: false }
+        let name = one.name.as_deref().filter(|_| rule == NAMED).and_then(name::shown);
+        // It is told as it stands there.
+        let name = name.filter(|name| self.values(name.as_bytes()).is_empty()).map(str::to_owned);
+        Hit { span: one.span.clone(), what, name, form: None, identity, in_settings: false }
     }
 
     /// The version whose value this was.

@@ -27,6 +27,7 @@ pub(crate) struct Held<'p> {
     pub(crate) last: &'p Origin,
     pub(crate) start: Position,
     pub(crate) end: Position,
+    pub(crate) name: Option<String>,
     pub(crate) accepted: Option<Accepted>,
     pub(crate) remark: Option<String>,
 }
@@ -54,6 +55,7 @@ impl<'p> Told<'p> {
         self.by_subject.into_iter().map(|(subject, held)| Finding {
             identity: subject.identity,
             what: subject.what,
+            name: held.name,
             form: subject.form,
             place: Place {
                 source: Some(format!("commit {}", short(&held.first.commit.to_string()))),
@@ -145,7 +147,7 @@ mod tests {
                 let accepted = (!is_open).then(accepted);
                 told.add(
                     Subject { what, identity, form: None, path, inside: Vec::new() },
-                    Held { first: origin, last: origin, start, end: start, accepted, remark: None },
+                    Held { first: origin, last: origin, start, end: start, name: None, accepted, remark: None },
                 );
             }
             let mut all: Vec<Finding> = told.findings().collect();
@@ -166,45 +168,5 @@ mod tests {
         // What was open once and is accepted now is accepted, and the other way round.
         assert_eq!(told(&[(&old, 7, true), (&side, 1, false)]), (1, false, "09".to_owned(), false));
         assert_eq!(told(&[(&side, 1, true), (&old, 7, false)]), (1, true, "09".to_owned(), false));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::AcceptedBy;
-
-    /// Where the last one has an even place, it is accepted.
-    fn held(orders: (u32, u32), in_head: bool) -> Held {
-        let (first, last) = (format!("first {}", orders.0), format!("last {}", orders.1));
-        let commit = Commit { first, author: String::new(), first_s: 0, last, last_s: 0, in_head };
-        let at = Position { line: orders.1.into(), column: 1 };
-        let by_comment = || Accepted { by: AcceptedBy::Comment, reason: "a test".to_owned(), until: None };
-        let accepted = orders.1.is_multiple_of(2).then(by_comment);
-        Held { commit, orders, start: at, end: at, accepted, remark: None }
-    }
-
-    #[test]
-    fn the_first_and_the_last_of_all_are_told_and_what_the_last_says() {
-        let what = What::Kind { rule: "a".to_owned(), title: "a".to_owned(), provider: None };
-        let identity = Identity::read(&"0a".repeat(16)).unwrap();
-        for (all, first, last, in_head) in [
-            ([((3, 4), false), ((1, 7), false), ((2, 5), false)], "first 1", 7_u64, false),
-            ([((3, 5), false), ((4, 8), false), ((2, 6), false)], "first 2", 8, false),
-            ([((3, 9), false), ((4, 6), true), ((2, 5), false)], "first 2", 6, true),
-        ] {
-            let mut told = Told::default();
-            for (orders, in_head) in all {
-                let (what, identity) = (what.clone(), identity.clone());
-                let subject = Subject { what, identity, form: None, path: None, inside: Vec::new() };
-                told.add(subject, held(orders, in_head));
-            }
-            let all: Vec<Finding> = told.findings().collect();
-            let [one] = &all[..] else { panic!("{}", all.len()) };
-            let commit = one.place.commit.as_ref().unwrap();
-            assert_eq!((commit.first.as_str(), commit.in_head), (first, in_head));
-            assert_eq!((&commit.last, one.place.start.line), (&format!("last {last}"), last));
-            assert_eq!(one.is_open(), !last.is_multiple_of(2));
-        }
     }
 }

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 use keyroll_leak::Rules;
+use keyroll_leak::gitleaks::Config;
 use keyroll_scanner::{Baseline, Finding, Known, Report, Scan, Seeker};
 
 use repository::{commit_all, git};
@@ -25,9 +26,18 @@ fn commit(folder: &Path, name: &str, text: &str) -> String {
 }
 
 fn looked(look: impl FnOnce(&Scan<'_>)) -> Report {
+    looked_by(None, look)
+}
+
+/// With rules of others, by which objects are looked at as files.
+fn looked_by(rules: Option<&str>, look: impl FnOnce(&Scan<'_>)) -> Report {
     let baseline = Baseline::new([7; 32]);
     let seeker =
         Seeker::new(Known::default(), baseline.key()).with_rules(Rules::shipped().unwrap()).with_names();
+    let seeker = match rules {
+        Some(text) => seeker.with_theirs(Config::read("rules", text).unwrap()),
+        None => seeker,
+    };
     let scan = Scan::new(&seeker, "2026-11-21".parse().unwrap());
     look(&scan);
     scan.finish(None)
@@ -134,6 +144,58 @@ fn messages_and_what_no_branch_has_any_more_are_looked_at() {
         places.iter().any(|(source, _)| source.ends_with("in no commit that a reference leads to")),
         "{places:?}"
     );
+}
+
+#[test]
+fn a_message_has_lines_of_its_own_and_that_of_a_tag_is_told_as_the_tags() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path();
+    git(root, &["init", "--quiet", "--initial-branch=main"]);
+    commit(root, "a", "a\n");
+    let empty = ["commit", "--quiet", "--allow-empty", "--message"];
+    let author = format!("{} <a@example.org>", token(15));
+    git(root, &[&empty[..], &["by somebody", "--author", &author]].concat());
+    let by = git(root, &["rev-parse", "HEAD"]);
+    git(root, &[&empty[..], &[&format!("{} first\n\nthird {}", token(11), token(12))]].concat());
+    let head = git(root, &["rev-parse", "HEAD"]);
+    // The tag says again what the commit says.
+    git(root, &["tag", "-a", "v1", "-m", &format!("release\nwith {} {}", token(13), token(12))]);
+    let tag = git(root, &["rev-parse", "v1"]);
+    git(root, &["tag", "-a", "v2", "-m", &format!("lost\n{}", token(14))]);
+    let lost = git(root, &["rev-parse", "v2"]);
+    git(root, &["tag", "-d", "v2"]);
+    let mut expected = vec![
+        (format!("commit {} › message", &head[..10]), 1, 1, Some(true)),
+        (format!("commit {} › message", &head[..10]), 3, 7, Some(true)),
+        (format!("commit {} › head", &by[..10]), 3, 8, Some(false)),
+        (format!("tag v1 ({}) › message", &tag[..10]), 2, 6, None),
+        (format!("tag v1 ({}) › message", &tag[..10]), 2, 7 + token(13).len() as u64, None),
+        (
+            format!(
+                "git object {lost}, in no commit that a reference leads to › tag v2 ({}) › message",
+                &lost[..10]
+            ),
+            2,
+            1,
+            None,
+        ),
+    ];
+    expected.sort();
+    for rules in [None, Some("[[rules]]\nid = 'own'\nregex = 'own_[0-9]{12}'\n")] {
+        let report = looked_by(rules, |scan| scan.history(root).unwrap());
+        let mut all: Vec<_> = report
+            .findings
+            .iter()
+            .map(|one| {
+                let (place, start) = (&one.place, one.place.start);
+                let way: Vec<&str> = place.source.iter().chain(&place.inside).map(String::as_str).collect();
+                let in_head = place.commit.as_ref().map(|commit| commit.in_head);
+                (way.join(" › "), start.line, start.column, in_head)
+            })
+            .collect();
+        all.sort();
+        assert_eq!(all, expected, "{rules:?}");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Zoned;
 use keyroll_leak::Rules;
-use keyroll_scanner::{Baseline, Known, Report, Scan, Seeker};
+use keyroll_scanner::{Baseline, Known, Report, Scan, Seeker, Skipped};
 
 use crate::args::{LeaksArgs, LeaksFormat};
 use crate::context::Context;
@@ -32,7 +32,7 @@ pub(super) fn run(args: &LeaksArgs, context: &mut Context) -> Result<Exit, Probl
     let began = Instant::now();
     let mut file = BaselineFile::open(args)?;
     let askers = args.verify.then(|| Askers::of(&args.issuer)).transpose()?;
-    let Looking { mut seeker, identities, kept } = looking(args, &file, context)?;
+    let Looking { mut seeker, identities, kept, unused } = looking(args, &file, context)?;
     if let Some(askers) = &askers {
         seeker = seeker.holding(askers.rules());
     }
@@ -42,10 +42,14 @@ pub(super) fn run(args: &LeaksArgs, context: &mut Context) -> Result<Exit, Probl
     }
     let late = late.or_else(|| nothing_read(args, &report)).or_else(|| not_all_read(args, &report));
     if args.accept.is_some() && late.is_none() {
+        report.skipped.splice(0..0, unused);
         return accept(args, &mut file, &seeker, &report, context);
     }
     let mut sum = LeaksShown::of(&report, identities, args.verify, began.elapsed().as_secs_f64());
     sum.whole = late.is_none();
+    sum.rules_not_used = unused.len();
+    // It is told with what was not looked at, in every form.
+    report.skipped.splice(0..0, unused);
     show(args, &report, &sum, &kept, context);
     if let Some(failed) = late {
         return Err(failed);
@@ -85,6 +89,8 @@ struct Looking {
     identities: Identities,
     /// The secrets that the store of this machine keeps.
     kept: BTreeSet<String>,
+    /// Rules that are not used, and why.
+    unused: Vec<Skipped>,
 }
 
 fn looking(args: &LeaksArgs, file: &BaselineFile, context: &mut Context) -> Result<Looking, Problem> {
@@ -110,31 +116,33 @@ fn looking(args: &LeaksArgs, file: &BaselineFile, context: &mut Context) -> Resu
         (false, Some(key)) => seeker.picking(key, only),
         (false, None) => return Err(no_identities()),
     };
-    let seeker = if args.known { seeker } else { with_rules(args, seeker, context)? };
-    Ok(Looking { seeker, identities, kept })
+    let (seeker, unused) = if args.known { (seeker, Vec::new()) } else { with_rules(args, seeker)? };
+    Ok(Looking { seeker, identities, kept, unused })
 }
 
-fn with_rules(args: &LeaksArgs, seeker: Seeker, context: &mut Context) -> Result<Seeker, Problem> {
+/// With what of the rules is not used.
+fn with_rules(args: &LeaksArgs, seeker: Seeker) -> Result<(Seeker, Vec<Skipped>), Problem> {
     let theirs = args.rules.as_deref().map(theirs).transpose()?;
     let adds = theirs.as_ref().is_none_or(|theirs| theirs.adds);
-    let seeker = match theirs {
-        Some(theirs) => {
-            for one in theirs.rules.disabled() {
-                let what = format!("the rule '{}'", one.rule);
-                context.ui.event(Event::NotVisible { what, why: one.why.clone() });
-            }
-            seeker.with_theirs(theirs.rules)
-        }
-        None => seeker,
+    let (seeker, unwanted, mut unused) = match theirs {
+        Some(theirs) => (seeker.with_theirs(theirs.rules), theirs.unwanted, theirs.unused),
+        None => (seeker, BTreeSet::new(), Vec::new()),
+    };
+    let not_there = |rule: &String| Skipped {
+        what: format!("the rule '{rule}'"),
+        why: "disabledRules has it, and no rule is called so here".to_owned(),
     };
     if !adds {
-        return Ok(seeker);
+        unused.extend(unwanted.iter().map(not_there));
+        return Ok((seeker, unused));
     }
     let rules = Rules::shipped().map_err(|error| {
         Problem::new("K0933", "read the rules that come with the program").because_of(&error)
     })?;
     let seeker = seeker.with_rules(rules);
-    Ok(if args.forms { seeker } else { seeker.with_names() })
+    unused.extend(unwanted.iter().filter(|rule| !seeker.has(rule)).map(not_there));
+    let seeker = seeker.without(unwanted);
+    Ok((if args.forms { seeker } else { seeker.with_names() }, unused))
 }
 
 fn scan(
@@ -150,6 +158,7 @@ fn scan(
     let scan = Scan::new(seeker, Zoned::now().date());
     let scan = if args.no_archives { scan.without_archives() } else { scan };
     let (end, ended) = mpsc::channel();
+    let way_out = source.way_out();
     let looked = thread::scope(|scope| {
         let (scan, source) = (&scan, &source);
         scope.spawn(move || end.send(source.scan(scan)));
@@ -165,11 +174,7 @@ fn scan(
         }
     });
     // What was found before something went wrong is told all the same.
-    let late = looked.err().map(|why| {
-        Problem::new("K0934", "look for leaks")
-            .because(why)
-            .help("what can be looked at: keyroll leaks --help; what is in the way: keyroll doctor")
-    });
+    let late = looked.err().map(|why| Problem::new("K0934", "look for leaks").because(why).help(way_out));
     let mut report = scan.finish(baseline);
     if let Some(ignored) = args.rules.as_ref().map(|_| ignored()).transpose()?.flatten() {
         report.accept_where(".gitleaksignore names it", |one| is_ignored(&ignored, one));
@@ -225,7 +230,7 @@ fn show(args: &LeaksArgs, report: &Report, sum: &LeaksShown, kept: &BTreeSet<Str
         context.ui.event(Event::Leaks(sum.clone()));
     }
     if args.format == LeaksFormat::Table {
-        let lines = next(report, kept, args.staged, sum.identities);
+        let lines = next(report, kept, args, sum.identities);
         lines.into_iter().for_each(|line| context.ui.note(line));
     }
 }
@@ -236,7 +241,7 @@ fn skipped(report: &Report, count: usize, context: &mut Context) {
     }
     let more = report.skipped.len().saturating_sub(count) as u64 + report.skipped_left_out;
     if more > 0 {
-        context.ui.note(format!("and {more} more places that were not looked at"));
+        context.ui.note(format!("and {more} more that are not visible; --all names them"));
     }
 }
 

@@ -17,6 +17,7 @@ const READ_BYTES: usize = 64 * 1024;
 /// Copies what it is given to stdout, without the values of secrets that keyroll knows and without what looks like a credential.
 pub(super) fn run(args: &RedactArgs, context: &mut Context) -> Result<Exit, Problem> {
     let shielding = Shielding::open(args.known, context)?;
+    let is_there = shielding.is_there();
     let mut seen = 0;
     let mut shielded = Shielded { shield: Shield::new(&shielding.sought(&mut seen)), shielding, seen };
     match args.files.is_empty() {
@@ -28,6 +29,12 @@ pub(super) fn run(args: &RedactArgs, context: &mut Context) -> Result<Exit, Prob
     // With --json a note would stand in the text.
     if !context.ui.look.json {
         context.ui.note(replaced(&report));
+        // Without a store it was said at the beginning.
+        if is_there && !args.known {
+            context.ui.note(
+                "not replaced: a password without a form that keyroll does not keep; keyroll leaks finds one by its name or place",
+            );
+        }
     }
     looked.map(|()| Exit::Done)
 }

@@ -230,8 +230,16 @@ mod tests {
             let place =
                 Place { source: None, path: None, inside: Vec::new(), start: at, end: at, commit: None };
             let what = What::Kind { rule: rule.to_owned(), title: rule.to_owned(), provider: None };
-            let one =
-                Finding { identity, what, form: None, place, accepted: None, remark: None, asked: None };
+            let one = Finding {
+                identity,
+                what,
+                name: None,
+                form: None,
+                place,
+                accepted: None,
+                remark: None,
+                asked: None,
+            };
             report.findings.extend([one.clone(), one]);
         }
         (report, held)

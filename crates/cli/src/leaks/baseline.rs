@@ -227,20 +227,23 @@ fn chosen<'r>(
     Ok(all.into_iter().filter(|one| picked.contains(&one.identity)).collect())
 }
 
+/// How what stands beside it is accepted.
+const OTHERS: &str = "accept the others without it, each by its ID: --only ID";
+
 /// What opens something is replaced, not accepted.
 fn refuse_open_doors(chosen: &[&Finding]) -> Result<(), Problem> {
     if let Some(live) = chosen.iter().find(|one| one.what.state() == State::Live) {
         let secret = live.what.rule();
         return Err(problem()
             .because(format!("a value of {secret} is among it, which opens something"))
-            .help(format!("replace it first, where it is kept: keyroll plan {secret}")));
+            .help(format!("{OTHERS}; replace this one first, where it is kept: keyroll plan {secret}")));
     }
     let active = chosen.iter().map(|one| LeakShown::of(one)).find(|one| one.state == "active");
     if let Some(active) = active {
         let issuer = active.verified.and_then(|verified| verified.issuer).unwrap_or_default();
         return Err(problem()
             .because(format!("a value of the kind {} is among it, which its issuer accepts", active.rule))
-            .help(format!("replace it and end it first: keyroll issuers show {issuer}")));
+            .help(format!("{OTHERS}; replace this one and end it first: keyroll issuers show {issuer}")));
     }
     Ok(())
 }

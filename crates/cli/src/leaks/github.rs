@@ -2,10 +2,21 @@ use keyroll_scanner::Report;
 
 use crate::leaks::{Identities, LeakShown, VerifiedShown};
 
+/// The most places that were not looked at that are told one by one.
+const SKIPPED_SHOWN_MAX: usize = 20;
+
 /// Workflow commands that GitHub shows beside the lines they are about:
 /// <https://docs.github.com/en/actions/reference/workflow-commands-for-github-actions>.
 pub(crate) fn annotations(report: &Report, identities: Identities) -> String {
-    report.open().map(LeakShown::of).map(|one| line(&one, identities)).collect()
+    let shown = report.open().map(LeakShown::of).map(|one| line(&one, identities));
+    // Who sees no annotation takes all for looked at.
+    let title = property("keyroll: not visible");
+    let skipped = report.skipped.iter().take(SKIPPED_SHOWN_MAX);
+    let skipped = skipped
+        .map(|one| format!("::warning title={title}::{}\n", message(&format!("{} ({})", one.what, one.why))));
+    let more = report.skipped.len().saturating_sub(SKIPPED_SHOWN_MAX) as u64 + report.skipped_left_out;
+    let more = (more > 0).then(|| format!("::warning title={title}::and {more} more\n"));
+    shown.chain(skipped).chain(more).collect()
 }
 
 fn line(one: &LeakShown, identities: Identities) -> String {
@@ -17,11 +28,11 @@ fn line(one: &LeakShown, identities: Identities) -> String {
         properties.push(format!("line={},col={}", place.line, place.column));
         properties.push(format!("endLine={},endColumn={}", place.end_line, place.end_column));
     }
-    properties.push(format!("title={}", property(&format!("keyroll: {}", one.name()))));
+    properties.push(format!("title={}", property(&format!("keyroll: {}", one.called()))));
     let remark = one.remark.as_ref().map(|why| format!("; {why}")).unwrap_or_default();
     let state = one.verified.as_ref().map_or_else(|| one.state.to_owned(), VerifiedShown::text);
     let identity = if identities.stay() { format!("; identity {}", one.identity) } else { String::new() };
-    let text = format!("{} ({state}) in {}{remark}{identity}", one.title, place.text());
+    let text = format!("{} ({state}) in {}{remark}{identity}", one.titled(), place.text());
     format!("::{level} {}::{}\n", properties.join(","), message(&text))
 }
 

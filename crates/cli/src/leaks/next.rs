@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 use keyroll_issuer::Spec;
 use keyroll_scanner::Report;
 
+use crate::args::LeaksArgs;
 use crate::env;
 use crate::leaks::{Identities, LeakShown, notes};
 
@@ -13,9 +14,10 @@ const SECRETS_SHOWN_MAX: usize = 10;
 pub(crate) fn next(
     report: &Report,
     kept: &BTreeSet<String>,
-    staged: bool,
+    args: &LeaksArgs,
     identities: Identities,
 ) -> Vec<String> {
+    let (staged, same) = (args.staged, same(args));
     let shown: Vec<LeakShown> = report.open().map(LeakShown::of).collect();
     let mut lines = notes(&shown);
     lines.extend(of_live(&shown, kept));
@@ -23,7 +25,7 @@ pub(crate) fn next(
         lines.extend(of_staged());
     } else if shown.iter().any(|one| one.state == "unknown") {
         let asked = shown.iter().any(|one| one.verified.is_some());
-        let ask = if asked { "" } else { "; whether it works still: keyroll leaks --verify" };
+        let ask = if asked { String::new() } else { format!("; whether it works still: {same} --verify") };
         lines.push(format!(
             "what is one: end it at its issuer and put a new one in its place; taking it out alone does not help{ask}"
         ));
@@ -33,10 +35,26 @@ pub(crate) fn next(
         let again = if staged { ", and git add it again" } else { "" };
         let one = if identities.stay() { "; --only ID for one of them" } else { "" };
         lines.push(format!(
-            "what is no leak: # keyroll:allow REASON beside it{again}, or keyroll leaks --accept REASON for all{one}"
+            "what is no leak: # keyroll:allow REASON beside it{again}, or {same} --accept REASON for all{one}"
         ));
     }
     lines
+}
+
+/// The command that looks in the same places, and in no others: what stands elsewhere nobody has seen. What was typed is not
+/// repeated, since it may be a value.
+fn same(args: &LeaksArgs) -> &'static str {
+    let elsewhere = args.stdin
+        || args.pid.is_some()
+        || args.image.is_some()
+        || args.container.is_some()
+        || args.journal.is_some();
+    match (args.git, args.staged) {
+        _ if elsewhere || !args.paths.is_empty() => "the same command with",
+        (true, _) => "keyroll leaks --git",
+        (false, true) => "keyroll leaks --staged",
+        (false, false) => "keyroll leaks",
+    }
 }
 
 /// Where those are ended that nobody was asked about, of kinds that a shipped spec knows.

@@ -19,7 +19,10 @@ pub(crate) fn sarif(report: &Report, sum: &LeaksShown) -> String {
     let numbers: BTreeMap<&str, usize> = rules.keys().copied().zip(0..).collect();
     let results: Vec<Value> = shown
         .iter()
-        .map(|one| result(one, numbers.get(one.rule.as_str()).copied(), sum.identities))
+        .map(|one| {
+            let titled = LeakShown { title: one.titled(), ..one.clone() };
+            result(&titled, numbers.get(one.rule.as_str()).copied(), sum.identities)
+        })
         .collect();
     let skipped = report.skipped.iter().map(|one| {
         json!({ "level": "warning", "message": { "text": format!("not looked at: {}: {}", one.what, one.why) } })
@@ -36,7 +39,7 @@ pub(crate) fn sarif(report: &Report, sum: &LeaksShown) -> String {
             }},
             "columnKind": "unicodeCodePoints",
             "invocations": [{
-                "executionSuccessful": sum.whole && (report.texts > 0 || report.skipped.is_empty()),
+                "executionSuccessful": sum.whole && (report.texts > 0 || sum.not_visible == 0),
                 "toolExecutionNotifications": skipped.collect::<Vec<_>>(),
             }],
             "results": results,

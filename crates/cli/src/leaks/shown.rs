@@ -15,6 +15,9 @@ pub(crate) struct LeakShown {
     pub(crate) rule: String,
     /// What it is, for people.
     pub(crate) title: String,
+    /// The name that it stands under, where nothing else tells it.
+    #[serde(rename = "name", skip_serializing_if = "Option::is_none")]
+    pub(crate) variable: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) provider: Option<String>,
     /// Of a value that keyroll keeps.
@@ -138,6 +141,9 @@ pub(crate) struct LeaksShown {
     pub(crate) bytes: u64,
     /// Places that were not looked at, or not wholly.
     pub(crate) not_visible: u64,
+    /// Rules of a file that are not used; each is named with what was not looked at.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(crate) rules_not_used: usize,
     pub(crate) identities: Identities,
     /// Whether nothing ended the scan before its end.
     pub(crate) whole: bool,
@@ -166,6 +172,7 @@ impl LeakShown {
             identity: finding.identity.to_string(),
             rule: finding.what.rule().to_owned(),
             title,
+            variable: finding.name.clone(),
             provider,
             secret: version.map(|version| version.secret.clone()),
             version: version.map(|version| version.number),
@@ -223,6 +230,18 @@ impl LeakShown {
     pub(crate) fn name(&self) -> &str {
         if self.secret.is_some() { &self.title } else { &self.rule }
     }
+
+    /// The same with the name that it stands under: `named-secret JWT_SECRET`.
+    pub(crate) fn called(&self) -> String {
+        let variable = self.variable.as_ref().map(|name| format!(" {name}")).unwrap_or_default();
+        format!("{}{variable}", self.name())
+    }
+
+    /// What it is, in a sentence, with that name.
+    pub(crate) fn titled(&self) -> String {
+        let variable = self.variable.as_ref().map(|name| format!(", {name}")).unwrap_or_default();
+        format!("{}{variable}", self.title)
+    }
 }
 
 /// A moment, UTC; what is none is shown as the number that it is.
@@ -265,6 +284,7 @@ impl LeaksShown {
             texts: report.texts,
             bytes: report.bytes,
             not_visible: report.skipped.len() as u64 + report.skipped_left_out,
+            rules_not_used: 0,
             identities,
             whole: true,
             took_s,
@@ -308,6 +328,10 @@ impl LeaksShown {
                 count(self.not_visible, "place was not looked at", "places were not looked at")
             ));
         }
+        if self.rules_not_used > 0 {
+            let rules = count(self.rules_not_used as u64, "rule is not used", "rules are not used");
+            text.push_str(&format!("; {rules}"));
+        }
         if self.left_out > 0 {
             text.push_str(&format!("; {} more findings are not shown: there are too many", self.left_out));
         }
@@ -319,6 +343,10 @@ impl LeaksShown {
 fn counts<'f>(findings: impl Iterator<Item = &'f Finding>) -> (usize, usize) {
     let all: Vec<&Identity> = findings.map(|one| &one.identity).collect();
     (all.len(), all.iter().collect::<BTreeSet<_>>().len())
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 fn count(count: u64, one: &str, more: &str) -> String {

@@ -55,6 +55,20 @@ impl Source {
         }
     }
 
+    /// What a person does where nothing of it could be looked at.
+    pub(crate) fn way_out(&self) -> &'static str {
+        match self {
+            Self::Histories(_) | Self::Staged(_) => "run it in a repository of git, or name one as PATH",
+            Self::Process(_) => "name a process that is there; that of another user is for root alone",
+            Self::Program(_, words) => match words.get(1).map(String::as_str) {
+                Some("save") => "what docker says of it: docker image inspect NAME",
+                Some("logs") => "what docker says of it: docker logs NAME",
+                Some(_) | None => "what journalctl says of itself: journalctl -n 1",
+            },
+            Self::Tree(_) | Self::Stdin => "what can be looked at: keyroll leaks --help",
+        }
+    }
+
     /// # Errors
     /// Nothing of it could be looked at; what it is, and why.
     pub(crate) fn scan(&self, scan: &Scan<'_>) -> Result<(), String> {
@@ -121,7 +135,8 @@ fn written(name: &str, words: &[String], scan: &Scan<'_>) -> io::Result<()> {
             let said = String::from_utf8_lossy(&said);
             let said = crate::redact::pass(said.lines().next().unwrap_or_default());
             let said: String = said.chars().take(SAID_CHARS_MAX).collect();
-            Err(io::Error::other(format!("{program} ended with {ended}: {said}")))
+            let said = if said.is_empty() { said } else { format!(": {said}") };
+            Err(io::Error::other(format!("{program} ended with {ended}{said}")))
         }
     }
 }

@@ -1,4 +1,4 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use keyroll_scanner::Report;
 
@@ -35,7 +35,12 @@ pub(crate) fn table(report: &Report, all: bool, identities: Identities) -> Optio
         false => Table::new(["LEAK", "STATE", "WHERE"]),
     };
     let any = !rows.is_empty();
-    for (_, places) in rows {
+    // With all of them each place has a line of its own, so that other programs can look for it.
+    let rows = rows.into_iter().flat_map(|(_, places)| match all {
+        true => places.into_iter().map(|one| vec![one]).collect(),
+        false => vec![places],
+    });
+    for places in rows {
         let Some(first) = places.first() else { continue };
         let state = match &first.accepted {
             Some(accepted) => {
@@ -44,7 +49,9 @@ pub(crate) fn table(report: &Report, all: bool, identities: Identities) -> Optio
             }
             None => first.standing().to_owned(),
         };
-        let (name, wheres) = (first.name().to_owned(), wheres(&places, all));
+        let until = first.accepted.as_ref().and_then(|accepted| accepted.until.as_ref());
+        let state = until.map(|day| format!("{state} (until {day})")).unwrap_or(state);
+        let (name, wheres) = (called(first, &places), wheres(&places));
         match identities.stay() {
             true => table.row([name, state, first.identity.chars().take(DIGITS_SHOWN).collect(), wheres]),
             false => table.row([name, state, wheres]),
@@ -53,15 +60,23 @@ pub(crate) fn table(report: &Report, all: bool, identities: Identities) -> Optio
     any.then_some(table)
 }
 
-fn wheres(places: &[LeakShown], all: bool) -> String {
-    let count = if all { places.len() } else { PLACES_SHOWN_MAX };
+/// What the first of them is; the value may stand under other names elsewhere.
+fn called(first: &LeakShown, places: &[LeakShown]) -> String {
+    let names: BTreeSet<&String> = places.iter().filter_map(|one| one.variable.as_ref()).collect();
+    match names.len().saturating_sub(1) {
+        0 => first.called(),
+        more => format!("{} and {more} more", first.called()),
+    }
+}
+
+fn wheres(places: &[LeakShown]) -> String {
     let one = |one: &LeakShown| {
         let form = one.form.map(|form| format!(" ({form})")).unwrap_or_default();
         let remark = one.remark.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
         format!("{}{form}{remark}", one.place.text())
     };
-    let shown = places.iter().take(count).map(one).collect::<Vec<_>>().join(", ");
-    match places.len().saturating_sub(count) {
+    let shown = places.iter().take(PLACES_SHOWN_MAX).map(one).collect::<Vec<_>>().join(", ");
+    match places.len().saturating_sub(PLACES_SHOWN_MAX) {
         0 => shown,
         more => format!("{shown} and {more} more"),
     }

@@ -1,8 +1,9 @@
+use std::collections::BTreeSet;
 use std::iter;
 use std::path::Path;
 
 use keyroll_leak::gitleaks::{Config, Ignored};
-use keyroll_scanner::Finding;
+use keyroll_scanner::{Finding, Skipped};
 
 use crate::problem::Problem;
 
@@ -12,6 +13,9 @@ const FILE_BYTES_MAX: usize = 4 << 20;
 /// How many files add to each other, as in gitleaks.
 const EXTENDS_MAX: usize = 2;
 
+/// The most reasons that are told why no rule of a file is used.
+const REASONS_MAX: usize = 5;
+
 /// Findings that are known, as gitleaks writes them.
 const IGNORED: &str = ".gitleaksignore";
 
@@ -20,9 +24,16 @@ pub(crate) struct Theirs {
     pub(crate) rules: Config,
     /// Whether it adds to the rules that come with the program.
     pub(crate) adds: bool,
+    /// Rules that are not wanted, and that no file has.
+    pub(crate) unwanted: BTreeSet<String>,
+    /// What of the files is not used.
+    pub(crate) unused: Vec<Skipped>,
 }
 
 /// Reads a file of rules, with those that it adds to.
+///
+/// # Errors
+/// One that is no such file; and one by which nothing can be found: where it is all that is looked for, nothing would be.
 pub(crate) fn theirs(path: &Path) -> Result<Theirs, Problem> {
     let mut files = vec![read(path)?];
     while let Some(next) = files.last().and_then(|last| last.extends().path.clone()) {
@@ -33,8 +44,27 @@ pub(crate) fn theirs(path: &Path) -> Result<Theirs, Problem> {
         files.push(read(Path::new(&next))?);
     }
     let adds = files.iter().any(|file| file.extends().default);
+    let named = |id: &str| files.iter().any(|file| file.rules().any(|rule| rule.id == id));
+    let unwanted = files.iter().flat_map(|file| &file.extends().disabled_rules);
+    let unwanted = unwanted.filter(|id| !named(id)).cloned().collect();
     let rules = files.into_iter().rev().reduce(|base, own| own.over(base)).unwrap_or_default();
-    Ok(Theirs { rules, adds })
+    let whole = rules.unread().map(|why| Skipped { what: keyroll_observe::shown(path), why });
+    let each = rules.disabled().iter();
+    let each = each.map(|one| Skipped { what: format!("the rule '{}'", one.rule), why: one.why.clone() });
+    let unused: Vec<Skipped> = whole.into_iter().chain(each).collect();
+    if !adds && rules.rules().next().is_none() {
+        return Err(nothing_used(path, &unused));
+    }
+    Ok(Theirs { rules, adds, unwanted, unused })
+}
+
+fn nothing_used(path: &Path, unused: &[Skipped]) -> Problem {
+    let none = if unused.is_empty() { "it has no rule" } else { "no rule of it can be used" };
+    let mut problem = problem(path).because(none);
+    for one in unused.iter().take(REASONS_MAX) {
+        problem = problem.because(format!("{}: {}", one.what, one.why));
+    }
+    problem.help("a rule is a [[rules]] with an id and a regex; [extend] useDefault = true adds those that come with keyroll")
 }
 
 /// What `.gitleaksignore` in this folder says is known.

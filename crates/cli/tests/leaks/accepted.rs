@@ -55,6 +55,23 @@ fn one_finding_is_accepted_by_its_identity() {
 }
 
 #[test]
+fn beside_what_opens_something_the_others_are_accepted_by_their_identities() {
+    let value = value();
+    let folder = kept(&value);
+    let path = folder.path();
+    fs::create_dir(path.join("tree")).unwrap();
+    fs::write(path.join("tree/a"), format!("{value}\n")).unwrap();
+    fs::write(path.join("tree/b"), github_token()).unwrap();
+    let (code, said) = accept(path, &[]);
+    assert!(
+        code == Some(1) && said.contains("accept the others without it, each by its ID: --only ID"),
+        "{said}"
+    );
+    let (code, said) = accept(path, &["--only", &id(path, "tree/b")]);
+    assert!(code == Some(0) && said.contains("accepted 1 in"), "{said}");
+}
+
+#[test]
 fn an_identity_that_names_nothing_accepts_nothing() {
     let folder = kept(&value());
     let path = folder.path();

@@ -138,6 +138,35 @@ fn what_is_staged_is_told_with_the_way_out_of_it() {
 }
 
 #[test]
+fn the_command_that_comes_next_looks_where_it_was_looked_and_nowhere_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    git(path, &["init", "--quiet", "--initial-branch=main"]);
+    fs::write(path.join("a"), github_token()).unwrap();
+    git(path, &["add", "a"]);
+    fs::write(path.join("untracked"), github_token()).unwrap();
+    let said = |arguments: &[&str], stdin: &[u8]| err(&run(path, &[&["leaks"], arguments].concat(), stdin));
+    let staged = said(&["--staged"], b"");
+    assert!(staged.contains("or keyroll leaks --staged --accept REASON for all"), "{staged}");
+    let tree = said(&[], b"");
+    assert!(tree.contains("or keyroll leaks --accept REASON for all"), "{tree}");
+    for (arguments, stdin) in
+        [(&["a"][..], String::new()), (&["--staged", "."], String::new()), (&["--stdin"], github_token())]
+    {
+        let said = said(arguments, stdin.as_bytes());
+        assert!(said.contains("or the same command with --accept REASON for all"), "{arguments:?}: {said}");
+        assert!(!said.contains("keyroll leaks --"), "{arguments:?}: {said}");
+    }
+    let accepted = said(&["--staged", "--accept", "a test"], b"");
+    assert!(accepted.contains("accepted 1 in"), "{accepted}");
+    git(path, &["commit", "--quiet", "--message", &format!("with {}", github_token())]);
+    let history = said(&["--git"], b"");
+    for option in ["--accept REASON", "--verify"] {
+        assert!(history.contains(&format!("keyroll leaks --git {option}")), "{history}");
+    }
+}
+
+#[test]
 fn of_what_could_not_be_opened_it_is_not_said_that_it_has_no_leak() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("a.7z"), b"7z\xbc\xaf\x27\x1cx").unwrap();
@@ -151,6 +180,33 @@ fn of_what_could_not_be_opened_it_is_not_said_that_it_has_no_leak() {
     }
     let sarif = json(folder.path(), &["sarif", "--git"]);
     assert_eq!(sarif["runs"][0]["invocations"][0]["executionSuccessful"], false);
+}
+
+#[test]
+fn of_what_could_not_be_opened_the_way_out_is_that_of_its_kind() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    let docker = path.join("docker");
+    fs::write(&docker, "#!/bin/sh\nexit 1\n").unwrap();
+    fs::set_permissions(&docker, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    for (arguments, way) in [
+        (&["--git"][..], "help: run it in a repository of git"),
+        (&["--staged"], "help: run it in a repository of git"),
+        (&["--pid", "4194304"], "help: name a process that is there"),
+        (&["--container", "x"], "container x: docker ended with exit status: 1\n"),
+        (&["--container", "x"], "help: what docker says of it: docker logs NAME"),
+        (&["--image", "x"], "help: what docker says of it: docker image inspect NAME"),
+    ] {
+        let mut command = Command::new(BINARY);
+        command.args(["--state", "s", "leaks"]).args(arguments).current_dir(path).env_clear();
+        let ran = command.env("PATH", format!("{}:/usr/bin:/bin", path.display())).output().unwrap();
+        assert_eq!(ran.status.code(), Some(1), "{arguments:?}");
+        assert!(
+            err(&ran).contains(way) && !err(&ran).contains("keyroll doctor"),
+            "{arguments:?}: {}",
+            err(&ran)
+        );
+    }
 }
 
 #[test]
@@ -199,4 +255,86 @@ fn the_action_passes_its_inputs_on_and_looks_at_the_tree_whatever_the_history_ha
     let known = "--format github --baseline b.toml --prints p";
     let both = format!("leaks --git {known} -- a b\nleaks {known} -- a b\n");
     assert_eq!(ran("p", "b.toml", "true"), (Some(3), both));
+}
+
+#[test]
+fn the_workflow_of_the_guide_writes_the_prints_as_they_were() {
+    let guide = include_str!("../../../../docs/guides/find-leaks.md");
+    let script = guide.lines().find_map(|line| line.trim().strip_prefix("- run: ")).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let prints = "keyroll-prints 1\nkey %s\\n \nend\n";
+    // A secret may have lost its last line end.
+    for secret in [prints, prints.trim_end()] {
+        let mut command = Command::new("bash");
+        command.args(["-e", "-c", script]).env("PRINTS", secret).env("RUNNER_TEMP", folder.path());
+        assert!(command.status().unwrap().success());
+        assert_eq!(fs::read_to_string(folder.path().join("keyroll.prints")).unwrap(), prints);
+    }
+}
+
+#[test]
+fn a_value_that_its_name_alone_tells_is_told_with_that_name_and_the_name_is_no_value() {
+    let value = value();
+    let folder = kept(&value);
+    let (path, token) = (folder.path(), github_token());
+    fs::create_dir(path.join("tree")).unwrap();
+    let text = "JWT_SECRET=kD93hfQ0plm4\nDB_PASSWORD=tR9vWq2LxZ7n\nOTHER_TOKEN=kD93hfQ0plm4\n";
+    fs::write(path.join("tree/a.env"), text).unwrap();
+    // What anybody may write where a name stands.
+    let odd = ["mW4xTq8LzR6c", "nB6yUs0MwS8d", "pC8zVt2NxT0e"];
+    let names = [format!("{value}_token"), format!("{token}-secret"), "aB3dE5fG7hJ9_password".to_owned()];
+    let text: String = names.iter().zip(odd).map(|(name, value)| format!("{name}: {value}\n")).collect();
+    fs::write(path.join("tree/b.yaml"), text).unwrap();
+    let table = out(&run(path, &["leaks", "tree"], b""));
+    for row in ["named-secret JWT_SECRET and 1 more  unknown", "named-secret DB_PASSWORD"] {
+        assert!(table.contains(row), "{row}: {table}");
+    }
+    let document = json(path, &["json", "tree"]);
+    let findings = document["findings"].as_array().unwrap();
+    let name = |line: u64, file: &str| {
+        let here = |one: &&Value| {
+            one["place"]["line"] == line && one["place"]["path"] == file && one["rule"] == "named-secret"
+        };
+        findings.iter().find(here).unwrap_or_else(|| panic!("{file}:{line}: {document}"))["name"].clone()
+    };
+    let named: Vec<Value> = (1..=3).map(|line| name(line, "tree/a.env")).collect();
+    assert_eq!(named, ["JWT_SECRET", "DB_PASSWORD", "OTHER_TOKEN"]);
+    for line in 1..=3 {
+        assert!(name(line, "tree/b.yaml").is_null(), "{document}");
+    }
+    let sarif = json(path, &["sarif", "tree"]);
+    let run_of = &sarif["runs"][0];
+    let said = run_of["results"][0]["message"]["text"].as_str().unwrap();
+    assert!(said.starts_with("value under the name of a secret, JWT_SECRET ("), "{said}");
+    assert!(!run_of["tool"]["driver"]["rules"].to_string().contains("JWT_SECRET"), "{sarif}");
+    for format in ["table", "json", "jsonl", "sarif", "github"] {
+        let written = run(path, &["leaks", "tree", "--all", "--format", format], b"");
+        let all = out(&written) + &err(&written);
+        for secret in [value.as_str(), &token, "aB3dE5fG7hJ9", "kD93hfQ0plm4", odd[0]] {
+            assert!(!all.contains(secret), "{format} shows a value");
+        }
+        assert!(all.contains("JWT_SECRET"), "{format}: {all}");
+    }
+}
+
+#[test]
+fn with_all_each_place_has_a_line_of_its_own() {
+    let token = github_token();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    fs::create_dir(path.join("tree")).unwrap();
+    fs::write(path.join("tree/a"), format!("{token}\n").repeat(9)).unwrap();
+    let until = format!("{} # keyroll:allow until=2999-12-31 a test\n", github_token());
+    fs::write(path.join("tree/b"), until).unwrap();
+    let all = out(&run(path, &["leaks", "tree", "--all"], b""));
+    let lines: Vec<&str> = all.lines().skip(1).collect();
+    assert_eq!(lines.len(), 10, "{all}");
+    for (line, number) in lines.iter().zip(1..=9) {
+        assert!(
+            line.starts_with("github-classic-token  ") && line.ends_with(&format!("tree/a:{number}:1")),
+            "{all}"
+        );
+    }
+    assert!(lines[9].contains("accepted: a test (until 2999-12-31)  tree/b:1:1"), "{all}");
+    assert_eq!(out(&run(path, &["leaks", "tree"], b"")).lines().count(), 2);
 }

@@ -190,6 +190,12 @@ impl Config {
         &self.disabled
     }
 
+    /// What of it is not understood outside of its rules: for that none of them is used.
+    pub fn unread(&self) -> Option<String> {
+        let list = || self.allow.iter().find_map(|allow| allow.refused.as_ref());
+        self.refused.first().cloned().or_else(|| list().map(|why| format!("for all rules, {why}")))
+    }
+
     /// What it adds to. The caller reads that, and gives it to [`Config::over`]; it may add to another itself.
     pub fn extends(&self) -> &Extends {
         &self.extends
@@ -223,13 +229,7 @@ impl Config {
 
     /// Decides which rules are used, and what is searched first.
     fn ready(mut self) -> Self {
-        let whole = self.refused.first().cloned();
-        let whole = whole.or_else(|| {
-            self.allow
-                .iter()
-                .find_map(|allow| allow.refused.as_ref())
-                .map(|why| format!("for all rules, {why}"))
-        });
+        let whole = self.unread();
         let mut states = self.allow.iter().map(Allow::states).fold(0, usize::saturating_add);
         let filters = self.filters.iter().chain(&self.prefilters).map(Filter::states);
         states = filters.fold(states, usize::saturating_add);

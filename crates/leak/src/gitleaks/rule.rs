@@ -202,7 +202,7 @@ impl Rule {
     /// What it lacks to find anything, whoever reads it.
     pub(super) fn lacks(&self) -> Option<String> {
         if self.regex.is_none() && self.path.is_none() {
-            return Some("it has neither regex nor path, and finds nothing".to_owned());
+            return Some("it has neither regex nor path, and no rule of a file has its name: keyroll's own cannot be changed".to_owned());
         }
         let groups = self.regex.as_ref()?.as_ref().ok()?.groups();
         let why = || format!("its secretGroup is {}, and its regex has {groups} groups", self.secret_group);

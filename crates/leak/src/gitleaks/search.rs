@@ -95,6 +95,31 @@ impl Config {
         rules.any(|rule| matches!(&rule.regex, Some(Ok(regex)) if regex.is_in(text.bytes, text.wide)))
     }
 
+    /// Takes out of what other rules found in a text what this file passes over, whatever rule finds it: by its lists and filters
+    /// for all rules, and by a mark in its line. `told` says which rule found it and where, or nothing of what stays; what was
+    /// found is the whole match. A file of which something is not understood outside of its rules takes out nothing.
+    pub fn keep<T>(
+        &self,
+        text: &[u8],
+        at: At<'_>,
+        all: &mut Vec<T>,
+        told: impl Fn(&T) -> Option<(&str, Range<usize>)>,
+    ) {
+        if all.is_empty() || self.unread().is_some() {
+            return;
+        }
+        let text = Text::new(text, at.path, at.commit);
+        all.retain(|one| {
+            let Some((rule, span)) = told(one) else { return true };
+            let (secret, line) = (text.part(&span), text.line(&span));
+            let seen = Seen { matched: secret, rule, ..seen(&text, None, &span, line) };
+            let marked = MARKS.iter().any(|mark| memchr::memmem::find(line, mark).is_some());
+            !marked
+                && !self.allow.iter().any(|allow| allow.passes(&seen))
+                && !self.filters.iter().any(|filter| filter.passes(&seen))
+        });
+    }
+
     /// What one rule finds, whether its keywords stand there or not.
     fn of_rule(&self, index: usize, rule: &Rule, text: &Text<'_>, whole: &mut bool) -> Vec<Hit> {
         let mut hits = Vec::new();
