@@ -147,7 +147,15 @@ mod tests {
                 let accepted = (!is_open).then(accepted);
                 told.add(
                     Subject { what, identity, form: None, path, inside: Vec::new() },
-                    Held { first: origin, last: origin, start, end: start, name: None, accepted, remark: None },
+                    Held {
+                        first: origin,
+                        last: origin,
+                        start,
+                        end: start,
+                        name: None,
+                        accepted,
+                        remark: None,
+                    },
                 );
             }
             let mut all: Vec<Finding> = told.findings().collect();
