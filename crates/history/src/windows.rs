@@ -22,7 +22,7 @@ pub const AROUND_BYTES_MAX: usize = 16 * 1024 + 64;
 pub const HIT_LINES_MAX: usize = 2;
 
 /// How many lines on either side of a hit's own decide about it, too.
-pub(crate) const LINES_BESIDE: usize = 1;
+pub(crate) const LINES_BESIDE: usize = 2;
 
 /// How many lines a window goes from what is new, at most: a hit may end in the line beside it.
 const LINES: usize = HIT_LINES_MAX + LINES_BESIDE;

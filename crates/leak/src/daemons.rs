@@ -64,6 +64,7 @@ fn in_snmp(line: &[u8], words: &[Range<usize>], add: &mut dyn FnMut(Range<usize>
 fn of_relay(line: &[u8], words: &[Range<usize>]) -> Option<Range<usize>> {
     let [host, login] = words else { return None };
     let raw = line.get(host.clone())?;
+    let in_brackets = raw.starts_with(b"[");
     let (name, port) = match raw.strip_prefix(b"[") {
         Some(rest) => {
             let close = memchr::memchr(b']', rest)?;
@@ -79,7 +80,7 @@ fn of_relay(line: &[u8], words: &[Range<usize>]) -> Option<Range<usize>> {
     let login_bytes = line.get(login.clone())?;
     let colon = memchr::memchr(b':', login_bytes).filter(|at| *at > 0)?;
     let address = login_bytes.get(colon + 1..)?.starts_with(b"//");
-    let host = name.contains(&b'.') && name.iter().all(good);
+    let host = (in_brackets || name.contains(&b'.')) && name.iter().all(good);
     (of_mail && host && !address).then(|| login.start + colon + 1..login.end)
 }
 
@@ -108,6 +109,8 @@ mod tests {
             "createUser -e 0x8000 bob MD5 \"kD93hfQ0plm4\" DES",
             "[smtp.h]:587 mailer@h:kD93hfQ0plm4",
             "[smtp.host] mailer:kD93hfQ0plm4",
+            "[localhost]:587 mailer:kD93hfQ0plm4",
+            "[2001:db8::25]:465 mailer:kD93hfQ0plm4",
             "smtp.host:587\tmailer@h:kD93hfQ0plm4",
             "mail.host:465 mailer:kD93hfQ0plm4",
             "email-smtp.host.org mailer:kD93hfQ0plm4",

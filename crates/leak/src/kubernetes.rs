@@ -23,7 +23,12 @@ const SECRET_LINES_MAX: usize = 64;
 /// The entries of a Secret of Kubernetes, below `data:`, in base64. What they stand for has no form.
 pub(crate) fn in_secret(text: &[u8], line: &Range<usize>, found: &mut Vec<Beside>) {
     let raw = text.get(line.clone()).unwrap_or_default();
-    if places(raw, b"Secret").next().is_none() || in_objects(text, line, found) || !is_kind(raw) {
+    if places(raw, b"Secret").next().is_none() {
+        return;
+    }
+    // What is nearly JSON, as a template of it, may be read by its lines alone.
+    in_objects(text, line, found);
+    if !is_kind(raw) {
         return;
     }
     let depth = depth(raw);
@@ -45,6 +50,7 @@ pub(crate) fn in_secret(text: &[u8], line: &Range<usize>, found: &mut Vec<Beside
         }
         if let Some((name, value)) = setting(text, &next).filter(|_| within && self::depth(raw) > depth)
             && is_written_secret(text.get(value.clone()).unwrap_or_default())
+            && !found.iter().any(|(_, known, _)| *known == value)
         {
             found.push((word(text, &name), value, By::Place));
         }
@@ -176,6 +182,9 @@ mod tests {
             format!("kind: 'Secret' # of the web\ndata: # all\n    ca-key: {value}\n"),
             format!(
                 "{{\n    \"data\": {{\n        \"ca-key\": \"{value}\"\n    }},\n    \"kind\": \"Secret\"\n}}\n"
+            ),
+            format!(
+                "{{\n  \"kind\": \"Secret\",\n  {{{{- if .x }}}}\n  # of a template\n  \"data\": {{\n    \"ca-key\": \"{value}\"\n  }}\n}}\n"
             ),
             format!(
                 "items:\n- apiVersion: v1\n  data:\n    ca-key: {value}\n  kind: Secret\n  metadata:\n    x: {value}\n"

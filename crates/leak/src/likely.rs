@@ -49,7 +49,7 @@ impl Candidate<'_> {
             Text::Settings => is_name(value),
             Text::Program => {
                 is_made_of_words(value) && !(chosen && is_password(value))
-                    || self.by == By::Name && is_type(value)
+                    || !chosen && self.by == By::Name && is_type(value)
             }
         };
         let told = match (self.by, within) {
@@ -140,7 +140,13 @@ fn is_sent_to_nobody(text: &[u8], span: &Range<usize>) -> bool {
     let upto = text.len().min(span.end.saturating_add(COMMAND_BYTES_MAX));
     let behind = text.get(span.end..upto).unwrap_or_default();
     let behind = behind.split(ends).next().unwrap_or_default();
-    let parts = [before.get(from..).unwrap_or_default(), behind];
+    let before = before.get(from..).unwrap_or_default();
+    // A comment behind a command sends nothing, and of a variable, or of what goes through a pipe, nobody knows whereto.
+    let behind = behind.get(..places(behind, b" #").next().unwrap_or(behind.len())).unwrap_or_default();
+    let parts = [before, behind];
+    if parts.iter().any(|part| part.iter().any(|byte| matches!(byte, b'$' | b'|'))) {
+        return false;
+    }
     let mut hosts = parts.into_iter().flat_map(|part| {
         places(part, b"://").map(move |at| is_documented(part.get(at + 3..).unwrap_or_default()))
     });

@@ -143,9 +143,12 @@ impl Redactor {
 
     fn look(&mut self) {
         let mut found = std::mem::take(&mut self.open);
-        let base = self.base;
+        let (base, done) = (self.base, self.done);
+        // What was told already may stand behind a head that is kept.
         let mut add = |hit: crate::Hit| {
-            found.push(Region { start: hit.start + base, end: hit.end + base, id: hit.id });
+            if hit.end + base > done {
+                found.push(Region { start: hit.start + base, end: hit.end + base, id: hit.id });
+            }
         };
         self.prefixes.needles.find_joined(&self.held, &mut self.joins, &mut add);
         self.open = merge(found);

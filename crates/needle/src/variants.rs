@@ -53,9 +53,7 @@ impl Distinct {
         self.extend(Encoding::Raw, [Zeroizing::new(value.to_vec())]);
         self.percents(value);
         self.extend(Encoding::Xml, escape::XML.iter().map(|style| escape::xml(value, style)));
-        if value.is_ascii() {
-            self.escaped_whole(value);
-        }
+        self.escaped_whole(value);
         if let Ok(text) = std::str::from_utf8(value) {
             let once = json(text);
             let twice: Vec<_> =
@@ -99,12 +97,17 @@ impl Distinct {
         for upper in [true, false] {
             let each = |around| escape::each_byte(value, around, upper);
             self.extend(Encoding::Percent, [each(("%", "")), each(("%25", ""))]);
+            if !value.is_ascii() {
+                continue;
+            }
             self.extend(Encoding::Json, [each(("\\u00", ""))]);
             self.extend(Encoding::Xml, [each(("&#x", ";"))]);
             let hex = if upper { Encoding::HexUpper } else { Encoding::HexLower };
             self.extend(hex, [each(("\\x", ""))]);
         }
-        self.extend(Encoding::Xml, [escape::decimal(value)]);
+        if value.is_ascii() {
+            self.extend(Encoding::Xml, [escape::decimal(value)]);
+        }
     }
 
     /// The bytes in digits.

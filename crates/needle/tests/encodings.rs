@@ -79,6 +79,7 @@ fn the_outputs_of_common_encoders() {
         (accent, Encoding::Json, r"caf\u00e9-\ud83d\udd11-key"),
         (accent, Encoding::Json, r"caf\u00E9-\uD83D\uDD11-key"),
         (accent, Encoding::Percent, "caf%C3%A9-%F0%9F%94%91-key"),
+        (accent, Encoding::Percent, "%63%61%66%c3%a9%2d%f0%9f%94%91%2d%6b%65%79"),
         (b"foobarbaz", Encoding::HexLower, "666f6f62617262617a"),
         (b"foobarbaz", Encoding::HexUpper, "666F6F62617262617A"),
         (b"foobarbaz", Encoding::Base32, "MZXW6YTBOJRGC6Q="),

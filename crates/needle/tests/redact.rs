@@ -298,6 +298,19 @@ fn a_value_that_ends_in_a_short_beginning_is_replaced_at_once_and_so_is_what_fol
     assert_eq!(written(&needles, &[b"key=01234567abcdef"]), b"key=[redacted:S0]");
 }
 
+/// A code of a terminal that has a text of its own does not part the head before it from what may follow.
+#[test]
+fn what_was_told_behind_a_head_is_not_told_again() {
+    let needles = build(&[b"0123456789".to_vec(), b"abcdefghij".to_vec()]);
+    let (mut redactor, mut out) = begun(&needles, &[b"abc\x1b]0;0123456789\x07"]);
+    assert_eq!(String::from_utf8_lossy(&out), "abc\x1b]0;[redacted:S0]\x07");
+    redactor.push(b"\x1b[m", &mut out);
+    redactor.push(b"\x1b[m", &mut out);
+    redactor.push(b"y ok", &mut out);
+    redactor.finish(&mut out);
+    assert_eq!(String::from_utf8_lossy(&out), "abc\x1b]0;[redacted:S0]\x07\x1b[m\x1b[my ok");
+}
+
 #[test]
 fn without_a_name_the_number_is_shown() {
     let secret = SecretBytes::new(b"0123456789".to_vec());

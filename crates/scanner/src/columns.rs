@@ -7,6 +7,9 @@ const NAMING: [&str; 6] = ["name", "key", "variable", "setting", "option", "k"];
 /// How columns end that hold what is named so.
 const HOLDING: [&str; 5] = ["value", "val", "data", "content", "v"];
 
+/// The most columns of a table that are asked for a row's name: each cell beside them is.
+const NAMING_MAX: usize = 4;
+
 /// The longest name of a row that is looked at, bytes.
 const NAME_BYTES_MAX: usize = 128;
 
@@ -17,9 +20,9 @@ pub(crate) struct Columns {
     names: Vec<String>,
     /// Which of them are named as secrets are.
     secret: Vec<bool>,
-    /// Those that name what others hold, and these.
+    /// Those that name what others hold, the first few; and which these are.
     naming: Vec<usize>,
-    holding: Vec<usize>,
+    holding: Vec<bool>,
 }
 
 impl Columns {
@@ -28,10 +31,9 @@ impl Columns {
             let last = name.rsplit(['_', '-', ' ']).next().unwrap_or_default();
             words.iter().any(|word| last.eq_ignore_ascii_case(word))
         };
-        let those = |words: &[&str]| -> Vec<usize> {
-            (0..).zip(&names).filter(|(_, name)| ends(name, words)).map(|(at, _)| at).collect()
-        };
-        let (naming, holding) = (those(&NAMING), those(&HOLDING));
+        let naming = (0..).zip(&names).filter(|(_, name)| ends(name, &NAMING)).map(|(at, _)| at);
+        let naming = naming.take(NAMING_MAX).collect();
+        let holding = names.iter().map(|name| ends(name, &HOLDING)).collect();
         let secret = names.iter().map(|name| names_a_secret(name)).collect();
         Self { before, names, secret, naming, holding }
     }
@@ -45,6 +47,10 @@ impl Columns {
             let name = row.get_ref(self.before + naming).ok()?.as_str().ok()?;
             (name.len() <= NAME_BYTES_MAX && names_a_secret(name)).then_some(name)
         };
-        self.holding.contains(&index).then(|| self.naming.iter().find_map(beside)).flatten()
+        self.holding
+            .get(index)
+            .is_some_and(|holds| *holds)
+            .then(|| self.naming.iter().find_map(beside))
+            .flatten()
     }
 }

@@ -1,4 +1,5 @@
 use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::ops::Range;
 
 use lz4_flex::block::decompress_into;
 use lz4_flex::frame::FrameDecoder;
@@ -23,8 +24,9 @@ const PACKED_BYTES_MAX: usize = BLOCK_BYTES_MAX + BLOCK_BYTES_MAX / 255 + 16;
 pub(crate) struct Lz4<R: Read> {
     frames: FrameDecoder<Whole<R>>,
     next: Next,
-    /// A block of the first form that was unpacked, and what it was packed to.
-    block: Cursor<Zeroizing<Vec<u8>>>,
+    /// A block of the first form that was unpacked, in room for the largest; what of it is still to be read; and what it was packed to.
+    block: Zeroizing<Vec<u8>>,
+    rest: Range<usize>,
     packed: Zeroizing<Vec<u8>>,
 }
 
@@ -92,7 +94,8 @@ impl<R: Read> Lz4<R> {
         let mut again = Cursor::new([0; 4]);
         again.set_position(4);
         let frames = FrameDecoder::new(Whole { again, from: BufReader::new(from) });
-        Self { frames, next: Next::Frame, block: Cursor::default(), packed: Zeroizing::default() }
+        let (block, packed) = (Zeroizing::default(), Zeroizing::default());
+        Self { frames, next: Next::Frame, block, rest: 0..0, packed }
     }
 
     /// What a frame begins with.
@@ -130,11 +133,11 @@ impl<R: Read> Lz4<R> {
         }
         self.packed.clear();
         from.by_ref().take(bytes.into()).read_to_end(&mut self.packed)?;
-        let mut block = std::mem::take(&mut self.block).into_inner();
-        block.resize(BLOCK_BYTES_MAX, 0);
-        let length = decompress_into(&self.packed, &mut block).map_err(|_| io::Error::other(NO_BLOCK))?;
-        block.truncate(length);
-        self.block = Cursor::new(block);
+        // Filled once: of small blocks there may be very many.
+        self.block.resize(BLOCK_BYTES_MAX, 0);
+        let length =
+            decompress_into(&self.packed, &mut self.block).map_err(|_| io::Error::other(NO_BLOCK))?;
+        self.rest = 0..length;
         Ok(Next::Block { unpacked: unpacked.saturating_add(length as u64) })
     }
 }
@@ -142,7 +145,8 @@ impl<R: Read> Lz4<R> {
 impl<R: Read> Read for Lz4<R> {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         loop {
-            let read = self.block.read(into)?;
+            let read = self.block.get(self.rest.clone()).unwrap_or_default().read(into)?;
+            self.rest.start += read;
             if read > 0 || into.is_empty() {
                 return Ok(read);
             }

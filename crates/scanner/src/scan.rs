@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -259,20 +259,42 @@ impl<'s> Worker<'s> {
         self.told_once(first, others);
     }
 
-    /// Takes out those behind the first so many and these others that the others have told already. An open one is not told by one
-    /// that somebody accepted: it may stand elsewhere.
+    /// Takes out those behind the first so many and these others that the others have told already. Where all that they told of one was
+    /// accepted, an open one is told if there are more of it than they told: it stands elsewhere.
     pub(crate) fn told_once(&mut self, first: usize, others: usize) {
-        let told = self.report.findings.get(first..others).unwrap_or_default();
-        let key = |one: &Finding, is_open| (one.what.clone(), one.identity.clone(), is_open);
-        let told: BTreeSet<_> = told.iter().map(|one| key(one, one.is_open())).collect();
-        let is_told = |one: &Finding| {
-            told.contains(&key(one, true)) || !one.is_open() && told.contains(&key(one, false))
-        };
+        let key = |one: &Finding| (one.what.clone(), one.identity.clone());
+        let mut told: BTreeMap<_, Told> = BTreeMap::new();
+        for (number, one) in (0..).zip(&self.report.findings).skip(first) {
+            match told.get_mut(&key(one)) {
+                Some(told) if number >= others => told.more += 1,
+                Some(told) => {
+                    told.is_open |= one.is_open();
+                    told.times += 1;
+                }
+                None if number >= others => {}
+                None => {
+                    told.insert(key(one), Told { is_open: one.is_open(), times: 1, more: 0 });
+                }
+            }
+        }
         let mut number = 0;
         self.report.findings.retain(|one| {
             number += 1;
-            number <= others || !is_told(one)
+            number <= others || told.get(&key(one)).is_none_or(|told| told.hides_not(one))
         });
+    }
+}
+
+/// What the parts of something told of one value, and how often it stands in the bytes.
+struct Told {
+    is_open: bool,
+    times: usize,
+    more: usize,
+}
+
+impl Told {
+    fn hides_not(&self, one: &Finding) -> bool {
+        !self.is_open && one.is_open() && self.more > self.times
     }
 }
 

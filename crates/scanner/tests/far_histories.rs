@@ -98,8 +98,11 @@ fn version(root: &Path, number: u64) {
     let logins =
         format!("{}h:{port}:x:app:{}\n{logins}{}", filler("a", 0, 300), value(77), filler("b", 0, 300));
     let pairs = format!(
-        "{}- name: {}\n  value: {}\n- password: {}\n    {}\n{}- key: z\n{}",
+        "{}- note: {number}\n- name: TRACE_ID\n  value: {}\n- name: API_TOKEN\n  value: {}\n{}- name: {}\n  value: {}\n- password: {}\n    {}\n{}- key: z\n{}",
         filler("a", 0, 300),
+        value(old + 80),
+        value(old + 81),
+        filler("c", 0, 9),
         either(number, 5, "API_TOKEN", "API_MODE"),
         value(old),
         either(number, 6, "|-", "x"),

@@ -81,7 +81,8 @@ fn give_up(look: Look, left: &[Left], code: u8) {
         .help("see what the program did before you run it again");
     let (says, said) = channel::<()>();
     let say = move || {
-        Ui::new(look).problem(&problem);
+        // Nobody may take what is written to stdout.
+        Ui::new(Look { json: false, ..look }).problem(&problem);
         drop(says);
     };
     let _ = thread::Builder::new().name("problem".into()).spawn(say);
@@ -178,7 +179,11 @@ impl<W: Write> Write for Taken<'_, W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let Self(to, left) = self;
         let mut written = 0;
-        for piece in bytes.chunks(WRITE_BYTES_MAX) {
+        while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {
+            // Another program's lines may go to the same file: this one's stay whole.
+            let near = rest.get(..WRITE_BYTES_MAX).unwrap_or(rest);
+            let lines = near.iter().rposition(|byte| *byte == b'\n').map_or(near.len(), |last| last + 1);
+            let piece = if near.len() < rest.len() { near.get(..lines).unwrap_or(near) } else { rest };
             left.ready_bytes.store(bytes.len().saturating_sub(written), Ordering::Relaxed);
             match to.write(piece) {
                 Ok(length) => {

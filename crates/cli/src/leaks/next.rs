@@ -41,7 +41,7 @@ pub(crate) fn next(
     lines
 }
 
-/// The command that looks in the same places, and in no others: what stands elsewhere nobody has seen. What was typed is not
+/// The command that looks in the same places for the same, and nowhere else: what else there is nobody has seen. What was typed is not
 /// repeated, since it may be a value.
 fn same(args: &LeaksArgs) -> &'static str {
     let elsewhere = args.stdin
@@ -49,8 +49,15 @@ fn same(args: &LeaksArgs) -> &'static str {
         || args.image.is_some()
         || args.container.is_some()
         || args.journal.is_some();
+    let otherwise = args.rules.is_some()
+        || args.prints.is_some()
+        || args.baseline.is_some()
+        || args.known
+        || args.forms
+        || args.no_ignore
+        || args.no_archives;
     match (args.git, args.staged) {
-        _ if elsewhere || !args.paths.is_empty() => "the same command with",
+        _ if elsewhere || otherwise || !args.paths.is_empty() => "the same command with",
         (true, _) => "keyroll leaks --git",
         (false, true) => "keyroll leaks --staged",
         (false, false) => "keyroll leaks",

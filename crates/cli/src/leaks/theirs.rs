@@ -44,7 +44,10 @@ pub(crate) fn theirs(path: &Path) -> Result<Theirs, Problem> {
         files.push(read(Path::new(&next))?);
     }
     let adds = files.iter().any(|file| file.extends().default);
-    let named = |id: &str| files.iter().any(|file| file.rules().any(|rule| rule.id == id));
+    let has = |file: &Config, id: &str| {
+        file.rules().any(|rule| rule.id == id) || file.disabled().iter().any(|one| one.rule == id)
+    };
+    let named = |id: &str| files.iter().any(|file| has(file, id));
     let unwanted = files.iter().flat_map(|file| &file.extends().disabled_rules);
     let unwanted = unwanted.filter(|id| !named(id)).cloned().collect();
     let rules = files.into_iter().rev().reduce(|base, own| own.over(base)).unwrap_or_default();
