@@ -2,11 +2,9 @@
 
 use std::ops::Range;
 
-use memchr::{memchr_iter, memrchr_iter};
-
 use crate::id::ObjectId;
 use crate::kind::Kind;
-use crate::windows::{AROUND_BYTES_MAX, LINES_BESIDE};
+use crate::windows::around;
 
 /// One object with its bytes. It has no Debug: nothing shows the bytes.
 pub struct Blob<'a> {
@@ -24,16 +22,8 @@ impl Blob<'_> {
     /// A window with all that decides which hits stand in it: the lines that it touches, and those beside them. What searches a text
     /// of its own searches this part of the bytes and leaves out what does not stand wholly in the window.
     pub fn around(&self, window: &Range<usize>) -> Range<usize> {
-        let low = window.start.saturating_sub(AROUND_BYTES_MAX);
-        let high = window.end.saturating_add(AROUND_BYTES_MAX).min(self.bytes.len());
-        // One line's end is that of the line before the window, or of the window's last line.
-        let ends = 1 + LINES_BESIDE;
-        let before = self.bytes.get(low..window.start).unwrap_or_default();
-        let start = memrchr_iter(b'\n', before).nth(ends - 1).map_or(low, |end| low + end + 1);
-        let last = window.end.saturating_sub(1).max(window.start);
-        let behind = self.bytes.get(last..high).unwrap_or_default();
-        let end = memchr_iter(b'\n', behind).nth(ends - 1).map_or(high, |end| last + end + 1);
-        start..end
+        let around = around(self.bytes, window);
+        around.start.unwrap_or(0)..around.end.unwrap_or(self.bytes.len())
     }
 }
 

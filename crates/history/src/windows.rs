@@ -22,7 +22,7 @@ pub const AROUND_BYTES_MAX: usize = 16 * 1024 + 64;
 pub const HIT_LINES_MAX: usize = 2;
 
 /// How many lines on either side of a hit's own decide about it, too.
-pub(crate) const LINES_BESIDE: usize = 2;
+const LINES_BESIDE: usize = 2;
 
 /// How many lines a window goes from what is new, at most: a hit may end in the line beside it.
 const LINES: usize = HIT_LINES_MAX + LINES_BESIDE;
@@ -110,12 +110,12 @@ pub(crate) fn carried(steps: &[Step], base: &[u8], hits: &[Hit], object: usize, 
 
 /// What a hit depends on: its lines and those beside them with the line ends around them, or as many bytes as may matter.
 /// Nothing on a side where the object's own beginning or end is what matters.
-struct Around {
-    start: Option<usize>,
-    end: Option<usize>,
+pub(crate) struct Around {
+    pub(crate) start: Option<usize>,
+    pub(crate) end: Option<usize>,
 }
 
-fn around(bytes: &[u8], span: &Range<usize>) -> Around {
+pub(crate) fn around(bytes: &[u8], span: &Range<usize>) -> Around {
     let low = span.start.saturating_sub(AROUND_BYTES_MAX);
     let before = (0..LINES_BESIDE + 1).try_fold(span.start, |at, _| {
         bytes.get(low..at).and_then(|before| memrchr(b'\n', before)).map(|found| low + found)
