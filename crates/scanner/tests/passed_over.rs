@@ -2,6 +2,8 @@
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used)]
 
+mod tars;
+
 use std::fs;
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
@@ -10,6 +12,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use keyroll_leak::Rules;
 use keyroll_scanner::{Baseline, Known, Report, Scan, Seeker, Tree};
+use tars::{header, with_sum};
 
 /// More than are read of one file.
 const MANY: u32 = 600_000;
@@ -54,23 +57,6 @@ fn blocks(bytes: &[u8]) -> Vec<u8> {
     let mut all = bytes.to_vec();
     all.resize(bytes.len().next_multiple_of(512), 0);
     all
-}
-
-fn with_sum(mut header: Vec<u8>) -> Vec<u8> {
-    header[148..156].copy_from_slice(b"        ");
-    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
-    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-    header
-}
-
-fn header(name: &str, kind: u8, size: usize) -> Vec<u8> {
-    let mut header = vec![0_u8; 512];
-    header[..name.len()].copy_from_slice(name.as_bytes());
-    header[100..108].copy_from_slice(b"0000644\0");
-    header[124..136].copy_from_slice(format!("{size:011o}\0").as_bytes());
-    header[156] = kind;
-    header[257..265].copy_from_slice(b"ustar\x0000");
-    with_sum(header)
 }
 
 fn member(name: &str, kind: u8, bytes: &[u8]) -> Vec<u8> {

@@ -2,6 +2,8 @@
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used)]
 
+mod tars;
+
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -9,6 +11,7 @@ use std::process::Command;
 
 use keyroll_leak::Rules;
 use keyroll_scanner::{Baseline, Known, Report, Scan, Seeker, Tree};
+use tars::header;
 
 /// Made here, so that no file has it.
 fn token(number: usize) -> String {
@@ -265,20 +268,6 @@ fn the_memory_of_a_process_is_looked_at() {
     child.wait().unwrap();
     let scan = Scan::new(&seeker, "2026-11-21".parse().unwrap());
     assert!(scan.process(child.id()).is_err(), "it has ended");
-}
-
-/// A tar header for so many bytes of one type.
-fn header(name: &str, kind: u8, size: u64) -> Vec<u8> {
-    let mut header = vec![0_u8; 512];
-    header[..name.len()].copy_from_slice(name.as_bytes());
-    header[100..108].copy_from_slice(b"0000644\0");
-    header[124..136].copy_from_slice(format!("{size:011o}\0").as_bytes());
-    header[156] = kind;
-    header[257..265].copy_from_slice(b"ustar\x0000");
-    header[148..156].copy_from_slice(b"        ");
-    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
-    header[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-    header
 }
 
 /// What a reader of the format never comes to.
