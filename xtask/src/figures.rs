@@ -41,7 +41,7 @@ struct Figure {
 type Measure = fn(&mut Vec<Figure>) -> Result<(), String>;
 
 /// What is measured, by name, in the order of the page.
-const MEASURES: [(&str, Measure); 8] = [
+const MEASURES: [(&str, Measure); 9] = [
     ("demo", demo),
     ("start-up", start_up),
     ("size", size),
@@ -49,6 +49,7 @@ const MEASURES: [(&str, Measure); 8] = [
     ("journal", journal),
     ("needle", needle),
     ("processes", processes),
+    ("leaks", leaks),
     ("simulation", simulation),
 ];
 
@@ -379,6 +380,59 @@ fn processes(all: &mut Vec<Figure>) -> Result<(), String> {
         limit: "≤ 1 s; ≤ 120 MB",
         command: "cargo run --release -p keyroll-trace --example grouping",
     });
+    Ok(())
+}
+
+/// Each task of the benchmark, with the limits that it has.
+const LEAKS: [(&str, &str, &str); 4] = [
+    (
+        "start",
+        "`keyroll leaks` of one small file, the start of each by its clock included",
+        "≤ 15 ms, ≤ 25 MiB",
+    ),
+    (
+        "tree",
+        "the same of a tree",
+        "≤ 1/3 of Kingfisher's time and processor time; without archives ≤ 1.5 × `cat` of every file",
+    ),
+    ("large", "the same of one text of 240 MB", "≤ 1/4 of Kingfisher's time"),
+    ("history", "the same of a history of git", "≤ 1/4 of Kingfisher's time and memory"),
+];
+
+/// The best of three rounds of each program, one behind the other.
+fn leaks(all: &mut Vec<Figure>) -> Result<(), String> {
+    let text = output("cargo", &["bench", "--quiet", "-p", "keyroll", "--bench", "leaks"])?;
+    println!("{text}");
+    let lines: Vec<Value> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    for (task, what, limit) in LEAKS {
+        let mut own = None;
+        let told =
+            lines.iter().filter(|line| line.get("task").and_then(Value::as_str) == Some(task)).map(|line| {
+                let name = line.get("name").and_then(Value::as_str).unwrap_or_default();
+                let Some(best) = line.get("best").filter(|best| best.is_object()) else {
+                    return format!("{name} not installed, or longer than five minutes");
+                };
+                let wall = number(best, "wall_s");
+                let times = match own {
+                    Some(own) => format!(" ({:.2} ×)", wall / own),
+                    None => String::new(),
+                };
+                own = own.or(Some(wall));
+                format!(
+                    "{name} {wall:.3} s{times}, {:.2} s of processor, {:.0} MiB",
+                    number(best, "cpu_s"),
+                    number(best, "mib")
+                )
+            });
+        let told: Vec<String> = told.collect();
+        let value = if told.is_empty() { "not measured".to_owned() } else { told.join("; ") };
+        all.push(Figure {
+            what,
+            value,
+            limit,
+            command: "TREE=… HISTORY=… cargo bench -p keyroll --bench leaks",
+        });
+    }
     Ok(())
 }
 

@@ -1,9 +1,10 @@
 //! What `keyroll leaks` costs, beside other scanners in the same run: one small file, a tree, one large file, a history. Prints
-//! a line of JSON for each program and task: the best of the rounds for the clock, its processor time and memory.
+//! a line of JSON for each program and task: the best of the rounds for the clock, its processor time and memory; `null` where it
+//! is not installed or takes longer than five minutes.
 //!
 //! `TREE` names the tree (else Cargo's registry), `HISTORY` a repository (else none; `keyroll-history`'s example `make` makes
 //! one). Other scanners are run where they are installed, offline; beside them `cat` and `git cat-file`, which look at nothing.
-//! Needs GNU time. `KEYROLL` names another binary. Programs that take longer than five minutes are ended and left out.
+//! Needs GNU time. `KEYROLL` names another binary.
 
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used, missing_docs)]
 use std::fs::{self, File};
@@ -19,29 +20,38 @@ use serde_json::json;
 
 const ROUNDS: usize = 3;
 
-/// What one large file is made of, bytes.
-const LARGE_BYTES: usize = 1 << 30;
+/// What one large file is made of, bytes: Kingfisher passes over what is larger than 256 MB.
+const LARGE_BYTES: usize = 240_000_000;
+
+/// Of this build, or the one that is named.
+const OWN: &str = "";
 
 const TOOK_MAX: Duration = Duration::from_secs(300);
 
-/// A program, with `{}` where what it looks at stands.
-struct Peer(&'static str, &'static [&'static str]);
+/// What it is called, the program, and its arguments with `{}` where what it looks at stands.
+struct Peer(&'static str, &'static str, &'static [&'static str]);
 
-const KINGFISHER: [&str; 8] =
-    ["scan", "--no-validate", "--no-update-check", "--git-history", "none", "-f", "json", "{}"];
-
-const OF_FILES: [Peer; 5] = [
-    Peer("keyroll", &["leaks", "--no-ignore", "--format", "jsonl", "{}"]),
-    Peer("keyroll", &["leaks", "--no-ignore", "--no-archives", "--forms", "--format", "jsonl", "{}"]),
-    Peer("kingfisher", &KINGFISHER),
-    Peer("gitleaks", &["dir", "--no-banner", "--exit-code", "0", "-f", "json", "-r", "-", "{}"]),
-    Peer("sh", &["-c", "find \"$0\" -type f -print0 | xargs -0 cat", "{}"]),
+const OF_FILES: [Peer; 6] = [
+    Peer("keyroll", OWN, &["leaks", "--no-ignore", "--format", "jsonl", "{}"]),
+    Peer("without archives", OWN, &["leaks", "--no-ignore", "--no-archives", "--format", "jsonl", "{}"]),
+    Peer(
+        "without archives and names",
+        OWN,
+        &["leaks", "--no-ignore", "--no-archives", "--forms", "--format", "jsonl", "{}"],
+    ),
+    Peer(
+        "kingfisher",
+        "kingfisher",
+        &["scan", "--no-validate", "--no-update-check", "--git-history", "none", "-f", "json", "{}"],
+    ),
+    Peer("gitleaks", "gitleaks", &["dir", "--no-banner", "--exit-code", "0", "-f", "json", "-r", "-", "{}"]),
+    Peer("cat", "sh", &["-c", "find \"$0\" -type f -print0 | xargs -0 cat", "{}"]),
 ];
 
 const OF_HISTORIES: [Peer; 3] = [
-    Peer("keyroll", &["leaks", "--git", "--format", "jsonl", "{}"]),
-    Peer("kingfisher", &["scan", "--no-validate", "--no-update-check", "-f", "json", "{}"]),
-    Peer("git", &["-C", "{}", "cat-file", "--batch", "--batch-all-objects", "--unordered"]),
+    Peer("keyroll", OWN, &["leaks", "--git", "--format", "jsonl", "{}"]),
+    Peer("kingfisher", "kingfisher", &["scan", "--no-validate", "--no-update-check", "-f", "json", "{}"]),
+    Peer("cat-file", "git", &["-C", "{}", "cat-file", "--batch", "--batch-all-objects", "--unordered"]),
 ];
 
 fn main() {
@@ -79,16 +89,16 @@ fn compare(task: &str, peers: &[Peer], at: &Path, home: &Path) {
             }
         }
     }
-    for (Peer(name, arguments), best) in peers.iter().zip(best) {
+    for (Peer(name, _, arguments), best) in peers.iter().zip(best) {
         let best = best.map(|[wall_s, cpu_s, mib]| json!({"wall_s": wall_s, "cpu_s": cpu_s, "mib": mib}));
-        println!("{}", json!({"task": task, "program": name, "arguments": arguments, "best": best}));
+        println!("{}", json!({"task": task, "name": name, "arguments": arguments, "best": best}));
     }
 }
 
 /// Seconds by the clock, seconds of processors, and the most memory, MiB; nothing of what is not installed or takes too long.
-fn timed(Peer(name, arguments): &Peer, at: &Path, home: &Path) -> Option<[f64; 3]> {
+fn timed(Peer(_, program, arguments): &Peer, at: &Path, home: &Path) -> Option<[f64; 3]> {
     let own = || std::env::var("KEYROLL").unwrap_or_else(|_| env!("CARGO_BIN_EXE_keyroll").to_owned());
-    let program = if *name == "keyroll" { own() } else { (*name).to_owned() };
+    let program = if *program == OWN { own() } else { (*program).to_owned() };
     let told = home.join("time");
     let mut command = Command::new("time");
     command.args(["-q", "-f", "%U %S %M", "-o"]).arg(&told).arg(program);

@@ -1,15 +1,21 @@
+pub(crate) mod kubernetes;
+pub(crate) mod object;
+pub(crate) mod peers;
+pub(crate) mod sections;
+pub(crate) mod table;
+
 use std::ops::Range;
 use std::sync::OnceLock;
 
 use aho_corasick::AhoCorasick;
 
+use crate::apart::kubernetes::{KINDS, in_secret};
+use crate::apart::peers::{PEERS, in_peers};
+use crate::apart::sections::in_sections;
 use crate::beside::{Beside, is_quote};
 use crate::candidates::{By, LINE_BYTES_MAX};
-use crate::kubernetes::{KINDS, in_secret};
 use crate::names_a_secret;
-use crate::peers::{PEERS, in_peers};
 use crate::places::places;
-use crate::sections::in_sections;
 
 /// How far from a value something may stand that decides about it, bytes, but for the head of a table.
 pub const FAR_BYTES_MAX: usize = LINE_BYTES_MAX;

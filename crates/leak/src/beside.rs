@@ -1,13 +1,21 @@
+pub(crate) mod calls;
+pub(crate) mod commands;
+pub(crate) mod daemons;
+pub(crate) mod login;
+pub(crate) mod parts;
+pub(crate) mod programs;
+pub(crate) mod within;
+
 use std::ops::Range;
 
-use crate::calls::in_calls;
+use crate::beside::calls::in_calls;
+use crate::beside::commands::{in_commands, in_shares};
+use crate::beside::daemons::in_daemons;
+use crate::beside::login::password_of;
+use crate::beside::parts::in_parts;
 use crate::candidates::By;
-use crate::commands::{in_commands, in_shares};
-use crate::daemons::in_daemons;
 use crate::likely::VALUE_BYTES_MAX;
-use crate::login::password_of;
 use crate::names_a_secret;
-use crate::parts::in_parts;
 use crate::places::places;
 
 /// The longest name, and the longest type behind one, that is looked at, bytes.

@@ -1,11 +1,11 @@
 use std::ops::Range;
 
 use crate::apart::apart;
+use crate::apart::kubernetes::in_objects;
+use crate::apart::table::Table;
 use crate::beside::{Beside, beside};
-use crate::kubernetes::in_objects;
 use crate::likely::VALUE_BYTES_MAX;
-use crate::pieces::pieces;
-use crate::table::Table;
+use crate::rules::pieces::pieces;
 use crate::{Rule, Rules, is_example, names_a_secret, no_secret, passwords_in, tokens_in};
 
 /// What says that a value may be a secret.

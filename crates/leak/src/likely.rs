@@ -1,7 +1,7 @@
 use std::ops::Range;
 
+use crate::beside::login::{decoded_bytes, password_of};
 use crate::candidates::{By, Candidate};
-use crate::login::{decoded_bytes, password_of};
 use crate::name::{names_a_password, names_a_request};
 use crate::places::places;
 use crate::plain::is_distinct;

@@ -1,4 +1,6 @@
-use crate::may_hold::may_name_a_secret;
+pub(crate) mod may_hold;
+
+use crate::name::may_hold::may_name_a_secret;
 
 /// The last words of a name that say: here stands a secret.
 pub(crate) const LAST: [&[&str]; 43] = [

@@ -1,5 +1,7 @@
+pub(crate) mod published;
+
 use crate::names_a_secret;
-use crate::published::is_published;
+use crate::plain::published::is_published;
 
 /// Why a value that stands where a secret could is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,3 +1,10 @@
+pub(crate) mod anchors;
+pub(crate) mod checksum;
+pub(crate) mod pieces;
+pub(crate) mod rule;
+pub(crate) mod states;
+pub(crate) mod undecided;
+
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -6,10 +13,10 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::Rule;
-use crate::anchors::{Anchor, Anchors};
-use crate::may_hold::{MARKS, may_name_a_secret};
-use crate::rule::{AnchorKind, NEAR_BYTES_MAX, begins_word, goes_on};
-use crate::states::States;
+use crate::name::may_hold::{MARKS, may_name_a_secret};
+use crate::rules::anchors::{Anchor, Anchors};
+use crate::rules::rule::{AnchorKind, NEAR_BYTES_MAX, begins_word, goes_on};
+use crate::rules::states::States;
 
 /// The rules that come with the program, as the build took them from `rules/`.
 const SHIPPED: &str = include_str!(concat!(env!("OUT_DIR"), "/rules.json"));

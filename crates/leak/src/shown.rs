@@ -69,7 +69,7 @@ mod tests {
 
     #[test]
     fn a_word_that_is_a_key_is_no_name() {
-        let formed = crate::checksum::Checksum::Crc32Base62
+        let formed = crate::rules::checksum::Checksum::Crc32Base62
             .fitted(format!("ghp_{}", "abcdefghijklmnopqr".repeat(2)).as_bytes());
         let formed = String::from_utf8(formed).unwrap();
         let random = "a1b2".repeat(5);

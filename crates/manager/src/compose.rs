@@ -1,6 +1,7 @@
 //! A service of docker compose.
 
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use keyroll_observe::ProcessId;
@@ -76,6 +77,10 @@ impl Project {
     /// `up` alone would end the others.
     pub(crate) fn scale(&self, service: &str) -> String {
         format!("{service}={}", self.containers.len() - self.left().count())
+    }
+
+    fn ids(&self) -> impl Iterator<Item = &str> {
+        self.containers.iter().map(|one| one.id.as_str())
     }
 
     /// What a killed `up` left: a replacement that was never started, while the container that it is for is still there.
@@ -176,26 +181,29 @@ impl Compose {
                 .because("it is stopped, and `up` would start it")
                 .help("declare it `at_rest`, or start it, then `keyroll resume`"));
         }
-        self.clear(&before, deadline)?;
-        // Recreated even where nothing but a mounted file has changed, which `up` alone does not notice.
         let scale = before.scale(&self.service);
-        let verb = [&UP[..], &["--force-recreate", "--scale", &scale, "--", &self.service]].concat();
-        let with = With::output(Output::Drain);
-        let ended = self.docker.run(&before.words(&verb), &with, deadline, started)?;
-        if !ended.status.success() {
+        let mut status = self.up(&before, &scale, deadline, started)?;
+        if !status.success() {
+            // The engine goes on with what a killed `up` asked for, and what it makes or removes meanwhile fails another one.
+            let now = self.project().map_err(unknown)?;
+            if now.ids().ne(before.ids()) {
+                status = self.up(&now, &scale, deadline, started)?;
+            }
+        }
+        if !status.success() {
             let folder = self.place.display();
             return Err(Failure::new(
                 Class::Unknown,
                 "K0426",
                 format!("carry out `docker compose up` for {}", self.service),
             )
-            .because(ended.status.to_string())
+            .because(status.to_string())
             .help(format!(
                 "run it by hand in {folder} to see why, then `keyroll resume` or `keyroll abort`"
             )));
         }
         let after = self.project().map_err(unknown)?;
-        let ids: Vec<&str> = after.containers.iter().map(|one| one.id.as_str()).collect();
+        let ids: Vec<&str> = after.ids().collect();
         if let Some(old) = before.containers.iter().find(|one| ids.contains(&one.id.as_str())) {
             let what = format!("see the service {} recreated", self.service);
             return Err(Failure::new(Class::Unknown, "K0425", what)
@@ -206,6 +214,20 @@ impl Compose {
         }
         self.docker.settle(&format!("the service {}", self.service), &ids, self.settle, deadline)?;
         Ok(Applied { done: format!("recreated {} with `docker compose up`", self.service), output: None })
+    }
+
+    /// Carries out `up`, also where nothing but a mounted file has changed, which `up` alone does not notice.
+    fn up(
+        &self,
+        project: &Project,
+        scale: &str,
+        deadline: Instant,
+        started: &mut dyn FnMut(ProcessId),
+    ) -> Result<ExitStatus, Failure> {
+        self.clear(project, deadline)?;
+        let verb = [&UP[..], &["--force-recreate", "--scale", scale, "--", &self.service]].concat();
+        let with = With::output(Output::Drain);
+        Ok(self.docker.run(&project.words(&verb), &with, deadline, started)?.status)
     }
 
     /// Removes what a killed `up` left. Compose removes it too, and makes another of the same name at the same time,

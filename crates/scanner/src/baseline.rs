@@ -1,3 +1,5 @@
+pub(crate) mod accepted;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

@@ -1,3 +1,8 @@
+pub(crate) mod again;
+pub(crate) mod message;
+pub(crate) mod staged;
+pub(crate) mod told;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -10,18 +15,18 @@ use keyroll_history::{
 };
 use keyroll_leak::{FAR_BYTES_MAX, NEAR_BYTES_MAX, Table, Text, reaches_far};
 
-use crate::again::nowhere;
 use crate::finding::{Finding, Identity, Place, What};
-use crate::lines::Lines;
-use crate::message::{is_message, of_tag};
-use crate::packed::{Packed, utf16_order};
-use crate::reading::Reading;
+use crate::history::again::nowhere;
+use crate::history::message::{is_message, of_tag};
+use crate::history::told::{Held, Subject, Told, elsewhere};
 use crate::report::FINDINGS_MAX;
 use crate::seeker::Seeker;
-use crate::taken::Taken;
-use crate::told::{Held, Subject, Told, elsewhere};
+use crate::seeker::reading::Reading;
+use crate::stream::lines::Lines;
+use crate::stream::taken::Taken;
+use crate::stream::window::allowed;
 use crate::tree::text_of;
-use crate::window::allowed;
+use crate::unpack::packed::{Packed, utf16_order};
 use crate::{Accepted, Position, Scan, Skipped};
 
 /// What a hit is, apart from where it stands.

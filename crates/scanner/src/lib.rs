@@ -8,43 +8,23 @@
 //! run, written to or followed out of where it stands; memory does not grow with what is read; what was not looked at is
 //! named with its reason.
 
-mod accepted;
-mod again;
-mod allow;
 mod asked;
 mod baseline;
-mod columns;
 mod finding;
-mod held;
 mod helpers;
 mod history;
-mod lines;
-mod lz4;
 mod memory;
-mod message;
-mod name;
-mod packed;
-mod picked;
-mod reading;
 mod report;
-mod rules;
 mod scan;
 mod seeker;
 mod sqlite;
-mod staged;
 mod stream;
-mod taken;
-mod tar;
-mod told;
 mod tree;
 mod unpack;
-mod utf16;
 mod why;
-mod window;
-mod zstandard;
 
-pub use accepted::{Accepted, AcceptedBy};
 pub use asked::{Asked, Outcome};
+pub use baseline::accepted::{Accepted, AcceptedBy};
 pub use baseline::{BASELINE_BYTES_MAX, Baseline, BaselineError, Entry};
 pub use finding::{Commit, Finding, Identity, Place, Position, State, Version, What};
 /// Why a repository cannot be read.

@@ -1,3 +1,9 @@
+pub(crate) mod allow;
+pub(crate) mod held;
+pub(crate) mod name;
+pub(crate) mod picked;
+pub(crate) mod reading;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -8,12 +14,11 @@ use keyroll_needle::{Encoding, Needles, PrintHit, PrintState, Prints};
 use keyroll_secret::{Fingerprint, FingerprintKey, SecretBytes};
 
 use crate::Accepted;
-use crate::allow::Allow;
 use crate::finding::{Identity, State, Version, What};
-use crate::held::Held;
-use crate::name;
-use crate::picked::Picked;
-use crate::reading::Reading;
+use crate::seeker::allow::Allow;
+use crate::seeker::held::Held;
+use crate::seeker::picked::Picked;
+use crate::seeker::reading::Reading;
 
 /// A rule matches no longer text; what stands around it is looked at, too. Bytes.
 const RULE_BYTES_MAX: usize = keyroll_leak::BLOCK_BYTES_MAX + keyroll_leak::NEAR_BYTES_MAX;

@@ -1,6 +1,8 @@
 //! Databases of SQLite: what stands in their rows, however their pages cut it, and then all of their bytes, in which rows that
 //! were deleted may still stand.
 
+pub(crate) mod columns;
+
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -11,10 +13,10 @@ use keyroll_database::rusqlite::types::ValueRef;
 use keyroll_database::rusqlite::{self, Row};
 use zeroize::Zeroizing;
 
-use crate::columns::Columns;
-use crate::packed::{HEAD_BYTES, Packed, utf16_order};
 use crate::scan::{At, Worker};
+use crate::sqlite::columns::Columns;
 use crate::tree::open;
+use crate::unpack::packed::{HEAD_BYTES, Packed, utf16_order};
 use crate::unpack::{AS_IT_STANDS, Budget, FAR_MORE, named};
 use crate::why::why;
 

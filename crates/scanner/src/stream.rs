@@ -1,3 +1,7 @@
+pub(crate) mod lines;
+pub(crate) mod taken;
+pub(crate) mod window;
+
 use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -9,11 +13,11 @@ use keyroll_leak::gitleaks::At as InTree;
 use zeroize::Zeroizing;
 
 use crate::helpers::Helpers;
-use crate::lines::Lines;
-use crate::reading::Reading;
 use crate::seeker::Seeker;
-use crate::taken::Taken;
-use crate::window::{Looking, Room, Seen, Spotted, Window, Windows};
+use crate::seeker::reading::Reading;
+use crate::stream::lines::Lines;
+use crate::stream::taken::Taken;
+use crate::stream::window::{Looking, Room, Seen, Spotted, Window, Windows};
 
 /// What is looked at in one piece, bytes; more where known values may stretch further.
 const WINDOW_BYTES: usize = 1 << 20;
@@ -178,7 +182,7 @@ mod tests {
 
     use super::*;
     use crate::seeker::Known;
-    use crate::window::BEHIND_BYTES;
+    use crate::stream::window::BEHIND_BYTES;
     use crate::{Position, Version, What};
 
     /// Made here, so that no file has it.

@@ -1,3 +1,5 @@
+pub(crate) mod ignored;
+
 use std::fs::File;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
@@ -8,8 +10,8 @@ use keyroll_leak::Text;
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use crate::Scan;
-use crate::rules::{BadRules, Rules, Way};
 use crate::scan::{At, Worker};
+use crate::tree::ignored::{BadRules, Rules, Way};
 use crate::why::{why, why_ignore};
 
 /// The most threads that read files.

@@ -1,3 +1,9 @@
+pub(crate) mod lz4;
+pub(crate) mod packed;
+pub(crate) mod tar;
+pub(crate) mod utf16;
+pub(crate) mod zstandard;
+
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read, Seek, SeekFrom};
@@ -10,13 +16,13 @@ use zip::read::{Config, ZipReadOptions};
 use zip::result::ZipError;
 use zip::unstable::read::ZipIterable;
 
-use crate::lz4::Lz4;
-use crate::packed::{HEAD_BYTES, Packed, utf16_order};
 use crate::scan::{At, Worker};
-use crate::utf16::Utf16;
+use crate::stream::window::fill;
+use crate::unpack::lz4::Lz4;
+use crate::unpack::packed::{HEAD_BYTES, Packed, utf16_order};
+use crate::unpack::utf16::Utf16;
+use crate::unpack::zstandard::{SKIPPED_HEAD_BYTES, Zstandard, skipped_bytes};
 use crate::why::{why, why_zip};
-use crate::window::fill;
-use crate::zstandard::{SKIPPED_HEAD_BYTES, Zstandard, skipped_bytes};
 
 /// The most memory that one xz stream may ask for, KiB: `xz -9` needs 64 MiB and some more.
 const XZ_MEMORY_KIB_MAX: u32 = 72 << 10;

@@ -7,9 +7,9 @@ use std::io::{self, ErrorKind};
 
 use zip::result::ZipError;
 
-use crate::lz4::{CUT_OFF, NO_BLOCK};
 use crate::unpack::FAR_MORE;
-use crate::zstandard::NO_FRAME;
+use crate::unpack::lz4::{CUT_OFF, NO_BLOCK};
+use crate::unpack::zstandard::NO_FRAME;
 
 /// What we say ourselves, however deep it stands in an error.
 const OURS: [&str; 4] = [FAR_MORE, CUT_OFF, NO_BLOCK, NO_FRAME];

@@ -1,9 +1,11 @@
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use jiff::Zoned;
 use keyroll_scanner::{BASELINE_BYTES_MAX, Baseline, Finding, Identity, Report, State};
+use rustix::process::geteuid;
 
 use crate::args::LeaksArgs;
 use crate::config_file;
@@ -34,6 +36,9 @@ impl BaselineFile {
     pub(crate) fn open(args: &LeaksArgs) -> Result<Self, Problem> {
         let path = args.baseline.clone().unwrap_or_else(|| place(&args.paths));
         if args.baseline.is_some() && args.accept.is_none() || path.exists() {
+            if args.baseline.is_none() {
+                refuse_strangers(&path)?;
+            }
             let (baseline, old) = read(&path)?;
             return Ok(Self { path, baseline: Some(baseline), old: Some(old) });
         }
@@ -88,21 +93,41 @@ fn place(paths: &[PathBuf]) -> PathBuf {
 }
 
 /// The file in this folder, or in the nearest one above it of the same repository; where none is there, where a new one belongs:
-/// the repository's top. Nothing above a folder of another owner counts.
+/// the repository's top. Nothing above a folder of another owner counts, and nothing that a stranger has put there.
 fn of_repository(folder: &Path) -> Option<PathBuf> {
-    let owner = |folder: &Path| folder.metadata().map(|meta| meta.uid()).ok();
-    let mine = owner(folder);
+    let owner = folder.metadata().ok()?.uid();
+    let is_there = |path: &Path| path.symlink_metadata().is_ok_and(|meta| is_ours(&meta, owner));
+    let folders =
+        folder.ancestors().take_while(|folder| folder.metadata().is_ok_and(|meta| meta.uid() == owner));
     let mut found = None;
-    for folder in folder.ancestors().take_while(|folder| owner(folder) == mine) {
+    for folder in folders {
         let path = folder.join(NAME);
-        if path.symlink_metadata().is_ok() {
+        if is_there(&path) {
             found.get_or_insert(path.clone());
         }
-        if folder.join(".git").symlink_metadata().is_ok() {
+        if is_there(&folder.join(".git")) {
             return Some(found.unwrap_or(path));
         }
     }
     None
+}
+
+/// Whether it is of the user, of the owner of the folder that counts, or of root.
+fn is_ours(meta: &Metadata, owner: u32) -> bool {
+    [0, geteuid().as_raw(), owner].contains(&meta.uid())
+}
+
+/// Who may write in a folder of everybody's must not decide what counts as accepted.
+fn refuse_strangers(path: &Path) -> Result<(), Problem> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let (Ok(meta), Ok(folder)) = (path.metadata(), folder.metadata()) else { return Ok(()) };
+    if is_ours(&meta, folder.uid()) {
+        return Ok(());
+    }
+    let path = keyroll_observe::shown(path);
+    Err(Problem::new("K0935", format!("take the baseline {path}"))
+        .because(format!("its owner is the user {}, and the folder is another one's", meta.uid()))
+        .help(format!("look who put it there; name it if it is meant: --baseline {path}")))
 }
 
 /// The file as it is called from this folder: below it, or in one above it by `../`.

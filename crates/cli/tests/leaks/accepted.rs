@@ -1,6 +1,7 @@
 //! Findings that somebody accepts: one of them, or all, from anywhere in a repository.
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt as _, chown};
 use std::path::Path;
 
 use keyroll_testkit::github_token;
@@ -144,6 +145,49 @@ fn the_baseline_is_that_of_the_repository_and_none_beyond_it() {
     fs::write(below.join("a"), &first).unwrap();
     fs::write(below.join("c"), &third).unwrap();
     assert!(err(&run(&below, &["leaks"], b"")).contains("found 2 leaked values"));
+}
+
+/// A user of the machine who has nothing to do with it.
+const STRANGER: u32 = 54321;
+
+#[test]
+fn what_a_stranger_put_there_accepts_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    two_tokens(path);
+    git(path, &["init", "--quiet", "--initial-branch=main"]);
+    assert_eq!(accept(path, &[]).0, Some(0));
+    let tree = path.join("tree");
+    let open = || run(&tree, &["leaks"], b"").status.code() == Some(3);
+    assert!(!open(), "the repository's baseline counts below");
+    if chown(path.join(".git"), Some(STRANGER), None).is_err() {
+        // Only root can go on.
+        assert_ne!(path.metadata().unwrap().uid(), 0);
+        return;
+    }
+    assert!(open(), "it is no repository of ours");
+    chown(path.join(".git"), Some(0), None).unwrap();
+    chown(path.join(NAME), Some(STRANGER), None).unwrap();
+    for arguments in [&["leaks"][..], &["leaks", "--accept", "a test"]] {
+        let refused = run(&tree, arguments, b"");
+        let said = err(&refused);
+        assert!(refused.status.code() == Some(1) && said.contains("K0935"), "{said}");
+        assert!(
+            said.contains("its owner is the user 54321") && said.contains("--baseline ../.keyroll"),
+            "{said}"
+        );
+    }
+    assert_eq!(run(&tree, &["leaks", "--baseline", "../.keyroll-leaks.toml"], b"").status.code(), Some(0));
+    // One that is nearer does not hide the one of the repository.
+    fs::copy(path.join(NAME), tree.join(NAME)).unwrap();
+    chown(tree.join(NAME), Some(STRANGER), None).unwrap();
+    chown(path.join(NAME), Some(0), None).unwrap();
+    assert!(!open());
+    // All of it is his.
+    for one in [path, &path.join(".git"), &path.join(NAME), &tree] {
+        chown(one, Some(STRANGER), None).unwrap();
+    }
+    assert!(!open());
 }
 
 #[test]

@@ -2,7 +2,7 @@ use std::io::{self, BufRead, BufReader, Read};
 
 use ruzstd::decoding::{BlockDecodingStrategy, FrameDecoder};
 
-use crate::packed::{SKIPPED_FIRST, SKIPPED_REST};
+use crate::unpack::packed::{SKIPPED_FIRST, SKIPPED_REST};
 
 /// Of what stands where a frame should.
 pub(crate) const NO_FRAME: &str = "what follows, or all of it, is no Zstandard frame that can be read";

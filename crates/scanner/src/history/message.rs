@@ -1,6 +1,6 @@
 use keyroll_history::{Blob, Kind};
 
-use crate::told::short;
+use crate::history::told::short;
 use crate::{Finding, Place, Position};
 
 /// The longest name of a tag that is told, letters.

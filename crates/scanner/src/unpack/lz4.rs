@@ -5,8 +5,8 @@ use lz4_flex::block::decompress_into;
 use lz4_flex::frame::FrameDecoder;
 use zeroize::Zeroizing;
 
-use crate::packed::{LZ4, LZ4_FIRST, SKIPPED_FIRST, SKIPPED_REST};
-use crate::zstandard::pass_over;
+use crate::unpack::packed::{LZ4, LZ4_FIRST, SKIPPED_FIRST, SKIPPED_REST};
+use crate::unpack::zstandard::pass_over;
 
 /// Of one without an end.
 pub(crate) const CUT_OFF: &str = "its LZ4 frame is cut off";

@@ -1,8 +1,8 @@
 use std::ops::Range;
 
+use crate::beside::programs::{OF_CURL, PIPED, Place, TAKES, Takes};
 use crate::beside::{Beside, unquoted};
 use crate::candidates::By;
-use crate::programs::{OF_CURL, PIPED, Place, TAKES, Takes};
 
 /// What programs are given on their command lines, or through a pipe: `mysql -pvalue`, `curl -u user:value`,
 /// `docker login -u app -p value`, `-passin pass:value`, `echo app:value | chpasswd`.

@@ -8,8 +8,8 @@ use keyroll_history::{Blob, Bounds, History, Hit, Look, ObjectId, Refused, Take,
 
 use crate::Scan;
 use crate::history::as_path;
-use crate::rules::{IGNORE_FILE, RULES_BYTES_MAX};
 use crate::scan::{At, Worker};
+use crate::tree::ignored::{IGNORE_FILE, RULES_BYTES_MAX};
 use crate::tree::open;
 
 /// What a place in an index is called.

@@ -13,13 +13,13 @@ use keyroll_leak::Text;
 
 use crate::finding::{Finding, Identity, Place, What};
 use crate::history::as_path;
-use crate::message::Message;
-use crate::packed::Packed;
+use crate::history::message::Message;
+use crate::history::told::{Held, Subject, Told, elsewhere, short};
 use crate::report::{FINDINGS_MAX, SKIPPED_MAX};
 use crate::scan::{At, Worker};
-use crate::told::{Held, Subject, Told, elsewhere, short};
 use crate::tree::text_of;
 use crate::unpack::AS_IT_STANDS;
+use crate::unpack::packed::Packed;
 use crate::{Scan, Skipped};
 
 /// How many objects a thread takes at once.

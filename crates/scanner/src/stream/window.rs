@@ -6,10 +6,10 @@ use keyroll_leak::gitleaks::At as InTree;
 use keyroll_leak::{FAR_BYTES_MAX, NEAR_BYTES_MAX};
 use zeroize::Zeroizing;
 
-use crate::allow::{Allow, in_line, is_alone};
-use crate::lines::Lines;
-use crate::reading::Reading;
+use crate::seeker::allow::{Allow, in_line, is_alone};
+use crate::seeker::reading::Reading;
 use crate::seeker::{Hit, Seeker};
+use crate::stream::lines::Lines;
 use crate::{Accepted, Position};
 
 /// What stands before a place and is looked at for its sake, bytes.

@@ -7,9 +7,9 @@ use regex_automata::{Anchored, Input};
 use regex_syntax::hir::literal::Extractor;
 use serde::Deserialize;
 
-use crate::anchors::{Start, starts};
-use crate::checksum::Checksum;
-use crate::states::States;
+use crate::rules::anchors::{Start, starts};
+use crate::rules::checksum::Checksum;
+use crate::rules::states::States;
 
 /// The longest match of a rule, bytes.
 pub const MATCH_BYTES_MAX: usize = 4 * 1024;

@@ -89,9 +89,9 @@ pub(crate) fn may_name_a_secret(text: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::beside::within::BEFORE;
     use crate::name::{JOINED, LAST};
     use crate::names_a_secret;
-    use crate::within::BEFORE;
 
     #[test]
     fn a_text_with_any_word_that_is_looked_for_may_hold_a_value() {

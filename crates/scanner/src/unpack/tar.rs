@@ -5,11 +5,11 @@ use std::io::{self, ErrorKind, Read};
 use tar::{EntryType, Header};
 use zeroize::Zeroizing;
 
-use crate::packed::{TAR_BYTES, is_tar_header};
 use crate::scan::{At, Worker};
+use crate::stream::window::fill;
+use crate::unpack::packed::{TAR_BYTES, is_tar_header};
 use crate::unpack::{Budget, MEMBERS_MAX, named};
 use crate::why::why;
-use crate::window::fill;
 
 /// The most of an entry about the next one that is kept, bytes.
 const ABOUT_BYTES_MAX: u64 = 64 << 10;

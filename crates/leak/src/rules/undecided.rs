@@ -1,10 +1,10 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use crate::rule::{
+use crate::rules::rule::{
     AnchorKind, BLOCK_BYTES_MAX, MATCH_BYTES_MAX, NEAR_BYTES_MAX, begins_word, bytes, goes_on,
 };
-use crate::states::States;
+use crate::rules::states::States;
 use crate::{Rule, Rules};
 
 /// How far before the last run its words are looked for, bytes: a word before a value, or the beginning of one with a blank in it.

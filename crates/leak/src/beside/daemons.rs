@@ -117,7 +117,7 @@ mod tests {
         ] {
             let all: Vec<&str> = shown(line);
             assert_eq!(all.first(), Some(&"kD93hfQ0plm4"), "{line}");
-            assert!(crate::may_hold::may_name_a_secret(line.as_bytes()), "{line}");
+            assert!(crate::name::may_hold::may_name_a_secret(line.as_bytes()), "{line}");
         }
         assert_eq!(
             shown("createUser bob SHA kD93hfQ0plm4 AES kD93hfQ0plm5"),

@@ -1,10 +1,10 @@
 use std::ops::Range;
 
+use crate::apart::object::{inner, members, opened};
 use crate::apart::{FAR_BYTES_MAX, line_before, line_from, setting, word};
 use crate::beside::Beside;
+use crate::beside::login::decoded;
 use crate::candidates::By;
-use crate::login::decoded;
-use crate::object::{inner, members, opened};
 use crate::places::places;
 use crate::{is_distinct, no_secret};
 
