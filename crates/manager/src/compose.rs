@@ -79,10 +79,6 @@ impl Project {
         format!("{service}={}", self.containers.len() - self.left().count())
     }
 
-    fn ids(&self) -> impl Iterator<Item = &str> {
-        self.containers.iter().map(|one| one.id.as_str())
-    }
-
     /// What a killed `up` left: a replacement that was never started, while the container that it is for is still there.
     fn left(&self) -> impl Iterator<Item = &State> {
         let there = |id: &String| self.containers.iter().any(|one| one.id == *id);
@@ -183,12 +179,10 @@ impl Compose {
         }
         let scale = before.scale(&self.service);
         let mut status = self.up(&before, &scale, deadline, started)?;
-        if !status.success() {
-            // The engine goes on with what a killed `up` asked for, and what it makes or removes meanwhile fails another one.
-            let now = self.project().map_err(unknown)?;
-            if now.ids().ne(before.ids()) {
-                status = self.up(&now, &scale, deadline, started)?;
-            }
+        // What a killed `up` asked for the engine may make while the next one is at work: that one fails by its name, and
+        // takes it away (seen with 2.26).
+        if status.code().is_some_and(|code| code != 0) {
+            status = self.up(&self.project().map_err(unknown)?, &scale, deadline, started)?;
         }
         if !status.success() {
             let folder = self.place.display();
@@ -203,7 +197,7 @@ impl Compose {
             )));
         }
         let after = self.project().map_err(unknown)?;
-        let ids: Vec<&str> = after.ids().collect();
+        let ids: Vec<&str> = after.containers.iter().map(|one| one.id.as_str()).collect();
         if let Some(old) = before.containers.iter().find(|one| ids.contains(&one.id.as_str())) {
             let what = format!("see the service {} recreated", self.service);
             return Err(Failure::new(Class::Unknown, "K0425", what)

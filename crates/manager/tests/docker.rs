@@ -107,6 +107,26 @@ impl Place {
         found.into_iter().filter(|one| one.main).map(|one| one.process).collect()
     }
 
+    /// What compose makes first of what takes a container's place, as it calls it; it is never started.
+    fn replacement(&self, id: &str) {
+        let replace = format!("com.docker.compose.replace={id}");
+        // As compose calls them.
+        let of_old = self.docker(&["inspect", "--format", "{{.Name}}", id]);
+        let name = format!("{}_{}", &id[..12], of_old.trim_start_matches('/'));
+        let label = |key: &str| format!("com.docker.compose.{key}");
+        let of = |key: &str| {
+            let format = format!("{{{{index .Config.Labels \"{}\"}}}}", label(key));
+            format!("{}={}", label(key), self.docker(&["inspect", "--format", &format, id]))
+        };
+        let keys = ["config-hash", "container-number", "oneoff", "project", "project.config_files"];
+        let mut labels: Vec<String> = keys.iter().map(|key| of(key)).collect();
+        labels.extend([of("project.working_dir"), of("service"), of("version"), replace]);
+        let mut words = vec!["create", "--name", &name];
+        words.extend(labels.iter().flat_map(|label| ["--label", label]));
+        words.extend([IMAGE, "/bin/sleep", "1"]);
+        self.docker(&words);
+    }
+
     /// Compose makes variables of a service from the managed file: they hold the value, and are no edits.
     fn is_filled_in(&self, old: &str, new: &str) {
         let all =
@@ -234,24 +254,7 @@ fn a_recreation_that_was_ended_in_the_middle_is_carried_out_again() {
     place.write("web.env", &format!("KEY={new}\n"));
     let run = Run::Compose(place.service("web"));
     // The replacements are made, and nothing was done with them.
-    for id in &before {
-        let replace = format!("com.docker.compose.replace={id}");
-        // As compose calls them.
-        let of_old = place.docker(&["inspect", "--format", "{{.Name}}", id]);
-        let name = format!("{}_{}", &id[..12], of_old.trim_start_matches('/'));
-        let label = |key: &str| format!("com.docker.compose.{key}");
-        let of = |key: &str| {
-            let format = format!("{{{{index .Config.Labels \"{}\"}}}}", label(key));
-            format!("{}={}", label(key), place.docker(&["inspect", "--format", &format, id]))
-        };
-        let keys = ["config-hash", "container-number", "oneoff", "project", "project.config_files"];
-        let mut labels: Vec<String> = keys.iter().map(|key| of(key)).collect();
-        labels.extend([of("project.working_dir"), of("service"), of("version"), replace]);
-        let mut words = vec!["create", "--name", &name];
-        words.extend(labels.iter().flat_map(|label| ["--label", label]));
-        words.extend([IMAGE, "/bin/sleep", "1"]);
-        place.docker(&words);
-    }
+    before.iter().for_each(|id| place.replacement(id));
     assert_eq!(place.containers("web").len(), 4);
     place.apply("web").expect("what was left is cleared away");
     assert_eq!(place.containers("web").len(), 2);
@@ -271,6 +274,34 @@ fn a_recreation_that_was_ended_in_the_middle_is_carried_out_again() {
     let after = place.processes("web");
     assert!(after.len() == 2 && after.iter().all(|one| has(one, &new)), "both, and nothing is left over");
     assert_eq!(place.containers("web").len(), 2);
+}
+
+/// A killed `up` has asked the engine for containers, and the engine makes them after all, while the next one is at work.
+#[test]
+fn what_the_engine_still_makes_for_a_killed_one_does_not_fail_the_next() {
+    let Some(place) = Place::raise("an engine that goes on", PROJECT) else { return };
+    let (old, new) = (alphanumeric(24), alphanumeric(24));
+    place.write("web.env", &format!("KEY={old}\n"));
+    place.write("key.txt", "x");
+    place.up();
+    place.write("web.env", &format!("KEY={new}\n"));
+    // Not each time one fails by it.
+    for _ in 0..3 {
+        let before = place.containers("web");
+        let mut started = 0;
+        // It begins when that was told, and its containers were looked for before.
+        apply(&Run::Compose(place.service("web")), None, Instant::now() + TIME_MAX, &mut |_| {
+            started += 1;
+            if started == 1 {
+                before.iter().for_each(|id| place.replacement(id));
+            }
+        })
+        .expect("applied");
+        let after = place.processes("web");
+        assert!(after.len() == 2 && after.iter().all(|one| has(one, &new)), "both, and nothing is left over");
+        let now = place.containers("web");
+        assert!(now.len() == 2 && now.iter().all(|one| !before.contains(one)));
+    }
 }
 
 /// Dies, or is sick, only when its file says so.

@@ -158,14 +158,14 @@ fn what_a_stranger_put_there_accepts_nothing() {
     git(path, &["init", "--quiet", "--initial-branch=main"]);
     assert_eq!(accept(path, &[]).0, Some(0));
     let tree = path.join("tree");
-    let open = || run(&tree, &["leaks"], b"").status.code() == Some(3);
-    assert!(!open(), "the repository's baseline counts below");
+    let code = || run(&tree, &["leaks"], b"").status.code();
+    assert_eq!(code(), Some(0), "the repository's baseline counts below");
     if chown(path.join(".git"), Some(STRANGER), None).is_err() {
         // Only root can go on.
         assert_ne!(path.metadata().unwrap().uid(), 0);
         return;
     }
-    assert!(open(), "it is no repository of ours");
+    assert_eq!(code(), Some(3), "it is no repository of ours");
     chown(path.join(".git"), Some(0), None).unwrap();
     chown(path.join(NAME), Some(STRANGER), None).unwrap();
     for arguments in [&["leaks"][..], &["leaks", "--accept", "a test"]] {
@@ -182,12 +182,12 @@ fn what_a_stranger_put_there_accepts_nothing() {
     fs::copy(path.join(NAME), tree.join(NAME)).unwrap();
     chown(tree.join(NAME), Some(STRANGER), None).unwrap();
     chown(path.join(NAME), Some(0), None).unwrap();
-    assert!(!open());
+    assert_eq!(code(), Some(0));
     // All of it is his.
     for one in [path, &path.join(".git"), &path.join(NAME), &tree] {
         chown(one, Some(STRANGER), None).unwrap();
     }
-    assert!(!open());
+    assert_eq!(code(), Some(0));
 }
 
 #[test]
