@@ -2,7 +2,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
 
-use zeroize::Zeroizing;
+use zeroize::Zeroize as _;
 
 use crate::maps::{Choice, Kind, Region, choose};
 use crate::proc::ProcFolder;
@@ -42,14 +42,23 @@ pub(crate) struct Part {
 /// Bytes of several ranges of addresses, one behind the other, with room before the first for the end of what came
 /// before it. It is used again and again: memory is not taken and overwritten for every piece.
 pub(crate) struct Buffer {
-    pub(crate) bytes: Zeroizing<Vec<u8>>,
+    pub(crate) bytes: Vec<u8>,
     pub(crate) parts: Vec<Part>,
     room: usize,
+    /// Up to here something was written since it was made. Most processes fill a small part of one.
+    written: usize,
 }
 
 impl Buffer {
     pub(crate) fn new(room: usize) -> Self {
-        Self { bytes: Zeroizing::new(vec![0; room + PIECE_BYTES]), parts: Vec::new(), room }
+        Self { bytes: vec![0; room + PIECE_BYTES], parts: Vec::new(), room, written: room }
+    }
+
+    /// So many free bytes, to be written to.
+    fn free_bytes(&mut self, length: usize) -> &mut [u8] {
+        let from = self.filled();
+        self.written = self.written.max(from + length);
+        self.bytes.get_mut(from..from + length).unwrap_or_default()
     }
 
     fn filled(&self) -> usize {
@@ -67,6 +76,12 @@ impl Buffer {
             Some(last) if last.address + (last.end - last.start) as u64 == address => last.end += length,
             _ => self.parts.push(Part { address, start, end: start + length }),
         }
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        self.bytes.get_mut(..self.written).unwrap_or_default().zeroize();
     }
 }
 
@@ -195,10 +210,8 @@ impl Reader<'_> {
     fn run(&mut self, mut address: u64, end: u64) -> bool {
         while address < end {
             let Some(mut buffer) = self.space() else { return false };
-            let from = buffer.filled();
             let length = usize::try_from(end - address).unwrap_or(usize::MAX).min(buffer.free());
-            let space = buffer.bytes.get_mut(from..from + length).unwrap_or_default();
-            let read = self.memory.read_at(space, address);
+            let read = self.memory.read_at(buffer.free_bytes(length), address);
             if let Ok(read @ 1..) = read {
                 buffer.note(address, read);
             }

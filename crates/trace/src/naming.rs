@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use keyroll_leak::{HIDDEN, NAME_BYTES_MAX, Rules, is_name, named_for, names_a_secret, without};
 use keyroll_needle::Needles;
@@ -10,7 +11,7 @@ use crate::Survey;
 /// What may be shown of names: a document has values for keys, a table has one where others have a name, a file is called by
 /// one. In small letters, or cut, no search for the value finds it again.
 pub struct Names {
-    needles: Option<Needles>,
+    needles: Option<Arc<Needles>>,
     rules: Option<&'static Rules>,
 }
 
@@ -18,6 +19,12 @@ impl Names {
     /// By all values of a survey.
     pub fn of(survey: &Survey) -> Self {
         Self { needles: survey.values.needles(), rules: Rules::shipped().ok() }
+    }
+
+    /// The same by the plain bytes of the values alone, for the names of secrets: their letters are few, and what looks random in
+    /// them is not shown anyway.
+    pub(crate) fn plain(survey: &Survey) -> Self {
+        Self { needles: survey.values.raw_needles().map(Arc::new), rules: Rules::shipped().ok() }
     }
 
     /// The name, with `…` for every part that holds a value or does not look like a name.

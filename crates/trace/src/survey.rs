@@ -207,7 +207,7 @@ impl Survey {
     fn held_by(&mut self, mut running: Running, wait: Duration) {
         let needles = self.values.needles();
         let (sightings, unseen) = (&mut self.sightings, &mut self.unseen);
-        running.by_value(&self.listing, &self.values, needles.as_ref(), sightings, unseen);
+        running.by_value(&self.listing, &self.values, needles.as_deref(), sightings, unseen);
         let stores: Vec<&Path> = self.stores.iter().map(|store| store.path.as_path()).collect();
         running.open(sightings, &stores, wait, unseen);
         self.instances = running.instances;
@@ -230,7 +230,6 @@ impl Survey {
         let Some(needles) = self.values.needles() else { return };
         let mut there: BTreeSet<(ValueId, Place)> =
             self.sightings.iter().map(|one| (one.value, one.place.clone())).collect();
-        let needles = Arc::new(needles);
         let again = Arc::clone(&needles);
         let look: Look<AllKnown> = Look::new(move |path, bytes| known(path, bytes, &needles))
             .and_in_pieces(move |path, pieces| known_in_pieces(path, pieces, &again));

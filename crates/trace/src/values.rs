@@ -1,7 +1,8 @@
 use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 
 use keyroll_leak::{Rule, is_distinct};
-use keyroll_needle::{Encoding, NeedleId, Needles, VALUE_BYTES_MAX, VALUE_BYTES_MIN};
+use keyroll_needle::{Encoding, NeedleId, Needles, NeedlesBuilder, VALUE_BYTES_MAX, VALUE_BYTES_MIN};
 use keyroll_secret::{Fingerprint, FingerprintKey, SecretBytes};
 
 use crate::Label;
@@ -64,12 +65,20 @@ pub struct Values {
     known: BTreeMap<Fingerprint, ValueId>,
     /// Those that are others in another form, or have one in them.
     derived: BTreeMap<ValueId, (ValueId, Encoding)>,
+    /// What finds them, until there is another one: preparing it takes longer than most of what it is for.
+    needles: OnceLock<Option<Arc<Needles>>>,
 }
 
 impl Values {
     /// None yet; fingerprints are made with this key.
     pub fn new(key: FingerprintKey) -> Self {
-        Self { key, all: Vec::new(), known: BTreeMap::new(), derived: BTreeMap::new() }
+        Self {
+            key,
+            all: Vec::new(),
+            known: BTreeMap::new(),
+            derived: BTreeMap::new(),
+            needles: OnceLock::new(),
+        }
     }
 
     /// The number of a value; `None` = it cannot be looked for, or there are too many.
@@ -83,6 +92,7 @@ impl Values {
         }
         let id = ValueId(u32::try_from(self.all.len()).ok().filter(|_| self.all.len() < VALUES_MAX)?);
         self.known.insert(fingerprint, id);
+        self.needles = OnceLock::new();
         self.all.push(Value { bytes, fingerprint, rule });
         Some(id)
     }
@@ -123,8 +133,14 @@ impl Values {
     }
 
     /// What finds all of them in every encoding; `None` where there is nothing to look for.
-    pub(crate) fn needles(&self) -> Option<Needles> {
-        self.needles_of(|value| is_distinct(value.bytes.expose()))
+    pub(crate) fn needles(&self) -> Option<Arc<Needles>> {
+        let made = || self.needles_of(Needles::builder(), |value| is_distinct(value.bytes.expose()));
+        self.needles.get_or_init(|| made().map(Arc::new)).clone()
+    }
+
+    /// The same for names, of which there are many and which are short: the plain bytes alone.
+    pub(crate) fn raw_needles(&self) -> Option<Needles> {
+        self.needles_of(Needles::builder().raw_only(), |value| is_distinct(value.bytes.expose()))
     }
 
     /// The values that these find.
@@ -135,13 +151,14 @@ impl Values {
 
     /// The same for memory: only what does not stand there by chance.
     pub(crate) fn needles_for_memory(&self) -> Option<Needles> {
-        self.needles_of(|value| !value.common())
+        self.needles_of(Needles::builder(), |value| !value.common())
     }
 
     /// Tells apart what is a value of its own, and what is another one in base64 or the like: a copy of that one. `of` = the
     /// value that it is a copy of, and the form that it has there.
     pub(crate) fn derive(&mut self) -> &BTreeMap<ValueId, (ValueId, Encoding)> {
-        if let Some(needles) = self.needles_of(|value| !value.common()) {
+        self.needles = OnceLock::new();
+        if let Some(needles) = self.needles_of(Needles::builder(), |value| !value.common()) {
             for (at, value) in (0..).zip(&self.all) {
                 let mut of = None;
                 needles.find(value.bytes.expose(), &mut |hit| {
@@ -157,12 +174,12 @@ impl Values {
         &self.derived
     }
 
-    fn needles_of(&self, wanted: fn(&Value) -> bool) -> Option<Needles> {
+    fn needles_of(&self, begun: NeedlesBuilder, wanted: fn(&Value) -> bool) -> Option<Needles> {
         let own =
             |(id, value): &(NeedleId, &Value)| wanted(value) && !self.derived.contains_key(&ValueId(id.0));
         let mut numbered = (0..).map(NeedleId).zip(&self.all).filter(own).peekable();
         numbered.peek()?;
-        let builder = numbered.fold(Needles::builder(), |builder, (id, value)| builder.add(id, &value.bytes));
+        let builder = numbered.fold(begun, |builder, (id, value)| builder.add(id, &value.bytes));
         builder.build().ok()
     }
 

@@ -49,8 +49,8 @@ pub(crate) struct Anchors {
     entries: Vec<Entry>,
     /// Where the entries of a group begin.
     groups: Vec<u32>,
-    /// The words that are shorter than a piece, for the end of a text.
-    short: Vec<u32>,
+    /// The words that are shorter than a piece, for the end of a text, by their first letter.
+    short: Vec<(u8, u32)>,
 }
 
 /// A piece of a word.
@@ -91,10 +91,11 @@ impl Anchors {
                     counts,
                     number,
                 }));
-                short.push(number);
+                short.extend(anchor.word.first().map(|first| (first.to_ascii_lowercase(), number)));
             }
             words.push(Word::new(anchor, offset));
         }
+        short.sort_unstable();
         entries.sort_unstable_by_key(|entry| (group(entry.piece), entry.piece, entry.number));
         // Capitals may be all that two of them differ in.
         entries.dedup();
@@ -142,10 +143,18 @@ impl Anchors {
         for at in at..text.len() {
             let rest = text.get(at..).unwrap_or_default();
             match rest.first_chunk() {
+                Some(piece) if self.passes(small(*piece)) == 0 => {}
                 Some(piece) => self.compare(text, at, small(*piece), found),
-                None => self.short.iter().for_each(|number| self.compare_word(*number, text, at, found)),
+                None => self.compare_short(text, at, found),
             }
         }
+    }
+
+    fn compare_short(&self, text: &[u8], at: usize, found: &mut dyn FnMut(u32, Range<usize>)) {
+        let first = text.get(at).map(u8::to_ascii_lowercase).unwrap_or_default();
+        let from = self.short.partition_point(|(letter, _)| *letter < first);
+        let same = self.short.iter().skip(from).take_while(|(letter, _)| *letter == first);
+        same.for_each(|(_, number)| self.compare_word(*number, text, at, found));
     }
 
     /// One where a piece with this hash is looked for.
