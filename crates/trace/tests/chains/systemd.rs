@@ -222,6 +222,9 @@ fn what_a_unit_takes_away_and_is_given_beside_its_environment_is_told() {
     host.sh("mkdir -p /etc/credstore; cp @/stored /etc/credstore/stored_key; cp @/*.service /etc/systemd/system/; \
              systemctl daemon-reload; systemctl start odd empty; ! systemctl start missing; systemctl start shell child; \
              until [ -f @/child.ready ]; do sleep 0.1; done");
+    // systemd goes on before the programs between it and the last one have made way.
+    host.sh("for unit in odd empty shell; do pid=$(systemctl show -p MainPID --value $unit); \
+             until [ \"$(cat /proc/$pid/comm)\" = sleep ]; do sleep 0.1; done; done");
     let all = host.look();
     let of = |unit: &str, name: &str| {
         let found = all.iter().find(|one| one.service == format!("{unit}.service") && one.name == name);
