@@ -417,7 +417,9 @@ fn leaks(all: &mut Vec<Figure>) -> Result<(), String> {
                     Some(own) => format!(" ({:.2} ×)", wall / own),
                     None => String::new(),
                 };
-                own = own.or(Some(wall));
+                if name == "keyroll" {
+                    own = Some(wall);
+                }
                 format!(
                     "{name} {wall:.3} s{times}, {:.2} s of processor, {:.0} MiB",
                     number(best, "cpu_s"),

@@ -1,19 +1,21 @@
 //! A service of docker compose.
 
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use keyroll_observe::ProcessId;
 use keyroll_port::{Class, Failure};
 
-use crate::command::{Output, With};
+use crate::command::{Ended, Output, With};
 use crate::docker::{Docker, State, processes_of, unknown};
 use crate::find::list;
 use crate::{Applied, InstanceProcess};
 
 /// The verb, without anything that it would do to other services or fetch from elsewhere.
 pub(crate) const UP: [&str; 6] = ["up", "--detach", "--no-deps", "--no-build", "--pull", "never"];
+
+/// What the engine says where a container's name is another one's.
+const TAKEN: &[u8] = b"is already in use by container";
 
 /// How long finding a service's containers may take, milliseconds.
 const FIND_MS_MAX: u64 = 30_000;
@@ -178,20 +180,21 @@ impl Compose {
                 .help("declare it `at_rest`, or start it, then `keyroll resume`"));
         }
         let scale = before.scale(&self.service);
-        let mut status = self.up(&before, &scale, deadline, started)?;
-        // What a killed `up` asked for the engine may make while the next one is at work: that one fails by its name, and
-        // takes it away (seen with 2.26).
-        if status.code().is_some_and(|code| code != 0) {
-            status = self.up(&self.project().map_err(unknown)?, &scale, deadline, started)?;
+        let mut ended = self.up(&before, &scale, deadline, started)?;
+        if name_was_taken(&ended) {
+            let now = self.project().map_err(unknown)?;
+            if !now.containers.iter().all(State::stopped) {
+                ended = self.up(&now, &scale, deadline, started).map_err(unknown)?;
+            }
         }
-        if !status.success() {
+        if !ended.status.success() {
             let folder = self.place.display();
             return Err(Failure::new(
                 Class::Unknown,
                 "K0426",
                 format!("carry out `docker compose up` for {}", self.service),
             )
-            .because(status.to_string())
+            .because(ended.status.to_string())
             .help(format!(
                 "run it by hand in {folder} to see why, then `keyroll resume` or `keyroll abort`"
             )));
@@ -217,11 +220,11 @@ impl Compose {
         scale: &str,
         deadline: Instant,
         started: &mut dyn FnMut(ProcessId),
-    ) -> Result<ExitStatus, Failure> {
+    ) -> Result<Ended, Failure> {
         self.clear(project, deadline)?;
         let verb = [&UP[..], &["--force-recreate", "--scale", scale, "--", &self.service]].concat();
         let with = With::output(Output::Drain);
-        Ok(self.docker.run(&project.words(&verb), &with, deadline, started)?.status)
+        self.docker.run(&project.words(&verb), &with, deadline, started)
     }
 
     /// Removes what a killed `up` left. Compose removes it too, and makes another of the same name at the same time,
@@ -238,4 +241,11 @@ impl Compose {
         let project = self.project()?;
         processes_of(&project.containers, &list()?)
     }
+}
+
+/// Whether it failed by a container that a killed `up` had asked for, and that the engine made while this one was at work. It has
+/// taken that one away (seen with 2.26).
+fn name_was_taken(ended: &Ended) -> bool {
+    let said = ended.output.as_ref().map(|output| output.expose()).unwrap_or_default();
+    !ended.status.success() && said.windows(TAKEN.len()).any(|part| part == TAKEN)
 }

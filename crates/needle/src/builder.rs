@@ -39,7 +39,8 @@ pub enum BuildError {
 /// Collects the values of a [`Needles`].
 #[derive(Default)]
 pub struct NeedlesBuilder {
-    values: Vec<(NeedleId, SecretBytes)>,
+    /// The last says whether the plain bytes alone are looked for.
+    values: Vec<(NeedleId, SecretBytes, bool)>,
     names: BTreeMap<NeedleId, String>,
     raw_only: bool,
 }
@@ -47,7 +48,13 @@ pub struct NeedlesBuilder {
 impl NeedlesBuilder {
     /// Adds a value; several may have one id. The same value twice under one id is reported twice.
     pub fn add(mut self, id: NeedleId, value: &SecretBytes) -> Self {
-        self.values.push((id, value.duplicate()));
+        self.values.push((id, value.duplicate(), false));
+        self
+    }
+
+    /// The same, looked for in its plain bytes alone.
+    pub fn add_raw(mut self, id: NeedleId, value: &SecretBytes) -> Self {
+        self.values.push((id, value.duplicate(), true));
         self
     }
 
@@ -57,7 +64,7 @@ impl NeedlesBuilder {
         self
     }
 
-    /// Looks for the plain bytes alone, in no other encoding.
+    /// Looks for the plain bytes of all of them alone, in no other encoding.
     pub fn raw_only(mut self) -> Self {
         self.raw_only = true;
         self
@@ -66,7 +73,7 @@ impl NeedlesBuilder {
     /// Prepares the search. Errors: a value too short or too long, or too many of them.
     pub fn build(self) -> Result<Needles, BuildError> {
         let mut all = Vec::new();
-        for (id, value) in &self.values {
+        for (id, value, raw) in &self.values {
             let (id, length) = (*id, value.len());
             if length < VALUE_BYTES_MIN {
                 return Err(BuildError::TooShort { id, length });
@@ -74,7 +81,7 @@ impl NeedlesBuilder {
             if length > VALUE_BYTES_MAX {
                 return Err(BuildError::TooLong { id, length });
             }
-            if self.raw_only {
+            if self.raw_only || *raw {
                 all.push((id, Encoding::Raw, Zeroizing::new(value.expose().to_vec())));
             } else {
                 all.extend(

@@ -72,6 +72,7 @@ impl Buffer {
     /// So many bytes of this address were read behind the others.
     pub(crate) fn note(&mut self, address: u64, length: usize) {
         let start = self.filled();
+        self.written = self.written.max(start + length);
         match self.parts.last_mut() {
             Some(last) if last.address + (last.end - last.start) as u64 == address => last.end += length,
             _ => self.parts.push(Part { address, start, end: start + length }),
@@ -81,7 +82,8 @@ impl Buffer {
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        self.bytes.get_mut(..self.written).unwrap_or_default().zeroize();
+        let written = self.written.min(self.bytes.len());
+        self.bytes.get_mut(..written).unwrap_or_default().zeroize();
     }
 }
 

@@ -21,10 +21,9 @@ impl Names {
         Self { needles: survey.values.needles(), rules: Rules::shipped().ok() }
     }
 
-    /// The same by the plain bytes of the values alone, for the names of secrets: their letters are few, and what looks random in
-    /// them is not shown anyway.
-    pub(crate) fn plain(survey: &Survey) -> Self {
-        Self { needles: survey.values.raw_needles().map(Arc::new), rules: Rules::shipped().ok() }
+    /// The same for the names of secrets, of which there are many: by the forms that look like names alone.
+    pub(crate) fn of_secrets(survey: &Survey) -> Self {
+        Self { needles: survey.values.needles_for_names().map(Arc::new), rules: Rules::shipped().ok() }
     }
 
     /// The name, with `…` for every part that holds a value or does not look like a name.

@@ -97,7 +97,7 @@ pub fn secrets(survey: &Survey, managed: &[Managed]) -> Vec<Found> {
     for sighting in &survey.sightings {
         groups.entry(joins.root(sighting.value)).or_default().push(sighting);
     }
-    let shown = Names::plain(survey);
+    let shown = Names::of_secrets(survey);
     let uses = Uses::new(survey, &users);
     let gather = |all| gathered((survey, &shown), all, (managed, &numbers), &uses);
     let mut found: Vec<Found> = groups.into_values().map(gather).collect();

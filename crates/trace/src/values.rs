@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use keyroll_leak::{Rule, is_distinct};
-use keyroll_needle::{Encoding, NeedleId, Needles, NeedlesBuilder, VALUE_BYTES_MAX, VALUE_BYTES_MIN};
+use keyroll_needle::{Encoding, NeedleId, Needles, VALUE_BYTES_MAX, VALUE_BYTES_MIN};
 use keyroll_secret::{Fingerprint, FingerprintKey, SecretBytes};
 
 use crate::Label;
@@ -134,13 +134,24 @@ impl Values {
 
     /// What finds all of them in every encoding; `None` where there is nothing to look for.
     pub(crate) fn needles(&self) -> Option<Arc<Needles>> {
-        let made = || self.needles_of(Needles::builder(), |value| is_distinct(value.bytes.expose()));
+        let made = || self.needles_of(|value| is_distinct(value.bytes.expose()));
         self.needles.get_or_init(|| made().map(Arc::new)).clone()
     }
 
-    /// The same for names, of which there are many and which are short: the plain bytes alone.
-    pub(crate) fn raw_needles(&self) -> Option<Needles> {
-        self.needles_of(Needles::builder().raw_only(), |value| is_distinct(value.bytes.expose()))
+    /// The same for names, those that are others in another form included: a value of letters and digits alone is looked for as
+    /// it is. What hides it as base64 or hex has no words in it, and is no name.
+    pub(crate) fn needles_for_names(&self) -> Option<Needles> {
+        let numbered = (0..).map(NeedleId).zip(&self.all);
+        let mut numbered = numbered.filter(|(_, value)| is_distinct(value.bytes.expose())).peekable();
+        numbered.peek()?;
+        let stays = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        let builder = numbered.fold(Needles::builder(), |builder, (id, value)| {
+            match value.bytes.expose().iter().all(stays) {
+                true => builder.add_raw(id, &value.bytes),
+                false => builder.add(id, &value.bytes),
+            }
+        });
+        builder.build().ok()
     }
 
     /// The values that these find.
@@ -151,14 +162,14 @@ impl Values {
 
     /// The same for memory: only what does not stand there by chance.
     pub(crate) fn needles_for_memory(&self) -> Option<Needles> {
-        self.needles_of(Needles::builder(), |value| !value.common())
+        self.needles_of(|value| !value.common())
     }
 
     /// Tells apart what is a value of its own, and what is another one in base64 or the like: a copy of that one. `of` = the
     /// value that it is a copy of, and the form that it has there.
     pub(crate) fn derive(&mut self) -> &BTreeMap<ValueId, (ValueId, Encoding)> {
         self.needles = OnceLock::new();
-        if let Some(needles) = self.needles_of(Needles::builder(), |value| !value.common()) {
+        if let Some(needles) = self.needles_of(|value| !value.common()) {
             for (at, value) in (0..).zip(&self.all) {
                 let mut of = None;
                 needles.find(value.bytes.expose(), &mut |hit| {
@@ -174,12 +185,12 @@ impl Values {
         &self.derived
     }
 
-    fn needles_of(&self, begun: NeedlesBuilder, wanted: fn(&Value) -> bool) -> Option<Needles> {
+    fn needles_of(&self, wanted: fn(&Value) -> bool) -> Option<Needles> {
         let own =
             |(id, value): &(NeedleId, &Value)| wanted(value) && !self.derived.contains_key(&ValueId(id.0));
         let mut numbered = (0..).map(NeedleId).zip(&self.all).filter(own).peekable();
         numbered.peek()?;
-        let builder = numbered.fold(begun, |builder, (id, value)| builder.add(id, &value.bytes));
+        let builder = numbered.fold(Needles::builder(), |builder, (id, value)| builder.add(id, &value.bytes));
         builder.build().ok()
     }
 

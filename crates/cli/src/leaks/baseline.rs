@@ -93,20 +93,21 @@ fn place(paths: &[PathBuf]) -> PathBuf {
 }
 
 /// The file in this folder, or in the nearest one above it of the same repository; where none is there, where a new one belongs:
-/// the repository's top. Nothing above a folder of another owner counts, and nothing that a stranger has put there.
+/// the repository's top. Nothing above a folder of another owner counts, and nothing that a stranger has put there: where its
+/// `.git` is one's, it is no repository.
 fn of_repository(folder: &Path) -> Option<PathBuf> {
     let owner = folder.metadata().ok()?.uid();
-    let is_there = |path: &Path| path.symlink_metadata().is_ok_and(|meta| is_ours(&meta, owner));
+    let ours = |path: &Path| Some(is_ours(&path.symlink_metadata().ok()?, owner));
     let folders =
         folder.ancestors().take_while(|folder| folder.metadata().is_ok_and(|meta| meta.uid() == owner));
     let mut found = None;
     for folder in folders {
         let path = folder.join(NAME);
-        if is_there(&path) {
+        if ours(&path) == Some(true) {
             found.get_or_insert(path.clone());
         }
-        if is_there(&folder.join(".git")) {
-            return Some(found.unwrap_or(path));
+        if let Some(ours) = ours(&folder.join(".git")) {
+            return ours.then(|| found.unwrap_or(path));
         }
     }
     None
@@ -120,14 +121,16 @@ fn is_ours(meta: &Metadata, owner: u32) -> bool {
 /// Who may write in a folder of everybody's must not decide what counts as accepted.
 fn refuse_strangers(path: &Path) -> Result<(), Problem> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let (Ok(meta), Ok(folder)) = (path.metadata(), folder.metadata()) else { return Ok(()) };
-    if is_ours(&meta, folder.uid()) {
-        return Ok(());
-    }
-    let path = keyroll_observe::shown(path);
-    Err(Problem::new("K0935", format!("take the baseline {path}"))
-        .because(format!("its owner is the user {}, and the folder is another one's", meta.uid()))
-        .help(format!("look who put it there; name it if it is meant: --baseline {path}")))
+    let path_shown = keyroll_observe::shown(path);
+    let problem = || Problem::new("K0935", format!("take the baseline {path_shown}"));
+    let owner = folder.metadata().map_err(|error| problem().because_of(&error))?.uid();
+    // A link's own owner counts, too: who made it chose what is read.
+    let metas = path.symlink_metadata().and_then(|link| Ok([link, path.metadata()?]));
+    let metas = metas.map_err(|error| problem().because_of(&error))?;
+    let Some(other) = metas.iter().find(|meta| !is_ours(meta, owner)) else { return Ok(()) };
+    Err(problem()
+        .because(format!("its owner is the user {}, and the folder is another one's", other.uid()))
+        .help(format!("look who put it there; name it if it is meant: --baseline {path_shown}")))
 }
 
 /// The file as it is called from this folder: below it, or in one above it by `../`.

@@ -53,6 +53,31 @@ fn a_document_whose_key_is_a_value_gives_nobody_its_name() {
 }
 
 #[test]
+fn a_key_that_has_a_value_in_another_form_gives_nobody_its_name() {
+    let home = Home::new();
+    let word = |letters: &str| format!("Haus-{letters}@Garten!19");
+    let letters = alphanumeric(400);
+    let letters: String = letters.chars().filter(char::is_ascii_lowercase).take(8).collect();
+    let (first, second) = letters.split_at(4);
+    let encoded = |word: &str| word.replace('@', "%40").replace('!', "%21");
+    let (known, derived) = (word(first), word(second));
+    // The second form is a value itself.
+    let settings =
+        format!("MORE_PASSWORD={known}\nOTHER_PASSWORD={derived}\nTHIRD_PASSWORD={}\n", encoded(&derived));
+    home.write(".env", settings);
+    for (value, name) in [(&known, "one"), (&derived, "two")] {
+        let key = format!("bob:{}@registry", encoded(value));
+        home.write(
+            &format!("{name}/tenants.json"),
+            format!("{{\"tenants\":{{\"{key}\":{{\"token\":\"{}\"}}}}}}", generated()),
+        );
+    }
+    let all = shown(&home.survey());
+    none_has(&all, &known);
+    none_has(&all, &derived);
+}
+
+#[test]
 fn a_row_whose_key_is_a_value_gives_nobody_its_name() {
     let home = Home::new();
     let (key, payload) = (random(), generated());
